@@ -1,0 +1,81 @@
+"""A prompt in, an image file out, through any backend.
+
+Example:
+    >>> import imagen
+    >>> image = imagen.generate("a cat in a fishbowl", seed=42)  # doctest: +SKIP
+    >>> image.path  # doctest: +SKIP
+"""
+
+from typing import TYPE_CHECKING
+
+from imagen.version import __version__
+
+if TYPE_CHECKING:
+    from imagen.api import Estimate as Estimate
+    from imagen.api import Image as Image
+    from imagen.api import Images as Images
+    from imagen.api import Studio as Studio
+    from imagen.api import agenerate as agenerate
+    from imagen.api import estimate as estimate
+    from imagen.api import generate as generate
+    from imagen.domain.errors import BackendError as BackendError
+    from imagen.domain.errors import Cancelled as Cancelled
+    from imagen.domain.errors import ImagenError as ImagenError
+    from imagen.domain.errors import InvalidRequest as InvalidRequest
+    from imagen.domain.errors import Misconfigured as Misconfigured
+    from imagen.domain.errors import OutOfCredit as OutOfCredit
+    from imagen.domain.errors import OverBudget as OverBudget
+    from imagen.domain.errors import Refused as Refused
+    from imagen.domain.errors import SomeImagesFailed as SomeImagesFailed
+    from imagen.domain.errors import StorageError as StorageError
+    from imagen.domain.errors import Throttled as Throttled
+    from imagen.domain.errors import TimedOut as TimedOut
+    from imagen.domain.errors import Unauthorized as Unauthorized
+    from imagen.domain.errors import Unavailable as Unavailable
+    from imagen.domain.errors import Unfinished as Unfinished
+    from imagen.domain.errors import Unsupported as Unsupported
+
+_API = "imagen.api"
+_ERRORS = "imagen.domain.errors"
+_HOME = {
+    "BackendError": _ERRORS,
+    "Cancelled": _ERRORS,
+    "Estimate": _API,
+    "Image": _API,
+    "Images": _API,
+    "ImagenError": _ERRORS,
+    "InvalidRequest": _ERRORS,
+    "Misconfigured": _ERRORS,
+    "OutOfCredit": _ERRORS,
+    "OverBudget": _ERRORS,
+    "Refused": _ERRORS,
+    "SomeImagesFailed": _ERRORS,
+    "StorageError": _ERRORS,
+    "Studio": _API,
+    "Throttled": _ERRORS,
+    "TimedOut": _ERRORS,
+    "Unauthorized": _ERRORS,
+    "Unavailable": _ERRORS,
+    "Unfinished": _ERRORS,
+    "Unsupported": _ERRORS,
+    "agenerate": _API,
+    "estimate": _API,
+    "generate": _API,
+}
+
+# A test compares the list above with this one.
+__all__ = ["__version__", *_HOME]  # noqa: PLE0604  # pyright: ignore[reportUnsupportedDunderAll]
+
+
+def __getattr__(name: str) -> object:
+    if name not in _HOME:
+        message = f"module {__name__!r} has no attribute {name!r}"
+        raise AttributeError(message)
+    from importlib import import_module  # noqa: PLC0415 - this is what makes it late
+
+    value = globals()[name] = getattr(import_module(_HOME[name]), name)
+    return value
+
+
+def __dir__() -> list[str]:
+    return __all__

@@ -1,0 +1,1 @@
+"""The backend that needs nothing: offline, free, the same every time."""

@@ -1,0 +1,196 @@
+"""Makes a picture here and now, with knobs to rehearse what can go wrong elsewhere."""
+
+from collections.abc import Callable
+from threading import Event
+from typing import Annotated, Literal
+
+import msgspec
+from msgspec import Meta
+
+from imagen.domain.capabilities import Capabilities
+from imagen.domain.cost import NOTHING
+from imagen.domain.errors import (
+    BackendError,
+    ImagenError,
+    InvalidRequest,
+    OutOfCredit,
+    Refused,
+    Throttled,
+    Unauthorized,
+    Unavailable,
+    Unfinished,
+)
+from imagen.domain.plan import ImageJob
+from imagen.domain.result import Generated, GeneratedImage
+from imagen.domain.seed import LARGEST_SEED
+from imagen.domain.size import SizeRule
+from imagen.ports.backend import (
+    Adapter,
+    BackendContext,
+    ImageBackend,
+    Readiness,
+    Watch,
+)
+
+DEFAULT_STEPS = 20
+MOST_REPORTS = 1000
+A_LONG_SILENCE = 86400.0
+
+Failure = Literal[
+    "none",
+    "refused",
+    "throttled",
+    "unavailable",
+    "unauthorized",
+    "out_of_credit",
+    "backend_error",
+    "unfinished",
+    "no_image",
+    "truncated",
+    "silent",
+    "deaf",
+]
+
+STAGED: dict[Failure, Callable[[str], ImagenError]] = {
+    "refused": Refused,
+    "throttled": lambda message: Throttled(message, retry_after=1.0),
+    "unavailable": Unavailable,
+    "unauthorized": Unauthorized,
+    "out_of_credit": OutOfCredit,
+    "backend_error": BackendError,
+    "unfinished": Unfinished,
+}
+_BEFORE_ANYTHING = {"unavailable", "unauthorized", "out_of_credit", "throttled"}
+
+
+class MockOptions(
+    msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True
+):
+    """The mock's own block of the config."""
+
+    delay: Annotated[
+        float,
+        Meta(ge=0, le=A_LONG_SILENCE, description="seconds that one image takes"),
+    ] = 0.0
+    fail: Annotated[
+        Failure, Meta(description="a failure to rehearse instead of an image")
+    ] = "none"
+    without: Annotated[
+        tuple[Literal["seed", "steps", "negative"], ...],
+        Meta(
+            description="parameters to be ignorant of, as some backends are",
+            examples=[["seed", "negative"]],
+        ),
+    ] = ()
+    size_multiple: Annotated[
+        int, Meta(ge=1, le=1024, description="sides are multiples of this many pixels")
+    ] = 1
+
+
+class MockBackend:
+    """The same prompt, seed, size and steps always give the same picture."""
+
+    def __init__(self, options: MockOptions, *, name: str) -> None:
+        self._options = options
+        self._name = name
+
+    def __repr__(self) -> str:
+        return f"MockBackend({self._name!r})"
+
+    def capabilities(self) -> Capabilities:
+        """Everything, unless the options say otherwise."""
+        without = self._options.without
+        return Capabilities(
+            model="mock",
+            sizes=SizeRule(multiple=self._options.size_multiple),
+            largest_seed=None if "seed" in without else LARGEST_SEED,
+            negative="negative" not in without,
+            steps="steps" not in without,
+            formats=("image/png",),
+            parameters={
+                "delay": "seconds that one image takes",
+                "fail": "a failure to rehearse",
+            },
+            may_cost=False,
+        )
+
+    def generate(self, job: ImageJob, watch: Watch) -> Generated:
+        """Take the steps, then paint."""
+        options = _with(self._options, job)
+        _stage(options.fail, self._name, before=True)
+        steps = DEFAULT_STEPS if job.steps is None else job.steps
+        ticks = min(steps, MOST_REPORTS)
+        for tick in range(1, ticks + 1):
+            watch.wait(options.delay / ticks)
+            done = steps * tick // ticks
+            watch.report(done / steps, "painting", steps=steps)
+        if options.fail == "silent":
+            watch.wait(A_LONG_SILENCE)
+        if options.fail == "deaf":  # as a backend that breaks its word to the watch
+            Event().wait(A_LONG_SILENCE)
+        _stage(options.fail, self._name, before=False)
+        watch.wait(0)
+        image = GeneratedImage(
+            content=_content(job, steps, options.fail),
+            media_type="image/png",
+            seed=job.seed,
+        )
+        return Generated(
+            images=(image,) * job.count, model="mock", steps=steps, cost=NOTHING
+        )
+
+    def check(self, watch: Watch) -> tuple[Readiness, ...]:
+        """Always there, unless a failure is staged that a check would find."""
+        watch.wait(0)
+        fail = self._options.fail
+        if fail in _BEFORE_ANYTHING:
+            return (Readiness(what="staged", ready=False, note=f"fail: {fail}"),)
+        return (Readiness(what="built in", ready=True),)
+
+
+def _with(options: MockOptions, job: ImageJob) -> MockOptions:
+    if not job.options:
+        return options
+    try:
+        return msgspec.convert(
+            {**msgspec.structs.asdict(options), **job.options}, MockOptions
+        )
+    except msgspec.ValidationError as error:
+        raise InvalidRequest(f"mock: {error}.") from error
+
+
+def _stage(fail: Failure, name: str, *, before: bool) -> None:
+    if fail in STAGED and (fail in _BEFORE_ANYTHING) is before:
+        raise STAGED[fail](f"{name}: staged by `fail: {fail}`.")
+
+
+def _content(job: ImageJob, steps: int, fail: Failure) -> bytes:
+    if fail == "no_image":
+        return b"<!doctype html><title>502 Bad Gateway</title>"
+    from imagen.adapters.backends.mock.picture import (  # noqa: PLC0415 - costs Pillow
+        encode_png,
+        paint,
+    )
+
+    picture = paint(
+        prompt=job.prompt,
+        negative=job.negative,
+        seed=job.number if job.seed is None else job.seed,
+        width=job.size.width,
+        height=job.size.height,
+        steps=steps,
+    )
+    content = encode_png(picture)
+    return content[: len(content) // 2] if fail == "truncated" else content
+
+
+def create(options: MockOptions, context: BackendContext) -> ImageBackend:
+    """Build the backend; it needs nothing."""
+    return MockBackend(options, name=context.name)
+
+
+adapter = Adapter(
+    summary="a picture from the words themselves: offline, free, at once",
+    options=MockOptions,
+    create=create,
+)

@@ -1,0 +1,555 @@
+"""The picture that the mock draws: a small illustration with its prompt set on it.
+
+The same wishes always give the same bytes. The prompt, the negative prompt and the
+seed choose the composition, the size frames it, and more steps add detail to it.
+"""
+
+import io
+import math
+import re
+import unicodedata
+from bisect import bisect_right
+from collections.abc import Callable, Iterator, Sequence
+from hashlib import blake2b
+from typing import NamedTuple, TypeAlias, cast
+
+from PIL import Image, ImageDraw, ImageFont
+
+Colour: TypeAlias = tuple[int, int, int]
+Point: TypeAlias = tuple[float, float]
+
+SMALLEST_WITH_CAPTION = 160
+STEPS_TO_FULL_DETAIL = 50
+MOST_LINES = 4
+MOST_LETTERS = 2000
+
+# What Aileron holds, as Pillow brings it along: no accents, no "×", no "—".
+LETTERS = frozenset(map(chr, range(32, 127))) | frozenset("©«°±·»‘’“”‹›")
+SPELLINGS = str.maketrans(
+    {"‐": "-", "‒": "-", "–": "-", "—": "-", "―": "-", "−": "-", "×": "x", "⁄": "/"}
+    | {"•": "·", "¿": "?", "¡": "!", "€": "EUR ", "£": "GBP ", "ß": "ss", "ı": "i"}
+    | {"æ": "ae", "Æ": "AE", "œ": "oe", "Œ": "OE", "ø": "o", "Ø": "O", "đ": "d"}
+    | {"Đ": "D", "ł": "l", "Ł": "L", "þ": "th", "Þ": "Th", "ð": "d", "Ð": "D"}
+)
+UNKNOWN = "\N{REPLACEMENT CHARACTER}"
+INVISIBLE = frozenset({"Mn", "Mc", "Me", "Cf"})
+
+
+class Palette(NamedTuple):
+    """Six colours that go together, of which `near` is the darkest."""
+
+    high: Colour
+    low: Colour
+    sun: Colour
+    accent: Colour
+    far: Colour
+    near: Colour
+
+
+PALETTES = (
+    "6d8fb3 f6d9c0 fff1d6 e07a5f 9fa9c4 26324f",  # a clear dawn
+    "2b2d5b e58a6b ffd79a d1495b 7d5a83 1b1833",  # dusk
+    "e9c8a0 f7e7cf d9553f c98f4a d59a6b 5a2a27",  # desert
+    "a9c7b8 eef0dc f5c85c d98848 8fb09a 143a35",  # spruce
+    "0c1630 2f4a74 f3efdc 8fb8de 3b5580 070d1c",  # a moonlit night
+    "b8c9d3 eef1ee e4572e 5b8e9f 93adb8 1f3440",  # the north
+    "c9b1d0 f8e3dd f28b66 8c5e8a b793b6 3a2244",  # mauve
+    "0f4c5c a7d3c4 ffe8b0 e36414 4f9390 0a2a33",  # lagoon
+    "f3b7a6 fde8d7 fffaf0 c8553d d8908a 4a1f33",  # rose
+    "e6d3ae f4e9d0 d1603d 3d7a78 c9a45c 2c3a3a",  # mid-century
+)
+
+
+class Shape(NamedTuple):
+    """A filled polygon, in pixels of the finished picture."""
+
+    colour: Colour
+    points: Sequence[Point]
+
+
+class Scene(NamedTuple):
+    """Everything that a composition may look at."""
+
+    key: bytes
+    width: int
+    height: int
+    detail: float
+    palette: Palette
+
+    @property
+    def unit(self) -> int:
+        """The short side, which everything is measured by."""
+        return min(self.width, self.height)
+
+    @property
+    def sun(self) -> Point:
+        """Where the light is."""
+        x = self.roll("sun x", within=(0.22, 0.78))
+        y = self.roll("sun y", within=(0.2, 0.4))
+        return x * self.width, y * self.height
+
+    def roll(
+        self, what: str, *numbers: int, within: tuple[float, float] = (0, 1)
+    ) -> float:
+        """Throw the die of that name, which always falls the same way."""
+        name = f"{what} {numbers}".encode()
+        thrown = blake2b(name, key=self.key, digest_size=6).digest()
+        return _between(*within, int.from_bytes(thrown, "big") / 2**48)
+
+    def choose(self, many: int, what: str, *numbers: int) -> int:
+        """Throw a die with that many sides, counted from zero."""
+        return int(self.roll(what, *numbers, within=(0, many)))
+
+    def count(self, fewest: int, most: int) -> int:
+        """Return how many, between a first sketch and the last detail."""
+        return round(_between(fewest, most, self.detail))
+
+    def below(self, edge: Sequence[Point]) -> list[Point]:
+        """Return what lies between an edge and the foot of the picture."""
+        return [*edge, (self.width, self.height), (0, self.height)]
+
+
+def paint(
+    *, prompt: str, negative: str, seed: int, width: int, height: int, steps: int
+) -> Image.Image:
+    """Paint what was asked for, in RGB."""
+    wishes = _digest(prompt, negative, str(seed))
+    scene = Scene(
+        key=wishes,
+        width=width,
+        height=height,
+        detail=math.sqrt(min(1, steps / STEPS_TO_FULL_DETAIL)),
+        palette=_palette(PALETTES[wishes[0] % len(PALETTES)]),
+    )
+    compose = COMPOSITIONS[wishes[1] % len(COMPOSITIONS)]
+    picture = _render(scene, list(compose(scene)))
+    if scene.unit >= SMALLEST_WITH_CAPTION:
+        facts = (f"seed {seed}", f"{steps} steps", f"{width}x{height}", "mock")
+        _caption(picture, _legible(prompt), facts=facts, palette=scene.palette)
+    _sign(picture, _digest(wishes.hex(), str(steps), f"{width}x{height}"))
+    return picture
+
+
+def encode_png(image: Image.Image) -> bytes:
+    """Return the image as a PNG file, packed quickly rather than tightly."""
+    file = io.BytesIO()
+    image.save(file, "PNG", compress_level=1)
+    return file.getvalue()
+
+
+def _hills(scene: Scene) -> Iterator[Shape]:
+    """Soft ridges that darken as they come closer, with pines on the last ones."""
+    palette, unit = scene.palette, scene.unit
+    yield _disc(scene.sun, radius=unit * 0.09, colour=palette.sun)
+    layers = scene.count(3, 8)
+    for layer in range(layers):
+        nearness = layer / (layers - 1)
+        colour = _mix(palette.far, palette.near, nearness**1.3)
+        base = scene.height * _between(0.5, 0.92, nearness)
+        crest = _crest(scene, layer, base=base, swell=unit * 0.05)
+        for number, (x, y) in enumerate(crest[::2]):
+            if scene.roll("pine", layer, number) < 0.5 * (nearness - 0.5):
+                tall = unit * scene.roll("tall", layer, number, within=(0.02, 0.055))
+                foot, half = y + tall * 0.3, tall * 0.2
+                yield Shape(colour, [(x - half, foot), (x, y - tall), (x + half, foot)])
+        yield Shape(colour, scene.below(crest))
+
+
+def _peaks(scene: Scene) -> Iterator[Shape]:
+    """Mountains folded from paper, one side in the light, snow on the furthest."""
+    palette, unit = scene.palette, scene.unit
+    yield _disc(scene.sun, radius=unit * 0.11, colour=palette.sun)
+    layers = scene.count(2, 5)
+    for layer in range(layers):
+        nearness = layer / (layers - 1)
+        shade = _mix(palette.far, palette.near, _between(0.2, 1, nearness))
+        light = _mix(shade, palette.low, _between(0.4, 0.12, nearness))
+        foot = scene.height * _between(0.76, 0.98, nearness)
+        pace = unit * _between(0.42, 0.24, nearness)
+        for number in range(-1, math.ceil(scene.width / pace) + 1):
+            tall = unit * scene.roll("tall", layer, number, within=(0.5, 1))
+            tall *= _between(0.5, 0.2, nearness)
+            x = (number + scene.roll("x", layer, number)) * pace
+            fold = scene.roll("fold", layer, number, within=(-0.1, 0.35))
+            top = x, foot - tall
+            heels = [(x + tall * side, foot) for side in (-0.9, fold, 0.9)]
+            yield Shape(light, [heels[0], top, heels[1]])
+            yield Shape(shade, [heels[1], top, heels[2]])
+            if layer == 0:
+                left, middle, right = (
+                    (_between(x, heel, deep), _between(top[1], foot, deep))
+                    for (heel, _), deep in zip(heels, (0.3, 0.2, 0.34), strict=True)
+                )
+                snow = _mix(palette.low, (255, 255, 255), 0.5)
+                yield Shape(snow, [left, top, middle])
+                yield Shape(_mix(light, snow, 0.5), [middle, top, right])
+        yield Shape(shade, scene.below([(0, foot), (scene.width, foot)]))
+
+
+def _sea(scene: Scene) -> Iterator[Shape]:
+    """A low sun, and its light scattered on the water."""
+    palette, unit, x = scene.palette, scene.unit, scene.sun[0]
+    horizon = scene.height * 0.56
+    depth = scene.height - horizon
+    sunset = x, horizon - unit * scene.roll("sunset", within=(-0.02, 0.2))
+    yield _disc(sunset, radius=unit * 0.16, colour=palette.sun)
+    for island in range(scene.count(1, 3)):
+        colour = _mix(palette.far, palette.near, 0.1 + 0.2 * island)
+        base = horizon + unit * (0.03 - 0.01 * island)
+        crest = _crest(scene, island, base=base, swell=unit * 0.05)
+        yield Shape(colour, scene.below(crest))
+    bands = scene.count(4, 12)
+    for band in range(bands):
+        share = band / bands
+        water = _mix(_mix(palette.far, palette.low, 0.3), palette.near, share)
+        base = horizon + depth * share**1.4
+        edge = _crest(scene, 10 + band, base=base, swell=unit * 0.012 * share)
+        yield Shape(water, scene.below(edge))
+    for glint in range(scene.count(8, 46)):
+        share = scene.roll("share", glint) ** 1.5
+        off = unit * _between(0.08, 0.3, share) * scene.roll("x", glint, within=(-1, 1))
+        middle = x + off, horizon + unit * 0.02 + depth * 0.85 * share
+        long = unit * scene.roll("long", glint, within=(0.015, 0.09))
+        colour = _mix(palette.sun, palette.far, 0.55 * share)
+        yield _disc(middle, radius=long, colour=colour, flatness=0.07)
+
+
+def _ribbons(scene: Scene) -> Iterator[Shape]:
+    """Bands of colour that flow across the picture and lean on each other."""
+    palette, unit = scene.palette, scene.unit
+    inks = palette.low, palette.sun, palette.accent, palette.far, palette.near
+    bands = scene.count(6, 20)
+    lean = unit * scene.roll("lean", within=(-0.4, 0.4))
+    length = unit * scene.roll("length", within=(0.9, 1.6))
+    start = scene.roll("start", within=(0, math.tau))
+    drift = scene.roll("drift", within=(-4, 4))
+    for band in range(bands):
+        share = band / (bands - 1)
+        base = scene.height * _between(0.02, 1, share)
+        swell = unit * 0.13 * (0.5 + math.sin(share * math.pi))
+        edge = [
+            (
+                x,
+                base
+                + lean * (x / scene.width - 0.5)
+                + swell * math.sin(start + drift * share + math.tau * x / length),
+            )
+            for x in _across(scene)
+        ]
+        yield Shape(_blend(inks, share), scene.below(edge))
+
+
+def _arches(scene: Scene) -> Iterator[Shape]:
+    """Rainbows behind rainbows, as on a wall of the nineteen-seventies."""
+    palette, unit = scene.palette, scene.unit
+    inks = palette.accent, palette.low, palette.far, palette.sun, palette.near
+    yield _disc(scene.sun, radius=unit * 0.12, colour=palette.sun)
+    rings = scene.count(3, 9)
+    pace = unit * 0.44
+    for row in range(3):
+        for number in range(-1, math.ceil(scene.width / pace) + 2):
+            shift = row * 0.5 + scene.roll("shift", row, number, within=(0, 0.3))
+            middle = (number + shift) * pace, scene.height * (0.7 + 0.17 * row)
+            radius = unit * scene.roll("radius", row, number, within=(0.2, 0.34))
+            first = scene.choose(len(inks), "ink", row, number)
+            for ring in range(rings):
+                part = radius * (1 - ring / rings)
+                left, right = middle[0] - part, middle[0] + part
+                arch = _arc(middle, radius=part, start=math.pi, end=math.tau)
+                feet = [(right, scene.height), (left, scene.height)]
+                yield Shape(inks[(first + ring) % len(inks)], [*arch, *feet])
+
+
+def _tiles(scene: Scene) -> Iterator[Shape]:
+    """A wall of quarter circles, half circles and dots."""
+    inks = scene.palette
+    side = scene.unit / scene.count(3, 6)
+    for row in range(math.ceil(scene.height / side)):
+        for column in range(math.ceil(scene.width / side)):
+            left, top = column * side, row * side
+            right, bottom = left + side, top + side
+            corners = [(left, top), (right, top), (right, bottom), (left, bottom)]
+            middle = left + side / 2, top + side / 2
+            ground = scene.choose(len(inks), "ground", row, column)
+            other = ground + 1 + scene.choose(len(inks) - 1, "ink", row, column)
+            ink = inks[other % len(inks)]
+            turn = scene.choose(4, "turn", row, column)
+            start = turn * math.pi / 2
+            half = _arc(middle, radius=side / 2, start=start, end=start + math.pi)
+            quarter = _arc(
+                corners[turn], radius=side, start=start, end=start + math.pi / 2
+            )
+            figures = (
+                Shape(ink, [corners[turn], *quarter]),
+                Shape(ink, [corners[turn], *quarter]),
+                Shape(ink, half),
+                _disc(middle, radius=side * 0.3, colour=ink),
+            )
+            yield Shape(inks[ground], corners)
+            yield figures[scene.choose(len(figures), "figure", row, column)]
+
+
+def _orbits(scene: Scene) -> Iterator[Shape]:
+    """A planet among its moons and stars."""
+    palette, unit, (x, y) = scene.palette, scene.unit, scene.sun
+    night = _mix(palette.near, palette.high, 0.12)
+    yield Shape(night, scene.below([(0, 0), (scene.width, 0)]))
+    for star in range(scene.count(20, 140)):
+        across, down = scene.roll("across", star), scene.roll("down", star)
+        size = unit * scene.roll("star", star, within=(0.001, 0.003))
+        glow = _mix(night, palette.low, scene.roll("glow", star, within=(0.4, 0.9)))
+        middle = across * scene.width, down * scene.height
+        yield _disc(middle, radius=size, colour=glow)
+    for orbit in range(scene.count(3, 8), 0, -1):
+        radius = unit * (0.18 + 0.11 * orbit)
+        line = _mix(night, palette.far, 0.2 + 0.4 / orbit)
+        outer = _arc((x, y), radius=radius, start=0, end=math.tau)
+        inner = _arc((x, y), radius=radius - unit * 0.003, start=math.tau, end=0)
+        yield Shape(line, [*outer, *inner])
+        turn = scene.roll("turn", orbit, within=(0, math.tau))
+        moon = x + radius * math.cos(turn), y + radius * math.sin(turn)
+        size = unit * scene.roll("moon", orbit, within=(0.01, 0.04))
+        yield _disc(moon, radius=size, colour=palette[orbit % 4])
+    for layer in range(scene.count(2, 6)):
+        shift = unit * 0.02 * layer
+        colour = _mix(palette.accent, palette.sun, layer / 5)
+        middle = x - shift, y - shift
+        yield _disc(middle, radius=unit * 0.19 - shift * 1.5, colour=colour)
+
+
+COMPOSITIONS: tuple[Callable[[Scene], Iterator[Shape]], ...] = (
+    _hills,
+    _peaks,
+    _sea,
+    _ribbons,
+    _arches,
+    _tiles,
+    _orbits,
+)
+
+
+def _crest(scene: Scene, number: int, *, base: float, swell: float) -> list[Point]:
+    """Return an uneven line from the left to the right."""
+    waves = [
+        (
+            swell / (1 + part),
+            math.tau * (1 + part) / scene.unit * scene.roll("wave", number, part) * 1.4,
+            scene.roll("phase", number, part, within=(0, math.tau)),
+        )
+        for part in range(3)
+    ]
+    return [
+        (
+            x,
+            base
+            + sum(tall * math.sin(turn * x + phase) for tall, turn, phase in waves),
+        )
+        for x in _across(scene)
+    ]
+
+
+def _across(scene: Scene) -> list[float]:
+    steps = math.ceil(scene.width / max(2, scene.unit / 64))
+    return [scene.width * step / steps for step in range(steps + 1)]
+
+
+def _disc(
+    middle: Point, *, radius: float, colour: Colour, flatness: float = 1
+) -> Shape:
+    edge = _arc((0, 0), radius=radius, start=0, end=math.tau)
+    x, y = middle
+    return Shape(colour, [(x + dx, y + dy * flatness) for dx, dy in edge])
+
+
+def _arc(middle: Point, *, radius: float, start: float, end: float) -> list[Point]:
+    """Return points on a circle, so many that no corner shows."""
+    steps = 8 + math.ceil(math.sqrt(radius) * abs(end - start))
+    turns = [_between(start, end, step / steps) for step in range(steps + 1)]
+    x, y = middle
+    return [(x + radius * math.cos(at), y + radius * math.sin(at)) for at in turns]
+
+
+def _render(scene: Scene, shapes: Sequence[Shape]) -> Image.Image:
+    """Fill the shapes at twice the size, for soft edges, a strip at a time."""
+    width, height = scene.width, scene.height
+    picture = _sky(scene).resize((width, height), Image.Resampling.BILINEAR)
+    rows = max(16, 2**19 // width)
+    for top in range(0, height, rows):
+        bottom = min(height, top + rows)
+        box = (0, top, width, bottom)
+        size = (width * 2, (bottom - top) * 2)
+        strip = picture.resize(size, Image.Resampling.NEAREST, box=box)
+        pen = ImageDraw.Draw(strip)
+        for colour, points in shapes:
+            pen.polygon([(x * 2, (y - top) * 2) for x, y in points], fill=colour)
+        picture.paste(strip.reduce(2), box)
+    return picture
+
+
+def _sky(scene: Scene) -> Image.Image:
+    """Return a small square sky, with the glow of the sun, to be stretched."""
+    palette, side = scene.palette, 256
+    sky = Image.composite(
+        Image.new("RGB", (side, side), palette.low),
+        Image.new("RGB", (side, side), palette.high),
+        Image.linear_gradient("L"),
+    )
+    wide = math.ceil(side * scene.unit / scene.width)
+    tall = math.ceil(side * scene.unit / scene.height)
+    fading = [round(150 * (1 - distance / 255) ** 2) for distance in range(256)]
+    glow = Image.radial_gradient("L").point(fading).resize((wide, tall))
+    x, y = scene.sun
+    left = round(side * x / scene.width - wide / 2)
+    top = round(side * y / scene.height - tall / 2)
+    sky.paste(palette.sun, (left, top), glow)
+    return sky
+
+
+def _caption(
+    picture: Image.Image, prompt: str, *, facts: Sequence[str], palette: Palette
+) -> None:
+    """Set the prompt, and the facts under it, on a pane of frosted glass."""
+    unit = min(picture.size)
+    margin, padding = unit // 24, max(8, unit // 32)
+    large, small = _font(max(12, unit // 28)), _font(max(10, unit // 46))
+    room = min(picture.width - 2 * (margin + padding), large.size * 30)
+    title = _wrap(prompt.split(), between=" ", font=large, room=room)
+    notes = _wrap(facts, between=" · ", font=small, room=room)
+    set_lines = [(line, large, 1.25) for line in title]
+    set_lines += [(line, small, 1.65) for line in notes]
+
+    wide = max(font.getlength(line) for line, font, _ in set_lines) + 2 * padding
+    tall = sum(font.size * leading for _, font, leading in set_lines) + 2 * padding
+    left, bottom = margin, picture.height - margin
+    top = round(bottom - tall)
+    _frost(picture, (left, top, round(left + wide), bottom), tint=palette.near)
+
+    pen = ImageDraw.Draw(picture)
+    bright = _mix(palette.low, (255, 255, 255), 0.7)
+    soft = _mix(palette.near, bright, 0.72)
+    down = top + padding - large.size * 0.15
+    for line, font, leading in set_lines:
+        down += font.size * leading
+        ink = bright if font is large else soft
+        pen.text((left + padding, down), line, fill=ink, font=font, anchor="ls")
+
+
+def _frost(
+    picture: Image.Image, box: tuple[int, int, int, int], *, tint: Colour
+) -> None:
+    """Blur and darken what is behind the box, and round its corners."""
+    behind = picture.crop(box)
+    grain = max(1, min(picture.size) // 40)
+    blurred = behind.reduce(grain).resize(behind.size, Image.Resampling.BILINEAR)
+    glass = Image.blend(blurred, Image.new("RGB", behind.size, tint), 0.78)
+    outline = Image.new("L", (behind.width * 2, behind.height * 2))
+    corner = (0, 0, outline.width - 1, outline.height - 1)
+    ImageDraw.Draw(outline).rounded_rectangle(corner, radius=grain, fill=255)
+    picture.paste(glass, box, outline.reduce(2))
+
+
+def _font(size: int) -> ImageFont.FreeTypeFont:
+    """Return the one font that comes with Pillow, set alike on every machine."""
+    font = ImageFont.load_default(size)
+    # Asked for a size, Pillow never gives the old bitmap font that it also names.
+    scalable = cast("ImageFont.FreeTypeFont", font)
+    return scalable.font_variant(layout_engine=ImageFont.Layout.BASIC)
+
+
+def _wrap(
+    words: Sequence[str], *, between: str, font: ImageFont.FreeTypeFont, room: float
+) -> list[str]:
+    """Break words into lines that fit, and say with an ellipsis what was left out."""
+    lines = [""]
+    for piece in _pieces(words, font=font, room=room):
+        longer = lines[-1] + between + piece if lines[-1] else piece
+        if font.getlength(longer) <= room:
+            lines[-1] = longer
+        elif len(lines) < MOST_LINES:
+            lines.append(piece)
+        else:
+            last = lines[-1] + between
+            keep = _fitting(last, font=font, room=room - font.getlength("…"))
+            lines[-1] = last[:keep].rstrip(" ·,;:-") + "…"
+            break
+    return lines
+
+
+def _pieces(
+    words: Sequence[str], *, font: ImageFont.FreeTypeFont, room: float
+) -> Iterator[str]:
+    """Cut words that are longer than a line."""
+    for word in words:
+        rest = word
+        while rest:
+            fitting = max(1, _fitting(rest, font=font, room=room))
+            yield rest[:fitting]
+            rest = rest[fitting:]
+
+
+def _fitting(text: str, *, font: ImageFont.FreeTypeFont, room: float) -> int:
+    """Return how many of the first letters fit."""
+    lengths = range(1, len(text) + 1)
+    return bisect_right(lengths, room, key=lambda end: font.getlength(text[:end]))
+
+
+def _legible(prompt: str) -> str:
+    """Spell a prompt with the letters there are, and the rest as three dots."""
+    if not prompt.strip():
+        return "no prompt"
+    cut = prompt if len(prompt) <= MOST_LETTERS else prompt[:MOST_LETTERS] + "…"
+    spelled = unicodedata.normalize("NFKD", cut).translate(SPELLINGS)
+    legible = "".join(map(_letter, spelled))
+    legible = re.sub(rf"{UNKNOWN}(\s*{UNKNOWN})*", "···", legible)
+    return legible if legible.strip("·. ") else "a prompt in letters this font lacks"
+
+
+def _letter(character: str) -> str:
+    """Return the letter itself, a space, nothing, or that it is unknown."""
+    if character in LETTERS:
+        return character
+    kind = unicodedata.category(character)
+    if character.isspace() or kind == "Cc":
+        return " "
+    return "" if kind in INVISIBLE else UNKNOWN
+
+
+def _sign(picture: Image.Image, digest: bytes) -> None:
+    """Hide a few bits in the last row, so that no two wishes give the same pixels."""
+    pixels = min(picture.width, 16)
+    row = picture.height - 1
+    for x, mark in zip(range(pixels), digest, strict=False):
+        box = (x, row, x + 1, row + 1)
+        values = picture.crop(box).tobytes()
+        signed = (value & ~1 | mark >> bit & 1 for bit, value in enumerate(values))
+        picture.paste(Image.frombytes("RGB", (1, 1), bytes(signed)), box)
+
+
+def _digest(*parts: str) -> bytes:
+    """Return 32 bytes that differ whenever a part does."""
+    encoded = [part.encode("utf-8", "surrogatepass") for part in parts]
+    sizes = " ".join(str(len(part)) for part in encoded).encode()
+    return blake2b(b"\0".join([sizes, *encoded]), digest_size=32).digest()
+
+
+def _palette(colours: str) -> Palette:
+    channels = bytes.fromhex(colours)
+    return Palette(*zip(*[iter(channels)] * 3, strict=True))
+
+
+def _between(start: float, end: float, share: float) -> float:
+    return start + (end - start) * share
+
+
+def _mix(one: Colour, other: Colour, share: float) -> Colour:
+    red, green, blue = (
+        round(_between(*pair, min(1, share))) for pair in zip(one, other, strict=True)
+    )
+    return red, green, blue
+
+
+def _blend(colours: Sequence[Colour], share: float) -> Colour:
+    """Return the colour that lies so far along a row of colours."""
+    place = share * (len(colours) - 1)
+    first = min(int(place), len(colours) - 2)
+    return _mix(colours[first], colours[first + 1], place - first)

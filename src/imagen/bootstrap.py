@@ -1,0 +1,256 @@
+"""The composition root: the one place that knows both needs and means.
+
+One function per use case. Each builds only what that use case needs, and imports an
+adapter only when it is about to build it.
+"""
+
+import sys
+from collections.abc import Mapping
+from pathlib import Path
+from tempfile import gettempdir
+from typing import BinaryIO
+
+import msgspec
+
+from imagen.adapters.clock import SystemClock
+from imagen.adapters.dice import draw
+from imagen.adapters.storage.local import LocalStorage
+from imagen.domain.errors import InvalidRequest, Misconfigured
+from imagen.domain.events import Event, Listener, unshaken
+from imagen.domain.fit import Fit
+from imagen.domain.naming import Destination
+from imagen.domain.request import GenerationRequest
+from imagen.domain.size import Size
+from imagen.domain.style import Style
+from imagen.ports.backend import BackendContext, ImageBackend
+from imagen.ports.storage import Storage
+from imagen.registry import find_adapter
+from imagen.settings.environment import Environment
+from imagen.settings.load import load_settings
+from imagen.settings.model import BackendSettings, Settings
+from imagen.usecases.check import CheckBackends
+from imagen.usecases.generate import GenerateImages
+from imagen.usecases.store import StoreImage
+
+STDOUT = "-"
+
+
+class Wish(msgspec.Struct, frozen=True, kw_only=True):
+    """Where the images of one request go, and what goes with them.
+
+    Attributes:
+        output: A file, a folder, `-` for `stream`, or None for the naming template.
+        sidecar: False leaves the sidecars out, whatever the config says.
+        metadata: False leaves the note inside the files out, likewise.
+        stream: What `-` writes to.
+    """
+
+    output: str | None = None
+    sidecar: bool = True
+    metadata: bool = True
+    stream: BinaryIO | None = None
+
+
+def load(config: str | None, *, environment: Environment) -> Settings:
+    """Read the config that was named, or the one that is looked for.
+
+    Raises:
+        Misconfigured: it is not there, or something in it is wrong.
+    """
+    if sys.platform == "win32":
+        raise Misconfigured(
+            "imagen runs on Linux and macOS; Windows is not supported yet.",
+            hint="Inside the Windows Subsystem for Linux it works.",
+        )
+    return load_settings(config, environment=environment, adapter_of=find_adapter)
+
+
+def build_request(
+    settings: Settings,
+    prompt: str,
+    *,
+    negative: str = "",
+    style: str | None = None,
+    size: str | tuple[int, int] | Size | None = None,
+    seed: int = 0,
+    steps: int = 0,
+    model: str | None = None,
+    count: int = 1,
+    options: Mapping[str, object] | None = None,
+    fit: str | None = None,
+    timeout: float | None = None,
+    strict: bool = False,
+) -> GenerationRequest:
+    """Turn words into a request; after this there are only values.
+
+    Raises:
+        InvalidRequest: one of them makes no sense.
+    """
+    return GenerationRequest(
+        prompt=prompt,
+        negative=negative,
+        style=_style(settings, style),
+        size=_size(size),
+        seed=seed,
+        steps=steps,
+        model=model,
+        count=count,
+        options=options or {},
+        fit=_fit(fit),
+        timeout=timeout,
+        strict=strict,
+    )
+
+
+def find_backend(settings: Settings, name: str | None) -> BackendSettings:
+    """Return what the config says of the backend, or of the default one.
+
+    Raises:
+        InvalidRequest: there is no instance of that name.
+    """
+    chosen = settings.default_backend if name is None else name
+    if chosen not in settings.backends:
+        raise InvalidRequest(
+            f"There is no backend called {chosen!r}.",
+            hint=f"There are: {', '.join(settings.backends)}.",
+        )
+    return settings.backends[chosen]
+
+
+def build_backend(chosen: BackendSettings, *, environment: Environment) -> ImageBackend:
+    """Hand the adapter its own options and its own secrets, nothing more."""
+    adapter = find_adapter(chosen.instance.adapter)
+    context = BackendContext(
+        name=chosen.instance.name,
+        secrets=environment.secrets_for(chosen.options),
+        clock=SystemClock(),
+    )
+    return adapter.create(chosen.options, context)
+
+
+def build_generate(
+    settings: Settings,
+    chosen: BackendSettings,
+    backend: ImageBackend,
+    *,
+    environment: Environment,
+    wish: Wish,
+    count: int,
+    listen: Listener,
+) -> GenerateImages:
+    """Wire the use case that makes images.
+
+    Raises:
+        InvalidRequest: the images cannot go where they are wished.
+    """
+    storage, destination = _where(settings, wish, count)
+    sidecar = settings.output.sidecar and wish.sidecar and wish.output != STDOUT
+    return GenerateImages(
+        instance=chosen.instance,
+        backend=backend,
+        store=StoreImage(
+            storage=storage,
+            rescues=_rescues(environment),
+            editor=_LateEditor(),
+            destination=destination,
+            sidecar=sidecar,
+            metadata=settings.output.metadata and wish.metadata,
+        ),
+        clock=SystemClock(),
+        draw=draw,
+        caller=environment.caller,
+        listen=unshaken(listen),
+    )
+
+
+def build_check() -> CheckBackends:
+    """Wire the use case that looks whether backends would work."""
+    return CheckBackends(clock=SystemClock())
+
+
+def with_log(listen: Listener, *, as_json: bool, colours: bool) -> Listener:
+    """Return a listener that logs every event before it passes it on."""
+    from imagen.adapters.log import LogListener  # noqa: PLC0415 - costs structlog
+
+    log = LogListener(as_json=as_json, colours=colours)
+
+    def both(event: Event) -> None:
+        log(event)
+        listen(event)
+
+    return both
+
+
+def _style(settings: Settings, name: str | None) -> Style | None:
+    if name is None:
+        return None
+    if name not in settings.styles:
+        known = ", ".join(settings.styles) or "none; the config has no styles"
+        raise InvalidRequest(
+            f"There is no style called {name!r}.", hint=f"There are: {known}."
+        )
+    return settings.styles[name]
+
+
+def _size(size: str | tuple[int, int] | Size | None) -> Size | None:
+    if isinstance(size, tuple):
+        return Size(*size)
+    return Size.parse(size) if isinstance(size, str) else size
+
+
+def _fit(fit: str | None) -> Fit | None:
+    try:
+        return None if fit is None else Fit(fit)
+    except ValueError:
+        raise InvalidRequest(
+            f"{fit!r} is no way to fit an image.",
+            hint=f"There are: {', '.join(Fit)}.",
+        ) from None
+
+
+def _where(settings: Settings, wish: Wish, count: int) -> tuple[Storage, Destination]:
+    template = settings.output.naming
+    if wish.output is None:
+        return LocalStorage(settings.output.dir), Destination(template=template)
+    if wish.output == STDOUT:
+        return _stream(wish, count), Destination(template=template)
+    if not wish.output:
+        raise InvalidRequest("The output path is empty.")
+    if "\0" in wish.output:
+        raise InvalidRequest("The output path contains a NUL character.")
+    path = Path(wish.output).expanduser()
+    if wish.output.endswith("/") or path.is_dir():
+        return LocalStorage(path), Destination(template=template)
+    return LocalStorage(path.parent), Destination(name=path.name)
+
+
+def _stream(wish: Wish, count: int) -> Storage:
+    from imagen.adapters.storage.stream import StreamStorage  # noqa: PLC0415 - rare
+
+    if wish.stream is None:
+        raise InvalidRequest(
+            "There is no standard output to write to here.",
+            hint="The image's `bytes` has what `-` would write.",
+        )
+    if count != 1:
+        raise InvalidRequest(
+            f"{count} images cannot go to standard output.",
+            hint="Only one can; give a folder instead.",
+        )
+    return StreamStorage(wish.stream, called=STDOUT)
+
+
+def _rescues(environment: Environment) -> tuple[Storage, ...]:
+    folders = (environment.data_dir / "rescued", Path(gettempdir(), "imagen-rescued"))
+    return tuple(LocalStorage(folder) for folder in folders)
+
+
+class _LateEditor:
+    """Redraws with Pillow, which is imported when there is something to redraw."""
+
+    def redraw(
+        self, content: bytes, *, media_type: str, fit: Fit | None, size: Size | None
+    ) -> bytes:
+        from imagen.adapters.images import PillowEditor  # noqa: PLC0415 - costs Pillow
+
+        return PillowEditor().redraw(content, media_type=media_type, fit=fit, size=size)

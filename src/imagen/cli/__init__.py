@@ -1,0 +1,1 @@
+"""The command line: words in, lines and exit codes out."""

@@ -1,0 +1,189 @@
+"""The command `imagen generate`."""
+
+import sys
+from contextlib import nullcontext
+from typing import TYPE_CHECKING, Annotated, Literal
+
+from cyclopts import Parameter  # noqa: TID253 - this is the command line
+
+from imagen import bootstrap
+from imagen.bootstrap import STDOUT, Wish
+from imagen.cli import exit_codes
+from imagen.cli.output import Output, coloured, progress_bar
+from imagen.cli.parameters import (
+    HOW,
+    TALK,
+    WHAT,
+    WHERE,
+    ConfigFlag,
+    JsonFlag,
+    backend_names,
+    options_of,
+    output_of,
+    prompt_of,
+    style_names,
+    whole_number,
+)
+from imagen.cli.signals import StopSignals
+from imagen.domain.errors import Cancelled
+from imagen.domain.estimate import estimate_of
+from imagen.domain.events import Event, Listener
+from imagen.domain.result import FailedImage
+from imagen.settings.environment import Environment, process_environment
+
+if TYPE_CHECKING:
+    from imagen.cli.progress import ProgressBar
+
+
+def generate(
+    prompt: Annotated[str, Parameter(allow_leading_hyphen=True)],
+    /,
+    *,
+    backend: Annotated[
+        str | None, Parameter(group=HOW, metavar="NAME", completer=backend_names)
+    ] = None,
+    style: Annotated[
+        str | None, Parameter(group=WHAT, metavar="NAME", completer=style_names)
+    ] = None,
+    negative: Annotated[str, Parameter(group=WHAT, show_default=False)] = "",
+    size: Annotated[str | None, Parameter(group=WHAT, metavar="WxH")] = None,
+    count: Annotated[
+        int, Parameter(alias="-n", group=WHAT, metavar="N", converter=whole_number)
+    ] = 1,
+    seed: Annotated[
+        int, Parameter(group=WHAT, metavar="N", converter=whole_number)
+    ] = 0,
+    steps: Annotated[
+        int, Parameter(group=HOW, metavar="N", converter=whole_number)
+    ] = 0,
+    model: Annotated[str | None, Parameter(group=HOW, metavar="NAME")] = None,
+    set: Annotated[  # noqa: A002 - the flag is called so
+        list[str] | None, Parameter(group=HOW, metavar="KEY=VALUE", negative=())
+    ] = None,
+    timeout: Annotated[float | None, Parameter(group=HOW, metavar="SECONDS")] = None,
+    strict: Annotated[bool, Parameter(group=HOW, show_default=False)] = False,
+    estimate: Annotated[bool, Parameter(group=HOW, show_default=False)] = False,
+    output: Annotated[
+        str | None,
+        Parameter(
+            alias="-o",
+            group=WHERE,
+            metavar="PATH",
+            allow_leading_hyphen=True,  # for `-` alone; `output_of` refuses the rest
+        ),
+    ] = None,
+    fit: Annotated[Literal["crop", "pad", "resize"] | None, Parameter(group=WHERE)] = (
+        None
+    ),
+    no_sidecar: Annotated[bool, Parameter(group=WHERE, show_default=False)] = False,
+    no_metadata: Annotated[bool, Parameter(group=WHERE, show_default=False)] = False,
+    config: ConfigFlag = None,
+    json: JsonFlag = False,
+    quiet: Annotated[
+        bool, Parameter(alias="-q", group=TALK, show_default=False)
+    ] = False,
+    verbose: Annotated[
+        bool, Parameter(alias="-v", group=TALK, show_default=False)
+    ] = False,
+) -> int:
+    """Generate images of PROMPT, and print where each of them is.
+
+    ```
+    imagen generate "a cat in a fishbowl" --seed 42 -o cat.png
+    imagen generate "RAG systems" --style blog-header --size 1536x768
+    echo "a red fox" | imagen generate - --count 4 --json
+    ```
+
+    Args:
+        prompt: What the image shows; `-` reads it from standard input.
+        backend: An instance of the config. [default: its default_backend]
+        style: A style of the config; an unknown name lists those there are.
+        negative: What to keep out of the image.
+        size: Width and height, 16 to 16384. [default: the style's, the
+            backend's, else 1024x1024]
+        count: How many images; their seeds follow on from the first.
+        seed: 0 draws one; the seed used is always recorded.
+        steps: 0 is the backend's own number.
+        model: Where the backend lets it be chosen.
+        set: A parameter of the backend's own, typed as in YAML; repeatable.
+        timeout: For one image; then the job is cancelled. [default: 600]
+        strict: Refuse what would be ignored or changed.
+        estimate: Print what would be sent and cost, and send nothing.
+        output: A file (its extension is the format), a folder, or - for the
+            bytes on stdout. [default: named by the config's template]
+        fit: Reach exactly the size if the backend only came near it.
+        no_sidecar: Write no .json beside the image.
+        no_metadata: Write nothing about the making inside the file.
+        quiet: Say nothing but errors.
+        verbose: Say what happens, and show a fault whole.
+    """
+    environment = process_environment()
+    said = Output(
+        json=json, quiet=quiet, verbose=verbose, silent_results=output == STDOUT
+    )
+    settings = bootstrap.load(config, environment=environment)
+    request = bootstrap.build_request(
+        settings,
+        prompt_of(prompt),
+        negative=negative,
+        style=style,
+        size=size,
+        seed=seed,
+        steps=steps,
+        model=model,
+        count=count,
+        options=options_of(set or []),
+        fit=fit,
+        timeout=timeout,
+        strict=strict,
+    )
+    chosen = bootstrap.find_backend(settings, backend)
+    bar = progress_bar(quiet=quiet)
+    use_case = bootstrap.build_generate(
+        settings,
+        chosen,
+        bootstrap.build_backend(chosen, environment=environment),
+        environment=environment,
+        wish=Wish(
+            output=output_of(output),
+            sidecar=not no_sidecar,
+            metadata=not no_metadata,
+            stream=sys.stdout.buffer,
+        ),
+        count=count,
+        listen=_listener(said, bar, environment),
+    )
+    plan = use_case.plan(request)
+    if estimate:
+        said.estimate(estimate_of(plan))
+        return exit_codes.DONE
+    failures: dict[int, Exception] = {}
+    with StopSignals() as signals, bar or nullcontext():
+        for outcome in use_case.outcomes(plan, signals.cancellation):
+            with bar.hidden() if bar else nullcontext():
+                if isinstance(outcome, FailedImage):
+                    failures[outcome.number] = outcome.error
+                    said.error(outcome.error)
+                else:
+                    said.stored(outcome)
+    if not failures:
+        return exit_codes.DONE
+    first = failures[min(failures)]
+    if isinstance(first, Cancelled) and signals.exit_code is not None:
+        return signals.exit_code
+    return exit_codes.code_of(first)
+
+
+def _listener(
+    said: Output, bar: "ProgressBar | None", environment: Environment
+) -> Listener:
+    def hear(event: Event) -> None:
+        said.hear(event)
+        if bar is not None:
+            bar(event)
+
+    if not (said.verbose or environment.log):
+        return hear
+    return bootstrap.with_log(
+        hear, as_json=environment.log == "json", colours=coloured(environment)
+    )

@@ -1,0 +1,49 @@
+"""What is wrong with a command line, in one sentence."""
+
+from difflib import get_close_matches
+from typing import TYPE_CHECKING
+
+from cyclopts import (  # noqa: TID253 - imported only after a mistake
+    CycloptsError,
+    UnusedCliTokensError,
+)
+
+from imagen.domain.errors import UsageError
+
+if TYPE_CHECKING:
+    from cyclopts import App
+
+
+def explained(error: CycloptsError, app: "App", words: list[str]) -> UsageError:
+    """Return the mistake in our own words, and where to read on."""
+    commands, _, rest = app.parse_commands(words)
+    name = " ".join(["imagen", *commands])
+    hint = f"See `{name} --help`."
+    if isinstance(error, UnusedCliTokensError):
+        unknown = _unknown_option(app, list(commands), rest)
+        if unknown is not None:
+            return UsageError(unknown, hint=hint)
+        extra = " ".join(error.unused_tokens or [])
+        return UsageError(
+            f"{extra!r} is one word too many.", hint=f"Put a prompt in quotes. {hint}"
+        )
+    message = " ".join(str(error).split())
+    if not message.endswith((".", "?")):
+        message += "."
+    return UsageError(message, hint=hint)
+
+
+def _unknown_option(app: "App", commands: list[str], rest: list[str]) -> str | None:
+    for command in commands:
+        app = app[command]
+    arguments = app.assemble_argument_collection()
+    known = {name for argument in arguments for name in argument.names}
+    for word in rest:
+        option = word.partition("=")[0]
+        if option == "--":
+            return None
+        if option.startswith("--") and option not in known:
+            near = get_close_matches(option, known, n=1)
+            guess = f" Did you mean {near[0]}?" if near else ""
+            return f"Unknown option: {option}.{guess}"
+    return None

@@ -1,0 +1,175 @@
+"""All that the command line prints: results to stdout, everything else to stderr."""
+
+import os
+import sys
+from collections.abc import Sequence
+from contextlib import suppress
+from traceback import format_exception
+from typing import TYPE_CHECKING
+
+import msgspec
+
+from imagen.domain import events
+from imagen.domain.errors import ImagenError
+from imagen.domain.estimate import Estimate
+from imagen.domain.events import Event
+from imagen.domain.result import StoredImage
+from imagen.settings.environment import Environment
+from imagen.usecases.check import CheckedBackend
+
+if TYPE_CHECKING:
+    from imagen.cli.progress import ProgressBar
+
+
+class Output(msgspec.Struct, frozen=True, kw_only=True):
+    """Speaks to a person, or in JSON lines to a program.
+
+    Attributes:
+        json: Results and failures are JSON objects, one a line.
+        quiet: Warnings are not said.
+        verbose: What happens is said, and a fault of ours is shown whole.
+        silent_results: Results are not said, because stdout is the result.
+    """
+
+    json: bool = False
+    quiet: bool = False
+    verbose: bool = False
+    silent_results: bool = False
+
+    def hear(self, event: Event) -> None:
+        """Say what a person should know while it happens."""
+        match event:
+            case events.Warned(message=message) if not self.quiet:
+                say(f"warning: {message}")
+            case events.Retrying(message=message, wait=wait) if not self.quiet:
+                say(f"{message} Trying again in {wait:g} s.")
+            case _:
+                pass
+
+    def stored(self, image: StoredImage) -> None:
+        """Print where the image is, or all that is known of it."""
+        if self.silent_results:
+            return
+        if self.json:
+            note = msgspec.to_builtins(image.sidecar)
+            self.object({**note, "path": shown_path(image.location)})
+        else:
+            _write(os.fsencode(image.location) + b"\n")
+
+    def error(self, error: BaseException) -> None:
+        """Say what went wrong and what to do, in one or two lines."""
+        if self.json:
+            self.object({"error": described_error(error)})
+        if isinstance(error, ImagenError):
+            say(" ".join(filter(None, (error.message, error.hint))))
+            return
+        say(f"a fault of our own: {type(error).__name__}: {_one_line(error)}")
+        if self.verbose:
+            say("".join(format_exception(error)))
+        else:
+            say("Please report it, with what --verbose adds.")
+
+    def estimate(self, estimate: Estimate) -> None:
+        """Print what would be sent, and what it would cost."""
+        if self.json:
+            self.object(estimate)
+            return
+        cost = "unknown" if estimate.cost_usd is None else f"${estimate.cost_usd:g}"
+        calls = "call" if estimate.calls == 1 else "calls"
+        facts = {
+            "backend": f"{estimate.backend} ({estimate.adapter})",
+            "model": estimate.model,
+            "images": f"{estimate.images}, in {estimate.calls} {calls}",
+            "size": estimate.size,
+            "seed": ", ".join(map(str, estimate.seeds)) or "none",
+            "steps": estimate.steps or "the backend's own",
+            "prompt": estimate.prompt_sent,
+            "negative": estimate.negative,
+            **{f"ignored: {name}": why for name, why in estimate.ignored.items()},
+            **{
+                f"adjusted: {name}": f"{change.requested} becomes {change.used}"
+                for name, change in estimate.adjusted.items()
+            },
+            "cost": cost,
+        }
+        for name, fact in facts.items():
+            if fact:
+                self.text(f"{name}: {fact}")
+
+    def checked(self, checked: CheckedBackend) -> None:
+        """Print what a backend needs, and whether it has it."""
+        if self.json:
+            self.object({**msgspec.to_builtins(checked), "ready": checked.ready})
+            return
+        for finding in checked.findings:
+            state = "ready" if finding.ready else "NOT READY"
+            note = f" ({finding.note})" if finding.note else ""
+            self.text(f"{checked.name}: {state}: {finding.what}{note}")
+
+    def table(self, rows: Sequence[Sequence[str]]) -> None:
+        """Print rows with their columns aligned."""
+        widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
+        for row in rows:
+            cells = (c.ljust(w) for c, w in zip(row, widths, strict=True))
+            self.text("  " + "  ".join(cells).rstrip())
+
+    def object(self, value: object) -> None:
+        """Print one JSON object on a line of its own."""
+        _write(msgspec.json.encode(value) + b"\n")
+
+    def text(self, text: str) -> None:
+        """Print a result that is text."""
+        _write(text.encode(errors="surrogateescape") + b"\n")
+
+
+def progress_bar(*, quiet: bool) -> "ProgressBar | None":
+    """Return a bar for stderr, if that is a terminal where one can be shown."""
+    if quiet or not sys.stderr.isatty():
+        return None
+    from imagen.cli.progress import ProgressBar  # noqa: PLC0415 - costs rich
+
+    return ProgressBar()
+
+
+def coloured(environment: Environment) -> bool:
+    """Whether what is said on stderr may have colours."""
+    return sys.stderr.isatty() and not environment.no_color
+
+
+def described_error(error: BaseException) -> dict[str, str]:
+    """Return an error as a program wants it: code, message, hint."""
+    if isinstance(error, ImagenError):
+        message, hint = _encodable(error.message), _encodable(error.hint)
+        return {"code": error.code, "message": message, "hint": hint}
+    return {
+        "code": "internal_error",
+        "message": f"{type(error).__name__}: {_one_line(error)}",
+        "hint": "",
+    }
+
+
+def say(message: str) -> None:
+    """Print to stderr, each line with our name before it."""
+    with suppress(OSError, ValueError):  # nobody is listening
+        for line in _encodable(message).splitlines():
+            print(f"imagen: {line}", file=sys.stderr)
+        sys.stderr.flush()
+
+
+def shown_path(location: str) -> str:
+    """Return a path as JSON can hold it: bytes that are no UTF-8 become U+FFFD."""
+    return os.fsencode(location).decode(errors="replace")
+
+
+def _encodable(text: str) -> str:
+    return text.encode(errors="replace").decode()
+
+
+def _one_line(error: BaseException) -> str:
+    return " ".join(str(error).split())
+
+
+def _write(line: bytes) -> None:
+    sys.stdout.flush()
+    sys.stdout.buffer.write(line)
+    sys.stdout.buffer.flush()

@@ -1,0 +1,120 @@
+"""The flags that commands share, and how their words are read."""
+
+import re
+import sys
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Annotated, TypeAlias
+
+from cyclopts import Group, Parameter  # noqa: TID253 - every command needs it
+
+from imagen.domain.errors import UsageError
+
+if TYPE_CHECKING:
+    from cyclopts import Token
+    from cyclopts.completion import CompletionContext
+
+    from imagen.settings.model import Settings
+
+STDIN = STDOUT = "-"
+
+_WHOLE_NUMBER = re.compile(r"[+-]?[0-9]+", re.ASCII)
+
+WHAT = Group("What to make", sort_key=1)
+HOW = Group("How to make it", sort_key=2)
+WHERE = Group("Where it goes", sort_key=3)
+TALK = Group("What is said", sort_key=4)
+
+
+def whole_number(_: object, tokens: "Sequence[Token]") -> int:
+    """Read a whole number as it is written; `1.5` is none, and is not rounded."""
+    text = tokens[0].value
+    if not _WHOLE_NUMBER.fullmatch(text):
+        raise ValueError(f"{text!r} is not a whole number")
+    return int(text)
+
+
+def prompt_of(word: str) -> str:
+    """Return the prompt that was given, or what standard input says.
+
+    Raises:
+        UsageError: it is a mistyped flag, or standard input is no text.
+    """
+    if word != STDIN:
+        if word.startswith("-"):
+            raise UsageError(
+                f"Unknown option: {word.partition('=')[0]}.",
+                hint="A prompt that begins with - comes in on standard input.",
+            )
+        return word
+    try:
+        return sys.stdin.buffer.read().decode().removesuffix("\n")
+    except UnicodeDecodeError as error:
+        raise UsageError("Standard input is no UTF-8 text.") from error
+
+
+def output_of(word: str | None) -> str | None:
+    """Return where the images go, unless it is a flag that was not meant to be one.
+
+    Raises:
+        UsageError: it begins with a hyphen, and is more than that.
+    """
+    if word is not None and word.startswith("-") and word != STDOUT:
+        raise UsageError(
+            f"--output needs a path, and {word} looks like an option.",
+            hint=f"A file of that name is ./{word}.",
+        )
+    return word
+
+
+def options_of(words: Sequence[str]) -> dict[str, object]:
+    """Read each `KEY=VALUE`, the value typed as in YAML.
+
+    Raises:
+        UsageError: one is written differently, or a key is given twice.
+    """
+    if not words:
+        return {}
+    from imagen.settings.document import parse_scalar  # noqa: PLC0415 - costs yaml
+
+    options: dict[str, object] = {}
+    for word in words:
+        key, sign, value = word.partition("=")
+        if not (key.strip() and sign):
+            raise UsageError(f"--set {word!r} is not KEY=VALUE.")
+        if key in options:
+            raise UsageError(f"--set {key} is given twice.")
+        options[key] = parse_scalar(value)
+    return options
+
+
+def backend_names(context: "CompletionContext") -> list[str]:
+    """Return the instances of the active config, for the shell to complete."""
+    return list(_settings(context).backends)
+
+
+def style_names(context: "CompletionContext") -> list[str]:
+    """Return the styles of the active config, for the shell to complete."""
+    return list(_settings(context).styles)
+
+
+def _settings(context: "CompletionContext") -> "Settings":
+    from imagen import bootstrap  # noqa: PLC0415 - only when the shell asks
+    from imagen.settings.environment import process_environment  # noqa: PLC0415
+
+    typed = context.get("config")
+    return bootstrap.load(
+        typed.raw if typed else None, environment=process_environment()
+    )
+
+
+ConfigFlag: TypeAlias = Annotated[
+    str | None,
+    Parameter(
+        group=TALK,
+        metavar="PATH",
+        help="The config file. [default: $IMAGEN_CONFIG, else ~/.config/imagen.yaml]",
+    ),
+]
+JsonFlag: TypeAlias = Annotated[
+    bool, Parameter(group=TALK, negative=(), show_default=False, help="Print JSON.")
+]

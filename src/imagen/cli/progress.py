@@ -1,0 +1,99 @@
+"""The bar on a terminal: steps, their rate, and the time it has taken."""
+
+from collections.abc import Generator
+from contextlib import contextmanager
+from typing import Self
+
+from rich.console import Console
+from rich.progress import (
+    BarColumn,
+    Progress,
+    ProgressColumn,
+    SpinnerColumn,
+    Task,
+    TaskID,
+    TextColumn,
+    TimeElapsedColumn,
+)
+from rich.text import Text
+
+from imagen.domain import events
+from imagen.domain.events import Event
+
+_WHOLE = 1.0
+
+
+class ProgressBar:
+    """Shows how far each image is; hears the events from any thread."""
+
+    def __init__(self) -> None:
+        self._progress = Progress(
+            SpinnerColumn(),
+            TextColumn("{task.description}"),
+            BarColumn(bar_width=24),
+            _Steps(),
+            TimeElapsedColumn(),
+            console=Console(stderr=True),
+            transient=True,
+        )
+        self._images = 1
+        self._bars: dict[int, TaskID] = {}
+
+    def __enter__(self) -> Self:
+        self._progress.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._progress.stop()
+
+    @contextmanager
+    def hidden(self) -> Generator[None]:
+        """Take the bar away while something else is printed."""
+        self._progress.stop()
+        try:
+            yield
+        finally:
+            self._progress.start()
+
+    def __call__(self, event: Event) -> None:
+        """Move a bar, or add or remove one."""
+        match event:
+            case events.Planned(images=images):
+                self._images = images
+            case events.Started(number=number):
+                self._bars[number] = self._progress.add_task(
+                    f"image {number} of {self._images}"
+                    if self._images > 1
+                    else "generating",
+                    total=None,
+                    steps=None,
+                    note="",
+                )
+            case events.Progressed(number=number) if number in self._bars:
+                self._progress.update(
+                    self._bars[number],
+                    total=None if event.fraction is None else _WHOLE,
+                    completed=event.fraction or 0.0,
+                    steps=event.steps,
+                    note=event.note,
+                )
+            case events.Stored(number=number) | events.Failed(number=number):
+                bar = self._bars.pop(number, None)
+                if bar is not None:
+                    self._progress.remove_task(bar)
+            case _:
+                pass
+
+
+class _Steps(ProgressColumn):
+    """`7/20 steps, 3.1/s`, or else what the backend says it does."""
+
+    def render(self, task: Task) -> Text:
+        """Return the text beside one bar."""
+        steps = task.fields.get("steps")
+        if not steps:
+            return Text(str(task.fields.get("note") or ""), style="dim")
+        done = round(task.completed * steps)
+        speed = task.finished_speed or task.speed
+        rate = f", {speed * steps:.1f}/s" if speed else ""
+        return Text(f"{done}/{steps} steps{rate}", style="dim")

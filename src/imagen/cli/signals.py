@@ -1,0 +1,48 @@
+"""How the program ends when somebody stops it."""
+
+import os
+import signal
+import sys
+from threading import Thread
+from types import FrameType
+from typing import Self
+
+from imagen.usecases.cancellation import Cancellation
+
+_STOPPING = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
+_SHOW_CURSOR = "\x1b[?25h"
+
+
+class StopSignals:
+    """While it is open, the first signal cancels, and a second one ends it at once.
+
+    A signal that the parent chose to ignore (`nohup`) stays ignored.
+
+    Attributes:
+        cancellation: Thrown by the first signal.
+        exit_code: 128 plus the signal's number, once there was one.
+    """
+
+    def __init__(self) -> None:
+        self.cancellation = Cancellation()
+        self.exit_code: int | None = None
+        self._before: dict[signal.Signals, object] = {}
+
+    def __enter__(self) -> Self:
+        for number in _STOPPING:
+            if signal.getsignal(number) is not signal.SIG_IGN:
+                self._before[number] = signal.signal(number, self._stop)
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        for number, handler in self._before.items():
+            signal.signal(number, handler)  # type: ignore[arg-type]  # what it gave us
+
+    def _stop(self, number: int, _: FrameType | None) -> None:
+        if self.exit_code is not None:
+            if sys.stderr.isatty():
+                sys.stderr.write(_SHOW_CURSOR)
+                sys.stderr.flush()
+            os._exit(128 + number)
+        self.exit_code = 128 + number
+        Thread(target=self.cancellation.cancel, daemon=True).start()

@@ -1,0 +1,9 @@
+"""The command `imagen version`."""
+
+from imagen.cli.output import Output
+from imagen.version import __version__
+
+
+def version() -> None:
+    """Print the version."""
+    Output().text(__version__)

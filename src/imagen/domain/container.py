@@ -1,0 +1,196 @@
+"""What an image file says about itself, read from its bytes without decoding pixels.
+
+PNG chunks, JPEG segments, RIFF chunks (WebP) and GIF blocks are walked to their end,
+so a file that was cut off on its way is noticed. Layouts: PNG third edition (W3C
+2025), ITU T.81, RFC 9649 (WebP), GIF89a; where C2PA manifests lie: C2PA 2.2,
+appendix A.
+"""
+
+import struct
+import zlib
+from collections.abc import Iterator
+from struct import unpack_from
+
+import msgspec
+
+PNG_SIGNATURE = b"\x89PNG\r\n\x1a\n"
+
+_MARKER, _END_OF_IMAGE, _START_OF_SCAN, _APP11 = 0xFF, 0xD9, 0xDA, 0xEB
+_STANDALONE_MARKERS = {0x01, *range(0xD0, 0xD8)}
+_FRAME_HEADERS = set(range(0xC0, 0xD0)) - {0xC4, 0xC8, 0xCC}
+_VP8X_HAS_SIZE, _VP8L_MAGIC = 10, 0x2F
+
+
+class NotAnImage(Exception):
+    """The bytes are no image of a known format, or a broken one; says why."""
+
+
+class ImageFacts(msgspec.Struct, frozen=True, kw_only=True):
+    """What the bytes are.
+
+    Attributes:
+        media_type: By what is inside, whatever anyone called it.
+        width: In pixels.
+        height: In pixels.
+        signed: Whether a C2PA manifest is inside, which any change would break.
+    """
+
+    media_type: str
+    width: int
+    height: int
+    signed: bool = False
+
+
+def read_facts(content: bytes) -> ImageFacts:
+    """Return what the bytes are.
+
+    Raises:
+        NotAnImage: they are no PNG, JPEG, WebP or GIF, or not a whole one.
+    """
+    try:
+        if content.startswith(PNG_SIGNATURE):
+            return _png_facts(content)
+        if content.startswith(b"\xff\xd8\xff"):
+            return _jpeg_facts(content)
+        if content[:4] == b"RIFF" and content[8:12] == b"WEBP":
+            return _webp_facts(content)
+        if content[:6] in {b"GIF87a", b"GIF89a"}:
+            return _gif_facts(content)
+    except (IndexError, struct.error) as error:
+        raise NotAnImage("it ends too early") from error
+    raise NotAnImage(_described(content))
+
+
+def png_chunks(content: bytes) -> Iterator[tuple[bytes, int, int]]:
+    """Yield each chunk's type, and where the whole chunk begins and ends.
+
+    Raises:
+        NotAnImage: a chunk is cut off or does not fit its checksum, or there is no end.
+    """
+    position = len(PNG_SIGNATURE)
+    view = memoryview(content)
+    while position + 12 <= len(content):
+        (length,) = unpack_from(">I", content, position)
+        end = position + 12 + length
+        if end > len(content):
+            break
+        if (
+            zlib.crc32(view[position + 4 : end - 4])
+            != unpack_from(">I", content, end - 4)[0]
+        ):
+            raise NotAnImage("a PNG chunk does not fit its checksum")
+        kind = content[position + 4 : position + 8]
+        yield kind, position, end
+        if kind == b"IEND":
+            return
+        position = end
+    raise NotAnImage("the PNG ends too early")
+
+
+def _png_facts(content: bytes) -> ImageFacts:
+    kinds: set[bytes] = set()
+    for kind, _, _ in png_chunks(content):
+        if not kinds and kind != b"IHDR":
+            raise NotAnImage("the PNG does not begin with its header")
+        kinds.add(kind)
+    if b"IDAT" not in kinds:
+        raise NotAnImage("the PNG has no picture in it")
+    width, height = unpack_from(">II", content, 16)
+    return _facts("image/png", width, height, signed=b"caBX" in kinds)
+
+
+def _jpeg_facts(content: bytes) -> ImageFacts:
+    size: tuple[int, int] | None = None
+    signed = False
+    position = 2
+    while True:
+        if content[position] != _MARKER:
+            raise NotAnImage("the JPEG is broken between its segments")
+        marker = content[position + 1]
+        if marker == _MARKER:  # fill bytes may stand before a marker
+            position += 1
+            continue
+        if marker in _STANDALONE_MARKERS:
+            position += 2
+            continue
+        if marker == _END_OF_IMAGE:
+            raise NotAnImage("the JPEG has no picture in it")
+        (length,) = unpack_from(">H", content, position + 2)
+        if marker in _FRAME_HEADERS:
+            height, width = unpack_from(">HH", content, position + 5)
+            size = width, height
+        if marker == _APP11 and b"jumb" in content[position + 4 : position + 40]:
+            signed = True
+        position += 2 + length
+        if marker == _START_OF_SCAN:
+            break
+    if size is None:
+        raise NotAnImage("the JPEG has no size")
+    # What follows the scans may be padding or an appended preview, so the end is
+    # looked for, not expected at the last byte.
+    if content.find(b"\xff\xd9", position) < 0:
+        raise NotAnImage("the JPEG ends too early")
+    return _facts("image/jpeg", *size, signed=signed)
+
+
+def _webp_facts(content: bytes) -> ImageFacts:
+    (length,) = unpack_from("<I", content, 4)
+    if length + 8 > len(content):
+        raise NotAnImage("the WebP ends too early")
+    size: tuple[int, int] | None = None
+    canvas: tuple[int, int] | None = None
+    signed = False
+    position = 12
+    while position + 8 <= length + 8:
+        kind = content[position : position + 4]
+        (chunk,) = unpack_from("<I", content, position + 4)
+        body = position + 8
+        if body + chunk > length + 8:
+            raise NotAnImage("a WebP chunk ends too early")
+        if kind == b"VP8X" and chunk >= _VP8X_HAS_SIZE:
+            canvas = (
+                1 + int.from_bytes(content[body + 4 : body + 7], "little"),
+                1 + int.from_bytes(content[body + 7 : body + 10], "little"),
+            )
+        elif kind == b"VP8L" and content[body] == _VP8L_MAGIC:
+            (bits,) = unpack_from("<I", content, body + 1)
+            size = 1 + (bits & 0x3FFF), 1 + (bits >> 14 & 0x3FFF)
+        elif kind == b"VP8 ":
+            width, height = unpack_from("<HH", content, body + 6)
+            size = width & 0x3FFF, height & 0x3FFF
+        elif kind == b"ANMF":
+            size = size or canvas
+        elif kind == b"C2PA":
+            signed = True
+        position = body + chunk + chunk % 2
+    if size is None:
+        raise NotAnImage("the WebP has no picture in it")
+    return _facts("image/webp", *(canvas or size), signed=signed)
+
+
+def _gif_facts(content: bytes) -> ImageFacts:
+    width, height = unpack_from("<HH", content, 6)
+    if b"\x3b" not in content[-16:]:  # the trailer; some writers pad after it
+        raise NotAnImage("the GIF ends too early")
+    return _facts("image/gif", width, height, signed=False)
+
+
+def _facts(media_type: str, width: int, height: int, *, signed: bool) -> ImageFacts:
+    if width < 1 or height < 1:
+        raise NotAnImage(f"it claims to be {width}x{height} pixels")
+    return ImageFacts(media_type=media_type, width=width, height=height, signed=signed)
+
+
+def _described(content: bytes) -> str:
+    if not content:
+        return "it is empty"
+    start = content[:256].lstrip().lower()
+    if start.startswith((b"<!doctype", b"<html")):
+        return "it is a page of HTML"
+    if start.startswith(b"<svg") or (start.startswith(b"<?xml") and b"<svg" in start):
+        return "it is an SVG drawing, which imagen does not store yet"
+    if start.startswith((b"{", b"[")):
+        return "it is JSON"
+    if content[4:12] in {b"ftypavif", b"ftypavis"}:
+        return "it is an AVIF image, which imagen does not store yet"
+    return f"it begins with {content[:8].hex(' ')}"

@@ -1,0 +1,72 @@
+"""What a plan would send and cost, for somebody who wants to know before."""
+
+from collections.abc import Mapping
+
+import msgspec
+
+from imagen.domain.cost import NOTHING, Cost
+from imagen.domain.plan import GenerationPlan
+from imagen.domain.sidecar import Change
+
+
+class Estimate(msgspec.Struct, frozen=True, kw_only=True):
+    """What would be sent, and what it would cost.
+
+    Attributes:
+        backend: The instance that would get it.
+        model: "" when the backend has no name for it.
+        images: How many would be made.
+        calls: In how many calls.
+        prompt_sent: After the style.
+        negative: "" when there is none.
+        size: That the backend would make.
+        requested_size: That was asked for.
+        seeds: One for each call; empty when the backend takes none.
+        steps: None when it is the backend's own number.
+        cost_usd: Dollars for all of it; None when unknown, never 0 for unknown.
+        cost_source: Where that figure comes from.
+        applied: What is sent as asked.
+        ignored: What is not sent, and why.
+        adjusted: What is sent differently, and why.
+    """
+
+    backend: str
+    adapter: str
+    model: str
+    images: int
+    calls: int
+    prompt_sent: str
+    negative: str
+    size: str
+    requested_size: str
+    seeds: tuple[int, ...]
+    steps: int | None
+    cost_usd: float | None
+    cost_source: str
+    applied: Mapping[str, object]
+    ignored: Mapping[str, str]
+    adjusted: Mapping[str, Change]
+
+
+def estimate_of(plan: GenerationPlan) -> Estimate:
+    """Return what carrying out the plan would send and cost."""
+    job = plan.jobs[0]
+    cost = Cost() if plan.may_cost else NOTHING
+    return Estimate(
+        backend=plan.instance.name,
+        adapter=plan.instance.adapter,
+        model=job.model,
+        images=plan.request.count,
+        calls=len(plan.jobs),
+        prompt_sent=job.prompt,
+        negative=job.negative,
+        size=str(job.size),
+        requested_size=str(plan.size),
+        seeds=tuple(job.seed for job in plan.jobs if job.seed is not None),
+        steps=job.steps,
+        cost_usd=cost.usd,
+        cost_source=cost.source,
+        applied=plan.honesty.applied,
+        ignored=plan.honesty.ignored,
+        adjusted=plan.honesty.adjusted,
+    )

@@ -1,0 +1,36 @@
+"""The image formats that imagen stores, by media type and by file extension."""
+
+from imagen.domain.errors import InvalidRequest
+
+EXTENSIONS = {
+    "image/png": "png",
+    "image/jpeg": "jpg",
+    "image/webp": "webp",
+    "image/gif": "gif",
+    "image/avif": "avif",
+}
+"""What a stored file of each type is called."""
+
+WRITABLE = {
+    "png": "image/png",
+    "jpg": "image/jpeg",
+    "jpeg": "image/jpeg",
+    "webp": "image/webp",
+}
+"""The extensions that `--output` may ask for: imagen can convert to these."""
+
+
+def media_type_of(name: str) -> str:
+    """Return the media type that a file name asks for.
+
+    Raises:
+        InvalidRequest: the extension is none that imagen can write.
+    """
+    stem, dot, extension = name.rpartition(".")
+    if not (stem and dot) or extension.lower() not in WRITABLE:
+        shown = f".{extension}" if stem and dot else "no extension"
+        raise InvalidRequest(
+            f"An image cannot be written to {name!r}: {shown} is no image format.",
+            hint="Use .png, .jpg, .jpeg or .webp, or end the path with / for a folder.",
+        )
+    return WRITABLE[extension.lower()]

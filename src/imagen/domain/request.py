@@ -1,0 +1,83 @@
+"""What a person asked for, before anyone decides how."""
+
+from collections.abc import Mapping
+
+import msgspec
+
+from imagen.domain.errors import InvalidRequest
+from imagen.domain.fit import Fit
+from imagen.domain.seed import checked_seed
+from imagen.domain.size import Size
+from imagen.domain.style import Style
+
+MOST_IMAGES = 1000
+"""More than this in one command is taken for a slip of the finger."""
+
+
+class GenerationRequest(msgspec.Struct, frozen=True, kw_only=True):
+    """One ask. The defaults here are the defaults everywhere.
+
+    Attributes:
+        prompt: The words as given.
+        negative: What to keep out.
+        style: How to say it, and settings to fall back on.
+        size: None takes the style's, the instance's, else 1024x1024.
+        seed: 0 lets imagen draw one.
+        steps: 0 takes the style's, the instance's, else the backend's own.
+        model: None takes the instance's.
+        count: How many images.
+        options: Parameters of the backend's own.
+        fit: How to reach exactly the size, if the backend only comes near.
+        timeout: Seconds for one image; None takes the instance's.
+        strict: Refuse what would be ignored or changed.
+    """
+
+    prompt: str
+    negative: str = ""
+    style: Style | None = None
+    size: Size | None = None
+    seed: int = 0
+    steps: int = 0
+    model: str | None = None
+    count: int = 1
+    options: Mapping[str, object] = {}
+    fit: Fit | None = None
+    timeout: float | None = None
+    strict: bool = False
+
+    def __post_init__(self) -> None:
+        if not self.prompt.strip():
+            raise InvalidRequest(
+                "The prompt is empty.", hint="Say what the image should show."
+            )
+        for words, where in ((self.prompt, "prompt"), (self.negative, "negative")):
+            _check_text(words, where)
+        checked_seed(self.seed)
+        if self.steps < 0:
+            raise InvalidRequest(
+                f"{self.steps} steps cannot be made.",
+                hint="Give 1 or more; 0 is the backend's own number.",
+            )
+        if not 1 <= self.count <= MOST_IMAGES:
+            raise InvalidRequest(
+                f"{self.count} images cannot be asked for at once.",
+                hint=f"Give a count from 1 to {MOST_IMAGES}.",
+            )
+        if self.timeout is not None and not 0 < self.timeout < float("inf"):
+            raise InvalidRequest(
+                f"A timeout of {self.timeout:g} seconds makes no sense.",
+                hint="Give a number of seconds above 0.",
+            )
+        if self.model is not None and not self.model.strip():
+            raise InvalidRequest("The model has no name.")
+
+
+def _check_text(words: str, where: str) -> None:
+    try:
+        words.encode()
+    except UnicodeEncodeError:
+        raise InvalidRequest(
+            f"The {where} is not valid UTF-8 text.", hint="Check how it was typed."
+        ) from None
+    if "\0" in words:
+        raise InvalidRequest(f"The {where} contains a NUL character.")

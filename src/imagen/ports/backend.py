@@ -1,0 +1,173 @@
+"""The port to whatever makes images."""
+
+from collections.abc import Callable, Mapping
+from typing import Generic, Protocol, TypeVar, runtime_checkable
+
+import msgspec
+
+from imagen.domain.capabilities import Capabilities
+from imagen.domain.plan import ImageJob
+from imagen.domain.result import Generated
+from imagen.ports.clock import Clock
+
+OptionsT = TypeVar("OptionsT", bound=msgspec.Struct)
+
+
+class Watch(Protocol):
+    """Held by a backend while it works: the only way in which it may wait or speak."""
+
+    def accepted(self, reference: str) -> None:
+        """Say what the remote job is called, as soon as that is known.
+
+        Once for a job, and never with an empty name.
+        """
+        ...
+
+    def report(
+        self, fraction: float | None, note: str = "", *, steps: int | None = None
+    ) -> None:
+        """Say how far the image is, from 0 to 1; None when that cannot be known.
+
+        Args:
+            fraction: How much of the work is done; never less than before.
+            note: What is being done, in a word or two.
+            steps: How many steps the whole work has, if it goes in steps; at least 1.
+        """
+        ...
+
+    def wait(self, seconds: float) -> None:
+        """Let time pass.
+
+        Raises:
+            Cancelled: nobody wants the image any more, or its time is over.
+        """
+        ...
+
+    def on_cancel(self, close: Callable[[], None]) -> None:
+        """Have `close` called, once, from another thread, when the job is cancelled.
+
+        For breaking a read that blocks: a socket's `shutdown` does, closing an HTTP
+        client from outside does not on Linux, so read in slices of a second at most.
+        When it has been cancelled already, `close` is called at once, by the caller.
+        """
+        ...
+
+
+class ImageBackend(Protocol):
+    """Makes images.
+
+    Building one costs no network and no money. One instance may be used from several
+    threads at once, and keeps nothing from one job to the next. Neither its `repr` nor
+    any error (or its cause), parameter, note or reference that it hands out contains a
+    secret.
+
+    Prove an implementation with `imagen.testing.BackendContract`.
+    """
+
+    def capabilities(self) -> Capabilities:
+        """Return what it can do. Quick, without network, the same every time."""
+        ...
+
+    def generate(self, job: ImageJob, watch: Watch) -> Generated:
+        """Make the images of one call and return their bytes, unchanged.
+
+        Every parameter of the job is one that `capabilities` allows; its prompt is any
+        text. The job and its options are not changed. Tries once: asking again is the
+        caller's decision. Waits only through the watch, and stops within 2 seconds of
+        its being cancelled, after cancelling the remote job. Returns as many images as
+        the job counts, fewer only if the vendor withheld some; each has the job's size,
+        the format that was asked for, and is an image of the media type that it says.
+        Claims no seed but the one it used. Reports fractions from 0 to 1 only.
+
+        Raises:
+            InvalidRequest: a value in `job.options` makes no sense; nothing was sent.
+            Refused: the vendor will not make this.
+            Throttled: too many requests, with `retry_after` if the vendor says.
+            Unavailable: not reached, or down before it took the job.
+            Unauthorized, OutOfCredit: as they say.
+            Unfinished: the vendor may have taken the job, and its fate is unknown.
+            BackendError: any other failure on the vendor's side.
+            Cancelled: passed through from the watch.
+        """
+        ...
+
+
+class Readiness(msgspec.Struct, frozen=True, kw_only=True):
+    """One thing that must be in order before a backend can work.
+
+    Attributes:
+        what: What was looked at, in a few words.
+        ready: Whether it is in order.
+        note: The version that was found; or what is missing and what to do about it.
+    """
+
+    what: str
+    ready: bool
+    note: str = ""
+
+
+@runtime_checkable
+class CheckableBackend(Protocol):
+    """A backend that can be asked whether it would work, without spending anything."""
+
+    def check(self, watch: Watch) -> tuple[Readiness, ...]:
+        """Look at everything that a job would need; spend nothing, raise nothing.
+
+        Cancelled is passed through from the watch.
+        """
+        ...
+
+
+@runtime_checkable
+class CloseableBackend(Protocol):
+    """A backend that holds something open, such as connections."""
+
+    def close(self) -> None:
+        """Let go of it; nothing is asked of the backend afterwards."""
+        ...
+
+
+class Secrets:
+    """The secrets of one instance, by the config key that names their variable.
+
+    Never shown: its `repr` counts them.
+    """
+
+    def __init__(self, values: Mapping[str, str] | None = None) -> None:
+        self._values = dict(values or {})
+
+    def __repr__(self) -> str:
+        return f"<{len(self._values)} secrets>"
+
+    def get(self, key: str) -> str | None:
+        """Return the secret whose variable the key names, or None if it is not set."""
+        return self._values.get(key)
+
+
+class BackendContext(msgspec.Struct, frozen=True, kw_only=True):
+    """What a backend is built with, beside its own options.
+
+    Attributes:
+        name: The instance's name, for messages.
+        secrets: What the environment variables hold that its `*_env` options name.
+        clock: The time, for those who need to measure it.
+    """
+
+    name: str
+    clock: Clock
+    secrets: Secrets = Secrets()
+
+
+class Adapter(msgspec.Struct, Generic[OptionsT], frozen=True, kw_only=True):
+    """How a kind of backend is built; what an entry point in `imagen.backends` names.
+
+    Attributes:
+        summary: What it is for, in half a line.
+        options: Its own block of the config, a Struct; unknown keys are refused,
+            each field's `msgspec.Meta` description becomes a comment in the sample.
+        create: Builds one instance; its return type is the port.
+    """
+
+    summary: str
+    options: type[OptionsT]
+    create: Callable[[OptionsT, BackendContext], ImageBackend]

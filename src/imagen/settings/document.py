@@ -1,0 +1,377 @@
+"""From the text of a YAML file to values with their lines, by the rules of YAML 1.2.
+
+PyYAML only cuts the text into events. What they mean is decided here: its own
+resolvers speak YAML 1.1, in which `on` is true and `16:9` is 969, and its loaders
+follow any depth of brackets and any explosion of aliases.
+"""
+
+import re
+from collections.abc import Iterator
+from typing import TypeAlias
+
+import msgspec
+import yaml
+
+from imagen.domain.errors import InvalidRequest
+from imagen.settings.secrets import dotted
+from imagen.settings.tree import (
+    ConfigProblem,
+    Document,
+    Entry,
+    Node,
+    Scalar,
+    Trail,
+)
+
+DEEPEST = 100
+"""Brackets within brackets; nobody needs more, and a stack has an end."""
+
+MOST_VALUES = 100_000
+"""Values in one file, each alias counted with all that it stands for."""
+
+LONGEST_NUMBER = 100
+"""Digits; beyond some thousands Python refuses to print one."""
+
+_Loader = getattr(yaml, "CSafeLoader", yaml.SafeLoader)  # libyaml, where it is built in
+
+_NULL = re.compile(r"~|null|Null|NULL|")
+_BOOL = re.compile(r"(true|True|TRUE)|false|False|FALSE")
+_INT = re.compile(r"[-+]?[0-9]+|0o[0-7]+|0x[0-9a-fA-F]+")
+_FLOAT = re.compile(r"[-+]?(\.[0-9]+|[0-9]+(\.[0-9]*)?)([eE][-+]?[0-9]+)?")
+_INF = re.compile(r"[-+]?\.(inf|Inf|INF)")
+_NAN = re.compile(r"\.(nan|NaN|NAN)")
+_FORBIDDEN = re.compile(
+    "[^\t\n\r\x20-\x7e\x85\xa0-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]"
+)
+_UNSTORABLE = re.compile("[\0\ud800-\udfff]")
+
+_PREFIX = "tag:yaml.org,2002:"
+_TAGGED: dict[str, tuple[type, ...]] = {
+    f"{_PREFIX}str": (str,),
+    f"{_PREFIX}int": (int,),
+    f"{_PREFIX}float": (float, int),
+    f"{_PREFIX}bool": (bool,),
+    f"{_PREFIX}null": (type(None),),
+}
+
+_Event: TypeAlias = yaml.Event
+
+
+def parse(content: bytes, *, source: str) -> Document:
+    """Read a whole file; what is wrong with it is in the document's `problems`."""
+    try:
+        text = content.decode("utf-8-sig")
+    except UnicodeDecodeError as error:
+        line = content.count(b"\n", 0, error.start) + 1
+        problem = _Broken(line, "the file is not UTF-8 text", "save it as UTF-8")
+        return Document(source=source, problems=(problem.at(source),))
+    composer = _Composer(source)
+    try:
+        root = composer.compose(text)
+    except _Broken as broken:
+        problems = (*composer.problems, broken.at(source))
+        return Document(source=source, problems=problems)
+    return Document(source=source, root=root, problems=tuple(composer.problems))
+
+
+def parse_scalar(text: str) -> object:
+    """Return what a word of the command line means: `4`, `true`, `[1, 2]`, `{a: 1}`.
+
+    Typed as the same word in the config would be. In quotes it is text; and what
+    begins with no bracket and no quote is a single value, so that `#ff0000` and
+    `a: b` need no quotes.
+
+    Raises:
+        InvalidRequest: brackets or quotes do not match, or it is no text.
+    """
+    text = text.strip()
+    if not text:
+        return ""
+    composer = _Composer("")
+    try:
+        if text.startswith(("[", "{", '"', "'", "!!")):
+            value = composer.compose(text).plain()
+        else:
+            _check_characters(text)
+            value = _resolved(text, 1)
+    except _Broken as broken:
+        composer.problems.append(broken.at(""))
+        value = None
+    for problem in composer.problems:
+        hint = problem.suggestion and problem.suggestion[0].upper()
+        raise InvalidRequest(
+            f"The value cannot be understood: {problem.message}.",
+            hint=f"{hint}{problem.suggestion[1:]}." if hint else "",
+        )
+    return value
+
+
+class _Broken(Exception):
+    """The text cannot be read beyond this point."""
+
+    def __init__(self, line: int, message: str, suggestion: str = "") -> None:
+        super().__init__(message)
+        self.line, self.message, self.suggestion = line, message, suggestion
+
+    def at(self, source: str) -> ConfigProblem:
+        return ConfigProblem(
+            file=source,
+            line=self.line,
+            key="",
+            message=self.message,
+            suggestion=self.suggestion,
+        )
+
+
+class _Built(msgspec.Struct, frozen=True):
+    """A node, how deep it is, and how many values there are in it."""
+
+    node: Node
+    depth: int = 1
+    values: int = 1
+
+
+class _Composer:
+    """Builds the tree; collects what is wrong and can be stepped over."""
+
+    def __init__(self, source: str) -> None:
+        self.problems: list[ConfigProblem] = []
+        self._source = source
+        self._anchors: dict[str, _Built] = {}
+        self._values = 0
+
+    def compose(self, text: str) -> Node:
+        _check_characters(text)
+        events = _events(text)
+        root: Node | None = None
+        for event in events:
+            if not isinstance(event, yaml.DocumentStartEvent):
+                continue
+            if root is not None:
+                raise _Broken(
+                    _line(event), "a second document begins here", "remove the '---'"
+                )
+            root = self._node(next(events), events, (), 0).node
+        return root or Node(line=1, value=None)
+
+    def _node(
+        self, event: _Event, events: Iterator[_Event], trail: Trail, depth: int
+    ) -> _Built:
+        if isinstance(event, yaml.AliasEvent):
+            built = self._anchors.get(str(event.anchor))
+            if built is None:
+                raise _Broken(
+                    _line(event), "an alias (*) stands for nothing", "give its & first"
+                )
+        elif isinstance(event, yaml.ScalarEvent):
+            built = _Built(self._scalar(event, trail))
+        elif isinstance(event, yaml.SequenceStartEvent):
+            self._check_tag(event, f"{_PREFIX}seq", trail)
+            built = self._list(event, events, trail, depth)
+        else:
+            self._check_tag(event, f"{_PREFIX}map", trail)
+            built = self._mapping(event, events, trail, depth)
+        if depth + built.depth > DEEPEST:
+            raise _Broken(_line(event), f"values are nested more than {DEEPEST} deep")
+        if isinstance(event, yaml.AliasEvent):
+            self._count(event, built.values)
+        else:
+            self._count(event, 1)
+            anchor: str | None = getattr(event, "anchor", None)
+            if anchor is not None:
+                self._anchors[anchor] = built
+        return built
+
+    def _count(self, event: _Event, values: int) -> None:
+        self._values += values
+        if self._values > MOST_VALUES:
+            raise _Broken(_line(event), f"there are more than {MOST_VALUES} values")
+
+    def _list(
+        self, event: _Event, events: Iterator[_Event], trail: Trail, depth: int
+    ) -> _Built:
+        items: list[_Built] = []
+        self._check_depth(event, depth)
+        for each in events:
+            if isinstance(each, yaml.SequenceEndEvent):
+                break
+            items.append(self._node(each, events, (*trail, len(items)), depth + 1))
+        return _whole(event, items, tuple(item.node for item in items))
+
+    def _mapping(
+        self, event: _Event, events: Iterator[_Event], trail: Trail, depth: int
+    ) -> _Built:
+        parts: list[_Built] = []
+        own: dict[str, Entry] = {}
+        merged: dict[str, Entry] = {}
+        self._check_depth(event, depth)
+        for each in events:
+            if isinstance(each, yaml.MappingEndEvent):
+                break
+            key = self._node(each, events, trail, depth + 1)
+            name, line = key.node.value, _line(each)
+            here = (*trail, name) if isinstance(name, str) else trail
+            part = self._node(next(events), events, here, depth + 1)
+            parts += [key, part]
+            if not isinstance(name, str):
+                self._problem(
+                    line, trail, "a key here is not text", "put the key in quotes"
+                )
+            elif _is_merge(each):
+                self._merge(merged, part.node, line, trail)
+            elif name in own:
+                self._problem(
+                    line,
+                    here,
+                    f"the key is given twice, first in line {own[name].line}",
+                    "remove one of them",
+                )
+            else:
+                own[name] = Entry(line=line, node=part.node)
+        return _whole(event, parts, {**merged, **own})
+
+    def _merge(
+        self, into: dict[str, Entry], node: Node, line: int, trail: Trail
+    ) -> None:
+        for each in node.value if isinstance(node.value, tuple) else (node,):
+            if not isinstance(each.value, dict):
+                self._problem(line, trail, "'<<' takes a mapping, or a list of them")
+                return
+            for key, entry in each.value.items():
+                into.setdefault(key, entry)
+
+    def _scalar(self, event: yaml.ScalarEvent, trail: Trail) -> Node:
+        line, text, tag = _line(event), event.value, event.tag
+        if _UNSTORABLE.search(text):
+            self._problem(line, trail, "the text contains a character that is none")
+            return Node(line=line, value=None)
+        if tag in {None, "!"}:
+            plain = tag is None and event.implicit[0]
+            return Node(line=line, value=_resolved(text, line) if plain else text)
+        value: Scalar = text if tag == f"{_PREFIX}str" else _resolved(text, line)
+        if not isinstance(value, _TAGGED.get(str(tag), ())):
+            self._bad_tag(line, trail)
+            return Node(line=line, value=None)
+        return Node(line=line, value=value)
+
+    def _check_tag(self, event: _Event, allowed: str, trail: Trail) -> None:
+        if getattr(event, "tag", None) not in {None, "!", allowed}:
+            self._bad_tag(_line(event), trail)
+
+    def _check_depth(self, event: _Event, depth: int) -> None:
+        if depth >= DEEPEST:
+            raise _Broken(_line(event), f"values are nested more than {DEEPEST} deep")
+
+    def _bad_tag(self, line: int, trail: Trail) -> None:
+        self._problem(line, trail, "the YAML tag does not fit here", "remove the '!'")
+
+    def _problem(
+        self, line: int, trail: Trail, message: str, suggestion: str = ""
+    ) -> None:
+        self.problems.append(
+            ConfigProblem(
+                file=self._source,
+                line=line,
+                key=dotted(trail),
+                message=message,
+                suggestion=suggestion,
+            )
+        )
+
+
+def _whole(
+    event: _Event, parts: list[_Built], value: "tuple[Node, ...] | dict[str, Entry]"
+) -> _Built:
+    return _Built(
+        Node(line=_line(event), value=value),
+        1 + max((part.depth for part in parts), default=0),
+        1 + sum(part.values for part in parts),
+    )
+
+
+def _resolved(text: str, line: int) -> Scalar:
+    """Return what an unquoted word is in the core schema of YAML 1.2."""
+    if _NULL.fullmatch(text):
+        return None
+    if found := _BOOL.fullmatch(text):
+        return found[1] is not None
+    if _INT.fullmatch(text):
+        if len(text) > LONGEST_NUMBER:
+            raise _Broken(line, "a number has too many digits", "text goes in quotes")
+        return int(text, {"0o": 8, "0x": 16}.get(text[:2], 10))
+    if _FLOAT.fullmatch(text):
+        return float(text)
+    if _INF.fullmatch(text):
+        return float("-inf" if text.startswith("-") else "inf")
+    if _NAN.fullmatch(text):
+        return float("nan")
+    return text
+
+
+def _is_merge(event: _Event) -> bool:
+    return (
+        isinstance(event, yaml.ScalarEvent)
+        and event.value == "<<"
+        and bool(event.implicit[0])
+    )
+
+
+def _line(event: _Event) -> int:
+    mark = event.start_mark
+    return 1 if mark is None else int(mark.line) + 1
+
+
+def _check_characters(text: str) -> None:
+    if found := _FORBIDDEN.search(text):
+        raise _Broken(
+            text.count("\n", 0, found.start()) + 1,
+            f"the character U+{ord(found[0]):04X} cannot stand in a text file",
+        )
+
+
+def _events(text: str) -> Iterator[_Event]:
+    try:
+        yield from yaml.parse(text, Loader=_Loader)  # pyright: ignore[reportUnknownMemberType] - its stream has no type
+    except yaml.MarkedYAMLError as error:
+        raise _explained(error) from None  # its message quotes the line
+    except (yaml.YAMLError, ValueError, OverflowError):
+        raise _Broken(1, "the text is not YAML") from None
+
+
+_EXPLANATIONS = {
+    "cannot start any token": (
+        "a tab, '@', '`' or '%' cannot stand here",
+        "indent with spaces, and put such text in quotes",
+    ),
+    "mapping values are not allowed": (
+        "a ':' cannot stand here",
+        "put text that contains ': ' in quotes, and check the indentation",
+    ),
+    "expected ':'": ("a key has no ':'", "write `key: value`"),
+    "',' or ']'": ("a list has no ']', or lacks a comma", ""),
+    "',' or '}'": ("a mapping has no '}', or lacks a comma", ""),
+    "node content": ("a bracket is never closed, or a value is missing", ""),
+    "unexpected end of stream": ("a quote is never closed", ""),
+    "expected key": ("the indentation or the quotes are not right here", ""),
+    "expected '-' indicator": ("the indentation of the list is not right here", ""),
+    "block sequence entries": ("a '-' cannot stand here", "indent the list below"),
+    "escape": (
+        "in double quotes a '\\' begins an escape, and this one is none",
+        "use single quotes, or write '\\\\'",
+    ),
+}
+
+
+def _explained(error: yaml.MarkedYAMLError) -> _Broken:
+    """Say it in other words: those of the parser may quote what they are about."""
+    said = error.problem or ""
+    mark = error.problem_mark or error.context_mark
+    line = 1 if mark is None else mark.line + 1
+    begin = None if error.context_mark is None else error.context_mark.line + 1
+    message, suggestion = next(
+        (words for part, words in _EXPLANATIONS.items() if part in said),
+        ("the YAML is broken here", "check quotes and indentation"),
+    )
+    if begin is not None and begin < line:
+        message += f"; what is unfinished begins in line {begin}"
+    return _Broken(line, message, suggestion)

@@ -1,0 +1,163 @@
+"""The complete imagen.yaml, written from the definitions that validate one."""
+
+import re
+import textwrap
+from collections.abc import Mapping
+from enum import Enum
+from pathlib import Path
+from typing import Any
+
+import msgspec
+from msgspec.structs import FieldInfo
+
+from imagen.domain.size import Size
+from imagen.domain.style import Style
+from imagen.ports.backend import Adapter
+from imagen.settings.model import (
+    MOCK,
+    BackendBlock,
+    ConfigFile,
+    OutputSettings,
+    StyleBlock,
+)
+from imagen.settings.reading import default_of, described
+from imagen.settings.styles import SAMPLE_STYLES
+
+WIDTH = 80
+_COLUMN = 38
+"""Where the comments begin, behind what is not too long."""
+
+_HEAD = """\
+# imagen.yaml. `imagen config validate` checks it, `imagen config path` says
+# where it belongs. A key behind a "#" can be left out, and is shown with its
+# default or an example. Tokens never stand here: a key that ends in _env names
+# the environment variable that holds one.
+"""
+
+
+def sample_config(adapters: Mapping[str, Adapter[Any]]) -> str:
+    """Return a config that names every key, with its meaning and its default."""
+    top = {field.encode_name: field for field in msgspec.structs.fields(ConfigFile)}
+    output = msgspec.structs.fields(OutputSettings)
+    names = sorted(adapters, key=lambda name: (name != MOCK, name))
+    lines = [
+        *_HEAD.splitlines(),
+        "",
+        *_key(top["default_backend"], indent=0),
+        "",
+        *_section(top["output"]),
+        *(line for field in output for line in _key(field, indent=2)),
+        "",
+        *_section(top["backends"]),
+    ]
+    for place, name in enumerate(names):
+        lines += _backend(name, adapters[name], complete=place == 0)
+    lines += ["", *_section(top["styles"])]
+    for place, style in enumerate(SAMPLE_STYLES):
+        lines += _style(style, complete=place == 0)
+    return "\n".join(lines) + "\n"
+
+
+def _backend(name: str, adapter: Adapter[Any], *, complete: bool) -> list[str]:
+    lines = _commented(f"  {_written(name)}:", adapter.summary, indent=2)
+    common = msgspec.structs.fields(BackendBlock)
+    own = msgspec.structs.fields(adapter.options)
+    for field in common:
+        if field.encode_name == "adapter":
+            lines += _key(field, indent=4, value=name)
+        elif complete:
+            lines += _key(field, indent=4)
+    shared = {field.encode_name for field in common}
+    for field in own:
+        if field.encode_name not in shared:
+            lines += _key(field, indent=4)
+    return lines
+
+
+def _style(style: Style, *, complete: bool) -> list[str]:
+    given = {
+        "prompt": style.prompt,
+        "negative": style.negative,
+        "size": style.size,
+        "steps": style.steps,
+        "seed": style.seed,
+        "set": style.options,
+    }
+    lines = [f"  {_written(style.name)}:"]
+    for field in msgspec.structs.fields(StyleBlock):
+        if given[field.encode_name]:
+            value = given[field.encode_name]
+            lines += _key(field, indent=4, value=value, comment=complete)
+        elif complete:
+            lines += _key(field, indent=4)
+    return lines
+
+
+def _section(field: FieldInfo) -> list[str]:
+    description, _ = described(field.type)
+    return _commented(f"{field.encode_name}:", description, indent=0)
+
+
+def _key(
+    field: FieldInfo, *, indent: int, value: object = None, comment: bool = True
+) -> list[str]:
+    """Return the lines of one key: live if it has a value, or must have one."""
+    description, example = described(field.type)
+    description = description if comment else ""
+    live = value is not None or field.required
+    if value is None:
+        default = default_of(field)
+        empty = default in (None, "", {}, [], (), Path())
+        value = default if example is None or not empty else example
+    margin = " " * indent + ("" if live else "# ")
+    written = f"{margin}{field.encode_name}: {_written(value)}"
+    if len(written) <= WIDTH:
+        return _commented(written, description, indent=indent)
+    folded = textwrap.wrap(
+        str(value), WIDTH - indent - 4, break_long_words=False, break_on_hyphens=False
+    )
+    return [
+        *_prose(description, indent=indent),
+        f"{margin}{field.encode_name}: >-",
+        *(f"{margin}  {line}" for line in folded),
+    ]
+
+
+def _commented(written: str, comment: str, *, indent: int) -> list[str]:
+    """Return a line with its comment: behind it where there is room, else above."""
+    if not comment:
+        return [written]
+    if len(written) > _COLUMN - 2:
+        return [*_prose(comment, indent=indent), written]
+    first, *others = textwrap.wrap(comment, WIDTH - _COLUMN - 2)
+    beside = [f"{written:<{_COLUMN}}# {first}"]
+    return beside + [f"{'':<{_COLUMN}}# {line}" for line in others]
+
+
+def _prose(text: str, *, indent: int) -> list[str]:
+    margin = " " * indent + "# "
+    return [margin + line for line in textwrap.wrap(text, WIDTH - len(margin))]
+
+
+def _written(value: object) -> str:
+    """Return a value as YAML on one line."""
+    value = _plain(value)
+    if isinstance(value, str) and _PLAIN_TEXT.fullmatch(value):
+        return value
+    if isinstance(value, float) and value.is_integer():
+        value = int(value)
+    return msgspec.json.format(msgspec.json.encode(value), indent=0).decode()
+
+
+def _plain(value: object) -> object:
+    if isinstance(value, Enum):
+        return value.value
+    return str(value) if isinstance(value, Path | Size) else value
+
+
+# Text that is the same without quotes: a word that is no number, and none of YAML's.
+_PLAIN_TEXT = re.compile(
+    r"(?!(?i:true|false|null)$)(?:[A-Za-z_/][\w./-]*|~?/[\w./-]+|[0-9]+x[0-9]+)"
+    r"(?::[\w./-]+)*",
+    re.ASCII,
+)

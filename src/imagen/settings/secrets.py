@@ -1,0 +1,179 @@
+"""What looks like a secret, so that none stands in the config or in a message."""
+
+import re
+from collections.abc import Iterator, Mapping
+from typing import TypeAlias
+
+from imagen.settings.tree import ConfigProblem, Document, Node, Trail
+
+HIDDEN = "(hidden)"
+LONGEST_SHOWN = 60
+
+_WORDS = re.compile(r"[A-Z]+(?![a-z])|[A-Z]?[a-z]+|[0-9]+", re.ASCII)
+_SECRET_WORDS = {
+    *("token", "key", "secret", "password", "passwd", "passphrase", "authorization"),
+    *("credential", "bearer", "secrets", "passwords", "credentials", "apikey"),
+    *("apikeys", "apitoken", "accesstoken"),
+}
+
+# What vendors put before a token, and what its rest is made of.
+_PREFIXES = (
+    r"r8_|sk[-_]|hf_|sb_secret_|sbp_|gsk_|xai-|gh[opsur]_|github_pat_|glpat-|whsec_"
+    r"|rk_live_|rpa_|tgp_|nvapi-|pplx-|xox[abprs]-|fw_|AIza|AKIA|eyJ|ya29\."
+)
+_SECRET_TEXT = re.compile(
+    rf"""
+      ^\s*(?:{_PREFIXES})[\w.~+/=-]{{3,}}               # the whole text is a token
+    | (?<![\w-])(?:{_PREFIXES})[\w.~+/=-]{{12,}}        # or it is in the middle
+    | (?<![\w-])(?:key|comfyui)-(?=[\w-]*\d)\w{{16,}}   # `key-light` is no secret
+    | ^\s*(?i:bearer|basic|token|key)\s+(?=\S*\d)\S{{6,}}\s*$
+    | (?<!\w)(?i:bearer)\s+(?=\S*\d)[\w.~+/=-]{{16,}}
+    | [0-9a-f]{{8}}-(?:[0-9a-f]{{4}}-){{3}}[0-9a-f]{{12}}:[0-9a-f]{{16,}}  # fal
+    | -----BEGIN[ ][A-Z ]*PRIVATE[ ]KEY
+    | ://[^\s/?\#@]*:[^\s/?\#@]*@                       # https://user:password@host
+    | [?&][\w-]*(?i:token|key|secret|password|signature)=[^&\s]
+    """,
+    re.VERBOSE | re.ASCII,
+)
+_VARIABLE = re.compile(r"[A-Za-z_][A-Za-z0-9_]*", re.ASCII)
+_SHORTEST_TOKEN = 20
+
+_Found: TypeAlias = tuple[Trail, int, str, str]
+
+
+def secrets_in(document: Document) -> dict[Trail, ConfigProblem]:
+    """Return every place that holds a secret, with what to write instead."""
+    return {
+        trail: ConfigProblem(
+            file=document.source,
+            line=line,
+            key=dotted(trail),
+            message=message,
+            suggestion=suggestion,
+        )
+        for trail, line, message, suggestion in _search(
+            document.root, (), document.root.line, env=False
+        )
+    }
+
+
+def is_secret(text: str) -> bool:
+    """Whether the text looks like a token, or has a password in it."""
+    return _SECRET_TEXT.search(text) is not None
+
+
+def is_named_like_secret(key: str) -> bool:
+    """Whether a key is named like one that holds a secret; `api_key_env` is not."""
+    words = _words(key)
+    return not is_named_like_variable(key) and not _SECRET_WORDS.isdisjoint(words)
+
+
+def is_named_like_variable(key: str) -> bool:
+    """Whether a key names the environment variable that holds a secret."""
+    return len(words := _words(key)) > 1 and words[-1] == "env"
+
+
+def is_variable(text: str) -> bool:
+    """Whether the text could be a variable's name, and not the secret itself."""
+    if not _VARIABLE.fullmatch(text) or is_secret(text):
+        return False
+    if len(text) < _SHORTEST_TOKEN:
+        return True
+    digits = any(letter.isdigit() for letter in text)
+    mixed = text not in {text.lower(), text.upper()}
+    return not (digits and (mixed or "_" not in text))
+
+
+def dotted(trail: Trail) -> str:
+    """Return `backends.mock.delay`, without secrets that stand for keys."""
+    text = ""
+    for step in trail:
+        if isinstance(step, int):
+            text += f"[{step}]"
+        else:
+            text += ("." if text else "") + shown_key(step)
+    return text
+
+
+def shown_key(key: str) -> str:
+    """Return a key or name as it can be printed."""
+    if is_secret(key):
+        return HIDDEN
+    return _shortened(key if key.isprintable() else ascii(key)[1:-1]) or "''"
+
+
+def shown(value: object) -> str:
+    """Return a value as it can be printed in "expected ..., got ..."."""
+    if value is None:
+        return "nothing"
+    if isinstance(value, bool):
+        return "true" if value else "false"
+    if isinstance(value, str):
+        return HIDDEN if is_secret(value) else repr(_shortened(value))
+    if isinstance(value, Mapping):
+        return "a mapping"
+    return "a list" if isinstance(value, (list, tuple)) else str(value)
+
+
+def _search(node: Node, trail: Trail, line: int, *, env: bool) -> Iterator[_Found]:
+    if isinstance(node.value, tuple):
+        for place, item in enumerate(node.value):
+            yield from _search(item, (*trail, place), item.line, env=env)
+    elif isinstance(node.value, Mapping):
+        for key, entry in node.value.items():
+            here = (*trail, key)
+            if is_secret(key):
+                yield here, entry.line, "a secret stands in the place of a key", _MOVE
+            elif (
+                not env
+                and is_named_like_secret(key)
+                and not _is_block(trail, entry.node)
+            ):
+                yield (
+                    here,
+                    entry.line,
+                    "secrets do not belong in the config",
+                    _instead_of(key),
+                )
+            else:
+                inside = env or is_named_like_variable(key)
+                yield from _search(entry.node, here, entry.line, env=inside)
+    elif env and node.value is not None:
+        if not (isinstance(node.value, str) and is_variable(node.value)):
+            yield (
+                trail,
+                line,
+                "expected the name of an environment variable, and this is none",
+                "write the name alone, without its value and without $",
+            )
+    elif isinstance(node.value, str) and is_secret(node.value):
+        yield trail, line, "the value looks like a secret", _MOVE
+
+
+_MOVE = (
+    "put it in an environment variable, and the variable's name in the config:"
+    " `NAME_env: VARIABLE`"
+)
+
+
+def _instead_of(key: str) -> str:
+    if key.lower() in {"authorization", "bearer"}:
+        return (
+            "put it in an environment variable, and write"
+            " `headers_env: {Authorization: VARIABLE}`"
+        )
+    name = "_".join(_words(key))
+    return f"put it in an environment variable, and write `{name}_env: VARIABLE`"
+
+
+def _is_block(trail: Trail, node: Node) -> bool:
+    """Whether a key is the name of an instance or style, such as `key-visual`."""
+    return trail in {("backends",), ("styles",)} and isinstance(node.value, Mapping)
+
+
+def _words(key: str) -> list[str]:
+    return [word.lower() for word in _WORDS.findall(key)]
+
+
+def _shortened(text: str) -> str:
+    return text if len(text) <= LONGEST_SHOWN else text[: LONGEST_SHOWN - 3] + "..."

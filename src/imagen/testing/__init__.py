@@ -1,0 +1,54 @@
+"""For adapter authors: the contracts to pass, and fakes to lean on.
+
+Example:
+    A whole test module for a backend of your own::
+
+        class TestMyBackend(BackendContract):
+            @pytest.fixture
+            def backend(self) -> ImageBackend:
+                return MyBackend(...)
+"""
+
+try:
+    import pytest
+except ModuleNotFoundError as missing:
+    if missing.name != "pytest":
+        raise
+    raise ModuleNotFoundError(
+        "imagen.testing needs pytest: install imagen-studio[testing].", name="pytest"
+    ) from missing
+
+# So that a broken promise shows the values that broke it, as in a test of one's own.
+pytest.register_assert_rewrite("imagen.testing.contracts")
+
+from imagen.testing.contracts.backend import BackendContract  # noqa: E402 - see above
+from imagen.testing.contracts.base import Contract  # noqa: E402
+from imagen.testing.contracts.clock import ClockContract  # noqa: E402
+from imagen.testing.contracts.images import ImageEditorContract  # noqa: E402
+from imagen.testing.contracts.storage import StorageContract  # noqa: E402
+from imagen.testing.fakes import (  # noqa: E402
+    FakeClock,
+    ImpatientWatch,
+    MemoryStorage,
+    PlainEditor,
+    RecordingWatch,
+    ScriptedBackend,
+    StoppableWatch,
+    tiny_png,
+)
+
+__all__ = [
+    "BackendContract",
+    "ClockContract",
+    "Contract",
+    "FakeClock",
+    "ImageEditorContract",
+    "ImpatientWatch",
+    "MemoryStorage",
+    "PlainEditor",
+    "RecordingWatch",
+    "ScriptedBackend",
+    "StoppableWatch",
+    "StorageContract",
+    "tiny_png",
+]

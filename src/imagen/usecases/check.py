@@ -1,0 +1,74 @@
+"""Ask backends whether they would work, at no cost."""
+
+from collections.abc import Callable
+
+import msgspec
+
+from imagen.domain import events
+from imagen.domain.errors import ImagenError
+from imagen.domain.instance import Instance
+from imagen.ports.backend import (
+    CheckableBackend,
+    CloseableBackend,
+    ImageBackend,
+    Readiness,
+)
+from imagen.ports.clock import Clock
+from imagen.usecases.attempt import JobWatch
+
+LONGEST_CHECK = 20.0
+"""Seconds for one backend."""
+
+
+class CheckedBackend(msgspec.Struct, frozen=True, kw_only=True):
+    """What one instance needs, and whether it has it."""
+
+    name: str
+    adapter: str
+    findings: tuple[Readiness, ...]
+
+    @property
+    def ready(self) -> bool:
+        """Whether everything is in order."""
+        return all(finding.ready for finding in self.findings)
+
+
+class CheckBackends(msgspec.Struct, frozen=True, kw_only=True):
+    """Looks at one instance after the other."""
+
+    clock: Clock
+
+    def run(
+        self, instance: Instance, build: Callable[[], ImageBackend]
+    ) -> CheckedBackend:
+        """Build the backend and let it look; whatever fails is a finding."""
+        backend: ImageBackend | None = None
+        watch = JobWatch(number=1, clock=self.clock, listen=events.unheard)
+        call_off = self.clock.after(LONGEST_CHECK, watch.expire)
+        try:
+            backend = build()
+            if isinstance(backend, CheckableBackend):
+                findings = backend.check(watch)
+            else:
+                findings = (
+                    Readiness(
+                        what="configured",
+                        ready=True,
+                        note="the adapter cannot look further without spending",
+                    ),
+                )
+        except ImagenError as error:
+            note = " ".join(filter(None, (error.message, error.hint)))
+            if watch.timed_out:
+                note = f"no answer within {LONGEST_CHECK:g} seconds"
+            findings = (Readiness(what="configured", ready=False, note=note),)
+        except Exception as error:  # noqa: BLE001 - an adapter's fault is a finding too
+            note = f"the adapter raised {type(error).__name__}: {error}"
+            findings = (Readiness(what="configured", ready=False, note=note),)
+        finally:
+            call_off()
+            if isinstance(backend, CloseableBackend):
+                backend.close()
+        return CheckedBackend(
+            name=instance.name, adapter=instance.adapter, findings=findings
+        )

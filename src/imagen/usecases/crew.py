@@ -1,0 +1,78 @@
+"""Several jobs at once, which end together when somebody cancels them."""
+
+from collections.abc import Callable, Iterator, Sequence
+from queue import Empty, SimpleQueue
+from threading import Thread
+from typing import TypeVar
+
+from imagen.ports.clock import Clock
+from imagen.usecases.cancellation import Cancellation
+
+Outcome = TypeVar("Outcome")
+
+GRACE = 3.0
+"""Seconds that cancelled jobs get to end in good order (product: at most 3 s)."""
+
+
+class _Cancelled:
+    """Wakes the one who waits for outcomes."""
+
+
+class _Broken:
+    """A task that raised, which is a fault of ours, and must not be waited for."""
+
+    def __init__(self, error: BaseException) -> None:
+        self.error = error
+
+
+def run_together(
+    tasks: Sequence[Callable[[], Outcome]],
+    *,
+    at_once: int,
+    cancellation: Cancellation,
+    clock: Clock,
+) -> Iterator[Outcome]:
+    """Yield the outcome of each task as it ends.
+
+    Tasks run in threads of their own, so that the caller's thread hears signals. They
+    must not raise. After a cancellation those that do not end in time are left to
+    themselves, and yield nothing. Closing the iterator cancels.
+    """
+    waiting: SimpleQueue[Callable[[], Outcome]] = SimpleQueue()
+    ended: SimpleQueue[Outcome | _Cancelled | _Broken] = SimpleQueue()
+    for task in tasks:
+        waiting.put(task)
+
+    def work() -> None:
+        while True:
+            try:
+                task = waiting.get_nowait()
+            except Empty:
+                return
+            try:
+                ended.put(task())
+            except BaseException as error:  # noqa: BLE001 - raised again where it is heard
+                ended.put(_Broken(error))
+
+    cancellation.then(lambda: ended.put(_Cancelled()))
+    for _ in range(min(at_once, len(tasks))):
+        Thread(target=work, daemon=True).start()
+    open_tasks = len(tasks)
+    patience: float | None = None
+    try:
+        while open_tasks:
+            left = None if patience is None else patience - clock.monotonic()
+            try:
+                item = ended.get(timeout=None if left is None else max(0.0, left))
+            except Empty:
+                return
+            if isinstance(item, _Cancelled):
+                patience = clock.monotonic() + GRACE
+                continue
+            open_tasks -= 1
+            if isinstance(item, _Broken):
+                raise item.error
+            yield item
+    finally:
+        if open_tasks:
+            cancellation.cancel()

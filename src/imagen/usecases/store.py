@@ -1,0 +1,179 @@
+"""From the bytes of one image to its file, whatever stands in the way."""
+
+from datetime import datetime
+from hashlib import sha256
+from itertools import islice
+
+import msgspec
+
+from imagen.domain.container import ImageFacts, NotAnImage, read_facts
+from imagen.domain.errors import BackendError, NameTaken, StorageError
+from imagen.domain.fit import Fit
+from imagen.domain.media import EXTENSIONS
+from imagen.domain.naming import Destination, NameFacts
+from imagen.domain.result import FailedImage, StoredImage
+from imagen.domain.sidecar import Sidecar, describe_inside, write_sidecar
+from imagen.domain.size import Size
+from imagen.ports.images import ImageEditor
+from imagen.ports.storage import Storage
+
+MOST_NAMES_TRIED = 100_000
+
+
+class FinishedImage(msgspec.Struct, frozen=True, kw_only=True):
+    """The bytes as they will be stored, but for the note inside.
+
+    Attributes:
+        content: The file.
+        facts: What it is.
+        notes: What was done to it.
+        trouble: Why it is still as it came, if it was to be redrawn.
+    """
+
+    content: bytes
+    facts: ImageFacts
+    notes: tuple[str, ...] = ()
+    trouble: StorageError | None = None
+
+
+class StoreImage(msgspec.Struct, frozen=True, kw_only=True):
+    """Finishes images and puts them where they belong; never drops one.
+
+    Attributes:
+        storage: Where they belong.
+        rescues: Where they go when that fails, the first that works.
+        editor: Redraws what has to be in another format or at another size.
+        destination: What the files are called.
+        sidecar: Whether a note goes beside each image.
+        metadata: Whether the note goes inside it as well.
+    """
+
+    storage: Storage
+    rescues: tuple[Storage, ...]
+    editor: ImageEditor
+    destination: Destination = Destination()
+    sidecar: bool = True
+    metadata: bool = True
+
+    def look(self, content: bytes, *, backend: str) -> ImageFacts:
+        """Return what the bytes are.
+
+        Raises:
+            BackendError: they are no whole image.
+        """
+        try:
+            return read_facts(content)
+        except NotAnImage as why:
+            raise BackendError(
+                f"{backend} sent {len(content)} bytes that are no whole image: {why}."
+            ) from why
+
+    def finish(
+        self, content: bytes, facts: ImageFacts, *, fit: Fit | None, size: Size
+    ) -> FinishedImage:
+        """Return the bytes in the format of the file's name, and fitted if need be."""
+        wanted = self.destination.media_type or facts.media_type
+        misfit = fit is not None and (facts.width, facts.height) != size.sides
+        if wanted == facts.media_type and not misfit:
+            return FinishedImage(content=content, facts=facts)
+        if wanted not in EXTENSIONS or wanted == "image/gif":
+            wanted = "image/png"
+        try:
+            redrawn = self.editor.redraw(
+                content, media_type=wanted, fit=fit if misfit else None, size=size
+            )
+        except StorageError as error:
+            return FinishedImage(content=content, facts=facts, trouble=error)
+        notes = [f"converted from {facts.media_type} to {wanted}"]
+        if wanted == facts.media_type:
+            notes = []
+        if misfit:
+            notes.append(f"{fit} from {facts.width}x{facts.height} to {size}")
+        if facts.signed:
+            notes.append("the C2PA provenance of the original is lost")
+        return FinishedImage(
+            content=redrawn, facts=read_facts(redrawn), notes=tuple(notes)
+        )
+
+    def save(
+        self,
+        finished: FinishedImage,
+        sidecar: Sidecar,
+        *,
+        number: int,
+        count: int,
+        at: datetime,
+    ) -> StoredImage | FailedImage:
+        """Store the image where it belongs, or else where it is safe."""
+        content = finished.content
+        if self.metadata and _may_describe(finished.facts):
+            content = describe_inside(content, sidecar)
+        image = StoredImage(
+            number=number,
+            location="",
+            content=content,
+            facts=finished.facts,
+            sidecar=msgspec.structs.replace(
+                sidecar, bytes=len(content), sha256=sha256(content).hexdigest()
+            ),
+        )
+        facts = NameFacts(
+            at=at,
+            prompt=sidecar.prompt,
+            seed=sidecar.seed,
+            backend=sidecar.backend,
+            extension=EXTENSIONS[finished.facts.media_type],
+        )
+        trouble = finished.trouble
+        if trouble is None:
+            try:
+                return self._save(self.storage, self.destination, image, facts, count)
+            except StorageError as error:
+                trouble = error
+        return self._rescue(image, facts, trouble)
+
+    def _save(
+        self,
+        storage: Storage,
+        destination: Destination,
+        image: StoredImage,
+        facts: NameFacts,
+        count: int,
+    ) -> StoredImage:
+        names = destination.names(facts, number=image.number, count=count)
+        for name in islice(names, MOST_NAMES_TRIED):
+            try:
+                location = storage.save(
+                    name,
+                    image.content,
+                    media_type=image.facts.media_type,
+                    sidecar=write_sidecar(image.sidecar) if self.sidecar else None,
+                    replace=destination.name is not None,
+                )
+            except NameTaken:
+                continue
+            return msgspec.structs.replace(image, location=location)
+        raise StorageError(f"No free name was found after {MOST_NAMES_TRIED} tries.")
+
+    def _rescue(
+        self, image: StoredImage, facts: NameFacts, trouble: StorageError
+    ) -> FailedImage:
+        for storage in self.rescues:
+            try:
+                rescued = self._save(storage, Destination(), image, facts, 1)
+            except StorageError:
+                continue
+            error = StorageError(
+                f"{trouble.message} The image is safe at {rescued.location}.",
+                hint=trouble.hint,
+            )
+            return FailedImage(number=image.number, error=error, rescued=rescued)
+        error = StorageError(
+            f"{trouble.message} No other place could take the image either.",
+            hint=trouble.hint,
+        )
+        return FailedImage(number=image.number, error=error)
+
+
+def _may_describe(facts: ImageFacts) -> bool:
+    return facts.media_type == "image/png" and not facts.signed

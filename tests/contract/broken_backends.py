@@ -1,0 +1,773 @@
+"""A healthy backend and many ways of being ill; each says which promises it breaks.
+
+Not collected by itself: `test_the_contracts.py` runs it and compares.
+"""
+
+import asyncio
+import socket
+import time
+import zlib
+from collections.abc import Callable, Collection, Mapping
+from io import BytesIO
+from threading import Event
+from typing import ClassVar
+
+import msgspec
+import pytest
+from PIL import Image
+
+from imagen.domain.capabilities import Capabilities
+from imagen.domain.cost import NOTHING, Cost
+from imagen.domain.errors import (
+    BackendError,
+    Cancelled,
+    ImagenError,
+    InvalidRequest,
+    OutOfCredit,
+    Refused,
+    Throttled,
+    Unauthorized,
+    Unavailable,
+    Unfinished,
+)
+from imagen.domain.plan import ImageJob
+from imagen.domain.result import Generated, GeneratedImage
+from imagen.domain.size import Size, SizeRule
+from imagen.ports.backend import ImageBackend, Readiness, Watch
+from imagen.testing import BackendContract, tiny_png
+
+SECRET = "sk-canary-5e55e"
+MINUTE = 60.0
+
+
+class Vendor:
+    """What the backends below talk to: a drawing office in memory."""
+
+    def __init__(self, trouble: type[ImagenError] | None, *, silent: bool) -> None:
+        self.trouble = trouble
+        self.silent = silent
+        self.sent: list[bytes] = []
+        self.cancelled: list[str] = []
+
+    def take(self, key: str) -> str:
+        if key != SECRET:
+            raise PermissionError("who are you?")
+        trouble, self.trouble = self.trouble, None
+        if trouble is not None:
+            raise VendorError(trouble)
+        return "job-1"
+
+    def draw(self, size: Size, media_type: str) -> bytes:
+        content = tiny_png(*size.sides)
+        if media_type == "image/webp":
+            buffer = BytesIO()
+            with Image.open(BytesIO(content)) as picture:
+                picture.save(buffer, "WEBP", lossless=True)
+            content = buffer.getvalue()
+        self.sent.append(content)
+        return content
+
+
+class VendorError(Exception):
+    def __init__(self, kind: type[ImagenError]) -> None:
+        super().__init__(kind.code)
+        self.kind = kind
+
+
+class Healthy:
+    def __init__(
+        self, trouble: type[ImagenError] | None = None, *, silent: bool = False
+    ) -> None:
+        self.vendor = Vendor(trouble, silent=silent)
+        self.key = SECRET
+
+    def capabilities(self) -> Capabilities:
+        return Capabilities(
+            model="plain",
+            models=("plain", "fancy"),
+            sizes=SizeRule(multiple=16, largest=1024),
+            largest_seed=1000,
+            negative=True,
+            steps=True,
+            formats=("image/png", "image/webp"),
+            parameters={"mood": "cheerful or grave"},
+        )
+
+    def generate(self, job: ImageJob, watch: Watch) -> Generated:
+        if job.options.get("mood", "grave") not in {"cheerful", "grave"}:
+            raise InvalidRequest("mood is cheerful or grave.")
+        reference = self.submit(job)
+        watch.accepted(reference)
+        try:
+            self.wait(watch)
+        except Cancelled:
+            self.cancel(reference)
+            raise
+        return self.answer(job)
+
+    def submit(self, job: ImageJob) -> str:
+        try:
+            return self.vendor.take(self.key)
+        except VendorError as error:
+            raise self.translated(error) from error
+
+    def translated(self, error: VendorError) -> Exception:
+        return error.kind("The vendor says no.")
+
+    def wait(self, watch: Watch) -> None:
+        if self.vendor.silent:
+            self.read_in_silence(watch)
+        for fraction in (0.0, 0.5, 1.0):
+            watch.report(fraction, "drawing", steps=2)
+            watch.wait(1)
+
+    def read_in_silence(self, watch: Watch) -> None:
+        broken_off = Event()
+        watch.on_cancel(broken_off.set)
+        broken_off.wait(MINUTE)
+
+    def cancel(self, reference: str) -> None:
+        self.vendor.cancelled.append(reference)
+
+    def answer(self, job: ImageJob) -> Generated:
+        image = self.image(job)
+        return Generated(
+            images=(image,) * job.count,
+            model=job.model,
+            steps=job.steps,
+            cost=Cost(micros=2500, source="reported"),
+            parameters=dict(job.options),
+        )
+
+    def image(self, job: ImageJob) -> GeneratedImage:
+        media_type = job.media_type or "image/png"
+        content = self.vendor.draw(job.size, media_type)
+        return GeneratedImage(content=content, media_type=media_type, seed=job.seed)
+
+    def check(self, watch: Watch) -> tuple[Readiness, ...]:
+        watch.wait(0)
+        ready = self.vendor.trouble is None
+        return (Readiness(what="the vendor", ready=ready),)
+
+    def close(self) -> None:
+        """There is nothing to let go of."""
+
+
+class Staged(BackendContract):
+    """The contract with everything staged, for one way of being built."""
+
+    Made: ClassVar[type[Healthy]]
+    breaks: ClassVar[set[str]]
+
+    @pytest.fixture
+    def backend(self) -> ImageBackend:
+        return self.Made()
+
+    @pytest.fixture
+    def secret(self) -> str:
+        return SECRET
+
+    @pytest.fixture
+    def nonsense(self) -> Mapping[str, object]:
+        return {"mood": "purple"}
+
+    @pytest.fixture
+    def sent_images(self, backend: Healthy) -> Callable[[], Collection[bytes]]:
+        return lambda: backend.vendor.sent
+
+    @pytest.fixture
+    def refusing_backend(self) -> ImageBackend:
+        return self.Made(Refused)
+
+    @pytest.fixture
+    def throttled_backend(self) -> ImageBackend:
+        return self.Made(Throttled)
+
+    @pytest.fixture
+    def unavailable_backend(self) -> ImageBackend:
+        return self.Made(Unavailable)
+
+    @pytest.fixture
+    def unauthorized_backend(self) -> ImageBackend:
+        return self.Made(Unauthorized)
+
+    @pytest.fixture
+    def creditless_backend(self) -> ImageBackend:
+        return self.Made(OutOfCredit)
+
+    @pytest.fixture
+    def failing_backend(self) -> ImageBackend:
+        return self.Made(BackendError)
+
+    @pytest.fixture
+    def vanishing_backend(self) -> ImageBackend:
+        return self.Made(Unfinished)
+
+    @pytest.fixture
+    def slow_backend(self) -> ImageBackend:
+        return self.Made(silent=True)
+
+    @pytest.fixture
+    def cancelled_remotely(self, slow_backend: Healthy) -> Callable[[], bool]:
+        return lambda: bool(slow_backend.vendor.cancelled)
+
+
+class TestIsHealthy(Staged):
+    Made = Healthy
+    breaks: ClassVar[set[str]] = set()
+
+
+class TestConnectsWhileItIsBuilt(Staged):
+    class Made(Healthy):
+        def __init__(
+            self, trouble: type[ImagenError] | None = None, *, silent: bool = False
+        ) -> None:
+            super().__init__(trouble, silent=silent)
+            _knock()
+
+    breaks: ClassVar[set[str]] = {"test_is_built_without_network"}
+
+
+class TestAsksTheVendorWhatItCan(Staged):
+    class Made(Healthy):
+        def capabilities(self) -> Capabilities:
+            _knock()
+            return super().capabilities()
+
+    breaks: ClassVar[set[str]] = {"test_says_what_it_can_without_network"}
+
+
+class TestChangesItsCapabilities(Staged):
+    class Made(Healthy):
+        def capabilities(self) -> Capabilities:
+            seen = f"seen {len(self.vendor.sent)} images"
+            return msgspec.structs.replace(
+                super().capabilities(), parameters={"mood": seen}
+            )
+
+    breaks: ClassVar[set[str]] = {"test_says_the_same_of_itself_every_time"}
+
+
+class TestUsesAModelThatItDoesNotOffer(Staged):
+    class Made(Healthy):
+        def capabilities(self) -> Capabilities:
+            return msgspec.structs.replace(super().capabilities(), model="secret")
+
+    breaks: ClassVar[set[str]] = {"test_offers_its_own_model"}
+
+
+class TestNamesFormatsByExtension(Staged):
+    class Made(Healthy):
+        def capabilities(self) -> Capabilities:
+            return msgspec.structs.replace(super().capabilities(), formats=("png",))
+
+        def image(self, job: ImageJob) -> GeneratedImage:
+            return super().image(msgspec.structs.replace(job, media_type=None))
+
+    breaks: ClassVar[set[str]] = {
+        "test_names_formats_by_media_type",
+        "test_sends_its_first_format_unasked",
+    }
+
+
+class TestTakesSeedsBelowOne(Staged):
+    class Made(Healthy):
+        def capabilities(self) -> Capabilities:
+            return msgspec.structs.replace(super().capabilities(), largest_seed=-1)
+
+    breaks: ClassVar[set[str]] = {"test_draws_sensible_limits"}
+
+
+class TestReturnsAPageOfHtml(Staged):
+    class Made(Healthy):
+        def image(self, job: ImageJob) -> GeneratedImage:
+            page = b"<!doctype html><title>Bad Gateway</title>"
+            self.vendor.sent.append(page)
+            return GeneratedImage(content=page, media_type="image/png")
+
+    breaks: ClassVar[set[str]] = {
+        "test_returns_whole_images",
+        "test_says_of_what_type_an_image_is",
+        "test_makes_images_at_the_size_of_the_job",
+        "test_sends_its_first_format_unasked",
+        "test_sends_the_format_that_is_asked_for",
+    }
+
+
+class TestReturnsHalfAnImage(Staged):
+    class Made(Healthy):
+        def image(self, job: ImageJob) -> GeneratedImage:
+            image = super().image(job)
+            if image.media_type != "image/png":
+                return image
+            half = image.content[: len(image.content) // 2]
+            self.vendor.sent.append(half)
+            return msgspec.structs.replace(image, content=half)
+
+    breaks: ClassVar[set[str]] = {
+        "test_returns_whole_images",
+        "test_makes_images_at_the_size_of_the_job",  # it cannot be read any more
+    }
+
+
+class TestReturnsGarbledPixels(Staged):
+    class Made(Healthy):
+        def image(self, job: ImageJob) -> GeneratedImage:
+            image = super().image(job)
+            if image.media_type != "image/png":
+                return image
+            garbled = _garbled(image.content)
+            self.vendor.sent.append(garbled)
+            return msgspec.structs.replace(image, content=garbled)
+
+    breaks: ClassVar[set[str]] = {"test_returns_whole_images"}
+
+
+class TestLiesAboutTheMediaType(Staged):
+    class Made(Healthy):
+        def image(self, job: ImageJob) -> GeneratedImage:
+            return msgspec.structs.replace(super().image(job), media_type="image/jpeg")
+
+    breaks: ClassVar[set[str]] = {"test_says_of_what_type_an_image_is"}
+
+
+class TestReencodesTheBytes(Staged):
+    class Made(Healthy):
+        def image(self, job: ImageJob) -> GeneratedImage:
+            image = super().image(job)
+            buffer = BytesIO()
+            with Image.open(BytesIO(image.content)) as picture:
+                picture.save(buffer, image.media_type.removeprefix("image/"))
+            return msgspec.structs.replace(image, content=buffer.getvalue() + b"\0")
+
+    breaks: ClassVar[set[str]] = {"test_returns_the_bytes_as_the_vendor_sent_them"}
+
+
+class TestReturnsTooManyImages(Staged):
+    class Made(Healthy):
+        def answer(self, job: ImageJob) -> Generated:
+            return super().answer(msgspec.structs.replace(job, count=job.count + 1))
+
+    breaks: ClassVar[set[str]] = {"test_returns_as_many_images_as_the_job_counts"}
+
+
+class TestForgetsTheRestOfABatch(Staged):
+    class Made(Healthy):
+        def capabilities(self) -> Capabilities:
+            return msgspec.structs.replace(
+                super().capabilities(), largest_seed=None, largest_batch=4
+            )
+
+        def answer(self, job: ImageJob) -> Generated:
+            return super().answer(msgspec.structs.replace(job, count=1))
+
+    breaks: ClassVar[set[str]] = {"test_returns_as_many_images_as_the_job_counts"}
+
+
+class TestLiesAboutTheSize(Staged):
+    class Made(Healthy):
+        def image(self, job: ImageJob) -> GeneratedImage:
+            return super().image(msgspec.structs.replace(job, size=Size(64, 64)))
+
+    breaks: ClassVar[set[str]] = {"test_makes_images_at_the_size_of_the_job"}
+
+
+class TestSendsAnotherFormatUnasked(Staged):
+    class Made(Healthy):
+        def image(self, job: ImageJob) -> GeneratedImage:
+            wanted = job.media_type or "image/webp"
+            return super().image(msgspec.structs.replace(job, media_type=wanted))
+
+    breaks: ClassVar[set[str]] = {"test_sends_its_first_format_unasked"}
+
+
+class TestIgnoresTheFormat(Staged):
+    class Made(Healthy):
+        def image(self, job: ImageJob) -> GeneratedImage:
+            return super().image(msgspec.structs.replace(job, media_type=None))
+
+    breaks: ClassVar[set[str]] = {"test_sends_the_format_that_is_asked_for"}
+
+
+class TestClaimsASeedOfItsOwn(Staged):
+    class Made(Healthy):
+        def image(self, job: ImageJob) -> GeneratedImage:
+            return msgspec.structs.replace(super().image(job), seed=42)
+
+    breaks: ClassVar[set[str]] = {"test_claims_no_seed_but_the_one_of_the_job"}
+
+
+class TestCutsLargeSeeds(Staged):
+    class Made(Healthy):
+        def image(self, job: ImageJob) -> GeneratedImage:
+            return msgspec.structs.replace(
+                super().image(job), seed=(job.seed or 0) % 256
+            )
+
+    breaks: ClassVar[set[str]] = {"test_claims_no_seed_but_the_one_of_the_job"}
+
+
+class TestDoesNotTakeAModelThatItOffers(Staged):
+    class Made(Healthy):
+        def submit(self, job: ImageJob) -> str:
+            if job.model == "fancy" and job.prompt == "a blue circle" and job.steps:
+                raise BackendError("fancy has moved away.")
+            return super().submit(job)
+
+    breaks: ClassVar[set[str]] = {
+        "test_takes_all_that_it_says_it_can",
+        "test_keeps_nothing_from_one_job_to_the_next",
+    }
+
+
+class TestSpeaksOnlyAscii(Staged):
+    class Made(Healthy):
+        def submit(self, job: ImageJob) -> str:
+            job.prompt.encode("ascii")
+            return super().submit(job)
+
+    breaks: ClassVar[set[str]] = {"test_takes_words_in_any_script"}
+
+
+class TestChargesANegativeCost(Staged):
+    class Made(Healthy):
+        def answer(self, job: ImageJob) -> Generated:
+            refund = Cost(micros=-1, source="reported")
+            return msgspec.structs.replace(super().answer(job), cost=refund)
+
+    breaks: ClassVar[set[str]] = {"test_charges_nothing_negative"}
+
+
+class TestCallsAnUnknownCostNothing(Staged):
+    class Made(Healthy):
+        def answer(self, job: ImageJob) -> Generated:
+            return msgspec.structs.replace(super().answer(job), cost=Cost(micros=0))
+
+    breaks: ClassVar[set[str]] = {"test_charges_nothing_negative"}
+
+
+class TestChargesForWhatIsFree(Staged):
+    class Made(Healthy):
+        def capabilities(self) -> Capabilities:
+            return msgspec.structs.replace(super().capabilities(), may_cost=False)
+
+    breaks: ClassVar[set[str]] = {"test_charges_nothing_if_it_says_so"}
+
+
+class TestReportsWhatCannotBeWrittenDown(Staged):
+    class Made(Healthy):
+        def answer(self, job: ImageJob) -> Generated:
+            return msgspec.structs.replace(
+                super().answer(job), parameters={"vendor": self.vendor}, cost=NOTHING
+            )
+
+    breaks: ClassVar[set[str]] = {"test_reports_parameters_that_can_be_written_down"}
+
+
+class TestReportsThreeHundredPercent(Staged):
+    class Made(Healthy):
+        def wait(self, watch: Watch) -> None:
+            super().wait(watch)
+            watch.report(3.0)
+
+    breaks: ClassVar[set[str]] = {"test_reports_fractions_only"}
+
+
+class TestReportsNotANumber(Staged):
+    class Made(Healthy):
+        def wait(self, watch: Watch) -> None:
+            watch.report(float("nan"))
+            super().wait(watch)
+
+    breaks: ClassVar[set[str]] = {"test_reports_fractions_only"}
+
+
+class TestReportsStepsBack(Staged):
+    class Made(Healthy):
+        def wait(self, watch: Watch) -> None:
+            super().wait(watch)
+            watch.report(0.1)
+
+    breaks: ClassVar[set[str]] = {"test_reports_no_step_back"}
+
+
+class TestCallsTheJobByManyNames(Staged):
+    class Made(Healthy):
+        def wait(self, watch: Watch) -> None:
+            watch.accepted("job-2")
+            super().wait(watch)
+
+    breaks: ClassVar[set[str]] = {"test_calls_the_remote_job_by_one_name"}
+
+
+class TestSleepsByItself(Staged):
+    class Made(Healthy):
+        def wait(self, watch: Watch) -> None:
+            time.sleep(0.001)
+            super().wait(watch)
+
+    breaks: ClassVar[set[str]] = {"test_waits_only_through_the_watch"}
+
+
+class TestSleepsInALoopOfEvents(Staged):
+    class Made(Healthy):
+        def wait(self, watch: Watch) -> None:
+            asyncio.run(asyncio.sleep(0.001))
+            super().wait(watch)
+
+    breaks: ClassVar[set[str]] = {"test_waits_only_through_the_watch"}
+
+
+class TestWaitsForAnEventOfItsOwn(Staged):
+    class Made(Healthy):
+        def wait(self, watch: Watch) -> None:
+            Event().wait(0.05)
+            super().wait(watch)
+
+    breaks: ClassVar[set[str]] = {"test_waits_only_through_the_watch"}
+
+    @pytest.fixture
+    def patience(self) -> float:
+        return 0.04
+
+
+class TestSwallowsCancelled(Staged):
+    class Made(Healthy):
+        def wait(self, watch: Watch) -> None:
+            try:
+                super().wait(watch)
+            except Cancelled:
+                return
+
+    breaks: ClassVar[set[str]] = {
+        "test_stops_when_a_wait_is_cancelled",
+        "test_stops_while_the_vendor_is_silent",
+        "test_cancels_the_remote_job",
+    }
+
+
+class TestTurnsCancelledIntoSomethingElse(Staged):
+    class Made(Healthy):
+        def generate(self, job: ImageJob, watch: Watch) -> Generated:
+            try:
+                return super().generate(job, watch)
+            except Cancelled as error:
+                raise BackendError("It did not end well.") from error
+
+    breaks: ClassVar[set[str]] = {
+        "test_stops_when_a_wait_is_cancelled",
+        "test_stops_while_the_vendor_is_silent",
+    }
+
+
+class TestDoesNotHearTheCancelling(Staged):
+    class Made(Healthy):
+        def read_in_silence(self, watch: Watch) -> None:
+            Event().wait(MINUTE)
+
+    breaks: ClassVar[set[str]] = {
+        "test_stops_while_the_vendor_is_silent",
+        "test_cancels_the_remote_job",
+    }
+
+
+class TestLeavesTheRemoteJobRunning(Staged):
+    class Made(Healthy):
+        def cancel(self, reference: str) -> None:
+            """Let it run, and be billed."""
+
+    breaks: ClassVar[set[str]] = {"test_cancels_the_remote_job"}
+
+
+class TestKeepsTheLastModel(Staged):
+    class Made(Healthy):
+        model = ""
+
+        def answer(self, job: ImageJob) -> Generated:
+            if job.model != "plain":
+                self.model = job.model
+            answer = super().answer(job)
+            return msgspec.structs.replace(answer, model=self.model or job.model)
+
+    breaks: ClassVar[set[str]] = {"test_keeps_nothing_from_one_job_to_the_next"}
+
+
+class TestChangesTheJob(Staged):
+    class Made(Healthy):
+        def submit(self, job: ImageJob) -> str:
+            if isinstance(job.options, dict):
+                job.options["mood"] = "grave"
+            return super().submit(job)
+
+    breaks: ClassVar[set[str]] = {"test_leaves_the_job_as_it_was"}
+
+
+class TestMixesUpThreads(Staged):
+    class Made(Healthy):
+        def generate(self, job: ImageJob, watch: Watch) -> Generated:
+            self.job = job
+            return super().generate(job, watch)
+
+        def answer(self, job: ImageJob) -> Generated:
+            return super().answer(self.job)
+
+    breaks: ClassVar[set[str]] = {"test_works_for_several_threads_at_once"}
+
+
+class TestSendsNonsense(Staged):
+    class Made(Healthy):
+        def generate(self, job: ImageJob, watch: Watch) -> Generated:
+            return super().generate(msgspec.structs.replace(job, options={}), watch)
+
+    breaks: ClassVar[set[str]] = {"test_does_not_send_nonsense"}
+
+
+class TestSwallowsARefusal(Staged):
+    class Made(Healthy):
+        def submit(self, job: ImageJob) -> str:
+            try:
+                return super().submit(job)
+            except Refused:
+                return "a grey picture instead"
+
+    breaks: ClassVar[set[str]] = {"test_says_refused"}
+
+
+class TestAsksAgainByItself(Staged):
+    class Made(Healthy):
+        def submit(self, job: ImageJob) -> str:
+            try:
+                return super().submit(job)
+            except (Throttled, Unavailable):
+                return super().submit(job)
+
+    breaks: ClassVar[set[str]] = {
+        "test_says_throttled_instead_of_asking_again",
+        "test_says_unavailable_instead_of_asking_again",
+    }
+
+
+class TestWantsToWaitForever(Staged):
+    class Made(Healthy):
+        def translated(self, error: VendorError) -> Exception:
+            if error.kind is Throttled:
+                return Throttled("Never again.", retry_after=float("nan"))
+            return super().translated(error)
+
+    breaks: ClassVar[set[str]] = {"test_says_throttled_instead_of_asking_again"}
+
+
+class TestLetsAVendorsErrorOut(Staged):
+    class Made(Healthy):
+        def translated(self, error: VendorError) -> Exception:
+            return error
+
+    breaks: ClassVar[set[str]] = {
+        "test_says_refused",
+        "test_says_throttled_instead_of_asking_again",
+        "test_says_unavailable_instead_of_asking_again",
+        "test_says_unauthorized",
+        "test_says_out_of_credit",
+        "test_says_that_the_backend_failed",
+        "test_says_that_a_fate_is_unknown",
+    }
+
+
+class TestCallsEveryTroubleAnOutage(Staged):
+    class Made(Healthy):
+        def translated(self, error: VendorError) -> Exception:
+            return Unavailable("Something is wrong.")
+
+    breaks: ClassVar[set[str]] = {
+        "test_says_refused",
+        "test_says_throttled_instead_of_asking_again",
+        "test_says_unauthorized",
+        "test_says_out_of_credit",
+        "test_says_that_the_backend_failed",
+        "test_says_that_a_fate_is_unknown",
+    }
+
+
+class TestShowsItsSecretInItsRepr(Staged):
+    class Made(Healthy):
+        def __repr__(self) -> str:
+            return f"Backend(key={self.key!r})"
+
+    breaks: ClassVar[set[str]] = {"test_does_not_show_its_secret"}
+
+
+class TestShowsItsSecretInParameters(Staged):
+    class Made(Healthy):
+        def answer(self, job: ImageJob) -> Generated:
+            url = f"https://vendor.example/1.png?key={self.key}"
+            return msgspec.structs.replace(super().answer(job), parameters={"url": url})
+
+    breaks: ClassVar[set[str]] = {"test_does_not_show_its_secret"}
+
+
+class TestShowsItsSecretInAnError(Staged):
+    class Made(Healthy):
+        def translated(self, error: VendorError) -> Exception:
+            return error.kind(f"The vendor does not like {self.key}.")
+
+    breaks: ClassVar[set[str]] = {"test_shows_no_secret_in_an_error"}
+
+
+class TestShowsItsSecretInWhatLedToAnError(Staged):
+    class Made(Healthy):
+        def translated(self, error: VendorError) -> Exception:
+            error.add_note(f"GET https://vendor.example/?key={self.key}")
+            return super().translated(error)
+
+    breaks: ClassVar[set[str]] = {"test_shows_no_secret_in_an_error"}
+
+
+class TestRaisesWhenChecked(Staged):
+    class Made(Healthy):
+        def check(self, watch: Watch) -> tuple[Readiness, ...]:
+            self.vendor.take(self.key)
+            return super().check(watch)
+
+    breaks: ClassVar[set[str]] = {"test_raises_nothing_when_checked"}
+
+
+class TestIsNeverReady(Staged):
+    class Made(Healthy):
+        def check(self, watch: Watch) -> tuple[Readiness, ...]:
+            watch.wait(0)
+            return (Readiness(what="the weather", ready=False),)
+
+    breaks: ClassVar[set[str]] = {"test_is_ready"}
+
+
+class TestCannotStopChecking(Staged):
+    class Made(Healthy):
+        def check(self, watch: Watch) -> tuple[Readiness, ...]:
+            try:
+                return super().check(watch)
+            except Cancelled:
+                return (Readiness(what="patience", ready=False),)
+
+    breaks: ClassVar[set[str]] = {"test_stops_checking_when_cancelled"}
+
+
+class TestCannotLetGo(Staged):
+    class Made(Healthy):
+        def close(self) -> None:
+            raise VendorError(BackendError)
+
+    breaks: ClassVar[set[str]] = {"test_lets_go_of_what_it_holds"}
+
+
+def _knock() -> None:
+    """Try a door that is closed, here on this machine."""
+    with socket.socket() as knocking:
+        knocking.settimeout(0.1)
+        knocking.connect_ex(("127.0.0.1", 1))
+
+
+def _garbled(png: bytes) -> bytes:
+    """Return the PNG with noise for pixels, and checksums that fit the noise."""
+    noise = b"IDAT" + bytes(range(64))
+    checksum = zlib.crc32(noise).to_bytes(4)
+    return png[:33] + (64).to_bytes(4) + noise + checksum + png[-12:]

@@ -1,0 +1,277 @@
+"""A healthy storage and ways of being ill; each says which promises it breaks.
+
+Not collected by itself: `test_the_contracts.py` runs it and compares.
+"""
+
+import time
+from collections.abc import Callable, Mapping
+from typing import ClassVar
+
+import pytest
+
+from imagen.domain.errors import NameTaken, StorageError
+from imagen.ports.storage import Storage
+from imagen.testing import MemoryStorage, StorageContract
+
+
+class Shelf(MemoryStorage):
+    """Healthy; several may stand over the same things."""
+
+    def __init__(self, like: "Shelf | None" = None) -> None:
+        super().__init__()
+        if like is not None:
+            self.kept, self._lock = like.kept, like._lock
+
+
+class FullShelf(Shelf):
+    def save(self, name: str, content: bytes, **_: object) -> str:
+        raise StorageError("There is no room left.")
+
+
+class Staged(StorageContract):
+    Made: ClassVar[type[Shelf]]
+    Full: ClassVar[type[Shelf]] = FullShelf
+    breaks: ClassVar[set[str]]
+
+    @pytest.fixture
+    def storage(self) -> Storage:
+        return self.Made()
+
+    @pytest.fixture
+    def another(self, storage: Shelf) -> Storage:
+        return self.Made(storage)
+
+    @pytest.fixture
+    def kept(self, storage: Shelf) -> Callable[[], Mapping[str, bytes]]:
+        return lambda: storage.kept
+
+    @pytest.fixture
+    def broken_storage(self) -> Storage:
+        return self.Full()
+
+
+class TestIsHealthy(Staged):
+    Made = Shelf
+    breaks: ClassVar[set[str]] = set()
+
+
+class TestOverwrites(Staged):
+    class Made(Shelf):
+        def save(self, name: str, content: bytes, **how: object) -> str:
+            return super().save(name, content, **{**how, "replace": True})
+
+    breaks: ClassVar[set[str]] = {
+        "test_leaves_what_has_the_name",
+        "test_takes_no_name_twice_for_the_same_image",
+        "test_leaves_what_has_the_name_of_the_sidecar",
+        "test_leaves_nothing_behind_when_a_name_is_taken",
+        "test_gives_a_name_to_one_of_many",
+        "test_gives_a_name_to_one_of_many_processes",
+        "test_is_seen_by_another",
+    }
+
+
+class TestTakesTheSameTwice(Staged):
+    class Made(Shelf):
+        def save(self, name: str, content: bytes, **how: object) -> str:
+            if self.kept.get(name) == content and not how["sidecar"]:
+                return f"memory:{name}"
+            return super().save(name, content, **how)
+
+    breaks: ClassVar[set[str]] = {"test_takes_no_name_twice_for_the_same_image"}
+
+
+class TestIsSeenHalfWritten(Staged):
+    class Made(Shelf):
+        def save(self, name: str, content: bytes, **how: object) -> str:
+            if how["replace"] and name in self.kept:
+                self.kept[name] = content[: len(content) // 2]
+                time.sleep(0.005)
+            return super().save(name, content, **how)
+
+    breaks: ClassVar[set[str]] = {"test_is_never_seen_half_written"}
+
+
+class TestForgetsTheSidecar(Staged):
+    class Made(Shelf):
+        def save(self, name: str, content: bytes, **how: object) -> str:
+            return super().save(name, content, **{**how, "sidecar": None})
+
+    breaks: ClassVar[set[str]] = {
+        "test_returns_what_is_kept",
+        "test_keeps_both_and_nothing_else",
+        "test_leaves_what_has_the_name",
+        "test_replaces_both",
+        "test_replaces_what_is_not_there",
+        "test_gives_a_name_to_one_of_many",
+        "test_gives_a_name_to_one_of_many_processes",
+    }
+
+
+class TestLeavesAStaleSidecar(Staged):
+    class Made(Shelf):
+        def save(self, name: str, content: bytes, **how: object) -> str:
+            older = self.kept.get(f"{name}.json")
+            place = super().save(name, content, **how)
+            if older is not None:
+                self.kept.setdefault(f"{name}.json", older)
+            return place
+
+    breaks: ClassVar[set[str]] = {"test_leaves_no_sidecar_of_an_older_image"}
+
+
+class TestMakesUpASidecar(Staged):
+    class Made(Shelf):
+        def save(self, name: str, content: bytes, **how: object) -> str:
+            if not how["replace"] and not name.endswith(".json"):
+                how["sidecar"] = how["sidecar"] or b"{}"
+            return super().save(name, content, **how)
+
+    breaks: ClassVar[set[str]] = {"test_keeps_an_image_alone"}
+
+
+class TestLosesBytes(Staged):
+    class Made(Shelf):
+        def save(self, name: str, content: bytes, **how: object) -> str:
+            return super().save(name, content.rstrip(b"\0"), **how)
+
+    breaks: ClassVar[set[str]] = {
+        "test_returns_what_is_kept",
+        "test_keeps_both_and_nothing_else",
+        "test_keeps_an_image_alone",
+        "test_replaces_both",
+        "test_leaves_no_sidecar_of_an_older_image",
+        "test_replaces_what_is_not_there",
+        "test_is_seen_by_another",
+    }
+
+
+class TestWritesWrongAndReadsWrong(Staged):
+    class Made(Shelf):
+        def save(self, name: str, content: bytes, **how: object) -> str:
+            return super().save(name, content[::-1], **how)
+
+        def read(self, name: str) -> bytes | None:
+            content = super().read(name)
+            is_note = name.endswith(".json") and content != b"older"[::-1]
+            return content if content is None or is_note else content[::-1]
+
+    breaks: ClassVar[set[str]] = {
+        "test_keeps_both_and_nothing_else",
+        "test_leaves_nothing_behind_when_a_name_is_taken",
+    }
+
+
+class TestIsTooLateToLook(Staged):
+    class Made(Shelf):
+        def save(self, name: str, content: bytes, **how: object) -> str:
+            if name in self.kept or f"{name}.json" in self.kept:
+                return super().save(name, content, **how)
+            time.sleep(0.01)
+            return super().save(name, content, **{**how, "replace": True})
+
+    breaks: ClassVar[set[str]] = {
+        "test_gives_a_name_to_one_of_many",
+        "test_gives_a_name_to_one_of_many_processes",
+    }
+
+
+class TestKnowsOnlyItsOwn(Staged):
+    class Made(Shelf):
+        def __init__(self, like: Shelf | None = None) -> None:
+            super().__init__()
+
+    breaks: ClassVar[set[str]] = {
+        "test_is_seen_by_another",
+        "test_gives_a_name_to_one_of_many_processes",
+    }
+
+
+class TestKeepsAPart(Staged):
+    class Made(Shelf):
+        def save(self, name: str, content: bytes, **how: object) -> str:
+            note = f"{name}.json"
+            if note in self.kept and name not in self.kept and not how["replace"]:
+                self.kept[f".{name}.part"] = content
+            return super().save(name, content, **how)
+
+    breaks: ClassVar[set[str]] = {"test_leaves_nothing_behind_when_a_name_is_taken"}
+
+
+class TestOverwritesASidecar(Staged):
+    class Made(Shelf):
+        def save(self, name: str, content: bytes, **how: object) -> str:
+            if name not in self.kept:
+                self.kept.pop(f"{name}.json", None)
+            return super().save(name, content, **how)
+
+    breaks: ClassVar[set[str]] = {
+        "test_leaves_what_has_the_name_of_the_sidecar",
+        "test_leaves_nothing_behind_when_a_name_is_taken",
+    }
+
+
+class TestSaysNotWhereItIs(Staged):
+    class Made(Shelf):
+        def save(self, name: str, content: bytes, **how: object) -> str:
+            super().save(name, content, **how)
+            return "memory"
+
+    breaks: ClassVar[set[str]] = {"test_says_where_it_is"}
+
+
+class TestRaisesForNothing(Staged):
+    class Made(Shelf):
+        def read(self, name: str) -> bytes | None:
+            return self.kept[name]
+
+    breaks: ClassVar[set[str]] = {
+        "test_returns_none_where_nothing_is",
+        "test_keeps_an_image_alone",
+        "test_leaves_no_sidecar_of_an_older_image",
+        "test_leaves_what_has_the_name_of_the_sidecar",
+    }
+
+
+class TestCannotReplace(Staged):
+    class Made(Shelf):
+        def save(self, name: str, content: bytes, **how: object) -> str:
+            return super().save(name, content, **{**how, "replace": False})
+
+    breaks: ClassVar[set[str]] = {
+        "test_replaces_both",
+        "test_leaves_no_sidecar_of_an_older_image",
+        "test_is_never_seen_half_written",
+    }
+
+
+class TestLetsAnOsErrorOut(Staged):
+    class Full(Shelf):
+        def save(self, name: str, content: bytes, **_: object) -> str:
+            raise OSError("No space left on device")
+
+    Made = Shelf
+    breaks: ClassVar[set[str]] = {"test_says_that_it_could_not_be_kept"}
+
+
+class TestCallsAFullDiskATakenName(Staged):
+    class Full(Shelf):
+        def save(self, name: str, content: bytes, **_: object) -> str:
+            raise NameTaken("There is no room left.")
+
+    Made = Shelf
+    breaks: ClassVar[set[str]] = {"test_says_that_it_could_not_be_kept"}
+
+
+class TestForgetsTheFoldersOfOthers(Staged):
+    class Made(Shelf):
+        def save(self, name: str, content: bytes, **how: object) -> str:
+            folder = name.rpartition("/")[0]
+            if folder.startswith("new") and folder not in self.media_types:
+                time.sleep(0.01)
+                if folder in self.media_types:
+                    raise StorageError(f"{folder} exists.")
+                self.media_types[folder] = "folder"
+            return super().save(name, content, **how)
+
+    breaks: ClassVar[set[str]] = {"test_keeps_many_at_once"}

@@ -1,0 +1,17 @@
+import pytest
+
+from imagen.adapters.clock import SystemClock
+from imagen.ports.clock import Clock
+from imagen.testing import ClockContract, FakeClock
+
+
+class TestSystemClock(ClockContract):
+    @pytest.fixture
+    def clock(self) -> Clock:
+        return SystemClock()
+
+
+class TestFakeClock(ClockContract):
+    @pytest.fixture
+    def clock(self) -> Clock:
+        return FakeClock()

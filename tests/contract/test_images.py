@@ -1,0 +1,11 @@
+import pytest
+
+from imagen.adapters.images import PillowEditor
+from imagen.ports.images import ImageEditor
+from imagen.testing import ImageEditorContract
+
+
+class TestPillowEditor(ImageEditorContract):
+    @pytest.fixture
+    def editor(self) -> ImageEditor:
+        return PillowEditor()

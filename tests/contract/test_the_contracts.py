@@ -1,0 +1,124 @@
+"""A contract that a bad adapter can pass is worth nothing."""
+
+import runpy
+import subprocess
+import sys
+from collections import defaultdict
+from collections.abc import Mapping
+from pathlib import Path
+from xml.etree import ElementTree as ET
+
+import pytest
+
+from imagen.testing import BackendContract
+
+HERE = Path(__file__).parent
+EXAMPLE = HERE.parents[1] / "examples" / "imagen-chalk"
+IMPLEMENTERS = {
+    suite: {
+        name: implementer
+        for name, implementer in runpy.run_path(str(HERE / f"{suite}.py")).items()
+        if name.startswith("Test")
+    }
+    for suite in ("broken_backends", "broken_storages")
+}
+
+LEAN = [
+    f"-pno:{it}" for it in ("cacheprovider", "logging", "xdist", "hypothesispytest")
+]
+"""What these runs do without, which makes them twice as quick."""
+
+
+class Verdicts:
+    """Which tests of each implementer failed, were skipped, or passed."""
+
+    def __init__(self) -> None:
+        self.failed: dict[str, set[str]] = defaultdict(set)
+        self.skipped: dict[str, set[str]] = defaultdict(set)
+        self.passed: dict[str, set[str]] = defaultdict(set)
+
+    def read(self, report: Path) -> None:
+        for case in ET.parse(report).iter("testcase"):
+            implementer = case.attrib["classname"].rpartition(".")[2]
+            test = case.attrib["name"].partition("[")[0]
+            if case.find("failure") is not None or case.find("error") is not None:
+                self.failed[implementer].add(test)
+            elif case.find("skipped") is not None:
+                self.skipped[implementer].add(test)
+            else:
+                self.passed[implementer].add(test)
+        for implementer, failed in self.failed.items():
+            self.passed[implementer] -= failed
+
+
+@pytest.fixture(scope="session")
+def verdicts(tmp_path_factory: pytest.TempPathFactory) -> Mapping[str, Verdicts]:
+    """On all implementers, run once, side by side in a few pytests of their own."""
+    folder = tmp_path_factory.mktemp("verdicts")
+    parts = [("example", [str(EXAMPLE)])] + [
+        (suite, [f"{HERE / suite}.py::{name}" for name in part])
+        for suite, names in IMPLEMENTERS.items()
+        for part in _parts(list(names))
+    ]
+    runs = [
+        _started(tests, report=folder / f"{number}.xml", temporary=folder / f"{number}")
+        for number, (_, tests) in enumerate(parts)
+    ]
+    verdicts = {suite: Verdicts() for suite, _ in parts}
+    for number, (suite, _) in enumerate(parts):
+        runs[number].wait()
+        verdicts[suite].read(folder / f"{number}.xml")
+    return verdicts
+
+
+def _parts(names: list[str]) -> list[list[str]]:
+    """Deal the names out to a process for every dozen of them."""
+    hands = 1 + len(names) // 12
+    return [names[first::hands] for first in range(hands)]
+
+
+def _started(
+    tests: list[str], *, report: Path, temporary: Path
+) -> subprocess.Popen[bytes]:
+    return subprocess.Popen(
+        [
+            *(sys.executable, "-m", "pytest", "-q", "--tb=no", f"--junit-xml={report}"),
+            *("-s", f"--basetemp={temporary}", *LEAN, *tests),
+        ],
+        stdout=subprocess.DEVNULL,
+    )
+
+
+def test_the_adapter_to_copy_keeps_every_promise(
+    verdicts: Mapping[str, Verdicts],
+) -> None:
+    assert verdicts["example"].passed["TestChalkBackend"] == {
+        name for name in dir(BackendContract) if name.startswith("test_")
+    }
+
+
+@pytest.mark.parametrize(
+    ("suite", "name"),
+    [(suite, name) for suite, names in IMPLEMENTERS.items() for name in names],
+)
+def test_each_fault_is_caught_by_the_promises_that_it_breaks(
+    verdicts: Mapping[str, Verdicts], suite: str, name: str
+) -> None:
+    assert verdicts[suite].failed[name] == IMPLEMENTERS[suite][name].breaks
+
+
+@pytest.mark.parametrize("suite", IMPLEMENTERS)
+def test_the_healthy_one_has_everything_looked_at(
+    verdicts: Mapping[str, Verdicts], suite: str
+) -> None:
+    assert verdicts[suite].skipped["TestIsHealthy"] == set()
+
+
+@pytest.mark.parametrize("suite", IMPLEMENTERS)
+def test_every_promise_is_broken_by_somebody(suite: str) -> None:
+    healthy = IMPLEMENTERS[suite]["TestIsHealthy"]
+    promises = {name for name in dir(healthy) if name.startswith("test_")}
+
+    broken = set().union(*(one.breaks for one in IMPLEMENTERS[suite].values()))
+
+    assert broken == promises

@@ -1,0 +1,381 @@
+import os
+import resource
+import subprocess
+import sys
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from shutil import rmtree
+from tempfile import mkdtemp
+
+import pytest
+
+from imagen.adapters.storage.local import LocalStorage
+from imagen.domain.errors import NameTaken, StorageError
+
+NOBODY = 65534
+IMAGE, NOTE = b"an image" * 5000, b'{"schema": 1}\n'
+AS_ROOT = os.geteuid() == 0
+
+
+def save(
+    folder: Path,
+    name: str = "a.png",
+    *,
+    content: bytes = IMAGE,
+    sidecar: bytes | None = NOTE,
+    replace: bool = False,
+) -> str:
+    return LocalStorage(folder).save(
+        name, content, media_type="image/png", sidecar=sidecar, replace=replace
+    )
+
+
+def names(folder: Path) -> set[str]:
+    return {path.relative_to(folder).as_posix() for path in folder.rglob("*")}
+
+
+@contextmanager
+def as_nobody() -> Iterator[None]:
+    """Be somebody whom permissions stop."""
+    if AS_ROOT:
+        os.seteuid(NOBODY)
+    try:
+        yield
+    finally:
+        if AS_ROOT:
+            os.seteuid(0)
+
+
+@contextmanager
+def largest_file(size: int) -> Iterator[None]:
+    """Let no file grow beyond the size."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (size, hard))
+    try:
+        yield
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
+
+
+@pytest.fixture
+def open_folder() -> Iterator[Path]:
+    """A folder that everybody can reach, unlike pytest's own."""
+    folder = Path(mkdtemp())
+    folder.chmod(0o755)
+    yield folder
+    rmtree(folder)
+
+
+def test_says_where_the_image_is(tmp_path: Path) -> None:
+    assert save(tmp_path, "2026/a.png") == str(tmp_path / "2026/a.png")
+
+
+def test_makes_folders_as_they_are_needed(tmp_path: Path) -> None:
+    save(tmp_path / "new", "2026/05/a.png")
+
+    assert (tmp_path / "new/2026/05/a.png").read_bytes() == IMAGE
+
+
+@pytest.mark.parametrize("mask", [0o022, 0o077, 0o000])
+def test_permissions_follow_the_umask(tmp_path: Path, mask: int) -> None:
+    before = os.umask(mask)
+    try:
+        save(tmp_path)
+    finally:
+        os.umask(before)
+
+    modes = {path.stat().st_mode & 0o777 for path in tmp_path.iterdir()}
+    assert modes == {0o666 & ~mask}
+
+
+def test_leaves_nothing_but_the_two_files(tmp_path: Path) -> None:
+    save(tmp_path)
+
+    assert names(tmp_path) == {"a.png", "a.png.json"}
+    assert (tmp_path / "a.png").stat().st_nlink == 1
+
+
+@pytest.mark.parametrize("taken", ["a.png", "a.png.json"])
+@pytest.mark.parametrize("kind", ["file", "folder", "dangling link"])
+def test_a_name_is_taken_by_anything(tmp_path: Path, taken: str, kind: str) -> None:
+    place = tmp_path / taken
+    if kind == "file":
+        place.touch()
+    elif kind == "folder":
+        place.mkdir()
+    else:
+        place.symlink_to(tmp_path / "nowhere")
+
+    with pytest.raises(NameTaken):
+        save(tmp_path)
+
+    assert names(tmp_path) == {taken}
+    assert place.is_symlink() == (kind == "dangling link")
+
+
+def test_a_name_is_taken_even_without_a_sidecar(tmp_path: Path) -> None:
+    (tmp_path / "a.png.json").touch()
+
+    with pytest.raises(NameTaken):
+        save(tmp_path, sidecar=None)
+
+    assert names(tmp_path) == {"a.png.json"}
+
+
+def test_replaces_both_files(tmp_path: Path) -> None:
+    save(tmp_path, content=b"old", sidecar=b"old")
+
+    save(tmp_path, replace=True)
+
+    assert (tmp_path / "a.png").read_bytes() == IMAGE
+    assert (tmp_path / "a.png.json").read_bytes() == NOTE
+    assert names(tmp_path) == {"a.png", "a.png.json"}
+
+
+def test_replaces_the_older_sidecar_with_none(tmp_path: Path) -> None:
+    save(tmp_path)
+
+    save(tmp_path, sidecar=None, replace=True)
+
+    assert names(tmp_path) == {"a.png"}
+
+
+@pytest.mark.parametrize("dangling", [True, False])
+def test_replaces_a_link_and_not_what_it_points_to(
+    tmp_path: Path, dangling: bool
+) -> None:
+    target, link = tmp_path / "other", tmp_path / "images/a.png"
+    if not dangling:
+        target.write_bytes(b"other")
+    link.parent.mkdir()
+    link.symlink_to(target)
+
+    save(link.parent, replace=True)
+
+    assert (link.is_symlink(), link.read_bytes()) == (False, IMAGE)
+    assert target.exists() is not dangling
+    assert dangling or target.read_bytes() == b"other"
+
+
+def test_replaces_a_link_to_a_folder(tmp_path: Path) -> None:
+    (tmp_path / "folder").mkdir()
+    (tmp_path / "a.png").symlink_to("folder")
+
+    save(tmp_path, replace=True)
+
+    assert (tmp_path / "a.png").read_bytes() == IMAGE
+    assert (tmp_path / "folder").is_dir()
+
+
+@pytest.mark.parametrize("name", ["a.png", "a.png.json"])
+def test_replaces_no_folder(tmp_path: Path, name: str) -> None:
+    (tmp_path / name).mkdir()
+
+    with pytest.raises(StorageError, match="a folder has this name"):
+        save(tmp_path, replace=True)
+
+    assert names(tmp_path) == {name}
+
+
+def test_writes_into_a_folder_through_a_link(tmp_path: Path) -> None:
+    (tmp_path / "real").mkdir()
+    (tmp_path / "link").symlink_to("real")
+
+    save(tmp_path / "link")
+
+    assert names(tmp_path / "real") == {"a.png", "a.png.json"}
+
+
+@pytest.mark.parametrize("replace", [True, False])
+@pytest.mark.parametrize("name", ["a-file/a.png", "a-file/b/a.png", "a-link/a.png"])
+def test_says_that_a_file_is_where_a_folder_should_be(
+    tmp_path: Path, name: str, replace: bool
+) -> None:
+    (tmp_path / "a-file").touch()
+    (tmp_path / "a-link").symlink_to("nowhere")
+
+    with pytest.raises(StorageError, match="could not be written") as failed:
+        save(tmp_path, name, replace=replace)
+
+    assert not isinstance(failed.value, NameTaken)
+    assert names(tmp_path) == {"a-file", "a-link"}
+
+
+@pytest.mark.parametrize("letter", ["x", "é", "🐈"])
+def test_takes_names_of_255_bytes(tmp_path: Path, letter: str) -> None:
+    stem = letter * (246 // len(letter.encode()))
+    name = f"{stem}{'x' * (246 - len(stem.encode()))}.png"
+
+    save(tmp_path, name)
+
+    assert max(len(os.fsencode(name)) for name in names(tmp_path)) == 255
+
+
+@pytest.mark.parametrize("replace", [True, False])
+def test_says_that_a_name_is_too_long(tmp_path: Path, replace: bool) -> None:
+    with pytest.raises(StorageError, match="could not be written"):
+        save(tmp_path, "x" * 247 + ".png", replace=replace)
+
+    assert names(tmp_path) <= {"x" * 247 + ".png"}
+
+
+def test_a_sidecar_that_cannot_have_its_name_leaves_what_was_there(
+    tmp_path: Path,
+) -> None:
+    name = "x" * 247 + ".png"
+    (tmp_path / name).write_bytes(b"old")
+
+    with pytest.raises(StorageError):
+        save(tmp_path, name, replace=True)
+
+    assert (tmp_path / name).read_bytes() == b"old"
+
+
+@pytest.mark.parametrize(
+    "replace",
+    [
+        False,
+        pytest.param(
+            True,
+            marks=pytest.mark.xfail(
+                strict=True,
+                raises=StorageError,
+                reason="_replace looks for a sidecar whose name cannot exist",
+            ),
+        ),
+    ],
+)
+def test_an_image_alone_may_have_all_255_bytes(tmp_path: Path, replace: bool) -> None:
+    name = "x" * 251 + ".png"
+
+    save(tmp_path, name, sidecar=None, replace=replace)
+
+    assert names(tmp_path) == {name}
+
+
+@pytest.mark.parametrize("replace", [True, False])
+def test_a_folder_that_cannot_be_written_to(open_folder: Path, replace: bool) -> None:
+    open_folder.chmod(0o555)
+
+    with as_nobody(), pytest.raises(StorageError, match="Permission denied") as failed:
+        save(open_folder, replace=replace)
+
+    assert not isinstance(failed.value, NameTaken)
+    assert names(open_folder) == set()
+
+
+def test_a_folder_that_cannot_be_made(open_folder: Path) -> None:
+    open_folder.chmod(0o555)
+
+    with as_nobody(), pytest.raises(StorageError, match="Permission denied"):
+        save(open_folder / "new")
+
+    assert names(open_folder) == set()
+
+
+def test_a_file_that_cannot_be_read(open_folder: Path) -> None:
+    save(open_folder)
+    (open_folder / "a.png").chmod(0)
+
+    with as_nobody(), pytest.raises(StorageError, match="could not be read"):
+        LocalStorage(open_folder).read("a.png")
+
+
+def test_nothing_is_read_where_nothing_is(tmp_path: Path) -> None:
+    assert LocalStorage(tmp_path / "new").read("a.png") is None
+
+
+@pytest.mark.parametrize("replace", [True, False])
+@pytest.mark.parametrize(
+    ("content", "sidecar"),
+    [(IMAGE, b""), (b"", IMAGE)],
+    ids=["the image is too large", "the sidecar is too large"],
+)
+def test_what_does_not_fit_leaves_nothing(
+    tmp_path: Path, content: bytes, sidecar: bytes, replace: bool
+) -> None:
+    with largest_file(4096), pytest.raises(StorageError, match="could not be written"):
+        save(tmp_path, content=content, sidecar=sidecar, replace=replace)
+
+    assert names(tmp_path) == set()
+
+
+def test_what_does_not_fit_leaves_what_was_there(tmp_path: Path) -> None:
+    save(tmp_path, content=b"old", sidecar=b"old")
+
+    with largest_file(4096), pytest.raises(StorageError):
+        save(tmp_path, replace=True)
+
+    assert {path.read_bytes() for path in tmp_path.iterdir()} == {b"old"}
+    assert names(tmp_path) == {"a.png", "a.png.json"}
+
+
+@pytest.fixture
+def small_disk(tmp_path: Path) -> Iterator[Path]:
+    """A disk of 64 kilobytes."""
+    disk = tmp_path / "disk"
+    disk.mkdir()
+    mount = ["mount", "-t", "tmpfs", "-o", "size=64k", "tmpfs", str(disk)]
+    if not AS_ROOT or not sys.platform.startswith("linux"):
+        pytest.skip("only root can mount a small disk")
+    if subprocess.run(mount, capture_output=True, check=False).returncode:
+        pytest.skip("a small disk cannot be mounted here")
+    yield disk
+    subprocess.run(["umount", str(disk)], check=True)
+
+
+@pytest.mark.parametrize("replace", [True, False])
+def test_a_full_disk_has_nothing_half_written(small_disk: Path, replace: bool) -> None:
+    save(small_disk, "first.png")
+
+    with pytest.raises(StorageError, match="No space left"):
+        save(small_disk, "second.png", replace=replace)
+
+    assert names(small_disk) == {"first.png", "first.png.json"}
+    assert (small_disk / "first.png").read_bytes() == IMAGE
+
+
+RACER = """
+import sys
+from pathlib import Path
+from imagen.adapters.storage.local import LocalStorage
+from imagen.domain.errors import NameTaken
+from imagen.domain.naming import free_names
+me = sys.argv[2].encode()
+storage = LocalStorage(Path(sys.argv[1]))
+sys.stdin.read()
+for name in free_names("new/a.png"):
+    try:
+        storage.save(name, me * 9999, media_type="image/png", sidecar=me)
+        break
+    except NameTaken:
+        pass
+"""
+
+
+def race(
+    processes: int, start: Callable[[int, int], subprocess.Popen[bytes]]
+) -> list[int]:
+    """Start them all, let them go at the same moment, and wait for their ends."""
+    gate, opening = os.pipe()
+    racers = [start(number, gate) for number in range(processes)]
+    os.close(gate)
+    os.close(opening)
+    return [racer.wait() for racer in racers]
+
+
+def test_fifty_processes_want_one_name(tmp_path: Path) -> None:
+    def start(number: int, gate: int) -> subprocess.Popen[bytes]:
+        words = [sys.executable, "-c", RACER, str(tmp_path), f"<{number}>"]
+        return subprocess.Popen(words, stdin=gate)
+
+    exits = race(50, start)
+
+    assert exits == [0] * 50
+    folder = tmp_path / "new"
+    images = ["a.png", *(f"a-{number}.png" for number in range(2, 51))]
+    assert names(folder) == {*images, *(f"{name}.json" for name in images)}
+    for name in images:
+        who = (folder / f"{name}.json").read_bytes()
+        assert (folder / name).read_bytes() == who * 9999

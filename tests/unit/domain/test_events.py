@@ -1,0 +1,44 @@
+import msgspec
+import pytest
+
+from imagen.domain import events
+from imagen.domain.events import Event
+
+ALL = [
+    events.Planned(backend="mock", images=2),
+    events.Warned(message="steps is ignored"),
+    events.Started(number=1),
+    events.Accepted(number=1, reference="job-7"),
+    events.Progressed(number=1, fraction=None, note="", steps=None),
+    events.Retrying(number=1, code="throttled", message="Slowly.", wait=5),
+    events.Stored(number=1, location="x.png"),
+    events.Failed(number=2, code="refused", message="No."),
+    events.Finished(),
+]
+
+
+def test_every_event_is_looked_at_here() -> None:
+    assert {type(event) for event in ALL} == set(Event.__subclasses__())
+
+
+@pytest.mark.parametrize("event", ALL, ids=lambda event: type(event).__name__)
+def test_says_in_json_which_it_is(event: Event) -> None:
+    written = msgspec.json.decode(msgspec.json.encode(event))
+
+    assert written["event"] == type(event).__name__
+
+
+def test_nobody_has_to_listen() -> None:
+    events.unheard(events.Finished())
+
+
+def test_a_listener_that_fails_shakes_nobody() -> None:
+    heard: list[Event] = []
+
+    def hear(event: Event) -> None:
+        heard.append(event)
+        raise OSError("nobody there")
+
+    events.unshaken(hear)(events.Finished())
+
+    assert heard == [events.Finished()]

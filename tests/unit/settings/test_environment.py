@@ -1,0 +1,71 @@
+from collections.abc import Mapping
+from pathlib import Path
+
+import msgspec
+import pytest
+
+from imagen.domain.errors import Misconfigured
+from imagen.settings.environment import Environment
+
+
+class Options(msgspec.Struct):
+    api_key_env: str | None = "KEY"
+    other_key_env: str | None = None
+    unset_env: str = "UNSET"
+    empty_env: str = "EMPTY"
+    model: str = "KEY"
+    headers_env: Mapping[str, str] = {}
+
+
+def test_finds_the_secrets_that_the_options_name() -> None:
+    options = Options(headers_env={"X-Key": "KEY", "X-Unset": "UNSET"})
+
+    secrets = Environment({"KEY": "canary", "EMPTY": ""}).secrets_for(options)
+
+    assert secrets.get("api_key_env") == "canary"
+    assert secrets.get("headers_env.X-Key") == "canary"
+    assert secrets.get("headers_env.X-Unset") is None
+    assert secrets.get("unset_env") is None
+    assert secrets.get("empty_env") is None
+    assert secrets.get("model") is None
+
+
+def test_never_shows_what_it_holds() -> None:
+    assert "canary" not in repr(Environment({"KEY": "canary"}))
+
+
+@pytest.mark.parametrize(
+    ("path", "expanded"),
+    [
+        ("~", "/home/ada"),
+        ("~/x", "/home/ada/x"),
+        ("$A/x", "/a/x"),
+        ("x/${A}b", "x//ab"),
+        ("x~", "x~"),
+        ("5$", "5$"),
+        ("", "."),
+    ],
+)
+def test_expands_home_and_variables(path: str, expanded: str) -> None:
+    environment = Environment({"HOME": "/home/ada", "A": "/a"})
+
+    assert environment.expand(path) == Path(expanded)
+
+
+@pytest.mark.parametrize("path", ["$NOPE/x", "~nobody-of-that-name/x"])
+def test_what_cannot_be_expanded_is_an_error(path: str) -> None:
+    with pytest.raises(Misconfigured):
+        Environment({}).expand(path)
+
+
+def test_the_data_folder_is_absolute() -> None:
+    assert Environment({"IMAGEN_DATA_DIR": "x"}).data_dir == Path.cwd() / "x"
+    assert Environment({"IMAGEN_DATA_DIR": ""}).data_dir.is_absolute()
+
+
+def test_reads_the_rest() -> None:
+    full = Environment({"MAI_FROM_ID": "ada", "IMAGEN_LOG": "json", "NO_COLOR": "1"})
+    bare = Environment({"NO_COLOR": ""})
+
+    assert (full.caller, full.log, full.no_color) == ("ada", "json", True)
+    assert (bare.caller, bare.log, bare.no_color) == ("", "", False)

@@ -1,0 +1,89 @@
+import pytest
+
+from imagen.domain.errors import Misconfigured, Unauthorized
+from imagen.domain.instance import Instance
+from imagen.ports.backend import ImageBackend, Readiness, Watch
+from imagen.testing.fakes import FakeClock, ScriptedBackend
+from imagen.usecases.check import LONGEST_CHECK, CheckBackends, CheckedBackend
+
+READY = Readiness(what="reachable", ready=True, note="1.2")
+MISSING = Readiness(what="model", ready=False, note="not there")
+
+
+class Checkable(ScriptedBackend):
+    """Finds what it is told to find, or fails so, or never ends."""
+
+    def __init__(self, *findings: Readiness | Exception, endless: bool = False) -> None:
+        super().__init__()
+        self.findings = findings
+        self.endless = endless
+
+    def check(self, watch: Watch) -> tuple[Readiness, ...]:
+        while self.endless:
+            watch.wait(3)
+        for finding in self.findings:
+            if isinstance(finding, Exception):
+                raise finding
+        return tuple(one for one in self.findings if isinstance(one, Readiness))
+
+
+def checked(backend: ImageBackend | Exception) -> CheckedBackend:
+    def build() -> ImageBackend:
+        if isinstance(backend, Exception):
+            raise backend
+        return backend
+
+    instance = Instance(name="box", adapter="fake")
+    return CheckBackends(clock=FakeClock()).run(instance, build)
+
+
+@pytest.mark.parametrize(
+    ("findings", "ready"), [((READY,), True), ((READY, MISSING), False)]
+)
+def test_is_ready_when_everything_is(
+    findings: tuple[Readiness, ...], ready: bool
+) -> None:
+    result = checked(Checkable(*findings))
+
+    assert (result.name, result.adapter) == ("box", "fake")
+    assert (result.findings, result.ready) == (findings, ready)
+
+
+def test_a_backend_that_cannot_look_is_taken_at_its_word() -> None:
+    result = checked(ScriptedBackend())
+
+    assert result.ready
+    assert "without spending" in result.findings[0].note
+
+
+@pytest.mark.parametrize(
+    "backend",
+    [
+        Misconfigured("No base_url.", hint="Set it."),
+        Checkable(Unauthorized("No base_url.", hint="Set it.")),
+    ],
+)
+def test_what_fails_is_a_finding(backend: ImageBackend | Exception) -> None:
+    result = checked(backend)
+
+    assert not result.ready
+    assert result.findings[0].note == "No base_url. Set it."
+
+
+def test_does_not_wait_for_ever() -> None:
+    result = checked(Checkable(endless=True))
+
+    assert not result.ready
+    assert f"{LONGEST_CHECK:g} seconds" in result.findings[0].note
+
+
+@pytest.mark.parametrize(
+    "backend", [ImportError("no torch"), Checkable(ZeroDivisionError())]
+)
+@pytest.mark.xfail(
+    strict=True,
+    reason="only ImagenError is caught: one broken adapter ends the whole check",
+    raises=(ImportError, ZeroDivisionError),
+)
+def test_a_fault_of_an_adapter_is_a_finding(backend: ImageBackend | Exception) -> None:
+    assert not checked(backend).ready

@@ -1,0 +1,31 @@
+#!/bin/sh
+# Format, lint, types, layers and start-up, side by side; each says what it found broken.
+set -u
+bin=.venv/bin
+log=$(mktemp -d)
+trap 'rm -rf "$log"' EXIT
+
+run() {
+    name=$1
+    shift
+    { "$@" >"$log/$name" 2>&1 || touch "$log/$name.failed"; } &
+}
+
+run types-mypy "$bin/mypy"
+run types-pyright "$bin/basedpyright"
+run format "$bin/ruff" format --check .
+run lint "$bin/ruff" check .
+run layers "$bin/lint-imports" --no-cache
+run start-up "$bin/python" -m pytest -q -p no:cacheprovider tests/unit/cli/test_startup.py
+wait
+
+failed=0
+for mark in "$log"/*.failed; do
+    [ -e "$mark" ] || continue
+    failed=1
+    name=$(basename "$mark" .failed)
+    echo "== $name"
+    cat "$log/$name"
+done
+[ "$failed" = 0 ] && echo "imagen: all checks pass"
+exit "$failed"
