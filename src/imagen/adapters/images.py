@@ -1,20 +1,25 @@
 """Redraws images with Pillow."""
 
 from io import BytesIO
+from threading import Lock
 
 from PIL import Image, ImageOps
 
+from imagen.domain.container import NotAnImage, read_facts
 from imagen.domain.errors import StorageError
 from imagen.domain.fit import Fit
-from imagen.domain.size import Size
+from imagen.domain.size import LARGEST_SIDE, Size
 
 JPEG_QUALITY = 95
 
 _DEEP_MODES = {"I", "I;16", "I;16B", "I;16L"}
 """How Pillow calls 16-bit grey."""
 
-_UNREADABLE = (OSError, ValueError, SyntaxError, Image.DecompressionBombError)
-"""What Pillow raises at broken or enormous files."""
+_UNREADABLE = (OSError, ValueError, SyntaxError, EOFError, NotAnImage)
+"""What is raised at broken or enormous files."""
+
+_LIMIT = Lock()
+"""Pillow's limit is one for the whole process."""
 
 
 class PillowEditor:
@@ -25,13 +30,13 @@ class PillowEditor:
     ) -> bytes:
         """Decode, fit, encode."""
         try:
-            with Image.open(BytesIO(content)) as opened:
-                profile = opened.info.get("icc_profile")
+            with _opened(content) as opened:
+                profile = _rgb_profile(opened)
                 picture = ImageOps.exif_transpose(opened)
                 picture.load()
             if picture.mode in _DEEP_MODES:
                 picture = _eight_bit(picture)
-            if picture.mode not in {"RGB", "RGBA"}:
+            if picture.mode != "RGBA":
                 see_through = picture.has_transparency_data
                 picture = picture.convert("RGBA" if see_through else "RGB")
             if fit is not None and size is not None:
@@ -41,6 +46,26 @@ class PillowEditor:
             raise StorageError(
                 f"The image could not be redrawn as {media_type}: {error}."
             ) from error
+
+
+def _opened(content: bytes) -> Image.Image:
+    """Open an image of any size that we store; Pillow's own limit is for strangers'."""
+    facts = read_facts(content)
+    if facts.width * facts.height > LARGEST_SIDE**2:
+        raise ValueError(f"{facts.width}x{facts.height} pixels are too many")
+    with _LIMIT:
+        before, Image.MAX_IMAGE_PIXELS = Image.MAX_IMAGE_PIXELS, None
+        try:
+            return Image.open(BytesIO(content))
+        finally:
+            Image.MAX_IMAGE_PIXELS = before
+
+
+def _rgb_profile(picture: Image.Image) -> bytes | None:
+    """Return the colour profile, unless it is one for grey or for print."""
+    profile = picture.info.get("icc_profile")
+    is_rgb = isinstance(profile, bytes) and profile[16:20] == b"RGB "
+    return profile if is_rgb else None
 
 
 def _eight_bit(picture: Image.Image) -> Image.Image:

@@ -157,7 +157,7 @@ def generate(
     if estimate:
         said.estimate(estimate_of(plan))
         return exit_codes.DONE
-    failures: dict[int, Exception] = {}
+    failures: dict[int, BaseException] = {}
     with StopSignals() as signals, bar or nullcontext():
         for outcome in use_case.outcomes(plan, signals.cancellation):
             with bar.hidden() if bar else nullcontext():

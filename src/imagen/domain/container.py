@@ -18,6 +18,8 @@ PNG_SIGNATURE = b"\x89PNG\r\n\x1a\n"
 _MARKER, _END_OF_IMAGE, _START_OF_SCAN, _APP11 = 0xFF, 0xD9, 0xDA, 0xEB
 _STANDALONE_MARKERS = {0x01, *range(0xD0, 0xD8)}
 _FRAME_HEADERS = set(range(0xC0, 0xD0)) - {0xC4, 0xC8, 0xCC}
+_GIF_EXTENSION, _GIF_FRAME, _GIF_TRAILER = 0x21, 0x2C, 0x3B
+_IHDR_LENGTH = 13
 _VP8X_HAS_SIZE, _VP8L_MAGIC = 10, 0x2F
 
 
@@ -95,7 +97,9 @@ def _png_facts(content: bytes) -> ImageFacts:
         kinds.add(kind)
     if b"IDAT" not in kinds:
         raise NotAnImage("the PNG has no picture in it")
-    width, height = unpack_from(">II", content, 16)
+    length, _, width, height = unpack_from(">I4sII", content, len(PNG_SIGNATURE))
+    if length != _IHDR_LENGTH:
+        raise NotAnImage("the PNG's header has a wrong length")
     return _facts("image/png", width, height, signed=b"caBX" in kinds)
 
 
@@ -169,10 +173,27 @@ def _webp_facts(content: bytes) -> ImageFacts:
 
 
 def _gif_facts(content: bytes) -> ImageFacts:
-    width, height = unpack_from("<HH", content, 6)
-    if b"\x3b" not in content[-16:]:  # the trailer; some writers pad after it
-        raise NotAnImage("the GIF ends too early")
+    width, height, flags = unpack_from("<HHB", content, 6)
+    position = 13 + _table_length(flags)
+    frames = 0
+    while content[position] != _GIF_TRAILER:
+        if content[position] == _GIF_EXTENSION:
+            position += 2
+        elif content[position] == _GIF_FRAME:
+            frames += 1
+            position += 11 + _table_length(content[position + 9])
+        else:
+            raise NotAnImage("the GIF is broken between its blocks")
+        while content[position]:  # blocks of up to 255 bytes, ended by an empty one
+            position += 1 + content[position]
+        position += 1
+    if not frames:
+        raise NotAnImage("the GIF has no picture in it")
     return _facts("image/gif", width, height, signed=False)
+
+
+def _table_length(flags: int) -> int:
+    return 3 * 2 ** ((flags & 7) + 1) if flags & 0x80 else 0
 
 
 def _facts(media_type: str, width: int, height: int, *, signed: bool) -> ImageFacts:

@@ -1,11 +1,14 @@
 """From what was planned and what came back to the note that says so."""
 
+from collections.abc import Mapping
 from datetime import UTC, datetime
 from hashlib import sha256
 
+import msgspec
+
 from imagen.domain.container import ImageFacts
 from imagen.domain.cost import Cost
-from imagen.domain.plan import GenerationPlan, ImageJob
+from imagen.domain.plan import GenerationPlan, Honesty, ImageJob
 from imagen.domain.result import Generated, GeneratedImage
 from imagen.domain.sidecar import Change, Sidecar
 
@@ -41,30 +44,18 @@ def describe_image(
         version: Of imagen.
         notes: What happened to the image on its way to the file.
     """
-    request, honesty = plan.request, plan.honesty
-    applied, adjusted = dict(honesty.applied), dict(honesty.adjusted)
-    warnings = [*honesty.warnings(), *notes]
+    request = plan.request
     seed = job.seed if image.seed is None else image.seed
-    if job.seed is not None:
-        applied["seed"] = seed
-    size = f"{facts.width}x{facts.height}"
-    observed = {"size": (str(plan.size), size), "seed": (job.seed, seed)}
-    for name, (asked, used) in observed.items():
-        known = adjusted.get(name)
-        if used == asked or asked is None:
-            if name == "size":
-                adjusted.pop(name, None)
-            continue
-        if known is None or known.used != used:
-            reason = f"{plan.instance.name} reports or sent another one"
-            adjusted[name] = Change(requested=asked, used=used, reason=reason)
-            warnings.append(f"{name} {asked} became {used}: {reason}")
-        applied.pop(name, None)
+    steps = job.steps if generated.steps is None else generated.steps
+    honesty = _observed(
+        plan, job, seed=seed, steps=steps, size=f"{facts.width}x{facts.height}"
+    )
+    parameters, lost = _writable({**job.options, **generated.parameters})
     return Sidecar(
         id=image_id,
         created_at=_written(created_at),
         prompt=request.prompt,
-        negative=job.negative,
+        negative=plan.negative,
         style=request.style.name if request.style else None,
         prompt_sent=job.prompt,
         prompt_sha256=sha256(request.prompt.encode()).hexdigest(),
@@ -72,7 +63,7 @@ def describe_image(
         adapter=plan.instance.adapter,
         model=generated.model or job.model,
         seed=seed,
-        steps=generated.steps if job.steps is None else job.steps,
+        steps=steps,
         width=facts.width,
         height=facts.height,
         requested_size=str(plan.size),
@@ -84,13 +75,60 @@ def describe_image(
         cost_usd=cost.usd,
         cost_source=cost.source,
         caller=caller,
-        parameters={**job.options, **generated.parameters},
-        applied=applied,
+        parameters=parameters,
+        applied=honesty.applied,
         ignored=honesty.ignored,
-        adjusted=adjusted,
-        warnings=tuple(warnings),
+        adjusted=honesty.adjusted,
+        warnings=(*honesty.warnings(), *lost, *notes),
         imagen_version=version,
     )
+
+
+def _observed(
+    plan: GenerationPlan,
+    job: ImageJob,
+    *,
+    seed: int | None,
+    steps: int | None,
+    size: str,
+) -> Honesty:
+    """Return what became of each parameter, now that it can be seen."""
+    applied, adjusted = dict(plan.honesty.applied), dict(plan.honesty.adjusted)
+    why = f"{plan.instance.name} reports or sent another one"
+    seen: tuple[tuple[str, object, object, object], ...] = (
+        ("size", str(plan.size), str(job.size), size),
+        ("seed", _asked_seed(plan, job), job.seed, seed),
+        ("steps", job.steps, job.steps, steps),
+    )
+    for name, asked, sent, used in seen:
+        if asked is None:
+            continue
+        planned = adjusted.pop(name, None)
+        applied.pop(name, None)
+        if used == asked:
+            applied[name] = used
+        else:
+            reason = planned.reason if planned and used == sent else why
+            adjusted[name] = Change(requested=asked, used=used, reason=reason)
+    return Honesty(applied=applied, ignored=plan.honesty.ignored, adjusted=adjusted)
+
+
+def _asked_seed(plan: GenerationPlan, job: ImageJob) -> int | None:
+    """Return the seed that the image was to have; a drawn one was to be itself."""
+    planned = plan.honesty.adjusted.get("seed")
+    if planned is None or job.seed is None or not isinstance(planned.requested, int):
+        return job.seed
+    return planned.requested + job.number - 1
+
+
+def _writable(
+    parameters: Mapping[str, object],
+) -> tuple[Mapping[str, object], tuple[str, ...]]:
+    """Return the parameters as far as they can be written down, and a word if not."""
+    try:
+        return msgspec.json.decode(msgspec.json.encode(parameters)), ()
+    except (TypeError, ValueError, OverflowError, RecursionError):
+        return {}, ("what the backend reported cannot be written down",)
 
 
 def _written(moment: datetime) -> str:

@@ -57,7 +57,7 @@ class Destination(msgspec.Struct, frozen=True, kw_only=True):
         """The format that the name asks for; None when it does not."""
         return None if self.name is None else media_type_of(self.name)
 
-    def check(self, *, at: datetime, backend: str, sidecar: bool) -> None:
+    def check(self, *, at: datetime, backend: str, count: int, sidecar: bool) -> None:
         """Find out what is wrong with the names before anything is sent.
 
         Raises:
@@ -65,8 +65,9 @@ class Destination(msgspec.Struct, frozen=True, kw_only=True):
         """
         if self.name is not None:
             media_type_of(self.name)
+            longest_name = self.name if count == 1 else numbered(self.name, count)
             longest = LONGEST_NAME - (len(SIDECAR_SUFFIX) if sidecar else 0)
-            if len(self.name.encode(errors="surrogateescape")) > longest:
+            if len(longest_name.encode(errors="surrogateescape")) > longest:
                 raise InvalidRequest(
                     f"The file name {self.name[:40]!r}... is too long.",
                     hint=f"It can have {longest} bytes"
@@ -100,6 +101,11 @@ def templated_name(template: str, facts: NameFacts) -> str:
         "backend": facts.backend.replace("/", "-").replace("\0", ""),
         "ext": facts.extension,
     }
+    if template.rpartition("/")[2].strip() in {"", "{ext}", ".{ext}"}:
+        raise InvalidRequest(
+            f"The naming template {template!r} names a folder and no file.",
+            hint="Add a name, such as {slug}-{seed}.{ext}.",
+        )
     if "{ext}" not in template:
         template += ".{ext}"
     filled = _PLACEHOLDER.sub(lambda found: values.get(found[1], found[0]), template)

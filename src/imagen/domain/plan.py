@@ -1,6 +1,7 @@
 """From what was asked to what will be sent; nothing is sent here."""
 
 from collections.abc import Mapping
+from datetime import datetime
 from difflib import get_close_matches
 from typing import TypeVar
 
@@ -15,7 +16,12 @@ from imagen.domain.sidecar import Change
 from imagen.domain.size import Size
 from imagen.domain.style import styled_negative, styled_prompt
 
+LARGEST_WEBP_SIDE = 16383
+"""RFC 9649: 14 bits hold a side."""
+
 Value = TypeVar("Value")
+
+_FLAGS = {"fit", "model", "negative", "prompt", "seed", "size", "steps"}
 
 
 class ImageJob(msgspec.Struct, frozen=True, kw_only=True):
@@ -78,6 +84,8 @@ class GenerationPlan(msgspec.Struct, frozen=True, kw_only=True):
     Attributes:
         instance: The backend that gets them.
         size: What was asked for; the jobs have what the backend makes.
+        negative: What was to be kept out, even if the backend ignores that.
+        at: When, in local time.
         jobs: In the order of their images.
         honesty: What becomes of each parameter.
         may_cost: Whether the calls may cost money.
@@ -86,6 +94,8 @@ class GenerationPlan(msgspec.Struct, frozen=True, kw_only=True):
     instance: Instance
     request: GenerationRequest
     size: Size
+    negative: str
+    at: datetime
     jobs: tuple[ImageJob, ...]
     honesty: Honesty
     may_cost: bool
@@ -97,6 +107,7 @@ def plan_images(
     instance: Instance,
     can: Capabilities,
     draw: Draw,
+    at: datetime,
     media_type: str | None = None,
 ) -> GenerationPlan:
     """Decide everything that can be decided before anything is sent.
@@ -106,6 +117,7 @@ def plan_images(
         instance: Which backend, and its own defaults.
         can: What that backend says it can do.
         draw: The dice, for a seed that nobody named.
+        at: This moment, in local time.
         media_type: The format that the file's name asks for, if it does.
 
     Raises:
@@ -113,7 +125,13 @@ def plan_images(
             something would be ignored or adjusted.
     """
     settling = _Settling(request, instance, can)
-    size = request.size or _styled_size(request) or instance.size or Size()
+    wished = request.size or _styled_size(request) or instance.size
+    size = wished or can.sizes.nearest(Size())  # nobody asked for the default
+    if media_type == "image/webp" and max(size.sides) > LARGEST_WEBP_SIDE:
+        raise Unsupported(
+            f"A WebP file cannot hold {size}.",
+            hint=f"Its sides go up to {LARGEST_WEBP_SIDE} pixels; use .png.",
+        )
     options = settling.options()
     settled = ImageJob(
         number=1,
@@ -137,6 +155,8 @@ def plan_images(
         instance=instance,
         request=request,
         size=size,
+        negative=styled_negative(request.negative, request.style),
+        at=at,
         jobs=jobs,
         honesty=honesty,
         may_cost=can.may_cost,
@@ -217,7 +237,7 @@ class _Settling:
                     if near
                     else "It has " + (", ".join(known) or "none of its own") + ".",
                 )
-            self._apply(name, value)
+            self._apply(f"set.{name}" if name in _FLAGS else name, value)
         return asked
 
     def jobs(self, settled: ImageJob, draw: Draw) -> tuple[ImageJob, ...]:

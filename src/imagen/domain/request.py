@@ -50,8 +50,16 @@ class GenerationRequest(msgspec.Struct, frozen=True, kw_only=True):
             raise InvalidRequest(
                 "The prompt is empty.", hint="Say what the image should show."
             )
-        for words, where in ((self.prompt, "prompt"), (self.negative, "negative")):
+        style = self.style
+        texts = {
+            "prompt": self.prompt,
+            "negative": self.negative,
+            "model": self.model or "",
+            "style": f"{style.name}{style.prompt}{style.negative}" if style else "",
+        }
+        for where, words in texts.items():
             _check_text(words, where)
+        _check_options({**(style.options if style else {}), **self.options})
         checked_seed(self.seed)
         if self.steps < 0:
             raise InvalidRequest(
@@ -81,3 +89,13 @@ def _check_text(words: str, where: str) -> None:
         ) from None
     if "\0" in words:
         raise InvalidRequest(f"The {where} contains a NUL character.")
+
+
+def _check_options(options: Mapping[str, object]) -> None:
+    try:
+        msgspec.json.encode(options)
+    except (TypeError, ValueError, OverflowError, RecursionError) as error:
+        raise InvalidRequest(
+            f"The backend's own parameters cannot be written down as JSON: {error}.",
+            hint="Use text, numbers, booleans, lists and mappings.",
+        ) from error

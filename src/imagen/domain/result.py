@@ -69,7 +69,7 @@ class FailedImage(msgspec.Struct, frozen=True, kw_only=True):
     """
 
     number: int
-    error: Exception
+    error: BaseException
     rescued: StoredImage | None = None
 
 

@@ -113,7 +113,7 @@ def shared_parameters(sidecar: Sidecar) -> str:
         "Version": f"imagen {sidecar.imagen_version}",
     }
     lines = [sidecar.prompt_sent]
-    if sidecar.negative:
+    if sidecar.negative and "negative" not in sidecar.ignored:
         lines.append(f"Negative prompt: {sidecar.negative}")
     lines.append(
         ", ".join(f"{k}: {_quoted(v)}" for k, v in pairs.items() if v is not None)

@@ -90,10 +90,11 @@ class SizeRule(msgspec.Struct, frozen=True, kw_only=True):
         return Size(*self._snapped(size))
 
     def _snapped(self, size: Size) -> tuple[int, int]:
-        shrink = min(1.0, self.largest / max(size.sides))
+        scale = max(1.0, self.smallest / min(size.sides))
+        scale = min(scale, self.largest / max(size.sides))
         if self.max_pixels is not None:
-            shrink = min(shrink, (self.max_pixels / (size.width * size.height)) ** 0.5)
-        width, height = (self._snap(side * shrink) for side in size.sides)
+            scale = min(scale, (self.max_pixels / (size.width * size.height)) ** 0.5)
+        width, height = (self._snap(side * scale) for side in size.sides)
         while self._too_many(width, height):
             if width >= height:
                 width -= self.multiple

@@ -4,6 +4,7 @@ from collections.abc import Mapping
 
 import msgspec
 
+from imagen.domain.errors import InvalidRequest
 from imagen.domain.seed import checked_seed
 from imagen.domain.size import Size
 
@@ -31,6 +32,10 @@ class Style(msgspec.Struct, frozen=True, kw_only=True):
 
     def __post_init__(self) -> None:
         checked_seed(self.seed)
+        if self.steps < 0:
+            raise InvalidRequest(
+                f"The style {self.name!r} cannot take {self.steps} steps."
+            )
 
 
 def styled_prompt(prompt: str, style: Style | None) -> str:

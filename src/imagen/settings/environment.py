@@ -49,8 +49,8 @@ class Environment:
 
     @property
     def caller(self) -> str:
-        """Who asks, by `$MAI_FROM_ID`; "" when nobody says."""
-        return self._get("MAI_FROM_ID")
+        """Who asks, by `$MAI_FROM_ID`; "" when nobody says. Always valid text."""
+        return self._get("MAI_FROM_ID").encode(errors="replace").decode()
 
     @property
     def log(self) -> str:

@@ -106,7 +106,7 @@ class _Validation:
         if naming is not None and isinstance(naming.node.value, str):
             destination = Destination(template=naming.node.value)
             try:
-                destination.check(at=_SOME_DAY, backend=MOCK, sidecar=True)
+                destination.check(at=_SOME_DAY, backend=MOCK, count=1, sidecar=True)
             except InvalidRequest as error:
                 self._reader.note_error(naming.line, (*trail, "naming"), error)
         return output or OutputSettings()

@@ -33,6 +33,11 @@ class JobWatch:
         self._listen = listen
         self._stopped = Cancellation()
 
+    @property
+    def stopped(self) -> bool:
+        """Whether the job was cancelled, or its time is over."""
+        return self._stopped.happened.is_set()
+
     def accepted(self, reference: str) -> None:
         """Remember the name and pass it on."""
         self.reference = reference
@@ -63,7 +68,7 @@ class JobWatch:
 
     def expire(self) -> None:
         """Stop the job because its time is over."""
-        if not self._stopped.happened.is_set():
+        if not self.stopped:
             self.timed_out = True
             self.stop()
 
@@ -98,8 +103,17 @@ def attempt(
             try:
                 return backend.generate(job, watch)
             except ImagenError as failure:
+                if watch.stopped and not isinstance(failure, Cancelled):
+                    # A connection that we closed ourselves looks like an outage.
+                    raise Cancelled("The job was cancelled.") from failure
                 wait = retry.wait_after(failure, attempt=number)
                 taken = watch.reference is not None
+                if taken and may_cost and not failure.may_have_cost:
+                    raise Unfinished(
+                        f"{failure.message} The backend had taken the job as "
+                        f"{watch.reference}.",
+                        hint="It may have been billed, so it is not repeated.",
+                    ) from failure
                 if wait is None or taken or clock.monotonic() + wait >= deadline:
                     raise
                 in_flight = False

@@ -1,6 +1,6 @@
 """Several jobs at once, which end together when somebody cancels them."""
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Generator, Sequence
 from queue import Empty, SimpleQueue
 from threading import Thread
 from typing import TypeVar
@@ -31,7 +31,7 @@ def run_together(
     at_once: int,
     cancellation: Cancellation,
     clock: Clock,
-) -> Iterator[Outcome]:
+) -> Generator[Outcome]:
     """Yield the outcome of each task as it ends.
 
     Tasks run in threads of their own, so that the caller's thread hears signals. They

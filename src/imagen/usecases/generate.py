@@ -1,6 +1,7 @@
 """Make the images that somebody asked for, and store each with how it was made."""
 
 from collections.abc import Iterator
+from contextlib import closing
 from functools import partial
 
 import msgspec
@@ -60,15 +61,19 @@ class GenerateImages(msgspec.Struct, frozen=True, kw_only=True):
         Raises:
             InvalidRequest: something makes no sense, here or to the backend.
         """
-        destination = self.store.destination
+        destination, now = self.store.destination, self.clock.now()
         destination.check(
-            at=self.clock.now(), backend=self.instance.name, sidecar=self.store.sidecar
+            at=now,
+            backend=self.instance.name,
+            count=request.count,
+            sidecar=self.store.sidecar,
         )
         return plan_images(
             request,
             instance=self.instance,
             can=self.backend.capabilities(),
             draw=self.draw,
+            at=now,
             media_type=destination.media_type,
         )
 
@@ -115,9 +120,10 @@ class GenerateImages(msgspec.Struct, frozen=True, kw_only=True):
             clock=self.clock,
         )
         missing = set(range(1, count + 1))
-        for made in calls:
-            missing -= {outcome.number for outcome in made}
-            yield from made
+        with closing(calls):
+            for made in calls:
+                missing -= {outcome.number for outcome in made}
+                yield from made
         for number in sorted(missing):
             yield self._fail(number, Cancelled("Cancelled, without an answer in time."))
         self.listen(events.Finished())
@@ -127,10 +133,10 @@ class GenerateImages(msgspec.Struct, frozen=True, kw_only=True):
     ) -> list[StoredImage | FailedImage]:
         """Make one call, and store what it returns; whatever fails is an outcome."""
         numbers = range(job.number, job.number + job.count)
-        began = self.clock.monotonic()
         try:
             watch.wait(0)
             self.listen(events.Started(number=job.number))
+            began = self.clock.monotonic()
             generated = attempt(
                 self.backend,
                 job,
@@ -140,53 +146,50 @@ class GenerateImages(msgspec.Struct, frozen=True, kw_only=True):
                 retry=self.retry,
                 may_cost=plan.may_cost,
             )
-        except Exception as error:  # noqa: BLE001 - one call takes no other along
+            latency_ms = round((self.clock.monotonic() - began) * 1000)
+            images = self._counted(generated, job)
+            costs = split_evenly(generated.cost, parts=max(1, len(images)))
+        except BaseException as error:  # noqa: BLE001 - one call takes no other along
             return [self._fail(number, error) for number in numbers]
-        latency_ms = round((self.clock.monotonic() - began) * 1000)
-        images = generated.images[: job.count]
-        if len(generated.images) > job.count:
-            self.listen(
-                events.Warned(
-                    message=f"{self.instance.name} returned {len(generated.images)} "
-                    f"images where {job.count} were asked for; the rest is dropped"
-                )
-            )
-        costs = split_evenly(generated.cost, parts=max(1, len(images)))
         outcomes = [
-            self._keep(
-                plan,
-                job,
-                generated,
-                image,
-                number=number,
-                cost=cost,
-                latency_ms=latency_ms,
-            )
+            self._keep(plan, job, generated, image, number, cost, latency_ms)
             for number, image, cost in zip(numbers, images, costs, strict=False)
         ]
         withheld = Refused(f"{self.instance.name} returned too few images.")
         outcomes += [self._fail(number, withheld) for number in numbers[len(images) :]]
         return outcomes
 
-    def _keep(
+    def _counted(
+        self, generated: Generated, job: ImageJob
+    ) -> tuple[GeneratedImage, ...]:
+        many, asked = len(generated.images), job.count
+        if many > asked:
+            message = f"{self.instance.name} returned {many} images, not {asked}"
+            self.listen(events.Warned(message=f"{message}; the others are dropped"))
+        return generated.images[:asked]
+
+    def _keep(  # noqa: PLR0917 - everything that is known of one image
         self,
         plan: GenerationPlan,
         job: ImageJob,
         generated: Generated,
         image: GeneratedImage,
-        *,
         number: int,
         cost: Cost,
         latency_ms: int,
     ) -> StoredImage | FailedImage:
         now = self.clock.now()
+        image_id = new_id(now, self.draw)
         try:
             facts = self.store.look(image.content, backend=self.instance.name)
+        except Exception as error:  # noqa: BLE001 - one image takes no other along
+            return self._fail(number, error)
+        try:
             finished = self.store.finish(
                 image.content, facts, fit=plan.request.fit, size=plan.size
             )
             sidecar = describe_image(
-                image_id=new_id(now, self.draw),
+                image_id=image_id,
                 created_at=now,
                 plan=plan,
                 job=job,
@@ -197,15 +200,19 @@ class GenerateImages(msgspec.Struct, frozen=True, kw_only=True):
                 latency_ms=latency_ms,
                 caller=self.caller,
                 version=__version__,
-                notes=finished.notes,
+                notes=(*finished.notes, *finished.losses),
             )
             outcome = self.store.save(
-                finished, sidecar, number=number, count=plan.request.count, at=now
+                finished, sidecar, number=number, count=plan.request.count, at=plan.at
             )
-        except Exception as error:  # noqa: BLE001 - one image takes no other along
-            return self._fail(number, error)
+        except Exception as error:  # noqa: BLE001 - and none is lost by a fault of ours
+            bare = self.store.save_bare(
+                image.content, facts, name=image_id, number=number, why=error
+            )
+            return self._fail(number, bare.error)
+        said = {*plan.honesty.warnings(), *finished.notes}
         for warning in sidecar.warnings:
-            if warning not in plan.honesty.warnings():
+            if warning not in said:
                 self.listen(events.Warned(message=warning))
         if isinstance(outcome, FailedImage):
             return self._fail(number, outcome.error, outcome.rescued)
@@ -213,7 +220,7 @@ class GenerateImages(msgspec.Struct, frozen=True, kw_only=True):
         return outcome
 
     def _fail(
-        self, number: int, error: Exception, rescued: StoredImage | None = None
+        self, number: int, error: BaseException, rescued: StoredImage | None = None
     ) -> FailedImage:
         code = error.code if isinstance(error, ImagenError) else "internal_error"
         self.listen(events.Failed(number=number, code=code, message=str(error)))

@@ -27,12 +27,14 @@ class FinishedImage(msgspec.Struct, frozen=True, kw_only=True):
         content: The file.
         facts: What it is.
         notes: What was done to it.
+        losses: What it lost by that, and somebody may miss.
         trouble: Why it is still as it came, if it was to be redrawn.
     """
 
     content: bytes
     facts: ImageFacts
     notes: tuple[str, ...] = ()
+    losses: tuple[str, ...] = ()
     trouble: StorageError | None = None
 
 
@@ -82,17 +84,23 @@ class StoreImage(msgspec.Struct, frozen=True, kw_only=True):
             redrawn = self.editor.redraw(
                 content, media_type=wanted, fit=fit if misfit else None, size=size
             )
-        except StorageError as error:
-            return FinishedImage(content=content, facts=facts, trouble=error)
-        notes = [f"converted from {facts.media_type} to {wanted}"]
-        if wanted == facts.media_type:
-            notes = []
-        if misfit:
-            notes.append(f"{fit} from {facts.width}x{facts.height} to {size}")
-        if facts.signed:
-            notes.append("the C2PA provenance of the original is lost")
+            redrawn_facts = read_facts(redrawn)
+        except Exception as error:  # noqa: BLE001 - whatever it is, the image is kept
+            return FinishedImage(
+                content=content,
+                facts=facts,
+                notes=(f"it could not be made {wanted}",),
+                trouble=_as_storage_error(error),
+            )
+        done = [f"{fit} from {facts.width}x{facts.height} to {size}"] if misfit else []
+        if wanted != facts.media_type:
+            done.append(f"converted from {facts.media_type} to {wanted}")
+        lost = "the C2PA provenance of the original is lost"
         return FinishedImage(
-            content=redrawn, facts=read_facts(redrawn), notes=tuple(notes)
+            content=redrawn,
+            facts=redrawn_facts,
+            notes=(*done, "whatever else the original file said is not in this one"),
+            losses=(lost,) if facts.signed else (),
         )
 
     def save(
@@ -104,7 +112,11 @@ class StoreImage(msgspec.Struct, frozen=True, kw_only=True):
         count: int,
         at: datetime,
     ) -> StoredImage | FailedImage:
-        """Store the image where it belongs, or else where it is safe."""
+        """Store the image where it belongs, or else where it is safe.
+
+        Raises:
+            Exception: the note cannot be written down; nothing is stored yet.
+        """
         content = finished.content
         if self.metadata and _may_describe(finished.facts):
             content = describe_inside(content, sidecar)
@@ -117,6 +129,7 @@ class StoreImage(msgspec.Struct, frozen=True, kw_only=True):
                 sidecar, bytes=len(content), sha256=sha256(content).hexdigest()
             ),
         )
+        note = write_sidecar(image.sidecar) if self.sidecar else None
         facts = NameFacts(
             at=at,
             prompt=sidecar.prompt,
@@ -127,16 +140,25 @@ class StoreImage(msgspec.Struct, frozen=True, kw_only=True):
         trouble = finished.trouble
         if trouble is None:
             try:
-                return self._save(self.storage, self.destination, image, facts, count)
-            except StorageError as error:
-                trouble = error
-        return self._rescue(image, facts, trouble)
+                return self._save(
+                    self.storage,
+                    self.destination,
+                    image,
+                    note,
+                    facts=facts,
+                    count=count,
+                )
+            except Exception as error:  # noqa: BLE001 - whatever it is, the image is kept
+                trouble = _as_storage_error(error)
+        return self._rescue(image, note, facts, trouble)
 
     def _save(
         self,
         storage: Storage,
         destination: Destination,
         image: StoredImage,
+        note: bytes | None,
+        *,
         facts: NameFacts,
         count: int,
     ) -> StoredImage:
@@ -147,7 +169,7 @@ class StoreImage(msgspec.Struct, frozen=True, kw_only=True):
                     name,
                     image.content,
                     media_type=image.facts.media_type,
-                    sidecar=write_sidecar(image.sidecar) if self.sidecar else None,
+                    sidecar=note,
                     replace=destination.name is not None,
                 )
             except NameTaken:
@@ -155,13 +177,43 @@ class StoreImage(msgspec.Struct, frozen=True, kw_only=True):
             return msgspec.structs.replace(image, location=location)
         raise StorageError(f"No free name was found after {MOST_NAMES_TRIED} tries.")
 
+    def save_bare(
+        self,
+        content: bytes,
+        facts: ImageFacts,
+        *,
+        name: str,
+        number: int,
+        why: Exception,
+    ) -> FailedImage:
+        """Store an image for which not even a note could be written."""
+        trouble = f"A fault of our own ({type(why).__name__}: {why}) came between."
+        for storage in self.rescues:
+            try:
+                location = storage.save(
+                    f"{name}.{EXTENSIONS[facts.media_type]}",
+                    content,
+                    media_type=facts.media_type,
+                )
+            except Exception:  # noqa: BLE001, S112 - then the next one
+                continue
+            error = StorageError(f"{trouble} The image is safe at {location}.")
+            return FailedImage(number=number, error=error)
+        return FailedImage(number=number, error=StorageError(trouble))
+
     def _rescue(
-        self, image: StoredImage, facts: NameFacts, trouble: StorageError
+        self,
+        image: StoredImage,
+        note: bytes | None,
+        facts: NameFacts,
+        trouble: StorageError,
     ) -> FailedImage:
         for storage in self.rescues:
             try:
-                rescued = self._save(storage, Destination(), image, facts, 1)
-            except StorageError:
+                rescued = self._save(
+                    storage, Destination(), image, note, facts=facts, count=1
+                )
+            except Exception:  # noqa: BLE001, S112 - then the next one
                 continue
             error = StorageError(
                 f"{trouble.message} The image is safe at {rescued.location}.",
@@ -173,6 +225,14 @@ class StoreImage(msgspec.Struct, frozen=True, kw_only=True):
             hint=trouble.hint,
         )
         return FailedImage(number=image.number, error=error)
+
+
+def _as_storage_error(error: Exception) -> StorageError:
+    if isinstance(error, StorageError):
+        return error
+    return StorageError(
+        f"The image could not be stored: {type(error).__name__}: {error}."
+    )
 
 
 def _may_describe(facts: ImageFacts) -> bool:

@@ -232,20 +232,7 @@ def test_a_sidecar_that_cannot_have_its_name_leaves_what_was_there(
     assert (tmp_path / name).read_bytes() == b"old"
 
 
-@pytest.mark.parametrize(
-    "replace",
-    [
-        False,
-        pytest.param(
-            True,
-            marks=pytest.mark.xfail(
-                strict=True,
-                raises=StorageError,
-                reason="_replace looks for a sidecar whose name cannot exist",
-            ),
-        ),
-    ],
-)
+@pytest.mark.parametrize("replace", [True, False])
 def test_an_image_alone_may_have_all_255_bytes(tmp_path: Path, replace: bool) -> None:
     name = "x" * 251 + ".png"
 

@@ -1,4 +1,5 @@
 from collections.abc import Mapping
+from datetime import UTC, datetime
 
 import msgspec
 import pytest
@@ -20,6 +21,8 @@ from imagen.testing.fakes import ANYTHING
 PLAIN = Capabilities()
 """Understands words and a size, and nothing else."""
 
+AT = datetime(2026, 5, 8, 14, 30, 15, tzinfo=UTC)
+
 
 def planned(
     *,
@@ -33,6 +36,7 @@ def planned(
         instance=Instance(name="box", adapter="fake", **(instance or {})),  # type: ignore[arg-type]
         can=can,
         draw=lambda bound: bound - 1,
+        at=AT,
         media_type=media_type,
     )
 
@@ -272,14 +276,11 @@ def test_passes_any_parameter_on_where_none_are_known() -> None:
     assert plan.honesty.applied["guidance"] == 3.5
 
 
-@pytest.mark.xfail(
-    strict=True,
-    raises=pytest.fail.Exception,
-    reason="two values for one parameter: applied shows only one of them",
-)
-def test_refuses_a_parameter_that_is_a_flag_with_another_value() -> None:
-    with pytest.raises(Unsupported):
-        planned(can=able(parameters=None), seed=5, options={"seed": 6})
+def test_tells_a_flag_from_a_parameter_of_the_same_name() -> None:
+    plan = planned(can=able(parameters=None), seed=5, options={"seed": 6})
+
+    assert plan.honesty.applied["seed"] == 5
+    assert plan.honesty.applied["set.seed"] == 6
 
 
 @pytest.mark.parametrize(

@@ -72,11 +72,6 @@ def test_takes_what_is_at_the_limits(field: str, right: object) -> None:
         ("style", Style(name="s", prompt="\ud800")),
     ],
 )
-@pytest.mark.xfail(
-    strict=True,
-    reason="only prompt and negative are checked; the rest fails after it was paid for",
-    raises=pytest.fail.Exception,
-)
 def test_refuses_what_no_sidecar_could_hold(field: str, wrong: object) -> None:
     asked: dict[str, object] = {"prompt": "a cat", field: wrong}
 

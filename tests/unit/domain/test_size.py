@@ -130,11 +130,6 @@ def test_shrinks_what_has_too_many_pixels_in_its_shape() -> None:
     assert rule.nearest(Size(2048, 2048)) == Size(1024, 1024)
 
 
-@pytest.mark.xfail(
-    strict=True,
-    raises=AssertionError,
-    reason="_snapped only shrinks: what is too small loses its shape",
-)
 def test_grows_what_is_too_small_in_its_shape() -> None:
     rule = SizeRule(smallest=256, largest=2048, multiple=64)
 

@@ -49,11 +49,6 @@ def test_refuses_a_seed_that_is_none() -> None:
         Style(name="s", seed=-1)
 
 
-@pytest.mark.xfail(
-    strict=True,
-    raises=pytest.fail.Exception,
-    reason="Style checks its seed but not its steps",
-)
 def test_refuses_negative_steps() -> None:
     with pytest.raises(InvalidRequest):
         Style(name="s", steps=-3)

@@ -173,21 +173,11 @@ def test_a_paid_job_that_was_taken_is_unfinished() -> None:
         Scene(taken_and_endless).run(may_cost=True)
 
 
-@pytest.mark.xfail(
-    strict=True,
-    raises=TimedOut,
-    reason="a paid request without a job id is said to have cost nothing",
-)
 def test_a_paid_job_of_unknown_fate_is_unfinished() -> None:
     with pytest.raises(Unfinished):
         Scene(endless).run(may_cost=True)
 
 
-@pytest.mark.xfail(
-    strict=True,
-    raises=AssertionError,
-    reason="retryable, `may_have_cost` False and exit code 3 come out",
-)
 @pytest.mark.parametrize("error", [Unavailable("Lost."), Throttled("Slowly.")])
 def test_a_paid_job_that_was_taken_never_cost_nothing_for_certain(
     error: ImagenError,
@@ -210,21 +200,11 @@ def broken_off(error: Exception) -> Callable[[ImageJob, Watch], Generated]:
     return answer
 
 
-@pytest.mark.xfail(
-    strict=True,
-    raises=Unavailable,
-    reason="the error of the broken read comes out instead",
-)
 def test_a_read_that_the_deadline_broke_off_times_out() -> None:
     with pytest.raises(TimedOut):
         Scene(broken_off(Unavailable("Connection closed."))).run()
 
 
-@pytest.mark.xfail(
-    strict=True,
-    raises=AssertionError,
-    reason="it says that it asks again, and then does not",
-)
 def test_says_nothing_of_asking_again_once_stopped() -> None:
     scene = Scene(broken_off(Unavailable("Connection closed.")))
     scene.clock.after(1, scene.watch.stop)

@@ -80,10 +80,5 @@ def test_does_not_wait_for_ever() -> None:
 @pytest.mark.parametrize(
     "backend", [ImportError("no torch"), Checkable(ZeroDivisionError())]
 )
-@pytest.mark.xfail(
-    strict=True,
-    reason="only ImagenError is caught: one broken adapter ends the whole check",
-    raises=(ImportError, ZeroDivisionError),
-)
 def test_a_fault_of_an_adapter_is_a_finding(backend: ImageBackend | Exception) -> None:
     assert not checked(backend).ready

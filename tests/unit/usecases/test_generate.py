@@ -147,11 +147,6 @@ def test_a_fault_of_a_backend_is_a_failed_image() -> None:
 
 
 @pytest.mark.filterwarnings("ignore::pytest.PytestUnhandledThreadExceptionWarning")
-@pytest.mark.xfail(
-    strict=True,
-    raises=AssertionError,
-    reason="_call looks at the answer outside its try: the thread dies, run() hangs",
-)
 @pytest.mark.parametrize("nonsense", [None, SystemExit()], ids=["no answer", "exit"])
 def test_a_backend_that_answers_nonsense_hangs_nothing(nonsense: object) -> None:
     def answer(job: ImageJob, watch: Watch) -> Generated:
@@ -214,11 +209,6 @@ def test_a_batch_shares_its_cost() -> None:
     assert [round((i.sidecar.cost_usd or 0) * 1e6) for i in report.stored] == [4, 3, 3]
 
 
-@pytest.mark.xfail(
-    strict=True,
-    raises=AssertionError,
-    reason="images beyond those asked for are dropped",
-)
 def test_images_beyond_those_asked_for_are_not_lost_silently() -> None:
     scene = Scene(sent(*[tiny_png(16, 16)] * 3))
 
@@ -235,7 +225,7 @@ def test_records_the_seed_that_the_backend_reports() -> None:
     (image,) = report.stored
     assert image.sidecar.seed == 9
     assert "-9." in image.location
-    assert scene.warnings() == ["seed 5 became 9: box reports or sent another one"]
+    assert scene.warnings() == ["seed 5 becomes 9: box reports or sent another one"]
 
 
 def test_a_seed_that_nobody_can_choose_is_recorded() -> None:
@@ -262,18 +252,14 @@ def test_warns_of_each_thing_once(concurrency: int) -> None:
     assert scene.heard_names()[:3] == ["Planned", "Warned", "Warned"]
 
 
-@pytest.mark.xfail(
-    strict=True,
-    raises=AssertionError,
-    reason="what is noted of each image is heard of each",
-)
-def test_warns_of_a_conversion_once() -> None:
+def test_does_not_warn_of_what_was_asked_for() -> None:
     can = msgspec.structs.replace(ANYTHING, sizes=SizeRule(multiple=64))
     scene = Scene(can=can)
 
-    scene.run(count=4, fit=Fit.CROP)
+    report = scene.run(count=4, size=Size(32, 32), fit=Fit.CROP)
 
-    assert len(scene.warnings()) == 1
+    assert scene.warnings() == []
+    assert "crop from 64x64 to 32x32" in report.stored[0].sidecar.warnings
 
 
 def test_reports_in_the_order_of_the_images() -> None:
@@ -361,11 +347,6 @@ def test_sends_nothing_when_the_name_is_wrong(destination: Destination) -> None:
     assert scene.backend.jobs == []
 
 
-@pytest.mark.xfail(
-    strict=True,
-    raises=pytest.fail.Exception,
-    reason="Destination.check does not know that -1, -2 will be added",
-)
 def test_sends_nothing_when_a_numbered_name_is_too_long() -> None:
     scene = Scene(destination=Destination(name="x" * 246 + ".png"))
 
@@ -373,11 +354,6 @@ def test_sends_nothing_when_a_numbered_name_is_too_long() -> None:
         scene.run(count=2)
 
 
-@pytest.mark.xfail(
-    strict=True,
-    raises=AssertionError,
-    reason="$MAI_FROM_ID with a stray byte loses the image",
-)
 def test_a_caller_that_is_no_text_loses_no_image() -> None:
     scene = Scene(caller="\udcff")
 
@@ -388,11 +364,6 @@ def test_a_caller_that_is_no_text_loses_no_image() -> None:
 
 @pytest.mark.parametrize(
     "reported", ["\ud800", object()], ids=["half a letter", "an object"]
-)
-@pytest.mark.xfail(
-    strict=True,
-    raises=AssertionError,
-    reason="a report that JSON cannot hold loses the image it came with",
 )
 def test_a_report_that_cannot_be_written_loses_no_image(reported: object) -> None:
     scene = Scene(sent(tiny_png(16, 16), parameters={"info": reported}))
@@ -417,9 +388,6 @@ class CarelessStorage(MemoryStorage):
         raise TimeoutError("no answer from the bucket")
 
 
-@pytest.mark.xfail(
-    strict=True, raises=AssertionError, reason="only a StorageError leads to a rescue"
-)
 def test_a_fault_of_a_storage_loses_no_image() -> None:
     scene = Scene()
     store = msgspec.structs.replace(scene.generate.store, storage=CarelessStorage())

@@ -88,12 +88,16 @@ def _add(target: Path, note: Path, content: bytes, sidecar: bytes | None) -> Non
 
 def _replace(target: Path, note: Path, content: bytes, sidecar: bytes | None) -> None:
     for path in (target, note):
-        if path.is_dir() and not path.is_symlink():
+        if os.path.isdir(path) and not os.path.islink(path):  # noqa: PTH112, PTH114 - these never raise
             raise IsADirectoryError(errno.EISDIR, "a folder has this name", str(path))
+    if sidecar is not None:
+        with suppress(FileNotFoundError):
+            os.lstat(note)  # a name that is too long is found out before it is too late
     with _draft(target.parent, content) as image, _draft(note.parent, sidecar) as words:
         image.replace(target)
         if sidecar is None:
-            note.unlink(missing_ok=True)
+            if os.path.lexists(note):  # a name that is too long for one has none
+                note.unlink(missing_ok=True)
         else:
             words.replace(note)
 
@@ -127,7 +131,11 @@ def _link(draft: Path, target: Path) -> None:
         # File systems without hard links (exFAT, some network ones): the name is
         # taken with an empty file of ours, which the rename then replaces.
         os.close(os.open(target, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o666))
-        draft.replace(target)
+        try:
+            draft.replace(target)
+        except OSError:
+            target.unlink()
+            raise
 
 
 def _make_folder(folder: Path) -> None:

@@ -20,6 +20,8 @@ Point: TypeAlias = tuple[float, float]
 
 SMALLEST_WITH_CAPTION = 160
 STEPS_TO_FULL_DETAIL = 50
+GLOW = 1.4
+"""How wide the light around the sun is, in short sides of the picture."""
 MOST_LINES = 4
 MOST_LETTERS = 2000
 
@@ -100,7 +102,7 @@ class Scene(NamedTuple):
         """Throw a die with that many sides, counted from zero."""
         return int(self.roll(what, *numbers, within=(0, many)))
 
-    def count(self, fewest: int, most: int) -> int:
+    def many(self, fewest: int, most: int) -> int:
         """Return how many, between a first sketch and the last detail."""
         return round(_between(fewest, most, self.detail))
 
@@ -141,7 +143,7 @@ def _hills(scene: Scene) -> Iterator[Shape]:
     """Soft ridges that darken as they come closer, with pines on the last ones."""
     palette, unit = scene.palette, scene.unit
     yield _disc(scene.sun, radius=unit * 0.09, colour=palette.sun)
-    layers = scene.count(3, 8)
+    layers = scene.many(3, 8)
     for layer in range(layers):
         nearness = layer / (layers - 1)
         colour = _mix(palette.far, palette.near, nearness**1.3)
@@ -159,7 +161,7 @@ def _peaks(scene: Scene) -> Iterator[Shape]:
     """Mountains folded from paper, one side in the light, snow on the furthest."""
     palette, unit = scene.palette, scene.unit
     yield _disc(scene.sun, radius=unit * 0.11, colour=palette.sun)
-    layers = scene.count(2, 5)
+    layers = scene.many(2, 5)
     for layer in range(layers):
         nearness = layer / (layers - 1)
         shade = _mix(palette.far, palette.near, _between(0.2, 1, nearness))
@@ -193,19 +195,19 @@ def _sea(scene: Scene) -> Iterator[Shape]:
     depth = scene.height - horizon
     sunset = x, horizon - unit * scene.roll("sunset", within=(-0.02, 0.2))
     yield _disc(sunset, radius=unit * 0.16, colour=palette.sun)
-    for island in range(scene.count(1, 3)):
+    for island in range(scene.many(1, 3)):
         colour = _mix(palette.far, palette.near, 0.1 + 0.2 * island)
         base = horizon + unit * (0.03 - 0.01 * island)
         crest = _crest(scene, island, base=base, swell=unit * 0.05)
         yield Shape(colour, scene.below(crest))
-    bands = scene.count(4, 12)
+    bands = scene.many(4, 12)
     for band in range(bands):
         share = band / bands
         water = _mix(_mix(palette.far, palette.low, 0.3), palette.near, share)
         base = horizon + depth * share**1.4
         edge = _crest(scene, 10 + band, base=base, swell=unit * 0.012 * share)
         yield Shape(water, scene.below(edge))
-    for glint in range(scene.count(8, 46)):
+    for glint in range(scene.many(8, 46)):
         share = scene.roll("share", glint) ** 1.5
         off = unit * _between(0.08, 0.3, share) * scene.roll("x", glint, within=(-1, 1))
         middle = x + off, horizon + unit * 0.02 + depth * 0.85 * share
@@ -218,7 +220,7 @@ def _ribbons(scene: Scene) -> Iterator[Shape]:
     """Bands of colour that flow across the picture and lean on each other."""
     palette, unit = scene.palette, scene.unit
     inks = palette.low, palette.sun, palette.accent, palette.far, palette.near
-    bands = scene.count(6, 20)
+    bands = scene.many(6, 20)
     lean = unit * scene.roll("lean", within=(-0.4, 0.4))
     length = unit * scene.roll("length", within=(0.9, 1.6))
     start = scene.roll("start", within=(0, math.tau))
@@ -244,7 +246,7 @@ def _arches(scene: Scene) -> Iterator[Shape]:
     palette, unit = scene.palette, scene.unit
     inks = palette.accent, palette.low, palette.far, palette.sun, palette.near
     yield _disc(scene.sun, radius=unit * 0.12, colour=palette.sun)
-    rings = scene.count(3, 9)
+    rings = scene.many(3, 9)
     pace = unit * 0.44
     for row in range(3):
         for number in range(-1, math.ceil(scene.width / pace) + 2):
@@ -263,7 +265,7 @@ def _arches(scene: Scene) -> Iterator[Shape]:
 def _tiles(scene: Scene) -> Iterator[Shape]:
     """A wall of quarter circles, half circles and dots."""
     inks = scene.palette
-    side = scene.unit / scene.count(3, 6)
+    side = scene.unit / scene.many(3, 6)
     for row in range(math.ceil(scene.height / side)):
         for column in range(math.ceil(scene.width / side)):
             left, top = column * side, row * side
@@ -294,13 +296,13 @@ def _orbits(scene: Scene) -> Iterator[Shape]:
     palette, unit, (x, y) = scene.palette, scene.unit, scene.sun
     night = _mix(palette.near, palette.high, 0.12)
     yield Shape(night, scene.below([(0, 0), (scene.width, 0)]))
-    for star in range(scene.count(20, 140)):
+    for star in range(scene.many(20, 140)):
         across, down = scene.roll("across", star), scene.roll("down", star)
         size = unit * scene.roll("star", star, within=(0.001, 0.003))
         glow = _mix(night, palette.low, scene.roll("glow", star, within=(0.4, 0.9)))
         middle = across * scene.width, down * scene.height
         yield _disc(middle, radius=size, colour=glow)
-    for orbit in range(scene.count(3, 8), 0, -1):
+    for orbit in range(scene.many(3, 8), 0, -1):
         radius = unit * (0.18 + 0.11 * orbit)
         line = _mix(night, palette.far, 0.2 + 0.4 / orbit)
         outer = _arc((x, y), radius=radius, start=0, end=math.tau)
@@ -310,7 +312,7 @@ def _orbits(scene: Scene) -> Iterator[Shape]:
         moon = x + radius * math.cos(turn), y + radius * math.sin(turn)
         size = unit * scene.roll("moon", orbit, within=(0.01, 0.04))
         yield _disc(moon, radius=size, colour=palette[orbit % 4])
-    for layer in range(scene.count(2, 6)):
+    for layer in range(scene.many(2, 6)):
         shift = unit * 0.02 * layer
         colour = _mix(palette.accent, palette.sun, layer / 5)
         middle = x - shift, y - shift
@@ -394,9 +396,10 @@ def _sky(scene: Scene) -> Image.Image:
         Image.new("RGB", (side, side), palette.high),
         Image.linear_gradient("L"),
     )
-    wide = math.ceil(side * scene.unit / scene.width)
-    tall = math.ceil(side * scene.unit / scene.height)
-    fading = [round(150 * (1 - distance / 255) ** 2) for distance in range(256)]
+    wide = math.ceil(side * GLOW * scene.unit / scene.width)
+    tall = math.ceil(side * GLOW * scene.unit / scene.height)
+    # Pillow's gradient is 255 in its corners, and 180 where its circle meets its sides.
+    fading = [round(150 * max(0, 1 - far / 180) ** 2) for far in range(256)]
     glow = Image.radial_gradient("L").point(fading).resize((wide, tall))
     x, y = scene.sun
     left = round(side * x / scene.width - wide / 2)
