@@ -6,10 +6,9 @@ Example:
     >>> image.path  # doctest: +SKIP
 """
 
-from typing import TYPE_CHECKING
-
 from imagen.version import __version__
 
+TYPE_CHECKING = False  # as checkers know it; importing `typing` would double the cost
 if TYPE_CHECKING:
     from imagen.api import Estimate as Estimate
     from imagen.api import Image as Image

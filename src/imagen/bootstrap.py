@@ -5,9 +5,8 @@ adapter only when it is about to build it.
 """
 
 import sys
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
-from tempfile import gettempdir
 from typing import BinaryIO
 
 import msgspec
@@ -241,8 +240,38 @@ def _stream(wish: Wish, count: int) -> Storage:
 
 
 def _rescues(environment: Environment) -> tuple[Storage, ...]:
-    folders = (environment.data_dir / "rescued", Path(gettempdir(), "imagen-rescued"))
-    return tuple(LocalStorage(folder) for folder in folders)
+    def rescued() -> Path:
+        return environment.data_dir / "rescued"
+
+    def temporary() -> Path:
+        from tempfile import gettempdir  # noqa: PLC0415 - the last resort
+
+        return Path(gettempdir(), "imagen-rescued")
+
+    return _LateStorage(rescued), _LateStorage(temporary)
+
+
+class _LateStorage:
+    """A folder that is found out when something has to go there."""
+
+    def __init__(self, folder: Callable[[], Path]) -> None:
+        self._folder = folder
+
+    def save(
+        self,
+        name: str,
+        content: bytes,
+        *,
+        media_type: str,
+        sidecar: bytes | None = None,
+        replace: bool = False,
+    ) -> str:
+        return LocalStorage(self._folder()).save(
+            name, content, media_type=media_type, sidecar=sidecar, replace=replace
+        )
+
+    def read(self, name: str) -> bytes | None:
+        return LocalStorage(self._folder()).read(name)
 
 
 class _LateEditor:

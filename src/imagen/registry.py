@@ -5,11 +5,11 @@ what else is installed. Any other name is looked up among the entry points of in
 packages. Both are the same kind of thing, and both are listed under the same group.
 """
 
-from difflib import get_close_matches
 from importlib import import_module
 from typing import TYPE_CHECKING, Any, TypeAlias
 
 from imagen.domain.errors import Misconfigured
+from imagen.domain.suggestion import meant
 from imagen.ports.backend import Adapter
 
 if TYPE_CHECKING:
@@ -43,10 +43,10 @@ def find_adapter(name: str) -> AnyAdapter:
                 hint=f"It is {entry.value}; reinstall the package it comes from.",
             ) from error
     names = adapter_names()
-    near = get_close_matches(name, names, n=1)
+    near = meant(name, names)
     raise Misconfigured(
         f"There is no adapter called {name!r}.",
-        hint=f"Did you mean {near[0]}?" if near else f"There are: {', '.join(names)}.",
+        hint=f"Did you mean {near}?" if near else f"There are: {', '.join(names)}.",
     )
 
 

@@ -4,10 +4,10 @@ import os
 import sys
 from collections.abc import Sequence
 from contextlib import suppress
-from typing import TYPE_CHECKING
 
 from imagen.version import __version__
 
+TYPE_CHECKING = False  # as checkers know it; `imagen version` can do without `typing`
 if TYPE_CHECKING:
     from cyclopts import App
 
@@ -28,6 +28,10 @@ COMMANDS = {
     ),
     "config path": ("imagen.cli.config:path", "Print the path of the active config."),
     "version": ("imagen.cli.version:version", "Print the version."),
+    "--install-completion": (
+        "imagen.cli.completion:install",
+        "Install completion for your shell (bash, zsh or fish).",
+    ),
 }
 GROUPS = {
     "backends": "What makes the images.",
@@ -103,7 +107,4 @@ def build_app() -> "App":
     for name, (target, summary) in COMMANDS.items():
         parent, _, last = name.rpartition(" ")
         parents[parent].command(target, name=last, help=summary)
-    app.register_install_completion_command(
-        help="Install completion for your shell (bash, zsh or fish)."
-    )
     return app

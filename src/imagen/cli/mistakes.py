@@ -1,6 +1,5 @@
 """What is wrong with a command line, in one sentence."""
 
-from difflib import get_close_matches
 from typing import TYPE_CHECKING
 
 from cyclopts import (  # noqa: TID253 - imported only after a mistake
@@ -9,6 +8,7 @@ from cyclopts import (  # noqa: TID253 - imported only after a mistake
 )
 
 from imagen.domain.errors import UsageError
+from imagen.domain.suggestion import meant
 
 if TYPE_CHECKING:
     from cyclopts import App
@@ -43,7 +43,7 @@ def _unknown_option(app: "App", commands: list[str], rest: list[str]) -> str | N
         if option == "--":
             return None
         if option.startswith("--") and option not in known:
-            near = get_close_matches(option, known, n=1)
-            guess = f" Did you mean {near[0]}?" if near else ""
+            near = meant(option, known)
+            guess = f" Did you mean {near}?" if near else ""
             return f"Unknown option: {option}.{guess}"
     return None

@@ -2,7 +2,6 @@
 
 from collections.abc import Mapping
 from datetime import datetime
-from difflib import get_close_matches
 from typing import TypeVar
 
 import msgspec
@@ -15,6 +14,7 @@ from imagen.domain.seed import Draw, first_seed, seed_series
 from imagen.domain.sidecar import Change
 from imagen.domain.size import Size
 from imagen.domain.style import styled_negative, styled_prompt
+from imagen.domain.suggestion import meant
 
 LARGEST_WEBP_SIDE = 16383
 """RFC 9649: 14 bits hold a side."""
@@ -230,10 +230,10 @@ class _Settling:
         known = self._can.parameters
         for name, value in asked.items():
             if known is not None and name not in known:
-                near = get_close_matches(name, known, n=1)
+                near = meant(name, known)
                 raise Unsupported(
                     f"{self._instance.name} has no parameter {name!r}.",
-                    hint=f"Did you mean {near[0]}?"
+                    hint=f"Did you mean {near}?"
                     if near
                     else "It has " + (", ".join(known) or "none of its own") + ".",
                 )

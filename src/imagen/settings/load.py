@@ -5,12 +5,11 @@ from pathlib import Path
 from typing import Any
 
 from imagen.domain.errors import Misconfigured
+from imagen.domain.instance import Instance
 from imagen.ports.backend import Adapter
 from imagen.settings.environment import Environment
-from imagen.settings.model import Settings
+from imagen.settings.model import MOCK, BackendSettings, OutputSettings, Settings
 from imagen.settings.styles import SAMPLE_STYLES
-from imagen.settings.tree import Document
-from imagen.settings.validate import validate
 
 FILE_NAME = "imagen.yaml"
 LARGEST_FILE = 4_000_000
@@ -52,17 +51,25 @@ def load_settings(
     path, named = find_config(explicit, environment)
     content = _read(path, named=named)
     if content is None:
-        return validate(
-            Document(),
-            adapter_of=adapter_of,
-            expand=environment.expand,
-            styles=SAMPLE_STYLES,
-        )
-    from imagen.settings.document import parse  # noqa: PLC0415 - imports yaml
+        return default_settings(adapter_of)
+    from imagen.settings.document import parse  # noqa: PLC0415 - costs yaml
+    from imagen.settings.validate import validate  # noqa: PLC0415 - only for a file
 
     document = parse(content, source=str(path))
     return validate(
         document, adapter_of=adapter_of, expand=environment.expand, path=path
+    )
+
+
+def default_settings(adapter_of: Callable[[str], Adapter[Any]]) -> Settings:
+    """Return what holds without a config: the mock, and the styles of the sample."""
+    instance = Instance(name=MOCK, adapter=MOCK)
+    options = adapter_of(MOCK).options()
+    return Settings(
+        default_backend=MOCK,
+        output=OutputSettings(),
+        backends={MOCK: BackendSettings(instance=instance, options=options)},
+        styles={style.name: style for style in SAMPLE_STYLES},
     )
 
 

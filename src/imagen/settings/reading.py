@@ -3,7 +3,6 @@
 import math
 import types
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from difflib import get_close_matches
 from enum import Enum
 from pathlib import Path
 from typing import Annotated, Literal, TypeVar, Union, get_args, get_origin
@@ -13,6 +12,7 @@ from msgspec.structs import FieldInfo
 
 from imagen.domain.errors import ImagenError, InvalidRequest, Misconfigured
 from imagen.domain.size import Size
+from imagen.domain.suggestion import meant
 from imagen.settings.secrets import dotted, secrets_in, shown, shown_key
 from imagen.settings.tree import ConfigProblem, Document, Entry, Node, Trail
 
@@ -207,8 +207,8 @@ _LISTS: tuple[object, ...] = (list, tuple, Sequence, set, frozenset)
 
 def choice(name: str, known: Sequence[str]) -> str:
     """Return what may have been meant, else what there is."""
-    if near := get_close_matches(name, known, n=1):
-        return f"did you mean {shown_key(near[0])}?"
+    if near := meant(name, known):
+        return f"did you mean {shown_key(near)}?"
     there = ", ".join(shown_key(each) for each in known)
     return f"there is {there}" if there else "there is none"
 
@@ -282,8 +282,8 @@ def _advice(value: object, kind: object) -> str:
     else:
         options = [str(each) for each in get_args(bare)]
     if get_origin(bare) is Literal or (options and isinstance(bare, type)):
-        near = get_close_matches(str(value), options, n=1)
-        return f"did you mean {near[0]}?" if near else ""
+        near = meant(str(value), options)
+        return f"did you mean {near}?" if near else ""
     return ""
 
 

@@ -2,7 +2,7 @@ from itertools import combinations
 
 import pytest
 
-from imagen.adapters.backends.mock.picture import encode_png, paint
+from imagen.adapters.backends.mock.picture import _legible, encode_png, paint
 from imagen.domain.container import read_facts
 
 
@@ -93,6 +93,24 @@ def test_paints_a_prompt_in_any_script(prompt: str) -> None:
     facts = read_facts(painted(prompt=prompt, width=300, height=200))
 
     assert facts.media_type == "image/png"
+
+
+@pytest.mark.parametrize(
+    ("prompt", "caption"),
+    [
+        ("a cat", "a cat"),
+        ("Ünïcödé “quotes” ½ €5", "Unicode “quotes” 1/2 EUR 5"),
+        ("北京の夜 🌃 café", "··· cafe"),
+        ("one\ttwo\x07three", "one two three"),
+        ("\u202eleft\u202c", "left"),
+        ("北京の夜", "a prompt in letters this font lacks"),
+        (" \n", "no prompt"),
+    ],
+)
+def test_the_caption_spells_a_prompt_with_the_letters_there_are(
+    prompt: str, caption: str
+) -> None:
+    assert _legible(prompt) == caption
 
 
 def test_seeds_look_different_at_a_glance() -> None:

@@ -10,6 +10,7 @@ import re
 import unicodedata
 from bisect import bisect_right
 from collections.abc import Callable, Iterator, Sequence
+from functools import partial
 from hashlib import blake2b
 from typing import NamedTuple, TypeAlias, cast
 
@@ -18,6 +19,7 @@ from PIL import Image, ImageDraw, ImageFont
 Colour: TypeAlias = tuple[int, int, int]
 Point: TypeAlias = tuple[float, float]
 
+WHITE = (255, 250, 242)
 SMALLEST_WITH_CAPTION = 160
 STEPS_TO_FULL_DETAIL = 50
 GLOW = 1.4
@@ -134,15 +136,22 @@ def paint(
 
 def encode_png(image: Image.Image) -> bytes:
     """Return the image as a PNG file, packed quickly rather than tightly."""
-    file = io.BytesIO()
-    image.save(file, "PNG", compress_level=1)
+    file = _PngFile()
+    image.save(file, compress_level=1)
     return file.getvalue()
+
+
+class _PngFile(io.BytesIO):
+    """By its name Pillow imports one plugin, where a format's makes it import five."""
+
+    name = "picture.png"
 
 
 def _hills(scene: Scene) -> Iterator[Shape]:
     """Soft ridges that darken as they come closer, with pines on the last ones."""
     palette, unit = scene.palette, scene.unit
     yield _disc(scene.sun, radius=unit * 0.09, colour=palette.sun)
+    yield from _birds(scene)
     layers = scene.many(3, 8)
     for layer in range(layers):
         nearness = layer / (layers - 1)
@@ -161,6 +170,7 @@ def _peaks(scene: Scene) -> Iterator[Shape]:
     """Mountains folded from paper, one side in the light, snow on the furthest."""
     palette, unit = scene.palette, scene.unit
     yield _disc(scene.sun, radius=unit * 0.11, colour=palette.sun)
+    yield from _birds(scene)
     layers = scene.many(2, 5)
     for layer in range(layers):
         nearness = layer / (layers - 1)
@@ -182,19 +192,19 @@ def _peaks(scene: Scene) -> Iterator[Shape]:
                     (_between(x, heel, deep), _between(top[1], foot, deep))
                     for (heel, _), deep in zip(heels, (0.3, 0.2, 0.34), strict=True)
                 )
-                snow = _mix(palette.low, (255, 255, 255), 0.5)
+                snow = _mix(palette.low, WHITE, 0.5)
                 yield Shape(snow, [left, top, middle])
-                yield Shape(_mix(light, snow, 0.5), [middle, top, right])
+                yield Shape(_mix(shade, snow, 0.5), [middle, top, right])
         yield Shape(shade, scene.below([(0, foot), (scene.width, foot)]))
 
 
 def _sea(scene: Scene) -> Iterator[Shape]:
     """A low sun, and its light scattered on the water."""
-    palette, unit, x = scene.palette, scene.unit, scene.sun[0]
-    horizon = scene.height * 0.56
+    palette, unit, (x, y) = scene.palette, scene.unit, scene.sun
+    horizon = y + unit * scene.roll("sunset", within=(0.02, 0.22))
     depth = scene.height - horizon
-    sunset = x, horizon - unit * scene.roll("sunset", within=(-0.02, 0.2))
-    yield _disc(sunset, radius=unit * 0.16, colour=palette.sun)
+    yield _disc((x, y), radius=unit * 0.16, colour=palette.sun)
+    yield from _birds(scene)
     for island in range(scene.many(1, 3)):
         colour = _mix(palette.far, palette.near, 0.1 + 0.2 * island)
         base = horizon + unit * (0.03 - 0.01 * island)
@@ -225,6 +235,7 @@ def _ribbons(scene: Scene) -> Iterator[Shape]:
     length = unit * scene.roll("length", within=(0.9, 1.6))
     start = scene.roll("start", within=(0, math.tau))
     drift = scene.roll("drift", within=(-4, 4))
+    yield Shape(inks[0], scene.below([(0, 0), (scene.width, 0)]))
     for band in range(bands):
         share = band / (bands - 1)
         base = scene.height * _between(0.02, 1, share)
@@ -271,24 +282,33 @@ def _tiles(scene: Scene) -> Iterator[Shape]:
             left, top = column * side, row * side
             right, bottom = left + side, top + side
             corners = [(left, top), (right, top), (right, bottom), (left, bottom)]
-            middle = left + side / 2, top + side / 2
             ground = scene.choose(len(inks), "ground", row, column)
             other = ground + 1 + scene.choose(len(inks) - 1, "ink", row, column)
             ink = inks[other % len(inks)]
+            kind = scene.choose(4, "kind", row, column)
             turn = scene.choose(4, "turn", row, column)
-            start = turn * math.pi / 2
-            half = _arc(middle, radius=side / 2, start=start, end=start + math.pi)
-            quarter = _arc(
-                corners[turn], radius=side, start=start, end=start + math.pi / 2
-            )
-            figures = (
-                Shape(ink, [corners[turn], *quarter]),
-                Shape(ink, [corners[turn], *quarter]),
-                Shape(ink, half),
-                _disc(middle, radius=side * 0.3, colour=ink),
-            )
+            figure = partial(_figure, corners, kind=kind, turn=turn)
             yield Shape(inks[ground], corners)
-            yield figures[scene.choose(len(figures), "figure", row, column)]
+            yield figure(scale=1, colour=ink)
+            if scene.roll("inlay", row, column) < scene.detail * 0.6:
+                yield figure(scale=0.5, colour=inks[ground])
+
+
+def _figure(
+    corners: Sequence[Point], *, kind: int, turn: int, scale: float, colour: Colour
+) -> Shape:
+    """Return what stands on a tile: a dot, a half circle or else a quarter."""
+    (left, top), (right, bottom) = corners[0], corners[2]
+    middle = (left + right) / 2, (top + bottom) / 2
+    side, start = (right - left) * scale, turn * math.pi / 2
+    if kind == 0:
+        return _disc(middle, radius=side * 0.3, colour=colour)
+    if kind == 1:
+        half = _arc(middle, radius=side / 2, start=start, end=start + math.pi)
+        return Shape(colour, half)
+    corner = corners[turn]
+    quarter = _arc(corner, radius=side, start=start, end=start + math.pi / 2)
+    return Shape(colour, [corner, *quarter])
 
 
 def _orbits(scene: Scene) -> Iterator[Shape]:
@@ -314,7 +334,7 @@ def _orbits(scene: Scene) -> Iterator[Shape]:
         yield _disc(moon, radius=size, colour=palette[orbit % 4])
     for layer in range(scene.many(2, 6)):
         shift = unit * 0.02 * layer
-        colour = _mix(palette.accent, palette.sun, layer / 5)
+        colour = _mix(palette.accent, WHITE, layer / 7)
         middle = x - shift, y - shift
         yield _disc(middle, radius=unit * 0.19 - shift * 1.5, colour=colour)
 
@@ -328,6 +348,18 @@ COMPOSITIONS: tuple[Callable[[Scene], Iterator[Shape]], ...] = (
     _tiles,
     _orbits,
 )
+
+
+def _birds(scene: Scene) -> Iterator[Shape]:
+    """A flock that passes the sun; it grows with the detail."""
+    x, y = scene.sun
+    for bird in range(scene.many(0, 16)):
+        across = x + scene.unit * scene.roll("bird x", bird, within=(-0.36, 0.36))
+        down = y + scene.unit * scene.roll("bird y", bird, within=(-0.16, 0.1))
+        wing = scene.unit * scene.roll("wing", bird, within=(0.007, 0.016))
+        tips = [(across - wing, down - wing * 0.5), (across + wing, down - wing * 0.6)]
+        body = [(across, down), (across, down + wing * 0.35)]
+        yield Shape(scene.palette.near, [tips[0], body[0], tips[1], body[1]])
 
 
 def _crest(scene: Scene, number: int, *, base: float, swell: float) -> list[Point]:
@@ -375,15 +407,20 @@ def _render(scene: Scene, shapes: Sequence[Shape]) -> Image.Image:
     """Fill the shapes at twice the size, for soft edges, a strip at a time."""
     width, height = scene.width, scene.height
     picture = _sky(scene).resize((width, height), Image.Resampling.BILINEAR)
-    rows = max(16, 2**19 // width)
+    # Pillow cuts fractions off towards zero, which would bend edges at each strip.
+    outlines = [
+        (colour, [(round(x * 2), round(y * 2)) for x, y in points])
+        for colour, points in shapes
+    ]
+    rows = max(16, 2**16 // width)
     for top in range(0, height, rows):
         bottom = min(height, top + rows)
         box = (0, top, width, bottom)
         size = (width * 2, (bottom - top) * 2)
         strip = picture.resize(size, Image.Resampling.NEAREST, box=box)
         pen = ImageDraw.Draw(strip)
-        for colour, points in shapes:
-            pen.polygon([(x * 2, (y - top) * 2) for x, y in points], fill=colour)
+        for colour, outline in outlines:
+            pen.polygon([(x, y - top * 2) for x, y in outline], fill=colour)
         picture.paste(strip.reduce(2), box)
     return picture
 
@@ -414,7 +451,7 @@ def _caption(
     """Set the prompt, and the facts under it, on a pane of frosted glass."""
     unit = min(picture.size)
     margin, padding = unit // 24, max(8, unit // 32)
-    large, small = _font(max(12, unit // 28)), _font(max(10, unit // 46))
+    large, small = _font(max(12, unit // 28)), _font(max(10, unit // 40))
     room = min(picture.width - 2 * (margin + padding), large.size * 30)
     title = _wrap(prompt.split(), between=" ", font=large, room=room)
     notes = _wrap(facts, between=" · ", font=small, room=room)
@@ -428,7 +465,7 @@ def _caption(
     _frost(picture, (left, top, round(left + wide), bottom), tint=palette.near)
 
     pen = ImageDraw.Draw(picture)
-    bright = _mix(palette.low, (255, 255, 255), 0.7)
+    bright = _mix(palette.low, WHITE, 0.85)
     soft = _mix(palette.near, bright, 0.72)
     down = top + padding - large.size * 0.15
     for line, font, leading in set_lines:

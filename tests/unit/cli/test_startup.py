@@ -1,0 +1,78 @@
+"""It starts fast because it does not import what it does not need.
+
+Milliseconds depend on the machine; module names do not.
+"""
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+HEAVY = {
+    "IPython",
+    "PIL",
+    "asyncio",
+    "cyclopts",
+    "difflib",
+    "httpx",
+    "importlib.metadata",
+    "platformdirs",
+    "rich",
+    "sqlite3",
+    "structlog",
+    "subprocess",
+    "supabase",
+    "tempfile",
+    "typing",
+    "yaml",
+}
+ALWAYS = {"typing"}  # of whatever is more than the version
+
+RUN = """
+import sys
+before = set(sys.modules)
+{code}
+print(sorted({heavy!r} & (set(sys.modules) - before)))
+"""
+MAIN = "from imagen.cli.app import main; "
+
+
+@pytest.mark.parametrize(
+    ("code", "allowed"),
+    [
+        ("import imagen", set[str]()),
+        (MAIN + "main(['--version'])", set[str]()),
+        (MAIN + "main(['version'])", set[str]()),
+        ("import imagen; imagen.generate", ALWAYS),
+        (
+            MAIN + "main(['generate', 'fox', '--size', '16x16'])",
+            ALWAYS | {"cyclopts", "PIL"},
+        ),
+        (
+            MAIN + "main(['generate', 'fox', '--size', '16x16', '--config', 'c.yaml'])",
+            ALWAYS | {"cyclopts", "PIL", "yaml"},
+        ),
+        (MAIN + "main(['config', 'path'])", ALWAYS | {"cyclopts"}),
+        (
+            "import imagen; imagen.generate('fox', size='16x16')",
+            ALWAYS | {"PIL"},
+        ),
+    ],
+)
+def test_imports_only(code: str, allowed: set[str], tmp_path: Path) -> None:
+    (tmp_path / "c.yaml").write_text("backends: {mine: {adapter: mock}}")
+    kept = {k: v for k, v in os.environ.items() if k in {"PATH", "LANG"}}
+
+    out = subprocess.run(
+        [sys.executable, "-c", RUN.format(code=code, heavy=HEAVY)],
+        check=True,
+        capture_output=True,
+        text=True,
+        cwd=tmp_path,
+        env={**kept, "HOME": str(tmp_path)},
+    )
+
+    loaded = set(eval(out.stdout.splitlines()[-1]))
+    assert loaded <= allowed

@@ -1,0 +1,74 @@
+import sys
+import tomllib
+from importlib.metadata import entry_points
+from pathlib import Path
+
+import pytest
+
+from imagen.adapters.clock import SystemClock
+from imagen.domain.errors import Misconfigured
+from imagen.ports.backend import BackendContext
+from imagen.registry import BUILT_IN, GROUP, adapter_names, find_adapter
+
+PROJECT = Path(__file__).parents[2] / "pyproject.toml"
+
+
+@pytest.mark.parametrize("name", BUILT_IN)
+def test_every_built_in_adapter_builds_a_backend(name: str) -> None:
+    adapter = find_adapter(name)
+
+    backend = adapter.create(
+        adapter.options(), BackendContext(name="mine", clock=SystemClock())
+    )
+
+    assert backend.capabilities() == backend.capabilities()
+    assert adapter.summary
+
+
+def test_an_unknown_name_is_answered_with_the_nearest() -> None:
+    with pytest.raises(Misconfigured, match="no adapter called 'mokc'") as failure:
+        find_adapter("mokc")
+
+    assert failure.value.hint == "Did you mean mock?"
+
+
+def test_the_table_and_the_entry_points_agree() -> None:
+    project = tomllib.loads(PROJECT.read_text("utf-8"))["project"]
+
+    assert project["entry-points"][GROUP] == BUILT_IN
+
+
+def test_an_adapter_of_another_package_is_found() -> None:
+    if not entry_points(group=GROUP, name="chalk"):
+        pytest.skip("examples/imagen-chalk is not installed")
+
+    assert "chalk" in adapter_names()
+    assert find_adapter("chalk").summary
+
+
+def install(folder: Path, value: str) -> None:
+    """Make the folder look as if a package were installed in it."""
+    info = folder / "broken-1.0.dist-info"
+    info.mkdir()
+    (info / "METADATA").write_text(
+        "Metadata-Version: 2.1\nName: broken\nVersion: 1.0\n"
+    )
+    (info / "entry_points.txt").write_text(f"[{GROUP}]\nbroken = {value}\n")
+
+
+@pytest.mark.parametrize(
+    ("value", "said"),
+    [
+        ("no_such_module:adapter", "cannot be loaded"),
+        ("os:no_such_name", "cannot be loaded"),
+        ("os:path", "is no imagen Adapter"),
+    ],
+)
+def test_a_broken_adapter_of_another_package_is_one_clear_sentence(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, value: str, said: str
+) -> None:
+    install(tmp_path, value)
+    monkeypatch.setattr(sys, "path", [str(tmp_path), *sys.path])
+
+    with pytest.raises(Misconfigured, match=said):
+        find_adapter("broken")

@@ -1,0 +1,66 @@
+"""Writes the pages of docs/ that are made from the code: `python -m tools.docs`."""
+
+from pathlib import Path
+
+import imagen.settings.validate  # noqa: F401 - it has an error of its own
+from imagen.cli.exit_codes import INTERRUPTED, MEANINGS, code_of
+from imagen.domain.errors import ImagenError, SomeImagesFailed
+
+DOCS = Path(__file__).parents[1] / "docs"
+
+
+def exit_codes_page() -> str:
+    """Return the page about exit codes and error codes."""
+    kinds = [kind for kind in _family(ImagenError) if kind is not SomeImagesFailed]
+    lines = [
+        "# Exit codes",
+        "",
+        "What `imagen` tells the shell. A code, once given a meaning, keeps it. With",
+        '`--json` each failure is also an object on stdout, `{"error": {"code",',
+        '"message", "hint"}}`, with one of the error codes below.',
+        "",
+        "With several images it is the code of the first one that failed, after every",
+        "image that was made has been stored.",
+        "",
+        "| exit | meaning | error codes |",
+        "| --- | --- | --- |",
+    ]
+    for exit_code, meaning in MEANINGS.items():
+        codes = [f"`{k.code}`" for k in kinds if code_of(k.__new__(k)) == exit_code]
+        if exit_code == 1:
+            codes = ["`internal_error`"]
+        lines.append(f"| {exit_code} | {meaning} | {', '.join(codes)} |")
+    lines += [
+        "",
+        f"The first Ctrl-C cancels the job (at most 3 s, exit {INTERRUPTED}), a second",
+        "one leaves at once.",
+        "",
+        "## Error codes",
+        "",
+        "| code | class | when | tried again by itself | may have cost |",
+        "| --- | --- | --- | --- | --- |",
+    ]
+    for kind in kinds[1:]:
+        when = (kind.__doc__ or "").splitlines()[0].rstrip(".")
+        again, cost = ("yes" if each else "no" for each in _nature(kind))
+        lines.append(
+            f"| `{kind.code}` | `{kind.__name__}` | {when} | {again} | {cost} |"
+        )
+    return "\n".join(lines) + "\n"
+
+
+def _family(root: type[ImagenError]) -> list[type[ImagenError]]:
+    return [root, *(k for child in root.__subclasses__() for k in _family(child))]
+
+
+def _nature(kind: type[ImagenError]) -> tuple[bool, bool]:
+    return kind.retryable, kind.may_have_cost
+
+
+def main() -> None:
+    """Write the pages."""
+    (DOCS / "exit-codes.md").write_text(exit_codes_page(), "utf-8")
+
+
+if __name__ == "__main__":
+    main()
