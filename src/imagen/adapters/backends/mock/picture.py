@@ -65,10 +65,14 @@ PALETTES = (
 
 
 class Shape(NamedTuple):
-    """A filled polygon, in pixels of the finished picture."""
+    """A filled polygon, in pixels of the finished picture.
+
+    From the row `solid_from` on it fills every row, so what is behind it is not seen.
+    """
 
     colour: Colour
     points: Sequence[Point]
+    solid_from: float = math.inf
 
 
 class Scene(NamedTuple):
@@ -108,9 +112,10 @@ class Scene(NamedTuple):
         """Return how many, between a first sketch and the last detail."""
         return round(_between(fewest, most, self.detail))
 
-    def below(self, edge: Sequence[Point]) -> list[Point]:
+    def below(self, colour: Colour, edge: Sequence[Point]) -> Shape:
         """Return what lies between an edge and the foot of the picture."""
-        return [*edge, (self.width, self.height), (0, self.height)]
+        foot = (self.width, self.height), (0, self.height)
+        return Shape(colour, [*edge, *foot], solid_from=max(y for _, y in edge))
 
 
 def paint(
@@ -163,7 +168,7 @@ def _hills(scene: Scene) -> Iterator[Shape]:
                 tall = unit * scene.roll("tall", layer, number, within=(0.02, 0.055))
                 foot, half = y + tall * 0.3, tall * 0.2
                 yield Shape(colour, [(x - half, foot), (x, y - tall), (x + half, foot)])
-        yield Shape(colour, scene.below(crest))
+        yield scene.below(colour, crest)
 
 
 def _peaks(scene: Scene) -> Iterator[Shape]:
@@ -195,7 +200,7 @@ def _peaks(scene: Scene) -> Iterator[Shape]:
                 snow = _mix(palette.low, WHITE, 0.5)
                 yield Shape(snow, [left, top, middle])
                 yield Shape(_mix(shade, snow, 0.5), [middle, top, right])
-        yield Shape(shade, scene.below([(0, foot), (scene.width, foot)]))
+        yield scene.below(shade, [(0, foot), (scene.width, foot)])
 
 
 def _sea(scene: Scene) -> Iterator[Shape]:
@@ -209,14 +214,14 @@ def _sea(scene: Scene) -> Iterator[Shape]:
         colour = _mix(palette.far, palette.near, 0.1 + 0.2 * island)
         base = horizon + unit * (0.03 - 0.01 * island)
         crest = _crest(scene, island, base=base, swell=unit * 0.05)
-        yield Shape(colour, scene.below(crest))
+        yield scene.below(colour, crest)
     bands = scene.many(4, 12)
     for band in range(bands):
         share = band / bands
         water = _mix(_mix(palette.far, palette.low, 0.3), palette.near, share)
         base = horizon + depth * share**1.4
         edge = _crest(scene, 10 + band, base=base, swell=unit * 0.012 * share)
-        yield Shape(water, scene.below(edge))
+        yield scene.below(water, edge)
     for glint in range(scene.many(8, 46)):
         share = scene.roll("share", glint) ** 1.5
         off = unit * _between(0.08, 0.3, share) * scene.roll("x", glint, within=(-1, 1))
@@ -235,7 +240,7 @@ def _ribbons(scene: Scene) -> Iterator[Shape]:
     length = unit * scene.roll("length", within=(0.9, 1.6))
     start = scene.roll("start", within=(0, math.tau))
     drift = scene.roll("drift", within=(-4, 4))
-    yield Shape(inks[0], scene.below([(0, 0), (scene.width, 0)]))
+    yield scene.below(inks[0], [(0, 0), (scene.width, 0)])
     for band in range(bands):
         share = band / (bands - 1)
         base = scene.height * _between(0.02, 1, share)
@@ -249,7 +254,7 @@ def _ribbons(scene: Scene) -> Iterator[Shape]:
             )
             for x in _across(scene)
         ]
-        yield Shape(_blend(inks, share), scene.below(edge))
+        yield scene.below(_blend(inks, share), edge)
 
 
 def _arches(scene: Scene) -> Iterator[Shape]:
@@ -315,7 +320,7 @@ def _orbits(scene: Scene) -> Iterator[Shape]:
     """A planet among its moons and stars."""
     palette, unit, (x, y) = scene.palette, scene.unit, scene.sun
     night = _mix(palette.near, palette.high, 0.12)
-    yield Shape(night, scene.below([(0, 0), (scene.width, 0)]))
+    yield scene.below(night, [(0, 0), (scene.width, 0)])
     for star in range(scene.many(20, 140)):
         across, down = scene.roll("across", star), scene.roll("down", star)
         size = unit * scene.roll("star", star, within=(0.001, 0.003))
@@ -407,22 +412,34 @@ def _render(scene: Scene, shapes: Sequence[Shape]) -> Image.Image:
     """Fill the shapes at twice the size, for soft edges, a strip at a time."""
     width, height = scene.width, scene.height
     picture = _sky(scene).resize((width, height), Image.Resampling.BILINEAR)
-    # Pillow cuts fractions off towards zero, which would bend edges at each strip.
-    outlines = [
-        (colour, [(round(x * 2), round(y * 2)) for x, y in points])
-        for colour, points in shapes
-    ]
     rows = max(16, 2**16 // width)
     for top in range(0, height, rows):
         bottom = min(height, top + rows)
+        seen = _seen(shapes, top, bottom)
+        if not seen:
+            continue
         box = (0, top, width, bottom)
         size = (width * 2, (bottom - top) * 2)
         strip = picture.resize(size, Image.Resampling.NEAREST, box=box)
         pen = ImageDraw.Draw(strip)
-        for colour, outline in outlines:
-            pen.polygon([(x, y - top * 2) for x, y in outline], fill=colour)
+        for shape in seen:
+            # Pillow cuts fractions off towards zero, which would bend edges at strips.
+            outline = [(round(x * 2), round(y * 2) - top * 2) for x, y in shape.points]
+            pen.polygon(outline, fill=shape.colour)
         picture.paste(strip.reduce(2), box)
     return picture
+
+
+def _seen(shapes: Sequence[Shape], top: int, bottom: int) -> list[Shape]:
+    """Return the shapes that reach into a strip, and are not covered in all of it."""
+    first, last = top - 1, bottom + 1  # outlines are drawn a pixel wide
+    covering = [at for at, shape in enumerate(shapes) if shape.solid_from < first]
+    return [
+        shape
+        for shape in shapes[covering[-1] if covering else 0 :]
+        if min(y for _, y in shape.points) <= last
+        and max(y for _, y in shape.points) >= first
+    ]
 
 
 def _sky(scene: Scene) -> Image.Image:
