@@ -1,0 +1,140 @@
+"""What README and docs show is run, so that it stays true."""
+
+import re
+import shlex
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from tests.e2e.conftest import IMAGEN
+
+ROOT = Path(__file__).parents[2]
+BLOCK = re.compile(r"^```(\w+)\n(.*?)^```", re.MULTILINE | re.DOTALL)
+COMMAND = re.compile(r"^    imagen ((?:backends |config )?[a-z]+)", re.MULTILINE)
+FILE_NAME = re.compile(r"#\s*(\S+\.(?:py|toml|yaml))\s*$")
+
+
+def blocks(page: str, language: str) -> list[str]:
+    text = (ROOT / page).read_text("utf-8")
+    return [code for kind, code in BLOCK.findall(text) if kind == language]
+
+
+def environment(home: Path) -> dict[str, str]:
+    path = f"{Path(sys.executable).parent}:/usr/bin:/bin"
+    return {"PATH": path, "HOME": str(home), "LANG": "C.UTF-8"}
+
+
+def test_the_python_of_the_readme_runs(tmp_path: Path) -> None:
+    for code in blocks("README.md", "python"):
+        subprocess.run(
+            [sys.executable, "-c", code],
+            check=True,
+            cwd=tmp_path,
+            env=environment(tmp_path),
+            timeout=60,
+        )
+
+
+@pytest.mark.parametrize(
+    "line", [line for code in blocks("README.md", "sh") for line in code.splitlines()]
+)
+def test_the_shell_lines_of_the_readme_run(tmp_path: Path, line: str) -> None:
+    command = line.partition("  #")[0].strip()
+    expected = int(found[1]) if (found := re.search(r"exit (\d)", line)) else 0
+    command = command.replace("open $(", "test -f $(")
+    if "--install-completion" in command:
+        command += " --shell bash"
+
+    run = subprocess.run(
+        ["/bin/sh", "-c", command],
+        cwd=tmp_path,
+        env=environment(tmp_path),
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+    )
+
+    assert run.returncode == expected, run.stderr
+
+
+def test_the_commands_of_the_readme_are_those_there_are() -> None:
+    from imagen.cli.app import COMMANDS
+
+    text = (ROOT / "README.md").read_text("utf-8")
+    shown = set(COMMAND.findall(text))
+
+    assert shown == {name for name in COMMANDS if not name.startswith("-")}
+
+
+@pytest.mark.parametrize("page", ["README.md", "docs/adapters.md", "CONTRIBUTING.md"])
+def test_links_lead_somewhere(page: str) -> None:
+    text = (ROOT / page).read_text("utf-8")
+    links = re.findall(r"\]\(([^)#]+)\)", text)
+
+    missing = [
+        link
+        for link in links
+        if not link.startswith("http")
+        and not (ROOT / page).parent.joinpath(link).exists()
+    ]
+
+    assert missing == []
+
+
+def test_the_adapter_of_the_docs_passes_its_contract(tmp_path: Path) -> None:
+    for code in blocks("docs/adapters.md", "python") + blocks(
+        "docs/adapters.md", "toml"
+    ):
+        first, _, _ = code.partition("\n")
+        if named := FILE_NAME.match(first):
+            (tmp_path / named[1]).parent.mkdir(parents=True, exist_ok=True)
+            (tmp_path / named[1]).write_text(code, "utf-8")
+    assert list(tmp_path.glob("tests/test_*.py"))
+
+    run = subprocess.run(
+        [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", "tests"],
+        cwd=tmp_path,
+        env={**environment(tmp_path), "PYTHONPATH": str(tmp_path / "src")},
+        capture_output=True,
+        text=True,
+        timeout=120,
+        check=False,
+    )
+
+    assert run.returncode == 0, run.stdout[-3000:]
+    assert "passed" in run.stdout
+
+
+def test_the_example_package_passes_its_tests() -> None:
+    folder = ROOT / "examples" / "imagen-chalk"
+
+    run = subprocess.run(
+        [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", "."],
+        cwd=folder,
+        capture_output=True,
+        text=True,
+        timeout=120,
+        check=False,
+    )
+
+    assert run.returncode == 0, run.stdout[-3000:]
+
+
+def test_the_installed_example_is_a_backend_like_any_other(tmp_path: Path) -> None:
+    command = shlex.split(f"{IMAGEN} backends list")
+
+    run = subprocess.run(
+        command,
+        cwd=tmp_path,
+        env=environment(tmp_path),
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+    )
+
+    if "chalk" not in run.stdout:
+        pytest.skip("examples/imagen-chalk is not installed")
+    assert run.returncode == 0
