@@ -20,6 +20,8 @@ _STANDALONE_MARKERS = {0x01, *range(0xD0, 0xD8)}
 _FRAME_HEADERS = set(range(0xC0, 0xD0)) - {0xC4, 0xC8, 0xCC}
 _GIF_EXTENSION, _GIF_FRAME, _GIF_TRAILER = 0x21, 0x2C, 0x3B
 _IHDR_LENGTH = 13
+_EIGHT_BIT_RGB = (8, 2, 0, 0, 0)
+"""Bit depth, colour type, and the only compression, filters and interlacing it has."""
 _VP8X_HAS_SIZE, _VP8L_MAGIC = 10, 0x2F
 
 
@@ -87,6 +89,25 @@ def png_chunks(content: bytes) -> Iterator[tuple[bytes, int, int]]:
             return
         position = end
     raise NotAnImage("the PNG ends too early")
+
+
+def png_chunk(kind: bytes, data: bytes) -> bytes:
+    """Return a whole chunk: its length, its type of four letters, data and checksum."""
+    checksum = zlib.crc32(data, zlib.crc32(kind))
+    return len(data).to_bytes(4) + kind + data + checksum.to_bytes(4)
+
+
+def rgb_png(width: int, height: int, rows: bytes) -> bytes:
+    """Return a PNG of 8 bits a colour, packed quickly rather than tightly.
+
+    Args:
+        width: In pixels.
+        height: In pixels.
+        rows: For each row its filter's number in one byte, then its filtered bytes.
+    """
+    header = struct.pack(">IIBBBBB", width, height, *_EIGHT_BIT_RGB)
+    chunks = {b"IHDR": header, b"IDAT": zlib.compress(rows, level=1), b"IEND": b""}
+    return PNG_SIGNATURE + b"".join(png_chunk(*chunk) for chunk in chunks.items())
 
 
 def _png_facts(content: bytes) -> ImageFacts:

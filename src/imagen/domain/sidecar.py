@@ -1,12 +1,11 @@
 """The note beside every image, and inside it, that says how to make it again."""
 
 import re
-import zlib
 from collections.abc import Mapping
 
 import msgspec
 
-from imagen.domain.container import png_chunks
+from imagen.domain.container import png_chunk, png_chunks
 
 SCHEMA = 1
 TEXT_KEY = "imagen"
@@ -138,6 +137,4 @@ def _text_chunk(key: str, text: str) -> bytes:
     except UnicodeEncodeError:
         # Compression flag and method, language tag and translated key: all empty.
         kind, body = b"iTXt", b"\0\0\0\0" + text.encode()
-    data = key.encode() + b"\0" + body
-    checksum = zlib.crc32(kind + data)
-    return len(data).to_bytes(4) + kind + data + checksum.to_bytes(4)
+    return png_chunk(kind, key.encode() + b"\0" + body)

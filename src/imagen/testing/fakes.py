@@ -1,16 +1,14 @@
 """Stand-ins for the outside world: in memory, without time, and honest."""
 
-import zlib
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
-from struct import pack
 from threading import Event, Lock, Thread
 from typing import TypeAlias
 
 import msgspec
 
 from imagen.domain.capabilities import Capabilities
-from imagen.domain.container import PNG_SIGNATURE, NotAnImage, read_facts
+from imagen.domain.container import NotAnImage, read_facts, rgb_png
 from imagen.domain.cost import NOTHING
 from imagen.domain.errors import Cancelled, InvalidRequest, NameTaken, StorageError
 from imagen.domain.fit import Fit
@@ -30,15 +28,7 @@ def tiny_png(
 ) -> bytes:
     """Return a whole PNG of one colour; small in bytes, whatever its size."""
     rows = (b"\0" + bytes(colour) * width) * height
-    chunks = {
-        b"IHDR": pack(">IIBBBBB", width, height, 8, 2, 0, 0, 0),
-        b"IDAT": zlib.compress(rows, 1),
-        b"IEND": b"",
-    }
-    return PNG_SIGNATURE + b"".join(
-        pack(">I", len(body)) + kind + body + pack(">I", zlib.crc32(kind + body))
-        for kind, body in chunks.items()
-    )
+    return rgb_png(width, height, rows)
 
 
 class RecordingWatch:

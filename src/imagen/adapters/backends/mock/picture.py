@@ -4,7 +4,6 @@ The same wishes always give the same bytes. The prompt, the negative prompt and 
 seed choose the composition, the size frames it, and more steps add detail to it.
 """
 
-import io
 import math
 import re
 import unicodedata
@@ -14,11 +13,14 @@ from functools import partial
 from hashlib import blake2b
 from typing import NamedTuple, TypeAlias, cast
 
-from PIL import Image, ImageDraw, ImageFont
+from PIL import Image, ImageChops, ImageDraw, ImageFont
+
+from imagen.domain.container import rgb_png
 
 Colour: TypeAlias = tuple[int, int, int]
 Point: TypeAlias = tuple[float, float]
 
+UP = b"\2"
 WHITE = (255, 250, 242)
 SMALLEST_WITH_CAPTION = 160
 STEPS_TO_FULL_DETAIL = 50
@@ -141,15 +143,16 @@ def paint(
 
 def encode_png(image: Image.Image) -> bytes:
     """Return the image as a PNG file, packed quickly rather than tightly."""
-    file = _PngFile()
-    image.save(file, compress_level=1)
-    return file.getvalue()
-
-
-class _PngFile(io.BytesIO):
-    """By its name Pillow imports one plugin, where a format's makes it import five."""
-
-    name = "picture.png"
+    # Pillow's own encoder tries all five filters on each row. These pictures are as
+    # small with "Up" alone, each row told by its difference from the one above.
+    above = Image.new("RGB", image.size)
+    above.paste(image, (0, 1))
+    rows = ImageChops.subtract_modulo(image, above).tobytes()
+    stride = 3 * image.width
+    filtered = b"".join(
+        UP + rows[start : start + stride] for start in range(0, len(rows), stride)
+    )
+    return rgb_png(image.width, image.height, filtered)
 
 
 def _hills(scene: Scene) -> Iterator[Shape]:
