@@ -27,7 +27,8 @@ help:
 	@touch $@
 
 .venv/tested: .venv/installed
-	@echo "imagen: installing what the checks and tests need into .venv"
+	@echo "imagen: installing into .venv what the checks and tests need: the extra 'all', the"
+	@echo "imagen: group 'dev' of pyproject.toml, and examples/imagen-chalk"
 	@$(PIP) install --constraint constraints.txt --editable '.[all]' --group dev
 	@$(PIP) install --constraint constraints.txt --editable examples/imagen-chalk
 	@touch $@

@@ -142,7 +142,7 @@ def build_generate(
     Raises:
         InvalidRequest: the images cannot go where they are wished.
     """
-    storage, destination = _where(settings, wish, count)
+    storage, destination = _where(settings, wish, count, environment)
     sidecar = settings.output.sidecar and wish.sidecar and wish.output != STDOUT
     return GenerateImages(
         instance=chosen.instance,
@@ -207,7 +207,9 @@ def _fit(fit: str | None) -> Fit | None:
         ) from None
 
 
-def _where(settings: Settings, wish: Wish, count: int) -> tuple[Storage, Destination]:
+def _where(
+    settings: Settings, wish: Wish, count: int, environment: Environment
+) -> tuple[Storage, Destination]:
     template = settings.output.naming
     if wish.output is None:
         return LocalStorage(settings.output.dir), Destination(template=template)
@@ -217,10 +219,17 @@ def _where(settings: Settings, wish: Wish, count: int) -> tuple[Storage, Destina
         raise InvalidRequest("The output path is empty.")
     if "\0" in wish.output:
         raise InvalidRequest("The output path contains a NUL character.")
-    path = Path(wish.output).expanduser()
-    if wish.output.endswith("/") or path.is_dir():
+    path = environment.home(Path(wish.output))
+    if wish.output.endswith("/") or _is_folder(path):
         return LocalStorage(path), Destination(template=template)
     return LocalStorage(path.parent), Destination(name=path.name)
+
+
+def _is_folder(path: Path) -> bool:
+    try:
+        return path.is_dir()
+    except OSError:  # a name that is too long, which the destination refuses in words
+        return False
 
 
 def _stream(wish: Wish, count: int) -> Storage:

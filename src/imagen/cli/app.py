@@ -9,6 +9,8 @@ from imagen.version import __version__
 
 TYPE_CHECKING = False  # as checkers know it; `imagen version` can do without `typing`
 if TYPE_CHECKING:
+    from typing import TextIO
+
     from cyclopts import App
 
 COMMANDS = {
@@ -43,16 +45,44 @@ SUMMARY = "A prompt in, an image file out, through any backend."
 def main(argv: Sequence[str] | None = None) -> int:
     """Run one command and return what the shell should be told."""
     words = list(sys.argv[1:] if argv is None else argv)
+    _replace_closed_streams()
+    code = 0
     try:
         code = _run(words)
         sys.stdout.flush()
     except BrokenPipeError:
-        # Whoever read our stdout has gone. What could be done is done, and the
-        # interpreter must not try to flush once more at its end.
-        with suppress(OSError):
-            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        return 0
+        _give_up(sys.stdout)  # whoever read it has gone; what could be done is done
+    except OSError as error:
+        _give_up(sys.stdout)
+        if code == 0:
+            code = 1
+            with suppress(OSError):
+                reason = error.strerror
+                sys.stderr.write(
+                    f"imagen: Standard output cannot be written: {reason}.\n"
+                )
+    try:
+        sys.stderr.flush()
+    except OSError:
+        _give_up(sys.stderr)
     return code
+
+
+def _give_up(stream: "TextIO") -> None:
+    """Keep the interpreter from flushing it once more at its end."""
+    with suppress(OSError):
+        os.dup2(os.open(os.devnull, os.O_WRONLY), stream.fileno())
+
+
+def _replace_closed_streams() -> None:
+    """Put nothing where the parent left a hole (`>&-`): Python has None there.
+
+    In the order of their numbers, so that no image gets the number of stdout.
+    """
+    for name, mode in (("stdin", "r"), ("stdout", "w"), ("stderr", "w")):
+        if getattr(sys, name) is None:
+            number = os.open(os.devnull, os.O_RDWR)
+            setattr(sys, name, open(number, mode, closefd=False))  # noqa: SIM115 - to the end
 
 
 def _run(words: list[str]) -> int:
@@ -64,10 +94,8 @@ def _run(words: list[str]) -> int:
     from imagen.cli import exit_codes  # noqa: PLC0415
     from imagen.cli.output import Output  # noqa: PLC0415
 
-    said = Output(
-        json="--json" in words, verbose=bool({"-v", "--verbose"} & set(words))
-    )
-    app = build_app()
+    said = Output(json=_asks(words, "--json"), verbose=_asks(words, "-v", "--verbose"))
+    app = build_app(words)
     try:
         result = app(words, exit_on_error=False, print_error=False)
     except CycloptsError as error:
@@ -86,8 +114,25 @@ def _run(words: list[str]) -> int:
     return result if isinstance(result, int) else exit_codes.DONE
 
 
-def build_app() -> "App":
-    """Return the table of commands; none is imported before it is called."""
+def _asks(words: Sequence[str], *flags: str) -> bool:
+    """Whether a flag is among the words, though they may make no sense as a whole."""
+    return any(
+        word in flags or (sign and option in flags and value.lower() not in _NO)
+        for word in words
+        for option, sign, value in [word.partition("=")]
+    )
+
+
+_NO = {"no", "n", "0", "false", "f"}  # as cyclopts has it
+
+
+def build_app(words: Sequence[str] = ()) -> "App":
+    """Return the table of commands; none is imported before it is called.
+
+    Args:
+        words: The command line. The help of the command that it names is the
+            command's docstring; of the others, the summaries.
+    """
     from cyclopts import App, Parameter
 
     defaults = Parameter(negative=())
@@ -106,5 +151,6 @@ def build_app() -> "App":
         app.command(parents[name])
     for name, (target, summary) in COMMANDS.items():
         parent, _, last = name.rpartition(" ")
-        parents[parent].command(target, name=last, help=summary)
+        named = list(words[: name.count(" ") + 1]) == name.split()
+        parents[parent].command(target, name=last, help=None if named else summary)
     return app

@@ -1,5 +1,6 @@
 """The command `imagen --install-completion`."""
 
+from pathlib import Path
 from typing import Literal
 
 from imagen.cli import app
@@ -32,4 +33,13 @@ def install(*, shell: Literal["bash", "zsh", "fish"] | None = None) -> int:
         ) from error
     Output().text(str(path))
     say("Open a new shell to use it.")
+    if path.name.startswith("_") and not _starts_completion(Path.home() / ".zshrc"):
+        say("In ~/.zshrc, zsh needs this as well: autoload -Uz compinit && compinit")
     return 0
+
+
+def _starts_completion(zshrc: Path) -> bool:
+    try:
+        return "compinit" in zshrc.read_text("utf-8", errors="replace")
+    except OSError:
+        return False

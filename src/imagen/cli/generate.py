@@ -17,9 +17,12 @@ from imagen.cli.parameters import (
     WHERE,
     ConfigFlag,
     JsonFlag,
+    PathWord,
     backend_names,
+    number,
     options_of,
     output_of,
+    path_of,
     prompt_of,
     style_names,
     whole_number,
@@ -60,11 +63,13 @@ def generate(
     set: Annotated[  # noqa: A002 - the flag is called so
         list[str] | None, Parameter(group=HOW, metavar="KEY=VALUE", negative=())
     ] = None,
-    timeout: Annotated[float | None, Parameter(group=HOW, metavar="SECONDS")] = None,
+    timeout: Annotated[
+        float | None, Parameter(group=HOW, metavar="SECONDS", converter=number)
+    ] = None,
     strict: Annotated[bool, Parameter(group=HOW, show_default=False)] = False,
     estimate: Annotated[bool, Parameter(group=HOW, show_default=False)] = False,
     output: Annotated[
-        str | None,
+        PathWord | None,
         Parameter(
             alias="-o",
             group=WHERE,
@@ -121,7 +126,7 @@ def generate(
     said = Output(
         json=json, quiet=quiet, verbose=verbose, silent_results=output == STDOUT
     )
-    settings = bootstrap.load(config, environment=environment)
+    settings = bootstrap.load(path_of(config), environment=environment)
     request = bootstrap.build_request(
         settings,
         prompt_of(prompt),
@@ -138,7 +143,8 @@ def generate(
         strict=strict,
     )
     chosen = bootstrap.find_backend(settings, backend)
-    bar = progress_bar(quiet=quiet)
+    logs = verbose or bool(environment.log)  # which a bar would garble
+    bar = progress_bar(quiet=quiet or logs)
     use_case = bootstrap.build_generate(
         settings,
         chosen,

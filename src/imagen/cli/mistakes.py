@@ -1,9 +1,15 @@
 """What is wrong with a command line, in one sentence."""
 
+from collections.abc import Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING
 
 from cyclopts import (  # noqa: TID253 - imported only after a mistake
+    CoercionError,
     CycloptsError,
+    MissingArgumentError,
+    RepeatArgumentError,
+    UnknownCommandError,
+    UnknownOptionError,
     UnusedCliTokensError,
 )
 
@@ -13,37 +19,89 @@ from imagen.domain.suggestion import meant
 if TYPE_CHECKING:
     from cyclopts import App
 
+END_OF_OPTIONS = "--"
+
 
 def explained(error: CycloptsError, app: "App", words: list[str]) -> UsageError:
     """Return the mistake in our own words, and where to read on."""
     commands, _, rest = app.parse_commands(words)
     name = " ".join(["imagen", *commands])
     hint = f"See `{name} --help`."
-    if isinstance(error, UnusedCliTokensError):
-        unknown = _unknown_option(app, list(commands), rest)
+    if isinstance(error, UnknownCommandError):
+        word = next(iter(error.unused_tokens or []), "")
+        if len(word) > 1 and word.startswith("-"):
+            said = f"Unknown option: {word}. The options of a command come after it."
+            return UsageError(said, hint=hint)
+    elif isinstance(error, UnusedCliTokensError | UnknownOptionError):
+        unknown = _unknown_option(_options_of(app, commands), rest)
         if unknown is not None:
             return UsageError(unknown, hint=hint)
-        extra = " ".join(error.unused_tokens or [])
-        return UsageError(
-            f"{extra!r} is one word too many.", hint=f"Put a prompt in quotes. {hint}"
-        )
+        extra = _extra(error)
+        if commands[-1:] == ("generate",):
+            hint = f"Put a prompt in quotes. {hint}"
+        return UsageError(f"{extra} too many.", hint=hint)
+    elif isinstance(error, MissingArgumentError) and error.argument is not None:
+        if error.keyword is None:
+            return UsageError(f"{error.argument.name} is missing.", hint=hint)
+        said = _without_value(error.keyword, rest, _options_of(app, commands))
+        return UsageError(said, hint=hint)
+    elif isinstance(error, RepeatArgumentError):
+        return UsageError(f"{error.token.keyword} is given twice.", hint=hint)
+    elif isinstance(error, CoercionError) and error.target_type is bool and error.token:
+        return UsageError(f"{error.token.keyword} takes no value.", hint=hint)
     message = " ".join(str(error).split())
     if not message.endswith((".", "?")):
         message += "."
     return UsageError(message, hint=hint)
 
 
-def _unknown_option(app: "App", commands: list[str], rest: list[str]) -> str | None:
+def _options_of(app: "App", commands: Sequence[str]) -> dict[str, bool]:
+    """Return the options of a command, and of each whether it takes a value."""
     for command in commands:
         app = app[command]
-    arguments = app.assemble_argument_collection()
-    known = {name for argument in arguments for name in argument.names}
-    for word in rest:
-        option = word.partition("=")[0]
-        if option == "--":
-            return None
-        if option.startswith("--") and option not in known:
-            near = meant(option, known)
-            guess = f" Did you mean {near}?" if near else ""
-            return f"Unknown option: {option}.{guess}"
+    return {
+        name: argument.token_count()[0] > 0
+        for argument in app.assemble_argument_collection()
+        for name in argument.parameter.name or ()
+    }
+
+
+def _unknown_option(options: Mapping[str, bool], rest: Sequence[str]) -> str | None:
+    for option in _written(rest, options):
+        if option in options or (option[1] != "-" and option[:2] in options):
+            continue
+        near = meant(option.lower(), options)
+        guess = f" Did you mean {near}?" if near else ""
+        return f"Unknown option: {option}.{guess}"
     return None
+
+
+def _written(rest: Sequence[str], options: Mapping[str, bool]) -> Iterator[str]:
+    """Yield what is written as an option, up to `--`; no option's value."""
+    words = iter(rest)
+    for word in words:
+        if word == END_OF_OPTIONS:
+            return
+        if options.get(word):
+            next(words, None)
+        if len(word) > 1 and word.startswith("-"):
+            yield word.partition("=")[0]
+
+
+def _extra(error: UnusedCliTokensError | UnknownOptionError) -> str:
+    if isinstance(error, UnknownOptionError):
+        return f"{error.token.keyword or error.token.value!r} is one word"
+    extra = error.unused_tokens or []
+    said = repr(" ".join(extra))
+    return f"{said} is one word" if len(extra) == 1 else f"{said} is {len(extra)} words"
+
+
+def _without_value(
+    keyword: str, rest: Sequence[str], options: Mapping[str, bool]
+) -> str:
+    said = f"{keyword} needs a value."
+    if keyword in rest[:-1]:
+        found = rest[rest.index(keyword) + 1]
+        if found.startswith("-") and found.partition("=")[0] not in options:
+            said += f" One that begins with - is written {keyword}={found}."
+    return said

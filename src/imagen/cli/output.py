@@ -59,7 +59,8 @@ class Output(msgspec.Struct, frozen=True, kw_only=True):
     def error(self, error: BaseException) -> None:
         """Say what went wrong and what to do, in one or two lines."""
         if self.json:
-            self.object({"error": described_error(error)})
+            with suppress(BrokenPipeError, ImagenError):  # stderr has it as well
+                self.object({"error": described_error(error)})
         if isinstance(error, ImagenError):
             say(" ".join(filter(None, (error.message, error.hint))))
             return
@@ -126,9 +127,9 @@ def progress_bar(*, quiet: bool) -> "ProgressBar | None":
     """Return a bar for stderr, if that is a terminal where one can be shown."""
     if quiet or not sys.stderr.isatty():
         return None
-    from imagen.cli.progress import ProgressBar  # noqa: PLC0415 - costs rich
+    from imagen.cli.progress import bar_on_stderr  # noqa: PLC0415 - costs rich
 
-    return ProgressBar()
+    return bar_on_stderr()
 
 
 def coloured(environment: Environment) -> bool:
@@ -149,9 +150,13 @@ def described_error(error: BaseException) -> dict[str, str]:
 
 
 def say(message: str) -> None:
-    """Print to stderr, each line with our name before it."""
+    """Print to stderr, each line with our name before it.
+
+    What would move the cursor or colour the terminal is shown and not done: words of
+    a vendor, or of a file's name, are among it.
+    """
     with suppress(OSError, ValueError):  # nobody is listening
-        for line in _encodable(message).splitlines():
+        for line in _encodable(message).translate(_CONTROLS).splitlines():
             print(f"imagen: {line}", file=sys.stderr)
         sys.stderr.flush()
 
@@ -159,6 +164,13 @@ def say(message: str) -> None:
 def shown_path(location: str) -> str:
     """Return a path as JSON can hold it: bytes that are no UTF-8 become U+FFFD."""
     return os.fsencode(location).decode(errors="replace")
+
+
+_CONTROLS = {
+    number: f"\\x{number:02x}"
+    for number in (*range(0x20), *range(0x7F, 0xA0))
+    if chr(number) not in "\t\n\r"
+}
 
 
 def _encodable(text: str) -> str:
@@ -170,6 +182,12 @@ def _one_line(error: BaseException) -> str:
 
 
 def _write(line: bytes) -> None:
-    sys.stdout.flush()
-    sys.stdout.buffer.write(line)
-    sys.stdout.buffer.flush()
+    try:
+        sys.stdout.flush()
+        sys.stdout.buffer.write(line)
+        sys.stdout.buffer.flush()
+    except BrokenPipeError:
+        raise
+    except OSError as error:
+        reason = error.strerror
+        raise ImagenError(f"Standard output cannot be written: {reason}.") from error

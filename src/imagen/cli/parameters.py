@@ -3,6 +3,7 @@
 import re
 import sys
 from collections.abc import Sequence
+from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, TypeAlias
 
 from cyclopts import Group, Parameter  # noqa: TID253 - every command needs it
@@ -18,6 +19,11 @@ if TYPE_CHECKING:
 STDIN = STDOUT = "-"
 
 _WHOLE_NUMBER = re.compile(r"[+-]?[0-9]+", re.ASCII)
+_NUMBER = re.compile(r"[+-]?([0-9]+\.?[0-9]*|\.[0-9]+)([eE][+-]?[0-9]+)?", re.ASCII)
+_LONGEST_NUMBER = 100
+
+PathWord: TypeAlias = str | Path
+"""Always text; the shells complete files because Path stands here."""
 
 WHAT = Group("What to make", sort_key=1)
 HOW = Group("How to make it", sort_key=2)
@@ -30,7 +36,17 @@ def whole_number(_: object, tokens: "Sequence[Token]") -> int:
     text = tokens[0].value
     if not _WHOLE_NUMBER.fullmatch(text):
         raise ValueError(f"{text!r} is not a whole number")
+    if len(text) > _LONGEST_NUMBER:  # Python itself refuses some thousand digits
+        raise ValueError(f"a number of {len(text)} digits is too large")
     return int(text)
+
+
+def number(_: object, tokens: "Sequence[Token]") -> float:
+    """Read a number as it is written; `1_0` is none to anyone but Python."""
+    text = tokens[0].value
+    if not _NUMBER.fullmatch(text):
+        raise ValueError(f"{text!r} is not a number")
+    return float(text)
 
 
 def prompt_of(word: str) -> str:
@@ -41,8 +57,11 @@ def prompt_of(word: str) -> str:
     """
     if word != STDIN:
         if word.startswith("-"):
+            option = word.partition("=")[0]
             raise UsageError(
-                f"Unknown option: {word.partition('=')[0]}.",
+                f"Unknown option: {option}."
+                if option.isprintable() and " " not in option
+                else "The prompt begins with -, as only an option does.",
                 hint="A prompt that begins with - comes in on standard input.",
             )
         return word
@@ -52,18 +71,24 @@ def prompt_of(word: str) -> str:
         raise UsageError("Standard input is no UTF-8 text.") from error
 
 
-def output_of(word: str | None) -> str | None:
+def output_of(path: PathWord | None) -> str | None:
     """Return where the images go, unless it is a flag that was not meant to be one.
 
     Raises:
         UsageError: it begins with a hyphen, and is more than that.
     """
+    word = path_of(path)
     if word is not None and word.startswith("-") and word != STDOUT:
         raise UsageError(
-            f"--output needs a path, and {word} looks like an option.",
-            hint=f"A file of that name is ./{word}.",
+            f"--output needs a path, and {_shown(word)} looks like an option.",
+            hint=f"A file of that name is {_shown('./' + word)}.",
         )
     return word
+
+
+def path_of(path: PathWord | None) -> str | None:
+    """Return a path as it was written, its `/` at the end included."""
+    return None if path is None else str(path)
 
 
 def options_of(words: Sequence[str]) -> dict[str, object]:
@@ -81,10 +106,16 @@ def options_of(words: Sequence[str]) -> dict[str, object]:
         key, sign, value = word.partition("=")
         if not (key.strip() and sign):
             raise UsageError(f"--set {word!r} is not KEY=VALUE.")
+        if not key.isprintable():
+            raise UsageError(f"--set {key!r} cannot be the name of a parameter.")
         if key in options:
             raise UsageError(f"--set {key} is given twice.")
         options[key] = parse_scalar(value)
     return options
+
+
+def _shown(word: str) -> str:
+    return word if word.isprintable() else repr(word)
 
 
 def backend_names(context: "CompletionContext") -> list[str]:
@@ -101,14 +132,27 @@ def _settings(context: "CompletionContext") -> "Settings":
     from imagen import bootstrap  # noqa: PLC0415 - only when the shell asks
     from imagen.settings.environment import process_environment  # noqa: PLC0415
 
+    environment = process_environment()
     typed = context.get("config")
-    return bootstrap.load(
-        typed.raw if typed else None, environment=process_environment()
-    )
+    named = _unquoted(typed.raw) if typed and typed.raw else None
+    if named is not None:  # the shell has not filled in ~ and $VAR yet
+        named = str(environment.expand(named))
+    return bootstrap.load(named, environment=environment)
+
+
+def _unquoted(word: str) -> str:
+    """Return a word without the quotes that bash and zsh hand over as they stand."""
+    from shlex import split  # noqa: PLC0415 - only when the shell asks
+
+    try:
+        (plain,) = split(word)
+    except ValueError:
+        return word
+    return plain
 
 
 ConfigFlag: TypeAlias = Annotated[
-    str | None,
+    PathWord | None,
     Parameter(
         group=TALK,
         metavar="PATH",

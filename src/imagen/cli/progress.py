@@ -23,17 +23,23 @@ from imagen.domain.events import Event
 _WHOLE = 1.0
 
 
+def bar_on_stderr() -> "ProgressBar | None":
+    """Return a bar, if the terminal can move its cursor back (TERM=dumb cannot)."""
+    console = Console(stderr=True)
+    return None if console.is_dumb_terminal else ProgressBar(console)
+
+
 class ProgressBar:
     """Shows how far each image is; hears the events from any thread."""
 
-    def __init__(self) -> None:
+    def __init__(self, console: Console) -> None:
         self._progress = Progress(
             SpinnerColumn(),
             TextColumn("{task.description}"),
             BarColumn(bar_width=24),
             _Steps(),
             TimeElapsedColumn(),
-            console=Console(stderr=True),
+            console=console,
             transient=True,
         )
         self._images = 1

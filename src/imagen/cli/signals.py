@@ -2,7 +2,6 @@
 
 import os
 import signal
-import sys
 from threading import Thread
 from types import FrameType
 from typing import Self
@@ -10,7 +9,8 @@ from typing import Self
 from imagen.usecases.cancellation import Cancellation
 
 _STOPPING = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
-_SHOW_CURSOR = "\x1b[?25h"
+_STDERR = 2
+_SHOW_CURSOR = b"\x1b[?25h"
 
 
 class StopSignals:
@@ -40,9 +40,9 @@ class StopSignals:
 
     def _stop(self, number: int, _: FrameType | None) -> None:
         if self.exit_code is not None:
-            if sys.stderr.isatty():
-                sys.stderr.write(_SHOW_CURSOR)
-                sys.stderr.flush()
+            # Not through sys.stderr: while there is a bar, that stands for its console.
+            if os.isatty(_STDERR):
+                os.write(_STDERR, _SHOW_CURSOR)
             os._exit(128 + number)
         self.exit_code = 128 + number
         Thread(target=self.cancellation.cancel, daemon=True).start()

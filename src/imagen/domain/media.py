@@ -28,9 +28,13 @@ def media_type_of(name: str) -> str:
     """
     stem, dot, extension = name.rpartition(".")
     if not (stem and dot) or extension.lower() not in WRITABLE:
-        shown = f".{extension}" if stem and dot else "no extension"
+        has = (
+            f".{extension} is no image format"
+            if stem and dot
+            else "it has no extension"
+        )
         raise InvalidRequest(
-            f"An image cannot be written to {name!r}: {shown} is no image format.",
+            f"An image cannot be written to {name!r}: {has}.",
             hint="Use .png, .jpg, .jpeg or .webp, or end the path with / for a folder.",
         )
     return WRITABLE[extension.lower()]

@@ -13,6 +13,9 @@ from imagen.domain.style import Style
 MOST_IMAGES = 1000
 """More than this in one command is taken for a slip of the finger."""
 
+MOST_STEPS = 1_000_000
+"""Likewise; ComfyUI, for one, takes no more than 10,000."""
+
 
 class GenerationRequest(msgspec.Struct, frozen=True, kw_only=True):
     """One ask. The defaults here are the defaults everywhere.
@@ -61,10 +64,10 @@ class GenerationRequest(msgspec.Struct, frozen=True, kw_only=True):
             _check_text(words, where)
         _check_options({**(style.options if style else {}), **self.options})
         checked_seed(self.seed)
-        if self.steps < 0:
+        if not 0 <= self.steps <= MOST_STEPS:
             raise InvalidRequest(
                 f"{self.steps} steps cannot be made.",
-                hint="Give 1 or more; 0 is the backend's own number.",
+                hint=f"Give 1 to {MOST_STEPS}; 0 is the backend's own number.",
             )
         if not 1 <= self.count <= MOST_IMAGES:
             raise InvalidRequest(

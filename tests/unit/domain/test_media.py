@@ -22,7 +22,9 @@ def test_the_extension_decides(name: str, media_type: str) -> None:
     "name", ["", "x", "x.", "x.gif", "x.avif", "x.svg", "x.png.txt", ".png"]
 )
 def test_refuses_other_extensions(name: str) -> None:
-    with pytest.raises(InvalidRequest, match="is no image format") as refused:
+    with pytest.raises(
+        InvalidRequest, match="is no image format|has no extension"
+    ) as refused:
         media_type_of(name)
 
     assert ".webp" in refused.value.hint

@@ -2,7 +2,7 @@
 
 from collections.abc import Callable
 from threading import Event
-from typing import Annotated, Literal
+from typing import Annotated, Literal, get_args
 
 import msgspec
 from msgspec import Meta
@@ -70,20 +70,20 @@ class MockOptions(
 
     delay: Annotated[
         float,
-        Meta(ge=0, le=A_LONG_SILENCE, description="seconds that one image takes"),
+        Meta(ge=0, le=A_LONG_SILENCE, description="Seconds that one image takes."),
     ] = 0.0
     fail: Annotated[
-        Failure, Meta(description="a failure to rehearse instead of an image")
+        Failure, Meta(description="A failure to rehearse instead of an image.")
     ] = "none"
     without: Annotated[
         tuple[Literal["seed", "steps", "negative"], ...],
         Meta(
-            description="parameters to be ignorant of, as some backends are",
+            description="Parameters to be ignorant of, as some backends are.",
             examples=[["seed", "negative"]],
         ),
     ] = ()
     size_multiple: Annotated[
-        int, Meta(ge=1, le=1024, description="sides are multiples of this many pixels")
+        int, Meta(ge=1, le=1024, description="Sides are multiples of this many pixels.")
     ] = 1
 
 
@@ -156,7 +156,13 @@ def _with(options: MockOptions, job: ImageJob) -> MockOptions:
             {**msgspec.structs.asdict(options), **job.options}, MockOptions
         )
     except msgspec.ValidationError as error:
-        raise InvalidRequest(f"mock: {error}.") from error
+        wrong = ", ".join(f"{name}={value}" for name, value in job.options.items())
+        raise InvalidRequest(
+            f"The mock cannot take {wrong}.",
+            hint="delay is a number of seconds from 0 on; fail is one of "
+            + ", ".join(get_args(Failure))
+            + ".",
+        ) from error
 
 
 def _stage(fail: Failure, name: str, *, before: bool) -> None:
@@ -190,7 +196,7 @@ def create(options: MockOptions, context: BackendContext) -> ImageBackend:
 
 
 adapter = Adapter(
-    summary="a picture from the words themselves: offline, free, at once",
+    summary="A picture from the words themselves: offline, free, at once.",
     options=MockOptions,
     create=create,
 )

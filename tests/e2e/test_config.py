@@ -1,0 +1,186 @@
+"""The commands about the config: `config ...` and `backends ...`."""
+
+import re
+import subprocess
+from pathlib import Path
+
+import pytest
+
+from tests.e2e.conftest import IMAGEN, Imagen, left_behind
+from tests.e2e.test_wrong_input import Ask, ask, assert_one_sentence
+
+__all__ = ["ask"]  # a fixture
+
+TWO = """
+default_backend: good
+backends:
+  good: {adapter: mock}
+  bad: {adapter: mock, fail: unavailable}
+styles: {}
+"""
+
+
+@pytest.fixture
+def config(here: Path) -> str:
+    (here / "c.yaml").write_text(TWO)
+    return "c.yaml"
+
+
+def test_the_sample_goes_through_a_pipe_into_validate(
+    here: Path, clean_env: dict[str, str]
+) -> None:
+    command = '"$0" config init | "$0" config validate --config /dev/stdin'
+    process = subprocess.run(
+        ["/bin/sh", "-c", command, IMAGEN],
+        capture_output=True,
+        text=True,
+        cwd=here,
+        env=clean_env,
+        timeout=60,
+        check=False,
+    )
+
+    assert (process.returncode, process.stderr) == (0, "")
+    assert re.fullmatch(
+        r"/dev/stdin: valid, (1 backend|\d+ backends), \d+ styles\n", process.stdout
+    )
+
+
+def test_the_sample_works_as_a_config(ask: Ask, here: Path) -> None:
+    (here / "imagen.yaml").write_bytes(ask("config", "init").bytes)
+
+    words = ("generate", "a cat", "--style", "blog-header", "-o", "x.png")
+    run = ask(*words, "--size", "32x32", "--config", "imagen.yaml")
+
+    assert (run.code, run.out, run.err) == (0, "x.png\n", "")
+
+
+def test_the_sample_is_printed_and_not_written(
+    ask: Ask, here: Path, home: Path
+) -> None:
+    run = ask("config", "init")
+
+    assert (run.code, run.err) == (0, "")
+    assert run.lines[0].startswith("# imagen.yaml.")
+    assert max(map(len, run.lines)) <= 80
+    assert left_behind(here) + left_behind(home) == []
+
+
+def test_the_path_is_the_flag_the_variable_or_the_usual_place(
+    ask: Ask, home: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    usual = ask("config", "path")
+    monkeypatch.setenv("XDG_CONFIG_HOME", str(home / "xdg"))
+    xdg = ask("config", "path")
+    monkeypatch.setenv("XDG_CONFIG_HOME", "not/absolute")
+    relative = ask("config", "path")
+    monkeypatch.setenv("IMAGEN_CONFIG", "~/mine.yaml")
+    variable = ask("config", "path")
+    flag = ask("config", "path", "--config", "here.yaml")
+    monkeypatch.setenv("IMAGEN_CONFIG", "")
+    empty = ask("config", "path")
+
+    assert usual.out == f"{home}/.config/imagen.yaml\n"
+    assert xdg.out == f"{home}/xdg/imagen.yaml\n"
+    assert relative.out == usual.out
+    assert variable.out == f"{home}/mine.yaml\n"
+    assert flag.out == "here.yaml\n"
+    assert empty.out == relative.out
+    assert left_behind(home) == []
+
+
+def test_a_path_that_is_no_text_is_printed_as_it_is(imagen: Imagen) -> None:
+    run = imagen("config", "path", "--config", b"\xff.yaml")
+
+    assert (run.code, run.bytes) == (0, b"\xff.yaml\n")
+
+
+def test_validate_says_what_holds(ask: Ask, config: str, home: Path) -> None:
+    absent = ask("config", "validate")
+    given = ask("config", "validate", "--config", config)
+
+    assert absent.out == f"{home}/.config/imagen.yaml: not there, the defaults hold\n"
+    assert given.out == "c.yaml: valid, 3 backends, 0 styles\n"
+    assert (absent.code, absent.err) == (given.code, given.err) == (0, "")
+
+
+def test_a_variable_that_names_no_file_is_an_error_everywhere(
+    ask: Ask, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("IMAGEN_CONFIG", "gone.yaml")
+
+    for words in (
+        ("config", "validate"),
+        ("backends", "list"),
+        ("backends", "check"),
+        ("generate", "a cat"),
+    ):
+        run = ask(*words)
+        assert (run.code, run.out) == (2, "")
+        assert_one_sentence(run.err, "There is no config at gone.yaml.")
+
+
+def test_the_list_has_the_instances_and_the_adapters(ask: Ask, config: str) -> None:
+    run = ask("backends", "list", "--config", config)
+
+    assert (run.code, run.err) == (0, "")
+    instances, _, adapters = run.out.partition("adapters:\n")
+    assert [line.split() for line in instances.splitlines()] == [
+        ["configured", "backends:"],
+        ["good", "mock", "default"],
+        ["bad", "mock"],
+        ["mock", "mock"],
+    ]
+    assert "mock" in [line.split()[0] for line in adapters.splitlines()]
+
+
+def test_the_list_in_json_is_one_object(ask: Ask, config: str) -> None:
+    run = ask("backends", "list", "--config", config, "--json")
+
+    (answer,) = run.objects
+    assert answer["backends"] == [
+        {"name": "good", "adapter": "mock", "default": True},
+        {"name": "bad", "adapter": "mock", "default": False},
+        {"name": "mock", "adapter": "mock", "default": False},
+    ]
+    assert all(each["name"] and each["summary"] for each in answer["adapters"])
+
+
+def test_the_check_is_1_when_one_is_not_ready(ask: Ask, config: str) -> None:
+    run = ask("backends", "check", "--config", config)
+
+    assert (run.code, run.err) == (1, "")
+    assert run.lines == [
+        "good: ready: built in",
+        "bad: NOT READY: staged (fail: unavailable)",
+        "mock: ready: built in",
+    ]
+
+
+def test_only_what_is_named_is_checked(ask: Ask, config: str) -> None:
+    good = ask("backends", "check", "good", "mock", "--config", config)
+    bad = ask("backends", "check", "bad", "--config", config)
+
+    assert (good.code, len(good.lines)) == (0, 2)
+    assert (bad.code, len(bad.lines)) == (1, 1)
+
+
+def test_the_check_in_json_is_one_object_for_each(ask: Ask, config: str) -> None:
+    run = ask("backends", "check", "--config", config, "--json")
+
+    assert run.code == 1
+    assert [(each["name"], each["ready"]) for each in run.objects] == [
+        ("good", True),
+        ("bad", False),
+        ("mock", True),
+    ]
+    assert run.objects[1]["findings"] == [
+        {"what": "staged", "ready": False, "note": "fail: unavailable"}
+    ]
+
+
+def test_a_name_is_checked_before_anything_is(ask: Ask, config: str) -> None:
+    run = ask("backends", "check", "good", "frob", "--config", config)
+
+    assert (run.code, run.out) == (2, "")
+    assert_one_sentence(run.err, "There are: good, bad, mock.")

@@ -1,0 +1,152 @@
+"""What `--help` and `version` say."""
+
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from imagen.cli.app import COMMANDS, GROUPS, SUMMARY, build_app
+from imagen.version import __version__
+from tests.e2e.conftest import Imagen, left_behind
+from tests.e2e.test_wrong_input import Ask, ask
+
+__all__ = ["ask"]  # a fixture
+
+
+def flags_of(command: str) -> list[str]:
+    app = build_app()
+    for word in command.split():
+        app = app[word]
+    return [
+        flag
+        for argument in app.assemble_argument_collection()
+        for flag in argument.parameter.name or ()
+        if flag.startswith("-")
+    ]
+
+
+@pytest.fixture(autouse=True)
+def eighty_columns(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("COLUMNS", "80")
+
+
+@pytest.mark.parametrize("flag", ["--help", "-h"])
+@pytest.mark.parametrize("command", COMMANDS)
+def test_every_command_says_what_it_takes_in_eighty_columns(
+    ask: Ask, here: Path, command: str, flag: str
+) -> None:
+    run = ask(*command.split(), flag)
+
+    assert (run.code, run.err) == (0, "")
+    assert run.lines[0].startswith(f"Usage: imagen {command}")
+    assert max(map(len, run.lines)) <= 80
+    assert "\x1b" not in run.out
+    for each in flags_of(command):
+        assert re.search(rf"(?<![\w-]){re.escape(each)}(?![\w-])", run.out), each
+    assert left_behind(here) == []
+
+
+@pytest.mark.parametrize("words", [(), ("--help",), ("-h",)])
+def test_the_first_help_names_every_command(ask: Ask, words: tuple[str, ...]) -> None:
+    run = ask(*words)
+
+    assert (run.code, run.err) == (0, "")
+    assert SUMMARY in run.out
+    assert max(map(len, run.lines)) <= 80
+    for name, (_, summary) in COMMANDS.items():
+        group, _, _ = name.rpartition(" ")
+        assert f"│ {group or name} " in run.out
+        assert (GROUPS[group] if group else summary) in run.out
+
+
+@pytest.mark.parametrize("words", [(), ("--help",), ("-h",)])
+@pytest.mark.parametrize("group", GROUPS)
+def test_a_group_names_its_commands(
+    ask: Ask, group: str, words: tuple[str, ...]
+) -> None:
+    run = ask(group, *words)
+
+    assert (run.code, run.err) == (0, "")
+    for name, (_, summary) in COMMANDS.items():
+        if name.startswith(f"{group} "):
+            assert f"│ {name.removeprefix(group).strip()} " in run.out
+            assert summary in run.out
+
+
+def test_the_flags_of_generate_are_grouped_and_explained(ask: Ask) -> None:
+    run = ask("generate", "--help")
+
+    groups = re.findall(r"^╭─ (.+?) ─+╮$", run.out, re.MULTILINE)
+    assert groups == [
+        *("Arguments", "What to make", "How to make it", "Where it goes"),
+        "What is said",
+    ]
+
+
+@pytest.mark.parametrize(
+    ("command", "example"),
+    [
+        ("generate", 'imagen generate "a cat in a fishbowl" --seed 42 -o cat.png'),
+        ("backends list", "imagen backends list --json"),
+        ("backends check", "imagen backends check mock"),
+        ("config init", "imagen config init > ~/.config/imagen.yaml"),
+        ("config validate", "imagen config validate --config ./imagen.yaml"),
+    ],
+)
+def test_the_help_of_a_command_has_an_example(
+    ask: Ask, command: str, example: str
+) -> None:
+    assert example in ask(*command.split(), "--help").out
+
+
+def test_help_wins_over_what_else_is_wrong(ask: Ask) -> None:
+    assert ask("generate", "--help", "--frob").code == 0
+    assert ask("generate", "--size", "x", "--help").code == 0
+
+
+@pytest.mark.parametrize("words", [("version",), ("--version",)])
+def test_the_version_is_one_line(ask: Ask, words: tuple[str, ...]) -> None:
+    run = ask(*words)
+
+    assert (run.code, run.out, run.err) == (0, f"{__version__}\n", "")
+
+
+def test_the_installed_command_and_the_module_are_the_same_program(
+    imagen: Imagen, clean_env: dict[str, str], here: Path
+) -> None:
+    def module(*words: str) -> tuple[int, str]:
+        process = subprocess.run(
+            [sys.executable, "-m", "imagen", *words],
+            capture_output=True,
+            text=True,
+            cwd=here,
+            env=clean_env,
+            timeout=60,
+            check=False,
+        )
+        return process.returncode, process.stdout
+
+    assert module("--version") == (0, f"{__version__}\n")
+    assert module("version") == (0, imagen("version").out)
+    assert module("generate", "a cat", "--size", "x") == (2, "")
+    assert module("--help") == (0, imagen("--help").out)
+
+
+def test_a_pipe_that_closes_early_is_no_traceback(
+    clean_env: dict[str, str], here: Path
+) -> None:
+    command = f"{sys.executable} -m imagen generate --help | head -1"
+    process = subprocess.run(
+        ["/bin/sh", "-c", command],
+        capture_output=True,
+        text=True,
+        cwd=here,
+        env=clean_env,
+        timeout=60,
+        check=False,
+    )
+
+    assert process.stdout.startswith("Usage: imagen generate")
+    assert process.stderr == ""
