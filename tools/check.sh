@@ -13,8 +13,8 @@ run() {
 
 run types-mypy "$bin/mypy"
 run types-pyright "$bin/basedpyright"
-run format "$bin/ruff" format --check .
-run lint "$bin/ruff" check .
+run format "$bin/ruff" format --no-cache --check .
+run lint "$bin/ruff" check --no-cache .
 run layers "$bin/lint-imports" --no-cache
 run start-up "$bin/python" -m pytest -q -p no:cacheprovider tests/unit/cli/test_startup.py
 wait

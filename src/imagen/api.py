@@ -19,6 +19,7 @@ from imagen.ports.backend import CloseableBackend, ImageBackend
 from imagen.settings.environment import process_environment
 from imagen.settings.model import BackendSettings
 from imagen.usecases.cancellation import Cancellation
+from imagen.usecases.crew import GRACE
 from imagen.usecases.generate import GenerateImages
 
 if TYPE_CHECKING:
@@ -349,13 +350,17 @@ class Studio:
         import asyncio
 
         cancellation = Cancellation()
-        work = asyncio.to_thread(
-            self._generate, prompt, count, parameters, cancellation
+        work = asyncio.ensure_future(
+            asyncio.to_thread(self._generate, prompt, count, parameters, cancellation)
         )
         try:
-            return await work
+            return await asyncio.shield(work)
         except asyncio.CancelledError:
+            # The remote job is cancelled over connections that are closed after this.
             cancellation.cancel()
+            await asyncio.wait([work], timeout=GRACE + 1)
+            if work.done():
+                work.exception()  # has been heard
             raise
 
     def _generate(
@@ -386,6 +391,9 @@ class Studio:
     def _asked(
         self, prompt: str, count: int | None, given: Parameters
     ) -> tuple[GenerateImages, GenerationRequest]:
+        unknown = sorted(given.keys() - Parameters.__annotations__.keys())
+        if unknown:
+            raise TypeError(f"unexpected keyword argument {unknown[0]!r}")
         number = 1 if count is None else count
         request = bootstrap.build_request(
             self._settings,

@@ -4,8 +4,11 @@ One function per use case. Each builds only what that use case needs, and import
 adapter only when it is about to build it.
 """
 
+import os
 import sys
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Generator, Mapping
+from contextlib import contextmanager
+from os.path import lexists
 from pathlib import Path
 from typing import BinaryIO
 
@@ -17,11 +20,11 @@ from imagen.adapters.storage.local import LocalStorage
 from imagen.domain.errors import InvalidRequest, Misconfigured
 from imagen.domain.events import Event, Listener, unshaken
 from imagen.domain.fit import Fit
-from imagen.domain.naming import Destination
+from imagen.domain.naming import LONGEST_NAME, Destination
 from imagen.domain.request import GenerationRequest
 from imagen.domain.size import Size
 from imagen.domain.style import Style
-from imagen.ports.backend import BackendContext, ImageBackend
+from imagen.ports.backend import BackendContext, CloseableBackend, ImageBackend
 from imagen.ports.storage import Storage
 from imagen.registry import find_adapter
 from imagen.settings.environment import Environment
@@ -110,7 +113,7 @@ def find_backend(settings: Settings, name: str | None) -> BackendSettings:
     chosen = settings.default_backend if name is None else name
     if chosen not in settings.backends:
         raise InvalidRequest(
-            f"There is no backend called {chosen!r}.",
+            f"There is no backend called {_shown(chosen)}.",
             hint=f"There are: {', '.join(settings.backends)}.",
         )
     return settings.backends[chosen]
@@ -125,6 +128,16 @@ def build_backend(chosen: BackendSettings, *, environment: Environment) -> Image
         clock=SystemClock(),
     )
     return adapter.create(chosen.options, context)
+
+
+@contextmanager
+def closing(backend: ImageBackend) -> Generator[None]:
+    """Close the backend afterwards, if it holds something open."""
+    try:
+        yield
+    finally:
+        if isinstance(backend, CloseableBackend):
+            backend.close()
 
 
 def build_generate(
@@ -186,15 +199,29 @@ def _style(settings: Settings, name: str | None) -> Style | None:
     if name not in settings.styles:
         known = ", ".join(settings.styles) or "none; the config has no styles"
         raise InvalidRequest(
-            f"There is no style called {name!r}.", hint=f"There are: {known}."
+            f"There is no style called {_shown(name)}.", hint=f"There are: {known}."
         )
     return settings.styles[name]
 
 
+def _shown(name: str) -> str:
+    from imagen.settings.secrets import shown  # noqa: PLC0415 - only after a mistake
+
+    return shown(name)
+
+
 def _size(size: str | tuple[int, int] | Size | None) -> Size | None:
-    if isinstance(size, tuple):
-        return Size(*size)
-    return Size.parse(size) if isinstance(size, str) else size
+    match size:
+        case str():
+            return Size.parse(size)
+        case (width, height):
+            return Size(width, height)
+        case Size() | None:
+            return size
+        case _:  # pyright: ignore[reportUnnecessaryComparison] - Python checks no types
+            raise InvalidRequest(
+                f"{size!r} is not a size.", hint="Give '1536x768' or (1536, 768)."
+            )
 
 
 def _fit(fit: str | None) -> Fit | None:
@@ -221,8 +248,24 @@ def _where(
         raise InvalidRequest("The output path contains a NUL character.")
     path = environment.home(Path(wish.output))
     if wish.output.endswith("/") or _is_folder(path):
-        return LocalStorage(path), Destination(template=template)
-    return LocalStorage(path.parent), Destination(name=path.name)
+        folder, destination = path, Destination(template=template)
+    else:
+        folder, destination = path.parent, Destination(name=path.name)
+    _check_folder(folder)
+    return LocalStorage(folder), destination
+
+
+def _check_folder(folder: Path) -> None:
+    """Find out before anything is sent that there can be no such folder."""
+    long = [part for part in folder.parts if len(os.fsencode(part)) > LONGEST_NAME]
+    if long:
+        raise InvalidRequest(f"The folder name {long[0][:40]!r}... is too long.")
+    there = next((each for each in (folder, *folder.parents) if lexists(each)), None)
+    if there is not None and not _is_folder(there):
+        raise InvalidRequest(
+            f"{there} is no folder, so nothing can be stored in it.",
+            hint="Choose another output.",
+        )
 
 
 def _is_folder(path: Path) -> bool:
@@ -250,12 +293,14 @@ def _stream(wish: Wish, count: int) -> Storage:
 
 def _rescues(environment: Environment) -> tuple[Storage, ...]:
     def rescued() -> Path:
-        return environment.data_dir / "rescued"
+        folder = environment.data_dir / "rescued"
+        folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+        return folder
 
     def temporary() -> Path:
-        from tempfile import gettempdir  # noqa: PLC0415 - the last resort
+        from tempfile import mkdtemp  # noqa: PLC0415 - the last resort
 
-        return Path(gettempdir(), "imagen-rescued")
+        return Path(mkdtemp(prefix="imagen-rescued-"))
 
     return _LateStorage(rescued), _LateStorage(temporary)
 

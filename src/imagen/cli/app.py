@@ -50,6 +50,8 @@ def main(argv: Sequence[str] | None = None) -> int:
     try:
         code = _run(words)
         sys.stdout.flush()
+    except KeyboardInterrupt:
+        code = 130  # while nothing but imports went on
     except BrokenPipeError:
         _give_up(sys.stdout)  # whoever read it has gone; what could be done is done
     except OSError as error:
@@ -106,8 +108,6 @@ def _run(words: list[str]) -> int:
         return exit_codes.code_of(mistake)
     except BrokenPipeError:
         raise
-    except KeyboardInterrupt:
-        return exit_codes.INTERRUPTED
     except Exception as error:  # noqa: BLE001 - the end of the program
         said.error(error)
         return exit_codes.code_of(error)

@@ -6,6 +6,8 @@ DONE = 0
 FAULT = 1
 NOT_READY = 1
 INTERRUPTED = 130
+NOBODY_READS = 141
+"""As a shell says of a program that a closed pipe ended (128 + SIGPIPE)."""
 
 MEANINGS = {
     DONE: "done",
@@ -17,6 +19,7 @@ MEANINGS = {
     6: "the image was made but not where you asked; the message says where it is",
     7: "accepted or of unknown fate: may be billed; do not repeat it",
     INTERRUPTED: "interrupted (129 by SIGHUP, 143 by SIGTERM)",
+    NOBODY_READS: "whoever read stdout has gone; the images not yet made are cancelled",
 }
 
 BY_ERROR: dict[type[errors.ImagenError], int] = {

@@ -9,7 +9,7 @@ from cyclopts import Parameter  # noqa: TID253 - this is the command line
 from imagen import bootstrap
 from imagen.bootstrap import STDOUT, Wish
 from imagen.cli import exit_codes
-from imagen.cli.output import Output, coloured, progress_bar
+from imagen.cli.output import Output, coloured, progress_bar, say
 from imagen.cli.parameters import (
     HOW,
     TALK,
@@ -28,7 +28,7 @@ from imagen.cli.parameters import (
     whole_number,
 )
 from imagen.cli.signals import StopSignals
-from imagen.domain.errors import Cancelled
+from imagen.domain.errors import Cancelled, ImagenError, UsageError
 from imagen.domain.estimate import estimate_of
 from imagen.domain.events import Event, Listener
 from imagen.domain.result import FailedImage
@@ -142,16 +142,20 @@ def generate(
         timeout=timeout,
         strict=strict,
     )
+    where = output_of(output)
+    if where == STDOUT and json:
+        raise UsageError("The bytes of an image and JSON cannot both go to stdout.")
     chosen = bootstrap.find_backend(settings, backend)
     logs = verbose or bool(environment.log)  # which a bar would garble
     bar = progress_bar(quiet=quiet or logs)
+    maker = bootstrap.build_backend(chosen, environment=environment)
     use_case = bootstrap.build_generate(
         settings,
         chosen,
-        bootstrap.build_backend(chosen, environment=environment),
+        maker,
         environment=environment,
         wish=Wish(
-            output=output_of(output),
+            output=where,
             sidecar=not no_sidecar,
             metadata=not no_metadata,
             stream=sys.stdout.buffer,
@@ -164,16 +168,28 @@ def generate(
         said.estimate(estimate_of(plan))
         return exit_codes.DONE
     failures: dict[int, BaseException] = {}
-    with StopSignals() as signals, bar or nullcontext():
+    unheard: ImagenError | None = None
+    nobody_reads = False
+    with bootstrap.closing(maker), StopSignals() as signals, bar or nullcontext():
         for outcome in use_case.outcomes(plan, signals.cancellation):
             with bar.hidden() if bar else nullcontext():
                 if isinstance(outcome, FailedImage):
                     failures[outcome.number] = outcome.error
                     said.error(outcome.error)
-                else:
+                    continue
+                try:
                     said.stored(outcome)
+                except BrokenPipeError:  # no more is wanted; what is made is stored
+                    nobody_reads = True
+                    signals.cancellation.cancel()
+                except ImagenError as error:
+                    unheard = error
+                    said.error(error)
+                    say(f"The image is at {outcome.location}.")
+    if nobody_reads and failures:
+        return exit_codes.NOBODY_READS
     if not failures:
-        return exit_codes.DONE
+        return exit_codes.DONE if unheard is None else exit_codes.code_of(unheard)
     first = failures[min(failures)]
     if isinstance(first, Cancelled) and signals.exit_code is not None:
         return signals.exit_code

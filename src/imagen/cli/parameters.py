@@ -18,6 +18,9 @@ if TYPE_CHECKING:
 
 STDIN = STDOUT = "-"
 
+LONGEST_PROMPT = 4_000_000
+"""Bytes on standard input; /dev/zero has no end."""
+
 _WHOLE_NUMBER = re.compile(r"[+-]?[0-9]+", re.ASCII)
 _NUMBER = re.compile(r"[+-]?([0-9]+\.?[0-9]*|\.[0-9]+)([eE][+-]?[0-9]+)?", re.ASCII)
 _LONGEST_NUMBER = 100
@@ -66,7 +69,13 @@ def prompt_of(word: str) -> str:
             )
         return word
     try:
-        return sys.stdin.buffer.read().decode().removesuffix("\n")
+        words = sys.stdin.buffer.read(LONGEST_PROMPT + 1)
+        if len(words) > LONGEST_PROMPT:
+            raise UsageError(
+                f"Standard input is longer than {LONGEST_PROMPT} bytes.",
+                hint="Check that it is the prompt.",
+            )
+        return words.decode().removesuffix("\n")
     except UnicodeDecodeError as error:
         raise UsageError("Standard input is no UTF-8 text.") from error
 

@@ -8,7 +8,7 @@ appendix A.
 
 import struct
 import zlib
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from struct import unpack_from
 
 import msgspec
@@ -97,16 +97,20 @@ def png_chunk(kind: bytes, data: bytes) -> bytes:
     return len(data).to_bytes(4) + kind + data + checksum.to_bytes(4)
 
 
-def rgb_png(width: int, height: int, rows: bytes) -> bytes:
+def rgb_png(width: int, height: int, rows: Iterable[bytes]) -> bytes:
     """Return a PNG of 8 bits a colour, packed quickly rather than tightly.
 
     Args:
         width: In pixels.
         height: In pixels.
-        rows: For each row its filter's number in one byte, then its filtered bytes.
+        rows: One or more rows at a time; each is its filter's number in one byte,
+            then its filtered bytes.
     """
     header = struct.pack(">IIBBBBB", width, height, *_EIGHT_BIT_RGB)
-    chunks = {b"IHDR": header, b"IDAT": zlib.compress(rows, level=1), b"IEND": b""}
+    packer = zlib.compressobj(level=1)
+    packed = [packer.compress(some) for some in rows]
+    data = b"".join([*packed, packer.flush()])
+    chunks = {b"IHDR": header, b"IDAT": data, b"IEND": b""}
     return PNG_SIGNATURE + b"".join(png_chunk(*chunk) for chunk in chunks.items())
 
 

@@ -147,10 +147,20 @@ class Unfinished(ImagenError):
 
 
 class StorageError(ImagenError):
-    """The image was made, but could not be stored where it should be."""
+    """The image was made, but could not be stored where it should be.
+
+    Attributes:
+        rescued_at: Where it is instead; None when no place could take it.
+    """
 
     code = "storage_error"
     may_have_cost = True
+
+    def __init__(
+        self, message: str, *, hint: str = "", rescued_at: str | None = None
+    ) -> None:
+        super().__init__(message, hint=hint)
+        self.rescued_at = rescued_at
 
 
 class NameTaken(StorageError):

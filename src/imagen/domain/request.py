@@ -49,6 +49,7 @@ class GenerationRequest(msgspec.Struct, frozen=True, kw_only=True):
     strict: bool = False
 
     def __post_init__(self) -> None:
+        self._check_types()
         if not self.prompt.strip():
             raise InvalidRequest(
                 "The prompt is empty.", hint="Say what the image should show."
@@ -81,6 +82,29 @@ class GenerationRequest(msgspec.Struct, frozen=True, kw_only=True):
             )
         if self.model is not None and not self.model.strip():
             raise InvalidRequest("The model has no name.")
+
+    def _check_types(self) -> None:
+        """Python checks no types, and what comes in here is somebody else's."""
+        _check_type("prompt", self.prompt, str, what="text")
+        _check_type("negative", self.negative, str, what="text")
+        _check_type("seed", self.seed, int, what="a whole number")
+        _check_type("steps", self.steps, int, what="a whole number")
+        _check_type("count", self.count, int, what="a whole number")
+        if self.model is not None:
+            _check_type("model", self.model, str, what="text")
+        if self.timeout is not None:
+            _check_type("timeout", self.timeout, int, float, what="a number of seconds")
+        try:
+            msgspec.convert(self.options, dict[str, object])
+        except msgspec.ValidationError:
+            raise InvalidRequest(
+                f"set is {self.options!r}, and should be a mapping with names of text."
+            ) from None
+
+
+def _check_type(name: str, value: object, *kinds: type, what: str) -> None:
+    if not isinstance(value, kinds) or isinstance(value, bool):
+        raise InvalidRequest(f"{name} is {value!r}, and should be {what}.")
 
 
 def _check_text(words: str, where: str) -> None:

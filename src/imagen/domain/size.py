@@ -20,6 +20,11 @@ class Size(msgspec.Struct, frozen=True, order=True):
     height: int = 1024
 
     def __post_init__(self) -> None:
+        if not all(type(side) is int for side in self.sides):
+            raise InvalidRequest(
+                f"{self.width!r} by {self.height!r} is not a size.",
+                hint="Width and height are whole numbers of pixels.",
+            )
         if not all(SMALLEST_SIDE <= side <= LARGEST_SIDE for side in self.sides):
             raise InvalidRequest(
                 f"An image of {self} is out of range.",

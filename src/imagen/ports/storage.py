@@ -22,7 +22,8 @@ class Storage(Protocol):
     ) -> str:
         """Keep the image, and its sidecar under the same name plus `.json`.
 
-        Both are kept whole or not at all, and the image is never seen half-written.
+        Both are kept whole or not at all, and neither is ever seen half-written. When
+        the machine dies in between there may be the one without the other.
         Without a sidecar nothing lies under the sidecar's name afterwards.
 
         Args:

@@ -28,7 +28,7 @@ def tiny_png(
 ) -> bytes:
     """Return a whole PNG of one colour; small in bytes, whatever its size."""
     rows = (b"\0" + bytes(colour) * width) * height
-    return rgb_png(width, height, rows)
+    return rgb_png(width, height, [rows])
 
 
 class RecordingWatch:

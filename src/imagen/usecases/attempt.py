@@ -103,7 +103,7 @@ def attempt(
             try:
                 return backend.generate(job, watch)
             except ImagenError as failure:
-                if watch.stopped and not isinstance(failure, Cancelled):
+                if watch.stopped and not failure.may_have_cost:
                     # A connection that we closed ourselves looks like an outage.
                     raise Cancelled("The job was cancelled.") from failure
                 wait = retry.wait_after(failure, attempt=number)

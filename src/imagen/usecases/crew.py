@@ -36,7 +36,7 @@ def run_together(
 
     Tasks run in threads of their own, so that the caller's thread hears signals. They
     must not raise. After a cancellation those that do not end in time are left to
-    themselves, and yield nothing. Closing the iterator cancels.
+    themselves, and yield nothing. Closing the iterator cancels, and waits as long.
     """
     waiting: SimpleQueue[Callable[[], Outcome]] = SimpleQueue()
     ended: SimpleQueue[Outcome | _Cancelled | _Broken] = SimpleQueue()
@@ -55,8 +55,11 @@ def run_together(
                 ended.put(_Broken(error))
 
     cancellation.then(lambda: ended.put(_Cancelled()))
-    for _ in range(min(at_once, len(tasks))):
-        Thread(target=work, daemon=True).start()
+    workers = [
+        Thread(target=work, daemon=True) for _ in range(min(at_once, len(tasks)))
+    ]
+    for worker in workers:
+        worker.start()
     open_tasks = len(tasks)
     patience: float | None = None
     try:
@@ -74,5 +77,8 @@ def run_together(
                 raise item.error
             yield item
     finally:
-        if open_tasks:
+        if open_tasks and patience is None:
             cancellation.cancel()
+            patience = clock.monotonic() + GRACE
+            for worker in workers:  # what is half done is done, or given up in order
+                worker.join(max(0.0, patience - clock.monotonic()))

@@ -197,7 +197,9 @@ class StoreImage(msgspec.Struct, frozen=True, kw_only=True):
                 )
             except Exception:  # noqa: BLE001, S112 - then the next one
                 continue
-            error = StorageError(f"{trouble} The image is safe at {location}.")
+            error = StorageError(
+                f"{trouble} The image is safe at {location}.", rescued_at=location
+            )
             return FailedImage(number=number, error=error)
         return FailedImage(number=number, error=StorageError(trouble))
 
@@ -218,6 +220,7 @@ class StoreImage(msgspec.Struct, frozen=True, kw_only=True):
             error = StorageError(
                 f"{trouble.message} The image is safe at {rescued.location}.",
                 hint=trouble.hint,
+                rescued_at=rescued.location,
             )
             return FailedImage(number=image.number, error=error, rescued=rescued)
         error = StorageError(

@@ -23,7 +23,7 @@ def test_the_extension_decides(name: str, media_type: str) -> None:
 )
 def test_refuses_other_extensions(name: str) -> None:
     with pytest.raises(
-        InvalidRequest, match="is no image format|has no extension"
+        InvalidRequest, match=r"is no image format|has no extension"
     ) as refused:
         media_type_of(name)
 

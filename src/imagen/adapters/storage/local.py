@@ -74,15 +74,16 @@ def _add(target: Path, note: Path, content: bytes, sidecar: bytes | None) -> Non
         raise NameTaken(f"{target} is taken.")
     with _draft(target.parent, content) as image, _draft(note.parent, sidecar) as words:
         try:
-            _link(image, target)
+            _link(words, note)  # first, so that no image is ever seen without it
         except FileExistsError as error:
-            raise NameTaken(f"{target} is taken.") from error
+            raise NameTaken(f"{note} is taken.") from error
         try:
-            _link(words, note)
+            _link(image, target)
         except OSError as error:
-            target.unlink()
+            if sidecar is not None:
+                note.unlink()
             if isinstance(error, FileExistsError):
-                raise NameTaken(f"{note} is taken.") from error
+                raise NameTaken(f"{target} is taken.") from error
             raise
 
 
