@@ -20,6 +20,7 @@ AnyAdapter: TypeAlias = Adapter[Any]
 
 GROUP = "imagen.backends"
 BUILT_IN = {
+    "comfyui": "imagen.adapters.backends.comfyui.adapter:adapter",
     "mock": "imagen.adapters.backends.mock.adapter:adapter",
 }
 

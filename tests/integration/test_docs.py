@@ -68,7 +68,9 @@ def test_the_commands_of_the_readme_are_those_there_are() -> None:
     assert shown == {name for name in COMMANDS if not name.startswith("-")}
 
 
-@pytest.mark.parametrize("page", ["README.md", "docs/adapters.md", "CONTRIBUTING.md"])
+@pytest.mark.parametrize(
+    "page", ["README.md", "docs/adapters.md", "docs/comfyui.md", "CONTRIBUTING.md"]
+)
 def test_links_lead_somewhere(page: str) -> None:
     text = (ROOT / page).read_text("utf-8")
     links = re.findall(r"\]\(([^)#]+)\)", text)

@@ -1,0 +1,186 @@
+"""ComfyUI: one image, beside a minimal raw script on the same server in the same run.
+
+The raw script does the least that gives a file: submit, wait on the socket for the end,
+fetch, write, fsync. It keeps nothing of how the image was made, tells no progress, and
+waits for ever for a job that is gone.
+
+    python benchmarks/bench_comfyui.py [--step SECONDS] [--rounds N]
+
+The server is the scripted one of the tests, in a process of its own. A step takes as
+long as the quickest that was seen on a real one (SD1.5 at 64x64, 0.07 s); with --step 0
+an image takes no time at all, and what is left is overhead on both sides.
+"""
+
+import argparse
+import contextlib
+import random
+import re
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+from sidebyside import IMAGEN, report, wall_times
+
+ROOT = Path(__file__).parents[1]
+MOST_AS_PROCESS, MOST_IN_STUDIO = 1.4, 1.15
+
+RAW = """
+import json, os, sys, uuid
+import httpx
+from websockets.sync.client import connect
+
+url, folder = sys.argv[1:3]
+graph = json.loads(open(os.path.join(os.path.dirname(__file__), "graph.json")).read())
+
+class Raw:
+    def __init__(self):
+        self.client = httpx.Client(base_url=url)
+        self.name = str(uuid.uuid4())
+        self.socket = connect(url.replace("http", "ws") + "/ws?clientId=" + self.name)
+        self.socket.recv()
+
+    def draw(self, seed):
+        graph["sampler"]["inputs"]["seed"] = seed
+        answer = self.client.post(
+            "/prompt", json={"prompt": graph, "client_id": self.name}
+        )
+        prompt_id = answer.json()["prompt_id"]
+        files = []
+        while True:
+            frame = self.socket.recv()
+            if not isinstance(frame, str):
+                continue
+            frame = json.loads(frame)
+            data = frame["data"]
+            if data.get("prompt_id") != prompt_id:
+                continue
+            if frame["type"] == "executed":
+                files += data["output"]["images"]
+            if frame["type"] == "executing" and data["node"] is None:
+                break
+        for file in files:
+            content = self.client.get("/view", params=file).content
+            with open(os.path.join(folder, f"raw-{seed}.png"), "wb") as out:
+                out.write(content)
+                out.flush()
+                os.fsync(out.fileno())
+
+if __name__ == "__main__":
+    Raw().draw(int.from_bytes(os.urandom(4)))
+"""
+
+CONFIG = """
+backends:
+  comfy: {{adapter: comfyui, base_url: "{url}", workflow: sd15, steps: 4}}
+"""
+
+
+@contextlib.contextmanager
+def served(step: float) -> Iterator[str]:
+    """Run the server, and give its address."""
+    command = [
+        *(sys.executable, "-m", "tests.integration.comfyui.server"),
+        *("--port", "0", "--load", "0", "--step", str(step)),
+    ]
+    server = subprocess.Popen(
+        command, cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True
+    )
+    assert server.stdout is not None
+    try:
+        yield _address(server.stdout.readline())
+    finally:
+        server.terminate()
+        server.wait()
+
+
+def _address(line: str) -> str:
+    found = re.search(r"https?://\S+", line)
+    assert found, f"the server did not say where it is: {line!r}"
+    return found[0].rstrip(".,")
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser()
+    parser.add_argument("--step", type=float, default=0.07, help="seconds")
+    parser.add_argument("--rounds", type=int, default=20)
+    asked = parser.parse_args()
+    with served(asked.step) as url, tempfile.TemporaryDirectory() as folder:
+        config = Path(folder, "imagen.yaml")
+        config.write_text(CONFIG.format(url=url))
+        raw = Path(folder, "raw.py")
+        raw.write_text(RAW)
+        Path(folder, "graph.json").write_text(_graph())
+        holds = [
+            _processes(url, folder, config, raw, rounds=asked.rounds),
+            _loops(url, folder, config, raw, rounds=2 * asked.rounds),
+        ]
+    return 0 if all(holds) else 1
+
+
+def _graph() -> str:
+    import json
+
+    from imagen.adapters.backends.comfyui.workflow import filled, load_workflow
+    from imagen.domain.plan import ImageJob
+    from imagen.domain.size import Size
+
+    job = ImageJob(number=1, prompt="a fox", size=Size(512, 512), steps=4, timeout=60)
+    return json.dumps(filled(load_workflow("sd15"), job, prefix="raw"))
+
+
+def _processes(url: str, folder: str, config: Path, raw: Path, *, rounds: int) -> bool:
+    seconds = wall_times(
+        {
+            "raw process": [sys.executable, str(raw), url, folder],
+            "imagen generate": [
+                *(IMAGEN, "generate", "a fox", "--config", str(config)),
+                *("--size", "512x512", "-o", f"{folder}/"),
+            ],
+        },
+        rounds=rounds,
+        env={"HOME": folder},
+    )
+    return report(
+        seconds, of="imagen generate", to="raw process", limit=MOST_AS_PROCESS
+    )
+
+
+def _loops(url: str, folder: str, config: Path, raw: Path, *, rounds: int) -> bool:
+    import imagen
+
+    sys.argv = [str(raw), url, folder]
+    names: dict[str, object] = {"__name__": "raw", "__file__": str(raw)}
+    exec(compile(raw.read_text(), raw, "exec"), names)
+    script = names["Raw"]()  # type: ignore[operator]
+    seeds = iter(random.sample(range(2**31), 2 * rounds + 4))
+    with imagen.Studio(config=config) as studio:
+        seconds = _in_turn(
+            {
+                "raw loop": lambda: script.draw(next(seeds)),
+                "Studio": lambda: studio.generate(
+                    "a fox", size="512x512", seed=next(seeds), output=f"{folder}/"
+                ),
+            },
+            rounds=rounds,
+        )
+    return report(seconds, of="Studio", to="raw loop", limit=MOST_IN_STUDIO)
+
+
+def _in_turn(
+    calls: dict[str, Callable[[], object]], *, rounds: int
+) -> dict[str, list[float]]:
+    seconds: dict[str, list[float]] = {name: [] for name in calls}
+    for turn in range(rounds + 1):
+        for name, call in calls.items():
+            start = time.perf_counter()
+            call()
+            if turn:
+                seconds[name].append(time.perf_counter() - start)
+    return seconds
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,1 @@
+"""Draws on a ComfyUI server, one's own or a rented one."""

@@ -1,0 +1,940 @@
+"""Talks with one ComfyUI server, so that the end of no job is missed.
+
+Frames tell how a job goes; they can be lost, so beside them a look at the queue, and
+then at the history, decides. In that order: a job moves from the queue to the history
+under one lock, so whoever asks the other way round can miss it in between (seen 74
+times in 150; in this order never).
+
+Each job has a socket and a client id of its own. A server sends a job's frames to one
+socket, and forgets a client id when an older socket of that name closes: what is shared
+between jobs would have to be shared with care, what is not cannot be confused.
+"""
+
+import ssl
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
+from functools import partial
+from threading import Event
+from urllib.parse import quote, urlsplit, urlunsplit
+from uuid import uuid4  # noqa: TID251 - newer servers want a job's id of this kind
+
+import httpx
+import msgspec
+from websockets.exceptions import ConnectionClosed, InvalidStatus, WebSocketException
+from websockets.sync.client import ClientConnection, connect
+
+from imagen.adapters.backends.comfyui.frames import (
+    Accepted,
+    Executing,
+    File,
+    Frame,
+    Graph,
+    HistoryEntry,
+    Place,
+    Preview,
+    Progress,
+    Status,
+    Story,
+    entry_in,
+    failure_of,
+    faults_in,
+    node_name,
+    place_in,
+    read_frame,
+    read_preview,
+    refusal_in,
+)
+from imagen.adapters.http import (
+    A_SLICE,
+    USER_AGENT,
+    BackgroundCall,
+    build_client,
+    is_loopback,
+    shown_url,
+    status_error,
+    translated,
+    trusted,
+)
+from imagen.domain.container import PNG_SIGNATURE, NotAnImage, read_facts
+from imagen.domain.errors import (
+    BackendError,
+    Cancelled,
+    ImagenError,
+    OutOfCredit,
+    Refused,
+    Throttled,
+    Unauthorized,
+    Unavailable,
+    Unfinished,
+)
+from imagen.ports.backend import Watch
+from imagen.ports.clock import Clock
+
+LOOK_EVERY = 3.0
+"""Seconds without a word on our job, after which we look for ourselves."""
+
+LOOK_EVERY_BLINDLY = 1.0
+"""Likewise while there is no socket, or one that may have gone deaf."""
+
+GRACE = 0.1
+"""Seconds that a frame may still be on its way, before we look for ourselves."""
+
+LONGEST_AWAY = 60.0
+"""Seconds that a server may be gone while it has our job."""
+
+LONGEST_CANCELLING = 1.3
+"""Seconds to see that a cancelled job is gone; 2 is what was promised."""
+
+_SHORT, _USUAL, _LONG = 3.0, 10.0, 30.0
+_LOOKS_FOR_AN_ORDER = 3
+_CANCEL_TRIES = 8
+_SILENCES = 4
+"""Frames were seen to be 0.4 seconds late, and a silence may be cut short."""
+
+_FETCHES = 4
+_CONFLICT, _NOT_FOUND, _BAD_REQUEST = 409, 404, 400
+_PICTURES = (PNG_SIGNATURE, b"\xff\xd8\xff", b"RIFF", b"GIF8")
+_NO_SOCKET = (OSError, EOFError, ImportError, WebSocketException, ValueError)
+_UPGRADE_REFUSED = {400, 404, 405, 426, 501}
+
+
+def new_id() -> str:
+    """Return a name for a job or a socket that nobody else uses."""
+    return str(uuid4())
+
+
+class Gone(Exception):
+    """The server names a file that it no longer has."""
+
+
+class SocketClosed(Exception):
+    """The socket is closed."""
+
+
+class Noise:
+    """A word that means nothing to us."""
+
+
+class Server:
+    """One ComfyUI server: each method is one request, tried once.
+
+    Attributes:
+        name: What a user calls it.
+    """
+
+    def __init__(self, base_url: str, *, headers: Mapping[str, str]) -> None:
+        self.name = f"ComfyUI at {shown_url(base_url)}"
+        self._url = base_url.rstrip("/")
+        self._headers = dict(headers)
+        self._trusted = trusted(base_url)
+        self._client = build_client(
+            f"{self._url}/",
+            headers=headers,
+            timeout=_USUAL,
+            connect_timeout=_SHORT,
+        )
+
+    def __repr__(self) -> str:
+        return f"<{self.name}>"
+
+    def close(self) -> None:
+        """Hang up."""
+        self._client.close()
+
+    def listen(self, client_id: str) -> "JobSocket | None":
+        """Open a socket, and wait until the server knows it.
+
+        Returns:
+            None when there are no sockets here, as behind some proxies.
+
+        Raises:
+            Unavailable, Unauthorized: as they say.
+        """
+        parts = urlsplit(self._url)
+        scheme = "wss" if parts.scheme == "https" else "ws"
+        path = f"{parts.path}/ws"
+        query = f"clientId={quote(client_id, safe='')}"
+        url = urlunsplit((scheme, parts.netloc, path, query, ""))
+        try:
+            socket = connect(
+                url,
+                ssl=self._trusted if scheme == "wss" else None,
+                additional_headers=self._headers,
+                user_agent_header=USER_AGENT,
+                compression=None,  # costs more than it saves
+                proxy=None if is_loopback(self._url) else True,
+                open_timeout=_SHORT,
+                close_timeout=0.5,
+                max_size=None,  # previews and errors can be large
+                max_queue=None,  # or a server waits for us to read
+            )
+        except InvalidStatus as error:
+            if error.response.status_code in _UPGRADE_REFUSED:
+                return None
+            answer = httpx.Response(error.response.status_code)
+            raise status_error(answer, self.name) from None
+        except (
+            OSError,
+            EOFError,
+            ImportError,
+            WebSocketException,
+            ValueError,
+        ) as error:
+            raise Unavailable(
+                f"{self.name} was not reached: {_why_unreached(error)}.",
+                hint="Is it running, and is base_url right?",
+            ) from error
+        return JobSocket(socket, client_id).ready()
+
+    def order(self, body: bytes) -> httpx.Response:
+        """Hand a job in, and return whatever the server says.
+
+        Raises:
+            Unavailable: it was not handed in.
+            Unfinished: it may have been.
+        """
+        with translated(self.name, creates=True):
+            return self._client.post(
+                "prompt",
+                content=body,
+                headers={"Content-Type": "application/json"},
+                timeout=httpx.Timeout(_LONG, connect=_SHORT),
+            )
+
+    def find(self, prompt_id: str) -> Place | HistoryEntry | None:
+        """Return where a job is, or how it ended; None if it is nowhere.
+
+        Raises:
+            Unavailable: the server does not say.
+        """
+        place = self.place(prompt_id)
+        if place is not None:
+            return place
+        history = self._read(f"history/{quote(prompt_id, safe='')}")
+        with self._understood():
+            return entry_in(history, prompt_id)
+
+    def place(self, prompt_id: str, *, timeout: float = _USUAL) -> Place | None:
+        """Return where in the queue a job is; None if it is not in there.
+
+        Raises:
+            Unavailable: the server does not say.
+        """
+        queue = self._read("queue", timeout=timeout)
+        with self._understood():
+            return place_in(queue, prompt_id)
+
+    def withdraw(self, prompt_id: str, *, timeout: float = _SHORT) -> None:
+        """Take a job off the queue, and stop it if it runs; nobody else's is touched.
+
+        Raises:
+            ImagenError: that did not work.
+        """
+        for path, body in (
+            ("queue", {"delete": [prompt_id]}),
+            ("interrupt", {"prompt_id": prompt_id}),
+        ):
+            with translated(self.name):
+                self._client.post(path, json=body, timeout=timeout)
+
+    def forget_cached(self) -> None:
+        """Have every node run again the next time.
+
+        Raises:
+            ImagenError: that did not work.
+        """
+        with translated(self.name):
+            self._client.post("free", json={"free_memory": True})
+
+    def view(self, file: File) -> tuple[bytes, str]:
+        """Return a file's bytes as they are, and of what type the server calls them.
+
+        Raises:
+            Gone: there is no such file, although the server named it.
+            ImagenError: it could not be fetched.
+        """
+        where = {
+            "filename": file.filename,
+            "subfolder": file.subfolder,
+            "type": file.type,
+        }
+        with translated(self.name):
+            answer = self._client.get(
+                "view", params=where, timeout=httpx.Timeout(_LONG, connect=_SHORT)
+            )
+        if answer.status_code == _NOT_FOUND:
+            raise Gone(file.filename)
+        if not answer.is_success:
+            raise status_error(answer, self.name)
+        kind = answer.headers.get("Content-Type", "").partition(";")[0].strip()
+        return answer.content, kind
+
+    def version(self) -> str:
+        """Return its version.
+
+        Raises:
+            ImagenError: it is not there, or is no ComfyUI.
+        """
+        with self._understood():
+            stats = msgspec.json.decode(self._read("system_stats"), type=_Stats)
+        return stats.system.comfyui_version or "of unknown version"
+
+    def inputs_of(self, node_class: str) -> Mapping[str, object] | None:
+        """Return what the node takes, by the name of the input; None: no such node.
+
+        Raises:
+            ImagenError: the server does not say.
+        """
+        with self._understood():
+            nodes = msgspec.json.decode(
+                self._read(f"object_info/{quote(node_class, safe='')}"),
+                type=dict[str, _NodeInfo],
+            )
+        node = nodes.get(node_class)
+        return None if node is None else {**node.input.optional, **node.input.required}
+
+    def _read(self, path: str, *, timeout: float = _USUAL) -> bytes:
+        with translated(self.name):
+            answer = self._client.get(
+                path, timeout=httpx.Timeout(timeout, connect=min(timeout, _SHORT))
+            )
+        if not answer.is_success:
+            raise status_error(answer, self.name)
+        return answer.content
+
+    def _understood(self) -> "_Understood":
+        return _Understood(self.name)
+
+
+class _Understood:
+    """Turns an answer that makes no sense into an error of ours."""
+
+    def __init__(self, name: str) -> None:
+        self._name = name
+
+    def __enter__(self) -> None: ...
+
+    def __exit__(self, kind: object, error: object, trace: object) -> None:
+        if isinstance(error, (msgspec.DecodeError, UnicodeError)):
+            raise Unavailable(
+                f"{self._name} answers what no ComfyUI does.",
+                hint="Is base_url right?",
+            ) from error
+
+
+class _System(msgspec.Struct, frozen=True):
+    comfyui_version: str | None = None
+
+
+class _Stats(msgspec.Struct, frozen=True):
+    system: _System
+
+
+class _NodeInputs(msgspec.Struct, frozen=True):
+    required: Mapping[str, object] = {}
+    optional: Mapping[str, object] = {}
+
+
+class _NodeInfo(msgspec.Struct, frozen=True):
+    input: _NodeInputs = _NodeInputs()
+
+
+class JobSocket:
+    """The socket of one job.
+
+    Attributes:
+        client_id: Whose frames come.
+    """
+
+    def __init__(self, socket: ClientConnection, client_id: str) -> None:
+        self.client_id = client_id
+        self._socket = socket
+
+    def ready(self) -> "JobSocket":
+        """Wait for the first status: from then on the server knows the socket."""
+        with suppress(SocketClosed):
+            first = self.next(_SHORT)
+            if isinstance(first, Status) and first.data.sid:
+                self.client_id = first.data.sid
+        return self
+
+    def next(self, seconds: float) -> Frame | Preview | Noise | None:
+        """Return the next word, or None if none comes in time.
+
+        Raises:
+            SocketClosed: none will ever come.
+        """
+        try:
+            message = self._socket.recv(timeout=seconds)
+        except TimeoutError:
+            return None
+        except (ConnectionClosed, OSError) as error:
+            raise SocketClosed from error
+        if isinstance(message, str):
+            return read_frame(message) or Noise()
+        return read_preview(message) or Noise()
+
+    def close(self) -> None:
+        """Hang up, politely if that is quick."""
+        with suppress(WebSocketException, OSError):
+            self._socket.close()
+
+
+class JobRun:
+    """One job, from its order to its end."""
+
+    def __init__(
+        self,
+        server: Server,
+        graph: Graph,
+        *,
+        outputs: Sequence[str],
+        watch: Watch,
+        clock: Clock,
+        free: bool,
+        reference: str | None = None,
+    ) -> None:
+        """Prepare to watch over a job; nothing is sent yet.
+
+        Args:
+            server: Who gets it.
+            graph: What it is.
+            outputs: The nodes whose pictures are wanted.
+            watch: Hears how it goes.
+            clock: Tells when to look.
+            free: Whether it costs nothing to ask again for what was lost.
+            reference: What the watch was told that the job is called, if it was.
+        """
+        self._server = server
+        self._graph = graph
+        self._outputs = outputs
+        self._watch = watch
+        self._clock = clock
+        self._free = free
+        self._reference = reference
+        self._story = Story(new_id())
+        self._socket: JobSocket | None = None
+        self._sockets = True
+        self._client_id = new_id()
+        self._may_be_there = False
+        self._answered = True
+        self._resent = False
+        self._remaining = 0
+        self._look_at = 0.0
+        self._absent = 0.0
+        self._was_away = False
+        self._steps = StepReport(graph)
+
+    @property
+    def reference(self) -> str | None:
+        """What the watch was told that the job is called."""
+        return self._reference
+
+    def finish(self) -> list[File]:
+        """Hand the job in, stay with it until it is over, and return its pictures.
+
+        Raises:
+            ImagenError: it was not made.
+        """
+        try:
+            self._open_socket()
+            self._hand_in()
+            while not self._story.over:
+                self._hear()
+                if self._clock.monotonic() >= self._look_at:
+                    self._look()
+            return self._result()
+        except Cancelled:
+            self._withdraw()
+            raise
+        finally:
+            self._close_socket()
+
+    # Handing in
+
+    def _open_socket(self) -> None:
+        call = BackgroundCall(
+            partial(self._server.listen, self._client_id), undo=_close
+        )
+        self._socket = call.result(self._watch)
+        self._sockets = self._socket is not None
+        if self._socket is not None:
+            self._client_id = self._socket.client_id
+
+    def _hand_in(self) -> None:
+        body = {
+            "prompt": self._graph,
+            "prompt_id": self._story.prompt_id,
+            "client_id": self._client_id,
+        }
+        self._watch.wait(0)
+        self._may_be_there, self._answered = True, False
+        call = BackgroundCall(
+            partial(self._server.order, msgspec.json.encode(body)),
+            undo=lambda _: self._server.withdraw(self._story.prompt_id),
+        )
+        try:
+            answer = self._receipt(call)
+        except Unfinished as unknown:
+            self._answered = True
+            self._find_out(unknown)
+        except Unavailable:
+            self._may_be_there = False
+            raise
+        except Cancelled:
+            call.leave()
+            raise
+        else:
+            self._answered = True
+            if answer is None:
+                self._accepted()
+            else:
+                self._read_receipt(answer)
+        self._wait_for_word()
+
+    def _receipt(self, call: BackgroundCall[httpx.Response]) -> httpx.Response | None:
+        """Return the answer; None if the job shows itself before the answer comes."""
+        self._wait_for_word()
+        while not call.ends_within(A_SLICE):
+            self._watch.wait(0)
+            self._catch_up()
+            if self._story.begun:
+                return None
+            if self._clock.monotonic() >= self._look_at:
+                self._wait_for_word()
+                with suppress(Unavailable, BackendError):
+                    search = BackgroundCall(
+                        partial(self._server.find, self._story.prompt_id)
+                    )
+                    if search.result(self._watch) is not None:
+                        return None
+        return call.result(self._watch)
+
+    def _catch_up(self) -> None:
+        """Take in all that was said and not yet heard."""
+        while self._socket is not None and self._hear(at_most=0.0):
+            pass
+
+    def _read_receipt(self, answer: httpx.Response) -> None:
+        if not answer.is_success and answer.status_code != _CONFLICT:
+            trouble = status_error(answer, self._server.name, creates=True)
+            if isinstance(trouble, Unfinished):
+                self._find_out(trouble)
+                return
+            self._may_be_there = False
+            if answer.status_code == _BAD_REQUEST:
+                raise Refused(
+                    f"{self._server.name} refuses the workflow."
+                    f" {refusal_in(answer.content, self._graph)}",
+                    hint="`imagen backends check` shows what it needs.",
+                )
+            raise trouble
+        if answer.status_code == _CONFLICT:  # an order of ours that we thought lost
+            self._accepted()
+            return
+        try:
+            receipt = msgspec.json.decode(answer.content, type=Accepted)
+        except (msgspec.DecodeError, UnicodeError):
+            self._find_out(Unfinished(f"{self._server.name} made no sense."))
+            return
+        self._story.prompt_id = receipt.prompt_id  # an older server makes its own
+        self._accepted()
+        self._refuse_to_miss_outputs(receipt)
+
+    def _refuse_to_miss_outputs(self, receipt: Accepted) -> None:
+        """Give up a job that is to run without what was wanted of it."""
+        faults = faults_in(receipt.node_errors, self._graph, outputs=self._outputs)
+        if not faults:
+            return
+        self._withdraw()
+        raise Refused(
+            f"{self._server.name} refuses a part of the workflow."
+            f" {' '.join(faults.values())}",
+            hint="`imagen backends check` shows what it needs.",
+        )
+
+    def _accepted(self) -> None:
+        if self._reference is None:
+            self._reference = self._story.prompt_id
+            self._watch.accepted(self._reference)
+
+    def _find_out(self, unknown: Unfinished) -> None:
+        """Look for an order whose answer was lost; it is not handed in again."""
+        for _ in range(_LOOKS_FOR_AN_ORDER):
+            found = self._searched()
+            if found is not None or self._story.begun:
+                self._accepted()
+                if isinstance(found, HistoryEntry):
+                    self._story.conclude(found)
+                return
+            self._watch.wait(GRACE)
+        if not self._free:
+            raise unknown
+        self._may_be_there = False
+        raise Unavailable(f"{unknown.message} It has no such job.") from unknown
+
+    def _searched(self) -> Place | HistoryEntry | None:
+        """Look until the server says something, or the frames have said it all."""
+        self._absent, looks = 0.0, 0
+        while not self._story.over:
+            began = self._clock.monotonic()
+            search = BackgroundCall(partial(self._server.find, self._story.prompt_id))
+            try:
+                return search.result(self._watch)
+            except (Unavailable, BackendError) as error:
+                self._catch_up()
+                pause = min(LOOK_EVERY_BLINDLY, GRACE * 2**looks)
+                looks += 1
+                self._endure(error, self._clock.monotonic() - began + pause)
+                self._watch.wait(pause)
+        return None
+
+    def _endure(self, error: ImagenError, seconds: float) -> None:
+        """Bear that the server says nothing, but not for ever.
+
+        As long as the socket is open it is there, and only very busy.
+        """
+        if self._socket is not None:
+            return
+        self._was_away = True
+        self._absent += seconds
+        if self._absent > LONGEST_AWAY:
+            raise Unfinished(
+                f"{self._server.name} went away while it had the job, and did not come"
+                f" back in {LONGEST_AWAY:g} seconds.",
+                hint=error.message,
+            ) from error
+        self._steps.say(self._watch, "waiting for the server to come back")
+
+    # Staying with it
+
+    def _hear(self, *, at_most: float = A_SLICE) -> bool:
+        """Take in the next word; say whether there was one."""
+        if self._socket is None:
+            self._watch.wait(LOOK_EVERY_BLINDLY)
+            self._look_at = 0.0
+            return False
+        seconds = min(at_most, max(0.0, self._look_at - self._clock.monotonic()))
+        try:
+            word = self._socket.next(seconds)
+        except SocketClosed:
+            self._was_away = True
+            self._close_socket()
+            self._look_at = 0.0
+            return False
+        self._watch.wait(0)
+        if word is not None:
+            self._take(word)
+        return word is not None
+
+    def _take(self, word: Frame | Preview | Noise) -> None:
+        match word:
+            case Preview() | Noise():
+                return
+            case Status(data=data):
+                self._count(data.status.exec_info.queue_remaining)
+            case _ if self._story.hear(word):
+                self._wait_for_word()
+                self._tell(word)
+            case _:
+                pass
+
+    def _count(self, remaining: int | None) -> None:
+        """Look soon when a job left the queue: it may have been ours."""
+        if remaining is None:
+            return
+        if remaining < self._remaining:
+            self._look_at = min(self._look_at, self._clock.monotonic() + GRACE)
+        self._remaining = remaining
+
+    def _wait_for_word(self) -> None:
+        blindly = self._socket is None or self._was_away
+        patience = LOOK_EVERY_BLINDLY if blindly else LOOK_EVERY
+        if self._story.ending is not None:
+            patience = GRACE
+        self._look_at = self._clock.monotonic() + patience
+
+    def _tell(self, frame: Frame) -> None:
+        match frame:
+            case Progress() if self._story.step is not None:
+                self._steps.step(self._watch, self._story.node, *self._story.step)
+            case Executing() if self._story.node is not None:
+                self._steps.enter(self._watch, self._story.node)
+            case _:
+                pass
+
+    def _look(self) -> None:
+        if self._socket is None and self._sockets:
+            self._reconnect()
+        found = self._searched()
+        self._wait_for_word()
+        match found:
+            case _ if self._story.over:
+                pass
+            case HistoryEntry():
+                self._story.conclude(found)
+            case Place(running=False, ahead=ahead):
+                note = f"waiting, {ahead} before it" if ahead else "waiting"
+                self._steps.say(self._watch, note)
+            case Place():
+                pass
+            case None:
+                self._missing()
+
+    def _reconnect(self) -> None:
+        """Listen again under the same name, to which the frames go.
+
+        A server that still holds the old socket may forget the new one as well; that
+        is why we go on looking for ourselves after this.
+        """
+        call = BackgroundCall(
+            partial(self._server.listen, self._client_id), undo=_close
+        )
+        with suppress(Unavailable, Unauthorized, BackendError, Throttled, OutOfCredit):
+            self._socket = call.result(self._watch)
+
+    def _missing(self) -> None:
+        """Decide what it means that the job is nowhere."""
+        self._hear_out()
+        if self._story.ending is not None:  # the history was wiped behind its back
+            self._story.over = True
+        elif not self._was_away:
+            raise BackendError(
+                f"The job is gone from {self._server.name}: somebody took it off the"
+                " queue.",
+            )
+        elif not self._free:
+            raise Unfinished(
+                f"{self._server.name} was away for a while, and has lost the job.",
+                hint="It may have been billed, so it is not repeated by itself.",
+            )
+        elif self._resent:
+            raise BackendError(
+                f"{self._server.name} was restarted twice, and lost the job each time.",
+                hint="If the job itself brings it down, ask for a smaller size.",
+            )
+        else:
+            self._resend()
+
+    def _hear_out(self) -> None:
+        """Hear what is still on its way; the end may be among it."""
+        silences = 0
+        while self._socket is not None and silences < _SILENCES:
+            if self._story.over or self._story.ending is not None:
+                return
+            silences += not self._hear()
+
+    def _resend(self) -> None:
+        """Hand in once more what a restart lost: it costs nothing.
+
+        Under the same name, so that a server that has it after all says so.
+        """
+        self._resent = True
+        self._steps.say(self._watch, "the server lost the job; handing it in again")
+        self._story = Story(self._story.prompt_id)
+        if self._socket is None and self._sockets:
+            self._reconnect()
+        self._hand_in()
+
+    # The end
+
+    def _result(self) -> list[File]:
+        """Return the pictures if it ends well.
+
+        Raises:
+            BackendError: it does not.
+        """
+        story = self._story
+        if story.ending is None or (story.ending == "success" and not self._files()):
+            self._fill_in()
+        if story.ending == "error":
+            failure = failure_of(story.trouble, self._graph)
+            raise BackendError(failure.message, hint=failure.hint)
+        if story.ending == "interrupted":
+            raise BackendError(f"Somebody interrupted the job at {self._server.name}.")
+        if not self._files():
+            wanted = ", ".join(node_name(self._graph, node) for node in self._outputs)
+            raise BackendError(
+                f"{self._server.name} finished without a picture from {wanted}.",
+                hint="The workflow must end in SaveImage or PreviewImage.",
+            )
+        return self._files()
+
+    def _files(self) -> list[File]:
+        files = self._story.files
+        return [file for node in self._outputs for file in files.get(node, ())]
+
+    def _fill_in(self) -> None:
+        """Read in the history what no frame told."""
+        self._story.over = False
+        found = self._searched()
+        self._story.over = True
+        if isinstance(found, HistoryEntry):
+            self._story.conclude(found)
+        elif self._story.ending is None:
+            raise Unfinished(f"{self._server.name} does not say how the job ended.")
+
+    def _withdraw(self) -> None:
+        """Take the job back, and watch until it is gone, for as long as we may."""
+        if not self._may_be_there:
+            return
+        until = self._clock.monotonic() + LONGEST_CANCELLING
+        for _ in range(_CANCEL_TRIES):
+            asked = BackgroundCall(self._is_gone)
+            if not asked.ends_within(until - self._clock.monotonic()):
+                return
+            with suppress(ImagenError):
+                if asked.result(_Unwatched()):
+                    return
+            if self._clock.monotonic() + GRACE > until:
+                return
+            self._pause()
+
+    def _is_gone(self) -> bool:
+        self._server.withdraw(self._story.prompt_id)
+        return self._server.place(self._story.prompt_id) is None and self._answered
+
+    def _pause(self) -> None:
+        try:
+            if self._socket is not None:
+                self._socket.next(GRACE)
+                return
+        except SocketClosed:
+            self._close_socket()
+        Event().wait(GRACE)
+
+    def _close_socket(self) -> None:
+        """Close the socket without waiting for the other side."""
+        socket, self._socket = self._socket, None
+        if socket is not None:
+            BackgroundCall(socket.close)
+
+
+class _Unwatched:
+    """A watch for what is over already."""
+
+    def accepted(self, reference: str) -> None: ...
+
+    def report(
+        self, fraction: float | None, note: str = "", *, steps: int | None = None
+    ) -> None: ...
+
+    def wait(self, seconds: float) -> None: ...
+
+    def on_cancel(self, close: Callable[[], None]) -> None: ...
+
+
+class StepReport:
+    """How far a job is, as its samplers' steps tell; it never goes back."""
+
+    def __init__(self, graph: Graph) -> None:
+        self._graph = graph
+        self._samplers = {node for node in graph if _is_sampler(graph, node)}
+        self._seen: list[str] = []
+        self._fraction: float | None = None
+
+    def enter(self, watch: Watch, node: str) -> None:
+        """Say what a node does, when it begins."""
+        self.say(watch, _doing(self._graph, node))
+
+    def step(self, watch: Watch, node: str | None, value: int, most: int) -> None:
+        """Say that a node took a step."""
+        if node is None or (self._samplers and node not in self._samplers):
+            return
+        if node not in self._seen:
+            self._seen.append(node)
+        passes = max(len(self._samplers), len(self._seen))
+        done = self._seen.index(node) + value / most
+        self._fraction = max(self._fraction or 0.0, min(1.0, done / passes))
+        watch.report(self._fraction, "sampling", steps=most if passes == 1 else None)
+
+    def say(self, watch: Watch, note: str) -> None:
+        """Say what is going on, without being further."""
+        watch.report(self._fraction, note)
+
+
+def _is_sampler(graph: Graph, node: str) -> bool:
+    kind = str(graph[node].get("class_type", ""))
+    return kind.startswith(("KSampler", "SamplerCustom")) and kind != "KSamplerSelect"
+
+
+def _doing(graph: Graph, node: str) -> str:
+    kind = str(graph.get(node, {}).get("class_type", ""))
+    for sign, doing in _DOINGS.items():
+        if sign in kind:
+            return doing
+    return node_name(graph, node)
+
+
+_DOINGS = {
+    "Loader": "loading the model",
+    "TextEncode": "reading the prompt",
+    "KSampler": "sampling",
+    "SamplerCustom": "sampling",
+    "VAEDecode": "decoding",
+    "SaveImage": "saving",
+    "PreviewImage": "saving",
+}
+
+
+def fetched(server: Server, file: File, watch: Watch) -> tuple[bytes, str]:
+    """Return a whole file, and of what type the server calls it.
+
+    One that was cut off on its way is fetched again; one that stays as it is, is
+    returned as it is. A server that is away is waited for: it still has the file.
+
+    Raises:
+        Gone: the server has it no more.
+        Unfinished: it is there, but it could not be fetched.
+    """
+    cut: list[tuple[bytes, str]] = []
+    failures, absent = 0, 0.0
+    while True:
+        try:
+            found = BackgroundCall(partial(server.view, file)).result(watch)
+        except Unavailable as error:
+            trouble: ImagenError = error
+            absent += LOOK_EVERY_BLINDLY
+        except BackendError as error:
+            trouble, failures = error, failures + 1
+        else:
+            if not _is_cut_off(found[0]) or len(cut) + 1 == _FETCHES:
+                return found
+            cut.append(found)
+            watch.wait(GRACE * len(cut))
+            continue
+        if failures == _FETCHES or absent > LONGEST_AWAY:
+            raise Unfinished(
+                f"{server.name} made the image, but it could not be fetched:"
+                f" {trouble.message}"
+            ) from trouble
+        watch.wait(GRACE if failures + absent < _FETCHES else LOOK_EVERY_BLINDLY)
+
+
+def _is_cut_off(content: bytes) -> bool:
+    """Whether it is a picture that we know, and not a whole one."""
+    if content and not content.startswith(_PICTURES):
+        return False
+    try:
+        read_facts(content)
+    except NotAnImage:
+        return True
+    return False
+
+
+def _close(socket: JobSocket | None) -> None:
+    if socket is not None:
+        socket.close()
+
+
+def _why_unreached(error: Exception) -> str:
+    """Return why in a few words, and never an address: it may hold a secret."""
+    if isinstance(error, ssl.SSLError):
+        return f"its certificate is not trusted ({error.reason})"
+    if isinstance(error, TimeoutError):
+        return "it did not answer in time"
+    if isinstance(error, OSError) and error.strerror:
+        return error.strerror.lower()
+    if isinstance(error, ImportError):
+        return "the SOCKS proxy that the environment names needs python-socks"
+    return "it does not speak as ComfyUI does"

@@ -1,0 +1,514 @@
+"""Turns a workflow, one of ours or one of the user's, and a job into what is sent.
+
+Nothing is sent here: a `Workflow` is read once, and `filled` gives the graph of a job.
+"""
+
+import copy
+import math
+from collections.abc import Mapping
+from pathlib import Path
+
+import msgspec
+
+from imagen.adapters.backends.comfyui.graph import (
+    LONGEST_SHOWN,
+    MOST_BYTES,
+    Graph,
+    Node,
+    Place,
+    read_graph,
+    shown,
+)
+from imagen.adapters.backends.comfyui.slots import (
+    Bindings,
+    Slots,
+    find_slots,
+    literal,
+    place_of,
+)
+from imagen.domain.capabilities import Capabilities
+from imagen.domain.errors import InvalidRequest, Misconfigured
+from imagen.domain.plan import ImageJob
+from imagen.domain.seed import LARGEST_SEED
+from imagen.domain.size import LARGEST_SIDE, SMALLEST_SIDE, Size, SizeRule
+from imagen.domain.suggestion import meant
+
+BUILT_IN = (
+    *("sd15", "sdxl", "sd35", "flux-schnell", "flux-schnell-checkpoint", "flux-dev"),
+    *("flux2-klein", "qwen-image", "z-image-turbo"),
+)
+"""The workflows that come with imagen, each a file in `workflows/`."""
+
+LARGEST_BATCH = 4096
+"""What ComfyUI's empty latents allow (seen on 0.3.64)."""
+
+MOST_LISTED = 40
+
+FILE_KEYS: Mapping[str, tuple[str, ...]] = {
+    "checkpoint": ("ckpt_name",),
+    "unet": ("unet_name",),
+    "clip": ("clip_name", "clip_name1"),
+    "clip2": ("clip_name2",),
+    "clip3": ("clip_name3",),
+    "vae": ("vae_name",),
+    "lora": ("lora_name",),
+}
+"""How the config calls a model file: the inputs of the loaders that it goes into."""
+
+PARAMETERS: Mapping[str, str] = {
+    "cfg": "how closely to follow the prompt",
+    "guidance": "the same, for models such as FLUX dev",
+    "sampler": "the sampling method",
+    "scheduler": "the schedule of the steps",
+    "denoise": "how much of the image to make anew, from 0 to 1",
+}
+"""What `--set` calls by a name of its own, where the workflow has it."""
+
+_MODEL_FILE_ENDINGS = (
+    *(".safetensors", ".sft", ".ckpt", ".pt", ".pt2", ".pth", ".bin", ".gguf"),
+    *(".onnx", ".pkl"),
+)
+_FLAGS = {
+    "prompt": "the prompt",
+    "negative": "--negative",
+    "seed": "--seed",
+    "steps": "--steps",
+    "width": "--size",
+    "height": "--size",
+    "batch": "--count",
+    "model": "--model",
+}
+_WHOLE = {"seed", "noise_seed", "steps", "width", "height", "batch_size"}
+_EIGHTS = {"EmptyLatentImage", "EmptyImage", "ImageScale", "LatentUpscale"}
+_FLUX = {"ModelSamplingFlux", "FluxGuidance", "Flux2Scheduler", "ModelSamplingSD3"}
+
+
+class Defaults(msgspec.Struct, frozen=True, kw_only=True):
+    """What the workflow's file itself says.
+
+    Attributes:
+        size: None when it says none that imagen can make.
+        steps: None when it says none.
+        seed: None when it says none.
+        files: Each model file by its key (`checkpoint`, `unet`, ...), or by its
+            `node.input` where several have the same key.
+    """
+
+    size: Size | None = None
+    steps: int | None = None
+    seed: int | None = None
+    files: Mapping[str, str] = {}
+
+
+class Workflow(msgspec.Struct, frozen=True, kw_only=True):
+    """A graph of ComfyUI's, and the places in it that a job fills."""
+
+    name: str
+    graph: Graph
+    slots: Slots
+    defaults: Defaults
+
+
+class NeededFile(msgspec.Struct, frozen=True, kw_only=True):
+    """A file that the server must have for the workflow.
+
+    Attributes:
+        place: The input that names it.
+        class_type: The class of its node, whose choices are to be looked at.
+        input: The name of the input.
+        name: The name of the file.
+    """
+
+    place: Place
+    class_type: str
+    input: str
+    name: str
+
+
+def load_workflow(
+    name_or_path: str,
+    *,
+    files: Mapping[str, str] | None = None,
+    bindings: Bindings | None = None,
+) -> Workflow:
+    """Read a built-in workflow by its name, or any by the path of its file.
+
+    Args:
+        name_or_path: One of `BUILT_IN`, or a file in ComfyUI's API format.
+        files: Model files to use instead of those in the workflow, by their key
+            (`FILE_KEYS`) or `node.input`.
+        bindings: Where a slot is, as `node.input` or several of them; an empty list
+            says nowhere. `output` takes the id of a node.
+
+    Raises:
+        Misconfigured: there is no such workflow, it cannot be understood, or a file or
+            binding does not fit it.
+    """
+    content = _built_in(name_or_path) or _content(name_or_path)
+    source = (
+        f"The built-in workflow {name_or_path}"
+        if name_or_path in BUILT_IN
+        else shown_path(name_or_path)
+    )
+    graph = _with_files(read_graph(content, source=source), files or {})
+    slots = find_slots(graph, bindings or {})
+    return Workflow(
+        name=name_or_path if name_or_path in BUILT_IN else Path(name_or_path).stem,
+        graph=graph,
+        slots=slots,
+        defaults=Defaults(
+            size=_size(graph, slots),
+            steps=_whole(graph, slots.steps),
+            seed=_whole(graph, slots.seed),
+            files=_files(graph),
+        ),
+    )
+
+
+def filled(
+    workflow: Workflow, job: ImageJob, *, prefix: str = ""
+) -> dict[str, dict[str, object]]:
+    """Return the graph to be sent for a job, a copy that shares nothing.
+
+    Args:
+        workflow: Is not changed.
+        job: What is wanted; what it leaves open stays as in the workflow.
+        prefix: What the server calls the files; "" leaves it to the workflow.
+
+    Raises:
+        InvalidRequest: an option names nothing in the workflow, or its value makes no
+            sense there.
+    """
+    slots, graph = workflow.slots, workflow.graph
+    values = _handed_over(workflow, job.steps)
+    for places, value in (
+        (slots.prompt, job.prompt),
+        (slots.negative, job.negative),
+        (slots.seed, job.seed),
+        (slots.steps, job.steps),
+        (slots.width, job.size.width),
+        (slots.height, job.size.height),
+        (slots.batch, job.count),
+        (slots.model, job.model or None),
+    ):
+        if value is not None:
+            values.update(dict.fromkeys(places, value))
+    if prefix:
+        values.update(_prefixed(workflow, prefix))
+    for name, wished in job.options.items():
+        values.update(_option(workflow, name, wished))
+    inputs = {name: dict(node.inputs) for name, node in graph.nodes.items()}
+    for place, settled in values.items():
+        inputs[place.node][place.input] = settled
+    return {
+        name: _as_sent(node, copy.deepcopy(inputs[name]))
+        for name, node in graph.nodes.items()
+    }
+
+
+def capabilities_of(workflow: Workflow) -> Capabilities:
+    """Return what the workflow lets a job choose.
+
+    `--set` may name any `node.input`, so its names are not listed; `filled` refuses
+    what there is not.
+    """
+    slots = workflow.slots
+    return Capabilities(
+        model=_model(workflow),
+        models=None if slots.model else (),
+        sizes=_sizes(workflow),
+        largest_seed=LARGEST_SEED if slots.seed else None,
+        negative=bool(slots.negative),
+        steps=bool(slots.steps),
+        largest_batch=LARGEST_BATCH if slots.batch else 1,
+        parameters=None,
+        may_cost=False,
+    )
+
+
+def needed_nodes(workflow: Workflow) -> tuple[str, ...]:
+    """Return the classes of node that the server must know."""
+    return tuple(sorted({node.class_type for node in workflow.graph.nodes.values()}))
+
+
+def needed_files(workflow: Workflow) -> tuple[NeededFile, ...]:
+    """Return the model files that the server must have."""
+    return tuple(_model_files(workflow.graph))
+
+
+def output_nodes(workflow: Workflow) -> tuple[str, ...]:
+    """Return the ids of the nodes whose images are the result.
+
+    A workflow may show or save others on the way; those are not it.
+    """
+    return workflow.slots.output
+
+
+def shown_path(path: str) -> str:
+    """Return a path as it can stand in a message, its end if it is long."""
+    short = len(path) <= LONGEST_SHOWN
+    return shown(path if short else "…" + path[1 - LONGEST_SHOWN :])
+
+
+# Reading
+
+
+def _built_in(name: str) -> bytes | None:
+    if name not in BUILT_IN:
+        return None
+    folder = Path(__file__).with_name("workflows")  # importlib.resources costs 9 ms
+    return (folder / f"{name}.json").read_bytes()
+
+
+def _content(path: str) -> bytes:
+    try:
+        file = Path(path).expanduser()
+        if not file.is_file():
+            raise _missing(path, there=file.exists())
+        with file.open("rb") as opened:
+            return opened.read(MOST_BYTES + 1)
+    except (OSError, RuntimeError, ValueError) as error:
+        raise Misconfigured(
+            f"The workflow {shown_path(path)} cannot be read: {error}."
+        ) from error
+
+
+def _missing(path: str, *, there: bool) -> Misconfigured:
+    if there:
+        return Misconfigured(f"The workflow {shown_path(path)} is not a file.")
+    near = meant(path, BUILT_IN)
+    return Misconfigured(
+        f"There is no workflow {shown_path(path)}, built in or as a file.",
+        hint=f"Did you mean {near}?"
+        if near
+        else "Built in are " + ", ".join(BUILT_IN) + "; or name the path of a file.",
+    )
+
+
+def _with_files(graph: Graph, files: Mapping[str, str]) -> Graph:
+    nodes = dict(graph.nodes)
+    for key, name in files.items():
+        place = _place_of_file(graph, key)
+        node = nodes[place.node]
+        nodes[place.node] = msgspec.structs.replace(
+            node, inputs={**node.inputs, place.input: name}
+        )
+    return msgspec.structs.replace(graph, nodes=nodes)
+
+
+def _place_of_file(graph: Graph, key: str) -> Place:
+    exact = place_of(graph, key)
+    if exact is not None:
+        return literal(graph, exact, "word") or exact
+    places = _keyed(graph).get(key, [])
+    if len(places) == 1:
+        return places[0]
+    if places:
+        raise Misconfigured(
+            f"{graph.source}: {key} could be "
+            + " or ".join(graph.described(place) for place in places)
+            + ".",
+            hint=f'Say which, as in "{places[0]}: ...".',
+        )
+    known = ", ".join(_keyed(graph))
+    raise Misconfigured(
+        f"{graph.source} loads no {key}.",
+        hint=f"It loads {known}." if known else "It loads no model files.",
+    )
+
+
+def _keyed(graph: Graph) -> dict[str, list[Place]]:
+    keyed: dict[str, list[Place]] = {}
+    for key, inputs in FILE_KEYS.items():
+        for name, node in graph.nodes.items():
+            for one in inputs:
+                if isinstance(node.inputs.get(one), str):
+                    keyed.setdefault(key, []).append(Place(name, one))
+    return keyed
+
+
+def _files(graph: Graph) -> dict[str, str]:
+    return {
+        key if len(places) == 1 else str(place): str(graph.value(place))
+        for key, places in _keyed(graph).items()
+        for place in places
+    }
+
+
+def _model_files(graph: Graph) -> list[NeededFile]:
+    known = {name for names in FILE_KEYS.values() for name in names}
+    return [
+        NeededFile(
+            place=Place(name, key),
+            class_type=node.class_type,
+            input=key,
+            name=value,
+        )
+        for name, node in graph.nodes.items()
+        for key, value in node.inputs.items()
+        if isinstance(value, str)
+        and (key in known or value.lower().endswith(_MODEL_FILE_ENDINGS))
+    ]
+
+
+def _size(graph: Graph, slots: Slots) -> Size | None:
+    width, height = _whole(graph, slots.width), _whole(graph, slots.height)
+    if width is None or height is None:
+        return None
+    try:
+        return Size(width, height)
+    except InvalidRequest:
+        return None
+
+
+def _whole(graph: Graph, places: tuple[Place, ...]) -> int | None:
+    """Return the number that the file has at the first of the places."""
+    for place in places[:1]:
+        value = graph.value(literal(graph, place, "whole") or place)
+        if isinstance(value, int | float) and not isinstance(value, bool):
+            return int(value)
+    return None
+
+
+# What it can do
+
+
+def _model(workflow: Workflow) -> str:
+    graph = workflow.graph
+    for place in workflow.slots.model[:1]:
+        return str(graph.value(place))
+    return ""
+
+
+def _sizes(workflow: Workflow) -> SizeRule:
+    """Return the sizes that the latent takes.
+
+    ComfyUI does not check the step of a latent's sides and rounds down (65 makes 64,
+    seen on 0.3.64), so it is kept here: 8 pixels for each latent one, and 16 for the
+    models that take two latent ones at a time (FLUX, SD3 and their kin).
+    """
+    slots, graph = workflow.slots, workflow.graph
+    if not slots.width:
+        size = workflow.defaults.size
+        return SizeRule(choices=(size,)) if size else SizeRule(choices=(Size(),))
+    classes = {node.class_type for node in graph.nodes.values()}
+    holders = {graph.nodes[place.node].class_type for place in slots.width}
+    fine = bool(holders & _EIGHTS) and not classes & _FLUX
+    return SizeRule(
+        multiple=8 if fine else 16, smallest=SMALLEST_SIDE, largest=LARGEST_SIDE
+    )
+
+
+# Filling
+
+
+def _as_sent(node: Node, inputs: dict[str, object]) -> dict[str, object]:
+    sent: dict[str, object] = {"class_type": node.class_type, "inputs": inputs}
+    return {**sent, "_meta": {"title": node.title}} if node.title else sent
+
+
+def _handed_over(workflow: Workflow, steps: int | None) -> dict[Place, object]:
+    """Move the steps at which samplers take over along with the number of steps."""
+    was = workflow.defaults.steps
+    if not steps or not was:
+        return {}
+    moved: dict[Place, object] = {}
+    for place in workflow.slots.handover:
+        at = workflow.graph.value(place)
+        if isinstance(at, int):
+            moved[place] = round(at * steps / was)
+    return moved
+
+
+def _prefixed(workflow: Workflow, prefix: str) -> dict[Place, object]:
+    graph = workflow.graph
+    places = (Place(node, "filename_prefix") for node in workflow.slots.output)
+    return {place: prefix for place in places if graph.value(place) is not None}
+
+
+def _option(workflow: Workflow, name: str, value: object) -> dict[Place, object]:
+    places = _places_of_option(workflow, name)
+    for place in places:
+        _check(name, value, place=place, was=workflow.graph.value(place))
+    return dict.fromkeys(places, value)
+
+
+def _places_of_option(workflow: Workflow, name: str) -> tuple[Place, ...]:
+    graph = workflow.graph
+    friendly = _friendly(workflow)
+    if name in friendly:
+        return friendly[name]
+    place = place_of(graph, name)
+    if place is not None:
+        _check_place(workflow, place)
+        return (place,)
+    known = [*friendly, *_settable(graph)]
+    near, more = meant(name, known), len(known) - MOST_LISTED
+    raise InvalidRequest(
+        f"{workflow.name} has no parameter {shown(name)!r}.",
+        hint=(f"Did you mean {near}? " if near else "")
+        + "It has "
+        + ", ".join(known[:MOST_LISTED])
+        + (f" and {more} more." if more > 0 else "."),
+    )
+
+
+def _check_place(workflow: Workflow, place: Place) -> None:
+    """Refuse what a link or a flag decides; both ways at once could not be told."""
+    link = workflow.graph.link(place)
+    if link is not None:
+        raise InvalidRequest(
+            f"{workflow.name}: {place} is linked to node {shown(link.node)}"
+            f" ({workflow.graph.named(link.node)}).",
+            hint="Set the value there.",
+        )
+    for slot, flag in _FLAGS.items():
+        if place in getattr(workflow.slots, slot):
+            raise InvalidRequest(
+                f"{workflow.name}: {place} is not for --set.", hint=f"Use {flag}."
+            )
+
+
+def _friendly(workflow: Workflow) -> dict[str, tuple[Place, ...]]:
+    slots = workflow.slots
+    found = {
+        "cfg": slots.cfg,
+        "guidance": slots.guidance,
+        "sampler": slots.sampler,
+        "scheduler": slots.scheduler,
+        "denoise": slots.denoise,
+        "image": slots.image if len(slots.image) == 1 else (),
+    }
+    return {name: places for name, places in found.items() if places}
+
+
+def _settable(graph: Graph) -> list[str]:
+    return [
+        str(place)
+        for name, node in graph.nodes.items()
+        for place in (Place(name, key) for key in node.inputs)
+        if graph.link(place) is None
+    ]
+
+
+def _check(name: str, value: object, *, place: Place, was: object) -> None:
+    """Refuse a value of another type than the workflow has there.
+
+    ComfyUI converts what it can and would silently make 1 of 1.5 or of true.
+    """
+    if isinstance(value, float) and not math.isfinite(value):
+        raise InvalidRequest(f"{name} cannot be {value}.")
+    if isinstance(was, bool):
+        fits, wanted = isinstance(value, bool), "true or false"
+    elif place.input in _WHOLE or place.input.endswith("_step"):
+        fits = isinstance(value, int) and not isinstance(value, bool)
+        wanted = "a whole number"
+    elif isinstance(was, int | float):
+        fits = isinstance(value, int | float) and not isinstance(value, bool)
+        wanted = "a number"
+    elif isinstance(was, str):
+        fits, wanted = isinstance(value, str), "a word or a text"
+    else:
+        return
+    if not fits:
+        raise InvalidRequest(f"{name} is {wanted}, not {value!r}.")

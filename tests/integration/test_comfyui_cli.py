@@ -1,0 +1,105 @@
+"""The command against a ComfyUI: several processes at once, and Ctrl-C."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+from tests.integration.comfyui.server import ComfyServer
+
+from imagen.domain.container import read_facts
+from imagen.registry import BUILT_IN
+
+pytestmark = pytest.mark.skipif(
+    "comfyui" not in BUILT_IN, reason="ComfyUI is not in the table of adapters"
+)
+
+PROCESSES = 5
+
+Start = Callable[..., "subprocess.Popen[str]"]
+
+
+@pytest.fixture
+def server() -> Iterator[ComfyServer]:
+    with ComfyServer(step_seconds=0.01) as server:
+        yield server
+
+
+@pytest.fixture
+def start(server: ComfyServer, tmp_path: Path) -> Start:
+    config = tmp_path / "imagen.yaml"
+    config.write_text(
+        "backends:\n"
+        f"  comfy: {{adapter: comfyui, base_url: '{server.url}', workflow: sd15}}\n"
+    )
+    env = {**os.environ, "HOME": str(tmp_path), "PYTHONWARNINGS": "error"}
+
+    def start_one(*words: str) -> "subprocess.Popen[str]":
+        command = [sys.executable, "-m", "imagen", *words, "--config", str(config)]
+        return subprocess.Popen(
+            command,
+            cwd=tmp_path,
+            env=env,
+            text=True,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+        )
+
+    return start_one
+
+
+def test_makes_an_image(start: Start, tmp_path: Path) -> None:
+    process = start("generate", "a cat", "--size", "128x64", "--steps", "3")
+    out, err = process.communicate(timeout=20)
+
+    assert process.returncode == 0, err
+    facts = read_facts((tmp_path / out.strip()).read_bytes())
+    assert (facts.width, facts.height) == (128, 64)
+
+
+def test_several_processes_do_not_disturb_each_other(
+    start: Start, server: ComfyServer
+) -> None:
+    processes = [
+        start(
+            "generate", "a cat", "--size", "64x64", "--count", "3", "--seed", f"{n}00"
+        )
+        for n in range(1, PROCESSES + 1)
+    ]
+    ended = [process.communicate(timeout=60) for process in processes]
+
+    assert [err for out, err in ended if len(out.splitlines()) != 3] == []
+    assert [process.returncode for process in processes] == [0] * PROCESSES
+    assert len(server.ran) == 3 * PROCESSES
+
+
+def test_a_signal_stops_the_job_on_the_server(
+    start: Start, server: ComfyServer
+) -> None:
+    server.trouble(pauses=True)
+    process = start("generate", "a cat", "--size", "64x64")
+    server.wait_until(lambda: server.paused, seconds=10)
+
+    began = time.monotonic()
+    process.send_signal(signal.SIGINT)
+    _, err = process.communicate(timeout=10)
+
+    assert process.returncode == 130
+    assert time.monotonic() - began < 3
+    assert server.prompts[-1].state == "interrupted"
+    assert "Traceback" not in err
+
+
+def test_a_check_says_what_is_missing(start: Start, server: ComfyServer) -> None:
+    server.models["checkpoints"] = ["another.safetensors"]
+
+    process = start("backends", "check", "comfy", "--json")
+    out, err = process.communicate(timeout=20)
+
+    assert process.returncode != 0, err
+    assert "another.safetensors" in json.dumps(json.loads(out))

@@ -1,0 +1,457 @@
+"""What is read of a workflow, and what of a job goes into it."""
+
+import contextlib
+import copy
+import json
+import math
+from collections.abc import Mapping
+from importlib import resources
+from pathlib import Path
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from imagen.adapters.backends.comfyui.workflow import (
+    BUILT_IN,
+    Workflow,
+    capabilities_of,
+    filled,
+    load_workflow,
+    needed_files,
+    needed_nodes,
+    output_nodes,
+)
+from imagen.domain.errors import InvalidRequest, Misconfigured
+from imagen.domain.plan import ImageJob
+from imagen.domain.size import Size
+
+PORTRAIT = Size(512, 768)
+FLUX = ["flux-schnell", "flux-schnell-checkpoint", "flux-dev", "z-image-turbo"]
+
+
+def job(
+    *,
+    prompt: str = "a cat",
+    size: Size = PORTRAIT,
+    seed: int | None = 7,
+    steps: int | None = None,
+    negative: str = "",
+    count: int = 1,
+    model: str = "",
+    options: Mapping[str, object] | None = None,
+) -> ImageJob:
+    return ImageJob(
+        number=1,
+        prompt=prompt,
+        negative=negative,
+        size=size,
+        seed=seed,
+        steps=steps,
+        count=count,
+        model=model,
+        options=options or {},
+        timeout=60,
+    )
+
+
+def inputs(graph: Mapping[str, Mapping[str, object]], node: str) -> dict[str, object]:
+    found = graph[node]["inputs"]
+    assert isinstance(found, dict)
+    return found
+
+
+def written(folder: Path, graph: object) -> str:
+    file = folder / "mine.json"
+    file.write_text(json.dumps(graph), encoding="utf-8")
+    return str(file)
+
+
+def test_every_file_of_ours_has_a_name_and_every_name_a_file() -> None:
+    folder = resources.files("imagen.adapters.backends.comfyui") / "workflows"
+
+    assert {file.name for file in folder.iterdir()} == {f"{n}.json" for n in BUILT_IN}
+
+
+@pytest.mark.parametrize("name", BUILT_IN)
+def test_fills_every_workflow_of_ours(name: str) -> None:
+    workflow = load_workflow(name)
+
+    graph = filled(workflow, job(steps=3, count=2), prefix="imagen/x")
+
+    everything = json.dumps(graph)
+    assert json.loads(everything) == graph
+    assert graph.keys() == workflow.graph.nodes.keys()
+    assert inputs(graph, "prompt")["text"] == "a cat"
+    assert inputs(graph, "save")["filename_prefix"] == "imagen/x"
+    assert inputs(graph, "latent")["width"] == 512
+    assert inputs(graph, "latent")["height"] == 768
+    assert inputs(graph, "latent")["batch_size"] == 2
+    assert everything.count('seed": 7') == 1
+    assert everything.count('"steps": 3') == 1
+    assert output_nodes(workflow) == ("save",)
+
+
+@pytest.mark.parametrize("name", BUILT_IN)
+def test_says_what_every_workflow_of_ours_can_do(name: str) -> None:
+    can = capabilities_of(load_workflow(name))
+
+    assert can.model.endswith(".safetensors")
+    assert can.largest_seed == 2**64 - 1
+    assert can.steps
+    assert can.negative is (name not in FLUX)
+    assert can.sizes.multiple == (8 if name in {"sd15", "sdxl"} else 16)
+    assert (can.sizes.smallest, can.sizes.largest) == (16, 16384)
+    assert can.largest_batch == 4096
+    assert can.may_cost is False
+
+
+@pytest.mark.parametrize("name", BUILT_IN)
+def test_what_is_filled_is_read_again_as_the_same_workflow(
+    name: str, tmp_path: Path
+) -> None:
+    workflow = load_workflow(name)
+
+    again = load_workflow(written(tmp_path, filled(workflow, job(steps=9))))
+
+    assert again.slots == workflow.slots
+    assert again.defaults.size == Size(512, 768)
+    assert (again.defaults.steps, again.defaults.seed) == (9, 7)
+    assert again.defaults.files == workflow.defaults.files
+
+
+@pytest.mark.parametrize(
+    ("name", "node"), [("flux-dev", "shift"), ("flux2-klein", "schedule")]
+)
+def test_flux_has_its_size_in_both_places(name: str, node: str) -> None:
+    graph = filled(load_workflow(name), job())
+
+    assert (inputs(graph, node)["width"], inputs(graph, node)["height"]) == (512, 768)
+
+
+def test_filling_leaves_the_workflow_as_it_was() -> None:
+    workflow = load_workflow("flux-dev")
+    before = copy.deepcopy(workflow)
+
+    graph = filled(workflow, job(steps=3))
+    inputs(graph, "sampler")["noise"] = "gone"
+    latent = inputs(graph, "decode")["samples"]
+    assert isinstance(latent, list)
+    latent.append("spoilt")
+
+    assert workflow == before
+
+
+@given(
+    prompt=st.text(),
+    negative=st.text(),
+    seed=st.integers(1, 2**64 - 1),
+    steps=st.none() | st.integers(1, 10_000),
+)
+def test_every_job_finds_its_way_into_the_graph(
+    prompt: str, negative: str, seed: int, steps: int | None
+) -> None:
+    graph = filled(
+        load_workflow("sd15"),
+        job(prompt=prompt, negative=negative, seed=seed, steps=steps),
+    )
+
+    assert inputs(graph, "prompt")["text"] == prompt
+    assert inputs(graph, "negative")["text"] == negative
+    assert inputs(graph, "sampler")["seed"] == seed
+    assert inputs(graph, "sampler")["steps"] == (steps or 20)
+
+
+def test_without_a_prefix_the_file_keeps_its_own() -> None:
+    graph = filled(load_workflow("sd15"), job())
+
+    assert inputs(graph, "save")["filename_prefix"] == "imagen"
+
+
+def test_another_model_file_is_used_where_the_config_names_one() -> None:
+    workflow = load_workflow(
+        "flux-schnell", files={"unet": "mine.gguf", "clip2": "t5.safetensors"}
+    )
+
+    graph = filled(workflow, job())
+
+    assert inputs(graph, "unet")["unet_name"] == "mine.gguf"
+    assert inputs(graph, "clip")["clip_name2"] == "t5.safetensors"
+    assert capabilities_of(workflow).model == "mine.gguf"
+
+
+def test_a_model_that_the_request_names_goes_into_the_main_loader() -> None:
+    graph = filled(load_workflow("sd15"), job(model="other.safetensors"))
+
+    assert inputs(graph, "checkpoint")["ckpt_name"] == "other.safetensors"
+
+
+def test_a_file_that_the_workflow_does_not_load_is_told() -> None:
+    with pytest.raises(Misconfigured, match="sd15 loads no unet") as caught:
+        load_workflow("sd15", files={"unet": "x.safetensors"})
+
+    assert caught.value.hint == "It loads checkpoint."
+
+
+def test_a_file_of_several_loaders_is_named_by_its_input(tmp_path: Path) -> None:
+    graph = filled(load_workflow("sd15"), job())
+    graph["refiner"] = {"class_type": "CheckpointLoaderSimple", "inputs": {}}
+    inputs(graph, "refiner")["ckpt_name"] = "refiner.safetensors"
+    path = written(tmp_path, graph)
+
+    with pytest.raises(Misconfigured, match=r"checkpoint\.ckpt_name .* or refiner\."):
+        load_workflow(path, files={"checkpoint": "x.safetensors"})
+    workflow = load_workflow(path, files={"refiner.ckpt_name": "x.safetensors"})
+
+    assert workflow.defaults.files["refiner.ckpt_name"] == "x.safetensors"
+
+
+def test_says_which_files_and_nodes_the_server_must_have() -> None:
+    workflow = load_workflow("flux-schnell")
+
+    files = [(one.class_type, one.input, one.name) for one in needed_files(workflow)]
+
+    assert files == [
+        ("UNETLoader", "unet_name", "flux1-schnell.safetensors"),
+        ("DualCLIPLoader", "clip_name1", "clip_l.safetensors"),
+        ("DualCLIPLoader", "clip_name2", "t5xxl_fp16.safetensors"),
+        ("VAELoader", "vae_name", "ae.safetensors"),
+    ]
+    assert "ConditioningZeroOut" in needed_nodes(workflow)
+
+
+class TestOptions:
+    def test_an_input_is_set_by_node_and_name(self) -> None:
+        graph = filled(load_workflow("sd15"), job(options={"sampler.cfg": 4.5}))
+
+        assert inputs(graph, "sampler")["cfg"] == 4.5
+
+    @pytest.mark.parametrize(
+        ("name", "value", "node", "key"),
+        [
+            ("cfg", 4, "sampler", "cfg"),
+            ("sampler", "dpmpp_2m", "sampler", "sampler_name"),
+            ("scheduler", "karras", "sampler", "scheduler"),
+            ("denoise", 0.5, "sampler", "denoise"),
+        ],
+    )
+    def test_what_many_workflows_have_has_a_name_of_its_own(
+        self, name: str, value: object, node: str, key: str
+    ) -> None:
+        graph = filled(load_workflow("sd15"), job(options={name: value}))
+
+        assert inputs(graph, node)[key] == value
+
+    def test_those_names_follow_the_links_too(self) -> None:
+        wishes = {"guidance": 2.0, "sampler": "heun", "scheduler": "beta"}
+
+        graph = filled(load_workflow("flux-dev"), job(options=wishes))
+
+        assert inputs(graph, "guidance")["guidance"] == 2.0
+        assert inputs(graph, "method")["sampler_name"] == "heun"
+        assert inputs(graph, "schedule")["scheduler"] == "beta"
+
+    def test_an_unknown_one_is_refused_with_what_there_is(self) -> None:
+        with pytest.raises(
+            InvalidRequest, match=r"no parameter 'sampler\.cgf'"
+        ) as caught:
+            filled(load_workflow("sd15"), job(options={"sampler.cgf": 4}))
+
+        assert "Did you mean sampler.cfg?" in caught.value.hint
+        assert "latent.width" in caught.value.hint
+
+    def test_guidance_is_not_there_where_no_node_has_it(self) -> None:
+        with pytest.raises(InvalidRequest, match="no parameter 'guidance'"):
+            filled(load_workflow("sd15"), job(options={"guidance": 3}))
+
+    @pytest.mark.parametrize(
+        ("name", "value"),
+        [
+            ("cfg", "high"),
+            ("cfg", True),
+            ("cfg", None),
+            ("cfg", math.nan),
+            ("cfg", math.inf),
+            ("cfg", [1]),
+            ("sampler", 3),
+            ("denoise", {}),
+        ],
+    )
+    def test_a_value_that_makes_no_sense_is_refused(
+        self, name: str, value: object
+    ) -> None:
+        with pytest.raises(InvalidRequest, match=name):
+            filled(load_workflow("sd15"), job(options={name: value}))
+
+    @pytest.mark.parametrize(
+        ("place", "flag"),
+        [
+            ("sampler.seed", "--seed"),
+            ("sampler.steps", "--steps"),
+            ("latent.width", "--size"),
+            ("latent.batch_size", "--count"),
+            ("negative.text", "--negative"),
+            ("checkpoint.ckpt_name", "--model"),
+        ],
+    )
+    def test_what_has_a_flag_is_not_set_behind_its_back(
+        self, place: str, flag: str
+    ) -> None:
+        with pytest.raises(InvalidRequest) as caught:
+            filled(load_workflow("sd15"), job(options={place: 3}))
+
+        assert caught.value.hint == f"Use {flag}."
+
+    def test_a_linked_input_is_not_cut_off(self) -> None:
+        with pytest.raises(InvalidRequest, match="linked to node checkpoint"):
+            filled(load_workflow("sd15"), job(options={"sampler.model": "x"}))
+
+    def test_half_a_step_is_refused(self, tmp_path: Path) -> None:
+        graph = filled(load_workflow("sd15"), job())
+        graph["extra"] = {"class_type": "X", "inputs": {"end_at_step": 10}}
+        workflow = load_workflow(written(tmp_path, graph))
+
+        with pytest.raises(InvalidRequest, match="a whole number"):
+            filled(workflow, job(options={"extra.end_at_step": 1.5}))
+
+
+class TestHostileFiles:
+    @pytest.mark.parametrize(
+        ("content", "words"),
+        [
+            (b"", "not JSON"),
+            (b"a cat", "not JSON"),
+            (b"\xff\xfe{\x00}\x00", "not JSON"),
+            (b"[]", "not a workflow"),
+            (b"null", "not a workflow"),
+            (b"{}", "empty workflow"),
+            (b'{"1": 5}', "node 1 is not a node"),
+            (b'{"1": {"inputs": {}}}', "node 1 has no class_type"),
+            (b'{"1": {"class_type": 3}}', "node 1 has no class_type"),
+            (b'{"1": {"class_type": "X", "inputs": []}}', "no list of inputs"),
+            (b'{"nodes": [], "links": [], "version": 0.4}', "editor"),
+            (b'{"last_node_id": 9, "nodes": []}', "editor"),
+            (b"[" * 100_000, "nested too deeply"),
+            (b'{"1": {"class_type": "X"}}', "no node that saves or shows"),
+            (
+                b'{"1": {"class_type": "X", "inputs": {"a": ["2", 0]}}}',
+                r"1\.a \(X\) is linked to node 2, which is not there",
+            ),
+            (
+                b'{"1": {"class_type": "X", "inputs": {"a": ["2", 0]}},'
+                b' "2": {"class_type": "Y", "inputs": {"a": ["1", 0]}}}',
+                "in a circle",
+            ),
+            (
+                b'{"1": {"class_type": "X", "inputs": {"a": ["1", 0]}}}',
+                "in a circle: 1 → 1",
+            ),
+        ],
+        ids=range(17),
+    )
+    def test_is_told_in_a_sentence_with_the_file(
+        self, content: bytes, words: str, tmp_path: Path
+    ) -> None:
+        file = tmp_path / "mine.json"
+        file.write_bytes(content)
+
+        with pytest.raises(Misconfigured, match=words) as caught:
+            load_workflow(str(file))
+
+        assert "mine.json" in caught.value.message
+
+    def test_a_drawing_is_told_how_to_export(self, tmp_path: Path) -> None:
+        with pytest.raises(Misconfigured) as caught:
+            load_workflow(written(tmp_path, {"nodes": [], "links": []}))
+
+        assert "Workflow > Export (API)" in caught.value.hint
+
+    def test_a_deep_value_is_told_with_its_node(self, tmp_path: Path) -> None:
+        deep: object = 1
+        for _ in range(200):
+            deep = {"a": [deep]}
+
+        with pytest.raises(Misconfigured, match=r"node 9 \(X\) is nested too deeply"):
+            load_workflow(written(tmp_path, {"9": {"class_type": "X", "inputs": deep}}))
+
+    def test_a_huge_file_is_not_read(self, tmp_path: Path) -> None:
+        file = tmp_path / "mine.json"
+        file.write_bytes(b" " * (9 * 2**20))
+
+        with pytest.raises(Misconfigured, match="larger than 8 MiB"):
+            load_workflow(str(file))
+
+    def test_too_many_nodes_are_not_read(self, tmp_path: Path) -> None:
+        nodes = {str(n): {"class_type": "X"} for n in range(2001)}
+
+        with pytest.raises(Misconfigured, match="2001 nodes"):
+            load_workflow(written(tmp_path, nodes))
+
+    def test_a_byte_order_mark_is_forgiven(self, tmp_path: Path) -> None:
+        file = tmp_path / "mine.json"
+        graph = filled(load_workflow("sd15"), job())
+        file.write_text(json.dumps(graph), encoding="utf-8-sig")
+
+        assert load_workflow(str(file)).slots.prompt
+
+    def test_control_characters_do_not_reach_the_terminal(self, tmp_path: Path) -> None:
+        with pytest.raises(Misconfigured) as caught:
+            load_workflow(written(tmp_path, {"\x1b[31m": {"inputs": {}}}))
+
+        assert "\x1b" not in caught.value.message
+
+    def test_a_folder_is_not_a_workflow(self, tmp_path: Path) -> None:
+        with pytest.raises(Misconfigured, match="is not a file"):
+            load_workflow(str(tmp_path))
+
+    def test_a_misspelt_name_is_recognised(self) -> None:
+        with pytest.raises(Misconfigured, match="no workflow flux-schnel,") as caught:
+            load_workflow("flux-schnel")
+
+        assert "flux-schnell" in caught.value.hint
+
+    @pytest.mark.parametrize("name", ["", "\x00", "a" * 10_000])
+    def test_no_name_is_too_odd(self, name: str) -> None:
+        with pytest.raises(Misconfigured):
+            load_workflow(name)
+
+    @given(
+        st.dictionaries(
+            st.sampled_from("123"),
+            st.fixed_dictionaries(
+                {
+                    "class_type": st.sampled_from(
+                        ["KSampler", "SaveImage", "ConditioningZeroOut", "Reroute"]
+                    ),
+                    "inputs": st.dictionaries(
+                        st.sampled_from(
+                            [
+                                *("positive", "negative", "seed", "text", "images"),
+                                *("latent_image", "width", "height", "switch"),
+                                *("on_true", "on_false", "guider", "noise", "sigmas"),
+                                *("steps", "cfg", "model", "batch_size"),
+                            ]
+                        ),
+                        st.integers()
+                        | st.text()
+                        | st.booleans()
+                        | st.none()
+                        | st.floats(allow_nan=False, allow_infinity=False)
+                        | st.tuples(st.sampled_from("1234"), st.integers(0, 2)).map(
+                            list
+                        ),
+                    ),
+                }
+            ),
+        )
+    )
+    def test_whatever_the_nodes_say_it_works_or_is_told(
+        self, tmp_path_factory: pytest.TempPathFactory, graph: dict[str, object]
+    ) -> None:
+        path = written(tmp_path_factory.getbasetemp(), graph)
+        workflow: Workflow | None = None
+        with contextlib.suppress(Misconfigured):
+            workflow = load_workflow(path, bindings={"prompt": []})
+        if workflow is not None:
+            capabilities_of(workflow)
+            filled(workflow, job())
