@@ -66,7 +66,7 @@ def verdicts(tmp_path_factory: pytest.TempPathFactory) -> Mapping[str, Verdicts]
     ]
     verdicts = {suite: Verdicts() for suite, _ in parts}
     for number, (suite, _) in enumerate(parts):
-        runs[number].wait()
+        runs[number].wait(timeout=150)
         verdicts[suite].read(folder / f"{number}.xml")
     return verdicts
 

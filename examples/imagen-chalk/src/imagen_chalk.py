@@ -1,6 +1,8 @@
 """Draws with Chalk: submit, look until it is done, fetch."""
 
+from concurrent.futures import Future
 from contextlib import suppress
+from threading import Thread
 from typing import Annotated, Literal
 from urllib.parse import quote
 
@@ -34,7 +36,14 @@ from imagen.ports.backend import (
 
 A_LOOK_EVERY = 1.0
 LONGEST_READ = 0.9
-"""Seconds. A submission and a cancelling, one after the other, must end within 2."""
+"""Seconds for a look or a cancelling, so that cancelling ends within 2."""
+
+LONGEST_SUBMISSION = 30.0
+"""Seconds. It creates, and costs: cut off early, nobody would know whether it did."""
+
+A_SLICE = 0.1
+LAST_CHANCE = 1.0
+"""Seconds in which a cancelled order may still be answered, to be cancelled there."""
 
 
 class ChalkOptions(
@@ -89,7 +98,7 @@ class ChalkBackend:
     def generate(self, job: ImageJob, watch: Watch) -> Generated:
         """Submit, look until it is done, fetch."""
         order = _order(job)
-        drawing = self._submit(order)
+        drawing = self._submit(order, watch)
         watch.accepted(drawing.id)
         try:
             while drawing.state == "drawing":
@@ -98,8 +107,7 @@ class ChalkBackend:
                 drawing = self._look(drawing)
             return _generated(drawing, self._fetch(drawing, watch))
         except Cancelled:
-            with suppress(httpx.HTTPError):
-                self._client.delete(_path(drawing))
+            self._cancel(drawing)
             raise
 
     def check(self, watch: Watch) -> tuple[Readiness, ...]:
@@ -119,11 +127,37 @@ class ChalkBackend:
         """Hang up."""
         self._client.close()
 
-    def _submit(self, order: dict[str, object]) -> Drawing:
+    def _submit(self, order: dict[str, object], watch: Watch) -> Drawing:
+        """Send the order in another thread, so that this one hears of a cancelling."""
         if not self._has_key:
             raise Unauthorized("The key for Chalk is not set.")
+        answer: Future[Drawing] = Future()
+        sending = Thread(target=self._send, args=(order, answer), daemon=True)
+        sending.start()
         try:
-            answer = self._client.post("/v1/drawings", json=order)
+            while not answer.done():
+                sending.join(A_SLICE)
+                if not answer.done():
+                    watch.wait(0)
+        except Cancelled:
+            answer.add_done_callback(self._take_back)  # at once if it came meanwhile
+            sending.join(LAST_CHANCE)
+            raise
+        return answer.result()
+
+    def _send(self, order: dict[str, object], answer: Future[Drawing]) -> None:
+        try:
+            drawing = self._ordered(order)
+        except Exception as error:  # noqa: BLE001 - raised where the answer is awaited
+            answer.set_exception(error)
+        else:
+            answer.set_result(drawing)
+
+    def _ordered(self, order: dict[str, object]) -> Drawing:
+        try:
+            answer = self._client.post(
+                "/v1/drawings", json=order, timeout=LONGEST_SUBMISSION
+            )
         except (httpx.ConnectError, httpx.ConnectTimeout, httpx.PoolTimeout) as error:
             raise Unavailable(f"Chalk was not reached: {error}.") from error
         except httpx.HTTPError as error:
@@ -137,6 +171,14 @@ class ChalkBackend:
             return msgspec.json.decode(answer.content, type=Drawing)
         except msgspec.DecodeError as error:
             raise Unfinished("Chalk took the order and made no sense.") from error
+
+    def _take_back(self, answer: Future[Drawing]) -> None:
+        if answer.exception() is None:
+            self._cancel(answer.result())
+
+    def _cancel(self, drawing: Drawing) -> None:
+        with suppress(httpx.HTTPError, RuntimeError):  # the latter: it is closed
+            self._client.delete(_path(drawing))
 
     def _look(self, drawing: Drawing) -> Drawing:
         """Look once; a look that fails is followed by the next one."""
@@ -234,7 +276,7 @@ def create(options: ChalkOptions, context: BackendContext) -> ImageBackend:
 
 
 adapter = Adapter(
-    summary="chalk drawings, by an imaginary vendor",
+    summary="Chalk drawings, by an imaginary vendor.",
     options=ChalkOptions,
     create=create,
 )

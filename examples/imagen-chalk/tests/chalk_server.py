@@ -1,6 +1,7 @@
 """A small Chalk on a socket of this machine."""
 
 import json
+import sys
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from threading import Event, Lock, Thread
 
@@ -10,14 +11,18 @@ from imagen.testing import tiny_png
 class Chalk(ThreadingHTTPServer):
     """Draws squares; how it behaves is said by `mood`.
 
-    `once` is a status with which it answers the first order, and only that.
+    `once` is a status with which it answers the first order, and only that;
+    `thinks` is how many seconds pass before it says that it has taken one.
     """
 
     daemon_threads = True
+    request_queue_size = 128  # a crowd connects at once
 
-    def __init__(self, key: str, *, once: int = 0, mood: str = "well") -> None:
+    def __init__(
+        self, key: str, *, once: int = 0, mood: str = "well", thinks: float = 0
+    ) -> None:
         super().__init__(("127.0.0.1", 0), _Handler)
-        self.key, self.once, self.mood = key, once, mood
+        self.key, self.once, self.mood, self.thinks = key, once, mood, thinks
         self.orders: dict[str, dict[str, int]] = {}
         self.looks: dict[str, int] = {}
         self.sent: list[bytes] = []
@@ -34,6 +39,11 @@ class Chalk(ThreadingHTTPServer):
         self.closing.set()
         self.shutdown()
         self.server_close()
+
+    def handle_error(self, request: object, client_address: object) -> None:
+        """Say nothing of clients that hung up."""
+        if not isinstance(sys.exception(), ConnectionError):
+            super().handle_error(request, client_address)
 
 
 class _Handler(BaseHTTPRequestHandler):
@@ -54,6 +64,7 @@ class _Handler(BaseHTTPRequestHandler):
         if self.server.mood == "vanishing":
             self.close_connection = True
             return None
+        self.server.closing.wait(self.server.thinks)
         return self._answer(202, {"id": name, "state": "drawing"})
 
     def do_GET(self) -> None:

@@ -1,14 +1,15 @@
+import time
 from collections.abc import Callable, Collection, Iterator, Mapping
 
 import imagen_chalk
 import pytest
 from chalk_server import Chalk
 
-from imagen.domain.errors import Unauthorized, Unavailable
+from imagen.domain.errors import Cancelled, Unauthorized, Unavailable
 from imagen.domain.plan import ImageJob
 from imagen.domain.size import Size
 from imagen.ports.backend import BackendContext, ImageBackend, Secrets
-from imagen.testing import BackendContract, FakeClock, RecordingWatch
+from imagen.testing import BackendContract, FakeClock, ImpatientWatch, RecordingWatch
 
 KEY = "chalk-canary-7f3a"
 JOB = ImageJob(number=1, prompt="a red square", size=Size(64, 64), seed=7, timeout=60)
@@ -138,3 +139,34 @@ def test_says_what_chalk_charged(
     generated = build(chalk.url).generate(JOB, RecordingWatch())
 
     assert generated.cost.micros == 4000
+
+
+def test_has_patience_with_a_slow_submission(
+    opened: Callable[..., ImageBackend],
+) -> None:
+    backend = opened(thinks=imagen_chalk.LONGEST_READ + 0.3)
+
+    assert backend.generate(JOB, RecordingWatch()).images
+
+
+def test_cancels_a_drawing_whose_name_comes_after_the_cancelling(
+    build: Callable[..., ImageBackend], open_chalk: Callable[..., Chalk]
+) -> None:
+    chalk = open_chalk(thinks=0.4)
+
+    with pytest.raises(Cancelled):
+        build(chalk.url).generate(JOB, ImpatientWatch())
+
+    assert chalk.cancelled == ["d-1"]
+
+
+def test_leaves_a_submission_that_is_not_answered_when_cancelled(
+    opened: Callable[..., ImageBackend],
+) -> None:
+    backend = opened(thinks=60)
+    began = time.perf_counter()
+
+    with pytest.raises(Cancelled):
+        backend.generate(JOB, ImpatientWatch())
+
+    assert time.perf_counter() - began < 2

@@ -12,7 +12,7 @@ from io import BytesIO
 from itertools import pairwise
 from threading import Barrier, Event, Thread
 from types import FrameType
-from typing import Generic, TypeVar
+from typing import Generic, NoReturn, TypeVar
 
 import msgspec
 import pytest
@@ -69,9 +69,11 @@ CROWD = 8
 class BackendContract(Contract):
     """Override `backend`; and, as far as you can stage them, the others.
 
-    What is not staged is skipped, and pytest tells which: a list of what is not yet
-    proved. The fixtures are best served by a small vendor of your own: canned answers,
-    or a server on a socket. Jobs ask for small images, and no wait takes time.
+    What is not staged is skipped, and `pytest -rs` tells which: a list of what is not
+    yet proved. Where it may cost money, `secret` and all the troubled ones must be
+    staged, and their tests fail until they are. The fixtures are best served by a small
+    vendor of your own: canned answers, or a server on a socket. Jobs ask for small
+    images, and no wait takes time.
     """
 
     @pytest.fixture
@@ -80,9 +82,9 @@ class BackendContract(Contract):
         raise NotImplementedError("Override the fixture `backend` to return yours.")
 
     @pytest.fixture
-    def secret(self) -> str:
+    def secret(self, backend: ImageBackend) -> str:
         """The credential that all these backends were built with."""
-        pytest.skip("no `secret` is given")
+        _unstaged("secret", backend)
 
     @pytest.fixture
     def nonsense(self) -> Mapping[str, object]:
@@ -95,39 +97,39 @@ class BackendContract(Contract):
         pytest.skip("no look at the `sent_images`")
 
     @pytest.fixture
-    def refusing_backend(self) -> ImageBackend:
+    def refusing_backend(self, backend: ImageBackend) -> ImageBackend:
         """A backend whose vendor will not make this image."""
-        pytest.skip("no `refusing_backend` is staged")
+        _unstaged("refusing_backend", backend)
 
     @pytest.fixture
-    def throttled_backend(self) -> ImageBackend:
+    def throttled_backend(self, backend: ImageBackend) -> ImageBackend:
         """A backend whose vendor finds the first request too soon, the next not."""
-        pytest.skip("no `throttled_backend` is staged")
+        _unstaged("throttled_backend", backend)
 
     @pytest.fixture
-    def unavailable_backend(self) -> ImageBackend:
+    def unavailable_backend(self, backend: ImageBackend) -> ImageBackend:
         """A backend whose vendor is down for the first request, not for the next."""
-        pytest.skip("no `unavailable_backend` is staged")
+        _unstaged("unavailable_backend", backend)
 
     @pytest.fixture
-    def unauthorized_backend(self) -> ImageBackend:
+    def unauthorized_backend(self, backend: ImageBackend) -> ImageBackend:
         """A backend whose vendor does not know the credential."""
-        pytest.skip("no `unauthorized_backend` is staged")
+        _unstaged("unauthorized_backend", backend)
 
     @pytest.fixture
-    def creditless_backend(self) -> ImageBackend:
+    def creditless_backend(self, backend: ImageBackend) -> ImageBackend:
         """A backend whose account is empty."""
-        pytest.skip("no `creditless_backend` is staged")
+        _unstaged("creditless_backend", backend)
 
     @pytest.fixture
-    def failing_backend(self) -> ImageBackend:
+    def failing_backend(self, backend: ImageBackend) -> ImageBackend:
         """A backend whose vendor takes the job and then fails."""
-        pytest.skip("no `failing_backend` is staged")
+        _unstaged("failing_backend", backend)
 
     @pytest.fixture
-    def vanishing_backend(self) -> ImageBackend:
+    def vanishing_backend(self, backend: ImageBackend) -> ImageBackend:
         """A backend whose vendor goes silent for good once it may have the job."""
-        pytest.skip("no `vanishing_backend` is staged")
+        _unstaged("vanishing_backend", backend)
 
     @pytest.fixture
     def slow_backend(self) -> ImageBackend:
@@ -542,6 +544,18 @@ class BackendContract(Contract):
         assert isinstance(outcome, (Cancelled, tuple))
 
 
+def _unstaged(fixture: str, backend: ImageBackend) -> NoReturn:
+    if backend.capabilities().may_cost:
+        pytest.fail(
+            f"`{fixture}` is not staged, and this backend may cost money: what it says "
+            "then decides whether something is paid twice, or a key gets out. Override "
+            "the fixture; where the vendor knows no such case, with pytest.skip and "
+            "the reason.",
+            pytrace=False,
+        )
+    pytest.skip(f"no `{fixture}` is staged")
+
+
 def _job(backend: ImageBackend, **changes: object) -> ImageJob:
     can = backend.capabilities()
     job = ImageJob(
@@ -595,7 +609,7 @@ def _different_jobs(backend: ImageBackend) -> list[ImageJob]:
 
 
 def _made_at_once(backend: ImageBackend, jobs: list[ImageJob]) -> list[object]:
-    start = Barrier(len(jobs))
+    start = Barrier(len(jobs), timeout=30)
 
     def make(job: ImageJob) -> object:
         start.wait()

@@ -218,7 +218,7 @@ def _saved_at_once(
 ) -> list[str | Exception]:
     """Return what came of each save; all begin at the same moment."""
     outcomes: list[str | Exception] = [""] * len(storages)
-    start = Barrier(len(storages))
+    start = Barrier(len(storages), timeout=30)
 
     def save(number: int, storage: Storage) -> None:
         start.wait()
