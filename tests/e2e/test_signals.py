@@ -49,7 +49,7 @@ def test_a_signal_cancels_the_job_and_leaves_nothing(
 def test_images_that_were_made_before_the_signal_stay(
     here: Path, clean_env: dict[str, str]
 ) -> None:
-    process = start(here, clean_env, "--count", "3", "--set", "delay=0.5")
+    process = start(here, clean_env, "--count", "3", "--set", "delay=2")
     assert process.stdout
     first = process.stdout.readline().decode().strip()
 
