@@ -19,6 +19,7 @@ class Storage(Protocol):
         media_type: str,
         sidecar: bytes | None = None,
         replace: bool = False,
+        again: bool = False,
     ) -> str:
         """Keep the image, and its sidecar under the same name plus `.json`.
 
@@ -32,13 +33,19 @@ class Storage(Protocol):
             media_type: What it is.
             sidecar: The note beside it.
             replace: Put it in the place of what is there.
+            again: The same save may have happened already, perhaps half of it, before
+                its process died. If exactly these bytes are kept under the name, that
+                is the place, and its sidecar is put right. If exactly this sidecar is
+                there alone, the image is added. Several that save the same again at
+                once all get the one place. With `replace` it means nothing.
 
         Returns:
             Where it is, as a person or a program would ask for it.
 
         Raises:
             NameTaken: something is kept under the image's or the sidecar's name, even
-                the same bytes, and `replace` was not asked for; it is left as it was.
+                the same bytes, and neither `replace` nor `again` has a use for it; it
+                is left as it was.
             StorageError: it could not be kept, or the name leads elsewhere.
         """
         ...

@@ -1,11 +1,13 @@
+import errno
 import os
 import resource
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
-from shutil import rmtree
+from shutil import rmtree, which
 from tempfile import mkdtemp
 
 import pytest
@@ -16,6 +18,8 @@ from imagen.domain.errors import NameTaken, StorageError
 NOBODY = 65534
 IMAGE, NOTE = b"an image" * 5000, b'{"schema": 1}\n'
 AS_ROOT = os.geteuid() == 0
+Process = subprocess.Popen[bytes]
+Start = Callable[..., Process]
 
 
 def save(
@@ -25,9 +29,15 @@ def save(
     content: bytes = IMAGE,
     sidecar: bytes | None = NOTE,
     replace: bool = False,
+    again: bool = False,
 ) -> str:
     return LocalStorage(folder).save(
-        name, content, media_type="image/png", sidecar=sidecar, replace=replace
+        name,
+        content,
+        media_type="image/png",
+        sidecar=sidecar,
+        replace=replace,
+        again=again,
     )
 
 
@@ -56,6 +66,15 @@ def largest_file(size: int) -> Iterator[None]:
         yield
     finally:
         resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
+
+
+@pytest.fixture(params=["nameless drafts", "named drafts"], autouse=True)
+def drafts(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> str:
+    """How files are written before they have their names."""
+    if request.param == "named drafts":
+        # Old kernels take no notice of the flag, and then a folder cannot be written.
+        monkeypatch.setattr(os, "O_TMPFILE", 0, raising=False)
+    return str(request.param)
 
 
 @pytest.fixture
@@ -323,13 +342,61 @@ def test_a_full_disk_has_nothing_half_written(small_disk: Path, replace: bool) -
     assert (small_disk / "first.png").read_bytes() == IMAGE
 
 
-RACER = """
-import sys
-from pathlib import Path
-from imagen.adapters.storage.local import LocalStorage
+def writes_nameless_files(folder: Path) -> bool:
+    try:
+        os.close(os.open(folder, os.O_WRONLY | getattr(os, "O_TMPFILE", 0)))
+    except OSError:
+        return False
+    return True
+
+
+def python(program: str, *words: object) -> list[str]:
+    """Say how to run a program that writes its drafts as this process does."""
+    set_up = (
+        "import os, sys; from pathlib import Path;"
+        "from imagen.adapters.storage.local import LocalStorage;"
+        f"os.O_TMPFILE = {getattr(os, 'O_TMPFILE', 0)};"
+    )
+    return [sys.executable, "-c", set_up + program, *map(str, words)]
+
+
+@pytest.fixture
+def start() -> Iterator[Start]:
+    """Run a program beside the test, and no longer than that, even if it fails."""
+    with ExitStack() as started:
+
+        def start_one(
+            program: str, *words: object, stdin: int | None = None
+        ) -> Process:
+            command = python(program, *words)
+            process = started.enter_context(
+                subprocess.Popen(command, stdin=stdin, stdout=subprocess.PIPE)
+            )
+            started.callback(process.kill)
+            return process
+
+        yield start_one
+
+
+def race(
+    start: Start, processes: int, program: str, folder: Path
+) -> list[tuple[int, bytes]]:
+    """Let them all go at the same moment; return how each ended, and what it said."""
+    gate, opening = os.pipe()
+    racers = [start(program, folder, who, stdin=gate) for who in range(processes)]
+    os.close(gate)
+    os.close(opening)
+    said = [racer.communicate()[0] for racer in racers]
+    return [
+        (racer.returncode, words) for racer, words in zip(racers, said, strict=True)
+    ]
+
+
+def test_fifty_processes_want_one_name(start: Start, tmp_path: Path) -> None:
+    program = """
 from imagen.domain.errors import NameTaken
 from imagen.domain.naming import free_names
-me = sys.argv[2].encode()
+me = f"<{sys.argv[2]}>".encode()
 storage = LocalStorage(Path(sys.argv[1]))
 sys.stdin.read()
 for name in free_names("new/a.png"):
@@ -339,30 +406,167 @@ for name in free_names("new/a.png"):
     except NameTaken:
         pass
 """
+    ends = race(start, 50, program, tmp_path)
 
-
-def race(
-    processes: int, start: Callable[[int, int], subprocess.Popen[bytes]]
-) -> list[int]:
-    """Start them all, let them go at the same moment, and wait for their ends."""
-    gate, opening = os.pipe()
-    racers = [start(number, gate) for number in range(processes)]
-    os.close(gate)
-    os.close(opening)
-    return [racer.wait() for racer in racers]
-
-
-def test_fifty_processes_want_one_name(tmp_path: Path) -> None:
-    def start(number: int, gate: int) -> subprocess.Popen[bytes]:
-        words = [sys.executable, "-c", RACER, str(tmp_path), f"<{number}>"]
-        return subprocess.Popen(words, stdin=gate)
-
-    exits = race(50, start)
-
-    assert exits == [0] * 50
+    assert ends == [(0, b"")] * 50
     folder = tmp_path / "new"
     images = ["a.png", *(f"a-{number}.png" for number in range(2, 51))]
     assert names(folder) == {*images, *(f"{name}.json" for name in images)}
     for name in images:
         who = (folder / f"{name}.json").read_bytes()
         assert (folder / name).read_bytes() == who * 9999
+
+
+def test_twenty_processes_that_save_the_same_again_get_one_place(
+    start: Start, tmp_path: Path
+) -> None:
+    program = """
+storage = LocalStorage(Path(sys.argv[1]))
+sys.stdin.read()
+how = {"media_type": "image/png", "sidecar": b"{}", "again": True}
+print(storage.save("new/a.png", b"the same" * 9999, **how), end="")
+"""
+    ends = race(start, 20, program, tmp_path)
+
+    assert ends == [(0, os.fsencode(tmp_path / "new/a.png"))] * 20
+    assert names(tmp_path / "new") == {"a.png", "a.png.json"}
+    assert (tmp_path / "new/a.png").read_bytes() == b"the same" * 9999
+
+
+def test_what_is_killed_leaves_whole_images_that_can_be_saved_again(
+    start: Start, tmp_path: Path
+) -> None:
+    program = """
+from itertools import count
+storage = LocalStorage(Path(sys.argv[1]))
+print("go", flush=True)
+for number in count():
+    how = {"media_type": "image/png", "sidecar": b"{}"}
+    storage.save(f"{number}.png", b"%d" % number * 99_999, **how)
+"""
+    drafts = set()
+    for moment in range(12):
+        folder = tmp_path / str(moment)
+        process = start(program, folder)
+        assert process.stdout
+        process.stdout.readline()
+        with suppress(subprocess.TimeoutExpired):
+            process.wait(moment * 0.003)
+        process.kill()
+        process.communicate()
+
+        left = names(folder) if folder.exists() else set()
+        images = {name for name in left if name.endswith(".png")}
+        notes = {name for name in left if name.endswith(".json")}
+        drafts |= left - images - notes
+        assert {f"{name}.json" for name in images} <= notes
+        for note in notes:
+            number = note.partition(".")[0].encode()
+            save(folder, note[:-5], content=number * 99_999, sidecar=b"{}", again=True)
+        assert names(folder) - drafts == {*notes, *(note[:-5] for note in notes)}
+
+    assert not drafts or not writes_nameless_files(tmp_path)
+
+
+def test_writes_where_there_is_no_proc(tmp_path: Path) -> None:
+    program = "print(LocalStorage(Path(sys.argv[1])).save('a', b'b', media_type='c'))"
+    apart = ["unshare", "-m", "sh", "-c", 'umount -l /proc && exec "$@"', "sh"]
+    if not AS_ROOT or which("unshare") is None:
+        pytest.skip("only root can be without /proc")
+    if subprocess.run([*apart, "true"], capture_output=True, check=False).returncode:
+        pytest.skip("/proc cannot be left out here")
+
+    subprocess.run(
+        [*apart, *python(program, tmp_path)], capture_output=True, check=True
+    )
+
+    assert names(tmp_path) == {"a"}
+
+
+@pytest.mark.parametrize("taken", ["a.png", "a.png.json"])
+def test_a_folder_is_nothing_that_was_saved(tmp_path: Path, taken: str) -> None:
+    if taken == "a.png.json":
+        (tmp_path / "a.png").write_bytes(IMAGE)
+    (tmp_path / taken).mkdir()
+    before = names(tmp_path)
+
+    with pytest.raises(NameTaken):
+        save(tmp_path, again=True)
+
+    assert names(tmp_path) == before
+
+
+def test_a_pipe_is_nothing_that_was_saved(tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "a.png")
+
+    with pytest.raises(NameTaken):
+        save(tmp_path, again=True)
+
+    assert names(tmp_path) == {"a.png"}
+
+
+def test_what_cannot_be_read_is_nothing_that_was_saved(open_folder: Path) -> None:
+    save(open_folder)
+    open_folder.chmod(0o777)
+    (open_folder / "a.png").chmod(0)
+
+    with as_nobody(), pytest.raises(NameTaken):
+        save(open_folder, again=True)
+
+
+def test_what_was_moved_away_and_linked_is_still_there(tmp_path: Path) -> None:
+    (tmp_path / "elsewhere").write_bytes(IMAGE)
+    (tmp_path / "a.png").symlink_to("elsewhere")
+
+    assert save(tmp_path, again=True) == str(tmp_path / "a.png")
+
+    assert (tmp_path / "a.png").is_symlink()
+    assert (tmp_path / "a.png.json").read_bytes() == NOTE
+
+
+@pytest.mark.parametrize("sidecar", [NOTE, None])
+def test_what_is_there_already_is_not_written_again(
+    tmp_path: Path, sidecar: bytes | None
+) -> None:
+    save(tmp_path, sidecar=sidecar)
+    before = {path: path.stat().st_ino for path in tmp_path.iterdir()}
+
+    save(tmp_path, sidecar=sidecar, again=True)
+
+    assert {path: path.stat().st_ino for path in tmp_path.iterdir()} == before
+
+
+def test_a_folder_may_be_found_out_late_and_once(tmp_path: Path) -> None:
+    asked: list[Path] = []
+
+    def find() -> Path:
+        asked.append(tmp_path / f"found-{len(asked)}")
+        return asked[-1]
+
+    storage = LocalStorage(find)
+    assert asked == []
+
+    with ThreadPoolExecutor() as crowd:
+        for number in range(8):
+            crowd.submit(storage.save, f"{number}", b"", media_type="image/png")
+
+    assert asked == [tmp_path / "found-0"]
+    assert storage.read("7") == b""
+
+
+def test_a_folder_that_is_not_found_is_asked_for_again(tmp_path: Path) -> None:
+    answers: list[Path | OSError] = [OSError(errno.ENOSPC, "No space left"), tmp_path]
+
+    def find() -> Path:
+        answer = answers.pop(0)
+        if isinstance(answer, OSError):
+            raise answer
+        return answer
+
+    storage = LocalStorage(find)
+    with pytest.raises(StorageError, match=r"no folder for a\.png: No space left\."):
+        storage.save("a.png", IMAGE, media_type="image/png")
+
+    storage.save("a.png", IMAGE, media_type="image/png")
+
+    assert names(tmp_path) == {"a.png"}

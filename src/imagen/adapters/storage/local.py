@@ -2,9 +2,12 @@
 
 import errno
 import os
-from collections.abc import Generator
-from contextlib import contextmanager, suppress
+import sys
+from collections.abc import Callable, Generator
+from contextlib import AbstractContextManager, contextmanager, nullcontext, suppress
 from pathlib import Path
+from threading import Lock
+from typing import BinaryIO, Protocol
 
 from imagen.domain.errors import NameTaken, StorageError
 from imagen.domain.naming import SIDECAR_SUFFIX
@@ -21,14 +24,18 @@ _NO_HARD_LINKS = {
 class LocalStorage:
     """A folder, made when it is first needed.
 
-    A file is written beside its place under a name of its own, synced to the disk,
-    and then linked into place, which fails if something is there: so no file is ever
-    seen half-written or overwritten, however many processes want its name. Replacing
-    is a rename instead; a symbolic link is itself replaced, not what it points to.
+    A file is written without a name, synced to the disk, and then linked into place,
+    which fails if something is there: so no file is ever seen half-written or
+    overwritten, however many processes want its name, and none is left of a process
+    that is killed. Replacing needs a name for a moment, to rename it into place; a
+    symbolic link is itself replaced, not what it points to. Where a system cannot
+    write without a name (macOS, some file systems), there is one from the beginning.
     """
 
-    def __init__(self, root: Path) -> None:
+    def __init__(self, root: Path | Callable[[], Path]) -> None:
+        """Take the folder, or what finds it out when it is first asked for."""
         self._root = root
+        self._finding = Lock()
 
     def save(
         self,
@@ -38,18 +45,19 @@ class LocalStorage:
         media_type: str,
         sidecar: bytes | None = None,
         replace: bool = False,
+        again: bool = False,
     ) -> str:
         """Write beside the target, then link or rename into place."""
+        target = self._path(name)
         if name.startswith("/") or "\0" in name or ".." in name.split("/"):
             raise StorageError(f"{name!r} is no name within {self._root}.")
-        target = self._root / name
         note = target.with_name(target.name + SIDECAR_SUFFIX)
         try:
             _make_folder(target.parent)
             if replace:
                 _replace(target, note, content, sidecar)
             else:
-                _add(target, note, content, sidecar)
+                _add(target, note, content, sidecar, again=again)
             _sync_folder(target.parent)
         except OSError as error:
             raise StorageError(
@@ -59,84 +67,228 @@ class LocalStorage:
 
     def read(self, name: str) -> bytes | None:
         """Read the file, if it is there."""
+        path = self._path(name)
         try:
-            return (self._root / name).read_bytes()
+            return path.read_bytes()
         except (FileNotFoundError, IsADirectoryError, NotADirectoryError):
             return None
         except OSError as error:
             raise StorageError(
-                f"{self._root / name} could not be read: {error.strerror or error}."
+                f"{path} could not be read: {error.strerror or error}."
             ) from error
 
+    def _path(self, name: str) -> Path:
+        with self._finding:
+            if not isinstance(self._root, Path):
+                try:
+                    self._root = self._root()
+                except OSError as error:
+                    raise StorageError(
+                        f"There is no folder for {name}: {error.strerror or error}."
+                    ) from error
+            return self._root / name
 
-def _add(target: Path, note: Path, content: bytes, sidecar: bytes | None) -> None:
-    if os.path.lexists(target) or os.path.lexists(note):
+
+def _add(
+    target: Path, note: Path, content: bytes, sidecar: bytes | None, *, again: bool
+) -> None:
+    if again and _holds(target, content) and not _is_folder(note):
+        _put_right(note, sidecar)
+        return
+    half_done = again and _holds(note, sidecar)
+    if os.path.lexists(target) or (os.path.lexists(note) and not half_done):
         raise NameTaken(f"{target} is taken.")
-    with _draft(target.parent, content) as image, _draft(note.parent, sidecar) as words:
+    with _draft(target.parent, content) as image, _note(note, sidecar) as words:
+        # The note first, so that no image is ever seen without it.
+        mine = words is not None and _take(note, words, again=again)
         try:
-            _link(words, note)  # first, so that no image is ever seen without it
-        except FileExistsError as error:
-            raise NameTaken(f"{note} is taken.") from error
-        try:
-            _link(image, target)
-        except OSError as error:
-            if sidecar is not None:
+            _take(target, image, again=again)
+        except (NameTaken, OSError):
+            if mine:
                 note.unlink()
-            if isinstance(error, FileExistsError):
-                raise NameTaken(f"{target} is taken.") from error
             raise
 
 
 def _replace(target: Path, note: Path, content: bytes, sidecar: bytes | None) -> None:
     for path in (target, note):
-        if os.path.isdir(path) and not os.path.islink(path):  # noqa: PTH112, PTH114 - these never raise
+        if _is_folder(path):
             raise IsADirectoryError(errno.EISDIR, "a folder has this name", str(path))
     if sidecar is not None:
         with suppress(FileNotFoundError):
             os.lstat(note)  # a name that is too long is found out before it is too late
-    with _draft(target.parent, content) as image, _draft(note.parent, sidecar) as words:
+    with _draft(target.parent, content) as image, _note(note, sidecar) as words:
         image.replace(target)
-        if sidecar is None:
-            if os.path.lexists(note):  # a name that is too long for one has none
-                note.unlink(missing_ok=True)
+        if words is None:
+            _remove(note)
         else:
             words.replace(note)
 
 
+def _put_right(note: Path, sidecar: bytes | None) -> None:
+    if _holds(note, sidecar):
+        return
+    with _note(note, sidecar) as words:
+        if words is None:
+            _remove(note)
+        else:
+            words.replace(note)
+
+
+def _remove(note: Path) -> None:
+    if os.path.lexists(note):  # a name that is too long for one has none
+        note.unlink(missing_ok=True)
+
+
+def _holds(path: Path, content: bytes | None) -> bool:
+    """Return whether it is a file with exactly these bytes."""
+    if content is None:
+        return False
+    try:
+        same_size = path.is_file() and path.stat().st_size == len(content)
+        return same_size and path.read_bytes() == content
+    except OSError:  # it is gone again, or not for us to read
+        return False
+
+
+def _is_folder(path: Path) -> bool:
+    return os.path.isdir(path) and not os.path.islink(path)  # noqa: PTH112, PTH114 - these never raise
+
+
+def _take(path: Path, draft: "_Draft", *, again: bool) -> bool:
+    """Give the draft its name, and return whether it was free.
+
+    Raises:
+        NameTaken: something has it; with `again`, something else than these bytes.
+    """
+    try:
+        draft.link(path)
+    except FileExistsError as error:
+        if again and _holds(path, draft.content):
+            return False
+        raise NameTaken(f"{path} is taken.") from error
+    return True
+
+
+class _Draft(Protocol):
+    """Bytes that are on the disk, and are not yet what they will be called."""
+
+    content: bytes
+
+    def link(self, target: Path) -> None:
+        """Give them the name, unless something has it."""
+        ...
+
+    def replace(self, target: Path) -> None:
+        """Give them the name, whatever has it."""
+        ...
+
+
+def _note(
+    path: Path, sidecar: bytes | None
+) -> AbstractContextManager[_Draft] | AbstractContextManager[None]:
+    return nullcontext() if sidecar is None else _draft(path.parent, sidecar)
+
+
 @contextmanager
-def _draft(folder: Path, content: bytes | None) -> Generator[Path]:
-    """Write the bytes, if any, under a name that nobody else has; gone afterwards."""
+def _draft(folder: Path, content: bytes) -> Generator[_Draft]:
+    """Write the bytes where nobody looks for them; nothing is left there afterwards."""
+    nameless = _open_nameless(folder)
+    if nameless is None:
+        with _named(folder, content) as draft:
+            yield draft
+    else:
+        with os.fdopen(nameless, "wb") as file:
+            _write(file, content)
+            yield _Nameless(folder, content, file.fileno())
+
+
+def _open_nameless(folder: Path) -> int | None:
+    """Open a file that is gone when it is closed, or killed, before it has a name."""
+    if sys.platform != "linux":
+        return None
+    try:
+        return os.open(folder, os.O_WRONLY | os.O_TMPFILE | os.O_CLOEXEC, 0o666)
+    except OSError:  # not every file system has them; other trouble will come again
+        return None
+
+
+@contextmanager
+def _named(folder: Path, content: bytes) -> Generator["_Named"]:
+    """Write the bytes under a name that nobody else has."""
+    with _hidden(folder) as path:
+        flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC
+        with os.fdopen(os.open(path, flags, 0o666), "wb") as file:
+            _write(file, content)
+        yield _Named(path, content)
+
+
+@contextmanager
+def _hidden(folder: Path) -> Generator[Path]:
+    """Make up a name, under which nothing is left afterwards."""
     path = folder / f".imagen-{os.urandom(8).hex()}.part"
     try:
-        if content is not None:
-            flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC
-            with os.fdopen(os.open(path, flags, 0o666), "wb") as file:
-                file.write(content)
-                file.flush()
-                os.fsync(file.fileno())
         yield path
     finally:
         with suppress(FileNotFoundError):
             path.unlink()
 
 
-def _link(draft: Path, target: Path) -> None:
-    """Give the draft its name, unless something has it; nothing to do without one."""
-    if not draft.exists():
-        return
-    try:
-        os.link(draft, target)
-    except OSError as error:
-        if error.errno not in _NO_HARD_LINKS:
-            raise
-        # File systems without hard links (exFAT, some network ones): the name is
-        # taken with an empty file of ours, which the rename then replaces.
-        os.close(os.open(target, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o666))
+def _write(file: BinaryIO, content: bytes) -> None:
+    file.write(content)
+    file.flush()
+    os.fsync(file.fileno())
+
+
+class _Nameless:
+    """An open file that is in no folder."""
+
+    def __init__(self, folder: Path, content: bytes, handle: int) -> None:
+        self._folder = folder
+        self.content = content
+        self._handle = handle
+
+    def link(self, target: Path) -> None:
+        source = f"/proc/self/fd/{self._handle}"
         try:
-            draft.replace(target)
-        except OSError:
-            target.unlink()
+            # Without a handle, which means nothing here, Python calls link(), and
+            # that links the link in /proc (seen with 3.11).
+            os.link(source, target, src_dir_fd=self._handle, follow_symlinks=True)
+        except FileExistsError:
             raise
+        except OSError:  # there is no /proc, say; other trouble will come again
+            with _named(self._folder, self.content) as draft:
+                draft.link(target)
+
+    def replace(self, target: Path) -> None:
+        with _hidden(self._folder) as path:  # only a link replaces nothing
+            self.link(path)
+            path.replace(target)
+
+
+class _Named:
+    """A hidden file beside its place."""
+
+    def __init__(self, path: Path, content: bytes) -> None:
+        self._path = path
+        self.content = content
+
+    def link(self, target: Path) -> None:
+        try:
+            os.link(self._path, target)
+        except OSError as error:
+            if error.errno not in _NO_HARD_LINKS:
+                raise
+            # File systems without hard links (exFAT, some network ones): the name is
+            # taken with an empty file of ours, which the rename then replaces.
+            os.close(os.open(target, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o666))
+            try:
+                self._path.replace(target)
+            except OSError:
+                target.unlink()
+                raise
+
+    def replace(self, target: Path) -> None:
+        self._path.replace(target)
 
 
 def _make_folder(folder: Path) -> None:

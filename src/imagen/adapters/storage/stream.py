@@ -24,8 +24,9 @@ class StreamStorage:
         media_type: str,
         sidecar: bytes | None = None,
         replace: bool = False,
+        again: bool = False,
     ) -> str:
-        """Write the image and hand it over at once."""
+        """Write the image and hand it over at once, once more if need be."""
         try:
             self._stream.write(content)
             self._stream.flush()

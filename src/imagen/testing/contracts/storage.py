@@ -8,11 +8,13 @@ import pytest
 from imagen.domain.errors import NameTaken, StorageError
 from imagen.ports.storage import Storage
 from imagen.testing.contracts.base import Contract
+from imagen.testing.contracts.brief import brief
 
 IMAGE = bytes(range(256)) * 1024 + b"\r\n\x1a\n\0"
 """Every byte there is, more than fits one buffer, and an end that text would lose."""
 NOTE = b'{"schema": 1, "prompt": "\xd1\x8f"}\n'
 NAME = "2026-05-08/a-cat-42.png"
+NOTES_NAME = f"{NAME}.json"
 CROWD = 8
 """Threads that use one storage at once."""
 
@@ -44,8 +46,8 @@ class StorageContract(Contract):
         """What is kept is returned to the byte, image and sidecar."""
         _save(storage, IMAGE, sidecar=NOTE)
 
-        assert storage.read(NAME) == IMAGE
-        assert storage.read(f"{NAME}.json") == NOTE
+        assert _look(storage) == brief(IMAGE)
+        assert _look(storage, NOTES_NAME) == brief(NOTE)
 
     def test_returns_none_where_nothing_is(self, storage: Storage) -> None:
         """Where nothing is kept, None is returned."""
@@ -57,14 +59,14 @@ class StorageContract(Contract):
         """The image lies under its name, the sidecar under the same plus `.json`."""
         _save(storage, IMAGE, sidecar=NOTE)
 
-        assert dict(kept()) == {NAME: IMAGE, f"{NAME}.json": NOTE}
+        assert _all(kept()) == _all({NAME: IMAGE, NOTES_NAME: NOTE})
 
     def test_keeps_an_image_alone(self, storage: Storage) -> None:
         """Without a sidecar nothing lies under the sidecar's name."""
         _save(storage, IMAGE)
 
-        assert storage.read(NAME) == IMAGE
-        assert storage.read(f"{NAME}.json") is None
+        assert _look(storage) == brief(IMAGE)
+        assert _look(storage, NOTES_NAME) == brief(None)
 
     def test_says_where_it_is(self, storage: Storage) -> None:
         """It returns where the image is: another place for another name."""
@@ -80,8 +82,8 @@ class StorageContract(Contract):
         with pytest.raises(NameTaken):
             _save(storage, b"newer", sidecar=b"{}")
 
-        assert storage.read(NAME) == b"older"
-        assert storage.read(f"{NAME}.json") == NOTE
+        assert _look(storage) == brief(b"older")
+        assert _look(storage, NOTES_NAME) == brief(NOTE)
 
     def test_takes_no_name_twice_for_the_same_image(self, storage: Storage) -> None:
         """A name is taken even by the same bytes."""
@@ -95,24 +97,24 @@ class StorageContract(Contract):
         self, storage: Storage, sidecar: bytes | None
     ) -> None:
         """If only the sidecar's name is taken, the image is not kept either."""
-        _save(storage, b"older", name=f"{NAME}.json")
+        _save(storage, b"older", name=NOTES_NAME)
 
         with pytest.raises(NameTaken):
             _save(storage, IMAGE, sidecar=sidecar)
 
-        assert storage.read(NAME) is None
-        assert storage.read(f"{NAME}.json") == b"older"
+        assert _look(storage) == brief(None)
+        assert _look(storage, NOTES_NAME) == brief(b"older")
 
     def test_leaves_nothing_behind_when_a_name_is_taken(
         self, storage: Storage, kept: Callable[[], Mapping[str, bytes]]
     ) -> None:
         """What could not be kept whole is not kept in part."""
-        _save(storage, b"older", name=f"{NAME}.json")
+        _save(storage, b"older", name=NOTES_NAME)
 
         with pytest.raises(NameTaken):
             _save(storage, IMAGE, sidecar=NOTE)
 
-        assert dict(kept()) == {f"{NAME}.json": b"older"}
+        assert _all(kept()) == _all({NOTES_NAME: b"older"})
 
     def test_replaces_both(self, storage: Storage) -> None:
         """When asked to replace, it puts both in the place of what is there."""
@@ -120,8 +122,8 @@ class StorageContract(Contract):
 
         _save(storage, IMAGE, sidecar=NOTE, replace=True)
 
-        assert storage.read(NAME) == IMAGE
-        assert storage.read(f"{NAME}.json") == NOTE
+        assert _look(storage) == brief(IMAGE)
+        assert _look(storage, NOTES_NAME) == brief(NOTE)
 
     def test_leaves_no_sidecar_of_an_older_image(self, storage: Storage) -> None:
         """When an image without a sidecar replaces one, the old sidecar goes."""
@@ -129,15 +131,106 @@ class StorageContract(Contract):
 
         _save(storage, IMAGE, replace=True)
 
-        assert storage.read(NAME) == IMAGE
-        assert storage.read(f"{NAME}.json") is None
+        assert _look(storage) == brief(IMAGE)
+        assert _look(storage, NOTES_NAME) == brief(None)
 
     def test_replaces_what_is_not_there(self, storage: Storage) -> None:
         """When there is nothing to replace, it keeps the image all the same."""
         _save(storage, IMAGE, sidecar=NOTE, replace=True)
 
-        assert storage.read(NAME) == IMAGE
-        assert storage.read(f"{NAME}.json") == NOTE
+        assert _look(storage) == brief(IMAGE)
+        assert _look(storage, NOTES_NAME) == brief(NOTE)
+
+    def test_finds_again_what_is_kept_already(self, storage: Storage) -> None:
+        """To save again what is kept already is to be told where it is."""
+        place = _save(storage, IMAGE, sidecar=NOTE)
+
+        assert _save(storage, IMAGE, sidecar=NOTE, again=True) == place
+        assert _look(storage) == brief(IMAGE)
+        assert _look(storage, NOTES_NAME) == brief(NOTE)
+
+    @pytest.mark.parametrize(
+        ("older", "sidecar"),
+        [(None, NOTE), (b"{}", NOTE), (NOTE, None)],
+        ids=["missing", "another", "one too many"],
+    )
+    def test_puts_the_sidecar_right(
+        self, storage: Storage, older: bytes | None, sidecar: bytes | None
+    ) -> None:
+        """When an image that is kept is saved again, its sidecar is put right."""
+        place = _save(storage, IMAGE, sidecar=older)
+
+        assert _save(storage, IMAGE, sidecar=sidecar, again=True) == place
+        assert _look(storage) == brief(IMAGE)
+        assert _look(storage, NOTES_NAME) == brief(sidecar)
+
+    def test_adds_the_image_to_its_sidecar(
+        self, storage: Storage, kept: Callable[[], Mapping[str, bytes]]
+    ) -> None:
+        """Where exactly its sidecar is alone, to save again is to add the image."""
+        _save(storage, NOTE, name=NOTES_NAME)
+
+        _save(storage, IMAGE, sidecar=NOTE, again=True)
+
+        assert _all(kept()) == _all({NAME: IMAGE, NOTES_NAME: NOTE})
+
+    @pytest.mark.parametrize("sidecar", [NOTE, None], ids=["sidecar", "alone"])
+    def test_saves_again_what_never_was(
+        self, storage: Storage, sidecar: bytes | None
+    ) -> None:
+        """Where nothing is, to save again is to save."""
+        _save(storage, IMAGE, sidecar=sidecar, again=True)
+
+        assert _look(storage) == brief(IMAGE)
+        assert _look(storage, NOTES_NAME) == brief(sidecar)
+
+    @pytest.mark.parametrize("older", [NOTE, None], ids=["sidecar", "alone"])
+    def test_leaves_another_image_when_it_saves_again(
+        self, storage: Storage, older: bytes | None
+    ) -> None:
+        """Other bytes under the name are NameTaken as ever, and left."""
+        other = IMAGE[:-1] + b"\1"
+        _save(storage, other, sidecar=older)
+
+        with pytest.raises(NameTaken):
+            _save(storage, IMAGE, sidecar=NOTE, again=True)
+
+        assert _look(storage) == brief(other)
+        assert _look(storage, NOTES_NAME) == brief(older)
+
+    @pytest.mark.parametrize("sidecar", [NOTE, None], ids=["sidecar", "alone"])
+    def test_leaves_another_sidecar_when_it_saves_again(
+        self, storage: Storage, sidecar: bytes | None
+    ) -> None:
+        """Another sidecar alone under the name is NameTaken as ever, and left."""
+        _save(storage, b"{}", name=NOTES_NAME)
+
+        with pytest.raises(NameTaken):
+            _save(storage, IMAGE, sidecar=sidecar, again=True)
+
+        assert _look(storage) == brief(None)
+        assert _look(storage, NOTES_NAME) == brief(b"{}")
+
+    def test_replaces_again(self, storage: Storage) -> None:
+        """To replace again is to replace."""
+        _save(storage, b"older", sidecar=b"{}")
+
+        _save(storage, IMAGE, sidecar=NOTE, replace=True, again=True)
+
+        assert _look(storage) == brief(IMAGE)
+        assert _look(storage, NOTES_NAME) == brief(NOTE)
+
+    def test_gives_one_place_to_all_that_save_the_same_again(
+        self, storage: Storage
+    ) -> None:
+        """Several threads that save the same again at once all get the one place."""
+        _check_one_place(storage, [storage] * CROWD)
+
+    def test_gives_one_place_to_all_processes_that_save_the_same_again(
+        self, storage: Storage, another: Storage
+    ) -> None:
+        """Several instances that save the same again at once all get the one place."""
+        _check_one_place(storage, [storage, another] * (CROWD // 2))
 
     def test_is_never_seen_half_written(self, storage: Storage) -> None:
         """Whoever looks while an image is replaced sees a whole one, old or new."""
@@ -159,7 +252,7 @@ class StorageContract(Contract):
             done.set()
             thread.join()
 
-        assert [_short(one) for one in seen if one not in (older, newer)] == []
+        assert {brief(one) for one in seen if one not in (older, newer)} == set()
 
     def test_gives_a_name_to_one_of_many(self, storage: Storage) -> None:
         """Of several threads that want one name, one gets it, for both its files."""
@@ -180,15 +273,15 @@ class StorageContract(Contract):
         outcomes = _saved_at_once([storage] * CROWD, _numbered)
 
         assert [one for one in outcomes if isinstance(one, Exception)] == []
-        assert [storage.read(_numbered(number)) for number in range(CROWD)] == [
-            _image(number) for number in range(CROWD)
+        assert [_look(storage, _numbered(number)) for number in range(CROWD)] == [
+            brief(_image(number)) for number in range(CROWD)
         ]
 
     def test_is_seen_by_another(self, storage: Storage, another: Storage) -> None:
         """What one instance keeps, another over the same place has, and leaves."""
         _save(storage, IMAGE, sidecar=NOTE)
 
-        assert another.read(NAME) == IMAGE
+        assert _look(another) == brief(IMAGE)
         with pytest.raises(NameTaken):
             _save(another, b"newer")
 
@@ -207,34 +300,48 @@ def _save(
     name: str = NAME,
     sidecar: bytes | None = None,
     replace: bool = False,
+    again: bool = False,
 ) -> str:
     return storage.save(
-        name, content, media_type="image/png", sidecar=sidecar, replace=replace
+        name,
+        content,
+        media_type="image/png",
+        sidecar=sidecar,
+        replace=replace,
+        again=again,
     )
 
 
 def _saved_at_once(
     storages: list[Storage], name_of: Callable[[int], str]
 ) -> list[str | Exception]:
-    """Return what came of each save; all begin at the same moment."""
-    outcomes: list[str | Exception] = [""] * len(storages)
-    start = Barrier(len(storages), timeout=30)
+    """Return what came of saving an image in each, under its name."""
 
-    def save(number: int, storage: Storage) -> None:
+    def save(number: int) -> str:
+        return _save(
+            storages[number],
+            _image(number),
+            name=name_of(number),
+            sidecar=b"%d" % number,
+        )
+
+    return _done_at_once(len(storages), save)
+
+
+def _done_at_once(times: int, work: Callable[[int], str]) -> list[str | Exception]:
+    """Return what came of each time; all begin at the same moment."""
+    outcomes: list[str | Exception] = [""] * times
+    start = Barrier(times, timeout=30)
+
+    def do(number: int) -> None:
         start.wait()
         try:
-            outcomes[number] = _save(
-                storage,
-                _image(number),
-                name=name_of(number),
-                sidecar=b"%d" % number,
-            )
+            outcomes[number] = work(number)
         except Exception as error:  # noqa: BLE001 - whatever comes out is looked at
             outcomes[number] = error
 
     threads = [
-        Thread(target=save, args=numbered, daemon=True)
-        for numbered in enumerate(storages)
+        Thread(target=do, args=(number,), daemon=True) for number in range(times)
     ]
     for thread in threads:
         thread.start()
@@ -249,8 +356,20 @@ def _check_one_winner(storage: Storage, outcomes: list[str | Exception]) -> None
 
     assert len(winners) == 1, outcomes
     assert [error for error in others if not isinstance(error, NameTaken)] == []
-    assert storage.read(NAME) == _image(winners[0])
-    assert storage.read(f"{NAME}.json") == b"%d" % winners[0]
+    assert _look(storage) == brief(_image(winners[0]))
+    assert _look(storage, NOTES_NAME) == brief(b"%d" % winners[0])
+
+
+def _check_one_place(storage: Storage, storages: list[Storage]) -> None:
+    outcomes = _done_at_once(
+        len(storages),
+        lambda number: _save(storages[number], IMAGE, sidecar=NOTE, again=True),
+    )
+
+    place = _save(storage, IMAGE, sidecar=NOTE, again=True)
+    assert outcomes == [place] * len(storages)
+    assert _look(storage) == brief(IMAGE)
+    assert _look(storage, NOTES_NAME) == brief(NOTE)
 
 
 def _image(number: int) -> bytes:
@@ -261,5 +380,9 @@ def _numbered(number: int) -> str:
     return f"new/folder/{number}.png"
 
 
-def _short(content: bytes | None) -> str:
-    return "nothing" if content is None else f"{len(content)} bytes, {content[:8]!r}"
+def _look(storage: Storage, name: str = NAME) -> str:
+    return brief(storage.read(name))
+
+
+def _all(kept: Mapping[str, bytes]) -> dict[str, str]:
+    return {name: brief(content) for name, content in kept.items()}
