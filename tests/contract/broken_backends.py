@@ -8,7 +8,9 @@ import socket
 import time
 import zlib
 from collections.abc import Callable, Collection, Mapping
+from datetime import UTC, datetime
 from io import BytesIO
+from itertools import count
 from threading import Event
 from typing import ClassVar
 
@@ -48,6 +50,8 @@ class Vendor:
         self.silent = silent
         self.sent: list[bytes] = []
         self.cancelled: list[str] = []
+        self.jobs: dict[str, tuple[datetime, ImageJob]] = {}
+        self.numbers = count(1)
 
     def take(self, key: str) -> str:
         if key != SECRET:
@@ -55,7 +59,7 @@ class Vendor:
         trouble, self.trouble = self.trouble, None
         if trouble is not None:
             raise VendorError(trouble)
-        return "job-1"
+        return f"job-{next(self.numbers)}"
 
     def draw(self, size: Size, media_type: str) -> bytes:
         content = tiny_png(*size.sides)
@@ -97,7 +101,11 @@ class Healthy:
         if job.options.get("mood", "grave") not in {"cheerful", "grave"}:
             raise InvalidRequest("mood is cheerful or grave.")
         reference = self.submit(job)
+        self.vendor.jobs[reference] = datetime.now(UTC), job
         watch.accepted(reference)
+        return self.stay(job, reference, watch)
+
+    def stay(self, job: ImageJob, reference: str, watch: Watch) -> Generated:
         try:
             self.wait(watch)
         except Cancelled:
@@ -110,6 +118,25 @@ class Healthy:
             return self.vendor.take(self.key)
         except VendorError as error:
             raise self.translated(error) from error
+
+    def resume(self, job: ImageJob, reference: str, watch: Watch) -> Generated:
+        if reference not in self.vendor.jobs:
+            raise BackendError("There is no such drawing.")
+        return self.stay(job, reference, watch)
+
+    def find(self, job: ImageJob, *, since: datetime, watch: Watch) -> tuple[str, ...]:
+        watch.wait(0)
+        return tuple(
+            name
+            for name, (moment, taken) in self.vendor.jobs.items()
+            if moment >= since and taken == job
+        )
+
+    def capabilities_of(self, model: str, watch: Watch) -> Capabilities:
+        watch.wait(0)
+        if model not in {"", *(self.capabilities().models or ())}:
+            raise InvalidRequest(f"There is no model {model}.")
+        return self.capabilities()
 
     def translated(self, error: VendorError) -> Exception:
         return error.kind("The vendor says no.")
@@ -174,6 +201,10 @@ class Staged(BackendContract):
     @pytest.fixture
     def sent_images(self, backend: Healthy) -> Callable[[], Collection[bytes]]:
         return lambda: backend.vendor.sent
+
+    @pytest.fixture
+    def jobs_created(self, backend: Healthy) -> Callable[[], int]:
+        return lambda: len(backend.vendor.jobs)
 
     @pytest.fixture
     def refusing_backend(self) -> ImageBackend:
@@ -497,7 +528,10 @@ class TestCallsTheJobByManyNames(Staged):
             watch.accepted("job-2")
             super().wait(watch)
 
-    breaks: ClassVar[set[str]] = {"test_calls_the_remote_job_by_one_name"}
+    breaks: ClassVar[set[str]] = {
+        "test_calls_the_remote_job_by_one_name",
+        "test_finds_the_jobs_that_it_took",
+    }
 
 
 class TestSleepsByItself(Staged):
@@ -543,6 +577,8 @@ class TestSwallowsCancelled(Staged):
         "test_stops_when_a_wait_is_cancelled",
         "test_stops_while_the_vendor_is_silent",
         "test_cancels_the_remote_job",
+        "test_stops_resuming_when_cancelled",
+        "test_cancels_an_old_job",
     }
 
 
@@ -568,6 +604,7 @@ class TestDoesNotHearTheCancelling(Staged):
     breaks: ClassVar[set[str]] = {
         "test_stops_while_the_vendor_is_silent",
         "test_cancels_the_remote_job",
+        "test_cancels_an_old_job",
     }
 
 
@@ -576,7 +613,10 @@ class TestLeavesTheRemoteJobRunning(Staged):
         def cancel(self, reference: str) -> None:
             """Let it run, and be billed."""
 
-    breaks: ClassVar[set[str]] = {"test_cancels_the_remote_job"}
+    breaks: ClassVar[set[str]] = {
+        "test_cancels_the_remote_job",
+        "test_cancels_an_old_job",
+    }
 
 
 class TestKeepsTheLastModel(Staged):
@@ -757,6 +797,175 @@ class TestCannotLetGo(Staged):
             raise VendorError(BackendError)
 
     breaks: ClassVar[set[str]] = {"test_lets_go_of_what_it_holds"}
+
+
+class TestSaysSomethingElseOfAModelEveryTime(Staged):
+    class Made(Healthy):
+        looks = 0
+
+        def capabilities_of(self, model: str, watch: Watch) -> Capabilities:
+            can = super().capabilities_of(model, watch)
+            self.looks += 1
+            return msgspec.structs.replace(can, largest_seed=100 + self.looks)
+
+    breaks: ClassVar[set[str]] = {"test_says_the_same_of_a_model_every_time"}
+
+
+class TestPromisesSizesThatItDoesNotMake(Staged):
+    class Made(Healthy):
+        def capabilities_of(self, model: str, watch: Watch) -> Capabilities:
+            can = super().capabilities_of(model, watch)
+            return msgspec.structs.replace(can, sizes=SizeRule(choices=(Size(70, 70),)))
+
+        def image(self, job: ImageJob) -> GeneratedImage:
+            near = self.capabilities().sizes.nearest(job.size)
+            return super().image(msgspec.structs.replace(job, size=near))
+
+    breaks: ClassVar[set[str]] = {"test_keeps_what_it_says_of_a_model"}
+
+
+class TestOrdersWhatItLooksUp(Staged):
+    class Made(Healthy):
+        def capabilities_of(self, model: str, watch: Watch) -> Capabilities:
+            can = super().capabilities_of(model, watch)
+            trial = ImageJob(number=1, prompt="a trial", size=Size(64, 64), timeout=60)
+            self.generate(trial, watch)
+            return can
+
+    breaks: ClassVar[set[str]] = {"test_looks_a_model_up_at_no_cost"}
+
+
+class TestKnowsEveryModel(Staged):
+    class Made(Healthy):
+        def capabilities_of(self, model: str, watch: Watch) -> Capabilities:
+            return super().capabilities_of("", watch)
+
+    breaks: ClassVar[set[str]] = {"test_refuses_to_look_up_what_there_is_not"}
+
+
+class TestCannotStopLookingUp(Staged):
+    class Made(Healthy):
+        def capabilities_of(self, model: str, watch: Watch) -> Capabilities:
+            try:
+                return super().capabilities_of(model, watch)
+            except Cancelled:
+                return self.capabilities()
+
+    breaks: ClassVar[set[str]] = {"test_stops_looking_up_when_cancelled"}
+
+
+class TestReturnsAnotherOldJob(Staged):
+    class Made(Healthy):
+        def resume(self, job: ImageJob, reference: str, watch: Watch) -> Generated:
+            other = msgspec.structs.replace(job, size=Size(80, 80))
+            return super().resume(other, reference, watch)
+
+    breaks: ClassVar[set[str]] = {"test_returns_an_old_job_as_it_was"}
+
+
+class TestOrdersAnOldJobAnew(Staged):
+    class Made(Healthy):
+        def resume(self, job: ImageJob, reference: str, watch: Watch) -> Generated:
+            if reference not in self.vendor.jobs:
+                raise BackendError("There is no such drawing.")
+            return self.generate(job, watch)
+
+    breaks: ClassVar[set[str]] = {"test_resumes_any_number_of_times_at_no_cost"}
+
+
+class TestInventsAnOldJob(Staged):
+    class Made(Healthy):
+        def resume(self, job: ImageJob, reference: str, watch: Watch) -> Generated:
+            return self.stay(job, reference, watch)
+
+    breaks: ClassVar[set[str]] = {"test_says_that_an_old_job_is_gone"}
+
+
+class TestLeavesAnOldJobRunning(Staged):
+    class Made(Healthy):
+        def resume(self, job: ImageJob, reference: str, watch: Watch) -> Generated:
+            if reference not in self.vendor.jobs:
+                raise BackendError("There is no such drawing.")
+            self.wait(watch)
+            return self.answer(job)
+
+    breaks: ClassVar[set[str]] = {"test_cancels_an_old_job"}
+
+
+class TestCannotStopResuming(Staged):
+    class Made(Healthy):
+        def resume(self, job: ImageJob, reference: str, watch: Watch) -> Generated:
+            try:
+                return super().resume(job, reference, watch)
+            except Cancelled:
+                return self.answer(job)
+
+    breaks: ClassVar[set[str]] = {
+        "test_stops_resuming_when_cancelled",
+        "test_cancels_an_old_job",
+    }
+
+
+class TestFindsTheFirstOnly(Staged):
+    class Made(Healthy):
+        def find(
+            self, job: ImageJob, *, since: datetime, watch: Watch
+        ) -> tuple[str, ...]:
+            return super().find(job, since=since, watch=watch)[:1]
+
+    breaks: ClassVar[set[str]] = {"test_finds_the_jobs_that_it_took"}
+
+
+class TestFindsWhatIsNearlyLikeIt(Staged):
+    class Made(Healthy):
+        def find(
+            self, job: ImageJob, *, since: datetime, watch: Watch
+        ) -> tuple[str, ...]:
+            watch.wait(0)
+            return tuple(
+                name
+                for name, (moment, taken) in self.vendor.jobs.items()
+                if moment >= since and taken.seed == job.seed
+            )
+
+    breaks: ClassVar[set[str]] = {"test_finds_no_other_jobs"}
+
+
+class TestFindsWhatIsOld(Staged):
+    class Made(Healthy):
+        def find(
+            self, job: ImageJob, *, since: datetime, watch: Watch
+        ) -> tuple[str, ...]:
+            always = datetime(1970, 1, 1, tzinfo=UTC)
+            return super().find(job, since=always, watch=watch)
+
+    breaks: ClassVar[set[str]] = {"test_finds_no_jobs_from_before"}
+
+
+class TestOrdersWhatItDoesNotFind(Staged):
+    class Made(Healthy):
+        def find(
+            self, job: ImageJob, *, since: datetime, watch: Watch
+        ) -> tuple[str, ...]:
+            found = super().find(job, since=since, watch=watch)
+            if not self.vendor.jobs:
+                self.generate(job, watch)
+            return found
+
+    breaks: ClassVar[set[str]] = {"test_searches_at_no_cost"}
+
+
+class TestCannotStopSearching(Staged):
+    class Made(Healthy):
+        def find(
+            self, job: ImageJob, *, since: datetime, watch: Watch
+        ) -> tuple[str, ...]:
+            try:
+                return super().find(job, since=since, watch=watch)
+            except Cancelled:
+                return ()
+
+    breaks: ClassVar[set[str]] = {"test_stops_searching_when_cancelled"}
 
 
 def _knock() -> None:

@@ -1,4 +1,4 @@
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 
 import msgspec
 import pytest
@@ -13,8 +13,15 @@ from imagen.domain.errors import (
     Unavailable,
     Unfinished,
 )
+from imagen.domain.plan import ImageJob
 from imagen.ports.backend import BackendContext, ImageBackend
-from imagen.testing import BackendContract, FakeClock, ScriptedBackend
+from imagen.testing import (
+    BackendContract,
+    FakeClock,
+    RecordingWatch,
+    ResumableScriptedBackend,
+    ScriptedBackend,
+)
 
 
 class TestScriptedBackend(BackendContract):
@@ -53,6 +60,36 @@ class TestScriptedBackend(BackendContract):
     @pytest.fixture
     def vanishing_backend(self) -> ImageBackend:
         return ScriptedBackend(Unfinished("Gone."))
+
+
+class TestResumableScriptedBackend(BackendContract):
+    @pytest.fixture
+    def backend(self) -> ImageBackend:
+        return ResumableScriptedBackend()
+
+    @pytest.fixture
+    def nonsense(self) -> Mapping[str, object]:
+        return {"mood": "purple"}
+
+    @pytest.fixture
+    def jobs_created(self, backend: ResumableScriptedBackend) -> Callable[[], int]:
+        return lambda: len(backend.taken)
+
+    @pytest.fixture
+    def throttled_backend(self) -> ImageBackend:
+        return ResumableScriptedBackend(Throttled("Slowly.", retry_after=5))
+
+    @pytest.fixture
+    def vanishing_backend(self) -> ImageBackend:
+        return ResumableScriptedBackend(Unfinished("Gone."))
+
+    def test_takes_nothing_that_it_refuses(
+        self, throttled_backend: ResumableScriptedBackend, job: ImageJob
+    ) -> None:
+        with pytest.raises(Throttled):
+            throttled_backend.generate(job, RecordingWatch())
+
+        assert throttled_backend.taken == {}
 
 
 class TestMockBackend(BackendContract):

@@ -24,6 +24,9 @@ class Capabilities(msgspec.Struct, frozen=True, kw_only=True):
             unasked. Empty: it cannot be asked.
         parameters: Parameters of its own that `--set` may name, each with a word
             on what it does; None: any, they are passed on unseen.
+        references: How many reference images it takes; 0: none.
+        mask: Whether it takes a mask, which says what of the first one to paint anew.
+        provider: Who charges for it, as the price table calls them; "" for nobody.
         may_cost: Whether a call may cost money; if not, no cost is ever reported but 0.
     """
 
@@ -36,4 +39,7 @@ class Capabilities(msgspec.Struct, frozen=True, kw_only=True):
     largest_batch: int = 1
     formats: tuple[str, ...] = ()
     parameters: Mapping[str, str] | None = {}
+    references: int = 0
+    mask: bool = False
+    provider: str = ""
     may_cost: bool = True

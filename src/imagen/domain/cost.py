@@ -1,5 +1,7 @@
 """What an image costs, exactly: whole micro-dollars, never floating point."""
 
+from collections.abc import Mapping
+from decimal import Decimal
 from typing import Literal, TypeAlias
 
 import msgspec
@@ -30,6 +32,56 @@ class Cost(msgspec.Struct, frozen=True, kw_only=True):
 
 NOTHING = Cost(micros=0, source="reported")
 """What a backend reports that charges nothing."""
+
+
+def micros_of(usd: Decimal) -> int:
+    """Return an amount of dollars in micro-dollars, exactly.
+
+    Raises:
+        ValueError: it is below nothing, no number, or finer than a micro-dollar.
+    """
+    micros = usd * MICROS if usd.is_finite() else Decimal(-1)
+    if micros < 0 or micros != micros.to_integral_value():
+        raise ValueError(
+            f"{usd} is no amount of dollars: 0 or more, to the millionth at most."
+        )
+    return int(micros)
+
+
+def usd_of(micros: int) -> Decimal:
+    """Return micro-dollars as dollars, exactly."""
+    return Decimal(micros) / MICROS
+
+
+def in_dollars(usd: Decimal) -> str:
+    """Return an amount as people write it: `$0.05`, `$0.000035`, `$12.00`."""
+    whole, _, rest = f"{usd:f}".partition(".")
+    return f"${whole}.{rest.rstrip('0').ljust(2, '0')}"
+
+
+class Used(msgspec.Struct, frozen=True, kw_only=True):
+    """What one call used up, which a price turns into a cost.
+
+    None where nobody says; a price for it is then unknown, never 0.
+
+    Attributes:
+        calls: 0 when the backend never took it.
+        images: How many were made.
+        megapixels: Of all of them together; a megapixel is a million pixels.
+        seconds: Of a machine's time.
+        tokens: By kind, such as `input_text` and `output_image`; of a kind that is not
+            named there were none.
+    """
+
+    calls: int = 1
+    images: int | None = None
+    megapixels: float | None = None
+    seconds: float | None = None
+    tokens: Mapping[str, int] | None = None
+
+
+UNTOUCHED = Used(calls=0, images=0, megapixels=0, seconds=0, tokens={})
+"""What a call used that the backend certainly refused before it began."""
 
 
 def split_evenly(cost: Cost, *, parts: int) -> tuple[Cost, ...]:

@@ -10,7 +10,7 @@ from imagen.domain.container import ImageFacts
 from imagen.domain.cost import Cost
 from imagen.domain.plan import GenerationPlan, Honesty, ImageJob
 from imagen.domain.result import Generated, GeneratedImage
-from imagen.domain.sidecar import Change, Sidecar
+from imagen.domain.sidecar import Change, Reference, Sidecar
 
 
 def describe_image(
@@ -25,6 +25,7 @@ def describe_image(
     cost: Cost,
     latency_ms: int,
     caller: str,
+    usage_id: str | None,
     version: str,
     notes: tuple[str, ...] = (),
 ) -> Sidecar:
@@ -41,6 +42,7 @@ def describe_image(
         cost: The image's share of what the call cost.
         latency_ms: How long the call took.
         caller: Who asked.
+        usage_id: The ledger's row of the call, if it has one.
         version: Of imagen.
         notes: What happened to the image on its way to the file.
     """
@@ -53,6 +55,7 @@ def describe_image(
     parameters, lost = _writable({**job.options, **generated.parameters})
     return Sidecar(
         id=image_id,
+        usage_id=usage_id,
         created_at=_written(created_at),
         prompt=request.prompt,
         negative=plan.negative,
@@ -79,6 +82,10 @@ def describe_image(
         applied=honesty.applied,
         ignored=honesty.ignored,
         adjusted=honesty.adjusted,
+        references=tuple(
+            Reference(name=each.name, sha256=each.sha256)
+            for each in (*job.images, *((job.mask,) if job.mask else ()))
+        ),
         warnings=(*honesty.warnings(), *lost, *notes),
         imagen_version=version,
     )

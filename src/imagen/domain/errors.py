@@ -16,11 +16,15 @@ ImagenError
 ├── Unfinished              accepted, or its fate is unknown: may have been billed
 ├── StorageError            the image was made, but not stored where it should be
 │   └── NameTaken           something else is already stored under that name
+├── JournalError            the account of what was made cannot be read or written
+│   └── ReferenceTaken      another call has, or had, the remote job of that name
 ├── SomeImagesFailed        of several images, not all were made
 └── Cancelled               a person, or a signal, stopped it
 """
 
 from typing import TYPE_CHECKING, ClassVar
+
+from imagen.domain.cost import Used
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -34,15 +38,19 @@ class ImagenError(Exception):
         retryable: Whether asking again by itself may help, and cost nothing twice.
         may_have_cost: Whether money may have been spent all the same.
         hint: What to do about it, one sentence, or nothing.
+        used: What the call used up all the same; None when nobody knows.
     """
 
     code: ClassVar[str] = "imagen_error"
     retryable: ClassVar[bool] = False
     may_have_cost: ClassVar[bool] = False
 
-    def __init__(self, message: str, *, hint: str = "") -> None:
+    def __init__(
+        self, message: str, *, hint: str = "", used: Used | None = None
+    ) -> None:
         super().__init__(message)
         self.hint = hint
+        self.used = used
 
     @property
     def message(self) -> str:
@@ -140,7 +148,10 @@ class OverBudget(ImagenError):
 
 
 class Unfinished(ImagenError):
-    """Accepted, or of unknown fate: it may be billed, and is not repeated."""
+    """Accepted, or of unknown fate: it may be billed, and is not repeated.
+
+    What the backend calls the job is what it told the watch, if it did.
+    """
 
     code = "unfinished"
     may_have_cost = True
@@ -169,6 +180,18 @@ class NameTaken(StorageError):
     code = "name_taken"
 
 
+class JournalError(ImagenError):
+    """The account of what was made cannot be read or written."""
+
+    code = "journal_error"
+
+
+class ReferenceTaken(JournalError):
+    """Another call has, or had, the remote job of that name."""
+
+    code = "reference_taken"
+
+
 class SomeImagesFailed(ImagenError):
     """Of several images, not all were made.
 
@@ -194,7 +217,23 @@ class SomeImagesFailed(ImagenError):
 
 
 class Cancelled(ImagenError):
-    """A person, a signal or a deadline stopped it."""
+    """A person, a signal or a deadline stopped it.
+
+    Attributes:
+        settled: Whether it is certain that nothing goes on at the backend: nothing was
+            sent, or the backend confirmed that the job has ended.
+    """
 
     code = "cancelled"
     may_have_cost = True
+
+    def __init__(
+        self,
+        message: str,
+        *,
+        hint: str = "",
+        used: Used | None = None,
+        settled: bool = False,
+    ) -> None:
+        super().__init__(message, hint=hint, used=used)
+        self.settled = settled

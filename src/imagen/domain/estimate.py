@@ -4,8 +4,9 @@ from collections.abc import Mapping
 
 import msgspec
 
-from imagen.domain.cost import NOTHING, Cost
-from imagen.domain.plan import GenerationPlan
+from imagen.domain.cost import NOTHING, Cost, Used
+from imagen.domain.plan import GenerationPlan, ImageJob
+from imagen.domain.price import cost_of
 from imagen.domain.sidecar import Change
 
 
@@ -48,10 +49,27 @@ class Estimate(msgspec.Struct, frozen=True, kw_only=True):
     adjusted: Mapping[str, Change]
 
 
+def cost_of_job(plan: GenerationPlan, job: ImageJob) -> Cost:
+    """Return what one of the plan's calls will cost, as far as that can be known."""
+    if not plan.may_cost:
+        return NOTHING
+    megapixels = job.count * job.size.megapixels
+    return cost_of(plan.price, Used(images=job.count, megapixels=megapixels))
+
+
+def cost_of_plan(plan: GenerationPlan) -> Cost:
+    """Return what all of its calls will cost; unknown if that of one is."""
+    costs = [cost_of_job(plan, job) for job in plan.jobs]
+    known = [cost.micros for cost in costs if cost.micros is not None]
+    if len(known) < len(costs):
+        return Cost()
+    return Cost(micros=sum(known), source=costs[0].source)
+
+
 def estimate_of(plan: GenerationPlan) -> Estimate:
     """Return what carrying out the plan would send and cost."""
     job = plan.jobs[0]
-    cost = Cost() if plan.may_cost else NOTHING
+    cost = cost_of_plan(plan)
     return Estimate(
         backend=plan.instance.name,
         adapter=plan.instance.adapter,

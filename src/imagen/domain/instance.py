@@ -3,6 +3,7 @@
 import msgspec
 
 from imagen.domain.errors import InvalidRequest
+from imagen.domain.price import Price
 from imagen.domain.size import Size
 
 DEFAULT_TIMEOUT = 600.0
@@ -19,6 +20,7 @@ class Instance(msgspec.Struct, frozen=True, kw_only=True):
         steps: Likewise; 0 leaves it to the backend.
         timeout: Seconds for one image.
         concurrency: Calls that may run at once for one request.
+        price: What the user says that a call costs; goes before every price table.
     """
 
     name: str
@@ -27,6 +29,7 @@ class Instance(msgspec.Struct, frozen=True, kw_only=True):
     steps: int = 0
     timeout: float = DEFAULT_TIMEOUT
     concurrency: int = 1
+    price: Price | None = None
 
     def __post_init__(self) -> None:
         if self.steps < 0:

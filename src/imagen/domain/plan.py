@@ -9,6 +9,8 @@ import msgspec
 from imagen.domain.capabilities import Capabilities
 from imagen.domain.errors import Unsupported
 from imagen.domain.instance import Instance
+from imagen.domain.price import Price, PriceOf, no_price
+from imagen.domain.reference import ReferenceImage
 from imagen.domain.request import GenerationRequest
 from imagen.domain.seed import Draw, first_seed, seed_series
 from imagen.domain.sidecar import Change
@@ -21,7 +23,17 @@ LARGEST_WEBP_SIDE = 16383
 
 Value = TypeVar("Value")
 
-_FLAGS = {"fit", "model", "negative", "prompt", "seed", "size", "steps"}
+_FLAGS = {
+    "fit",
+    "images",
+    "mask",
+    "model",
+    "negative",
+    "prompt",
+    "seed",
+    "size",
+    "steps",
+}
 
 
 class ImageJob(msgspec.Struct, frozen=True, kw_only=True):
@@ -39,6 +51,8 @@ class ImageJob(msgspec.Struct, frozen=True, kw_only=True):
         model: "" leaves it to the backend.
         media_type: The format to ask for; None leaves it to the backend.
         options: Parameters of the backend's own, as given.
+        images: Reference images, as many as the backend takes.
+        mask: Where it is transparent the first of them is painted anew.
         timeout: Seconds for each image.
     """
 
@@ -52,6 +66,8 @@ class ImageJob(msgspec.Struct, frozen=True, kw_only=True):
     model: str = ""
     media_type: str | None = None
     options: Mapping[str, object] = {}
+    images: tuple[ReferenceImage, ...] = ()
+    mask: ReferenceImage | None = None
     timeout: float
 
 
@@ -89,6 +105,7 @@ class GenerationPlan(msgspec.Struct, frozen=True, kw_only=True):
         jobs: In the order of their images.
         honesty: What becomes of each parameter.
         may_cost: Whether the calls may cost money.
+        price: What each of them is charged; None when that is not known.
     """
 
     instance: Instance
@@ -99,6 +116,7 @@ class GenerationPlan(msgspec.Struct, frozen=True, kw_only=True):
     jobs: tuple[ImageJob, ...]
     honesty: Honesty
     may_cost: bool
+    price: Price | None = None
 
 
 def plan_images(
@@ -109,6 +127,7 @@ def plan_images(
     draw: Draw,
     at: datetime,
     media_type: str | None = None,
+    price_of: PriceOf = no_price,
 ) -> GenerationPlan:
     """Decide everything that can be decided before anything is sent.
 
@@ -119,9 +138,11 @@ def plan_images(
         draw: The dice, for a seed that nobody named.
         at: This moment, in local time.
         media_type: The format that the file's name asks for, if it does.
+        price_of: Looks up what the provider charges.
 
     Raises:
-        Unsupported: the backend has no such model or parameter; or, when strict,
+        Unsupported: the backend has no such model or parameter, or takes no such
+            images; or, when strict,
             something would be ignored or adjusted.
     """
     settling = _Settling(request, instance, can)
@@ -142,6 +163,8 @@ def plan_images(
         model=settling.model(),
         media_type=media_type if media_type in can.formats else None,
         options=options,
+        images=settling.images(),
+        mask=settling.mask(),
         timeout=request.timeout or instance.timeout,
     )
     jobs = settling.jobs(settled, draw)
@@ -159,8 +182,18 @@ def plan_images(
         at=at,
         jobs=jobs,
         honesty=honesty,
-        may_cost=can.may_cost,
+        may_cost=can.may_cost or instance.price is not None,
+        price=_price(settled, instance, can, price_of),
     )
+
+
+def _price(
+    job: ImageJob, instance: Instance, can: Capabilities, price_of: PriceOf
+) -> Price | None:
+    if instance.price is not None or not can.may_cost:
+        return instance.price
+    parameters = {"size": job.size, **job.options}
+    return price_of(can.provider, job.model or can.model, parameters)
 
 
 def _styled_size(request: GenerationRequest) -> Size | None:
@@ -239,6 +272,27 @@ class _Settling:
                 )
             self._apply(f"set.{name}" if name in _FLAGS else name, value)
         return asked
+
+    def images(self) -> tuple[ReferenceImage, ...]:
+        asked, most = self._request.images, self._can.references
+        if len(asked) > most:
+            name = self._instance.name
+            raise Unsupported(
+                f"{name} takes no reference images."
+                if most == 0
+                else f"{name} takes {most} reference images at most, not {len(asked)}."
+            )
+        if asked:
+            self._apply("images", [image.name for image in asked])
+        return asked
+
+    def mask(self) -> ReferenceImage | None:
+        mask = self._request.mask
+        if mask is not None and not self._can.mask:
+            raise Unsupported(f"{self._instance.name} takes no mask.")
+        if mask is not None:
+            self._apply("mask", mask.name)
+        return mask
 
     def jobs(self, settled: ImageJob, draw: Draw) -> tuple[ImageJob, ...]:
         style, limit = self._request.style, self._can.largest_seed

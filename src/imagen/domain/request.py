@@ -6,6 +6,7 @@ import msgspec
 
 from imagen.domain.errors import InvalidRequest
 from imagen.domain.fit import Fit
+from imagen.domain.reference import ReferenceImage
 from imagen.domain.seed import checked_seed
 from imagen.domain.size import Size
 from imagen.domain.style import Style
@@ -30,9 +31,12 @@ class GenerationRequest(msgspec.Struct, frozen=True, kw_only=True):
         model: None takes the instance's.
         count: How many images.
         options: Parameters of the backend's own.
+        images: Reference images.
+        mask: Where it is transparent the first reference image is painted anew.
         fit: How to reach exactly the size, if the backend only comes near.
         timeout: Seconds for one image; None takes the instance's.
         strict: Refuse what would be ignored or changed.
+        max_cost: Micro-dollars that all of it may cost at most; None is no limit.
     """
 
     prompt: str
@@ -44,9 +48,12 @@ class GenerationRequest(msgspec.Struct, frozen=True, kw_only=True):
     model: str | None = None
     count: int = 1
     options: Mapping[str, object] = {}
+    images: tuple[ReferenceImage, ...] = ()
+    mask: ReferenceImage | None = None
     fit: Fit | None = None
     timeout: float | None = None
     strict: bool = False
+    max_cost: int | None = None
 
     def __post_init__(self) -> None:
         self._check_types()
@@ -80,6 +87,13 @@ class GenerationRequest(msgspec.Struct, frozen=True, kw_only=True):
                 f"A timeout of {self.timeout:g} seconds makes no sense.",
                 hint="Give a number of seconds above 0.",
             )
+        if self.mask is not None and not self.images:
+            raise InvalidRequest(
+                "There is a mask, but no image that it is for.",
+                hint="Give the image with --image.",
+            )
+        if self.max_cost is not None and self.max_cost < 0:
+            raise InvalidRequest("The highest cost is below nothing.")
         if self.model is not None and not self.model.strip():
             raise InvalidRequest("The model has no name.")
 

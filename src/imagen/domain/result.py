@@ -5,7 +5,7 @@ from collections.abc import Mapping
 import msgspec
 
 from imagen.domain.container import ImageFacts
-from imagen.domain.cost import Cost
+from imagen.domain.cost import Cost, Used
 from imagen.domain.sidecar import Sidecar
 
 
@@ -30,7 +30,9 @@ class Generated(msgspec.Struct, frozen=True, kw_only=True):
         images: One, or the batch that was asked for.
         model: The model that the backend says it used; "" when it does not say.
         steps: The steps that it says it took; None when it does not say.
-        cost: What the call cost, as far as the backend tells.
+        cost: What the call cost, if the backend tells.
+        used: What it used, as far as the backend tells; without it the images are
+            counted and measured.
         parameters: What else the backend reports; ends in the sidecar.
     """
 
@@ -38,6 +40,7 @@ class Generated(msgspec.Struct, frozen=True, kw_only=True):
     model: str = ""
     steps: int | None = None
     cost: Cost = Cost()
+    used: Used = Used()
     parameters: Mapping[str, object] = {}
 
 

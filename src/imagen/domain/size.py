@@ -9,6 +9,8 @@ from imagen.domain.errors import InvalidRequest
 
 SMALLEST_SIDE = 16
 LARGEST_SIDE = 16384
+ALIKE = 1.02
+"""Shapes that differ by less than this factor look the same."""
 
 _WRITTEN = re.compile(r"([0-9]{1,6})[xX]([0-9]{1,6})", re.ASCII)
 
@@ -38,6 +40,11 @@ class Size(msgspec.Struct, frozen=True, order=True):
     def sides(self) -> tuple[int, int]:
         """Width and height as a pair."""
         return self.width, self.height
+
+    @property
+    def megapixels(self) -> float:
+        """Millions of pixels."""
+        return self.width * self.height / 1_000_000
 
     @property
     def ratio(self) -> float:
@@ -91,7 +98,13 @@ class SizeRule(msgspec.Struct, frozen=True, kw_only=True):
         if self.allows(size):
             return size
         if self.choices:
-            return min(self.choices, key=lambda choice: _distance(choice, size))
+            best = min(_difference(choice, size) for choice in self.choices)
+            alike = [
+                choice
+                for choice in self.choices
+                if _difference(choice, size) <= best * ALIKE
+            ]
+            return min(alike, key=lambda choice: _distance(choice, size))
         return Size(*self._snapped(size))
 
     def _snapped(self, size: Size) -> tuple[int, int]:
@@ -116,7 +129,11 @@ class SizeRule(msgspec.Struct, frozen=True, kw_only=True):
         return self.max_pixels is not None and width * height > self.max_pixels
 
 
+def _difference(choice: Size, size: Size) -> float:
+    """The factor between two shapes; 1 if they are the same."""
+    return max(choice.ratio, size.ratio) / min(choice.ratio, size.ratio)
+
+
 def _distance(choice: Size, size: Size) -> tuple[float, float]:
-    shape = max(choice.ratio, size.ratio) / min(choice.ratio, size.ratio)
     area = abs(choice.width * choice.height - size.width * size.height)
-    return round(shape, 3), area
+    return area, _difference(choice, size)

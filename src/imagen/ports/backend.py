@@ -1,6 +1,8 @@
 """The port to whatever makes images."""
 
 from collections.abc import Callable, Mapping
+from datetime import datetime
+from pathlib import PurePosixPath
 from typing import Generic, Protocol, TypeVar, runtime_checkable
 
 import msgspec
@@ -73,11 +75,12 @@ class ImageBackend(Protocol):
 
         Every parameter of the job is one that `capabilities` allows; its prompt is any
         text. The job and its options are not changed. Tries once: asking again is the
-        caller's decision. Waits only through the watch, and stops within 2 seconds of
-        its being cancelled, after cancelling the remote job. Returns as many images as
-        the job counts, fewer only if the vendor withheld some; each has the job's size,
-        the format that was asked for, and is an image of the media type that it says.
-        Claims no seed but the one it used. Reports fractions from 0 to 1 only.
+        caller's decision. Tells the watch what the remote job is called before it does
+        anything else with it. Waits only through the watch, and stops within 2 seconds
+        of its being cancelled, after cancelling the remote job. Returns as many images
+        as the job counts, fewer only if the vendor withheld some; each has the job's
+        size, the format that was asked for, and is an image of the media type that it
+        says. Claims no seed but the one it used. Reports fractions from 0 to 1 only.
 
         Raises:
             InvalidRequest: a value in `job.options` makes no sense; nothing was sent.
@@ -87,7 +90,67 @@ class ImageBackend(Protocol):
             Unauthorized, OutOfCredit: as they say.
             Unfinished: the vendor may have taken the job, and its fate is unknown.
             BackendError: any other failure on the vendor's side.
+            Cancelled: passed through from the watch; `settled` only if the vendor
+                confirmed that the job has ended, or was never sent one.
+
+        Every error that ends a job says what was `used` all the same, if that is known;
+        `UNTOUCHED` when it certainly cost nothing.
+        """
+        ...
+
+
+@runtime_checkable
+class VariedBackend(Protocol):
+    """A backend that has to look up what one of its models can do."""
+
+    def capabilities_of(self, model: str, watch: Watch) -> Capabilities:
+        """Return what it can do with the model; "" is its own.
+
+        May ask the network, and remembers what it learns; spends nothing. What it
+        returns holds for the next job, and is the same every time.
+
+        Raises:
+            InvalidRequest: there is no such model.
+            Throttled, Unavailable, Unauthorized, BackendError: as with a job.
             Cancelled: passed through from the watch.
+        """
+        ...
+
+
+@runtime_checkable
+class ResumableBackend(Protocol):
+    """A backend that can be asked for a job that another process handed in."""
+
+    def resume(self, job: ImageJob, reference: str, watch: Watch) -> Generated:
+        """Stay with the job of that name to its end, and return its images.
+
+        Creates nothing and costs nothing more, so it can be asked any number of times.
+        Returns what `generate` would have returned, and raises what it would have
+        raised once the job was taken. Whoever cancels the watch cancels the job.
+
+        Raises:
+            BackendError: the job failed, or the backend does not have it any more.
+            Unavailable, Throttled, Unauthorized: it cannot be asked now.
+        """
+        ...
+
+
+@runtime_checkable
+class SearchableBackend(Protocol):
+    """A backend that can be asked whether it took a job whose fate is unknown."""
+
+    def find(self, job: ImageJob, *, since: datetime, watch: Watch) -> tuple[str, ...]:
+        """Return the names of all its jobs since then that are just like this one.
+
+        Creates nothing and costs nothing. One that is not listed yet may be missing.
+
+        Args:
+            job: What was sent; the contents of its reference images may be missing.
+            since: When it was sent, at the earliest; with leave for clocks that differ.
+            watch: As with a job.
+
+        Raises:
+            Unavailable, Throttled, Unauthorized: it cannot be asked now.
         """
         ...
 
@@ -151,11 +214,14 @@ class BackendContext(msgspec.Struct, frozen=True, kw_only=True):
         name: The instance's name, for messages.
         secrets: What the environment variables hold that its `*_env` options name.
         clock: The time, for those who need to measure it.
+        cache: A folder for what can be asked again, which may not be there yet; None
+            when nothing is to be kept.
     """
 
     name: str
     clock: Clock
     secrets: Secrets = Secrets()
+    cache: PurePosixPath | None = None
 
 
 class Adapter(msgspec.Struct, Generic[OptionsT], frozen=True, kw_only=True):

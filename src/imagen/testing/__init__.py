@@ -21,10 +21,18 @@ except ModuleNotFoundError as missing:
 # So that a broken promise shows the values that broke it, as in a test of one's own.
 pytest.register_assert_rewrite("imagen.testing.contracts")
 
-from imagen.testing.contracts.backend import BackendContract  # noqa: E402 - see above
+from imagen.testing.accounts import (  # noqa: E402 - see above
+    MemoryHistory,
+    MemoryJournal,
+    MemoryLedger,
+)
+from imagen.testing.contracts.backend import BackendContract  # noqa: E402
 from imagen.testing.contracts.base import Contract  # noqa: E402
 from imagen.testing.contracts.clock import ClockContract  # noqa: E402
+from imagen.testing.contracts.history import HistoryContract  # noqa: E402
 from imagen.testing.contracts.images import ImageEditorContract  # noqa: E402
+from imagen.testing.contracts.journal import JournalContract  # noqa: E402
+from imagen.testing.contracts.ledger import LedgerContract  # noqa: E402
 from imagen.testing.contracts.storage import StorageContract  # noqa: E402
 from imagen.testing.fakes import (  # noqa: E402
     FakeClock,
@@ -32,6 +40,7 @@ from imagen.testing.fakes import (  # noqa: E402
     MemoryStorage,
     PlainEditor,
     RecordingWatch,
+    ResumableScriptedBackend,
     ScriptedBackend,
     StoppableWatch,
     tiny_png,
@@ -42,11 +51,18 @@ __all__ = [
     "ClockContract",
     "Contract",
     "FakeClock",
+    "HistoryContract",
     "ImageEditorContract",
     "ImpatientWatch",
+    "JournalContract",
+    "LedgerContract",
+    "MemoryHistory",
+    "MemoryJournal",
+    "MemoryLedger",
     "MemoryStorage",
     "PlainEditor",
     "RecordingWatch",
+    "ResumableScriptedBackend",
     "ScriptedBackend",
     "StoppableWatch",
     "StorageContract",

@@ -10,7 +10,14 @@ import msgspec
 from imagen.domain.capabilities import Capabilities
 from imagen.domain.container import NotAnImage, read_facts, rgb_png
 from imagen.domain.cost import NOTHING
-from imagen.domain.errors import Cancelled, InvalidRequest, NameTaken, StorageError
+from imagen.domain.errors import (
+    BackendError,
+    Cancelled,
+    ImagenError,
+    InvalidRequest,
+    NameTaken,
+    StorageError,
+)
 from imagen.domain.fit import Fit
 from imagen.domain.naming import SIDECAR_SUFFIX
 from imagen.domain.plan import ImageJob
@@ -220,14 +227,66 @@ class ScriptedBackend:
 
     def generate(self, job: ImageJob, watch: Watch) -> Generated:
         """Follow the script."""
+        return _followed(self._next(job), job, watch)
+
+    def _next(self, job: ImageJob) -> Answer:
+        """Return what the script says of the job."""
         if job.options.get("mood", "cheerful") not in {"cheerful", "grave"}:
             raise InvalidRequest("mood is cheerful or grave.")
         with self._lock:
             self.jobs.append(job)
-            answer = self._script.pop(0) if self._script else plain_images
-        if isinstance(answer, Exception):
-            raise answer
-        return answer if isinstance(answer, Generated) else answer(job, watch)
+            return self._script.pop(0) if self._script else plain_images
+
+
+class ResumableScriptedBackend(ScriptedBackend):
+    """Names the jobs that it takes, and can be asked for them later.
+
+    Attributes:
+        taken: Every job that it took, by its name.
+        at: When it takes them.
+    """
+
+    def __init__(
+        self,
+        *script: Answer,
+        can: Capabilities = ANYTHING,
+        at: datetime = NEW_YEAR,
+    ) -> None:
+        super().__init__(*script, can=can)
+        self.taken: dict[str, ImageJob] = {}
+        self.at = at
+
+    def generate(self, job: ImageJob, watch: Watch) -> Generated:
+        """Take the job, unless the script refuses it, and then follow the script."""
+        answer = self._next(job)
+        if not isinstance(answer, ImagenError) or answer.may_have_cost:
+            watch.accepted(self.take(job))
+        return _followed(answer, job, watch)
+
+    def take(self, job: ImageJob) -> str:
+        """Take a job as if its answer had been lost, and return what it is called."""
+        with self._lock:
+            name = f"job-{len(self.taken) + 1}"
+            self.taken[name] = job
+        return name
+
+    def resume(self, job: ImageJob, reference: str, watch: Watch) -> Generated:
+        """Make the plain images of a job that it took."""
+        if reference not in self.taken:
+            raise BackendError(f"There is no job {reference}.")
+        return plain_images(job, watch)
+
+    def find(self, job: ImageJob, *, since: datetime, watch: Watch) -> tuple[str, ...]:
+        """Return the names of all jobs that are like it."""
+        if since > self.at:
+            return ()
+        return tuple(name for name, taken in self.taken.items() if taken == job)
+
+
+def _followed(answer: Answer, job: ImageJob, watch: Watch) -> Generated:
+    if isinstance(answer, Exception):
+        raise answer
+    return answer if isinstance(answer, Generated) else answer(job, watch)
 
 
 def plain_images(job: ImageJob, watch: Watch) -> Generated:
@@ -267,11 +326,14 @@ class MemoryStorage:
         media_type: str,
         sidecar: bytes | None = None,
         replace: bool = False,
+        again: bool = False,
     ) -> str:
         """Keep both, unless something has the name of either."""
         note = name + SIDECAR_SUFFIX
         with self._lock:
-            if not replace and (name in self.kept or note in self.kept):
+            there = self.kept.get(name), self.kept.get(note)
+            same = there[0] == content or there == (None, sidecar)
+            if there != (None, None) and not replace and not (again and same):
                 raise NameTaken(f"{name} is taken.")
             self.kept[name] = content
             self.media_types[name] = media_type

@@ -1,8 +1,10 @@
+from decimal import Decimal
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from imagen.domain.cost import NOTHING, Cost, split_evenly
+from imagen.domain.cost import NOTHING, Cost, in_dollars, micros_of, split_evenly
 
 
 @given(st.integers(0, 10**12), st.integers(1, 1000))
@@ -31,3 +33,30 @@ def test_is_shown_in_dollars(cost: Cost, usd: float | None) -> None:
 def test_unknown_is_not_nothing() -> None:
     assert Cost().micros is None
     assert NOTHING.micros == 0
+
+
+@pytest.mark.parametrize(
+    ("usd", "written"),
+    [
+        ("0", "$0.00"),
+        ("0.5", "$0.50"),
+        ("0.0030", "$0.003"),
+        ("1E+2", "$100.00"),
+        ("3E-8", "$0.00000003"),
+    ],
+)
+def test_is_written_as_people_write_it(usd: str, written: str) -> None:
+    assert in_dollars(Decimal(usd)) == written
+
+
+@pytest.mark.parametrize(
+    ("usd", "micros"), [("0", 0), ("0.000001", 1), ("20.0", 20_000_000)]
+)
+def test_dollars_are_so_many_micro_dollars(usd: str, micros: int) -> None:
+    assert micros_of(Decimal(usd)) == micros
+
+
+@pytest.mark.parametrize("usd", ["-1", "0.0000001", "NaN", "Infinity"])
+def test_no_amount_is_refused(usd: str) -> None:
+    with pytest.raises(ValueError, match="no amount of dollars"):
+        micros_of(Decimal(usd))

@@ -55,6 +55,7 @@ def described(
         cost=Cost(micros=1_500_000, source="metered"),
         latency_ms=12,
         caller="me",
+        usage_id=None,
         version="1.0",
         notes=notes,
     )

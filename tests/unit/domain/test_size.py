@@ -116,6 +116,13 @@ def test_chooses_by_area_among_equal_shapes() -> None:
     assert rule.nearest(Size(900, 900)) == Size(1024, 1024)
 
 
+def test_chooses_by_area_among_shapes_that_look_the_same() -> None:
+    rule = SizeRule(choices=(Size(672, 384), Size(1360, 768), Size(1936, 1088)))
+
+    assert rule.nearest(Size(512, 288)) == Size(672, 384)
+    assert rule.nearest(Size(1920, 1080)) == Size(1936, 1088)
+
+
 def test_snaps_to_the_grid() -> None:
     assert SizeRule(multiple=64).nearest(Size(1000, 700)) == Size(1024, 704)
 

@@ -40,7 +40,9 @@ from imagen.ports.backend import (
     ImageBackend,
     Readiness,
 )
+from imagen.testing.contracts.asking import AskingContract
 from imagen.testing.contracts.base import Contract
+from imagen.testing.contracts.brief import brief
 from imagen.testing.fakes import ImpatientWatch, RecordingWatch, StoppableWatch
 
 Answer = TypeVar("Answer")
@@ -66,7 +68,7 @@ CROWD = 8
 """Threads that use one backend at once."""
 
 
-class BackendContract(Contract):
+class BackendContract(AskingContract, Contract):
     """Override `backend`; and, as far as you can stage them, the others.
 
     What is not staged is skipped, and `pytest -rs` tells which: a list of what is not
@@ -229,7 +231,8 @@ class BackendContract(Contract):
         """The bytes are the vendor's, unchanged."""
         generated = backend.generate(job, RecordingWatch())
 
-        assert {image.content for image in generated.images} <= set(sent_images())
+        returned = {brief(image.content) for image in generated.images}
+        assert returned <= {brief(content) for content in sent_images()}
 
     def test_returns_as_many_images_as_the_job_counts(
         self, backend: ImageBackend, job: ImageJob

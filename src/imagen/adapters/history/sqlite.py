@@ -1,0 +1,168 @@
+"""Keeps the history in the database, and finds words of any script in it."""
+
+from collections.abc import Iterator, Sequence
+from contextlib import closing
+from datetime import UTC, date, datetime
+from itertools import islice
+from unicodedata import normalize
+
+from imagen.adapters.sqlite import FILE, Database
+from imagen.adapters.tables import as_micros, storable, understood, written
+from imagen.domain.errors import InvalidRequest, JournalError
+from imagen.domain.history import HistoryEntry
+from imagen.domain.usage import start_of
+
+_ADD = """
+    INSERT INTO images (id, created_at, backend, words, document)
+    VALUES (?, ?, ?, ?, ?)
+    ON CONFLICT (id) DO UPDATE SET created_at = excluded.created_at,
+        backend = excluded.backend, words = excluded.words, document = excluded.document
+"""
+# Through the index, in its order: so nothing is sorted, however much is found.
+_FIND = "SELECT words, document FROM images INDEXED BY images_newest"
+_NEWEST = "ORDER BY created_at DESC, id DESC"
+_BEGINNING = (
+    "SELECT id, document FROM images WHERE id >= ? AND id < ? ORDER BY id LIMIT 2"
+)
+# Until then the index keeps what was there, beside a note that it is gone.
+_TIDY = "INSERT INTO image_words (image_words) VALUES ('optimize')"
+
+_LAST = "\U0010ffff"
+"""Sorts behind all that is in an id."""
+_MOST_TRIGRAMS = 200
+"""More are not asked for at once: what is found is compared anyway."""
+
+
+class SqliteHistory:
+    """A table with a row for every image, and an index of what three letters are where.
+
+    Prompts are kept a second time in a form in which upper and lower case are the same;
+    that one is indexed and searched.
+    """
+
+    def __init__(self, database: Database) -> None:
+        self._database = database
+
+    def add(self, entries: Sequence[HistoryEntry]) -> None:
+        """Insert or replace the rows, in one transaction."""
+        rows = [_row(entry) for entry in entries]
+        paid = any(entry.sidecar.usage_id is not None for entry in entries)
+        with self._database.writing(for_good=paid) as connection:
+            connection.executemany(_ADD, rows)
+
+    def find(
+        self,
+        *,
+        words: str = "",
+        backend: str = "",
+        since: date | None = None,
+        limit: int | None = None,
+    ) -> Iterator[HistoryEntry]:
+        """Step through what may have the words, and compare."""
+        sought = _folded(words).split()
+        where, values = _where(sought, backend=backend, since=since)
+        found = (
+            self._entry(document)
+            for prompt, document in self._read(f"{_FIND} {where} {_NEWEST}", values)
+            if all(word in prompt for word in sought)
+        )
+        yield from islice(found, limit)
+
+    def get(self, name: str) -> HistoryEntry | None:
+        """Look for the id, and for two that begin so."""
+        if name == "last":
+            return next(self.find(limit=1), None)
+        begin = _key(name)
+        found = list(self._read(_BEGINNING, [begin, begin + _LAST]))
+        if len(found) > 1 and found[0][0] != begin:
+            raise InvalidRequest(
+                f"Several images have an id that begins with {name!r}.",
+                hint="Give more of it.",
+            )
+        return self._entry(found[0][1]) if found else None
+
+    def forget(self, image_id: str) -> bool:
+        """Delete the row."""
+        return self._delete("id = ?", _key(image_id)) > 0
+
+    def forget_older(self, than: datetime) -> int:
+        """Delete the rows."""
+        return self._delete("created_at < ?", as_micros(than))
+
+    def _delete(self, which: str, value: str | int) -> int:
+        """Delete rows and every trace of what they held; say how many there were."""
+        where = f"FROM images WHERE {which}"
+        with self._database.reading() as connection:
+            if connection.execute(f"SELECT 1 {where}", [value]).fetchone() is None:
+                return 0
+        with self._database.writing(for_good=True) as connection:
+            gone = connection.execute(f"DELETE {where}", [value]).rowcount
+            connection.execute(_TIDY)
+        self._database.empty_log()
+        return gone
+
+    def _read(
+        self, query: str, values: Sequence[str | int]
+    ) -> Iterator[tuple[str, str]]:
+        with (
+            self._database.reading() as connection,
+            closing(connection.execute(query, values)) as rows,
+        ):
+            yield from rows
+
+    def _entry(self, document: str) -> HistoryEntry:
+        return understood(document, HistoryEntry, path=self._database.folder / FILE)
+
+
+def _row(entry: HistoryEntry) -> tuple[str, int, str, str, str]:
+    sidecar = entry.sidecar
+    return (
+        _key(sidecar.id),
+        as_micros(_moment(sidecar.created_at)),
+        storable(sidecar.backend),
+        _folded(sidecar.prompt),
+        written(entry),
+    )
+
+
+def _where(
+    sought: Sequence[str], *, backend: str, since: date | None
+) -> tuple[str, list[str | int]]:
+    """Return what narrows the search down: all that has the words, and perhaps more."""
+    conditions: list[str] = []
+    values: list[str | int] = []
+    if since is not None:
+        conditions.append("created_at >= ?")
+        values.append(as_micros(start_of(since)))
+    if backend:
+        conditions.append("backend = ?")
+        values.append(storable(backend))
+    if trigrams := list(islice(_trigrams(sought), _MOST_TRIGRAMS)):
+        conditions.append("number IN (SELECT rowid FROM image_words(?))")
+        values.append(" ".join(trigrams))
+    return (f"WHERE {' AND '.join(conditions)}" if conditions else ""), values
+
+
+def _trigrams(words: Sequence[str]) -> Iterator[str]:
+    """Yield what the index is asked for: all three letters that follow each other."""
+    for word in words:
+        for start in range(len(word) - 2):
+            yield '"' + word[start : start + 3].replace('"', '""') + '"'
+
+
+def _folded(prompt: str) -> str:
+    """Return the words without the difference of case, or of ways to write accents."""
+    plain = normalize("NFC", normalize("NFD", prompt).casefold())
+    return storable(plain).replace("\0", "\ufffd")  # the index ends at a NUL
+
+
+def _key(image_id: str) -> str:
+    return storable(image_id).lower()
+
+
+def _moment(created_at: str) -> datetime:
+    try:
+        moment = datetime.fromisoformat(created_at)
+    except ValueError as error:
+        raise JournalError(f"An image was made at {created_at!r}?") from error
+    return moment if moment.tzinfo else moment.replace(tzinfo=UTC)

@@ -1,0 +1,1 @@
+"""What is known of every call that is not over."""

@@ -1,0 +1,432 @@
+"""Keeps the journal in the database, and received images in files beside it."""
+
+import fcntl
+import os
+import sqlite3
+from collections.abc import Callable, Iterable, Sequence
+from contextlib import suppress
+from datetime import datetime
+from pathlib import Path
+from threading import Lock
+from typing import NamedTuple
+from weakref import WeakSet, finalize
+
+import msgspec
+from msgspec.structs import replace
+
+from imagen.adapters.sqlite import (
+    FILE,
+    Database,
+    explained,
+    private_file,
+    private_folder,
+    sync_folder,
+)
+from imagen.adapters.tables import (
+    as_micros,
+    keep_usage,
+    storable,
+    understood,
+    written,
+)
+from imagen.domain.budget import Limit
+from imagen.domain.call import (
+    Accepted,
+    Arrived,
+    Call,
+    CallState,
+    Claim,
+    Closed,
+    LeftOpen,
+    Note,
+    OpenCall,
+    Received,
+    Sending,
+)
+from imagen.domain.errors import JournalError, ReferenceTaken
+from imagen.domain.result import Generated
+
+_BEGIN = """
+    INSERT INTO calls
+    (id, created_at, adapter, backend, may_cost, reserved, owner, document)
+    VALUES (?, ?, ?, ?, ?, ?, ?, ?)
+"""
+_OPEN = "SELECT id, state, reference, owner, trouble, document FROM calls"
+_PAID = "SELECT 1 FROM usage WHERE id = ?"
+_SPENT = """
+    SELECT coalesce(sum(counted_micros), 0) FROM usage
+    WHERE created_at >= :since AND :backend IN ('', backend)
+"""
+_HELD = """
+    SELECT coalesce(sum(reserved), 0) FROM calls
+    WHERE may_cost AND :backend IN ('', backend)
+"""
+
+
+class SqliteJournal:
+    """Rows in the database, and beside it two folders.
+
+    `spool` has the received images of each call in a file of their own, which is whole
+    or not there; that it is there is what `received` means. `locks` has a file for each
+    journal that works on calls, locked until its process is gone, however it went: so a
+    call whose owner's file is not locked can be claimed.
+    """
+
+    def __init__(self, database: Database) -> None:
+        self._database = database
+        self._spool = _Spool(lambda: database.folder / "spool")
+        self._lease = _Lease(lambda: database.folder / "locks")
+
+    def begin(self, calls: Sequence[Call], *, limits: Sequence[Limit] = ()) -> None:
+        """Check the limits and insert the rows in one transaction."""
+        owner = self._lease.name()
+        rows = [_row(call, owner) for call in calls]
+        paid = any(call.may_cost for call in calls)
+        with self._database.writing(for_good=paid) as connection:
+            for limit in limits:
+                _check(connection, limit, calls)
+            try:
+                connection.executemany(_BEGIN, rows)
+            except sqlite3.IntegrityError as error:
+                raise JournalError("One of the calls was begun already.") from error
+
+    def note(self, call_id: str, note: Note) -> None:
+        """Update the row, or write the file if the images are here."""
+        may_cost = self._may_cost(call_id)
+        usage = note.usage if isinstance(note, Closed) else None
+        if may_cost is None and usage is None:
+            return
+        if isinstance(note, Arrived):
+            self._spool.keep(call_id, note.received)
+            return
+        for_good = bool(may_cost) or usage is not None
+        with self._database.writing(for_good=for_good) as connection:
+            _note(connection, storable(call_id), note)
+        if isinstance(note, Closed):
+            self._spool.drop(call_id)
+
+    def unfinished(self) -> tuple[OpenCall, ...]:
+        """Read all rows, and tidy up after those who could not."""
+        files = self._spool.files()  # before the rows: each of them had one by then
+        with self._database.reading() as connection:
+            found = connection.execute(f"{_OPEN} ORDER BY created_at, id").fetchall()
+            over = {_call_id(path) for path in files} - {row[0] for row in found}
+            # Where the ledger knows nothing of a call either, the database may be a new
+            # or a restored one, and its file all that there is.
+            over = {id_ for id_ in over if connection.execute(_PAID, [id_]).fetchone()}
+        received = {_call_id(path) for path in files if path.suffix == _RECEIVED}
+        self._spool.remove(path for path in files if _call_id(path) in over)
+        self._lease.tidy()
+        rows = [_Row(*row) for row in found]
+        return tuple(self._open_call(row, received=row.id in received) for row in rows)
+
+    def claim(self, call_id: str) -> Claim | None:
+        """Put our name in the place of one who is gone, in one transaction."""
+        with self._database.writing(for_good=True) as connection:
+            query = f"{_OPEN} WHERE id = ?"
+            row = connection.execute(query, [storable(call_id)]).fetchone()
+            if row is None:
+                return None
+            found = self._open_call(_Row(*row), received=False)
+            if found.live:
+                return None
+            received = self._spool.read(call_id)
+            connection.execute(
+                "UPDATE calls SET owner = ?, trouble = '' WHERE id = ?",
+                [self._lease.name(), storable(call_id)],
+            )
+        state = found.state if received is None else "received"
+        taken = replace(found, live=True, state=state)
+        return Claim(open=taken, received=received)
+
+    def close(self) -> None:
+        """Let go of the database, and of every call, as if this process had ended."""
+        self._lease.release()
+        self._database.close()
+
+    def _may_cost(self, call_id: str) -> bool | None:
+        """Say whether the call may cost money; None when it is not there."""
+        query = "SELECT may_cost FROM calls WHERE id = ?"
+        with self._database.reading() as connection:
+            row = connection.execute(query, [storable(call_id)]).fetchone()
+        return None if row is None else bool(row[0])
+
+    def _open_call(self, row: "_Row", *, received: bool) -> OpenCall:
+        return OpenCall(
+            call=understood(row.document, Call, path=self._database.folder / FILE),
+            state="received" if received else row.state,
+            reference=row.reference,
+            live=row.owner is not None and self._lease.is_held(row.owner),
+            trouble=row.trouble,
+        )
+
+
+class _Row(NamedTuple):
+    """A row of `calls`, as far as it is read."""
+
+    id: str
+    state: CallState
+    reference: str
+    owner: str | None
+    trouble: str
+    document: str
+
+
+def _row(call: Call, owner: str) -> tuple[object, ...]:
+    instance = call.plan.instance
+    return (
+        storable(call.id),
+        as_micros(call.created_at),
+        storable(instance.adapter),
+        storable(instance.name),
+        call.may_cost,
+        call.reserved,
+        owner,
+        written(call),
+    )
+
+
+def _check(connection: sqlite3.Connection, limit: Limit, calls: Sequence[Call]) -> None:
+    about = {"since": as_micros(limit.since), "backend": storable(limit.backend)}
+    [(spent,)] = connection.execute(_SPENT, about)
+    [(reserved,)] = connection.execute(_HELD, about)
+    asked = sum(
+        call.reserved or 0
+        for call in calls
+        if call.may_cost and limit.backend in {"", call.plan.instance.name}
+    )
+    limit.check(spent=spent, reserved=reserved, asked=asked)
+
+
+def _note(connection: sqlite3.Connection, call_id: str, note: Note) -> None:
+    match note:
+        case Sending(active=True):
+            connection.execute(
+                "UPDATE calls SET state = 'sent' WHERE id = ? AND state = 'planned'",
+                [call_id],
+            )
+        case Sending():
+            connection.execute(
+                "UPDATE calls SET state = 'planned' WHERE id = ? AND state = 'sent'",
+                [call_id],
+            )
+        case Accepted(reference=reference):
+            _take_reference(connection, storable(reference), call_id)
+        case LeftOpen(trouble=trouble):
+            connection.execute(
+                "UPDATE calls SET owner = NULL, trouble = ? WHERE id = ?",
+                [storable(trouble), call_id],
+            )
+        case Closed(usage=usage):
+            keep_usage(connection, [] if usage is None else [usage])
+            connection.execute("DELETE FROM calls WHERE id = ?", [call_id])
+        case Arrived():
+            pass  # a file says so
+
+
+def _take_reference(
+    connection: sqlite3.Connection, reference: str, call_id: str
+) -> None:
+    connection.execute(
+        "INSERT OR IGNORE INTO refs SELECT adapter, ?, id FROM calls WHERE id = ?",
+        [reference, call_id],
+    )
+    [(others,)] = connection.execute(
+        """
+        SELECT count(*) FROM refs JOIN calls USING (adapter)
+        WHERE calls.id = ? AND refs.reference = ? AND refs.call_id <> calls.id
+        """,
+        [call_id, reference],
+    )
+    if others:
+        raise ReferenceTaken(f"Another call has the remote job {reference}.")
+    connection.execute(
+        "UPDATE calls SET state = 'accepted', reference = ? WHERE id = ?",
+        [reference, call_id],
+    )
+
+
+_RECEIVED = ".received"
+
+
+class _Spooled(msgspec.Struct, frozen=True, kw_only=True):
+    """What a file in the spool holds: `Received`, with the offset of its time."""
+
+    generated: Generated
+    at: str
+    latency_ms: int
+
+
+class _Spool:
+    """A folder with a file for every call whose images are here, and not stored."""
+
+    def __init__(self, folder: Callable[[], Path]) -> None:
+        self._folder = folder
+
+    def keep(self, call_id: str, received: Received) -> None:
+        """Write the file beside its place, sync it, and give it its name."""
+        folder, content = self._folder(), _packed(received)
+        with explained(folder):
+            private_folder(folder)
+            draft = folder / f"{call_id}.{os.urandom(8).hex()}.part"
+            try:
+                with os.fdopen(private_file(draft), "wb") as file:
+                    file.write(content)
+                    file.flush()
+                    os.fsync(file.fileno())
+                draft.replace(folder / f"{call_id}{_RECEIVED}")
+            except BaseException:
+                draft.unlink(missing_ok=True)
+                raise
+            sync_folder(folder)
+
+    def read(self, call_id: str) -> Received | None:
+        """Return what the file holds; None when there is none."""
+        path = self._folder() / f"{call_id}{_RECEIVED}"
+        with explained(path):
+            try:
+                spooled = msgspec.msgpack.decode(path.read_bytes(), type=_Spooled)
+                at = datetime.fromisoformat(spooled.at)
+            except FileNotFoundError:
+                return None
+            except ValueError as error:
+                raise JournalError(
+                    f"{path} is damaged: {error}.",
+                    hint="Move it away, and the backend is asked for the images again.",
+                ) from error
+        return Received(
+            generated=spooled.generated, at=at, latency_ms=spooled.latency_ms
+        )
+
+    def files(self) -> list[Path]:
+        """Return all files, whole or not."""
+        folder = self._folder()
+        with explained(folder):
+            return list(folder.iterdir()) if folder.is_dir() else []
+
+    def drop(self, call_id: str) -> None:
+        """Remove the file of a call that is over."""
+        self.remove([self._folder() / f"{call_id}{_RECEIVED}"])
+
+    def remove(self, paths: Iterable[Path]) -> None:
+        """Remove the files, as far as that is possible now."""
+        for path in paths:
+            with suppress(OSError):
+                path.unlink(missing_ok=True)
+
+
+def _call_id(path: Path) -> str:
+    return path.name.partition(".")[0]
+
+
+def _packed(received: Received) -> bytes:
+    """Return the images, and of what was said with them as much as can be written."""
+    said = received.generated
+    bare = replace(said, model=storable(said.model), parameters={})
+    at = received.at.isoformat()
+    for generated in (said, bare):
+        spooled = _Spooled(generated=generated, at=at, latency_ms=received.latency_ms)
+        try:
+            return msgspec.msgpack.encode(spooled)
+        except (TypeError, ValueError, OverflowError, RecursionError) as error:
+            trouble = error
+    raise JournalError(f"What arrived cannot be written down: {trouble}.") from trouble
+
+
+class _Lease:
+    """A file that is locked from when it is first needed until this process is gone."""
+
+    def __init__(self, folder: Callable[[], Path]) -> None:
+        self._folder = folder
+        self._turn = Lock()
+        self._held: list[tuple[Path, int]] = []  # one, with its handle, or none
+        _leases.add(self)
+        finalize(self, _release, self._held)
+
+    def name(self) -> str:
+        """Return what the file is called; made if need be."""
+        with self._turn:
+            if not self._held:
+                folder = self._folder()
+                with explained(folder):
+                    self._held.append(_locked(private_folder(folder)))
+            [(path, _)] = self._held
+            return path.name
+
+    def is_held(self, name: str) -> bool:
+        """Say whether the file is locked, by whomever."""
+        path = self._folder() / name
+        with explained(path):
+            return _is_locked(path)
+
+    def tidy(self) -> None:
+        """Remove the files of those who are gone."""
+        folder = self._folder()
+        with explained(folder):
+            for path in folder.iterdir() if folder.is_dir() else ():
+                _is_locked(path)
+
+    def release(self) -> None:
+        """Let go of the file, and remove it."""
+        with self._turn:
+            _release(self._held)
+
+    def forget_inherited(self) -> None:
+        """Leave the lock to the process that this one was forked from."""
+        for _, handle in self._held:
+            os.close(handle)
+        self._held.clear()
+        self._turn = Lock()
+
+
+def _locked(folder: Path) -> tuple[Path, int]:
+    while True:
+        path = folder / f"{os.urandom(16).hex()}.lock"
+        handle = private_file(path)
+        try:
+            fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            if os.fstat(handle).st_nlink:
+                return path, handle
+        except BlockingIOError:
+            pass  # somebody who tidies up was quicker
+        except BaseException:
+            os.close(handle)
+            raise
+        os.close(handle)
+
+
+def _is_locked(path: Path) -> bool:
+    """Say whether somebody has locked it; if not, it is removed."""
+    try:
+        handle = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
+    except FileNotFoundError:
+        return False
+    try:
+        # Shared, so that of two who look at once neither takes the other for its owner.
+        fcntl.flock(handle, fcntl.LOCK_SH | fcntl.LOCK_NB)
+        with suppress(OSError):
+            path.unlink()  # before it is unlocked: its maker looks whether it is there
+    except BlockingIOError:
+        return True
+    finally:
+        os.close(handle)
+    return False
+
+
+def _release(held: list[tuple[Path, int]]) -> None:
+    while held:
+        path, handle = held.pop()
+        with suppress(OSError):
+            path.unlink()
+        os.close(handle)
+
+
+_leases: "WeakSet[_Lease]" = WeakSet()
+
+
+def _forget_inherited() -> None:
+    for lease in _leases:
+        lease.forget_inherited()
+
+
+os.register_at_fork(after_in_child=_forget_inherited)

@@ -1,0 +1,206 @@
+"""What the database holds: its tables, and how values are written in them.
+
+Times are microseconds since 1970. A value with many fields is a JSON document.
+"""
+
+import sqlite3
+from collections.abc import Generator, Iterable
+from contextlib import contextmanager
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import TypeVar
+
+import msgspec
+
+from imagen.domain.errors import JournalError
+from imagen.domain.usage import UsageRow
+
+MIGRATIONS: tuple[tuple[str, ...], ...] = (
+    (
+        """
+        CREATE TABLE calls (
+            id TEXT PRIMARY KEY,
+            created_at INTEGER NOT NULL,
+            adapter TEXT NOT NULL,
+            backend TEXT NOT NULL,
+            may_cost INTEGER NOT NULL,
+            reserved INTEGER,
+            owner TEXT,
+            state TEXT NOT NULL DEFAULT 'planned',
+            reference TEXT NOT NULL DEFAULT '',
+            trouble TEXT NOT NULL DEFAULT '',
+            document TEXT NOT NULL
+        )
+        """,
+        """
+        CREATE TABLE refs (
+            adapter TEXT NOT NULL,
+            reference TEXT NOT NULL,
+            call_id TEXT NOT NULL,
+            PRIMARY KEY (adapter, reference)
+        ) WITHOUT ROWID
+        """,
+        """
+        CREATE TABLE usage (
+            id TEXT PRIMARY KEY,
+            created_at INTEGER NOT NULL,
+            week TEXT NOT NULL,
+            caller TEXT NOT NULL,
+            backend TEXT NOT NULL,
+            adapter TEXT NOT NULL,
+            model TEXT NOT NULL,
+            status TEXT NOT NULL,
+            latency_ms INTEGER,
+            images INTEGER NOT NULL,
+            cost_micros INTEGER,
+            cost_source TEXT NOT NULL,
+            prompt_sha256 TEXT NOT NULL,
+            counted_micros INTEGER NOT NULL
+        )
+        """,
+        # Budgets count the cost, else what was reserved for the call.
+        # Totals are read from the first alone, budgets from the second.
+        """
+        CREATE INDEX usage_groups ON usage
+        (week DESC, backend, model, caller, created_at, images, cost_micros)
+        """,
+        "CREATE INDEX usage_times ON usage (created_at, backend, counted_micros)",
+        """
+        CREATE TABLE images (
+            number INTEGER PRIMARY KEY,
+            id TEXT NOT NULL UNIQUE,
+            created_at INTEGER NOT NULL,
+            backend TEXT NOT NULL,
+            words TEXT NOT NULL,
+            document TEXT NOT NULL
+        )
+        """,
+        "CREATE INDEX images_newest ON images (created_at, id, backend)",
+        """
+        CREATE VIRTUAL TABLE image_words USING fts5 (
+            words, content='images', content_rowid='number', detail='none',
+            tokenize='trigram case_sensitive 1'
+        )
+        """,
+        """
+        CREATE TRIGGER image_added AFTER INSERT ON images BEGIN
+            INSERT INTO image_words (rowid, words) VALUES (new.number, new.words);
+        END
+        """,
+        """
+        CREATE TRIGGER image_changed AFTER UPDATE ON images BEGIN
+            INSERT INTO image_words (image_words, rowid, words)
+            VALUES ('delete', old.number, old.words);
+            INSERT INTO image_words (rowid, words) VALUES (new.number, new.words);
+        END
+        """,
+        """
+        CREATE TRIGGER image_gone AFTER DELETE ON images BEGIN
+            INSERT INTO image_words (image_words, rowid, words)
+            VALUES ('delete', old.number, old.words);
+        END
+        """,
+    ),
+)
+"""What each version of the database adds to the one before it."""
+
+_KEEP_USAGE = """
+    INSERT INTO usage VALUES (
+        :id, :created_at, :week, :caller, :backend, :adapter, :model, :status,
+        :latency_ms, :images, :cost_micros, :cost_source, :prompt_sha256,
+        coalesce(:cost_micros, (SELECT reserved FROM calls WHERE id = :id), 0)
+    )
+    ON CONFLICT (id) DO NOTHING
+"""
+
+_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+
+_Document = TypeVar("_Document")
+
+
+def keep_usage(connection: sqlite3.Connection, rows: Iterable[UsageRow]) -> None:
+    """Keep the rows that are not kept yet."""
+    connection.executemany(
+        _KEEP_USAGE,
+        [
+            {
+                "id": storable(row.id),
+                "created_at": as_micros(row.created_at),
+                "week": row.week,
+                "caller": storable(row.caller),
+                "backend": storable(row.backend),
+                "adapter": storable(row.adapter),
+                "model": storable(row.model),
+                "status": row.status,
+                "latency_ms": row.latency_ms,
+                "images": row.images,
+                "cost_micros": row.cost_micros,
+                "cost_source": row.cost_source,
+                "prompt_sha256": row.prompt_sha256,
+            }
+            for row in rows
+        ],
+    )
+
+
+def as_micros(moment: datetime) -> int:
+    """Return a moment as the database keeps it: microseconds since 1970."""
+    return (moment.astimezone(UTC) - _EPOCH) // timedelta(microseconds=1)
+
+
+def as_moment(micros: int) -> datetime:
+    """Return the moment that the database kept, in UTC."""
+    return _EPOCH + timedelta(microseconds=micros)
+
+
+def storable(text: str) -> str:
+    """Return the text without what no column can hold: halves of characters."""
+    return text.encode(errors="replace").decode()
+
+
+def written(document: msgspec.Struct) -> str:
+    """Return the value as JSON of plain ASCII where need be.
+
+    Raises:
+        JournalError: something in it cannot be written down.
+    """
+    try:
+        try:
+            return msgspec.json.encode(document).decode()
+        except UnicodeEncodeError:  # a file name that is no UTF-8, say
+            import json  # noqa: PLC0415 - it takes longer to load than all this to run
+
+            return json.dumps(msgspec.to_builtins(document))
+    except (TypeError, ValueError, OverflowError, RecursionError) as error:
+        raise JournalError(f"It cannot be written down: {error}.") from error
+
+
+def understood(document: str, kind: type[_Document], *, path: Path) -> _Document:
+    """Return the value that was written; fields that it does not know are left out.
+
+    Raises:
+        JournalError: it cannot be understood.
+    """
+    with puzzled(path):
+        try:
+            return msgspec.json.decode(document, type=kind)
+        except msgspec.DecodeError:  # it may have halves of characters
+            import json  # noqa: PLC0415 - see above
+
+            return msgspec.convert(json.loads(document), kind)
+
+
+@contextmanager
+def puzzled(path: Path) -> Generator[None]:
+    """Say of the file what Python says of a value that was in it.
+
+    Raises:
+        JournalError: a value was not as it should be.
+    """
+    try:
+        yield
+    except (ValueError, TypeError, OverflowError, RecursionError) as error:
+        raise JournalError(
+            f"{path} holds what cannot be understood: {error}.",
+            hint="It may be damaged, or of another version of imagen.",
+        ) from error

@@ -1,0 +1,69 @@
+"""The port to the history: what was made on this machine."""
+
+from collections.abc import Iterator, Sequence
+from datetime import date, datetime
+from typing import Protocol
+
+from imagen.domain.history import HistoryEntry
+
+
+class History(Protocol):
+    """Remembers every image that was stored.
+
+    Prove an implementation with `imagen.testing.HistoryContract`.
+    """
+
+    def add(self, entries: Sequence[HistoryEntry]) -> None:
+        """Remember them; one that is remembered already, by its id, is replaced.
+
+        Raises:
+            JournalError: they could not be written down; none was.
+        """
+        ...
+
+    def find(
+        self,
+        *,
+        words: str = "",
+        backend: str = "",
+        since: date | None = None,
+        limit: int | None = None,
+    ) -> Iterator[HistoryEntry]:
+        """Yield images, the newest first.
+
+        Args:
+            words: Each of them, parted by blanks, is somewhere in the prompt, in any
+                script and in upper or lower case; "" asks for none.
+            backend: The instance that made them; "" is any.
+            since: The first UTC date that counts.
+            limit: How many at most; None is all.
+
+        Raises:
+            JournalError: it cannot be read.
+        """
+        ...
+
+    def get(self, name: str) -> HistoryEntry | None:
+        """Return the image of that id, or of the only id that begins so, or `last`.
+
+        Raises:
+            InvalidRequest: several ids begin so.
+            JournalError: it cannot be read.
+        """
+        ...
+
+    def forget(self, image_id: str) -> bool:
+        """Leave no trace of the image but its file; say whether there was one.
+
+        Raises:
+            JournalError: it cannot be written.
+        """
+        ...
+
+    def forget_older(self, than: datetime) -> int:
+        """Forget, likewise, what was made before that moment; say how many images.
+
+        Raises:
+            JournalError: it cannot be written.
+        """
+        ...

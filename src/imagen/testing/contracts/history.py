@@ -1,0 +1,267 @@
+"""The promises that every `History` keeps."""
+
+from collections.abc import Callable
+from datetime import UTC, date, datetime, timedelta
+
+import pytest
+
+from imagen.domain.errors import InvalidRequest, JournalError
+from imagen.domain.history import HistoryEntry
+from imagen.ports.history import History
+from imagen.testing.contracts.base import Contract
+from imagen.testing.crowd import CROWD, all_at_once
+from imagen.testing.samples import sample_entry, sample_id
+
+MIDNIGHT = datetime(2026, 11, 16, tzinfo=UTC)
+PROMPTS = (
+    "A Red fox in the snow",
+    "Ёлка и ЛИСА, Straße, naïve café",
+    "雪の中の狐",
+    "100% \"quoted\" AND 'single' * -fox NEAR(a, b) \\_x %y ^{z}: (",
+    "a",
+)
+
+
+class HistoryContract(Contract):
+    """Override `history`; and `another` and `broken_history`, if there are any."""
+
+    @pytest.fixture
+    def history(self) -> History:
+        """A history without images."""
+        raise NotImplementedError("Override the fixture `history` to return yours.")
+
+    @pytest.fixture
+    def another(self) -> History:
+        """A second instance over the same images, as another process would have."""
+        pytest.skip("there is no `another` over the same images")
+
+    @pytest.fixture
+    def broken_history(self) -> History:
+        """A history that can be neither read nor written."""
+        pytest.skip("no `broken_history` is staged")
+
+    def test_has_nothing_at_first(self, history: History) -> None:
+        """Where nothing was made there is nothing, not even a last image."""
+        assert list(history.find()) == []
+        assert history.get("last") is None
+        assert history.get(sample_id(1)) is None
+
+    def test_remembers_what_was_made(self, history: History) -> None:
+        """An image comes back with all that was known of it."""
+        history.add([sample_entry(1), sample_entry(2)])
+
+        assert list(history.find()) == [sample_entry(2), sample_entry(1)]
+        assert history.get(sample_id(1)) == sample_entry(1)
+
+    def test_has_the_newest_first(self, history: History) -> None:
+        """Images are in the order in which they were made, the last one first."""
+        history.add([sample_entry(2), sample_entry(3)])
+        history.add([sample_entry(1)])
+
+        assert _numbers(history) == [3, 2, 1]
+        assert history.get("last") == sample_entry(3)
+
+    def test_replaces_what_is_remembered(self, history: History) -> None:
+        """What is added under an id that is there takes its place."""
+        newer = sample_entry(1, prompt="a badger", backend="sd")
+        history.add([sample_entry(1, prompt="a fox"), sample_entry(2)])
+        history.add([newer])
+
+        assert list(history.find()) == [sample_entry(2), newer]
+        assert list(history.find(words="badger")) == [newer]
+        assert list(history.find(words="a fox", backend="sd")) == []
+
+    @pytest.mark.parametrize(
+        ("words", "found"),
+        [
+            ("fox", {0, 3}),
+            ("FOX red", {0}),
+            ("\tsnow \n the", {0}),
+            ("now", {0}),
+            ("x", {0, 3}),
+            ("fox badger", set[int]()),
+            ("лиса ёл", {1}),
+            ("STRASSE", {1}),
+            ("CAFÉ ïv", {1}),
+            ("狐", {2}),
+            ("の雪", set[int]()),
+            ("の中の狐 雪", {2}),
+            ("100%", {3}),
+            ("%", {3}),
+            ("_", {3}),
+            ('"quoted"', {3}),
+            ('"', {3}),
+            ("'single'", {3}),
+            ("*", {3}),
+            ("AND", {3}),
+            ("near(a,", {3}),
+            ("-fox", {3}),
+            ("\\_x", {3}),
+            ("^{z}:", {3}),
+            ("(", {3}),
+            ("prompt:fox", set[int]()),
+            ("fox*", set[int]()),
+            ("\udcff", set[int]()),
+            ("fox\0", set[int]()),
+            ("fox " * 2000, {0, 3}),
+            ("fox" * 2000, set[int]()),
+            (" ".join(map(str, range(3000))), set[int]()),
+            ("", {0, 1, 2, 3, 4}),
+            (" ", {0, 1, 2, 3, 4}),
+        ],
+        ids=lambda words: repr(words)[:12],
+    )
+    def test_finds_words(self, history: History, words: str, found: set[int]) -> None:
+        """Each word, taken literally, is somewhere in the prompt of what is found."""
+        history.add([sample_entry(n, prompt=words) for n, words in enumerate(PROMPTS)])
+
+        assert set(_numbers(history, words=words)) == found
+
+    def test_finds_what_a_backend_made(self, history: History) -> None:
+        """Of the images, those that the instance made are found."""
+        history.add([sample_entry(1), sample_entry(2, backend="sd")])
+
+        assert _numbers(history, backend="sd") == [2]
+        assert _numbers(history, backend="s") == []
+
+    def test_finds_what_was_made_since_a_date(self, history: History) -> None:
+        """Of the images, those from the first moment of that UTC date on are found."""
+        before = MIDNIGHT - timedelta(milliseconds=1)
+        history.add([sample_entry(1, at=before), sample_entry(2, at=MIDNIGHT)])
+
+        assert _numbers(history, since=MIDNIGHT.date()) == [2]
+        assert _numbers(history, since=date(2026, 11, 15)) == [2, 1]
+
+    def test_finds_as_many_as_are_asked_for(self, history: History) -> None:
+        """Of what is found, the newest are yielded, up to the limit."""
+        history.add([sample_entry(n, prompt=f"fox {n % 2}") for n in range(6)])
+
+        assert _numbers(history, words="fox 1", limit=2) == [5, 3]
+        assert _numbers(history, limit=0) == []
+        assert _numbers(history, limit=100) == [5, 4, 3, 2, 1, 0]
+
+    def test_finds_what_fits_all_that_is_said(self, history: History) -> None:
+        """Words, backend and date narrow the search together."""
+        history.add(
+            [
+                sample_entry(1, prompt="fox", at=MIDNIGHT),
+                sample_entry(2, prompt="badger", at=MIDNIGHT),
+                sample_entry(3, prompt="fox", at=MIDNIGHT, backend="sd"),
+                sample_entry(4, prompt="fox", at=MIDNIGHT - timedelta(days=1)),
+            ]
+        )
+
+        found = _numbers(history, words="fox", backend="flux", since=MIDNIGHT.date())
+        assert found == [1]
+
+    @pytest.mark.parametrize(
+        "name", [sample_id(1), sample_id(1).upper(), "019a0001-", "019A0001"]
+    )
+    def test_gets_an_image_by_its_id(self, history: History, name: str) -> None:
+        """An id, or a beginning that only one has, names an image, in either case."""
+        history.add([sample_entry(n) for n in (1, 2, 16)])
+
+        assert history.get(name) == sample_entry(1)
+
+    @pytest.mark.parametrize(
+        "name", ["b", f"{sample_id(1)}0", "_", "%", "\udcff", "Last "]
+    )
+    def test_gets_nothing_by_another_name(self, history: History, name: str) -> None:
+        """Where no id begins so there is no image."""
+        history.add([sample_entry(1)])
+
+        assert history.get(name) is None
+
+    @pytest.mark.parametrize("name", ["019a", "019A00"])
+    def test_says_that_several_begin_so(self, history: History, name: str) -> None:
+        """A beginning that several ids have is an InvalidRequest."""
+        history.add([sample_entry(1), sample_entry(2)])
+
+        with pytest.raises(InvalidRequest):
+            history.get(name)
+
+    def test_gets_the_id_before_one_that_begins_so(self, history: History) -> None:
+        """A whole id names its image, even if another one begins so."""
+        longer = sample_entry(2, image_id=f"{sample_id(1)}0")
+        history.add([longer, sample_entry(1)])
+
+        assert history.get(sample_id(1)) == sample_entry(1)
+
+    def test_forgets_an_image(self, history: History) -> None:
+        """What is forgotten is found in no way, and the others are still there."""
+        history.add([sample_entry(1), sample_entry(2, prompt="a badger")])
+
+        assert history.forget(sample_id(2)) is True
+        assert _numbers(history) == [1]
+        assert _numbers(history, words="badger") == []
+        assert history.get(sample_id(2)) is None
+        assert history.get("last") == sample_entry(1)
+
+    def test_says_that_there_is_nothing_to_forget(self, history: History) -> None:
+        """What is not there, or was forgotten already, cannot be forgotten."""
+        history.add([sample_entry(1)])
+
+        assert history.forget(sample_id(2)) is False
+        assert history.forget(sample_id(1)) is True
+        assert history.forget(sample_id(1)) is False
+
+    def test_forgets_what_is_older(self, history: History) -> None:
+        """What was made before the moment is forgotten, and it says how many."""
+        history.add(
+            [sample_entry(n, at=MIDNIGHT + timedelta(seconds=n)) for n in range(5)]
+        )
+
+        assert history.forget_older(MIDNIGHT + timedelta(seconds=3)) == 3
+        assert _numbers(history) == [4, 3]
+        assert _numbers(history, words="fox") == [4, 3]
+        assert history.forget_older(MIDNIGHT + timedelta(seconds=3)) == 0
+
+    def test_is_seen_by_another(self, history: History, another: History) -> None:
+        """What one instance adds or forgets, another over the same images knows."""
+        history.add([sample_entry(1), sample_entry(2)])
+        another.forget(sample_id(2))
+
+        assert _numbers(another, words="fox") == _numbers(history) == [1]
+
+    def test_is_used_by_many_at_once(self, history: History, another: History) -> None:
+        """Several threads and processes may add at once, and nothing is lost."""
+        histories = [history, another] * (CROWD // 2)
+
+        def add(n: int) -> None:
+            histories[n].add([sample_entry(n)])
+
+        assert all_at_once(add) == [None] * CROWD
+        assert _numbers(history, words="fox") == list(range(CROWD - 1, -1, -1))
+
+    @pytest.mark.parametrize("what", ["add", "find", "get", "forget", "forget_older"])
+    def test_says_that_it_is_broken(self, broken_history: History, what: str) -> None:
+        """What cannot be read or written is a JournalError, with a sentence."""
+        doing: dict[str, Callable[[], object]] = {
+            "add": lambda: broken_history.add([sample_entry()]),
+            "find": lambda: list(broken_history.find()),
+            "get": lambda: broken_history.get("last"),
+            "forget": lambda: broken_history.forget(sample_id(1)),
+            "forget_older": lambda: broken_history.forget_older(MIDNIGHT),
+        }
+
+        with pytest.raises(JournalError) as failed:
+            doing[what]()
+
+        assert failed.value.message.endswith(".")
+
+
+def _numbers(
+    history: History,
+    *,
+    words: str = "",
+    backend: str = "",
+    since: date | None = None,
+    limit: int | None = None,
+) -> list[int]:
+    """Return the numbers of the sample entries that are found."""
+    found = history.find(words=words, backend=backend, since=since, limit=limit)
+    return [_number(entry) for entry in found]
+
+
+def _number(entry: HistoryEntry) -> int:
+    return int(entry.sidecar.id[4:8], 16)

@@ -1,0 +1,217 @@
+"""The promises that every `Ledger` keeps."""
+
+import tracemalloc
+from collections.abc import Callable
+from datetime import UTC, date, datetime, timedelta, timezone
+from itertools import permutations
+
+import pytest
+
+from imagen.domain.errors import JournalError
+from imagen.domain.usage import DIMENSIONS, Dimension, UsageRow, UsageTotal
+from imagen.ports.ledger import Ledger
+from imagen.testing.contracts.base import Contract
+from imagen.testing.crowd import CROWD, all_at_once
+from imagen.testing.samples import MONDAY, sample_row
+
+MIDNIGHT = datetime(2026, 11, 16, tzinfo=UTC)
+MANY = 5000
+"""Rows that would take some two megabytes all together."""
+
+
+class LedgerContract(Contract):
+    """Override `ledger`; and `another` and `broken_ledger`, if there are any."""
+
+    @pytest.fixture
+    def ledger(self) -> Ledger:
+        """A ledger without rows."""
+        raise NotImplementedError("Override the fixture `ledger` to return yours.")
+
+    @pytest.fixture
+    def another(self) -> Ledger:
+        """A second instance over the same rows, as another process would have."""
+        pytest.skip("there is no `another` over the same rows")
+
+    @pytest.fixture
+    def broken_ledger(self) -> Ledger:
+        """A ledger that can be neither read nor written."""
+        pytest.skip("no `broken_ledger` is staged")
+
+    def test_has_nothing_at_first(self, ledger: Ledger) -> None:
+        """Where nothing was recorded there are no rows and no totals."""
+        assert list(ledger.rows()) == []
+        assert ledger.totals([]) == ()
+        assert ledger.totals(DIMENSIONS) == ()
+
+    def test_returns_what_was_recorded(self, ledger: Ledger) -> None:
+        """A row comes back as it was recorded, to the microsecond."""
+        unknown, free = sample_row(1, cost=None), sample_row(2, cost=0)
+        ledger.record([unknown, free])
+
+        assert list(ledger.rows()) == [free, unknown]
+
+    def test_keeps_each_row_once(self, ledger: Ledger) -> None:
+        """However often a row is recorded, it is there once."""
+        ledger.record([sample_row(1), sample_row(1)])
+        ledger.record([sample_row(2), sample_row(1)])
+
+        assert list(ledger.rows()) == [sample_row(2), sample_row(1)]
+
+    def test_keeps_each_row_once_whoever_records_it(
+        self, ledger: Ledger, another: Ledger
+    ) -> None:
+        """However many record a row at once, it is there once, and so are others."""
+        ledgers = [ledger, another] * (CROWD // 2)
+
+        def record(n: int) -> None:
+            ledgers[n].record([sample_row(0), sample_row(1 + n)])
+
+        assert all_at_once(record) == [None] * CROWD
+        assert list(ledger.rows()) == [sample_row(n) for n in range(CROWD, -1, -1)]
+
+    def test_is_seen_by_another(self, ledger: Ledger, another: Ledger) -> None:
+        """What one instance records, another over the same rows has."""
+        ledger.record([sample_row()])
+
+        assert list(another.rows()) == [sample_row()]
+        assert another.totals([]) == ledger.totals([])
+
+    def test_yields_the_newest_first(self, ledger: Ledger) -> None:
+        """Rows are in the order of their calls, the last one first."""
+        ledger.record([sample_row(2), sample_row(3)])
+        ledger.record([sample_row(1)])
+
+        assert list(ledger.rows()) == [sample_row(n) for n in (3, 2, 1)]
+
+    def test_yields_rows_since_a_date(self, ledger: Ledger) -> None:
+        """Of the rows, those from the first moment of that UTC date on are yielded."""
+        first, before = sample_row(2, at=MIDNIGHT), _just_before(1)
+        ledger.record([before, first])
+
+        assert list(ledger.rows(since=MIDNIGHT.date())) == [first]
+        assert list(ledger.rows(since=date(2026, 11, 15))) == [first, before]
+        assert list(ledger.rows(since=date(2026, 11, 17))) == []
+
+    def test_does_not_hold_all_rows_at_once(self, ledger: Ledger) -> None:
+        """Stepping through many rows takes no more memory than stepping through few."""
+        ledger.record([sample_row(n) for n in range(MANY)])
+        tracemalloc.start()
+        try:
+            seen = sum(1 for _ in ledger.rows())
+            _, peak = tracemalloc.get_traced_memory()
+        finally:
+            tracemalloc.stop()
+
+        assert seen == MANY
+        assert peak < 100 * MANY
+
+    def test_adds_everything_up(self, ledger: Ledger) -> None:
+        """Without dimensions there is one total; an unknown cost is not a cost of 0."""
+        ledger.record(
+            [
+                sample_row(1, images=1, cost=25_000),
+                sample_row(2, images=4, cost=35),
+                sample_row(3, images=0, cost=None),
+                sample_row(4, images=1, cost=0),
+            ]
+        )
+
+        total = UsageTotal(calls=4, images=6, cost_micros=25_035, unknown=1)
+        assert ledger.totals([]) == (total,)
+
+    def test_adds_up_what_is_unknown(self, ledger: Ledger) -> None:
+        """If all that is known of the cost is nothing, that is what it adds up to."""
+        ledger.record([sample_row(cost=None)])
+
+        total = UsageTotal(calls=1, images=1, cost_micros=0, unknown=1)
+        assert ledger.totals([]) == (total,)
+
+    def test_adds_up_each_group(self, ledger: Ledger) -> None:
+        """Rows that differ in a dimension are told apart by it, and others are not."""
+        ledger.record(
+            [
+                sample_row(1, backend="b", caller="x", cost=1),
+                sample_row(2, backend="b", caller="", cost=2),
+                sample_row(3, backend="b", caller="x", model="m", cost=4),
+                sample_row(4, backend="a", caller="x", cost=8),
+            ]
+        )
+
+        assert [
+            (total.backend, total.caller, total.model, total.week, total.cost_micros)
+            for total in ledger.totals(["backend", "caller"])
+        ] == [
+            ("a", "x", None, None, 8),
+            ("b", "", None, None, 2),
+            ("b", "x", None, None, 5),
+        ]
+
+    @pytest.mark.parametrize(
+        "by", [*permutations(DIMENSIONS, 1), *permutations(DIMENSIONS)]
+    )
+    def test_orders_by_the_dimensions_as_given(
+        self, ledger: Ledger, by: tuple[Dimension, ...]
+    ) -> None:
+        """Totals are in the order of the dimensions, the newest week first."""
+        rows = [
+            sample_row(
+                number,
+                at=MONDAY + timedelta(weeks=number % 2),
+                backend="ab"[number // 2 % 2],
+                model="Zz"[number // 4 % 2],
+                caller="öz"[number // 8],
+            )
+            for number in range(16)
+        ]
+        ledger.record(rows)
+
+        totals = ledger.totals(by)
+
+        keys = [tuple(str(getattr(total, name)) for name in by) for total in totals]
+        expected = sorted({tuple(getattr(row, name) for name in by) for row in rows})
+        if "week" in by:
+            weeks = by.index("week")
+            expected.sort(key=lambda key: key[weeks], reverse=True)
+            expected.sort(key=lambda key: key[:weeks])
+        assert keys == expected
+        assert sum(total.calls for total in totals) == len(rows)
+
+    def test_counts_iso_weeks_of_utc(self, ledger: Ledger) -> None:
+        """A week is the ISO week that the call's moment has in UTC."""
+        east = timezone(timedelta(hours=9))
+        ledger.record(
+            [
+                sample_row(1, at=datetime(2027, 1, 3, 23, 59, tzinfo=UTC)),
+                sample_row(2, at=datetime(2027, 1, 4, 8, 59, tzinfo=east)),
+                sample_row(3, at=datetime(2027, 1, 4, 9, 0, tzinfo=east)),
+            ]
+        )
+
+        weeks = [(total.week, total.calls) for total in ledger.totals(["week"])]
+        assert weeks == [("2027-W01", 1), ("2026-W53", 2)]
+
+    def test_adds_up_since_a_date(self, ledger: Ledger) -> None:
+        """Of the rows, those from the first moment of that UTC date on are added up."""
+        ledger.record([_just_before(1), sample_row(2, at=MIDNIGHT, backend="b")])
+
+        [total] = ledger.totals(["backend"], since=MIDNIGHT.date())
+        assert (total.backend, total.calls) == ("b", 1)
+        assert ledger.totals([], since=date(2026, 11, 17)) == ()
+
+    @pytest.mark.parametrize("what", ["record", "rows", "totals"])
+    def test_says_that_it_is_broken(self, broken_ledger: Ledger, what: str) -> None:
+        """What cannot be read or written is a JournalError, with a sentence."""
+        doing: dict[str, Callable[[], object]] = {
+            "record": lambda: broken_ledger.record([sample_row()]),
+            "rows": lambda: list(broken_ledger.rows()),
+            "totals": lambda: broken_ledger.totals(DIMENSIONS),
+        }
+
+        with pytest.raises(JournalError) as failed:
+            doing[what]()
+
+        assert failed.value.message.endswith(".")
+
+
+def _just_before(number: int) -> UsageRow:
+    return sample_row(number, at=MIDNIGHT - timedelta(microseconds=1))

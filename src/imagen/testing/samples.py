@@ -1,0 +1,155 @@
+"""A call, its images, its row and its place in the history, as they might be."""
+
+from datetime import UTC, datetime, timedelta, timezone
+
+from imagen.domain.call import Call, Place, Received
+from imagen.domain.cost import Cost
+from imagen.domain.history import HistoryEntry
+from imagen.domain.instance import Instance
+from imagen.domain.naming import Destination
+from imagen.domain.plan import GenerationPlan, Honesty, ImageJob
+from imagen.domain.request import GenerationRequest
+from imagen.domain.result import Generated, GeneratedImage
+from imagen.domain.sidecar import Change, Sidecar
+from imagen.domain.size import Size
+from imagen.domain.usage import UsageRow
+
+MONDAY = datetime(2026, 11, 16, 9, 30, 15, 123456, tzinfo=UTC)
+"""In the week `2026-W47`."""
+PROMPT = 'a fox, лиса, 狐; 100% "quoted"\nand a second line'
+NO_TEXT = "no-utf-8-\udcff.png"
+"""A file name that is no UTF-8, as Python reads it."""
+
+
+def sample_id(number: int) -> str:
+    """Return a UUIDv7; the higher the number, the later."""
+    return f"019a{number:04x}-0000-7000-8000-{number * 7919:012x}"
+
+
+def sample_call(
+    number: int = 1,
+    *,
+    backend: str = "flux",
+    adapter: str = "replicate",
+    may_cost: bool = True,
+    reserved: int | None = 40_000,
+) -> Call:
+    """Return the intent to make one image; the higher the number, the later."""
+    at = MONDAY + timedelta(minutes=number)
+    size = Size(width=1536, height=768)
+    return Call(
+        id=sample_id(number),
+        created_at=at,
+        plan=GenerationPlan(
+            instance=Instance(name=backend, adapter=adapter),
+            request=GenerationRequest(
+                prompt=PROMPT, options={"lora": ["x", 0.5, None]}
+            ),
+            size=size,
+            negative="",
+            at=at.astimezone(timezone(timedelta(hours=2))),
+            jobs=(
+                ImageJob(
+                    number=1, prompt=PROMPT, size=size, seed=2**64 - 1, timeout=600
+                ),
+            ),
+            honesty=Honesty(
+                adjusted={
+                    "size": Change(requested="1537x768", used="1536x768", reason="")
+                }
+            ),
+            may_cost=may_cost,
+        ),
+        place=Place(folder="/home/me/images", destination=Destination(name=NO_TEXT)),
+        image_ids=(sample_id(number + 1000),),
+        caller="writer",
+        may_cost=may_cost,
+        reserved=reserved,
+    )
+
+
+def sample_received(content: bytes = b"\x89PNG \0\xff\r\n" * 9) -> Received:
+    """Return what came of a call."""
+    return Received(
+        generated=Generated(
+            images=(GeneratedImage(content=content, media_type="image/png", seed=7),),
+            model="flux-dev",
+            cost=Cost(micros=25_000, source="reported"),
+            parameters={"guidance": 3.5, "nested": {"list": [1, None, "ä"]}},
+        ),
+        at=datetime(2026, 11, 16, 11, 31, tzinfo=timezone(timedelta(hours=2))),
+        latency_ms=4321,
+    )
+
+
+def sample_row(
+    number: int = 1,
+    *,
+    at: datetime | None = None,
+    backend: str = "flux",
+    model: str = "flux-dev",
+    caller: str = "writer",
+    images: int = 1,
+    cost: int | None = 25_000,
+) -> UsageRow:
+    """Return what one call cost, in micro-dollars; the higher the number, the later."""
+    return UsageRow(
+        id=sample_id(number),
+        created_at=MONDAY + timedelta(minutes=number) if at is None else at,
+        caller=caller,
+        backend=backend,
+        adapter="replicate",
+        model=model,
+        status="unknown" if cost is None else "ok",
+        latency_ms=None if cost is None else 4321,
+        images=images,
+        cost_micros=cost,
+        cost_source="unknown" if cost is None else "reported",
+        prompt_sha256="ab" * 32,
+    )
+
+
+def sample_entry(
+    number: int = 1,
+    *,
+    prompt: str = PROMPT,
+    at: datetime | None = None,
+    backend: str = "flux",
+    image_id: str | None = None,
+) -> HistoryEntry:
+    """Return an image that was made; the higher the number, the later."""
+    at = MONDAY + timedelta(minutes=number) if at is None else at
+    written = at.astimezone(UTC).isoformat(timespec="milliseconds")
+    return HistoryEntry(
+        location=f"/home/me/images/{number}-{NO_TEXT}",
+        sidecar=Sidecar(
+            id=sample_id(number) if image_id is None else image_id,
+            usage_id=sample_id(number + 1000),
+            created_at=written.replace("+00:00", "Z"),
+            prompt=prompt,
+            negative="",
+            style=None,
+            prompt_sent=prompt,
+            prompt_sha256="ab" * 32,
+            backend=backend,
+            adapter="replicate",
+            model="flux-dev",
+            seed=2**64 - 1,
+            steps=None,
+            width=1536,
+            height=768,
+            requested_size="1536x768",
+            mime_type="image/png",
+            bytes=123_456,
+            sha256="cd" * 32,
+            source_sha256="ef" * 32,
+            latency_ms=4321,
+            cost_usd=0.025,
+            cost_source="reported",
+            caller="writer",
+            parameters={"guidance": 3.5},
+            adjusted={"size": Change(requested="1537x768", used="1536x768", reason="")},
+            warnings=("size 1537x768 becomes 1536x768",),
+            imagen_version="1.0",
+        ),
+    )

@@ -1,0 +1,469 @@
+"""A healthy history and ways of being ill; each says which promises it breaks.
+
+Not collected by itself: `test_the_contracts.py` runs it and compares.
+"""
+
+import re
+import time
+from collections.abc import Iterator, Sequence
+from datetime import date, datetime, timedelta
+from itertools import islice
+from typing import ClassVar, Self, TypedDict, Unpack
+
+import msgspec
+import pytest
+
+from imagen.domain.errors import InvalidRequest, JournalError
+from imagen.domain.history import HistoryEntry
+from imagen.testing import HistoryContract, MemoryHistory
+
+replaced = msgspec.structs.replace
+
+
+class Search(TypedDict, total=False):
+    words: str
+    backend: str
+    since: date | None
+    limit: int | None
+
+
+class Album(MemoryHistory):
+    """Healthy; another may stand over the same images."""
+
+    def another(self) -> Self:
+        another = type(self)()
+        another.kept = self.kept
+        return another
+
+
+class Burnt(Album):
+    """Nothing in it can be read or written."""
+
+    error: Exception = JournalError("The album is burnt.")
+
+    def add(self, entries: Sequence[HistoryEntry]) -> None:
+        raise self.error
+
+    def find(self, **search: Unpack[Search]) -> Iterator[HistoryEntry]:
+        raise self.error
+
+    def get(self, name: str) -> HistoryEntry | None:
+        raise self.error
+
+    def forget(self, image_id: str) -> bool:
+        raise self.error
+
+    def forget_older(self, than: datetime) -> int:
+        raise self.error
+
+
+class Staged(HistoryContract):
+    Made: ClassVar[type[Album]] = Album
+    Broken: ClassVar[type[Album]] = Burnt
+    breaks: ClassVar[set[str]]
+
+    @pytest.fixture
+    def history(self) -> Album:
+        return self.Made()
+
+    @pytest.fixture
+    def another(self, history: Album) -> Album:
+        return history.another()
+
+    @pytest.fixture
+    def broken_history(self) -> Album:
+        return self.Broken()
+
+
+class TestIsHealthy(Staged):
+    breaks: ClassVar[set[str]] = set()
+
+
+# What it remembers.
+
+
+class TestForgetsParameters(Staged):
+    class Made(Album):
+        def add(self, entries: Sequence[HistoryEntry]) -> None:
+            super().add(
+                [
+                    replaced(e, sidecar=replaced(e.sidecar, parameters={}))
+                    for e in entries
+                ]
+            )
+
+    breaks: ClassVar[set[str]] = {
+        "test_remembers_what_was_made",
+        "test_has_the_newest_first",
+        "test_replaces_what_is_remembered",
+        "test_gets_an_image_by_its_id",
+        "test_gets_the_id_before_one_that_begins_so",
+        "test_forgets_an_image",
+    }
+
+
+class TestKeepsTheFirst(Staged):
+    class Made(Album):
+        def add(self, entries: Sequence[HistoryEntry]) -> None:
+            super().add([e for e in entries if e.sidecar.id not in self.kept])
+
+    breaks: ClassVar[set[str]] = {
+        "test_replaces_what_is_remembered",
+    }
+
+
+class TestHasTheOldestFirst(Staged):
+    class Made(Album):
+        def find(self, **search: Unpack[Search]) -> Iterator[HistoryEntry]:
+            limit = search.pop("limit", None)
+            return islice(reversed(list(super().find(**search))), limit)
+
+    breaks: ClassVar[set[str]] = {
+        "test_remembers_what_was_made",
+        "test_has_the_newest_first",
+        "test_replaces_what_is_remembered",
+        "test_finds_what_was_made_since_a_date",
+        "test_finds_as_many_as_are_asked_for",
+        "test_forgets_what_is_older",
+        "test_is_used_by_many_at_once",
+    }
+
+
+class TestIsInNoOrder(Staged):
+    class Made(Album):
+        def find(self, **search: Unpack[Search]) -> Iterator[HistoryEntry]:
+            found = super().find(**search)
+            return iter(sorted(found, key=_last_letter, reverse=True))
+
+    breaks: ClassVar[set[str]] = {
+        "test_remembers_what_was_made",
+        "test_has_the_newest_first",
+        "test_replaces_what_is_remembered",
+        "test_finds_what_was_made_since_a_date",
+        "test_finds_as_many_as_are_asked_for",
+        "test_forgets_what_is_older",
+        "test_is_used_by_many_at_once",
+    }
+
+
+class TestKnowsOnlyItsOwn(Staged):
+    class Made(Album):
+        def another(self) -> Self:
+            return type(self)()
+
+    breaks: ClassVar[set[str]] = {
+        "test_is_seen_by_another",
+        "test_is_used_by_many_at_once",
+    }
+
+
+class TestLosesImagesInACrowd(Staged):
+    class Made(Album):
+        def add(self, entries: Sequence[HistoryEntry]) -> None:
+            before = dict(self.kept)
+            time.sleep(0.03)
+            self.kept.clear()
+            self.kept.update(before)
+            super().add(entries)
+
+    breaks: ClassVar[set[str]] = {
+        "test_is_used_by_many_at_once",
+    }
+
+
+# How it searches.
+
+
+class Filtering(Album):
+    """Finds what its own idea of a match lets through."""
+
+    def matches(self, words: str, prompt: str) -> bool:
+        raise NotImplementedError
+
+    def find(self, **search: Unpack[Search]) -> Iterator[HistoryEntry]:
+        words, limit = search.pop("words", ""), search.pop("limit", None)
+        found = super().find(**search)
+        return islice(
+            (e for e in found if self.matches(words, e.sidecar.prompt)), limit
+        )
+
+
+class TestMindsCase(Staged):
+    class Made(Filtering):
+        def matches(self, words: str, prompt: str) -> bool:
+            return all(word in prompt for word in words.split())
+
+    breaks: ClassVar[set[str]] = {
+        "test_finds_words",
+    }
+
+
+class TestFindsWholeWords(Staged):
+    class Made(Filtering):
+        def matches(self, words: str, prompt: str) -> bool:
+            there = re.findall(r"\w+", prompt.casefold())
+            return all(word in there for word in words.casefold().split())
+
+    breaks: ClassVar[set[str]] = {
+        "test_finds_words",
+    }
+
+
+class TestFindsPatterns(Staged):
+    class Made(Filtering):
+        def matches(self, words: str, prompt: str) -> bool:
+            return all(
+                re.search(re.escape(word).replace("%", ".*"), prompt.casefold())
+                for word in words.casefold().split()
+            )
+
+    breaks: ClassVar[set[str]] = {
+        "test_finds_words",
+    }
+
+
+class TestFindsAnyOfTheWords(Staged):
+    class Made(Filtering):
+        def matches(self, words: str, prompt: str) -> bool:
+            sought = words.casefold().split()
+            return not sought or any(word in prompt.casefold() for word in sought)
+
+    breaks: ClassVar[set[str]] = {
+        "test_replaces_what_is_remembered",
+        "test_finds_words",
+        "test_finds_as_many_as_are_asked_for",
+    }
+
+
+class TestFindsTheSentence(Staged):
+    class Made(Filtering):
+        def matches(self, words: str, prompt: str) -> bool:
+            return words.casefold() in prompt.casefold()
+
+    breaks: ClassVar[set[str]] = {
+        "test_finds_words",
+    }
+
+
+class TestFindsShortWordsEverywhere(Staged):
+    class Made(Filtering):
+        def matches(self, words: str, prompt: str) -> bool:
+            sought = [word for word in words.casefold().split() if len(word) > 2]
+            return all(word in prompt.casefold() for word in sought)
+
+    breaks: ClassVar[set[str]] = {
+        "test_finds_words",
+        "test_finds_as_many_as_are_asked_for",
+    }
+
+
+class TestFindsBackendsThatBeginSo(Staged):
+    class Made(Album):
+        def find(self, **search: Unpack[Search]) -> Iterator[HistoryEntry]:
+            backend, limit = search.pop("backend", ""), search.pop("limit", None)
+            found = super().find(**search)
+            return islice(
+                (e for e in found if e.sidecar.backend.startswith(backend)), limit
+            )
+
+    breaks: ClassVar[set[str]] = {
+        "test_finds_what_a_backend_made",
+    }
+
+
+class TestBeginsADayLater(Staged):
+    class Made(Album):
+        def find(self, **search: Unpack[Search]) -> Iterator[HistoryEntry]:
+            if day := search.get("since"):
+                search["since"] = day + timedelta(days=1)
+            return super().find(**search)
+
+    breaks: ClassVar[set[str]] = {
+        "test_finds_what_was_made_since_a_date",
+        "test_finds_what_fits_all_that_is_said",
+    }
+
+
+class TestCountsBeforeItLooks(Staged):
+    class Made(Album):
+        def find(self, **search: Unpack[Search]) -> Iterator[HistoryEntry]:
+            limit = search.pop("limit", None)
+            newest = list(super().find(limit=limit))
+            return (entry for entry in super().find(**search) if entry in newest)
+
+    breaks: ClassVar[set[str]] = {
+        "test_finds_as_many_as_are_asked_for",
+    }
+
+
+class TestHasNoLimit(Staged):
+    class Made(Album):
+        def find(self, **search: Unpack[Search]) -> Iterator[HistoryEntry]:
+            search["limit"] = search.get("limit") or None
+            return super().find(**search)
+
+    breaks: ClassVar[set[str]] = {
+        "test_finds_as_many_as_are_asked_for",
+    }
+
+
+class TestSearchesForOneThing(Staged):
+    class Made(Album):
+        def find(self, **search: Unpack[Search]) -> Iterator[HistoryEntry]:
+            if search.get("words"):
+                search["backend"], search["since"] = "", None
+            return super().find(**search)
+
+    breaks: ClassVar[set[str]] = {
+        "test_replaces_what_is_remembered",
+        "test_finds_what_fits_all_that_is_said",
+    }
+
+
+# How it finds one by its name.
+
+
+class TestMindsTheCaseOfIds(Staged):
+    class Made(Album):
+        def get(self, name: str) -> HistoryEntry | None:
+            return None if name != name.lower() else super().get(name)
+
+    breaks: ClassVar[set[str]] = {
+        "test_gets_an_image_by_its_id",
+        "test_says_that_several_begin_so",
+    }
+
+
+class TestWantsWholeIds(Staged):
+    class Made(Album):
+        def get(self, name: str) -> HistoryEntry | None:
+            return super().get(name) if name == "last" else self.kept.get(name.lower())
+
+    breaks: ClassVar[set[str]] = {
+        "test_gets_an_image_by_its_id",
+        "test_says_that_several_begin_so",
+    }
+
+
+class TestGetsTheFirstOfSeveral(Staged):
+    class Made(Album):
+        def get(self, name: str) -> HistoryEntry | None:
+            try:
+                return super().get(name)
+            except InvalidRequest:
+                return next(iter(self.kept.values()))
+
+    breaks: ClassVar[set[str]] = {
+        "test_says_that_several_begin_so",
+    }
+
+
+class TestDoubtsWholeIds(Staged):
+    class Made(Album):
+        def get(self, name: str) -> HistoryEntry | None:
+            if sum(key.startswith(name) for key in self.kept) > 1:
+                raise InvalidRequest("Several begin so.")
+            return super().get(name)
+
+    breaks: ClassVar[set[str]] = {
+        "test_gets_the_id_before_one_that_begins_so",
+    }
+
+
+class TestRaisesForWhatIsNotThere(Staged):
+    class Made(Album):
+        def get(self, name: str) -> HistoryEntry | None:
+            found = super().get(name)
+            if found is None:
+                raise InvalidRequest("There is no such image.")
+            return found
+
+    breaks: ClassVar[set[str]] = {
+        "test_has_nothing_at_first",
+        "test_gets_nothing_by_another_name",
+        "test_forgets_an_image",
+    }
+
+
+class TestHasTheOldestLast(Staged):
+    class Made(Album):
+        def get(self, name: str) -> HistoryEntry | None:
+            if name == "last":
+                return list(self.find())[-1] if self.kept else None
+            return super().get(name)
+
+    breaks: ClassVar[set[str]] = {
+        "test_has_the_newest_first",
+    }
+
+
+# How it forgets.
+
+
+class TestNeverForgets(Staged):
+    class Made(Album):
+        def forget(self, image_id: str) -> bool:
+            return image_id in self.kept
+
+    breaks: ClassVar[set[str]] = {
+        "test_forgets_an_image",
+        "test_says_that_there_is_nothing_to_forget",
+        "test_forgets_what_is_older",
+        "test_is_seen_by_another",
+    }
+
+
+class TestSaysThatItForgot(Staged):
+    class Made(Album):
+        def forget(self, image_id: str) -> bool:
+            super().forget(image_id)
+            return True
+
+    breaks: ClassVar[set[str]] = {
+        "test_says_that_there_is_nothing_to_forget",
+    }
+
+
+class TestForgetsTheMomentToo(Staged):
+    class Made(Album):
+        def forget_older(self, than: datetime) -> int:
+            return super().forget_older(than + timedelta(microseconds=1))
+
+    breaks: ClassVar[set[str]] = {
+        "test_forgets_what_is_older",
+    }
+
+
+class TestLosesCount(Staged):
+    class Made(Album):
+        def forget_older(self, than: datetime) -> int:
+            return bool(super().forget_older(than))
+
+    breaks: ClassVar[set[str]] = {
+        "test_forgets_what_is_older",
+    }
+
+
+# How it says that it is broken.
+
+
+class TestLetsAnOsErrorOut(Staged):
+    class Broken(Burnt):
+        error = OSError("Input/output error")
+
+    breaks: ClassVar[set[str]] = {
+        "test_says_that_it_is_broken",
+    }
+
+
+class TestSaysNoSentence(Staged):
+    class Broken(Burnt):
+        error = JournalError("EIO")
+
+    breaks: ClassVar[set[str]] = {
+        "test_says_that_it_is_broken",
+    }
+
+
+def _last_letter(entry: HistoryEntry) -> str:
+    return entry.sidecar.id[-1]

@@ -1,0 +1,649 @@
+"""A healthy journal and ways of being ill; each says which promises it breaks.
+
+Not collected by itself: `test_the_contracts.py` runs it and compares.
+"""
+
+import time
+from collections.abc import Callable, Sequence
+from datetime import UTC
+from threading import Lock
+from typing import ClassVar, Self
+
+import msgspec
+import pytest
+
+from imagen.domain.budget import Limit
+from imagen.domain.call import (
+    Accepted,
+    Arrived,
+    Call,
+    Claim,
+    Closed,
+    LeftOpen,
+    Note,
+    OpenCall,
+    Place,
+    Sending,
+)
+from imagen.domain.errors import JournalError, ReferenceTaken
+from imagen.testing import JournalContract, MemoryJournal, MemoryLedger
+from imagen.testing.samples import sample_row
+
+replaced = msgspec.structs.replace
+ONE = Lock()
+
+
+class Torn(MemoryJournal):
+    """Nothing in it can be read or written."""
+
+    error: Exception = JournalError("The journal is torn.")
+
+    def begin(self, calls: Sequence[Call], *, limits: Sequence[Limit] = ()) -> None:
+        raise self.error
+
+    def note(self, call_id: str, note: Note) -> None:
+        raise self.error
+
+    def unfinished(self) -> tuple[OpenCall, ...]:
+        raise self.error
+
+    def claim(self, call_id: str) -> Claim | None:
+        raise self.error
+
+
+class Staged(JournalContract):
+    Made: ClassVar[type[MemoryJournal]] = MemoryJournal
+    Broken: ClassVar[type[MemoryJournal]] = Torn
+    breaks: ClassVar[set[str]]
+
+    @pytest.fixture
+    def journal(self) -> MemoryJournal:
+        return self.Made()
+
+    @pytest.fixture
+    def ledger(self, journal: MemoryJournal) -> MemoryLedger:
+        return journal.ledger
+
+    @pytest.fixture
+    def another(self, journal: MemoryJournal) -> MemoryJournal:
+        return journal.another()
+
+    @pytest.fixture
+    def end(self, journal: MemoryJournal) -> Callable[[], None]:
+        return journal.close
+
+    @pytest.fixture
+    def broken_journal(self) -> MemoryJournal:
+        return self.Broken()
+
+
+class TestIsHealthy(Staged):
+    breaks: ClassVar[set[str]] = set()
+
+
+# What it begins.
+
+
+class TestBeginsOneAfterTheOther(Staged):
+    class Made(MemoryJournal):
+        def begin(self, calls: Sequence[Call], *, limits: Sequence[Limit] = ()) -> None:
+            for call in calls:
+                super().begin([call], limits=limits)
+
+    breaks: ClassVar[set[str]] = {
+        "test_begins_no_call_twice",
+        "test_begins_none_of_what_is_over_a_limit",
+    }
+
+
+class TestBeginsTwice(Staged):
+    class Made(MemoryJournal):
+        def begin(self, calls: Sequence[Call], *, limits: Sequence[Limit] = ()) -> None:
+            for call in calls:
+                self._desk.calls.pop(call.id, None)
+            super().begin(calls, limits=limits)
+
+    breaks: ClassVar[set[str]] = {
+        "test_begins_no_call_twice",
+    }
+
+
+class TestForgetsWhereImagesGo(Staged):
+    class Made(MemoryJournal):
+        def begin(self, calls: Sequence[Call], *, limits: Sequence[Limit] = ()) -> None:
+            super().begin([replaced(c, place=Place()) for c in calls], limits=limits)
+
+    breaks: ClassVar[set[str]] = {
+        "test_returns_what_was_begun",
+        "test_lets_what_was_left_open_be_claimed",
+        "test_has_what_was_claimed_in_hand",
+        "test_lets_what_a_dead_process_had_be_claimed",
+    }
+
+
+class TestIsInNoOrder(Staged):
+    class Made(MemoryJournal):
+        def unfinished(self) -> tuple[OpenCall, ...]:
+            there = {each.call.id: each for each in super().unfinished()}
+            return tuple(there[call_id] for call_id in self._desk.calls)
+
+    breaks: ClassVar[set[str]] = {
+        "test_returns_the_oldest_first",
+    }
+
+
+class TestRaisesForWhatIsNotThere(Staged):
+    class Made(MemoryJournal):
+        def claim(self, call_id: str) -> Claim | None:
+            if call_id not in self._desk.calls:
+                raise JournalError("There is no such call.")
+            return super().claim(call_id)
+
+    breaks: ClassVar[set[str]] = {
+        "test_has_nothing_at_first",
+        "test_forgets_a_call_that_is_closed",
+        "test_ignores_notes_on_a_call_that_is_not_there",
+    }
+
+
+# What it knows of a call.
+
+
+class TestKnowsNothingOfAccepting(Staged):
+    class Made(MemoryJournal):
+        def unfinished(self) -> tuple[OpenCall, ...]:
+            return tuple(
+                replaced(each, state="sent") if each.state == "accepted" else each
+                for each in super().unfinished()
+            )
+
+    breaks: ClassVar[set[str]] = {
+        "test_goes_on_from_planned_to_received",
+        "test_takes_nothing_else_back",
+        "test_lets_another_adapter_use_the_reference",
+        "test_remembers_each_reference_of_a_call",
+        "test_lets_what_was_left_open_be_claimed",
+        "test_is_seen_by_another",
+    }
+
+
+class TestNeverTakesBack(Staged):
+    class Made(MemoryJournal):
+        def note(self, call_id: str, note: Note) -> None:
+            if note != Sending(active=False):
+                super().note(call_id, note)
+
+    breaks: ClassVar[set[str]] = {
+        "test_is_planned_again_when_it_was_not_sent",
+    }
+
+
+class TestTakesEverythingBack(Staged):
+    class Made(MemoryJournal):
+        def note(self, call_id: str, note: Note) -> None:
+            super().note(call_id, note)
+            if isinstance(note, Sending) and (entry := self._desk.calls.get(call_id)):
+                entry.state = "sent" if note.active else "planned"
+
+    breaks: ClassVar[set[str]] = {
+        "test_takes_nothing_else_back",
+    }
+
+
+class TestCountsNotes(Staged):
+    class Made(MemoryJournal):
+        def note(self, call_id: str, note: Note) -> None:
+            again = (call_id, note) in self.notes
+            super().note(call_id, note)
+            if again and (entry := self._desk.calls.get(call_id)):
+                entry.trouble += " Again!"
+
+    breaks: ClassVar[set[str]] = {
+        "test_changes_nothing_that_is_so_already",
+    }
+
+
+class TestKeepsWhatIsClosed(Staged):
+    class Made(MemoryJournal):
+        def note(self, call_id: str, note: Note) -> None:
+            entry = self._desk.calls.get(call_id)
+            super().note(call_id, note)
+            if isinstance(note, Closed) and entry and entry.state == "received":
+                self._desk.calls[call_id] = entry
+
+    breaks: ClassVar[set[str]] = {
+        "test_forgets_a_call_that_is_closed",
+        "test_is_used_by_many_at_once",
+    }
+
+
+class TestRaisesForNotesOnNothing(Staged):
+    class Made(MemoryJournal):
+        def note(self, call_id: str, note: Note) -> None:
+            if call_id not in self._desk.calls and not isinstance(note, Closed):
+                raise JournalError("There is no such call.")
+            super().note(call_id, note)
+
+    breaks: ClassVar[set[str]] = {
+        "test_ignores_notes_on_a_call_that_is_not_there",
+    }
+
+
+# What ends in the ledger.
+
+
+class TestRecordsEachClosing(Staged):
+    class Made(MemoryJournal):
+        def note(self, call_id: str, note: Note) -> None:
+            super().note(call_id, note)
+            if isinstance(note, Closed) and note.usage:
+                number = len(self.ledger.kept)
+                self.ledger.record([replaced(note.usage, id=f"{call_id}-{number}")])
+
+    breaks: ClassVar[set[str]] = {
+        "test_records_usage_once",
+        "test_records_usage_of_a_call_that_is_not_there",
+        "test_is_seen_by_another",
+        "test_is_used_by_many_at_once",
+        "test_counts_what_was_spent",
+    }
+
+
+class TestRecordsWhatCostNothing(Staged):
+    class Made(MemoryJournal):
+        def note(self, call_id: str, note: Note) -> None:
+            if note == Closed() and call_id in self._desk.calls:
+                note = Closed(usage=replaced(sample_row(cost=0), id=call_id))
+            super().note(call_id, note)
+
+    breaks: ClassVar[set[str]] = {
+        "test_records_no_usage_of_what_cost_nothing",
+        "test_ignores_notes_on_a_call_that_is_not_there",
+    }
+
+
+class TestRecordsOnlyWhatIsThere(Staged):
+    class Made(MemoryJournal):
+        def note(self, call_id: str, note: Note) -> None:
+            if call_id in self._desk.calls:
+                super().note(call_id, note)
+
+    breaks: ClassVar[set[str]] = {
+        "test_records_usage_of_a_call_that_is_not_there",
+    }
+
+
+# To whom a remote job belongs.
+
+
+class TestGivesReferencesAway(Staged):
+    class Made(MemoryJournal):
+        def note(self, call_id: str, note: Note) -> None:
+            self._desk.references.clear()
+            super().note(call_id, note)
+
+    breaks: ClassVar[set[str]] = {
+        "test_gives_a_reference_to_one_call",
+        "test_remembers_each_reference_of_a_call",
+    }
+
+
+class TestForgetsReferencesOfClosedCalls(Staged):
+    class Made(MemoryJournal):
+        def note(self, call_id: str, note: Note) -> None:
+            super().note(call_id, note)
+            if isinstance(note, Closed):
+                self._desk.references.clear()
+
+    breaks: ClassVar[set[str]] = {
+        "test_gives_a_reference_to_one_call",
+    }
+
+
+class TestRemembersOnlyTheLastReference(Staged):
+    class Made(MemoryJournal):
+        def note(self, call_id: str, note: Note) -> None:
+            if isinstance(note, Accepted):
+                owners = self._desk.references
+                for name in [name for name in owners if owners[name] == call_id]:
+                    del owners[name]
+            super().note(call_id, note)
+
+    breaks: ClassVar[set[str]] = {
+        "test_remembers_each_reference_of_a_call",
+    }
+
+
+class TestKeepsReferencesFromOtherAdapters(Staged):
+    class Made(MemoryJournal):
+        def note(self, call_id: str, note: Note) -> None:
+            if isinstance(note, Accepted):
+                for (_, reference), owner in self._desk.references.items():
+                    if reference == note.reference and owner != call_id:
+                        raise ReferenceTaken("Somebody has it.")
+            super().note(call_id, note)
+
+    breaks: ClassVar[set[str]] = {
+        "test_lets_another_adapter_use_the_reference",
+    }
+
+
+# Who works on a call.
+
+
+class TestClaimsWhatIsWorkedOn(Staged):
+    class Made(MemoryJournal):
+        def claim(self, call_id: str) -> Claim | None:
+            entry = self._desk.calls.get(call_id)
+            if entry is not None and entry.owner is self:
+                entry.owner = None
+            return super().claim(call_id)
+
+    breaks: ClassVar[set[str]] = {
+        "test_lets_nobody_claim_what_is_worked_on",
+        "test_gives_a_call_to_one_of_many",
+    }
+
+
+class TestForgetsWhyItWasLeft(Staged):
+    class Made(MemoryJournal):
+        def note(self, call_id: str, note: Note) -> None:
+            super().note(
+                call_id, LeftOpen(trouble="") if isinstance(note, LeftOpen) else note
+            )
+
+    breaks: ClassVar[set[str]] = {
+        "test_lets_what_was_left_open_be_claimed",
+    }
+
+
+class TestRemembersTrouble(Staged):
+    class Made(MemoryJournal):
+        def claim(self, call_id: str) -> Claim | None:
+            claim = super().claim(call_id)
+            if claim is not None:
+                self._desk.calls[call_id].trouble = claim.open.trouble
+            return claim
+
+    breaks: ClassVar[set[str]] = {
+        "test_has_what_was_claimed_in_hand",
+        "test_forgets_why_it_was_left_when_the_next_one_dies",
+    }
+
+
+class TestTakesTheDeadForAlive(Staged):
+    class Made(MemoryJournal):
+        def close(self) -> None:
+            pass
+
+    breaks: ClassVar[set[str]] = {
+        "test_lets_what_a_dead_process_had_be_claimed",
+        "test_forgets_why_it_was_left_when_the_next_one_dies",
+    }
+
+
+class TestGivesACallToSeveral(Staged):
+    class Made(MemoryJournal):
+        def claim(self, call_id: str) -> Claim | None:
+            entry = self._desk.calls.get(call_id)
+            free = entry is not None and entry.owner is None
+            time.sleep(0.03)
+            if free:
+                self._desk.calls[call_id].owner = None
+            return super().claim(call_id)
+
+    breaks: ClassVar[set[str]] = {
+        "test_gives_a_call_to_one_of_many",
+    }
+
+
+class TestKnowsOnlyItsOwn(Staged):
+    class Made(MemoryJournal):
+        def another(self) -> Self:
+            return type(self)(self.ledger)
+
+    breaks: ClassVar[set[str]] = {
+        "test_lets_nobody_claim_what_is_worked_on",
+        "test_has_what_was_claimed_in_hand",
+        "test_hands_over_what_arrived",
+        "test_lets_what_a_dead_process_had_be_claimed",
+        "test_forgets_why_it_was_left_when_the_next_one_dies",
+        "test_is_seen_by_another",
+        "test_begins_as_many_as_there_is_room_for",
+    }
+
+
+class TestWantsToBeAlone(Staged):
+    class Made(MemoryJournal):
+        def note(self, call_id: str, note: Note) -> None:
+            if not ONE.acquire(blocking=False):
+                raise JournalError("Somebody writes.")
+            try:
+                time.sleep(0.003)
+                super().note(call_id, note)
+            finally:
+                ONE.release()
+
+    breaks: ClassVar[set[str]] = {
+        "test_is_used_by_many_at_once",
+    }
+
+
+# What arrived.
+
+
+class TestForgetsWhatArrived(Staged):
+    class Made(MemoryJournal):
+        def claim(self, call_id: str) -> Claim | None:
+            claim = super().claim(call_id)
+            return None if claim is None else replaced(claim, received=None)
+
+    breaks: ClassVar[set[str]] = {
+        "test_hands_over_what_arrived",
+        "test_keeps_images_whatever_comes_with_them",
+        "test_lets_what_a_dead_process_had_be_claimed",
+    }
+
+
+class TestForgetsTheOffset(Staged):
+    class Made(MemoryJournal):
+        def note(self, call_id: str, note: Note) -> None:
+            if isinstance(note, Arrived):
+                at = note.received.at.astimezone(UTC)
+                note = Arrived(received=replaced(note.received, at=at))
+            super().note(call_id, note)
+
+    breaks: ClassVar[set[str]] = {
+        "test_hands_over_what_arrived",
+    }
+
+
+class TestIsParticularAboutParameters(Staged):
+    class Made(MemoryJournal):
+        def note(self, call_id: str, note: Note) -> None:
+            if isinstance(note, Arrived):
+                try:
+                    msgspec.json.encode(note)
+                except (TypeError, UnicodeEncodeError) as error:
+                    raise JournalError(f"It cannot be written: {error}.") from error
+            super().note(call_id, note)
+
+    breaks: ClassVar[set[str]] = {
+        "test_keeps_images_whatever_comes_with_them",
+    }
+
+
+# What limits count.
+
+
+class TestHasNoLimits(Staged):
+    class Made(MemoryJournal):
+        def begin(self, calls: Sequence[Call], *, limits: Sequence[Limit] = ()) -> None:
+            super().begin(calls)
+
+    breaks: ClassVar[set[str]] = {
+        "test_begins_none_of_what_is_over_a_limit",
+        "test_counts_what_is_reserved",
+        "test_counts_what_was_spent",
+        "test_counts_an_unknown_cost_as_reserved",
+        "test_releases_what_cost_nothing",
+        "test_counts_from_when_the_limit_began",
+        "test_counts_what_the_limit_is_about",
+        "test_counts_nothing_for_what_is_free",
+        "test_begins_as_many_as_there_is_room_for",
+    }
+
+
+class TestHasOneLimit(Staged):
+    class Made(MemoryJournal):
+        def begin(self, calls: Sequence[Call], *, limits: Sequence[Limit] = ()) -> None:
+            super().begin(calls, limits=limits[:1])
+
+    breaks: ClassVar[set[str]] = {
+        "test_begins_none_of_what_is_over_a_limit",
+    }
+
+
+class TestLeavesSomethingOver(Staged):
+    class Made(MemoryJournal):
+        def begin(self, calls: Sequence[Call], *, limits: Sequence[Limit] = ()) -> None:
+            super().begin(
+                calls,
+                limits=[replaced(each, micros=each.micros - 1) for each in limits],
+            )
+
+    breaks: ClassVar[set[str]] = {
+        "test_begins_what_a_limit_has_room_for",
+        "test_counts_what_is_reserved",
+        "test_counts_what_was_spent",
+        "test_counts_an_unknown_cost_as_reserved",
+        "test_releases_what_cost_nothing",
+        "test_counts_from_when_the_limit_began",
+        "test_counts_what_the_limit_is_about",
+        "test_counts_nothing_for_what_is_free",
+    }
+
+
+class TestLooksBeforeItWrites(Staged):
+    class Made(MemoryJournal):
+        def begin(self, calls: Sequence[Call], *, limits: Sequence[Limit] = ()) -> None:
+            for limit in limits:
+                self._check(limit, calls)
+            time.sleep(0.03)
+            super().begin(calls)
+
+    breaks: ClassVar[set[str]] = {
+        "test_begins_as_many_as_there_is_room_for",
+    }
+
+
+class TestForgetsReservations(Staged):
+    class Made(MemoryJournal):
+        def _check(self, limit: Limit, calls: Sequence[Call]) -> None:
+            there, self._desk.calls = self._desk.calls, {}
+            try:
+                super()._check(limit, calls)
+            finally:
+                self._desk.calls = there
+
+    breaks: ClassVar[set[str]] = {
+        "test_counts_what_is_reserved",
+        "test_counts_what_the_limit_is_about",
+        "test_begins_as_many_as_there_is_room_for",
+    }
+
+
+class TestForgetsTheLedger(Staged):
+    class Made(MemoryJournal):
+        def _check(self, limit: Limit, calls: Sequence[Call]) -> None:
+            kept, self.ledger.kept = self.ledger.kept, {}
+            try:
+                super()._check(limit, calls)
+            finally:
+                self.ledger.kept = kept
+
+    breaks: ClassVar[set[str]] = {
+        "test_counts_what_was_spent",
+        "test_counts_an_unknown_cost_as_reserved",
+        "test_counts_from_when_the_limit_began",
+        "test_counts_what_the_limit_is_about",
+    }
+
+
+class TestTakesUnknownForNothing(Staged):
+    class Made(MemoryJournal):
+        def note(self, call_id: str, note: Note) -> None:
+            super().note(call_id, note)
+            if isinstance(note, Closed):
+                self._desk.reserved.pop(call_id, None)
+
+    breaks: ClassVar[set[str]] = {
+        "test_counts_an_unknown_cost_as_reserved",
+    }
+
+
+class TestNeverReleases(Staged):
+    class Made(MemoryJournal):
+        def _check(self, limit: Limit, calls: Sequence[Call]) -> None:
+            gone = self._desk.reserved.keys() - self._desk.calls.keys()
+            held = sum(self._desk.reserved[call_id] for call_id in gone)
+            super()._check(replaced(limit, micros=limit.micros - held), calls)
+
+    breaks: ClassVar[set[str]] = {
+        "test_counts_what_was_spent",
+        "test_counts_an_unknown_cost_as_reserved",
+        "test_releases_what_cost_nothing",
+        "test_counts_what_the_limit_is_about",
+    }
+
+
+class TestCountsFromTheBeginningOfTime(Staged):
+    class Made(MemoryJournal):
+        def _check(self, limit: Limit, calls: Sequence[Call]) -> None:
+            since = limit.since.replace(year=1970)
+            super()._check(replaced(limit, since=since), calls)
+
+    breaks: ClassVar[set[str]] = {
+        "test_counts_from_when_the_limit_began",
+    }
+
+
+class TestCountsEveryBackend(Staged):
+    class Made(MemoryJournal):
+        def _check(self, limit: Limit, calls: Sequence[Call]) -> None:
+            super()._check(replaced(limit, backend=""), calls)
+
+    breaks: ClassVar[set[str]] = {
+        "test_counts_what_the_limit_is_about",
+    }
+
+
+class TestCountsWhatIsFree(Staged):
+    class Made(MemoryJournal):
+        def begin(self, calls: Sequence[Call], *, limits: Sequence[Limit] = ()) -> None:
+            super().begin([replaced(c, may_cost=True) for c in calls], limits=limits)
+
+    breaks: ClassVar[set[str]] = {
+        "test_counts_nothing_for_what_is_free",
+    }
+
+
+# How it says that it is broken.
+
+
+class TestLetsAnOsErrorOut(Staged):
+    class Broken(Torn):
+        error = OSError("Input/output error")
+
+    breaks: ClassVar[set[str]] = {
+        "test_says_that_it_is_broken",
+    }
+
+
+class TestSaysNoSentence(Staged):
+    class Broken(Torn):
+        error = JournalError("EIO")
+
+    breaks: ClassVar[set[str]] = {
+        "test_says_that_it_is_broken",
+    }

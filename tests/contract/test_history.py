@@ -1,0 +1,28 @@
+from pathlib import Path
+
+import pytest
+
+from imagen.adapters.history.sqlite import SqliteHistory
+from imagen.adapters.sqlite import FILE, Database
+from imagen.testing import HistoryContract, MemoryHistory
+
+
+class TestSqliteHistory(HistoryContract):
+    @pytest.fixture
+    def history(self, tmp_path: Path) -> SqliteHistory:
+        return SqliteHistory(Database(tmp_path))
+
+    @pytest.fixture
+    def another(self, tmp_path: Path) -> SqliteHistory:
+        return SqliteHistory(Database(tmp_path))
+
+    @pytest.fixture
+    def broken_history(self, tmp_path: Path) -> SqliteHistory:
+        (tmp_path / FILE).write_text("This is a text.")
+        return SqliteHistory(Database(tmp_path))
+
+
+class TestMemoryHistory(HistoryContract):
+    @pytest.fixture
+    def history(self) -> MemoryHistory:
+        return MemoryHistory()

@@ -1,0 +1,50 @@
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from imagen.adapters.journal.sqlite import SqliteJournal
+from imagen.adapters.ledger.sqlite import SqliteLedger
+from imagen.adapters.sqlite import FILE, Database
+from imagen.testing import JournalContract, MemoryJournal, MemoryLedger
+
+
+class TestSqliteJournal(JournalContract):
+    @pytest.fixture
+    def journal(self, tmp_path: Path) -> SqliteJournal:
+        return SqliteJournal(Database(tmp_path))
+
+    @pytest.fixture
+    def ledger(self, tmp_path: Path) -> SqliteLedger:
+        return SqliteLedger(Database(tmp_path))
+
+    @pytest.fixture
+    def another(self, tmp_path: Path) -> SqliteJournal:
+        return SqliteJournal(Database(tmp_path))
+
+    @pytest.fixture
+    def end(self, journal: SqliteJournal) -> Callable[[], None]:
+        return journal.close
+
+    @pytest.fixture
+    def broken_journal(self, tmp_path: Path) -> SqliteJournal:
+        (tmp_path / FILE).write_text("This is a text.")
+        return SqliteJournal(Database(tmp_path))
+
+
+class TestMemoryJournal(JournalContract):
+    @pytest.fixture
+    def journal(self) -> MemoryJournal:
+        return MemoryJournal()
+
+    @pytest.fixture
+    def ledger(self, journal: MemoryJournal) -> MemoryLedger:
+        return journal.ledger
+
+    @pytest.fixture
+    def another(self, journal: MemoryJournal) -> MemoryJournal:
+        return journal.another()
+
+    @pytest.fixture
+    def end(self, journal: MemoryJournal) -> Callable[[], None]:
+        return journal.close

@@ -1,0 +1,28 @@
+from pathlib import Path
+
+import pytest
+
+from imagen.adapters.ledger.sqlite import SqliteLedger
+from imagen.adapters.sqlite import FILE, Database
+from imagen.testing import LedgerContract, MemoryLedger
+
+
+class TestSqliteLedger(LedgerContract):
+    @pytest.fixture
+    def ledger(self, tmp_path: Path) -> SqliteLedger:
+        return SqliteLedger(Database(tmp_path))
+
+    @pytest.fixture
+    def another(self, tmp_path: Path) -> SqliteLedger:
+        return SqliteLedger(Database(tmp_path))
+
+    @pytest.fixture
+    def broken_ledger(self, tmp_path: Path) -> SqliteLedger:
+        (tmp_path / FILE).write_text("This is a text.")
+        return SqliteLedger(Database(tmp_path))
+
+
+class TestMemoryLedger(LedgerContract):
+    @pytest.fixture
+    def ledger(self) -> MemoryLedger:
+        return MemoryLedger()

@@ -1,0 +1,100 @@
+"""Real processes over one database: many at once, killed, and refused by the system."""
+
+import json
+import os
+import subprocess
+import sys
+from collections import Counter
+from collections.abc import Iterator
+from pathlib import Path
+from shutil import which
+from tempfile import TemporaryDirectory
+from typing import Any
+
+import pytest
+
+from imagen.adapters.journal.sqlite import SqliteJournal
+from imagen.adapters.sqlite import Database
+from imagen.testing.samples import sample_call
+
+DRILLS = Path(__file__).with_name("sqlite_drills.py")
+
+
+def drill(name: str, folder: Path) -> Any:
+    done = subprocess.run(
+        [sys.executable, str(DRILLS), name, str(folder)],
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=120,
+    )
+    assert done.returncode == 0, done.stderr
+    return json.loads(done.stdout)
+
+
+@pytest.fixture
+def open_folder() -> Iterator[Path]:
+    """A folder that every user can get to, and only its owner writes in."""
+    with TemporaryDirectory() as name:
+        folder = Path(name)
+        folder.chmod(0o755)
+        yield folder
+        folder.chmod(0o755)
+
+
+def test_fifty_processes_at_once_from_the_first_moment_on(tmp_path: Path) -> None:
+    seen = drill("crowd", tmp_path / "new")
+
+    assert seen["failed"] == []
+    assert (seen["rows"], seen["images"], seen["open"]) == (50, 50, 0)
+
+
+def test_forty_processes_share_a_budget_that_has_room_for_seven(tmp_path: Path) -> None:
+    outcomes = Counter(drill("race", tmp_path)["outcomes"])
+
+    assert outcomes == {"begun": 7, "over": 33}
+
+
+def test_whatever_kills_a_process_its_calls_are_as_it_left_them(tmp_path: Path) -> None:
+    assert drill("kills", tmp_path) == {"wrong": [], "killed": 20}
+
+
+def test_a_process_is_dead_even_if_its_children_live(tmp_path: Path) -> None:
+    assert drill("children", tmp_path) == {"parent": False, "child": True}
+
+
+@pytest.mark.parametrize("is_there", [True, False])
+def test_a_folder_in_which_one_may_not_write(open_folder: Path, is_there: bool) -> None:
+    if is_there:
+        SqliteJournal(Database(open_folder)).begin([sample_call()])
+    open_folder.chmod(0o555)
+
+    said = drill("forbidden", open_folder)
+
+    for sentence in said.values():
+        assert "cannot be" in sentence
+        assert "writable for yourself" in sentence
+
+
+@pytest.fixture
+def small_disk(tmp_path: Path) -> Iterator[Path]:
+    disk = tmp_path / "disk"
+    disk.mkdir()
+    mount = which("mount")
+    if os.geteuid() != 0 or mount is None:
+        pytest.skip("only root can mount a small disk")
+    options = ["-t", "tmpfs", "-o", "size=1m", "tmpfs", str(disk)]
+    if subprocess.run([mount, *options], capture_output=True, check=False).returncode:
+        pytest.skip("no small disk can be mounted here")
+    yield disk
+    subprocess.run(["umount", str(disk)], check=True)
+
+
+def test_a_disk_that_is_full(small_disk: Path) -> None:
+    said = drill("full", small_disk)
+
+    assert said.pop("after") == "received"
+    for sentence in said.values():
+        assert sentence.endswith(
+            "cannot grow: the disk is full. Make room on that disk."
+        )

@@ -1,0 +1,146 @@
+import sqlite3
+from collections.abc import Callable
+from contextlib import closing
+from datetime import timedelta
+from itertools import islice
+from pathlib import Path
+
+import msgspec
+import pytest
+
+from imagen.adapters.history.sqlite import SqliteHistory
+from imagen.adapters.sqlite import FILE, Database
+from imagen.domain.errors import JournalError
+from imagen.testing.samples import MONDAY, sample_entry, sample_id
+
+SECRET = "Zwölf Boxkämpfer jagen Viktor quer über den großen Sylter Deich"
+
+
+@pytest.fixture
+def history(tmp_path: Path) -> SqliteHistory:
+    return SqliteHistory(Database(tmp_path))
+
+
+def traces(folder: Path) -> set[str]:
+    """Return the parts of the secret that are in any file, in any case."""
+    content = b"".join(
+        path.read_bytes() for path in folder.rglob("*") if path.is_file()
+    )
+    words = {*SECRET.split(), *SECRET.casefold().split(), sample_id(2)}
+    return {word for word in words if len(word) > 4 and word.encode() in content}
+
+
+@pytest.mark.parametrize(
+    "forget",
+    [
+        lambda history: history.forget(sample_id(2)),
+        lambda history: history.forget_older(MONDAY + timedelta(minutes=2.5)),
+    ],
+    ids=["forget", "forget_older"],
+)
+def test_nothing_is_left_of_what_is_forgotten(
+    tmp_path: Path, history: SqliteHistory, forget: Callable[[SqliteHistory], object]
+) -> None:
+    history.add([sample_entry(number, prompt="a fox") for number in range(3, 300)])
+    history.add([sample_entry(2, prompt=SECRET)])
+    assert traces(tmp_path) != set()
+
+    forget(history)
+
+    assert traces(tmp_path) == set()
+    assert len(list(history.find(words="fox"))) == 297
+    with closing(sqlite3.connect(tmp_path / FILE)) as connection:
+        connection.execute(
+            "CREATE VIRTUAL TABLE temp.seen USING fts5vocab(main, image_words, row)"
+        )
+        terms = {term for (term,) in connection.execute("SELECT term FROM temp.seen")}
+    assert terms == {"a f", " fo", "fox"}
+
+
+def test_nothing_is_left_of_a_prompt_that_was_replaced(
+    tmp_path: Path, history: SqliteHistory
+) -> None:
+    history.add([sample_entry(2, prompt=SECRET)])
+    history.add([sample_entry(2, prompt="a fox")])
+
+    history.forget(sample_id(2))
+
+    assert traces(tmp_path) == set()
+
+
+def test_something_is_forgotten_while_somebody_reads(
+    tmp_path: Path, history: SqliteHistory
+) -> None:
+    history.add([sample_entry(number) for number in range(50)])
+    reading = history.find()
+    next(reading)
+
+    assert history.forget(sample_id(0)) is True
+
+    assert len(list(reading)) == 49  # as it was when it began
+    assert len(list(history.find())) == 49
+
+
+def test_forgetting_nothing_writes_nothing(
+    tmp_path: Path, history: SqliteHistory
+) -> None:
+    history.add([sample_entry()])
+    log = tmp_path / f"{FILE}-wal"
+    before = log.stat().st_size
+
+    history.forget(sample_id(7))
+    history.forget_older(MONDAY)
+
+    assert log.stat().st_size == before
+
+
+def test_finds_accents_however_they_are_written(history: SqliteHistory) -> None:
+    history.add([sample_entry(1, prompt="caf\N{LATIN SMALL LETTER E WITH ACUTE}")])
+
+    found = history.find(words="CAFE\N{COMBINING ACUTE ACCENT}")
+
+    assert len(list(found)) == 1
+
+
+def test_finds_words_behind_a_nul(history: SqliteHistory) -> None:
+    history.add([sample_entry(1, prompt="a\0fox in the snow")])
+
+    assert len(list(history.find(words="snow"))) == 1
+
+
+def test_stops_reading_when_nobody_wants_more(tmp_path: Path) -> None:
+    history = SqliteHistory(Database(tmp_path))
+    history.add([sample_entry(number) for number in range(500)])
+
+    first = list(islice(history.find(words="fox"), 3))
+    history.add([sample_entry(500)])
+
+    assert [entry.sidecar.id for entry in first] == [
+        sample_id(n) for n in (499, 498, 497)
+    ]
+    assert history.get("last") == sample_entry(500)
+
+
+def test_an_image_without_an_offset_was_made_in_utc(history: SqliteHistory) -> None:
+    entry = sample_entry(1)
+    plain = msgspec.structs.replace(entry.sidecar, created_at="2026-11-16T00:00:00")
+    history.add([msgspec.structs.replace(entry, sidecar=plain)])
+
+    assert len(list(history.find(since=MONDAY.date()))) == 1
+
+
+@pytest.mark.parametrize(
+    "oddity", [{"created_at": "yesterday"}, {"parameters": {"odd": object()}}]
+)
+def test_what_cannot_be_written_down_is_a_sentence(
+    history: SqliteHistory, oddity: dict[str, object]
+) -> None:
+    entry = sample_entry(2)
+    odd = msgspec.structs.replace(
+        entry, sidecar=msgspec.structs.replace(entry.sidecar, **oddity)
+    )
+
+    with pytest.raises(JournalError):
+        history.add([sample_entry(1), odd])
+
+    assert list(history.find()) == []
