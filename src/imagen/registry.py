@@ -22,6 +22,7 @@ GROUP = "imagen.backends"
 BUILT_IN = {
     "comfyui": "imagen.adapters.backends.comfyui.adapter:adapter",
     "mock": "imagen.adapters.backends.mock.adapter:adapter",
+    "replicate": "imagen.adapters.backends.replicate.adapter:adapter",
 }
 
 

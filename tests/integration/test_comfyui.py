@@ -24,7 +24,8 @@ from tests.integration.comfyui.server import (
 )
 
 from imagen.adapters.backends.comfyui.adapter import ComfyOptions, create
-from imagen.adapters.backends.comfyui.client import JobRun, Server
+from imagen.adapters.backends.comfyui.run import JobRun
+from imagen.adapters.backends.comfyui.server import Server
 from imagen.adapters.backends.comfyui.workflow import filled, load_workflow
 from imagen.adapters.clock import SystemClock
 from imagen.domain.container import read_facts

@@ -5,8 +5,8 @@ import os
 import signal
 import subprocess
 import sys
-import time
 from collections.abc import Callable, Iterator
+from contextlib import ExitStack
 from pathlib import Path
 
 import pytest
@@ -31,7 +31,8 @@ def server() -> Iterator[ComfyServer]:
 
 
 @pytest.fixture
-def start(server: ComfyServer, tmp_path: Path) -> Start:
+def start(server: ComfyServer, tmp_path: Path) -> Iterator[Start]:
+    """Run the command beside the test, and no longer than that, even if it fails."""
     config = tmp_path / "imagen.yaml"
     config.write_text(
         "backends:\n"
@@ -39,23 +40,29 @@ def start(server: ComfyServer, tmp_path: Path) -> Start:
     )
     env = {**os.environ, "HOME": str(tmp_path), "PYTHONWARNINGS": "error"}
 
-    def start_one(*words: str) -> "subprocess.Popen[str]":
-        command = [sys.executable, "-m", "imagen", *words, "--config", str(config)]
-        return subprocess.Popen(
-            command,
-            cwd=tmp_path,
-            env=env,
-            text=True,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.PIPE,
-        )
+    with ExitStack() as started:
 
-    return start_one
+        def start_one(*words: str) -> "subprocess.Popen[str]":
+            command = [sys.executable, "-m", "imagen", *words, "--config", str(config)]
+            process = started.enter_context(
+                subprocess.Popen(
+                    command,
+                    cwd=tmp_path,
+                    env=env,
+                    text=True,
+                    stdout=subprocess.PIPE,
+                    stderr=subprocess.PIPE,
+                )
+            )
+            started.callback(process.kill)
+            return process
+
+        yield start_one
 
 
 def test_makes_an_image(start: Start, tmp_path: Path) -> None:
     process = start("generate", "a cat", "--size", "128x64", "--steps", "3")
-    out, err = process.communicate(timeout=20)
+    out, err = process.communicate(timeout=60)
 
     assert process.returncode == 0, err
     facts = read_facts((tmp_path / out.strip()).read_bytes())
@@ -83,14 +90,13 @@ def test_a_signal_stops_the_job_on_the_server(
 ) -> None:
     server.trouble(pauses=True)
     process = start("generate", "a cat", "--size", "64x64")
-    server.wait_until(lambda: server.paused, seconds=10)
+    server.wait_until(lambda: server.paused, seconds=60)
 
-    began = time.monotonic()
     process.send_signal(signal.SIGINT)
-    _, err = process.communicate(timeout=10)
+    _, err = process.communicate(timeout=60)
 
     assert process.returncode == 130
-    assert time.monotonic() - began < 3
+    assert "without an answer in time" not in err  # which comes after 3 s
     assert server.prompts[-1].state == "interrupted"
     assert "Traceback" not in err
 
@@ -99,7 +105,7 @@ def test_a_check_says_what_is_missing(start: Start, server: ComfyServer) -> None
     server.models["checkpoints"] = ["another.safetensors"]
 
     process = start("backends", "check", "comfy", "--json")
-    out, err = process.communicate(timeout=20)
+    out, err = process.communicate(timeout=60)
 
     assert process.returncode != 0, err
     assert "another.safetensors" in json.dumps(json.loads(out))

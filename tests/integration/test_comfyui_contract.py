@@ -114,6 +114,10 @@ class ComfyContract(BackendContract):
             )
         )
 
+    @pytest.fixture
+    def jobs_created(self, servers: list[ComfyServer]) -> Callable[[], int]:
+        return lambda: len(servers[-1].prompts)
+
 
 class TestOwnServer(ComfyContract):
     pass

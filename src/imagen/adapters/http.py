@@ -17,8 +17,10 @@ from urllib.parse import urlsplit
 
 import httpx
 
+from imagen.domain.cost import UNTOUCHED
 from imagen.domain.errors import (
     BackendError,
+    Cancelled,
     ImagenError,
     Misconfigured,
     OutOfCredit,
@@ -154,6 +156,24 @@ def translated(who: str, *, creates: bool = False) -> Generator[None, None, None
         raise Unavailable(f"{who} does not answer: {_reason(error)}.") from error
 
 
+@contextmanager
+def nothing_sent() -> Generator[None, None, None]:
+    """Say of whatever goes wrong that it came before anything could cost.
+
+    Raises:
+        Cancelled: from the watch, now settled.
+    """
+    try:
+        yield
+    except Cancelled as stopped:
+        raise Cancelled(
+            stopped.message, hint=stopped.hint, used=UNTOUCHED, settled=True
+        ) from stopped
+    except ImagenError as error:
+        error.used = UNTOUCHED
+        raise
+
+
 def status_error(
     answer: httpx.Response,
     who: str,
@@ -178,6 +198,11 @@ def status_error(
             return Unauthorized(f"{who} does not accept the credentials{more}.")
         case 402:
             return OutOfCredit(f"The account at {who} is empty{more}.")
+        case 407:
+            return Unavailable(
+                f"{who} was not reached: a proxy on the way wants credentials.",
+                hint="Look at the variables *_PROXY.",
+            )
         case 408 | 425 | 503:
             return Unavailable(f"{who} is not available (status {status}){more}.")
         case 429:
@@ -228,6 +253,7 @@ class BackgroundCall(Generic[Answer]):
         self._call = call
         self._undo = undo
         self._done = Event()
+        self._came = Event()
         self._lock = Lock()
         self._left = False
         self._answer: list[Answer] = []
@@ -254,6 +280,18 @@ class BackgroundCall(Generic[Answer]):
         """Wait for the call, but no longer, and say whether it is over."""
         return self._done.wait(max(0.0, seconds))
 
+    def late(self, seconds: float) -> Answer | None:
+        """Return what it brings within that time, even if it was left behind.
+
+        Returns:
+            None when it brings nothing in time.
+        """
+        if not self._came.wait(max(0.0, seconds)):
+            return None
+        if self._error is not None:
+            raise self._error
+        return self._answer[0]
+
     def leave(self) -> None:
         """Wait for it no more; what it brings is undone."""
         with self._lock:
@@ -270,11 +308,13 @@ class BackgroundCall(Generic[Answer]):
         else:
             self._arrive(answer)
         finally:
+            self._came.set()
             self._done.set()
 
     def _arrive(self, answer: Answer) -> None:
         with self._lock:
             self._answer.append(answer)
+            self._came.set()
             left = self._left
         if left:
             self._undone(answer)

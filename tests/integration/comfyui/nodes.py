@@ -470,44 +470,16 @@ def object_info(
             category="image",
         ),
         node("ImageInvert", {"image": ["IMAGE"]}, "IMAGE", category="image"),
-        node(
-            "ImageScale",
-            {
-                "image": ["IMAGE"],
-                "upscale_method": [methods],
-                "width": whole(512, min=0, max=16384, step=1),
-                "height": whole(512, min=0, max=16384, step=1),
-                "crop": [["disabled", "center"]],
-            },
-            "IMAGE",
-        ),
-        node(
-            "ImageScaleBy",
-            {
-                "image": ["IMAGE"],
-                "upscale_method": [methods],
-                "scale_by": number(1.0, min=0.01, max=8.0, step=0.01),
-            },
-            "IMAGE",
-        ),
+        node("ImageScale", {"image": ["IMAGE"], **scaled_to(methods, step=1)}, "IMAGE"),
+        node("ImageScaleBy", {"image": ["IMAGE"], **scaled_by(methods, 1.0)}, "IMAGE"),
         node(
             "LatentUpscale",
-            {
-                "samples": ["LATENT"],
-                "upscale_method": [methods],
-                "width": whole(512, min=0, max=16384, step=8),
-                "height": whole(512, min=0, max=16384, step=8),
-                "crop": [["disabled", "center"]],
-            },
+            {"samples": ["LATENT"], **scaled_to(methods, step=8)},
             "LATENT",
         ),
         node(
             "LatentUpscaleBy",
-            {
-                "samples": ["LATENT"],
-                "upscale_method": [methods],
-                "scale_by": number(1.5, min=0.01, max=8.0, step=0.01),
-            },
+            {"samples": ["LATENT"], **scaled_by(methods, 1.5)},
             "LATENT",
         ),
         node(
@@ -562,6 +534,24 @@ def whole(default: int, **limits: object) -> list[object]:
 def number(default: float, **limits: object) -> list[object]:
     """Describe an input that is a number."""
     return ["FLOAT", {"default": default, **limits}]
+
+
+def scaled_to(methods: list[str], *, step: int) -> dict[str, object]:
+    """Describe the inputs of a node that scales to a size."""
+    return {
+        "upscale_method": [methods],
+        "width": whole(512, min=0, max=16384, step=step),
+        "height": whole(512, min=0, max=16384, step=step),
+        "crop": [["disabled", "center"]],
+    }
+
+
+def scaled_by(methods: list[str], factor: float) -> dict[str, object]:
+    """Describe the inputs of a node that scales by a factor."""
+    return {
+        "upscale_method": [methods],
+        "scale_by": number(factor, min=0.01, max=8.0, step=0.01),
+    }
 
 
 def node(

@@ -10,12 +10,14 @@ from imagen.adapters.http import (
     BackgroundCall,
     build_client,
     is_loopback,
+    nothing_sent,
     retry_after,
     shown_url,
     status_error,
     translated,
     trusted,
 )
+from imagen.domain.cost import UNTOUCHED
 from imagen.domain.errors import (
     BackendError,
     Cancelled,
@@ -233,3 +235,43 @@ def test_an_errand_ends_in_time_or_not() -> None:
     assert not call.ends_within(0.01)
     block.set()
     assert call.ends_within(5)
+
+
+def test_what_comes_before_the_sending_has_cost_nothing() -> None:
+    with pytest.raises(Unavailable) as failed, nothing_sent():
+        raise Unavailable("Down.")
+
+    assert failed.value.used == UNTOUCHED
+
+
+def test_a_cancelling_before_the_sending_is_settled() -> None:
+    with pytest.raises(Cancelled, match="Enough") as stopped, nothing_sent():
+        raise Cancelled("Enough.", hint="Go on later.")
+
+    assert stopped.value.settled
+    assert stopped.value.used == UNTOUCHED
+    assert stopped.value.hint == "Go on later."
+
+
+def test_a_call_that_was_left_may_still_bring_something() -> None:
+    go, undone = Event(), Event()
+
+    def undo(_: int) -> None:
+        undone.set()
+
+    call = BackgroundCall(lambda: go.wait(5) and 42, undo=undo)
+    with pytest.raises(Cancelled):
+        call.result(ImpatientWatch())
+
+    assert call.late(0.01) is None
+    go.set()
+    assert call.late(5) == 42
+    assert undone.wait(5)
+
+
+def test_a_late_call_may_fail() -> None:
+    def fail() -> None:
+        raise ValueError("no")
+
+    with pytest.raises(ValueError, match="no"):
+        BackgroundCall(fail).late(5)

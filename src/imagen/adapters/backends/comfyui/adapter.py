@@ -5,6 +5,7 @@ that names an instance loads this module.
 """
 
 from collections.abc import Iterator, Mapping
+from datetime import datetime
 from functools import partial
 from threading import Lock
 from typing import TYPE_CHECKING, Annotated
@@ -46,8 +47,8 @@ from imagen.ports.backend import (
 from imagen.ports.clock import Clock
 
 if TYPE_CHECKING:
-    from imagen.adapters.backends.comfyui.client import Server
     from imagen.adapters.backends.comfyui.frames import File
+    from imagen.adapters.backends.comfyui.server import Server
 
 DEFAULT_URL = "http://localhost:8188"
 DEFAULT_PREFIX = "imagen"
@@ -147,7 +148,50 @@ class ComfyBackend:
         graph = filled(self._workflow, job, prefix=self._options.prefix)
         if self._unset:
             raise _without_credentials(self._unset)
-        files, contents = self._drawn(graph, job, watch)
+        return self._generated(*self._drawn(graph, job, watch), job)
+
+    def resume(self, job: ImageJob, reference: str, watch: Watch) -> Generated:
+        """Look for a job that was handed in before until it is over; fetch it."""
+        from imagen.adapters.backends.comfyui.run import (  # noqa: PLC0415 - network
+            JobRun,
+            fetched,
+        )
+        from imagen.adapters.backends.comfyui.server import Gone  # noqa: PLC0415
+
+        if self._unset:
+            raise _without_credentials(self._unset)
+        server = self._connected()
+        run = JobRun(
+            server,
+            filled(self._workflow, job, prefix=self._options.prefix),
+            outputs=output_nodes(self._workflow),
+            watch=watch,
+            clock=self._clock,
+            free=self._free,
+            reference=reference,
+        )
+        files = run.rejoin()
+        try:
+            contents = [fetched(server, file, watch) for file in files]
+        except Gone as gone:
+            raise _lost(server, gone) from gone
+        return self._generated(files, contents, job)
+
+    def find(self, job: ImageJob, *, since: datetime, watch: Watch) -> tuple[str, ...]:
+        """Look for jobs with the very same workflow, seed and all."""
+        from imagen.adapters.http import BackgroundCall  # noqa: PLC0415 - network
+
+        graph = filled(self._workflow, job, prefix=self._options.prefix)
+        server, moment = self._connected(), since.timestamp()
+        search = partial(server.orders_like, graph, since=moment)
+        return BackgroundCall(search).result(watch)
+
+    def _generated(
+        self,
+        files: list["File"],
+        contents: list[tuple[bytes, str]],
+        job: ImageJob,
+    ) -> Generated:
         return Generated(
             images=tuple(_image(*content, job) for content in contents),
             model=job.model or self.capabilities().model,
@@ -184,12 +228,12 @@ class ComfyBackend:
         It answers the same workflow from memory, with the name of the old file, even
         when that was deleted since.
         """
-        from imagen.adapters.backends.comfyui.client import (  # noqa: PLC0415 - network
-            Gone,
+        from imagen.adapters.backends.comfyui.run import (  # noqa: PLC0415 - network
             JobRun,
             fetched,
             new_id,
         )
+        from imagen.adapters.backends.comfyui.server import Gone  # noqa: PLC0415
 
         server, outputs = self._connected(), output_nodes(self._workflow)
         reference: str | None = None
@@ -209,9 +253,7 @@ class ComfyBackend:
                 return files, [fetched(server, file, watch) for file in files]
             except Gone as gone:
                 if last or not self._free:
-                    raise BackendError(
-                        f"{server.name} made {gone}, and does not have it any more."
-                    ) from gone
+                    raise _lost(server, gone) from gone
             prefix = f"{self._options.prefix or DEFAULT_PREFIX}-{new_id()[:8]}"
             graph, before = filled(self._workflow, job, prefix=prefix), graph
             if graph == before:  # nothing in it is called by a prefix
@@ -219,7 +261,7 @@ class ComfyBackend:
         raise AssertionError("the second time returns or raises")
 
     def _connected(self) -> "Server":
-        from imagen.adapters.backends.comfyui.client import (  # noqa: PLC0415 - network
+        from imagen.adapters.backends.comfyui.server import (  # noqa: PLC0415 - network
             Server,
         )
 
@@ -244,6 +286,10 @@ class ComfyBackend:
             for file in files:
                 if file.class_type == kind and inputs is not None:
                     yield _file_finding(file, inputs)
+
+
+def _lost(server: "Server", gone: Exception) -> BackendError:
+    return BackendError(f"{server.name} made {gone}, and does not have it any more.")
 
 
 def _headers(

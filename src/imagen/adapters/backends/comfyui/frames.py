@@ -19,6 +19,10 @@ _PREVIEW, _PREVIEW_WITH_METADATA = 1, 4
 _IMAGE_TYPES = {1: "image/jpeg", 2: "image/png"}
 _SHOWN_LENGTH = 200
 
+SENT_AT = "imagen_sent_at"
+"""What we call, in a prompt's extra data, the moment in which we sent it: the server
+keeps that, and only newer ones say themselves when a prompt was handed in."""
+
 
 class File(msgspec.Struct, frozen=True):
     """Where the server put a picture; asked for with exactly these words."""
@@ -340,6 +344,25 @@ class _Item(msgspec.Struct, frozen=True, array_like=True):
     prompt_id: str
 
 
+class _Order(msgspec.Struct, frozen=True, array_like=True):
+    """A prompt with its graph, as the queue and the history have it."""
+
+    number: float
+    prompt_id: str
+    graph: object = None
+    extra_data: dict[str, object] = {}
+
+    @property
+    def sent_at(self) -> float | None:
+        """When we sent it, in seconds since 1970; None when it was not us."""
+        moment = self.extra_data.get(SENT_AT)
+        return moment if isinstance(moment, float) else None
+
+
+class _Remembered(msgspec.Struct, frozen=True):
+    prompt: _Order | None = None
+
+
 def place_in(queue: bytes, prompt_id: str) -> Place | None:
     """Return where the prompt is, or None if it is not in the queue.
 
@@ -356,6 +379,40 @@ def place_in(queue: bytes, prompt_id: str) -> Place | None:
             ahead = sum(item.number < mine.number for item in pending)
             return Place(running=False, ahead=len(running) + ahead)
     return None
+
+
+def orders_in(
+    queue: bytes, history: bytes, graph: Graph, *, since: float
+) -> tuple[str, ...]:
+    """Return the names of all prompts with just this graph.
+
+    Args:
+        queue: What waits or runs.
+        history: What is over.
+        graph: The graph.
+        since: Seconds since 1970; what we sent before does not count.
+
+    Raises:
+        msgspec.DecodeError: it is no queue or no history.
+    """
+    read = msgspec.json.decode(queue, type=Queue)
+    entries = msgspec.json.decode(history, type=dict[str, _Remembered])
+    orders = [
+        *(_order(item) for item in read.queue_running),
+        *(_order(item) for item in read.queue_pending),
+        *(entry.prompt for entry in entries.values() if entry.prompt),
+    ]
+    wanted = msgspec.json.decode(msgspec.json.encode(graph))
+    alike = [
+        order.prompt_id
+        for order in orders
+        if order.graph == wanted and (order.sent_at or since) >= since
+    ]
+    return tuple(dict.fromkeys(alike))
+
+
+def _order(item: msgspec.Raw) -> _Order:
+    return msgspec.json.decode(item, type=_Order)
 
 
 def _item(item: msgspec.Raw) -> _Item:

@@ -1,0 +1,1 @@
+"""Draws with the models that Replicate runs."""

@@ -1,0 +1,249 @@
+"""Draws with the models that Replicate runs: any of them, by its name.
+
+What talks over the network is imported when there is something to say: every config
+that names an instance loads this module.
+"""
+
+from collections.abc import Mapping
+from datetime import datetime
+from pathlib import Path
+from threading import Lock
+from typing import TYPE_CHECKING, Annotated, TypeAlias
+
+import msgspec
+from msgspec import Meta
+
+from imagen.adapters.backends.replicate.catalog import (
+    DEFAULT_URL,
+    Catalog,
+    Model,
+    OwnInputs,
+    Target,
+)
+from imagen.domain.capabilities import Capabilities
+from imagen.domain.errors import (
+    Cancelled,
+    ImagenError,
+    Unauthorized,
+)
+from imagen.domain.plan import ImageJob
+from imagen.domain.result import Generated
+from imagen.ports.backend import (
+    Adapter,
+    BackendContext,
+    ImageBackend,
+    Readiness,
+    Watch,
+)
+
+if TYPE_CHECKING:
+    from imagen.adapters.backends.replicate.account import Account
+
+DEFAULT_MODEL = "black-forest-labs/flux-schnell"
+LONGEST_WAIT = 60
+
+_NAME = r"[A-Za-z0-9][\w.-]*/[A-Za-z0-9][\w.-]*"
+ModelName: TypeAlias = Annotated[str, Meta(pattern=rf"^{_NAME}(:[0-9a-f]{{64}})?$")]
+DeploymentName: TypeAlias = Annotated[str, Meta(pattern=rf"^{_NAME}$")]
+
+
+class ReplicateOptions(
+    msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True
+):
+    """Replicate's own block of the config."""
+
+    model: Annotated[
+        ModelName | None,
+        Meta(
+            description="What draws: owner/name, or owner/name:version;"
+            f" {DEFAULT_MODEL} unless there is a deployment.",
+            examples=["black-forest-labs/flux-dev"],
+        ),
+    ] = None
+    deployment: Annotated[
+        DeploymentName | None,
+        Meta(
+            description="A deployment of your own that draws instead: owner/name.",
+            examples=["ada/my-deployment"],
+        ),
+    ] = None
+    input: Annotated[
+        Mapping[str, object],
+        Meta(
+            description="What is sent with every job, by the model's own names; the"
+            " job goes before it.",
+            examples=[{"guidance": 3.5}],
+        ),
+    ] = {}
+    wait: Annotated[
+        int,
+        Meta(
+            ge=0,
+            le=LONGEST_WAIT,
+            description="Seconds for which Replicate may hold back its answer to have"
+            " the image in it; at 0 the job is known by its name at once.",
+        ),
+    ] = 0
+    api_token_env: Annotated[
+        str,
+        Meta(
+            min_length=1,
+            description="The environment variable with the token.",
+            examples=["REPLICATE_API_TOKEN"],
+        ),
+    ] = "REPLICATE_API_TOKEN"  # noqa: S105 - a variable's name
+    base_url: Annotated[
+        str,
+        Meta(
+            pattern=r"^https?://[^\s/?#@]+[^\s?#@]*$",
+            description="Where the API is.",
+            examples=[DEFAULT_URL],
+        ),
+    ] = DEFAULT_URL
+
+
+class ReplicateBackend:
+    """One account at Replicate, and the model that draws unless told otherwise."""
+
+    def __init__(self, options: ReplicateOptions, context: BackendContext) -> None:
+        self._options = options
+        self._clock = context.clock
+        self._token = context.secrets.get("api_token_env")
+        self._target = _own_target(options)
+        self._own = OwnInputs(target=self._target, values=options.input)
+        self._catalog = Catalog(
+            options.base_url.rstrip("/"),
+            folder=None if context.cache is None else Path(context.cache),
+            clock=context.clock,
+        )
+        self._lock = Lock()
+        self._said: Capabilities | None = None
+        self._opened: Account | None = None
+
+    def __repr__(self) -> str:
+        return f"ReplicateBackend({str(self._target)!r})"
+
+    def capabilities(self) -> Capabilities:
+        """Say what is known of its model: by the table, an earlier look, or little."""
+        with self._lock:
+            if self._said is None:
+                known = self._catalog.known(self._target) or Model()
+                self._said = self._capabilities(self._target, known)
+            return self._said
+
+    def capabilities_of(self, model: str, watch: Watch) -> Capabilities:
+        """Look up what the model takes, unless that is known."""
+        target = self._chosen(model)
+        known = self._catalog.known(target)
+        if known is None:
+            watch.wait(0)
+            known = self._account().model(target, watch)
+        return self._capabilities(target, known)
+
+    def generate(self, job: ImageJob, watch: Watch) -> Generated:
+        """Order a prediction, stay with it, fetch what it made."""
+        from imagen.adapters.http import nothing_sent  # noqa: PLC0415 - network
+
+        with nothing_sent():
+            watch.wait(0)
+            target = self._chosen(job.model)
+            account = self._account()
+        return account.draw(job, target, watch)
+
+    def resume(self, job: ImageJob, reference: str, watch: Watch) -> Generated:
+        """Stay with a prediction that was ordered before."""
+        watch.wait(0)
+        target = self._chosen(job.model)
+        return self._account().resume(job, target, reference, watch)
+
+    def find(self, job: ImageJob, *, since: datetime, watch: Watch) -> tuple[str, ...]:
+        """Look through the list of all predictions, back to that time."""
+        watch.wait(0)
+        target = self._chosen(job.model)
+        return self._account().find(job, target, since=since, watch=watch)
+
+    def check(self, watch: Watch) -> tuple[Readiness, ...]:
+        """Look whose token it is, and for the model; both cost nothing."""
+        watch.wait(0)
+        findings: list[Readiness] = []
+        try:
+            findings.extend(self._account().findings(self._target, watch))
+        except Cancelled:
+            raise
+        except ImagenError as error:
+            note = " ".join(filter(None, (error.message, error.hint)))
+            what = f"model {self._target}" if findings else "account"
+            findings.append(Readiness(what=what, ready=False, note=note))
+        return tuple(findings)
+
+    def close(self) -> None:
+        """Hang up."""
+        with self._lock:
+            account, self._opened = self._opened, None
+        if account is not None:
+            account.close()
+
+    def _account(self) -> "Account":
+        """Return the account; nothing is sent yet.
+
+        Raises:
+            Unauthorized: there is no token.
+        """
+        if self._token is None:
+            raise Unauthorized(
+                f"${self._options.api_token_env} is not set.",
+                hint="It holds the token: replicate.com/account/api-tokens.",
+            )
+        from imagen.adapters.backends.replicate.account import (  # noqa: PLC0415
+            Account,
+        )
+        from imagen.adapters.backends.replicate.client import Api  # noqa: PLC0415
+        from imagen.adapters.backends.replicate.download import (  # noqa: PLC0415
+            Downloads,
+        )
+
+        url = self._options.base_url
+        with self._lock:
+            if self._opened is None:
+                self._opened = Account(
+                    Api(url, token=self._token, clock=self._clock),
+                    Downloads(url, token=self._token),
+                    catalog=self._catalog,
+                    own=self._own,
+                    wait=self._options.wait,
+                    clock=self._clock,
+                )
+            return self._opened
+
+    def _chosen(self, model: str) -> Target:
+        """Return what a job is asked of.
+
+        Raises:
+            InvalidRequest: it cannot be the name of a model.
+        """
+        if model in {"", str(self._target)}:
+            return self._target
+        return Target.parse(model)
+
+    def _capabilities(self, target: Target, model: Model) -> Capabilities:
+        return model.inputs(self._own.to(target, model)).capabilities(
+            str(target), models=() if target.deployment else None
+        )
+
+
+def _own_target(options: ReplicateOptions) -> Target:
+    if options.deployment:
+        return Target(name=options.deployment, deployment=True)
+    return Target.parse(options.model or DEFAULT_MODEL)
+
+
+def create(options: ReplicateOptions, context: BackendContext) -> ImageBackend:
+    """Build the backend; nothing is sent yet."""
+    return ReplicateBackend(options, context)
+
+
+adapter = Adapter(
+    summary="The models that Replicate runs: FLUX, Imagen, Ideogram and any other.",
+    options=ReplicateOptions,
+    create=create,
+)

@@ -1,0 +1,319 @@
+"""From a job to the inputs of one model, whatever the model calls them."""
+
+import re
+from collections.abc import Iterable, Mapping
+
+import msgspec
+
+from imagen.adapters.backends.replicate.schema import Field, same
+from imagen.adapters.backends.replicate.sizes import (
+    HEIGHT,
+    NAMES,
+    WIDTH,
+    Pixels,
+    SizeInputs,
+    sizes_of,
+)
+from imagen.domain.capabilities import Capabilities
+from imagen.domain.errors import InvalidRequest
+from imagen.domain.plan import ImageJob
+from imagen.domain.size import SizeRule
+from imagen.domain.suggestion import meant
+
+PROVIDER = "replicate"
+"""What the price table calls it."""
+
+USUAL_LARGEST_SEED = 2**32 - 1
+"""Where a model does not say: numpy, which many ask for noise, takes no more."""
+
+_PROMPT = ("prompt", "text_prompt", "text")
+_NEGATIVE = ("negative_prompt",)
+_SEED = ("seed", "random_seed")
+_STEPS = ("num_inference_steps", "steps", "num_steps", "inference_steps")
+_COUNT = ("num_outputs", "number_of_images", "num_images", "max_images")
+_FORMAT = ("output_format",)
+_PICTURES = (
+    *("input_images", "image_input", "images", "reference_images", "input_image"),
+    *("image", "image_prompt", "init_image", "subject_reference"),
+    "image_reference_url",
+)
+_MASK = ("mask", "mask_image")
+_SEQUENCE = "sequential_image_generation"
+"""Beside this `max_images` is the most that the model may make of its own accord, not
+how many it is to make (bytedance/seedream-4)."""
+
+_MEDIA_TYPES = {
+    "png": "image/png",
+    "jpg": "image/jpeg",
+    "jpeg": "image/jpeg",
+    "webp": "image/webp",
+}
+_SECRET = re.compile(r"(?:^|_)(?:token|key|secret|password)s?$", re.IGNORECASE)
+_HOW_MANY = re.compile(
+    r"(?:maximum(?: of)?|up to|at most|\d+-) *(\d+) *(?:\w+ )?images", re.IGNORECASE
+)
+_USUAL_PICTURES = 8
+"""Reference images that a list takes if it does not say."""
+
+_SEED_RANGE = re.compile(r"\b2147483647\b")
+"""What some models only say in words."""
+
+_EXACT = 2**53 - 1
+"""A larger whole number may lose digits on its way through JSON."""
+
+
+class Attached(msgspec.Struct, frozen=True, kw_only=True):
+    """Reference images as a model gets them: addresses, or data URIs."""
+
+    pictures: tuple[str, ...] = ()
+    mask: str | None = None
+
+
+class ModelInputs(msgspec.Struct, frozen=True, kw_only=True):
+    """What one model takes, by what imagen calls it.
+
+    Attributes:
+        fields: Every input, by its own name; none when nobody knows them.
+        sizes: The sizes that it makes.
+        prompt: Always there, if only by its usual name.
+    """
+
+    fields: Mapping[str, Field]
+    sizes: SizeInputs
+    prompt: Field
+    negative: Field | None = None
+    seed: Field | None = None
+    steps: Field | None = None
+    count: Field | None = None
+    format: Field | None = None
+    pictures: Field | None = None
+    mask: Field | None = None
+
+    @property
+    def usual_steps(self) -> int | None:
+        """The steps that it takes unasked."""
+        steps = self.steps.default if self.steps else None
+        return steps if isinstance(steps, int) else None
+
+    @property
+    def formats(self) -> tuple[str, ...]:
+        """Media types that it can be asked for, its own first."""
+        if self.format is None:
+            return ()
+        own = _media_type(self.format.default)
+        named = [_MEDIA_TYPES[w] for w in self.format.words if w in _MEDIA_TYPES]
+        return tuple(dict.fromkeys([own, *named] if own else named))
+
+    @property
+    def remaining(self) -> Mapping[str, str]:
+        """What imagen has no word for; how large it is can be said in both ways."""
+        mapped = {field.name for field in self._mapped()} | {WIDTH, HEIGHT, *_COUNT}
+        return {
+            name: field.summary
+            for name, field in self.fields.items()
+            if name not in mapped
+            and not _SECRET.search(name)
+            and not _is_deprecated(field)
+        }
+
+    def capabilities(
+        self, model: str, *, models: tuple[str, ...] | None
+    ) -> Capabilities:
+        """Say what it can do; of a model that nobody knows as little as possible."""
+        if not self.fields:
+            return Capabilities(
+                model=model, models=models, parameters=None, provider=PROVIDER
+            )
+        return Capabilities(
+            model=model,
+            models=models,
+            sizes=self.sizes.rule,
+            largest_seed=_largest_seed(self.seed) if self.seed else None,
+            negative=self.negative is not None,
+            steps=self.steps is not None,
+            largest_batch=_most(self.count) if self.count else 1,
+            formats=self.formats,
+            parameters=self.remaining,
+            references=_pictures(self.pictures) if self.pictures else 0,
+            mask=self.mask is not None,
+            provider=PROVIDER,
+        )
+
+    def inputs_for(
+        self, job: ImageJob, own: Mapping[str, object], attached: Attached
+    ) -> dict[str, object]:
+        """Return what is sent for the job.
+
+        Args:
+            job: What is wanted.
+            own: What the config says; the job goes before it.
+            attached: The job's images.
+
+        Raises:
+            InvalidRequest: the model does not take something of it.
+        """
+        self._check(job, attached)
+        given = {**own, **job.options}
+        sizes = {name: given[name] for name in NAMES if name in given}
+        wanted = {
+            **own,
+            **self._standard(job),
+            **(self.sizes.inputs_for(job.size, sizes) if self.fields else {}),
+            **self._attached(attached),
+            **job.options,
+        }
+        return {name: self._fitted(name, value) for name, value in wanted.items()}
+
+    def _standard(self, job: ImageJob) -> dict[str, object]:
+        sent: dict[str, object] = {self.prompt.name: job.prompt}
+        if self.negative and job.negative:
+            sent[self.negative.name] = job.negative
+        if self.seed and job.seed is not None:
+            sent[self.seed.name] = job.seed
+        if self.steps and job.steps is not None:
+            sent[self.steps.name] = job.steps
+        if self.count and not same(self.count.default, job.count):
+            sent[self.count.name] = job.count
+        if self.format and (word := self._format_word(self.format, job.media_type)):
+            sent[self.format.name] = word
+        return sent
+
+    def _format_word(self, field: Field, media_type: str | None) -> str | None:
+        """Return what asks for the format; None where it comes unasked."""
+        if media_type is None and _media_type(field.default):
+            return None
+        wanted = media_type or next(iter(self.formats), None)
+        return next((w for w in field.words if _media_type(w) == wanted), None)
+
+    def _attached(self, attached: Attached) -> dict[str, object]:
+        sent: dict[str, object] = {}
+        if self.pictures and attached.pictures:
+            several = self.pictures.kind == "list"
+            sent[self.pictures.name] = (
+                list(attached.pictures) if several else attached.pictures[0]
+            )
+        if self.mask and attached.mask is not None:
+            sent[self.mask.name] = attached.mask
+        return sent
+
+    def _fitted(self, name: str, value: object) -> object:
+        field = self.fields.get(name)
+        return value if field is None else field.fitted(value)
+
+    def _check(self, job: ImageJob, attached: Attached) -> None:
+        if self.fields and self.prompt.name not in self.fields:
+            raise InvalidRequest(
+                "The model takes no prompt, so it draws nothing by itself.",
+                hint="Choose a model that makes images from text.",
+            )
+        for name in job.options if self.fields else ():
+            if name not in self.fields:
+                near = meant(name, self.remaining)
+                raise InvalidRequest(
+                    f"The model has no input {name!r}.",
+                    hint=f"Did you mean {near}?"
+                    if near
+                    else "It has " + ", ".join(self.remaining) + ".",
+                )
+        for name in job.options:
+            if _SECRET.search(name):
+                raise InvalidRequest(
+                    f"{name} looks like a secret, and would be written down.",
+                    hint="imagen hands no secrets to a model.",
+                )
+        if self.pictures and self.pictures.required and not attached.pictures:
+            raise InvalidRequest(
+                "The model needs a picture to begin with.", hint="Give it with --image."
+            )
+
+    def _mapped(self) -> Iterable[Field]:
+        mapped = (
+            *(self.prompt, self.negative, self.seed, self.steps, self.count),
+            *(self.format, self.pictures, self.mask),
+        )
+        return filter(None, mapped)
+
+
+def inputs_of(
+    fields: Iterable[Field],
+    *,
+    pixels: Pixels | None = None,
+    own: Mapping[str, object] | None = None,
+) -> ModelInputs:
+    """Return what a model takes that has these inputs.
+
+    Args:
+        fields: As its description lists them.
+        pixels: The sizes that are known to come out.
+        own: What the config says of them; it stands for the model's own defaults.
+    """
+    named = {field.name: _with_default(field, own or {}) for field in fields}
+    return ModelInputs(
+        fields=named,
+        sizes=sizes_of(named, pixels) if named else SizeInputs(grid=SizeRule()),
+        prompt=_first(named, _PROMPT) or Field(name=_PROMPT[0]),
+        negative=_first(named, _NEGATIVE),
+        seed=_first(named, _SEED),
+        steps=_first(named, _STEPS),
+        count=_counting(named),
+        format=_format(named),
+        pictures=_first(named, _PICTURES),
+        mask=_first(named, _MASK),
+    )
+
+
+def paints_black(mask: Field) -> bool:
+    """Whether a mask's black parts are painted anew; most models paint the white."""
+    return re.search(r"black[^.]{0,30}inpainted", mask.note, re.IGNORECASE) is not None
+
+
+def _first(fields: Mapping[str, Field], names: Iterable[str]) -> Field | None:
+    found = (fields[name] for name in names if name in fields)
+    return next((field for field in found if not _is_deprecated(field)), None)
+
+
+def _is_deprecated(field: Field) -> bool:
+    return field.note.lower().startswith("deprecated")
+
+
+def _counting(fields: Mapping[str, Field]) -> Field | None:
+    count = _first(fields, _COUNT)
+    return (
+        None if count and count.name == "max_images" and _SEQUENCE in fields else count
+    )
+
+
+def _format(fields: Mapping[str, Field]) -> Field | None:
+    found = _first(fields, _FORMAT)
+    known = found and any(_media_type(word) for word in found.words)
+    return found if known else None
+
+
+def _with_default(field: Field, own: Mapping[str, object]) -> Field:
+    if field.name not in own:
+        return field
+    return msgspec.structs.replace(field, default=own[field.name])
+
+
+def _media_type(word: object) -> str | None:
+    return _MEDIA_TYPES.get(word) if isinstance(word, str) else None
+
+
+def _largest_seed(seed: Field) -> int:
+    if seed.highest is not None:
+        return max(1, min(int(seed.highest), _EXACT))
+    said = _SEED_RANGE.search(seed.note)
+    return int(said[0]) if said else USUAL_LARGEST_SEED
+
+
+def _most(count: Field) -> int:
+    return max(1, int(count.highest)) if count.highest is not None else 1
+
+
+def _pictures(field: Field) -> int:
+    if field.kind != "list":
+        return 1
+    if field.most is not None:
+        return max(1, field.most)
+    said = _HOW_MANY.search(field.note)
+    return int(said[1]) if said else _USUAL_PICTURES

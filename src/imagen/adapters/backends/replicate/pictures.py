@@ -1,0 +1,84 @@
+"""Reference images and masks, as a model wants to have them."""
+
+from base64 import b64encode
+from hashlib import sha256
+from io import BytesIO
+
+import msgspec
+
+from imagen.adapters.backends.replicate.inputs import ModelInputs, paints_black
+from imagen.domain.errors import InvalidRequest
+from imagen.domain.plan import ImageJob
+from imagen.domain.reference import ReferenceImage
+
+LARGEST_INLINE = 256_000
+"""Bytes that go along with the request; what is larger is handed in beforehand."""
+
+
+class Picture(msgspec.Struct, frozen=True, kw_only=True):
+    """An image on its way to a model."""
+
+    name: str
+    media_type: str
+    content: bytes
+
+    @property
+    def data_uri(self) -> str:
+        """The whole image as an address."""
+        body = b64encode(self.content).decode()
+        return f"data:{self.media_type};base64,{body}"
+
+
+def picture_of(reference: ReferenceImage) -> Picture:
+    """Return a reference image as it is.
+
+    Raises:
+        InvalidRequest: only its name is there.
+    """
+    if not reference.content:
+        raise InvalidRequest(f"The image {reference.name} is not there any more.")
+    return Picture(
+        name=reference.name,
+        media_type=reference.media_type,
+        content=reference.content,
+    )
+
+
+def mask_of(reference: ReferenceImage, inputs: ModelInputs) -> Picture:
+    """Return a mask in black and white, as the model understands it.
+
+    imagen's masks are transparent where the image is painted anew. One without
+    transparency is taken for what the model itself wants.
+
+    Raises:
+        InvalidRequest: it cannot be read.
+    """
+    plain = picture_of(reference)
+    if inputs.mask is None:
+        return plain
+    from PIL import Image, ImageOps  # noqa: PLC0415 - costs Pillow
+
+    try:
+        with Image.open(BytesIO(plain.content)) as image:
+            if not image.has_transparency_data:
+                return plain
+            kept = image.convert("RGBA").getchannel("A")
+    except (OSError, ValueError, SyntaxError) as error:
+        raise InvalidRequest(f"The mask {reference.name} cannot be read.") from error
+    painted = kept if paints_black(inputs.mask) else ImageOps.invert(kept)
+    buffer = BytesIO()
+    painted.save(buffer, "PNG")
+    return Picture(name="mask.png", media_type="image/png", content=buffer.getvalue())
+
+
+def digests_of(job: ImageJob, inputs: ModelInputs) -> dict[str, list[str]] | None:
+    """Return the digests of what is sent, by input; None when nobody can tell."""
+    digests: dict[str, list[str]] = {}
+    if inputs.pictures and job.images:
+        digests[inputs.pictures.name] = [image.sha256 for image in job.images]
+    if inputs.mask and job.mask:
+        if not job.mask.content:
+            return None
+        mask = mask_of(job.mask, inputs).content
+        digests[inputs.mask.name] = [sha256(mask).hexdigest()]
+    return digests

@@ -1,0 +1,236 @@
+"""What Replicate says of a prediction, and what that means; nothing is asked here.
+
+Shapes after Replicate's OpenAPI of 2026-04 and recorded answers. Early answers lack
+keys, community models put anything into `output`, so what varies is looked at loosely:
+an oddity must not cost an image that was paid for.
+"""
+
+import re
+from collections.abc import Iterator, Mapping, Sequence
+from datetime import UTC, datetime
+
+import msgspec
+
+from imagen.adapters.backends.replicate.loose import (
+    line_in,
+    list_in,
+    mapping_in,
+    number_in,
+)
+from imagen.domain.cost import UNTOUCHED, Used
+from imagen.domain.errors import BackendError, ImagenError, Refused
+from imagen.domain.size import Size
+
+OVER = {"succeeded", "failed", "canceled", "aborted"}
+"""The states that a prediction never leaves."""
+
+_LONGEST_TEXT = 300
+_ADDRESS = ("https://", "http://", "data:")
+_BAR = re.compile(r"(\d{1,3})%\|[^|\n]*\| *(\d+)/(\d+)")
+"""A line of tqdm: ` 50%|█████     | 2/4 [00:00<00:00, 6.55it/s]`."""
+
+_SEED = re.compile(
+    r"^\s*using (?:random )?seed[:= ]+(\d+)", re.IGNORECASE | re.MULTILINE
+)
+_CONTENT = re.compile(
+    r"NSFW|\bE005\b|flagged as sensitive|content policy|moderation"
+    r"|safety (?:checker|filter|system)",
+    re.IGNORECASE,
+)
+_PASSING = re.compile(r"please retry|code: PA\b|\bE1000\b|\bE6716\b|\bE8765\b")
+_OUT_OF_MEMORY = re.compile(r"\bE1001\b|out of memory", re.IGNORECASE)
+
+
+class Prediction(msgspec.Struct, frozen=True, kw_only=True):
+    """One job at Replicate, as one answer tells of it."""
+
+    id: str
+    status: str
+    model: object = None
+    version: object = None
+    deployment: object = None
+    input: object = None
+    output: object = None
+    error: object = None
+    logs: object = None
+    metrics: object = None
+    data_removed: object = None
+    created_at: object = None
+    started_at: object = None
+
+    def __post_init__(self) -> None:
+        if not self.id.strip():
+            raise ValueError("the prediction has no name")
+
+    @property
+    def is_over(self) -> bool:
+        """Whether nothing more will come of it."""
+        return self.status in OVER
+
+    @property
+    def model_name(self) -> str:
+        """`owner/name` of its model; "" when it does not say."""
+        return self.model if isinstance(self.model, str) else ""
+
+    @property
+    def inputs(self) -> Mapping[str, object]:
+        """What it was asked for, as far as that is still known."""
+        return mapping_in(self.input)
+
+    @property
+    def has_metrics(self) -> bool:
+        """Whether it says what it used."""
+        return bool(mapping_in(self.metrics))
+
+    def metric(self, name: str) -> float | None:
+        """One of the figures that a finished prediction carries."""
+        value = number_in(mapping_in(self.metrics).get(name))
+        return value if value is not None and value >= 0 else None
+
+
+class Page(msgspec.Struct, frozen=True, kw_only=True):
+    """Some of all predictions, the newest first; `next` leads to older ones."""
+
+    results: tuple[msgspec.Raw, ...] = ()
+    next: str | None = None
+
+    @property
+    def predictions(self) -> Iterator[Prediction]:
+        """Those of them that can be understood."""
+        for result in self.results:
+            try:
+                yield msgspec.json.decode(result, type=Prediction)
+            except msgspec.DecodeError:
+                continue
+
+
+class Bars(msgspec.Struct, frozen=True):
+    """How far the steps are, as the log's progress bars tell."""
+
+    done: int
+    steps: int
+
+    @property
+    def fraction(self) -> float:
+        """From 0 to 1."""
+        return min(1.0, self.done / self.steps)
+
+
+def moment_of(text: object) -> datetime | None:
+    """Return the time that is written there, if one is; they have 0 to 9 decimals."""
+    if not isinstance(text, str):
+        return None
+    try:
+        moment = datetime.fromisoformat(text)
+    except ValueError:
+        return None
+    return moment if moment.tzinfo else moment.replace(tzinfo=UTC)
+
+
+def outputs_of(prediction: Prediction) -> tuple[str, ...]:
+    """Return the addresses of its files, in order, each once."""
+    return tuple(dict.fromkeys(_addresses(prediction.output)))
+
+
+def progress_of(prediction: Prediction, *, steps: int | None) -> Bars | None:
+    """Return how far it is, if its log tells.
+
+    Loading a model draws bars too, so only those count that have as many steps as the
+    job, if that is known; else the last.
+    """
+    bars = [
+        Bars(int(done), int(most)) for _, done, most in _BAR.findall(_log(prediction))
+    ]
+    bars = [bar for bar in bars if bar.steps > 0 and steps in {None, bar.steps}]
+    return bars[-1] if bars else None
+
+
+def seed_of(prediction: Prediction) -> int | None:
+    """Return the seed that it says it used."""
+    found = _SEED.search(_log(prediction))
+    return int(found[1]) if found else None
+
+
+def used_by(prediction: Prediction, sizes: Sequence[Size] = ()) -> Used:
+    """Return what it used up, as far as anyone can tell.
+
+    Args:
+        prediction: What it says itself.
+        sizes: Those of the images that came of it.
+    """
+    seconds = prediction.metric("predict_time")
+    stopped = prediction.status in {"aborted", "canceled"}
+    if stopped and seconds is None and prediction.started_at is None:
+        return UNTOUCHED  # it was never begun, which is free
+    counted = prediction.metric("image_count")
+    images = len(sizes) if counted is None else int(counted)
+    measured = sum(size.megapixels for size in sizes) if images == len(sizes) else None
+    return Used(images=images, megapixels=measured, seconds=seconds)
+
+
+def failure_of(prediction: Prediction) -> ImagenError:
+    """Return what it means that a prediction is over, and there is no image."""
+    used = used_by(prediction)
+    said = line_in(prediction.error, longest=_LONGEST_TEXT)
+    if prediction.data_removed is True:
+        return BackendError(
+            "Replicate made it, and has deleted it since.",
+            hint="It keeps what was asked for through the API for an hour.",
+            used=used,
+        )
+    if prediction.status == "aborted":
+        return BackendError(
+            "Replicate did not begin with it in time, and gave it up at no cost.",
+            hint="Ask again, with a longer --timeout.",
+            used=used,
+        )
+    if prediction.status == "canceled":
+        return BackendError(
+            "Somebody cancelled it at Replicate, or its time was over.",
+            hint="A longer --timeout gives it more time.",
+            used=used,
+        )
+    withheld = prediction.status == "succeeded" and "NSFW" in _log(prediction)
+    if withheld or _CONTENT.search(said):
+        return Refused(
+            "Replicate withholds the image for what is on it"
+            + (f": {said}." if said else "."),
+            hint="Change the prompt, or draw another seed.",
+            used=used,
+        )
+    if prediction.status == "succeeded":
+        return BackendError(
+            "The model finished without an image.",
+            hint="Is it a model that makes images?",
+            used=used,
+        )
+    return BackendError(
+        f"The model failed: {said or 'it does not say why'}.",
+        hint=_advice(said),
+        used=used,
+    )
+
+
+def _advice(said: str) -> str:
+    if _OUT_OF_MEMORY.search(said):
+        return "Ask for a smaller size."
+    if _PASSING.search(said):
+        return (
+            "Asking again may help; that is not done by itself, for this one may have"
+            " been billed."
+        )
+    return ""
+
+
+def _addresses(output: object) -> Iterator[str]:
+    """Yield what could be a file in whatever a model returns."""
+    match output:
+        case str() if output.startswith(_ADDRESS):
+            yield output
+        case _:
+            for each in (*list_in(output), *mapping_in(output).values()):
+                yield from _addresses(each)
+
+
+def _log(prediction: Prediction) -> str:
+    return prediction.logs if isinstance(prediction.logs, str) else ""

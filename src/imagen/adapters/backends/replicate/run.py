@@ -1,0 +1,447 @@
+"""Stays with one prediction from its order to its images.
+
+What passes is ridden out: once Replicate has the job it costs, and giving up early
+helps nobody. What does not pass leaves the job where it is, to be asked for later.
+"""
+
+from collections.abc import Callable, Sequence
+from functools import partial
+from math import ceil
+from threading import Event
+from typing import TypeVar
+
+from imagen.adapters.backends.replicate.answers import NotThereError, NotValidError
+from imagen.adapters.backends.replicate.client import Api
+from imagen.adapters.backends.replicate.download import Downloads, GoneError
+from imagen.adapters.backends.replicate.prediction import (
+    Prediction,
+    failure_of,
+    outputs_of,
+    progress_of,
+    seed_of,
+    used_by,
+)
+from imagen.adapters.http import BackgroundCall, nothing_sent
+from imagen.domain.container import (
+    PNG_SIGNATURE,
+    ImageFacts,
+    NotAnImage,
+    read_facts,
+)
+from imagen.domain.cost import UNTOUCHED, Used
+from imagen.domain.errors import (
+    BackendError,
+    Cancelled,
+    ImagenError,
+    Throttled,
+    Unavailable,
+    Unfinished,
+)
+from imagen.domain.plan import ImageJob
+from imagen.domain.result import Generated, GeneratedImage
+from imagen.domain.size import Size
+from imagen.ports.backend import Watch
+from imagen.ports.clock import Clock
+
+FIRST_LOOK, LONGEST_LOOK = 0.2, 2.0
+"""Seconds between two looks, at first and at last: some models take half a second."""
+
+LONGEST_AWAY = 60.0
+"""Seconds that Replicate may be gone while it has our job."""
+
+SHORTEST_LIFE, LONGEST_LIFE = 5, 24 * 60 * 60
+"""Seconds after which Replicate can be told to give up a job by itself."""
+
+LONGEST_CANCELLING = 1.3
+"""Seconds to see that a cancelled job is over; 2 is what was promised."""
+
+_SLOWER = 1.25
+_FETCHES = 4
+"""How often a file is fetched that comes incomplete."""
+
+_PAUSE = 0.1
+_PICTURES = (PNG_SIGNATURE, b"\xff\xd8\xff", b"RIFF", b"GIF8")
+_LONGEST_INPUT = 200
+"""Letters of an input that is worth a place in the sidecar."""
+
+Answer = TypeVar("Answer")
+
+
+class PredictionRun:
+    """One prediction."""
+
+    def __init__(
+        self,
+        api: Api,
+        downloads: Downloads,
+        *,
+        job: ImageJob,
+        steps: int | None,
+        watch: Watch,
+        clock: Clock,
+    ) -> None:
+        """Prepare to watch over a prediction; nothing is sent yet.
+
+        Args:
+            api: Who makes it.
+            downloads: What fetches its files.
+            job: What is wanted.
+            steps: How many steps that should take, if anyone knows.
+            watch: Hears how it goes.
+            clock: Tells how long it takes.
+        """
+        self._api = api
+        self._downloads = downloads
+        self._job = job
+        self._steps = steps
+        self._watch = watch
+        self._clock = clock
+        self._fraction: float | None = None
+        self._seen = Prediction(id="none yet", status="starting")
+
+    def make(self, path: str, body: bytes, *, wait: int) -> Generated:
+        """Order it, tell the watch what it is called, and stay with it.
+
+        Raises:
+            NotThereError, NotValidError: as they say; it was not ordered.
+            Unfinished: it may have been.
+            ImagenError: it was not, or brought nothing.
+        """
+        with nothing_sent():
+            self._watch.wait(0)
+        seconds = ceil(self._job.timeout * self._job.count)
+        cancel_after = min(max(seconds, SHORTEST_LIFE), LONGEST_LIFE)
+        call = BackgroundCall(
+            partial(self._api.create, path, body, wait=wait, cancel_after=cancel_after),
+            undo=lambda prediction: self._api.cancel(prediction.id),
+        )
+        try:
+            prediction = call.result(self._watch)
+        except Cancelled as stopped:
+            return self._stop_order(call, stopped)
+        except Unfinished:
+            raise
+        except ImagenError as error:
+            error.used = UNTOUCHED
+            raise
+        self._watch.accepted(prediction.id)
+        return self.finish(prediction)
+
+    def resume(self, reference: str) -> Generated:
+        """Stay with one that another process ordered.
+
+        Raises:
+            BackendError: there is none, or it brought nothing.
+            ImagenError: it cannot be looked at now.
+        """
+        self._seen = Prediction(id=reference, status="starting")
+        look = BackgroundCall(partial(self._api.prediction, reference))
+        try:
+            prediction = look.result(self._watch)
+        except Cancelled as stopped:
+            return self._call_off(stopped)
+        except (NotThereError, NotValidError) as gone:
+            raise BackendError(
+                f"{self._api.name} has no job {reference}, or none any more."
+            ) from gone
+        return self.finish(prediction)
+
+    def finish(self, prediction: Prediction) -> Generated:
+        """Stay with it until it is over, and return its images.
+
+        Raises:
+            ImagenError: it brought none, or none that can be had now.
+        """
+        self._seen = prediction
+        try:
+            self._follow()
+            return self._generated(self._seen, self._fetched())
+        except Cancelled as stopped:
+            return self._call_off(stopped)
+
+    # Staying with it
+
+    def _follow(self) -> None:
+        """Look until all is there."""
+        pause = FIRST_LOOK
+        while not self._is_complete(self._seen):
+            self._tell()
+            self._watch.wait(pause)
+            pause = min(LONGEST_LOOK, pause * _SLOWER)
+            self._look()
+        if not self._seen.is_over:
+            self._complete()
+        self._tell()
+
+    def _complete(self) -> None:
+        """Look once more: who waits gets the files before the figures and the log."""
+        look = BackgroundCall(partial(self._looked, self._seen.id))
+        try:
+            later = look.result(self._watch)
+        except Cancelled:
+            raise
+        except ImagenError:
+            return
+        if self._is_complete(later):
+            self._seen = later
+
+    def _is_complete(self, prediction: Prediction) -> bool:
+        """Whether it is over, or has all its files while it still says `processing`.
+
+        Not at the first file: some models add one after the other.
+        """
+        return prediction.is_over or len(outputs_of(prediction)) >= self._job.count
+
+    def _look(self) -> None:
+        """See how it stands.
+
+        Raises:
+            Unfinished: nobody says, and it is there.
+        """
+        reference = self._seen.id
+        try:
+            self._seen = self._asked(partial(self._looked, reference), self._api.name)
+        except (Cancelled, Unfinished):
+            raise
+        except ImagenError as error:
+            raise Unfinished(
+                f"{error.message} It has the job, as {reference}.", hint=error.hint
+            ) from error
+
+    def _looked(self, reference: str) -> Prediction:
+        """Look once; one that was there a moment ago is not gone."""
+        try:
+            return self._api.prediction(reference)
+        except (NotThereError, NotValidError) as error:
+            raise Unavailable(
+                f"{self._api.name} does not find the job {reference}."
+            ) from error
+
+    def _asked(self, ask: Callable[[], Answer], who: str) -> Answer:
+        """Ask until there is an answer, though not for ever.
+
+        Raises:
+            Unfinished: there was none for too long.
+        """
+        away, pause = 0.0, FIRST_LOOK
+        while True:
+            began = self._clock.monotonic()
+            try:
+                return BackgroundCall(ask).result(self._watch)
+            except (Unavailable, Throttled) as error:
+                trouble = error
+            wait = pause
+            if isinstance(trouble, Throttled) and trouble.retry_after is not None:
+                wait = max(pause, trouble.retry_after)
+            away += self._clock.monotonic() - began + wait
+            if away > LONGEST_AWAY:
+                raise Unfinished(
+                    f"{who} was away for {LONGEST_AWAY:g} seconds: {trouble.message}",
+                    hint="The job is there, and can be asked for later.",
+                ) from trouble
+            self._watch.report(self._fraction, "waiting for Replicate to come back")
+            self._watch.wait(wait)
+            pause = min(2 * LONGEST_LOOK, pause * 2)
+
+    def _tell(self) -> None:
+        """Say how far it is; the log of one that has not begun is not about that."""
+        begun = self._seen.status != "starting"
+        bars = progress_of(self._seen, steps=self._steps) if begun else None
+        if bars is not None:
+            self._fraction = max(self._fraction or 0.0, bars.fraction)
+        note = "drawing" if self._seen.status == "processing" else self._seen.status
+        self._watch.report(self._fraction, note, steps=bars.steps if bars else None)
+
+    # Its images
+
+    def _fetched(self) -> list[bytes]:
+        """Return the files, each fetched until it is whole.
+
+        Raises:
+            Unfinished: they are there, and cannot be fetched now.
+            BackendError: they are not there any more, or nowhere to be fetched from.
+        """
+        contents: list[bytes] = []
+        missing: list[BackendError] = []
+        for address in outputs_of(self._seen):
+            self._watch.report(self._fraction, "fetching")
+            try:
+                contents.append(self._file(address))
+            except BackendError as error:  # which takes no other along
+                missing.append(error)
+        if missing and not contents:
+            raise missing[0]
+        return contents
+
+    def _file(self, address: str) -> bytes:
+        stopped = Event()
+        fetch = partial(self._downloads.fetch, address, stopped)
+        try:
+            for number in range(1, _FETCHES):
+                content = self._asked(fetch, "The place of the image")
+                if not _is_cut_off(content):
+                    return content
+                self._watch.wait(number * FIRST_LOOK)
+            return self._asked(fetch, "The place of the image")
+        except GoneError as gone:
+            raise BackendError(
+                f"{self._api.name} made it, and has deleted it since.",
+                hint="It keeps what was asked for through the API for an hour.",
+                used=used_by(self._seen),
+            ) from gone
+        except BackendError as error:
+            error.used = used_by(self._seen)
+            raise
+        finally:
+            stopped.set()
+
+    def _generated(
+        self, prediction: Prediction, contents: Sequence[bytes]
+    ) -> Generated:
+        """Put together what came; one file that is no image takes no other along.
+
+        Raises:
+            Refused, BackendError: there is no image.
+        """
+        faults: list[str] = []
+        found: list[tuple[bytes, ImageFacts]] = []
+        for content in contents:
+            try:
+                found.append((content, read_facts(content)))
+            except NotAnImage as why:
+                faults.append(str(why))
+        used = used_by(
+            prediction, [Size(facts.width, facts.height) for _, facts in found]
+        )
+        if not found and faults:
+            raise BackendError(
+                f"What the model made is no image that imagen stores: {faults[0]}.",
+                hint="Choose a model that makes PNG, JPEG or WebP.",
+                used=used,
+            )
+        if not found:
+            raise failure_of(prediction)
+        told = seed_of(prediction)
+        seed = self._job.seed if told is None else told
+        bars = progress_of(prediction, steps=self._steps)
+        return Generated(
+            images=tuple(
+                GeneratedImage(
+                    content=content,
+                    media_type=facts.media_type,
+                    seed=seed if len(contents) == 1 else self._job.seed,
+                )
+                for content, facts in found
+            ),
+            model=prediction.model_name or self._job.model,
+            steps=bars.steps if self._job.steps is None and bars else self._job.steps,
+            used=used,
+            parameters={
+                "prediction": prediction.id,
+                "version": prediction.version,
+                "inputs": _own_inputs(prediction, self._job),
+            },
+        )
+
+    # Calling it off
+
+    def _stop_order(
+        self, call: BackgroundCall[Prediction], stopped: Cancelled
+    ) -> Generated:
+        """Wait a moment for the answer to an order that nobody wants any more.
+
+        Raises:
+            Cancelled: settled if it was not ordered, or is over.
+        """
+        began = self._clock.monotonic()
+        try:
+            prediction = call.late(LONGEST_CANCELLING)
+        except Unfinished:
+            prediction = None
+        except (ImagenError, NotThereError, NotValidError):
+            raise _cancelled(stopped, used=UNTOUCHED, settled=True) from stopped
+        if prediction is None:
+            raise _cancelled(stopped) from stopped
+        self._watch.accepted(prediction.id)
+        self._seen = prediction
+        return self._call_off(stopped, spent=self._clock.monotonic() - began)
+
+    def _call_off(self, stopped: Cancelled, *, spent: float = 0.0) -> Generated:
+        """Cancel it; but what was finished before was paid for, and is fetched.
+
+        Raises:
+            Cancelled: settled if it is certain that it is over, and brought nothing.
+        """
+        until = self._clock.monotonic() + LONGEST_CANCELLING - spent
+        ended = self._withdrawn(until)
+        if ended is None:
+            raise _cancelled(stopped) from stopped
+        if not outputs_of(ended):
+            raise _cancelled(stopped, used=used_by(ended), settled=True) from stopped
+        contents = self._fetched_by(ended, until)
+        if contents is None:
+            raise _cancelled(stopped) from stopped
+        return self._generated(ended, contents)
+
+    def _withdrawn(self, until: float) -> Prediction | None:
+        """Return how it ended, if it can be seen in time that it did."""
+        seen, ask = self._seen, self._api.cancel
+        while not seen.is_over:
+            left = until - self._clock.monotonic()
+            if left <= 0:
+                return None
+            try:
+                found = BackgroundCall(partial(ask, seen.id)).late(left)
+            except (NotThereError, NotValidError):
+                ask = self._api.prediction  # it cannot be cancelled any more
+            except ImagenError:
+                pass
+            else:
+                seen, ask = found or seen, self._api.prediction
+            if not seen.is_over:
+                Event().wait(min(_PAUSE, max(0.0, left)))
+        return seen
+
+    def _fetched_by(self, ended: Prediction, until: float) -> list[bytes] | None:
+        """Return the files if they can be had in time."""
+        stopped = Event()
+
+        def fetch() -> list[bytes]:
+            return [self._downloads.fetch(url, stopped) for url in outputs_of(ended)]
+
+        try:
+            return BackgroundCall(fetch).late(until - self._clock.monotonic())
+        except (ImagenError, GoneError):
+            return None
+        finally:
+            stopped.set()
+
+
+def _cancelled(
+    stopped: Cancelled, *, used: Used | None = None, settled: bool = False
+) -> Cancelled:
+    return Cancelled(stopped.message, hint=stopped.hint, used=used, settled=settled)
+
+
+def _is_cut_off(content: bytes) -> bool:
+    """Whether it is a picture that we know, and not a whole one."""
+    if content and not content.startswith(_PICTURES):
+        return False
+    try:
+        read_facts(content)
+    except NotAnImage:
+        return True
+    return False
+
+
+def _own_inputs(prediction: Prediction, job: ImageJob) -> dict[str, object]:
+    """Return what was sent beside the words, the seed and the pictures."""
+    return {
+        name: value
+        for name, value in prediction.inputs.items()
+        if name != "seed"
+        and value not in (job.prompt, job.negative)
+        and isinstance(value, (str, int, float, bool))
+        and not (isinstance(value, str) and len(value) > _LONGEST_INPUT)
+        and not str(value).startswith(("data:", "http:", "https:"))
+    }

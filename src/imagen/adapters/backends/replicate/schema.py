@@ -1,0 +1,220 @@
+"""What one input of a model may be, read from the model's own description."""
+
+import re
+from collections.abc import Mapping
+from typing import Literal, TypeAlias, cast
+
+import msgspec
+
+from imagen.adapters.backends.replicate.loose import (
+    line_in,
+    list_in,
+    mapping_in,
+    number_in,
+)
+from imagen.domain.errors import InvalidRequest
+from imagen.domain.suggestion import meant
+
+Kind: TypeAlias = Literal["text", "whole", "number", "flag", "list", "any"]
+
+_KINDS: Mapping[str, Kind] = {
+    "string": "text",
+    "integer": "whole",
+    "number": "number",
+    "boolean": "flag",
+    "array": "list",
+}
+_CALLED = {
+    "text": "text",
+    "whole": "a whole number",
+    "number": "a number",
+    "flag": "true or false",
+    "list": "a list",
+    "any": "anything",
+}
+_LONGEST_NOTE, _LONGEST_DESCRIPTION, _CHOICES_SHOWN = 80, 2000, 20
+
+
+class Field(msgspec.Struct, frozen=True, kw_only=True):
+    """One input of a model.
+
+    Attributes:
+        name: As the model calls it.
+        kind: What it takes.
+        choices: The only values there are, if they are listed.
+        lowest: The smallest number that it takes, if that is said.
+        highest: Likewise the largest.
+        most: How many entries a list may have, if that is said.
+        default: What it is when it is not sent; None when nobody says.
+        required: Whether it has to be sent.
+        note: What it is for, in the model's words.
+    """
+
+    name: str
+    kind: Kind = "any"
+    choices: tuple[object, ...] = ()
+    lowest: float | None = None
+    highest: float | None = None
+    most: int | None = None
+    default: object = None
+    required: bool = False
+    note: str = ""
+
+    @property
+    def words(self) -> tuple[str, ...]:
+        """The choices that are text."""
+        return tuple(choice for choice in self.choices if isinstance(choice, str))
+
+    @property
+    def summary(self) -> str:
+        """A word on what it does, or may be."""
+        if self.note and not 0 < len(self.choices) <= _CHOICES_SHOWN:
+            said = re.split(r"(?<=[a-z)])\. ", self.note)[0]
+        else:
+            said = ", ".join(map(str, self.choices)) or _CALLED[self.kind]
+        return line_in(said, longest=_LONGEST_NOTE)
+
+    def fitted(self, value: object) -> object:
+        """Return a value as the model wants it written.
+
+        Raises:
+            InvalidRequest: it makes no sense there.
+        """
+        if self.choices:
+            return self._chosen(value)
+        match self.kind:
+            case "whole":
+                if isinstance(value, float) and value.is_integer():
+                    value = int(value)
+                good = isinstance(value, int) and not isinstance(value, bool)
+            case "number":
+                good = isinstance(value, (int, float)) and not isinstance(value, bool)
+            case "flag":
+                good = isinstance(value, bool)
+            case "text":
+                good = isinstance(value, str)
+            case "list":
+                good = isinstance(value, (list, tuple))
+            case "any":
+                good = True
+        if not good:
+            raise InvalidRequest(
+                f"{self.name} is {value!r}, and takes {_CALLED[self.kind]}."
+            )
+        if isinstance(value, (int, float)) and not isinstance(value, bool):
+            self._check_range(value)
+        return value
+
+    def _chosen(self, value: object) -> object:
+        """Find the choice that is meant: 0.25 is "0.25", and 1.0 is 1."""
+        for choice in self.choices:
+            if same(choice, value) or str(choice) == _written(value):
+                return choice
+        near = meant(str(value), map(str, self.choices))
+        listed = ", ".join(map(str, self.choices[:_CHOICES_SHOWN]))
+        more = " and others" if len(self.choices) > _CHOICES_SHOWN else ""
+        raise InvalidRequest(
+            f"{self.name} cannot be {value!r}.",
+            hint=f"Did you mean {near}?" if near else f"It takes {listed}{more}.",
+        )
+
+    def _check_range(self, value: float) -> None:
+        low, high = self.lowest, self.highest
+        if (low is None or value >= low) and (high is None or value <= high):
+            return
+        if low is not None and high is not None:
+            limits = f"{low:g} to {high:g}"
+        else:
+            limits = f"{low:g} or more" if high is None else f"{high:g} or less"
+        raise InvalidRequest(
+            f"{self.name} cannot be {value!r}.", hint=f"It takes {limits}."
+        )
+
+
+def same(one: object, other: object) -> bool:
+    """Whether two values are the same JSON: 1 is 1.0, but true is not 1."""
+    if isinstance(one, bool) or isinstance(other, bool):
+        return one is other
+    if isinstance(one, (list, tuple)) and isinstance(other, (list, tuple)):
+        ones, others = cast("list[object]", one), cast("list[object]", other)
+        return len(ones) == len(others) and all(map(same, ones, others))
+    if isinstance(one, Mapping) and isinstance(other, Mapping):
+        these = cast("Mapping[str, object]", one)
+        those = cast("Mapping[str, object]", other)
+        return these.keys() == those.keys() and all(
+            same(value, those[key]) for key, value in these.items()
+        )
+    return one == other
+
+
+def read_fields(schema: object) -> tuple[Field, ...]:
+    """Return the inputs that a model's `openapi_schema` lists, in its order.
+
+    What cannot be understood is left out, for a model is used by what is left.
+    """
+    schemas = _at(schema, "components", "schemas")
+    wanted = _at(schemas, "Input")
+    musts = list_in(wanted.get("required"))
+    listed = _at(wanted, "properties")
+    ordered = sorted(listed, key=lambda name: _order(listed[name]))
+    return tuple(
+        _field(name, _resolved(listed[name], schemas), required=name in musts)
+        for name in ordered
+    )
+
+
+def _field(name: str, said: Mapping[str, object], *, required: bool) -> Field:
+    kind = said.get("type")
+    return Field(
+        name=name,
+        kind=_KINDS.get(kind, "any") if isinstance(kind, str) else "any",
+        choices=tuple(list_in(said.get("enum"))),
+        lowest=number_in(said.get("minimum")),
+        highest=number_in(said.get("maximum")),
+        most=_count(said.get("maxItems")),
+        default=said.get("default"),
+        required=required,
+        note=line_in(said.get("description"), longest=_LONGEST_DESCRIPTION),
+    )
+
+
+def _resolved(said: object, schemas: Mapping[str, object]) -> Mapping[str, object]:
+    """Return a property with what it refers to; choices are a schema of their own.
+
+    Of alternatives the first that is not null counts: they say that it may be left out.
+    """
+    found = dict(mapping_in(said))
+    for key in ("allOf", "anyOf", "oneOf"):
+        for part in list_in(found.pop(key, None)):
+            more = _resolved(part, schemas)
+            if more.get("type") == "null":
+                continue
+            found = {**more, **found}
+            if key != "allOf":
+                break
+    reference = found.pop("$ref", None)
+    if isinstance(reference, str):
+        found = {**_resolved(schemas.get(reference.rpartition("/")[2]), {}), **found}
+    return found
+
+
+def _order(said: object) -> float:
+    order = number_in(mapping_in(said).get("x-order"))
+    return float("inf") if order is None else order
+
+
+def _at(value: object, *path: str) -> Mapping[str, object]:
+    for step in path:
+        value = mapping_in(value).get(step)
+    return mapping_in(value)
+
+
+def _count(value: object) -> int | None:
+    return value if isinstance(value, int) and not isinstance(value, bool) else None
+
+
+def _written(value: object) -> str:
+    """Return a number as a choice spells it: 0.25, and 1 for 1.0."""
+    if isinstance(value, float):
+        return f"{value:g}"
+    return str(value) if not isinstance(value, bool) else ""

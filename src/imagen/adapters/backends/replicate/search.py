@@ -1,0 +1,141 @@
+"""Finds predictions that are just like a job, among all that an account has made."""
+
+from base64 import b64decode
+from collections.abc import Iterator, Mapping, Sequence
+from datetime import UTC, datetime, timedelta
+from email.utils import parsedate_to_datetime
+from functools import partial
+from hashlib import sha256
+from urllib.parse import unquote, urlsplit
+
+import msgspec
+
+from imagen.adapters.backends.replicate.answers import NotThereError
+from imagen.adapters.backends.replicate.catalog import Target
+from imagen.adapters.backends.replicate.client import Api, cursor_in
+from imagen.adapters.backends.replicate.loose import list_in
+from imagen.adapters.backends.replicate.prediction import Prediction, moment_of
+from imagen.adapters.backends.replicate.schema import same
+from imagen.adapters.http import BackgroundCall
+from imagen.ports.backend import Watch
+from imagen.ports.clock import Clock
+
+SLACK = timedelta(seconds=30)
+"""How far a prediction may be from where a clock that was set right says it is."""
+
+_MOST_PAGES = 100
+
+
+class Wanted(msgspec.Struct, frozen=True, kw_only=True):
+    """What a prediction has to be like.
+
+    Attributes:
+        target: What it was asked of.
+        inputs: Everything that was sent, without the images.
+        images: The digests of the images that were sent, by the input that took them.
+        defaults: What the model's inputs are when nobody sends them.
+    """
+
+    target: Target
+    inputs: Mapping[str, object]
+    images: Mapping[str, Sequence[str]] = {}
+    defaults: Mapping[str, object] = {}
+
+
+def find_like(
+    wanted: Wanted, *, since: datetime, api: Api, clock: Clock, watch: Watch
+) -> Iterator[str]:
+    """Yield the names of all predictions since then that are certainly like it.
+
+    Raises:
+        ImagenError: they cannot be listed now.
+    """
+    cursor: str | None = None
+    for _ in range(_MOST_PAGES):
+        asked = BackgroundCall(partial(api.predictions, cursor))
+        page, headers = asked.result(watch)
+        earliest = since - SLACK + _ahead(headers.get("Date"), clock.now())
+        for prediction in page.predictions:
+            moment = moment_of(prediction.created_at)
+            if moment is not None and moment < earliest:
+                return
+            if is_like(prediction, wanted) and _has_images(
+                prediction, wanted, api, watch
+            ):
+                yield prediction.id
+        cursor = cursor_in(page.next)
+        if cursor is None:
+            return
+
+
+def is_like(prediction: Prediction, wanted: Wanted) -> bool:
+    """Whether it was asked of the same, for the same, as far as images do not count."""
+    target, sent = wanted.target, prediction.inputs
+    if target.deployment:
+        deployment = prediction.deployment
+        if isinstance(deployment, str) and deployment not in {
+            target.name,
+            target.name.partition("/")[2],
+        }:
+            return False
+    elif prediction.model_name != target.name:
+        return False
+    if target.version and prediction.version != target.version:
+        return False
+    return all(
+        name in sent and same(sent[name], value)
+        for name, value in wanted.inputs.items()
+    ) and all(
+        _goes_without_saying(value, wanted.defaults.get(name))
+        for name, value in sent.items()
+        if name in wanted.defaults.keys() - wanted.inputs.keys() - wanted.images.keys()
+    )
+
+
+def _goes_without_saying(value: object, default: object) -> bool:
+    """Whether an input that we did not send says nothing: Replicate may add those."""
+    return same(value, default) or value in (None, "", [])
+
+
+def _ahead(date: str | None, now: datetime) -> timedelta:
+    """Return by how much Replicate's clock is ahead of ours, as an answer tells."""
+    try:
+        theirs = parsedate_to_datetime(date or "")
+    except (ValueError, TypeError):
+        return timedelta()
+    return (theirs if theirs.tzinfo else theirs.replace(tzinfo=UTC)) - now
+
+
+def _has_images(prediction: Prediction, wanted: Wanted, api: Api, watch: Watch) -> bool:
+    """Whether the images are the same; what cannot be told is not the same."""
+    for name, digests in wanted.images.items():
+        value = prediction.inputs.get(name)
+        sent = list_in(value) or [value]
+        if len(sent) != len(digests):
+            return False
+        if any(
+            _digest_of(each, api, watch) != digest
+            for each, digest in zip(sent, digests, strict=True)
+        ):
+            return False
+    return True
+
+
+def _digest_of(value: object, api: Api, watch: Watch) -> str | None:
+    """Return the digest of an image that was sent, or of a file handed in before."""
+    if not isinstance(value, str):
+        return None
+    if value.startswith("data:"):
+        try:
+            return sha256(b64decode(value.partition(",")[2], validate=True)).hexdigest()
+        except ValueError:
+            return None
+    path = urlsplit(value).path
+    if not value.startswith(f"{api.url}/files/"):
+        return None
+    file_id = unquote(path.rpartition("/")[2])
+    try:
+        found = BackgroundCall(partial(api.file, file_id)).result(watch)
+    except NotThereError:
+        return None
+    return found.checksums.sha256 or None

@@ -1,0 +1,1 @@
+"""A Replicate of our own, for tests."""

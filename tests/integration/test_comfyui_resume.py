@@ -1,0 +1,128 @@
+"""A job that one process handed in to ComfyUI is finished by another."""
+
+from collections.abc import Callable, Iterator
+from datetime import UTC, datetime
+from threading import Thread
+from typing import Any
+
+import msgspec
+import pytest
+from tests.integration.comfyui.server import ComfyServer
+
+from imagen.adapters.backends.comfyui.adapter import ComfyBackend, ComfyOptions, create
+from imagen.adapters.clock import SystemClock
+from imagen.domain.errors import BackendError, Cancelled
+from imagen.domain.plan import ImageJob
+from imagen.domain.size import Size
+from imagen.ports.backend import BackendContext, ResumableBackend, SearchableBackend
+from imagen.testing.fakes import RecordingWatch, StoppableWatch
+
+JOB = ImageJob(number=1, prompt="a cat", size=Size(64, 64), seed=1, steps=3, timeout=60)
+
+LONG_AGO = datetime(2020, 1, 1, tzinfo=UTC)
+
+Build = Callable[[], ComfyBackend]
+
+
+@pytest.fixture
+def server() -> Iterator[ComfyServer]:
+    with ComfyServer() as server:
+        yield server
+
+
+@pytest.fixture
+def build(server: ComfyServer) -> Iterator[Build]:
+    built: list[ComfyBackend] = []
+
+    def build_one() -> ComfyBackend:
+        options = ComfyOptions(base_url=server.url, workflow="sd15")
+        backend = create(options, BackendContext(name="box", clock=SystemClock()))
+        assert isinstance(backend, ComfyBackend)
+        built.append(backend)
+        return backend
+
+    yield build_one
+    for backend in built:
+        backend.close()
+
+
+def handed_in(backend: ComfyBackend, job: ImageJob = JOB) -> str:
+    """Make a job as a process would that dies before it stores the image."""
+    watch = RecordingWatch()
+    backend.generate(job, watch)
+    return watch.references[0]
+
+
+def test_it_can_be_asked_for_its_jobs(build: Build) -> None:
+    assert isinstance(build(), ResumableBackend)
+    assert isinstance(build(), SearchableBackend)
+
+
+def test_a_job_that_is_over_is_fetched(build: Build) -> None:
+    watch = RecordingWatch()
+    made = build().generate(JOB, watch)
+
+    fetched = build().resume(JOB, watch.references[0], StoppableWatch())
+
+    assert fetched == made
+
+
+def test_a_job_that_still_runs_is_waited_for(build: Build, server: ComfyServer) -> None:
+    server.trouble(pauses=True)
+    watch, made = StoppableWatch(), list[Any]()
+    worker = Thread(target=lambda: made.append(build().generate(JOB, watch)))
+    worker.start()
+    while not watch.references:
+        watch.wait(0.01)
+
+    Thread(target=lambda: (watch.wait(0.3), server.resume())).start()
+
+    fetched = build().resume(JOB, watch.references[0], StoppableWatch())
+
+    worker.join()
+    assert [fetched] == made
+
+
+def test_a_job_that_a_restart_lost_is_over(build: Build, server: ComfyServer) -> None:
+    reference = handed_in(build())
+    server.restart()
+
+    with pytest.raises(BackendError, match="does not have the job any more"):
+        build().resume(JOB, reference, StoppableWatch())
+
+
+def test_a_job_is_found_by_what_it_asks_for(build: Build) -> None:
+    other = msgspec.structs.replace(JOB, seed=2)
+    reference, another = handed_in(build()), handed_in(build(), other)
+
+    found = build().find(JOB, since=LONG_AGO, watch=StoppableWatch())
+
+    assert found == (reference,)
+    assert another != reference
+
+
+def test_a_job_that_was_never_handed_in_is_not_found(build: Build) -> None:
+    handed_in(build())
+    job = msgspec.structs.replace(JOB, prompt="a dog")
+
+    assert build().find(job, since=LONG_AGO, watch=StoppableWatch()) == ()
+
+
+def test_a_cancelled_job_is_certainly_gone(build: Build, server: ComfyServer) -> None:
+    server.trouble(pauses=True)
+    watch, ended = StoppableWatch(), list[Cancelled]()
+
+    def draw() -> None:
+        try:
+            build().generate(JOB, watch)
+        except Cancelled as stopped:
+            ended.append(stopped)
+
+    worker = Thread(target=draw)
+    worker.start()
+    while not watch.references:
+        watch.wait(0.01)
+    watch.stop()
+    worker.join()
+
+    assert [stopped.settled for stopped in ended] == [True]

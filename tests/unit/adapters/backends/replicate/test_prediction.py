@@ -1,0 +1,200 @@
+from datetime import UTC, datetime
+from typing import Any
+
+import msgspec
+import pytest
+
+from imagen.adapters.backends.replicate.prediction import (
+    Bars,
+    Page,
+    Prediction,
+    failure_of,
+    moment_of,
+    outputs_of,
+    progress_of,
+    seed_of,
+    used_by,
+)
+from imagen.domain.cost import UNTOUCHED, Used
+from imagen.domain.errors import BackendError, ImagenError, Refused
+from imagen.domain.size import Size
+
+A, B = "https://replicate.delivery/a/out-0.webp", "https://replicate.delivery/b.png"
+
+
+def prediction(**said: Any) -> Prediction:
+    text = msgspec.json.encode({"id": "abc", "status": "succeeded", **said})
+    return msgspec.json.decode(text, type=Prediction)
+
+
+@pytest.mark.parametrize(
+    ("output", "addresses"),
+    [
+        (None, ()),
+        (A, (A,)),
+        ([A, B], (A, B)),
+        ([A, None, B, A], (A, B)),
+        ({"images": [A], "mask": B, "seed": 3}, (A, B)),
+        ([{"image": A}], (A,)),
+        (["data:image/png;base64,AA=="], ("data:image/png;base64,AA==",)),
+        ("a poem", ()),
+        ([1, True, ""], ()),
+        ("file:///etc/passwd", ()),
+    ],
+    ids=str,
+)
+def test_finds_files_in_whatever_a_model_returns(
+    output: object, addresses: tuple[str, ...]
+) -> None:
+    assert outputs_of(prediction(output=output)) == addresses
+
+
+@pytest.mark.parametrize(
+    "said",
+    [
+        {"input": None, "logs": None, "metrics": None, "output": 3},
+        {"input": [], "logs": 7, "metrics": "none", "error": {"a": 1}, "model": None},
+        {"data_removed": "no", "created_at": 5, "version": None},
+    ],
+    ids=str,
+)
+def test_understands_a_prediction_however_odd(said: dict[str, object]) -> None:
+    odd = prediction(**said)
+
+    assert outputs_of(odd) == ()
+    assert seed_of(odd) is None
+    assert isinstance(failure_of(odd), BackendError)
+
+
+@pytest.mark.parametrize(
+    "text", [b"{}", b"[]", b'{"id": "", "status": "x"}', b'{"id": 3, "status": "x"}']
+)
+def test_a_prediction_without_a_name_is_none(text: bytes) -> None:
+    with pytest.raises(msgspec.ValidationError):
+        msgspec.json.decode(text, type=Prediction)
+
+
+def test_reads_a_list_over_what_makes_no_sense() -> None:
+    text = b'{"results": [{"id": "a", "status": "x"}, {}, 3], "next": null}'
+
+    page = msgspec.json.decode(text, type=Page)
+
+    assert [each.id for each in page.predictions] == ["a"]
+
+
+@pytest.mark.parametrize(
+    ("logs", "steps", "bars"),
+    [
+        ("", 4, None),
+        (" 50%|█████     | 2/4 [00:00<00:00, 6.55it/s]", 4, Bars(2, 4)),
+        ("  0%|          | 0/4 [00:00<?]\r 25%|##5       | 1/4 [..]", 4, Bars(1, 4)),
+        ("100%|██████████| 9/9 [..]\n  0%|  | 0/28 [..]", 28, Bars(0, 28)),
+        ("100%|██████████| 9/9 [..]", 28, None),
+        ("100%|██████████| 9/9 [..]", None, Bars(9, 9)),
+        ("50%|x| 0/0", None, None),
+        ("50% done | 3/4", None, None),
+    ],
+)
+def test_reads_the_bars_of_a_log(
+    logs: str, steps: int | None, bars: Bars | None
+) -> None:
+    assert progress_of(prediction(logs=logs), steps=steps) == bars
+
+
+@pytest.mark.parametrize(
+    ("logs", "seed"),
+    [
+        ("Using seed: 42069\nPrompt: using seed: 3", 42069),
+        ("loading\nUsing seed: 7\n", 7),
+        ("using random seed 12", 12),
+        ("Prompt: a garden, seed: 5", None),
+        ("the seed is secret", None),
+        (None, None),
+    ],
+)
+def test_reads_the_seed_of_a_log(logs: str | None, seed: int | None) -> None:
+    assert seed_of(prediction(logs=logs)) == seed
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "2026-11-22T10:00:00Z",
+        "2026-11-22T10:00:00.5Z",
+        "2026-11-22T10:00:00.994Z",
+        "2026-11-22T10:00:00.99397566Z",
+        "2026-11-22T11:00:00+01:00",
+        "2026-11-22T10:00:00.123",
+    ],
+)
+def test_reads_times_with_any_number_of_decimals(text: str) -> None:
+    moment = moment_of(text)
+
+    assert moment is not None
+    assert moment.replace(microsecond=0) == datetime(2026, 11, 22, 10, tzinfo=UTC)
+
+
+@pytest.mark.parametrize("text", [None, "", "soon", 5, "2026-13-01T00:00:00Z"])
+def test_reads_no_time_where_there_is_none(text: object) -> None:
+    assert moment_of(text) is None
+
+
+def failed(error: str | None) -> dict[str, object]:
+    return {"status": "failed", "error": error}
+
+
+SIZES = [Size(1000, 1000)] * 2
+
+
+@pytest.mark.parametrize(
+    ("said", "used"),
+    [
+        ({}, Used(images=2, megapixels=2.0)),
+        ({"metrics": {"predict_time": 1.5}}, Used(images=2, megapixels=2, seconds=1.5)),
+        ({"metrics": {"image_count": 4}}, Used(images=4)),
+        ({"metrics": {"image_count": "x"}}, Used(images=2, megapixels=2)),
+        ({"metrics": {"predict_time": -1}}, Used(images=2, megapixels=2)),
+    ],
+    ids=str,
+)
+def test_says_what_was_used(said: dict[str, object], used: Used) -> None:
+    assert used_by(prediction(**said), SIZES) == used
+
+
+@pytest.mark.parametrize("status", ["aborted", "canceled"])
+def test_what_was_never_begun_is_free(status: str) -> None:
+    assert used_by(prediction(status=status)) == UNTOUCHED
+
+
+def test_what_was_begun_is_not_free() -> None:
+    begun = prediction(status="canceled", started_at="2026-11-22T10:00:00Z")
+
+    assert used_by(begun) == Used(images=0, megapixels=0)
+
+
+@pytest.mark.parametrize(
+    ("said", "kind", "words"),
+    [
+        (failed("NSFW content detected. Try again."), Refused, "NSFW"),
+        (failed("It was flagged as sensitive. (E005) (x)"), Refused, "E005"),
+        (failed("Blocked by our moderation system"), Refused, "moderation"),
+        (failed("list index out of range"), BackendError, "list index"),
+        (failed(None), BackendError, "does not say why"),
+        (failed("x " * 900), BackendError, "..."),
+        ({"status": "aborted"}, BackendError, "did not begin"),
+        ({"status": "canceled"}, BackendError, "cancelled"),
+        ({"status": "succeeded"}, BackendError, "without an image"),
+        ({"logs": "NSFW content detected"}, Refused, "withholds"),
+        ({"status": "succeeded", "data_removed": True}, BackendError, "deleted"),
+    ],
+    ids=str,
+)
+def test_says_what_it_means_that_there_is_no_image(
+    said: dict[str, object], kind: type[ImagenError], words: str
+) -> None:
+    failure = failure_of(prediction(**said))
+
+    assert type(failure) is kind
+    assert words in failure.message
+    assert len(failure.message) < 400
+    assert failure.used is not None
