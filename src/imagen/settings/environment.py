@@ -48,9 +48,28 @@ class Environment:
         return user_data_path("imagen")
 
     @property
+    def cache_dir(self) -> Path:
+        """The folder for what can be asked again; in `$IMAGEN_DATA_DIR` if set."""
+        if self._get("IMAGEN_DATA_DIR"):
+            return self.data_dir / "cache"
+        from platformdirs import user_cache_path  # only when it is not named
+
+        return user_cache_path("imagen")
+
+    @property
     def caller(self) -> str:
         """Who asks, by `$MAI_FROM_ID`; "" when nobody says. Always valid text."""
         return self._get("MAI_FROM_ID").encode(errors="replace").decode()
+
+    @property
+    def tmux(self) -> str:
+        """How `$TMUX` says the server is reached; "" outside of tmux."""
+        return self._get("TMUX")
+
+    @property
+    def tmux_pane(self) -> str:
+        """The pane that this runs in, by `$TMUX_PANE`; "" outside of tmux."""
+        return self._get("TMUX_PANE")
 
     @property
     def log(self) -> str:

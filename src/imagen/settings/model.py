@@ -4,14 +4,19 @@ The validator reads the types, the sample is printed from the descriptions.
 """
 
 from collections.abc import Mapping
+from decimal import Decimal
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, TypeAlias
 
 import msgspec
 from msgspec import Meta
 
+from imagen.domain.budget import Budget, Unknown
+from imagen.domain.cost import micros_of
+from imagen.domain.errors import InvalidRequest
 from imagen.domain.instance import DEFAULT_TIMEOUT, Instance
 from imagen.domain.naming import DEFAULT_TEMPLATE, PLACEHOLDERS
+from imagen.domain.price import MILLION, Price, Rate, Unit
 from imagen.domain.size import Size
 from imagen.domain.style import Style
 
@@ -19,6 +24,12 @@ MOCK = "mock"
 """The instance that is there without any config."""
 
 _NAMES = ", ".join(f"{{{name}}}" for name in PLACEHOLDERS)
+
+
+Dollars: TypeAlias = Annotated[
+    float, Meta(ge=0, le=1_000_000_000, extra={"unit": "US dollars"})
+]
+"""As it is written; it becomes exact before anything is reckoned with it."""
 
 
 class OutputSettings(msgspec.Struct, frozen=True, kw_only=True):
@@ -46,6 +57,45 @@ class OutputSettings(msgspec.Struct, frozen=True, kw_only=True):
     metadata: Annotated[bool, Meta(description="The same inside the image file.")] = (
         True
     )
+
+
+class PriceBlock(msgspec.Struct, frozen=True, kw_only=True):
+    """What one call is charged: all of it together."""
+
+    per_call: Dollars | None = None
+    per_image: Annotated[Dollars | None, Meta(extra={"alone": True})] = None
+    per_megapixel: Dollars | None = None
+    per_second: Dollars | None = None
+    per_million_tokens: Mapping[str, Dollars] = {}
+
+    def __post_init__(self) -> None:
+        if not self._rates():
+            raise InvalidRequest(
+                "The price says nothing.",
+                hint=f"Give a number, or some of {', '.join(self.__struct_fields__)}.",
+            )
+
+    def price(self) -> Price:
+        """Return it as it is reckoned with."""
+        return Price(rates=self._rates(), source="config")
+
+    def _rates(self) -> tuple[Rate, ...]:
+        units: dict[Unit, float | None] = {
+            "per_call": self.per_call,
+            "per_image": self.per_image,
+            "per_megapixel": self.per_megapixel,
+            "per_second": self.per_second,
+        }
+        rates = [
+            Rate(unit=unit, usd=exact(usd))
+            for unit, usd in units.items()
+            if usd is not None
+        ]
+        rates += [
+            Rate(unit="per_token", usd=exact(usd) / MILLION, kind=kind)
+            for kind, usd in self.per_million_tokens.items()
+        ]
+        return tuple(rates)
 
 
 class BackendBlock(msgspec.Struct, frozen=True, kw_only=True):
@@ -79,6 +129,15 @@ class BackendBlock(msgspec.Struct, frozen=True, kw_only=True):
         int,
         Meta(ge=0, description="Likewise; 0 leaves it to the backend.", examples=[20]),
     ] = 0
+    price: Annotated[
+        PriceBlock | None,
+        Meta(
+            description="US dollars for an image; or some of per_call, per_image,"
+            " per_megapixel, per_second (a number each) and per_million_tokens (for"
+            " each kind). Goes before the price table.",
+            examples=[{"per_call": 0.01, "per_megapixel": 0.015}],
+        ),
+    ] = None
 
     def instance(self, name: str) -> Instance:
         """Return the instance under its name."""
@@ -89,6 +148,7 @@ class BackendBlock(msgspec.Struct, frozen=True, kw_only=True):
             steps=self.steps,
             timeout=self.timeout,
             concurrency=self.concurrency,
+            price=None if self.price is None else self.price.price(),
         )
 
 
@@ -137,6 +197,87 @@ class StyleBlock(msgspec.Struct, frozen=True, kw_only=True):
         )
 
 
+class BudgetBlock(msgspec.Struct, frozen=True, kw_only=True):
+    """What may be spent."""
+
+    call_usd: Annotated[
+        Dollars | None,
+        Meta(description="At most this for one call, in US dollars.", examples=[0.1]),
+    ] = None
+    day_usd: Annotated[
+        Dollars | None, Meta(description="In one day, UTC.", examples=[2])
+    ] = None
+    week_usd: Annotated[
+        Dollars | None, Meta(description="In one ISO week, UTC.", examples=[20])
+    ] = None
+    unknown: Annotated[
+        Unknown | None,
+        Meta(
+            description="What becomes of a call whose price is not known: refuse or"
+            " allow.",
+            examples=["refuse"],
+        ),
+    ] = None
+
+    def budget(self, backend: str = "", *, unknown: Unknown | None = None) -> Budget:
+        """Return it as it is reckoned with.
+
+        Args:
+            backend: The one instance that it is about; "" is all of them together.
+            unknown: What holds if it does not say.
+
+        Raises:
+            ValueError: an amount is finer than a micro-dollar.
+        """
+        return Budget(
+            backend=backend,
+            call=micros(self.call_usd),
+            day=micros(self.day_usd),
+            week=micros(self.week_usd),
+            unknown=self.unknown or unknown or "refuse",
+        )
+
+    @property
+    def says_something(self) -> bool:
+        """Whether any of the keys is given."""
+        keys = BudgetBlock.__struct_fields__
+        return any(getattr(self, key) is not None for key in keys)
+
+
+class BudgetSettings(BudgetBlock, frozen=True, kw_only=True):
+    """What may be spent on all backends together, and on some of them."""
+
+    backends: Annotated[
+        Mapping[str, BudgetBlock],
+        Meta(
+            description="The same for one backend by its name; both hold.",
+            examples=[{MOCK: {"day_usd": 1}}],
+        ),
+    ] = {}
+
+    def budgets(self) -> tuple[Budget, ...]:
+        """Return every budget that there is."""
+        own = (self.budget(),) if self.says_something else ()
+        return own + tuple(
+            block.budget(name, unknown=self.unknown)
+            for name, block in self.backends.items()
+            if block.says_something
+        )
+
+
+class HistorySettings(msgspec.Struct, frozen=True, kw_only=True):
+    """How long what was made is remembered."""
+
+    keep_days: Annotated[
+        Annotated[int, Meta(ge=1, le=36500)] | None,
+        Meta(
+            description="Days after which prompts are forgotten, if at all. The images"
+            " stay.",
+            examples=[90],
+        ),
+    ] = None
+
+
 class ConfigFile(msgspec.Struct, frozen=True, kw_only=True):
     """The keys at the top of the file."""
 
@@ -150,6 +291,12 @@ class ConfigFile(msgspec.Struct, frozen=True, kw_only=True):
     output: Annotated[
         OutputSettings, Meta(description="Where images go and what goes with them.")
     ] = OutputSettings()
+    budget: Annotated[
+        BudgetSettings, Meta(description="What may be spent; more is not sent.")
+    ] = BudgetSettings()
+    history: Annotated[
+        HistorySettings, Meta(description="How long what was made is remembered.")
+    ] = HistorySettings()
     backends: Annotated[
         Mapping[str, BackendBlock],
         Meta(
@@ -183,6 +330,8 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
         output: Where images go and what goes with them.
         backends: Every instance by its name; `mock` is always among them.
         styles: Every style by its name.
+        budgets: What may be spent.
+        history: How long what was made is remembered.
         path: The file that it came from; None without one.
     """
 
@@ -190,4 +339,20 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     output: OutputSettings
     backends: Mapping[str, BackendSettings]
     styles: Mapping[str, Style]
+    budgets: tuple[Budget, ...] = ()
+    history: HistorySettings = HistorySettings()
     path: Path | None = None
+
+
+def exact(usd: float) -> Decimal:
+    """Return an amount as it was written."""
+    return Decimal(str(usd))
+
+
+def micros(usd: float | None) -> int | None:
+    """Return an amount in micro-dollars.
+
+    Raises:
+        ValueError: it is finer than that.
+    """
+    return None if usd is None else micros_of(exact(usd))

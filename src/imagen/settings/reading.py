@@ -140,7 +140,7 @@ class Reader:
         if isinstance(bare, type) and issubclass(bare, msgspec.Struct | Path):
             if issubclass(bare, Path) or bare is Size:
                 return self._written(value, trail, line, kind)
-            made = self.struct(node, trail, line, bare)
+            made = self._struct_or_alone(node, trail, line, bare)
             if made is None:
                 raise Wrong
             return made
@@ -161,6 +161,16 @@ class Reader:
             ]
             return self._converted(items, trail, line, kind)
         return self._converted(node.plain(), trail, line, kind)
+
+    def _struct_or_alone(
+        self, node: Node, trail: Trail, line: int, kind: type[StructT]
+    ) -> StructT | None:
+        """Read a mapping; a single value is that of the field marked `alone`."""
+        alone = _alone(kind)
+        if alone is None or isinstance(node.value, Mapping | tuple):
+            return self.struct(node, trail, line, kind)
+        value = self._read(node, trail, line, alone.type)
+        return self.build(line, trail, kind, {alone.name: value})
 
     def _each(self, node: Node, trail: Trail, line: int) -> Iterator[tuple[str, Entry]]:
         if node.value is not None and not isinstance(node.value, Mapping):
@@ -328,6 +338,14 @@ def default_of(field: FieldInfo) -> object:
     if isinstance(field.default, type(msgspec.NODEFAULT)):
         return None
     return field.default
+
+
+def _alone(struct: type[msgspec.Struct]) -> FieldInfo | None:
+    """Return the field that a value stands for which is given without a key."""
+    for field in msgspec.structs.fields(struct):
+        if any(meta.extra and "alone" in meta.extra for meta in _metas(field.type)):
+            return field
+    return None
 
 
 def _takes_nothing(kind: object) -> bool:

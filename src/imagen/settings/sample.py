@@ -16,7 +16,9 @@ from imagen.ports.backend import Adapter
 from imagen.settings.model import (
     MOCK,
     BackendBlock,
+    BudgetSettings,
     ConfigFile,
+    HistorySettings,
     OutputSettings,
     StyleBlock,
 )
@@ -38,15 +40,17 @@ _HEAD = """\
 def sample_config(adapters: Mapping[str, Adapter[Any]]) -> str:
     """Return a config that names every key, with its meaning and its default."""
     top = {field.encode_name: field for field in msgspec.structs.fields(ConfigFile)}
-    output = msgspec.structs.fields(OutputSettings)
     names = sorted(adapters, key=lambda name: (name != MOCK, name))
     lines = [
         *_HEAD.splitlines(),
         "",
         *_key(top["default_backend"], indent=0),
         "",
-        *_section(top["output"]),
-        *(line for field in output for line in _key(field, indent=2)),
+        *_section(top["output"], OutputSettings),
+        "",
+        *_section(top["budget"], BudgetSettings),
+        "",
+        *_section(top["history"], HistorySettings),
         "",
         *_section(top["backends"]),
     ]
@@ -93,9 +97,12 @@ def _style(style: Style, *, complete: bool) -> list[str]:
     return lines
 
 
-def _section(field: FieldInfo) -> list[str]:
-    description, _ = described(field.type)
-    return _commented(f"{field.encode_name}:", description, indent=0)
+def _section(section: FieldInfo, keys: type[msgspec.Struct] | None = None) -> list[str]:
+    description, _ = described(section.type)
+    lines = _commented(f"{section.encode_name}:", description, indent=0)
+    for field in () if keys is None else msgspec.structs.fields(keys):
+        lines += _key(field, indent=2)
+    return lines
 
 
 def _key(

@@ -168,7 +168,10 @@ def _instead_of(key: str) -> str:
 
 def _is_block(trail: Trail, node: Node) -> bool:
     """Whether a key is the name of an instance or style, such as `key-visual`."""
-    return trail in {("backends",), ("styles",)} and isinstance(node.value, Mapping)
+    return trail in _NAMED_BLOCKS and isinstance(node.value, Mapping)
+
+
+_NAMED_BLOCKS: set[Trail] = {("backends",), ("styles",), ("budget", "backends")}
 
 
 def _words(key: str) -> list[str]:

@@ -1,6 +1,6 @@
 """From a config file's tree to settings; everything wrong is found at once."""
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -16,12 +16,15 @@ from imagen.settings.model import (
     MOCK,
     BackendBlock,
     BackendSettings,
+    BudgetSettings,
     ConfigFile,
+    HistorySettings,
     OutputSettings,
     Settings,
     StyleBlock,
+    micros,
 )
-from imagen.settings.reading import Reader, choice
+from imagen.settings.reading import Reader, StructT, choice
 from imagen.settings.secrets import shown
 from imagen.settings.tree import ConfigProblem, Document, Entry, Node, Trail
 
@@ -86,7 +89,10 @@ class _Validation:
             written = self._named(top["styles"], "styles")
             found = [self._style(name, entry) for name, entry in written.items()]
             styles = [style for style in found if style is not None]
-        chosen = self._default_backend(top.get("default_backend"), blocks)
+        there = list(dict.fromkeys([*blocks, MOCK]))
+        chosen = self._default_backend(top.get("default_backend"), blocks, there)
+        budget = self._budget(top.get("budget"), there)
+        history = self._section(top.get("history"), ("history",), HistorySettings)
         if problems := self._reader.problems():
             raise InvalidConfig(problems)
         return Settings(
@@ -94,22 +100,57 @@ class _Validation:
             output=output,
             backends={name: block for name, block in backends.items() if block},
             styles={style.name: style for style in styles},
+            budgets=budget.budgets(),
+            history=history,
             path=path,
         )
 
     def _output(self, entry: Entry | None) -> OutputSettings:
-        if entry is None:
-            return OutputSettings()
         trail: Trail = ("output",)
-        output = self._reader.struct(entry.node, trail, entry.line, OutputSettings)
-        naming = _given(entry.node, "naming")
+        output = self._section(entry, trail, OutputSettings)
+        naming = None if entry is None else _given(entry.node, "naming")
         if naming is not None and isinstance(naming.node.value, str):
             destination = Destination(template=naming.node.value)
             try:
                 destination.check(at=_SOME_DAY, backend=MOCK, count=1, sidecar=True)
             except InvalidRequest as error:
                 self._reader.note_error(naming.line, (*trail, "naming"), error)
-        return output or OutputSettings()
+        return output
+
+    def _section(
+        self, entry: Entry | None, trail: Trail, kind: type[StructT]
+    ) -> StructT:
+        """Read a part of the file in which every key has a default."""
+        if entry is None:
+            return kind()
+        return self._reader.struct(entry.node, trail, entry.line, kind) or kind()
+
+    def _budget(self, entry: Entry | None, there: Sequence[str]) -> BudgetSettings:
+        trail: Trail = ("budget",)
+        budget = self._section(entry, trail, BudgetSettings)
+        if entry is None:
+            return budget
+        self._check_amounts(entry.node, trail)
+        trail = (*trail, "backends")
+        named = _given(entry.node, "backends")
+        if named is not None and isinstance(named.node.value, Mapping):
+            for name, each in named.node.value.items():
+                self._check_amounts(each.node, (*trail, name))
+                if name not in there:
+                    message = f"there is no backend {shown(name)}"
+                    self._reader.note(
+                        each.line, (*trail, name), message, choice(name, there)
+                    )
+        return budget
+
+    def _check_amounts(self, node: Node, trail: Trail) -> None:
+        for key in ("call_usd", "day_usd", "week_usd"):
+            amount = _given(node, key)
+            if amount is not None and isinstance(amount.node.value, float):
+                try:
+                    micros(amount.node.value)
+                except ValueError as error:
+                    self._reader.note_error(amount.line, (*trail, key), error)
 
     def _backend(self, name: str, entry: Entry) -> BackendSettings | None:
         reader, trail, line = self._reader, ("backends", name), entry.line
@@ -175,8 +216,9 @@ class _Validation:
                 )
         return entries
 
-    def _default_backend(self, entry: Entry | None, blocks: Mapping[str, Entry]) -> str:
-        there = list(dict.fromkeys([*blocks, MOCK]))
+    def _default_backend(
+        self, entry: Entry | None, blocks: Mapping[str, Entry], there: Sequence[str]
+    ) -> str:
         if entry is None or entry.node.value is None:
             return next(iter(blocks)) if len(blocks) == 1 else MOCK
         trail, value = ("default_backend",), entry.node.value

@@ -64,8 +64,18 @@ def test_the_data_folder_is_absolute() -> None:
 
 
 def test_reads_the_rest() -> None:
-    full = Environment({"MAI_FROM_ID": "ada", "IMAGEN_LOG": "json", "NO_COLOR": "1"})
+    full = Environment(
+        {
+            "MAI_FROM_ID": "ada",
+            "IMAGEN_LOG": "json",
+            "NO_COLOR": "1",
+            "TMUX": "/tmux,1,0",
+            "TMUX_PANE": "%2",
+        }
+    )
     bare = Environment({"NO_COLOR": ""})
 
     assert (full.caller, full.log, full.no_color) == ("ada", "json", True)
+    assert (full.tmux, full.tmux_pane) == ("/tmux,1,0", "%2")
     assert (bare.caller, bare.log, bare.no_color) == ("", "", False)
+    assert (bare.tmux, bare.tmux_pane) == ("", "")

@@ -7,7 +7,9 @@ import msgspec
 from imagen.ports.backend import Adapter
 from imagen.settings.model import (
     BackendBlock,
+    BudgetSettings,
     ConfigFile,
+    HistorySettings,
     OutputSettings,
     Settings,
     StyleBlock,
@@ -37,13 +39,19 @@ def test_the_sample_is_valid_with_every_key_set(
 
     assert settings.default_backend == "mock"
     assert settings.styles["blog-header"].options
+    assert [budget.backend for budget in settings.budgets] == ["", "mock"]
+    assert settings.history.keep_days
+    assert settings.backends["mock"].instance.price
 
 
 def test_the_sample_names_every_key_with_its_comment(adapters: Adapters) -> None:
     text = sample_config(adapters)
 
     words = " ".join(text.replace("#", " ").split())
-    structs = [ConfigFile, OutputSettings, BackendBlock, StyleBlock]
+    structs = [
+        *(ConfigFile, OutputSettings, BudgetSettings, HistorySettings),
+        *(BackendBlock, StyleBlock),
+    ]
     for struct in (*structs, *(each.options for each in adapters.values())):
         for field in msgspec.structs.fields(struct):
             assert f" {field.encode_name}:" in f" {words}"

@@ -1,11 +1,14 @@
 from collections.abc import Callable
+from decimal import Decimal
 from pathlib import Path
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from imagen.domain.budget import Budget
 from imagen.domain.errors import ImagenError
+from imagen.domain.price import Rate
 from imagen.domain.size import Size
 from imagen.settings.model import Settings
 from imagen.settings.tree import ConfigProblem
@@ -14,6 +17,7 @@ Read = Callable[[str], Settings]
 Wrong = Callable[[str], tuple[ConfigProblem, ...]]
 
 MOCK = "backends:\n  m:\n    adapter: mock\n    "
+PRICE = "backends.m.price"
 STYLE = "styles:\n  s:\n    "
 
 
@@ -72,7 +76,70 @@ STYLE = "styles:\n  s:\n    "
         (MOCK + "size: 8x8", 4, "backends.m.size", "go from 16 to 16384"),
         (MOCK + "steps: -1", 4, "backends.m.steps", "not below 0, got -1"),
         (MOCK + "steps: 1.5", 4, "backends.m.steps", "a whole number"),
-        (MOCK + "price: 1", 4, "backends.m.price", "unknown key"),
+        (MOCK + "price: cheap", 4, PRICE, "of US dollars from 0 to 1000000000, got 'c"),
+        (MOCK + "price: -1", 4, PRICE, "a number of US dollars from 0 to"),
+        (MOCK + "price: .nan", 4, PRICE, "got nan"),
+        (MOCK + "price: .inf", 4, PRICE, "got inf"),
+        (MOCK + "price: true", 4, PRICE, "got true"),
+        (MOCK + "price: [1]", 4, PRICE, "expected a mapping, got a list"),
+        (MOCK + "price: {}", 4, PRICE, "says nothing (give a number, or some of per_c"),
+        (MOCK + "price: {per_image: }", 4, PRICE, "says nothing"),
+        (
+            MOCK + "price: {per_imag: 1, per_call: 1}",
+            4,
+            f"{PRICE}.per_imag",
+            "mean per_image?",
+        ),
+        (MOCK + "price:\n      per_call: -0.1", 5, f"{PRICE}.per_call", "got -0.1"),
+        (
+            MOCK + "price: {per_million_tokens: {out: x}}",
+            4,
+            f"{PRICE}.per_million_tokens.out",
+            "a number of US dollars",
+        ),
+        (
+            MOCK + "price: {per_million_tokens: 3}",
+            4,
+            f"{PRICE}.per_million_tokens",
+            "a mapping, got 3",
+        ),
+        ("budget: 3", 1, "budget", "expected a mapping, got 3"),
+        ("budget:\n  dayusd: 3", 2, "budget.dayusd", "did you mean day_usd?"),
+        ("budget:\n  day_usd: -3", 2, "budget.day_usd", "from 0 to 1000000000, got -3"),
+        ("budget:\n  call_usd: .nan", 2, "budget.call_usd", "got nan"),
+        ("budget:\n  week_usd: 1e10", 2, "budget.week_usd", "from 0 to 1000000000"),
+        (
+            "budget:\n  day_usd: 1\n  call_usd: 0.0000001",
+            3,
+            "budget.call_usd",
+            "is no amount of dollars: 0 or more, to the millionth at most",
+        ),
+        ("budget: {unknown: alow}", 1, "budget.unknown", "did you mean allow?"),
+        ("budget: {backends: 3}", 1, "budget.backends", "a mapping, got 3"),
+        ("budget: {backends: {mock: 3}}", 1, "budget.backends.mock", "a mapping, got"),
+        (
+            "budget:\n  backends:\n    mokc: {day_usd: 1}",
+            3,
+            "budget.backends.mokc",
+            "there is no backend 'mokc' (did you mean mock?)",
+        ),
+        (
+            "budget:\n  backends:\n    mock:\n      week_usd: 0.0000001",
+            4,
+            "budget.backends.mock.week_usd",
+            "to the millionth at most",
+        ),
+        (
+            "budget: {backends: {mock: {backends: {}}}}",
+            1,
+            "budget.backends.mock.backends",
+            "unknown key",
+        ),
+        ("history: 30", 1, "history", "expected a mapping, got 30"),
+        ("history:\n  keep: 1", 2, "history.keep", "did you mean keep_days?"),
+        ("history: {keep_days: 0}", 1, "history.keep_days", "from 1 to 36500, got 0"),
+        ("history: {keep_days: 1.5}", 1, "history.keep_days", "a whole number"),
+        ("history: {keep_days: 99999999}", 1, "history.keep_days", "from 1 to 36500"),
         (MOCK + "dealy: 1", 4, "backends.m.dealy", "did you mean delay?"),
         (MOCK + "delay: x", 4, "backends.m.delay", "seconds not below 0, got 'x'"),
         (MOCK + "ending: refusd", 4, "backends.m.ending", "did you mean refused?"),
@@ -151,6 +218,90 @@ def test_reads_every_kind_of_value(settings_of: Read) -> None:
     assert backend.options.loras[0].path == "a"  # type: ignore[attr-defined]
     assert settings.styles["s"].options == {"a": [1, {"b": "16:9"}]}
     assert settings.styles["empty"].prompt == "{prompt}"
+
+
+@pytest.mark.parametrize(
+    ("text", "rates"),
+    [
+        ("0.04", {"per_image": "0.04"}),
+        ("1", {"per_image": "1"}),
+        ("0", {"per_image": "0"}),
+        ("1.1e-7", {"per_image": "0.00000011"}),
+        (
+            "{per_call: 0.015, per_megapixel: 0.1, per_second: 0.001525}",
+            {"per_call": "0.015", "per_megapixel": "0.1", "per_second": "0.001525"},
+        ),
+    ],
+)
+def test_a_price_is_read_to_the_last_digit(
+    settings_of: Read, text: str, rates: dict[str, str]
+) -> None:
+    settings = settings_of(MOCK + f"price: {text}")
+
+    price = settings.backends["m"].instance.price
+    assert price is not None
+    assert price.source == "config"
+    assert {rate.unit: rate.usd for rate in price.rates} == {
+        unit: Decimal(usd) for unit, usd in rates.items()
+    }
+
+
+def test_tokens_are_priced_by_the_million(settings_of: Read) -> None:
+    settings = settings_of(
+        MOCK + "price: {per_million_tokens: {input_text: 5, output_image: 0.3}}"
+    )
+
+    price = settings.backends["m"].instance.price
+    assert price is not None
+    assert price.rates == (
+        Rate(unit="per_token", usd=Decimal("0.000005"), kind="input_text"),
+        Rate(unit="per_token", usd=Decimal("0.0000003"), kind="output_image"),
+    )
+
+
+@pytest.mark.parametrize("text", ["", MOCK + "price:", "budget:\nhistory:\n"])
+def test_nothing_is_limited_that_is_not_said(settings_of: Read, text: str) -> None:
+    settings = settings_of(text)
+
+    assert settings.budgets == ()
+    assert settings.history.keep_days is None
+    assert all(each.instance.price is None for each in settings.backends.values())
+
+
+@pytest.mark.parametrize(
+    ("text", "budgets"),
+    [
+        (
+            "{call_usd: 0.1, day_usd: 2, week_usd: 20.000001}",
+            [Budget(call=100_000, day=2_000_000, week=20_000_001)],
+        ),
+        ("{day_usd: 0}", [Budget(day=0)]),
+        ("{unknown: allow}", [Budget(unknown="allow")]),
+        ("{backends: {mock: {week_usd: 1}}}", [Budget(backend="mock", week=1_000_000)]),
+        ("{backends: {mock: , key-light: {}}}", []),
+        (
+            "{day_usd: 1, unknown: allow, backends: {mock: {day_usd: 1}}}",
+            [
+                Budget(day=1_000_000, unknown="allow"),
+                Budget(backend="mock", day=1_000_000, unknown="allow"),
+            ],
+        ),
+        (
+            "{day_usd: 1, backends: {key-light: {unknown: allow}}}",
+            [Budget(day=1_000_000), Budget(backend="key-light", unknown="allow")],
+        ),
+    ],
+)
+def test_budgets_are_exact(settings_of: Read, text: str, budgets: list[Budget]) -> None:
+    settings = settings_of(
+        f"backends: {{key-light: {{adapter: mock}}}}\nbudget: {text}"
+    )
+
+    assert list(settings.budgets) == budgets
+
+
+def test_the_history_is_kept_for_so_many_days(settings_of: Read) -> None:
+    assert settings_of("history: {keep_days: 90}").history.keep_days == 90
 
 
 @pytest.mark.parametrize(
