@@ -3,7 +3,7 @@
 from pathlib import Path
 
 import imagen.settings.validate  # noqa: F401 - it has an error of its own
-from imagen.cli.exit_codes import INTERRUPTED, MEANINGS, code_of
+from imagen.cli.exit_codes import FAULT, INTERRUPTED, MEANINGS, code_of
 from imagen.domain.errors import ImagenError, SomeImagesFailed
 
 DOCS = Path(__file__).parents[1] / "docs"
@@ -26,9 +26,9 @@ def exit_codes_page() -> str:
         "| --- | --- | --- |",
     ]
     for exit_code, meaning in MEANINGS.items():
-        codes = [f"`{k.code}`" for k in kinds if code_of(k.__new__(k)) == exit_code]
-        if exit_code == 1:
-            codes = ["`internal_error`"]
+        codes = [f"`{k.code}`" for k in kinds[1:] if code_of(k.__new__(k)) == exit_code]
+        if exit_code == FAULT:
+            codes.insert(0, "`internal_error`")
         lines.append(f"| {exit_code} | {meaning} | {', '.join(codes)} |")
     lines += [
         "",

