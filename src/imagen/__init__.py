@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from imagen.domain.errors import Cancelled as Cancelled
     from imagen.domain.errors import ImagenError as ImagenError
     from imagen.domain.errors import InvalidRequest as InvalidRequest
+    from imagen.domain.errors import JournalError as JournalError
     from imagen.domain.errors import Misconfigured as Misconfigured
     from imagen.domain.errors import OutOfCredit as OutOfCredit
     from imagen.domain.errors import OverBudget as OverBudget
@@ -44,6 +45,7 @@ _HOME = {
     "Images": _API,
     "ImagenError": _ERRORS,
     "InvalidRequest": _ERRORS,
+    "JournalError": _ERRORS,
     "Misconfigured": _ERRORS,
     "OutOfCredit": _ERRORS,
     "OverBudget": _ERRORS,

@@ -1,16 +1,18 @@
 """imagen in a notebook or a program: plain words in, images out."""
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
+from decimal import Decimal, InvalidOperation
 from os import PathLike, fspath
 from pathlib import Path
 from threading import Lock
-from typing import TYPE_CHECKING, Self, TypedDict, Unpack, overload
+from typing import TYPE_CHECKING, Self, TypeAlias, TypedDict, Unpack, overload
 
 from imagen import bootstrap
 from imagen.bootstrap import Wish
 from imagen.domain.errors import ImagenError, InvalidRequest, SomeImagesFailed
 from imagen.domain.estimate import Estimate, estimate_of
 from imagen.domain.events import Listener, unheard
+from imagen.domain.reference import ReferenceImage
 from imagen.domain.request import GenerationRequest
 from imagen.domain.result import StoredImage
 from imagen.domain.sidecar import Sidecar
@@ -28,6 +30,10 @@ if TYPE_CHECKING:
 __all__ = ["Estimate", "Image", "Images", "Studio", "agenerate", "estimate", "generate"]
 
 
+ImageSource: TypeAlias = str | PathLike[str] | bytes
+"""The path of an image, or its content."""
+
+
 class Parameters(TypedDict, total=False):
     """The parameters of a generation, as `generate` explains them."""
 
@@ -39,6 +45,9 @@ class Parameters(TypedDict, total=False):
     steps: int
     model: str | None
     set: Mapping[str, object] | None
+    images: Sequence[ImageSource] | None
+    mask: ImageSource | None
+    max_cost: float | str | Decimal | None
     timeout: float | None
     strict: bool
     output: str | PathLike[str] | None
@@ -76,6 +85,9 @@ def generate(
     steps: int = 0,
     model: str | None = None,
     set: Mapping[str, object] | None = None,  # noqa: A002 - the flag is called so
+    images: Sequence[ImageSource] | None = None,
+    mask: ImageSource | None = None,
+    max_cost: float | str | Decimal | None = None,
     timeout: float | None = None,
     strict: bool = False,
     output: str | PathLike[str] | None = None,
@@ -101,6 +113,10 @@ def generate(
         steps: 0 is the backend's own number.
         model: Where the backend lets it be chosen.
         set: Parameters of the backend's own.
+        images: Reference images, as paths or as the bytes of files, for backends that
+            edit or take them.
+        mask: Where it is transparent the first of them is painted anew.
+        max_cost: Dollars; refuse what would cost more, or nobody knows how much.
         timeout: Seconds for one image, then the job is cancelled; None takes the
             backend's, else 600.
         strict: Refuse what would be ignored or changed.
@@ -133,6 +149,9 @@ def generate(
                 steps=steps,
                 model=model,
                 set=set,
+                images=images,
+                mask=mask,
+                max_cost=max_cost,
                 timeout=timeout,
                 strict=strict,
                 output=output,
@@ -290,6 +309,7 @@ class Studio:
         self._settings = bootstrap.load(
             None if config is None else fspath(config), environment=self._environment
         )
+        self._accounts = bootstrap.open_accounts(self._environment)
         self._backends: dict[str, ImageBackend] = {}
         self._lock = Lock()
         self._closed = False
@@ -308,6 +328,7 @@ class Studio:
         for backend in backends:
             if isinstance(backend, CloseableBackend):
                 backend.close()
+        self._accounts.close()
 
     @overload
     def generate(
@@ -342,7 +363,9 @@ class Studio:
     ) -> Estimate:
         """Do what `imagen.estimate` does, with this studio's configuration."""
         use_case, request = self._asked(prompt, count, parameters)
-        return estimate_of(use_case.plan(request))
+        plan = use_case.plan(request)
+        use_case.check_budget(plan)
+        return estimate_of(plan)
 
     async def _agenerate(
         self, prompt: str, count: int | None, parameters: Parameters
@@ -395,6 +418,7 @@ class Studio:
         if unknown:
             raise TypeError(f"unexpected keyword argument {unknown[0]!r}")
         number = 1 if count is None else count
+        mask = given.get("mask")
         request = bootstrap.build_request(
             self._settings,
             prompt,
@@ -406,6 +430,9 @@ class Studio:
             model=given.get("model"),
             count=number,
             options=given.get("set"),
+            images=[self._read(each) for each in given.get("images") or ()],
+            mask=None if mask is None else self._read(mask),
+            max_cost=_exact(given.get("max_cost")),
             fit=given.get("fit"),
             timeout=given.get("timeout"),
             strict=given.get("strict", False),
@@ -417,6 +444,7 @@ class Studio:
             chosen,
             self._backend(chosen),
             environment=self._environment,
+            accounts=self._accounts,
             wish=Wish(
                 output=None if output is None else fspath(output),
                 sidecar=given.get("sidecar", True),
@@ -426,6 +454,11 @@ class Studio:
             listen=given.get("listen", unheard),
         )
         return use_case, request
+
+    def _read(self, source: ImageSource) -> ReferenceImage:
+        if isinstance(source, bytes):
+            return bootstrap.reference_of(source, name="bytes")
+        return bootstrap.read_reference(fspath(source), environment=self._environment)
 
     def _backend(self, chosen: BackendSettings) -> ImageBackend:
         with self._lock:
@@ -437,3 +470,12 @@ class Studio:
                     chosen, environment=self._environment
                 )
             return self._backends[name]
+
+
+def _exact(amount: float | str | Decimal | None) -> Decimal | None:
+    try:
+        return None if amount is None else Decimal(str(amount))
+    except InvalidOperation:
+        raise InvalidRequest(
+            f"max_cost is {amount!r}, and should be dollars."
+        ) from None

@@ -6,21 +6,29 @@ adapter only when it is about to build it.
 
 import os
 import sys
-from collections.abc import Callable, Generator, Mapping
+from collections.abc import Generator, Mapping, Sequence
 from contextlib import contextmanager
+from datetime import datetime, timedelta
+from decimal import Decimal
+from hashlib import sha256
 from os.path import lexists
-from pathlib import Path
-from typing import BinaryIO
+from pathlib import Path, PurePosixPath
+from typing import TYPE_CHECKING, BinaryIO
 
 import msgspec
 
 from imagen.adapters.clock import SystemClock
 from imagen.adapters.dice import draw
 from imagen.adapters.storage.local import LocalStorage
+from imagen.domain.call import Place
+from imagen.domain.container import NotAnImage, read_facts
+from imagen.domain.cost import micros_of
 from imagen.domain.errors import InvalidRequest, Misconfigured
 from imagen.domain.events import Event, Listener, unshaken
 from imagen.domain.fit import Fit
 from imagen.domain.naming import LONGEST_NAME, Destination
+from imagen.domain.price import ListedPrice, Price
+from imagen.domain.reference import ReferenceImage
 from imagen.domain.request import GenerationRequest
 from imagen.domain.size import Size
 from imagen.domain.style import Style
@@ -32,9 +40,40 @@ from imagen.settings.load import load_settings
 from imagen.settings.model import BackendSettings, Settings
 from imagen.usecases.check import CheckBackends
 from imagen.usecases.generate import GenerateImages
+from imagen.usecases.history import ForgetImages
+from imagen.usecases.jobs import OpenJobs
+from imagen.usecases.prices import ShowPrices
+from imagen.usecases.records import Records
+from imagen.usecases.resume import ResumeCalls
 from imagen.usecases.store import StoreImage
+from imagen.usecases.usage import ShowUsage
+
+if TYPE_CHECKING:
+    from imagen.adapters.history.sqlite import SqliteHistory
+    from imagen.adapters.journal.sqlite import SqliteJournal
+    from imagen.adapters.ledger.sqlite import SqliteLedger
 
 STDOUT = "-"
+LARGEST_REFERENCE = 100_000_000
+"""Bytes of an image that a request brings along."""
+
+
+class Accounts(msgspec.Struct, frozen=True, kw_only=True):
+    """What is written down on this machine, in one database that is opened late.
+
+    Attributes:
+        journal: Every call that is not over.
+        ledger: What was spent.
+        history: What was made.
+    """
+
+    journal: "SqliteJournal"
+    ledger: "SqliteLedger"
+    history: "SqliteHistory"
+
+    def close(self) -> None:
+        """Let go of the database; what this process still worked on can be claimed."""
+        self.journal.close()
 
 
 class Wish(msgspec.Struct, frozen=True, kw_only=True):
@@ -79,6 +118,9 @@ def build_request(
     model: str | None = None,
     count: int = 1,
     options: Mapping[str, object] | None = None,
+    images: Sequence[ReferenceImage] = (),
+    mask: ReferenceImage | None = None,
+    max_cost: Decimal | None = None,
     fit: str | None = None,
     timeout: float | None = None,
     strict: bool = False,
@@ -98,6 +140,9 @@ def build_request(
         model=model,
         count=count,
         options=options or {},
+        images=tuple(images),
+        mask=mask,
+        max_cost=_micros(max_cost),
         fit=_fit(fit),
         timeout=timeout,
         strict=strict,
@@ -126,6 +171,7 @@ def build_backend(chosen: BackendSettings, *, environment: Environment) -> Image
         name=chosen.instance.name,
         secrets=environment.secrets_for(chosen.options),
         clock=SystemClock(),
+        cache=PurePosixPath(environment.cache_dir),
     )
     return adapter.create(chosen.options, context)
 
@@ -146,6 +192,7 @@ def build_generate(
     backend: ImageBackend,
     *,
     environment: Environment,
+    accounts: Accounts,
     wish: Wish,
     count: int,
     listen: Listener,
@@ -155,29 +202,160 @@ def build_generate(
     Raises:
         InvalidRequest: the images cannot go where they are wished.
     """
-    storage, destination = _where(settings, wish, count, environment)
-    sidecar = settings.output.sidecar and wish.sidecar and wish.output != STDOUT
+    folder, place = _where(settings, wish, count, environment)
+    heard = unshaken(listen)
+    name = chosen.instance.name
     return GenerateImages(
         instance=chosen.instance,
         backend=backend,
-        store=StoreImage(
-            storage=storage,
-            rescues=_rescues(environment),
-            editor=_LateEditor(),
-            destination=destination,
-            sidecar=sidecar,
-            metadata=settings.output.metadata and wish.metadata,
-        ),
+        store=_store(place, folder, environment, stream=wish.stream),
+        records=_records(accounts, settings, heard),
         clock=SystemClock(),
         draw=draw,
-        caller=environment.caller,
-        listen=unshaken(listen),
+        caller=_caller(environment),
+        price_of=_price_of,
+        budgets=tuple(b for b in settings.budgets if b.backend in {"", name}),
+        listen=heard,
+    )
+
+
+def open_accounts(environment: Environment) -> Accounts:
+    """Return the journal, ledger and history of this machine; nothing is opened yet."""
+    from imagen.adapters.history.sqlite import SqliteHistory  # noqa: PLC0415 - sqlite3
+    from imagen.adapters.journal.sqlite import SqliteJournal  # noqa: PLC0415
+    from imagen.adapters.ledger.sqlite import SqliteLedger  # noqa: PLC0415
+    from imagen.adapters.sqlite import Database  # noqa: PLC0415
+
+    database = Database(lambda: environment.data_dir)
+    return Accounts(
+        journal=SqliteJournal(database),
+        ledger=SqliteLedger(database),
+        history=SqliteHistory(database),
+    )
+
+
+@contextmanager
+def accounts(environment: Environment) -> Generator[Accounts]:
+    """Open what is written down on this machine, and let go of it afterwards."""
+    opened = open_accounts(environment)
+    try:
+        yield opened
+    finally:
+        opened.close()
+
+
+def now() -> datetime:
+    """Return this moment."""
+    return SystemClock().now()
+
+
+def build_jobs(accounts: Accounts) -> OpenJobs:
+    """Wire the use case that looks through the calls that are not over."""
+    return OpenJobs(journal=accounts.journal)
+
+
+def build_usage(accounts: Accounts) -> ShowUsage:
+    """Wire the use case that adds up what was spent."""
+    return ShowUsage(ledger=accounts.ledger, journal=accounts.journal)
+
+
+def build_forget(accounts: Accounts) -> ForgetImages:
+    """Wire the use case that forgets images."""
+    return ForgetImages(history=accounts.history)
+
+
+@contextmanager
+def resuming(
+    settings: Settings,
+    *,
+    environment: Environment,
+    accounts: Accounts,
+    listen: Listener,
+) -> Generator[ResumeCalls]:
+    """Wire the use case that finishes open calls, and close its backends afterwards."""
+    backends: dict[str, ImageBackend] = {}
+    heard = unshaken(listen)
+
+    def backend_of(name: str) -> ImageBackend:
+        if name not in backends:
+            chosen = find_backend(settings, name)
+            backends[name] = build_backend(chosen, environment=environment)
+        return backends[name]
+
+    def store_of(place: Place) -> StoreImage:
+        if not place.folder:  # it was to go to a stream, which is gone
+            folder = _absolute(settings.output.dir)
+            place = msgspec.structs.replace(place, folder=folder)
+        return _store(place, Path(place.folder), environment)
+
+    try:
+        yield ResumeCalls(
+            journal=accounts.journal,
+            records=_records(accounts, settings, heard),
+            backend_of=backend_of,
+            store_of=store_of,
+            clock=SystemClock(),
+            listen=heard,
+        )
+    finally:
+        for backend in backends.values():
+            if isinstance(backend, CloseableBackend):
+                backend.close()
+
+
+def read_reference(path: str | Path, *, environment: Environment) -> ReferenceImage:
+    """Read an image that a request brings along.
+
+    Raises:
+        InvalidRequest: it cannot be read, or is no image.
+    """
+    file = environment.home(Path(path))
+    try:
+        with file.open("rb") as opened:
+            content = opened.read(LARGEST_REFERENCE + 1)
+    except (OSError, ValueError) as error:
+        reason = getattr(error, "strerror", None) or "it is no file"
+        raise InvalidRequest(f"The image {path} cannot be read: {reason}.") from error
+    if len(content) > LARGEST_REFERENCE:
+        raise InvalidRequest(
+            f"The image {path} has more than {LARGEST_REFERENCE} bytes."
+        )
+    return reference_of(content, name=file.name)
+
+
+def reference_of(content: bytes, *, name: str) -> ReferenceImage:
+    """Return an image that a request brings along.
+
+    Raises:
+        InvalidRequest: it is no image.
+    """
+    try:
+        facts = read_facts(content)
+    except NotAnImage as why:
+        raise InvalidRequest(f"{name} is no whole image: {why}.") from why
+    return ReferenceImage(
+        name=name,
+        sha256=sha256(content).hexdigest(),
+        media_type=facts.media_type,
+        content=content,
     )
 
 
 def build_check() -> CheckBackends:
     """Wire the use case that looks whether backends would work."""
     return CheckBackends(clock=SystemClock())
+
+
+def build_prices(settings: Settings, *, listen: Listener) -> ShowPrices:
+    """Wire the use case that says what is charged for what."""
+    from imagen.adapters.prices import price_table  # noqa: PLC0415 - reads a table
+
+    own = [
+        ListedPrice(provider="config", model=name, price=each.instance.price)
+        for name, each in settings.backends.items()
+        if each.instance.price is not None
+    ]
+    return ShowPrices(table=(*own, *price_table()), clock=SystemClock(), listen=listen)
 
 
 def with_log(listen: Listener, *, as_json: bool, colours: bool) -> Listener:
@@ -234,25 +412,110 @@ def _fit(fit: str | None) -> Fit | None:
         ) from None
 
 
+def _micros(usd: Decimal | None) -> int | None:
+    try:
+        return None if usd is None else micros_of(usd)
+    except ValueError as error:
+        raise InvalidRequest(f"max_cost: {error}") from error
+
+
+def _caller(environment: Environment) -> str:
+    from imagen.adapters.caller import find_caller  # noqa: PLC0415 - only to generate
+
+    return find_caller(environment)
+
+
+def _price_of(
+    provider: str, model: str, parameters: Mapping[str, object]
+) -> Price | None:
+    from imagen.adapters.prices import price_of  # noqa: PLC0415 - reads a table
+
+    return price_of(provider, model, parameters)
+
+
+def _records(accounts: Accounts, settings: Settings, listen: Listener) -> Records:
+    days = settings.history.keep_days
+    return Records(
+        accounts.journal,
+        accounts.history,
+        clock=SystemClock(),
+        locate=_absolute,
+        keep=None if days is None else timedelta(days=days),
+        listen=listen,
+    )
+
+
+def _absolute(location: str | Path) -> str:
+    """Return a place as it is found from anywhere, if that can be said."""
+    try:
+        return str(location if location == STDOUT else Path(location).absolute())
+    except OSError:  # the current folder is gone
+        return str(location)
+
+
+def _store(
+    place: Place,
+    folder: Path | None,
+    environment: Environment,
+    *,
+    stream: BinaryIO | None = None,
+) -> StoreImage:
+    return StoreImage(
+        storage=_storage(folder, stream),
+        rescues=_rescues(environment),
+        editor=_LateEditor(),
+        place=place,
+    )
+
+
+def _storage(folder: Path | None, stream: BinaryIO | None) -> Storage:
+    if folder is not None:
+        return LocalStorage(folder)
+    from imagen.adapters.storage.stream import StreamStorage  # noqa: PLC0415 - rare
+
+    if stream is None:
+        raise InvalidRequest(
+            "There is no standard output to write to here.",
+            hint="The image's `bytes` has what `-` would write.",
+        )
+    return StreamStorage(stream, called=STDOUT)
+
+
 def _where(
     settings: Settings, wish: Wish, count: int, environment: Environment
-) -> tuple[Storage, Destination]:
-    template = settings.output.naming
+) -> tuple[Path | None, Place]:
+    """Return the folder as it was called, None for a stream, and the whole place."""
+    folder = settings.output.dir
+    place = Place(
+        folder=_absolute(folder),
+        destination=Destination(template=settings.output.naming),
+        sidecar=settings.output.sidecar and wish.sidecar,
+        metadata=settings.output.metadata and wish.metadata,
+    )
+    moved = msgspec.structs.replace
     if wish.output is None:
-        return LocalStorage(settings.output.dir), Destination(template=template)
+        return folder, place
     if wish.output == STDOUT:
-        return _stream(wish, count), Destination(template=template)
+        if count != 1:
+            raise InvalidRequest(
+                f"{count} images cannot go to standard output.",
+                hint="Only one can; give a folder instead.",
+            )
+        return None, moved(place, folder="", sidecar=False)
     if not wish.output:
         raise InvalidRequest("The output path is empty.")
     if "\0" in wish.output:
         raise InvalidRequest("The output path contains a NUL character.")
     path = environment.home(Path(wish.output))
     if wish.output.endswith("/") or _is_folder(path):
-        folder, destination = path, Destination(template=template)
-    else:
-        folder, destination = path.parent, Destination(name=path.name)
-    _check_folder(folder)
-    return LocalStorage(folder), destination
+        _check_folder(path)
+        return path, moved(place, folder=_absolute(path))
+    _check_folder(path.parent)
+    return path.parent, moved(
+        place,
+        folder=_absolute(path.parent),
+        destination=Destination(name=path.name),
+    )
 
 
 def _check_folder(folder: Path) -> None:
@@ -275,22 +538,6 @@ def _is_folder(path: Path) -> bool:
         return False
 
 
-def _stream(wish: Wish, count: int) -> Storage:
-    from imagen.adapters.storage.stream import StreamStorage  # noqa: PLC0415 - rare
-
-    if wish.stream is None:
-        raise InvalidRequest(
-            "There is no standard output to write to here.",
-            hint="The image's `bytes` has what `-` would write.",
-        )
-    if count != 1:
-        raise InvalidRequest(
-            f"{count} images cannot go to standard output.",
-            hint="Only one can; give a folder instead.",
-        )
-    return StreamStorage(wish.stream, called=STDOUT)
-
-
 def _rescues(environment: Environment) -> tuple[Storage, ...]:
     def rescued() -> Path:
         folder = environment.data_dir / "rescued"
@@ -302,30 +549,7 @@ def _rescues(environment: Environment) -> tuple[Storage, ...]:
 
         return Path(mkdtemp(prefix="imagen-rescued-"))
 
-    return _LateStorage(rescued), _LateStorage(temporary)
-
-
-class _LateStorage:
-    """A folder that is found out when something has to go there."""
-
-    def __init__(self, folder: Callable[[], Path]) -> None:
-        self._folder = folder
-
-    def save(
-        self,
-        name: str,
-        content: bytes,
-        *,
-        media_type: str,
-        sidecar: bytes | None = None,
-        replace: bool = False,
-    ) -> str:
-        return LocalStorage(self._folder()).save(
-            name, content, media_type=media_type, sidecar=sidecar, replace=replace
-        )
-
-    def read(self, name: str) -> bytes | None:
-        return LocalStorage(self._folder()).read(name)
+    return LocalStorage(rescued), LocalStorage(temporary)
 
 
 class _LateEditor:

@@ -1,14 +1,18 @@
 """The installed command, run as a user runs it: a process, a folder, an empty home."""
 
+import io
 import json
 import os
 import subprocess
 import sys
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
 
 import pytest
+
+from imagen.cli.app import main
 
 IMAGEN = str(Path(sys.executable).with_name("imagen"))
 
@@ -31,7 +35,11 @@ class Run:
         return [json.loads(line) for line in self.lines]
 
 
+Ask = Callable[..., Run]
 Imagen = Callable[..., Run]
+Process = subprocess.Popen[bytes]
+Shell = Callable[..., Run]
+Start = Callable[..., Process]
 
 
 @pytest.fixture
@@ -57,6 +65,8 @@ def clean_env(home: Path) -> dict[str, str]:
 
 @pytest.fixture
 def imagen(here: Path, clean_env: dict[str, str]) -> Imagen:
+    """Run the command in a process of its own."""
+
     def run(
         *words: str | bytes,
         stdin: bytes | None = None,
@@ -76,6 +86,79 @@ def imagen(here: Path, clean_env: dict[str, str]) -> Imagen:
         return Run(process)
 
     return run
+
+
+@pytest.fixture
+def sh(here: Path, clean_env: dict[str, str]) -> Shell:
+    """Run a line of shell in which `"$0"` is the command, and `"$@"` the words."""
+
+    def run(line: str, *words: str) -> Run:
+        process = subprocess.run(
+            ["/bin/sh", "-c", line, IMAGEN, *words],
+            capture_output=True,
+            cwd=here,
+            env=clean_env,
+            timeout=60,
+            check=False,
+        )
+        return Run(process)
+
+    return run
+
+
+@pytest.fixture
+def start(here: Path, clean_env: dict[str, str]) -> Iterator[Start]:
+    """Run the command beside the test, and no longer than that, even if it fails."""
+    with ExitStack() as started:
+
+        def start_one(*words: str, env: Mapping[str, str] | None = None) -> Process:
+            process = started.enter_context(
+                subprocess.Popen(
+                    [IMAGEN, *words],
+                    stdout=subprocess.PIPE,
+                    stderr=subprocess.PIPE,
+                    cwd=here,
+                    env={**clean_env, **(env or {})},
+                )
+            )
+            started.callback(process.kill)
+            return process
+
+        yield start_one
+
+
+@pytest.fixture
+def ask(
+    here: Path,
+    home: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capfdbinary: pytest.CaptureFixture[bytes],
+) -> Ask:
+    """Run the command in this process, in an empty folder, with an empty home."""
+    for name in list(os.environ):
+        if name.startswith(("IMAGEN_", "MAI_", "XDG_")) or name == "PYTHONWARNINGS":
+            monkeypatch.delenv(name)
+    monkeypatch.setenv("HOME", str(home))
+    monkeypatch.chdir(here)
+
+    def run(*words: str, stdin: bytes = b"") -> Run:
+        monkeypatch.setattr(sys, "stdin", io.TextIOWrapper(io.BytesIO(stdin)))
+        code = main(words)
+        out, err = capfdbinary.readouterr()
+        return Run(subprocess.CompletedProcess(words, code, out, err))
+
+    return run
+
+
+def assert_one_sentence(err: str, *fragments: str) -> None:
+    lines = err.splitlines()
+    assert 1 <= len(lines) <= 2, err
+    assert all(line.startswith("imagen: ") for line in lines), err
+    assert "Traceback" not in err
+    assert "Error" not in err, "a name of Python's is no sentence"
+    assert err.rstrip().endswith((".", "?", "`")), err
+    for fragment in fragments:
+        assert fragment in err
 
 
 def left_behind(folder: Path) -> list[str]:

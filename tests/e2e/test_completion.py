@@ -9,8 +9,7 @@ from pathlib import Path
 import pexpect
 import pytest
 
-from tests.e2e.conftest import IMAGEN, Imagen, left_behind
-from tests.e2e.test_wrong_input import assert_one_sentence
+from tests.e2e.conftest import IMAGEN, Imagen, assert_one_sentence, left_behind
 
 PROMPT = "READY> "
 START_UP = {
@@ -129,6 +128,11 @@ def test_commands_and_flags_are_completed(start: Start) -> None:
     shell.completes("imagen config val", "imagen config validate")
     shell.completes("imagen generate cat --neg", "--negative")
     shell.completes("imagen generate cat --fit res", "resize")
+    shell.completes("imagen hist", "imagen history")
+    shell.completes("imagen history fo", "imagen history forget")
+    shell.completes("imagen history --sea", "rch")  # zsh writes on where it is
+    shell.completes("imagen jobs fo", "imagen jobs forget")
+    shell.completes("imagen usage --pl", "--plot")
 
 
 def test_names_of_the_active_config_are_completed(start: Start, here: Path) -> None:
@@ -140,6 +144,7 @@ def test_names_of_the_active_config_are_completed(start: Start, here: Path) -> N
     shell.completes("imagen generate 'a cat' --backend=lab-", "--backend=lab-two")
     shell.completes("imagen generate cat --style wat", "watercolour")
     shell.completes("imagen backends check mock lab-", "lab-two")
+    shell.completes("imagen history --backend lab-", "lab-two")
     shell.completes(
         "imagen generate cat --config other.yaml --backend gar", "--backend garage"
     )

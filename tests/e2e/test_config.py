@@ -1,15 +1,11 @@
 """The commands about the config: `config ...` and `backends ...`."""
 
 import re
-import subprocess
 from pathlib import Path
 
 import pytest
 
-from tests.e2e.conftest import IMAGEN, Imagen, left_behind
-from tests.e2e.test_wrong_input import Ask, ask, assert_one_sentence
-
-__all__ = ["ask"]  # a fixture
+from tests.e2e.conftest import Ask, Imagen, Shell, assert_one_sentence, left_behind
 
 TWO = """
 default_backend: good
@@ -26,23 +22,12 @@ def config(here: Path) -> str:
     return "c.yaml"
 
 
-def test_the_sample_goes_through_a_pipe_into_validate(
-    here: Path, clean_env: dict[str, str]
-) -> None:
-    command = '"$0" config init | "$0" config validate --config /dev/stdin'
-    process = subprocess.run(
-        ["/bin/sh", "-c", command, IMAGEN],
-        capture_output=True,
-        text=True,
-        cwd=here,
-        env=clean_env,
-        timeout=60,
-        check=False,
-    )
+def test_the_sample_goes_through_a_pipe_into_validate(sh: Shell) -> None:
+    run = sh('"$0" config init | "$0" config validate --config /dev/stdin')
 
-    assert (process.returncode, process.stderr) == (0, "")
+    assert (run.code, run.err) == (0, "")
     assert re.fullmatch(
-        r"/dev/stdin: valid, (1 backend|\d+ backends), \d+ styles\n", process.stdout
+        r"/dev/stdin: valid, (1 backend|\d+ backends), \d+ styles\n", run.out
     )
 
 

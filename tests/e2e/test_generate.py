@@ -8,7 +8,7 @@ import pytest
 from PIL import Image
 
 from imagen.domain.sidecar import Sidecar
-from tests.e2e.conftest import Imagen, left_behind
+from tests.e2e.conftest import Imagen, Start, left_behind
 
 SMALL = ("--size", "64x64")
 
@@ -264,24 +264,13 @@ def test_a_folder_that_cannot_be_made_does_not_cost_the_image(
 
 
 def test_a_closed_pipe_is_no_traceback_and_loses_nothing(
-    imagen: Imagen, here: Path, clean_env: dict[str, str]
+    start: Start, here: Path
 ) -> None:
-    import subprocess
-
-    from tests.e2e.conftest import IMAGEN
-
-    process = subprocess.Popen(
-        [IMAGEN, "generate", "a cat", *SMALL],
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-        cwd=here,
-        env=clean_env,
-    )
+    process = start("generate", "a cat", *SMALL)
     assert process.stdout
     assert process.stderr
     process.stdout.close()
     words = process.stderr.read()
-    process.stderr.close()
 
     assert process.wait() == 0
     assert words == b""

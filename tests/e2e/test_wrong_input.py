@@ -4,19 +4,20 @@ The long table runs in this process, for the sake of speed; what only a process 
 (bytes for words, closed streams) is run as one.
 """
 
-import io
 import json
-import os
-import subprocess
-import sys
-from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 from PIL import Image
 
-from imagen.cli.app import main
-from tests.e2e.conftest import IMAGEN, Imagen, Run, left_behind
+from tests.e2e.conftest import (
+    Ask,
+    Imagen,
+    Run,
+    Shell,
+    assert_one_sentence,
+    left_behind,
+)
 
 BYTES = "\udcff\udcfe"  # how Python hands over words that are no UTF-8
 GENERATE = ("generate", "a cat")
@@ -27,46 +28,10 @@ VALUED = (
     "--config",
 )
 
-Ask = Callable[..., Run]
-
-
-@pytest.fixture
-def ask(
-    here: Path,
-    home: Path,
-    monkeypatch: pytest.MonkeyPatch,
-    capfdbinary: pytest.CaptureFixture[bytes],
-) -> Ask:
-    """Run the command in this process, in an empty folder, with an empty home."""
-    for name in list(os.environ):
-        if name.startswith(("IMAGEN_", "MAI_", "XDG_")) or name == "PYTHONWARNINGS":
-            monkeypatch.delenv(name)
-    monkeypatch.setenv("HOME", str(home))
-    monkeypatch.chdir(here)
-
-    def run(*words: str, stdin: bytes = b"") -> Run:
-        monkeypatch.setattr(sys, "stdin", io.TextIOWrapper(io.BytesIO(stdin)))
-        code = main(words)
-        out, err = capfdbinary.readouterr()
-        return Run(subprocess.CompletedProcess(words, code, out, err))
-
-    return run
-
 
 def assert_refused(run: Run, *fragments: str) -> None:
     assert (run.code, run.out) == (2, "")
     assert_one_sentence(run.err, *fragments)
-
-
-def assert_one_sentence(err: str, *fragments: str) -> None:
-    lines = err.splitlines()
-    assert 1 <= len(lines) <= 2, err
-    assert all(line.startswith("imagen: ") for line in lines), err
-    assert "Traceback" not in err
-    assert "Error" not in err, "a name of Python's is no sentence"
-    assert err.rstrip().endswith((".", "?", "`")), err
-    for fragment in fragments:
-        assert fragment in err
 
 
 WRONG: list[tuple[tuple[str, ...], str]] = [
@@ -478,47 +443,24 @@ def test_a_file_whose_name_is_no_utf_8_is_written_and_said(
     ],
 )
 def test_streams_that_are_closed_or_full_are_no_fault_of_ours(
-    here: Path,
-    clean_env: dict[str, str],
-    words: tuple[str, ...],
-    hole: str,
-    code: int,
+    sh: Shell, words: tuple[str, ...], hole: str, code: int
 ) -> None:
     if "/dev/full" in hole and not Path("/dev/full").exists():
         pytest.skip("needs /dev/full, which only Linux has")
 
-    process = subprocess.run(
-        ["/bin/sh", "-c", f'"$@" {hole}', "sh", IMAGEN, *words],
-        capture_output=True,
-        text=True,
-        cwd=here,
-        env=clean_env,
-        timeout=60,
-        check=False,
-    )
+    run = sh(f'"$0" "$@" {hole}', *words)
 
-    assert process.returncode == code
-    if process.stderr:
-        assert_one_sentence(process.stderr)
-    assert "fault" not in process.stderr
+    assert run.code == code
+    if run.err:
+        assert_one_sentence(run.err)
+    assert "fault" not in run.err
 
 
-def test_a_folder_that_is_gone_is_no_fault_of_ours(
-    clean_env: dict[str, str], here: Path
-) -> None:
-    script = 'rmdir "$PWD"; exec "$0" generate "a cat" --size 32x32'
-    process = subprocess.run(
-        ["/bin/sh", "-c", script, IMAGEN],
-        capture_output=True,
-        text=True,
-        cwd=here,
-        env=clean_env,
-        timeout=60,
-        check=False,
-    )
+def test_a_folder_that_is_gone_is_no_fault_of_ours(sh: Shell) -> None:
+    run = sh('rmdir "$PWD"; exec "$0" generate "a cat" --size 32x32')
 
-    assert process.returncode == 6
-    assert_one_sentence(process.stderr, "The image is safe at ")
+    assert run.code == 6
+    assert_one_sentence(run.err, "The image is safe at ")
 
 
 # What is extreme, and right.

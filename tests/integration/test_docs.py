@@ -65,11 +65,22 @@ def test_the_commands_of_the_readme_are_those_there_are() -> None:
     text = (ROOT / "README.md").read_text("utf-8")
     shown = set(COMMAND.findall(text))
 
-    assert shown == {name for name in COMMANDS if not name.startswith("-")}
+    # A command's own commands, such as `jobs forget`, are in its help.
+    top = {name for name in COMMANDS if name.rpartition(" ")[0] not in COMMANDS}
+    assert shown == {name for name in top if not name.startswith("-")}
 
 
 @pytest.mark.parametrize(
-    "page", ["README.md", "docs/adapters.md", "docs/comfyui.md", "CONTRIBUTING.md"]
+    "page",
+    [
+        "README.md",
+        "docs/accounts.md",
+        "docs/adapters.md",
+        "docs/comfyui.md",
+        "docs/replicate.md",
+        "docs/supabase.md",
+        "CONTRIBUTING.md",
+    ],
 )
 def test_links_lead_somewhere(page: str) -> None:
     text = (ROOT / page).read_text("utf-8")

@@ -8,6 +8,7 @@ from imagen.cli.generate import generate as command
 
 ONLY_IN_PYTHON = {"listen"}
 ONLY_IN_THE_SHELL = {"json", "quiet", "verbose", "estimate"}
+RENAMED = {"image": "images"}
 TURNED_ROUND = {"no_sidecar": "sidecar", "no_metadata": "metadata"}
 
 
@@ -18,7 +19,7 @@ def shell() -> dict[str, object]:
         if name in TURNED_ROUND:
             found[TURNED_ROUND[name]] = not parameter.default
         elif name not in ONLY_IN_THE_SHELL:
-            found[name] = parameter.default
+            found[RENAMED.get(name, name)] = parameter.default
     return found
 
 
@@ -79,6 +80,6 @@ def test_every_kind_of_error_is_public() -> None:
         for name, kind in vars(errors).items()
         if isinstance(kind, type) and issubclass(kind, errors.ImagenError)
     }
-    internal = {"NameTaken", "UsageError"}
+    internal = {"NameTaken", "ReferenceTaken", "UsageError"}
 
     assert ours - internal <= set(imagen.__all__)

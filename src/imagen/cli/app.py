@@ -4,6 +4,7 @@ import os
 import sys
 from collections.abc import Sequence
 from contextlib import suppress
+from importlib import import_module
 
 from imagen.version import __version__
 
@@ -29,6 +30,16 @@ COMMANDS = {
         "Check the active config; every error with its line.",
     ),
     "config path": ("imagen.cli.config:path", "Print the path of the active config."),
+    "jobs": ("imagen.cli.jobs:jobs", "List what did not finish, and may be billed."),
+    "jobs forget": ("imagen.cli.jobs:forget", "Give up generations."),
+    "resume": ("imagen.cli.resume:resume", "Finish what was interrupted."),
+    "history": ("imagen.cli.history:history", "List the images made here."),
+    "history forget": (
+        "imagen.cli.history:forget",
+        "Forget images; their files stay.",
+    ),
+    "usage": ("imagen.cli.usage:usage", "Print what was spent."),
+    "prices": ("imagen.cli.prices:prices", "Print what is charged for what."),
     "version": ("imagen.cli.version:version", "Print the version."),
     "--install-completion": (
         "imagen.cli.completion:install",
@@ -38,6 +49,7 @@ COMMANDS = {
 GROUPS = {
     "backends": "What makes the images.",
     "config": "The file that says what there is.",
+    **{name: COMMANDS[name][1] for name in ("history", "jobs")},  # which do something
 }
 SUMMARY = "A prompt in, an image file out, through any backend."
 
@@ -129,9 +141,12 @@ _NO = {"no", "n", "0", "false", "f"}  # as cyclopts has it
 def build_app(words: Sequence[str] = ()) -> "App":
     """Return the table of commands; none is imported before it is called.
 
+    But for a group that does something by itself: what that is, is imported when its
+    name is among the words.
+
     Args:
-        words: The command line. The help of the command that it names is the
-            command's docstring; of the others, the summaries.
+        words: The command line; empty is any. The help of the command that it names is
+            the command's docstring; of the others, the summaries.
     """
     from cyclopts import App, Parameter
 
@@ -147,10 +162,20 @@ def build_app(words: Sequence[str] = ()) -> "App":
     )
     parents = {"": app}
     for name, summary in GROUPS.items():
-        parents[name] = App(name=name, help=summary, version_flags=[])
+        known = None if name in COMMANDS and _names(words, name) else summary
+        parents[name] = App(name=name, help=known, version_flags=[])
         app.command(parents[name])
     for name, (target, summary) in COMMANDS.items():
+        if name in GROUPS:
+            if not words or name in words:
+                module, _, attribute = target.partition(":")
+                parents[name].default(getattr(import_module(module), attribute))
+            continue
         parent, _, last = name.rpartition(" ")
-        named = list(words[: name.count(" ") + 1]) == name.split()
-        parents[parent].command(target, name=last, help=None if named else summary)
+        known = None if _names(words, name) else summary
+        parents[parent].command(target, name=last, help=known)
     return app
+
+
+def _names(words: Sequence[str], command: str) -> bool:
+    return list(words[: command.count(" ") + 1]) == command.split()

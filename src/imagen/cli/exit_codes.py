@@ -11,7 +11,8 @@ NOBODY_READS = 141
 
 MEANINGS = {
     DONE: "done",
-    FAULT: "a fault of our own; also: something is not ready, or different",
+    FAULT: "a fault of our own, or the account cannot be read; also: something is not "
+    "ready, still open, or different",
     2: "nothing was sent: wrong usage, config or request",
     3: "certainly cost nothing, worth trying again",
     4: "the backend refused or failed for good",
@@ -32,6 +33,7 @@ BY_ERROR: dict[type[errors.ImagenError], int] = {
     errors.Unauthorized: 5,
     errors.OutOfCredit: 5,
     errors.OverBudget: 5,
+    errors.JournalError: FAULT,
     errors.StorageError: 6,
     errors.Unfinished: 7,
     errors.Cancelled: INTERRUPTED,

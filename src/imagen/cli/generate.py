@@ -2,14 +2,15 @@
 
 import sys
 from contextlib import nullcontext
-from typing import TYPE_CHECKING, Annotated, Literal
+from decimal import Decimal
+from typing import Annotated, Literal
 
 from cyclopts import Parameter  # noqa: TID253 - this is the command line
 
 from imagen import bootstrap
 from imagen.bootstrap import STDOUT, Wish
 from imagen.cli import exit_codes
-from imagen.cli.output import Output, coloured, progress_bar, say
+from imagen.cli.output import Output, event_listener, progress_bar, say
 from imagen.cli.parameters import (
     HOW,
     TALK,
@@ -19,6 +20,7 @@ from imagen.cli.parameters import (
     JsonFlag,
     PathWord,
     backend_names,
+    exact_number,
     number,
     options_of,
     output_of,
@@ -30,12 +32,8 @@ from imagen.cli.parameters import (
 from imagen.cli.signals import StopSignals
 from imagen.domain.errors import Cancelled, ImagenError, UsageError
 from imagen.domain.estimate import estimate_of
-from imagen.domain.events import Event, Listener
 from imagen.domain.result import FailedImage
-from imagen.settings.environment import Environment, process_environment
-
-if TYPE_CHECKING:
-    from imagen.cli.progress import ProgressBar
+from imagen.settings.environment import process_environment
 
 
 def generate(
@@ -63,11 +61,19 @@ def generate(
     set: Annotated[  # noqa: A002 - the flag is called so
         list[str] | None, Parameter(group=HOW, metavar="KEY=VALUE", negative=())
     ] = None,
+    image: Annotated[
+        list[PathWord] | None,
+        Parameter(group=WHAT, metavar="PATH", negative=()),
+    ] = None,
+    mask: Annotated[PathWord | None, Parameter(group=WHAT, metavar="PATH")] = None,
     timeout: Annotated[
         float | None, Parameter(group=HOW, metavar="SECONDS", converter=number)
     ] = None,
     strict: Annotated[bool, Parameter(group=HOW, show_default=False)] = False,
     estimate: Annotated[bool, Parameter(group=HOW, show_default=False)] = False,
+    max_cost: Annotated[
+        Decimal | None, Parameter(group=HOW, metavar="USD", converter=exact_number)
+    ] = None,
     output: Annotated[
         PathWord | None,
         Parameter(
@@ -111,9 +117,12 @@ def generate(
         steps: 0 is the backend's own number.
         model: Where the backend lets it be chosen.
         set: A parameter of the backend's own, typed as in YAML; repeatable.
+        image: A reference image, for backends that edit or take them; repeatable.
+        mask: Where it is transparent the first image is painted anew.
         timeout: For one image; then the job is cancelled. [default: 600]
         strict: Refuse what would be ignored or changed.
         estimate: Print what would be sent and cost, and send nothing.
+        max_cost: Refuse what would cost more, in dollars, or nobody knows how much.
         output: A file (its extension is the format), a folder, or - for the
             bytes on stdout. [default: named by the config's template]
         fit: Reach exactly the size if the backend only came near it.
@@ -138,6 +147,14 @@ def generate(
         model=model,
         count=count,
         options=options_of(set or []),
+        images=[
+            bootstrap.read_reference(each, environment=environment)
+            for each in image or []
+        ],
+        mask=None
+        if mask is None
+        else bootstrap.read_reference(mask, environment=environment),
+        max_cost=max_cost,
         fit=fit,
         timeout=timeout,
         strict=strict,
@@ -154,6 +171,7 @@ def generate(
         chosen,
         maker,
         environment=environment,
+        accounts=bootstrap.open_accounts(environment),
         wish=Wish(
             output=where,
             sidecar=not no_sidecar,
@@ -161,10 +179,11 @@ def generate(
             stream=sys.stdout.buffer,
         ),
         count=count,
-        listen=_listener(said, bar, environment),
+        listen=event_listener(said, bar, environment),
     )
     plan = use_case.plan(request)
     if estimate:
+        use_case.check_budget(plan)
         said.estimate(estimate_of(plan))
         return exit_codes.DONE
     failures: dict[int, BaseException] = {}
@@ -194,18 +213,3 @@ def generate(
     if isinstance(first, Cancelled) and signals.exit_code is not None:
         return signals.exit_code
     return exit_codes.code_of(first)
-
-
-def _listener(
-    said: Output, bar: "ProgressBar | None", environment: Environment
-) -> Listener:
-    def hear(event: Event) -> None:
-        said.hear(event)
-        if bar is not None:
-            bar(event)
-
-    if not (said.verbose or environment.log):
-        return hear
-    return bootstrap.with_log(
-        hear, as_json=environment.log == "json", colours=coloured(environment)
-    )

@@ -2,18 +2,21 @@
 
 import os
 import sys
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from contextlib import suppress
 from traceback import format_exception
 from typing import TYPE_CHECKING
 
 import msgspec
 
+from imagen import bootstrap
+from imagen.cli.layout import Columns
 from imagen.domain import events
 from imagen.domain.errors import ImagenError
 from imagen.domain.estimate import Estimate
-from imagen.domain.events import Event
+from imagen.domain.events import Event, Listener
 from imagen.domain.result import StoredImage
+from imagen.domain.sidecar import Sidecar
 from imagen.settings.environment import Environment
 from imagen.usecases.check import CheckedBackend
 
@@ -26,15 +29,22 @@ class Output(msgspec.Struct, frozen=True, kw_only=True):
 
     Attributes:
         json: Results and failures are JSON objects, one a line.
+        csv: Results are comma-separated values.
         quiet: Warnings are not said.
         verbose: What happens is said, and a fault of ours is shown whole.
         silent_results: Results are not said, because stdout is the result.
     """
 
     json: bool = False
+    csv: bool = False
     quiet: bool = False
     verbose: bool = False
     silent_results: bool = False
+
+    @property
+    def to_program(self) -> bool:
+        """Whether what is printed is read by a program."""
+        return self.json or self.csv
 
     def hear(self, event: Event) -> None:
         """Say what a person should know while it happens."""
@@ -51,20 +61,30 @@ class Output(msgspec.Struct, frozen=True, kw_only=True):
         if self.silent_results:
             return
         if self.json:
-            note = msgspec.to_builtins(image.sidecar)
-            self.object({**note, "path": shown_path(image.location)})
+            self.note(image.sidecar, image.location)
         else:
             _write(os.fsencode(image.location) + b"\n")
 
-    def error(self, error: BaseException) -> None:
-        """Say what went wrong and what to do, in one or two lines."""
+    def note(self, sidecar: Sidecar, location: str) -> None:
+        """Print all that is known of an image, as a JSON object."""
+        self.object({**msgspec.to_builtins(sidecar), "path": shown_path(location)})
+
+    def error(self, error: BaseException, *, job: str = "") -> None:
+        """Say what went wrong and what to do, in one or two lines.
+
+        Args:
+            error: What it was.
+            job: The id of the job that it is about, where it is not the only one.
+        """
         if self.json:
+            about = {"job": job} if job else {}
             with suppress(BrokenPipeError, ImagenError):  # stderr has it as well
-                self.object({"error": described_error(error)})
+                self.object({**about, "error": described_error(error)})
+        of_it = f"{job}: " if job else ""
         if isinstance(error, ImagenError):
-            say(" ".join(filter(None, (error.message, error.hint))))
+            say(of_it + " ".join(filter(None, (error.message, error.hint))))
             return
-        say(f"a fault of our own: {type(error).__name__}: {_one_line(error)}")
+        say(f"{of_it}a fault of our own: {type(error).__name__}: {_one_line(error)}")
         if self.verbose:
             say("".join(format_exception(error)))
         else:
@@ -107,29 +127,69 @@ class Output(msgspec.Struct, frozen=True, kw_only=True):
             note = f" ({finding.note})" if finding.note else ""
             self.text(f"{checked.name}: {state}: {finding.what}{note}")
 
+    def records(self, columns: Sequence[str], rows: Iterable[Sequence[object]]) -> None:
+        """Print values for a program: JSON objects, or else CSV with a header."""
+        if self.json:
+            for row in rows:
+                self.object(dict(zip(columns, row, strict=True)))
+            return
+        import csv  # noqa: PLC0415 - rare
+
+        writer = csv.writer(_Stdout())  # as RFC 4180 has it
+        writer.writerow(columns)
+        writer.writerows(rows)
+
     def table(self, rows: Sequence[Sequence[str]]) -> None:
         """Print rows with their columns aligned."""
-        widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
-        for row in rows:
-            cells = (c.ljust(w) for c, w in zip(row, widths, strict=True))
-            self.text("  " + "  ".join(cells).rstrip())
+        self.lines(Columns().lines(rows))
+
+    def lines(self, lines: Iterable[str]) -> None:
+        """Print lines of text."""
+        for line in lines:
+            self.text(line)
 
     def object(self, value: object) -> None:
         """Print one JSON object on a line of its own."""
-        _write(msgspec.json.encode(value) + b"\n")
+        _write(_JSON.encode(value) + b"\n")
 
     def text(self, text: str) -> None:
         """Print a result that is text."""
         _write(text.encode(errors="surrogateescape") + b"\n")
 
 
-def progress_bar(*, quiet: bool) -> "ProgressBar | None":
+_JSON = msgspec.json.Encoder(decimal_format="number")
+"""Writes an exact amount as the number that it is."""
+
+
+class _Stdout:
+    def write(self, text: str) -> None:
+        _write(text.encode(errors="replace"))
+
+
+def event_listener(
+    said: Output, bar: "ProgressBar | None", environment: Environment
+) -> Listener:
+    """Return what hears the events of a run: words, a bar, a log if it is wanted."""
+
+    def hear(event: Event) -> None:
+        said.hear(event)
+        if bar is not None:
+            bar(event)
+
+    if not (said.verbose or environment.log):
+        return hear
+    return bootstrap.with_log(
+        hear, as_json=environment.log == "json", colours=coloured(environment)
+    )
+
+
+def progress_bar(*, quiet: bool, doing: str = "generating") -> "ProgressBar | None":
     """Return a bar for stderr, if that is a terminal where one can be shown."""
     if quiet or not sys.stderr.isatty():
         return None
     from imagen.cli.progress import bar_on_stderr  # noqa: PLC0415 - costs rich
 
-    return bar_on_stderr()
+    return bar_on_stderr(doing)
 
 
 def coloured(environment: Environment) -> bool:

@@ -3,6 +3,8 @@
 import re
 import sys
 from collections.abc import Sequence
+from datetime import date
+from decimal import Decimal
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, TypeAlias
 
@@ -50,6 +52,21 @@ def number(_: object, tokens: "Sequence[Token]") -> float:
     if not _NUMBER.fullmatch(text):
         raise ValueError(f"{text!r} is not a number")
     return float(text)
+
+
+def exact_number(_: object, tokens: "Sequence[Token]") -> Decimal:
+    """Read a number as it is written, to the last digit."""
+    number(_, tokens)
+    return Decimal(tokens[0].value)
+
+
+def utc_date(_: object, tokens: "Sequence[Token]") -> date:
+    """Read a date as ISO 8601 writes it."""
+    text = tokens[0].value
+    try:
+        return date.fromisoformat(text)
+    except ValueError:
+        raise ValueError(f"{text!r} is not a date such as 2026-05-01") from None
 
 
 def prompt_of(word: str) -> str:
@@ -170,4 +187,10 @@ ConfigFlag: TypeAlias = Annotated[
 ]
 JsonFlag: TypeAlias = Annotated[
     bool, Parameter(group=TALK, negative=(), show_default=False, help="Print JSON.")
+]
+SinceFlag: TypeAlias = Annotated[
+    date | None,
+    Parameter(
+        metavar="DATE", converter=utc_date, help="The first day that counts, UTC."
+    ),
 ]

@@ -23,16 +23,16 @@ from imagen.domain.events import Event
 _WHOLE = 1.0
 
 
-def bar_on_stderr() -> "ProgressBar | None":
+def bar_on_stderr(doing: str) -> "ProgressBar | None":
     """Return a bar, if the terminal can move its cursor back (TERM=dumb cannot)."""
     console = Console(stderr=True)
-    return None if console.is_dumb_terminal else ProgressBar(console)
+    return None if console.is_dumb_terminal else ProgressBar(console, doing=doing)
 
 
 class ProgressBar:
     """Shows how far each image is; hears the events from any thread."""
 
-    def __init__(self, console: Console) -> None:
+    def __init__(self, console: Console, *, doing: str) -> None:
         self._progress = Progress(
             SpinnerColumn(),
             TextColumn("{task.description}"),
@@ -42,6 +42,7 @@ class ProgressBar:
             console=console,
             transient=True,
         )
+        self._doing = doing
         self._images = 1
         self._bars: dict[int, TaskID] = {}
 
@@ -70,7 +71,7 @@ class ProgressBar:
                 self._bars[number] = self._progress.add_task(
                     f"image {number} of {self._images}"
                     if self._images > 1
-                    else "generating",
+                    else self._doing,
                     total=None,
                     steps=None,
                     note="",

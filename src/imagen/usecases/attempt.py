@@ -1,9 +1,8 @@
 """Ask a backend, and ask again where that is certain to cost nothing twice."""
 
-from collections.abc import Callable
-
 from imagen.domain import events
 from imagen.domain.errors import (
+    BackendError,
     Cancelled,
     ImagenError,
     TimedOut,
@@ -12,65 +11,10 @@ from imagen.domain.errors import (
 from imagen.domain.plan import ImageJob
 from imagen.domain.result import Generated
 from imagen.domain.retry import RetryPolicy
-from imagen.ports.backend import ImageBackend
+from imagen.ports.backend import ImageBackend, ResumableBackend
 from imagen.ports.clock import Clock
-from imagen.usecases.cancellation import Cancellation
-
-
-class JobWatch:
-    """The `Watch` of one job: turns a backend's words into events, and ends its waits.
-
-    Attributes:
-        reference: What the remote job is called, once the backend took it.
-        timed_out: Whether it was the deadline that stopped the job.
-    """
-
-    def __init__(self, *, number: int, clock: Clock, listen: events.Listener) -> None:
-        self.number = number
-        self.reference: str | None = None
-        self.timed_out = False
-        self._clock = clock
-        self._listen = listen
-        self._stopped = Cancellation()
-
-    @property
-    def stopped(self) -> bool:
-        """Whether the job was cancelled, or its time is over."""
-        return self._stopped.happened.is_set()
-
-    def accepted(self, reference: str) -> None:
-        """Remember the name and pass it on."""
-        self.reference = reference
-        self._listen(events.Accepted(number=self.number, reference=reference))
-
-    def report(
-        self, fraction: float | None, note: str = "", *, steps: int | None = None
-    ) -> None:
-        """Pass the word on."""
-        self._listen(
-            events.Progressed(
-                number=self.number, fraction=fraction, note=note, steps=steps
-            )
-        )
-
-    def wait(self, seconds: float) -> None:
-        """Let time pass, unless the job was stopped."""
-        if self._clock.wait(self._stopped.happened, seconds):
-            raise Cancelled("The job was cancelled.")
-
-    def on_cancel(self, close: Callable[[], None]) -> None:
-        """Have the backend's reading broken off when the job is stopped."""
-        self._stopped.then(close)
-
-    def stop(self) -> None:
-        """Stop the job."""
-        self._stopped.cancel()
-
-    def expire(self) -> None:
-        """Stop the job because its time is over."""
-        if not self.stopped:
-            self.timed_out = True
-            self.stop()
+from imagen.usecases.lookup import look_up
+from imagen.usecases.watch import JobWatch
 
 
 def attempt(
@@ -85,27 +29,28 @@ def attempt(
 ) -> Generated:
     """Return the first good answer, or raise the last failure.
 
-    Once the backend has taken the job nothing is repeated.
+    Once the backend has taken the job, or may have, nothing is repeated. Where nobody
+    knows whether it has, it is asked for the job.
 
     Raises:
         TimedOut: the time was over, and it cost nothing.
-        Unfinished: the time was over, and it may have cost something.
+        Unfinished: accepted, or of unknown fate, and not over.
         ImagenError: whatever else the backend raised.
     """
     deadline = clock.monotonic() + job.timeout * job.count
     call_off = clock.after(job.timeout * job.count, watch.expire)
     number = 1
-    in_flight = False
     try:
         while True:
             watch.wait(0)
-            in_flight = True
+            watch.sending(active=True)
             try:
-                return backend.generate(job, watch)
+                return _once(backend, job, watch=watch, clock=clock)
             except ImagenError as failure:
                 if watch.stopped and not failure.may_have_cost:
                     # A connection that we closed ourselves looks like an outage.
-                    raise Cancelled("The job was cancelled.") from failure
+                    stopped = Cancelled("The job was cancelled.", settled=not may_cost)
+                    raise stopped from failure
                 wait = retry.wait_after(failure, attempt=number)
                 taken = watch.reference is not None
                 if taken and may_cost and not failure.may_have_cost:
@@ -114,9 +59,10 @@ def attempt(
                         f"{watch.reference}.",
                         hint="It may have been billed, so it is not repeated.",
                     ) from failure
+                if not failure.may_have_cost and not taken:
+                    watch.sending(active=False)
                 if wait is None or taken or clock.monotonic() + wait >= deadline:
                     raise
-                in_flight = False
                 listen(
                     events.Retrying(
                         number=job.number,
@@ -130,18 +76,40 @@ def attempt(
     except Cancelled as stopped:
         if not watch.timed_out:
             raise
-        may_be_billed = may_cost and in_flight
-        raise _out_of_time(job, watch, may_be_billed=may_be_billed) from stopped
+        raise _out_of_time(job, watch, stopped, may_cost=may_cost) from stopped
     finally:
         call_off()
 
 
-def _out_of_time(job: ImageJob, watch: JobWatch, *, may_be_billed: bool) -> ImagenError:
+def _once(
+    backend: ImageBackend, job: ImageJob, *, watch: JobWatch, clock: Clock
+) -> Generated:
+    began = clock.now()
+    try:
+        return backend.generate(job, watch)
+    except Unfinished:
+        if watch.reference is not None or not isinstance(backend, ResumableBackend):
+            raise
+        reference = look_up(backend, job, since=began, watch=watch)
+        if reference is None:
+            raise
+        return backend.resume(job, reference, watch)
+
+
+def _out_of_time(
+    job: ImageJob, watch: JobWatch, stopped: Cancelled, *, may_cost: bool
+) -> ImagenError:
     what = f"No image after {job.timeout * job.count:g} seconds, so it was cancelled"
-    if may_be_billed:
-        taken = f"; the backend calls it {watch.reference}" if watch.reference else ""
-        return Unfinished(
-            f"{what}{taken}.",
-            hint="It may have been billed, so it is not repeated by itself.",
+    if not (may_cost and watch.sent):
+        return TimedOut(f"{what}.", hint="Give it longer with --timeout.")
+    if stopped.settled:
+        return BackendError(
+            f"{what}; the time until then may have been billed.",
+            hint="Give it longer with --timeout.",
+            used=stopped.used,
         )
-    return TimedOut(f"{what}.", hint="Give it longer with --timeout.")
+    taken = f"; the backend calls it {watch.reference}" if watch.reference else ""
+    return Unfinished(
+        f"{what}{taken}.",
+        hint="It may have been billed, so it is not repeated by itself.",
+    )

@@ -14,7 +14,7 @@ from imagen.ports.backend import (
     Readiness,
 )
 from imagen.ports.clock import Clock
-from imagen.usecases.attempt import JobWatch
+from imagen.usecases.watch import JobWatch
 
 LONGEST_CHECK = 20.0
 """Seconds for one backend."""

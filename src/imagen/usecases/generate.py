@@ -2,34 +2,35 @@
 
 from collections.abc import Iterator
 from contextlib import closing
+from datetime import UTC
 from functools import partial
 
 import msgspec
 
 from imagen.domain import events
-from imagen.domain.cost import Cost, split_evenly
-from imagen.domain.describe import describe_image
-from imagen.domain.errors import Cancelled, ImagenError, Refused
+from imagen.domain.budget import Budget, check_price, dollars, limits_of
+from imagen.domain.call import Call, Received, fate_of, usage_row
+from imagen.domain.capabilities import Capabilities
+from imagen.domain.cost import Cost
+from imagen.domain.errors import Cancelled, ImagenError
+from imagen.domain.estimate import cost_of_job
 from imagen.domain.ids import new_id
 from imagen.domain.instance import Instance
 from imagen.domain.plan import GenerationPlan, ImageJob, plan_images
+from imagen.domain.price import PriceOf, cost_of, no_price
 from imagen.domain.request import GenerationRequest
-from imagen.domain.result import (
-    FailedImage,
-    Generated,
-    GeneratedImage,
-    GenerationReport,
-    StoredImage,
-)
+from imagen.domain.result import FailedImage, GenerationReport, StoredImage
 from imagen.domain.retry import RetryPolicy
 from imagen.domain.seed import Draw
-from imagen.ports.backend import ImageBackend
+from imagen.ports.backend import ImageBackend, VariedBackend
 from imagen.ports.clock import Clock
-from imagen.usecases.attempt import JobWatch, attempt
+from imagen.usecases.attempt import attempt
 from imagen.usecases.cancellation import Cancellation
 from imagen.usecases.crew import run_together
+from imagen.usecases.keep import KeepImages
+from imagen.usecases.records import CallRecord, Records
 from imagen.usecases.store import StoreImage
-from imagen.version import __version__
+from imagen.usecases.watch import JobWatch
 
 
 class GenerateImages(msgspec.Struct, frozen=True, kw_only=True):
@@ -39,9 +40,12 @@ class GenerateImages(msgspec.Struct, frozen=True, kw_only=True):
         instance: What the config says of the backend.
         backend: What makes the images.
         store: What puts them where they belong.
+        records: What is written down of every call.
         clock: The time.
         draw: The dice.
-        caller: Who is asking, for the sidecar.
+        caller: Who is asking.
+        price_of: Looks up what a provider charges.
+        budgets: What limits the spending on this backend.
         retry: When to ask again.
         listen: Hears what happens.
     """
@@ -49,9 +53,12 @@ class GenerateImages(msgspec.Struct, frozen=True, kw_only=True):
     instance: Instance
     backend: ImageBackend
     store: StoreImage
+    records: Records
     clock: Clock
     draw: Draw
     caller: str = ""
+    price_of: PriceOf = no_price
+    budgets: tuple[Budget, ...] = ()
     retry: RetryPolicy = RetryPolicy()
     listen: events.Listener = events.unheard
 
@@ -60,22 +67,41 @@ class GenerateImages(msgspec.Struct, frozen=True, kw_only=True):
 
         Raises:
             InvalidRequest: something makes no sense, here or to the backend.
+            OverBudget: it costs too much for any day.
         """
-        destination, now = self.store.destination, self.clock.now()
-        destination.check(
+        place, now = self.store.place, self.clock.now()
+        place.destination.check(
             at=now,
             backend=self.instance.name,
             count=request.count,
-            sidecar=self.store.sidecar,
+            sidecar=place.sidecar,
         )
-        return plan_images(
+        plan = plan_images(
             request,
             instance=self.instance,
-            can=self.backend.capabilities(),
+            can=self._capabilities(request.model or ""),
             draw=self.draw,
             at=now,
-            media_type=destination.media_type,
+            media_type=place.destination.media_type,
+            price_of=self.price_of,
         )
+        if plan.may_cost or request.max_cost is not None:
+            check_price(
+                self.budgets if plan.may_cost else (),
+                calls=[cost_of_job(plan, job).micros for job in plan.jobs],
+                most=request.max_cost,
+            )
+        return plan
+
+    def check_budget(self, plan: GenerationPlan) -> None:
+        """Find out whether the plan could be carried out now, and reserve nothing.
+
+        Raises:
+            OverBudget: it could not.
+        """
+        if plan.may_cost and self.budgets:
+            for record in self._begin(plan):
+                record.closed(None)
 
     def run(
         self, request: GenerationRequest, *, cancellation: Cancellation | None = None
@@ -83,7 +109,7 @@ class GenerateImages(msgspec.Struct, frozen=True, kw_only=True):
         """Make and store all the images, and return what became of them, in order.
 
         Raises:
-            InvalidRequest: nothing was sent.
+            InvalidRequest, OverBudget: nothing was sent.
         """
         plan = self.plan(request)
         outcomes = list(self.outcomes(plan, cancellation or Cancellation()))
@@ -99,44 +125,90 @@ class GenerateImages(msgspec.Struct, frozen=True, kw_only=True):
         """Carry out a plan, and yield what becomes of each image once it is known.
 
         One that fails does not keep the others from being made.
+
+        Raises:
+            OverBudget: nothing was sent.
         """
         count = plan.request.count
+        records = self._begin(plan)
         self.listen(events.Planned(backend=self.instance.name, images=count))
         for warning in plan.honesty.warnings():
             self.listen(events.Warned(message=warning))
         watches = [
-            JobWatch(number=job.number, clock=self.clock, listen=self.listen)
-            for job in plan.jobs
+            JobWatch(
+                number=record.call.job.number,
+                clock=self.clock,
+                listen=self.listen,
+                record=record,
+            )
+            for record in records
         ]
         for watch in watches:
             cancellation.then(watch.stop)
         calls = run_together(
             [
-                partial(self._call, plan, job, watch)
-                for job, watch in zip(plan.jobs, watches, strict=True)
+                partial(self._make, job, record, watch)
+                for job, record, watch in zip(plan.jobs, records, watches, strict=True)
             ],
             at_once=self.instance.concurrency,
             cancellation=cancellation,
             clock=self.clock,
         )
-        missing = set(range(1, count + 1))
+        missing = {
+            number: (record, watch)
+            for record, watch in zip(records, watches, strict=True)
+            for number in _numbers(record.call)
+        }
         with closing(calls):
             for made in calls:
-                missing -= {outcome.number for outcome in made}
+                for outcome in made:
+                    missing.pop(outcome.number, None)
                 yield from made
         for number in sorted(missing):
-            yield self._fail(number, Cancelled("Cancelled, without an answer in time."))
+            record, watch = missing[number]
+            late = Cancelled("Cancelled, without an answer in time.")
+            if watch.sent:
+                _advise(late, _open_words(record))
+            yield self._keep.fail(number, late)
         self.listen(events.Finished())
 
-    def _call(
-        self, plan: GenerationPlan, job: ImageJob, watch: JobWatch
+    @property
+    def _keep(self) -> KeepImages:
+        return KeepImages(store=self.store, records=self.records, listen=self.listen)
+
+    def _capabilities(self, model: str) -> Capabilities:
+        if not isinstance(self.backend, VariedBackend):
+            return self.backend.capabilities()
+        watch = JobWatch(number=1, clock=self.clock, listen=self.listen)
+        return self.backend.capabilities_of(model, watch)
+
+    def _begin(self, plan: GenerationPlan) -> list[CallRecord]:
+        """Reserve what the calls may cost, and write down that they are intended."""
+        now = self.clock.now().astimezone(UTC)
+        calls = [
+            Call(
+                id=new_id(now, self.draw),
+                created_at=now,
+                plan=_only(job, plan),
+                place=self.store.place,
+                image_ids=tuple(new_id(now, self.draw) for _ in range(job.count)),
+                caller=self.caller,
+                may_cost=plan.may_cost,
+                reserved=cost_of_job(plan, job).micros,
+            )
+            for job in plan.jobs
+        ]
+        limits = limits_of(self.budgets, at=now) if plan.may_cost else ()
+        return self.records.begin(calls, limits=limits)
+
+    def _make(
+        self, job: ImageJob, record: CallRecord, watch: JobWatch
     ) -> list[StoredImage | FailedImage]:
-        """Make one call, and store what it returns; whatever fails is an outcome."""
-        numbers = range(job.number, job.number + job.count)
+        """Make one call, and keep what it returns; whatever fails is an outcome."""
+        began = self.clock.monotonic()
         try:
             watch.wait(0)
             self.listen(events.Started(number=job.number))
-            began = self.clock.monotonic()
             generated = attempt(
                 self.backend,
                 job,
@@ -144,84 +216,88 @@ class GenerateImages(msgspec.Struct, frozen=True, kw_only=True):
                 clock=self.clock,
                 listen=self.listen,
                 retry=self.retry,
-                may_cost=plan.may_cost,
+                may_cost=record.call.may_cost,
             )
-            latency_ms = round((self.clock.monotonic() - began) * 1000)
-            images = self._counted(generated, job)
-            costs = split_evenly(generated.cost, parts=max(1, len(images)))
-        except BaseException as error:  # noqa: BLE001 - one call takes no other along
-            return [self._fail(number, error) for number in numbers]
-        outcomes = [
-            self._keep(plan, job, generated, image, number, cost, latency_ms)
-            for number, image, cost in zip(numbers, images, costs, strict=False)
-        ]
-        withheld = Refused(f"{self.instance.name} returned too few images.")
-        outcomes += [self._fail(number, withheld) for number in numbers[len(images) :]]
-        return outcomes
-
-    def _counted(
-        self, generated: Generated, job: ImageJob
-    ) -> tuple[GeneratedImage, ...]:
-        many, asked = len(generated.images), job.count
-        if many > asked:
-            message = f"{self.instance.name} returned {many} images, not {asked}"
-            self.listen(events.Warned(message=f"{message}; the others are dropped"))
-        return generated.images[:asked]
-
-    def _keep(  # noqa: PLR0917 - everything that is known of one image
-        self,
-        plan: GenerationPlan,
-        job: ImageJob,
-        generated: Generated,
-        image: GeneratedImage,
-        number: int,
-        cost: Cost,
-        latency_ms: int,
-    ) -> StoredImage | FailedImage:
-        now = self.clock.now()
-        image_id = new_id(now, self.draw)
-        try:
-            facts = self.store.look(image.content, backend=self.instance.name)
-        except Exception as error:  # noqa: BLE001 - one image takes no other along
-            return self._fail(number, error)
-        try:
-            finished = self.store.finish(
-                image.content, facts, fit=plan.request.fit, size=plan.size
-            )
-            sidecar = describe_image(
-                image_id=image_id,
-                created_at=now,
-                plan=plan,
-                job=job,
+            received = Received(
                 generated=generated,
-                image=image,
-                facts=finished.facts,
-                cost=cost,
-                latency_ms=latency_ms,
-                caller=self.caller,
-                version=__version__,
-                notes=(*finished.notes, *finished.losses),
+                at=self.clock.now(),
+                latency_ms=self._milliseconds_since(began),
             )
-            outcome = self.store.save(
-                finished, sidecar, number=number, count=plan.request.count, at=plan.at
-            )
-        except Exception as error:  # noqa: BLE001 - and none is lost by a fault of ours
-            bare = self.store.save_bare(
-                image.content, facts, name=image_id, number=number, why=error
-            )
-            return self._fail(number, bare.error)
-        said = {*plan.honesty.warnings(), *finished.notes}
-        for warning in sidecar.warnings:
-            if warning not in said:
-                self.listen(events.Warned(message=warning))
-        if isinstance(outcome, FailedImage):
-            return self._fail(number, outcome.error, outcome.rescued)
-        self.listen(events.Stored(number=number, location=outcome.location))
-        return outcome
+            record.arrived(received)
+        except BaseException as error:  # noqa: BLE001 - one call takes no other along
+            self._end(error, record, watch, began)
+            return [self._keep.fail(one, error) for one in _numbers(record.call)]
+        try:
+            return self._keep.run(record, received)
+        except BaseException as error:  # noqa: BLE001 - what came makes no sense
+            record.left_open(f"{type(error).__name__}: {error}")
+            return [self._keep.fail(one, error) for one in _numbers(record.call)]
 
-    def _fail(
-        self, number: int, error: BaseException, rescued: StoredImage | None = None
-    ) -> FailedImage:
-        code = error.code if isinstance(error, ImagenError) else "internal_error"
-        self.listen(events.Failed(number=number, code=code, message=str(error)))
-        return FailedImage(number=number, error=error, rescued=rescued)
+    def _end(
+        self, error: BaseException, record: CallRecord, watch: JobWatch, began: float
+    ) -> None:
+        """Write down what is certain of a call that failed, and say what to do."""
+        call, fate = record.call, fate_of(error, sent=watch.sent)
+        if fate == "open" and (call.may_cost or not isinstance(error, Cancelled)):
+            record.left_open(str(error))
+            _advise(error, _open_words(record))
+        elif fate == "free" or not call.may_cost:
+            record.closed(None)
+        else:
+            used = error.used if isinstance(error, ImagenError) else None
+            cost = Cost() if used is None else cost_of(call.plan.price, used)
+            record.closed(
+                usage_row(
+                    call,
+                    status="cancelled" if isinstance(error, Cancelled) else "failed",
+                    cost=cost,
+                    latency_ms=self._milliseconds_since(began),
+                )
+            )
+            _advise(error, _cost_words(call, cost))
+
+    def _milliseconds_since(self, began: float) -> int:
+        return round((self.clock.monotonic() - began) * 1000)
+
+
+def _only(job: ImageJob, plan: GenerationPlan) -> GenerationPlan:
+    """Return the plan of this one call, light enough to be written down."""
+    bare = msgspec.structs.replace
+    images = tuple(bare(image, content=b"") for image in job.images)
+    mask = None if job.mask is None else bare(job.mask, content=b"")
+    return bare(
+        plan,
+        jobs=(bare(job, images=images, mask=mask),),
+        request=bare(plan.request, images=images, mask=mask),
+    )
+
+
+def _numbers(call: Call) -> range:
+    return range(call.job.number, call.job.number + call.job.count)
+
+
+def _advise(error: BaseException, words: str) -> None:
+    if isinstance(error, ImagenError):
+        error.hint = " ".join(filter(None, (error.hint, words)))
+
+
+def _open_words(record: CallRecord) -> str:
+    """Say what a call that is not over may cost, and how it is finished."""
+    call = record.call
+    if not call.may_cost:
+        bill = ""
+    elif call.reserved is None:
+        bill = "It may have been billed."
+    else:
+        bill = f"It may have been billed, with {dollars(call.reserved)}."
+    more = f"`imagen resume {call.id}` finishes it; do not repeat it."
+    return " ".join(filter(None, (bill, more if record.kept else "")))
+
+
+def _cost_words(call: Call, cost: Cost) -> str:
+    """Say what a call cost that is over, without an image."""
+    if cost.micros is not None:
+        return f"It cost {dollars(cost.micros)}."
+    if call.reserved is None:
+        return "What it cost is not known."
+    return f"What it cost is not known; an image costs {dollars(call.reserved)}."

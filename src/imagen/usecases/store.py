@@ -6,11 +6,17 @@ from itertools import islice
 
 import msgspec
 
+from imagen.domain.call import Place
 from imagen.domain.container import ImageFacts, NotAnImage, read_facts
 from imagen.domain.errors import BackendError, NameTaken, StorageError
 from imagen.domain.fit import Fit
 from imagen.domain.media import EXTENSIONS
-from imagen.domain.naming import Destination, NameFacts
+from imagen.domain.naming import (
+    SIDECAR_SUFFIX,
+    Destination,
+    NameFacts,
+    free_names,
+)
 from imagen.domain.result import FailedImage, StoredImage
 from imagen.domain.sidecar import Sidecar, describe_inside, write_sidecar
 from imagen.domain.size import Size
@@ -45,17 +51,14 @@ class StoreImage(msgspec.Struct, frozen=True, kw_only=True):
         storage: Where they belong.
         rescues: Where they go when that fails, the first that works.
         editor: Redraws what has to be in another format or at another size.
-        destination: What the files are called.
-        sidecar: Whether a note goes beside each image.
-        metadata: Whether the note goes inside it as well.
+        place: Which place that is, what the files are called there, and what goes with
+            them.
     """
 
     storage: Storage
     rescues: tuple[Storage, ...]
     editor: ImageEditor
-    destination: Destination = Destination()
-    sidecar: bool = True
-    metadata: bool = True
+    place: Place = Place()
 
     def look(self, content: bytes, *, backend: str) -> ImageFacts:
         """Return what the bytes are.
@@ -74,7 +77,7 @@ class StoreImage(msgspec.Struct, frozen=True, kw_only=True):
         self, content: bytes, facts: ImageFacts, *, fit: Fit | None, size: Size
     ) -> FinishedImage:
         """Return the bytes in the format of the file's name, and fitted if need be."""
-        wanted = self.destination.media_type or facts.media_type
+        wanted = self.place.destination.media_type or facts.media_type
         misfit = fit is not None and (facts.width, facts.height) != size.sides
         if wanted == facts.media_type and not misfit:
             return FinishedImage(content=content, facts=facts)
@@ -111,14 +114,18 @@ class StoreImage(msgspec.Struct, frozen=True, kw_only=True):
         number: int,
         count: int,
         at: datetime,
+        again: bool = False,
     ) -> StoredImage | FailedImage:
         """Store the image where it belongs, or else where it is safe.
+
+        With `again`, it may be stored already by a process that has died since; then
+        that is where it is, and nothing that lies there now is replaced.
 
         Raises:
             Exception: the note cannot be written down; nothing is stored yet.
         """
         content = finished.content
-        if self.metadata and _may_describe(finished.facts):
+        if self.place.metadata and _may_describe(finished.facts):
             content = describe_inside(content, sidecar)
         image = StoredImage(
             number=number,
@@ -129,7 +136,7 @@ class StoreImage(msgspec.Struct, frozen=True, kw_only=True):
                 sidecar, bytes=len(content), sha256=sha256(content).hexdigest()
             ),
         )
-        note = write_sidecar(image.sidecar) if self.sidecar else None
+        note = write_sidecar(image.sidecar) if self.place.sidecar else None
         facts = NameFacts(
             at=at,
             prompt=sidecar.prompt,
@@ -142,11 +149,12 @@ class StoreImage(msgspec.Struct, frozen=True, kw_only=True):
             try:
                 return self._save(
                     self.storage,
-                    self.destination,
+                    self.place.destination,
                     image,
                     note,
                     facts=facts,
                     count=count,
+                    again=again,
                 )
             except Exception as error:  # noqa: BLE001 - whatever it is, the image is kept
                 trouble = _as_storage_error(error)
@@ -161,16 +169,23 @@ class StoreImage(msgspec.Struct, frozen=True, kw_only=True):
         *,
         facts: NameFacts,
         count: int,
+        again: bool = False,
     ) -> StoredImage:
         names = destination.names(facts, number=image.number, count=count)
+        replace = destination.name is not None and not again
+        if again and destination.name is not None:
+            names = free_names(next(names))
         for name in islice(names, MOST_NAMES_TRIED):
+            if again and (found := _found(storage, name, image)):
+                return found
             try:
                 location = storage.save(
                     name,
                     image.content,
                     media_type=image.facts.media_type,
                     sidecar=note,
-                    replace=destination.name is not None,
+                    replace=replace,
+                    again=again,
                 )
             except NameTaken:
                 continue
@@ -228,6 +243,30 @@ class StoreImage(msgspec.Struct, frozen=True, kw_only=True):
             hint=trouble.hint,
         )
         return FailedImage(number=image.number, error=error)
+
+
+def _found(storage: Storage, name: str, image: StoredImage) -> StoredImage | None:
+    """Return the image as it lies under the name already, by the id in its note."""
+    note, content = storage.read(name + SIDECAR_SUFFIX), storage.read(name)
+    if note is None or content is None:
+        return None
+    try:
+        sidecar = msgspec.json.decode(note, type=Sidecar)
+        facts = read_facts(content)
+    except (msgspec.MsgspecError, NotAnImage):
+        return None
+    if sidecar.id != image.sidecar.id:
+        return None
+    location = storage.save(
+        name, content, media_type=facts.media_type, sidecar=note, again=True
+    )
+    return StoredImage(
+        number=image.number,
+        location=location,
+        content=content,
+        facts=facts,
+        sidecar=sidecar,
+    )
 
 
 def _as_storage_error(error: Exception) -> StorageError:

@@ -21,7 +21,8 @@ def test_every_error_has_its_own_code_and_leads_to_an_exit_code(
     error = kind(()) if kind.__name__ == "InvalidConfig" else kind("x")  # type: ignore[arg-type]
 
     assert "code" in vars(kind)
-    assert (code_of(error) == FAULT) is (kind is errors.SomeImagesFailed)
+    of_ours = issubclass(kind, (errors.SomeImagesFailed, errors.JournalError))
+    assert (code_of(error) == FAULT) is of_ours
     assert code_of(error) in MEANINGS
 
 
@@ -46,6 +47,8 @@ def test_codes_are_unique() -> None:
         (errors.OverBudget("x"), 5),
         (errors.StorageError("x"), 6),
         (errors.Unfinished("x"), 7),
+        (errors.JournalError("x"), 1),
+        (errors.ReferenceTaken("x"), 1),
         (errors.Cancelled("x"), 130),
         (ZeroDivisionError("x"), 1),
         (errors.SomeImagesFailed("x", errors=[errors.Throttled("x")]), 3),

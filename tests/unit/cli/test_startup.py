@@ -10,6 +10,8 @@ from pathlib import Path
 
 import pytest
 
+from imagen.cli.app import COMMANDS
+
 HEAVY = {
     "IPython",
     "PIL",
@@ -29,6 +31,7 @@ HEAVY = {
     "yaml",
 }
 ALWAYS = {"typing"}  # of whatever is more than the version
+HISTORY = {"platformdirs", "sqlite3", "tempfile"}  # of whatever is written down
 
 RUN = """
 import sys
@@ -48,16 +51,20 @@ MAIN = "from imagen.cli.app import main; "
         ("import imagen; imagen.generate", ALWAYS),
         (
             MAIN + "main(['generate', 'fox', '--size', '16x16'])",
-            ALWAYS | {"cyclopts", "PIL"},
+            ALWAYS | HISTORY | {"cyclopts", "PIL"},
         ),
         (
             MAIN + "main(['generate', 'fox', '--size', '16x16', '--config', 'c.yaml'])",
-            ALWAYS | {"cyclopts", "PIL", "yaml"},
+            ALWAYS | HISTORY | {"cyclopts", "PIL", "yaml"},
         ),
         (MAIN + "main(['config', 'path'])", ALWAYS | {"cyclopts"}),
+        (MAIN + "main(['jobs'])", ALWAYS | HISTORY | {"cyclopts"}),
+        (MAIN + "main(['history'])", ALWAYS | HISTORY | {"cyclopts"}),
+        (MAIN + "main(['usage'])", ALWAYS | HISTORY | {"cyclopts"}),
+        (MAIN + "main(['resume'])", ALWAYS | HISTORY | {"cyclopts"}),
         (
             "import imagen; imagen.generate('fox', size='16x16')",
-            ALWAYS | {"PIL"},
+            ALWAYS | HISTORY | {"PIL"},
         ),
     ],
 )
@@ -76,3 +83,21 @@ def test_imports_only(code: str, allowed: set[str], tmp_path: Path) -> None:
 
     loaded = set(eval(out.stdout.splitlines()[-1]))
     assert loaded <= allowed
+
+
+@pytest.mark.parametrize("words", [["--help"], ["config", "--help"]])
+def test_help_imports_no_command(words: list[str], tmp_path: Path) -> None:
+    code = f"{MAIN}main({words}); import sys; print(*sys.modules)"
+
+    out = subprocess.run(
+        [sys.executable, "-c", code],
+        check=True,
+        capture_output=True,
+        text=True,
+        cwd=tmp_path,
+        env={"HOME": str(tmp_path)},
+    )
+
+    loaded = set(out.stdout.splitlines()[-1].split())
+    named = {target.partition(":")[0] for target, _ in COMMANDS.values()}
+    assert not named & loaded

@@ -18,7 +18,8 @@ from imagen.domain.retry import RetryPolicy
 from imagen.domain.size import Size
 from imagen.ports.backend import Watch
 from imagen.testing.fakes import Answer, FakeClock, ScriptedBackend, plain_images
-from imagen.usecases.attempt import JobWatch, attempt
+from imagen.usecases.attempt import attempt
+from imagen.usecases.watch import JobWatch
 
 JOB = ImageJob(number=1, prompt="a cat", size=Size(16, 16), timeout=60)
 

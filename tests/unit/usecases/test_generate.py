@@ -5,6 +5,7 @@ import msgspec
 import pytest
 
 from imagen.domain import events
+from imagen.domain.call import Place
 from imagen.domain.capabilities import Capabilities
 from imagen.domain.cost import Cost
 from imagen.domain.errors import (
@@ -23,6 +24,7 @@ from imagen.domain.request import GenerationRequest
 from imagen.domain.result import Generated, GeneratedImage, GenerationReport
 from imagen.domain.size import Size, SizeRule
 from imagen.ports.backend import Watch
+from imagen.testing.accounts import MemoryHistory, MemoryJournal
 from imagen.testing.fakes import (
     ANYTHING,
     Answer,
@@ -35,6 +37,7 @@ from imagen.testing.fakes import (
 )
 from imagen.usecases.cancellation import Cancellation
 from imagen.usecases.generate import GenerateImages
+from imagen.usecases.records import Records
 from imagen.usecases.store import StoreImage
 
 BATCHES = Capabilities(largest_batch=4)
@@ -62,7 +65,13 @@ class Scene:
                 storage=self.storage,
                 rescues=(self.rescue,),
                 editor=PlainEditor(),
-                destination=destination or Destination(),
+                place=Place(destination=destination or Destination()),
+            ),
+            records=Records(
+                MemoryJournal(),
+                MemoryHistory(),
+                clock=self.clock,
+                listen=self.heard.append,
             ),
             clock=self.clock,
             draw=lambda bound: 41 % bound,

@@ -10,6 +10,7 @@ import pytest
 from PIL import Image
 
 from imagen.adapters.images import PillowEditor
+from imagen.domain.call import Place
 from imagen.domain.container import ImageFacts, read_facts
 from imagen.domain.errors import BackendError, StorageError
 from imagen.domain.fit import Fit
@@ -62,6 +63,7 @@ class FullStorage(MemoryStorage):
         media_type: str,
         sidecar: bytes | None = None,
         replace: bool = False,
+        again: bool = False,
     ) -> str:
         raise StorageError("The disk is full.", hint="Make room.")
 
@@ -99,9 +101,11 @@ class Scene:
             storage=self.storage,
             rescues=self.rescues,
             editor=editor or PlainEditor(),
-            destination=destination or Destination(),
-            sidecar=sidecar,
-            metadata=metadata,
+            place=Place(
+                destination=destination or Destination(),
+                sidecar=sidecar,
+                metadata=metadata,
+            ),
         )
 
     def put(

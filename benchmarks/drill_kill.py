@@ -1,0 +1,158 @@
+"""Kill paid generations at random moments; afterwards nothing is lost or paid twice.
+
+    python -m benchmarks.drill_kill --runs 200 --trouble none
+
+A Replicate of our own counts what it was paid for. Each run is the installed command,
+ended by SIGKILL at a moment drawn by chance; then `imagen resume --all`, killed as well
+a few times. At the end images paid = images stored = sidecars = rows in the
+ledger = images in the history, and no prediction has two.
+"""
+
+import argparse
+import json
+import os
+import random
+import signal
+import subprocess
+import sys
+import tempfile
+import time
+from collections import Counter
+from pathlib import Path
+
+sys.path.insert(0, str(Path(__file__).parents[1]))
+
+from tests.integration.replicate.server import ReplicateServer
+
+IMAGEN = str(Path(sys.executable).with_name("imagen"))
+CONFIG = """\
+backends:
+  paid: {{adapter: replicate, model: black-forest-labs/flux-schnell, base_url: "{url}"}}
+"""
+TROUBLES: dict[str, dict[str, object]] = {
+    "none": {},
+    "drop": {"accepts_then": "drop"},
+    "500": {"accepts_then": "500"},
+    "throttle": {"refuses_with": 429, "waits": 0.1, "times": 1},
+    "late": {"answer_late": 0.2},
+}
+KILLED_RESUMES = 5
+
+
+def main() -> int:
+    words = argparse.ArgumentParser(description=__doc__)
+    words.add_argument("--runs", type=int, default=200)
+    words.add_argument("--trouble", choices=TROUBLES, default="none")
+    words.add_argument("--seed", type=int, default=None)
+    given = words.parse_args()
+    with tempfile.TemporaryDirectory() as folder:
+        return drill(Path(folder), given.runs, given.trouble, given.seed)
+
+
+def drill(folder: Path, runs: int, trouble: str, seed: int | None) -> int:
+    dice = random.Random(seed)
+    with ReplicateServer(seconds=0.15) as server:
+        user = User(folder, server)
+        if trouble not in {"none", "throttle"}:
+            server.trouble(**TROUBLES[trouble])
+        usual = user.whole_run()
+        ends: Counter[str] = Counter()
+        for number in range(runs):
+            if trouble == "throttle":
+                server.trouble(**TROUBLES[trouble])
+            ends[user.killed_run(dice.uniform(0.02, usual * 1.05), number)] += 1
+        server.calm()
+        for _ in range(KILLED_RESUMES):
+            user.killed("resume", "--all", after=dice.uniform(0.3, usual * 2))
+        last = user.run("resume", "--all")
+        found = user.found()
+        print(f"{trouble}: {runs} runs, each killed within {usual * 1.05:.2f} s")
+        print(dict(ends))
+        print(f"the last resume ended with {last.returncode}")
+        print(f"created {server.created}, paid {server.paid}, {found}")
+        unknown = user.open_calls()
+        print(f"still open, certainly not accepted: {len(unknown)}")
+        whole = (
+            set(found.values()) == {server.paid}
+            and server.created == server.paid
+            and server.created == len(user.predictions())
+            and all(each["state"] == "sent" for each in unknown)
+        )
+        print("nothing lost, nothing paid twice" if whole else "BROKEN")
+        return 0 if whole else 1
+
+
+class User:
+    """Somebody with a config, a folder for images, and a token."""
+
+    def __init__(self, folder: Path, server: ReplicateServer) -> None:
+        self.folder = folder
+        self.images = folder / "images"
+        (folder / "imagen.yaml").write_text(CONFIG.format(url=server.url))
+        self.env = {
+            **os.environ,
+            "HOME": str(folder),
+            "IMAGEN_CONFIG": str(folder / "imagen.yaml"),
+            "IMAGEN_DATA_DIR": str(folder / "data"),
+            "REPLICATE_API_TOKEN": server.token,
+        }
+
+    def run(self, *words: str) -> subprocess.CompletedProcess[str]:
+        return subprocess.run(
+            [IMAGEN, *words], env=self.env, capture_output=True, text=True, check=False
+        )
+
+    def whole_run(self) -> float:
+        began = time.perf_counter()
+        done = self.run(*self._generate(0))
+        if done.returncode:
+            sys.exit(done.stderr)
+        return time.perf_counter() - began
+
+    def killed_run(self, seconds: float, number: int) -> str:
+        return self.killed(*self._generate(number), after=seconds)
+
+    def killed(self, *words: str, after: float) -> str:
+        process = subprocess.Popen(
+            [IMAGEN, *words],
+            env=self.env,
+            stdout=subprocess.DEVNULL,
+            stderr=subprocess.DEVNULL,
+        )
+        try:
+            process.wait(after)
+        except subprocess.TimeoutExpired:
+            process.send_signal(signal.SIGKILL)
+        code = process.wait()
+        return "killed" if code == -signal.SIGKILL else f"exit {code}"
+
+    def found(self) -> dict[str, int]:
+        rows = self.run("usage", "--raw", "--json").stdout.splitlines()
+        return {
+            "images": len(list(self.images.glob("*.webp"))),
+            "sidecars": len(list(self.images.glob("*.json"))),
+            "ledger": sum(json.loads(row)["status"] == "ok" for row in rows),
+            "history": len(
+                self.run("history", "--limit", "0", "--json").stdout.splitlines()
+            ),
+        }
+
+    def predictions(self) -> set[str]:
+        notes = [json.loads(path.read_bytes()) for path in self.images.glob("*.json")]
+        return {note["parameters"]["prediction"] for note in notes}
+
+    def open_calls(self) -> list[dict[str, object]]:
+        return [
+            json.loads(line) for line in self.run("jobs", "--json").stdout.splitlines()
+        ]
+
+    def _generate(self, number: int) -> tuple[str, ...]:
+        return (
+            "generate",
+            f"a fox, number {number}",
+            *("--backend", "paid", "--size", "1024x1024", "-o", f"{self.images}/"),
+        )
+
+
+if __name__ == "__main__":
+    sys.exit(main())

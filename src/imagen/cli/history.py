@@ -1,0 +1,110 @@
+"""The commands `imagen history` and `imagen history forget`."""
+
+from collections.abc import Sequence
+from datetime import UTC, datetime
+from decimal import Decimal
+from typing import Annotated
+
+from cyclopts import Parameter  # noqa: TID253 - this is the command line
+
+from imagen import bootstrap
+from imagen.cli import exit_codes
+from imagen.cli.layout import Columns, one_line, pages, short_ids, terminal_width
+from imagen.cli.output import Output, say
+from imagen.cli.parameters import JsonFlag, SinceFlag, backend_names, whole_number
+from imagen.domain.cost import in_dollars
+from imagen.domain.errors import UsageError
+from imagen.domain.history import HistoryEntry
+from imagen.domain.sidecar import Sidecar
+from imagen.settings.environment import process_environment
+
+NEWEST = 20
+
+
+def history(
+    *,
+    search: Annotated[str, Parameter(metavar="WORDS", show_default=False)] = "",
+    backend: Annotated[
+        str, Parameter(metavar="NAME", show_default=False, completer=backend_names)
+    ] = "",
+    since: SinceFlag = None,
+    limit: Annotated[int, Parameter(metavar="N", converter=whole_number)] = NEWEST,
+    json: JsonFlag = False,
+) -> int:
+    """List the images that were made on this machine, the newest first.
+
+    When (local time), id, backend, seed, size, cost, where it is, and the prompt.
+
+    ```
+    imagen history --search "red fox" --since 2026-05-01
+    imagen history forget last
+    ```
+
+    Args:
+        search: Words that are all in the prompt, whole or in part.
+        backend: The instance that made them.
+        limit: How many at most; 0 is all.
+    """
+    if limit < 0:
+        raise UsageError(f"--limit {limit} is below 0.", hint="0 is all of them.")
+    said = Output(json=json)
+    with bootstrap.accounts(process_environment()) as accounts:
+        found = accounts.history.find(
+            words=search, backend=backend, since=since, limit=limit or None
+        )
+        columns, nothing = Columns(right={3, 5}, width=terminal_width()), True
+        for page in pages(found):
+            nothing = False
+            if json:
+                for entry in page:
+                    said.note(entry.sidecar, entry.location)
+            else:
+                said.lines(columns.lines(_rows(page)))
+    if nothing and not json:
+        asked = search or backend or since
+        say("No such image was made here." if asked else "No image was made here yet.")
+    return exit_codes.DONE
+
+
+def forget(*ids: Annotated[str, Parameter(metavar="ID")]) -> int:
+    """Forget images, prompt and all; their files stay where they are.
+
+    ```
+    imagen history forget 01a2055c-f0e1
+    ```
+
+    Args:
+        ids: Ids, unique beginnings of ids, or `last`.
+    """
+    if not ids:
+        raise UsageError(
+            "ID is missing.", hint="`imagen history` lists those there are."
+        )
+    with bootstrap.accounts(process_environment()) as accounts:
+        for entry in bootstrap.build_forget(accounts).run(ids):
+            say(f"{entry.sidecar.id}: forgotten; its file stays at {entry.location}.")
+    return exit_codes.DONE
+
+
+def _rows(entries: Sequence[HistoryEntry]) -> list[tuple[str, ...]]:
+    ids = short_ids(entry.sidecar.id for entry in entries)
+    return [_row(entry.sidecar, entry.location, ids) for entry in entries]
+
+
+def _row(note: Sidecar, location: str, ids: dict[str, str]) -> tuple[str, ...]:
+    return (
+        _local(note.created_at),
+        ids[note.id],
+        note.backend,
+        "-" if note.seed is None else str(note.seed),
+        f"{note.width}x{note.height}",
+        "unknown" if note.cost_usd is None else in_dollars(Decimal(str(note.cost_usd))),
+        location,
+        one_line(note.prompt),
+    )
+
+
+def _local(created_at: str) -> str:
+    moment = datetime.fromisoformat(created_at)
+    at = moment if moment.tzinfo else moment.replace(tzinfo=UTC)
+    return f"{at.astimezone():%Y-%m-%d %H:%M}"

@@ -1,0 +1,81 @@
+"""What was spent, as rows: of words for people, of values for programs."""
+
+from collections.abc import Sequence
+from datetime import UTC
+
+from imagen.domain.budget import dollars
+from imagen.domain.cost import usd_of
+from imagen.domain.usage import Dimension, UsageRow, UsageTotal
+
+RAW = (
+    *("id", "created_at", "caller", "backend", "adapter", "model", "status"),
+    *("latency_ms", "images", "cost_usd", "cost_source", "prompt_sha256"),
+)
+"""The columns of a call, for programs."""
+RAW_WORDS = (
+    *("time (UTC)", "id", "caller", "backend", "model", "status"),
+    *("took", "images", "cost"),
+)
+"""And for people."""
+SUMS = ("calls", "images", "cost_usd", "unknown")
+"""The columns of a group, beside what its calls have in common."""
+SUMS_WORDS = ("calls", "images", "cost", "")
+
+
+def values_of_call(row: UsageRow) -> tuple[object, ...]:
+    """Return what stands in the columns of `RAW`."""
+    values = {name: getattr(row, name, None) for name in RAW}
+    values["created_at"] = row.created_at.isoformat().replace("+00:00", "Z")
+    values["cost_usd"] = None if row.cost_micros is None else usd_of(row.cost_micros)
+    return tuple(values.values())
+
+
+def words_of_call(row: UsageRow, *, short_id: str) -> tuple[str, ...]:
+    """Return what stands in the columns of `RAW_WORDS`."""
+    return (
+        f"{row.created_at.astimezone(UTC):%Y-%m-%d %H:%M:%S}",
+        short_id,
+        row.caller or "-",
+        row.backend,
+        row.model or "-",
+        row.status,
+        "-" if row.latency_ms is None else f"{row.latency_ms / 1000:.1f} s",
+        str(row.images),
+        "unknown" if row.cost_micros is None else dollars(row.cost_micros),
+    )
+
+
+def values_of_group(
+    group: UsageTotal, names: Sequence[Dimension]
+) -> tuple[object, ...]:
+    """Return what stands in the columns of the names, and of `SUMS`."""
+    known = group.unknown < group.calls
+    return (
+        *(getattr(group, name) for name in names),
+        group.calls,
+        group.images,
+        usd_of(group.cost_micros) if known else None,
+        group.unknown,
+    )
+
+
+def words_of_group(group: UsageTotal, names: Sequence[Dimension]) -> tuple[str, ...]:
+    """Return what stands in the columns of the names, and of `SUMS_WORDS`."""
+    return (*(getattr(group, name) or "-" for name in names), *sums_of(group))
+
+
+def sums_of(group: UsageTotal) -> tuple[str, ...]:
+    """Return what stands in the columns of `SUMS_WORDS`."""
+    known = group.unknown < group.calls
+    return (
+        str(group.calls),
+        str(group.images),
+        dollars(group.cost_micros) if known else "",
+        f"+ {group.unknown} unknown" if group.unknown else "",
+    )
+
+
+def cost_of(group: UsageTotal) -> str:
+    """Return what it cost, as far as that is known: `$0.05 + 2 unknown`."""
+    *_, known, unknown = sums_of(group)
+    return f"{known} {unknown}".strip().removeprefix("+ ")

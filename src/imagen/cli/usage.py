@@ -1,0 +1,142 @@
+"""The command `imagen usage`."""
+
+from collections.abc import Iterable, Mapping
+from typing import Annotated, cast
+
+from cyclopts import Parameter  # noqa: TID253 - this is the command line
+
+from imagen import bootstrap
+from imagen.cli import exit_codes, sums
+from imagen.cli.layout import Columns, pages, short_ids
+from imagen.cli.output import Output, say
+from imagen.cli.parameters import JsonFlag, SinceFlag
+from imagen.domain.errors import UsageError
+from imagen.domain.suggestion import meant
+from imagen.domain.usage import DIMENSIONS, Dimension, UsageRow, UsageTotal
+from imagen.settings.environment import process_environment
+from imagen.usecases.usage import UsageReport
+
+
+def usage(
+    *,
+    since: SinceFlag = None,
+    by: Annotated[str | None, Parameter(metavar="NAMES")] = None,
+    raw: Annotated[bool, Parameter(show_default=False)] = False,
+    json: JsonFlag = False,
+    csv: Annotated[bool, Parameter(show_default=False)] = False,
+    plot: Annotated[bool, Parameter(show_default=False)] = False,
+    local: Annotated[bool, Parameter(show_default=False)] = False,
+) -> int:
+    """Print what was spent; days and weeks are those of UTC.
+
+    ```
+    imagen usage --since 2026-05-01 --by model,caller
+    imagen usage --raw --csv > calls.csv
+    ```
+
+    Args:
+        by: What tells groups apart, and in which order.
+            [default: week,backend,model,caller]
+        raw: Every call by itself, the newest first.
+        csv: Print comma-separated values, with a header.
+        plot: Draw bars of dollars, by the first of the NAMES.
+        local: The account of this machine alone; so far there is no other.
+    """
+    del local
+    _only_one({"--json": json, "--csv": csv, "--plot": plot})
+    _only_one({"--raw": raw, "--plot": plot})
+    _only_one({"--raw": raw, "--by": by is not None})
+    names = DIMENSIONS if by is None else _dimensions(by)
+    said = Output(json=json, csv=csv)
+    with bootstrap.accounts(process_environment()) as accounts:
+        use_case = bootstrap.build_usage(accounts)
+        if raw:
+            _print_calls(said, accounts.ledger.rows(since=since))
+        elif plot:
+            _draw(said, use_case.run(names[:1], since=since), names[0])
+        else:
+            _print_groups(said, use_case.run(names, since=since), names)
+        _say_pending(use_case.pending())
+    return exit_codes.DONE
+
+
+def _only_one(flags: Mapping[str, bool]) -> None:
+    given = [flag for flag, is_given in flags.items() if is_given]
+    if len(given) > 1:
+        raise UsageError(f"{' and '.join(given)} exclude each other.")
+
+
+def _dimensions(by: str) -> tuple[Dimension, ...]:
+    names = tuple(name.strip() for name in by.split(","))
+    for name in names:
+        if name not in DIMENSIONS:
+            near = meant(name, DIMENSIONS)
+            there = f"There are: {', '.join(DIMENSIONS)}."
+            raise UsageError(
+                f"--by cannot tell groups apart by {name!r}.",
+                hint=f"Did you mean {near}?" if near else there,
+            )
+        if names.count(name) > 1:
+            raise UsageError(f"--by has {name} twice.")
+    return cast("tuple[Dimension, ...]", names)  # each was looked at
+
+
+def _print_calls(said: Output, rows: Iterable[UsageRow]) -> None:
+    if said.to_program:
+        said.records(sums.RAW, map(sums.values_of_call, rows))
+        return
+    columns = Columns(right={6, 7, 8})
+    head: tuple[tuple[str, ...], ...] = (sums.RAW_WORDS,)
+    for page in pages(rows):
+        ids = short_ids(row.id for row in page)
+        words = (sums.words_of_call(row, short_id=ids[row.id]) for row in page)
+        said.lines(columns.lines([*head, *words]))
+        head = ()
+    if head:
+        _say_nothing()
+
+
+def _print_groups(
+    said: Output, report: UsageReport, names: tuple[Dimension, ...]
+) -> None:
+    if said.to_program:
+        values = (sums.values_of_group(group, names) for group in report.groups)
+        said.records((*names, *sums.SUMS), values)
+        return
+    if not report.groups:
+        _say_nothing()
+        return
+    blank = [""] * (len(names) - 1)
+    said.lines(
+        Columns(right={len(names), len(names) + 1, len(names) + 2}).lines(
+            [
+                (*names, *sums.SUMS_WORDS),
+                *(sums.words_of_group(group, names) for group in report.groups),
+                ("total", *blank, *sums.sums_of(report.total)),
+            ]
+        )
+    )
+
+
+def _draw(said: Output, report: UsageReport, name: Dimension) -> None:
+    if not report.groups:
+        _say_nothing()
+        return
+    from imagen.cli.bars import bars  # noqa: PLC0415 - costs rich
+
+    lines = [
+        (getattr(group, name) or "-", group.cost_micros, sums.cost_of(group))
+        for group in report.groups
+    ]
+    said.text(bars([*lines, ("total", 0, sums.cost_of(report.total))]))
+
+
+def _say_nothing() -> None:
+    say("Nothing was spent.")
+
+
+def _say_pending(pending: UsageTotal) -> None:
+    """Say what is not in the ledger yet, and may come into it."""
+    if pending.calls:
+        jobs = "1 open job" if pending.calls == 1 else f"{pending.calls} open jobs"
+        say(f"{jobs} may add {sums.cost_of(pending)}: imagen jobs")

@@ -1,0 +1,236 @@
+"""Finish what another process began: ask the backend for the job, and store it."""
+
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import closing
+from functools import partial
+
+import msgspec
+
+from imagen.domain import events
+from imagen.domain.budget import dollars
+from imagen.domain.call import Call, Claim, OpenCall, Place, Received, usage_row
+from imagen.domain.cost import Cost
+from imagen.domain.errors import (
+    Cancelled,
+    ImagenError,
+    JournalError,
+    Unfinished,
+)
+from imagen.domain.price import cost_of
+from imagen.domain.result import FailedImage, StoredImage
+from imagen.domain.retry import RetryPolicy
+from imagen.ports.backend import ImageBackend, ResumableBackend
+from imagen.ports.clock import Clock
+from imagen.ports.journal import Journal
+from imagen.usecases.cancellation import Cancellation
+from imagen.usecases.crew import run_together
+from imagen.usecases.keep import KeepImages
+from imagen.usecases.lookup import look_up
+from imagen.usecases.records import CallRecord, Records
+from imagen.usecases.store import StoreImage
+from imagen.usecases.watch import JobWatch
+
+
+class Resumed(msgspec.Struct, frozen=True, kw_only=True):
+    """What became of one open call.
+
+    Attributes:
+        call_id: Which one.
+        over: Whether it is over now.
+        live: Whether another process works on it.
+        stored: Its images that are stored now.
+        failed: Those that are not, and why.
+        note: What there is to say besides, in a sentence.
+        error: Why it is still open, or failed for good.
+    """
+
+    call_id: str
+    over: bool
+    live: bool = False
+    stored: tuple[StoredImage, ...] = ()
+    failed: tuple[FailedImage, ...] = ()
+    note: str = ""
+    error: BaseException | None = None
+
+    @property
+    def well(self) -> bool:
+        """Whether it is over, and nothing of it is missing."""
+        return self.over and not self.failed and self.error is None
+
+
+class ResumeCalls(msgspec.Struct, frozen=True, kw_only=True):
+    """Finishes open calls; safe at any time, twice, and by two at once.
+
+    Sends nothing that could cost anything: a call whose fate is unknown is looked up.
+
+    Attributes:
+        journal: What knows them.
+        records: What is written down of them.
+        backend_of: Builds the backend of that name; raises if there is none.
+        store_of: What puts images into such a place.
+        clock: The time.
+        retry: When to ask again.
+        listen: Hears what happens.
+    """
+
+    journal: Journal
+    records: Records
+    backend_of: Callable[[str], ImageBackend]
+    store_of: Callable[[Place], StoreImage]
+    clock: Clock
+    retry: RetryPolicy = RetryPolicy()
+    listen: events.Listener = events.unheard
+
+    def outcomes(
+        self, calls: Sequence[OpenCall], cancellation: Cancellation
+    ) -> Iterator[Resumed]:
+        """Finish the calls, one after the other, and yield what becomes of each.
+
+        One that fails does not keep the others from being finished. After a
+        cancellation those that were not begun stay as they are, and yield nothing.
+        """
+        tasks = [partial(self._begun, call, cancellation) for call in calls]
+        ended = run_together(
+            tasks, at_once=1, cancellation=cancellation, clock=self.clock
+        )
+        with closing(ended):
+            for resumed in ended:
+                if resumed is not None:
+                    yield resumed
+        self.listen(events.Finished())
+
+    def run(self, open_call: OpenCall, *, cancellation: Cancellation) -> Resumed:
+        """Finish one call, as far as that is possible now.
+
+        Raises:
+            JournalError: the journal cannot be read or written.
+        """
+        call = open_call.call
+        claim = self.journal.claim(call.id)
+        if claim is None:
+            return self._not_ours(call)
+        record = CallRecord(self.records, call, begun=True)
+        try:
+            return self._finished(claim, record, cancellation)
+        except ImagenError as error:
+            if isinstance(error, JournalError):
+                raise
+            return self._failed(error, record)
+        except BaseException as error:
+            record.left_open(f"{type(error).__name__}: {error}")
+            raise
+
+    def _begun(self, call: OpenCall, cancellation: Cancellation) -> Resumed | None:
+        if cancellation.happened.is_set():
+            return None
+        try:
+            return self.run(call, cancellation=cancellation)
+        except Exception as error:  # noqa: BLE001 - one call takes no other along
+            return Resumed(call_id=call.call.id, over=False, error=error)
+
+    def _not_ours(self, call: Call) -> Resumed:
+        """Somebody else works on it, or it is over by now."""
+        still = {each.call.id for each in self.journal.unfinished()}
+        if call.id not in still:
+            return Resumed(call_id=call.id, over=True, note="It is over by now.")
+        working = "Another process works on it."
+        return Resumed(call_id=call.id, over=False, live=True, note=working)
+
+    def _finished(
+        self, claim: Claim, record: CallRecord, cancellation: Cancellation
+    ) -> Resumed:
+        call, state = record.call, claim.open.state
+        if state == "planned":
+            record.closed(None)
+            return Resumed(call_id=call.id, over=True, note="It was never sent.")
+        received = claim.received
+        if received is None:
+            received = self._fetched(claim, record, cancellation)
+            record.arrived(received)
+        keep = KeepImages(
+            store=self.store_of(call.place),
+            records=self.records,
+            listen=self.listen,
+            again=True,
+        )
+        outcomes = keep.run(record, received)
+        failed = tuple(each for each in outcomes if isinstance(each, FailedImage))
+        return Resumed(
+            call_id=call.id,
+            over=self._is_over(call),
+            stored=tuple(each for each in outcomes if isinstance(each, StoredImage)),
+            failed=failed,
+        )
+
+    def _fetched(
+        self, claim: Claim, record: CallRecord, cancellation: Cancellation
+    ) -> Received:
+        call, name = record.call, record.call.plan.instance.name
+        backend = self.backend_of(name)
+        if not isinstance(backend, ResumableBackend):
+            raise Unfinished(f"{name} cannot be asked for a job that was handed in.")
+        watch = JobWatch(
+            number=call.job.number, clock=self.clock, listen=self.listen, record=record
+        )
+        cancellation.then(watch.stop)
+        self.listen(events.Started(number=call.job.number))
+        reference = claim.open.reference or look_up(
+            backend, call.job, since=call.created_at, watch=watch
+        )
+        if not reference:
+            raise Unfinished(
+                f"{name} knows of no job that is certainly this one.", hint=_bill(call)
+            )
+        attempt = 1
+        while True:
+            try:
+                generated = backend.resume(call.job, reference, watch)
+            except ImagenError as failure:
+                wait = self.retry.wait_after(failure, attempt=attempt)
+                if wait is None:
+                    raise
+                watch.wait(wait)
+                attempt += 1
+            else:
+                break
+        now = self.clock.now()
+        took = round((now - call.created_at).total_seconds() * 1000)
+        return Received(generated=generated, at=now, latency_ms=max(0, took))
+
+    def _failed(self, error: ImagenError, record: CallRecord) -> Resumed:
+        """Close a call that failed for good, and leave every other one open."""
+        call = record.call
+        self.listen(
+            events.Failed(
+                number=call.job.number, code=error.code, message=error.message
+            )
+        )
+        settled = isinstance(error, Cancelled) and error.settled
+        good = error.may_have_cost and not isinstance(error, (Cancelled, Unfinished))
+        if not (settled or good):
+            record.left_open(error.message)
+            return Resumed(call_id=call.id, over=False, error=error)
+        cost = Cost() if error.used is None else cost_of(call.plan.price, error.used)
+        record.closed(
+            usage_row(
+                call,
+                status="cancelled" if settled else "failed",
+                cost=cost,
+                latency_ms=None,
+            )
+        )
+        return Resumed(call_id=call.id, over=True, error=error)
+
+    def _is_over(self, call: Call) -> bool:
+        try:
+            there = self.journal.unfinished()
+        except JournalError:
+            return False  # its images are stored, and that is to be said all the same
+        return call.id not in {each.call.id for each in there}
+
+
+def _bill(call: Call) -> str:
+    if not call.may_cost:
+        return ""
+    amount = "" if call.reserved is None else f", with {dollars(call.reserved)}"
+    return f"It may have been billed{amount}; it is not sent again by itself."

@@ -1,0 +1,85 @@
+"""What is written down on a machine, as processes left it that are gone."""
+
+from io import BytesIO
+from pathlib import Path
+
+import msgspec
+from PIL import Image
+
+from imagen.adapters.history.sqlite import SqliteHistory
+from imagen.adapters.journal.sqlite import SqliteJournal
+from imagen.adapters.ledger.sqlite import SqliteLedger
+from imagen.adapters.sqlite import FILE, Database
+from imagen.domain.call import Call, Note, Place, Received
+from imagen.domain.history import HistoryEntry
+from imagen.domain.plan import Honesty
+from imagen.domain.size import Size
+from imagen.domain.usage import UsageRow
+from imagen.testing.samples import sample_call, sample_received
+
+SIZE = Size(16, 16)
+
+
+class Accounts:
+    """The data folder of a user.
+
+    Attributes:
+        folder: Where it is.
+        file: The database in it.
+    """
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        self.file = folder / FILE
+        self._database = Database(folder)
+        self.journal = SqliteJournal(self._database)
+
+    @property
+    def env(self) -> dict[str, str]:
+        return {"IMAGEN_DATA_DIR": str(self.folder)}
+
+    def spend(self, *rows: UsageRow) -> None:
+        SqliteLedger(self._database).record(rows)
+        self._database.close()
+
+    def make(self, *entries: HistoryEntry) -> None:
+        SqliteHistory(self._database).add(entries)
+        self._database.close()
+
+    def leave(self, call: Call, *notes: Note) -> Call:
+        """Leave a call open, after all of these notes."""
+        self.work_on(call, *notes)
+        self.journal.close()
+        return call
+
+    def work_on(self, call: Call, *notes: Note) -> Call:
+        """Have a call in the hands of this process, until the next that is left."""
+        self.journal.begin([call])
+        for note in notes:
+            self.journal.note(call.id, note)
+        return call
+
+    @property
+    def ledger(self) -> list[tuple[str, int | None]]:
+        rows = SqliteLedger(self._database).rows()
+        return [(row.status, row.cost_micros) for row in rows]
+
+    @property
+    def images(self) -> list[str]:
+        found = SqliteHistory(self._database).find()
+        return [entry.sidecar.id for entry in found]
+
+
+def call_into(folder: Path, number: int = 1) -> Call:
+    """Return a call whose image, as `received_image` has it, goes into the folder."""
+    call, changed = sample_call(number), msgspec.structs.replace
+    job = changed(call.job, size=SIZE, seed=7)
+    plan = changed(call.plan, size=SIZE, jobs=(job,), honesty=Honesty())
+    return changed(call, plan=plan, place=Place(folder=str(folder)))
+
+
+def received_image() -> Received:
+    """Return an image that came, at its price."""
+    file = BytesIO()
+    Image.new("RGB", SIZE.sides).save(file, "PNG")
+    return sample_received(file.getvalue())

@@ -1,0 +1,179 @@
+"""A backend that may cost money, and all that is written down of it, in memory."""
+
+from collections.abc import Callable
+from decimal import Decimal
+from itertools import count
+
+import msgspec
+
+from imagen.domain import events
+from imagen.domain.budget import Budget
+from imagen.domain.call import Place
+from imagen.domain.capabilities import Capabilities
+from imagen.domain.cost import Cost
+from imagen.domain.instance import Instance
+from imagen.domain.naming import Destination
+from imagen.domain.plan import ImageJob
+from imagen.domain.price import Price, Rate
+from imagen.domain.request import GenerationRequest
+from imagen.domain.result import Generated, GenerationReport
+from imagen.domain.size import Size
+from imagen.ports.backend import Watch
+from imagen.ports.journal import Journal
+from imagen.ports.storage import Storage
+from imagen.testing.accounts import MemoryHistory, MemoryJournal
+from imagen.testing.fakes import (
+    ANYTHING,
+    Answer,
+    FakeClock,
+    MemoryStorage,
+    PlainEditor,
+    ScriptedBackend,
+    plain_images,
+)
+from imagen.usecases.cancellation import Cancellation
+from imagen.usecases.generate import GenerateImages
+from imagen.usecases.records import Records
+from imagen.usecases.resume import ResumeCalls, Resumed
+from imagen.usecases.store import StoreImage
+
+PAID = msgspec.structs.replace(ANYTHING, may_cost=True, provider="vendor")
+FIVE_CENTS = Price(rates=(Rate(unit="per_image", usd=Decimal("0.05")),))
+
+
+class PaidScene:
+    """One request to a vendor, and afterwards another process that resumes it."""
+
+    def __init__(
+        self,
+        *script: Answer,
+        can: Capabilities = PAID,
+        price: Price | None = FIVE_CENTS,
+        budgets: tuple[Budget, ...] = (),
+        journal: Journal | None = None,
+        storage: Storage | None = None,
+        name: str | None = None,
+        backend: ScriptedBackend | None = None,
+    ) -> None:
+        self.backend = backend or ScriptedBackend(*script, can=can)
+        self.clock = FakeClock()
+        self.kept = MemoryStorage()
+        self.heard: list[events.Event] = []
+        self.memory = MemoryJournal()
+        self.history = MemoryHistory()
+        numbers = count(1)
+        place = Place(folder="/pictures", destination=Destination(name=name))
+        self.store = StoreImage(
+            storage=storage or self.kept,
+            rescues=(),
+            editor=PlainEditor(),
+            place=place,
+        )
+        self.generate = GenerateImages(
+            instance=Instance(name="vendor", adapter="scripted"),
+            backend=self.backend,
+            store=self.store,
+            records=self.records(journal or self.memory),
+            clock=self.clock,
+            draw=lambda bound: next(numbers) % bound,
+            caller="me",
+            price_of=lambda *_: price,
+            budgets=budgets,
+            listen=self.heard.append,
+        )
+
+    def records(self, journal: Journal) -> Records:
+        return Records(
+            journal, self.history, clock=self.clock, listen=self.heard.append
+        )
+
+    def run(
+        self, *, cancellation: Cancellation | None = None, **asked: object
+    ) -> GenerationReport:
+        request = {"prompt": "a cat", "size": Size(16, 16), **asked}
+        return self.generate.run(
+            GenerationRequest(**request),  # type: ignore[arg-type]
+            cancellation=cancellation,
+        )
+
+    def die(self) -> MemoryJournal:
+        """End the process; return the journal of the next one."""
+        self.memory.close()
+        return self.memory.another()
+
+    def resume(self, journal: MemoryJournal) -> list[Resumed]:
+        """Finish every open call in another process."""
+        resume = ResumeCalls(
+            journal=journal,
+            records=self.records(journal),
+            backend_of=lambda _: self.backend,
+            store_of=lambda _: msgspec.structs.replace(self.store, storage=self.kept),
+            clock=self.clock,
+            listen=self.heard.append,
+        )
+        return [
+            resume.run(each, cancellation=Cancellation())
+            for each in journal.unfinished()
+        ]
+
+    @property
+    def states(self) -> list[str]:
+        return [each.state for each in self.memory.unfinished()]
+
+    @property
+    def ledger(self) -> list[tuple[str, int | None]]:
+        """Status and cost of each row."""
+        rows = self.memory.ledger.kept.values()
+        return [(row.status, row.cost_micros) for row in rows]
+
+    @property
+    def images(self) -> list[str]:
+        return [name for name in self.kept.kept if not name.endswith(".json")]
+
+    @property
+    def warnings(self) -> list[str]:
+        return [each.message for each in self.heard if isinstance(each, events.Warned)]
+
+
+class KnowingBackend(ScriptedBackend):
+    """A vendor that can be asked for its jobs.
+
+    Attributes:
+        jobs_there: What it has taken, by name.
+        asked: The names that it was asked for.
+    """
+
+    def __init__(self, *script: Answer, can: Capabilities = PAID) -> None:
+        super().__init__(*script, can=can)
+        self.jobs_there: dict[str, Answer] = {}
+        self.found: list[tuple[str, ...]] = []
+        self.asked: list[str] = []
+
+    def resume(self, job: ImageJob, reference: str, watch: Watch) -> Generated:
+        self.asked.append(reference)
+        answer = self.jobs_there.get(reference, paid_images)
+        if isinstance(answer, Exception):
+            raise answer
+        return answer if isinstance(answer, Generated) else answer(job, watch)
+
+    def find(self, job: ImageJob, *, since: object, watch: Watch) -> tuple[str, ...]:
+        return self.found.pop(0) if self.found else ()
+
+
+def paid_images(job: ImageJob, watch: Watch) -> Generated:
+    """Return images for which the vendor names no price."""
+    return msgspec.structs.replace(plain_images(job, watch), cost=Cost())
+
+
+def taken(
+    then: Exception | None = None, *, reference: str = "job-7"
+) -> Callable[[ImageJob, Watch], Generated]:
+    """Take the job, and then fail or make it."""
+
+    def answer(job: ImageJob, watch: Watch) -> Generated:
+        watch.accepted(reference)
+        if then is not None:
+            raise then
+        return paid_images(job, watch)
+
+    return answer

@@ -1,0 +1,46 @@
+"""What is forgotten is what was named, all of it or nothing."""
+
+import pytest
+
+from imagen.domain.errors import InvalidRequest
+from imagen.testing.accounts import MemoryHistory
+from imagen.testing.samples import sample_entry, sample_id
+from imagen.usecases.history import ForgetImages
+
+
+@pytest.fixture
+def history() -> MemoryHistory:
+    history = MemoryHistory()
+    history.add([sample_entry(1), sample_entry(2), sample_entry(3)])
+    return history
+
+
+def test_images_are_named_by_their_ids_or_beginnings_or_as_the_last(
+    history: MemoryHistory,
+) -> None:
+    gone = ForgetImages(history=history).run(
+        [sample_id(1), sample_id(1)[:10].upper(), "last"]
+    )
+
+    assert [entry.sidecar.id for entry in gone] == [sample_id(1), sample_id(3)]
+    assert list(history.kept) == [sample_id(2)]
+
+
+@pytest.mark.parametrize("name", ["nothing", "", "019a"])
+def test_one_that_names_none_or_several_keeps_them_all(
+    history: MemoryHistory, name: str
+) -> None:
+    with pytest.raises(InvalidRequest):
+        ForgetImages(history=history).run([sample_id(1), name])
+
+    assert len(history.kept) == 3
+
+
+def test_an_empty_name_is_not_the_only_image_there_is() -> None:
+    history = MemoryHistory()
+    history.add([sample_entry(1)])
+
+    with pytest.raises(InvalidRequest, match="no image ''"):
+        ForgetImages(history=history).run([""])
+
+    assert len(history.kept) == 1

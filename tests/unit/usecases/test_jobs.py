@@ -1,0 +1,71 @@
+"""What is not over can be named, and given up."""
+
+import pytest
+from tests.unit.usecases.scenes import PaidScene, paid_images, taken
+
+from imagen.domain.errors import InvalidRequest, Unfinished
+from imagen.testing.accounts import MemoryJournal
+from imagen.testing.fakes import ANYTHING
+from imagen.usecases.jobs import OpenJobs
+
+
+def jobs_of(scene: PaidScene) -> tuple[OpenJobs, MemoryJournal]:
+    journal = scene.die()
+    return OpenJobs(journal=journal), journal
+
+
+def test_it_is_named_by_its_id_or_the_beginning_or_as_the_last() -> None:
+    scene = PaidScene(Unfinished("Silence."))
+    scene.run()
+    jobs, _ = jobs_of(scene)
+    (there,) = jobs.named()
+
+    for name in (there.call.id, there.call.id[:8].upper(), "last"):
+        assert jobs.named([name, name]) == (there,)
+    for nonsense in ("nothing", ""):
+        with pytest.raises(InvalidRequest, match="no open job"):
+            jobs.named([nonsense])
+
+
+def test_a_beginning_that_several_share_names_none() -> None:
+    scene = PaidScene(*[Unfinished("Silence.")] * 2)
+    scene.run(count=2)
+    jobs, _ = jobs_of(scene)
+
+    with pytest.raises(InvalidRequest, match="2 open jobs begin with"):
+        jobs.named(["0"])
+
+
+def test_giving_up_is_a_row_of_unknown_cost() -> None:
+    scene = PaidScene(Unfinished("Silence."))
+    scene.run()
+    jobs, journal = jobs_of(scene)
+
+    assert jobs.forget(jobs.named()[0])
+    assert scene.ledger == [("unknown", None)]
+    assert journal.unfinished() == ()
+
+
+def test_giving_up_what_costs_nothing_is_no_row() -> None:
+    scene = PaidScene(taken(Unfinished("Silence.")), can=ANYTHING)
+    scene.run()
+    jobs, journal = jobs_of(scene)
+
+    assert jobs.forget(jobs.named()[0])
+    assert scene.ledger == []
+    assert journal.unfinished() == ()
+
+
+def test_what_somebody_works_on_is_not_given_up() -> None:
+    given_up: list[bool] = []
+
+    def answer(job: object, watch: object) -> object:
+        there = OpenJobs(journal=scene.memory.another())
+        given_up.append(there.forget(there.named()[0]))
+        return paid_images(job, watch)  # type: ignore[arg-type]
+
+    scene = PaidScene(answer)  # type: ignore[arg-type]
+    scene.run()
+
+    assert given_up == [False]
+    assert scene.ledger == [("ok", 50_000)]

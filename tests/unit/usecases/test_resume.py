@@ -1,0 +1,335 @@
+"""What another process began is finished, once, whatever it died of."""
+
+from collections.abc import Sequence
+
+import pytest
+from tests.unit.usecases.scenes import KnowingBackend, PaidScene, paid_images, taken
+
+from imagen.domain.call import Call, Note, OpenCall
+from imagen.domain.cost import Used
+from imagen.domain.errors import (
+    BackendError,
+    Cancelled,
+    JournalError,
+    Misconfigured,
+    Unavailable,
+    Unfinished,
+)
+from imagen.domain.plan import ImageJob
+from imagen.domain.result import Generated
+from imagen.ports.backend import Watch
+from imagen.testing.accounts import MemoryJournal
+from imagen.testing.fakes import ANYTHING
+from imagen.usecases.cancellation import Cancellation
+from imagen.usecases.resume import ResumeCalls
+
+
+class Killed(BaseException):
+    """The process is gone."""
+
+
+class DyingJournal(MemoryJournal):
+    """Its process dies at the nth note, before or after that is written down."""
+
+    def __init__(self, last: int, *, before: bool) -> None:
+        super().__init__()
+        self.left = last
+        self.before = before
+
+    def another(self) -> MemoryJournal:  # type: ignore[override]  # the next one lives
+        next_one = MemoryJournal(self.ledger)
+        next_one._desk = self._desk
+        return next_one
+
+    def begin(self, calls: Sequence[Call], **limits: object) -> None:
+        self._live_or_die(lambda: super(DyingJournal, self).begin(calls))
+
+    def note(self, call_id: str, note: Note) -> None:
+        self._live_or_die(lambda: super(DyingJournal, self).note(call_id, note))
+
+    def _live_or_die(self, write: object) -> None:
+        if not self.alive:
+            raise Killed
+        self.left -= 1
+        if self.left or not self.before:
+            write()  # type: ignore[operator]
+        if not self.left:
+            self.alive = False
+            raise Killed
+
+
+def open_scene(answer: object, **there: object) -> tuple[PaidScene, KnowingBackend]:
+    """Return a scene whose process died with a call open."""
+    backend = KnowingBackend(answer)  # type: ignore[arg-type]
+    backend.jobs_there = there  # type: ignore[assignment]
+    scene = PaidScene(backend=backend)
+    scene.run()
+    return scene, backend
+
+
+@pytest.mark.parametrize("before", [True, False])
+@pytest.mark.parametrize("last", range(1, 6))
+def test_wherever_it_dies_the_image_is_stored_once_and_paid_once(
+    last: int, before: bool
+) -> None:
+    journal = DyingJournal(last, before=before)
+    backend = KnowingBackend(taken())
+    scene = PaidScene(backend=backend, journal=journal)
+    try:
+        scene.run()
+    except Killed:
+        journal.alive = False
+    if len(backend.jobs) == 1:
+        backend.found = [("job-7",)] * 9
+    next_one = journal.another()
+
+    resumed = scene.resume(next_one)
+
+    assert len(backend.jobs) <= 1
+    assert len(scene.images) == len(backend.jobs)
+    assert len(next_one.ledger.kept) == len(backend.jobs)
+    sent_or_not = (last, before) == (2, False)  # nobody can know
+    assert [each.over for each in resumed] == [not sent_or_not for _ in resumed]
+    assert len(next_one.unfinished()) == sent_or_not
+
+
+def test_an_image_that_was_stored_already_is_not_stored_twice() -> None:
+    journal = DyingJournal(5, before=True)
+    scene = PaidScene(taken(), journal=journal)
+    with pytest.raises(Killed):
+        scene.run()
+    stored = dict(scene.kept.kept)
+
+    (resumed,) = scene.resume(journal.another())
+
+    assert resumed.over
+    assert scene.kept.kept == stored
+    assert [image.location for image in resumed.stored] == [f"memory:{scene.images[0]}"]
+
+
+def test_what_took_the_name_of_the_image_meanwhile_stays() -> None:
+    scene = PaidScene(backend=KnowingBackend(taken(Unfinished(""))), name="x.png")
+    scene.run()
+    scene.kept.save("x.png", b"another", media_type="image/png")
+
+    scene.resume(scene.die())
+
+    assert scene.kept.kept["x.png"] == b"another"
+    assert len(scene.images) == 2
+
+
+def test_what_the_backend_has_is_fetched() -> None:
+    scene, backend = open_scene(taken(Unfinished("Silence.")))
+
+    (resumed,) = scene.resume(scene.die())
+
+    assert (resumed.over, len(resumed.stored)) == (True, 1)
+    assert backend.asked == ["job-7"]
+    assert len(backend.jobs) == 1
+    assert scene.ledger == [("ok", 50_000)]
+
+
+def test_what_nobody_knows_is_looked_up() -> None:
+    scene, backend = open_scene(Unfinished("Silence."))
+    backend.found = [("job-9",)]
+
+    (resumed,) = scene.resume(scene.die())
+
+    assert resumed.over
+    assert backend.asked == ["job-9"]
+
+
+def test_what_is_not_found_stays_open_with_the_words_that_it_may_be_billed() -> None:
+    scene, backend = open_scene(Unfinished("Silence."))
+
+    (resumed,) = scene.resume(scene.die())
+
+    assert not resumed.over
+    assert "may have been billed, with $0.05" in getattr(resumed.error, "hint", "")
+    assert len(backend.jobs) == 1
+    assert scene.states == ["sent"]
+
+
+def test_what_failed_at_the_backend_is_over() -> None:
+    failure = BackendError("It broke.", used=Used(images=0))
+    scene, _ = open_scene(taken(Unfinished("Silence.")), **{"job-7": failure})
+
+    (resumed,) = scene.resume(scene.die())
+
+    assert (resumed.over, resumed.error) == (True, failure)
+    assert scene.ledger == [("failed", 0)]
+
+
+def test_a_backend_that_is_down_is_asked_again_and_then_later() -> None:
+    down = Unavailable("It is down.")
+    scene, backend = open_scene(taken(Unfinished("Silence.")), **{"job-7": down})
+
+    (resumed,) = scene.resume(scene.die())
+
+    assert not resumed.over
+    assert len(backend.asked) > 1
+    assert scene.states == ["accepted"]
+
+
+def test_an_adapter_that_cannot_be_asked_leaves_it_open() -> None:
+    scene = PaidScene(taken(Unfinished("Silence.")))
+    scene.run()
+
+    (resumed,) = scene.resume(scene.die())
+
+    assert not resumed.over
+    assert "cannot be asked" in str(resumed.error)
+
+
+def test_a_backend_that_is_in_the_config_no_more_leaves_it_open() -> None:
+    scene, _ = open_scene(taken(Unfinished("Silence.")))
+    journal = scene.die()
+
+    def missing(name: str) -> KnowingBackend:
+        raise Misconfigured(f"There is no {name}.")
+
+    resume = ResumeCalls(
+        journal=journal,
+        records=scene.records(journal),
+        backend_of=missing,
+        store_of=lambda _: scene.store,
+        clock=scene.clock,
+    )
+    (open_call,) = journal.unfinished()
+
+    resumed = resume.run(open_call, cancellation=Cancellation())
+
+    assert str(resumed.error) == "There is no vendor."
+    assert [each.trouble for each in journal.unfinished()] == ["There is no vendor."]
+
+
+def test_what_is_being_worked_on_is_left_alone() -> None:
+    seen: list[object] = []
+
+    def answer(job: ImageJob, watch: Watch) -> Generated:
+        watch.accepted("job-7")
+        seen.extend(scene.resume(scene.memory.another()))
+        return paid_images(job, watch)
+
+    scene = PaidScene(backend=KnowingBackend(answer))
+    report = scene.run()
+
+    assert [getattr(each, "over", None) for each in seen] == [False]
+    assert len(report.stored) == 1
+    assert scene.ledger == [("ok", 50_000)]
+
+
+def test_one_that_was_stopped_can_be_finished_later() -> None:
+    stopped = Cancelled("Stopped.")
+    scene, _ = open_scene(taken(Unfinished("Silence.")), **{"job-7": stopped})
+
+    (resumed,) = scene.resume(scene.die())
+
+    assert (resumed.over, resumed.error) == (False, stopped)
+    assert scene.states == ["accepted"]
+
+
+def test_a_free_job_is_finished_without_a_row() -> None:
+    backend = KnowingBackend(taken(Unfinished("Silence.")), can=ANYTHING)
+    scene = PaidScene(backend=backend)
+    scene.run()
+
+    (resumed,) = scene.resume(scene.die())
+
+    assert resumed.over
+    assert len(scene.images) == 1
+    assert scene.ledger == []
+
+
+# Several
+
+
+def open_scene_of_two(**there: object) -> tuple[PaidScene, KnowingBackend, ResumeCalls]:
+    """Return a scene whose process died with two calls open, and what finishes them."""
+    first, second = (
+        taken(Unfinished("Silence."), reference=name) for name in ("job-1", "job-2")
+    )
+    backend = KnowingBackend(first, second)
+    backend.jobs_there = there  # type: ignore[assignment]
+    scene = PaidScene(backend=backend)
+    scene.run(count=2)
+    journal = scene.die()
+    resume = ResumeCalls(
+        journal=journal,
+        records=scene.records(journal),
+        backend_of=lambda _: backend,
+        store_of=lambda _: scene.store,
+        clock=scene.clock,
+        listen=scene.heard.append,
+    )
+    return scene, backend, resume
+
+
+@pytest.mark.parametrize(
+    "trouble", [Unfinished("Silence."), JournalError("It is damaged."), ValueError("!")]
+)
+def test_one_that_fails_does_not_keep_the_next_from_being_finished(
+    trouble: Exception,
+) -> None:
+    scene, _, resume = open_scene_of_two(**{"job-1": trouble})
+
+    first, second = resume.outcomes(resume.journal.unfinished(), Cancellation())
+
+    assert (first.well, first.over, first.error) == (False, False, trouble)
+    assert (second.well, len(second.stored)) == (True, 1)
+    assert scene.ledger == [("ok", 50_000)]
+
+
+def test_what_was_not_begun_when_it_is_stopped_stays_as_it_was() -> None:
+    stop = Cancellation()
+
+    def stopped(job: ImageJob, watch: Watch) -> Generated:
+        stop.cancel()
+        watch.wait(0)
+        raise AssertionError
+
+    scene, backend, resume = open_scene_of_two(**{"job-1": stopped})
+
+    (first,) = resume.outcomes(resume.journal.unfinished(), stop)
+
+    assert isinstance(first.error, Cancelled)
+    assert backend.asked == ["job-1"]
+    assert scene.states == ["accepted", "accepted"]
+
+
+def test_a_bar_hears_when_each_begins_and_how_it_ends() -> None:
+    scene, _, resume = open_scene_of_two(**{"job-1": Unfinished("Silence.")})
+    scene.heard.clear()
+
+    list(resume.outcomes(resume.journal.unfinished(), Cancellation()))
+
+    assert [type(event).__name__ for event in scene.heard] == [
+        *("Started", "Failed"),
+        *("Started", "Progressed", "Stored", "Finished"),
+    ]
+
+
+def test_an_image_that_is_stored_is_said_though_the_journal_fails_then() -> None:
+    scene, _ = open_scene(taken(Unfinished("Silence.")))
+    journal = scene.die()
+    journal_that_forgets = ForgetfulJournal(journal.ledger)
+    journal_that_forgets._desk = journal._desk
+    resume = ResumeCalls(
+        journal=journal_that_forgets,
+        records=scene.records(journal_that_forgets),
+        backend_of=lambda _: scene.backend,
+        store_of=lambda _: scene.store,
+        clock=scene.clock,
+    )
+    (open_call,) = journal.unfinished()
+
+    resumed = resume.run(open_call, cancellation=Cancellation())
+
+    assert (len(resumed.stored), resumed.over) == (1, False)
+
+
+class ForgetfulJournal(MemoryJournal):
+    """Can be written, and not be read."""
+
+    def unfinished(self) -> tuple[OpenCall, ...]:
+        raise JournalError("It cannot be read.")

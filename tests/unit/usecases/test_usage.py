@@ -1,0 +1,66 @@
+"""What was spent is added up, and what may come on top is known."""
+
+from datetime import date
+
+from imagen.domain.call import Accepted, Closed, Sending
+from imagen.domain.usage import DIMENSIONS, UsageTotal
+from imagen.testing.accounts import MemoryJournal
+from imagen.testing.samples import MONDAY, sample_call, sample_row
+from imagen.usecases.usage import ShowUsage
+
+
+def show() -> tuple[ShowUsage, MemoryJournal]:
+    journal = MemoryJournal()
+    return ShowUsage(ledger=journal.ledger, journal=journal), journal
+
+
+def test_the_total_is_that_of_the_groups() -> None:
+    usage, journal = show()
+    journal.ledger.record(
+        [
+            sample_row(1, cost=1, images=2),
+            sample_row(2, cost=None, backend="other"),
+            sample_row(3, cost=10**15, caller=""),
+        ]
+    )
+
+    report = usage.run(DIMENSIONS)
+
+    assert len(report.groups) == 3
+    assert report.total == UsageTotal(
+        calls=3, images=4, cost_micros=10**15 + 1, unknown=1
+    )
+
+
+def test_what_was_before_does_not_count() -> None:
+    usage, journal = show()
+    journal.ledger.record([sample_row(1)])
+    day = MONDAY.date()
+
+    assert usage.run(["week"], since=day).total.calls == 1
+    after = usage.run(["week"], since=date(day.year, day.month, day.day + 1))
+    assert (after.groups, after.total.calls) == ((), 0)
+
+
+def test_of_open_jobs_those_count_that_may_cost_and_may_have_been_sent() -> None:
+    usage, journal = show()
+    calls = {
+        "unsent": sample_call(1),
+        "sent": sample_call(2),
+        "free": sample_call(3, may_cost=False),
+        "unknown": sample_call(4, reserved=None),
+        "over": sample_call(5),
+    }
+    journal.begin(list(calls.values()))
+    journal.note(calls["sent"].id, Sending())
+    journal.note(calls["free"].id, Sending())
+    journal.note(calls["unknown"].id, Accepted(reference="x"))
+    journal.note(calls["over"].id, Closed())
+    while_it_lives = usage.pending()
+
+    journal.close()
+
+    assert while_it_lives.calls == 3  # the unsent one may be sent any moment
+    assert usage.pending() == UsageTotal(
+        calls=2, images=2, cost_micros=40_000, unknown=1
+    )
