@@ -25,7 +25,8 @@ class Journal(Protocol):
         has for the time of each limit, what is reserved for open calls, and what is
         asked for now is compared. What was reserved is held until the call is closed;
         a call that was closed with an unknown cost counts with its reservation; one
-        that costs nothing takes no room. They are `planned`, and in the hands of this
+        that costs nothing takes no room, nor does one that was `planned` by a process
+        that has died: it was never sent. They are `planned`, and in the hands of this
         process.
 
         Raises:

@@ -220,7 +220,11 @@ class MemoryJournal:
             for row in self.ledger.kept.values()
             if row.created_at >= limit.since and limit.backend in {"", row.backend}
         )
-        there = [entry.call for entry in self._desk.calls.values()]
+        there = [
+            entry.call
+            for entry in self._desk.calls.values()
+            if entry.state != "planned" or entry.owner is None or entry.owner.alive
+        ]
         limit.check(
             spent=spent, reserved=_reserved(there, limit), asked=_reserved(calls, limit)
         )

@@ -4,7 +4,14 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from imagen.domain.cost import NOTHING, Cost, in_dollars, micros_of, split_evenly
+from imagen.domain.cost import (
+    NOTHING,
+    Cost,
+    in_dollars,
+    micros_of,
+    split_evenly,
+    usd_of,
+)
 
 
 @given(st.integers(0, 10**12), st.integers(1, 1000))
@@ -54,6 +61,7 @@ def test_is_written_as_people_write_it(usd: str, written: str) -> None:
 )
 def test_dollars_are_so_many_micro_dollars(usd: str, micros: int) -> None:
     assert micros_of(Decimal(usd)) == micros
+    assert usd_of(micros) == Decimal(usd)
 
 
 @pytest.mark.parametrize("usd", ["-1", "0.0000001", "NaN", "Infinity"])

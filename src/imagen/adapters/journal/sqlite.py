@@ -57,6 +57,9 @@ _SPENT = """
     SELECT coalesce(sum(counted_micros), 0) FROM usage
     WHERE created_at >= :since AND :backend IN ('', backend)
 """
+_UNSENT = """
+    SELECT id, owner FROM calls WHERE state = 'planned' AND owner IS NOT NULL
+"""
 _HELD = """
     SELECT coalesce(sum(reserved), 0) FROM calls
     WHERE may_cost AND :backend IN ('', backend)
@@ -83,6 +86,8 @@ class SqliteJournal:
         rows = [_row(call, owner) for call in calls]
         paid = any(call.may_cost for call in calls)
         with self._database.writing(for_good=paid) as connection:
+            if limits:
+                self._drop_unsent(connection)
             for limit in limits:
                 _check(connection, limit, calls)
             try:
@@ -143,6 +148,12 @@ class SqliteJournal:
         """Let go of the database, and of every call, as if this process had ended."""
         self._lease.release()
         self._database.close()
+
+    def _drop_unsent(self, connection: sqlite3.Connection) -> None:
+        """Drop what was planned by those who are gone: it was never sent."""
+        for call_id, owner in connection.execute(_UNSENT).fetchall():
+            if not self._lease.is_held(owner):
+                connection.execute("DELETE FROM calls WHERE id = ?", [call_id])
 
     def _may_cost(self, call_id: str) -> bool | None:
         """Say whether the call may cost money; None when it is not there."""

@@ -410,6 +410,16 @@ class JournalContract(Contract):
 
         _expect_left(journal, 20, of=_limit(100))
 
+    def test_counts_nothing_for_what_a_dead_process_never_sent(
+        self, journal: Journal, another: Journal, end: Callable[[], None]
+    ) -> None:
+        """What was planned by a process that has died holds nothing back."""
+        journal.begin([sample_call(1, reserved=40), sample_call(2, reserved=40)])
+        journal.note(sample_id(2), Sending())
+        end()
+
+        _expect_left(another, 60, of=_limit(100))
+
     def test_counts_what_was_spent(self, journal: Journal, ledger: Ledger) -> None:
         """What the ledger has counts, with what it cost, and not what was reserved."""
         journal.begin([sample_call(1, reserved=40)])
