@@ -97,6 +97,9 @@ class Healthy:
             parameters={"mood": "cheerful or grave"},
         )
 
+    def prepare(self) -> None:
+        """Be ready."""
+
     def generate(self, job: ImageJob, watch: Watch) -> Generated:
         if job.options.get("mood", "grave") not in {"cheerful", "grave"}:
             raise InvalidRequest("mood is cheerful or grave.")
@@ -789,6 +792,14 @@ class TestCannotStopChecking(Staged):
                 return (Readiness(what="patience", ready=False),)
 
     breaks: ClassVar[set[str]] = {"test_stops_checking_when_cancelled"}
+
+
+class TestPreparesOverTheNetwork(Staged):
+    class Made(Healthy):
+        def prepare(self) -> None:
+            _knock()
+
+    breaks: ClassVar[set[str]] = {"test_prepares_without_network"}
 
 
 class TestCannotLetGo(Staged):

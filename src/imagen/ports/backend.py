@@ -100,6 +100,22 @@ class ImageBackend(Protocol):
 
 
 @runtime_checkable
+class PreparedBackend(Protocol):
+    """A backend that takes a moment before it can send its first job."""
+
+    def prepare(self) -> None:
+        """Load and build what a job needs; send nothing.
+
+        Called before it is written down that a job is about to be sent, so that little
+        time is left in which a process can die and nobody knows whether it was.
+
+        Raises:
+            Unauthorized, Misconfigured: it could send nothing.
+        """
+        ...
+
+
+@runtime_checkable
 class VariedBackend(Protocol):
     """A backend that has to look up what one of its models can do."""
 

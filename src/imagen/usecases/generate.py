@@ -22,7 +22,7 @@ from imagen.domain.request import GenerationRequest
 from imagen.domain.result import FailedImage, GenerationReport, StoredImage
 from imagen.domain.retry import RetryPolicy
 from imagen.domain.seed import Draw
-from imagen.ports.backend import ImageBackend, VariedBackend
+from imagen.ports.backend import ImageBackend, PreparedBackend, VariedBackend
 from imagen.ports.clock import Clock
 from imagen.usecases.attempt import attempt
 from imagen.usecases.cancellation import Cancellation
@@ -127,9 +127,11 @@ class GenerateImages(msgspec.Struct, frozen=True, kw_only=True):
         One that fails does not keep the others from being made.
 
         Raises:
-            OverBudget: nothing was sent.
+            OverBudget, Unauthorized, Misconfigured: nothing was sent.
         """
         count = plan.request.count
+        if isinstance(self.backend, PreparedBackend):
+            self.backend.prepare()
         records = self._begin(plan)
         self.listen(events.Planned(backend=self.instance.name, images=count))
         for warning in plan.honesty.warnings():

@@ -38,6 +38,7 @@ from imagen.ports.backend import (
     CheckableBackend,
     CloseableBackend,
     ImageBackend,
+    PreparedBackend,
     Readiness,
 )
 from imagen.testing.contracts.asking import AskingContract
@@ -503,6 +504,20 @@ class BackendContract(AskingContract, Contract):
 
         told = " ".join(_told_by(outcome))
         assert secret not in told
+
+    # For those who take a moment before their first job
+
+    def test_prepares_without_network(
+        self, backend: ImageBackend, job: ImageJob
+    ) -> None:
+        """To prepare for a job sends nothing, and the job can be sent after that."""
+        if not isinstance(backend, PreparedBackend):
+            pytest.skip("it is always prepared")
+        with _observed() as done:
+            backend.prepare()
+
+        assert done.connects == []
+        assert backend.generate(job, RecordingWatch()).images
 
     # For those who hold something open
 

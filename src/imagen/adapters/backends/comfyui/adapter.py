@@ -143,6 +143,12 @@ class ComfyBackend:
             capabilities_of(self._workflow), may_cost=not self._free
         )
 
+    def prepare(self) -> None:
+        """Load what talks over the network."""
+        from imagen.adapters.backends.comfyui import run  # noqa: F401, PLC0415 - network
+
+        self._connected()
+
     def generate(self, job: ImageJob, watch: Watch) -> Generated:
         """Hand the job in, stay with it, fetch the pictures."""
         graph = filled(self._workflow, job, prefix=self._options.prefix)

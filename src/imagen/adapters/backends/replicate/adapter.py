@@ -140,6 +140,10 @@ class ReplicateBackend:
             known = self._account().model(target, watch)
         return self._capabilities(target, known)
 
+    def prepare(self) -> None:
+        """Load what talks over the network, and read the token."""
+        self._account()
+
     def generate(self, job: ImageJob, watch: Watch) -> Generated:
         """Order a prediction, stay with it, fetch what it made."""
         from imagen.adapters.http import nothing_sent  # noqa: PLC0415 - network
