@@ -17,6 +17,7 @@ from urllib.parse import urlsplit
 
 import httpx
 
+from imagen.domain.container import PNG_SIGNATURE, NotAnImage, read_facts
 from imagen.domain.cost import UNTOUCHED
 from imagen.domain.errors import (
     BackendError,
@@ -46,6 +47,7 @@ _NOT_SENT = (
     httpx.UnsupportedProtocol,
     httpx.LocalProtocolError,
 )
+_PICTURES = (PNG_SIGNATURE, b"\xff\xd8\xff", b"RIFF", b"GIF8")
 _OTHER_TROUBLE = (httpx.HTTPError, httpx.InvalidURL, httpx.StreamError)
 
 
@@ -229,6 +231,17 @@ def retry_after(value: str | None, *, now: datetime | None = None) -> float | No
         with suppress(ValueError, TypeError):
             return max(0.0, (parsedate_to_datetime(text) - now).total_seconds())
     return None
+
+
+def is_cut_off(content: bytes) -> bool:
+    """Whether what came is a picture that we know, and not a whole one."""
+    if content and not content.startswith(_PICTURES):
+        return False
+    try:
+        read_facts(content)
+    except NotAnImage:
+        return True
+    return False
 
 
 class BackgroundCall(Generic[Answer]):

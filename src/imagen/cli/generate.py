@@ -13,12 +13,13 @@ from imagen.cli import exit_codes
 from imagen.cli.output import Output, event_listener, progress_bar, say
 from imagen.cli.parameters import (
     HOW,
-    TALK,
     WHAT,
     WHERE,
     ConfigFlag,
     JsonFlag,
     PathWord,
+    QuietFlag,
+    VerboseFlag,
     backend_names,
     exact_number,
     number,
@@ -90,12 +91,8 @@ def generate(
     no_metadata: Annotated[bool, Parameter(group=WHERE, show_default=False)] = False,
     config: ConfigFlag = None,
     json: JsonFlag = False,
-    quiet: Annotated[
-        bool, Parameter(alias="-q", group=TALK, show_default=False)
-    ] = False,
-    verbose: Annotated[
-        bool, Parameter(alias="-v", group=TALK, show_default=False)
-    ] = False,
+    quiet: QuietFlag = False,
+    verbose: VerboseFlag = False,
 ) -> int:
     """Generate images of PROMPT, and print where each of them is.
 
@@ -128,8 +125,6 @@ def generate(
         fit: Reach exactly the size if the backend only came near it.
         no_sidecar: Write no .json beside the image.
         no_metadata: Write nothing about the making inside the file.
-        quiet: Say nothing but errors.
-        verbose: Say what happens, and show a fault whole.
     """
     environment = process_environment()
     said = Output(

@@ -194,3 +194,18 @@ SinceFlag: TypeAlias = Annotated[
         metavar="DATE", converter=utc_date, help="The first day that counts, UTC."
     ),
 ]
+QuietFlag: TypeAlias = Annotated[
+    bool,
+    Parameter(
+        alias="-q", group=TALK, show_default=False, help="Say nothing but errors."
+    ),
+]
+VerboseFlag: TypeAlias = Annotated[
+    bool,
+    Parameter(
+        alias="-v",
+        group=TALK,
+        show_default=False,
+        help="Say what happens, and show a fault whole.",
+    ),
+]

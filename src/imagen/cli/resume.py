@@ -8,7 +8,13 @@ from cyclopts import Parameter  # noqa: TID253 - this is the command line
 from imagen import bootstrap
 from imagen.cli import exit_codes
 from imagen.cli.output import Output, event_listener, progress_bar, say
-from imagen.cli.parameters import TALK, ConfigFlag, JsonFlag, path_of
+from imagen.cli.parameters import (
+    ConfigFlag,
+    JsonFlag,
+    QuietFlag,
+    VerboseFlag,
+    path_of,
+)
 from imagen.cli.signals import StopSignals
 from imagen.domain.errors import ImagenError, UsageError
 from imagen.settings.environment import process_environment
@@ -20,12 +26,8 @@ def resume(
     all: Annotated[bool, Parameter(show_default=False)] = False,  # noqa: A002 - the flag is called so
     config: ConfigFlag = None,
     json: JsonFlag = False,
-    quiet: Annotated[
-        bool, Parameter(alias="-q", group=TALK, show_default=False)
-    ] = False,
-    verbose: Annotated[
-        bool, Parameter(alias="-v", group=TALK, show_default=False)
-    ] = False,
+    quiet: QuietFlag = False,
+    verbose: VerboseFlag = False,
 ) -> int:
     """Finish what was interrupted: fetch what was paid for, and store it.
 
@@ -41,8 +43,6 @@ def resume(
     Args:
         ids: Ids, unique beginnings of ids, or `last`. [default: all that are open]
         all: All that are open, as without an ID.
-        quiet: Say nothing but errors.
-        verbose: Say what happens, and show a fault whole.
     """
     if ids and all:
         raise UsageError("An ID and --all exclude each other.")

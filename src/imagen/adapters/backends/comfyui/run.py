@@ -43,8 +43,7 @@ from imagen.adapters.backends.comfyui.server import (
     Server,
     SocketClosed,
 )
-from imagen.adapters.http import A_SLICE, BackgroundCall, status_error
-from imagen.domain.container import PNG_SIGNATURE, NotAnImage, read_facts
+from imagen.adapters.http import A_SLICE, BackgroundCall, is_cut_off, status_error
 from imagen.domain.errors import (
     BackendError,
     Cancelled,
@@ -81,7 +80,6 @@ _SILENCES = 4
 
 _FETCHES = 4
 _CONFLICT, _BAD_REQUEST = 409, 400
-_PICTURES = (PNG_SIGNATURE, b"\xff\xd8\xff", b"RIFF", b"GIF8")
 
 
 def new_id() -> str:
@@ -637,7 +635,7 @@ def fetched(server: Server, file: File, watch: Watch) -> tuple[bytes, str]:
         except BackendError as error:
             trouble, failures = error, failures + 1
         else:
-            if not _is_cut_off(found[0]) or len(cut) + 1 == _FETCHES:
+            if not is_cut_off(found[0]) or len(cut) + 1 == _FETCHES:
                 return found
             cut.append(found)
             watch.wait(GRACE * len(cut))
@@ -648,17 +646,6 @@ def fetched(server: Server, file: File, watch: Watch) -> tuple[bytes, str]:
                 f" {trouble.message}"
             ) from trouble
         watch.wait(GRACE if failures + absent < _FETCHES else LOOK_EVERY_BLINDLY)
-
-
-def _is_cut_off(content: bytes) -> bool:
-    """Whether it is a picture that we know, and not a whole one."""
-    if content and not content.startswith(_PICTURES):
-        return False
-    try:
-        read_facts(content)
-    except NotAnImage:
-        return True
-    return False
 
 
 def _close(socket: JobSocket | None) -> None:

@@ -21,9 +21,8 @@ from imagen.adapters.backends.replicate.prediction import (
     seed_of,
     used_by,
 )
-from imagen.adapters.http import BackgroundCall, nothing_sent
+from imagen.adapters.http import BackgroundCall, is_cut_off, nothing_sent
 from imagen.domain.container import (
-    PNG_SIGNATURE,
     ImageFacts,
     NotAnImage,
     read_facts,
@@ -60,7 +59,6 @@ _FETCHES = 4
 """How often a file is fetched that comes incomplete."""
 
 _PAUSE = 0.1
-_PICTURES = (PNG_SIGNATURE, b"\xff\xd8\xff", b"RIFF", b"GIF8")
 _LONGEST_INPUT = 200
 """Letters of an input that is worth a place in the sidecar."""
 
@@ -279,7 +277,7 @@ class PredictionRun:
         try:
             for number in range(1, _FETCHES):
                 content = self._asked(fetch, "The place of the image")
-                if not _is_cut_off(content):
+                if not is_cut_off(content):
                     return content
                 self._watch.wait(number * FIRST_LOOK)
             return self._asked(fetch, "The place of the image")
@@ -421,17 +419,6 @@ def _cancelled(
     stopped: Cancelled, *, used: Used | None = None, settled: bool = False
 ) -> Cancelled:
     return Cancelled(stopped.message, hint=stopped.hint, used=used, settled=settled)
-
-
-def _is_cut_off(content: bytes) -> bool:
-    """Whether it is a picture that we know, and not a whole one."""
-    if content and not content.startswith(_PICTURES):
-        return False
-    try:
-        read_facts(content)
-    except NotAnImage:
-        return True
-    return False
 
 
 def _own_inputs(prediction: Prediction, job: ImageJob) -> dict[str, object]:
