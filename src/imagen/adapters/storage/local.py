@@ -92,12 +92,13 @@ class LocalStorage:
 def _add(
     target: Path, note: Path, content: bytes, sidecar: bytes | None, *, again: bool
 ) -> None:
-    if again and _holds(target, content) and not _is_folder(note):
+    if os.path.lexists(target):
+        if not again or not _holds(target, content) or _is_folder(note):
+            raise NameTaken(f"{target} is taken.")
         _put_right(note, sidecar)
         return
-    half_done = again and _holds(note, sidecar)
-    if os.path.lexists(target) or (os.path.lexists(note) and not half_done):
-        raise NameTaken(f"{target} is taken.")
+    if os.path.lexists(note) and not (again and _holds(note, sidecar)):
+        raise NameTaken(f"{note} is taken.")
     with _draft(target.parent, content) as image, _note(note, sidecar) as words:
         # The note first, so that no image is ever seen without it.
         mine = words is not None and _take(note, words, again=again)

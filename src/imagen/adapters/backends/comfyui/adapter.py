@@ -7,6 +7,7 @@ that names an instance loads this module.
 from collections.abc import Iterator, Mapping
 from datetime import datetime
 from functools import partial
+from importlib import import_module
 from threading import Lock
 from typing import TYPE_CHECKING, Annotated
 
@@ -145,8 +146,7 @@ class ComfyBackend:
 
     def prepare(self) -> None:
         """Load what talks over the network."""
-        from imagen.adapters.backends.comfyui import run  # noqa: F401, PLC0415 - network
-
+        import_module("imagen.adapters.backends.comfyui.run")
         self._connected()
 
     def generate(self, job: ImageJob, watch: Watch) -> Generated:
