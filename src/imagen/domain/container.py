@@ -6,6 +6,7 @@ so a file that was cut off on its way is noticed. Layouts: PNG third edition (W3
 appendix A.
 """
 
+import re
 import struct
 import zlib
 from collections.abc import Iterable, Iterator
@@ -15,13 +16,20 @@ import msgspec
 
 PNG_SIGNATURE = b"\x89PNG\r\n\x1a\n"
 
-_MARKER, _END_OF_IMAGE, _START_OF_SCAN, _APP11 = 0xFF, 0xD9, 0xDA, 0xEB
-_STANDALONE_MARKERS = {0x01, *range(0xD0, 0xD8)}
+END_OF_IMAGE, START_OF_SCAN = 0xD9, 0xDA
+SCAN_DATA = 0
+"""Stands for a marker where the packed pixels of a JPEG are."""
+
+_APP11 = 0xEB
+_STANDALONE_MARKERS = {0x01, *range(0xD0, 0xD8), END_OF_IMAGE}
 _FRAME_HEADERS = set(range(0xC0, 0xD0)) - {0xC4, 0xC8, 0xCC}
+_MARKER = re.compile(rb"\xff+([^\x00\xff])", re.DOTALL)
+_MARKER_IN_A_SCAN = re.compile(rb"\xff[^\x00\x01\xd0-\xd7\xff]", re.DOTALL)
 _GIF_EXTENSION, _GIF_FRAME, _GIF_TRAILER = 0x21, 0x2C, 0x3B
 _IHDR_LENGTH = 13
 _EIGHT_BIT_RGB = (8, 2, 0, 0, 0)
 """Bit depth, colour type, and the only compression, filters and interlacing it has."""
+_RIFF_HEADER = 12
 _VP8X_HAS_SIZE, _VP8L_MAGIC = 10, 0x2F
 
 
@@ -65,11 +73,14 @@ def read_facts(content: bytes) -> ImageFacts:
     raise NotAnImage(_described(content))
 
 
-def png_chunks(content: bytes) -> Iterator[tuple[bytes, int, int]]:
+def png_chunks(
+    content: bytes, *, checked: bool = True
+) -> Iterator[tuple[bytes, int, int]]:
     """Yield each chunk's type, and where the whole chunk begins and ends.
 
     Raises:
-        NotAnImage: a chunk is cut off or does not fit its checksum, or there is no end.
+        NotAnImage: a chunk is cut off, or does not fit its checksum if these are
+            `checked`, or there is no end.
     """
     position = len(PNG_SIGNATURE)
     view = memoryview(content)
@@ -79,7 +90,8 @@ def png_chunks(content: bytes) -> Iterator[tuple[bytes, int, int]]:
         if end > len(content):
             break
         if (
-            zlib.crc32(view[position + 4 : end - 4])
+            checked
+            and zlib.crc32(view[position + 4 : end - 4])
             != unpack_from(">I", content, end - 4)[0]
         ):
             raise NotAnImage("a PNG chunk does not fit its checksum")
@@ -89,6 +101,68 @@ def png_chunks(content: bytes) -> Iterator[tuple[bytes, int, int]]:
             return
         position = end
     raise NotAnImage("the PNG ends too early")
+
+
+def jpeg_segments(content: bytes) -> Iterator[tuple[int, int, int, int]]:
+    """Yield each segment's marker, and where it, its body and the next one begin.
+
+    The packed pixels after a start of scan come as `SCAN_DATA`. The last segment is
+    the end of the image, whatever may follow it in the file.
+
+    Raises:
+        NotAnImage: a segment is broken or cut off, or there is no end.
+    """
+    position = 2
+    while found := _MARKER.match(content, position):  # several 0xFF may fill a gap
+        marker, body = found[1][0], found.end()
+        end = body
+        if marker not in _STANDALONE_MARKERS:
+            length = int.from_bytes(content[body : body + 2])
+            body, end = body + 2, body + length
+            if end > len(content) or body > len(content):
+                raise NotAnImage("the JPEG ends too early")
+            if end < body:
+                raise NotAnImage("a JPEG segment has an impossible length")
+        yield marker, position, body, end
+        if marker == END_OF_IMAGE:
+            return
+        position = end
+        if marker == START_OF_SCAN:
+            following = _MARKER_IN_A_SCAN.search(content, end)
+            if following is None:
+                break
+            position = following.start()
+            yield SCAN_DATA, end, end, position
+    if position < len(content) - 1:
+        raise NotAnImage("the JPEG is broken between its segments")
+    raise NotAnImage("the JPEG ends too early")
+
+
+def webp_chunks(content: bytes) -> Iterator[tuple[bytes, int, int, int]]:
+    """Yield each chunk's type, and where it, its body and what follows that begin.
+
+    A chunk of odd length is followed by one byte that belongs to none.
+
+    Raises:
+        NotAnImage: the file or a chunk is cut off.
+    """
+    end_of_file = 8 + int.from_bytes(content[4:8], "little")
+    if end_of_file > len(content):
+        raise NotAnImage("the WebP ends too early")
+    return riff_chunks(content, _RIFF_HEADER, end_of_file)
+
+
+def riff_chunks(
+    content: bytes, start: int, end: int
+) -> Iterator[tuple[bytes, int, int, int]]:
+    """Yield the chunks between two places, as `webp_chunks` does."""
+    while start + 8 <= end:
+        body = start + 8
+        following = body + int.from_bytes(content[start + 4 : body], "little")
+        if following > end:
+            raise NotAnImage("a WebP chunk ends too early")
+        yield content[start : start + 4], start, body, following
+        start = following + (following - body) % 2
 
 
 def png_chunk(kind: bytes, data: bytes) -> bytes:
@@ -115,68 +189,50 @@ def rgb_png(width: int, height: int, rows: Iterable[bytes]) -> bytes:
 
 
 def _png_facts(content: bytes) -> ImageFacts:
-    kinds: set[bytes] = set()
+    first, has_data, signed = True, False, False
     for kind, _, _ in png_chunks(content):
-        if not kinds and kind != b"IHDR":
+        if first and kind != b"IHDR":
             raise NotAnImage("the PNG does not begin with its header")
-        kinds.add(kind)
-    if b"IDAT" not in kinds:
+        first = False
+        has_data = has_data or kind == b"IDAT"
+        signed = signed or kind == b"caBX"
+    if not has_data:
         raise NotAnImage("the PNG has no picture in it")
     length, _, width, height = unpack_from(">I4sII", content, len(PNG_SIGNATURE))
     if length != _IHDR_LENGTH:
         raise NotAnImage("the PNG's header has a wrong length")
-    return _facts("image/png", width, height, signed=b"caBX" in kinds)
+    return _facts("image/png", width, height, signed=signed)
 
 
 def _jpeg_facts(content: bytes) -> ImageFacts:
     size: tuple[int, int] | None = None
-    signed = False
-    position = 2
-    while True:
-        if content[position] != _MARKER:
-            raise NotAnImage("the JPEG is broken between its segments")
-        marker = content[position + 1]
-        if marker == _MARKER:  # fill bytes may stand before a marker
-            position += 1
-            continue
-        if marker in _STANDALONE_MARKERS:
-            position += 2
-            continue
-        if marker == _END_OF_IMAGE:
+    signed, pixels = False, 0
+    for marker, _, body, end in jpeg_segments(content):
+        if marker == END_OF_IMAGE:
             raise NotAnImage("the JPEG has no picture in it")
-        (length,) = unpack_from(">H", content, position + 2)
         if marker in _FRAME_HEADERS:
-            height, width = unpack_from(">HH", content, position + 5)
+            height, width = unpack_from(">HH", content, body + 1)
             size = width, height
-        if marker == _APP11 and b"jumb" in content[position + 4 : position + 40]:
+        if marker == _APP11 and b"jumb" in content[body : body + 36]:
             signed = True
-        position += 2 + length
-        if marker == _START_OF_SCAN:
+        if marker == START_OF_SCAN:
+            pixels = end
             break
     if size is None:
         raise NotAnImage("the JPEG has no size")
     # What follows the scans may be padding or an appended preview, so the end is
     # looked for, not expected at the last byte.
-    if content.find(b"\xff\xd9", position) < 0:
+    if content.find(b"\xff\xd9", pixels) < 0:
         raise NotAnImage("the JPEG ends too early")
     return _facts("image/jpeg", *size, signed=signed)
 
 
 def _webp_facts(content: bytes) -> ImageFacts:
-    (length,) = unpack_from("<I", content, 4)
-    if length + 8 > len(content):
-        raise NotAnImage("the WebP ends too early")
     size: tuple[int, int] | None = None
     canvas: tuple[int, int] | None = None
     signed = False
-    position = 12
-    while position + 8 <= length + 8:
-        kind = content[position : position + 4]
-        (chunk,) = unpack_from("<I", content, position + 4)
-        body = position + 8
-        if body + chunk > length + 8:
-            raise NotAnImage("a WebP chunk ends too early")
-        if kind == b"VP8X" and chunk >= _VP8X_HAS_SIZE:
+    for kind, _, body, end in webp_chunks(content):
+        if kind == b"VP8X" and end - body >= _VP8X_HAS_SIZE:
             canvas = (
                 1 + int.from_bytes(content[body + 4 : body + 7], "little"),
                 1 + int.from_bytes(content[body + 7 : body + 10], "little"),
@@ -191,7 +247,6 @@ def _webp_facts(content: bytes) -> ImageFacts:
             size = size or canvas
         elif kind == b"C2PA":
             signed = True
-        position = body + chunk + chunk % 2
     if size is None:
         raise NotAnImage("the WebP has no picture in it")
     return _facts("image/webp", *(canvas or size), signed=signed)

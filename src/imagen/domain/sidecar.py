@@ -1,22 +1,22 @@
 """The note beside every image, and inside it, that says how to make it again."""
 
-import re
 from collections.abc import Mapping
 
 import msgspec
 
-from imagen.domain.container import png_chunk, png_chunks
-
 SCHEMA = 1
-TEXT_KEY = "imagen"
-"""The PNG text chunk that holds our JSON."""
-SHARED_TEXT_KEY = "parameters"
-"""The PNG text chunk of AUTOMATIC1111's web UI, which other tools read."""
 
-_NOT_IN_THE_FILE = frozenset(
-    {"bytes", "sha256", "caller", "cost_usd", "cost_source", "usage_id", "warnings"}
-)
-_NEEDS_QUOTES = re.compile(r"[,:\n]")
+_NOT_INSIDE: Mapping[str, object] = {
+    "usage_id": None,
+    "bytes": 0,
+    "sha256": "",
+    "cost_usd": None,
+    "cost_source": "unknown",
+    "caller": "",
+    "warnings": (),
+}
+"""What is nobody else's business, or cannot be known before the note is written; and
+what stands for it when a note is read from a file."""
 
 
 class Reference(msgspec.Struct, frozen=True, kw_only=True):
@@ -81,60 +81,19 @@ def write_sidecar(sidecar: Sidecar) -> bytes:
     return msgspec.json.format(msgspec.json.encode(sidecar), indent=2) + b"\n"
 
 
-def describe_inside(png: bytes, sidecar: Sidecar) -> bytes:
-    """Return the PNG with the note in text chunks; every other chunk stays as it is.
-
-    A `parameters` chunk that the backend put there is kept instead of ours.
-    """
+def write_note(sidecar: Sidecar) -> str:
+    """Return the part of the note that goes inside the image, as short JSON."""
     kept = msgspec.to_builtins(sidecar)
-    note = {key: value for key, value in kept.items() if key not in _NOT_IN_THE_FILE}
-    ours = {TEXT_KEY: msgspec.json.encode(note).decode()}
-    chunks = list(png_chunks(png))
-    if not any(_is_text(png[start:end], SHARED_TEXT_KEY) for _, start, end in chunks):
-        ours[SHARED_TEXT_KEY] = shared_parameters(sidecar)
-    first_data = next(start for kind, start, _ in chunks if kind == b"IDAT")
-    texts = b"".join(_text_chunk(key, text) for key, text in ours.items())
-    return png[:first_data] + texts + png[first_data:]
+    note = {key: value for key, value in kept.items() if key not in _NOT_INSIDE}
+    text = msgspec.json.encode(note).decode()
+    # Two characters that JSON may hold as they are, but XML may not.
+    return text.replace("\ufffe", r"\ufffe").replace("\uffff", r"\uffff")
 
 
-def shared_parameters(sidecar: Sidecar) -> str:
-    """Return the note as AUTOMATIC1111's web UI would write it.
+def read_note(said: Mapping[str, object]) -> Sidecar:
+    """Return the note that was inside an image; what is never there is empty.
 
-    The prompt, a line `Negative prompt: ...`, a line of `Key: value` pairs in which
-    values with comma, colon or newline are JSON strings (webui-forge,
-    modules/infotext_utils.py).
+    Raises:
+        msgspec.ValidationError: it is none of ours.
     """
-    pairs = {
-        "Steps": sidecar.steps,
-        "Seed": sidecar.seed,
-        "Size": f"{sidecar.width}x{sidecar.height}",
-        "Model": sidecar.model or sidecar.backend,
-        "Version": f"imagen {sidecar.imagen_version}",
-    }
-    lines = [sidecar.prompt_sent]
-    if sidecar.negative and "negative" not in sidecar.ignored:
-        lines.append(f"Negative prompt: {sidecar.negative}")
-    lines.append(
-        ", ".join(f"{k}: {_quoted(v)}" for k, v in pairs.items() if v is not None)
-    )
-    return "\n".join(lines)
-
-
-def _quoted(value: object) -> str:
-    text = str(value)
-    return msgspec.json.encode(text).decode() if _NEEDS_QUOTES.search(text) else text
-
-
-def _is_text(chunk: bytes, key: str) -> bool:
-    return chunk[4:8] in {b"tEXt", b"iTXt", b"zTXt"} and chunk[8:].startswith(
-        key.encode() + b"\0"
-    )
-
-
-def _text_chunk(key: str, text: str) -> bytes:
-    try:
-        kind, body = b"tEXt", text.encode("latin-1")
-    except UnicodeEncodeError:
-        # Compression flag and method, language tag and translated key: all empty.
-        kind, body = b"iTXt", b"\0\0\0\0" + text.encode()
-    return png_chunk(kind, key.encode() + b"\0" + body)
+    return msgspec.convert({**_NOT_INSIDE, **said}, Sidecar)

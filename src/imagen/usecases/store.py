@@ -10,6 +10,7 @@ from imagen.domain.call import Place
 from imagen.domain.container import ImageFacts, NotAnImage, read_facts
 from imagen.domain.errors import BackendError, NameTaken, StorageError
 from imagen.domain.fit import Fit
+from imagen.domain.inside import describe_inside
 from imagen.domain.media import EXTENSIONS
 from imagen.domain.naming import (
     SIDECAR_SUFFIX,
@@ -18,7 +19,7 @@ from imagen.domain.naming import (
     free_names,
 )
 from imagen.domain.result import FailedImage, StoredImage
-from imagen.domain.sidecar import Sidecar, describe_inside, write_sidecar
+from imagen.domain.sidecar import Sidecar, write_sidecar
 from imagen.domain.size import Size
 from imagen.ports.images import ImageEditor
 from imagen.ports.storage import Storage
@@ -125,8 +126,8 @@ class StoreImage(msgspec.Struct, frozen=True, kw_only=True):
             Exception: the note cannot be written down; nothing is stored yet.
         """
         content = finished.content
-        if self.place.metadata and _may_describe(finished.facts):
-            content = describe_inside(content, sidecar)
+        if self.place.metadata:
+            content = describe_inside(content, finished.facts, sidecar)
         image = StoredImage(
             number=number,
             location="",
@@ -275,7 +276,3 @@ def _as_storage_error(error: Exception) -> StorageError:
     return StorageError(
         f"The image could not be stored: {type(error).__name__}: {error}."
     )
-
-
-def _may_describe(facts: ImageFacts) -> bool:
-    return facts.media_type == "image/png" and not facts.signed

@@ -7,40 +7,21 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from PIL import Image
+from tests.unit.domain.pictures import FILES, chunk, encoded, riff, segment
 
 from imagen.domain.container import (
     PNG_SIGNATURE,
     ImageFacts,
     NotAnImage,
+    jpeg_segments,
     png_chunks,
     read_facts,
+    webp_chunks,
 )
 
 
 def picture(mode: str = "RGB", width: int = 24, height: int = 17) -> Image.Image:
     return Image.radial_gradient("L").resize((width, height)).convert(mode)
-
-
-def encoded(image: Image.Image, kind: str, **how: object) -> bytes:
-    buffer = BytesIO()
-    image.save(buffer, kind, **how)
-    return buffer.getvalue()
-
-
-def chunk(kind: bytes, body: bytes = b"") -> bytes:
-    return pack(">I", len(body)) + kind + body + pack(">I", zlib.crc32(kind + body))
-
-
-def segment(marker: int, body: bytes) -> bytes:
-    return pack(">BBH", 0xFF, marker, len(body) + 2) + body
-
-
-def riff(*chunks: tuple[bytes, bytes]) -> bytes:
-    body = b"".join(
-        kind + pack("<I", len(data)) + data + b"\0" * (len(data) % 2)
-        for kind, data in chunks
-    )
-    return b"RIFF" + pack("<I", len(body) + 4) + b"WEBP" + body
 
 
 ANIMATED = {"save_all": True, "append_images": [picture("L").convert("RGB").rotate(9)]}
@@ -245,11 +226,36 @@ def test_an_app11_segment_of_another_kind_is_no_signature() -> None:
     assert not read_facts(other).signed
 
 
-def test_yields_every_chunk_with_its_place() -> None:
-    places = list(png_chunks(PNG))
+@pytest.mark.parametrize("name", [name for name in FILES if name.startswith("png")])
+def test_the_chunks_of_a_png_follow_each_other(name: str) -> None:
+    places = list(png_chunks(FILES[name]))
 
-    assert b"".join(PNG[start:end] for _, start, end in places) == PNG[8:]
+    assert [start for _, start, _ in places] == [8, *(end for _, _, end in places)][:-1]
     assert [kind for kind, _, _ in places][:: len(places) - 1] == [b"IHDR", b"IEND"]
+
+
+@pytest.mark.parametrize("name", [name for name in FILES if name.startswith("jpeg")])
+def test_the_segments_of_a_jpeg_follow_each_other(name: str) -> None:
+    places = list(jpeg_segments(FILES[name]))
+
+    ends = [end for _, _, _, end in places]
+    assert [start for _, start, _, _ in places] == [2, *ends][:-1]
+    assert places[-1][0] == 0xD9
+    markers = [marker for marker, *_ in places]
+    assert markers.count(0) == markers.count(0xDA) > 0
+
+
+@pytest.mark.parametrize("name", [name for name in FILES if name.startswith("webp")])
+def test_the_chunks_of_a_webp_follow_each_other(name: str) -> None:
+    places = list(webp_chunks(FILES[name]))
+
+    ends = [end + (end - body) % 2 for _, _, body, end in places]
+    assert [start for _, start, _, _ in places] == [12, *ends][:-1]
+
+
+def test_a_segment_shorter_than_its_length_is_broken() -> None:
+    with pytest.raises(NotAnImage, match="impossible length"):
+        read_facts(JPEG[:2] + b"\xff\xe0\0\1" + JPEG[2:])
 
 
 def is_image(content: bytes) -> bool:
