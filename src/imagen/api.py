@@ -54,6 +54,7 @@ class Parameters(TypedDict, total=False):
     fit: str | None
     sidecar: bool
     metadata: bool
+    cloud: bool
     listen: Listener
 
 
@@ -94,6 +95,7 @@ def generate(
     fit: str | None = None,
     sidecar: bool = True,
     metadata: bool = True,
+    cloud: bool = True,
     config: str | PathLike[str] | None = None,
     listen: Listener = unheard,
 ) -> "Image | Images":
@@ -126,6 +128,7 @@ def generate(
             only came near it.
         sidecar: False writes no `.json` beside the image.
         metadata: False writes nothing about the making inside the file.
+        cloud: False keeps no copy in the cloud.
         config: The config file; None looks where the command line looks.
         listen: Called with every event as it happens, from any thread.
 
@@ -158,6 +161,7 @@ def generate(
                 fit=fit,
                 sidecar=sidecar,
                 metadata=metadata,
+                cloud=cloud,
                 listen=listen,
             ),
             Cancellation(),
@@ -395,6 +399,15 @@ class Studio:
     ) -> Image | Images:
         use_case, request = self._asked(prompt, count, parameters)
         report = use_case.run(request, cancellation=cancellation)
+        deliver = bootstrap.build_deliver_briefly(
+            self._settings,
+            environment=self._environment,
+            accounts=self._accounts,
+            images=parameters.get("cloud", True),
+            listen=parameters.get("listen", unheard),
+        )
+        if deliver is not None:
+            deliver(cancellation)
         images = Images(Image(stored) for stored in report.stored)
         errors = [failed.error for failed in report.failed]
         if not errors:
@@ -449,6 +462,7 @@ class Studio:
                 output=None if output is None else fspath(output),
                 sidecar=given.get("sidecar", True),
                 metadata=given.get("metadata", True),
+                cloud=given.get("cloud", True),
             ),
             count=number,
             listen=given.get("listen", unheard),

@@ -6,10 +6,11 @@ adapter only when it is about to build it.
 
 import os
 import sys
-from collections.abc import Generator, Mapping, Sequence
+from collections.abc import Callable, Generator, Mapping, Sequence
 from contextlib import contextmanager
 from datetime import datetime, timedelta
 from decimal import Decimal
+from functools import partial
 from hashlib import sha256
 from os.path import lexists
 from pathlib import Path, PurePosixPath
@@ -24,7 +25,7 @@ from imagen.domain.call import Place
 from imagen.domain.container import NotAnImage, read_facts
 from imagen.domain.cost import micros_of
 from imagen.domain.errors import InvalidRequest, Misconfigured
-from imagen.domain.events import Event, Listener, unshaken
+from imagen.domain.events import Event, Listener, unheard, unshaken
 from imagen.domain.fit import Fit
 from imagen.domain.naming import LONGEST_NAME, Destination
 from imagen.domain.price import ListedPrice, Price
@@ -38,6 +39,7 @@ from imagen.registry import find_adapter
 from imagen.settings.environment import Environment
 from imagen.settings.load import load_settings
 from imagen.settings.model import BackendSettings, Settings
+from imagen.usecases.cancellation import Cancellation
 from imagen.usecases.check import CheckBackends
 from imagen.usecases.find import FindImage
 from imagen.usecases.generate import GenerateImages
@@ -53,8 +55,16 @@ if TYPE_CHECKING:
     from imagen.adapters.history.sqlite import SqliteHistory
     from imagen.adapters.journal.sqlite import SqliteJournal
     from imagen.adapters.ledger.sqlite import SqliteLedger
+    from imagen.adapters.outbox.sqlite import SqliteOutbox
+    from imagen.adapters.supabase import SupabaseAccess
+    from imagen.ports.cloud import Cloud
+    from imagen.ports.ledger import SharedLedger
+    from imagen.usecases.deliver import Carrier, DeliverOwed
+    from imagen.usecases.fetch import FetchImage
 
 STDOUT = "-"
+PATIENCE = 3.0
+"""Seconds that a command goes on because something is owed to the cloud."""
 LARGEST_REFERENCE = 100_000_000
 """Bytes of an image that a request brings along."""
 
@@ -66,11 +76,13 @@ class Accounts(msgspec.Struct, frozen=True, kw_only=True):
         journal: Every call that is not over.
         ledger: What was spent.
         history: What was made.
+        outbox: What is owed to the cloud.
     """
 
     journal: "SqliteJournal"
     ledger: "SqliteLedger"
     history: "SqliteHistory"
+    outbox: "SqliteOutbox"
 
     def close(self) -> None:
         """Let go of the database; what this process still worked on can be claimed."""
@@ -84,12 +96,14 @@ class Wish(msgspec.Struct, frozen=True, kw_only=True):
         output: A file, a folder, `-` for `stream`, or None for the naming template.
         sidecar: False leaves the sidecars out, whatever the config says.
         metadata: False leaves the note inside the files out, likewise.
+        cloud: False keeps no copy in the cloud, likewise.
         stream: What `-` writes to.
     """
 
     output: str | None = None
     sidecar: bool = True
     metadata: bool = True
+    cloud: bool = True
     stream: BinaryIO | None = None
 
 
@@ -225,6 +239,7 @@ def open_accounts(environment: Environment) -> Accounts:
     from imagen.adapters.history.sqlite import SqliteHistory  # noqa: PLC0415 - sqlite3
     from imagen.adapters.journal.sqlite import SqliteJournal  # noqa: PLC0415
     from imagen.adapters.ledger.sqlite import SqliteLedger  # noqa: PLC0415
+    from imagen.adapters.outbox.sqlite import SqliteOutbox  # noqa: PLC0415
     from imagen.adapters.sqlite import Database  # noqa: PLC0415
 
     database = Database(lambda: environment.data_dir)
@@ -232,6 +247,7 @@ def open_accounts(environment: Environment) -> Accounts:
         journal=SqliteJournal(database),
         ledger=SqliteLedger(database),
         history=SqliteHistory(database),
+        outbox=SqliteOutbox(database),
     )
 
 
@@ -255,14 +271,34 @@ def build_jobs(accounts: Accounts) -> OpenJobs:
     return OpenJobs(journal=accounts.journal)
 
 
-def build_usage(accounts: Accounts) -> ShowUsage:
-    """Wire the use case that adds up what was spent."""
-    return ShowUsage(ledger=accounts.ledger, journal=accounts.journal)
+def build_usage(
+    environment: Environment, accounts: Accounts, *, shared: bool = False
+) -> ShowUsage:
+    """Wire the use case that adds up what was spent, here or by all that share."""
+    if not shared:
+        return ShowUsage(ledger=accounts.ledger, journal=accounts.journal)
+    return ShowUsage(
+        ledger=_shared_ledger(environment),
+        journal=accounts.journal,
+        outbox=accounts.outbox,
+    )
+
+
+def build_row_delivery(environment: Environment, accounts: Accounts) -> "DeliverOwed":
+    """Wire the use case that delivers what is owed to the shared ledger."""
+    from imagen.usecases.deliver import DeliverOwed, RowCarrier  # noqa: PLC0415 - rare
+
+    ledger = _shared_ledger(environment)
+    return DeliverOwed(
+        outbox=accounts.outbox,
+        carriers=[RowCarrier(outbox=accounts.outbox, ledger=ledger)],
+        clock=SystemClock(),
+    )
 
 
 def build_forget(accounts: Accounts) -> ForgetImages:
     """Wire the use case that forgets images."""
-    return ForgetImages(history=accounts.history)
+    return ForgetImages(history=accounts.history, outbox=accounts.outbox)
 
 
 def build_find(accounts: Accounts, *, environment: Environment) -> FindImage:
@@ -273,6 +309,143 @@ def build_find(accounts: Accounts, *, environment: Environment) -> FindImage:
         return read_file(str(environment.home(Path(name))))
 
     return FindImage(read=read, history=accounts.history)
+
+
+def build_deliver(
+    settings: Settings,
+    *,
+    environment: Environment,
+    accounts: Accounts,
+    images: bool = True,
+    listen: Listener = unheard,
+) -> "DeliverOwed | None":
+    """Wire the use case that delivers what is owed to the cloud.
+
+    Args:
+        images: False leaves out the copies of images.
+
+    Returns:
+        None if Supabase is not set up.
+    """
+    if environment.missing_for_supabase:
+        return None
+    from imagen.adapters.files import read_file  # noqa: PLC0415 - rare
+    from imagen.usecases.deliver import (  # noqa: PLC0415
+        DeliverOwed,
+        ImageCarrier,
+        RowCarrier,
+    )
+
+    carriers: list[Carrier] = [
+        RowCarrier(outbox=accounts.outbox, ledger=_shared_ledger(environment))
+    ]
+    if images and _cloud_sync(settings, environment) != "off":
+        carriers.append(
+            ImageCarrier(
+                outbox=accounts.outbox,
+                cloud=_cloud(environment),
+                clock=SystemClock(),
+                read=read_file,
+            )
+        )
+    return DeliverOwed(
+        outbox=accounts.outbox,
+        carriers=carriers,
+        clock=SystemClock(),
+        listen=unshaken(listen),
+    )
+
+
+def build_sync(
+    settings: Settings,
+    *,
+    environment: Environment,
+    accounts: Accounts,
+    listen: Listener,
+) -> "DeliverOwed":
+    """Wire the use case that delivers what is owed, when somebody asks for it.
+
+    Raises:
+        Misconfigured: Supabase is not set up.
+    """
+    use_case = build_deliver(
+        settings, environment=environment, accounts=accounts, listen=listen
+    )
+    if use_case is None:
+        raise _no_supabase(environment)
+    return use_case
+
+
+def build_fetch(
+    settings: Settings,
+    *,
+    environment: Environment,
+    accounts: Accounts,
+    wish: Wish,
+    count: int,
+    listen: Listener,
+) -> "FetchImage":
+    """Wire the use case that brings an image back from the cloud.
+
+    Raises:
+        InvalidRequest: it cannot go where it is wished.
+        Misconfigured: Supabase is not set up, or nobody said whose images.
+    """
+    from imagen.usecases.fetch import FetchImage  # noqa: PLC0415 - rare
+
+    owner, cloud = cloud_of(settings, environment)
+    folder, place = _where(settings, wish, count, environment)
+    if place.destination.name is not None and count > 1:
+        raise InvalidRequest(
+            f"{count} images cannot go to one file.", hint="Give a folder instead."
+        )
+    return FetchImage(
+        cloud=cloud,
+        owner=owner,
+        storage=_storage(folder, wish.stream),
+        place=place,
+        history=accounts.history,
+        outbox=accounts.outbox,
+        locate=_absolute,
+        listen=unshaken(listen),
+    )
+
+
+def cloud_of(settings: Settings, environment: Environment) -> "tuple[str, Cloud]":
+    """Return whose images are in the cloud, and the cloud.
+
+    Raises:
+        Misconfigured: Supabase is not set up, or nobody said whose images.
+    """
+    if environment.missing_for_supabase:
+        raise _no_supabase(environment)
+    if not settings.owner_user_id:
+        raise Misconfigured(
+            "The config has no owner_user_id, so nobody's images are in the cloud.",
+            hint="docs/supabase.md says where to find it.",
+        )
+    return settings.owner_user_id, _cloud(environment)
+
+
+def build_deliver_briefly(
+    settings: Settings,
+    *,
+    environment: Environment,
+    accounts: Accounts,
+    images: bool = True,
+    listen: Listener,
+) -> Callable[[Cancellation], None] | None:
+    """Return what delivers for a moment, after something was made."""
+    use_case = build_deliver(
+        settings,
+        environment=environment,
+        accounts=accounts,
+        images=images,
+        listen=listen,
+    )
+    if use_case is None:
+        return None
+    return partial(use_case.run_briefly, patience=PATIENCE)
 
 
 @contextmanager
@@ -449,6 +622,7 @@ def _records(accounts: Accounts, settings: Settings, listen: Listener) -> Record
     return Records(
         accounts.journal,
         accounts.history,
+        outbox=accounts.outbox,
         clock=SystemClock(),
         locate=_absolute,
         keep=None if days is None else timedelta(days=days),
@@ -502,6 +676,7 @@ def _where(
         destination=Destination(template=settings.output.naming),
         sidecar=settings.output.sidecar and wish.sidecar,
         metadata=settings.output.metadata and wish.metadata,
+        owner=_owner(settings, environment) if wish.cloud else "",
     )
     moved = msgspec.structs.replace
     if wish.output is None:
@@ -527,6 +702,56 @@ def _where(
         folder=_absolute(path.parent),
         destination=Destination(name=path.name),
     )
+
+
+def _access(environment: Environment) -> "SupabaseAccess":
+    from imagen.adapters.supabase import SupabaseAccess  # noqa: PLC0415 - rare
+
+    return SupabaseAccess(environment.supabase_url, environment.supabase_key)
+
+
+def _shared_ledger(environment: Environment) -> "SharedLedger":
+    from imagen.adapters.ledger.supabase import SupabaseLedger  # noqa: PLC0415 - rare
+
+    return SupabaseLedger(_access(environment))
+
+
+def _cloud(environment: Environment) -> "Cloud":
+    from imagen.adapters.cloud.supabase import SupabaseCloud  # noqa: PLC0415 - rare
+
+    return SupabaseCloud(_access(environment))
+
+
+def _owner(settings: Settings, environment: Environment) -> str:
+    """Return whose a copy in the cloud is to be; "" if there is to be none.
+
+    Raises:
+        Misconfigured: there has to be one, and something is missing for it.
+    """
+    mode = _cloud_sync(settings, environment)
+    if mode == "off":
+        return ""
+    missing = environment.missing_for_supabase
+    if not settings.owner_user_id:
+        missing = (*missing, "owner_user_id in the config")
+    if missing and mode == "on":
+        raise Misconfigured(
+            f"The cloud copy is on, and there is no {' and no '.join(missing)}.",
+            hint="Set it, or say --no-cloud; docs/supabase.md has every step.",
+        )
+    return "" if missing else settings.owner_user_id
+
+
+def _no_supabase(environment: Environment) -> Misconfigured:
+    missing = " and ".join(environment.missing_for_supabase)
+    return Misconfigured(
+        f"Supabase is not set up: {missing} is not set.",
+        hint="docs/supabase.md has every step.",
+    )
+
+
+def _cloud_sync(settings: Settings, environment: Environment) -> str:
+    return environment.cloud_sync or settings.output.cloud_sync
 
 
 def _check_folder(folder: Path) -> None:

@@ -28,6 +28,7 @@ IMPLEMENTERS = {
         "broken_histories",
         "broken_journals",
         "broken_ledgers",
+        "broken_outboxes",
         "broken_storages",
     )
 }

@@ -9,7 +9,11 @@ from imagen.cli.generate import generate as command
 ONLY_IN_PYTHON = {"listen"}
 ONLY_IN_THE_SHELL = {"json", "quiet", "verbose", "estimate"}
 RENAMED = {"image": "images"}
-TURNED_ROUND = {"no_sidecar": "sidecar", "no_metadata": "metadata"}
+TURNED_ROUND = {
+    "no_sidecar": "sidecar",
+    "no_metadata": "metadata",
+    "no_cloud": "cloud",
+}
 
 
 def shell() -> dict[str, object]:

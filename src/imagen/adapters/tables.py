@@ -4,7 +4,7 @@ Times are microseconds since 1970. A value with many fields is a JSON document.
 """
 
 import sqlite3
-from collections.abc import Generator, Iterable
+from collections.abc import Generator, Iterable, Sequence
 from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -13,7 +13,7 @@ from typing import TypeVar
 import msgspec
 
 from imagen.domain.errors import JournalError
-from imagen.domain.usage import UsageRow
+from imagen.domain.usage import DIMENSIONS, Dimension, UsageRow, UsageTotal
 
 MIGRATIONS: tuple[tuple[str, ...], ...] = (
     (
@@ -101,17 +101,63 @@ MIGRATIONS: tuple[tuple[str, ...], ...] = (
         END
         """,
     ),
+    (
+        "ALTER TABLE usage ADD COLUMN delivery TEXT NOT NULL DEFAULT 'owed'",
+        "ALTER TABLE usage ADD COLUMN trouble TEXT NOT NULL DEFAULT ''",
+        "CREATE INDEX usage_delivery ON usage (delivery, created_at, id)",
+        "ALTER TABLE images ADD COLUMN delivery TEXT NOT NULL DEFAULT 'none'",
+        "ALTER TABLE images ADD COLUMN trouble TEXT NOT NULL DEFAULT ''",
+        "CREATE INDEX images_delivery ON images (delivery, created_at, id)",
+        "DROP TRIGGER image_changed",
+        """
+        CREATE TRIGGER image_changed AFTER UPDATE OF words ON images BEGIN
+            INSERT INTO image_words (image_words, rowid, words)
+            VALUES ('delete', old.number, old.words);
+            INSERT INTO image_words (rowid, words) VALUES (new.number, new.words);
+        END
+        """,
+        """
+        CREATE TABLE pauses (
+            channel TEXT PRIMARY KEY,
+            tries INTEGER NOT NULL,
+            until INTEGER NOT NULL,
+            trouble TEXT NOT NULL
+        )
+        """,
+    ),
 )
 """What each version of the database adds to the one before it."""
 
 _KEEP_USAGE = """
-    INSERT INTO usage VALUES (
+    INSERT INTO usage (
+        id, created_at, week, caller, backend, adapter, model, status, latency_ms,
+        images, cost_micros, cost_source, prompt_sha256, counted_micros
+    ) VALUES (
         :id, :created_at, :week, :caller, :backend, :adapter, :model, :status,
         :latency_ms, :images, :cost_micros, :cost_source, :prompt_sha256,
         coalesce(:cost_micros, (SELECT reserved FROM calls WHERE id = :id), 0)
     )
     ON CONFLICT (id) DO NOTHING
 """
+
+USAGE_ROWS = """
+    SELECT id, created_at, caller, backend, adapter, model, status, latency_ms, images,
+        cost_micros, cost_source, prompt_sha256
+    FROM usage
+"""
+# In the order of the index, so that nothing has to be sorted but what comes of it.
+_GROUPS = """
+    SELECT week, backend, model, caller, count(*) AS calls, sum(images) AS images,
+        sum(cost_micros) AS cost_micros, sum(cost_micros IS NULL) AS unknown
+    FROM usage{where} GROUP BY week, backend, model, caller
+"""
+_SUMS = {
+    "calls": "sum(calls)",
+    "images": "sum(images)",
+    "cost_micros": "coalesce(sum(cost_micros), 0)",
+    "unknown": "sum(unknown)",
+}
+_ORDERS = {name: name for name in DIMENSIONS} | {"week": "week DESC"}
 
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
@@ -140,6 +186,42 @@ def keep_usage(connection: sqlite3.Connection, rows: Iterable[UsageRow]) -> None
             }
             for row in rows
         ],
+    )
+
+
+def usage_row(row: tuple[object, ...]) -> UsageRow:
+    """Return what `USAGE_ROWS` found.
+
+    Raises:
+        ValueError: it is not as it should be.
+    """
+    named = dict(zip(UsageRow.__struct_fields__, row, strict=True))
+    named["created_at"] = as_moment(msgspec.convert(named["created_at"], int))
+    return msgspec.convert(named, UsageRow)
+
+
+def usage_totals(
+    connection: sqlite3.Connection,
+    by: Sequence[Dimension],
+    *,
+    where: str,
+    values: Sequence[int],
+) -> tuple[UsageTotal, ...]:
+    """Group and sum in the database.
+
+    Raises:
+        ValueError: what comes of it is not as it should be.
+    """
+    orders = {dimension: _ORDERS[dimension] for dimension in by}
+    columns = ", ".join([*orders, *_SUMS.values()])
+    query = f"SELECT {columns} FROM ({_GROUPS.format(where=where)})"  # noqa: S608 - words of ours alone
+    if orders:
+        query += f" GROUP BY {', '.join(orders)}"
+        query += f" ORDER BY {', '.join(orders.values())}"
+    found = connection.execute(query, values).fetchall()
+    totals = [dict(zip((*orders, *_SUMS), row, strict=True)) for row in found]
+    return tuple(
+        msgspec.convert(total, UsageTotal) for total in totals if total["calls"]
     )
 
 

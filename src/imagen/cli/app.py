@@ -38,6 +38,8 @@ COMMANDS = {
         "imagen.cli.history:forget",
         "Forget images; their files stay.",
     ),
+    "sync": ("imagen.cli.sync:sync", "Deliver what is owed to the cloud."),
+    "fetch": ("imagen.cli.fetch:fetch", "Bring an image back from the cloud."),
     "usage": ("imagen.cli.usage:usage", "Print what was spent."),
     "prices": ("imagen.cli.prices:prices", "Print what is charged for what."),
     "version": ("imagen.cli.version:version", "Print the version."),

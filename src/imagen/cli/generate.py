@@ -18,6 +18,7 @@ from imagen.cli.making import (
     MaskFlag,
     MaxCostFlag,
     ModelFlag,
+    NoCloudFlag,
     NoMetadataFlag,
     NoSidecarFlag,
     OutputFlag,
@@ -76,6 +77,7 @@ def generate(
     fit: FitFlag = None,
     no_sidecar: NoSidecarFlag = False,
     no_metadata: NoMetadataFlag = False,
+    no_cloud: NoCloudFlag = False,
     config: ConfigFlag = None,
     json: JsonFlag = False,
     quiet: QuietFlag = False,
@@ -141,25 +143,35 @@ def generate(
     logs = verbose or bool(environment.log)  # which a bar would garble
     bar = progress_bar(quiet=quiet or logs)
     maker = bootstrap.build_backend(chosen, environment=environment)
+    accounts = bootstrap.open_accounts(environment)
+    listen = event_listener(said, bar, environment)
     use_case = bootstrap.build_generate(
         settings,
         chosen,
         maker,
         environment=environment,
-        accounts=bootstrap.open_accounts(environment),
+        accounts=accounts,
         wish=Wish(
             output=where,
             sidecar=not no_sidecar,
             metadata=not no_metadata,
+            cloud=not no_cloud,
             stream=sys.stdout.buffer,
         ),
         count=count,
-        listen=event_listener(said, bar, environment),
+        listen=listen,
     )
     plan = use_case.plan(request)
     if estimate:
         use_case.check_budget(plan)
         said.estimate(estimate_of(plan))
         return exit_codes.DONE
+    deliver = bootstrap.build_deliver_briefly(
+        settings,
+        environment=environment,
+        accounts=accounts,
+        images=not no_cloud,
+        listen=listen,
+    )
     with bootstrap.closing(maker):
-        return carry_out(partial(use_case.outcomes, plan), said, bar)
+        return carry_out(partial(use_case.outcomes, plan), said, bar, deliver=deliver)

@@ -1,6 +1,6 @@
 """The commands `imagen history` and `imagen history forget`."""
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from datetime import UTC, datetime
 from decimal import Decimal
 from typing import Annotated
@@ -11,7 +11,15 @@ from imagen import bootstrap
 from imagen.cli import exit_codes
 from imagen.cli.layout import Columns, one_line, pages, short_ids, terminal_width
 from imagen.cli.output import Output, say
-from imagen.cli.parameters import JsonFlag, SinceFlag, backend_names, whole_number
+from imagen.cli.parameters import (
+    ConfigFlag,
+    JsonFlag,
+    SinceFlag,
+    backend_names,
+    path_of,
+    whole_number,
+)
+from imagen.domain.cloud import CloudImage
 from imagen.domain.cost import in_dollars
 from imagen.domain.errors import UsageError
 from imagen.domain.history import HistoryEntry
@@ -29,6 +37,8 @@ def history(
     ] = "",
     since: SinceFlag = None,
     limit: Annotated[int, Parameter(metavar="N", converter=whole_number)] = NEWEST,
+    cloud: Annotated[bool, Parameter(show_default=False)] = False,
+    config: ConfigFlag = None,
     json: JsonFlag = False,
 ) -> int:
     """List the images that were made on this machine, the newest first.
@@ -44,26 +54,47 @@ def history(
         search: Words that are all in the prompt, whole or in part.
         backend: The instance that made them.
         limit: How many at most; 0 is all.
+        cloud: Those that have a copy in the cloud, wherever they were made;
+            `imagen fetch` brings one back.
     """
     if limit < 0:
         raise UsageError(f"--limit {limit} is below 0.", hint="0 is all of them.")
-    said = Output(json=json)
-    with bootstrap.accounts(process_environment()) as accounts:
+    asked = bool(search or backend or since)
+    said, environment = Output(json=json), process_environment()
+    if cloud:
+        if asked:
+            raise UsageError("--cloud lists all, and cannot search.")
+        settings = bootstrap.load(path_of(config), environment=environment)
+        owner, kept = bootstrap.cloud_of(settings, environment)
+        copies = kept.find(owner, limit=limit or None)
+        if not _print(said, (_entry(copy) for copy in copies)):
+            say("There is no image in the cloud.")
+        return exit_codes.DONE
+    with bootstrap.accounts(environment) as accounts:
         found = accounts.history.find(
             words=search, backend=backend, since=since, limit=limit or None
         )
-        columns, nothing = Columns(right={3, 5}, width=terminal_width()), True
-        for page in pages(found):
-            nothing = False
-            if json:
-                for entry in page:
-                    said.note(entry.sidecar, entry.location)
-            else:
-                said.lines(columns.lines(_rows(page)))
-    if nothing and not json:
-        asked = search or backend or since
-        say("No such image was made here." if asked else "No image was made here yet.")
+        if not _print(said, found) and not json:
+            what = "such image was made here" if asked else "image was made here yet"
+            say(f"No {what}.")
     return exit_codes.DONE
+
+
+def _print(said: Output, found: Iterable[HistoryEntry]) -> bool:
+    """Print the images; return whether there were any."""
+    columns, some = Columns(right={3, 5}, width=terminal_width()), False
+    for page in pages(found):
+        some = True
+        if said.json:
+            for entry in page:
+                said.note(entry.sidecar, entry.location)
+        else:
+            said.lines(columns.lines(_rows(page)))
+    return some
+
+
+def _entry(copy: CloudImage) -> HistoryEntry:
+    return HistoryEntry(location=copy.path, sidecar=copy.sidecar)
 
 
 def forget(*ids: Annotated[str, Parameter(metavar="ID")]) -> int:

@@ -104,6 +104,12 @@ NoMetadataFlag: TypeAlias = Annotated[
         help="Write nothing about the making inside the file.",
     ),
 ]
+NoCloudFlag: TypeAlias = Annotated[
+    bool,
+    Parameter(
+        group=WHERE, show_default=False, help="Keep no copy of the image in the cloud."
+    ),
+]
 
 
 def carry_out(
@@ -112,6 +118,7 @@ def carry_out(
     bar: "ProgressBar | None",
     *,
     tell: Callable[[StoredImage], None] | None = None,
+    deliver: Callable[[Cancellation], None] | None = None,
 ) -> int:
     """Make the images, say what becomes of each, and return how the program ends.
 
@@ -120,27 +127,31 @@ def carry_out(
         said: What speaks to the user.
         bar: How far each image is; None shows nothing.
         tell: Prints an image that is stored; None has `said` print it.
+        deliver: Delivers afterwards what is owed to the cloud, in a moment.
     """
     tell = tell or said.stored
     failures: dict[int, BaseException] = {}
     unheard: ImagenError | None = None
     nobody_reads = False
-    with StopSignals() as signals, bar or nullcontext():
-        for outcome in outcomes(signals.cancellation):
-            with bar.hidden() if bar else nullcontext():
-                if isinstance(outcome, FailedImage):
-                    failures[outcome.number] = outcome.error
-                    said.error(outcome.error)
-                    continue
-                try:
-                    tell(outcome)
-                except BrokenPipeError:  # no more is wanted; what is made is stored
-                    nobody_reads = True
-                    signals.cancellation.cancel()
-                except ImagenError as error:
-                    unheard = error
-                    said.error(error)
-                    say(f"The image is at {outcome.location}.")
+    with StopSignals() as signals:
+        with bar or nullcontext():
+            for outcome in outcomes(signals.cancellation):
+                with bar.hidden() if bar else nullcontext():
+                    if isinstance(outcome, FailedImage):
+                        failures[outcome.number] = outcome.error
+                        said.error(outcome.error)
+                        continue
+                    try:
+                        tell(outcome)
+                    except BrokenPipeError:  # no more is wanted; what is made is stored
+                        nobody_reads = True
+                        signals.cancellation.cancel()
+                    except ImagenError as error:
+                        unheard = error
+                        said.error(error)
+                        say(f"The image is at {outcome.location}.")
+        if deliver is not None:
+            deliver(signals.cancellation)
     if nobody_reads and failures:
         return exit_codes.NOBODY_READS
     if not failures:

@@ -12,6 +12,7 @@ import msgspec
 from imagen import bootstrap
 from imagen.cli.layout import Columns
 from imagen.domain import events
+from imagen.domain.delivery import CALLED
 from imagen.domain.errors import ImagenError
 from imagen.domain.estimate import Estimate
 from imagen.domain.events import Event, Listener
@@ -53,6 +54,8 @@ class Output(msgspec.Struct, frozen=True, kw_only=True):
                 say(f"warning: {message}")
             case events.Retrying(message=message, wait=wait) if not self.quiet:
                 say(f"{message} Trying again in {wait:g} s.")
+            case events.Undelivered(channel=channel, message=message) if not self.quiet:
+                say(f"{CALLED[channel]}: {message}")
             case _:
                 pass
 

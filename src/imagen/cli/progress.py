@@ -1,12 +1,13 @@
 """The bar on a terminal: steps, their rate, and the time it has taken."""
 
-from collections.abc import Generator
+from collections.abc import Generator, Mapping
 from contextlib import contextmanager
 from typing import Self
 
 from rich.console import Console
 from rich.progress import (
     BarColumn,
+    MofNCompleteColumn,
     Progress,
     ProgressColumn,
     SpinnerColumn,
@@ -18,6 +19,7 @@ from rich.progress import (
 from rich.text import Text
 
 from imagen.domain import events
+from imagen.domain.delivery import CALLED, Channel
 from imagen.domain.events import Event
 
 _WHOLE = 1.0
@@ -90,6 +92,44 @@ class ProgressBar:
                     self._progress.remove_task(bar)
             case _:
                 pass
+
+
+class DeliveryBar:
+    """Shows how much of what is owed to the cloud is there; hears the events."""
+
+    def __init__(self, console: Console, owed: Mapping[Channel, int]) -> None:
+        self._progress = Progress(
+            SpinnerColumn(),
+            TextColumn("{task.description}"),
+            BarColumn(bar_width=24),
+            MofNCompleteColumn(),
+            TimeElapsedColumn(),
+            console=console,
+            transient=True,
+        )
+        self._bars = {
+            channel: self._progress.add_task(CALLED[channel], total=count)
+            for channel, count in owed.items()
+            if count
+        }
+
+    def __enter__(self) -> Self:
+        self._progress.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._progress.stop()
+
+    def __call__(self, event: Event) -> None:
+        """Move a bar."""
+        if isinstance(event, events.Delivered) and event.channel in self._bars:
+            self._progress.advance(self._bars[event.channel], event.count)
+
+
+def delivery_bar_on_stderr(owed: Mapping[Channel, int]) -> DeliveryBar | None:
+    """Return the bars, if the terminal can move its cursor back."""
+    console = Console(stderr=True)
+    return None if console.is_dumb_terminal else DeliveryBar(console, owed)
 
 
 class _Steps(ProgressColumn):

@@ -52,6 +52,7 @@ def resume(
     bar = progress_bar(
         quiet=quiet or verbose or bool(environment.log), doing="fetching"
     )
+    listen = event_listener(said, bar, environment)
     outcomes: list[Resumed] = []
     all_said, nobody_reads = True, False
     with (
@@ -60,21 +61,26 @@ def resume(
             settings,
             environment=environment,
             accounts=accounts,
-            listen=event_listener(said, bar, environment),
+            listen=listen,
         ) as use_case,
         StopSignals() as signals,
-        bar or nullcontext(),
     ):
         there = bootstrap.build_jobs(accounts).named(ids)
         jobs = [each for each in there if ids or not each.live]
-        for outcome in use_case.outcomes(jobs, signals.cancellation):
-            outcomes.append(outcome)
-            with bar.hidden() if bar else nullcontext():
-                try:
-                    all_said = _tell(said, outcome) and all_said
-                except BrokenPipeError:  # no more is wanted; what is fetched is stored
-                    nobody_reads = True
-                    signals.cancellation.cancel()
+        with bar or nullcontext():
+            for outcome in use_case.outcomes(jobs, signals.cancellation):
+                outcomes.append(outcome)
+                with bar.hidden() if bar else nullcontext():
+                    try:
+                        all_said = _tell(said, outcome) and all_said
+                    except BrokenPipeError:  # no more is wanted; what is made is stored
+                        nobody_reads = True
+                        signals.cancellation.cancel()
+        deliver = bootstrap.build_deliver_briefly(
+            settings, environment=environment, accounts=accounts, listen=listen
+        )
+        if deliver is not None:
+            deliver(signals.cancellation)
     still_open = len(jobs) - sum(each.over or each.live for each in outcomes)
     if not quiet:
         _sum_up(still_open, busy=len(there) - len(jobs), nothing=not there)

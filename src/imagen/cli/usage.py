@@ -1,7 +1,7 @@
 """The command `imagen usage`."""
 
 from collections.abc import Iterable, Mapping
-from typing import Annotated, cast
+from typing import TYPE_CHECKING, Annotated, cast
 
 from cyclopts import Parameter  # noqa: TID253 - this is the command line
 
@@ -10,11 +10,15 @@ from imagen.cli import exit_codes, sums
 from imagen.cli.layout import Columns, pages, short_ids
 from imagen.cli.output import Output, say
 from imagen.cli.parameters import JsonFlag, SinceFlag
+from imagen.cli.signals import StopSignals
 from imagen.domain.errors import UsageError
 from imagen.domain.suggestion import meant
 from imagen.domain.usage import DIMENSIONS, Dimension, UsageRow, UsageTotal
 from imagen.settings.environment import process_environment
 from imagen.usecases.usage import UsageReport
+
+if TYPE_CHECKING:
+    from imagen.usecases.deliver import DeliverOwed
 
 
 def usage(
@@ -40,22 +44,27 @@ def usage(
         raw: Every call by itself, the newest first.
         csv: Print comma-separated values, with a header.
         plot: Draw bars of dollars, by the first of the NAMES.
-        local: The account of this machine alone; so far there is no other.
+        local: The account of this machine alone, even if there is a shared one.
     """
-    del local
     _only_one({"--json": json, "--csv": csv, "--plot": plot})
     _only_one({"--raw": raw, "--plot": plot})
     _only_one({"--raw": raw, "--by": by is not None})
     names = DIMENSIONS if by is None else _dimensions(by)
     said = Output(json=json, csv=csv)
-    with bootstrap.accounts(process_environment()) as accounts:
-        use_case = bootstrap.build_usage(accounts)
+    environment = process_environment()
+    shared = not local and not environment.missing_for_supabase
+    with bootstrap.accounts(environment) as accounts:
+        trouble = ""
+        if shared:
+            trouble = _deliver(bootstrap.build_row_delivery(environment, accounts))
+        use_case = bootstrap.build_usage(environment, accounts, shared=shared)
         if raw:
-            _print_calls(said, accounts.ledger.rows(since=since))
+            _print_calls(said, use_case.rows(since=since))
         elif plot:
             _draw(said, use_case.run(names[:1], since=since), names[0])
         else:
             _print_groups(said, use_case.run(names, since=since), names)
+        _say_undelivered(use_case.undelivered(), trouble)
         _say_pending(use_case.pending())
     return exit_codes.DONE
 
@@ -133,6 +142,25 @@ def _draw(said: Output, report: UsageReport, name: Dimension) -> None:
 
 def _say_nothing() -> None:
     say("Nothing was spent.")
+
+
+def _deliver(use_case: "DeliverOwed") -> str:
+    """Have the shared ledger know what this machine knows; return why it does not."""
+    with StopSignals() as signals:
+        [done] = use_case.run(signals.cancellation)
+    if signals.exit_code is not None:
+        raise KeyboardInterrupt
+    return done.trouble if done.standing.owed else ""
+
+
+def _say_undelivered(rest: UsageTotal | None, trouble: str) -> None:
+    """Say what was added to what the shared ledger has, and why it is not in it."""
+    if trouble:
+        say(f"usage: {trouble}")
+    if rest is not None:
+        rows = "1 row" if rest.calls == 1 else f"{rest.calls} rows"
+        cost = sums.cost_of(rest)
+        say(f"{rows} of this machine, {cost}, not in the shared ledger yet, added.")
 
 
 def _say_pending(pending: UsageTotal) -> None:

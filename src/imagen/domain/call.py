@@ -49,12 +49,14 @@ class Place(msgspec.Struct, frozen=True, kw_only=True):
         destination: What the files are called in it.
         sidecar: Whether a note goes beside each image.
         metadata: Whether the note goes inside it as well.
+        owner: Whose copy of each goes to the cloud; "" is nobody's.
     """
 
     folder: str = ""
     destination: Destination = Destination()
     sidecar: bool = True
     metadata: bool = True
+    owner: str = ""
 
 
 class Call(msgspec.Struct, frozen=True, kw_only=True):

@@ -6,6 +6,8 @@ from typing import TypeAlias
 
 import msgspec
 
+from imagen.domain.delivery import Channel
+
 
 class Event(msgspec.Struct, frozen=True, kw_only=True, tag_field="event", tag=True):
     """Something that happened."""
@@ -67,6 +69,20 @@ class Failed(Event, frozen=True, kw_only=True):
 
     number: int
     code: str
+    message: str
+
+
+class Delivered(Event, frozen=True, kw_only=True):
+    """So much more of what is owed to the cloud is there."""
+
+    channel: Channel
+    count: int
+
+
+class Undelivered(Event, frozen=True, kw_only=True):
+    """Something is owed to the cloud, and it is kept until it can be delivered."""
+
+    channel: Channel
     message: str
 
 

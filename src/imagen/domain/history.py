@@ -11,7 +11,9 @@ class HistoryEntry(msgspec.Struct, frozen=True, kw_only=True):
     Attributes:
         location: As its storage called the place.
         sidecar: The note, whether or not one lies beside the image.
+        owner: Whose copy of it belongs in the cloud; "" is nobody's.
     """
 
     location: str
     sidecar: Sidecar
+    owner: str = ""

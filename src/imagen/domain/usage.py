@@ -1,6 +1,8 @@
 """The ledger's rows, and what they add up to."""
 
+from collections.abc import Iterable, Sequence
 from datetime import UTC, date, datetime, timedelta
+from operator import itemgetter
 from typing import Literal, TypeAlias
 
 import msgspec
@@ -67,6 +69,33 @@ class UsageTotal(msgspec.Struct, frozen=True, kw_only=True):
     images: int
     cost_micros: int
     unknown: int
+
+
+def added_up(
+    totals: Iterable[UsageTotal], by: Sequence[Dimension]
+) -> tuple[UsageTotal, ...]:
+    """Return totals with the same values in these dimensions as one.
+
+    Ordered by the dimensions in the order given, the newest week first and everything
+    else by its name.
+    """
+    groups: dict[tuple[str, ...], list[UsageTotal]] = {}
+    for total in totals:
+        key = tuple(getattr(total, name) for name in by)
+        groups.setdefault(key, []).append(total)
+    keys = list(groups)
+    for place, name in reversed(list(enumerate(by))):
+        keys.sort(key=itemgetter(place), reverse=name == "week")
+    return tuple(
+        UsageTotal(
+            **dict(zip(by, key, strict=True)),
+            calls=sum(each.calls for each in groups[key]),
+            images=sum(each.images for each in groups[key]),
+            cost_micros=sum(each.cost_micros for each in groups[key]),
+            unknown=sum(each.unknown for each in groups[key]),
+        )
+        for key in keys
+    )
 
 
 def iso_week(moment: datetime) -> str:

@@ -16,6 +16,8 @@ class History(Protocol):
     def add(self, entries: Sequence[HistoryEntry]) -> None:
         """Remember them; one that is remembered already, by its id, is replaced.
 
+        Of one that has an owner a copy is owed to the cloud, unless it is there.
+
         Raises:
             JournalError: they could not be written down; none was.
         """
@@ -62,6 +64,8 @@ class History(Protocol):
 
     def forget_older(self, than: datetime) -> int:
         """Forget, likewise, what was made before that moment; say how many images.
+
+        What is still owed to the cloud is not forgotten.
 
         Raises:
             JournalError: it cannot be written.

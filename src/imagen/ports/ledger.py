@@ -1,25 +1,14 @@
 """The port to the ledger: what was spent."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from datetime import date
 from typing import Protocol
 
 from imagen.domain.usage import Dimension, UsageRow, UsageTotal
 
 
-class Ledger(Protocol):
-    """Keeps one row for every call that cost something, or may have.
-
-    Prove an implementation with `imagen.testing.LedgerContract`.
-    """
-
-    def record(self, rows: Sequence[UsageRow]) -> None:
-        """Keep the rows, each once, however often and by however many it is recorded.
-
-        Raises:
-            JournalError: they could not be kept; none was.
-        """
-        ...
+class UsageReader(Protocol):
+    """Has usage rows, and adds them up."""
 
     def rows(self, *, since: date | None = None) -> Iterator[UsageRow]:
         """Yield the rows, the newest first, without holding all of them in memory.
@@ -28,7 +17,7 @@ class Ledger(Protocol):
             since: The first UTC date that counts.
 
         Raises:
-            JournalError: they cannot be read.
+            ImagenError: they cannot be read.
         """
         ...
 
@@ -46,6 +35,46 @@ class Ledger(Protocol):
             since: The first UTC date that counts.
 
         Raises:
-            JournalError: they cannot be read.
+            ImagenError: they cannot be read.
+        """
+        ...
+
+
+class Ledger(UsageReader, Protocol):
+    """Keeps one row for every call that cost something, or may have.
+
+    What it raises is a `JournalError`.
+
+    Prove an implementation with `imagen.testing.LedgerContract`.
+    """
+
+    def record(self, rows: Sequence[UsageRow]) -> None:
+        """Keep the rows, each once, however often and by however many it is recorded.
+
+        Raises:
+            JournalError: they could not be kept; none was.
+        """
+        ...
+
+
+class SharedLedger(UsageReader, Protocol):
+    """Has the rows of every machine.
+
+    Tries once, in seconds: delivering again is the caller's decision. Whatever it does
+    may raise `Unavailable`, for now, or `Unauthorized` or `Misconfigured`, until
+    somebody does what the hint says. No error holds a secret.
+
+    Prove an implementation with `imagen.testing.SharedLedgerContract`.
+    """
+
+    def deliver(self, rows: Sequence[UsageRow]) -> Mapping[str, str]:
+        """Keep the rows, each once, however often and by however many it is delivered.
+
+        Returns:
+            Of each row that can never be kept as it is, by its id, why not. All others
+            are kept.
+
+        Raises:
+            Unavailable, Unauthorized, Misconfigured: it is not known which are kept.
         """
         ...

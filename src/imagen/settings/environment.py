@@ -10,9 +10,11 @@ import msgspec
 
 from imagen.domain.errors import Misconfigured
 from imagen.ports.backend import Secrets
+from imagen.settings.secrets import shown
 
 _VARIABLE = re.compile(r"\$(?:([A-Za-z_][A-Za-z0-9_]*)|\{([A-Za-z_][A-Za-z0-9_]*)\})")
 _SUFFIX = "_env"
+_CLOUD_SYNC = {"", "auto", "on", "off"}
 
 
 class Environment:
@@ -55,6 +57,40 @@ class Environment:
         from platformdirs import user_cache_path  # only when it is not named
 
         return user_cache_path("imagen")
+
+    @property
+    def cloud_sync(self) -> str:
+        """What `$IMAGEN_CLOUD_SYNC` says: auto, on or off; "" when it says nothing.
+
+        Raises:
+            Misconfigured: it says something else.
+        """
+        mode = self._get("IMAGEN_CLOUD_SYNC")
+        if mode not in _CLOUD_SYNC:
+            raise Misconfigured(
+                f"$IMAGEN_CLOUD_SYNC is {shown(mode)}.", hint="Say auto, on or off."
+            )
+        return mode
+
+    @property
+    def supabase_url(self) -> str:
+        """Where the Supabase project is, by `$SUPABASE_URL`; "" when nobody says."""
+        return self._get("SUPABASE_URL").strip()
+
+    @property
+    def supabase_key(self) -> str:
+        """What opens it: `$SUPABASE_SERVICE_KEY`, else `$MAI_SUPABASE_KEY`, or ""."""
+        named = self._get("SUPABASE_SERVICE_KEY") or self._get("MAI_SUPABASE_KEY")
+        return named.strip()
+
+    @property
+    def missing_for_supabase(self) -> tuple[str, ...]:
+        """The variables that would have to be set so that Supabase is used."""
+        needed = {
+            "SUPABASE_URL": self.supabase_url,
+            "SUPABASE_SERVICE_KEY": self.supabase_key,
+        }
+        return tuple(f"${name}" for name, value in needed.items() if not value)
 
     @property
     def caller(self) -> str:

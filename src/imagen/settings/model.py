@@ -6,7 +6,7 @@ The validator reads the types, the sample is printed from the descriptions.
 from collections.abc import Mapping
 from decimal import Decimal
 from pathlib import Path
-from typing import Annotated, TypeAlias
+from typing import Annotated, Literal, TypeAlias
 
 import msgspec
 from msgspec import Meta
@@ -30,6 +30,18 @@ Dollars: TypeAlias = Annotated[
     float, Meta(ge=0, le=1_000_000_000, extra={"unit": "US dollars"})
 ]
 """As it is written; it becomes exact before anything is reckoned with it."""
+
+
+CloudSync: TypeAlias = Literal["auto", "on", "off"]
+
+UserId: TypeAlias = Annotated[
+    str,
+    Meta(
+        pattern="^([0-9a-fA-F]{8}(-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12})?$",
+        extra={"shape": "a UUID"},
+    ),
+]
+"""The id of a user of Supabase; "" is nobody."""
 
 
 class OutputSettings(msgspec.Struct, frozen=True, kw_only=True):
@@ -57,6 +69,14 @@ class OutputSettings(msgspec.Struct, frozen=True, kw_only=True):
     metadata: Annotated[bool, Meta(description="The same inside the image file.")] = (
         True
     )
+    cloud_sync: Annotated[
+        CloudSync,
+        Meta(
+            description="A copy of each image in Supabase: auto (if it is set up), on"
+            " or off.",
+            examples=["auto"],
+        ),
+    ] = "auto"
 
 
 class PriceBlock(msgspec.Struct, frozen=True, kw_only=True):
@@ -278,7 +298,20 @@ class HistorySettings(msgspec.Struct, frozen=True, kw_only=True):
     ] = None
 
 
-class ConfigFile(msgspec.Struct, frozen=True, kw_only=True):
+class OwnerKey(msgspec.Struct, frozen=True, kw_only=True):
+    """Whose the copies in the cloud are."""
+
+    owner_user_id: Annotated[
+        UserId,
+        Meta(
+            description="Your auth.users id on Supabase, whose the copies are; empty:"
+            " no copy.",
+            examples=[""],
+        ),
+    ] = ""
+
+
+class ConfigFile(OwnerKey, frozen=True, kw_only=True):
     """The keys at the top of the file."""
 
     default_backend: Annotated[
@@ -328,6 +361,7 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     Attributes:
         default_backend: The instance that is used unless another is named.
         output: Where images go and what goes with them.
+        owner_user_id: Whose the copies in the cloud are; "" is nobody.
         backends: Every instance by its name; `mock` is always among them.
         styles: Every style by its name.
         budgets: What may be spent.
@@ -337,6 +371,7 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
 
     default_backend: str
     output: OutputSettings
+    owner_user_id: str = ""
     backends: Mapping[str, BackendSettings]
     styles: Mapping[str, Style]
     budgets: tuple[Budget, ...] = ()

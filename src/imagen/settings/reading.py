@@ -239,9 +239,10 @@ def expected(kind: object) -> str:
         )
         what = what or "a value that fits"
     for meta in metas:
-        what += (
-            f" of {meta.extra['unit']}" if meta.extra and "unit" in meta.extra else ""
-        )
+        extra = meta.extra or {}
+        if "shape" in extra:
+            return f"{extra['shape']}"
+        what += f" of {extra['unit']}" if "unit" in extra else ""
         what += _limits(meta)
     return what
 

@@ -45,6 +45,7 @@ def sample_config(adapters: Mapping[str, Adapter[Any]]) -> str:
         *_HEAD.splitlines(),
         "",
         *_key(top["default_backend"], indent=0),
+        *_key(top["owner_user_id"], indent=0),
         "",
         *_section(top["output"], OutputSettings),
         "",

@@ -20,6 +20,7 @@ from imagen.settings.model import (
     ConfigFile,
     HistorySettings,
     OutputSettings,
+    OwnerKey,
     Settings,
     StyleBlock,
     micros,
@@ -93,11 +94,14 @@ class _Validation:
         chosen = self._default_backend(top.get("default_backend"), blocks, there)
         budget = self._budget(top.get("budget"), there)
         history = self._section(top.get("history"), ("history",), HistorySettings)
+        owner = {key: top[key] for key in OwnerKey.__struct_fields__ if key in top}
+        cloud = self._reader.values(owner, (), root.line, OwnerKey) or {}
         if problems := self._reader.problems():
             raise InvalidConfig(problems)
         return Settings(
             default_backend=chosen,
             output=output,
+            owner_user_id=str(cloud.get("owner_user_id", "")).lower(),
             backends={name: block for name, block in backends.items() if block},
             styles={style.name: style for style in styles},
             budgets=budget.budgets(),

@@ -33,6 +33,7 @@ from imagen.testing.contracts.history import HistoryContract  # noqa: E402
 from imagen.testing.contracts.images import ImageEditorContract  # noqa: E402
 from imagen.testing.contracts.journal import JournalContract  # noqa: E402
 from imagen.testing.contracts.ledger import LedgerContract  # noqa: E402
+from imagen.testing.contracts.outbox import OutboxContract  # noqa: E402
 from imagen.testing.contracts.storage import StorageContract  # noqa: E402
 from imagen.testing.fakes import (  # noqa: E402
     FakeClock,
@@ -45,6 +46,7 @@ from imagen.testing.fakes import (  # noqa: E402
     StoppableWatch,
     tiny_png,
 )
+from imagen.testing.outbox import MemoryOutbox  # noqa: E402
 
 __all__ = [
     "BackendContract",
@@ -59,7 +61,9 @@ __all__ = [
     "MemoryHistory",
     "MemoryJournal",
     "MemoryLedger",
+    "MemoryOutbox",
     "MemoryStorage",
+    "OutboxContract",
     "PlainEditor",
     "RecordingWatch",
     "ResumableScriptedBackend",

@@ -1,10 +1,9 @@
 """The journal, the ledger and the history in memory: gone when the test is over."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from copy import copy
 from datetime import date, datetime
 from itertools import islice
-from operator import itemgetter
 from threading import RLock
 from typing import Self
 
@@ -26,7 +25,13 @@ from imagen.domain.call import (
 )
 from imagen.domain.errors import InvalidRequest, JournalError, ReferenceTaken
 from imagen.domain.history import HistoryEntry
-from imagen.domain.usage import Dimension, UsageRow, UsageTotal, start_of
+from imagen.domain.usage import (
+    Dimension,
+    UsageRow,
+    UsageTotal,
+    added_up,
+    start_of,
+)
 
 
 class MemoryLedger:
@@ -53,22 +58,17 @@ class MemoryLedger:
         self, by: Sequence[Dimension], *, since: date | None = None
     ) -> tuple[UsageTotal, ...]:
         """Group what there is."""
-        groups: dict[tuple[str, ...], list[UsageRow]] = {}
-        for row in self.rows(since=since):
-            groups.setdefault(tuple(getattr(row, name) for name in by), []).append(row)
-        keys = list(groups)
-        for place, name in reversed(list(enumerate(by))):
-            keys.sort(key=itemgetter(place), reverse=name == "week")
-        return tuple(
+        totals = (
             UsageTotal(
-                **dict(zip(by, key, strict=True)),
-                calls=len(groups[key]),
-                images=sum(row.images for row in groups[key]),
-                cost_micros=sum(row.cost_micros or 0 for row in groups[key]),
-                unknown=sum(row.cost_micros is None for row in groups[key]),
+                **{name: getattr(row, name) for name in by},
+                calls=1,
+                images=row.images,
+                cost_micros=row.cost_micros or 0,
+                unknown=int(row.cost_micros is None),
             )
-            for key in keys
+            for row in self.rows(since=since)
         )
+        return added_up(totals, by)
 
 
 class MemoryHistory:
@@ -76,10 +76,12 @@ class MemoryHistory:
 
     Attributes:
         kept: The images, by id.
+        is_owed: Says whether the image of an id is owed to the cloud.
     """
 
     def __init__(self) -> None:
         self.kept: dict[str, HistoryEntry] = {}
+        self.is_owed: Callable[[str], bool] = lambda _: False
 
     def add(self, entries: Sequence[HistoryEntry]) -> None:
         """Keep them, in the place of those with their ids."""
@@ -120,7 +122,11 @@ class MemoryHistory:
 
     def forget_older(self, than: datetime) -> int:
         """Drop them."""
-        older = [key for key, entry in self.kept.items() if _made(entry) < than]
+        older = [
+            key
+            for key, entry in self.kept.items()
+            if _made(entry) < than and not self.is_owed(key)
+        ]
         return sum(map(self.forget, older))
 
 

@@ -7,6 +7,7 @@ import msgspec
 from imagen.domain.errors import InvalidRequest
 from imagen.domain.history import HistoryEntry
 from imagen.ports.history import History
+from imagen.ports.outbox import Outbox
 
 
 class ForgetImages(msgspec.Struct, frozen=True, kw_only=True):
@@ -14,9 +15,11 @@ class ForgetImages(msgspec.Struct, frozen=True, kw_only=True):
 
     Attributes:
         history: What remembers them.
+        outbox: What keeps their bytes, as long as they are owed to the cloud.
     """
 
     history: History
+    outbox: Outbox
 
     def run(self, names: Sequence[str]) -> tuple[HistoryEntry, ...]:
         """Forget the images of those names, all of them or none, and return them.
@@ -31,6 +34,7 @@ class ForgetImages(msgspec.Struct, frozen=True, kw_only=True):
         entries = {entry.sidecar.id: entry for entry in map(self._named, names)}
         for image_id in entries:
             self.history.forget(image_id)
+        self.outbox.let_go(entries)
         return tuple(entries.values())
 
     def _named(self, name: str) -> HistoryEntry:

@@ -138,7 +138,7 @@ class KeepImages(msgspec.Struct, frozen=True, kw_only=True):
         whole: "list[_Image]",
         cost: Cost,
     ) -> None:
-        self.records.remember(kept)
+        self.records.remember(kept, owner=self.store.place.owner)
         if len(kept) < len(whole):
             record.left_open("An image could be stored nowhere.")
             return

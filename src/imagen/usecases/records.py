@@ -5,6 +5,7 @@ Nobody loses an image because it could not be written down: then there is one wa
 
 from collections.abc import Callable, Sequence
 from datetime import timedelta
+from functools import partial
 
 from imagen.domain import events
 from imagen.domain.budget import Limit
@@ -25,6 +26,7 @@ from imagen.domain.usage import UsageRow
 from imagen.ports.clock import Clock
 from imagen.ports.history import History
 from imagen.ports.journal import Journal
+from imagen.ports.outbox import Outbox
 
 
 class Records:
@@ -35,6 +37,7 @@ class Records:
         journal: Journal,
         history: History,
         *,
+        outbox: Outbox,
         clock: Clock,
         locate: Callable[[str], str] = str,
         keep: timedelta | None = None,
@@ -45,6 +48,7 @@ class Records:
         Args:
             journal: Every call that is not over.
             history: What was made.
+            outbox: What is owed to the cloud.
             clock: The time.
             locate: Turns where an image is into where anybody finds it, from anywhere.
             keep: How long the history keeps what was made; None is forever.
@@ -52,6 +56,7 @@ class Records:
         """
         self._journal = journal
         self._history = history
+        self._outbox = outbox
         self._clock = clock
         self._locate = locate
         self._keep = keep
@@ -83,10 +88,21 @@ class Records:
             for call in calls
         ]
 
-    def remember(self, images: Sequence[StoredImage]) -> None:
-        """Add the images to the history, and let it forget those that are too old."""
+    def remember(self, images: Sequence[StoredImage], *, owner: str = "") -> None:
+        """Add the images to the history, and let it forget those that are too old.
+
+        Of each that has an owner a copy is owed to the cloud from then on.
+        """
+        if owner:
+            for image in images:
+                hold = partial(self._outbox.hold, image.sidecar.id, image.content)
+                self.try_to(hold)
         entries = [
-            HistoryEntry(location=self._locate(image.location), sidecar=image.sidecar)
+            HistoryEntry(
+                location=self._locate(image.location),
+                sidecar=image.sidecar,
+                owner=owner,
+            )
             for image in images
         ]
         self.try_to(lambda: self._history.add(entries))

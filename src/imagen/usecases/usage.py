@@ -1,13 +1,16 @@
 """Say what was spent, and what may come on top of it."""
 
-from collections.abc import Sequence
+import heapq
+from collections.abc import Iterator, Sequence
 from datetime import date
+from operator import attrgetter
 
 import msgspec
 
-from imagen.domain.usage import Dimension, UsageTotal
+from imagen.domain.usage import Dimension, UsageRow, UsageTotal, added_up
 from imagen.ports.journal import Journal
-from imagen.ports.ledger import Ledger
+from imagen.ports.ledger import UsageReader
+from imagen.ports.outbox import Outbox
 
 
 class UsageReport(msgspec.Struct, frozen=True, kw_only=True):
@@ -28,27 +31,47 @@ class ShowUsage(msgspec.Struct, frozen=True, kw_only=True):
     Attributes:
         ledger: What was spent.
         journal: What is not over.
+        outbox: What is not in the ledger yet, if that is a shared one.
     """
 
-    ledger: Ledger
+    ledger: UsageReader
     journal: Journal
+    outbox: Outbox | None = None
 
     def run(self, by: Sequence[Dimension], *, since: date | None = None) -> UsageReport:
         """Return what was spent since then, by these dimensions.
 
         Raises:
-            JournalError: the ledger cannot be read.
+            ImagenError: the ledger cannot be read.
         """
         groups = self.ledger.totals(by, since=since)
-        return UsageReport(
-            groups=groups,
-            total=UsageTotal(
-                calls=sum(group.calls for group in groups),
-                images=sum(group.images for group in groups),
-                cost_micros=sum(group.cost_micros for group in groups),
-                unknown=sum(group.unknown for group in groups),
-            ),
-        )
+        if self.outbox is not None and (rest := self.outbox.totals(by, since=since)):
+            groups = added_up((*groups, *rest), by)
+        [total] = added_up(groups, ()) or [
+            UsageTotal(calls=0, images=0, cost_micros=0, unknown=0)
+        ]
+        return UsageReport(groups=groups, total=total)
+
+    def rows(self, *, since: date | None = None) -> Iterator[UsageRow]:
+        """Yield every row since then, the newest first.
+
+        Raises:
+            ImagenError: the ledger cannot be read.
+        """
+        rows = self.ledger.rows(since=since)
+        if self.outbox is None:
+            return rows
+        rest = self.outbox.undelivered(since=since)
+        return heapq.merge(rest, rows, key=attrgetter("created_at", "id"), reverse=True)
+
+    def undelivered(self) -> UsageTotal | None:
+        """Return what is not in the shared ledger; None if all is.
+
+        Raises:
+            JournalError: it cannot be read.
+        """
+        totals = () if self.outbox is None else self.outbox.totals(())
+        return totals[0] if totals else None
 
     def pending(self) -> UsageTotal:
         """Return what the open jobs may cost: so much is held back for them.

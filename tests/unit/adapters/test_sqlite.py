@@ -11,8 +11,9 @@ import pytest
 from imagen.adapters.history.sqlite import SqliteHistory
 from imagen.adapters.journal.sqlite import SqliteJournal
 from imagen.adapters.ledger.sqlite import SqliteLedger
+from imagen.adapters.outbox.sqlite import SqliteOutbox
 from imagen.adapters.sqlite import FILE, Database
-from imagen.adapters.tables import MIGRATIONS
+from imagen.adapters.tables import MIGRATIONS, written
 from imagen.domain.call import Arrived
 from imagen.domain.errors import JournalError, Misconfigured
 from imagen.testing.crowd import all_at_once
@@ -192,6 +193,7 @@ def test_the_first_use_by_many_threads(tmp_path: Path) -> None:
 # Upgrades
 
 
+LATEST = len(MIGRATIONS)
 MORE = ("CREATE TABLE more (x)", "INSERT INTO more VALUES (1)")
 
 
@@ -203,6 +205,43 @@ def test_an_older_database_is_brought_up_to_date(tmp_path: Path) -> None:
     with newer.reading() as connection:
         assert connection.execute("SELECT * FROM more").fetchall() == [(1,)]
     assert list(SqliteLedger(newer).rows()) == [sample_row()]
+
+
+def test_what_the_first_version_kept_is_owed_from_the_second_on(tmp_path: Path) -> None:
+    first = Database(tmp_path, migrations=MIGRATIONS[:1])
+    row = (
+        sample_id(1),
+        1,
+        "2026-W47",
+        "",
+        "flux",
+        "mock",
+        "m",
+        "ok",
+        1,
+        1,
+        5,
+        "unknown",
+    )
+    with first.writing(for_good=True) as connection:
+        connection.execute(
+            f"INSERT INTO usage VALUES ({', '.join('?' * 14)})", [*row, "0" * 64, 5]
+        )
+        connection.execute(
+            "INSERT INTO images (id, created_at, backend, words, document) "
+            "VALUES (?, 1, 'flux', 'a red fox', ?)",
+            [sample_id(1), written(sample_entry(1))],
+        )
+    first.close()
+
+    database = Database(tmp_path)
+
+    outbox, history = SqliteOutbox(database), SqliteHistory(database)
+    assert [row.id for row in outbox.rows(10)] == [sample_id(1)]
+    assert outbox.images(10) == ()
+    history.add([sample_entry(1, prompt="a badger")])
+    assert list(history.find(words="red fox")) == []
+    assert len(list(history.find(words="badger"))) == 1
 
 
 def test_many_bring_it_up_to_date_once(tmp_path: Path) -> None:
@@ -221,7 +260,8 @@ def test_an_upgrade_that_fails_changes_nothing(tmp_path: Path) -> None:
     assert "NONSENSE" in said(lambda: list(SqliteLedger(newer).rows()))
 
     with Database(tmp_path).reading() as connection:
-        assert connection.execute("PRAGMA user_version").fetchone() == (1,)
+        version = LATEST
+        assert connection.execute("PRAGMA user_version").fetchone() == (version,)
         tables = connection.execute("SELECT name FROM sqlite_master").fetchall()
         assert ("more",) not in tables
 
@@ -233,7 +273,7 @@ def test_a_newer_database_is_left_alone(tmp_path: Path) -> None:
     before = (tmp_path / FILE).read_bytes()
 
     for do in everything(tmp_path):
-        assert "newer version of imagen (7; this one knows up to 1)" in said(do)
+        assert f"newer version of imagen (7; this one knows up to {LATEST})" in said(do)
 
     assert (tmp_path / FILE).read_bytes() == before
 

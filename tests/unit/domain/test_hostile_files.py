@@ -4,7 +4,6 @@ import json
 import tracemalloc
 import zlib
 from collections.abc import Callable, Iterator
-from time import perf_counter
 
 import pytest
 from tests.unit.domain.notes import NOTE
@@ -123,15 +122,13 @@ def watched() -> Iterator[None]:
 
 
 @pytest.mark.parametrize("name", HOSTILE)
-def test_takes_little_time(name: str) -> None:
+def test_comes_to_an_end(name: str) -> None:
+    """Within the limit of every test, which what is quadratic would exceed by hours."""
     content = HOSTILE[name]()
 
-    begun = perf_counter()
     read_making(content)
     stripped(content)
-    describe_inside(content, read_facts(content), NOTE)
-
-    assert perf_counter() - begun < 20  # 2 s at most where this was written
+    assert describe_inside(content, read_facts(content), NOTE)
 
 
 @pytest.mark.usefixtures("watched")

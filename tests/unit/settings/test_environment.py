@@ -79,3 +79,29 @@ def test_reads_the_rest() -> None:
     assert (full.tmux, full.tmux_pane) == ("/tmux,1,0", "%2")
     assert (bare.caller, bare.log, bare.no_color) == ("", "", False)
     assert (bare.tmux, bare.tmux_pane) == ("", "")
+
+
+@pytest.mark.parametrize("mode", ["auto", "on", "off", ""])
+def test_the_cloud_copy_may_be_chosen(mode: str) -> None:
+    assert Environment({"IMAGEN_CLOUD_SYNC": mode}).cloud_sync == mode
+
+
+def test_another_way_to_have_a_cloud_copy_is_an_error() -> None:
+    with pytest.raises(Misconfigured, match=r"\$IMAGEN_CLOUD_SYNC is 'yes'"):
+        assert Environment({"IMAGEN_CLOUD_SYNC": "yes"}).cloud_sync
+
+
+def test_the_key_of_supabase_has_two_names() -> None:
+    both = {"SUPABASE_SERVICE_KEY": "first\n", "MAI_SUPABASE_KEY": "second"}
+
+    assert Environment(both).supabase_key == "first"
+    assert Environment({"MAI_SUPABASE_KEY": " second"}).supabase_key == "second"
+
+
+def test_what_is_missing_for_supabase_is_named() -> None:
+    url, key = {"SUPABASE_URL": "https://x.y\n"}, {"MAI_SUPABASE_KEY": "canary"}
+
+    assert Environment(url).supabase_url == "https://x.y"
+    assert Environment(url | key).missing_for_supabase == ()
+    assert Environment(url).missing_for_supabase == ("$SUPABASE_SERVICE_KEY",)
+    assert Environment(key).missing_for_supabase == ("$SUPABASE_URL",)

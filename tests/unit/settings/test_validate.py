@@ -25,7 +25,14 @@ STYLE = "styles:\n  s:\n    "
     ("text", "line", "key", "said"),
     [
         ("[1]", 1, "", "expected a mapping, got a list"),
-        ("dir: x", 1, "dir", "unknown key (there is default_backend, output"),
+        ("dir: x", 1, "dir", "unknown key (there is owner_user_id, default_backend"),
+        ("owner_user_id: me", 1, "owner_user_id", "expected a UUID, got 'me'"),
+        (
+            "output: {cloud_sync: yes}",
+            1,
+            "output.cloud_sync",
+            "expected one of auto, on, off, got 'yes'",
+        ),
         ("defaultbackend: x", 1, "defaultbackend", "did you mean default_backend?"),
         ("default_backend: x", 1, "default_backend", "no backend 'x' (there is mock)"),
         ("default_backend: mocc", 1, "default_backend", "did you mean mock?"),

@@ -31,6 +31,7 @@ from imagen.testing.fakes import (
     ScriptedBackend,
     plain_images,
 )
+from imagen.testing.outbox import MemoryOutbox
 from imagen.usecases.cancellation import Cancellation
 from imagen.usecases.generate import GenerateImages
 from imagen.usecases.records import Records
@@ -53,6 +54,7 @@ class PaidScene:
         journal: Journal | None = None,
         storage: Storage | None = None,
         name: str | None = None,
+        owner: str = "",
         backend: ScriptedBackend | None = None,
     ) -> None:
         self.backend = backend or ScriptedBackend(*script, can=can)
@@ -61,8 +63,11 @@ class PaidScene:
         self.heard: list[events.Event] = []
         self.memory = MemoryJournal()
         self.history = MemoryHistory()
+        self.outbox = MemoryOutbox(self.memory.ledger, self.history)
         numbers = count(1)
-        place = Place(folder="/pictures", destination=Destination(name=name))
+        place = Place(
+            folder="/pictures", destination=Destination(name=name), owner=owner
+        )
         self.store = StoreImage(
             storage=storage or self.kept,
             rescues=(),
@@ -84,7 +89,11 @@ class PaidScene:
 
     def records(self, journal: Journal) -> Records:
         return Records(
-            journal, self.history, clock=self.clock, listen=self.heard.append
+            journal,
+            self.history,
+            outbox=self.outbox,
+            clock=self.clock,
+            listen=self.heard.append,
         )
 
     def run(

@@ -1,6 +1,7 @@
 """What is written down of a call that may cost money, and what stops one."""
 
 from collections.abc import Sequence
+from hashlib import sha256
 
 import msgspec
 import pytest
@@ -441,3 +442,49 @@ def test_a_free_backend_is_under_every_budget() -> None:
     scene = PaidScene(plain_images, can=ANYTHING, budgets=(Budget(call=0, week=0),))
 
     assert scene.run(max_cost=0).stored
+
+
+# The copy in the cloud
+
+
+OWNER = "6f0c7f7e-3b1f-4a53-9d4c-0f6a2f0b7c11"
+
+
+def test_a_copy_is_owed_of_what_has_an_owner() -> None:
+    scene = PaidScene(taken(), owner=OWNER)
+    scene.run()
+
+    [owed] = scene.outbox.images(10)
+    assert owed.owner == OWNER
+    assert (
+        sha256(scene.outbox.bytes[owed.sidecar.id]).hexdigest() == owed.sidecar.sha256
+    )
+
+
+def test_no_copy_is_owed_of_what_has_none() -> None:
+    scene = PaidScene(taken())
+    scene.run()
+
+    assert scene.outbox.images(10) == ()
+    assert scene.outbox.bytes == {}
+
+
+def test_a_copy_is_owed_of_what_another_process_fetched() -> None:
+    scene = PaidScene(taken(), storage=FullStorage(), owner=OWNER)
+    scene.run()
+    scene.resume(scene.die())
+
+    assert [entry.owner for entry in scene.outbox.images(10)] == [OWNER]
+
+
+def test_bytes_that_cannot_be_kept_cost_no_image() -> None:
+    scene = PaidScene(taken(), owner=OWNER)
+
+    def hold(image_id: str, content: bytes) -> None:
+        raise JournalError("The disk is full.")
+
+    scene.outbox.hold = hold  # type: ignore[method-assign]
+    report = scene.run()
+
+    assert len(report.stored) == 1
+    assert len(scene.outbox.images(10)) == 1

@@ -24,6 +24,7 @@ from imagen.domain.request import GenerationRequest
 from imagen.domain.result import Generated, GeneratedImage, GenerationReport
 from imagen.domain.size import Size, SizeRule
 from imagen.ports.backend import Watch
+from imagen.testing import MemoryOutbox
 from imagen.testing.accounts import MemoryHistory, MemoryJournal
 from imagen.testing.fakes import (
     ANYTHING,
@@ -70,6 +71,7 @@ class Scene:
             records=Records(
                 MemoryJournal(),
                 MemoryHistory(),
+                outbox=MemoryOutbox(),
                 clock=self.clock,
                 listen=self.heard.append,
             ),

@@ -4,6 +4,7 @@ import pytest
 
 from imagen.domain.errors import InvalidRequest
 from imagen.testing.accounts import MemoryHistory
+from imagen.testing.outbox import MemoryOutbox
 from imagen.testing.samples import sample_entry, sample_id
 from imagen.usecases.history import ForgetImages
 
@@ -15,15 +16,29 @@ def history() -> MemoryHistory:
     return history
 
 
+def forget(history: MemoryHistory) -> ForgetImages:
+    return ForgetImages(history=history, outbox=MemoryOutbox(history=history))
+
+
 def test_images_are_named_by_their_ids_or_beginnings_or_as_the_last(
     history: MemoryHistory,
 ) -> None:
-    gone = ForgetImages(history=history).run(
-        [sample_id(1), sample_id(1)[:10].upper(), "last"]
-    )
+    gone = forget(history).run([sample_id(1), sample_id(1)[:10].upper(), "last"])
 
     assert [entry.sidecar.id for entry in gone] == [sample_id(1), sample_id(3)]
     assert list(history.kept) == [sample_id(2)]
+
+
+def test_their_bytes_are_not_kept_for_the_cloud_any_more(
+    history: MemoryHistory,
+) -> None:
+    outbox = MemoryOutbox(history=history)
+    outbox.hold(sample_id(1), b"forgotten")
+    outbox.hold(sample_id(2), b"kept")
+
+    ForgetImages(history=history, outbox=outbox).run([sample_id(1)])
+
+    assert outbox.bytes == {sample_id(2): b"kept"}
 
 
 @pytest.mark.parametrize("name", ["nothing", "", "019a"])
@@ -31,7 +46,7 @@ def test_one_that_names_none_or_several_keeps_them_all(
     history: MemoryHistory, name: str
 ) -> None:
     with pytest.raises(InvalidRequest):
-        ForgetImages(history=history).run([sample_id(1), name])
+        forget(history).run([sample_id(1), name])
 
     assert len(history.kept) == 3
 
@@ -41,6 +56,6 @@ def test_an_empty_name_is_not_the_only_image_there_is() -> None:
     history.add([sample_entry(1)])
 
     with pytest.raises(InvalidRequest, match="no image ''"):
-        ForgetImages(history=history).run([""])
+        forget(history).run([""])
 
     assert len(history.kept) == 1

@@ -13,10 +13,12 @@ from imagen.domain.history import HistoryEntry
 from imagen.domain.usage import start_of
 
 _ADD = """
-    INSERT INTO images (id, created_at, backend, words, document)
-    VALUES (?, ?, ?, ?, ?)
+    INSERT INTO images (id, created_at, backend, words, document, delivery)
+    VALUES (?, ?, ?, ?, ?, ?)
     ON CONFLICT (id) DO UPDATE SET created_at = excluded.created_at,
-        backend = excluded.backend, words = excluded.words, document = excluded.document
+        backend = excluded.backend, words = excluded.words,
+        document = excluded.document,
+        delivery = iif(delivery = 'none', excluded.delivery, delivery)
 """
 # Through the index, in its order: so nothing is sorted, however much is found.
 _FIND = "SELECT words, document FROM images INDEXED BY images_newest"
@@ -87,7 +89,7 @@ class SqliteHistory:
 
     def forget_older(self, than: datetime) -> int:
         """Delete the rows."""
-        return self._delete("created_at < ?", as_micros(than))
+        return self._delete("created_at < ? AND delivery <> 'owed'", as_micros(than))
 
     def _delete(self, which: str, value: str | int) -> int:
         """Delete rows and every trace of what they held; say how many there were."""
@@ -114,7 +116,7 @@ class SqliteHistory:
         return understood(document, HistoryEntry, path=self._database.folder / FILE)
 
 
-def _row(entry: HistoryEntry) -> tuple[str, int, str, str, str]:
+def _row(entry: HistoryEntry) -> tuple[str, int, str, str, str, str]:
     sidecar = entry.sidecar
     return (
         _key(sidecar.id),
@@ -122,6 +124,7 @@ def _row(entry: HistoryEntry) -> tuple[str, int, str, str, str]:
         storable(sidecar.backend),
         _folded(sidecar.prompt),
         written(entry),
+        "owed" if entry.owner else "none",
     )
 
 

@@ -1,0 +1,293 @@
+"""One Supabase project: how it is reached, and what its answers mean.
+
+Its client libraries are imported when there is something to send: `postgrest` and
+`storage3`, the parts of `supabase` that are needed, which load in two thirds of the
+time of the whole. What they do when something is wrong was tried with the versions that
+are pinned; where that is not what one would expect, it is said.
+"""
+
+from collections.abc import Generator
+from contextlib import contextmanager
+from json import JSONDecodeError
+from threading import local
+from typing import TYPE_CHECKING
+from urllib.parse import urlsplit
+
+from imagen.domain.errors import (
+    ImagenError,
+    Misconfigured,
+    Refused,
+    Throttled,
+    Unauthorized,
+    Unavailable,
+)
+
+if TYPE_CHECKING:
+    import httpx
+    from postgrest import SyncPostgrestClient
+    from postgrest.exceptions import APIError
+    from storage3 import SyncStorageClient
+    from storage3.exceptions import StorageApiError
+
+BUCKET = "imagen-generated"
+PAGE = 1000
+"""Rows in an answer, at most: a new project cuts longer ones, and does not say so."""
+TIMEOUT = 10.0
+"""Seconds that a read or a write may take."""
+
+_SECRET, _PUBLISHABLE = "sb_secret_", "sb_publishable_"
+_KEY_HINT = (
+    "SUPABASE_SERVICE_KEY has to be the project's secret key (sb_secret_...) or its "
+    "service_role key, both under Project Settings > API Keys."
+)
+_SQL_HINT = "Run the files in migrations/ in the project's SQL editor, in their order."
+_EXPOSE_HINT = "Add mai and imagen under Project Settings > Data API > Exposed schemas."
+_URL_HINT = "SUPABASE_URL is as https://abcdefghijkl.supabase.co."
+_REFUSED = ("22", "23502", "23505", "23514")
+_AWAY = ("PGRST000", "PGRST001", "PGRST002", "PGRST003", "57014", "40001", "53")
+_BAD_KEY = ("PGRST301", "PGRST302", "PGRST303")
+
+
+class SupabaseAccess:
+    """Where a project is, and the key to it. Never shown: its `repr` has no key.
+
+    Args:
+        url: As `https://abcdefghijkl.supabase.co`.
+        key: The secret key, or that of the role `service_role`.
+    """
+
+    def __init__(self, url: str, key: str) -> None:
+        self.url = url.rstrip("/")
+        self.key = key
+
+    def __repr__(self) -> str:
+        return f"<access to {self.host}>"
+
+    @property
+    def host(self) -> str:
+        """The project's host, as it can be shown."""
+        return urlsplit(self.url).netloc.rpartition("@")[2] or "Supabase"
+
+    def headers(self) -> dict[str, str]:
+        """Return what opens the project.
+
+        A new key goes into `apikey` alone: as a bearer it would be taken for a token,
+        and refused (supabase-py issues 1228 and 1230).
+        """
+        headers = {"apikey": self.key}
+        if not self.key.startswith((_SECRET, _PUBLISHABLE)):
+            headers["Authorization"] = f"Bearer {self.key}"
+        return headers
+
+
+class SupabaseProject:
+    """The clients for one project, with connections of their own; for any thread."""
+
+    def __init__(self, access: SupabaseAccess, *, timeout: float = TIMEOUT) -> None:
+        self.access = access
+        self._timeout = timeout
+        self._last = local()
+        self._http: httpx.Client | None = None
+
+    def __repr__(self) -> str:
+        return f"SupabaseProject({self.access!r})"
+
+    def table(self, schema: str) -> "SyncPostgrestClient":
+        """Return the client for the tables and functions of a schema."""
+        from postgrest import SyncPostgrestClient  # noqa: PLC0415 - only to send
+
+        return SyncPostgrestClient(
+            f"{self.access.url}/rest/v1",
+            schema=schema,
+            headers=self.access.headers(),
+            http_client=self.http,
+            retry_enabled=False,  # it would sleep for 7 s before a read fails
+        )
+
+    def storage(self) -> "SyncStorageClient":
+        """Return the client for files."""
+        from storage3 import SyncStorageClient  # noqa: PLC0415 - only to send
+
+        return SyncStorageClient(
+            f"{self.access.url}/storage/v1/",
+            self.access.headers(),
+            http_client=self.http,
+        )
+
+    @property
+    def http(self) -> "httpx.Client":
+        """The client for everything, built when it is first needed.
+
+        Raises:
+            Misconfigured: the address makes no sense.
+        """
+        if self._http is None:
+            from imagen.adapters.http import build_client  # noqa: PLC0415 - only to send
+
+            url = urlsplit(self.access.url)
+            if url.scheme not in {"http", "https"} or not url.hostname:
+                raise Misconfigured(
+                    "SUPABASE_URL is no address of a project.", hint=_URL_HINT
+                )
+            self._http = build_client(self.access.url, timeout=self._timeout)
+            self._http.event_hooks = {"response": [self._remember]}
+        return self._http
+
+    @property
+    def last(self) -> "httpx.Response | None":
+        """The answer that this thread got last; the libraries keep it to themselves."""
+        return getattr(self._last, "response", None)
+
+    def close(self) -> None:
+        """Close the connections."""
+        if self._http is not None:
+            self._http.close()
+
+    def check_rest(self) -> None:
+        """Find out whether the last answer is PostgREST's.
+
+        To the library a page of HTML with the status 200 is a success.
+
+        Raises:
+            Unavailable: it is something else's.
+        """
+        answer = self.last
+        if answer is None or not (
+            answer.headers.get("Content-Range")
+            or answer.headers.get("Preference-Applied")
+            or answer.headers.get("Content-Profile")
+        ):
+            raise self._stranger()
+
+    @contextmanager
+    def explained(self, what: str) -> Generator[None]:
+        """Turn what goes wrong into an error of ours.
+
+        Args:
+            what: What is read or written, such as `mai.imagen_usage`.
+
+        Raises:
+            Unavailable, Throttled: not now.
+            Unauthorized, Misconfigured: not before somebody does what the hint says.
+            Refused: never, with these values.
+        """
+        import httpx  # noqa: PLC0415 - only to send
+        from postgrest.exceptions import APIError  # noqa: PLC0415
+        from storage3.exceptions import StorageApiError  # noqa: PLC0415
+
+        self._last.response = None
+        who = self.access.host
+        try:
+            yield
+        except ImagenError:
+            raise
+        except httpx.TimeoutException as error:
+            raise Unavailable(f"{who} did not answer in time.") from error
+        except httpx.TransportError as error:
+            reason = str(error).strip().rstrip(".") or type(error).__name__
+            raise Unavailable(f"{who} is not reached: {reason}.") from error
+        except APIError as error:
+            raise self._of_rest(error, what) from error
+        except StorageApiError as error:
+            raise self._of_storage(error, what) from error
+        except (JSONDecodeError, TypeError, ValueError, KeyError) as error:
+            # The libraries stumble over an answer that is not of their servers.
+            raise self._stranger() from error
+
+    def _of_rest(self, error: "APIError", what: str) -> ImagenError:
+        code, message = error.code or "", _said(error.message)
+        status = self.last.status_code if self.last is not None else 0
+        who = self.access.host
+        if code == "PGRST106":
+            return Misconfigured(
+                f"The schema of {what} is not exposed.", hint=_EXPOSE_HINT
+            )
+        if code in {"PGRST204", "PGRST205", "PGRST202", "42P01", "42703", "42883"} or (
+            status == _NOT_FOUND and not code  # a write to a table that is not there
+        ):
+            return Misconfigured(
+                f"{who} has no {what} as it should be.", hint=_SQL_HINT
+            )
+        if code == "23503":
+            return Misconfigured(
+                "The owner_user_id of the config is no user of the project.",
+                hint="It is the id of a user under Authentication > Users.",
+            )
+        if code.startswith(_REFUSED):
+            return Refused(f"{what} does not take it: {message}.")
+        if code.startswith(_AWAY) or status >= _SERVER_ERROR:
+            return Unavailable(f"{who} is out of order: {message or status}.")
+        return self._of_status(status, what, f"{code} {message}".strip())
+
+    def _of_storage(self, error: "StorageApiError", what: str) -> ImagenError:
+        status = int(error.status) if str(error.status).isdigit() else 0
+        message = _said(error.message)
+        if status == _NOT_FOUND and "bucket" in message.lower():
+            return Misconfigured(f"There is no bucket {BUCKET}.", hint=_SQL_HINT)
+        if status in {_TOO_LARGE, _WRONG_TYPE} or error.code == "InvalidKey":
+            return Refused(f"{what} does not take it: {message}.")
+        return self._of_status(status, what, message)
+
+    def _of_status(self, status: int, what: str, message: str) -> ImagenError:
+        who = self.access.host
+        if status in {_UNAUTHORIZED, _FORBIDDEN}:
+            return self._unauthorized(what, message)
+        if status == _TOO_MANY:
+            return Throttled(f"{who} asks us to slow down.")
+        if status == _PAUSED:
+            return Unavailable(
+                f"The project {who} is paused.", hint="Wake it in the dashboard."
+            )
+        if status >= _SERVER_ERROR or status == _REQUEST_TIMEOUT:
+            return Unavailable(f"{who} is out of order: it answered {status}.")
+        return Unavailable(f"{who} answered {status} for {what}: {message}.")
+
+    def _unauthorized(self, what: str, message: str) -> ImagenError:
+        if "permission denied" in message and not self.may_only_read:
+            return Misconfigured(f"The key may not use {what}.", hint=_SQL_HINT)
+        return Unauthorized(
+            f"{self.access.host} does not take the key: {message or what}.",
+            hint=_KEY_HINT,
+        )
+
+    @property
+    def may_only_read(self) -> bool:
+        """Whether the key is one for everybody, by its looks."""
+        key = self.access.key
+        return key.startswith(_PUBLISHABLE) or role_of(key) in {"anon", "authenticated"}
+
+    def _stranger(self) -> Unavailable:
+        return Unavailable(
+            f"What answers at {self.access.host} is not Supabase.",
+            hint=f"A network may want you to sign in first. {_URL_HINT}",
+        )
+
+    def _remember(self, response: "httpx.Response") -> None:
+        self._last.response = response
+
+
+_UNAUTHORIZED, _FORBIDDEN, _NOT_FOUND, _REQUEST_TIMEOUT = 401, 403, 404, 408
+_TOO_LARGE, _WRONG_TYPE, _TOO_MANY, _SERVER_ERROR, _PAUSED = 413, 415, 429, 500, 540
+_LONGEST_WORDS = 300
+
+
+def role_of(key: str) -> str:
+    """Return the role that a key of the old kind, a JWT, names; "" for any other."""
+    from base64 import urlsafe_b64decode  # noqa: PLC0415 - only to look at a key
+
+    import msgspec  # noqa: PLC0415
+
+    _, _, rest = key.partition(".")
+    payload, _, _ = rest.partition(".")
+    try:
+        claims = msgspec.json.decode(
+            urlsafe_b64decode(payload + "=" * 3), type=dict[str, object]
+        )
+    except (ValueError, msgspec.MsgspecError):
+        return ""
+    return str(claims.get("role", ""))
+
+
+def _said(message: str | None) -> str:
+    """Return a server's words on one line, and not too many of them."""
+    return " ".join((message or "").split())[:_LONGEST_WORDS].rstrip(".")

@@ -1,0 +1,64 @@
+"""The command `imagen fetch`."""
+
+import sys
+from typing import Annotated
+
+from cyclopts import Parameter  # noqa: TID253 - this is the command line
+
+from imagen import bootstrap
+from imagen.bootstrap import Wish
+from imagen.cli import exit_codes
+from imagen.cli.making import NoSidecarFlag, OutputFlag
+from imagen.cli.output import Output, event_listener
+from imagen.cli.parameters import STDOUT, ConfigFlag, JsonFlag, output_of, path_of
+from imagen.domain.errors import UsageError
+from imagen.settings.environment import process_environment
+
+
+def fetch(
+    *ids: Annotated[str, Parameter(metavar="ID")],
+    output: OutputFlag = None,
+    no_sidecar: NoSidecarFlag = False,
+    config: ConfigFlag = None,
+    json: JsonFlag = False,
+) -> int:
+    """Bring images back from the cloud, each with its sidecar; print where they are.
+
+    ```
+    imagen fetch 01a2055c-f0e1
+    imagen fetch last -o fox.png
+    ```
+
+    Args:
+        ids: Ids, unique beginnings of ids, or `last`; `imagen history --cloud` lists
+            them.
+        output: A file, a folder, or - for the bytes on stdout. [default: named by the
+            config's template]
+    """
+    if not ids:
+        raise UsageError(
+            "ID is missing.", hint="`imagen history --cloud` lists those there are."
+        )
+    environment = process_environment()
+    where = output_of(output)
+    if where == STDOUT and json:
+        raise UsageError("The bytes of an image and JSON cannot both go to stdout.")
+    said = Output(json=json, silent_results=where == STDOUT)
+    settings = bootstrap.load(path_of(config), environment=environment)
+    with bootstrap.accounts(environment) as accounts:
+        use_case = bootstrap.build_fetch(
+            settings,
+            environment=environment,
+            accounts=accounts,
+            wish=Wish(
+                output=where,
+                sidecar=not no_sidecar,
+                cloud=False,
+                stream=sys.stdout.buffer,
+            ),
+            count=len(ids),
+            listen=event_listener(said, None, environment),
+        )
+        for name in ids:
+            said.stored(use_case.run(name))
+    return exit_codes.DONE

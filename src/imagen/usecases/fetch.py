@@ -1,0 +1,141 @@
+"""Bring an image back from the cloud, with its sidecar."""
+
+from collections.abc import Callable
+from datetime import UTC, datetime
+from itertools import islice
+
+import msgspec
+
+from imagen.domain import events
+from imagen.domain.call import Place
+from imagen.domain.cloud import CloudImage
+from imagen.domain.container import NotAnImage, read_facts
+from imagen.domain.errors import (
+    BackendError,
+    InvalidRequest,
+    JournalError,
+    NameTaken,
+    StorageError,
+)
+from imagen.domain.history import HistoryEntry
+from imagen.domain.media import EXTENSIONS
+from imagen.domain.naming import NameFacts
+from imagen.domain.result import StoredImage
+from imagen.domain.sidecar import write_sidecar
+from imagen.ports.cloud import Cloud
+from imagen.ports.history import History
+from imagen.ports.outbox import Outbox
+from imagen.ports.storage import Storage
+from imagen.usecases.store import MOST_NAMES_TRIED
+
+LAST = "last"
+
+
+class FetchImage(msgspec.Struct, frozen=True, kw_only=True):
+    """Stores an image of the cloud here.
+
+    Attributes:
+        cloud: Where it is.
+        owner: Whose it is.
+        storage: Where it goes.
+        place: What it is called there, and whether its sidecar goes with it.
+        history: What remembers images.
+        outbox: What is owed to the cloud.
+        locate: Turns where an image is into where anybody finds it, from anywhere.
+        listen: Hears that it could not be remembered.
+    """
+
+    cloud: Cloud
+    owner: str
+    storage: Storage
+    place: Place
+    history: History
+    outbox: Outbox
+    locate: Callable[[str], str] = str
+    listen: events.Listener = events.unheard
+
+    def run(self, name: str) -> StoredImage:
+        """Store the image of that id, of the only id that begins so, or the `last`.
+
+        Where the same image is already, it stays as it is.
+
+        Raises:
+            InvalidRequest: there is none, or several.
+            StorageError: it could not be stored.
+            ImagenError: the cloud does not give it.
+        """
+        image = self._named(name)
+        content = self.cloud.fetch(image)
+        try:
+            facts = read_facts(content)
+        except NotAnImage as why:
+            raise BackendError(f"The copy of {image.sidecar.id}: {why}.") from why
+        stored = StoredImage(
+            number=1,
+            location="",
+            content=content,
+            facts=facts,
+            sidecar=image.sidecar,
+        )
+        stored = msgspec.structs.replace(stored, location=self._save(stored))
+        self._remember(stored)
+        return stored
+
+    def _named(self, name: str) -> CloudImage:
+        if name == LAST:
+            image = next(iter(self.cloud.find(self.owner, limit=1)), None)
+        else:
+            image = self.cloud.get(self.owner, name) if name else None
+        if image is None:
+            raise InvalidRequest(
+                f"There is no image {name!r} in the cloud.",
+                hint="`imagen history --cloud` lists those there are.",
+            )
+        return image
+
+    def _save(self, image: StoredImage) -> str:
+        sidecar, destination = image.sidecar, self.place.destination
+        names = destination.names(
+            NameFacts(
+                at=_local(sidecar.created_at),
+                prompt=sidecar.prompt,
+                seed=sidecar.seed,
+                backend=sidecar.backend,
+                extension=EXTENSIONS[image.facts.media_type],
+            ),
+            number=1,
+            count=1,
+        )
+        named = destination.name is not None
+        for name in islice(names, MOST_NAMES_TRIED):
+            try:
+                return self.storage.save(
+                    name,
+                    image.content,
+                    media_type=image.facts.media_type,
+                    sidecar=write_sidecar(sidecar) if self.place.sidecar else None,
+                    replace=named,
+                    again=not named,
+                )
+            except NameTaken:
+                continue
+        raise StorageError(f"No free name was found after {MOST_NAMES_TRIED} tries.")
+
+    def _remember(self, image: StoredImage) -> None:
+        entry = HistoryEntry(
+            location=self.locate(image.location),
+            sidecar=image.sidecar,
+            owner=self.owner,
+        )
+        try:
+            if self.history.get(image.sidecar.id) is None:
+                self.history.add([entry])
+                self.outbox.delivered("images", [image.sidecar.id])
+        except JournalError as error:
+            self.listen(events.Warned(message=f"not written down: {error.message}"))
+
+
+def _local(created_at: str) -> datetime:
+    """Return when it was made, in the time of where it was made."""
+    moment = datetime.fromisoformat(created_at)
+    return moment if moment.tzinfo else moment.replace(tzinfo=UTC)
