@@ -9,11 +9,12 @@ are pinned; where that is not what one would expect, it is said.
 from collections.abc import Generator
 from contextlib import contextmanager
 from json import JSONDecodeError
-from threading import local
+from threading import Lock, local
 from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 
 from imagen.domain.errors import (
+    BackendError,
     ImagenError,
     Misconfigured,
     Refused,
@@ -87,6 +88,7 @@ class SupabaseProject:
         self.access = access
         self._timeout = timeout
         self._last = local()
+        self._turn = Lock()
         self._http: httpx.Client | None = None
 
     def __repr__(self) -> str:
@@ -121,17 +123,10 @@ class SupabaseProject:
         Raises:
             Misconfigured: the address makes no sense.
         """
-        if self._http is None:
-            from imagen.adapters.http import build_client  # noqa: PLC0415 - only to send
-
-            url = urlsplit(self.access.url)
-            if url.scheme not in {"http", "https"} or not url.hostname:
-                raise Misconfigured(
-                    "SUPABASE_URL is no address of a project.", hint=_URL_HINT
-                )
-            self._http = build_client(self.access.url, timeout=self._timeout)
-            self._http.event_hooks = {"response": [self._remember]}
-        return self._http
+        with self._turn:
+            if self._http is None:
+                self._http = self._built()
+            return self._http
 
     @property
     def last(self) -> "httpx.Response | None":
@@ -139,9 +134,11 @@ class SupabaseProject:
         return getattr(self._last, "response", None)
 
     def close(self) -> None:
-        """Close the connections."""
-        if self._http is not None:
-            self._http.close()
+        """Close the connections; whoever needs them again opens them again."""
+        with self._turn:
+            http, self._http = self._http, None
+        if http is not None:
+            http.close()
 
     def check_rest(self) -> None:
         """Find out whether the last answer is PostgREST's.
@@ -194,6 +191,18 @@ class SupabaseProject:
             # The libraries stumble over an answer that is not of their servers.
             raise self._stranger() from error
 
+    def _built(self) -> "httpx.Client":
+        from imagen.adapters.http import build_client  # noqa: PLC0415 - only to send
+
+        url = urlsplit(self.access.url)
+        if url.scheme not in {"http", "https"} or not url.hostname:
+            raise Misconfigured(
+                "SUPABASE_URL is no address of a project.", hint=_URL_HINT
+            )
+        client = build_client(self.access.url, timeout=self._timeout)
+        client.event_hooks = {"response": [self._remember]}
+        return client
+
     def _of_rest(self, error: "APIError", what: str) -> ImagenError:
         code, message = error.code or "", _said(error.message)
         status = self.last.status_code if self.last is not None else 0
@@ -224,6 +233,8 @@ class SupabaseProject:
         message = _said(error.message)
         if status == _NOT_FOUND and "bucket" in message.lower():
             return Misconfigured(f"There is no bucket {BUCKET}.", hint=_SQL_HINT)
+        if status == _NOT_FOUND:
+            return BackendError(f"{what} does not have it: {message}.")
         if status in {_TOO_LARGE, _WRONG_TYPE} or error.code == "InvalidKey":
             return Refused(f"{what} does not take it: {message}.")
         return self._of_status(status, what, message)

@@ -54,3 +54,7 @@ class Cloud(Protocol):
             Unavailable, Unauthorized, Misconfigured: as with `keep`.
         """
         ...
+
+    def close(self) -> None:
+        """Close connections; they are opened again when need be."""
+        ...

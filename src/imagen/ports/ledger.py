@@ -78,3 +78,7 @@ class SharedLedger(UsageReader, Protocol):
             Unavailable, Unauthorized, Misconfigured: it is not known which are kept.
         """
         ...
+
+    def close(self) -> None:
+        """Close connections; they are opened again when need be."""
+        ...

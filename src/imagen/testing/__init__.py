@@ -26,9 +26,14 @@ from imagen.testing.accounts import (  # noqa: E402 - see above
     MemoryJournal,
     MemoryLedger,
 )
+from imagen.testing.cloud import MemoryCloud, MemorySharedLedger  # noqa: E402
 from imagen.testing.contracts.backend import BackendContract  # noqa: E402
 from imagen.testing.contracts.base import Contract  # noqa: E402
 from imagen.testing.contracts.clock import ClockContract  # noqa: E402
+from imagen.testing.contracts.cloud import (  # noqa: E402
+    CloudContract,
+    SharedLedgerContract,
+)
 from imagen.testing.contracts.history import HistoryContract  # noqa: E402
 from imagen.testing.contracts.images import ImageEditorContract  # noqa: E402
 from imagen.testing.contracts.journal import JournalContract  # noqa: E402
@@ -51,6 +56,7 @@ from imagen.testing.outbox import MemoryOutbox  # noqa: E402
 __all__ = [
     "BackendContract",
     "ClockContract",
+    "CloudContract",
     "Contract",
     "FakeClock",
     "HistoryContract",
@@ -58,16 +64,19 @@ __all__ = [
     "ImpatientWatch",
     "JournalContract",
     "LedgerContract",
+    "MemoryCloud",
     "MemoryHistory",
     "MemoryJournal",
     "MemoryLedger",
     "MemoryOutbox",
+    "MemorySharedLedger",
     "MemoryStorage",
     "OutboxContract",
     "PlainEditor",
     "RecordingWatch",
     "ResumableScriptedBackend",
     "ScriptedBackend",
+    "SharedLedgerContract",
     "StoppableWatch",
     "StorageContract",
     "tiny_png",

@@ -51,6 +51,10 @@ class Carrier(Protocol):
         """
         ...
 
+    def close(self) -> None:
+        """Let go of connections, until they are needed again."""
+        ...
+
 
 class RowCarrier(msgspec.Struct, frozen=True, kw_only=True):
     """Brings usage rows to the shared ledger.
@@ -77,6 +81,10 @@ class RowCarrier(msgspec.Struct, frozen=True, kw_only=True):
             if refused:
                 self.outbox.set_aside("usage", refused)
             yield len(there)
+
+    def close(self) -> None:
+        """Let go of the ledger's connections."""
+        self.ledger.close()
 
 
 class ImageCarrier(msgspec.Struct, frozen=True, kw_only=True):
@@ -130,6 +138,10 @@ class ImageCarrier(msgspec.Struct, frozen=True, kw_only=True):
                 break
         for error in failed.values():
             raise error
+
+    def close(self) -> None:
+        """Let go of the cloud's connections."""
+        self.cloud.close()
 
     def _deliver(self, entry: HistoryEntry) -> tuple[str, ImagenError | None]:
         image_id = entry.sidecar.id
@@ -336,6 +348,7 @@ class _Attempt:
         except Exception as error:  # noqa: BLE001 - what is made is made all the same
             self.trouble = f"A fault of our own: {type(error).__name__}: {error}."
         finally:
+            self.carrier.close()
             self.is_over = True
             self._wake.set()
 

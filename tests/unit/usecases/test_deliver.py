@@ -51,6 +51,9 @@ class Ledger(MemoryLedger):
         self.record([row for row in rows if row.id not in self.refuses])
         return {row.id: self.refuses[row.id] for row in rows if row.id in self.refuses}
 
+    def close(self) -> None:
+        pass
+
 
 class Cloud:
     """Keeps images; asks `stand` about each before."""
@@ -73,6 +76,9 @@ class Cloud:
 
     def fetch(self, image: CloudImage) -> bytes:
         raise NotImplementedError
+
+    def close(self) -> None:
+        pass
 
 
 class PatientClock(FakeClock):

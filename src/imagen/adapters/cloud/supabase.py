@@ -91,7 +91,7 @@ class SupabaseCloud:
         return content
 
     def close(self) -> None:
-        """Close the connections."""
+        """Close the connections; they are opened again when need be."""
         self._project.close()
 
     def _page(self, owner: str, last: "_Row | None", limit: int) -> "list[_Row]":

@@ -61,7 +61,7 @@ class SupabaseLedger:
         return added_up(totals, by)
 
     def close(self) -> None:
-        """Close the connections."""
+        """Close the connections; they are opened again when need be."""
         self._project.close()
 
     def _insert(self, rows: Sequence[UsageRow]) -> None:

@@ -1,0 +1,289 @@
+"""The promises that every `SharedLedger` and every `Cloud` keeps."""
+
+from collections.abc import Callable, Sequence
+from datetime import timedelta
+from hashlib import sha256
+
+import msgspec
+import pytest
+
+from imagen.domain.cloud import CloudImage, cloud_image
+from imagen.domain.errors import (
+    BackendError,
+    ImagenError,
+    InvalidRequest,
+    Misconfigured,
+    Refused,
+    Throttled,
+    Unauthorized,
+    Unavailable,
+)
+from imagen.domain.usage import UsageRow
+from imagen.ports.cloud import Cloud
+from imagen.ports.ledger import Ledger, SharedLedger
+from imagen.testing.contracts.base import Contract
+from imagen.testing.contracts.ledger import LedgerContract
+from imagen.testing.crowd import CROWD, all_at_once
+from imagen.testing.fakes import tiny_png
+from imagen.testing.samples import MONDAY, sample_entry, sample_id, sample_row
+
+NOT_NOW = (Unavailable, Throttled)
+NOT_BEFORE_IT_IS_SET_UP = (Unauthorized, Misconfigured)
+STRANGER = "0b51de65-7a41-4d0c-9f9f-0f3b3d1c2a10"
+
+
+class SharedLedgerContract(LedgerContract, Contract):
+    """Override `shared`; and `another_shared`, `away` and `closed`, if there are any.
+
+    What a ledger of this machine promises of its rows and totals holds here, too.
+    """
+
+    @pytest.fixture
+    def shared(self) -> SharedLedger:
+        """A ledger without rows."""
+        raise NotImplementedError("Override the fixture `shared` to return yours.")
+
+    @pytest.fixture
+    def another_shared(self) -> SharedLedger:
+        """A second instance over the same rows, as another machine would have."""
+        pytest.skip("there is no `another_shared` over the same rows")
+
+    @pytest.fixture
+    def away(self) -> SharedLedger:
+        """A ledger that cannot be reached."""
+        pytest.skip("no ledger that is `away` is staged")
+
+    @pytest.fixture
+    def closed(self) -> SharedLedger:
+        """A ledger that our key does not open."""
+        pytest.skip("no ledger that is `closed` to us is staged")
+
+    @pytest.fixture
+    def ledger(self, shared: SharedLedger) -> Ledger:
+        """The same, seen as one of this machine."""
+        return _Recording(shared)
+
+    @pytest.fixture
+    def another(self, another_shared: SharedLedger) -> Ledger:
+        """The same, seen as one of this machine."""
+        return _Recording(another_shared)
+
+    def test_takes_nothing(self, shared: SharedLedger) -> None:
+        """To deliver no row is nothing."""
+        assert shared.deliver([]) == {}
+
+    def test_tells_what_it_can_never_keep(self, shared: SharedLedger) -> None:
+        """Of many rows those that make no sense are told, and all others are kept."""
+        rows = [sample_row(number) for number in range(1, 9)]
+        odd = [msgspec.structs.replace(rows[n], images=-1) for n in (0, 3, 4)]
+        refused = shared.deliver([*odd, *(rows[n] for n in (1, 2, 5, 6, 7))])
+
+        assert refused.keys() == {row.id for row in odd}
+        assert all(10 < len(why) < 500 for why in refused.values())
+        kept = [row.id for row in shared.rows()]
+        assert kept == [rows[n].id for n in (7, 6, 5, 2, 1)]
+
+    def test_yields_more_rows_than_an_answer_has(self, shared: SharedLedger) -> None:
+        """Not one row is left out, however many there are, even of one moment."""
+        at = MONDAY + timedelta(days=1)
+        rows = [sample_row(number, at=at) for number in range(2_600)]
+        for start in range(0, len(rows), 500):
+            shared.deliver(rows[start : start + 500])
+
+        assert [row.id for row in shared.rows()] == [row.id for row in rows[::-1]]
+
+    @pytest.mark.parametrize("what", ["deliver", "rows", "totals"])
+    def test_says_that_it_is_away(self, away: SharedLedger, what: str) -> None:
+        """What cannot be done now is `Unavailable` or `Throttled`, with a sentence."""
+        _check_said(_failure(away, what), NOT_NOW)
+
+    @pytest.mark.parametrize("what", ["deliver", "rows", "totals"])
+    def test_says_that_it_is_closed(self, closed: SharedLedger, what: str) -> None:
+        """What has to be set up first is said with what to do."""
+        error = _failure(closed, what)
+
+        _check_said(error, NOT_BEFORE_IT_IS_SET_UP)
+        assert error.hint
+
+
+class CloudContract(Contract):
+    """Override `cloud`, `owner`; and `another`, `away`, `closed`, if there are any."""
+
+    @pytest.fixture
+    def cloud(self) -> Cloud:
+        """A cloud without images."""
+        raise NotImplementedError("Override the fixture `cloud` to return yours.")
+
+    @pytest.fixture
+    def owner(self) -> str:
+        """The id of somebody who may own images."""
+        raise NotImplementedError("Override the fixture `owner` to return one.")
+
+    @pytest.fixture
+    def another(self) -> Cloud:
+        """A second instance over the same images, as another machine would have."""
+        pytest.skip("there is no `another` over the same images")
+
+    @pytest.fixture
+    def away(self) -> Cloud:
+        """A cloud that cannot be reached."""
+        pytest.skip("no cloud that is `away` is staged")
+
+    @pytest.fixture
+    def closed(self) -> Cloud:
+        """A cloud that our key does not open."""
+        pytest.skip("no cloud that is `closed` to us is staged")
+
+    def test_has_nothing_at_first(self, cloud: Cloud, owner: str) -> None:
+        """Where nothing is kept nothing is found."""
+        assert list(cloud.find(owner)) == []
+        assert cloud.get(owner, sample_id(1)) is None
+
+    def test_returns_what_is_kept(self, cloud: Cloud, owner: str) -> None:
+        """An image comes back with its bytes and with all that was known of it."""
+        image, content = _image(1, owner)
+        cloud.keep(image, content)
+
+        assert list(cloud.find(owner)) == [image]
+        assert cloud.get(owner, image.sidecar.id) == image
+        assert cloud.fetch(image) == content
+
+    def test_keeps_an_image_once(self, cloud: Cloud, owner: str) -> None:
+        """However often an image is kept, it is there once."""
+        image, content = _image(1, owner)
+        for _ in range(3):
+            cloud.keep(image, content)
+
+        assert list(cloud.find(owner)) == [image]
+        assert cloud.fetch(image) == content
+
+    def test_keeps_an_image_once_whoever_keeps_it(
+        self, cloud: Cloud, another: Cloud, owner: str
+    ) -> None:
+        """However many keep an image at once, it is there once, and so are others."""
+        clouds = [cloud, another] * (CROWD // 2)
+
+        def keep(number: int) -> None:
+            clouds[number].keep(*_image(0, owner))
+            clouds[number].keep(*_image(1 + number, owner))
+
+        assert all_at_once(keep) == [None] * CROWD
+        assert [image.sidecar.id for image in cloud.find(owner)] == [
+            sample_id(number) for number in range(CROWD, -1, -1)
+        ]
+
+    def test_finds_the_newest_first(self, cloud: Cloud, owner: str) -> None:
+        """Images are in the order in which they were made, the last one first."""
+        for number in (2, 3, 1):
+            cloud.keep(*_image(number, owner))
+
+        found = [image.sidecar.id for image in cloud.find(owner)]
+        assert found == [sample_id(3), sample_id(2), sample_id(1)]
+        assert len(list(cloud.find(owner, limit=2))) == 2
+        assert list(cloud.find(owner, limit=0)) == []
+
+    def test_shows_nobody_what_is_not_theirs(self, cloud: Cloud, owner: str) -> None:
+        """Another owner has none of these images."""
+        image, content = _image(1, owner)
+        cloud.keep(image, content)
+
+        assert list(cloud.find(STRANGER)) == []
+        assert cloud.get(STRANGER, image.sidecar.id) is None
+
+    def test_gets_by_the_beginning_of_an_id(self, cloud: Cloud, owner: str) -> None:
+        """The only id that begins so is enough; of several none is taken."""
+        for number in (1, 0x11, 0x12):
+            cloud.keep(*_image(number, owner))
+
+        for name in (sample_id(1)[:9], sample_id(1).upper(), sample_id(1)[:20]):
+            found = cloud.get(owner, name)
+            assert found is not None
+            assert found.sidecar.id == sample_id(1)
+        for name in ("", "last", "fox", "019b", sample_id(2), f"{sample_id(1)}0", "%"):
+            assert cloud.get(owner, name) is None
+        with pytest.raises(InvalidRequest):
+            cloud.get(owner, sample_id(0x11)[:7])
+
+    def test_refuses_what_is_no_image(self, cloud: Cloud, owner: str) -> None:
+        """What can never be kept as it is is `Refused`, and there is no row of it."""
+        image, content = _image(1, owner)
+        sidecar = msgspec.structs.replace(image.sidecar, mime_type="text/html")
+        with pytest.raises(Refused) as refused:
+            cloud.keep(msgspec.structs.replace(image, sidecar=sidecar), content)
+
+        assert 5 < len(refused.value.message) < 500
+        assert list(cloud.find(owner)) == []
+
+    def test_returns_nothing_else(self, cloud: Cloud, owner: str) -> None:
+        """Bytes whose hash is not the one in the sidecar, or none, are an error."""
+        image, _ = _image(1, owner)
+        cloud.keep(image, b"\x89PNG of something else")
+
+        with pytest.raises(BackendError):
+            cloud.fetch(image)
+        with pytest.raises(BackendError):
+            cloud.fetch(_image(2, owner)[0])
+
+    @pytest.mark.parametrize("what", ["keep", "find", "get", "fetch"])
+    def test_says_that_it_is_away(self, away: Cloud, owner: str, what: str) -> None:
+        """What cannot be done now is `Unavailable` or `Throttled`, with a sentence."""
+        _check_said(_cloud_failure(away, owner, what), NOT_NOW)
+
+    @pytest.mark.parametrize("what", ["keep", "find", "get"])
+    def test_says_that_it_is_closed(self, closed: Cloud, owner: str, what: str) -> None:
+        """What has to be set up first is said with what to do."""
+        error = _cloud_failure(closed, owner, what)
+
+        _check_said(error, NOT_BEFORE_IT_IS_SET_UP)
+        assert error.hint
+
+
+class _Recording:
+    """A shared ledger, as the contract of the other kind asks for it."""
+
+    def __init__(self, shared: SharedLedger) -> None:
+        self._shared = shared
+        self.rows, self.totals = shared.rows, shared.totals
+
+    def record(self, rows: Sequence[UsageRow]) -> None:
+        assert self._shared.deliver(rows) == {}
+
+
+def _failure(ledger: SharedLedger, what: str) -> ImagenError:
+    doing: dict[str, Callable[[], object]] = {
+        "deliver": lambda: ledger.deliver([sample_row()]),
+        "rows": lambda: list(ledger.rows()),
+        "totals": lambda: ledger.totals(["week"]),
+    }
+    with pytest.raises(ImagenError) as failed:
+        doing[what]()
+    return failed.value
+
+
+def _cloud_failure(cloud: Cloud, owner: str, what: str) -> ImagenError:
+    image, content = _image(1, owner)
+    doing: dict[str, Callable[[], object]] = {
+        "keep": lambda: cloud.keep(image, content),
+        "find": lambda: list(cloud.find(owner)),
+        "get": lambda: cloud.get(owner, image.sidecar.id),
+        "fetch": lambda: cloud.fetch(image),
+    }
+    with pytest.raises(ImagenError) as failed:
+        doing[what]()
+    return failed.value
+
+
+def _check_said(error: ImagenError, kinds: tuple[type[ImagenError], ...]) -> None:
+    assert isinstance(error, kinds)
+    assert error.message.endswith(".")
+    assert 10 < len(error.message) < 500
+
+
+def _image(number: int, owner: str) -> tuple[CloudImage, bytes]:
+    content = tiny_png(8, 8) + b"%d" % number
+    sidecar = msgspec.structs.replace(
+        sample_entry(number).sidecar,
+        sha256=sha256(content).hexdigest(),
+        bytes=len(content),
+    )
+    return cloud_image(sidecar, owner=owner), content
