@@ -6,7 +6,7 @@ adapter only when it is about to build it.
 
 import os
 import sys
-from collections.abc import Callable, Generator, Mapping, Sequence
+from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from datetime import datetime, timedelta
 from decimal import Decimal
@@ -33,7 +33,12 @@ from imagen.domain.reference import ReferenceImage
 from imagen.domain.request import GenerationRequest
 from imagen.domain.size import Size
 from imagen.domain.style import Style
-from imagen.ports.backend import BackendContext, CloseableBackend, ImageBackend
+from imagen.ports.backend import (
+    BackendContext,
+    CloseableBackend,
+    ImageBackend,
+    Readiness,
+)
 from imagen.ports.storage import Storage
 from imagen.registry import find_adapter
 from imagen.settings.environment import Environment
@@ -702,6 +707,24 @@ def _where(
         folder=_absolute(path.parent),
         destination=Destination(name=path.name),
     )
+
+
+def look_at_supabase(
+    settings: Settings, environment: Environment
+) -> Iterator[Readiness]:
+    """Yield what Supabase needs, and whether it has it; nothing if it is not used."""
+    missing = environment.missing_for_supabase
+    wanted = bool(settings.owner_user_id) or _cloud_sync(settings, environment) == "on"
+    if missing:
+        note = f"{' and '.join(missing)} not set; docs/supabase.md has every step."
+        used = wanted or not environment.supabase_is_unset
+        yield Readiness(what="used" if used else "not used", ready=not used, note=note)
+        return
+    from imagen.adapters.readiness import (  # noqa: PLC0415 - rare
+        look_at_supabase as look,
+    )
+
+    yield from look(_access(environment), owner=settings.owner_user_id)
 
 
 def _access(environment: Environment) -> "SupabaseAccess":

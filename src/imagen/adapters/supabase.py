@@ -41,7 +41,11 @@ _KEY_HINT = (
     "SUPABASE_SERVICE_KEY has to be the project's secret key (sb_secret_...) or its "
     "service_role key, both under Project Settings > API Keys."
 )
-_SQL_HINT = "Run the files in migrations/ in the project's SQL editor, in their order."
+_SQL = {
+    "mai.": "0001_mai_imagen_usage.sql",
+    "imagen.": "0002_imagen_images.sql",
+    "": "0003_imagen_bucket.sql",
+}
 _EXPOSE_HINT = "Add mai and imagen under Project Settings > Data API > Exposed schemas."
 _URL_HINT = "SUPABASE_URL is as https://abcdefghijkl.supabase.co."
 _REFUSED = ("22", "23502", "23505", "23514")
@@ -127,6 +131,14 @@ class SupabaseProject:
             if self._http is None:
                 self._http = self._built()
             return self._http
+
+    def open(self) -> None:
+        """Find out whether the address makes sense; nothing is sent.
+
+        Raises:
+            Misconfigured: it does not.
+        """
+        _ = self.http
 
     @property
     def last(self) -> "httpx.Response | None":
@@ -215,7 +227,7 @@ class SupabaseProject:
             status == _NOT_FOUND and not code  # a write to a table that is not there
         ):
             return Misconfigured(
-                f"{who} has no {what} as it should be.", hint=_SQL_HINT
+                f"{who} has no {what} as it should be.", hint=sql_hint(what)
             )
         if code == "23503":
             return Misconfigured(
@@ -232,7 +244,7 @@ class SupabaseProject:
         status = int(error.status) if str(error.status).isdigit() else 0
         message = _said(error.message)
         if status == _NOT_FOUND and "bucket" in message.lower():
-            return Misconfigured(f"There is no bucket {BUCKET}.", hint=_SQL_HINT)
+            return Misconfigured(f"There is no bucket {BUCKET}.", hint=sql_hint(what))
         if status == _NOT_FOUND:
             return BackendError(f"{what} does not have it: {message}.")
         if status in {_TOO_LARGE, _WRONG_TYPE} or error.code == "InvalidKey":
@@ -254,16 +266,16 @@ class SupabaseProject:
         return Unavailable(f"{who} answered {status} for {what}: {message}.")
 
     def _unauthorized(self, what: str, message: str) -> ImagenError:
-        if "permission denied" in message and not self.may_only_read:
-            return Misconfigured(f"The key may not use {what}.", hint=_SQL_HINT)
+        if "permission denied" in message and not self.is_public:
+            return Misconfigured(f"The key may not use {what}.", hint=sql_hint(what))
         return Unauthorized(
             f"{self.access.host} does not take the key: {message or what}.",
             hint=_KEY_HINT,
         )
 
     @property
-    def may_only_read(self) -> bool:
-        """Whether the key is one for everybody, by its looks."""
+    def is_public(self) -> bool:
+        """Whether the key is one that anybody may have, by its looks."""
         key = self.access.key
         return key.startswith(_PUBLISHABLE) or role_of(key) in {"anon", "authenticated"}
 
@@ -280,6 +292,12 @@ class SupabaseProject:
 _UNAUTHORIZED, _FORBIDDEN, _NOT_FOUND, _REQUEST_TIMEOUT = 401, 403, 404, 408
 _TOO_LARGE, _WRONG_TYPE, _TOO_MANY, _SERVER_ERROR, _PAUSED = 413, 415, 429, 500, 540
 _LONGEST_WORDS = 300
+
+
+def sql_hint(what: str) -> str:
+    """Return which file of SQL makes a table, function or bucket as it should be."""
+    file = next(file for begin, file in _SQL.items() if what.startswith(begin))
+    return f"Run migrations/{file} in the project's SQL editor."
 
 
 def role_of(key: str) -> str:

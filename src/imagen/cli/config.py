@@ -1,12 +1,17 @@
 """The commands `imagen config init`, `validate` and `path`."""
 
+from typing import Annotated
+
+from cyclopts import Parameter  # noqa: TID253 - this is the command line
+
 from imagen import bootstrap
 from imagen.cli import exit_codes
 from imagen.cli.output import Output
 from imagen.cli.parameters import ConfigFlag, path_of
 from imagen.registry import built_in_adapters
-from imagen.settings.environment import process_environment
+from imagen.settings.environment import Environment, process_environment
 from imagen.settings.load import find_config
+from imagen.settings.model import Settings
 
 
 def init() -> int:
@@ -22,23 +27,31 @@ def init() -> int:
     return exit_codes.DONE
 
 
-def validate(*, config: ConfigFlag = None) -> int:
+def validate(
+    *,
+    online: Annotated[bool, Parameter(show_default=False)] = False,
+    config: ConfigFlag = None,
+) -> int:
     """Check the active config: every error, with its file, line and key.
 
     ```
     imagen config validate --config ./imagen.yaml
+    imagen config validate --online
     ```
+
+    Args:
+        online: Look also whether Supabase is set up as it has to be; exits 1 if not.
     """
     environment = process_environment()
     settings = bootstrap.load(path_of(config), environment=environment)
     if settings.path is None:
         path, _ = find_config(path_of(config), environment)
         Output().text(f"{path}: not there, the defaults hold")
-        return exit_codes.DONE
+        return _look(settings, environment) if online else exit_codes.DONE
     backends = _counted(len(settings.backends), "backend")
     styles = _counted(len(settings.styles), "style")
     Output().text(f"{settings.path}: valid, {backends}, {styles}")
-    return exit_codes.DONE
+    return _look(settings, environment) if online else exit_codes.DONE
 
 
 def path(*, config: ConfigFlag = None) -> int:
@@ -46,6 +59,17 @@ def path(*, config: ConfigFlag = None) -> int:
     found, _ = find_config(path_of(config), process_environment())
     Output().text(str(found))
     return exit_codes.DONE
+
+
+def _look(settings: Settings, environment: Environment) -> int:
+    """Print what Supabase needs, and whether it has it."""
+    ready = True
+    for finding in bootstrap.look_at_supabase(settings, environment):
+        ready = ready and finding.ready
+        state = "ready" if finding.ready else "NOT READY"
+        note = f" ({finding.note})" if finding.note else ""
+        Output().text(f"supabase: {state}: {finding.what}{note}")
+    return exit_codes.DONE if ready else exit_codes.NOT_READY
 
 
 def _counted(number: int, noun: str) -> str:

@@ -84,6 +84,11 @@ class Environment:
         return named.strip()
 
     @property
+    def supabase_is_unset(self) -> bool:
+        """Whether nothing at all is said about Supabase."""
+        return not (self.supabase_url or self.supabase_key)
+
+    @property
     def missing_for_supabase(self) -> tuple[str, ...]:
         """The variables that would have to be set so that Supabase is used."""
         needed = {

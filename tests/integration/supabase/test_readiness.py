@@ -1,0 +1,149 @@
+"""What is not set up yet is told, each thing with what mends it; nothing is changed."""
+
+from collections.abc import Callable
+
+import pytest
+from tests.integration.supabase.project import SupabaseProject
+
+from imagen.adapters.readiness import look_at_supabase
+from imagen.adapters.supabase import SupabaseAccess
+from imagen.ports.backend import Readiness
+
+
+def look(
+    project: SupabaseProject, *, key: str = "", owner: str | None = None
+) -> list[Readiness]:
+    access = SupabaseAccess(project.url, key or project.secret_key)
+    there = project.user() if owner is None else owner
+    return list(look_at_supabase(access, owner=there))
+
+
+def missing(findings: list[Readiness]) -> dict[str, str]:
+    return {each.what: each.note for each in findings if not each.ready}
+
+
+@pytest.mark.parametrize("kind", ["secret_key", "service_key"])
+def test_a_project_that_is_set_up(project: SupabaseProject, kind: str) -> None:
+    findings = look(project, key=getattr(project, kind))
+
+    assert missing(findings) == {}
+    assert len(findings) == 8
+    for table in (b"mai.imagen_usage", b"imagen.images", b"storage.objects"):
+        assert project.sql(b"select count(*) from " + table) == [(0,)]
+
+
+def test_without_an_owner_there_is_a_ledger_alone(project: SupabaseProject) -> None:
+    findings = look(project, owner="")
+
+    assert missing(findings) == {}
+    assert "no copy of images" in findings[-1].note
+
+
+USAGE = {"read mai.imagen_usage", "add to mai.imagen_usage"}
+IMAGES = {"read imagen.images", "add to imagen.images"}
+
+
+@pytest.mark.parametrize(
+    ("fault", "things", "hint"),
+    [
+        (
+            lambda p: p.change("revoke insert on mai.imagen_usage from service_role"),
+            {"add to mai.imagen_usage"},
+            "Run migrations/0001",
+        ),
+        (
+            lambda p: p.change("drop table mai.imagen_usage cascade"),
+            {*USAGE, "mai.imagen_usage_report()"},
+            "Run migrations/0001",
+        ),
+        (
+            lambda p: p.change("drop function mai.imagen_usage_report"),
+            {"mai.imagen_usage_report()"},
+            "Run migrations/0001",
+        ),
+        (
+            lambda p: p.change("drop schema imagen cascade"),
+            IMAGES,
+            "Run migrations/0002",
+        ),
+        (
+            lambda p: p.change("revoke all on imagen.images from service_role"),
+            IMAGES,
+            "Run migrations/0002",
+        ),
+        (lambda p: p.expose("public", "mai"), IMAGES, "Exposed schemas"),
+        (
+            lambda p: p.change("truncate storage.buckets cascade"),
+            {"bucket imagen-generated"},
+            "Run migrations/0003",
+        ),
+        (
+            lambda p: p.change("update storage.buckets set public = true"),
+            {"bucket imagen-generated"},
+            "Run migrations/0003",
+        ),
+    ],
+    ids=[
+        "no grant to add",
+        "no usage table",
+        "no report",
+        "no schema",
+        "no grant at all",
+        "not exposed",
+        "no bucket",
+        "a public bucket",
+    ],
+)
+def test_what_is_missing(
+    project: SupabaseProject,
+    fault: Callable[[SupabaseProject], None],
+    things: set[str],
+    hint: str,
+) -> None:
+    fault(project)
+
+    found = missing(look(project))
+
+    assert found.keys() == things
+    assert all(hint in note for note in found.values())
+
+
+def test_an_owner_whom_nobody_knows(project: SupabaseProject) -> None:
+    found = missing(look(project, owner="00000000-0000-4000-8000-000000000000"))
+
+    assert found.keys() == {"owner_user_id"}
+    assert "Authentication > Users" in found["owner_user_id"]
+
+
+@pytest.mark.parametrize("kind", ["anon_key", "publishable_key"])
+def test_a_key_for_everybody(project: SupabaseProject, kind: str) -> None:
+    [found] = look(project, key=getattr(project, kind))
+
+    assert (found.what, found.ready) == ("key", False)
+    assert "secret key" in found.note
+
+
+def test_a_key_of_another_project(project: SupabaseProject) -> None:
+    [found] = look(project, key="sb_secret_canary")
+
+    assert (found.what, found.ready) == ("key", False)
+    assert "canary" not in found.note
+
+
+@pytest.mark.parametrize(
+    "url", ["http://127.0.0.1:9", "nonsense", "ftp://x", "http://"]
+)
+def test_an_address_where_nothing_is(url: str) -> None:
+    [found] = look_at_supabase(SupabaseAccess(url, "sb_secret_canary"), owner="")
+
+    assert (found.what, found.ready) == ("project", False)
+    assert "canary" not in found.note
+
+
+def test_a_page_that_is_not_supabases(project: SupabaseProject) -> None:
+    project.trouble("/rest/v1", status=200, body="<html>Sign in</html>", times=1)
+
+    [found] = look(project)
+
+    assert (found.what, found.ready) == ("project", False)
+    assert "not Supabase" in found.note
