@@ -162,8 +162,7 @@ def used_by(prediction: Prediction, sizes: Sequence[Size] = ()) -> Used:
     stopped = prediction.status in {"aborted", "canceled"}
     if stopped and seconds is None and prediction.started_at is None:
         return UNTOUCHED  # it was never begun, which is free
-    counted = prediction.metric("image_count")
-    images = len(sizes) if counted is None else int(counted)
+    images = _made(prediction, seen=len(sizes))
     measured = sum(size.megapixels for size in sizes) if images == len(sizes) else None
     return Used(images=images, megapixels=measured, seconds=seconds)
 
@@ -220,6 +219,15 @@ def _advice(said: str) -> str:
             " been billed."
         )
     return ""
+
+
+def _made(prediction: Prediction, *, seen: int) -> int | None:
+    """Return how many images it made; what cannot be had any more was made as well."""
+    counted = prediction.metric("image_count")
+    if counted is not None:
+        return int(counted)
+    made = max(seen, len(outputs_of(prediction)))
+    return None if prediction.status == "succeeded" and not made else made
 
 
 def _addresses(output: object) -> Iterator[str]:

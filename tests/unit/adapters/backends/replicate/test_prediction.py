@@ -161,6 +161,22 @@ def test_says_what_was_used(said: dict[str, object], used: Used) -> None:
     assert used_by(prediction(**said), SIZES) == used
 
 
+@pytest.mark.parametrize(
+    ("said", "images"),
+    [
+        ({"output": ["https://a/1.png", "https://a/2.svg"]}, 2),
+        ({"output": None}, None),
+        ({"output": None, "data_removed": True}, None),
+        ({"output": None, "status": "failed"}, 0),
+    ],
+    ids=str,
+)
+def test_what_was_made_is_charged_for_though_it_cannot_be_had(
+    said: dict[str, object], images: int | None
+) -> None:
+    assert used_by(prediction(**said)).images == images
+
+
 @pytest.mark.parametrize("status", ["aborted", "canceled"])
 def test_what_was_never_begun_is_free(status: str) -> None:
     assert used_by(prediction(status=status)) == UNTOUCHED
