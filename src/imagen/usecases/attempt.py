@@ -1,6 +1,7 @@
 """Ask a backend, and ask again where that is certain to cost nothing twice."""
 
 from imagen.domain import events
+from imagen.domain.cost import UNTOUCHED
 from imagen.domain.errors import (
     BackendError,
     Cancelled,
@@ -49,8 +50,11 @@ def attempt(
             except ImagenError as failure:
                 if watch.stopped and not failure.may_have_cost:
                     # A connection that we closed ourselves looks like an outage.
-                    stopped = Cancelled("The job was cancelled.", settled=not may_cost)
-                    raise stopped from failure
+                    raise Cancelled(
+                        "The job was cancelled.",
+                        used=failure.used,
+                        settled=not may_cost,
+                    ) from failure
                 wait = retry.wait_after(failure, attempt=number)
                 taken = watch.reference is not None
                 if taken and may_cost and not failure.may_have_cost:
@@ -100,7 +104,7 @@ def _out_of_time(
     job: ImageJob, watch: JobWatch, stopped: Cancelled, *, may_cost: bool
 ) -> ImagenError:
     what = f"No image after {job.timeout * job.count:g} seconds, so it was cancelled"
-    if not (may_cost and watch.sent):
+    if not (may_cost and watch.sent) or stopped.used == UNTOUCHED:
         return TimedOut(f"{what}.", hint="Give it longer with --timeout.")
     if stopped.settled:
         return BackendError(

@@ -298,6 +298,38 @@ def test_a_cancelled_free_job_is_over() -> None:
     assert scene.states == []
 
 
+def test_a_refusal_that_comes_with_the_cancel_is_certainly_free() -> None:
+    def refused(job: ImageJob, watch: Watch) -> Generated:
+        cancellation.cancel()
+        error = OutOfCredit("Empty.")
+        error.used = UNTOUCHED
+        raise error
+
+    scene, cancellation = PaidScene(refused), Cancellation()
+
+    (failed,) = scene.run(cancellation=cancellation).failed
+
+    assert isinstance(failed.error, Cancelled)
+    assert (scene.states, scene.ledger) == ([], [])
+
+
+def test_a_timeout_before_the_backend_began_is_certainly_free() -> None:
+    def queued(job: ImageJob, watch: Watch) -> Generated:
+        watch.accepted("job-7")
+        try:
+            watch.wait(9999)
+        except Cancelled as stopped:
+            raise Cancelled("", used=UNTOUCHED, settled=True) from stopped
+        return paid_images(job, watch)
+
+    scene = PaidScene(queued)
+
+    (failed,) = scene.run().failed
+
+    assert isinstance(failed.error, TimedOut)
+    assert (scene.states, scene.ledger) == ([], [])
+
+
 @pytest.mark.parametrize(
     ("settled", "kind", "states"),
     [(True, BackendError, []), (False, Unfinished, ["accepted"])],
