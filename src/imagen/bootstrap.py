@@ -27,6 +27,7 @@ from imagen.domain.cost import micros_of
 from imagen.domain.errors import InvalidRequest, Misconfigured
 from imagen.domain.events import Event, Listener, unheard, unshaken
 from imagen.domain.fit import Fit
+from imagen.domain.instance import Instance
 from imagen.domain.naming import LONGEST_NAME, Destination
 from imagen.domain.price import ListedPrice, Price
 from imagen.domain.reference import ReferenceImage
@@ -465,9 +466,16 @@ def resuming(
     backends: dict[str, ImageBackend] = {}
     heard = unshaken(listen)
 
-    def backend_of(name: str) -> ImageBackend:
+    def backend_of(instance: Instance) -> ImageBackend:
+        name = instance.name
+        chosen = find_backend(settings, name)
+        if chosen.instance.adapter != instance.adapter:
+            raise Misconfigured(
+                f"The job was sent to {instance.adapter}, and {name} is "
+                f"{chosen.instance.adapter} in this config.",
+                hint="Name the config that it was sent with: --config PATH.",
+            )
         if name not in backends:
-            chosen = find_backend(settings, name)
             backends[name] = build_backend(chosen, environment=environment)
         return backends[name]
 

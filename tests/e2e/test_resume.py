@@ -13,7 +13,7 @@ from typing import Any
 import pexpect
 import pytest
 
-from imagen.domain.call import Arrived, LeftOpen, Sending
+from imagen.domain.call import Accepted, Arrived, LeftOpen, Sending
 from imagen.testing.samples import sample_call, sample_id
 from tests.e2e.accounts import Accounts, call_into, received_image
 from tests.e2e.conftest import (
@@ -240,6 +240,20 @@ def test_what_cannot_be_asked_now_stays_and_the_next_is_finished(
     assert why.startswith(f"imagen: {sample_id(1)}: There is no backend called ")
     assert rest.startswith("imagen: 1 job is still open: `imagen resume` tries again,")
     assert [job["id"] for job in jobs()] == [sample_id(1)]
+
+
+def test_another_service_under_the_same_name_is_not_asked(
+    accounts: Accounts, resume: Resume, jobs: Jobs, server: ReplicateServer
+) -> None:
+    call = sample_call(1, backend="paid", adapter="comfyui")
+    accounts.leave(call, Accepted(reference="job-7"))
+
+    run = resume()
+
+    assert run.code == 1
+    assert "The job was sent to comfyui, and paid is replicate" in run.err
+    assert [job["id"] for job in jobs()] == [call.id]
+    assert server.requests == []
 
 
 def test_the_trouble_is_that_of_the_last_who_tried(

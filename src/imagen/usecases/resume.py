@@ -16,6 +16,7 @@ from imagen.domain.errors import (
     JournalError,
     Unfinished,
 )
+from imagen.domain.instance import Instance
 from imagen.domain.price import cost_of
 from imagen.domain.result import FailedImage, StoredImage
 from imagen.domain.retry import RetryPolicy
@@ -66,7 +67,7 @@ class ResumeCalls(msgspec.Struct, frozen=True, kw_only=True):
     Attributes:
         journal: What knows them.
         records: What is written down of them.
-        backend_of: Builds the backend of that name; raises if there is none.
+        backend_of: Builds the backend of that instance; raises if the config has none.
         store_of: What puts images into such a place.
         clock: The time.
         retry: When to ask again.
@@ -75,7 +76,7 @@ class ResumeCalls(msgspec.Struct, frozen=True, kw_only=True):
 
     journal: Journal
     records: Records
-    backend_of: Callable[[str], ImageBackend]
+    backend_of: Callable[[Instance], ImageBackend]
     store_of: Callable[[Place], StoreImage]
     clock: Clock
     retry: RetryPolicy = RetryPolicy()
@@ -166,7 +167,7 @@ class ResumeCalls(msgspec.Struct, frozen=True, kw_only=True):
         self, claim: Claim, record: CallRecord, cancellation: Cancellation
     ) -> Received:
         call, name = record.call, record.call.plan.instance.name
-        backend = self.backend_of(name)
+        backend = self.backend_of(call.plan.instance)
         if not isinstance(backend, ResumableBackend):
             raise Unfinished(f"{name} cannot be asked for a job that was handed in.")
         watch = JobWatch(

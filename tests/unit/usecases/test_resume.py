@@ -15,6 +15,7 @@ from imagen.domain.errors import (
     Unavailable,
     Unfinished,
 )
+from imagen.domain.instance import Instance
 from imagen.domain.plan import ImageJob
 from imagen.domain.result import Generated
 from imagen.ports.backend import Watch
@@ -185,8 +186,8 @@ def test_a_backend_that_is_in_the_config_no_more_leaves_it_open() -> None:
     scene, _ = open_scene(taken(Unfinished("Silence.")))
     journal = scene.die()
 
-    def missing(name: str) -> KnowingBackend:
-        raise Misconfigured(f"There is no {name}.")
+    def missing(instance: Instance) -> KnowingBackend:
+        raise Misconfigured(f"There is no {instance.name}.")
 
     resume = ResumeCalls(
         journal=journal,
