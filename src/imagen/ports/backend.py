@@ -146,6 +146,7 @@ class ResumableBackend(Protocol):
 
         Raises:
             BackendError: the job failed, or the backend does not have it any more.
+            Unfinished: it is not there, and may be in another account.
             Unavailable, Throttled, Unauthorized: it cannot be asked now.
         """
         ...

@@ -387,8 +387,10 @@ def test_an_old_job_brings_what_it_would_have_brought(
     assert resumed.parameters["inputs"]["guidance_scale"] == 3
 
 
-def test_an_old_job_that_is_gone_is_told(backend: ReplicateBackend) -> None:
-    with pytest.raises(BackendError, match="no job abc"):
+def test_an_old_job_that_this_account_does_not_have_stays_open(
+    backend: ReplicateBackend,
+) -> None:
+    with pytest.raises(Unfinished, match="no job abc, or not for this token"):
         backend.resume(job(), "abc", RecordingWatch())
 
 

@@ -129,7 +129,8 @@ class PredictionRun:
         """Stay with one that another process ordered.
 
         Raises:
-            BackendError: there is none, or it brought nothing.
+            Unfinished: this account has none of that name.
+            BackendError: it brought nothing.
             ImagenError: it cannot be looked at now.
         """
         self._seen = Prediction(id=reference, status="starting")
@@ -139,8 +140,9 @@ class PredictionRun:
         except Cancelled as stopped:
             return self._call_off(stopped)
         except (NotThereError, NotValidError) as gone:
-            raise BackendError(
-                f"{self._api.name} has no job {reference}, or none any more."
+            raise Unfinished(
+                f"{self._api.name} has no job {reference}, or not for this token.",
+                hint="Use the token of the account that paid for it, or give it up.",
             ) from gone
         return self.finish(prediction)
 
