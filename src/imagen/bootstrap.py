@@ -39,6 +39,7 @@ from imagen.settings.environment import Environment
 from imagen.settings.load import load_settings
 from imagen.settings.model import BackendSettings, Settings
 from imagen.usecases.check import CheckBackends
+from imagen.usecases.find import FindImage
 from imagen.usecases.generate import GenerateImages
 from imagen.usecases.history import ForgetImages
 from imagen.usecases.jobs import OpenJobs
@@ -262,6 +263,16 @@ def build_usage(accounts: Accounts) -> ShowUsage:
 def build_forget(accounts: Accounts) -> ForgetImages:
     """Wire the use case that forgets images."""
     return ForgetImages(history=accounts.history)
+
+
+def build_find(accounts: Accounts, *, environment: Environment) -> FindImage:
+    """Wire the use case that finds an image by whatever it is called."""
+    from imagen.adapters.files import read_file  # noqa: PLC0415 - only to read one
+
+    def read(name: str) -> bytes | None:
+        return read_file(str(environment.home(Path(name))))
+
+    return FindImage(read=read, history=accounts.history)
 
 
 @contextmanager

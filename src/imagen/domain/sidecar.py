@@ -81,6 +81,18 @@ def write_sidecar(sidecar: Sidecar) -> bytes:
     return msgspec.json.format(msgspec.json.encode(sidecar), indent=2) + b"\n"
 
 
+def read_sidecar(content: bytes) -> Sidecar:
+    """Return the note that lies beside an image.
+
+    Raises:
+        ValueError: it is none of ours; says why.
+    """
+    try:
+        return msgspec.json.decode(content, type=Sidecar)
+    except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError) as error:
+        raise ValueError(str(error)) from error
+
+
 def write_note(sidecar: Sidecar) -> str:
     """Return the part of the note that goes inside the image, as short JSON."""
     kept = msgspec.to_builtins(sidecar)
