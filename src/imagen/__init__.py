@@ -13,10 +13,12 @@ if TYPE_CHECKING:
     from imagen.api import Estimate as Estimate
     from imagen.api import Image as Image
     from imagen.api import Images as Images
+    from imagen.api import Inspection as Inspection
     from imagen.api import Studio as Studio
     from imagen.api import agenerate as agenerate
     from imagen.api import estimate as estimate
     from imagen.api import generate as generate
+    from imagen.api import inspect as inspect
     from imagen.domain.errors import BackendError as BackendError
     from imagen.domain.errors import Cancelled as Cancelled
     from imagen.domain.errors import ImagenError as ImagenError
@@ -44,6 +46,7 @@ _HOME = {
     "Image": _API,
     "Images": _API,
     "ImagenError": _ERRORS,
+    "Inspection": _API,
     "InvalidRequest": _ERRORS,
     "JournalError": _ERRORS,
     "Misconfigured": _ERRORS,
@@ -62,6 +65,7 @@ _HOME = {
     "agenerate": _API,
     "estimate": _API,
     "generate": _API,
+    "inspect": _API,
 }
 
 # A test compares the list above with this one.

@@ -12,6 +12,7 @@ from imagen.bootstrap import Wish
 from imagen.domain.errors import ImagenError, InvalidRequest, SomeImagesFailed
 from imagen.domain.estimate import Estimate, estimate_of
 from imagen.domain.events import Listener, unheard
+from imagen.domain.inspection import Inspection
 from imagen.domain.reference import ReferenceImage
 from imagen.domain.request import GenerationRequest
 from imagen.domain.result import StoredImage
@@ -27,7 +28,17 @@ from imagen.usecases.generate import GenerateImages
 if TYPE_CHECKING:
     from PIL import Image as PillowImage
 
-__all__ = ["Estimate", "Image", "Images", "Studio", "agenerate", "estimate", "generate"]
+__all__ = [
+    "Estimate",
+    "Image",
+    "Images",
+    "Inspection",
+    "Studio",
+    "agenerate",
+    "estimate",
+    "generate",
+    "inspect",
+]
 
 
 ImageSource: TypeAlias = str | PathLike[str] | bytes
@@ -206,6 +217,22 @@ def estimate(
     """
     with Studio(config=config) as studio:
         return studio.estimate(prompt, count=count, **parameters)
+
+
+def inspect(image: str | PathLike[str]) -> Inspection:
+    """Return what an image file, its sidecar and the history say of its making.
+
+    Args:
+        image: A path, an id, a unique beginning of an id, or `"last"`.
+
+    Raises:
+        InvalidRequest: there is no such image, or it is none of a known format.
+        JournalError: the history cannot be read, and is needed.
+    """
+    environment = process_environment()
+    with bootstrap.accounts(environment) as accounts:
+        use_case = bootstrap.build_inspect(accounts, environment=environment)
+        return use_case.run(fspath(image))
 
 
 class Image:

@@ -28,6 +28,7 @@ from imagen.domain.events import Event, Listener, unshaken
 from imagen.domain.fit import Fit
 from imagen.domain.naming import LONGEST_NAME, Destination
 from imagen.domain.price import ListedPrice, Price
+from imagen.domain.provenance import Provenance
 from imagen.domain.reference import ReferenceImage
 from imagen.domain.request import GenerationRequest
 from imagen.domain.size import Size
@@ -42,11 +43,13 @@ from imagen.usecases.check import CheckBackends
 from imagen.usecases.find import FindImage
 from imagen.usecases.generate import GenerateImages
 from imagen.usecases.history import ForgetImages
+from imagen.usecases.inspect import InspectImage
 from imagen.usecases.jobs import OpenJobs
 from imagen.usecases.prices import ShowPrices
 from imagen.usecases.records import Records
 from imagen.usecases.resume import ResumeCalls
 from imagen.usecases.store import StoreImage
+from imagen.usecases.strip import CopyPlace, StripImage
 from imagen.usecases.usage import ShowUsage
 
 if TYPE_CHECKING:
@@ -273,6 +276,54 @@ def build_find(accounts: Accounts, *, environment: Environment) -> FindImage:
         return read_file(str(environment.home(Path(name))))
 
     return FindImage(read=read, history=accounts.history)
+
+
+def build_inspect(accounts: Accounts, *, environment: Environment) -> InspectImage:
+    """Wire the use case that says all that is known of an image."""
+
+    def check(content: bytes, media_type: str) -> Provenance:
+        from imagen.adapters.c2pa import check_provenance  # noqa: PLC0415 - rare
+
+        return check_provenance(content, media_type)
+
+    return InspectImage(find=build_find(accounts, environment=environment), check=check)
+
+
+def build_strip(
+    accounts: Accounts,
+    *,
+    environment: Environment,
+    output: str | None = None,
+    stream: BinaryIO | None = None,
+) -> StripImage:
+    """Wire the use case that writes copies without metadata.
+
+    Args:
+        accounts: What is written down on this machine.
+        environment: Where `~` leads.
+        output: A file, a folder, `-` for the stream, or None for beside the image.
+        stream: What `-` writes to.
+
+    Raises:
+        InvalidRequest: no copy can go where it is wished.
+    """
+    folder, name = (None, None) if output is None else _place(output, environment)
+
+    def place_of(location: str) -> CopyPlace:
+        if output == STDOUT:
+            return CopyPlace(storage=_storage(None, stream))
+        beside = environment.home(Path(location))
+        target = folder if folder is not None else beside.parent
+        if name is not None and _same_file(target / name, beside):
+            raise InvalidRequest(
+                f"The copy would replace {location} itself, and its sidecar.",
+                hint="Give it another name.",
+            )
+        return CopyPlace(storage=LocalStorage(target), name=name)
+
+    return StripImage(
+        find=build_find(accounts, environment=environment), place_of=place_of
+    )
 
 
 @contextmanager
@@ -513,20 +564,33 @@ def _where(
                 hint="Only one can; give a folder instead.",
             )
         return None, moved(place, folder="", sidecar=False)
-    if not wish.output:
-        raise InvalidRequest("The output path is empty.")
-    if "\0" in wish.output:
-        raise InvalidRequest("The output path contains a NUL character.")
-    path = environment.home(Path(wish.output))
-    if wish.output.endswith("/") or _is_folder(path):
-        _check_folder(path)
-        return path, moved(place, folder=_absolute(path))
-    _check_folder(path.parent)
-    return path.parent, moved(
-        place,
-        folder=_absolute(path.parent),
-        destination=Destination(name=path.name),
+    folder, name = _place(wish.output, environment)
+    if name is None:
+        return folder, moved(place, folder=_absolute(folder))
+    return folder, moved(
+        place, folder=_absolute(folder), destination=Destination(name=name)
     )
+
+
+def _place(output: str, environment: Environment) -> tuple[Path, str | None]:
+    """Return the folder, and the name of the file in it if one is given."""
+    if not output:
+        raise InvalidRequest("The output path is empty.")
+    if "\0" in output:
+        raise InvalidRequest("The output path contains a NUL character.")
+    path = environment.home(Path(output))
+    if output.endswith("/") or _is_folder(path):
+        _check_folder(path)
+        return path, None
+    _check_folder(path.parent)
+    return path.parent, path.name
+
+
+def _same_file(one: Path, other: Path) -> bool:
+    try:
+        return one.samefile(other)
+    except OSError:  # one of them is not there
+        return False
 
 
 def _check_folder(folder: Path) -> None:

@@ -38,6 +38,8 @@ COMMANDS = {
         "imagen.cli.history:forget",
         "Forget images; their files stay.",
     ),
+    "inspect": ("imagen.cli.inspect:inspect", "Say what a file says of its making."),
+    "strip": ("imagen.cli.strip:strip", "Write a copy without prompt or metadata."),
     "usage": ("imagen.cli.usage:usage", "Print what was spent."),
     "prices": ("imagen.cli.prices:prices", "Print what is charged for what."),
     "version": ("imagen.cli.version:version", "Print the version."),

@@ -15,6 +15,7 @@ from imagen.domain import events
 from imagen.domain.errors import ImagenError
 from imagen.domain.estimate import Estimate
 from imagen.domain.events import Event, Listener
+from imagen.domain.inspection import Inspection
 from imagen.domain.result import StoredImage
 from imagen.domain.sidecar import Sidecar
 from imagen.settings.environment import Environment
@@ -63,11 +64,25 @@ class Output(msgspec.Struct, frozen=True, kw_only=True):
         if self.json:
             self.note(image.sidecar, image.location)
         else:
-            _write(os.fsencode(image.location) + b"\n")
+            self.place(image.location)
+
+    def place(self, location: str) -> None:
+        """Print where a file is, byte for byte as it is called."""
+        _write(os.fsencode(location) + b"\n")
 
     def note(self, sidecar: Sidecar, location: str) -> None:
         """Print all that is known of an image, as a JSON object."""
         self.object({**msgspec.to_builtins(sidecar), "path": shown_path(location)})
+
+    def inspection(self, found: Inspection) -> None:
+        """Print all that a file and the notes about it say, as a JSON object."""
+        self.object(
+            msgspec.structs.replace(
+                found,
+                path=shown_path(found.path),
+                warnings=tuple(map(_encodable, found.warnings)),
+            )
+        )
 
     def error(self, error: BaseException, *, job: str = "") -> None:
         """Say what went wrong and what to do, in one or two lines.
