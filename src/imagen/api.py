@@ -65,6 +65,7 @@ class Parameters(TypedDict, total=False):
     fit: str | None
     sidecar: bool
     metadata: bool
+    preview: bool
     listen: Listener
 
 
@@ -105,6 +106,7 @@ def generate(
     fit: str | None = None,
     sidecar: bool = True,
     metadata: bool = True,
+    preview: bool = False,
     config: str | PathLike[str] | None = None,
     listen: Listener = unheard,
 ) -> "Image | Images":
@@ -137,6 +139,7 @@ def generate(
             only came near it.
         sidecar: False writes no `.json` beside the image.
         metadata: False writes nothing about the making inside the file.
+        preview: True shows each image in a tmux window in the background.
         config: The config file; None looks where the command line looks.
         listen: Called with every event as it happens, from any thread.
 
@@ -169,6 +172,7 @@ def generate(
                 fit=fit,
                 sidecar=sidecar,
                 metadata=metadata,
+                preview=preview,
                 listen=listen,
             ),
             Cancellation(),
@@ -422,6 +426,8 @@ class Studio:
     ) -> Image | Images:
         use_case, request = self._asked(prompt, count, parameters)
         report = use_case.run(request, cancellation=cancellation)
+        if parameters.get("preview", False):
+            self._preview(report.stored, parameters.get("listen", unheard))
         images = Images(Image(stored) for stored in report.stored)
         errors = [failed.error for failed in report.failed]
         if not errors:
@@ -437,6 +443,18 @@ class Studio:
             images=images,
             errors=[error for error in errors if isinstance(error, ImagenError)],
         ) from errors[0]
+
+    def _preview(self, stored: Sequence[StoredImage], listen: Listener) -> None:
+        window = bootstrap.build_preview(
+            self._settings,
+            environment=self._environment,
+            flag=True,
+            on_terminal=False,
+            listen=listen,
+        )
+        for image in stored:
+            if window is not None:
+                window.run(image)
 
     def _asked(
         self, prompt: str, count: int | None, given: Parameters

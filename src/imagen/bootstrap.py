@@ -26,6 +26,7 @@ from imagen.domain.cost import micros_of
 from imagen.domain.errors import InvalidRequest, Misconfigured
 from imagen.domain.events import Event, Listener, unshaken
 from imagen.domain.fit import Fit
+from imagen.domain.modes import preview_mode, previews
 from imagen.domain.naming import LONGEST_NAME, Destination
 from imagen.domain.price import ListedPrice, Price
 from imagen.domain.provenance import Provenance
@@ -45,6 +46,7 @@ from imagen.usecases.generate import GenerateImages
 from imagen.usecases.history import ForgetImages
 from imagen.usecases.inspect import InspectImage
 from imagen.usecases.jobs import OpenJobs
+from imagen.usecases.preview import PreviewImages
 from imagen.usecases.prices import ShowPrices
 from imagen.usecases.records import Records
 from imagen.usecases.resume import ResumeCalls
@@ -276,6 +278,37 @@ def build_find(accounts: Accounts, *, environment: Environment) -> FindImage:
         return read_file(str(environment.home(Path(name))))
 
     return FindImage(read=read, history=accounts.history)
+
+
+def build_preview(
+    settings: Settings,
+    *,
+    environment: Environment,
+    flag: bool | None,
+    on_terminal: bool,
+    listen: Listener,
+) -> PreviewImages | None:
+    """Wire the use case that shows what was made; None where nothing is to be shown.
+
+    Args:
+        settings: The config.
+        environment: What may say otherwise.
+        flag: What goes before both; None where nothing was said.
+        on_terminal: Whether results appear on a terminal.
+        listen: Hears of what cannot be shown.
+
+    Raises:
+        Misconfigured: `$IMAGEN_PREVIEW` is no mode.
+    """
+    mode = preview_mode(settings.output.preview, environment.preview, flag=flag)
+    in_tmux = bool(environment.tmux)
+    if not previews(mode, on_terminal=on_terminal, in_tmux=in_tmux):
+        return None
+    from imagen.adapters.preview.tmux import TmuxPreview  # noqa: PLC0415 - rare
+
+    return PreviewImages(
+        TmuxPreview(environment), locate=_absolute, listen=unshaken(listen)
+    )
 
 
 def build_inspect(accounts: Accounts, *, environment: Environment) -> InspectImage:

@@ -89,6 +89,10 @@ def generate(
     ),
     no_sidecar: Annotated[bool, Parameter(group=WHERE, show_default=False)] = False,
     no_metadata: Annotated[bool, Parameter(group=WHERE, show_default=False)] = False,
+    preview: Annotated[
+        bool | None,
+        Parameter(group=WHERE, negative="--no-preview", show_default=False),
+    ] = None,
     config: ConfigFlag = None,
     json: JsonFlag = False,
     quiet: QuietFlag = False,
@@ -125,6 +129,8 @@ def generate(
         fit: Reach exactly the size if the backend only came near it.
         no_sidecar: Write no .json beside the image.
         no_metadata: Write nothing about the making inside the file.
+        preview: Show it in a tmux window in the background. [default: the config's
+            or $IMAGEN_PREVIEW; else in tmux, if stdout is a terminal]
     """
     environment = process_environment()
     said = Output(
@@ -161,6 +167,14 @@ def generate(
     logs = verbose or bool(environment.log)  # which a bar would garble
     bar = progress_bar(quiet=quiet or logs)
     maker = bootstrap.build_backend(chosen, environment=environment)
+    listen = event_listener(said, bar, environment)
+    window = bootstrap.build_preview(
+        settings,
+        environment=environment,
+        flag=preview,
+        on_terminal=sys.stdout.isatty() and where != STDOUT,
+        listen=listen,
+    )
     use_case = bootstrap.build_generate(
         settings,
         chosen,
@@ -174,7 +188,7 @@ def generate(
             stream=sys.stdout.buffer,
         ),
         count=count,
-        listen=event_listener(said, bar, environment),
+        listen=listen,
     )
     plan = use_case.plan(request)
     if estimate:
@@ -193,6 +207,8 @@ def generate(
                     continue
                 try:
                     said.stored(outcome)
+                    if window is not None:
+                        window.run(outcome)
                 except BrokenPipeError:  # no more is wanted; what is made is stored
                     nobody_reads = True
                     signals.cancellation.cancel()

@@ -54,6 +54,8 @@ class Output(msgspec.Struct, frozen=True, kw_only=True):
                 say(f"warning: {message}")
             case events.Retrying(message=message, wait=wait) if not self.quiet:
                 say(f"{message} Trying again in {wait:g} s.")
+            case events.PreviewFailed(reason=reason):
+                say(f"preview: {reason}")
             case _:
                 pass
 
