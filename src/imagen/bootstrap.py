@@ -13,7 +13,7 @@ from decimal import Decimal
 from hashlib import sha256
 from os.path import lexists
 from pathlib import Path, PurePosixPath
-from typing import TYPE_CHECKING, BinaryIO
+from typing import TYPE_CHECKING, BinaryIO, TextIO
 
 import msgspec
 
@@ -36,6 +36,7 @@ from imagen.domain.size import Size
 from imagen.domain.style import Style
 from imagen.ports.backend import BackendContext, CloseableBackend, ImageBackend
 from imagen.ports.storage import Storage
+from imagen.ports.viewer import Method
 from imagen.registry import find_adapter
 from imagen.settings.environment import Environment
 from imagen.settings.load import load_settings
@@ -58,6 +59,7 @@ if TYPE_CHECKING:
     from imagen.adapters.history.sqlite import SqliteHistory
     from imagen.adapters.journal.sqlite import SqliteJournal
     from imagen.adapters.ledger.sqlite import SqliteLedger
+    from imagen.adapters.preview.terminal.viewer import TerminalViewer
 
 STDOUT = "-"
 LARGEST_REFERENCE = 100_000_000
@@ -309,6 +311,26 @@ def build_preview(
     return PreviewImages(
         TmuxPreview(environment), locate=_absolute, listen=unshaken(listen)
     )
+
+
+def build_viewer(
+    stream: TextIO, *, environment: Environment, method: Method | None = None
+) -> "TerminalViewer":
+    """Ask the terminal that the stream goes to what it can draw.
+
+    Args:
+        stream: A terminal.
+        environment: What it says of itself.
+        method: The way to draw, whatever the terminal says.
+    """
+    from imagen.adapters.preview.terminal.asking import abilities_of  # noqa: PLC0415
+    from imagen.adapters.preview.terminal.viewer import (  # noqa: PLC0415 - costs Pillow
+        TerminalViewer,
+    )
+
+    clock, handle = SystemClock(), stream.fileno()
+    abilities = abilities_of(handle, environment, clock=clock)
+    return TerminalViewer(handle, abilities, clock=clock, draw=draw, method=method)
 
 
 def build_inspect(accounts: Accounts, *, environment: Environment) -> InspectImage:

@@ -8,6 +8,7 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from uuid import uuid4
 
+import pexpect
 import pytest
 
 from imagen.adapters.preview.tmux import TmuxPreview
@@ -293,3 +294,75 @@ def test_in_python_nothing_opens_unless_asked_for(
 
     image = imagen.generate("a fox", size="32x32", preview=True)
     assert server.windows() == ["here", f"img:{image.path.name}"]
+
+
+# The viewer inside tmux
+
+
+@pytest.fixture
+def kitty(server: Server) -> Iterator["pexpect.spawn[bytes]"]:
+    """Somebody looks at the session in a terminal that says it is kitty."""
+    client = pexpect.spawn(
+        "tmux",
+        ["-u", "-S", str(server.socket), "attach", "-t", "work"],
+        env=server.env,
+        dimensions=(30, 80),
+        timeout=WAIT,
+    )
+    client.expect_exact(b"\x1b[>q")
+    client.send(b"\x1b[?62;22c\x1bP>|kitty(0.35.2)\x1b\\")
+    yield client
+    client.close(force=True)
+
+
+def test_on_kitty_the_picture_goes_past_tmux_and_its_place_is_text(
+    server: Server, kitty: "pexpect.spawn[bytes]", tmp_path: Path
+) -> None:
+    (tmp_path / "x.png").write_bytes(tiny_png())
+    known = server("list-clients", "-F", "#{client_termtype}")
+    command = [sys.executable, "-m", "imagen", "show", "--hold", "x.png"]
+    server("respawn-pane", "-k", "-t", server.pane, *command)
+
+    kitty.expect(rb"\x1b_Ga=T,U=1,f=100,i=\d+,c=\d+,r=\d+,q=2,m=0;[^\x1b]+\x1b\\")
+    kitty.expect_exact("\U0010eeee\u0305\u0305".encode())
+
+    assert known.startswith("kitty")
+    passing = ("show-options", "-pqv", "-t", server.pane, "allow-passthrough")
+    assert server(*passing) in {"on", "all"}
+    server("set-option", "-p", "-t", server.pane, "remain-on-exit", "on")
+    kitty.send(b"q")
+    kitty.expect_exact(b"Pane is dead")
+    assert server(*passing) == ""
+
+
+def test_in_a_window_that_nobody_sees_it_is_drawn_once_somebody_does(
+    server: Server, kitty: "pexpect.spawn[bytes]", tmp_path: Path
+) -> None:
+    (tmp_path / "x.png").write_bytes(tiny_png())
+    command = [sys.executable, "-m", "imagen", "show", "--hold", "x.png"]
+    server("new-window", "-d", "-t", "work:", "-n", "hidden", *command)
+
+    server("select-window", "-t", "work:hidden")
+
+    kitty.expect_exact(b"\x1b_Ga=T,U=1,f=100,")
+    kitty.expect_exact("\U0010eeee\u0305\u0305".encode())
+
+
+def test_where_nobody_looks_on_it_is_half_blocks(
+    server: Server, tmp_path: Path
+) -> None:
+    (tmp_path / "x.png").write_bytes(tiny_png())
+    command = [sys.executable, "-m", "imagen", "show", "--hold", "x.png"]
+    server("set-option", "-g", "remain-on-exit", "on")
+    server("respawn-pane", "-k", "-t", server.pane, *command, "nothing.png")
+
+    client = pexpect.spawn(
+        "tmux",
+        ["-u", "-S", str(server.socket), "attach", "-t", "work"],
+        env=server.env,
+        dimensions=(30, 80),
+        timeout=WAIT,
+    )
+
+    client.expect_exact("▀▀▀".encode())
+    client.close(force=True)

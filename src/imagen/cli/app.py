@@ -38,6 +38,7 @@ COMMANDS = {
         "imagen.cli.history:forget",
         "Forget images; their files stay.",
     ),
+    "show": ("imagen.cli.show:show", "Show images in this terminal."),
     "inspect": ("imagen.cli.inspect:inspect", "Say what a file says of its making."),
     "strip": ("imagen.cli.strip:strip", "Write a copy without prompt or metadata."),
     "usage": ("imagen.cli.usage:usage", "Print what was spent."),

@@ -73,6 +73,12 @@ class Environment:
         return self._get("TMUX_PANE")
 
     @property
+    def terminal(self) -> Mapping[str, str]:
+        """What the variables say by which terminals tell what they are."""
+        names = ("TERM", "COLORTERM", "TERM_PROGRAM", "LC_TERMINAL")
+        return {name: self._get(name) for name in names}
+
+    @property
     def preview(self) -> Mode | None:
         """The mode that `$IMAGEN_PREVIEW` asks for, if it does.
 
