@@ -1,0 +1,161 @@
+"""What commands that make images share: flags, and how a plan is carried out."""
+
+from collections.abc import Callable, Iterator
+from contextlib import nullcontext
+from decimal import Decimal
+from typing import TYPE_CHECKING, Annotated, Literal, TypeAlias
+
+from cyclopts import Parameter  # noqa: TID253 - this is the command line
+
+from imagen.cli import exit_codes
+from imagen.cli.output import Output, say
+from imagen.cli.parameters import (
+    HOW,
+    WHAT,
+    WHERE,
+    PathWord,
+    backend_names,
+    exact_number,
+    number,
+    whole_number,
+)
+from imagen.cli.signals import StopSignals
+from imagen.domain.errors import Cancelled, ImagenError
+from imagen.domain.result import FailedImage, StoredImage
+from imagen.usecases.cancellation import Cancellation
+
+if TYPE_CHECKING:
+    from imagen.cli.progress import ProgressBar
+
+BackendFlag: TypeAlias = Annotated[
+    str | None, Parameter(group=HOW, metavar="NAME", completer=backend_names)
+]
+SizeFlag: TypeAlias = Annotated[str | None, Parameter(group=WHAT, metavar="WxH")]
+CountFlag: TypeAlias = Annotated[
+    int, Parameter(alias="-n", group=WHAT, metavar="N", converter=whole_number)
+]
+ModelFlag: TypeAlias = Annotated[str | None, Parameter(group=HOW, metavar="NAME")]
+SetFlag: TypeAlias = Annotated[
+    list[str] | None, Parameter(group=HOW, metavar="KEY=VALUE", negative=())
+]
+ImageFlag: TypeAlias = Annotated[
+    list[PathWord] | None, Parameter(group=WHAT, metavar="PATH", negative=())
+]
+MaskFlag: TypeAlias = Annotated[PathWord | None, Parameter(group=WHAT, metavar="PATH")]
+TimeoutFlag: TypeAlias = Annotated[
+    float | None,
+    Parameter(
+        group=HOW,
+        metavar="SECONDS",
+        converter=number,
+        help="For one image; then the job is cancelled. [default: 600]",
+    ),
+]
+StrictFlag: TypeAlias = Annotated[
+    bool,
+    Parameter(
+        group=HOW,
+        show_default=False,
+        help="Refuse what would be ignored or changed.",
+    ),
+]
+EstimateFlag: TypeAlias = Annotated[
+    bool,
+    Parameter(
+        group=HOW,
+        show_default=False,
+        help="Print what would be sent and cost, and send nothing.",
+    ),
+]
+MaxCostFlag: TypeAlias = Annotated[
+    Decimal | None,
+    Parameter(
+        group=HOW,
+        metavar="USD",
+        converter=exact_number,
+        help="Refuse what would cost more, in dollars, or nobody knows how much.",
+    ),
+]
+OutputFlag: TypeAlias = Annotated[
+    PathWord | None,
+    Parameter(
+        alias="-o",
+        group=WHERE,
+        metavar="PATH",
+        allow_leading_hyphen=True,  # for `-` alone; `output_of` refuses the rest
+    ),
+]
+FitFlag: TypeAlias = Annotated[
+    Literal["crop", "pad", "resize"] | None,
+    Parameter(
+        group=WHERE,
+        help="Reach exactly the size if the backend only came near it.",
+    ),
+]
+NoSidecarFlag: TypeAlias = Annotated[
+    bool,
+    Parameter(group=WHERE, show_default=False, help="Write no .json beside the image."),
+]
+NoMetadataFlag: TypeAlias = Annotated[
+    bool,
+    Parameter(
+        group=WHERE,
+        show_default=False,
+        help="Write nothing about the making inside the file.",
+    ),
+]
+PreviewFlag: TypeAlias = Annotated[
+    bool | None,
+    Parameter(
+        group=WHERE,
+        negative="--no-preview",
+        show_default=False,
+        help="Show it in a tmux window in the background. [default: the config's"
+        " or $IMAGEN_PREVIEW; else in tmux, if stdout is a terminal]",
+    ),
+]
+
+
+def carry_out(
+    outcomes: Callable[[Cancellation], Iterator[StoredImage | FailedImage]],
+    said: Output,
+    bar: "ProgressBar | None",
+    *,
+    tell: Callable[[StoredImage], None] | None = None,
+) -> int:
+    """Make the images, say what becomes of each, and return how the program ends.
+
+    Args:
+        outcomes: Begins, and yields what becomes of each image once it is known.
+        said: What speaks to the user.
+        bar: How far each image is; None shows nothing.
+        tell: Prints an image that is stored; None has `said` print it.
+    """
+    tell = tell or said.stored
+    failures: dict[int, BaseException] = {}
+    unheard: ImagenError | None = None
+    nobody_reads = False
+    with StopSignals() as signals, bar or nullcontext():
+        for outcome in outcomes(signals.cancellation):
+            with bar.hidden() if bar else nullcontext():
+                if isinstance(outcome, FailedImage):
+                    failures[outcome.number] = outcome.error
+                    said.error(outcome.error)
+                    continue
+                try:
+                    tell(outcome)
+                except BrokenPipeError:  # no more is wanted; what is made is stored
+                    nobody_reads = True
+                    signals.cancellation.cancel()
+                except ImagenError as error:
+                    unheard = error
+                    said.error(error)
+                    say(f"The image is at {outcome.location}.")
+    if nobody_reads and failures:
+        return exit_codes.NOBODY_READS
+    if not failures:
+        return exit_codes.DONE if unheard is None else exit_codes.code_of(unheard)
+    first = failures[min(failures)]
+    if isinstance(first, Cancelled) and signals.exit_code is not None:
+        return signals.exit_code
+    return exit_codes.code_of(first)
