@@ -20,6 +20,7 @@ import msgspec
 from imagen.adapters.clock import SystemClock
 from imagen.adapters.dice import draw
 from imagen.adapters.storage.local import LocalStorage
+from imagen.domain.again import Wishes
 from imagen.domain.call import Place
 from imagen.domain.container import NotAnImage, read_facts
 from imagen.domain.cost import micros_of
@@ -41,6 +42,7 @@ from imagen.registry import find_adapter
 from imagen.settings.environment import Environment
 from imagen.settings.load import load_settings
 from imagen.settings.model import BackendSettings, Settings
+from imagen.usecases.again import MakeAgain, VerifyImage
 from imagen.usecases.check import CheckBackends
 from imagen.usecases.find import FindImage
 from imagen.usecases.generate import GenerateImages
@@ -378,6 +380,70 @@ def build_strip(
 
     return StripImage(
         find=build_find(accounts, environment=environment), place_of=place_of
+    )
+
+
+def build_again(
+    settings: Settings, *, environment: Environment, accounts: Accounts
+) -> MakeAgain:
+    """Wire the use case that turns an image back into a request."""
+    from imagen.adapters.files import images_in  # noqa: PLC0415 - only to read some
+
+    find = build_find(accounts, environment=environment)
+    return MakeAgain(
+        find=find,
+        read=find.read,
+        images_in=images_in,
+        history=accounts.history,
+        instances={name: each.instance for name, each in settings.backends.items()},
+        default=settings.default_backend,
+        folders=(str(settings.output.dir), ""),
+    )
+
+
+def build_verify() -> VerifyImage:
+    """Wire the use case that says whether two images show the same."""
+    from imagen.adapters.images import (  # noqa: PLC0415 - costs Pillow
+        PillowEditor,
+        compare_pixels,
+    )
+
+    return VerifyImage(compare=compare_pixels, editor=PillowEditor())
+
+
+def build_wishes(
+    *,
+    count: int = 1,
+    seed: int | None = None,
+    steps: int | None = None,
+    size: str | tuple[int, int] | Size | None = None,
+    model: str | None = None,
+    options: Mapping[str, object] | None = None,
+    images: Sequence[ReferenceImage] | None = None,
+    mask: ReferenceImage | None = None,
+    max_cost: Decimal | None = None,
+    fit: str | None = None,
+    timeout: float | None = None,
+    strict: bool = False,
+) -> Wishes:
+    """Turn words into what is to be different when an image is made again.
+
+    Raises:
+        InvalidRequest: one of them makes no sense.
+    """
+    return Wishes(
+        count=count,
+        seed=seed,
+        steps=steps,
+        size=_size(size),
+        model=model,
+        options=options or {},
+        images=None if images is None else tuple(images),
+        mask=mask,
+        max_cost=_micros(max_cost),
+        fit=_fit(fit),
+        timeout=timeout,
+        strict=strict,
     )
 
 

@@ -78,6 +78,7 @@ def test_the_commands_of_the_readme_are_those_there_are() -> None:
         "docs/adapters.md",
         "docs/comfyui.md",
         "docs/replicate.md",
+        "docs/rerun-and-sweep.md",
         "docs/supabase.md",
         "CONTRIBUTING.md",
     ],

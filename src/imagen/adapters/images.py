@@ -1,8 +1,9 @@
-"""Redraws images with Pillow."""
+"""Redraws and compares images with Pillow."""
 
 from io import BytesIO
+from typing import cast
 
-from PIL import Image, ImageOps
+from PIL import Image, ImageChops, ImageOps, ImageSequence
 
 from imagen.adapters.pixels import UNREADABLE, as_shown, opened
 from imagen.domain.errors import StorageError
@@ -10,6 +11,13 @@ from imagen.domain.fit import Fit
 from imagen.domain.size import Size
 
 JPEG_QUALITY = 95
+
+
+_COMPARABLE = {"L", "LA", "RGB", "RGBA", "CMYK"}
+"""Modes of which Pillow says by how much two pictures differ."""
+
+_STRIP = 256
+"""Rows that are compared at a time: two pictures unpacked whole may be gigabytes."""
 
 
 class PillowEditor:
@@ -30,6 +38,44 @@ class PillowEditor:
             raise StorageError(
                 f"The image could not be redrawn as {media_type}: {error}."
             ) from error
+
+
+def compare_pixels(first: bytes, second: bytes) -> str:
+    """Return how the pixels of the second differ, frame by frame; "" if they do not."""
+    try:
+        with opened(first) as one, opened(second) as other:
+            if one.size != other.size:
+                old, new = ("x".join(map(str, each.size)) for each in (one, other))
+                return f"it is {new}, and not {old}"
+            frames = [getattr(each, "n_frames", 1) for each in (one, other)]
+            if frames[0] != frames[1]:
+                return f"it has {frames[1]} frames, and not {frames[0]}"
+            for pair in zip(
+                ImageSequence.Iterator(one), ImageSequence.Iterator(other), strict=True
+            ):
+                if difference := _difference(*pair):
+                    return difference
+            return ""
+    except UNREADABLE as error:
+        raise StorageError(f"The pixels cannot be compared: {error}.") from error
+
+
+def _difference(one: Image.Image, other: Image.Image) -> str:
+    # Of 16 bits Pillow drops some when it converts, so what is alike stays as it is.
+    mode = one.mode if one.mode == other.mode != "P" else "RGBA"
+    width, height = one.size
+    most = 0
+    for top in range(0, height, _STRIP):
+        box = (0, top, width, min(height, top + _STRIP))
+        strips = [picture.crop(box).convert(mode) for picture in (one, other)]
+        if strips[0].tobytes() == strips[1].tobytes():
+            continue
+        if mode not in _COMPARABLE:
+            return "its pixels differ"
+        bands = zip(strips[0].split(), strips[1].split(), strict=True)
+        ranges = [ImageChops.difference(*pair).getextrema() for pair in bands]
+        most = max([most, *(cast("int", most_of) for _, most_of in ranges)])
+    return f"its pixels differ, by up to {most} of 255" if most else ""
 
 
 def _rgb_profile(picture: Image.Image) -> bytes | None:

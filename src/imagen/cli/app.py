@@ -41,6 +41,7 @@ COMMANDS = {
     "show": ("imagen.cli.show:show", "Show images in this terminal."),
     "inspect": ("imagen.cli.inspect:inspect", "Say what a file says of its making."),
     "strip": ("imagen.cli.strip:strip", "Write a copy without prompt or metadata."),
+    "rerun": ("imagen.cli.rerun:rerun", "Make an image again."),
     "usage": ("imagen.cli.usage:usage", "Print what was spent."),
     "prices": ("imagen.cli.prices:prices", "Print what is charged for what."),
     "version": ("imagen.cli.version:version", "Print the version."),

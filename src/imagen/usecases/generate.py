@@ -62,6 +62,13 @@ class GenerateImages(msgspec.Struct, frozen=True, kw_only=True):
     retry: RetryPolicy = RetryPolicy()
     listen: events.Listener = events.unheard
 
+    def capabilities(self, model: str = "") -> Capabilities:
+        """Return what the backend can do with a model; with "" with its own."""
+        if not isinstance(self.backend, VariedBackend):
+            return self.backend.capabilities()
+        watch = JobWatch(number=1, clock=self.clock, listen=self.listen)
+        return self.backend.capabilities_of(model, watch)
+
     def plan(self, request: GenerationRequest) -> GenerationPlan:
         """Decide everything, send nothing.
 
@@ -79,7 +86,7 @@ class GenerateImages(msgspec.Struct, frozen=True, kw_only=True):
         plan = plan_images(
             request,
             instance=self.instance,
-            can=self._capabilities(request.model or ""),
+            can=self.capabilities(request.model or ""),
             draw=self.draw,
             at=now,
             media_type=place.destination.media_type,
@@ -177,12 +184,6 @@ class GenerateImages(msgspec.Struct, frozen=True, kw_only=True):
     @property
     def _keep(self) -> KeepImages:
         return KeepImages(store=self.store, records=self.records, listen=self.listen)
-
-    def _capabilities(self, model: str) -> Capabilities:
-        if not isinstance(self.backend, VariedBackend):
-            return self.backend.capabilities()
-        watch = JobWatch(number=1, clock=self.clock, listen=self.listen)
-        return self.backend.capabilities_of(model, watch)
 
     def _begin(self, plan: GenerationPlan) -> list[CallRecord]:
         """Reserve what the calls may cost, and write down that they are intended."""
