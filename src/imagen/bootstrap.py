@@ -10,10 +10,11 @@ from collections.abc import Generator, Mapping, Sequence
 from contextlib import contextmanager
 from datetime import datetime, timedelta
 from decimal import Decimal
+from functools import partial
 from hashlib import sha256
 from os.path import lexists
 from pathlib import Path, PurePosixPath
-from typing import TYPE_CHECKING, BinaryIO, TextIO
+from typing import TYPE_CHECKING, BinaryIO, TextIO, cast
 
 import msgspec
 
@@ -35,6 +36,7 @@ from imagen.domain.reference import ReferenceImage
 from imagen.domain.request import GenerationRequest
 from imagen.domain.size import Size
 from imagen.domain.style import Style
+from imagen.domain.sweep import Sweep, SweepPlan
 from imagen.ports.backend import BackendContext, CloseableBackend, ImageBackend
 from imagen.ports.storage import Storage
 from imagen.ports.viewer import Method
@@ -53,8 +55,10 @@ from imagen.usecases.preview import PreviewImages
 from imagen.usecases.prices import ShowPrices
 from imagen.usecases.records import Records
 from imagen.usecases.resume import ResumeCalls
+from imagen.usecases.sheet import ContactSheet
 from imagen.usecases.store import StoreImage
 from imagen.usecases.strip import CopyPlace, StripImage
+from imagen.usecases.sweep import SweepImages
 from imagen.usecases.usage import ShowUsage
 
 if TYPE_CHECKING:
@@ -152,7 +156,7 @@ def build_request(
         options=options or {},
         images=tuple(images),
         mask=mask,
-        max_cost=_micros(max_cost),
+        max_cost=micros_in(max_cost),
         fit=_fit(fit),
         timeout=timeout,
         strict=strict,
@@ -226,6 +230,123 @@ def build_generate(
         price_of=_price_of,
         budgets=tuple(b for b in settings.budgets if b.backend in {"", name}),
         listen=heard,
+    )
+
+
+def build_sweep(
+    settings: Settings,
+    backends: Mapping[str, ImageBackend],
+    *,
+    environment: Environment,
+    accounts: Accounts,
+    wish: Wish,
+    listen: Listener,
+) -> SweepImages:
+    """Wire the use case that makes every combination.
+
+    Args:
+        settings: What the config says.
+        backends: Those that are asked, by the names of their instances.
+        environment: Of this process.
+        accounts: What is written down.
+        wish: Where the images go; one name is numbered for each.
+        listen: Hears what happens.
+
+    Raises:
+        InvalidRequest: the images cannot go where they are wished.
+    """
+    if wish.output == STDOUT:
+        raise InvalidRequest(
+            "The images of a sweep cannot go to standard output.",
+            hint="Give a folder instead.",
+        )
+    heard = unshaken(listen)
+    records = _records(accounts, settings, heard)
+    makers = {
+        name: msgspec.structs.replace(
+            build_generate(
+                settings,
+                find_backend(settings, name),
+                backend,
+                environment=environment,
+                accounts=accounts,
+                wish=wish,
+                count=1,
+                listen=listen,
+            ),
+            records=records,
+        )
+        for name, backend in backends.items()
+    }
+    return SweepImages(makers=makers, records=records, listen=heard)
+
+
+def asked_in(
+    settings: Settings,
+    sweep: Sweep,
+    prompt: str,
+    *,
+    negative: str = "",
+    images: Sequence[ReferenceImage] = (),
+    mask: ReferenceImage | None = None,
+    fit: str | None = None,
+    timeout: float | None = None,
+    strict: bool = False,
+) -> list[tuple[str, GenerationRequest]]:
+    """Return for each combination whom to ask, and for what.
+
+    Raises:
+        InvalidRequest: one of them makes no sense.
+    """
+    return [
+        (
+            str(cell.values.get("backend", settings.default_backend)),
+            build_request(
+                settings,
+                prompt,
+                negative=negative,
+                style=cast("str | None", cell.values.get("style")),
+                size=cast("str | None", cell.values.get("size")),
+                seed=cast("int", cell.values.get("seed", 0)),
+                steps=cast("int", cell.values.get("steps", 0)),
+                model=cast("str | None", cell.values.get("model")),
+                options=cell.options,
+                images=images,
+                mask=mask,
+                fit=fit,
+                timeout=timeout,
+                strict=strict,
+            ),
+        )
+        for cell in sweep.cells()
+    ]
+
+
+def micros_in(usd: Decimal | None) -> int | None:
+    """Return an amount of dollars in micro-dollars.
+
+    Raises:
+        InvalidRequest: it is no amount.
+    """
+    try:
+        return None if usd is None else micros_of(usd)
+    except ValueError as error:
+        raise InvalidRequest(f"max_cost: {error}") from error
+
+
+def build_sheet(use_case: SweepImages, plan: SweepPlan) -> ContactSheet:
+    """Wire what collects a contact sheet; it goes where the images go."""
+    from imagen.adapters.sheets.artist import (  # noqa: PLC0415 - costs Pillow
+        PillowArtist,
+    )
+
+    store = next(iter(use_case.makers.values())).store
+    return ContactSheet(
+        plan,
+        artist=PillowArtist(),
+        storage=store.storage,
+        destination=store.place.destination,
+        link=partial(_link, Path(store.place.folder)),
     )
 
 
@@ -440,7 +561,7 @@ def build_wishes(
         options=options or {},
         images=None if images is None else tuple(images),
         mask=mask,
-        max_cost=_micros(max_cost),
+        max_cost=micros_in(max_cost),
         fit=_fit(fit),
         timeout=timeout,
         strict=strict,
@@ -595,13 +716,6 @@ def _fit(fit: str | None) -> Fit | None:
         ) from None
 
 
-def _micros(usd: Decimal | None) -> int | None:
-    try:
-        return None if usd is None else micros_of(usd)
-    except ValueError as error:
-        raise InvalidRequest(f"max_cost: {error}") from error
-
-
 def _caller(environment: Environment) -> str:
     from imagen.adapters.caller import find_caller  # noqa: PLC0415 - only to generate
 
@@ -634,6 +748,14 @@ def _absolute(location: str | Path) -> str:
         return str(location if location == STDOUT else Path(location).absolute())
     except OSError:  # the current folder is gone
         return str(location)
+
+
+def _link(folder: Path, location: str, page: str) -> str:
+    """Return the URL of an image, seen from a page in that folder."""
+    from urllib.parse import quote  # noqa: PLC0415 - only for sheets
+
+    seen = os.path.relpath(_absolute(location), (folder / page).parent)
+    return "./" + quote(os.fsencode(seen))
 
 
 def _store(

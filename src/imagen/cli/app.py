@@ -42,6 +42,7 @@ COMMANDS = {
     "inspect": ("imagen.cli.inspect:inspect", "Say what a file says of its making."),
     "strip": ("imagen.cli.strip:strip", "Write a copy without prompt or metadata."),
     "rerun": ("imagen.cli.rerun:rerun", "Make an image again."),
+    "sweep": ("imagen.cli.sweep:sweep", "Make every combination; a contact sheet."),
     "usage": ("imagen.cli.usage:usage", "Print what was spent."),
     "prices": ("imagen.cli.prices:prices", "Print what is charged for what."),
     "version": ("imagen.cli.version:version", "Print the version."),

@@ -122,6 +122,7 @@ def carry_out(
     bar: "ProgressBar | None",
     *,
     tell: Callable[[StoredImage], None] | None = None,
+    name: Callable[[FailedImage], str] | None = None,
 ) -> int:
     """Make the images, say what becomes of each, and return how the program ends.
 
@@ -130,6 +131,7 @@ def carry_out(
         said: What speaks to the user.
         bar: How far each image is; None shows nothing.
         tell: Prints an image that is stored; None has `said` print it.
+        name: Says which image failed, where it is one of many of a kind.
     """
     tell = tell or said.stored
     failures: dict[int, BaseException] = {}
@@ -140,7 +142,7 @@ def carry_out(
             with bar.hidden() if bar else nullcontext():
                 if isinstance(outcome, FailedImage):
                     failures[outcome.number] = outcome.error
-                    said.error(outcome.error)
+                    said.error(outcome.error, image=name(outcome) if name else "")
                     continue
                 try:
                     tell(outcome)

@@ -75,20 +75,14 @@ class GenerateImages(msgspec.Struct, frozen=True, kw_only=True):
             InvalidRequest: something makes no sense, here or to the backend.
             OverBudget: it costs too much for any day.
         """
-        place, now = self.store.place, self.clock.now()
-        place.destination.check(
-            at=now,
-            backend=self.instance.name,
-            count=request.count,
-            sidecar=place.sidecar,
-        )
+        self.check_place(count=request.count)
         plan = plan_images(
             request,
             instance=self.instance,
             can=self.capabilities(request.model or ""),
             draw=self.draw,
-            at=now,
-            media_type=place.destination.media_type,
+            at=self.clock.now(),
+            media_type=self.store.place.destination.media_type,
             price_of=self.price_of,
         )
         if plan.may_cost or request.max_cost is not None:
@@ -98,6 +92,20 @@ class GenerateImages(msgspec.Struct, frozen=True, kw_only=True):
                 most=request.max_cost,
             )
         return plan
+
+    def check_place(self, *, count: int) -> None:
+        """Find out what is wrong with the names of so many images.
+
+        Raises:
+            InvalidRequest: they are too long, no image's, or out of the folder.
+        """
+        place = self.store.place
+        place.destination.check(
+            at=self.clock.now(),
+            backend=self.instance.name,
+            count=count,
+            sidecar=place.sidecar,
+        )
 
     def check_budget(self, plan: GenerationPlan) -> None:
         """Find out whether the plan could be carried out now, and reserve nothing.
