@@ -65,6 +65,7 @@ if TYPE_CHECKING:
     from imagen.adapters.history.sqlite import SqliteHistory
     from imagen.adapters.journal.sqlite import SqliteJournal
     from imagen.adapters.ledger.sqlite import SqliteLedger
+    from imagen.adapters.preview.progress import NotebookProgress
     from imagen.adapters.preview.terminal.viewer import TerminalViewer
 
 STDOUT = "-"
@@ -643,6 +644,17 @@ def reference_of(content: bytes, *, name: str) -> ReferenceImage:
         media_type=facts.media_type,
         content=content,
     )
+
+
+def notebook_progress() -> "NotebookProgress | None":
+    """Return what shows the progress, if this runs in a notebook."""
+    if "IPython" not in sys.modules:
+        return None
+    from imagen.adapters.preview.progress import (  # noqa: PLC0415 - only there
+        progress_in_notebook,
+    )
+
+    return progress_in_notebook()
 
 
 def build_check() -> CheckBackends:
