@@ -13,10 +13,15 @@ if TYPE_CHECKING:
     from imagen.api import Estimate as Estimate
     from imagen.api import Image as Image
     from imagen.api import Images as Images
+    from imagen.api import Inspection as Inspection
     from imagen.api import Studio as Studio
+    from imagen.api import Sweep as Sweep
     from imagen.api import agenerate as agenerate
     from imagen.api import estimate as estimate
     from imagen.api import generate as generate
+    from imagen.api import inspect as inspect
+    from imagen.api import rerun as rerun
+    from imagen.api import sweep as sweep
     from imagen.domain.errors import BackendError as BackendError
     from imagen.domain.errors import Cancelled as Cancelled
     from imagen.domain.errors import ImagenError as ImagenError
@@ -44,6 +49,7 @@ _HOME = {
     "Image": _API,
     "Images": _API,
     "ImagenError": _ERRORS,
+    "Inspection": _API,
     "InvalidRequest": _ERRORS,
     "JournalError": _ERRORS,
     "Misconfigured": _ERRORS,
@@ -53,6 +59,7 @@ _HOME = {
     "SomeImagesFailed": _ERRORS,
     "StorageError": _ERRORS,
     "Studio": _API,
+    "Sweep": _API,
     "Throttled": _ERRORS,
     "TimedOut": _ERRORS,
     "Unauthorized": _ERRORS,
@@ -62,6 +69,9 @@ _HOME = {
     "agenerate": _API,
     "estimate": _API,
     "generate": _API,
+    "inspect": _API,
+    "rerun": _API,
+    "sweep": _API,
 }
 
 # A test compares the list above with this one.

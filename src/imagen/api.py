@@ -1,22 +1,26 @@
 """imagen in a notebook or a program: plain words in, images out."""
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Generator, Iterable, Mapping, Sequence
+from contextlib import contextmanager
 from decimal import Decimal, InvalidOperation
 from os import PathLike, fspath
 from pathlib import Path
 from threading import Lock
-from typing import TYPE_CHECKING, Self, TypeAlias, TypedDict, Unpack, overload
+from typing import TYPE_CHECKING, Self, TypeAlias, TypedDict, Unpack, cast, overload
 
 from imagen import bootstrap
 from imagen.bootstrap import Wish
 from imagen.domain.errors import ImagenError, InvalidRequest, SomeImagesFailed
 from imagen.domain.estimate import Estimate, estimate_of
-from imagen.domain.events import Listener, unheard
+from imagen.domain.events import Event, Listener, unheard, unshaken
+from imagen.domain.inspection import Inspection
 from imagen.domain.reference import ReferenceImage
 from imagen.domain.request import GenerationRequest
-from imagen.domain.result import StoredImage
+from imagen.domain.result import FailedImage, StoredImage
 from imagen.domain.sidecar import Sidecar
 from imagen.domain.size import Size
+from imagen.domain.sweep import Axis, numbers_of
+from imagen.domain.sweep import Sweep as SweepAxes
 from imagen.ports.backend import CloseableBackend, ImageBackend
 from imagen.settings.environment import process_environment
 from imagen.settings.model import BackendSettings
@@ -27,22 +31,31 @@ from imagen.usecases.generate import GenerateImages
 if TYPE_CHECKING:
     from PIL import Image as PillowImage
 
-__all__ = ["Estimate", "Image", "Images", "Studio", "agenerate", "estimate", "generate"]
+__all__ = [
+    "Estimate",
+    "Image",
+    "Images",
+    "Inspection",
+    "Studio",
+    "Sweep",
+    "agenerate",
+    "estimate",
+    "generate",
+    "inspect",
+    "rerun",
+    "sweep",
+]
 
 
 ImageSource: TypeAlias = str | PathLike[str] | bytes
 """The path of an image, or its content."""
 
 
-class Parameters(TypedDict, total=False):
-    """The parameters of a generation, as `generate` explains them."""
+class Wishes(TypedDict, total=False):
+    """What can be said of every generation, as `generate` explains it."""
 
     backend: str | None
-    style: str | None
-    negative: str
     size: str | tuple[int, int] | Size | None
-    seed: int
-    steps: int
     model: str | None
     set: Mapping[str, object] | None
     images: Sequence[ImageSource] | None
@@ -55,7 +68,25 @@ class Parameters(TypedDict, total=False):
     sidecar: bool
     metadata: bool
     cloud: bool
+    preview: bool
+    progress: bool
     listen: Listener
+
+
+class Parameters(Wishes, total=False):
+    """The parameters of a generation, as `generate` explains them."""
+
+    style: str | None
+    negative: str
+    seed: int
+    steps: int
+
+
+class AgainParameters(Wishes, total=False):
+    """What is to be different when an image is made again, as `rerun` explains it."""
+
+    seed: int | None
+    steps: int | None
 
 
 @overload
@@ -96,7 +127,9 @@ def generate(
     sidecar: bool = True,
     metadata: bool = True,
     cloud: bool = True,
+    preview: bool = False,
     config: str | PathLike[str] | None = None,
+    progress: bool = True,
     listen: Listener = unheard,
 ) -> "Image | Images":
     """Generate an image of the prompt and store it; with `count`, a list of images.
@@ -129,7 +162,9 @@ def generate(
         sidecar: False writes no `.json` beside the image.
         metadata: False writes nothing about the making inside the file.
         cloud: False keeps no copy in the cloud.
+        preview: True shows each image in a tmux window in the background.
         config: The config file; None looks where the command line looks.
+        progress: False shows no progress in a notebook; elsewhere none is shown.
         listen: Called with every event as it happens, from any thread.
 
     Returns:
@@ -162,6 +197,8 @@ def generate(
                 sidecar=sidecar,
                 metadata=metadata,
                 cloud=cloud,
+                preview=preview,
+                progress=progress,
                 listen=listen,
             ),
             Cancellation(),
@@ -210,6 +247,169 @@ def estimate(
     """
     with Studio(config=config) as studio:
         return studio.estimate(prompt, count=count, **parameters)
+
+
+def inspect(image: str | PathLike[str]) -> Inspection:
+    """Return what an image file, its sidecar and the history say of its making.
+
+    Args:
+        image: A path, an id, a unique beginning of an id, or `"last"`.
+
+    Raises:
+        InvalidRequest: there is no such image, or it is none of a known format.
+        JournalError: the history cannot be read, and is needed.
+    """
+    environment = process_environment()
+    with bootstrap.accounts(environment) as accounts:
+        use_case = bootstrap.build_inspect(accounts, environment=environment)
+        return use_case.run(fspath(image))
+
+
+@overload
+def rerun(
+    image: "str | PathLike[str] | Image",
+    *,
+    count: None = None,
+    config: str | PathLike[str] | None = None,
+    **parameters: Unpack[AgainParameters],
+) -> "Image": ...
+@overload
+def rerun(
+    image: "str | PathLike[str] | Image",
+    *,
+    count: int,
+    config: str | PathLike[str] | None = None,
+    **parameters: Unpack[AgainParameters],
+) -> "Images": ...
+def rerun(
+    image: "str | PathLike[str] | Image",
+    *,
+    count: int | None = None,
+    config: str | PathLike[str] | None = None,
+    **parameters: Unpack[AgainParameters],
+) -> "Image | Images":
+    """Make an image again; with `count`, a list of images.
+
+    By its sidecar, else the history, else by what its file says: imagen's own note, or
+    what another tool wrote. What cannot be carried over is among the `warnings` of the
+    new sidecar.
+
+    Args:
+        image: A path, an id, a unique beginning of an id, `"last"`, or an `Image`.
+        count: How many; their seeds follow on from the first.
+        config: The config file; None looks where the command line looks.
+        parameters: Those of `generate`, but for prompt, style and negative; what is
+            left out stays as it was. `seed=0` draws another one, `steps=0` is the
+            backend's own number, `backend` is the one that made it, else one of its
+            adapter, else the default one. With `strict` it is an error that something
+            cannot be carried over.
+
+    Raises:
+        InvalidRequest: there is no such image, nobody says how it was made, or an image
+            that it was made from is not found.
+        SomeImagesFailed: of several images, not all were made.
+        ImagenError: whatever else went wrong.
+    """
+    with Studio(config=config) as studio:
+        return studio._rerun(image, count, parameters)  # noqa: SLF001 - our own
+
+
+def sweep(
+    prompt: str,
+    *,
+    seed: "int | str | Iterable[int] | None" = None,
+    steps: "int | str | Iterable[int] | None" = None,
+    backend: str | Sequence[str] | None = None,
+    model: str | Sequence[str] | None = None,
+    style: str | Sequence[str] | None = None,
+    size: str | tuple[int, int] | Size | list[str] | None = None,
+    set: Mapping[str, object] | None = None,  # noqa: A002 - the flag is called so
+    negative: str = "",
+    images: Sequence[ImageSource] | None = None,
+    mask: ImageSource | None = None,
+    jobs: int | None = None,
+    max_cost: float | str | Decimal | None = None,
+    timeout: float | None = None,
+    strict: bool = False,
+    output: str | PathLike[str] | None = None,
+    fit: str | None = None,
+    sidecar: bool = True,
+    metadata: bool = True,
+    cloud: bool = True,
+    sheet: bool = True,
+    config: str | PathLike[str] | None = None,
+    progress: bool = True,
+    listen: Listener = unheard,
+) -> "Sweep":
+    """Make every combination of the values given, and a contact sheet of them.
+
+    Example:
+        >>> import imagen
+        >>> imagen.sweep("a fox", seed="1..4", steps=[4, 8])  # doctest: +SKIP
+
+    Args:
+        prompt: What the images show.
+        seed: One, several, or words such as `"1..4,9"`; None draws one for all.
+        steps: Likewise; None is the backend's own number.
+        backend: An instance of the config, or several; None takes its default.
+        model: One or several, where the backend lets it be chosen.
+        style: One or several styles of the config.
+        size: One such as `"1536x768"` or `(1536, 768)`, or a list of such words.
+        set: Parameters of the backend's own; a list or tuple is several values.
+        negative: What to keep out of the images.
+        images: Reference images, as paths or as the bytes of files.
+        mask: Where it is transparent the first of them is painted anew.
+        jobs: Calls at once; None has each backend make as many as its `concurrency`.
+        max_cost: Dollars for all of it; refuse what would cost more, or nobody knows
+            how much.
+        timeout: Seconds for one image.
+        strict: Refuse what would be ignored or changed.
+        output: A folder, or a name that is numbered; None takes the config's template.
+        fit: `"crop"`, `"pad"` or `"resize"`, to reach exactly the size.
+        sidecar: False writes no `.json` beside the images.
+        metadata: False writes nothing about the making inside the files.
+        cloud: False keeps no copies in the cloud.
+        sheet: False makes no contact sheet.
+        config: The config file; None looks where the command line looks.
+        progress: False shows no progress in a notebook; elsewhere none is shown.
+        listen: Called with every event as it happens, from any thread.
+
+    Raises:
+        SomeImagesFailed: not all were made; those that were are in it, and on the
+            sheet.
+        ImagenError: whatever else went wrong; nothing was sent.
+    """
+    axes = [
+        *_several(backend=backend, model=model, style=style),
+        *_sizes(size),
+        *_whole_numbers(steps=steps, seed=seed),
+        *(
+            Axis(name=f"set.{name}", values=_values(value))
+            for name, value in (set or {}).items()
+        ),
+    ]
+    with Studio(config=config) as studio:
+        return studio._sweep(  # noqa: SLF001 - our own
+            prompt,
+            SweepAxes.of(axes),
+            Parameters(
+                negative=negative,
+                images=images,
+                mask=mask,
+                max_cost=max_cost,
+                timeout=timeout,
+                strict=strict,
+                output=output,
+                fit=fit,
+                sidecar=sidecar,
+                metadata=metadata,
+                cloud=cloud,
+                progress=progress,
+                listen=listen,
+            ),
+            jobs=jobs,
+            sheet=sheet,
+        )
 
 
 class Image:
@@ -294,6 +494,46 @@ class Images(list[Image]):
         return {"text/html": grid(stored), "text/plain": repr(self)}
 
 
+class Sweep:
+    """The images of a sweep and its contact sheet, which a notebook shows.
+
+    Attributes:
+        images: In the order of the combinations.
+        cells: Of each image the values that it was made with, by their names.
+        page: The contact sheet as HTML; None where none was made.
+        picture: The same as a PNG.
+    """
+
+    def __init__(
+        self,
+        images: Images,
+        cells: Sequence[Mapping[str, object]],
+        *,
+        page: Path | None,
+        picture: Path | None,
+    ) -> None:
+        self.images = images
+        self.cells = list(cells)
+        self.page = page
+        self.picture = picture
+
+    def __repr__(self) -> str:
+        return (
+            f"<imagen.Sweep of {len(self.images)} images {self.page or ''}".rstrip()
+            + ">"
+        )
+
+    def _repr_mimebundle_(
+        self, include: Iterable[str] | None = None, exclude: Iterable[str] | None = None
+    ) -> dict[str, object]:
+        if self.picture is None:
+            return {**self.images._repr_mimebundle_(include, exclude)}
+        from base64 import b64encode  # noqa: PLC0415 - rare
+
+        data = b64encode(self.picture.read_bytes()).decode()
+        return {"image/png": data, "text/plain": repr(self)}
+
+
 class Studio:
     """One configuration and warm connections, for many calls, from any thread.
 
@@ -371,6 +611,32 @@ class Studio:
         use_case.check_budget(plan)
         return estimate_of(plan)
 
+    @overload
+    def rerun(
+        self,
+        image: "str | PathLike[str] | Image",
+        *,
+        count: None = None,
+        **parameters: Unpack[AgainParameters],
+    ) -> Image: ...
+    @overload
+    def rerun(
+        self,
+        image: "str | PathLike[str] | Image",
+        *,
+        count: int,
+        **parameters: Unpack[AgainParameters],
+    ) -> Images: ...
+    def rerun(
+        self,
+        image: "str | PathLike[str] | Image",
+        *,
+        count: int | None = None,
+        **parameters: Unpack[AgainParameters],
+    ) -> Image | Images:
+        """Do what `imagen.rerun` does, with this studio's configuration."""
+        return self._rerun(image, count, parameters)
+
     async def _agenerate(
         self, prompt: str, count: int | None, parameters: Parameters
     ) -> Image | Images:
@@ -397,19 +663,132 @@ class Studio:
         parameters: Parameters,
         cancellation: Cancellation,
     ) -> Image | Images:
-        use_case, request = self._asked(prompt, count, parameters)
-        report = use_case.run(request, cancellation=cancellation)
+        with _shown(parameters) as listen:
+            use_case, request = self._asked(prompt, count, parameters, listen)
+            report = use_case.run(request, cancellation=cancellation)
+        return self._made(report.stored, report.failed, parameters, count)
+
+    def _rerun(
+        self,
+        image: "str | PathLike[str] | Image",
+        count: int | None,
+        parameters: AgainParameters,
+    ) -> Image | Images:
+        _check_names(parameters, AgainParameters)
+        again = bootstrap.build_again(
+            self._settings, environment=self._environment, accounts=self._accounts
+        )
+        past = again.look(
+            str(image.path) if isinstance(image, Image) else fspath(image)
+        )
+        images, mask = parameters.get("images"), parameters.get("mask")
+        wishes = bootstrap.build_wishes(
+            count=1 if count is None else count,
+            seed=parameters.get("seed"),
+            steps=parameters.get("steps"),
+            size=parameters.get("size"),
+            model=parameters.get("model"),
+            options=parameters.get("set"),
+            images=None if images is None else [self._read(each) for each in images],
+            mask=None if mask is None else self._read(mask),
+            max_cost=_exact(parameters.get("max_cost")),
+            fit=parameters.get("fit"),
+            timeout=parameters.get("timeout"),
+            strict=parameters.get("strict", False),
+        )
+        backend = parameters.get("backend")
+        with _shown(parameters) as listen:
+            maker = self._maker(
+                past.backend if backend is None else backend,
+                parameters,
+                count=wishes.count,
+                listen=listen,
+            )
+            report = maker.run(again.request(past, wishes, maker=maker))
+        return self._made(report.stored, report.failed, parameters, count)
+
+    def _sweep(
+        self,
+        prompt: str,
+        axes: SweepAxes,
+        given: Parameters,
+        *,
+        jobs: int | None,
+        sheet: bool,
+    ) -> Sweep:
+        if jobs is not None and jobs < 1:
+            raise InvalidRequest(f"jobs is {jobs}, and should be 1 or more.")
+        mask = given.get("mask")
+        cells = bootstrap.asked_in(
+            self._settings,
+            axes,
+            prompt,
+            negative=given.get("negative", ""),
+            images=[self._read(each) for each in given.get("images") or ()],
+            mask=None if mask is None else self._read(mask),
+            fit=given.get("fit"),
+            timeout=given.get("timeout"),
+            strict=given.get("strict", False),
+        )
+        outcomes: list[StoredImage | FailedImage] = []
+        with _shown(given) as listen:
+            use_case = bootstrap.build_sweep(
+                self._settings,
+                {
+                    name: self._backend(bootstrap.find_backend(self._settings, name))
+                    for name in dict.fromkeys(name for name, _ in cells)
+                },
+                environment=self._environment,
+                accounts=self._accounts,
+                wish=_wish(given),
+                listen=listen,
+            )
+            most = bootstrap.micros_in(_exact(given.get("max_cost")))
+            plan = use_case.plan(axes, cells, max_cost=most)
+            collected = bootstrap.build_sheet(use_case, plan) if sheet else None
+            for outcome in use_case.outcomes(plan, Cancellation(), at_once=jobs):
+                outcomes.append(outcome)
+                if collected is not None:
+                    collected.add(outcome)
+        saved = None
+        if collected is not None and not collected.is_empty:
+            saved = collected.save()
+        outcomes.sort(key=lambda outcome: outcome.number)
+        made = self._made(
+            [each for each in outcomes if isinstance(each, StoredImage)],
+            [each for each in outcomes if isinstance(each, FailedImage)],
+            given,
+            len(outcomes),
+        )
+        return Sweep(
+            Images([made]) if isinstance(made, Image) else made,
+            [cell.values for cell in plan.cells],
+            page=Path(saved.page) if saved else None,
+            picture=Path(saved.picture) if saved else None,
+        )
+
+    def _made(
+        self,
+        stored: Sequence[StoredImage],
+        failed: Sequence[FailedImage],
+        parameters: Wishes,
+        count: int | None,
+    ) -> Image | Images:
+        """Return what was made, or raise why not all of it was."""
+        listen = parameters.get("listen", unheard)
+        if parameters.get("preview", False):
+            self._preview(stored, listen)
         deliver = bootstrap.build_deliver_briefly(
             self._settings,
             environment=self._environment,
             accounts=self._accounts,
             images=parameters.get("cloud", True),
-            listen=parameters.get("listen", unheard),
+            listen=listen,
         )
         if deliver is not None:
-            deliver(cancellation)
-        images = Images(Image(stored) for stored in report.stored)
-        errors = [failed.error for failed in report.failed]
+            deliver(Cancellation())
+        images = Images(Image(each) for each in stored)
+        errors = [each.error for each in failed]
         if not errors:
             return images[0] if count is None else images
         if len(errors) == 1 and not images:
@@ -418,18 +797,32 @@ class Studio:
         if fault is not None:
             raise fault
         raise SomeImagesFailed(
-            f"{len(errors)} of {request.count} images failed, the first of them: "
-            f"{errors[0]}",
+            f"{len(errors)} of {len(images) + len(errors)} images failed, the first of "
+            f"them: {errors[0]}",
             images=images,
             errors=[error for error in errors if isinstance(error, ImagenError)],
         ) from errors[0]
 
+    def _preview(self, stored: Sequence[StoredImage], listen: Listener) -> None:
+        window = bootstrap.build_preview(
+            self._settings,
+            environment=self._environment,
+            flag=True,
+            on_terminal=False,
+            listen=listen,
+        )
+        for image in stored:
+            if window is not None:
+                window.run(image)
+
     def _asked(
-        self, prompt: str, count: int | None, given: Parameters
+        self,
+        prompt: str,
+        count: int | None,
+        given: Parameters,
+        listen: Listener = unheard,
     ) -> tuple[GenerateImages, GenerationRequest]:
-        unknown = sorted(given.keys() - Parameters.__annotations__.keys())
-        if unknown:
-            raise TypeError(f"unexpected keyword argument {unknown[0]!r}")
+        _check_names(given, Parameters)
         number = 1 if count is None else count
         mask = given.get("mask")
         request = bootstrap.build_request(
@@ -450,24 +843,23 @@ class Studio:
             timeout=given.get("timeout"),
             strict=given.get("strict", False),
         )
-        chosen = bootstrap.find_backend(self._settings, given.get("backend"))
-        output = given.get("output")
-        use_case = bootstrap.build_generate(
+        maker = self._maker(given.get("backend"), given, count=number, listen=listen)
+        return maker, request
+
+    def _maker(
+        self, name: str | None, given: Wishes, *, count: int, listen: Listener
+    ) -> GenerateImages:
+        chosen = bootstrap.find_backend(self._settings, name)
+        return bootstrap.build_generate(
             self._settings,
             chosen,
             self._backend(chosen),
             environment=self._environment,
             accounts=self._accounts,
-            wish=Wish(
-                output=None if output is None else fspath(output),
-                sidecar=given.get("sidecar", True),
-                metadata=given.get("metadata", True),
-                cloud=given.get("cloud", True),
-            ),
-            count=number,
-            listen=given.get("listen", unheard),
+            wish=_wish(given),
+            count=count,
+            listen=listen,
         )
-        return use_case, request
 
     def _read(self, source: ImageSource) -> ReferenceImage:
         if isinstance(source, bytes):
@@ -493,3 +885,69 @@ def _exact(amount: float | str | Decimal | None) -> Decimal | None:
         raise InvalidRequest(
             f"max_cost is {amount!r}, and should be dollars."
         ) from None
+
+
+def _wish(given: Wishes) -> Wish:
+    output = given.get("output")
+    return Wish(
+        output=None if output is None else fspath(output),
+        sidecar=given.get("sidecar", True),
+        metadata=given.get("metadata", True),
+        cloud=given.get("cloud", True),
+    )
+
+
+def _check_names(given: Wishes, kind: type[Wishes]) -> None:
+    """Python checks no names that are handed on."""
+    unknown = sorted(given.keys() - kind.__annotations__.keys())
+    if unknown:
+        raise TypeError(f"unexpected keyword argument {unknown[0]!r}")
+
+
+@contextmanager
+def _shown(given: Wishes) -> Generator[Listener]:
+    """Yield who listens: whom the caller named, and what a notebook shows."""
+    listen = unshaken(given.get("listen", unheard))
+    progress = bootstrap.notebook_progress() if given.get("progress", True) else None
+    if progress is None:
+        yield listen
+        return
+
+    def both(event: Event) -> None:
+        listen(event)
+        progress(event)
+
+    try:
+        yield both
+    finally:
+        progress.close()
+
+
+def _several(**given: str | Sequence[str] | None) -> Iterable[Axis]:
+    for name, value in given.items():
+        if value is not None:
+            yield Axis(name=name, values=_values(value))
+
+
+def _whole_numbers(**given: "int | str | Iterable[int] | None") -> Iterable[Axis]:
+    for name, value in given.items():
+        if isinstance(value, str):
+            yield numbers_of(name, value)
+        elif isinstance(value, Iterable):
+            yield Axis(name=name, values=tuple(value))
+        elif value is not None:
+            yield Axis(name=name, values=(value,))
+
+
+def _sizes(given: str | tuple[int, int] | Size | list[str] | None) -> Iterable[Axis]:
+    if isinstance(given, tuple):
+        given = Size(*given)
+    if given is not None:
+        several = given if isinstance(given, list) else [given]
+        yield Axis(name="size", values=tuple(map(str, several)))
+
+
+def _values(given: object) -> tuple[object, ...]:
+    if isinstance(given, list | tuple):
+        return tuple(cast("Sequence[object]", given))
+    return (given,)

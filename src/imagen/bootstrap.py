@@ -14,13 +14,14 @@ from functools import partial
 from hashlib import sha256
 from os.path import lexists
 from pathlib import Path, PurePosixPath
-from typing import TYPE_CHECKING, BinaryIO
+from typing import TYPE_CHECKING, BinaryIO, TextIO, cast
 
 import msgspec
 
 from imagen.adapters.clock import SystemClock
 from imagen.adapters.dice import draw
 from imagen.adapters.storage.local import LocalStorage
+from imagen.domain.again import Wishes
 from imagen.domain.call import Place
 from imagen.domain.container import NotAnImage, read_facts
 from imagen.domain.cost import micros_of
@@ -28,12 +29,15 @@ from imagen.domain.errors import InvalidRequest, Misconfigured
 from imagen.domain.events import Event, Listener, unheard, unshaken
 from imagen.domain.fit import Fit
 from imagen.domain.instance import Instance
+from imagen.domain.modes import preview_mode, previews
 from imagen.domain.naming import LONGEST_NAME, Destination
 from imagen.domain.price import ListedPrice, Price
+from imagen.domain.provenance import Provenance
 from imagen.domain.reference import ReferenceImage
 from imagen.domain.request import GenerationRequest
 from imagen.domain.size import Size
 from imagen.domain.style import Style
+from imagen.domain.sweep import Sweep, SweepPlan
 from imagen.ports.backend import (
     BackendContext,
     CloseableBackend,
@@ -41,20 +45,27 @@ from imagen.ports.backend import (
     Readiness,
 )
 from imagen.ports.storage import Storage
+from imagen.ports.viewer import Method
 from imagen.registry import find_adapter
 from imagen.settings.environment import Environment
 from imagen.settings.load import load_settings
 from imagen.settings.model import BackendSettings, Settings
+from imagen.usecases.again import MakeAgain, VerifyImage
 from imagen.usecases.cancellation import Cancellation
 from imagen.usecases.check import CheckBackends
 from imagen.usecases.find import FindImage
 from imagen.usecases.generate import GenerateImages
 from imagen.usecases.history import ForgetImages
+from imagen.usecases.inspect import InspectImage
 from imagen.usecases.jobs import OpenJobs
+from imagen.usecases.preview import PreviewImages
 from imagen.usecases.prices import ShowPrices
 from imagen.usecases.records import Records
 from imagen.usecases.resume import ResumeCalls
+from imagen.usecases.sheet import ContactSheet
 from imagen.usecases.store import StoreImage
+from imagen.usecases.strip import CopyPlace, StripImage
+from imagen.usecases.sweep import SweepImages
 from imagen.usecases.usage import ShowUsage
 
 if TYPE_CHECKING:
@@ -62,6 +73,8 @@ if TYPE_CHECKING:
     from imagen.adapters.journal.sqlite import SqliteJournal
     from imagen.adapters.ledger.sqlite import SqliteLedger
     from imagen.adapters.outbox.sqlite import SqliteOutbox
+    from imagen.adapters.preview.progress import NotebookProgress
+    from imagen.adapters.preview.terminal.viewer import TerminalViewer
     from imagen.adapters.supabase import SupabaseAccess
     from imagen.ports.cloud import Cloud
     from imagen.ports.ledger import SharedLedger
@@ -163,7 +176,7 @@ def build_request(
         options=options or {},
         images=tuple(images),
         mask=mask,
-        max_cost=_micros(max_cost),
+        max_cost=micros_in(max_cost),
         fit=_fit(fit),
         timeout=timeout,
         strict=strict,
@@ -240,6 +253,123 @@ def build_generate(
     )
 
 
+def build_sweep(
+    settings: Settings,
+    backends: Mapping[str, ImageBackend],
+    *,
+    environment: Environment,
+    accounts: Accounts,
+    wish: Wish,
+    listen: Listener,
+) -> SweepImages:
+    """Wire the use case that makes every combination.
+
+    Args:
+        settings: What the config says.
+        backends: Those that are asked, by the names of their instances.
+        environment: Of this process.
+        accounts: What is written down.
+        wish: Where the images go; one name is numbered for each.
+        listen: Hears what happens.
+
+    Raises:
+        InvalidRequest: the images cannot go where they are wished.
+    """
+    if wish.output == STDOUT:
+        raise InvalidRequest(
+            "The images of a sweep cannot go to standard output.",
+            hint="Give a folder instead.",
+        )
+    heard = unshaken(listen)
+    records = _records(accounts, settings, heard)
+    makers = {
+        name: msgspec.structs.replace(
+            build_generate(
+                settings,
+                find_backend(settings, name),
+                backend,
+                environment=environment,
+                accounts=accounts,
+                wish=wish,
+                count=1,
+                listen=listen,
+            ),
+            records=records,
+        )
+        for name, backend in backends.items()
+    }
+    return SweepImages(makers=makers, records=records, listen=heard)
+
+
+def asked_in(
+    settings: Settings,
+    sweep: Sweep,
+    prompt: str,
+    *,
+    negative: str = "",
+    images: Sequence[ReferenceImage] = (),
+    mask: ReferenceImage | None = None,
+    fit: str | None = None,
+    timeout: float | None = None,
+    strict: bool = False,
+) -> list[tuple[str, GenerationRequest]]:
+    """Return for each combination whom to ask, and for what.
+
+    Raises:
+        InvalidRequest: one of them makes no sense.
+    """
+    return [
+        (
+            str(cell.values.get("backend", settings.default_backend)),
+            build_request(
+                settings,
+                prompt,
+                negative=negative,
+                style=cast("str | None", cell.values.get("style")),
+                size=cast("str | None", cell.values.get("size")),
+                seed=cast("int", cell.values.get("seed", 0)),
+                steps=cast("int", cell.values.get("steps", 0)),
+                model=cast("str | None", cell.values.get("model")),
+                options=cell.options,
+                images=images,
+                mask=mask,
+                fit=fit,
+                timeout=timeout,
+                strict=strict,
+            ),
+        )
+        for cell in sweep.cells()
+    ]
+
+
+def micros_in(usd: Decimal | None) -> int | None:
+    """Return an amount of dollars in micro-dollars.
+
+    Raises:
+        InvalidRequest: it is no amount.
+    """
+    try:
+        return None if usd is None else micros_of(usd)
+    except ValueError as error:
+        raise InvalidRequest(f"max_cost: {error}") from error
+
+
+def build_sheet(use_case: SweepImages, plan: SweepPlan) -> ContactSheet:
+    """Wire what collects a contact sheet; it goes where the images go."""
+    from imagen.adapters.sheets.artist import (  # noqa: PLC0415 - costs Pillow
+        PillowArtist,
+    )
+
+    store = next(iter(use_case.makers.values())).store
+    return ContactSheet(
+        plan,
+        artist=PillowArtist(),
+        storage=store.storage,
+        destination=store.place.destination,
+        link=partial(_link, Path(store.place.folder)),
+    )
+
+
 def open_accounts(environment: Environment) -> Accounts:
     """Return the journal, ledger and history of this machine; nothing is opened yet."""
     from imagen.adapters.history.sqlite import SqliteHistory  # noqa: PLC0415 - sqlite3
@@ -305,16 +435,6 @@ def build_row_delivery(environment: Environment, accounts: Accounts) -> "Deliver
 def build_forget(accounts: Accounts) -> ForgetImages:
     """Wire the use case that forgets images."""
     return ForgetImages(history=accounts.history, outbox=accounts.outbox)
-
-
-def build_find(accounts: Accounts, *, environment: Environment) -> FindImage:
-    """Wire the use case that finds an image by whatever it is called."""
-    from imagen.adapters.files import read_file  # noqa: PLC0415 - only to read one
-
-    def read(name: str) -> bytes | None:
-        return read_file(str(environment.home(Path(name))))
-
-    return FindImage(read=read, history=accounts.history)
 
 
 def build_deliver(
@@ -454,6 +574,179 @@ def build_deliver_briefly(
     return partial(use_case.run_briefly, patience=PATIENCE)
 
 
+def build_find(accounts: Accounts, *, environment: Environment) -> FindImage:
+    """Wire the use case that finds an image by whatever it is called."""
+    from imagen.adapters.files import read_file  # noqa: PLC0415 - only to read one
+
+    def read(name: str) -> bytes | None:
+        return read_file(str(environment.home(Path(name))))
+
+    return FindImage(read=read, history=accounts.history)
+
+
+def build_preview(
+    settings: Settings,
+    *,
+    environment: Environment,
+    flag: bool | None,
+    on_terminal: bool,
+    listen: Listener,
+) -> PreviewImages | None:
+    """Wire the use case that shows what was made; None where nothing is to be shown.
+
+    Args:
+        settings: The config.
+        environment: What may say otherwise.
+        flag: What goes before both; None where nothing was said.
+        on_terminal: Whether results appear on a terminal.
+        listen: Hears of what cannot be shown.
+
+    Raises:
+        Misconfigured: `$IMAGEN_PREVIEW` is no mode.
+    """
+    mode = preview_mode(settings.output.preview, environment.preview, flag=flag)
+    in_tmux = bool(environment.tmux)
+    if not previews(mode, on_terminal=on_terminal, in_tmux=in_tmux):
+        return None
+    from imagen.adapters.preview.tmux import TmuxPreview  # noqa: PLC0415 - rare
+
+    return PreviewImages(
+        TmuxPreview(environment), locate=_absolute, listen=unshaken(listen)
+    )
+
+
+def build_viewer(
+    stream: TextIO, *, environment: Environment, method: Method | None = None
+) -> "TerminalViewer":
+    """Ask the terminal that the stream goes to what it can draw.
+
+    Args:
+        stream: A terminal.
+        environment: What it says of itself.
+        method: The way to draw, whatever the terminal says.
+    """
+    from imagen.adapters.preview.terminal.asking import abilities_of  # noqa: PLC0415
+    from imagen.adapters.preview.terminal.viewer import (  # noqa: PLC0415 - costs Pillow
+        TerminalViewer,
+    )
+
+    clock, handle = SystemClock(), stream.fileno()
+    abilities = abilities_of(handle, environment, clock=clock)
+    return TerminalViewer(handle, abilities, clock=clock, draw=draw, method=method)
+
+
+def build_inspect(accounts: Accounts, *, environment: Environment) -> InspectImage:
+    """Wire the use case that says all that is known of an image."""
+
+    def check(content: bytes, media_type: str) -> Provenance:
+        from imagen.adapters.c2pa import check_provenance  # noqa: PLC0415 - rare
+
+        return check_provenance(content, media_type)
+
+    return InspectImage(find=build_find(accounts, environment=environment), check=check)
+
+
+def build_strip(
+    accounts: Accounts,
+    *,
+    environment: Environment,
+    output: str | None = None,
+    stream: BinaryIO | None = None,
+) -> StripImage:
+    """Wire the use case that writes copies without metadata.
+
+    Args:
+        accounts: What is written down on this machine.
+        environment: Where `~` leads.
+        output: A file, a folder, `-` for the stream, or None for beside the image.
+        stream: What `-` writes to.
+
+    Raises:
+        InvalidRequest: no copy can go where it is wished.
+    """
+    folder, name = (None, None) if output is None else _place(output, environment)
+
+    def place_of(location: str) -> CopyPlace:
+        if output == STDOUT:
+            return CopyPlace(storage=_storage(None, stream))
+        beside = environment.home(Path(location))
+        target = folder if folder is not None else beside.parent
+        if name is not None and _same_file(target / name, beside):
+            raise InvalidRequest(
+                f"The copy would replace {location} itself, and its sidecar.",
+                hint="Give it another name.",
+            )
+        return CopyPlace(storage=LocalStorage(target), name=name)
+
+    return StripImage(
+        find=build_find(accounts, environment=environment), place_of=place_of
+    )
+
+
+def build_again(
+    settings: Settings, *, environment: Environment, accounts: Accounts
+) -> MakeAgain:
+    """Wire the use case that turns an image back into a request."""
+    from imagen.adapters.files import images_in  # noqa: PLC0415 - only to read some
+
+    find = build_find(accounts, environment=environment)
+    return MakeAgain(
+        find=find,
+        read=find.read,
+        images_in=images_in,
+        history=accounts.history,
+        instances={name: each.instance for name, each in settings.backends.items()},
+        default=settings.default_backend,
+        folders=(str(settings.output.dir), ""),
+    )
+
+
+def build_verify() -> VerifyImage:
+    """Wire the use case that says whether two images show the same."""
+    from imagen.adapters.images import (  # noqa: PLC0415 - costs Pillow
+        PillowEditor,
+        compare_pixels,
+    )
+
+    return VerifyImage(compare=compare_pixels, editor=PillowEditor())
+
+
+def build_wishes(
+    *,
+    count: int = 1,
+    seed: int | None = None,
+    steps: int | None = None,
+    size: str | tuple[int, int] | Size | None = None,
+    model: str | None = None,
+    options: Mapping[str, object] | None = None,
+    images: Sequence[ReferenceImage] | None = None,
+    mask: ReferenceImage | None = None,
+    max_cost: Decimal | None = None,
+    fit: str | None = None,
+    timeout: float | None = None,
+    strict: bool = False,
+) -> Wishes:
+    """Turn words into what is to be different when an image is made again.
+
+    Raises:
+        InvalidRequest: one of them makes no sense.
+    """
+    return Wishes(
+        count=count,
+        seed=seed,
+        steps=steps,
+        size=_size(size),
+        model=model,
+        options=options or {},
+        images=None if images is None else tuple(images),
+        mask=mask,
+        max_cost=micros_in(max_cost),
+        fit=_fit(fit),
+        timeout=timeout,
+        strict=strict,
+    )
+
+
 @contextmanager
 def resuming(
     settings: Settings,
@@ -538,6 +831,17 @@ def reference_of(content: bytes, *, name: str) -> ReferenceImage:
     )
 
 
+def notebook_progress() -> "NotebookProgress | None":
+    """Return what shows the progress, if this runs in a notebook."""
+    if "IPython" not in sys.modules:
+        return None
+    from imagen.adapters.preview.progress import (  # noqa: PLC0415 - only there
+        progress_in_notebook,
+    )
+
+    return progress_in_notebook()
+
+
 def build_check() -> CheckBackends:
     """Wire the use case that looks whether backends would work."""
     return CheckBackends(clock=SystemClock())
@@ -609,13 +913,6 @@ def _fit(fit: str | None) -> Fit | None:
         ) from None
 
 
-def _micros(usd: Decimal | None) -> int | None:
-    try:
-        return None if usd is None else micros_of(usd)
-    except ValueError as error:
-        raise InvalidRequest(f"max_cost: {error}") from error
-
-
 def _caller(environment: Environment) -> str:
     from imagen.adapters.caller import find_caller  # noqa: PLC0415 - only to generate
 
@@ -649,6 +946,14 @@ def _absolute(location: str | Path) -> str:
         return str(location if location == STDOUT else Path(location).absolute())
     except OSError:  # the current folder is gone
         return str(location)
+
+
+def _link(folder: Path, location: str, page: str) -> str:
+    """Return the URL of an image, seen from a page in that folder."""
+    from urllib.parse import quote  # noqa: PLC0415 - only for sheets
+
+    seen = os.path.relpath(_absolute(location), (folder / page).parent)
+    return "./" + quote(os.fsencode(seen))
 
 
 def _store(
@@ -701,19 +1006,11 @@ def _where(
                 hint="Only one can; give a folder instead.",
             )
         return None, moved(place, folder="", sidecar=False)
-    if not wish.output:
-        raise InvalidRequest("The output path is empty.")
-    if "\0" in wish.output:
-        raise InvalidRequest("The output path contains a NUL character.")
-    path = environment.home(Path(wish.output))
-    if wish.output.endswith("/") or _is_folder(path):
-        _check_folder(path)
-        return path, moved(place, folder=_absolute(path))
-    _check_folder(path.parent)
-    return path.parent, moved(
-        place,
-        folder=_absolute(path.parent),
-        destination=Destination(name=path.name),
+    folder, name = _place(wish.output, environment)
+    if name is None:
+        return folder, moved(place, folder=_absolute(folder))
+    return folder, moved(
+        place, folder=_absolute(folder), destination=Destination(name=name)
     )
 
 
@@ -783,6 +1080,27 @@ def _no_supabase(environment: Environment) -> Misconfigured:
 
 def _cloud_sync(settings: Settings, environment: Environment) -> str:
     return environment.cloud_sync or settings.output.cloud_sync
+
+
+def _place(output: str, environment: Environment) -> tuple[Path, str | None]:
+    """Return the folder, and the name of the file in it if one is given."""
+    if not output:
+        raise InvalidRequest("The output path is empty.")
+    if "\0" in output:
+        raise InvalidRequest("The output path contains a NUL character.")
+    path = environment.home(Path(output))
+    if output.endswith("/") or _is_folder(path):
+        _check_folder(path)
+        return path, None
+    _check_folder(path.parent)
+    return path.parent, path.name
+
+
+def _same_file(one: Path, other: Path) -> bool:
+    try:
+        return one.samefile(other)
+    except OSError:  # one of them is not there
+        return False
 
 
 def _check_folder(folder: Path) -> None:

@@ -242,3 +242,71 @@ def test_memory_does_not_grow_with_the_images(here: Path) -> None:
             tracemalloc.stop()
 
     assert late - early < 100_000
+
+
+def test_an_image_is_made_again_by_its_path_its_id_or_itself(here: Path) -> None:
+    image = imagen.generate("a cat", size=SMALL, seed=5)
+
+    for name in (image, image.path, str(image.path), image.sidecar.id, "last"):
+        again = imagen.rerun(name)
+        assert again.pil().tobytes() == image.pil().tobytes()
+        assert again.path != image.path
+
+
+def test_what_is_made_again_can_differ() -> None:
+    image = imagen.generate("a cat", size=SMALL, seed=5)
+
+    images = imagen.rerun(image, count=2, seed=7, steps=3, size="32x32")
+
+    assert [each.seed for each in images] == [7, 8]
+    assert (images[0].sidecar.steps, images[0].width) == (3, 32)
+
+
+def test_an_image_that_is_not_there_cannot_be_made_again() -> None:
+    with pytest.raises(imagen.InvalidRequest):
+        imagen.rerun("nowhere.png")
+    with pytest.raises(TypeError, match="style"):
+        imagen.rerun("nowhere.png", style="x")  # type: ignore[call-overload]
+
+
+def test_a_sweep_has_images_cells_and_a_sheet(here: Path) -> None:
+    made = imagen.sweep(
+        "a cat", seed=range(1, 3), steps="4,8", size=(48, 32), set={"delay": [0, 0.01]}
+    )
+
+    assert len(made.images) == 8
+    assert made.cells[0] == {"size": "48x32", "set.delay": 0, "steps": 4, "seed": 1}
+    assert [image.seed for image in made.images] == [1, 2] * 4
+    assert made.page is not None
+    assert made.page.is_file()
+    assert made.picture is not None
+    assert made.picture.read_bytes()[1:4] == b"PNG"
+    assert set(made._repr_mimebundle_()) == {"image/png", "text/plain"}
+
+
+def test_of_a_sweep_that_fails_in_part_the_rest_is_there(here: Path) -> None:
+    (here / "c.yaml").write_text(
+        "backends: {a: {adapter: mock}, b: {adapter: mock, fail: refused}}"
+    )
+
+    with pytest.raises(imagen.SomeImagesFailed) as raised:
+        imagen.sweep("a cat", backend=["a", "b"], size=SMALL, config="c.yaml")
+
+    assert len(raised.value.images) == len(raised.value.errors) == 1
+    assert len(list(here.glob("*-sheet.html"))) == 1
+
+
+def test_a_sweep_without_a_sheet_shows_its_images() -> None:
+    made = imagen.sweep("a cat", size=[SMALL, "32x32"], sheet=False)
+
+    assert (made.page, made.picture) == (None, None)
+    assert made._repr_mimebundle_()["text/html"].count("<figure") == 2
+
+
+def test_a_listener_hears_a_sweep_too() -> None:
+    heard: list[Event] = []
+
+    imagen.sweep("a cat", seed=[1, 2], size=SMALL, listen=heard.append)
+
+    names = [type(event).__name__ for event in heard]
+    assert (names[0], names.count("Stored"), names[-1]) == ("Planned", 2, "Finished")

@@ -25,8 +25,9 @@ def environment(home: Path) -> dict[str, str]:
     return {"PATH": path, "HOME": str(home), "LANG": "C.UTF-8"}
 
 
-def test_the_python_of_the_readme_runs(tmp_path: Path) -> None:
-    for code in blocks("README.md", "python"):
+@pytest.mark.parametrize("page", ["README.md", "docs/rerun-and-sweep.md"])
+def test_the_python_of_a_page_runs(tmp_path: Path, page: str) -> None:
+    for code in blocks(page, "python"):
         subprocess.run(
             [sys.executable, "-c", code],
             check=True,
@@ -78,6 +79,7 @@ def test_the_commands_of_the_readme_are_those_there_are() -> None:
         "docs/adapters.md",
         "docs/comfyui.md",
         "docs/replicate.md",
+        "docs/rerun-and-sweep.md",
         "docs/supabase.md",
         "CONTRIBUTING.md",
     ],

@@ -1,23 +1,27 @@
 """The shell and the notebook are two ways of saying the same thing."""
 
+from collections.abc import Callable
 from inspect import signature
 
 import imagen
-from imagen.api import Parameters, Studio
+from imagen.api import AgainParameters, Parameters, Studio
 from imagen.cli.generate import generate as command
+from imagen.cli.rerun import rerun
+from imagen.cli.sweep import sweep
 
-ONLY_IN_PYTHON = {"listen"}
-ONLY_IN_THE_SHELL = {"json", "quiet", "verbose", "estimate"}
+ONLY_IN_PYTHON = {"listen", "progress"}
+ONLY_IN_THE_SHELL = {"json", "quiet", "verbose", "estimate", "verify"}
 RENAMED = {"image": "images"}
 TURNED_ROUND = {
     "no_sidecar": "sidecar",
     "no_metadata": "metadata",
     "no_cloud": "cloud",
+    "no_sheet": "sheet",
 }
 
 
-def shell() -> dict[str, object]:
-    """The command's parameters by their Python names, with their defaults."""
+def shell(command: Callable[..., int] = command) -> dict[str, object]:
+    """A command's parameters by their Python names, with their defaults."""
     found: dict[str, object] = {}
     for name, parameter in signature(command).parameters.items():
         if name in TURNED_ROUND:
@@ -37,7 +41,8 @@ def test_both_take_the_same_parameters() -> None:
 
 
 def test_what_is_left_out_means_the_same() -> None:
-    left_to_python = {"count"}  # None is one image that is no list
+    # None is one image that is no list; and no window opens unless asked for.
+    left_to_python = {"count", "preview"}
 
     differing = {n for n in python() if python()[n] != shell()[n]}
 
@@ -52,8 +57,22 @@ def test_the_typed_parameters_are_those_of_the_function() -> None:
     )
 
 
+def test_what_makes_an_image_again_takes_the_same_in_both() -> None:
+    elsewhere = {"image", "count", "config"}
+
+    assert shell(rerun).keys() - elsewhere == (
+        AgainParameters.__annotations__.keys() - ONLY_IN_PYTHON
+    )
+
+
+def test_a_sweep_takes_the_same_in_both() -> None:
+    python = signature(imagen.sweep).parameters.keys() - ONLY_IN_PYTHON
+
+    assert shell(sweep).keys() == python
+
+
 def test_a_studio_offers_what_the_module_does() -> None:
-    for name in ("generate", "agenerate", "estimate"):
+    for name in ("generate", "agenerate", "estimate", "rerun"):
         assert callable(getattr(Studio, name))
         assert callable(getattr(imagen, name))
 

@@ -1,11 +1,19 @@
-"""Reads files that a person names."""
+"""Reads files that a person names, and lists the images beside them."""
 
+import os
+from itertools import islice
 from pathlib import Path
 
 from imagen.domain.errors import InvalidRequest
+from imagen.domain.media import EXTENSIONS
 
 LARGEST_FILE = 512 * 2**20
 """Bytes. A device or a pipe may have no end."""
+
+MOST_ENTRIES, MOST_IMAGES = 100_000, 1000
+"""Of one folder that are looked at, and that are worth reading."""
+
+_IMAGES = {*EXTENSIONS.values(), "jpeg"}
 
 
 def read_file(location: str, *, largest: int = LARGEST_FILE) -> bytes | None:
@@ -28,3 +36,17 @@ def read_file(location: str, *, largest: int = LARGEST_FILE) -> bytes | None:
     if len(content) > largest:
         raise InvalidRequest(f"{location} has more than {largest} bytes.")
     return content
+
+
+def images_in(folder: str) -> list[str]:
+    """Return the images of a folder by their names, the newest first."""
+    try:
+        with os.scandir(folder or ".") as entries:
+            found = [
+                (entry.stat().st_mtime_ns, entry.path)
+                for entry in islice(entries, MOST_ENTRIES)
+                if entry.name.rpartition(".")[2].lower() in _IMAGES and entry.is_file()
+            ]
+    except OSError:
+        return []
+    return [path for _, path in sorted(found, reverse=True)[:MOST_IMAGES]]

@@ -1,25 +1,23 @@
-"""Redraws images with Pillow."""
+"""Redraws and compares images with Pillow."""
 
 from io import BytesIO
-from threading import Lock
+from typing import cast
 
-from PIL import Image, ImageOps
+from PIL import Image, ImageChops, ImageOps, ImageSequence
 
-from imagen.domain.container import NotAnImage, read_facts
+from imagen.adapters.pixels import UNREADABLE, as_shown, opened
 from imagen.domain.errors import StorageError
 from imagen.domain.fit import Fit
-from imagen.domain.size import LARGEST_SIDE, Size
+from imagen.domain.size import Size
 
 JPEG_QUALITY = 95
 
-_DEEP_MODES = {"I", "I;16", "I;16B", "I;16L"}
-"""How Pillow calls 16-bit grey."""
 
-_UNREADABLE = (OSError, ValueError, SyntaxError, EOFError, NotAnImage)
-"""What is raised at broken or enormous files."""
+_COMPARABLE = {"L", "LA", "RGB", "RGBA", "CMYK"}
+"""Modes of which Pillow says by how much two pictures differ."""
 
-_LIMIT = Lock()
-"""Pillow's limit is one for the whole process."""
+_STRIP = 256
+"""Rows that are compared at a time: two pictures unpacked whole may be gigabytes."""
 
 
 class PillowEditor:
@@ -30,35 +28,54 @@ class PillowEditor:
     ) -> bytes:
         """Decode, fit, encode."""
         try:
-            with _opened(content) as opened:
-                profile = _rgb_profile(opened)
-                picture = ImageOps.exif_transpose(opened)
-                picture.load()
-            if picture.mode in _DEEP_MODES:
-                picture = _eight_bit(picture)
-            if picture.mode != "RGBA":
-                see_through = picture.has_transparency_data
-                picture = picture.convert("RGBA" if see_through else "RGB")
+            with opened(content) as image:
+                profile = _rgb_profile(image)
+                picture = as_shown(image)
             if fit is not None and size is not None:
                 picture = _fitted(picture, fit, size, media_type)
             return _encoded(picture, media_type, profile)
-        except _UNREADABLE as error:
+        except UNREADABLE as error:
             raise StorageError(
                 f"The image could not be redrawn as {media_type}: {error}."
             ) from error
 
 
-def _opened(content: bytes) -> Image.Image:
-    """Open an image of any size that we store; Pillow's own limit is for strangers'."""
-    facts = read_facts(content)
-    if facts.width * facts.height > LARGEST_SIDE**2:
-        raise ValueError(f"{facts.width}x{facts.height} pixels are too many")
-    with _LIMIT:
-        before, Image.MAX_IMAGE_PIXELS = Image.MAX_IMAGE_PIXELS, None
-        try:
-            return Image.open(BytesIO(content))
-        finally:
-            Image.MAX_IMAGE_PIXELS = before
+def compare_pixels(first: bytes, second: bytes) -> str:
+    """Return how the pixels of the second differ, frame by frame; "" if they do not."""
+    try:
+        with opened(first) as one, opened(second) as other:
+            if one.size != other.size:
+                old, new = ("x".join(map(str, each.size)) for each in (one, other))
+                return f"it is {new}, and not {old}"
+            frames = [getattr(each, "n_frames", 1) for each in (one, other)]
+            if frames[0] != frames[1]:
+                return f"it has {frames[1]} frames, and not {frames[0]}"
+            for pair in zip(
+                ImageSequence.Iterator(one), ImageSequence.Iterator(other), strict=True
+            ):
+                if difference := _difference(*pair):
+                    return difference
+            return ""
+    except UNREADABLE as error:
+        raise StorageError(f"The pixels cannot be compared: {error}.") from error
+
+
+def _difference(one: Image.Image, other: Image.Image) -> str:
+    # Of 16 bits Pillow drops some when it converts, so what is alike stays as it is.
+    mode = one.mode if one.mode == other.mode != "P" else "RGBA"
+    width, height = one.size
+    most = 0
+    for top in range(0, height, _STRIP):
+        box = (0, top, width, min(height, top + _STRIP))
+        strips = [picture.crop(box).convert(mode) for picture in (one, other)]
+        if strips[0].tobytes() == strips[1].tobytes():
+            continue
+        if mode not in _COMPARABLE:
+            return "its pixels differ"
+        bands = zip(strips[0].split(), strips[1].split(), strict=True)
+        ranges = [ImageChops.difference(*pair).getextrema() for pair in bands]
+        most = max([most, *(cast("int", most_of) for _, most_of in ranges)])
+    return f"its pixels differ, by up to {most} of 255" if most else ""
 
 
 def _rgb_profile(picture: Image.Image) -> bytes | None:
@@ -66,11 +83,6 @@ def _rgb_profile(picture: Image.Image) -> bytes | None:
     profile = picture.info.get("icc_profile")
     is_rgb = isinstance(profile, bytes) and profile[16:20] == b"RGB "
     return profile if is_rgb else None
-
-
-def _eight_bit(picture: Image.Image) -> Image.Image:
-    # Pillow's own conversion clips 16-bit grey at 255 instead of scaling it.
-    return picture.convert("I").point(lambda value: value * (1 / 257)).convert("L")
 
 
 def _fitted(picture: Image.Image, fit: Fit, size: Size, media_type: str) -> Image.Image:

@@ -22,6 +22,7 @@ from imagen.cli.making import (
     NoMetadataFlag,
     NoSidecarFlag,
     OutputFlag,
+    PreviewFlag,
     SetFlag,
     SizeFlag,
     StrictFlag,
@@ -45,6 +46,7 @@ from imagen.cli.parameters import (
 )
 from imagen.domain.errors import UsageError
 from imagen.domain.estimate import estimate_of
+from imagen.domain.result import StoredImage
 from imagen.settings.environment import process_environment
 
 
@@ -78,6 +80,7 @@ def generate(
     no_sidecar: NoSidecarFlag = False,
     no_metadata: NoMetadataFlag = False,
     no_cloud: NoCloudFlag = False,
+    preview: PreviewFlag = None,
     config: ConfigFlag = None,
     json: JsonFlag = False,
     quiet: QuietFlag = False,
@@ -145,6 +148,13 @@ def generate(
     maker = bootstrap.build_backend(chosen, environment=environment)
     accounts = bootstrap.open_accounts(environment)
     listen = event_listener(said, bar, environment)
+    window = bootstrap.build_preview(
+        settings,
+        environment=environment,
+        flag=preview,
+        on_terminal=sys.stdout.isatty() and where != STDOUT,
+        listen=listen,
+    )
     use_case = bootstrap.build_generate(
         settings,
         chosen,
@@ -173,5 +183,13 @@ def generate(
         images=not no_cloud,
         listen=listen,
     )
+
+    def tell(image: StoredImage) -> None:
+        said.stored(image)
+        if window is not None:
+            window.run(image)
+
     with bootstrap.closing(maker):
-        return carry_out(partial(use_case.outcomes, plan), said, bar, deliver=deliver)
+        return carry_out(
+            partial(use_case.outcomes, plan), said, bar, tell=tell, deliver=deliver
+        )

@@ -98,6 +98,24 @@ def cut(text: str, width: int | None) -> str:
     return set_cell_size(text, room).rstrip() + _ELLIPSIS
 
 
+def folded(text: str, width: int, *, lines: int) -> list[str]:
+    """Return the text on at most so many lines of that width; the last one is cut."""
+    found: list[str] = []
+    left = text
+    while left and len(found) < lines - 1:
+        if width_of(left) <= width:
+            break
+        end, cells = 0, 0
+        while end < len(left) and cells + width_of(left[end]) <= width:
+            cells += width_of(left[end])
+            end += 1
+        blank = left.rfind(" ", 0, end + 1)
+        end = blank if blank > 0 else max(end, 1)
+        found.append(left[:end].rstrip())
+        left = left[end:].lstrip()
+    return [*found, cut(left, width)] if left else found
+
+
 def width_of(text: str) -> int:
     """Return how many cells of a terminal the text takes."""
     if text.isascii():

@@ -110,6 +110,16 @@ NoCloudFlag: TypeAlias = Annotated[
         group=WHERE, show_default=False, help="Keep no copy of the image in the cloud."
     ),
 ]
+PreviewFlag: TypeAlias = Annotated[
+    bool | None,
+    Parameter(
+        group=WHERE,
+        negative="--no-preview",
+        show_default=False,
+        help="Show it in a tmux window in the background. [default: the config's"
+        " or $IMAGEN_PREVIEW; else in tmux, if stdout is a terminal]",
+    ),
+]
 
 
 def carry_out(
@@ -118,6 +128,7 @@ def carry_out(
     bar: "ProgressBar | None",
     *,
     tell: Callable[[StoredImage], None] | None = None,
+    name: Callable[[FailedImage], str] | None = None,
     deliver: Callable[[Cancellation], None] | None = None,
 ) -> int:
     """Make the images, say what becomes of each, and return how the program ends.
@@ -127,6 +138,7 @@ def carry_out(
         said: What speaks to the user.
         bar: How far each image is; None shows nothing.
         tell: Prints an image that is stored; None has `said` print it.
+        name: Says which image failed, where it is one of many of a kind.
         deliver: Delivers afterwards what is owed to the cloud, in a moment.
     """
     tell = tell or said.stored
@@ -139,7 +151,7 @@ def carry_out(
                 with bar.hidden() if bar else nullcontext():
                     if isinstance(outcome, FailedImage):
                         failures[outcome.number] = outcome.error
-                        said.error(outcome.error)
+                        said.error(outcome.error, image=name(outcome) if name else "")
                         continue
                     try:
                         tell(outcome)

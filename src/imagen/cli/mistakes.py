@@ -37,7 +37,7 @@ def explained(error: CycloptsError, app: "App", words: list[str]) -> UsageError:
         if unknown is not None:
             return UsageError(unknown, hint=hint)
         extra = _extra(error)
-        if commands[-1:] == ("generate",):
+        if commands[-1:] in {("generate",), ("sweep",)}:
             hint = f"Put a prompt in quotes. {hint}"
         return UsageError(f"{extra} too many.", hint=hint)
     elif isinstance(error, MissingArgumentError) and error.argument is not None:

@@ -16,8 +16,10 @@ from imagen.domain.delivery import CALLED
 from imagen.domain.errors import ImagenError
 from imagen.domain.estimate import Estimate
 from imagen.domain.events import Event, Listener
+from imagen.domain.inspection import Inspection
 from imagen.domain.result import StoredImage
 from imagen.domain.sidecar import Sidecar
+from imagen.domain.sweep import SweepEstimate
 from imagen.settings.environment import Environment
 from imagen.usecases.check import CheckedBackend
 
@@ -56,6 +58,8 @@ class Output(msgspec.Struct, frozen=True, kw_only=True):
                 say(f"{message} Trying again in {wait:g} s.")
             case events.Undelivered(channel=channel, message=message) if not self.quiet:
                 say(f"{CALLED[channel]}: {message}")
+            case events.PreviewFailed(reason=reason):
+                say(f"preview: {reason}")
             case _:
                 pass
 
@@ -66,24 +70,40 @@ class Output(msgspec.Struct, frozen=True, kw_only=True):
         if self.json:
             self.note(image.sidecar, image.location)
         else:
-            _write(os.fsencode(image.location) + b"\n")
+            self.place(image.location)
+
+    def place(self, location: str) -> None:
+        """Print where a file is, byte for byte as it is called."""
+        _write(os.fsencode(location) + b"\n")
 
     def note(self, sidecar: Sidecar, location: str) -> None:
         """Print all that is known of an image, as a JSON object."""
         self.object({**msgspec.to_builtins(sidecar), "path": shown_path(location)})
 
-    def error(self, error: BaseException, *, job: str = "") -> None:
+    def inspection(self, found: Inspection) -> None:
+        """Print all that a file and the notes about it say, as a JSON object."""
+        self.object(
+            msgspec.structs.replace(
+                found,
+                path=shown_path(found.path),
+                warnings=tuple(map(_encodable, found.warnings)),
+            )
+        )
+
+    def error(self, error: BaseException, *, job: str = "", image: str = "") -> None:
         """Say what went wrong and what to do, in one or two lines.
 
         Args:
             error: What it was.
             job: The id of the job that it is about, where it is not the only one.
+            image: Which image it is about, likewise.
         """
         if self.json:
-            about = {"job": job} if job else {}
+            named = {"job": job, "image": image}
+            about = {key: name for key, name in named.items() if name}
             with suppress(BrokenPipeError, ImagenError):  # stderr has it as well
                 self.object({**about, "error": described_error(error)})
-        of_it = f"{job}: " if job else ""
+        of_it = f"{job or image}: " if job or image else ""
         if isinstance(error, ImagenError):
             say(of_it + " ".join(filter(None, (error.message, error.hint))))
             return
@@ -98,7 +118,6 @@ class Output(msgspec.Struct, frozen=True, kw_only=True):
         if self.json:
             self.object(estimate)
             return
-        cost = "unknown" if estimate.cost_usd is None else f"${estimate.cost_usd:g}"
         calls = "call" if estimate.calls == 1 else "calls"
         facts = {
             "backend": f"{estimate.backend} ({estimate.adapter})",
@@ -114,11 +133,26 @@ class Output(msgspec.Struct, frozen=True, kw_only=True):
                 f"adjusted: {name}": f"{change.requested} becomes {change.used}"
                 for name, change in estimate.adjusted.items()
             },
-            "cost": cost,
+            "cost": _cost(estimate.cost_usd),
         }
         for name, fact in facts.items():
             if fact:
                 self.text(f"{name}: {fact}")
+
+    def sweep(self, estimate: SweepEstimate) -> None:
+        """Print what every combination would send, and what all of them would cost."""
+        if self.json:
+            self.object(estimate)
+            return
+        names = list(estimate.cells[0].cell)
+        rows = [(*names, "makes", "from", "costs")]
+        for each in estimate.cells:
+            values = (str(value) for value in each.cell.values())
+            made = each.estimate
+            rows.append((*values, made.size, _seeds(made), _cost(made.cost_usd)))
+        self.table(rows)
+        images = "1 image" if estimate.images == 1 else f"{estimate.images} images"
+        self.text(f"{images}, cost: {_cost(estimate.cost_usd)}")
 
     def checked(self, checked: CheckedBackend) -> None:
         """Print what a backend needs, and whether it has it."""
@@ -158,6 +192,14 @@ class Output(msgspec.Struct, frozen=True, kw_only=True):
     def text(self, text: str) -> None:
         """Print a result that is text."""
         _write(text.encode(errors="surrogateescape") + b"\n")
+
+
+def _seeds(estimate: Estimate) -> str:
+    return "".join(f"seed {seed}" for seed in estimate.seeds) or "no seed"
+
+
+def _cost(usd: float | None) -> str:
+    return "unknown" if usd is None else f"${usd:g}"
 
 
 _JSON = msgspec.json.Encoder(decimal_format="number")

@@ -127,7 +127,16 @@ def options_of(words: Sequence[str]) -> dict[str, object]:
         return {}
     from imagen.settings.document import parse_scalar  # noqa: PLC0415 - costs yaml
 
-    options: dict[str, object] = {}
+    return {key: parse_scalar(value) for key, value in pairs_of(words).items()}
+
+
+def pairs_of(words: Sequence[str]) -> dict[str, str]:
+    """Take each `KEY=VALUE` apart.
+
+    Raises:
+        UsageError: one is written differently, or a key is given twice.
+    """
+    options: dict[str, str] = {}
     for word in words:
         key, sign, value = word.partition("=")
         if not (key.strip() and sign):
@@ -136,7 +145,7 @@ def options_of(words: Sequence[str]) -> dict[str, object]:
             raise UsageError(f"--set {key!r} cannot be the name of a parameter.")
         if key in options:
             raise UsageError(f"--set {key} is given twice.")
-        options[key] = parse_scalar(value)
+        options[key] = value
     return options
 
 

@@ -117,7 +117,12 @@ def _observed(
         else:
             reason = planned.reason if planned and used == sent else why
             adjusted[name] = Change(requested=asked, used=used, reason=reason)
-    return Honesty(applied=applied, ignored=plan.honesty.ignored, adjusted=adjusted)
+    return Honesty(
+        applied=applied,
+        ignored=plan.honesty.ignored,
+        adjusted=adjusted,
+        notes=plan.honesty.notes,
+    )
 
 
 def _asked_seed(plan: GenerationPlan, job: ImageJob) -> int | None:

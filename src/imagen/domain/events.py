@@ -86,6 +86,12 @@ class Undelivered(Event, frozen=True, kw_only=True):
     message: str
 
 
+class PreviewFailed(Event, frozen=True, kw_only=True):
+    """An image that is where it belongs cannot be shown; says why."""
+
+    reason: str
+
+
 class Finished(Event, frozen=True, kw_only=True):
     """Nothing more will happen."""
 

@@ -78,11 +78,13 @@ class Honesty(msgspec.Struct, frozen=True, kw_only=True):
         applied: Sent as asked.
         ignored: Not sent, and why.
         adjusted: Sent differently, and why.
+        notes: What else is not as somebody may expect, each a sentence.
     """
 
     applied: Mapping[str, object] = {}
     ignored: Mapping[str, str] = {}
     adjusted: Mapping[str, Change] = {}
+    notes: tuple[str, ...] = ()
 
     def warnings(self) -> tuple[str, ...]:
         """One sentence for each parameter that is ignored or adjusted."""
@@ -91,7 +93,7 @@ class Honesty(msgspec.Struct, frozen=True, kw_only=True):
             f"{name} {change.requested} becomes {change.used}: {change.reason}"
             for name, change in self.adjusted.items()
         )
-        return (*ignored, *adjusted)
+        return (*ignored, *adjusted, *self.notes)
 
 
 class GenerationPlan(msgspec.Struct, frozen=True, kw_only=True):
@@ -156,7 +158,7 @@ def plan_images(
     options = settling.options()
     settled = ImageJob(
         number=1,
-        prompt=styled_prompt(request.prompt, request.style),
+        prompt=request.sent or styled_prompt(request.prompt, request.style),
         negative=settling.negative(),
         size=settling.size(size),
         steps=settling.steps(),
@@ -210,12 +212,15 @@ class _Settling:
         self._instance = instance
         self._can = can
         self._applied: dict[str, object] = {}
-        self._ignored: dict[str, str] = {}
-        self._adjusted: dict[str, Change] = {}
+        self._ignored: dict[str, str] = {**request.lost.ignored}
+        self._adjusted: dict[str, Change] = {**request.lost.adjusted}
 
     def honesty(self) -> Honesty:
         return Honesty(
-            applied=self._applied, ignored=self._ignored, adjusted=self._adjusted
+            applied=self._applied,
+            ignored=self._ignored,
+            adjusted=self._adjusted,
+            notes=self._request.lost.notes,
         )
 
     def negative(self) -> str:

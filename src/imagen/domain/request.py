@@ -8,6 +8,7 @@ from imagen.domain.errors import InvalidRequest
 from imagen.domain.fit import Fit
 from imagen.domain.reference import ReferenceImage
 from imagen.domain.seed import checked_seed
+from imagen.domain.sidecar import Change
 from imagen.domain.size import Size
 from imagen.domain.style import Style
 
@@ -18,11 +19,29 @@ MOST_STEPS = 1_000_000
 """Likewise; ComfyUI, for one, takes no more than 10,000."""
 
 
+class Lost(msgspec.Struct, frozen=True, kw_only=True):
+    """What does not come along when an image is made again.
+
+    Attributes:
+        ignored: Parameters that it was made with, and why they are left out.
+        adjusted: What stands in the place of what, and why.
+        notes: What else is not as it was, each a sentence.
+    """
+
+    ignored: Mapping[str, str] = {}
+    adjusted: Mapping[str, Change] = {}
+    notes: tuple[str, ...] = ()
+
+
+NOTHING_LOST = Lost()
+
+
 class GenerationRequest(msgspec.Struct, frozen=True, kw_only=True):
     """One ask. The defaults here are the defaults everywhere.
 
     Attributes:
         prompt: The words as given.
+        sent: The words as a style has put them already; "" lets `style` do that.
         negative: What to keep out.
         style: How to say it, and settings to fall back on.
         size: None takes the style's, the instance's, else 1024x1024.
@@ -37,9 +56,11 @@ class GenerationRequest(msgspec.Struct, frozen=True, kw_only=True):
         timeout: Seconds for one image; None takes the instance's.
         strict: Refuse what would be ignored or changed.
         max_cost: Micro-dollars that all of it may cost at most; None is no limit.
+        lost: What an image was made with that is made again, and this one is not.
     """
 
     prompt: str
+    sent: str = ""
     negative: str = ""
     style: Style | None = None
     size: Size | None = None
@@ -54,6 +75,7 @@ class GenerationRequest(msgspec.Struct, frozen=True, kw_only=True):
     timeout: float | None = None
     strict: bool = False
     max_cost: int | None = None
+    lost: Lost = NOTHING_LOST
 
     def __post_init__(self) -> None:
         self._check_types()
@@ -63,7 +85,7 @@ class GenerationRequest(msgspec.Struct, frozen=True, kw_only=True):
             )
         style = self.style
         texts = {
-            "prompt": self.prompt,
+            "prompt": f"{self.prompt}{self.sent}",
             "negative": self.negative,
             "model": self.model or "",
             "style": f"{style.name}{style.prompt}{style.negative}" if style else "",

@@ -93,11 +93,15 @@ def read_sidecar(content: bytes) -> Sidecar:
         raise ValueError(str(error)) from error
 
 
+def what_is_inside(sidecar: Sidecar) -> dict[str, object]:
+    """Return the part of the note that goes inside the image."""
+    kept = msgspec.to_builtins(sidecar)
+    return {key: value for key, value in kept.items() if key not in _NOT_INSIDE}
+
+
 def write_note(sidecar: Sidecar) -> str:
     """Return the part of the note that goes inside the image, as short JSON."""
-    kept = msgspec.to_builtins(sidecar)
-    note = {key: value for key, value in kept.items() if key not in _NOT_INSIDE}
-    text = msgspec.json.encode(note).decode()
+    text = msgspec.json.encode(what_is_inside(sidecar)).decode()
     # Two characters that JSON may hold as they are, but XML may not.
     return text.replace("\ufffe", r"\ufffe").replace("\uffff", r"\uffff")
 

@@ -9,6 +9,7 @@ from typing import cast
 import msgspec
 
 from imagen.domain.errors import Misconfigured
+from imagen.domain.modes import MODES, Mode
 from imagen.ports.backend import Secrets
 from imagen.settings.secrets import shown
 
@@ -111,6 +112,27 @@ class Environment:
     def tmux_pane(self) -> str:
         """The pane that this runs in, by `$TMUX_PANE`; "" outside of tmux."""
         return self._get("TMUX_PANE")
+
+    @property
+    def terminal(self) -> Mapping[str, str]:
+        """What the variables say by which terminals tell what they are."""
+        names = ("TERM", "COLORTERM", "TERM_PROGRAM", "LC_TERMINAL")
+        return {name: self._get(name) for name in names}
+
+    @property
+    def preview(self) -> Mode | None:
+        """The mode that `$IMAGEN_PREVIEW` asks for, if it does.
+
+        Raises:
+            Misconfigured: there is no such mode.
+        """
+        named = self._get("IMAGEN_PREVIEW")
+        if named and named not in MODES:
+            raise Misconfigured(
+                f"$IMAGEN_PREVIEW is {named!r}.",
+                hint=f"There are: {', '.join(MODES)}.",
+            )
+        return named or None
 
     @property
     def log(self) -> str:

@@ -15,6 +15,7 @@ from imagen.domain.budget import Budget, Unknown
 from imagen.domain.cost import micros_of
 from imagen.domain.errors import InvalidRequest
 from imagen.domain.instance import DEFAULT_TIMEOUT, Instance
+from imagen.domain.modes import Mode
 from imagen.domain.naming import DEFAULT_TEMPLATE, PLACEHOLDERS
 from imagen.domain.price import MILLION, Price, Rate, Unit
 from imagen.domain.size import Size
@@ -74,6 +75,14 @@ class OutputSettings(msgspec.Struct, frozen=True, kw_only=True):
         Meta(
             description="A copy of each image in Supabase: auto (if it is set up), on"
             " or off.",
+            examples=["auto"],
+        ),
+    ] = "auto"
+    preview: Annotated[
+        Mode,
+        Meta(
+            description="Whether a tmux window shows each image, auto, on or off; auto"
+            " does in tmux if stdout is a terminal.",
             examples=["auto"],
         ),
     ] = "auto"

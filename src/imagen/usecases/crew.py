@@ -32,18 +32,25 @@ def run_together(
     cancellation: Cancellation,
     clock: Clock,
 ) -> Generator[Outcome]:
-    """Yield the outcome of each task as it ends.
+    """Do what `run_crews` does, with one crew."""
+    return run_crews([(tasks, at_once)], cancellation=cancellation, clock=clock)
+
+
+def run_crews(
+    crews: Sequence[tuple[Sequence[Callable[[], Outcome]], int]],
+    *,
+    cancellation: Cancellation,
+    clock: Clock,
+) -> Generator[Outcome]:
+    """Yield the outcome of each task as it ends; each crew does so many at once.
 
     Tasks run in threads of their own, so that the caller's thread hears signals. They
     must not raise. After a cancellation those that do not end in time are left to
     themselves, and yield nothing. Closing the iterator cancels, and waits as long.
     """
-    waiting: SimpleQueue[Callable[[], Outcome]] = SimpleQueue()
     ended: SimpleQueue[Outcome | _Cancelled | _Broken] = SimpleQueue()
-    for task in tasks:
-        waiting.put(task)
 
-    def work() -> None:
+    def work(waiting: SimpleQueue[Callable[[], Outcome]]) -> None:
         while True:
             try:
                 task = waiting.get_nowait()
@@ -55,12 +62,18 @@ def run_together(
                 ended.put(_Broken(error))
 
     cancellation.then(lambda: ended.put(_Cancelled()))
-    workers = [
-        Thread(target=work, daemon=True) for _ in range(min(at_once, len(tasks)))
-    ]
+    workers: list[Thread] = []
+    for tasks, at_once in crews:
+        waiting: SimpleQueue[Callable[[], Outcome]] = SimpleQueue()
+        for task in tasks:
+            waiting.put(task)
+        workers += [
+            Thread(target=work, args=[waiting], daemon=True)
+            for _ in range(min(at_once, len(tasks)))
+        ]
     for worker in workers:
         worker.start()
-    open_tasks = len(tasks)
+    open_tasks = sum(len(tasks) for tasks, _ in crews)
     patience: float | None = None
     try:
         while open_tasks:

@@ -8,6 +8,7 @@ import msgspec
 from imagen.domain.container import NotAnImage
 from imagen.domain.errors import InvalidRequest, JournalError
 from imagen.domain.history import HistoryEntry
+from imagen.domain.inspection import agreement_of
 from imagen.domain.making import Making
 from imagen.domain.naming import SIDECAR_SUFFIX
 from imagen.domain.reading import read_making
@@ -46,6 +47,11 @@ class FoundImage(msgspec.Struct, frozen=True, kw_only=True):
     gone: str = ""
 
     @property
+    def media_type(self) -> str:
+        """What the file is; "" without one."""
+        return self.making.facts.media_type if self.making else ""
+
+    @property
     def inside(self) -> Sidecar | None:
         """Imagen's own note inside the file."""
         recipes = self.making.recipes if self.making else ()
@@ -59,15 +65,9 @@ class FoundImage(msgspec.Struct, frozen=True, kw_only=True):
         """
         remembered = self.entry.sidecar if self.entry else None
         inside = self.inside
-        if self.sidecar is not None and self._fits(self.sidecar):
+        if agreement_of(self.sidecar, self.sha256, inside) in {"same", "changed"}:
             return self.sidecar
         return remembered or inside or self.sidecar
-
-    def _fits(self, note: Sidecar) -> bool:
-        """Whether the note is about this file, or what this file was before."""
-        if note.sha256 == self.sha256:
-            return True
-        return self.inside is not None and self.inside.id == note.id
 
 
 class FindImage(msgspec.Struct, frozen=True, kw_only=True):

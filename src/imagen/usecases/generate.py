@@ -1,14 +1,13 @@
 """Make the images that somebody asked for, and store each with how it was made."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import closing
 from datetime import UTC
-from functools import partial
 
 import msgspec
 
 from imagen.domain import events
-from imagen.domain.budget import Budget, check_price, dollars, limits_of
+from imagen.domain.budget import Budget, Limit, check_price, dollars, limits_of
 from imagen.domain.call import Call, Received, fate_of, usage_row
 from imagen.domain.capabilities import Capabilities
 from imagen.domain.cost import Cost
@@ -26,7 +25,7 @@ from imagen.ports.backend import ImageBackend, PreparedBackend, VariedBackend
 from imagen.ports.clock import Clock
 from imagen.usecases.attempt import attempt
 from imagen.usecases.cancellation import Cancellation
-from imagen.usecases.crew import run_together
+from imagen.usecases.crew import run_crews
 from imagen.usecases.keep import KeepImages
 from imagen.usecases.records import CallRecord, Records
 from imagen.usecases.store import StoreImage
@@ -62,6 +61,13 @@ class GenerateImages(msgspec.Struct, frozen=True, kw_only=True):
     retry: RetryPolicy = RetryPolicy()
     listen: events.Listener = events.unheard
 
+    def capabilities(self, model: str = "") -> Capabilities:
+        """Return what the backend can do with a model; with "" with its own."""
+        if not isinstance(self.backend, VariedBackend):
+            return self.backend.capabilities()
+        watch = JobWatch(number=1, clock=self.clock, listen=self.listen)
+        return self.backend.capabilities_of(model, watch)
+
     def plan(self, request: GenerationRequest) -> GenerationPlan:
         """Decide everything, send nothing.
 
@@ -69,20 +75,14 @@ class GenerateImages(msgspec.Struct, frozen=True, kw_only=True):
             InvalidRequest: something makes no sense, here or to the backend.
             OverBudget: it costs too much for any day.
         """
-        place, now = self.store.place, self.clock.now()
-        place.destination.check(
-            at=now,
-            backend=self.instance.name,
-            count=request.count,
-            sidecar=place.sidecar,
-        )
+        self.check_place(count=request.count)
         plan = plan_images(
             request,
             instance=self.instance,
-            can=self._capabilities(request.model or ""),
+            can=self.capabilities(request.model or ""),
             draw=self.draw,
-            at=now,
-            media_type=place.destination.media_type,
+            at=self.clock.now(),
+            media_type=self.store.place.destination.media_type,
             price_of=self.price_of,
         )
         if plan.may_cost or request.max_cost is not None:
@@ -93,6 +93,20 @@ class GenerateImages(msgspec.Struct, frozen=True, kw_only=True):
             )
         return plan
 
+    def check_place(self, *, count: int) -> None:
+        """Find out what is wrong with the names of so many images.
+
+        Raises:
+            InvalidRequest: they are too long, no image's, or out of the folder.
+        """
+        place = self.store.place
+        place.destination.check(
+            at=self.clock.now(),
+            backend=self.instance.name,
+            count=count,
+            sidecar=place.sidecar,
+        )
+
     def check_budget(self, plan: GenerationPlan) -> None:
         """Find out whether the plan could be carried out now, and reserve nothing.
 
@@ -100,7 +114,8 @@ class GenerateImages(msgspec.Struct, frozen=True, kw_only=True):
             OverBudget: it could not.
         """
         if plan.may_cost and self.budgets:
-            for record in self._begin(plan):
+            calls, limits = self.intended(plan)
+            for record in self.records.begin(calls, limits=limits):
                 record.closed(None)
 
     def run(
@@ -129,63 +144,31 @@ class GenerateImages(msgspec.Struct, frozen=True, kw_only=True):
         Raises:
             OverBudget, Unauthorized, Misconfigured: nothing was sent.
         """
+        self.prepare()
+        calls, limits = self.intended(plan)
+        works = self.works(self.records.begin(calls, limits=limits), plan.jobs)
         count = plan.request.count
-        if isinstance(self.backend, PreparedBackend):
-            self.backend.prepare()
-        records = self._begin(plan)
         self.listen(events.Planned(backend=self.instance.name, images=count))
         for warning in plan.honesty.warnings():
             self.listen(events.Warned(message=warning))
-        watches = [
-            JobWatch(
-                number=record.call.job.number,
-                clock=self.clock,
-                listen=self.listen,
-                record=record,
-            )
-            for record in records
-        ]
-        for watch in watches:
-            cancellation.then(watch.stop)
-        calls = run_together(
-            [
-                partial(self._make, job, record, watch)
-                for job, record, watch in zip(plan.jobs, records, watches, strict=True)
-            ],
-            at_once=self.instance.concurrency,
+        yield from work_off(
+            [(works, self.instance.concurrency)],
             cancellation=cancellation,
             clock=self.clock,
         )
-        missing = {
-            number: (record, watch)
-            for record, watch in zip(records, watches, strict=True)
-            for number in _numbers(record.call)
-        }
-        with closing(calls):
-            for made in calls:
-                for outcome in made:
-                    missing.pop(outcome.number, None)
-                yield from made
-        for number in sorted(missing):
-            record, watch = missing[number]
-            late = Cancelled("Cancelled, without an answer in time.")
-            if watch.sent:
-                _advise(late, _open_words(record))
-            yield self._keep.fail(number, late)
         self.listen(events.Finished())
 
-    @property
-    def _keep(self) -> KeepImages:
-        return KeepImages(store=self.store, records=self.records, listen=self.listen)
+    def prepare(self) -> None:
+        """Have the backend find out what would keep it from working.
 
-    def _capabilities(self, model: str) -> Capabilities:
-        if not isinstance(self.backend, VariedBackend):
-            return self.backend.capabilities()
-        watch = JobWatch(number=1, clock=self.clock, listen=self.listen)
-        return self.backend.capabilities_of(model, watch)
+        Raises:
+            Unauthorized, Misconfigured: it could not work.
+        """
+        if isinstance(self.backend, PreparedBackend):
+            self.backend.prepare()
 
-    def _begin(self, plan: GenerationPlan) -> list[CallRecord]:
-        """Reserve what the calls may cost, and write down that they are intended."""
+    def intended(self, plan: GenerationPlan) -> tuple[list[Call], tuple[Limit, ...]]:
+        """Return the calls of a plan, and the limits that they are under now."""
         now = self.clock.now().astimezone(UTC)
         calls = [
             Call(
@@ -200,10 +183,38 @@ class GenerateImages(msgspec.Struct, frozen=True, kw_only=True):
             )
             for job in plan.jobs
         ]
-        limits = limits_of(self.budgets, at=now) if plan.may_cost else ()
-        return self.records.begin(calls, limits=limits)
+        return calls, limits_of(self.budgets, at=now) if plan.may_cost else ()
 
-    def _make(
+    def works(
+        self, records: Sequence[CallRecord], jobs: Sequence[ImageJob]
+    ) -> "list[Work]":
+        """Return what is to be done for calls that are begun.
+
+        Args:
+            records: What is written down of each call.
+            jobs: What each asks for, contents of references included.
+        """
+        return [
+            Work(
+                maker=self,
+                job=job,
+                record=record,
+                watch=JobWatch(
+                    number=job.number,
+                    clock=self.clock,
+                    listen=self.listen,
+                    record=record,
+                ),
+            )
+            for job, record in zip(jobs, records, strict=True)
+        ]
+
+    @property
+    def keep(self) -> KeepImages:
+        """What stores the images."""
+        return KeepImages(store=self.store, records=self.records, listen=self.listen)
+
+    def make(
         self, job: ImageJob, record: CallRecord, watch: JobWatch
     ) -> list[StoredImage | FailedImage]:
         """Make one call, and keep what it returns; whatever fails is an outcome."""
@@ -228,12 +239,12 @@ class GenerateImages(msgspec.Struct, frozen=True, kw_only=True):
             record.arrived(received)
         except BaseException as error:  # noqa: BLE001 - one call takes no other along
             self._end(error, record, watch, began)
-            return [self._keep.fail(one, error) for one in _numbers(record.call)]
+            return [self.keep.fail(one, error) for one in _numbers(record.call)]
         try:
-            return self._keep.run(record, received)
+            return self.keep.run(record, received)
         except BaseException as error:  # noqa: BLE001 - what came makes no sense
             record.left_open(f"{type(error).__name__}: {error}")
-            return [self._keep.fail(one, error) for one in _numbers(record.call)]
+            return [self.keep.fail(one, error) for one in _numbers(record.call)]
 
     def _end(
         self, error: BaseException, record: CallRecord, watch: JobWatch, began: float
@@ -260,6 +271,47 @@ class GenerateImages(msgspec.Struct, frozen=True, kw_only=True):
 
     def _milliseconds_since(self, began: float) -> int:
         return round((self.clock.monotonic() - began) * 1000)
+
+
+class Work(msgspec.Struct, frozen=True, kw_only=True):
+    """One call that is begun, and is to be made."""
+
+    maker: GenerateImages
+    job: ImageJob
+    record: CallRecord
+    watch: JobWatch
+
+    def run(self) -> list[StoredImage | FailedImage]:
+        """Make it."""
+        return self.maker.make(self.job, self.record, self.watch)
+
+    def given_up(self, number: int) -> FailedImage:
+        """Return the outcome of an image of which nothing was heard in time."""
+        late = Cancelled("Cancelled, without an answer in time.")
+        if self.watch.sent:
+            _advise(late, _open_words(self.record))
+        return self.maker.keep.fail(number, late)
+
+
+def work_off(
+    crews: Sequence[tuple[Sequence[Work], int]],
+    *,
+    cancellation: Cancellation,
+    clock: Clock,
+) -> Iterator[StoredImage | FailedImage]:
+    """Make all the calls, each crew so many at once, and yield what becomes of them."""
+    works = [work for crew, _ in crews for work in crew]
+    for work in works:
+        cancellation.then(work.watch.stop)
+    missing = {number: work for work in works for number in _numbers(work.record.call)}
+    tasks = [([work.run for work in crew], at_once) for crew, at_once in crews]
+    with closing(run_crews(tasks, cancellation=cancellation, clock=clock)) as calls:
+        for made in calls:
+            for outcome in made:
+                missing.pop(outcome.number, None)
+            yield from made
+    for number in sorted(missing):
+        yield missing[number].given_up(number)
 
 
 def _only(job: ImageJob, plan: GenerationPlan) -> GenerationPlan:

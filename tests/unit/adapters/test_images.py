@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from PIL import Image, ImageFile
 
-from imagen.adapters.images import PillowEditor
+from imagen.adapters.images import PillowEditor, compare_pixels
 from imagen.domain.container import PNG_SIGNATURE, read_facts
 from imagen.domain.errors import StorageError
 from imagen.domain.fit import Fit
@@ -291,3 +291,48 @@ def test_damage_is_redrawn_or_a_storage_error(
 
 def test_pillow_is_strict_about_files_that_are_cut_off() -> None:
     assert not ImageFile.LOAD_TRUNCATED_IMAGES
+
+
+@pytest.mark.parametrize("kind", ["PNG", "WEBP"])
+def test_the_same_pixels_are_equal_however_they_are_packed(kind: str) -> None:
+    first = encoded(halves(), "PNG", compress_level=0)
+    how = {"lossless": True} if kind == "WEBP" else {"optimize": True}
+
+    assert compare_pixels(first, encoded(halves(), kind, **how)) == ""
+    assert compare_pixels(first, encoded(halves().quantize(2))) == ""
+
+
+def test_one_pixel_is_enough_to_differ() -> None:
+    tall = Image.new("RGB", (3, 700), RED)
+    other = tall.copy()
+    other.putpixel((2, 699), (RED[0], RED[1], RED[2] + 7))
+
+    said = compare_pixels(encoded(tall), encoded(other))
+
+    assert said == "its pixels differ, by up to 7 of 255"
+
+
+def test_a_difference_in_the_lower_byte_of_16_bits_is_one() -> None:
+    deep = Image.new("I;16", (4, 4), 1000)
+    other = Image.new("I;16", (4, 4), 1001)
+
+    assert compare_pixels(encoded(deep), encoded(deep, compress_level=0)) == ""
+    assert compare_pixels(encoded(deep), encoded(other)) == "its pixels differ"
+
+
+def test_sizes_and_frames_differ() -> None:
+    small = Image.new("RGB", (2, 2), RED)
+    two = encoded(small, save_all=True, append_images=[Image.new("RGB", (2, 2), BLUE)])
+
+    assert (
+        compare_pixels(encoded(small), encoded(halves())) == "it is 64x32, and not 2x2"
+    )
+    assert compare_pixels(two, encoded(small)) == "it has 1 frames, and not 2"
+    assert compare_pixels(two, two) == ""
+
+
+def test_what_cannot_be_decoded_cannot_be_compared() -> None:
+    whole = encoded(halves())
+
+    with pytest.raises(StorageError, match="cannot be compared"):
+        compare_pixels(whole, whole[:-20])

@@ -1,0 +1,229 @@
+"""From a picture to the bytes that make a terminal draw it.
+
+Kitty: the terminal graphics protocol, with its Unicode placeholders inside tmux.
+iTerm2: OSC 1337. Blocks: two pixels in each character, one above the other.
+"""
+
+from base64 import b64encode
+from collections.abc import Iterable, Iterator
+from io import BytesIO
+
+from PIL import Image
+
+from imagen.ports.viewer import CannotDraw, Room
+
+_CHUNK = 4096
+"""Bytes of base64 in one word of Kitty's, at most."""
+_PLACEHOLDER = "\U0010eeee"
+_MOST_COLOURS = 256
+"""Of one picture in Sixel."""
+_LIGHT, _DARK, _SQUARE = 153, 102, 8
+_GREYS_FROM, _GREY_STEP, _MOST_GREYS = 8, 10, 23
+_LEVELS = (0, 95, 135, 175, 215, 255)
+
+_MARKS = """
+0305030d030e03100312033d033e033f0346034a034b034c0350035103520357035b036303640365
+0366036703680369036a036b036c036d036e036f0483048404850486048705920593059405950597
+05980599059c059d059e059f05a005a105a805a905ab05ac05af05c4061006110612061306140615
+06160617065706580659065a065b065d065e06d606d706d806d906da06db06dc06df06e006e106e2
+06e406e706e806eb06ec07300732073307350736073a073d073f074007410743074507470749074a
+07eb07ec07ed07ee07ef07f007f107f30816081708180819081b081c081d081e081f082008210822
+08230825082608270829082a082b082c082d0951095309540f820f830f860f87135d135e135f17dd
+193a1a171a751a761a771a781a791a7a1a7b1a7c1b6b1b6d1b6e1b6f1b701b711b721b731cd01cd1
+1cd21cda1cdb1ce01dc01dc11dc31dc41dc51dc61dc71dc81dc91dcb1dcc1dd11dd21dd31dd41dd5
+1dd61dd71dd81dd91dda1ddb1ddc1ddd1dde1ddf1de01de11de21de31de41de51de61dfe20d020d1
+20d420d520d620d720db20dc20e120e720e920f02cef2cf02cf12de02de12de22de32de42de52de6
+2de72de82de92dea2deb2dec2ded2dee2def2df02df12df22df32df42df52df62df72df82df92dfa
+2dfb2dfc2dfd2dfe2dffa66fa67ca67da6f0a6f1a8e0a8e1a8e2a8e3a8e4a8e5a8e6a8e7a8e8a8e9
+a8eaa8eba8eca8eda8eea8efa8f0a8f1aab0aab2aab3aab7aab8aabeaabfaac1fe20fe21fe22fe23
+fe24fe25fe26
+"""
+"""What stands for 0, 1, 2, ... in a placeholder, four hexadecimal digits each: those of
+Kitty's table that have so few. That is more than the rows and columns of a window."""
+
+
+def fitted(picture: tuple[int, int], room: Room, cell: tuple[int, int]) -> Room:
+    """Return how many columns and rows the picture takes, as large as there is room.
+
+    Its shape stays as it is, and it is never made larger.
+
+    Args:
+        picture: Its width and height in pixels.
+        room: What there is.
+        cell: Width and height of a character, in the same pixels.
+    """
+    width, height = picture
+    across, down = room.columns * cell[0], room.rows * cell[1]
+    share = min(across / width, down / height, 1.0)
+    columns = round(width * share / cell[0])
+    rows = round(height * share / cell[1])
+    return Room(
+        min(max(columns, 1), room.columns, _MOST), min(max(rows, 1), room.rows, _MOST)
+    )
+
+
+def pixels_of(space: Room, cell: tuple[int, int], *, largest: int) -> tuple[int, int]:
+    """Return the size in pixels of so much space, or less in the same shape."""
+    width, height = space.columns * cell[0], space.rows * cell[1]
+    share = min(1.0, largest / max(width, height)) if largest else 1.0
+    return max(1, round(width * share)), max(1, round(height * share))
+
+
+def blocks(picture: Image.Image, space: Room, *, true_colour: bool) -> bytes:
+    """Return lines of text, each of which has two rows of pixels."""
+    small = opaque(picture.resize((space.columns, space.rows * 2), _SMOOTH))
+    pixels = small.tobytes()
+    row = space.columns * 3
+    lines: list[str] = []
+    for top in range(0, len(pixels), 2 * row):
+        line: list[str] = []
+        before = "", ""
+        for at in range(top, top + row, 3):
+            upper = _colour(pixels[at : at + 3], true_colour=true_colour)
+            lower = _colour(pixels[at + row : at + row + 3], true_colour=true_colour)
+            if before != (upper, lower):
+                line.append(f"\x1b[38;{upper};48;{lower}m")
+                before = upper, lower
+            line.append("\u2580")
+        lines.append("".join(line) + "\x1b[0m\r\n")
+    return "".join(lines).encode()
+
+
+def kitty(picture: Image.Image, space: Room, *, number: int) -> bytes:
+    """Return what sends the picture and puts it where the cursor is."""
+    keys = f"a=T,f=100,i={number},c={space.columns},r={space.rows},C=1,q=2"
+    return b"".join(_graphics(keys, png(picture)))
+
+
+def kitty_in_tmux(
+    picture: Image.Image, space: Room, *, number: int, exact: bool
+) -> bytes:
+    """Return what sends the picture past tmux, and text that says where it is.
+
+    Args:
+        picture: It is.
+        space: What it takes.
+        number: What it is called; in 1..255 unless exact.
+        exact: Whether tmux passes on colours as they are, for they say the number.
+    """
+    keys = f"a=T,U=1,f=100,i={number},c={space.columns},r={space.rows},q=2"
+    sent = map(past_tmux, _graphics(keys, png(picture)))
+    colour = f"2;{_triple(number.to_bytes(3))}" if exact else f"5;{number}"
+    lines = (
+        f"\x1b[38;{colour}m"
+        + "".join(
+            _PLACEHOLDER + _mark(row) + _mark(column) for column in range(space.columns)
+        )
+        + "\x1b[39m\r\n"
+        for row in range(space.rows)
+    )
+    return b"".join(sent) + "".join(lines).encode()
+
+
+def forgotten(number: int) -> bytes:
+    """Return what has Kitty forget the picture of that number."""
+    return f"\x1b_Ga=d,d=I,i={number},q=2\x1b\\".encode()
+
+
+def past_tmux(sequence: bytes) -> bytes:
+    """Return what has tmux hand on the sequence to the terminal that it is shown on."""
+    return b"\x1bPtmux;" + sequence.replace(b"\x1b", b"\x1b\x1b") + b"\x1b\\"
+
+
+def iterm2(picture: Image.Image, space: Room) -> bytes:
+    """Return the picture as a file that is shown at once."""
+    content = png(picture)
+    words = (
+        f"inline=1;size={len(content)};width={space.columns};height={space.rows}"
+        ";preserveAspectRatio=0"
+    )
+    return b"\x1b]1337;File=" + words.encode() + b":" + b64encode(content) + b"\x07"
+
+
+def sixel(picture: Image.Image) -> bytes:
+    """Return the picture in 256 colours of its own.
+
+    Raises:
+        CannotDraw: the extra is not installed.
+    """
+    try:
+        # Only this part: `textual_image.renderable` asks the terminal when imported.
+        from textual_image._sixel import image_to_sixels  # noqa: PLC0415 - an extra
+    except ImportError as error:
+        raise CannotDraw("Sixel takes the extra `imagen-studio[show]`") from error
+    plain = opaque(picture)
+    # The library's own choice of colours is quicker, and leaves bands in every sky.
+    palette = plain.quantize(_MOST_COLOURS, Image.Quantize.MEDIANCUT)
+    return image_to_sixels(plain.quantize(palette=palette)).encode()
+
+
+def in_space(drawn: bytes, rows: int) -> bytes:
+    """Return what makes room for what is drawn, and goes to the line below it."""
+    return b"\n" * rows + b"\r\x1b[%dA\x1b7" % rows + drawn + b"\x1b8\x1b[%dB\r" % rows
+
+
+def png(picture: Image.Image) -> bytes:
+    """Return it as a file, packed quickly."""
+    file = BytesIO()
+    picture.save(file, "PNG", compress_level=1)
+    return file.getvalue()
+
+
+def opaque(picture: Image.Image) -> Image.Image:
+    """Return it without transparency: a chequered ground shows through."""
+    if picture.mode != "RGBA":
+        return picture
+    squares = Image.new("L", (2, 2), _LIGHT)
+    squares.putpixel((1, 0), _DARK)
+    squares.putpixel((0, 1), _DARK)
+    tile = squares.resize((2 * _SQUARE, 2 * _SQUARE), Image.Resampling.NEAREST)
+    ground = Image.new("RGB", picture.size)
+    for top in range(0, picture.height, tile.height):
+        for left in range(0, picture.width, tile.width):
+            ground.paste(tile.convert("RGB"), (left, top))
+    ground.paste(picture, mask=picture.getchannel("A"))
+    return ground
+
+
+_SMOOTH = Image.Resampling.LANCZOS
+_DIGITS = _MARKS.replace("\n", "")
+_MOST = len(_DIGITS) // 4
+
+
+def _graphics(keys: str, content: bytes) -> Iterator[bytes]:
+    """Yield the words of Kitty's that carry the content."""
+    text = b64encode(content)
+    chunks = [text[at : at + _CHUNK] for at in range(0, len(text), _CHUNK)]
+    for number, chunk in enumerate(chunks):
+        more = int(number < len(chunks) - 1)
+        about = f"{keys},m={more}" if number == 0 else f"m={more},q=2"
+        yield b"\x1b_G" + about.encode() + b";" + chunk + b"\x1b\\"
+
+
+def _mark(number: int) -> str:
+    return chr(int(_DIGITS[4 * number : 4 * number + 4], 16))
+
+
+def _colour(pixel: bytes, *, true_colour: bool) -> str:
+    return f"2;{_triple(pixel)}" if true_colour else f"5;{nearest_of_256(*pixel)}"
+
+
+def _triple(colour: bytes) -> str:
+    return ";".join(map(str, colour))
+
+
+def nearest_of_256(*colour: int) -> int:
+    """Return the colour of xterm's palette that is nearest: in its cube, or a grey."""
+    cube = [min(range(6), key=lambda n: abs(_LEVELS[n] - c)) for c in colour]
+    grey = round((sum(colour) / len(colour) - _GREYS_FROM) / _GREY_STEP)
+    grey = min(max(grey, 0), _MOST_GREYS)
+    shade = _GREYS_FROM + _GREY_STEP * grey
+
+    def away(levels: Iterable[int]) -> int:
+        return sum(
+            (one - other) ** 2 for one, other in zip(levels, colour, strict=True)
+        )
+
+    if away([shade] * 3) < away(_LEVELS[number] for number in cube):
+        return 232 + grey
+    return 16 + 36 * cube[0] + 6 * cube[1] + cube[2]

@@ -1,0 +1,179 @@
+"""Draws pictures on a terminal, in the best way that it knows."""
+
+import os
+from collections.abc import Callable
+from contextlib import AbstractContextManager, suppress
+
+from PIL import Image
+
+from imagen.adapters.pixels import UNREADABLE, as_shown, opened
+from imagen.adapters.preview.terminal import drawing
+from imagen.adapters.preview.terminal.asking import (
+    TMUX_PATIENCE,
+    Abilities,
+    settle,
+    size_of,
+)
+from imagen.adapters.preview.terminal.holding import HeldWindow, held
+from imagen.adapters.tmux import TmuxFailed
+from imagen.ports.clock import Clock
+from imagen.ports.viewer import CannotDraw, Method, Room
+
+_PASSTHROUGH = "allow-passthrough"
+_LARGEST_ID = 2**24 - 1
+_LARGEST_BYTE_ID = 255
+_DETAIL = 2
+"""Times as many pixels as are shown are kept of a JPEG that is read at a lower size."""
+
+
+class TerminalViewer:
+    """One terminal, and how it is drawn on.
+
+    Attributes:
+        method: The way that is used.
+    """
+
+    def __init__(
+        self,
+        handle: int,
+        abilities: Abilities,
+        *,
+        clock: Clock,
+        draw: Callable[[int], int],
+        method: Method | None = None,
+    ) -> None:
+        """Take the terminal that the handle writes to, and what it can do.
+
+        Args:
+            handle: Open for as long as this is used.
+            abilities: What is known of it.
+            clock: For how long an answer is waited for.
+            draw: Dice, for the names of pictures.
+            method: The way that is used, whatever is known; None takes the best.
+        """
+        self.method: Method = method or abilities.methods[0]
+        self._handle = handle
+        self._abilities = abilities
+        self._clock = clock
+        self._dice = draw
+        self._number = 0
+        self._passing: str | None = None
+        self._changed = False
+
+    def room(self) -> Room:
+        """Ask the system."""
+        return Room(*size_of(self._handle))
+
+    def draw(self, content: bytes, *, room: Room) -> int:
+        """Decode, make smaller, and write what the terminal understands."""
+        able, method = self._abilities, self.method
+        try:
+            with opened(content) as image:
+                if image.format == "JPEG":  # is much quicker
+                    across, down = room.columns * able.cell[0], room.rows * able.cell[1]
+                    image.draft("RGB", (across * _DETAIL, down * _DETAIL))
+                size = _upright(image)
+                picture = as_shown(image)
+        except UNREADABLE as error:
+            raise CannotDraw(str(error)) from error
+        cell = able.cell
+        if method == "blocks":  # a pixel is as wide as a character
+            cell = 1, max(1, round(able.cell[1] / able.cell[0]))
+        space = drawing.fitted(size, room, cell)
+        self._write(self._drawn(picture, space))
+        return space.rows
+
+    def erase(self, rows: int) -> None:
+        """Go up and empty what is below."""
+        number, self._number = self._number, 0
+        gone = drawing.forgotten(number) if number else b""
+        if gone and self._abilities.tmux:
+            gone = drawing.past_tmux(gone)
+        self._write(b"\r\x1b[%dA\x1b[J" % rows + gone)
+
+    def holding(self) -> AbstractContextManager[HeldWindow]:
+        """Show nothing but this until it is over."""
+        return held(self._handle, hidden=self._is_hidden)
+
+    def _drawn(self, picture: Image.Image, space: Room) -> bytes:
+        able = self._abilities
+        if self.method == "blocks":
+            return drawing.blocks(picture, space, true_colour=able.true_colour)
+        size = drawing.pixels_of(space, able.cell, largest=able.largest)
+        if size[0] < picture.width or size[1] < picture.height:
+            picture = picture.resize(size, Image.Resampling.LANCZOS)
+        elif self.method == "sixel":  # it has no size but its pixels
+            picture = picture.resize(size, Image.Resampling.BICUBIC)
+        match self.method:
+            case "kitty" if able.tmux:
+                self._pass_through()
+                most = _LARGEST_ID if able.exact_ids else _LARGEST_BYTE_ID
+                self._number = self._number or 1 + self._dice(most)
+                return drawing.kitty_in_tmux(
+                    picture, space, number=self._number, exact=able.exact_ids
+                )
+            case "kitty":
+                self._number = self._number or 1 + self._dice(_LARGEST_ID)
+                drawn = drawing.kitty(picture, space, number=self._number)
+            case "iterm2":
+                drawn = drawing.iterm2(picture, space)
+            case _:
+                drawn = drawing.sixel(picture)
+        return drawing.in_space(drawn, space.rows)
+
+    def _pass_through(self) -> None:
+        """Have tmux hand on what this pane sends, also while nobody looks at it."""
+        tmux = self._abilities.tmux
+        if tmux is None or self._passing is not None:
+            return
+        asked = ("show-options", "-pqvA", "-t", tmux.pane, _PASSTHROUGH)
+        try:
+            self._passing = tmux.run(*asked, patience=TMUX_PATIENCE).strip()
+        except TmuxFailed:
+            self._passing = ""
+        if self._passing in {"on", "all"}:
+            return
+        for mode in ("all", "on"):  # tmux 3.4 brought the first, 3.3 the second
+            words = ("set-option", "-p", "-t", tmux.pane, _PASSTHROUGH, mode)
+            try:
+                tmux.run(*words, patience=TMUX_PATIENCE)
+            except TmuxFailed:
+                continue
+            self._passing, self._changed = mode, True
+            return
+
+    def close(self) -> None:
+        """Have tmux pass on no more than before, once it has all that was sent."""
+        tmux, changed = self._abilities.tmux, self._changed
+        self._changed, self._passing = False, None
+        if tmux is None or not changed:
+            return
+        settle(self._handle, clock=self._clock)
+        words = ("set-option", "-pu", "-t", tmux.pane, _PASSTHROUGH)
+        with suppress(TmuxFailed):  # the pane is about to be closed
+            tmux.run(*words, patience=TMUX_PATIENCE)
+
+    def _is_hidden(self) -> bool:
+        """Whether what is sent now is dropped by tmux, because nobody looks on."""
+        tmux = self._abilities.tmux
+        if tmux is None or self._passing != "on":
+            return False
+        asked = ("display-message", "-p", "-t", tmux.pane, "#{window_active_clients}")
+        try:
+            return tmux.run(*asked, patience=TMUX_PATIENCE).strip() == "0"
+        except TmuxFailed:
+            return False
+
+    def _write(self, content: bytes) -> None:
+        left = memoryview(content)
+        try:
+            while left:
+                left = left[os.write(self._handle, left) :]
+        except OSError as error:
+            raise CannotDraw(f"the terminal cannot be written to: {error}") from error
+
+
+def _upright(image: Image.Image) -> tuple[int, int]:
+    """Return width and height as they are once the picture is turned as it says."""
+    turned = image.getexif().get(0x0112, 1) in {5, 6, 7, 8}
+    return (image.height, image.width) if turned else (image.width, image.height)

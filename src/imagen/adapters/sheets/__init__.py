@@ -1,0 +1,1 @@
+"""Contact sheets: as a picture, and as a page."""

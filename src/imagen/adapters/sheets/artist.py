@@ -1,0 +1,39 @@
+"""Draws contact sheets with Pillow."""
+
+from io import BytesIO
+
+from PIL import Image
+
+from imagen.adapters.pixels import UNREADABLE, as_shown, opened
+from imagen.adapters.sheets.page import page_of
+from imagen.adapters.sheets.picture import picture_of
+from imagen.domain.errors import StorageError
+from imagen.domain.sheet import Sheet, Thumbnail
+
+THUMBNAIL = 480
+"""Pixels of the longer side."""
+
+
+class PillowArtist:
+    """Thumbnails, pictures and pages."""
+
+    def thumbnail(self, content: bytes) -> Thumbnail:
+        """Return a WebP of a few dozen kilobytes, upright."""
+        try:
+            with opened(content) as image:
+                image.draft("RGB", (2 * THUMBNAIL, 2 * THUMBNAIL))
+                picture = as_shown(image)
+            picture.thumbnail((THUMBNAIL, THUMBNAIL), Image.Resampling.LANCZOS)
+            buffer = BytesIO()
+            picture.save(buffer, "WEBP", quality=82)
+        except UNREADABLE as error:
+            raise StorageError(f"No thumbnail could be made: {error}.") from error
+        return Thumbnail(content=buffer.getvalue(), size=picture.size)
+
+    def picture(self, sheet: Sheet) -> bytes:
+        """Return the sheet as a PNG."""
+        return picture_of(sheet)
+
+    def page(self, sheet: Sheet) -> bytes:
+        """Return the sheet as an HTML page."""
+        return page_of(sheet)

@@ -1,0 +1,224 @@
+"""The command `imagen rerun`."""
+
+import sys
+from functools import partial
+from typing import Annotated
+
+import msgspec
+from cyclopts import Parameter  # noqa: TID253 - this is the command line
+
+from imagen import bootstrap
+from imagen.bootstrap import STDOUT, Wish
+from imagen.cli import exit_codes
+from imagen.cli.making import (
+    BackendFlag,
+    CountFlag,
+    EstimateFlag,
+    FitFlag,
+    ImageFlag,
+    MaskFlag,
+    MaxCostFlag,
+    ModelFlag,
+    NoCloudFlag,
+    NoMetadataFlag,
+    NoSidecarFlag,
+    OutputFlag,
+    PreviewFlag,
+    SetFlag,
+    SizeFlag,
+    StrictFlag,
+    TimeoutFlag,
+    carry_out,
+)
+from imagen.cli.output import Output, event_listener, progress_bar, say, shown_path
+from imagen.cli.parameters import (
+    HOW,
+    WHAT,
+    ConfigFlag,
+    JsonFlag,
+    PathWord,
+    QuietFlag,
+    VerboseFlag,
+    options_of,
+    output_of,
+    path_of,
+    whole_number,
+)
+from imagen.domain.errors import InvalidRequest, UsageError
+from imagen.domain.estimate import estimate_of
+from imagen.domain.result import StoredImage
+from imagen.settings.environment import process_environment
+from imagen.usecases.again import Past
+
+
+def rerun(
+    image: PathWord,
+    /,
+    *,
+    backend: BackendFlag = None,
+    seed: Annotated[
+        int | None, Parameter(group=WHAT, metavar="N", converter=whole_number)
+    ] = None,
+    steps: Annotated[
+        int | None, Parameter(group=HOW, metavar="N", converter=whole_number)
+    ] = None,
+    size: SizeFlag = None,
+    count: CountFlag = 1,
+    model: ModelFlag = None,
+    set: SetFlag = None,  # noqa: A002 - the flag is called so
+    images: Annotated[ImageFlag, Parameter(name="--image")] = None,
+    mask: MaskFlag = None,
+    timeout: TimeoutFlag = None,
+    strict: StrictFlag = False,
+    estimate: EstimateFlag = False,
+    max_cost: MaxCostFlag = None,
+    verify: Annotated[bool, Parameter(group=HOW, show_default=False)] = False,
+    output: OutputFlag = None,
+    fit: FitFlag = None,
+    no_sidecar: NoSidecarFlag = False,
+    no_metadata: NoMetadataFlag = False,
+    no_cloud: NoCloudFlag = False,
+    preview: PreviewFlag = None,
+    config: ConfigFlag = None,
+    json: JsonFlag = False,
+    quiet: QuietFlag = False,
+    verbose: VerboseFlag = False,
+) -> int:
+    """Make IMAGE again, and print where the new one is.
+
+    By its sidecar, else the history, else by what its file says: imagen's own note, or
+    what AUTOMATIC1111, ComfyUI and others write. What cannot be carried over is said
+    before anything is sent; with --strict it is an error.
+
+    ```
+    imagen rerun fox.png --verify
+    imagen rerun last --seed 0 --count 4
+    imagen rerun 01a2055c-f0e1 --backend flux --estimate
+    ```
+
+    Args:
+        image: A path, an id, a unique beginning of an id, or `last`.
+        backend: An instance of the config. [default: the one that made it, else one
+            of its adapter, else the config's default_backend]
+        seed: 0 draws another one. [default: as it was]
+        steps: 0 is the backend's own number. [default: as they were]
+        size: Width and height, 16 to 16384. [default: as it was asked for]
+        count: How many images; their seeds follow on from the first.
+        model: Where the backend lets it be chosen. [default: as it was]
+        set: A parameter of the backend's own, in place of what it was; repeatable.
+        images: A reference image, in place of those that there were; repeatable.
+        mask: In place of the one that there was.
+        verify: Say whether the pixels are equal; exit 0 if they are, else 1.
+        output: A file, a folder, or - for the bytes on stdout. [default: named by the
+            config's template]
+    """
+    where = output_of(output)
+    if where == STDOUT and json:
+        raise UsageError("The bytes of an image and JSON cannot both go to stdout.")
+    if verify and count != 1:
+        raise UsageError("--verify compares one image, and --count asks for others.")
+    environment = process_environment()
+    said = Output(
+        json=json, quiet=quiet, verbose=verbose, silent_results=where == STDOUT
+    )
+    settings = bootstrap.load(path_of(config), environment=environment)
+    read = partial(bootstrap.read_reference, environment=environment)
+    wishes = bootstrap.build_wishes(
+        count=count,
+        seed=seed,
+        steps=steps,
+        size=size,
+        model=model,
+        options=options_of(set or []),
+        images=None if images is None else [read(each) for each in images],
+        mask=None if mask is None else read(mask),
+        max_cost=max_cost,
+        fit=fit,
+        timeout=timeout,
+        strict=strict,
+    )
+    accounts = bootstrap.open_accounts(environment)
+    again = bootstrap.build_again(settings, environment=environment, accounts=accounts)
+    past = again.look(str(image))
+    if verify and past.found.content is None:
+        raise InvalidRequest(f"{past.found.gone} So there is nothing to compare with.")
+    if past.origin.said_by != "imagen" and not quiet:
+        say(f"As {past.origin.said_by} says that it was made.")
+    chosen = bootstrap.find_backend(
+        settings, past.backend if backend is None else backend
+    )
+    maker = bootstrap.build_backend(chosen, environment=environment)
+    bar = progress_bar(quiet=quiet or verbose or bool(environment.log))
+    listen = event_listener(said, bar, environment)
+    window = bootstrap.build_preview(
+        settings,
+        environment=environment,
+        flag=preview,
+        on_terminal=sys.stdout.isatty() and where != STDOUT,
+        listen=listen,
+    )
+    use_case = bootstrap.build_generate(
+        settings,
+        chosen,
+        maker,
+        environment=environment,
+        accounts=accounts,
+        wish=Wish(
+            output=where,
+            sidecar=not no_sidecar,
+            metadata=not no_metadata,
+            cloud=not no_cloud,
+            stream=sys.stdout.buffer,
+        ),
+        count=count,
+        listen=listen,
+    )
+    with bootstrap.closing(maker):
+        plan = use_case.plan(again.request(past, wishes, maker=use_case))
+        if estimate:
+            use_case.check_budget(plan)
+            said.estimate(estimate_of(plan))
+            return exit_codes.DONE
+        verdict = _Verdict(said, past) if verify else None
+
+        def tell(image: StoredImage) -> None:
+            (verdict.tell if verdict else said.stored)(image)
+            if window is not None:
+                window.run(image)
+
+        deliver = bootstrap.build_deliver_briefly(
+            settings,
+            environment=environment,
+            accounts=accounts,
+            images=not no_cloud,
+            listen=listen,
+        )
+        code = carry_out(
+            partial(use_case.outcomes, plan), said, bar, tell=tell, deliver=deliver
+        )
+    return code or (exit_codes.NOT_READY if verdict and verdict.differs else code)
+
+
+class _Verdict:
+    """Compares the new image with the old one, which it may replace."""
+
+    def __init__(self, said: Output, past: Past) -> None:
+        self._said = said
+        self._name = past.found.location
+        self._before = past.found.content or b""
+        self.differs = False
+
+    def tell(self, image: StoredImage) -> None:
+        """Print where the new image is, and say whether it is equal."""
+        if not self._said.json:
+            self._said.stored(image)
+        difference = bootstrap.build_verify().run(self._before, image)
+        self.differs = bool(difference)
+        if self._said.json:
+            note = msgspec.to_builtins(image.sidecar)
+            path = shown_path(image.location)
+            self._said.object({**note, "path": path, "equal": not difference})
+        if difference:
+            say(f"Not the same as {self._name}: {difference}.")
+        elif not self._said.quiet:
+            say(f"The same as {self._name}, pixel for pixel.")

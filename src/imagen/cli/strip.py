@@ -1,0 +1,47 @@
+"""The command `imagen strip`."""
+
+import sys
+from typing import Annotated
+
+from cyclopts import Parameter  # noqa: TID253 - this is the command line
+
+from imagen import bootstrap
+from imagen.cli import exit_codes
+from imagen.cli.output import Output
+from imagen.cli.parameters import PathWord, output_of
+from imagen.settings.environment import process_environment
+
+
+def strip(
+    image: PathWord,
+    /,
+    *,
+    output: Annotated[
+        PathWord | None,
+        Parameter(alias="-o", metavar="PATH", allow_leading_hyphen=True),
+    ] = None,
+) -> int:
+    """Write a copy of IMAGE without prompt or metadata, and print where it is.
+
+    The pixels stay as they are, bit for bit, and so does whatever else shows.
+
+    ```
+    imagen strip fox.png
+    imagen strip last -o - | wc -c
+    ```
+
+    Args:
+        image: A path, an id, a unique beginning of an id, or `last`.
+        output: A file, which is replaced; a folder; or - for the bytes on stdout.
+            [default: `x-stripped.png` beside `x.png`, and never what is there]
+    """
+    environment = process_environment()
+    where = output_of(output)
+    with bootstrap.accounts(environment) as accounts:
+        use_case = bootstrap.build_strip(
+            accounts, environment=environment, output=where, stream=sys.stdout.buffer
+        )
+        location = use_case.run(str(image))
+    if where != bootstrap.STDOUT:
+        Output().place(location)
+    return exit_codes.DONE

@@ -1,0 +1,80 @@
+"""The port to a terminal that can show pictures."""
+
+from contextlib import AbstractContextManager
+from typing import Literal, Protocol, TypeAlias, get_args
+
+import msgspec
+
+Method: TypeAlias = Literal["kitty", "iterm2", "sixel", "blocks"]
+"""How a picture is drawn: Kitty's graphics, iTerm2's, Sixel, or half blocks of text."""
+
+METHODS: tuple[Method, ...] = get_args(Method)
+
+Happening: TypeAlias = Literal["key", "quit", "changed"]
+"""A key was pressed; one that ends it, or a signal; or the window is another."""
+
+
+class Room(msgspec.Struct, frozen=True):
+    """Columns and rows of characters."""
+
+    columns: int
+    rows: int
+
+
+class CannotDraw(Exception):
+    """The picture cannot be drawn; says why in a few words, without a full stop."""
+
+
+class Viewer(Protocol):
+    """Draws pictures on one terminal, at its cursor."""
+
+    def room(self) -> Room:
+        """Return the size of the window."""
+        ...
+
+    def draw(self, content: bytes, *, room: Room) -> int:
+        """Draw an image file, no larger than the room or than it is.
+
+        Afterwards the cursor is at the beginning of the line below it.
+
+        Returns:
+            How many rows it takes.
+
+        Raises:
+            CannotDraw: it is no whole image, or the terminal cannot be written to.
+        """
+        ...
+
+    def erase(self, rows: int) -> None:
+        """Take away what was drawn in the last so many rows, and the rows with it."""
+        ...
+
+    def holding(self) -> "AbstractContextManager[Hold]":
+        """Take the whole window for a while, and give it back as it was.
+
+        Raises:
+            CannotDraw: nobody can press a key here.
+        """
+        ...
+
+    def close(self) -> None:
+        """Put back what was changed for it; what is drawn stays."""
+        ...
+
+
+class Hold(Protocol):
+    """A window that waits for a key.
+
+    Attributes:
+        stopped_by: The number of the signal that ended it; 0 for none.
+    """
+
+    stopped_by: int
+
+    def clear(self) -> None:
+        """Empty the window, and put the cursor into its first corner."""
+        ...
+
+    def wait(self) -> Happening:
+        """Wait for a key, for another size of the window, or for a signal."""
+        ...

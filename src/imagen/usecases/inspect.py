@@ -1,0 +1,42 @@
+"""Say everything that a file, its sidecar and the history say of an image."""
+
+import msgspec
+
+from imagen.domain.errors import InvalidRequest
+from imagen.domain.inspection import Inspection, inspection_of
+from imagen.ports.provenance import CheckProvenance
+from imagen.usecases.find import FindImage
+
+
+class InspectImage(msgspec.Struct, frozen=True, kw_only=True):
+    """Reads all there is about an image, and compares it.
+
+    Attributes:
+        find: Finds the images.
+        check: Checks the C2PA manifest of a signed file.
+    """
+
+    find: FindImage
+    check: CheckProvenance
+
+    def run(self, name: str) -> Inspection:
+        """Return all that is known of the image of that name.
+
+        Raises:
+            InvalidRequest: there is no such image, or its file is gone.
+            JournalError: the history cannot be read, and is needed.
+        """
+        found, content = self.find.whole(name)
+        if found.making is None:
+            raise InvalidRequest(found.gone)
+        signed = found.making.facts.signed
+        return inspection_of(
+            path=found.location,
+            content=content,
+            sha256=found.sha256,
+            making=found.making,
+            sidecar=found.sidecar,
+            history=found.entry.sidecar if found.entry else None,
+            provenance=self.check(content, found.media_type) if signed else None,
+            warnings=found.warnings,
+        )

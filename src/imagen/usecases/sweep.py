@@ -1,0 +1,150 @@
+"""Make every combination of what was asked for, under one budget."""
+
+from collections.abc import Iterator, Mapping, Sequence
+
+import msgspec
+
+from imagen.domain import events
+from imagen.domain.budget import Limit, check_price
+from imagen.domain.call import Call
+from imagen.domain.estimate import cost_of_plan
+from imagen.domain.plan import GenerationPlan
+from imagen.domain.request import GenerationRequest
+from imagen.domain.result import FailedImage, StoredImage
+from imagen.domain.seed import LARGEST_DRAWN_SEED, first_seed
+from imagen.domain.sweep import Sweep, SweepPlan
+from imagen.usecases.cancellation import Cancellation
+from imagen.usecases.generate import GenerateImages, Work, work_off
+from imagen.usecases.records import CallRecord, Records
+
+
+class SweepImages(msgspec.Struct, frozen=True, kw_only=True):
+    """Makes the images of a sweep, on one backend or several.
+
+    Attributes:
+        makers: What makes images, by the instance's name; all write into `records`.
+        records: What is written down of every call, whichever backend gets it.
+        listen: Hears what happens.
+    """
+
+    makers: Mapping[str, GenerateImages]
+    records: Records
+    listen: events.Listener = events.unheard
+
+    def plan(
+        self,
+        sweep: Sweep,
+        asked: Sequence[tuple[str, GenerationRequest]],
+        *,
+        max_cost: int | None = None,
+    ) -> SweepPlan:
+        """Decide everything, send nothing.
+
+        Where no seed is asked for, one is drawn for all, so that it is seen what the
+        rest does.
+
+        Args:
+            sweep: What varies.
+            asked: For each of its cells whom to ask, and for what one image.
+            max_cost: Micro-dollars for all of it; None is no limit.
+
+        Raises:
+            InvalidRequest: something makes no sense, here or to a backend.
+            OverBudget: it costs too much for any day, or more than `max_cost`.
+        """
+        drawn = first_seed(0, limit=LARGEST_DRAWN_SEED, draw=self._any.draw)
+        plans = tuple(
+            self._plan(backend, request, number=number, count=len(asked), drawn=drawn)
+            for number, (backend, request) in enumerate(asked, start=1)
+        )
+        if max_cost is not None:
+            costs = [cost_of_plan(plan).micros for plan in plans]
+            check_price((), calls=costs, most=max_cost)
+        return SweepPlan(sweep=sweep, cells=sweep.cells(), plans=plans)
+
+    def check_budget(self, plan: SweepPlan) -> None:
+        """Find out whether the plan could be carried out now, and reserve nothing.
+
+        Raises:
+            OverBudget: it could not.
+        """
+        for record in self._begin(plan):
+            record.closed(None)
+
+    def outcomes(
+        self, plan: SweepPlan, cancellation: Cancellation, *, at_once: int | None = None
+    ) -> Iterator[StoredImage | FailedImage]:
+        """Carry out a plan, and yield what becomes of each image once it is known.
+
+        One that fails does not keep the others from being made.
+
+        Args:
+            plan: What is to be made.
+            cancellation: Ends it early.
+            at_once: Calls at the same time; None has each backend make as many as its
+                instance says, beside the others.
+
+        Raises:
+            OverBudget, Unauthorized, Misconfigured: nothing was sent.
+        """
+        for maker in self.makers.values():
+            maker.prepare()
+        records = self._begin(plan)
+        self.listen(
+            events.Planned(backend=", ".join(self.makers), images=len(plan.cells))
+        )
+        for warning in plan.warnings():
+            self.listen(events.Warned(message=warning))
+        works: list[Work] = []
+        for each, record in zip(plan.plans, records, strict=True):
+            works += self._maker(each).works([record], each.jobs)
+        crews = [(works, at_once or 1)]
+        if at_once is None:
+            crews = [
+                (
+                    [work for work in works if work.maker is maker],
+                    maker.instance.concurrency,
+                )
+                for maker in self.makers.values()
+            ]
+        yield from work_off(crews, cancellation=cancellation, clock=self._any.clock)
+        self.listen(events.Finished())
+
+    @property
+    def _any(self) -> GenerateImages:
+        return next(iter(self.makers.values()))
+
+    def _maker(self, plan: GenerationPlan) -> GenerateImages:
+        return self.makers[plan.instance.name]
+
+    def _plan(
+        self,
+        backend: str,
+        request: GenerationRequest,
+        *,
+        number: int,
+        count: int,
+        drawn: int,
+    ) -> GenerationPlan:
+        maker, replace = self.makers[backend], msgspec.structs.replace
+        maker.check_place(count=count)
+        seeded = request.seed or (request.style and request.style.seed)
+        can = maker.capabilities(request.model or "")
+        if not seeded and can.largest_seed is not None:
+            request = replace(request, seed=drawn)
+        plan = maker.plan(request)
+        return replace(
+            plan,
+            request=replace(plan.request, count=count),
+            jobs=tuple(replace(job, number=number) for job in plan.jobs),
+        )
+
+    def _begin(self, plan: SweepPlan) -> list[CallRecord]:
+        """Reserve what all of the calls may cost, or nothing, whoever gets them."""
+        calls: list[Call] = []
+        limits: dict[str, Limit] = {}
+        for each in plan.plans:
+            intended, under = self._maker(each).intended(each)
+            calls += intended
+            limits |= {limit.called: limit for limit in under}
+        return self.records.begin(calls, limits=tuple(limits.values()))

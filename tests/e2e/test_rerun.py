@@ -1,0 +1,214 @@
+"""An image is made again, from whatever says how it was made."""
+
+import json
+from pathlib import Path
+
+import pytest
+
+from tests.e2e.conftest import Ask, Imagen, assert_one_sentence, left_behind
+from tests.unit.domain.written import GRAPH, INFOTEXT, png
+
+SMALL = ("--size", "64x48")
+TWO = """\
+default_backend: plain
+backends:
+  plain: {adapter: mock, without: [negative], size_multiple: 64}
+  other: {adapter: mock}
+styles: {wide: {prompt: "{prompt}, changed since"}}
+"""
+
+
+def note_of(path: Path) -> dict[str, object]:
+    return dict(json.loads(path.with_name(path.name + ".json").read_bytes()))
+
+
+def asked(note: dict[str, object]) -> dict[str, object]:
+    """What of a note is about the making, and not about this very file."""
+    new = {"id", "created_at", "bytes", "sha256", "latency_ms"}
+    return {key: value for key, value in note.items() if key not in new}
+
+
+@pytest.fixture
+def fox(ask: Ask, here: Path) -> Path:
+    made = ("--style", "blog-header", "--negative", "dogs", "--steps", "9", *SMALL)
+    run = ask("generate", "a fox", *made, "--seed", "5", "-o", "fox.png")
+    assert run.code == 0
+    return here / "fox.png"
+
+
+def test_the_pixels_are_equal_and_so_is_what_the_sidecar_says(
+    ask: Ask, fox: Path, here: Path
+) -> None:
+    run = ask("rerun", "fox.png", "--verify", "-o", "again.png")
+
+    assert run.code == 0
+    assert run.lines == ["again.png"]
+    assert run.err == "imagen: The same as fox.png, pixel for pixel.\n"
+    assert asked(note_of(here / "again.png")) == asked(note_of(fox))
+
+
+def test_another_seed_is_not_the_same(ask: Ask, fox: Path) -> None:
+    run = ask("rerun", str(fox), "--verify", "--seed", "6", "--json")
+
+    assert run.code == 1
+    (said,) = run.objects
+    assert (said["seed"], said["equal"]) == (6, False)
+    assert "Not the same as" in run.err
+
+
+@pytest.mark.parametrize("lost", ["sidecar", "sidecar and history", "all but inside"])
+def test_any_note_is_enough(ask: Ask, fox: Path, lost: str) -> None:
+    fox.with_name("fox.png.json").unlink()
+    if lost != "sidecar":
+        assert ask("history", "forget", "last").code == 0
+
+    assert ask("rerun", "fox.png", "--verify").code == 0
+
+
+def test_the_history_is_enough_when_the_file_is_gone(ask: Ask, fox: Path) -> None:
+    fox.unlink()
+
+    run = ask("rerun", "last", "-o", "again.png")
+
+    assert (run.code, run.lines) == (0, ["again.png"])
+    missing = ask("rerun", "last", "--verify")
+    assert missing.code == 0  # the last is the new one now
+
+
+def test_nothing_can_be_verified_against_a_file_that_is_gone(
+    ask: Ask, fox: Path, here: Path
+) -> None:
+    fox.unlink()
+
+    run = ask("rerun", "last", "--verify")
+
+    assert run.code == 2
+    assert_one_sentence(run.err, "gone", "nothing to compare with")
+    assert left_behind(here) == ["fox.png.json"]
+
+
+def test_it_may_replace_what_it_was_made_from(ask: Ask, fox: Path) -> None:
+    assert ask("rerun", "fox.png", "--verify", "-o", "fox.png").code == 0
+
+
+def test_a_style_that_was_changed_since_has_no_say(
+    ask: Ask, here: Path, fox: Path
+) -> None:
+    (here / "c.yaml").write_text(TWO.replace("wide:", "blog-header:"))
+
+    run = ask("rerun", "fox.png", "--backend", "other", "--config", "c.yaml", "--json")
+
+    (said,) = run.objects
+    assert said["style"] == "blog-header"
+    assert said["prompt_sent"] == note_of(fox)["prompt_sent"]
+    assert said["negative"] == "text, watermark, dogs"
+
+
+def test_a_jpeg_is_compared_as_a_jpeg(ask: Ask) -> None:
+    ask("generate", "a fox", *SMALL, "-o", "fox.jpg")
+
+    assert ask("rerun", "fox.jpg", "--verify", "-o", "again.png").code == 0
+
+
+def test_several_have_seeds_that_follow_on(ask: Ask, fox: Path) -> None:
+    run = ask("rerun", "fox.png", "-n", "3", "--json")
+
+    assert [said["seed"] for said in run.objects] == [5, 6, 7]
+
+
+def test_what_another_backend_cannot_is_said_before_anything_is_sent(
+    ask: Ask, fox: Path, here: Path
+) -> None:
+    (here / "c.yaml").write_text(TWO)
+    words = ("rerun", "fox.png", "--backend", "plain", "--config", "c.yaml")
+
+    run = ask(*words, "-o", "new/")
+
+    assert run.code == 0
+    assert run.err.splitlines() == [
+        "imagen: warning: negative is ignored: plain: it takes no negative prompt",
+        "imagen: warning: size 64x48 becomes 64x64: plain: the nearest that it makes",
+    ]
+    strict = ask(*words, "--strict", "-o", "strict/")
+    assert strict.code == 2
+    assert not (here / "strict").exists()
+
+
+def test_a_backend_that_is_gone_is_replaced_and_recorded(
+    ask: Ask, fox: Path, here: Path
+) -> None:
+    (here / "c.yaml").write_text(
+        "backends: {box: {adapter: comfyui}, m: {adapter: mock}}"
+    )
+    mine = note_of(fox)
+    mine["backend"] = "gone"
+    (here / "fox.png.json").write_text(json.dumps(mine))
+
+    run = ask("rerun", "fox.png", "--config", "c.yaml", "--json", *SMALL)
+
+    (said,) = run.objects
+    assert said["backend"] in {"m", "mock"}
+    assert said["adjusted"]["backend"]["requested"] == "gone"
+    assert "backend gone becomes" in run.err
+
+
+def test_what_another_tool_wrote_is_made_again(imagen: Imagen, here: Path) -> None:
+    (here / "sd.png").write_bytes(png(parameters=INFOTEXT))
+
+    run = imagen("rerun", "sd.png", "--json")
+
+    (said,) = run.objects
+    assert said["prompt"] == said["prompt_sent"] == "a fox, <lora:ink:0.8>\nin the snow"
+    assert (said["seed"], said["steps"]) == (2**64 - 1, 20)
+    assert (said["width"], said["height"]) == (512, 768)
+    assert said["adjusted"]["model"]["requested"] == "sd: 1"
+    first, *warnings = run.err.splitlines()
+    assert first == "imagen: As AUTOMATIC1111 says that it was made."
+    assert any("sampler Euler a" in line for line in warnings)
+
+
+def test_a_graph_is_made_again(imagen: Imagen, here: Path) -> None:
+    (here / "c.png").write_bytes(png(prompt=GRAPH))
+
+    run = imagen("rerun", "c.png", "--json")
+
+    (said,) = run.objects
+    assert (said["prompt"], said["negative"]) == ("a fox", "dogs")
+    assert (said["seed"], said["steps"]) == (7, 20)
+
+
+@pytest.mark.parametrize(
+    ("words", "fragment"),
+    [
+        (("nowhere.png",), "no file nowhere.png"),
+        (("bare.png",), "Nothing says how bare.png was made"),
+        (("text.png",), "no whole image"),
+        (("last",), "No image was made here yet"),
+        (("bare.png", "--verify", "-n", "2"), "--verify compares one image"),
+        (("bare.png", "-o", "-", "--json"), "cannot both go to stdout"),
+    ],
+)
+def test_what_cannot_be_made_again_is_one_sentence(
+    ask: Ask, here: Path, words: tuple[str, ...], fragment: str
+) -> None:
+    (here / "bare.png").write_bytes(png())
+    (here / "text.png").write_text("no picture")
+
+    run = ask("rerun", *words)
+
+    assert run.code == 2
+    assert_one_sentence(run.err.replace("imagen: \n", ""), fragment)
+
+
+def test_an_estimate_sends_nothing(ask: Ask, fox: Path, here: Path) -> None:
+    run = ask("rerun", "fox.png", "--estimate", "--json")
+
+    assert run.objects[0]["seeds"] == [5]
+    assert left_behind(here) == ["fox.png", "fox.png.json"]
+
+
+def test_the_bytes_go_out_on_standard_output(ask: Ask, fox: Path) -> None:
+    run = ask("rerun", "fox.png", "-o", "-", "--verify")
+
+    assert run.code == 0
+    assert run.bytes.startswith(b"\x89PNG")

@@ -1,0 +1,368 @@
+"""A preview in a real tmux: a window in the background, whatever a file is called."""
+
+import os
+import shutil
+import subprocess
+import sys
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from uuid import uuid4
+
+import pexpect
+import pytest
+
+from imagen.adapters.preview.tmux import TmuxPreview
+from imagen.ports.preview import PreviewFailed
+from imagen.settings.environment import Environment
+from imagen.testing.fakes import tiny_png
+
+pytestmark = pytest.mark.skipif(
+    shutil.which("tmux") is None, reason="tmux is not installed"
+)
+
+WAIT = 20
+SMALL = ("--size", "32x32")
+
+HOSTILE = [
+    "plain.png",
+    "two words.png",
+    "-d.png",
+    "quo\"te's.png",
+    "#{pane_id} #(touch owned) #H.png",
+    "$(touch owned) `touch owned`; touch owned.png",
+    "%H-%M.png",
+    "two\nlines.png",
+    "лиса 狐 🦊.png",
+    "trailing;",
+    "\x1b]0;owned\x07.png",
+    os.fsdecode(b"no-utf-8-\xff.png"),
+]
+
+
+class Server:
+    """A tmux server on a socket of its own."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        self.socket = Path("/tmp") / f"imagen-{uuid4().hex}"  # a socket's path is short
+        self.env = {
+            "PATH": os.environ["PATH"],
+            "HOME": str(folder),
+            "LC_ALL": "C.UTF-8",
+            "TERM": "xterm-256color",
+        }
+        self("new-session", "-d", "-s", "work", "-n", "here", "cat")
+        self.pane = self("display-message", "-p", "#{pane_id}")
+
+    def __call__(self, *words: str) -> str:
+        done = subprocess.run(
+            ["tmux", "-u", "-S", str(self.socket), "-f", "/dev/null", *words],
+            capture_output=True,
+            env=self.env,
+            cwd=self.folder,
+            timeout=WAIT,
+            check=True,
+        )
+        return done.stdout.decode(errors="replace").rstrip("\n")
+
+    @property
+    def inside(self) -> dict[str, str]:
+        """The environment of what runs in the first pane."""
+        return {**self.env, "TMUX": f"{self.socket},1,0", "TMUX_PANE": self.pane}
+
+    def windows(self, session: str = "work") -> list[str]:
+        return self("list-windows", "-t", session, "-F", "#W").split("\n")
+
+    def close(self) -> None:
+        subprocess.run(
+            ["tmux", "-S", str(self.socket), "kill-server"],
+            capture_output=True,
+            timeout=WAIT,
+            check=False,
+        )
+        self.socket.unlink(missing_ok=True)
+
+
+@pytest.fixture
+def server(tmp_path: Path) -> Iterator[Server]:
+    server = Server(tmp_path)
+    try:
+        yield server
+    finally:
+        server.close()
+
+
+@pytest.fixture
+def tmux_img(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A viewer that says into a pipe how it was called, once somebody reads it."""
+    program, said = tmp_path / "bin" / "tmux-img", tmp_path / "said"
+    program.parent.mkdir()
+    os.mkfifo(said)
+    program.write_text(
+        f"#!{sys.executable}\nimport os, sys\n"
+        f"with open({str(said)!r}, 'wb') as file:\n"
+        "    file.write(b'\\0'.join(map(os.fsencode, sys.argv[1:])))\n"
+        "sys.stdin.read()\n"
+    )
+    program.chmod(0o755)
+    monkeypatch.setenv("PATH", f"{program.parent}:{os.environ['PATH']}")
+    return said
+
+
+def preview(variables: Mapping[str, str], patience: float = WAIT) -> TmuxPreview:
+    return TmuxPreview(Environment(variables), patience=patience)
+
+
+@pytest.mark.parametrize("name", HOSTILE)
+def test_the_viewer_gets_the_path_as_it_is_and_the_focus_stays(
+    server: Server, tmux_img: Path, tmp_path: Path, name: str
+) -> None:
+    location = str(tmp_path / name)
+
+    preview(server.inside).show(location)
+
+    assert tmux_img.read_bytes() == b"--hold\0" + os.fsencode(location)
+    first, window = server.windows()[0], "\n".join(server.windows()[1:])
+    assert server("display-message", "-p", "#{pane_id}") == server.pane
+    assert first == "here"
+    if name.isprintable():
+        assert window == f"img:{name}"
+    assert window.startswith("img:")
+    assert "\x1b" not in window
+    assert not list(tmp_path.rglob("owned"))
+
+
+def test_the_window_opens_in_the_session_of_the_pane(
+    server: Server, tmux_img: Path, tmp_path: Path
+) -> None:
+    server("new-session", "-d", "-s", "newer", "-n", "here", "cat")
+
+    preview(server.inside).show(str(tmp_path / "x.png"))
+
+    assert server.windows() == ["here", "img:x.png"]
+    assert server.windows("newer") == ["here"]
+
+
+def test_without_tmux_img_imagen_itself_shows_it(
+    server: Server, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    only = tmp_path / "bin"
+    only.mkdir()
+    (only / "tmux").symlink_to(shutil.which("tmux") or "")
+    monkeypatch.setenv("PATH", str(only))
+    (tmp_path / "x.png").write_bytes(tiny_png())
+
+    preview(server.inside).show(str(tmp_path / "x.png"))
+
+    started = server("list-panes", "-t", "work:1", "-F", "#{pane_start_command}")
+    assert sys.executable in started
+    assert "show --hold" in started
+
+
+@pytest.mark.parametrize("missing", ["TMUX", "TMUX_PANE"])
+def test_outside_of_tmux_it_says_so(server: Server, missing: str) -> None:
+    variables = {**server.inside, missing: ""}
+
+    with pytest.raises(PreviewFailed, match="not inside a tmux session"):
+        preview(variables).show("/x.png")
+
+
+def test_a_server_that_is_gone_is_said(server: Server) -> None:
+    server.close()
+
+    with pytest.raises(PreviewFailed, match="tmux says: "):
+        preview(server.inside).show("/x.png")
+
+
+def test_a_tmux_that_does_not_answer_is_not_waited_for(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    hanging = tmp_path / "tmux"
+    hanging.write_text("#!/bin/sh\nexec sleep 1000\n")
+    hanging.chmod(0o755)
+    monkeypatch.setenv("PATH", f"{tmp_path}:{os.environ['PATH']}")
+    variables = {"TMUX": "/nowhere,1,0", "TMUX_PANE": "%1"}
+
+    with pytest.raises(PreviewFailed, match=r"did not answer within 0\.1 s"):
+        preview(variables, patience=0.1).show("/x.png")
+
+
+# The command
+
+
+def generate(
+    server: Server, *words: str, env: Mapping[str, str] | None = None
+) -> "subprocess.CompletedProcess[str]":
+    return subprocess.run(
+        [sys.executable, "-m", "imagen", "generate", "a fox", *SMALL, *words],
+        capture_output=True,
+        text=True,
+        cwd=server.folder,
+        env={**server.inside, "PATH": os.environ["PATH"], **(env or {})},
+        timeout=WAIT * 3,
+        check=False,
+    )
+
+
+def test_a_preview_is_asked_for_by_flag_environment_or_config(
+    server: Server, tmux_img: Path, tmp_path: Path
+) -> None:
+    (tmp_path / "on.yaml").write_text("output: {preview: on}")
+
+    def windows(*words: str, **env: str) -> int:
+        before = len(server.windows())
+        done = generate(server, *words, env=env)
+        assert (done.returncode, done.stderr) == (0, "")
+        return len(server.windows()) - before
+
+    assert windows() == 0  # stdout is no terminal here
+    assert windows("--preview") == 1
+    assert windows(IMAGEN_PREVIEW="on") == 1
+    assert windows("--config", "on.yaml") == 1
+    assert windows("--config", "on.yaml", IMAGEN_PREVIEW="off") == 0
+    assert windows("--preview", "--config", "on.yaml", IMAGEN_PREVIEW="off") == 1
+    assert windows("--no-preview", IMAGEN_PREVIEW="on") == 0
+
+
+def test_of_many_images_four_are_previewed(server: Server, tmux_img: Path) -> None:
+    done = generate(server, "--preview", "--count", "6")
+
+    assert done.returncode == 0
+    assert len(done.stdout.splitlines()) == 6
+    assert len(server.windows()) == 1 + 4
+
+
+def test_with_a_terminal_in_tmux_it_happens_by_itself(
+    server: Server, tmux_img: Path
+) -> None:
+    path = f"{Path(sys.executable).parent}:{tmux_img.parent}/bin:{os.environ['PATH']}"
+    command = ["env", f"PATH={path}", sys.executable, "-m", "imagen", "generate"]
+    server("respawn-pane", "-k", "-t", server.pane, *command, "a fox", *SMALL)
+
+    seen = tmux_img.read_bytes()
+
+    assert seen.startswith(b"--hold\0" + os.fsencode(server.folder))
+
+
+def test_a_failed_preview_is_one_line_and_changes_nothing(server: Server) -> None:
+    done = generate(server, "--preview", "--count", "2", env={"TMUX": ""})
+
+    assert done.returncode == 0
+    assert len(done.stdout.splitlines()) == 2
+    (line,) = done.stderr.splitlines()
+    assert line == "imagen: preview: this is not inside a tmux session"
+
+
+def test_an_image_that_has_no_file_is_not_previewed(server: Server) -> None:
+    done = generate(server, "--preview", "-o", "x.png", "--quiet", env={"TMUX": "x"})
+    assert "imagen: preview: " in done.stderr
+
+    streamed = subprocess.run(
+        [sys.executable, "-m", "imagen", "generate", "a", *SMALL, "--preview", "-o-"],
+        capture_output=True,
+        env=server.inside,
+        cwd=server.folder,
+        timeout=WAIT,
+        check=False,
+    )
+
+    assert streamed.returncode == 0
+    assert streamed.stderr == b"imagen: preview: the image went to standard output\n"
+
+
+def test_a_mode_that_does_not_exist_is_said_before_anything_is_sent(
+    server: Server,
+) -> None:
+    done = generate(server, env={"IMAGEN_PREVIEW": "sometimes"})
+
+    assert (done.returncode, done.stdout) == (2, "")
+    assert "$IMAGEN_PREVIEW is 'sometimes'. There are: auto, on, off." in done.stderr
+
+
+def test_in_python_nothing_opens_unless_asked_for(
+    server: Server, tmux_img: Path, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    import imagen
+
+    for name, value in {**server.inside, "IMAGEN_PREVIEW": "on"}.items():
+        if name != "PATH":
+            monkeypatch.setenv(name, value)
+    monkeypatch.chdir(tmp_path)
+
+    imagen.generate("a fox", size="32x32")
+    assert server.windows() == ["here"]
+
+    image = imagen.generate("a fox", size="32x32", preview=True)
+    assert server.windows() == ["here", f"img:{image.path.name}"]
+
+
+# The viewer inside tmux
+
+
+@pytest.fixture
+def kitty(server: Server) -> Iterator["pexpect.spawn[bytes]"]:
+    """Somebody looks at the session in a terminal that says it is kitty."""
+    client = pexpect.spawn(
+        "tmux",
+        ["-u", "-S", str(server.socket), "attach", "-t", "work"],
+        env=server.env,
+        dimensions=(30, 80),
+        timeout=WAIT,
+    )
+    client.expect_exact(b"\x1b[>q")
+    client.send(b"\x1b[?62;22c\x1bP>|kitty(0.35.2)\x1b\\")
+    yield client
+    client.close(force=True)
+
+
+def test_on_kitty_the_picture_goes_past_tmux_and_its_place_is_text(
+    server: Server, kitty: "pexpect.spawn[bytes]", tmp_path: Path
+) -> None:
+    (tmp_path / "x.png").write_bytes(tiny_png())
+    known = server("list-clients", "-F", "#{client_termtype}")
+    command = [sys.executable, "-m", "imagen", "show", "--hold", "x.png"]
+    server("respawn-pane", "-k", "-t", server.pane, *command)
+
+    kitty.expect(rb"\x1b_Ga=T,U=1,f=100,i=\d+,c=\d+,r=\d+,q=2,m=0;[^\x1b]+\x1b\\")
+    kitty.expect_exact("\U0010eeee\u0305\u0305".encode())
+
+    assert known.startswith("kitty")
+    passing = ("show-options", "-pqv", "-t", server.pane, "allow-passthrough")
+    assert server(*passing) in {"on", "all"}
+    server("set-option", "-p", "-t", server.pane, "remain-on-exit", "on")
+    kitty.send(b"q")
+    kitty.expect_exact(b"Pane is dead")
+    assert server(*passing) == ""
+
+
+def test_in_a_window_that_nobody_sees_it_is_drawn_once_somebody_does(
+    server: Server, kitty: "pexpect.spawn[bytes]", tmp_path: Path
+) -> None:
+    (tmp_path / "x.png").write_bytes(tiny_png())
+    command = [sys.executable, "-m", "imagen", "show", "--hold", "x.png"]
+    server("new-window", "-d", "-t", "work:", "-n", "hidden", *command)
+
+    server("select-window", "-t", "work:hidden")
+
+    kitty.expect_exact(b"\x1b_Ga=T,U=1,f=100,")
+    kitty.expect_exact("\U0010eeee\u0305\u0305".encode())
+
+
+def test_where_nobody_looks_on_it_is_half_blocks(
+    server: Server, tmp_path: Path
+) -> None:
+    (tmp_path / "x.png").write_bytes(tiny_png())
+    command = [sys.executable, "-m", "imagen", "show", "--hold", "x.png"]
+    server("set-option", "-g", "remain-on-exit", "on")
+    server("respawn-pane", "-k", "-t", server.pane, *command, "nothing.png")
+
+    client = pexpect.spawn(
+        "tmux",
+        ["-u", "-S", str(server.socket), "attach", "-t", "work"],
+        env=server.env,
+        dimensions=(30, 80),
+        timeout=WAIT,
+    )
+
+    client.expect_exact("▀▀▀".encode())
+    client.close(force=True)
