@@ -84,7 +84,13 @@ class Records:
                     ) from error
                 self.complain(error)
         return [
-            CallRecord(self, call, begun=begun and call.may_cost, broken=not begun)
+            CallRecord(
+                self,
+                call,
+                begun=begun and call.may_cost,
+                broken=not begun,
+                counted=bool(limits),
+            )
             for call in calls
         ]
 
@@ -152,16 +158,31 @@ class CallRecord:
     """
 
     def __init__(
-        self, records: Records, call: Call, *, begun: bool, broken: bool = False
+        self,
+        records: Records,
+        call: Call,
+        *,
+        begun: bool,
+        broken: bool = False,
+        counted: bool = False,
     ) -> None:
         self.call = call
         self._records = records
         self._begun = begun
         self._broken = broken and call.may_cost
+        self._counted = counted
 
     def sending(self, *, active: bool) -> None:
-        """It is about to be sent; or it failed at no cost, and no longer is."""
-        self._note(Sending(active=active))
+        """It is about to be sent; or it failed at no cost, and no longer is.
+
+        Raises:
+            OverBudget: it would be sent, and a budget could not count it.
+        """
+        kept = self._note(Sending(active=active))
+        if active and self._counted and not kept:
+            raise OverBudget(
+                "There is a budget, and that this is sent cannot be written down."
+            )
 
     def accepted(self, reference: str) -> None:
         """The backend calls it by this name.
@@ -192,6 +213,5 @@ class CallRecord:
         """Whether it can be asked for later."""
         return self._begun
 
-    def _note(self, note: Note) -> None:
-        if self._begun:
-            self._records.note(self.call, note)
+    def _note(self, note: Note) -> bool:
+        return self._begun and self._records.note(self.call, note)

@@ -41,7 +41,11 @@ class JobWatch:
         return self._stopped.happened.is_set()
 
     def sending(self, *, active: bool) -> None:
-        """Remember that it is about to be sent; or that it cost nothing, and is not."""
+        """Remember that it is about to be sent; or that it cost nothing, and is not.
+
+        Raises:
+            OverBudget: passed through from the record.
+        """
         if self._record is not None:
             self._record.sending(active=active)
         self.sent = active

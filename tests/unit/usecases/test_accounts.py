@@ -386,6 +386,17 @@ def test_a_budget_that_cannot_be_checked_stops_the_call() -> None:
     assert scene.backend.jobs == []
 
 
+def test_nothing_is_sent_that_a_budget_could_not_count() -> None:
+    journal = BrokenJournal(JournalError("The disk is full."), from_note=True)
+    scene = PaidScene(journal=journal, budgets=(Budget(week=10_000_000),))
+
+    (failed,) = scene.run().failed
+
+    assert isinstance(failed.error, OverBudget)
+    assert scene.backend.jobs == []
+    assert any("The disk is full." in warning for warning in scene.warnings)
+
+
 def test_an_image_that_could_be_stored_nowhere_is_not_lost() -> None:
     scene = PaidScene(taken(), storage=FullStorage())
 
