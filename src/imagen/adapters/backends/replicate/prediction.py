@@ -222,12 +222,15 @@ def _advice(said: str) -> str:
 
 
 def _made(prediction: Prediction, *, seen: int) -> int | None:
-    """Return how many images it made; what cannot be had any more was made as well."""
+    """Return how many images it made; what cannot be had any more was made as well.
+
+    None when nobody knows: it is not said what one costs that was cancelled on its way.
+    """
     counted = prediction.metric("image_count")
     if counted is not None:
         return int(counted)
     made = max(seen, len(outputs_of(prediction)))
-    return None if prediction.status == "succeeded" and not made else made
+    return None if prediction.status in {"succeeded", "canceled"} and not made else made
 
 
 def _addresses(output: object) -> Iterator[str]:
