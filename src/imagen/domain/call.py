@@ -97,11 +97,14 @@ class Received(msgspec.Struct, frozen=True, kw_only=True):
         generated: The images and all that was said with them.
         at: When they were here, in local time.
         latency_ms: How long the call took.
+        watched: Whether somebody stayed with it all the while; else nobody knows how
+            long the backend worked on it.
     """
 
     generated: Generated
     at: datetime
     latency_ms: int
+    watched: bool = True
 
 
 class Sending(msgspec.Struct, frozen=True, kw_only=True, tag=True):

@@ -79,6 +79,7 @@ def sample_received(content: bytes = b"\x89PNG \0\xff\r\n" * 9) -> Received:
         ),
         at=datetime(2026, 11, 16, 11, 31, tzinfo=timezone(timedelta(hours=2))),
         latency_ms=4321,
+        watched=False,
     )
 
 

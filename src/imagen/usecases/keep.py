@@ -165,6 +165,7 @@ def _cost(call: Call, received: Received, whole: list[_Image]) -> Cost:
     """Return what the call cost, as the user says, the backend, or its price."""
     plan, generated = call.plan, received.generated
     own_price = plan.instance.price is not None
+    timed = own_price and received.watched
     if generated.cost.micros is not None and not own_price:
         return generated.cost
     if not call.may_cost:
@@ -173,7 +174,7 @@ def _cost(call: Call, received: Received, whole: list[_Image]) -> Cost:
         generated.used,
         images=len(whole),
         megapixels=sum(each.facts.width * each.facts.height for each in whole) / 1e6,
-        seconds=received.latency_ms / 1000 if own_price else None,
+        seconds=received.latency_ms / 1000 if timed else None,
     )
     return cost_of(plan.price, used)
 

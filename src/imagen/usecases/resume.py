@@ -196,7 +196,9 @@ class ResumeCalls(msgspec.Struct, frozen=True, kw_only=True):
                 break
         now = self.clock.now()
         took = round((now - call.created_at).total_seconds() * 1000)
-        return Received(generated=generated, at=now, latency_ms=max(0, took))
+        return Received(
+            generated=generated, at=now, latency_ms=max(0, took), watched=False
+        )
 
     def _failed(self, error: ImagenError, record: CallRecord) -> Resumed:
         """Close a call that failed for good, and leave every other one open."""

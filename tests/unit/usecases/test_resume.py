@@ -1,7 +1,9 @@
 """What another process began is finished, once, whatever it died of."""
 
 from collections.abc import Sequence
+from decimal import Decimal
 
+import msgspec
 import pytest
 from tests.unit.usecases.scenes import KnowingBackend, PaidScene, paid_images, taken
 
@@ -17,6 +19,7 @@ from imagen.domain.errors import (
 )
 from imagen.domain.instance import Instance
 from imagen.domain.plan import ImageJob
+from imagen.domain.price import Price, Rate
 from imagen.domain.result import Generated
 from imagen.ports.backend import Watch
 from imagen.testing.accounts import MemoryJournal
@@ -128,6 +131,20 @@ def test_what_the_backend_has_is_fetched() -> None:
     assert backend.asked == ["job-7"]
     assert len(backend.jobs) == 1
     assert scene.ledger == [("ok", 50_000)]
+
+
+def test_what_nobody_timed_has_no_cost_by_the_second() -> None:
+    scene = PaidScene(backend=KnowingBackend(taken(Unfinished("Silence."))))
+    by_the_second = Price(rates=(Rate(unit="per_second", usd=Decimal("0.01")),))
+    scene.generate = msgspec.structs.replace(
+        scene.generate,
+        instance=Instance(name="vendor", adapter="scripted", price=by_the_second),
+    )
+    scene.run()
+
+    scene.resume(scene.die())
+
+    assert scene.ledger == [("ok", None)]
 
 
 def test_what_nobody_knows_is_looked_up() -> None:

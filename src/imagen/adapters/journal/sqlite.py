@@ -266,6 +266,7 @@ class _Spooled(msgspec.Struct, frozen=True, kw_only=True):
     generated: Generated
     at: str
     latency_ms: int
+    watched: bool = True
 
 
 class _Spool:
@@ -306,7 +307,10 @@ class _Spool:
                     hint="Move it away, and the backend is asked for the images again.",
                 ) from error
         return Received(
-            generated=spooled.generated, at=at, latency_ms=spooled.latency_ms
+            generated=spooled.generated,
+            at=at,
+            latency_ms=spooled.latency_ms,
+            watched=spooled.watched,
         )
 
     def files(self) -> list[Path]:
@@ -336,7 +340,12 @@ def _packed(received: Received) -> bytes:
     bare = replace(said, model=storable(said.model), parameters={})
     at = received.at.isoformat()
     for generated in (said, bare):
-        spooled = _Spooled(generated=generated, at=at, latency_ms=received.latency_ms)
+        spooled = _Spooled(
+            generated=generated,
+            at=at,
+            latency_ms=received.latency_ms,
+            watched=received.watched,
+        )
         try:
             return msgspec.msgpack.encode(spooled)
         except (TypeError, ValueError, OverflowError, RecursionError) as error:
