@@ -69,6 +69,7 @@ class Wishes(TypedDict, total=False):
     metadata: bool
     cloud: bool
     preview: bool
+    live: bool
     progress: bool
     listen: Listener
 
@@ -128,6 +129,7 @@ def generate(
     metadata: bool = True,
     cloud: bool = True,
     preview: bool = False,
+    live: bool = False,
     config: str | PathLike[str] | None = None,
     progress: bool = True,
     listen: Listener = unheard,
@@ -163,6 +165,8 @@ def generate(
         metadata: False writes nothing about the making inside the file.
         cloud: False keeps no copy in the cloud.
         preview: True shows each image in a tmux window in the background.
+        live: True has `listen` hear pictures on the way (`Previewed`), where the
+            backend sends some.
         config: The config file; None looks where the command line looks.
         progress: False shows no progress in a notebook; elsewhere none is shown.
         listen: Called with every event as it happens, from any thread.
@@ -198,6 +202,7 @@ def generate(
                 metadata=metadata,
                 cloud=cloud,
                 preview=preview,
+                live=live,
                 progress=progress,
                 listen=listen,
             ),
@@ -858,6 +863,7 @@ class Studio:
             accounts=self._accounts,
             wish=_wish(given),
             count=count,
+            live=given.get("live", False),
             listen=listen,
         )
 

@@ -44,6 +44,7 @@ from imagen.ports.backend import (
     ImageBackend,
     Readiness,
 )
+from imagen.ports.clock import Clock
 from imagen.ports.storage import Storage
 from imagen.ports.viewer import Method
 from imagen.registry import find_adapter
@@ -229,6 +230,7 @@ def build_generate(
     accounts: Accounts,
     wish: Wish,
     count: int,
+    live: bool = False,
     listen: Listener,
 ) -> GenerateImages:
     """Wire the use case that makes images.
@@ -249,6 +251,7 @@ def build_generate(
         caller=_caller(environment),
         price_of=_price_of,
         budgets=tuple(b for b in settings.budgets if b.backend in {"", name}),
+        live=live,
         listen=heard,
     )
 
@@ -395,6 +398,11 @@ def accounts(environment: Environment) -> Generator[Accounts]:
         yield opened
     finally:
         opened.close()
+
+
+def clock() -> Clock:
+    """Return the clock."""
+    return SystemClock()
 
 
 def now() -> datetime:
@@ -630,9 +638,9 @@ def build_viewer(
         TerminalViewer,
     )
 
-    clock, handle = SystemClock(), stream.fileno()
-    abilities = abilities_of(handle, environment, clock=clock)
-    return TerminalViewer(handle, abilities, clock=clock, draw=draw, method=method)
+    time, handle = SystemClock(), stream.fileno()
+    abilities = abilities_of(handle, environment, clock=time)
+    return TerminalViewer(handle, abilities, clock=time, draw=draw, method=method)
 
 
 def build_inspect(accounts: Accounts, *, environment: Environment) -> InspectImage:

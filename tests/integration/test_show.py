@@ -247,3 +247,25 @@ def test_what_is_not_there_is_said(
 
     assert terminal.exitstatus == 2
     assert said in (terminal.before or b"")
+
+
+def test_a_picture_that_cannot_be_drawn_is_said_and_the_others_are_shown(
+    show: Show, tmp_path: Path
+) -> None:
+    from imagen.domain.container import PNG_SIGNATURE, png_chunk, png_chunks
+
+    show("--as", "text", "x.png")  # makes the file
+    whole = (tmp_path / "x.png").read_bytes()
+    chunks = [
+        png_chunk(kind, b"no pixels" if kind == b"IDAT" else whole[start + 8 : end - 4])
+        for kind, start, end in png_chunks(whole)
+    ]
+    broken = PNG_SIGNATURE + b"".join(chunks)
+    terminal = show("broken.png", "x.png", TERM="linux")
+    (tmp_path / "broken.png").write_bytes(broken)
+    terminal.expect(pexpect.EOF)
+    terminal.close()
+
+    assert terminal.exitstatus == 2
+    assert b"imagen: broken.png cannot be drawn: " in (terminal.before or b"")
+    assert BLOCK in (terminal.before or b"")

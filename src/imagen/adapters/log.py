@@ -8,7 +8,7 @@ import msgspec
 import structlog
 from structlog.typing import WrappedLogger
 
-from imagen.domain.events import Event
+from imagen.domain.events import Event, Previewed
 
 
 class LogListener:
@@ -31,6 +31,8 @@ class LogListener:
 
     def __call__(self, event: Event) -> None:
         """Log the event's fields as they are."""
+        if isinstance(event, Previewed):
+            event = msgspec.structs.replace(event, content=b"")  # a picture is no line
         fields = msgspec.to_builtins(event)
         self._log.info(fields.pop("event"), **fields)
 

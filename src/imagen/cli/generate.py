@@ -15,6 +15,7 @@ from imagen.cli.making import (
     EstimateFlag,
     FitFlag,
     ImageFlag,
+    LiveFlag,
     MaskFlag,
     MaxCostFlag,
     ModelFlag,
@@ -73,6 +74,7 @@ def generate(
     mask: MaskFlag = None,
     timeout: TimeoutFlag = None,
     strict: StrictFlag = False,
+    live: LiveFlag = False,
     estimate: EstimateFlag = False,
     max_cost: MaxCostFlag = None,
     output: OutputFlag = None,
@@ -147,7 +149,12 @@ def generate(
     bar = progress_bar(quiet=quiet or logs)
     maker = bootstrap.build_backend(chosen, environment=environment)
     accounts = bootstrap.open_accounts(environment)
-    listen = event_listener(said, bar, environment)
+    picture = None
+    if live and not estimate:
+        from imagen.cli.live import live_picture  # noqa: PLC0415 - rare
+
+        picture = live_picture(bar, environment=environment, logs=logs)
+    listen = event_listener(said, bar, environment, first=picture)
     window = bootstrap.build_preview(
         settings,
         environment=environment,
@@ -169,6 +176,7 @@ def generate(
             stream=sys.stdout.buffer,
         ),
         count=count,
+        live=picture is not None,
         listen=listen,
     )
     plan = use_case.plan(request)
@@ -191,5 +199,10 @@ def generate(
 
     with bootstrap.closing(maker):
         return carry_out(
-            partial(use_case.outcomes, plan), said, bar, tell=tell, deliver=deliver
+            partial(use_case.outcomes, plan),
+            said,
+            bar,
+            picture=picture,
+            tell=tell,
+            deliver=deliver,
         )

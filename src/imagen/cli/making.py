@@ -25,6 +25,7 @@ from imagen.domain.result import FailedImage, StoredImage
 from imagen.usecases.cancellation import Cancellation
 
 if TYPE_CHECKING:
+    from imagen.cli.live import LivePicture
     from imagen.cli.progress import ProgressBar
 
 BackendFlag: TypeAlias = Annotated[
@@ -57,6 +58,14 @@ StrictFlag: TypeAlias = Annotated[
         group=HOW,
         show_default=False,
         help="Refuse what would be ignored or changed.",
+    ),
+]
+LiveFlag: TypeAlias = Annotated[
+    bool,
+    Parameter(
+        group=HOW,
+        show_default=False,
+        help="Show the picture while it is made, where backend and terminal can.",
     ),
 ]
 EstimateFlag: TypeAlias = Annotated[
@@ -127,6 +136,7 @@ def carry_out(
     said: Output,
     bar: "ProgressBar | None",
     *,
+    picture: "LivePicture | None" = None,
     tell: Callable[[StoredImage], None] | None = None,
     name: Callable[[FailedImage], str] | None = None,
     deliver: Callable[[Cancellation], None] | None = None,
@@ -137,6 +147,7 @@ def carry_out(
         outcomes: Begins, and yields what becomes of each image once it is known.
         said: What speaks to the user.
         bar: How far each image is; None shows nothing.
+        picture: The picture while it is made, drawn above the bar; None for none.
         tell: Prints an image that is stored; None has `said` print it.
         name: Says which image failed, where it is one of many of a kind.
         deliver: Delivers afterwards what is owed to the cloud, in a moment.
@@ -145,10 +156,12 @@ def carry_out(
     failures: dict[int, BaseException] = {}
     unheard: ImagenError | None = None
     nobody_reads = False
+    above = picture or bar
+    hiding = above.hidden if above else nullcontext
     with StopSignals() as signals:
-        with bar or nullcontext():
+        with bar or nullcontext(), picture or nullcontext():
             for outcome in outcomes(signals.cancellation):
-                with bar.hidden() if bar else nullcontext():
+                with hiding():
                     if isinstance(outcome, FailedImage):
                         failures[outcome.number] = outcome.error
                         said.error(outcome.error, image=name(outcome) if name else "")

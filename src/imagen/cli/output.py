@@ -212,11 +212,24 @@ class _Stdout:
 
 
 def event_listener(
-    said: Output, bar: "ProgressBar | None", environment: Environment
+    said: Output,
+    bar: "ProgressBar | None",
+    environment: Environment,
+    *,
+    first: Listener | None = None,
 ) -> Listener:
-    """Return what hears the events of a run: words, a bar, a log if it is wanted."""
+    """Return what hears the events of a run: words, a bar, a log if it is wanted.
+
+    Args:
+        said: The words.
+        bar: Moves on; None for none.
+        environment: Says whether there is a log.
+        first: Hears each event before all of these.
+    """
 
     def hear(event: Event) -> None:
+        if first is not None:
+            first(event)
         said.hear(event)
         if bar is not None:
             bar(event)

@@ -16,6 +16,7 @@ from imagen.cli.making import (
     EstimateFlag,
     FitFlag,
     ImageFlag,
+    LiveFlag,
     MaskFlag,
     MaxCostFlag,
     ModelFlag,
@@ -70,6 +71,7 @@ def rerun(
     mask: MaskFlag = None,
     timeout: TimeoutFlag = None,
     strict: StrictFlag = False,
+    live: LiveFlag = False,
     estimate: EstimateFlag = False,
     max_cost: MaxCostFlag = None,
     verify: Annotated[bool, Parameter(group=HOW, show_default=False)] = False,
@@ -148,8 +150,14 @@ def rerun(
         settings, past.backend if backend is None else backend
     )
     maker = bootstrap.build_backend(chosen, environment=environment)
-    bar = progress_bar(quiet=quiet or verbose or bool(environment.log))
-    listen = event_listener(said, bar, environment)
+    logs = verbose or bool(environment.log)  # which a bar would garble
+    bar = progress_bar(quiet=quiet or logs)
+    picture = None
+    if live and not estimate:
+        from imagen.cli.live import live_picture  # noqa: PLC0415 - rare
+
+        picture = live_picture(bar, environment=environment, logs=logs)
+    listen = event_listener(said, bar, environment, first=picture)
     window = bootstrap.build_preview(
         settings,
         environment=environment,
@@ -171,6 +179,7 @@ def rerun(
             stream=sys.stdout.buffer,
         ),
         count=count,
+        live=picture is not None,
         listen=listen,
     )
     with bootstrap.closing(maker):
@@ -194,7 +203,12 @@ def rerun(
             listen=listen,
         )
         code = carry_out(
-            partial(use_case.outcomes, plan), said, bar, tell=tell, deliver=deliver
+            partial(use_case.outcomes, plan),
+            said,
+            bar,
+            picture=picture,
+            tell=tell,
+            deliver=deliver,
         )
     return code or (exit_codes.NOT_READY if verdict and verdict.differs else code)
 

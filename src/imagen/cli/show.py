@@ -11,7 +11,7 @@ from cyclopts import Parameter  # noqa: TID253 - this is the command line
 from imagen import bootstrap
 from imagen.cli import exit_codes
 from imagen.cli.layout import folded, one_line, plain
-from imagen.cli.output import Output, say
+from imagen.cli.output import Output
 from imagen.cli.parameters import PathWord
 from imagen.domain.cost import in_dollars
 from imagen.domain.errors import ImagenError, InvalidRequest, UsageError
@@ -99,34 +99,38 @@ def show(
 
 
 def _printed(viewer: Viewer, shown: Sequence[_Shown], said: Output) -> int:
-    for each in shown:
-        said.lines(_drawn(viewer, each))
-    return exit_codes.DONE
+    codes = [_draw(viewer, each, said) for each in shown]
+    return max(codes)
 
 
 def _held(viewer: Viewer, shown: Sequence[_Shown], said: Output) -> int:
     with viewer.holding() as window:
+        code = exit_codes.DONE
         for each in shown:
             happened = "changed"
             while happened == "changed":
                 window.clear()
-                said.lines(_drawn(viewer, each))
+                code = max(code, _draw(viewer, each, said))
                 happened = window.wait()
             if happened == "quit":
                 break
-    return 128 + window.stopped_by if window.stopped_by else exit_codes.DONE
+    return 128 + window.stopped_by if window.stopped_by else code
 
 
-def _drawn(viewer: Viewer, image: _Shown) -> list[str]:
-    """Draw the picture, and return the words that go below it."""
+def _draw(viewer: Viewer, image: _Shown, said: Output) -> int:
+    """Draw the picture, and say below it how it was made."""
     room = viewer.room()
     words = image.words(room.columns - 1)
     left = max(_FEWEST_ROWS, room.rows - len(words) - 1)
+    code = exit_codes.DONE
     try:
         viewer.draw(image.content, room=Room(room.columns, left))
     except CannotDraw as why:
-        say(f"{image.place} cannot be shown: {why}.")
-    return words
+        error = InvalidRequest(f"{image.place} cannot be drawn: {why}.")
+        said.error(error)
+        code = exit_codes.code_of(error)
+    said.lines(words)
+    return code
 
 
 def _described(found: FoundImage, content: bytes) -> _Shown:

@@ -26,6 +26,7 @@ class Capabilities(msgspec.Struct, frozen=True, kw_only=True):
             on what it does; None: any, they are passed on unseen.
         references: How many reference images it takes; 0: none.
         mask: Whether it takes a mask, which says what of the first one to paint anew.
+        live: Whether it can send pictures of an image while it makes it.
         provider: Who charges for it, as the price table calls them; "" for nobody.
         may_cost: Whether a call may cost money; if not, no cost is ever reported but 0.
     """
@@ -41,5 +42,6 @@ class Capabilities(msgspec.Struct, frozen=True, kw_only=True):
     parameters: Mapping[str, str] | None = {}
     references: int = 0
     mask: bool = False
+    live: bool = False
     provider: str = ""
     may_cost: bool = True

@@ -48,6 +48,14 @@ class Progressed(Event, frozen=True, kw_only=True):
     steps: int | None
 
 
+class Previewed(Event, frozen=True, kw_only=True):
+    """The backend sent a small picture of the image so far, because somebody asked."""
+
+    number: int
+    content: bytes
+    media_type: str
+
+
 class Retrying(Event, frozen=True, kw_only=True):
     """An attempt failed at no cost; another follows after the wait, in seconds."""
 

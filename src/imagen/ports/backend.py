@@ -55,6 +55,19 @@ class Watch(Protocol):
         ...
 
 
+@runtime_checkable
+class LiveWatch(Watch, Protocol):
+    """The watch of somebody who wants to see the image while it is made.
+
+    A backend that cannot send pictures on the way need not know of it; one that can
+    asks its vendor for them only for such a watch.
+    """
+
+    def show(self, content: bytes, *, media_type: str) -> None:
+        """Show what there is of the image so far: a small picture, as a whole file."""
+        ...
+
+
 class ImageBackend(Protocol):
     """Makes images.
 

@@ -29,7 +29,7 @@ from imagen.usecases.crew import run_crews
 from imagen.usecases.keep import KeepImages
 from imagen.usecases.records import CallRecord, Records
 from imagen.usecases.store import StoreImage
-from imagen.usecases.watch import JobWatch
+from imagen.usecases.watch import JobWatch, LiveJobWatch
 
 
 class GenerateImages(msgspec.Struct, frozen=True, kw_only=True):
@@ -46,6 +46,7 @@ class GenerateImages(msgspec.Struct, frozen=True, kw_only=True):
         price_of: Looks up what a provider charges.
         budgets: What limits the spending on this backend.
         retry: When to ask again.
+        live: Whether pictures are wanted of an image while it is made.
         listen: Hears what happens.
     """
 
@@ -59,6 +60,7 @@ class GenerateImages(msgspec.Struct, frozen=True, kw_only=True):
     price_of: PriceOf = no_price
     budgets: tuple[Budget, ...] = ()
     retry: RetryPolicy = RetryPolicy()
+    live: bool = False
     listen: events.Listener = events.unheard
 
     def capabilities(self, model: str = "") -> Capabilities:
@@ -151,12 +153,20 @@ class GenerateImages(msgspec.Struct, frozen=True, kw_only=True):
         self.listen(events.Planned(backend=self.instance.name, images=count))
         for warning in plan.honesty.warnings():
             self.listen(events.Warned(message=warning))
+        can_show = self.live and self.capabilities(plan.request.model or "").live
+        if self.live and not can_show:
+            self._warn("sends no pictures of an image while it makes it.")
         yield from work_off(
             [(works, self.instance.concurrency)],
             cancellation=cancellation,
             clock=self.clock,
         )
+        if can_show and not any(_shown(work.watch) for work in works):
+            self._warn("sent no picture while it worked.")
         self.listen(events.Finished())
+
+    def _warn(self, words: str) -> None:
+        self.listen(events.Warned(message=f"{self.instance.name} {words}"))
 
     def prepare(self) -> None:
         """Have the backend find out what would keep it from working.
@@ -194,12 +204,13 @@ class GenerateImages(msgspec.Struct, frozen=True, kw_only=True):
             records: What is written down of each call.
             jobs: What each asks for, contents of references included.
         """
+        kind = LiveJobWatch if self.live else JobWatch
         return [
             Work(
                 maker=self,
                 job=job,
                 record=record,
-                watch=JobWatch(
+                watch=kind(
                     number=job.number,
                     clock=self.clock,
                     listen=self.listen,
@@ -324,6 +335,10 @@ def _only(job: ImageJob, plan: GenerationPlan) -> GenerationPlan:
         jobs=(bare(job, images=images, mask=mask),),
         request=bare(plan.request, images=images, mask=mask),
     )
+
+
+def _shown(watch: JobWatch) -> int:
+    return watch.shown if isinstance(watch, LiveJobWatch) else 0
 
 
 def _numbers(call: Call) -> range:

@@ -89,3 +89,20 @@ class JobWatch:
         if not self.stopped:
             self.timed_out = True
             self.stop()
+
+
+class LiveJobWatch(JobWatch):
+    """The same, for somebody who wants to see the image while it is made.
+
+    Attributes:
+        shown: How many pictures there were.
+    """
+
+    shown = 0
+
+    def show(self, content: bytes, *, media_type: str) -> None:
+        """Pass the picture on."""
+        self.shown += 1
+        self._listen(
+            events.Previewed(number=self.number, content=content, media_type=media_type)
+        )

@@ -152,12 +152,17 @@ class Run:
             await asyncio.sleep(self.server.step_seconds)
             self.life.look()
             picture = None
-            if self.server.previews:
+            if self.server.previews or self._wants_pictures():
                 length = self.server.preview_bytes + prompt.trouble.huge_frames
-                picture = jpeg_like(length, step)
+                picture = self.server.preview_picture or jpeg_like(length, step)
             self._advance(node, step, steps, picture)
             self.step += 1
             await self._pass(self.step)
+
+    def _wants_pictures(self) -> bool:
+        """Newer servers let each prompt say whether it wants some."""
+        wanted = self.prompt.extra_data.get("preview_method", "none")
+        return self.server.newer and wanted != "none"
 
     async def _pass(self, step: int) -> None:
         """Come by a step, and meet the trouble that was ordered for it."""

@@ -92,6 +92,7 @@ class ComfyServer:
         sid: str | None = None,
         previews: bool = False,
         preview_bytes: int = 2000,
+        preview_picture: bytes | None = None,
         custom_nodes: bool = False,
         models: Mapping[str, Collection[str]] | None = None,
         without_nodes: Collection[str] = (),
@@ -107,6 +108,7 @@ class ComfyServer:
         self.only_api, self.greets, self.sid = only_api, greets, sid
         self.redirects_view = redirects_view
         self.previews, self.preview_bytes = previews, preview_bytes
+        self.preview_picture = preview_picture
         self.custom_nodes, self.noisy = custom_nodes, noisy
         self.models: dict[str, list[str]] = {
             folder: list(names)

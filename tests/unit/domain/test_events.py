@@ -13,6 +13,7 @@ ALL = [
     events.Retrying(number=1, code="throttled", message="Slowly.", wait=5),
     events.Stored(number=1, location="x.png"),
     events.Failed(number=2, code="refused", message="No."),
+    events.Previewed(number=1, content=b"x", media_type="image/png"),
     events.PreviewFailed(reason="There is no tmux."),
     events.Delivered(channel="usage", count=5),
     events.Undelivered(channel="images", message="It is not reached."),

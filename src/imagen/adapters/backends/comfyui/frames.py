@@ -19,6 +19,10 @@ _PREVIEW, _PREVIEW_WITH_METADATA = 1, 4
 _IMAGE_TYPES = {1: "image/jpeg", 2: "image/png"}
 _SHOWN_LENGTH = 200
 
+PICTURES_PLEASE = {"preview_method": "auto"}
+"""What in a prompt's extra data has newer servers send pictures on the way, however
+they were started."""
+
 SENT_AT = "imagen_sent_at"
 """What we call, in a prompt's extra data, the moment in which we sent it: the server
 keeps that, and only newer ones say themselves when a prompt was handed in."""

@@ -20,6 +20,7 @@ import httpx
 import msgspec
 
 from imagen.adapters.backends.comfyui.frames import (
+    PICTURES_PLEASE,
     SENT_AT,
     Accepted,
     Executing,
@@ -55,7 +56,7 @@ from imagen.domain.errors import (
     Unavailable,
     Unfinished,
 )
-from imagen.ports.backend import Watch
+from imagen.ports.backend import LiveWatch, Watch
 from imagen.ports.clock import Clock
 
 LOOK_EVERY = 3.0
@@ -116,6 +117,7 @@ class JobRun:
         self._graph = graph
         self._outputs = outputs
         self._watch = watch
+        self._live = isinstance(watch, LiveWatch)
         self._clock = clock
         self._free = free
         self._reference = reference
@@ -180,7 +182,7 @@ class JobRun:
 
     def _open_socket(self) -> None:
         call = BackgroundCall(
-            partial(self._server.listen, self._client_id), undo=_close
+            partial(self._server.listen, self._client_id, live=self._live), undo=_close
         )
         self._socket = call.result(self._watch)
         self._sockets = self._socket is not None
@@ -188,11 +190,14 @@ class JobRun:
             self._client_id = self._socket.client_id
 
     def _hand_in(self) -> None:
+        extra: dict[str, object] = {SENT_AT: self._clock.now().timestamp()}
+        if self._live:
+            extra |= PICTURES_PLEASE
         body = {
             "prompt": self._graph,
             "prompt_id": self._story.prompt_id,
             "client_id": self._client_id,
-            "extra_data": {SENT_AT: self._clock.now().timestamp()},
+            "extra_data": extra,
         }
         self._watch.wait(0)
         self._may_be_there, self._answered = True, False
@@ -356,7 +361,9 @@ class JobRun:
 
     def _take(self, word: Frame | Preview | Noise) -> None:
         match word:
-            case Preview() | Noise():
+            case Preview():
+                self._show(word)
+            case Noise():
                 return
             case Status(data=data):
                 self._count(data.status.exec_info.queue_remaining)
@@ -365,6 +372,14 @@ class JobRun:
                 self._tell(word)
             case _:
                 pass
+
+    def _show(self, picture: Preview) -> None:
+        """Pass on what is ours: older servers send only what runs, and name nobody."""
+        if isinstance(self._watch, LiveWatch) and (
+            picture.prompt_id == self._story.prompt_id
+            or (picture.prompt_id is None and self._story.node is not None)
+        ):
+            self._watch.show(picture.content, media_type=picture.media_type)
 
     def _count(self, remaining: int | None) -> None:
         """Look soon when a job left the queue: it may have been ours."""
@@ -415,7 +430,7 @@ class JobRun:
         is why we go on looking for ourselves after this.
         """
         call = BackgroundCall(
-            partial(self._server.listen, self._client_id), undo=_close
+            partial(self._server.listen, self._client_id, live=self._live), undo=_close
         )
         with suppress(Unavailable, Unauthorized, BackendError, Throttled, OutOfCredit):
             self._socket = call.result(self._watch)

@@ -41,6 +41,7 @@ SHORT, USUAL, LONG = 3.0, 10.0, 30.0
 MOST_REMEMBERED = 500
 """Jobs of the past that are looked through for one of ours."""
 
+_SAY_WHOSE = '{"type":"feature_flags","data":{"supports_preview_metadata":true}}'
 _NOT_FOUND = 404
 _UPGRADE_REFUSED = {400, 404, 405, 426, 501}
 
@@ -83,8 +84,12 @@ class Server:
         """Hang up."""
         self._client.close()
 
-    def listen(self, client_id: str) -> "JobSocket | None":
+    def listen(self, client_id: str, *, live: bool = False) -> "JobSocket | None":
         """Open a socket, and wait until the server knows it.
+
+        Args:
+            client_id: Whose frames are to come.
+            live: Whether pictures on the way are to say whose they are.
 
         Returns:
             None when there are no sockets here, as behind some proxies.
@@ -126,6 +131,9 @@ class Server:
                 f"{self.name} was not reached: {_why_unreached(error)}.",
                 hint="Is it running, and is base_url right?",
             ) from error
+        if live:  # it counts only as the first message
+            with suppress(ConnectionClosed):
+                socket.send(_SAY_WHOSE)
         return JobSocket(socket, client_id).ready()
 
     def order(self, body: bytes) -> httpx.Response:

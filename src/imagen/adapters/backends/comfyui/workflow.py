@@ -222,6 +222,7 @@ def capabilities_of(workflow: Workflow) -> Capabilities:
         steps=bool(slots.steps),
         largest_batch=LARGEST_BATCH if slots.batch else 1,
         parameters=None,
+        live=True,
         may_cost=False,
     )
 
