@@ -51,6 +51,14 @@ class Journal(Protocol):
         """
         ...
 
+    def untaken(self, call: Call, references: Sequence[str]) -> tuple[str, ...]:
+        """Return those of the names that no other call of its adapter has, or had.
+
+        Raises:
+            JournalError: it cannot be read.
+        """
+        ...
+
     def unfinished(self) -> tuple[OpenCall, ...]:
         """Return what is not over, the oldest first.
 

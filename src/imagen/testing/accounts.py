@@ -196,6 +196,16 @@ class MemoryJournal:
             elif entry := self._desk.calls.get(call_id):
                 self._note(entry, note)
 
+    def untaken(self, call: Call, references: Sequence[str]) -> tuple[str, ...]:
+        """Look whose they are."""
+        adapter, owners = call.plan.instance.adapter, self._desk.references
+        with self._desk.lock:
+            return tuple(
+                reference
+                for reference in references
+                if owners.get((adapter, reference), call.id) == call.id
+            )
+
     def unfinished(self) -> tuple[OpenCall, ...]:
         """Return what is known of each."""
         with self._desk.lock:

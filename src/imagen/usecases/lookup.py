@@ -16,8 +16,8 @@ def look_up(
 ) -> str | None:
     """Return what the backend calls the job, if there is exactly one that can be it.
 
-    The watch knows the name then, and so does the journal. It is the name of no other
-    call's job, and of two that look alike neither is taken.
+    The watch knows the name then, and so does the journal. The jobs of other calls do
+    not count, and of two that look alike neither is taken.
 
     Raises:
         Cancelled: passed through from the watch.
@@ -27,7 +27,7 @@ def look_up(
     for seconds in LOOKS:
         watch.wait(seconds)
         try:
-            found = backend.find(job, since=since, watch=watch)
+            found = watch.untaken(backend.find(job, since=since, watch=watch))
         except Cancelled:
             raise
         except ImagenError:

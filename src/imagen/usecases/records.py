@@ -128,6 +128,14 @@ class Records:
         """
         return self.try_to(lambda: self._journal.note(call.id, note))
 
+    def untaken(self, call: Call, references: Sequence[str]) -> tuple[str, ...]:
+        """Return those of the names that no other call has, as far as can be told."""
+        try:
+            return self._journal.untaken(call, references)
+        except JournalError as error:
+            self.complain(error)
+            return tuple(references)
+
     def try_to(self, write: Callable[[], object]) -> bool:
         """Do it, or say once that it cannot be done."""
         try:
@@ -194,6 +202,10 @@ class CallRecord:
             self._begun = self._records.begin_late(self.call)
             self._broken = not self._begun
         self._note(Accepted(reference=reference))
+
+    def untaken(self, references: Sequence[str]) -> tuple[str, ...]:
+        """Return those of the names that no other call has, as far as can be told."""
+        return self._records.untaken(self.call, references)
 
     def arrived(self, received: Received) -> None:
         """The images are here; what cost nothing can be made again."""

@@ -1,6 +1,6 @@
 """The `Watch` of one job: what a backend says goes on, and its waits can be ended."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 from imagen.domain import events
 from imagen.domain.errors import Cancelled
@@ -60,6 +60,12 @@ class JobWatch:
             self._record.accepted(reference)
         self.reference = reference
         self._listen(events.Accepted(number=self.number, reference=reference))
+
+    def untaken(self, references: Sequence[str]) -> tuple[str, ...]:
+        """Return those of the names that no other call's job has."""
+        if self._record is None:
+            return tuple(references)
+        return self._record.untaken(references)
 
     def report(
         self, fraction: float | None, note: str = "", *, steps: int | None = None

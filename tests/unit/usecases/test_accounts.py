@@ -255,6 +255,17 @@ def test_the_job_of_another_call_is_not_taken() -> None:
     assert scene.states == ["sent"]
 
 
+def test_of_two_that_look_alike_the_one_that_is_no_other_calls_is_taken() -> None:
+    backend = KnowingBackend(taken(), Unfinished("Silence."))
+    backend.found = [("job-7", "job-8")]
+    scene = PaidScene(backend=backend)
+
+    report = scene.run(count=2)
+
+    assert len(report.stored) == 2
+    assert backend.asked == ["job-8"]
+
+
 def cancelled(*, settled: bool) -> Cancelled:
     return Cancelled(
         "Stopped.", settled=settled, used=Used(images=0) if settled else None

@@ -60,6 +60,9 @@ _SPENT = """
 _UNSENT = """
     SELECT id, owner FROM calls WHERE state = 'planned' AND owner IS NOT NULL
 """
+_TAKEN = """
+    SELECT 1 FROM refs WHERE adapter = ? AND reference = ? AND call_id <> ?
+"""
 _HELD = """
     SELECT coalesce(sum(reserved), 0) FROM calls
     WHERE may_cost AND :backend IN ('', backend)
@@ -109,6 +112,18 @@ class SqliteJournal:
             _note(connection, storable(call_id), note)
         if isinstance(note, Closed):
             self._spool.drop(call_id)
+
+    def untaken(self, call: Call, references: Sequence[str]) -> tuple[str, ...]:
+        """Look for each of them, whoever has or had it."""
+        adapter, call_id = storable(call.plan.instance.adapter), storable(call.id)
+        with self._database.reading() as connection:
+            return tuple(
+                reference
+                for reference in references
+                if not connection.execute(
+                    _TAKEN, [adapter, storable(reference), call_id]
+                ).fetchone()
+            )
 
     def unfinished(self) -> tuple[OpenCall, ...]:
         """Read all rows, and tidy up after those who could not."""

@@ -216,6 +216,19 @@ class JournalContract(Contract):
 
         assert _state(journal) == ("sent", "")
 
+    def test_tells_which_references_are_untaken(self, journal: Journal) -> None:
+        """Taken is what another call of the adapter has, or had; nothing else is."""
+        mine, comfy = sample_call(2), sample_call(3, adapter="comfyui")
+        journal.begin([sample_call(1), mine, comfy])
+        journal.note(sample_id(1), Accepted(reference="job-1"))
+        journal.note(sample_id(1), Accepted(reference="job-2"))
+        journal.note(sample_id(1), Closed())
+        journal.note(sample_id(2), Accepted(reference="job-3"))
+        journal.note(sample_id(3), Accepted(reference="job-4"))
+        names = [f"job-{n}" for n in range(1, 6)]
+
+        assert journal.untaken(mine, names) == ("job-3", "job-4", "job-5")
+
     def test_lets_another_adapter_use_the_reference(self, journal: Journal) -> None:
         """Calls of different adapters may be accepted under one name."""
         journal.begin([sample_call(1), sample_call(2, adapter="comfyui")])
