@@ -6,6 +6,7 @@ from imagen.domain.errors import (
     BackendError,
     Cancelled,
     ImagenError,
+    ReferenceTaken,
     TimedOut,
     Unfinished,
 )
@@ -92,13 +93,16 @@ def _once(
     began = clock.now()
     try:
         return backend.generate(job, watch)
-    except Unfinished:
-        if watch.reference is not None or not isinstance(backend, ResumableBackend):
-            raise
-        reference = look_up(backend, job, since=began, watch=watch)
-        if reference is None:
-            raise
-        return backend.resume(job, reference, watch)
+    except ReferenceTaken as taken:  # by a call that looked for a job just like this
+        lost = Unfinished(f"{taken.message} It was taken for that of the other.")
+    except Unfinished as unfinished:
+        lost = unfinished
+    if watch.reference is not None or not isinstance(backend, ResumableBackend):
+        raise lost
+    reference = look_up(backend, job, since=began, watch=watch)
+    if reference is None:
+        raise lost
+    return backend.resume(job, reference, watch)
 
 
 def _out_of_time(

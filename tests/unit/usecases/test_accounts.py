@@ -266,6 +266,20 @@ def test_of_two_that_look_alike_the_one_that_is_no_other_calls_is_taken() -> Non
     assert backend.asked == ["job-8"]
 
 
+def test_a_job_that_was_taken_for_that_of_another_call_is_exchanged_for_it() -> None:
+    backend = KnowingBackend(taken(), taken(), taken())
+    backend.found = [("job-7", "job-8")]
+    scene = PaidScene(backend=backend)
+
+    report = scene.run(count=2)
+    (failed,) = scene.run().failed
+
+    assert len(report.stored) == 2
+    assert backend.asked == ["job-8"]
+    assert isinstance(failed.error, Unfinished)
+    assert scene.states == ["sent"]
+
+
 def cancelled(*, settled: bool) -> Cancelled:
     return Cancelled(
         "Stopped.", settled=settled, used=Used(images=0) if settled else None
