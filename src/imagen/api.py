@@ -8,6 +8,8 @@ from pathlib import Path
 from threading import Lock
 from typing import TYPE_CHECKING, Self, TypeAlias, TypedDict, Unpack, cast, overload
 
+import msgspec
+
 from imagen import bootstrap
 from imagen.bootstrap import Wish
 from imagen.domain.errors import ImagenError, InvalidRequest, SomeImagesFailed
@@ -701,12 +703,13 @@ class Studio:
             timeout=parameters.get("timeout"),
             strict=parameters.get("strict", False),
         )
-        backend = parameters.get("backend")
+        backend = parameters.get("backend") or past.backend
         with _shown(parameters) as listen:
             maker = self._maker(
-                past.backend if backend is None else backend,
+                backend,
                 parameters,
                 count=wishes.count,
+                media_type=past.format_on(backend),
                 listen=listen,
             )
             report = maker.run(again.request(past, wishes, maker=maker))
@@ -852,7 +855,13 @@ class Studio:
         return maker, request
 
     def _maker(
-        self, name: str | None, given: Wishes, *, count: int, listen: Listener
+        self,
+        name: str | None,
+        given: Wishes,
+        *,
+        count: int,
+        listen: Listener,
+        media_type: str | None = None,
     ) -> GenerateImages:
         chosen = bootstrap.find_backend(self._settings, name)
         return bootstrap.build_generate(
@@ -861,7 +870,7 @@ class Studio:
             self._backend(chosen),
             environment=self._environment,
             accounts=self._accounts,
-            wish=_wish(given),
+            wish=msgspec.structs.replace(_wish(given), format=media_type),
             count=count,
             live=given.get("live", False),
             listen=listen,

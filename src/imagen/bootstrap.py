@@ -117,6 +117,8 @@ class Wish(msgspec.Struct, frozen=True, kw_only=True):
         sidecar: False leaves the sidecars out, whatever the config says.
         metadata: False leaves the note inside the files out, likewise.
         cloud: False keeps no copy in the cloud, likewise.
+        format: The media type of files whose name says nothing of it; None leaves it to
+            the backend.
         stream: What `-` writes to.
     """
 
@@ -124,6 +126,7 @@ class Wish(msgspec.Struct, frozen=True, kw_only=True):
     sidecar: bool = True
     metadata: bool = True
     cloud: bool = True
+    format: str | None = None
     stream: BinaryIO | None = None
 
 
@@ -999,7 +1002,7 @@ def _where(
     folder = settings.output.dir
     place = Place(
         folder=_absolute(folder),
-        destination=Destination(template=settings.output.naming),
+        destination=Destination(template=settings.output.naming, format=wish.format),
         sidecar=settings.output.sidecar and wish.sidecar,
         metadata=settings.output.metadata and wish.metadata,
         owner=_owner(settings, environment) if wish.cloud else "",

@@ -1,11 +1,13 @@
 """An image is made again, from whatever says how it was made."""
 
 import json
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
 from tests.e2e.conftest import Ask, Imagen, assert_one_sentence, left_behind
+from tests.integration.replicate.server import ReplicateServer
 from tests.unit.domain.written import GRAPH, INFOTEXT, png
 
 SMALL = ("--size", "64x48")
@@ -110,6 +112,16 @@ def test_a_jpeg_is_compared_as_a_jpeg(ask: Ask) -> None:
     assert ask("rerun", "fox.jpg", "--verify", "-o", "again.png").code == 0
 
 
+def test_the_format_stays_on_the_same_backend(ask: Ask, here: Path) -> None:
+    ask("generate", "a fox", *SMALL, "-o", "fox.jpg")
+
+    run = ask("rerun", "fox.jpg", "--verify")
+
+    (path,) = run.lines
+    assert path.endswith(".jpg")
+    assert run.code == 0
+
+
 def test_several_have_seeds_that_follow_on(ask: Ask, fox: Path) -> None:
     run = ask("rerun", "fox.png", "-n", "3", "--json")
 
@@ -212,3 +224,58 @@ def test_the_bytes_go_out_on_standard_output(ask: Ask, fox: Path) -> None:
 
     assert run.code == 0
     assert run.bytes.startswith(b"\x89PNG")
+
+
+@pytest.fixture
+def vendor() -> Iterator[ReplicateServer]:
+    with ReplicateServer() as server:
+        yield server
+
+
+def test_a_paid_image_is_asked_for_with_the_very_same_words(
+    imagen: Imagen, here: Path, vendor: ReplicateServer
+) -> None:
+    env = {"REPLICATE_API_TOKEN": vendor.token, "IMAGEN_CONFIG": str(here / "c.yaml")}
+    block = {"adapter": "replicate", "base_url": vendor.url}
+    (here / "c.yaml").write_text(json.dumps({"backends": {"paid": block}}))
+    words = ("--set", "go_fast=false", "--size", "1152x896", "--steps", "4")
+    made = imagen("generate", "a fox", "--backend", "paid", *words, env=env)
+    assert made.code == 0, made.err
+
+    again = imagen("rerun", "last", "--strict", "--json", env=env)
+
+    assert again.code == 0, again.err
+    (path,) = made.lines
+    (said,) = again.objects
+    elsewhere = {"usage_id", "path", "source_sha256", "parameters"}
+    assert {k: v for k, v in asked(said).items() if k not in elsewhere} == {
+        k: v for k, v in asked(note_of(here / path)).items() if k not in elsewhere
+    }
+    first, second = (prediction.given for prediction in vendor.predictions)
+    assert second == first | {"output_format": second["output_format"]}
+
+
+def test_what_it_was_made_from_goes_along_under_another_name(
+    imagen: Imagen, here: Path, vendor: ReplicateServer
+) -> None:
+    env = {"REPLICATE_API_TOKEN": vendor.token, "IMAGEN_CONFIG": str(here / "c.yaml")}
+    block = {"adapter": "replicate", "base_url": vendor.url, "model": "acme/collage"}
+    (here / "c.yaml").write_text(json.dumps({"backends": {"paid": block}}))
+    (here / "a.png").write_bytes(png())
+    words = ("--backend", "paid", "--image", "a.png", "-o", "x.png")
+    assert imagen("generate", "a fox", *words, env=env).code == 0
+    (here / "a.png").rename(here / "b.png")
+
+    again = imagen("rerun", "x.png", "--json", env=env)
+
+    assert again.code == 0, again.err
+    (said,) = again.objects
+    assert said["references"] == note_of(here / "x.png")["references"]
+    first, second = (prediction.given for prediction in vendor.predictions)
+    assert second == first | {"input_images": second["input_images"]}
+    assert first["output_format"] == "png"
+    (here / "b.png").unlink()
+    missing = imagen("rerun", "x.png", env=env)
+    assert missing.code == 2
+    assert_one_sentence(missing.err, "made from a.png", "--image")
+    assert len(vendor.predictions) == 2

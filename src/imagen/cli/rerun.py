@@ -176,6 +176,7 @@ def rerun(
             sidecar=not no_sidecar,
             metadata=not no_metadata,
             cloud=not no_cloud,
+            format=past.format_on(chosen.instance.name),
             stream=sys.stdout.buffer,
         ),
         count=count,

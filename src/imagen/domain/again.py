@@ -1,6 +1,8 @@
 """How an image was made, as a request to make it again."""
 
 from collections.abc import Callable, Mapping, Sequence
+from functools import cached_property
+from typing import TypeAlias
 
 import msgspec
 
@@ -16,7 +18,7 @@ from imagen.domain.sidecar import Change, Reference, Sidecar
 from imagen.domain.size import Size
 from imagen.domain.style import Style
 
-CapabilitiesOf = Callable[[str], Capabilities]
+CapabilitiesOf: TypeAlias = Callable[[str], Capabilities]
 """What a backend can do with a model; with "" with its own."""
 
 _OWN = "set."
@@ -228,7 +230,7 @@ def request_again(
     if replaced is not None:
         carrying.adjusted["backend"] = replaced
     model = carrying.model()
-    can = can_of(model or "")
+    can = can_of(model) if model else carrying.own
     return GenerationRequest(
         prompt=origin.prompt,
         sent=origin.sent,
@@ -263,12 +265,17 @@ class _Carrying:
         self._origin = origin
         self._wishes = wishes
         self._name = instance.name
-        self._own = can_of("")
+        self._can_of = can_of
         self._kin = instance.adapter == origin.adapter
         self._same = self._kin and instance.name == origin.backend
         self.notes: list[str] = []
         self._ignored: dict[str, str] = {}
         self.adjusted: dict[str, Change] = {}
+
+    @cached_property
+    def own(self) -> Capabilities:
+        """What the backend can do with its own model; it may have none."""
+        return self._can_of("")
 
     def lost(self) -> Lost:
         origin = self._origin
@@ -287,8 +294,11 @@ class _Carrying:
         """Return the model to ask for; None is the backend's own."""
         if self._wishes.model is not None:
             return self._wishes.model
-        asked, own, models = self._origin.model, self._own.model, self._own.models
-        if not asked or asked == own:
+        asked = self._origin.model
+        if not asked:
+            return None
+        own, models = self.own.model, self.own.models
+        if asked == own:
             return None
         if not self._origin.asked_for_model and own.partition(":")[0] == asked:
             return None  # a backend reports its model without the version
@@ -306,7 +316,7 @@ class _Carrying:
             return self._wishes.steps
         if self._origin.steps or not (self._same and can.steps):
             return self._origin.steps
-        unchanged = (model or self._own.model) == self._origin.model
+        unchanged = (model or can.model) == self._origin.model
         return self._origin.own_steps if unchanged else 0
 
     def seed(self, can: Capabilities) -> int:

@@ -17,6 +17,7 @@ from imagen.domain.again import (
 from imagen.domain.container import NotAnImage, read_facts
 from imagen.domain.errors import InvalidRequest, JournalError
 from imagen.domain.instance import Instance
+from imagen.domain.media import WRITABLE
 from imagen.domain.reference import ReferenceImage
 from imagen.domain.request import GenerationRequest
 from imagen.domain.result import StoredImage
@@ -45,6 +46,16 @@ class Past(msgspec.Struct, frozen=True, kw_only=True):
     backend: str
     replaced: Change | None = None
     notes: tuple[str, ...] = ()
+
+    def format_on(self, backend: str) -> str | None:
+        """Return the media type to ask that backend for; None leaves it its own.
+
+        It was asked for that one, or sent it unasked; of another nobody knows.
+        """
+        note = self.found.note
+        if note is None or backend != self.origin.backend:
+            return None
+        return note.mime_type if note.mime_type in WRITABLE.values() else None
 
 
 class MakeAgain(msgspec.Struct, frozen=True, kw_only=True):

@@ -4,7 +4,7 @@ import sys
 from collections.abc import Callable, Mapping
 from html import escape
 from threading import Lock
-from typing import Protocol, cast
+from typing import Protocol, TypeAlias, cast
 
 import msgspec
 
@@ -21,7 +21,7 @@ _LINE = "font:12px/1.6 sans-serif;display:flex;gap:.75em;align-items:center"
 _BAR = "width:12em"
 _SOFT = "opacity:.75;overflow-wrap:anywhere"
 
-Bundle = Mapping[str, str]
+Bundle: TypeAlias = Mapping[str, str]
 """The same in several media types; the notebook shows the best that it can."""
 
 
@@ -33,7 +33,7 @@ class Handle(Protocol):
         ...
 
 
-Display = Callable[[Bundle], Handle | None]
+Display: TypeAlias = Callable[[Bundle], Handle | None]
 
 
 class _Job(msgspec.Struct, kw_only=True):
