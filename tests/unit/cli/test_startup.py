@@ -62,6 +62,11 @@ MAIN = "from imagen.cli.app import main; "
         (MAIN + "main(['history'])", ALWAYS | HISTORY | {"cyclopts"}),
         (MAIN + "main(['usage'])", ALWAYS | HISTORY | {"cyclopts"}),
         (MAIN + "main(['resume'])", ALWAYS | HISTORY | {"cyclopts"}),
+        (MAIN + "main(['rerun', 'last'])", ALWAYS | HISTORY | {"cyclopts"}),
+        (
+            MAIN + "main(['sweep', 'fox', '--seed', '1,2', '--estimate'])",
+            ALWAYS | HISTORY | {"cyclopts"},
+        ),
         (
             "import imagen; imagen.generate('fox', size='16x16')",
             ALWAYS | HISTORY | {"PIL"},
