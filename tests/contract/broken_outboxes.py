@@ -153,6 +153,17 @@ class TestOwesImagesOfNobody(Staged):
     }
 
 
+class Spiteful(Box):
+    def set_aside(self, channel: Channel, troubles: Mapping[str, str]) -> None:
+        self.over[channel] -= set(troubles)
+        super().set_aside(channel, troubles)
+
+
+class TestSetsAsideWhatIsDelivered(Staged):
+    Made = Spiteful
+    breaks: ClassVar[set[str]] = {"test_does_not_set_aside_what_is_delivered"}
+
+
 class Mixed(Box):
     def delivered(self, channel: Channel, ids: Collection[str]) -> None:
         super().delivered("usage", ids)

@@ -93,7 +93,8 @@ class Outbox(Protocol):
     def set_aside(self, channel: Channel, troubles: Mapping[str, str]) -> None:
         """Note of these ids why they can never be delivered as they are.
 
-        What is set aside is no longer owed, and is kept.
+        What is set aside is no longer owed, and is kept. What somebody delivered in the
+        meantime stays delivered.
 
         Raises:
             JournalError: it cannot be written down.

@@ -89,9 +89,9 @@ class MemoryOutbox:
 
     def set_aside(self, channel: Channel, troubles: Mapping[str, str]) -> None:
         """Remember it."""
-        known = self._known(channel)
+        owed = self._known(channel) - self.over[channel]
         self.troubles[channel] |= {
-            each: trouble for each, trouble in troubles.items() if each in known
+            each: trouble for each, trouble in troubles.items() if each in owed
         }
 
     def owe_again(self, channel: Channel) -> None:

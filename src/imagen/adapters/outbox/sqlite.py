@@ -107,7 +107,8 @@ class SqliteOutbox:
 
     def delivered(self, channel: Channel, ids: Collection[str]) -> None:
         """Change the column, and remove the files."""
-        self._change(channel, [("delivered", "", storable(each)) for each in ids])
+        changes = [("delivered", "", storable(each)) for each in ids]
+        self._change(channel, changes, of="delivery <> 'none'")
         if channel == "images":
             self._files.drop(ids)
 
@@ -117,7 +118,7 @@ class SqliteOutbox:
             ("aside", storable(trouble), storable(each))
             for each, trouble in troubles.items()
         ]
-        self._change(channel, changes)
+        self._change(channel, changes, of="delivery = 'owed'")
 
     def owe_again(self, channel: Channel) -> None:
         """Change the columns back."""
@@ -161,10 +162,10 @@ class SqliteOutbox:
     def _path(self) -> Path:
         return self._database.folder / FILE
 
-    def _change(self, channel: Channel, changes: Sequence[_Change]) -> None:
+    def _change(self, channel: Channel, changes: Sequence[_Change], *, of: str) -> None:
         query = f"""
             UPDATE {_TABLES[channel]} SET delivery = ?, trouble = ?
-            WHERE id = ? AND delivery <> 'none'
+            WHERE id = ? AND {of}
         """  # noqa: S608 - as above
         with self._database.writing(for_good=False) as connection:
             connection.executemany(query, changes)

@@ -146,6 +146,15 @@ class OutboxContract(Contract):
 
         assert full.standing(channel) == Standing(owed=2)
 
+    def test_does_not_set_aside_what_is_delivered(
+        self, full: Outbox, channel: Channel
+    ) -> None:
+        """What was delivered by one, and then set aside by another, is delivered."""
+        full.delivered(channel, [sample_id(2)])
+        full.set_aside(channel, {sample_id(2): "Its bytes are gone."})
+
+        assert full.standing(channel) == Standing(owed=2)
+
     def test_adds_up_what_is_not_delivered(self, full: Outbox, ledger: Ledger) -> None:
         """Totals are those of the rows that are owed or set aside."""
         everything = ledger.totals(["backend", "week"])
