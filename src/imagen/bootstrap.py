@@ -84,12 +84,14 @@ class Wish(msgspec.Struct, frozen=True, kw_only=True):
         sidecar: False leaves the sidecars out, whatever the config says.
         metadata: False leaves the note inside the files out, likewise.
         stream: What `-` writes to.
+        format: The media type of files that the template names; None: as it came.
     """
 
     output: str | None = None
     sidecar: bool = True
     metadata: bool = True
     stream: BinaryIO | None = None
+    format: str | None = None
 
 
 def load(config: str | None, *, environment: Environment) -> Settings:
@@ -124,6 +126,7 @@ def build_request(
     fit: str | None = None,
     timeout: float | None = None,
     strict: bool = False,
+    unheeded: Mapping[str, str] | None = None,
 ) -> GenerationRequest:
     """Turn words into a request; after this there are only values.
 
@@ -146,6 +149,7 @@ def build_request(
         fit=_fit(fit),
         timeout=timeout,
         strict=strict,
+        unheeded=unheeded or {},
     )
 
 
@@ -176,6 +180,13 @@ def build_backend(chosen: BackendSettings, *, environment: Environment) -> Image
     return adapter.create(chosen.options, context)
 
 
+def find_caller(environment: Environment) -> str:
+    """Return who asks, as far as the environment says."""
+    from imagen.adapters import caller  # noqa: PLC0415 - only to generate
+
+    return caller.find_caller(environment)
+
+
 @contextmanager
 def closing(backend: ImageBackend) -> Generator[None]:
     """Close the backend afterwards, if it holds something open."""
@@ -196,8 +207,9 @@ def build_generate(
     wish: Wish,
     count: int,
     listen: Listener,
+    caller: str | None = None,
 ) -> GenerateImages:
-    """Wire the use case that makes images.
+    """Wire the use case that makes images; None for the caller asks the environment.
 
     Raises:
         InvalidRequest: the images cannot go where they are wished.
@@ -205,6 +217,7 @@ def build_generate(
     folder, place = _where(settings, wish, count, environment)
     heard = unshaken(listen)
     name = chosen.instance.name
+    who = find_caller(environment) if caller is None else caller
     return GenerateImages(
         instance=chosen.instance,
         backend=backend,
@@ -212,9 +225,13 @@ def build_generate(
         records=_records(accounts, settings, heard),
         clock=SystemClock(),
         draw=draw,
-        caller=_caller(environment),
+        caller=who,
         price_of=_price_of,
-        budgets=tuple(b for b in settings.budgets if b.backend in {"", name}),
+        budgets=tuple(
+            budget
+            for budget in settings.budgets
+            if budget.backend in {"", name} and budget.caller in {"", who}
+        ),
         listen=heard,
     )
 
@@ -419,12 +436,6 @@ def _micros(usd: Decimal | None) -> int | None:
         raise InvalidRequest(f"max_cost: {error}") from error
 
 
-def _caller(environment: Environment) -> str:
-    from imagen.adapters.caller import find_caller  # noqa: PLC0415 - only to generate
-
-    return find_caller(environment)
-
-
 def _price_of(
     provider: str, model: str, parameters: Mapping[str, object]
 ) -> Price | None:
@@ -488,7 +499,7 @@ def _where(
     folder = settings.output.dir
     place = Place(
         folder=_absolute(folder),
-        destination=Destination(template=settings.output.naming),
+        destination=Destination(template=settings.output.naming, format=wish.format),
         sidecar=settings.output.sidecar and wish.sidecar,
         metadata=settings.output.metadata and wish.metadata,
     )

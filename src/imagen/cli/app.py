@@ -39,6 +39,7 @@ COMMANDS = {
         "Forget images; their files stay.",
     ),
     "usage": ("imagen.cli.usage:usage", "Print what was spent."),
+    "serve": ("imagen.cli.serve:serve", "Serve the OpenAI images API and a gallery."),
     "prices": ("imagen.cli.prices:prices", "Print what is charged for what."),
     "version": ("imagen.cli.version:version", "Print the version."),
     "--install-completion": (

@@ -47,15 +47,17 @@ class Destination(msgspec.Struct, frozen=True, kw_only=True):
         template: Names each file, and never one that exists.
         name: Names the one file, and replaces what is there; several become
             `x-1.png`, `x-2.png`, ...
+        format: The media type of what the template names; None leaves it as it came.
     """
 
     template: str = DEFAULT_TEMPLATE
     name: str | None = None
+    format: str | None = None
 
     @property
     def media_type(self) -> str | None:
-        """The format that the name asks for; None when it does not."""
-        return None if self.name is None else media_type_of(self.name)
+        """The format that is asked for, by the name or without one; else None."""
+        return self.format if self.name is None else media_type_of(self.name)
 
     def check(self, *, at: datetime, backend: str, count: int, sidecar: bool) -> None:
         """Find out what is wrong with the names before anything is sent.

@@ -210,7 +210,7 @@ class _Settling:
         self._instance = instance
         self._can = can
         self._applied: dict[str, object] = {}
-        self._ignored: dict[str, str] = {}
+        self._ignored: dict[str, str] = dict(request.unheeded)
         self._adjusted: dict[str, Change] = {}
 
     def honesty(self) -> Honesty:

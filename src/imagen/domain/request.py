@@ -37,6 +37,7 @@ class GenerationRequest(msgspec.Struct, frozen=True, kw_only=True):
         timeout: Seconds for one image; None takes the instance's.
         strict: Refuse what would be ignored or changed.
         max_cost: Micro-dollars that all of it may cost at most; None is no limit.
+        unheeded: What was asked for besides that no backend here can be told, and why.
     """
 
     prompt: str
@@ -54,6 +55,7 @@ class GenerationRequest(msgspec.Struct, frozen=True, kw_only=True):
     timeout: float | None = None
     strict: bool = False
     max_cost: int | None = None
+    unheeded: Mapping[str, str] = {}
 
     def __post_init__(self) -> None:
         self._check_types()

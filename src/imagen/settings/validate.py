@@ -20,6 +20,7 @@ from imagen.settings.model import (
     ConfigFile,
     HistorySettings,
     OutputSettings,
+    ServeSettings,
     Settings,
     StyleBlock,
     micros,
@@ -93,6 +94,7 @@ class _Validation:
         chosen = self._default_backend(top.get("default_backend"), blocks, there)
         budget = self._budget(top.get("budget"), there)
         history = self._section(top.get("history"), ("history",), HistorySettings)
+        serve = self._serve(top.get("serve"))
         if problems := self._reader.problems():
             raise InvalidConfig(problems)
         return Settings(
@@ -100,8 +102,9 @@ class _Validation:
             output=output,
             backends={name: block for name, block in backends.items() if block},
             styles={style.name: style for style in styles},
-            budgets=budget.budgets(),
+            budgets=(*budget.budgets(), *serve.spending()),
             history=history,
+            serve=serve,
             path=path,
         )
 
@@ -142,6 +145,15 @@ class _Validation:
                         each.line, (*trail, name), message, choice(name, there)
                     )
         return budget
+
+    def _serve(self, entry: Entry | None) -> ServeSettings:
+        trail: Trail = ("serve",)
+        serve = self._section(entry, trail, ServeSettings)
+        named = None if entry is None else _given(entry.node, "budgets")
+        if named is not None and isinstance(named.node.value, Mapping):
+            for name, each in named.node.value.items():
+                self._check_amounts(each.node, (*trail, "budgets", name))
+        return serve
 
     def _check_amounts(self, node: Node, trail: Trail) -> None:
         for key in ("call_usd", "day_usd", "week_usd"):

@@ -79,7 +79,7 @@ class GenerateImages(msgspec.Struct, frozen=True, kw_only=True):
         plan = plan_images(
             request,
             instance=self.instance,
-            can=self._capabilities(request.model or ""),
+            can=self.capabilities(request.model or ""),
             draw=self.draw,
             at=now,
             media_type=place.destination.media_type,
@@ -92,6 +92,17 @@ class GenerateImages(msgspec.Struct, frozen=True, kw_only=True):
                 most=request.max_cost,
             )
         return plan
+
+    def capabilities(self, model: str = "") -> Capabilities:
+        """Return what the backend can do with the model; "" is its own.
+
+        Raises:
+            ImagenError: it has to be asked, and cannot tell.
+        """
+        if not isinstance(self.backend, VariedBackend):
+            return self.backend.capabilities()
+        watch = JobWatch(number=1, clock=self.clock, listen=self.listen)
+        return self.backend.capabilities_of(model, watch)
 
     def check_budget(self, plan: GenerationPlan) -> None:
         """Find out whether the plan could be carried out now, and reserve nothing.
@@ -177,12 +188,6 @@ class GenerateImages(msgspec.Struct, frozen=True, kw_only=True):
     @property
     def _keep(self) -> KeepImages:
         return KeepImages(store=self.store, records=self.records, listen=self.listen)
-
-    def _capabilities(self, model: str) -> Capabilities:
-        if not isinstance(self.backend, VariedBackend):
-            return self.backend.capabilities()
-        watch = JobWatch(number=1, clock=self.clock, listen=self.listen)
-        return self.backend.capabilities_of(model, watch)
 
     def _begin(self, plan: GenerationPlan) -> list[CallRecord]:
         """Reserve what the calls may cost, and write down that they are intended."""
