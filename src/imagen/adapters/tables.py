@@ -101,6 +101,17 @@ MIGRATIONS: tuple[tuple[str, ...], ...] = (
         END
         """,
     ),
+    (
+        "ALTER TABLE calls ADD COLUMN caller TEXT NOT NULL DEFAULT ''",
+        """
+        UPDATE calls SET caller = coalesce(json_extract(document, '$.caller'), '')
+        WHERE json_valid(document)
+        """,
+        """
+        CREATE INDEX usage_callers ON usage
+        (caller, created_at, backend, counted_micros)
+        """,
+    ),
 )
 """What each version of the database adds to the one before it."""
 

@@ -12,7 +12,7 @@ from imagen.adapters.history.sqlite import SqliteHistory
 from imagen.adapters.journal.sqlite import SqliteJournal
 from imagen.adapters.ledger.sqlite import SqliteLedger
 from imagen.adapters.sqlite import FILE, Database
-from imagen.adapters.tables import MIGRATIONS
+from imagen.adapters.tables import MIGRATIONS, written
 from imagen.domain.call import Arrived
 from imagen.domain.errors import JournalError, Misconfigured
 from imagen.testing.crowd import all_at_once
@@ -205,6 +205,27 @@ def test_an_older_database_is_brought_up_to_date(tmp_path: Path) -> None:
     assert list(SqliteLedger(newer).rows()) == [sample_row()]
 
 
+def test_a_call_that_an_older_version_began_still_counts_for_its_caller(
+    tmp_path: Path,
+) -> None:
+    older = Database(tmp_path, migrations=MIGRATIONS[:1])
+    document = written(sample_call(caller="team"))
+    with older.writing(for_good=True) as connection:
+        connection.execute(
+            """
+            INSERT INTO calls
+            (id, created_at, adapter, backend, may_cost, reserved, state, document)
+            VALUES ('x', 0, 'replicate', 'flux', 1, 40, 'sent', ?)
+            """,
+            [document],
+        )
+    older.close()
+
+    with Database(tmp_path).reading() as connection:
+        callers = connection.execute("SELECT caller FROM calls").fetchall()
+    assert callers == [("team",)]
+
+
 def test_many_bring_it_up_to_date_once(tmp_path: Path) -> None:
     fill(tmp_path)
     newer = [Database(tmp_path, migrations=[*MIGRATIONS, MORE]) for _ in range(8)]
@@ -221,7 +242,9 @@ def test_an_upgrade_that_fails_changes_nothing(tmp_path: Path) -> None:
     assert "NONSENSE" in said(lambda: list(SqliteLedger(newer).rows()))
 
     with Database(tmp_path).reading() as connection:
-        assert connection.execute("PRAGMA user_version").fetchone() == (1,)
+        assert connection.execute("PRAGMA user_version").fetchone() == (
+            len(MIGRATIONS),
+        )
         tables = connection.execute("SELECT name FROM sqlite_master").fetchall()
         assert ("more",) not in tables
 
@@ -233,7 +256,7 @@ def test_a_newer_database_is_left_alone(tmp_path: Path) -> None:
     before = (tmp_path / FILE).read_bytes()
 
     for do in everything(tmp_path):
-        assert "newer version of imagen (7; this one knows up to 1)" in said(do)
+        assert f"(7; this one knows up to {len(MIGRATIONS)})" in said(do)
 
     assert (tmp_path / FILE).read_bytes() == before
 

@@ -48,8 +48,8 @@ from imagen.domain.result import Generated
 
 _BEGIN = """
     INSERT INTO calls
-    (id, created_at, adapter, backend, may_cost, reserved, owner, document)
-    VALUES (?, ?, ?, ?, ?, ?, ?, ?)
+    (id, created_at, adapter, backend, may_cost, reserved, owner, document, caller)
+    VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)
 """
 _OPEN = "SELECT id, state, reference, owner, trouble, document FROM calls"
 _PAID = "SELECT 1 FROM usage WHERE id = ?"
@@ -57,12 +57,13 @@ _SPENT = """
     SELECT coalesce(sum(counted_micros), 0) FROM usage
     WHERE created_at >= :since AND :backend IN ('', backend)
 """
+_SPENT_BY = f"{_SPENT} AND caller = :caller"  # its own, so that an index serves each
 _UNSENT = """
     SELECT id, owner FROM calls WHERE state = 'planned' AND owner IS NOT NULL
 """
 _HELD = """
     SELECT coalesce(sum(reserved), 0) FROM calls
-    WHERE may_cost AND :backend IN ('', backend)
+    WHERE may_cost AND :backend IN ('', backend) AND :caller IN ('', caller)
 """
 
 
@@ -194,17 +195,24 @@ def _row(call: Call, owner: str) -> tuple[object, ...]:
         call.reserved,
         owner,
         written(call),
+        storable(call.caller),
     )
 
 
 def _check(connection: sqlite3.Connection, limit: Limit, calls: Sequence[Call]) -> None:
-    about = {"since": as_micros(limit.since), "backend": storable(limit.backend)}
-    [(spent,)] = connection.execute(_SPENT, about)
+    about = {
+        "since": as_micros(limit.since),
+        "backend": storable(limit.backend),
+        "caller": storable(limit.caller),
+    }
+    [(spent,)] = connection.execute(_SPENT_BY if limit.caller else _SPENT, about)
     [(reserved,)] = connection.execute(_HELD, about)
     asked = sum(
         call.reserved or 0
         for call in calls
-        if call.may_cost and limit.backend in {"", call.plan.instance.name}
+        if call.may_cost
+        and limit.backend in {"", call.plan.instance.name}
+        and limit.caller in {"", call.caller}
     )
     limit.check(spent=spent, reserved=reserved, asked=asked)
 
