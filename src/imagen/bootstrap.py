@@ -6,7 +6,7 @@ adapter only when it is about to build it.
 
 import os
 import sys
-from collections.abc import Generator, Mapping, Sequence
+from collections.abc import Callable, Generator, Mapping, Sequence
 from contextlib import contextmanager
 from datetime import datetime, timedelta
 from decimal import Decimal
@@ -20,7 +20,7 @@ import msgspec
 from imagen.adapters.clock import SystemClock
 from imagen.adapters.dice import draw
 from imagen.adapters.storage.local import LocalStorage
-from imagen.domain.call import Place
+from imagen.domain.call import Call, Place
 from imagen.domain.container import NotAnImage, read_facts
 from imagen.domain.cost import micros_of
 from imagen.domain.errors import InvalidRequest, Misconfigured
@@ -39,7 +39,7 @@ from imagen.settings.environment import Environment
 from imagen.settings.load import load_settings
 from imagen.settings.model import BackendSettings, Settings
 from imagen.usecases.check import CheckBackends
-from imagen.usecases.generate import GenerateImages
+from imagen.usecases.generate import GenerateImages, unnoticed
 from imagen.usecases.history import ForgetImages
 from imagen.usecases.jobs import OpenJobs
 from imagen.usecases.prices import ShowPrices
@@ -50,6 +50,7 @@ from imagen.usecases.usage import ShowUsage
 
 if TYPE_CHECKING:
     from imagen.adapters.history.sqlite import SqliteHistory
+    from imagen.adapters.idempotency.sqlite import SqliteRequestKeys
     from imagen.adapters.journal.sqlite import SqliteJournal
     from imagen.adapters.ledger.sqlite import SqliteLedger
 
@@ -65,11 +66,13 @@ class Accounts(msgspec.Struct, frozen=True, kw_only=True):
         journal: Every call that is not over.
         ledger: What was spent.
         history: What was made.
+        keys: What was asked for under which key.
     """
 
     journal: "SqliteJournal"
     ledger: "SqliteLedger"
     history: "SqliteHistory"
+    keys: "SqliteRequestKeys"
 
     def close(self) -> None:
         """Let go of the database; what this process still worked on can be claimed."""
@@ -208,6 +211,8 @@ def build_generate(
     count: int,
     listen: Listener,
     caller: str | None = None,
+    origin: str = "",
+    begun: Callable[[Sequence[Call]], object] = unnoticed,
 ) -> GenerateImages:
     """Wire the use case that makes images; None for the caller asks the environment.
 
@@ -226,6 +231,8 @@ def build_generate(
         clock=SystemClock(),
         draw=draw,
         caller=who,
+        origin=origin,
+        begun=begun,
         price_of=_price_of,
         budgets=tuple(
             budget
@@ -239,15 +246,18 @@ def build_generate(
 def open_accounts(environment: Environment) -> Accounts:
     """Return the journal, ledger and history of this machine; nothing is opened yet."""
     from imagen.adapters.history.sqlite import SqliteHistory  # noqa: PLC0415 - sqlite3
+    from imagen.adapters.idempotency.sqlite import SqliteRequestKeys  # noqa: PLC0415
     from imagen.adapters.journal.sqlite import SqliteJournal  # noqa: PLC0415
     from imagen.adapters.ledger.sqlite import SqliteLedger  # noqa: PLC0415
     from imagen.adapters.sqlite import Database  # noqa: PLC0415
 
     database = Database(lambda: environment.data_dir)
+    journal = SqliteJournal(database)
     return Accounts(
-        journal=SqliteJournal(database),
+        journal=journal,
         ledger=SqliteLedger(database),
         history=SqliteHistory(database),
+        keys=SqliteRequestKeys(database, journal.lease),
     )
 
 
@@ -264,6 +274,13 @@ def accounts(environment: Environment) -> Generator[Accounts]:
 def now() -> datetime:
     """Return this moment."""
     return SystemClock().now()
+
+
+def server_secret(environment: Environment) -> bytes:
+    """Return what signs URLs: the same ever after, if it can be kept."""
+    from imagen.adapters import secret  # noqa: PLC0415 - only to serve
+
+    return secret.kept_secret(lambda: environment.data_dir)
 
 
 def build_jobs(accounts: Accounts) -> OpenJobs:

@@ -111,6 +111,18 @@ MIGRATIONS: tuple[tuple[str, ...], ...] = (
         CREATE INDEX usage_callers ON usage
         (caller, created_at, backend, counted_micros)
         """,
+        """
+        CREATE TABLE requests (
+            caller TEXT NOT NULL,
+            key TEXT NOT NULL,
+            created_at INTEGER NOT NULL,
+            fingerprint TEXT NOT NULL,
+            owner TEXT,
+            calls TEXT NOT NULL DEFAULT '[]',
+            answer TEXT,
+            PRIMARY KEY (caller, key)
+        ) WITHOUT ROWID
+        """,
     ),
 )
 """What each version of the database adds to the one before it."""

@@ -5,7 +5,6 @@ from typing import Annotated
 from cyclopts import Parameter  # noqa: TID253 - this is the command line
 
 from imagen import bootstrap
-from imagen.cli import exit_codes
 from imagen.cli.output import say
 from imagen.cli.parameters import ConfigFlag, path_of
 from imagen.domain.errors import Misconfigured
@@ -40,5 +39,4 @@ def serve(
             f"`imagen serve` needs {error.name}, which is not installed.",
             hint="pip install 'imagen-studio[serve]'",
         ) from error
-    run(settings, read_address(addr), environment=environment, say=say)
-    return exit_codes.DONE
+    return run(settings, read_address(addr), environment=environment, say=say)

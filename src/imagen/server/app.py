@@ -2,6 +2,7 @@
 
 from collections.abc import AsyncGenerator, Sequence
 from contextlib import asynccontextmanager, suppress
+from threading import Thread
 from typing import Any, cast
 
 import msgspec
@@ -10,32 +11,36 @@ from litestar.di import Provide
 from litestar.exceptions import HTTPException
 from litestar.openapi import OpenAPIConfig
 
-from imagen.server import images, operations
+from imagen.server import files, images, models, operations
+from imagen.server.desk import Desk
 from imagen.server.failures import ErrorBody, Failure, failure_of
 from imagen.server.guard import AsgiApp, Guard
 from imagen.server.keys import Keys
 from imagen.server.workshop import Workshop
 from imagen.version import __version__
 
-MODULES: Sequence[Any] = (images, operations)
+MODULES: Sequence[Any] = (images, models, files, operations)
 """Each has `routes`, and may have `OPEN`: beginnings of paths that need no key."""
 
 
-def build_app(workshop: Workshop, *, keys: Keys) -> AsgiApp:
+def build_app(workshop: Workshop, desk: Desk, *, keys: Keys) -> AsgiApp:
     """Return the whole server as an ASGI application, its guard included.
 
-    Every route may ask for `workshop: NamedDependency[Workshop]`; `request.user` is
-    the caller's name.
+    Every route may ask for `workshop: NamedDependency[Workshop]`, and for the `desk`;
+    `request.user` is the caller's name.
     """
     app = Litestar(
         route_handlers=[route for module in MODULES for route in module.routes],
-        dependencies={"workshop": Provide(lambda: workshop, sync_to_thread=False)},
+        dependencies={
+            "workshop": Provide(lambda: workshop, sync_to_thread=False),
+            "desk": Provide(lambda: desk, sync_to_thread=False),
+        },
         exception_handlers={Exception: _failed},
         openapi_config=OpenAPIConfig(
             title="imagen", version=__version__, use_handler_docstrings=True
         ),
         request_max_body_size=workshop.settings.serve.body,
-        lifespan=[_open(workshop)],
+        lifespan=[_open(workshop, desk)],
         logging_config=None,
     )
     return Guard(
@@ -49,14 +54,17 @@ def build_app(workshop: Workshop, *, keys: Keys) -> AsgiApp:
     )
 
 
-def _open(workshop: Workshop) -> Any:
+def _open(workshop: Workshop, desk: Desk) -> Any:
     @asynccontextmanager
     async def opened(app: Litestar) -> AsyncGenerator[None]:
         del app
+        # A thread of its own, for nobody waits for it.
+        Thread(target=workshop.resume_all, name="resume", daemon=True).start()
         try:
             yield
         finally:
-            workshop.close()
+            if await desk.finished():
+                workshop.close()
 
     return opened
 

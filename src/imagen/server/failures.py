@@ -1,10 +1,14 @@
 """From what can go wrong to what OpenAI's clients understand of it."""
 
 import math
+from typing import Self
 
 import msgspec
 
 from imagen.domain import errors
+
+REPLAYED = "Idempotent-Replayed"
+"""The header that says of an answer that it was given before."""
 
 
 class Problem(msgspec.Struct, frozen=True, kw_only=True):
@@ -45,9 +49,23 @@ class Failure(Exception):
         super().__init__(message)
         self.status = status
         self.problem = Problem(message=message, type=type, param=param, code=code)
-        self.headers = dict(headers or {})
+        # OpenAI's clients repeat a 5xx by themselves, unless this tells them not to.
+        again = "false" if retry_after is None else "true"
+        self.headers = {"X-Should-Retry": again, **(headers or {})}
         if retry_after is not None:
             self.headers["Retry-After"] = str(max(1, math.ceil(retry_after)))
+
+    @classmethod
+    def again(cls, status: int, problem: Problem) -> Self:
+        """Return what was said before."""
+        return cls(
+            status,
+            problem.message,
+            code=problem.code or "",
+            type=problem.type,
+            param=problem.param,
+            headers={REPLAYED: "true"},
+        )
 
     @property
     def body(self) -> bytes:

@@ -1,153 +1,220 @@
 """The routes of the OpenAI images API."""
 
-import asyncio
-from collections.abc import Sequence
-from datetime import datetime
-from typing import Any
+from collections.abc import Mapping, Sequence
+from hashlib import sha256
+from typing import Annotated, Any, Literal, TypeAlias
 
 import msgspec
 from litestar import Request, Response, post
+from litestar.datastructures import UploadFile
 from litestar.di import NamedDependency
 from litestar.openapi import ResponseSpec
-from litestar.params import JSONBody
+from litestar.params import HeaderParameter, JSONBody, MultipartBody
 
-from imagen.domain.result import GenerationReport, StoredImage
+from imagen import bootstrap
+from imagen.domain.errors import InvalidRequest
+from imagen.domain.idempotency import LONGEST_KEY, RequestKey
+from imagen.domain.reference import ReferenceImage
 from imagen.server import wishes
-from imagen.server.failures import ErrorBody, failure_of
-from imagen.server.shapes import GenerationFields, ImageData, ImageFields, ImagesBody
+from imagen.server.answers import images_body
+from imagen.server.desk import Desk
+from imagen.server.failures import REPLAYED, ErrorBody, Failure
+from imagen.server.files import link_of
+from imagen.server.shapes import EditFields, GenerationFields, ImageFields, ImagesBody
+from imagen.server.streams import Teller, streamed
 from imagen.server.workshop import Order, Workshop
-from imagen.usecases.cancellation import Cancellation
 
-REFUSALS: dict[int, ResponseSpec] = {
-    status: ResponseSpec(data_container=ErrorBody, description=words)
-    for status, words in {
-        400: "The request makes no sense, or the backend will not make it.",
-        401: "The API key is missing or wrong.",
-        402: "Over budget, or out of credit.",
-        403: "From a page of another site.",
-        404: "No such model.",
-        409: "The idempotency key is being worked on, or its fate is unknown.",
-        413: "The body is too large.",
-        421: "The server is not called so.",
-        422: "Too much for this server, or the idempotency key has another body.",
-        429: "Too many requests; see Retry-After.",
-        500: "A fault of the server's own.",
-        502: "The backend failed.",
-        503: "The backend is down.",
-        504: "No image in time.",
-    }.items()
+AnyRequest: TypeAlias = Request[Any, Any, Any]
+KeyHeader: TypeAlias = Annotated[
+    str | None,
+    HeaderParameter(
+        name="Idempotency-Key",
+        min_length=1,
+        max_length=LONGEST_KEY,
+        description="The same key never generates twice, whatever happens in between;"
+        " the request goes on when its client goes away.",
+    ),
+]
+DetachHeader: TypeAlias = Annotated[
+    Literal["true", "false"] | None,
+    HeaderParameter(
+        name="Imagen-Detach",
+        description="Whether the request goes on when its client goes away. Default:"
+        " true with an Idempotency-Key, else false: then it is cancelled.",
+    ),
+]
+
+MOST_IMAGES_TO_EDIT = 16
+ALSO = "image[]"
+"""How some clients call `image`."""
+
+ANSWERS: dict[int, ResponseSpec] = {
+    200: ResponseSpec(ImagesBody, description="The images; or events, with `stream`."),
+    **{
+        status: ResponseSpec(ErrorBody, description=words)
+        for status, words in {
+            400: "The request makes no sense, or the backend will not make it.",
+            401: "The API key is missing or wrong.",
+            402: "Over budget, or out of credit.",
+            403: "From a page of another site.",
+            404: "No such model.",
+            409: "What was asked under this key runs still, or its fate is unknown.",
+            410: "What was made under this key is gone.",
+            413: "The body is too large.",
+            421: "The server is not called so.",
+            422: "Too much for this server, or something else under this key.",
+            429: "Too many requests; see Retry-After.",
+            500: "A fault of the server's own.",
+            502: "The backend failed.",
+            503: "The backend is down.",
+            504: "No image in time.",
+        }.items()
+    },
 }
 
 
-@post(
-    "/v1/images/generations",
-    status_code=200,
-    responses={200: ResponseSpec(ImagesBody, description="The images."), **REFUSALS},
-    tags=["images"],
-)
+@post("/v1/images/generations", status_code=200, responses=ANSWERS, tags=["images"])
 async def generate_images(
     data: JSONBody[GenerationFields],
-    request: Request[Any, Any, Any],
+    request: AnyRequest,
+    desk: NamedDependency[Desk],
     workshop: NamedDependency[Workshop],
+    idempotency_key: KeyHeader = None,
+    detach: DetachHeader = None,
 ) -> Response[Any]:
     """Make images of a prompt."""
-    unknown = _unknown(await request.body(), GenerationFields)
-    return await _answer(data, unknown, request, workshop)
+    given = msgspec.json.decode(await request.body(), type=dict[str, msgspec.Raw])
+    asked = _Asked(
+        fields=data,
+        unknown=_unknown(given, GenerationFields),
+        tells=Teller("image_generation"),
+        key=idempotency_key,
+        detach=detach,
+    )
+    return await _answer(asked, request, desk, workshop)
+
+
+@post("/v1/images/edits", status_code=200, responses=ANSWERS, tags=["images"])
+async def edit_images(
+    data: MultipartBody[EditFields],
+    request: AnyRequest,
+    desk: NamedDependency[Desk],
+    workshop: NamedDependency[Workshop],
+    idempotency_key: KeyHeader = None,
+    detach: DetachHeader = None,
+) -> Response[Any]:
+    """Change images, or make one after them; a mask says what is painted anew."""
+    form = await request.form()
+    others = [each for each in form.getall(ALSO, []) if isinstance(each, UploadFile)]
+    uploads = [*(data.image or ()), *others]
+    if not 1 <= len(uploads) <= MOST_IMAGES_TO_EDIT:
+        raise Failure(
+            400,
+            f"Send 1 to {MOST_IMAGES_TO_EDIT} files as `image`.",
+            param="image",
+            code="invalid_value",
+        )
+    asked = _Asked(
+        fields=data,
+        unknown=_unknown(dict.fromkeys(form.keys() - {ALSO}), EditFields),
+        images=tuple([await _reference(upload, "image") for upload in uploads]),
+        mask=None if data.mask is None else await _reference(data.mask, "mask"),
+        tells=Teller("image_edit"),
+        key=idempotency_key,
+        detach=detach,
+    )
+    return await _answer(asked, request, desk, workshop)
+
+
+class _Asked(msgspec.Struct, frozen=True, kw_only=True):
+    """A request, whichever route it came by."""
+
+    fields: ImageFields
+    tells: Teller
+    unknown: tuple[str, ...]
+    images: tuple[ReferenceImage, ...] = ()
+    mask: ReferenceImage | None = None
+    key: str | None
+    detach: Literal["true", "false"] | None
+
+    def fingerprint(self) -> str:
+        """Return what is the same whenever the same is asked for."""
+        plain = {
+            name: getattr(self.fields, name) for name in ImageFields.__struct_fields__
+        }
+        files = [file.sha256 for file in (*self.images, self.mask) if file is not None]
+        said = msgspec.json.encode(
+            [self.tells.kind, plain, files, self.mask is not None], order="sorted"
+        )
+        return sha256(said).hexdigest()
 
 
 async def _answer(
-    fields: ImageFields,
-    unknown: tuple[str, ...],
-    request: Request[Any, Any, Any],
-    workshop: Workshop,
+    asked: _Asked, request: AnyRequest, desk: Desk, workshop: Workshop
 ) -> Response[Any]:
+    fields = asked.fields
     wishes.check_limits(fields, workshop.settings.serve)
     backend, model = wishes.backend_and_model(workshop.settings, fields.model)
     order = Order(
         backend=backend,
         ask=lambda use_case: wishes.request_of(
-            fields, use_case, workshop.settings, model=model, unknown=unknown
+            fields,
+            use_case,
+            workshop.settings,
+            model=model,
+            unknown=asked.unknown,
+            images=asked.images,
+            mask=asked.mask,
         ),
         count=fields.n or 1,
         caller=request.user,
         wish=wishes.wish_of(fields),
     )
-    report = await _unless_gone(order, request, workshop)
-    return Response(images_body(report, fields), media_type="application/json")
+    key = None
+    if asked.key is not None:
+        key = RequestKey(
+            caller=request.user, key=asked.key, fingerprint=asked.fingerprint()
+        )
+    job = desk.submit(
+        order,
+        key=key,
+        detached=asked.detach == "true" or (key is not None and asked.detach is None),
+        live=bool(fields.stream),
+    )
+    how, link = fields.response_format or "b64_json", link_of(request, workshop)
+    if fields.stream:
+        told = asked.tells.telling(how=how, link=link)
+        return await streamed(job, desk, told, partial=bool(fields.partial_images))
+    result = await desk.follow(job, _gone(request))
+    return Response(
+        images_body(result, how=how, link=link),
+        media_type="application/json",
+        headers={REPLAYED: "true"} if result.replayed else {},
+    )
 
 
-async def _unless_gone(
-    order: Order, request: Request[Any, Any, Any], workshop: Workshop
-) -> GenerationReport:
-    """Carry out the order; if the client goes away, cancel it."""
-    cancellation = Cancellation()
-    work = asyncio.ensure_future(workshop.carry_out(order, cancellation))
-    gone = asyncio.ensure_future(_gone(request))
-    try:
-        await asyncio.wait({work, gone}, return_when=asyncio.FIRST_COMPLETED)
-        if not work.done():
-            cancellation.cancel()
-        return await work
-    finally:
-        gone.cancel()
-        cancellation.cancel()
-
-
-async def _gone(request: Request[Any, Any, Any]) -> None:
+async def _gone(request: AnyRequest) -> None:
     """Return when the client has gone."""
     while (await request.receive())["type"] != "http.disconnect":
         pass
 
 
-def images_body(report: GenerationReport, fields: ImageFields) -> ImagesBody:
-    """Return what the client is told of a request that is over.
-
-    Raises:
-        BaseException: why there is not a single image.
-    """
-    rescued = [failed.rescued for failed in report.failed if failed.rescued]
-    stored = [*report.stored, *rescued]
-    if not stored:
-        raise report.failed[0].error
-    stored.sort(key=lambda image: image.number)
-    first = stored[0].sidecar
-    warnings = [*dict.fromkeys(w for image in stored for w in image.sidecar.warnings)]
-    warnings += [
-        f"image {failed.number} is missing: {failure_of(failed.error).problem.message}"
-        for failed in report.failed
-        if failed.rescued is None
-    ]
-    costs = [image.sidecar.cost_usd for image in stored]
-    known = [cost for cost in costs if cost is not None]
-    return ImagesBody(
-        created=int(datetime.fromisoformat(first.created_at).timestamp()),
-        data=tuple(_data(image) for image in stored),
-        model=f"{first.backend}/{first.model}" if first.model else first.backend,
-        size=f"{first.width}x{first.height}",
-        output_format=first.mime_type.removeprefix("image/"),
-        cost_usd=sum(known) if len(known) == len(costs) else None,
-        warnings=tuple(warnings),
-    )
+async def _reference(upload: UploadFile, param: str) -> ReferenceImage:
+    try:
+        return bootstrap.reference_of(
+            await upload.read(), name=upload.filename or param
+        )
+    except InvalidRequest as error:
+        raise Failure(
+            400, error.message, param=param, code="invalid_image_file"
+        ) from error
 
 
-def _data(image: StoredImage) -> ImageData:
-    sidecar = image.sidecar
-    changed = sidecar.prompt_sent != sidecar.prompt
-    return ImageData(
-        id=sidecar.id,
-        b64_json=image.content,
-        revised_prompt=sidecar.prompt_sent if changed else None,
-        seed=sidecar.seed,
-        size=f"{sidecar.width}x{sidecar.height}",
-        mime_type=sidecar.mime_type,
-        cost_usd=sidecar.cost_usd,
-    )
-
-
-def _unknown(body: bytes, kind: type[ImageFields]) -> tuple[str, ...]:
+def _unknown(
+    given: Mapping[str, object], kind: type[msgspec.Struct]
+) -> tuple[str, ...]:
     known = {field.encode_name for field in msgspec.structs.fields(kind)}
-    given = msgspec.json.decode(body, type=dict[str, msgspec.Raw])
     return tuple(name for name in given if name not in known)
 
 
-routes: Sequence[Any] = (generate_images,)
+routes: Sequence[Any] = (generate_images, edit_images)

@@ -4,8 +4,12 @@ from collections.abc import Sequence
 from typing import Any
 
 import msgspec
-from litestar import get
+from litestar import Response, get
+from litestar.di import NamedDependency
+from prometheus_client import CONTENT_TYPE_LATEST
 
+from imagen.server.desk import Desk
+from imagen.server.workshop import Workshop
 from imagen.version import __version__
 
 
@@ -22,7 +26,20 @@ def health() -> Health:
     return Health()
 
 
-routes: Sequence[Any] = (health,)
+@get("/metrics", tags=["operations"], media_type="text/plain", sync_to_thread=False)
+def metrics(
+    workshop: NamedDependency[Workshop], desk: NamedDependency[Desk]
+) -> Response[str]:
+    """Count what was done, for Prometheus."""
+    meters = workshop.meters
+    meters.requests_open.set(desk.open)
+    for name, lane in workshop.lanes.items():
+        meters.running.labels(name).set(lane.running)
+        meters.waiting.labels(name).set(lane.waiting)
+    return Response(meters.written(), media_type=CONTENT_TYPE_LATEST)
+
+
+routes: Sequence[Any] = (health, metrics)
 """What this module answers."""
 
 OPEN = ("/health",)

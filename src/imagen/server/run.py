@@ -1,14 +1,20 @@
 """Listens, serves, and ends in good order."""
 
+import os
+import signal
 import socket
 from collections.abc import Callable
 from contextlib import closing
+from sys import setswitchinterval
+from threading import stack_size
+from types import FrameType
 
 import uvicorn
 
 from imagen.domain.errors import Unavailable, UsageError
 from imagen.server.address import Address
 from imagen.server.app import build_app
+from imagen.server.desk import Desk
 from imagen.server.keys import read_keys
 from imagen.server.workshop import Workshop
 from imagen.settings.environment import Environment
@@ -24,8 +30,14 @@ def serve(
     *,
     environment: Environment,
     say: Callable[[str], None],
-) -> None:
-    """Serve until a signal ends it.
+) -> int:
+    """Serve until a signal ends it, and return what the shell is told.
+
+    A second signal ends it at once.
+
+    What runs when it is told to stop is finished. What is not over after a while stays
+    in the journal, and the next server asks for it: nothing that is paid for is
+    cancelled.
 
     Raises:
         UsageError: others can reach the address, and no key is needed.
@@ -39,19 +51,62 @@ def serve(
             hint="Set it to NAME:KEY, several with commas; or listen on :PORT, which "
             "only this machine reaches.",
         )
+    setswitchinterval(_SWITCH)
+    stack_size(_STACK)
     with closing(_listening(address)) as listening:
-        workshop = Workshop(settings, environment=environment)
-        config = uvicorn.Config(
-            build_app(workshop, keys=keys),
-            log_config=None,
-            access_log=False,
-            server_header=False,
-            timeout_graceful_shutdown=GRACE,
-            proxy_headers=False,
+        workshop = Workshop(settings, environment=environment, say=say)
+        desk = Desk(workshop)
+        server = _Server(
+            uvicorn.Config(
+                build_app(workshop, desk, keys=keys),
+                log_config=None,
+                access_log=False,
+                server_header=False,
+                proxy_headers=False,
+                timeout_graceful_shutdown=GRACE,
+            ),
+            desk,
         )
         port = listening.getsockname()[1]
         say(f"listening on http://{Address(host=address.host, port=port)}")
-        uvicorn.Server(config).run([listening])
+        server.run([listening])
+        if desk.open:
+            say(f"{desk.open} requests were not over; the next server asks for them")
+            os._exit(server.exit_code)  # their threads would wait for their backends
+    return server.exit_code
+
+
+class _Server(uvicorn.Server):
+    """Ends like any program that a signal ends, once what runs is over.
+
+    Attributes:
+        exit_code: What the shell is told.
+    """
+
+    def __init__(self, config: uvicorn.Config, desk: Desk) -> None:
+        super().__init__(config)
+        self.exit_code = 0
+        self._desk = desk
+
+    def handle_exit(self, sig: int, frame: FrameType | None) -> None:
+        """Stop taking requests in; the second time, stop."""
+        del frame
+        if self.should_exit:
+            os._exit(128 + sig)
+        self.exit_code = 128 + sig if sig == signal.SIGINT else 0
+        self.should_exit = True
+
+    async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
+        """Send away those who wait for a turn, and let the others finish."""
+        self._desk.close(GRACE)
+        await super().shutdown(sockets)
+
+
+_SWITCH = 0.0005
+"""Seconds after which a thread makes room for another: what waits for a client or a
+backend must not wait for what encodes a picture."""
+_STACK = 512 * 1024
+"""Bytes for the stack of each of up to thousands of threads."""
 
 
 def _listening(address: Address) -> socket.socket:
@@ -60,12 +115,23 @@ def _listening(address: Address) -> socket.socket:
             address.host, address.port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE
         )
         listening = socket.socket(family, kind, number)
+    except OSError as error:
+        raise _unusable(address, error) from error
+    try:
         listening.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         listening.bind(where)
-        listening.listen(2048)
+        listening.listen(_BACKLOG)
     except OSError as error:
-        raise Unavailable(
-            f"{address} cannot be listened on: {error.strerror or error}.",
-            hint="Choose another one with --addr.",
-        ) from error
+        listening.close()
+        raise _unusable(address, error) from error
     return listening
+
+
+_BACKLOG = 2048
+
+
+def _unusable(address: Address, error: OSError) -> Unavailable:
+    return Unavailable(
+        f"{address} cannot be listened on: {error.strerror or error}.",
+        hint="Choose another one with --addr.",
+    )

@@ -21,6 +21,7 @@ _THEIRS = (
     "output_compression",
     "moderation",
     "guidance_scale",
+    "input_fidelity",
 )
 """Parameters that some backends have; each under one of the names below, or its own."""
 _ALSO_CALLED: Mapping[str, tuple[str, ...]] = {
@@ -147,7 +148,7 @@ def _settled(
     options: dict[str, object] = {}
     unheeded: dict[str, str] = {}
     for name in _THEIRS:
-        value = getattr(fields, name)
+        value = getattr(fields, name, None)
         if value in {None, "", AUTO}:
             continue
         names = (name, *_ALSO_CALLED.get(name, ()))

@@ -294,6 +294,14 @@ class ServeSettings(msgspec.Struct, frozen=True, kw_only=True):
             examples=[["images.example.org"]],
         ),
     ] = ()
+    url: Annotated[
+        str,
+        Meta(
+            description="How clients reach the server, for links to images; default: as"
+            " each of them called it.",
+            examples=["https://images.example.org"],
+        ),
+    ] = ""
     concurrency: Annotated[
         int,
         Meta(

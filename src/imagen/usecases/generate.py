@@ -1,6 +1,6 @@
 """Make the images that somebody asked for, and store each with how it was made."""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import closing
 from datetime import UTC
 from functools import partial
@@ -33,6 +33,10 @@ from imagen.usecases.store import StoreImage
 from imagen.usecases.watch import JobWatch
 
 
+def unnoticed(calls: Sequence[Call]) -> None:
+    """Take no notice of what is about to be made."""
+
+
 class GenerateImages(msgspec.Struct, frozen=True, kw_only=True):
     """The one use case that spends money.
 
@@ -44,9 +48,11 @@ class GenerateImages(msgspec.Struct, frozen=True, kw_only=True):
         clock: The time.
         draw: The dice.
         caller: Who is asking.
+        origin: Through which door.
         price_of: Looks up what a provider charges.
         budgets: What limits the spending on this backend.
         retry: When to ask again.
+        begun: Told of the calls that are about to be made; if it raises, none is.
         listen: Hears what happens.
     """
 
@@ -57,9 +63,11 @@ class GenerateImages(msgspec.Struct, frozen=True, kw_only=True):
     clock: Clock
     draw: Draw
     caller: str = ""
+    origin: str = ""
     price_of: PriceOf = no_price
     budgets: tuple[Budget, ...] = ()
     retry: RetryPolicy = RetryPolicy()
+    begun: Callable[[Sequence[Call]], object] = unnoticed
     listen: events.Listener = events.unheard
 
     def plan(self, request: GenerationRequest) -> GenerationPlan:
@@ -111,7 +119,7 @@ class GenerateImages(msgspec.Struct, frozen=True, kw_only=True):
             OverBudget: it could not.
         """
         if plan.may_cost and self.budgets:
-            for record in self._begin(plan):
+            for record in self._reserve(plan):
                 record.closed(None)
 
     def run(
@@ -190,6 +198,16 @@ class GenerateImages(msgspec.Struct, frozen=True, kw_only=True):
         return KeepImages(store=self.store, records=self.records, listen=self.listen)
 
     def _begin(self, plan: GenerationPlan) -> list[CallRecord]:
+        records = self._reserve(plan)
+        try:
+            self.begun([record.call for record in records])
+        except BaseException:
+            for record in records:
+                record.closed(None)
+            raise
+        return records
+
+    def _reserve(self, plan: GenerationPlan) -> list[CallRecord]:
         """Reserve what the calls may cost, and write down that they are intended."""
         now = self.clock.now().astimezone(UTC)
         calls = [
@@ -200,6 +218,7 @@ class GenerateImages(msgspec.Struct, frozen=True, kw_only=True):
                 place=self.store.place,
                 image_ids=tuple(new_id(now, self.draw) for _ in range(job.count)),
                 caller=self.caller,
+                origin=self.origin,
                 may_cost=plan.may_cost,
                 reserved=cost_of_job(plan, job).micros,
             )
