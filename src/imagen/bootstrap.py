@@ -42,6 +42,7 @@ from imagen.usecases.check import CheckBackends
 from imagen.usecases.generate import GenerateImages, unnoticed
 from imagen.usecases.history import ForgetImages
 from imagen.usecases.jobs import OpenJobs
+from imagen.usecases.numbering import Numbering
 from imagen.usecases.prices import ShowPrices
 from imagen.usecases.records import Records
 from imagen.usecases.resume import ResumeCalls
@@ -95,6 +96,26 @@ class Wish(msgspec.Struct, frozen=True, kw_only=True):
     metadata: bool = True
     stream: BinaryIO | None = None
     format: str | None = None
+
+
+class Door(msgspec.Struct, frozen=True, kw_only=True):
+    """Through which shell a request comes in, and what follows from that.
+
+    Attributes:
+        caller: Who asks.
+        origin: What the journal calls it; "" for one that a person waits at.
+        begun: Told of the calls that are about to be made; if it raises, none is.
+        here: Whether a single call is made in the thread that asks for it.
+        for_good: Whether files are to outlive a power cut, which takes a moment.
+        numbering: Shared by requests that store in one folder at once.
+    """
+
+    caller: str = ""
+    origin: str = ""
+    begun: Callable[[Sequence[Call]], object] = unnoticed
+    here: bool = False
+    for_good: bool = True
+    numbering: Numbering | None = None
 
 
 def load(config: str | None, *, environment: Environment) -> Settings:
@@ -210,11 +231,9 @@ def build_generate(
     wish: Wish,
     count: int,
     listen: Listener,
-    caller: str | None = None,
-    origin: str = "",
-    begun: Callable[[Sequence[Call]], object] = unnoticed,
+    door: Door | None = None,
 ) -> GenerateImages:
-    """Wire the use case that makes images; None for the caller asks the environment.
+    """Wire the use case that makes images; without a door, for a person.
 
     Raises:
         InvalidRequest: the images cannot go where they are wished.
@@ -222,22 +241,23 @@ def build_generate(
     folder, place = _where(settings, wish, count, environment)
     heard = unshaken(listen)
     name = chosen.instance.name
-    who = find_caller(environment) if caller is None else caller
+    door = door or Door(caller=find_caller(environment))
     return GenerateImages(
         instance=chosen.instance,
         backend=backend,
-        store=_store(place, folder, environment, stream=wish.stream),
+        store=_store(place, folder, environment, stream=wish.stream, door=door),
         records=_records(accounts, settings, heard),
         clock=SystemClock(),
         draw=draw,
-        caller=who,
-        origin=origin,
-        begun=begun,
+        caller=door.caller,
+        origin=door.origin,
+        begun=door.begun,
+        here=door.here,
         price_of=_price_of,
         budgets=tuple(
             budget
             for budget in settings.budgets
-            if budget.backend in {"", name} and budget.caller in {"", who}
+            if budget.backend in {"", name} and budget.caller in {"", door.caller}
         ),
         listen=heard,
     )
@@ -487,18 +507,23 @@ def _store(
     environment: Environment,
     *,
     stream: BinaryIO | None = None,
+    door: Door | None = None,
 ) -> StoreImage:
+    door = door or Door()
     return StoreImage(
-        storage=_storage(folder, stream),
+        storage=_storage(folder, stream, for_good=door.for_good),
+        numbering=door.numbering,
         rescues=_rescues(environment),
         editor=_LateEditor(),
         place=place,
     )
 
 
-def _storage(folder: Path | None, stream: BinaryIO | None) -> Storage:
+def _storage(
+    folder: Path | None, stream: BinaryIO | None, *, for_good: bool
+) -> Storage:
     if folder is not None:
-        return LocalStorage(folder)
+        return LocalStorage(folder, for_good=for_good)
     from imagen.adapters.storage.stream import StreamStorage  # noqa: PLC0415 - rare
 
     if stream is None:

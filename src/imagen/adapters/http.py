@@ -78,7 +78,9 @@ def build_client(
             base_url=base_url,
             headers={"User-Agent": USER_AGENT, **(headers or {})},
             timeout=httpx.Timeout(timeout, connect=connect_timeout),
-            limits=httpx.Limits(max_connections=None, max_keepalive_connections=32),
+            # With a limit, httpcore (1.0.9) closes connections that another thread was
+            # given a moment ago: seen with 1,000 threads, as EBADF.
+            limits=httpx.Limits(max_connections=None, max_keepalive_connections=None),
             verify=trusted(base_url),
             trust_env=not is_loopback(base_url),
             follow_redirects=False,

@@ -1,10 +1,11 @@
 """Listens, serves, and ends in good order."""
 
 import os
+import resource
 import signal
 import socket
 from collections.abc import Callable
-from contextlib import closing
+from contextlib import closing, suppress
 from sys import setswitchinterval
 from threading import stack_size
 from types import FrameType
@@ -51,6 +52,7 @@ def serve(
             hint="Set it to NAME:KEY, several with commas; or listen on :PORT, which "
             "only this machine reaches.",
         )
+    _have_files_enough()
     setswitchinterval(_SWITCH)
     stack_size(_STACK)
     with closing(_listening(address)) as listening:
@@ -107,6 +109,18 @@ _SWITCH = 0.0005
 backend must not wait for what encodes a picture."""
 _STACK = 512 * 1024
 """Bytes for the stack of each of up to thousands of threads."""
+
+
+def _have_files_enough() -> None:
+    """Have as many connections open as the system lets us, not as is usual."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    most = _MOST_FILES if hard == resource.RLIM_INFINITY else min(hard, _MOST_FILES)
+    if soft < most:
+        with suppress(OSError, ValueError):
+            resource.setrlimit(resource.RLIMIT_NOFILE, (most, hard))
+
+
+_MOST_FILES = 65_536
 
 
 def _listening(address: Address) -> socket.socket:

@@ -14,7 +14,7 @@ from typing import TypeVar
 import msgspec
 
 from imagen import bootstrap
-from imagen.bootstrap import Accounts, Wish
+from imagen.bootstrap import Accounts, Door, Wish
 from imagen.domain.call import Call
 from imagen.domain.errors import Cancelled, ImagenError
 from imagen.domain.events import Listener, unheard
@@ -29,6 +29,7 @@ from imagen.settings.environment import Environment
 from imagen.settings.model import BackendSettings, Settings
 from imagen.usecases.cancellation import Cancellation
 from imagen.usecases.generate import GenerateImages
+from imagen.usecases.numbering import Numbering
 from imagen.usecases.resume import ResumeCalls
 
 Result = TypeVar("Result")
@@ -105,6 +106,7 @@ class Workshop:
             limits.concurrency * len(self.lanes) + _SPARE_THREADS, "imagen"
         )
         self._backends: dict[str, ImageBackend] = {}
+        self._numbering = Numbering()
         self._lock = Lock()
 
     async def carry_out(
@@ -197,18 +199,25 @@ class Workshop:
         self.accounts.close()
 
     def _make(self, order: Order, cancellation: Cancellation) -> GenerationReport:
+        chosen, backend = self.find(order.backend), self.backend(order.backend)
+        priced = chosen.instance.price is not None
         use_case = bootstrap.build_generate(
             self.settings,
-            self.find(order.backend),
-            self.backend(order.backend),
+            chosen,
+            backend,
             environment=self.environment,
             accounts=self.accounts,
             wish=order.wish,
             count=order.count,
             listen=order.listen,
-            caller=order.caller,
-            origin=ORIGIN,
-            begun=order.begun,
+            door=Door(
+                caller=order.caller,
+                origin=ORIGIN,
+                begun=order.begun,
+                here=True,
+                for_good=priced or backend.capabilities().may_cost,
+                numbering=self._numbering,
+            ),
         )
         plan = use_case.plan(order.ask(use_case))
         stored: list[StoredImage] = []

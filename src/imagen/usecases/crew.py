@@ -31,13 +31,20 @@ def run_together(
     at_once: int,
     cancellation: Cancellation,
     clock: Clock,
+    here: bool = False,
 ) -> Generator[Outcome]:
     """Yield the outcome of each task as it ends.
 
     Tasks run in threads of their own, so that the caller's thread hears signals. They
     must not raise. After a cancellation those that do not end in time are left to
     themselves, and yield nothing. Closing the iterator cancels, and waits as long.
+
+    With `here`, a task that is alone runs in the caller's thread, for as long as it
+    takes: for callers that hear no signals, and have somebody else to be patient.
     """
+    if here and len(tasks) == 1:
+        yield tasks[0]()
+        return
     waiting: SimpleQueue[Callable[[], Outcome]] = SimpleQueue()
     ended: SimpleQueue[Outcome | _Cancelled | _Broken] = SimpleQueue()
     for task in tasks:

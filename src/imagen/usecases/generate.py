@@ -53,6 +53,7 @@ class GenerateImages(msgspec.Struct, frozen=True, kw_only=True):
         budgets: What limits the spending on this backend.
         retry: When to ask again.
         begun: Told of the calls that are about to be made; if it raises, none is.
+        here: Whether a single call is made in the thread that asks for its outcome.
         listen: Hears what happens.
     """
 
@@ -68,6 +69,7 @@ class GenerateImages(msgspec.Struct, frozen=True, kw_only=True):
     budgets: tuple[Budget, ...] = ()
     retry: RetryPolicy = RetryPolicy()
     begun: Callable[[Sequence[Call]], object] = unnoticed
+    here: bool = False
     listen: events.Listener = events.unheard
 
     def plan(self, request: GenerationRequest) -> GenerationPlan:
@@ -174,6 +176,7 @@ class GenerateImages(msgspec.Struct, frozen=True, kw_only=True):
             at_once=self.instance.concurrency,
             cancellation=cancellation,
             clock=self.clock,
+            here=self.here,
         )
         missing = {
             number: (record, watch)
