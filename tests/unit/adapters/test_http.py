@@ -275,3 +275,22 @@ def test_a_late_call_may_fail() -> None:
 
     with pytest.raises(ValueError, match="no"):
         BackgroundCall(fail).late(5)
+
+
+def test_a_crowd_of_threads_shares_one_client() -> None:
+    with Echo() as server, build_client(server.url) as client:
+        for _ in range(3):
+            outcomes = all_at_once(lambda n: client.get(f"/{n}").text, count=100)
+
+            assert outcomes == [f"/{n}" for n in range(100)]
+        assert server.connections <= 100
+
+
+def test_a_connection_that_was_given_back_is_used_again() -> None:
+    with Echo() as server, build_client(server.url) as client:
+        for _ in range(3):
+            client.get("/")
+        with client.stream("GET", "/"):
+            client.get("/")
+
+        assert server.connections == 2
