@@ -1,5 +1,6 @@
 """The application: which modules have routes, and what all of them share."""
 
+import re
 from collections.abc import AsyncGenerator, Sequence
 from contextlib import asynccontextmanager, suppress
 from threading import Thread
@@ -86,7 +87,7 @@ def _of_the_framework(error: HTTPException) -> Failure:
     status, param, message = error.status_code, None, error.detail
     with suppress(msgspec.ValidationError):
         for wrong in msgspec.convert(error.extra, list[_Wrong]):
-            param, message = wrong.key or None, wrong.message or message
+            param, message = wrong.param, wrong.message or message
             break
     return Failure(
         status,
@@ -103,6 +104,15 @@ class _Wrong(msgspec.Struct):
 
     key: str = ""
     message: str = ""
+
+    @property
+    def param(self) -> str | None:
+        """Which one it is; of one that is missing, only the message tells."""
+        named = _NAMED.search(self.message) if self.key == "data" else None
+        return named[1] if named else self.key or None
+
+
+_NAMED = re.compile(r"field `([^`]+)`")
 
 
 _FAULT = 500

@@ -5,8 +5,9 @@ import re
 import signal
 import subprocess
 import sys
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
+from threading import Event
 from typing import Self
 
 import httpx
@@ -113,3 +114,13 @@ class Running:
                 except subprocess.TimeoutExpired:
                     continue
                 raise AssertionError(f"it ended: {words.decode()}")
+
+
+def until(so: Callable[[], object]) -> None:
+    """Look again and again, until it is so."""
+    moment = Event()
+    for _ in range(round(PATIENCE / 0.02)):
+        if so():
+            return
+        moment.wait(0.02)
+    raise AssertionError("it did not come to that")
