@@ -22,7 +22,7 @@ from imagen.adapters.clock import SystemClock
 from imagen.adapters.dice import draw
 from imagen.adapters.storage.local import LocalStorage
 from imagen.domain.again import Wishes
-from imagen.domain.call import Place
+from imagen.domain.call import Call, Place
 from imagen.domain.container import NotAnImage, read_facts
 from imagen.domain.cost import micros_of
 from imagen.domain.errors import InvalidRequest, Misconfigured
@@ -55,10 +55,11 @@ from imagen.usecases.again import MakeAgain, VerifyImage
 from imagen.usecases.cancellation import Cancellation
 from imagen.usecases.check import CheckBackends
 from imagen.usecases.find import FindImage
-from imagen.usecases.generate import GenerateImages
+from imagen.usecases.generate import GenerateImages, unnoticed
 from imagen.usecases.history import ForgetImages
 from imagen.usecases.inspect import InspectImage
 from imagen.usecases.jobs import OpenJobs
+from imagen.usecases.numbering import Numbering
 from imagen.usecases.preview import PreviewImages
 from imagen.usecases.prices import ShowPrices
 from imagen.usecases.records import Records
@@ -71,6 +72,7 @@ from imagen.usecases.usage import ShowUsage
 
 if TYPE_CHECKING:
     from imagen.adapters.history.sqlite import SqliteHistory
+    from imagen.adapters.idempotency.sqlite import SqliteRequestKeys
     from imagen.adapters.journal.sqlite import SqliteJournal
     from imagen.adapters.ledger.sqlite import SqliteLedger
     from imagen.adapters.outbox.sqlite import SqliteOutbox
@@ -97,12 +99,14 @@ class Accounts(msgspec.Struct, frozen=True, kw_only=True):
         ledger: What was spent.
         history: What was made.
         outbox: What is owed to the cloud.
+        keys: What was asked for under which key.
     """
 
     journal: "SqliteJournal"
     ledger: "SqliteLedger"
     history: "SqliteHistory"
     outbox: "SqliteOutbox"
+    keys: "SqliteRequestKeys"
 
     def close(self) -> None:
         """Let go of the database; what this process still worked on can be claimed."""
@@ -128,6 +132,26 @@ class Wish(msgspec.Struct, frozen=True, kw_only=True):
     cloud: bool = True
     format: str | None = None
     stream: BinaryIO | None = None
+
+
+class Door(msgspec.Struct, frozen=True, kw_only=True):
+    """Through which shell a request comes in, and what follows from that.
+
+    Attributes:
+        caller: Who asks.
+        origin: What the journal calls it; "" for one that a person waits at.
+        begun: Told of the calls that are about to be made; if it raises, none is.
+        here: Whether a single call is made in the thread that asks for it.
+        for_good: Whether files are to outlive a power cut, which takes a moment.
+        numbering: Shared by requests that store in one folder at once.
+    """
+
+    caller: str = ""
+    origin: str = ""
+    begun: Callable[[Sequence[Call]], object] = unnoticed
+    here: bool = False
+    for_good: bool = True
+    numbering: Numbering | None = None
 
 
 def load(config: str | None, *, environment: Environment) -> Settings:
@@ -162,6 +186,7 @@ def build_request(
     fit: str | None = None,
     timeout: float | None = None,
     strict: bool = False,
+    unheeded: Mapping[str, str] | None = None,
 ) -> GenerationRequest:
     """Turn words into a request; after this there are only values.
 
@@ -184,6 +209,7 @@ def build_request(
         fit=_fit(fit),
         timeout=timeout,
         strict=strict,
+        unheeded=unheeded or {},
     )
 
 
@@ -214,6 +240,13 @@ def build_backend(chosen: BackendSettings, *, environment: Environment) -> Image
     return adapter.create(chosen.options, context)
 
 
+def find_caller(environment: Environment) -> str:
+    """Return who asks, as far as the environment says."""
+    from imagen.adapters import caller  # noqa: PLC0415 - only to generate
+
+    return caller.find_caller(environment)
+
+
 @contextmanager
 def closing(backend: ImageBackend) -> Generator[None]:
     """Close the backend afterwards, if it holds something open."""
@@ -235,8 +268,9 @@ def build_generate(
     count: int,
     live: bool = False,
     listen: Listener,
+    door: Door | None = None,
 ) -> GenerateImages:
-    """Wire the use case that makes images.
+    """Wire the use case that makes images; without a door, for a person.
 
     Raises:
         InvalidRequest: the images cannot go where they are wished.
@@ -244,16 +278,24 @@ def build_generate(
     folder, place = _where(settings, wish, count, environment)
     heard = unshaken(listen)
     name = chosen.instance.name
+    door = door or Door(caller=find_caller(environment))
     return GenerateImages(
         instance=chosen.instance,
         backend=backend,
-        store=_store(place, folder, environment, stream=wish.stream),
+        store=_store(place, folder, environment, stream=wish.stream, door=door),
         records=_records(accounts, settings, heard),
         clock=SystemClock(),
         draw=draw,
-        caller=_caller(environment),
+        caller=door.caller,
+        origin=door.origin,
+        begun=door.begun,
+        here=door.here,
         price_of=_price_of,
-        budgets=tuple(b for b in settings.budgets if b.backend in {"", name}),
+        budgets=tuple(
+            budget
+            for budget in settings.budgets
+            if budget.backend in {"", name} and budget.caller in {"", door.caller}
+        ),
         live=live,
         listen=heard,
     )
@@ -379,17 +421,20 @@ def build_sheet(use_case: SweepImages, plan: SweepPlan) -> ContactSheet:
 def open_accounts(environment: Environment) -> Accounts:
     """Return the journal, ledger and history of this machine; nothing is opened yet."""
     from imagen.adapters.history.sqlite import SqliteHistory  # noqa: PLC0415 - sqlite3
+    from imagen.adapters.idempotency.sqlite import SqliteRequestKeys  # noqa: PLC0415
     from imagen.adapters.journal.sqlite import SqliteJournal  # noqa: PLC0415
     from imagen.adapters.ledger.sqlite import SqliteLedger  # noqa: PLC0415
     from imagen.adapters.outbox.sqlite import SqliteOutbox  # noqa: PLC0415
     from imagen.adapters.sqlite import Database  # noqa: PLC0415
 
     database = Database(lambda: environment.data_dir)
+    journal = SqliteJournal(database)
     return Accounts(
-        journal=SqliteJournal(database),
+        journal=journal,
         ledger=SqliteLedger(database),
         history=SqliteHistory(database),
         outbox=SqliteOutbox(database),
+        keys=SqliteRequestKeys(database, journal.lease),
     )
 
 
@@ -411,6 +456,13 @@ def clock() -> Clock:
 def now() -> datetime:
     """Return this moment."""
     return SystemClock().now()
+
+
+def server_secret(environment: Environment) -> bytes:
+    """Return what signs URLs: the same ever after, if it can be kept."""
+    from imagen.adapters import secret  # noqa: PLC0415 - only to serve
+
+    return secret.kept_secret(lambda: environment.data_dir)
 
 
 def build_jobs(accounts: Accounts) -> OpenJobs:
@@ -924,12 +976,6 @@ def _fit(fit: str | None) -> Fit | None:
         ) from None
 
 
-def _caller(environment: Environment) -> str:
-    from imagen.adapters.caller import find_caller  # noqa: PLC0415 - only to generate
-
-    return find_caller(environment)
-
-
 def _price_of(
     provider: str, model: str, parameters: Mapping[str, object]
 ) -> Price | None:
@@ -973,18 +1019,23 @@ def _store(
     environment: Environment,
     *,
     stream: BinaryIO | None = None,
+    door: Door | None = None,
 ) -> StoreImage:
+    door = door or Door()
     return StoreImage(
-        storage=_storage(folder, stream),
+        storage=_storage(folder, stream, for_good=door.for_good),
+        numbering=door.numbering,
         rescues=_rescues(environment),
         editor=_LateEditor(),
         place=place,
     )
 
 
-def _storage(folder: Path | None, stream: BinaryIO | None) -> Storage:
+def _storage(
+    folder: Path | None, stream: BinaryIO | None, *, for_good: bool = True
+) -> Storage:
     if folder is not None:
-        return LocalStorage(folder)
+        return LocalStorage(folder, for_good=for_good)
     from imagen.adapters.storage.stream import StreamStorage  # noqa: PLC0415 - rare
 
     if stream is None:

@@ -495,6 +495,7 @@ class TestHasNoLimits(Staged):
         "test_releases_what_cost_nothing",
         "test_counts_from_when_the_limit_began",
         "test_counts_what_the_limit_is_about",
+        "test_counts_whom_the_limit_is_about",
         "test_counts_nothing_for_what_is_free",
         "test_begins_as_many_as_there_is_room_for",
     }
@@ -527,6 +528,7 @@ class TestLeavesSomethingOver(Staged):
         "test_releases_what_cost_nothing",
         "test_counts_from_when_the_limit_began",
         "test_counts_what_the_limit_is_about",
+        "test_counts_whom_the_limit_is_about",
         "test_counts_nothing_for_what_is_free",
     }
 
@@ -557,6 +559,7 @@ class TestForgetsReservations(Staged):
         "test_counts_nothing_for_what_a_dead_process_never_sent",
         "test_counts_what_is_reserved",
         "test_counts_what_the_limit_is_about",
+        "test_counts_whom_the_limit_is_about",
         "test_begins_as_many_as_there_is_room_for",
     }
 
@@ -590,6 +593,7 @@ class TestForgetsTheLedger(Staged):
         "test_counts_an_unknown_cost_as_reserved",
         "test_counts_from_when_the_limit_began",
         "test_counts_what_the_limit_is_about",
+        "test_counts_whom_the_limit_is_about",
     }
 
 
@@ -617,6 +621,7 @@ class TestNeverReleases(Staged):
         "test_counts_an_unknown_cost_as_reserved",
         "test_releases_what_cost_nothing",
         "test_counts_what_the_limit_is_about",
+        "test_counts_whom_the_limit_is_about",
     }
 
 
@@ -638,6 +643,16 @@ class TestCountsEveryBackend(Staged):
 
     breaks: ClassVar[set[str]] = {
         "test_counts_what_the_limit_is_about",
+    }
+
+
+class TestCountsEveryCaller(Staged):
+    class Made(MemoryJournal):
+        def _check(self, limit: Limit, calls: Sequence[Call]) -> None:
+            super()._check(replaced(limit, caller=""), calls)
+
+    breaks: ClassVar[set[str]] = {
+        "test_counts_whom_the_limit_is_about",
     }
 
 

@@ -1,9 +1,12 @@
 """The real clock."""
 
+import heapq
+import os
 import time
 from collections.abc import Callable
 from datetime import datetime
-from threading import Event, Timer
+from itertools import count
+from threading import Condition, Event, Thread
 
 
 class SystemClock:
@@ -22,11 +25,71 @@ class SystemClock:
         return until.wait(min(seconds, _LONGEST)) if seconds > 0 else until.is_set()
 
     def after(self, seconds: float, call: Callable[[], None]) -> Callable[[], None]:
-        """Start a thread that waits and then calls."""
-        timer = Timer(min(seconds, _LONGEST), call)
-        timer.daemon = True
-        timer.start()
-        return timer.cancel
+        """Have the one thread that waits for all of them start one that calls."""
+        return _alarms.after(min(seconds, _LONGEST), call)
+
+
+class _Alarms:
+    """Wakes up when the next one is due.
+
+    A thread for each would do as well, were it not that a server waits for a thousand
+    backends at once.
+    """
+
+    def __init__(self) -> None:
+        self._begin()
+
+    def _begin(self) -> None:
+        self._mutex = Condition()
+        self._due: list[tuple[float, int, _Alarm]] = []
+        self._numbers = count()
+        self._until = 0.0  # when the thread looks again by itself
+        self._thread: Thread | None = None
+
+    def after(self, seconds: float, call: Callable[[], None]) -> Callable[[], None]:
+        alarm = _Alarm(call)
+        due = (time.monotonic() + seconds, next(self._numbers), alarm)
+        with self._mutex:
+            heapq.heappush(self._due, due)
+            if self._thread is None:
+                self._thread = Thread(target=self._wait, name="alarms", daemon=True)
+                self._thread.start()
+            elif due[0] < self._until:
+                self._mutex.notify()
+        return lambda: self._cancel(alarm)
+
+    def _cancel(self, alarm: "_Alarm") -> None:
+        with self._mutex:
+            alarm.call = None
+            while self._due and self._due[0][2].call is None:
+                heapq.heappop(self._due)
+
+    def _wait(self) -> None:
+        with self._mutex:
+            while True:
+                now = time.monotonic()
+                self._until = self._due[0][0] if self._due else now + _LONGEST
+                if self._until > now:
+                    self._mutex.wait(self._until - now)
+                    continue
+                call = heapq.heappop(self._due)[2].call
+                if call is not None:
+                    Thread(target=call, daemon=True).start()
+
+    def forget_inherited(self) -> None:
+        """Begin anew in a process that was forked: no thread outlives a fork."""
+        self._begin()
+
+
+class _Alarm:
+    """What is to be called; None once nobody wants that any more."""
+
+    def __init__(self, call: Callable[[], None]) -> None:
+        self.call: Callable[[], None] | None = call
+
+
+_alarms = _Alarms()
+os.register_at_fork(after_in_child=_alarms.forget_inherited)
 
 
 _LONGEST = 10 * 365 * 86400.0

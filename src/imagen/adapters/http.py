@@ -7,13 +7,14 @@ exist all the same. A read can always be asked again.
 
 import os
 import ssl
-from collections.abc import Callable, Generator, Mapping
+from collections.abc import Callable, Generator, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from datetime import datetime
 from ipaddress import ip_address
 from threading import Event, Lock, Thread
-from typing import Generic, TypeVar
+from typing import Generic, TypeVar, cast
 from urllib.parse import urlsplit
+from urllib.request import getproxies
 
 import httpx
 
@@ -79,8 +80,9 @@ def build_client(
             headers={"User-Agent": USER_AGENT, **(headers or {})},
             timeout=httpx.Timeout(timeout, connect=connect_timeout),
             limits=httpx.Limits(max_connections=None, max_keepalive_connections=32),
-            verify=trusted(base_url),
+            verify=(trust := trusted(base_url)),
             trust_env=not is_loopback(base_url),
+            transport=None if _has_proxy(base_url) else _Connections(trust),
             follow_redirects=False,
         )
     except (httpx.InvalidURL, ValueError, UnicodeError) as error:
@@ -98,6 +100,66 @@ def build_client(
         raise Misconfigured(
             "The certificates that SSL_CERT_FILE or SSL_CERT_DIR names cannot be read.",
         ) from error
+
+
+class _Connections(httpx.BaseTransport):
+    """As many connections as there are threads; each is one thread's at a time.
+
+    httpcore's own pool (1.0.9) looks at every connection for each, at every request,
+    and closes some that it has just handed to another thread: a thousand threads took
+    20 s for what takes 3, and some failed with EBADF.
+    """
+
+    def __init__(self, trust: ssl.SSLContext) -> None:
+        self._trust = trust
+        self._idle: list[httpx.HTTPTransport] = []
+        self._all: set[httpx.HTTPTransport] = set()
+
+    def handle_request(self, request: httpx.Request) -> httpx.Response:
+        """Ask over an idle connection, the one that was used last, or a new one."""
+        try:
+            connection = self._idle.pop()
+        except IndexError:
+            one = httpx.Limits(max_connections=1)
+            connection = httpx.HTTPTransport(verify=self._trust, limits=one)
+            self._all.add(connection)
+        try:
+            answer = connection.handle_request(request)
+        except BaseException:
+            connection.close()
+            self._all.discard(connection)
+            raise
+        body = cast("httpx.SyncByteStream", answer.stream)  # of a transport that waits
+        answer.stream = _Body(body, lambda: self._idle.append(connection))
+        return answer
+
+    def close(self) -> None:
+        """Close all of them."""
+        self._idle.clear()
+        for connection in list(self._all):
+            connection.close()
+
+
+class _Body(httpx.SyncByteStream):
+    """An answer's body, after which its connection is free."""
+
+    def __init__(self, body: httpx.SyncByteStream, free: Callable[[], None]) -> None:
+        self._body = body
+        self._free: Callable[[], None] | None = free
+
+    def __iter__(self) -> Iterator[bytes]:
+        yield from self._body
+
+    def close(self) -> None:
+        self._body.close()
+        free, self._free = self._free, None
+        if free is not None:
+            free()
+
+
+def _has_proxy(url: str) -> bool:
+    """Say whether the environment has a proxy stand between us and the server."""
+    return not is_loopback(url) and bool(getproxies())
 
 
 def trusted(url: str) -> ssl.SSLContext:

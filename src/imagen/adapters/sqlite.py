@@ -11,11 +11,11 @@ import stat
 from collections.abc import Callable, Generator, Sequence
 from contextlib import closing, contextmanager, suppress
 from pathlib import Path
-from threading import Lock
 from time import sleep  # noqa: TID251 - a nap of SQLite's, as far as others can tell
 from weakref import WeakSet, finalize
 
 from imagen.adapters.tables import MIGRATIONS
+from imagen.adapters.turns import Batch, Turns
 from imagen.domain.errors import ImagenError, JournalError
 
 FILE = "imagen.sqlite3"
@@ -63,7 +63,7 @@ class Database:
         self._folder = folder
         self._patience = patience
         self._migrations = migrations
-        self._turn = Lock()
+        self._turns = Turns()
         self._spare: list[sqlite3.Connection] = []
         _databases.add(self)
         finalize(self, _close_all, self._spare)
@@ -98,14 +98,14 @@ class Database:
             except BaseException:
                 connection.close()
                 raise
-            if len(self._spare) < SPARE_CONNECTIONS:
-                self._spare.append(connection)
-            else:
-                connection.close()
+            self._keep(connection)
 
     @contextmanager
     def writing(self, *, for_good: bool) -> Generator[sqlite3.Connection]:
         """Lend a connection that nobody else writes beside: all of it is kept or none.
+
+        Those who wait for each other in this process share a commit. What one of them
+        raises undoes nothing of the others'; what the disk does undoes all.
 
         Args:
             for_good: Whether it has to outlive a power cut, which takes the disk a
@@ -114,17 +114,29 @@ class Database:
         Raises:
             JournalError: for whatever is raised in it, too.
         """
-        with self.reading() as connection:
-            level = "FULL" if for_good else "NORMAL"
-            connection.execute(f"PRAGMA synchronous = {level}")
-            if not self._turn.acquire(timeout=self._patience):
-                raise _trouble(self.folder / FILE, sqlite3.SQLITE_BUSY)
+        path = self.folder / FILE
+        turns = self._turns
+        with explained(path):
+            if not turns.take(for_good=for_good, patience=self._patience):
+                raise _trouble(path, sqlite3.SQLITE_BUSY)
+            batch = self._batch(path, for_good=for_good)
             try:
-                self._begin(connection)
-                yield connection
-                connection.execute("COMMIT")
+                batch.connection.execute("SAVEPOINT writer")
+                try:
+                    yield batch.connection
+                    batch.connection.execute("RELEASE writer")
+                except BaseException as error:
+                    _undo(batch, error)
+                    raise
             finally:
-                self._turn.release()
+                if not turns.hand_on():
+                    turns.batch = None
+                    self._end(batch)
+                    turns.end()
+        batch.over.wait()
+        if batch.error is not None:
+            with explained(path):
+                raise batch.error
 
     def empty_log(self) -> None:
         """Leave nothing in the log that was overwritten since, if nobody reads it now.
@@ -144,7 +156,49 @@ class Database:
         """Begin anew in a process that was forked: no connection outlives a fork."""
         _inherited.extend(self._spare)  # not even to be closed
         self._spare.clear()
-        self._turn = Lock()
+        self._turns = Turns()
+
+    def _batch(self, path: Path, *, for_good: bool) -> Batch:
+        """Return what was handed on, or begin; the turn is over if that fails."""
+        turns = self._turns
+        try:
+            turns.batch = turns.batch or self._begun(path, for_good=for_good)
+        except BaseException:
+            turns.end()
+            raise
+        turns.batch.writers += 1
+        return turns.batch
+
+    def _begun(self, path: Path, *, for_good: bool) -> Batch:
+        connection = self._lent(path)
+        try:
+            level = "FULL" if for_good else "NORMAL"
+            connection.execute(f"PRAGMA synchronous = {level}")
+            self._begin(connection)
+        except BaseException:
+            connection.close()
+            raise
+        return Batch(connection, for_good=for_good)
+
+    def _end(self, batch: Batch) -> None:
+        """Keep what was written, or find out why that cannot be; raise nothing."""
+        try:
+            if batch.error is None:
+                batch.connection.execute("COMMIT")
+        except sqlite3.Error as error:
+            batch.error = error
+        finally:
+            if batch.error is None:
+                self._keep(batch.connection)
+            else:
+                batch.connection.close()
+            batch.over.set()
+
+    def _keep(self, connection: sqlite3.Connection) -> None:
+        if len(self._spare) < SPARE_CONNECTIONS:
+            self._spare.append(connection)
+        else:
+            connection.close()
 
     def _begin(self, connection: sqlite3.Connection) -> None:
         """Begin to write as soon as nobody else does.
@@ -333,6 +387,15 @@ def _migrate(
 def _version(connection: sqlite3.Connection) -> int:
     [(version,)] = connection.execute("PRAGMA user_version")
     return int(version)
+
+
+def _undo(batch: Batch, error: BaseException) -> None:
+    """Take back what one writer did; what the disk refused, is lost for all."""
+    try:
+        batch.connection.execute("ROLLBACK TO writer")
+        batch.connection.execute("RELEASE writer")
+    except sqlite3.Error as why:  # SQLite has taken back everything by itself
+        batch.error = error if isinstance(error, sqlite3.Error) else why
 
 
 def _have_it_wait(connection: sqlite3.Connection, seconds: float) -> None:

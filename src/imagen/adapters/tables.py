@@ -125,6 +125,29 @@ MIGRATIONS: tuple[tuple[str, ...], ...] = (
         )
         """,
     ),
+    (
+        "ALTER TABLE calls ADD COLUMN caller TEXT NOT NULL DEFAULT ''",
+        """
+        UPDATE calls SET caller = coalesce(json_extract(document, '$.caller'), '')
+        WHERE json_valid(document)
+        """,
+        """
+        CREATE INDEX usage_callers ON usage
+        (caller, created_at, backend, counted_micros)
+        """,
+        """
+        CREATE TABLE requests (
+            caller TEXT NOT NULL,
+            key TEXT NOT NULL,
+            created_at INTEGER NOT NULL,
+            fingerprint TEXT NOT NULL,
+            owner TEXT,
+            calls TEXT NOT NULL DEFAULT '[]',
+            answer TEXT,
+            PRIMARY KEY (caller, key)
+        ) WITHOUT ROWID
+        """,
+    ),
 )
 """What each version of the database adds to the one before it."""
 

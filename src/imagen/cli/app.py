@@ -46,6 +46,7 @@ COMMANDS = {
     "rerun": ("imagen.cli.rerun:rerun", "Make an image again."),
     "sweep": ("imagen.cli.sweep:sweep", "Make every combination; a contact sheet."),
     "usage": ("imagen.cli.usage:usage", "Print what was spent."),
+    "serve": ("imagen.cli.serve:serve", "Serve the OpenAI images API and a gallery."),
     "prices": ("imagen.cli.prices:prices", "Print what is charged for what."),
     "version": ("imagen.cli.version:version", "Print the version."),
     "--install-completion": (

@@ -18,6 +18,7 @@ class Budget(msgspec.Struct, frozen=True, kw_only=True):
 
     Attributes:
         backend: The one instance that it is about; "" is all of them together.
+        caller: Whose calls it is about; "" is everybody's.
         call: For one call.
         day: In one day, UTC.
         week: In one ISO week, UTC.
@@ -25,6 +26,7 @@ class Budget(msgspec.Struct, frozen=True, kw_only=True):
     """
 
     backend: str = ""
+    caller: str = ""
     call: int | None = None
     day: int | None = None
     week: int | None = None
@@ -37,6 +39,7 @@ class Limit(msgspec.Struct, frozen=True, kw_only=True):
     Attributes:
         called: What the user calls it, such as `day_usd of flux`.
         backend: The one instance that it is about; "" is all of them together.
+        caller: Whose calls it is about; "" is everybody's.
         since: When the time began, UTC.
         until: When it is over and the count begins anew, UTC.
         micros: What may be spent in it.
@@ -44,6 +47,7 @@ class Limit(msgspec.Struct, frozen=True, kw_only=True):
 
     called: str
     backend: str
+    caller: str = ""
     since: datetime
     until: datetime
     micros: int
@@ -78,7 +82,7 @@ def check_price(
     """Compare the price of a request with the limits that need no ledger.
 
     Whether a call may have an unknown price, the budget of the backend itself says, if
-    there is one.
+    there is one; and nobody whose own budget refuses it may make one.
 
     Args:
         budgets: Those that the backend is under.
@@ -99,13 +103,16 @@ def check_price(
         raise OverBudget(
             f"At most {dollars(most)} was allowed with --max-cost, and {costs}."
         )
-    closest = max(budgets, key=lambda budget: bool(budget.backend), default=None)
-    if unknown and closest is not None and closest.unknown == "refuse":
-        raise OverBudget(
-            f"It is not known what this costs, and the budget{_whose(closest)} refuses "
-            "unknown prices.",
-            hint="Give the backend a `price`, or the budget `unknown: allow`.",
-        )
+    everybodys = [budget for budget in budgets if not budget.caller]
+    closest = max(everybodys, key=lambda budget: bool(budget.backend), default=None)
+    own = [budget for budget in budgets if budget.caller]
+    for budget in (*own, *((closest,) if closest else ())):
+        if unknown and budget.unknown == "refuse":
+            raise OverBudget(
+                f"It is not known what this costs, and the budget{_whose(budget)} "
+                "refuses unknown prices.",
+                hint="Give the backend a `price`, or the budget `unknown: allow`.",
+            )
     for budget in budgets:
         if budget.call is not None and max(known, default=0) > budget.call:
             raise OverBudget(
@@ -129,6 +136,7 @@ def limits_of(budgets: Sequence[Budget], *, at: datetime) -> tuple[Limit, ...]:
                     Limit(
                         called=name + _whose(budget),
                         backend=budget.backend,
+                        caller=budget.caller,
                         since=since,
                         until=since + timedelta(days=days),
                         micros=micros,
@@ -143,4 +151,5 @@ def dollars(micros: int) -> str:
 
 
 def _whose(budget: Budget) -> str:
-    return f" of {budget.backend}" if budget.backend else ""
+    names = [name for name in (budget.backend, budget.caller) if name]
+    return f" of {' by '.join(names)}" if names else ""

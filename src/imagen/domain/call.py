@@ -70,6 +70,7 @@ class Call(msgspec.Struct, frozen=True, kw_only=True):
         place: Where the images go.
         image_ids: One for each image of the job, UUIDv7.
         caller: Who asks.
+        origin: Through which door: "serve", or "" for one that a person waits at.
         may_cost: Whether it may cost money.
         reserved: Micro-dollars that budgets hold back for it; None when its price is
             not known.
@@ -81,6 +82,7 @@ class Call(msgspec.Struct, frozen=True, kw_only=True):
     place: Place = Place()
     image_ids: tuple[str, ...]
     caller: str = ""
+    origin: str = ""
     may_cost: bool = True
     reserved: int | None = None
 

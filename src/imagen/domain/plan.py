@@ -212,7 +212,7 @@ class _Settling:
         self._instance = instance
         self._can = can
         self._applied: dict[str, object] = {}
-        self._ignored: dict[str, str] = {**request.lost.ignored}
+        self._ignored: dict[str, str] = {**request.lost.ignored, **request.unheeded}
         self._adjusted: dict[str, Change] = {**request.lost.adjusted}
 
     def honesty(self) -> Honesty:

@@ -57,6 +57,7 @@ class GenerationRequest(msgspec.Struct, frozen=True, kw_only=True):
         strict: Refuse what would be ignored or changed.
         max_cost: Micro-dollars that all of it may cost at most; None is no limit.
         lost: What an image was made with that is made again, and this one is not.
+        unheeded: What was asked for besides that no backend here can be told, and why.
     """
 
     prompt: str
@@ -76,6 +77,7 @@ class GenerationRequest(msgspec.Struct, frozen=True, kw_only=True):
     strict: bool = False
     max_cost: int | None = None
     lost: Lost = NOTHING_LOST
+    unheeded: Mapping[str, str] = {}
 
     def __post_init__(self) -> None:
         self._check_types()

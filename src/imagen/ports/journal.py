@@ -22,12 +22,12 @@ class Journal(Protocol):
         """Write down the intent of all these calls, or of none.
 
         Together with that, and so that no other process comes between: what the ledger
-        has for the time of each limit, what is reserved for open calls, and what is
-        asked for now is compared. What was reserved is held until the call is closed;
-        a call that was closed with an unknown cost counts with its reservation; one
-        that costs nothing takes no room, nor does one that was `planned` by a process
-        that has died: it was never sent. They are `planned`, and in the hands of this
-        process.
+        has for the time of each limit, its backend and its caller, what is reserved for
+        open calls, and what is asked for now is compared. What was reserved is held
+        until the call is closed; a call that was closed with an unknown cost counts
+        with its reservation; one that costs nothing takes no room, nor does one that
+        was `planned` by a process that has died: it was never sent. They are `planned`,
+        and in the hands of this process.
 
         Raises:
             OverBudget: a limit says no; nothing was written down.

@@ -104,6 +104,11 @@ class Environment:
         return self._get("MAI_FROM_ID").encode(errors="replace").decode()
 
     @property
+    def serve_keys(self) -> str:
+        """What `$IMAGEN_SERVE_KEYS` holds: who may use the server; "" is nobody."""
+        return self._get("IMAGEN_SERVE_KEYS")
+
+    @property
     def tmux(self) -> str:
         """How `$TMUX` says the server is reached; "" outside of tmux."""
         return self._get("TMUX")

@@ -18,6 +18,7 @@ from imagen.domain.instance import DEFAULT_TIMEOUT, Instance
 from imagen.domain.modes import Mode
 from imagen.domain.naming import DEFAULT_TEMPLATE, PLACEHOLDERS
 from imagen.domain.price import MILLION, Price, Rate, Unit
+from imagen.domain.request import MOST_IMAGES
 from imagen.domain.size import Size
 from imagen.domain.style import Style
 
@@ -248,11 +249,14 @@ class BudgetBlock(msgspec.Struct, frozen=True, kw_only=True):
         ),
     ] = None
 
-    def budget(self, backend: str = "", *, unknown: Unknown | None = None) -> Budget:
+    def budget(
+        self, backend: str = "", *, caller: str = "", unknown: Unknown | None = None
+    ) -> Budget:
         """Return it as it is reckoned with.
 
         Args:
             backend: The one instance that it is about; "" is all of them together.
+            caller: Whose calls it is about; "" is everybody's.
             unknown: What holds if it does not say.
 
         Raises:
@@ -260,6 +264,7 @@ class BudgetBlock(msgspec.Struct, frozen=True, kw_only=True):
         """
         return Budget(
             backend=backend,
+            caller=caller,
             call=micros(self.call_usd),
             day=micros(self.day_usd),
             week=micros(self.week_usd),
@@ -320,6 +325,74 @@ class OwnerKey(msgspec.Struct, frozen=True, kw_only=True):
     ] = ""
 
 
+class ServeSettings(msgspec.Struct, frozen=True, kw_only=True):
+    """What `imagen serve` lets in, and how much of it at once."""
+
+    hosts: Annotated[
+        tuple[str, ...],
+        Meta(
+            description="Names under which the server is reached, besides localhost,"
+            " this machine's own and addresses.",
+            examples=[["images.example.org"]],
+        ),
+    ] = ()
+    url: Annotated[
+        str,
+        Meta(
+            description="How clients reach the server, for links to images; default: as"
+            " each of them called it.",
+            examples=["https://images.example.org"],
+        ),
+    ] = ""
+    concurrency: Annotated[
+        int,
+        Meta(
+            ge=1, le=10_000, description="Requests that one backend works on at once."
+        ),
+    ] = 8
+    queue: Annotated[
+        int,
+        Meta(
+            ge=0,
+            le=1_000_000,
+            description="Requests that may wait for one backend; more are told to come"
+            " back later (429).",
+        ),
+    ] = 1000
+    count: Annotated[
+        int,
+        Meta(ge=1, le=MOST_IMAGES, description="Images that one request may ask for."),
+    ] = 10
+    prompt: Annotated[
+        int,
+        Meta(ge=1, description="Characters that a prompt may have."),
+    ] = 32_000
+    megapixels: Annotated[
+        float,
+        Meta(gt=0, description="Millions of pixels that one image may have."),
+    ] = 36.0
+    body: Annotated[
+        int,
+        Meta(ge=1024, description="Bytes that one request may have."),
+    ] = 64_000_000
+    budgets: Annotated[
+        Mapping[str, BudgetBlock],
+        Meta(
+            description="What a caller may spend, by the name of the API key; beside"
+            " `budget`.",
+            examples=[{"team": {"day_usd": 1}}],
+        ),
+    ] = {}
+
+    def spending(self) -> tuple[Budget, ...]:
+        """Return every budget of a caller."""
+        return tuple(
+            block.budget(caller=name)
+            for name, block in self.budgets.items()
+            if block.says_something
+        )
+
+
 class ConfigFile(OwnerKey, frozen=True, kw_only=True):
     """The keys at the top of the file."""
 
@@ -339,6 +412,9 @@ class ConfigFile(OwnerKey, frozen=True, kw_only=True):
     history: Annotated[
         HistorySettings, Meta(description="How long what was made is remembered.")
     ] = HistorySettings()
+    serve: Annotated[
+        ServeSettings, Meta(description="What `imagen serve` lets in.")
+    ] = ServeSettings()
     backends: Annotated[
         Mapping[str, BackendBlock],
         Meta(
@@ -375,6 +451,7 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
         styles: Every style by its name.
         budgets: What may be spent.
         history: How long what was made is remembered.
+        serve: What `imagen serve` lets in.
         path: The file that it came from; None without one.
     """
 
@@ -385,6 +462,7 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     styles: Mapping[str, Style]
     budgets: tuple[Budget, ...] = ()
     history: HistorySettings = HistorySettings()
+    serve: ServeSettings = ServeSettings()
     path: Path | None = None
 
 

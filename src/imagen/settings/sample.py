@@ -20,6 +20,7 @@ from imagen.settings.model import (
     ConfigFile,
     HistorySettings,
     OutputSettings,
+    ServeSettings,
     StyleBlock,
 )
 from imagen.settings.reading import default_of, described
@@ -52,6 +53,8 @@ def sample_config(adapters: Mapping[str, Adapter[Any]]) -> str:
         *_section(top["budget"], BudgetSettings),
         "",
         *_section(top["history"], HistorySettings),
+        "",
+        *_section(top["serve"], ServeSettings),
         "",
         *_section(top["backends"]),
     ]

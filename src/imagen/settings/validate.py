@@ -21,6 +21,7 @@ from imagen.settings.model import (
     HistorySettings,
     OutputSettings,
     OwnerKey,
+    ServeSettings,
     Settings,
     StyleBlock,
     micros,
@@ -96,6 +97,7 @@ class _Validation:
         history = self._section(top.get("history"), ("history",), HistorySettings)
         owner = {key: top[key] for key in OwnerKey.__struct_fields__ if key in top}
         cloud = self._reader.values(owner, (), root.line, OwnerKey) or {}
+        serve = self._serve(top.get("serve"))
         if problems := self._reader.problems():
             raise InvalidConfig(problems)
         return Settings(
@@ -104,8 +106,9 @@ class _Validation:
             owner_user_id=str(cloud.get("owner_user_id", "")).lower(),
             backends={name: block for name, block in backends.items() if block},
             styles={style.name: style for style in styles},
-            budgets=budget.budgets(),
+            budgets=(*budget.budgets(), *serve.spending()),
             history=history,
+            serve=serve,
             path=path,
         )
 
@@ -146,6 +149,15 @@ class _Validation:
                         each.line, (*trail, name), message, choice(name, there)
                     )
         return budget
+
+    def _serve(self, entry: Entry | None) -> ServeSettings:
+        trail: Trail = ("serve",)
+        serve = self._section(entry, trail, ServeSettings)
+        named = None if entry is None else _given(entry.node, "budgets")
+        if named is not None and isinstance(named.node.value, Mapping):
+            for name, each in named.node.value.items():
+                self._check_amounts(each.node, (*trail, "budgets", name))
+        return serve
 
     def _check_amounts(self, node: Node, trail: Trail) -> None:
         for key in ("call_usd", "day_usd", "week_usd"):

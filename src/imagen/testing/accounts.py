@@ -234,7 +234,9 @@ class MemoryJournal:
             if row.cost_micros is None
             else row.cost_micros
             for row in self.ledger.kept.values()
-            if row.created_at >= limit.since and limit.backend in {"", row.backend}
+            if row.created_at >= limit.since
+            and limit.backend in {"", row.backend}
+            and limit.caller in {"", row.caller}
         )
         there = [
             entry.call
@@ -272,7 +274,9 @@ def _reserved(calls: Sequence[Call], limit: Limit) -> int:
     return sum(
         call.reserved or 0
         for call in calls
-        if call.may_cost and limit.backend in {"", call.plan.instance.name}
+        if call.may_cost
+        and limit.backend in {"", call.plan.instance.name}
+        and limit.caller in {"", call.caller}
     )
 
 

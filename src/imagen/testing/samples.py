@@ -31,6 +31,7 @@ def sample_call(
     *,
     backend: str = "flux",
     adapter: str = "replicate",
+    caller: str = "writer",
     may_cost: bool = True,
     reserved: int | None = 40_000,
 ) -> Call:
@@ -62,7 +63,7 @@ def sample_call(
         ),
         place=Place(folder="/home/me/images", destination=Destination(name=NO_TEXT)),
         image_ids=(sample_id(number + 1000),),
-        caller="writer",
+        caller=caller,
         may_cost=may_cost,
         reserved=reserved,
     )

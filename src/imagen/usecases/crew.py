@@ -41,13 +41,20 @@ def run_crews(
     *,
     cancellation: Cancellation,
     clock: Clock,
+    here: bool = False,
 ) -> Generator[Outcome]:
     """Yield the outcome of each task as it ends; each crew does so many at once.
 
     Tasks run in threads of their own, so that the caller's thread hears signals. They
     must not raise. After a cancellation those that do not end in time are left to
     themselves, and yield nothing. Closing the iterator cancels, and waits as long.
+
+    With `here`, a task that is alone runs in the caller's thread, for as long as it
+    takes: for callers that hear no signals, and have somebody else to be patient.
     """
+    if here and sum(len(tasks) for tasks, _ in crews) == 1:
+        yield from (task() for tasks, _ in crews for task in tasks)
+        return
     ended: SimpleQueue[Outcome | _Cancelled | _Broken] = SimpleQueue()
 
     def work(waiting: SimpleQueue[Callable[[], Outcome]]) -> None:

@@ -1,6 +1,6 @@
 """Make the images that somebody asked for, and store each with how it was made."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import closing
 from datetime import UTC
 
@@ -32,6 +32,10 @@ from imagen.usecases.store import StoreImage
 from imagen.usecases.watch import JobWatch, LiveJobWatch
 
 
+def unnoticed(calls: Sequence[Call]) -> None:
+    """Take no notice of what is about to be made."""
+
+
 class GenerateImages(msgspec.Struct, frozen=True, kw_only=True):
     """The one use case that spends money.
 
@@ -43,10 +47,13 @@ class GenerateImages(msgspec.Struct, frozen=True, kw_only=True):
         clock: The time.
         draw: The dice.
         caller: Who is asking.
+        origin: Through which door.
         price_of: Looks up what a provider charges.
         budgets: What limits the spending on this backend.
         retry: When to ask again.
         live: Whether pictures are wanted of an image while it is made.
+        begun: Told of the calls that are about to be made; if it raises, none is.
+        here: Whether a single call is made in the thread that asks for its outcome.
         listen: Hears what happens.
     """
 
@@ -57,10 +64,13 @@ class GenerateImages(msgspec.Struct, frozen=True, kw_only=True):
     clock: Clock
     draw: Draw
     caller: str = ""
+    origin: str = ""
     price_of: PriceOf = no_price
     budgets: tuple[Budget, ...] = ()
     retry: RetryPolicy = RetryPolicy()
     live: bool = False
+    begun: Callable[[Sequence[Call]], object] = unnoticed
+    here: bool = False
     listen: events.Listener = events.unheard
 
     def capabilities(self, model: str = "") -> Capabilities:
@@ -116,8 +126,7 @@ class GenerateImages(msgspec.Struct, frozen=True, kw_only=True):
             OverBudget: it could not.
         """
         if plan.may_cost and self.budgets:
-            calls, limits = self.intended(plan)
-            for record in self.records.begin(calls, limits=limits):
+            for record in self._reserve(plan):
                 record.closed(None)
 
     def run(
@@ -147,8 +156,7 @@ class GenerateImages(msgspec.Struct, frozen=True, kw_only=True):
             OverBudget, Unauthorized, Misconfigured: nothing was sent.
         """
         self.prepare()
-        calls, limits = self.intended(plan)
-        works = self.works(self.records.begin(calls, limits=limits), plan.jobs)
+        works = self.works(self._begin(plan), plan.jobs)
         count = plan.request.count
         self.listen(events.Planned(backend=self.instance.name, images=count))
         for warning in plan.honesty.warnings():
@@ -160,6 +168,7 @@ class GenerateImages(msgspec.Struct, frozen=True, kw_only=True):
             [(works, self.instance.concurrency)],
             cancellation=cancellation,
             clock=self.clock,
+            here=self.here,
         )
         if can_show and not any(_shown(work.watch) for work in works):
             self._warn("sent no picture while it worked.")
@@ -167,6 +176,21 @@ class GenerateImages(msgspec.Struct, frozen=True, kw_only=True):
 
     def _warn(self, words: str) -> None:
         self.listen(events.Warned(message=f"{self.instance.name} {words}"))
+
+    def _begin(self, plan: GenerationPlan) -> list[CallRecord]:
+        records = self._reserve(plan)
+        try:
+            self.begun([record.call for record in records])
+        except BaseException:
+            for record in records:
+                record.closed(None)
+            raise
+        return records
+
+    def _reserve(self, plan: GenerationPlan) -> list[CallRecord]:
+        """Reserve what the calls may cost, and write down that they are intended."""
+        calls, limits = self.intended(plan)
+        return self.records.begin(calls, limits=limits)
 
     def prepare(self) -> None:
         """Have the backend find out what would keep it from working.
@@ -188,6 +212,7 @@ class GenerateImages(msgspec.Struct, frozen=True, kw_only=True):
                 place=self.store.place,
                 image_ids=tuple(new_id(now, self.draw) for _ in range(job.count)),
                 caller=self.caller,
+                origin=self.origin,
                 may_cost=plan.may_cost,
                 reserved=cost_of_job(plan, job).micros,
             )
@@ -309,6 +334,7 @@ def work_off(
     *,
     cancellation: Cancellation,
     clock: Clock,
+    here: bool = False,
 ) -> Iterator[StoredImage | FailedImage]:
     """Make all the calls, each crew so many at once, and yield what becomes of them."""
     works = [work for crew, _ in crews for work in crew]
@@ -316,7 +342,9 @@ def work_off(
         cancellation.then(work.watch.stop)
     missing = {number: work for work in works for number in _numbers(work.record.call)}
     tasks = [([work.run for work in crew], at_once) for crew, at_once in crews]
-    with closing(run_crews(tasks, cancellation=cancellation, clock=clock)) as calls:
+    with closing(
+        run_crews(tasks, cancellation=cancellation, clock=clock, here=here)
+    ) as calls:
         for made in calls:
             for outcome in made:
                 missing.pop(outcome.number, None)

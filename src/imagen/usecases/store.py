@@ -23,6 +23,7 @@ from imagen.domain.sidecar import Sidecar, write_sidecar
 from imagen.domain.size import Size
 from imagen.ports.images import ImageEditor
 from imagen.ports.storage import Storage
+from imagen.usecases.numbering import Numbering
 
 MOST_NAMES_TRIED = 100_000
 
@@ -54,12 +55,14 @@ class StoreImage(msgspec.Struct, frozen=True, kw_only=True):
         editor: Redraws what has to be in another format or at another size.
         place: Which place that is, what the files are called there, and what goes with
             them.
+        numbering: Shared by those who store there at once; None asks the storage alone.
     """
 
     storage: Storage
     rescues: tuple[Storage, ...]
     editor: ImageEditor
     place: Place = Place()
+    numbering: Numbering | None = None
 
     def look(self, content: bytes, *, backend: str) -> ImageFacts:
         """Return what the bytes are.
@@ -176,6 +179,8 @@ class StoreImage(msgspec.Struct, frozen=True, kw_only=True):
         replace = destination.name is not None and not again
         if again and destination.name is not None:
             names = free_names(next(names))
+        elif self.numbering is not None and destination.name is None and not again:
+            names = self.numbering.names(next(names))
         for name in islice(names, MOST_NAMES_TRIED):
             if again and (found := _found(storage, name, image)):
                 return found

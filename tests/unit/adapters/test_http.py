@@ -1,7 +1,9 @@
 import ssl
 from collections.abc import Callable
 from datetime import UTC, datetime
-from threading import Event
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from threading import Event, Thread
+from typing import Self
 
 import httpx
 import pytest
@@ -29,9 +31,51 @@ from imagen.domain.errors import (
     Unavailable,
     Unfinished,
 )
+from imagen.testing.crowd import all_at_once
 from imagen.testing.fakes import ImpatientWatch, RecordingWatch
 
 SECRET = "canary-8c1f"
+
+
+class Echo:
+    """A server that says which path it was asked for, and counts connections."""
+
+    def __init__(self) -> None:
+        self.connections = 0
+        counted = self
+
+        class Handler(BaseHTTPRequestHandler):
+            protocol_version = "HTTP/1.1"
+
+            def setup(self) -> None:
+                counted.connections += 1
+                super().setup()
+
+            def do_GET(self) -> None:
+                body = self.path.encode()
+                self.send_response(200)
+                self.send_header("Content-Length", str(len(body)))
+                self.end_headers()
+                self.wfile.write(body)
+
+            def log_message(self, *_: object) -> None:
+                pass
+
+        class Server(ThreadingHTTPServer):
+            request_queue_size = 256
+
+        self._server = Server(("127.0.0.1", 0), Handler)
+        self.url = f"http://127.0.0.1:{self._server.server_port}"
+        self._thread = Thread(target=self._server.serve_forever, daemon=True)
+
+    def __enter__(self) -> Self:
+        self._thread.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._server.shutdown()
+        self._thread.join()
+        self._server.server_close()
 
 
 @pytest.mark.parametrize(
@@ -275,3 +319,22 @@ def test_a_late_call_may_fail() -> None:
 
     with pytest.raises(ValueError, match="no"):
         BackgroundCall(fail).late(5)
+
+
+def test_a_crowd_of_threads_shares_one_client() -> None:
+    with Echo() as server, build_client(server.url) as client:
+        for _ in range(3):
+            outcomes = all_at_once(lambda n: client.get(f"/{n}").text, crowd=100)
+
+            assert outcomes == [f"/{n}" for n in range(100)]
+        assert server.connections <= 100
+
+
+def test_a_connection_that_was_given_back_is_used_again() -> None:
+    with Echo() as server, build_client(server.url) as client:
+        for _ in range(3):
+            client.get("/")
+        with client.stream("GET", "/"):
+            client.get("/")
+
+        assert server.connections == 2

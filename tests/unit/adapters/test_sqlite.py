@@ -244,6 +244,27 @@ def test_what_the_first_version_kept_is_owed_from_the_second_on(tmp_path: Path) 
     assert len(list(history.find(words="badger"))) == 1
 
 
+def test_a_call_that_an_older_version_began_still_counts_for_its_caller(
+    tmp_path: Path,
+) -> None:
+    older = Database(tmp_path, migrations=MIGRATIONS[:1])
+    document = written(sample_call(caller="team"))
+    with older.writing(for_good=True) as connection:
+        connection.execute(
+            """
+            INSERT INTO calls
+            (id, created_at, adapter, backend, may_cost, reserved, state, document)
+            VALUES ('x', 0, 'replicate', 'flux', 1, 40, 'sent', ?)
+            """,
+            [document],
+        )
+    older.close()
+
+    with Database(tmp_path).reading() as connection:
+        callers = connection.execute("SELECT caller FROM calls").fetchall()
+    assert callers == [("team",)]
+
+
 def test_many_bring_it_up_to_date_once(tmp_path: Path) -> None:
     fill(tmp_path)
     newer = [Database(tmp_path, migrations=[*MIGRATIONS, MORE]) for _ in range(8)]

@@ -39,7 +39,11 @@ def test_the_sample_is_valid_with_every_key_set(
 
     assert settings.default_backend == "mock"
     assert settings.styles["blog-header"].options
-    assert [budget.backend for budget in settings.budgets] == ["", "mock"]
+    assert [(each.backend, each.caller) for each in settings.budgets] == [
+        ("", ""),
+        ("mock", ""),
+        ("", "team"),
+    ]
     assert settings.history.keep_days
     assert settings.backends["mock"].instance.price
 

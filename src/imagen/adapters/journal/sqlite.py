@@ -1,19 +1,17 @@
 """Keeps the journal in the database, and received images in files beside it."""
 
-import fcntl
 import os
 import sqlite3
 from collections.abc import Callable, Iterable, Sequence
 from contextlib import suppress
 from datetime import datetime
 from pathlib import Path
-from threading import Lock
 from typing import NamedTuple
-from weakref import WeakSet, finalize
 
 import msgspec
 from msgspec.structs import replace
 
+from imagen.adapters.lease import Lease
 from imagen.adapters.sqlite import (
     FILE,
     Database,
@@ -48,8 +46,8 @@ from imagen.domain.result import Generated
 
 _BEGIN = """
     INSERT INTO calls
-    (id, created_at, adapter, backend, may_cost, reserved, owner, document)
-    VALUES (?, ?, ?, ?, ?, ?, ?, ?)
+    (id, created_at, adapter, backend, may_cost, reserved, owner, document, caller)
+    VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)
 """
 _OPEN = "SELECT id, state, reference, owner, trouble, document FROM calls"
 _PAID = "SELECT 1 FROM usage WHERE id = ?"
@@ -57,6 +55,7 @@ _SPENT = """
     SELECT coalesce(sum(counted_micros), 0) FROM usage
     WHERE created_at >= :since AND :backend IN ('', backend)
 """
+_SPENT_BY = f"{_SPENT} AND caller = :caller"  # its own, so that an index serves each
 _UNSENT = """
     SELECT id, owner FROM calls WHERE state = 'planned' AND owner IS NOT NULL
 """
@@ -65,7 +64,7 @@ _TAKEN = """
 """
 _HELD = """
     SELECT coalesce(sum(reserved), 0) FROM calls
-    WHERE may_cost AND :backend IN ('', backend)
+    WHERE may_cost AND :backend IN ('', backend) AND :caller IN ('', caller)
 """
 
 
@@ -76,16 +75,19 @@ class SqliteJournal:
     or not there; that it is there is what `received` means. `locks` has a file for each
     journal that works on calls, locked until its process is gone, however it went: so a
     call whose owner's file is not locked can be claimed.
+
+    Attributes:
+        lease: Says that this process lives, and whether others do.
     """
 
     def __init__(self, database: Database) -> None:
         self._database = database
         self._spool = _Spool(lambda: database.folder / "spool")
-        self._lease = _Lease(lambda: database.folder / "locks")
+        self.lease = Lease(lambda: database.folder / "locks")
 
     def begin(self, calls: Sequence[Call], *, limits: Sequence[Limit] = ()) -> None:
         """Check the limits and insert the rows in one transaction."""
-        owner = self._lease.name()
+        owner = self.lease.name()
         rows = [_row(call, owner) for call in calls]
         paid = any(call.may_cost for call in calls)
         with self._database.writing(for_good=paid) as connection:
@@ -136,7 +138,7 @@ class SqliteJournal:
             over = {id_ for id_ in over if connection.execute(_PAID, [id_]).fetchone()}
         received = {_call_id(path) for path in files if path.suffix == _RECEIVED}
         self._spool.remove(path for path in files if _call_id(path) in over)
-        self._lease.tidy()
+        self.lease.tidy()
         rows = [_Row(*row) for row in found]
         return tuple(self._open_call(row, received=row.id in received) for row in rows)
 
@@ -153,7 +155,7 @@ class SqliteJournal:
             received = self._spool.read(call_id)
             connection.execute(
                 "UPDATE calls SET owner = ?, trouble = '' WHERE id = ?",
-                [self._lease.name(), storable(call_id)],
+                [self.lease.name(), storable(call_id)],
             )
         state = found.state if received is None else "received"
         taken = replace(found, live=True, state=state)
@@ -161,13 +163,13 @@ class SqliteJournal:
 
     def close(self) -> None:
         """Let go of the database, and of every call, as if this process had ended."""
-        self._lease.release()
+        self.lease.release()
         self._database.close()
 
     def _drop_unsent(self, connection: sqlite3.Connection) -> None:
         """Drop what was planned by those who are gone: it was never sent."""
         for call_id, owner in connection.execute(_UNSENT).fetchall():
-            if not self._lease.is_held(owner):
+            if not self.lease.is_held(owner):
                 connection.execute("DELETE FROM calls WHERE id = ?", [call_id])
 
     def _may_cost(self, call_id: str) -> bool | None:
@@ -182,7 +184,7 @@ class SqliteJournal:
             call=understood(row.document, Call, path=self._database.folder / FILE),
             state="received" if received else row.state,
             reference=row.reference,
-            live=row.owner is not None and self._lease.is_held(row.owner),
+            live=row.owner is not None and self.lease.is_held(row.owner),
             trouble=row.trouble,
         )
 
@@ -209,17 +211,24 @@ def _row(call: Call, owner: str) -> tuple[object, ...]:
         call.reserved,
         owner,
         written(call),
+        storable(call.caller),
     )
 
 
 def _check(connection: sqlite3.Connection, limit: Limit, calls: Sequence[Call]) -> None:
-    about = {"since": as_micros(limit.since), "backend": storable(limit.backend)}
-    [(spent,)] = connection.execute(_SPENT, about)
+    about = {
+        "since": as_micros(limit.since),
+        "backend": storable(limit.backend),
+        "caller": storable(limit.caller),
+    }
+    [(spent,)] = connection.execute(_SPENT_BY if limit.caller else _SPENT, about)
     [(reserved,)] = connection.execute(_HELD, about)
     asked = sum(
         call.reserved or 0
         for call in calls
-        if call.may_cost and limit.backend in {"", call.plan.instance.name}
+        if call.may_cost
+        and limit.backend in {"", call.plan.instance.name}
+        and limit.caller in {"", call.caller}
     )
     limit.check(spent=spent, reserved=reserved, asked=asked)
 
@@ -366,102 +375,3 @@ def _packed(received: Received) -> bytes:
         except (TypeError, ValueError, OverflowError, RecursionError) as error:
             trouble = error
     raise JournalError(f"What arrived cannot be written down: {trouble}.") from trouble
-
-
-class _Lease:
-    """A file that is locked from when it is first needed until this process is gone."""
-
-    def __init__(self, folder: Callable[[], Path]) -> None:
-        self._folder = folder
-        self._turn = Lock()
-        self._held: list[tuple[Path, int]] = []  # one, with its handle, or none
-        _leases.add(self)
-        finalize(self, _release, self._held)
-
-    def name(self) -> str:
-        """Return what the file is called; made if need be."""
-        with self._turn:
-            if not self._held:
-                folder = self._folder()
-                with explained(folder):
-                    self._held.append(_locked(private_folder(folder)))
-            [(path, _)] = self._held
-            return path.name
-
-    def is_held(self, name: str) -> bool:
-        """Say whether the file is locked, by whomever."""
-        path = self._folder() / name
-        with explained(path):
-            return _is_locked(path)
-
-    def tidy(self) -> None:
-        """Remove the files of those who are gone."""
-        folder = self._folder()
-        with explained(folder):
-            for path in folder.iterdir() if folder.is_dir() else ():
-                _is_locked(path)
-
-    def release(self) -> None:
-        """Let go of the file, and remove it."""
-        with self._turn:
-            _release(self._held)
-
-    def forget_inherited(self) -> None:
-        """Leave the lock to the process that this one was forked from."""
-        for _, handle in self._held:
-            os.close(handle)
-        self._held.clear()
-        self._turn = Lock()
-
-
-def _locked(folder: Path) -> tuple[Path, int]:
-    while True:
-        path = folder / f"{os.urandom(16).hex()}.lock"
-        handle = private_file(path)
-        try:
-            fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            if os.fstat(handle).st_nlink:
-                return path, handle
-        except BlockingIOError:
-            pass  # somebody who tidies up was quicker
-        except BaseException:
-            os.close(handle)
-            raise
-        os.close(handle)
-
-
-def _is_locked(path: Path) -> bool:
-    """Say whether somebody has locked it; if not, it is removed."""
-    try:
-        handle = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
-    except FileNotFoundError:
-        return False
-    try:
-        # Shared, so that of two who look at once neither takes the other for its owner.
-        fcntl.flock(handle, fcntl.LOCK_SH | fcntl.LOCK_NB)
-        with suppress(OSError):
-            path.unlink()  # before it is unlocked: its maker looks whether it is there
-    except BlockingIOError:
-        return True
-    finally:
-        os.close(handle)
-    return False
-
-
-def _release(held: list[tuple[Path, int]]) -> None:
-    while held:
-        path, handle = held.pop()
-        with suppress(OSError):
-            path.unlink()
-        os.close(handle)
-
-
-_leases: "WeakSet[_Lease]" = WeakSet()
-
-
-def _forget_inherited() -> None:
-    for lease in _leases:
-        lease.forget_inherited()
-
-
-os.register_at_fork(after_in_child=_forget_inherited)

@@ -32,9 +32,18 @@ class LocalStorage:
     write without a name (macOS, some file systems), there is one from the beginning.
     """
 
-    def __init__(self, root: Path | Callable[[], Path]) -> None:
-        """Take the folder, or what finds it out when it is first asked for."""
+    def __init__(
+        self, root: Path | Callable[[], Path], *, for_good: bool = True
+    ) -> None:
+        """Take the folder, or what finds it out when it is first asked for.
+
+        Args:
+            root: Where that is.
+            for_good: False does not wait for the disk: what a power cut takes along
+                can be made again at no cost.
+        """
         self._root = root
+        self._for_good = for_good
         self._finding = Lock()
 
     def save(
@@ -57,8 +66,10 @@ class LocalStorage:
             if replace:
                 _replace(target, note, content, sidecar)
             else:
-                _add(target, note, content, sidecar, again=again)
-            _sync_folder(target.parent)
+                sync = self._for_good
+                _add(target, note, content, sidecar, again=again, sync=sync)
+            if self._for_good:
+                _sync_folder(target.parent)
         except OSError as error:
             raise StorageError(
                 f"{target} could not be written: {error.strerror or error}."
@@ -90,7 +101,13 @@ class LocalStorage:
 
 
 def _add(
-    target: Path, note: Path, content: bytes, sidecar: bytes | None, *, again: bool
+    target: Path,
+    note: Path,
+    content: bytes,
+    sidecar: bytes | None,
+    *,
+    again: bool,
+    sync: bool,
 ) -> None:
     if os.path.lexists(target):
         if not again or not _holds(target, content) or _is_folder(note):
@@ -99,7 +116,10 @@ def _add(
         return
     if os.path.lexists(note) and not (again and _holds(note, sidecar)):
         raise NameTaken(f"{note} is taken.")
-    with _draft(target.parent, content) as image, _note(note, sidecar) as words:
+    with (
+        _draft(target.parent, content, sync=sync) as image,
+        _note(note, sidecar, sync=sync) as words,
+    ):
         # The note first, so that no image is ever seen without it.
         mine = words is not None and _take(note, words, again=again)
         try:
@@ -185,21 +205,21 @@ class _Draft(Protocol):
 
 
 def _note(
-    path: Path, sidecar: bytes | None
+    path: Path, sidecar: bytes | None, *, sync: bool = True
 ) -> AbstractContextManager[_Draft] | AbstractContextManager[None]:
-    return nullcontext() if sidecar is None else _draft(path.parent, sidecar)
+    return nullcontext() if sidecar is None else _draft(path.parent, sidecar, sync=sync)
 
 
 @contextmanager
-def _draft(folder: Path, content: bytes) -> Generator[_Draft]:
+def _draft(folder: Path, content: bytes, *, sync: bool = True) -> Generator[_Draft]:
     """Write the bytes where nobody looks for them; nothing is left there afterwards."""
     nameless = _open_nameless(folder)
     if nameless is None:
-        with _named(folder, content) as draft:
+        with _named(folder, content, sync=sync) as draft:
             yield draft
     else:
         with os.fdopen(nameless, "wb") as file:
-            _write(file, content)
+            _write(file, content, sync=sync)
             yield _Nameless(folder, content, file.fileno())
 
 
@@ -214,12 +234,12 @@ def _open_nameless(folder: Path) -> int | None:
 
 
 @contextmanager
-def _named(folder: Path, content: bytes) -> Generator["_Named"]:
+def _named(folder: Path, content: bytes, *, sync: bool = True) -> Generator["_Named"]:
     """Write the bytes under a name that nobody else has."""
     with _hidden(folder) as path:
         flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC
         with os.fdopen(os.open(path, flags, 0o666), "wb") as file:
-            _write(file, content)
+            _write(file, content, sync=sync)
         yield _Named(path, content)
 
 
@@ -234,10 +254,11 @@ def _hidden(folder: Path) -> Generator[Path]:
             path.unlink()
 
 
-def _write(file: BinaryIO, content: bytes) -> None:
+def _write(file: BinaryIO, content: bytes, *, sync: bool) -> None:
     file.write(content)
     file.flush()
-    os.fsync(file.fileno())
+    if sync:
+        os.fsync(file.fileno())
 
 
 class _Nameless:

@@ -486,6 +486,21 @@ class JournalContract(Contract):
             limits=[_limit(100, backend="flux")],
         )
 
+    def test_counts_whom_the_limit_is_about(
+        self, journal: Journal, ledger: Ledger
+    ) -> None:
+        """A limit of one caller counts only what that caller's calls cost."""
+        ledger.record([sample_row(101, cost=1), sample_row(102, caller="b", cost=2)])
+        journal.begin(
+            [sample_call(1, reserved=4), sample_call(2, caller="b", reserved=8)]
+        )
+
+        _expect_left(journal, 95, of=_limit(100, caller="writer"))
+        journal.begin(
+            [sample_call(3, caller="b", reserved=96), sample_call(4, reserved=95)],
+            limits=[_limit(100, caller="writer")],
+        )
+
     def test_counts_nothing_for_what_is_free(self, journal: Journal) -> None:
         """A call that costs nothing needs no room, and takes none."""
         free = [sample_call(n, may_cost=False, reserved=40) for n in (1, 2)]
@@ -535,10 +550,11 @@ def _state(journal: Journal) -> tuple[str, str]:
     return last.state, last.reference
 
 
-def _limit(micros: int, *, backend: str = "") -> Limit:
+def _limit(micros: int, *, backend: str = "", caller: str = "") -> Limit:
     return Limit(
         called="week_usd",
         backend=backend,
+        caller=caller,
         since=MONDAY,
         until=MONDAY + timedelta(days=7),
         micros=micros,

@@ -146,6 +146,7 @@ class OutboxContract(Contract):
 
         assert full.standing(channel) == Standing(owed=2)
 
+    @pytest.mark.parametrize("channel", CHANNELS)
     def test_does_not_set_aside_what_is_delivered(
         self, full: Outbox, channel: Channel
     ) -> None:

@@ -1,0 +1,249 @@
+"""`imagen serve` beside a LiteLLM proxy and a bare handler, on one instant upstream."""
+
+import asyncio
+import os
+import re
+import resource
+import shutil
+import signal
+import socket
+import statistics
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Iterator, Mapping
+from contextlib import ExitStack, contextmanager
+from pathlib import Path
+
+import httpx
+
+HERE = Path(__file__).parent / "serve"
+sys.path.insert(0, str(HERE))
+
+import load  # noqa: E402
+
+IMAGEN = str(Path(sys.executable).with_name("imagen"))
+LITELLM = os.environ.get("IMAGEN_BENCH_LITELLM") or shutil.which("litellm")
+ROUNDS = 3
+MANY = 16
+REQUESTS = 600
+AT_ONCE = 1000
+TIMES_LITELLM = 5.0
+ADDED_MS = 5.0
+KEY = "sk-0123456789abcdef"
+FACTOR = 1.15
+
+
+def main() -> int:
+    _, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
+    with ExitStack() as stack:
+        folder = Path(stack.enter_context(tempfile.TemporaryDirectory()))
+        upstream = stack.enter_context(
+            listening([sys.executable, str(HERE / "upstream.py")])
+        )
+        ports = {"upstream": upstream}
+        ports["bare handler"] = stack.enter_context(
+            listening([sys.executable, str(HERE / "bare.py"), str(upstream)])
+        )
+        for name, paid in (("imagen serve", False), ("imagen serve, paid", True)):
+            ports[name] = stack.enter_context(
+                imagen(folder / str(paid), upstream, paid=paid)
+            )
+        if LITELLM:
+            ports["LiteLLM"] = stack.enter_context(litellm(folder, upstream))
+        else:
+            print("LiteLLM: skipped, there is no `litellm` ($IMAGEN_BENCH_LITELLM)")
+        holds = [*compare(ports)]
+    holds.append(crowd())
+    return 0 if all(holds) else 1
+
+
+def compare(ports: Mapping[str, int]) -> Iterator[bool]:
+    rates: dict[str, list[float]] = {name: [] for name in ports}
+    alone: dict[str, list[float]] = {name: [] for name in ports}
+    for turn in range(ROUNDS + 1):
+        for name, port in ports.items():
+            requests = REQUESTS // (4 if name == "LiteLLM" else 1)
+            took, _ = run(port, connections=MANY, requests=requests)
+            _, each = run(port, connections=1, requests=60)
+            if turn:
+                rates[name].append(requests / took)
+                alone[name].append(statistics.median(each) * 1000)
+    base = statistics.median(alone["upstream"])
+    for name in ports:
+        rate, ms = statistics.median(rates[name]), statistics.median(alone[name])
+        print(
+            f"{name}: {rate:.0f} requests/s at {MANY} connections; alone {ms:.2f} ms, "
+            f"added {ms - base:.2f} ms"
+        )
+    ours = statistics.median(rates["imagen serve"])
+    if "LiteLLM" in rates:
+        ratio = ours / statistics.median(rates["LiteLLM"])
+        yield report(
+            "imagen serve is so many times LiteLLM:", ratio, at_least=TIMES_LITELLM
+        )
+    added = statistics.median(alone["imagen serve"]) - base
+    yield report("added latency at one connection, ms:", added, at_most=ADDED_MS)
+
+
+def crowd() -> bool:
+    """Have 1,000 requests wait for a slow backend, twice, and look at the memory."""
+    with ExitStack() as stack:
+        folder = Path(stack.enter_context(tempfile.TemporaryDirectory()))
+        slow = stack.enter_context(
+            listening([sys.executable, str(HERE / "upstream.py"), "3"])
+        )
+        port, pid = stack.enter_context(
+            imagen_process(folder, slow, concurrency=AT_ONCE)
+        )
+        seen = []
+        for _ in range(4):
+            took, _ = run(port, connections=AT_ONCE, requests=AT_ONCE)
+            seen.append(memory(pid))
+            print(
+                f"{AT_ONCE} at once on a backend that takes 3 s: {took:.1f} s, "
+                f"{seen[-1]:.0f} MB"
+            )
+        return report(
+            "memory after the last, in times of the first:",
+            seen[-1] / seen[0],
+            at_most=FACTOR,
+        )
+
+
+def run(port: int, *, connections: int, requests: int) -> tuple[float, list[float]]:
+    headers = {"authorization": f"Bearer {KEY}"}
+    return asyncio.run(
+        load.ask(port, connections=connections, requests=requests, headers=headers)
+    )
+
+
+def port_in(log: Path) -> int:
+    for _ in range(600):
+        if found := re.search(r"listening on http://\S*:(\d+)", log.read_text()):
+            return int(found[1])
+        time.sleep(0.05)
+    raise SystemExit(log.read_text())
+
+
+def memory(pid: int) -> float:
+    status = Path(f"/proc/{pid}/status").read_text()
+    return int(re.search(r"VmRSS:\s+(\d+)", status)[1]) / 1000
+
+
+@contextmanager
+def listening(command: list[str]) -> Iterator[int]:
+    process = subprocess.Popen(command, stdout=subprocess.PIPE)
+    try:
+        yield int(process.stdout.readline())
+    finally:
+        process.kill()
+        process.wait()
+
+
+@contextmanager
+def imagen(folder: Path, upstream: int, *, paid: bool) -> Iterator[int]:
+    with imagen_process(folder, upstream, paid=paid) as (port, _):
+        yield port
+
+
+@contextmanager
+def imagen_process(
+    folder: Path, upstream: int, *, paid: bool = False, concurrency: int = MANY
+) -> Iterator[tuple[int, int]]:
+    plugin = folder / "plugin" / "instant-1.0.dist-info"
+    plugin.mkdir(parents=True)
+    (plugin / "METADATA").write_text(
+        "Metadata-Version: 2.1\nName: instant\nVersion: 1.0\n"
+    )
+    (plugin / "entry_points.txt").write_text(
+        "[imagen.backends]\ninstant = instant:adapter\n"
+    )
+    config = folder / "imagen.yaml"
+    config.write_text(
+        f"""
+output: {{dir: {folder / "images"}}}
+serve: {{concurrency: {concurrency}}}
+backends:
+  instant:
+    adapter: instant
+    base_url: http://127.0.0.1:{upstream}
+    paid: {str(paid).lower()}
+"""
+    )
+    env = {
+        **os.environ,
+        "PYTHONPATH": os.pathsep.join([str(HERE), str(folder / "plugin")]),
+        "IMAGEN_DATA_DIR": str(folder / "data"),
+    }
+    command = [IMAGEN, "serve", "--addr", ":0", "--config", str(config)]
+    with (folder / "log.txt").open("wb") as log:
+        process = subprocess.Popen(command, stderr=log, env=env)
+    try:
+        yield port_in(folder / "log.txt"), process.pid
+    finally:
+        process.send_signal(signal.SIGTERM)
+        process.wait()
+
+
+@contextmanager
+def litellm(folder: Path, upstream: int) -> Iterator[int]:
+    config = folder / "litellm.yaml"
+    config.write_text(
+        f"""
+model_list:
+  - model_name: instant
+    litellm_params:
+      model: openai/instant
+      api_base: http://127.0.0.1:{upstream}/v1
+      api_key: sk-none
+general_settings: {{master_key: {KEY}}}
+"""
+    )
+    with socket.create_server(("127.0.0.1", 0)) as free:
+        port = free.getsockname()[1]
+    command = [
+        LITELLM,
+        "--config",
+        str(config),
+        "--port",
+        str(port),
+        "--host",
+        "127.0.0.1",
+    ]
+    with (folder / "litellm.txt").open("wb") as said:
+        process = subprocess.Popen(command, stdout=said, stderr=said)
+    try:
+        for _ in range(300):
+            try:
+                httpx.get(
+                    f"http://127.0.0.1:{port}/health/liveliness"
+                ).raise_for_status()
+                break
+            except httpx.HTTPError:
+                time.sleep(0.5)
+        yield port
+    finally:
+        process.kill()
+        process.wait()
+
+
+def report(
+    what: str,
+    value: float,
+    *,
+    at_most: float | None = None,
+    at_least: float | None = None,
+) -> bool:
+    holds = (at_most is None or value <= at_most) and (
+        at_least is None or value >= at_least
+    )
+    limit = f"at most {at_most:g}" if at_least is None else f"at least {at_least:g}"
+    print(f"{what} {value:.2f}, limit {limit}: {'holds' if holds else 'EXCEEDED'}")
+    return holds
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,1 @@
+"""Where it is remembered which request was asked under which key."""

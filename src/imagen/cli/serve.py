@@ -1,0 +1,42 @@
+"""The command `imagen serve`."""
+
+from typing import Annotated
+
+from cyclopts import Parameter  # noqa: TID253 - this is the command line
+
+from imagen import bootstrap
+from imagen.cli.output import say
+from imagen.cli.parameters import ConfigFlag, path_of
+from imagen.domain.errors import Misconfigured
+from imagen.settings.environment import process_environment
+
+
+def serve(
+    *,
+    addr: Annotated[str, Parameter(metavar="HOST:PORT")] = ":8080",
+    config: ConfigFlag = None,
+) -> int:
+    """Serve the OpenAI images API and a gallery, over every backend.
+
+    Only this machine reaches `:8080`. Another interface has to be named, and then
+    $IMAGEN_SERVE_KEYS says who may use it: `NAME:KEY`, several with commas.
+
+    ```
+    imagen serve
+    IMAGEN_SERVE_KEYS=team:$(openssl rand -hex 24) imagen serve --addr 0.0.0.0:8080
+    ```
+
+    Args:
+        addr: Where to listen; without a host, on loopback only.
+    """
+    environment = process_environment()
+    settings = bootstrap.load(path_of(config), environment=environment)
+    try:
+        from imagen.server.address import read_address  # noqa: PLC0415 - an extra
+        from imagen.server.run import serve as run  # noqa: PLC0415 - costs Litestar
+    except ImportError as error:
+        raise Misconfigured(
+            f"`imagen serve` needs {error.name}, which is not installed.",
+            hint="pip install 'imagen-studio[serve]'",
+        ) from error
+    return run(settings, read_address(addr), environment=environment, say=say)

@@ -1,0 +1,65 @@
+"""The port to what was asked for under which key."""
+
+from collections.abc import Sequence
+from datetime import datetime
+from typing import Protocol
+
+from imagen.domain.call import Call
+from imagen.domain.idempotency import Answer, KeyState, RequestKey
+
+
+class RequestKeys(Protocol):
+    """Remembers for good which requests were carried out under a key, whatever dies.
+
+    May be used by several threads and processes at once.
+    """
+
+    def take(self, key: RequestKey, *, at: datetime) -> KeyState:
+        """Take a request in hand, or say why not; of several, one gets it.
+
+        Raises:
+            JournalError: it cannot be read or written.
+        """
+        ...
+
+    def take_over(self, key: RequestKey) -> bool:
+        """Take in hand what was `Interrupted`; False if somebody was quicker.
+
+        Only for a request of which certainly nothing was made: its calls are forgotten.
+
+        Raises:
+            JournalError: it cannot be written.
+        """
+        ...
+
+    def begun(self, key: RequestKey, calls: Sequence[Call]) -> None:
+        """Write down which calls are about to be made for it, before one is.
+
+        Raises:
+            JournalError: it cannot be written.
+        """
+        ...
+
+    def answered(self, key: RequestKey, answer: Answer) -> None:
+        """Write down what the client is told; the same is said ever after.
+
+        Raises:
+            JournalError: it cannot be written.
+        """
+        ...
+
+    def left(self, key: RequestKey) -> None:
+        """Let go of what is not over: it is `Interrupted`.
+
+        Raises:
+            JournalError: it cannot be written.
+        """
+        ...
+
+    def release(self, key: RequestKey) -> None:
+        """Forget it: certainly nothing was made, so it may be asked again.
+
+        Raises:
+            JournalError: it cannot be written.
+        """
+        ...

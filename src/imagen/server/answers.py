@@ -1,0 +1,115 @@
+"""From what was made to what the client is told."""
+
+from collections.abc import Callable, Sequence
+from datetime import datetime
+from typing import Literal, TypeAlias
+
+import msgspec
+
+from imagen.domain.result import GenerationReport, StoredImage
+from imagen.domain.sidecar import Sidecar
+from imagen.server.failures import failure_of
+from imagen.server.shapes import ImageData, ImagesBody
+
+Link: TypeAlias = Callable[[Sidecar], str]
+"""Returns the URL under which an image can be fetched for a while."""
+How: TypeAlias = Literal["b64_json", "url"]
+
+
+class Made(msgspec.Struct, frozen=True, kw_only=True):
+    """An image that is stored."""
+
+    sidecar: Sidecar
+    content: bytes
+
+
+class Result(msgspec.Struct, frozen=True, kw_only=True):
+    """What came of a request.
+
+    Attributes:
+        images: At least one, in their order.
+        warnings: What is not as it was asked for.
+        replayed: Whether it was made for an earlier request with the same key.
+    """
+
+    images: tuple[Made, ...]
+    warnings: tuple[str, ...] = ()
+    replayed: bool = False
+
+
+def result_of(report: GenerationReport) -> Result:
+    """Return the images that were made, wherever they are stored.
+
+    Raises:
+        BaseException: why there is not a single one.
+    """
+    rescued = [failed.rescued for failed in report.failed if failed.rescued]
+    stored = sorted([*report.stored, *rescued], key=lambda image: image.number)
+    if not stored:
+        raise report.failed[0].error
+    warnings = [w for image in stored for w in image.sidecar.warnings]
+    warnings += [
+        f"image {failed.number} is missing: {failure_of(failed.error).problem.message}"
+        for failed in report.failed
+        if failed.rescued is None
+    ]
+    return Result(
+        images=tuple(map(made, stored)), warnings=tuple(dict.fromkeys(warnings))
+    )
+
+
+def made(image: StoredImage) -> Made:
+    """Return what a client needs of a stored image."""
+    return Made(sidecar=image.sidecar, content=image.content)
+
+
+def images_body(result: Result, *, how: How, link: Link) -> ImagesBody:
+    """Return the answer to a request that did not ask for a stream."""
+    first = result.images[0].sidecar
+    costs = [image.sidecar.cost_usd for image in result.images]
+    known = [cost for cost in costs if cost is not None]
+    return ImagesBody(
+        created=moment_of(first),
+        data=tuple(image_data(image, how=how, link=link) for image in result.images),
+        model=model_of(first),
+        size=f"{first.width}x{first.height}",
+        output_format=format_of(first),
+        cost_usd=sum(known) if len(known) == len(costs) else None,
+        warnings=result.warnings,
+    )
+
+
+def image_data(image: Made, *, how: How, link: Link) -> ImageData:
+    """Return one image of an answer."""
+    sidecar = image.sidecar
+    changed = sidecar.prompt_sent != sidecar.prompt
+    return ImageData(
+        id=sidecar.id,
+        b64_json=image.content if how == "b64_json" else None,
+        url=link(sidecar) if how == "url" else None,
+        revised_prompt=sidecar.prompt_sent if changed else None,
+        seed=sidecar.seed,
+        size=f"{sidecar.width}x{sidecar.height}",
+        mime_type=sidecar.mime_type,
+        cost_usd=sidecar.cost_usd,
+    )
+
+
+def moment_of(sidecar: Sidecar) -> int:
+    """Return when it was made, in seconds since 1970."""
+    return int(datetime.fromisoformat(sidecar.created_at).timestamp())
+
+
+def format_of(sidecar: Sidecar) -> str:
+    """Return the format as OpenAI calls it."""
+    return sidecar.mime_type.removeprefix("image/")
+
+
+def model_of(sidecar: Sidecar) -> str:
+    """Return what made it, as `GET /v1/models` may have it."""
+    return "/".join(filter(None, (sidecar.backend, sidecar.model)))
+
+
+def warnings_of(images: Sequence[Made]) -> tuple[str, ...]:
+    """Return what the sidecars say that is not as it was asked for."""
+    return tuple(dict.fromkeys(w for each in images for w in each.sidecar.warnings))

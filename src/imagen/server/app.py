@@ -1,0 +1,124 @@
+"""The application: which modules have routes, and what all of them share."""
+
+import re
+from collections.abc import AsyncGenerator, Sequence
+from contextlib import asynccontextmanager, suppress
+from threading import Thread
+from typing import Any, cast
+
+import msgspec
+from litestar import Litestar, Request, Response
+from litestar.di import Provide
+from litestar.exceptions import HTTPException
+from litestar.openapi import OpenAPIConfig
+
+from imagen.server import files, images, models, operations
+from imagen.server.desk import Desk
+from imagen.server.failures import ErrorBody, Failure, failure_of
+from imagen.server.guard import AsgiApp, Guard
+from imagen.server.keys import Keys
+from imagen.server.workshop import Workshop
+from imagen.version import __version__
+
+MODULES: Sequence[Any] = (images, models, files, operations)
+"""Each has `routes`, and may have `OPEN`: beginnings of paths that need no key."""
+
+
+def build_app(workshop: Workshop, desk: Desk, *, keys: Keys) -> AsgiApp:
+    """Return the whole server as an ASGI application, its guard included.
+
+    Every route may ask for `workshop: NamedDependency[Workshop]`, and for the `desk`;
+    `request.user` is the caller's name.
+    """
+    app = Litestar(
+        route_handlers=[route for module in MODULES for route in module.routes],
+        dependencies={
+            "workshop": Provide(lambda: workshop, sync_to_thread=False),
+            "desk": Provide(lambda: desk, sync_to_thread=False),
+        },
+        exception_handlers={Exception: _failed},
+        openapi_config=OpenAPIConfig(
+            title="imagen", version=__version__, use_handler_docstrings=True
+        ),
+        request_max_body_size=workshop.settings.serve.body,
+        lifespan=[_open(workshop, desk)],
+        logging_config=None,
+    )
+    return Guard(
+        cast("AsgiApp", app),  # the same, with a type for each message
+        keys=keys,
+        hosts=workshop.settings.serve.hosts,
+        anonymous=workshop.caller,
+        open_paths=tuple(
+            path for module in MODULES for path in getattr(module, "OPEN", ())
+        ),
+    )
+
+
+def _open(workshop: Workshop, desk: Desk) -> Any:
+    @asynccontextmanager
+    async def opened(app: Litestar) -> AsyncGenerator[None]:
+        del app
+        # A thread of its own, for nobody waits for it.
+        Thread(target=workshop.resume_all, name="resume", daemon=True).start()
+        try:
+            yield
+        finally:
+            if await desk.finished():
+                workshop.close()
+
+    return opened
+
+
+def _failed(request: Request[Any, Any, Any], error: Exception) -> Response[ErrorBody]:
+    del request
+    failure = _of_the_framework(error) if isinstance(error, HTTPException) else None
+    failure = failure or failure_of(error)
+    return Response(
+        ErrorBody(error=failure.problem),
+        status_code=failure.status,
+        headers=failure.headers,
+        media_type="application/json",
+    )
+
+
+def _of_the_framework(error: HTTPException) -> Failure:
+    """Return what the framework found wrong with a request, in OpenAI's words."""
+    status, param, message = error.status_code, None, error.detail
+    with suppress(msgspec.ValidationError):
+        for wrong in msgspec.convert(error.extra, list[_Wrong]):
+            param, message = wrong.param, wrong.message or message
+            break
+    return Failure(
+        status,
+        message,
+        type="invalid_request_error" if status < _FAULT else "server_error",
+        param=param,
+        code=_CODES.get(status, "invalid_request"),
+        headers=dict(error.headers or {}),
+    )
+
+
+class _Wrong(msgspec.Struct):
+    """What the framework says of one field."""
+
+    key: str = ""
+    message: str = ""
+
+    @property
+    def param(self) -> str | None:
+        """Which one it is; of one that is missing, only the message tells."""
+        named = _NAMED.search(self.message) if self.key == "data" else None
+        return named[1] if named else self.key or None
+
+
+_NAMED = re.compile(r"field `([^`]+)`")
+
+
+_FAULT = 500
+_CODES = {
+    404: "not_found",
+    405: "method_not_allowed",
+    413: "body_too_large",
+    500: "internal_error",
+}

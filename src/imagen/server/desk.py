@@ -1,0 +1,343 @@
+"""Takes requests in: each is made once per key, and ends when nobody wants it."""
+
+import asyncio
+from collections.abc import Awaitable, Sequence
+from typing import Any
+
+import msgspec
+
+from imagen.domain.call import Call
+from imagen.domain.errors import (
+    Cancelled,
+    ImagenError,
+    StorageError,
+    Unfinished,
+)
+from imagen.domain.events import Event, Listener, Warned
+from imagen.domain.idempotency import (
+    Answer,
+    Answered,
+    Elsewhere,
+    Interrupted,
+    KeptCall,
+    OfAnother,
+    Ours,
+    RequestKey,
+)
+from imagen.domain.result import FailedImage, GenerationReport
+from imagen.server.answers import Result, result_of, warnings_of
+from imagen.server.failures import Failure, Problem, failure_of
+from imagen.server.feed import Feed
+from imagen.server.workshop import Order, Workshop
+from imagen.usecases.cancellation import Cancellation
+
+
+class Job:
+    """A request that is being carried out.
+
+    Attributes:
+        work: Ends with its result.
+        feed: What is known until then.
+        cancellation: Ends it.
+        detached: Whether it goes on when nobody follows it.
+        followers: How many connections wait for it.
+    """
+
+    def __init__(self, *, key: RequestKey | None, detached: bool) -> None:
+        self.key = key
+        self.feed = Feed()
+        self.cancellation = Cancellation()
+        self.detached = detached
+        self.followers = 0
+        self.work: asyncio.Task[Result]
+
+
+class Desk:
+    """Where requests come in; of one event loop.
+
+    Args:
+        workshop: What carries them out.
+    """
+
+    def __init__(self, workshop: Workshop) -> None:
+        self._workshop = workshop
+        self._jobs: set[Job] = set()
+        self._by_key: dict[tuple[str, str], Job] = {}
+        self._deadline = 0.0
+
+    @property
+    def open(self) -> int:
+        """How many requests are not over."""
+        return len(self._jobs)
+
+    def submit(
+        self, order: Order, *, key: RequestKey | None, detached: bool, live: bool
+    ) -> Job:
+        """Have the order carried out, and return what goes on.
+
+        Args:
+            order: What to make.
+            key: Under which it is asked for; what runs under the same is followed.
+            detached: Whether it goes on when nobody follows it.
+            live: Whether somebody wants to hear how far it is.
+
+        Raises:
+            Failure: something else runs under that key.
+        """
+        name = None if key is None else (key.caller, key.key)
+        there = None if name is None else self._by_key.get(name)
+        if key is not None and there is not None and there.key is not None:
+            if there.key.fingerprint != key.fingerprint:
+                raise _of_another()
+            there.detached = there.detached or detached
+            return there
+        job = Job(key=key, detached=detached)
+        job.work = asyncio.create_task(self._carry_out(order, job, live=live))
+        self._jobs.add(job)
+        if name is not None:
+            self._by_key[name] = job
+
+        def forget(work: asyncio.Task[Result]) -> None:
+            self._jobs.discard(job)
+            if name is not None:
+                self._by_key.pop(name, None)
+            job.feed.wake()
+            if not work.cancelled():
+                work.exception()  # whoever follows has heard it; nobody may follow
+
+        job.work.add_done_callback(forget)
+        return job
+
+    async def follow(self, job: Job, gone: Awaitable[None]) -> Result:
+        """Wait for the result, until the client has gone.
+
+        Raises:
+            Failure, ImagenError: why there is none.
+        """
+        leaving = asyncio.ensure_future(gone)
+        waited: set[asyncio.Future[Any]] = {job.work, leaving}
+        self.join(job)
+        try:
+            await asyncio.wait(waited, return_when=asyncio.FIRST_COMPLETED)
+            if not job.work.done():
+                raise Failure(
+                    499, "The client has gone.", type="cancelled", code="cancelled"
+                )
+            return job.work.result()
+        finally:
+            leaving.cancel()
+            self.leave(job)
+
+    def join(self, job: Job) -> None:
+        """Count as one who wants the job."""
+        job.followers += 1
+
+    def leave(self, job: Job) -> None:
+        """Count no longer; what nobody wants is cancelled."""
+        job.followers -= 1
+        if not (job.followers or job.detached):
+            job.cancellation.cancel()
+
+    def close(self, grace: float) -> None:
+        """Send away whoever waits for a turn; the others get so many seconds.
+
+        What is not over by then is not cancelled: the next server finishes it.
+        """
+        self._deadline = asyncio.get_running_loop().time() + grace
+        for job in self._jobs:
+            job.detached = True
+        for lane in self._workshop.lanes.values():
+            lane.close()
+
+    async def finished(self) -> bool:
+        """Wait until everything is over, or the time is."""
+        left = self._deadline - asyncio.get_running_loop().time()
+        if self._jobs:
+            works = {job.work for job in self._jobs}
+            await asyncio.wait(works, timeout=max(0.0, left))
+        return not self._jobs
+
+    async def _carry_out(self, order: Order, job: Job, *, live: bool) -> Result:
+        order = msgspec.structs.replace(
+            order,
+            listen=self._listener(order, job, live=live),
+            keep=job.feed.keep if live else order.keep,
+        )
+        if job.key is None:
+            return result_of(await self._workshop.carry_out(order, job.cancellation))
+        return await self._once(order, job, job.key)
+
+    async def _once(self, order: Order, job: Job, key: RequestKey) -> Result:
+        """Carry it out if nothing was made under its key, else say what was."""
+        keys, in_thread = self._workshop.accounts.keys, self._workshop.in_thread
+        state = await in_thread(lambda: keys.take(key, at=self._workshop.now()))
+        if isinstance(state, Interrupted):
+            found = await self._pieced_together(key, state.calls)
+            if found is not None:
+                return found
+            state = (
+                Ours() if await in_thread(lambda: keys.take_over(key)) else Elsewhere()
+            )
+        match state:
+            case Ours():
+                pass
+            case OfAnother():
+                raise _of_another()
+            case Elsewhere():
+                raise _busy()
+            case Answered(answer=answer):
+                return await in_thread(lambda: self._replayed(answer))
+
+        def begun(calls: Sequence[Call]) -> None:
+            keys.begun(key, calls)
+
+        order = msgspec.structs.replace(order, begun=begun)
+        try:
+            report = await self._workshop.carry_out(order, job.cancellation)
+        except (Failure, ImagenError):  # nothing was sent
+            await in_thread(lambda: keys.release(key))
+            raise
+        except BaseException:
+            await in_thread(lambda: keys.left(key))
+            raise
+        await in_thread(lambda: self._settle(key, report))
+        return result_of(report)
+
+    def _settle(self, key: RequestKey, report: GenerationReport) -> None:
+        """Write down what is said ever after; or that it may be asked again."""
+        keys = self._workshop.accounts.keys
+        if any(_is_open(failed) for failed in report.failed):
+            keys.left(key)
+            return
+        try:
+            result = result_of(report)
+        except BaseException as error:  # noqa: BLE001 - it is raised again elsewhere
+            if isinstance(error, ImagenError) and not error.may_have_cost:
+                keys.release(key)
+                return
+            keys.answered(key, _answer_of(failure_of(error)))
+            return
+        keys.answered(
+            key,
+            Answer(
+                image_ids=tuple(image.sidecar.id for image in result.images),
+                warnings=result.warnings,
+            ),
+        )
+
+    async def _pieced_together(
+        self, key: RequestKey, calls: tuple[KeptCall, ...]
+    ) -> Result | None:
+        """Find out what became of a request whose process is gone.
+
+        Returns:
+            Its images; None when certainly nothing was made.
+
+        Raises:
+            Failure: it is not over, or may have cost money without an image.
+        """
+        in_thread = self._workshop.in_thread
+        open_calls = [call.id for call in calls if call.open]
+        if open_calls:
+            await in_thread(lambda: self._workshop.resume(open_calls))
+        state = await in_thread(
+            lambda: self._workshop.accounts.keys.take(key, at=self._workshop.now())
+        )
+        if not isinstance(state, Interrupted):
+            raise _busy()
+        images = await in_thread(
+            lambda: self._workshop.find_images(
+                [image_id for call in calls for image_id in call.image_ids]
+            )
+        )
+        if any(call.open for call in state.calls):
+            raise _unknown_fate([call.id for call in state.calls if call.open])
+        keys = self._workshop.accounts.keys
+        if images:
+            answer = Answer(
+                image_ids=tuple(image.sidecar.id for image in images),
+                warnings=warnings_of(images),
+            )
+            await in_thread(lambda: keys.answered(key, answer))
+            return Result(images=images, warnings=answer.warnings, replayed=True)
+        if any(call.billed for call in state.calls):
+            lost = _lost()
+            await in_thread(lambda: keys.answered(key, _answer_of(lost)))
+            raise lost
+        return None
+
+    def _replayed(self, answer: Answer) -> Result:
+        if answer.problem:
+            problem = msgspec.json.decode(answer.problem, type=Problem)
+            raise Failure.again(answer.status, problem)
+        images = self._workshop.find_images(answer.image_ids)
+        if len(images) < len(answer.image_ids):
+            raise Failure(
+                410,
+                "This was made for an earlier request with the same Idempotency-Key, "
+                "and is gone since.",
+                code="image_gone",
+            )
+        return Result(images=images, warnings=answer.warnings, replayed=True)
+
+    def _listener(self, order: Order, job: Job, *, live: bool) -> Listener:
+        def hear(event: Event) -> None:
+            if isinstance(event, Warned):
+                self._workshop.say(f"{order.backend}: {event.message}")
+            if live:
+                job.feed.listen(event)
+
+        return hear
+
+
+def _is_open(failed: FailedImage) -> bool:
+    """Say whether something may still come of it."""
+    error = failed.error
+    if isinstance(error, Cancelled):
+        return not error.settled
+    if isinstance(error, StorageError):
+        return failed.rescued is None
+    return isinstance(error, Unfinished) or not isinstance(error, ImagenError)
+
+
+def _answer_of(failure: Failure) -> Answer:
+    problem = msgspec.json.encode(failure.problem).decode()
+    return Answer(status=failure.status, problem=problem)
+
+
+def _of_another() -> Failure:
+    return Failure(
+        422,
+        "Something else was asked for under this Idempotency-Key.",
+        param="Idempotency-Key",
+        code="idempotency_key_reused",
+    )
+
+
+def _busy() -> Failure:
+    return Failure(
+        409,
+        "The request with this Idempotency-Key is being carried out.",
+        code="idempotency_key_in_use",
+        retry_after=5,
+    )
+
+
+def _unknown_fate(calls: list[str]) -> Failure:
+    return Failure(
+        409,
+        "The first request with this Idempotency-Key was interrupted, and what became "
+        "of it is not known: it may have been billed. It is not sent again; "
+        f"`imagen resume {' '.join(calls)}` asks the backend for it.",
+        code="unfinished",
+    )
+
+
+def _lost() -> Failure:
+    return Failure(
+        502,
+        "The first request with this Idempotency-Key was interrupted and brought no "
+        "image; it may have been billed. It is not sent again; another key sends it.",
+        type="server_error",
+        code="interrupted",
+    )

@@ -1,0 +1,148 @@
+"""From what can go wrong to what OpenAI's clients understand of it."""
+
+import math
+from typing import Self
+
+import msgspec
+
+from imagen.domain import errors
+
+REPLAYED = "Idempotent-Replayed"
+"""The header that says of an answer that it was given before."""
+
+
+class Problem(msgspec.Struct, frozen=True, kw_only=True):
+    """The inside of an error, with OpenAI's names."""
+
+    message: str
+    type: str
+    param: str | None = None
+    code: str | None = None
+
+
+class ErrorBody(msgspec.Struct, frozen=True, kw_only=True):
+    """What every answer is that is not 2xx."""
+
+    error: Problem
+
+
+class Failure(Exception):
+    """An answer that is no result.
+
+    Attributes:
+        status: Of HTTP.
+        problem: What is said.
+        headers: That go with it.
+    """
+
+    def __init__(
+        self,
+        status: int,
+        message: str,
+        *,
+        code: str,
+        type: str = "invalid_request_error",  # noqa: A002 - as OpenAI calls it
+        param: str | None = None,
+        retry_after: float | None = None,
+        headers: dict[str, str] | None = None,
+    ) -> None:
+        super().__init__(message)
+        self.status = status
+        self.problem = Problem(message=message, type=type, param=param, code=code)
+        # OpenAI's clients repeat a 5xx by themselves, unless this tells them not to.
+        again = "false" if retry_after is None else "true"
+        self.headers = {"X-Should-Retry": again, **(headers or {})}
+        if retry_after is not None:
+            self.headers["Retry-After"] = str(max(1, math.ceil(retry_after)))
+
+    @classmethod
+    def again(cls, status: int, problem: Problem) -> Self:
+        """Return what was said before."""
+        return cls(
+            status,
+            problem.message,
+            code=problem.code or "",
+            type=problem.type,
+            param=problem.param,
+            headers={REPLAYED: "true"},
+        )
+
+    @property
+    def body(self) -> bytes:
+        """The answer's body."""
+        return msgspec.json.encode(ErrorBody(error=self.problem))
+
+
+class Meaning(msgspec.Struct, frozen=True):
+    """What a kind of error is to a client."""
+
+    status: int
+    type: str
+    code: str | None = None
+
+
+BY_ERROR: dict[type[errors.ImagenError], Meaning] = {
+    errors.ImagenError: Meaning(500, "server_error"),
+    errors.InvalidRequest: Meaning(400, "invalid_request_error"),
+    errors.Misconfigured: Meaning(500, "server_error"),
+    errors.Unavailable: Meaning(503, "server_error"),
+    errors.TimedOut: Meaning(504, "server_error"),
+    errors.Throttled: Meaning(429, "rate_limit_error", "rate_limit_exceeded"),
+    errors.BackendError: Meaning(502, "server_error"),
+    errors.Refused: Meaning(400, "image_generation_user_error", "moderation_blocked"),
+    errors.Unauthorized: Meaning(502, "server_error", "backend_unauthorized"),
+    errors.OutOfCredit: Meaning(402, "insufficient_quota", "backend_out_of_credit"),
+    errors.OverBudget: Meaning(402, "insufficient_quota", "insufficient_quota"),
+    errors.Unfinished: Meaning(504, "server_error"),
+    errors.StorageError: Meaning(500, "server_error"),
+    errors.JournalError: Meaning(500, "server_error"),
+    errors.Cancelled: Meaning(499, "cancelled"),
+}
+"""`code` is that of the error itself where none stands here."""
+
+_WORDS: dict[type[errors.ImagenError], str] = {
+    errors.Misconfigured: "The server is not set up for this; its log says what is "
+    "missing.",
+    errors.StorageError: "The image was made, but not stored where it should be; the "
+    "server's log says where it is.",
+    errors.JournalError: "The server cannot read or write its account.",
+}
+"""For what would say a path of the server's disk."""
+
+
+def failure_of(error: BaseException) -> Failure:
+    """Return the answer that says it, without a path of the disk or a secret."""
+    if isinstance(error, Failure):
+        return error
+    if isinstance(error, errors.SomeImagesFailed) and error.errors:
+        return failure_of(error.errors[0])
+    if not isinstance(error, errors.ImagenError):
+        return Failure(
+            500,
+            "A fault of the server's own.",
+            type="server_error",
+            code="internal_error",
+        )
+    kinds = type(error).__mro__
+    meaning = next(BY_ERROR[kind] for kind in kinds if kind in BY_ERROR)
+    return Failure(
+        meaning.status,
+        _said(error),
+        type=meaning.type,
+        code=meaning.code or error.code,
+        retry_after=_retry_after(error),
+    )
+
+
+def _said(error: errors.ImagenError) -> str:
+    for kind, words in _WORDS.items():
+        if isinstance(error, kind):
+            return words
+    return " ".join(filter(None, (error.message, error.hint)))
+
+
+def _retry_after(error: errors.ImagenError) -> float | None:
+    if isinstance(error, errors.Throttled):
+        return error.retry_after or 1.0
+    unavailable = isinstance(error, errors.Unavailable)
+    return 5.0 if unavailable and not isinstance(error, errors.TimedOut) else None

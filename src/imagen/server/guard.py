@@ -1,0 +1,182 @@
+"""Stands in front of every route: who may come in, and under which name.
+
+A page of somebody else's must not reach this server through a visitor's browser: not
+under a name of its own (DNS rebinding: `Host` is checked), and not in the visitor's
+name (CSRF: `Origin` is).
+"""
+
+import socket
+from base64 import b64decode
+from collections.abc import Awaitable, Callable, Mapping, MutableMapping, Sequence
+from ipaddress import ip_address
+from typing import Any, TypeAlias
+from urllib.parse import urlsplit
+
+from imagen.server.failures import Failure
+from imagen.server.keys import Keys
+
+Scope: TypeAlias = MutableMapping[str, Any]
+Message: TypeAlias = MutableMapping[str, Any]
+Receive: TypeAlias = Callable[[], Awaitable[Message]]
+Send: TypeAlias = Callable[[Message], Awaitable[None]]
+AsgiApp: TypeAlias = Callable[[Scope, Receive, Send], Awaitable[None]]
+
+SAFE = frozenset({"GET", "HEAD", "OPTIONS"})
+
+_HEADERS = (
+    (b"x-content-type-options", b"nosniff"),
+    (b"referrer-policy", b"no-referrer"),
+    (b"x-frame-options", b"DENY"),
+    (b"cross-origin-resource-policy", b"same-origin"),
+)
+
+
+class Guard:
+    """An ASGI application around another one.
+
+    Args:
+        app: What answers those who may come in.
+        keys: Who may; if there are none, everybody on this machine.
+        hosts: Names under which the server is reached, besides its own.
+        anonymous: Who asks where no key is needed.
+        open_paths: Beginnings of paths that need no key.
+    """
+
+    def __init__(
+        self,
+        app: AsgiApp,
+        *,
+        keys: Keys,
+        hosts: Sequence[str] = (),
+        anonymous: str = "",
+        open_paths: tuple[str, ...] = (),
+    ) -> None:
+        self._app = app
+        self._keys = keys
+        self._hosts = {host.lower() for host in (*hosts, *own_names())}
+        self._anonymous = anonymous
+        self._open = open_paths
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Let the request in, or answer it."""
+        if scope["type"] == "lifespan":
+            await self._app(scope, receive, send)
+            return
+        try:
+            self._check(scope)
+        except Failure as failure:
+            await refuse(failure, scope, send)
+            return
+        await self._app(scope, receive, _marking(send))
+
+    def _check(self, scope: Scope) -> None:
+        headers: dict[bytes, bytes] = dict(scope["headers"])
+        host = headers.get(b"host", b"").decode("latin-1").lower()
+        if not self._is_ours(host):
+            raise Failure(
+                421,
+                "This server is not called so; `serve: {hosts: [...]}` in its config "
+                "names what it is called.",
+                code="unknown_host",
+            )
+        origin = headers.get(b"origin")
+        if scope.get("method") not in SAFE and not _same_site(origin, host, headers):
+            raise Failure(
+                403,
+                "A page of another site may not send this.",
+                code="cross_origin",
+                type="permission_error",
+            )
+        scope["user"] = self._caller(scope["path"], headers)
+
+    def _is_ours(self, host: str) -> bool:
+        name = _name_of(host)
+        if name in self._hosts or name.endswith(".localhost"):
+            return True
+        try:
+            ip_address(name)
+        except ValueError:
+            return False
+        return True  # a name can be made to mean us, an address cannot
+
+    def _caller(self, path: str, headers: Mapping[bytes, bytes]) -> str:
+        if not self._keys:
+            return self._anonymous
+        caller = self._keys.caller_of(_key_in(headers.get(b"authorization", b"")))
+        if caller is not None:
+            return caller
+        if path.startswith(self._open):
+            return self._anonymous
+        api = path.startswith("/v1/")
+        raise Failure(
+            401,
+            "The API key is missing or wrong; send `Authorization: Bearer KEY`.",
+            code="invalid_api_key",
+            headers={"WWW-Authenticate": "Bearer" if api else 'Basic realm="imagen"'},
+        )
+
+
+async def refuse(failure: Failure, scope: Scope, send: Send) -> None:
+    """Send an error as the whole answer."""
+    if scope["type"] == "websocket":
+        await send({"type": "websocket.close", "code": 1008})
+        return
+    body = b"" if scope.get("method") == "HEAD" else failure.body
+    headers = [
+        (b"content-type", b"application/json"),
+        (b"content-length", str(len(body)).encode()),
+        *_HEADERS,
+        *((k.encode(), v.encode()) for k, v in failure.headers.items()),
+    ]
+    await send(
+        {"type": "http.response.start", "status": failure.status, "headers": headers}
+    )
+    await send({"type": "http.response.body", "body": body})
+
+
+def own_names() -> tuple[str, ...]:
+    """Return what this machine is called."""
+    name = socket.gethostname()
+    return "localhost", name, f"{name}.local"
+
+
+def _marking(send: Send) -> Send:
+    """Have every answer say how a browser is to treat it."""
+
+    async def marked(message: Message) -> None:
+        if message["type"] == "http.response.start":
+            given = [*message.get("headers", ())]
+            there = {name for name, _ in given}
+            given += [each for each in _HEADERS if each[0] not in there]
+            message = {**message, "headers": given}
+        await send(message)
+
+    return marked
+
+
+def _name_of(host: str) -> str:
+    """Return `Host` without its port and its brackets."""
+    if host.startswith("["):
+        return host[1:].partition("]")[0]
+    return host.partition(":")[0]
+
+
+def _same_site(origin: bytes | None, host: str, headers: Mapping[bytes, bytes]) -> bool:
+    if origin is None:  # no browser, or one that says it so
+        return headers.get(b"sec-fetch-site", b"none") in {b"none", b"same-origin"}
+    return urlsplit(origin.decode("latin-1").lower()).netloc == host
+
+
+def _key_in(authorization: bytes) -> str:
+    """Return the key of `Bearer KEY`; or the password, which a browser asks for."""
+    kind, _, word = authorization.decode("latin-1").strip().partition(" ")
+    match kind.lower():
+        case "bearer":
+            return word.strip()
+        case "basic":
+            try:
+                return b64decode(word, validate=True).decode().partition(":")[2]
+            except ValueError:
+                return ""
+        case _:
+            return ""

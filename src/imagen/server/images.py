@@ -1,0 +1,220 @@
+"""The routes of the OpenAI images API."""
+
+from collections.abc import Mapping, Sequence
+from hashlib import sha256
+from typing import Annotated, Any, Literal, TypeAlias
+
+import msgspec
+from litestar import Request, Response, post
+from litestar.datastructures import UploadFile
+from litestar.di import NamedDependency
+from litestar.openapi import ResponseSpec
+from litestar.params import HeaderParameter, JSONBody, MultipartBody
+
+from imagen import bootstrap
+from imagen.domain.errors import InvalidRequest
+from imagen.domain.idempotency import LONGEST_KEY, RequestKey
+from imagen.domain.reference import ReferenceImage
+from imagen.server import wishes
+from imagen.server.answers import images_body
+from imagen.server.desk import Desk
+from imagen.server.failures import REPLAYED, ErrorBody, Failure
+from imagen.server.files import link_of
+from imagen.server.shapes import EditFields, GenerationFields, ImageFields, ImagesBody
+from imagen.server.streams import Teller, streamed
+from imagen.server.workshop import Order, Workshop
+
+AnyRequest: TypeAlias = Request[Any, Any, Any]
+KeyHeader: TypeAlias = Annotated[
+    str | None,
+    HeaderParameter(
+        name="Idempotency-Key",
+        min_length=1,
+        max_length=LONGEST_KEY,
+        description="The same key never generates twice, whatever happens in between;"
+        " the request goes on when its client goes away.",
+    ),
+]
+DetachHeader: TypeAlias = Annotated[
+    Literal["true", "false"] | None,
+    HeaderParameter(
+        name="Imagen-Detach",
+        description="Whether the request goes on when its client goes away. Default:"
+        " true with an Idempotency-Key, else false: then it is cancelled.",
+    ),
+]
+
+MOST_IMAGES_TO_EDIT = 16
+ALSO = "image[]"
+"""How some clients call `image`."""
+
+ANSWERS: dict[int, ResponseSpec] = {
+    200: ResponseSpec(ImagesBody, description="The images; or events, with `stream`."),
+    **{
+        status: ResponseSpec(ErrorBody, description=words)
+        for status, words in {
+            400: "The request makes no sense, or the backend will not make it.",
+            401: "The API key is missing or wrong.",
+            402: "Over budget, or out of credit.",
+            403: "From a page of another site.",
+            404: "No such model.",
+            409: "What was asked under this key runs still, or its fate is unknown.",
+            410: "What was made under this key is gone.",
+            413: "The body is too large.",
+            421: "The server is not called so.",
+            422: "Too much for this server, or something else under this key.",
+            429: "Too many requests; see Retry-After.",
+            500: "A fault of the server's own.",
+            502: "The backend failed.",
+            503: "The backend is down.",
+            504: "No image in time.",
+        }.items()
+    },
+}
+
+
+@post("/v1/images/generations", status_code=200, responses=ANSWERS, tags=["images"])
+async def generate_images(
+    data: JSONBody[GenerationFields],
+    request: AnyRequest,
+    desk: NamedDependency[Desk],
+    workshop: NamedDependency[Workshop],
+    idempotency_key: KeyHeader = None,
+    detach: DetachHeader = None,
+) -> Response[Any]:
+    """Make images of a prompt."""
+    given = msgspec.json.decode(await request.body(), type=dict[str, msgspec.Raw])
+    asked = _Asked(
+        fields=data,
+        unknown=_unknown(given, GenerationFields),
+        tells=Teller("image_generation"),
+        key=idempotency_key,
+        detach=detach,
+    )
+    return await _answer(asked, request, desk, workshop)
+
+
+@post("/v1/images/edits", status_code=200, responses=ANSWERS, tags=["images"])
+async def edit_images(
+    data: MultipartBody[EditFields],
+    request: AnyRequest,
+    desk: NamedDependency[Desk],
+    workshop: NamedDependency[Workshop],
+    idempotency_key: KeyHeader = None,
+    detach: DetachHeader = None,
+) -> Response[Any]:
+    """Change images, or make one after them; a mask says what is painted anew."""
+    form = await request.form()
+    others = [each for each in form.getall(ALSO, []) if isinstance(each, UploadFile)]
+    uploads = [*(data.image or ()), *others]
+    if not 1 <= len(uploads) <= MOST_IMAGES_TO_EDIT:
+        raise Failure(
+            400,
+            f"Send 1 to {MOST_IMAGES_TO_EDIT} files as `image`.",
+            param="image",
+            code="invalid_value",
+        )
+    asked = _Asked(
+        fields=data,
+        unknown=_unknown(dict.fromkeys(form.keys() - {ALSO}), EditFields),
+        images=tuple([await _reference(upload, "image") for upload in uploads]),
+        mask=None if data.mask is None else await _reference(data.mask, "mask"),
+        tells=Teller("image_edit"),
+        key=idempotency_key,
+        detach=detach,
+    )
+    return await _answer(asked, request, desk, workshop)
+
+
+class _Asked(msgspec.Struct, frozen=True, kw_only=True):
+    """A request, whichever route it came by."""
+
+    fields: ImageFields
+    tells: Teller
+    unknown: tuple[str, ...]
+    images: tuple[ReferenceImage, ...] = ()
+    mask: ReferenceImage | None = None
+    key: str | None
+    detach: Literal["true", "false"] | None
+
+    def fingerprint(self) -> str:
+        """Return what is the same whenever the same is asked for."""
+        plain = {
+            name: getattr(self.fields, name) for name in ImageFields.__struct_fields__
+        }
+        files = [file.sha256 for file in (*self.images, self.mask) if file is not None]
+        said = msgspec.json.encode(
+            [self.tells.kind, plain, files, self.mask is not None], order="sorted"
+        )
+        return sha256(said).hexdigest()
+
+
+async def _answer(
+    asked: _Asked, request: AnyRequest, desk: Desk, workshop: Workshop
+) -> Response[Any]:
+    fields = asked.fields
+    wishes.check_limits(fields, workshop.settings.serve)
+    backend, model = wishes.backend_and_model(workshop.settings, fields.model)
+    order = Order(
+        backend=backend,
+        ask=lambda use_case: wishes.request_of(
+            fields,
+            use_case,
+            workshop.settings,
+            model=model,
+            unknown=asked.unknown,
+            images=asked.images,
+            mask=asked.mask,
+        ),
+        count=fields.n or 1,
+        caller=request.user,
+        wish=wishes.wish_of(fields),
+    )
+    key = None
+    if asked.key is not None:
+        key = RequestKey(
+            caller=request.user, key=asked.key, fingerprint=asked.fingerprint()
+        )
+    job = desk.submit(
+        order,
+        key=key,
+        detached=asked.detach == "true" or (key is not None and asked.detach is None),
+        live=bool(fields.stream),
+    )
+    how, link = fields.response_format or "b64_json", link_of(request, workshop)
+    if fields.stream:
+        told = asked.tells.telling(how=how, link=link)
+        return await streamed(job, desk, told, partial=bool(fields.partial_images))
+    result = await desk.follow(job, _gone(request))
+    return Response(
+        images_body(result, how=how, link=link),
+        media_type="application/json",
+        headers={REPLAYED: "true"} if result.replayed else {},
+    )
+
+
+async def _gone(request: AnyRequest) -> None:
+    """Return when the client has gone."""
+    while (await request.receive())["type"] != "http.disconnect":
+        pass
+
+
+async def _reference(upload: UploadFile, param: str) -> ReferenceImage:
+    try:
+        return bootstrap.reference_of(
+            await upload.read(), name=upload.filename or param
+        )
+    except InvalidRequest as error:
+        raise Failure(
+            400, error.message, param=param, code="invalid_image_file"
+        ) from error
+
+
+def _unknown(
+    given: Mapping[str, object], kind: type[msgspec.Struct]
+) -> tuple[str, ...]:
+    known = {field.encode_name for field in msgspec.structs.fields(kind)}
+    return tuple(name for name in given if name not in known)
+
+
+routes: Sequence[Any] = (generate_images, edit_images)

@@ -1,0 +1,164 @@
+"""From the fields of a request to what a use case understands."""
+
+from collections.abc import Mapping
+
+from imagen import bootstrap
+from imagen.bootstrap import Wish
+from imagen.domain.errors import InvalidRequest
+from imagen.domain.reference import ReferenceImage
+from imagen.domain.request import GenerationRequest
+from imagen.domain.size import Size
+from imagen.server.failures import Failure
+from imagen.server.shapes import ImageFields
+from imagen.settings.model import ServeSettings, Settings
+from imagen.usecases.generate import GenerateImages
+
+AUTO = "auto"
+
+_THEIRS = (
+    "quality",
+    "background",
+    "output_compression",
+    "moderation",
+    "guidance_scale",
+    "input_fidelity",
+)
+"""Parameters that some backends have; each under one of the names below, or its own."""
+_ALSO_CALLED: Mapping[str, tuple[str, ...]] = {
+    "guidance_scale": ("guidance", "cfg", "cfg_scale"),
+    "output_compression": ("output_quality",),
+}
+_OPENAIS_STYLES = {"vivid", "natural"}
+_NOT_SENT = "it is not sent anywhere"
+
+
+def backend_and_model(settings: Settings, model: str | None) -> tuple[str, str | None]:
+    """Return the instance, and its model if one was chosen.
+
+    Raises:
+        Failure: there is no such backend.
+    """
+    if model is None:
+        return settings.default_backend, None
+    name, _, chosen = model.partition("/")
+    if name not in settings.backends:
+        there = ", ".join(settings.backends)
+        raise Failure(
+            404,
+            f"There is no model {model[:80]!r} here. There are: {there}.",
+            param="model",
+            code="model_not_found",
+        )
+    return name, chosen or None
+
+
+def check_limits(fields: ImageFields, limits: ServeSettings) -> None:
+    """Refuse what is too large for this server.
+
+    Raises:
+        Failure: it is, or makes no sense.
+    """
+    if fields.n is not None and fields.n > limits.count:
+        raise _too_much("n", f"{limits.count} images at most can be asked for at once.")
+    for name in ("prompt", "negative_prompt"):
+        words = getattr(fields, name) or ""
+        if len(words) > limits.prompt:
+            raise _too_much(name, f"It can have {limits.prompt} characters at most.")
+    size = size_of(fields)
+    if size is not None and size.megapixels > limits.megapixels:
+        raise _too_much("size", f"{limits.megapixels:g} megapixels are the most.")
+    if fields.background == "transparent" and fields.output_format == "jpeg":
+        raise Failure(
+            400,
+            "A JPEG cannot be transparent; ask for png or webp.",
+            param="background",
+            code="invalid_value",
+        )
+
+
+def size_of(fields: ImageFields) -> Size | None:
+    """Return the size that was asked for; None leaves it to the config.
+
+    Raises:
+        Failure: it is none.
+    """
+    if fields.size in {None, "", AUTO}:
+        return None
+    try:
+        return Size.parse(fields.size or "")
+    except InvalidRequest as error:
+        raise Failure(
+            400, f"{error.message} {error.hint}", param="size", code="invalid_value"
+        ) from error
+
+
+def wish_of(fields: ImageFields) -> Wish:
+    """Return how the files are to be."""
+    form = fields.output_format
+    return Wish(format=None if form is None else f"image/{form}")
+
+
+def request_of(
+    fields: ImageFields,
+    use_case: GenerateImages,
+    settings: Settings,
+    *,
+    model: str | None,
+    unknown: tuple[str, ...] = (),
+    images: tuple[ReferenceImage, ...] = (),
+    mask: ReferenceImage | None = None,
+) -> GenerationRequest:
+    """Return what is asked for, and with it what cannot be heeded.
+
+    Raises:
+        ImagenError: it makes no sense, or the backend cannot tell what it can do.
+    """
+    options, unheeded = _settled(fields, use_case.capabilities(model or "").parameters)
+    unheeded.update(
+        (name, _NOT_SENT)
+        for name in ("user", "safety_identifier")
+        if getattr(fields, name)
+    )
+    unheeded.update((name, "imagen has no such field") for name in unknown)
+    style = fields.style or None
+    if style in _OPENAIS_STYLES and style not in settings.styles:
+        unheeded["style"] = f"there is no style {style!r} in the config"
+        style = None
+    return bootstrap.build_request(
+        settings,
+        fields.prompt,
+        negative=fields.negative_prompt or "",
+        style=style,
+        size=size_of(fields),
+        seed=fields.seed or 0,
+        steps=fields.num_inference_steps or 0,
+        model=model,
+        count=fields.n or 1,
+        options=options,
+        images=images,
+        mask=mask,
+        unheeded=unheeded,
+    )
+
+
+def _settled(
+    fields: ImageFields, known: Mapping[str, str] | None
+) -> tuple[dict[str, object], dict[str, str]]:
+    """Return what the backend is told besides, and what it cannot be told."""
+    options: dict[str, object] = {}
+    unheeded: dict[str, str] = {}
+    for name in _THEIRS:
+        value = getattr(fields, name, None)
+        if value in {None, "", AUTO}:
+            continue
+        names = (name, *_ALSO_CALLED.get(name, ()))
+        called = name if known is None else next((n for n in names if n in known), None)
+        if called is None:
+            unheeded[name] = "the backend has no such parameter"
+        else:
+            options[called] = value
+    return options, unheeded
+
+
+def _too_much(param: str, message: str) -> Failure:
+    return Failure(422, message, param=param, code="limit_exceeded")

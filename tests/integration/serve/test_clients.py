@@ -1,0 +1,159 @@
+"""The clients that people have: OpenAI's own, LiteLLM and curl."""
+
+import base64
+import io
+import json
+import shutil
+import subprocess
+from collections.abc import Iterator
+
+import openai
+import pytest
+from PIL import Image
+from tests.integration.serve.conftest import Serve
+from tests.integration.serve.running import Running
+
+KEY = "0123456789abcdef"
+
+
+@pytest.fixture(scope="module")
+def running(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Running]:
+    config = {
+        "default_backend": "mock",
+        "backends": {
+            "mock": {"adapter": "mock"},
+            "failing": {"adapter": "mock", "fail": "refused"},
+            "busy": {"adapter": "mock", "fail": "throttled"},
+        },
+    }
+    env = {"IMAGEN_SERVE_KEYS": f"writer:{KEY}"}
+    with Running(tmp_path_factory.mktemp("clients"), config, env=env) as running:
+        yield running
+
+
+@pytest.fixture
+def client(running: Running) -> Iterator[openai.OpenAI]:
+    with openai.OpenAI(
+        base_url=f"{running.url}/v1", api_key=KEY, max_retries=0
+    ) as client:
+        yield client
+
+
+def test_openais_client_makes_an_image(client: openai.OpenAI) -> None:
+    made = client.images.generate(
+        model="mock", prompt="a cat", size="64x64", extra_body={"seed": 3}
+    )
+
+    assert made.data
+    content = base64.b64decode(made.data[0].b64_json or "")
+    assert Image.open(io.BytesIO(content)).size == (64, 64)
+    assert made.data[0].model_extra == {
+        "id": made.data[0].model_extra["id"],
+        "seed": 3,
+        "size": "64x64",
+        "mime_type": "image/png",
+        "cost_usd": 0.0,
+    }
+
+
+def test_openais_client_hears_how_far_it_is(client: openai.OpenAI) -> None:
+    stream = client.images.generate(
+        model="mock", prompt="a cat", size="64x64", stream=True
+    )
+
+    types = [event.type for event in stream]
+
+    assert types[-1] == "image_generation.completed"
+    assert set(types[:-1]) == {"image_generation.progress"}
+
+
+def test_openais_client_lists_models(client: openai.OpenAI) -> None:
+    assert next(iter(client.models.list())).id == "mock"
+    assert client.models.retrieve("failing").owned_by == "mock"
+
+
+def test_openais_client_knows_our_errors(
+    client: openai.OpenAI, running: Running
+) -> None:
+    with pytest.raises(openai.NotFoundError) as missing:
+        client.images.generate(model="dall-e-3", prompt="a cat")
+    with pytest.raises(openai.BadRequestError) as refused:
+        client.images.generate(model="failing", prompt="a cat", size="64x64")
+    with pytest.raises(openai.BadRequestError) as wrong:
+        client.images.edit(image=b"no picture", prompt="a cat")
+    stranger = openai.OpenAI(base_url=f"{running.url}/v1", api_key="x", max_retries=0)
+    with stranger, pytest.raises(openai.AuthenticationError):
+        stranger.models.list()
+
+    assert missing.value.code == "model_not_found"
+    assert refused.value.code == "moderation_blocked"
+    assert wrong.value.code == "invalid_image_file"
+
+
+def test_openais_client_edits(client: openai.OpenAI) -> None:
+    made = client.images.generate(model="mock", prompt="a cat", size="64x64")
+    assert made.data
+    content = base64.b64decode(made.data[0].b64_json or "")
+
+    with pytest.raises(openai.BadRequestError, match="no reference images"):
+        client.images.edit(image=[content, content], prompt="a dog", model="mock")
+
+
+def test_openais_client_asks_nobody_twice_for_what_may_have_cost(
+    serve: Serve,
+) -> None:
+    config = {"backends": {"mock": {"adapter": "mock", "fail": "backend_error"}}}
+    running = serve(config)
+    with (
+        openai.OpenAI(
+            base_url=f"{running.url}/v1", api_key="x", max_retries=2
+        ) as client,
+        pytest.raises(openai.InternalServerError),
+    ):
+        client.images.generate(prompt="a cat", size="64x64")
+
+    with running.client() as plain:
+        said = plain.get("/metrics").text
+    assert 'imagen_failed_images_total{backend="mock",code="backend_error"} 1.0' in said
+
+
+def test_litellm_makes_an_image_and_knows_our_errors(running: Running) -> None:
+    litellm = pytest.importorskip("litellm", reason="litellm is not installed")
+    where = {"api_base": f"{running.url}/v1", "api_key": KEY}
+
+    made = litellm.image_generation(
+        model="openai/mock", prompt="a cat", size="64x64", **where
+    )
+
+    assert base64.b64decode(made.data[0].b64_json).startswith(b"\x89PNG")
+    with pytest.raises(litellm.exceptions.NotFoundError):
+        litellm.image_generation(model="openai/nothing", prompt="a cat", **where)
+    with pytest.raises(litellm.exceptions.BadRequestError):
+        litellm.image_generation(model="openai/failing", prompt="a cat", **where)
+
+
+@pytest.mark.skipif(shutil.which("curl") is None, reason="curl is not installed")
+def test_curl_makes_an_image_and_reads_errors(running: Running) -> None:
+    def curl(path: str, *words: str, key: str = KEY) -> tuple[int, str]:
+        done = subprocess.run(
+            [
+                *("curl", "-s", "-w", "\n%{http_code}", f"{running.url}{path}"),
+                *("-H", f"Authorization: Bearer {key}", *words),
+            ],
+            capture_output=True,
+            text=True,
+            timeout=60,
+            check=True,
+        )
+        body, _, code = done.stdout.rpartition("\n")
+        return int(code), body
+
+    asked = json.dumps({"prompt": "a cat", "size": "64x64"})
+    status, body = curl("/v1/images/generations", "--json", asked)
+    assert status == 200
+    assert json.loads(body)["data"][0]["b64_json"]
+    assert curl("/v1/images/generations", "-d", asked)[0] == 200
+    assert curl("/v1/images/generations", "-d", "{")[0] == 400
+    assert curl("/v1/images/generations", "-d", asked, key="x")[0] == 401
+    status, body = curl("/v1/images/edits", "-F", "prompt=a cat")
+    assert (status, json.loads(body)["error"]["param"]) == (400, "image")

@@ -1,0 +1,271 @@
+"""The images API, asked over a socket."""
+
+import base64
+import io
+import json
+import re
+from typing import Any
+
+import httpx
+import pytest
+from PIL import Image
+from tests.integration.serve.conftest import Serve
+from tests.integration.serve.running import Running
+
+GENERATIONS, EDITS = "/v1/images/generations", "/v1/images/edits"
+ASKED = {"prompt": "a cat", "size": "64x64"}
+
+
+def note_of(server: Running, slug: str) -> dict[str, Any]:
+    [note] = server.images.glob(f"*-{slug}-*.json")
+    found: dict[str, Any] = json.loads(note.read_bytes())
+    return found
+
+
+def picture(image: dict[str, Any]) -> Image.Image:
+    return Image.open(io.BytesIO(base64.b64decode(image["b64_json"])))
+
+
+def test_makes_an_image_and_keeps_it_with_its_sidecar(
+    client: httpx.Client, server: Running
+) -> None:
+    answer = client.post(
+        GENERATIONS, json={"prompt": "a kept cat", "size": "64x48", "seed": 42}
+    )
+
+    assert answer.status_code == 200, answer.text
+    [image] = answer.json()["data"]
+    [stored] = [path for path in server.stored if "a-kept-cat" in path.name]
+    assert base64.b64decode(image["b64_json"]) == stored.read_bytes()
+    sidecar = note_of(server, "a-kept-cat")
+    assert (sidecar["id"], sidecar["seed"]) == (image["id"], 42)
+    assert (sidecar["width"], sidecar["height"]) == (64, 48)
+
+
+def test_says_what_cannot_be_heeded_here_and_in_the_sidecar(
+    client: httpx.Client, server: Running
+) -> None:
+    asked = {
+        "prompt": "an honest cat",
+        "size": "64x64",
+        "user": "somebody",
+        "quality": "high",
+        "guidance_scale": 4.5,
+        "style": "vivid",
+        "sampler": "euler",
+    }
+
+    answer = client.post(GENERATIONS, json=asked)
+
+    assert answer.status_code == 200, answer.text
+    for name in ("user", "quality", "guidance_scale", "style", "sampler"):
+        assert any(f"{name} is ignored" in said for said in answer.json()["warnings"])
+        assert name in note_of(server, "an-honest-cat")["ignored"]
+
+
+def test_takes_what_is_not_openais(serve: Serve) -> None:
+    running = serve({"styles": {"grim": {"prompt": "{prompt}, grim"}}})
+    asked = {
+        **ASKED,
+        "prompt": "a styled cat",
+        "seed": 7,
+        "negative_prompt": "dogs",
+        "num_inference_steps": 3,
+        "style": "grim",
+    }
+
+    with running.client() as client:
+        answer = client.post(GENERATIONS, json=asked)
+
+    assert answer.status_code == 200, answer.text
+    assert answer.json()["data"][0]["seed"] == 7
+    assert answer.json()["data"][0]["revised_prompt"] == "a styled cat, grim"
+    note = note_of(running, "a-styled-cat")
+    assert (note["steps"], note["style"], note["negative"]) == (3, "grim", "dogs")
+
+
+@pytest.mark.parametrize("size", [None, "auto"])
+def test_leaves_the_size_to_the_config(serve: Serve, size: str | None) -> None:
+    running = serve({"backends": {"small": {"adapter": "mock", "size": "32x48"}}})
+    with running.client() as client:
+        answer = client.post(GENERATIONS, json={"prompt": "a cat", "size": size})
+
+    assert answer.json()["size"] == "32x48"
+
+
+@pytest.mark.parametrize(
+    ("form", "found"), [("png", "PNG"), ("webp", "WEBP"), ("jpeg", "JPEG")]
+)
+def test_makes_the_format_that_is_asked_for(
+    client: httpx.Client, form: str, found: str
+) -> None:
+    answer = client.post(GENERATIONS, json={**ASKED, "output_format": form})
+
+    assert answer.json()["output_format"] == form
+    assert picture(answer.json()["data"][0]).format == found
+
+
+def test_makes_several(client: httpx.Client) -> None:
+    answer = client.post(GENERATIONS, json={**ASKED, "n": 3, "seed": 5})
+
+    assert [each["seed"] for each in answer.json()["data"]] == [5, 6, 7]
+
+
+def test_a_url_shows_the_image_and_nobody_can_make_another(
+    client: httpx.Client,
+) -> None:
+    answer = client.post(GENERATIONS, json={**ASKED, "response_format": "url"})
+    [image] = answer.json()["data"]
+
+    assert "b64_json" not in image
+    shown = client.get(image["url"])
+    assert shown.headers["content-type"] == "image/png"
+    assert Image.open(io.BytesIO(shown.content)).size == (64, 64)
+    later = re.sub(r"expires=(\d+)", r"expires=9\1", image["url"])
+    other = image["url"].replace(image["id"], "0" * 36)
+    for url in (later, other, image["url"][:-1], image["url"].partition("?")[0]):
+        assert client.get(url).status_code == 404
+
+
+def test_a_url_holds_after_a_restart(serve: Serve) -> None:
+    running = serve()
+    with running.client() as client:
+        asked = {**ASKED, "response_format": "url"}
+        url = client.post(GENERATIONS, json=asked).json()["data"][0]["url"]
+    running.stop()
+    running.start()
+
+    with running.client() as client:
+        assert client.get(re.sub(r"^http://[^/]*", "", url)).status_code == 200
+
+
+def test_lists_what_there_is(client: httpx.Client) -> None:
+    [model] = client.get("/v1/models").json()["data"]
+
+    assert (model["id"], model["object"], model["default"]) == ("mock", "model", True)
+    assert model["capabilities"]["seed"] is True
+    assert client.get("/v1/models/mock").json() == model
+    assert client.get("/v1/models/other").status_code == 404
+
+
+def test_a_backend_that_cannot_be_built_says_so_and_hides_no_other(
+    serve: Serve,
+) -> None:
+    paid = {"adapter": "replicate", "model": "black-forest-labs/flux-schnell"}
+    running = serve({"backends": {"paid": paid, "mock": {"adapter": "mock"}}})
+    with running.client() as client:
+        models = client.get("/v1/models").json()["data"]
+        answer = client.post(GENERATIONS, json={**ASKED, "model": "paid"})
+
+    assert {"paid", "mock"} <= {model["id"] for model in models}
+    assert answer.status_code == 502
+    assert answer.json()["error"]["code"] == "backend_unauthorized"
+    assert answer.headers["x-should-retry"] == "false"
+
+
+def test_counts_for_prometheus(client: httpx.Client) -> None:
+    client.post(GENERATIONS, json=ASKED)
+
+    said = client.get("/metrics").text
+
+    assert re.search(r'imagen_images_total\{backend="mock"\} [1-9]', said)
+    assert 'imagen_requests_waiting{backend="mock"} 0.0' in said
+
+
+def test_changes_images_where_a_backend_takes_them(client: httpx.Client) -> None:
+    [image] = client.post(GENERATIONS, json=ASKED).json()["data"]
+    content = base64.b64decode(image["b64_json"])
+    for name in ("image", "image[]"):
+        answer = client.post(
+            EDITS, data={"prompt": "12"}, files=[(name, ("a.png", content))]
+        )
+
+        assert answer.status_code == 400
+        assert "takes no reference images" in answer.json()["error"]["message"]
+
+
+@pytest.mark.parametrize(
+    "files", [[], [("image", ("a.png", b"no picture"))]], ids=["none", "no image"]
+)
+def test_an_edit_needs_an_image(client: httpx.Client, files: Any) -> None:
+    form = {"files": files} if files else {"files": [("prompt", (None, "a cat"))]}
+    answer = client.post(EDITS, data={"prompt": "a cat"} if files else {}, **form)
+
+    assert answer.status_code == 400
+    assert answer.json()["error"]["param"] == "image"
+
+
+# Errors
+
+
+def test_errors_have_the_form_that_openais_clients_read(client: httpx.Client) -> None:
+    answer = client.post(GENERATIONS, json={"prompt": "a cat", "n": "many"})
+
+    assert answer.status_code == 400
+    assert answer.json()["error"]["param"] == "n"
+    assert answer.json()["error"].keys() == {"message", "type", "param", "code"}
+
+
+@pytest.mark.parametrize(
+    ("fail", "status", "code", "again"),
+    [
+        ("refused", 400, "moderation_blocked", False),
+        ("unauthorized", 502, "backend_unauthorized", False),
+        ("out_of_credit", 402, "backend_out_of_credit", False),
+        ("backend_error", 502, "backend_error", False),
+        ("unfinished", 504, "unfinished", False),
+        ("no_image", 502, "backend_error", False),
+    ],
+)
+def test_each_failure_has_its_status(
+    serve: Serve, fail: str, status: int, code: str, again: bool
+) -> None:
+    running = serve({"backends": {"mock": {"adapter": "mock", "fail": fail}}})
+    with running.client() as client:
+        answer = client.post(GENERATIONS, json=ASKED)
+
+    assert (answer.status_code, answer.json()["error"]["code"]) == (status, code)
+    assert (answer.headers["x-should-retry"] == "true") is again
+
+
+@pytest.mark.parametrize(
+    ("asked", "status", "param"),
+    [
+        ({"prompt": ""}, 400, "prompt"),
+        ({}, 400, "prompt"),
+        ({"prompt": "x" * 201}, 422, "prompt"),
+        ({"prompt": "a", "negative_prompt": "x" * 201}, 422, "negative_prompt"),
+        ({"prompt": "a", "n": 3}, 422, "n"),
+        ({"prompt": "a", "size": "2000x2000"}, 422, "size"),
+        ({"prompt": "a", "size": "large"}, 400, "size"),
+        ({"prompt": "a", "size": "1x1"}, 400, "size"),
+        ({"prompt": "a", "model": "dall-e-3"}, 404, "model"),
+        (
+            {"prompt": "a", "background": "transparent", "output_format": "jpeg"},
+            400,
+            "background",
+        ),
+    ],
+)
+def test_what_is_too_much_or_makes_no_sense_says_so(
+    small: Running, asked: dict[str, Any], status: int, param: str
+) -> None:
+    with small.client() as client:
+        answer = client.post(GENERATIONS, json=asked)
+
+    assert (answer.status_code, answer.json()["error"]["param"]) == (status, param)
+
+
+def test_a_body_that_is_too_large_is_not_read(small: Running) -> None:
+    with small.client() as client:
+        answer = client.post(GENERATIONS, json={"prompt": "a", "user": "x" * 20_000})
+
+    assert answer.status_code == 413
+    assert answer.json()["error"]["code"] == "body_too_large"
+
+
+@pytest.fixture(scope="module")
+def small(tmp_path_factory: pytest.TempPathFactory) -> Running:
+    limits = {"prompt": 200, "count": 2, "megapixels": 3, "body": 10_000}
+    with Running(tmp_path_factory.mktemp("small"), {"serve": limits}) as running:
+        yield running
