@@ -32,9 +32,10 @@ def opened(content: bytes) -> Image.Image:
 
 
 def as_shown(image: Image.Image) -> Image.Image:
-    """Return the first frame, turned as it is to be seen, in RGB or RGBA."""
-    picture = ImageOps.exif_transpose(image)
-    picture.load()
+    """Turn the first frame as it is to be seen, and return it in RGB or RGBA."""
+    image.load()
+    ImageOps.exif_transpose(image, in_place=True)  # for a copy takes a gigabyte or so
+    picture = image
     if picture.mode in _DEEP_MODES:
         picture = _eight_bit(picture)
     if picture.mode != "RGBA":

@@ -11,7 +11,10 @@ from hypothesis import strategies as st
 from PIL import Image
 
 from imagen.adapters.preview.terminal import drawing
+from imagen.adapters.preview.terminal.asking import Abilities
+from imagen.adapters.preview.terminal.viewer import TerminalViewer
 from imagen.ports.viewer import CannotDraw, Room
+from imagen.testing.fakes import FakeClock
 
 RED, BLUE = (200, 30, 30), (30, 30, 200)
 CELL = (10, 20)
@@ -180,3 +183,6 @@ def test_without_the_library_sixel_says_what_to_install(
 
     with pytest.raises(CannotDraw, match=r"imagen-studio\[show\]"):
         drawing.sixel(halves())
+    abilities = Abilities(methods=("sixel", "blocks"))
+    viewer = TerminalViewer(1, abilities, clock=FakeClock(), draw=lambda _: 0)
+    assert viewer.method == "blocks", "of what is there, the best"

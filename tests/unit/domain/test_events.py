@@ -11,6 +11,8 @@ ALL = [
     events.Accepted(number=1, reference="job-7"),
     events.Progressed(number=1, fraction=None, note="", steps=None),
     events.Retrying(number=1, code="throttled", message="Slowly.", wait=5),
+    events.Previewed(number=1, content=b"a picture", media_type="image/jpeg"),
+    events.PreviewFailed(reason="this is not inside a tmux session"),
     events.Stored(number=1, location="x.png"),
     events.Failed(number=2, code="refused", message="No."),
     events.Previewed(number=1, content=b"x", media_type="image/png"),

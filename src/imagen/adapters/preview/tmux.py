@@ -10,8 +10,8 @@ from imagen.ports.preview import PreviewFailed
 VIEWER = "tmux-img"
 """What shows the image, where it is installed; else imagen does."""
 
-LONGEST_WAIT = 0.6
-"""Seconds for each of two answers of tmux."""
+LONGEST_WAIT = 1.0
+"""Seconds for each of two answers; a tmux that hangs does not give the first."""
 
 _LONGEST_NAME = 200
 

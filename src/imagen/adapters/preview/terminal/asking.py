@@ -18,7 +18,8 @@ from imagen.ports.viewer import Method
 
 PATIENCE = 1.0
 """Seconds for all answers together; a terminal that knows none of this costs them."""
-TMUX_PATIENCE = 0.5
+TMUX_PATIENCE = 3.0
+"""Seconds for an answer of tmux; where it gives none, nothing is seen in it anyway."""
 
 _GRAPHICS = b"\x1b_Gi=4211,s=1,v=1,a=q,t=d,f=24;AAAA\x1b\\"
 _NAME, _CELL, _AREA, _WHAT_ARE_YOU = b"\x1b[>q", b"\x1b[16t", b"\x1b[14t", b"\x1b[c"
@@ -165,7 +166,7 @@ def _attributes(answer: bytes) -> list[bytes]:
 
 def settle(handle: int, *, clock: Clock) -> None:
     """Wait until the terminal took all that was written to it, if it can say so."""
-    _asked(handle, _WHAT_ARE_YOU, clock=clock, patience=TMUX_PATIENCE)
+    _asked(handle, _WHAT_ARE_YOU, clock=clock, patience=PATIENCE)
 
 
 def size_of(handle: int) -> tuple[int, int]:

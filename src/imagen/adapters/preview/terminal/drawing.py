@@ -6,11 +6,12 @@ iTerm2: OSC 1337. Blocks: two pixels in each character, one above the other.
 
 from base64 import b64encode
 from collections.abc import Iterable, Iterator
+from importlib import import_module
 from io import BytesIO
 
 from PIL import Image
 
-from imagen.ports.viewer import CannotDraw, Room
+from imagen.ports.viewer import CannotDraw, Method, Room
 
 _CHUNK = 4096
 """Bytes of base64 in one word of Kitty's, at most."""
@@ -138,6 +139,17 @@ def iterm2(picture: Image.Image, space: Room) -> bytes:
         ";preserveAspectRatio=0"
     )
     return b"\x1b]1337;File=" + words.encode() + b":" + b64encode(content) + b"\x07"
+
+
+def can_encode(method: Method) -> bool:
+    """Whether what that way of drawing takes is installed."""
+    if method != "sixel":
+        return True
+    try:
+        import_module("textual_image._sixel")
+    except ImportError:
+        return False
+    return True
 
 
 def sixel(picture: Image.Image) -> bytes:

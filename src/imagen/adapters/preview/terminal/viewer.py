@@ -51,7 +51,8 @@ class TerminalViewer:
             draw: Dice, for the names of pictures.
             method: The way that is used, whatever is known; None takes the best.
         """
-        self.method: Method = method or abilities.methods[0]
+        known: list[Method] = [m for m in abilities.methods if drawing.can_encode(m)]
+        self.method: Method = method or known[0]  # blocks are always among them
         self._handle = handle
         self._abilities = abilities
         self._clock = clock
