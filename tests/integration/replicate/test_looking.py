@@ -133,6 +133,13 @@ def test_a_slip_of_the_finger_is_answered_with_what_was_meant(
     assert refused.value.hint == "Did you mean black-forest-labs/flux-schnell?"
 
 
+def test_nobody_is_asked_whether_they_meant_what_they_said(build: Build) -> None:
+    outcome = drawn(build(model="google/imagen-4"))
+
+    assert isinstance(outcome, InvalidRequest)
+    assert outcome.hint == ""
+
+
 @pytest.mark.parametrize(
     ("status", "error"), [(401, Unauthorized), (429, Throttled), (503, Unavailable)]
 )

@@ -301,5 +301,5 @@ class Account:
         near = None if target.deployment else meant(target.name, known_names())
         return InvalidRequest(
             f"{self._api.name} has no {kind} {target}, or not for this token.",
-            hint=f"Did you mean {near}?" if near else "",
+            hint=f"Did you mean {near}?" if near not in {None, target.name} else "",
         )
