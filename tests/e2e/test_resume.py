@@ -357,24 +357,25 @@ def test_ctrl_c_ends_it_soon_and_leaves_the_rest_as_it_was(
     assert [job["prompt"] for job in jobs()] == ["a brown fox"]
 
 
-def test_whoever_stops_reading_stops_it(
+def test_what_was_paid_for_is_fetched_though_nobody_reads(
+    interrupt: Interrupt,
     received: Leave,
     start: Start,
     env: dict[str, str],
-    jobs: Jobs,
+    *,
+    server: ReplicateServer,
     images: Path,
 ) -> None:
-    for number in range(1, 4):
-        received(number)
+    server.trouble(seconds=3)
+    received(1)
+    interrupt()
     process = start("resume", env=env)
     assert process.stdout
     process.stdout.close()
 
-    process.wait(20)
-
-    left = jobs()
-    assert process.returncode == (141 if left else 0)
-    assert len(stored(images)) + len(left) == 3
+    assert process.wait(20) == 0
+    assert len(stored(images)) == 2
+    assert not server.predictions[0].cancelled
 
 
 def test_a_full_pipe_is_said_and_where_the_image_is(

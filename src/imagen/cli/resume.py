@@ -73,9 +73,8 @@ def resume(
                 with bar.hidden() if bar else nullcontext():
                     try:
                         all_said = _tell(said, outcome) and all_said
-                    except BrokenPipeError:  # no more is wanted; what is made is stored
+                    except BrokenPipeError:  # what was paid for is fetched all the same
                         nobody_reads = True
-                        signals.cancellation.cancel()
         deliver = bootstrap.build_deliver_briefly(
             settings, environment=environment, accounts=accounts, listen=listen
         )
