@@ -1,9 +1,10 @@
 """The application: which modules have routes, and what all of them share."""
 
 import re
-from collections.abc import AsyncGenerator, Sequence
+from collections.abc import AsyncGenerator, Callable, Sequence
 from contextlib import asynccontextmanager, suppress
 from threading import Thread
+from traceback import format_exception
 from typing import Any, cast
 
 import msgspec
@@ -13,8 +14,9 @@ from litestar.exceptions import HTTPException
 from litestar.openapi import OpenAPIConfig
 
 from imagen.server import files, images, models, operations
+from imagen.server.description import Described
 from imagen.server.desk import Desk
-from imagen.server.failures import ErrorBody, Failure, failure_of
+from imagen.server.failures import INTERNAL, ErrorBody, Failure, failure_of
 from imagen.server.guard import AsgiApp, Guard
 from imagen.server.keys import Keys
 from imagen.server.workshop import Workshop
@@ -36,9 +38,12 @@ def build_app(workshop: Workshop, desk: Desk, *, keys: Keys) -> AsgiApp:
             "workshop": Provide(lambda: workshop, sync_to_thread=False),
             "desk": Provide(lambda: desk, sync_to_thread=False),
         },
-        exception_handlers={Exception: _failed},
+        exception_handlers={Exception: _failing(workshop)},
         openapi_config=OpenAPIConfig(
-            title="imagen", version=__version__, use_handler_docstrings=True
+            title="imagen",
+            version=__version__,
+            use_handler_docstrings=True,
+            render_plugins=[Described(workshop.settings.serve)],
         ),
         request_max_body_size=workshop.settings.serve.body,
         lifespan=[_open(workshop, desk)],
@@ -70,16 +75,30 @@ def _open(workshop: Workshop, desk: Desk) -> Any:
     return opened
 
 
-def _failed(request: Request[Any, Any, Any], error: Exception) -> Response[ErrorBody]:
-    del request
-    failure = _of_the_framework(error) if isinstance(error, HTTPException) else None
-    failure = failure or failure_of(error)
-    return Response(
-        ErrorBody(error=failure.problem),
-        status_code=failure.status,
-        headers=failure.headers,
-        media_type="application/json",
-    )
+def _failing(workshop: Workshop) -> Callable[[Request[Any, Any, Any], Exception], Any]:
+    def failed(
+        request: Request[Any, Any, Any], error: Exception
+    ) -> Response[ErrorBody]:
+        if isinstance(error, HTTPException):
+            failure = _of_the_framework(error)
+        elif isinstance(error, UnicodeError) or type(error) is LookupError:
+            failure = Failure(  # of a part of a form, whose charset may be unheard of
+                400, f"A field cannot be read: {error}.", code="invalid_encoding"
+            )
+        else:
+            failure = failure_of(error)
+        if failure.problem.code == INTERNAL:
+            workshop.say(f"{request.method} {request.url.path}: a fault of our own")
+            for line in "".join(format_exception(error)).splitlines():
+                workshop.say(line)
+        return Response(
+            ErrorBody(error=failure.problem),
+            status_code=failure.status,
+            headers=failure.headers,
+            media_type="application/json",
+        )
+
+    return failed
 
 
 def _of_the_framework(error: HTTPException) -> Failure:
@@ -120,5 +139,5 @@ _CODES = {
     404: "not_found",
     405: "method_not_allowed",
     413: "body_too_large",
-    500: "internal_error",
+    500: INTERNAL,
 }

@@ -4,8 +4,12 @@ import math
 from typing import Self
 
 import msgspec
+from litestar.openapi import ResponseSpec
 
 from imagen.domain import errors
+
+INTERNAL = "internal_error"
+"""The code of what is a fault of ours."""
 
 REPLAYED = "Idempotent-Replayed"
 """The header that says of an answer that it was given before."""
@@ -121,7 +125,7 @@ def failure_of(error: BaseException) -> Failure:
             500,
             "A fault of the server's own.",
             type="server_error",
-            code="internal_error",
+            code=INTERNAL,
         )
     kinds = type(error).__mro__
     meaning = next(BY_ERROR[kind] for kind in kinds if kind in BY_ERROR)
@@ -146,3 +150,29 @@ def _retry_after(error: errors.ImagenError) -> float | None:
         return error.retry_after or 1.0
     unavailable = isinstance(error, errors.Unavailable)
     return 5.0 if unavailable and not isinstance(error, errors.TimedOut) else None
+
+
+ERRORS: dict[int, ResponseSpec] = {
+    status: ResponseSpec(ErrorBody, description=words)
+    for status, words in {
+        400: "The request makes no sense, or the backend will not make it.",
+        401: "The API key is missing or wrong.",
+        402: "Over budget, or out of credit.",
+        403: "From a page of another site.",
+        404: "There is no such thing.",
+        409: "What was asked under this key runs still, or its fate is unknown.",
+        410: "What was made under this key is gone.",
+        413: "The body is too large.",
+        421: "The server is not called so.",
+        422: "Too much for this server, or something else under this key.",
+        429: "Too many requests; see Retry-After.",
+        500: "A fault of the server's own.",
+        502: "The backend failed.",
+        503: "The backend is down.",
+        504: "No image in time.",
+    }.items()
+}
+"""What any route may answer, for its description."""
+
+REFUSALS = {status: ERRORS[status] for status in (400, 401, 403, 404, 421, 500)}
+"""What those may answer that make nothing."""

@@ -12,7 +12,7 @@ from litestar.params import FromPath, FromQuery
 from imagen.domain.media import EXTENSIONS
 from imagen.domain.sidecar import Sidecar
 from imagen.server.answers import Link
-from imagen.server.failures import Failure
+from imagen.server.failures import REFUSALS, Failure
 from imagen.server.workshop import Workshop
 
 PATH = "/v1/files/"
@@ -34,7 +34,7 @@ def link_of(request: Request[Any, Any, Any], workshop: Workshop) -> Link:
     return link
 
 
-@get(PATH + "{name:str}", tags=["images"], media_type="image/*")
+@get(PATH + "{name:str}", responses=REFUSALS, tags=["images"], media_type="image/*")
 async def get_file(
     name: FromPath[str],
     workshop: NamedDependency[Workshop],

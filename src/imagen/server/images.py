@@ -18,7 +18,7 @@ from imagen.domain.reference import ReferenceImage
 from imagen.server import wishes
 from imagen.server.answers import images_body
 from imagen.server.desk import Desk
-from imagen.server.failures import REPLAYED, ErrorBody, Failure
+from imagen.server.failures import ERRORS, REPLAYED, Failure
 from imagen.server.files import link_of
 from imagen.server.shapes import EditFields, GenerationFields, ImageFields, ImagesBody
 from imagen.server.streams import Teller, streamed
@@ -50,26 +50,7 @@ ALSO = "image[]"
 
 ANSWERS: dict[int, ResponseSpec] = {
     200: ResponseSpec(ImagesBody, description="The images; or events, with `stream`."),
-    **{
-        status: ResponseSpec(ErrorBody, description=words)
-        for status, words in {
-            400: "The request makes no sense, or the backend will not make it.",
-            401: "The API key is missing or wrong.",
-            402: "Over budget, or out of credit.",
-            403: "From a page of another site.",
-            404: "No such model.",
-            409: "What was asked under this key runs still, or its fate is unknown.",
-            410: "What was made under this key is gone.",
-            413: "The body is too large.",
-            421: "The server is not called so.",
-            422: "Too much for this server, or something else under this key.",
-            429: "Too many requests; see Retry-After.",
-            500: "A fault of the server's own.",
-            502: "The backend failed.",
-            503: "The backend is down.",
-            504: "No image in time.",
-        }.items()
-    },
+    **ERRORS,
 }
 
 

@@ -10,7 +10,7 @@ from litestar.params import FromPath
 
 from imagen.domain.capabilities import Capabilities
 from imagen.domain.errors import ImagenError
-from imagen.server.failures import Failure, failure_of
+from imagen.server.failures import REFUSALS, Failure, failure_of
 from imagen.server.workshop import Workshop
 from imagen.settings.model import BackendSettings
 
@@ -64,14 +64,14 @@ class ModelList(msgspec.Struct, frozen=True, kw_only=True):
     object: Literal["list"] = "list"
 
 
-@get("/v1/models", tags=["models"])
+@get("/v1/models", responses=REFUSALS, tags=["models"])
 async def list_models(workshop: NamedDependency[Workshop]) -> ModelList:
     """List what can be asked for as `model`."""
     models = await workshop.in_thread(lambda: tuple(_models(workshop)))
     return ModelList(data=models)
 
 
-@get("/v1/models/{model:path}", tags=["models"])
+@get("/v1/models/{model:path}", responses=REFUSALS, tags=["models"])
 async def get_model(
     model: FromPath[str], workshop: NamedDependency[Workshop]
 ) -> ModelData:

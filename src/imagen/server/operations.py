@@ -9,6 +9,7 @@ from litestar.di import NamedDependency
 from prometheus_client import CONTENT_TYPE_LATEST
 
 from imagen.server.desk import Desk
+from imagen.server.failures import REFUSALS
 from imagen.server.workshop import Workshop
 from imagen.version import __version__
 
@@ -20,13 +21,19 @@ class Health(msgspec.Struct, frozen=True, kw_only=True):
     version: str = __version__
 
 
-@get("/health", tags=["operations"], sync_to_thread=False)
+@get("/health", responses=REFUSALS, tags=["operations"], sync_to_thread=False)
 def health() -> Health:
     """Say that the server is there; needs no key."""
     return Health()
 
 
-@get("/metrics", tags=["operations"], media_type="text/plain", sync_to_thread=False)
+@get(
+    "/metrics",
+    responses=REFUSALS,
+    tags=["operations"],
+    media_type="text/plain",
+    sync_to_thread=False,
+)
 def metrics(
     workshop: NamedDependency[Workshop], desk: NamedDependency[Desk]
 ) -> Response[str]:

@@ -41,7 +41,7 @@ class ImageFields(msgspec.Struct, frozen=True, kw_only=True):
         Meta(description="How many images; the config limits them to 10."),
     ] = None
     size: Annotated[
-        Name | None,
+        Annotated[str, Meta(pattern=r"^(auto|[0-9]{2,5}[xX][0-9]{2,5})?$")] | None,
         Meta(description="`auto`, or WIDTHxHEIGHT such as 1536x1024, 16 to 16384."),
     ] = None
     quality: Annotated[

@@ -113,6 +113,7 @@ def request_of(
     Raises:
         ImagenError: it makes no sense, or the backend cannot tell what it can do.
     """
+    model = _chosen(model, use_case)
     options, unheeded = _settled(fields, use_case.capabilities(model or "").parameters)
     unheeded.update(
         (name, _NOT_SENT)
@@ -124,6 +125,14 @@ def request_of(
     if style in _OPENAIS_STYLES and style not in settings.styles:
         unheeded["style"] = f"there is no style {style!r} in the config"
         style = None
+    if style is not None and style not in settings.styles:
+        there = ", ".join(settings.styles) or "none"
+        raise Failure(
+            404,
+            f"There is no style {style[:80]!r} here. There are: {there}.",
+            param="style",
+            code="style_not_found",
+        )
     return bootstrap.build_request(
         settings,
         fields.prompt,
@@ -139,6 +148,22 @@ def request_of(
         mask=mask,
         unheeded=unheeded,
     )
+
+
+def _chosen(model: str | None, use_case: GenerateImages) -> str | None:
+    """Return the model; None for the backend's own, by whatever name."""
+    can = use_case.backend.capabilities()
+    if model is None or model == can.model:
+        return None
+    if can.models is not None and model not in can.models:
+        raise Failure(
+            404,
+            f"{use_case.instance.name} has no model {model[:80]!r}; "
+            "`GET /v1/models` lists those there are.",
+            param="model",
+            code="model_not_found",
+        )
+    return model
 
 
 def _settled(

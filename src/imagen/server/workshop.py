@@ -90,7 +90,7 @@ class Workshop:
     ) -> None:
         self.settings = settings
         self.environment = environment
-        self.say = say
+        self._say = say
         self.stopping = Cancellation()
         self.began = bootstrap.now()
         self.meters = Meters()
@@ -108,6 +108,10 @@ class Workshop:
         self._backends: dict[str, ImageBackend] = {}
         self._numbering = Numbering()
         self._lock = Lock()
+
+    def say(self, words: str) -> None:
+        """Tell whoever looks after the server, on one line."""
+        self._say("".join(c if c.isprintable() else " " for c in words))
 
     async def carry_out(
         self, order: Order, cancellation: Cancellation

@@ -1,0 +1,70 @@
+"""The whole API, tried from its own description."""
+
+import json
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from tests.integration.serve.running import Running
+
+SENSE = "positive_data_acceptance"
+"""No description says that bytes must be a picture, or that a key was used before."""
+SCHEMATHESIS = Path(sys.executable).with_name("schemathesis")
+
+
+@pytest.fixture(scope="module")
+def running(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Running]:
+    config = {
+        "backends": {"mock": {"adapter": "mock", "size": "16x16"}},
+        "serve": {"megapixels": 0.05, "prompt": 500, "count": 3},
+    }
+    with Running(tmp_path_factory.mktemp("described"), config) as running:
+        yield running
+
+
+@pytest.mark.skipif(not SCHEMATHESIS.exists(), reason="schemathesis is not installed")
+@pytest.mark.parametrize(
+    "words",
+    [
+        # A header that nobody knows is not the violation that it is taken for.
+        [
+            "--phases",
+            "coverage",
+            "--exclude-checks",
+            f"{SENSE},negative_data_rejection",
+        ],
+        ["--phases", "fuzzing", "--exclude-checks", SENSE],
+    ],
+    ids=["every limit", "by chance"],
+)
+def test_no_request_is_answered_with_what_the_description_does_not_say(
+    running: Running, words: list[str], tmp_path: Path
+) -> None:
+    done = subprocess.run(
+        [
+            *(SCHEMATHESIS, "run", f"{running.url}/schema/openapi.json"),
+            *("--max-examples", "60", "--seed", "7", "--no-color", *words),
+            *("--suppress-health-check", "all"),
+        ],
+        cwd=tmp_path,
+        capture_output=True,
+        text=True,
+        timeout=150,
+        check=False,
+    )
+
+    assert done.returncode == 0, done.stdout + running.log.read_text()[-3000:]
+    assert "Tested: 7" in done.stdout
+    assert "a fault of our own" not in running.log.read_text()
+
+
+def test_the_description_knows_the_limits_of_the_config(running: Running) -> None:
+    with running.client() as client:
+        said = client.get("/schema").json()
+
+    fields = said["components"]["schemas"]["GenerationFields"]["properties"]
+    assert fields["prompt"]["maxLength"] == 500
+    assert fields["n"]["anyOf"][0]["maximum"] == 3
+    assert "cdn" not in json.dumps(said)
