@@ -14,6 +14,14 @@ GRACE = 3.0
 """Seconds that cancelled jobs get to end in good order (product: at most 3 s)."""
 
 
+_NAP = 0.5
+"""Seconds that the caller's thread waits at most before it hears signals again.
+
+One that comes just before it waits is not heard while it does, and the wait may have no
+end: seen once, on a machine with forty others at work.
+"""
+
+
 class _Cancelled:
     """Wakes the one who waits for outcomes."""
 
@@ -86,8 +94,10 @@ def run_crews(
         while open_tasks:
             left = None if patience is None else patience - clock.monotonic()
             try:
-                item = ended.get(timeout=None if left is None else max(0.0, left))
+                item = ended.get(timeout=_NAP if left is None else max(0.0, left))
             except Empty:
+                if left is None:
+                    continue
                 return
             if isinstance(item, _Cancelled):
                 patience = clock.monotonic() + GRACE
