@@ -89,6 +89,7 @@ class TestOwesWhatIsNotThere(Staged):
         "test_sets_aside",
         "test_owes_again_what_was_set_aside",
         "test_delivers_what_was_set_aside",
+        "test_does_not_set_aside_what_is_delivered",
         "test_is_not_owed_once_it_is_forgotten",
         "test_is_told_by_many_at_once",
     }
@@ -148,6 +149,7 @@ class TestOwesImagesOfNobody(Staged):
         "test_sets_aside",
         "test_owes_again_what_was_set_aside",
         "test_delivers_what_was_set_aside",
+        "test_does_not_set_aside_what_is_delivered",
         "test_is_not_forgotten_while_it_is_owed",
         "test_is_not_owed_once_it_is_forgotten",
     }

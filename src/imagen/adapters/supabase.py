@@ -71,7 +71,20 @@ class SupabaseAccess:
     @property
     def host(self) -> str:
         """The project's host, as it can be shown."""
-        return urlsplit(self.url).netloc.rpartition("@")[2] or "Supabase"
+        if not self.makes_sense:
+            return "Supabase"
+        return urlsplit(self.url).netloc.rpartition("@")[2]
+
+    @property
+    def makes_sense(self) -> bool:
+        """Whether the address is one of the web."""
+        try:
+            url = urlsplit(self.url)
+            return (
+                url.scheme in {"http", "https"} and bool(url.hostname) and url.port != 0
+            )
+        except ValueError:
+            return False
 
     def headers(self) -> dict[str, str]:
         """Return what opens the project.
@@ -206,8 +219,7 @@ class SupabaseProject:
     def _built(self) -> "httpx.Client":
         from imagen.adapters.http import build_client  # noqa: PLC0415 - only to send
 
-        url = urlsplit(self.access.url)
-        if url.scheme not in {"http", "https"} or not url.hostname:
+        if not self.access.makes_sense:
             raise Misconfigured(
                 "SUPABASE_URL is no address of a project.", hint=_URL_HINT
             )
@@ -236,13 +248,13 @@ class SupabaseProject:
             )
         if code.startswith(_REFUSED):
             return Refused(f"{what} does not take it: {message}.")
-        if code.startswith(_AWAY) or status >= _SERVER_ERROR:
+        if code.startswith(_AWAY) or (status >= _SERVER_ERROR and status != _PAUSED):
             return Unavailable(f"{who} is out of order: {message or status}.")
         return self._of_status(status, what, f"{code} {message}".strip())
 
     def _of_storage(self, error: "StorageApiError", what: str) -> ImagenError:
         status = int(error.status) if str(error.status).isdigit() else 0
-        message = _said(error.message)
+        message = _said(_unwrapped(error.message))
         if status == _NOT_FOUND and "bucket" in message.lower():
             return Misconfigured(f"There is no bucket {BUCKET}.", hint=sql_hint(what))
         if status == _NOT_FOUND:
@@ -292,6 +304,7 @@ class SupabaseProject:
 _UNAUTHORIZED, _FORBIDDEN, _NOT_FOUND, _REQUEST_TIMEOUT = 401, 403, 404, 408
 _TOO_LARGE, _WRONG_TYPE, _TOO_MANY, _SERVER_ERROR, _PAUSED = 413, 415, 429, 500, 540
 _LONGEST_WORDS = 300
+_UNREAD = "Unable to parse error message: "
 
 
 def sql_hint(what: str) -> str:
@@ -315,6 +328,18 @@ def role_of(key: str) -> str:
     except (ValueError, msgspec.MsgspecError):
         return ""
     return str(claims.get("role", ""))
+
+
+def _unwrapped(message: str) -> str:
+    """Return what the gateway before Storage said, which the library cannot read."""
+    import msgspec  # noqa: PLC0415 - rare
+
+    answer = message.removeprefix(_UNREAD)
+    try:
+        said = msgspec.json.decode(answer, type=dict[str, object])
+    except (ValueError, msgspec.MsgspecError):
+        return answer
+    return str(said.get("message", answer))
 
 
 def _said(message: str | None) -> str:
