@@ -14,6 +14,7 @@ import pytest
 
 from imagen.cli.app import main
 
+OURS = ("IMAGEN_", "MAI_", "SUPABASE_", "XDG_")
 IMAGEN = str(Path(sys.executable).with_name("imagen"))
 
 
@@ -136,7 +137,10 @@ def ask(
 ) -> Ask:
     """Run the command in this process, in an empty folder, with an empty home."""
     for name in list(os.environ):
-        if name.startswith(("IMAGEN_", "MAI_", "XDG_")) or name == "PYTHONWARNINGS":
+        if (
+            name.startswith(("IMAGEN_", "MAI_", "SUPABASE_", "XDG_"))
+            or name == "PYTHONWARNINGS"
+        ):
             monkeypatch.delenv(name)
     monkeypatch.setenv("HOME", str(home))
     monkeypatch.chdir(here)
