@@ -66,6 +66,7 @@ def _open(workshop: Workshop, desk: Desk) -> Any:
         del app
         # A thread of its own, for nobody waits for it.
         Thread(target=workshop.resume_all, name="resume", daemon=True).start()
+        workshop.courier.start()
         try:
             yield
         finally:

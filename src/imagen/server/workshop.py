@@ -23,6 +23,7 @@ from imagen.domain.request import GenerationRequest
 from imagen.domain.result import FailedImage, GenerationReport, StoredImage
 from imagen.ports.backend import CloseableBackend, ImageBackend
 from imagen.server.answers import Made
+from imagen.server.courier import Courier
 from imagen.server.lane import Lane
 from imagen.server.meters import Meters
 from imagen.settings.environment import Environment
@@ -79,6 +80,7 @@ class Workshop:
         began: When the server was started.
         meters: What is counted.
         secret: Signs URLs; the same after a restart.
+        courier: Delivers what is owed to the cloud.
     """
 
     def __init__(
@@ -108,6 +110,16 @@ class Workshop:
         self._backends: dict[str, ImageBackend] = {}
         self._numbering = Numbering()
         self._lock = Lock()
+        self.courier = Courier(
+            lambda listen: bootstrap.build_deliver(
+                settings,
+                environment=environment,
+                accounts=self.accounts,
+                listen=listen,
+            ),
+            stopping=self.stopping,
+            say=self.say,
+        )
 
     def say(self, words: str) -> None:
         """Tell whoever looks after the server, on one line."""
@@ -234,6 +246,7 @@ class Workshop:
             else:
                 failed.append(outcome)
                 self._say_why(order, outcome.error)
+        self.courier.wake()
         number = attrgetter("number")
         return GenerationReport(
             stored=tuple(sorted(stored, key=number)),
