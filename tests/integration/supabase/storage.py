@@ -5,6 +5,7 @@ server was heard to use (`test_recordings.py`). Who may read or write what is de
 PostgreSQL and our policies alone.
 """
 
+import asyncio
 import hashlib
 import json
 import re
@@ -81,12 +82,17 @@ class Sent:
     fields: Mapping[str, str]
 
 
+MOST_CONNECTIONS = 20
+"""PostgreSQL has 100, of which PostgREST wants some as well."""
+
+
 class Rows:
     """Lends connections to PostgreSQL that act as somebody."""
 
     def __init__(self, conninfo: str) -> None:
         self._conninfo = conninfo
         self._spare: list[Connection] = []
+        self._turns = asyncio.Semaphore(MOST_CONNECTIONS)
 
     @asynccontextmanager
     async def acting(self, claims: Claims | None = None) -> AsyncGenerator[Connection]:
@@ -94,17 +100,18 @@ class Rows:
 
         Without claims it sees everything.
         """
-        connection = await self._begun(
-            "postgres" if claims is None else str(claims.get("role", "anon")),
-            json.dumps(claims or {}),
-        )
-        try:
-            yield connection
-            await connection.commit()
-        except BaseException:
-            await connection.close()
-            raise
-        self._spare.append(connection)
+        async with self._turns:
+            connection = await self._begun(
+                "postgres" if claims is None else str(claims.get("role", "anon")),
+                json.dumps(claims or {}),
+            )
+            try:
+                yield connection
+                await connection.commit()
+            except BaseException:
+                await connection.close()
+                raise
+            self._spare.append(connection)
 
     async def one(
         self, claims: Claims | None, query: LiteralString, *values: str

@@ -21,8 +21,10 @@ HEAVY = {
     "httpx",
     "importlib.metadata",
     "platformdirs",
+    "postgrest",
     "rich",
     "sqlite3",
+    "storage3",
     "structlog",
     "subprocess",
     "supabase",
@@ -70,6 +72,9 @@ MAIN = "from imagen.cli.app import main; "
             MAIN + "main(['sweep', 'fox', '--seed', '1,2', '--estimate'])",
             ALWAYS | HISTORY | {"cyclopts"},
         ),
+        (MAIN + "main(['sync'])", ALWAYS | HISTORY | {"cyclopts"}),
+        (MAIN + "main(['fetch', 'last'])", ALWAYS | HISTORY | {"cyclopts"}),
+        (MAIN + "main(['history', '--cloud'])", ALWAYS | HISTORY | {"cyclopts"}),
         (
             "import imagen; imagen.generate('fox', size='16x16')",
             ALWAYS | HISTORY | {"PIL"},
@@ -91,6 +96,27 @@ def test_imports_only(code: str, allowed: set[str], tmp_path: Path) -> None:
 
     loaded = set(eval(out.stdout.splitlines()[-1]))
     assert loaded <= allowed
+
+
+def test_nothing_of_the_cloud_is_imported_where_nothing_is_owed(
+    tmp_path: Path,
+) -> None:
+    code = f"{MAIN}main(['generate', 'a fox', '--size', '16x16']); main(['usage'])"
+    kept = {k: v for k, v in os.environ.items() if k in {"PATH", "LANG"}}
+    project = {"SUPABASE_URL": "http://127.0.0.1:9", "SUPABASE_SERVICE_KEY": "canary"}
+
+    for env in ({}, project):
+        only = code if not env else code.rpartition(";")[0]
+        out = subprocess.run(
+            [sys.executable, "-c", f"{only}; import sys; print(*sys.modules)"],
+            check=True,
+            capture_output=True,
+            text=True,
+            cwd=tmp_path,
+            env={**kept, "HOME": str(tmp_path), **env},
+        )
+        loaded = {name.partition(".")[0] for name in out.stdout.split()}
+        assert not loaded & {"httpx", "postgrest", "storage3", "supabase"}
 
 
 @pytest.mark.parametrize("words", [["--help"], ["config", "--help"]])

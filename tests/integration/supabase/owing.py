@@ -1,0 +1,47 @@
+"""Images and rows that a machine owes, made without making them."""
+
+import hashlib
+import zlib
+from datetime import UTC, datetime
+
+import msgspec
+from tests.integration.supabase.machine import Machine
+
+from imagen.domain.history import HistoryEntry
+from imagen.testing.samples import sample_entry, sample_id, sample_row
+
+
+def png(number: int) -> bytes:
+    """Return a small picture of one colour, another for each number."""
+    body = b"\0" + number.to_bytes(3, "big")
+
+    def chunk(kind: bytes, content: bytes) -> bytes:
+        checked = kind + content
+        length, checksum = len(content), zlib.crc32(checked)
+        return length.to_bytes(4, "big") + checked + checksum.to_bytes(4, "big")
+
+    header = bytes([0, 0, 0, 1, 0, 0, 0, 1, 8, 2, 0, 0, 0])
+    chunks = [(b"IHDR", header), (b"IDAT", zlib.compress(body)), (b"IEND", b"")]
+    return b"\x89PNG\r\n\x1a\n" + b"".join(chunk(*each) for each in chunks)
+
+
+def owe(machine: Machine, *, rows: int = 0, images: int = 0) -> None:
+    """Leave so much behind that is not delivered."""
+    now = datetime.now(UTC)
+    with machine.accounts() as (ledger, history, outbox):
+        ledger.record([sample_row(number, at=now) for number in range(rows)])
+        for number in range(images):
+            outbox.hold(sample_id(number), png(number))
+        history.add([_drawn(number, machine.owner) for number in range(images)])
+
+
+def _drawn(number: int, owner: str) -> HistoryEntry:
+    content, entry = png(number), sample_entry(number)
+    sidecar = msgspec.structs.replace(
+        entry.sidecar,
+        bytes=len(content),
+        sha256=hashlib.sha256(content).hexdigest(),
+        width=1,
+        height=1,
+    )
+    return msgspec.structs.replace(entry, sidecar=sidecar, owner=owner)

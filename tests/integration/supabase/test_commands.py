@@ -1,0 +1,243 @@
+"""What a person does with the shared ledger and the copies, by the installed command."""
+
+import json
+from pathlib import Path
+
+import pytest
+from supabase import Client, ClientOptions, create_client
+from tests.integration.supabase.machine import Machine, nobody
+from tests.integration.supabase.project import SupabaseProject
+from tests.integration.supabase.rows import BUCKET
+
+
+@pytest.fixture
+def machine(project: SupabaseProject, tmp_path: Path) -> Machine:
+    return Machine(tmp_path / "machine", project)
+
+
+@pytest.fixture
+def drawn(machine: Machine) -> Machine:
+    """With two images, which have their copies."""
+    for number, animal in enumerate(("fox", "hen"), 1):
+        words = ("-o", f"{animal}.png", "--seed", str(number))
+        machine.generate(f"a {animal}", *words, MAI_FROM_ID=animal)
+    assert machine.run("sync").code == 0
+    return machine
+
+
+def calls(said: list[dict[str, object]]) -> list[object]:
+    return [each["calls"] for each in said]
+
+
+# imagen usage
+
+
+def test_usage_is_that_of_all_machines(drawn: Machine) -> None:
+    another = drawn.another("another")
+    another.generate("an owl", "--no-cloud", MAI_FROM_ID="owl")
+
+    groups = drawn.run("usage", "--by", "caller", "--json")
+
+    assert another.run("sync").code == 0
+    groups = drawn.run("usage", "--by", "caller", "--json")
+    assert [(each["caller"], each["calls"]) for each in groups.objects] == [
+        ("fox", 1),
+        ("hen", 1),
+        ("owl", 1),
+    ]
+    assert groups.err == ""
+    table = drawn.run("usage")
+    assert "$0.15" in table.out.splitlines()[-1]
+    assert len(drawn.run("usage", "--raw").out.splitlines()) == 4
+    raw = drawn.run("usage", "--raw", "--json")
+    assert [each["caller"] for each in raw.objects] == ["owl", "hen", "fox"]
+    mine = drawn.run("usage", "--local", "--by", "caller", "--json")
+    assert [each["caller"] for each in mine.objects] == ["fox", "hen"]
+
+
+def test_usage_delivers_first_what_is_owed(machine: Machine) -> None:
+    machine.project.kill("gateway")
+    machine.generate()
+    machine.project.heal()
+
+    said = machine.run("usage", "--json")
+
+    assert (said.code, calls(said.objects), said.err) == (0, [1], "")
+    assert machine.owed[0] == 0
+
+
+@pytest.mark.parametrize("words", [("--json",), ("--raw", "--json")])
+def test_usage_adds_what_is_owed_and_says_so(
+    words: tuple[str, ...], drawn: Machine
+) -> None:
+    drawn.project.trouble("/rest/v1/imagen_usage", method="POST", status=503)
+    drawn.generate("an owl", "--no-cloud")
+
+    said = drawn.run("usage", *words)
+
+    assert said.code == 0
+    assert sum(each.get("calls", 1) for each in said.objects) == 3
+    assert "usage: 127.0.0.1" in said.err
+    assert "answered 503" in said.err or "out of order" in said.err
+    assert "1 row of this machine, $0.05, not in the shared ledger yet" in said.err
+
+
+def test_usage_of_a_ledger_that_is_away(drawn: Machine) -> None:
+    drawn.project.kill("gateway")
+
+    said = drawn.run("usage")
+    mine = drawn.run("usage", "--local", "--json")
+
+    assert (said.code, said.out) == (3, "")
+    assert "is not reached" in said.err
+    assert (mine.code, calls(mine.objects)) == (0, [1, 1])
+
+
+def test_usage_is_never_cut(machine: Machine) -> None:
+    machine.project.sql(
+        "insert into mai.imagen_usage "
+        "select gen_random_uuid(), now() - n * interval '1 s', 'caller-' || n, 'flux', "
+        "'mock', '', 'ok', 1, 1, 0.001, 'reported', repeat('0', 64) "
+        "from generate_series(1, 2500) as n"
+    )
+
+    groups = machine.run("usage", "--by", "caller", "--json")
+    raw = machine.run("usage", "--raw", "--json")
+
+    assert len(groups.objects) == 2500
+    assert len({each["id"] for each in raw.objects}) == 2500
+    assert [each["created_at"] for each in raw.objects] == sorted(
+        (each["created_at"] for each in raw.objects), reverse=True
+    )
+
+
+# imagen history --cloud, imagen fetch
+
+
+def test_history_lists_the_copies_wherever_they_were_made(drawn: Machine) -> None:
+    another = drawn.another("another")
+
+    listed = another.run("history", "--cloud", "--json")
+
+    assert [each["prompt"] for each in listed.objects] == ["a hen", "a fox"]
+    assert len(another.run("history", "--cloud", "--limit", "1").out.splitlines()) == 1
+    assert "a fox" in another.run("history", "--cloud").out
+    assert another.run("history", "--json").out == ""
+
+
+def test_fetch_brings_back_the_file_and_its_sidecar(drawn: Machine) -> None:
+    another = drawn.another("another")
+    [hen, fox] = drawn.run("history", "--json").objects
+
+    got = another.run("fetch", fox["id"], "-o", "back.png")
+
+    assert (got.code, got.out, got.err) == (0, "back.png\n", "")
+    for suffix in ("", ".json"):
+        mine = (drawn.folder / f"fox.png{suffix}").read_bytes()
+        assert (another.folder / f"back.png{suffix}").read_bytes() == mine
+    last = another.run("fetch", "last", "-o", "-")
+    assert last.bytes == (drawn.folder / "hen.png").read_bytes()
+    noted = another.run("fetch", hen["id"], "--json", "-o", "deep/")
+    assert noted.objects[0]["id"] == hen["id"]
+    assert Path(another.folder, noted.objects[0]["path"]).exists()
+    assert [each["id"] for each in another.run("history", "--json").objects] == [
+        hen["id"],
+        fox["id"],
+    ]
+    assert another.owed == [0, 0]
+
+
+def test_what_is_fetched_twice_is_there_once(drawn: Machine) -> None:
+    another = drawn.another("another")
+
+    first = another.run("fetch", "last", "-o", "here/")
+    second = another.run("fetch", "last", "-o", "here/")
+
+    assert first.out == second.out
+    assert len(list((another.folder / "here").rglob("*.png"))) == 1
+    assert len(another.run("history", "--json").objects) == 1
+
+
+def test_fetch_leaves_out_the_sidecar_when_asked(drawn: Machine) -> None:
+    another = drawn.another("another")
+
+    another.run("fetch", "last", "--no-sidecar", "-o", "back.png")
+
+    assert not (another.folder / "back.png.json").exists()
+
+
+@pytest.mark.parametrize("name", ["0000", "last of all", "%", "", "01a*"])
+def test_fetch_of_what_there_is_not(name: str, drawn: Machine) -> None:
+    said = drawn.run("fetch", name)
+
+    assert (said.code, said.out) == (2, "")
+    assert "history --cloud" in said.err
+
+
+def test_another_owner_sees_nothing(drawn: Machine) -> None:
+    [hen, _] = drawn.run("history", "--json").objects
+    another = drawn.another("another", owner=drawn.project.user())
+
+    listed = another.run("history", "--cloud")
+    got = another.run("fetch", hen["id"])
+
+    assert (listed.code, listed.out) == (0, "")
+    assert (got.code, got.out) == (2, "")
+
+
+@pytest.mark.parametrize("command", [("history", "--cloud"), ("fetch", "last")])
+def test_a_cloud_that_is_away_is_said(command: tuple[str, ...], drawn: Machine) -> None:
+    drawn.project.kill("gateway")
+
+    said = drawn.run(*command)
+
+    assert (said.code, said.out) == (3, "")
+    assert "is not reached" in said.err
+
+
+def test_a_copy_that_was_tampered_with_is_not_taken(drawn: Machine) -> None:
+    folder = drawn.project._folder / "objects"
+    for file in folder.iterdir():
+        file.write_bytes(file.read_bytes()[:-1])
+
+    said = drawn.run("fetch", "last", "-o", "back.png")
+
+    assert said.code == 4
+    assert not (drawn.folder / "back.png").exists()
+
+
+# What the reader sees, with the library that readers use
+
+
+def reader(project: SupabaseProject, token: str | None = None) -> Client:
+    headers = {} if token is None else {"Authorization": f"Bearer {token}"}
+    options = ClientOptions(headers=headers, auto_refresh_token=False)
+    return create_client(project.url, project.anon_key, options)
+
+
+def copies(client: Client) -> list[str]:
+    found = client.schema("imagen").table("images").select("storage_path").execute()
+    return [each["storage_path"] for each in json.loads(json.dumps(found.data))]
+
+
+def test_the_owner_and_nobody_else_reads_what_was_kept(drawn: Machine) -> None:
+    project = drawn.project
+    owner = reader(project, project.token("authenticated", drawn.owner))
+    another = reader(project, project.token("authenticated", project.user()))
+    stranger = reader(project, project.token("authenticated", nobody()))
+
+    paths = copies(owner)
+
+    assert len(paths) == 2
+    kept = {owner.storage.from_(BUCKET).download(path) for path in paths}
+    assert kept == {
+        (drawn.folder / f"{name}.png").read_bytes() for name in ("fox", "hen")
+    }
+    for other in (another, stranger):
+        assert copies(other) == []
+    for other in (another, stranger, reader(project)):
+        for path in paths:
+            with pytest.raises(Exception, match=r"not.found|Object"):
+                other.storage.from_(BUCKET).download(path)
+    with pytest.raises(Exception, match="permission denied"):
+        copies(reader(project))
