@@ -470,17 +470,19 @@ def build_jobs(accounts: Accounts) -> OpenJobs:
     return OpenJobs(journal=accounts.journal)
 
 
-def build_usage(
+@contextmanager
+def usage(
     environment: Environment, accounts: Accounts, *, shared: bool = False
-) -> ShowUsage:
+) -> Generator[ShowUsage]:
     """Wire the use case that adds up what was spent, here or by all that share."""
     if not shared:
-        return ShowUsage(ledger=accounts.ledger, journal=accounts.journal)
-    return ShowUsage(
-        ledger=_shared_ledger(environment),
-        journal=accounts.journal,
-        outbox=accounts.outbox,
-    )
+        yield ShowUsage(ledger=accounts.ledger, journal=accounts.journal)
+        return
+    ledger = _shared_ledger(environment)
+    try:
+        yield ShowUsage(ledger=ledger, journal=accounts.journal, outbox=accounts.outbox)
+    finally:
+        ledger.close()
 
 
 def build_row_delivery(environment: Environment, accounts: Accounts) -> "DeliverOwed":

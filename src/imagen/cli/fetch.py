@@ -1,6 +1,7 @@
 """The command `imagen fetch`."""
 
 import sys
+from contextlib import closing
 from typing import Annotated
 
 from cyclopts import Parameter  # noqa: TID253 - this is the command line
@@ -59,6 +60,7 @@ def fetch(
             count=len(ids),
             listen=event_listener(said, None, environment),
         )
-        for name in ids:
-            said.stored(use_case.run(name))
+        with closing(use_case.cloud):
+            for name in ids:
+                said.stored(use_case.run(name))
     return exit_codes.DONE

@@ -1,6 +1,7 @@
 """The commands `imagen history` and `imagen history forget`."""
 
 from collections.abc import Iterable, Sequence
+from contextlib import closing
 from datetime import UTC, datetime
 from decimal import Decimal
 from typing import Annotated
@@ -66,9 +67,10 @@ def history(
             raise UsageError("--cloud lists all, and cannot search.")
         settings = bootstrap.load(path_of(config), environment=environment)
         owner, kept = bootstrap.cloud_of(settings, environment)
-        copies = kept.find(owner, limit=limit or None)
-        if not _print(said, (_entry(copy) for copy in copies)):
-            say("There is no image in the cloud.")
+        with closing(kept):
+            copies = kept.find(owner, limit=limit or None)
+            if not _print(said, (_entry(copy) for copy in copies)):
+                say("There is no image in the cloud.")
         return exit_codes.DONE
     with bootstrap.accounts(environment) as accounts:
         found = accounts.history.find(

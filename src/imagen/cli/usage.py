@@ -57,15 +57,15 @@ def usage(
         trouble = ""
         if shared:
             trouble = _deliver(bootstrap.build_row_delivery(environment, accounts))
-        use_case = bootstrap.build_usage(environment, accounts, shared=shared)
-        if raw:
-            _print_calls(said, use_case.rows(since=since))
-        elif plot:
-            _draw(said, use_case.run(names[:1], since=since), names[0])
-        else:
-            _print_groups(said, use_case.run(names, since=since), names)
-        _say_undelivered(use_case.undelivered(), trouble)
-        _say_pending(use_case.pending())
+        with bootstrap.usage(environment, accounts, shared=shared) as use_case:
+            if raw:
+                _print_calls(said, use_case.rows(since=since))
+            elif plot:
+                _draw(said, use_case.run(names[:1], since=since), names[0])
+            else:
+                _print_groups(said, use_case.run(names, since=since), names)
+            _say_undelivered(use_case.undelivered(), trouble)
+            _say_pending(use_case.pending())
     return exit_codes.DONE
 
 
