@@ -1,0 +1,153 @@
+"""Let the cloud and the command die at random; afterwards both sides have the same.
+
+    python -m benchmarks.drill_cloud --runs 200 [--drill kill] [--seed N]
+
+A Supabase project of our own (a real PostgreSQL and PostgREST), and the installed
+command. Each drill makes images while something goes wrong; then all is mended, and
+one `imagen sync` later local rows = remote rows, images = rows in imagen.images =
+objects in the bucket, nothing twice.
+"""
+
+import argparse
+import random
+import sys
+import tempfile
+import time
+from collections import Counter
+from collections.abc import Callable
+from pathlib import Path
+
+sys.path.insert(0, str(Path(__file__).parents[1]))
+
+from tests.integration.supabase.machine import Machine, missing_or_twice
+from tests.integration.supabase.project import SupabaseProject, missing_parts
+
+AT_ONCE = 50
+
+Drill = Callable[[Machine, random.Random, int], object]
+
+
+def main() -> int:
+    words = argparse.ArgumentParser(description=__doc__)
+    words.add_argument("--runs", type=int, default=200)
+    words.add_argument("--drill", choices=DRILLS, default=None)
+    words.add_argument("--seed", type=int, default=None)
+    given = words.parse_args()
+    if missing := missing_parts():
+        print(f"skipped, {missing}")
+        return 0
+    chosen = [given.drill] if given.drill else list(DRILLS)
+    with SupabaseProject() as project:
+        verdicts = [_run(name, project, given.runs, given.seed) for name in chosen]
+    return 0 if all(verdicts) else 1
+
+
+def _run(name: str, project: SupabaseProject, runs: int, seed: int | None) -> bool:
+    began = time.perf_counter()
+    with tempfile.TemporaryDirectory() as folder:
+        machine = Machine(Path(folder, "machine"), project)
+        ends = DRILLS[name](machine, random.Random(seed), runs)
+        project.heal()
+        project.calm()
+        owed = machine.owed
+        done = machine.run("sync")
+        wrong = missing_or_twice(machine)
+        with machine.accounts() as (ledger, history, _):
+            rows, images = len(list(ledger.rows())), len(list(history.find()))
+        print(
+            f"{name}: {ends}; {rows} rows and {images} images made, {owed[0]} and "
+            f"{owed[1]} of them owed before the sync, which ended with {done.code}; "
+            f"{time.perf_counter() - began:.0f} s"
+        )
+        print(*(wrong or ["both sides have the same, nothing twice"]), sep="\n")
+        project.reset()
+        return not wrong and done.code == 0
+
+
+def kill(machine: Machine, dice: random.Random, runs: int) -> object:
+    """The command is killed at random moments."""
+    began = time.perf_counter()
+    machine.generate()
+    usual = time.perf_counter() - began
+    ends: Counter[str] = Counter()
+    for number in range(runs):
+        words = ("sync",) if number % 4 == 3 else ("generate", f"fox {number}")
+        ends[machine.killed(*words, after=dice.uniform(0.1, usual * 1.05))] += 1
+    return dict(ends)
+
+
+def postgres(machine: Machine, dice: random.Random, runs: int) -> object:
+    """PostgreSQL is killed in the middle, and comes back."""
+    return _struck(machine, dice, runs, lambda: machine.project.kill("postgres"))
+
+
+def postgrest(machine: Machine, dice: random.Random, runs: int) -> object:
+    """PostgREST is frozen in the middle, and thaws."""
+    return _struck(machine, dice, runs, lambda: machine.project.freeze("postgrest"))
+
+
+def storage(machine: Machine, dice: random.Random, runs: int) -> object:
+    """Storage answers 500, 502, 503 or 504, now and then after it has done it."""
+
+    def strike() -> None:
+        machine.project.trouble(
+            "/storage/v1",
+            status=dice.choice([500, 502, 503, 504]),
+            done=dice.random() < 0.5,
+            times=1,
+        )
+
+    return _struck(machine, dice, runs, strike, early=True)
+
+
+def line(machine: Machine, dice: random.Random, runs: int) -> object:
+    """The line is cut before or after a request, between bytes and row as well."""
+
+    def strike() -> None:
+        path = dice.choice(["/rest/v1/imagen_usage", "/storage/v1", "/rest/v1/images"])
+        machine.project.trouble(path, cut=True, done=dice.random() < 0.5, times=1)
+
+    return _struck(machine, dice, runs, strike, early=True)
+
+
+def crowd(machine: Machine, _: random.Random, runs: int) -> object:
+    """So many processes at once."""
+    ends: Counter[int] = Counter()
+    for number in range(max(1, runs // AT_ONCE)):
+        words = ("generate", "fox {}", "-o", f"{number}-{{}}.png")
+        ends.update(machine.crowd(AT_ONCE, *words))
+    return f"{sum(ends.values())} processes, {AT_ONCE} at once, exits {dict(ends)}"
+
+
+def _struck(
+    machine: Machine,
+    dice: random.Random,
+    runs: int,
+    strike: Callable[[], None],
+    *,
+    early: bool = False,
+) -> object:
+    """Make images, and sync; strike in the middle of each, or right before it."""
+    ends: Counter[str] = Counter()
+    for number in range(runs):
+        machine.generate(f"fox {number}", SUPABASE_URL="http://127.0.0.1:9")
+        if early:
+            strike()
+        process = machine.start("sync")
+        if not early:
+            time.sleep(dice.uniform(0.2, 1.0))
+            strike()
+            time.sleep(dice.uniform(0, 0.3))
+            machine.project.heal()
+        ends[f"exit {process.wait(60)}"] += 1
+        machine.project.calm()
+    return dict(ends)
+
+
+DRILLS: dict[str, Drill] = {
+    each.__name__: each for each in (kill, postgres, postgrest, storage, line, crowd)
+}
+
+
+if __name__ == "__main__":
+    sys.exit(main())
