@@ -57,10 +57,13 @@ class Desk:
 
     Args:
         workshop: What carries them out.
+
+    Attributes:
+        workshop: Likewise.
     """
 
     def __init__(self, workshop: Workshop) -> None:
-        self._workshop = workshop
+        self.workshop = workshop
         self._jobs: set[Job] = set()
         self._by_key: dict[tuple[str, str], Job] = {}
         self._deadline = 0.0
@@ -146,7 +149,7 @@ class Desk:
         self._deadline = asyncio.get_running_loop().time() + grace
         for job in self._jobs:
             job.detached = True
-        for lane in self._workshop.lanes.values():
+        for lane in self.workshop.lanes.values():
             lane.close()
 
     async def finished(self) -> bool:
@@ -164,13 +167,13 @@ class Desk:
             keep=job.feed.keep if live else order.keep,
         )
         if job.key is None:
-            return result_of(await self._workshop.carry_out(order, job.cancellation))
+            return result_of(await self.workshop.carry_out(order, job.cancellation))
         return await self._once(order, job, job.key)
 
     async def _once(self, order: Order, job: Job, key: RequestKey) -> Result:
         """Carry it out if nothing was made under its key, else say what was."""
-        keys, in_thread = self._workshop.accounts.keys, self._workshop.in_thread
-        state = await in_thread(lambda: keys.take(key, at=self._workshop.now()))
+        keys, in_thread = self.workshop.accounts.keys, self.workshop.in_thread
+        state = await in_thread(lambda: keys.take(key, at=self.workshop.now()))
         if isinstance(state, Interrupted):
             found = await self._pieced_together(key, state.calls)
             if found is not None:
@@ -193,7 +196,7 @@ class Desk:
 
         order = msgspec.structs.replace(order, begun=begun)
         try:
-            report = await self._workshop.carry_out(order, job.cancellation)
+            report = await self.workshop.carry_out(order, job.cancellation)
         except (Failure, ImagenError):  # nothing was sent
             await in_thread(lambda: keys.release(key))
             raise
@@ -205,7 +208,7 @@ class Desk:
 
     def _settle(self, key: RequestKey, report: GenerationReport) -> None:
         """Write down what is said ever after; or that it may be asked again."""
-        keys = self._workshop.accounts.keys
+        keys = self.workshop.accounts.keys
         if any(_is_open(failed) for failed in report.failed):
             keys.left(key)
             return
@@ -236,23 +239,23 @@ class Desk:
         Raises:
             Failure: it is not over, or may have cost money without an image.
         """
-        in_thread = self._workshop.in_thread
+        in_thread = self.workshop.in_thread
         open_calls = [call.id for call in calls if call.open]
         if open_calls:
-            await in_thread(lambda: self._workshop.resume(open_calls))
+            await in_thread(lambda: self.workshop.resume(open_calls))
         state = await in_thread(
-            lambda: self._workshop.accounts.keys.take(key, at=self._workshop.now())
+            lambda: self.workshop.accounts.keys.take(key, at=self.workshop.now())
         )
         if not isinstance(state, Interrupted):
             raise _busy()
         images = await in_thread(
-            lambda: self._workshop.find_images(
+            lambda: self.workshop.find_images(
                 [image_id for call in calls for image_id in call.image_ids]
             )
         )
         if any(call.open for call in state.calls):
             raise _unknown_fate([call.id for call in state.calls if call.open])
-        keys = self._workshop.accounts.keys
+        keys = self.workshop.accounts.keys
         if images:
             answer = Answer(
                 image_ids=tuple(image.sidecar.id for image in images),
@@ -270,7 +273,7 @@ class Desk:
         if answer.problem:
             problem = msgspec.json.decode(answer.problem, type=Problem)
             raise Failure.again(answer.status, problem)
-        images = self._workshop.find_images(answer.image_ids)
+        images = self.workshop.find_images(answer.image_ids)
         if len(images) < len(answer.image_ids):
             raise Failure(
                 410,
@@ -283,7 +286,7 @@ class Desk:
     def _listener(self, order: Order, job: Job, *, live: bool) -> Listener:
         def hear(event: Event) -> None:
             if isinstance(event, Warned):
-                self._workshop.say(f"{order.backend}: {event.message}")
+                self.workshop.say(f"{order.backend}: {event.message}")
             if live:
                 job.feed.listen(event)
 

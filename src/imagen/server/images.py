@@ -22,7 +22,7 @@ from imagen.server.failures import ERRORS, REPLAYED, Failure
 from imagen.server.files import link_of
 from imagen.server.shapes import EditFields, GenerationFields, ImageFields, ImagesBody
 from imagen.server.streams import Teller, streamed
-from imagen.server.workshop import Order, Workshop
+from imagen.server.workshop import Order
 
 AnyRequest: TypeAlias = Request[Any, Any, Any]
 KeyHeader: TypeAlias = Annotated[
@@ -59,7 +59,6 @@ async def generate_images(
     data: JSONBody[GenerationFields],
     request: AnyRequest,
     desk: NamedDependency[Desk],
-    workshop: NamedDependency[Workshop],
     idempotency_key: KeyHeader = None,
     detach: DetachHeader = None,
 ) -> Response[Any]:
@@ -72,7 +71,7 @@ async def generate_images(
         key=idempotency_key,
         detach=detach,
     )
-    return await _answer(asked, request, desk, workshop)
+    return await _answer(asked, request, desk)
 
 
 @post("/v1/images/edits", status_code=200, responses=ANSWERS, tags=["images"])
@@ -80,7 +79,6 @@ async def edit_images(
     data: MultipartBody[EditFields],
     request: AnyRequest,
     desk: NamedDependency[Desk],
-    workshop: NamedDependency[Workshop],
     idempotency_key: KeyHeader = None,
     detach: DetachHeader = None,
 ) -> Response[Any]:
@@ -104,7 +102,7 @@ async def edit_images(
         key=idempotency_key,
         detach=detach,
     )
-    return await _answer(asked, request, desk, workshop)
+    return await _answer(asked, request, desk)
 
 
 class _Asked(msgspec.Struct, frozen=True, kw_only=True):
@@ -130,10 +128,8 @@ class _Asked(msgspec.Struct, frozen=True, kw_only=True):
         return sha256(said).hexdigest()
 
 
-async def _answer(
-    asked: _Asked, request: AnyRequest, desk: Desk, workshop: Workshop
-) -> Response[Any]:
-    fields = asked.fields
+async def _answer(asked: _Asked, request: AnyRequest, desk: Desk) -> Response[Any]:
+    fields, workshop = asked.fields, desk.workshop
     wishes.check_limits(fields, workshop.settings.serve)
     backend, model = wishes.backend_and_model(workshop.settings, fields.model)
     order = Order(
@@ -194,7 +190,7 @@ async def _reference(upload: UploadFile, param: str) -> ReferenceImage:
 def _unknown(
     given: Mapping[str, object], kind: type[msgspec.Struct]
 ) -> tuple[str, ...]:
-    known = {field.encode_name for field in msgspec.structs.fields(kind)}
+    known = kind.__struct_encode_fields__
     return tuple(name for name in given if name not in known)
 
 
