@@ -29,12 +29,14 @@ class KeptCall(msgspec.Struct, frozen=True, kw_only=True):
         id: In the journal and the ledger.
         image_ids: Of the images that it was to make.
         open: Whether it is not over.
+        live: Whether somebody works on it.
         billed: Whether the ledger has it.
     """
 
     id: str
     image_ids: tuple[str, ...]
     open: bool = False
+    live: bool = False
     billed: bool = False
 
 

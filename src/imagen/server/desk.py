@@ -253,6 +253,8 @@ class Desk:
                 [image_id for call in calls for image_id in call.image_ids]
             )
         )
+        if any(call.live for call in state.calls):
+            raise _busy()  # what was left open is being asked for
         if any(call.open for call in state.calls):
             raise _unknown_fate([call.id for call in state.calls if call.open])
         keys = self.workshop.accounts.keys

@@ -29,6 +29,11 @@ _TAKE = """
     INSERT INTO requests (caller, key, created_at, fingerprint, owner)
     VALUES (?, ?, ?, ?, ?)
 """
+_STANDS = """
+    SELECT (SELECT state FROM calls WHERE id = :id),
+        (SELECT owner FROM calls WHERE id = :id),
+        EXISTS (SELECT 1 FROM usage WHERE id = :id)
+"""
 
 
 class SqliteRequestKeys:
@@ -106,18 +111,16 @@ class SqliteRequestKeys:
             return Elsewhere()
         with puzzled(path):
             kept = msgspec.json.decode(calls, type=tuple[KeptCall, ...])
-        return Interrupted(tuple(_as_it_stands(connection, each) for each in kept))
+        return Interrupted(tuple(self._as_it_stands(connection, each) for each in kept))
 
-
-def _as_it_stands(connection: sqlite3.Connection, call: KeptCall) -> KeptCall:
-    [(is_open, billed)] = connection.execute(
-        """
-        SELECT EXISTS (SELECT 1 FROM calls WHERE id = :id AND state <> 'planned'),
-            EXISTS (SELECT 1 FROM usage WHERE id = :id)
-        """,
-        {"id": call.id},
-    )
-    return msgspec.structs.replace(call, open=bool(is_open), billed=bool(billed))
+    def _as_it_stands(self, connection: sqlite3.Connection, call: KeptCall) -> KeptCall:
+        [(state, owner, billed)] = connection.execute(_STANDS, {"id": call.id})
+        return msgspec.structs.replace(
+            call,
+            open=state not in {None, "planned"},
+            live=owner is not None and self._lease.is_held(owner),
+            billed=bool(billed),
+        )
 
 
 def _name(key: RequestKey) -> tuple[str, str]:
