@@ -113,7 +113,7 @@ def test_what_cost_nothing_may_be_asked_again(serve: Serve) -> None:
         right = asked(client, "two", prompt="a cat", model="nothing")
 
     assert statuses == [400, 400]
-    assert (wrong.status_code, right.status_code) == (400, 404)
+    assert (wrong.status_code, right.status_code) == (404, 404)
 
 
 def test_what_was_paid_for_is_paid_once(
