@@ -22,7 +22,7 @@ from imagen.domain.usage import UsageRow
 from imagen.ports.cloud import Cloud
 from imagen.ports.ledger import Ledger, SharedLedger
 from imagen.testing.contracts.base import Contract
-from imagen.testing.contracts.ledger import LedgerContract
+from imagen.testing.contracts.ledger import RowsContract
 from imagen.testing.crowd import CROWD, all_at_once
 from imagen.testing.fakes import tiny_png
 from imagen.testing.samples import MONDAY, sample_entry, sample_id, sample_row
@@ -32,7 +32,7 @@ NOT_BEFORE_IT_IS_SET_UP = (Unauthorized, Misconfigured)
 STRANGER = "0b51de65-7a41-4d0c-9f9f-0f3b3d1c2a10"
 
 
-class SharedLedgerContract(LedgerContract, Contract):
+class SharedLedgerContract(RowsContract, Contract):
     """Override `shared`; and `another_shared`, `away` and `closed`, if there are any.
 
     What a ledger of this machine promises of its rows and totals holds here, too.

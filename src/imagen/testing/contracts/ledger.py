@@ -1,4 +1,4 @@
-"""The promises that every `Ledger` keeps."""
+"""The promises that every `Ledger` keeps, and those that a shared one keeps, too."""
 
 import tracemalloc
 from collections.abc import Callable
@@ -19,8 +19,8 @@ FEW, MANY = 1000, 5000
 """Rows; the many would take some two megabytes all together."""
 
 
-class LedgerContract(Contract):
-    """Override `ledger`; and `another` and `broken_ledger`, if there are any."""
+class RowsContract(Contract):
+    """A part of `LedgerContract` and of `SharedLedgerContract`: rows and totals."""
 
     @pytest.fixture
     def ledger(self) -> Ledger:
@@ -31,11 +31,6 @@ class LedgerContract(Contract):
     def another(self) -> Ledger:
         """A second instance over the same rows, as another process would have."""
         pytest.skip("there is no `another` over the same rows")
-
-    @pytest.fixture
-    def broken_ledger(self) -> Ledger:
-        """A ledger that can be neither read nor written."""
-        pytest.skip("no `broken_ledger` is staged")
 
     def test_has_nothing_at_first(self, ledger: Ledger) -> None:
         """Where nothing was recorded there are no rows and no totals."""
@@ -195,6 +190,15 @@ class LedgerContract(Contract):
         [total] = ledger.totals(["backend"], since=MIDNIGHT.date())
         assert (total.backend, total.calls) == ("b", 1)
         assert ledger.totals([], since=date(2026, 11, 17)) == ()
+
+
+class LedgerContract(RowsContract, Contract):
+    """Override `ledger`; and `another` and `broken_ledger`, if there are any."""
+
+    @pytest.fixture
+    def broken_ledger(self) -> Ledger:
+        """A ledger that can be neither read nor written."""
+        pytest.skip("no `broken_ledger` is staged")
 
     @pytest.mark.parametrize("what", ["record", "rows", "totals"])
     def test_says_that_it_is_broken(self, broken_ledger: Ledger, what: str) -> None:
