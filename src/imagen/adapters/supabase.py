@@ -6,12 +6,15 @@ time of the whole. What they do when something is wrong was tried with the versi
 are pinned; where that is not what one would expect, it is said.
 """
 
+import json
+import re
 from collections.abc import Generator
 from contextlib import contextmanager
-from json import JSONDecodeError
 from threading import Lock, local
 from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
+
+import msgspec
 
 from imagen.domain.errors import (
     BackendError,
@@ -48,21 +51,31 @@ _SQL = {
 }
 _EXPOSE_HINT = "Add mai and imagen under Project Settings > Data API > Exposed schemas."
 _URL_HINT = "SUPABASE_URL is as https://abcdefghijkl.supabase.co."
-_REFUSED = ("22", "23502", "23505", "23514")
-_AWAY = ("PGRST000", "PGRST001", "PGRST002", "PGRST003", "57014", "40001", "53")
-_BAD_KEY = ("PGRST301", "PGRST302", "PGRST303")
+_REFUSED = ("22", "23502", "23505", "23514", "54")
+_AWAY = (
+    *("PGRST000", "PGRST001", "PGRST002", "PGRST003", "57014", "40001", "53"),
+    "25006",  # the disk is full: a project can only be read then
+)
+_DOORS = ("/rest/v1", "/storage/v1", "/auth/v1")
+_DASHBOARDS = {"supabase.com", "www.supabase.com", "app.supabase.com"}
+_KEY = re.compile(r"[!-~]+")
+_NOISE = re.compile(r"^\[Errno -?\d+\] | \(_ssl\.c:\d+\)$")
+_SECRETS = re.compile(r"(?:sb_secret_|eyJ)[\w.-]*")
 
 
 class SupabaseAccess:
     """Where a project is, and the key to it. Never shown: its `repr` has no key.
 
     Args:
-        url: As `https://abcdefghijkl.supabase.co`.
+        url: As `https://abcdefghijkl.supabase.co`; what the dashboard adds to it where
+            it shows the address of an API is left out.
         key: The secret key, or that of the role `service_role`.
     """
 
     def __init__(self, url: str, key: str) -> None:
         self.url = url.rstrip("/")
+        for door in _DOORS:
+            self.url = self.url.removesuffix(door)
         self.key = key
 
     def __repr__(self) -> str:
@@ -77,14 +90,35 @@ class SupabaseAccess:
 
     @property
     def makes_sense(self) -> bool:
-        """Whether the address is one of the web."""
+        """Whether the address may be a project's."""
         try:
             url = urlsplit(self.url)
+            host = (url.hostname or "").encode("idna").decode()
             return (
-                url.scheme in {"http", "https"} and bool(url.hostname) and url.port != 0
+                url.scheme in {"http", "https"}
+                and host not in {"", *_DASHBOARDS}
+                and url.port != 0
+                and not (url.query or url.fragment)
+                and self.url.isprintable()
             )
         except ValueError:
             return False
+
+    def check(self) -> None:
+        """Find out whether both can be used at all; nothing is sent.
+
+        Raises:
+            Misconfigured: one of them makes no sense.
+        """
+        if not self.makes_sense:
+            raise Misconfigured(
+                "SUPABASE_URL is no address of a project.", hint=_URL_HINT
+            )
+        if not _KEY.fullmatch(self.key):
+            raise Misconfigured(
+                "The key to Supabase has characters that no key has.",
+                hint=f"Often they were copied along. {_KEY_HINT}",
+            )
 
     def headers(self) -> dict[str, str]:
         """Return what opens the project.
@@ -138,7 +172,7 @@ class SupabaseProject:
         """The client for everything, built when it is first needed.
 
         Raises:
-            Misconfigured: the address makes no sense.
+            Misconfigured: address or key make no sense.
         """
         with self._turn:
             if self._http is None:
@@ -146,10 +180,10 @@ class SupabaseProject:
             return self._http
 
     def open(self) -> None:
-        """Find out whether the address makes sense; nothing is sent.
+        """Find out whether address and key make sense; nothing is sent.
 
         Raises:
-            Misconfigured: it does not.
+            Misconfigured: one of them does not.
         """
         _ = self.http
 
@@ -157,6 +191,16 @@ class SupabaseProject:
     def last(self) -> "httpx.Response | None":
         """The answer that this thread got last; the libraries keep it to themselves."""
         return getattr(self._last, "response", None)
+
+    def check_file(self) -> None:
+        """Find out whether the last answer may be a file of Storage's.
+
+        Raises:
+            Unavailable: it is a page to be read.
+        """
+        answer = self.last
+        if answer is None or answer.headers.get("Content-Type", "").startswith("text/"):
+            raise self._stranger()
 
     def close(self) -> None:
         """Close the connections; whoever needs them again opens them again."""
@@ -206,23 +250,20 @@ class SupabaseProject:
         except httpx.TimeoutException as error:
             raise Unavailable(f"{who} did not answer in time.") from error
         except httpx.TransportError as error:
-            reason = str(error).strip().rstrip(".") or type(error).__name__
+            reason = _NOISE.sub("", str(error)).rstrip(".") or type(error).__name__
             raise Unavailable(f"{who} is not reached: {reason}.") from error
         except APIError as error:
             raise self._of_rest(error, what) from error
         except StorageApiError as error:
             raise self._of_storage(error, what) from error
-        except (JSONDecodeError, TypeError, ValueError, KeyError) as error:
+        except (TypeError, ValueError, KeyError) as error:
             # The libraries stumble over an answer that is not of their servers.
             raise self._stranger() from error
 
     def _built(self) -> "httpx.Client":
         from imagen.adapters.http import build_client  # noqa: PLC0415 - only to send
 
-        if not self.access.makes_sense:
-            raise Misconfigured(
-                "SUPABASE_URL is no address of a project.", hint=_URL_HINT
-            )
+        self.access.check()
         client = build_client(self.access.url, timeout=self._timeout)
         client.event_hooks = {"response": [self._remember]}
         return client
@@ -230,13 +271,14 @@ class SupabaseProject:
     def _of_rest(self, error: "APIError", what: str) -> ImagenError:
         code, message = error.code or "", _said(error.message)
         status = self.last.status_code if self.last is not None else 0
+        nameless = status == _NOT_FOUND and not code
         who = self.access.host
         if code == "PGRST106":
             return Misconfigured(
                 f"The schema of {what} is not exposed.", hint=_EXPOSE_HINT
             )
         if code in {"PGRST204", "PGRST205", "PGRST202", "42P01", "42703", "42883"} or (
-            status == _NOT_FOUND and not code  # a write to a table that is not there
+            nameless and not message  # a write to a table that is not there
         ):
             return Misconfigured(
                 f"{who} has no {what} as it should be.", hint=sql_hint(what)
@@ -246,18 +288,20 @@ class SupabaseProject:
                 "The owner_user_id of the config is no user of the project.",
                 hint="It is the id of a user under Authentication > Users.",
             )
-        if code.startswith(_REFUSED):
+        if code.startswith(_REFUSED) or status == _TOO_LARGE:
             return Refused(f"{what} does not take it: {message}.")
         if code.startswith(_AWAY) or (status >= _SERVER_ERROR and status != _PAUSED):
             return Unavailable(f"{who} is out of order: {message or status}.")
+        if nameless:
+            return self._stranger()
         return self._of_status(status, what, f"{code} {message}".strip())
 
     def _of_storage(self, error: "StorageApiError", what: str) -> ImagenError:
         status = int(error.status) if str(error.status).isdigit() else 0
         message = _said(_unwrapped(error.message))
-        if status == _NOT_FOUND and "bucket" in message.lower():
+        if error.code in {"Bucket not found", "NoSuchBucket"}:
             return Misconfigured(f"There is no bucket {BUCKET}.", hint=sql_hint(what))
-        if status == _NOT_FOUND:
+        if error.code in {"not_found", "NoSuchKey"}:
             return BackendError(f"{what} does not have it: {message}.")
         if status in {_TOO_LARGE, _WRONG_TYPE} or error.code == "InvalidKey":
             return Refused(f"{what} does not take it: {message}.")
@@ -265,6 +309,8 @@ class SupabaseProject:
 
     def _of_status(self, status: int, what: str, message: str) -> ImagenError:
         who = self.access.host
+        if status == _NOT_FOUND or status in _REDIRECTS:
+            return self._stranger()
         if status in {_UNAUTHORIZED, _FORBIDDEN}:
             return self._unauthorized(what, message)
         if status == _TOO_MANY:
@@ -303,6 +349,7 @@ class SupabaseProject:
 
 _UNAUTHORIZED, _FORBIDDEN, _NOT_FOUND, _REQUEST_TIMEOUT = 401, 403, 404, 408
 _TOO_LARGE, _WRONG_TYPE, _TOO_MANY, _SERVER_ERROR, _PAUSED = 413, 415, 429, 500, 540
+_REDIRECTS = range(300, 400)
 _LONGEST_WORDS = 300
 _UNREAD = "Unable to parse error message: "
 
@@ -317,8 +364,6 @@ def role_of(key: str) -> str:
     """Return the role that a key of the old kind, a JWT, names; "" for any other."""
     from base64 import urlsafe_b64decode  # noqa: PLC0415 - only to look at a key
 
-    import msgspec  # noqa: PLC0415
-
     _, _, rest = key.partition(".")
     payload, _, _ = rest.partition(".")
     try:
@@ -330,10 +375,18 @@ def role_of(key: str) -> str:
     return str(claims.get("role", ""))
 
 
+def sendable(value: object) -> object:
+    """Return the value as JSON can hold it.
+
+    Half a character, which names of files may have, is a question mark; a number that
+    is none is nothing.
+    """
+    text = json.dumps(msgspec.to_builtins(value), ensure_ascii=False)
+    return json.loads(text.encode(errors="replace"), parse_constant=lambda _: None)
+
+
 def _unwrapped(message: str) -> str:
     """Return what the gateway before Storage said, which the library cannot read."""
-    import msgspec  # noqa: PLC0415 - rare
-
     answer = message.removeprefix(_UNREAD)
     try:
         said = msgspec.json.decode(answer, type=dict[str, object])
@@ -343,5 +396,6 @@ def _unwrapped(message: str) -> str:
 
 
 def _said(message: str | None) -> str:
-    """Return a server's words on one line, and not too many of them."""
-    return " ".join((message or "").split())[:_LONGEST_WORDS].rstrip(".")
+    """Return a server's words on one line, not too many of them, and no secret."""
+    words = _SECRETS.sub("(hidden)", " ".join((message or "").split()))
+    return words[:_LONGEST_WORDS].rstrip(".")

@@ -23,6 +23,7 @@ class CloudImage(msgspec.Struct, frozen=True, kw_only=True):
 
 def cloud_image(sidecar: Sidecar, *, owner: str) -> CloudImage:
     """Return what the image is to be called in the cloud."""
+    owner = owner.lower()  # as the database writes it, which compares the path with it
     extension = EXTENSIONS.get(sidecar.mime_type, "bin")
     path = f"{owner}/{sidecar.id}-{slug(sidecar.prompt)}.{extension}"
     return CloudImage(owner=owner, path=path, sidecar=sidecar)

@@ -7,7 +7,13 @@ from hashlib import sha256
 
 import msgspec
 
-from imagen.adapters.supabase import BUCKET, PAGE, SupabaseAccess, SupabaseProject
+from imagen.adapters.supabase import (
+    BUCKET,
+    PAGE,
+    SupabaseAccess,
+    SupabaseProject,
+    sendable,
+)
 from imagen.domain.cloud import CloudImage
 from imagen.domain.errors import BackendError, InvalidRequest
 from imagen.domain.sidecar import Sidecar
@@ -41,7 +47,7 @@ class SupabaseCloud:
             )
         with self._project.explained(f"{SCHEMA}.{TABLE}"):
             self._project.table(SCHEMA).from_(TABLE).upsert(
-                _written(image),
+                sendable(_written(image)),  # type: ignore[arg-type]  # it takes any JSON
                 on_conflict="id",
                 ignore_duplicates=True,
                 returning="minimal",  # type: ignore[arg-type]  # as its own enum has it
@@ -86,6 +92,7 @@ class SupabaseCloud:
         """Download, and compare with the hash that the sidecar has."""
         with self._project.explained(f"The bucket {BUCKET}"):
             content = self._project.storage().from_(BUCKET).download(image.path)
+            self._project.check_file()
         if sha256(content).hexdigest() != image.sidecar.sha256:
             raise BackendError(f"The copy of {image.sidecar.id} is not what was kept.")
         return content
@@ -140,7 +147,7 @@ def _written(image: CloudImage) -> dict[str, object]:
         "mime_type": sidecar.mime_type,
         "bytes": sidecar.bytes,
         "sha256": sidecar.sha256,
-        "sidecar": msgspec.to_builtins(sidecar),
+        "sidecar": sidecar,
     }
 
 

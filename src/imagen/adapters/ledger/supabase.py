@@ -6,7 +6,7 @@ from decimal import Decimal
 
 import msgspec
 
-from imagen.adapters.supabase import PAGE, SupabaseAccess, SupabaseProject
+from imagen.adapters.supabase import PAGE, SupabaseAccess, SupabaseProject, sendable
 from imagen.domain.cost import MICROS
 from imagen.domain.errors import Refused
 from imagen.domain.usage import Dimension, UsageRow, UsageTotal, added_up, start_of
@@ -69,7 +69,7 @@ class SupabaseLedger:
             return
         with self._project.explained(f"{SCHEMA}.{TABLE}"):
             self._project.table(SCHEMA).from_(TABLE).upsert(
-                [_written(row) for row in rows],
+                sendable([_written(row) for row in rows]),  # type: ignore[arg-type]  # it takes any JSON
                 on_conflict="id",
                 ignore_duplicates=True,
                 returning="minimal",  # type: ignore[arg-type]  # as its own enum has it
