@@ -43,3 +43,15 @@ class TestMemorySharedLedger(SharedLedgerContract):
     @pytest.fixture
     def another_shared(self, shared: MemorySharedLedger) -> MemorySharedLedger:
         return shared
+
+    @pytest.fixture
+    def away(self) -> MemorySharedLedger:
+        ledger = MemorySharedLedger()
+        ledger.trouble = Unavailable("It is not reached.")
+        return ledger
+
+    @pytest.fixture
+    def closed(self) -> MemorySharedLedger:
+        ledger = MemorySharedLedger()
+        ledger.trouble = Unauthorized("It does not take the key.", hint="Get another.")
+        return ledger

@@ -25,10 +25,12 @@ IMPLEMENTERS = {
     }
     for suite in (
         "broken_backends",
+        "broken_clouds",
         "broken_histories",
         "broken_journals",
         "broken_ledgers",
         "broken_outboxes",
+        "broken_shared_ledgers",
         "broken_storages",
     )
 }

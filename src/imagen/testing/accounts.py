@@ -4,6 +4,7 @@ from collections.abc import Callable, Iterator, Sequence
 from copy import copy
 from datetime import date, datetime
 from itertools import islice
+from operator import attrgetter
 from threading import RLock
 from typing import Self
 
@@ -51,7 +52,8 @@ class MemoryLedger:
 
     def rows(self, *, since: date | None = None) -> Iterator[UsageRow]:
         """Sort what there is."""
-        rows = sorted(self.kept.values(), key=lambda row: (row.created_at, row.id))
+        rows = sorted(self.kept.values(), key=attrgetter("id"))
+        rows.sort(key=attrgetter("created_at"))
         return (row for row in reversed(rows) if _counts(row.created_at, since))
 
     def totals(

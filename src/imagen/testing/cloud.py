@@ -1,11 +1,12 @@
 """The shared ledger and the cloud in memory: gone when the test is over."""
 
 from collections.abc import Iterator, Mapping, Sequence
+from datetime import date
 from hashlib import sha256
 
 from imagen.domain.cloud import CloudImage
 from imagen.domain.errors import BackendError, ImagenError, InvalidRequest, Refused
-from imagen.domain.usage import UsageRow
+from imagen.domain.usage import Dimension, UsageRow, UsageTotal
 from imagen.testing.accounts import MemoryLedger
 
 
@@ -22,14 +23,29 @@ class MemorySharedLedger(MemoryLedger):
 
     def deliver(self, rows: Sequence[UsageRow]) -> Mapping[str, str]:
         """Keep those that are not kept yet, and that make sense."""
-        if self.trouble is not None:
-            raise self.trouble
+        self._check()
         refused = {row.id: "It is of less than nothing." for row in rows if _odd(row)}
         self.record([row for row in rows if row.id not in refused])
         return refused
 
+    def rows(self, *, since: date | None = None) -> Iterator[UsageRow]:
+        """Sort what there is."""
+        self._check()
+        return super().rows(since=since)
+
+    def totals(
+        self, by: Sequence[Dimension], *, since: date | None = None
+    ) -> tuple[UsageTotal, ...]:
+        """Group what there is."""
+        self._check()
+        return super().totals(by, since=since)
+
     def close(self) -> None:
         """Hold nothing."""
+
+    def _check(self) -> None:
+        if self.trouble is not None:
+            raise self.trouble
 
 
 class MemoryCloud:

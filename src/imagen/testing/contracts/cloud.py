@@ -92,6 +92,15 @@ class SharedLedgerContract(RowsContract, Contract):
 
         assert [row.id for row in shared.rows()] == [row.id for row in rows[::-1]]
 
+    def test_is_opened_again(self, shared: SharedLedger) -> None:
+        """After it was closed it can be used as before."""
+        for number in (1, 2):
+            shared.deliver([sample_row(number)])
+            shared.close()
+            shared.close()
+
+        assert list(shared.rows()) == [sample_row(2), sample_row(1)]
+
     @pytest.mark.parametrize("what", ["deliver", "rows", "totals"])
     def test_says_that_it_is_away(self, away: SharedLedger, what: str) -> None:
         """What cannot be done now is `Unavailable` or `Throttled`, with a sentence."""
@@ -223,6 +232,17 @@ class CloudContract(Contract):
             cloud.fetch(image)
         with pytest.raises(BackendError):
             cloud.fetch(_image(2, owner)[0])
+
+    def test_is_opened_again(self, cloud: Cloud, owner: str) -> None:
+        """After it was closed it can be used as before."""
+        image, content = _image(1, owner)
+        cloud.keep(image, content)
+        for _ in range(2):
+            cloud.close()
+            cloud.close()
+
+            assert list(cloud.find(owner)) == [image]
+            assert cloud.fetch(image) == content
 
     @pytest.mark.parametrize("what", ["keep", "find", "get", "fetch"])
     def test_says_that_it_is_away(self, away: Cloud, owner: str, what: str) -> None:
