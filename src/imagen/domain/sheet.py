@@ -128,7 +128,7 @@ def _shown(cell: Cell, made: Made | None, link: str) -> Shown:
         note.model if note.model != note.backend else "",
         f"{note.width}x{note.height}",
         dollars_of(note),
-        f"{note.latency_ms / 1000:.1f}\N{NO-BREAK SPACE}s",
+        f"{note.latency_ms / 1000:.1f} s",
         made.trouble,
     ]
     return Shown(
