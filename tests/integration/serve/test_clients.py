@@ -5,7 +5,9 @@ import io
 import json
 import shutil
 import subprocess
+import sys
 from collections.abc import Iterator
+from importlib.util import find_spec
 
 import openai
 import pytest
@@ -117,19 +119,39 @@ def test_openais_client_asks_nobody_twice_for_what_may_have_cost(
     assert 'imagen_failed_images_total{backend="mock",code="backend_error"} 1.0' in said
 
 
-def test_litellm_makes_an_image_and_knows_our_errors(running: Running) -> None:
-    litellm = pytest.importorskip("litellm", reason="litellm is not installed")
-    where = {"api_base": f"{running.url}/v1", "api_key": KEY}
+LITELLM = """
+import base64, sys, litellm
 
+def make(model):
     made = litellm.image_generation(
-        model="openai/mock", prompt="a cat", size="64x64", **where
+        model=f"openai/{model}", prompt="a cat", size="64x64",
+        api_base=sys.argv[1], api_key=sys.argv[2],
+    )
+    print(base64.b64decode(made.data[0].b64_json)[1:4].decode())
+
+for model in ("mock", "nothing", "failing"):
+    try:
+        make(model)
+    except (litellm.exceptions.NotFoundError, litellm.exceptions.BadRequestError) as e:
+        print(type(e).__name__, e.status_code)
+"""
+
+
+@pytest.mark.skipif(find_spec("litellm") is None, reason="litellm is not installed")
+def test_litellm_makes_an_image_and_knows_our_errors(running: Running) -> None:
+    done = subprocess.run(
+        [sys.executable, "-c", LITELLM, f"{running.url}/v1", KEY],
+        env={"HOME": str(running.images), "LITELLM_LOCAL_MODEL_COST_MAP": "True"},
+        capture_output=True,
+        text=True,
+        timeout=120,
+        check=False,
     )
 
-    assert base64.b64decode(made.data[0].b64_json).startswith(b"\x89PNG")
-    with pytest.raises(litellm.exceptions.NotFoundError):
-        litellm.image_generation(model="openai/nothing", prompt="a cat", **where)
-    with pytest.raises(litellm.exceptions.BadRequestError):
-        litellm.image_generation(model="openai/failing", prompt="a cat", **where)
+    said = [
+        line for line in done.stdout.splitlines() if line[:3] in {"PNG", "Not", "Bad"}
+    ]
+    assert said == ["PNG", "NotFoundError 404", "BadRequestError 400"], done.stderr
 
 
 @pytest.mark.skipif(shutil.which("curl") is None, reason="curl is not installed")
