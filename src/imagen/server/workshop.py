@@ -76,7 +76,6 @@ class Workshop:
         say: Tells whoever looks after the server.
 
     Attributes:
-        stopping: Thrown when it closes.
         began: When the server was started.
         meters: What is counted.
         secret: Signs URLs; the same after a restart.
@@ -93,7 +92,6 @@ class Workshop:
         self.settings = settings
         self.environment = environment
         self._say = say
-        self.stopping = Cancellation()
         self.began = bootstrap.now()
         self.meters = Meters()
         self.secret = bootstrap.server_secret(environment)
@@ -170,7 +168,7 @@ class Workshop:
         with self._resuming() as use_case:
             for call in self.accounts.journal.unfinished():
                 if call.call.id in ids and not call.live:
-                    use_case.run(call, cancellation=self.stopping)
+                    use_case.run(call, cancellation=_NEVER)
 
     def resume_all(self) -> None:
         """Finish what a server before this one left open; whatever fails is said."""
@@ -188,7 +186,7 @@ class Workshop:
             ]
             if there:
                 self.say(f"{len(there)} calls were left open; asking for them")
-            for resumed in use_case.outcomes(there, self.stopping):
+            for resumed in use_case.outcomes(there, _NEVER):
                 for image in resumed.stored:
                     self.say(f"stored {image.location}")
                 if resumed.error is not None:
@@ -262,6 +260,9 @@ class Workshop:
 
 ORIGIN = "serve"
 """How the journal calls what was asked for here."""
+
+_NEVER = Cancellation()
+"""What is finished for a request of long ago is cancelled by nobody."""
 
 _SPARE_THREADS = 8
 """For what is quick, such as looking something up."""
