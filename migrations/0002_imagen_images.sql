@@ -53,5 +53,51 @@ revoke all on imagen.images from public, anon, authenticated, service_role;
 grant select on imagen.images to authenticated;
 grant select, insert on imagen.images to service_role;
 
+-- What keeps others out, as `imagen config validate --online` asks for it:
+--   {"open": [], "images": true, "files": true, "loose": []}
+-- `open` has the tables whose row-level security is off; `images` and `files` say whether
+-- a policy lets owners read their own; `loose` has the project's own policies for every
+-- bucket, unless they are shut out of ours.
+create or replace function imagen.imagen_privacy()
+returns json
+language sql
+stable
+set search_path = ''
+as $$
+  with policy as (
+    select tablename, policyname, permissive, coalesce(qual, '') as qual
+      from pg_catalog.pg_policies
+     where (schemaname, tablename) in (('imagen', 'images'), ('storage', 'objects'))
+       and cmd in ('SELECT', 'ALL')
+       and roles && array['public', 'anon', 'authenticated']::name[]
+  ), file_policy as (
+    select policyname, permissive = 'PERMISSIVE' as opens,
+           qual like '%imagen-generated%' as is_ours, qual like '%bucket_id%' as is_of_one
+      from policy
+     where tablename = 'objects'
+  )
+  select json_build_object(
+    'open', (
+      select coalesce(json_agg(spaces.nspname || '.' || tables.relname), '[]')
+        from pg_catalog.pg_class as tables
+        join pg_catalog.pg_namespace as spaces on spaces.oid = tables.relnamespace
+       where (spaces.nspname, tables.relname) in
+               (('mai', 'imagen_usage'), ('imagen', 'images'), ('storage', 'objects'))
+         and not tables.relrowsecurity
+    ),
+    'images', exists (select from policy where tablename = 'images'),
+    'files', exists (select from file_policy where opens and is_ours),
+    'loose', (
+      select coalesce(json_agg(policyname), '[]')
+        from file_policy
+       where opens and not is_of_one
+         and not exists (select from file_policy where not opens and is_ours)
+    )
+  )
+$$;
+
+revoke all on function imagen.imagen_privacy() from public, anon, authenticated;
+grant execute on function imagen.imagen_privacy() to service_role;
+
 notify pgrst, 'reload schema';
 commit;

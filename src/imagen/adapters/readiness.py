@@ -2,6 +2,8 @@
 
 from collections.abc import Callable, Iterator
 
+import msgspec
+
 from imagen.adapters.supabase import (
     BUCKET,
     SupabaseAccess,
@@ -16,7 +18,15 @@ from imagen.domain.errors import (
 )
 from imagen.ports.backend import Readiness
 
-USAGE, REPORT, IMAGES = "mai.imagen_usage", "mai.imagen_usage_report()", "imagen.images"
+USAGE, REPORT = "mai.imagen_usage", "mai.imagen_usage_report()"
+IMAGES, PRIVACY = "imagen.images", "imagen.imagen_privacy()"
+PATIENCE = 5.0
+"""Seconds for one thing that is looked at."""
+
+_POLICY_HINT = (
+    "Run migrations/0004_imagen_bucket_policies.sql in the project's SQL editor, or see"
+    " 'A policy by hand' in docs/supabase.md."
+)
 
 
 def look_at_supabase(access: SupabaseAccess, *, owner: str) -> Iterator[Readiness]:
@@ -26,7 +36,7 @@ def look_at_supabase(access: SupabaseAccess, *, owner: str) -> Iterator[Readines
         access: The project.
         owner: Whose the copies of images are to be; "" leaves out what they need.
     """
-    project = SupabaseProject(access)
+    project = SupabaseProject(access, timeout=PATIENCE)
     try:
         project.open()
         yield from _findings(project, owner)
@@ -58,6 +68,7 @@ def _findings(project: SupabaseProject, owner: str) -> Iterator[Readiness]:
         return
     yield _found(f"read {IMAGES}", lambda: _read(project, IMAGES))
     yield _found(f"add to {IMAGES}", lambda: _add_nothing(project, IMAGES))
+    yield from _privacy(project)
     yield _found(f"bucket {BUCKET}", lambda: _bucket(project))
     yield _found("owner_user_id", lambda: _owner(project, owner))
 
@@ -65,8 +76,6 @@ def _findings(project: SupabaseProject, owner: str) -> Iterator[Readiness]:
 def _found(what: str, look: Callable[[], None]) -> Readiness:
     try:
         look()
-    except Unavailable:
-        raise
     except ImagenError as error:
         return Readiness(what=what, ready=False, note=_words(error))
     return Readiness(what=what, ready=True)
@@ -97,6 +106,40 @@ def _report(project: SupabaseProject) -> None:
         project.check_rest()
 
 
+class _Privacy(msgspec.Struct):
+    """What keeps others out; see migrations/0002_imagen_images.sql."""
+
+    open: list[str]
+    images: bool
+    files: bool
+    loose: list[str]
+
+
+def _privacy(project: SupabaseProject) -> Iterator[Readiness]:
+    """Look whether owners, and they alone, read what is theirs."""
+    try:
+        with project.explained(PRIVACY):
+            found = project.table("imagen").rpc("imagen_privacy", {}).execute()
+            project.check_rest()
+            privacy = msgspec.convert(found.data, _Privacy)
+    except ImagenError as error:
+        yield Readiness(what=PRIVACY, ready=False, note=_words(error))
+        return
+    note = ""
+    if privacy.open:
+        tables = ", ".join(privacy.open)
+        note = f"It is off for {tables}: run the files in migrations/ again."
+    yield Readiness(what="row-level security", ready=not note, note=note)
+    note = "" if privacy.images else f"There is none. {sql_hint(IMAGES)}"
+    yield Readiness(what="policy: owners read their rows", ready=not note, note=note)
+    note = "" if privacy.files else f"There is none. {_POLICY_HINT}"
+    yield Readiness(what="policy: owners read their files", ready=not note, note=note)
+    if privacy.loose:
+        loose = ", ".join(privacy.loose)
+        note = f"There are some for every bucket: {loose}. {_POLICY_HINT}"
+        yield Readiness(what="no policy for others", ready=False, note=note)
+
+
 def _bucket(project: SupabaseProject) -> None:
     with project.explained(f"The bucket {BUCKET}"):
         bucket = project.storage().get_bucket(BUCKET)
@@ -117,6 +160,8 @@ def _owner(project: SupabaseProject, owner: str) -> None:
         with project.explained("auth.users"):
             auth.get_user_by_id(owner)
     except AuthError as error:
+        if error.code != "user_not_found":
+            raise project.failure("auth.users", error.message) from error
         raise Misconfigured(
             "It is no user of the project.",
             hint="Take the UID of one under Authentication > Users.",

@@ -202,6 +202,17 @@ class SupabaseProject:
         if answer is None or answer.headers.get("Content-Type", "").startswith("text/"):
             raise self._stranger()
 
+    def failure(self, what: str, message: str) -> ImagenError:
+        """Return what the last answer means, or that there was none.
+
+        Args:
+            what: What was asked for.
+            message: What is said of it.
+        """
+        if self.last is None:
+            return Unavailable(f"{self.access.host} is not reached: {_said(message)}.")
+        return self._of_status(self.last.status_code, what, _said(message))
+
     def close(self) -> None:
         """Close the connections; whoever needs them again opens them again."""
         with self._turn:

@@ -1,14 +1,18 @@
 """What the adapters promise, proven on the real parts."""
 
 from collections.abc import Iterator
+from hashlib import sha256
 
+import msgspec
 import pytest
 from tests.integration.supabase.project import SupabaseProject
 
 from imagen.adapters.cloud.supabase import SupabaseCloud
 from imagen.adapters.ledger.supabase import SupabaseLedger
 from imagen.adapters.supabase import SupabaseAccess
-from imagen.testing import CloudContract, SharedLedgerContract
+from imagen.domain.cloud import cloud_image
+from imagen.testing import CloudContract, SharedLedgerContract, tiny_png
+from imagen.testing.samples import sample_entry
 
 NOWHERE = SupabaseAccess("http://127.0.0.1:9", "sb_secret_canary")
 
@@ -21,20 +25,6 @@ def access(project: SupabaseProject) -> SupabaseAccess:
 @pytest.fixture
 def stranger(project: SupabaseProject) -> SupabaseAccess:
     return SupabaseAccess(project.url, project.anon_key)
-
-
-@pytest.fixture
-def ledger(access: SupabaseAccess) -> Iterator[SupabaseLedger]:
-    ledger = SupabaseLedger(access)
-    yield ledger
-    ledger.close()
-
-
-@pytest.fixture
-def cloud(access: SupabaseAccess) -> Iterator[SupabaseCloud]:
-    cloud = SupabaseCloud(access)
-    yield cloud
-    cloud.close()
 
 
 class TestSupabaseLedger(SharedLedgerContract):
@@ -61,6 +51,26 @@ class TestSupabaseLedger(SharedLedgerContract):
         ledger = SupabaseLedger(stranger)
         yield ledger
         ledger.close()
+
+
+MORE = 2_600
+"""Images, which is more than two answers have."""
+MORE_IMAGES = """
+    insert into imagen.images
+      (id, owner_user_id, created_at, prompt, prompt_sha256, backend, model, width,
+       height, latency_ms, storage_path, mime_type, bytes, sha256, sidecar)
+    select id, owner_user_id, created_at, prompt, prompt_sha256, backend, model, width,
+           height, latency_ms, owner_user_id || '/' || id || '-a-fox.png', mime_type,
+           bytes, sha256, jsonb_set(sidecar, '{id}', to_jsonb(id))
+      from (
+        select ('019b0000-0000-7000-8000-' || lpad(to_hex(n), 12, '0'))::uuid as id,
+               created_at + n %% 3 * interval '1 microsecond' as created_at,
+               owner_user_id,
+               prompt, prompt_sha256, backend, model, width, height, latency_ms,
+               mime_type, bytes, sha256, sidecar
+          from imagen.images, generate_series(2, %s) as n
+      ) as more
+"""
 
 
 class TestSupabaseCloud(CloudContract):
@@ -91,3 +101,24 @@ class TestSupabaseCloud(CloudContract):
         cloud = SupabaseCloud(stranger)
         yield cloud
         cloud.close()
+
+    def test_finds_more_images_than_an_answer_has(
+        self, cloud: SupabaseCloud, owner: str, project: SupabaseProject
+    ) -> None:
+        content = tiny_png(8, 8)
+        sidecar = msgspec.structs.replace(
+            sample_entry().sidecar, sha256=sha256(content).hexdigest()
+        )
+        cloud.keep(cloud_image(sidecar, owner=owner), content)
+        project.sql(MORE_IMAGES, MORE)
+
+        found = [image.sidecar.id for image in cloud.find(owner)]
+
+        newest_first = (
+            "select id::text from imagen.images order by created_at desc, id desc"
+        )
+        assert found == [name for (name,) in project.sql(newest_first)]
+        assert len(found) == MORE
+        for limit in (999, 1000, 1001, MORE + 1):
+            some = [image.sidecar.id for image in cloud.find(owner, limit=limit)]
+            assert some == found[:limit]

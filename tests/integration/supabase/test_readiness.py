@@ -1,6 +1,7 @@
 """What is not set up yet is told, each thing with what mends it; nothing is changed."""
 
 from collections.abc import Callable
+from typing import Any
 
 import pytest
 from tests.integration.supabase.project import SupabaseProject
@@ -27,7 +28,7 @@ def test_a_project_that_is_set_up(project: SupabaseProject, kind: str) -> None:
     findings = look(project, key=getattr(project, kind))
 
     assert missing(findings) == {}
-    assert len(findings) == 8
+    assert len(findings) == 11
     for table in (b"mai.imagen_usage", b"imagen.images", b"storage.objects"):
         assert project.sql(b"select count(*) from " + table) == [(0,)]
 
@@ -39,8 +40,10 @@ def test_without_an_owner_there_is_a_ledger_alone(project: SupabaseProject) -> N
     assert "no copy of images" in findings[-1].note
 
 
+NOBODY = "00000000-0000-4000-8000-000000000000"
 USAGE = {"read mai.imagen_usage", "add to mai.imagen_usage"}
 IMAGES = {"read imagen.images", "add to imagen.images"}
+PRIVACY = "imagen.imagen_privacy()"
 
 
 @pytest.mark.parametrize(
@@ -63,7 +66,7 @@ IMAGES = {"read imagen.images", "add to imagen.images"}
         ),
         (
             lambda p: p.change("drop schema imagen cascade"),
-            IMAGES,
+            {*IMAGES, PRIVACY},
             "Run migrations/0002",
         ),
         (
@@ -71,7 +74,33 @@ IMAGES = {"read imagen.images", "add to imagen.images"}
             IMAGES,
             "Run migrations/0002",
         ),
-        (lambda p: p.expose("public", "mai"), IMAGES, "Exposed schemas"),
+        (
+            lambda p: p.change("drop function imagen.imagen_privacy"),
+            {PRIVACY},
+            "Run migrations/0002",
+        ),
+        (
+            lambda p: p.expose("public", "mai"),
+            {*IMAGES, PRIVACY},
+            "Exposed schemas",
+        ),
+        (
+            lambda p: p.change("alter table imagen.images disable row level security"),
+            {"row-level security"},
+            "off for imagen.images: run the files",
+        ),
+        (
+            lambda p: p.change("drop policy images_owner_reads on imagen.images"),
+            {"policy: owners read their rows"},
+            "Run migrations/0002",
+        ),
+        (
+            lambda p: p.change(
+                "drop policy imagen_generated_owner_reads on storage.objects"
+            ),
+            {"policy: owners read their files"},
+            "Run migrations/0004",
+        ),
         (
             lambda p: p.change("truncate storage.buckets cascade"),
             {"bucket imagen-generated"},
@@ -89,7 +118,11 @@ IMAGES = {"read imagen.images", "add to imagen.images"}
         "no report",
         "no schema",
         "no grant at all",
+        "nothing to ask",
         "not exposed",
+        "open to all",
+        "no policy for rows",
+        "no policy for files",
         "no bucket",
         "a public bucket",
     ],
@@ -108,8 +141,68 @@ def test_what_is_missing(
     assert all(hint in note for note in found.values())
 
 
+def test_a_policy_made_by_hand_is_one(project: SupabaseProject) -> None:
+    project.change(
+        "drop policy imagen_generated_owner_reads on storage.objects;"
+        "create policy mine on storage.objects for select to authenticated using ("
+        "  bucket_id = 'imagen-generated'"
+        "  and (storage.foldername(name))[1] = (select auth.uid())::text)"
+    )
+    try:
+        assert missing(look(project)) == {}
+    finally:
+        project.change("drop policy mine on storage.objects")
+
+
+def test_a_policy_for_every_bucket_is_seen_unless_it_is_shut_out(
+    project: SupabaseProject,
+) -> None:
+    project.change("create policy all_may on storage.objects using (true)")
+    try:
+        assert missing(look(project)) == {}
+        project.change("drop policy imagen_generated_owner_only on storage.objects")
+        found = missing(look(project))
+    finally:
+        project.change("drop policy all_may on storage.objects")
+
+    assert found.keys() == {"no policy for others"}
+    assert "all_may" in found["no policy for others"]
+
+
+def test_all_that_is_missing_is_told_at_once(project: SupabaseProject) -> None:
+    project.change(
+        "drop table imagen.images; drop function mai.imagen_usage_report;"
+        "revoke insert on mai.imagen_usage from service_role;"
+        "update storage.buckets set public = true;"
+        "drop policy imagen_generated_owner_reads on storage.objects"
+    )
+
+    assert missing(look(project, owner=NOBODY)).keys() == {
+        *("add to mai.imagen_usage", "mai.imagen_usage_report()"),
+        *("read imagen.images", "add to imagen.images"),
+        *("policy: owners read their rows", "policy: owners read their files"),
+        *("bucket imagen-generated", "owner_user_id"),
+    }
+
+
+@pytest.mark.parametrize(
+    ("path", "thing"),
+    [("/storage/v1", "bucket imagen-generated"), ("/auth/v1", "owner_user_id")],
+)
+@pytest.mark.parametrize("trouble", [{"status": 503}, {"status": 200}, {"cut": True}])
+def test_a_part_of_the_project_that_is_away(
+    project: SupabaseProject, path: str, thing: str, trouble: dict[str, Any]
+) -> None:
+    project.trouble(path, **trouble)
+
+    found = missing(look(project))
+
+    assert found.keys() == {thing}
+    assert "no user" not in found[thing]
+
+
 def test_an_owner_whom_nobody_knows(project: SupabaseProject) -> None:
-    found = missing(look(project, owner="00000000-0000-4000-8000-000000000000"))
+    found = missing(look(project, owner=NOBODY))
 
     assert found.keys() == {"owner_user_id"}
     assert "Authentication > Users" in found["owner_user_id"]
