@@ -65,14 +65,14 @@ stable
 set search_path = ''
 as $$
   with policy as (
-    select tablename, policyname, permissive, coalesce(qual, '') as qual
+    select tablename, policyname, permissive = 'PERMISSIVE' as opens,
+           cmd in ('SELECT', 'ALL') as reads, concat(qual, with_check) as rule
       from pg_catalog.pg_policies
      where (schemaname, tablename) in (('imagen', 'images'), ('storage', 'objects'))
-       and cmd in ('SELECT', 'ALL')
        and roles && array['public', 'anon', 'authenticated']::name[]
   ), file_policy as (
-    select policyname, permissive = 'PERMISSIVE' as opens,
-           qual like '%imagen-generated%' as is_ours, qual like '%bucket_id%' as is_of_one
+    select policyname, opens, reads,
+           rule like '%imagen-generated%' as is_ours, rule like '%bucket_id%' as is_of_one
       from policy
      where tablename = 'objects'
   )
@@ -85,8 +85,8 @@ as $$
                (('mai', 'imagen_usage'), ('imagen', 'images'), ('storage', 'objects'))
          and not tables.relrowsecurity
     ),
-    'images', exists (select from policy where tablename = 'images'),
-    'files', exists (select from file_policy where opens and is_ours),
+    'images', exists (select from policy where tablename = 'images' and opens and reads),
+    'files', exists (select from file_policy where is_ours and opens and reads),
     'loose', (
       select coalesce(json_agg(policyname), '[]')
         from file_policy

@@ -154,10 +154,11 @@ def test_a_policy_made_by_hand_is_one(project: SupabaseProject) -> None:
         project.change("drop policy mine on storage.objects")
 
 
+@pytest.mark.parametrize("may", ["using (true)", "for insert with check (true)"])
 def test_a_policy_for_every_bucket_is_seen_unless_it_is_shut_out(
-    project: SupabaseProject,
+    project: SupabaseProject, may: str
 ) -> None:
-    project.change("create policy all_may on storage.objects using (true)")
+    project.sql(f"create policy all_may on storage.objects {may}".encode())
     try:
         assert missing(look(project)) == {}
         project.change("drop policy imagen_generated_owner_only on storage.objects")
