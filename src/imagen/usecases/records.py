@@ -89,7 +89,7 @@ class Records:
                 call,
                 begun=begun and call.may_cost,
                 broken=not begun,
-                counted=bool(limits),
+                counted=bool(limits) and call.may_cost,
             )
             for call in calls
         ]
