@@ -20,7 +20,6 @@ class Courier:
 
     Args:
         build: Wires the use case; None if there is no cloud.
-        stopping: Ends it.
         say: Tells whoever looks after the server; of the same trouble once.
     """
 
@@ -28,11 +27,10 @@ class Courier:
         self,
         build: Callable[[events.Listener], DeliverOwed | None],
         *,
-        stopping: Cancellation,
         say: Callable[[str], None],
     ) -> None:
         self._use_case = build(self._hear)
-        self._stopping = stopping
+        self._closed = False
         self._say = say
         self._said: set[str] = set()
         self._awake = Event()
@@ -41,7 +39,6 @@ class Courier:
     def start(self) -> None:
         """Begin, if there is a cloud."""
         if self._use_case is not None:
-            self._stopping.then(self._stop)
             work = partial(self._work, self._use_case)
             Thread(target=work, name="courier", daemon=True).start()
 
@@ -49,16 +46,20 @@ class Courier:
         """Look soon: something was made."""
         self._awake.set()
 
+    def close(self) -> None:
+        """End it now; what it was about to deliver stays owed."""
+        self._closed = True
+        self._attempt.cancel()
+        self._awake.set()
+
     def _work(self, use_case: DeliverOwed) -> None:
-        while not self._stopping.happened.is_set():
+        while True:
             self._attempt = Cancellation()
+            if self._closed:
+                return
             use_case.run_briefly(self._attempt, patience=PATIENCE)
             self._awake.wait(INTERVAL)
             self._awake.clear()
-
-    def _stop(self) -> None:
-        self._attempt.cancel()
-        self._awake.set()
 
     def _hear(self, event: events.Event) -> None:
         if isinstance(event, events.Delivered):

@@ -115,7 +115,6 @@ class Workshop:
                 accounts=self.accounts,
                 listen=listen,
             ),
-            stopping=self.stopping,
             say=self.say,
         )
 
@@ -206,6 +205,7 @@ class Workshop:
 
     def close(self) -> None:
         """Let go of connections and of the database."""
+        self.courier.close()
         self._pool.shutdown(wait=False, cancel_futures=True)
         for backend in self._backends.values():
             if isinstance(backend, CloseableBackend):
