@@ -7,6 +7,7 @@ was asked, and trouble to order. SETUP is a `Setup` as JSON.
 """
 
 import asyncio
+import contextlib
 import socket
 import sys
 from collections.abc import Mapping
@@ -114,6 +115,10 @@ class Gateway:
         )
         self._requests: list[Request] = []
         self._troubles: list[Trouble] = []
+        self._under_way = 0
+        self._idle = asyncio.Event()
+        self._idle.set()
+        self._hurry = asyncio.Event()
 
     async def told(self, request: web.Request) -> web.Response:
         """Answer the tests: what was asked, and what trouble there is from now on."""
@@ -121,6 +126,7 @@ class Gateway:
             case "GET", "/-/requests":
                 return web.Response(body=msgspec.json.encode(self._requests))
             case "DELETE", "/-/requests":
+                await self._settle()
                 self._requests.clear()
             case "DELETE", "/-/troubles":
                 self._troubles.clear()
@@ -129,8 +135,24 @@ class Gateway:
                 self._troubles.append(msgspec.json.decode(order, type=Trouble))
         return web.Response()
 
+    async def _settle(self) -> None:
+        """Wait for nothing any more, and be done with what is under way."""
+        self._hurry.set()
+        await self._idle.wait()
+        self._hurry.clear()
+
     async def answer(self, request: web.Request) -> web.Response:
         """Answer anybody, unless there is trouble."""
+        self._under_way += 1
+        self._idle.clear()
+        try:
+            return await self._answer(request)
+        finally:
+            self._under_way -= 1
+            if not self._under_way:
+                self._idle.set()
+
+    async def _answer(self, request: web.Request) -> web.Response:
         content = await request.read()
         asked = Request(
             method=request.method,
@@ -146,8 +168,8 @@ class Gateway:
         else:
             answer = await self._spoilt(trouble, request, content)
         if answer is None:
-            assert request.transport is not None
-            request.transport.abort()
+            if request.transport is not None:
+                request.transport.abort()
             return web.Response()
         asked.status = answer.status
         return answer
@@ -156,7 +178,8 @@ class Gateway:
         self, trouble: Trouble, request: web.Request, content: bytes
     ) -> web.Response | None:
         answer = await self._route(request, content) if trouble.done else None
-        await asyncio.sleep(trouble.delay)
+        with contextlib.suppress(TimeoutError):
+            await asyncio.wait_for(self._hurry.wait(), trouble.delay)
         if trouble.cut:
             return None
         if trouble.status is not None:

@@ -238,7 +238,7 @@ class SupabaseProject:
         )
 
     def forget(self) -> None:
-        """Forget what was asked so far."""
+        """Have what was asked so far be over and done with, and forget it."""
         self._tell("DELETE", "requests")
 
     # The parts

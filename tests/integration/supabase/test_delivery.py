@@ -68,7 +68,7 @@ def migrate(machine: Machine) -> None:
 
 
 NOT_TAKEN = "does not take the key"
-RUN_SQL = "Run the files in migrations/"
+RUN_SQL = "in the project's SQL editor"
 FAULTS = {
     "nothing listens": Fault(
         lambda m: m.project.kill("gateway"), "is not reached", "is not reached"
