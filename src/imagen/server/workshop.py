@@ -167,7 +167,7 @@ class Workshop:
         with self._resuming() as use_case:
             for call in self.accounts.journal.unfinished():
                 if call.call.id in ids and not call.live:
-                    use_case.run(call, cancellation=_NEVER)
+                    use_case.run(call, cancellation=Cancellation())
 
     def resume_all(self) -> None:
         """Finish what a server before this one left open; whatever fails is said."""
@@ -185,7 +185,7 @@ class Workshop:
             ]
             if there:
                 self.say(f"{len(there)} calls were left open; asking for them")
-            for resumed in use_case.outcomes(there, _NEVER):
+            for resumed in use_case.outcomes(there, Cancellation()):
                 for image in resumed.stored:
                     self.say(f"stored {image.location}")
                 if resumed.error is not None:
@@ -260,9 +260,6 @@ class Workshop:
 
 ORIGIN = "serve"
 """How the journal calls what was asked for here."""
-
-_NEVER = Cancellation()
-"""What is finished for a request of long ago is cancelled by nobody."""
 
 _SPARE_THREADS = 8
 """For what is quick, such as looking something up."""

@@ -1,8 +1,11 @@
 """What a person does with the shared ledger and the copies."""
 
 import json
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack
 from pathlib import Path
 
+import httpx
 import pytest
 from supabase import Client, ClientOptions, create_client
 from tests.integration.supabase.machine import Machine, nobody
@@ -212,10 +215,20 @@ def test_a_copy_that_was_tampered_with_is_not_taken(drawn: Machine) -> None:
 # What the reader sees, with the library that readers use
 
 
-def reader(project: SupabaseProject, token: str | None = None) -> Client:
-    headers = {} if token is None else {"Authorization": f"Bearer {token}"}
-    options = ClientOptions(headers=headers, auto_refresh_token=False)
-    return create_client(project.url, project.anon_key, options)
+@pytest.fixture
+def reader(project: SupabaseProject) -> Iterator[Callable[..., Client]]:
+    """Connect with the token of somebody, or with none."""
+
+    def connect(token: str | None = None) -> Client:
+        headers = {} if token is None else {"Authorization": f"Bearer {token}"}
+        http = connections.enter_context(httpx.Client(timeout=10))
+        options = ClientOptions(
+            headers=headers, httpx_client=http, auto_refresh_token=False
+        )
+        return create_client(project.url, project.anon_key, options)
+
+    with ExitStack() as connections:
+        yield connect
 
 
 def copies(client: Client) -> list[str]:
@@ -225,12 +238,13 @@ def copies(client: Client) -> list[str]:
 
 # What the library passes on to its own parts is deprecated by them.
 @pytest.mark.filterwarnings("ignore:The .* parameter is deprecated:DeprecationWarning")
-@pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")
-def test_the_owner_and_nobody_else_reads_what_was_kept(drawn: Machine) -> None:
+def test_the_owner_and_nobody_else_reads_what_was_kept(
+    drawn: Machine, reader: Callable[..., Client]
+) -> None:
     project = drawn.project
-    owner = reader(project, project.token("authenticated", drawn.owner))
-    another = reader(project, project.token("authenticated", project.user()))
-    stranger = reader(project, project.token("authenticated", nobody()))
+    owner = reader(project.token("authenticated", drawn.owner))
+    another = reader(project.token("authenticated", project.user()))
+    stranger = reader(project.token("authenticated", nobody()))
 
     paths = copies(owner)
 
@@ -241,9 +255,9 @@ def test_the_owner_and_nobody_else_reads_what_was_kept(drawn: Machine) -> None:
     }
     for other in (another, stranger):
         assert copies(other) == []
-    for other in (another, stranger, reader(project)):
+    for other in (another, stranger, reader()):
         for path in paths:
             with pytest.raises(Exception, match=r"not.found|Object"):
                 other.storage.from_(BUCKET).download(path)
     with pytest.raises(Exception, match="permission denied"):
-        copies(reader(project))
+        copies(reader())
