@@ -358,9 +358,15 @@ class SupabaseProject:
             )
 
     def _await_postgrest(self) -> None:
+        # httpcore does not close a socket on which nobody listens yet.
+        self._await(self._knock, "postgrest")
         transport = httpx.HTTPTransport(uds=self._postgrest_socket)
         with httpx.Client(transport=transport, base_url="http://postgrest") as client:
             self._await(lambda: client.get("/").raise_for_status(), "postgrest")
+
+    def _knock(self) -> None:
+        with socket.socket(socket.AF_UNIX) as knocking:
+            knocking.connect(self._postgrest_socket)
 
     def _await(self, look: Callable[[], object], part: Part) -> None:
         patience = time.monotonic() + _PATIENCE
