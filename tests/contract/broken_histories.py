@@ -5,7 +5,7 @@ Not collected by itself: `test_the_contracts.py` runs it and compares.
 
 import re
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from datetime import date, datetime, timedelta
 from itertools import islice
 from typing import ClassVar, Self, TypedDict, Unpack
@@ -14,7 +14,8 @@ import msgspec
 import pytest
 
 from imagen.domain.errors import InvalidRequest, JournalError
-from imagen.domain.history import HistoryEntry
+from imagen.domain.history import HistoryEntry, Position
+from imagen.domain.usage import Dimension
 from imagen.testing import HistoryContract, MemoryHistory
 
 replaced = msgspec.structs.replace
@@ -23,7 +24,11 @@ replaced = msgspec.structs.replace
 class Search(TypedDict, total=False):
     words: str
     backend: str
+    model: str
+    caller: str
     since: date | None
+    until: date | None
+    before: Position | None
     limit: int | None
 
 
@@ -45,6 +50,9 @@ class Burnt(Album):
         raise self.error
 
     def find(self, **search: Unpack[Search]) -> Iterator[HistoryEntry]:
+        raise self.error
+
+    def count(self, by: Dimension) -> Mapping[str, int]:
         raise self.error
 
     def get(self, name: str) -> HistoryEntry | None:
@@ -126,6 +134,9 @@ class TestHasTheOldestFirst(Staged):
         "test_finds_as_many_as_are_asked_for",
         "test_forgets_what_is_older",
         "test_is_used_by_many_at_once",
+        "test_goes_on_where_it_stopped",
+        "test_finds_what_was_made_until_a_date",
+        "test_finds_what_a_model_or_a_caller_made",
     }
 
 
@@ -143,6 +154,9 @@ class TestIsInNoOrder(Staged):
         "test_finds_as_many_as_are_asked_for",
         "test_forgets_what_is_older",
         "test_is_used_by_many_at_once",
+        "test_goes_on_where_it_stopped",
+        "test_finds_what_was_made_until_a_date",
+        "test_finds_what_a_model_or_a_caller_made",
     }
 
 
@@ -254,6 +268,7 @@ class TestFindsShortWordsEverywhere(Staged):
     breaks: ClassVar[set[str]] = {
         "test_finds_words",
         "test_finds_as_many_as_are_asked_for",
+        "test_goes_on_where_it_stopped",
     }
 
 
@@ -293,6 +308,7 @@ class TestCountsBeforeItLooks(Staged):
 
     breaks: ClassVar[set[str]] = {
         "test_finds_as_many_as_are_asked_for",
+        "test_goes_on_where_it_stopped",
     }
 
 
@@ -304,6 +320,63 @@ class TestHasNoLimit(Staged):
 
     breaks: ClassVar[set[str]] = {
         "test_finds_as_many_as_are_asked_for",
+    }
+
+
+class TestTakesTheDayAsWell(Staged):
+    class Made(Album):
+        def find(self, **search: Unpack[Search]) -> Iterator[HistoryEntry]:
+            if day := search.get("until"):
+                search["until"] = day + timedelta(days=1)
+            return super().find(**search)
+
+    breaks: ClassVar[set[str]] = {
+        "test_finds_what_was_made_until_a_date",
+    }
+
+
+class TestKnowsNoCallers(Staged):
+    class Made(Album):
+        def find(self, **search: Unpack[Search]) -> Iterator[HistoryEntry]:
+            search["caller"] = ""
+            return super().find(**search)
+
+    breaks: ClassVar[set[str]] = {
+        "test_finds_what_a_model_or_a_caller_made",
+    }
+
+
+class TestSkipsWhatIsOfTheSameMoment(Staged):
+    class Made(Album):
+        def find(self, **search: Unpack[Search]) -> Iterator[HistoryEntry]:
+            if before := search.get("before"):
+                search["before"] = Position(before.made, "")
+            return super().find(**search)
+
+    breaks: ClassVar[set[str]] = {
+        "test_goes_on_where_it_stopped",
+    }
+
+
+class TestBeginsWithThePosition(Staged):
+    class Made(Album):
+        def find(self, **search: Unpack[Search]) -> Iterator[HistoryEntry]:
+            if before := search.get("before"):
+                search["before"] = Position(before.made, before.image_id + "0")
+            return super().find(**search)
+
+    breaks: ClassVar[set[str]] = {
+        "test_goes_on_where_it_stopped",
+    }
+
+
+class TestCountsInNoOrder(Staged):
+    class Made(Album):
+        def count(self, by: Dimension) -> Mapping[str, int]:
+            return dict(reversed(super().count(by).items()))
+
+    breaks: ClassVar[set[str]] = {
+        "test_counts_its_images",
     }
 
 

@@ -148,6 +148,21 @@ MIGRATIONS: tuple[tuple[str, ...], ...] = (
         ) WITHOUT ROWID
         """,
     ),
+    # One index has what images are looked for by, in their order.
+    (
+        """
+        ALTER TABLE images ADD COLUMN model TEXT
+        AS (json_extract(document, '$.sidecar.model'))
+        """,
+        """
+        ALTER TABLE images ADD COLUMN caller TEXT
+        AS (json_extract(document, '$.sidecar.caller'))
+        """,
+        "DROP INDEX images_newest",
+        """
+        CREATE INDEX images_newest ON images (created_at, id, backend, model, caller)
+        """,
+    ),
 )
 """What each version of the database adds to the one before it."""
 

@@ -1,8 +1,22 @@
 """What was made on this machine."""
 
+from datetime import UTC, datetime
+
 import msgspec
 
 from imagen.domain.sidecar import Sidecar
+
+
+class Position(msgspec.Struct, frozen=True, order=True):
+    """Where an image stands among the others, whether or not it is still there.
+
+    Attributes:
+        made: When it was made.
+        image_id: Its id, which tells those of one moment apart.
+    """
+
+    made: datetime
+    image_id: str
 
 
 class HistoryEntry(msgspec.Struct, frozen=True, kw_only=True):
@@ -17,3 +31,14 @@ class HistoryEntry(msgspec.Struct, frozen=True, kw_only=True):
     location: str
     sidecar: Sidecar
     owner: str = ""
+
+    @property
+    def position(self) -> Position:
+        """Where it stands among the others.
+
+        Raises:
+            ValueError: its note does not say when it was made.
+        """
+        made = datetime.fromisoformat(self.sidecar.created_at)
+        made = made if made.tzinfo else made.replace(tzinfo=UTC)
+        return Position(made, self.sidecar.id.lower())

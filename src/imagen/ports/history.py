@@ -1,10 +1,11 @@
 """The port to the history: what was made on this machine."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from datetime import date, datetime
 from typing import Protocol
 
-from imagen.domain.history import HistoryEntry
+from imagen.domain.history import HistoryEntry, Position
+from imagen.domain.usage import Dimension
 
 
 class History(Protocol):
@@ -28,7 +29,11 @@ class History(Protocol):
         *,
         words: str = "",
         backend: str = "",
+        model: str = "",
+        caller: str = "",
         since: date | None = None,
+        until: date | None = None,
+        before: Position | None = None,
         limit: int | None = None,
     ) -> Iterator[HistoryEntry]:
         """Yield images, the newest first.
@@ -37,8 +42,23 @@ class History(Protocol):
             words: Each of them, parted by blanks, is somewhere in the prompt, in any
                 script and in upper or lower case; "" asks for none.
             backend: The instance that made them; "" is any.
+            model: Likewise.
+            caller: Who asked for them; "" is anybody.
             since: The first UTC date that counts.
+            until: The first UTC date that counts no more.
+            before: Only what comes after this position in the order of what is
+                yielded, whether or not there is an image at it.
             limit: How many at most; None is all.
+
+        Raises:
+            JournalError: it cannot be read.
+        """
+        ...
+
+    def count(self, by: Dimension) -> Mapping[str, int]:
+        """Return how many images each has made, asked for, or seen: a number by name.
+
+        The newest week comes first, and everything else in the order of its name.
 
         Raises:
             JournalError: it cannot be read.

@@ -1,6 +1,7 @@
 """The journal, the ledger and the history in memory: gone when the test is over."""
 
-from collections.abc import Callable, Iterator, Sequence
+from collections import Counter
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from copy import copy
 from datetime import date, datetime
 from itertools import islice
@@ -25,12 +26,13 @@ from imagen.domain.call import (
     Sending,
 )
 from imagen.domain.errors import InvalidRequest, JournalError, ReferenceTaken
-from imagen.domain.history import HistoryEntry
+from imagen.domain.history import HistoryEntry, Position
 from imagen.domain.usage import (
     Dimension,
     UsageRow,
     UsageTotal,
     added_up,
+    iso_week,
     start_of,
 )
 
@@ -94,7 +96,11 @@ class MemoryHistory:
         *,
         words: str = "",
         backend: str = "",
+        model: str = "",
+        caller: str = "",
         since: date | None = None,
+        until: date | None = None,
+        before: Position | None = None,
         limit: int | None = None,
     ) -> Iterator[HistoryEntry]:
         """Look at each."""
@@ -104,9 +110,21 @@ class MemoryHistory:
             for entry in sorted(self.kept.values(), key=_age, reverse=True)
             if all(word in entry.sidecar.prompt.casefold() for word in sought)
             and backend in {"", entry.sidecar.backend}
+            and model in {"", entry.sidecar.model}
+            and caller in {"", entry.sidecar.caller}
             and _counts(_made(entry), since)
+            and not (until and _counts(_made(entry), until))
+            and (before is None or entry.position < before)
         )
         return islice(found, limit)
+
+    def count(self, by: Dimension) -> Mapping[str, int]:
+        """Count each."""
+        counted = Counter(
+            iso_week(_made(entry)) if by == "week" else getattr(entry.sidecar, by)
+            for entry in self.kept.values()
+        )
+        return dict(sorted(counted.items(), reverse=by == "week"))
 
     def get(self, name: str) -> HistoryEntry | None:
         """Look at each id."""

@@ -117,6 +117,8 @@ def sample_entry(
     prompt: str = PROMPT,
     at: datetime | None = None,
     backend: str = "flux",
+    model: str = "flux-dev",
+    caller: str = "writer",
     image_id: str | None = None,
 ) -> HistoryEntry:
     """Return an image that was made; the higher the number, the later."""
@@ -135,7 +137,7 @@ def sample_entry(
             prompt_sha256="ab" * 32,
             backend=backend,
             adapter="replicate",
-            model="flux-dev",
+            model=model,
             seed=2**64 - 1,
             steps=None,
             width=1536,
@@ -148,7 +150,7 @@ def sample_entry(
             latency_ms=4321,
             cost_usd=0.025,
             cost_source="reported",
-            caller="writer",
+            caller=caller,
             parameters={"guidance": 3.5},
             adjusted={"size": Change(requested="1537x768", used="1536x768", reason="")},
             warnings=("size 1537x768 becomes 1536x768",),

@@ -1,16 +1,17 @@
 """Keeps the history in the database, and finds words of any script in it."""
 
-from collections.abc import Iterator, Sequence
+from collections import Counter
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import closing
-from datetime import UTC, date, datetime
+from datetime import date, datetime, timedelta
 from itertools import islice
 from unicodedata import normalize
 
 from imagen.adapters.sqlite import FILE, Database
-from imagen.adapters.tables import as_micros, storable, understood, written
+from imagen.adapters.tables import as_micros, as_moment, storable, understood, written
 from imagen.domain.errors import InvalidRequest, JournalError
-from imagen.domain.history import HistoryEntry
-from imagen.domain.usage import start_of
+from imagen.domain.history import HistoryEntry, Position
+from imagen.domain.usage import Dimension, iso_week, start_of
 
 _ADD = """
     INSERT INTO images (id, created_at, backend, words, document, delivery)
@@ -26,6 +27,9 @@ _NEWEST = "ORDER BY created_at DESC, id DESC"
 _BEGINNING = (
     "SELECT id, document FROM images WHERE id >= ? AND id < ? ORDER BY id LIMIT 2"
 )
+# From the index alone. A week has whole days of UTC, as have those since 1970.
+_COUNT = "SELECT {by}, count(*) FROM images INDEXED BY images_newest GROUP BY 1"
+_DAY = timedelta(days=1) // timedelta(microseconds=1)
 # Until then the index keeps what was there, beside a note that it is gone.
 _TIDY = "INSERT INTO image_words (image_words) VALUES ('optimize')"
 
@@ -57,18 +61,35 @@ class SqliteHistory:
         *,
         words: str = "",
         backend: str = "",
+        model: str = "",
+        caller: str = "",
         since: date | None = None,
+        until: date | None = None,
+        before: Position | None = None,
         limit: int | None = None,
     ) -> Iterator[HistoryEntry]:
         """Step through what may have the words, and compare."""
         sought = _folded(words).split()
-        where, values = _where(sought, backend=backend, since=since)
+        made = {"backend": backend, "model": model, "caller": caller}
+        where, values = _where(sought, made, since=since, until=until, before=before)
         found = (
             self._entry(document)
             for prompt, document in self._read(f"{_FIND} {where} {_NEWEST}", values)
             if all(word in prompt for word in sought)
         )
         yield from islice(found, limit)
+
+    def count(self, by: Dimension) -> Mapping[str, int]:
+        """Group the rows; days are added up to weeks here."""
+        column = f"created_at / {_DAY}" if by == "week" else by
+        with self._database.reading() as connection:
+            rows = connection.execute(_COUNT.format(by=column)).fetchall()
+        if by != "week":
+            return dict(rows)
+        weeks: Counter[str] = Counter()
+        for day, images in rows:
+            weeks[iso_week(as_moment(day * _DAY))] += images
+        return dict(sorted(weeks.items(), reverse=True))
 
     def get(self, name: str) -> HistoryEntry | None:
         """Look for the id, and for two that begin so."""
@@ -120,7 +141,7 @@ def _row(entry: HistoryEntry) -> tuple[str, int, str, str, str, str]:
     sidecar = entry.sidecar
     return (
         _key(sidecar.id),
-        as_micros(_moment(sidecar.created_at)),
+        as_micros(_moment(entry)),
         storable(sidecar.backend),
         _folded(sidecar.prompt),
         written(entry),
@@ -129,7 +150,12 @@ def _row(entry: HistoryEntry) -> tuple[str, int, str, str, str, str]:
 
 
 def _where(
-    sought: Sequence[str], *, backend: str, since: date | None
+    sought: Sequence[str],
+    made: Mapping[str, str],
+    *,
+    since: date | None,
+    until: date | None,
+    before: Position | None,
 ) -> tuple[str, list[str | int]]:
     """Return what narrows the search down: all that has the words, and perhaps more."""
     conditions: list[str] = []
@@ -137,9 +163,16 @@ def _where(
     if since is not None:
         conditions.append("created_at >= ?")
         values.append(as_micros(start_of(since)))
-    if backend:
-        conditions.append("backend = ?")
-        values.append(storable(backend))
+    if until is not None:
+        conditions.append("created_at < ?")
+        values.append(as_micros(start_of(until)))
+    if before is not None:
+        conditions.append("(created_at, id) < (?, ?)")
+        values += [as_micros(before.made), _key(before.image_id)]
+    for column, name in made.items():
+        if name:
+            conditions.append(f"{column} = ?")
+            values.append(storable(name))
     if trigrams := list(islice(_trigrams(sought), _MOST_TRIGRAMS)):
         conditions.append("number IN (SELECT rowid FROM image_words(?))")
         values.append(" ".join(trigrams))
@@ -163,9 +196,9 @@ def _key(image_id: str) -> str:
     return storable(image_id).lower()
 
 
-def _moment(created_at: str) -> datetime:
+def _moment(entry: HistoryEntry) -> datetime:
     try:
-        moment = datetime.fromisoformat(created_at)
+        return entry.position.made
     except ValueError as error:
-        raise JournalError(f"An image was made at {created_at!r}?") from error
-    return moment if moment.tzinfo else moment.replace(tzinfo=UTC)
+        made = entry.sidecar.created_at
+        raise JournalError(f"An image was made at {made!r}?") from error

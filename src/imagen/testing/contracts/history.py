@@ -2,11 +2,13 @@
 
 from collections.abc import Callable
 from datetime import UTC, date, datetime, timedelta
+from typing import TypedDict, Unpack
 
 import pytest
 
 from imagen.domain.errors import InvalidRequest, JournalError
-from imagen.domain.history import HistoryEntry
+from imagen.domain.history import HistoryEntry, Position
+from imagen.domain.usage import DIMENSIONS
 from imagen.ports.history import History
 from imagen.testing.contracts.base import Contract
 from imagen.testing.crowd import CROWD, all_at_once
@@ -132,6 +134,64 @@ class HistoryContract(Contract):
         assert _numbers(history, since=MIDNIGHT.date()) == [2]
         assert _numbers(history, since=date(2026, 11, 15)) == [2, 1]
 
+    def test_finds_what_was_made_until_a_date(self, history: History) -> None:
+        """Of the images, those before the first moment of that UTC date are found."""
+        before = MIDNIGHT - timedelta(milliseconds=1)
+        history.add([sample_entry(1, at=before), sample_entry(2, at=MIDNIGHT)])
+
+        assert _numbers(history, until=MIDNIGHT.date()) == [1]
+        assert _numbers(history, until=date(2026, 11, 17)) == [2, 1]
+
+    def test_finds_what_a_model_or_a_caller_made(self, history: History) -> None:
+        """Of the images, those of the model, or of the caller, are found."""
+        history.add(
+            [
+                sample_entry(1, model="dev", caller="ada"),
+                sample_entry(2, model="dev", caller="bob"),
+                sample_entry(3, model="", caller="bob"),
+            ]
+        )
+
+        assert _numbers(history, model="dev") == [2, 1]
+        assert _numbers(history, caller="bob") == [3, 2]
+        assert _numbers(history, model="dev", caller="bob") == [2]
+        assert _numbers(history, model="de") == _numbers(history, caller="b") == []
+
+    def test_goes_on_where_it_stopped(self, history: History) -> None:
+        """What comes after a position follows, even if the image there is gone."""
+        entries = [
+            sample_entry(n, at=MIDNIGHT + timedelta(seconds=n // 2), prompt=f"fox {n}")
+            for n in range(6)
+        ]
+        history.add(entries)
+
+        assert _numbers(history, before=entries[4].position) == [3, 2, 1, 0]
+        assert _numbers(history, before=entries[3].position, limit=2) == [2, 1]
+        assert _numbers(history, before=entries[3].position, words="1") == [1]
+        assert _numbers(history, before=entries[0].position) == []
+        history.forget(entries[4].sidecar.id)
+        assert _numbers(history, before=entries[4].position) == [3, 2, 1, 0]
+
+    def test_counts_its_images(self, history: History) -> None:
+        """It knows how many there are of each, in the order that is promised."""
+        assert history.count("backend") == {}
+        sunday = MIDNIGHT - timedelta(milliseconds=1)
+        history.add(
+            [
+                sample_entry(1, at=sunday, caller="bob", backend="sd"),
+                sample_entry(2, at=MIDNIGHT, caller="", model="dev"),
+                sample_entry(3, at=MIDNIGHT, caller="bob", model="a"),
+            ]
+        )
+
+        counts = {by: list(history.count(by).items()) for by in DIMENSIONS}
+        assert counts == {
+            "week": [("2026-W47", 2), ("2026-W46", 1)],
+            "backend": [("flux", 2), ("sd", 1)],
+            "model": [("a", 1), ("dev", 1), ("flux-dev", 1)],
+            "caller": [("", 1), ("bob", 2)],
+        }
+
     def test_finds_as_many_as_are_asked_for(self, history: History) -> None:
         """Of what is found, the newest are yielded, up to the limit."""
         history.add([sample_entry(n, prompt=f"fox {n % 2}") for n in range(6)])
@@ -233,12 +293,15 @@ class HistoryContract(Contract):
         assert all_at_once(add) == [None] * CROWD
         assert _numbers(history, words="fox") == list(range(CROWD - 1, -1, -1))
 
-    @pytest.mark.parametrize("what", ["add", "find", "get", "forget", "forget_older"])
+    @pytest.mark.parametrize(
+        "what", ["add", "find", "count", "get", "forget", "forget_older"]
+    )
     def test_says_that_it_is_broken(self, broken_history: History, what: str) -> None:
         """What cannot be read or written is a JournalError, with a sentence."""
         doing: dict[str, Callable[[], object]] = {
             "add": lambda: broken_history.add([sample_entry()]),
             "find": lambda: list(broken_history.find()),
+            "count": lambda: broken_history.count("week"),
             "get": lambda: broken_history.get("last"),
             "forget": lambda: broken_history.forget(sample_id(1)),
             "forget_older": lambda: broken_history.forget_older(MIDNIGHT),
@@ -250,17 +313,20 @@ class HistoryContract(Contract):
         assert failed.value.message.endswith(".")
 
 
-def _numbers(
-    history: History,
-    *,
-    words: str = "",
-    backend: str = "",
-    since: date | None = None,
-    limit: int | None = None,
-) -> list[int]:
+class _Search(TypedDict, total=False):
+    words: str
+    backend: str
+    model: str
+    caller: str
+    since: date | None
+    until: date | None
+    before: Position | None
+    limit: int | None
+
+
+def _numbers(history: History, **search: Unpack[_Search]) -> list[int]:
     """Return the numbers of the sample entries that are found."""
-    found = history.find(words=words, backend=backend, since=since, limit=limit)
-    return [_number(entry) for entry in found]
+    return [_number(entry) for entry in history.find(**search)]
 
 
 def _number(entry: HistoryEntry) -> int:
