@@ -44,6 +44,9 @@ class Torn(MemoryJournal):
     def note(self, call_id: str, note: Note) -> None:
         raise self.error
 
+    def taken(self, limit: Limit) -> int:
+        raise self.error
+
     def unfinished(self) -> tuple[OpenCall, ...]:
         raise self.error
 

@@ -35,6 +35,14 @@ class Journal(Protocol):
         """
         ...
 
+    def taken(self, limit: Limit) -> int:
+        """Return what `begin` would count for the limit already, in micro-dollars.
+
+        Raises:
+            JournalError: it cannot be read.
+        """
+        ...
+
     def note(self, call_id: str, note: Note) -> None:
         """Write down what became of a call; a note of what is so changes nothing.
 

@@ -206,6 +206,10 @@ class MemoryJournal:
             desk.calls |= new
             desk.reserved |= {call.id: call.reserved or 0 for call in calls}
 
+    def taken(self, limit: Limit) -> int:
+        """Add up what was spent and what is reserved."""
+        return sum(self._counted(limit))
+
     def note(self, call_id: str, note: Note) -> None:
         """Change what is known of the call."""
         with self._desk.lock:
@@ -249,6 +253,11 @@ class MemoryJournal:
         self.alive = False
 
     def _check(self, limit: Limit, calls: Sequence[Call]) -> None:
+        spent, reserved = self._counted(limit)
+        limit.check(spent=spent, reserved=reserved, asked=_reserved(calls, limit))
+
+    def _counted(self, limit: Limit) -> tuple[int, int]:
+        """Return what was spent in the limit's time, and what is reserved."""
         spent = sum(
             self._desk.reserved.get(row.id, 0)
             if row.cost_micros is None
@@ -263,9 +272,7 @@ class MemoryJournal:
             for entry in self._desk.calls.values()
             if entry.state != "planned" or entry.owner is None or entry.owner.alive
         ]
-        limit.check(
-            spent=spent, reserved=_reserved(there, limit), asked=_reserved(calls, limit)
-        )
+        return spent, _reserved(there, limit)
 
     def _note(self, entry: _Entry, note: Note) -> None:
         match note:

@@ -5,6 +5,7 @@ import sqlite3
 from collections.abc import Callable, Iterable, Sequence
 from contextlib import suppress
 from datetime import datetime
+from functools import cache
 from pathlib import Path
 from typing import NamedTuple
 
@@ -64,8 +65,10 @@ _TAKEN = """
 """
 _HELD = """
     SELECT coalesce(sum(reserved), 0) FROM calls
-    WHERE may_cost AND :backend IN ('', backend) AND :caller IN ('', caller)
+    WHERE may_cost AND reserved
+    AND :backend IN ('', backend) AND :caller IN ('', caller)
 """
+_HELD_EACH = _HELD.replace("coalesce(sum(reserved), 0)", "state, owner, reserved")
 
 
 class SqliteJournal:
@@ -99,6 +102,19 @@ class SqliteJournal:
                 connection.executemany(_BEGIN, rows)
             except sqlite3.IntegrityError as error:
                 raise JournalError("One of the calls was begun already.") from error
+
+    def taken(self, limit: Limit) -> int:
+        """Add up rows, but for those that the next one who begins will drop."""
+        about = _about(limit)
+        with self._database.reading() as connection:
+            [(spent,)] = connection.execute(_spent(limit), about)
+            held = connection.execute(_HELD_EACH, about).fetchall()
+        alive = cache(self.lease.is_held)
+        return int(spent) + sum(
+            int(reserved)
+            for state, owner, reserved in held
+            if state != "planned" or owner is None or alive(owner)
+        )
 
     def note(self, call_id: str, note: Note) -> None:
         """Update the row, or write the file if the images are here."""
@@ -216,12 +232,8 @@ def _row(call: Call, owner: str) -> tuple[object, ...]:
 
 
 def _check(connection: sqlite3.Connection, limit: Limit, calls: Sequence[Call]) -> None:
-    about = {
-        "since": as_micros(limit.since),
-        "backend": storable(limit.backend),
-        "caller": storable(limit.caller),
-    }
-    [(spent,)] = connection.execute(_SPENT_BY if limit.caller else _SPENT, about)
+    about = _about(limit)
+    [(spent,)] = connection.execute(_spent(limit), about)
     [(reserved,)] = connection.execute(_HELD, about)
     asked = sum(
         call.reserved or 0
@@ -231,6 +243,18 @@ def _check(connection: sqlite3.Connection, limit: Limit, calls: Sequence[Call]) 
         and limit.caller in {"", call.caller}
     )
     limit.check(spent=spent, reserved=reserved, asked=asked)
+
+
+def _spent(limit: Limit) -> str:
+    return _SPENT_BY if limit.caller else _SPENT
+
+
+def _about(limit: Limit) -> dict[str, str | int]:
+    return {
+        "since": as_micros(limit.since),
+        "backend": storable(limit.backend),
+        "caller": storable(limit.caller),
+    }
 
 
 def _note(connection: sqlite3.Connection, call_id: str, note: Note) -> None:

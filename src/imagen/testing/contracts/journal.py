@@ -523,11 +523,12 @@ class JournalContract(Contract):
         assert len(journal.unfinished()) == outcomes.count(None) == 2
         assert sum(isinstance(one, OverBudget) for one in outcomes) == CROWD - 2
 
-    @pytest.mark.parametrize("what", ["begin", "note", "unfinished", "claim"])
+    @pytest.mark.parametrize("what", ["begin", "taken", "note", "unfinished", "claim"])
     def test_says_that_it_is_broken(self, broken_journal: Journal, what: str) -> None:
         """What cannot be read or written is a JournalError, with a sentence."""
         doing: dict[str, Callable[[], object]] = {
             "begin": lambda: broken_journal.begin([sample_call()]),
+            "taken": lambda: broken_journal.taken(_limit(1)),
             "note": lambda: broken_journal.note(sample_id(1), Sending()),
             "unfinished": broken_journal.unfinished,
             "claim": lambda: broken_journal.claim(sample_id(1)),
@@ -567,5 +568,6 @@ def _expect_left(journal: Journal, micros: int, *, of: Limit) -> None:
 
     with pytest.raises(OverBudget):
         begin([sample_call(900, reserved=micros + 1)])
+    assert journal.taken(of) == of.micros - micros
     begin([sample_call(901, reserved=micros)])
     journal.note(sample_id(901), Closed())
