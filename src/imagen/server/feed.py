@@ -2,7 +2,7 @@
 
 import asyncio
 
-from imagen.domain.events import Event, Planned, Progressed
+from imagen.domain.events import Event, Planned, Previewed, Progressed
 from imagen.domain.result import FailedImage, StoredImage
 
 
@@ -12,6 +12,7 @@ class Feed:
     Attributes:
         planned: Whether it was found possible; only then is anything sent.
         steps: How far each image is.
+        previews: How each image looks so far.
         outcomes: What became of images.
         version: Another one whenever something is new.
     """
@@ -19,6 +20,7 @@ class Feed:
     def __init__(self) -> None:
         self.planned = False
         self.steps: dict[int, Progressed] = {}
+        self.previews: dict[int, Previewed] = {}
         self.outcomes: list[StoredImage | FailedImage] = []
         self.version = 0
         self._loop = asyncio.get_running_loop()
@@ -26,7 +28,7 @@ class Feed:
 
     def listen(self, event: Event) -> None:
         """Hear an event, from any thread."""
-        if isinstance(event, Planned | Progressed):
+        if isinstance(event, Planned | Progressed | Previewed):
             self._loop.call_soon_threadsafe(self._take, event)
 
     def keep(self, outcome: StoredImage | FailedImage) -> None:
@@ -50,6 +52,8 @@ class Feed:
                 self.planned = True
             case Progressed():
                 self.steps[what.number] = what
+            case Previewed():
+                self.previews[what.number] = what
             case StoredImage() | FailedImage():
                 self.outcomes.append(what)
             case _:

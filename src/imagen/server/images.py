@@ -146,6 +146,7 @@ async def _answer(asked: _Asked, request: AnyRequest, desk: Desk) -> Response[An
         count=fields.n or 1,
         caller=request.user,
         wish=wishes.wish_of(fields),
+        live=bool(fields.stream and fields.partial_images),
     )
     key = None
     if asked.key is not None:
@@ -160,8 +161,10 @@ async def _answer(asked: _Asked, request: AnyRequest, desk: Desk) -> Response[An
     )
     how, link = fields.response_format or "b64_json", link_of(request, workshop)
     if fields.stream:
-        told = asked.tells.telling(how=how, link=link)
-        return await streamed(job, desk, told, partial=bool(fields.partial_images))
+        telling = asked.tells.telling(
+            how=how, link=link, began=workshop.now(), partial=fields.partial_images or 0
+        )
+        return await streamed(job, desk, telling)
     result = await desk.follow(job, _gone(request))
     return Response(
         images_body(result, how=how, link=link),

@@ -2,11 +2,12 @@
 
 import asyncio
 from collections.abc import AsyncGenerator
+from datetime import datetime
 
 import msgspec
 from litestar.response import Stream as StreamResponse
 
-from imagen.domain.events import Progressed
+from imagen.domain.events import Previewed, Progressed
 from imagen.domain.result import FailedImage
 from imagen.server.answers import (
     How,
@@ -33,6 +34,17 @@ class Progress(msgspec.Struct, frozen=True, kw_only=True):
     note: str
 
 
+class PartialImage(msgspec.Struct, frozen=True, kw_only=True):
+    """An image so far, with OpenAI's fields and ours."""
+
+    type: str
+    b64_json: bytes
+    created_at: int
+    output_format: str
+    partial_image_index: int
+    index: int
+
+
 class Completed(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     """An image that is done, with OpenAI's fields and ours."""
 
@@ -55,9 +67,11 @@ class Teller(msgspec.Struct, frozen=True):
 
     kind: str
 
-    def telling(self, *, how: How, link: Link) -> "Telling":
+    def telling(
+        self, *, how: How, link: Link, began: datetime, partial: int = 0
+    ) -> "Telling":
         """Return what tells one request."""
-        return Telling(kind=self.kind, how=how, link=link)
+        return Telling(kind=self.kind, how=how, link=link, began=began, partial=partial)
 
 
 class Telling(msgspec.Struct, frozen=True, kw_only=True):
@@ -67,11 +81,15 @@ class Telling(msgspec.Struct, frozen=True, kw_only=True):
         kind: What they are called.
         how: As what images are sent.
         link: Makes URLs.
+        began: When it was asked for.
+        partial: Previews of each image, at most.
     """
 
     kind: str
     how: How
     link: Link
+    began: datetime
+    partial: int = 0
 
     def progress(self, step: Progressed) -> bytes:
         """Say how far an image is."""
@@ -81,6 +99,19 @@ class Telling(msgspec.Struct, frozen=True, kw_only=True):
                 index=step.number - 1,
                 fraction=step.fraction,
                 note=step.note,
+            )
+        )
+
+    def so_far(self, preview: Previewed, *, shown: int) -> bytes:
+        """Show an image so far; so many were shown of it before."""
+        return _event(
+            PartialImage(
+                type=f"{self.kind}.partial_image",
+                b64_json=preview.content,
+                created_at=int(self.began.timestamp()),
+                output_format=preview.media_type.removeprefix("image/"),
+                partial_image_index=shown,
+                index=preview.number - 1,
             )
         )
 
@@ -111,15 +142,12 @@ class Telling(msgspec.Struct, frozen=True, kw_only=True):
         return b"event: error\ndata: " + msgspec.json.encode(body) + b"\n\n"
 
 
-async def streamed(
-    job: Job, desk: Desk, telling: Telling, *, partial: bool
-) -> StreamResponse:
+async def streamed(job: Job, desk: Desk, telling: Telling) -> StreamResponse:
     """Return the events of a job; what fails before anything is sent has a status.
 
     Raises:
         Failure, ImagenError: why nothing is sent.
     """
-    del partial  # no backend tells previews yet: steps are told instead
     desk.join(job)
     try:
         while not (job.feed.planned or job.work.done()):
@@ -136,9 +164,34 @@ async def streamed(
     )
 
 
+class Previews:
+    """Chooses the previews that a client sees: so many, evenly over the work.
+
+    Args:
+        telling: What the client asked for.
+    """
+
+    def __init__(self, telling: Telling) -> None:
+        self._telling = telling
+        self._shown: dict[int, list[Previewed]] = {}
+
+    def say(self, preview: Previewed, step: Progressed | None) -> bytes:
+        """Return the event that shows it; empty if it is not one of those."""
+        shown = self._shown.setdefault(preview.number, [])
+        done = 1.0 if step is None or step.fraction is None else step.fraction
+        most = self._telling.partial
+        if len(shown) >= most or (shown and shown[-1] is preview):
+            return b""
+        if done < (len(shown) + 1) / (most + 1):
+            return b""
+        shown.append(preview)
+        return self._telling.so_far(preview, shown=len(shown) - 1)
+
+
 async def _events(job: Job, desk: Desk, telling: Telling) -> AsyncGenerator[bytes]:
     told: set[int] = set()
     steps: dict[int, Progressed] = {}
+    previews = Previews(telling)
     try:
         while True:
             version, over = job.feed.version, job.work.done()
@@ -146,6 +199,11 @@ async def _events(job: Job, desk: Desk, telling: Telling) -> AsyncGenerator[byte
                 if steps.get(number) is not step and number not in told:
                     steps[number] = step
                     yield telling.progress(step)
+            for number, preview in list(job.feed.previews.items()):
+                if number not in told:
+                    said = previews.say(preview, job.feed.steps.get(number))
+                    if said:
+                        yield said
             for outcome in list(job.feed.outcomes):
                 image = outcome.rescued if isinstance(outcome, FailedImage) else outcome
                 if image is not None and image.number not in told:
@@ -168,6 +226,6 @@ async def _events(job: Job, desk: Desk, telling: Telling) -> AsyncGenerator[byte
     yield b"data: [DONE]\n\n"
 
 
-def _event(said: Progress | Completed) -> bytes:
+def _event(said: Progress | PartialImage | Completed) -> bytes:
     words = msgspec.json.encode(said)
     return b"event: " + said.type.encode() + b"\ndata: " + words + b"\n\n"

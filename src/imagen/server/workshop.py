@@ -52,6 +52,7 @@ class Order(msgspec.Struct, frozen=True, kw_only=True):
         count: How many images.
         caller: Who wants it.
         wish: Where the files go.
+        live: Whether previews are wanted, if the backend has them.
         listen: Hears what happens, from any thread.
         keep: Gets what becomes of each image, likewise, as soon as it is known.
         begun: Told of the calls that are about to be made; if it raises, none is.
@@ -62,6 +63,7 @@ class Order(msgspec.Struct, frozen=True, kw_only=True):
     count: int = 1
     caller: str = ""
     wish: Wish = Wish()
+    live: bool = False
     listen: Listener = unheard
     keep: Callable[[StoredImage | FailedImage], object] = unheeded
     begun: Callable[[Sequence[Call]], object] = unheeded
@@ -214,6 +216,7 @@ class Workshop:
 
     def _make(self, order: Order, cancellation: Cancellation) -> GenerationReport:
         chosen, backend = self.find(order.backend), self.backend(order.backend)
+        can = backend.capabilities()
         priced = chosen.instance.price is not None
         use_case = bootstrap.build_generate(
             self.settings,
@@ -224,12 +227,13 @@ class Workshop:
             wish=order.wish,
             count=order.count,
             listen=order.listen,
+            live=order.live and can.live,
             door=Door(
                 caller=order.caller,
                 origin=ORIGIN,
                 begun=order.begun,
                 here=True,
-                for_good=priced or backend.capabilities().may_cost,
+                for_good=priced or can.may_cost,
                 numbering=self._numbering,
             ),
         )
