@@ -7,7 +7,7 @@ set -eu
 say() { echo "imagen: $*"; }
 
 missing=
-for pair in zsh:zsh fish:fish tmux:tmux exiftool:libimage-exiftool-perl; do
+for pair in zsh:zsh fish:fish tmux:tmux chromium:chromium exiftool:libimage-exiftool-perl; do
     command -v "${pair%%:*}" >/dev/null || missing="$missing ${pair#*:}"
 done
 initdb=$(ls /usr/lib/postgresql/*/bin/initdb 2>/dev/null || command -v initdb || true)

@@ -52,6 +52,7 @@ from imagen.settings.environment import Environment
 from imagen.settings.load import load_settings
 from imagen.settings.model import BackendSettings, Settings
 from imagen.usecases.again import MakeAgain, VerifyImage
+from imagen.usecases.bin import ThrowAway
 from imagen.usecases.cancellation import Cancellation
 from imagen.usecases.check import CheckBackends
 from imagen.usecases.find import FindImage
@@ -79,6 +80,7 @@ if TYPE_CHECKING:
     from imagen.adapters.preview.progress import NotebookProgress
     from imagen.adapters.preview.terminal.viewer import TerminalViewer
     from imagen.adapters.supabase import SupabaseAccess
+    from imagen.adapters.thumbnails import Thumbnails
     from imagen.ports.cloud import Cloud
     from imagen.ports.ledger import SharedLedger
     from imagen.usecases.deliver import Carrier, DeliverOwed
@@ -495,6 +497,21 @@ def build_row_delivery(environment: Environment, accounts: Accounts) -> "Deliver
         carriers=[RowCarrier(outbox=accounts.outbox, ledger=ledger)],
         clock=SystemClock(),
     )
+
+
+def build_bin(accounts: Accounts, *, environment: Environment) -> ThrowAway:
+    """Wire the use case that throws images away."""
+    from imagen.adapters.bin import FolderBin  # noqa: PLC0415 - only for the gallery
+
+    kept = FolderBin(lambda: environment.data_dir / "bin", now=now)
+    return ThrowAway(history=accounts.history, outbox=accounts.outbox, bin=kept)
+
+
+def build_thumbnails(environment: Environment) -> "Thumbnails":
+    """Return what makes small pictures, and keeps them in the cache."""
+    from imagen.adapters.thumbnails import Thumbnails  # noqa: PLC0415 - costs Pillow
+
+    return Thumbnails(lambda: environment.cache_dir / "thumbnails")
 
 
 def build_forget(accounts: Accounts) -> ForgetImages:

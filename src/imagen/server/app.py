@@ -17,12 +17,24 @@ from imagen.server import files, images, models, operations
 from imagen.server.description import Described
 from imagen.server.desk import Desk
 from imagen.server.failures import INTERNAL, ErrorBody, Failure, failure_of
+from imagen.server.gallery import making, page, pictures, sessions, spending
+from imagen.server.gallery.shelf import Shelf
 from imagen.server.guard import AsgiApp, Guard
 from imagen.server.keys import Keys
 from imagen.server.workshop import Workshop
 from imagen.version import __version__
 
-MODULES: Sequence[Any] = (images, models, files, operations)
+MODULES: Sequence[Any] = (
+    images,
+    models,
+    files,
+    operations,
+    page,
+    sessions,
+    pictures,
+    spending,
+    making,
+)
 """Each has `routes`, and may have `OPEN`: beginnings of paths that need no key."""
 
 
@@ -32,11 +44,14 @@ def build_app(workshop: Workshop, desk: Desk, *, keys: Keys) -> AsgiApp:
     Every route may ask for `workshop: NamedDependency[Workshop]`, and for the `desk`;
     `request.user` is the caller's name.
     """
+    shelf = Shelf(workshop)
     app = Litestar(
         route_handlers=[route for module in MODULES for route in module.routes],
         dependencies={
             "workshop": Provide(lambda: workshop, sync_to_thread=False),
             "desk": Provide(lambda: desk, sync_to_thread=False),
+            "shelf": Provide(lambda: shelf, sync_to_thread=False),
+            "keys": Provide(lambda: keys, sync_to_thread=False),
         },
         exception_handlers={Exception: _failing(workshop)},
         openapi_config=OpenAPIConfig(
@@ -46,7 +61,7 @@ def build_app(workshop: Workshop, desk: Desk, *, keys: Keys) -> AsgiApp:
             render_plugins=[Described(workshop.settings.serve)],
         ),
         request_max_body_size=workshop.settings.serve.body,
-        lifespan=[_open(workshop, desk)],
+        lifespan=[_open(workshop, desk, shelf)],
         logging_config=None,
     )
     return Guard(
@@ -57,10 +72,11 @@ def build_app(workshop: Workshop, desk: Desk, *, keys: Keys) -> AsgiApp:
         open_paths=tuple(
             path for module in MODULES for path in getattr(module, "OPEN", ())
         ),
+        session_of=sessions.knows(keys, workshop),
     )
 
 
-def _open(workshop: Workshop, desk: Desk) -> Any:
+def _open(workshop: Workshop, desk: Desk, shelf: Shelf) -> Any:
     @asynccontextmanager
     async def opened(app: Litestar) -> AsyncGenerator[None]:
         del app
@@ -70,6 +86,7 @@ def _open(workshop: Workshop, desk: Desk) -> Any:
         try:
             yield
         finally:
+            shelf.close()
             if await desk.finished():
                 workshop.close()
 

@@ -21,6 +21,7 @@ Receive: TypeAlias = Callable[[], Awaitable[Message]]
 Send: TypeAlias = Callable[[Message], Awaitable[None]]
 AsgiApp: TypeAlias = Callable[[Scope, Receive, Send], Awaitable[None]]
 
+COOKIE = b"imagen_session"
 SAFE = frozenset({"GET", "HEAD", "OPTIONS"})
 
 _HEADERS = (
@@ -31,6 +32,12 @@ _HEADERS = (
 )
 
 
+def nobody(session: str) -> str | None:
+    """Know no session."""
+    del session
+    return None
+
+
 class Guard:
     """An ASGI application around another one.
 
@@ -39,7 +46,8 @@ class Guard:
         keys: Who may; if there are none, everybody on this machine.
         hosts: Names under which the server is reached, besides its own.
         anonymous: Who asks where no key is needed.
-        open_paths: Beginnings of paths that need no key.
+        open_paths: Beginnings of paths that need no key, and `/`, which is one itself.
+        session_of: Says whom a browser's cookie stands for, if anybody.
     """
 
     def __init__(
@@ -50,12 +58,15 @@ class Guard:
         hosts: Sequence[str] = (),
         anonymous: str = "",
         open_paths: tuple[str, ...] = (),
+        session_of: Callable[[str], str | None] = nobody,
     ) -> None:
         self._app = app
         self._keys = keys
         self._hosts = {host.lower() for host in (*hosts, *own_names())}
         self._anonymous = anonymous
-        self._open = open_paths
+        self._open = tuple(path for path in open_paths if path != "/")
+        self._root = "/" in open_paths
+        self._session_of = session_of
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Let the request in, or answer it."""
@@ -103,11 +114,14 @@ class Guard:
         if not self._keys:
             return self._anonymous
         caller = self._keys.caller_of(_key_in(headers.get(b"authorization", b"")))
+        if caller is None and COOKIE in (cookies := headers.get(b"cookie", b"")):
+            caller = self._session_of(cookie_in(cookies))
         if caller is not None:
             return caller
-        if path.startswith(self._open):
+        if path.startswith(self._open) or (self._root and path == "/"):
             return self._anonymous
-        api = path.startswith("/v1/")
+        # A page of ours asks for the key itself.
+        api = path.startswith(("/v1/", "/gallery/"))
         raise Failure(
             401,
             "The API key is missing or wrong; send `Authorization: Bearer KEY`.",
@@ -132,6 +146,15 @@ async def refuse(failure: Failure, scope: Scope, send: Send) -> None:
         {"type": "http.response.start", "status": failure.status, "headers": headers}
     )
     await send({"type": "http.response.body", "body": body})
+
+
+def cookie_in(cookies: bytes) -> str:
+    """Return the value of our cookie; "" if it is not among them."""
+    for cookie in cookies.split(b";"):
+        name, _, value = cookie.strip().partition(b"=")
+        if name == COOKIE:
+            return value.decode("latin-1")
+    return ""
 
 
 def own_names() -> tuple[str, ...]:

@@ -35,6 +35,27 @@ class Keys:
                 caller = name
         return caller
 
+    def session_of(self, key: str, *, until: int, secret: bytes) -> str | None:
+        """Return what stands for a key until a moment; None if it is nobody's.
+
+        It does not tell the key, and is worth nothing once the key is withdrawn.
+        """
+        digest = _digest(key)
+        if self.caller_of(key) is None:
+            return None
+        return f"{until}.{_signature(digest, str(until), secret)}"
+
+    def caller_in(self, session: str, *, now: int, secret: bytes) -> str | None:
+        """Return whose key it stands for; None if nobody's any more."""
+        until, _, presented = session.partition(".")
+        caller = None
+        for digest, name in self._names.items():
+            right = _signature(digest, until, secret)
+            if hmac.compare_digest(right.encode(), presented.encode(errors="replace")):
+                caller = name
+        is_over = not (until.isascii() and until.isdecimal() and now < int(until))
+        return None if is_over else caller
+
 
 def read_keys(text: str) -> Keys:
     """Read keys with commas or blanks between them, each `NAME:KEY` or a key alone.
@@ -61,6 +82,11 @@ def read_keys(text: str) -> Keys:
             )
         names[digest] = name or f"key-{digest.hex()[:8]}"
     return Keys(names)
+
+
+def _signature(digest: bytes, until: str, secret: bytes) -> str:
+    said = b"session " + digest + until.encode(errors="replace")
+    return hmac.new(secret, said, "sha256").hexdigest()
 
 
 def _digest(key: str) -> bytes:

@@ -67,7 +67,7 @@ class ModelList(msgspec.Struct, frozen=True, kw_only=True):
 @get("/v1/models", responses=REFUSALS, tags=["models"])
 async def list_models(workshop: NamedDependency[Workshop]) -> ModelList:
     """List what can be asked for as `model`."""
-    models = await workshop.in_thread(lambda: tuple(_models(workshop)))
+    models = await workshop.in_thread(lambda: list_of(workshop))
     return ModelList(data=models)
 
 
@@ -77,11 +77,16 @@ async def get_model(
 ) -> ModelData:
     """Describe one of them."""
     name = model.removeprefix("/")
-    models = await workshop.in_thread(lambda: tuple(_models(workshop)))
+    models = await workshop.in_thread(lambda: list_of(workshop))
     for found in models:
         if found.id == name:
             return found
     raise Failure(404, f"There is no model {name[:80]!r} here.", code="model_not_found")
+
+
+def list_of(workshop: Workshop) -> tuple[ModelData, ...]:
+    """Return what can be asked for as `model`, the default one first."""
+    return tuple(_models(workshop))
 
 
 def _models(workshop: Workshop) -> Iterator[ModelData]:

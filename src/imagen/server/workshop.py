@@ -161,7 +161,7 @@ class Workshop:
     def find_images(self, ids: Sequence[str]) -> tuple[Made, ...]:
         """Return those of the images that are still what was stored."""
         found = (self.accounts.history.get(image_id) for image_id in ids)
-        read = (_read(entry) for entry in found if entry is not None)
+        read = (read_image(entry) for entry in found if entry is not None)
         return tuple(image for image in read if image is not None)
 
     def resume(self, ids: Sequence[str]) -> None:
@@ -269,7 +269,7 @@ _SPARE_THREADS = 8
 """For what is quick, such as looking something up."""
 
 
-def _read(entry: HistoryEntry) -> Made | None:
+def read_image(entry: HistoryEntry) -> Made | None:
     """Return the image; None if its file is gone, or something else by now."""
     try:
         content = Path(entry.location).read_bytes()

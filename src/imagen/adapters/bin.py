@@ -1,0 +1,155 @@
+"""Keeps what was thrown away in a folder of imagen's own, for a month.
+
+Not the wastebasket of the desktop: a server has none, and from here an image can be put
+back exactly where it was.
+"""
+
+import errno
+import os
+import shutil
+import stat
+from collections.abc import Callable
+from contextlib import suppress
+from datetime import datetime, timedelta
+from hashlib import sha256
+from pathlib import Path
+
+import msgspec
+
+from imagen.adapters.sqlite import private_folder
+from imagen.domain.errors import StorageError
+from imagen.domain.history import HistoryEntry
+from imagen.domain.naming import SIDECAR_SUFFIX
+
+KEPT = timedelta(days=30)
+
+_ENTRY = "entry"
+_IMAGE = "image"
+_SIDECAR = "sidecar"
+
+
+class FolderBin:
+    """A folder for each image, with its file, its sidecar, and what the history had.
+
+    Args:
+        folder: Where it is; made when first needed.
+        now: Says what time it is.
+    """
+
+    def __init__(
+        self, folder: Callable[[], Path], *, now: Callable[[], datetime]
+    ) -> None:
+        self._folder = folder
+        self._now = now
+
+    def throw(self, entry: HistoryEntry) -> bool:
+        """Write down what it was, then move its files; the image goes last."""
+        self._empty()
+        file = Path(entry.location)
+        if not _is_image(file, entry):
+            return False
+        try:
+            place = private_folder(self._folder()) / entry.sidecar.id
+            shutil.rmtree(place, ignore_errors=True)  # the same, fetched back since
+            kept = private_folder(place)
+            (kept / _ENTRY).write_bytes(msgspec.json.encode(entry))
+            if _is_sidecar(_beside(file), entry):
+                _move(_beside(file), kept / _SIDECAR)
+            try:
+                _move(file, kept / _IMAGE)
+            except OSError:
+                if (kept / _SIDECAR).exists():
+                    _move(kept / _SIDECAR, _beside(file))
+                raise
+        except (OSError, ValueError, TypeError) as error:
+            raise _failed(error) from error
+        return True
+
+    def fetch(self, image_id: str) -> HistoryEntry | None:
+        """Move the files back, the image first."""
+        try:
+            kept = self._folder() / image_id
+            entry = msgspec.json.decode((kept / _ENTRY).read_bytes(), type=HistoryEntry)
+            if entry.sidecar.id != image_id or not (kept / _IMAGE).is_file():
+                return None
+            file = Path(entry.location)
+            file.parent.mkdir(parents=True, exist_ok=True)
+            _move(kept / _IMAGE, file)
+            if (kept / _SIDECAR).exists():
+                with suppress(FileExistsError):
+                    _move(kept / _SIDECAR, _beside(file))
+            shutil.rmtree(kept, ignore_errors=True)
+        except (FileNotFoundError, msgspec.DecodeError):
+            return None
+        except (OSError, ValueError) as error:
+            raise _failed(error) from error
+        return entry
+
+    def _empty(self) -> None:
+        """Delete for good what nobody has missed for a month."""
+        with suppress(OSError):
+            oldest = (self._now() - KEPT).timestamp()
+            for kept in self._folder().iterdir():
+                if kept.stat().st_mtime < oldest:
+                    shutil.rmtree(kept, ignore_errors=True)
+
+
+def _beside(file: Path) -> Path:
+    return file.with_name(file.name + SIDECAR_SUFFIX)
+
+
+def _is_image(file: Path, entry: HistoryEntry) -> bool:
+    try:
+        if not stat.S_ISREG(file.stat().st_mode):
+            return False
+        return sha256(file.read_bytes()).hexdigest() == entry.sidecar.sha256
+    except (OSError, ValueError):
+        return False
+
+
+def _is_sidecar(file: Path, entry: HistoryEntry) -> bool:
+    try:
+        noted = msgspec.json.decode(file.read_bytes(), type=_Noted)
+    except (OSError, ValueError):
+        return False
+    return noted.id == entry.sidecar.id
+
+
+class _Noted(msgspec.Struct):
+    """Whose sidecar it is."""
+
+    id: str
+
+
+def _move(source: Path, target: Path) -> None:
+    """Move a file where there is none, to another disk if need be.
+
+    Raises:
+        OSError: there is one, or it cannot be moved.
+    """
+    try:
+        os.link(source, target)  # unlike a rename it replaces nothing
+    except OSError as error:
+        if error.errno not in {errno.EXDEV, errno.EPERM, errno.EOPNOTSUPP}:
+            raise
+        _copy(source, target)
+    source.unlink()
+
+
+def _copy(source: Path, target: Path) -> None:
+    try:
+        with source.open("rb") as old, target.open("xb") as new:
+            shutil.copyfileobj(old, new)
+            new.flush()
+            os.fsync(new.fileno())
+        shutil.copystat(source, target)
+    except FileExistsError:
+        raise
+    except OSError:
+        target.unlink(missing_ok=True)
+        raise
+
+
+def _failed(error: Exception) -> StorageError:
+    reason = getattr(error, "strerror", None) or str(error)
+    return StorageError(f"The image cannot be moved: {reason}.")

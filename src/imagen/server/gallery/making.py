@@ -1,0 +1,217 @@
+"""What is made here: the choices there are, what a wish would cost, and reruns."""
+
+from collections.abc import Mapping, Sequence
+from typing import Any, Literal
+
+import msgspec
+from litestar import Request, Response, post
+from litestar import get as get_route
+from litestar.di import NamedDependency
+from litestar.params import FromPath, JSONBody
+
+from imagen import bootstrap
+from imagen.bootstrap import Door, Wish
+from imagen.domain.again import Wishes
+from imagen.domain.estimate import estimate_of
+from imagen.domain.events import unheard
+from imagen.domain.request import GenerationRequest
+from imagen.domain.sidecar import Change
+from imagen.server import wishes
+from imagen.server.desk import Desk
+from imagen.server.files import link_of
+from imagen.server.gallery.pictures import PATH
+from imagen.server.gallery.shelf import Shelf
+from imagen.server.models import ModelData, list_of
+from imagen.server.shapes import MOST_PARTIAL_IMAGES, GenerationFields
+from imagen.server.streams import Teller, streamed
+from imagen.server.workshop import Order, Workshop
+from imagen.usecases.generate import GenerateImages
+
+
+class StyleChoice(msgspec.Struct, frozen=True, kw_only=True):
+    """A style of the config."""
+
+    name: str
+    prompt: str
+    negative: str
+    size: str | None
+
+
+class Choices(msgspec.Struct, frozen=True, kw_only=True):
+    """What can be asked for here.
+
+    Attributes:
+        most: Images at once.
+        longest: Characters of a prompt.
+    """
+
+    models: tuple[ModelData, ...]
+    styles: tuple[StyleChoice, ...]
+    most: int
+    longest: int
+
+
+class Expected(msgspec.Struct, frozen=True, kw_only=True):
+    """What would be sent, and what it would cost; None is unknown, never 0."""
+
+    backend: str
+    model: str
+    images: int
+    calls: int
+    prompt_sent: str
+    negative: str
+    size: str
+    cost_usd: float | None
+    may_cost: bool
+    ignored: Mapping[str, str]
+    adjusted: Mapping[str, Change]
+
+
+class Rerun(msgspec.Struct, frozen=True, kw_only=True):
+    """How an image is made again.
+
+    Attributes:
+        seed: The same, or one that is drawn anew.
+    """
+
+    seed: Literal["same", "new"] = "same"
+
+
+@get_route("/gallery/api/choices", include_in_schema=False)
+async def get_choices(workshop: NamedDependency[Workshop]) -> Choices:
+    """List backends and styles."""
+    settings = workshop.settings
+    return Choices(
+        models=await workshop.in_thread(lambda: list_of(workshop)),
+        styles=tuple(
+            StyleChoice(
+                name=name,
+                prompt=style.prompt,
+                negative=style.negative,
+                size=None if style.size is None else str(style.size),
+            )
+            for name, style in settings.styles.items()
+        ),
+        most=settings.serve.count,
+        longest=settings.serve.prompt,
+    )
+
+
+@post("/gallery/api/estimate", include_in_schema=False, status_code=200)
+async def estimate(
+    data: JSONBody[GenerationFields],
+    request: Request[Any, Any, Any],
+    workshop: NamedDependency[Workshop],
+) -> Expected:
+    """Say what would be sent and what it would cost; nothing is reserved."""
+    settings = workshop.settings
+    wishes.check_limits(data, settings.serve)
+    backend, model = wishes.backend_and_model(settings, data.model)
+    order = Order(
+        backend=backend,
+        ask=lambda maker: wishes.request_of(data, maker, settings, model=model),
+        count=data.n or 1,
+        caller=request.user,
+        wish=wishes.wish_of(data),
+    )
+    return await workshop.in_thread(lambda: _expected(order, workshop))
+
+
+@post(PATH + "/{image_id:str}/again/estimate", include_in_schema=False, status_code=200)
+async def estimate_again(
+    image_id: FromPath[str],
+    data: JSONBody[Rerun],
+    request: Request[Any, Any, Any],
+    workshop: NamedDependency[Workshop],
+    shelf: NamedDependency[Shelf],
+) -> Expected:
+    """Say what making an image again would cost."""
+    entry = await shelf.entry(image_id)
+
+    def expect() -> Expected:
+        order = _order_again(entry.sidecar.id, data, request.user, workshop)
+        return _expected(order, workshop)
+
+    return await workshop.in_thread(expect)
+
+
+@post(PATH + "/{image_id:str}/again", include_in_schema=False, status_code=200)
+async def make_again(
+    image_id: FromPath[str],
+    data: JSONBody[Rerun],
+    request: Request[Any, Any, Any],
+    desk: NamedDependency[Desk],
+    shelf: NamedDependency[Shelf],
+) -> Response[Any]:
+    """Make an image again, as `imagen rerun` does, and tell how far it is."""
+    workshop = desk.workshop
+    entry = await shelf.entry(image_id)
+    order = await workshop.in_thread(
+        lambda: _order_again(entry.sidecar.id, data, request.user, workshop)
+    )
+    job = desk.submit(order, key=None, detached=False, live=True)
+    telling = Teller("image_generation").telling(
+        how="url",
+        link=link_of(request, workshop),
+        began=workshop.now(),
+        partial=MOST_PARTIAL_IMAGES,
+    )
+    return await streamed(job, desk, telling)
+
+
+def _order_again(image_id: str, rerun: Rerun, caller: str, workshop: Workshop) -> Order:
+    """Return the order for what made an image.
+
+    Raises:
+        InvalidRequest: nobody knows how it was made, or its backend is gone.
+    """
+    use_case = bootstrap.build_again(
+        workshop.settings,
+        environment=workshop.environment,
+        accounts=workshop.accounts,
+    )
+    past = use_case.look(image_id)
+    wanted = Wishes(seed=0 if rerun.seed == "new" else None)
+
+    def ask(maker: GenerateImages) -> GenerationRequest:
+        return use_case.request(past, wanted, maker=maker)
+
+    return Order(
+        backend=past.backend,
+        ask=ask,
+        caller=caller,
+        wish=Wish(format=past.format_on(past.backend)),
+        live=True,
+    )
+
+
+def _expected(order: Order, workshop: Workshop) -> Expected:
+    use_case = bootstrap.build_generate(
+        workshop.settings,
+        workshop.find(order.backend),
+        workshop.backend(order.backend),
+        environment=workshop.environment,
+        accounts=workshop.accounts,
+        wish=order.wish,
+        count=order.count,
+        listen=unheard,
+        door=Door(caller=order.caller),
+    )
+    planned = use_case.plan(order.ask(use_case))
+    expected = estimate_of(planned)
+    return Expected(
+        backend=expected.backend,
+        model=expected.model,
+        images=expected.images,
+        calls=expected.calls,
+        prompt_sent=expected.prompt_sent,
+        negative=expected.negative,
+        size=expected.size,
+        cost_usd=expected.cost_usd,
+        may_cost=planned.may_cost,
+        ignored=expected.ignored,
+        adjusted=expected.adjusted,
+    )
+
+
+routes: Sequence[Any] = (get_choices, estimate, estimate_again, make_again)

@@ -1,0 +1,306 @@
+"""Images: page by page, one with all that is known of it, its file, and its end."""
+
+import re
+from collections.abc import Mapping, Sequence
+from datetime import date, datetime, timedelta
+from pathlib import Path
+from typing import Annotated, Any, TypeAlias
+
+import msgspec
+from litestar import Request, Response, delete, get, post
+from litestar.di import NamedDependency
+from litestar.params import FromPath, FromQuery
+from msgspec import Meta
+
+from imagen.domain.history import HistoryEntry, Position
+from imagen.domain.sidecar import Sidecar
+from imagen.domain.usage import DIMENSIONS
+from imagen.server.failures import Failure
+from imagen.server.gallery.shelf import Shelf, is_there, not_there
+from imagen.server.workshop import Workshop
+
+PATH = "/gallery/api/images"
+MOST = 200
+"""Images of one answer."""
+LONGEST_WORDS = 1000
+_ID = re.compile(r"[0-9a-f-]{36}")
+_WEEK = re.compile(r"(\d{4})-W(\d{2})")
+_RANGE = re.compile(r"bytes=(\d*)-(\d*)")
+_FOR_GOOD = "private, max-age=31536000, immutable"
+
+AnyRequest: TypeAlias = Request[Any, Any, Any]
+
+
+class Tile(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """An image among others.
+
+    Attributes:
+        prompt: Its beginning.
+        missing: Whether its file is gone.
+    """
+
+    id: str
+    created_at: str
+    prompt: str
+    width: int
+    height: int
+    missing: bool = False
+
+
+class Tiles(msgspec.Struct, frozen=True, kw_only=True):
+    """Some images, the newest first; `next` asks for more, if there may be any."""
+
+    images: tuple[Tile, ...]
+    next: str | None = None
+
+
+class Picture(msgspec.Struct, frozen=True, kw_only=True):
+    """Everything that made an image.
+
+    Attributes:
+        sidecar: As it lies beside the image.
+        seed: Its seed in digits; a script's numbers are too small for some.
+        name: What its file is called; never where it is.
+        missing: Whether its file is gone.
+    """
+
+    sidecar: Sidecar
+    seed: str | None
+    name: str
+    missing: bool
+
+
+class Thrown(msgspec.Struct, frozen=True, kw_only=True):
+    """What became of an image that was thrown away; its file may have been gone."""
+
+    id: str
+    can_undo: bool
+
+
+@get(PATH, include_in_schema=False)
+async def list_images(
+    workshop: NamedDependency[Workshop],
+    words: Annotated[FromQuery[str], Meta(max_length=LONGEST_WORDS)] = "",
+    backend: FromQuery[str] = "",
+    model: FromQuery[str] = "",
+    caller: FromQuery[str] = "",
+    week: FromQuery[str] = "",
+    before: FromQuery[str] = "",
+    limit: FromQuery[int] = 60,
+) -> Tiles:
+    """Return the newest images that are looked for, or those after them."""
+    since, until = _days(week)
+    position = _position(before)
+    limit = min(max(limit, 1), MOST)
+
+    def find() -> Tiles:
+        found = workshop.accounts.history.find(
+            words=words[:LONGEST_WORDS],
+            backend=backend,
+            model=model,
+            caller=caller,
+            since=since,
+            until=until,
+            before=position,
+            limit=limit,
+        )
+        entries = list(found)
+        return Tiles(
+            images=tuple(map(_tile, entries)),
+            next=_cursor(entries[-1]) if len(entries) == limit else None,
+        )
+
+    return await workshop.in_thread(find)
+
+
+@get("/gallery/api/counts", include_in_schema=False)
+async def count_images(
+    workshop: NamedDependency[Workshop],
+) -> Mapping[str, Mapping[str, int]]:
+    """Count the images of each week, backend, model and caller."""
+    history = workshop.accounts.history
+    return await workshop.in_thread(
+        lambda: {by: history.count(by) for by in DIMENSIONS}
+    )
+
+
+@get(PATH + "/{image_id:str}", include_in_schema=False)
+async def get_image(image_id: FromPath[str], shelf: NamedDependency[Shelf]) -> Picture:
+    """Return all that is known of an image."""
+    entry = await shelf.entry(_checked(image_id))
+    return Picture(
+        sidecar=entry.sidecar,
+        seed=None if entry.sidecar.seed is None else str(entry.sidecar.seed),
+        name=Path(entry.location).name.encode(errors="replace").decode(),
+        missing=not is_there(entry),
+    )
+
+
+@get(PATH + "/{image_id:str}/file", include_in_schema=False)
+async def get_file(
+    image_id: FromPath[str], request: AnyRequest, shelf: NamedDependency[Shelf]
+) -> Response[bytes]:
+    """Return the image as it is stored, or a part of it."""
+    entry = await shelf.entry(_checked(image_id))
+    tag = f'"{entry.sidecar.sha256}"'
+    if request.headers.get("if-none-match") == tag:
+        return _unchanged(tag)
+    content = await shelf.content(entry)
+    headers = _headers(tag)
+    first, end = _part(request, tag, len(content))
+    if first is None:
+        return Response(content, media_type=entry.sidecar.mime_type, headers=headers)
+    headers["Content-Range"] = f"bytes {first}-{end - 1}/{len(content)}"
+    return Response(
+        content[first:end],
+        status_code=206,
+        media_type=entry.sidecar.mime_type,
+        headers=headers,
+    )
+
+
+@get(PATH + "/{image_id:str}/thumbnail", include_in_schema=False)
+async def get_thumbnail(
+    image_id: FromPath[str], request: AnyRequest, shelf: NamedDependency[Shelf]
+) -> Response[bytes]:
+    """Return a small WebP of it."""
+    entry = await shelf.entry(_checked(image_id))
+    tag = f'"small-{entry.sidecar.sha256}"'
+    if request.headers.get("if-none-match") == tag:
+        return _unchanged(tag)
+    small = await shelf.thumbnail(entry)
+    return Response(small, media_type="image/webp", headers=_headers(tag))
+
+
+@delete(PATH + "/{image_id:str}", include_in_schema=False, status_code=200)
+async def throw_away(
+    image_id: FromPath[str],
+    shelf: NamedDependency[Shelf],
+    workshop: NamedDependency[Workshop],
+) -> Thrown:
+    """Move its file and its sidecar to the bin, and have the history forget it."""
+    entry = await shelf.entry(_checked(image_id))
+    was_there = await workshop.in_thread(lambda: shelf.bin.run(entry.sidecar.id))
+    return Thrown(id=image_id, can_undo=was_there)
+
+
+@post(PATH + "/{image_id:str}/undo", include_in_schema=False, status_code=200)
+async def fetch_back(
+    image_id: FromPath[str],
+    shelf: NamedDependency[Shelf],
+    workshop: NamedDependency[Workshop],
+) -> Tile:
+    """Put it back where it was."""
+    image_id = _checked(image_id)
+    entry = await workshop.in_thread(lambda: shelf.bin.undo(image_id))
+    return _tile(entry)
+
+
+def _tile(entry: HistoryEntry) -> Tile:
+    sidecar = entry.sidecar
+    return Tile(
+        id=sidecar.id,
+        created_at=sidecar.created_at,
+        prompt=_short(sidecar.prompt),
+        width=sidecar.width,
+        height=sidecar.height,
+        missing=not is_there(entry),
+    )
+
+
+def _short(prompt: str) -> str:
+    return prompt if len(prompt) <= _LONGEST else f"{prompt[:_LONGEST]}…"
+
+
+_LONGEST = 200
+
+
+def _checked(image_id: str) -> str:
+    if _ID.fullmatch(image_id) is None:
+        raise not_there()
+    return image_id
+
+
+def _cursor(entry: HistoryEntry) -> str:
+    position = entry.position
+    return f"{position.made.isoformat()}~{position.image_id}"
+
+
+def _position(cursor: str) -> Position | None:
+    if not cursor:
+        return None
+    made, _, image_id = cursor.partition("~")
+    try:
+        moment = datetime.fromisoformat(made)
+    except ValueError as error:
+        raise _wrong("before") from error
+    if moment.tzinfo is None or _ID.fullmatch(image_id) is None:
+        raise _wrong("before")
+    return Position(moment, image_id)
+
+
+def _days(week: str) -> tuple[date | None, date | None]:
+    """Return the Monday of a week, and that of the next one."""
+    if not week:
+        return None, None
+    named = _WEEK.fullmatch(week)
+    if named is None:
+        raise _wrong("week")
+    try:
+        monday = date.fromisocalendar(int(named[1]), int(named[2]), 1)
+        return monday, monday + timedelta(days=7)
+    except (ValueError, OverflowError) as error:
+        raise _wrong("week") from error
+
+
+def _wrong(param: str) -> Failure:
+    return Failure(400, f"`{param}` makes no sense.", param=param, code="invalid_value")
+
+
+def _headers(tag: str) -> dict[str, str]:
+    return {
+        "ETag": tag,
+        "Cache-Control": _FOR_GOOD,
+        "Accept-Ranges": "bytes",
+        "Content-Security-Policy": "default-src 'none'; sandbox",
+    }
+
+
+def _unchanged(tag: str) -> Response[bytes]:
+    return Response(b"", status_code=304, headers=_headers(tag))
+
+
+def _part(request: AnyRequest, tag: str, size: int) -> tuple[int | None, int]:
+    """Return where the part that is asked for begins and ends; None is all of it.
+
+    Raises:
+        Failure: there is no such part.
+    """
+    asked = _RANGE.fullmatch(request.headers.get("range", ""))
+    if asked is None or not any(asked.groups()):
+        return None, size
+    if request.headers.get("if-range", tag) != tag:
+        return None, size
+    if asked[1]:
+        first, end = int(asked[1]), int(asked[2]) + 1 if asked[2] else size
+    else:
+        first, end = max(0, size - int(asked[2])), size
+    if first >= min(end, size):
+        raise Failure(
+            416,
+            "The image has no such part.",
+            code="invalid_range",
+            headers={"Content-Range": f"bytes */{size}"},
+        )
+    return first, min(end, size)
+
+
+routes: Sequence[Any] = (
+    list_images,
+    count_images,
+    get_image,
+    get_file,
+    get_thumbnail,
+    throw_away,
+    fetch_back,
+)

@@ -1,0 +1,105 @@
+"""Who looks at the gallery where keys are required: a key, then a cookie for it."""
+
+from collections.abc import Callable, Sequence
+from typing import Annotated, Any
+
+import msgspec
+from litestar import Request, Response, delete, get, post
+from litestar.datastructures import Cookie
+from litestar.di import NamedDependency
+from litestar.params import JSONBody
+from msgspec import Meta
+
+from imagen.server.failures import Failure
+from imagen.server.guard import COOKIE, cookie_in
+from imagen.server.keys import Keys
+from imagen.server.workshop import Workshop
+
+PATH = "/gallery/api/session"
+LASTS = 30 * 24 * 3600
+"""Seconds."""
+LONGEST_KEY = 1000
+
+
+class Credentials(msgspec.Struct, frozen=True):
+    """A key of `$IMAGEN_SERVE_KEYS`."""
+
+    key: Annotated[str, Meta(min_length=1, max_length=LONGEST_KEY)]
+
+
+class Session(msgspec.Struct, frozen=True, kw_only=True):
+    """Who looks.
+
+    Attributes:
+        caller: Their name; "" if nobody said.
+        locked: Whether a key is needed, and there is none.
+        keys: Whether keys are needed at all.
+    """
+
+    caller: str
+    locked: bool
+    keys: bool
+
+
+@get(PATH, include_in_schema=False, sync_to_thread=False)
+def get_session(
+    request: Request[Any, Any, Any],
+    keys: NamedDependency[Keys],
+    workshop: NamedDependency[Workshop],
+) -> Session:
+    """Say who looks."""
+    cookies = request.headers.get("cookie", "").encode("latin-1", "replace")
+    known = knows(keys, workshop)(cookie_in(cookies)) is not None
+    known = known or "authorization" in request.headers
+    return Session(
+        caller=request.user, locked=bool(keys) and not known, keys=bool(keys)
+    )
+
+
+@post(PATH, include_in_schema=False, status_code=200, sync_to_thread=False)
+def open_session(
+    data: JSONBody[Credentials],
+    keys: NamedDependency[Keys],
+    workshop: NamedDependency[Workshop],
+) -> Response[Session]:
+    """Take a key, and return a cookie that stands for it."""
+    until = int(workshop.now().timestamp()) + LASTS
+    token = keys.session_of(data.key.strip(), until=until, secret=workshop.secret)
+    if token is None:
+        raise Failure(401, "That is no key of this server.", code="invalid_api_key")
+    session = Session(
+        caller=keys.caller_of(data.key.strip()) or "", locked=False, keys=True
+    )
+    return Response(session, cookies=[_cookie(token, workshop, lasts=LASTS)])
+
+
+@delete(PATH, include_in_schema=False, status_code=200, sync_to_thread=False)
+def close_session(workshop: NamedDependency[Workshop]) -> Response[None]:
+    """Have the browser forget the cookie."""
+    return Response(None, cookies=[_cookie("", workshop, lasts=0)])
+
+
+def knows(keys: Keys, workshop: Workshop) -> Callable[[str], str | None]:
+    """Return what says whom a cookie stands for."""
+
+    def session_of(session: str) -> str | None:
+        now = int(workshop.now().timestamp())
+        return keys.caller_in(session, now=now, secret=workshop.secret)
+
+    return session_of
+
+
+def _cookie(token: str, workshop: Workshop, *, lasts: int) -> Cookie:
+    return Cookie(
+        key=COOKIE.decode(),
+        value=token,
+        max_age=lasts,
+        httponly=True,
+        samesite="strict",
+        secure=(workshop.settings.serve.url or "").startswith("https:"),
+        path="/",
+    )
+
+
+routes: Sequence[Any] = (get_session, open_session, close_session)
+OPEN = (PATH,)

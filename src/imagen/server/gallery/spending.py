@@ -1,0 +1,127 @@
+"""What was spent, and what may still be."""
+
+from collections.abc import Sequence
+from datetime import datetime, timedelta
+from typing import Any, Literal, TypeAlias
+
+import msgspec
+from litestar import Request, get
+from litestar.di import NamedDependency
+from litestar.params import FromQuery
+
+from imagen import bootstrap
+from imagen.domain.budget import limits_of
+from imagen.domain.cost import MICROS
+from imagen.server.workshop import Workshop
+
+MOST_WEEKS = 520
+By: TypeAlias = Literal["backend", "model", "caller"]
+
+
+class Spent(msgspec.Struct, frozen=True, kw_only=True):
+    """What one of them spent in one week, in dollars.
+
+    Attributes:
+        unknown: Calls whose cost is not known, and is not counted.
+    """
+
+    week: str
+    name: str
+    usd: float
+    calls: int
+    images: int
+    unknown: int
+
+
+class Spending(msgspec.Struct, frozen=True, kw_only=True):
+    """What was spent, the newest week first; and what open jobs may cost besides."""
+
+    by: By
+    rows: tuple[Spent, ...]
+    pending_usd: float
+    pending_calls: int
+
+
+class BudgetLeft(msgspec.Struct, frozen=True, kw_only=True):
+    """A budget, in dollars, and when it begins anew."""
+
+    called: str
+    backend: str
+    caller: str
+    usd: float
+    taken_usd: float
+    left_usd: float
+    until: datetime
+
+
+@get("/gallery/api/spending", include_in_schema=False)
+async def get_spending(
+    workshop: NamedDependency[Workshop],
+    by: FromQuery[By] = "backend",
+    weeks: FromQuery[int] = 26,
+) -> Spending:
+    """Add up the weeks until now."""
+    weeks = min(max(weeks, 1), MOST_WEEKS)
+    today = workshop.now().date()
+    since = today - timedelta(days=today.weekday(), weeks=weeks - 1)
+
+    def add_up() -> Spending:
+        with bootstrap.usage(workshop.environment, workshop.accounts) as usage:
+            pending = usage.pending()
+            groups = usage.run(("week", by), since=since).groups
+        return Spending(
+            by=by,
+            rows=tuple(
+                Spent(
+                    week=group.week or "",
+                    name=getattr(group, by) or "",
+                    usd=_dollars(group.cost_micros),
+                    calls=group.calls,
+                    images=group.images,
+                    unknown=group.unknown,
+                )
+                for group in groups
+            ),
+            pending_usd=_dollars(pending.cost_micros),
+            pending_calls=pending.calls,
+        )
+
+    return await workshop.in_thread(add_up)
+
+
+@get("/gallery/api/budgets", include_in_schema=False)
+async def get_budgets(
+    request: Request[Any, Any, Any], workshop: NamedDependency[Workshop]
+) -> tuple[BudgetLeft, ...]:
+    """Say what is left of the budgets that whoever asks is under."""
+    budgets = [
+        budget
+        for budget in workshop.settings.budgets
+        if budget.caller in {"", request.user}
+    ]
+    journal = workshop.accounts.journal
+
+    def look() -> tuple[BudgetLeft, ...]:
+        limits = limits_of(budgets, at=workshop.now())
+        taken = [journal.taken(limit) for limit in limits]
+        return tuple(
+            BudgetLeft(
+                called=limit.called,
+                backend=limit.backend,
+                caller=limit.caller,
+                usd=_dollars(limit.micros),
+                taken_usd=_dollars(micros),
+                left_usd=_dollars(max(0, limit.micros - micros)),
+                until=limit.until,
+            )
+            for limit, micros in zip(limits, taken, strict=True)
+        )
+
+    return await workshop.in_thread(look)
+
+
+def _dollars(micros: int) -> float:
+    return micros / MICROS
+
+
+routes: Sequence[Any] = (get_spending, get_budgets)

@@ -1,0 +1,325 @@
+"""What the page of the gallery asks for: images, thumbnails, sums, the bin, reruns."""
+
+import json
+from io import BytesIO
+from pathlib import Path
+from typing import Any
+
+import httpx
+import pytest
+from PIL import Image
+from tests.integration.serve.conftest import Serve
+from tests.integration.serve.running import Running
+
+IMAGES = "/gallery/api/images"
+GENERATIONS = "/v1/images/generations"
+KEY, OTHER = "0123456789abcdef-writer", "0123456789abcdef-reader"
+CONFIG = {
+    "backends": {
+        "mock": {"adapter": "mock"},
+        "paid": {"adapter": "mock", "price": 0.04},
+    },
+    "budget": {"day_usd": 1},
+}
+
+
+def make(client: httpx.Client, prompt: str, **fields: object) -> str:
+    asked = {"prompt": prompt, "size": "64x48", "response_format": "url", **fields}
+    answer = client.post(GENERATIONS, json=asked)
+    assert answer.status_code == 200, answer.text
+    return str(answer.json()["data"][0]["id"])
+
+
+def events(text: str) -> list[dict[str, Any]]:
+    lines = (line.removeprefix("data: ") for line in text.splitlines())
+    return [json.loads(line) for line in lines if line.startswith("{")]
+
+
+def pixels(path: Path) -> bytes:
+    with Image.open(path) as image:
+        return image.tobytes()
+
+
+@pytest.fixture
+def shop(serve: Serve) -> Running:
+    return serve(CONFIG)
+
+
+def test_images_come_in_pages_the_newest_first(shop: Running) -> None:
+    with shop.client() as client:
+        made = [make(client, f"fox {number}") for number in range(5)]
+
+        first = client.get(IMAGES, params={"limit": 2}).json()
+        second = client.get(IMAGES, params={"limit": 2, "before": first["next"]}).json()
+        third = client.get(IMAGES, params={"limit": 2, "before": second["next"]}).json()
+
+    found = [each["id"] for page in (first, second, third) for each in page["images"]]
+    assert found == made[::-1]
+    assert third["next"] is None
+    assert first["images"][0]["prompt"] == "fox 4"
+    assert (first["images"][0]["width"], first["images"][0]["height"]) == (64, 48)
+
+
+def test_images_are_searched_and_told_apart(shop: Running) -> None:
+    with shop.client() as client:
+        fox = make(client, "a red fox in the snow")
+        owl = make(client, "an OWL at night", model="paid")
+
+        def found(**query: str) -> list[str]:
+            answer = client.get(IMAGES, params=query)
+            assert answer.status_code == 200, answer.text
+            return [each["id"] for each in answer.json()["images"]]
+
+        week = client.get("/gallery/api/counts").json()["week"]
+        assert found(words="owl") == found(backend="paid") == [owl]
+        assert found(words="snow fox") == found(backend="mock") == [fox]
+        assert found(model="mock") == found(week=next(iter(week))) == [owl, fox]
+        assert found(week="2001-W01") == found(caller="nobody") == []
+
+
+@pytest.mark.parametrize(
+    "query", ["before=x", "before=2026-01-01T00:00:00~1", "week=2026-W99", "week=now"]
+)
+def test_what_makes_no_sense_is_400(server: Running, query: str) -> None:
+    with server.client() as client:
+        answer = client.get(f"{IMAGES}?{query}")
+
+    assert answer.status_code == 400
+    assert answer.json()["error"]["param"] == query.partition("=")[0]
+
+
+def test_a_picture_has_all_that_made_it_and_no_path(shop: Running) -> None:
+    with shop.client() as client:
+        image_id = make(client, "a fox", seed=2**63)
+        said = client.get(f"{IMAGES}/{image_id}")
+
+    found = said.json()
+    assert found["sidecar"]["prompt"] == "a fox"
+    assert found["seed"] == str(2**63)
+    assert found["name"].endswith(".png")
+    assert str(shop.images) not in said.text
+
+
+def test_its_file_is_sent_whole_in_part_or_not_again(shop: Running) -> None:
+    with shop.client() as client:
+        image_id = make(client, "a fox")
+        path = f"{IMAGES}/{image_id}/file"
+        whole = client.get(path)
+        part = client.get(path, headers={"Range": "bytes=5-9"})
+        last = client.get(path, headers={"Range": "bytes=-4"})
+        none = client.get(path, headers={"Range": "bytes=99999999-"})
+        again = client.get(path, headers={"If-None-Match": whole.headers["etag"]})
+
+    [file] = shop.stored
+    assert whole.content == file.read_bytes()
+    assert "sandbox" in whole.headers["content-security-policy"]
+    assert (part.status_code, part.content) == (206, whole.content[5:10])
+    assert (last.status_code, last.content) == (206, whole.content[-4:])
+    assert (none.status_code, again.status_code) == (416, 304)
+
+
+def test_a_thumbnail_is_small_and_made_once(shop: Running) -> None:
+    with shop.client() as client:
+        image_id = make(client, "a fox", size="1200x600")
+        path = f"{IMAGES}/{image_id}/thumbnail"
+        small = client.get(path)
+        [file] = shop.stored
+        file.unlink()
+        kept = client.get(path)
+
+    with Image.open(BytesIO(small.content)) as image:
+        assert (image.format, image.size) == ("WEBP", (512, 256))
+    assert "immutable" in small.headers["cache-control"]
+    assert kept.content == small.content
+
+
+def test_a_file_that_is_gone_or_another_one_is_said(shop: Running) -> None:
+    with shop.client() as client:
+        image_id = make(client, "a fox")
+        [file] = shop.stored
+        file.write_bytes(b"another picture")
+        other = client.get(f"{IMAGES}/{image_id}/file")
+        file.unlink()
+        gone = client.get(f"{IMAGES}/{image_id}/thumbnail")
+        said = client.get(f"{IMAGES}/{image_id}").json()
+        [tile] = client.get(IMAGES).json()["images"]
+
+    assert (other.status_code, gone.status_code) == (410, 410)
+    assert said["missing"] is tile["missing"] is True
+
+
+@pytest.mark.parametrize(
+    "image_id", ["0" * 36, "last", "..%2F..%2Fetc", "x" * 400, "%00"]
+)
+@pytest.mark.parametrize("what", ["", "/file", "/thumbnail"])
+def test_an_image_that_is_not_there_is_404(
+    server: Running, image_id: str, what: str
+) -> None:
+    with server.client() as client:
+        assert client.get(f"{IMAGES}/{image_id}{what}").status_code == 404
+
+
+def test_what_is_thrown_away_can_be_put_back_where_it_was(shop: Running) -> None:
+    with shop.client() as client:
+        image_id = make(client, "a fox")
+        [file] = shop.stored
+        note = file.with_name(f"{file.name}.json")
+        before = (file.read_bytes(), note.read_bytes())
+
+        thrown = client.delete(f"{IMAGES}/{image_id}")
+
+        assert (thrown.status_code, thrown.json()["can_undo"]) == (200, True)
+        assert not file.exists()
+        assert not note.exists()
+        assert client.get(IMAGES).json()["images"] == []
+        assert client.delete(f"{IMAGES}/{image_id}").status_code == 404
+
+        back = client.post(f"{IMAGES}/{image_id}/undo")
+
+        assert (back.status_code, back.json()["id"]) == (200, image_id)
+        assert (file.read_bytes(), note.read_bytes()) == before
+        [tile] = client.get(IMAGES).json()["images"]
+        assert tile == back.json()
+        assert client.post(f"{IMAGES}/{image_id}/undo").status_code == 400
+
+
+def test_what_lies_there_by_now_is_not_replaced(shop: Running) -> None:
+    with shop.client() as client:
+        image_id = make(client, "a fox")
+        [file] = shop.stored
+        client.delete(f"{IMAGES}/{image_id}")
+        file.write_bytes(b"somebody's")
+
+        refused = client.post(f"{IMAGES}/{image_id}/undo")
+
+        assert refused.status_code >= 400
+        assert file.read_bytes() == b"somebody's"
+        file.unlink()
+        assert client.post(f"{IMAGES}/{image_id}/undo").status_code == 200
+
+
+def test_another_file_in_its_place_is_not_thrown_away(shop: Running) -> None:
+    with shop.client() as client:
+        image_id = make(client, "a fox")
+        [file] = shop.stored
+        file.write_bytes(b"somebody's")
+
+        thrown = client.delete(f"{IMAGES}/{image_id}").json()
+
+    assert thrown["can_undo"] is False
+    assert file.read_bytes() == b"somebody's"
+
+
+def test_a_picture_is_made_again_as_it_was_or_with_another_seed(shop: Running) -> None:
+    with shop.client() as client:
+        image_id = make(client, "a fox", seed=7, model="paid")
+        path = f"{IMAGES}/{image_id}/again"
+        cost = client.post(f"{path}/estimate", json={}).json()["cost_usd"]
+        same = events(client.post(path, json={"seed": "same"}).text)[-1]
+        new = events(client.post(path, json={"seed": "new"}).text)[-1]
+
+    assert cost == same["cost_usd"] == 0.04
+    assert same["type"] == "image_generation.completed"
+    assert same["seed"] == 7 != new["seed"]
+    assert len(shop.stored) == 3
+    assert len({pixels(path) for path in shop.stored}) == 2
+
+
+def test_an_estimate_says_what_it_would_cost_and_takes_nothing(shop: Running) -> None:
+    with shop.client() as client:
+        asked = {"prompt": "a fox", "n": 3, "model": "paid"}
+        said = client.post("/gallery/api/estimate", json=asked).json()
+        [budget] = client.get("/gallery/api/budgets").json()
+
+    assert (said["images"], said["cost_usd"], said["may_cost"]) == (3, 0.12, True)
+    assert (budget["usd"], budget["taken_usd"]) == (1, 0)
+    assert shop.stored == []
+
+
+def test_spending_is_summed_by_week_and_budgets_say_what_is_left(
+    shop: Running,
+) -> None:
+    with shop.client() as client:
+        for _ in range(2):
+            make(client, "a fox", model="paid")
+        said = client.get("/gallery/api/spending", params={"by": "backend"}).json()
+        [budget] = client.get("/gallery/api/budgets").json()
+        wrong = client.get("/gallery/api/spending", params={"by": "prompt"})
+
+    [row] = said["rows"]
+    assert (row["name"], row["usd"], row["calls"]) == ("paid", 0.08, 2)
+    assert (budget["taken_usd"], budget["left_usd"]) == (0.08, 0.92)
+    assert wrong.status_code == 400
+
+
+# Who may look
+
+
+def test_the_page_asks_for_the_key_and_a_cookie_stands_for_it(serve: Serve) -> None:
+    running = serve(env={"IMAGEN_SERVE_KEYS": f"writer:{KEY},reader:{OTHER}"})
+    with running.client() as client:
+        assert client.get("/").status_code == 200
+        assert client.get("/gallery/static/app.js").status_code == 200
+        assert client.get(IMAGES).status_code == 401
+        assert client.get("/gallery/api/session").json()["locked"] is True
+        wrong = client.post("/gallery/api/session", json={"key": f"{KEY}x"})
+        assert wrong.status_code == 401
+        assert "set-cookie" not in wrong.headers
+
+        opened = client.post("/gallery/api/session", json={"key": KEY})
+
+        cookie = opened.headers["set-cookie"].lower()
+        assert "httponly" in cookie
+        assert "samesite=strict" in cookie
+        assert KEY not in cookie
+        assert client.get("/gallery/api/session").json()["caller"] == "writer"
+        assert client.get(IMAGES).status_code == 200
+        image_id = make(client, "a fox")
+        said = client.get(f"{IMAGES}/{image_id}").json()
+        assert said["sidecar"]["caller"] == "writer"
+
+        value = client.cookies["imagen_session"]
+        client.delete("/gallery/api/session")
+        client.cookies.clear()
+        assert client.get(IMAGES).status_code == 401
+
+        until, _, signature = value.partition(".")
+        forged = f"{int(until) + 1}.{signature}"
+        for each in (forged, "", ".", "1.x", f"{until}.", "é.ü"):
+            headers = {b"cookie": b"imagen_session=" + each.encode()}
+            assert client.get(IMAGES, headers=headers).status_code == 401
+
+
+def test_a_cookie_ends_with_the_key_that_it_stands_for(serve: Serve) -> None:
+    running = serve(env={"IMAGEN_SERVE_KEYS": f"writer:{KEY},reader:{OTHER}"})
+    with running.client() as client:
+        client.post("/gallery/api/session", json={"key": KEY})
+        cookies = dict(client.cookies)
+    running.stop()
+    running.env["IMAGEN_SERVE_KEYS"] = f"reader:{OTHER}"
+    running.start()
+
+    with running.client(cookies=cookies) as client:
+        assert client.get(IMAGES).status_code == 401
+
+
+def test_the_page_runs_nothing_but_its_own(server: Running) -> None:
+    with server.client() as client:
+        page = client.get("/")
+        again = client.get("/", headers={"If-None-Match": page.headers["etag"]})
+
+    policy = page.headers["content-security-policy"]
+    assert "script-src 'self'" in policy
+    assert "unsafe" not in policy
+    assert "http" not in page.text
+    assert again.status_code == 304
+
+
+def test_another_sites_page_throws_nothing_away(shop: Running) -> None:
+    with shop.client() as client:
+        image_id = make(client, "a fox")
+        headers = {"Origin": "https://evil.example"}
+        answer = client.delete(f"{IMAGES}/{image_id}", headers=headers)
+
+    assert answer.status_code == 403
+    assert len(shop.stored) == 1

@@ -1,0 +1,329 @@
+"""The gallery in a real browser, as somebody with a mouse or a keyboard uses it."""
+
+import re
+import shutil
+from collections.abc import Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import pytest
+from tests.integration.serve.conftest import Serve
+from tests.integration.serve.running import Running
+
+if TYPE_CHECKING:
+    from playwright.sync_api import Browser, Page
+
+sync_api: Any = pytest.importorskip(
+    "playwright.sync_api", reason="Playwright is not installed"
+)
+CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser")
+pytestmark = pytest.mark.skipif(
+    CHROMIUM is None, reason="Chromium is not installed (apt-get install chromium)"
+)
+FLAGS = [
+    *("--no-sandbox", "--disable-gpu", "--disable-dev-shm-usage", "--disable-quic"),
+    *("--disable-background-networking", "--disable-component-update"),
+]
+BY = "\N{MULTIPLICATION SIGN}"
+KEY = "0123456789abcdef-writer"
+CONFIG = {
+    "backends": {
+        "mock": {"adapter": "mock", "size": "96x64"},
+        "paid": {"adapter": "mock", "price": 0.04, "size": "96x64"},
+        "slow": {"adapter": "mock", "delay": 60, "size": "96x64"},
+    },
+    "styles": {"flat": {"prompt": "flat vector", "size": "64x64"}},
+    "budget": {"day_usd": 1},
+}
+
+
+@pytest.fixture(scope="module")
+def browser() -> "Iterator[Browser]":
+    with sync_api.sync_playwright() as playwright:
+        browser = playwright.chromium.launch(executable_path=CHROMIUM, args=FLAGS)
+        yield browser
+        browser.close()
+
+
+@pytest.fixture
+def page(browser: "Browser", serve: Serve) -> "Iterator[Page]":
+    """A page of which nothing is complained in the browser's console."""
+    del serve  # which ends later
+    context = browser.new_context(viewport={"width": 1200, "height": 800})
+    page = context.new_page()
+    said: list[str] = []
+    page.on("console", lambda each: said.append(each.text))
+    page.on("pageerror", lambda each: said.append(str(each)))
+    yield page
+    context.close()
+    # The browser reports every refusal; the page says each where it belongs.
+    assert [each for each in said if "a status of 40" not in each] == []
+
+
+@pytest.fixture
+def shop(serve: Serve) -> Running:
+    return serve(CONFIG)
+
+
+def make(shop: Running, *prompts: str, **fields: object) -> None:
+    with shop.client() as client:
+        for prompt in prompts:
+            asked = {"prompt": prompt, "response_format": "url", **fields}
+            client.post("/v1/images/generations", json=asked).raise_for_status()
+
+
+def visit(page: "Page", shop: Running, place: str = "") -> None:
+    page.goto(f"{shop.url}/{place}")
+
+
+def see(it: Any) -> Any:
+    return sync_api.expect(it)
+
+
+def test_pictures_are_shown_the_newest_first(page: "Page", shop: Running) -> None:
+    make(shop, "a fox", "an owl", "a hen")
+
+    visit(page, shop)
+
+    see(page.locator(".tile")).to_have_count(3)
+    see(page.locator(".tile.there")).to_have_count(3)
+    names = [each.get_attribute("alt") for each in page.locator(".tile img").all()]
+    assert names == ["a hen", "an owl", "a fox"]
+    see(page.get_by_text("3 pictures")).to_be_visible()
+
+
+def test_without_pictures_it_says_what_to_do(page: "Page", shop: Running) -> None:
+    visit(page, shop)
+
+    page.get_by_role("link", name="Make one").click()
+
+    see(page.get_by_role("heading", name="Make pictures")).to_be_visible()
+
+
+def test_the_keyboard_is_enough(page: "Page", shop: Running) -> None:
+    make(shop, "a fox", "an owl", "a hen")
+    visit(page, shop)
+    see(page.locator(".tile.there")).to_have_count(3)
+
+    page.keyboard.press("Tab")
+    assert page.evaluate("document.activeElement.textContent").startswith("Skip")
+    page.keyboard.press("Enter")
+    page.keyboard.press("/")
+    assert page.evaluate("document.activeElement.name") == "words"
+    page.locator(".tile a").first.focus()
+    page.keyboard.press("ArrowRight")
+    page.keyboard.press("Enter")
+    dialog = page.get_by_role("dialog", name="Picture")
+    see(dialog.get_by_text("an owl", exact=True)).to_be_visible()
+    page.keyboard.press("ArrowRight")
+    see(dialog.get_by_text("a fox", exact=True)).to_be_visible()
+    page.keyboard.press("Escape")
+
+    see(dialog).to_be_hidden()
+    assert page.evaluate("document.activeElement.querySelector('img').alt") == "a fox"
+
+
+def test_what_is_looked_for_is_in_the_address(page: "Page", shop: Running) -> None:
+    make(shop, "a red fox", "an owl")
+    make(shop, "a blue fox", model="paid")
+    visit(page, shop)
+
+    page.get_by_label("Search prompts").fill("FOX")
+    see(page.locator(".tile")).to_have_count(2)
+    page.get_by_role("combobox", name="Backend").select_option("paid")
+    see(page.locator(".tile")).to_have_count(1)
+    see(page.get_by_text("1 picture found")).to_be_visible()
+    assert page.url.endswith("#/?words=FOX&backend=paid")
+
+    page.reload()
+    see(page.locator(".tile")).to_have_count(1)
+    see(page.get_by_label("Search prompts")).to_have_value("FOX")
+    page.get_by_role("button", name="Clear").click()
+    see(page.locator(".tile")).to_have_count(3)
+
+
+def test_a_picture_says_all_that_made_it(page: "Page", shop: Running) -> None:
+    words = "<img src=x onerror=alert(1)> & 'a fox'\nin two lines"
+    make(shop, words, seed=2**64 - 1, model="paid")
+    visit(page, shop)
+    page.context.grant_permissions(["clipboard-read", "clipboard-write"])
+
+    page.locator(".tile a").click()
+
+    dialog = page.get_by_role("dialog", name="Picture")
+    see(dialog.get_by_label("Prompt", exact=True)).to_have_text(words)
+    see(dialog.get_by_text(str(2**64 - 1), exact=True)).to_be_visible()
+    see(dialog.get_by_text("$0.04 (price_table)")).to_be_visible()
+    dialog.get_by_role("button", name="Copy prompt").click()
+    see(page.get_by_text("Prompt copied")).to_be_visible()
+    assert page.evaluate("navigator.clipboard.readText()") == words
+    with page.expect_download() as download:
+        dialog.get_by_role("link", name="Download").click()
+    [file] = shop.stored
+    assert Path(download.value.path()).read_bytes() == file.read_bytes()
+    assert download.value.suggested_filename == file.name
+
+
+def test_what_is_deleted_can_be_had_back(page: "Page", shop: Running) -> None:
+    make(shop, "a fox", "an owl")
+    visit(page, shop)
+    page.locator(".tile a").first.click()
+
+    page.get_by_role("button", name="Delete").click()
+
+    dialog = page.get_by_role("dialog", name="Picture")
+    see(dialog.get_by_text("a fox", exact=True)).to_be_visible()
+    assert len(shop.stored) == 1
+    page.get_by_role("button", name="Undo").click()
+    see(page.get_by_text("It is back where it was")).to_be_visible()
+    page.keyboard.press("Escape")
+    see(page.locator(".tile")).to_have_count(2)
+    assert len(shop.stored) == 2
+
+
+def test_the_form_makes_pictures_and_says_before_what_they_cost(
+    page: "Page", shop: Running
+) -> None:
+    visit(page, shop, "#/make")
+    page.get_by_role("textbox", name="Prompt").fill("a fox")
+    page.get_by_role("combobox", name="Backend").select_option("paid")
+    page.get_by_role("combobox", name="Style").select_option("flat")
+    page.get_by_label("How many").fill("2")
+
+    see(page.get_by_text(f"2 pictures of 64{BY}64 for $0.08")).to_be_visible()
+    see(page.get_by_text("$1.00 left of $1.00")).to_be_visible()
+    page.get_by_role("textbox", name="Prompt").press("Control+Enter")
+
+    see(page.get_by_text("2 pictures made.")).to_be_visible()
+    see(page.locator(".card img")).to_have_count(2)
+    see(page.get_by_text("$0.92 left of $1.00")).to_be_visible()
+    assert len(shop.stored) == 2
+    page.get_by_role("link", name="Pictures").click()
+    see(page.locator(".tile")).to_have_count(2)
+
+
+def test_what_takes_long_shows_how_far_it_is_and_can_be_cancelled(
+    page: "Page", shop: Running
+) -> None:
+    visit(page, shop, "#/make")
+    page.get_by_role("textbox", name="Prompt").fill("a fox")
+    page.get_by_role("combobox", name="Backend").select_option("slow")
+    page.get_by_role("button", name="Make", exact=True).click()
+
+    see(page.locator(".card progress")).to_have_attribute("value", re.compile(r"0\.\d"))
+    page.get_by_role("button", name="Cancel").click()
+
+    see(page.get_by_text("Cancelled.")).to_be_visible()
+    assert shop.stored == []
+
+
+def test_a_refusal_is_said_where_it_was_asked(page: "Page", shop: Running) -> None:
+    visit(page, shop, "#/make")
+    page.get_by_role("textbox", name="Prompt").fill("a fox")
+    page.get_by_role("combobox", name="Backend").select_option("paid")
+    page.get_by_label("How many").fill("10")
+    make(shop, *["an owl"] * 20, model="paid")
+
+    page.get_by_role("button", name="Make", exact=True).click()
+
+    see(page.locator(".job .wrong")).to_contain_text("of the budget day_usd ($1.00)")
+    assert len(shop.stored) == 20
+
+
+def test_a_picture_is_made_again(page: "Page", shop: Running) -> None:
+    make(shop, "a fox", seed=7, model="paid", style="flat")
+    visit(page, shop)
+    page.locator(".tile a").click()
+    page.get_by_role("button", name="Make again").click()
+
+    see(page.get_by_role("textbox", name="Prompt")).to_have_value("a fox")
+    see(page.get_by_role("textbox", name="Seed")).to_have_value("7")
+    see(page.get_by_role("combobox", name="Style")).to_have_value("flat")
+    again = page.get_by_role("region", name="Rerun")
+    see(again.get_by_text(f"1 picture of 64{BY}64 for $0.04")).to_be_visible()
+    again.get_by_role("button", name="Rerun").click()
+
+    see(page.get_by_text("1 picture made.")).to_be_visible()
+    assert len(shop.stored) == 2
+
+
+def test_spending_is_a_chart_and_a_table(page: "Page", shop: Running) -> None:
+    make(shop, "a fox", "an owl", model="paid")
+
+    visit(page, shop, "#/spending")
+
+    see(page.get_by_text("$0.08 for 2 pictures in 2 calls")).to_be_visible()
+    see(page.locator("figure rect.c0 title")).to_contain_text(["paid: $0.08"])
+    see(page.get_by_role("cell", name="paid")).to_be_visible()
+    page.get_by_role("combobox", name="By").select_option("caller")
+    see(page.get_by_role("cell", name="nobody named")).to_be_visible()
+
+
+def test_where_keys_are_needed_one_is_asked_for(page: "Page", serve: Serve) -> None:
+    shop = serve(env={"IMAGEN_SERVE_KEYS": f"writer:{KEY}"})
+    with shop.client(headers={"Authorization": f"Bearer {KEY}"}) as client:
+        client.post("/v1/images/generations", json={"prompt": "a", "size": "64x64"})
+    visit(page, shop)
+
+    page.get_by_label("Key").fill("wrong")
+    page.get_by_role("button", name="Open").click()
+    see(page.get_by_text("That is no key of this server.")).to_be_visible()
+    page.get_by_label("Key").fill(KEY)
+    page.get_by_role("button", name="Open").click()
+
+    see(page.locator(".tile.there")).to_have_count(1)
+    see(page.get_by_text("writer", exact=True)).to_be_visible()
+    page.get_by_role("button", name="Sign out").click()
+    see(page.get_by_label("Key")).to_be_visible()
+
+
+def test_it_is_light_or_dark_as_the_system_or_as_one_likes(
+    page: "Page", shop: Running
+) -> None:
+    ground = "getComputedStyle(document.body).backgroundColor"
+    page.emulate_media(color_scheme="light")
+    visit(page, shop)
+    light = page.evaluate(ground)
+    page.emulate_media(color_scheme="dark")
+    dark = page.evaluate(ground)
+    assert light != dark
+
+    page.get_by_role("button", name="Theme: as the system").click()
+
+    assert page.evaluate(ground) == light
+    page.reload()
+    assert page.evaluate(ground) == light
+    see(page.get_by_role("button", name="Theme: light")).to_be_visible()
+
+
+@pytest.mark.parametrize("place", ["", "#/make", "#/spending"])
+def test_it_fits_on_a_telephone(page: "Page", shop: Running, place: str) -> None:
+    make(shop, "a fox", model="paid")
+    page.set_viewport_size({"width": 360, "height": 640})
+    visit(page, shop, place)
+    see(page.locator("main > section:not([hidden])")).to_be_visible()
+    see(page.locator(".tile.there, .maker, figure").first).to_be_visible()
+
+    assert page.evaluate("document.documentElement.scrollWidth") <= 360
+
+
+def test_of_many_only_those_near_the_window_are_in_the_page(
+    page: "Page", shop: Running
+) -> None:
+    with shop.client() as client:
+        for _ in range(30):
+            asked = {"prompt": "a fox", "n": 10, "response_format": "url"}
+            client.post("/v1/images/generations", json=asked).raise_for_status()
+    visit(page, shop)
+    see(page.locator(".tile.there").first).to_be_visible()
+
+    for _ in range(40):
+        page.mouse.wheel(0, 2000)
+        page.evaluate("new Promise(requestAnimationFrame)")
+        if page.evaluate("scrollY + innerHeight >= document.body.scrollHeight - 200"):
+            page.wait_for_load_state("networkidle")
+
+    see(page.get_by_role("list").get_by_role("listitem").last).to_have_attribute(
+        "aria-setsize", "300"
+    )
+    assert page.locator(".tile").count() < 100
