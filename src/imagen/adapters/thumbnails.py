@@ -101,7 +101,7 @@ def thumbnail_of(content: bytes) -> bytes:
     try:
         with Image.open(BytesIO(content)) as image:
             image.draft("RGB", (SIDE, SIDE))  # a JPEG is not even read at full size
-            image.thumbnail((SIDE, SIDE), Image.Resampling.BICUBIC, reducing_gap=1.5)
+            image.thumbnail((SIDE, SIDE), Image.Resampling.BICUBIC, reducing_gap=1.0)
             upright = ImageOps.exif_transpose(image)
             clear = "A" in upright.getbands() or "transparency" in upright.info
             plain = upright.convert("RGBA" if clear else "RGB")

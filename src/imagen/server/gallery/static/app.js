@@ -78,7 +78,8 @@ async function openPictures(query) {
 async function refresh() {
   stale = false;
   form.querySelector("[type=reset]").hidden = !Object.keys(filters).length;
-  await Promise.all([grid.show(filters), refreshCounts()]);
+  await grid.show(filters);
+  await refreshCounts();
 }
 
 async function openPicture(id) {

@@ -1,0 +1,203 @@
+"""The gallery of 100,000 images in Chromium: the first picture, scrolling, memory.
+
+    python benchmarks/bench_gallery.py [IMAGES]
+
+The newest 400 are of 1024x1024, the others small, and none has a thumbnail yet. Skipped
+without Chromium and Playwright.
+"""
+
+import json
+import os
+import re
+import shutil
+import statistics
+import sys
+import tempfile
+import time
+from collections.abc import Iterator
+from datetime import UTC, datetime, timedelta
+from hashlib import sha256
+from pathlib import Path
+
+import httpx
+import msgspec
+
+sys.path.insert(0, str(Path(__file__).parents[1]))
+
+from tests.integration.serve.running import Running
+
+from imagen.adapters.history.sqlite import SqliteHistory
+from imagen.adapters.sqlite import Database
+from imagen.domain.history import HistoryEntry
+from imagen.testing.fakes import tiny_png
+from imagen.testing.samples import sample_entry
+
+IMAGES = 100_000
+LARGE = 400
+FIRST_MS = 1000.0
+ANSWER_MS = 100.0
+LATE_FRAMES = 0.05
+"""Of the frames while scrolling, those that took longer than three at 60 Hz."""
+FACTOR = 1.3
+SCREENS = 150
+WORDS = ["fox", "owl", "hen", "crane", "otter", "heron", "lynx", "marten", "elk", "cod"]
+
+SCROLL = """
+async (screens) => {
+  const times = [];
+  let before = performance.now();
+  for (let turn = 0; turn < screens * 10; turn += 1) {
+    scrollBy(0, innerHeight / 10);
+    await new Promise(requestAnimationFrame);
+    const now = performance.now();
+    times.push(now - before);
+    before = now;
+  }
+  return times;
+}
+"""
+
+
+STEPS = """
+performance.getEntries().filter((each) => each.responseEnd).slice(0, 16)
+    .map(({ name, startTime, responseEnd }) =>
+      `${name.split("/").pop().slice(0, 12)} ${startTime | 0}-${responseEnd | 0}`)
+    .join(", ")
+"""
+
+
+def main() -> int:
+    images = int(sys.argv[1]) if len(sys.argv) > 1 else IMAGES
+    chromium = shutil.which("chromium") or shutil.which("chromium-browser")
+    try:
+        from playwright.sync_api import sync_playwright
+    except ImportError:
+        chromium = None
+    if chromium is None:
+        print("the gallery: skipped, there is no Chromium or no Playwright")
+        return 0
+    with tempfile.TemporaryDirectory() as folder, Running(Path(folder)) as running:
+        began = time.perf_counter()
+        fill(running, images)
+        print(f"{images} images put there in {time.perf_counter() - began:.0f} s")
+        holds = [*ask(running, images)]
+        with sync_playwright() as playwright:
+            browser = playwright.chromium.launch(
+                executable_path=chromium,
+                args=["--no-sandbox", "--disable-background-networking"],
+            )
+            holds += look(running, browser)
+            browser.close()
+    return 0 if all(holds) else 1
+
+
+def fill(running: Running, images: int) -> None:
+    """Have the mock draw the newest, and put small ones behind them."""
+    folder = running.images / "small"
+    folder.mkdir(parents=True)
+    history = SqliteHistory(Database(running.account))
+    oldest = datetime.now(UTC) - timedelta(days=400)
+    step = timedelta(days=399) / images
+    batch: list[HistoryEntry] = []
+    for number in range(images - LARGE):
+        content = tiny_png(6 + number % 7, 6, (number % 256, number // 256 % 256, 90))
+        path = folder / f"{number}.png"
+        path.write_bytes(content)
+        sidecar = msgspec.structs.replace(
+            sample_entry().sidecar,
+            id=f"{number:08x}-0000-7000-8000-{number:012x}",
+            created_at=(oldest + number * step).isoformat(),
+            prompt=f"a {WORDS[number % 10]} of {WORDS[number // 10 % 10]}s, {number}",
+            backend=f"backend-{number % 4}",
+            sha256=sha256(content).hexdigest(),
+            bytes=len(content),
+            width=600 + number % 7 * 100,
+            height=600,
+        )
+        batch.append(HistoryEntry(location=str(path), sidecar=sidecar))
+        if len(batch) == 5000:
+            history.add(batch)
+            batch = []
+    history.add(batch)
+    with running.client() as client:
+        for number in range(LARGE // 10):
+            asked = {"prompt": f"a large fox {number}", "n": 10, "size": "1024x1024"}
+            asked["response_format"] = "url"
+            client.post("/v1/images/generations", json=asked).raise_for_status()
+
+
+def ask(running: Running, images: int) -> Iterator[bool]:
+    """Page through all of it as the page does, and look at the memory."""
+    with running.client() as client:
+        took, seen, before = [], 0, None
+        memory = [resident(running)]
+        while True:
+            query = {"limit": 100} | ({"before": before} if before else {})
+            page, ms = timed(client, "/gallery/api/images", query)
+            took.append(ms)
+            seen += len(page["images"])
+            if seen % 20_000 == 0:
+                memory.append(resident(running))
+            before = page["next"]
+            if before is None:
+                break
+        assert seen == images
+        yield report("a page of 100, the slowest of all, ms:", max(took), ANSWER_MS)
+        print(f"  the median {statistics.median(took):.1f} ms; memory {memory} MB")
+        yield report("memory at the end, in times:", memory[-1] / memory[1], FACTOR)
+        for what, query in (
+            ("three words of one image", {"words": "fox otters 77741"}),
+            ("a word of a tenth of all", {"words": "lynx"}),
+            ("nothing", {"words": "nowhere to be found"}),
+            ("a backend and a week", {"backend": "backend-3", "week": weeks_ago(9)}),
+        ):
+            _, ms = timed(client, "/gallery/api/images", query)
+            yield report(f"search, {what}, ms:", ms, ANSWER_MS)
+        _, ms = timed(client, "/gallery/api/counts", {})
+        print(f"counts for the filters: {ms:.0f} ms")
+
+
+def look(running: Running, browser: object) -> Iterator[bool]:
+    page = browser.new_page(viewport={"width": 1280, "height": 800})
+    began = time.perf_counter()
+    page.goto(running.url, wait_until="commit")
+    page.locator(".tile.there").first.wait_for()
+    first = (time.perf_counter() - began) * 1000
+    yield report("first picture on the screen, no thumbnail yet, ms:", first, FIRST_MS)
+    print("  " + page.evaluate(STEPS))
+    memory = resident(running)
+    times = page.evaluate(SCROLL, SCREENS)
+    late = sum(each > 50 for each in times) / len(times)
+    print(
+        f"  {len(times)} frames over {SCREENS} screens: median "
+        f"{statistics.median(times):.1f} ms, longest {max(times):.0f} ms, "
+        f"{page.locator('.tile').count()} tiles in the page"
+    )
+    yield report("share of frames that took more than 50 ms:", late, LATE_FRAMES)
+    print(f"  the server's memory: {memory:.0f} MB, then {resident(running):.0f} MB")
+
+
+def timed(client: httpx.Client, path: str, query: dict[str, object]) -> tuple:
+    began = time.perf_counter()
+    answer = client.get(path, params=query).raise_for_status()
+    return json.loads(answer.content), (time.perf_counter() - began) * 1000
+
+
+def weeks_ago(weeks: int) -> str:
+    return (datetime.now(UTC) - timedelta(weeks=weeks)).strftime("%G-W%V")
+
+
+def resident(running: Running) -> float:
+    status = Path(f"/proc/{running.process.pid}/status").read_text()
+    return int(re.search(r"VmRSS:\s+(\d+)", status)[1]) / 1000
+
+
+def report(what: str, value: float, at_most: float) -> bool:
+    holds = value <= at_most
+    print(f"{what} {value:.2f}, limit {at_most:g}: {'holds' if holds else 'EXCEEDED'}")
+    return holds
+
+
+if __name__ == "__main__":
+    os.environ.setdefault("IMAGEN_PREVIEW", "off")
+    sys.exit(main())
