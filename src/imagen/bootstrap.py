@@ -552,6 +552,8 @@ def build_deliver(
             ImageCarrier(
                 outbox=accounts.outbox,
                 cloud=_cloud(environment),
+                history=accounts.history,
+                owner=settings.owner_user_id or "",
                 clock=SystemClock(),
                 read=read_file,
             )

@@ -24,6 +24,7 @@ from imagen.domain.errors import (
     Throttled,
     Unauthorized,
     Unavailable,
+    UnknownOwner,
 )
 
 if TYPE_CHECKING:
@@ -295,7 +296,7 @@ class SupabaseProject:
                 f"{who} has no {what} as it should be.", hint=sql_hint(what)
             )
         if code == "23503":
-            return Misconfigured(
+            return UnknownOwner(
                 "The owner_user_id of the config is no user of the project.",
                 hint="It is the id of a user under Authentication > Users.",
             )

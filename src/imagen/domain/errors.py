@@ -85,6 +85,12 @@ class Misconfigured(ImagenError):
     code = "misconfigured"
 
 
+class UnknownOwner(Misconfigured):
+    """The user whose copies the cloud is to keep is not there."""
+
+    code = "unknown_owner"
+
+
 class Unavailable(ImagenError):
     """The backend was not reached, or was down before it took the job."""
 

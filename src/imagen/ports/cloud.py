@@ -25,6 +25,7 @@ class Cloud(Protocol):
             Unavailable: it cannot be reached now, or is overloaded; all of it is owed.
             Unauthorized, Misconfigured: something is not set up; the hint says what to
                 do, and everything is owed until that is done.
+            UnknownOwner: likewise, but only of this owner's images.
             Refused: this image can never be kept as it is.
         """
         ...

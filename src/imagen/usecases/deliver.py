@@ -13,11 +13,18 @@ import msgspec
 from imagen.domain import events
 from imagen.domain.cloud import cloud_image
 from imagen.domain.delivery import Aside, Channel, Standing, pause_after
-from imagen.domain.errors import ImagenError, Misconfigured, Refused, Unauthorized
+from imagen.domain.errors import (
+    ImagenError,
+    Misconfigured,
+    Refused,
+    Unauthorized,
+    UnknownOwner,
+)
 from imagen.domain.history import HistoryEntry
 from imagen.ports.clock import Clock
 from imagen.ports.cloud import Cloud
 from imagen.ports.files import ReadFile
+from imagen.ports.history import History
 from imagen.ports.ledger import SharedLedger
 from imagen.ports.outbox import Outbox
 from imagen.usecases.cancellation import Cancellation
@@ -93,12 +100,17 @@ class ImageCarrier(msgspec.Struct, frozen=True, kw_only=True):
     Attributes:
         outbox: What is owed.
         cloud: Where it goes.
+        history: What says whose the images are.
+        owner: Whose they are if whoever they were for is not there: the name in the
+            config was mended since.
         clock: The time.
         read: Reads the file at a location of the history.
     """
 
     outbox: Outbox
     cloud: Cloud
+    history: History
+    owner: str
     clock: Clock
     read: ReadFile
 
@@ -147,14 +159,23 @@ class ImageCarrier(msgspec.Struct, frozen=True, kw_only=True):
         image_id = entry.sidecar.id
         try:
             content = self._content(entry)
-            image = cloud_image(entry.sidecar, owner=entry.owner)
-            self.cloud.keep(image, content)
+            self._keep(entry, content)
             self.outbox.delivered("images", [image_id])
         except Refused as error:
             return self._set_aside(image_id, error)
         except ImagenError as error:
             return image_id, error
         return image_id, None
+
+    def _keep(self, entry: HistoryEntry, content: bytes) -> None:
+        try:
+            self.cloud.keep(cloud_image(entry.sidecar, owner=entry.owner), content)
+        except UnknownOwner:
+            if self.owner in {"", entry.owner}:
+                raise
+            entry = msgspec.structs.replace(entry, owner=self.owner)
+            self.history.add([entry])
+            self.cloud.keep(cloud_image(entry.sidecar, owner=entry.owner), content)
 
     def _content(self, entry: HistoryEntry) -> bytes:
         for content in (

@@ -292,6 +292,28 @@ def test_what_can_never_pass_is_kept_and_holds_up_nothing(machine: Machine) -> N
     assert missing_or_twice(machine) == []
 
 
+def test_what_was_for_a_mistyped_owner_is_delivered_once_that_is_mended(
+    machine: Machine,
+) -> None:
+    config = machine.folder / "imagen.yaml"
+    right = config.read_text()
+    config.write_text(right.replace(machine.owner, nobody()))
+    machine.generate("a fox", "--count", "2", IMAGEN_CLOUD_SYNC="off")
+    machine.generate("an owl")
+    stuck = machine.run("sync")
+    assert (stuck.code, stuck.err.count("no user of the project")) == (1, 1)
+
+    config.write_text(right)
+    done = machine.run("sync")
+
+    assert (done.code, done.err) == (0, "")
+    assert missing_or_twice(machine) == []
+    owners = machine.project.sql(
+        "select distinct owner_user_id::text from imagen.images"
+    )
+    assert owners == [(machine.owner,)]
+
+
 def test_a_prompt_that_postgres_cannot_hold(machine: Machine) -> None:
     made = machine.run("generate", "-", "--json", stdin=b"a fox\0a hen")
 

@@ -104,6 +104,8 @@ class Scene:
                 ImageCarrier(
                     outbox=self.outbox,
                     cloud=self.cloud,
+                    history=self.history,
+                    owner=OWNER,
                     clock=self.clock,
                     read=self.files.get,
                 ),

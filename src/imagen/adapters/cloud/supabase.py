@@ -2,6 +2,7 @@
 
 import re
 from collections.abc import Iterator
+from contextlib import suppress
 from decimal import Decimal
 from hashlib import sha256
 
@@ -15,7 +16,7 @@ from imagen.adapters.supabase import (
     sendable,
 )
 from imagen.domain.cloud import CloudImage
-from imagen.domain.errors import BackendError, InvalidRequest
+from imagen.domain.errors import BackendError, InvalidRequest, UnknownOwner
 from imagen.domain.sidecar import Sidecar
 
 SCHEMA, TABLE = "imagen", "images"
@@ -38,7 +39,15 @@ class SupabaseCloud:
         return f"SupabaseCloud({self._project!r})"
 
     def keep(self, image: CloudImage, content: bytes) -> None:
-        """Send the bytes, and then the row."""
+        """Send the bytes, and then the row; for nobody that is not there."""
+        try:
+            self._keep(image, content)
+        except UnknownOwner:
+            with suppress(Exception):  # it harms nobody, but whose would it be?
+                self._project.storage().from_(BUCKET).remove([image.path])
+            raise
+
+    def _keep(self, image: CloudImage, content: bytes) -> None:
         media_type = image.sidecar.mime_type
         with self._project.explained(f"The bucket {BUCKET}"):
             bucket = self._project.storage().from_(BUCKET)
