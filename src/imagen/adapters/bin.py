@@ -13,6 +13,7 @@ from contextlib import suppress
 from datetime import datetime, timedelta
 from hashlib import sha256
 from pathlib import Path
+from threading import Lock
 
 import msgspec
 
@@ -31,6 +32,8 @@ _SIDECAR = "sidecar"
 class FolderBin:
     """A folder for each image, with its file, its sidecar, and what the history had.
 
+    Safe for many threads at once.
+
     Args:
         folder: Where it is; made when first needed.
         now: Says what time it is.
@@ -41,9 +44,14 @@ class FolderBin:
     ) -> None:
         self._folder = folder
         self._now = now
+        self._lock = Lock()
 
     def throw(self, entry: HistoryEntry) -> bool:
         """Write down what it was, then move its files; the image goes last."""
+        with self._lock:  # or one who comes second makes room where the image is by now
+            return self._throw(entry)
+
+    def _throw(self, entry: HistoryEntry) -> bool:
         self._empty()
         file = Path(entry.location)
         if not _is_image(file, entry):
@@ -67,6 +75,10 @@ class FolderBin:
 
     def fetch(self, image_id: str) -> HistoryEntry | None:
         """Move the files back, the image first."""
+        with self._lock:
+            return self._fetch(image_id)
+
+    def _fetch(self, image_id: str) -> HistoryEntry | None:
         try:
             kept = self._folder() / image_id
             entry = msgspec.json.decode((kept / _ENTRY).read_bytes(), type=HistoryEntry)

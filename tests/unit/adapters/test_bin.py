@@ -5,6 +5,7 @@ import os
 from datetime import UTC, datetime, timedelta
 from hashlib import sha256
 from pathlib import Path
+from threading import Thread, current_thread
 
 import msgspec
 import pytest
@@ -16,6 +17,7 @@ from imagen.domain.history import HistoryEntry
 from imagen.testing.samples import sample_entry
 
 CONTENT = b"a picture"
+A_WHILE = 0.3
 
 
 @pytest.fixture
@@ -165,3 +167,27 @@ def test_after_a_month_it_is_deleted_for_good(
 @pytest.mark.parametrize("name", ["", ".", "..", "nothing", "a/b"])
 def test_what_was_never_thrown_away_is_not_there(bin_: FolderBin, name: str) -> None:
     assert bin_.fetch(name) is None
+
+
+def test_who_throws_the_same_away_meanwhile_destroys_nothing(
+    entry: HistoryEntry, tmp_path: Path
+) -> None:
+    other = Thread(target=lambda: thrown.throw(entry))
+    first, asked = current_thread(), 0
+
+    def folder() -> Path:
+        nonlocal asked
+        if current_thread() is first:
+            asked += 1
+            if asked == 2:  # it has seen that the image is there
+                other.start()
+                other.join(A_WHILE)
+        return tmp_path / "bin"
+
+    thrown = FolderBin(folder, now=lambda: datetime.now(UTC))
+
+    thrown.throw(entry)
+    other.join()
+
+    assert thrown.fetch(entry.sidecar.id) == entry
+    assert Path(entry.location).read_bytes() == CONTENT
