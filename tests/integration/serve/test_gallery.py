@@ -193,6 +193,8 @@ def test_what_lies_there_by_now_is_not_replaced(shop: Running) -> None:
         refused = client.post(f"{IMAGES}/{image_id}/undo")
 
         assert refused.status_code >= 400
+        said = refused.json()["error"]["message"]
+        assert said == "The image cannot be moved: File exists."
         assert file.read_bytes() == b"somebody's"
         file.unlink()
         assert client.post(f"{IMAGES}/{image_id}/undo").status_code == 200

@@ -12,6 +12,7 @@ from litestar.di import NamedDependency
 from litestar.params import FromPath, FromQuery
 from msgspec import Meta
 
+from imagen.domain.errors import StorageError
 from imagen.domain.history import HistoryEntry, Position
 from imagen.domain.sidecar import Sidecar
 from imagen.domain.usage import DIMENSIONS
@@ -180,7 +181,10 @@ async def throw_away(
 ) -> Thrown:
     """Move its file and its sidecar to the bin, and have the history forget it."""
     entry = await shelf.entry(_checked(image_id))
-    was_there = await workshop.in_thread(lambda: shelf.bin.run(entry.sidecar.id))
+    try:
+        was_there = await workshop.in_thread(lambda: shelf.bin.run(entry.sidecar.id))
+    except StorageError as error:
+        raise _stays(error) from error
     return Thrown(id=image_id, can_undo=was_there)
 
 
@@ -192,8 +196,16 @@ async def fetch_back(
 ) -> Tile:
     """Put it back where it was."""
     image_id = _checked(image_id)
-    entry = await workshop.in_thread(lambda: shelf.bin.undo(image_id))
+    try:
+        entry = await workshop.in_thread(lambda: shelf.bin.undo(image_id))
+    except StorageError as error:
+        raise _stays(error) from error
     return _tile(entry)
+
+
+def _stays(error: StorageError) -> Failure:
+    """Return why an image is where it was; the reason has no path."""
+    return Failure(500, error.message, type="server_error", code=error.code)
 
 
 def _tile(entry: HistoryEntry) -> Tile:
