@@ -2,7 +2,7 @@
 
 import re
 from collections.abc import Mapping, Sequence
-from datetime import date, datetime, timedelta
+from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
 from typing import Annotated, Any, TypeAlias
 
@@ -26,7 +26,7 @@ MOST = 200
 LONGEST_WORDS = 1000
 _ID = re.compile(r"[0-9a-f-]{36}")
 _WEEK = re.compile(r"(\d{4})-W(\d{2})")
-_RANGE = re.compile(r"bytes=(\d*)-(\d*)")
+_RANGE = re.compile(r"bytes=(\d{0,18})-(\d{0,18})")
 _FOR_GOOD = "private, max-age=31536000, immutable"
 
 AnyRequest: TypeAlias = Request[Any, Any, Any]
@@ -244,11 +244,12 @@ def _position(cursor: str) -> Position | None:
     made, _, image_id = cursor.partition("~")
     try:
         moment = datetime.fromisoformat(made)
-    except ValueError as error:
+        utc = moment.astimezone(UTC)
+    except (ValueError, OverflowError) as error:
         raise _wrong("before") from error
     if moment.tzinfo is None or _ID.fullmatch(image_id) is None:
         raise _wrong("before")
-    return Position(moment, image_id)
+    return Position(utc, image_id)
 
 
 def _days(week: str) -> tuple[date | None, date | None]:
