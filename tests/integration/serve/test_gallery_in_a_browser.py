@@ -277,6 +277,21 @@ def test_where_keys_are_needed_one_is_asked_for(page: "Page", serve: Serve) -> N
     see(page.get_by_label("Key")).to_be_visible()
 
 
+def test_where_a_key_is_needed_escape_does_not_help(page: "Page", serve: Serve) -> None:
+    running = serve(CONFIG, env={"IMAGEN_SERVE_KEYS": f"writer:{KEY}"})
+    visit(page, running)
+    see(page.get_by_label("Key")).to_be_focused()
+
+    for _ in range(3):
+        page.keyboard.press("Escape")
+        see(page.get_by_label("Key")).to_be_focused()
+
+    page.get_by_label("Key").fill(KEY)
+    page.keyboard.press("Enter")
+    see(page.get_by_text("There is no picture yet.")).to_be_visible()
+    see(page.get_by_label("Key")).not_to_be_visible()
+
+
 def test_it_is_light_or_dark_as_the_system_or_as_one_likes(
     page: "Page", shop: Running
 ) -> None:

@@ -78,6 +78,7 @@ function asked() {
       wrong.textContent = "";
       try {
         const session = await ask("/gallery/api/session", { method: "POST", body: { key: key.value } });
+        dialog.onclose = null;
         dialog.close();
         dispatchEvent(new CustomEvent("unlocked", { detail: session }));
         opened();
@@ -93,6 +94,7 @@ function asked() {
       h("label", { for: "key" }, "Key"), key, wrong,
       h("button", { class: "primary" }, "Open")));
     dialog.oncancel = (event) => event.preventDefault();
+    dialog.onclose = () => dialog.showModal(); // a second Escape closes it all the same
     if (!dialog.open) dialog.showModal();
     key.focus();
   });
