@@ -142,6 +142,20 @@ def test_what_is_looked_for_is_in_the_address(page: "Page", shop: Running) -> No
     see(page.locator(".tile")).to_have_count(3)
 
 
+def test_a_pause_behind_a_blank_does_not_lose_it(page: "Page", shop: Running) -> None:
+    make(shop, "a fox", "a red fox")
+    visit(page, shop)
+    see(page.locator(".tile.there")).to_have_count(2)
+
+    page.get_by_label("Search prompts").press_sequentially("red ")
+    see(page.locator(".tile")).to_have_count(1)
+    page.keyboard.type("fox")
+
+    see(page.get_by_label("Search prompts")).to_have_value("red fox")
+    see(page).to_have_url(re.compile(r"words=red\+fox"))
+    see(page.locator(".tile")).to_have_count(1)
+
+
 def test_a_picture_says_all_that_made_it(page: "Page", shop: Running) -> None:
     words = "<img src=x onerror=alert(1)> & 'a fox'\nin two lines"
     make(shop, words, seed=2**64 - 1, model="paid")

@@ -69,7 +69,10 @@ async function openPictures(query) {
   const changed = JSON.stringify(wanted) !== JSON.stringify(filters);
   if (changed) {
     filters = wanted;
-    for (const name of FILTERS) choose(form.elements[name], filters[name] ?? "");
+    for (const name of FILTERS) {
+      const control = form.elements[name];
+      if (control.value.trim() !== (filters[name] ?? "")) choose(control, filters[name] ?? ""); // else a blank just typed would go
+    }
   }
   if (changed || stale) await refresh();
   else grid.draw();
