@@ -24,8 +24,8 @@ export async function* events(path, body, signal) {
   const reader = answer.body.pipeThrough(new TextDecoderStream()).getReader();
   let kept = "";
   for (;;) {
-    const { value, done } = await reader.read();
-    if (done) throw new Problem(0, { error: { message: "The connection was lost." } });
+    const { value, done } = await reader.read().catch(lost);
+    if (done) lost();
     kept += value;
     const parts = kept.split("\n\n");
     kept = parts.pop();
@@ -46,11 +46,21 @@ async function sent(path, { method, body, signal }) {
     signal,
     headers: body === undefined ? {} : { "Content-Type": "application/json" },
     body: body === undefined ? undefined : written(body),
-  });
+  }).catch(unreachable);
   const answer = await request();
   if (answer.status !== 401 || path.endsWith("/session")) return answer;
   await unlock();
   return request();
+}
+
+function lost(problem) {
+  if (problem?.name === "AbortError") throw problem;
+  throw new Problem(0, { error: { message: "The connection to the server was lost; what was under way may still be made." } });
+}
+
+function unreachable(problem) {
+  if (problem.name === "AbortError") throw problem;
+  throw new Problem(0, { error: { message: "The server cannot be reached." } });
 }
 
 /** As JSON; a seed is given in digits, for a number of JavaScript's may be too small. */

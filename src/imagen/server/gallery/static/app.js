@@ -74,7 +74,7 @@ async function openPictures(query) {
       if (control.value.trim() !== (filters[name] ?? "")) choose(control, filters[name] ?? ""); // else a blank just typed would go
     }
   }
-  if (changed || stale) await refresh();
+  if (changed || stale || (grid.failed && !grid.items.length)) await refresh();
   else grid.draw();
 }
 
@@ -165,10 +165,10 @@ function counted() {
   if (looked) find("count").textContent = grid.complete ? `${plural(shown, "picture")} found` : "";
   else if (total !== null) find("count").textContent = plural(total, "picture");
   const empty = find("empty");
-  empty.hidden = shown > 0 || !grid.complete;
+  empty.hidden = !grid.failed && (shown > 0 || !grid.complete);
   if (empty.hidden) return;
   if (grid.failed) {
-    empty.replaceChildren(h("p", { role: "alert" }, grid.failed.message), h("button", { type: "button", onclick: () => refresh() }, "Try again"));
+    empty.replaceChildren(h("p", { role: "alert" }, grid.failed.message), h("button", { type: "button", onclick: () => (shown ? grid.retry() : go()) }, "Try again"));
   } else if (looked) {
     empty.replaceChildren(h("p", {}, "No picture is like that."));
   } else {

@@ -53,9 +53,15 @@ export class Grid {
 
   /** Loads the next page, once at a time. */
   more() {
-    if (this.next === null) return Promise.resolve();
+    if (this.next === null || this.failed) return Promise.resolve();
     this.loading ??= this.load(this.asked);
     return this.loading;
+  }
+
+  /** Loads the page that failed. */
+  retry() {
+    this.failed = null;
+    return this.more();
   }
 
   async load(asked) {
@@ -69,7 +75,6 @@ export class Grid {
     } catch (problem) {
       if (asked !== this.asked) return;
       this.failed = problem;
-      this.next = null;
     }
     this.loading = null;
     this.layOut();
