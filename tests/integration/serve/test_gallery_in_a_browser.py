@@ -122,7 +122,7 @@ def test_the_keyboard_is_enough(page: "Page", shop: Running) -> None:
     page.keyboard.press("Escape")
 
     see(dialog).to_be_hidden()
-    assert page.evaluate("document.activeElement.querySelector('img').alt") == "a fox"
+    see(page.get_by_role("link", name="a fox")).to_be_focused()
 
 
 def test_what_is_looked_for_is_in_the_address(page: "Page", shop: Running) -> None:
