@@ -32,7 +32,7 @@ CONFIG = {
         "paid": {"adapter": "mock", "price": 0.04, "size": "96x64"},
         "slow": {"adapter": "mock", "delay": 60, "size": "96x64"},
     },
-    "styles": {"flat": {"prompt": "flat vector", "size": "64x64"}},
+    "styles": {"flat": {"prompt": "flat vector", "negative": "haze", "size": "64x64"}},
     "budget": {"day_usd": 1},
 }
 
@@ -247,7 +247,8 @@ def test_a_refusal_is_said_where_it_was_asked(page: "Page", shop: Running) -> No
 
 
 def test_a_picture_is_made_again(page: "Page", shop: Running) -> None:
-    make(shop, "a fox", seed=7, model="paid", style="flat")
+    asked = {"seed": 7, "style": "flat", "negative_prompt": "text"}
+    make(shop, "a fox", model="paid", **asked)
     visit(page, shop)
     page.locator(".tile a").click()
     page.get_by_role("button", name="Make again").click()
@@ -304,6 +305,7 @@ def test_where_a_key_is_needed_escape_does_not_help(page: "Page", serve: Serve) 
 
     page.get_by_label("Key").fill(KEY)
     page.keyboard.press("Enter")
+    see(page.get_by_role("textbox", name="Keep out")).to_have_value("text")
     see(page.get_by_text("There is no picture yet.")).to_be_visible()
     see(page.get_by_label("Key")).not_to_be_visible()
 

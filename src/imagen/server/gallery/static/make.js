@@ -106,16 +106,24 @@ export class MakeView {
     set(this.style, [...this.style.options].some((option) => option.value === given.style) ? given.style : "");
     set(this.size, given.size);
     set(this.count, 1);
-    set(this.negative, given.negative);
+    set(this.negative, this.own(given.negative));
     set(this.seed, given.seed);
     set(this.steps, given.steps);
     set(this.guidance, given.guidance);
-    if (given.negative || given.seed || given.steps || given.guidance) this.form.querySelector("details").open = true;
+    if (this.negative.value || given.seed || given.steps || given.guidance) this.form.querySelector("details").open = true;
     const missing = [];
     if (given.backend && !wanted) missing.push(`the backend ${given.backend} is not here any more`);
     if (given.style && !this.style.value) missing.push(`the style ${given.style} is not in the config any more`);
     if (given.unfilled) missing.push(`the form has no field for ${given.unfilled}`);
     this.notes.textContent = `The form holds what made that picture${missing.length ? `, but: ${missing.join("; ")}` : ""}.`;
+  }
+
+  /** What is kept out besides what the chosen style keeps out, which stands before it. */
+  own(negative) {
+    const style = this.choices.styles.find((each) => each.name === this.style.value);
+    if (!style?.negative) return negative;
+    if (negative === style.negative) return "";
+    return negative.startsWith(`${style.negative}, `) ? negative.slice(style.negative.length + 2) : negative;
   }
 
   wish() {
