@@ -278,6 +278,7 @@ def test_spending_is_a_chart_and_a_table(page: "Page", shop: Running) -> None:
 
 def test_where_keys_are_needed_one_is_asked_for(page: "Page", serve: Serve) -> None:
     shop = serve(env={"IMAGEN_SERVE_KEYS": f"writer:{KEY}"})
+    see(page.get_by_role("button", name="Make", exact=True)).to_be_focused()
     with shop.client(headers={"Authorization": f"Bearer {KEY}"}) as client:
         client.post("/v1/images/generations", json={"prompt": "a", "size": "64x64"})
     visit(page, shop)

@@ -25,7 +25,11 @@ function dressed(element, given, children) {
 
 export function toast(words, action) {
   const said = h("div", { class: "toast" }, h("span", {}, words));
-  const gone = () => said.remove();
+  const gone = () => {
+    const held = said.contains(document.activeElement);
+    said.remove();
+    if (held) (document.querySelector("dialog[open] [data-keep=close]") ?? find("main")).focus();
+  };
   if (action) {
     said.append(h("button", { type: "button", onclick: () => { gone(); action.run(); } }, action.name));
   }

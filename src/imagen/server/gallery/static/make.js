@@ -196,6 +196,7 @@ export class MakeView {
       state.classList.toggle("wrong", !ended);
     } finally {
       this.running -= 1;
+      if (document.activeElement === cancel) this.send.focus();
       cancel.remove();
       for (const card of cards) card.end();
       this.budgets();
