@@ -197,6 +197,54 @@ def test_what_is_deleted_can_be_had_back(page: "Page", shop: Running) -> None:
     assert len(shop.stored) == 2
 
 
+def test_who_closes_while_it_is_deleted_sees_no_other_picture(
+    page: "Page", shop: Running
+) -> None:
+    make(shop, "a fox", "an owl")
+    visit(page, shop)
+    page.locator(".tile a").first.click()
+    waiting: list[Any] = []
+    one = re.compile("/images/[^/]+$")
+    dialog = page.get_by_role("dialog", name="Picture")
+    see(dialog.get_by_text("an owl", exact=True)).to_be_visible()
+
+    def hold(route: Any) -> None:
+        if route.request.method == "DELETE":
+            waiting.append(route)
+        else:
+            route.continue_()
+
+    page.route(one, hold)
+    with page.expect_request(one):
+        page.keyboard.press("Delete")
+
+    page.keyboard.press("Escape")
+    see(dialog).not_to_be_visible()
+    waiting.pop().continue_()
+
+    see(page.locator(".tile")).to_have_count(1)
+    see(page.get_by_role("link", name="a fox")).to_be_focused()
+    see(dialog).not_to_be_visible()
+
+
+def test_what_is_had_back_is_not_shown_among_others(
+    page: "Page", shop: Running
+) -> None:
+    make(shop, "a fox", "an owl")
+    visit(page, shop, "#/?words=fox")
+    page.locator(".tile a").click()
+    page.get_by_role("button", name="Delete").click()
+    see(page.get_by_text("No picture is like that.")).to_be_visible()
+
+    page.get_by_label("Search prompts").fill("owl")
+    see(page.locator(".tile")).to_have_count(1)
+    page.get_by_role("button", name="Undo").click()
+
+    see(page.get_by_text("It is back where it was")).to_be_visible()
+    see(page.get_by_text("1 picture found")).to_be_visible()
+    assert page.evaluate("document.activeElement.id") == "main"
+
+
 def test_the_form_makes_pictures_and_says_before_what_they_cost(
     page: "Page", shop: Running
 ) -> None:
@@ -230,6 +278,7 @@ def test_what_takes_long_shows_how_far_it_is_and_can_be_cancelled(
     page.get_by_role("button", name="Cancel").click()
 
     see(page.get_by_text("Cancelled.")).to_be_visible()
+    see(page.get_by_role("button", name="Make", exact=True)).to_be_focused()
     assert shop.stored == []
 
 
@@ -256,6 +305,7 @@ def test_a_picture_is_made_again(page: "Page", shop: Running) -> None:
     see(page.get_by_role("textbox", name="Prompt")).to_have_value("a fox")
     see(page.get_by_role("textbox", name="Seed")).to_have_value("7")
     see(page.get_by_role("combobox", name="Style")).to_have_value("flat")
+    see(page.get_by_role("textbox", name="Keep out")).to_have_value("text")
     again = page.get_by_role("region", name="Rerun")
     see(again.get_by_text(f"1 picture of 64{BY}64 for $0.04")).to_be_visible()
     again.get_by_role("button", name="Rerun").click()
@@ -278,7 +328,6 @@ def test_spending_is_a_chart_and_a_table(page: "Page", shop: Running) -> None:
 
 def test_where_keys_are_needed_one_is_asked_for(page: "Page", serve: Serve) -> None:
     shop = serve(env={"IMAGEN_SERVE_KEYS": f"writer:{KEY}"})
-    see(page.get_by_role("button", name="Make", exact=True)).to_be_focused()
     with shop.client(headers={"Authorization": f"Bearer {KEY}"}) as client:
         client.post("/v1/images/generations", json={"prompt": "a", "size": "64x64"})
     visit(page, shop)
@@ -306,7 +355,6 @@ def test_where_a_key_is_needed_escape_does_not_help(page: "Page", serve: Serve) 
 
     page.get_by_label("Key").fill(KEY)
     page.keyboard.press("Enter")
-    see(page.get_by_role("textbox", name="Keep out")).to_have_value("text")
     see(page.get_by_text("There is no picture yet.")).to_be_visible()
     see(page.get_by_label("Key")).not_to_be_visible()
 

@@ -25,11 +25,16 @@ const picture = new PictureView({
   },
   step,
   gone: thrown,
-  back: (item) => { grid.insert(item); refreshCounts(); },
+  back: (item) => {
+    if (thrownFrom.get(item.id) !== address(filters)) return refresh(); // it may not be like that
+    grid.insert(item);
+    return refreshCounts();
+  },
   again: (sidecar) => { location.hash = `#/make?again=${sidecar.id}`; },
 });
 
 let filters = {};
+const thrownFrom = new Map();
 let stale = true;
 
 // Where we are
@@ -104,8 +109,11 @@ async function step(by) {
 
 async function thrown(id) {
   const at = grid.indexOf(id);
+  const looked = picture.id === id; // or somebody went on meanwhile
+  thrownFrom.set(id, address(filters));
   grid.remove(id);
   refreshCounts();
+  if (!looked) return;
   const next = grid.items[Math.min(at, grid.items.length - 1)];
   if (at >= 0 && next) {
     history.replaceState(null, "", `#/image/${next.id}`);

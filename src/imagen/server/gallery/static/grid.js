@@ -97,11 +97,13 @@ export class Grid {
   }
 
   redo() {
+    const held = this.root.contains(document.activeElement);
     this.width = 0;
     for (const tile of this.tiles.values()) drop(tile);
     this.tiles.clear();
     this.layOut();
     this.draw();
+    if (held) this.focus(Math.min(this.current, this.items.length - 1));
     this.said(this);
   }
 
