@@ -38,6 +38,7 @@ if TYPE_CHECKING:
     from imagen.domain.errors import Unauthorized as Unauthorized
     from imagen.domain.errors import Unavailable as Unavailable
     from imagen.domain.errors import Unfinished as Unfinished
+    from imagen.domain.errors import UnknownOwner as UnknownOwner
     from imagen.domain.errors import Unsupported as Unsupported
 
 _API = "imagen.api"
@@ -62,6 +63,7 @@ _HOME = {
     "Sweep": _API,
     "Throttled": _ERRORS,
     "TimedOut": _ERRORS,
+    "UnknownOwner": _ERRORS,
     "Unauthorized": _ERRORS,
     "Unavailable": _ERRORS,
     "Unfinished": _ERRORS,
