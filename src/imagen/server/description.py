@@ -10,6 +10,8 @@ from litestar.openapi.plugins import JsonRenderPlugin
 from imagen.server.shapes import EditFields, GenerationFields
 from imagen.settings.model import ServeSettings
 
+_STREAMED = ("/v1/images/generations", "/v1/images/edits")
+"""What answers with events if asked for `stream`."""
 _PLACE = "#/components/schemas/{name}"
 
 
@@ -41,6 +43,9 @@ class Described(JsonRenderPlugin):
         form["properties"] = {
             name: _without_null(field) for name, field in form["properties"].items()
         }
+        for path in _STREAMED:
+            answer = openapi_schema["paths"][path]["post"]["responses"]["200"]
+            answer["content"]["text/event-stream"] = {"schema": {"type": "string"}}
         schemas = {**openapi_schema["components"]["schemas"], **bodies}
         components = {**openapi_schema["components"], "schemas": schemas}
         return super().render(request, {**openapi_schema, "components": components})

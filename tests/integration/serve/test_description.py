@@ -68,3 +68,12 @@ def test_the_description_knows_the_limits_of_the_config(running: Running) -> Non
     assert fields["prompt"]["maxLength"] == 500
     assert fields["n"]["anyOf"][0]["maximum"] == 3
     assert "cdn" not in json.dumps(said)
+
+
+def test_the_description_knows_both_ways_to_be_answered(running: Running) -> None:
+    with running.client() as client:
+        paths = client.get("/schema").json()["paths"]
+
+    for path in ("/v1/images/generations", "/v1/images/edits"):
+        content = paths[path]["post"]["responses"]["200"]["content"]
+        assert content.keys() == {"application/json", "text/event-stream"}
