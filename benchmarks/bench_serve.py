@@ -129,6 +129,12 @@ def port_in(log: Path) -> int:
 
 
 def memory(pid: int) -> float:
+    """Return what a server and its workers hold, in MB."""
+    workers = Path(f"/proc/{pid}/task/{pid}/children").read_text().split()
+    return sum(resident(each) for each in (pid, *workers))
+
+
+def resident(pid: int | str) -> float:
     status = Path(f"/proc/{pid}/status").read_text()
     return int(re.search(r"VmRSS:\s+(\d+)", status)[1]) / 1000
 

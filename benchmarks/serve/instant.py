@@ -55,4 +55,6 @@ def create(options: Options, context: BackendContext) -> ImageBackend:
     return Instant(options)
 
 
-adapter = Adapter(summary="For benchmarks.", options=Options, create=create)
+adapter = Adapter(
+    summary="For benchmarks.", options=Options, create=create, multiprocess=True
+)

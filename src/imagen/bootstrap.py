@@ -460,6 +460,13 @@ def now() -> datetime:
     return SystemClock().now()
 
 
+def processors() -> int:
+    """Return how many cores this process may use."""
+    if sys.platform == "linux":
+        return len(os.sched_getaffinity(0))
+    return os.cpu_count() or 1
+
+
 def server_secret(environment: Environment) -> bytes:
     """Return what signs URLs: the same ever after, if it can be kept."""
     from imagen.adapters import secret  # noqa: PLC0415 - only to serve

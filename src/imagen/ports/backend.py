@@ -262,8 +262,11 @@ class Adapter(msgspec.Struct, Generic[OptionsT], frozen=True, kw_only=True):
         options: Its own block of the config, a Struct; unknown keys are refused,
             each field's `msgspec.Meta` description becomes a comment in the sample.
         create: Builds one instance; its return type is the port.
+        multiprocess: Whether a server may have it at work in several processes at once;
+            not one that holds a model in memory.
     """
 
     summary: str
     options: type[OptionsT]
     create: Callable[[OptionsT, BackendContext], ImageBackend]
+    multiprocess: bool = False

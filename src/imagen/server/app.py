@@ -3,7 +3,6 @@
 import re
 from collections.abc import AsyncGenerator, Callable, Sequence
 from contextlib import asynccontextmanager, suppress
-from threading import Thread
 from traceback import format_exception
 from typing import Any, cast
 
@@ -80,15 +79,13 @@ def _open(workshop: Workshop, desk: Desk, shelf: Shelf) -> Any:
     @asynccontextmanager
     async def opened(app: Litestar) -> AsyncGenerator[None]:
         del app
-        # A thread of its own, for nobody waits for it.
-        Thread(target=workshop.resume_all, name="resume", daemon=True).start()
-        workshop.courier.start()
+        workshop.start()
         try:
             yield
         finally:
             shelf.close()
             if await desk.finished():
-                workshop.close()
+                await workshop.close()
 
     return opened
 

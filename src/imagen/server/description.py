@@ -7,7 +7,8 @@ from litestar import Request
 from litestar.datastructures import UploadFile
 from litestar.openapi.plugins import JsonRenderPlugin
 
-from imagen.server.shapes import EditFields, GenerationFields
+from imagen.server.images import EditFields
+from imagen.server.shapes import GenerationFields
 from imagen.settings.model import ServeSettings
 
 _STREAMED = ("/v1/images/generations", "/v1/images/edits")

@@ -1,19 +1,17 @@
 """Takes requests in: each is made once per key, and ends when nobody wants it."""
 
 import asyncio
-from collections.abc import Awaitable, Sequence
+from collections.abc import Awaitable
 from typing import Any
 
 import msgspec
 
-from imagen.domain.call import Call
 from imagen.domain.errors import (
     Cancelled,
     ImagenError,
     StorageError,
     Unfinished,
 )
-from imagen.domain.events import Event, Listener, Warned
 from imagen.domain.idempotency import (
     Answer,
     Answered,
@@ -28,7 +26,9 @@ from imagen.domain.result import FailedImage, GenerationReport
 from imagen.server.answers import Result, result_of, warnings_of
 from imagen.server.failures import Failure, Problem, failure_of
 from imagen.server.feed import Feed
-from imagen.server.workshop import Order, Workshop
+from imagen.server.orders import Order
+from imagen.server.workers import WorkerDied
+from imagen.server.workshop import Workshop
 from imagen.usecases.cancellation import Cancellation
 
 
@@ -161,14 +161,18 @@ class Desk:
         return not self._jobs
 
     async def _carry_out(self, order: Order, job: Job, *, live: bool) -> Result:
-        order = msgspec.structs.replace(
-            order,
-            listen=self._listener(order, job, live=live),
-            keep=job.feed.keep if live else order.keep,
-        )
+        order = msgspec.structs.replace(order, told=live, key=job.key)
         if job.key is None:
-            return result_of(await self.workshop.carry_out(order, job.cancellation))
+            return result_of(await self._made(order, job))
         return await self._once(order, job, job.key)
+
+    async def _made(self, order: Order, job: Job) -> GenerationReport:
+        return await self.workshop.carry_out(
+            order,
+            job.cancellation,
+            listen=job.feed.listen,
+            keep=job.feed.keep,
+        )
 
     async def _once(self, order: Order, job: Job, key: RequestKey) -> Result:
         """Carry it out if nothing was made under its key, else say what was."""
@@ -191,12 +195,11 @@ class Desk:
             case Answered(answer=answer):
                 return await in_thread(lambda: self._replayed(answer))
 
-        def begun(calls: Sequence[Call]) -> None:
-            keys.begun(key, calls)
-
-        order = msgspec.structs.replace(order, begun=begun)
         try:
-            report = await self.workshop.carry_out(order, job.cancellation)
+            report = await self._made(order, job)
+        except WorkerDied:
+            await in_thread(lambda: keys.left(key))
+            raise
         except (Failure, ImagenError):  # nothing was sent
             await in_thread(lambda: keys.release(key))
             raise
@@ -284,15 +287,6 @@ class Desk:
                 code="image_gone",
             )
         return Result(images=images, warnings=answer.warnings, replayed=True)
-
-    def _listener(self, order: Order, job: Job, *, live: bool) -> Listener:
-        def hear(event: Event) -> None:
-            if isinstance(event, Warned):
-                self.workshop.say(f"{order.backend}: {event.message}")
-            if live:
-                job.feed.listen(event)
-
-        return hear
 
 
 def _is_open(failed: FailedImage) -> bool:

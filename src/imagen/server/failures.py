@@ -1,10 +1,9 @@
 """From what can go wrong to what OpenAI's clients understand of it."""
 
 import math
-from typing import Self
+from typing import Any, Self
 
 import msgspec
-from litestar.openapi import ResponseSpec
 
 from imagen.domain import errors
 
@@ -71,10 +70,25 @@ class Failure(Exception):
             headers={REPLAYED: "true"},
         )
 
+    def __reduce__(self) -> tuple[Any, ...]:
+        """Have it come out of a worker as it was raised there."""
+        return _as_it_was, (self.status, self.problem, self.headers)
+
     @property
     def body(self) -> bytes:
         """The answer's body."""
         return msgspec.json.encode(ErrorBody(error=self.problem))
+
+
+def _as_it_was(status: int, problem: Problem, headers: dict[str, str]) -> Failure:
+    return Failure(
+        status,
+        problem.message,
+        code=problem.code or "",
+        type=problem.type,
+        param=problem.param,
+        headers=headers,
+    )
 
 
 class Meaning(msgspec.Struct, frozen=True):
@@ -150,29 +164,3 @@ def _retry_after(error: errors.ImagenError) -> float | None:
         return error.retry_after or 1.0
     unavailable = isinstance(error, errors.Unavailable)
     return 5.0 if unavailable and not isinstance(error, errors.TimedOut) else None
-
-
-ERRORS: dict[int, ResponseSpec] = {
-    status: ResponseSpec(ErrorBody, description=words)
-    for status, words in {
-        400: "The request makes no sense, or the backend will not make it.",
-        401: "The API key is missing or wrong.",
-        402: "Over budget, or out of credit.",
-        403: "From a page of another site.",
-        404: "There is no such thing.",
-        409: "What was asked under this key runs still, or its fate is unknown.",
-        410: "What was made under this key is gone.",
-        413: "The body is too large.",
-        421: "The server is not called so.",
-        422: "Too much for this server, or something else under this key.",
-        429: "Too many requests; see Retry-After.",
-        500: "A fault of the server's own.",
-        502: "The backend failed.",
-        503: "The backend is down.",
-        504: "No image in time.",
-    }.items()
-}
-"""What any route may answer, for its description."""
-
-REFUSALS = {status: ERRORS[status] for status in (400, 401, 403, 404, 421, 500)}
-"""What those may answer that make nothing."""

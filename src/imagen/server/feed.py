@@ -1,4 +1,4 @@
-"""What is known of a running request: from threads that work to those who follow."""
+"""What is known of a running request, for those who follow it."""
 
 import asyncio
 
@@ -23,17 +23,25 @@ class Feed:
         self.previews: dict[int, Previewed] = {}
         self.outcomes: list[StoredImage | FailedImage] = []
         self.version = 0
-        self._loop = asyncio.get_running_loop()
         self._changed = asyncio.Event()
 
     def listen(self, event: Event) -> None:
-        """Hear an event, from any thread."""
-        if isinstance(event, Planned | Progressed | Previewed):
-            self._loop.call_soon_threadsafe(self._take, event)
+        """Hear an event."""
+        match event:
+            case Planned():
+                self.planned = True
+            case Progressed():
+                self.steps[event.number] = event
+            case Previewed():
+                self.previews[event.number] = event
+            case _:
+                return
+        self.wake()
 
     def keep(self, outcome: StoredImage | FailedImage) -> None:
-        """Take what became of an image, from any thread."""
-        self._loop.call_soon_threadsafe(self._take, outcome)
+        """Take what became of an image."""
+        self.outcomes.append(outcome)
+        self.wake()
 
     def wake(self) -> None:
         """Have those who wait look again."""
@@ -45,17 +53,3 @@ class Feed:
         """Wait until something is newer than that version."""
         if self.version == seen:
             await self._changed.wait()
-
-    def _take(self, what: Event | StoredImage | FailedImage) -> None:
-        match what:
-            case Planned():
-                self.planned = True
-            case Progressed():
-                self.steps[what.number] = what
-            case Previewed():
-                self.previews[what.number] = what
-            case StoredImage() | FailedImage():
-                self.outcomes.append(what)
-            case _:
-                pass
-        self.wake()

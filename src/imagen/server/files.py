@@ -12,7 +12,8 @@ from litestar.params import FromPath, FromQuery
 from imagen.domain.media import EXTENSIONS
 from imagen.domain.sidecar import Sidecar
 from imagen.server.answers import Link
-from imagen.server.failures import REFUSALS, Failure
+from imagen.server.failures import Failure
+from imagen.server.refusals import REFUSALS
 from imagen.server.workshop import Workshop
 
 PATH = "/v1/files/"

@@ -10,6 +10,7 @@ from litestar.datastructures import UploadFile
 from litestar.di import NamedDependency
 from litestar.openapi import ResponseSpec
 from litestar.params import HeaderParameter, JSONBody, MultipartBody
+from msgspec import Meta
 
 from imagen import bootstrap
 from imagen.domain.errors import InvalidRequest
@@ -18,11 +19,12 @@ from imagen.domain.reference import ReferenceImage
 from imagen.server import wishes
 from imagen.server.answers import images_body
 from imagen.server.desk import Desk
-from imagen.server.failures import ERRORS, REPLAYED, Failure
+from imagen.server.failures import REPLAYED, Failure
 from imagen.server.files import link_of
-from imagen.server.shapes import EditFields, GenerationFields, ImageFields, ImagesBody
+from imagen.server.orders import Order
+from imagen.server.refusals import ERRORS
+from imagen.server.shapes import EditWords, GenerationFields, ImageFields, ImagesBody
 from imagen.server.streams import Teller, streamed
-from imagen.server.workshop import Order
 
 AnyRequest: TypeAlias = Request[Any, Any, Any]
 KeyHeader: TypeAlias = Annotated[
@@ -48,6 +50,20 @@ MOST_IMAGES_TO_EDIT = 16
 ALSO = "image[]"
 """How some clients call `image`."""
 
+
+class EditFields(EditWords, frozen=True, kw_only=True):
+    """What `POST /v1/images/edits` takes, as a form."""
+
+    image: Annotated[
+        list[UploadFile] | None,
+        Meta(description="PNG, JPEG or WebP; the first is the one that a mask is for."),
+    ] = None
+    mask: Annotated[
+        UploadFile | None,
+        Meta(description="Where it is transparent the first image is painted anew."),
+    ] = None
+
+
 ANSWERS: dict[int, ResponseSpec] = {
     200: ResponseSpec(ImagesBody, description="The images; or events, with `stream`."),
     **ERRORS,
@@ -64,7 +80,7 @@ async def generate_images(
 ) -> Response[Any]:
     """Make images of a prompt."""
     given = msgspec.json.decode(await request.body(), type=dict[str, msgspec.Raw])
-    asked = _Asked(
+    asked = _Request(
         fields=data,
         unknown=_unknown(given, GenerationFields),
         tells=Teller("image_generation"),
@@ -93,8 +109,8 @@ async def edit_images(
             param="image",
             code="invalid_value",
         )
-    asked = _Asked(
-        fields=data,
+    asked = _Request(
+        fields=_words(data),
         unknown=_unknown(dict.fromkeys(form.keys() - {ALSO}), EditFields),
         images=tuple([await _reference(upload, "image") for upload in uploads]),
         mask=None if data.mask is None else await _reference(data.mask, "mask"),
@@ -105,7 +121,13 @@ async def edit_images(
     return await _answer(asked, request, desk)
 
 
-class _Asked(msgspec.Struct, frozen=True, kw_only=True):
+def _words(fields: EditFields) -> EditWords:
+    """Return what was sent without its files."""
+    names = EditWords.__struct_fields__
+    return EditWords(**{name: getattr(fields, name) for name in names})
+
+
+class _Request(msgspec.Struct, frozen=True, kw_only=True):
     """A request, whichever route it came by."""
 
     fields: ImageFields
@@ -128,16 +150,14 @@ class _Asked(msgspec.Struct, frozen=True, kw_only=True):
         return sha256(said).hexdigest()
 
 
-async def _answer(asked: _Asked, request: AnyRequest, desk: Desk) -> Response[Any]:
+async def _answer(asked: _Request, request: AnyRequest, desk: Desk) -> Response[Any]:
     fields, workshop = asked.fields, desk.workshop
     wishes.check_limits(fields, workshop.settings.serve)
     backend, model = wishes.backend_and_model(workshop.settings, fields.model)
     order = Order(
         backend=backend,
-        ask=lambda use_case: wishes.request_of(
-            fields,
-            use_case,
-            workshop.settings,
+        ask=wishes.Asked(
+            fields=fields,
             model=model,
             unknown=asked.unknown,
             images=asked.images,

@@ -10,7 +10,8 @@ from litestar.params import FromPath
 
 from imagen.domain.capabilities import Capabilities
 from imagen.domain.errors import ImagenError
-from imagen.server.failures import REFUSALS, Failure, failure_of
+from imagen.server.failures import Failure, failure_of
+from imagen.server.refusals import REFUSALS
 from imagen.server.workshop import Workshop
 from imagen.settings.model import BackendSettings
 

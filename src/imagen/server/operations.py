@@ -9,7 +9,7 @@ from litestar.di import NamedDependency
 from prometheus_client import CONTENT_TYPE_LATEST
 
 from imagen.server.desk import Desk
-from imagen.server.failures import REFUSALS
+from imagen.server.refusals import REFUSALS
 from imagen.server.workshop import Workshop
 from imagen.version import __version__
 

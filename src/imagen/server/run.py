@@ -1,14 +1,10 @@
 """Listens, serves, and ends in good order."""
 
-import ctypes
 import os
-import resource
 import signal
 import socket
 from collections.abc import Callable
-from contextlib import closing, suppress
-from sys import setswitchinterval
-from threading import stack_size
+from contextlib import closing
 from types import FrameType
 
 import uvicorn
@@ -18,6 +14,7 @@ from imagen.server.address import Address
 from imagen.server.app import build_app
 from imagen.server.desk import Desk
 from imagen.server.keys import read_keys
+from imagen.server.tuning import tune
 from imagen.server.workshop import Workshop
 from imagen.settings.environment import Environment
 from imagen.settings.model import Settings
@@ -53,10 +50,7 @@ def serve(
             hint="Set it to NAME:KEY, several with commas; or listen on :PORT, which "
             "only this machine reaches.",
         )
-    _have_files_enough()
-    _give_memory_back()
-    setswitchinterval(_SWITCH)
-    stack_size(_STACK)
+    tune()
     with closing(_listening(address)) as listening:
         workshop = Workshop(settings, environment=environment, say=say)
         desk = Desk(workshop)
@@ -104,37 +98,6 @@ class _Server(uvicorn.Server):
         """Send away those who wait for a turn, and let the others finish."""
         self._desk.close(GRACE)
         await super().shutdown(sockets)
-
-
-_SWITCH = 0.0005
-"""Seconds after which a thread makes room for another: what waits for a client or a
-backend must not wait for what encodes a picture."""
-_STACK = 512 * 1024
-"""Bytes for the stack of each of up to thousands of threads."""
-
-
-def _have_files_enough() -> None:
-    """Have as many connections open as the system lets us, not as is usual."""
-    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
-    most = _MOST_FILES if hard == resource.RLIM_INFINITY else min(hard, _MOST_FILES)
-    if soft < most:
-        with suppress(OSError, ValueError):
-            resource.setrlimit(resource.RLIMIT_NOFILE, (most, hard))
-
-
-_MOST_FILES = 65_536
-
-
-def _give_memory_back() -> None:
-    """Have glibc keep no heap for each thread, nor what a picture has left behind."""
-    with suppress(OSError, AttributeError):  # another C library has no such knobs
-        mallopt = ctypes.CDLL(None).mallopt
-        for knob, value in _KNOBS.items():
-            mallopt(knob, value)
-
-
-_M_TRIM_THRESHOLD, _M_MMAP_THRESHOLD, _M_ARENA_MAX = -1, -3, -8
-_KNOBS = {_M_ARENA_MAX: 2, _M_TRIM_THRESHOLD: 128 * 1024, _M_MMAP_THRESHOLD: 64 * 1024}
 
 
 def _listening(address: Address) -> socket.socket:

@@ -3,7 +3,6 @@
 from typing import Annotated, Literal, TypeAlias
 
 import msgspec
-from litestar.datastructures import UploadFile
 from msgspec import Meta
 
 from imagen.domain.request import MOST_IMAGES, MOST_STEPS
@@ -106,17 +105,9 @@ class GenerationFields(ImageFields, frozen=True, kw_only=True):
     """What `POST /v1/images/generations` takes."""
 
 
-class EditFields(ImageFields, frozen=True, kw_only=True):
-    """What `POST /v1/images/edits` takes, as a form."""
+class EditWords(ImageFields, frozen=True, kw_only=True):
+    """What `POST /v1/images/edits` takes besides files."""
 
-    image: Annotated[
-        list[UploadFile] | None,
-        Meta(description="PNG, JPEG or WebP; the first is the one that a mask is for."),
-    ] = None
-    mask: Annotated[
-        UploadFile | None,
-        Meta(description="Where it is transparent the first image is painted anew."),
-    ] = None
     input_fidelity: Annotated[
         Name | None, Meta(description="Heeded where the backend has such a parameter.")
     ] = None

@@ -2,6 +2,8 @@
 
 from collections.abc import Mapping
 
+import msgspec
+
 from imagen import bootstrap
 from imagen.bootstrap import Wish
 from imagen.domain.errors import InvalidRequest
@@ -9,6 +11,7 @@ from imagen.domain.reference import ReferenceImage
 from imagen.domain.request import GenerationRequest
 from imagen.domain.size import Size
 from imagen.server.failures import Failure
+from imagen.server.orders import Premises
 from imagen.server.shapes import ImageFields
 from imagen.settings.model import ServeSettings, Settings
 from imagen.usecases.generate import GenerateImages
@@ -98,56 +101,67 @@ def wish_of(fields: ImageFields) -> Wish:
     return Wish(format=None if form is None else f"image/{form}")
 
 
-def request_of(
-    fields: ImageFields,
-    use_case: GenerateImages,
-    settings: Settings,
-    *,
-    model: str | None,
-    unknown: tuple[str, ...] = (),
-    images: tuple[ReferenceImage, ...] = (),
-    mask: ReferenceImage | None = None,
-) -> GenerationRequest:
-    """Return what is asked for, and with it what cannot be heeded.
+class Asked(msgspec.Struct, frozen=True, kw_only=True):
+    """What a client asks for, as an order has it.
 
-    Raises:
-        ImagenError: it makes no sense, or the backend cannot tell what it can do.
+    Attributes:
+        fields: What the API knows, without files.
+        model: That of the backend; None for its own.
+        unknown: Fields that the API does not know.
+        images: To change, or to make one after.
+        mask: Where the first of them is painted anew.
     """
-    model = _chosen(model, use_case)
-    options, unheeded = _settled(fields, use_case.capabilities(model or "").parameters)
-    unheeded.update(
-        (name, _NOT_SENT)
-        for name in ("user", "safety_identifier")
-        if getattr(fields, name)
-    )
-    unheeded.update((name, "imagen has no such field") for name in unknown)
-    style = fields.style or None
-    if style in _OPENAIS_STYLES and style not in settings.styles:
-        unheeded["style"] = f"there is no style {style!r} in the config"
-        style = None
-    if style is not None and style not in settings.styles:
-        there = ", ".join(settings.styles) or "none"
-        raise Failure(
-            404,
-            f"There is no style {style[:80]!r} here. There are: {there}.",
-            param="style",
-            code="style_not_found",
+
+    fields: ImageFields
+    model: str | None
+    unknown: tuple[str, ...] = ()
+    images: tuple[ReferenceImage, ...] = ()
+    mask: ReferenceImage | None = None
+
+    def request(self, maker: GenerateImages, premises: Premises) -> GenerationRequest:
+        """Return what is asked for, and with it what cannot be heeded.
+
+        Raises:
+            Failure, ImagenError: it makes no sense, or the backend cannot tell what it
+                can do.
+        """
+        fields, settings = self.fields, premises.settings
+        model = _chosen(self.model, maker)
+        can = maker.capabilities(model or "")
+        options, unheeded = _settled(fields, can.parameters)
+        unheeded.update(
+            (name, _NOT_SENT)
+            for name in ("user", "safety_identifier")
+            if getattr(fields, name)
         )
-    return bootstrap.build_request(
-        settings,
-        fields.prompt,
-        negative=fields.negative_prompt or "",
-        style=style,
-        size=size_of(fields),
-        seed=fields.seed or 0,
-        steps=fields.num_inference_steps or 0,
-        model=model,
-        count=fields.n or 1,
-        options=options,
-        images=images,
-        mask=mask,
-        unheeded=unheeded,
-    )
+        unheeded.update((name, "imagen has no such field") for name in self.unknown)
+        style = fields.style or None
+        if style in _OPENAIS_STYLES and style not in settings.styles:
+            unheeded["style"] = f"there is no style {style!r} in the config"
+            style = None
+        if style is not None and style not in settings.styles:
+            there = ", ".join(settings.styles) or "none"
+            raise Failure(
+                404,
+                f"There is no style {style[:80]!r} here. There are: {there}.",
+                param="style",
+                code="style_not_found",
+            )
+        return bootstrap.build_request(
+            settings,
+            fields.prompt,
+            negative=fields.negative_prompt or "",
+            style=style,
+            size=size_of(fields),
+            seed=fields.seed or 0,
+            steps=fields.num_inference_steps or 0,
+            model=model,
+            count=fields.n or 1,
+            options=options,
+            images=self.images,
+            mask=self.mask,
+            unheeded=unheeded,
+        )
 
 
 def _chosen(model: str | None, use_case: GenerateImages) -> str | None:

@@ -1,4 +1,4 @@
-"""What the routes share: the backends, the accounts, and the threads that work."""
+"""What the routes share: the backends, the accounts, and whoever works."""
 
 import asyncio
 from collections.abc import Callable, Sequence
@@ -6,67 +6,33 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import AbstractContextManager
 from datetime import datetime
 from hashlib import sha256
-from operator import attrgetter
 from pathlib import Path
-from threading import Lock
+from threading import Thread
 from typing import TypeVar
 
-import msgspec
-
 from imagen import bootstrap
-from imagen.bootstrap import Accounts, Door, Wish
-from imagen.domain.call import Call
 from imagen.domain.errors import Cancelled, ImagenError
-from imagen.domain.events import Listener, unheard
+from imagen.domain.events import Event, Listener, Warned, unheard
 from imagen.domain.history import HistoryEntry
-from imagen.domain.request import GenerationRequest
 from imagen.domain.result import FailedImage, GenerationReport, StoredImage
-from imagen.ports.backend import CloseableBackend, ImageBackend
+from imagen.ports.backend import ImageBackend
 from imagen.server.answers import Made
 from imagen.server.courier import Courier
+from imagen.server.instances import Instances
 from imagen.server.lane import Lane
 from imagen.server.meters import Meters
+from imagen.server.orders import ORIGIN, Order, Premises
+from imagen.server.workers import Workers
 from imagen.settings.environment import Environment
 from imagen.settings.model import BackendSettings, Settings
 from imagen.usecases.cancellation import Cancellation
-from imagen.usecases.generate import GenerateImages
-from imagen.usecases.numbering import Numbering
 from imagen.usecases.resume import ResumeCalls
 
 Result = TypeVar("Result")
 
-AskFor = Callable[[GenerateImages], GenerationRequest]
-"""Says what is asked for, once it is known who makes it; called in a thread."""
 
-
-def unheeded(what: object) -> None:
-    """Do nothing about it."""
-
-
-class Order(msgspec.Struct, frozen=True, kw_only=True):
-    """What somebody wants made.
-
-    Attributes:
-        backend: The instance that makes it.
-        ask: Says what.
-        count: How many images.
-        caller: Who wants it.
-        wish: Where the files go.
-        live: Whether previews are wanted, if the backend has them.
-        listen: Hears what happens, from any thread.
-        keep: Gets what becomes of each image, likewise, as soon as it is known.
-        begun: Told of the calls that are about to be made; if it raises, none is.
-    """
-
-    backend: str
-    ask: AskFor
-    count: int = 1
-    caller: str = ""
-    wish: Wish = Wish()
-    live: bool = False
-    listen: Listener = unheard
-    keep: Callable[[StoredImage | FailedImage], object] = unheeded
-    begun: Callable[[Sequence[Call]], object] = unheeded
+def unsaid(words: str) -> None:
+    """Tell nobody."""
 
 
 class Workshop:
@@ -81,6 +47,8 @@ class Workshop:
         began: When the server was started.
         meters: What is counted.
         secret: Signs URLs; the same after a restart.
+        premises: What orders are understood with.
+        workers: The processes that carry them out.
         courier: Delivers what is owed to the cloud.
     """
 
@@ -89,7 +57,7 @@ class Workshop:
         settings: Settings,
         *,
         environment: Environment,
-        say: Callable[[str], None] = unheeded,
+        say: Callable[[str], None] = unsaid,
     ) -> None:
         self.settings = settings
         self.environment = environment
@@ -97,19 +65,19 @@ class Workshop:
         self.began = bootstrap.now()
         self.meters = Meters()
         self.secret = bootstrap.server_secret(environment)
-        self.accounts: Accounts = bootstrap.open_accounts(environment)
+        self.accounts = bootstrap.open_accounts(environment)
+        self.premises = Premises(
+            settings=settings, environment=environment, accounts=self.accounts
+        )
         self.caller = bootstrap.find_caller(environment)
         limits = settings.serve
         self.lanes = {
             name: Lane(name, at_once=limits.concurrency, waiting=limits.queue)
             for name in settings.backends
         }
-        self._pool = ThreadPoolExecutor(
-            limits.concurrency * len(self.lanes) + _SPARE_THREADS, "imagen"
-        )
-        self._backends: dict[str, ImageBackend] = {}
-        self._numbering = Numbering()
-        self._lock = Lock()
+        self._pool = ThreadPoolExecutor(_THREADS, "imagen")
+        self._instances = Instances(settings, environment)
+        self.workers = Workers(settings, say=self.say, died=self._resume_soon)
         self.courier = Courier(
             lambda listen: bootstrap.build_deliver(
                 settings,
@@ -125,16 +93,43 @@ class Workshop:
         self._say("".join(c if c.isprintable() else " " for c in words))
 
     async def carry_out(
-        self, order: Order, cancellation: Cancellation
+        self,
+        order: Order,
+        cancellation: Cancellation,
+        *,
+        listen: Listener,
+        keep: Callable[[StoredImage | FailedImage], object],
     ) -> GenerationReport:
         """Have it made, once it is its turn, and return what became of it.
 
+        Args:
+            order: What to make.
+            cancellation: Ends it.
+            listen: Hears what happens.
+            keep: Gets what becomes of each image, as soon as it is known.
+
         Raises:
-            Failure: too many wait for the backend.
+            Failure: too many wait for the backend, or a worker has died.
             ImagenError: as `GenerateImages.run` does.
         """
+
+        def hear(event: Event) -> None:
+            if isinstance(event, Warned):
+                self.say(f"{order.backend}: {event.message}")
+            listen(event)
+
+        def count(outcome: StoredImage | FailedImage) -> None:
+            self.meters.count(order.backend, outcome)
+            if isinstance(outcome, FailedImage):
+                self._say_why(order, outcome.error)
+            keep(outcome)
+
         async with self.lanes[order.backend]:
-            return await self.in_thread(lambda: self._make(order, cancellation))
+            report = await self.workers.make(
+                order, cancellation, listen=hear, keep=count
+            )
+        self.courier.wake()
+        return report
 
     async def in_thread(self, work: Callable[[], Result]) -> Result:
         """Do what blocks, and let the others go on meanwhile."""
@@ -147,16 +142,11 @@ class Workshop:
         Raises:
             InvalidRequest: there is none of that name.
         """
-        return bootstrap.find_backend(self.settings, name)
+        return self._instances.find(name)
 
     def backend(self, name: str) -> ImageBackend:
-        """Return the one that is shared by all orders, built when first asked for."""
-        with self._lock:
-            if name not in self._backends:
-                self._backends[name] = bootstrap.build_backend(
-                    self.find(name), environment=self.environment
-                )
-            return self._backends[name]
+        """Return one to ask what it can do; workers have theirs."""
+        return self._instances.get(name)
 
     def find_images(self, ids: Sequence[str]) -> tuple[Made, ...]:
         """Return those of the images that are still what was stored."""
@@ -205,55 +195,23 @@ class Workshop:
         """Return this moment."""
         return bootstrap.now()
 
-    def close(self) -> None:
-        """Let go of connections and of the database."""
+    def start(self) -> None:
+        """Finish what was left open, and have the first worker get ready."""
+        self.workers.start()
+        self.courier.start()
+        self._resume_soon()
+
+    async def close(self) -> None:
+        """Let go of workers, connections and the database."""
+        await self.workers.close()
         self.courier.close()
         self._pool.shutdown(wait=False, cancel_futures=True)
-        for backend in self._backends.values():
-            if isinstance(backend, CloseableBackend):
-                backend.close()
+        self._instances.close()
         self.accounts.close()
 
-    def _make(self, order: Order, cancellation: Cancellation) -> GenerationReport:
-        chosen, backend = self.find(order.backend), self.backend(order.backend)
-        can = backend.capabilities()
-        priced = chosen.instance.price is not None
-        use_case = bootstrap.build_generate(
-            self.settings,
-            chosen,
-            backend,
-            environment=self.environment,
-            accounts=self.accounts,
-            wish=order.wish,
-            count=order.count,
-            listen=order.listen,
-            live=order.live and can.live,
-            door=Door(
-                caller=order.caller,
-                origin=ORIGIN,
-                begun=order.begun,
-                here=True,
-                for_good=priced or can.may_cost,
-                numbering=self._numbering,
-            ),
-        )
-        plan = use_case.plan(order.ask(use_case))
-        stored: list[StoredImage] = []
-        failed: list[FailedImage] = []
-        for outcome in use_case.outcomes(plan, cancellation):
-            order.keep(outcome)
-            self.meters.count(order.backend, outcome)
-            if isinstance(outcome, StoredImage):
-                stored.append(outcome)
-            else:
-                failed.append(outcome)
-                self._say_why(order, outcome.error)
-        self.courier.wake()
-        number = attrgetter("number")
-        return GenerationReport(
-            stored=tuple(sorted(stored, key=number)),
-            failed=tuple(sorted(failed, key=number)),
-        )
+    def _resume_soon(self) -> None:
+        # A thread of its own, for nobody waits for it.
+        Thread(target=self.resume_all, name="resume", daemon=True).start()
 
     def _say_why(self, order: Order, error: BaseException) -> None:
         """Have the server's log say what the client is not told."""
@@ -262,10 +220,7 @@ class Workshop:
             self.say(f"{order.backend}: {words}")
 
 
-ORIGIN = "serve"
-"""How the journal calls what was asked for here."""
-
-_SPARE_THREADS = 8
+_THREADS = 16
 """For what is quick, such as looking something up."""
 
 

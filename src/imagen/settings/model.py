@@ -359,6 +359,14 @@ class ServeSettings(msgspec.Struct, frozen=True, kw_only=True):
             " back later (429).",
         ),
     ] = 1000
+    workers: Annotated[
+        Annotated[int, Meta(ge=1, le=64)] | None,
+        Meta(
+            description="Processes that make images: one, and up to so many when it is"
+            " busy. Default: as many as there are cores, 4 at most.",
+            examples=[2],
+        ),
+    ] = None
     count: Annotated[
         int,
         Meta(ge=1, le=MOST_IMAGES, description="Images that one request may ask for."),

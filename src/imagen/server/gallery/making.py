@@ -14,18 +14,18 @@ from imagen.bootstrap import Door, Wish
 from imagen.domain.again import Wishes
 from imagen.domain.estimate import estimate_of
 from imagen.domain.events import unheard
-from imagen.domain.request import GenerationRequest
 from imagen.domain.sidecar import Change
 from imagen.server import wishes
 from imagen.server.desk import Desk
 from imagen.server.files import link_of
+from imagen.server.gallery.again import AskAgain
 from imagen.server.gallery.pictures import PATH
 from imagen.server.gallery.shelf import Shelf
 from imagen.server.models import ModelData, list_of
+from imagen.server.orders import Order
 from imagen.server.shapes import MOST_PARTIAL_IMAGES, GenerationFields
 from imagen.server.streams import Teller, streamed
-from imagen.server.workshop import Order, Workshop
-from imagen.usecases.generate import GenerateImages
+from imagen.server.workshop import Workshop
 
 
 class StyleChoice(msgspec.Struct, frozen=True, kw_only=True):
@@ -109,7 +109,7 @@ async def estimate(
     backend, model = wishes.backend_and_model(settings, data.model)
     order = Order(
         backend=backend,
-        ask=lambda maker: wishes.request_of(data, maker, settings, model=model),
+        ask=wishes.Asked(fields=data, model=model),
         count=data.n or 1,
         caller=request.user,
         wish=wishes.wish_of(data),
@@ -165,20 +165,15 @@ def _order_again(image_id: str, rerun: Rerun, caller: str, workshop: Workshop) -
     Raises:
         InvalidRequest: nobody knows how it was made, or its backend is gone.
     """
-    use_case = bootstrap.build_again(
+    past = bootstrap.build_again(
         workshop.settings,
         environment=workshop.environment,
         accounts=workshop.accounts,
-    )
-    past = use_case.look(image_id)
+    ).look(image_id)
     wanted = Wishes(seed=0 if rerun.seed == "new" else None)
-
-    def ask(maker: GenerateImages) -> GenerationRequest:
-        return use_case.request(past, wanted, maker=maker)
-
     return Order(
         backend=past.backend,
-        ask=ask,
+        ask=AskAgain(past=past, wanted=wanted),
         caller=caller,
         wish=Wish(format=past.format_on(past.backend)),
         live=True,
@@ -197,7 +192,7 @@ def _expected(order: Order, workshop: Workshop) -> Expected:
         listen=unheard,
         door=Door(caller=order.caller),
     )
-    planned = use_case.plan(order.ask(use_case))
+    planned = use_case.plan(order.ask.request(use_case, workshop.premises))
     expected = estimate_of(planned)
     return Expected(
         backend=expected.backend,

@@ -391,4 +391,5 @@ adapter = Adapter(
     summary="A ComfyUI server, one's own or a rented one, with any workflow.",
     options=ComfyOptions,
     create=create,
+    multiprocess=True,
 )

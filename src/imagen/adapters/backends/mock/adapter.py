@@ -199,4 +199,5 @@ adapter = Adapter(
     summary="A picture from the words themselves: offline, free, at once.",
     options=MockOptions,
     create=create,
+    multiprocess=True,
 )

@@ -250,4 +250,5 @@ adapter = Adapter(
     summary="The models that Replicate runs: FLUX, Imagen, Ideogram and any other.",
     options=ReplicateOptions,
     create=create,
+    multiprocess=True,
 )

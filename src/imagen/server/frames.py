@@ -1,0 +1,134 @@
+"""What the server and its workers say to each other, each after its length.
+
+It is pickled: both ends are the same program, and nobody else has the socket.
+"""
+
+import pickle
+import signal
+import socket
+from struct import Struct
+from threading import Lock
+from typing import Any, TypeAlias
+
+import msgspec
+
+from imagen.domain.events import Event
+from imagen.domain.result import FailedImage, StoredImage
+from imagen.server.orders import Order
+from imagen.settings.model import Settings
+
+HEAD = Struct(">Q")
+"""How long the rest is, in bytes."""
+SIGNALS = (signal.SIGINT, signal.SIGTERM)
+"""Those that a terminal or a service manager sends to the workers as well, who do not
+heed them: the server says when it is over."""
+
+
+class Setup(msgspec.Struct, frozen=True):
+    """The first thing a worker hears: the config."""
+
+    settings: Settings
+
+
+class Ready(msgspec.Struct, frozen=True):
+    """The first thing it says."""
+
+
+class Make(msgspec.Struct, frozen=True):
+    """It shall carry out an order, which has this number from now on."""
+
+    number: int
+    order: Order
+
+
+class Cancel(msgspec.Struct, frozen=True):
+    """Nobody wants it any more."""
+
+    number: int
+
+
+class Heard(msgspec.Struct, frozen=True):
+    """Something happened while it was carried out."""
+
+    number: int
+    event: Event
+
+
+class Kept(msgspec.Struct, frozen=True):
+    """One of its images is stored, or will not come."""
+
+    number: int
+    outcome: StoredImage | FailedImage
+
+
+class Over(msgspec.Struct, frozen=True):
+    """It is carried out; or was refused, and nothing was sent."""
+
+    number: int
+    refused: BaseException | None = None
+
+
+Word: TypeAlias = Setup | Ready | Make | Cancel | Heard | Kept | Over
+
+
+def packed(word: Word) -> bytes:
+    """Return what goes over the socket."""
+    body = pickle.dumps(word, pickle.HIGHEST_PROTOCOL)
+    return HEAD.pack(len(body)) + body
+
+
+def unpacked(body: bytes) -> Any:
+    """Return the word that this is, its length taken off."""
+    return pickle.loads(body)  # noqa: S301 - it is our own
+
+
+def sendable(error: BaseException) -> BaseException:
+    """Return the error; or what can be said of it, where it does not survive pickling.
+
+    An exception of an adapter's library may be built from more than its words.
+    """
+    try:
+        pickle.loads(pickle.dumps(error))  # noqa: S301 - it is our own
+    except Exception:  # noqa: BLE001 - whatever its class does
+        return RuntimeError(f"{type(error).__name__}: {error}")
+    return error
+
+
+class Channel:
+    """The worker's end; many threads may speak.
+
+    Args:
+        connection: To the server.
+    """
+
+    def __init__(self, connection: socket.socket) -> None:
+        self._connection = connection
+        self._reader = connection.makefile("rb")
+        self._speaking = Lock()
+
+    def hear(self) -> Any:
+        """Wait for the next word, and return it; None when the server is gone."""
+        try:
+            head = self._reader.read(HEAD.size)
+            if len(head) < HEAD.size:
+                return None
+            [length] = HEAD.unpack(head)
+            body = self._reader.read(length)
+        except OSError:
+            return None
+        return unpacked(body) if len(body) == length else None
+
+    def close(self) -> None:
+        """Hang up."""
+        self._reader.close()
+        self._connection.close()
+
+    def say(self, word: Word) -> None:
+        """Send it.
+
+        Raises:
+            OSError: the server is gone.
+        """
+        words = packed(word)
+        with self._speaking:
+            self._connection.sendall(words)

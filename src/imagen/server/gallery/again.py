@@ -1,0 +1,35 @@
+"""What is asked for when an image is to be made again."""
+
+import msgspec
+
+from imagen import bootstrap
+from imagen.domain.again import Wishes
+from imagen.domain.request import GenerationRequest
+from imagen.server.orders import Premises
+from imagen.usecases.again import Past
+from imagen.usecases.generate import GenerateImages
+
+
+class AskAgain(msgspec.Struct, frozen=True, kw_only=True):
+    """As `imagen rerun` asks.
+
+    Attributes:
+        past: The image, and how it was made.
+        wanted: What is to be different.
+    """
+
+    past: Past
+    wanted: Wishes
+
+    def request(self, maker: GenerateImages, premises: Premises) -> GenerationRequest:
+        """Return what makes it again.
+
+        Raises:
+            ImagenError: it cannot be made again, or not by that backend.
+        """
+        use_case = bootstrap.build_again(
+            premises.settings,
+            environment=premises.environment,
+            accounts=premises.accounts,
+        )
+        return use_case.request(self.past, self.wanted, maker=maker)

@@ -1,0 +1,158 @@
+"""A process that carries out orders; a server has one, and more when it is busy.
+
+python -m imagen.server.worker HANDLE       # of the socket to the server
+"""
+
+import os
+import signal
+import socket
+import sys
+from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
+from traceback import format_exception
+
+from imagen import bootstrap
+from imagen.bootstrap import Door
+from imagen.domain.call import Call
+from imagen.domain.errors import ImagenError
+from imagen.domain.events import Event, Planned, Previewed, Progressed, Warned
+from imagen.domain.result import FailedImage, StoredImage
+from imagen.server.failures import Failure
+from imagen.server.frames import (
+    SIGNALS,
+    Cancel,
+    Channel,
+    Heard,
+    Kept,
+    Make,
+    Over,
+    Ready,
+    Setup,
+    sendable,
+)
+from imagen.server.instances import Instances
+from imagen.server.orders import ORIGIN, Order, Premises
+from imagen.server.tuning import tune
+from imagen.settings.environment import process_environment
+from imagen.settings.model import Settings
+from imagen.usecases.cancellation import Cancellation
+from imagen.usecases.numbering import Numbering
+
+
+class Worker:
+    """Carries out orders, each in a thread of its own.
+
+    Args:
+        settings: The config.
+        channel: To the server.
+    """
+
+    def __init__(self, settings: Settings, channel: Channel) -> None:
+        environment = process_environment()
+        self._premises = Premises(
+            settings=settings,
+            environment=environment,
+            accounts=bootstrap.open_accounts(environment),
+        )
+        self._channel = channel
+        self._instances = Instances(settings, environment)
+        self._numbering = Numbering()
+        self._running: dict[int, Cancellation] = {}
+        self._pool = ThreadPoolExecutor(
+            settings.serve.concurrency * len(settings.backends), "worker"
+        )
+
+    def run(self) -> None:
+        """Do what the server says, until it is gone."""
+        self._channel.say(Ready())
+        while (word := self._channel.hear()) is not None:
+            match word:
+                case Make(number=number, order=order):
+                    self._running[number] = cancellation = Cancellation()
+                    self._pool.submit(self._work, number, order, cancellation)
+                case Cancel(number=number) if number in self._running:
+                    self._running[number].cancel()
+                case _:
+                    pass
+        if self._running:  # the next server asks for what is not over
+            os._exit(0)
+        self._pool.shutdown()
+        self._instances.close()
+        self._premises.accounts.close()
+
+    def _work(self, number: int, order: Order, cancellation: Cancellation) -> None:
+        refused: BaseException | None = None
+        try:
+            self._make(number, order, cancellation)
+        except BaseException as error:  # noqa: BLE001 - it is raised in the server
+            if not isinstance(error, ImagenError | Failure):
+                error.add_note("".join(format_exception(error)))
+            refused = sendable(error)
+        self._running.pop(number, None)
+        self._channel.say(Over(number, refused))
+
+    def _make(self, number: int, order: Order, cancellation: Cancellation) -> None:
+        premises = self._premises
+        chosen, backend = (
+            self._instances.find(order.backend),
+            self._instances.get(order.backend),
+        )
+        can = backend.capabilities()
+        priced = chosen.instance.price is not None
+
+        def hear(event: Event) -> None:
+            if isinstance(event, Warned) or (
+                order.told and isinstance(event, Planned | Progressed | Previewed)
+            ):
+                self._channel.say(Heard(number, event))
+
+        def begun(calls: Sequence[Call]) -> None:
+            if order.key is not None:
+                premises.accounts.keys.begun(order.key, calls)
+
+        maker = bootstrap.build_generate(
+            premises.settings,
+            chosen,
+            backend,
+            environment=premises.environment,
+            accounts=premises.accounts,
+            wish=order.wish,
+            count=order.count,
+            listen=hear,
+            live=order.live and can.live,
+            door=Door(
+                caller=order.caller,
+                origin=ORIGIN,
+                begun=begun,
+                here=True,
+                for_good=priced or can.may_cost,
+                numbering=self._numbering,
+            ),
+        )
+        plan = maker.plan(order.ask.request(maker, premises))
+        for outcome in maker.outcomes(plan, cancellation):
+            self._channel.say(Kept(number, _sendable(outcome)))
+
+
+def _sendable(outcome: StoredImage | FailedImage) -> StoredImage | FailedImage:
+    if isinstance(outcome, StoredImage):
+        return outcome
+    return FailedImage(
+        number=outcome.number, error=sendable(outcome.error), rescued=outcome.rescued
+    )
+
+
+def main(handle: int) -> None:
+    """Work for the server at the other end of that socket."""
+    for number in SIGNALS:
+        signal.signal(number, signal.SIG_IGN)
+    signal.pthread_sigmask(signal.SIG_UNBLOCK, SIGNALS)
+    tune()
+    channel = Channel(socket.socket(fileno=handle))
+    setup = channel.hear()
+    if isinstance(setup, Setup):
+        Worker(setup.settings, channel).run()
+
+
+if __name__ == "__main__":
+    main(int(sys.argv[1]))

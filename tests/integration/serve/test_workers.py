@@ -1,0 +1,274 @@
+"""The processes that make images: how many there are, and what becomes of them."""
+
+import os
+import signal
+import subprocess
+import sys
+import textwrap
+from collections.abc import Callable, Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import suppress
+from pathlib import Path
+from typing import Any
+
+import httpx
+import pytest
+from tests.integration.replicate.models import SCHNELL
+from tests.integration.replicate.server import ReplicateServer
+from tests.integration.serve.conftest import Serve
+from tests.integration.serve.running import Running, until
+
+GENERATIONS = "/v1/images/generations"
+ASKED = {"prompt": "a cat", "size": "64x64"}
+LONG = 120
+
+PLUGIN = """
+    import os
+    import time
+
+    import msgspec
+    from imagen.adapters.backends.mock.adapter import MockOptions, create as build
+    from imagen.ports.backend import Adapter
+    from imagen.domain.result import Generated
+
+
+    class Odd(Exception):
+        def __init__(self, one, *, other):
+            super().__init__(f"{one} and {other}")
+
+
+    class Told:
+        def __init__(self, mock):
+            self._mock = mock
+
+        def capabilities(self):
+            return self._mock.capabilities()
+
+        def generate(self, job, watch):
+            if job.prompt == "odd":
+                raise Odd("this", other="that")
+            if job.prompt == "dead":
+                os._exit(7)
+            made = self._mock.generate(job, watch)
+            return msgspec.structs.replace(made, parameters={"pid": os.getpid()})
+
+
+    def create(options, context):
+        return Told(build(options, context))
+
+
+    one = Adapter(summary="In one.", options=MockOptions, create=create)
+    many = Adapter(
+        summary="In many.", options=MockOptions, create=create, multiprocess=True
+    )
+"""
+
+
+@pytest.fixture
+def plugin(tmp_path: Path) -> Path:
+    """An adapter that says which process it was asked in: `one`, and `many`."""
+    info = tmp_path / "plugin" / "told-1.0.dist-info"
+    info.mkdir(parents=True)
+    (info / "METADATA").write_text("Metadata-Version: 2.1\nName: told\nVersion: 1.0\n")
+    (info / "entry_points.txt").write_text(
+        "[imagen.backends]\none = told:one\nmany = told:many\n"
+    )
+    (tmp_path / "plugin" / "told.py").write_text(textwrap.dedent(PLUGIN))
+    return tmp_path / "plugin"
+
+
+@pytest.fixture
+def vendor() -> Iterator[ReplicateServer]:
+    with ReplicateServer(seconds=1) as vendor:
+        yield vendor
+
+
+@pytest.fixture
+def told(serve: Serve, plugin: Path) -> Callable[..., Running]:
+    def start(adapter: str, *, delay: float = 0, **limits: int) -> Running:
+        return serve(
+            {
+                "backends": {"told": {"adapter": adapter, "delay": delay}},
+                "serve": limits,
+            },
+            env={"PYTHONPATH": str(plugin)},
+        )
+
+    return start
+
+
+def workers_of(running: Running) -> list[int]:
+    assert running.process is not None
+    ours = str(running.process.pid)
+    return [pid for pid, how, parent in processes() if parent == ours and how != "Z"]
+
+
+def processes() -> Iterator[tuple[int, str, str]]:
+    """Yield each process, its state, and its parent."""
+    if sys.platform == "linux":  # where `ps` is a package of its own
+        for file in Path("/proc").glob("[0-9]*/stat"):
+            with suppress(OSError):
+                state, parent = file.read_text().rpartition(")")[2].split()[:2]
+                yield int(file.parent.name), state, parent
+        return
+    said = subprocess.run(
+        ["ps", "-A", "-o", "pid=,stat=,ppid="], capture_output=True, check=True
+    ).stdout.decode()
+    for pid, state, parent in map(str.split, said.splitlines()):
+        yield int(pid), state[0], parent
+
+
+def gone(pid: int) -> bool:
+    try:
+        os.kill(pid, 0)
+    except ProcessLookupError:
+        return True
+    return False
+
+
+def ask(running: Running, prompt: str = "a cat", **headers: str) -> httpx.Response:
+    with running.client() as client:
+        asked = {"prompt": prompt, "size": "64x64"}
+        return client.post(GENERATIONS, json=asked, headers=headers)
+
+
+def crowd(running: Running, size: int) -> list[httpx.Response]:
+    with ThreadPoolExecutor(size) as pool:
+        return list(pool.map(lambda n: ask(running, f"cat {n}"), range(size)))
+
+
+def makers(running: Running) -> set[int]:
+    with running.client() as client:
+        made = client.get("/gallery/api/images").json()["images"]
+        pages = [f"/gallery/api/images/{each['id']}" for each in made]
+        notes = [client.get(page).json()["sidecar"] for page in pages]
+    return {note["parameters"]["pid"] for note in notes}
+
+
+def code_of(answer: httpx.Response) -> tuple[int, str]:
+    return answer.status_code, answer.json()["error"]["code"]
+
+
+def test_one_is_there_and_more_come_when_it_is_busy(told: Any) -> None:
+    running = told("many", delay=0.3, workers=2)
+    ask(running)
+    assert len(workers_of(running)) == 1
+
+    for _ in range(4):
+        assert {each.status_code for each in crowd(running, 8)} == {200}
+
+    assert len(workers_of(running)) == 2
+    assert makers(running) == set(workers_of(running))
+
+
+def test_never_more_than_the_config_says(told: Any) -> None:
+    running = told("many", delay=0.2, workers=1)
+
+    crowd(running, 8)
+    crowd(running, 8)
+
+    assert len(workers_of(running)) == 1
+
+
+def test_what_holds_a_model_is_in_one_alone(told: Any) -> None:
+    running = told("one", delay=0.2, workers=4)
+
+    for _ in range(3):
+        crowd(running, 8)
+
+    assert len(makers(running)) == 1
+
+
+def test_a_worker_that_dies_takes_nobody_else_along(told: Any) -> None:
+    running = told("many")
+
+    assert code_of(ask(running, "dead")) == (502, "interrupted")
+
+    assert ask(running).status_code == 200
+    assert "a worker has died with 7" in running.log.read_text()
+
+
+def test_an_error_of_whatever_make_reaches_the_server(told: Any) -> None:
+    running = told("many")
+
+    assert code_of(ask(running, "odd")) == (500, "internal_error")
+
+    assert ask(running).status_code == 200
+    assert "Odd: this and that" in running.log.read_text()
+
+
+def test_what_a_dead_worker_paid_for_is_fetched(
+    serve: Serve, vendor: ReplicateServer
+) -> None:
+    backend = {"adapter": "replicate", "model": SCHNELL, "base_url": vendor.url}
+    running = serve(
+        {"backends": {"paid": backend}}, env={"REPLICATE_API_TOKEN": vendor.token}
+    )
+    paid = {"prompt": "a fox", "size": "1024x1024"}
+    key = {"Idempotency-Key": "fox"}
+    with ThreadPoolExecutor(1) as pool, running.client() as client:
+        begun: Future[httpx.Response] = pool.submit(
+            client.post, GENERATIONS, json=paid, headers=key
+        )
+        until(lambda: vendor.paid == 1)
+        [worker] = workers_of(running)
+        os.kill(worker, signal.SIGKILL)
+        first = begun.result()
+
+        until(lambda: len(running.stored) == 1)
+        again = client.post(GENERATIONS, json=paid, headers=key)
+
+    assert code_of(first) == (502, "interrupted")
+    assert first.headers["x-should-retry"] == "false"
+    assert again.status_code == 200
+    assert vendor.paid == 1
+    assert len(running.stored) == 1
+
+
+def test_none_outlives_the_server(told: Any) -> None:
+    running = told("many", delay=LONG)
+    with ThreadPoolExecutor(1) as pool:
+        pool.submit(ask, running)
+        until(lambda: "running{" in metrics(running) and busy(running) == 1)
+        [worker] = workers_of(running)
+
+        running.kill()
+
+        until(lambda: gone(worker))
+
+
+def test_a_signal_to_all_of_them_ends_nothing_that_runs(told: Any) -> None:
+    running = told("many", delay=1.5)
+    with ThreadPoolExecutor(1) as pool:
+        begun = pool.submit(ask, running)
+        until(lambda: busy(running) == 1)
+        [worker] = workers_of(running)
+        for number in (signal.SIGINT, signal.SIGTERM):  # as tmux and systemd do
+            os.kill(worker, number)
+
+        assert running.stop(signal.SIGTERM) == 0
+        assert begun.result().status_code == 200
+    until(lambda: gone(worker))
+
+
+def test_nothing_in_its_folder_is_taken_for_a_module(serve: Serve) -> None:
+    running = serve()
+    running.kill()
+    (running.config.parent / "msgspec.py").write_text("raise SystemExit('taken')")
+    running.start()
+
+    assert ask(running).status_code == 200
+
+
+def metrics(running: Running) -> str:
+    with running.client() as client:
+        return client.get("/metrics").text
+
+
+def busy(running: Running) -> int:
+    [line] = [
+        line
+        for line in metrics(running).splitlines()
+        if line.startswith('imagen_requests_running{backend="told"')
+    ] or ["0"]
+    return int(float(line.split()[-1]))
