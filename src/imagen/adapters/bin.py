@@ -5,15 +5,15 @@ back exactly where it was.
 """
 
 import errno
+import fcntl
 import os
 import shutil
 import stat
-from collections.abc import Callable
-from contextlib import suppress
+from collections.abc import Callable, Generator
+from contextlib import contextmanager, suppress
 from datetime import datetime, timedelta
 from hashlib import sha256
 from pathlib import Path
-from threading import Lock
 
 import msgspec
 
@@ -32,7 +32,7 @@ _SIDECAR = "sidecar"
 class FolderBin:
     """A folder for each image, with its file, its sidecar, and what the history had.
 
-    Safe for many threads at once.
+    Safe for many threads and processes at once.
 
     Args:
         folder: Where it is; made when first needed.
@@ -44,12 +44,25 @@ class FolderBin:
     ) -> None:
         self._folder = folder
         self._now = now
-        self._lock = Lock()
 
     def throw(self, entry: HistoryEntry) -> bool:
         """Write down what it was, then move its files; the image goes last."""
-        with self._lock:  # or one who comes second makes room where the image is by now
+        with self._alone():  # or who comes second makes room where the image is by now
             return self._throw(entry)
+
+    @contextmanager
+    def _alone(self) -> Generator[None]:
+        """Wait until nobody else moves anything here or out of here."""
+        try:
+            handle = os.open(private_folder(self._folder()), os.O_RDONLY | os.O_CLOEXEC)
+        except OSError as error:
+            raise _failed(error) from error
+        try:
+            with suppress(OSError):  # not every file system knows locks
+                fcntl.flock(handle, fcntl.LOCK_EX)
+            yield
+        finally:
+            os.close(handle)
 
     def _throw(self, entry: HistoryEntry) -> bool:
         self._empty()
@@ -75,7 +88,7 @@ class FolderBin:
 
     def fetch(self, image_id: str) -> HistoryEntry | None:
         """Move the files back, the image first."""
-        with self._lock:
+        with self._alone():
             return self._fetch(image_id)
 
     def _fetch(self, image_id: str) -> HistoryEntry | None:

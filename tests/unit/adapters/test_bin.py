@@ -5,7 +5,7 @@ import os
 from datetime import UTC, datetime, timedelta
 from hashlib import sha256
 from pathlib import Path
-from threading import Thread, current_thread
+from threading import Thread
 
 import msgspec
 import pytest
@@ -169,25 +169,26 @@ def test_what_was_never_thrown_away_is_not_there(bin_: FolderBin, name: str) -> 
     assert bin_.fetch(name) is None
 
 
-def test_who_throws_the_same_away_meanwhile_destroys_nothing(
+def test_another_process_that_throws_the_same_away_destroys_nothing(
     entry: HistoryEntry, tmp_path: Path
 ) -> None:
-    other = Thread(target=lambda: thrown.throw(entry))
-    first, asked = current_thread(), 0
+    place = tmp_path / "bin"
+    another = FolderBin(lambda: place, now=lambda: datetime.now(UTC))
+    other = Thread(target=lambda: another.throw(entry))
+    asked = 0
 
     def folder() -> Path:
         nonlocal asked
-        if current_thread() is first:
-            asked += 1
-            if asked == 2:  # it has seen that the image is there
-                other.start()
-                other.join(A_WHILE)
-        return tmp_path / "bin"
+        asked += 1
+        if asked == 3:  # it has seen that the image is there
+            other.start()
+            other.join(A_WHILE)
+        return place
 
     thrown = FolderBin(folder, now=lambda: datetime.now(UTC))
 
     thrown.throw(entry)
     other.join()
 
-    assert thrown.fetch(entry.sidecar.id) == entry
+    assert another.fetch(entry.sidecar.id) == entry
     assert Path(entry.location).read_bytes() == CONTENT
