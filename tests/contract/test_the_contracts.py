@@ -1,11 +1,12 @@
 """A contract that a bad adapter can pass is worth nothing."""
 
+import fcntl
 import os
 import runpy
 import subprocess
 import sys
 from collections import defaultdict
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from contextlib import ExitStack
 from pathlib import Path
 from xml.etree import ElementTree as ET
@@ -65,14 +66,31 @@ class Verdicts:
 
 @pytest.fixture(scope="session")
 def verdicts(tmp_path_factory: pytest.TempPathFactory) -> Mapping[str, Verdicts]:
-    """On all implementers, run once, side by side in a few pytests of their own."""
-    folder = tmp_path_factory.mktemp("verdicts")
+    """On all implementers: run once, by whichever process of pytest comes first."""
+    shared = tmp_path_factory.getbasetemp()
+    if "PYTEST_XDIST_WORKER" in os.environ:
+        shared = shared.parent
+    folder = shared / "verdicts"
+    folder.mkdir(exist_ok=True)
     parts = [("example", [str(EXAMPLE)])] + [
         (suite, [f"{HERE / suite}.py::{name}" for name in part])
         for suite, names in IMPLEMENTERS.items()
         for part in _parts(list(names))
     ]
+    done = folder / "done"
+    with (folder / "lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        if not done.exists():
+            _judge([tests for _, tests in parts], folder)
+            done.touch()
     verdicts = {suite: Verdicts() for suite, _ in parts}
+    for number, (suite, _) in enumerate(parts):
+        verdicts[suite].read(folder / f"{number}.xml")
+    return verdicts
+
+
+def _judge(parts: Sequence[list[str]], folder: Path) -> None:
+    """Run the parts side by side, in a few pytests of their own."""
     with ExitStack() as started:
         runs = [
             started.enter_context(
@@ -82,14 +100,12 @@ def verdicts(tmp_path_factory: pytest.TempPathFactory) -> Mapping[str, Verdicts]
                     temporary=folder / f"{number}",
                 )
             )
-            for number, (_, tests) in enumerate(parts)
+            for number, tests in enumerate(parts)
         ]
         for run in runs:
             started.callback(run.kill)
-        for number, (suite, _) in enumerate(parts):
-            runs[number].wait(timeout=150)
-            verdicts[suite].read(folder / f"{number}.xml")
-    return verdicts
+        for run in runs:
+            run.wait(timeout=150)
 
 
 def _parts(names: list[str]) -> list[list[str]]:
