@@ -180,6 +180,23 @@ def test_a_picture_says_all_that_made_it(page: "Page", shop: Running) -> None:
     assert download.value.suggested_filename == file.name
 
 
+def test_from_a_picture_by_its_address_one_gets_to_the_others(
+    page: "Page", shop: Running
+) -> None:
+    make(shop, "a fox", "an owl", "a hen")
+    with shop.client() as client:
+        owl = client.get("/gallery/api/images").json()["images"][1]["id"]
+
+    visit(page, shop, f"#/image/{owl}")
+
+    dialog = page.get_by_role("dialog", name="Picture")
+    see(dialog.get_by_text("an owl", exact=True)).to_be_visible()
+    see(dialog.get_by_role("button", name="Newer picture")).to_be_enabled()
+    dialog.get_by_role("button", name="Older picture").click()
+    see(dialog.get_by_text("a fox", exact=True)).to_be_visible()
+    see(dialog.get_by_role("button", name="Older picture")).to_be_disabled()
+
+
 def test_what_is_deleted_can_be_had_back(page: "Page", shop: Running) -> None:
     make(shop, "a fox", "an owl")
     visit(page, shop)
@@ -312,6 +329,8 @@ def test_a_picture_is_made_again(page: "Page", shop: Running) -> None:
 
     see(page.get_by_text("1 picture made.")).to_be_visible()
     assert len(shop.stored) == 2
+    page.get_by_role("link", name="Make", exact=True).click()
+    see(again).not_to_be_visible()
 
 
 def test_spending_is_a_chart_and_a_table(page: "Page", shop: Running) -> None:
@@ -340,6 +359,10 @@ def test_where_keys_are_needed_one_is_asked_for(page: "Page", serve: Serve) -> N
 
     see(page.locator(".tile.there")).to_have_count(1)
     see(page.get_by_text("writer", exact=True)).to_be_visible()
+    page.route("**/session", lambda route: route.abort())
+    page.get_by_role("button", name="Sign out").click()
+    see(page.get_by_text("You are not signed out.")).to_be_visible()
+    page.unroute("**/session")
     page.get_by_role("button", name="Sign out").click()
     see(page.get_by_label("Key")).to_be_visible()
 

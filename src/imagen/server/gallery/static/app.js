@@ -91,9 +91,15 @@ async function refresh() {
 }
 
 async function openPicture(id) {
-  if (stale) refresh();
+  const loading = stale ? refresh() : null;
+  await picture.open(id, beside(id));
+  await loading; // of a picture that is opened by its address, what lies beside it
+  if (loading && picture.id === id) picture.between(beside(id));
+}
+
+function beside(id) {
   const at = grid.indexOf(id);
-  await picture.open(id, { hasPrevious: at > 0, hasNext: at >= 0 && (at < grid.items.length - 1 || !grid.complete) });
+  return { hasPrevious: at > 0, hasNext: at >= 0 && (at < grid.items.length - 1 || !grid.complete) };
 }
 
 /** Goes to the picture before or behind the one that is open. */
@@ -193,8 +199,10 @@ async function greet() {
 }
 
 find("leave").addEventListener("click", async () => {
-  await ask("/gallery/api/session", { method: "DELETE" });
-  location.replace("/");
+  try {
+    await ask("/gallery/api/session", { method: "DELETE" });
+    location.replace("/");
+  } catch (problem) { toast(`You are not signed out. ${problem.message}`); }
 });
 addEventListener("unlocked", () => greet());
 

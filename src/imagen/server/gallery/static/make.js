@@ -20,6 +20,7 @@ export class MakeView {
       this.build();
     }
     if (query.has("again")) await this.look(query.get("again"));
+    else this.again.replaceChildren();
     this.fit();
     this.estimate();
     this.budgets();

@@ -30,6 +30,13 @@ export class PictureView {
     (this.dialog.querySelector(`[data-keep="${kept}"]:not(:disabled)`) ?? this.dialog.querySelector("[data-keep=close]")).focus();
   }
 
+  /** Says whether there is a picture before and behind it. */
+  between({ hasNext, hasPrevious }) {
+    const step = (name) => this.content.querySelector(`[data-keep=${name}]`) ?? {};
+    step("previous").disabled = !hasPrevious;
+    step("next").disabled = !hasNext;
+  }
+
   close() {
     this.id = null;
     if (this.dialog.open) this.dialog.close();
