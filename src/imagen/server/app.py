@@ -121,7 +121,7 @@ def _of_the_framework(error: HTTPException) -> Failure:
     status, param, message = error.status_code, None, error.detail
     with suppress(msgspec.ValidationError):
         for wrong in msgspec.convert(error.extra, list[_Wrong]):
-            param, message = wrong.param, wrong.message or message
+            param, message = wrong.param, wrong.words or message
             break
     return Failure(
         status,
@@ -142,10 +142,18 @@ class _Wrong(msgspec.Struct):
     @property
     def param(self) -> str | None:
         """Which one it is; of one that is missing, only the message tells."""
-        named = _NAMED.search(self.message) if self.key == "data" else None
-        return named[1] if named else self.key or None
+        if self.key != _BODY:
+            return self.key or None
+        named = _NAMED.search(self.message)
+        return named[1] if named else None
+
+    @property
+    def words(self) -> str:
+        """What is wrong with it; of no body at all, only our name for it is said."""
+        return "There is no body." if self.message == repr(_BODY) else self.message
 
 
+_BODY = "data"
 _NAMED = re.compile(r"field `([^`]+)`")
 
 

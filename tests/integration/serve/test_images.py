@@ -42,6 +42,26 @@ def test_makes_an_image_and_keeps_it_with_its_sidecar(
     assert (sidecar["width"], sidecar["height"]) == (64, 48)
 
 
+@pytest.mark.parametrize(
+    ("body", "said"),
+    [
+        (b"", "There is no body."),
+        (b"[]", "Expected `object`, got `array`"),
+        (b"{}", "Object missing required field `prompt`"),
+        (b"{,", "JSON is malformed: object keys must be strings (byte 1)"),
+    ],
+)
+def test_a_body_that_is_none_is_refused(
+    client: httpx.Client, body: bytes, said: str
+) -> None:
+    kind = {"content-type": "application/json"}
+    answer = client.post(GENERATIONS, content=body, headers=kind)
+
+    assert answer.status_code == 400
+    assert answer.json()["error"]["message"] == said
+    assert answer.json()["error"]["param"] in {None, "prompt"}
+
+
 def test_says_what_cannot_be_heeded_here_and_in_the_sidecar(
     client: httpx.Client, server: Running
 ) -> None:
