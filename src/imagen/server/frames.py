@@ -8,12 +8,15 @@ import signal
 import socket
 from struct import Struct
 from threading import Lock
+from traceback import format_exception
 from typing import Any, TypeAlias
 
 import msgspec
 
+from imagen.domain.errors import ImagenError
 from imagen.domain.events import Event
 from imagen.domain.result import FailedImage, StoredImage
+from imagen.server.failures import Failure
 from imagen.server.orders import Order
 from imagen.settings.model import Settings
 
@@ -83,15 +86,37 @@ def unpacked(body: bytes) -> Any:
 
 
 def sendable(error: BaseException) -> BaseException:
-    """Return the error; or what can be said of it, where it does not survive pickling.
+    """Return what the server raises for what was raised in a worker.
 
-    An exception of an adapter's library may be built from more than its words.
+    An error of ours crosses as it is, or, where an adapter's own class does not survive
+    pickling, as the kind of ours that it is. Of any other a `RuntimeError` tells: the
+    server may not know its class, and a `SystemExit` or a `StopIteration` would end
+    more there than one request.
     """
+    if isinstance(error, ImagenError | Failure):
+        return error if _survives(error) else _plain(error)
+    fault = RuntimeError(f"{type(error).__name__}: {error}")
+    fault.add_note("".join(format_exception(error)))
+    return fault
+
+
+def _survives(error: BaseException) -> bool:
     try:
         pickle.loads(pickle.dumps(error))  # noqa: S301 - it is our own
     except Exception:  # noqa: BLE001 - whatever its class does
-        return RuntimeError(f"{type(error).__name__}: {error}")
-    return error
+        return False
+    return True
+
+
+def _plain(error: ImagenError | Failure) -> BaseException:
+    if isinstance(error, Failure):
+        return Failure.again(error.status, error.problem)
+    kinds = (kind for kind in type(error).__mro__ if issubclass(kind, ImagenError))
+    kind = next(kind for kind in kinds if kind.__module__ == ImagenError.__module__)
+    plain = kind(error.message)
+    for name in vars(plain):
+        setattr(plain, name, getattr(error, name))
+    return plain
 
 
 class Channel:

@@ -9,15 +9,12 @@ import socket
 import sys
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
-from traceback import format_exception
 
 from imagen import bootstrap
 from imagen.bootstrap import Door
 from imagen.domain.call import Call
-from imagen.domain.errors import ImagenError
 from imagen.domain.events import Event, Planned, Previewed, Progressed, Warned
 from imagen.domain.result import FailedImage, StoredImage
-from imagen.server.failures import Failure
 from imagen.server.frames import (
     SIGNALS,
     Cancel,
@@ -85,8 +82,6 @@ class Worker:
         try:
             self._make(number, order, cancellation)
         except BaseException as error:  # noqa: BLE001 - it is raised in the server
-            if not isinstance(error, ImagenError | Failure):
-                error.add_note("".join(format_exception(error)))
             refused = sendable(error)
         self._running.pop(number, None)
         self._channel.say(Over(number, refused))

@@ -42,11 +42,15 @@ PLUGIN = """
             self._mock = mock
 
         def capabilities(self):
+            if os.path.exists("stop"):
+                raise StopIteration
             return self._mock.capabilities()
 
         def generate(self, job, watch):
             if job.prompt == "odd":
                 raise Odd("this", other="that")
+            if job.prompt == "exit":
+                raise SystemExit(3)
             if job.prompt == "dead":
                 os._exit(7)
             made = self._mock.generate(job, watch)
@@ -195,6 +199,19 @@ def test_an_error_of_whatever_make_reaches_the_server(told: Any) -> None:
 
     assert ask(running).status_code == 200
     assert "Odd: this and that" in running.log.read_text()
+
+
+def test_what_would_end_a_program_ends_one_request(told: Any) -> None:
+    running = told("many")
+
+    assert code_of(ask(running, "exit")) == (500, "internal_error")
+
+    stop = running.config.with_name("stop")
+    stop.touch()
+    assert code_of(ask(running)) == (500, "internal_error")
+    stop.unlink()
+    assert ask(running).status_code == 200
+    assert "in generate" in running.log.read_text()  # where it was raised
 
 
 def test_what_a_dead_worker_paid_for_is_fetched(

@@ -74,6 +74,39 @@ def test_of_an_error_that_cannot_cross_its_words_do() -> None:
     assert str(there) == "Odd: this and that"
 
 
+class Picky(errors.Throttled):
+    def __init__(self, one: str, *, other: str) -> None:
+        super().__init__(f"{one} and {other}", retry_after=7, hint="Later.")
+
+
+def test_an_error_of_an_adapters_own_crosses_as_the_kind_of_ours_that_it_is() -> None:
+    there = crossed(sendable(Picky("this", other="that")))
+
+    assert type(there) is errors.Throttled
+    assert there.message == "this and that"
+    assert (there.retry_after, there.hint) == (7, "Later.")
+
+
+@pytest.mark.parametrize(
+    "kind", [ValueError, UnicodeError, StopIteration, SystemExit, KeyboardInterrupt]
+)
+def test_what_is_not_ours_crosses_as_a_fault_with_its_trail(
+    kind: type[BaseException],
+) -> None:
+    with pytest.raises(kind) as caught:
+        fail(kind)
+
+    there = crossed(sendable(caught.value))
+
+    assert isinstance(there, RuntimeError)
+    assert str(there) == f"{kind.__name__}: what"
+    assert "in fail" in "".join(there.__notes__)
+
+
+def fail(kind: type[BaseException]) -> None:
+    raise kind("what")
+
+
 def test_words_arrive_in_their_order(ends: tuple[socket.socket, Channel]) -> None:
     server, channel = ends
     server.sendall(packed(Ready()) + packed(Cancel(3)))
