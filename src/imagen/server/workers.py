@@ -5,9 +5,11 @@ import signal
 import socket
 import subprocess
 import sys
-from collections.abc import Callable, Generator
+from collections.abc import Awaitable, Callable, Generator
 from contextlib import contextmanager, suppress
 from functools import partial
+from threading import Thread
+from typing import TypeAlias
 
 from imagen import bootstrap
 from imagen.domain.events import Listener
@@ -112,6 +114,11 @@ class Workers:
         """Have all of them end, once nothing is left to do."""
         await asyncio.gather(*(worker.close() for worker in self._all))
 
+    def kill(self) -> None:
+        """End all of them at once, whatever they do."""
+        for worker in self._all:
+            worker.kill()
+
     def _choose(self, backend: str) -> "_Worker":
         """Return the one with least to do; the first, of what is to be there once."""
         first = self._all[0] if self._all else self._hire()
@@ -121,7 +128,10 @@ class Workers:
         least = min(ready, key=lambda worker: worker.load)
         hired = len(self._all) == len(ready)
         if hired and least.load >= ENOUGH and len(ready) < self._most:
-            self._hire()
+            try:
+                self._hire()
+            except OSError as error:
+                self._say(f"no further worker can be started: {error}")
         return least
 
     def _hire(self) -> "_Worker":
@@ -129,8 +139,11 @@ class Workers:
         self._all.append(worker)
         return worker
 
-    def _lose(self, worker: "_Worker", code: int) -> None:
+    async def _lose(self, worker: "_Worker", trouble: Exception | None) -> None:
         self._all.remove(worker)
+        code = await worker.ended
+        if trouble is not None:
+            self._say(f"a worker said what makes no sense, and was ended: {trouble!r}")
         self._say(f"a worker has died with {code}; what it left open is asked for")
         self._died()
 
@@ -171,26 +184,30 @@ class _Errand:
 class _Worker:
     """One process, from here."""
 
-    def __init__(
-        self, settings: Settings, *, lost: Callable[["_Worker", int], None]
-    ) -> None:
+    def __init__(self, settings: Settings, *, lost: "_Lost") -> None:
         self.ready = False
         self._lost = lost
         self._loop = asyncio.get_running_loop()
         self._errands: dict[int, _Errand] = {}
         self._last = 0
         self._closing = False
-        ours, theirs = socket.socketpair()
-        with theirs, _deaf():
-            self._process = subprocess.Popen(  # noqa: S603 - a program of ours
-                # Without -P whatever lies in the folder where the server was started
-                # would be imported in place of what is installed.
-                [sys.executable, "-P", "-m", _PROGRAM, str(theirs.fileno())],
-                stdin=subprocess.DEVNULL,
-                pass_fds=[theirs.fileno()],
-            )
         self._words: list[bytes] = [packed(Setup(settings))]
         self._writer: asyncio.StreamWriter | None = None
+        ours, theirs = socket.socketpair()
+        try:
+            with theirs, _deaf():
+                self._process = subprocess.Popen(  # noqa: S603 - a program of ours
+                    # Without -P whatever lies in the folder where the server was
+                    # started would be imported in place of what is installed.
+                    [sys.executable, "-P", "-m", _PROGRAM, str(theirs.fileno())],
+                    stdin=subprocess.DEVNULL,
+                    pass_fds=[theirs.fileno()],
+                )
+        except BaseException:
+            ours.close()
+            raise
+        self.ended: asyncio.Future[int] = self._loop.create_future()
+        Thread(target=self._wait, name="worker", daemon=True).start()
         self._task = asyncio.create_task(self._listen(ours))
 
     @property
@@ -222,13 +239,13 @@ class _Worker:
         self._closing = True
         if self._writer is not None:
             self._writer.close()
-        loop = asyncio.get_running_loop()
-        try:
-            await loop.run_in_executor(None, self._process.wait, PATIENCE)
-        except subprocess.TimeoutExpired:
-            self._process.kill()
-            self._process.wait()
+        await asyncio.wait([self.ended], timeout=PATIENCE)
+        self.kill()
         await self._task
+
+    def kill(self) -> None:
+        """End it at once."""
+        self._process.kill()
 
     def _cancel(self, number: int) -> None:
         def cancel() -> None:
@@ -250,16 +267,35 @@ class _Worker:
         for words in self._words:
             self._writer.write(words)
         self._words.clear()
-        with suppress(asyncio.IncompleteReadError, OSError):
+        trouble: Exception | None = None
+        try:
             while True:
                 [length] = HEAD.unpack(await reader.readexactly(HEAD.size))
                 self._heard(unpacked(await reader.readexactly(length)))
-        self._writer.close()
+        except (asyncio.IncompleteReadError, OSError):
+            pass  # it is over
+        except Exception as error:  # noqa: BLE001 - what follows cannot be heard
+            trouble = error
+        finally:
+            self._writer.close()
         if not self._closing:
-            code = await self._loop.run_in_executor(None, self._process.wait)
-            self._lost(self, code)
+            self._loop.call_later(_LAST_WORDS, self.kill)  # whatever is left of it
+            await self._lost(self, trouble)
         for errand in self._errands.values():
             errand.end(WorkerDied())
+
+    def _wait(self) -> None:
+        """Wait for its end, in a thread."""
+        code = self._process.wait()
+        with suppress(RuntimeError):  # the server was over before
+            self._loop.call_soon_threadsafe(self._end, code)
+
+    def _end(self, code: int) -> None:
+        if not self.ended.done():
+            self.ended.set_result(code)
+        # What it started itself may live on and have its end of the socket.
+        if self._writer is not None:
+            self._loop.call_later(_LAST_WORDS, self._writer.close)
 
     def _heard(self, word: Word) -> None:
         match word:
@@ -287,3 +323,6 @@ def _deaf() -> Generator[None]:
 
 _PROGRAM = "imagen.server.worker"
 _BUFFER = 1 << 20
+_LAST_WORDS = 1.0
+"""Seconds for what a process says before its end to be heard, or be in the log."""
+_Lost: TypeAlias = Callable[[_Worker, Exception | None], Awaitable[None]]

@@ -53,6 +53,10 @@ PLUGIN = """
                 raise SystemExit(3)
             if job.prompt == "dead":
                 os._exit(7)
+            if job.prompt == "survived":
+                if os.fork() == 0:
+                    time.sleep(30)
+                os._exit(8)
             made = self._mock.generate(job, watch)
             return msgspec.structs.replace(made, parameters={"pid": os.getpid()})
 
@@ -190,6 +194,15 @@ def test_a_worker_that_dies_takes_nobody_else_along(told: Any) -> None:
 
     assert ask(running).status_code == 200
     assert "a worker has died with 7" in running.log.read_text()
+
+
+def test_a_process_of_its_own_that_outlives_it_hides_nothing(told: Any) -> None:
+    running = told("many")
+
+    assert code_of(ask(running, "survived")) == (502, "interrupted")
+
+    assert ask(running).status_code == 200
+    assert "a worker has died with 8" in running.log.read_text()
 
 
 def test_an_error_of_whatever_make_reaches_the_server(told: Any) -> None:
