@@ -6,6 +6,7 @@ import socket
 from collections.abc import Callable
 from contextlib import closing
 from types import FrameType
+from typing import NoReturn
 
 import uvicorn
 
@@ -68,9 +69,6 @@ def serve(
         port = listening.getsockname()[1]
         say(f"listening on http://{Address(host=address.host, port=port)}")
         server.run([listening])
-        if desk.open:
-            say(f"{desk.open} requests were not over; the next server asks for them")
-            os._exit(server.exit_code)  # their threads would wait for their backends
     return server.exit_code
 
 
@@ -90,7 +88,7 @@ class _Server(uvicorn.Server):
         """Stop taking requests in; the second time, stop."""
         del frame
         if self.should_exit:
-            os._exit(128 + sig)
+            self._leave(128 + sig)
         self.exit_code = 128 + sig if sig == signal.SIGINT else 0
         self.should_exit = True
 
@@ -98,6 +96,17 @@ class _Server(uvicorn.Server):
         """Send away those who wait for a turn, and let the others finish."""
         self._desk.close(GRACE)
         await super().shutdown(sockets)
+        if self._desk.open:
+            self._desk.workshop.say(
+                f"{self._desk.open} requests were not over; the next server asks for "
+                "them"
+            )
+            self._leave(self.exit_code)
+
+    def _leave(self, code: int) -> NoReturn:
+        """End with whatever runs; it would wait for its backends."""
+        self._desk.workshop.workers.kill()
+        os._exit(code)
 
 
 def _listening(address: Address) -> socket.socket:

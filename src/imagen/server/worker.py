@@ -9,6 +9,7 @@ import socket
 import sys
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import closing, suppress
 
 from imagen import bootstrap
 from imagen.bootstrap import Door
@@ -61,7 +62,8 @@ class Worker:
 
     def run(self) -> None:
         """Do what the server says, until it is gone."""
-        self._channel.say(Ready())
+        with suppress(OSError):  # the server is gone already, as is heard next
+            self._channel.say(Ready())
         while (word := self._channel.hear()) is not None:
             match word:
                 case Make(number=number, order=order):
@@ -143,10 +145,10 @@ def main(handle: int) -> None:
         signal.signal(number, signal.SIG_IGN)
     signal.pthread_sigmask(signal.SIG_UNBLOCK, SIGNALS)
     tune()
-    channel = Channel(socket.socket(fileno=handle))
-    setup = channel.hear()
-    if isinstance(setup, Setup):
-        Worker(setup.settings, channel).run()
+    with closing(Channel(socket.socket(fileno=handle))) as channel:
+        setup = channel.hear()
+        if isinstance(setup, Setup):
+            Worker(setup.settings, channel).run()
 
 
 if __name__ == "__main__":

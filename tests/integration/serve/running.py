@@ -49,6 +49,7 @@ class Running:
             "PYTHONWARNINGS": "error",
             **(env or {}),
         }
+        self.program = [IMAGEN]
         self._addr = addr
         self.process: subprocess.Popen[bytes] | None = None
         self.url = ""
@@ -63,7 +64,12 @@ class Running:
         with self.log.open("ab") as log:
             begun = log.tell()
             self.process = subprocess.Popen(
-                [IMAGEN, "serve", "--addr", self._addr, "--config", str(self.config)],
+                [
+                    *self.program,
+                    "serve",
+                    *("--addr", self._addr),
+                    *("--config", str(self.config)),
+                ],
                 stdout=subprocess.DEVNULL,
                 stderr=log,
                 env=self.env,

@@ -17,6 +17,7 @@ from tests.integration.replicate.models import SCHNELL
 from tests.integration.replicate.server import ReplicateServer
 from tests.integration.serve.conftest import Serve
 from tests.integration.serve.running import Running, until
+from tests.integration.serve.test_ending import answers
 
 GENERATIONS = "/v1/images/generations"
 ASKED = {"prompt": "a cat", "size": "64x64"}
@@ -265,6 +266,52 @@ def test_none_outlives_the_server(told: Any) -> None:
         running.kill()
 
         until(lambda: gone(worker))
+
+
+def test_a_frozen_one_is_ended_with_the_server(told: Any) -> None:
+    running = told("many", delay=LONG)
+    with ThreadPoolExecutor(1) as pool:
+        pool.submit(ask, running)
+        until(lambda: busy(running) == 1)
+        [worker] = workers_of(running)
+        os.kill(worker, signal.SIGSTOP)
+        assert running.process is not None
+        running.process.send_signal(signal.SIGINT)
+        until(lambda: not answers(running))
+
+        assert running.stop(signal.SIGINT) == 130
+
+    until(lambda: gone(worker))
+
+
+def test_what_is_not_over_in_time_is_left_to_the_next_server(told: Any) -> None:
+    running = told("many", delay=LONG)
+    running.kill()
+    brief = (
+        "import imagen.server.run as run; run.GRACE = 1; import imagen.cli.app as app"
+    )
+    running.program = [sys.executable, "-c", f"{brief}; app.main()"]
+    running.start()
+    with ThreadPoolExecutor(1) as pool:
+        pool.submit(ask, running)
+        until(lambda: busy(running) == 1)
+        [worker] = workers_of(running)
+
+        assert running.stop() == 0
+
+    assert "1 requests were not over" in running.log.read_text()
+    until(lambda: gone(worker))
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_a_server_that_ends_before_its_worker_is_there_has_nothing_to_say(
+    told: Any, number: int
+) -> None:
+    running = told("many")
+
+    running.stop(number)
+
+    assert len(running.log.read_text().splitlines()) == 1
 
 
 def test_a_signal_to_all_of_them_ends_nothing_that_runs(told: Any) -> None:
