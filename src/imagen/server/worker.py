@@ -69,8 +69,10 @@ class Worker:
                 case Make(number=number, order=order):
                     self._running[number] = cancellation = Cancellation()
                     self._pool.submit(self._work, number, order, cancellation)
-                case Cancel(number=number) if number in self._running:
-                    self._running[number].cancel()
+                case Cancel(number=number):
+                    # It may be over at this very moment.
+                    if (running := self._running.get(number)) is not None:
+                        running.cancel()
                 case _:
                     pass
         if self._running:  # the next server asks for what is not over
