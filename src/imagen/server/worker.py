@@ -30,7 +30,7 @@ from imagen.server.frames import (
 )
 from imagen.server.instances import Instances
 from imagen.server.orders import ORIGIN, Order, Premises
-from imagen.server.tuning import tune
+from imagen.server.tuning import end_with_parent, tune
 from imagen.settings.environment import process_environment
 from imagen.settings.model import Settings
 from imagen.usecases.cancellation import Cancellation
@@ -146,6 +146,7 @@ def main(handle: int) -> None:
     for number in SIGNALS:
         signal.signal(number, signal.SIG_IGN)
     signal.pthread_sigmask(signal.SIG_UNBLOCK, SIGNALS)
+    end_with_parent()
     tune()
     with closing(Channel(socket.socket(fileno=handle))) as channel:
         setup = channel.hear()

@@ -314,6 +314,18 @@ def test_a_server_that_ends_before_its_worker_is_there_has_nothing_to_say(
     assert len(running.log.read_text().splitlines()) == 1
 
 
+@pytest.mark.skipif(sys.platform != "linux", reason="only Linux ends it")
+def test_not_even_one_that_is_frozen_outlives_it(told: Any) -> None:
+    running = told("many")
+    ask(running)
+    [worker] = workers_of(running)
+    os.kill(worker, signal.SIGSTOP)
+
+    running.kill()
+
+    until(lambda: gone(worker))
+
+
 def test_a_signal_to_all_of_them_ends_nothing_that_runs(told: Any) -> None:
     running = told("many", delay=1.5)
     with ThreadPoolExecutor(1) as pool:
