@@ -56,6 +56,19 @@ class WorkerDied(Failure):
         )
 
 
+class WorkerUnready(Failure):
+    """The process that was to carry out the order ended before it could begin."""
+
+    def __init__(self) -> None:
+        super().__init__(
+            503,
+            "The part of the server that makes images did not start; nothing was sent.",
+            type="server_error",
+            code="unavailable",
+            retry_after=5,
+        )
+
+
 class Workers:
     """As many as are needed, up to the config's number; of one event loop.
 
@@ -257,7 +270,7 @@ class _Worker:
     def _send(self, word: Word) -> None:
         if self._writer is None:
             self._words.append(packed(word))
-        else:
+        elif not self._writer.is_closing():  # else it is about to be found dead
             self._writer.write(packed(word))
 
     async def _listen(self, ours: socket.socket) -> None:
@@ -282,7 +295,7 @@ class _Worker:
             self._loop.call_later(_LAST_WORDS, self.kill)  # whatever is left of it
             await self._lost(self, trouble)
         for errand in self._errands.values():
-            errand.end(WorkerDied())
+            errand.end(WorkerDied() if self.ready else WorkerUnready())
 
     def _wait(self) -> None:
         """Wait for its end, in a thread."""

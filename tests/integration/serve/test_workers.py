@@ -197,6 +197,26 @@ def test_a_worker_that_dies_takes_nobody_else_along(told: Any) -> None:
     assert "a worker has died with 7" in running.log.read_text()
 
 
+def test_one_that_cannot_start_has_sent_nothing(told: Any, plugin: Path) -> None:
+    running = told("many")
+    ask(running)
+    first = plugin / "sitecustomize.py"  # what Python runs before anything else
+    first.write_text("import os\nos._exit(4)\n")
+    [worker] = workers_of(running)
+    os.kill(worker, signal.SIGKILL)
+    until(lambda: not workers_of(running))
+
+    with ThreadPoolExecutor(8) as pool:
+        keyed = {"Idempotency-Key": "one"}
+        said = list(pool.map(lambda _: ask(running), range(8)))
+        said.append(ask(running, **keyed))
+
+    assert {code_of(answer) for answer in said} == {(503, "unavailable")}
+    assert {answer.headers["x-should-retry"] for answer in said} == {"true"}
+    first.unlink()
+    assert ask(running, **keyed).status_code == 200
+
+
 def test_a_process_of_its_own_that_outlives_it_hides_nothing(told: Any) -> None:
     running = told("many")
 
