@@ -30,6 +30,7 @@ PLUGIN = """
     import msgspec
     from imagen.adapters.backends.mock.adapter import MockOptions, create as build
     from imagen.ports.backend import Adapter
+    from imagen.domain.errors import Misconfigured
     from imagen.domain.result import Generated
 
 
@@ -45,6 +46,8 @@ PLUGIN = """
         def capabilities(self):
             if os.path.exists("stop"):
                 raise StopIteration
+            if os.path.exists("lost"):
+                raise Misconfigured("/models is not there")
             return self._mock.capabilities()
 
         def generate(self, job, watch):
@@ -233,6 +236,17 @@ def test_an_error_of_whatever_make_reaches_the_server(told: Any) -> None:
 
     assert ask(running).status_code == 200
     assert "Odd: this and that" in running.log.read_text()
+
+
+def test_the_log_says_what_an_answer_leaves_to_it(told: Any) -> None:
+    running = told("many")
+    running.config.with_name("lost").touch()
+
+    answer = ask(running)
+
+    assert code_of(answer) == (500, "misconfigured")
+    assert "its log says what is missing" in answer.text
+    assert "told: /models is not there" in running.log.read_text()
 
 
 def test_what_would_end_a_program_ends_one_request(told: Any) -> None:
