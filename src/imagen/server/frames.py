@@ -93,7 +93,9 @@ def sendable(error: BaseException) -> BaseException:
     server may not know its class, and a `SystemExit` or a `StopIteration` would end
     more there than one request.
     """
-    if isinstance(error, ImagenError | Failure):
+    if isinstance(error, Failure):
+        return error
+    if isinstance(error, ImagenError):
         return error if _survives(error) else _plain(error)
     fault = RuntimeError(f"{type(error).__name__}: {error}")
     fault.add_note("".join(format_exception(error)))
@@ -108,9 +110,7 @@ def _survives(error: BaseException) -> bool:
     return True
 
 
-def _plain(error: ImagenError | Failure) -> BaseException:
-    if isinstance(error, Failure):
-        return Failure.again(error.status, error.problem)
+def _plain(error: ImagenError) -> ImagenError:
     kinds = (kind for kind in type(error).__mro__ if issubclass(kind, ImagenError))
     kind = next(kind for kind in kinds if kind.__module__ == ImagenError.__module__)
     plain = kind(error.message)
