@@ -11,7 +11,7 @@ DOCS = Path(__file__).parents[1] / "docs"
 
 def exit_codes_page() -> str:
     """Return the page about exit codes and error codes."""
-    kinds = [kind for kind in _family(ImagenError) if kind is not SomeImagesFailed]
+    kinds = [kind for kind in family(ImagenError) if kind is not SomeImagesFailed]
     lines = [
         "# Exit codes",
         "",
@@ -49,8 +49,10 @@ def exit_codes_page() -> str:
     return "\n".join(lines) + "\n"
 
 
-def _family(root: type[ImagenError]) -> list[type[ImagenError]]:
-    return [root, *(k for child in root.__subclasses__() for k in _family(child))]
+def family(root: type[ImagenError]) -> list[type[ImagenError]]:
+    """The error and those that imagen derives from it (an adapter's are not ours)."""
+    ours = (k for k in root.__subclasses__() if k.__module__.startswith("imagen."))
+    return [root, *(k for child in ours for k in family(child))]
 
 
 def _nature(kind: type[ImagenError]) -> tuple[bool, bool]:

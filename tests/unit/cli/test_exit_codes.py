@@ -1,17 +1,13 @@
 from pathlib import Path
 
 import pytest
-from tools.docs import exit_codes_page
+from tools.docs import exit_codes_page, family
 
 import imagen.settings.validate  # it has an error of its own  # noqa: F401
 from imagen.cli.exit_codes import BY_ERROR, FAULT, MEANINGS, code_of
 from imagen.domain import errors
 
 PAGE = Path(__file__).parents[3] / "docs" / "exit-codes.md"
-
-
-def family(root: type[errors.ImagenError]) -> list[type[errors.ImagenError]]:
-    return [root, *(k for child in root.__subclasses__() for k in family(child))]
 
 
 @pytest.mark.parametrize("kind", family(errors.ImagenError)[1:])
