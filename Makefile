@@ -41,7 +41,7 @@ demo: .venv/installed
 
 test: .venv/tested
 	@sh tools/test-packages.sh
-	@$(BIN)/python -m pytest -n auto
+	@$(BIN)/python -m pytest -n auto --dist worksteal
 
 check: .venv/tested
 	@sh tools/check.sh

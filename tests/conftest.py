@@ -1,5 +1,8 @@
 """What holds for every test."""
 
+import os
+
+import pytest
 from hypothesis import HealthCheck, settings
 
 # How long an example takes is the machine's business; a test has a limit of its own.
@@ -7,3 +10,9 @@ settings.register_profile(
     "imagen", deadline=None, suppress_health_check=[HealthCheck.too_slow]
 )
 settings.load_profile("imagen")
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_xdist_auto_num_workers() -> int:
+    """Answer `-n auto` with two processes a core, as most tests wait for a third."""
+    return min(16, 2 * (os.cpu_count() or 1))
