@@ -21,7 +21,6 @@ Receive: TypeAlias = Callable[[], Awaitable[Message]]
 Send: TypeAlias = Callable[[Message], Awaitable[None]]
 AsgiApp: TypeAlias = Callable[[Scope, Receive, Send], Awaitable[None]]
 
-COOKIE = b"imagen_session"
 SAFE = frozenset({"GET", "HEAD", "OPTIONS"})
 
 _HEADERS = (
@@ -32,9 +31,9 @@ _HEADERS = (
 )
 
 
-def nobody(session: str) -> str | None:
+def nobody(cookies: bytes) -> str | None:
     """Know no session."""
-    del session
+    del cookies
     return None
 
 
@@ -47,7 +46,7 @@ class Guard:
         hosts: Names under which the server is reached, besides its own.
         anonymous: Who asks where no key is needed.
         open_paths: Beginnings of paths that need no key, and `/`, which is one itself.
-        session_of: Says whom a browser's cookie stands for, if anybody.
+        session_of: Says whom a browser's cookies stand for, if anybody.
     """
 
     def __init__(
@@ -58,7 +57,7 @@ class Guard:
         hosts: Sequence[str] = (),
         anonymous: str = "",
         open_paths: tuple[str, ...] = (),
-        session_of: Callable[[str], str | None] = nobody,
+        session_of: Callable[[bytes], str | None] = nobody,
     ) -> None:
         self._app = app
         self._keys = keys
@@ -114,8 +113,8 @@ class Guard:
         if not self._keys:
             return self._anonymous
         caller = self._keys.caller_of(_key_in(headers.get(b"authorization", b"")))
-        if caller is None and COOKIE in (cookies := headers.get(b"cookie", b"")):
-            caller = self._session_of(cookie_in(cookies))
+        if caller is None and (cookies := headers.get(b"cookie")):
+            caller = self._session_of(cookies)
         if caller is not None:
             return caller
         if path.startswith(self._open) or (self._root and path == "/"):
@@ -146,15 +145,6 @@ async def refuse(failure: Failure, scope: Scope, send: Send) -> None:
         {"type": "http.response.start", "status": failure.status, "headers": headers}
     )
     await send({"type": "http.response.body", "body": body})
-
-
-def cookie_in(cookies: bytes) -> str:
-    """Return the value of our cookie; "" if it is not among them."""
-    for cookie in cookies.split(b";"):
-        name, _, value = cookie.strip().partition(b"=")
-        if name == COOKIE:
-            return value.decode("latin-1")
-    return ""
 
 
 def own_names() -> tuple[str, ...]:

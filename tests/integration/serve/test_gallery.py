@@ -289,7 +289,7 @@ def test_the_page_asks_for_the_key_and_a_cookie_stands_for_it(serve: Serve) -> N
         said = client.get(f"{IMAGES}/{image_id}").json()
         assert said["sidecar"]["caller"] == "writer"
 
-        value = client.cookies["imagen_session"]
+        [(name, value)] = client.cookies.items()
         client.delete("/gallery/api/session")
         client.cookies.clear()
         assert client.get(IMAGES).status_code == 401
@@ -297,7 +297,7 @@ def test_the_page_asks_for_the_key_and_a_cookie_stands_for_it(serve: Serve) -> N
         until, _, signature = value.partition(".")
         forged = f"{int(until) + 1}.{signature}"
         for each in (forged, "", ".", "1.x", f"{until}.", "é.ü", "9" * 5000 + ".x"):
-            headers = {b"cookie": b"imagen_session=" + each.encode()}
+            headers = {b"cookie": f"{name}={each}".encode()}
             assert client.get(IMAGES, headers=headers).status_code == 401
 
 
@@ -312,6 +312,22 @@ def test_a_cookie_ends_with_the_key_that_it_stands_for(serve: Serve) -> None:
 
     with running.client(cookies=cookies) as client:
         assert client.get(IMAGES).status_code == 401
+
+
+def test_a_browser_keeps_the_cookies_of_two_servers_of_one_machine(
+    serve: Serve,
+) -> None:
+    first = serve(env={"IMAGEN_SERVE_KEYS": f"writer:{KEY}"})
+    second = serve(env={"IMAGEN_SERVE_KEYS": f"reader:{OTHER}"})
+    with first.client() as one, second.client() as other:
+        one.post("/gallery/api/session", json={"key": KEY})
+        other.cookies = one.cookies
+        assert other.get(IMAGES).status_code == 401
+        other.post("/gallery/api/session", json={"key": OTHER})
+        one.cookies = other.cookies
+
+        assert one.get("/gallery/api/session").json()["caller"] == "writer"
+        assert other.get("/gallery/api/session").json()["caller"] == "reader"
 
 
 def test_the_page_runs_nothing_but_its_own(server: Running) -> None:

@@ -1,6 +1,7 @@
 """Who looks at the gallery where keys are required: a key, then a cookie for it."""
 
 from collections.abc import Callable, Sequence
+from hashlib import sha256
 from typing import Annotated, Any
 
 import msgspec
@@ -11,7 +12,6 @@ from litestar.params import JSONBody
 from msgspec import Meta
 
 from imagen.server.failures import Failure
-from imagen.server.guard import COOKIE, cookie_in
 from imagen.server.keys import Keys
 from imagen.server.workshop import Workshop
 
@@ -49,7 +49,7 @@ def get_session(
 ) -> Session:
     """Say who looks."""
     cookies = request.headers.get("cookie", "").encode("latin-1", "replace")
-    known = knows(keys, workshop)(cookie_in(cookies)) is not None
+    known = knows(keys, workshop)(cookies) is not None
     known = known or "authorization" in request.headers
     return Session(
         caller=request.user, locked=bool(keys) and not known, keys=bool(keys)
@@ -79,19 +79,29 @@ def close_session(workshop: NamedDependency[Workshop]) -> Response[None]:
     return Response(None, cookies=[_cookie("", workshop, lasts=0)])
 
 
-def knows(keys: Keys, workshop: Workshop) -> Callable[[str], str | None]:
-    """Return what says whom a cookie stands for."""
+def knows(keys: Keys, workshop: Workshop) -> Callable[[bytes], str | None]:
+    """Return what says whom a browser's cookies stand for."""
+    name = _name(workshop)
 
-    def session_of(session: str) -> str | None:
+    def session_of(cookies: bytes) -> str | None:
         now = int(workshop.now().timestamp())
+        parts = (
+            one.strip().partition("=") for one in cookies.decode("latin-1").split(";")
+        )
+        session = next((value for each, _, value in parts if each == name), "")
         return keys.caller_in(session, now=now, secret=workshop.secret)
 
     return session_of
 
 
+def _name(workshop: Workshop) -> str:
+    """Return a name of this server's own: to a browser ports are not part of a host."""
+    return "imagen_session_" + sha256(workshop.secret).hexdigest()[:8]
+
+
 def _cookie(token: str, workshop: Workshop, *, lasts: int) -> Cookie:
     return Cookie(
-        key=COOKIE.decode(),
+        key=_name(workshop),
         value=token,
         max_age=lasts,
         httponly=True,
