@@ -139,7 +139,7 @@ class TestLosesImagesInACrowd(Staged):
     class Made(Sky):
         def keep(self, image: CloudImage, content: bytes) -> None:
             before = dict(self.kept)
-            time.sleep(0.03)
+            time.sleep(0.1)
             self.kept.clear()
             self.kept.update(before)
             super().keep(image, content)

@@ -175,7 +175,7 @@ class TestLosesImagesInACrowd(Staged):
     class Made(Album):
         def add(self, entries: Sequence[HistoryEntry]) -> None:
             before = dict(self.kept)
-            time.sleep(0.03)
+            time.sleep(0.1)
             self.kept.clear()
             self.kept.update(before)
             super().add(entries)

@@ -394,7 +394,7 @@ class TestGivesACallToSeveral(Staged):
         def claim(self, call_id: str) -> Claim | None:
             entry = self._desk.calls.get(call_id)
             free = entry is not None and entry.owner is None
-            time.sleep(0.03)
+            time.sleep(0.1)
             if free:
                 self._desk.calls[call_id].owner = None
             return super().claim(call_id)
@@ -541,7 +541,7 @@ class TestLooksBeforeItWrites(Staged):
         def begin(self, calls: Sequence[Call], *, limits: Sequence[Limit] = ()) -> None:
             for limit in limits:
                 self._check(limit, calls)
-            time.sleep(0.03)
+            time.sleep(0.1)
             super().begin(calls)
 
     breaks: ClassVar[set[str]] = {

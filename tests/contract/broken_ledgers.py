@@ -126,7 +126,7 @@ class TestLosesRowsInACrowd(Staged):
     class Made(Book):
         def record(self, rows: Sequence[UsageRow]) -> None:
             before = dict(self.kept)
-            time.sleep(0.03)
+            time.sleep(0.1)
             self.kept.clear()
             self.kept.update(before)
             super().record(rows)

@@ -287,7 +287,7 @@ class Careless(Box):
 
     def delivered(self, channel: Channel, ids: Collection[str]) -> None:
         over = set(self.over[channel])
-        time.sleep(0.01)
+        time.sleep(0.1)
         self.over[channel] = over
         super().delivered(channel, ids)
 

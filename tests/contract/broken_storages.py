@@ -198,7 +198,7 @@ class TestIsTooLateToLook(Staged):
         def save(self, name: str, content: bytes, **how: object) -> str:
             if name in self.kept or f"{name}.json" in self.kept:
                 return super().save(name, content, **how)
-            time.sleep(0.01)
+            time.sleep(0.2)
             return super().save(name, content, **{**how, "replace": True})
 
     breaks: ClassVar[set[str]] = {
@@ -393,7 +393,7 @@ class TestLooksForWhatItSavedTooEarly(Staged):
     class Made(Shelf):
         def save(self, name: str, content: bytes, **how: object) -> str:
             if how["again"] and not {name, f"{name}.json"} & self.kept.keys():
-                time.sleep(0.01)
+                time.sleep(0.2)
                 how["again"] = False
             return super().save(name, content, **how)
 
@@ -426,7 +426,7 @@ class TestForgetsTheFoldersOfOthers(Staged):
         def save(self, name: str, content: bytes, **how: object) -> str:
             folder = name.rpartition("/")[0]
             if folder.startswith("new") and folder not in self.media_types:
-                time.sleep(0.01)
+                time.sleep(0.2)
                 if folder in self.media_types:
                     raise StorageError(f"{folder} exists.")
                 self.media_types[folder] = "folder"
