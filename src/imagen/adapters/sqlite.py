@@ -75,13 +75,23 @@ class Database:
         Raises:
             JournalError: there is none, and none can be made.
         """
+        folder = self.path.parent
+        with explained(folder):
+            return private_folder(folder)
+
+    @property
+    def path(self) -> Path:
+        """The file, which may not be there yet.
+
+        Raises:
+            JournalError: there is no folder for it.
+        """
         if not isinstance(self._folder, Path):
             try:
                 self._folder = self._folder()
             except ImagenError as error:
                 raise JournalError(error.message, hint=error.hint) from error
-        with explained(self._folder):
-            return private_folder(self._folder)
+        return self._folder / FILE
 
     @contextmanager
     def reading(self) -> Generator[sqlite3.Connection]:
@@ -90,9 +100,9 @@ class Database:
         Raises:
             JournalError: for whatever is raised in it, too.
         """
-        path = self.folder / FILE
+        path = self.path
         with explained(path):
-            connection = self._lent(path)
+            connection = self._lent()
             try:
                 yield connection
             except BaseException:
@@ -114,12 +124,12 @@ class Database:
         Raises:
             JournalError: for whatever is raised in it, too.
         """
-        path = self.folder / FILE
+        path = self.path
         turns = self._turns
         with explained(path):
             if not turns.take(for_good=for_good, patience=self._patience):
                 raise _trouble(path, sqlite3.SQLITE_BUSY)
-            batch = self._batch(path, for_good=for_good)
+            batch = self._batch(for_good=for_good)
             try:
                 batch.connection.execute("SAVEPOINT writer")
                 try:
@@ -158,19 +168,19 @@ class Database:
         self._spare.clear()
         self._turns = Turns()
 
-    def _batch(self, path: Path, *, for_good: bool) -> Batch:
+    def _batch(self, *, for_good: bool) -> Batch:
         """Return what was handed on, or begin; the turn is over if that fails."""
         turns = self._turns
         try:
-            turns.batch = turns.batch or self._begun(path, for_good=for_good)
+            turns.batch = turns.batch or self._begun(for_good=for_good)
         except BaseException:
             turns.end()
             raise
         turns.batch.writers += 1
         return turns.batch
 
-    def _begun(self, path: Path, *, for_good: bool) -> Batch:
-        connection = self._lent(path)
+    def _begun(self, *, for_good: bool) -> Batch:
+        connection = self._lent()
         try:
             level = "FULL" if for_good else "NORMAL"
             connection.execute(f"PRAGMA synchronous = {level}")
@@ -217,13 +227,13 @@ class Database:
             else:
                 _have_it_wait(connection, self._patience)
                 return
-        raise _trouble(self.folder / FILE, sqlite3.SQLITE_BUSY)
+        raise _trouble(self.path, sqlite3.SQLITE_BUSY)
 
-    def _lent(self, path: Path) -> sqlite3.Connection:
+    def _lent(self) -> sqlite3.Connection:
         try:
             return self._spare.pop()
         except IndexError:
-            return self._connected(path)
+            return self._connected(self.folder / FILE)
 
     def _connected(self, path: Path) -> sqlite3.Connection:
         try:

@@ -7,7 +7,7 @@ from datetime import date, datetime, timedelta
 from itertools import islice
 from unicodedata import normalize
 
-from imagen.adapters.sqlite import FILE, Database
+from imagen.adapters.sqlite import Database
 from imagen.adapters.tables import as_micros, as_moment, storable, understood, written
 from imagen.domain.errors import InvalidRequest, JournalError
 from imagen.domain.history import HistoryEntry, Position
@@ -134,7 +134,7 @@ class SqliteHistory:
             yield from rows
 
     def _entry(self, document: str) -> HistoryEntry:
-        return understood(document, HistoryEntry, path=self._database.folder / FILE)
+        return understood(document, HistoryEntry, path=self._database.path)
 
 
 def _row(entry: HistoryEntry) -> tuple[str, int, str, str, str, str]:

@@ -7,7 +7,7 @@ from datetime import datetime
 import msgspec
 
 from imagen.adapters.lease import Lease
-from imagen.adapters.sqlite import FILE, Database
+from imagen.adapters.sqlite import Database
 from imagen.adapters.tables import as_micros, puzzled, storable, understood, written
 from imagen.domain.call import Call
 from imagen.domain.idempotency import (
@@ -102,7 +102,7 @@ class SqliteRequestKeys:
         row: tuple[str, str | None, str, str | None],
     ) -> KeyState:
         fingerprint, owner, calls, answer = row
-        path = self._database.folder / FILE
+        path = self._database.path
         if fingerprint != key.fingerprint:
             return OfAnother()
         if answer is not None:

@@ -14,7 +14,6 @@ from msgspec.structs import replace
 
 from imagen.adapters.lease import Lease
 from imagen.adapters.sqlite import (
-    FILE,
     Database,
     explained,
     private_file,
@@ -197,7 +196,7 @@ class SqliteJournal:
 
     def _open_call(self, row: "_Row", *, received: bool) -> OpenCall:
         return OpenCall(
-            call=understood(row.document, Call, path=self._database.folder / FILE),
+            call=understood(row.document, Call, path=self._database.path),
             state="received" if received else row.state,
             reference=row.reference,
             live=row.owner is not None and self.lease.is_held(row.owner),

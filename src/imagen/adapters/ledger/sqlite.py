@@ -4,7 +4,7 @@ from collections.abc import Iterator, Sequence
 from contextlib import closing
 from datetime import date
 
-from imagen.adapters.sqlite import FILE, Database
+from imagen.adapters.sqlite import Database
 from imagen.adapters.tables import (
     USAGE_ROWS,
     as_micros,
@@ -32,7 +32,7 @@ class SqliteLedger:
         where, values = _since(since)
         query = f"{USAGE_ROWS}{where} ORDER BY created_at DESC, id DESC"
         with (
-            puzzled(self._database.folder / FILE),
+            puzzled(self._database.path),
             self._database.reading() as connection,
             closing(connection.execute(query, values)) as found,
         ):
@@ -45,7 +45,7 @@ class SqliteLedger:
         """Group and sum in the database."""
         where, values = _since(since)
         with (
-            puzzled(self._database.folder / FILE),
+            puzzled(self._database.path),
             self._database.reading() as connection,
         ):
             return usage_totals(connection, by, where=where, values=values)

@@ -10,7 +10,6 @@ from typing import TypeAlias
 import msgspec
 
 from imagen.adapters.sqlite import (
-    FILE,
     Database,
     explained,
     private_file,
@@ -160,7 +159,7 @@ class SqliteOutbox:
 
     @property
     def _path(self) -> Path:
-        return self._database.folder / FILE
+        return self._database.path
 
     def _change(self, channel: Channel, changes: Sequence[_Change], *, of: str) -> None:
         query = f"""
