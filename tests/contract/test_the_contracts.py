@@ -31,6 +31,7 @@ IMPLEMENTERS = {
         "broken_journals",
         "broken_ledgers",
         "broken_outboxes",
+        "broken_requests",
         "broken_shared_ledgers",
         "broken_storages",
     )

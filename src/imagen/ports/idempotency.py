@@ -11,11 +11,14 @@ from imagen.domain.idempotency import Answer, KeyState, RequestKey
 class RequestKeys(Protocol):
     """Remembers for good which requests were carried out under a key, whatever dies.
 
-    May be used by several threads and processes at once.
+    May be used by several threads and processes at once. A request is its caller's and
+    has a key, to the letter; of two that have both, it is the same.
     """
 
     def take(self, key: RequestKey, *, at: datetime) -> KeyState:
         """Take a request in hand, or say why not; of several, one gets it.
+
+        It is in the hands of this process until that lets go of it, or dies.
 
         Raises:
             JournalError: it cannot be read or written.
@@ -25,7 +28,8 @@ class RequestKeys(Protocol):
     def take_over(self, key: RequestKey) -> bool:
         """Take in hand what was `Interrupted`; False if somebody was quicker.
 
-        Only for a request of which certainly nothing was made: its calls are forgotten.
+        Of several, one gets it. Only for a request of which certainly nothing was made:
+        its calls are forgotten.
 
         Raises:
             JournalError: it cannot be written.

@@ -39,6 +39,7 @@ from imagen.testing.contracts.images import ImageEditorContract  # noqa: E402
 from imagen.testing.contracts.journal import JournalContract  # noqa: E402
 from imagen.testing.contracts.ledger import LedgerContract  # noqa: E402
 from imagen.testing.contracts.outbox import OutboxContract  # noqa: E402
+from imagen.testing.contracts.requests import RequestKeysContract  # noqa: E402
 from imagen.testing.contracts.storage import StorageContract  # noqa: E402
 from imagen.testing.fakes import (  # noqa: E402
     FakeClock,
@@ -52,6 +53,7 @@ from imagen.testing.fakes import (  # noqa: E402
     tiny_png,
 )
 from imagen.testing.outbox import MemoryOutbox  # noqa: E402
+from imagen.testing.requests import MemoryRequestKeys  # noqa: E402
 
 __all__ = [
     "BackendContract",
@@ -69,11 +71,13 @@ __all__ = [
     "MemoryJournal",
     "MemoryLedger",
     "MemoryOutbox",
+    "MemoryRequestKeys",
     "MemorySharedLedger",
     "MemoryStorage",
     "OutboxContract",
     "PlainEditor",
     "RecordingWatch",
+    "RequestKeysContract",
     "ResumableScriptedBackend",
     "ScriptedBackend",
     "SharedLedgerContract",

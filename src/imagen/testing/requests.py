@@ -1,0 +1,122 @@
+"""What was asked for under which key, in memory: gone when the test is over."""
+
+from collections.abc import Sequence
+from copy import copy
+from datetime import datetime
+from threading import RLock
+from typing import Self
+
+import msgspec
+
+from imagen.domain.call import Call
+from imagen.domain.idempotency import (
+    Answer,
+    Answered,
+    Elsewhere,
+    Interrupted,
+    KeptCall,
+    KeyState,
+    OfAnother,
+    Ours,
+    RequestKey,
+)
+from imagen.testing.accounts import MemoryJournal
+
+
+class _Request(msgspec.Struct):
+    """What is known of one; `owner` is the process in whose hands it is."""
+
+    fingerprint: str
+    owner: MemoryJournal | None
+    calls: tuple[KeptCall, ...] = ()
+    answer: Answer | None = None
+
+
+class MemoryRequestKeys:
+    """Knows the requests of this test.
+
+    Args:
+        journal: In which their calls are, and whose process this is.
+
+    Attributes:
+        journal: Likewise.
+    """
+
+    def __init__(self, journal: MemoryJournal | None = None) -> None:
+        self.journal = MemoryJournal() if journal is None else journal
+        self._requests: dict[tuple[str, str], _Request] = {}
+        self._lock = RLock()
+
+    def another(self) -> Self:
+        """Return those of another process over the same requests."""
+        another = copy(self)
+        another.journal = self.journal.another()
+        return another
+
+    def take(self, key: RequestKey, *, at: datetime) -> KeyState:
+        """Look, and keep what is new."""
+        del at
+        with self._lock:
+            request = self._requests.get(_name(key))
+            if request is None:
+                new = _Request(key.fingerprint, self.journal)
+                self._requests[_name(key)] = new
+                return Ours()
+            return self._state(key, request)
+
+    def take_over(self, key: RequestKey) -> bool:
+        """Put our name where that of one who is gone was."""
+        with self._lock:
+            request = self._requests.get(_name(key))
+            if request is None or request.answer is not None or _is_held(request):
+                return False
+            request.owner, request.calls = self.journal, ()
+            return True
+
+    def begun(self, key: RequestKey, calls: Sequence[Call]) -> None:
+        """Keep their names."""
+        with self._lock:
+            self._requests[_name(key)].calls = tuple(
+                KeptCall(id=call.id, image_ids=call.image_ids) for call in calls
+            )
+
+    def answered(self, key: RequestKey, answer: Answer) -> None:
+        """Keep the answer."""
+        with self._lock:
+            self._requests[_name(key)].answer = answer
+
+    def left(self, key: RequestKey) -> None:
+        """Take our name away."""
+        with self._lock:
+            self._requests[_name(key)].owner = None
+
+    def release(self, key: RequestKey) -> None:
+        """Drop it."""
+        with self._lock:
+            self._requests.pop(_name(key), None)
+
+    def _state(self, key: RequestKey, request: _Request) -> KeyState:
+        if request.fingerprint != key.fingerprint:
+            return OfAnother()
+        if request.answer is not None:
+            return Answered(request.answer)
+        if _is_held(request):
+            return Elsewhere()
+        return Interrupted(tuple(map(self._as_it_stands, request.calls)))
+
+    def _as_it_stands(self, call: KeptCall) -> KeptCall:
+        there = {each.call.id: each for each in self.journal.unfinished()}.get(call.id)
+        return msgspec.structs.replace(
+            call,
+            open=there is not None and there.state != "planned",
+            live=there is not None and there.live,
+            billed=call.id in self.journal.ledger.kept,
+        )
+
+
+def _name(key: RequestKey) -> tuple[str, str]:
+    return key.caller, key.key
+
+
+def _is_held(request: _Request) -> bool:
+    return request.owner is not None and request.owner.alive

@@ -1,0 +1,64 @@
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from imagen.adapters.idempotency.sqlite import SqliteRequestKeys
+from imagen.adapters.journal.sqlite import SqliteJournal
+from imagen.adapters.sqlite import FILE, Database
+from imagen.testing import MemoryJournal, MemoryRequestKeys, RequestKeysContract
+
+
+def _sqlite(folder: Path) -> tuple[SqliteRequestKeys, SqliteJournal]:
+    database = Database(folder)
+    journal = SqliteJournal(database)
+    return SqliteRequestKeys(database, journal.lease), journal
+
+
+class TestSqliteRequestKeys(RequestKeysContract):
+    @pytest.fixture
+    def process(self, tmp_path: Path) -> tuple[SqliteRequestKeys, SqliteJournal]:
+        return _sqlite(tmp_path)
+
+    @pytest.fixture
+    def keys(
+        self, process: tuple[SqliteRequestKeys, SqliteJournal]
+    ) -> SqliteRequestKeys:
+        return process[0]
+
+    @pytest.fixture
+    def journal(
+        self, process: tuple[SqliteRequestKeys, SqliteJournal]
+    ) -> SqliteJournal:
+        return process[1]
+
+    @pytest.fixture
+    def another(self, tmp_path: Path) -> SqliteRequestKeys:
+        return _sqlite(tmp_path)[0]
+
+    @pytest.fixture
+    def end(self, journal: SqliteJournal) -> Callable[[], None]:
+        return journal.close
+
+    @pytest.fixture
+    def broken_keys(self, tmp_path: Path) -> SqliteRequestKeys:
+        (tmp_path / FILE).write_text("This is a text.")
+        return _sqlite(tmp_path)[0]
+
+
+class TestMemoryRequestKeys(RequestKeysContract):
+    @pytest.fixture
+    def keys(self) -> MemoryRequestKeys:
+        return MemoryRequestKeys()
+
+    @pytest.fixture
+    def journal(self, keys: MemoryRequestKeys) -> MemoryJournal:
+        return keys.journal
+
+    @pytest.fixture
+    def another(self, keys: MemoryRequestKeys) -> MemoryRequestKeys:
+        return keys.another()
+
+    @pytest.fixture
+    def end(self, keys: MemoryRequestKeys) -> Callable[[], None]:
+        return keys.journal.close
