@@ -12,6 +12,7 @@ from litestar.di import Provide
 from litestar.exceptions import HTTPException
 from litestar.openapi import OpenAPIConfig
 
+from imagen.domain.errors import JournalError, Misconfigured, StorageError
 from imagen.server import files, images, models, operations
 from imagen.server.description import Described
 from imagen.server.desk import Desk
@@ -100,8 +101,14 @@ def _failing(workshop: Workshop) -> Callable[[Request[Any, Any, Any], Exception]
             failure = Failure(  # of a part of a form, whose charset may be unheard of
                 400, f"A field cannot be read: {error}.", code="invalid_encoding"
             )
+        elif isinstance(error, RecursionError):
+            failure = Failure(
+                400, "The body is nested too deeply.", code="invalid_request"
+            )
         else:
             failure = failure_of(error)
+        if isinstance(error, JournalError | Misconfigured | StorageError):
+            workshop.say(f"{request.method} {request.url.path}: {error.message}")
         if failure.problem.code == INTERNAL:
             workshop.say(f"{request.method} {request.url.path}: a fault of our own")
             for line in "".join(format_exception(error)).splitlines():

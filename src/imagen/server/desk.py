@@ -1,7 +1,8 @@
 """Takes requests in: each is made once per key, and ends when nobody wants it."""
 
 import asyncio
-from collections.abc import Awaitable
+from collections.abc import Awaitable, Callable
+from contextlib import suppress
 from typing import Any
 
 import msgspec
@@ -9,9 +10,12 @@ import msgspec
 from imagen.domain.errors import (
     Cancelled,
     ImagenError,
+    JournalError,
+    Misconfigured,
     StorageError,
     Unfinished,
 )
+from imagen.domain.history import HistoryEntry
 from imagen.domain.idempotency import (
     Answer,
     Answered,
@@ -24,7 +28,7 @@ from imagen.domain.idempotency import (
 )
 from imagen.domain.result import FailedImage, GenerationReport
 from imagen.server.answers import Result, result_of, warnings_of
-from imagen.server.failures import Failure, Problem, failure_of
+from imagen.server.failures import Failure, Problem, client_gone, failure_of
 from imagen.server.feed import Feed
 from imagen.server.orders import Order
 from imagen.server.workers import WorkerDied
@@ -36,7 +40,8 @@ class Job:
     """A request that is being carried out.
 
     Attributes:
-        work: Ends with its result.
+        work: Ends when it is over.
+        result: What its followers are told: what came of it, or that nobody waits on.
         feed: What is known until then.
         cancellation: Ends it.
         detached: Whether it goes on when nobody follows it.
@@ -49,7 +54,19 @@ class Job:
         self.cancellation = Cancellation()
         self.detached = detached
         self.followers = 0
-        self.work: asyncio.Task[Result]
+        self.work: asyncio.Task[None]
+        self.result: asyncio.Future[Result] = asyncio.get_running_loop().create_future()
+
+    def tell(self, result: Result | BaseException) -> None:
+        """Have the followers told, unless they were before."""
+        if self.result.done():
+            return
+        if isinstance(result, BaseException):
+            self.result.set_exception(result)
+            self.result.exception()  # nobody may follow
+        else:
+            self.result.set_result(result)
+        self.feed.wake()
 
 
 class Desk:
@@ -67,6 +84,8 @@ class Desk:
         self._jobs: set[Job] = set()
         self._by_key: dict[tuple[str, str], Job] = {}
         self._deadline = 0.0
+        self._owed: dict[tuple[str, str], Callable[[], None]] = {}
+        self._settling: asyncio.Task[None] | None = None
 
     @property
     def open(self) -> int:
@@ -87,7 +106,7 @@ class Desk:
         Raises:
             Failure: something else runs under that key.
         """
-        name = None if key is None else (key.caller, key.key)
+        name = None if key is None else _name(key)
         there = None if name is None else self._by_key.get(name)
         if key is not None and there is not None and there.key is not None:
             if there.key.fingerprint != key.fingerprint:
@@ -95,18 +114,15 @@ class Desk:
             there.detached = there.detached or detached
             return there
         job = Job(key=key, detached=detached)
-        job.work = asyncio.create_task(self._carry_out(order, job, live=live))
+        job.work = asyncio.create_task(self._work(order, job, live=live))
         self._jobs.add(job)
         if name is not None:
             self._by_key[name] = job
 
-        def forget(work: asyncio.Task[Result]) -> None:
+        def forget(_: asyncio.Task[None]) -> None:
             self._jobs.discard(job)
             if name is not None:
                 self._by_key.pop(name, None)
-            job.feed.wake()
-            if not work.cancelled():
-                work.exception()  # whoever follows has heard it; nobody may follow
 
         job.work.add_done_callback(forget)
         return job
@@ -118,15 +134,13 @@ class Desk:
             Failure, ImagenError: why there is none.
         """
         leaving = asyncio.ensure_future(gone)
-        waited: set[asyncio.Future[Any]] = {job.work, leaving}
+        waited: set[asyncio.Future[Any]] = {job.result, leaving}
         self.join(job)
         try:
             await asyncio.wait(waited, return_when=asyncio.FIRST_COMPLETED)
-            if not job.work.done():
-                raise Failure(
-                    499, "The client has gone.", type="cancelled", code="cancelled"
-                )
-            return job.work.result()
+            if not job.result.done():
+                raise client_gone()
+            return job.result.result()
         finally:
             leaving.cancel()
             self.leave(job)
@@ -141,16 +155,22 @@ class Desk:
         if not (job.followers or job.detached):
             job.cancellation.cancel()
 
-    def close(self, grace: float) -> None:
-        """Send away whoever waits for a turn; the others get so many seconds.
+    def close(self) -> None:
+        """Send away whoever waits for a turn; the others get a while.
 
         What is not over by then is not cancelled: the next server finishes it.
         """
-        self._deadline = asyncio.get_running_loop().time() + grace
+        loop, grace = asyncio.get_running_loop(), self.workshop.settings.serve.grace
+        self._deadline = loop.time() + grace
+        loop.call_later(grace, self._give_up)
         for job in self._jobs:
             job.detached = True
         for lane in self.workshop.lanes.values():
             lane.close()
+
+    def _give_up(self) -> None:
+        for job in self._jobs:
+            job.tell(_interrupted())
 
     async def finished(self) -> bool:
         """Wait until everything is over, or the time is."""
@@ -160,8 +180,19 @@ class Desk:
             await asyncio.wait(works, timeout=max(0.0, left))
         return not self._jobs
 
-    async def _carry_out(self, order: Order, job: Job, *, live: bool) -> Result:
+    async def _work(self, order: Order, job: Job, *, live: bool) -> None:
         order = msgspec.structs.replace(order, told=live, key=job.key)
+        try:
+            job.tell(await self._carry_out(order, job))
+        except (JournalError, Misconfigured) as error:
+            self.workshop.say(f"{order.backend}: {error.message}")
+            job.tell(failure_of(error))
+        except StorageError as error:  # the log has it, of the image
+            job.tell(failure_of(error))
+        except BaseException as error:  # noqa: BLE001 - it is raised where it is followed
+            job.tell(error)
+
+    async def _carry_out(self, order: Order, job: Job) -> Result:
         if job.key is None:
             return result_of(await self._made(order, job))
         return await self._once(order, job, job.key)
@@ -177,6 +208,7 @@ class Desk:
     async def _once(self, order: Order, job: Job, key: RequestKey) -> Result:
         """Carry it out if nothing was made under its key, else say what was."""
         keys, in_thread = self.workshop.accounts.keys, self.workshop.in_thread
+        await self._settle_owed(_name(key))
         state = await in_thread(lambda: keys.take(key, at=self.workshop.now()))
         if isinstance(state, Interrupted):
             found = await self._pieced_together(key, state.calls)
@@ -198,16 +230,67 @@ class Desk:
         try:
             report = await self._made(order, job)
         except WorkerDied:
-            await in_thread(lambda: keys.left(key))
+            await self._write(key, lambda: keys.left(key))
             raise
         except (Failure, ImagenError):  # nothing was sent
-            await in_thread(lambda: keys.release(key))
+            await self._write(key, lambda: keys.release(key))
             raise
         except BaseException:
-            await in_thread(lambda: keys.left(key))
+            await self._write(key, lambda: keys.left(key))
             raise
-        await in_thread(lambda: self._settle(key, report))
+        await self._write(
+            key,
+            lambda: self._settle(key, report),
+            later=lambda: self._settle_late(key, report),
+        )
         return result_of(report)
+
+    async def _write(
+        self,
+        key: RequestKey,
+        action: Callable[[], None],
+        *,
+        later: Callable[[], None] | None = None,
+    ) -> None:
+        """Write down what became of a request, now or as soon as that is possible."""
+        try:
+            await self.workshop.in_thread(action)
+        except JournalError as error:
+            self.workshop.say(f"what became of a request is yet to be kept: {error}")
+            self._owed[_name(key)] = later or action
+            if self._settling is None or self._settling.done():
+                self._settling = asyncio.create_task(self._keep_settling())
+
+    async def _keep_settling(self) -> None:
+        while self._owed:
+            await asyncio.sleep(_PAUSE)
+            with suppress(JournalError):
+                for name in list(self._owed):
+                    await self._settle_owed(name)
+
+    async def _settle_owed(self, name: tuple[str, str]) -> None:
+        """Write down what could not be before.
+
+        Raises:
+            JournalError: it still cannot be.
+        """
+        if (action := self._owed.get(name)) is not None:
+            await self.workshop.in_thread(action)
+            self._owed.pop(name, None)
+
+    def _settle_late(self, key: RequestKey, report: GenerationReport) -> None:
+        """Write it down together with its images, which could not be either."""
+        history = self.workshop.accounts.history
+        rescued = (failed.rescued for failed in report.failed)
+        kept = [*report.stored, *(image for image in rescued if image is not None)]
+        history.add(
+            [
+                HistoryEntry(location=image.location, sidecar=image.sidecar)
+                for image in kept
+                if history.get(image.sidecar.id) is None
+            ]
+        )
+        self._settle(key, report)
 
     def _settle(self, key: RequestKey, report: GenerationReport) -> None:
         """Write down what is said ever after; or that it may be asked again."""
@@ -289,6 +372,14 @@ class Desk:
         return Result(images=images, warnings=answer.warnings, replayed=True)
 
 
+_PAUSE = 5.0
+"""Seconds between two tries to write down what could not be."""
+
+
+def _name(key: RequestKey) -> tuple[str, str]:
+    return key.caller, key.key
+
+
 def _is_open(failed: FailedImage) -> bool:
     """Say whether something may still come of it."""
     error = failed.error
@@ -319,6 +410,17 @@ def _busy() -> Failure:
         "The request with this Idempotency-Key is being carried out.",
         code="idempotency_key_in_use",
         retry_after=5,
+    )
+
+
+def _interrupted() -> Failure:
+    return Failure(
+        502,
+        "The server had to stop before this was over. The next one asks for what was "
+        "sent, and keeps it; do not repeat it under another key, or before you have "
+        "looked.",
+        type="server_error",
+        code="interrupted",
     )
 
 

@@ -80,6 +80,22 @@ class Failure(Exception):
         return msgspec.json.encode(ErrorBody(error=self.problem))
 
 
+def stopping() -> Failure:
+    """Return what is said to those who are not begun with any more."""
+    return Failure(
+        503,
+        "The server is about to stop; nothing was sent.",
+        type="server_error",
+        code="stopping",
+        retry_after=5,
+    )
+
+
+def client_gone() -> Failure:
+    """Return what is raised for nobody."""
+    return Failure(499, "The client has gone.", type="cancelled", code="cancelled")
+
+
 def _as_it_was(status: int, problem: Problem, headers: dict[str, str]) -> Failure:
     return Failure(
         status,

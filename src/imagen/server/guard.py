@@ -5,6 +5,7 @@ under a name of its own (DNS rebinding: `Host` is checked), and not in the visit
 name (CSRF: `Origin` is).
 """
 
+import asyncio
 import socket
 from base64 import b64decode
 from collections.abc import Awaitable, Callable, Mapping, MutableMapping, Sequence
@@ -12,7 +13,7 @@ from ipaddress import ip_address
 from typing import Any, TypeAlias
 from urllib.parse import urlsplit
 
-from imagen.server.failures import Failure
+from imagen.server.failures import Failure, client_gone, stopping
 from imagen.server.keys import Keys
 
 Scope: TypeAlias = MutableMapping[str, Any]
@@ -21,6 +22,8 @@ Receive: TypeAlias = Callable[[], Awaitable[Message]]
 Send: TypeAlias = Callable[[Message], Awaitable[None]]
 AsgiApp: TypeAlias = Callable[[Scope, Receive, Send], Awaitable[None]]
 
+PATIENCE = 30.0
+"""Seconds that a body may pause."""
 SAFE = frozenset({"GET", "HEAD", "OPTIONS"})
 
 _HEADERS = (
@@ -77,7 +80,13 @@ class Guard:
         except Failure as failure:
             await refuse(failure, scope, send)
             return
-        await self._app(scope, receive, _marking(send))
+        answer = _Answer(send)
+        try:
+            await self._app(scope, _paced(receive), answer.send)
+        except asyncio.CancelledError:  # the server stops, and has waited long enough
+            if answer.begun:
+                raise
+            await refuse(stopping(), scope, send)
 
     def _check(self, scope: Scope) -> None:
         headers: dict[bytes, bytes] = dict(scope["headers"])
@@ -153,18 +162,52 @@ def own_names() -> tuple[str, ...]:
     return "localhost", name, f"{name}.local"
 
 
-def _marking(send: Send) -> Send:
-    """Have every answer say how a browser is to treat it."""
+class _Answer:
+    """Says of an answer how a browser is to treat it.
 
-    async def marked(message: Message) -> None:
+    Attributes:
+        begun: Whether any of it is sent.
+    """
+
+    def __init__(self, send: Send) -> None:
+        self._send = send
+        self.begun = False
+
+    async def send(self, message: Message) -> None:
+        """Send it on."""
+        self.begun = True
         if message["type"] == "http.response.start":
             given = [*message.get("headers", ())]
             there = {name for name, _ in given}
             given += [each for each in _HEADERS if each[0] not in there]
             message = {**message, "headers": given}
-        await send(message)
+        await self._send(message)
 
-    return marked
+
+def _paced(receive: Receive) -> Receive:
+    """Have a body come without long pauses, and whole."""
+    whole = False
+
+    async def received() -> Message:
+        nonlocal whole
+        if whole:
+            return await receive()
+        try:
+            async with asyncio.timeout(PATIENCE):
+                message = await receive()
+        except TimeoutError as error:
+            raise Failure(
+                408,
+                f"No more of the body came for {PATIENCE:.0f} seconds.",
+                code="timeout",
+                headers={"Connection": "close"},
+            ) from error
+        if message["type"] == "http.disconnect":
+            raise client_gone()
+        whole = not message.get("more_body", False)
+        return message
+
+    return received
 
 
 def _name_of(host: str) -> str:

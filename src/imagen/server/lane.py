@@ -5,7 +5,7 @@ from collections import deque
 from types import TracebackType
 from typing import Self
 
-from imagen.server.failures import Failure
+from imagen.server.failures import Failure, stopping
 
 
 class Lane:
@@ -40,7 +40,7 @@ class Lane:
             Failure: too many wait, or the server is about to stop.
         """
         if self._closed:
-            raise _stopping()
+            raise stopping()
         if self._free:
             self._free -= 1
         elif len(self._line) >= self._most:
@@ -71,7 +71,7 @@ class Lane:
         while self._line:
             turn = self._line.popleft()
             if not turn.done():
-                turn.set_exception(_stopping())
+                turn.set_exception(stopping())
 
     async def _turn(self) -> None:
         turn = asyncio.get_running_loop().create_future()
@@ -92,13 +92,3 @@ class Lane:
                 turn.set_result(None)
                 return
         self._free += 1
-
-
-def _stopping() -> Failure:
-    return Failure(
-        503,
-        "The server is about to stop; nothing was sent.",
-        type="server_error",
-        code="stopping",
-        retry_after=5,
-    )

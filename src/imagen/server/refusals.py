@@ -12,6 +12,7 @@ ERRORS: dict[int, ResponseSpec] = {
         402: "Over budget, or out of credit.",
         403: "From a page of another site.",
         404: "There is no such thing.",
+        408: "No more of the body came.",
         409: "What was asked under this key runs still, or its fate is unknown.",
         410: "What was made under this key is gone.",
         413: "The body is too large.",

@@ -3,8 +3,10 @@
 import os
 import signal
 import socket
+import sys
 from collections.abc import Callable
 from contextlib import closing
+from math import ceil
 from types import FrameType
 from typing import NoReturn
 
@@ -20,8 +22,8 @@ from imagen.server.workshop import Workshop
 from imagen.settings.environment import Environment
 from imagen.settings.model import Settings
 
-GRACE = 30
-"""Seconds that running requests get to end when the server is told to stop."""
+LAST_WORDS = 2
+"""Seconds for the answers to those that were not over in time, and for what hangs."""
 
 
 def serve(
@@ -62,7 +64,7 @@ def serve(
                 access_log=False,
                 server_header=False,
                 proxy_headers=False,
-                timeout_graceful_shutdown=GRACE,
+                timeout_graceful_shutdown=ceil(settings.serve.grace) + LAST_WORDS,
             ),
             desk,
         )
@@ -94,18 +96,20 @@ class _Server(uvicorn.Server):
 
     async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
         """Send away those who wait for a turn, and let the others finish."""
-        self._desk.close(GRACE)
+        self._desk.close()
         await super().shutdown(sockets)
         if self._desk.open:
             self._desk.workshop.say(
                 f"{self._desk.open} requests were not over; the next server asks for "
                 "them"
             )
-            self._leave(self.exit_code)
+        self._leave(self.exit_code)
 
     def _leave(self, code: int) -> NoReturn:
-        """End with whatever runs; it would wait for its backends."""
+        """End with whatever runs; Python would wait for it, and for whom it asks."""
         self._desk.workshop.workers.kill()
+        sys.stdout.flush()
+        sys.stderr.flush()
         os._exit(code)
 
 

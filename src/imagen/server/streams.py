@@ -150,10 +150,10 @@ async def streamed(job: Job, desk: Desk, telling: Telling) -> StreamResponse:
     """
     desk.join(job)
     try:
-        while not (job.feed.planned or job.work.done()):
+        while not (job.feed.planned or job.result.done()):
             await job.feed.change(job.feed.version)
-        if job.work.done():
-            job.work.result()
+        if job.result.done():
+            job.result.result()
     except BaseException:
         desk.leave(job)
         raise
@@ -194,7 +194,7 @@ async def _events(job: Job, desk: Desk, telling: Telling) -> AsyncGenerator[byte
     previews = Previews(telling)
     try:
         while True:
-            version, over = job.feed.version, job.work.done()
+            version, over = job.feed.version, job.result.done()
             for number, step in list(job.feed.steps.items()):
                 if steps.get(number) is not step and number not in told:
                     steps[number] = step
@@ -215,11 +215,11 @@ async def _events(job: Job, desk: Desk, telling: Telling) -> AsyncGenerator[byte
                 await asyncio.wait_for(job.feed.change(version), KEEP_ALIVE)
             except TimeoutError:
                 yield b": still at it\n\n"
-        error = job.work.exception()
+        error = job.result.exception()
         if error is not None:
             yield telling.failed(error)
         elif not told:  # it was made for an earlier request with the same key
-            for index, kept in enumerate(job.work.result().images):
+            for index, kept in enumerate(job.result.result().images):
                 yield telling.completed(kept, index)
     finally:
         desk.leave(job)

@@ -11,7 +11,7 @@ from threading import Thread
 from typing import TypeVar
 
 from imagen import bootstrap
-from imagen.domain.errors import Cancelled, ImagenError, JournalError, Misconfigured
+from imagen.domain.errors import Cancelled, ImagenError
 from imagen.domain.events import Event, Listener, Warned, unheard
 from imagen.domain.history import HistoryEntry
 from imagen.domain.result import FailedImage, GenerationReport, StoredImage
@@ -125,13 +125,9 @@ class Workshop:
             keep(outcome)
 
         async with self.lanes[order.backend]:
-            try:
-                report = await self.workers.make(
-                    order, cancellation, listen=hear, keep=count
-                )
-            except (JournalError, Misconfigured) as error:
-                self._say_why(order, error)
-                raise
+            report = await self.workers.make(
+                order, cancellation, listen=hear, keep=count
+            )
         self.courier.wake()
         return report
 

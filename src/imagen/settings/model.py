@@ -367,6 +367,15 @@ class ServeSettings(msgspec.Struct, frozen=True, kw_only=True):
             examples=[2],
         ),
     ] = None
+    grace: Annotated[
+        float,
+        Meta(
+            ge=0,
+            le=3600,
+            description="Seconds that running requests get to end when the server is"
+            " told to stop.",
+        ),
+    ] = 30.0
     count: Annotated[
         int,
         Meta(ge=1, le=MOST_IMAGES, description="Images that one request may ask for."),

@@ -141,6 +141,57 @@ def test_a_second_signal_ends_it_at_once(serve: Serve) -> None:
         assert isinstance(begun.exception(), httpx.HTTPError)
 
 
+@pytest.mark.parametrize("stream", [False, True])
+def test_says_of_what_is_not_over_in_time_not_to_repeat_it(
+    serve: Serve, *, stream: bool
+) -> None:
+    running = serve(slow(LONG, grace=1))
+    with ThreadPoolExecutor(1) as pool, running.client() as client:
+        asked = {**ASKED, "stream": stream}
+        begun = pool.submit(client.post, GENERATIONS, json=asked)
+        until(lambda: count(running, "imagen_requests_running") == 1)
+
+        assert running.stop() == 0
+
+        answer = begun.result()
+    if stream:
+        assert "event: error" in answer.text
+    else:
+        assert answer.status_code == 502
+        assert answer.headers["x-should-retry"] == "false"
+    assert '"code":"interrupted"' in answer.text
+    assert "Traceback" not in running.log.read_text()
+
+
+def test_a_body_that_does_not_come_is_not_waited_for_at_the_end(serve: Serve) -> None:
+    running = serve(slow(0, grace=0))
+    port = int(running.url.rpartition(":")[2])
+    with socket.create_connection(("127.0.0.1", port)) as asking:
+        asking.sendall(
+            f"POST {GENERATIONS} HTTP/1.1\r\nHost: 127.0.0.1:{port}\r\n"
+            "Content-Type: application/json\r\nContent-Length: 100\r\n\r\n{".encode()
+        )
+        until(lambda: count(running, "imagen_requests_open") == 0)
+
+        assert running.stop() == 0
+
+        assert b" 503 " in asking.recv(65536).split(b"\r\n", 1)[0]
+    assert "Traceback" not in running.log.read_text()
+
+
+def test_who_hangs_up_within_a_body_is_no_fault(serve: Serve) -> None:
+    running = serve()
+    port = int(running.url.rpartition(":")[2])
+    with socket.create_connection(("127.0.0.1", port)) as asking:
+        asking.sendall(
+            f"POST {GENERATIONS} HTTP/1.1\r\nHost: 127.0.0.1:{port}\r\n"
+            "Content-Type: application/json\r\nContent-Length: 100\r\n\r\n{".encode()
+        )
+    running.stop()
+
+    assert "fault" not in running.log.read_text()
+
+
 def answers(running: Running) -> bool:
     port = int(running.url.rpartition(":")[2])
     try:

@@ -46,6 +46,7 @@ def test_makes_an_image_and_keeps_it_with_its_sidecar(
     ("body", "said"),
     [
         (b"", "There is no body."),
+        (b'{"odd":' + b"[" * 100_000, "The body is nested too deeply."),
         (b"[]", "Expected `object`, got `array`"),
         (b"{}", "Object missing required field `prompt`"),
         (b"{,", "JSON is malformed: object keys must be strings (byte 1)"),

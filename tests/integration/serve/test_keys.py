@@ -1,8 +1,13 @@
 """A request with an Idempotency-Key is carried out once, whatever dies."""
 
+import os
 import re
+import sqlite3
+import subprocess
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import closing, suppress
+from pathlib import Path
 from typing import Any
 
 import httpx
@@ -210,3 +215,52 @@ def test_a_budget_of_a_key_holds_for_that_key(
     assert "day_usd of poor" in answers["poor"].json()["error"]["message"]
     assert answers["rich"].status_code == 200
     assert vendor.paid == 1
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root can make a small disk")
+def test_a_disk_that_fills_up_meanwhile_makes_nothing_twice(serve: Serve) -> None:
+    running = serve({"backends": {"mock": {"adapter": "mock", "delay": 1.5}}})
+    running.stop()
+    mount = ["mount", "-t", "tmpfs", "-o", "size=2m", "tmpfs", str(running.account)]
+    if subprocess.run(mount, check=False).returncode:
+        pytest.skip("no small disk can be made here")
+    try:
+        running.start()
+        with running.client() as client, ThreadPoolExecutor(1) as pool:
+            asking = pool.submit(asked, client, "one")
+            until(lambda: begun(running))
+            filler = running.account / "filler"
+            fill(filler)
+            first = asking.result()
+            meanwhile = asked(client, "one")
+            filler.unlink()
+            again = asked(client, "one")
+        running.stop()
+        running.start()
+        with running.client() as client:
+            third = asked(client, "one")
+    finally:
+        running.stop()
+        subprocess.run(["umount", str(running.account)], check=True)
+
+    assert meanwhile.status_code == 500
+    assert meanwhile.json()["error"]["code"] == "journal_error"
+    assert ids(first) == ids(again) == ids(third)
+    assert len(running.stored) == 1
+    assert "what became of a request is yet to be kept" in running.log.read_text()
+
+
+def begun(running: Running) -> bool:
+    """Say whether the calls of a request are written down."""
+    with closing(sqlite3.connect(running.account / "imagen.sqlite3")) as database:
+        return database.execute("SELECT calls FROM requests").fetchall() not in (
+            [],
+            [("[]",)],
+        )
+
+
+def fill(filler: Path) -> None:
+    """Leave no room on its disk."""
+    with suppress(OSError), filler.open("wb", buffering=0) as file:
+        while True:
+            file.write(b"x" * 4096)
