@@ -238,26 +238,16 @@ class Desk:
         except BaseException:
             await self._write(key, lambda: keys.left(key))
             raise
-        await self._write(
-            key,
-            lambda: self._settle(key, report),
-            later=lambda: self._settle_late(key, report),
-        )
+        await self._write(key, lambda: self._settle(key, report))
         return result_of(report)
 
-    async def _write(
-        self,
-        key: RequestKey,
-        action: Callable[[], None],
-        *,
-        later: Callable[[], None] | None = None,
-    ) -> None:
+    async def _write(self, key: RequestKey, action: Callable[[], None]) -> None:
         """Write down what became of a request, now or as soon as that is possible."""
         try:
             await self.workshop.in_thread(action)
         except JournalError as error:
             self.workshop.say(f"what became of a request is yet to be kept: {error}")
-            self._owed[_name(key)] = later or action
+            self._owed[_name(key)] = action
             if self._settling is None or self._settling.done():
                 self._settling = asyncio.create_task(self._keep_settling())
 
@@ -278,23 +268,14 @@ class Desk:
             await self.workshop.in_thread(action)
             self._owed.pop(name, None)
 
-    def _settle_late(self, key: RequestKey, report: GenerationReport) -> None:
-        """Write it down together with its images, which could not be either."""
-        history = self.workshop.accounts.history
-        rescued = (failed.rescued for failed in report.failed)
-        kept = [*report.stored, *(image for image in rescued if image is not None)]
-        history.add(
-            [
-                HistoryEntry(location=image.location, sidecar=image.sidecar)
-                for image in kept
-                if history.get(image.sidecar.id) is None
-            ]
-        )
-        self._settle(key, report)
-
     def _settle(self, key: RequestKey, report: GenerationReport) -> None:
-        """Write down what is said ever after; or that it may be asked again."""
+        """Write down what is said ever after; or that it may be asked again.
+
+        Raises:
+            JournalError: it cannot be, as perhaps its images could not.
+        """
         keys = self.workshop.accounts.keys
+        self._remember(report)
         if any(_is_open(failed) for failed in report.failed):
             keys.left(key)
             return
@@ -313,6 +294,18 @@ class Desk:
                 warnings=result.warnings,
             ),
         )
+
+    def _remember(self, report: GenerationReport) -> None:
+        """Add to the history what could not be added when it was made."""
+        history = self.workshop.accounts.history
+        rescued = (failed.rescued for failed in report.failed)
+        missing = [
+            HistoryEntry(location=image.location, sidecar=image.sidecar)
+            for image in (*report.stored, *rescued)
+            if image is not None and history.get(image.sidecar.id) is None
+        ]
+        if missing:
+            history.add(missing)
 
     async def _pieced_together(
         self, key: RequestKey, calls: tuple[KeptCall, ...]
