@@ -1,3 +1,5 @@
+import json
+import logging
 import sqlite3
 from collections.abc import Callable
 from contextlib import closing
@@ -10,7 +12,9 @@ import pytest
 
 from imagen.adapters.history.sqlite import SqliteHistory
 from imagen.adapters.sqlite import FILE, Database
+from imagen.adapters.tables import written
 from imagen.domain.errors import JournalError
+from imagen.domain.usage import Dimension
 from imagen.testing.samples import MONDAY, sample_entry, sample_id
 
 SECRET = "Zwölf Boxkämpfer jagen Viktor quer über den großen Sylter Deich"
@@ -144,3 +148,100 @@ def test_what_cannot_be_written_down_is_a_sentence(
         history.add([sample_entry(1), odd])
 
     assert list(history.find()) == []
+
+
+# Of a row that is damaged.
+
+UNFIT = {
+    "no number": '{"width": "wide"}',
+    "no model": '{"model": null}',
+    "no moment": '{"created_at": "yesterday"}',
+    "of another image": '{"id": "019a0003"}',
+}
+
+
+def damage(folder: Path, number: int, document: str) -> None:
+    """Write something else where the row has what is known of its image."""
+    with closing(sqlite3.connect(folder / FILE)) as connection, connection:
+        connection.execute(
+            "UPDATE images SET document = ? WHERE id = ?",
+            [document, sample_id(number)],
+        )
+
+
+def unfit(number: int, change: str) -> str:
+    entry = json.loads(written(sample_entry(number)))
+    entry["sidecar"] |= json.loads(change)
+    return json.dumps(entry)
+
+
+def overwrite(folder: Path, number: int) -> None:
+    """Do so behind the back of SQLite, as a disk does: it is no JSON, and no text."""
+    with closing(sqlite3.connect(folder / FILE)) as connection:
+        connection.execute("PRAGMA wal_checkpoint(TRUNCATE)")
+    content = (folder / FILE).read_bytes()
+    note = f'"id": "{sample_id(number)}"'.encode()
+    begin = content.rindex(b'{"location"', 0, content.index(note))
+    (folder / FILE).write_bytes(content[:begin] + b"\xff\xfe\0!" + content[begin + 4 :])
+
+
+@pytest.fixture
+def three(tmp_path: Path, history: SqliteHistory) -> SqliteHistory:
+    history.add([sample_entry(n) for n in (1, 2, 3)])
+    return history
+
+
+@pytest.mark.parametrize(
+    "document",
+    [
+        *(unfit(3, change) for change in UNFIT.values()),
+        '"garbage"',
+        "{}",
+        "[" * 500 + "]" * 500,
+    ],
+    ids=[*UNFIT, "garbage", "nothing", "depths"],
+)
+def test_a_damaged_row_hides_no_other(
+    tmp_path: Path,
+    three: SqliteHistory,
+    caplog: pytest.LogCaptureFixture,
+    document: str,
+) -> None:
+    damage(tmp_path, 3, document)
+
+    found = [entry.sidecar.id for entry in three.find(words="fox", limit=2)]
+
+    assert found == [sample_id(2), sample_id(1)]
+    last = three.get("last")
+    assert last is not None
+    assert last.sidecar.id == sample_id(2)
+    with pytest.raises(JournalError):
+        three.get(sample_id(3))
+    [said] = caplog.records  # once
+    assert said.levelno == logging.WARNING
+    assert sample_id(3) in said.getMessage()
+    assert str(tmp_path / FILE) in said.getMessage()
+    assert three.forget(sample_id(3)) is True
+
+
+def test_a_row_that_the_disk_overwrote_hides_no_other(
+    tmp_path: Path, three: SqliteHistory
+) -> None:
+    overwrite(tmp_path, 2)
+
+    found = [entry.sidecar.id for entry in three.find()]
+
+    assert found == [sample_id(3), sample_id(1)]
+    with pytest.raises(JournalError):
+        three.get(sample_id(2))
+
+
+@pytest.mark.parametrize("by", ["model", "caller"])
+def test_what_a_damaged_row_does_not_say_is_counted_as_nothing(
+    tmp_path: Path, three: SqliteHistory, by: Dimension
+) -> None:
+    three.add([sample_entry(4, model="", caller="")])
+    damage(tmp_path, 3, "{}")
+
+    assert list(three.count(by).values()) == [2, 2]
+    assert next(iter(three.count(by))) == ""

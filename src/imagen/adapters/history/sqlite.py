@@ -1,14 +1,22 @@
 """Keeps the history in the database, and finds words of any script in it."""
 
 from collections import Counter
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import closing
 from datetime import date, datetime, timedelta
 from itertools import islice
+from typing import NamedTuple
 from unicodedata import normalize
 
 from imagen.adapters.sqlite import Database
-from imagen.adapters.tables import as_micros, as_moment, storable, understood, written
+from imagen.adapters.tables import (
+    as_micros,
+    as_moment,
+    puzzled,
+    storable,
+    understood,
+    written,
+)
 from imagen.domain.errors import InvalidRequest, JournalError
 from imagen.domain.history import HistoryEntry, Position
 from imagen.domain.usage import Dimension, iso_week, start_of
@@ -21,12 +29,17 @@ _ADD = """
         document = excluded.document,
         delivery = iif(delivery = 'none', excluded.delivery, delivery)
 """
-# Through the index, in its order: so nothing is sorted, however much is found.
-_FIND = "SELECT words, document FROM images INDEXED BY images_newest"
+# Through the index, in its order: so nothing is sorted, however much is found. Bytes,
+# for those of a damaged row need be no text.
+_FIND = """
+    SELECT CAST(id AS BLOB), CAST(words AS BLOB), CAST(document AS BLOB)
+    FROM images INDEXED BY images_newest
+"""
 _NEWEST = "ORDER BY created_at DESC, id DESC"
-_BEGINNING = (
-    "SELECT id, document FROM images WHERE id >= ? AND id < ? ORDER BY id LIMIT 2"
-)
+_BEGINNING = """
+    SELECT CAST(id AS BLOB), CAST(words AS BLOB), CAST(document AS BLOB)
+    FROM images WHERE id >= ? AND id < ? ORDER BY id LIMIT 2
+"""
 # From the index alone. A week has whole days of UTC, as have those since 1970.
 _COUNT = "SELECT {by}, count(*) FROM images INDEXED BY images_newest GROUP BY 1"
 _DAY = timedelta(days=1) // timedelta(microseconds=1)
@@ -44,10 +57,13 @@ class SqliteHistory:
 
     Prompts are kept a second time in a form in which upper and lower case are the same;
     that one is indexed and searched.
+
+    A damaged row hides no other: `find` leaves it out, and logs a warning, once.
     """
 
     def __init__(self, database: Database) -> None:
         self._database = database
+        self._left_out: set[str] = set()
 
     def add(self, entries: Sequence[HistoryEntry]) -> None:
         """Insert or replace the rows, in one transaction."""
@@ -72,12 +88,9 @@ class SqliteHistory:
         sought = _folded(words).split()
         made = {"backend": backend, "model": model, "caller": caller}
         where, values = _where(sought, made, since=since, until=until, before=before)
-        found = (
-            self._entry(document)
-            for prompt, document in self._read(f"{_FIND} {where} {_NEWEST}", values)
-            if all(word in prompt for word in sought)
-        )
-        yield from islice(found, limit)
+        rows = self._read(f"{_FIND} {where} {_NEWEST}", values)
+        found = (row for row in rows if all(word in row.words for word in sought))
+        yield from islice(self._readable(found), limit)
 
     def count(self, by: Dimension) -> Mapping[str, int]:
         """Group the rows; days are added up to weeks here."""
@@ -85,7 +98,10 @@ class SqliteHistory:
         with self._database.reading() as connection:
             rows = connection.execute(_COUNT.format(by=column)).fetchall()
         if by != "week":
-            return dict(rows)
+            named: Counter[str] = Counter()
+            for name, images in rows:
+                named[name or ""] += images  # a damaged row has none
+            return dict(named)
         weeks: Counter[str] = Counter()
         for day, images in rows:
             weeks[iso_week(as_moment(day * _DAY))] += images
@@ -97,12 +113,12 @@ class SqliteHistory:
             return next(self.find(limit=1), None)
         begin = _key(name)
         found = list(self._read(_BEGINNING, [begin, begin + _LAST]))
-        if len(found) > 1 and found[0][0] != begin:
+        if len(found) > 1 and found[0].id != begin:
             raise InvalidRequest(
                 f"Several images have an id that begins with {name!r}.",
                 hint="Give more of it.",
             )
-        return self._entry(found[0][1]) if found else None
+        return self._entry(found[0]) if found else None
 
     def forget(self, image_id: str) -> bool:
         """Delete the row."""
@@ -124,17 +140,50 @@ class SqliteHistory:
         self._database.empty_log()
         return gone
 
-    def _read(
-        self, query: str, values: Sequence[str | int]
-    ) -> Iterator[tuple[str, str]]:
+    def _read(self, query: str, values: Sequence[str | int]) -> Iterator["_Row"]:
         with (
             self._database.reading() as connection,
             closing(connection.execute(query, values)) as rows,
         ):
-            yield from rows
+            for image_id, words, document in rows:
+                yield _Row(_text(image_id), _text(words), document)
 
-    def _entry(self, document: str) -> HistoryEntry:
-        return understood(document, HistoryEntry, path=self._database.path)
+    def _readable(self, rows: Iterable["_Row"]) -> Iterator[HistoryEntry]:
+        for row in rows:
+            try:
+                entry = self._entry(row)
+            except JournalError as error:
+                self._leave_out(row.id, error)
+            else:
+                yield entry
+
+    def _entry(self, row: "_Row") -> HistoryEntry:
+        path = self._database.path
+        with puzzled(path):
+            entry = understood(row.document.decode(), HistoryEntry, path=path)
+            if _key(entry.position.image_id) != row.id:
+                raise ValueError(f"image {row.id!r} has the note of another")
+        return entry
+
+    def _leave_out(self, image_id: str, error: JournalError) -> None:
+        if image_id in self._left_out:
+            return
+        self._left_out.add(image_id)
+        import logging  # noqa: PLC0415 - only where something is damaged
+
+        logging.getLogger("imagen").warning(
+            "Image %r is left out of the history: %s", image_id, error.message
+        )
+
+
+class _Row(NamedTuple):
+    id: str
+    words: str
+    document: bytes
+
+
+def _text(column: bytes) -> str:
+    return column.decode(errors="replace")
 
 
 def _row(entry: HistoryEntry) -> tuple[str, int, str, str, str, str]:
