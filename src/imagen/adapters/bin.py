@@ -12,7 +12,8 @@ import stat
 from collections.abc import Callable, Generator
 from contextlib import contextmanager, suppress
 from datetime import datetime, timedelta
-from hashlib import sha256
+from hashlib import file_digest
+from io import BufferedReader
 from pathlib import Path
 
 import msgspec
@@ -23,6 +24,8 @@ from imagen.domain.history import HistoryEntry
 from imagen.domain.naming import SIDECAR_SUFFIX
 
 KEPT = timedelta(days=30)
+LARGEST_SIDECAR = 16 * 2**20
+"""Bytes. What is larger is none of ours."""
 
 _ENTRY = "entry"
 _IMAGE = "image"
@@ -124,20 +127,40 @@ def _beside(file: Path) -> Path:
 
 
 def _is_image(file: Path, entry: HistoryEntry) -> bool:
+    note = entry.sidecar
     try:
-        if not stat.S_ISREG(file.stat().st_mode):
-            return False
-        return sha256(file.read_bytes()).hexdigest() == entry.sidecar.sha256
+        with _opened(file, least=note.bytes, most=note.bytes) as content:
+            return file_digest(content, "sha256").hexdigest() == note.sha256
     except (OSError, ValueError):
         return False
 
 
 def _is_sidecar(file: Path, entry: HistoryEntry) -> bool:
     try:
-        noted = msgspec.json.decode(file.read_bytes(), type=_Noted)
-    except (OSError, ValueError):
+        with _opened(file, most=LARGEST_SIDECAR) as content:
+            noted = msgspec.json.decode(content.read(LARGEST_SIDECAR), type=_Noted)
+    except (OSError, ValueError, RecursionError):
         return False
     return noted.id == entry.sidecar.id
+
+
+@contextmanager
+def _opened(file: Path, *, most: int, least: int = 0) -> Generator[BufferedReader]:
+    """Open a file of so many bytes, and nothing else: a pipe may never say anything.
+
+    Raises:
+        OSError: it cannot be opened, or is something else.
+        ValueError: it cannot have such a name.
+    """
+    handle = os.open(file, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
+    try:
+        found = os.fstat(handle)
+        if not (stat.S_ISREG(found.st_mode) and least <= found.st_size <= most):
+            raise OSError(errno.EINVAL, "it is something else")
+        with open(handle, "rb", closefd=False) as content:
+            yield content
+    finally:
+        os.close(handle)
 
 
 class _Noted(msgspec.Struct):

@@ -11,7 +11,7 @@ import msgspec
 import pytest
 
 from imagen.adapters import bin as adapter
-from imagen.adapters.bin import KEPT, FolderBin
+from imagen.adapters.bin import KEPT, LARGEST_SIDECAR, FolderBin
 from imagen.domain.errors import StorageError
 from imagen.domain.history import HistoryEntry
 from imagen.testing.samples import sample_entry
@@ -32,7 +32,7 @@ def entry(tmp_path: Path) -> HistoryEntry:
     file.write_bytes(CONTENT)
     sample = sample_entry()
     digest = sha256(CONTENT).hexdigest()
-    note = msgspec.structs.replace(sample.sidecar, sha256=digest)
+    note = msgspec.structs.replace(sample.sidecar, sha256=digest, bytes=len(CONTENT))
     file.with_name("a.png.json").write_bytes(msgspec.json.encode(note))
     return msgspec.structs.replace(sample, location=str(file), sidecar=note)
 
@@ -80,7 +80,7 @@ def test_a_note_of_another_image_stays(
     assert there(tmp_path) == ["a.png.json"]
 
 
-@pytest.mark.parametrize("what", ["another", "folder", "nothing"])
+@pytest.mark.parametrize("what", ["another", "folder", "pipe", "nothing"])
 def test_what_is_not_the_image_stays(
     bin_: FolderBin, entry: HistoryEntry, what: str
 ) -> None:
@@ -90,11 +90,43 @@ def test_what_is_not_the_image_stays(
         file.write_bytes(b"another picture")
     elif what == "folder":
         file.mkdir()
+    elif what == "pipe":
+        os.mkfifo(file)
 
     assert not bin_.throw(entry)
 
     assert file.exists() == (what != "nothing")
     assert Path(f"{entry.location}.json").exists()
+
+
+def test_what_has_another_size_is_not_even_read(
+    bin_: FolderBin, entry: HistoryEntry
+) -> None:
+    with Path(entry.location).open("ab") as file:
+        file.truncate(2**40)  # it would take minutes
+
+    assert not bin_.throw(entry)
+
+
+@pytest.mark.parametrize("what", ["pipe", "folder", "too large", "too deep"])
+def test_what_is_no_sidecar_stays(
+    bin_: FolderBin, entry: HistoryEntry, tmp_path: Path, what: str
+) -> None:
+    file = Path(f"{entry.location}.json")
+    note = file.read_bytes()
+    file.unlink()
+    if what == "pipe":
+        os.mkfifo(file)
+    elif what == "folder":
+        file.mkdir()
+    elif what == "too large":
+        file.write_bytes(note + b" " * LARGEST_SIDECAR)
+    else:
+        file.write_bytes(note[:-1] + b',"x":' + b"[" * 10**5 + b"]" * 10**5 + b"}")
+
+    assert bin_.throw(entry)
+
+    assert there(tmp_path) == ["a.png.json"]
 
 
 def test_nothing_that_lies_there_by_now_is_replaced(
