@@ -71,7 +71,7 @@ class FolderBin:
         self._empty()
         file = Path(entry.location)
         if not _is_image(file, entry):
-            return False
+            return self.find(entry.sidecar.id) is not None
         try:
             place = private_folder(self._folder()) / entry.sidecar.id
             shutil.rmtree(place, ignore_errors=True)  # the same, fetched back since
@@ -89,26 +89,37 @@ class FolderBin:
             raise _failed(error) from error
         return True
 
+    def find(self, image_id: str) -> HistoryEntry | None:
+        """Read what was written down."""
+        try:
+            kept = self._folder() / image_id
+            entry = msgspec.json.decode((kept / _ENTRY).read_bytes(), type=HistoryEntry)
+            is_here = entry.sidecar.id == image_id and (kept / _IMAGE).is_file()
+        except (FileNotFoundError, msgspec.DecodeError):
+            return None
+        except (OSError, ValueError) as error:
+            raise _failed(error) from error
+        return entry if is_here else None
+
     def fetch(self, image_id: str) -> HistoryEntry | None:
         """Move the files back, the image first."""
         with self._alone():
             return self._fetch(image_id)
 
     def _fetch(self, image_id: str) -> HistoryEntry | None:
+        entry = self.find(image_id)
+        if entry is None:
+            return None
         try:
             kept = self._folder() / image_id
-            entry = msgspec.json.decode((kept / _ENTRY).read_bytes(), type=HistoryEntry)
-            if entry.sidecar.id != image_id or not (kept / _IMAGE).is_file():
-                return None
             file = Path(entry.location)
             file.parent.mkdir(parents=True, exist_ok=True)
-            _move(kept / _IMAGE, file)
+            if not _is_image(file, entry):
+                _move(kept / _IMAGE, file)
             if (kept / _SIDECAR).exists():
                 with suppress(FileExistsError):
                     _move(kept / _SIDECAR, _beside(file))
             shutil.rmtree(kept, ignore_errors=True)
-        except (FileNotFoundError, msgspec.DecodeError):
-            return None
         except (OSError, ValueError) as error:
             raise _failed(error) from error
         return entry

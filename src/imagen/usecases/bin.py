@@ -1,8 +1,13 @@
-"""Throw an image away, and fetch it back."""
+"""Throw an image away, and fetch it back.
+
+Whatever fails or is killed on the way: the image is where it was, or in the bin.
+"""
+
+from contextlib import suppress
 
 import msgspec
 
-from imagen.domain.errors import InvalidRequest
+from imagen.domain.errors import InvalidRequest, JournalError, StorageError
 from imagen.domain.history import HistoryEntry
 from imagen.ports.bin import Bin
 from imagen.ports.history import History
@@ -22,32 +27,48 @@ class ThrowAway(msgspec.Struct, frozen=True, kw_only=True):
     outbox: Outbox
     bin: Bin
 
-    def run(self, name: str) -> bool:
-        """Throw one away, and say whether its file was there.
+    def run(self, image_id: str) -> bool:
+        """Throw one away, and say whether it can be had back.
 
         Raises:
-            InvalidRequest: the history has no image of that name.
+            InvalidRequest: the history has no image of that id.
             StorageError: its file cannot be moved; nothing has changed.
-            JournalError: the history cannot be read or written.
+            JournalError: the history cannot be read or written; nothing has changed.
         """
-        entry = self.history.get(name)
-        if entry is None:
-            raise InvalidRequest("There is no such image in the history.")
-        was_there = self.bin.throw(entry)
-        self.history.forget(entry.sidecar.id)
-        self.outbox.let_go([entry.sidecar.id])
-        return was_there
+        entry = self._entry(image_id)
+        is_kept = self.bin.throw(entry)
+        try:
+            self.history.forget(image_id)
+        except JournalError:
+            if is_kept:
+                with suppress(StorageError):  # then it is in the bin, and can be undone
+                    self.bin.fetch(image_id)
+            raise
+        self.outbox.let_go([image_id])
+        return is_kept
 
     def undo(self, image_id: str) -> HistoryEntry:
-        """Fetch it back, and have it remembered.
+        """Have it remembered, and fetch it back.
 
         Raises:
             InvalidRequest: it is not in the bin.
-            StorageError: something else is in its place.
-            JournalError: the history cannot be written.
+            StorageError: something else is in its place; it is still in the bin.
+            JournalError: the history cannot be written; it is still in the bin.
         """
-        entry = self.bin.fetch(image_id)
+        entry = self.bin.find(image_id)
         if entry is None:
             raise InvalidRequest("There is no such image in the bin.")
         self.history.add([entry])
+        try:
+            self.bin.fetch(image_id)  # it is back, too, if another was faster
+        except StorageError:
+            with suppress(JournalError):  # then it can be undone all the same
+                self.history.forget(image_id)
+            raise
+        return entry
+
+    def _entry(self, image_id: str) -> HistoryEntry:
+        entry = self.history.get(image_id)
+        if entry is None or entry.sidecar.id != image_id:
+            raise InvalidRequest("There is no such image in the history.")
         return entry

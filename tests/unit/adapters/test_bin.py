@@ -143,6 +143,31 @@ def test_nothing_that_lies_there_by_now_is_replaced(
     assert bin_.fetch(entry.sidecar.id) == entry
 
 
+def test_what_was_thrown_away_before_is_still_there(
+    bin_: FolderBin, entry: HistoryEntry
+) -> None:
+    assert bin_.find(entry.sidecar.id) is None
+
+    assert bin_.throw(entry)
+    assert bin_.throw(entry)
+
+    assert bin_.find(entry.sidecar.id) == entry
+    assert bin_.fetch(entry.sidecar.id) == entry
+    assert bin_.find(entry.sidecar.id) is None
+
+
+def test_what_was_put_back_by_one_that_was_killed_is_put_back(
+    bin_: FolderBin, entry: HistoryEntry, tmp_path: Path
+) -> None:
+    bin_.throw(entry)
+    os.link(tmp_path / "bin" / entry.sidecar.id / "image", entry.location)
+
+    assert bin_.fetch(entry.sidecar.id) == entry
+
+    assert there(tmp_path) == ["a.png", "a.png.json"]
+    assert bin_.find(entry.sidecar.id) is None
+
+
 def test_to_another_disk_it_is_copied(
     bin_: FolderBin,
     entry: HistoryEntry,
