@@ -30,20 +30,25 @@ class ThrowAway(msgspec.Struct, frozen=True, kw_only=True):
     def run(self, image_id: str) -> bool:
         """Throw one away, and say whether it can be had back.
 
+        One of which the history has what cannot be read is forgotten, and cannot; its
+        file stays where it is.
+
         Raises:
             InvalidRequest: the history has no image of that id.
             StorageError: its file cannot be moved; nothing has changed.
             JournalError: the history cannot be read or written; nothing has changed.
         """
         entry = self._entry(image_id)
-        is_kept = self.bin.throw(entry)
+        is_kept = entry is not None and self.bin.throw(entry)
         try:
-            self.history.forget(image_id)
+            was_known = self.history.forget(image_id)
         except JournalError:
             if is_kept:
                 with suppress(StorageError):  # then it is in the bin, and can be undone
                     self.bin.fetch(image_id)
             raise
+        if entry is None and not was_known:
+            raise _unknown()
         self.outbox.let_go([image_id])
         return is_kept
 
@@ -67,8 +72,17 @@ class ThrowAway(msgspec.Struct, frozen=True, kw_only=True):
             raise
         return entry
 
-    def _entry(self, image_id: str) -> HistoryEntry:
-        entry = self.history.get(image_id)
+    def _entry(self, image_id: str) -> HistoryEntry | None:
+        """Return what the history has; None if that cannot be read, and others can."""
+        try:
+            entry = self.history.get(image_id)
+        except JournalError:
+            next(self.history.find(limit=1), None)  # else it may be fine tomorrow
+            return None
         if entry is None or entry.sidecar.id != image_id:
-            raise InvalidRequest("There is no such image in the history.")
+            raise _unknown()
         return entry
+
+
+def _unknown() -> InvalidRequest:
+    return InvalidRequest("There is no such image in the history.")

@@ -1,6 +1,8 @@
 """What the page of the gallery asks for: images, thumbnails, sums, the bin, reruns."""
 
 import json
+import sqlite3
+from contextlib import closing
 from io import BytesIO
 from pathlib import Path
 from typing import Any
@@ -10,6 +12,8 @@ import pytest
 from PIL import Image
 from tests.integration.serve.conftest import Serve
 from tests.integration.serve.running import Running
+
+from imagen.adapters.sqlite import FILE
 
 IMAGES = "/gallery/api/images"
 GENERATIONS = "/v1/images/generations"
@@ -190,6 +194,29 @@ def test_what_is_thrown_away_can_be_put_back_where_it_was(shop: Running) -> None
         [tile] = client.get(IMAGES).json()["images"]
         assert tile == back.json()
         assert client.post(f"{IMAGES}/{image_id}/undo").status_code == 400
+
+
+def test_a_damaged_row_hides_no_other_and_can_be_forgotten(shop: Running) -> None:
+    with shop.client() as client:
+        fox, owl = make(client, "a fox"), make(client, "an owl")
+        with closing(sqlite3.connect(shop.account / FILE)) as history, history:
+            history.execute(
+                "UPDATE images SET document = "
+                "json_replace(document, '$.sidecar.width', 'wide') WHERE id = ?",
+                [owl],
+            )
+
+        listed = [client.get(IMAGES).json()["images"] for _ in range(2)]
+        one = client.get(f"{IMAGES}/{owl}")
+        thrown = client.delete(f"{IMAGES}/{owl}")
+        again = client.delete(f"{IMAGES}/{owl}")
+
+    assert [[each["id"] for each in images] for images in listed] == [[fox], [fox]]
+    assert one.status_code == 500
+    assert (thrown.status_code, thrown.json()["can_undo"]) == (200, False)
+    assert again.status_code == 404
+    assert len(shop.stored) == 2
+    assert shop.log.read_text().count(f"'{owl}' is left out of the history") == 1
 
 
 def test_what_lies_there_by_now_is_not_replaced(shop: Running) -> None:

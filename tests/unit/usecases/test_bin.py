@@ -1,6 +1,6 @@
 """What is thrown away is in the bin or where it was, whatever fails in between."""
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from datetime import UTC, datetime
 from hashlib import sha256
 from pathlib import Path
@@ -20,15 +20,26 @@ CONTENT = b"a picture"
 
 
 class Album(MemoryHistory):
-    """Cannot always be written."""
+    """Cannot always be written, and has pages that cannot be read."""
 
     def __init__(self) -> None:
         super().__init__()
         self.is_full = False
+        self.torn: set[str] = set()
 
     def add(self, entries: Sequence[HistoryEntry]) -> None:
         self._write()
         super().add(entries)
+
+    def get(self, name: str) -> HistoryEntry | None:
+        if name in self.torn:
+            raise JournalError("The page is torn.")
+        return super().get(name)
+
+    def find(self, *, limit: int | None = None, **_: object) -> Iterator[HistoryEntry]:
+        if "all" in self.torn:
+            raise JournalError("All of its pages are torn.")
+        return super().find(limit=limit)
 
     def forget(self, image_id: str) -> bool:
         self._write()
@@ -137,3 +148,30 @@ def test_what_was_remembered_and_not_put_back_can_still_be(table: Table) -> None
 
     assert table.throw_away.undo(table.id) == table.entry
     assert table.file.read_bytes() == CONTENT
+
+
+def test_what_cannot_be_read_is_forgotten_and_stays(table: Table) -> None:
+    table.history.torn.add(table.id)
+    table.outbox.hold(table.id, CONTENT)
+
+    assert table.throw_away.run(table.id) is False
+
+    assert table.history.kept == {}
+    assert table.outbox.bytes == {}
+    assert table.file.read_bytes() == CONTENT
+
+
+def test_nothing_is_forgotten_while_nothing_can_be_read(table: Table) -> None:
+    table.history.torn |= {table.id, "all"}
+
+    with pytest.raises(JournalError):
+        table.throw_away.run(table.id)
+
+    assert table.history.kept == {table.id: table.entry}
+
+
+def test_what_cannot_be_read_and_is_not_there_is_unknown(table: Table) -> None:
+    table.history.torn.add("nothing")
+
+    with pytest.raises(InvalidRequest):
+        table.throw_away.run("nothing")

@@ -12,7 +12,7 @@ from litestar.di import NamedDependency
 from litestar.params import FromPath, FromQuery
 from msgspec import Meta
 
-from imagen.domain.errors import StorageError
+from imagen.domain.errors import InvalidRequest, StorageError
 from imagen.domain.history import HistoryEntry, Position
 from imagen.domain.sidecar import Sidecar
 from imagen.domain.usage import DIMENSIONS
@@ -180,12 +180,14 @@ async def throw_away(
     workshop: NamedDependency[Workshop],
 ) -> Thrown:
     """Move its file and its sidecar to the bin, and have the history forget it."""
-    entry = await shelf.entry(_checked(image_id))
+    image_id = _checked(image_id)
     try:
-        was_there = await workshop.in_thread(lambda: shelf.bin.run(entry.sidecar.id))
+        is_kept = await workshop.in_thread(lambda: shelf.bin.run(image_id))
+    except InvalidRequest as error:
+        raise not_there() from error
     except StorageError as error:
         raise _stays(error) from error
-    return Thrown(id=image_id, can_undo=was_there)
+    return Thrown(id=image_id, can_undo=is_kept)
 
 
 @post(PATH + "/{image_id:str}/undo", include_in_schema=False, status_code=200)
