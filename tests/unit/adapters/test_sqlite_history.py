@@ -236,6 +236,29 @@ def test_a_row_that_the_disk_overwrote_hides_no_other(
         three.get(sample_id(2))
 
 
+@pytest.mark.parametrize(
+    "forget",
+    [
+        lambda history: history.forget(sample_id(2)),
+        lambda history: history.forget_older(MONDAY + timedelta(minutes=2.5)),
+    ],
+    ids=["forget", "forget_older"],
+)
+def test_rows_that_the_disk_overwrote_can_be_forgotten(
+    tmp_path: Path, three: SqliteHistory, forget: Callable[[SqliteHistory], int]
+) -> None:
+    overwrite(tmp_path, 2)
+    overwrite(tmp_path, 3)
+
+    there = 3 - forget(three)
+
+    three.add([sample_entry(4, model="other")])
+    assert [entry.sidecar.id for entry in three.find(model="other")] == [sample_id(4)]
+    assert sum(three.count("model").values()) == there + 1
+    assert three.forget(sample_id(3)) is True
+    assert three.forget(sample_id(3)) is False
+
+
 @pytest.mark.parametrize("by", ["model", "caller"])
 def test_what_a_damaged_row_does_not_say_is_counted_as_nothing(
     tmp_path: Path, three: SqliteHistory, by: Dimension

@@ -1,5 +1,6 @@
 """Keeps the history in the database, and finds words of any script in it."""
 
+import sqlite3
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import closing
@@ -45,6 +46,10 @@ _COUNT = "SELECT {by}, count(*) FROM images INDEXED BY images_newest GROUP BY 1"
 _DAY = timedelta(days=1) // timedelta(microseconds=1)
 # Until then the index keeps what was there, beside a note that it is gone.
 _TIDY = "INSERT INTO image_words (image_words) VALUES ('optimize')"
+_INDEX = "SELECT sql FROM sqlite_master WHERE name = 'images_newest'"
+_QUOTE = """
+    UPDATE images SET document = json_quote(document) WHERE NOT json_valid(document)
+"""
 
 _LAST = "\U0010ffff"
 """Sorts behind all that is in an id."""
@@ -132,9 +137,13 @@ class SqliteHistory:
         """Delete rows and every trace of what they held; say how many there were."""
         where = f"FROM images WHERE {which}"
         with self._database.reading() as connection:
-            if connection.execute(f"SELECT 1 {where}", [value]).fetchone() is None:
-                return 0
+            sound = f"SELECT min(json_valid(document)) {where}"
+            [(are_sound,)] = connection.execute(sound, [value])
+        if are_sound is None:
+            return 0
         with self._database.writing(for_good=True) as connection:
+            if not are_sound:
+                _mend(connection)
             gone = connection.execute(f"DELETE {where}", [value]).rowcount
             connection.execute(_TIDY)
         self._database.empty_log()
@@ -174,6 +183,14 @@ class SqliteHistory:
         logging.getLogger("imagen").warning(
             "Image %r is left out of the history: %s", image_id, error.message
         )
+
+
+def _mend(connection: sqlite3.Connection) -> None:
+    """Make a JSON text of what is no JSON: the index has to read it to let it go."""
+    [(index,)] = connection.execute(_INDEX)
+    connection.execute("DROP INDEX images_newest")
+    connection.execute(_QUOTE)
+    connection.execute(index)
 
 
 class _Row(NamedTuple):
