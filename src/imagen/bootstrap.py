@@ -28,6 +28,7 @@ from imagen.domain.cost import micros_of
 from imagen.domain.errors import InvalidRequest, Misconfigured
 from imagen.domain.events import Event, Listener, unheard, unshaken
 from imagen.domain.fit import Fit
+from imagen.domain.history import HistoryEntry
 from imagen.domain.instance import Instance
 from imagen.domain.modes import preview_mode, previews
 from imagen.domain.naming import LONGEST_NAME, Destination
@@ -45,6 +46,7 @@ from imagen.ports.backend import (
     Readiness,
 )
 from imagen.ports.clock import Clock
+from imagen.ports.files import ReadFile
 from imagen.ports.storage import Storage
 from imagen.ports.viewer import Method
 from imagen.registry import find_adapter
@@ -544,7 +546,7 @@ def build_deliver(
     """
     if environment.missing_for_supabase:
         return None
-    from imagen.adapters.files import read_file  # noqa: PLC0415 - rare
+    from imagen.adapters.files import read_regular  # noqa: PLC0415 - rare
     from imagen.usecases.deliver import (  # noqa: PLC0415
         DeliverOwed,
         ImageCarrier,
@@ -562,7 +564,7 @@ def build_deliver(
                 history=accounts.history,
                 owner=settings.owner_user_id or "",
                 clock=SystemClock(),
-                read=read_file,
+                read=read_regular,
             )
         )
     return DeliverOwed(
@@ -665,14 +667,43 @@ def build_deliver_briefly(
     return partial(use_case.run_briefly, patience=PATIENCE)
 
 
-def build_find(accounts: Accounts, *, environment: Environment) -> FindImage:
-    """Wire the use case that finds an image by whatever it is called."""
-    from imagen.adapters.files import read_file  # noqa: PLC0415 - only to read one
+def build_find(
+    accounts: Accounts, *, environment: Environment, pipes: bool = True
+) -> FindImage:
+    """Wire the use case that finds an image by whatever it is called.
 
-    def read(name: str) -> bytes | None:
-        return read_file(str(environment.home(Path(name))))
+    Args:
+        accounts: What was made here.
+        environment: Where home is.
+        pipes: Whether what is named may be a pipe, and is waited for.
+    """
+    return FindImage(read=_reading(environment, pipes=pipes), history=accounts.history)
 
-    return FindImage(read=read, history=accounts.history)
+
+def _reading(environment: Environment, *, pipes: bool) -> ReadFile:
+    from imagen.adapters.files import (  # noqa: PLC0415 - only to read one
+        read_file,
+        read_regular,
+    )
+
+    read = read_file if pipes else read_regular
+    return lambda name: read(str(environment.home(Path(name))))
+
+
+def read_stored(entry: HistoryEntry) -> bytes | None:
+    """Return the file of an image; None if it is gone, or something else by now."""
+    from imagen.adapters.files import read_regular  # noqa: PLC0415 - only to read one
+
+    sidecar = entry.sidecar
+    try:
+        content = read_regular(
+            entry.location, size=sidecar.bytes, largest=sidecar.bytes
+        )
+    except InvalidRequest:
+        return None
+    if content is None or sha256(content).hexdigest() != sidecar.sha256:
+        return None
+    return content
 
 
 def build_preview(
@@ -775,15 +806,25 @@ def build_strip(
 
 
 def build_again(
-    settings: Settings, *, environment: Environment, accounts: Accounts
+    settings: Settings,
+    *,
+    environment: Environment,
+    accounts: Accounts,
+    pipes: bool = True,
 ) -> MakeAgain:
-    """Wire the use case that turns an image back into a request."""
+    """Wire the use case that turns an image back into a request.
+
+    Args:
+        settings: The config.
+        environment: Where home is.
+        accounts: What was made here.
+        pipes: Whether what is named may be a pipe, and is waited for.
+    """
     from imagen.adapters.files import images_in  # noqa: PLC0415 - only to read some
 
-    find = build_find(accounts, environment=environment)
     return MakeAgain(
-        find=find,
-        read=find.read,
+        find=build_find(accounts, environment=environment, pipes=pipes),
+        read=_reading(environment, pipes=False),
         images_in=images_in,
         history=accounts.history,
         instances={name: each.instance for name, each in settings.backends.items()},

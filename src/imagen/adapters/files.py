@@ -1,8 +1,9 @@
 """Reads files that a person names, and lists the images beside them."""
 
 import os
+from collections.abc import Callable
 from itertools import islice
-from pathlib import Path
+from stat import S_ISDIR, S_ISREG
 
 from imagen.domain.errors import InvalidRequest
 from imagen.domain.media import EXTENSIONS
@@ -19,23 +20,69 @@ _IMAGES = {*EXTENSIONS.values(), "jpeg"}
 def read_file(location: str, *, largest: int = LARGEST_FILE) -> bytes | None:
     """Return what the file holds; None where there is no file of that name.
 
+    A pipe is waited for, since whoever names one wants that.
+
     Raises:
         InvalidRequest: it is there, and cannot be read, or holds too much.
     """
-    path = Path(location)
+    return _read(location, lambda found: not S_ISDIR(found.st_mode), largest=largest)
+
+
+def read_regular(
+    location: str, *, size: int | None = None, largest: int = LARGEST_FILE
+) -> bytes | None:
+    """Return what the file holds; None where there is none of that name and size.
+
+    A pipe or a device is none, and is never waited for.
+
+    Args:
+        location: Where it is.
+        size: In bytes; a file of another size is not read. None is any.
+        largest: What may be read of it.
+
+    Raises:
+        InvalidRequest: it is there, and cannot be read, or holds too much.
+    """
+
+    def is_wanted(found: os.stat_result) -> bool:
+        return S_ISREG(found.st_mode) and size in {None, found.st_size}
+
+    return _read(location, is_wanted, largest=largest, flags=os.O_NONBLOCK)
+
+
+def _read(
+    location: str,
+    is_wanted: Callable[[os.stat_result], bool],
+    *,
+    largest: int,
+    flags: int = 0,
+) -> bytes | None:
     try:
-        if path.is_dir():
-            return None
-        with path.open("rb") as file:
-            content = file.read(largest + 1)
+        handle = os.open(location, os.O_RDONLY | os.O_CLOEXEC | flags)
+        try:
+            found = os.fstat(handle)
+            if not is_wanted(found):
+                return None
+            if found.st_size > largest:
+                raise _too_large(location, largest)
+            with os.fdopen(handle, "rb", closefd=False) as file:
+                content = file.read(largest + 1)
+        finally:
+            os.close(handle)
+    except InvalidRequest:
+        raise
     except (FileNotFoundError, NotADirectoryError, ValueError):  # or a NUL in its name
         return None
     except OSError as error:
         reason = error.strerror or "it is no file"
         raise InvalidRequest(f"{location} cannot be read: {reason}.") from error
     if len(content) > largest:
-        raise InvalidRequest(f"{location} has more than {largest} bytes.")
+        raise _too_large(location, largest)
     return content
+
+
+def _too_large(location: str, largest: int) -> InvalidRequest:
+    return InvalidRequest(f"{location} has more than {largest} bytes.")
 
 
 def images_in(folder: str) -> list[str]:

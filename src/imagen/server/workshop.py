@@ -5,8 +5,6 @@ from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import AbstractContextManager
 from datetime import datetime
-from hashlib import sha256
-from pathlib import Path
 from threading import Thread
 from typing import TypeVar
 
@@ -226,10 +224,5 @@ _THREADS = 16
 
 def read_image(entry: HistoryEntry) -> Made | None:
     """Return the image; None if its file is gone, or something else by now."""
-    try:
-        content = Path(entry.location).read_bytes()
-    except (OSError, ValueError):
-        return None
-    if sha256(content).hexdigest() != entry.sidecar.sha256:
-        return None
-    return Made(sidecar=entry.sidecar, content=content)
+    content = bootstrap.read_stored(entry)
+    return None if content is None else Made(sidecar=entry.sidecar, content=content)

@@ -1,7 +1,9 @@
 """What the page of the gallery asks for: images, thumbnails, sums, the bin, reruns."""
 
 import json
+import os
 import sqlite3
+from collections.abc import Callable
 from contextlib import closing
 from io import BytesIO
 from pathlib import Path
@@ -17,6 +19,7 @@ from imagen.adapters.sqlite import FILE
 
 IMAGES = "/gallery/api/images"
 GENERATIONS = "/v1/images/generations"
+ASKED = {"prompt": "a fox", "size": "64x48"}
 KEY, OTHER = "0123456789abcdef-writer", "0123456789abcdef-reader"
 CONFIG = {
     "backends": {
@@ -159,6 +162,37 @@ def test_a_file_that_is_gone_or_another_one_is_said(shop: Running) -> None:
 
     assert (other.status_code, gone.status_code) == (410, 410)
     assert said["missing"] is tile["missing"] is True
+
+
+def pipe(file: Path) -> None:
+    os.mkfifo(file)
+
+
+def endless(file: Path) -> None:
+    file.symlink_to("/dev/zero")
+
+
+def vast(file: Path) -> None:
+    with file.open("wb") as opened:
+        opened.truncate(2**40)
+
+
+@pytest.mark.parametrize("put", [pipe, endless, vast])
+def test_what_no_image_can_be_is_not_read_whatever_asks_for_it(
+    shop: Running, put: Callable[[Path], None]
+) -> None:
+    with shop.client() as client:
+        answer = client.post(GENERATIONS, json={**ASKED, "response_format": "url"})
+        [image] = answer.json()["data"]
+        path = f"{IMAGES}/{image['id']}"
+        [file] = shop.stored
+        file.unlink()
+        put(file)
+
+        assert client.get(image["url"]).status_code == 404
+        assert client.get(f"{path}/file").status_code == 410
+        assert client.get(f"{path}/thumbnail").status_code == 410
+        assert client.post(f"{path}/again/estimate", json={}).status_code == 200
 
 
 @pytest.mark.parametrize(

@@ -31,5 +31,6 @@ class AskAgain(msgspec.Struct, frozen=True, kw_only=True):
             premises.settings,
             environment=premises.environment,
             accounts=premises.accounts,
+            pipes=False,
         )
         return use_case.request(self.past, self.wanted, maker=maker)

@@ -169,6 +169,7 @@ def _order_again(image_id: str, rerun: Rerun, caller: str, workshop: Workshop) -
         workshop.settings,
         environment=workshop.environment,
         accounts=workshop.accounts,
+        pipes=False,
     ).look(image_id)
     wanted = Wishes(seed=0 if rerun.seed == "new" else None)
     return Order(

@@ -100,7 +100,7 @@ class Shelf:
         return self._thumbnails.make(self._read(entry), entry.sidecar.sha256)
 
     def _read(self, entry: HistoryEntry) -> bytes:
-        made = read_image(entry) if is_there(entry) else None
+        made = read_image(entry)
         if made is None:
             raise Failure(
                 410,
