@@ -11,8 +11,8 @@ NOBODY_READS = 141
 
 MEANINGS = {
     DONE: "done",
-    FAULT: "a fault of our own, or the account cannot be read; also: something is not "
-    "ready, still open, or different",
+    FAULT: "a fault of our own, or the account cannot be read or written; also: "
+    "something is not ready, still open, or different",
     2: "nothing was sent: wrong usage, config or request",
     3: "certainly cost nothing, worth trying again",
     4: "the backend refused or failed for good",

@@ -37,7 +37,7 @@ def attempt(
     Raises:
         TimedOut: the time was over, and it cost nothing.
         Unfinished: accepted, or of unknown fate, and not over.
-        OverBudget: nothing was sent, for it could not be counted.
+        JournalError: nothing was sent, for it could not be counted.
         ImagenError: whatever else the backend raised.
     """
     deadline = clock.monotonic() + job.timeout * job.count

@@ -124,6 +124,7 @@ class GenerateImages(msgspec.Struct, frozen=True, kw_only=True):
 
         Raises:
             OverBudget: it could not.
+            JournalError: that cannot be told.
         """
         if plan.may_cost and self.budgets:
             for record in self._reserve(plan):
@@ -135,7 +136,7 @@ class GenerateImages(msgspec.Struct, frozen=True, kw_only=True):
         """Make and store all the images, and return what became of them, in order.
 
         Raises:
-            InvalidRequest, OverBudget: nothing was sent.
+            InvalidRequest, OverBudget, JournalError: nothing was sent.
         """
         plan = self.plan(request)
         outcomes = list(self.outcomes(plan, cancellation or Cancellation()))
@@ -153,7 +154,7 @@ class GenerateImages(msgspec.Struct, frozen=True, kw_only=True):
         One that fails does not keep the others from being made.
 
         Raises:
-            OverBudget, Unauthorized, Misconfigured: nothing was sent.
+            OverBudget, JournalError, Unauthorized, Misconfigured: nothing was sent.
         """
         self.prepare()
         works = self.works(self._begin(plan), plan.jobs)

@@ -19,7 +19,7 @@ from imagen.domain.call import (
     Received,
     Sending,
 )
-from imagen.domain.errors import JournalError, OverBudget, ReferenceTaken
+from imagen.domain.errors import JournalError, ReferenceTaken
 from imagen.domain.history import HistoryEntry
 from imagen.domain.result import StoredImage
 from imagen.domain.usage import UsageRow
@@ -69,7 +69,8 @@ class Records:
         """Write down the intent of calls that may cost money; of others, nothing yet.
 
         Raises:
-            OverBudget: a limit says no, or the ledger that would tell cannot be read.
+            OverBudget: a limit says no.
+            JournalError: nobody knows whether one does, for it cannot be written down.
         """
         begun = False
         if paid := [call for call in calls if call.may_cost]:
@@ -78,7 +79,7 @@ class Records:
                 begun = True
             except JournalError as error:
                 if limits:
-                    raise OverBudget(
+                    raise JournalError(
                         f"The budget cannot be checked: {error.message}",
                         hint=error.hint,
                     ) from error
@@ -184,11 +185,11 @@ class CallRecord:
         """It is about to be sent; or it failed at no cost, and no longer is.
 
         Raises:
-            OverBudget: it would be sent, and a budget could not count it.
+            JournalError: it would be sent, and a budget could not count it.
         """
         kept = self._note(Sending(active=active))
         if active and self._counted and not kept:
-            raise OverBudget(
+            raise JournalError(
                 "There is a budget, and that this is sent cannot be written down."
             )
 

@@ -67,6 +67,7 @@ class SweepImages(msgspec.Struct, frozen=True, kw_only=True):
 
         Raises:
             OverBudget: it could not.
+            JournalError: that cannot be told.
         """
         for record in self._begin(plan):
             record.closed(None)
@@ -85,7 +86,7 @@ class SweepImages(msgspec.Struct, frozen=True, kw_only=True):
                 instance says, beside the others.
 
         Raises:
-            OverBudget, Unauthorized, Misconfigured: nothing was sent.
+            OverBudget, JournalError, Unauthorized, Misconfigured: nothing was sent.
         """
         for maker in self.makers.values():
             maker.prepare()

@@ -44,7 +44,7 @@ class JobWatch:
         """Remember that it is about to be sent; or that it cost nothing, and is not.
 
         Raises:
-            OverBudget: passed through from the record.
+            JournalError: passed through from the record.
         """
         if self._record is not None:
             self._record.sending(active=active)

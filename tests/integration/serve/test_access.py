@@ -162,3 +162,27 @@ def test_no_answer_has_a_path_of_the_disk(serve: Serve) -> None:
         for place in ("/proc/nowhere", str(running.account), str(running.images)):
             assert place not in answer.text
             assert place not in str(answer.headers)
+
+
+def test_a_budget_that_cannot_be_checked_is_no_budget_that_says_no(
+    serve: Serve, tmp_path: Path
+) -> None:
+    account = tmp_path / "damaged"
+    account.mkdir(mode=0o700)
+    (account / "imagen.sqlite3").write_bytes(b"no database" * 1000)
+    paid = {"adapter": "mock", "price": 0.04}
+    running = serve(
+        {"backends": {"paid": paid}, "budget": {"day_usd": 1}},
+        env={"IMAGEN_DATA_DIR": str(account)},
+    )
+    with running.client() as client:
+        answers = [
+            client.post(GENERATIONS, json={**ASKED, "stream": stream})
+            for stream in (False, True)
+        ]
+
+    for answer in answers:
+        assert answer.status_code == 500
+        assert answer.json()["error"]["code"] == "journal_error"
+        assert str(account) not in answer.text
+    assert str(account) in running.log.read_text()
