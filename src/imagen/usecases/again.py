@@ -202,4 +202,4 @@ def _doubts(found: FoundImage) -> Iterator[str]:
         return
     inside = found.inside.id if found.inside else ""
     if note.sha256 != found.sha256 and note.id != inside:
-        yield f"{found.location} is not the file that its sidecar describes"
+        yield f"{basename(found.location)} is not the file that its sidecar describes"

@@ -2,6 +2,7 @@
 
 import re
 from hashlib import sha256
+from posixpath import basename
 
 import msgspec
 
@@ -20,6 +21,8 @@ LAST = "last"
 STREAM = "-"
 """What history calls the place of an image that went to standard output."""
 
+_UNREAD = "The history cannot be read; `imagen history` says why."
+
 _ID = re.compile(r"[0-9a-f-]{1,36}", re.ASCII | re.IGNORECASE)
 
 
@@ -33,7 +36,7 @@ class FoundImage(msgspec.Struct, frozen=True, kw_only=True):
         making: What the file itself says; None without one.
         sidecar: The note beside it, whether or not it is about these bytes.
         entry: What the history of this machine remembers of it.
-        warnings: Which note could not be read, and why.
+        warnings: Which note could not be read, and why; none says where it is.
         gone: Why there is no content, in a sentence.
     """
 
@@ -164,9 +167,9 @@ class FindImage(msgspec.Struct, frozen=True, kw_only=True):
             content = self.read(name)
             return (None if content is None else read_sidecar(content)), ()
         except InvalidRequest as error:
-            return None, (error.message,)
+            return None, (error.message.replace(name, basename(name)),)
         except ValueError as error:
-            return None, (f"{name} is no sidecar of imagen's: {error}.",)
+            return None, (f"{basename(name)} is no sidecar of imagen's: {error}.",)
 
     def _remembered(
         self, found: FoundImage
@@ -180,8 +183,8 @@ class FindImage(msgspec.Struct, frozen=True, kw_only=True):
                 return next(same, None), ()
             entry = self.history.get(note.id)
             return (entry if entry and entry.sidecar.id == note.id else None), ()
-        except JournalError as error:  # the file is there, and says what it says
-            return None, (error.message,)
+        except JournalError:  # the file is there, and says what it says
+            return None, (_UNREAD,)
         except InvalidRequest:  # its id is only the beginning of others'
             return None, ()
 

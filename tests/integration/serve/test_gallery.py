@@ -297,6 +297,24 @@ def test_a_picture_is_made_again_as_it_was_or_with_another_seed(shop: Running) -
     assert len({pixels(path) for path in shop.stored}) == 2
 
 
+def test_what_is_made_again_does_not_say_where_the_old_file_is(shop: Running) -> None:
+    with shop.client() as client:
+        image_id, other = make(client, "a fox"), make(client, "an owl")
+        [file] = [path for path in shop.stored if "fox" in path.name]
+        [owl] = [path for path in shop.stored if "owl" in path.name]
+        note = json.loads(file.with_name(f"{file.name}.json").read_bytes())
+        file.write_bytes(owl.read_bytes())
+
+        said = client.post(f"{IMAGES}/{image_id}/again", json={}).text
+
+    made = events(said)[-1]
+    assert (note["id"], image_id != other) == (image_id, True)
+    assert any("is not the file that its" in each for each in made["warnings"])
+    assert str(shop.images) not in said
+    for sidecar in shop.images.glob("*.json"):
+        assert str(shop.images) not in sidecar.read_text()
+
+
 def test_an_estimate_says_what_it_would_cost_and_takes_nothing(shop: Running) -> None:
     with shop.client() as client:
         asked = {"prompt": "a fox", "n": 3, "model": "paid"}

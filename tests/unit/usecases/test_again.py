@@ -121,7 +121,7 @@ def test_a_file_that_its_sidecar_is_not_about_is_doubted() -> None:
 
     (note,) = place.again.look("in/x.png").notes
 
-    assert note == "in/x.png is not the file that its sidecar describes"
+    assert note == "x.png is not the file that its sidecar describes"
 
 
 def test_a_file_that_says_nothing_cannot_be_made_again() -> None:

@@ -202,6 +202,24 @@ def test_a_note_that_is_none_of_ours_is_a_warning(place: Place, beside: bytes) -
     assert "x.png.json" in found.warnings[0]
 
 
+@pytest.mark.parametrize("why", [None, "{} cannot be read: Permission denied."])
+def test_a_warning_does_not_say_where_the_note_is(
+    place: Place, why: str | None
+) -> None:
+    def read(name: str) -> bytes | None:
+        if why is not None and name.endswith(".json"):
+            raise InvalidRequest(why.format(name))
+        return place.files.get(name)
+
+    place.put("/home/me/x.png", PNG, beside=b"{}")
+    find = msgspec.structs.replace(place.find, read=read)
+
+    (warning,) = find.run("/home/me/x.png").warnings
+
+    assert warning.startswith("x.png.json ")
+    assert "/home" not in warning
+
+
 def test_a_history_that_cannot_be_read_takes_no_file_away(place: Place) -> None:
     class Damaged(MemoryHistory):
         def get(self, name: str) -> HistoryEntry | None:
@@ -212,6 +230,8 @@ def test_a_history_that_cannot_be_read_takes_no_file_away(place: Place) -> None:
     find = msgspec.structs.replace(place.find, history=Damaged())
 
     assert find.run("x.png").content == content
-    assert find.run("x.png").warnings == ("The database is damaged.",)
+    assert find.run("x.png").warnings == (
+        "The history cannot be read; `imagen history` says why.",
+    )
     with pytest.raises(JournalError):
         find.run("last")
