@@ -152,7 +152,7 @@ class _Request(msgspec.Struct, frozen=True, kw_only=True):
 
 async def _answer(asked: _Request, request: AnyRequest, desk: Desk) -> Response[Any]:
     fields, workshop = asked.fields, desk.workshop
-    wishes.check_limits(fields, workshop.settings.serve)
+    wishes.check_limits(fields, workshop.settings.serve, unknown=asked.unknown)
     backend, model = wishes.backend_and_model(workshop.settings, fields.model)
     order = Order(
         backend=backend,

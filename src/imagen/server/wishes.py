@@ -1,6 +1,6 @@
 """From the fields of a request to what a use case understands."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 import msgspec
 
@@ -34,6 +34,10 @@ _ALSO_CALLED: Mapping[str, tuple[str, ...]] = {
 _OPENAIS_STYLES = {"vivid", "natural"}
 _NOT_SENT = "it is not sent anywhere"
 
+MOST_UNKNOWN = 50
+"""Fields; each of them is a warning."""
+_LONGEST_SHOWN = 80
+
 
 def backend_and_model(settings: Settings, model: str | None) -> tuple[str, str | None]:
     """Return the instance, and its model if one was chosen.
@@ -55,12 +59,25 @@ def backend_and_model(settings: Settings, model: str | None) -> tuple[str, str |
     return name, chosen or None
 
 
-def check_limits(fields: ImageFields, limits: ServeSettings) -> None:
+def check_limits(
+    fields: ImageFields, limits: ServeSettings, *, unknown: Sequence[str] = ()
+) -> None:
     """Refuse what is too large for this server.
+
+    Args:
+        fields: What is asked for.
+        limits: Those of the config.
+        unknown: Fields that the API does not know.
 
     Raises:
         Failure: it is, or makes no sense.
     """
+    if len(unknown) > MOST_UNKNOWN:
+        raise _too_much(
+            None,
+            f"{len(unknown)} fields are unknown here, such as {_shown(unknown[0])!r}; "
+            f"{MOST_UNKNOWN} are the most.",
+        )
     if fields.n is not None and fields.n > limits.count:
         raise _too_much("n", f"{limits.count} images at most can be asked for at once.")
     for name in ("prompt", "negative_prompt"):
@@ -134,7 +151,9 @@ class Asked(msgspec.Struct, frozen=True, kw_only=True):
             for name in ("user", "safety_identifier")
             if getattr(fields, name)
         )
-        unheeded.update((name, "imagen has no such field") for name in self.unknown)
+        unheeded.update(
+            (_shown(name), "imagen has no such field") for name in self.unknown
+        )
         style = fields.style or None
         if style in _OPENAIS_STYLES and style not in settings.styles:
             unheeded["style"] = f"there is no style {style!r} in the config"
@@ -199,5 +218,9 @@ def _settled(
     return options, unheeded
 
 
-def _too_much(param: str, message: str) -> Failure:
+def _shown(name: str) -> str:
+    return name if len(name) <= _LONGEST_SHOWN else f"{name[:_LONGEST_SHOWN]}…"
+
+
+def _too_much(param: str | None, message: str) -> Failure:
     return Failure(422, message, param=param, code="limit_exceeded")

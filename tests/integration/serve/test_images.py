@@ -257,6 +257,7 @@ def test_each_failure_has_its_status(
         ({"prompt": "x" * 201}, 422, "prompt"),
         ({"prompt": "a", "negative_prompt": "x" * 201}, 422, "negative_prompt"),
         ({"prompt": "a", "n": 3}, 422, "n"),
+        ({"prompt": "a", **{f"odd{n}": n for n in range(51)}}, 422, None),
         ({"prompt": "a", "size": "2000x2000"}, 422, "size"),
         ({"prompt": "a", "size": "large"}, 400, "size"),
         ({"prompt": "a", "size": "1x1"}, 400, "size"),
@@ -269,12 +270,37 @@ def test_each_failure_has_its_status(
     ],
 )
 def test_what_is_too_much_or_makes_no_sense_says_so(
-    small: Running, asked: dict[str, Any], status: int, param: str
+    small: Running, asked: dict[str, Any], status: int, param: str | None
 ) -> None:
     with small.client() as client:
         answer = client.post(GENERATIONS, json=asked)
 
     assert (answer.status_code, answer.json()["error"]["param"]) == (status, param)
+
+
+def test_some_unknown_fields_are_warnings_however_long_they_are(
+    small: Running,
+) -> None:
+    odd = {f"{n}{'x' * 150}": n for n in range(50)}
+    with small.client() as client:
+        answer = client.post(GENERATIONS, json={**ASKED, **odd})
+
+    assert answer.status_code == 200, answer.text
+    warnings = answer.json()["warnings"]
+    assert len(warnings) == 50
+    assert max(map(len, warnings)) < 150
+
+
+def test_a_form_with_too_many_unknown_fields_is_refused(small: Running) -> None:
+    form = {"prompt": "a cat", **{f"odd{n}": "1" for n in range(51)}}
+    with small.client() as client:
+        asked = {"response_format": "b64_json", **ASKED}
+        [image] = client.post(GENERATIONS, json=asked).json()["data"]
+        content = base64.b64decode(image["b64_json"])
+        answer = client.post(EDITS, data=form, files={"image": ("a.png", content)})
+
+    assert answer.status_code == 422
+    assert answer.json()["error"]["code"] == "limit_exceeded"
 
 
 def test_a_body_that_is_too_large_is_not_read(small: Running) -> None:
