@@ -11,6 +11,8 @@ LARGEST_SEED = 2**64 - 1
 MOST_PARTIAL_IMAGES = 3
 LONGEST_NAME = 300
 LONGEST_PROMPT = 1_000_000
+SIZE = r"^(auto|[0-9]{2,5}[xX][0-9]{2,5})?$"
+"""Of a whole size; described so, and looked at where a sentence can be said of it."""
 
 Format: TypeAlias = Literal["png", "webp", "jpeg"]
 Name: TypeAlias = Annotated[str, Meta(max_length=LONGEST_NAME)]
@@ -40,7 +42,7 @@ class ImageFields(msgspec.Struct, frozen=True, kw_only=True):
         Meta(description="How many images; the config limits them to 10."),
     ] = None
     size: Annotated[
-        Annotated[str, Meta(pattern=r"^(auto|[0-9]{2,5}[xX][0-9]{2,5})?$")] | None,
+        Annotated[str, Meta(extra_json_schema={"pattern": SIZE})] | None,
         Meta(description="`auto`, or WIDTHxHEIGHT such as 1536x1024, 16 to 16384."),
     ] = None
     quality: Annotated[

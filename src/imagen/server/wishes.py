@@ -1,5 +1,6 @@
 """From the fields of a request to what a use case understands."""
 
+import re
 from collections.abc import Mapping, Sequence
 
 import msgspec
@@ -12,7 +13,7 @@ from imagen.domain.request import GenerationRequest
 from imagen.domain.size import Size
 from imagen.server.failures import Failure
 from imagen.server.orders import Premises
-from imagen.server.shapes import ImageFields
+from imagen.server.shapes import SIZE, ImageFields
 from imagen.settings.model import ServeSettings, Settings
 from imagen.usecases.generate import GenerateImages
 
@@ -104,12 +105,17 @@ def size_of(fields: ImageFields) -> Size | None:
     """
     if fields.size in {None, "", AUTO}:
         return None
+    written = fields.size or ""
+    if re.fullmatch(SIZE, written) is None:
+        raise _no_size("`size` is WIDTHxHEIGHT, such as 1024x1024, or auto.")
     try:
-        return Size.parse(fields.size or "")
+        return Size.parse(written)
     except InvalidRequest as error:
-        raise Failure(
-            400, f"{error.message} {error.hint}", param="size", code="invalid_value"
-        ) from error
+        raise _no_size(f"{error.message} {error.hint}") from error
+
+
+def _no_size(message: str) -> Failure:
+    return Failure(400, message, param="size", code="invalid_value")
 
 
 def wish_of(fields: ImageFields) -> Wish:

@@ -66,6 +66,7 @@ def test_the_description_knows_the_limits_of_the_config(running: Running) -> Non
 
     fields = said["components"]["schemas"]["GenerationFields"]["properties"]
     assert fields["prompt"]["maxLength"] == 500
+    assert fields["size"]["anyOf"][0]["pattern"].startswith("^(auto|")
     assert fields["n"]["anyOf"][0]["maximum"] == 3
     assert "cdn" not in json.dumps(said)
 

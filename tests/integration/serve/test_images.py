@@ -278,6 +278,20 @@ def test_what_is_too_much_or_makes_no_sense_says_so(
     assert (answer.status_code, answer.json()["error"]["param"]) == (status, param)
 
 
+@pytest.mark.parametrize(
+    "size", ["64x64\n", " 64x64", "large", "64", "64x64x64", "٦٤x64"]
+)
+def test_a_size_that_is_none_says_how_one_is_written(
+    client: httpx.Client, size: str
+) -> None:
+    answer = client.post(GENERATIONS, json={**ASKED, "size": size})
+
+    assert answer.status_code == 400
+    assert answer.json()["error"]["param"] == "size"
+    said = answer.json()["error"]["message"]
+    assert said == "`size` is WIDTHxHEIGHT, such as 1024x1024, or auto."
+
+
 def test_some_unknown_fields_are_warnings_however_long_they_are(
     small: Running,
 ) -> None:
