@@ -10,12 +10,17 @@ from pathlib import Path
 from typing import Any
 
 import httpx
+import msgspec
 import pytest
 from PIL import Image
 from tests.integration.serve.conftest import Serve
 from tests.integration.serve.running import Running
 
+from imagen import bootstrap
 from imagen.adapters.sqlite import FILE
+from imagen.domain.history import HistoryEntry
+from imagen.domain.sidecar import Reference, read_sidecar
+from imagen.settings.environment import Environment
 
 IMAGES = "/gallery/api/images"
 GENERATIONS = "/v1/images/generations"
@@ -313,6 +318,34 @@ def test_what_is_made_again_does_not_say_where_the_old_file_is(shop: Running) ->
     assert str(shop.images) not in said
     for sidecar in shop.images.glob("*.json"):
         assert str(shop.images) not in sidecar.read_text()
+
+
+def test_what_cannot_be_made_again_is_not_said_to_a_command_line(
+    serve: Serve,
+) -> None:
+    running = serve(CONFIG)
+    with running.client() as client:
+        make(client, "a fox")
+        [file] = running.stored
+        note = read_sidecar(file.with_name(f"{file.name}.json").read_bytes())
+        edited = msgspec.structs.replace(
+            note,
+            id=note.id[:-4] + "0000",
+            references=(Reference(name="upload.png", sha256="0" * 64),),
+            applied={**note.applied, "images": ["upload.png"]},
+        )
+        entry = HistoryEntry(location=str(file.with_name("gone.png")), sidecar=edited)
+        environment = Environment({"IMAGEN_DATA_DIR": str(running.account)})
+        with closing(bootstrap.open_accounts(environment)) as accounts:
+            accounts.history.add([entry])
+        path = f"{IMAGES}/{edited.id}/again"
+        answers = [client.post(f"{path}{what}", json={}) for what in ("", "/estimate")]
+
+    for answer in answers:
+        assert answer.status_code == 400
+        said = answer.json()["error"]["message"]
+        assert said.startswith("The image was made from upload.png (sha256 ")
+        assert said.endswith("not found by its content.")
 
 
 def test_an_estimate_says_what_it_would_cost_and_takes_nothing(shop: Running) -> None:

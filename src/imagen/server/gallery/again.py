@@ -1,9 +1,13 @@
 """What is asked for when an image is to be made again."""
 
+from collections.abc import Generator
+from contextlib import contextmanager
+
 import msgspec
 
 from imagen import bootstrap
 from imagen.domain.again import Wishes
+from imagen.domain.errors import InvalidRequest
 from imagen.domain.request import GenerationRequest
 from imagen.server.orders import Premises
 from imagen.usecases.again import Past
@@ -33,4 +37,15 @@ class AskAgain(msgspec.Struct, frozen=True, kw_only=True):
             accounts=premises.accounts,
             pipes=False,
         )
-        return use_case.request(self.past, self.wanted, maker=maker)
+        with without_hints():
+            return use_case.request(self.past, self.wanted, maker=maker)
+
+
+@contextmanager
+def without_hints() -> Generator[None]:
+    """Leave out what to do about it, for that is said of the command line."""
+    try:
+        yield
+    except InvalidRequest as error:
+        error.hint = ""
+        raise

@@ -18,7 +18,7 @@ from imagen.domain.sidecar import Change
 from imagen.server import wishes
 from imagen.server.desk import Desk
 from imagen.server.files import link_of
-from imagen.server.gallery.again import AskAgain
+from imagen.server.gallery.again import AskAgain, without_hints
 from imagen.server.gallery.pictures import PATH
 from imagen.server.gallery.shelf import Shelf
 from imagen.server.models import ModelData, list_of
@@ -165,12 +165,14 @@ def _order_again(image_id: str, rerun: Rerun, caller: str, workshop: Workshop) -
     Raises:
         InvalidRequest: nobody knows how it was made, or its backend is gone.
     """
-    past = bootstrap.build_again(
+    use_case = bootstrap.build_again(
         workshop.settings,
         environment=workshop.environment,
         accounts=workshop.accounts,
         pipes=False,
-    ).look(image_id)
+    )
+    with without_hints():
+        past = use_case.look(image_id)
     wanted = Wishes(seed=0 if rerun.seed == "new" else None)
     return Order(
         backend=past.backend,
