@@ -14,5 +14,5 @@ settings.load_profile("imagen")
 
 @pytest.hookimpl(optionalhook=True)
 def pytest_xdist_auto_num_workers() -> int:
-    """Answer `-n auto` with two processes a core, as most tests wait for a third."""
-    return min(16, 2 * (os.cpu_count() or 1))
+    """Answer `-n auto` with one more than there are cores, as most tests wait."""
+    return 1 + (os.cpu_count() or 1)
