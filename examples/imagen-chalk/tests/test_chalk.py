@@ -5,10 +5,16 @@ import imagen_chalk
 import pytest
 from chalk_server import Chalk
 
-from imagen.domain.errors import Cancelled, Unauthorized, Unavailable
-from imagen.domain.plan import ImageJob
-from imagen.domain.size import Size
-from imagen.ports.backend import BackendContext, ImageBackend, Secrets
+from imagen.backend import (
+    BackendContext,
+    Cancelled,
+    ImageBackend,
+    ImageJob,
+    Secrets,
+    Size,
+    Unauthorized,
+    Unavailable,
+)
 from imagen.testing import BackendContract, FakeClock, ImpatientWatch, RecordingWatch
 
 KEY = "chalk-canary-7f3a"

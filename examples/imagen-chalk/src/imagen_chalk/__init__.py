@@ -9,28 +9,27 @@ from urllib.parse import quote
 import httpx
 import msgspec
 
-from imagen.domain.capabilities import Capabilities
-from imagen.domain.cost import Cost
-from imagen.domain.errors import (
+from imagen.backend import (
+    Adapter,
+    BackendContext,
     BackendError,
     Cancelled,
+    Capabilities,
+    Cost,
+    Generated,
+    GeneratedImage,
+    ImageBackend,
+    ImageJob,
     ImagenError,
     InvalidRequest,
     OutOfCredit,
+    Readiness,
     Refused,
+    SizeRule,
     Throttled,
     Unauthorized,
     Unavailable,
     Unfinished,
-)
-from imagen.domain.plan import ImageJob
-from imagen.domain.result import Generated, GeneratedImage
-from imagen.domain.size import SizeRule
-from imagen.ports.backend import (
-    Adapter,
-    BackendContext,
-    ImageBackend,
-    Readiness,
     Watch,
 )
 

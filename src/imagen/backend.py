@@ -1,0 +1,85 @@
+"""The public API for authors of backends: everything that an adapter imports.
+
+Every name here is kept from one version to the next; the modules that define them may
+move. Prove an adapter with `imagen.testing.BackendContract`. docs/adapters.md shows the
+whole of it.
+"""
+
+from imagen.domain.capabilities import Capabilities
+from imagen.domain.container import rgb_png
+from imagen.domain.cost import UNTOUCHED, Cost, Used, micros_of
+from imagen.domain.errors import (
+    BackendError,
+    Cancelled,
+    ImagenError,
+    InvalidRequest,
+    Misconfigured,
+    OutOfCredit,
+    Refused,
+    Throttled,
+    Unauthorized,
+    Unavailable,
+    Unfinished,
+    Unsupported,
+)
+from imagen.domain.plan import ImageJob
+from imagen.domain.reference import ReferenceImage
+from imagen.domain.result import Generated, GeneratedImage
+from imagen.domain.size import Size, SizeRule
+from imagen.ports.backend import (
+    Adapter,
+    BackendContext,
+    CheckableBackend,
+    CloseableBackend,
+    ImageBackend,
+    LiveWatch,
+    PreparedBackend,
+    Readiness,
+    ResumableBackend,
+    SearchableBackend,
+    Secrets,
+    VariedBackend,
+    Watch,
+)
+from imagen.ports.clock import Clock
+
+__all__ = [
+    "UNTOUCHED",
+    "Adapter",
+    "BackendContext",
+    "BackendError",
+    "Cancelled",
+    "Capabilities",
+    "CheckableBackend",
+    "Clock",
+    "CloseableBackend",
+    "Cost",
+    "Generated",
+    "GeneratedImage",
+    "ImageBackend",
+    "ImageJob",
+    "ImagenError",
+    "InvalidRequest",
+    "LiveWatch",
+    "Misconfigured",
+    "OutOfCredit",
+    "PreparedBackend",
+    "Readiness",
+    "ReferenceImage",
+    "Refused",
+    "ResumableBackend",
+    "SearchableBackend",
+    "Secrets",
+    "Size",
+    "SizeRule",
+    "Throttled",
+    "Unauthorized",
+    "Unavailable",
+    "Unfinished",
+    "Unsupported",
+    "Used",
+    "VariedBackend",
+    "Watch",
+    "micros_of",
+    "rgb_png",
+]

@@ -1,0 +1,102 @@
+"""`imagen.backend` is the module that adapter authors import; it never shrinks."""
+
+import ast
+import re
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+import imagen.backend
+
+ROOT = Path(__file__).parents[2]
+PUBLIC = {"imagen.backend", "imagen.testing"}
+NAMES = [
+    "UNTOUCHED",
+    "Adapter",
+    "BackendContext",
+    "BackendError",
+    "Cancelled",
+    "Capabilities",
+    "CheckableBackend",
+    "Clock",
+    "CloseableBackend",
+    "Cost",
+    "Generated",
+    "GeneratedImage",
+    "ImageBackend",
+    "ImageJob",
+    "ImagenError",
+    "InvalidRequest",
+    "LiveWatch",
+    "Misconfigured",
+    "OutOfCredit",
+    "PreparedBackend",
+    "Readiness",
+    "ReferenceImage",
+    "Refused",
+    "ResumableBackend",
+    "SearchableBackend",
+    "Secrets",
+    "Size",
+    "SizeRule",
+    "Throttled",
+    "Unauthorized",
+    "Unavailable",
+    "Unfinished",
+    "Unsupported",
+    "Used",
+    "VariedBackend",
+    "Watch",
+    "micros_of",
+    "rgb_png",
+]
+
+
+def imported_modules(code: str) -> Iterator[str]:
+    """Yield each module of imagen that the code imports."""
+    for node in ast.walk(ast.parse(code)):
+        if isinstance(node, ast.ImportFrom):
+            names = [node.module or ""]
+        elif isinstance(node, ast.Import):
+            names = [alias.name for alias in node.names]
+        else:
+            continue
+        yield from (name for name in names if name.split(".")[0] == "imagen")
+
+
+def test_the_public_names_are_these() -> None:
+    assert imagen.backend.__all__ == NAMES
+
+
+def test_every_public_name_has_a_docstring() -> None:
+    values = {name: getattr(imagen.backend, name) for name in NAMES}
+    undocumented = [n for n, v in values.items() if callable(v) and not v.__doc__]
+
+    assert undocumented == []
+
+
+@pytest.mark.parametrize(
+    "file",
+    sorted((ROOT / "examples").glob("*/**/*.py")),
+    ids=lambda file: file.name,
+)
+def test_an_example_imports_the_public_modules_only(file: Path) -> None:
+    assert set(imported_modules(file.read_text("utf-8"))) <= PUBLIC
+
+
+def test_the_guide_for_adapters_imports_the_public_modules_only() -> None:
+    guide = (ROOT / "docs" / "adapters.md").read_text("utf-8")
+    blocks = re.findall(r"^```python\n(.*?)^```", guide, re.MULTILINE | re.DOTALL)
+    imported = {name for block in blocks for name in imported_modules(block)}
+
+    assert imported == PUBLIC
+
+
+@pytest.mark.parametrize("name", ["ImageJob", "Capabilities", "Generated"])
+def test_the_guide_has_a_table_of_all_fields(name: str) -> None:
+    guide = (ROOT / "docs" / "adapters.md").read_text("utf-8")
+    table = guide.partition(f"| field of `{name}` |")[2].partition("\n\n")[0]
+    fields = getattr(imagen.backend, name).__struct_fields__
+
+    assert re.findall(r"^\| `(\w+)` \|", table, re.MULTILINE) == list(fields)
