@@ -123,12 +123,12 @@ def main() -> int:
 def _graph() -> str:
     import json
 
-    from imagen.adapters.backends.comfyui.workflow import filled, load_workflow
+    from imagen.adapters.backends.comfyui.workflow import fill_workflow, load_workflow
     from imagen.domain.plan import ImageJob
     from imagen.domain.size import Size
 
     job = ImageJob(number=1, prompt="a fox", size=Size(512, 512), steps=4, timeout=60)
-    return json.dumps(filled(load_workflow("sd15"), job, prefix="raw"))
+    return json.dumps(fill_workflow(load_workflow("sd15"), job, prefix="raw"))
 
 
 def _processes(url: str, folder: str, config: Path, raw: Path, *, rounds: int) -> bool:

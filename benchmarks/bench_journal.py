@@ -14,7 +14,7 @@ from pathlib import Path
 from msgspec.structs import replace
 
 from imagen.adapters.storage.local import LocalStorage
-from imagen.domain.call import Accepted, Arrived, Closed, Sending
+from imagen.domain.call import CallAccepted, CallClosed, CallReceived, CallSending
 from imagen.testing.samples import (
     sample_call,
     sample_entry,
@@ -56,11 +56,11 @@ def paid(folder: Path) -> bool:
     def account(number: int) -> None:
         call_id = sample_id(number)
         journal.begin([sample_call(number)])
-        journal.note(call_id, Sending())
-        journal.note(call_id, Accepted(reference=f"job-{number}"))
-        journal.note(call_id, Arrived(received=received))
+        journal.note(call_id, CallSending())
+        journal.note(call_id, CallAccepted(reference=f"job-{number}"))
+        journal.note(call_id, CallReceived(received=received))
         history.add([sample_entry(number)])
-        journal.note(call_id, Closed(usage=sample_row(number)))
+        journal.note(call_id, CallClosed(usage=sample_row(number)))
 
     for number in range(ROUNDS):
         without.append(milliseconds(lambda number=number: save(number)))

@@ -10,8 +10,8 @@ from pathlib import Path
 from imagen.adapters.journal.sqlite import SqliteJournal
 from imagen.adapters.ledger.sqlite import SqliteLedger
 from imagen.adapters.sqlite import Database
-from imagen.adapters.tables import as_micros
-from imagen.domain.budget import Limit
+from imagen.adapters.tables import datetime_to_micros
+from imagen.domain.budget import BudgetLimit
 from imagen.domain.usage import DIMENSIONS, iso_week
 from imagen.testing.samples import sample_call
 
@@ -57,7 +57,7 @@ def fill(database: Database) -> None:
             values = {
                 "first": first,
                 "count": count,
-                "start": as_micros(start),
+                "start": datetime_to_micros(start),
                 "step": 3 * 86_400_000_000 // count,
                 "week": iso_week(start),
             }
@@ -91,7 +91,9 @@ def rows(database: Database) -> bool:
 
 def budget(database: Database) -> bool:
     journal = SqliteJournal(database)
-    week = Limit(called="week_usd", backend="", since=MONDAY, until=NOW, micros=10**12)
+    week = BudgetLimit(
+        called="week_usd", backend="", since=MONDAY, until=NOW, micros=10**12
+    )
     journal.begin([sample_call(1)])
     start = time.perf_counter()
     journal.begin([sample_call(2)], limits=[week])

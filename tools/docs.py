@@ -3,7 +3,7 @@
 from pathlib import Path
 
 import imagen.settings.validate  # noqa: F401 - it has an error of its own
-from imagen.cli.exit_codes import FAULT, INTERRUPTED, MEANINGS, code_of
+from imagen.cli.exit_codes import FAULT, INTERRUPTED, MEANINGS, exit_code_for
 from imagen.domain.errors import ImagenError, SomeImagesFailed
 
 DOCS = Path(__file__).parents[1] / "docs"
@@ -26,7 +26,9 @@ def exit_codes_page() -> str:
         "| --- | --- | --- |",
     ]
     for exit_code, meaning in MEANINGS.items():
-        codes = [f"`{k.code}`" for k in kinds[1:] if code_of(k.__new__(k)) == exit_code]
+        codes = [
+            f"`{k.code}`" for k in kinds[1:] if exit_code_for(k.__new__(k)) == exit_code
+        ]
         if exit_code == FAULT:
             codes.insert(0, "`internal_error`")
         lines.append(f"| {exit_code} | {meaning} | {', '.join(codes)} |")

@@ -4,11 +4,11 @@ import msgspec
 
 from imagen.adapters.http import build_client
 from imagen.domain.capabilities import Capabilities
-from imagen.domain.cost import NOTHING
+from imagen.domain.cost import FREE
 from imagen.domain.plan import ImageJob
 from imagen.domain.result import Generated, GeneratedImage
 from imagen.domain.size import Size, SizeRule
-from imagen.ports.backend import Adapter, BackendContext, ImageBackend, Watch
+from imagen.ports.backend import Adapter, BackendContext, ImageBackend, JobContext
 
 
 class Options(msgspec.Struct, frozen=True, kw_only=True):
@@ -38,13 +38,13 @@ class Instant:
             may_cost=self._paid,
         )
 
-    def generate(self, job: ImageJob, watch: Watch) -> Generated:
-        del watch
+    def generate(self, job: ImageJob, context: JobContext) -> Generated:
+        del context
         asked = msgspec.json.encode({"prompt": job.prompt, "model": "instant"})
         answer = self._client.post("/v1/images/generations", content=asked)
         [datum] = self._answer.decode(answer.content).data
         image = GeneratedImage(content=datum.b64_json, media_type="image/png")
-        return Generated(images=(image,), model="instant", cost=NOTHING)
+        return Generated(images=(image,), model="instant", cost=FREE)
 
     def close(self) -> None:
         self._client.close()

@@ -11,18 +11,18 @@ from typing import TYPE_CHECKING, Self, TypeAlias, TypedDict, Unpack, cast, over
 import msgspec
 
 from imagen import bootstrap
-from imagen.bootstrap import Wish
+from imagen.bootstrap import OutputOptions
 from imagen.domain.errors import ImagenError, InvalidRequest, SomeImagesFailed
-from imagen.domain.estimate import Estimate, estimate_of
-from imagen.domain.events import Event, Listener, unheard, unshaken
+from imagen.domain.estimate import Estimate, estimate_plan
+from imagen.domain.events import Event, Listener, ignore_event, isolate_listener
 from imagen.domain.inspection import Inspection
 from imagen.domain.reference import ReferenceImage
 from imagen.domain.request import GenerationRequest
 from imagen.domain.result import FailedImage, StoredImage
 from imagen.domain.sidecar import Sidecar
 from imagen.domain.size import Size
-from imagen.domain.sweep import Axis, numbers_of
-from imagen.domain.sweep import Sweep as SweepAxes
+from imagen.domain.sweep import Axis, parse_numbers
+from imagen.domain.sweep import SweepGrid as SweepAxes
 from imagen.ports.backend import CloseableBackend, ImageBackend
 from imagen.settings.environment import process_environment
 from imagen.settings.model import BackendSettings
@@ -53,7 +53,7 @@ ImageSource: TypeAlias = str | PathLike[str] | bytes
 """The path of an image, or its content."""
 
 
-class Wishes(TypedDict, total=False):
+class CommonParameters(TypedDict, total=False):
     """What can be said of every generation, as `generate` explains it."""
 
     backend: str | None
@@ -76,7 +76,7 @@ class Wishes(TypedDict, total=False):
     listen: Listener
 
 
-class Parameters(Wishes, total=False):
+class Parameters(CommonParameters, total=False):
     """The parameters of a generation, as `generate` explains them."""
 
     style: str | None
@@ -85,7 +85,7 @@ class Parameters(Wishes, total=False):
     steps: int
 
 
-class AgainParameters(Wishes, total=False):
+class RerunParameters(CommonParameters, total=False):
     """What is to be different when an image is made again, as `rerun` explains it."""
 
     seed: int | None
@@ -134,7 +134,7 @@ def generate(
     live: bool = False,
     config: str | PathLike[str] | None = None,
     progress: bool = True,
-    listen: Listener = unheard,
+    listen: Listener = ignore_event,
 ) -> "Image | Images":
     """Generate an image of the prompt and store it; with `count`, a list of images.
 
@@ -267,7 +267,7 @@ def inspect(image: str | PathLike[str]) -> Inspection:
         JournalError: the history cannot be read, and is needed.
     """
     environment = process_environment()
-    with bootstrap.accounts(environment) as accounts:
+    with bootstrap.opened_stores(environment) as accounts:
         use_case = bootstrap.build_inspect(accounts, environment=environment)
         return use_case.run(fspath(image))
 
@@ -278,7 +278,7 @@ def rerun(
     *,
     count: None = None,
     config: str | PathLike[str] | None = None,
-    **parameters: Unpack[AgainParameters],
+    **parameters: Unpack[RerunParameters],
 ) -> "Image": ...
 @overload
 def rerun(
@@ -286,14 +286,14 @@ def rerun(
     *,
     count: int,
     config: str | PathLike[str] | None = None,
-    **parameters: Unpack[AgainParameters],
+    **parameters: Unpack[RerunParameters],
 ) -> "Images": ...
 def rerun(
     image: "str | PathLike[str] | Image",
     *,
     count: int | None = None,
     config: str | PathLike[str] | None = None,
-    **parameters: Unpack[AgainParameters],
+    **parameters: Unpack[RerunParameters],
 ) -> "Image | Images":
     """Make an image again; with `count`, a list of images.
 
@@ -346,7 +346,7 @@ def sweep(
     sheet: bool = True,
     config: str | PathLike[str] | None = None,
     progress: bool = True,
-    listen: Listener = unheard,
+    listen: Listener = ignore_event,
 ) -> "Sweep":
     """Make every combination of the values given, and a contact sheet of them.
 
@@ -483,9 +483,9 @@ class Image:
     ) -> dict[str, str]:
         """The picture with its caption, and the words for where HTML is not shown."""
         del include, exclude  # the notebook chooses from what it gets
-        from imagen.adapters.preview.notebook import figure  # noqa: PLC0415 - rare
+        from imagen.adapters.preview.notebook import render_figure  # noqa: PLC0415 - rare
 
-        return {"text/html": figure(self._stored), "text/plain": repr(self)}
+        return {"text/html": render_figure(self._stored), "text/plain": repr(self)}
 
 
 class Images(list[Image]):
@@ -495,10 +495,10 @@ class Images(list[Image]):
         self, include: Iterable[str] | None = None, exclude: Iterable[str] | None = None
     ) -> dict[str, str]:
         del include, exclude
-        from imagen.adapters.preview.notebook import grid  # noqa: PLC0415 - rare
+        from imagen.adapters.preview.notebook import render_grid  # noqa: PLC0415 - rare
 
         stored = [image._stored for image in self]  # noqa: SLF001 - our own
-        return {"text/html": grid(stored), "text/plain": repr(self)}
+        return {"text/html": render_grid(stored), "text/plain": repr(self)}
 
 
 class Sweep:
@@ -560,7 +560,7 @@ class Studio:
         self._settings = bootstrap.load(
             None if config is None else fspath(config), environment=self._environment
         )
-        self._accounts = bootstrap.open_accounts(self._environment)
+        self._accounts = bootstrap.open_stores(self._environment)
         self._backends: dict[str, ImageBackend] = {}
         self._lock = Lock()
         self._closed = False
@@ -616,7 +616,7 @@ class Studio:
         use_case, request = self._asked(prompt, count, parameters)
         plan = use_case.plan(request)
         use_case.check_budget(plan)
-        return estimate_of(plan)
+        return estimate_plan(plan)
 
     @overload
     def rerun(
@@ -624,7 +624,7 @@ class Studio:
         image: "str | PathLike[str] | Image",
         *,
         count: None = None,
-        **parameters: Unpack[AgainParameters],
+        **parameters: Unpack[RerunParameters],
     ) -> Image: ...
     @overload
     def rerun(
@@ -632,14 +632,14 @@ class Studio:
         image: "str | PathLike[str] | Image",
         *,
         count: int,
-        **parameters: Unpack[AgainParameters],
+        **parameters: Unpack[RerunParameters],
     ) -> Images: ...
     def rerun(
         self,
         image: "str | PathLike[str] | Image",
         *,
         count: int | None = None,
-        **parameters: Unpack[AgainParameters],
+        **parameters: Unpack[RerunParameters],
     ) -> Image | Images:
         """Do what `imagen.rerun` does, with this studio's configuration."""
         return self._rerun(image, count, parameters)
@@ -679,17 +679,17 @@ class Studio:
         self,
         image: "str | PathLike[str] | Image",
         count: int | None,
-        parameters: AgainParameters,
+        parameters: RerunParameters,
     ) -> Image | Images:
-        _check_names(parameters, AgainParameters)
-        again = bootstrap.build_again(
+        _check_names(parameters, RerunParameters)
+        again = bootstrap.build_rerun(
             self._settings, environment=self._environment, accounts=self._accounts
         )
         past = again.look(
             str(image.path) if isinstance(image, Image) else fspath(image)
         )
         images, mask = parameters.get("images"), parameters.get("mask")
-        wishes = bootstrap.build_wishes(
+        wishes = bootstrap.build_overrides(
             count=1 if count is None else count,
             seed=parameters.get("seed"),
             steps=parameters.get("steps"),
@@ -727,7 +727,7 @@ class Studio:
         if jobs is not None and jobs < 1:
             raise InvalidRequest(f"jobs is {jobs}, and should be 1 or more.")
         mask = given.get("mask")
-        cells = bootstrap.asked_in(
+        cells = bootstrap.build_sweep_requests(
             self._settings,
             axes,
             prompt,
@@ -751,7 +751,7 @@ class Studio:
                 wish=_wish(given),
                 listen=listen,
             )
-            most = bootstrap.micros_in(_exact(given.get("max_cost")))
+            most = bootstrap.parse_max_cost(_exact(given.get("max_cost")))
             plan = use_case.plan(axes, cells, max_cost=most)
             collected = bootstrap.build_sheet(use_case, plan) if sheet else None
             for outcome in use_case.outcomes(plan, Cancellation(), at_once=jobs):
@@ -779,11 +779,11 @@ class Studio:
         self,
         stored: Sequence[StoredImage],
         failed: Sequence[FailedImage],
-        parameters: Wishes,
+        parameters: CommonParameters,
         count: int | None,
     ) -> Image | Images:
         """Return what was made, or raise why not all of it was."""
-        listen = parameters.get("listen", unheard)
+        listen = parameters.get("listen", ignore_event)
         if parameters.get("preview", False):
             self._preview(stored, listen)
         deliver = bootstrap.build_deliver_briefly(
@@ -828,7 +828,7 @@ class Studio:
         prompt: str,
         count: int | None,
         given: Parameters,
-        listen: Listener = unheard,
+        listen: Listener = ignore_event,
     ) -> tuple[GenerateImages, GenerationRequest]:
         _check_names(given, Parameters)
         number = 1 if count is None else count
@@ -857,7 +857,7 @@ class Studio:
     def _maker(
         self,
         name: str | None,
-        given: Wishes,
+        given: CommonParameters,
         *,
         count: int,
         listen: Listener,
@@ -878,7 +878,7 @@ class Studio:
 
     def _read(self, source: ImageSource) -> ReferenceImage:
         if isinstance(source, bytes):
-            return bootstrap.reference_of(source, name="bytes")
+            return bootstrap.build_reference(source, name="bytes")
         return bootstrap.read_reference(fspath(source), environment=self._environment)
 
     def _backend(self, chosen: BackendSettings) -> ImageBackend:
@@ -902,9 +902,9 @@ def _exact(amount: float | str | Decimal | None) -> Decimal | None:
         ) from None
 
 
-def _wish(given: Wishes) -> Wish:
+def _wish(given: CommonParameters) -> OutputOptions:
     output = given.get("output")
-    return Wish(
+    return OutputOptions(
         output=None if output is None else fspath(output),
         sidecar=given.get("sidecar", True),
         metadata=given.get("metadata", True),
@@ -912,7 +912,7 @@ def _wish(given: Wishes) -> Wish:
     )
 
 
-def _check_names(given: Wishes, kind: type[Wishes]) -> None:
+def _check_names(given: CommonParameters, kind: type[CommonParameters]) -> None:
     """Python checks no names that are handed on."""
     unknown = sorted(given.keys() - kind.__annotations__.keys())
     if unknown:
@@ -920,9 +920,9 @@ def _check_names(given: Wishes, kind: type[Wishes]) -> None:
 
 
 @contextmanager
-def _shown(given: Wishes) -> Generator[Listener]:
+def _shown(given: CommonParameters) -> Generator[Listener]:
     """Yield who listens: whom the caller named, and what a notebook shows."""
-    listen = unshaken(given.get("listen", unheard))
+    listen = isolate_listener(given.get("listen", ignore_event))
     progress = bootstrap.notebook_progress() if given.get("progress", True) else None
     if progress is None:
         yield listen
@@ -947,7 +947,7 @@ def _several(**given: str | Sequence[str] | None) -> Iterable[Axis]:
 def _whole_numbers(**given: "int | str | Iterable[int] | None") -> Iterable[Axis]:
     for name, value in given.items():
         if isinstance(value, str):
-            yield numbers_of(name, value)
+            yield parse_numbers(name, value)
         elif isinstance(value, Iterable):
             yield Axis(name=name, values=tuple(value))
         elif value is not None:

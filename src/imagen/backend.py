@@ -7,7 +7,7 @@ whole of it.
 
 from imagen.domain.capabilities import Capabilities
 from imagen.domain.container import rgb_png
-from imagen.domain.cost import UNTOUCHED, Cost, Used, micros_of
+from imagen.domain.cost import UNTOUCHED, Cost, Used, usd_to_micros
 from imagen.domain.errors import (
     BackendError,
     Cancelled,
@@ -32,14 +32,14 @@ from imagen.ports.backend import (
     CheckableBackend,
     CloseableBackend,
     ImageBackend,
-    LiveWatch,
-    PreparedBackend,
+    JobContext,
+    LiveJobContext,
+    LookupBackend,
+    PerModelBackend,
     Readiness,
     ResumableBackend,
-    SearchableBackend,
     Secrets,
-    VariedBackend,
-    Watch,
+    WarmupBackend,
 )
 from imagen.ports.clock import Clock
 
@@ -60,15 +60,16 @@ __all__ = [
     "ImageJob",
     "ImagenError",
     "InvalidRequest",
-    "LiveWatch",
+    "JobContext",
+    "LiveJobContext",
+    "LookupBackend",
     "Misconfigured",
     "OutOfCredit",
-    "PreparedBackend",
+    "PerModelBackend",
     "Readiness",
     "ReferenceImage",
     "Refused",
     "ResumableBackend",
-    "SearchableBackend",
     "Secrets",
     "Size",
     "SizeRule",
@@ -78,8 +79,7 @@ __all__ = [
     "Unfinished",
     "Unsupported",
     "Used",
-    "VariedBackend",
-    "Watch",
-    "micros_of",
+    "WarmupBackend",
     "rgb_png",
+    "usd_to_micros",
 ]

@@ -19,26 +19,26 @@ from typing import TYPE_CHECKING, BinaryIO, TextIO, cast
 import msgspec
 
 from imagen.adapters.clock import SystemClock
-from imagen.adapters.dice import draw
+from imagen.adapters.dice import random_int
 from imagen.adapters.storage.local import LocalStorage
-from imagen.domain.again import Wishes
-from imagen.domain.call import Call, Place
+from imagen.domain.again import Overrides
+from imagen.domain.call import Call, OutputTarget
 from imagen.domain.container import NotAnImage, read_facts
-from imagen.domain.cost import micros_of
+from imagen.domain.cost import usd_to_micros
 from imagen.domain.errors import InvalidRequest, Misconfigured
-from imagen.domain.events import Event, Listener, unheard, unshaken
+from imagen.domain.events import Event, Listener, ignore_event, isolate_listener
 from imagen.domain.fit import Fit
 from imagen.domain.history import HistoryEntry
 from imagen.domain.instance import Instance
-from imagen.domain.modes import preview_mode, previews
+from imagen.domain.modes import resolve_preview_mode, should_preview
 from imagen.domain.naming import LONGEST_NAME, Destination
 from imagen.domain.price import ListedPrice, Price
-from imagen.domain.provenance import Provenance
+from imagen.domain.provenance import ContentCredentials
 from imagen.domain.reference import ReferenceImage
 from imagen.domain.request import GenerationRequest
 from imagen.domain.size import Size
 from imagen.domain.style import Style
-from imagen.domain.sweep import Sweep, SweepPlan
+from imagen.domain.sweep import SweepGrid, SweepPlan
 from imagen.ports.backend import (
     BackendContext,
     CloseableBackend,
@@ -53,23 +53,23 @@ from imagen.registry import find_adapter
 from imagen.settings.environment import Environment
 from imagen.settings.load import load_settings
 from imagen.settings.model import BackendSettings, Settings
-from imagen.usecases.again import MakeAgain, VerifyImage
-from imagen.usecases.bin import ThrowAway
+from imagen.usecases.again import PrepareRerun, VerifyImage
+from imagen.usecases.bin import TrashImages
 from imagen.usecases.cancellation import Cancellation
 from imagen.usecases.check import CheckBackends
 from imagen.usecases.find import FindImage
-from imagen.usecases.generate import GenerateImages, unnoticed
+from imagen.usecases.generate import GenerateImages, ignore_calls
 from imagen.usecases.history import ForgetImages
 from imagen.usecases.inspect import InspectImage
 from imagen.usecases.jobs import OpenJobs
 from imagen.usecases.numbering import Numbering
 from imagen.usecases.preview import PreviewImages
-from imagen.usecases.prices import ShowPrices
-from imagen.usecases.records import Records
+from imagen.usecases.prices import ListPrices
+from imagen.usecases.records import Recorder
 from imagen.usecases.resume import ResumeCalls
 from imagen.usecases.sheet import ContactSheet
 from imagen.usecases.store import StoreImage
-from imagen.usecases.strip import CopyPlace, StripImage
+from imagen.usecases.strip import CopyTarget, StripImage
 from imagen.usecases.sweep import SweepImages
 from imagen.usecases.usage import ShowUsage
 
@@ -85,7 +85,7 @@ if TYPE_CHECKING:
     from imagen.adapters.thumbnails import Thumbnails
     from imagen.ports.cloud import Cloud
     from imagen.ports.ledger import SharedLedger
-    from imagen.usecases.deliver import Carrier, DeliverOwed
+    from imagen.usecases.deliver import DeliverPending, Uploader
     from imagen.usecases.fetch import FetchImage
 
 STDOUT = "-"
@@ -95,7 +95,7 @@ LARGEST_REFERENCE = 100_000_000
 """Bytes of an image that a request brings along."""
 
 
-class Accounts(msgspec.Struct, frozen=True, kw_only=True):
+class Stores(msgspec.Struct, frozen=True, kw_only=True):
     """What is written down on this machine, in one database that is opened late.
 
     Attributes:
@@ -117,7 +117,7 @@ class Accounts(msgspec.Struct, frozen=True, kw_only=True):
         self.journal.close()
 
 
-class Wish(msgspec.Struct, frozen=True, kw_only=True):
+class OutputOptions(msgspec.Struct, frozen=True, kw_only=True):
     """Where the images of one request go, and what goes with them.
 
     Attributes:
@@ -138,7 +138,7 @@ class Wish(msgspec.Struct, frozen=True, kw_only=True):
     stream: BinaryIO | None = None
 
 
-class Door(msgspec.Struct, frozen=True, kw_only=True):
+class RequestContext(msgspec.Struct, frozen=True, kw_only=True):
     """Through which shell a request comes in, and what follows from that.
 
     Attributes:
@@ -152,7 +152,7 @@ class Door(msgspec.Struct, frozen=True, kw_only=True):
 
     caller: str = ""
     origin: str = ""
-    begun: Callable[[Sequence[Call]], object] = unnoticed
+    begun: Callable[[Sequence[Call]], object] = ignore_calls
     here: bool = False
     for_good: bool = True
     numbering: Numbering | None = None
@@ -209,7 +209,7 @@ def build_request(
         options=options or {},
         images=tuple(images),
         mask=mask,
-        max_cost=micros_in(max_cost),
+        max_cost=parse_max_cost(max_cost),
         fit=_fit(fit),
         timeout=timeout,
         strict=strict,
@@ -267,12 +267,12 @@ def build_generate(
     backend: ImageBackend,
     *,
     environment: Environment,
-    accounts: Accounts,
-    wish: Wish,
+    accounts: Stores,
+    wish: OutputOptions,
     count: int,
     live: bool = False,
     listen: Listener,
-    door: Door | None = None,
+    door: RequestContext | None = None,
 ) -> GenerateImages:
     """Wire the use case that makes images; without a door, for a person.
 
@@ -280,16 +280,16 @@ def build_generate(
         InvalidRequest: the images cannot go where they are wished.
     """
     folder, place = _where(settings, wish, count, environment)
-    heard = unshaken(listen)
+    heard = isolate_listener(listen)
     name = chosen.instance.name
-    door = door or Door(caller=find_caller(environment))
+    door = door or RequestContext(caller=find_caller(environment))
     return GenerateImages(
         instance=chosen.instance,
         backend=backend,
         store=_store(place, folder, environment, stream=wish.stream, door=door),
         records=_records(accounts, settings, heard),
         clock=SystemClock(),
-        draw=draw,
+        draw=random_int,
         caller=door.caller,
         origin=door.origin,
         begun=door.begun,
@@ -310,8 +310,8 @@ def build_sweep(
     backends: Mapping[str, ImageBackend],
     *,
     environment: Environment,
-    accounts: Accounts,
-    wish: Wish,
+    accounts: Stores,
+    wish: OutputOptions,
     listen: Listener,
 ) -> SweepImages:
     """Wire the use case that makes every combination.
@@ -332,7 +332,7 @@ def build_sweep(
             "The images of a sweep cannot go to standard output.",
             hint="Give a folder instead.",
         )
-    heard = unshaken(listen)
+    heard = isolate_listener(listen)
     records = _records(accounts, settings, heard)
     makers = {
         name: msgspec.structs.replace(
@@ -353,9 +353,9 @@ def build_sweep(
     return SweepImages(makers=makers, records=records, listen=heard)
 
 
-def asked_in(
+def build_sweep_requests(
     settings: Settings,
-    sweep: Sweep,
+    sweep: SweepGrid,
     prompt: str,
     *,
     negative: str = "",
@@ -394,14 +394,14 @@ def asked_in(
     ]
 
 
-def micros_in(usd: Decimal | None) -> int | None:
+def parse_max_cost(usd: Decimal | None) -> int | None:
     """Return an amount of dollars in micro-dollars.
 
     Raises:
         InvalidRequest: it is no amount.
     """
     try:
-        return None if usd is None else micros_of(usd)
+        return None if usd is None else usd_to_micros(usd)
     except ValueError as error:
         raise InvalidRequest(f"max_cost: {error}") from error
 
@@ -409,20 +409,20 @@ def micros_in(usd: Decimal | None) -> int | None:
 def build_sheet(use_case: SweepImages, plan: SweepPlan) -> ContactSheet:
     """Wire what collects a contact sheet; it goes where the images go."""
     from imagen.adapters.sheets.artist import (  # noqa: PLC0415 - costs Pillow
-        PillowArtist,
+        PillowSheetRenderer,
     )
 
     store = next(iter(use_case.makers.values())).store
     return ContactSheet(
         plan,
-        artist=PillowArtist(),
+        artist=PillowSheetRenderer(),
         storage=store.storage,
         destination=store.place.destination,
         link=partial(_link, Path(store.place.folder)),
     )
 
 
-def open_accounts(environment: Environment) -> Accounts:
+def open_stores(environment: Environment) -> Stores:
     """Return the journal, ledger and history of this machine; nothing is opened yet."""
     from imagen.adapters.history.sqlite import SqliteHistory  # noqa: PLC0415 - sqlite3
     from imagen.adapters.idempotency.sqlite import SqliteRequestKeys  # noqa: PLC0415
@@ -433,7 +433,7 @@ def open_accounts(environment: Environment) -> Accounts:
 
     database = Database(lambda: environment.data_dir)
     journal = SqliteJournal(database)
-    return Accounts(
+    return Stores(
         journal=journal,
         ledger=SqliteLedger(database),
         history=SqliteHistory(database),
@@ -443,9 +443,9 @@ def open_accounts(environment: Environment) -> Accounts:
 
 
 @contextmanager
-def accounts(environment: Environment) -> Generator[Accounts]:
+def opened_stores(environment: Environment) -> Generator[Stores]:
     """Open what is written down on this machine, and let go of it afterwards."""
-    opened = open_accounts(environment)
+    opened = open_stores(environment)
     try:
         yield opened
     finally:
@@ -473,17 +473,17 @@ def server_secret(environment: Environment) -> bytes:
     """Return what signs URLs: the same ever after, if it can be kept."""
     from imagen.adapters import secret  # noqa: PLC0415 - only to serve
 
-    return secret.kept_secret(lambda: environment.data_dir)
+    return secret.load_secret(lambda: environment.data_dir)
 
 
-def build_jobs(accounts: Accounts) -> OpenJobs:
+def build_jobs(accounts: Stores) -> OpenJobs:
     """Wire the use case that looks through the calls that are not over."""
     return OpenJobs(journal=accounts.journal)
 
 
 @contextmanager
 def usage(
-    environment: Environment, accounts: Accounts, *, shared: bool = False
+    environment: Environment, accounts: Stores, *, shared: bool = False
 ) -> Generator[ShowUsage]:
     """Wire the use case that adds up what was spent, here or by all that share."""
     if not shared:
@@ -496,24 +496,24 @@ def usage(
         ledger.close()
 
 
-def build_row_delivery(environment: Environment, accounts: Accounts) -> "DeliverOwed":
+def build_row_delivery(environment: Environment, accounts: Stores) -> "DeliverPending":
     """Wire the use case that delivers what is owed to the shared ledger."""
-    from imagen.usecases.deliver import DeliverOwed, RowCarrier  # noqa: PLC0415 - rare
+    from imagen.usecases.deliver import DeliverPending, UsageUploader  # noqa: PLC0415 - rare
 
     ledger = _shared_ledger(environment)
-    return DeliverOwed(
+    return DeliverPending(
         outbox=accounts.outbox,
-        carriers=[RowCarrier(outbox=accounts.outbox, ledger=ledger)],
+        carriers=[UsageUploader(outbox=accounts.outbox, ledger=ledger)],
         clock=SystemClock(),
     )
 
 
-def build_bin(accounts: Accounts, *, environment: Environment) -> ThrowAway:
+def build_trash(accounts: Stores, *, environment: Environment) -> TrashImages:
     """Wire the use case that throws images away."""
-    from imagen.adapters.bin import FolderBin  # noqa: PLC0415 - only for the gallery
+    from imagen.adapters.bin import FolderTrash  # noqa: PLC0415 - only for the gallery
 
-    kept = FolderBin(lambda: environment.data_dir / "bin", now=now)
-    return ThrowAway(history=accounts.history, outbox=accounts.outbox, bin=kept)
+    kept = FolderTrash(lambda: environment.data_dir / "bin", now=now)
+    return TrashImages(history=accounts.history, outbox=accounts.outbox, bin=kept)
 
 
 def build_thumbnails(environment: Environment) -> "Thumbnails":
@@ -523,7 +523,7 @@ def build_thumbnails(environment: Environment) -> "Thumbnails":
     return Thumbnails(lambda: environment.cache_dir / "thumbnails")
 
 
-def build_forget(accounts: Accounts) -> ForgetImages:
+def build_forget(accounts: Stores) -> ForgetImages:
     """Wire the use case that forgets images."""
     return ForgetImages(history=accounts.history, outbox=accounts.outbox)
 
@@ -532,10 +532,10 @@ def build_deliver(
     settings: Settings,
     *,
     environment: Environment,
-    accounts: Accounts,
+    accounts: Stores,
     images: bool = True,
-    listen: Listener = unheard,
-) -> "DeliverOwed | None":
+    listen: Listener = ignore_event,
+) -> "DeliverPending | None":
     """Wire the use case that delivers what is owed to the cloud.
 
     Args:
@@ -548,17 +548,17 @@ def build_deliver(
         return None
     from imagen.adapters.files import read_regular  # noqa: PLC0415 - rare
     from imagen.usecases.deliver import (  # noqa: PLC0415
-        DeliverOwed,
-        ImageCarrier,
-        RowCarrier,
+        DeliverPending,
+        ImageUploader,
+        UsageUploader,
     )
 
-    carriers: list[Carrier] = [
-        RowCarrier(outbox=accounts.outbox, ledger=_shared_ledger(environment))
+    carriers: list[Uploader] = [
+        UsageUploader(outbox=accounts.outbox, ledger=_shared_ledger(environment))
     ]
     if images and _cloud_sync(settings, environment) != "off":
         carriers.append(
-            ImageCarrier(
+            ImageUploader(
                 outbox=accounts.outbox,
                 cloud=_cloud(environment),
                 history=accounts.history,
@@ -567,11 +567,11 @@ def build_deliver(
                 read=read_regular,
             )
         )
-    return DeliverOwed(
+    return DeliverPending(
         outbox=accounts.outbox,
         carriers=carriers,
         clock=SystemClock(),
-        listen=unshaken(listen),
+        listen=isolate_listener(listen),
     )
 
 
@@ -579,9 +579,9 @@ def build_sync(
     settings: Settings,
     *,
     environment: Environment,
-    accounts: Accounts,
+    accounts: Stores,
     listen: Listener,
-) -> "DeliverOwed":
+) -> "DeliverPending":
     """Wire the use case that delivers what is owed, when somebody asks for it.
 
     Raises:
@@ -599,8 +599,8 @@ def build_fetch(
     settings: Settings,
     *,
     environment: Environment,
-    accounts: Accounts,
-    wish: Wish,
+    accounts: Stores,
+    wish: OutputOptions,
     count: int,
     listen: Listener,
 ) -> "FetchImage":
@@ -626,7 +626,7 @@ def build_fetch(
         history=accounts.history,
         outbox=accounts.outbox,
         locate=_absolute,
-        listen=unshaken(listen),
+        listen=isolate_listener(listen),
     )
 
 
@@ -650,7 +650,7 @@ def build_deliver_briefly(
     settings: Settings,
     *,
     environment: Environment,
-    accounts: Accounts,
+    accounts: Stores,
     images: bool = True,
     listen: Listener,
 ) -> Callable[[Cancellation], None] | None:
@@ -668,7 +668,7 @@ def build_deliver_briefly(
 
 
 def build_find(
-    accounts: Accounts, *, environment: Environment, pipes: bool = True
+    accounts: Stores, *, environment: Environment, pipes: bool = True
 ) -> FindImage:
     """Wire the use case that finds an image by whatever it is called.
 
@@ -726,14 +726,14 @@ def build_preview(
     Raises:
         Misconfigured: `$IMAGEN_PREVIEW` is no mode.
     """
-    mode = preview_mode(settings.output.preview, environment.preview, flag=flag)
+    mode = resolve_preview_mode(settings.output.preview, environment.preview, flag=flag)
     in_tmux = bool(environment.tmux)
-    if not previews(mode, on_terminal=on_terminal, in_tmux=in_tmux):
+    if not should_preview(mode, on_terminal=on_terminal, in_tmux=in_tmux):
         return None
     from imagen.adapters.preview.tmux import TmuxPreview  # noqa: PLC0415 - rare
 
     return PreviewImages(
-        TmuxPreview(environment), locate=_absolute, listen=unshaken(listen)
+        TmuxPreview(environment), locate=_absolute, listen=isolate_listener(listen)
     )
 
 
@@ -747,29 +747,29 @@ def build_viewer(
         environment: What it says of itself.
         method: The way to draw, whatever the terminal says.
     """
-    from imagen.adapters.preview.terminal.asking import abilities_of  # noqa: PLC0415
+    from imagen.adapters.preview.terminal.asking import probe_terminal  # noqa: PLC0415
     from imagen.adapters.preview.terminal.viewer import (  # noqa: PLC0415 - costs Pillow
         TerminalViewer,
     )
 
     time, handle = SystemClock(), stream.fileno()
-    abilities = abilities_of(handle, environment, clock=time)
-    return TerminalViewer(handle, abilities, clock=time, draw=draw, method=method)
+    abilities = probe_terminal(handle, environment, clock=time)
+    return TerminalViewer(handle, abilities, clock=time, draw=random_int, method=method)
 
 
-def build_inspect(accounts: Accounts, *, environment: Environment) -> InspectImage:
+def build_inspect(accounts: Stores, *, environment: Environment) -> InspectImage:
     """Wire the use case that says all that is known of an image."""
 
-    def check(content: bytes, media_type: str) -> Provenance:
-        from imagen.adapters.c2pa import check_provenance  # noqa: PLC0415 - rare
+    def check(content: bytes, media_type: str) -> ContentCredentials:
+        from imagen.adapters.c2pa import check_content_credentials  # noqa: PLC0415 - rare
 
-        return check_provenance(content, media_type)
+        return check_content_credentials(content, media_type)
 
     return InspectImage(find=build_find(accounts, environment=environment), check=check)
 
 
 def build_strip(
-    accounts: Accounts,
+    accounts: Stores,
     *,
     environment: Environment,
     output: str | None = None,
@@ -788,9 +788,9 @@ def build_strip(
     """
     folder, name = (None, None) if output is None else _place(output, environment)
 
-    def place_of(location: str) -> CopyPlace:
+    def place_of(location: str) -> CopyTarget:
         if output == STDOUT:
-            return CopyPlace(storage=_storage(None, stream))
+            return CopyTarget(storage=_storage(None, stream))
         beside = environment.home(Path(location))
         target = folder if folder is not None else beside.parent
         if name is not None and _same_file(target / name, beside):
@@ -798,20 +798,20 @@ def build_strip(
                 f"The copy would replace {location} itself, and its sidecar.",
                 hint="Give it another name.",
             )
-        return CopyPlace(storage=LocalStorage(target), name=name)
+        return CopyTarget(storage=LocalStorage(target), name=name)
 
     return StripImage(
         find=build_find(accounts, environment=environment), place_of=place_of
     )
 
 
-def build_again(
+def build_rerun(
     settings: Settings,
     *,
     environment: Environment,
-    accounts: Accounts,
+    accounts: Stores,
     pipes: bool = True,
-) -> MakeAgain:
+) -> PrepareRerun:
     """Wire the use case that turns an image back into a request.
 
     Args:
@@ -820,12 +820,12 @@ def build_again(
         accounts: What was made here.
         pipes: Whether what is named may be a pipe, and is waited for.
     """
-    from imagen.adapters.files import images_in  # noqa: PLC0415 - only to read some
+    from imagen.adapters.files import list_images  # noqa: PLC0415 - only to read some
 
-    return MakeAgain(
+    return PrepareRerun(
         find=build_find(accounts, environment=environment, pipes=pipes),
         read=_reading(environment, pipes=False),
-        images_in=images_in,
+        images_in=list_images,
         history=accounts.history,
         instances={name: each.instance for name, each in settings.backends.items()},
         default=settings.default_backend,
@@ -843,7 +843,7 @@ def build_verify() -> VerifyImage:
     return VerifyImage(compare=compare_pixels, editor=PillowEditor())
 
 
-def build_wishes(
+def build_overrides(
     *,
     count: int = 1,
     seed: int | None = None,
@@ -857,13 +857,13 @@ def build_wishes(
     fit: str | None = None,
     timeout: float | None = None,
     strict: bool = False,
-) -> Wishes:
+) -> Overrides:
     """Turn words into what is to be different when an image is made again.
 
     Raises:
         InvalidRequest: one of them makes no sense.
     """
-    return Wishes(
+    return Overrides(
         count=count,
         seed=seed,
         steps=steps,
@@ -872,7 +872,7 @@ def build_wishes(
         options=options or {},
         images=None if images is None else tuple(images),
         mask=mask,
-        max_cost=micros_in(max_cost),
+        max_cost=parse_max_cost(max_cost),
         fit=_fit(fit),
         timeout=timeout,
         strict=strict,
@@ -884,12 +884,12 @@ def resuming(
     settings: Settings,
     *,
     environment: Environment,
-    accounts: Accounts,
+    accounts: Stores,
     listen: Listener,
 ) -> Generator[ResumeCalls]:
     """Wire the use case that finishes open calls, and close its backends afterwards."""
     backends: dict[str, ImageBackend] = {}
-    heard = unshaken(listen)
+    heard = isolate_listener(listen)
 
     def backend_of(instance: Instance) -> ImageBackend:
         name = instance.name
@@ -904,7 +904,7 @@ def resuming(
             backends[name] = build_backend(chosen, environment=environment)
         return backends[name]
 
-    def store_of(place: Place) -> StoreImage:
+    def store_of(place: OutputTarget) -> StoreImage:
         if not place.folder:  # it was to go to a stream, which is gone
             folder = _absolute(settings.output.dir)
             place = msgspec.structs.replace(place, folder=folder)
@@ -942,10 +942,10 @@ def read_reference(path: str | Path, *, environment: Environment) -> ReferenceIm
         raise InvalidRequest(
             f"The image {path} has more than {LARGEST_REFERENCE} bytes."
         )
-    return reference_of(content, name=file.name)
+    return build_reference(content, name=file.name)
 
 
-def reference_of(content: bytes, *, name: str) -> ReferenceImage:
+def build_reference(content: bytes, *, name: str) -> ReferenceImage:
     """Return an image that a request brings along.
 
     Raises:
@@ -968,10 +968,10 @@ def notebook_progress() -> "NotebookProgress | None":
     if "IPython" not in sys.modules:
         return None
     from imagen.adapters.preview.progress import (  # noqa: PLC0415 - only there
-        progress_in_notebook,
+        create_notebook_progress,
     )
 
-    return progress_in_notebook()
+    return create_notebook_progress()
 
 
 def build_check() -> CheckBackends:
@@ -979,16 +979,18 @@ def build_check() -> CheckBackends:
     return CheckBackends(clock=SystemClock())
 
 
-def build_prices(settings: Settings, *, listen: Listener) -> ShowPrices:
+def build_prices(settings: Settings, *, listen: Listener) -> ListPrices:
     """Wire the use case that says what is charged for what."""
-    from imagen.adapters.prices import price_table  # noqa: PLC0415 - reads a table
+    from imagen.adapters.prices import load_price_table  # noqa: PLC0415 - reads a table
 
     own = [
         ListedPrice(provider="config", model=name, price=each.instance.price)
         for name, each in settings.backends.items()
         if each.instance.price is not None
     ]
-    return ShowPrices(table=(*own, *price_table()), clock=SystemClock(), listen=listen)
+    return ListPrices(
+        table=(*own, *load_price_table()), clock=SystemClock(), listen=listen
+    )
 
 
 def with_log(listen: Listener, *, as_json: bool, colours: bool) -> Listener:
@@ -1016,9 +1018,9 @@ def _style(settings: Settings, name: str | None) -> Style | None:
 
 
 def _shown(name: str) -> str:
-    from imagen.settings.secrets import shown  # noqa: PLC0415 - only after a mistake
+    from imagen.settings.secrets import display_value  # noqa: PLC0415 - only after a mistake
 
-    return shown(name)
+    return display_value(name)
 
 
 def _size(size: str | tuple[int, int] | Size | None) -> Size | None:
@@ -1048,14 +1050,14 @@ def _fit(fit: str | None) -> Fit | None:
 def _price_of(
     provider: str, model: str, parameters: Mapping[str, object]
 ) -> Price | None:
-    from imagen.adapters.prices import price_of  # noqa: PLC0415 - reads a table
+    from imagen.adapters.prices import look_up_price  # noqa: PLC0415 - reads a table
 
-    return price_of(provider, model, parameters)
+    return look_up_price(provider, model, parameters)
 
 
-def _records(accounts: Accounts, settings: Settings, listen: Listener) -> Records:
+def _records(accounts: Stores, settings: Settings, listen: Listener) -> Recorder:
     days = settings.history.keep_days
-    return Records(
+    return Recorder(
         accounts.journal,
         accounts.history,
         outbox=accounts.outbox,
@@ -1083,14 +1085,14 @@ def _link(folder: Path, location: str, page: str) -> str:
 
 
 def _store(
-    place: Place,
+    place: OutputTarget,
     folder: Path | None,
     environment: Environment,
     *,
     stream: BinaryIO | None = None,
-    door: Door | None = None,
+    door: RequestContext | None = None,
 ) -> StoreImage:
-    door = door or Door()
+    door = door or RequestContext()
     return StoreImage(
         storage=_storage(folder, stream, for_good=door.for_good),
         numbering=door.numbering,
@@ -1116,11 +1118,11 @@ def _storage(
 
 
 def _where(
-    settings: Settings, wish: Wish, count: int, environment: Environment
-) -> tuple[Path | None, Place]:
+    settings: Settings, wish: OutputOptions, count: int, environment: Environment
+) -> tuple[Path | None, OutputTarget]:
     """Return the folder as it was called, None for a stream, and the whole place."""
     folder = settings.output.dir
-    place = Place(
+    place = OutputTarget(
         folder=_absolute(folder),
         destination=Destination(template=settings.output.naming, format=wish.format),
         sidecar=settings.output.sidecar and wish.sidecar,
@@ -1145,9 +1147,7 @@ def _where(
     )
 
 
-def look_at_supabase(
-    settings: Settings, environment: Environment
-) -> Iterator[Readiness]:
+def check_supabase(settings: Settings, environment: Environment) -> Iterator[Readiness]:
     """Yield what Supabase needs, and whether it has it; nothing if it is not used."""
     missing = environment.missing_for_supabase
     wanted = bool(settings.owner_user_id) or _cloud_sync(settings, environment) == "on"
@@ -1157,7 +1157,7 @@ def look_at_supabase(
         yield Readiness(what="used" if used else "not used", ready=not used, note=note)
         return
     from imagen.adapters.readiness import (  # noqa: PLC0415 - rare
-        look_at_supabase as look,
+        check_project as look,
     )
 
     yield from look(_access(environment), owner=settings.owner_user_id)

@@ -9,7 +9,7 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any, TypeAlias
 
 from imagen.domain.errors import Misconfigured
-from imagen.domain.suggestion import meant
+from imagen.domain.suggestion import suggest_name
 from imagen.ports.backend import Adapter
 
 if TYPE_CHECKING:
@@ -45,7 +45,7 @@ def find_adapter(name: str) -> AnyAdapter:
                 hint=f"It is {entry.value}; reinstall the package it comes from.",
             ) from error
     names = adapter_names()
-    near = meant(name, names)
+    near = suggest_name(name, names)
     raise Misconfigured(
         f"There is no adapter called {name!r}.",
         hint=f"Did you mean {near}?" if near else f"There are: {', '.join(names)}.",

@@ -19,7 +19,7 @@ import pytest
 from PIL import Image
 
 from imagen.domain.capabilities import Capabilities
-from imagen.domain.cost import NOTHING, Cost
+from imagen.domain.cost import FREE, Cost
 from imagen.domain.errors import (
     BackendError,
     Cancelled,
@@ -35,7 +35,7 @@ from imagen.domain.errors import (
 from imagen.domain.plan import ImageJob
 from imagen.domain.result import Generated, GeneratedImage
 from imagen.domain.size import Size, SizeRule
-from imagen.ports.backend import ImageBackend, Readiness, Watch
+from imagen.ports.backend import ImageBackend, JobContext, Readiness
 from imagen.testing import BackendContract, tiny_png
 
 SECRET = "sk-canary-5e55e"
@@ -100,17 +100,17 @@ class Healthy:
     def prepare(self) -> None:
         """Be ready."""
 
-    def generate(self, job: ImageJob, watch: Watch) -> Generated:
+    def generate(self, job: ImageJob, context: JobContext) -> Generated:
         if job.options.get("mood", "grave") not in {"cheerful", "grave"}:
             raise InvalidRequest("mood is cheerful or grave.")
         reference = self.submit(job)
         self.vendor.jobs[reference] = datetime.now(UTC), job
-        watch.accepted(reference)
-        return self.stay(job, reference, watch)
+        context.accepted(reference)
+        return self.stay(job, reference, context)
 
-    def stay(self, job: ImageJob, reference: str, watch: Watch) -> Generated:
+    def stay(self, job: ImageJob, reference: str, context: JobContext) -> Generated:
         try:
-            self.wait(watch)
+            self.wait(context)
         except Cancelled:
             self.cancel(reference)
             raise
@@ -122,21 +122,23 @@ class Healthy:
         except VendorError as error:
             raise self.translated(error) from error
 
-    def resume(self, job: ImageJob, reference: str, watch: Watch) -> Generated:
+    def resume(self, job: ImageJob, reference: str, context: JobContext) -> Generated:
         if reference not in self.vendor.jobs:
             raise BackendError("There is no such drawing.")
-        return self.stay(job, reference, watch)
+        return self.stay(job, reference, context)
 
-    def find(self, job: ImageJob, *, since: datetime, watch: Watch) -> tuple[str, ...]:
-        watch.wait(0)
+    def find(
+        self, job: ImageJob, *, since: datetime, context: JobContext
+    ) -> tuple[str, ...]:
+        context.sleep(0)
         return tuple(
             name
             for name, (moment, taken) in self.vendor.jobs.items()
             if moment >= since and taken == job
         )
 
-    def capabilities_of(self, model: str, watch: Watch) -> Capabilities:
-        watch.wait(0)
+    def capabilities_of(self, model: str, context: JobContext) -> Capabilities:
+        context.sleep(0)
         if model not in {"", *(self.capabilities().models or ())}:
             raise InvalidRequest(f"There is no model {model}.")
         return self.capabilities()
@@ -144,16 +146,16 @@ class Healthy:
     def translated(self, error: VendorError) -> Exception:
         return error.kind("The vendor says no.")
 
-    def wait(self, watch: Watch) -> None:
+    def wait(self, context: JobContext) -> None:
         if self.vendor.silent:
-            self.read_in_silence(watch)
+            self.read_in_silence(context)
         for fraction in (0.0, 0.5, 1.0):
-            watch.report(fraction, "drawing", steps=2)
-            watch.wait(1)
+            context.progress(fraction, "drawing", steps=2)
+            context.sleep(1)
 
-    def read_in_silence(self, watch: Watch) -> None:
+    def read_in_silence(self, context: JobContext) -> None:
         broken_off = Event()
-        watch.on_cancel(broken_off.set)
+        context.on_cancel(broken_off.set)
         broken_off.wait(MINUTE)
 
     def cancel(self, reference: str) -> None:
@@ -174,8 +176,8 @@ class Healthy:
         content = self.vendor.draw(job.size, media_type)
         return GeneratedImage(content=content, media_type=media_type, seed=job.seed)
 
-    def check(self, watch: Watch) -> tuple[Readiness, ...]:
-        watch.wait(0)
+    def check(self, context: JobContext) -> tuple[Readiness, ...]:
+        context.sleep(0)
         ready = self.vendor.trouble is None
         return (Readiness(what="the vendor", ready=ready),)
 
@@ -492,7 +494,7 @@ class TestReportsWhatCannotBeWrittenDown(Staged):
     class Made(Healthy):
         def answer(self, job: ImageJob) -> Generated:
             return msgspec.structs.replace(
-                super().answer(job), parameters={"vendor": self.vendor}, cost=NOTHING
+                super().answer(job), parameters={"vendor": self.vendor}, cost=FREE
             )
 
     breaks: ClassVar[set[str]] = {"test_reports_parameters_that_can_be_written_down"}
@@ -500,36 +502,36 @@ class TestReportsWhatCannotBeWrittenDown(Staged):
 
 class TestReportsThreeHundredPercent(Staged):
     class Made(Healthy):
-        def wait(self, watch: Watch) -> None:
-            super().wait(watch)
-            watch.report(3.0)
+        def wait(self, context: JobContext) -> None:
+            super().wait(context)
+            context.progress(3.0)
 
     breaks: ClassVar[set[str]] = {"test_reports_fractions_only"}
 
 
 class TestReportsNotANumber(Staged):
     class Made(Healthy):
-        def wait(self, watch: Watch) -> None:
-            watch.report(float("nan"))
-            super().wait(watch)
+        def wait(self, context: JobContext) -> None:
+            context.progress(float("nan"))
+            super().wait(context)
 
     breaks: ClassVar[set[str]] = {"test_reports_fractions_only"}
 
 
 class TestReportsStepsBack(Staged):
     class Made(Healthy):
-        def wait(self, watch: Watch) -> None:
-            super().wait(watch)
-            watch.report(0.1)
+        def wait(self, context: JobContext) -> None:
+            super().wait(context)
+            context.progress(0.1)
 
     breaks: ClassVar[set[str]] = {"test_reports_no_step_back"}
 
 
 class TestCallsTheJobByManyNames(Staged):
     class Made(Healthy):
-        def wait(self, watch: Watch) -> None:
-            watch.accepted("job-2")
-            super().wait(watch)
+        def wait(self, context: JobContext) -> None:
+            context.accepted("job-2")
+            super().wait(context)
 
     breaks: ClassVar[set[str]] = {
         "test_calls_the_remote_job_by_one_name",
@@ -539,27 +541,27 @@ class TestCallsTheJobByManyNames(Staged):
 
 class TestSleepsByItself(Staged):
     class Made(Healthy):
-        def wait(self, watch: Watch) -> None:
+        def wait(self, context: JobContext) -> None:
             time.sleep(0.001)
-            super().wait(watch)
+            super().wait(context)
 
     breaks: ClassVar[set[str]] = {"test_waits_only_through_the_watch"}
 
 
 class TestSleepsInALoopOfEvents(Staged):
     class Made(Healthy):
-        def wait(self, watch: Watch) -> None:
+        def wait(self, context: JobContext) -> None:
             asyncio.run(asyncio.sleep(0.001))
-            super().wait(watch)
+            super().wait(context)
 
     breaks: ClassVar[set[str]] = {"test_waits_only_through_the_watch"}
 
 
 class TestWaitsForAnEventOfItsOwn(Staged):
     class Made(Healthy):
-        def wait(self, watch: Watch) -> None:
+        def wait(self, context: JobContext) -> None:
             Event().wait(0.05)
-            super().wait(watch)
+            super().wait(context)
 
     breaks: ClassVar[set[str]] = {"test_waits_only_through_the_watch"}
 
@@ -570,9 +572,9 @@ class TestWaitsForAnEventOfItsOwn(Staged):
 
 class TestSwallowsCancelled(Staged):
     class Made(Healthy):
-        def wait(self, watch: Watch) -> None:
+        def wait(self, context: JobContext) -> None:
             try:
-                super().wait(watch)
+                super().wait(context)
             except Cancelled:
                 return
 
@@ -587,9 +589,9 @@ class TestSwallowsCancelled(Staged):
 
 class TestTurnsCancelledIntoSomethingElse(Staged):
     class Made(Healthy):
-        def generate(self, job: ImageJob, watch: Watch) -> Generated:
+        def generate(self, job: ImageJob, context: JobContext) -> Generated:
             try:
-                return super().generate(job, watch)
+                return super().generate(job, context)
             except Cancelled as error:
                 raise BackendError("It did not end well.") from error
 
@@ -601,7 +603,7 @@ class TestTurnsCancelledIntoSomethingElse(Staged):
 
 class TestDoesNotHearTheCancelling(Staged):
     class Made(Healthy):
-        def read_in_silence(self, watch: Watch) -> None:
+        def read_in_silence(self, context: JobContext) -> None:
             Event().wait(MINUTE)
 
     breaks: ClassVar[set[str]] = {
@@ -647,9 +649,9 @@ class TestChangesTheJob(Staged):
 
 class TestMixesUpThreads(Staged):
     class Made(Healthy):
-        def generate(self, job: ImageJob, watch: Watch) -> Generated:
+        def generate(self, job: ImageJob, context: JobContext) -> Generated:
             self.job = job
-            return super().generate(job, watch)
+            return super().generate(job, context)
 
         def answer(self, job: ImageJob) -> Generated:
             return super().answer(self.job)
@@ -659,8 +661,8 @@ class TestMixesUpThreads(Staged):
 
 class TestSendsNonsense(Staged):
     class Made(Healthy):
-        def generate(self, job: ImageJob, watch: Watch) -> Generated:
-            return super().generate(msgspec.structs.replace(job, options={}), watch)
+        def generate(self, job: ImageJob, context: JobContext) -> Generated:
+            return super().generate(msgspec.structs.replace(job, options={}), context)
 
     breaks: ClassVar[set[str]] = {"test_does_not_send_nonsense"}
 
@@ -767,17 +769,17 @@ class TestShowsItsSecretInWhatLedToAnError(Staged):
 
 class TestRaisesWhenChecked(Staged):
     class Made(Healthy):
-        def check(self, watch: Watch) -> tuple[Readiness, ...]:
+        def check(self, context: JobContext) -> tuple[Readiness, ...]:
             self.vendor.take(self.key)
-            return super().check(watch)
+            return super().check(context)
 
     breaks: ClassVar[set[str]] = {"test_raises_nothing_when_checked"}
 
 
 class TestIsNeverReady(Staged):
     class Made(Healthy):
-        def check(self, watch: Watch) -> tuple[Readiness, ...]:
-            watch.wait(0)
+        def check(self, context: JobContext) -> tuple[Readiness, ...]:
+            context.sleep(0)
             return (Readiness(what="the weather", ready=False),)
 
     breaks: ClassVar[set[str]] = {"test_is_ready"}
@@ -785,9 +787,9 @@ class TestIsNeverReady(Staged):
 
 class TestCannotStopChecking(Staged):
     class Made(Healthy):
-        def check(self, watch: Watch) -> tuple[Readiness, ...]:
+        def check(self, context: JobContext) -> tuple[Readiness, ...]:
             try:
-                return super().check(watch)
+                return super().check(context)
             except Cancelled:
                 return (Readiness(what="patience", ready=False),)
 
@@ -814,8 +816,8 @@ class TestSaysSomethingElseOfAModelEveryTime(Staged):
     class Made(Healthy):
         looks = 0
 
-        def capabilities_of(self, model: str, watch: Watch) -> Capabilities:
-            can = super().capabilities_of(model, watch)
+        def capabilities_of(self, model: str, context: JobContext) -> Capabilities:
+            can = super().capabilities_of(model, context)
             self.looks += 1
             return msgspec.structs.replace(can, largest_seed=100 + self.looks)
 
@@ -824,8 +826,8 @@ class TestSaysSomethingElseOfAModelEveryTime(Staged):
 
 class TestPromisesSizesThatItDoesNotMake(Staged):
     class Made(Healthy):
-        def capabilities_of(self, model: str, watch: Watch) -> Capabilities:
-            can = super().capabilities_of(model, watch)
+        def capabilities_of(self, model: str, context: JobContext) -> Capabilities:
+            can = super().capabilities_of(model, context)
             return msgspec.structs.replace(can, sizes=SizeRule(choices=(Size(70, 70),)))
 
         def image(self, job: ImageJob) -> GeneratedImage:
@@ -837,10 +839,10 @@ class TestPromisesSizesThatItDoesNotMake(Staged):
 
 class TestOrdersWhatItLooksUp(Staged):
     class Made(Healthy):
-        def capabilities_of(self, model: str, watch: Watch) -> Capabilities:
-            can = super().capabilities_of(model, watch)
+        def capabilities_of(self, model: str, context: JobContext) -> Capabilities:
+            can = super().capabilities_of(model, context)
             trial = ImageJob(number=1, prompt="a trial", size=Size(64, 64), timeout=60)
-            self.generate(trial, watch)
+            self.generate(trial, context)
             return can
 
     breaks: ClassVar[set[str]] = {"test_looks_a_model_up_at_no_cost"}
@@ -848,17 +850,17 @@ class TestOrdersWhatItLooksUp(Staged):
 
 class TestKnowsEveryModel(Staged):
     class Made(Healthy):
-        def capabilities_of(self, model: str, watch: Watch) -> Capabilities:
-            return super().capabilities_of("", watch)
+        def capabilities_of(self, model: str, context: JobContext) -> Capabilities:
+            return super().capabilities_of("", context)
 
     breaks: ClassVar[set[str]] = {"test_refuses_to_look_up_what_there_is_not"}
 
 
 class TestCannotStopLookingUp(Staged):
     class Made(Healthy):
-        def capabilities_of(self, model: str, watch: Watch) -> Capabilities:
+        def capabilities_of(self, model: str, context: JobContext) -> Capabilities:
             try:
-                return super().capabilities_of(model, watch)
+                return super().capabilities_of(model, context)
             except Cancelled:
                 return self.capabilities()
 
@@ -867,37 +869,45 @@ class TestCannotStopLookingUp(Staged):
 
 class TestReturnsAnotherOldJob(Staged):
     class Made(Healthy):
-        def resume(self, job: ImageJob, reference: str, watch: Watch) -> Generated:
+        def resume(
+            self, job: ImageJob, reference: str, context: JobContext
+        ) -> Generated:
             other = msgspec.structs.replace(job, size=Size(80, 80))
-            return super().resume(other, reference, watch)
+            return super().resume(other, reference, context)
 
     breaks: ClassVar[set[str]] = {"test_returns_an_old_job_as_it_was"}
 
 
 class TestOrdersAnOldJobAnew(Staged):
     class Made(Healthy):
-        def resume(self, job: ImageJob, reference: str, watch: Watch) -> Generated:
+        def resume(
+            self, job: ImageJob, reference: str, context: JobContext
+        ) -> Generated:
             if reference not in self.vendor.jobs:
                 raise BackendError("There is no such drawing.")
-            return self.generate(job, watch)
+            return self.generate(job, context)
 
     breaks: ClassVar[set[str]] = {"test_resumes_any_number_of_times_at_no_cost"}
 
 
 class TestInventsAnOldJob(Staged):
     class Made(Healthy):
-        def resume(self, job: ImageJob, reference: str, watch: Watch) -> Generated:
-            return self.stay(job, reference, watch)
+        def resume(
+            self, job: ImageJob, reference: str, context: JobContext
+        ) -> Generated:
+            return self.stay(job, reference, context)
 
     breaks: ClassVar[set[str]] = {"test_says_that_an_old_job_is_gone"}
 
 
 class TestLeavesAnOldJobRunning(Staged):
     class Made(Healthy):
-        def resume(self, job: ImageJob, reference: str, watch: Watch) -> Generated:
+        def resume(
+            self, job: ImageJob, reference: str, context: JobContext
+        ) -> Generated:
             if reference not in self.vendor.jobs:
                 raise BackendError("There is no such drawing.")
-            self.wait(watch)
+            self.wait(context)
             return self.answer(job)
 
     breaks: ClassVar[set[str]] = {"test_cancels_an_old_job"}
@@ -905,9 +915,11 @@ class TestLeavesAnOldJobRunning(Staged):
 
 class TestCannotStopResuming(Staged):
     class Made(Healthy):
-        def resume(self, job: ImageJob, reference: str, watch: Watch) -> Generated:
+        def resume(
+            self, job: ImageJob, reference: str, context: JobContext
+        ) -> Generated:
             try:
-                return super().resume(job, reference, watch)
+                return super().resume(job, reference, context)
             except Cancelled:
                 return self.answer(job)
 
@@ -920,9 +932,9 @@ class TestCannotStopResuming(Staged):
 class TestFindsTheFirstOnly(Staged):
     class Made(Healthy):
         def find(
-            self, job: ImageJob, *, since: datetime, watch: Watch
+            self, job: ImageJob, *, since: datetime, context: JobContext
         ) -> tuple[str, ...]:
-            return super().find(job, since=since, watch=watch)[:1]
+            return super().find(job, since=since, context=context)[:1]
 
     breaks: ClassVar[set[str]] = {"test_finds_the_jobs_that_it_took"}
 
@@ -930,9 +942,9 @@ class TestFindsTheFirstOnly(Staged):
 class TestFindsWhatIsNearlyLikeIt(Staged):
     class Made(Healthy):
         def find(
-            self, job: ImageJob, *, since: datetime, watch: Watch
+            self, job: ImageJob, *, since: datetime, context: JobContext
         ) -> tuple[str, ...]:
-            watch.wait(0)
+            context.sleep(0)
             return tuple(
                 name
                 for name, (moment, taken) in self.vendor.jobs.items()
@@ -945,10 +957,10 @@ class TestFindsWhatIsNearlyLikeIt(Staged):
 class TestFindsWhatIsOld(Staged):
     class Made(Healthy):
         def find(
-            self, job: ImageJob, *, since: datetime, watch: Watch
+            self, job: ImageJob, *, since: datetime, context: JobContext
         ) -> tuple[str, ...]:
             always = datetime(1970, 1, 1, tzinfo=UTC)
-            return super().find(job, since=always, watch=watch)
+            return super().find(job, since=always, context=context)
 
     breaks: ClassVar[set[str]] = {"test_finds_no_jobs_from_before"}
 
@@ -956,11 +968,11 @@ class TestFindsWhatIsOld(Staged):
 class TestOrdersWhatItDoesNotFind(Staged):
     class Made(Healthy):
         def find(
-            self, job: ImageJob, *, since: datetime, watch: Watch
+            self, job: ImageJob, *, since: datetime, context: JobContext
         ) -> tuple[str, ...]:
-            found = super().find(job, since=since, watch=watch)
+            found = super().find(job, since=since, context=context)
             if not self.vendor.jobs:
-                self.generate(job, watch)
+                self.generate(job, context)
             return found
 
     breaks: ClassVar[set[str]] = {"test_searches_at_no_cost"}
@@ -969,10 +981,10 @@ class TestOrdersWhatItDoesNotFind(Staged):
 class TestCannotStopSearching(Staged):
     class Made(Healthy):
         def find(
-            self, job: ImageJob, *, since: datetime, watch: Watch
+            self, job: ImageJob, *, since: datetime, context: JobContext
         ) -> tuple[str, ...]:
             try:
-                return super().find(job, since=since, watch=watch)
+                return super().find(job, since=since, context=context)
             except Cancelled:
                 return ()
 

@@ -12,18 +12,18 @@ from typing import ClassVar, Self
 import msgspec
 import pytest
 
-from imagen.domain.budget import Limit
+from imagen.domain.budget import BudgetLimit
 from imagen.domain.call import (
-    Accepted,
-    Arrived,
     Call,
-    Claim,
-    Closed,
-    LeftOpen,
-    Note,
+    CallAccepted,
+    CallClosed,
+    CallLeftOpen,
+    CallReceived,
+    CallSending,
+    CallUpdate,
+    ClaimedCall,
     OpenCall,
-    Place,
-    Sending,
+    OutputTarget,
 )
 from imagen.domain.errors import JournalError, ReferenceTaken
 from imagen.testing import JournalContract, MemoryJournal, MemoryLedger
@@ -38,19 +38,21 @@ class Torn(MemoryJournal):
 
     error: Exception = JournalError("The journal is torn.")
 
-    def begin(self, calls: Sequence[Call], *, limits: Sequence[Limit] = ()) -> None:
+    def begin(
+        self, calls: Sequence[Call], *, limits: Sequence[BudgetLimit] = ()
+    ) -> None:
         raise self.error
 
-    def note(self, call_id: str, note: Note) -> None:
+    def note(self, call_id: str, note: CallUpdate) -> None:
         raise self.error
 
-    def taken(self, limit: Limit) -> int:
+    def taken(self, limit: BudgetLimit) -> int:
         raise self.error
 
     def unfinished(self) -> tuple[OpenCall, ...]:
         raise self.error
 
-    def claim(self, call_id: str) -> Claim | None:
+    def claim(self, call_id: str) -> ClaimedCall | None:
         raise self.error
 
 
@@ -89,7 +91,9 @@ class TestIsHealthy(Staged):
 
 class TestBeginsOneAfterTheOther(Staged):
     class Made(MemoryJournal):
-        def begin(self, calls: Sequence[Call], *, limits: Sequence[Limit] = ()) -> None:
+        def begin(
+            self, calls: Sequence[Call], *, limits: Sequence[BudgetLimit] = ()
+        ) -> None:
             for call in calls:
                 super().begin([call], limits=limits)
 
@@ -101,7 +105,9 @@ class TestBeginsOneAfterTheOther(Staged):
 
 class TestBeginsTwice(Staged):
     class Made(MemoryJournal):
-        def begin(self, calls: Sequence[Call], *, limits: Sequence[Limit] = ()) -> None:
+        def begin(
+            self, calls: Sequence[Call], *, limits: Sequence[BudgetLimit] = ()
+        ) -> None:
             for call in calls:
                 self._desk.calls.pop(call.id, None)
             super().begin(calls, limits=limits)
@@ -113,8 +119,12 @@ class TestBeginsTwice(Staged):
 
 class TestForgetsWhereImagesGo(Staged):
     class Made(MemoryJournal):
-        def begin(self, calls: Sequence[Call], *, limits: Sequence[Limit] = ()) -> None:
-            super().begin([replaced(c, place=Place()) for c in calls], limits=limits)
+        def begin(
+            self, calls: Sequence[Call], *, limits: Sequence[BudgetLimit] = ()
+        ) -> None:
+            super().begin(
+                [replaced(c, place=OutputTarget()) for c in calls], limits=limits
+            )
 
     breaks: ClassVar[set[str]] = {
         "test_returns_what_was_begun",
@@ -137,7 +147,7 @@ class TestIsInNoOrder(Staged):
 
 class TestRaisesForWhatIsNotThere(Staged):
     class Made(MemoryJournal):
-        def claim(self, call_id: str) -> Claim | None:
+        def claim(self, call_id: str) -> ClaimedCall | None:
             if call_id not in self._desk.calls:
                 raise JournalError("There is no such call.")
             return super().claim(call_id)
@@ -172,8 +182,8 @@ class TestKnowsNothingOfAccepting(Staged):
 
 class TestNeverTakesBack(Staged):
     class Made(MemoryJournal):
-        def note(self, call_id: str, note: Note) -> None:
-            if note != Sending(active=False):
+        def note(self, call_id: str, note: CallUpdate) -> None:
+            if note != CallSending(active=False):
                 super().note(call_id, note)
 
     breaks: ClassVar[set[str]] = {
@@ -183,9 +193,11 @@ class TestNeverTakesBack(Staged):
 
 class TestTakesEverythingBack(Staged):
     class Made(MemoryJournal):
-        def note(self, call_id: str, note: Note) -> None:
+        def note(self, call_id: str, note: CallUpdate) -> None:
             super().note(call_id, note)
-            if isinstance(note, Sending) and (entry := self._desk.calls.get(call_id)):
+            if isinstance(note, CallSending) and (
+                entry := self._desk.calls.get(call_id)
+            ):
                 entry.state = "sent" if note.active else "planned"
 
     breaks: ClassVar[set[str]] = {
@@ -195,7 +207,7 @@ class TestTakesEverythingBack(Staged):
 
 class TestCountsNotes(Staged):
     class Made(MemoryJournal):
-        def note(self, call_id: str, note: Note) -> None:
+        def note(self, call_id: str, note: CallUpdate) -> None:
             again = (call_id, note) in self.notes
             super().note(call_id, note)
             if again and (entry := self._desk.calls.get(call_id)):
@@ -208,10 +220,10 @@ class TestCountsNotes(Staged):
 
 class TestKeepsWhatIsClosed(Staged):
     class Made(MemoryJournal):
-        def note(self, call_id: str, note: Note) -> None:
+        def note(self, call_id: str, note: CallUpdate) -> None:
             entry = self._desk.calls.get(call_id)
             super().note(call_id, note)
-            if isinstance(note, Closed) and entry and entry.state == "received":
+            if isinstance(note, CallClosed) and entry and entry.state == "received":
                 self._desk.calls[call_id] = entry
 
     breaks: ClassVar[set[str]] = {
@@ -222,8 +234,8 @@ class TestKeepsWhatIsClosed(Staged):
 
 class TestRaisesForNotesOnNothing(Staged):
     class Made(MemoryJournal):
-        def note(self, call_id: str, note: Note) -> None:
-            if call_id not in self._desk.calls and not isinstance(note, Closed):
+        def note(self, call_id: str, note: CallUpdate) -> None:
+            if call_id not in self._desk.calls and not isinstance(note, CallClosed):
                 raise JournalError("There is no such call.")
             super().note(call_id, note)
 
@@ -237,9 +249,9 @@ class TestRaisesForNotesOnNothing(Staged):
 
 class TestRecordsEachClosing(Staged):
     class Made(MemoryJournal):
-        def note(self, call_id: str, note: Note) -> None:
+        def note(self, call_id: str, note: CallUpdate) -> None:
             super().note(call_id, note)
-            if isinstance(note, Closed) and note.usage:
+            if isinstance(note, CallClosed) and note.usage:
                 number = len(self.ledger.kept)
                 self.ledger.record([replaced(note.usage, id=f"{call_id}-{number}")])
 
@@ -254,9 +266,9 @@ class TestRecordsEachClosing(Staged):
 
 class TestRecordsWhatCostNothing(Staged):
     class Made(MemoryJournal):
-        def note(self, call_id: str, note: Note) -> None:
-            if note == Closed() and call_id in self._desk.calls:
-                note = Closed(usage=replaced(sample_row(cost=0), id=call_id))
+        def note(self, call_id: str, note: CallUpdate) -> None:
+            if note == CallClosed() and call_id in self._desk.calls:
+                note = CallClosed(usage=replaced(sample_row(cost=0), id=call_id))
             super().note(call_id, note)
 
     breaks: ClassVar[set[str]] = {
@@ -267,7 +279,7 @@ class TestRecordsWhatCostNothing(Staged):
 
 class TestRecordsOnlyWhatIsThere(Staged):
     class Made(MemoryJournal):
-        def note(self, call_id: str, note: Note) -> None:
+        def note(self, call_id: str, note: CallUpdate) -> None:
             if call_id in self._desk.calls:
                 super().note(call_id, note)
 
@@ -281,7 +293,7 @@ class TestRecordsOnlyWhatIsThere(Staged):
 
 class TestGivesReferencesAway(Staged):
     class Made(MemoryJournal):
-        def note(self, call_id: str, note: Note) -> None:
+        def note(self, call_id: str, note: CallUpdate) -> None:
             self._desk.references.clear()
             super().note(call_id, note)
 
@@ -294,9 +306,9 @@ class TestGivesReferencesAway(Staged):
 
 class TestForgetsReferencesOfClosedCalls(Staged):
     class Made(MemoryJournal):
-        def note(self, call_id: str, note: Note) -> None:
+        def note(self, call_id: str, note: CallUpdate) -> None:
             super().note(call_id, note)
-            if isinstance(note, Closed):
+            if isinstance(note, CallClosed):
                 self._desk.references.clear()
 
     breaks: ClassVar[set[str]] = {
@@ -307,8 +319,8 @@ class TestForgetsReferencesOfClosedCalls(Staged):
 
 class TestRemembersOnlyTheLastReference(Staged):
     class Made(MemoryJournal):
-        def note(self, call_id: str, note: Note) -> None:
-            if isinstance(note, Accepted):
+        def note(self, call_id: str, note: CallUpdate) -> None:
+            if isinstance(note, CallAccepted):
                 owners = self._desk.references
                 for name in [name for name in owners if owners[name] == call_id]:
                     del owners[name]
@@ -322,8 +334,8 @@ class TestRemembersOnlyTheLastReference(Staged):
 
 class TestKeepsReferencesFromOtherAdapters(Staged):
     class Made(MemoryJournal):
-        def note(self, call_id: str, note: Note) -> None:
-            if isinstance(note, Accepted):
+        def note(self, call_id: str, note: CallUpdate) -> None:
+            if isinstance(note, CallAccepted):
                 for (_, reference), owner in self._desk.references.items():
                     if reference == note.reference and owner != call_id:
                         raise ReferenceTaken("Somebody has it.")
@@ -339,7 +351,7 @@ class TestKeepsReferencesFromOtherAdapters(Staged):
 
 class TestClaimsWhatIsWorkedOn(Staged):
     class Made(MemoryJournal):
-        def claim(self, call_id: str) -> Claim | None:
+        def claim(self, call_id: str) -> ClaimedCall | None:
             entry = self._desk.calls.get(call_id)
             if entry is not None and entry.owner is self:
                 entry.owner = None
@@ -353,9 +365,10 @@ class TestClaimsWhatIsWorkedOn(Staged):
 
 class TestForgetsWhyItWasLeft(Staged):
     class Made(MemoryJournal):
-        def note(self, call_id: str, note: Note) -> None:
+        def note(self, call_id: str, note: CallUpdate) -> None:
             super().note(
-                call_id, LeftOpen(trouble="") if isinstance(note, LeftOpen) else note
+                call_id,
+                CallLeftOpen(trouble="") if isinstance(note, CallLeftOpen) else note,
             )
 
     breaks: ClassVar[set[str]] = {
@@ -365,7 +378,7 @@ class TestForgetsWhyItWasLeft(Staged):
 
 class TestRemembersTrouble(Staged):
     class Made(MemoryJournal):
-        def claim(self, call_id: str) -> Claim | None:
+        def claim(self, call_id: str) -> ClaimedCall | None:
             claim = super().claim(call_id)
             if claim is not None:
                 self._desk.calls[call_id].trouble = claim.open.trouble
@@ -391,7 +404,7 @@ class TestTakesTheDeadForAlive(Staged):
 
 class TestGivesACallToSeveral(Staged):
     class Made(MemoryJournal):
-        def claim(self, call_id: str) -> Claim | None:
+        def claim(self, call_id: str) -> ClaimedCall | None:
             entry = self._desk.calls.get(call_id)
             free = entry is not None and entry.owner is None
             time.sleep(0.1)
@@ -423,7 +436,7 @@ class TestKnowsOnlyItsOwn(Staged):
 
 class TestWantsToBeAlone(Staged):
     class Made(MemoryJournal):
-        def note(self, call_id: str, note: Note) -> None:
+        def note(self, call_id: str, note: CallUpdate) -> None:
             if not ONE.acquire(blocking=False):
                 raise JournalError("Somebody writes.")
             try:
@@ -442,7 +455,7 @@ class TestWantsToBeAlone(Staged):
 
 class TestForgetsWhatArrived(Staged):
     class Made(MemoryJournal):
-        def claim(self, call_id: str) -> Claim | None:
+        def claim(self, call_id: str) -> ClaimedCall | None:
             claim = super().claim(call_id)
             return None if claim is None else replaced(claim, received=None)
 
@@ -455,10 +468,10 @@ class TestForgetsWhatArrived(Staged):
 
 class TestForgetsTheOffset(Staged):
     class Made(MemoryJournal):
-        def note(self, call_id: str, note: Note) -> None:
-            if isinstance(note, Arrived):
+        def note(self, call_id: str, note: CallUpdate) -> None:
+            if isinstance(note, CallReceived):
                 at = note.received.at.astimezone(UTC)
-                note = Arrived(received=replaced(note.received, at=at))
+                note = CallReceived(received=replaced(note.received, at=at))
             super().note(call_id, note)
 
     breaks: ClassVar[set[str]] = {
@@ -468,8 +481,8 @@ class TestForgetsTheOffset(Staged):
 
 class TestIsParticularAboutParameters(Staged):
     class Made(MemoryJournal):
-        def note(self, call_id: str, note: Note) -> None:
-            if isinstance(note, Arrived):
+        def note(self, call_id: str, note: CallUpdate) -> None:
+            if isinstance(note, CallReceived):
                 try:
                     msgspec.json.encode(note)
                 except (TypeError, UnicodeEncodeError) as error:
@@ -486,7 +499,9 @@ class TestIsParticularAboutParameters(Staged):
 
 class TestHasNoLimits(Staged):
     class Made(MemoryJournal):
-        def begin(self, calls: Sequence[Call], *, limits: Sequence[Limit] = ()) -> None:
+        def begin(
+            self, calls: Sequence[Call], *, limits: Sequence[BudgetLimit] = ()
+        ) -> None:
             super().begin(calls)
 
     breaks: ClassVar[set[str]] = {
@@ -506,7 +521,9 @@ class TestHasNoLimits(Staged):
 
 class TestHasOneLimit(Staged):
     class Made(MemoryJournal):
-        def begin(self, calls: Sequence[Call], *, limits: Sequence[Limit] = ()) -> None:
+        def begin(
+            self, calls: Sequence[Call], *, limits: Sequence[BudgetLimit] = ()
+        ) -> None:
             super().begin(calls, limits=limits[:1])
 
     breaks: ClassVar[set[str]] = {
@@ -516,7 +533,9 @@ class TestHasOneLimit(Staged):
 
 class TestLeavesSomethingOver(Staged):
     class Made(MemoryJournal):
-        def begin(self, calls: Sequence[Call], *, limits: Sequence[Limit] = ()) -> None:
+        def begin(
+            self, calls: Sequence[Call], *, limits: Sequence[BudgetLimit] = ()
+        ) -> None:
             super().begin(
                 calls,
                 limits=[replaced(each, micros=each.micros - 1) for each in limits],
@@ -538,7 +557,9 @@ class TestLeavesSomethingOver(Staged):
 
 class TestLooksBeforeItWrites(Staged):
     class Made(MemoryJournal):
-        def begin(self, calls: Sequence[Call], *, limits: Sequence[Limit] = ()) -> None:
+        def begin(
+            self, calls: Sequence[Call], *, limits: Sequence[BudgetLimit] = ()
+        ) -> None:
             for limit in limits:
                 self._check(limit, calls)
             time.sleep(0.1)
@@ -551,7 +572,7 @@ class TestLooksBeforeItWrites(Staged):
 
 class TestForgetsReservations(Staged):
     class Made(MemoryJournal):
-        def _check(self, limit: Limit, calls: Sequence[Call]) -> None:
+        def _check(self, limit: BudgetLimit, calls: Sequence[Call]) -> None:
             there, self._desk.calls = self._desk.calls, {}
             try:
                 super()._check(limit, calls)
@@ -569,7 +590,7 @@ class TestForgetsReservations(Staged):
 
 class TestHoldsBackWhatWasNeverSent(Staged):
     class Made(MemoryJournal):
-        def _check(self, limit: Limit, calls: Sequence[Call]) -> None:
+        def _check(self, limit: BudgetLimit, calls: Sequence[Call]) -> None:
             dead = [
                 entry.call.reserved or 0
                 for entry in self._desk.calls.values()
@@ -584,7 +605,7 @@ class TestHoldsBackWhatWasNeverSent(Staged):
 
 class TestForgetsTheLedger(Staged):
     class Made(MemoryJournal):
-        def _check(self, limit: Limit, calls: Sequence[Call]) -> None:
+        def _check(self, limit: BudgetLimit, calls: Sequence[Call]) -> None:
             kept, self.ledger.kept = self.ledger.kept, {}
             try:
                 super()._check(limit, calls)
@@ -602,9 +623,9 @@ class TestForgetsTheLedger(Staged):
 
 class TestTakesUnknownForNothing(Staged):
     class Made(MemoryJournal):
-        def note(self, call_id: str, note: Note) -> None:
+        def note(self, call_id: str, note: CallUpdate) -> None:
             super().note(call_id, note)
-            if isinstance(note, Closed):
+            if isinstance(note, CallClosed):
                 self._desk.reserved.pop(call_id, None)
 
     breaks: ClassVar[set[str]] = {
@@ -614,7 +635,7 @@ class TestTakesUnknownForNothing(Staged):
 
 class TestNeverReleases(Staged):
     class Made(MemoryJournal):
-        def _check(self, limit: Limit, calls: Sequence[Call]) -> None:
+        def _check(self, limit: BudgetLimit, calls: Sequence[Call]) -> None:
             gone = self._desk.reserved.keys() - self._desk.calls.keys()
             held = sum(self._desk.reserved[call_id] for call_id in gone)
             super()._check(replaced(limit, micros=limit.micros - held), calls)
@@ -630,7 +651,7 @@ class TestNeverReleases(Staged):
 
 class TestCountsFromTheBeginningOfTime(Staged):
     class Made(MemoryJournal):
-        def _check(self, limit: Limit, calls: Sequence[Call]) -> None:
+        def _check(self, limit: BudgetLimit, calls: Sequence[Call]) -> None:
             since = limit.since.replace(year=1970)
             super()._check(replaced(limit, since=since), calls)
 
@@ -641,7 +662,7 @@ class TestCountsFromTheBeginningOfTime(Staged):
 
 class TestCountsEveryBackend(Staged):
     class Made(MemoryJournal):
-        def _check(self, limit: Limit, calls: Sequence[Call]) -> None:
+        def _check(self, limit: BudgetLimit, calls: Sequence[Call]) -> None:
             super()._check(replaced(limit, backend=""), calls)
 
     breaks: ClassVar[set[str]] = {
@@ -651,7 +672,7 @@ class TestCountsEveryBackend(Staged):
 
 class TestCountsEveryCaller(Staged):
     class Made(MemoryJournal):
-        def _check(self, limit: Limit, calls: Sequence[Call]) -> None:
+        def _check(self, limit: BudgetLimit, calls: Sequence[Call]) -> None:
             super()._check(replaced(limit, caller=""), calls)
 
     breaks: ClassVar[set[str]] = {
@@ -661,7 +682,9 @@ class TestCountsEveryCaller(Staged):
 
 class TestCountsWhatIsFree(Staged):
     class Made(MemoryJournal):
-        def begin(self, calls: Sequence[Call], *, limits: Sequence[Limit] = ()) -> None:
+        def begin(
+            self, calls: Sequence[Call], *, limits: Sequence[BudgetLimit] = ()
+        ) -> None:
             super().begin([replaced(c, may_cost=True) for c in calls], limits=limits)
 
     breaks: ClassVar[set[str]] = {

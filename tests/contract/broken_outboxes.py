@@ -11,7 +11,7 @@ from typing import Any, ClassVar
 import msgspec
 import pytest
 
-from imagen.domain.delivery import Channel, Pause, Standing
+from imagen.domain.delivery import Channel, DeliveryStatus, Pause
 from imagen.domain.errors import JournalError
 from imagen.domain.history import HistoryEntry
 from imagen.domain.usage import Dimension, UsageRow, UsageTotal
@@ -73,8 +73,8 @@ class TestIsHealthy(Staged):
 
 
 class Full(Box):
-    def standing(self, channel: Channel) -> Standing:
-        return replaced(super().standing(channel), owed=1)
+    def standing(self, channel: Channel) -> DeliveryStatus:
+        return replaced(super().standing(channel), pending=1)
 
 
 class TestOwesWhatIsNotThere(Staged):

@@ -14,13 +14,13 @@ import pytest
 from imagen.domain.call import Call
 from imagen.domain.errors import JournalError
 from imagen.domain.idempotency import (
-    Answer,
-    Answered,
-    Elsewhere,
-    Interrupted,
+    KeyAnswered,
+    KeyClaimed,
+    KeyInProgress,
+    KeyInterrupted,
     KeyState,
-    Ours,
     RequestKey,
+    StoredAnswer,
 )
 from imagen.testing import MemoryJournal, MemoryRequestKeys, RequestKeysContract
 
@@ -45,7 +45,7 @@ class Lost(Keys):
     def begun(self, key: RequestKey, calls: Sequence[Call]) -> None:
         raise self.error
 
-    def answered(self, key: RequestKey, answer: Answer) -> None:
+    def answered(self, key: RequestKey, answer: StoredAnswer) -> None:
         raise self.error
 
     def left(self, key: RequestKey) -> None:
@@ -92,7 +92,7 @@ class TestGivesEverythingToEverybody(Staged):
     class Made(Keys):
         def take(self, key: RequestKey, *, at: datetime) -> KeyState:
             super().take(key, at=at)
-            return Ours()
+            return KeyClaimed()
 
     breaks: ClassVar[set[str]] = {
         "test_gives_a_request_to_one_of_many",
@@ -113,7 +113,7 @@ class TestGivesNothing(Staged):
     class Made(Keys):
         def take(self, key: RequestKey, *, at: datetime) -> KeyState:
             state = super().take(key, at=at)
-            return Elsewhere() if state == Ours() else state
+            return KeyInProgress() if state == KeyClaimed() else state
 
     breaks: ClassVar[set[str]] = {
         "test_takes_what_is_new",
@@ -153,7 +153,7 @@ class TestForgetsWhatWasAskedOnceItIsOver(Staged):
         def take(self, key: RequestKey, *, at: datetime) -> KeyState:
             there = self._requests.get((key.caller, key.key))
             if there is not None and there.answer is not None:
-                return Answered(there.answer)
+                return KeyAnswered(there.answer)
             return super().take(key, at=at)
 
     breaks: ClassVar[set[str]] = {"test_refuses_something_else"}
@@ -168,7 +168,7 @@ class TestLooksBeforeItTakes(Staged):
             new = (key.caller, key.key) not in self._requests
             time.sleep(0.1)
             state = super().take(key, at=at)
-            return Ours() if new and state == Elsewhere() else state
+            return KeyClaimed() if new and state == KeyInProgress() else state
 
     breaks: ClassVar[set[str]] = {"test_gives_a_request_to_one_of_many"}
 
@@ -179,7 +179,7 @@ class TestGivesItselfWhatItHas(Staged):
             there = self._requests.get((key.caller, key.key))
             state = super().take(key, at=at)
             mine = there is not None and there.owner is self.journal
-            return Ours() if mine and state == Elsewhere() else state
+            return KeyClaimed() if mine and state == KeyInProgress() else state
 
     breaks: ClassVar[set[str]] = {
         "test_gives_a_request_to_one_of_many",
@@ -194,7 +194,9 @@ class TestThinksThatNobodyDies(Staged):
             state = super().take(key, at=at)
             owner = self._requests[key.caller, key.key].owner
             dead = owner is not None and not owner.alive
-            return Elsewhere() if dead and isinstance(state, Interrupted) else state
+            return (
+                KeyInProgress() if dead and isinstance(state, KeyInterrupted) else state
+            )
 
     breaks: ClassVar[set[str]] = {
         "test_is_interrupted_when_its_process_dies",
@@ -231,7 +233,7 @@ class TestForgetsWhatIsLeft(Staged):
         def left(self, key: RequestKey) -> None:
             super().release(key)
 
-        def answered(self, key: RequestKey, answer: Answer) -> None:
+        def answered(self, key: RequestKey, answer: StoredAnswer) -> None:
             if (key.caller, key.key) in self._requests:
                 super().answered(key, answer)
 
@@ -249,8 +251,8 @@ class TestForgetsWhatIsLeft(Staged):
 
 class TestSaysOnlyWhichImages(Staged):
     class Made(Keys):
-        def answered(self, key: RequestKey, answer: Answer) -> None:
-            super().answered(key, Answer(image_ids=answer.image_ids))
+        def answered(self, key: RequestKey, answer: StoredAnswer) -> None:
+            super().answered(key, StoredAnswer(image_ids=answer.image_ids))
 
     breaks: ClassVar[set[str]] = {
         "test_says_the_same_ever_after",
@@ -262,7 +264,7 @@ class TestSaysItOnce(Staged):
     class Made(Keys):
         def take(self, key: RequestKey, *, at: datetime) -> KeyState:
             state = super().take(key, at=at)
-            if isinstance(state, Answered):
+            if isinstance(state, KeyAnswered):
                 self.release(key)
             return state
 
@@ -285,10 +287,10 @@ class TestTakesThePlannedForSent(Staged):
     class Made(Keys):
         def take(self, key: RequestKey, *, at: datetime) -> KeyState:
             state = super().take(key, at=at)
-            if not isinstance(state, Interrupted):
+            if not isinstance(state, KeyInterrupted):
                 return state
             there = {call.call.id for call in self.journal.unfinished()}
-            return Interrupted(
+            return KeyInterrupted(
                 tuple(replaced(call, open=call.id in there) for call in state.calls)
             )
 
@@ -302,9 +304,9 @@ class TestTakesTheOpenForLive(Staged):
     class Made(Keys):
         def take(self, key: RequestKey, *, at: datetime) -> KeyState:
             state = super().take(key, at=at)
-            if not isinstance(state, Interrupted):
+            if not isinstance(state, KeyInterrupted):
                 return state
-            return Interrupted(
+            return KeyInterrupted(
                 tuple(
                     replaced(call, live=call.live or call.open) for call in state.calls
                 )
@@ -317,9 +319,9 @@ class TestDoesNotLookIntoTheLedger(Staged):
     class Made(Keys):
         def take(self, key: RequestKey, *, at: datetime) -> KeyState:
             state = super().take(key, at=at)
-            if not isinstance(state, Interrupted):
+            if not isinstance(state, KeyInterrupted):
                 return state
-            return Interrupted(
+            return KeyInterrupted(
                 tuple(replaced(one, billed=False) for one in state.calls)
             )
 

@@ -18,7 +18,7 @@ from imagen.ports.backend import BackendContext, ImageBackend
 from imagen.testing import (
     BackendContract,
     FakeClock,
-    RecordingWatch,
+    RecordingContext,
     ResumableScriptedBackend,
     ScriptedBackend,
 )
@@ -87,7 +87,7 @@ class TestResumableScriptedBackend(BackendContract):
         self, throttled_backend: ResumableScriptedBackend, job: ImageJob
     ) -> None:
         with pytest.raises(Throttled):
-            throttled_backend.generate(job, RecordingWatch())
+            throttled_backend.generate(job, RecordingContext())
 
         assert throttled_backend.taken == {}
 

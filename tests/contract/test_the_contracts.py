@@ -14,7 +14,7 @@ from xml.etree import ElementTree as ET
 import pytest
 
 from imagen.testing import BackendContract
-from imagen.testing.contracts.asking import AskingContract
+from imagen.testing.contracts.asking import LookupContract
 
 HERE = Path(__file__).parent
 EXAMPLE = HERE.parents[1] / "examples" / "imagen-chalk"
@@ -130,7 +130,7 @@ def test_the_adapter_to_copy_keeps_every_promise(
     verdicts: Mapping[str, Verdicts],
 ) -> None:
     promises = {name for name in dir(BackendContract) if name.startswith("test_")}
-    beyond = {name for name in dir(AskingContract) if name.startswith("test_")}
+    beyond = {name for name in dir(LookupContract) if name.startswith("test_")}
     beyond |= {"test_prepares_without_network"}  # it is always prepared
 
     assert verdicts["example"].passed["TestChalkBackend"] == promises - beyond

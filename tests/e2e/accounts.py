@@ -10,9 +10,9 @@ from imagen.adapters.history.sqlite import SqliteHistory
 from imagen.adapters.journal.sqlite import SqliteJournal
 from imagen.adapters.ledger.sqlite import SqliteLedger
 from imagen.adapters.sqlite import FILE, Database
-from imagen.domain.call import Call, Note, Place, Received
+from imagen.domain.call import Call, CallUpdate, OutputTarget, Received
 from imagen.domain.history import HistoryEntry
-from imagen.domain.plan import Honesty
+from imagen.domain.plan import ParameterReport
 from imagen.domain.size import Size
 from imagen.domain.usage import UsageRow
 from imagen.testing.samples import sample_call, sample_received
@@ -46,13 +46,13 @@ class Accounts:
         SqliteHistory(self._database).add(entries)
         self._database.close()
 
-    def leave(self, call: Call, *notes: Note) -> Call:
+    def leave(self, call: Call, *notes: CallUpdate) -> Call:
         """Leave a call open, after all of these notes."""
         self.work_on(call, *notes)
         self.journal.close()
         return call
 
-    def work_on(self, call: Call, *notes: Note) -> Call:
+    def work_on(self, call: Call, *notes: CallUpdate) -> Call:
         """Have a call in the hands of this process, until the next that is left."""
         self.journal.begin([call])
         for note in notes:
@@ -74,8 +74,8 @@ def call_into(folder: Path, number: int = 1) -> Call:
     """Return a call whose image, as `received_image` has it, goes into the folder."""
     call, changed = sample_call(number), msgspec.structs.replace
     job = changed(call.job, size=SIZE, seed=7)
-    plan = changed(call.plan, size=SIZE, jobs=(job,), honesty=Honesty())
-    return changed(call, plan=plan, place=Place(folder=str(folder)))
+    plan = changed(call.plan, size=SIZE, jobs=(job,), honesty=ParameterReport())
+    return changed(call, plan=plan, place=OutputTarget(folder=str(folder)))
 
 
 def received_image() -> Received:

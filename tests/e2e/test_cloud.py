@@ -45,7 +45,7 @@ class Place:
         database = Database(self.data)
         try:
             owners = [each.owner for each in SqliteHistory(database).find()]
-            owed = SqliteOutbox(database).standing("images").owed
+            owed = SqliteOutbox(database).standing("images").pending
         finally:
             database.close()
         assert owed == len(list(filter(None, owners)))

@@ -8,7 +8,13 @@ import msgspec
 import pytest
 from rich.cells import cell_len
 
-from imagen.domain.call import Accepted, Arrived, Call, LeftOpen, Sending
+from imagen.domain.call import (
+    Call,
+    CallAccepted,
+    CallLeftOpen,
+    CallReceived,
+    CallSending,
+)
 from imagen.testing.samples import sample_call, sample_id, sample_received
 from tests.e2e.accounts import Accounts
 from tests.e2e.conftest import IMAGEN, Ask, Imagen, assert_one_sentence, left_behind
@@ -44,11 +50,14 @@ def cells(line: str) -> list[str]:
 def test_each_is_said_with_where_it_stands_and_what_it_may_cost(
     jobs: Ask, accounts: Accounts
 ) -> None:
-    taken, there = Accepted(reference="x-7"), Arrived(received=sample_received())
-    accounts.leave(call_of("one", 1), Sending())
+    taken, there = (
+        CallAccepted(reference="x-7"),
+        CallReceived(received=sample_received()),
+    )
+    accounts.leave(call_of("one", 1), CallSending())
     accounts.leave(call_of("two", 2, reserved=None), taken)
-    accounts.leave(call_of("three", 3, may_cost=False), Accepted(reference="x-8"))
-    accounts.leave(call_of("four", 4), there, LeftOpen(trouble="The disk is full."))
+    accounts.leave(call_of("three", 3, may_cost=False), CallAccepted(reference="x-8"))
+    accounts.leave(call_of("four", 4), there, CallLeftOpen(trouble="The disk is full."))
     accounts.work_on(call_of("five", 5, backend="狐"))
 
     run = jobs()
@@ -93,7 +102,9 @@ def test_in_json_each_is_an_object_with_everything(
     jobs: Ask, accounts: Accounts
 ) -> None:
     call = call_of("a cat\n\x1b", 1, reserved=1)
-    accounts.leave(call, Accepted(reference="x-7"), LeftOpen(trouble="Silence."))
+    accounts.leave(
+        call, CallAccepted(reference="x-7"), CallLeftOpen(trouble="Silence.")
+    )
 
     run = jobs("--json")
 
@@ -120,8 +131,8 @@ def test_in_json_each_is_an_object_with_everything(
 def test_nothing_in_them_can_garble_the_terminal(jobs: Ask, accounts: Accounts) -> None:
     accounts.leave(
         call_of("\x1b[2J\r\n\u202ea cat\x07", backend="b\x1b"),
-        Accepted(reference="x\x9b\n"),
-        LeftOpen(trouble="\x1b]0;x\x07\nno"),
+        CallAccepted(reference="x\x9b\n"),
+        CallLeftOpen(trouble="\x1b]0;x\x07\nno"),
     )
 
     run = jobs()
@@ -134,7 +145,7 @@ def test_nothing_in_them_can_garble_the_terminal(jobs: Ask, accounts: Accounts) 
 def test_a_terminal_shortens_the_prompt_to_its_width(
     screen: Screen, imagen: Imagen, accounts: Accounts, prompt: str
 ) -> None:
-    accounts.leave(call_of(prompt), Sending())
+    accounts.leave(call_of(prompt), CallSending())
 
     code, wide = screen.run(IMAGEN, "jobs", **accounts.env)
     _, narrow = screen.run(IMAGEN, "jobs", **accounts.env, COLUMNS="40")
@@ -152,8 +163,8 @@ def test_a_terminal_shortens_the_prompt_to_its_width(
 def test_one_that_is_given_up_is_off_the_list_and_in_the_ledger(
     jobs: Ask, accounts: Accounts
 ) -> None:
-    accounts.leave(call_of("one", 1), Sending())
-    accounts.leave(call_of("two", 2), Sending())
+    accounts.leave(call_of("one", 1), CallSending())
+    accounts.leave(call_of("two", 2), CallSending())
 
     run = jobs("forget", sample_id(1)[:10])
 
@@ -167,7 +178,7 @@ def test_one_that_cost_nothing_is_not_in_the_ledger(
     jobs: Ask, accounts: Accounts
 ) -> None:
     accounts.leave(call_of("never", 1))
-    accounts.leave(call_of("free", 2, may_cost=False), Sending())
+    accounts.leave(call_of("free", 2, may_cost=False), CallSending())
 
     run = jobs("forget", sample_id(1), "last")
 
@@ -178,7 +189,7 @@ def test_one_that_cost_nothing_is_not_in_the_ledger(
 
 
 def test_images_that_were_here_go_with_it(jobs: Ask, accounts: Accounts) -> None:
-    accounts.leave(call_of("one", 1), Arrived(received=sample_received()))
+    accounts.leave(call_of("one", 1), CallReceived(received=sample_received()))
 
     run = jobs("forget", "last")
 
@@ -187,8 +198,8 @@ def test_images_that_were_here_go_with_it(jobs: Ask, accounts: Accounts) -> None
 
 
 def test_one_that_is_being_worked_on_stays(jobs: Ask, accounts: Accounts) -> None:
-    accounts.leave(call_of("one", 1), Sending())
-    accounts.work_on(call_of("two", 2), Sending())
+    accounts.leave(call_of("one", 1), CallSending())
+    accounts.work_on(call_of("two", 2), CallSending())
 
     run = jobs("forget", sample_id(1), sample_id(2), "--json")
 
@@ -206,8 +217,8 @@ def test_a_name_that_does_not_fit_gives_up_nothing(
     jobs: Ask, accounts: Accounts, name: str
 ) -> None:
     if name != "last":
-        accounts.leave(call_of("one", 1), Sending())
-        accounts.leave(call_of("two", 2), Sending())
+        accounts.leave(call_of("one", 1), CallSending())
+        accounts.leave(call_of("two", 2), CallSending())
 
     run = jobs("forget", *([sample_id(1)] if name != "last" else []), name)
 
@@ -233,13 +244,13 @@ def test_a_database_that_cannot_be_read_is_one_sentence(
     ask: Ask, accounts: Accounts, monkeypatch: pytest.MonkeyPatch, words: list[str]
 ) -> None:
     monkeypatch.setenv("IMAGEN_DATA_DIR", str(accounts.folder))
-    accounts.leave(call_of("one"), Sending())
+    accounts.leave(call_of("one"), CallSending())
     accounts.file.write_bytes(b"no database " * 1000)
     damaged = ask(*words, "--json")
     accounts.file.unlink()
     for rest in accounts.folder.glob("imagen.sqlite3-*"):
         rest.unlink()
-    accounts.leave(call_of("one"), Sending())
+    accounts.leave(call_of("one"), CallSending())
     with sqlite3.connect(accounts.file) as connection:
         connection.execute("PRAGMA user_version = 1000")
     connection.close()

@@ -13,7 +13,7 @@ from typing import Any
 import pexpect
 import pytest
 
-from imagen.domain.call import Accepted, Arrived, LeftOpen, Sending
+from imagen.domain.call import CallAccepted, CallLeftOpen, CallReceived, CallSending
 from imagen.testing.samples import sample_call, sample_id
 from tests.e2e.accounts import Accounts, call_into, received_image
 from tests.e2e.conftest import (
@@ -97,7 +97,9 @@ def received(accounts: Accounts, images: Path) -> Leave:
     """Leave a job whose image is here."""
 
     def leave(number: int = 1) -> None:
-        accounts.leave(call_into(images, number), Arrived(received=received_image()))
+        accounts.leave(
+            call_into(images, number), CallReceived(received=received_image())
+        )
 
     return leave
 
@@ -230,7 +232,7 @@ def test_what_cannot_be_asked_now_stays_and_the_next_is_finished(
     accounts: Accounts,
     jobs: Jobs,
 ) -> None:
-    accounts.leave(sample_call(1, backend="gone"), Sending())
+    accounts.leave(sample_call(1, backend="gone"), CallSending())
     received(2)
 
     run = resume()
@@ -246,7 +248,7 @@ def test_another_service_under_the_same_name_is_not_asked(
     accounts: Accounts, resume: Resume, jobs: Jobs, server: ReplicateServer
 ) -> None:
     call = sample_call(1, backend="paid", adapter="comfyui")
-    accounts.leave(call, Accepted(reference="job-7"))
+    accounts.leave(call, CallAccepted(reference="job-7"))
 
     run = resume()
 
@@ -260,7 +262,7 @@ def test_the_trouble_is_that_of_the_last_who_tried(
     accounts: Accounts, resume: Resume, jobs: Jobs
 ) -> None:
     call = sample_call(1, backend="gone")
-    accounts.leave(call, Sending(), LeftOpen(trouble="Silence."))
+    accounts.leave(call, CallSending(), CallLeftOpen(trouble="Silence."))
 
     resume()
 
@@ -285,7 +287,7 @@ def test_what_another_process_works_on_is_left_alone(
     received: Leave, resume: Resume, accounts: Accounts
 ) -> None:
     received(1)
-    accounts.work_on(sample_call(2), Sending())
+    accounts.work_on(sample_call(2), CallSending())
 
     all_, named = resume(), resume(sample_id(2))
 

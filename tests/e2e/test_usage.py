@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 from rich.cells import cell_len
 
-from imagen.domain.call import Accepted, Sending
+from imagen.domain.call import CallAccepted, CallSending
 from imagen.testing.samples import MONDAY, sample_call, sample_id, sample_row
 from tests.e2e.accounts import Accounts
 from tests.e2e.conftest import IMAGEN, Ask, Imagen, Shell, assert_one_sentence
@@ -236,12 +236,12 @@ def test_when_nothing_was_spent_stdout_is_empty(
 
 def test_what_open_jobs_may_add_is_said(usage: Ask, accounts: Accounts) -> None:
     accounts.leave(sample_call(1))
-    accounts.leave(sample_call(2, may_cost=False), Accepted(reference="x"))
+    accounts.leave(sample_call(2, may_cost=False), CallAccepted(reference="x"))
     nothing = usage("--json")
-    accounts.leave(sample_call(3, reserved=25_000), Sending())
+    accounts.leave(sample_call(3, reserved=25_000), CallSending())
     one = usage("--json")
-    accounts.leave(sample_call(4, reserved=25_000), Sending())
-    accounts.leave(sample_call(5, reserved=None), Sending())
+    accounts.leave(sample_call(4, reserved=25_000), CallSending())
+    accounts.leave(sample_call(5, reserved=None), CallSending())
     three = usage("--raw", "--csv")
 
     assert nothing.err == ""

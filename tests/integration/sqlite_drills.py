@@ -17,8 +17,8 @@ from imagen.adapters.history.sqlite import SqliteHistory
 from imagen.adapters.journal.sqlite import SqliteJournal
 from imagen.adapters.ledger.sqlite import SqliteLedger
 from imagen.adapters.sqlite import Database
-from imagen.domain.budget import Limit
-from imagen.domain.call import Accepted, Arrived, Closed, Sending
+from imagen.domain.budget import BudgetLimit
+from imagen.domain.call import CallAccepted, CallClosed, CallReceived, CallSending
 from imagen.domain.errors import JournalError, OverBudget
 from imagen.testing.samples import (
     MONDAY,
@@ -49,15 +49,15 @@ class Accounts:
             case "planned":
                 self.journal.begin([sample_call(number)])
             case "sent":
-                self.journal.note(name, Sending())
+                self.journal.note(name, CallSending())
             case "accepted":
-                self.journal.note(name, Accepted(reference=f"job-{number}"))
+                self.journal.note(name, CallAccepted(reference=f"job-{number}"))
             case "received":
                 received = sample_received(image)
-                self.journal.note(name, Arrived(received=received))
+                self.journal.note(name, CallReceived(received=received))
             case _:
                 self.history.add([sample_entry(number)])
-                self.journal.note(name, Closed(usage=sample_row(number)))
+                self.journal.note(name, CallClosed(usage=sample_row(number)))
 
 
 def crowd(folder: Path, *, processes: int = 50) -> object:
@@ -84,7 +84,7 @@ def crowd(folder: Path, *, processes: int = 50) -> object:
 
 def race(folder: Path, *, processes: int = 40, room: int = 7) -> object:
     """Have each process ask for a budget that has room for a few."""
-    limit = Limit(
+    limit = BudgetLimit(
         called="day_usd", backend="", since=MONDAY, until=MONDAY, micros=room * 40_000
     )
 

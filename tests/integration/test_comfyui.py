@@ -25,8 +25,8 @@ from tests.integration.comfyui.server import (
 
 from imagen.adapters.backends.comfyui.adapter import ComfyOptions, create
 from imagen.adapters.backends.comfyui.run import JobRun
-from imagen.adapters.backends.comfyui.server import Server
-from imagen.adapters.backends.comfyui.workflow import filled, load_workflow
+from imagen.adapters.backends.comfyui.server import ComfyClient
+from imagen.adapters.backends.comfyui.workflow import fill_workflow, load_workflow
 from imagen.adapters.clock import SystemClock
 from imagen.domain.container import read_facts
 from imagen.domain.errors import (
@@ -42,7 +42,7 @@ from imagen.domain.plan import ImageJob
 from imagen.domain.result import Generated
 from imagen.domain.size import Size
 from imagen.ports.backend import BackendContext, CheckableBackend, ImageBackend, Secrets
-from imagen.testing.fakes import RecordingWatch, StoppableWatch
+from imagen.testing.fakes import RecordingContext, StoppableContext
 
 REPETITIONS = int(os.environ.get("IMAGEN_REPETITIONS", "20"))
 AT_ONCE = 8
@@ -89,14 +89,14 @@ def backend(build: Callable[..., ImageBackend], server: ComfyServer) -> ImageBac
 @pytest.fixture
 def keep(server: ComfyServer) -> Iterator[Callable[..., object]]:
     """Hand in a graph as it is, and return the files."""
-    opened = Server(server.url, headers={})
+    opened = ComfyClient(server.url, headers={})
 
     def keep_one(graph: Graph, *, outputs: tuple[str, ...] = ("save",)) -> object:
         return JobRun(
             opened,
             graph,
             outputs=outputs,
-            watch=StoppableWatch(),
+            context=StoppableContext(),
             clock=SystemClock(),
             free=True,
         ).finish()
@@ -107,7 +107,7 @@ def keep(server: ComfyServer) -> Iterator[Callable[..., object]]:
 
 def sd15(**inputs: Mapping[str, object]) -> Graph:
     """Return a graph that works, but for the inputs that are named by their node."""
-    graph = filled(load_workflow("sd15"), JOB, prefix="test")
+    graph = fill_workflow(load_workflow("sd15"), JOB, prefix="test")
     for node, changes in inputs.items():
         graph[node]["inputs"] = {**graph[node]["inputs"], **changes}
     return graph
@@ -135,7 +135,7 @@ def outcome_of(work: Callable[[], Any]) -> Any:
 
 
 def drawn(backend: ImageBackend, job: ImageJob = JOB) -> Any:
-    return outcome_of(lambda: backend.generate(job, StoppableWatch()))
+    return outcome_of(lambda: backend.generate(job, StoppableContext()))
 
 
 def is_whole(outcome: object) -> bool:
@@ -149,19 +149,19 @@ def is_whole(outcome: object) -> bool:
 
 
 def test_draws_what_was_asked(backend: ImageBackend, server: ComfyServer) -> None:
-    watch = StoppableWatch()
+    context = StoppableContext()
 
-    generated = backend.generate(JOB, watch)
+    generated = backend.generate(JOB, context)
 
     assert is_whole(generated)
-    assert watch.references == server.ran
+    assert context.references == server.ran
     assert generated.images[0].seed == JOB.seed
 
 
 def test_nothing_polls_where_a_frame_tells(
     backend: ImageBackend, server: ComfyServer
 ) -> None:
-    backend.generate(JOB, StoppableWatch())
+    backend.generate(JOB, StoppableContext())
 
     assert [(asked.method, asked.path) for asked in server.requests] == [
         ("GET", "/ws"),
@@ -173,18 +173,18 @@ def test_nothing_polls_where_a_frame_tells(
 def test_is_heard_before_it_hands_in(
     backend: ImageBackend, server: ComfyServer
 ) -> None:
-    backend.generate(JOB, StoppableWatch())
+    backend.generate(JOB, StoppableContext())
 
     body = server.asked("POST", "/prompt")[0].json
     assert server.sockets_opened == [body["client_id"]]
 
 
 def test_tells_the_steps(backend: ImageBackend) -> None:
-    watch = StoppableWatch()
+    context = StoppableContext()
 
-    backend.generate(JOB, watch)
+    backend.generate(JOB, context)
 
-    told = zip(watch.fractions, watch.steps, strict=True)
+    told = zip(context.fractions, context.steps, strict=True)
     assert [step for step in told if step[1]] == [(1 / 3, 3), (2 / 3, 3), (1.0, 3)]
 
 
@@ -192,10 +192,10 @@ def test_takes_the_name_that_an_older_server_gives(
     build: Callable[..., ImageBackend],
 ) -> None:
     with ComfyServer(ignores_prompt_id=True) as server:
-        watch = StoppableWatch()
+        context = StoppableContext()
 
-        assert is_whole(build(server).generate(JOB, watch))
-        assert watch.references == server.ran
+        assert is_whole(build(server).generate(JOB, context))
+        assert context.references == server.ran
 
 
 @pytest.mark.parametrize(
@@ -232,8 +232,8 @@ def test_takes_large_frames(backend: ImageBackend, server: ComfyServer) -> None:
 
 def test_waits_its_turn(backend: ImageBackend, server: ComfyServer) -> None:
     server.occupy()
-    watch = StoppableWatch()
-    worker = Thread(target=lambda: outcomes.append(backend.generate(JOB, watch)))
+    context = StoppableContext()
+    worker = Thread(target=lambda: outcomes.append(backend.generate(JOB, context)))
     outcomes: list[Generated] = []
     worker.start()
     server.wait_until(lambda: server.asked("GET", "/queue"))
@@ -242,7 +242,7 @@ def test_waits_its_turn(backend: ImageBackend, server: ComfyServer) -> None:
     worker.join(TOO_LONG)
 
     assert is_whole(outcomes[0])
-    assert "waiting, 1 before it" in watch.notes
+    assert "waiting, 1 before it" in context.notes
 
 
 # Section 3: the cache
@@ -263,9 +263,9 @@ def test_draws_anew_what_is_cached_but_gone(
     drawn(backend)
     server.delete_file("imagen_00001_.png")
 
-    watch = StoppableWatch()
-    assert is_whole(backend.generate(JOB, watch))
-    assert len(watch.references) == 1
+    context = StoppableContext()
+    assert is_whole(backend.generate(JOB, context))
+    assert len(context.references) == 1
 
 
 def test_gives_up_on_files_that_are_always_gone(
@@ -501,15 +501,15 @@ def test_a_restarted_server_gets_the_job_again(
     backend: ImageBackend, server: ComfyServer
 ) -> None:
     server.trouble(restarts=0.5, times=1)
-    watch = StoppableWatch()
+    context = StoppableContext()
 
-    outcome = outcome_of(lambda: backend.generate(JOB, watch))
+    outcome = outcome_of(lambda: backend.generate(JOB, context))
 
     assert is_whole(outcome)
     assert len(set(server.ran)) == 1
     assert len(server.ran) == 2
-    assert "the server lost the job; handing it in again" in watch.notes
-    assert len(watch.references) == 1
+    assert "the server lost the job; handing it in again" in context.notes
+    assert len(context.references) == 1
 
 
 def test_a_server_that_always_dies_gets_it_only_twice(
@@ -542,7 +542,7 @@ def test_a_server_that_does_not_come_back_is_given_up(
 ) -> None:
     server.trouble(restarts=3600.0)
 
-    outcome = outcome_of(lambda: backend.generate(JOB, RecordingWatch()))
+    outcome = outcome_of(lambda: backend.generate(JOB, RecordingContext()))
 
     assert type(outcome) is Unfinished
 
@@ -660,7 +660,7 @@ def test_says_that_an_image_was_made_but_cannot_be_fetched(
 ) -> None:
     server.spoil("/view", drops=True)
 
-    error = outcome_of(lambda: backend.generate(JOB, RecordingWatch()))
+    error = outcome_of(lambda: backend.generate(JOB, RecordingContext()))
 
     assert type(error) is Unfinished
     assert "made the image" in error.message
@@ -673,15 +673,17 @@ def cancelled(
     backend: ImageBackend, when: Callable[[], object], server: ComfyServer
 ) -> tuple[object, float]:
     """Cancel a job at the moment, and return what came of it and how soon."""
-    watch = StoppableWatch()
+    context = StoppableContext()
     outcomes: list[Any] = []
     worker = Thread(
-        target=lambda: outcomes.append(outcome_of(lambda: backend.generate(JOB, watch)))
+        target=lambda: outcomes.append(
+            outcome_of(lambda: backend.generate(JOB, context))
+        )
     )
     worker.start()
     server.wait_until(when)
     began = time.perf_counter()
-    watch.stop()
+    context.stop()
     worker.join(TOO_LONG)
     return outcomes[0], time.perf_counter() - began
 
@@ -742,24 +744,26 @@ def test_an_order_that_arrives_after_its_cancelling_is_taken_back(
     )
 
 
-class FickleWatch(StoppableWatch):
+class FickleContext(StoppableContext):
     """Cancels the job after so many looks at it."""
 
     def __init__(self, looks: int) -> None:
         super().__init__()
         self._left = looks
 
-    def wait(self, seconds: float) -> None:
+    def sleep(self, seconds: float) -> None:
         self._left -= 1
         if self._left < 0:
             self.stop()
-        super().wait(seconds)
+        super().sleep(seconds)
 
 
 def test_is_cancelled_at_any_moment(backend: ImageBackend, server: ComfyServer) -> None:
     for number in range(1, REPETITIONS + 1):
-        watch, job = FickleWatch(number % 25), numbered(number)
-        outcome = outcome_of(lambda job=job, watch=watch: backend.generate(job, watch))
+        context, job = FickleContext(number % 25), numbered(number)
+        outcome = outcome_of(
+            lambda job=job, context=context: backend.generate(job, context)
+        )
 
         assert isinstance(outcome, Cancelled) or is_whole(outcome)
         server.wait_until(lambda: not server.queued)
@@ -877,7 +881,7 @@ def findings(backend: ImageBackend) -> dict[str, str]:
     assert isinstance(backend, CheckableBackend)
     return {
         finding.what: finding.note
-        for finding in backend.check(StoppableWatch())
+        for finding in backend.check(StoppableContext())
         if not finding.ready
     }
 

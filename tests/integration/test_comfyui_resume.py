@@ -14,8 +14,8 @@ from imagen.adapters.clock import SystemClock
 from imagen.domain.errors import BackendError, Cancelled
 from imagen.domain.plan import ImageJob
 from imagen.domain.size import Size
-from imagen.ports.backend import BackendContext, ResumableBackend, SearchableBackend
-from imagen.testing.fakes import RecordingWatch, StoppableWatch
+from imagen.ports.backend import BackendContext, LookupBackend, ResumableBackend
+from imagen.testing.fakes import RecordingContext, StoppableContext
 
 JOB = ImageJob(number=1, prompt="a cat", size=Size(64, 64), seed=1, steps=3, timeout=60)
 
@@ -48,36 +48,36 @@ def build(server: ComfyServer) -> Iterator[Build]:
 
 def handed_in(backend: ComfyBackend, job: ImageJob = JOB) -> str:
     """Make a job as a process would that dies before it stores the image."""
-    watch = RecordingWatch()
-    backend.generate(job, watch)
-    return watch.references[0]
+    context = RecordingContext()
+    backend.generate(job, context)
+    return context.references[0]
 
 
 def test_it_can_be_asked_for_its_jobs(build: Build) -> None:
     assert isinstance(build(), ResumableBackend)
-    assert isinstance(build(), SearchableBackend)
+    assert isinstance(build(), LookupBackend)
 
 
 def test_a_job_that_is_over_is_fetched(build: Build) -> None:
-    watch = RecordingWatch()
-    made = build().generate(JOB, watch)
+    context = RecordingContext()
+    made = build().generate(JOB, context)
 
-    fetched = build().resume(JOB, watch.references[0], StoppableWatch())
+    fetched = build().resume(JOB, context.references[0], StoppableContext())
 
     assert fetched == made
 
 
 def test_a_job_that_still_runs_is_waited_for(build: Build, server: ComfyServer) -> None:
     server.trouble(pauses=True)
-    watch, made = StoppableWatch(), list[Any]()
-    worker = Thread(target=lambda: made.append(build().generate(JOB, watch)))
+    context, made = StoppableContext(), list[Any]()
+    worker = Thread(target=lambda: made.append(build().generate(JOB, context)))
     worker.start()
-    while not watch.references:
-        watch.wait(0.01)
+    while not context.references:
+        context.sleep(0.01)
 
-    Thread(target=lambda: (watch.wait(0.3), server.resume())).start()
+    Thread(target=lambda: (context.sleep(0.3), server.resume())).start()
 
-    fetched = build().resume(JOB, watch.references[0], StoppableWatch())
+    fetched = build().resume(JOB, context.references[0], StoppableContext())
 
     worker.join()
     assert [fetched] == made
@@ -88,14 +88,14 @@ def test_a_job_that_a_restart_lost_is_over(build: Build, server: ComfyServer) ->
     server.restart()
 
     with pytest.raises(BackendError, match="does not have the job any more"):
-        build().resume(JOB, reference, StoppableWatch())
+        build().resume(JOB, reference, StoppableContext())
 
 
 def test_a_job_is_found_by_what_it_asks_for(build: Build) -> None:
     other = msgspec.structs.replace(JOB, seed=2)
     reference, another = handed_in(build()), handed_in(build(), other)
 
-    found = build().find(JOB, since=LONG_AGO, watch=StoppableWatch())
+    found = build().find(JOB, since=LONG_AGO, context=StoppableContext())
 
     assert found == (reference,)
     assert another != reference
@@ -105,24 +105,24 @@ def test_a_job_that_was_never_handed_in_is_not_found(build: Build) -> None:
     handed_in(build())
     job = msgspec.structs.replace(JOB, prompt="a dog")
 
-    assert build().find(job, since=LONG_AGO, watch=StoppableWatch()) == ()
+    assert build().find(job, since=LONG_AGO, context=StoppableContext()) == ()
 
 
 def test_a_cancelled_job_is_certainly_gone(build: Build, server: ComfyServer) -> None:
     server.trouble(pauses=True)
-    watch, ended = StoppableWatch(), list[Cancelled]()
+    context, ended = StoppableContext(), list[Cancelled]()
 
     def draw() -> None:
         try:
-            build().generate(JOB, watch)
+            build().generate(JOB, context)
         except Cancelled as stopped:
             ended.append(stopped)
 
     worker = Thread(target=draw)
     worker.start()
-    while not watch.references:
-        watch.wait(0.01)
-    watch.stop()
+    while not context.references:
+        context.sleep(0.01)
+    context.stop()
     worker.join()
 
     assert [stopped.settled for stopped in ended] == [True]

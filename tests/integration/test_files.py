@@ -13,9 +13,9 @@ from tests.unit.domain.notes import described, noted
 from tests.unit.domain.pictures import FILES, frames
 
 import imagen
-from imagen.domain.infotext import shared_parameters
-from imagen.domain.inside import stripped
-from imagen.domain.reading import read_making
+from imagen.domain.infotext import write_infotext
+from imagen.domain.inside import strip_metadata
+from imagen.domain.reading import read_embedded_metadata
 from imagen.domain.sidecar import write_note
 
 AI_MADE = "http://cv.iptc.org/newscodes/digitalsourcetype/trainedAlgorithmicMedia"
@@ -73,12 +73,12 @@ def test_exiftool_finds_the_words(said: dict[str, dict[str, Any]], file: str) ->
     found = said[file]
 
     if "PNG:Parameters" in found:
-        assert found["PNG:Parameters"] == shared_parameters(HARD)
+        assert found["PNG:Parameters"] == write_infotext(HARD)
         assert json.loads(found["PNG:Imagen"]) == json.loads(write_note(HARD))
     elif "IFD0:Make" in found:
         assert found["IFD0:Make"] == "Chalk"
     else:
-        assert found["ExifIFD:UserComment"] == shared_parameters(HARD)
+        assert found["ExifIFD:UserComment"] == write_infotext(HARD)
         assert found["IFD0:Software"] == "imagen 1.0"
 
 
@@ -135,7 +135,7 @@ def test_the_note_outlives_another_tool(folder: Path, tmp_path: Path) -> None:
 
     for name, file in zip(WRITABLE, files_of(WRITABLE), strict=True):
         content = (tmp_path / file).read_bytes()
-        making = read_making(content)
+        making = read_embedded_metadata(content)
         assert b"a &amp; b" in content
         assert making.recipe is not None or name in WITH_BOTH
         assert frames(content) == frames(FILES[name])
@@ -156,7 +156,7 @@ def test_what_exiftool_writes_can_be_stripped(folder: Path, tmp_path: Path) -> N
     for name, file in zip(WRITABLE, files_of(WRITABLE), strict=True):
         content = (tmp_path / file).read_bytes()
         assert b"6.543210" in content
-        bare = stripped(content)
+        bare = strip_metadata(content)
         assert b"6.543210" not in bare
         assert frames(bare) == frames(FILES[name])
         (tmp_path / file).write_bytes(bare)
@@ -183,7 +183,7 @@ def test_what_imagen_makes_says_how(home: Path, name: str) -> None:
         "a cat", backend="mock", size="64x64", seed=42, output=home / name
     )
 
-    making = read_making((home / name).read_bytes())
+    making = read_embedded_metadata((home / name).read_bytes())
 
     assert making.recipe is not None
     assert making.recipe.sidecar is not None
@@ -200,5 +200,5 @@ def test_without_metadata_it_says_nothing(home: Path, name: str) -> None:
 
     content = (home / name).read_bytes()
 
-    assert read_making(content).texts == {}
-    assert frames(stripped(content)) == frames(content)
+    assert read_embedded_metadata(content).texts == {}
+    assert frames(strip_metadata(content)) == frames(content)

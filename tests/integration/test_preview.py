@@ -12,7 +12,7 @@ import pexpect
 import pytest
 
 from imagen.adapters.preview.tmux import TmuxPreview
-from imagen.ports.preview import PreviewFailed
+from imagen.ports.preview import PreviewError
 from imagen.settings.environment import Environment
 from imagen.testing.fakes import tiny_png
 
@@ -164,14 +164,14 @@ def test_without_tmux_img_imagen_itself_shows_it(
 def test_outside_of_tmux_it_says_so(server: Server, missing: str) -> None:
     variables = {**server.inside, missing: ""}
 
-    with pytest.raises(PreviewFailed, match="not inside a tmux session"):
+    with pytest.raises(PreviewError, match="not inside a tmux session"):
         preview(variables).show("/x.png")
 
 
 def test_a_server_that_is_gone_is_said(server: Server) -> None:
     server.close()
 
-    with pytest.raises(PreviewFailed, match="tmux says: "):
+    with pytest.raises(PreviewError, match="tmux says: "):
         preview(server.inside).show("/x.png")
 
 
@@ -184,7 +184,7 @@ def test_a_tmux_that_does_not_answer_is_not_waited_for(
     monkeypatch.setenv("PATH", f"{tmp_path}:{os.environ['PATH']}")
     variables = {"TMUX": "/nowhere,1,0", "TMUX_PANE": "%1"}
 
-    with pytest.raises(PreviewFailed, match=r"did not answer within 0\.1 s"):
+    with pytest.raises(PreviewError, match=r"did not answer within 0\.1 s"):
         preview(variables, patience=0.1).show("/x.png")
 
 

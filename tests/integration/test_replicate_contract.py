@@ -8,7 +8,11 @@ from tests.integration.replicate.models import SCHNELL, SKETCH, models, openapi
 from tests.integration.replicate.server import ReplicateServer
 
 from imagen.adapters.backends.replicate.adapter import ReplicateOptions, create
-from imagen.adapters.backends.replicate.catalog import Catalog, Description, Target
+from imagen.adapters.backends.replicate.catalog import (
+    ModelCatalog,
+    ModelDescription,
+    Target,
+)
 from imagen.adapters.clock import SystemClock
 from imagen.ports.backend import BackendContext, ImageBackend, Secrets
 from imagen.testing import BackendContract
@@ -156,9 +160,9 @@ class TestModelThatWasLookedUpBefore(TestModelOfSomebody):
 
 def _build(url: str, model: str, cache: Path | None = None) -> ImageBackend:
     if cache is not None:
-        Catalog(url, folder=cache, clock=SystemClock()).learn(
+        ModelCatalog(url, folder=cache, clock=SystemClock()).learn(
             Target.parse(SKETCH),
-            Description(
+            ModelDescription(
                 openapi_schema=openapi(models()[SKETCH].properties),
                 version=models()[SKETCH].version,
             ),

@@ -4,7 +4,7 @@ from collections.abc import Callable
 from inspect import signature
 
 import imagen
-from imagen.api import AgainParameters, Parameters, Studio
+from imagen.api import Parameters, RerunParameters, Studio
 from imagen.cli.generate import generate as command
 from imagen.cli.rerun import rerun
 from imagen.cli.sweep import sweep
@@ -61,7 +61,7 @@ def test_what_makes_an_image_again_takes_the_same_in_both() -> None:
     elsewhere = {"image", "count", "config"}
 
     assert shell(rerun).keys() - elsewhere == (
-        AgainParameters.__annotations__.keys() - ONLY_IN_PYTHON
+        RerunParameters.__annotations__.keys() - ONLY_IN_PYTHON
     )
 
 

@@ -15,7 +15,12 @@ from imagen.backend import (
     Unauthorized,
     Unavailable,
 )
-from imagen.testing import BackendContract, FakeClock, ImpatientWatch, RecordingWatch
+from imagen.testing import (
+    BackendContract,
+    CancelledContext,
+    FakeClock,
+    RecordingContext,
+)
 
 KEY = "chalk-canary-7f3a"
 JOB = ImageJob(number=1, prompt="a red square", size=Size(64, 64), seed=7, timeout=60)
@@ -127,14 +132,14 @@ class TestChalkBackend(BackendContract):
 
 def test_a_closed_door_is_an_outage(build: Callable[..., ImageBackend]) -> None:
     with pytest.raises(Unavailable):
-        build("http://127.0.0.1:1").generate(JOB, RecordingWatch())
+        build("http://127.0.0.1:1").generate(JOB, RecordingContext())
 
 
 def test_without_a_key_nothing_is_sent(
     build: Callable[..., ImageBackend], chalk: Chalk
 ) -> None:
     with pytest.raises(Unauthorized):
-        build(chalk.url, key=None).generate(JOB, RecordingWatch())
+        build(chalk.url, key=None).generate(JOB, RecordingContext())
 
     assert chalk.orders == {}
 
@@ -142,7 +147,7 @@ def test_without_a_key_nothing_is_sent(
 def test_says_what_chalk_charged(
     build: Callable[..., ImageBackend], chalk: Chalk
 ) -> None:
-    generated = build(chalk.url).generate(JOB, RecordingWatch())
+    generated = build(chalk.url).generate(JOB, RecordingContext())
 
     assert generated.cost.micros == 4000
 
@@ -152,7 +157,7 @@ def test_has_patience_with_a_slow_submission(
 ) -> None:
     backend = opened(thinks=imagen_chalk.LONGEST_READ + 0.3)
 
-    assert backend.generate(JOB, RecordingWatch()).images
+    assert backend.generate(JOB, RecordingContext()).images
 
 
 def test_cancels_a_drawing_whose_name_comes_after_the_cancelling(
@@ -161,7 +166,7 @@ def test_cancels_a_drawing_whose_name_comes_after_the_cancelling(
     chalk = open_chalk(thinks=0.4)
 
     with pytest.raises(Cancelled):
-        build(chalk.url).generate(JOB, ImpatientWatch())
+        build(chalk.url).generate(JOB, CancelledContext())
 
     assert chalk.cancelled == ["d-1"]
 
@@ -173,6 +178,6 @@ def test_leaves_a_submission_that_is_not_answered_when_cancelled(
     began = time.perf_counter()
 
     with pytest.raises(Cancelled):
-        backend.generate(JOB, ImpatientWatch())
+        backend.generate(JOB, CancelledContext())
 
     assert time.perf_counter() - began < 2

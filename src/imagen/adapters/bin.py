@@ -18,7 +18,7 @@ from pathlib import Path
 
 import msgspec
 
-from imagen.adapters.sqlite import private_folder
+from imagen.adapters.sqlite import create_private_folder
 from imagen.domain.errors import StorageError
 from imagen.domain.history import HistoryEntry
 from imagen.domain.naming import SIDECAR_SUFFIX
@@ -32,7 +32,7 @@ _IMAGE = "image"
 _SIDECAR = "sidecar"
 
 
-class FolderBin:
+class FolderTrash:
     """A folder for each image, with its file, its sidecar, and what the history had.
 
     Safe for many threads and processes at once.
@@ -57,7 +57,9 @@ class FolderBin:
     def _alone(self) -> Generator[None]:
         """Wait until nobody else moves anything here or out of here."""
         try:
-            handle = os.open(private_folder(self._folder()), os.O_RDONLY | os.O_CLOEXEC)
+            handle = os.open(
+                create_private_folder(self._folder()), os.O_RDONLY | os.O_CLOEXEC
+            )
         except OSError as error:
             raise _failed(error) from error
         try:
@@ -73,9 +75,9 @@ class FolderBin:
         if not _is_image(file, entry):
             return self.find(entry.sidecar.id) is not None
         try:
-            place = private_folder(self._folder()) / entry.sidecar.id
+            place = create_private_folder(self._folder()) / entry.sidecar.id
             shutil.rmtree(place, ignore_errors=True)  # the same, fetched back since
-            kept = private_folder(place)
+            kept = create_private_folder(place)
             (kept / _ENTRY).write_bytes(msgspec.json.encode(entry))
             if _is_sidecar(_beside(file), entry):
                 _move(_beside(file), kept / _SIDECAR)

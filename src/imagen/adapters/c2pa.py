@@ -5,19 +5,19 @@ from typing import Any, cast
 
 import msgspec
 
-from imagen.domain.provenance import Provenance
+from imagen.domain.provenance import ContentCredentials
 
 _OFFLINE = {"verify": {"remote_manifest_fetch": False, "ocsp_fetch": False}}
 _UNTRUSTED = "signingCredential.untrusted"
 _STATES = {"Valid": True, "Trusted": True, "Invalid": False}
 
 
-def check_provenance(content: bytes, media_type: str) -> Provenance:
+def check_content_credentials(content: bytes, media_type: str) -> ContentCredentials:
     """Hash what the manifest covers, and check the signature; all on this machine."""
     try:
         import c2pa  # noqa: PLC0415  # pyright: ignore[reportMissingTypeStubs]
     except ImportError:
-        return Provenance(
+        return ContentCredentials(
             note="not checked: that takes the extra `imagen-studio[c2pa]`"
         )
     try:
@@ -26,11 +26,11 @@ def check_provenance(content: bytes, media_type: str) -> Provenance:
         said = msgspec.json.decode(reader.json(), type=dict[str, Any])
         state = str(reader.get_validation_state())
     except Exception as error:  # noqa: BLE001 - whatever a hostile file does to it
-        return Provenance(note=f"not checked: {' '.join(str(error).split())}")
-    return provenance_of(said, state)
+        return ContentCredentials(note=f"not checked: {' '.join(str(error).split())}")
+    return parse_report(said, state)
 
 
-def provenance_of(said: dict[str, Any], state: str) -> Provenance:
+def parse_report(said: dict[str, Any], state: str) -> ContentCredentials:
     """Return what the library's report says, of the manifest that counts."""
     manifests = _record(said.get("manifests"))
     active = _record(manifests.get(str(said.get("active_manifest"))))
@@ -43,7 +43,7 @@ def provenance_of(said: dict[str, Any], state: str) -> Provenance:
     words = (first.get("name"), first.get("version"))
     made_with = " ".join(str(word) for word in words if word)
     names = (signature.get("common_name"), signature.get("issuer"))
-    return Provenance(
+    return ContentCredentials(
         fits=_STATES.get(state),
         trusted=True if state == "Trusted" else None,
         signed_by=", ".join(dict.fromkeys(str(name) for name in names if name)),

@@ -2,7 +2,7 @@
 
 from typing import Protocol
 
-from imagen.adapters.tmux import InsideTmux, Tmux, TmuxFailed
+from imagen.adapters.tmux import Tmux, TmuxEnvironment, TmuxError
 
 LONGEST_NAME = 200
 """Characters; a name, not a letter."""
@@ -11,7 +11,7 @@ LONGEST_WAIT = 0.2
 """Seconds for tmux to answer; nobody waits for a name."""
 
 
-class Surroundings(InsideTmux, Protocol):
+class CallerEnvironment(TmuxEnvironment, Protocol):
     """What has to be known of the environment."""
 
     @property
@@ -20,7 +20,9 @@ class Surroundings(InsideTmux, Protocol):
         ...
 
 
-def find_caller(surroundings: Surroundings, *, patience: float = LONGEST_WAIT) -> str:
+def find_caller(
+    surroundings: CallerEnvironment, *, patience: float = LONGEST_WAIT
+) -> str:
     """Return who is asking, as one line of text; "" when nobody says.
 
     Args:
@@ -30,13 +32,13 @@ def find_caller(surroundings: Surroundings, *, patience: float = LONGEST_WAIT) -
     return _name(surroundings.caller) or _name(_pane_name(surroundings, patience))
 
 
-def _pane_name(inside: InsideTmux, patience: float) -> str:
+def _pane_name(inside: TmuxEnvironment, patience: float) -> str:
     """Ask tmux for the option `@mai-name` of the pane."""
     try:
         tmux = Tmux(inside)
         asked = ("show-options", "-pqv", "-t", tmux.pane, "@mai-name")
         return tmux.run(*asked, patience=patience)
-    except TmuxFailed:
+    except TmuxError:
         return ""  # there is no tmux, its server is gone, or it does not answer
 
 

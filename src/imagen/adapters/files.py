@@ -85,7 +85,7 @@ def _too_large(location: str, largest: int) -> InvalidRequest:
     return InvalidRequest(f"{location} has more than {largest} bytes.")
 
 
-def images_in(folder: str) -> list[str]:
+def list_images(folder: str) -> list[str]:
     """Return the images of a folder by their names, the newest first."""
     try:
         with os.scandir(folder or ".") as entries:

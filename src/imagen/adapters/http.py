@@ -31,12 +31,12 @@ from imagen.domain.errors import (
     Unavailable,
     Unfinished,
 )
-from imagen.ports.backend import Watch
+from imagen.ports.backend import JobContext
 from imagen.version import __version__
 
 USER_AGENT = f"imagen/{__version__}"
 A_SLICE = 0.25
-"""Seconds between two looks at the watch while something blocks."""
+"""Seconds between two looks at the context while something blocks."""
 
 Answer = TypeVar("Answer")
 
@@ -80,15 +80,15 @@ def build_client(
             headers={"User-Agent": USER_AGENT, **(headers or {})},
             timeout=httpx.Timeout(timeout, connect=connect_timeout),
             limits=httpx.Limits(max_connections=None, max_keepalive_connections=32),
-            verify=(trust := trusted(base_url)),
+            verify=(trust := build_ssl_context(base_url)),
             trust_env=not is_loopback(base_url),
             transport=None if _has_proxy(base_url) else _Connections(trust),
             follow_redirects=False,
         )
     except (httpx.InvalidURL, ValueError, UnicodeError) as error:
         raise Misconfigured(
-            f"{shown_url(base_url)}, the proxy that the environment names for it, or a"
-            " header for it makes no sense.",
+            f"{display_url(base_url)}, the proxy that the environment names for it, or "
+            "a header for it makes no sense.",
             hint="Look at base_url, headers_env and the variables *_PROXY.",
         ) from error
     except ImportError as error:
@@ -162,7 +162,7 @@ def _has_proxy(url: str) -> bool:
     return not is_loopback(url) and bool(getproxies())
 
 
-def trusted(url: str) -> ssl.SSLContext:
+def build_ssl_context(url: str) -> ssl.SSLContext:
     """Return whom to trust: certificates are read only where there is TLS.
 
     `$SSL_CERT_FILE` and `$SSL_CERT_DIR` go before the usual ones. For a plain address
@@ -184,7 +184,7 @@ def is_loopback(url: str) -> bool:
         return False
 
 
-def shown_url(url: str) -> str:
+def display_url(url: str) -> str:
     """Return an address as it can be shown: without user, password and query."""
     parts = urlsplit(url)
     host = parts.netloc.rpartition("@")[2]
@@ -192,7 +192,7 @@ def shown_url(url: str) -> str:
 
 
 @contextmanager
-def translated(who: str, *, creates: bool = False) -> Generator[None, None, None]:
+def translate_errors(who: str, *, creates: bool = False) -> Generator[None, None, None]:
     """Turn what goes wrong with a request into an error of ours.
 
     Args:
@@ -221,11 +221,11 @@ def translated(who: str, *, creates: bool = False) -> Generator[None, None, None
 
 
 @contextmanager
-def nothing_sent() -> Generator[None, None, None]:
+def mark_unsent() -> Generator[None, None, None]:
     """Say of whatever goes wrong that it came before anything could cost.
 
     Raises:
-        Cancelled: from the watch, now settled.
+        Cancelled: from the context, now settled.
     """
     try:
         yield
@@ -238,7 +238,7 @@ def nothing_sent() -> Generator[None, None, None]:
         raise
 
 
-def status_error(
+def to_status_error(
     answer: httpx.Response,
     who: str,
     *,
@@ -272,7 +272,9 @@ def status_error(
         case 429:
             return Throttled(
                 f"{who} asks us to slow down{more}.",
-                retry_after=retry_after(answer.headers.get("Retry-After"), now=now),
+                retry_after=parse_retry_after(
+                    answer.headers.get("Retry-After"), now=now
+                ),
             )
         case 500 | 502 | 504 if creates:
             return Unfinished(f"{who} broke over the order (status {status}){more}.")
@@ -282,7 +284,9 @@ def status_error(
             return BackendError(f"{who} answered with status {status}{more}.")
 
 
-def retry_after(value: str | None, *, now: datetime | None = None) -> float | None:
+def parse_retry_after(
+    value: str | None, *, now: datetime | None = None
+) -> float | None:
     """Return the seconds that a `Retry-After` header asks for, if it makes sense."""
     text = (value or "").strip()
     if text.isascii() and text.isdigit():
@@ -295,7 +299,7 @@ def retry_after(value: str | None, *, now: datetime | None = None) -> float | No
     return None
 
 
-def is_cut_off(content: bytes) -> bool:
+def is_truncated(content: bytes) -> bool:
     """Whether what came is a picture that we know, and not a whole one."""
     if content and not content.startswith(_PICTURES):
         return False
@@ -335,15 +339,15 @@ class BackgroundCall(Generic[Answer]):
         self._error: BaseException | None = None
         Thread(target=self._run, daemon=True).start()
 
-    def result(self, watch: Watch) -> Answer:
-        """Wait for what the call returns or raises, as long as the watch lets us.
+    def result(self, context: JobContext) -> Answer:
+        """Wait for what the call returns or raises, as long as the context lets us.
 
         Raises:
-            Cancelled: passed through from the watch; the call is left behind.
+            Cancelled: passed through from the context; the call is left behind.
         """
         try:
             while not self._done.wait(A_SLICE):
-                watch.wait(0)
+                context.sleep(0)
         except BaseException:
             self.leave()
             raise

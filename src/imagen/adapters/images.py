@@ -5,7 +5,7 @@ from typing import cast
 
 from PIL import Image, ImageChops, ImageOps, ImageSequence
 
-from imagen.adapters.pixels import UNREADABLE, as_shown, opened
+from imagen.adapters.pixels import UNREADABLE, apply_orientation, open_image
 from imagen.domain.errors import StorageError
 from imagen.domain.fit import Fit
 from imagen.domain.size import Size
@@ -28,9 +28,9 @@ class PillowEditor:
     ) -> bytes:
         """Decode, fit, encode."""
         try:
-            with opened(content) as image:
+            with open_image(content) as image:
                 profile = _rgb_profile(image)
-                picture = as_shown(image)
+                picture = apply_orientation(image)
             if fit is not None and size is not None:
                 picture = _fitted(picture, fit, size, media_type)
             return _encoded(picture, media_type, profile)
@@ -43,7 +43,7 @@ class PillowEditor:
 def compare_pixels(first: bytes, second: bytes) -> str:
     """Return how the pixels of the second differ, frame by frame; "" if they do not."""
     try:
-        with opened(first) as one, opened(second) as other:
+        with open_image(first) as one, open_image(second) as other:
             if one.size != other.size:
                 old, new = ("x".join(map(str, each.size)) for each in (one, other))
                 return f"it is {new}, and not {old}"

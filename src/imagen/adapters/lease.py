@@ -8,10 +8,14 @@ from pathlib import Path
 from threading import Lock
 from weakref import WeakSet, finalize
 
-from imagen.adapters.sqlite import explained, private_file, private_folder
+from imagen.adapters.sqlite import (
+    create_private_file,
+    create_private_folder,
+    translate_errors,
+)
 
 
-class Lease:
+class ProcessLock:
     """A file in a folder, locked from when it is first needed."""
 
     def __init__(self, folder: Callable[[], Path]) -> None:
@@ -26,21 +30,21 @@ class Lease:
         with self._turn:
             if not self._held:
                 folder = self._folder()
-                with explained(folder):
-                    self._held.append(_locked(private_folder(folder)))
+                with translate_errors(folder):
+                    self._held.append(_locked(create_private_folder(folder)))
             [(path, _)] = self._held
             return path.name
 
     def is_held(self, name: str) -> bool:
         """Say whether the file is locked, by whomever."""
         path = self._folder() / name
-        with explained(path):
+        with translate_errors(path):
             return _is_locked(path)
 
     def tidy(self) -> None:
         """Remove the files of those who are gone."""
         folder = self._folder()
-        with explained(folder):
+        with translate_errors(folder):
             for path in folder.iterdir() if folder.is_dir() else ():
                 _is_locked(path)
 
@@ -60,7 +64,7 @@ class Lease:
 def _locked(folder: Path) -> tuple[Path, int]:
     while True:
         path = folder / f"{os.urandom(16).hex()}.lock"
-        handle = private_file(path)
+        handle = create_private_file(path)
         try:
             fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
             if os.fstat(handle).st_nlink:
@@ -99,7 +103,7 @@ def _release(held: list[tuple[Path, int]]) -> None:
         os.close(handle)
 
 
-_leases: "WeakSet[Lease]" = WeakSet()
+_leases: "WeakSet[ProcessLock]" = WeakSet()
 
 
 def _forget_inherited() -> None:

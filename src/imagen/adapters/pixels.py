@@ -18,7 +18,7 @@ _LIMIT = Lock()
 """Pillow's limit is one for the whole process."""
 
 
-def opened(content: bytes) -> Image.Image:
+def open_image(content: bytes) -> Image.Image:
     """Open an image of any size that we store; Pillow's own limit is for strangers'."""
     facts = read_facts(content)
     if facts.width * facts.height > LARGEST_SIDE**2:
@@ -31,7 +31,7 @@ def opened(content: bytes) -> Image.Image:
             Image.MAX_IMAGE_PIXELS = before
 
 
-def as_shown(image: Image.Image) -> Image.Image:
+def apply_orientation(image: Image.Image) -> Image.Image:
     """Turn the first frame as it is to be seen, and return it in RGB or RGBA."""
     image.load()
     ImageOps.exif_transpose(image, in_place=True)  # for a copy takes a gigabyte or so

@@ -9,18 +9,18 @@ import msgspec
 from imagen.domain.price import ListedPrice, Price, find_price
 
 
-def price_of(
+def look_up_price(
     provider: str, model: str, parameters: Mapping[str, object]
 ) -> Price | None:
     """Look up what a provider charges for a model; None when it is not known.
 
     Of machines by the second, the model is called `hardware:gpu-h100` and so on.
     """
-    return find_price(price_table(), provider, model, parameters)
+    return find_price(load_price_table(), provider, model, parameters)
 
 
 @cache
-def price_table() -> tuple[ListedPrice, ...]:
+def load_price_table() -> tuple[ListedPrice, ...]:
     """Return every price that there is."""
     file = Path(__file__).with_suffix(".json")  # importlib.resources costs 9 ms
     return msgspec.json.decode(file.read_bytes(), type=tuple[ListedPrice, ...])

@@ -29,7 +29,7 @@ _POLICY_HINT = (
 )
 
 
-def look_at_supabase(access: SupabaseAccess, *, owner: str) -> Iterator[Readiness]:
+def check_project(access: SupabaseAccess, *, owner: str) -> Iterator[Readiness]:
     """Yield everything that is needed, and whether it is there and may be used.
 
     Args:

@@ -5,17 +5,17 @@ from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
 
-from imagen.adapters.sqlite import private_file, private_folder
+from imagen.adapters.sqlite import create_private_file, create_private_folder
 from imagen.domain.errors import ImagenError
 
 FILE = "secret"
 LENGTH = 32
 
 
-def kept_secret(folder: Callable[[], Path]) -> bytes:
+def load_secret(folder: Callable[[], Path]) -> bytes:
     """Return the secret; where none can be kept, one that nobody will know again."""
     try:
-        return _kept(private_folder(folder()) / FILE)
+        return _kept(create_private_folder(folder()) / FILE)
     except (OSError, ImagenError):
         return os.urandom(LENGTH)
 
@@ -27,7 +27,7 @@ def _kept(path: Path) -> bytes:
         path.unlink()
     draft = path.with_name(f".{path.name}.{os.urandom(8).hex()}")
     try:
-        with os.fdopen(private_file(draft), "wb") as file:
+        with os.fdopen(create_private_file(draft), "wb") as file:
             file.write(os.urandom(LENGTH))
         with suppress(FileExistsError):  # somebody was quicker
             path.hardlink_to(draft)

@@ -15,7 +15,7 @@ from time import sleep  # noqa: TID251 - a nap of SQLite's, as far as others can
 from weakref import WeakSet, finalize
 
 from imagen.adapters.tables import MIGRATIONS
-from imagen.adapters.turns import Batch, Turns
+from imagen.adapters.turns import Batch, WriteQueue
 from imagen.domain.errors import ImagenError, JournalError
 
 FILE = "imagen.sqlite3"
@@ -63,7 +63,7 @@ class Database:
         self._folder = folder
         self._patience = patience
         self._migrations = migrations
-        self._turns = Turns()
+        self._turns = WriteQueue()
         self._spare: list[sqlite3.Connection] = []
         _databases.add(self)
         finalize(self, _close_all, self._spare)
@@ -76,8 +76,8 @@ class Database:
             JournalError: there is none, and none can be made.
         """
         folder = self.path.parent
-        with explained(folder):
-            return private_folder(folder)
+        with translate_errors(folder):
+            return create_private_folder(folder)
 
     @property
     def path(self) -> Path:
@@ -101,7 +101,7 @@ class Database:
             JournalError: for whatever is raised in it, too.
         """
         path = self.path
-        with explained(path):
+        with translate_errors(path):
             connection = self._lent()
             try:
                 yield connection
@@ -126,7 +126,7 @@ class Database:
         """
         path = self.path
         turns = self._turns
-        with explained(path):
+        with translate_errors(path):
             if not turns.take(for_good=for_good, patience=self._patience):
                 raise _trouble(path, sqlite3.SQLITE_BUSY)
             batch = self._batch(for_good=for_good)
@@ -145,7 +145,7 @@ class Database:
                     turns.end()
         batch.over.wait()
         if batch.error is not None:
-            with explained(path):
+            with translate_errors(path):
                 raise batch.error
 
     def empty_log(self) -> None:
@@ -166,7 +166,7 @@ class Database:
         """Begin anew in a process that was forked: no connection outlives a fork."""
         _inherited.extend(self._spare)  # not even to be closed
         self._spare.clear()
-        self._turns = Turns()
+        self._turns = WriteQueue()
 
     def _batch(self, *, for_good: bool) -> Batch:
         """Return what was handed on, or begin; the turn is over if that fails."""
@@ -266,7 +266,7 @@ class Database:
 
 
 @contextmanager
-def explained(path: Path) -> Generator[None]:
+def translate_errors(path: Path) -> Generator[None]:
     """Turn what SQLite and the operating system raise into a sentence about the file.
 
     Raises:
@@ -295,7 +295,7 @@ def explained(path: Path) -> Generator[None]:
         raise _trouble(path, 0, said=str(error)) from error
 
 
-def private_folder(folder: Path) -> Path:
+def create_private_folder(folder: Path) -> Path:
     """Return the folder, made for its owner only if it is not there."""
     if folder.is_dir():
         return folder
@@ -311,7 +311,7 @@ def private_folder(folder: Path) -> Path:
     return folder
 
 
-def private_file(path: Path) -> int:
+def create_private_file(path: Path) -> int:
     """Make a file for its owner only, and return the handle to write it with."""
     flags = os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC
     handle = os.open(path, flags, 0o600)
@@ -332,7 +332,7 @@ def sync_folder(folder: Path) -> None:
 def _create(path: Path, migrations: Sequence[Sequence[str]]) -> None:
     """Have the database appear at once and whole, whoever else makes it as well."""
     draft = path.with_name(f".{path.name}.{os.urandom(8).hex()}")
-    handle = private_file(draft)
+    handle = create_private_file(draft)
     try:
         try:
             with closing(sqlite3.connect(draft, isolation_level=None)) as connection:

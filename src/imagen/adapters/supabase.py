@@ -347,7 +347,10 @@ class SupabaseProject:
     def is_public(self) -> bool:
         """Whether the key is one that anybody may have, by its looks."""
         key = self.access.key
-        return key.startswith(_PUBLISHABLE) or role_of(key) in {"anon", "authenticated"}
+        return key.startswith(_PUBLISHABLE) or read_jwt_role(key) in {
+            "anon",
+            "authenticated",
+        }
 
     def _stranger(self) -> Unavailable:
         return Unavailable(
@@ -372,7 +375,7 @@ def sql_hint(what: str) -> str:
     return f"Run migrations/{file} in the project's SQL editor."
 
 
-def role_of(key: str) -> str:
+def read_jwt_role(key: str) -> str:
     """Return the role that a key of the old kind, a JWT, names; "" for any other."""
     from base64 import urlsafe_b64decode  # noqa: PLC0415 - only to look at a key
 
@@ -387,7 +390,7 @@ def role_of(key: str) -> str:
     return str(claims.get("role", ""))
 
 
-def sendable(value: object) -> object:
+def to_jsonable(value: object) -> object:
     """Return the value as JSON can hold it.
 
     Half a character, which names of files may have, is a question mark; a number that

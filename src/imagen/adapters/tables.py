@@ -202,19 +202,19 @@ _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _Document = TypeVar("_Document")
 
 
-def keep_usage(connection: sqlite3.Connection, rows: Iterable[UsageRow]) -> None:
+def insert_usage(connection: sqlite3.Connection, rows: Iterable[UsageRow]) -> None:
     """Keep the rows that are not kept yet."""
     connection.executemany(
         _KEEP_USAGE,
         [
             {
-                "id": storable(row.id),
-                "created_at": as_micros(row.created_at),
+                "id": remove_surrogates(row.id),
+                "created_at": datetime_to_micros(row.created_at),
                 "week": row.week,
-                "caller": storable(row.caller),
-                "backend": storable(row.backend),
-                "adapter": storable(row.adapter),
-                "model": storable(row.model),
+                "caller": remove_surrogates(row.caller),
+                "backend": remove_surrogates(row.backend),
+                "adapter": remove_surrogates(row.adapter),
+                "model": remove_surrogates(row.model),
                 "status": row.status,
                 "latency_ms": row.latency_ms,
                 "images": row.images,
@@ -227,18 +227,18 @@ def keep_usage(connection: sqlite3.Connection, rows: Iterable[UsageRow]) -> None
     )
 
 
-def usage_row(row: tuple[object, ...]) -> UsageRow:
+def read_usage_row(row: tuple[object, ...]) -> UsageRow:
     """Return what `USAGE_ROWS` found.
 
     Raises:
         ValueError: it is not as it should be.
     """
     named = dict(zip(UsageRow.__struct_fields__, row, strict=True))
-    named["created_at"] = as_moment(msgspec.convert(named["created_at"], int))
+    named["created_at"] = micros_to_datetime(msgspec.convert(named["created_at"], int))
     return msgspec.convert(named, UsageRow)
 
 
-def usage_totals(
+def query_usage_totals(
     connection: sqlite3.Connection,
     by: Sequence[Dimension],
     *,
@@ -263,22 +263,22 @@ def usage_totals(
     )
 
 
-def as_micros(moment: datetime) -> int:
+def datetime_to_micros(moment: datetime) -> int:
     """Return a moment as the database keeps it: microseconds since 1970."""
     return (moment.astimezone(UTC) - _EPOCH) // timedelta(microseconds=1)
 
 
-def as_moment(micros: int) -> datetime:
+def micros_to_datetime(micros: int) -> datetime:
     """Return the moment that the database kept, in UTC."""
     return _EPOCH + timedelta(microseconds=micros)
 
 
-def storable(text: str) -> str:
+def remove_surrogates(text: str) -> str:
     """Return the text without what no column can hold: halves of characters."""
     return text.encode(errors="replace").decode()
 
 
-def written(document: msgspec.Struct) -> str:
+def to_json(document: msgspec.Struct) -> str:
     """Return the value as JSON of plain ASCII where need be.
 
     Raises:
@@ -295,13 +295,13 @@ def written(document: msgspec.Struct) -> str:
         raise JournalError(f"It cannot be written down: {error}.") from error
 
 
-def understood(document: str, kind: type[_Document], *, path: Path) -> _Document:
+def from_json(document: str, kind: type[_Document], *, path: Path) -> _Document:
     """Return the value that was written; fields that it does not know are left out.
 
     Raises:
         JournalError: it cannot be understood.
     """
-    with puzzled(path):
+    with translate_decode_errors(path):
         try:
             return msgspec.json.decode(document, type=kind)
         except msgspec.DecodeError:  # it may have halves of characters
@@ -311,7 +311,7 @@ def understood(document: str, kind: type[_Document], *, path: Path) -> _Document
 
 
 @contextmanager
-def puzzled(path: Path) -> Generator[None]:
+def translate_decode_errors(path: Path) -> Generator[None]:
     """Say of the file what Python says of a value that was in it.
 
     Raises:

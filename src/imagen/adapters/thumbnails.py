@@ -9,7 +9,7 @@ from threading import Lock
 
 from PIL import Image, ImageOps
 
-from imagen.adapters.sqlite import private_file, private_folder
+from imagen.adapters.sqlite import create_private_file, create_private_folder
 from imagen.domain.errors import InvalidRequest
 
 SIDE = 512
@@ -55,7 +55,7 @@ class Thumbnails:
         Raises:
             InvalidRequest: it is no image that can be drawn.
         """
-        small = thumbnail_of(content)
+        small = render_thumbnail(content)
         with suppress(OSError):
             self._keep(small, self._path(sha256))
         return small
@@ -64,11 +64,11 @@ class Thumbnails:
         return self._folder() / sha256[:2] / f"{sha256}.webp"
 
     def _keep(self, small: bytes, path: Path) -> None:
-        private_folder(self._folder())
-        private_folder(path.parent)
+        create_private_folder(self._folder())
+        create_private_folder(path.parent)
         draft = path.with_name(f".{path.name}.{os.urandom(8).hex()}")
         try:
-            with os.fdopen(private_file(draft), "wb") as file:
+            with os.fdopen(create_private_file(draft), "wb") as file:
                 file.write(small)
             draft.replace(path)
         finally:
@@ -92,7 +92,7 @@ class Thumbnails:
             size -= facts.st_size
 
 
-def thumbnail_of(content: bytes) -> bytes:
+def render_thumbnail(content: bytes) -> bytes:
     """Return a small WebP of an image.
 
     Raises:

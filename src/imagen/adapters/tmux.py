@@ -6,11 +6,11 @@ from typing import Protocol
 _PANE = re.compile(r"%[0-9]+", re.ASCII)
 
 
-class TmuxFailed(Exception):
+class TmuxError(Exception):
     """tmux is not there, did not answer in time, or did not do it; says why."""
 
 
-class InsideTmux(Protocol):
+class TmuxEnvironment(Protocol):
     """What has to be known of the environment."""
 
     @property
@@ -31,16 +31,16 @@ class Tmux:
         pane: The pane, such as `%3`.
     """
 
-    def __init__(self, inside: InsideTmux) -> None:
+    def __init__(self, inside: TmuxEnvironment) -> None:
         """Take both from the environment.
 
         Raises:
-            TmuxFailed: this is not inside tmux.
+            TmuxError: this is not inside tmux.
         """
         self._socket = inside.tmux.rsplit(",", 2)[0]
         self.pane = inside.tmux_pane
         if not self._socket or not _PANE.fullmatch(self.pane):
-            raise TmuxFailed("this is not inside a tmux session")
+            raise TmuxError("this is not inside a tmux session")
 
     def run(self, *words: str, patience: float) -> str:
         """Run one command of tmux, each word as it stands, and return what it prints.
@@ -50,7 +50,7 @@ class Tmux:
             patience: Seconds for the answer; then the client is killed.
 
         Raises:
-            TmuxFailed: it was not done, or nobody knows whether it was.
+            TmuxError: it was not done, or nobody knows whether it was.
         """
         import subprocess  # noqa: PLC0415 - costs 10 ms, and is needed inside tmux only
 
@@ -64,12 +64,12 @@ class Tmux:
                 check=False,
             )
         except subprocess.TimeoutExpired as error:
-            raise TmuxFailed(f"tmux did not answer within {patience:g} s") from error
+            raise TmuxError(f"tmux did not answer within {patience:g} s") from error
         except FileNotFoundError as error:
-            raise TmuxFailed("tmux is not installed") from error
+            raise TmuxError("tmux is not installed") from error
         except (OSError, ValueError) as error:
-            raise TmuxFailed(f"tmux cannot be run: {error}") from error
+            raise TmuxError(f"tmux cannot be run: {error}") from error
         if answer.returncode:
             said = " ".join(answer.stderr.decode(errors="replace").split())
-            raise TmuxFailed(f"tmux says: {said or answer.returncode}")
+            raise TmuxError(f"tmux says: {said or answer.returncode}")
         return answer.stdout.decode(errors="replace")

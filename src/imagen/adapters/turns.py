@@ -36,7 +36,7 @@ class Batch:
         return whole and (self.for_good or not for_good)
 
 
-class Turns:
+class WriteQueue:
     """A line in which nobody is overtaken.
 
     Attributes:
@@ -47,7 +47,7 @@ class Turns:
         self.batch: Batch | None = None
         self._mutex = Lock()
         self._taken = False
-        self._line: deque[_Ticket] = deque()
+        self._line: deque[_Waiter] = deque()
 
     def take(self, *, for_good: bool, patience: float) -> bool:
         """Wait for one's turn; False when that takes too long.
@@ -60,7 +60,7 @@ class Turns:
             if not self._taken:
                 self._taken = True
                 return True
-            ticket = _Ticket(for_good=for_good)
+            ticket = _Waiter(for_good=for_good)
             self._line.append(ticket)
         try:
             if ticket.called.acquire(timeout=patience):
@@ -88,7 +88,7 @@ class Turns:
             else:
                 self._taken = False
 
-    def _left(self, ticket: "_Ticket") -> bool:
+    def _left(self, ticket: "_Waiter") -> bool:
         """Leave the line; False when the turn has come in that moment."""
         with self._mutex:
             if ticket in self._line:
@@ -97,7 +97,7 @@ class Turns:
         return False
 
 
-class _Ticket:
+class _Waiter:
     """Somebody's place in the line."""
 
     def __init__(self, *, for_good: bool) -> None:

@@ -121,16 +121,16 @@ def _run(words: list[str]) -> int:
     try:
         result = app(words, exit_on_error=False, print_error=False)
     except CycloptsError as error:
-        from imagen.cli.mistakes import explained  # noqa: PLC0415 - only on mistakes
+        from imagen.cli.mistakes import explain_usage_error  # noqa: PLC0415 - only on mistakes
 
-        mistake = explained(error, app, words)
+        mistake = explain_usage_error(error, app, words)
         said.error(mistake)
-        return exit_codes.code_of(mistake)
+        return exit_codes.exit_code_for(mistake)
     except BrokenPipeError:
         raise
     except Exception as error:  # noqa: BLE001 - the end of the program
         said.error(error)
-        return exit_codes.code_of(error)
+        return exit_codes.exit_code_for(error)
     return result if isinstance(result, int) else exit_codes.DONE
 
 

@@ -8,7 +8,7 @@ from cyclopts import Parameter  # noqa: TID253 - this is the command line
 from imagen import bootstrap, registry
 from imagen.cli import exit_codes
 from imagen.cli.output import Output
-from imagen.cli.parameters import ConfigFlag, JsonFlag, backend_names, path_of
+from imagen.cli.parameters import ConfigFlag, JsonFlag, complete_backends, keep_path
 from imagen.domain.errors import Misconfigured
 from imagen.settings.environment import process_environment
 from imagen.settings.model import Settings
@@ -21,7 +21,7 @@ def list_(*, config: ConfigFlag = None, json: JsonFlag = False) -> int:
     imagen backends list --json
     ```
     """
-    settings = bootstrap.load(path_of(config), environment=process_environment())
+    settings = bootstrap.load(keep_path(config), environment=process_environment())
     said = Output(json=json)
     instances = [
         {
@@ -50,7 +50,7 @@ def list_(*, config: ConfigFlag = None, json: JsonFlag = False) -> int:
 
 
 def check(
-    *names: Annotated[str, Parameter(metavar="NAME", completer=backend_names)],
+    *names: Annotated[str, Parameter(metavar="NAME", completer=complete_backends)],
     config: ConfigFlag = None,
     json: JsonFlag = False,
 ) -> int:
@@ -66,7 +66,7 @@ def check(
         names: Instances of the config. [default: all]
     """
     environment = process_environment()
-    settings = bootstrap.load(path_of(config), environment=environment)
+    settings = bootstrap.load(keep_path(config), environment=environment)
     said, use_case = Output(json=json), bootstrap.build_check()
     chosen = [
         bootstrap.find_backend(settings, name) for name in names or settings.backends

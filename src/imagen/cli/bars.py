@@ -7,10 +7,10 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from imagen.cli.layout import plain
+from imagen.cli.layout import escape_control
 
 
-def bars(lines: Sequence[tuple[str, int, str]]) -> str:
+def draw_bars(lines: Sequence[tuple[str, int, str]]) -> str:
     """Return a line for each: its name, a bar as long as its number, and its words.
 
     As wide as the terminal or as $COLUMNS says, and without colours where there is no
@@ -23,7 +23,7 @@ def bars(lines: Sequence[tuple[str, int, str]]) -> str:
     grid.add_column(no_wrap=True, justify="right")
     for name, number, words in lines:
         bar = Bar(longest, 0, number, color="cyan")
-        grid.add_row(Text(plain(name)), bar, Text(words))
+        grid.add_row(Text(escape_control(name)), bar, Text(words))
     console = Console()
     with console.capture() as captured:
         console.print(grid)

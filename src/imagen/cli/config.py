@@ -7,7 +7,7 @@ from cyclopts import Parameter  # noqa: TID253 - this is the command line
 from imagen import bootstrap
 from imagen.cli import exit_codes
 from imagen.cli.output import Output
-from imagen.cli.parameters import ConfigFlag, path_of
+from imagen.cli.parameters import ConfigFlag, keep_path
 from imagen.registry import built_in_adapters
 from imagen.settings.environment import Environment, process_environment
 from imagen.settings.load import find_config
@@ -43,9 +43,9 @@ def validate(
         online: Look also whether Supabase is set up as it has to be; exits 1 if not.
     """
     environment = process_environment()
-    settings = bootstrap.load(path_of(config), environment=environment)
+    settings = bootstrap.load(keep_path(config), environment=environment)
     if settings.path is None:
-        path, _ = find_config(path_of(config), environment)
+        path, _ = find_config(keep_path(config), environment)
         Output().text(f"{path}: not there, the defaults hold")
         return _look(settings, environment) if online else exit_codes.DONE
     backends = _counted(len(settings.backends), "backend")
@@ -56,7 +56,7 @@ def validate(
 
 def path(*, config: ConfigFlag = None) -> int:
     """Print the path of the active config, whether or not there is a file yet."""
-    found, _ = find_config(path_of(config), process_environment())
+    found, _ = find_config(keep_path(config), process_environment())
     Output().text(str(found))
     return exit_codes.DONE
 
@@ -64,7 +64,7 @@ def path(*, config: ConfigFlag = None) -> int:
 def _look(settings: Settings, environment: Environment) -> int:
     """Print what Supabase needs, and whether it has it."""
     ready = True
-    for finding in bootstrap.look_at_supabase(settings, environment):
+    for finding in bootstrap.check_supabase(settings, environment):
         ready = ready and finding.ready
         state = "ready" if finding.ready else "NOT READY"
         note = f" ({finding.note})" if finding.note else ""

@@ -40,10 +40,10 @@ BY_ERROR: dict[type[errors.ImagenError], int] = {
 }
 
 
-def code_of(error: BaseException) -> int:
+def exit_code_for(error: BaseException) -> int:
     """Return the code of the nearest known ancestor; of some failures, of the first."""
     if isinstance(error, errors.SomeImagesFailed) and error.errors:
-        return code_of(error.errors[0])
+        return exit_code_for(error.errors[0])
     return next(
         (BY_ERROR[kind] for kind in type(error).__mro__ if kind in BY_ERROR), FAULT
     )

@@ -7,11 +7,11 @@ from typing import Annotated
 from cyclopts import Parameter  # noqa: TID253 - this is the command line
 
 from imagen import bootstrap
-from imagen.bootstrap import Wish
+from imagen.bootstrap import OutputOptions
 from imagen.cli import exit_codes
 from imagen.cli.making import NoSidecarFlag, OutputFlag
-from imagen.cli.output import Output, event_listener
-from imagen.cli.parameters import STDOUT, ConfigFlag, JsonFlag, output_of, path_of
+from imagen.cli.output import Output, build_event_listener
+from imagen.cli.parameters import STDOUT, ConfigFlag, JsonFlag, check_output, keep_path
 from imagen.domain.errors import UsageError
 from imagen.settings.environment import process_environment
 
@@ -41,24 +41,24 @@ def fetch(
             "ID is missing.", hint="`imagen history --cloud` lists those there are."
         )
     environment = process_environment()
-    where = output_of(output)
+    where = check_output(output)
     if where == STDOUT and json:
         raise UsageError("The bytes of an image and JSON cannot both go to stdout.")
     said = Output(json=json, silent_results=where == STDOUT)
-    settings = bootstrap.load(path_of(config), environment=environment)
-    with bootstrap.accounts(environment) as accounts:
+    settings = bootstrap.load(keep_path(config), environment=environment)
+    with bootstrap.opened_stores(environment) as accounts:
         use_case = bootstrap.build_fetch(
             settings,
             environment=environment,
             accounts=accounts,
-            wish=Wish(
+            wish=OutputOptions(
                 output=where,
                 sidecar=not no_sidecar,
                 cloud=False,
                 stream=sys.stdout.buffer,
             ),
             count=len(ids),
-            listen=event_listener(said, None, environment),
+            listen=build_event_listener(said, None, environment),
         )
         with closing(use_case.cloud):
             for name in ids:

@@ -7,7 +7,7 @@ from typing import Annotated
 from cyclopts import Parameter  # noqa: TID253 - this is the command line
 
 from imagen import bootstrap
-from imagen.bootstrap import STDOUT, Wish
+from imagen.bootstrap import STDOUT, OutputOptions
 from imagen.cli import exit_codes
 from imagen.cli.making import (
     BackendFlag,
@@ -28,9 +28,9 @@ from imagen.cli.making import (
     SizeFlag,
     StrictFlag,
     TimeoutFlag,
-    carry_out,
+    run_generation,
 )
-from imagen.cli.output import Output, event_listener, progress_bar
+from imagen.cli.output import Output, build_event_listener, create_progress_bar
 from imagen.cli.parameters import (
     HOW,
     WHAT,
@@ -38,15 +38,15 @@ from imagen.cli.parameters import (
     JsonFlag,
     QuietFlag,
     VerboseFlag,
-    options_of,
-    output_of,
-    path_of,
-    prompt_of,
-    style_names,
-    whole_number,
+    check_output,
+    complete_styles,
+    keep_path,
+    parse_options,
+    parse_whole_number,
+    read_prompt,
 )
 from imagen.domain.errors import UsageError
-from imagen.domain.estimate import estimate_of
+from imagen.domain.estimate import estimate_plan
 from imagen.domain.result import StoredImage
 from imagen.settings.environment import process_environment
 
@@ -57,16 +57,16 @@ def generate(
     *,
     backend: BackendFlag = None,
     style: Annotated[
-        str | None, Parameter(group=WHAT, metavar="NAME", completer=style_names)
+        str | None, Parameter(group=WHAT, metavar="NAME", completer=complete_styles)
     ] = None,
     negative: Annotated[str, Parameter(group=WHAT, show_default=False)] = "",
     size: SizeFlag = None,
     count: CountFlag = 1,
     seed: Annotated[
-        int, Parameter(group=WHAT, metavar="N", converter=whole_number)
+        int, Parameter(group=WHAT, metavar="N", converter=parse_whole_number)
     ] = 0,
     steps: Annotated[
-        int, Parameter(group=HOW, metavar="N", converter=whole_number)
+        int, Parameter(group=HOW, metavar="N", converter=parse_whole_number)
     ] = 0,
     model: ModelFlag = None,
     set: SetFlag = None,  # noqa: A002 - the flag is called so
@@ -117,10 +117,10 @@ def generate(
     said = Output(
         json=json, quiet=quiet, verbose=verbose, silent_results=output == STDOUT
     )
-    settings = bootstrap.load(path_of(config), environment=environment)
+    settings = bootstrap.load(keep_path(config), environment=environment)
     request = bootstrap.build_request(
         settings,
-        prompt_of(prompt),
+        read_prompt(prompt),
         negative=negative,
         style=style,
         size=size,
@@ -128,7 +128,7 @@ def generate(
         steps=steps,
         model=model,
         count=count,
-        options=options_of(set or []),
+        options=parse_options(set or []),
         images=[
             bootstrap.read_reference(each, environment=environment)
             for each in image or []
@@ -141,20 +141,20 @@ def generate(
         timeout=timeout,
         strict=strict,
     )
-    where = output_of(output)
+    where = check_output(output)
     if where == STDOUT and json:
         raise UsageError("The bytes of an image and JSON cannot both go to stdout.")
     chosen = bootstrap.find_backend(settings, backend)
     logs = verbose or bool(environment.log)  # which a bar would garble
-    bar = progress_bar(quiet=quiet or logs)
+    bar = create_progress_bar(quiet=quiet or logs)
     maker = bootstrap.build_backend(chosen, environment=environment)
-    accounts = bootstrap.open_accounts(environment)
+    accounts = bootstrap.open_stores(environment)
     picture = None
     if live and not estimate:
-        from imagen.cli.live import live_picture  # noqa: PLC0415 - rare
+        from imagen.cli.live import create_live_picture  # noqa: PLC0415 - rare
 
-        picture = live_picture(bar, environment=environment, logs=logs)
-    listen = event_listener(said, bar, environment, first=picture)
+        picture = create_live_picture(bar, environment=environment, logs=logs)
+    listen = build_event_listener(said, bar, environment, first=picture)
     window = bootstrap.build_preview(
         settings,
         environment=environment,
@@ -168,7 +168,7 @@ def generate(
         maker,
         environment=environment,
         accounts=accounts,
-        wish=Wish(
+        wish=OutputOptions(
             output=where,
             sidecar=not no_sidecar,
             metadata=not no_metadata,
@@ -182,7 +182,7 @@ def generate(
     plan = use_case.plan(request)
     if estimate:
         use_case.check_budget(plan)
-        said.estimate(estimate_of(plan))
+        said.estimate(estimate_plan(plan))
         return exit_codes.DONE
     deliver = bootstrap.build_deliver_briefly(
         settings,
@@ -198,7 +198,7 @@ def generate(
             window.run(image)
 
     with bootstrap.closing(maker):
-        return carry_out(
+        return run_generation(
             partial(use_case.outcomes, plan),
             said,
             bar,

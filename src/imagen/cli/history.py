@@ -10,18 +10,18 @@ from cyclopts import Parameter  # noqa: TID253 - this is the command line
 
 from imagen import bootstrap
 from imagen.cli import exit_codes
-from imagen.cli.layout import Columns, one_line, pages, short_ids, terminal_width
+from imagen.cli.layout import Columns, join_lines, paginate, shorten_ids, terminal_width
 from imagen.cli.output import Output, say
 from imagen.cli.parameters import (
     ConfigFlag,
     JsonFlag,
     SinceFlag,
-    backend_names,
-    path_of,
-    whole_number,
+    complete_backends,
+    keep_path,
+    parse_whole_number,
 )
 from imagen.domain.cloud import CloudImage
-from imagen.domain.cost import in_dollars
+from imagen.domain.cost import format_usd
 from imagen.domain.errors import UsageError
 from imagen.domain.history import HistoryEntry
 from imagen.domain.sidecar import Sidecar
@@ -34,10 +34,12 @@ def history(
     *,
     search: Annotated[str, Parameter(metavar="WORDS", show_default=False)] = "",
     backend: Annotated[
-        str, Parameter(metavar="NAME", show_default=False, completer=backend_names)
+        str, Parameter(metavar="NAME", show_default=False, completer=complete_backends)
     ] = "",
     since: SinceFlag = None,
-    limit: Annotated[int, Parameter(metavar="N", converter=whole_number)] = NEWEST,
+    limit: Annotated[
+        int, Parameter(metavar="N", converter=parse_whole_number)
+    ] = NEWEST,
     cloud: Annotated[bool, Parameter(show_default=False)] = False,
     config: ConfigFlag = None,
     json: JsonFlag = False,
@@ -65,14 +67,14 @@ def history(
     if cloud:
         if asked:
             raise UsageError("--cloud lists all, and cannot search.")
-        settings = bootstrap.load(path_of(config), environment=environment)
+        settings = bootstrap.load(keep_path(config), environment=environment)
         owner, kept = bootstrap.cloud_of(settings, environment)
         with closing(kept):
             copies = kept.find(owner, limit=limit or None)
             if not _print(said, (_entry(copy) for copy in copies)):
                 say("There is no image in the cloud.")
         return exit_codes.DONE
-    with bootstrap.accounts(environment) as accounts:
+    with bootstrap.opened_stores(environment) as accounts:
         found = accounts.history.find(
             words=search, backend=backend, since=since, limit=limit or None
         )
@@ -85,7 +87,7 @@ def history(
 def _print(said: Output, found: Iterable[HistoryEntry]) -> bool:
     """Print the images; return whether there were any."""
     columns, some = Columns(right={3, 5}, width=terminal_width()), False
-    for page in pages(found):
+    for page in paginate(found):
         some = True
         if said.json:
             for entry in page:
@@ -113,14 +115,14 @@ def forget(*ids: Annotated[str, Parameter(metavar="ID")]) -> int:
         raise UsageError(
             "ID is missing.", hint="`imagen history` lists those there are."
         )
-    with bootstrap.accounts(process_environment()) as accounts:
+    with bootstrap.opened_stores(process_environment()) as accounts:
         for entry in bootstrap.build_forget(accounts).run(ids):
             say(f"{entry.sidecar.id}: forgotten; its file stays at {entry.location}.")
     return exit_codes.DONE
 
 
 def _rows(entries: Sequence[HistoryEntry]) -> list[tuple[str, ...]]:
-    ids = short_ids(entry.sidecar.id for entry in entries)
+    ids = shorten_ids(entry.sidecar.id for entry in entries)
     return [_row(entry.sidecar, entry.location, ids) for entry in entries]
 
 
@@ -131,9 +133,9 @@ def _row(note: Sidecar, location: str, ids: dict[str, str]) -> tuple[str, ...]:
         note.backend,
         "-" if note.seed is None else str(note.seed),
         f"{note.width}x{note.height}",
-        "unknown" if note.cost_usd is None else in_dollars(Decimal(str(note.cost_usd))),
+        "unknown" if note.cost_usd is None else format_usd(Decimal(str(note.cost_usd))),
         location,
-        one_line(note.prompt),
+        join_lines(note.prompt),
     )
 
 

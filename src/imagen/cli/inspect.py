@@ -7,14 +7,14 @@ import msgspec
 
 from imagen import bootstrap
 from imagen.cli import exit_codes
-from imagen.cli.layout import cut, one_line, plain
+from imagen.cli.layout import escape_control, join_lines, truncate
 from imagen.cli.output import Output
 from imagen.cli.parameters import JsonFlag, PathWord
-from imagen.domain.cost import in_dollars
+from imagen.domain.cost import format_usd
 from imagen.domain.errors import ImagenError, UsageError
 from imagen.domain.inspection import Agreement, Inspection
 from imagen.domain.making import Recipe
-from imagen.domain.provenance import Provenance
+from imagen.domain.provenance import ContentCredentials
 from imagen.domain.sidecar import Sidecar
 from imagen.settings.environment import process_environment
 
@@ -49,7 +49,7 @@ def inspect(*images: PathWord, json: JsonFlag = False) -> int:
         raise UsageError("IMAGE is missing.", hint="`last` is the newest one.")
     environment, said = process_environment(), Output(json=json)
     failed: ImagenError | None = None
-    with bootstrap.accounts(environment) as accounts:
+    with bootstrap.opened_stores(environment) as accounts:
         use_case = bootstrap.build_inspect(accounts, environment=environment)
         for number, image in enumerate(images):
             try:
@@ -63,9 +63,9 @@ def inspect(*images: PathWord, json: JsonFlag = False) -> int:
                 continue
             if number:
                 said.text("")
-            said.text(plain(found.path))
+            said.text(escape_control(found.path))
             said.table(list(_rows(found)))
-    return exit_codes.DONE if failed is None else exit_codes.code_of(failed)
+    return exit_codes.DONE if failed is None else exit_codes.exit_code_for(failed)
 
 
 def _rows(found: Inspection) -> Iterator[tuple[str, str]]:
@@ -86,7 +86,7 @@ def _rows(found: Inspection) -> Iterator[tuple[str, str]]:
     elif found.recipes:
         yield from _recipe(found.recipes[0])
     for warning in found.warnings:
-        yield "warning", one_line(warning)
+        yield "warning", join_lines(warning)
 
 
 def _notes(found: Inspection) -> Iterator[Sidecar]:
@@ -99,7 +99,7 @@ def _notes(found: Inspection) -> Iterator[Sidecar]:
 
 
 def _note(note: Sidecar) -> Iterator[tuple[str, str]]:
-    cost = None if note.cost_usd is None else in_dollars(Decimal(str(note.cost_usd)))
+    cost = None if note.cost_usd is None else format_usd(Decimal(str(note.cost_usd)))
     yield from _facts(
         ("prompt", note.prompt),
         ("as sent", "" if note.prompt_sent == note.prompt else note.prompt_sent),
@@ -141,17 +141,17 @@ def _recipe(recipe: Recipe) -> Iterator[tuple[str, str]]:
 def _facts(*facts: tuple[str, object]) -> Iterator[tuple[str, str]]:
     for name, fact in facts:
         if fact is not None and fact != "":
-            yield cut(one_line(name), _LONGEST_NAME), _written(fact)
+            yield truncate(join_lines(name), _LONGEST_NAME), _written(fact)
 
 
 def _written(fact: object) -> str:
     """Return it on one line; a graph of a thousand nodes is no line."""
     if not isinstance(fact, Mapping | list | tuple):
-        return one_line(str(fact))
-    return cut(one_line(msgspec.json.encode(fact).decode()), _LONGEST_VALUE)
+        return join_lines(str(fact))
+    return truncate(join_lines(msgspec.json.encode(fact).decode()), _LONGEST_VALUE)
 
 
-def _provenance(found: Provenance | None) -> str:
+def _provenance(found: ContentCredentials | None) -> str:
     if found is None:
         return "no manifest"
     state = {
@@ -166,4 +166,4 @@ def _provenance(found: Provenance | None) -> str:
         f"with {found.made_with}" if found.made_with else "",
         found.note,
     )
-    return one_line("; ".join(filter(None, words)))
+    return join_lines("; ".join(filter(None, words)))

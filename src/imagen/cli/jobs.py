@@ -8,12 +8,12 @@ from cyclopts import Parameter  # noqa: TID253 - this is the command line
 
 from imagen import bootstrap
 from imagen.cli import exit_codes
-from imagen.cli.layout import Columns, cut, one_line, short_ids, terminal_width
+from imagen.cli.layout import Columns, join_lines, shorten_ids, terminal_width, truncate
 from imagen.cli.output import Output, say
 from imagen.cli.parameters import JsonFlag
-from imagen.domain.budget import dollars
+from imagen.domain.budget import format_micros
 from imagen.domain.call import OpenCall
-from imagen.domain.cost import usd_of
+from imagen.domain.cost import micros_to_usd
 from imagen.domain.errors import UsageError
 from imagen.settings.environment import process_environment
 
@@ -31,7 +31,7 @@ def jobs(*, json: JsonFlag = False) -> int:
     ```
     """
     said = Output(json=json)
-    with bootstrap.accounts(process_environment()) as accounts:
+    with bootstrap.opened_stores(process_environment()) as accounts:
         there = bootstrap.build_jobs(accounts).named()
     if json:
         for each in there:
@@ -64,7 +64,7 @@ def forget(
     if not ids:
         raise UsageError("ID is missing.", hint="`imagen jobs` lists those there are.")
     said, all_gone = Output(json=json), True
-    with bootstrap.accounts(process_environment()) as accounts:
+    with bootstrap.opened_stores(process_environment()) as accounts:
         use_case = bootstrap.build_jobs(accounts)
         for job in use_case.named(ids):
             gone = use_case.forget(job)
@@ -89,7 +89,7 @@ def _lines(there: Sequence[OpenCall]) -> Iterator[str]:
     """Yield what a person reads: of each job the facts, the prompt, the trouble."""
     now, width = bootstrap.now(), terminal_width()
     room = None if width is None else width - len(_BELOW)
-    ids = short_ids(each.call.id for each in there)
+    ids = shorten_ids(each.call.id for each in there)
     facts = Columns().lines(
         [
             (
@@ -104,9 +104,9 @@ def _lines(there: Sequence[OpenCall]) -> Iterator[str]:
     )
     for line, each in zip(facts, there, strict=True):
         yield line
-        yield _BELOW + cut(one_line(each.call.plan.request.prompt), room)
+        yield _BELOW + truncate(join_lines(each.call.plan.request.prompt), room)
         if each.trouble:
-            yield _BELOW + one_line(each.trouble)
+            yield _BELOW + join_lines(each.trouble)
 
 
 def _age(age: timedelta) -> str:
@@ -133,7 +133,7 @@ def _bill(job: OpenCall) -> str:
         return "costs nothing"
     if job.call.reserved is None:
         return "may be billed, price unknown"
-    return f"may be billed {dollars(job.call.reserved)}"
+    return f"may be billed {format_micros(job.call.reserved)}"
 
 
 def _described(job: OpenCall) -> dict[str, object]:
@@ -151,5 +151,5 @@ def _described(job: OpenCall) -> dict[str, object]:
         "live": job.live,
         "trouble": job.trouble,
         "may_cost": call.may_cost,
-        "reserved_usd": None if call.reserved is None else usd_of(call.reserved),
+        "reserved_usd": None if call.reserved is None else micros_to_usd(call.reserved),
     }

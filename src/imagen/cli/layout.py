@@ -37,21 +37,21 @@ class Columns:
 
     def lines(self, rows: Sequence[Sequence[str]]) -> Iterator[str]:
         """Yield a line for each row."""
-        table = [[plain(cell) for cell in row] for row in rows]
+        table = [[escape_control(cell) for cell in row] for row in rows]
         columns = list(zip(*table, strict=True))
         if columns and len(columns) - 1 not in self._right:
             columns.pop()  # nothing stands behind it, so it may be of any width
-        widths = [max(map(width_of, column)) for column in columns]
+        widths = [max(map(cell_width, column)) for column in columns]
         before = self._widths or [0] * len(widths)
         self._widths = [max(pair) for pair in zip(before, widths, strict=True)]
         room = self._room()
         for row in table:
-            row[-1] = cut(row[-1], room)
+            row[-1] = truncate(row[-1], room)
             yield (_INDENT + _GAP.join(self._padded(row))).rstrip()
 
     def _padded(self, row: list[str]) -> Iterator[str]:
         for number, (cell, width) in enumerate(zip(row, self._widths, strict=False)):
-            blanks = " " * (width - width_of(cell))
+            blanks = " " * (width - cell_width(cell))
             yield blanks + cell if number in self._right else cell + blanks
         yield from row[len(self._widths) :]
 
@@ -62,14 +62,14 @@ class Columns:
         return max(_SHORTEST_LAST, self._width - len(_INDENT) - before)
 
 
-def pages(items: Iterable[Item]) -> Iterator[list[Item]]:
+def paginate(items: Iterable[Item]) -> Iterator[list[Item]]:
     """Yield the items in lists that are short enough to be laid out at once."""
     left = iter(items)
     while page := list(islice(left, PAGE)):
         yield page
 
 
-def plain(text: str) -> str:
+def escape_control(text: str) -> str:
     """Return text in which what would move the cursor is shown, and not done."""
     if text.isprintable():
         return text
@@ -81,14 +81,14 @@ def plain(text: str) -> str:
     )
 
 
-def one_line(text: str) -> str:
+def join_lines(text: str) -> str:
     """Return text of several lines as one."""
-    return plain(" ".join(text.split()))
+    return escape_control(" ".join(text.split()))
 
 
-def cut(text: str, width: int | None) -> str:
+def truncate(text: str, width: int | None) -> str:
     """Return as much of the text as fits into so many cells; None holds all of it."""
-    if width is None or width_of(text) <= width:
+    if width is None or cell_width(text) <= width:
         return text
     room = max(0, width - len(_ELLIPSIS))
     if text.isascii():
@@ -98,25 +98,25 @@ def cut(text: str, width: int | None) -> str:
     return set_cell_size(text, room).rstrip() + _ELLIPSIS
 
 
-def folded(text: str, width: int, *, lines: int) -> list[str]:
+def wrap(text: str, width: int, *, lines: int) -> list[str]:
     """Return the text on at most so many lines of that width; the last one is cut."""
     found: list[str] = []
     left = text
     while left and len(found) < lines - 1:
-        if width_of(left) <= width:
+        if cell_width(left) <= width:
             break
         end, cells = 0, 0
-        while end < len(left) and cells + width_of(left[end]) <= width:
-            cells += width_of(left[end])
+        while end < len(left) and cells + cell_width(left[end]) <= width:
+            cells += cell_width(left[end])
             end += 1
         blank = left.rfind(" ", 0, end + 1)
         end = blank if blank > 0 else max(end, 1)
         found.append(left[:end].rstrip())
         left = left[end:].lstrip()
-    return [*found, cut(left, width)] if left else found
+    return [*found, truncate(left, width)] if left else found
 
 
-def width_of(text: str) -> int:
+def cell_width(text: str) -> int:
     """Return how many cells of a terminal the text takes."""
     if text.isascii():
         return len(text)
@@ -134,7 +134,7 @@ def terminal_width() -> int | None:
     return get_terminal_size().columns
 
 
-def short_ids(ids: Iterable[str]) -> dict[str, str]:
+def shorten_ids(ids: Iterable[str]) -> dict[str, str]:
     """Return of each id the beginning that none of the others has."""
     ordered = sorted(set(ids))
     lengths = dict.fromkeys(ordered, SHORTEST_ID)

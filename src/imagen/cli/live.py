@@ -16,7 +16,7 @@ from imagen.cli.output import say
 from imagen.domain import events
 from imagen.domain.events import Event
 from imagen.ports.clock import Clock
-from imagen.ports.viewer import CannotDraw, Room, Viewer
+from imagen.ports.viewer import DrawingError, TerminalSize, Viewer
 from imagen.settings.environment import Environment
 
 if TYPE_CHECKING:
@@ -28,7 +28,7 @@ BREATH = 0.15
 """Seconds in which one picture is enough."""
 
 
-def live_picture(
+def create_live_picture(
     bar: "ProgressBar | None", *, environment: Environment, logs: bool
 ) -> "LivePicture | None":
     """Return what draws on stderr, or say why nothing is drawn there.
@@ -95,10 +95,10 @@ class LivePicture:
         with self._lock:
             if self._clock.monotonic() < self._next:
                 return
-            with self._below(), suppress(CannotDraw):
+            with self._below(), suppress(DrawingError):
                 self._erase()
                 room = self._viewer.room()
-                half = Room(room.columns, max(1, room.rows // 2))
+                half = TerminalSize(room.columns, max(1, room.rows // 2))
                 self._rows = self._viewer.draw(content, room=half)
                 self.shown += 1
             self._next = self._clock.monotonic() + BREATH
@@ -106,7 +106,7 @@ class LivePicture:
     def _erase(self) -> None:
         rows, self._rows = self._rows, 0
         if rows:
-            with suppress(CannotDraw):
+            with suppress(DrawingError):
                 self._viewer.erase(rows)
 
     def _below(self) -> AbstractContextManager[None]:

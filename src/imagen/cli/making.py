@@ -14,10 +14,10 @@ from imagen.cli.parameters import (
     WHAT,
     WHERE,
     PathWord,
-    backend_names,
-    exact_number,
-    number,
-    whole_number,
+    complete_backends,
+    parse_decimal,
+    parse_number,
+    parse_whole_number,
 )
 from imagen.cli.signals import StopSignals
 from imagen.domain.errors import Cancelled, ImagenError
@@ -29,11 +29,11 @@ if TYPE_CHECKING:
     from imagen.cli.progress import ProgressBar
 
 BackendFlag: TypeAlias = Annotated[
-    str | None, Parameter(group=HOW, metavar="NAME", completer=backend_names)
+    str | None, Parameter(group=HOW, metavar="NAME", completer=complete_backends)
 ]
 SizeFlag: TypeAlias = Annotated[str | None, Parameter(group=WHAT, metavar="WxH")]
 CountFlag: TypeAlias = Annotated[
-    int, Parameter(alias="-n", group=WHAT, metavar="N", converter=whole_number)
+    int, Parameter(alias="-n", group=WHAT, metavar="N", converter=parse_whole_number)
 ]
 ModelFlag: TypeAlias = Annotated[str | None, Parameter(group=HOW, metavar="NAME")]
 SetFlag: TypeAlias = Annotated[
@@ -48,7 +48,7 @@ TimeoutFlag: TypeAlias = Annotated[
     Parameter(
         group=HOW,
         metavar="SECONDS",
-        converter=number,
+        converter=parse_number,
         help="For one image; then the job is cancelled. [default: 600]",
     ),
 ]
@@ -81,7 +81,7 @@ MaxCostFlag: TypeAlias = Annotated[
     Parameter(
         group=HOW,
         metavar="USD",
-        converter=exact_number,
+        converter=parse_decimal,
         help="Refuse what would cost more, in dollars, or nobody knows how much.",
     ),
 ]
@@ -91,7 +91,7 @@ OutputFlag: TypeAlias = Annotated[
         alias="-o",
         group=WHERE,
         metavar="PATH",
-        allow_leading_hyphen=True,  # for `-` alone; `output_of` refuses the rest
+        allow_leading_hyphen=True,  # for `-` alone; `check_output` refuses the rest
     ),
 ]
 FitFlag: TypeAlias = Annotated[
@@ -131,7 +131,7 @@ PreviewFlag: TypeAlias = Annotated[
 ]
 
 
-def carry_out(
+def run_generation(
     outcomes: Callable[[Cancellation], Iterator[StoredImage | FailedImage]],
     said: Output,
     bar: "ProgressBar | None",
@@ -180,8 +180,8 @@ def carry_out(
     if nobody_reads and failures:
         return exit_codes.NOBODY_READS
     if not failures:
-        return exit_codes.DONE if unheard is None else exit_codes.code_of(unheard)
+        return exit_codes.DONE if unheard is None else exit_codes.exit_code_for(unheard)
     first = failures[min(failures)]
     if isinstance(first, Cancelled) and signals.exit_code is not None:
         return signals.exit_code
-    return exit_codes.code_of(first)
+    return exit_codes.exit_code_for(first)

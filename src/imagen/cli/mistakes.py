@@ -14,7 +14,7 @@ from cyclopts import (  # noqa: TID253 - imported only after a mistake
 )
 
 from imagen.domain.errors import UsageError
-from imagen.domain.suggestion import meant
+from imagen.domain.suggestion import suggest_name
 
 if TYPE_CHECKING:
     from cyclopts import App
@@ -22,7 +22,9 @@ if TYPE_CHECKING:
 END_OF_OPTIONS = "--"
 
 
-def explained(error: CycloptsError, app: "App", words: list[str]) -> UsageError:
+def explain_usage_error(
+    error: CycloptsError, app: "App", words: list[str]
+) -> UsageError:
     """Return the mistake in our own words, and where to read on."""
     commands, _, rest = app.parse_commands(words)
     name = " ".join(["imagen", *commands])
@@ -70,7 +72,7 @@ def _unknown_option(options: Mapping[str, bool], rest: Sequence[str]) -> str | N
     for option in _written(rest, options):
         if option in options or (option[1] != "-" and option[:2] in options):
             continue
-        near = meant(option.lower(), options)
+        near = suggest_name(option.lower(), options)
         guess = f" Did you mean {near}?" if near else ""
         return f"Unknown option: {option}.{guess}"
     return None

@@ -12,7 +12,7 @@ import msgspec
 from imagen import bootstrap
 from imagen.cli.layout import Columns
 from imagen.domain import events
-from imagen.domain.delivery import CALLED
+from imagen.domain.delivery import CHANNEL_LABELS
 from imagen.domain.errors import ImagenError
 from imagen.domain.estimate import Estimate
 from imagen.domain.events import Event, Listener
@@ -57,7 +57,7 @@ class Output(msgspec.Struct, frozen=True, kw_only=True):
             case events.Retrying(message=message, wait=wait) if not self.quiet:
                 say(f"{message} Trying again in {wait:g} s.")
             case events.Undelivered(channel=channel, message=message) if not self.quiet:
-                say(f"{CALLED[channel]}: {message}")
+                say(f"{CHANNEL_LABELS[channel]}: {message}")
             case events.PreviewFailed(reason=reason):
                 say(f"preview: {reason}")
             case _:
@@ -78,14 +78,14 @@ class Output(msgspec.Struct, frozen=True, kw_only=True):
 
     def note(self, sidecar: Sidecar, location: str) -> None:
         """Print all that is known of an image, as a JSON object."""
-        self.object({**msgspec.to_builtins(sidecar), "path": shown_path(location)})
+        self.object({**msgspec.to_builtins(sidecar), "path": display_path(location)})
 
     def inspection(self, found: Inspection) -> None:
         """Print all that a file and the notes about it say, as a JSON object."""
         self.object(
             msgspec.structs.replace(
                 found,
-                path=shown_path(found.path),
+                path=display_path(found.path),
                 warnings=tuple(map(_encodable, found.warnings)),
             )
         )
@@ -102,7 +102,7 @@ class Output(msgspec.Struct, frozen=True, kw_only=True):
             named = {"job": job, "image": image}
             about = {key: name for key, name in named.items() if name}
             with suppress(BrokenPipeError, ImagenError):  # stderr has it as well
-                self.object({**about, "error": described_error(error)})
+                self.object({**about, "error": describe_error(error)})
         of_it = f"{job or image}: " if job or image else ""
         if isinstance(error, ImagenError):
             say(of_it + " ".join(filter(None, (error.message, error.hint))))
@@ -211,7 +211,7 @@ class _Stdout:
         _write(text.encode(errors="replace"))
 
 
-def event_listener(
+def build_event_listener(
     said: Output,
     bar: "ProgressBar | None",
     environment: Environment,
@@ -237,25 +237,27 @@ def event_listener(
     if not (said.verbose or environment.log):
         return hear
     return bootstrap.with_log(
-        hear, as_json=environment.log == "json", colours=coloured(environment)
+        hear, as_json=environment.log == "json", colours=use_colours(environment)
     )
 
 
-def progress_bar(*, quiet: bool, doing: str = "generating") -> "ProgressBar | None":
+def create_progress_bar(
+    *, quiet: bool, doing: str = "generating"
+) -> "ProgressBar | None":
     """Return a bar for stderr, if that is a terminal where one can be shown."""
     if quiet or not sys.stderr.isatty():
         return None
-    from imagen.cli.progress import bar_on_stderr  # noqa: PLC0415 - costs rich
+    from imagen.cli.progress import create_progress_bar  # noqa: PLC0415 - costs rich
 
-    return bar_on_stderr(doing)
+    return create_progress_bar(doing)
 
 
-def coloured(environment: Environment) -> bool:
+def use_colours(environment: Environment) -> bool:
     """Whether what is said on stderr may have colours."""
     return sys.stderr.isatty() and not environment.no_color
 
 
-def described_error(error: BaseException) -> dict[str, str]:
+def describe_error(error: BaseException) -> dict[str, str]:
     """Return an error as a program wants it: code, message, hint."""
     if isinstance(error, ImagenError):
         message, hint = _encodable(error.message), _encodable(error.hint)
@@ -279,7 +281,7 @@ def say(message: str) -> None:
         sys.stderr.flush()
 
 
-def shown_path(location: str) -> str:
+def display_path(location: str) -> str:
     """Return a path as JSON can hold it: bytes that are no UTF-8 become U+FFFD."""
     return os.fsencode(location).decode(errors="replace")
 

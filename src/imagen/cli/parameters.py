@@ -36,7 +36,7 @@ WHERE = Group("Where it goes", sort_key=3)
 TALK = Group("What is said", sort_key=4)
 
 
-def whole_number(_: object, tokens: "Sequence[Token]") -> int:
+def parse_whole_number(_: object, tokens: "Sequence[Token]") -> int:
     """Read a whole number as it is written; `1.5` is none, and is not rounded."""
     text = tokens[0].value
     if not _WHOLE_NUMBER.fullmatch(text):
@@ -46,7 +46,7 @@ def whole_number(_: object, tokens: "Sequence[Token]") -> int:
     return int(text)
 
 
-def number(_: object, tokens: "Sequence[Token]") -> float:
+def parse_number(_: object, tokens: "Sequence[Token]") -> float:
     """Read a number as it is written; `1_0` is none to anyone but Python."""
     text = tokens[0].value
     if not _NUMBER.fullmatch(text):
@@ -54,13 +54,13 @@ def number(_: object, tokens: "Sequence[Token]") -> float:
     return float(text)
 
 
-def exact_number(_: object, tokens: "Sequence[Token]") -> Decimal:
+def parse_decimal(_: object, tokens: "Sequence[Token]") -> Decimal:
     """Read a number as it is written, to the last digit."""
-    number(_, tokens)
+    parse_number(_, tokens)
     return Decimal(tokens[0].value)
 
 
-def utc_date(_: object, tokens: "Sequence[Token]") -> date:
+def parse_date(_: object, tokens: "Sequence[Token]") -> date:
     """Read a date as ISO 8601 writes it."""
     text = tokens[0].value
     try:
@@ -69,7 +69,7 @@ def utc_date(_: object, tokens: "Sequence[Token]") -> date:
         raise ValueError(f"{text!r} is not a date such as 2026-05-01") from None
 
 
-def prompt_of(word: str) -> str:
+def read_prompt(word: str) -> str:
     """Return the prompt that was given, or what standard input says.
 
     Raises:
@@ -97,13 +97,13 @@ def prompt_of(word: str) -> str:
         raise UsageError("Standard input is no UTF-8 text.") from error
 
 
-def output_of(path: PathWord | None) -> str | None:
+def check_output(path: PathWord | None) -> str | None:
     """Return where the images go, unless it is a flag that was not meant to be one.
 
     Raises:
         UsageError: it begins with a hyphen, and is more than that.
     """
-    word = path_of(path)
+    word = keep_path(path)
     if word is not None and word.startswith("-") and word != STDOUT:
         raise UsageError(
             f"--output needs a path, and {_shown(word)} looks like an option.",
@@ -112,12 +112,12 @@ def output_of(path: PathWord | None) -> str | None:
     return word
 
 
-def path_of(path: PathWord | None) -> str | None:
+def keep_path(path: PathWord | None) -> str | None:
     """Return a path as it was written, its `/` at the end included."""
     return None if path is None else str(path)
 
 
-def options_of(words: Sequence[str]) -> dict[str, object]:
+def parse_options(words: Sequence[str]) -> dict[str, object]:
     """Read each `KEY=VALUE`, the value typed as in YAML.
 
     Raises:
@@ -127,10 +127,10 @@ def options_of(words: Sequence[str]) -> dict[str, object]:
         return {}
     from imagen.settings.document import parse_scalar  # noqa: PLC0415 - costs yaml
 
-    return {key: parse_scalar(value) for key, value in pairs_of(words).items()}
+    return {key: parse_scalar(value) for key, value in split_pairs(words).items()}
 
 
-def pairs_of(words: Sequence[str]) -> dict[str, str]:
+def split_pairs(words: Sequence[str]) -> dict[str, str]:
     """Take each `KEY=VALUE` apart.
 
     Raises:
@@ -153,12 +153,12 @@ def _shown(word: str) -> str:
     return word if word.isprintable() else repr(word)
 
 
-def backend_names(context: "CompletionContext") -> list[str]:
+def complete_backends(context: "CompletionContext") -> list[str]:
     """Return the instances of the active config, for the shell to complete."""
     return list(_settings(context).backends)
 
 
-def style_names(context: "CompletionContext") -> list[str]:
+def complete_styles(context: "CompletionContext") -> list[str]:
     """Return the styles of the active config, for the shell to complete."""
     return list(_settings(context).styles)
 
@@ -200,7 +200,7 @@ JsonFlag: TypeAlias = Annotated[
 SinceFlag: TypeAlias = Annotated[
     date | None,
     Parameter(
-        metavar="DATE", converter=utc_date, help="The first day that counts, UTC."
+        metavar="DATE", converter=parse_date, help="The first day that counts, UTC."
     ),
 ]
 QuietFlag: TypeAlias = Annotated[

@@ -7,9 +7,9 @@ from cyclopts import Parameter  # noqa: TID253 - this is the command line
 from imagen import bootstrap
 from imagen.cli import exit_codes
 from imagen.cli.output import Output
-from imagen.cli.parameters import ConfigFlag, JsonFlag, path_of
+from imagen.cli.parameters import ConfigFlag, JsonFlag, keep_path
 from imagen.settings.environment import process_environment
-from imagen.usecases.prices import ShownPrice
+from imagen.usecases.prices import DatedPrice
 
 
 def prices(
@@ -29,7 +29,7 @@ def prices(
         model: A part of its name; also that of a backend with a `price` in the config.
             [default: all]
     """
-    settings = bootstrap.load(path_of(config), environment=process_environment())
+    settings = bootstrap.load(keep_path(config), environment=process_environment())
     said = Output(json=json)
     shown = bootstrap.build_prices(settings, listen=said.hear).run(model)
     if json:
@@ -41,13 +41,13 @@ def prices(
     return exit_codes.DONE
 
 
-def _row(shown: ShownPrice) -> tuple[str, ...]:
+def _row(shown: DatedPrice) -> tuple[str, ...]:
     listed, days = shown.listed, shown.age_days
     age = "" if days is None else "1 day" if days == 1 else f"{days} days"
     return (listed.provider, listed.model, listed.words, listed.price.as_of, age)
 
 
-def _described(shown: ShownPrice) -> dict[str, object]:
+def _described(shown: DatedPrice) -> dict[str, object]:
     listed, price = shown.listed, shown.listed.price
     return {
         "provider": listed.provider,

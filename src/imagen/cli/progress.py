@@ -19,13 +19,13 @@ from rich.progress import (
 from rich.text import Text
 
 from imagen.domain import events
-from imagen.domain.delivery import CALLED, Channel
+from imagen.domain.delivery import CHANNEL_LABELS, Channel
 from imagen.domain.events import Event
 
 _WHOLE = 1.0
 
 
-def bar_on_stderr(doing: str) -> "ProgressBar | None":
+def create_progress_bar(doing: str) -> "ProgressBar | None":
     """Return a bar, if the terminal can move its cursor back (TERM=dumb cannot)."""
     console = Console(stderr=True)
     return None if console.is_dumb_terminal else ProgressBar(console, doing=doing)
@@ -108,7 +108,7 @@ class DeliveryBar:
             transient=True,
         )
         self._bars = {
-            channel: self._progress.add_task(CALLED[channel], total=count)
+            channel: self._progress.add_task(CHANNEL_LABELS[channel], total=count)
             for channel, count in owed.items()
             if count
         }
@@ -126,7 +126,7 @@ class DeliveryBar:
             self._progress.advance(self._bars[event.channel], event.count)
 
 
-def delivery_bar_on_stderr(owed: Mapping[Channel, int]) -> DeliveryBar | None:
+def create_delivery_bar(owed: Mapping[Channel, int]) -> DeliveryBar | None:
     """Return the bars, if the terminal can move its cursor back."""
     console = Console(stderr=True)
     return None if console.is_dumb_terminal else DeliveryBar(console, owed)

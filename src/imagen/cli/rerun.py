@@ -8,7 +8,7 @@ import msgspec
 from cyclopts import Parameter  # noqa: TID253 - this is the command line
 
 from imagen import bootstrap
-from imagen.bootstrap import STDOUT, Wish
+from imagen.bootstrap import STDOUT, OutputOptions
 from imagen.cli import exit_codes
 from imagen.cli.making import (
     BackendFlag,
@@ -29,9 +29,15 @@ from imagen.cli.making import (
     SizeFlag,
     StrictFlag,
     TimeoutFlag,
-    carry_out,
+    run_generation,
 )
-from imagen.cli.output import Output, event_listener, progress_bar, say, shown_path
+from imagen.cli.output import (
+    Output,
+    build_event_listener,
+    create_progress_bar,
+    display_path,
+    say,
+)
 from imagen.cli.parameters import (
     HOW,
     WHAT,
@@ -40,16 +46,16 @@ from imagen.cli.parameters import (
     PathWord,
     QuietFlag,
     VerboseFlag,
-    options_of,
-    output_of,
-    path_of,
-    whole_number,
+    check_output,
+    keep_path,
+    parse_options,
+    parse_whole_number,
 )
 from imagen.domain.errors import InvalidRequest, UsageError
-from imagen.domain.estimate import estimate_of
+from imagen.domain.estimate import estimate_plan
 from imagen.domain.result import StoredImage
 from imagen.settings.environment import process_environment
-from imagen.usecases.again import Past
+from imagen.usecases.again import RerunSource
 
 
 def rerun(
@@ -58,10 +64,10 @@ def rerun(
     *,
     backend: BackendFlag = None,
     seed: Annotated[
-        int | None, Parameter(group=WHAT, metavar="N", converter=whole_number)
+        int | None, Parameter(group=WHAT, metavar="N", converter=parse_whole_number)
     ] = None,
     steps: Annotated[
-        int | None, Parameter(group=HOW, metavar="N", converter=whole_number)
+        int | None, Parameter(group=HOW, metavar="N", converter=parse_whole_number)
     ] = None,
     size: SizeFlag = None,
     count: CountFlag = 1,
@@ -114,7 +120,7 @@ def rerun(
         output: A file, a folder, or - for the bytes on stdout. [default: named by the
             config's template]
     """
-    where = output_of(output)
+    where = check_output(output)
     if where == STDOUT and json:
         raise UsageError("The bytes of an image and JSON cannot both go to stdout.")
     if verify and count != 1:
@@ -123,15 +129,15 @@ def rerun(
     said = Output(
         json=json, quiet=quiet, verbose=verbose, silent_results=where == STDOUT
     )
-    settings = bootstrap.load(path_of(config), environment=environment)
+    settings = bootstrap.load(keep_path(config), environment=environment)
     read = partial(bootstrap.read_reference, environment=environment)
-    wishes = bootstrap.build_wishes(
+    wishes = bootstrap.build_overrides(
         count=count,
         seed=seed,
         steps=steps,
         size=size,
         model=model,
-        options=options_of(set or []),
+        options=parse_options(set or []),
         images=None if images is None else [read(each) for each in images],
         mask=None if mask is None else read(mask),
         max_cost=max_cost,
@@ -139,8 +145,8 @@ def rerun(
         timeout=timeout,
         strict=strict,
     )
-    accounts = bootstrap.open_accounts(environment)
-    again = bootstrap.build_again(settings, environment=environment, accounts=accounts)
+    accounts = bootstrap.open_stores(environment)
+    again = bootstrap.build_rerun(settings, environment=environment, accounts=accounts)
     past = again.look(str(image))
     if verify and past.found.content is None:
         raise InvalidRequest(f"{past.found.gone} So there is nothing to compare with.")
@@ -151,13 +157,13 @@ def rerun(
     )
     maker = bootstrap.build_backend(chosen, environment=environment)
     logs = verbose or bool(environment.log)  # which a bar would garble
-    bar = progress_bar(quiet=quiet or logs)
+    bar = create_progress_bar(quiet=quiet or logs)
     picture = None
     if live and not estimate:
-        from imagen.cli.live import live_picture  # noqa: PLC0415 - rare
+        from imagen.cli.live import create_live_picture  # noqa: PLC0415 - rare
 
-        picture = live_picture(bar, environment=environment, logs=logs)
-    listen = event_listener(said, bar, environment, first=picture)
+        picture = create_live_picture(bar, environment=environment, logs=logs)
+    listen = build_event_listener(said, bar, environment, first=picture)
     window = bootstrap.build_preview(
         settings,
         environment=environment,
@@ -171,7 +177,7 @@ def rerun(
         maker,
         environment=environment,
         accounts=accounts,
-        wish=Wish(
+        wish=OutputOptions(
             output=where,
             sidecar=not no_sidecar,
             metadata=not no_metadata,
@@ -187,7 +193,7 @@ def rerun(
         plan = use_case.plan(again.request(past, wishes, maker=use_case))
         if estimate:
             use_case.check_budget(plan)
-            said.estimate(estimate_of(plan))
+            said.estimate(estimate_plan(plan))
             return exit_codes.DONE
         verdict = _Verdict(said, past) if verify else None
 
@@ -203,7 +209,7 @@ def rerun(
             images=not no_cloud,
             listen=listen,
         )
-        code = carry_out(
+        code = run_generation(
             partial(use_case.outcomes, plan),
             said,
             bar,
@@ -217,7 +223,7 @@ def rerun(
 class _Verdict:
     """Compares the new image with the old one, which it may replace."""
 
-    def __init__(self, said: Output, past: Past) -> None:
+    def __init__(self, said: Output, past: RerunSource) -> None:
         self._said = said
         self._name = past.found.location
         self._before = past.found.content or b""
@@ -231,7 +237,7 @@ class _Verdict:
         self.differs = bool(difference)
         if self._said.json:
             note = msgspec.to_builtins(image.sidecar)
-            path = shown_path(image.location)
+            path = display_path(image.location)
             self._said.object({**note, "path": path, "equal": not difference})
         if difference:
             say(f"Not the same as {self._name}: {difference}.")

@@ -7,18 +7,18 @@ from cyclopts import Parameter  # noqa: TID253 - this is the command line
 
 from imagen import bootstrap
 from imagen.cli import exit_codes
-from imagen.cli.output import Output, event_listener, progress_bar, say
+from imagen.cli.output import Output, build_event_listener, create_progress_bar, say
 from imagen.cli.parameters import (
     ConfigFlag,
     JsonFlag,
     QuietFlag,
     VerboseFlag,
-    path_of,
+    keep_path,
 )
 from imagen.cli.signals import StopSignals
 from imagen.domain.errors import ImagenError, UsageError
 from imagen.settings.environment import process_environment
-from imagen.usecases.resume import Resumed
+from imagen.usecases.resume import ResumeResult
 
 
 def resume(
@@ -48,15 +48,15 @@ def resume(
         raise UsageError("An ID and --all exclude each other.")
     environment = process_environment()
     said = Output(json=json, quiet=quiet, verbose=verbose)
-    settings = bootstrap.load(path_of(config), environment=environment)
-    bar = progress_bar(
+    settings = bootstrap.load(keep_path(config), environment=environment)
+    bar = create_progress_bar(
         quiet=quiet or verbose or bool(environment.log), doing="fetching"
     )
-    listen = event_listener(said, bar, environment)
-    outcomes: list[Resumed] = []
+    listen = build_event_listener(said, bar, environment)
+    outcomes: list[ResumeResult] = []
     all_said, nobody_reads = True, False
     with (
-        bootstrap.accounts(environment) as accounts,
+        bootstrap.opened_stores(environment) as accounts,
         bootstrap.resuming(
             settings,
             environment=environment,
@@ -91,7 +91,7 @@ def resume(
     return signals.exit_code or exit_codes.NOT_READY
 
 
-def _tell(said: Output, outcome: Resumed) -> bool:
+def _tell(said: Output, outcome: ResumeResult) -> bool:
     """Say what became of one job; return whether all of it could be said."""
     all_said = True
     for image in outcome.stored:

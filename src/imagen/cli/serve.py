@@ -6,7 +6,7 @@ from cyclopts import Parameter  # noqa: TID253 - this is the command line
 
 from imagen import bootstrap
 from imagen.cli.output import say
-from imagen.cli.parameters import ConfigFlag, path_of
+from imagen.cli.parameters import ConfigFlag, keep_path
 from imagen.domain.errors import Misconfigured
 from imagen.settings.environment import process_environment
 
@@ -30,13 +30,13 @@ def serve(
         addr: Where to listen; without a host, on loopback only.
     """
     environment = process_environment()
-    settings = bootstrap.load(path_of(config), environment=environment)
+    settings = bootstrap.load(keep_path(config), environment=environment)
     try:
-        from imagen.server.address import read_address  # noqa: PLC0415 - an extra
+        from imagen.server.address import parse_address  # noqa: PLC0415 - an extra
         from imagen.server.run import serve as run  # noqa: PLC0415 - costs Litestar
     except ImportError as error:
         raise Misconfigured(
             f"`imagen serve` needs {error.name}, which is not installed.",
             hint="pip install 'imagen-studio[serve]'",
         ) from error
-    return run(settings, read_address(addr), environment=environment, say=say)
+    return run(settings, parse_address(addr), environment=environment, say=say)

@@ -10,12 +10,12 @@ from cyclopts import Parameter  # noqa: TID253 - this is the command line
 
 from imagen import bootstrap
 from imagen.cli import exit_codes
-from imagen.cli.layout import folded, one_line, plain
+from imagen.cli.layout import escape_control, join_lines, wrap
 from imagen.cli.output import Output
 from imagen.cli.parameters import PathWord
-from imagen.domain.cost import in_dollars
+from imagen.domain.cost import format_usd
 from imagen.domain.errors import ImagenError, InvalidRequest, UsageError
-from imagen.ports.viewer import CannotDraw, Room, Viewer
+from imagen.ports.viewer import DrawingError, TerminalSize, Viewer
 from imagen.settings.environment import process_environment
 from imagen.usecases.find import FoundImage
 
@@ -24,7 +24,7 @@ _FEWEST_ROWS = 2
 _UNUSABLE = {"", "dumb"}
 
 
-class _Shown(msgspec.Struct, frozen=True, kw_only=True):
+class _ImageView(msgspec.Struct, frozen=True, kw_only=True):
     """A file, and what is said below its picture."""
 
     content: bytes
@@ -33,9 +33,9 @@ class _Shown(msgspec.Struct, frozen=True, kw_only=True):
     place: str
 
     def words(self, width: int) -> list[str]:
-        prompt = folded(self.prompt, width, lines=_LINES_OF_PROMPT)
+        prompt = wrap(self.prompt, width, lines=_LINES_OF_PROMPT)
         below = [self.facts, self.place]
-        return [*prompt, *(folded(each, width, lines=1)[0] for each in below)]
+        return [*prompt, *(wrap(each, width, lines=1)[0] for each in below)]
 
     def text(self) -> list[str]:
         return [self.place, *filter(None, [self.prompt]), self.facts]
@@ -68,9 +68,9 @@ def show(
     if not images:
         raise UsageError("IMAGE is missing.", hint="`last` is the newest one.")
     environment, said = process_environment(), Output()
-    shown: list[_Shown] = []
+    shown: list[_ImageView] = []
     failed: ImagenError | None = None
-    with bootstrap.accounts(environment) as accounts:
+    with bootstrap.opened_stores(environment) as accounts:
         find = bootstrap.build_find(accounts, environment=environment)
         for image in images:
             try:
@@ -80,7 +80,7 @@ def show(
                 failed = failed or error
                 continue
             shown.append(_described(found, content))
-    code = exit_codes.DONE if failed is None else exit_codes.code_of(failed)
+    code = exit_codes.DONE if failed is None else exit_codes.exit_code_for(failed)
     term = environment.terminal["TERM"]
     if as_ == "text" or not sys.stdout.isatty() or (not as_ and term in _UNUSABLE):
         for number, each in enumerate(shown):
@@ -92,18 +92,18 @@ def show(
     viewer = bootstrap.build_viewer(sys.stdout, environment=environment, method=as_)
     try:
         return (_held if hold else _printed)(viewer, shown, said) or code
-    except CannotDraw as why:
+    except DrawingError as why:
         raise InvalidRequest(f"It cannot be shown: {why}.") from why
     finally:
         viewer.close()
 
 
-def _printed(viewer: Viewer, shown: Sequence[_Shown], said: Output) -> int:
+def _printed(viewer: Viewer, shown: Sequence[_ImageView], said: Output) -> int:
     codes = [_draw(viewer, each, said) for each in shown]
     return max(codes)
 
 
-def _held(viewer: Viewer, shown: Sequence[_Shown], said: Output) -> int:
+def _held(viewer: Viewer, shown: Sequence[_ImageView], said: Output) -> int:
     with viewer.holding() as window:
         code = exit_codes.DONE
         for each in shown:
@@ -117,23 +117,23 @@ def _held(viewer: Viewer, shown: Sequence[_Shown], said: Output) -> int:
     return 128 + window.stopped_by if window.stopped_by else code
 
 
-def _draw(viewer: Viewer, image: _Shown, said: Output) -> int:
+def _draw(viewer: Viewer, image: _ImageView, said: Output) -> int:
     """Draw the picture, and say below it how it was made."""
     room = viewer.room()
     words = image.words(room.columns - 1)
     left = max(_FEWEST_ROWS, room.rows - len(words) - 1)
     code = exit_codes.DONE
     try:
-        viewer.draw(image.content, room=Room(room.columns, left))
-    except CannotDraw as why:
+        viewer.draw(image.content, room=TerminalSize(room.columns, left))
+    except DrawingError as why:
         error = InvalidRequest(f"{image.place} cannot be drawn: {why}.")
         said.error(error)
-        code = exit_codes.code_of(error)
+        code = exit_codes.exit_code_for(error)
     said.lines(words)
     return code
 
 
-def _described(found: FoundImage, content: bytes) -> _Shown:
+def _described(found: FoundImage, content: bytes) -> _ImageView:
     note, making = found.note, found.making
     recipe = making.recipe if making else None
     size = f"{making.facts.width}x{making.facts.height}" if making else ""
@@ -141,7 +141,7 @@ def _described(found: FoundImage, content: bytes) -> _Shown:
         cost = note.cost_usd
         prompt, seed, model = note.prompt, note.seed, note.model
         by = (note.backend, model if model != note.backend else "")
-        price = "" if cost is None else in_dollars(Decimal(str(cost)))
+        price = "" if cost is None else format_usd(Decimal(str(cost)))
         priced = price or "cost unknown"
     elif recipe is not None:
         prompt, seed = recipe.prompt or "", recipe.seed
@@ -149,9 +149,9 @@ def _described(found: FoundImage, content: bytes) -> _Shown:
     else:
         prompt, seed, by, priced = "", None, ("", ""), ""
     facts = (*by, "" if seed is None else f"seed {seed}", size, priced)
-    return _Shown(
+    return _ImageView(
         content=content,
-        prompt=one_line(prompt),
-        facts=one_line(" · ".join(filter(None, facts))),
-        place=plain(found.location),
+        prompt=join_lines(prompt),
+        facts=join_lines(" · ".join(filter(None, facts))),
+        place=escape_control(found.location),
     )

@@ -8,7 +8,7 @@ from cyclopts import Parameter  # noqa: TID253 - this is the command line
 from imagen import bootstrap
 from imagen.cli import exit_codes
 from imagen.cli.output import Output
-from imagen.cli.parameters import PathWord, output_of
+from imagen.cli.parameters import PathWord, check_output
 from imagen.settings.environment import process_environment
 
 
@@ -36,8 +36,8 @@ def strip(
             [default: `x-stripped.png` beside `x.png`, and never what is there]
     """
     environment = process_environment()
-    where = output_of(output)
-    with bootstrap.accounts(environment) as accounts:
+    where = check_output(output)
+    with bootstrap.opened_stores(environment) as accounts:
         use_case = bootstrap.build_strip(
             accounts, environment=environment, output=where, stream=sys.stdout.buffer
         )

@@ -3,8 +3,8 @@
 from collections.abc import Sequence
 from datetime import UTC
 
-from imagen.domain.budget import dollars
-from imagen.domain.cost import usd_of
+from imagen.domain.budget import format_micros
+from imagen.domain.cost import micros_to_usd
 from imagen.domain.usage import Dimension, UsageRow, UsageTotal
 
 RAW = (
@@ -22,15 +22,17 @@ SUMS = ("calls", "images", "cost_usd", "unknown")
 SUMS_WORDS = ("calls", "images", "cost", "")
 
 
-def values_of_call(row: UsageRow) -> tuple[object, ...]:
+def call_values(row: UsageRow) -> tuple[object, ...]:
     """Return what stands in the columns of `RAW`."""
     values = {name: getattr(row, name, None) for name in RAW}
     values["created_at"] = row.created_at.isoformat().replace("+00:00", "Z")
-    values["cost_usd"] = None if row.cost_micros is None else usd_of(row.cost_micros)
+    values["cost_usd"] = (
+        None if row.cost_micros is None else micros_to_usd(row.cost_micros)
+    )
     return tuple(values.values())
 
 
-def words_of_call(row: UsageRow, *, short_id: str) -> tuple[str, ...]:
+def format_call(row: UsageRow, *, short_id: str) -> tuple[str, ...]:
     """Return what stands in the columns of `RAW_WORDS`."""
     return (
         f"{row.created_at.astimezone(UTC):%Y-%m-%d %H:%M:%S}",
@@ -41,41 +43,39 @@ def words_of_call(row: UsageRow, *, short_id: str) -> tuple[str, ...]:
         row.status,
         "-" if row.latency_ms is None else f"{row.latency_ms / 1000:.1f} s",
         str(row.images),
-        "unknown" if row.cost_micros is None else dollars(row.cost_micros),
+        "unknown" if row.cost_micros is None else format_micros(row.cost_micros),
     )
 
 
-def values_of_group(
-    group: UsageTotal, names: Sequence[Dimension]
-) -> tuple[object, ...]:
+def group_values(group: UsageTotal, names: Sequence[Dimension]) -> tuple[object, ...]:
     """Return what stands in the columns of the names, and of `SUMS`."""
     known = group.unknown < group.calls
     return (
         *(getattr(group, name) for name in names),
         group.calls,
         group.images,
-        usd_of(group.cost_micros) if known else None,
+        micros_to_usd(group.cost_micros) if known else None,
         group.unknown,
     )
 
 
-def words_of_group(group: UsageTotal, names: Sequence[Dimension]) -> tuple[str, ...]:
+def format_group(group: UsageTotal, names: Sequence[Dimension]) -> tuple[str, ...]:
     """Return what stands in the columns of the names, and of `SUMS_WORDS`."""
-    return (*(getattr(group, name) or "-" for name in names), *sums_of(group))
+    return (*(getattr(group, name) or "-" for name in names), *format_sums(group))
 
 
-def sums_of(group: UsageTotal) -> tuple[str, ...]:
+def format_sums(group: UsageTotal) -> tuple[str, ...]:
     """Return what stands in the columns of `SUMS_WORDS`."""
     known = group.unknown < group.calls
     return (
         str(group.calls),
         str(group.images),
-        dollars(group.cost_micros) if known else "",
+        format_micros(group.cost_micros) if known else "",
         f"+ {group.unknown} unknown" if group.unknown else "",
     )
 
 
-def cost_of(group: UsageTotal) -> str:
+def format_total_cost(group: UsageTotal) -> str:
     """Return what it cost, as far as that is known: `$0.05 + 2 unknown`."""
-    *_, known, unknown = sums_of(group)
+    *_, known, unknown = format_sums(group)
     return f"{known} {unknown}".strip().removeprefix("+ ")

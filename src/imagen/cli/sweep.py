@@ -8,7 +8,7 @@ import msgspec
 from cyclopts import Parameter  # noqa: TID253 - this is the command line
 
 from imagen import bootstrap
-from imagen.bootstrap import Wish
+from imagen.bootstrap import OutputOptions
 from imagen.cli import exit_codes
 from imagen.cli.making import (
     EstimateFlag,
@@ -23,9 +23,15 @@ from imagen.cli.making import (
     SetFlag,
     StrictFlag,
     TimeoutFlag,
-    carry_out,
+    run_generation,
 )
-from imagen.cli.output import Output, event_listener, progress_bar, say, shown_path
+from imagen.cli.output import (
+    Output,
+    build_event_listener,
+    create_progress_bar,
+    display_path,
+    say,
+)
 from imagen.cli.parameters import (
     HOW,
     WHAT,
@@ -34,17 +40,23 @@ from imagen.cli.parameters import (
     JsonFlag,
     QuietFlag,
     VerboseFlag,
-    backend_names,
-    output_of,
-    pairs_of,
-    path_of,
-    prompt_of,
-    style_names,
-    whole_number,
+    check_output,
+    complete_backends,
+    complete_styles,
+    keep_path,
+    parse_whole_number,
+    read_prompt,
+    split_pairs,
 )
 from imagen.domain.errors import ImagenError, UsageError
 from imagen.domain.result import FailedImage, StoredImage
-from imagen.domain.sweep import Axis, Sweep, estimate_of_sweep, numbers_of, words_of
+from imagen.domain.sweep import (
+    Axis,
+    SweepGrid,
+    estimate_sweep,
+    parse_numbers,
+    parse_words,
+)
 from imagen.ports.backend import ImageBackend
 from imagen.settings.environment import process_environment
 from imagen.usecases.cancellation import Cancellation
@@ -58,11 +70,11 @@ def sweep(
     seed: Annotated[str | None, Parameter(group=WHAT, metavar="N..M")] = None,
     steps: Annotated[str | None, Parameter(group=HOW, metavar="N,M")] = None,
     backend: Annotated[
-        str | None, Parameter(group=HOW, metavar="NAMES", completer=backend_names)
+        str | None, Parameter(group=HOW, metavar="NAMES", completer=complete_backends)
     ] = None,
     model: Annotated[str | None, Parameter(group=HOW, metavar="NAMES")] = None,
     style: Annotated[
-        str | None, Parameter(group=WHAT, metavar="NAMES", completer=style_names)
+        str | None, Parameter(group=WHAT, metavar="NAMES", completer=complete_styles)
     ] = None,
     size: Annotated[str | None, Parameter(group=WHAT, metavar="WxH,WxH")] = None,
     set: SetFlag = None,  # noqa: A002 - the flag is called so
@@ -70,7 +82,7 @@ def sweep(
     image: ImageFlag = None,
     mask: MaskFlag = None,
     jobs: Annotated[
-        int | None, Parameter(group=HOW, metavar="N", converter=whole_number)
+        int | None, Parameter(group=HOW, metavar="N", converter=parse_whole_number)
     ] = None,
     timeout: TimeoutFlag = None,
     strict: StrictFlag = False,
@@ -120,8 +132,8 @@ def sweep(
         raise UsageError(f"--jobs {jobs} is below 1.")
     environment = process_environment()
     said = Output(json=json, quiet=quiet, verbose=verbose)
-    settings = bootstrap.load(path_of(config), environment=environment)
-    asked = Sweep.of(
+    settings = bootstrap.load(keep_path(config), environment=environment)
+    asked = SweepGrid.of(
         [
             *_words(backend=backend, model=model, style=style, size=size),
             *_numbers(steps=steps, seed=seed),
@@ -132,10 +144,10 @@ def sweep(
         bootstrap.read_reference(each, environment=environment)
         for each in [*(image or []), *([] if mask is None else [mask])]
     ]
-    cells = bootstrap.asked_in(
+    cells = bootstrap.build_sweep_requests(
         settings,
         asked,
-        prompt_of(prompt),
+        read_prompt(prompt),
         negative=negative,
         images=references[: len(image or [])],
         mask=None if mask is None else references[-1],
@@ -143,9 +155,9 @@ def sweep(
         timeout=timeout,
         strict=strict,
     )
-    bar = progress_bar(quiet=quiet or verbose or bool(environment.log))
-    accounts = bootstrap.open_accounts(environment)
-    listen = event_listener(said, bar, environment)
+    bar = create_progress_bar(quiet=quiet or verbose or bool(environment.log))
+    accounts = bootstrap.open_stores(environment)
+    listen = build_event_listener(said, bar, environment)
     with ExitStack() as closing:
         backends: dict[str, ImageBackend] = {}
         for name in dict.fromkeys(name for name, _ in cells):
@@ -157,18 +169,18 @@ def sweep(
             backends,
             environment=environment,
             accounts=accounts,
-            wish=Wish(
-                output=output_of(output),
+            wish=OutputOptions(
+                output=check_output(output),
                 sidecar=not no_sidecar,
                 metadata=not no_metadata,
                 cloud=not no_cloud,
             ),
             listen=listen,
         )
-        plan = use_case.plan(asked, cells, max_cost=bootstrap.micros_in(max_cost))
+        plan = use_case.plan(asked, cells, max_cost=bootstrap.parse_max_cost(max_cost))
         if estimate:
             use_case.check_budget(plan)
-            said.sweep(estimate_of_sweep(plan))
+            said.sweep(estimate_sweep(plan))
             return exit_codes.DONE
         sheet = None if no_sheet else bootstrap.build_sheet(use_case, plan)
 
@@ -187,7 +199,7 @@ def sweep(
             said.object(
                 {
                     **msgspec.to_builtins(image.sidecar),
-                    "path": shown_path(image.location),
+                    "path": display_path(image.location),
                     "cell": plan.cells[image.number - 1].values,
                 }
             )
@@ -199,7 +211,7 @@ def sweep(
             images=not no_cloud,
             listen=listen,
         )
-        code = carry_out(
+        code = run_generation(
             outcomes,
             said,
             bar,
@@ -218,9 +230,9 @@ def _save(sheet: ContactSheet, said: Output, code: int) -> int:
         saved = sheet.save()
     except ImagenError as error:
         said.error(error)
-        return code or exit_codes.code_of(error)
+        return code or exit_codes.exit_code_for(error)
     if said.json and code != exit_codes.NOBODY_READS:
-        page, picture = shown_path(saved.page), shown_path(saved.picture)
+        page, picture = display_path(saved.page), display_path(saved.picture)
         said.object({"sheet": {"page": page, "picture": picture}})
     elif not said.quiet:
         say(sheet.sheet().total)
@@ -232,13 +244,13 @@ def _save(sheet: ContactSheet, said: Output, code: int) -> int:
 def _words(**given: str | None) -> Iterator[Axis]:
     for name, words in given.items():
         if words is not None:
-            yield words_of(name, words)
+            yield parse_words(name, words)
 
 
 def _numbers(**given: str | None) -> Iterator[Axis]:
     for name, words in given.items():
         if words is not None:
-            yield numbers_of(name, words)
+            yield parse_numbers(name, words)
 
 
 def _options(words: list[str]) -> Iterator[Axis]:
@@ -246,5 +258,5 @@ def _options(words: list[str]) -> Iterator[Axis]:
         return
     from imagen.settings.document import parse_scalar  # noqa: PLC0415 - costs yaml
 
-    for key, value in pairs_of(words).items():
-        yield words_of(f"set.{key}", value, read=parse_scalar)
+    for key, value in split_pairs(words).items():
+        yield parse_words(f"set.{key}", value, read=parse_scalar)

@@ -9,9 +9,9 @@ from cyclopts import Parameter  # noqa: TID253 - this is the command line
 from imagen import bootstrap
 from imagen.cli import exit_codes
 from imagen.cli.output import Output, say
-from imagen.cli.parameters import ConfigFlag, JsonFlag, QuietFlag, path_of
+from imagen.cli.parameters import ConfigFlag, JsonFlag, QuietFlag, keep_path
 from imagen.cli.signals import StopSignals
-from imagen.domain.delivery import CALLED, Channel
+from imagen.domain.delivery import CHANNEL_LABELS, Channel
 from imagen.domain.events import Event
 from imagen.settings.environment import process_environment
 
@@ -43,21 +43,21 @@ def sync(
     """
     environment = process_environment()
     said = Output(json=json, quiet=quiet)
-    settings = bootstrap.load(path_of(config), environment=environment)
+    settings = bootstrap.load(keep_path(config), environment=environment)
     bars: list[DeliveryBar] = []
 
     def hear(event: Event) -> None:
         for bar in bars:
             bar(event)
 
-    with bootstrap.accounts(environment) as accounts, StopSignals() as signals:
+    with bootstrap.opened_stores(environment) as accounts, StopSignals() as signals:
         use_case = bootstrap.build_sync(
             settings, environment=environment, accounts=accounts, listen=hear
         )
         if again:
             use_case.owe_again()
         owed: dict[Channel, int] = {
-            each.channel: accounts.outbox.standing(each.channel).owed
+            each.channel: accounts.outbox.standing(each.channel).pending
             for each in use_case.carriers
         }
         bar = _bar(owed, quiet=quiet)
@@ -66,39 +66,39 @@ def sync(
             outcomes = use_case.run(signals.cancellation)
     for outcome in outcomes:
         _print(said, outcome)
-    well = all(not (done.standing.owed or done.standing.aside) for done in outcomes)
+    well = all(not (done.standing.pending or done.standing.failed) for done in outcomes)
     return exit_codes.DONE if well else signals.exit_code or exit_codes.NOT_READY
 
 
 def _bar(owed: dict[Channel, int], *, quiet: bool) -> "DeliveryBar | None":
     if quiet or not sys.stderr.isatty() or not any(owed.values()):
         return None
-    from imagen.cli.progress import delivery_bar_on_stderr  # noqa: PLC0415 - costs rich
+    from imagen.cli.progress import create_delivery_bar  # noqa: PLC0415 - costs rich
 
-    return delivery_bar_on_stderr(owed)
+    return create_delivery_bar(owed)
 
 
 def _print(said: Output, done: "Delivery") -> None:
-    called, standing = CALLED[done.channel], done.standing
+    called, standing = CHANNEL_LABELS[done.channel], done.standing
     if said.json:
         said.object(
             {
                 "what": done.channel,
                 "delivered": done.delivered,
-                "owed": standing.owed,
-                "set_aside": standing.aside,
+                "owed": standing.pending,
+                "set_aside": standing.failed,
                 "trouble": done.trouble,
             }
         )
     else:
-        aside = f", {len(standing.aside)} set aside" if standing.aside else ""
-        counts = f"{done.delivered} delivered, {standing.owed} owed{aside}"
+        aside = f", {len(standing.failed)} set aside" if standing.failed else ""
+        counts = f"{done.delivered} delivered, {standing.pending} owed{aside}"
         said.text(f"{called}: {counts}")
     if done.trouble:
         say(f"{called}: {done.trouble}")
-    for each in standing.aside[:MOST_ASIDE]:
+    for each in standing.failed[:MOST_ASIDE]:
         say(f"{called}: {each.id} is set aside: {each.trouble}")
-    if len(standing.aside) > MOST_ASIDE:
-        say(f"{called}: and {len(standing.aside) - MOST_ASIDE} more; see --json.")
-    if standing.aside:
+    if len(standing.failed) > MOST_ASIDE:
+        say(f"{called}: and {len(standing.failed) - MOST_ASIDE} more; see --json.")
+    if standing.failed:
         say(f"{called}: `imagen sync --again` tries once more what is set aside.")

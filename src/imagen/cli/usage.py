@@ -7,18 +7,18 @@ from cyclopts import Parameter  # noqa: TID253 - this is the command line
 
 from imagen import bootstrap
 from imagen.cli import exit_codes, sums
-from imagen.cli.layout import Columns, pages, short_ids
+from imagen.cli.layout import Columns, paginate, shorten_ids
 from imagen.cli.output import Output, say
 from imagen.cli.parameters import JsonFlag, SinceFlag
 from imagen.cli.signals import StopSignals
 from imagen.domain.errors import UsageError
-from imagen.domain.suggestion import meant
+from imagen.domain.suggestion import suggest_name
 from imagen.domain.usage import DIMENSIONS, Dimension, UsageRow, UsageTotal
 from imagen.settings.environment import process_environment
 from imagen.usecases.usage import UsageReport
 
 if TYPE_CHECKING:
-    from imagen.usecases.deliver import DeliverOwed
+    from imagen.usecases.deliver import DeliverPending
 
 
 def usage(
@@ -53,7 +53,7 @@ def usage(
     said = Output(json=json, csv=csv)
     environment = process_environment()
     shared = not local and not environment.missing_for_supabase
-    with bootstrap.accounts(environment) as accounts:
+    with bootstrap.opened_stores(environment) as accounts:
         trouble = ""
         if shared:
             trouble = _deliver(bootstrap.build_row_delivery(environment, accounts))
@@ -79,7 +79,7 @@ def _dimensions(by: str) -> tuple[Dimension, ...]:
     names = tuple(name.strip() for name in by.split(","))
     for name in names:
         if name not in DIMENSIONS:
-            near = meant(name, DIMENSIONS)
+            near = suggest_name(name, DIMENSIONS)
             there = f"There are: {', '.join(DIMENSIONS)}."
             raise UsageError(
                 f"--by cannot tell groups apart by {name!r}.",
@@ -92,13 +92,13 @@ def _dimensions(by: str) -> tuple[Dimension, ...]:
 
 def _print_calls(said: Output, rows: Iterable[UsageRow]) -> None:
     if said.to_program:
-        said.records(sums.RAW, map(sums.values_of_call, rows))
+        said.records(sums.RAW, map(sums.call_values, rows))
         return
     columns = Columns(right={6, 7, 8})
     head: tuple[tuple[str, ...], ...] = (sums.RAW_WORDS,)
-    for page in pages(rows):
-        ids = short_ids(row.id for row in page)
-        words = (sums.words_of_call(row, short_id=ids[row.id]) for row in page)
+    for page in paginate(rows):
+        ids = shorten_ids(row.id for row in page)
+        words = (sums.format_call(row, short_id=ids[row.id]) for row in page)
         said.lines(columns.lines([*head, *words]))
         head = ()
     if head:
@@ -109,7 +109,7 @@ def _print_groups(
     said: Output, report: UsageReport, names: tuple[Dimension, ...]
 ) -> None:
     if said.to_program:
-        values = (sums.values_of_group(group, names) for group in report.groups)
+        values = (sums.group_values(group, names) for group in report.groups)
         said.records((*names, *sums.SUMS), values)
         return
     if not report.groups:
@@ -120,8 +120,8 @@ def _print_groups(
         Columns(right={len(names), len(names) + 1, len(names) + 2}).lines(
             [
                 (*names, *sums.SUMS_WORDS),
-                *(sums.words_of_group(group, names) for group in report.groups),
-                ("total", *blank, *sums.sums_of(report.total)),
+                *(sums.format_group(group, names) for group in report.groups),
+                ("total", *blank, *sums.format_sums(report.total)),
             ]
         )
     )
@@ -131,26 +131,26 @@ def _draw(said: Output, report: UsageReport, name: Dimension) -> None:
     if not report.groups:
         _say_nothing()
         return
-    from imagen.cli.bars import bars  # noqa: PLC0415 - costs rich
+    from imagen.cli.bars import draw_bars  # noqa: PLC0415 - costs rich
 
     lines = [
-        (getattr(group, name) or "-", group.cost_micros, sums.cost_of(group))
+        (getattr(group, name) or "-", group.cost_micros, sums.format_total_cost(group))
         for group in report.groups
     ]
-    said.text(bars([*lines, ("total", 0, sums.cost_of(report.total))]))
+    said.text(draw_bars([*lines, ("total", 0, sums.format_total_cost(report.total))]))
 
 
 def _say_nothing() -> None:
     say("Nothing was spent.")
 
 
-def _deliver(use_case: "DeliverOwed") -> str:
+def _deliver(use_case: "DeliverPending") -> str:
     """Have the shared ledger know what this machine knows; return why it does not."""
     with StopSignals() as signals:
         [done] = use_case.run(signals.cancellation)
     if signals.exit_code is not None:
         raise KeyboardInterrupt
-    return done.trouble if done.standing.owed else ""
+    return done.trouble if done.standing.pending else ""
 
 
 def _say_undelivered(rest: UsageTotal | None, trouble: str) -> None:
@@ -159,7 +159,7 @@ def _say_undelivered(rest: UsageTotal | None, trouble: str) -> None:
         say(f"usage: {trouble}")
     if rest is not None:
         rows = "1 row" if rest.calls == 1 else f"{rest.calls} rows"
-        cost = sums.cost_of(rest)
+        cost = sums.format_total_cost(rest)
         say(f"{rows} of this machine, {cost}, not in the shared ledger yet, added.")
 
 
@@ -167,4 +167,4 @@ def _say_pending(pending: UsageTotal) -> None:
     """Say what is not in the ledger yet, and may come into it."""
     if pending.calls:
         jobs = "1 open job" if pending.calls == 1 else f"{pending.calls} open jobs"
-        say(f"{jobs} may add {sums.cost_of(pending)}: imagen jobs")
+        say(f"{jobs} may add {sums.format_total_cost(pending)}: imagen jobs")

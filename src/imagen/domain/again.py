@@ -11,9 +11,9 @@ from imagen.domain.container import ImageFacts
 from imagen.domain.errors import InvalidRequest
 from imagen.domain.fit import Fit
 from imagen.domain.instance import Instance
-from imagen.domain.making import Making, Recipe
+from imagen.domain.making import EmbeddedMetadata, Recipe
 from imagen.domain.reference import ReferenceImage
-from imagen.domain.request import GenerationRequest, Lost
+from imagen.domain.request import DroppedParameters, GenerationRequest
 from imagen.domain.sidecar import Change, Reference, Sidecar
 from imagen.domain.size import Size
 from imagen.domain.style import Style
@@ -30,7 +30,7 @@ _NOTHING_TO_CARRY = ("version", "hash", "software", "app", "source", "request_ty
 _MOST_NAMED = 8
 
 
-class Origin(msgspec.Struct, frozen=True, kw_only=True):
+class Provenance(msgspec.Struct, frozen=True, kw_only=True):
     """How an image was made, as far as somebody says.
 
     Attributes:
@@ -69,7 +69,7 @@ class Origin(msgspec.Struct, frozen=True, kw_only=True):
     others: tuple[str, ...] = ()
 
 
-class Wishes(msgspec.Struct, frozen=True, kw_only=True):
+class Overrides(msgspec.Struct, frozen=True, kw_only=True):
     """What is to be different this time; None leaves it as it was.
 
     Attributes:
@@ -94,7 +94,7 @@ class Wishes(msgspec.Struct, frozen=True, kw_only=True):
     max_cost: int | None = None
 
 
-def origin_of_note(note: Sidecar) -> Origin:
+def provenance_from_sidecar(note: Sidecar) -> Provenance:
     """Return how an image was made, by imagen's own note.
 
     Raises:
@@ -109,7 +109,7 @@ def origin_of_note(note: Sidecar) -> Origin:
         *others, mask = images
         images = tuple(others)
     try:
-        return Origin(
+        return Provenance(
             said_by="imagen",
             backend=note.backend,
             adapter=note.adapter,
@@ -138,15 +138,15 @@ def origin_of_note(note: Sidecar) -> Origin:
         ) from error
 
 
-def origin_in_file(making: Making) -> Origin | None:
+def provenance_from_file(making: EmbeddedMetadata) -> Provenance | None:
     """Return how an image was made, by what its file says; None if it says nothing."""
     told = [each for each in making.recipes if each.prompt]
     if not told:
         return None
     recipe = told[0]
     if recipe.sidecar is not None:
-        return origin_of_note(recipe.sidecar)
-    return Origin(
+        return provenance_from_sidecar(recipe.sidecar)
+    return Provenance(
         said_by=recipe.tool,
         adapter=recipe.tool.lower(),
         prompt=recipe.prompt or "",
@@ -177,7 +177,7 @@ def _others(recipe: Recipe) -> Sequence[str]:
 
 
 def choose_backend(
-    origin: Origin, instances: Mapping[str, Instance], *, default: str
+    origin: Provenance, instances: Mapping[str, Instance], *, default: str
 ) -> tuple[str, Change | None]:
     """Return which backend makes it again, and in whose place if it is another one.
 
@@ -202,9 +202,9 @@ def choose_backend(
     )
 
 
-def request_again(
-    origin: Origin,
-    wishes: Wishes,
+def build_rerun_request(
+    origin: Provenance,
+    wishes: Overrides,
     *,
     instance: Instance,
     can_of: CapabilitiesOf,
@@ -225,7 +225,7 @@ def request_again(
         replaced: In whose place the backend stands, if nobody chose it.
         notes: What else is to be said of it.
     """
-    carrying = _Carrying(origin, wishes, instance, can_of)
+    carrying = _ParameterTransfer(origin, wishes, instance, can_of)
     carrying.notes.extend(notes)
     if replaced is not None:
         carrying.adjusted["backend"] = replaced
@@ -252,13 +252,13 @@ def request_again(
     )
 
 
-class _Carrying:
+class _ParameterTransfer:
     """Carries one thing after the other over, and keeps account of what is lost."""
 
     def __init__(
         self,
-        origin: Origin,
-        wishes: Wishes,
+        origin: Provenance,
+        wishes: Overrides,
         instance: Instance,
         can_of: CapabilitiesOf,
     ) -> None:
@@ -277,7 +277,7 @@ class _Carrying:
         """What the backend can do with its own model; it may have none."""
         return self._can_of("")
 
-    def lost(self) -> Lost:
+    def lost(self) -> DroppedParameters:
         origin = self._origin
         if origin.others:
             named = origin.others[:_MOST_NAMED]
@@ -286,7 +286,7 @@ class _Carrying:
             self.notes.append(
                 f"what else {origin.said_by} says is not carried over: {words}"
             )
-        return Lost(
+        return DroppedParameters(
             ignored=self._ignored, adjusted=self.adjusted, notes=tuple(self.notes)
         )
 

@@ -7,7 +7,7 @@ from typing import Literal, TypeAlias
 
 import msgspec
 
-from imagen.domain.cost import MICROS, in_dollars
+from imagen.domain.cost import MICROS, format_usd
 from imagen.domain.errors import OverBudget
 
 Unknown: TypeAlias = Literal["refuse", "allow"]
@@ -33,7 +33,7 @@ class Budget(msgspec.Struct, frozen=True, kw_only=True):
     unknown: Unknown = "refuse"
 
 
-class Limit(msgspec.Struct, frozen=True, kw_only=True):
+class BudgetLimit(msgspec.Struct, frozen=True, kw_only=True):
     """A budget's limit for a time that began at some moment.
 
     Attributes:
@@ -66,10 +66,11 @@ class Limit(msgspec.Struct, frozen=True, kw_only=True):
         left = self.micros - spent - reserved
         if asked <= left:
             return
-        held = f"; {dollars(reserved)} is held for open jobs" if reserved else ""
+        held = f"; {format_micros(reserved)} is held for open jobs" if reserved else ""
         raise OverBudget(
-            f"This may cost {dollars(asked)}, and of the budget {self.called} "
-            f"({dollars(self.micros)}) {dollars(max(0, left))} is left{held}.",
+            f"This may cost {format_micros(asked)}, and of the budget {self.called} "
+            f"({format_micros(self.micros)}) "
+            f"{format_micros(max(0, left))} is left{held}.",
             hint=f"It begins anew at {self.until:%Y-%m-%d %H:%M} UTC."
             if asked <= self.micros
             else "It is more than all of that budget.",
@@ -98,10 +99,10 @@ def check_price(
         costs = (
             "it is not known what this costs"
             if unknown
-            else f"this may cost {dollars(sum(known))}"
+            else f"this may cost {format_micros(sum(known))}"
         )
         raise OverBudget(
-            f"At most {dollars(most)} was allowed with --max-cost, and {costs}."
+            f"At most {format_micros(most)} was allowed with --max-cost, and {costs}."
         )
     everybodys = [budget for budget in budgets if not budget.caller]
     closest = max(everybodys, key=lambda budget: bool(budget.backend), default=None)
@@ -116,16 +117,18 @@ def check_price(
     for budget in budgets:
         if budget.call is not None and max(known, default=0) > budget.call:
             raise OverBudget(
-                f"A call may cost {dollars(max(known))}, more than the budget "
-                f"call_usd{_whose(budget)} of {dollars(budget.call)}."
+                f"A call may cost {format_micros(max(known))}, more than the budget "
+                f"call_usd{_whose(budget)} of {format_micros(budget.call)}."
             )
 
 
-def limits_of(budgets: Sequence[Budget], *, at: datetime) -> tuple[Limit, ...]:
+def current_limits(
+    budgets: Sequence[Budget], *, at: datetime
+) -> tuple[BudgetLimit, ...]:
     """Return the limits of the day and of the week that the moment is in."""
     day = at.astimezone(UTC).replace(hour=0, minute=0, second=0, microsecond=0)
     week = day - timedelta(days=day.weekday())
-    limits: list[Limit] = []
+    limits: list[BudgetLimit] = []
     for budget in budgets:
         for name, micros, since, days in (
             ("day_usd", budget.day, day, 1),
@@ -133,7 +136,7 @@ def limits_of(budgets: Sequence[Budget], *, at: datetime) -> tuple[Limit, ...]:
         ):
             if micros is not None:
                 limits.append(
-                    Limit(
+                    BudgetLimit(
                         called=name + _whose(budget),
                         backend=budget.backend,
                         caller=budget.caller,
@@ -145,9 +148,9 @@ def limits_of(budgets: Sequence[Budget], *, at: datetime) -> tuple[Limit, ...]:
     return tuple(limits)
 
 
-def dollars(micros: int) -> str:
+def format_micros(micros: int) -> str:
     """Return an amount as people write it: `$0.05`, `$0.000035`, `$12.00`."""
-    return in_dollars(Decimal(micros) / MICROS)
+    return format_usd(Decimal(micros) / MICROS)
 
 
 def _whose(budget: Budget) -> str:

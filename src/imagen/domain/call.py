@@ -17,7 +17,7 @@ Fate: TypeAlias = Literal["free", "over", "open"]
 CallState: TypeAlias = Literal["planned", "sent", "accepted", "received"]
 
 
-def fate_of(error: BaseException, *, sent: bool) -> Fate:
+def classify_failure(error: BaseException, *, sent: bool) -> Fate:
     """Return what is certain of a call that failed.
 
     Args:
@@ -41,7 +41,7 @@ def fate_of(error: BaseException, *, sent: bool) -> Fate:
     return "over"
 
 
-class Place(msgspec.Struct, frozen=True, kw_only=True):
+class OutputTarget(msgspec.Struct, frozen=True, kw_only=True):
     """Where the images of a request go, and what goes with them.
 
     Attributes:
@@ -79,7 +79,7 @@ class Call(msgspec.Struct, frozen=True, kw_only=True):
     id: str
     created_at: datetime
     plan: GenerationPlan
-    place: Place = Place()
+    place: OutputTarget = OutputTarget()
     image_ids: tuple[str, ...]
     caller: str = ""
     origin: str = ""
@@ -109,25 +109,25 @@ class Received(msgspec.Struct, frozen=True, kw_only=True):
     watched: bool = True
 
 
-class Sending(msgspec.Struct, frozen=True, kw_only=True, tag=True):
+class CallSending(msgspec.Struct, frozen=True, kw_only=True, tag=True):
     """It is about to be sent; or, after a failure that cost nothing, no longer is."""
 
     active: bool = True
 
 
-class Accepted(msgspec.Struct, frozen=True, kw_only=True, tag=True):
+class CallAccepted(msgspec.Struct, frozen=True, kw_only=True, tag=True):
     """The backend took it and calls it by this name."""
 
     reference: str
 
 
-class Arrived(msgspec.Struct, frozen=True, kw_only=True, tag=True):
+class CallReceived(msgspec.Struct, frozen=True, kw_only=True, tag=True):
     """The images are here, and must not be lost any more."""
 
     received: Received
 
 
-class LeftOpen(msgspec.Struct, frozen=True, kw_only=True, tag=True):
+class CallLeftOpen(msgspec.Struct, frozen=True, kw_only=True, tag=True):
     """Nobody here works on it any more, and it is not over: for `resume` to finish.
 
     Attributes:
@@ -137,7 +137,7 @@ class LeftOpen(msgspec.Struct, frozen=True, kw_only=True, tag=True):
     trouble: str
 
 
-class Closed(msgspec.Struct, frozen=True, kw_only=True, tag=True):
+class CallClosed(msgspec.Struct, frozen=True, kw_only=True, tag=True):
     """It is over: nothing is owed, held back or open any more.
 
     Attributes:
@@ -147,7 +147,9 @@ class Closed(msgspec.Struct, frozen=True, kw_only=True, tag=True):
     usage: UsageRow | None = None
 
 
-Note: TypeAlias = Sending | Accepted | Arrived | LeftOpen | Closed
+CallUpdate: TypeAlias = (
+    CallSending | CallAccepted | CallReceived | CallLeftOpen | CallClosed
+)
 """What the journal is told of a call, each as soon as it is so."""
 
 
@@ -175,7 +177,7 @@ class OpenCall(msgspec.Struct, frozen=True, kw_only=True):
         return self.state == "planned" and not self.live
 
 
-class Claim(msgspec.Struct, frozen=True, kw_only=True):
+class ClaimedCall(msgspec.Struct, frozen=True, kw_only=True):
     """An open call that nobody else works on from now on.
 
     Attributes:

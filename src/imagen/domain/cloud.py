@@ -3,7 +3,7 @@
 import msgspec
 
 from imagen.domain.media import EXTENSIONS
-from imagen.domain.naming import slug
+from imagen.domain.naming import slugify
 from imagen.domain.sidecar import Sidecar
 
 
@@ -21,9 +21,9 @@ class CloudImage(msgspec.Struct, frozen=True, kw_only=True):
     sidecar: Sidecar
 
 
-def cloud_image(sidecar: Sidecar, *, owner: str) -> CloudImage:
+def build_cloud_image(sidecar: Sidecar, *, owner: str) -> CloudImage:
     """Return what the image is to be called in the cloud."""
     owner = owner.lower()  # as the database writes it, which compares the path with it
     extension = EXTENSIONS.get(sidecar.mime_type, "bin")
-    path = f"{owner}/{sidecar.id}-{slug(sidecar.prompt)}.{extension}"
+    path = f"{owner}/{sidecar.id}-{slugify(sidecar.prompt)}.{extension}"
     return CloudImage(owner=owner, path=path, sidecar=sidecar)

@@ -30,11 +30,11 @@ class Cost(msgspec.Struct, frozen=True, kw_only=True):
         return None if self.micros is None else self.micros / MICROS
 
 
-NOTHING = Cost(micros=0, source="reported")
+FREE = Cost(micros=0, source="reported")
 """What a backend reports that charges nothing."""
 
 
-def micros_of(usd: Decimal) -> int:
+def usd_to_micros(usd: Decimal) -> int:
     """Return an amount of dollars in micro-dollars, exactly.
 
     Raises:
@@ -48,12 +48,12 @@ def micros_of(usd: Decimal) -> int:
     return int(micros)
 
 
-def usd_of(micros: int) -> Decimal:
+def micros_to_usd(micros: int) -> Decimal:
     """Return micro-dollars as dollars, exactly."""
     return Decimal(micros) / MICROS
 
 
-def in_dollars(usd: Decimal) -> str:
+def format_usd(usd: Decimal) -> str:
     """Return an amount as people write it: `$0.05`, `$0.000035`, `$12.00`."""
     whole, _, rest = f"{usd:f}".partition(".")
     return f"${whole}.{rest.rstrip('0').ljust(2, '0')}"
@@ -84,7 +84,7 @@ UNTOUCHED = Used(calls=0, images=0, megapixels=0, seconds=0, tokens={})
 """What a call used that the backend certainly refused before it began."""
 
 
-def split_evenly(cost: Cost, *, parts: int) -> tuple[Cost, ...]:
+def split_cost(cost: Cost, *, parts: int) -> tuple[Cost, ...]:
     """Return the shares of one call's images; together they are the whole."""
     if cost.micros is None:
         return (cost,) * parts

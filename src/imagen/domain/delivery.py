@@ -9,7 +9,7 @@ import msgspec
 Channel: TypeAlias = Literal["usage", "images"]
 
 CHANNELS: tuple[Channel, ...] = ("usage", "images")
-CALLED: Mapping[Channel, str] = {"usage": "usage", "images": "cloud sync"}
+CHANNEL_LABELS: Mapping[Channel, str] = {"usage": "usage", "images": "cloud sync"}
 """How a person is told which one it is about."""
 
 FIRST_PAUSE = timedelta(seconds=30)
@@ -34,7 +34,7 @@ class Pause(msgspec.Struct, frozen=True, kw_only=True):
         return now < self.until <= now + LONGEST_PAUSE
 
 
-class Aside(msgspec.Struct, frozen=True, kw_only=True):
+class FailedDelivery(msgspec.Struct, frozen=True, kw_only=True):
     """Something that cannot be delivered as it is, and is kept.
 
     Attributes:
@@ -46,7 +46,7 @@ class Aside(msgspec.Struct, frozen=True, kw_only=True):
     trouble: str
 
 
-class Standing(msgspec.Struct, frozen=True, kw_only=True):
+class DeliveryStatus(msgspec.Struct, frozen=True, kw_only=True):
     """What is not delivered over a channel.
 
     Attributes:
@@ -55,12 +55,12 @@ class Standing(msgspec.Struct, frozen=True, kw_only=True):
         pause: Why nothing is tried for a while, if so.
     """
 
-    owed: int
-    aside: tuple[Aside, ...] = ()
+    pending: int
+    failed: tuple[FailedDelivery, ...] = ()
     pause: Pause | None = None
 
 
-def pause_after(before: Pause | None, trouble: str, *, now: datetime) -> Pause:
+def next_pause(before: Pause | None, trouble: str, *, now: datetime) -> Pause:
     """Return the pause after one more attempt that failed: each twice as long."""
     tries = 1 if before is None else before.tries + 1
     wait = min(LONGEST_PAUSE, FIRST_PAUSE * 2 ** min(tries - 1, 10))

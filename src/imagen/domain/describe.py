@@ -8,12 +8,12 @@ import msgspec
 
 from imagen.domain.container import ImageFacts
 from imagen.domain.cost import Cost
-from imagen.domain.plan import GenerationPlan, Honesty, ImageJob
+from imagen.domain.plan import GenerationPlan, ImageJob, ParameterReport
 from imagen.domain.result import Generated, GeneratedImage
 from imagen.domain.sidecar import Change, Reference, Sidecar
 
 
-def describe_image(
+def build_sidecar(
     *,
     image_id: str,
     created_at: datetime,
@@ -98,7 +98,7 @@ def _observed(
     seed: int | None,
     steps: int | None,
     size: str,
-) -> Honesty:
+) -> ParameterReport:
     """Return what became of each parameter, now that it can be seen."""
     applied, adjusted = dict(plan.honesty.applied), dict(plan.honesty.adjusted)
     why = f"{plan.instance.name} reports or sent another one"
@@ -117,7 +117,7 @@ def _observed(
         else:
             reason = planned.reason if planned and used == sent else why
             adjusted[name] = Change(requested=asked, used=used, reason=reason)
-    return Honesty(
+    return ParameterReport(
         applied=applied,
         ignored=plan.honesty.ignored,
         adjusted=adjusted,

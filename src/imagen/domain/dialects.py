@@ -12,22 +12,22 @@ import msgspec
 from imagen.domain.foreign_json import NotJson, Unreadable, as_object, decode_object
 from imagen.domain.graph import read_graph
 from imagen.domain.infotext import read_infotext
-from imagen.domain.making import Keys, Recipe, recipe_of
+from imagen.domain.making import FieldNames, Recipe, build_recipe
 from imagen.domain.sidecar import read_note
 from imagen.domain.texts import Texts
 
 Found: TypeAlias = Mapping[str, str]
 
-_IMAGEN = Keys(negative=("negative",))
-_INVOKEAI = Keys(
+_IMAGEN = FieldNames(negative=("negative",))
+_INVOKEAI = FieldNames(
     prompt=("positive_prompt",), guidance=("cfg_scale",), sampler=("scheduler",)
 )
-_EARLY_INVOKEAI = Keys(model=("model_weights",), guidance=("cfg_scale",))
-_FOOOCUS = Keys(
+_EARLY_INVOKEAI = FieldNames(model=("model_weights",), guidance=("cfg_scale",))
+_FOOOCUS = FieldNames(
     size=("resolution",), model=("base_model",), guidance=("guidance_scale",)
 )
-_NOVELAI = Keys(negative=("uc",), model=("Source",), guidance=("scale",))
-_INFOTEXT = Keys(
+_NOVELAI = FieldNames(negative=("uc",), model=("Source",), guidance=("scale",))
+_INFOTEXT = FieldNames(
     seed=("Seed",),
     steps=("Steps",),
     size=("Size",),
@@ -45,7 +45,7 @@ _WRITERS = {
 """Who writes infotexts, by how their `Version` begins."""
 
 
-def recipes_of(texts: Texts) -> Iterator[Recipe]:
+def read_recipes(texts: Texts) -> Iterator[Recipe]:
     """Yield what each tool says; first the one that knows best."""
     seen: set[str] = set()
     for read in _READERS:
@@ -68,7 +68,7 @@ def _imagen(found: Found) -> Recipe | None:
     except msgspec.ValidationError as error:
         raise Unreadable("the note of imagen is of a kind not known here") from error
     return msgspec.structs.replace(
-        recipe_of("imagen", said, _IMAGEN),
+        build_recipe("imagen", said, _IMAGEN),
         parameters=sidecar.parameters,
         sidecar=sidecar,
     )
@@ -78,15 +78,17 @@ def _fooocus(found: Found) -> Recipe | None:
     if "fooocus_scheme" not in found and not _begins(found, "Software", "Fooocus"):
         return None
     said = _object(found, "parameters") or _object(found, "UserComment")
-    return recipe_of("Fooocus", said, _FOOOCUS) if said else None
+    return build_recipe("Fooocus", said, _FOOOCUS) if said else None
 
 
 def _invokeai(found: Found) -> Recipe | None:
     if said := decode_object(found, "invokeai_metadata"):
-        return recipe_of("InvokeAI", said, _INVOKEAI)
+        return build_recipe("InvokeAI", said, _INVOKEAI)
     if said := decode_object(found, "sd-metadata"):
         inner = as_object(said.get("image"))
-        return recipe_of("InvokeAI", {**said, "image": None, **inner}, _EARLY_INVOKEAI)
+        return build_recipe(
+            "InvokeAI", {**said, "image": None, **inner}, _EARLY_INVOKEAI
+        )
     return None
 
 
@@ -94,7 +96,7 @@ def _mflux(found: Found) -> Recipe | None:
     said = _object(found, "UserComment")
     if said is None or "mflux_version" not in said:
         return None
-    return recipe_of("mflux", said, Keys())
+    return build_recipe("mflux", said, FieldNames())
 
 
 def _novelai(found: Found) -> Recipe | None:
@@ -104,7 +106,9 @@ def _novelai(found: Found) -> Recipe | None:
         return None
     source = found.get("Source") or found.get("Software", "")
     words = found.get("Description") or found.get("ImageDescription")
-    return recipe_of("NovelAI", {"prompt": words, "Source": source, **said}, _NOVELAI)
+    return build_recipe(
+        "NovelAI", {"prompt": words, "Source": source, **said}, _NOVELAI
+    )
 
 
 def _infotext(found: Found) -> Recipe | None:
@@ -118,7 +122,7 @@ def _infotext(found: Found) -> Recipe | None:
     writers = (tool for tool, begins in _WRITERS.items() if begins.match(version))
     tool = "SD.Next" if said.pairs.get("App") == "SD.Next" else "AUTOMATIC1111"
     return msgspec.structs.replace(
-        recipe_of(next(writers, tool), said.pairs, _INFOTEXT),
+        build_recipe(next(writers, tool), said.pairs, _INFOTEXT),
         prompt=said.prompt,
         negative=said.negative,
     )

@@ -156,7 +156,7 @@ class OverBudget(ImagenError):
 class Unfinished(ImagenError):
     """Accepted, or of unknown fate: it may be billed, and is not repeated.
 
-    What the backend calls the job is what it told the watch, if it did.
+    What the backend calls the job is what it told the context, if it did.
     """
 
     code = "unfinished"

@@ -4,9 +4,9 @@ from collections.abc import Mapping
 
 import msgspec
 
-from imagen.domain.cost import NOTHING, Cost, Used
+from imagen.domain.cost import FREE, Cost, Used
 from imagen.domain.plan import GenerationPlan, ImageJob
-from imagen.domain.price import cost_of
+from imagen.domain.price import calculate_cost
 from imagen.domain.sidecar import Change
 
 
@@ -49,27 +49,27 @@ class Estimate(msgspec.Struct, frozen=True, kw_only=True):
     adjusted: Mapping[str, Change]
 
 
-def cost_of_job(plan: GenerationPlan, job: ImageJob) -> Cost:
+def estimate_job_cost(plan: GenerationPlan, job: ImageJob) -> Cost:
     """Return what one of the plan's calls will cost, as far as that can be known."""
     if not plan.may_cost:
-        return NOTHING
+        return FREE
     megapixels = job.count * job.size.megapixels
-    return cost_of(plan.price, Used(images=job.count, megapixels=megapixels))
+    return calculate_cost(plan.price, Used(images=job.count, megapixels=megapixels))
 
 
-def cost_of_plan(plan: GenerationPlan) -> Cost:
+def estimate_plan_cost(plan: GenerationPlan) -> Cost:
     """Return what all of its calls will cost; unknown if that of one is."""
-    costs = [cost_of_job(plan, job) for job in plan.jobs]
+    costs = [estimate_job_cost(plan, job) for job in plan.jobs]
     known = [cost.micros for cost in costs if cost.micros is not None]
     if len(known) < len(costs):
         return Cost()
     return Cost(micros=sum(known), source=costs[0].source)
 
 
-def estimate_of(plan: GenerationPlan) -> Estimate:
+def estimate_plan(plan: GenerationPlan) -> Estimate:
     """Return what carrying out the plan would send and cost."""
     job = plan.jobs[0]
-    cost = cost_of_plan(plan)
+    cost = estimate_plan_cost(plan)
     return Estimate(
         backend=plan.instance.name,
         adapter=plan.instance.adapter,

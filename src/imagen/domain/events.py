@@ -108,7 +108,7 @@ Listener: TypeAlias = Callable[[Event], None]
 """Hears every event, from whichever thread it happens in."""
 
 
-def unshaken(listen: Listener) -> Listener:
+def isolate_listener(listen: Listener) -> Listener:
     """Return a listener that never raises: no image is lost because nobody can hear."""
 
     def hear(event: Event) -> None:
@@ -118,5 +118,5 @@ def unshaken(listen: Listener) -> Listener:
     return hear
 
 
-def unheard(event: Event) -> None:
+def ignore_event(event: Event) -> None:
     """Listen to nothing."""

@@ -36,7 +36,7 @@ _COMFYUI_TEXTS = ("prompt", "workflow")
 """What ComfyUI writes into a WebP, each under any of these names."""
 
 
-def exif_block(comment: str, *, software: str) -> bytes:
+def build_exif(comment: str, *, software: str) -> bytes:
     """Return a block with a user comment, as AUTOMATIC1111's web UI writes it.
 
     The comment is UTF-16 with the high byte first, whatever the block's own order,
@@ -54,12 +54,12 @@ def exif_block(comment: str, *, software: str) -> bytes:
     )
 
 
-def orientation_block(turned: int) -> bytes:
+def build_orientation_exif(turned: int) -> bytes:
     """Return a block that says how the picture is turned, and nothing else."""
     return _HEADER + _directory(8, (_ORIENTATION, _SHORT, struct.pack(">H", turned)))
 
 
-def orientation_of(block: bytes | memoryview) -> int:
+def read_orientation(block: bytes | memoryview) -> int:
     """Return how the picture is turned, 2 to 8; 0 when it is as it is stored."""
     for tag, value, order in _values(memoryview(block)):
         if tag == _ORIENTATION:

@@ -11,7 +11,7 @@ from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 import msgspec
 
 from imagen.domain.foreign_json import as_object
-from imagen.domain.making import Keys, Recipe, recipe_of
+from imagen.domain.making import FieldNames, Recipe, build_recipe
 
 _TEXTS = ("text", "prompt", "text_g", "t5xxl", "text_l", "clip_l", "positive_prompt")
 _MODELS = ("ckpt_name", "unet_name", "model_name", "gguf_name")
@@ -19,7 +19,7 @@ _PASSED_ON = ("value", "text", "string", "prompt", "int", "float", "seed", "numb
 """What the nodes call it that only hold a value."""
 _NOT_WORDS = frozenset({"clip", "model", "vae", "image", "pixels", "control_net"})
 _SIDES = ("width", "height")
-_KEYS = Keys(negative=("negative",), sampler=("sampler_name",))
+_KEYS = FieldNames(negative=("negative",), sampler=("sampler_name",))
 _MOST_SAMPLERS, _MOST_PASSES, _FARTHEST = 16, 8, 5_000
 
 
@@ -35,7 +35,7 @@ def read_graph(written: Mapping[str, object]) -> Recipe | None:
     graph = _Graph(nodes=nodes)
     sampler = graph.leading_sampler()
     said = graph.sampled(sampler) if sampler else graph.only_text()
-    return recipe_of("ComfyUI", said, _KEYS)
+    return build_recipe("ComfyUI", said, _KEYS)
 
 
 class _Node(msgspec.Struct, frozen=True):

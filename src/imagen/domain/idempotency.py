@@ -22,7 +22,7 @@ class RequestKey(msgspec.Struct, frozen=True, kw_only=True):
     fingerprint: str
 
 
-class KeptCall(msgspec.Struct, frozen=True, kw_only=True):
+class RecordedCall(msgspec.Struct, frozen=True, kw_only=True):
     """A call that was made for a request, as the account has it now.
 
     Attributes:
@@ -40,7 +40,7 @@ class KeptCall(msgspec.Struct, frozen=True, kw_only=True):
     billed: bool = False
 
 
-class Answer(msgspec.Struct, frozen=True, kw_only=True):
+class StoredAnswer(msgspec.Struct, frozen=True, kw_only=True):
     """What a client was told of a request that is over.
 
     Attributes:
@@ -56,36 +56,38 @@ class Answer(msgspec.Struct, frozen=True, kw_only=True):
     problem: str = ""
 
 
-class Ours(msgspec.Struct, frozen=True, tag=True):
+class KeyClaimed(msgspec.Struct, frozen=True, tag=True):
     """Nothing was made under that key; it is in our hands now."""
 
 
-class Elsewhere(msgspec.Struct, frozen=True, tag=True):
+class KeyInProgress(msgspec.Struct, frozen=True, tag=True):
     """A process that lives works on it."""
 
 
-class OfAnother(msgspec.Struct, frozen=True, tag=True):
+class KeyConflict(msgspec.Struct, frozen=True, tag=True):
     """Something else was asked for under that key."""
 
 
-class Interrupted(msgspec.Struct, frozen=True, tag=True):
+class KeyInterrupted(msgspec.Struct, frozen=True, tag=True):
     """Whoever worked on it is gone, or has left it open.
 
     Attributes:
         calls: That were begun for it.
     """
 
-    calls: tuple[KeptCall, ...]
+    calls: tuple[RecordedCall, ...]
 
 
-class Answered(msgspec.Struct, frozen=True, tag=True):
+class KeyAnswered(msgspec.Struct, frozen=True, tag=True):
     """It is over.
 
     Attributes:
         answer: What was said.
     """
 
-    answer: Answer
+    answer: StoredAnswer
 
 
-KeyState: TypeAlias = Ours | Elsewhere | OfAnother | Interrupted | Answered
+KeyState: TypeAlias = (
+    KeyClaimed | KeyInProgress | KeyConflict | KeyInterrupted | KeyAnswered
+)

@@ -2,10 +2,10 @@
 
 from datetime import datetime
 
-from imagen.domain.seed import Draw
+from imagen.domain.seed import RandomInt
 
 
-def new_id(at: datetime, draw: Draw) -> str:
+def new_id(at: datetime, draw: RandomInt) -> str:
     """Return a UUIDv7: 48 bits of milliseconds since 1970, 74 bits of dice."""
     milliseconds = int(at.timestamp() * 1000)
     high, low = draw(1 << 12), draw(1 << 62)

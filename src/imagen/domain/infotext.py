@@ -36,7 +36,7 @@ class Infotext(msgspec.Struct, frozen=True, kw_only=True):
     pairs: Mapping[str, str] = {}
 
 
-def shared_parameters(sidecar: Sidecar) -> str:
+def write_infotext(sidecar: Sidecar) -> str:
     """Return the note as AUTOMATIC1111's web UI would write it."""
     pairs = {
         "Steps": sidecar.steps,

@@ -2,18 +2,18 @@
 
 from imagen.domain.container import ImageFacts, read_facts
 from imagen.domain.errors import Unsupported
-from imagen.domain.exif import exif_block
-from imagen.domain.infotext import shared_parameters
-from imagen.domain.jpeg import exif_and_xmp_in_jpeg, stripped_jpeg
-from imagen.domain.png import stripped_png, texts_in_png
+from imagen.domain.exif import build_exif
+from imagen.domain.infotext import write_infotext
+from imagen.domain.jpeg import insert_jpeg_metadata, strip_jpeg
+from imagen.domain.png import insert_png_texts, strip_png
 from imagen.domain.sidecar import Sidecar, write_note
-from imagen.domain.webp import exif_and_xmp_in_webp, stripped_webp
-from imagen.domain.xmp import AI_MADE, SOURCE_TYPE, XMP_KEY, xmp_packet
+from imagen.domain.webp import insert_webp_metadata, strip_webp
+from imagen.domain.xmp import AI_MADE, SOURCE_TYPE, XMP_KEY, build_xmp_packet
 
 _NOTE = "imagen:note"
 
 
-def describe_inside(content: bytes, facts: ImageFacts, sidecar: Sidecar) -> bytes:
+def embed_metadata(content: bytes, facts: ImageFacts, sidecar: Sidecar) -> bytes:
     """Return the file with the note inside, or as it is where none may be put.
 
     No pixel is packed anew, and everything that is there stays, bit for bit and in its
@@ -22,7 +22,7 @@ def describe_inside(content: bytes, facts: ImageFacts, sidecar: Sidecar) -> byte
     """
     if facts.signed:
         return content
-    shared, note = shared_parameters(sidecar), write_note(sidecar)
+    shared, note = write_infotext(sidecar), write_note(sidecar)
     software = f"imagen {sidecar.imagen_version}"
     said = {
         "xmp:CreatorTool": software,
@@ -32,21 +32,21 @@ def describe_inside(content: bytes, facts: ImageFacts, sidecar: Sidecar) -> byte
     }
     match facts.media_type:
         case "image/png":
-            return texts_in_png(
+            return insert_png_texts(
                 content,
-                {"imagen": note, "parameters": shared, XMP_KEY: xmp_packet(said)},
+                {"imagen": note, "parameters": shared, XMP_KEY: build_xmp_packet(said)},
             )
         case "image/jpeg":
-            block = exif_block(shared, software=software)
-            return exif_and_xmp_in_jpeg(content, block, {**said, _NOTE: note})
+            block = build_exif(shared, software=software)
+            return insert_jpeg_metadata(content, block, {**said, _NOTE: note})
         case "image/webp":
-            block = exif_block(shared, software=software)
-            return exif_and_xmp_in_webp(content, block, {**said, _NOTE: note})
+            block = build_exif(shared, software=software)
+            return insert_webp_metadata(content, block, {**said, _NOTE: note})
         case _:
             return content
 
 
-def stripped(content: bytes) -> bytes:
+def strip_metadata(content: bytes) -> bytes:
     """Return the file with nothing in it but what shows.
 
     The packed pixels stay as they are, bit for bit; so do frames and their timing,
@@ -60,11 +60,11 @@ def stripped(content: bytes) -> bytes:
     """
     match read_facts(content).media_type:
         case "image/png":
-            return stripped_png(content)
+            return strip_png(content)
         case "image/jpeg":
-            return stripped_jpeg(content)
+            return strip_jpeg(content)
         case "image/webp":
-            return stripped_webp(content)
+            return strip_webp(content)
         case other:
             raise Unsupported(
                 f"What is inside {other} cannot be taken out yet.",

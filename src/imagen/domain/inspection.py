@@ -5,9 +5,9 @@ from typing import Literal, TypeAlias
 
 import msgspec
 
-from imagen.domain.making import Making, Recipe
-from imagen.domain.provenance import Provenance
-from imagen.domain.sidecar import Sidecar, what_is_inside
+from imagen.domain.making import EmbeddedMetadata, Recipe
+from imagen.domain.provenance import ContentCredentials
+from imagen.domain.sidecar import Sidecar, select_embedded_fields
 
 Agreement: TypeAlias = Literal["none", "same", "changed", "other"]
 """Of a note with a file: there is no note; it is about these very bytes; about this
@@ -47,7 +47,7 @@ class Inspection(msgspec.Struct, frozen=True, kw_only=True):
     history_agreement: Agreement
     differing: tuple[str, ...] = ()
     source_type: str = ""
-    provenance: Provenance | None = None
+    provenance: ContentCredentials | None = None
     recipes: tuple[Recipe, ...] = ()
     sidecar: Sidecar | None = None
     history: Sidecar | None = None
@@ -55,15 +55,15 @@ class Inspection(msgspec.Struct, frozen=True, kw_only=True):
     warnings: tuple[str, ...] = ()
 
 
-def inspection_of(
+def build_inspection(
     *,
     path: str,
     content: bytes,
     sha256: str,
-    making: Making,
+    making: EmbeddedMetadata,
     sidecar: Sidecar | None,
     history: Sidecar | None,
-    provenance: Provenance | None,
+    provenance: ContentCredentials | None,
     warnings: tuple[str, ...] = (),
 ) -> Inspection:
     """Return what all of them say, compared."""
@@ -76,8 +76,8 @@ def inspection_of(
         height=making.facts.height,
         bytes=len(content),
         sha256=sha256,
-        agreement=agreement_of(sidecar, sha256, inside),
-        history_agreement=agreement_of(history, sha256, inside),
+        agreement=compare_with_sidecar(sidecar, sha256, inside),
+        history_agreement=compare_with_sidecar(history, sha256, inside),
         differing=_differing(sidecar, inside),
         source_type=making.source_type,
         provenance=provenance,
@@ -89,7 +89,7 @@ def inspection_of(
     )
 
 
-def agreement_of(
+def compare_with_sidecar(
     note: Sidecar | None, sha256: str, inside: Sidecar | None
 ) -> Agreement:
     """Return how a note agrees with a file that has these bytes and that note inside.
@@ -106,5 +106,5 @@ def agreement_of(
 def _differing(sidecar: Sidecar | None, inside: Sidecar | None) -> tuple[str, ...]:
     if sidecar is None or inside is None or sidecar.id != inside.id:
         return ()
-    beside, within = what_is_inside(sidecar), what_is_inside(inside)
+    beside, within = select_embedded_fields(sidecar), select_embedded_fields(inside)
     return tuple(key for key in beside if beside[key] != within[key])

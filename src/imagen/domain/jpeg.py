@@ -11,17 +11,17 @@ from hashlib import md5
 from imagen.domain.container import START_OF_SCAN, jpeg_segments
 from imagen.domain.exif import (
     EXIF_PREFIX,
-    orientation_block,
-    orientation_of,
+    build_orientation_exif,
     read_exif,
+    read_orientation,
 )
 from imagen.domain.texts import Texts
 from imagen.domain.xmp import (
     XMP_KEY,
+    build_xmp_packet,
+    extract_xmp_properties,
+    find_xmp_property,
     read_xmp,
-    xmp_packet,
-    xmp_properties,
-    xmp_property,
 )
 
 _LONGEST_SEGMENT = 0xFFFF - 2
@@ -40,7 +40,7 @@ _STAYS = {_APP0: b"JFIF\0", _APP2: b"ICC_PROFILE\0", _APP14: b"Adobe"}
 """The application segments that say how the picture looks, and how they begin."""
 
 
-def exif_and_xmp_in_jpeg(jpeg: bytes, exif: bytes, xmp: Mapping[str, str]) -> bytes:
+def insert_jpeg_metadata(jpeg: bytes, exif: bytes, xmp: Mapping[str, str]) -> bytes:
     """Return the JPEG with both after its first segment, and nothing else changed.
 
     An EXIF block or XMP packet that is there already stays instead; so does a file
@@ -65,7 +65,7 @@ def exif_and_xmp_in_jpeg(jpeg: bytes, exif: bytes, xmp: Mapping[str, str]) -> by
     return b"".join((jpeg[:place], *ours, memoryview(jpeg)[place:]))
 
 
-def find_in_jpeg(jpeg: bytes, texts: Texts) -> None:
+def read_jpeg_metadata(jpeg: bytes, texts: Texts) -> None:
     """Read what the JPEG says before its pixels."""
     view = memoryview(jpeg)
     pieces: list[memoryview] = []
@@ -84,22 +84,26 @@ def find_in_jpeg(jpeg: bytes, texts: Texts) -> None:
         elif jpeg.startswith(_MORE_XMP, body, end) and len(pieces) < _MOST_PIECES:
             pieces.append(content[len(_MORE_XMP) :])
     if pieces:
-        digest = xmp_property(texts.found.get(XMP_KEY, ""), _CONTINUED)
+        digest = find_xmp_property(texts.found.get(XMP_KEY, ""), _CONTINUED)
         joined = _joined(pieces, digest.encode())
         if not joined:
             texts.warn("of the XMP that goes on in further segments, some is missing")
         read_xmp(texts.take(XMP_KEY + "+", joined), texts)
 
 
-def stripped_jpeg(jpeg: bytes) -> bytes:
+def strip_jpeg(jpeg: bytes) -> bytes:
     """Return the JPEG with nothing in it but what shows."""
     view, kept, turned = memoryview(jpeg), bytearray(jpeg[:2]), 0
     for marker, start, body, end in jpeg_segments(jpeg):
         if marker not in _WORDS or _shows(jpeg, marker, body, end):
             kept += view[start:end]
         elif marker == _APP1 and not turned and jpeg.startswith(EXIF_PREFIX, body, end):
-            turned = orientation_of(view[body:end])
-            kept += _segment(EXIF_PREFIX + orientation_block(turned)) if turned else b""
+            turned = read_orientation(view[body:end])
+            kept += (
+                _segment(EXIF_PREFIX + build_orientation_exif(turned))
+                if turned
+                else b""
+            )
     return bytes(kept)
 
 
@@ -113,15 +117,15 @@ def _segment(content: bytes) -> bytes:
 
 
 def _xmp_segments(properties: Mapping[str, str]) -> Iterator[bytes]:
-    whole = _XMP + xmp_packet(properties).encode()
+    whole = _XMP + build_xmp_packet(properties).encode()
     if len(whole) <= _LONGEST_SEGMENT:
         yield _segment(whole)
         return
     short = {k: text for k, text in properties.items() if len(text) <= _SHORT}
     long = {k: text for k, text in properties.items() if k not in short}
-    more = xmp_properties(long).encode()
+    more = extract_xmp_properties(long).encode()
     digest = md5(more, usedforsecurity=False).hexdigest().upper()
-    yield _segment(_XMP + xmp_packet({_CONTINUED: digest, **short}).encode())
+    yield _segment(_XMP + build_xmp_packet({_CONTINUED: digest, **short}).encode())
     for start in range(0, len(more), _LONGEST_PIECE):
         head = _MORE_XMP + digest.encode() + struct.pack(">II", len(more), start)
         yield _segment(head + more[start : start + _LONGEST_PIECE])

@@ -53,7 +53,7 @@ class Recipe(msgspec.Struct, frozen=True, kw_only=True):
     sidecar: Sidecar | None = None
 
 
-class Making(msgspec.Struct, frozen=True, kw_only=True):
+class EmbeddedMetadata(msgspec.Struct, frozen=True, kw_only=True):
     """All that a file says of how it was made.
 
     Attributes:
@@ -76,7 +76,7 @@ class Making(msgspec.Struct, frozen=True, kw_only=True):
         return self.recipes[0] if self.recipes else None
 
 
-class Keys(msgspec.Struct, frozen=True, kw_only=True):
+class FieldNames(msgspec.Struct, frozen=True, kw_only=True):
     """What a tool calls the things that all of them say, the likeliest first."""
 
     prompt: Sequence[str] = ("prompt",)
@@ -90,7 +90,7 @@ class Keys(msgspec.Struct, frozen=True, kw_only=True):
     sampler: Sequence[str] = ("sampler",)
 
 
-def recipe_of(tool: str, said: Mapping[str, object], keys: Keys) -> Recipe:
+def build_recipe(tool: str, said: Mapping[str, object], keys: FieldNames) -> Recipe:
     """Return what a tool said; what fits no field stays among the parameters."""
     rest = dict(said)
 

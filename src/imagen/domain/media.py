@@ -20,7 +20,7 @@ WRITABLE = {
 """The extensions that `--output` may ask for: imagen can convert to these."""
 
 
-def media_type_of(name: str) -> str:
+def guess_media_type(name: str) -> str:
     """Return the media type that a file name asks for.
 
     Raises:

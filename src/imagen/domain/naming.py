@@ -8,7 +8,7 @@ from datetime import datetime
 import msgspec
 
 from imagen.domain.errors import InvalidRequest
-from imagen.domain.media import media_type_of
+from imagen.domain.media import guess_media_type
 
 DEFAULT_TEMPLATE = "{date}-{time}-{slug}-{seed}.{ext}"
 PLACEHOLDERS = ("date", "time", "slug", "seed", "backend", "ext")
@@ -57,7 +57,7 @@ class Destination(msgspec.Struct, frozen=True, kw_only=True):
     @property
     def media_type(self) -> str | None:
         """The format that is asked for; None when none is."""
-        return self.format if self.name is None else media_type_of(self.name)
+        return self.format if self.name is None else guess_media_type(self.name)
 
     def check(self, *, at: datetime, backend: str, count: int, sidecar: bool) -> None:
         """Find out what is wrong with the names before anything is sent.
@@ -66,8 +66,8 @@ class Destination(msgspec.Struct, frozen=True, kw_only=True):
             InvalidRequest: they are too long, no image's, or out of the folder.
         """
         if self.name is not None:
-            media_type_of(self.name)
-            longest_name = self.name if count == 1 else numbered(self.name, count)
+            guess_media_type(self.name)
+            longest_name = self.name if count == 1 else add_number(self.name, count)
             longest = LONGEST_NAME - (len(SIDECAR_SUFFIX) if sidecar else 0)
             if len(longest_name.encode(errors="surrogateescape")) > longest:
                 raise InvalidRequest(
@@ -76,17 +76,17 @@ class Destination(msgspec.Struct, frozen=True, kw_only=True):
                     + (", with --no-sidecar a few more." if sidecar else "."),
                 )
         facts = NameFacts(at=at, prompt="x", seed=1, backend=backend, extension="png")
-        templated_name(self.template, facts)
+        expand_template(self.template, facts)
 
     def names(self, facts: NameFacts, *, number: int, count: int) -> Iterator[str]:
         """Yield names for one image; all but the first are for when it is taken."""
         if self.name is None:
-            yield from free_names(templated_name(self.template, facts))
+            yield from candidate_names(expand_template(self.template, facts))
         else:
-            yield self.name if count == 1 else numbered(self.name, number)
+            yield self.name if count == 1 else add_number(self.name, number)
 
 
-def templated_name(template: str, facts: NameFacts) -> str:
+def expand_template(template: str, facts: NameFacts) -> str:
     """Return a relative path with `/` between its parts.
 
     Values never contain `/`, unknown placeholders stay as they are, every part is
@@ -98,7 +98,7 @@ def templated_name(template: str, facts: NameFacts) -> str:
     values = {
         "date": facts.at.strftime("%Y-%m-%d"),
         "time": facts.at.strftime("%H%M%S"),
-        "slug": slug(facts.prompt),
+        "slug": slugify(facts.prompt),
         "seed": "noseed" if facts.seed is None else str(facts.seed),
         "backend": facts.backend.replace("/", "-").replace("\0", ""),
         "ext": facts.extension,
@@ -123,16 +123,16 @@ def templated_name(template: str, facts: NameFacts) -> str:
     return "/".join([*(_cut(folder, 0) for folder in folders), _shortened(name)])
 
 
-def free_names(name: str) -> Iterator[str]:
+def candidate_names(name: str) -> Iterator[str]:
     """Yield the name, then with `-2`, `-3`, ... before its extension, without end."""
     yield name
     number = 2
     while True:
-        yield numbered(name, number)
+        yield add_number(name, number)
         number += 1
 
 
-def numbered(name: str, number: int) -> str:
+def add_number(name: str, number: int) -> str:
     """Return `x.png` as `x-2.png`."""
     folder, slash, last = name.rpartition("/")
     stem, dot, extension = last.rpartition(".")
@@ -141,7 +141,7 @@ def numbered(name: str, number: int) -> str:
     return f"{folder}{slash}{stem}-{number}{dot}{extension}"
 
 
-def slug(prompt: str) -> str:
+def slugify(prompt: str) -> str:
     """Return lower-case ASCII words joined by hyphens, at most 40 characters.
 
     Accents are dropped (`café` is `cafe`); `image` when nothing is left.

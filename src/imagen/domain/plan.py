@@ -12,11 +12,11 @@ from imagen.domain.instance import Instance
 from imagen.domain.price import Price, PriceOf, no_price
 from imagen.domain.reference import ReferenceImage
 from imagen.domain.request import GenerationRequest
-from imagen.domain.seed import Draw, first_seed, seed_series
+from imagen.domain.seed import RandomInt, build_seed_series, choose_seed
 from imagen.domain.sidecar import Change
 from imagen.domain.size import Size
-from imagen.domain.style import styled_negative, styled_prompt
-from imagen.domain.suggestion import meant
+from imagen.domain.style import apply_style, combine_negatives
+from imagen.domain.suggestion import suggest_name
 
 LARGEST_WEBP_SIDE = 16383
 """RFC 9649: 14 bits hold a side."""
@@ -71,7 +71,7 @@ class ImageJob(msgspec.Struct, frozen=True, kw_only=True):
     timeout: float
 
 
-class Honesty(msgspec.Struct, frozen=True, kw_only=True):
+class ParameterReport(msgspec.Struct, frozen=True, kw_only=True):
     """What becomes of each parameter that was asked for.
 
     Attributes:
@@ -116,7 +116,7 @@ class GenerationPlan(msgspec.Struct, frozen=True, kw_only=True):
     negative: str
     at: datetime
     jobs: tuple[ImageJob, ...]
-    honesty: Honesty
+    honesty: ParameterReport
     may_cost: bool
     price: Price | None = None
 
@@ -126,7 +126,7 @@ def plan_images(
     *,
     instance: Instance,
     can: Capabilities,
-    draw: Draw,
+    draw: RandomInt,
     at: datetime,
     media_type: str | None = None,
     price_of: PriceOf = no_price,
@@ -158,7 +158,7 @@ def plan_images(
     options = settling.options()
     settled = ImageJob(
         number=1,
-        prompt=request.sent or styled_prompt(request.prompt, request.style),
+        prompt=request.sent or apply_style(request.prompt, request.style),
         negative=settling.negative(),
         size=settling.size(size),
         steps=settling.steps(),
@@ -180,7 +180,7 @@ def plan_images(
         instance=instance,
         request=request,
         size=size,
-        negative=styled_negative(request.negative, request.style),
+        negative=combine_negatives(request.negative, request.style),
         at=at,
         jobs=jobs,
         honesty=honesty,
@@ -215,8 +215,8 @@ class _Settling:
         self._ignored: dict[str, str] = {**request.lost.ignored, **request.unheeded}
         self._adjusted: dict[str, Change] = {**request.lost.adjusted}
 
-    def honesty(self) -> Honesty:
-        return Honesty(
+    def honesty(self) -> ParameterReport:
+        return ParameterReport(
             applied=self._applied,
             ignored=self._ignored,
             adjusted=self._adjusted,
@@ -224,7 +224,7 @@ class _Settling:
         )
 
     def negative(self) -> str:
-        words = styled_negative(self._request.negative, self._request.style)
+        words = combine_negatives(self._request.negative, self._request.style)
         if not words or self._can.negative:
             return self._apply("negative", words) if words else ""
         self._ignore("negative", "it takes no negative prompt")
@@ -268,7 +268,7 @@ class _Settling:
         known = self._can.parameters
         for name, value in asked.items():
             if known is not None and name not in known:
-                near = meant(name, known)
+                near = suggest_name(name, known)
                 raise Unsupported(
                     f"{self._instance.name} has no parameter {name!r}.",
                     hint=f"Did you mean {near}?"
@@ -299,19 +299,19 @@ class _Settling:
             self._apply("mask", mask.name)
         return mask
 
-    def jobs(self, settled: ImageJob, draw: Draw) -> tuple[ImageJob, ...]:
+    def jobs(self, settled: ImageJob, draw: RandomInt) -> tuple[ImageJob, ...]:
         style, limit = self._request.style, self._can.largest_seed
         asked = self._request.seed or (style.seed if style else 0)
         if limit is None:
             if asked:
                 self._ignore("seed", "it takes none, so the image cannot be repeated")
             return self._batches(settled)
-        first = first_seed(asked, limit=limit, draw=draw)
+        first = choose_seed(asked, limit=limit, draw=draw)
         if asked not in {0, first}:
             self._adjust("seed", asked, first, f"it takes seeds up to {limit}")
         else:
             self._apply("seed", first)
-        seeds = seed_series(first, self._request.count, limit=limit)
+        seeds = build_seed_series(first, self._request.count, limit=limit)
         return tuple(
             msgspec.structs.replace(settled, number=number, seed=seed)
             for number, seed in enumerate(seeds, start=1)

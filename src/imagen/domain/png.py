@@ -7,7 +7,7 @@ Adobe's XMP specification part 3, 1.1.5.
 from collections.abc import Mapping
 
 from imagen.domain.container import PNG_SIGNATURE, png_chunk, png_chunks
-from imagen.domain.exif import orientation_block, orientation_of, read_exif
+from imagen.domain.exif import build_orientation_exif, read_exif, read_orientation
 from imagen.domain.texts import Texts
 from imagen.domain.xmp import XMP_KEY, read_xmp
 
@@ -23,7 +23,7 @@ _STAYS = {
 """The ancillary chunks that say how the picture looks."""
 
 
-def texts_in_png(png: bytes, texts: Mapping[str, str]) -> bytes:
+def insert_png_texts(png: bytes, texts: Mapping[str, str]) -> bytes:
     """Return the PNG with the texts before its pixels, and nothing else changed.
 
     A text that is there already stays instead of the one of the same key.
@@ -38,7 +38,7 @@ def texts_in_png(png: bytes, texts: Mapping[str, str]) -> bytes:
     return b"".join((png[:before_pixels], ours, memoryview(png)[before_pixels:]))
 
 
-def find_in_png(png: bytes, texts: Texts) -> None:
+def read_png_metadata(png: bytes, texts: Texts) -> None:
     """Read what the PNG says."""
     view, has_exif = memoryview(png), False
     for kind, start, end in png_chunks(png, checked=False):
@@ -51,15 +51,17 @@ def find_in_png(png: bytes, texts: Texts) -> None:
             read_exif(view[start + 8 : end - 4], texts)
 
 
-def stripped_png(png: bytes) -> bytes:
+def strip_png(png: bytes) -> bytes:
     """Return the PNG with nothing in it but what shows."""
     view, kept, turned = memoryview(png), bytearray(PNG_SIGNATURE), 0
     for kind, start, end in png_chunks(png, checked=False):
         if kind in _STAYS or not kind[0] & _ANCILLARY:
             kept += view[start:end]
         elif kind == b"eXIf" and not turned:
-            turned = orientation_of(view[start + 8 : end - 4])
-            kept += png_chunk(b"eXIf", orientation_block(turned)) if turned else b""
+            turned = read_orientation(view[start + 8 : end - 4])
+            kept += (
+                png_chunk(b"eXIf", build_orientation_exif(turned)) if turned else b""
+            )
     return bytes(kept)
 
 

@@ -8,7 +8,7 @@ from typing import Literal, TypeAlias
 
 import msgspec
 
-from imagen.domain.cost import MICROS, Cost, Used, in_dollars
+from imagen.domain.cost import MICROS, Cost, Used, format_usd
 from imagen.domain.errors import InvalidRequest
 from imagen.domain.size import Size
 
@@ -44,8 +44,8 @@ class Rate(msgspec.Struct, frozen=True, kw_only=True):
     def words(self) -> str:
         """The rate as people say it: `$0.003 an image`."""
         if self.unit == "per_token":
-            return f"{in_dollars(self.usd * MILLION)} a million {self.kind} tokens"
-        return f"{in_dollars(self.usd)} {_ONE[self.unit]}"
+            return f"{format_usd(self.usd * MILLION)} a million {self.kind} tokens"
+        return f"{format_usd(self.usd)} {_ONE[self.unit]}"
 
 
 _ONE = {
@@ -150,7 +150,7 @@ def find_price(
     return None
 
 
-def cost_of(price: Price | None, used: Used) -> Cost:
+def calculate_cost(price: Price | None, used: Used) -> Cost:
     """Return what was charged for what was used, rounded up to a micro-dollar.
 
     Unknown when there is no price, or nobody says how much of something was used that
@@ -170,7 +170,7 @@ def cost_of(price: Price | None, used: Used) -> Cost:
     return Cost(micros=int(micros), source="metered" if metered else "price_table")
 
 
-def observed_use(
+def measure_usage(
     said: Used, *, images: int, megapixels: float, seconds: float | None
 ) -> Used:
     """Return what a call used: what the backend says, and what can be seen.

@@ -3,7 +3,7 @@
 import msgspec
 
 
-class Provenance(msgspec.Struct, frozen=True, kw_only=True):
+class ContentCredentials(msgspec.Struct, frozen=True, kw_only=True):
     """A C2PA manifest inside a file.
 
     Attributes:

@@ -1,16 +1,16 @@
 """From an image file to all that it says of how it was made."""
 
 from imagen.domain.container import read_facts
-from imagen.domain.dialects import recipes_of
-from imagen.domain.jpeg import find_in_jpeg
-from imagen.domain.making import Making
-from imagen.domain.png import find_in_png
+from imagen.domain.dialects import read_recipes
+from imagen.domain.jpeg import read_jpeg_metadata
+from imagen.domain.making import EmbeddedMetadata
+from imagen.domain.png import read_png_metadata
 from imagen.domain.texts import Texts
-from imagen.domain.webp import find_in_webp
-from imagen.domain.xmp import SOURCE_TYPE, SOURCE_TYPES, XMP_KEY, xmp_property
+from imagen.domain.webp import read_webp_metadata
+from imagen.domain.xmp import SOURCE_TYPE, SOURCE_TYPES, XMP_KEY, find_xmp_property
 
 
-def read_making(content: bytes) -> Making:
+def read_embedded_metadata(content: bytes) -> EmbeddedMetadata:
     """Return all that the file says of how it was made.
 
     However hostile the file, this takes time and memory in proportion to its size, and
@@ -22,17 +22,17 @@ def read_making(content: bytes) -> Making:
     facts, texts = read_facts(content), Texts()
     match facts.media_type:
         case "image/png":
-            find_in_png(content, texts)
+            read_png_metadata(content, texts)
         case "image/jpeg":
-            find_in_jpeg(content, texts)
+            read_jpeg_metadata(content, texts)
         case "image/webp":
-            find_in_webp(content, texts)
+            read_webp_metadata(content, texts)
         case _:
             pass
-    source_type = xmp_property(texts.found.get(XMP_KEY, ""), SOURCE_TYPE)
-    return Making(
+    source_type = find_xmp_property(texts.found.get(XMP_KEY, ""), SOURCE_TYPE)
+    return EmbeddedMetadata(
         facts=facts,
-        recipes=tuple(recipes_of(texts)),
+        recipes=tuple(read_recipes(texts)),
         source_type=source_type.removeprefix(SOURCE_TYPES),
         texts=texts.found,
         warnings=tuple(texts.warnings),

@@ -7,7 +7,7 @@ import msgspec
 from imagen.domain.errors import InvalidRequest
 from imagen.domain.fit import Fit
 from imagen.domain.reference import ReferenceImage
-from imagen.domain.seed import checked_seed
+from imagen.domain.seed import validate_seed
 from imagen.domain.sidecar import Change
 from imagen.domain.size import Size
 from imagen.domain.style import Style
@@ -19,7 +19,7 @@ MOST_STEPS = 1_000_000
 """Likewise; ComfyUI, for one, takes no more than 10,000."""
 
 
-class Lost(msgspec.Struct, frozen=True, kw_only=True):
+class DroppedParameters(msgspec.Struct, frozen=True, kw_only=True):
     """What does not come along when an image is made again.
 
     Attributes:
@@ -33,7 +33,7 @@ class Lost(msgspec.Struct, frozen=True, kw_only=True):
     notes: tuple[str, ...] = ()
 
 
-NOTHING_LOST = Lost()
+NOTHING_LOST = DroppedParameters()
 
 
 class GenerationRequest(msgspec.Struct, frozen=True, kw_only=True):
@@ -76,7 +76,7 @@ class GenerationRequest(msgspec.Struct, frozen=True, kw_only=True):
     timeout: float | None = None
     strict: bool = False
     max_cost: int | None = None
-    lost: Lost = NOTHING_LOST
+    lost: DroppedParameters = NOTHING_LOST
     unheeded: Mapping[str, str] = {}
 
     def __post_init__(self) -> None:
@@ -95,7 +95,7 @@ class GenerationRequest(msgspec.Struct, frozen=True, kw_only=True):
         for where, words in texts.items():
             _check_text(words, where)
         _check_options({**(style.options if style else {}), **self.options})
-        checked_seed(self.seed)
+        validate_seed(self.seed)
         if not 0 <= self.steps <= MOST_STEPS:
             raise InvalidRequest(
                 f"{self.steps} steps cannot be made.",

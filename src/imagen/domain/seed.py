@@ -5,7 +5,7 @@ from typing import TypeAlias
 
 from imagen.domain.errors import InvalidRequest
 
-Draw: TypeAlias = Callable[[int], int]
+RandomInt: TypeAlias = Callable[[int], int]
 """Give a whole number from 0 up to, and without, the bound."""
 
 LARGEST_SEED = 2**64 - 1
@@ -13,7 +13,7 @@ LARGEST_DRAWN_SEED = 2**31 - 1
 """Every known backend takes seeds up to here (ideogram on Replicate no higher)."""
 
 
-def checked_seed(seed: int) -> int:
+def validate_seed(seed: int) -> int:
     """Return the seed if it can be one.
 
     Raises:
@@ -27,18 +27,18 @@ def checked_seed(seed: int) -> int:
     return seed
 
 
-def first_seed(asked: int, *, limit: int, draw: Draw) -> int:
+def choose_seed(asked: int, *, limit: int, draw: RandomInt) -> int:
     """Return the seed that was asked for, or draw one; never above the limit."""
     if asked == 0:
         return 1 + draw(min(limit, LARGEST_DRAWN_SEED))
-    return wrapped(asked, limit=limit)
+    return wrap_seed(asked, limit=limit)
 
 
-def seed_series(first: int, count: int, *, limit: int) -> tuple[int, ...]:
+def build_seed_series(first: int, count: int, *, limit: int) -> tuple[int, ...]:
     """Return `count` seeds that follow on from the first, wrapping at the limit."""
-    return tuple(wrapped(first + step, limit=limit) for step in range(count))
+    return tuple(wrap_seed(first + step, limit=limit) for step in range(count))
 
 
-def wrapped(seed: int, *, limit: int) -> int:
+def wrap_seed(seed: int, *, limit: int) -> int:
     """Return the seed brought into 1..limit."""
     return (seed - 1) % limit + 1

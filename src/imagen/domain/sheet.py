@@ -5,15 +5,15 @@ from decimal import Decimal
 
 import msgspec
 
-from imagen.domain.budget import dollars
-from imagen.domain.cost import Cost, micros_of
+from imagen.domain.budget import format_micros
+from imagen.domain.cost import Cost, usd_to_micros
 from imagen.domain.errors import ImagenError
 from imagen.domain.result import FailedImage, StoredImage
 from imagen.domain.sidecar import Sidecar
-from imagen.domain.sweep import Cell, SweepPlan, Table, labelled
+from imagen.domain.sweep import Cell, SweepPlan, Table, format_axis_value
 
 
-class Shown(msgspec.Struct, frozen=True, kw_only=True):
+class SheetCell(msgspec.Struct, frozen=True, kw_only=True):
     """One cell of a sheet.
 
     Attributes:
@@ -46,7 +46,7 @@ class Sheet(msgspec.Struct, frozen=True, kw_only=True):
     made_with: str
     total: str
     table: Table
-    cells: tuple[Shown, ...]
+    cells: tuple[SheetCell, ...]
 
 
 class Thumbnail(msgspec.Struct, frozen=True, kw_only=True):
@@ -56,7 +56,7 @@ class Thumbnail(msgspec.Struct, frozen=True, kw_only=True):
     size: tuple[int, int]
 
 
-class Made(msgspec.Struct, frozen=True, kw_only=True):
+class CellResult(msgspec.Struct, frozen=True, kw_only=True):
     """What became of one cell, as far as a sheet shows it.
 
     Attributes:
@@ -72,16 +72,16 @@ class Made(msgspec.Struct, frozen=True, kw_only=True):
     thumbnail: Thumbnail | None = None
 
 
-def made_of(
+def build_cell_result(
     outcome: StoredImage | FailedImage, thumbnail: Thumbnail | None = None
-) -> Made:
+) -> CellResult:
     """Return what a sheet shows of an outcome, without the bytes of the image."""
     if isinstance(outcome, StoredImage):
-        return Made(
+        return CellResult(
             note=outcome.sidecar, location=outcome.location, thumbnail=thumbnail
         )
     error, rescued = outcome.error, outcome.rescued
-    return Made(
+    return CellResult(
         trouble=error.message if isinstance(error, ImagenError) else str(error),
         note=rescued.sidecar if rescued else None,
         location=rescued.location if rescued else "",
@@ -89,8 +89,8 @@ def made_of(
     )
 
 
-def sheet_of(
-    plan: SweepPlan, made: Mapping[int, Made], links: Mapping[int, str]
+def build_sheet(
+    plan: SweepPlan, made: Mapping[int, CellResult], links: Mapping[int, str]
 ) -> Sheet:
     """Return the sheet of what was made so far.
 
@@ -112,26 +112,26 @@ def sheet_of(
     )
 
 
-def _shown(cell: Cell, made: Made | None, link: str) -> Shown:
+def _shown(cell: Cell, made: CellResult | None, link: str) -> SheetCell:
     if made is None or made.note is None:
-        return Shown(label=cell.label, facts=made.trouble if made else "not made")
+        return SheetCell(label=cell.label, facts=made.trouble if made else "not made")
     note, thumbnail = made.note, made.thumbnail
     observed = {"seed": note.seed, "steps": note.steps}
     own = [
-        labelled(name, value)
+        format_axis_value(name, value)
         for name, value in cell.values.items()
         if name not in {*observed, "backend", "model", "size"}
     ]
-    label = [*own, *(labelled(*each) for each in observed.items() if each[1])]
+    label = [*own, *(format_axis_value(*each) for each in observed.items() if each[1])]
     facts = [
         note.backend,
         note.model if note.model != note.backend else "",
         f"{note.width}x{note.height}",
-        dollars_of(note),
+        format_cost(note),
         f"{note.latency_ms / 1000:.1f} s",
         made.trouble,
     ]
-    return Shown(
+    return SheetCell(
         label=" · ".join(label),
         facts=" · ".join(filter(None, facts)),
         link=link,
@@ -140,22 +140,22 @@ def _shown(cell: Cell, made: Made | None, link: str) -> Shown:
     )
 
 
-def dollars_of(note: Sidecar) -> str:
+def format_cost(note: Sidecar) -> str:
     """Return what an image cost, in words."""
     micros = _cost(note).micros
-    return "cost unknown" if micros is None else dollars(micros)
+    return "cost unknown" if micros is None else format_micros(micros)
 
 
 def _cost(note: Sidecar) -> Cost:
     if note.cost_usd is None:
         return Cost()
-    return Cost(micros=micros_of(round(Decimal(str(note.cost_usd)), 6)))
+    return Cost(micros=usd_to_micros(round(Decimal(str(note.cost_usd)), 6)))
 
 
 def _in_common(plan: SweepPlan) -> str:
     """Return the values of the axes with one value, and the negative prompt."""
     said = [
-        labelled(axis.name, axis.values[0])
+        format_axis_value(axis.name, axis.values[0])
         for axis in plan.sweep.axes
         if len(axis.values) == 1
     ]
@@ -164,14 +164,14 @@ def _in_common(plan: SweepPlan) -> str:
     return " · ".join(said)
 
 
-def _total(plan: SweepPlan, made: Sequence[Made]) -> str:
+def _total(plan: SweepPlan, made: Sequence[CellResult]) -> str:
     notes = [each.note for each in made if each.note]
     costs = [_cost(note).micros for note in notes]
     known = sum(micros for micros in costs if micros is not None)
     unknown = costs.count(None)
     missing = len(plan.cells) - len(notes)
     images = "1 image" if len(notes) == 1 else f"{len(notes)} images"
-    cost = dollars(known) if len(costs) > unknown or not costs else ""
+    cost = format_micros(known) if len(costs) > unknown or not costs else ""
     parts = [
         images,
         f"{missing} not made" if missing else "",

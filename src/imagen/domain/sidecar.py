@@ -93,7 +93,7 @@ def read_sidecar(content: bytes) -> Sidecar:
         raise ValueError(str(error)) from error
 
 
-def what_is_inside(sidecar: Sidecar) -> dict[str, object]:
+def select_embedded_fields(sidecar: Sidecar) -> dict[str, object]:
     """Return the part of the note that goes inside the image."""
     kept = msgspec.to_builtins(sidecar)
     return {key: value for key, value in kept.items() if key not in _NOT_INSIDE}
@@ -101,7 +101,7 @@ def what_is_inside(sidecar: Sidecar) -> dict[str, object]:
 
 def write_note(sidecar: Sidecar) -> str:
     """Return the part of the note that goes inside the image, as short JSON."""
-    text = msgspec.json.encode(what_is_inside(sidecar)).decode()
+    text = msgspec.json.encode(select_embedded_fields(sidecar)).decode()
     # Two characters that JSON may hold as they are, but XML may not.
     return text.replace("\ufffe", r"\ufffe").replace("\uffff", r"\uffff")
 

@@ -5,7 +5,7 @@ from collections.abc import Mapping
 import msgspec
 
 from imagen.domain.errors import InvalidRequest
-from imagen.domain.seed import checked_seed
+from imagen.domain.seed import validate_seed
 from imagen.domain.size import Size
 
 
@@ -31,14 +31,14 @@ class Style(msgspec.Struct, frozen=True, kw_only=True):
     options: Mapping[str, object] = {}
 
     def __post_init__(self) -> None:
-        checked_seed(self.seed)
+        validate_seed(self.seed)
         if self.steps < 0:
             raise InvalidRequest(
                 f"The style {self.name!r} cannot take {self.steps} steps."
             )
 
 
-def styled_prompt(prompt: str, style: Style | None) -> str:
+def apply_style(prompt: str, style: Style | None) -> str:
     """Return the prompt as the style would say it."""
     if style is None or not style.prompt:
         return prompt
@@ -47,7 +47,7 @@ def styled_prompt(prompt: str, style: Style | None) -> str:
     return style.prompt.replace("{prompt}", prompt)
 
 
-def styled_negative(negative: str, style: Style | None) -> str:
+def combine_negatives(negative: str, style: Style | None) -> str:
     """Return what to keep out: the style's wishes, then the request's."""
     asked = (style.negative if style else "", negative)
     return ", ".join(part for part in asked if part)

@@ -3,7 +3,7 @@
 from collections.abc import Iterable
 
 
-def meant(name: str, known: Iterable[str]) -> str | None:
+def suggest_name(name: str, known: Iterable[str]) -> str | None:
     """Return the known name that is nearest, or None when none is near."""
     from difflib import get_close_matches  # noqa: PLC0415 - only after a mistake
 

@@ -10,7 +10,7 @@ import msgspec
 
 from imagen.domain.cost import Cost
 from imagen.domain.errors import InvalidRequest
-from imagen.domain.estimate import Estimate, cost_of_plan, estimate_of
+from imagen.domain.estimate import Estimate, estimate_plan, estimate_plan_cost
 from imagen.domain.plan import GenerationPlan
 from imagen.domain.request import MOST_IMAGES
 
@@ -57,7 +57,9 @@ class Cell(msgspec.Struct, frozen=True, kw_only=True):
     @property
     def label(self) -> str:
         """Which it is, in words."""
-        return " · ".join(labelled(name, value) for name, value in self.values.items())
+        return " · ".join(
+            format_axis_value(name, value) for name, value in self.values.items()
+        )
 
     @property
     def options(self) -> dict[str, object]:
@@ -69,7 +71,7 @@ class Cell(msgspec.Struct, frozen=True, kw_only=True):
         }
 
 
-class Sweep(msgspec.Struct, frozen=True, kw_only=True):
+class SweepGrid(msgspec.Struct, frozen=True, kw_only=True):
     """Axes in the order in which they vary: the last one fastest."""
 
     axes: tuple[Axis, ...]
@@ -112,14 +114,16 @@ class Sweep(msgspec.Struct, frozen=True, kw_only=True):
         across = varied[-1] if varied else None
         if across is None:
             return Table(columns=("",), rows=("",))
-        labels = tuple(labelled(across.name, value) for value in across.values)
+        labels = tuple(format_axis_value(across.name, value) for value in across.values)
         if len(varied) == 1 and len(labels) > MOST_ABREAST:
             rows = -(-len(labels) // MOST_ABREAST)
             return Table(columns=("",) * -(-len(labels) // rows), rows=("",) * rows)
         down = product(*([(a.name, v) for v in a.values] for a in varied[:-1]))
         return Table(
             columns=labels,
-            rows=tuple(" · ".join(labelled(*each) for each in row) for row in down),
+            rows=tuple(
+                " · ".join(format_axis_value(*each) for each in row) for row in down
+            ),
         )
 
 
@@ -142,14 +146,14 @@ class SweepPlan(msgspec.Struct, frozen=True, kw_only=True):
         plans: One for each cell, with one call for one image.
     """
 
-    sweep: Sweep
+    sweep: SweepGrid
     cells: tuple[Cell, ...]
     plans: tuple[GenerationPlan, ...]
 
     @property
     def cost(self) -> Cost:
         """What all of it may cost; unknown if that of one call is."""
-        return total_cost([cost_of_plan(plan) for plan in self.plans])
+        return total_cost([estimate_plan_cost(plan) for plan in self.plans])
 
     def warnings(self) -> tuple[str, ...]:
         """Each warning of the plans, once."""
@@ -180,14 +184,14 @@ class CellEstimate(msgspec.Struct, frozen=True, kw_only=True):
     estimate: Estimate
 
 
-def estimate_of_sweep(plan: SweepPlan) -> SweepEstimate:
+def estimate_sweep(plan: SweepPlan) -> SweepEstimate:
     """Return what carrying out the plan would send and cost."""
     return SweepEstimate(
         images=len(plan.cells),
         cost_usd=plan.cost.usd,
         cost_source=plan.cost.source,
         cells=tuple(
-            CellEstimate(cell=cell.values, estimate=estimate_of(each))
+            CellEstimate(cell=cell.values, estimate=estimate_plan(each))
             for cell, each in zip(plan.cells, plan.plans, strict=True)
         ),
     )
@@ -201,7 +205,7 @@ def total_cost(costs: Sequence[Cost]) -> Cost:
     return Cost(micros=sum(known), source=costs[0].source if costs else "unknown")
 
 
-def numbers_of(name: str, words: str) -> Axis:
+def parse_numbers(name: str, words: str) -> Axis:
     """Read `1,4..8,20..50..10`: numbers, and ranges that include their ends.
 
     Raises:
@@ -228,7 +232,7 @@ def numbers_of(name: str, words: str) -> Axis:
     return Axis(name=name, values=tuple(values))
 
 
-def words_of(
+def parse_words(
     name: str, words: str, *, read: Callable[[str], object] = str.strip
 ) -> Axis:
     """Read `a,b`; a comma within quotes parts nothing.
@@ -252,7 +256,7 @@ def words_of(
     return Axis(name=name, values=tuple(read(value) for value in values))
 
 
-def labelled(name: str, value: object) -> str:
+def format_axis_value(name: str, value: object) -> str:
     """Return one value of an axis in words: `seed 7`, `8 steps`, `flux`."""
     if name in {"backend", "model", "size"}:
         return str(value)

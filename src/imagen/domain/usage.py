@@ -71,7 +71,7 @@ class UsageTotal(msgspec.Struct, frozen=True, kw_only=True):
     unknown: int
 
 
-def added_up(
+def merge_totals(
     totals: Iterable[UsageTotal], by: Sequence[Dimension]
 ) -> tuple[UsageTotal, ...]:
     """Return totals with the same values in these dimensions as one.
@@ -104,7 +104,7 @@ def iso_week(moment: datetime) -> str:
     return f"{year}-W{week:02}"
 
 
-def start_of(day: date) -> datetime:
+def start_of_day(day: date) -> datetime:
     """Return the first moment of a UTC date."""
     return datetime(day.year, day.month, day.day, tzinfo=UTC)
 

@@ -6,9 +6,9 @@ RFC 9649, 2.7 for the extended format, which a simple file becomes when words co
 from collections.abc import Mapping
 
 from imagen.domain.container import read_facts, riff_chunks, webp_chunks
-from imagen.domain.exif import orientation_block, orientation_of, read_exif
+from imagen.domain.exif import build_orientation_exif, read_exif, read_orientation
 from imagen.domain.texts import Texts
-from imagen.domain.xmp import XMP_KEY, read_xmp, xmp_packet
+from imagen.domain.xmp import XMP_KEY, build_xmp_packet, read_xmp
 
 _PIXELS = {b"VP8 ", b"VP8L", b"ALPH"}
 _STAYS = {*_PIXELS, b"ICCP", b"ANIM"}
@@ -18,7 +18,7 @@ _HAS_ALPHA, _HAS_EXIF, _HAS_XMP = 0x10, 0x08, 0x04
 _VP8L_FLAGS_AT, _VP8L_ALPHA = 24, 0x10
 
 
-def exif_and_xmp_in_webp(webp: bytes, exif: bytes, xmp: Mapping[str, str]) -> bytes:
+def insert_webp_metadata(webp: bytes, exif: bytes, xmp: Mapping[str, str]) -> bytes:
     """Return the WebP with both after its pixels, and nothing else changed.
 
     A block or packet that is there already stays instead. The header of the extended
@@ -40,7 +40,7 @@ def exif_and_xmp_in_webp(webp: bytes, exif: bytes, xmp: Mapping[str, str]) -> by
     if first not in (b"VP8X", b"VP8 ", b"VP8L") or has == _HAS_EXIF | _HAS_XMP:
         return webp
     block = b"" if has & _HAS_EXIF else _chunk(b"EXIF", exif)
-    packet = b"" if has & _HAS_XMP else _chunk(b"XMP ", xmp_packet(xmp).encode())
+    packet = b"" if has & _HAS_XMP else _chunk(b"XMP ", build_xmp_packet(xmp).encode())
     flags = ~has & (_HAS_EXIF | _HAS_XMP)
     old, header = (
         (_VP8X_CHUNK, bytearray(webp[_HEADER : _HEADER + _VP8X_CHUNK]))
@@ -55,7 +55,7 @@ def exif_and_xmp_in_webp(webp: bytes, exif: bytes, xmp: Mapping[str, str]) -> by
     return _riff(*parts) + webp[end_of_file:]
 
 
-def find_in_webp(webp: bytes, texts: Texts) -> None:
+def read_webp_metadata(webp: bytes, texts: Texts) -> None:
     """Read what the WebP says."""
     view = memoryview(webp)
     for kind, _, body, end in webp_chunks(webp):
@@ -65,7 +65,7 @@ def find_in_webp(webp: bytes, texts: Texts) -> None:
             read_xmp(texts.take(XMP_KEY, view[body:end]), texts)
 
 
-def stripped_webp(webp: bytes) -> bytes:
+def strip_webp(webp: bytes) -> bytes:
     """Return the WebP with nothing in it but what shows."""
     view, kept, turned = memoryview(webp), bytearray(), 0
     for kind, _, body, end in webp_chunks(webp):
@@ -82,10 +82,10 @@ def stripped_webp(webp: bytes) -> bytes:
                     frame += _chunk(part, view[start:stop])
             kept += _chunk(kind, frame)
         elif kind == b"EXIF":
-            turned = turned or orientation_of(content)
+            turned = turned or read_orientation(content)
     if turned and kept.startswith(b"VP8X"):
         kept[8] |= _HAS_EXIF
-        kept += _chunk(b"EXIF", orientation_block(turned))
+        kept += _chunk(b"EXIF", build_orientation_exif(turned))
     return _riff(kept)
 
 

@@ -30,13 +30,14 @@ _SURROGATES, _LAST_CHARACTER = range(0xD800, 0xE000), 0x10FFFF
 _NAMED = {"lt": "<", "gt": ">", "amp": "&", "quot": '"', "apos": "'"}
 
 
-def xmp_packet(properties: Mapping[str, str]) -> str:
+def build_xmp_packet(properties: Mapping[str, str]) -> str:
     """Return a packet with the properties, each with the prefix of its namespace."""
     marks = 'begin="\ufeff" id="W5M0MpCehiHzreSzNTczkc9d"'
-    return f'<?xpacket {marks}?>\n{xmp_properties(properties)}\n<?xpacket end="r"?>'
+    content = extract_xmp_properties(properties)
+    return f'<?xpacket {marks}?>\n{content}\n<?xpacket end="r"?>'
 
 
-def xmp_properties(properties: Mapping[str, str]) -> str:
+def extract_xmp_properties(properties: Mapping[str, str]) -> str:
     """Return the properties without the marks of a packet around them."""
     used = dict.fromkeys(name.partition(":")[0] for name in properties)
     spaces = "".join(f' xmlns:{prefix}="{_NAMESPACES[prefix]}"' for prefix in used)
@@ -54,10 +55,10 @@ def xmp_properties(properties: Mapping[str, str]) -> str:
 def read_xmp(packet: str, texts: Texts) -> None:
     """Keep what a packet says in the place of a text of its own."""
     for name, key in _TEXTS.items():
-        texts.put(key, xmp_property(packet, name))
+        texts.put(key, find_xmp_property(packet, name))
 
 
-def xmp_property(packet: str, name: str) -> str:
+def find_xmp_property(packet: str, name: str) -> str:
     """Return the text of a property, be it an element or an attribute; "" if none.
 
     The packet is searched, not parsed: nothing in it is expanded or followed.

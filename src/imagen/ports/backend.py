@@ -15,7 +15,7 @@ from imagen.ports.clock import Clock
 OptionsT = TypeVar("OptionsT", bound=msgspec.Struct)
 
 
-class Watch(Protocol):
+class JobContext(Protocol):
     """Held by a backend while it works: the only way in which it may wait or speak."""
 
     def accepted(self, reference: str) -> None:
@@ -25,7 +25,7 @@ class Watch(Protocol):
         """
         ...
 
-    def report(
+    def progress(
         self, fraction: float | None, note: str = "", *, steps: int | None = None
     ) -> None:
         """Say how far the image is, from 0 to 1; None when that cannot be known.
@@ -37,7 +37,7 @@ class Watch(Protocol):
         """
         ...
 
-    def wait(self, seconds: float) -> None:
+    def sleep(self, seconds: float) -> None:
         """Let time pass.
 
         Raises:
@@ -56,11 +56,11 @@ class Watch(Protocol):
 
 
 @runtime_checkable
-class LiveWatch(Watch, Protocol):
-    """The watch of somebody who wants to see the image while it is made.
+class LiveJobContext(JobContext, Protocol):
+    """The context of somebody who wants to see the image while it is made.
 
     A backend that cannot send pictures on the way need not know of it; one that can
-    asks its vendor for them only for such a watch.
+    asks its vendor for them only for such a context.
     """
 
     def show(self, content: bytes, *, media_type: str) -> None:
@@ -83,13 +83,13 @@ class ImageBackend(Protocol):
         """Return what it can do. Quick, without network, the same every time."""
         ...
 
-    def generate(self, job: ImageJob, watch: Watch) -> Generated:
+    def generate(self, job: ImageJob, context: JobContext) -> Generated:
         """Make the images of one call and return their bytes, unchanged.
 
         Every parameter of the job is one that `capabilities` allows; its prompt is any
         text. The job and its options are not changed. Tries once: asking again is the
-        caller's decision. Tells the watch what the remote job is called before it does
-        anything else with it. Waits only through the watch, and stops within 2 seconds
+        caller's decision. Tells the context what the remote job is called before it
+        does anything else with it. Waits only through the context, and stops within 2 s
         of its being cancelled, after cancelling the remote job. Returns as many images
         as the job counts, fewer only if the vendor withheld some; each has the job's
         size, the format that was asked for, and is an image of the media type that it
@@ -103,7 +103,7 @@ class ImageBackend(Protocol):
             Unauthorized, OutOfCredit: as they say.
             Unfinished: the vendor may have taken the job, and its fate is unknown.
             BackendError: any other failure on the vendor's side.
-            Cancelled: passed through from the watch; `settled` only if the vendor
+            Cancelled: passed through from the context; `settled` only if the vendor
                 confirmed that the job has ended, or was never sent one.
 
         Every error that ends a job says what was `used` all the same, if that is known;
@@ -113,7 +113,7 @@ class ImageBackend(Protocol):
 
 
 @runtime_checkable
-class PreparedBackend(Protocol):
+class WarmupBackend(Protocol):
     """A backend that takes a moment before it can send its first job."""
 
     def prepare(self) -> None:
@@ -129,10 +129,10 @@ class PreparedBackend(Protocol):
 
 
 @runtime_checkable
-class VariedBackend(Protocol):
+class PerModelBackend(Protocol):
     """A backend that has to look up what one of its models can do."""
 
-    def capabilities_of(self, model: str, watch: Watch) -> Capabilities:
+    def capabilities_of(self, model: str, context: JobContext) -> Capabilities:
         """Return what it can do with the model; "" is its own.
 
         May ask the network, and remembers what it learns; spends nothing. What it
@@ -141,7 +141,7 @@ class VariedBackend(Protocol):
         Raises:
             InvalidRequest: there is no such model.
             Throttled, Unavailable, Unauthorized, BackendError: as with a job.
-            Cancelled: passed through from the watch.
+            Cancelled: passed through from the context.
         """
         ...
 
@@ -150,12 +150,12 @@ class VariedBackend(Protocol):
 class ResumableBackend(Protocol):
     """A backend that can be asked for a job that another process handed in."""
 
-    def resume(self, job: ImageJob, reference: str, watch: Watch) -> Generated:
+    def resume(self, job: ImageJob, reference: str, context: JobContext) -> Generated:
         """Stay with the job of that name to its end, and return its images.
 
         Creates nothing and costs nothing more, so it can be asked any number of times.
         Returns what `generate` would have returned, and raises what it would have
-        raised once the job was taken. Whoever cancels the watch cancels the job.
+        raised once the job was taken. Whoever cancels the context cancels the job.
 
         Raises:
             BackendError: the job failed, or the backend does not have it any more.
@@ -166,10 +166,12 @@ class ResumableBackend(Protocol):
 
 
 @runtime_checkable
-class SearchableBackend(Protocol):
+class LookupBackend(Protocol):
     """A backend that can be asked whether it took a job whose fate is unknown."""
 
-    def find(self, job: ImageJob, *, since: datetime, watch: Watch) -> tuple[str, ...]:
+    def find(
+        self, job: ImageJob, *, since: datetime, context: JobContext
+    ) -> tuple[str, ...]:
         """Return the names of all its jobs since then that are just like this one.
 
         Creates nothing and costs nothing. One that is not listed yet may be missing.
@@ -177,7 +179,7 @@ class SearchableBackend(Protocol):
         Args:
             job: What was sent; the contents of its reference images may be missing.
             since: When it was sent, at the earliest; with leave for clocks that differ.
-            watch: As with a job.
+            context: As with a job.
 
         Raises:
             Unavailable, Throttled, Unauthorized: it cannot be asked now.
@@ -203,10 +205,10 @@ class Readiness(msgspec.Struct, frozen=True, kw_only=True):
 class CheckableBackend(Protocol):
     """A backend that can be asked whether it would work, without spending anything."""
 
-    def check(self, watch: Watch) -> tuple[Readiness, ...]:
+    def check(self, context: JobContext) -> tuple[Readiness, ...]:
         """Look at everything that a job would need; spend nothing, raise nothing.
 
-        Cancelled is passed through from the watch.
+        Cancelled is passed through from the context.
         """
         ...
 

@@ -5,7 +5,7 @@ from typing import Protocol
 from imagen.domain.history import HistoryEntry
 
 
-class Bin(Protocol):
+class Trash(Protocol):
     """Keeps the files of images for a while after nobody wants them."""
 
     def throw(self, entry: HistoryEntry) -> bool:

@@ -5,7 +5,7 @@ from datetime import datetime
 from typing import Protocol
 
 from imagen.domain.call import Call
-from imagen.domain.idempotency import Answer, KeyState, RequestKey
+from imagen.domain.idempotency import KeyState, RequestKey, StoredAnswer
 
 
 class RequestKeys(Protocol):
@@ -44,7 +44,7 @@ class RequestKeys(Protocol):
         """
         ...
 
-    def answered(self, key: RequestKey, answer: Answer) -> None:
+    def answered(self, key: RequestKey, answer: StoredAnswer) -> None:
         """Write down what the client is told; the same is said ever after.
 
         Raises:

@@ -3,8 +3,8 @@
 from collections.abc import Sequence
 from typing import Protocol
 
-from imagen.domain.budget import Limit
-from imagen.domain.call import Call, Claim, Note, OpenCall
+from imagen.domain.budget import BudgetLimit
+from imagen.domain.call import Call, CallUpdate, ClaimedCall, OpenCall
 
 
 class Journal(Protocol):
@@ -18,7 +18,9 @@ class Journal(Protocol):
     Prove an implementation with `imagen.testing.JournalContract`.
     """
 
-    def begin(self, calls: Sequence[Call], *, limits: Sequence[Limit] = ()) -> None:
+    def begin(
+        self, calls: Sequence[Call], *, limits: Sequence[BudgetLimit] = ()
+    ) -> None:
         """Write down the intent of all these calls, or of none.
 
         Together with that, and so that no other process comes between: what the ledger
@@ -35,7 +37,7 @@ class Journal(Protocol):
         """
         ...
 
-    def taken(self, limit: Limit) -> int:
+    def taken(self, limit: BudgetLimit) -> int:
         """Return what `begin` would count for the limit already, in micro-dollars.
 
         Raises:
@@ -43,14 +45,14 @@ class Journal(Protocol):
         """
         ...
 
-    def note(self, call_id: str, note: Note) -> None:
+    def note(self, call_id: str, note: CallUpdate) -> None:
         """Write down what became of a call; a note of what is so changes nothing.
 
         A call only goes on, from `planned` to `received`; `Sending(active=False)` alone
         takes one back, from `sent`. Images that arrived are kept, even if something
         that was said with them cannot be. A call that is closed is gone, and its usage
         row is in the ledger, once, however often it is closed. A note on a call that is
-        not there is ignored, but for the usage row of `Closed`.
+        not there is ignored, but for the usage row of `CallClosed`.
 
         Raises:
             ReferenceTaken: another call of the same adapter is, or was, `Accepted`
@@ -75,7 +77,7 @@ class Journal(Protocol):
         """
         ...
 
-    def claim(self, call_id: str) -> Claim | None:
+    def claim(self, call_id: str) -> ClaimedCall | None:
         """Take over a call that nobody works on; None when there is none, or somebody.
 
         Of several that claim one at the same moment, one gets it. It is in the hands of

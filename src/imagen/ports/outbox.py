@@ -4,7 +4,7 @@ from collections.abc import Collection, Iterator, Mapping, Sequence
 from datetime import date
 from typing import Protocol
 
-from imagen.domain.delivery import Channel, Pause, Standing
+from imagen.domain.delivery import Channel, DeliveryStatus, Pause
 from imagen.domain.history import HistoryEntry
 from imagen.domain.usage import Dimension, UsageRow, UsageTotal
 
@@ -117,7 +117,7 @@ class Outbox(Protocol):
         """
         ...
 
-    def standing(self, channel: Channel) -> Standing:
+    def standing(self, channel: Channel) -> DeliveryStatus:
         """Return what is not delivered, and why.
 
         Raises:

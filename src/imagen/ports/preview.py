@@ -3,7 +3,7 @@
 from typing import Protocol
 
 
-class PreviewFailed(Exception):
+class PreviewError(Exception):
     """The image cannot be shown; says why in a few words, without a full stop."""
 
 

@@ -3,9 +3,9 @@
 from collections.abc import Callable
 from typing import TypeAlias
 
-from imagen.domain.provenance import Provenance
+from imagen.domain.provenance import ContentCredentials
 
-CheckProvenance: TypeAlias = Callable[[bytes, str], Provenance]
+CheckProvenance: TypeAlias = Callable[[bytes, str], ContentCredentials]
 """Returns what the manifest in a signed file says, given its content and media type.
 
 Asks nobody outside of this machine. Never raises for what is in the file: what cannot

@@ -5,7 +5,7 @@ from typing import Protocol
 from imagen.domain.sheet import Sheet, Thumbnail
 
 
-class SheetArtist(Protocol):
+class SheetRenderer(Protocol):
     """Draws contact sheets."""
 
     def thumbnail(self, content: bytes) -> Thumbnail:

@@ -14,25 +14,25 @@ Happening: TypeAlias = Literal["key", "quit", "changed"]
 """A key was pressed; one that ends it, or a signal; or the window is another."""
 
 
-class Room(msgspec.Struct, frozen=True):
+class TerminalSize(msgspec.Struct, frozen=True):
     """Columns and rows of characters."""
 
     columns: int
     rows: int
 
 
-class CannotDraw(Exception):
+class DrawingError(Exception):
     """The picture cannot be drawn; says why in a few words, without a full stop."""
 
 
 class Viewer(Protocol):
     """Draws pictures on one terminal, at its cursor."""
 
-    def room(self) -> Room:
+    def room(self) -> TerminalSize:
         """Return the size of the window."""
         ...
 
-    def draw(self, content: bytes, *, room: Room) -> int:
+    def draw(self, content: bytes, *, room: TerminalSize) -> int:
         """Draw an image file, no larger than the room or than it is.
 
         Afterwards the cursor is at the beginning of the line below it.
@@ -41,7 +41,7 @@ class Viewer(Protocol):
             How many rows it takes.
 
         Raises:
-            CannotDraw: it is no whole image, or the terminal cannot be written to.
+            DrawingError: it is no whole image, or the terminal cannot be written to.
         """
         ...
 
@@ -49,11 +49,11 @@ class Viewer(Protocol):
         """Take away what was drawn in the last so many rows, and the rows with it."""
         ...
 
-    def holding(self) -> "AbstractContextManager[Hold]":
+    def holding(self) -> "AbstractContextManager[FullscreenWindow]":
         """Take the whole window for a while, and give it back as it was.
 
         Raises:
-            CannotDraw: nobody can press a key here.
+            DrawingError: nobody can press a key here.
         """
         ...
 
@@ -62,7 +62,7 @@ class Viewer(Protocol):
         ...
 
 
-class Hold(Protocol):
+class FullscreenWindow(Protocol):
     """A window that waits for a key.
 
     Attributes:

@@ -35,7 +35,7 @@ class Address(msgspec.Struct, frozen=True, kw_only=True):
             return self.host == "localhost"
 
 
-def read_address(text: str) -> Address:
+def parse_address(text: str) -> Address:
     """Read `HOST:PORT`, or `:PORT`, which is this machine's alone.
 
     Raises:

@@ -8,7 +8,7 @@ import msgspec
 
 from imagen.domain.result import GenerationReport, StoredImage
 from imagen.domain.sidecar import Sidecar
-from imagen.server.failures import failure_of
+from imagen.server.failures import to_error_response
 from imagen.server.shapes import ImageData, ImagesBody
 
 Link: TypeAlias = Callable[[Sidecar], str]
@@ -16,14 +16,14 @@ Link: TypeAlias = Callable[[Sidecar], str]
 How: TypeAlias = Literal["b64_json", "url"]
 
 
-class Made(msgspec.Struct, frozen=True, kw_only=True):
+class StoredOutput(msgspec.Struct, frozen=True, kw_only=True):
     """An image that is stored."""
 
     sidecar: Sidecar
     content: bytes
 
 
-class Result(msgspec.Struct, frozen=True, kw_only=True):
+class RequestResult(msgspec.Struct, frozen=True, kw_only=True):
     """What came of a request.
 
     Attributes:
@@ -32,12 +32,12 @@ class Result(msgspec.Struct, frozen=True, kw_only=True):
         replayed: Whether it was made for an earlier request with the same key.
     """
 
-    images: tuple[Made, ...]
+    images: tuple[StoredOutput, ...]
     warnings: tuple[str, ...] = ()
     replayed: bool = False
 
 
-def result_of(report: GenerationReport) -> Result:
+def build_result(report: GenerationReport) -> RequestResult:
     """Return the images that were made, wherever they are stored.
 
     Raises:
@@ -49,37 +49,41 @@ def result_of(report: GenerationReport) -> Result:
         raise report.failed[0].error
     warnings = [w for image in stored for w in image.sidecar.warnings]
     warnings += [
-        f"image {failed.number} is missing: {failure_of(failed.error).problem.message}"
+        f"image {failed.number} is missing: "
+        f"{to_error_response(failed.error).problem.message}"
         for failed in report.failed
         if failed.rescued is None
     ]
-    return Result(
-        images=tuple(map(made, stored)), warnings=tuple(dict.fromkeys(warnings))
+    return RequestResult(
+        images=tuple(map(load_stored_output, stored)),
+        warnings=tuple(dict.fromkeys(warnings)),
     )
 
 
-def made(image: StoredImage) -> Made:
+def load_stored_output(image: StoredImage) -> StoredOutput:
     """Return what a client needs of a stored image."""
-    return Made(sidecar=image.sidecar, content=image.content)
+    return StoredOutput(sidecar=image.sidecar, content=image.content)
 
 
-def images_body(result: Result, *, how: How, link: Link) -> ImagesBody:
+def build_images_body(result: RequestResult, *, how: How, link: Link) -> ImagesBody:
     """Return the answer to a request that did not ask for a stream."""
     first = result.images[0].sidecar
     costs = [image.sidecar.cost_usd for image in result.images]
     known = [cost for cost in costs if cost is not None]
     return ImagesBody(
-        created=moment_of(first),
-        data=tuple(image_data(image, how=how, link=link) for image in result.images),
-        model=model_of(first),
+        created=created_timestamp(first),
+        data=tuple(
+            build_image_data(image, how=how, link=link) for image in result.images
+        ),
+        model=model_name(first),
         size=f"{first.width}x{first.height}",
-        output_format=format_of(first),
+        output_format=openai_format(first),
         cost_usd=sum(known) if len(known) == len(costs) else None,
         warnings=result.warnings,
     )
 
 
-def image_data(image: Made, *, how: How, link: Link) -> ImageData:
+def build_image_data(image: StoredOutput, *, how: How, link: Link) -> ImageData:
     """Return one image of an answer."""
     sidecar = image.sidecar
     changed = sidecar.prompt_sent != sidecar.prompt
@@ -95,21 +99,21 @@ def image_data(image: Made, *, how: How, link: Link) -> ImageData:
     )
 
 
-def moment_of(sidecar: Sidecar) -> int:
+def created_timestamp(sidecar: Sidecar) -> int:
     """Return when it was made, in seconds since 1970."""
     return int(datetime.fromisoformat(sidecar.created_at).timestamp())
 
 
-def format_of(sidecar: Sidecar) -> str:
+def openai_format(sidecar: Sidecar) -> str:
     """Return the format as OpenAI calls it."""
     return sidecar.mime_type.removeprefix("image/")
 
 
-def model_of(sidecar: Sidecar) -> str:
+def model_name(sidecar: Sidecar) -> str:
     """Return what made it, as `GET /v1/models` may have it."""
     return "/".join(filter(None, (sidecar.backend, sidecar.model)))
 
 
-def warnings_of(images: Sequence[Made]) -> tuple[str, ...]:
+def collect_warnings(images: Sequence[StoredOutput]) -> tuple[str, ...]:
     """Return what the sidecars say that is not as it was asked for."""
     return tuple(dict.fromkeys(w for each in images for w in each.sidecar.warnings))

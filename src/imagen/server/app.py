@@ -14,14 +14,14 @@ from litestar.openapi import OpenAPIConfig
 
 from imagen.domain.errors import JournalError, Misconfigured, StorageError
 from imagen.server import files, images, models, operations
-from imagen.server.description import Described
-from imagen.server.desk import Desk
-from imagen.server.failures import INTERNAL, ErrorBody, Failure, failure_of
+from imagen.server.description import StructSchemaPlugin
+from imagen.server.desk import RequestDispatcher
+from imagen.server.failures import INTERNAL, ErrorBody, ErrorResponse, to_error_response
 from imagen.server.gallery import making, page, pictures, sessions, spending
-from imagen.server.gallery.shelf import Shelf
-from imagen.server.guard import AsgiApp, Guard
-from imagen.server.keys import Keys
-from imagen.server.workshop import Workshop
+from imagen.server.gallery.shelf import ImageLibrary
+from imagen.server.guard import AccessMiddleware, AsgiApp
+from imagen.server.keys import ApiKeys
+from imagen.server.workshop import ServerContext
 from imagen.version import __version__
 
 MODULES: Sequence[Any] = (
@@ -38,13 +38,15 @@ MODULES: Sequence[Any] = (
 """Each has `routes`, and may have `OPEN`: beginnings of paths that need no key."""
 
 
-def build_app(workshop: Workshop, desk: Desk, *, keys: Keys) -> AsgiApp:
+def build_app(
+    workshop: ServerContext, desk: RequestDispatcher, *, keys: ApiKeys
+) -> AsgiApp:
     """Return the whole server as an ASGI application, its guard included.
 
     Every route may ask for `workshop: NamedDependency[Workshop]`, and for the `desk`;
     `request.user` is the caller's name.
     """
-    shelf = Shelf(workshop)
+    shelf = ImageLibrary(workshop)
     app = Litestar(
         route_handlers=[route for module in MODULES for route in module.routes],
         dependencies={
@@ -58,13 +60,13 @@ def build_app(workshop: Workshop, desk: Desk, *, keys: Keys) -> AsgiApp:
             title="imagen",
             version=__version__,
             use_handler_docstrings=True,
-            render_plugins=[Described(workshop.settings.serve)],
+            render_plugins=[StructSchemaPlugin(workshop.settings.serve)],
         ),
         request_max_body_size=workshop.settings.serve.body,
         lifespan=[_open(workshop, desk, shelf)],
         logging_config=None,
     )
-    return Guard(
+    return AccessMiddleware(
         cast("AsgiApp", app),  # the same, with a type for each message
         keys=keys,
         hosts=workshop.settings.serve.hosts,
@@ -72,11 +74,11 @@ def build_app(workshop: Workshop, desk: Desk, *, keys: Keys) -> AsgiApp:
         open_paths=tuple(
             path for module in MODULES for path in getattr(module, "OPEN", ())
         ),
-        session_of=sessions.knows(keys, workshop),
+        session_of=sessions.build_session_reader(keys, workshop),
     )
 
 
-def _open(workshop: Workshop, desk: Desk, shelf: Shelf) -> Any:
+def _open(workshop: ServerContext, desk: RequestDispatcher, shelf: ImageLibrary) -> Any:
     @asynccontextmanager
     async def opened(app: Litestar) -> AsyncGenerator[None]:
         del app
@@ -91,22 +93,26 @@ def _open(workshop: Workshop, desk: Desk, shelf: Shelf) -> Any:
     return opened
 
 
-def _failing(workshop: Workshop) -> Callable[[Request[Any, Any, Any], Exception], Any]:
+def _failing(
+    workshop: ServerContext,
+) -> Callable[[Request[Any, Any, Any], Exception], Any]:
     def failed(
         request: Request[Any, Any, Any], error: Exception
     ) -> Response[ErrorBody]:
         if isinstance(error, HTTPException):
             failure = _of_the_framework(error)
         elif isinstance(error, UnicodeError) or type(error) is LookupError:
-            failure = Failure(  # of a part of a form, whose charset may be unheard of
-                400, f"A field cannot be read: {error}.", code="invalid_encoding"
+            failure = (
+                ErrorResponse(  # of a part of a form, whose charset may be unheard of
+                    400, f"A field cannot be read: {error}.", code="invalid_encoding"
+                )
             )
         elif isinstance(error, RecursionError):
-            failure = Failure(
+            failure = ErrorResponse(
                 400, "The body is nested too deeply.", code="invalid_request"
             )
         else:
-            failure = failure_of(error)
+            failure = to_error_response(error)
         if isinstance(error, JournalError | Misconfigured | StorageError):
             workshop.say(f"{request.method} {request.url.path}: {error.message}")
         if failure.problem.code == INTERNAL:
@@ -123,14 +129,14 @@ def _failing(workshop: Workshop) -> Callable[[Request[Any, Any, Any], Exception]
     return failed
 
 
-def _of_the_framework(error: HTTPException) -> Failure:
+def _of_the_framework(error: HTTPException) -> ErrorResponse:
     """Return what the framework found wrong with a request, in OpenAI's words."""
     status, param, message = error.status_code, None, error.detail
     with suppress(msgspec.ValidationError):
         for wrong in msgspec.convert(error.extra, list[_Wrong]):
             param, message = wrong.param, wrong.words or message
             break
-    return Failure(
+    return ErrorResponse(
         status,
         message,
         type="invalid_request_error" if status < _FAULT else "server_error",

@@ -5,9 +5,9 @@ from functools import partial
 from threading import Event, Thread
 
 from imagen.domain import events
-from imagen.domain.delivery import CALLED
+from imagen.domain.delivery import CHANNEL_LABELS
 from imagen.usecases.cancellation import Cancellation
-from imagen.usecases.deliver import DeliverOwed
+from imagen.usecases.deliver import DeliverPending
 
 PATIENCE = 60.0
 """Seconds for one attempt."""
@@ -15,7 +15,7 @@ INTERVAL = 30.0
 """Seconds between two looks whether something is owed, if nothing is made."""
 
 
-class Courier:
+class BackgroundSync:
     """Delivers in a thread of its own: when something was made, and now and then.
 
     Args:
@@ -25,7 +25,7 @@ class Courier:
 
     def __init__(
         self,
-        build: Callable[[events.Listener], DeliverOwed | None],
+        build: Callable[[events.Listener], DeliverPending | None],
         *,
         say: Callable[[str], None],
     ) -> None:
@@ -52,7 +52,7 @@ class Courier:
         self._attempt.cancel()
         self._awake.set()
 
-    def _work(self, use_case: DeliverOwed) -> None:
+    def _work(self, use_case: DeliverPending) -> None:
         while True:
             self._attempt = Cancellation()
             if self._closed:
@@ -65,7 +65,7 @@ class Courier:
         if isinstance(event, events.Delivered):
             self._said.clear()
         if isinstance(event, events.Undelivered):
-            words = f"{CALLED[event.channel]}: {event.message}"
+            words = f"{CHANNEL_LABELS[event.channel]}: {event.message}"
             trouble, _, _ = words.partition(". ")
             if trouble not in self._said:
                 self._said.add(trouble)

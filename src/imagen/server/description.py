@@ -16,7 +16,7 @@ _STREAMED = ("/v1/images/generations", "/v1/images/edits")
 _PLACE = "#/components/schemas/{name}"
 
 
-class Described(JsonRenderPlugin):
+class StructSchemaPlugin(JsonRenderPlugin):
     """Has msgspec itself describe what it takes, for it knows every limit.
 
     Args:

@@ -17,22 +17,27 @@ from imagen.domain.errors import (
 )
 from imagen.domain.history import HistoryEntry
 from imagen.domain.idempotency import (
-    Answer,
-    Answered,
-    Elsewhere,
-    Interrupted,
-    KeptCall,
-    OfAnother,
-    Ours,
+    KeyAnswered,
+    KeyClaimed,
+    KeyConflict,
+    KeyInProgress,
+    KeyInterrupted,
+    RecordedCall,
     RequestKey,
+    StoredAnswer,
 )
 from imagen.domain.result import FailedImage, GenerationReport
-from imagen.server.answers import Result, result_of, warnings_of
-from imagen.server.failures import Failure, Problem, client_gone, failure_of
-from imagen.server.feed import Feed
-from imagen.server.orders import Order
+from imagen.server.answers import RequestResult, build_result, collect_warnings
+from imagen.server.failures import (
+    ErrorDetails,
+    ErrorResponse,
+    client_disconnected,
+    to_error_response,
+)
+from imagen.server.feed import JobProgress
+from imagen.server.orders import WorkItem
 from imagen.server.workers import WorkerDied
-from imagen.server.workshop import Workshop
+from imagen.server.workshop import ServerContext
 from imagen.usecases.cancellation import Cancellation
 
 
@@ -50,14 +55,16 @@ class Job:
 
     def __init__(self, *, key: RequestKey | None, detached: bool) -> None:
         self.key = key
-        self.feed = Feed()
+        self.feed = JobProgress()
         self.cancellation = Cancellation()
         self.detached = detached
         self.followers = 0
         self.work: asyncio.Task[None]
-        self.result: asyncio.Future[Result] = asyncio.get_running_loop().create_future()
+        self.result: asyncio.Future[RequestResult] = (
+            asyncio.get_running_loop().create_future()
+        )
 
-    def tell(self, result: Result | BaseException) -> None:
+    def tell(self, result: RequestResult | BaseException) -> None:
         """Have the followers told, unless they were before."""
         if self.result.done():
             return
@@ -69,7 +76,7 @@ class Job:
         self.feed.wake()
 
 
-class Desk:
+class RequestDispatcher:
     """Where requests come in; of one event loop.
 
     Args:
@@ -79,7 +86,7 @@ class Desk:
         workshop: Likewise.
     """
 
-    def __init__(self, workshop: Workshop) -> None:
+    def __init__(self, workshop: ServerContext) -> None:
         self.workshop = workshop
         self._jobs: set[Job] = set()
         self._by_key: dict[tuple[str, str], Job] = {}
@@ -93,7 +100,7 @@ class Desk:
         return len(self._jobs)
 
     def submit(
-        self, order: Order, *, key: RequestKey | None, detached: bool, live: bool
+        self, order: WorkItem, *, key: RequestKey | None, detached: bool, live: bool
     ) -> Job:
         """Have the order carried out, and return what goes on.
 
@@ -127,7 +134,7 @@ class Desk:
         job.work.add_done_callback(forget)
         return job
 
-    async def follow(self, job: Job, gone: Awaitable[None]) -> Result:
+    async def follow(self, job: Job, gone: Awaitable[None]) -> RequestResult:
         """Wait for the result, until the client has gone.
 
         Raises:
@@ -139,7 +146,7 @@ class Desk:
         try:
             await asyncio.wait(waited, return_when=asyncio.FIRST_COMPLETED)
             if not job.result.done():
-                raise client_gone()
+                raise client_disconnected()
             return job.result.result()
         finally:
             leaving.cancel()
@@ -180,24 +187,24 @@ class Desk:
             await asyncio.wait(works, timeout=max(0.0, left))
         return not self._jobs
 
-    async def _work(self, order: Order, job: Job, *, live: bool) -> None:
+    async def _work(self, order: WorkItem, job: Job, *, live: bool) -> None:
         order = msgspec.structs.replace(order, told=live, key=job.key)
         try:
             job.tell(await self._carry_out(order, job))
         except (JournalError, Misconfigured) as error:
             self.workshop.say(f"{order.backend}: {error.message}")
-            job.tell(failure_of(error))
+            job.tell(to_error_response(error))
         except StorageError as error:  # the log has it, of the image
-            job.tell(failure_of(error))
+            job.tell(to_error_response(error))
         except BaseException as error:  # noqa: BLE001 - it is raised where it is followed
             job.tell(error)
 
-    async def _carry_out(self, order: Order, job: Job) -> Result:
+    async def _carry_out(self, order: WorkItem, job: Job) -> RequestResult:
         if job.key is None:
-            return result_of(await self._made(order, job))
+            return build_result(await self._made(order, job))
         return await self._once(order, job, job.key)
 
-    async def _made(self, order: Order, job: Job) -> GenerationReport:
+    async def _made(self, order: WorkItem, job: Job) -> GenerationReport:
         return await self.workshop.carry_out(
             order,
             job.cancellation,
@@ -205,26 +212,28 @@ class Desk:
             keep=job.feed.keep,
         )
 
-    async def _once(self, order: Order, job: Job, key: RequestKey) -> Result:
+    async def _once(self, order: WorkItem, job: Job, key: RequestKey) -> RequestResult:
         """Carry it out if nothing was made under its key, else say what was."""
         keys, in_thread = self.workshop.accounts.keys, self.workshop.in_thread
         await self._settle_owed(_name(key))
         state = await in_thread(lambda: keys.take(key, at=self.workshop.now()))
-        if isinstance(state, Interrupted):
+        if isinstance(state, KeyInterrupted):
             found = await self._pieced_together(key, state.calls)
             if found is not None:
                 return found
             state = (
-                Ours() if await in_thread(lambda: keys.take_over(key)) else Elsewhere()
+                KeyClaimed()
+                if await in_thread(lambda: keys.take_over(key))
+                else KeyInProgress()
             )
         match state:
-            case Ours():
+            case KeyClaimed():
                 pass
-            case OfAnother():
+            case KeyConflict():
                 raise _of_another()
-            case Elsewhere():
+            case KeyInProgress():
                 raise _busy()
-            case Answered(answer=answer):
+            case KeyAnswered(answer=answer):
                 return await in_thread(lambda: self._replayed(answer))
 
         try:
@@ -232,14 +241,14 @@ class Desk:
         except WorkerDied:
             await self._write(key, lambda: keys.left(key))
             raise
-        except (Failure, ImagenError):  # nothing was sent
+        except (ErrorResponse, ImagenError):  # nothing was sent
             await self._write(key, lambda: keys.release(key))
             raise
         except BaseException:
             await self._write(key, lambda: keys.left(key))
             raise
         await self._write(key, lambda: self._settle(key, report))
-        return result_of(report)
+        return build_result(report)
 
     async def _write(self, key: RequestKey, action: Callable[[], None]) -> None:
         """Write down what became of a request, now or as soon as that is possible."""
@@ -280,16 +289,16 @@ class Desk:
             keys.left(key)
             return
         try:
-            result = result_of(report)
+            result = build_result(report)
         except BaseException as error:  # noqa: BLE001 - it is raised again elsewhere
             if isinstance(error, ImagenError) and not error.may_have_cost:
                 keys.release(key)
                 return
-            keys.answered(key, _answer_of(failure_of(error)))
+            keys.answered(key, _answer_of(to_error_response(error)))
             return
         keys.answered(
             key,
-            Answer(
+            StoredAnswer(
                 image_ids=tuple(image.sidecar.id for image in result.images),
                 warnings=result.warnings,
             ),
@@ -308,8 +317,8 @@ class Desk:
             history.add(missing)
 
     async def _pieced_together(
-        self, key: RequestKey, calls: tuple[KeptCall, ...]
-    ) -> Result | None:
+        self, key: RequestKey, calls: tuple[RecordedCall, ...]
+    ) -> RequestResult | None:
         """Find out what became of a request whose process is gone.
 
         Returns:
@@ -325,7 +334,7 @@ class Desk:
         state = await in_thread(
             lambda: self.workshop.accounts.keys.take(key, at=self.workshop.now())
         )
-        if not isinstance(state, Interrupted):
+        if not isinstance(state, KeyInterrupted):
             raise _busy()
         images = await in_thread(
             lambda: self.workshop.find_images(
@@ -338,31 +347,31 @@ class Desk:
             raise _unknown_fate([call.id for call in state.calls if call.open])
         keys = self.workshop.accounts.keys
         if images:
-            answer = Answer(
+            answer = StoredAnswer(
                 image_ids=tuple(image.sidecar.id for image in images),
-                warnings=warnings_of(images),
+                warnings=collect_warnings(images),
             )
             await in_thread(lambda: keys.answered(key, answer))
-            return Result(images=images, warnings=answer.warnings, replayed=True)
+            return RequestResult(images=images, warnings=answer.warnings, replayed=True)
         if any(call.billed for call in state.calls):
             lost = _lost()
             await in_thread(lambda: keys.answered(key, _answer_of(lost)))
             raise lost
         return None
 
-    def _replayed(self, answer: Answer) -> Result:
+    def _replayed(self, answer: StoredAnswer) -> RequestResult:
         if answer.problem:
-            problem = msgspec.json.decode(answer.problem, type=Problem)
-            raise Failure.again(answer.status, problem)
+            problem = msgspec.json.decode(answer.problem, type=ErrorDetails)
+            raise ErrorResponse.again(answer.status, problem)
         images = self.workshop.find_images(answer.image_ids)
         if len(images) < len(answer.image_ids):
-            raise Failure(
+            raise ErrorResponse(
                 410,
                 "This was made for an earlier request with the same Idempotency-Key, "
                 "and is gone since.",
                 code="image_gone",
             )
-        return Result(images=images, warnings=answer.warnings, replayed=True)
+        return RequestResult(images=images, warnings=answer.warnings, replayed=True)
 
 
 _PAUSE = 5.0
@@ -383,13 +392,13 @@ def _is_open(failed: FailedImage) -> bool:
     return isinstance(error, Unfinished) or not isinstance(error, ImagenError)
 
 
-def _answer_of(failure: Failure) -> Answer:
+def _answer_of(failure: ErrorResponse) -> StoredAnswer:
     problem = msgspec.json.encode(failure.problem).decode()
-    return Answer(status=failure.status, problem=problem)
+    return StoredAnswer(status=failure.status, problem=problem)
 
 
-def _of_another() -> Failure:
-    return Failure(
+def _of_another() -> ErrorResponse:
+    return ErrorResponse(
         422,
         "Something else was asked for under this Idempotency-Key.",
         param="Idempotency-Key",
@@ -397,8 +406,8 @@ def _of_another() -> Failure:
     )
 
 
-def _busy() -> Failure:
-    return Failure(
+def _busy() -> ErrorResponse:
+    return ErrorResponse(
         409,
         "The request with this Idempotency-Key is being carried out.",
         code="idempotency_key_in_use",
@@ -406,8 +415,8 @@ def _busy() -> Failure:
     )
 
 
-def _interrupted() -> Failure:
-    return Failure(
+def _interrupted() -> ErrorResponse:
+    return ErrorResponse(
         502,
         "The server had to stop before this was over. The next one asks for what was "
         "sent, and keeps it; do not repeat it under another key, or before you have "
@@ -417,8 +426,8 @@ def _interrupted() -> Failure:
     )
 
 
-def _unknown_fate(calls: list[str]) -> Failure:
-    return Failure(
+def _unknown_fate(calls: list[str]) -> ErrorResponse:
+    return ErrorResponse(
         409,
         "The first request with this Idempotency-Key was interrupted, and what became "
         "of it is not known: it may have been billed. It is not sent again; "
@@ -427,8 +436,8 @@ def _unknown_fate(calls: list[str]) -> Failure:
     )
 
 
-def _lost() -> Failure:
-    return Failure(
+def _lost() -> ErrorResponse:
+    return ErrorResponse(
         502,
         "The first request with this Idempotency-Key was interrupted and brought no "
         "image; it may have been billed. It is not sent again; another key sends it.",

@@ -14,7 +14,7 @@ REPLAYED = "Idempotent-Replayed"
 """The header that says of an answer that it was given before."""
 
 
-class Problem(msgspec.Struct, frozen=True, kw_only=True):
+class ErrorDetails(msgspec.Struct, frozen=True, kw_only=True):
     """The inside of an error, with OpenAI's names."""
 
     message: str
@@ -26,10 +26,10 @@ class Problem(msgspec.Struct, frozen=True, kw_only=True):
 class ErrorBody(msgspec.Struct, frozen=True, kw_only=True):
     """What every answer is that is not 2xx."""
 
-    error: Problem
+    error: ErrorDetails
 
 
-class Failure(Exception):
+class ErrorResponse(Exception):
     """An answer that is no result.
 
     Attributes:
@@ -51,7 +51,7 @@ class Failure(Exception):
     ) -> None:
         super().__init__(message)
         self.status = status
-        self.problem = Problem(message=message, type=type, param=param, code=code)
+        self.problem = ErrorDetails(message=message, type=type, param=param, code=code)
         # OpenAI's clients repeat a 5xx by themselves, unless this tells them not to.
         again = "false" if retry_after is None else "true"
         self.headers = {"X-Should-Retry": again, **(headers or {})}
@@ -59,7 +59,7 @@ class Failure(Exception):
             self.headers["Retry-After"] = str(max(1, math.ceil(retry_after)))
 
     @classmethod
-    def again(cls, status: int, problem: Problem) -> Self:
+    def again(cls, status: int, problem: ErrorDetails) -> Self:
         """Return what was said before."""
         return cls(
             status,
@@ -80,9 +80,9 @@ class Failure(Exception):
         return msgspec.json.encode(ErrorBody(error=self.problem))
 
 
-def stopping() -> Failure:
+def shutdown_error() -> ErrorResponse:
     """Return what is said to those who are not begun with any more."""
-    return Failure(
+    return ErrorResponse(
         503,
         "The server is about to stop; nothing was sent.",
         type="server_error",
@@ -91,13 +91,17 @@ def stopping() -> Failure:
     )
 
 
-def client_gone() -> Failure:
+def client_disconnected() -> ErrorResponse:
     """Return what is raised for nobody."""
-    return Failure(499, "The client has gone.", type="cancelled", code="cancelled")
+    return ErrorResponse(
+        499, "The client has gone.", type="cancelled", code="cancelled"
+    )
 
 
-def _as_it_was(status: int, problem: Problem, headers: dict[str, str]) -> Failure:
-    return Failure(
+def _as_it_was(
+    status: int, problem: ErrorDetails, headers: dict[str, str]
+) -> ErrorResponse:
+    return ErrorResponse(
         status,
         problem.message,
         code=problem.code or "",
@@ -107,7 +111,7 @@ def _as_it_was(status: int, problem: Problem, headers: dict[str, str]) -> Failur
     )
 
 
-class Meaning(msgspec.Struct, frozen=True):
+class ErrorMapping(msgspec.Struct, frozen=True):
     """What a kind of error is to a client."""
 
     status: int
@@ -115,22 +119,26 @@ class Meaning(msgspec.Struct, frozen=True):
     code: str | None = None
 
 
-BY_ERROR: dict[type[errors.ImagenError], Meaning] = {
-    errors.ImagenError: Meaning(500, "server_error"),
-    errors.InvalidRequest: Meaning(400, "invalid_request_error"),
-    errors.Misconfigured: Meaning(500, "server_error"),
-    errors.Unavailable: Meaning(503, "server_error"),
-    errors.TimedOut: Meaning(504, "server_error"),
-    errors.Throttled: Meaning(429, "rate_limit_error", "rate_limit_exceeded"),
-    errors.BackendError: Meaning(502, "server_error"),
-    errors.Refused: Meaning(400, "image_generation_user_error", "moderation_blocked"),
-    errors.Unauthorized: Meaning(502, "server_error", "backend_unauthorized"),
-    errors.OutOfCredit: Meaning(402, "insufficient_quota", "backend_out_of_credit"),
-    errors.OverBudget: Meaning(402, "insufficient_quota", "insufficient_quota"),
-    errors.Unfinished: Meaning(504, "server_error"),
-    errors.StorageError: Meaning(500, "server_error"),
-    errors.JournalError: Meaning(500, "server_error"),
-    errors.Cancelled: Meaning(499, "cancelled"),
+BY_ERROR: dict[type[errors.ImagenError], ErrorMapping] = {
+    errors.ImagenError: ErrorMapping(500, "server_error"),
+    errors.InvalidRequest: ErrorMapping(400, "invalid_request_error"),
+    errors.Misconfigured: ErrorMapping(500, "server_error"),
+    errors.Unavailable: ErrorMapping(503, "server_error"),
+    errors.TimedOut: ErrorMapping(504, "server_error"),
+    errors.Throttled: ErrorMapping(429, "rate_limit_error", "rate_limit_exceeded"),
+    errors.BackendError: ErrorMapping(502, "server_error"),
+    errors.Refused: ErrorMapping(
+        400, "image_generation_user_error", "moderation_blocked"
+    ),
+    errors.Unauthorized: ErrorMapping(502, "server_error", "backend_unauthorized"),
+    errors.OutOfCredit: ErrorMapping(
+        402, "insufficient_quota", "backend_out_of_credit"
+    ),
+    errors.OverBudget: ErrorMapping(402, "insufficient_quota", "insufficient_quota"),
+    errors.Unfinished: ErrorMapping(504, "server_error"),
+    errors.StorageError: ErrorMapping(500, "server_error"),
+    errors.JournalError: ErrorMapping(500, "server_error"),
+    errors.Cancelled: ErrorMapping(499, "cancelled"),
 }
 """`code` is that of the error itself where none stands here."""
 
@@ -144,14 +152,14 @@ _WORDS: dict[type[errors.ImagenError], str] = {
 """For what would say a path of the server's disk."""
 
 
-def failure_of(error: BaseException) -> Failure:
+def to_error_response(error: BaseException) -> ErrorResponse:
     """Return the answer that says it, without a path of the disk or a secret."""
-    if isinstance(error, Failure):
+    if isinstance(error, ErrorResponse):
         return error
     if isinstance(error, errors.SomeImagesFailed) and error.errors:
-        return failure_of(error.errors[0])
+        return to_error_response(error.errors[0])
     if not isinstance(error, errors.ImagenError):
-        return Failure(
+        return ErrorResponse(
             500,
             "A fault of the server's own.",
             type="server_error",
@@ -159,7 +167,7 @@ def failure_of(error: BaseException) -> Failure:
         )
     kinds = type(error).__mro__
     meaning = next(BY_ERROR[kind] for kind in kinds if kind in BY_ERROR)
-    return Failure(
+    return ErrorResponse(
         meaning.status,
         _said(error),
         type=meaning.type,

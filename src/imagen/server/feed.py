@@ -6,7 +6,7 @@ from imagen.domain.events import Event, Planned, Previewed, Progressed
 from imagen.domain.result import FailedImage, StoredImage
 
 
-class Feed:
+class JobProgress:
     """Keeps the latest, so that who follows slowly misses steps and no image.
 
     Attributes:

@@ -12,16 +12,16 @@ from litestar.params import FromPath, FromQuery
 from imagen.domain.media import EXTENSIONS
 from imagen.domain.sidecar import Sidecar
 from imagen.server.answers import Link
-from imagen.server.failures import Failure
+from imagen.server.failures import ErrorResponse
 from imagen.server.refusals import REFUSALS
-from imagen.server.workshop import Workshop
+from imagen.server.workshop import ServerContext
 
 PATH = "/v1/files/"
 HOLDS = 3600
 """Seconds that a URL holds, as OpenAI's do."""
 
 
-def link_of(request: Request[Any, Any, Any], workshop: Workshop) -> Link:
+def build_linker(request: Request[Any, Any, Any], workshop: ServerContext) -> Link:
     """Return what makes URLs under the name by which the client called."""
     base = workshop.settings.serve.url or str(request.base_url)
     expires = str(int(workshop.now().timestamp()) + HOLDS)
@@ -38,7 +38,7 @@ def link_of(request: Request[Any, Any, Any], workshop: Workshop) -> Link:
 @get(PATH + "{name:str}", responses=REFUSALS, tags=["images"], media_type="image/*")
 async def get_file(
     name: FromPath[str],
-    workshop: NamedDependency[Workshop],
+    workshop: NamedDependency[ServerContext],
     expires: FromQuery[str] = "",
     signature: FromQuery[str] = "",
 ) -> Response[bytes]:
@@ -68,8 +68,8 @@ def _signature(secret: bytes, name: str, expires: str) -> str:
     return hmac.new(secret, words, "sha256").hexdigest()
 
 
-def _not_there() -> Failure:
-    return Failure(
+def _not_there() -> ErrorResponse:
+    return ErrorResponse(
         404, "There is no such file, or its URL no longer holds.", code="not_found"
     )
 

@@ -16,8 +16,8 @@ import msgspec
 from imagen.domain.errors import ImagenError
 from imagen.domain.events import Event
 from imagen.domain.result import FailedImage, StoredImage
-from imagen.server.failures import Failure
-from imagen.server.orders import Order
+from imagen.server.failures import ErrorResponse
+from imagen.server.orders import WorkItem
 from imagen.settings.model import Settings
 
 HEAD = Struct(">Q")
@@ -37,11 +37,11 @@ class Ready(msgspec.Struct, frozen=True):
     """The first thing it says."""
 
 
-class Make(msgspec.Struct, frozen=True):
+class Run(msgspec.Struct, frozen=True):
     """It shall carry out an order, which has this number from now on."""
 
     number: int
-    order: Order
+    order: WorkItem
 
 
 class Cancel(msgspec.Struct, frozen=True):
@@ -50,42 +50,42 @@ class Cancel(msgspec.Struct, frozen=True):
     number: int
 
 
-class Heard(msgspec.Struct, frozen=True):
+class EventMessage(msgspec.Struct, frozen=True):
     """Something happened while it was carried out."""
 
     number: int
     event: Event
 
 
-class Kept(msgspec.Struct, frozen=True):
+class ResultMessage(msgspec.Struct, frozen=True):
     """One of its images is stored, or will not come."""
 
     number: int
     outcome: StoredImage | FailedImage
 
 
-class Over(msgspec.Struct, frozen=True):
+class Done(msgspec.Struct, frozen=True):
     """It is carried out; or was refused, and nothing was sent."""
 
     number: int
     refused: BaseException | None = None
 
 
-Word: TypeAlias = Setup | Ready | Make | Cancel | Heard | Kept | Over
+Word: TypeAlias = Setup | Ready | Run | Cancel | EventMessage | ResultMessage | Done
 
 
-def packed(word: Word) -> bytes:
+def encode_message(word: Word) -> bytes:
     """Return what goes over the socket."""
     body = pickle.dumps(word, pickle.HIGHEST_PROTOCOL)
     return HEAD.pack(len(body)) + body
 
 
-def unpacked(body: bytes) -> Any:
+def decode_message(body: bytes) -> Any:
     """Return the word that this is, its length taken off."""
     return pickle.loads(body)  # noqa: S301 - it is our own
 
 
-def sendable(error: BaseException) -> BaseException:
+def to_picklable(error: BaseException) -> BaseException:
     """Return what the server raises for what was raised in a worker.
 
     An error of ours crosses as it is, or, where an adapter's own class does not survive
@@ -93,7 +93,7 @@ def sendable(error: BaseException) -> BaseException:
     server may not know its class, and a `SystemExit` or a `StopIteration` would end
     more there than one request.
     """
-    if isinstance(error, Failure):
+    if isinstance(error, ErrorResponse):
         return error
     if isinstance(error, ImagenError):
         return error if _survives(error) else _plain(error)
@@ -131,7 +131,7 @@ class Channel:
         self._reader = connection.makefile("rb")
         self._speaking = Lock()
 
-    def hear(self) -> Any:
+    def receive(self) -> Any:
         """Wait for the next word, and return it; None when the server is gone."""
         try:
             head = self._reader.read(HEAD.size)
@@ -141,19 +141,19 @@ class Channel:
             body = self._reader.read(length)
         except OSError:
             return None
-        return unpacked(body) if len(body) == length else None
+        return decode_message(body) if len(body) == length else None
 
     def close(self) -> None:
         """Hang up."""
         self._reader.close()
         self._connection.close()
 
-    def say(self, word: Word) -> None:
+    def send(self, word: Word) -> None:
         """Send it.
 
         Raises:
             OSError: the server is gone.
         """
-        words = packed(word)
+        words = encode_message(word)
         with self._speaking:
             self._connection.sendall(words)

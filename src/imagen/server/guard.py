@@ -2,7 +2,7 @@
 
 A page of somebody else's must not reach this server through a visitor's browser: not
 under a name of its own (DNS rebinding: `Host` is checked), and not in the visitor's
-name (CSRF: `Origin` is).
+name (CSRF: `Provenance_` is).
 """
 
 import asyncio
@@ -13,8 +13,8 @@ from ipaddress import ip_address
 from typing import Any, TypeAlias
 from urllib.parse import urlsplit
 
-from imagen.server.failures import Failure, client_gone, stopping
-from imagen.server.keys import Keys
+from imagen.server.failures import ErrorResponse, client_disconnected, shutdown_error
+from imagen.server.keys import ApiKeys
 
 Scope: TypeAlias = MutableMapping[str, Any]
 Message: TypeAlias = MutableMapping[str, Any]
@@ -34,13 +34,13 @@ _HEADERS = (
 )
 
 
-def nobody(cookies: bytes) -> str | None:
+def no_session(cookies: bytes) -> str | None:
     """Know no session."""
     del cookies
     return None
 
 
-class Guard:
+class AccessMiddleware:
     """An ASGI application around another one.
 
     Args:
@@ -56,15 +56,15 @@ class Guard:
         self,
         app: AsgiApp,
         *,
-        keys: Keys,
+        keys: ApiKeys,
         hosts: Sequence[str] = (),
         anonymous: str = "",
         open_paths: tuple[str, ...] = (),
-        session_of: Callable[[bytes], str | None] = nobody,
+        session_of: Callable[[bytes], str | None] = no_session,
     ) -> None:
         self._app = app
         self._keys = keys
-        self._hosts = {host.lower() for host in (*hosts, *own_names())}
+        self._hosts = {host.lower() for host in (*hosts, *local_host_names())}
         self._anonymous = anonymous
         self._open = tuple(path for path in open_paths if path != "/")
         self._root = "/" in open_paths
@@ -77,22 +77,22 @@ class Guard:
             return
         try:
             self._check(scope)
-        except Failure as failure:
-            await refuse(failure, scope, send)
+        except ErrorResponse as failure:
+            await send_error(failure, scope, send)
             return
-        answer = _Answer(send)
+        answer = _ResponseHeaders(send)
         try:
             await self._app(scope, _paced(receive), answer.send)
         except asyncio.CancelledError:  # the server stops, and has waited long enough
             if answer.begun:
                 raise
-            await refuse(stopping(), scope, send)
+            await send_error(shutdown_error(), scope, send)
 
     def _check(self, scope: Scope) -> None:
         headers: dict[bytes, bytes] = dict(scope["headers"])
         host = headers.get(b"host", b"").decode("latin-1").lower()
         if not self._is_ours(host):
-            raise Failure(
+            raise ErrorResponse(
                 421,
                 "This server is not called so; `serve: {hosts: [...]}` in its config "
                 "names what it is called.",
@@ -100,7 +100,7 @@ class Guard:
             )
         origin = headers.get(b"origin")
         if scope.get("method") not in SAFE and not _same_site(origin, host, headers):
-            raise Failure(
+            raise ErrorResponse(
                 403,
                 "A page of another site may not send this.",
                 code="cross_origin",
@@ -130,7 +130,7 @@ class Guard:
             return self._anonymous
         # A page of ours asks for the key itself.
         api = path.startswith(("/v1/", "/gallery/"))
-        raise Failure(
+        raise ErrorResponse(
             401,
             "The API key is missing or wrong; send `Authorization: Bearer KEY`.",
             code="invalid_api_key",
@@ -138,7 +138,7 @@ class Guard:
         )
 
 
-async def refuse(failure: Failure, scope: Scope, send: Send) -> None:
+async def send_error(failure: ErrorResponse, scope: Scope, send: Send) -> None:
     """Send an error as the whole answer."""
     if scope["type"] == "websocket":
         await send({"type": "websocket.close", "code": 1008})
@@ -156,13 +156,13 @@ async def refuse(failure: Failure, scope: Scope, send: Send) -> None:
     await send({"type": "http.response.body", "body": body})
 
 
-def own_names() -> tuple[str, ...]:
+def local_host_names() -> tuple[str, ...]:
     """Return what this machine is called."""
     name = socket.gethostname()
     return "localhost", name, f"{name}.local"
 
 
-class _Answer:
+class _ResponseHeaders:
     """Says of an answer how a browser is to treat it.
 
     Attributes:
@@ -196,14 +196,14 @@ def _paced(receive: Receive) -> Receive:
             async with asyncio.timeout(PATIENCE):
                 message = await receive()
         except TimeoutError as error:
-            raise Failure(
+            raise ErrorResponse(
                 408,
                 f"No more of the body came for {PATIENCE:.0f} seconds.",
                 code="timeout",
                 headers={"Connection": "close"},
             ) from error
         if message["type"] == "http.disconnect":
-            raise client_gone()
+            raise client_disconnected()
         whole = not message.get("more_body", False)
         return message
 

@@ -17,14 +17,19 @@ from imagen.domain.errors import InvalidRequest
 from imagen.domain.idempotency import LONGEST_KEY, RequestKey
 from imagen.domain.reference import ReferenceImage
 from imagen.server import wishes
-from imagen.server.answers import images_body
-from imagen.server.desk import Desk
-from imagen.server.failures import REPLAYED, Failure
-from imagen.server.files import link_of
-from imagen.server.orders import Order
+from imagen.server.answers import build_images_body
+from imagen.server.desk import RequestDispatcher
+from imagen.server.failures import REPLAYED, ErrorResponse
+from imagen.server.files import build_linker
+from imagen.server.orders import WorkItem
 from imagen.server.refusals import ERRORS
-from imagen.server.shapes import EditWords, GenerationFields, ImageFields, ImagesBody
-from imagen.server.streams import Teller, streamed
+from imagen.server.shapes import (
+    EditTextFields,
+    GenerationFields,
+    ImageFields,
+    ImagesBody,
+)
+from imagen.server.streams import EventNames, stream_events
 
 AnyRequest: TypeAlias = Request[Any, Any, Any]
 KeyHeader: TypeAlias = Annotated[
@@ -51,7 +56,7 @@ ALSO = "image[]"
 """How some clients call `image`."""
 
 
-class EditFields(EditWords, frozen=True, kw_only=True):
+class EditFields(EditTextFields, frozen=True, kw_only=True):
     """What `POST /v1/images/edits` takes, as a form."""
 
     image: Annotated[
@@ -74,7 +79,7 @@ ANSWERS: dict[int, ResponseSpec] = {
 async def generate_images(
     data: JSONBody[GenerationFields],
     request: AnyRequest,
-    desk: NamedDependency[Desk],
+    desk: NamedDependency[RequestDispatcher],
     idempotency_key: KeyHeader = None,
     detach: DetachHeader = None,
 ) -> Response[Any]:
@@ -83,7 +88,7 @@ async def generate_images(
     asked = _Request(
         fields=data,
         unknown=_unknown(given, GenerationFields),
-        tells=Teller("image_generation"),
+        tells=EventNames("image_generation"),
         key=idempotency_key,
         detach=detach,
     )
@@ -94,7 +99,7 @@ async def generate_images(
 async def edit_images(
     data: MultipartBody[EditFields],
     request: AnyRequest,
-    desk: NamedDependency[Desk],
+    desk: NamedDependency[RequestDispatcher],
     idempotency_key: KeyHeader = None,
     detach: DetachHeader = None,
 ) -> Response[Any]:
@@ -103,7 +108,7 @@ async def edit_images(
     others = [each for each in form.getall(ALSO, []) if isinstance(each, UploadFile)]
     uploads = [*(data.image or ()), *others]
     if not 1 <= len(uploads) <= MOST_IMAGES_TO_EDIT:
-        raise Failure(
+        raise ErrorResponse(
             400,
             f"Send 1 to {MOST_IMAGES_TO_EDIT} files as `image`.",
             param="image",
@@ -114,24 +119,24 @@ async def edit_images(
         unknown=_unknown(dict.fromkeys(form.keys() - {ALSO}), EditFields),
         images=tuple([await _reference(upload, "image") for upload in uploads]),
         mask=None if data.mask is None else await _reference(data.mask, "mask"),
-        tells=Teller("image_edit"),
+        tells=EventNames("image_edit"),
         key=idempotency_key,
         detach=detach,
     )
     return await _answer(asked, request, desk)
 
 
-def _words(fields: EditFields) -> EditWords:
+def _words(fields: EditFields) -> EditTextFields:
     """Return what was sent without its files."""
-    names = EditWords.__struct_fields__
-    return EditWords(**{name: getattr(fields, name) for name in names})
+    names = EditTextFields.__struct_fields__
+    return EditTextFields(**{name: getattr(fields, name) for name in names})
 
 
 class _Request(msgspec.Struct, frozen=True, kw_only=True):
     """A request, whichever route it came by."""
 
     fields: ImageFields
-    tells: Teller
+    tells: EventNames
     unknown: tuple[str, ...]
     images: tuple[ReferenceImage, ...] = ()
     mask: ReferenceImage | None = None
@@ -150,13 +155,15 @@ class _Request(msgspec.Struct, frozen=True, kw_only=True):
         return sha256(said).hexdigest()
 
 
-async def _answer(asked: _Request, request: AnyRequest, desk: Desk) -> Response[Any]:
+async def _answer(
+    asked: _Request, request: AnyRequest, desk: RequestDispatcher
+) -> Response[Any]:
     fields, workshop = asked.fields, desk.workshop
     wishes.check_limits(fields, workshop.settings.serve, unknown=asked.unknown)
     backend, model = wishes.backend_and_model(workshop.settings, fields.model)
-    order = Order(
+    order = WorkItem(
         backend=backend,
-        ask=wishes.Asked(
+        ask=wishes.GenerateSpec(
             fields=fields,
             model=model,
             unknown=asked.unknown,
@@ -165,7 +172,7 @@ async def _answer(asked: _Request, request: AnyRequest, desk: Desk) -> Response[
         ),
         count=fields.n or 1,
         caller=request.user,
-        wish=wishes.wish_of(fields),
+        wish=wishes.build_output_options(fields),
         live=bool(fields.stream and fields.partial_images),
     )
     key = None
@@ -179,15 +186,15 @@ async def _answer(asked: _Request, request: AnyRequest, desk: Desk) -> Response[
         detached=asked.detach == "true" or (key is not None and asked.detach is None),
         live=bool(fields.stream),
     )
-    how, link = fields.response_format or "b64_json", link_of(request, workshop)
+    how, link = fields.response_format or "b64_json", build_linker(request, workshop)
     if fields.stream:
         telling = asked.tells.telling(
             how=how, link=link, began=workshop.now(), partial=fields.partial_images or 0
         )
-        return await streamed(job, desk, telling)
+        return await stream_events(job, desk, telling)
     result = await desk.follow(job, _gone(request))
     return Response(
-        images_body(result, how=how, link=link),
+        build_images_body(result, how=how, link=link),
         media_type="application/json",
         headers={REPLAYED: "true"} if result.replayed else {},
     )
@@ -201,11 +208,11 @@ async def _gone(request: AnyRequest) -> None:
 
 async def _reference(upload: UploadFile, param: str) -> ReferenceImage:
     try:
-        return bootstrap.reference_of(
+        return bootstrap.build_reference(
             await upload.read(), name=upload.filename or param
         )
     except InvalidRequest as error:
-        raise Failure(
+        raise ErrorResponse(
             400, error.message, param=param, code="invalid_image_file"
         ) from error
 

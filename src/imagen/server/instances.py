@@ -8,7 +8,7 @@ from imagen.settings.environment import Environment
 from imagen.settings.model import BackendSettings, Settings
 
 
-class Instances:
+class BackendCache:
     """Those of one process; may be asked by many threads at once.
 
     Args:

@@ -9,7 +9,7 @@ _SHORTEST = 16
 """Characters; less can be guessed."""
 
 
-class Keys:
+class ApiKeys:
     """The API keys of `$IMAGEN_SERVE_KEYS`.
 
     Never shown: its `repr` counts them.
@@ -58,7 +58,7 @@ class Keys:
         return caller if now < int(until) else None  # the number is one we signed
 
 
-def read_keys(text: str) -> Keys:
+def parse_keys(text: str) -> ApiKeys:
     """Read keys with commas or blanks between them, each `NAME:KEY` or a key alone.
 
     One without a name is called `key-` and the beginning of its hash.
@@ -82,7 +82,7 @@ def read_keys(text: str) -> Keys:
                 hint="Give each caller a key of their own.",
             )
         names[digest] = name or f"key-{digest.hex()[:8]}"
-    return Keys(names)
+    return ApiKeys(names)
 
 
 def _signature(digest: bytes, until: str, secret: bytes) -> str:

@@ -5,10 +5,10 @@ from collections import deque
 from types import TracebackType
 from typing import Self
 
-from imagen.server.failures import Failure, stopping
+from imagen.server.failures import ErrorResponse, shutdown_error
 
 
-class Lane:
+class BackendQueue:
     """Lets requests through in the order in which they came; of one event loop.
 
         async with lane:
@@ -40,11 +40,11 @@ class Lane:
             Failure: too many wait, or the server is about to stop.
         """
         if self._closed:
-            raise stopping()
+            raise shutdown_error()
         if self._free:
             self._free -= 1
         elif len(self._line) >= self._most:
-            raise Failure(
+            raise ErrorResponse(
                 429,
                 f"{len(self._line)} requests wait for {self._name} already.",
                 type="rate_limit_error",
@@ -71,7 +71,7 @@ class Lane:
         while self._line:
             turn = self._line.popleft()
             if not turn.done():
-                turn.set_exception(stopping())
+                turn.set_exception(shutdown_error())
 
     async def _turn(self) -> None:
         turn = asyncio.get_running_loop().create_future()

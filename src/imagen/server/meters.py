@@ -15,7 +15,7 @@ from imagen.domain.result import FailedImage, StoredImage
 _SECONDS = (0.1, 0.25, 0.5, 1, 2.5, 5, 10, 25, 60, 120, 300, 600)
 
 
-class Meters:
+class Metrics:
     """Counters of one server, from its start.
 
     Attributes:
@@ -76,6 +76,6 @@ class Meters:
             code = error.code if isinstance(error, ImagenError) else "internal_error"
             self._failed.labels(backend, code).inc()
 
-    def written(self) -> str:
+    def render(self) -> str:
         """Return all of them as Prometheus reads them."""
         return generate_latest(self._registry).decode()

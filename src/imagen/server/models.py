@@ -10,13 +10,13 @@ from litestar.params import FromPath
 
 from imagen.domain.capabilities import Capabilities
 from imagen.domain.errors import ImagenError
-from imagen.server.failures import Failure, failure_of
+from imagen.server.failures import ErrorResponse, to_error_response
 from imagen.server.refusals import REFUSALS
-from imagen.server.workshop import Workshop
+from imagen.server.workshop import ServerContext
 from imagen.settings.model import BackendSettings
 
 
-class Abilities(msgspec.Struct, frozen=True, kw_only=True):
+class ModelCapabilities(msgspec.Struct, frozen=True, kw_only=True):
     """What a backend understands of a request.
 
     Attributes:
@@ -53,7 +53,7 @@ class ModelData(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     created: int
     owned_by: str
     object: Literal["model"]
-    capabilities: Abilities | None = None
+    capabilities: ModelCapabilities | None = None
     default: bool = False
     trouble: str = ""
 
@@ -66,31 +66,33 @@ class ModelList(msgspec.Struct, frozen=True, kw_only=True):
 
 
 @get("/v1/models", responses=REFUSALS, tags=["models"])
-async def list_models(workshop: NamedDependency[Workshop]) -> ModelList:
+async def list_models(workshop: NamedDependency[ServerContext]) -> ModelList:
     """List what can be asked for as `model`."""
-    models = await workshop.in_thread(lambda: list_of(workshop))
+    models = await workshop.in_thread(lambda: build_model_list(workshop))
     return ModelList(data=models)
 
 
 @get("/v1/models/{model:path}", responses=REFUSALS, tags=["models"])
 async def get_model(
-    model: FromPath[str], workshop: NamedDependency[Workshop]
+    model: FromPath[str], workshop: NamedDependency[ServerContext]
 ) -> ModelData:
     """Describe one of them."""
     name = model.removeprefix("/")
-    models = await workshop.in_thread(lambda: list_of(workshop))
+    models = await workshop.in_thread(lambda: build_model_list(workshop))
     for found in models:
         if found.id == name:
             return found
-    raise Failure(404, f"There is no model {name[:80]!r} here.", code="model_not_found")
+    raise ErrorResponse(
+        404, f"There is no model {name[:80]!r} here.", code="model_not_found"
+    )
 
 
-def list_of(workshop: Workshop) -> tuple[ModelData, ...]:
+def build_model_list(workshop: ServerContext) -> tuple[ModelData, ...]:
     """Return what can be asked for as `model`, the default one first."""
     return tuple(_models(workshop))
 
 
-def _models(workshop: Workshop) -> Iterator[ModelData]:
+def _models(workshop: ServerContext) -> Iterator[ModelData]:
     settings = workshop.settings
     default = settings.default_backend
     for name in sorted(settings.backends, key=lambda name: name != default):
@@ -100,7 +102,7 @@ def _models(workshop: Workshop) -> Iterator[ModelData]:
 
 
 def _models_of(
-    chosen: BackendSettings, workshop: Workshop, *, default: bool
+    chosen: BackendSettings, workshop: ServerContext, *, default: bool
 ) -> Iterator[ModelData]:
     name, adapter = chosen.instance.name, chosen.instance.adapter
     created = int(workshop.began.timestamp())
@@ -113,7 +115,7 @@ def _models_of(
             created=created,
             owned_by=adapter,
             default=default,
-            trouble=failure_of(error).problem.message,
+            trouble=to_error_response(error).problem.message,
         )
         return
     may_cost = can.may_cost or chosen.instance.price is not None
@@ -129,8 +131,8 @@ def _models_of(
         )
 
 
-def _abilities(can: Capabilities, *, may_cost: bool) -> Abilities:
-    return Abilities(
+def _abilities(can: Capabilities, *, may_cost: bool) -> ModelCapabilities:
+    return ModelCapabilities(
         sizes=tuple(map(str, can.sizes.choices)),
         multiple=can.sizes.multiple,
         smallest=can.sizes.smallest,

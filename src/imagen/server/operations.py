@@ -8,9 +8,9 @@ from litestar import Response, get
 from litestar.di import NamedDependency
 from prometheus_client import CONTENT_TYPE_LATEST
 
-from imagen.server.desk import Desk
+from imagen.server.desk import RequestDispatcher
 from imagen.server.refusals import REFUSALS
-from imagen.server.workshop import Workshop
+from imagen.server.workshop import ServerContext
 from imagen.version import __version__
 
 
@@ -35,7 +35,7 @@ def health() -> Health:
     sync_to_thread=False,
 )
 def metrics(
-    workshop: NamedDependency[Workshop], desk: NamedDependency[Desk]
+    workshop: NamedDependency[ServerContext], desk: NamedDependency[RequestDispatcher]
 ) -> Response[str]:
     """Count what was done, for Prometheus."""
     meters = workshop.meters
@@ -43,7 +43,7 @@ def metrics(
     for name, lane in workshop.lanes.items():
         meters.running.labels(name).set(lane.running)
         meters.waiting.labels(name).set(lane.waiting)
-    return Response(meters.written(), media_type=CONTENT_TYPE_LATEST)
+    return Response(meters.render(), media_type=CONTENT_TYPE_LATEST)
 
 
 routes: Sequence[Any] = (health, metrics)

@@ -4,7 +4,7 @@ from typing import Protocol
 
 import msgspec
 
-from imagen.bootstrap import Accounts, Wish
+from imagen.bootstrap import OutputOptions, Stores
 from imagen.domain.idempotency import RequestKey
 from imagen.domain.request import GenerationRequest
 from imagen.settings.environment import Environment
@@ -15,7 +15,7 @@ ORIGIN = "serve"
 """How the journal calls what was asked for here."""
 
 
-class Premises(msgspec.Struct, frozen=True, kw_only=True):
+class Runtime(msgspec.Struct, frozen=True, kw_only=True):
     """What orders are understood with, in whichever process.
 
     Attributes:
@@ -26,13 +26,13 @@ class Premises(msgspec.Struct, frozen=True, kw_only=True):
 
     settings: Settings
     environment: Environment
-    accounts: Accounts
+    accounts: Stores
 
 
-class Ask(Protocol):
+class RequestSpec(Protocol):
     """Says what is wanted; can be pickled."""
 
-    def request(self, maker: GenerateImages, premises: Premises) -> GenerationRequest:
+    def request(self, maker: GenerateImages, premises: Runtime) -> GenerationRequest:
         """Return it, once it is known who makes it.
 
         Raises:
@@ -41,7 +41,7 @@ class Ask(Protocol):
         ...
 
 
-class Order(msgspec.Struct, frozen=True, kw_only=True):
+class WorkItem(msgspec.Struct, frozen=True, kw_only=True):
     """What somebody wants made.
 
     Attributes:
@@ -56,10 +56,10 @@ class Order(msgspec.Struct, frozen=True, kw_only=True):
     """
 
     backend: str
-    ask: Ask
+    ask: RequestSpec
     count: int = 1
     caller: str = ""
-    wish: Wish = Wish()
+    wish: OutputOptions = OutputOptions()
     live: bool = False
     told: bool = False
     key: RequestKey | None = None

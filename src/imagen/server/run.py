@@ -15,10 +15,10 @@ import uvicorn
 from imagen.domain.errors import Unavailable, UsageError
 from imagen.server.address import Address
 from imagen.server.app import build_app
-from imagen.server.desk import Desk
-from imagen.server.keys import read_keys
-from imagen.server.tuning import tune
-from imagen.server.workshop import Workshop
+from imagen.server.desk import RequestDispatcher
+from imagen.server.keys import parse_keys
+from imagen.server.tuning import set_process_limits
+from imagen.server.workshop import ServerContext
 from imagen.settings.environment import Environment
 from imagen.settings.model import Settings
 
@@ -45,7 +45,7 @@ def serve(
         UsageError: others can reach the address, and no key is needed.
         Unavailable: the address cannot be listened on.
     """
-    keys = read_keys(environment.serve_keys)
+    keys = parse_keys(environment.serve_keys)
     if not (keys or address.is_loopback):
         raise UsageError(
             f"Others can reach {address}, so $IMAGEN_SERVE_KEYS must say who may use "
@@ -53,10 +53,10 @@ def serve(
             hint="Set it to NAME:KEY, several with commas; or listen on :PORT, which "
             "only this machine reaches.",
         )
-    tune()
+    set_process_limits()
     with closing(_listening(address)) as listening:
-        workshop = Workshop(settings, environment=environment, say=say)
-        desk = Desk(workshop)
+        workshop = ServerContext(settings, environment=environment, say=say)
+        desk = RequestDispatcher(workshop)
         server = _Server(
             uvicorn.Config(
                 build_app(workshop, desk, keys=keys),
@@ -81,7 +81,7 @@ class _Server(uvicorn.Server):
         exit_code: What the shell is told.
     """
 
-    def __init__(self, config: uvicorn.Config, desk: Desk) -> None:
+    def __init__(self, config: uvicorn.Config, desk: RequestDispatcher) -> None:
         super().__init__(config)
         self.exit_code = 0
         self._desk = desk

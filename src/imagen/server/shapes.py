@@ -107,7 +107,7 @@ class GenerationFields(ImageFields, frozen=True, kw_only=True):
     """What `POST /v1/images/generations` takes."""
 
 
-class EditWords(ImageFields, frozen=True, kw_only=True):
+class EditTextFields(ImageFields, frozen=True, kw_only=True):
     """What `POST /v1/images/edits` takes besides files."""
 
     input_fidelity: Annotated[

@@ -12,20 +12,20 @@ from imagen.domain.result import FailedImage
 from imagen.server.answers import (
     How,
     Link,
-    Made,
-    format_of,
-    image_data,
-    made,
-    moment_of,
+    StoredOutput,
+    build_image_data,
+    created_timestamp,
+    load_stored_output,
+    openai_format,
 )
-from imagen.server.desk import Desk, Job
-from imagen.server.failures import ErrorBody, failure_of
+from imagen.server.desk import Job, RequestDispatcher
+from imagen.server.failures import ErrorBody, to_error_response
 
 KEEP_ALIVE = 15.0
 """Seconds of silence, after which a comment keeps proxies from hanging up."""
 
 
-class Progress(msgspec.Struct, frozen=True, kw_only=True):
+class ProgressEvent(msgspec.Struct, frozen=True, kw_only=True):
     """How far an image is; ours, for backends without previews."""
 
     type: str
@@ -34,7 +34,7 @@ class Progress(msgspec.Struct, frozen=True, kw_only=True):
     note: str
 
 
-class PartialImage(msgspec.Struct, frozen=True, kw_only=True):
+class PartialImageEvent(msgspec.Struct, frozen=True, kw_only=True):
     """An image so far, with OpenAI's fields and ours."""
 
     type: str
@@ -45,7 +45,7 @@ class PartialImage(msgspec.Struct, frozen=True, kw_only=True):
     index: int
 
 
-class Completed(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+class CompletedEvent(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     """An image that is done, with OpenAI's fields and ours."""
 
     type: str
@@ -62,19 +62,21 @@ class Completed(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     warnings: tuple[str, ...] = ()
 
 
-class Teller(msgspec.Struct, frozen=True):
+class EventNames(msgspec.Struct, frozen=True):
     """What events are called: `image_generation`, or `image_edit`."""
 
     kind: str
 
     def telling(
         self, *, how: How, link: Link, began: datetime, partial: int = 0
-    ) -> "Telling":
+    ) -> "EventBuilder":
         """Return what tells one request."""
-        return Telling(kind=self.kind, how=how, link=link, began=began, partial=partial)
+        return EventBuilder(
+            kind=self.kind, how=how, link=link, began=began, partial=partial
+        )
 
 
-class Telling(msgspec.Struct, frozen=True, kw_only=True):
+class EventBuilder(msgspec.Struct, frozen=True, kw_only=True):
     """What events of one request say.
 
     Attributes:
@@ -94,7 +96,7 @@ class Telling(msgspec.Struct, frozen=True, kw_only=True):
     def progress(self, step: Progressed) -> bytes:
         """Say how far an image is."""
         return _event(
-            Progress(
+            ProgressEvent(
                 type=f"{self.kind}.progress",
                 index=step.number - 1,
                 fraction=step.fraction,
@@ -105,7 +107,7 @@ class Telling(msgspec.Struct, frozen=True, kw_only=True):
     def so_far(self, preview: Previewed, *, shown: int) -> bytes:
         """Show an image so far; so many were shown of it before."""
         return _event(
-            PartialImage(
+            PartialImageEvent(
                 type=f"{self.kind}.partial_image",
                 b64_json=preview.content,
                 created_at=int(self.began.timestamp()),
@@ -115,16 +117,16 @@ class Telling(msgspec.Struct, frozen=True, kw_only=True):
             )
         )
 
-    def completed(self, image: Made, index: int) -> bytes:
+    def completed(self, image: StoredOutput, index: int) -> bytes:
         """Say that an image is done."""
-        data = image_data(image, how=self.how, link=self.link)
+        data = build_image_data(image, how=self.how, link=self.link)
         sidecar = image.sidecar
         return _event(
-            Completed(
+            CompletedEvent(
                 type=f"{self.kind}.completed",
-                created_at=moment_of(sidecar),
+                created_at=created_timestamp(sidecar),
                 size=data.size,
-                output_format=format_of(sidecar),
+                output_format=openai_format(sidecar),
                 b64_json=data.b64_json,
                 url=data.url,
                 id=data.id,
@@ -138,11 +140,13 @@ class Telling(msgspec.Struct, frozen=True, kw_only=True):
 
     def failed(self, error: BaseException) -> bytes:
         """Say that no more comes."""
-        body = ErrorBody(error=failure_of(error).problem)
+        body = ErrorBody(error=to_error_response(error).problem)
         return b"event: error\ndata: " + msgspec.json.encode(body) + b"\n\n"
 
 
-async def streamed(job: Job, desk: Desk, telling: Telling) -> StreamResponse:
+async def stream_events(
+    job: Job, desk: RequestDispatcher, telling: EventBuilder
+) -> StreamResponse:
     """Return the events of a job; what fails before anything is sent has a status.
 
     Raises:
@@ -164,14 +168,14 @@ async def streamed(job: Job, desk: Desk, telling: Telling) -> StreamResponse:
     )
 
 
-class Previews:
+class PreviewSelector:
     """Chooses the previews that a client sees: so many, evenly over the work.
 
     Args:
         telling: What the client asked for.
     """
 
-    def __init__(self, telling: Telling) -> None:
+    def __init__(self, telling: EventBuilder) -> None:
         self._telling = telling
         self._shown: dict[int, list[Previewed]] = {}
 
@@ -188,10 +192,12 @@ class Previews:
         return self._telling.so_far(preview, shown=len(shown) - 1)
 
 
-async def _events(job: Job, desk: Desk, telling: Telling) -> AsyncGenerator[bytes]:
+async def _events(
+    job: Job, desk: RequestDispatcher, telling: EventBuilder
+) -> AsyncGenerator[bytes]:
     told: set[int] = set()
     steps: dict[int, Progressed] = {}
-    previews = Previews(telling)
+    previews = PreviewSelector(telling)
     try:
         while True:
             version, over = job.feed.version, job.result.done()
@@ -208,7 +214,7 @@ async def _events(job: Job, desk: Desk, telling: Telling) -> AsyncGenerator[byte
                 image = outcome.rescued if isinstance(outcome, FailedImage) else outcome
                 if image is not None and image.number not in told:
                     told.add(image.number)
-                    yield telling.completed(made(image), image.number - 1)
+                    yield telling.completed(load_stored_output(image), image.number - 1)
             if over:
                 break
             try:
@@ -226,6 +232,6 @@ async def _events(job: Job, desk: Desk, telling: Telling) -> AsyncGenerator[byte
     yield b"data: [DONE]\n\n"
 
 
-def _event(said: Progress | PartialImage | Completed) -> bytes:
+def _event(said: ProgressEvent | PartialImageEvent | CompletedEvent) -> bytes:
     words = msgspec.json.encode(said)
     return b"event: " + said.type.encode() + b"\ndata: " + words + b"\n\n"

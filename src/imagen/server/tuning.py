@@ -16,7 +16,7 @@ _M_TRIM_THRESHOLD, _M_MMAP_THRESHOLD, _M_ARENA_MAX = -1, -3, -8
 _KNOBS = {_M_ARENA_MAX: 2, _M_TRIM_THRESHOLD: 128 * 1024, _M_MMAP_THRESHOLD: 64 * 1024}
 
 
-def tune() -> None:
+def set_process_limits() -> None:
     """Have files and threads enough, and give back what a picture took."""
     _have_files_enough()
     _give_memory_back()

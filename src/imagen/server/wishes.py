@@ -6,13 +6,13 @@ from collections.abc import Mapping, Sequence
 import msgspec
 
 from imagen import bootstrap
-from imagen.bootstrap import Wish
+from imagen.bootstrap import OutputOptions
 from imagen.domain.errors import InvalidRequest
 from imagen.domain.reference import ReferenceImage
 from imagen.domain.request import GenerationRequest
 from imagen.domain.size import Size
-from imagen.server.failures import Failure
-from imagen.server.orders import Premises
+from imagen.server.failures import ErrorResponse
+from imagen.server.orders import Runtime
 from imagen.server.shapes import SIZE, ImageFields
 from imagen.settings.model import ServeSettings, Settings
 from imagen.usecases.generate import GenerateImages
@@ -51,7 +51,7 @@ def backend_and_model(settings: Settings, model: str | None) -> tuple[str, str |
     name, _, chosen = model.partition("/")
     if name not in settings.backends:
         there = ", ".join(settings.backends)
-        raise Failure(
+        raise ErrorResponse(
             404,
             f"There is no model {model[:80]!r} here. There are: {there}.",
             param="model",
@@ -85,11 +85,11 @@ def check_limits(
         words = getattr(fields, name) or ""
         if len(words) > limits.prompt:
             raise _too_much(name, f"It can have {limits.prompt} characters at most.")
-    size = size_of(fields)
+    size = parse_size(fields)
     if size is not None and size.megapixels > limits.megapixels:
         raise _too_much("size", f"{limits.megapixels:g} megapixels are the most.")
     if fields.background == "transparent" and fields.output_format == "jpeg":
-        raise Failure(
+        raise ErrorResponse(
             400,
             "A JPEG cannot be transparent; ask for png or webp.",
             param="background",
@@ -97,7 +97,7 @@ def check_limits(
         )
 
 
-def size_of(fields: ImageFields) -> Size | None:
+def parse_size(fields: ImageFields) -> Size | None:
     """Return the size that was asked for; None leaves it to the config.
 
     Raises:
@@ -114,17 +114,17 @@ def size_of(fields: ImageFields) -> Size | None:
         raise _no_size(f"{error.message} {error.hint}") from error
 
 
-def _no_size(message: str) -> Failure:
-    return Failure(400, message, param="size", code="invalid_value")
+def _no_size(message: str) -> ErrorResponse:
+    return ErrorResponse(400, message, param="size", code="invalid_value")
 
 
-def wish_of(fields: ImageFields) -> Wish:
+def build_output_options(fields: ImageFields) -> OutputOptions:
     """Return how the files are to be."""
     form = fields.output_format
-    return Wish(format=None if form is None else f"image/{form}")
+    return OutputOptions(format=None if form is None else f"image/{form}")
 
 
-class Asked(msgspec.Struct, frozen=True, kw_only=True):
+class GenerateSpec(msgspec.Struct, frozen=True, kw_only=True):
     """What a client asks for, as an order has it.
 
     Attributes:
@@ -141,7 +141,7 @@ class Asked(msgspec.Struct, frozen=True, kw_only=True):
     images: tuple[ReferenceImage, ...] = ()
     mask: ReferenceImage | None = None
 
-    def request(self, maker: GenerateImages, premises: Premises) -> GenerationRequest:
+    def request(self, maker: GenerateImages, premises: Runtime) -> GenerationRequest:
         """Return what is asked for, and with it what cannot be heeded.
 
         Raises:
@@ -166,7 +166,7 @@ class Asked(msgspec.Struct, frozen=True, kw_only=True):
             style = None
         if style is not None and style not in settings.styles:
             there = ", ".join(settings.styles) or "none"
-            raise Failure(
+            raise ErrorResponse(
                 404,
                 f"There is no style {style[:80]!r} here. There are: {there}.",
                 param="style",
@@ -177,7 +177,7 @@ class Asked(msgspec.Struct, frozen=True, kw_only=True):
             fields.prompt,
             negative=fields.negative_prompt or "",
             style=style,
-            size=size_of(fields),
+            size=parse_size(fields),
             seed=fields.seed or 0,
             steps=fields.num_inference_steps or 0,
             model=model,
@@ -195,7 +195,7 @@ def _chosen(model: str | None, use_case: GenerateImages) -> str | None:
     if model is None or model == can.model:
         return None
     if can.models is not None and model not in can.models:
-        raise Failure(
+        raise ErrorResponse(
             404,
             f"{use_case.instance.name} has no model {model[:80]!r}; "
             "`GET /v1/models` lists those there are.",
@@ -228,5 +228,5 @@ def _shown(name: str) -> str:
     return name if len(name) <= _LONGEST_SHOWN else f"{name[:_LONGEST_SHOWN]}…"
 
 
-def _too_much(param: str | None, message: str) -> Failure:
-    return Failure(422, message, param=param, code="limit_exceeded")
+def _too_much(param: str | None, message: str) -> ErrorResponse:
+    return ErrorResponse(422, message, param=param, code="limit_exceeded")

@@ -12,7 +12,7 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing, suppress
 
 from imagen import bootstrap
-from imagen.bootstrap import Door
+from imagen.bootstrap import RequestContext
 from imagen.domain.call import Call
 from imagen.domain.events import Event, Planned, Previewed, Progressed, Warned
 from imagen.domain.result import FailedImage, StoredImage
@@ -20,17 +20,17 @@ from imagen.server.frames import (
     SIGNALS,
     Cancel,
     Channel,
-    Heard,
-    Kept,
-    Make,
-    Over,
+    Done,
+    EventMessage,
     Ready,
+    ResultMessage,
+    Run,
     Setup,
-    sendable,
+    to_picklable,
 )
-from imagen.server.instances import Instances
-from imagen.server.orders import ORIGIN, Order, Premises
-from imagen.server.tuning import end_with_parent, tune
+from imagen.server.instances import BackendCache
+from imagen.server.orders import ORIGIN, Runtime, WorkItem
+from imagen.server.tuning import end_with_parent, set_process_limits
 from imagen.settings.environment import process_environment
 from imagen.settings.model import Settings
 from imagen.usecases.cancellation import Cancellation
@@ -47,13 +47,13 @@ class Worker:
 
     def __init__(self, settings: Settings, channel: Channel) -> None:
         environment = process_environment()
-        self._premises = Premises(
+        self._premises = Runtime(
             settings=settings,
             environment=environment,
-            accounts=bootstrap.open_accounts(environment),
+            accounts=bootstrap.open_stores(environment),
         )
         self._channel = channel
-        self._instances = Instances(settings, environment)
+        self._instances = BackendCache(settings, environment)
         self._numbering = Numbering()
         self._running: dict[int, Cancellation] = {}
         self._pool = ThreadPoolExecutor(
@@ -63,10 +63,10 @@ class Worker:
     def run(self) -> None:
         """Do what the server says, until it is gone."""
         with suppress(OSError):  # the server is gone already, as is heard next
-            self._channel.say(Ready())
-        while (word := self._channel.hear()) is not None:
+            self._channel.send(Ready())
+        while (word := self._channel.receive()) is not None:
             match word:
-                case Make(number=number, order=order):
+                case Run(number=number, order=order):
                     self._running[number] = cancellation = Cancellation()
                     self._pool.submit(self._work, number, order, cancellation)
                 case Cancel(number=number):
@@ -81,16 +81,16 @@ class Worker:
         self._instances.close()
         self._premises.accounts.close()
 
-    def _work(self, number: int, order: Order, cancellation: Cancellation) -> None:
+    def _work(self, number: int, order: WorkItem, cancellation: Cancellation) -> None:
         refused: BaseException | None = None
         try:
             self._make(number, order, cancellation)
         except BaseException as error:  # noqa: BLE001 - it is raised in the server
-            refused = sendable(error)
+            refused = to_picklable(error)
         self._running.pop(number, None)
-        self._channel.say(Over(number, refused))
+        self._channel.send(Done(number, refused))
 
-    def _make(self, number: int, order: Order, cancellation: Cancellation) -> None:
+    def _make(self, number: int, order: WorkItem, cancellation: Cancellation) -> None:
         premises = self._premises
         chosen, backend = (
             self._instances.find(order.backend),
@@ -103,7 +103,7 @@ class Worker:
             if isinstance(event, Warned) or (
                 order.told and isinstance(event, Planned | Progressed | Previewed)
             ):
-                self._channel.say(Heard(number, event))
+                self._channel.send(EventMessage(number, event))
 
         def begun(calls: Sequence[Call]) -> None:
             if order.key is not None:
@@ -119,7 +119,7 @@ class Worker:
             count=order.count,
             listen=hear,
             live=order.live and can.live,
-            door=Door(
+            door=RequestContext(
                 caller=order.caller,
                 origin=ORIGIN,
                 begun=begun,
@@ -130,14 +130,16 @@ class Worker:
         )
         plan = maker.plan(order.ask.request(maker, premises))
         for outcome in maker.outcomes(plan, cancellation):
-            self._channel.say(Kept(number, _sendable(outcome)))
+            self._channel.send(ResultMessage(number, _sendable(outcome)))
 
 
 def _sendable(outcome: StoredImage | FailedImage) -> StoredImage | FailedImage:
     if isinstance(outcome, StoredImage):
         return outcome
     return FailedImage(
-        number=outcome.number, error=sendable(outcome.error), rescued=outcome.rescued
+        number=outcome.number,
+        error=to_picklable(outcome.error),
+        rescued=outcome.rescued,
     )
 
 
@@ -147,9 +149,9 @@ def main(handle: int) -> None:
         signal.signal(number, signal.SIG_IGN)
     signal.pthread_sigmask(signal.SIG_UNBLOCK, SIGNALS)
     end_with_parent()
-    tune()
+    set_process_limits()
     with closing(Channel(socket.socket(fileno=handle))) as channel:
-        setup = channel.hear()
+        setup = channel.receive()
         if isinstance(setup, Setup):
             Worker(setup.settings, channel).run()
 

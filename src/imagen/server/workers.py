@@ -15,22 +15,22 @@ from imagen import bootstrap
 from imagen.domain.events import Listener
 from imagen.domain.result import FailedImage, GenerationReport, StoredImage
 from imagen.registry import find_adapter
-from imagen.server.failures import Failure
+from imagen.server.failures import ErrorResponse
 from imagen.server.frames import (
     HEAD,
     SIGNALS,
     Cancel,
-    Heard,
-    Kept,
-    Make,
-    Over,
+    Done,
+    EventMessage,
     Ready,
+    ResultMessage,
+    Run,
     Setup,
     Word,
-    packed,
-    unpacked,
+    decode_message,
+    encode_message,
 )
-from imagen.server.orders import Order
+from imagen.server.orders import WorkItem
 from imagen.settings.model import Settings
 from imagen.usecases.cancellation import Cancellation
 
@@ -43,7 +43,7 @@ PATIENCE = 5.0
 """Seconds for one that has nothing to do any more to end."""
 
 
-class WorkerDied(Failure):
+class WorkerDied(ErrorResponse):
     """The process that carried out the order is gone."""
 
     def __init__(self) -> None:
@@ -56,7 +56,7 @@ class WorkerDied(Failure):
         )
 
 
-class WorkerUnready(Failure):
+class WorkerStartFailed(ErrorResponse):
     """The process that was to carry out the order ended before it could begin."""
 
     def __init__(self) -> None:
@@ -88,7 +88,7 @@ class Workers:
         self._settings = settings
         self._say = say
         self._died = died
-        self._all: list[_Worker] = []
+        self._all: list[_WorkerProcess] = []
         self._most = settings.serve.workers or min(MOST, bootstrap.processors())
         self._multiprocess = {
             name: find_adapter(chosen.instance.adapter).multiprocess
@@ -101,7 +101,7 @@ class Workers:
 
     async def make(
         self,
-        order: Order,
+        order: WorkItem,
         cancellation: Cancellation,
         *,
         listen: Listener,
@@ -132,7 +132,7 @@ class Workers:
         for worker in self._all:
             worker.kill()
 
-    def _choose(self, backend: str) -> "_Worker":
+    def _choose(self, backend: str) -> "_WorkerProcess":
         """Return the one with least to do; the first, of what is to be there once."""
         first = self._all[0] if self._all else self._hire()
         if not self._multiprocess[backend]:
@@ -147,12 +147,12 @@ class Workers:
                 self._say(f"no further worker can be started: {error}")
         return least
 
-    def _hire(self) -> "_Worker":
-        worker = _Worker(self._settings, lost=self._lose)
+    def _hire(self) -> "_WorkerProcess":
+        worker = _WorkerProcess(self._settings, lost=self._lose)
         self._all.append(worker)
         return worker
 
-    async def _lose(self, worker: "_Worker", trouble: Exception | None) -> None:
+    async def _lose(self, worker: "_WorkerProcess", trouble: Exception | None) -> None:
         self._all.remove(worker)
         code = await worker.ended
         if trouble is not None:
@@ -161,7 +161,7 @@ class Workers:
         self._died()
 
 
-class _Errand:
+class _PendingTask:
     """An order in the hands of a worker."""
 
     def __init__(
@@ -194,17 +194,17 @@ class _Errand:
         )
 
 
-class _Worker:
+class _WorkerProcess:
     """One process, from here."""
 
     def __init__(self, settings: Settings, *, lost: "_Lost") -> None:
         self.ready = False
         self._lost = lost
         self._loop = asyncio.get_running_loop()
-        self._errands: dict[int, _Errand] = {}
+        self._errands: dict[int, _PendingTask] = {}
         self._last = 0
         self._closing = False
-        self._words: list[bytes] = [packed(Setup(settings))]
+        self._words: list[bytes] = [encode_message(Setup(settings))]
         self._writer: asyncio.StreamWriter | None = None
         ours, theirs = socket.socketpair()
         try:
@@ -230,7 +230,7 @@ class _Worker:
 
     async def make(
         self,
-        order: Order,
+        order: WorkItem,
         cancellation: Cancellation,
         *,
         listen: Listener,
@@ -238,10 +238,10 @@ class _Worker:
     ) -> GenerationReport:
         """Have it carried out."""
         self._last += 1
-        number, errand = self._last, _Errand(listen, keep)
+        number, errand = self._last, _PendingTask(listen, keep)
         self._errands[number] = errand
         try:
-            self._send(Make(number, order))
+            self._send(Run(number, order))
             cancellation.then(partial(self._cancel, number))
             return await errand.over
         finally:
@@ -269,9 +269,9 @@ class _Worker:
 
     def _send(self, word: Word) -> None:
         if self._writer is None:
-            self._words.append(packed(word))
+            self._words.append(encode_message(word))
         elif not self._writer.is_closing():  # else it is about to be found dead
-            self._writer.write(packed(word))
+            self._writer.write(encode_message(word))
 
     async def _listen(self, ours: socket.socket) -> None:
         reader, self._writer = await asyncio.open_unix_connection(
@@ -284,7 +284,7 @@ class _Worker:
         try:
             while True:
                 [length] = HEAD.unpack(await reader.readexactly(HEAD.size))
-                self._heard(unpacked(await reader.readexactly(length)))
+                self._heard(decode_message(await reader.readexactly(length)))
         except (asyncio.IncompleteReadError, OSError):
             pass  # it is over
         except Exception as error:  # noqa: BLE001 - what follows cannot be heard
@@ -295,7 +295,7 @@ class _Worker:
             self._loop.call_later(_LAST_WORDS, self.kill)  # whatever is left of it
             await self._lost(self, trouble)
         for errand in self._errands.values():
-            errand.end(WorkerDied() if self.ready else WorkerUnready())
+            errand.end(WorkerDied() if self.ready else WorkerStartFailed())
 
     def _wait(self) -> None:
         """Wait for its end, in a thread."""
@@ -314,11 +314,13 @@ class _Worker:
         match word:
             case Ready():
                 self.ready = True
-            case Heard(number=number, event=event) if number in self._errands:
+            case EventMessage(number=number, event=event) if number in self._errands:
                 self._errands[number].listen(event)
-            case Kept(number=number, outcome=outcome) if number in self._errands:
+            case ResultMessage(number=number, outcome=outcome) if (
+                number in self._errands
+            ):
                 self._errands[number].take(outcome)
-            case Over(number=number, refused=refused) if number in self._errands:
+            case Done(number=number, refused=refused) if number in self._errands:
                 self._errands[number].end(refused)
             case _:
                 pass
@@ -338,4 +340,4 @@ _PROGRAM = "imagen.server.worker"
 _BUFFER = 1 << 20
 _LAST_WORDS = 1.0
 """Seconds for what a process says before its end to be heard, or be in the log."""
-_Lost: TypeAlias = Callable[[_Worker, Exception | None], Awaitable[None]]
+_Lost: TypeAlias = Callable[[_WorkerProcess, Exception | None], Awaitable[None]]

@@ -10,16 +10,16 @@ from typing import TypeVar
 
 from imagen import bootstrap
 from imagen.domain.errors import Cancelled, ImagenError
-from imagen.domain.events import Event, Listener, Warned, unheard
+from imagen.domain.events import Event, Listener, Warned, ignore_event
 from imagen.domain.history import HistoryEntry
 from imagen.domain.result import FailedImage, GenerationReport, StoredImage
 from imagen.ports.backend import ImageBackend
-from imagen.server.answers import Made
-from imagen.server.courier import Courier
-from imagen.server.instances import Instances
-from imagen.server.lane import Lane
-from imagen.server.meters import Meters
-from imagen.server.orders import ORIGIN, Order, Premises
+from imagen.server.answers import StoredOutput
+from imagen.server.courier import BackgroundSync
+from imagen.server.instances import BackendCache
+from imagen.server.lane import BackendQueue
+from imagen.server.meters import Metrics
+from imagen.server.orders import ORIGIN, Runtime, WorkItem
 from imagen.server.workers import Workers
 from imagen.settings.environment import Environment
 from imagen.settings.model import BackendSettings, Settings
@@ -29,11 +29,11 @@ from imagen.usecases.resume import ResumeCalls
 Result = TypeVar("Result")
 
 
-def unsaid(words: str) -> None:
+def ignore_change(words: str) -> None:
     """Tell nobody."""
 
 
-class Workshop:
+class ServerContext:
     """Carries out orders, so many at once for each backend.
 
     Args:
@@ -55,28 +55,28 @@ class Workshop:
         settings: Settings,
         *,
         environment: Environment,
-        say: Callable[[str], None] = unsaid,
+        say: Callable[[str], None] = ignore_change,
     ) -> None:
         self.settings = settings
         self.environment = environment
         self._say = say
         self.began = bootstrap.now()
-        self.meters = Meters()
+        self.meters = Metrics()
         self.secret = bootstrap.server_secret(environment)
-        self.accounts = bootstrap.open_accounts(environment)
-        self.premises = Premises(
+        self.accounts = bootstrap.open_stores(environment)
+        self.premises = Runtime(
             settings=settings, environment=environment, accounts=self.accounts
         )
         self.caller = bootstrap.find_caller(environment)
         limits = settings.serve
         self.lanes = {
-            name: Lane(name, at_once=limits.concurrency, waiting=limits.queue)
+            name: BackendQueue(name, at_once=limits.concurrency, waiting=limits.queue)
             for name in settings.backends
         }
         self._pool = ThreadPoolExecutor(_THREADS, "imagen")
-        self._instances = Instances(settings, environment)
+        self._instances = BackendCache(settings, environment)
         self.workers = Workers(settings, say=self.say, died=self._resume_soon)
-        self.courier = Courier(
+        self.courier = BackgroundSync(
             lambda listen: bootstrap.build_deliver(
                 settings,
                 environment=environment,
@@ -92,7 +92,7 @@ class Workshop:
 
     async def carry_out(
         self,
-        order: Order,
+        order: WorkItem,
         cancellation: Cancellation,
         *,
         listen: Listener,
@@ -146,7 +146,7 @@ class Workshop:
         """Return one to ask what it can do; workers have theirs."""
         return self._instances.get(name)
 
-    def find_images(self, ids: Sequence[str]) -> tuple[Made, ...]:
+    def find_images(self, ids: Sequence[str]) -> tuple[StoredOutput, ...]:
         """Return those of the images that are still what was stored."""
         found = (self.accounts.history.get(image_id) for image_id in ids)
         read = (read_image(entry) for entry in found if entry is not None)
@@ -186,7 +186,7 @@ class Workshop:
             self.settings,
             environment=self.environment,
             accounts=self.accounts,
-            listen=unheard,
+            listen=ignore_event,
         )
 
     def now(self) -> datetime:
@@ -211,7 +211,7 @@ class Workshop:
         # A thread of its own, for nobody waits for it.
         Thread(target=self.resume_all, name="resume", daemon=True).start()
 
-    def _say_why(self, order: Order, error: BaseException) -> None:
+    def _say_why(self, order: WorkItem, error: BaseException) -> None:
         """Have the server's log say what the client is not told."""
         if not isinstance(error, Cancelled):
             words = error.message if isinstance(error, ImagenError) else repr(error)
@@ -222,7 +222,11 @@ _THREADS = 16
 """For what is quick, such as looking something up."""
 
 
-def read_image(entry: HistoryEntry) -> Made | None:
+def read_image(entry: HistoryEntry) -> StoredOutput | None:
     """Return the image; None if its file is gone, or something else by now."""
     content = bootstrap.read_stored(entry)
-    return None if content is None else Made(sidecar=entry.sidecar, content=content)
+    return (
+        None
+        if content is None
+        else StoredOutput(sidecar=entry.sidecar, content=content)
+    )

@@ -13,14 +13,14 @@ import msgspec
 import yaml
 
 from imagen.domain.errors import InvalidRequest
-from imagen.settings.secrets import dotted
+from imagen.settings.secrets import format_key_path
 from imagen.settings.tree import (
     ConfigProblem,
     Document,
     Entry,
-    Node,
     Scalar,
     Trail,
+    YamlNode,
 )
 
 DEEPEST = 100
@@ -126,7 +126,7 @@ class _Broken(Exception):
 class _Built(msgspec.Struct, frozen=True):
     """A node, how deep it is, and how many values there are in it."""
 
-    node: Node
+    node: YamlNode
     depth: int = 1
     values: int = 1
 
@@ -140,10 +140,10 @@ class _Composer:
         self._anchors: dict[str, _Built] = {}
         self._values = 0
 
-    def compose(self, text: str) -> Node:
+    def compose(self, text: str) -> YamlNode:
         _check_characters(text)
         events = _events(text)
-        root: Node | None = None
+        root: YamlNode | None = None
         for event in events:
             if not isinstance(event, yaml.DocumentStartEvent):
                 continue
@@ -152,7 +152,7 @@ class _Composer:
                     _line(event), "a second document begins here", "remove the '---'"
                 )
             root = self._node(next(events), events, (), 0).node
-        return root or Node(line=1, value=None)
+        return root or YamlNode(line=1, value=None)
 
     def _node(
         self, event: _Event, events: Iterator[_Event], trail: Trail, depth: int
@@ -231,7 +231,7 @@ class _Composer:
         return _whole(event, parts, {**merged, **own})
 
     def _merge(
-        self, into: dict[str, Entry], node: Node, line: int, trail: Trail
+        self, into: dict[str, Entry], node: YamlNode, line: int, trail: Trail
     ) -> None:
         for each in node.value if isinstance(node.value, tuple) else (node,):
             if not isinstance(each.value, dict):
@@ -240,19 +240,19 @@ class _Composer:
             for key, entry in each.value.items():
                 into.setdefault(key, entry)
 
-    def _scalar(self, event: yaml.ScalarEvent, trail: Trail) -> Node:
+    def _scalar(self, event: yaml.ScalarEvent, trail: Trail) -> YamlNode:
         line, text, tag = _line(event), event.value, event.tag
         if _UNSTORABLE.search(text):
             self._problem(line, trail, "the text contains a character that is none")
-            return Node(line=line, value=None)
+            return YamlNode(line=line, value=None)
         if tag in {None, "!"}:
             plain = tag is None and event.implicit[0]
-            return Node(line=line, value=_resolved(text, line) if plain else text)
+            return YamlNode(line=line, value=_resolved(text, line) if plain else text)
         value: Scalar = text if tag == f"{_PREFIX}str" else _resolved(text, line)
         if not isinstance(value, _TAGGED.get(str(tag), ())):
             self._bad_tag(line, trail)
-            return Node(line=line, value=None)
-        return Node(line=line, value=value)
+            return YamlNode(line=line, value=None)
+        return YamlNode(line=line, value=value)
 
     def _check_tag(self, event: _Event, allowed: str, trail: Trail) -> None:
         if getattr(event, "tag", None) not in {None, "!", allowed}:
@@ -272,7 +272,7 @@ class _Composer:
             ConfigProblem(
                 file=self._source,
                 line=line,
-                key=dotted(trail),
+                key=format_key_path(trail),
                 message=message,
                 suggestion=suggestion,
             )
@@ -280,10 +280,10 @@ class _Composer:
 
 
 def _whole(
-    event: _Event, parts: list[_Built], value: "tuple[Node, ...] | dict[str, Entry]"
+    event: _Event, parts: list[_Built], value: "tuple[YamlNode, ...] | dict[str, Entry]"
 ) -> _Built:
     return _Built(
-        Node(line=_line(event), value=value),
+        YamlNode(line=_line(event), value=value),
         1 + max((part.depth for part in parts), default=0),
         1 + sum(part.values for part in parts),
     )

@@ -11,7 +11,7 @@ import msgspec
 from imagen.domain.errors import Misconfigured
 from imagen.domain.modes import MODES, Mode
 from imagen.ports.backend import Secrets
-from imagen.settings.secrets import shown
+from imagen.settings.secrets import display_value
 
 _VARIABLE = re.compile(r"\$(?:([A-Za-z_][A-Za-z0-9_]*)|\{([A-Za-z_][A-Za-z0-9_]*)\})")
 _SUFFIX = "_env"
@@ -69,7 +69,8 @@ class Environment:
         mode = self._get("IMAGEN_CLOUD_SYNC")
         if mode not in _CLOUD_SYNC:
             raise Misconfigured(
-                f"$IMAGEN_CLOUD_SYNC is {shown(mode)}.", hint="Say auto, on or off."
+                f"$IMAGEN_CLOUD_SYNC is {display_value(mode)}.",
+                hint="Say auto, on or off.",
             )
         return mode
 

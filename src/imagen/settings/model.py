@@ -12,7 +12,7 @@ import msgspec
 from msgspec import Meta
 
 from imagen.domain.budget import Budget, Unknown
-from imagen.domain.cost import micros_of
+from imagen.domain.cost import usd_to_micros
 from imagen.domain.errors import InvalidRequest
 from imagen.domain.instance import DEFAULT_TIMEOUT, Instance
 from imagen.domain.modes import Mode
@@ -117,12 +117,12 @@ class PriceBlock(msgspec.Struct, frozen=True, kw_only=True):
             "per_second": self.per_second,
         }
         rates = [
-            Rate(unit=unit, usd=exact(usd))
+            Rate(unit=unit, usd=to_decimal(usd))
             for unit, usd in units.items()
             if usd is not None
         ]
         rates += [
-            Rate(unit="per_token", usd=exact(usd) / MILLION, kind=kind)
+            Rate(unit="per_token", usd=to_decimal(usd) / MILLION, kind=kind)
             for kind, usd in self.per_million_tokens.items()
         ]
         return tuple(rates)
@@ -265,9 +265,9 @@ class BudgetBlock(msgspec.Struct, frozen=True, kw_only=True):
         return Budget(
             backend=backend,
             caller=caller,
-            call=micros(self.call_usd),
-            day=micros(self.day_usd),
-            week=micros(self.week_usd),
+            call=to_micros(self.call_usd),
+            day=to_micros(self.day_usd),
+            week=to_micros(self.week_usd),
             unknown=self.unknown or unknown or "refuse",
         )
 
@@ -483,15 +483,15 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     path: Path | None = None
 
 
-def exact(usd: float) -> Decimal:
+def to_decimal(usd: float) -> Decimal:
     """Return an amount as it was written."""
     return Decimal(str(usd))
 
 
-def micros(usd: float | None) -> int | None:
+def to_micros(usd: float | None) -> int | None:
     """Return an amount in micro-dollars.
 
     Raises:
         ValueError: it is finer than that.
     """
-    return None if usd is None else micros_of(exact(usd))
+    return None if usd is None else usd_to_micros(to_decimal(usd))

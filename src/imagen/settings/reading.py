@@ -12,14 +12,19 @@ from msgspec.structs import FieldInfo
 
 from imagen.domain.errors import ImagenError, InvalidRequest, Misconfigured
 from imagen.domain.size import Size
-from imagen.domain.suggestion import meant
-from imagen.settings.secrets import dotted, secrets_in, shown, shown_key
-from imagen.settings.tree import ConfigProblem, Document, Entry, Node, Trail
+from imagen.domain.suggestion import suggest_name
+from imagen.settings.secrets import (
+    display_key,
+    display_value,
+    find_secrets,
+    format_key_path,
+)
+from imagen.settings.tree import ConfigProblem, Document, Entry, Trail, YamlNode
 
 StructT = TypeVar("StructT", bound=msgspec.Struct)
 
 
-class Wrong(Exception):
+class InvalidValue(Exception):
     """The value does not fit; a note says why."""
 
 
@@ -29,7 +34,7 @@ class Reader:
     def __init__(self, document: Document, *, expand: Callable[[str], Path]) -> None:
         self._source = document.source
         self._expand = expand
-        self._secrets = secrets_in(document)
+        self._secrets = find_secrets(document)
         self._problems = [*document.problems, *self._secrets.values()]
         self._noted = {(problem.line, problem.key) for problem in self._problems}
 
@@ -40,17 +45,17 @@ class Reader:
     def note(self, line: int, trail: Trail, message: str, suggestion: str = "") -> None:
         """Add a problem; of a place that holds a secret nothing more is said."""
         inside = any(trail[:end] in self._secrets for end in range(len(trail) + 1))
-        if inside or (line, dotted(trail)) in self._noted:
+        if inside or (line, format_key_path(trail)) in self._noted:
             return
         problem = ConfigProblem(
             file=self._source,
             line=line,
-            key=dotted(trail),
+            key=format_key_path(trail),
             message=message,
             suggestion=suggestion,
         )
         self._problems.append(problem)
-        self._noted.add((line, dotted(trail)))
+        self._noted.add((line, format_key_path(trail)))
 
     def note_error(self, line: int, trail: Trail, error: Exception) -> None:
         """Add what a value says of itself, unless it could say a secret."""
@@ -59,12 +64,14 @@ class Reader:
         hint = error.hint if isinstance(error, ImagenError) else ""
         self.note(line, trail, str(error).rstrip("."), _begun_small(hint.rstrip(".")))
 
-    def entries(self, node: Node, trail: Trail, line: int) -> Mapping[str, Entry]:
+    def entries(self, node: YamlNode, trail: Trail, line: int) -> Mapping[str, Entry]:
         """Return the entries of a mapping; nothing at all is an empty one."""
         if isinstance(node.value, Mapping):
             return node.value
         if node.value is not None:
-            self.note(line, trail, f"expected a mapping, got {shown(node.value)}")
+            self.note(
+                line, trail, f"expected a mapping, got {display_value(node.value)}"
+            )
         return {}
 
     def check_keys(
@@ -81,7 +88,9 @@ class Reader:
         ]
         for key, entry in entries.items():
             if key not in known:
-                self.note(entry.line, (*trail, key), "unknown key", choice(key, known))
+                self.note(
+                    entry.line, (*trail, key), "unknown key", suggest_choice(key, known)
+                )
 
     def values(
         self,
@@ -103,15 +112,15 @@ class Reader:
                         entry.node, here, entry.line, field.type
                     )
                 elif field.required:
-                    what = expected(field.type)
+                    what = describe_type(field.type)
                     self.note(line, (*trail, key), "the key is missing", f"give {what}")
                     complete = False
-            except Wrong:
+            except InvalidValue:
                 complete = False
         return values if complete else None
 
     def struct(
-        self, node: Node, trail: Trail, line: int, struct: type[StructT]
+        self, node: YamlNode, trail: Trail, line: int, struct: type[StructT]
     ) -> StructT | None:
         """Return a mapping as a struct; None if something in it is wrong."""
         entries = self.entries(node, trail, line)
@@ -133,7 +142,7 @@ class Reader:
             self.note_error(line, trail, error)
             return None
 
-    def _read(self, node: Node, trail: Trail, line: int, kind: object) -> object:
+    def _read(self, node: YamlNode, trail: Trail, line: int, kind: object) -> object:
         bare, value = _bare(kind), node.value
         if value is None and _takes_nothing(kind):
             return None
@@ -142,7 +151,7 @@ class Reader:
                 return self._written(value, trail, line, kind)
             made = self._struct_or_alone(node, trail, line, bare)
             if made is None:
-                raise Wrong
+                raise InvalidValue
             return made
         origin = _origin(kind)
         parts = get_args(bare)
@@ -163,7 +172,7 @@ class Reader:
         return self._converted(node.plain(), trail, line, kind)
 
     def _struct_or_alone(
-        self, node: Node, trail: Trail, line: int, kind: type[StructT]
+        self, node: YamlNode, trail: Trail, line: int, kind: type[StructT]
     ) -> StructT | None:
         """Read a mapping; a single value is that of the field marked `alone`."""
         alone = _alone(kind)
@@ -172,10 +181,12 @@ class Reader:
         value = self._read(node, trail, line, alone.type)
         return self.build(line, trail, kind, {alone.name: value})
 
-    def _each(self, node: Node, trail: Trail, line: int) -> Iterator[tuple[str, Entry]]:
+    def _each(
+        self, node: YamlNode, trail: Trail, line: int
+    ) -> Iterator[tuple[str, Entry]]:
         if node.value is not None and not isinstance(node.value, Mapping):
             self._unfit(line, trail, "a mapping", node.value)
-            raise Wrong
+            raise InvalidValue
         yield from self.entries(node, trail, line).items()
 
     def _written(self, value: object, trail: Trail, line: int, kind: object) -> object:
@@ -184,13 +195,13 @@ class Reader:
                 return Size.parse(value) if _bare(kind) is Size else self._expand(value)
             except InvalidRequest as error:
                 suggestion = _begun_small(error.hint.rstrip("."))
-                self._unfit(line, trail, expected(kind), value, suggestion)
-                raise Wrong from error
+                self._unfit(line, trail, describe_type(kind), value, suggestion)
+                raise InvalidValue from error
             except Misconfigured as error:
                 self.note_error(line, trail, error)
-                raise Wrong from error
-        self._unfit(line, trail, expected(kind), value)
-        raise Wrong
+                raise InvalidValue from error
+        self._unfit(line, trail, describe_type(kind), value)
+        raise InvalidValue
 
     def _converted(
         self, value: object, trail: Trail, line: int, kind: object
@@ -198,32 +209,34 @@ class Reader:
         try:
             made: object = msgspec.convert(value, kind, dec_hook=_as_it_is)
         except (msgspec.ValidationError, ValueError, TypeError, OverflowError) as error:
-            self._unfit(line, trail, expected(kind), value, _advice(value, kind))
-            raise Wrong from error
+            self._unfit(line, trail, describe_type(kind), value, _advice(value, kind))
+            raise InvalidValue from error
         if isinstance(made, float) and not math.isfinite(made):
-            self._unfit(line, trail, expected(kind), value)
-            raise Wrong
+            self._unfit(line, trail, describe_type(kind), value)
+            raise InvalidValue
         return made
 
     def _unfit(
         self, line: int, trail: Trail, what: str, value: object, suggestion: str = ""
     ) -> None:
-        self.note(line, trail, f"expected {what}, got {shown(value)}", suggestion)
+        self.note(
+            line, trail, f"expected {what}, got {display_value(value)}", suggestion
+        )
 
 
 _MAPPINGS: tuple[object, ...] = (dict, Mapping)
 _LISTS: tuple[object, ...] = (list, tuple, Sequence, set, frozenset)
 
 
-def choice(name: str, known: Sequence[str]) -> str:
+def suggest_choice(name: str, known: Sequence[str]) -> str:
     """Return what may have been meant, else what there is."""
-    if near := meant(name, known):
-        return f"did you mean {shown_key(near)}?"
-    there = ", ".join(shown_key(each) for each in known)
+    if near := suggest_name(name, known):
+        return f"did you mean {display_key(near)}?"
+    there = ", ".join(display_key(each) for each in known)
     return f"there is {there}" if there else "there is none"
 
 
-def expected(kind: object) -> str:
+def describe_type(kind: object) -> str:
     """Return in plain words what values a type has."""
     bare, metas = _bare(kind), _metas(kind)
     if get_origin(bare) is Literal:
@@ -293,7 +306,7 @@ def _advice(value: object, kind: object) -> str:
     else:
         options = [str(each) for each in get_args(bare)]
     if get_origin(bare) is Literal or (options and isinstance(bare, type)):
-        near = meant(str(value), options)
+        near = suggest_name(str(value), options)
         return f"did you mean {near}?" if near else ""
     return ""
 
@@ -323,7 +336,7 @@ def _metas(kind: object) -> list[msgspec.Meta]:
     return []
 
 
-def described(kind: object) -> tuple[str, object]:
+def describe_field(kind: object) -> tuple[str, object]:
     """Return a field's description, and an example if it has one."""
     description, example = "", None
     for meta in _metas(kind):
@@ -332,7 +345,7 @@ def described(kind: object) -> tuple[str, object]:
     return description, example
 
 
-def default_of(field: FieldInfo) -> object:
+def get_default(field: FieldInfo) -> object:
     """Return what holds when the key is not given; None if it must be."""
     if not isinstance(field.default_factory, type(msgspec.NODEFAULT)):
         return field.default_factory()

@@ -23,7 +23,7 @@ from imagen.settings.model import (
     ServeSettings,
     StyleBlock,
 )
-from imagen.settings.reading import default_of, described
+from imagen.settings.reading import describe_field, get_default
 from imagen.settings.styles import SAMPLE_STYLES
 
 WIDTH = 80
@@ -102,7 +102,7 @@ def _style(style: Style, *, complete: bool) -> list[str]:
 
 
 def _section(section: FieldInfo, keys: type[msgspec.Struct] | None = None) -> list[str]:
-    description, _ = described(section.type)
+    description, _ = describe_field(section.type)
     lines = _commented(f"{section.encode_name}:", description, indent=0)
     for field in () if keys is None else msgspec.structs.fields(keys):
         lines += _key(field, indent=2)
@@ -113,11 +113,11 @@ def _key(
     field: FieldInfo, *, indent: int, value: object = None, comment: bool = True
 ) -> list[str]:
     """Return the lines of one key: live if it has a value, or must have one."""
-    description, example = described(field.type)
+    description, example = describe_field(field.type)
     description = description if comment else ""
     live = value is not None or field.required
     if value is None:
-        default = default_of(field)
+        default = get_default(field)
         empty = default in (None, "", {}, [], (), Path())
         value = default if example is None or not empty else example
     margin = " " * indent + ("" if live else "# ")

@@ -4,7 +4,7 @@ import re
 from collections.abc import Iterator, Mapping
 from typing import TypeAlias
 
-from imagen.settings.tree import ConfigProblem, Document, Node, Trail
+from imagen.settings.tree import ConfigProblem, Document, Trail, YamlNode
 
 HIDDEN = "(hidden)"
 LONGEST_SHOWN = 60
@@ -41,13 +41,13 @@ _SHORTEST_TOKEN = 20
 _Found: TypeAlias = tuple[Trail, int, str, str]
 
 
-def secrets_in(document: Document) -> dict[Trail, ConfigProblem]:
+def find_secrets(document: Document) -> dict[Trail, ConfigProblem]:
     """Return every place that holds a secret, with what to write instead."""
     return {
         trail: ConfigProblem(
             file=document.source,
             line=line,
-            key=dotted(trail),
+            key=format_key_path(trail),
             message=message,
             suggestion=suggestion,
         )
@@ -84,25 +84,25 @@ def is_variable(text: str) -> bool:
     return not (digits and (mixed or "_" not in text))
 
 
-def dotted(trail: Trail) -> str:
+def format_key_path(trail: Trail) -> str:
     """Return `backends.mock.delay`, without secrets that stand for keys."""
     text = ""
     for step in trail:
         if isinstance(step, int):
             text += f"[{step}]"
         else:
-            text += ("." if text else "") + shown_key(step)
+            text += ("." if text else "") + display_key(step)
     return text
 
 
-def shown_key(key: str) -> str:
+def display_key(key: str) -> str:
     """Return a key or name as it can be printed."""
     if is_secret(key):
         return HIDDEN
     return _shortened(key if key.isprintable() else ascii(key)[1:-1]) or "''"
 
 
-def shown(value: object) -> str:
+def display_value(value: object) -> str:
     """Return a value as it can be printed in "expected ..., got ..."."""
     if value is None:
         return "nothing"
@@ -115,7 +115,7 @@ def shown(value: object) -> str:
     return "a list" if isinstance(value, (list, tuple)) else str(value)
 
 
-def _search(node: Node, trail: Trail, line: int, *, env: bool) -> Iterator[_Found]:
+def _search(node: YamlNode, trail: Trail, line: int, *, env: bool) -> Iterator[_Found]:
     if isinstance(node.value, tuple):
         for place, item in enumerate(node.value):
             yield from _search(item, (*trail, place), item.line, env=env)
@@ -166,7 +166,7 @@ def _instead_of(key: str) -> str:
     return f"put it in an environment variable, and write `{name}_env: VARIABLE`"
 
 
-def _is_block(trail: Trail, node: Node) -> bool:
+def _is_block(trail: Trail, node: YamlNode) -> bool:
     """Whether a key is the name of an instance or style, such as `key-visual`."""
     return trail in _NAMED_BLOCKS and isinstance(node.value, Mapping)
 

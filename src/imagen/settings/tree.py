@@ -11,7 +11,7 @@ Trail: TypeAlias = tuple[str | int, ...]
 """How to get from the top of the file to a value: keys, and places in lists."""
 
 
-class Node(msgspec.Struct, frozen=True, kw_only=True):
+class YamlNode(msgspec.Struct, frozen=True, kw_only=True):
     """A value: a scalar, a list, or a mapping.
 
     Attributes:
@@ -20,7 +20,7 @@ class Node(msgspec.Struct, frozen=True, kw_only=True):
     """
 
     line: int
-    value: "Scalar | tuple[Node, ...] | Mapping[str, Entry]"
+    value: "Scalar | tuple[YamlNode, ...] | Mapping[str, Entry]"
 
     def plain(self) -> object:
         """Return the value without its lines."""
@@ -35,7 +35,7 @@ class Entry(msgspec.Struct, frozen=True, kw_only=True):
     """A key's value in a mapping, and the line of the key."""
 
     line: int
-    node: Node
+    node: YamlNode
 
 
 class ConfigProblem(msgspec.Struct, frozen=True, kw_only=True):
@@ -72,5 +72,5 @@ class Document(msgspec.Struct, frozen=True, kw_only=True):
     """
 
     source: str = ""
-    root: Node = Node(line=1, value=None)
+    root: YamlNode = YamlNode(line=1, value=None)
     problems: tuple[ConfigProblem, ...] = ()

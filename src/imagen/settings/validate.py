@@ -9,7 +9,7 @@ import msgspec
 
 from imagen.domain.errors import ImagenError, InvalidRequest, Misconfigured
 from imagen.domain.naming import Destination
-from imagen.domain.seed import checked_seed
+from imagen.domain.seed import validate_seed
 from imagen.domain.style import Style
 from imagen.ports.backend import Adapter
 from imagen.settings.model import (
@@ -24,11 +24,11 @@ from imagen.settings.model import (
     ServeSettings,
     Settings,
     StyleBlock,
-    micros,
+    to_micros,
 )
-from imagen.settings.reading import Reader, StructT, choice
-from imagen.settings.secrets import shown
-from imagen.settings.tree import ConfigProblem, Document, Entry, Node, Trail
+from imagen.settings.reading import Reader, StructT, suggest_choice
+from imagen.settings.secrets import display_value
+from imagen.settings.tree import ConfigProblem, Document, Entry, Trail, YamlNode
 
 
 class InvalidConfig(Misconfigured):
@@ -77,7 +77,7 @@ class _Validation:
         self._adapter_of = adapter_of
 
     def settings(
-        self, root: Node, styles: Iterable[Style], path: Path | None
+        self, root: YamlNode, styles: Iterable[Style], path: Path | None
     ) -> Settings:
         top = self._reader.entries(root, (), root.line)
         self._reader.check_keys(top, (), ConfigFile)
@@ -85,7 +85,7 @@ class _Validation:
         blocks = self._named(top.get("backends"), "backends")
         backends = {name: self._backend(name, entry) for name, entry in blocks.items()}
         if MOCK not in blocks:
-            node = Node(line=1, value={"adapter": _entry(MOCK)})
+            node = YamlNode(line=1, value={"adapter": _entry(MOCK)})
             backends[MOCK] = self._backend(MOCK, Entry(line=1, node=node))
         if "styles" in top:
             written = self._named(top["styles"], "styles")
@@ -144,9 +144,9 @@ class _Validation:
             for name, each in named.node.value.items():
                 self._check_amounts(each.node, (*trail, name))
                 if name not in there:
-                    message = f"there is no backend {shown(name)}"
+                    message = f"there is no backend {display_value(name)}"
                     self._reader.note(
-                        each.line, (*trail, name), message, choice(name, there)
+                        each.line, (*trail, name), message, suggest_choice(name, there)
                     )
         return budget
 
@@ -159,12 +159,12 @@ class _Validation:
                 self._check_amounts(each.node, (*trail, "budgets", name))
         return serve
 
-    def _check_amounts(self, node: Node, trail: Trail) -> None:
+    def _check_amounts(self, node: YamlNode, trail: Trail) -> None:
         for key in ("call_usd", "day_usd", "week_usd"):
             amount = _given(node, key)
             if amount is not None and isinstance(amount.node.value, float):
                 try:
-                    micros(amount.node.value)
+                    to_micros(amount.node.value)
                 except ValueError as error:
                     self._reader.note_error(amount.line, (*trail, key), error)
 
@@ -207,7 +207,7 @@ class _Validation:
         seed = _given(entry.node, "seed")
         if seed is not None and type(seed.node.value) is int:
             try:
-                checked_seed(seed.node.value)
+                validate_seed(seed.node.value)
             except InvalidRequest as error:
                 self._reader.note_error(seed.line, (*trail, "seed"), error)
                 return None
@@ -240,10 +240,12 @@ class _Validation:
         trail, value = ("default_backend",), entry.node.value
         what = "the name of a backend"
         if not isinstance(value, str):
-            self._reader.note(entry.line, trail, f"expected {what}, got {shown(value)}")
+            self._reader.note(
+                entry.line, trail, f"expected {what}, got {display_value(value)}"
+            )
         elif value not in there:
-            message = f"there is no backend {shown(value)}"
-            self._reader.note(entry.line, trail, message, choice(value, there))
+            message = f"there is no backend {display_value(value)}"
+            self._reader.note(entry.line, trail, message, suggest_choice(value, there))
         return str(value)
 
 
@@ -251,8 +253,8 @@ _SOME_DAY = datetime(2026, 5, 8, tzinfo=UTC)
 
 
 def _entry(value: str) -> Entry:
-    return Entry(line=1, node=Node(line=1, value=value))
+    return Entry(line=1, node=YamlNode(line=1, value=value))
 
 
-def _given(node: Node, key: str) -> Entry | None:
+def _given(node: YamlNode, key: str) -> Entry | None:
     return node.value.get(key) if isinstance(node.value, Mapping) else None

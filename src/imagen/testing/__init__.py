@@ -42,14 +42,14 @@ from imagen.testing.contracts.outbox import OutboxContract  # noqa: E402
 from imagen.testing.contracts.requests import RequestKeysContract  # noqa: E402
 from imagen.testing.contracts.storage import StorageContract  # noqa: E402
 from imagen.testing.fakes import (  # noqa: E402
+    CancelledContext,
     FakeClock,
-    ImpatientWatch,
     MemoryStorage,
     PlainEditor,
-    RecordingWatch,
+    RecordingContext,
     ResumableScriptedBackend,
     ScriptedBackend,
-    StoppableWatch,
+    StoppableContext,
     tiny_png,
 )
 from imagen.testing.outbox import MemoryOutbox  # noqa: E402
@@ -57,13 +57,13 @@ from imagen.testing.requests import MemoryRequestKeys  # noqa: E402
 
 __all__ = [
     "BackendContract",
+    "CancelledContext",
     "ClockContract",
     "CloudContract",
     "Contract",
     "FakeClock",
     "HistoryContract",
     "ImageEditorContract",
-    "ImpatientWatch",
     "JournalContract",
     "LedgerContract",
     "MemoryCloud",
@@ -76,12 +76,12 @@ __all__ = [
     "MemoryStorage",
     "OutboxContract",
     "PlainEditor",
-    "RecordingWatch",
+    "RecordingContext",
     "RequestKeysContract",
     "ResumableScriptedBackend",
     "ScriptedBackend",
     "SharedLedgerContract",
-    "StoppableWatch",
+    "StoppableContext",
     "StorageContract",
     "tiny_png",
 ]

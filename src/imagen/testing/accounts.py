@@ -11,19 +11,19 @@ from typing import Self
 
 import msgspec
 
-from imagen.domain.budget import Limit
+from imagen.domain.budget import BudgetLimit
 from imagen.domain.call import (
-    Accepted,
-    Arrived,
     Call,
+    CallAccepted,
+    CallClosed,
+    CallLeftOpen,
+    CallReceived,
+    CallSending,
     CallState,
-    Claim,
-    Closed,
-    LeftOpen,
-    Note,
+    CallUpdate,
+    ClaimedCall,
     OpenCall,
     Received,
-    Sending,
 )
 from imagen.domain.errors import InvalidRequest, JournalError, ReferenceTaken
 from imagen.domain.history import HistoryEntry, Position
@@ -31,9 +31,9 @@ from imagen.domain.usage import (
     Dimension,
     UsageRow,
     UsageTotal,
-    added_up,
     iso_week,
-    start_of,
+    merge_totals,
+    start_of_day,
 )
 
 
@@ -72,7 +72,7 @@ class MemoryLedger:
             )
             for row in self.rows(since=since)
         )
-        return added_up(totals, by)
+        return merge_totals(totals, by)
 
 
 class MemoryHistory:
@@ -185,7 +185,7 @@ class MemoryJournal:
 
     def __init__(self, ledger: MemoryLedger | None = None) -> None:
         self.ledger = MemoryLedger() if ledger is None else ledger
-        self.notes: list[tuple[str, Note]] = []
+        self.notes: list[tuple[str, CallUpdate]] = []
         self.alive = True
         self._desk = _Desk()
 
@@ -195,7 +195,9 @@ class MemoryJournal:
         another.notes, another.alive = [], True
         return another
 
-    def begin(self, calls: Sequence[Call], *, limits: Sequence[Limit] = ()) -> None:
+    def begin(
+        self, calls: Sequence[Call], *, limits: Sequence[BudgetLimit] = ()
+    ) -> None:
         """Keep the calls, if there is room for all of them."""
         desk, new = self._desk, {call.id: _Entry(call, self) for call in calls}
         with desk.lock:
@@ -206,15 +208,15 @@ class MemoryJournal:
             desk.calls |= new
             desk.reserved |= {call.id: call.reserved or 0 for call in calls}
 
-    def taken(self, limit: Limit) -> int:
+    def taken(self, limit: BudgetLimit) -> int:
         """Add up what was spent and what is reserved."""
         return sum(self._counted(limit))
 
-    def note(self, call_id: str, note: Note) -> None:
+    def note(self, call_id: str, note: CallUpdate) -> None:
         """Change what is known of the call."""
         with self._desk.lock:
             self.notes.append((call_id, note))
-            if isinstance(note, Closed):
+            if isinstance(note, CallClosed):
                 self._desk.calls.pop(call_id, None)
                 self.ledger.record([] if note.usage is None else [note.usage])
             elif entry := self._desk.calls.get(call_id):
@@ -238,7 +240,7 @@ class MemoryJournal:
             )
             return tuple(_open_call(entry) for entry in entries)
 
-    def claim(self, call_id: str) -> Claim | None:
+    def claim(self, call_id: str) -> ClaimedCall | None:
         """Take it over."""
         with self._desk.lock:
             entry = self._desk.calls.get(call_id)
@@ -246,17 +248,17 @@ class MemoryJournal:
                 return None
             entry.owner = self
             taken, entry.trouble = _open_call(entry), ""
-            return Claim(open=taken, received=entry.received)
+            return ClaimedCall(open=taken, received=entry.received)
 
     def close(self) -> None:
         """Let go of every call, as if this process had ended."""
         self.alive = False
 
-    def _check(self, limit: Limit, calls: Sequence[Call]) -> None:
+    def _check(self, limit: BudgetLimit, calls: Sequence[Call]) -> None:
         spent, reserved = self._counted(limit)
         limit.check(spent=spent, reserved=reserved, asked=_reserved(calls, limit))
 
-    def _counted(self, limit: Limit) -> tuple[int, int]:
+    def _counted(self, limit: BudgetLimit) -> tuple[int, int]:
         """Return what was spent in the limit's time, and what is reserved."""
         spent = sum(
             self._desk.reserved.get(row.id, 0)
@@ -274,13 +276,13 @@ class MemoryJournal:
         ]
         return spent, _reserved(there, limit)
 
-    def _note(self, entry: _Entry, note: Note) -> None:
+    def _note(self, entry: _Entry, note: CallUpdate) -> None:
         match note:
-            case Sending(active=True) if entry.state == "planned":
+            case CallSending(active=True) if entry.state == "planned":
                 entry.state = "sent"
-            case Sending(active=False) if entry.state == "sent":
+            case CallSending(active=False) if entry.state == "sent":
                 entry.state = "planned"
-            case Accepted(reference=reference):
+            case CallAccepted(reference=reference):
                 name = entry.call.plan.instance.adapter, reference
                 if (
                     self._desk.references.setdefault(name, entry.call.id)
@@ -289,15 +291,15 @@ class MemoryJournal:
                     raise ReferenceTaken(f"Another call has the job {reference}.")
                 entry.reference = reference
                 entry.state = "accepted" if entry.received is None else "received"
-            case Arrived(received=received):
+            case CallReceived(received=received):
                 entry.state, entry.received = "received", received
-            case LeftOpen(trouble=trouble):
+            case CallLeftOpen(trouble=trouble):
                 entry.owner, entry.trouble = None, trouble
             case _:
                 pass
 
 
-def _reserved(calls: Sequence[Call], limit: Limit) -> int:
+def _reserved(calls: Sequence[Call], limit: BudgetLimit) -> int:
     return sum(
         call.reserved or 0
         for call in calls
@@ -326,4 +328,4 @@ def _age(entry: HistoryEntry) -> tuple[datetime, str]:
 
 
 def _counts(moment: datetime, since: date | None) -> bool:
-    return since is None or moment >= start_of(since)
+    return since is None or moment >= start_of_day(since)

@@ -10,7 +10,7 @@ CROWD = 8
 Outcome = TypeVar("Outcome")
 
 
-def all_at_once(
+def run_at_once(
     do: Callable[[int], Outcome], *, crowd: int = CROWD
 ) -> list[Outcome | Exception | None]:
     """Return what came of it for each number; all begin at the same moment."""

@@ -9,7 +9,7 @@ import msgspec
 
 from imagen.domain.capabilities import Capabilities
 from imagen.domain.container import NotAnImage, read_facts, rgb_png
-from imagen.domain.cost import NOTHING
+from imagen.domain.cost import FREE
 from imagen.domain.errors import (
     BackendError,
     Cancelled,
@@ -23,7 +23,7 @@ from imagen.domain.naming import SIDECAR_SUFFIX
 from imagen.domain.plan import ImageJob
 from imagen.domain.result import Generated, GeneratedImage
 from imagen.domain.size import Size, SizeRule
-from imagen.ports.backend import Watch
+from imagen.ports.backend import JobContext
 
 Colour: TypeAlias = tuple[int, int, int]
 
@@ -38,7 +38,7 @@ def tiny_png(
     return rgb_png(width, height, [rows])
 
 
-class RecordingWatch:
+class RecordingContext:
     """Lets no time pass, and remembers all that it was told.
 
     Attributes:
@@ -60,7 +60,7 @@ class RecordingWatch:
         """Remember the name."""
         self.references.append(reference)
 
-    def report(
+    def progress(
         self, fraction: float | None, note: str = "", *, steps: int | None = None
     ) -> None:
         """Remember the words."""
@@ -68,7 +68,7 @@ class RecordingWatch:
         self.notes.append(note)
         self.steps.append(steps)
 
-    def wait(self, seconds: float) -> None:
+    def sleep(self, seconds: float) -> None:
         """Remember the wait, but do not wait."""
         self.waits.append(seconds)
 
@@ -76,12 +76,12 @@ class RecordingWatch:
         """Never call it: nobody cancels."""
 
 
-class ImpatientWatch(RecordingWatch):
+class CancelledContext(RecordingContext):
     """The job was cancelled before it began, so that no wait ends well."""
 
-    def wait(self, seconds: float) -> None:
+    def sleep(self, seconds: float) -> None:
         """Remember the wait, and refuse it."""
-        super().wait(seconds)
+        super().sleep(seconds)
         raise Cancelled("Nobody wants the image any more.")
 
     def on_cancel(self, close: Callable[[], None]) -> None:
@@ -89,7 +89,7 @@ class ImpatientWatch(RecordingWatch):
         close()
 
 
-class StoppableWatch(RecordingWatch):
+class StoppableContext(RecordingContext):
     """Lets real time pass until the job is stopped, as the real one does."""
 
     def __init__(self) -> None:
@@ -98,9 +98,9 @@ class StoppableWatch(RecordingWatch):
         self._close: list[Callable[[], None]] = []
         self._lock = Lock()
 
-    def wait(self, seconds: float) -> None:
+    def sleep(self, seconds: float) -> None:
         """Wait, unless the job is stopped."""
-        super().wait(seconds)
+        super().sleep(seconds)
         if self._stopped.wait(max(0.0, seconds)):
             raise Cancelled("The job was stopped.")
 
@@ -191,7 +191,7 @@ def _call_elsewhere(call: Callable[[], None]) -> None:
     thread.join()
 
 
-Answer: TypeAlias = Generated | Exception | Callable[[ImageJob, Watch], Generated]
+Answer: TypeAlias = Generated | Exception | Callable[[ImageJob, JobContext], Generated]
 """What a scripted backend does with one job: hand it over, raise it, or call it."""
 
 ANYTHING = Capabilities(
@@ -225,9 +225,9 @@ class ScriptedBackend:
         """Return what it was told that it can."""
         return self._can
 
-    def generate(self, job: ImageJob, watch: Watch) -> Generated:
+    def generate(self, job: ImageJob, context: JobContext) -> Generated:
         """Follow the script."""
-        return _followed(self._next(job), job, watch)
+        return _followed(self._next(job), job, context)
 
     def _next(self, job: ImageJob) -> Answer:
         """Return what the script says of the job."""
@@ -256,12 +256,12 @@ class ResumableScriptedBackend(ScriptedBackend):
         self.taken: dict[str, ImageJob] = {}
         self.at = at
 
-    def generate(self, job: ImageJob, watch: Watch) -> Generated:
+    def generate(self, job: ImageJob, context: JobContext) -> Generated:
         """Take the job, unless the script refuses it, and then follow the script."""
         answer = self._next(job)
         if not isinstance(answer, ImagenError) or answer.may_have_cost:
-            watch.accepted(self.take(job))
-        return _followed(answer, job, watch)
+            context.accepted(self.take(job))
+        return _followed(answer, job, context)
 
     def take(self, job: ImageJob) -> str:
         """Take a job as if its answer had been lost, and return what it is called."""
@@ -270,28 +270,30 @@ class ResumableScriptedBackend(ScriptedBackend):
             self.taken[name] = job
         return name
 
-    def resume(self, job: ImageJob, reference: str, watch: Watch) -> Generated:
+    def resume(self, job: ImageJob, reference: str, context: JobContext) -> Generated:
         """Make the plain images of a job that it took."""
         if reference not in self.taken:
             raise BackendError(f"There is no job {reference}.")
-        return plain_images(job, watch)
+        return plain_images(job, context)
 
-    def find(self, job: ImageJob, *, since: datetime, watch: Watch) -> tuple[str, ...]:
+    def find(
+        self, job: ImageJob, *, since: datetime, context: JobContext
+    ) -> tuple[str, ...]:
         """Return the names of all jobs that are like it."""
         if since > self.at:
             return ()
         return tuple(name for name, taken in self.taken.items() if taken == job)
 
 
-def _followed(answer: Answer, job: ImageJob, watch: Watch) -> Generated:
+def _followed(answer: Answer, job: ImageJob, context: JobContext) -> Generated:
     if isinstance(answer, Exception):
         raise answer
-    return answer if isinstance(answer, Generated) else answer(job, watch)
+    return answer if isinstance(answer, Generated) else answer(job, context)
 
 
-def plain_images(job: ImageJob, watch: Watch) -> Generated:
+def plain_images(job: ImageJob, context: JobContext) -> Generated:
     """Return as many images of one colour as the job counts, which cost nothing."""
-    watch.report(1.0)
+    context.progress(1.0)
     colour = (job.seed or 0) % 256, job.number % 256, 120
     image = GeneratedImage(
         content=tiny_png(*job.size.sides, colour), media_type="image/png", seed=job.seed
@@ -300,7 +302,7 @@ def plain_images(job: ImageJob, watch: Watch) -> Generated:
         images=(image,) * job.count,
         model=job.model,
         steps=job.steps,
-        cost=NOTHING,
+        cost=FREE,
         parameters=dict(job.options),
     )
 

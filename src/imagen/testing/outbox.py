@@ -3,7 +3,7 @@
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from datetime import date
 
-from imagen.domain.delivery import Aside, Channel, Pause, Standing
+from imagen.domain.delivery import Channel, DeliveryStatus, FailedDelivery, Pause
 from imagen.domain.history import HistoryEntry
 from imagen.domain.usage import Dimension, UsageRow, UsageTotal
 from imagen.testing.accounts import MemoryHistory, MemoryLedger
@@ -104,13 +104,13 @@ class MemoryOutbox:
         if pause is not None:
             self.pauses[channel] = pause
 
-    def standing(self, channel: Channel) -> Standing:
+    def standing(self, channel: Channel) -> DeliveryStatus:
         """Count."""
         known, troubles = self._known(channel), self.troubles[channel]
-        return Standing(
-            owed=sum(self._is_owed(channel, each) for each in known),
-            aside=tuple(
-                Aside(id=each, trouble=troubles[each])
+        return DeliveryStatus(
+            pending=sum(self._is_owed(channel, each) for each in known),
+            failed=tuple(
+                FailedDelivery(id=each, trouble=troubles[each])
                 for each in sorted(known & troubles.keys())
             ),
             pause=self.pauses.get(channel),

@@ -10,15 +10,15 @@ import msgspec
 
 from imagen.domain.call import Call
 from imagen.domain.idempotency import (
-    Answer,
-    Answered,
-    Elsewhere,
-    Interrupted,
-    KeptCall,
+    KeyAnswered,
+    KeyClaimed,
+    KeyConflict,
+    KeyInProgress,
+    KeyInterrupted,
     KeyState,
-    OfAnother,
-    Ours,
+    RecordedCall,
     RequestKey,
+    StoredAnswer,
 )
 from imagen.testing.accounts import MemoryJournal
 
@@ -28,8 +28,8 @@ class _Request(msgspec.Struct):
 
     fingerprint: str
     owner: MemoryJournal | None
-    calls: tuple[KeptCall, ...] = ()
-    answer: Answer | None = None
+    calls: tuple[RecordedCall, ...] = ()
+    answer: StoredAnswer | None = None
 
 
 class MemoryRequestKeys:
@@ -61,7 +61,7 @@ class MemoryRequestKeys:
             if request is None:
                 new = _Request(key.fingerprint, self.journal)
                 self._requests[_name(key)] = new
-                return Ours()
+                return KeyClaimed()
             return self._state(key, request)
 
     def take_over(self, key: RequestKey) -> bool:
@@ -77,10 +77,10 @@ class MemoryRequestKeys:
         """Keep their names."""
         with self._lock:
             self._requests[_name(key)].calls = tuple(
-                KeptCall(id=call.id, image_ids=call.image_ids) for call in calls
+                RecordedCall(id=call.id, image_ids=call.image_ids) for call in calls
             )
 
-    def answered(self, key: RequestKey, answer: Answer) -> None:
+    def answered(self, key: RequestKey, answer: StoredAnswer) -> None:
         """Keep the answer."""
         with self._lock:
             self._requests[_name(key)].answer = answer
@@ -97,14 +97,14 @@ class MemoryRequestKeys:
 
     def _state(self, key: RequestKey, request: _Request) -> KeyState:
         if request.fingerprint != key.fingerprint:
-            return OfAnother()
+            return KeyConflict()
         if request.answer is not None:
-            return Answered(request.answer)
+            return KeyAnswered(request.answer)
         if _is_held(request):
-            return Elsewhere()
-        return Interrupted(tuple(map(self._as_it_stands, request.calls)))
+            return KeyInProgress()
+        return KeyInterrupted(tuple(map(self._as_it_stands, request.calls)))
 
-    def _as_it_stands(self, call: KeptCall) -> KeptCall:
+    def _as_it_stands(self, call: RecordedCall) -> RecordedCall:
         there = {each.call.id: each for each in self.journal.unfinished()}.get(call.id)
         return msgspec.structs.replace(
             call,

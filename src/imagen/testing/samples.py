@@ -2,12 +2,12 @@
 
 from datetime import UTC, datetime, timedelta, timezone
 
-from imagen.domain.call import Call, Place, Received
+from imagen.domain.call import Call, OutputTarget, Received
 from imagen.domain.cost import Cost
 from imagen.domain.history import HistoryEntry
 from imagen.domain.instance import Instance
 from imagen.domain.naming import Destination
-from imagen.domain.plan import GenerationPlan, Honesty, ImageJob
+from imagen.domain.plan import GenerationPlan, ImageJob, ParameterReport
 from imagen.domain.request import GenerationRequest
 from imagen.domain.result import Generated, GeneratedImage
 from imagen.domain.sidecar import Change, Sidecar
@@ -54,14 +54,16 @@ def sample_call(
                     number=1, prompt=PROMPT, size=size, seed=2**64 - 1, timeout=600
                 ),
             ),
-            honesty=Honesty(
+            honesty=ParameterReport(
                 adjusted={
                     "size": Change(requested="1537x768", used="1536x768", reason="")
                 }
             ),
             may_cost=may_cost,
         ),
-        place=Place(folder="/home/me/images", destination=Destination(name=NO_TEXT)),
+        place=OutputTarget(
+            folder="/home/me/images", destination=Destination(name=NO_TEXT)
+        ),
         image_ids=(sample_id(number + 1000),),
         caller=caller,
         may_cost=may_cost,

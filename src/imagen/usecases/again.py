@@ -7,12 +7,12 @@ from posixpath import basename, dirname, join
 import msgspec
 
 from imagen.domain.again import (
-    Origin,
-    Wishes,
+    Overrides,
+    Provenance,
+    build_rerun_request,
     choose_backend,
-    origin_in_file,
-    origin_of_note,
-    request_again,
+    provenance_from_file,
+    provenance_from_sidecar,
 )
 from imagen.domain.container import NotAnImage, read_facts
 from imagen.domain.errors import InvalidRequest, JournalError
@@ -30,7 +30,7 @@ from imagen.usecases.find import FindImage, FoundImage
 from imagen.usecases.generate import GenerateImages
 
 
-class Past(msgspec.Struct, frozen=True, kw_only=True):
+class RerunSource(msgspec.Struct, frozen=True, kw_only=True):
     """An image that is to be made again.
 
     Attributes:
@@ -42,7 +42,7 @@ class Past(msgspec.Struct, frozen=True, kw_only=True):
     """
 
     found: FoundImage
-    origin: Origin
+    origin: Provenance
     backend: str
     replaced: Change | None = None
     notes: tuple[str, ...] = ()
@@ -58,7 +58,7 @@ class Past(msgspec.Struct, frozen=True, kw_only=True):
         return note.mime_type if note.mime_type in WRITABLE.values() else None
 
 
-class MakeAgain(msgspec.Struct, frozen=True, kw_only=True):
+class PrepareRerun(msgspec.Struct, frozen=True, kw_only=True):
     """Turns an image back into a request.
 
     Attributes:
@@ -79,7 +79,7 @@ class MakeAgain(msgspec.Struct, frozen=True, kw_only=True):
     default: str
     folders: Sequence[str] = ()
 
-    def look(self, name: str) -> Past:
+    def look(self, name: str) -> RerunSource:
         """Find out how the image was made, and what would make it again.
 
         Raises:
@@ -94,7 +94,7 @@ class MakeAgain(msgspec.Struct, frozen=True, kw_only=True):
                 hint=f"`imagen inspect {name}` shows what it does say.",
             )
         backend, replaced = choose_backend(origin, self.instances, default=self.default)
-        return Past(
+        return RerunSource(
             found=found,
             origin=origin,
             backend=backend,
@@ -103,7 +103,7 @@ class MakeAgain(msgspec.Struct, frozen=True, kw_only=True):
         )
 
     def request(
-        self, past: Past, wishes: Wishes, *, maker: GenerateImages
+        self, past: RerunSource, wishes: Overrides, *, maker: GenerateImages
     ) -> GenerationRequest:
         """Return the request that makes it again on the maker's backend.
 
@@ -114,7 +114,7 @@ class MakeAgain(msgspec.Struct, frozen=True, kw_only=True):
         images = () if wishes.images is not None else origin.references
         mask = None if wishes.mask is not None else origin.mask
         instance = maker.instance
-        return request_again(
+        return build_rerun_request(
             origin,
             wishes,
             instance=instance,
@@ -189,10 +189,10 @@ class VerifyImage(msgspec.Struct, frozen=True, kw_only=True):
         return self.compare(before, content)
 
 
-def _origin_of(found: FoundImage) -> Origin | None:
+def _origin_of(found: FoundImage) -> Provenance | None:
     if found.note is not None:
-        return origin_of_note(found.note)
-    return None if found.making is None else origin_in_file(found.making)
+        return provenance_from_sidecar(found.note)
+    return None if found.making is None else provenance_from_file(found.making)
 
 
 def _doubts(found: FoundImage) -> Iterator[str]:

@@ -15,15 +15,15 @@ from imagen.domain.result import Generated
 from imagen.domain.retry import RetryPolicy
 from imagen.ports.backend import ImageBackend, ResumableBackend
 from imagen.ports.clock import Clock
-from imagen.usecases.lookup import look_up
-from imagen.usecases.watch import JobWatch
+from imagen.usecases.lookup import find_lost_job
+from imagen.usecases.watch import RunningJobContext
 
 
 def attempt(
     backend: ImageBackend,
     job: ImageJob,
     *,
-    watch: JobWatch,
+    context: RunningJobContext,
     clock: Clock,
     listen: events.Listener,
     retry: RetryPolicy,
@@ -41,16 +41,16 @@ def attempt(
         ImagenError: whatever else the backend raised.
     """
     deadline = clock.monotonic() + job.timeout * job.count
-    call_off = clock.after(job.timeout * job.count, watch.expire)
+    call_off = clock.after(job.timeout * job.count, context.expire)
     number = 1
     try:
         while True:
-            watch.wait(0)
-            watch.sending(active=True)
+            context.sleep(0)
+            context.sending(active=True)
             try:
-                return _once(backend, job, watch=watch, clock=clock)
+                return _once(backend, job, context=context, clock=clock)
             except ImagenError as failure:
-                if watch.stopped and not failure.may_have_cost:
+                if context.stopped and not failure.may_have_cost:
                     # A connection that we closed ourselves looks like an outage.
                     raise Cancelled(
                         "The job was cancelled.",
@@ -58,15 +58,15 @@ def attempt(
                         settled=not may_cost,
                     ) from failure
                 wait = retry.wait_after(failure, attempt=number)
-                taken = watch.reference is not None
+                taken = context.reference is not None
                 if taken and may_cost and not failure.may_have_cost:
                     raise Unfinished(
                         f"{failure.message} The backend had taken the job as "
-                        f"{watch.reference}.",
+                        f"{context.reference}.",
                         hint="It may have been billed, so it is not repeated.",
                     ) from failure
                 if not failure.may_have_cost and not taken:
-                    watch.sending(active=False)
+                    context.sending(active=False)
                 if wait is None or taken or clock.monotonic() + wait >= deadline:
                     raise
                 listen(
@@ -77,39 +77,39 @@ def attempt(
                         wait=wait,
                     )
                 )
-            watch.wait(wait)
+            context.sleep(wait)
             number += 1
     except Cancelled as stopped:
-        if not watch.timed_out:
+        if not context.timed_out:
             raise
-        raise _out_of_time(job, watch, stopped, may_cost=may_cost) from stopped
+        raise _out_of_time(job, context, stopped, may_cost=may_cost) from stopped
     finally:
         call_off()
 
 
 def _once(
-    backend: ImageBackend, job: ImageJob, *, watch: JobWatch, clock: Clock
+    backend: ImageBackend, job: ImageJob, *, context: RunningJobContext, clock: Clock
 ) -> Generated:
     began = clock.now()
     try:
-        return backend.generate(job, watch)
+        return backend.generate(job, context)
     except ReferenceTaken as taken:  # by a call that looked for a job just like this
         lost = Unfinished(f"{taken.message} It was taken for that of the other.")
     except Unfinished as unfinished:
         lost = unfinished
-    if watch.reference is not None or not isinstance(backend, ResumableBackend):
+    if context.reference is not None or not isinstance(backend, ResumableBackend):
         raise lost
-    reference = look_up(backend, job, since=began, watch=watch)
+    reference = find_lost_job(backend, job, since=began, context=context)
     if reference is None:
         raise lost
-    return backend.resume(job, reference, watch)
+    return backend.resume(job, reference, context)
 
 
 def _out_of_time(
-    job: ImageJob, watch: JobWatch, stopped: Cancelled, *, may_cost: bool
+    job: ImageJob, context: RunningJobContext, stopped: Cancelled, *, may_cost: bool
 ) -> ImagenError:
     what = f"No image after {job.timeout * job.count:g} seconds, so it was cancelled"
-    if not (may_cost and watch.sent) or stopped.used == UNTOUCHED:
+    if not (may_cost and context.sent) or stopped.used == UNTOUCHED:
         return TimedOut(f"{what}.", hint="Give it longer with --timeout.")
     if stopped.settled:
         return BackendError(
@@ -117,7 +117,7 @@ def _out_of_time(
             hint="Give it longer with --timeout.",
             used=stopped.used,
         )
-    taken = f"; the backend calls it {watch.reference}" if watch.reference else ""
+    taken = f"; the backend calls it {context.reference}" if context.reference else ""
     return Unfinished(
         f"{what}{taken}.",
         hint="It may have been billed, so it is not repeated by itself.",

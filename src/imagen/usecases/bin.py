@@ -9,12 +9,12 @@ import msgspec
 
 from imagen.domain.errors import InvalidRequest, JournalError, StorageError
 from imagen.domain.history import HistoryEntry
-from imagen.ports.bin import Bin
+from imagen.ports.bin import Trash
 from imagen.ports.history import History
 from imagen.ports.outbox import Outbox
 
 
-class ThrowAway(msgspec.Struct, frozen=True, kw_only=True):
+class TrashImages(msgspec.Struct, frozen=True, kw_only=True):
     """Moves images to the bin, and has the history forget them.
 
     Attributes:
@@ -25,7 +25,7 @@ class ThrowAway(msgspec.Struct, frozen=True, kw_only=True):
 
     history: History
     outbox: Outbox
-    bin: Bin
+    bin: Trash
 
     def run(self, image_id: str) -> bool:
         """Throw one away, and say whether it can be had back.

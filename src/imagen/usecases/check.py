@@ -14,7 +14,7 @@ from imagen.ports.backend import (
     Readiness,
 )
 from imagen.ports.clock import Clock
-from imagen.usecases.watch import JobWatch
+from imagen.usecases.watch import RunningJobContext
 
 LONGEST_CHECK = 20.0
 """Seconds for one backend."""
@@ -43,12 +43,14 @@ class CheckBackends(msgspec.Struct, frozen=True, kw_only=True):
     ) -> CheckedBackend:
         """Build the backend and let it look; whatever fails is a finding."""
         backend: ImageBackend | None = None
-        watch = JobWatch(number=1, clock=self.clock, listen=events.unheard)
-        call_off = self.clock.after(LONGEST_CHECK, watch.expire)
+        context = RunningJobContext(
+            number=1, clock=self.clock, listen=events.ignore_event
+        )
+        call_off = self.clock.after(LONGEST_CHECK, context.expire)
         try:
             backend = build()
             if isinstance(backend, CheckableBackend):
-                findings = backend.check(watch)
+                findings = backend.check(context)
             else:
                 findings = (
                     Readiness(
@@ -59,7 +61,7 @@ class CheckBackends(msgspec.Struct, frozen=True, kw_only=True):
                 )
         except ImagenError as error:
             note = " ".join(filter(None, (error.message, error.hint)))
-            if watch.timed_out:
+            if context.timed_out:
                 note = f"no answer within {LONGEST_CHECK:g} seconds"
             findings = (Readiness(what="configured", ready=False, note=note),)
         except Exception as error:  # noqa: BLE001 - an adapter's fault is a finding too

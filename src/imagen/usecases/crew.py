@@ -26,25 +26,25 @@ class _Cancelled:
     """Wakes the one who waits for outcomes."""
 
 
-class _Broken:
+class _TaskFailed:
     """A task that raised, which is a fault of ours, and must not be waited for."""
 
     def __init__(self, error: BaseException) -> None:
         self.error = error
 
 
-def run_together(
+def run_tasks(
     tasks: Sequence[Callable[[], Outcome]],
     *,
     at_once: int,
     cancellation: Cancellation,
     clock: Clock,
 ) -> Generator[Outcome]:
-    """Do what `run_crews` does, with one crew."""
-    return run_crews([(tasks, at_once)], cancellation=cancellation, clock=clock)
+    """Do what `run_task_groups` does, with one crew."""
+    return run_task_groups([(tasks, at_once)], cancellation=cancellation, clock=clock)
 
 
-def run_crews(
+def run_task_groups(
     crews: Sequence[tuple[Sequence[Callable[[], Outcome]], int]],
     *,
     cancellation: Cancellation,
@@ -63,7 +63,7 @@ def run_crews(
     if here and sum(len(tasks) for tasks, _ in crews) == 1:
         yield from (task() for tasks, _ in crews for task in tasks)
         return
-    ended: SimpleQueue[Outcome | _Cancelled | _Broken] = SimpleQueue()
+    ended: SimpleQueue[Outcome | _Cancelled | _TaskFailed] = SimpleQueue()
 
     def work(waiting: SimpleQueue[Callable[[], Outcome]]) -> None:
         while True:
@@ -74,7 +74,7 @@ def run_crews(
             try:
                 ended.put(task())
             except BaseException as error:  # noqa: BLE001 - raised again where it is heard
-                ended.put(_Broken(error))
+                ended.put(_TaskFailed(error))
 
     cancellation.then(lambda: ended.put(_Cancelled()))
     workers: list[Thread] = []
@@ -103,7 +103,7 @@ def run_crews(
                 patience = clock.monotonic() + GRACE
                 continue
             open_tasks -= 1
-            if isinstance(item, _Broken):
+            if isinstance(item, _TaskFailed):
                 raise item.error
             yield item
     finally:

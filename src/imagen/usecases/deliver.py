@@ -11,8 +11,8 @@ from typing import Protocol
 import msgspec
 
 from imagen.domain import events
-from imagen.domain.cloud import cloud_image
-from imagen.domain.delivery import Aside, Channel, Standing, pause_after
+from imagen.domain.cloud import build_cloud_image
+from imagen.domain.delivery import Channel, DeliveryStatus, FailedDelivery, next_pause
 from imagen.domain.errors import (
     ImagenError,
     Misconfigured,
@@ -28,7 +28,7 @@ from imagen.ports.history import History
 from imagen.ports.ledger import SharedLedger
 from imagen.ports.outbox import Outbox
 from imagen.usecases.cancellation import Cancellation
-from imagen.usecases.crew import GRACE, run_together
+from imagen.usecases.crew import GRACE, run_tasks
 
 ROWS_AT_ONCE = 500
 """Usage rows in one request."""
@@ -42,7 +42,7 @@ LONG = 3600.0
 """Seconds to wait before looking again whether it is over."""
 
 
-class Carrier(Protocol):
+class Uploader(Protocol):
     """Delivers what is owed over one channel."""
 
     @property
@@ -63,7 +63,7 @@ class Carrier(Protocol):
         ...
 
 
-class RowCarrier(msgspec.Struct, frozen=True, kw_only=True):
+class UsageUploader(msgspec.Struct, frozen=True, kw_only=True):
     """Brings usage rows to the shared ledger.
 
     Attributes:
@@ -94,7 +94,7 @@ class RowCarrier(msgspec.Struct, frozen=True, kw_only=True):
         self.ledger.close()
 
 
-class ImageCarrier(msgspec.Struct, frozen=True, kw_only=True):
+class ImageUploader(msgspec.Struct, frozen=True, kw_only=True):
     """Brings images to the cloud.
 
     Attributes:
@@ -130,7 +130,7 @@ class ImageCarrier(msgspec.Struct, frozen=True, kw_only=True):
             cancellation = Cancellation()
             tasks = [partial(self._deliver, entry) for entry in entries]
             with closing(
-                run_together(
+                run_tasks(
                     tasks,
                     at_once=IMAGES_AT_ONCE,
                     cancellation=cancellation,
@@ -169,13 +169,17 @@ class ImageCarrier(msgspec.Struct, frozen=True, kw_only=True):
 
     def _keep(self, entry: HistoryEntry, content: bytes) -> None:
         try:
-            self.cloud.keep(cloud_image(entry.sidecar, owner=entry.owner), content)
+            self.cloud.keep(
+                build_cloud_image(entry.sidecar, owner=entry.owner), content
+            )
         except UnknownOwner:
             if self.owner in {"", entry.owner}:
                 raise
             entry = msgspec.structs.replace(entry, owner=self.owner)
             self.history.add([entry])
-            self.cloud.keep(cloud_image(entry.sidecar, owner=entry.owner), content)
+            self.cloud.keep(
+                build_cloud_image(entry.sidecar, owner=entry.owner), content
+            )
 
     def _content(self, entry: HistoryEntry) -> bytes:
         for content in (
@@ -190,7 +194,7 @@ class ImageCarrier(msgspec.Struct, frozen=True, kw_only=True):
         self, image_id: str, error: Refused
     ) -> tuple[str, ImagenError | None]:
         try:
-            self.outbox.set_aside("images", {image_id: words_of(error)})
+            self.outbox.set_aside("images", {image_id: format_problem(error)})
         except ImagenError as trouble:
             return image_id, trouble
         return image_id, None
@@ -209,12 +213,12 @@ class Delivery(msgspec.Struct, frozen=True, kw_only=True):
 
     channel: Channel
     delivered: int
-    set_aside: tuple[Aside, ...]
+    set_aside: tuple[FailedDelivery, ...]
     trouble: str
-    standing: Standing
+    standing: DeliveryStatus
 
 
-class DeliverOwed(msgspec.Struct, frozen=True, kw_only=True):
+class DeliverPending(msgspec.Struct, frozen=True, kw_only=True):
     """Delivers over every channel at once.
 
     What is delivered twice is there once, by our own ids; so this may run at any time,
@@ -228,9 +232,9 @@ class DeliverOwed(msgspec.Struct, frozen=True, kw_only=True):
     """
 
     outbox: Outbox
-    carriers: Sequence[Carrier]
+    carriers: Sequence[Uploader]
     clock: Clock
-    listen: events.Listener = events.unheard
+    listen: events.Listener = events.ignore_event
 
     def run(self, cancellation: Cancellation) -> tuple[Delivery, ...]:
         """Deliver all that is owed, however long it takes.
@@ -264,7 +268,7 @@ class DeliverOwed(msgspec.Struct, frozen=True, kw_only=True):
 
     def _run(
         self,
-        carriers: Sequence[Carrier],
+        carriers: Sequence[Uploader],
         cancellation: Cancellation,
         *,
         patience: float | None,
@@ -292,20 +296,22 @@ class DeliverOwed(msgspec.Struct, frozen=True, kw_only=True):
             for attempt, there in zip(attempts, before, strict=True)
         )
 
-    def _conclude(self, attempt: "_Attempt", late: str, before: Standing) -> Delivery:
+    def _conclude(
+        self, attempt: "_Attempt", late: str, before: DeliveryStatus
+    ) -> Delivery:
         channel, delivered = attempt.carrier.channel, attempt.delivered
         trouble = attempt.trouble if attempt.is_over else late
         if not trouble and before.pause is not None:
             self.outbox.pause(channel, None)
         elif trouble not in {"", INTERRUPTED} and not delivered:
-            pause = pause_after(before.pause, trouble, now=self._now)
+            pause = next_pause(before.pause, trouble, now=self._now)
             self.outbox.pause(channel, pause)
         standing = self.outbox.standing(channel)
-        known = {aside.id for aside in before.aside}
+        known = {aside.id for aside in before.failed}
         return Delivery(
             channel=channel,
             delivered=delivered,
-            set_aside=tuple(each for each in standing.aside if each.id not in known),
+            set_aside=tuple(each for each in standing.failed if each.id not in known),
             trouble=trouble,
             standing=standing,
         )
@@ -314,20 +320,20 @@ class DeliverOwed(msgspec.Struct, frozen=True, kw_only=True):
         """Say whether there is something to try now; if not, tell why."""
         standing = self.outbox.standing(channel)
         pause = standing.pause
-        if not standing.owed or pause is None or not pause.holds(self._now):
-            return standing.owed > 0
+        if not standing.pending or pause is None or not pause.holds(self._now):
+            return standing.pending > 0
         until = pause.until.astimezone(self.clock.now().tzinfo)
         self._say(
             channel,
-            f"{pause.trouble} {owed_words(channel, standing.owed)}; nothing is tried "
-            f"before {until:%H:%M:%S}, but by `imagen sync`.",
+            f"{pause.trouble} {describe_pending(channel, standing.pending)}; "
+            f"nothing is tried before {until:%H:%M:%S}, but by `imagen sync`.",
         )
         return False
 
     def _tell(self, done: Delivery) -> None:
         standing, channel = done.standing, done.channel
-        if done.trouble and standing.owed:
-            owed = owed_words(channel, standing.owed)
+        if done.trouble and standing.pending:
+            owed = describe_pending(channel, standing.pending)
             self._say(channel, f"{done.trouble} {owed}: see `imagen sync`.")
         for aside in done.set_aside:
             self._say(channel, f"{aside.id} is set aside: {aside.trouble}")
@@ -343,7 +349,7 @@ class DeliverOwed(msgspec.Struct, frozen=True, kw_only=True):
 class _Attempt:
     """A carrier at work in a thread of its own, which may be left to itself."""
 
-    def __init__(self, carrier: Carrier, listen: events.Listener, wake: Event) -> None:
+    def __init__(self, carrier: Uploader, listen: events.Listener, wake: Event) -> None:
         self.carrier = carrier
         self.delivered = 0
         self.trouble = ""
@@ -365,7 +371,7 @@ class _Attempt:
                         self.trouble = INTERRUPTED
                         break
         except ImagenError as error:
-            self.trouble = words_of(error)
+            self.trouble = format_problem(error)
         except Exception as error:  # noqa: BLE001 - what is made is made all the same
             self.trouble = f"A fault of our own: {type(error).__name__}: {error}."
         finally:
@@ -374,12 +380,12 @@ class _Attempt:
             self._wake.set()
 
 
-def words_of(error: ImagenError) -> str:
+def format_problem(error: ImagenError) -> str:
     """Return what is wrong, and what to do."""
     return " ".join(filter(None, (error.message, error.hint)))
 
 
-def owed_words(channel: Channel, count: int) -> str:
+def describe_pending(channel: Channel, count: int) -> str:
     """Return how much is owed, as the beginning of a sentence."""
     what = "usage row" if channel == "usage" else "image"
     return f"1 {what} is owed" if count == 1 else f"{count} {what}s are owed"

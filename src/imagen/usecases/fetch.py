@@ -7,7 +7,7 @@ from itertools import islice
 import msgspec
 
 from imagen.domain import events
-from imagen.domain.call import Place
+from imagen.domain.call import OutputTarget
 from imagen.domain.cloud import CloudImage
 from imagen.domain.container import NotAnImage, read_facts
 from imagen.domain.errors import (
@@ -48,11 +48,11 @@ class FetchImage(msgspec.Struct, frozen=True, kw_only=True):
     cloud: Cloud
     owner: str
     storage: Storage
-    place: Place
+    place: OutputTarget
     history: History
     outbox: Outbox
     locate: Callable[[str], str] = str
-    listen: events.Listener = events.unheard
+    listen: events.Listener = events.ignore_event
 
     def run(self, name: str) -> StoredImage:
         """Store the image of that id, of the only id that begins so, or the `last`.

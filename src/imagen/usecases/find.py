@@ -9,10 +9,10 @@ import msgspec
 from imagen.domain.container import NotAnImage
 from imagen.domain.errors import InvalidRequest, JournalError
 from imagen.domain.history import HistoryEntry
-from imagen.domain.inspection import agreement_of
-from imagen.domain.making import Making
+from imagen.domain.inspection import compare_with_sidecar
+from imagen.domain.making import EmbeddedMetadata
 from imagen.domain.naming import SIDECAR_SUFFIX
-from imagen.domain.reading import read_making
+from imagen.domain.reading import read_embedded_metadata
 from imagen.domain.sidecar import Sidecar, read_sidecar
 from imagen.ports.files import ReadFile
 from imagen.ports.history import History
@@ -43,7 +43,7 @@ class FoundImage(msgspec.Struct, frozen=True, kw_only=True):
     location: str
     content: bytes | None = None
     sha256: str = ""
-    making: Making | None = None
+    making: EmbeddedMetadata | None = None
     sidecar: Sidecar | None = None
     entry: HistoryEntry | None = None
     warnings: tuple[str, ...] = ()
@@ -68,7 +68,10 @@ class FoundImage(msgspec.Struct, frozen=True, kw_only=True):
         """
         remembered = self.entry.sidecar if self.entry else None
         inside = self.inside
-        if agreement_of(self.sidecar, self.sha256, inside) in {"same", "changed"}:
+        if compare_with_sidecar(self.sidecar, self.sha256, inside) in {
+            "same",
+            "changed",
+        }:
             return self.sidecar
         return remembered or inside or self.sidecar
 
@@ -148,7 +151,7 @@ class FindImage(msgspec.Struct, frozen=True, kw_only=True):
 
     def _described(self, location: str, content: bytes) -> FoundImage:
         try:
-            making = read_making(content)
+            making = read_embedded_metadata(content)
         except NotAnImage as why:
             raise InvalidRequest(f"{location} is no whole image: {why}.") from why
         sidecar, warnings = self._beside(location)

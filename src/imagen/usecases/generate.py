@@ -7,32 +7,38 @@ from datetime import UTC
 import msgspec
 
 from imagen.domain import events
-from imagen.domain.budget import Budget, Limit, check_price, dollars, limits_of
-from imagen.domain.call import Call, Received, fate_of, usage_row
+from imagen.domain.budget import (
+    Budget,
+    BudgetLimit,
+    check_price,
+    current_limits,
+    format_micros,
+)
+from imagen.domain.call import Call, Received, classify_failure, usage_row
 from imagen.domain.capabilities import Capabilities
 from imagen.domain.cost import Cost
 from imagen.domain.errors import Cancelled, ImagenError
-from imagen.domain.estimate import cost_of_job
+from imagen.domain.estimate import estimate_job_cost
 from imagen.domain.ids import new_id
 from imagen.domain.instance import Instance
 from imagen.domain.plan import GenerationPlan, ImageJob, plan_images
-from imagen.domain.price import PriceOf, cost_of, no_price
+from imagen.domain.price import PriceOf, calculate_cost, no_price
 from imagen.domain.request import GenerationRequest
 from imagen.domain.result import FailedImage, GenerationReport, StoredImage
 from imagen.domain.retry import RetryPolicy
-from imagen.domain.seed import Draw
-from imagen.ports.backend import ImageBackend, PreparedBackend, VariedBackend
+from imagen.domain.seed import RandomInt
+from imagen.ports.backend import ImageBackend, PerModelBackend, WarmupBackend
 from imagen.ports.clock import Clock
 from imagen.usecases.attempt import attempt
 from imagen.usecases.cancellation import Cancellation
-from imagen.usecases.crew import run_crews
-from imagen.usecases.keep import KeepImages
-from imagen.usecases.records import CallRecord, Records
+from imagen.usecases.crew import run_task_groups
+from imagen.usecases.keep import PersistImages
+from imagen.usecases.records import CallRecorder, Recorder
 from imagen.usecases.store import StoreImage
-from imagen.usecases.watch import JobWatch, LiveJobWatch
+from imagen.usecases.watch import LiveRunningJobContext, RunningJobContext
 
 
-def unnoticed(calls: Sequence[Call]) -> None:
+def ignore_calls(calls: Sequence[Call]) -> None:
     """Take no notice of what is about to be made."""
 
 
@@ -60,25 +66,25 @@ class GenerateImages(msgspec.Struct, frozen=True, kw_only=True):
     instance: Instance
     backend: ImageBackend
     store: StoreImage
-    records: Records
+    records: Recorder
     clock: Clock
-    draw: Draw
+    draw: RandomInt
     caller: str = ""
     origin: str = ""
     price_of: PriceOf = no_price
     budgets: tuple[Budget, ...] = ()
     retry: RetryPolicy = RetryPolicy()
     live: bool = False
-    begun: Callable[[Sequence[Call]], object] = unnoticed
+    begun: Callable[[Sequence[Call]], object] = ignore_calls
     here: bool = False
-    listen: events.Listener = events.unheard
+    listen: events.Listener = events.ignore_event
 
     def capabilities(self, model: str = "") -> Capabilities:
         """Return what the backend can do with a model; with "" with its own."""
-        if not isinstance(self.backend, VariedBackend):
+        if not isinstance(self.backend, PerModelBackend):
             return self.backend.capabilities()
-        watch = JobWatch(number=1, clock=self.clock, listen=self.listen)
-        return self.backend.capabilities_of(model, watch)
+        context = RunningJobContext(number=1, clock=self.clock, listen=self.listen)
+        return self.backend.capabilities_of(model, context)
 
     def plan(self, request: GenerationRequest) -> GenerationPlan:
         """Decide everything, send nothing.
@@ -100,7 +106,7 @@ class GenerateImages(msgspec.Struct, frozen=True, kw_only=True):
         if plan.may_cost or request.max_cost is not None:
             check_price(
                 self.budgets if plan.may_cost else (),
-                calls=[cost_of_job(plan, job).micros for job in plan.jobs],
+                calls=[estimate_job_cost(plan, job).micros for job in plan.jobs],
                 most=request.max_cost,
             )
         return plan
@@ -165,20 +171,20 @@ class GenerateImages(msgspec.Struct, frozen=True, kw_only=True):
         can_show = self.live and self.capabilities(plan.request.model or "").live
         if self.live and not can_show:
             self._warn("sends no pictures of an image while it makes it.")
-        yield from work_off(
+        yield from run_calls(
             [(works, self.instance.concurrency)],
             cancellation=cancellation,
             clock=self.clock,
             here=self.here,
         )
-        if can_show and not any(_shown(work.watch) for work in works):
+        if can_show and not any(_shown(work.context) for work in works):
             self._warn("sent no picture while it worked.")
         self.listen(events.Finished())
 
     def _warn(self, words: str) -> None:
         self.listen(events.Warned(message=f"{self.instance.name} {words}"))
 
-    def _begin(self, plan: GenerationPlan) -> list[CallRecord]:
+    def _begin(self, plan: GenerationPlan) -> list[CallRecorder]:
         records = self._reserve(plan)
         try:
             self.begun([record.call for record in records])
@@ -188,7 +194,7 @@ class GenerateImages(msgspec.Struct, frozen=True, kw_only=True):
             raise
         return records
 
-    def _reserve(self, plan: GenerationPlan) -> list[CallRecord]:
+    def _reserve(self, plan: GenerationPlan) -> list[CallRecorder]:
         """Reserve what the calls may cost, and write down that they are intended."""
         calls, limits = self.intended(plan)
         return self.records.begin(calls, limits=limits)
@@ -199,10 +205,12 @@ class GenerateImages(msgspec.Struct, frozen=True, kw_only=True):
         Raises:
             Unauthorized, Misconfigured: it could not work.
         """
-        if isinstance(self.backend, PreparedBackend):
+        if isinstance(self.backend, WarmupBackend):
             self.backend.prepare()
 
-    def intended(self, plan: GenerationPlan) -> tuple[list[Call], tuple[Limit, ...]]:
+    def intended(
+        self, plan: GenerationPlan
+    ) -> tuple[list[Call], tuple[BudgetLimit, ...]]:
         """Return the calls of a plan, and the limits that they are under now."""
         now = self.clock.now().astimezone(UTC)
         calls = [
@@ -215,28 +223,28 @@ class GenerateImages(msgspec.Struct, frozen=True, kw_only=True):
                 caller=self.caller,
                 origin=self.origin,
                 may_cost=plan.may_cost,
-                reserved=cost_of_job(plan, job).micros,
+                reserved=estimate_job_cost(plan, job).micros,
             )
             for job in plan.jobs
         ]
-        return calls, limits_of(self.budgets, at=now) if plan.may_cost else ()
+        return calls, current_limits(self.budgets, at=now) if plan.may_cost else ()
 
     def works(
-        self, records: Sequence[CallRecord], jobs: Sequence[ImageJob]
-    ) -> "list[Work]":
+        self, records: Sequence[CallRecorder], jobs: Sequence[ImageJob]
+    ) -> "list[PreparedCall]":
         """Return what is to be done for calls that are begun.
 
         Args:
             records: What is written down of each call.
             jobs: What each asks for, contents of references included.
         """
-        kind = LiveJobWatch if self.live else JobWatch
+        kind = LiveRunningJobContext if self.live else RunningJobContext
         return [
-            Work(
+            PreparedCall(
                 maker=self,
                 job=job,
                 record=record,
-                watch=kind(
+                context=kind(
                     number=job.number,
                     clock=self.clock,
                     listen=self.listen,
@@ -247,22 +255,22 @@ class GenerateImages(msgspec.Struct, frozen=True, kw_only=True):
         ]
 
     @property
-    def keep(self) -> KeepImages:
+    def keep(self) -> PersistImages:
         """What stores the images."""
-        return KeepImages(store=self.store, records=self.records, listen=self.listen)
+        return PersistImages(store=self.store, records=self.records, listen=self.listen)
 
     def make(
-        self, job: ImageJob, record: CallRecord, watch: JobWatch
+        self, job: ImageJob, record: CallRecorder, context: RunningJobContext
     ) -> list[StoredImage | FailedImage]:
         """Make one call, and keep what it returns; whatever fails is an outcome."""
         began = self.clock.monotonic()
         try:
-            watch.wait(0)
+            context.sleep(0)
             self.listen(events.Started(number=job.number))
             generated = attempt(
                 self.backend,
                 job,
-                watch=watch,
+                context=context,
                 clock=self.clock,
                 listen=self.listen,
                 retry=self.retry,
@@ -275,7 +283,7 @@ class GenerateImages(msgspec.Struct, frozen=True, kw_only=True):
             )
             record.arrived(received)
         except BaseException as error:  # noqa: BLE001 - one call takes no other along
-            self._end(error, record, watch, began)
+            self._end(error, record, context, began)
             return [self.keep.fail(one, error) for one in _numbers(record.call)]
         try:
             return self.keep.run(record, received)
@@ -284,10 +292,14 @@ class GenerateImages(msgspec.Struct, frozen=True, kw_only=True):
             return [self.keep.fail(one, error) for one in _numbers(record.call)]
 
     def _end(
-        self, error: BaseException, record: CallRecord, watch: JobWatch, began: float
+        self,
+        error: BaseException,
+        record: CallRecorder,
+        context: RunningJobContext,
+        began: float,
     ) -> None:
         """Write down what is certain of a call that failed, and say what to do."""
-        call, fate = record.call, fate_of(error, sent=watch.sent)
+        call, fate = record.call, classify_failure(error, sent=context.sent)
         if fate == "open" and (call.may_cost or not isinstance(error, Cancelled)):
             record.left_open(str(error))
             _advise(error, _open_words(record))
@@ -295,7 +307,7 @@ class GenerateImages(msgspec.Struct, frozen=True, kw_only=True):
             record.closed(None)
         else:
             used = error.used if isinstance(error, ImagenError) else None
-            cost = Cost() if used is None else cost_of(call.plan.price, used)
+            cost = Cost() if used is None else calculate_cost(call.plan.price, used)
             record.closed(
                 usage_row(
                     call,
@@ -310,28 +322,28 @@ class GenerateImages(msgspec.Struct, frozen=True, kw_only=True):
         return round((self.clock.monotonic() - began) * 1000)
 
 
-class Work(msgspec.Struct, frozen=True, kw_only=True):
+class PreparedCall(msgspec.Struct, frozen=True, kw_only=True):
     """One call that is begun, and is to be made."""
 
     maker: GenerateImages
     job: ImageJob
-    record: CallRecord
-    watch: JobWatch
+    record: CallRecorder
+    context: RunningJobContext
 
     def run(self) -> list[StoredImage | FailedImage]:
         """Make it."""
-        return self.maker.make(self.job, self.record, self.watch)
+        return self.maker.make(self.job, self.record, self.context)
 
     def given_up(self, number: int) -> FailedImage:
         """Return the outcome of an image of which nothing was heard in time."""
         late = Cancelled("Cancelled, without an answer in time.")
-        if self.watch.sent:
+        if self.context.sent:
             _advise(late, _open_words(self.record))
         return self.maker.keep.fail(number, late)
 
 
-def work_off(
-    crews: Sequence[tuple[Sequence[Work], int]],
+def run_calls(
+    crews: Sequence[tuple[Sequence[PreparedCall], int]],
     *,
     cancellation: Cancellation,
     clock: Clock,
@@ -340,11 +352,11 @@ def work_off(
     """Make all the calls, each crew so many at once, and yield what becomes of them."""
     works = [work for crew, _ in crews for work in crew]
     for work in works:
-        cancellation.then(work.watch.stop)
+        cancellation.then(work.context.stop)
     missing = {number: work for work in works for number in _numbers(work.record.call)}
     tasks = [([work.run for work in crew], at_once) for crew, at_once in crews]
     with closing(
-        run_crews(tasks, cancellation=cancellation, clock=clock, here=here)
+        run_task_groups(tasks, cancellation=cancellation, clock=clock, here=here)
     ) as calls:
         for made in calls:
             for outcome in made:
@@ -366,8 +378,8 @@ def _only(job: ImageJob, plan: GenerationPlan) -> GenerationPlan:
     )
 
 
-def _shown(watch: JobWatch) -> int:
-    return watch.shown if isinstance(watch, LiveJobWatch) else 0
+def _shown(context: RunningJobContext) -> int:
+    return context.shown if isinstance(context, LiveRunningJobContext) else 0
 
 
 def _numbers(call: Call) -> range:
@@ -379,7 +391,7 @@ def _advise(error: BaseException, words: str) -> None:
         error.hint = " ".join(filter(None, (error.hint, words)))
 
 
-def _open_words(record: CallRecord) -> str:
+def _open_words(record: CallRecorder) -> str:
     """Say what a call that is not over may cost, and how it is finished."""
     call = record.call
     if not call.may_cost:
@@ -387,7 +399,7 @@ def _open_words(record: CallRecord) -> str:
     elif call.reserved is None:
         bill = "It may have been billed."
     else:
-        bill = f"It may have been billed, with {dollars(call.reserved)}."
+        bill = f"It may have been billed, with {format_micros(call.reserved)}."
     more = f"`imagen resume {call.id}` finishes it; do not repeat it."
     return " ".join(filter(None, (bill, more if record.kept else "")))
 
@@ -395,7 +407,7 @@ def _open_words(record: CallRecord) -> str:
 def _cost_words(call: Call, cost: Cost) -> str:
     """Say what a call cost that is over, without an image."""
     if cost.micros is not None:
-        return f"It cost {dollars(cost.micros)}."
+        return f"It cost {format_micros(cost.micros)}."
     if call.reserved is None:
         return "What it cost is not known."
-    return f"What it cost is not known; an image costs {dollars(call.reserved)}."
+    return f"What it cost is not known; an image costs {format_micros(call.reserved)}."

@@ -3,7 +3,7 @@
 import msgspec
 
 from imagen.domain.errors import InvalidRequest
-from imagen.domain.inspection import Inspection, inspection_of
+from imagen.domain.inspection import Inspection, build_inspection
 from imagen.ports.provenance import CheckProvenance
 from imagen.usecases.find import FindImage
 
@@ -30,7 +30,7 @@ class InspectImage(msgspec.Struct, frozen=True, kw_only=True):
         if found.making is None:
             raise InvalidRequest(found.gone)
         signed = found.making.facts.signed
-        return inspection_of(
+        return build_inspection(
             path=found.location,
             content=content,
             sha256=found.sha256,

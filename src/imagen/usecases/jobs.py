@@ -4,7 +4,7 @@ from collections.abc import Sequence
 
 import msgspec
 
-from imagen.domain.call import Closed, OpenCall, usage_row
+from imagen.domain.call import CallClosed, OpenCall, usage_row
 from imagen.domain.cost import Cost
 from imagen.domain.errors import InvalidRequest
 from imagen.ports.journal import Journal
@@ -48,7 +48,7 @@ class OpenJobs(msgspec.Struct, frozen=True, kw_only=True):
             return False
         row = usage_row(job.call, status="unknown", cost=Cost(), latency_ms=None)
         sent = claim.open.state != "planned"
-        self.journal.note(job.call.id, Closed(usage=row if sent else None))
+        self.journal.note(job.call.id, CallClosed(usage=row if sent else None))
         return True
 
 

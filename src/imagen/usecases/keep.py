@@ -5,17 +5,17 @@ import msgspec
 from imagen.domain import events
 from imagen.domain.call import Call, Received, usage_row
 from imagen.domain.container import ImageFacts
-from imagen.domain.cost import NOTHING, Cost, split_evenly
-from imagen.domain.describe import describe_image
+from imagen.domain.cost import FREE, Cost, split_cost
+from imagen.domain.describe import build_sidecar
 from imagen.domain.errors import ImagenError, Refused
-from imagen.domain.price import cost_of, observed_use
+from imagen.domain.price import calculate_cost, measure_usage
 from imagen.domain.result import FailedImage, GeneratedImage, StoredImage
-from imagen.usecases.records import CallRecord, Records
+from imagen.usecases.records import CallRecorder, Recorder
 from imagen.usecases.store import StoreImage
 from imagen.version import __version__
 
 
-class KeepImages(msgspec.Struct, frozen=True, kw_only=True):
+class PersistImages(msgspec.Struct, frozen=True, kw_only=True):
     """Stores the images of one call after the other, and writes down what they cost.
 
     Attributes:
@@ -26,12 +26,12 @@ class KeepImages(msgspec.Struct, frozen=True, kw_only=True):
     """
 
     store: StoreImage
-    records: Records
-    listen: events.Listener = events.unheard
+    records: Recorder
+    listen: events.Listener = events.ignore_event
     again: bool = False
 
     def run(
-        self, record: CallRecord, received: Received
+        self, record: CallRecorder, received: Received
     ) -> list[StoredImage | FailedImage]:
         """Keep what one call returned, and close it; whatever fails is an outcome.
 
@@ -41,7 +41,7 @@ class KeepImages(msgspec.Struct, frozen=True, kw_only=True):
         looked = [self._look(call, image) for image in self._counted(call, received)]
         whole = [image for image in looked if isinstance(image, _Image)]
         cost = _cost(call, received, whole)
-        shares = iter(split_evenly(cost, parts=max(1, len(whole))))
+        shares = iter(split_cost(cost, parts=max(1, len(whole))))
         outcomes = [
             self._keep(call, received, image, number, next(shares))
             if isinstance(image, _Image)
@@ -93,7 +93,7 @@ class KeepImages(msgspec.Struct, frozen=True, kw_only=True):
             finished = self.store.finish(
                 content, looked.facts, fit=plan.request.fit, size=plan.size
             )
-            sidecar = describe_image(
+            sidecar = build_sidecar(
                 image_id=image_id,
                 created_at=received.at,
                 plan=plan,
@@ -132,7 +132,7 @@ class KeepImages(msgspec.Struct, frozen=True, kw_only=True):
 
     def _close(
         self,
-        record: CallRecord,
+        record: CallRecorder,
         received: Received,
         kept: list[StoredImage],
         whole: "list[_Image]",
@@ -169,14 +169,14 @@ def _cost(call: Call, received: Received, whole: list[_Image]) -> Cost:
     if generated.cost.micros is not None and not own_price:
         return generated.cost
     if not call.may_cost:
-        return NOTHING
-    used = observed_use(
+        return FREE
+    used = measure_usage(
         generated.used,
         images=len(whole),
         megapixels=sum(each.facts.width * each.facts.height for each in whole) / 1e6,
         seconds=received.latency_ms / 1000 if timed else None,
     )
-    return cost_of(plan.price, used)
+    return calculate_cost(plan.price, used)
 
 
 def _kept(outcome: StoredImage | FailedImage) -> StoredImage | None:

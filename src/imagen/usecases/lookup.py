@@ -4,37 +4,37 @@ from datetime import datetime
 
 from imagen.domain.errors import Cancelled, ImagenError, ReferenceTaken
 from imagen.domain.plan import ImageJob
-from imagen.ports.backend import ImageBackend, SearchableBackend
-from imagen.usecases.watch import JobWatch
+from imagen.ports.backend import ImageBackend, LookupBackend
+from imagen.usecases.watch import RunningJobContext
 
 LOOKS = (0.5, 2.0, 5.0)
 """Seconds to wait before each look: a list may lag behind."""
 
 
-def look_up(
-    backend: ImageBackend, job: ImageJob, *, since: datetime, watch: JobWatch
+def find_lost_job(
+    backend: ImageBackend, job: ImageJob, *, since: datetime, context: RunningJobContext
 ) -> str | None:
     """Return what the backend calls the job, if there is exactly one that can be it.
 
-    The watch knows the name then, and so does the journal. The jobs of other calls do
+    The context knows the name then, and so does the journal. The jobs of other calls do
     not count, and of two that look alike neither is taken.
 
     Raises:
-        Cancelled: passed through from the watch.
+        Cancelled: passed through from the context.
     """
-    if not isinstance(backend, SearchableBackend):
+    if not isinstance(backend, LookupBackend):
         return None
     for seconds in LOOKS:
-        watch.wait(seconds)
+        context.sleep(seconds)
         try:
-            found = watch.untaken(backend.find(job, since=since, watch=watch))
+            found = context.untaken(backend.find(job, since=since, context=context))
         except Cancelled:
             raise
         except ImagenError:
             continue  # it cannot be asked now, but may be in a moment
         if len(found) == 1:
             try:
-                watch.accepted(found[0])
+                context.accepted(found[0])
             except ReferenceTaken:
                 continue
             return found[0]

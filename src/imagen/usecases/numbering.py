@@ -3,7 +3,7 @@
 from collections.abc import Iterator
 from threading import Lock
 
-from imagen.domain.naming import numbered
+from imagen.domain.naming import add_number
 
 _MOST = 10_000
 """Names that are remembered: those of the last moments."""
@@ -24,7 +24,7 @@ class Numbering:
         """Yield the name, then with `-2`, `-3`, ...: what nobody here was given yet."""
         while True:
             number = self._next(name)
-            yield name if number == 1 else numbered(name, number)
+            yield name if number == 1 else add_number(name, number)
 
     def _next(self, name: str) -> int:
         with self._lock:

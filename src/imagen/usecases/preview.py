@@ -40,7 +40,7 @@ class PreviewImages:
             return
         try:
             self._preview.show(self._locate(image.location))
-        except port.PreviewFailed as why:
+        except port.PreviewError as why:
             self._fail(str(why))
         except Exception as error:  # noqa: BLE001 - it is only a preview
             self._fail(f"a fault of our own: {type(error).__name__}: {error}")

@@ -8,21 +8,21 @@ import msgspec
 from imagen.domain import events
 from imagen.domain.errors import InvalidRequest
 from imagen.domain.price import ListedPrice
-from imagen.domain.suggestion import meant
+from imagen.domain.suggestion import suggest_name
 from imagen.ports.clock import Clock
 
 QUARTER = 92
 """Days after which a price should be looked at again."""
 
 
-class ShownPrice(msgspec.Struct, frozen=True, kw_only=True):
+class DatedPrice(msgspec.Struct, frozen=True, kw_only=True):
     """A price, and how many days ago it was so at the most; None when it is our own."""
 
     listed: ListedPrice
     age_days: int | None
 
 
-class ShowPrices(msgspec.Struct, frozen=True, kw_only=True):
+class ListPrices(msgspec.Struct, frozen=True, kw_only=True):
     """Looks through the prices.
 
     Attributes:
@@ -33,9 +33,9 @@ class ShowPrices(msgspec.Struct, frozen=True, kw_only=True):
 
     table: Sequence[ListedPrice]
     clock: Clock
-    listen: events.Listener = events.unheard
+    listen: events.Listener = events.ignore_event
 
-    def run(self, part: str = "") -> tuple[ShownPrice, ...]:
+    def run(self, part: str = "") -> tuple[DatedPrice, ...]:
         """Return the prices of the models that have this in their name.
 
         Raises:
@@ -44,7 +44,7 @@ class ShowPrices(msgspec.Struct, frozen=True, kw_only=True):
         found = [each for each in self.table if part.lower() in each.model.lower()]
         if not found:
             names = [each.model.rpartition("/")[2] for each in self.table]
-            near = meant(part.lower(), names)
+            near = suggest_name(part.lower(), names)
             raise InvalidRequest(
                 f"There is no price of a model that has {part!r} in its name.",
                 hint=f"Did you mean {near}?"
@@ -52,7 +52,7 @@ class ShowPrices(msgspec.Struct, frozen=True, kw_only=True):
                 else "`imagen prices` shows all that there are.",
             )
         shown = tuple(
-            ShownPrice(listed=each, age_days=self._age(each)) for each in found
+            DatedPrice(listed=each, age_days=self._age(each)) for each in found
         )
         if old := sum((each.age_days or 0) > QUARTER for each in shown):
             counted = f"{old} of {len(shown)} prices may be older than a quarter"

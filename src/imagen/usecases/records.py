@@ -8,16 +8,16 @@ from datetime import timedelta
 from functools import partial
 
 from imagen.domain import events
-from imagen.domain.budget import Limit
+from imagen.domain.budget import BudgetLimit
 from imagen.domain.call import (
-    Accepted,
-    Arrived,
     Call,
-    Closed,
-    LeftOpen,
-    Note,
+    CallAccepted,
+    CallClosed,
+    CallLeftOpen,
+    CallReceived,
+    CallSending,
+    CallUpdate,
     Received,
-    Sending,
 )
 from imagen.domain.errors import JournalError, ReferenceTaken
 from imagen.domain.history import HistoryEntry
@@ -29,7 +29,7 @@ from imagen.ports.journal import Journal
 from imagen.ports.outbox import Outbox
 
 
-class Records:
+class Recorder:
     """The journal and the history of one request, as far as they can be written."""
 
     def __init__(
@@ -41,7 +41,7 @@ class Records:
         clock: Clock,
         locate: Callable[[str], str] = str,
         keep: timedelta | None = None,
-        listen: events.Listener = events.unheard,
+        listen: events.Listener = events.ignore_event,
     ) -> None:
         """Write down what happens from now on.
 
@@ -64,8 +64,8 @@ class Records:
         self._complained = False
 
     def begin(
-        self, calls: Sequence[Call], *, limits: Sequence[Limit] = ()
-    ) -> "list[CallRecord]":
+        self, calls: Sequence[Call], *, limits: Sequence[BudgetLimit] = ()
+    ) -> "list[CallRecorder]":
         """Write down the intent of calls that may cost money; of others, nothing yet.
 
         Raises:
@@ -85,7 +85,7 @@ class Records:
                     ) from error
                 self.complain(error)
         return [
-            CallRecord(
+            CallRecorder(
                 self,
                 call,
                 begun=begun and call.may_cost,
@@ -121,7 +121,7 @@ class Records:
         """Write down a call that costs nothing, now that it can be asked for later."""
         return self.try_to(lambda: self._journal.begin([call]))
 
-    def note(self, call: Call, note: Note) -> bool:
+    def note(self, call: Call, note: CallUpdate) -> bool:
         """Write down what became of the call; say whether that could be done.
 
         Raises:
@@ -159,7 +159,7 @@ class Records:
             self._listen(events.Warned(message=f"not written down: {words}"))
 
 
-class CallRecord:
+class CallRecorder:
     """What is written down of one call.
 
     A call that may cost money is written down before it is sent, and at every step. Of
@@ -168,7 +168,7 @@ class CallRecord:
 
     def __init__(
         self,
-        records: Records,
+        records: Recorder,
         call: Call,
         *,
         begun: bool,
@@ -187,7 +187,7 @@ class CallRecord:
         Raises:
             JournalError: it would be sent, and a budget could not count it.
         """
-        kept = self._note(Sending(active=active))
+        kept = self._note(CallSending(active=active))
         if active and self._counted and not kept:
             raise JournalError(
                 "There is a budget, and that this is sent cannot be written down."
@@ -202,7 +202,7 @@ class CallRecord:
         if not self._begun and not self._broken:
             self._begun = self._records.begin_late(self.call)
             self._broken = not self._begun
-        self._note(Accepted(reference=reference))
+        self._note(CallAccepted(reference=reference))
 
     def untaken(self, references: Sequence[str]) -> tuple[str, ...]:
         """Return those of the names that no other call has, as far as can be told."""
@@ -211,20 +211,20 @@ class CallRecord:
     def arrived(self, received: Received) -> None:
         """The images are here; what cost nothing can be made again."""
         if self.call.may_cost:
-            self._note(Arrived(received=received))
+            self._note(CallReceived(received=received))
 
     def left_open(self, trouble: str) -> None:
         """Nobody here works on it any more, and it is not over."""
-        self._note(LeftOpen(trouble=trouble))
+        self._note(CallLeftOpen(trouble=trouble))
 
     def closed(self, usage: UsageRow | None) -> None:
         """It is over."""
-        self._note(Closed(usage=usage))
+        self._note(CallClosed(usage=usage))
 
     @property
     def kept(self) -> bool:
         """Whether it can be asked for later."""
         return self._begun
 
-    def _note(self, note: Note) -> bool:
+    def _note(self, note: CallUpdate) -> bool:
         return self._begun and self._records.note(self.call, note)

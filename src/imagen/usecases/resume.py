@@ -7,8 +7,15 @@ from functools import partial
 import msgspec
 
 from imagen.domain import events
-from imagen.domain.budget import dollars
-from imagen.domain.call import Call, Claim, OpenCall, Place, Received, usage_row
+from imagen.domain.budget import format_micros
+from imagen.domain.call import (
+    Call,
+    ClaimedCall,
+    OpenCall,
+    OutputTarget,
+    Received,
+    usage_row,
+)
 from imagen.domain.cost import Cost
 from imagen.domain.errors import (
     Cancelled,
@@ -17,22 +24,22 @@ from imagen.domain.errors import (
     Unfinished,
 )
 from imagen.domain.instance import Instance
-from imagen.domain.price import cost_of
+from imagen.domain.price import calculate_cost
 from imagen.domain.result import FailedImage, StoredImage
 from imagen.domain.retry import RetryPolicy
 from imagen.ports.backend import ImageBackend, ResumableBackend
 from imagen.ports.clock import Clock
 from imagen.ports.journal import Journal
 from imagen.usecases.cancellation import Cancellation
-from imagen.usecases.crew import run_together
-from imagen.usecases.keep import KeepImages
-from imagen.usecases.lookup import look_up
-from imagen.usecases.records import CallRecord, Records
+from imagen.usecases.crew import run_tasks
+from imagen.usecases.keep import PersistImages
+from imagen.usecases.lookup import find_lost_job
+from imagen.usecases.records import CallRecorder, Recorder
 from imagen.usecases.store import StoreImage
-from imagen.usecases.watch import JobWatch
+from imagen.usecases.watch import RunningJobContext
 
 
-class Resumed(msgspec.Struct, frozen=True, kw_only=True):
+class ResumeResult(msgspec.Struct, frozen=True, kw_only=True):
     """What became of one open call.
 
     Attributes:
@@ -75,32 +82,30 @@ class ResumeCalls(msgspec.Struct, frozen=True, kw_only=True):
     """
 
     journal: Journal
-    records: Records
+    records: Recorder
     backend_of: Callable[[Instance], ImageBackend]
-    store_of: Callable[[Place], StoreImage]
+    store_of: Callable[[OutputTarget], StoreImage]
     clock: Clock
     retry: RetryPolicy = RetryPolicy()
-    listen: events.Listener = events.unheard
+    listen: events.Listener = events.ignore_event
 
     def outcomes(
         self, calls: Sequence[OpenCall], cancellation: Cancellation
-    ) -> Iterator[Resumed]:
+    ) -> Iterator[ResumeResult]:
         """Finish the calls, one after the other, and yield what becomes of each.
 
         One that fails does not keep the others from being finished. After a
         cancellation those that were not begun stay as they are, and yield nothing.
         """
         tasks = [partial(self._begun, call, cancellation) for call in calls]
-        ended = run_together(
-            tasks, at_once=1, cancellation=cancellation, clock=self.clock
-        )
+        ended = run_tasks(tasks, at_once=1, cancellation=cancellation, clock=self.clock)
         with closing(ended):
             for resumed in ended:
                 if resumed is not None:
                     yield resumed
         self.listen(events.Finished())
 
-    def run(self, open_call: OpenCall, *, cancellation: Cancellation) -> Resumed:
+    def run(self, open_call: OpenCall, *, cancellation: Cancellation) -> ResumeResult:
         """Finish one call, as far as that is possible now.
 
         Raises:
@@ -110,7 +115,7 @@ class ResumeCalls(msgspec.Struct, frozen=True, kw_only=True):
         claim = self.journal.claim(call.id)
         if claim is None:
             return self._not_ours(call)
-        record = CallRecord(self.records, call, begun=True)
+        record = CallRecorder(self.records, call, begun=True)
         try:
             return self._finished(claim, record, cancellation)
         except ImagenError as error:
@@ -121,34 +126,34 @@ class ResumeCalls(msgspec.Struct, frozen=True, kw_only=True):
             record.left_open(f"{type(error).__name__}: {error}")
             raise
 
-    def _begun(self, call: OpenCall, cancellation: Cancellation) -> Resumed | None:
+    def _begun(self, call: OpenCall, cancellation: Cancellation) -> ResumeResult | None:
         if cancellation.happened.is_set():
             return None
         try:
             return self.run(call, cancellation=cancellation)
         except Exception as error:  # noqa: BLE001 - one call takes no other along
-            return Resumed(call_id=call.call.id, over=False, error=error)
+            return ResumeResult(call_id=call.call.id, over=False, error=error)
 
-    def _not_ours(self, call: Call) -> Resumed:
+    def _not_ours(self, call: Call) -> ResumeResult:
         """Somebody else works on it, or it is over by now."""
         still = {each.call.id for each in self.journal.unfinished()}
         if call.id not in still:
-            return Resumed(call_id=call.id, over=True, note="It is over by now.")
+            return ResumeResult(call_id=call.id, over=True, note="It is over by now.")
         working = "Another process works on it."
-        return Resumed(call_id=call.id, over=False, live=True, note=working)
+        return ResumeResult(call_id=call.id, over=False, live=True, note=working)
 
     def _finished(
-        self, claim: Claim, record: CallRecord, cancellation: Cancellation
-    ) -> Resumed:
+        self, claim: ClaimedCall, record: CallRecorder, cancellation: Cancellation
+    ) -> ResumeResult:
         call, state = record.call, claim.open.state
         if state == "planned":
             record.closed(None)
-            return Resumed(call_id=call.id, over=True, note="It was never sent.")
+            return ResumeResult(call_id=call.id, over=True, note="It was never sent.")
         received = claim.received
         if received is None:
             received = self._fetched(claim, record, cancellation)
             record.arrived(received)
-        keep = KeepImages(
+        keep = PersistImages(
             store=self.store_of(call.place),
             records=self.records,
             listen=self.listen,
@@ -156,7 +161,7 @@ class ResumeCalls(msgspec.Struct, frozen=True, kw_only=True):
         )
         outcomes = keep.run(record, received)
         failed = tuple(each for each in outcomes if isinstance(each, FailedImage))
-        return Resumed(
+        return ResumeResult(
             call_id=call.id,
             over=self._is_over(call),
             stored=tuple(each for each in outcomes if isinstance(each, StoredImage)),
@@ -164,19 +169,19 @@ class ResumeCalls(msgspec.Struct, frozen=True, kw_only=True):
         )
 
     def _fetched(
-        self, claim: Claim, record: CallRecord, cancellation: Cancellation
+        self, claim: ClaimedCall, record: CallRecorder, cancellation: Cancellation
     ) -> Received:
         call, name = record.call, record.call.plan.instance.name
         backend = self.backend_of(call.plan.instance)
         if not isinstance(backend, ResumableBackend):
             raise Unfinished(f"{name} cannot be asked for a job that was handed in.")
-        watch = JobWatch(
+        context = RunningJobContext(
             number=call.job.number, clock=self.clock, listen=self.listen, record=record
         )
-        cancellation.then(watch.stop)
+        cancellation.then(context.stop)
         self.listen(events.Started(number=call.job.number))
-        reference = claim.open.reference or look_up(
-            backend, call.job, since=call.created_at, watch=watch
+        reference = claim.open.reference or find_lost_job(
+            backend, call.job, since=call.created_at, context=context
         )
         if not reference:
             raise Unfinished(
@@ -185,12 +190,12 @@ class ResumeCalls(msgspec.Struct, frozen=True, kw_only=True):
         attempt = 1
         while True:
             try:
-                generated = backend.resume(call.job, reference, watch)
+                generated = backend.resume(call.job, reference, context)
             except ImagenError as failure:
                 wait = self.retry.wait_after(failure, attempt=attempt)
                 if wait is None:
                     raise
-                watch.wait(wait)
+                context.sleep(wait)
                 attempt += 1
             else:
                 break
@@ -200,7 +205,7 @@ class ResumeCalls(msgspec.Struct, frozen=True, kw_only=True):
             generated=generated, at=now, latency_ms=max(0, took), watched=False
         )
 
-    def _failed(self, error: ImagenError, record: CallRecord) -> Resumed:
+    def _failed(self, error: ImagenError, record: CallRecorder) -> ResumeResult:
         """Close a call that failed for good, and leave every other one open."""
         call = record.call
         self.listen(
@@ -212,8 +217,12 @@ class ResumeCalls(msgspec.Struct, frozen=True, kw_only=True):
         good = error.may_have_cost and not isinstance(error, (Cancelled, Unfinished))
         if not (settled or good):
             record.left_open(error.message)
-            return Resumed(call_id=call.id, over=False, error=error)
-        cost = Cost() if error.used is None else cost_of(call.plan.price, error.used)
+            return ResumeResult(call_id=call.id, over=False, error=error)
+        cost = (
+            Cost()
+            if error.used is None
+            else calculate_cost(call.plan.price, error.used)
+        )
         record.closed(
             usage_row(
                 call,
@@ -222,7 +231,7 @@ class ResumeCalls(msgspec.Struct, frozen=True, kw_only=True):
                 latency_ms=None,
             )
         )
-        return Resumed(call_id=call.id, over=True, error=error)
+        return ResumeResult(call_id=call.id, over=True, error=error)
 
     def _is_over(self, call: Call) -> bool:
         try:
@@ -235,5 +244,5 @@ class ResumeCalls(msgspec.Struct, frozen=True, kw_only=True):
 def _bill(call: Call) -> str:
     if not call.may_cost:
         return ""
-    amount = "" if call.reserved is None else f", with {dollars(call.reserved)}"
+    amount = "" if call.reserved is None else f", with {format_micros(call.reserved)}"
     return f"It may have been billed{amount}; it is not sent again by itself."

@@ -6,11 +6,16 @@ from contextlib import suppress
 import msgspec
 
 from imagen.domain.errors import NameTaken, StorageError
-from imagen.domain.naming import Destination, NameFacts, free_names, templated_name
+from imagen.domain.naming import (
+    Destination,
+    NameFacts,
+    candidate_names,
+    expand_template,
+)
 from imagen.domain.result import FailedImage, StoredImage
-from imagen.domain.sheet import Made, Sheet, made_of, sheet_of
+from imagen.domain.sheet import CellResult, Sheet, build_cell_result, build_sheet
 from imagen.domain.sweep import SweepPlan
-from imagen.ports.sheets import SheetArtist
+from imagen.ports.sheets import SheetRenderer
 from imagen.ports.storage import Storage
 
 _MOST_NAMES = 1000
@@ -30,7 +35,7 @@ class ContactSheet:
         self,
         plan: SweepPlan,
         *,
-        artist: SheetArtist,
+        artist: SheetRenderer,
         storage: Storage,
         destination: Destination,
         link: Callable[[str, str], str],
@@ -49,7 +54,7 @@ class ContactSheet:
         self._storage = storage
         self._destination = destination
         self._link = link
-        self._made: dict[int, Made] = {}
+        self._made: dict[int, CellResult] = {}
 
     def add(self, outcome: StoredImage | FailedImage) -> None:
         """Show what became of a cell."""
@@ -58,7 +63,7 @@ class ContactSheet:
         if image is not None:
             with suppress(StorageError):  # its cell says how it was made all the same
                 thumbnail = self._artist.thumbnail(image.content)
-        self._made[outcome.number] = made_of(outcome, thumbnail)
+        self._made[outcome.number] = build_cell_result(outcome, thumbnail)
 
     @property
     def is_empty(self) -> bool:
@@ -76,7 +81,7 @@ class ContactSheet:
             for number, made in self._made.items()
             if made.location
         }
-        return sheet_of(self._plan, self._made, links)
+        return build_sheet(self._plan, self._made, links)
 
     def save(self) -> SavedSheet:
         """Store the sheet as a picture and as a page, beside the images.
@@ -103,14 +108,16 @@ class ContactSheet:
             backend=first.instance.name,
             extension="png",
         )
-        folder, slash, _ = templated_name(self._destination.template, facts).rpartition(
-            "/"
+        folder, slash, _ = expand_template(
+            self._destination.template, facts
+        ).rpartition("/")
+        return (
+            folder + slash + expand_template("{date}-{time}-{slug}-sheet", facts)[:-4]
         )
-        return folder + slash + templated_name("{date}-{time}-{slug}-sheet", facts)[:-4]
 
     def _save(self, name: str, content: bytes, media_type: str) -> str:
         replace = self._destination.name is not None
-        for free, _ in zip(free_names(name), range(_MOST_NAMES), strict=False):
+        for free, _ in zip(candidate_names(name), range(_MOST_NAMES), strict=False):
             try:
                 return self._storage.save(
                     free, content, media_type=media_type, replace=replace

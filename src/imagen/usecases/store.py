@@ -6,17 +6,17 @@ from itertools import islice
 
 import msgspec
 
-from imagen.domain.call import Place
+from imagen.domain.call import OutputTarget
 from imagen.domain.container import ImageFacts, NotAnImage, read_facts
 from imagen.domain.errors import BackendError, NameTaken, StorageError
 from imagen.domain.fit import Fit
-from imagen.domain.inside import describe_inside
+from imagen.domain.inside import embed_metadata
 from imagen.domain.media import EXTENSIONS
 from imagen.domain.naming import (
     SIDECAR_SUFFIX,
     Destination,
     NameFacts,
-    free_names,
+    candidate_names,
 )
 from imagen.domain.result import FailedImage, StoredImage
 from imagen.domain.sidecar import Sidecar, write_sidecar
@@ -61,7 +61,7 @@ class StoreImage(msgspec.Struct, frozen=True, kw_only=True):
     storage: Storage
     rescues: tuple[Storage, ...]
     editor: ImageEditor
-    place: Place = Place()
+    place: OutputTarget = OutputTarget()
     numbering: Numbering | None = None
 
     def look(self, content: bytes, *, backend: str) -> ImageFacts:
@@ -130,7 +130,7 @@ class StoreImage(msgspec.Struct, frozen=True, kw_only=True):
         """
         content = finished.content
         if self.place.metadata:
-            content = describe_inside(content, finished.facts, sidecar)
+            content = embed_metadata(content, finished.facts, sidecar)
         image = StoredImage(
             number=number,
             location="",
@@ -178,7 +178,7 @@ class StoreImage(msgspec.Struct, frozen=True, kw_only=True):
         names = destination.names(facts, number=image.number, count=count)
         replace = destination.name is not None and not again
         if again and destination.name is not None:
-            names = free_names(next(names))
+            names = candidate_names(next(names))
         elif self.numbering is not None and destination.name is None and not again:
             names = self.numbering.names(next(names))
         for name in islice(names, MOST_NAMES_TRIED):

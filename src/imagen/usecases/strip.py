@@ -7,16 +7,16 @@ from pathlib import PurePosixPath
 import msgspec
 
 from imagen.domain.errors import InvalidRequest, NameTaken, StorageError
-from imagen.domain.inside import stripped
-from imagen.domain.media import EXTENSIONS, media_type_of
-from imagen.domain.naming import free_names
+from imagen.domain.inside import strip_metadata
+from imagen.domain.media import EXTENSIONS, guess_media_type
+from imagen.domain.naming import candidate_names
 from imagen.ports.storage import Storage
 from imagen.usecases.find import FindImage
 
 MOST_NAMES_TRIED = 10_000
 
 
-class CopyPlace(msgspec.Struct, frozen=True, kw_only=True):
+class CopyTarget(msgspec.Struct, frozen=True, kw_only=True):
     """Where a copy goes.
 
     Attributes:
@@ -37,7 +37,7 @@ class StripImage(msgspec.Struct, frozen=True, kw_only=True):
     """
 
     find: FindImage
-    place_of: Callable[[str], CopyPlace]
+    place_of: Callable[[str], CopyTarget]
 
     def run(self, name: str) -> str:
         """Write the copy of the image of that name, and return where it is.
@@ -49,11 +49,11 @@ class StripImage(msgspec.Struct, frozen=True, kw_only=True):
             StorageError: the copy cannot be written.
         """
         found, content = self.find.whole(name)
-        bare = stripped(content)
+        bare = strip_metadata(content)
         place = self.place_of(found.location)
         media_type = found.media_type
         if place.name is not None:
-            if media_type_of(place.name) != media_type:
+            if guess_media_type(place.name) != media_type:
                 raise InvalidRequest(
                     f"A copy of {found.location} is {media_type}, as it is itself.",
                     hint=f"Name it .{EXTENSIONS[media_type]}.",
@@ -61,7 +61,9 @@ class StripImage(msgspec.Struct, frozen=True, kw_only=True):
             return place.storage.save(
                 place.name, bare, media_type=media_type, replace=True
             )
-        for copy in islice(free_names(_copy_name(found.location)), MOST_NAMES_TRIED):
+        for copy in islice(
+            candidate_names(_copy_name(found.location)), MOST_NAMES_TRIED
+        ):
             try:
                 return place.storage.save(copy, bare, media_type=media_type)
             except NameTaken:

@@ -5,17 +5,17 @@ from collections.abc import Iterator, Mapping, Sequence
 import msgspec
 
 from imagen.domain import events
-from imagen.domain.budget import Limit, check_price
+from imagen.domain.budget import BudgetLimit, check_price
 from imagen.domain.call import Call
-from imagen.domain.estimate import cost_of_plan
+from imagen.domain.estimate import estimate_plan_cost
 from imagen.domain.plan import GenerationPlan
 from imagen.domain.request import GenerationRequest
 from imagen.domain.result import FailedImage, StoredImage
-from imagen.domain.seed import LARGEST_DRAWN_SEED, first_seed
-from imagen.domain.sweep import Sweep, SweepPlan
+from imagen.domain.seed import LARGEST_DRAWN_SEED, choose_seed
+from imagen.domain.sweep import SweepGrid, SweepPlan
 from imagen.usecases.cancellation import Cancellation
-from imagen.usecases.generate import GenerateImages, Work, work_off
-from imagen.usecases.records import CallRecord, Records
+from imagen.usecases.generate import GenerateImages, PreparedCall, run_calls
+from imagen.usecases.records import CallRecorder, Recorder
 
 
 class SweepImages(msgspec.Struct, frozen=True, kw_only=True):
@@ -28,12 +28,12 @@ class SweepImages(msgspec.Struct, frozen=True, kw_only=True):
     """
 
     makers: Mapping[str, GenerateImages]
-    records: Records
-    listen: events.Listener = events.unheard
+    records: Recorder
+    listen: events.Listener = events.ignore_event
 
     def plan(
         self,
-        sweep: Sweep,
+        sweep: SweepGrid,
         asked: Sequence[tuple[str, GenerationRequest]],
         *,
         max_cost: int | None = None,
@@ -52,13 +52,13 @@ class SweepImages(msgspec.Struct, frozen=True, kw_only=True):
             InvalidRequest: something makes no sense, here or to a backend.
             OverBudget: it costs too much for any day, or more than `max_cost`.
         """
-        drawn = first_seed(0, limit=LARGEST_DRAWN_SEED, draw=self._any.draw)
+        drawn = choose_seed(0, limit=LARGEST_DRAWN_SEED, draw=self._any.draw)
         plans = tuple(
             self._plan(backend, request, number=number, count=len(asked), drawn=drawn)
             for number, (backend, request) in enumerate(asked, start=1)
         )
         if max_cost is not None:
-            costs = [cost_of_plan(plan).micros for plan in plans]
+            costs = [estimate_plan_cost(plan).micros for plan in plans]
             check_price((), calls=costs, most=max_cost)
         return SweepPlan(sweep=sweep, cells=sweep.cells(), plans=plans)
 
@@ -96,7 +96,7 @@ class SweepImages(msgspec.Struct, frozen=True, kw_only=True):
         )
         for warning in plan.warnings():
             self.listen(events.Warned(message=warning))
-        works: list[Work] = []
+        works: list[PreparedCall] = []
         for each, record in zip(plan.plans, records, strict=True):
             works += self._maker(each).works([record], each.jobs)
         crews = [(works, at_once or 1)]
@@ -108,7 +108,7 @@ class SweepImages(msgspec.Struct, frozen=True, kw_only=True):
                 )
                 for maker in self.makers.values()
             ]
-        yield from work_off(crews, cancellation=cancellation, clock=self._any.clock)
+        yield from run_calls(crews, cancellation=cancellation, clock=self._any.clock)
         self.listen(events.Finished())
 
     @property
@@ -140,10 +140,10 @@ class SweepImages(msgspec.Struct, frozen=True, kw_only=True):
             jobs=tuple(replace(job, number=number) for job in plan.jobs),
         )
 
-    def _begin(self, plan: SweepPlan) -> list[CallRecord]:
+    def _begin(self, plan: SweepPlan) -> list[CallRecorder]:
         """Reserve what all of the calls may cost, or nothing, whoever gets them."""
         calls: list[Call] = []
-        limits: dict[str, Limit] = {}
+        limits: dict[str, BudgetLimit] = {}
         for each in plan.plans:
             intended, under = self._maker(each).intended(each)
             calls += intended

@@ -7,7 +7,7 @@ from operator import attrgetter
 
 import msgspec
 
-from imagen.domain.usage import Dimension, UsageRow, UsageTotal, added_up
+from imagen.domain.usage import Dimension, UsageRow, UsageTotal, merge_totals
 from imagen.ports.journal import Journal
 from imagen.ports.ledger import UsageReader
 from imagen.ports.outbox import Outbox
@@ -46,8 +46,8 @@ class ShowUsage(msgspec.Struct, frozen=True, kw_only=True):
         """
         groups = self.ledger.totals(by, since=since)
         if self.outbox is not None and (rest := self.outbox.totals(by, since=since)):
-            groups = added_up((*groups, *rest), by)
-        [total] = added_up(groups, ()) or [
+            groups = merge_totals((*groups, *rest), by)
+        [total] = merge_totals(groups, ()) or [
             UsageTotal(calls=0, images=0, cost_micros=0, unknown=0)
         ]
         return UsageReport(groups=groups, total=total)

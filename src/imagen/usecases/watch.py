@@ -1,4 +1,4 @@
-"""The `Watch` of one job: what a backend says goes on, and its waits can be ended."""
+"""The `JobContext` of one running job: events, journal notes and cancellation."""
 
 from collections.abc import Callable, Sequence
 
@@ -6,10 +6,10 @@ from imagen.domain import events
 from imagen.domain.errors import Cancelled
 from imagen.ports.clock import Clock
 from imagen.usecases.cancellation import Cancellation
-from imagen.usecases.records import CallRecord
+from imagen.usecases.records import CallRecorder
 
 
-class JobWatch:
+class RunningJobContext:
     """Turns a backend's words into events and notes, and ends its waits.
 
     Attributes:
@@ -24,7 +24,7 @@ class JobWatch:
         number: int,
         clock: Clock,
         listen: events.Listener,
-        record: CallRecord | None = None,
+        record: CallRecorder | None = None,
     ) -> None:
         self.number = number
         self.reference: str | None = None
@@ -67,7 +67,7 @@ class JobWatch:
             return tuple(references)
         return self._record.untaken(references)
 
-    def report(
+    def progress(
         self, fraction: float | None, note: str = "", *, steps: int | None = None
     ) -> None:
         """Pass the word on."""
@@ -77,7 +77,7 @@ class JobWatch:
             )
         )
 
-    def wait(self, seconds: float) -> None:
+    def sleep(self, seconds: float) -> None:
         """Let time pass, unless the job was stopped."""
         if self._clock.wait(self._stopped.happened, seconds):
             raise Cancelled("The job was cancelled.")
@@ -97,7 +97,7 @@ class JobWatch:
             self.stop()
 
 
-class LiveJobWatch(JobWatch):
+class LiveRunningJobContext(RunningJobContext):
     """The same, for somebody who wants to see the image while it is made.
 
     Attributes:

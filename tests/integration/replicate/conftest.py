@@ -17,9 +17,9 @@ from imagen.adapters.backends.replicate.adapter import (
 from imagen.adapters.clock import SystemClock
 from imagen.domain.plan import ImageJob
 from imagen.domain.size import Size
-from imagen.ports.backend import BackendContext, Secrets, Watch
+from imagen.ports.backend import BackendContext, JobContext, Secrets
 from imagen.ports.clock import Clock
-from imagen.testing.fakes import RecordingWatch
+from imagen.testing.fakes import RecordingContext
 
 Build = Callable[..., ReplicateBackend]
 
@@ -70,19 +70,19 @@ def backend(build: Build) -> ReplicateBackend:
 
 
 @pytest.fixture
-def watch() -> RecordingWatch:
-    return RecordingWatch()
+def context() -> RecordingContext:
+    return RecordingContext()
 
 
-class ActingWatch(RecordingWatch):
+class ActingContext(RecordingContext):
     """Does something whenever the adapter lets time pass."""
 
     def __init__(self, act: Callable[[], object]) -> None:
         super().__init__()
         self._act = act
 
-    def wait(self, seconds: float) -> None:
-        super().wait(seconds)
+    def sleep(self, seconds: float) -> None:
+        super().sleep(seconds)
         if seconds:
             self._act()
 
@@ -91,10 +91,12 @@ def job(**changes: Any) -> ImageJob:
     return msgspec.structs.replace(JOB, **changes)
 
 
-def drawn(backend: ReplicateBackend, watch: Watch | None = None, **changes: Any) -> Any:
+def drawn(
+    backend: ReplicateBackend, context: JobContext | None = None, **changes: Any
+) -> Any:
     """Return what becomes of a job, in a time that nobody would call hanging."""
     wanted = job(**changes)
-    return outcome_of(lambda: backend.generate(wanted, watch or RecordingWatch()))
+    return outcome_of(lambda: backend.generate(wanted, context or RecordingContext()))
 
 
 def outcome_of(work: Callable[[], Any]) -> Any:

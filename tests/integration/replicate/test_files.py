@@ -19,7 +19,7 @@ from imagen.domain.errors import BackendError, InvalidRequest, Refused, Unfinish
 from imagen.domain.reference import ReferenceImage
 from imagen.domain.result import Generated
 from imagen.domain.size import Size
-from imagen.testing.fakes import RecordingWatch, tiny_png
+from imagen.testing.fakes import RecordingContext, tiny_png
 
 
 @pytest.fixture
@@ -344,9 +344,9 @@ def test_a_mask_without_transparency_is_sent_as_it_is(
 
 
 def test_says_what_it_does_meanwhile(build: Build) -> None:
-    watch = RecordingWatch()
+    context = RecordingContext()
 
-    drawn(build(model=PRO), watch, images=(reference(noise(Size(800, 800))),))
+    drawn(build(model=PRO), context, images=(reference(noise(Size(800, 800))),))
 
-    assert watch.notes[0] == "handing in cat.png"
-    assert watch.notes[-1] == "fetching"
+    assert context.notes[0] == "handing in cat.png"
+    assert context.notes[-1] == "fetching"

@@ -20,7 +20,7 @@ from imagen.domain.errors import (
 )
 from imagen.domain.reference import ReferenceImage
 from imagen.domain.size import Size
-from imagen.testing.fakes import FakeClock, ImpatientWatch, RecordingWatch, tiny_png
+from imagen.testing.fakes import CancelledContext, FakeClock, RecordingContext, tiny_png
 
 LONG_AGO = datetime(2000, 1, 1, tzinfo=UTC)
 
@@ -31,7 +31,7 @@ LONG_AGO = datetime(2000, 1, 1, tzinfo=UTC)
 def test_a_well_known_model_needs_no_asking(
     backend: ReplicateBackend, server: ReplicateServer
 ) -> None:
-    can = backend.capabilities_of("google/imagen-4", RecordingWatch())
+    can = backend.capabilities_of("google/imagen-4", RecordingContext())
 
     assert Size(1408, 768) in can.sizes.choices
     assert can.largest_seed is None
@@ -43,7 +43,7 @@ def test_any_other_model_is_asked_what_it_takes(
 ) -> None:
     backend = build(model=SKETCH)
 
-    can = backend.capabilities_of("", RecordingWatch())
+    can = backend.capabilities_of("", RecordingContext())
 
     assert can.sizes.allows(Size(72, 512))
     assert not can.sizes.allows(Size(1024, 1024))
@@ -52,7 +52,7 @@ def test_any_other_model_is_asked_what_it_takes(
     assert can.formats == ("image/png", "image/jpeg")
     assert can.parameters is not None
     assert list(can.parameters) == ["guidance_scale"]
-    assert backend.capabilities_of(SKETCH, RecordingWatch()) == can
+    assert backend.capabilities_of(SKETCH, RecordingContext()) == can
     assert len(server.requests) == 1
 
 
@@ -61,7 +61,7 @@ def test_says_little_of_a_model_that_nobody_asked_about(
 ) -> None:
     backend = build(model=SKETCH)
     before = backend.capabilities()
-    backend.capabilities_of("", RecordingWatch())
+    backend.capabilities_of("", RecordingContext())
 
     assert before.parameters is None
     assert before.largest_seed is None
@@ -74,12 +74,12 @@ def test_what_a_model_takes_is_kept_for_the_next_process(
     build: Build, server: ReplicateServer, tmp_path: Path
 ) -> None:
     cache = PurePosixPath(tmp_path / "not yet there")
-    can = build(model=SKETCH, cache=cache).capabilities_of("", RecordingWatch())
+    can = build(model=SKETCH, cache=cache).capabilities_of("", RecordingContext())
 
     again = build(model=SKETCH, cache=cache)
 
     assert again.capabilities() == can
-    assert again.capabilities_of("", RecordingWatch()) == can
+    assert again.capabilities_of("", RecordingContext()) == can
     assert len(server.requests) == 1
 
 
@@ -87,10 +87,14 @@ def test_what_is_kept_is_believed_for_a_day(
     build: Build, server: ReplicateServer, tmp_path: Path
 ) -> None:
     clock, cache = FakeClock(), PurePosixPath(tmp_path)
-    build(model=SKETCH, cache=cache, clock=clock).capabilities_of("", RecordingWatch())
+    build(model=SKETCH, cache=cache, clock=clock).capabilities_of(
+        "", RecordingContext()
+    )
     clock._elapsed += timedelta(days=1).total_seconds() + 1
 
-    build(model=SKETCH, cache=cache, clock=clock).capabilities_of("", RecordingWatch())
+    build(model=SKETCH, cache=cache, clock=clock).capabilities_of(
+        "", RecordingContext()
+    )
 
     assert len(server.requests) == 2
 
@@ -100,11 +104,13 @@ def test_a_broken_file_is_read_over(
     build: Build, server: ReplicateServer, tmp_path: Path, content: bytes
 ) -> None:
     cache = PurePosixPath(tmp_path)
-    can = build(model=SKETCH, cache=cache).capabilities_of("", RecordingWatch())
+    can = build(model=SKETCH, cache=cache).capabilities_of("", RecordingContext())
     (file,) = tmp_path.glob("*/*.json")
     file.write_bytes(content)
 
-    assert build(model=SKETCH, cache=cache).capabilities_of("", RecordingWatch()) == can
+    assert (
+        build(model=SKETCH, cache=cache).capabilities_of("", RecordingContext()) == can
+    )
     assert file.read_bytes() != content
     assert list(file.parent.iterdir()) == [file]
 
@@ -115,20 +121,22 @@ def test_a_cache_that_cannot_be_written_is_done_without(
     (tmp_path / "file").write_bytes(b"")
     cache = PurePosixPath(tmp_path / "file")
 
-    assert build(model=SKETCH, cache=cache).capabilities_of("", RecordingWatch()).steps
+    assert (
+        build(model=SKETCH, cache=cache).capabilities_of("", RecordingContext()).steps
+    )
 
 
 def test_a_model_that_there_is_not_is_told(backend: ReplicateBackend) -> None:
     for name in ("acme/nothing", "nothing", "a/b/c", "https://x/y"):
         with pytest.raises(InvalidRequest):
-            backend.capabilities_of(name, RecordingWatch())
+            backend.capabilities_of(name, RecordingContext())
 
 
 def test_a_slip_of_the_finger_is_answered_with_what_was_meant(
     backend: ReplicateBackend,
 ) -> None:
     with pytest.raises(InvalidRequest) as refused:
-        backend.capabilities_of("black-forest-labs/flux-shnell", RecordingWatch())
+        backend.capabilities_of("black-forest-labs/flux-shnell", RecordingContext())
 
     assert refused.value.hint == "Did you mean black-forest-labs/flux-schnell?"
 
@@ -152,12 +160,12 @@ def test_a_model_that_cannot_be_asked_about_now_is_told(
     server.spoil("/models", status=status)
 
     with pytest.raises(error):
-        backend.capabilities_of(SKETCH, RecordingWatch())
+        backend.capabilities_of(SKETCH, RecordingContext())
 
 
 def test_asking_can_be_cancelled(backend: ReplicateBackend) -> None:
     with pytest.raises(Cancelled):
-        backend.capabilities_of(SKETCH, ImpatientWatch())
+        backend.capabilities_of(SKETCH, CancelledContext())
 
 
 def test_the_config_stands_for_the_models_own_defaults(
@@ -203,7 +211,7 @@ def test_another_model_gets_only_what_it_takes_of_the_config(
 def found(
     backend: ReplicateBackend, since: datetime = LONG_AGO, **changes: object
 ) -> tuple[str, ...]:
-    return backend.find(job(**changes), since=since, watch=RecordingWatch())
+    return backend.find(job(**changes), since=since, context=RecordingContext())
 
 
 @pytest.mark.parametrize("answer", ["500", "drop", "garbage"])
@@ -407,7 +415,7 @@ def test_a_list_that_cannot_be_had_now_is_told(
 
 
 def notes(backend: ReplicateBackend) -> dict[str, tuple[bool, str]]:
-    findings = outcome_of(lambda: backend.check(RecordingWatch()))
+    findings = outcome_of(lambda: backend.check(RecordingContext()))
     return {each.what: (each.ready, each.note) for each in findings}
 
 

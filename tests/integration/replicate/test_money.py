@@ -1,7 +1,7 @@
 """Nothing is paid twice, and nothing that was paid for is lost."""
 
 import pytest
-from tests.integration.replicate.conftest import ActingWatch, Build, drawn
+from tests.integration.replicate.conftest import ActingContext, Build, drawn
 from tests.integration.replicate.models import COLLAGE, PRO, SKETCH
 from tests.integration.replicate.server import ReplicateServer
 from tests.integration.replicate.trouble import INTERRUPTED, NSFW, SENSITIVE
@@ -150,12 +150,12 @@ def test_asks_once_more_for_the_figures_after_waiting(
 
 def test_looks_on_when_the_wait_is_over(build: Build, server: ReplicateServer) -> None:
     server.trouble(never_ends=True)
-    watch = ActingWatch(lambda: server.predictions[0].end("succeeded"))
+    context = ActingContext(lambda: server.predictions[0].end("succeeded"))
 
-    generated = drawn(build(wait=1), watch)
+    generated = drawn(build(wait=1), context)
 
     assert isinstance(generated, Generated), generated
-    assert watch.references == [server.predictions[0].id]
+    assert context.references == [server.predictions[0].id]
 
 
 @pytest.mark.parametrize("error", [NSFW, SENSITIVE])
@@ -196,9 +196,9 @@ def test_what_was_never_begun_is_free(
     backend: ReplicateBackend, server: ReplicateServer
 ) -> None:
     server.trouble(never_begins=True)
-    watch = ActingWatch(lambda: server.predictions[0].end("aborted"))
+    context = ActingContext(lambda: server.predictions[0].end("aborted"))
 
-    outcome = drawn(backend, watch)
+    outcome = drawn(backend, context)
 
     assert type(outcome) is BackendError
     assert outcome.used == UNTOUCHED

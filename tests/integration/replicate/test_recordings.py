@@ -16,14 +16,14 @@ import pytest
 from imagen.adapters.backends.replicate.answers import (
     NotThereError,
     NotValidError,
-    error_of,
+    to_error,
 )
-from imagen.adapters.backends.replicate.inputs import Attached, inputs_of
+from imagen.adapters.backends.replicate.inputs import AttachedImages, build_model_inputs
 from imagen.adapters.backends.replicate.prediction import (
     Prediction,
-    failure_of,
-    outputs_of,
-    used_by,
+    explain_failure,
+    list_outputs,
+    read_usage,
 )
 from imagen.adapters.backends.replicate.schema import read_fields
 from imagen.domain.errors import BackendError, ImagenError
@@ -44,11 +44,11 @@ def recorded(name: str) -> Any:
 def test_every_prediction_is_understood() -> None:
     for said in recorded("predictions").values():
         prediction = msgspec.json.decode(msgspec.json.encode(said), type=Prediction)
-        files = outputs_of(prediction)
+        files = list_outputs(prediction)
 
         assert bool(files) == bool(said["output"])
         if prediction.is_over and not files:
-            assert isinstance(failure_of(prediction), BackendError)
+            assert isinstance(explain_failure(prediction), BackendError)
 
 
 def test_every_example_is_understood() -> None:
@@ -58,14 +58,14 @@ def test_every_example_is_understood() -> None:
         prediction = msgspec.json.decode(msgspec.json.encode(said), type=Prediction)
 
         if prediction.status == "succeeded" and prediction.has_metrics:
-            assert used_by(prediction).seconds is not None
+            assert read_usage(prediction).seconds is not None
 
 
 def test_every_refusal_is_understood() -> None:
     for said in recorded("http_errors"):
         answer = httpx.Response(said["status"], json=said["body"])
         try:
-            error: Exception = error_of(
+            error: Exception = to_error(
                 answer, "Replicate", hide=str, now=datetime.now(UTC)
             )
         except (NotThereError, NotValidError) as special:
@@ -82,7 +82,7 @@ def test_every_model_gets_what_it_takes() -> None:
             for order, (key, value) in enumerate(said["input"].items())
         }
         schema = {"components": {"schemas": {"Input": {"properties": properties}}}}
-        inputs = inputs_of(read_fields(schema))
+        inputs = build_model_inputs(read_fields(schema))
         can = inputs.capabilities(name, models=None)
         job = ImageJob(
             number=1,
@@ -93,7 +93,7 @@ def test_every_model_gets_what_it_takes() -> None:
             timeout=60,
         )
 
-        sent = inputs.inputs_for(job, {}, Attached())
+        sent = inputs.inputs_for(job, {}, AttachedImages())
 
         assert set(sent) <= set(properties), name
         assert (can.largest_seed is not None) == said["has_seed"], name

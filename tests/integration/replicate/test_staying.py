@@ -6,7 +6,7 @@ from threading import Thread
 
 import pytest
 from tests.integration.replicate.conftest import (
-    ActingWatch,
+    ActingContext,
     Build,
     drawn,
     job,
@@ -26,7 +26,7 @@ from imagen.domain.errors import (
     Unfinished,
 )
 from imagen.domain.result import Generated
-from imagen.testing.fakes import ImpatientWatch, RecordingWatch, StoppableWatch
+from imagen.testing.fakes import CancelledContext, RecordingContext, StoppableContext
 
 PATIENCE = 2.0
 
@@ -61,26 +61,26 @@ def test_waits_as_long_as_it_is_told(
     backend: ReplicateBackend, server: ReplicateServer
 ) -> None:
     server.spoil("/predictions", method="GET", times=1, status=429, retry_after="9")
-    watch = RecordingWatch()
+    context = RecordingContext()
 
-    drawn(backend, watch)
+    drawn(backend, context)
 
-    assert 9 in watch.waits
+    assert 9 in context.waits
 
 
 def test_waits_longer_and_longer_but_not_for_ever(
     backend: ReplicateBackend, server: ReplicateServer
 ) -> None:
     server.spoil("/predictions", method="GET", status=503)
-    watch = RecordingWatch()
+    context = RecordingContext()
 
-    outcome = drawn(backend, watch)
+    outcome = drawn(backend, context)
 
-    waits = [wait for wait in watch.waits if wait][1:]
+    waits = [wait for wait in context.waits if wait][1:]
     assert type(outcome) is Unfinished
     assert waits == sorted(waits)
     assert LONGEST_AWAY / 2 < sum(waits) <= LONGEST_AWAY
-    assert watch.references == [server.predictions[0].id]
+    assert context.references == [server.predictions[0].id]
     assert server.created == 1
 
 
@@ -100,11 +100,11 @@ def test_looks_often_at_first_and_less_often_later(
     backend: ReplicateBackend, server: ReplicateServer
 ) -> None:
     server.looks = 30
-    watch = RecordingWatch()
+    context = RecordingContext()
 
-    drawn(backend, watch)
+    drawn(backend, context)
 
-    waits = [wait for wait in watch.waits if wait]
+    waits = [wait for wait in context.waits if wait]
     assert waits[0] <= 0.25
     assert waits == sorted(waits)
     assert max(waits) == 2
@@ -115,29 +115,29 @@ def test_tells_the_name_before_anything_else(
 ) -> None:
     asked: list[int] = []
 
-    class Noting(RecordingWatch):
+    class Noting(RecordingContext):
         def accepted(self, reference: str) -> None:
             super().accepted(reference)
             asked.append(len(server.requests))
 
-    watch = Noting()
-    drawn(backend, watch)
+    context = Noting()
+    drawn(backend, context)
 
     assert asked == [1]
-    assert watch.references == [server.predictions[0].id]
+    assert context.references == [server.predictions[0].id]
 
 
 def test_tells_how_far_the_steps_are(
     backend: ReplicateBackend, server: ReplicateServer
 ) -> None:
     server.looks = 4
-    watch = RecordingWatch()
+    context = RecordingContext()
 
-    drawn(backend, watch)
+    drawn(backend, context)
 
-    assert [f for f in watch.fractions if f is not None][:4] == [0.25, 0.5, 0.75, 1]
-    assert set(watch.steps) == {None, 4}
-    assert watch.notes[0] == "starting"
+    assert [f for f in context.fractions if f is not None][:4] == [0.25, 0.5, 0.75, 1]
+    assert set(context.steps) == {None, 4}
+    assert context.notes[0] == "starting"
 
 
 def test_a_bar_of_other_work_does_not_count(
@@ -145,11 +145,11 @@ def test_a_bar_of_other_work_does_not_count(
 ) -> None:
     server.trouble(loads_first=True)
     server.looks = 4
-    watch = RecordingWatch()
+    context = RecordingContext()
 
-    drawn(backend, watch)
+    drawn(backend, context)
 
-    assert next(f for f in watch.fractions if f is not None) == 0.25
+    assert next(f for f in context.fractions if f is not None) == 0.25
 
 
 def test_claims_the_seed_that_was_really_used(
@@ -200,30 +200,30 @@ def stopped_when(
     condition: Callable[[], object],
     server: ReplicateServer,
     backend: ReplicateBackend,
-    work: Callable[[StoppableWatch], object] | None = None,
-) -> tuple[object, StoppableWatch]:
+    work: Callable[[StoppableContext], object] | None = None,
+) -> tuple[object, StoppableContext]:
     """Return what becomes of a job that is stopped when it has come to that."""
-    watch = StoppableWatch()
+    context = StoppableContext()
     outcomes: list[object] = []
-    doing = work or (lambda watch: backend.generate(job(), watch))
+    doing = work or (lambda context: backend.generate(job(), context))
     worker = Thread(
-        target=lambda: outcomes.append(outcome_of(lambda: doing(watch))), daemon=True
+        target=lambda: outcomes.append(outcome_of(lambda: doing(context))), daemon=True
     )
     worker.start()
     server.wait_until(condition)
-    watch.wait(0.05)  # by then the adapter has seen it too
+    context.sleep(0.05)  # by then the adapter has seen it too
     began = time.perf_counter()
-    watch.stop()
+    context.stop()
     worker.join(PATIENCE)
     assert outcomes, "it did not stop in time"
     assert time.perf_counter() - began < PATIENCE
-    return outcomes[0], watch
+    return outcomes[0], context
 
 
 def test_nothing_is_sent_for_what_was_cancelled_before(
     backend: ReplicateBackend, server: ReplicateServer
 ) -> None:
-    outcome = drawn(backend, ImpatientWatch())
+    outcome = drawn(backend, CancelledContext())
 
     assert isinstance(outcome, Cancelled)
     assert outcome.settled
@@ -319,11 +319,11 @@ def test_an_order_that_is_answered_after_the_cancelling_is_cancelled_and_named(
 ) -> None:
     server.trouble(never_ends=True, answer_late=0.8)
 
-    outcome, watch = stopped_when(lambda: server.predictions, server, backend)
+    outcome, context = stopped_when(lambda: server.predictions, server, backend)
 
     assert isinstance(outcome, Cancelled)
     assert outcome.settled
-    assert watch.references == [server.predictions[0].id]
+    assert context.references == [server.predictions[0].id]
     assert server.predictions[0].status == "canceled"
 
 
@@ -358,12 +358,12 @@ def test_an_old_job_is_finished_without_another_order(
     build: Build, server: ReplicateServer
 ) -> None:
     server.spoil("/predictions", method="GET", status=503)
-    watch = RecordingWatch()
-    assert isinstance(drawn(build(), watch), Unfinished)
+    context = RecordingContext()
+    assert isinstance(drawn(build(), context), Unfinished)
     server.calm()
 
-    (reference,) = watch.references
-    again = RecordingWatch()
+    (reference,) = context.references
+    again = RecordingContext()
     resumed = [build().resume(job(), reference, again) for _ in range(3)]
 
     facts = read_facts(resumed[0].images[0].content)
@@ -376,11 +376,11 @@ def test_an_old_job_is_finished_without_another_order(
 def test_an_old_job_brings_what_it_would_have_brought(
     build: Build, server: ReplicateServer
 ) -> None:
-    watch = RecordingWatch()
-    generated = drawn(build(model=SKETCH), watch, options={"guidance_scale": 3})
+    context = RecordingContext()
+    generated = drawn(build(model=SKETCH), context, options={"guidance_scale": 3})
 
     resumed = build(model=SKETCH).resume(
-        job(options={"guidance_scale": 3}), watch.references[0], RecordingWatch()
+        job(options={"guidance_scale": 3}), context.references[0], RecordingContext()
     )
 
     assert resumed == generated
@@ -391,7 +391,7 @@ def test_an_old_job_that_this_account_does_not_have_stays_open(
     backend: ReplicateBackend,
 ) -> None:
     with pytest.raises(Unfinished, match="no job abc, or not for this token"):
-        backend.resume(job(), "abc", RecordingWatch())
+        backend.resume(job(), "abc", RecordingContext())
 
 
 def test_an_old_job_cannot_be_asked_for_now(
@@ -400,23 +400,23 @@ def test_an_old_job_cannot_be_asked_for_now(
     server.spoil("/predictions", status=503)
 
     with pytest.raises(Unavailable):
-        backend.resume(job(), "abc", RecordingWatch())
+        backend.resume(job(), "abc", RecordingContext())
 
 
 def test_whoever_cancels_the_asking_cancels_the_job(
     backend: ReplicateBackend, server: ReplicateServer
 ) -> None:
     server.spoil("/predictions", method="GET", status=401)
-    watch = RecordingWatch()
+    context = RecordingContext()
     server.trouble(never_ends=True)
-    drawn(backend, watch)
+    drawn(backend, context)
     server.calm()
 
     def enough() -> None:
         raise Cancelled("Enough.")
 
     outcome = outcome_of(
-        lambda: backend.resume(job(), watch.references[0], ActingWatch(enough))
+        lambda: backend.resume(job(), context.references[0], ActingContext(enough))
     )
 
     assert isinstance(outcome, Cancelled)
@@ -429,18 +429,18 @@ def test_whoever_cancels_the_first_look_cancels_the_job(
 ) -> None:
     server.trouble(never_ends=True, answer_late=0.1)
     server.spoil("/predictions", method="GET", late=60)
-    watch = StoppableWatch()
-    ordering = Thread(target=drawn, args=(backend, watch), daemon=True)
+    context = StoppableContext()
+    ordering = Thread(target=drawn, args=(backend, context), daemon=True)
     ordering.start()
-    server.wait_until(lambda: watch.references)
+    server.wait_until(lambda: context.references)
 
     outcome, _ = stopped_when(
         lambda: len(server.requests) > 2,
         server,
         backend,
-        work=lambda second: backend.resume(job(), watch.references[0], second),
+        work=lambda second: backend.resume(job(), context.references[0], second),
     )
 
     assert isinstance(outcome, Cancelled)
     assert server.predictions[0].cancelled
-    watch.stop()
+    context.stop()

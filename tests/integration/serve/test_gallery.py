@@ -336,7 +336,7 @@ def test_what_cannot_be_made_again_is_not_said_to_a_command_line(
         )
         entry = HistoryEntry(location=str(file.with_name("gone.png")), sidecar=edited)
         environment = Environment({"IMAGEN_DATA_DIR": str(running.account)})
-        with closing(bootstrap.open_accounts(environment)) as accounts:
+        with closing(bootstrap.open_stores(environment)) as accounts:
             accounts.history.add([entry])
         path = f"{IMAGES}/{edited.id}/again"
         answers = [client.post(f"{path}{what}", json={}) for what in ("", "/estimate")]

@@ -50,7 +50,7 @@ PLUGIN = """
                 raise Misconfigured("/models is not there")
             return self._mock.capabilities()
 
-        def generate(self, job, watch):
+        def generate(self, job, context):
             if job.prompt == "odd":
                 raise Odd("this", other="that")
             if job.prompt == "exit":
@@ -61,7 +61,7 @@ PLUGIN = """
                 if os.fork() == 0:
                     time.sleep(30)
                 os._exit(8)
-            made = self._mock.generate(job, watch)
+            made = self._mock.generate(job, context)
             return msgspec.structs.replace(made, parameters={"pid": os.getpid()})
 
 

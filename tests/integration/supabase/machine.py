@@ -155,7 +155,7 @@ class Machine:
     def owed(self) -> list[int]:
         """How many rows, and how many images."""
         with self.accounts() as (_, _, outbox):
-            return [outbox.standing(channel).owed for channel in CHANNELS]
+            return [outbox.standing(channel).pending for channel in CHANNELS]
 
     @property
     def kept_bytes(self) -> list[str]:

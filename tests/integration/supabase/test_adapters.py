@@ -10,7 +10,7 @@ from tests.integration.supabase.project import SupabaseProject
 from imagen.adapters.cloud.supabase import SupabaseCloud
 from imagen.adapters.ledger.supabase import SupabaseLedger
 from imagen.adapters.supabase import SupabaseAccess
-from imagen.domain.cloud import cloud_image
+from imagen.domain.cloud import build_cloud_image
 from imagen.testing import CloudContract, SharedLedgerContract, tiny_png
 from imagen.testing.samples import sample_entry
 
@@ -109,7 +109,7 @@ class TestSupabaseCloud(CloudContract):
         sidecar = msgspec.structs.replace(
             sample_entry().sidecar, sha256=sha256(content).hexdigest()
         )
-        cloud.keep(cloud_image(sidecar, owner=owner), content)
+        cloud.keep(build_cloud_image(sidecar, owner=owner), content)
         project.sql(MORE_IMAGES, MORE)
 
         found = [image.sidecar.id for image in cloud.find(owner)]

@@ -11,7 +11,7 @@ from tests.integration.supabase.project import SupabaseProject
 from imagen.adapters.cloud.supabase import SupabaseCloud
 from imagen.adapters.ledger.supabase import SupabaseLedger
 from imagen.adapters.supabase import SupabaseAccess
-from imagen.domain.cloud import CloudImage, cloud_image
+from imagen.domain.cloud import CloudImage, build_cloud_image
 from imagen.domain.errors import (
     BackendError,
     ImagenError,
@@ -41,7 +41,7 @@ class Adapters:
         sidecar = msgspec.structs.replace(
             sample_entry().sidecar, sha256=sha256(content).hexdigest(), **said
         )
-        return cloud_image(sidecar, owner=self.owner), content
+        return build_cloud_image(sidecar, owner=self.owner), content
 
     @property
     def asks(self) -> dict[str, Ask]:

@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 from tests.integration.supabase.project import SupabaseProject
 
-from imagen.adapters.readiness import look_at_supabase
+from imagen.adapters.readiness import check_project
 from imagen.adapters.supabase import SupabaseAccess
 from imagen.ports.backend import Readiness
 
@@ -16,7 +16,7 @@ def look(
 ) -> list[Readiness]:
     access = SupabaseAccess(project.url, key or project.secret_key)
     there = project.user() if owner is None else owner
-    return list(look_at_supabase(access, owner=there))
+    return list(check_project(access, owner=there))
 
 
 def missing(findings: list[Readiness]) -> dict[str, str]:
@@ -228,7 +228,7 @@ def test_a_key_of_another_project(project: SupabaseProject) -> None:
     "url", ["http://127.0.0.1:9", "nonsense", "ftp://x", "http://"]
 )
 def test_an_address_where_nothing_is(url: str) -> None:
-    [found] = look_at_supabase(SupabaseAccess(url, "sb_secret_canary"), owner="")
+    [found] = check_project(SupabaseAccess(url, "sb_secret_canary"), owner="")
 
     assert (found.what, found.ready) == ("project", False)
     assert "canary" not in found.note

@@ -13,7 +13,7 @@ from tests.integration.supabase.project import MOST_ROWS, SupabaseProject
 from tests.integration.supabase.rows import Caller, usage_row
 
 from imagen.domain.cost import MICROS
-from imagen.domain.usage import DIMENSIONS, UsageTotal, iso_week, start_of
+from imagen.domain.usage import DIMENSIONS, UsageTotal, iso_week, start_of_day
 
 FIRST = datetime(2024, 12, 20, tzinfo=UTC)
 SUBSETS = [subset for size in range(5) for subset in combinations(DIMENSIONS, size)]
@@ -47,7 +47,7 @@ def added_up(
     groups: dict[tuple[str, ...], list[dict[str, Any]]] = {}
     for row in rows:
         at = datetime.fromisoformat(row["created_at"])
-        if since is None or at >= start_of(since):
+        if since is None or at >= start_of_day(since):
             facts = {**row, "week": iso_week(at)}
             groups.setdefault(tuple(facts[name] for name in by), []).append(row)
     return {

@@ -11,7 +11,7 @@ import msgspec
 import pytest
 
 from imagen.adapters import bin as adapter
-from imagen.adapters.bin import KEPT, LARGEST_SIDECAR, FolderBin
+from imagen.adapters.bin import KEPT, LARGEST_SIDECAR, FolderTrash
 from imagen.domain.errors import StorageError
 from imagen.domain.history import HistoryEntry
 from imagen.testing.samples import sample_entry
@@ -21,8 +21,8 @@ A_WHILE = 0.3
 
 
 @pytest.fixture
-def bin_(tmp_path: Path) -> FolderBin:
-    return FolderBin(lambda: tmp_path / "bin", now=lambda: datetime.now(UTC))
+def bin_(tmp_path: Path) -> FolderTrash:
+    return FolderTrash(lambda: tmp_path / "bin", now=lambda: datetime.now(UTC))
 
 
 @pytest.fixture
@@ -42,7 +42,7 @@ def there(tmp_path: Path) -> list[str]:
 
 
 def test_both_files_go_and_come_back(
-    bin_: FolderBin, entry: HistoryEntry, tmp_path: Path
+    bin_: FolderTrash, entry: HistoryEntry, tmp_path: Path
 ) -> None:
     assert bin_.throw(entry)
     assert there(tmp_path) == []
@@ -54,7 +54,7 @@ def test_both_files_go_and_come_back(
 
 
 def test_the_folder_may_be_gone_by_then(
-    bin_: FolderBin, entry: HistoryEntry, tmp_path: Path
+    bin_: FolderTrash, entry: HistoryEntry, tmp_path: Path
 ) -> None:
     bin_.throw(entry)
     (tmp_path / "images").rmdir()
@@ -63,14 +63,14 @@ def test_the_folder_may_be_gone_by_then(
     assert Path(entry.location).read_bytes() == CONTENT
 
 
-def test_it_may_be_thrown_away_again(bin_: FolderBin, entry: HistoryEntry) -> None:
+def test_it_may_be_thrown_away_again(bin_: FolderTrash, entry: HistoryEntry) -> None:
     for _ in range(3):
         assert bin_.throw(entry)
         assert bin_.fetch(entry.sidecar.id) == entry
 
 
 def test_a_note_of_another_image_stays(
-    bin_: FolderBin, entry: HistoryEntry, tmp_path: Path
+    bin_: FolderTrash, entry: HistoryEntry, tmp_path: Path
 ) -> None:
     other = msgspec.structs.replace(entry.sidecar, id="another")
     Path(f"{entry.location}.json").write_bytes(msgspec.json.encode(other))
@@ -82,7 +82,7 @@ def test_a_note_of_another_image_stays(
 
 @pytest.mark.parametrize("what", ["another", "folder", "pipe", "nothing"])
 def test_what_is_not_the_image_stays(
-    bin_: FolderBin, entry: HistoryEntry, what: str
+    bin_: FolderTrash, entry: HistoryEntry, what: str
 ) -> None:
     file = Path(entry.location)
     file.unlink()
@@ -100,7 +100,7 @@ def test_what_is_not_the_image_stays(
 
 
 def test_what_has_another_size_is_not_even_read(
-    bin_: FolderBin, entry: HistoryEntry
+    bin_: FolderTrash, entry: HistoryEntry
 ) -> None:
     with Path(entry.location).open("ab") as file:
         file.truncate(2**40)  # it would take minutes
@@ -110,7 +110,7 @@ def test_what_has_another_size_is_not_even_read(
 
 @pytest.mark.parametrize("what", ["pipe", "folder", "too large", "too deep"])
 def test_what_is_no_sidecar_stays(
-    bin_: FolderBin, entry: HistoryEntry, tmp_path: Path, what: str
+    bin_: FolderTrash, entry: HistoryEntry, tmp_path: Path, what: str
 ) -> None:
     file = Path(f"{entry.location}.json")
     note = file.read_bytes()
@@ -130,7 +130,7 @@ def test_what_is_no_sidecar_stays(
 
 
 def test_nothing_that_lies_there_by_now_is_replaced(
-    bin_: FolderBin, entry: HistoryEntry
+    bin_: FolderTrash, entry: HistoryEntry
 ) -> None:
     bin_.throw(entry)
     Path(entry.location).write_bytes(b"somebody's")
@@ -144,7 +144,7 @@ def test_nothing_that_lies_there_by_now_is_replaced(
 
 
 def test_what_was_thrown_away_before_is_still_there(
-    bin_: FolderBin, entry: HistoryEntry
+    bin_: FolderTrash, entry: HistoryEntry
 ) -> None:
     assert bin_.find(entry.sidecar.id) is None
 
@@ -157,7 +157,7 @@ def test_what_was_thrown_away_before_is_still_there(
 
 
 def test_what_was_put_back_by_one_that_was_killed_is_put_back(
-    bin_: FolderBin, entry: HistoryEntry, tmp_path: Path
+    bin_: FolderTrash, entry: HistoryEntry, tmp_path: Path
 ) -> None:
     bin_.throw(entry)
     os.link(tmp_path / "bin" / entry.sidecar.id / "image", entry.location)
@@ -169,7 +169,7 @@ def test_what_was_put_back_by_one_that_was_killed_is_put_back(
 
 
 def test_to_another_disk_it_is_copied(
-    bin_: FolderBin,
+    bin_: FolderTrash,
     entry: HistoryEntry,
     tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch,
@@ -186,7 +186,7 @@ def test_to_another_disk_it_is_copied(
 
 
 def test_if_it_cannot_be_moved_both_are_where_they_were(
-    bin_: FolderBin,
+    bin_: FolderTrash,
     entry: HistoryEntry,
     tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch,
@@ -212,8 +212,8 @@ def test_after_a_month_it_is_deleted_for_good(
 ) -> None:
     now = datetime.now(UTC)
     folder = tmp_path / "bin"
-    FolderBin(lambda: folder, now=lambda: now).throw(entry)
-    later = FolderBin(lambda: folder, now=lambda: now + KEPT + timedelta(minutes=1))
+    FolderTrash(lambda: folder, now=lambda: now).throw(entry)
+    later = FolderTrash(lambda: folder, now=lambda: now + KEPT + timedelta(minutes=1))
     other = msgspec.structs.replace(entry, location=str(tmp_path / "gone.png"))
 
     later.throw(other)
@@ -222,7 +222,7 @@ def test_after_a_month_it_is_deleted_for_good(
 
 
 @pytest.mark.parametrize("name", ["", ".", "..", "nothing", "a/b"])
-def test_what_was_never_thrown_away_is_not_there(bin_: FolderBin, name: str) -> None:
+def test_what_was_never_thrown_away_is_not_there(bin_: FolderTrash, name: str) -> None:
     assert bin_.fetch(name) is None
 
 
@@ -230,7 +230,7 @@ def test_another_process_that_throws_the_same_away_destroys_nothing(
     entry: HistoryEntry, tmp_path: Path
 ) -> None:
     place = tmp_path / "bin"
-    another = FolderBin(lambda: place, now=lambda: datetime.now(UTC))
+    another = FolderTrash(lambda: place, now=lambda: datetime.now(UTC))
     other = Thread(target=lambda: another.throw(entry))
     asked = 0
 
@@ -242,7 +242,7 @@ def test_another_process_that_throws_the_same_away_destroys_nothing(
             other.join(A_WHILE)
         return place
 
-    thrown = FolderBin(folder, now=lambda: datetime.now(UTC))
+    thrown = FolderTrash(folder, now=lambda: datetime.now(UTC))
 
     thrown.throw(entry)
     other.join()

@@ -11,9 +11,9 @@ from hypothesis import strategies as st
 from PIL import Image
 
 from imagen.adapters.preview.terminal import drawing
-from imagen.adapters.preview.terminal.asking import Abilities
+from imagen.adapters.preview.terminal.asking import TerminalCapabilities
 from imagen.adapters.preview.terminal.viewer import TerminalViewer
-from imagen.ports.viewer import CannotDraw, Room
+from imagen.ports.viewer import DrawingError, TerminalSize
 from imagen.testing.fakes import FakeClock
 
 RED, BLUE = (200, 30, 30), (30, 30, 200)
@@ -37,17 +37,20 @@ def decoded(content: bytes) -> Image.Image:
 @pytest.mark.parametrize(
     ("picture", "space"),
     [
-        ((100, 100), Room(10, 5)),  # as large as it is
-        ((10_000, 10_000), Room(60, 30)),  # as high as the room
-        ((10_000, 100), Room(80, 1)),  # as wide as the room, and still to be seen
-        ((1, 1), Room(1, 1)),
-        ((100, 10_000), Room(1, 30)),
+        ((100, 100), TerminalSize(10, 5)),  # as large as it is
+        ((10_000, 10_000), TerminalSize(60, 30)),  # as high as the room
+        (
+            (10_000, 100),
+            TerminalSize(80, 1),
+        ),  # as wide as the room, and still to be seen
+        ((1, 1), TerminalSize(1, 1)),
+        ((100, 10_000), TerminalSize(1, 30)),
     ],
 )
 def test_a_picture_fits_and_is_never_enlarged(
-    picture: tuple[int, int], space: Room
+    picture: tuple[int, int], space: TerminalSize
 ) -> None:
-    assert drawing.fitted(picture, Room(80, 30), CELL) == space
+    assert drawing.fit_cells(picture, TerminalSize(80, 30), CELL) == space
 
 
 @given(
@@ -58,20 +61,24 @@ def test_a_picture_fits_and_is_never_enlarged(
 def test_whatever_the_shape_it_stays_within_the_room(
     picture: tuple[int, int], room: tuple[int, int], cell: tuple[int, int]
 ) -> None:
-    space = drawing.fitted(picture, Room(*room), cell)
+    space = drawing.fit_cells(picture, TerminalSize(*room), cell)
 
     assert 1 <= space.columns <= room[0]
     assert 1 <= space.rows <= room[1]
 
 
 def test_a_block_has_the_pixel_above_and_the_pixel_below() -> None:
-    drawn = drawing.blocks(halves(4, 2), Room(4, 1), true_colour=True).decode()
+    drawn = drawing.encode_blocks(
+        halves(4, 2), TerminalSize(4, 1), true_colour=True
+    ).decode()
 
     assert drawn == "\x1b[38;2;200;30;30;48;2;30;30;200m▀▀▀▀\x1b[0m\r\n"
 
 
 def test_without_true_colour_it_is_the_nearest_of_256() -> None:
-    drawn = drawing.blocks(halves(2, 2), Room(2, 1), true_colour=False).decode()
+    drawn = drawing.encode_blocks(
+        halves(2, 2), TerminalSize(2, 1), true_colour=False
+    ).decode()
 
     assert drawn == "\x1b[38;5;160;48;5;20m▀▀\x1b[0m\r\n"
 
@@ -90,13 +97,13 @@ def test_without_true_colour_it_is_the_nearest_of_256() -> None:
 def test_the_nearest_colour_is_in_the_cube_or_grey(
     colour: tuple[int, int, int], number: int
 ) -> None:
-    assert drawing.nearest_of_256(*colour) == number
+    assert drawing.find_xterm_colour(*colour) == number
 
 
 def test_transparency_is_shown_as_a_chequered_ground() -> None:
     clear = Image.new("RGBA", (32, 32), (255, 0, 0, 0))
 
-    shown = drawing.opaque(clear)
+    shown = drawing.flatten_alpha(clear)
 
     assert shown.mode == "RGB"
     assert len(shown.getcolors() or []) == 2
@@ -105,7 +112,7 @@ def test_transparency_is_shown_as_a_chequered_ground() -> None:
 def test_kitty_gets_the_whole_file_in_words_that_are_short_enough() -> None:
     noise = Image.effect_noise((100, 100), 90).convert("RGB")
 
-    words = WORD.findall(drawing.kitty(noise, Room(10, 5), number=7))
+    words = WORD.findall(drawing.encode_kitty(noise, TerminalSize(10, 5), number=7))
 
     assert len(words) > 2
     assert words[0][0] == b"a=T,f=100,i=7,c=10,r=5,C=1,q=2,m=1"
@@ -118,7 +125,9 @@ def test_kitty_gets_the_whole_file_in_words_that_are_short_enough() -> None:
 
 
 def test_in_tmux_the_file_goes_past_it_and_text_says_where_it_is() -> None:
-    drawn = drawing.kitty_in_tmux(halves(), Room(3, 2), number=0x0A0B0C, exact=True)
+    drawn = drawing.encode_kitty_in_tmux(
+        halves(), TerminalSize(3, 2), number=0x0A0B0C, exact=True
+    )
 
     wrapped, text = drawn.rsplit(b"\x1b\\", 1)
     assert wrapped.startswith(b"\x1bPtmux;\x1b\x1b_Ga=T,U=1,f=100,i=658188,c=3,r=2,q=2")
@@ -135,7 +144,9 @@ def test_in_tmux_the_file_goes_past_it_and_text_says_where_it_is() -> None:
 
 
 def test_a_tmux_that_changes_colours_gets_a_number_that_is_one_of_256() -> None:
-    drawn = drawing.kitty_in_tmux(halves(), Room(1, 1), number=77, exact=False)
+    drawn = drawing.encode_kitty_in_tmux(
+        halves(), TerminalSize(1, 1), number=77, exact=False
+    )
 
     assert b"\x1b[38;5;77m" in drawn
 
@@ -153,7 +164,7 @@ def test_the_marks_are_those_of_the_table() -> None:
 
 
 def test_iterm2_gets_a_file_with_the_space_it_takes() -> None:
-    drawn = drawing.iterm2(halves(), Room(4, 2))
+    drawn = drawing.encode_iterm2(halves(), TerminalSize(4, 2))
 
     found = re.fullmatch(rb"\x1b\]1337;File=([^:]*):([^\x07]*)\x07", drawn)
     assert found
@@ -167,7 +178,7 @@ def test_iterm2_gets_a_file_with_the_space_it_takes() -> None:
 def test_sixel_has_the_size_in_pixels_and_the_colours() -> None:
     pytest.importorskip("textual_image", reason="the extra show is not installed")
 
-    drawn = drawing.sixel(halves())
+    drawn = drawing.encode_sixel(halves())
 
     assert drawn.startswith(b"\x1bP")
     assert b'"1;1;40;40' in drawn
@@ -181,8 +192,8 @@ def test_without_the_library_sixel_says_what_to_install(
     monkeypatch.setitem(sys.modules, "textual_image", None)
     monkeypatch.delitem(sys.modules, "textual_image._sixel", raising=False)
 
-    with pytest.raises(CannotDraw, match=r"imagen-studio\[show\]"):
-        drawing.sixel(halves())
-    abilities = Abilities(methods=("sixel", "blocks"))
+    with pytest.raises(DrawingError, match=r"imagen-studio\[show\]"):
+        drawing.encode_sixel(halves())
+    abilities = TerminalCapabilities(methods=("sixel", "blocks"))
     viewer = TerminalViewer(1, abilities, clock=FakeClock(), draw=lambda _: 0)
     assert viewer.method == "blocks", "of what is there, the best"

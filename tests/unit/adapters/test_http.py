@@ -11,13 +11,13 @@ import pytest
 from imagen.adapters.http import (
     BackgroundCall,
     build_client,
+    build_ssl_context,
+    display_url,
     is_loopback,
-    nothing_sent,
-    retry_after,
-    shown_url,
-    status_error,
-    translated,
-    trusted,
+    mark_unsent,
+    parse_retry_after,
+    to_status_error,
+    translate_errors,
 )
 from imagen.domain.cost import UNTOUCHED
 from imagen.domain.errors import (
@@ -31,8 +31,8 @@ from imagen.domain.errors import (
     Unavailable,
     Unfinished,
 )
-from imagen.testing.crowd import all_at_once
-from imagen.testing.fakes import ImpatientWatch, RecordingWatch
+from imagen.testing.crowd import run_at_once
+from imagen.testing.fakes import CancelledContext, RecordingContext
 
 SECRET = "canary-8c1f"
 
@@ -111,13 +111,13 @@ def test_no_proxy_stands_between_two_programs_on_one_machine(
     ["https://me:s3cret@a.example:81/x/?token=s3cret", "https://a.example:81/x"],
 )
 def test_shows_an_address_without_its_secrets(url: str) -> None:
-    assert shown_url(url) == "https://a.example:81/x"
+    assert display_url(url) == "https://a.example:81/x"
 
 
 def test_a_plain_address_needs_no_certificates() -> None:
-    assert trusted("http://a.example").get_ca_certs() == []
-    assert trusted("http://a.example").verify_mode is ssl.CERT_REQUIRED
-    assert trusted("https://a.example").verify_mode is ssl.CERT_REQUIRED
+    assert build_ssl_context("http://a.example").get_ca_certs() == []
+    assert build_ssl_context("http://a.example").verify_mode is ssl.CERT_REQUIRED
+    assert build_ssl_context("https://a.example").verify_mode is ssl.CERT_REQUIRED
 
 
 @pytest.mark.parametrize("value", [f"{SECRET}\n", f"{SECRET}\0", f"{SECRET}é", " x"])
@@ -137,7 +137,10 @@ def test_a_proxy_that_makes_no_sense_is_told(monkeypatch: pytest.MonkeyPatch) ->
 
 
 def failing(error: Exception, *, creates: bool) -> ImagenError:
-    with pytest.raises(ImagenError) as failed, translated("Chalk", creates=creates):
+    with (
+        pytest.raises(ImagenError) as failed,
+        translate_errors("Chalk", creates=creates),
+    ):
         raise error
     return failed.value
 
@@ -174,7 +177,7 @@ def test_what_may_have_arrived_is_not_sent_again(error: Exception) -> None:
 
 
 def test_nobody_else_s_fault_is_translated() -> None:
-    with pytest.raises(KeyError), translated("Chalk"):
+    with pytest.raises(KeyError), translate_errors("Chalk"):
         raise KeyError("ours")
 
 
@@ -198,7 +201,7 @@ def test_nobody_else_s_fault_is_translated() -> None:
 def test_knows_what_a_status_means(
     status: int, creates: bool, kind: type[ImagenError]
 ) -> None:
-    error = status_error(httpx.Response(status), "Chalk", creates=creates)
+    error = to_status_error(httpx.Response(status), "Chalk", creates=creates)
 
     assert type(error) is kind
     assert "Chalk" in error.message
@@ -207,7 +210,7 @@ def test_knows_what_a_status_means(
 def test_passes_on_how_long_to_wait() -> None:
     answer = httpx.Response(429, headers={"Retry-After": "7"})
 
-    error = status_error(answer, "Chalk")
+    error = to_status_error(answer, "Chalk")
 
     assert isinstance(error, Throttled)
     assert error.retry_after == 7
@@ -228,14 +231,14 @@ def test_passes_on_how_long_to_wait() -> None:
 def test_reads_retry_after(value: str | None, seconds: float | None) -> None:
     now = datetime(2030, 1, 1, 12, tzinfo=UTC)
 
-    assert retry_after(value, now=now) == seconds
+    assert parse_retry_after(value, now=now) == seconds
 
 
 # Background calls
 
 
 def test_an_errand_brings_back_its_answer() -> None:
-    assert BackgroundCall(lambda: 7).result(RecordingWatch()) == 7
+    assert BackgroundCall(lambda: 7).result(RecordingContext()) == 7
 
 
 def test_an_errand_brings_back_its_error() -> None:
@@ -243,7 +246,7 @@ def test_an_errand_brings_back_its_error() -> None:
         raise KeyError("x")
 
     with pytest.raises(KeyError):
-        BackgroundCall(fail).result(RecordingWatch())
+        BackgroundCall(fail).result(RecordingContext())
 
 
 def left_behind(undone: Callable[[int], object]) -> Event:
@@ -255,7 +258,7 @@ def left_behind(undone: Callable[[int], object]) -> Event:
         return 7
 
     with pytest.raises(Cancelled):
-        BackgroundCall(call, undo=undone).result(ImpatientWatch())
+        BackgroundCall(call, undo=undone).result(CancelledContext())
     return arrive
 
 
@@ -282,14 +285,14 @@ def test_an_errand_ends_in_time_or_not() -> None:
 
 
 def test_what_comes_before_the_sending_has_cost_nothing() -> None:
-    with pytest.raises(Unavailable) as failed, nothing_sent():
+    with pytest.raises(Unavailable) as failed, mark_unsent():
         raise Unavailable("Down.")
 
     assert failed.value.used == UNTOUCHED
 
 
 def test_a_cancelling_before_the_sending_is_settled() -> None:
-    with pytest.raises(Cancelled, match="Enough") as stopped, nothing_sent():
+    with pytest.raises(Cancelled, match="Enough") as stopped, mark_unsent():
         raise Cancelled("Enough.", hint="Go on later.")
 
     assert stopped.value.settled
@@ -305,7 +308,7 @@ def test_a_call_that_was_left_may_still_bring_something() -> None:
 
     call = BackgroundCall(lambda: go.wait(5) and 42, undo=undo)
     with pytest.raises(Cancelled):
-        call.result(ImpatientWatch())
+        call.result(CancelledContext())
 
     assert call.late(0.01) is None
     go.set()
@@ -324,7 +327,7 @@ def test_a_late_call_may_fail() -> None:
 def test_a_crowd_of_threads_shares_one_client() -> None:
     with Echo() as server, build_client(server.url) as client:
         for _ in range(3):
-            outcomes = all_at_once(lambda n: client.get(f"/{n}").text, crowd=100)
+            outcomes = run_at_once(lambda n: client.get(f"/{n}").text, crowd=100)
 
             assert outcomes == [f"/{n}" for n in range(100)]
         assert server.connections <= 100

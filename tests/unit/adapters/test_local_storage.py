@@ -395,11 +395,11 @@ def race(
 def test_fifty_processes_want_one_name(start: Start, tmp_path: Path) -> None:
     program = """
 from imagen.domain.errors import NameTaken
-from imagen.domain.naming import free_names
+from imagen.domain.naming import candidate_names
 me = f"<{sys.argv[2]}>".encode()
 storage = LocalStorage(Path(sys.argv[1]))
 sys.stdin.read()
-for name in free_names("new/a.png"):
+for name in candidate_names("new/a.png"):
     try:
         storage.save(name, me * 9999, media_type="image/png", sidecar=me)
         break

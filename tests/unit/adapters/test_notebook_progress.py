@@ -5,7 +5,7 @@ from imagen.adapters.preview.progress import (
     SHORTEST_PAUSE,
     Bundle,
     NotebookProgress,
-    progress_in_notebook,
+    create_notebook_progress,
 )
 from imagen.domain import events
 
@@ -110,4 +110,4 @@ def test_warnings_stay_and_are_no_markup() -> None:
 
 
 def test_outside_a_notebook_there_is_none() -> None:
-    assert progress_in_notebook() is None
+    assert create_notebook_progress() is None

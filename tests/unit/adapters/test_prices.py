@@ -4,13 +4,15 @@ from itertools import groupby
 
 import pytest
 
-from imagen.adapters.prices import price_of, price_table
+from imagen.adapters.prices import load_price_table, look_up_price
 from imagen.domain.cost import Used
-from imagen.domain.price import ListedPrice, cost_of
+from imagen.domain.price import ListedPrice, calculate_cost
 
 MODELS = [
     list(lines)
-    for _, lines in groupby(price_table(), key=lambda line: (line.provider, line.model))
+    for _, lines in groupby(
+        load_price_table(), key=lambda line: (line.provider, line.model)
+    )
 ]
 
 
@@ -30,7 +32,7 @@ def test_every_price_has_a_date_and_a_source(lines: list[ListedPrice]) -> None:
 def test_every_model_has_one_price_by_default(lines: list[ListedPrice]) -> None:
     provider, model = lines[0].provider, lines[0].model
 
-    assert price_of(provider, model, {}) is not None
+    assert look_up_price(provider, model, {}) is not None
     assert len(lines) == 1 or sum(line.default for line in lines) == 1
     assert len(lines) == 1 or all(line.when for line in lines)
 
@@ -40,7 +42,7 @@ def test_every_tier_is_found_by_each_of_its_values(lines: list[ListedPrice]) -> 
     for line in lines:
         for name, values in line.when.items():
             for value in values:
-                found = price_of(line.provider, line.model, {name: value})
+                found = look_up_price(line.provider, line.model, {name: value})
                 assert found == line.price
 
 
@@ -65,21 +67,21 @@ def test_a_model_stands_in_one_place_of_the_table() -> None:
 def test_replicate_charges(
     model: str, parameters: Mapping[str, object], used: Used, micros: int
 ) -> None:
-    price = price_of("replicate", model, parameters)
+    price = look_up_price("replicate", model, parameters)
 
-    assert cost_of(price, used).micros == micros
+    assert calculate_cost(price, used).micros == micros
 
 
 def test_figures_are_read_as_they_are_written() -> None:
-    price = price_of("replicate", "black-forest-labs/flux-schnell", {})
+    price = look_up_price("replicate", "black-forest-labs/flux-schnell", {})
 
     assert price is not None
     assert price.rates[0].usd == Decimal("0.003")
 
 
 def test_a_model_of_the_community_has_no_price() -> None:
-    assert price_of("replicate", "somebody/something:5f2c", {}) is None
+    assert look_up_price("replicate", "somebody/something:5f2c", {}) is None
 
 
 def test_the_table_is_decoded_once() -> None:
-    assert price_table() is price_table()
+    assert load_price_table() is load_price_table()

@@ -6,14 +6,14 @@ from io import BytesIO
 import pytest
 from PIL import Image
 
-from imagen.adapters.sheets.artist import THUMBNAIL, PillowArtist
+from imagen.adapters.sheets.artist import THUMBNAIL, PillowSheetRenderer
 from imagen.adapters.sheets.picture import LARGEST_AREA
 from imagen.domain.errors import StorageError
-from imagen.domain.sheet import Sheet, Shown
+from imagen.domain.sheet import Sheet, SheetCell
 from imagen.domain.sweep import Table
 from imagen.testing.fakes import tiny_png
 
-ARTIST = PillowArtist()
+ARTIST = PillowSheetRenderer()
 HOSTILE = "</h1><script>alert(1)</script> \" onload='x' &amp; <img src=http://evil/>\n\x1b[31m"
 VOID = {"meta", "img"}
 
@@ -44,7 +44,7 @@ class Page(HTMLParser):
         return [found for name, found in self.elements if name == tag]
 
 
-def shown(label: str = "seed 1", **changes: object) -> Shown:
+def shown(label: str = "seed 1", **changes: object) -> SheetCell:
     thumbnail = ARTIST.thumbnail(tiny_png(120, 80))
     facts: dict[str, object] = {
         "label": label,
@@ -53,14 +53,14 @@ def shown(label: str = "seed 1", **changes: object) -> Shown:
         "thumbnail": thumbnail.content,
         "size": thumbnail.size,
     }
-    return Shown(**(facts | changes))  # type: ignore[arg-type]
+    return SheetCell(**(facts | changes))  # type: ignore[arg-type]
 
 
-FAILED = Shown(label="seed 2", facts="mock refused it.")
+FAILED = SheetCell(label="seed 2", facts="mock refused it.")
 
 
 def sheet(
-    *cells: Shown,
+    *cells: SheetCell,
     prompt: str = "a fox",
     columns: tuple[str, ...] = ("seed 1", "seed 2"),
     rows: tuple[str, ...] = ("",),

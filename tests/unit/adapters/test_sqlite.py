@@ -13,10 +13,10 @@ from imagen.adapters.journal.sqlite import SqliteJournal
 from imagen.adapters.ledger.sqlite import SqliteLedger
 from imagen.adapters.outbox.sqlite import SqliteOutbox
 from imagen.adapters.sqlite import FILE, Database
-from imagen.adapters.tables import MIGRATIONS, written
-from imagen.domain.call import Arrived
+from imagen.adapters.tables import MIGRATIONS, to_json
+from imagen.domain.call import CallReceived
 from imagen.domain.errors import JournalError, Misconfigured
-from imagen.testing.crowd import all_at_once
+from imagen.testing.crowd import run_at_once
 from imagen.testing.samples import (
     sample_call,
     sample_entry,
@@ -40,7 +40,7 @@ def fill(folder: Path, *, images: int = 1) -> None:
     database = Database(folder)
     journal = SqliteJournal(database)
     journal.begin([sample_call()])
-    journal.note(sample_id(1), Arrived(received=sample_received()))
+    journal.note(sample_id(1), CallReceived(received=sample_received()))
     SqliteLedger(database).record([sample_row()])
     SqliteHistory(database).add([sample_entry(number) for number in range(images)])
     journal.close()
@@ -53,7 +53,7 @@ def everything(folder: Path, *, patience: float = 30) -> list[Callable[[], objec
     history = SqliteHistory(database)
     return [
         lambda: journal.begin([sample_call(2)]),
-        lambda: journal.note(sample_id(2), Arrived(received=sample_received())),
+        lambda: journal.note(sample_id(2), CallReceived(received=sample_received())),
         journal.unfinished,
         lambda: journal.claim(sample_id(1)),
         lambda: ledger.record([sample_row(2)]),
@@ -84,7 +84,7 @@ def test_nobody_else_can_read_anything(
     database = Database(tmp_path / "data")
     journal = SqliteJournal(database)
     journal.begin([sample_call()])
-    journal.note(sample_id(1), Arrived(received=sample_received()))
+    journal.note(sample_id(1), CallReceived(received=sample_received()))
 
     modes = {
         path.relative_to(tmp_path).as_posix(): stat.S_IMODE(path.stat().st_mode)
@@ -179,7 +179,7 @@ def test_connections_are_used_again_and_closed(tmp_path: Path) -> None:
 def test_the_first_use_by_many_threads(tmp_path: Path) -> None:
     ledgers = [SqliteLedger(Database(tmp_path)) for _ in range(8)]
 
-    outcomes = all_at_once(lambda n: ledgers[n].record([sample_row(n)]))
+    outcomes = run_at_once(lambda n: ledgers[n].record([sample_row(n)]))
 
     assert outcomes == [None] * 8
     assert len(list(ledgers[0].rows())) == 8
@@ -230,7 +230,7 @@ def test_what_the_first_version_kept_is_owed_from_the_second_on(tmp_path: Path) 
         connection.execute(
             "INSERT INTO images (id, created_at, backend, words, document) "
             "VALUES (?, 1, 'flux', 'a red fox', ?)",
-            [sample_id(1), written(sample_entry(1))],
+            [sample_id(1), to_json(sample_entry(1))],
         )
     first.close()
 
@@ -248,7 +248,7 @@ def test_a_call_that_an_older_version_began_still_counts_for_its_caller(
     tmp_path: Path,
 ) -> None:
     older = Database(tmp_path, migrations=MIGRATIONS[:1])
-    document = written(sample_call(caller="team"))
+    document = to_json(sample_call(caller="team"))
     with older.writing(for_good=True) as connection:
         connection.execute(
             """
@@ -269,7 +269,7 @@ def test_many_bring_it_up_to_date_once(tmp_path: Path) -> None:
     fill(tmp_path)
     newer = [Database(tmp_path, migrations=[*MIGRATIONS, MORE]) for _ in range(8)]
 
-    outcomes = all_at_once(lambda n: list(SqliteLedger(newer[n]).rows()))
+    outcomes = run_at_once(lambda n: list(SqliteLedger(newer[n]).rows()))
 
     assert outcomes == [[sample_row()]] * 8
 
@@ -442,7 +442,7 @@ def test_a_thread_waits_for_another_no_longer_than_for_a_process(
     database = Database(tmp_path, patience=0.05)
 
     with database.writing(for_good=False):
-        [outcome] = all_at_once(
+        [outcome] = run_at_once(
             lambda _: said(lambda: SqliteLedger(database).record([])), crowd=1
         )
 

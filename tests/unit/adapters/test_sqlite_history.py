@@ -12,7 +12,7 @@ import pytest
 
 from imagen.adapters.history.sqlite import SqliteHistory
 from imagen.adapters.sqlite import FILE, Database
-from imagen.adapters.tables import written
+from imagen.adapters.tables import to_json
 from imagen.domain.errors import JournalError
 from imagen.domain.usage import Dimension
 from imagen.testing.samples import MONDAY, sample_entry, sample_id
@@ -170,7 +170,7 @@ def damage(folder: Path, number: int, document: str) -> None:
 
 
 def unfit(number: int, change: str) -> str:
-    entry = json.loads(written(sample_entry(number)))
+    entry = json.loads(to_json(sample_entry(number)))
     entry["sidecar"] |= json.loads(change)
     return json.dumps(entry)
 

@@ -11,13 +11,13 @@ import pytest
 from imagen.adapters.journal.sqlite import SqliteJournal
 from imagen.adapters.sqlite import FILE, Database
 from imagen.domain.call import (
-    Accepted,
-    Arrived,
-    Closed,
-    LeftOpen,
-    Note,
+    CallAccepted,
+    CallClosed,
+    CallLeftOpen,
+    CallReceived,
+    CallSending,
+    CallUpdate,
     OpenCall,
-    Sending,
 )
 from imagen.domain.errors import JournalError
 from imagen.testing.samples import sample_call, sample_id, sample_received, sample_row
@@ -48,9 +48,13 @@ def test_what_may_cost_outlives_a_power_cut(tmp_path: Path, may_cost: bool) -> N
     journal = SqliteJournal(database)
 
     journal.begin([sample_call(1, may_cost=may_cost)])
-    for note in (Sending(), Accepted(reference="job-1"), LeftOpen(trouble="")):
+    for note in (
+        CallSending(),
+        CallAccepted(reference="job-1"),
+        CallLeftOpen(trouble=""),
+    ):
         journal.note(sample_id(1), note)
-    journal.note(sample_id(1), Closed())
+    journal.note(sample_id(1), CallClosed())
 
     assert database.writes == [may_cost] * 5
 
@@ -60,7 +64,7 @@ def test_usage_outlives_a_power_cut(tmp_path: Path) -> None:
     journal = SqliteJournal(database)
     journal.begin([sample_call(1, may_cost=False)])
 
-    journal.note(sample_id(1), Closed(usage=sample_row()))
+    journal.note(sample_id(1), CallClosed(usage=sample_row()))
 
     assert database.writes == [False, True]
 
@@ -75,10 +79,10 @@ def test_one_that_may_cost_takes_the_others_along(tmp_path: Path) -> None:
 
 def test_the_file_is_gone_with_the_call(tmp_path: Path, journal: SqliteJournal) -> None:
     journal.begin([sample_call()])
-    journal.note(sample_id(1), Arrived(received=sample_received()))
+    journal.note(sample_id(1), CallReceived(received=sample_received()))
     assert len(list((tmp_path / "spool").iterdir())) == 1
 
-    journal.note(sample_id(1), Closed())
+    journal.note(sample_id(1), CallClosed())
 
     assert list((tmp_path / "spool").iterdir()) == []
 
@@ -87,8 +91,8 @@ def test_files_of_calls_that_are_over_are_tidied_away(
     tmp_path: Path, journal: SqliteJournal
 ) -> None:
     journal.begin([sample_call(1)])
-    journal.note(sample_id(1), Arrived(received=sample_received()))
-    journal.note(sample_id(2), Closed(usage=sample_row(2)))
+    journal.note(sample_id(1), CallReceived(received=sample_received()))
+    journal.note(sample_id(2), CallClosed(usage=sample_row(2)))
     for name in (f"{sample_id(2)}.received", f"{sample_id(2)}.0123.part"):
         (tmp_path / "spool" / name).write_bytes(b"left by a process that was killed")
     being_written = tmp_path / "spool" / f"{sample_id(1)}.0123.part"
@@ -106,7 +110,7 @@ def test_files_of_calls_that_are_over_are_tidied_away(
 def test_images_outlive_a_database_that_was_moved_away(tmp_path: Path) -> None:
     journal = SqliteJournal(Database(tmp_path))
     journal.begin([sample_call()])
-    journal.note(sample_id(1), Arrived(received=sample_received()))
+    journal.note(sample_id(1), CallReceived(received=sample_received()))
     journal.close()
     (tmp_path / FILE).unlink()
 
@@ -119,8 +123,8 @@ def test_a_damaged_file_is_named_and_left_alone(
     tmp_path: Path, journal: SqliteJournal
 ) -> None:
     journal.begin([sample_call()])
-    journal.note(sample_id(1), Arrived(received=sample_received()))
-    journal.note(sample_id(1), LeftOpen(trouble="The disk is full."))
+    journal.note(sample_id(1), CallReceived(received=sample_received()))
+    journal.note(sample_id(1), CallLeftOpen(trouble="The disk is full."))
     [path] = (tmp_path / "spool").iterdir()
     path.write_bytes(path.read_bytes()[:50])
 
@@ -137,8 +141,8 @@ def test_images_of_a_newer_imagen_are_understood(
     tmp_path: Path, journal: SqliteJournal
 ) -> None:
     journal.begin([sample_call()])
-    journal.note(sample_id(1), Arrived(received=sample_received()))
-    journal.note(sample_id(1), LeftOpen(trouble="The disk is full."))
+    journal.note(sample_id(1), CallReceived(received=sample_received()))
+    journal.note(sample_id(1), CallLeftOpen(trouble="The disk is full."))
     [path] = (tmp_path / "spool").iterdir()
     kept = msgspec.msgpack.decode(path.read_bytes())
     path.write_bytes(msgspec.msgpack.encode({**kept, "new": [1]}))
@@ -156,7 +160,7 @@ def test_a_read_only_spool_is_a_sentence(
     (tmp_path / "spool").write_bytes(b"a file where the folder should be")
 
     with pytest.raises(JournalError, match="spool cannot be used"):
-        journal.note(sample_id(1), Arrived(received=sample_received()))
+        journal.note(sample_id(1), CallReceived(received=sample_received()))
 
 
 def test_a_file_that_cannot_be_removed_does_not_keep_the_call_open(
@@ -165,7 +169,7 @@ def test_a_file_that_cannot_be_removed_does_not_keep_the_call_open(
     journal.begin([sample_call()])
     (tmp_path / "spool" / f"{sample_id(1)}.received").mkdir(parents=True)
 
-    journal.note(sample_id(1), Closed(usage=sample_row()))
+    journal.note(sample_id(1), CallClosed(usage=sample_row()))
 
     assert journal.unfinished() == ()
 
@@ -173,9 +177,9 @@ def test_a_file_that_cannot_be_removed_does_not_keep_the_call_open(
 def test_what_is_said_of_a_call_may_be_no_text(journal: SqliteJournal) -> None:
     journal.begin([sample_call()])
 
-    journal.note(sample_id(1), Accepted(reference="job-\udcff"))
+    journal.note(sample_id(1), CallAccepted(reference="job-\udcff"))
     journal.note(
-        sample_id(1), LeftOpen(trouble="no-utf-8-\udcff.png cannot be written.")
+        sample_id(1), CallLeftOpen(trouble="no-utf-8-\udcff.png cannot be written.")
     )
 
     [left] = journal.unfinished()
@@ -196,7 +200,7 @@ def test_a_lock_is_taken_when_it_is_needed(
     tmp_path: Path, journal: SqliteJournal
 ) -> None:
     journal.unfinished()
-    journal.note(sample_id(1), Sending())
+    journal.note(sample_id(1), CallSending())
     assert not (tmp_path / "locks").exists()
 
     journal.begin([sample_call(1)])
@@ -254,9 +258,9 @@ def test_somebody_who_looks_too_is_not_taken_for_the_owner(
     os.close(handle)
 
 
-@pytest.mark.parametrize("note", [Sending(), Closed()])
+@pytest.mark.parametrize("note", [CallSending(), CallClosed()])
 def test_who_only_takes_notes_needs_no_lock(
-    tmp_path: Path, journal: SqliteJournal, note: Note
+    tmp_path: Path, journal: SqliteJournal, note: CallUpdate
 ) -> None:
     journal.begin([sample_call()])
 

@@ -6,7 +6,7 @@ import pytest
 from imagen.adapters.journal.sqlite import SqliteJournal
 from imagen.adapters.ledger.sqlite import SqliteLedger
 from imagen.adapters.sqlite import Database
-from imagen.domain.budget import Limit
+from imagen.domain.budget import BudgetLimit
 from imagen.domain.errors import OverBudget
 from imagen.domain.usage import DIMENSIONS
 from imagen.testing.samples import MONDAY, sample_call, sample_row
@@ -17,7 +17,7 @@ def test_a_row_of_unknown_cost_counts_as_its_open_call_does(tmp_path: Path) -> N
     journal = SqliteJournal(database)
     journal.begin([sample_call(1, reserved=40)])
     SqliteLedger(database).record([sample_row(1, cost=None)])
-    limit = Limit(called="", backend="", since=MONDAY, until=MONDAY, micros=100)
+    limit = BudgetLimit(called="", backend="", since=MONDAY, until=MONDAY, micros=100)
 
     with pytest.raises(OverBudget):
         journal.begin([sample_call(2, reserved=21)], limits=[limit])

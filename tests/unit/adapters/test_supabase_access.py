@@ -2,7 +2,12 @@
 
 import pytest
 
-from imagen.adapters.supabase import SupabaseAccess, SupabaseProject, role_of, sendable
+from imagen.adapters.supabase import (
+    SupabaseAccess,
+    SupabaseProject,
+    read_jwt_role,
+    to_jsonable,
+)
 from imagen.domain.errors import Misconfigured
 
 URL = "https://abcdefghijkl.supabase.co"
@@ -74,11 +79,11 @@ def test_a_key_tells_by_its_looks_whether_it_is_public(key: str, public: bool) -
 
 
 def test_a_role_is_read_from_a_token_alone() -> None:
-    assert role_of("x.eyJyb2xlIjoiYW5vbiJ9.x") == "anon"
-    assert role_of("sb_secret_x") == ""
+    assert read_jwt_role("x.eyJyb2xlIjoiYW5vbiJ9.x") == "anon"
+    assert read_jwt_role("sb_secret_x") == ""
 
 
 def test_what_no_json_can_hold_is_replaced() -> None:
     odd = {"name": "no\udcff.png", "size": float("nan"), "most": [float("inf"), 1, "ä"]}
 
-    assert sendable(odd) == {"name": "no?.png", "size": None, "most": [None, 1, "ä"]}
+    assert to_jsonable(odd) == {"name": "no?.png", "size": None, "most": [None, 1, "ä"]}

@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 from PIL import Image
 
-from imagen.adapters.thumbnails import SIDE, Thumbnails, thumbnail_of
+from imagen.adapters.thumbnails import SIDE, Thumbnails, render_thumbnail
 from imagen.domain.errors import InvalidRequest
 from imagen.testing.fakes import tiny_png
 
@@ -35,13 +35,13 @@ def written(image: Image.Image, kind: str, **options: object) -> bytes:
 def test_the_longer_side_is_limited_and_nothing_grows(
     size: tuple[int, int], small: tuple[int, int]
 ) -> None:
-    assert opened(thumbnail_of(tiny_png(*size))).size == small
+    assert opened(render_thumbnail(tiny_png(*size))).size == small
 
 
 def test_what_is_clear_stays_clear() -> None:
     image = Image.new("RGBA", (600, 600), (200, 30, 30, 0))
 
-    small = opened(thumbnail_of(written(image, "PNG")))
+    small = opened(render_thumbnail(written(image, "PNG")))
 
     assert small.mode == "RGBA"
     assert small.getpixel((10, 10))[3] == 0
@@ -52,7 +52,7 @@ def test_a_photograph_that_was_turned_stands_upright() -> None:
     exif = Image.Exif()
     exif[0x0112] = 6  # the top is on the right
 
-    small = opened(thumbnail_of(written(image, "JPEG", exif=exif)))
+    small = opened(render_thumbnail(written(image, "JPEG", exif=exif)))
 
     assert small.size == (SIDE // 2, SIDE)
 
@@ -62,7 +62,7 @@ def test_every_kind_of_pixels_can_be_drawn(mode: str) -> None:
     kind = "JPEG" if mode == "CMYK" else "PNG"
     image = Image.new(mode, (700, 350))
 
-    assert opened(thumbnail_of(written(image, kind))).size == (SIDE, SIDE // 2)
+    assert opened(render_thumbnail(written(image, kind))).size == (SIDE, SIDE // 2)
 
 
 @pytest.mark.parametrize(
@@ -70,7 +70,7 @@ def test_every_kind_of_pixels_can_be_drawn(mode: str) -> None:
 )
 def test_what_is_no_image_is_said(content: bytes) -> None:
     with pytest.raises(InvalidRequest, match="cannot be drawn"):
-        thumbnail_of(content)
+        render_thumbnail(content)
 
 
 def test_it_is_made_once(tmp_path: Path) -> None:
@@ -95,7 +95,7 @@ def test_the_oldest_go_when_there_is_too_much(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("imagen.adapters.thumbnails._LOOK_AFTER", 10)
-    one = len(thumbnail_of(tiny_png()))
+    one = len(render_thumbnail(tiny_png()))
     thumbnails = Thumbnails(lambda: tmp_path, largest=one * 10)
 
     names = [f"{number:064x}" for number in range(30)]

@@ -9,7 +9,7 @@ import pytest
 from imagen.adapters.journal.sqlite import SqliteJournal
 from imagen.adapters.sqlite import Database
 from imagen.adapters.turns import MOST_AT_ONCE
-from imagen.domain.call import Accepted
+from imagen.domain.call import CallAccepted
 from imagen.domain.errors import JournalError
 from imagen.testing.samples import sample_call, sample_id
 
@@ -210,7 +210,9 @@ def test_a_journal_notes_what_comes_together_in_one_commit(tmp_path: Path) -> No
         others = meanwhile(
             database,
             *(
-                lambda n=n: journal.note(sample_id(n), Accepted(reference=f"job-{n}"))
+                lambda n=n: journal.note(
+                    sample_id(n), CallAccepted(reference=f"job-{n}")
+                )
                 for n in (1, 2, 3)
             ),
         )

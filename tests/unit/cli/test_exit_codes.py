@@ -4,7 +4,7 @@ import pytest
 from tools.docs import exit_codes_page, family
 
 import imagen.settings.validate  # it has an error of its own  # noqa: F401
-from imagen.cli.exit_codes import BY_ERROR, FAULT, MEANINGS, code_of
+from imagen.cli.exit_codes import BY_ERROR, FAULT, MEANINGS, exit_code_for
 from imagen.domain import errors
 
 PAGE = Path(__file__).parents[3] / "docs" / "exit-codes.md"
@@ -18,8 +18,8 @@ def test_every_error_has_its_own_code_and_leads_to_an_exit_code(
 
     assert "code" in vars(kind)
     of_ours = issubclass(kind, (errors.SomeImagesFailed, errors.JournalError))
-    assert (code_of(error) == FAULT) is of_ours
-    assert code_of(error) in MEANINGS
+    assert (exit_code_for(error) == FAULT) is of_ours
+    assert exit_code_for(error) in MEANINGS
 
 
 def test_codes_are_unique() -> None:
@@ -51,7 +51,7 @@ def test_codes_are_unique() -> None:
     ],
 )
 def test_the_table_of_the_specification(error: Exception, code: int) -> None:
-    assert code_of(error) == code
+    assert exit_code_for(error) == code
 
 
 def test_what_cost_nothing_for_certain_never_may_have_cost() -> None:

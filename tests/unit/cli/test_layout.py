@@ -6,12 +6,12 @@ from rich.cells import cell_len
 from imagen.cli.layout import (
     PAGE,
     Columns,
-    cut,
-    one_line,
-    pages,
-    plain,
-    short_ids,
-    width_of,
+    cell_width,
+    escape_control,
+    join_lines,
+    paginate,
+    shorten_ids,
+    truncate,
 )
 
 FAMILY = "\U0001f468\u200d\U0001f469\u200d\U0001f467"
@@ -33,26 +33,26 @@ FOX = "\u72d0"  # two cells wide
 def test_what_would_move_the_cursor_is_shown_and_not_done(
     text: str, shown: str
 ) -> None:
-    assert plain(text) == shown
+    assert escape_control(text) == shown
 
 
 def test_several_lines_become_one() -> None:
-    assert one_line(" a cat\n\tin a\u2028bowl\x1b ") == "a cat in a bowl\\x1b"
+    assert join_lines(" a cat\n\tin a\u2028bowl\x1b ") == "a cat in a bowl\\x1b"
 
 
 @pytest.mark.parametrize("text", ["a red fox in the snow", FOX * 20, FAMILY * 20])
 @pytest.mark.parametrize("width", range(1, 24))
 def test_what_is_cut_fits_and_says_so(text: str, width: int) -> None:
-    short = cut(text, width)
+    short = truncate(text, width)
 
     assert cell_len(short) <= width
     assert short == text or short.endswith("…")
 
 
 def test_what_fits_is_not_cut() -> None:
-    assert cut("a cat", 5) == "a cat"
-    assert cut("a cat", None) == "a cat"
-    assert cut("a cat", 0) == cut("a cat", -3) == "…"
+    assert truncate("a cat", 5) == "a cat"
+    assert truncate("a cat", None) == "a cat"
+    assert truncate("a cat", 0) == truncate("a cat", -3) == "…"
 
 
 def test_columns_are_aligned_by_what_is_seen() -> None:
@@ -98,7 +98,7 @@ def test_pages_are_made_as_they_are_asked_for() -> None:
             yield number
             number += 1
 
-    first = next(pages(endless()))  # type: ignore[call-overload]
+    first = next(paginate(endless()))  # type: ignore[call-overload]
 
     assert first == list(range(PAGE))
     assert len(asked) == PAGE
@@ -109,18 +109,18 @@ def test_an_id_is_as_short_as_it_can_be_among_the_others() -> None:
     two = "01a2055c-f0e1-7001-8000-000000000002"
     three = "01a2055c-f0e2-7000-8000-000000000003"
 
-    assert short_ids([one]) == {one: "01a2055c-f0e1"}
-    assert short_ids([one, three, one]) == {
+    assert shorten_ids([one]) == {one: "01a2055c-f0e1"}
+    assert shorten_ids([one, three, one]) == {
         one: "01a2055c-f0e1",
         three: "01a2055c-f0e2",
     }
-    assert short_ids([three, two, one]) == {
+    assert shorten_ids([three, two, one]) == {
         one: "01a2055c-f0e1-7000",
         two: "01a2055c-f0e1-7001",
         three: "01a2055c-f0e2",
     }
-    assert short_ids([]) == {}
+    assert shorten_ids([]) == {}
 
 
 def test_width_is_in_cells() -> None:
-    assert [width_of(text) for text in ("", "abc", FOX * 3, FAMILY)] == [0, 3, 6, 2]
+    assert [cell_width(text) for text in ("", "abc", FOX * 3, FAMILY)] == [0, 3, 6, 2]

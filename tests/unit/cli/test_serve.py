@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from imagen.domain.errors import UsageError
-from imagen.server.address import read_address
+from imagen.server.address import parse_address
 
 WITHOUT = """
 import sys
@@ -48,7 +48,7 @@ def test_without_the_extra_a_sentence_says_how_to_get_it(
     ],
 )
 def test_reads_an_address(text: str, shown: str, *, loopback: bool) -> None:
-    address = read_address(text)
+    address = parse_address(text)
 
     assert (str(address), address.is_loopback) == (shown, loopback)
 
@@ -56,4 +56,4 @@ def test_reads_an_address(text: str, shown: str, *, loopback: bool) -> None:
 @pytest.mark.parametrize("text", ["8080", "", "host", ":x", ":70000", ":-1", ":٣"])
 def test_says_what_is_no_address(text: str) -> None:
     with pytest.raises(UsageError):
-        read_address(text)
+        parse_address(text)

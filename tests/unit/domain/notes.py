@@ -4,7 +4,7 @@ import msgspec
 from hypothesis import strategies as st
 
 from imagen.domain.container import read_facts
-from imagen.domain.inside import describe_inside
+from imagen.domain.inside import embed_metadata
 from imagen.domain.sidecar import Change, Reference, Sidecar
 
 NOTE = Sidecar(
@@ -56,4 +56,4 @@ def noted(**changes: object) -> Sidecar:
 
 
 def described(content: bytes, note: Sidecar = NOTE) -> bytes:
-    return describe_inside(content, read_facts(content), note)
+    return embed_metadata(content, read_facts(content), note)

@@ -8,18 +8,18 @@ from tests.unit.domain.notes import noted
 from tests.unit.domain.written import GRAPH, INFOTEXT, png
 
 from imagen.domain.again import (
-    Origin,
-    Wishes,
+    Overrides,
+    Provenance,
+    build_rerun_request,
     choose_backend,
-    origin_in_file,
-    origin_of_note,
-    request_again,
+    provenance_from_file,
+    provenance_from_sidecar,
 )
 from imagen.domain.capabilities import Capabilities
 from imagen.domain.errors import InvalidRequest
 from imagen.domain.fit import Fit
 from imagen.domain.instance import Instance
-from imagen.domain.reading import read_making
+from imagen.domain.reading import read_embedded_metadata
 from imagen.domain.request import GenerationRequest
 from imagen.domain.sidecar import Change, Reference
 from imagen.domain.size import Size
@@ -28,7 +28,7 @@ from imagen.testing.fakes import ANYTHING, tiny_png
 
 BOX = Instance(name="box", adapter="comfyui")
 OTHER = Instance(name="other", adapter="replicate")
-ORIGIN = Origin(
+ORIGIN = Provenance(
     said_by="imagen",
     backend="box",
     adapter="comfyui",
@@ -39,20 +39,20 @@ ORIGIN = Origin(
 )
 
 
-def origin(**changes: object) -> Origin:
+def origin(**changes: object) -> Provenance:
     return msgspec.structs.replace(ORIGIN, **changes)
 
 
 def again(
-    made: Origin = ORIGIN,
+    made: Provenance = ORIGIN,
     *,
     instance: Instance = BOX,
     can: Capabilities = ANYTHING,
     **wishes: object,
 ) -> GenerationRequest:
-    return request_again(
+    return build_rerun_request(
         made,
-        Wishes(**wishes),  # type: ignore[arg-type]
+        Overrides(**wishes),  # type: ignore[arg-type]
         instance=instance,
         can_of=lambda _: can,
     )
@@ -63,7 +63,7 @@ def able(**changes: object) -> Capabilities:
 
 
 def test_a_note_has_what_was_asked_for_and_not_what_became_of_it() -> None:
-    made = origin_of_note(
+    made = provenance_from_sidecar(
         noted(
             requested_size="65x65",
             steps=20,
@@ -96,11 +96,13 @@ def test_a_note_has_what_was_asked_for_and_not_what_became_of_it() -> None:
 )
 def test_a_note_that_makes_no_sense_is_refused(wrong: Mapping[str, object]) -> None:
     with pytest.raises(InvalidRequest, match="makes no sense"):
-        origin_of_note(noted(**wrong))
+        provenance_from_sidecar(noted(**wrong))
 
 
 def test_a_style_that_has_had_its_say_has_it_once() -> None:
-    made = origin_of_note(noted(prompt="a cat", prompt_sent="a cat, wide", style="s"))
+    made = provenance_from_sidecar(
+        noted(prompt="a cat", prompt_sent="a cat, wide", style="s")
+    )
 
     request = again(made)
 
@@ -110,9 +112,11 @@ def test_a_style_that_has_had_its_say_has_it_once() -> None:
 
 
 def test_what_another_tool_says_is_a_request_too() -> None:
-    making = read_making(png(parameters=INFOTEXT.replace("18446744073709551615", "7")))
+    making = read_embedded_metadata(
+        png(parameters=INFOTEXT.replace("18446744073709551615", "7"))
+    )
 
-    made = origin_in_file(making)
+    made = provenance_from_file(making)
 
     assert made is not None
     assert (made.said_by, made.adapter, made.model) == (
@@ -131,7 +135,7 @@ def test_what_another_tool_says_is_a_request_too() -> None:
 
 
 def test_a_graph_of_comfyui_is_for_a_backend_of_comfyui() -> None:
-    made = origin_in_file(read_making(png(prompt=GRAPH)))
+    made = provenance_from_file(read_embedded_metadata(png(prompt=GRAPH)))
 
     assert made is not None
     instances = {"m": Instance(name="m", adapter="mock"), "box": BOX}
@@ -139,7 +143,7 @@ def test_a_graph_of_comfyui_is_for_a_backend_of_comfyui() -> None:
 
 
 def test_a_file_that_says_nothing_is_none() -> None:
-    assert origin_in_file(read_making(tiny_png())) is None
+    assert provenance_from_file(read_embedded_metadata(tiny_png())) is None
 
 
 @pytest.mark.parametrize(

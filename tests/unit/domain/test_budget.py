@@ -4,15 +4,21 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from imagen.domain.budget import Budget, Limit, check_price, dollars, limits_of
+from imagen.domain.budget import (
+    Budget,
+    BudgetLimit,
+    check_price,
+    current_limits,
+    format_micros,
+)
 from imagen.domain.errors import OverBudget
 
 NOW = datetime(2026, 11, 22, 15, 30, tzinfo=UTC)  # a Sunday
 DOLLAR = 1_000_000
 
 
-def limit(micros: int) -> Limit:
-    return Limit(
+def limit(micros: int) -> BudgetLimit:
+    return BudgetLimit(
         called="day_usd of flux",
         backend="flux",
         since=NOW,
@@ -21,7 +27,7 @@ def limit(micros: int) -> Limit:
     )
 
 
-def refusal(limit: Limit, *, spent: int, reserved: int, asked: int) -> OverBudget:
+def refusal(limit: BudgetLimit, *, spent: int, reserved: int, asked: int) -> OverBudget:
     with pytest.raises(OverBudget) as caught:
         limit.check(spent=spent, reserved=reserved, asked=asked)
     return caught.value
@@ -86,7 +92,7 @@ def test_no_waiting_helps_what_is_more_than_the_whole_budget() -> None:
 def test_a_day_and_a_week_begin_at_midnight_utc(
     at: datetime, day: str, week: str
 ) -> None:
-    daily, weekly = limits_of((Budget(day=1, week=2),), at=at)
+    daily, weekly = current_limits((Budget(day=1, week=2),), at=at)
 
     assert (daily.since, daily.until) == (_day(day), _day(day) + timedelta(days=1))
     assert (weekly.since, weekly.until) == (_day(week), _day(week) + timedelta(days=7))
@@ -97,7 +103,7 @@ def test_a_day_and_a_week_begin_at_midnight_utc(
 def test_every_budget_has_its_limits_under_its_name() -> None:
     budgets = (Budget(week=1), Budget(backend="flux", day=2, call=3), Budget(call=4))
 
-    limits = limits_of(budgets, at=NOW)
+    limits = current_limits(budgets, at=NOW)
 
     assert [(each.called, each.backend) for each in limits] == [
         ("week_usd", ""),
@@ -167,7 +173,7 @@ def test_the_dearest_call_counts_and_not_the_average() -> None:
     ],
 )
 def test_writes_amounts_as_people_do(micros: int, written: str) -> None:
-    assert dollars(micros) == written
+    assert format_micros(micros) == written
 
 
 def _day(text: str) -> datetime:

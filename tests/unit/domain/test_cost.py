@@ -5,18 +5,18 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from imagen.domain.cost import (
-    NOTHING,
+    FREE,
     Cost,
-    in_dollars,
-    micros_of,
-    split_evenly,
-    usd_of,
+    format_usd,
+    micros_to_usd,
+    split_cost,
+    usd_to_micros,
 )
 
 
 @given(st.integers(0, 10**12), st.integers(1, 1000))
 def test_the_shares_are_the_whole(micros: int, parts: int) -> None:
-    shares = split_evenly(Cost(micros=micros, source="metered"), parts=parts)
+    shares = split_cost(Cost(micros=micros, source="metered"), parts=parts)
 
     amounts = [share.micros for share in shares if share.micros is not None]
     assert len(amounts) == parts
@@ -26,12 +26,12 @@ def test_the_shares_are_the_whole(micros: int, parts: int) -> None:
 
 
 def test_an_unknown_cost_has_unknown_shares() -> None:
-    assert split_evenly(Cost(), parts=3) == (Cost(),) * 3
+    assert split_cost(Cost(), parts=3) == (Cost(),) * 3
 
 
 @pytest.mark.parametrize(
     ("cost", "usd"),
-    [(Cost(), None), (NOTHING, 0.0), (Cost(micros=2_500_000), 2.5)],
+    [(Cost(), None), (FREE, 0.0), (Cost(micros=2_500_000), 2.5)],
 )
 def test_is_shown_in_dollars(cost: Cost, usd: float | None) -> None:
     assert cost.usd == usd
@@ -39,7 +39,7 @@ def test_is_shown_in_dollars(cost: Cost, usd: float | None) -> None:
 
 def test_unknown_is_not_nothing() -> None:
     assert Cost().micros is None
-    assert NOTHING.micros == 0
+    assert FREE.micros == 0
 
 
 @pytest.mark.parametrize(
@@ -53,18 +53,18 @@ def test_unknown_is_not_nothing() -> None:
     ],
 )
 def test_is_written_as_people_write_it(usd: str, written: str) -> None:
-    assert in_dollars(Decimal(usd)) == written
+    assert format_usd(Decimal(usd)) == written
 
 
 @pytest.mark.parametrize(
     ("usd", "micros"), [("0", 0), ("0.000001", 1), ("20.0", 20_000_000)]
 )
 def test_dollars_are_so_many_micro_dollars(usd: str, micros: int) -> None:
-    assert micros_of(Decimal(usd)) == micros
-    assert usd_of(micros) == Decimal(usd)
+    assert usd_to_micros(Decimal(usd)) == micros
+    assert micros_to_usd(micros) == Decimal(usd)
 
 
 @pytest.mark.parametrize("usd", ["-1", "0.0000001", "NaN", "Infinity"])
 def test_no_amount_is_refused(usd: str) -> None:
     with pytest.raises(ValueError, match="no amount of dollars"):
-        micros_of(Decimal(usd))
+        usd_to_micros(Decimal(usd))

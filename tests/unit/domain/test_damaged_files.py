@@ -20,8 +20,8 @@ from tests.unit.domain.pictures import (
 )
 
 from imagen.domain.container import NotAnImage, read_facts
-from imagen.domain.inside import describe_inside, stripped
-from imagen.domain.reading import read_making
+from imagen.domain.inside import embed_metadata, strip_metadata
+from imagen.domain.reading import read_embedded_metadata
 
 
 def flipped(content: bytes, bit: int) -> bytes:
@@ -36,14 +36,14 @@ def assert_survived(content: bytes) -> None:
         facts = read_facts(content)
     except NotAnImage:
         return
-    assert read_facts(describe_inside(content, facts, NOTE)) == facts
-    read_making(content)
+    assert read_facts(embed_metadata(content, facts, NOTE)) == facts
+    read_embedded_metadata(content)
     try:
-        bare = stripped(content)
+        bare = strip_metadata(content)
     except NotAnImage as why:
         assert str(why)  # noqa: PT017 - both outcomes are fine, another error is not
     else:
-        assert not read_making(bare).texts
+        assert not read_embedded_metadata(bare).texts
 
 
 @given(st.sampled_from(sorted({**FILES, **SIGNED})), st.data())

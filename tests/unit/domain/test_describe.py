@@ -6,7 +6,7 @@ import msgspec
 from imagen.domain.capabilities import Capabilities
 from imagen.domain.container import ImageFacts
 from imagen.domain.cost import Cost
-from imagen.domain.describe import describe_image
+from imagen.domain.describe import build_sidecar
 from imagen.domain.instance import Instance
 from imagen.domain.plan import plan_images
 from imagen.domain.request import GenerationRequest
@@ -42,7 +42,7 @@ def described(
     )
     image = GeneratedImage(content=b"bytes", media_type="image/png", seed=seed)
     size = came or plan.jobs[0].size
-    return describe_image(
+    return build_sidecar(
         image_id="0198",
         created_at=AT,
         plan=plan,

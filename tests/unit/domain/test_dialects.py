@@ -29,7 +29,7 @@ from tests.unit.domain.written import (
 )
 
 from imagen.domain.making import Recipe
-from imagen.domain.reading import read_making
+from imagen.domain.reading import read_embedded_metadata
 from imagen.domain.size import Size
 
 
@@ -47,7 +47,7 @@ def unicode_comment(words: str, encoding: str = "utf-16-be") -> bytes:
 
 
 def recipe(content: bytes) -> Recipe:
-    making = read_making(content)
+    making = read_embedded_metadata(content)
     assert making.recipe is not None
     assert making.warnings == ()
     return making.recipe
@@ -114,7 +114,9 @@ def test_a_prompt_may_begin_like_json(words: str) -> None:
 
 
 def test_a_comment_without_settings_is_anyones() -> None:
-    making = read_making(with_exif("JPEG", {}, b"ASCII\0\0\0My holiday, day 3"))
+    making = read_embedded_metadata(
+        with_exif("JPEG", {}, b"ASCII\0\0\0My holiday, day 3")
+    )
 
     assert making.recipes == ()
     assert making.texts["UserComment"] == "My holiday, day 3"
@@ -191,7 +193,10 @@ def comf(key: str, said: object) -> bytes:
 )
 def test_comfyui(content: bytes) -> None:
     assert recipe(content) == COMFYUI
-    assert json.loads(read_making(content).texts["prompt"]).keys() == GRAPH.keys()
+    assert (
+        json.loads(read_embedded_metadata(content).texts["prompt"]).keys()
+        == GRAPH.keys()
+    )
 
 
 def test_a_workflow_alone_is_comfyuis() -> None:
@@ -200,7 +205,7 @@ def test_a_workflow_alone_is_comfyuis() -> None:
 
 @pytest.mark.parametrize("words", ["a plain prompt", "{a|b}", "[]", '{"a": 1}'])
 def test_a_prompt_of_somebody_else_is_not_comfyuis(words: str) -> None:
-    making = read_making(png(prompt=words))
+    making = read_embedded_metadata(png(prompt=words))
 
     assert (making.recipes, making.texts["prompt"]) == ((), words)
 
@@ -315,7 +320,7 @@ def test_novelai(content: bytes) -> None:
 def test_several_tools_may_speak() -> None:
     content = png(prompt=GRAPH, parameters=INFOTEXT + "v1.10.1", Comment=NOVELAI)
 
-    making = read_making(content)
+    making = read_embedded_metadata(content)
 
     assert [one.tool for one in making.recipes] == [
         "NovelAI",
@@ -336,7 +341,7 @@ def test_several_tools_may_speak() -> None:
     ],
 )
 def test_says_which_note_it_cannot_read(key: str, words: str, why: str) -> None:
-    making = read_making(png(**{key: words}))
+    making = read_embedded_metadata(png(**{key: words}))
 
     assert making.recipes == ()
     assert len(making.warnings) == 1
@@ -344,7 +349,7 @@ def test_says_which_note_it_cannot_read(key: str, words: str, why: str) -> None:
 
 
 def test_says_that_a_note_of_imagen_is_of_another_kind() -> None:
-    making = read_making(png(imagen={"prompt": "a fox"}))
+    making = read_embedded_metadata(png(imagen={"prompt": "a fox"}))
 
     assert making.recipes == ()
     assert making.warnings == ("the note of imagen is of a kind not known here",)
@@ -369,7 +374,10 @@ def test_reads_the_source_type(packet: str, word: str) -> None:
 
     for kind in ("JPEG", "WEBP"):
         assert (
-            read_making(encoded(picture(), kind, xmp=said.encode())).source_type == word
+            read_embedded_metadata(
+                encoded(picture(), kind, xmp=said.encode())
+            ).source_type
+            == word
         )
 
 

@@ -35,7 +35,7 @@ def test_says_in_json_which_it_is(event: Event) -> None:
 
 
 def test_nobody_has_to_listen() -> None:
-    events.unheard(events.Finished())
+    events.ignore_event(events.Finished())
 
 
 def test_a_listener_that_fails_shakes_nobody() -> None:
@@ -45,6 +45,6 @@ def test_a_listener_that_fails_shakes_nobody() -> None:
         heard.append(event)
         raise OSError("nobody there")
 
-    events.unshaken(hear)(events.Finished())
+    events.isolate_listener(hear)(events.Finished())
 
     assert heard == [events.Finished()]

@@ -7,10 +7,10 @@ from PIL import Image
 from tests.unit.domain.notes import sentences
 
 from imagen.domain.exif import (
-    exif_block,
-    orientation_block,
-    orientation_of,
+    build_exif,
+    build_orientation_exif,
     read_exif,
+    read_orientation,
 )
 from imagen.domain.texts import LONGEST_TEXT, Texts
 
@@ -29,14 +29,14 @@ def block(*entries: tuple[int, int, int, int], order: str = ">") -> bytes:
 
 @given(sentences)
 def test_reads_back_what_it_writes(words: str) -> None:
-    read = found(exif_block("x" + words, software="imagen 1.0"))
+    read = found(build_exif("x" + words, software="imagen 1.0"))
 
     assert read == {"UserComment": "x" + words, "Software": "imagen 1.0"}
 
 
 def test_pillow_reads_what_it_writes() -> None:
     exif = Image.Exif()
-    exif.load(exif_block("狐", software="imagen 1.0"))
+    exif.load(build_exif("狐", software="imagen 1.0"))
 
     assert exif[0x0131] == "imagen 1.0"
     assert exif.get_ifd(0x8769) == {0x9286: b"UNICODE\0" + "狐".encode("utf-16-be")}
@@ -45,12 +45,12 @@ def test_pillow_reads_what_it_writes() -> None:
 @pytest.mark.parametrize("turned", range(2, 9))
 def test_says_how_the_picture_is_turned(turned: int) -> None:
     exif = Image.Exif()
-    exif.load(orientation_block(turned))
+    exif.load(build_orientation_exif(turned))
 
     assert dict(exif) == {0x0112: turned}
-    assert orientation_of(orientation_block(turned)) == turned
-    assert orientation_of(b"Exif\0\0" + orientation_block(turned)) == turned
-    assert orientation_of(block((0x0112, 3, 1, turned), order="<")) == turned
+    assert read_orientation(build_orientation_exif(turned)) == turned
+    assert read_orientation(b"Exif\0\0" + build_orientation_exif(turned)) == turned
+    assert read_orientation(block((0x0112, 3, 1, turned), order="<")) == turned
 
 
 @pytest.mark.parametrize(
@@ -71,7 +71,7 @@ def test_says_how_the_picture_is_turned(turned: int) -> None:
     ],
 )
 def test_what_is_broken_says_nothing(broken: bytes) -> None:
-    assert orientation_of(broken) == 0
+    assert read_orientation(broken) == 0
     assert found(broken) == {}
 
 
@@ -95,5 +95,5 @@ def test_a_value_too_long_is_not_read() -> None:
 @given(st.binary(max_size=200))
 def test_anything_is_survived(rest: bytes) -> None:
     for start in (b"MM\0*\0\0\0\x08", b"II*\0\x08\0\0\0"):
-        assert 0 <= orientation_of(start + rest) <= 8
+        assert 0 <= read_orientation(start + rest) <= 8
         found(start + rest)

@@ -20,8 +20,8 @@ from tests.unit.domain.pictures import (
 )
 
 from imagen.domain.container import read_facts
-from imagen.domain.inside import describe_inside, stripped
-from imagen.domain.reading import read_making
+from imagen.domain.inside import embed_metadata, strip_metadata
+from imagen.domain.reading import read_embedded_metadata
 from imagen.domain.texts import LONGEST_TEXT, MOST_TEXT
 
 MEGABYTE = 2**20
@@ -126,9 +126,9 @@ def test_comes_to_an_end(name: str) -> None:
     """Within the limit of every test, which what is quadratic would exceed by hours."""
     content = HOSTILE[name]()
 
-    read_making(content)
-    stripped(content)
-    assert describe_inside(content, read_facts(content), NOTE)
+    read_embedded_metadata(content)
+    strip_metadata(content)
+    assert embed_metadata(content, read_facts(content), NOTE)
 
 
 @pytest.mark.usefixtures("watched")
@@ -141,7 +141,7 @@ def test_takes_little_memory(name: str) -> None:
 
     tracemalloc.reset_peak()
     before, _ = tracemalloc.get_traced_memory()
-    read_making(content)
+    read_embedded_metadata(content)
     _, most = tracemalloc.get_traced_memory()
 
     assert most - before < ROOM

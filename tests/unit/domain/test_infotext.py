@@ -6,7 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from tests.unit.domain.notes import NOTE, noted, sentences
 
-from imagen.domain.infotext import Infotext, read_infotext, shared_parameters
+from imagen.domain.infotext import Infotext, read_infotext, write_infotext
 from imagen.domain.sidecar import Sidecar
 
 PAIR = re.compile(r'\s*(\w[\w \-/]+):\s*("(?:\\.|[^\\"])+"|[^,]*)(?:,|$)')
@@ -18,7 +18,7 @@ ONE_LINE = st.text(
 
 
 def test_writes_the_lines_of_automatic1111() -> None:
-    assert shared_parameters(NOTE).split("\n") == [
+    assert write_infotext(NOTE).split("\n") == [
         "a cat, wide",
         "Negative prompt: dogs",
         "Steps: 20, Seed: 42, Size: 64x64, Model: flux, Version: imagen 1.0",
@@ -28,7 +28,7 @@ def test_writes_the_lines_of_automatic1111() -> None:
 def test_leaves_out_what_is_not_known() -> None:
     note = noted(negative="", seed=None, steps=None)
 
-    assert shared_parameters(note).split("\n") == [
+    assert write_infotext(note).split("\n") == [
         "a cat, wide",
         "Size: 64x64, Model: flux, Version: imagen 1.0",
     ]
@@ -38,14 +38,14 @@ def test_leaves_out_what_is_not_known() -> None:
     "note", [NOTE, noted(seed=None, steps=None, model="", backend="")]
 )
 def test_has_at_least_the_three_pairs_that_automatic1111_needs(note: Sidecar) -> None:
-    assert len(PAIR.findall(shared_parameters(note).split("\n")[-1])) >= 3
+    assert len(PAIR.findall(write_infotext(note).split("\n")[-1])) >= 3
 
 
 @pytest.mark.parametrize(
     "model", ["a, b", "a: b", "a\nb", 'a, "b"', "a\\, b", "猫, b", "plain"]
 )
 def test_quotes_as_automatic1111_does(model: str) -> None:
-    last = shared_parameters(noted(model=model)).split("\n")[-1]
+    last = write_infotext(noted(model=model)).split("\n")[-1]
 
     read = dict(PAIR.findall(last))
     shown = read["Model"]
@@ -57,7 +57,7 @@ def test_quotes_as_automatic1111_does(model: str) -> None:
 def test_reads_back_what_it_writes(prompt: str, negative: str, model: str) -> None:
     note = noted(prompt_sent=prompt, negative=negative, model=f"x{model}x")
 
-    read = read_infotext(shared_parameters(note))
+    read = read_infotext(write_infotext(note))
 
     assert (read.prompt, read.negative) == (prompt, negative)
     assert read.pairs["Model"] == f"x{model}x"

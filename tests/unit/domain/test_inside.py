@@ -37,9 +37,9 @@ from tests.unit.domain.pictures import (
 
 from imagen.domain.container import NotAnImage, read_facts
 from imagen.domain.errors import Unsupported
-from imagen.domain.infotext import shared_parameters
-from imagen.domain.inside import stripped
-from imagen.domain.reading import read_making
+from imagen.domain.infotext import write_infotext
+from imagen.domain.inside import strip_metadata
+from imagen.domain.reading import read_embedded_metadata
 from imagen.domain.sidecar import write_note
 
 WITH_XMP = {"jpeg with xmp", "jpeg with both", "webp with xmp", "webp with both"}
@@ -92,7 +92,7 @@ def test_keeps_what_follows_the_end(name: str) -> None:
 
 @pytest.mark.parametrize("name", sorted(FILES.keys() - WITH_XMP))
 def test_reads_the_note_back(name: str) -> None:
-    making = read_making(described(FILES[name]))
+    making = read_embedded_metadata(described(FILES[name]))
 
     assert making.recipe is not None
     assert making.recipe.tool == "imagen"
@@ -104,7 +104,7 @@ def test_reads_the_note_back(name: str) -> None:
 
 @pytest.mark.parametrize("name", sorted(WITH_XMP - WITH_BOTH))
 def test_beside_xmp_of_somebody_else_the_lines_can_be_read(name: str) -> None:
-    recipe = read_making(described(FILES[name])).recipe
+    recipe = read_embedded_metadata(described(FILES[name])).recipe
 
     assert recipe is not None
     assert (recipe.tool, recipe.sidecar) == ("imagen", None)
@@ -122,7 +122,7 @@ def test_a_second_note_changes_nothing(name: str) -> None:
 @pytest.mark.parametrize("name", SIGNED)
 def test_leaves_what_is_signed(name: str) -> None:
     assert described(SIGNED[name]) == SIGNED[name]
-    assert read_making(SIGNED[name]).facts.signed
+    assert read_embedded_metadata(SIGNED[name]).facts.signed
 
 
 @pytest.mark.parametrize("name", sorted(JPEGS.keys() | WEBPS.keys()))
@@ -131,7 +131,7 @@ def test_pillow_reads_the_comment(name: str) -> None:
         assert opened(FILES[name]).getexif()[0x010F] == "Chalk"
         return
 
-    assert comment(described(FILES[name])) == shared_parameters(NOTE)
+    assert comment(described(FILES[name])) == write_infotext(NOTE)
 
 
 @pytest.mark.parametrize("name", sorted(FILES.keys() - WITH_XMP))
@@ -149,7 +149,7 @@ def test_pillow_reads_the_texts_of_a_png(name: str) -> None:
     texts = opened(described(FILES[name])).text  # type: ignore[attr-defined]
 
     assert texts["imagen"] == write_note(NOTE)
-    assert texts["parameters"] == shared_parameters(NOTE)
+    assert texts["parameters"] == write_infotext(NOTE)
 
 
 @pytest.mark.parametrize("name", ONE_OF_EACH)
@@ -159,22 +159,22 @@ def test_any_prompt_can_be_read_back(name: str, prompt: str) -> None:
 
     after = described(FILES[name], note)
 
-    making = read_making(after)
+    making = read_embedded_metadata(after)
     assert making.recipe is not None
     assert making.recipe.prompt == prompt
     assert making.recipe.negative == prompt
     assert making.warnings == ()
     if name.startswith("png"):
-        assert opened(after).text["parameters"] == shared_parameters(note)  # type: ignore[attr-defined]
+        assert opened(after).text["parameters"] == write_infotext(note)  # type: ignore[attr-defined]
     else:
-        assert comment(after) == shared_parameters(note)
+        assert comment(after) == write_infotext(note)
 
 
 @pytest.mark.parametrize("name", ONE_OF_EACH)
 def test_a_zero_does_not_end_a_text(name: str) -> None:
     after = described(FILES[name], noted(prompt="a\0b", prompt_sent="a\0b"))
 
-    making = read_making(after)
+    making = read_embedded_metadata(after)
     assert making.recipe is not None
     assert making.recipe.prompt == "a\0b"
     if "png" not in name:
@@ -201,7 +201,7 @@ def test_keeps_the_parameters_of_the_backend(how: str) -> None:
     info = PngInfo()
     info.add(how.encode(), bodies[how])
 
-    making = read_making(described(encoded(picture(), "PNG", pnginfo=info)))
+    making = read_embedded_metadata(described(encoded(picture(), "PNG", pnginfo=info)))
 
     assert making.texts["parameters"] == "theirs"
     assert [recipe.tool for recipe in making.recipes] == ["imagen", "AUTOMATIC1111"]
@@ -216,7 +216,7 @@ def test_long_prompts_fit_as_well(name: str, letter: str, length: int) -> None:
     after = described(FILES[name], noted(prompt=long, prompt_sent=long))
 
     assert frames(after) == frames(FILES[name])
-    making = read_making(after)
+    making = read_embedded_metadata(after)
     assert making.recipe is not None
     assert making.recipe.prompt == long
     assert making.recipe.sidecar is not None
@@ -295,12 +295,12 @@ def test_a_gif_says_nothing_and_cannot_be_stripped() -> None:
     gif = encoded(picture(), "GIF")
 
     assert described(gif) == gif
-    assert read_making(gif).recipe is None
+    assert read_embedded_metadata(gif).recipe is None
     with pytest.raises(Unsupported, match="image/gif"):
-        stripped(gif)
+        strip_metadata(gif)
 
 
-@pytest.mark.parametrize("act", [read_making, stripped])
+@pytest.mark.parametrize("act", [read_embedded_metadata, strip_metadata])
 def test_what_is_no_image_is_said(act) -> None:  # type: ignore[no-untyped-def]
     with pytest.raises(NotAnImage, match="it is JSON"):
         act(b"{}")
@@ -309,7 +309,7 @@ def test_what_is_no_image_is_said(act) -> None:  # type: ignore[no-untyped-def]
 def test_texts_of_others_stay_beside_ours() -> None:
     content = raw_png(2, 8, extra=text("prompt", b"{}") + text("mood", b"caf\xe9"))
 
-    making = read_making(described(content))
+    making = read_embedded_metadata(described(content))
 
     assert making.texts["mood"] == "café"
     assert making.texts["prompt"] == "{}"

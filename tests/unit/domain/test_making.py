@@ -2,14 +2,14 @@ import math
 
 import pytest
 
-from imagen.domain.making import Keys, Recipe, recipe_of
+from imagen.domain.making import FieldNames, Recipe, build_recipe
 from imagen.domain.size import Size
 
-KEYS = Keys(size=("Size",))
+KEYS = FieldNames(size=("Size",))
 
 
 def read(**said: object) -> Recipe:
-    return recipe_of("x", said, KEYS)
+    return build_recipe("x", said, KEYS)
 
 
 @pytest.mark.parametrize("seed", [7, "7", 7.0, "07"])

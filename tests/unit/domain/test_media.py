@@ -1,7 +1,7 @@
 import pytest
 
 from imagen.domain.errors import InvalidRequest
-from imagen.domain.media import EXTENSIONS, WRITABLE, media_type_of
+from imagen.domain.media import EXTENSIONS, WRITABLE, guess_media_type
 
 
 @pytest.mark.parametrize(
@@ -15,7 +15,7 @@ from imagen.domain.media import EXTENSIONS, WRITABLE, media_type_of
     ],
 )
 def test_the_extension_decides(name: str, media_type: str) -> None:
-    assert media_type_of(name) == media_type
+    assert guess_media_type(name) == media_type
 
 
 @pytest.mark.parametrize(
@@ -25,7 +25,7 @@ def test_refuses_other_extensions(name: str) -> None:
     with pytest.raises(
         InvalidRequest, match=r"is no image format|has no extension"
     ) as refused:
-        media_type_of(name)
+        guess_media_type(name)
 
     assert ".webp" in refused.value.hint
 

@@ -13,10 +13,10 @@ from imagen.domain.naming import (
     PLACEHOLDERS,
     Destination,
     NameFacts,
-    free_names,
-    numbered,
-    slug,
-    templated_name,
+    add_number,
+    candidate_names,
+    expand_template,
+    slugify,
 )
 
 AT = datetime(2026, 5, 8, 14, 30, 15, tzinfo=UTC)
@@ -48,29 +48,29 @@ def size_of(name: str) -> int:
     ],
 )
 def test_fills_the_placeholders(template: str, name: str) -> None:
-    assert templated_name(template, facts()) == name
+    assert expand_template(template, facts()) == name
 
 
 @pytest.mark.parametrize(
     "literal", ["{model}", "{}", "{slug", "slug}", "{Slug}", "{slug:x}", "{0}", "%s"]
 )
 def test_leaves_unknown_placeholders_as_they_are(literal: str) -> None:
-    assert templated_name(f"{literal}.{{ext}}", facts()) == f"{literal}.png"
+    assert expand_template(f"{literal}.{{ext}}", facts()) == f"{literal}.png"
 
 
 def test_says_that_there_was_no_seed() -> None:
-    assert templated_name("{seed}", facts(seed=None)) == "noseed.png"
+    assert expand_template("{seed}", facts(seed=None)) == "noseed.png"
 
 
 def test_fills_a_value_in_once() -> None:
-    assert templated_name("{backend}", facts(backend="{slug}")) == "{slug}.png"
+    assert expand_template("{backend}", facts(backend="{slug}")) == "{slug}.png"
 
 
 @given(written, written)
 def test_no_value_contains_a_slash(prompt: str, backend: str) -> None:
     template = "x-" + "-".join(f"{{{name}}}" for name in PLACEHOLDERS)
 
-    assert "/" not in templated_name(template, facts(prompt=prompt, backend=backend))
+    assert "/" not in expand_template(template, facts(prompt=prompt, backend=backend))
 
 
 @pytest.mark.parametrize(
@@ -79,18 +79,18 @@ def test_no_value_contains_a_slash(prompt: str, backend: str) -> None:
 )
 def test_refuses_a_template_that_leaves_the_folder(template: str) -> None:
     with pytest.raises(InvalidRequest, match="leads out of the output folder"):
-        templated_name(template, facts(backend=".."))
+        expand_template(template, facts(backend=".."))
 
 
 def test_refuses_a_nul_in_a_template() -> None:
     with pytest.raises(InvalidRequest, match="NUL"):
-        templated_name("x\0y", facts())
+        expand_template("x\0y", facts())
 
 
 @pytest.mark.parametrize("template", ["", "photos/", "{date}/"])
 def test_refuses_a_template_that_names_nothing(template: str) -> None:
     with pytest.raises(InvalidRequest):
-        templated_name(template, facts())
+        expand_template(template, facts())
 
 
 @given(written, written)
@@ -98,7 +98,7 @@ def test_any_template_gives_a_name_within_the_folder_or_a_sentence(
     template: str, backend: str
 ) -> None:
     try:
-        name = templated_name(template, facts(backend=backend))
+        name = expand_template(template, facts(backend=backend))
     except InvalidRequest as refused:
         assert refused.message.endswith(".")  # noqa: PT017 - either is fine
     else:
@@ -113,14 +113,14 @@ def test_leaves_room_for_a_number_and_a_sidecar(
 ) -> None:
     template = f"x{long}" + (".{ext}" if with_extension else "")
 
-    name = templated_name(template, facts())
+    name = expand_template(template, facts())
 
-    assert size_of(numbered(name, 99_999) + ".json") <= LONGEST_NAME
+    assert size_of(add_number(name, 99_999) + ".json") <= LONGEST_NAME
 
 
 @pytest.mark.parametrize("letter", ["a", "é", "猫", "🐈"])
 def test_cuts_between_letters(letter: str) -> None:
-    name = templated_name(f"{letter * 300}.{{ext}}", facts())
+    name = expand_template(f"{letter * 300}.{{ext}}", facts())
 
     assert set(name.removesuffix(".png")) == {letter}
     assert 255 - 15 - 4 < size_of(name) <= 255 - 11
@@ -128,7 +128,7 @@ def test_cuts_between_letters(letter: str) -> None:
 
 @pytest.mark.parametrize("letter", ["a", "é", "猫", "🐈"])
 def test_cuts_folders_as_well(letter: str) -> None:
-    folder, name = templated_name(f"{letter * 300}/x", facts()).split("/")
+    folder, name = expand_template(f"{letter * 300}/x", facts()).split("/")
 
     assert set(folder) == {letter}
     assert 255 - 4 < size_of(folder) <= 255
@@ -136,7 +136,7 @@ def test_cuts_folders_as_well(letter: str) -> None:
 
 
 def test_keeps_the_extension_of_a_long_name() -> None:
-    assert templated_name("x" * 300, facts()).endswith("x.png")
+    assert expand_template("x" * 300, facts()).endswith("x.png")
 
 
 @pytest.mark.parametrize(
@@ -157,12 +157,12 @@ def test_keeps_the_extension_of_a_long_name() -> None:
     ],
 )
 def test_makes_a_slug_of_any_script(prompt: str, words: str) -> None:
-    assert slug(prompt) == words
+    assert slugify(prompt) == words
 
 
 @given(written)
 def test_a_slug_is_short_and_plain(prompt: str) -> None:
-    words = slug(prompt)
+    words = slugify(prompt)
 
     assert 1 <= len(words) <= 40
     assert words.isascii()
@@ -173,13 +173,13 @@ def test_a_slug_is_short_and_plain(prompt: str) -> None:
 
 @pytest.mark.parametrize("letter", ["a", "猫", "🐈", "\ufdfa", "e\u0301", " "])
 def test_makes_a_slug_of_a_hundred_thousand_characters(letter: str) -> None:
-    assert 1 <= len(slug(letter * 100_000)) <= 40
+    assert 1 <= len(slugify(letter * 100_000)) <= 40
 
 
 def test_composed_and_decomposed_letters_make_the_same_slug() -> None:
     decomposed = unicodedata.normalize("NFD", "Zoë Ångström")
 
-    assert slug(decomposed) == slug("Zoë Ångström") == "zoe-angstrom"
+    assert slugify(decomposed) == slugify("Zoë Ångström") == "zoe-angstrom"
 
 
 @pytest.mark.parametrize(
@@ -194,11 +194,11 @@ def test_composed_and_decomposed_letters_make_the_same_slug() -> None:
     ],
 )
 def test_numbers_before_the_extension(name: str, second: str) -> None:
-    assert numbered(name, 2) == second
+    assert add_number(name, 2) == second
 
 
 def test_names_never_end() -> None:
-    assert list(islice(free_names("x.png"), 4)) == [
+    assert list(islice(candidate_names("x.png"), 4)) == [
         "x.png",
         "x-2.png",
         "x-3.png",

@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 
 from imagen.domain.capabilities import Capabilities
 from imagen.domain.errors import Unsupported
-from imagen.domain.estimate import estimate_of
+from imagen.domain.estimate import estimate_plan
 from imagen.domain.fit import Fit
 from imagen.domain.instance import Instance
 from imagen.domain.plan import GenerationPlan, plan_images
@@ -297,7 +297,7 @@ def test_estimates_what_would_be_sent() -> None:
     style = Style(name="s", prompt="{prompt}, wide")
     can = able(sizes=SizeRule(multiple=64))
 
-    estimate = estimate_of(
+    estimate = estimate_plan(
         planned(can=can, style=style, seed=5, count=3, size=Size(100, 100), steps=4)
     )
 
@@ -313,11 +313,11 @@ def test_estimates_what_would_be_sent() -> None:
 
 
 def test_estimates_batches_without_seeds() -> None:
-    estimate = estimate_of(planned(can=Capabilities(largest_batch=4), count=6))
+    estimate = estimate_plan(planned(can=Capabilities(largest_batch=4), count=6))
 
     assert (estimate.images, estimate.calls, estimate.seeds) == (6, 2, ())
 
 
 @pytest.mark.parametrize(("may_cost", "usd"), [(True, None), (False, 0.0)])
 def test_estimates_an_unknown_cost_as_none(may_cost: bool, usd: float | None) -> None:
-    assert estimate_of(planned(can=able(may_cost=may_cost))).cost_usd == usd
+    assert estimate_plan(planned(can=able(may_cost=may_cost))).cost_usd == usd

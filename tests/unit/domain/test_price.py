@@ -19,9 +19,9 @@ from imagen.domain.price import (
     Price,
     Rate,
     Unit,
-    cost_of,
+    calculate_cost,
     find_price,
-    observed_use,
+    measure_usage,
 )
 from imagen.domain.request import GenerationRequest
 from imagen.domain.size import Size, SizeRule
@@ -80,7 +80,7 @@ def test_a_cost_is_unknown_or_the_exact_sum_rounded_up(
     if used.tokens == {}:
         said["per_token"] = 0
 
-    cost = cost_of(price, used)
+    cost = calculate_cost(price, used)
 
     if any(said[rate.unit] is None for rate in price.rates):
         assert cost == Cost()
@@ -94,17 +94,17 @@ def test_a_cost_is_unknown_or_the_exact_sum_rounded_up(
 
 @given(uses)
 def test_without_a_price_a_cost_is_unknown_and_never_nothing(used: Used) -> None:
-    assert cost_of(None, used) == Cost()
+    assert calculate_cost(None, used) == Cost()
 
 
 @pytest.mark.parametrize("unit", get_args(Unit)[1:])
 def test_what_nobody_says_makes_a_cost_unknown_and_never_nothing(unit: str) -> None:
-    assert cost_of(price(**{unit: "0"}), Used()) == Cost()
+    assert calculate_cost(price(**{unit: "0"}), Used()) == Cost()
 
 
 @pytest.mark.parametrize("nonsense", [-1, -0.001, nan, inf, -inf])
 def test_an_amount_that_is_none_makes_a_cost_unknown(nonsense: float) -> None:
-    assert cost_of(price(per_second="1"), Used(seconds=nonsense)) == Cost()
+    assert calculate_cost(price(per_second="1"), Used(seconds=nonsense)) == Cost()
 
 
 def test_tokens_of_a_kind_that_is_not_named_were_not_used() -> None:
@@ -115,16 +115,18 @@ def test_tokens_of_a_kind_that_is_not_named_were_not_used() -> None:
         )
     )
 
-    assert cost_of(both, Used(tokens={"output_image": 100})).micros == 4000
+    assert calculate_cost(both, Used(tokens={"output_image": 100})).micros == 4000
 
 
 def test_tokens_of_other_kinds_alone_say_nothing() -> None:
-    assert cost_of(price(per_token="0.001"), Used(tokens={"total": 100})) == Cost()
+    assert (
+        calculate_cost(price(per_token="0.001"), Used(tokens={"total": 100})) == Cost()
+    )
 
 
 @pytest.mark.parametrize("unit", get_args(Unit))
 def test_a_call_that_was_never_taken_costs_nothing(unit: str) -> None:
-    assert cost_of(price(**{unit: "5"}), UNTOUCHED).micros == 0
+    assert calculate_cost(price(**{unit: "5"}), UNTOUCHED).micros == 0
 
 
 @pytest.mark.parametrize(
@@ -141,14 +143,14 @@ def test_a_call_that_was_never_taken_costs_nothing(unit: str) -> None:
 def test_rates_add_up_and_are_rounded_up(
     rates: Mapping[str, str], used: Used, micros: int
 ) -> None:
-    assert cost_of(price(**rates), used).micros == micros
+    assert calculate_cost(price(**rates), used).micros == micros
 
 
 @pytest.mark.parametrize("unit", get_args(Unit))
 def test_what_is_measured_is_called_metered(unit: str) -> None:
     measured = unit in {"per_second", "per_token"}
 
-    cost = cost_of(price(**{unit: "1"}), ONE_OF_EACH)
+    cost = calculate_cost(price(**{unit: "1"}), ONE_OF_EACH)
 
     assert cost.source == ("metered" if measured else "price_table")
 
@@ -281,8 +283,8 @@ def test_a_plan_asks_for_the_price_of_what_it_sends() -> None:
 
 
 def test_what_the_backend_says_goes_before_what_is_seen() -> None:
-    silent = observed_use(Used(), images=2, megapixels=3.5, seconds=None)
-    talking = observed_use(ONE_OF_EACH, images=2, megapixels=3.5, seconds=4)
+    silent = measure_usage(Used(), images=2, megapixels=3.5, seconds=None)
+    talking = measure_usage(ONE_OF_EACH, images=2, megapixels=3.5, seconds=4)
 
     assert silent == Used(images=2, megapixels=3.5)
     assert talking == ONE_OF_EACH

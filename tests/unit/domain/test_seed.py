@@ -6,10 +6,10 @@ from imagen.domain.errors import InvalidRequest
 from imagen.domain.seed import (
     LARGEST_DRAWN_SEED,
     LARGEST_SEED,
-    checked_seed,
-    first_seed,
-    seed_series,
-    wrapped,
+    build_seed_series,
+    choose_seed,
+    validate_seed,
+    wrap_seed,
 )
 
 limits = st.integers(1, LARGEST_SEED)
@@ -26,46 +26,48 @@ def highest(bound: int) -> int:
 
 @pytest.mark.parametrize("seed", [0, 1, 2**31, LARGEST_SEED])
 def test_takes_every_seed_there_is(seed: int) -> None:
-    assert checked_seed(seed) == seed
+    assert validate_seed(seed) == seed
 
 
 @pytest.mark.parametrize("seed", [-1, LARGEST_SEED + 1])
 def test_refuses_what_is_no_seed(seed: int) -> None:
     with pytest.raises(InvalidRequest, match="is not a seed") as refused:
-        checked_seed(seed)
+        validate_seed(seed)
 
     assert "2^64-1" in refused.value.hint
 
 
 def test_draws_from_one_to_two_to_the_31_less_one() -> None:
-    drawn = [first_seed(0, limit=LARGEST_SEED, draw=dice) for dice in (lowest, highest)]
+    drawn = [
+        choose_seed(0, limit=LARGEST_SEED, draw=dice) for dice in (lowest, highest)
+    ]
 
     assert drawn == [1, LARGEST_DRAWN_SEED]
     assert LARGEST_DRAWN_SEED == 2**31 - 1
 
 
 def test_draws_no_more_than_the_backend_takes() -> None:
-    assert first_seed(0, limit=99, draw=highest) == 99
+    assert choose_seed(0, limit=99, draw=highest) == 99
 
 
 @given(seeds)
 def test_keeps_the_seed_that_was_asked_for(seed: int) -> None:
-    assert first_seed(seed, limit=LARGEST_SEED, draw=lowest) == seed
+    assert choose_seed(seed, limit=LARGEST_SEED, draw=lowest) == seed
 
 
 @given(seeds, limits)
 def test_is_never_above_the_limit(seed: int, limit: int) -> None:
-    assert 1 <= wrapped(seed, limit=limit) <= limit
+    assert 1 <= wrap_seed(seed, limit=limit) <= limit
 
 
 @given(limits)
 def test_one_follows_the_highest(limit: int) -> None:
-    assert seed_series(limit, 2, limit=limit) == (limit, 1)
+    assert build_seed_series(limit, 2, limit=limit) == (limit, 1)
 
 
 @given(st.integers(1, 50), st.integers(50, 100), st.integers(1, 50))
 def test_a_series_has_no_seed_twice(count: int, limit: int, first: int) -> None:
-    series = seed_series(first, count, limit=limit)
+    series = build_seed_series(first, count, limit=limit)
 
     assert series[0] == first
     assert len(set(series)) == count

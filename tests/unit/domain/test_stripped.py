@@ -21,27 +21,27 @@ from tests.unit.domain.pictures import (
 )
 
 from imagen.domain.container import read_facts
-from imagen.domain.inside import stripped
-from imagen.domain.reading import read_making
+from imagen.domain.inside import strip_metadata
+from imagen.domain.reading import read_embedded_metadata
 
 
 @pytest.mark.parametrize("name", FILES)
 def test_nothing_stays_but_what_shows(name: str) -> None:
-    bare = stripped(described(FILES[name]))
+    bare = strip_metadata(described(FILES[name]))
 
     assert frames(bare) == frames(FILES[name])
     assert read_facts(bare) == read_facts(FILES[name])
-    making = read_making(bare)
+    making = read_embedded_metadata(bare)
     assert (making.recipes, making.source_type, making.texts) == ((), "", {})
     assert not any(word in bare for word in (b"tail", b"Chalk", b"words", b"theirs"))
-    assert stripped(bare) == bare
+    assert strip_metadata(bare) == bare
 
 
 @pytest.mark.parametrize("name", FILES)
 def test_what_shows_stays_bit_for_bit(name: str) -> None:
     old = parts(FILES[name])
 
-    kept = parts(stripped(FILES[name]))
+    kept = parts(strip_metadata(FILES[name]))
 
     assert [one for one in kept if one in old] == [one for one in old if one in kept]
     assert len([one for one in kept if one not in old]) <= 1  # how it is turned
@@ -49,7 +49,7 @@ def test_what_shows_stays_bit_for_bit(name: str) -> None:
 
 @pytest.mark.parametrize("name", SIGNED)
 def test_a_signature_goes_as_well(name: str) -> None:
-    bare = stripped(SIGNED[name])
+    bare = strip_metadata(SIGNED[name])
 
     assert frames(bare) == frames(SIGNED[name])
     assert not read_facts(bare).signed
@@ -60,7 +60,7 @@ def test_a_signature_goes_as_well(name: str) -> None:
     "name", ["png with icc and exif", "jpeg with icc", "webp with icc"]
 )
 def test_the_colour_profile_stays(name: str) -> None:
-    assert opened(stripped(FILES[name])).info["icc_profile"] == ICC
+    assert opened(strip_metadata(FILES[name])).info["icc_profile"] == ICC
 
 
 @pytest.mark.parametrize("kind", ["PNG", "JPEG", "WEBP"])
@@ -71,7 +71,7 @@ def test_how_the_picture_is_turned_stays(kind: str, turned: int) -> None:
     exif[0x010F] = "Chalk"
     content = encoded(picture(), kind, exif=exif)
 
-    left = opened(stripped(content)).getexif()
+    left = opened(strip_metadata(content)).getexif()
 
     assert dict(left) == ({0x0112: turned} if 2 <= turned <= 8 else {})
 
@@ -83,7 +83,7 @@ def test_words_between_the_parts_of_a_frame_go_as_well() -> None:
         for kind, data in parts_before
     ]
 
-    assert webp_parts(stripped(riff(*spoken))) == parts_before
+    assert webp_parts(strip_metadata(riff(*spoken))) == parts_before
 
 
 def test_words_between_the_scans_of_a_jpeg_go_as_well() -> None:
@@ -93,4 +93,4 @@ def test_words_between_the_scans_of_a_jpeg_go_as_well() -> None:
         for part in progressive
     )
 
-    assert stripped(b"\xff\xd8" + spoken) == JPEGS["jpeg progressive"]
+    assert strip_metadata(b"\xff\xd8" + spoken) == JPEGS["jpeg progressive"]

@@ -3,7 +3,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from imagen.domain.errors import InvalidRequest
-from imagen.domain.style import Style, styled_negative, styled_prompt
+from imagen.domain.style import Style, apply_style, combine_negatives
 
 
 @pytest.mark.parametrize(
@@ -19,12 +19,12 @@ from imagen.domain.style import Style, styled_negative, styled_prompt
     ],
 )
 def test_joins_prompt_and_style(style: Style | None, said: str) -> None:
-    assert styled_prompt("a cat", style) == said
+    assert apply_style("a cat", style) == said
 
 
 @given(st.text())
 def test_puts_the_prompt_in_literally(prompt: str) -> None:
-    assert styled_prompt(prompt, Style(name="s", prompt="<{prompt}>")) == f"<{prompt}>"
+    assert apply_style(prompt, Style(name="s", prompt="<{prompt}>")) == f"<{prompt}>"
 
 
 @pytest.mark.parametrize(
@@ -41,7 +41,7 @@ def test_what_the_style_keeps_out_goes_first(
 ) -> None:
     style = Style(name="s", negative=of_the_style)
 
-    assert styled_negative(of_the_request, style) == joined
+    assert combine_negatives(of_the_request, style) == joined
 
 
 def test_refuses_a_seed_that_is_none() -> None:

@@ -3,7 +3,7 @@
 import pytest
 
 from imagen.domain.errors import InvalidRequest
-from imagen.domain.sweep import Axis, Sweep, numbers_of, words_of
+from imagen.domain.sweep import Axis, SweepGrid, parse_numbers, parse_words
 
 
 @pytest.mark.parametrize(
@@ -19,7 +19,7 @@ from imagen.domain.sweep import Axis, Sweep, numbers_of, words_of
     ],
 )
 def test_numbers_and_ranges(words: str, values: tuple[int, ...]) -> None:
-    assert numbers_of("seed", words).values == values
+    assert parse_numbers("seed", words).values == values
 
 
 @pytest.mark.parametrize(
@@ -42,7 +42,7 @@ def test_numbers_and_ranges(words: str, values: tuple[int, ...]) -> None:
 )
 def test_other_numbers_are_refused(words: str) -> None:
     with pytest.raises(InvalidRequest, match="seed"):
-        numbers_of("seed", words)
+        parse_numbers("seed", words)
 
 
 @pytest.mark.parametrize(
@@ -56,13 +56,13 @@ def test_other_numbers_are_refused(words: str) -> None:
     ],
 )
 def test_words_are_parted_by_commas(words: str, values: tuple[str, ...]) -> None:
-    assert words_of("backend", words).values == values
+    assert parse_words("backend", words).values == values
 
 
 @pytest.mark.parametrize("words", ["", "a,", ",a", "a,,b", "a,a", " "])
 def test_words_that_say_nothing_or_the_same_are_refused(words: str) -> None:
     with pytest.raises(InvalidRequest, match="backend"):
-        words_of("backend", words)
+        parse_words("backend", words)
 
 
 def axis(name: str, *values: object) -> Axis:
@@ -70,7 +70,7 @@ def axis(name: str, *values: object) -> Axis:
 
 
 def test_the_last_axis_varies_fastest_and_goes_across() -> None:
-    sweep = Sweep.of(
+    sweep = SweepGrid.of(
         [axis("seed", 1, 2, 3), axis("backend", "a", "b"), axis("steps", 4, 8)]
     )
 
@@ -84,7 +84,7 @@ def test_the_last_axis_varies_fastest_and_goes_across() -> None:
 
 
 def test_what_does_not_vary_is_no_row() -> None:
-    table = Sweep.of([axis("size", "64x64"), axis("set.guidance", 2, 3.5)]).table()
+    table = SweepGrid.of([axis("size", "64x64"), axis("set.guidance", 2, 3.5)]).table()
 
     assert (table.columns, table.rows) == (("guidance 2", "guidance 3.5"), ("",))
 
@@ -95,7 +95,7 @@ def test_what_does_not_vary_is_no_row() -> None:
 def test_a_single_axis_goes_on_in_the_next_row(
     images: int, columns: int, rows: int
 ) -> None:
-    sweep = Sweep.of([axis("seed", *range(1, images + 1))])
+    sweep = SweepGrid.of([axis("seed", *range(1, images + 1))])
 
     table = sweep.table()
 
@@ -103,7 +103,7 @@ def test_a_single_axis_goes_on_in_the_next_row(
 
 
 def test_nothing_varies_in_one_image() -> None:
-    sweep = Sweep.of([])
+    sweep = SweepGrid.of([])
 
     assert [cell.values for cell in sweep.cells()] == [{}]
     assert sweep.table().columns == ("",)
@@ -111,13 +111,13 @@ def test_nothing_varies_in_one_image() -> None:
 
 def test_too_many_combinations_are_refused() -> None:
     with pytest.raises(InvalidRequest, match="1002 combinations"):
-        Sweep.of([axis("seed", *range(501)), axis("steps", 4, 8)])
+        SweepGrid.of([axis("seed", *range(501)), axis("steps", 4, 8)])
     with pytest.raises(InvalidRequest, match="1001 values"):
-        numbers_of("seed", "1..9999999999999")
+        parse_numbers("seed", "1..9999999999999")
 
 
 def test_a_cell_says_which_it_is() -> None:
-    sweep = Sweep.of([axis("set.mood", "grave"), axis("seed", 7), axis("steps", 0)])
+    sweep = SweepGrid.of([axis("set.mood", "grave"), axis("seed", 7), axis("steps", 0)])
 
     (cell,) = sweep.cells()
 

@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from imagen.domain.usage import UsageRow, age_in_days, iso_week, start_of
+from imagen.domain.usage import UsageRow, age_in_days, iso_week, start_of_day
 
 EAST = timezone(timedelta(hours=14))
 WEEK = timedelta(days=7)
@@ -33,7 +33,7 @@ def test_the_week_is_that_of_utc_at_the_end_of_a_year_too(
 
 @given(st.dates(date(1000, 1, 10), date(9999, 12, 20)))
 def test_weeks_sort_as_their_days_do(day: date) -> None:
-    week, next_week = iso_week(start_of(day)), iso_week(start_of(day + WEEK))
+    week, next_week = iso_week(start_of_day(day)), iso_week(start_of_day(day + WEEK))
 
     assert week < next_week
     assert len(week) == len("2026-W47")
@@ -59,7 +59,7 @@ def test_a_row_is_counted_in_the_week_of_its_call() -> None:
 
 
 def test_a_date_begins_at_midnight_utc() -> None:
-    assert start_of(date(2026, 11, 22)) == datetime(2026, 11, 22, tzinfo=UTC)
+    assert start_of_day(date(2026, 11, 22)) == datetime(2026, 11, 22, tzinfo=UTC)
 
 
 @pytest.mark.parametrize(

@@ -5,8 +5,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from tests.unit.domain.written import FOOOCUS, GRAPH, INVOKEAI, MFLUX, NOVELAI, png
 
-from imagen.domain.making import Making
-from imagen.domain.reading import read_making
+from imagen.domain.making import EmbeddedMetadata
+from imagen.domain.reading import read_embedded_metadata
 
 WILD = st.recursive(
     st.one_of(
@@ -36,7 +36,7 @@ SAID = st.dictionaries(st.sampled_from(KEYS), WILD, max_size=12)
 def test_whatever_a_note_holds_can_be_written_again(
     key: str, said: dict[str, object], software: str
 ) -> None:
-    making = read_making(png(**{key: said, "Software": software}))
+    making = read_embedded_metadata(png(**{key: said, "Software": software}))
 
     assert_can_be_written(making)
 
@@ -48,8 +48,11 @@ def test_whatever_a_note_holds_can_be_written_again(
     )
 )
 def test_whatever_a_graph_holds_can_be_written_again(graph: dict[str, object]) -> None:
-    assert_can_be_written(read_making(png(prompt=graph)))
+    assert_can_be_written(read_embedded_metadata(png(prompt=graph)))
 
 
-def assert_can_be_written(making: Making) -> None:
-    assert msgspec.json.decode(msgspec.json.encode(making), type=Making) == making
+def assert_can_be_written(making: EmbeddedMetadata) -> None:
+    assert (
+        msgspec.json.decode(msgspec.json.encode(making), type=EmbeddedMetadata)
+        == making
+    )

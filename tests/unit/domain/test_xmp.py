@@ -2,16 +2,16 @@ import pytest
 from hypothesis import given
 from tests.unit.domain.notes import sentences
 
-from imagen.domain.xmp import xmp_packet, xmp_property
+from imagen.domain.xmp import build_xmp_packet, find_xmp_property
 
 
 @given(sentences)
 def test_reads_back_what_it_writes(words: str) -> None:
-    packet = xmp_packet({"imagen:note": words})
+    packet = build_xmp_packet({"imagen:note": words})
 
     allowed = "".join(c if c in "\t\n\r" or c >= " " else "\ufffd" for c in words)
     allowed = allowed.replace("\ufffe", "\ufffd").replace("\uffff", "\ufffd")
-    assert xmp_property(packet, "imagen:note") == allowed
+    assert find_xmp_property(packet, "imagen:note") == allowed
 
 
 @pytest.mark.parametrize(
@@ -37,10 +37,10 @@ def test_reads_back_what_it_writes(words: str) -> None:
     ],
 )
 def test_finds_a_property(packet: str, words: str) -> None:
-    assert xmp_property(packet, "imagen:note") == words
+    assert find_xmp_property(packet, "imagen:note") == words
 
 
 def test_expands_nothing() -> None:
     bomb = '<!DOCTYPE x [<!ENTITY a "b"><!ENTITY c "&a;&a;">]><imagen:note>&c;</x>'
 
-    assert xmp_property(bomb, "imagen:note") == "&c;"
+    assert find_xmp_property(bomb, "imagen:note") == "&c;"

@@ -8,16 +8,16 @@ from inspect import isclass
 import pytest
 
 from imagen.domain import errors
-from imagen.server.failures import Failure
+from imagen.server.failures import ErrorResponse
 from imagen.server.frames import (
     HEAD,
     Cancel,
     Channel,
-    Over,
+    Done,
     Ready,
-    packed,
-    sendable,
-    unpacked,
+    decode_message,
+    encode_message,
+    to_picklable,
 )
 
 KINDS = [
@@ -40,8 +40,8 @@ def ends() -> Iterator[tuple[socket.socket, Channel]]:
 
 
 def crossed(error: BaseException | None) -> BaseException | None:
-    over = unpacked(packed(Over(1, error))[HEAD.size :])
-    assert isinstance(over, Over)
+    over = decode_message(encode_message(Done(1, error))[HEAD.size :])
+    assert isinstance(over, Done)
     return over.refused
 
 
@@ -56,19 +56,19 @@ def test_every_error_of_ours_crosses_whole(kind: type[errors.ImagenError]) -> No
 
 
 def test_a_failure_crosses_with_its_status_and_headers() -> None:
-    failure = Failure(
+    failure = ErrorResponse(
         429, "Later.", type="rate_limit_error", param="n", code="busy", retry_after=7
     )
 
     there = crossed(failure)
 
-    assert isinstance(there, Failure)
+    assert isinstance(there, ErrorResponse)
     assert (there.status, there.problem) == (429, failure.problem)
     assert there.headers == {"X-Should-Retry": "true", "Retry-After": "7"}
 
 
 def test_of_an_error_that_cannot_cross_its_words_do() -> None:
-    there = crossed(sendable(Odd("this", other="that")))
+    there = crossed(to_picklable(Odd("this", other="that")))
 
     assert isinstance(there, RuntimeError)
     assert str(there) == "Odd: this and that"
@@ -80,7 +80,7 @@ class Picky(errors.Throttled):
 
 
 def test_an_error_of_an_adapters_own_crosses_as_the_kind_of_ours_that_it_is() -> None:
-    there = crossed(sendable(Picky("this", other="that")))
+    there = crossed(to_picklable(Picky("this", other="that")))
 
     assert type(there) is errors.Throttled
     assert there.message == "this and that"
@@ -96,7 +96,7 @@ def test_what_is_not_ours_crosses_as_a_fault_with_its_trail(
     with pytest.raises(kind) as caught:
         fail(kind)
 
-    there = crossed(sendable(caught.value))
+    there = crossed(to_picklable(caught.value))
 
     assert isinstance(there, RuntimeError)
     assert str(there) == f"{kind.__name__}: what"
@@ -109,12 +109,12 @@ def fail(kind: type[BaseException]) -> None:
 
 def test_words_arrive_in_their_order(ends: tuple[socket.socket, Channel]) -> None:
     server, channel = ends
-    server.sendall(packed(Ready()) + packed(Cancel(3)))
+    server.sendall(encode_message(Ready()) + encode_message(Cancel(3)))
 
-    assert [channel.hear(), channel.hear()] == [Ready(), Cancel(3)]
+    assert [channel.receive(), channel.receive()] == [Ready(), Cancel(3)]
 
 
-@pytest.mark.parametrize("sent", [b"", b"\0\0", packed(Cancel(3))[:-1]])
+@pytest.mark.parametrize("sent", [b"", b"\0\0", encode_message(Cancel(3))[:-1]])
 def test_a_server_that_is_gone_says_nothing(
     ends: tuple[socket.socket, Channel], sent: bytes
 ) -> None:
@@ -122,4 +122,4 @@ def test_a_server_that_is_gone_says_nothing(
     server.sendall(sent)
     server.close()
 
-    assert channel.hear() is None
+    assert channel.receive() is None

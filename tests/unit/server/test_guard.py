@@ -6,9 +6,9 @@ from typing import Any
 import pytest
 
 from imagen.server import guard
-from imagen.server.failures import Failure
-from imagen.server.guard import Guard, Message, Receive, Scope, Send
-from imagen.server.keys import read_keys
+from imagen.server.failures import ErrorResponse
+from imagen.server.guard import AccessMiddleware, Message, Receive, Scope, Send
+from imagen.server.keys import parse_keys
 
 SCOPE: Scope = {
     "type": "http",
@@ -36,13 +36,13 @@ def heard(*messages: Message) -> list[Any]:
         try:
             while len(said) <= len(messages):
                 said.append(await receive())
-        except Failure as failure:
+        except ErrorResponse as failure:
             said.append(failure.status)
 
     async def send(message: Message) -> None:
         raise AssertionError(message)
 
-    asyncio.run(Guard(app, keys=read_keys(""))(SCOPE, receive, send))
+    asyncio.run(AccessMiddleware(app, keys=parse_keys(""))(SCOPE, receive, send))
     return said
 
 

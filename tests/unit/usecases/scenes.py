@@ -8,7 +8,7 @@ import msgspec
 
 from imagen.domain import events
 from imagen.domain.budget import Budget
-from imagen.domain.call import Place
+from imagen.domain.call import OutputTarget
 from imagen.domain.capabilities import Capabilities
 from imagen.domain.cost import Cost
 from imagen.domain.instance import Instance
@@ -18,7 +18,7 @@ from imagen.domain.price import Price, Rate
 from imagen.domain.request import GenerationRequest
 from imagen.domain.result import Generated, GenerationReport
 from imagen.domain.size import Size
-from imagen.ports.backend import Watch
+from imagen.ports.backend import JobContext
 from imagen.ports.journal import Journal
 from imagen.ports.storage import Storage
 from imagen.testing.accounts import MemoryHistory, MemoryJournal
@@ -34,8 +34,8 @@ from imagen.testing.fakes import (
 from imagen.testing.outbox import MemoryOutbox
 from imagen.usecases.cancellation import Cancellation
 from imagen.usecases.generate import GenerateImages
-from imagen.usecases.records import Records
-from imagen.usecases.resume import ResumeCalls, Resumed
+from imagen.usecases.records import Recorder
+from imagen.usecases.resume import ResumeCalls, ResumeResult
 from imagen.usecases.store import StoreImage
 
 PAID = msgspec.structs.replace(ANYTHING, may_cost=True, provider="vendor")
@@ -65,7 +65,7 @@ class PaidScene:
         self.history = MemoryHistory()
         self.outbox = MemoryOutbox(self.memory.ledger, self.history)
         numbers = count(1)
-        place = Place(
+        place = OutputTarget(
             folder="/pictures", destination=Destination(name=name), owner=owner
         )
         self.store = StoreImage(
@@ -87,8 +87,8 @@ class PaidScene:
             listen=self.heard.append,
         )
 
-    def records(self, journal: Journal) -> Records:
-        return Records(
+    def records(self, journal: Journal) -> Recorder:
+        return Recorder(
             journal,
             self.history,
             outbox=self.outbox,
@@ -110,7 +110,7 @@ class PaidScene:
         self.memory.close()
         return self.memory.another()
 
-    def resume(self, journal: MemoryJournal) -> list[Resumed]:
+    def resume(self, journal: MemoryJournal) -> list[ResumeResult]:
         """Finish every open call in another process."""
         resume = ResumeCalls(
             journal=journal,
@@ -158,31 +158,33 @@ class KnowingBackend(ScriptedBackend):
         self.found: list[tuple[str, ...]] = []
         self.asked: list[str] = []
 
-    def resume(self, job: ImageJob, reference: str, watch: Watch) -> Generated:
+    def resume(self, job: ImageJob, reference: str, context: JobContext) -> Generated:
         self.asked.append(reference)
         answer = self.jobs_there.get(reference, paid_images)
         if isinstance(answer, Exception):
             raise answer
-        return answer if isinstance(answer, Generated) else answer(job, watch)
+        return answer if isinstance(answer, Generated) else answer(job, context)
 
-    def find(self, job: ImageJob, *, since: object, watch: Watch) -> tuple[str, ...]:
+    def find(
+        self, job: ImageJob, *, since: object, context: JobContext
+    ) -> tuple[str, ...]:
         return self.found.pop(0) if self.found else ()
 
 
-def paid_images(job: ImageJob, watch: Watch) -> Generated:
+def paid_images(job: ImageJob, context: JobContext) -> Generated:
     """Return images for which the vendor names no price."""
-    return msgspec.structs.replace(plain_images(job, watch), cost=Cost())
+    return msgspec.structs.replace(plain_images(job, context), cost=Cost())
 
 
 def taken(
     then: Exception | None = None, *, reference: str = "job-7"
-) -> Callable[[ImageJob, Watch], Generated]:
+) -> Callable[[ImageJob, JobContext], Generated]:
     """Take the job, and then fail or make it."""
 
-    def answer(job: ImageJob, watch: Watch) -> Generated:
-        watch.accepted(reference)
+    def answer(job: ImageJob, context: JobContext) -> Generated:
+        context.accepted(reference)
         if then is not None:
             raise then
-        return paid_images(job, watch)
+        return paid_images(job, context)
 
     return answer

@@ -7,8 +7,15 @@ import msgspec
 import pytest
 from tests.unit.usecases.scenes import KnowingBackend, PaidScene, paid_images, taken
 
-from imagen.domain.budget import Budget, Limit
-from imagen.domain.call import Accepted, Arrived, Call, Closed, Note, Sending
+from imagen.domain.budget import Budget, BudgetLimit
+from imagen.domain.call import (
+    Call,
+    CallAccepted,
+    CallClosed,
+    CallReceived,
+    CallSending,
+    CallUpdate,
+)
 from imagen.domain.cost import UNTOUCHED, Cost, Used
 from imagen.domain.errors import (
     BackendError,
@@ -28,7 +35,7 @@ from imagen.domain.plan import ImageJob
 from imagen.domain.request import GenerationRequest
 from imagen.domain.result import Generated
 from imagen.domain.size import Size
-from imagen.ports.backend import Watch
+from imagen.ports.backend import JobContext
 from imagen.testing.accounts import MemoryJournal
 from imagen.testing.fakes import ANYTHING, MemoryStorage, plain_images
 from imagen.usecases.cancellation import Cancellation
@@ -42,12 +49,14 @@ class BrokenJournal(MemoryJournal):
         self.error = error
         self.from_note = from_note
 
-    def begin(self, calls: Sequence[Call], *, limits: Sequence[Limit] = ()) -> None:
+    def begin(
+        self, calls: Sequence[Call], *, limits: Sequence[BudgetLimit] = ()
+    ) -> None:
         if not self.from_note:
             raise self.error
         super().begin(calls, limits=limits)
 
-    def note(self, call_id: str, note: Note) -> None:
+    def note(self, call_id: str, note: CallUpdate) -> None:
         raise self.error
 
 
@@ -64,10 +73,10 @@ def test_every_step_is_written_down_before_the_next() -> None:
     scene.run()
 
     assert [type(note) for _, note in scene.memory.notes] == [
-        Sending,
-        Accepted,
-        Arrived,
-        Closed,
+        CallSending,
+        CallAccepted,
+        CallReceived,
+        CallClosed,
     ]
     assert scene.states == []
 
@@ -75,9 +84,9 @@ def test_every_step_is_written_down_before_the_next() -> None:
 def test_the_intent_is_there_when_the_backend_hears_of_it() -> None:
     seen: list[list[str]] = []
 
-    def answer(job: ImageJob, watch: Watch) -> Generated:
+    def answer(job: ImageJob, context: JobContext) -> Generated:
         seen.append(scene.states)
-        return paid_images(job, watch)
+        return paid_images(job, context)
 
     scene = PaidScene(answer)
     scene.run()
@@ -95,7 +104,10 @@ def test_an_image_and_its_row_know_each_other() -> None:
     assert image.sidecar.id in scene.history.kept
     assert (row.backend, row.caller, row.images) == ("vendor", "me", 1)
     assert row.prompt_sha256 == image.sidecar.prompt_sha256
-    assert (image.sidecar.cost_usd, image.sidecar.cost_source) == (0.05, "price_table")
+    assert (image.sidecar.cost_usd, image.sidecar.cost_source) == (
+        0.05,
+        "price_table",
+    )
 
 
 def test_what_costs_nothing_is_in_the_history_alone() -> None:
@@ -119,9 +131,9 @@ def test_a_free_job_can_be_asked_for_once_it_has_a_name() -> None:
 
 
 def test_what_the_backend_says_it_cost_goes_before_the_table() -> None:
-    def answer(job: ImageJob, watch: Watch) -> Generated:
+    def answer(job: ImageJob, context: JobContext) -> Generated:
         cost = Cost(micros=7, source="reported")
-        return msgspec.structs.replace(plain_images(job, watch), cost=cost)
+        return msgspec.structs.replace(plain_images(job, context), cost=cost)
 
     scene = PaidScene(answer)
     scene.run()
@@ -216,7 +228,7 @@ def test_between_two_attempts_it_is_certainly_not_sent() -> None:
 
     scene.run()
 
-    sending = [n.active for _, n in scene.memory.notes if isinstance(n, Sending)]
+    sending = [n.active for _, n in scene.memory.notes if isinstance(n, CallSending)]
     assert sending == [True, False, True]
 
 
@@ -324,7 +336,7 @@ def test_a_cancelled_free_job_is_over() -> None:
 
 
 def test_a_refusal_that_comes_with_the_cancel_is_certainly_free() -> None:
-    def refused(job: ImageJob, watch: Watch) -> Generated:
+    def refused(job: ImageJob, context: JobContext) -> Generated:
         cancellation.cancel()
         error = OutOfCredit("Empty.")
         error.used = UNTOUCHED
@@ -339,13 +351,13 @@ def test_a_refusal_that_comes_with_the_cancel_is_certainly_free() -> None:
 
 
 def test_a_timeout_before_the_backend_began_is_certainly_free() -> None:
-    def queued(job: ImageJob, watch: Watch) -> Generated:
-        watch.accepted("job-7")
+    def queued(job: ImageJob, context: JobContext) -> Generated:
+        context.accepted("job-7")
         try:
-            watch.wait(9999)
+            context.sleep(9999)
         except Cancelled as stopped:
             raise Cancelled("", used=UNTOUCHED, settled=True) from stopped
-        return paid_images(job, watch)
+        return paid_images(job, context)
 
     scene = PaidScene(queued)
 
@@ -362,13 +374,13 @@ def test_a_timeout_before_the_backend_began_is_certainly_free() -> None:
 def test_a_timeout_is_over_if_the_backend_confirmed_that(
     settled: bool, kind: type[ImagenError], states: list[str]
 ) -> None:
-    def slow(job: ImageJob, watch: Watch) -> Generated:
-        watch.accepted("job-7")
+    def slow(job: ImageJob, context: JobContext) -> Generated:
+        context.accepted("job-7")
         try:
-            watch.wait(9999)
+            context.sleep(9999)
         except Cancelled as stopped:
             raise Cancelled("Stopped.", settled=settled) from stopped
-        return paid_images(job, watch)
+        return paid_images(job, context)
 
     scene = PaidScene(slow)
 

@@ -8,7 +8,7 @@ from tests.unit.domain.notes import noted
 from tests.unit.usecases.scenes import PaidScene
 
 from imagen.adapters.images import PillowEditor, compare_pixels
-from imagen.domain.again import Wishes
+from imagen.domain.again import Overrides
 from imagen.domain.container import read_facts
 from imagen.domain.errors import InvalidRequest
 from imagen.domain.history import HistoryEntry
@@ -18,7 +18,7 @@ from imagen.domain.sidecar import Reference, write_sidecar
 from imagen.testing.accounts import MemoryHistory
 from imagen.testing.fakes import tiny_png
 from imagen.testing.samples import sample_id
-from imagen.usecases.again import MakeAgain, VerifyImage
+from imagen.usecases.again import PrepareRerun, VerifyImage
 from imagen.usecases.find import FindImage
 
 MADE, REFERENCE, OTHER = (tiny_png(colour=(n, 0, 0)) for n in (1, 2, 3))
@@ -47,7 +47,7 @@ class Place:
         self.files = {"in/x.png": MADE, "in/x.png.json": write_sidecar(note)}
         self.history = MemoryHistory()
         self.maker = PaidScene().generate
-        self.again = MakeAgain(
+        self.again = PrepareRerun(
             find=FindImage(read=self.files.get, history=self.history),
             read=self.files.get,
             images_in=lambda folder: [
@@ -63,7 +63,7 @@ class Place:
         """Return the digests of what goes along."""
         request = self.again.request(
             self.again.look("in/x.png"),
-            Wishes(**wishes),  # type: ignore[arg-type]
+            Overrides(**wishes),  # type: ignore[arg-type]
             maker=self.maker,
         )
         return [digest(image.content) for image in request.images]
@@ -108,9 +108,9 @@ def test_a_reference_that_is_nowhere_is_an_error_that_names_it() -> None:
 
 def test_another_reference_takes_its_place() -> None:
     place = Place()
-    from imagen.bootstrap import reference_of
+    from imagen.bootstrap import build_reference
 
-    other = reference_of(OTHER, name="o.png")
+    other = build_reference(OTHER, name="o.png")
 
     assert place.found(images=(other,)) == [digest(OTHER)]
 

@@ -16,10 +16,10 @@ from imagen.domain.plan import ImageJob
 from imagen.domain.result import Generated
 from imagen.domain.retry import RetryPolicy
 from imagen.domain.size import Size
-from imagen.ports.backend import Watch
+from imagen.ports.backend import JobContext
 from imagen.testing.fakes import Answer, FakeClock, ScriptedBackend, plain_images
 from imagen.usecases.attempt import attempt
-from imagen.usecases.watch import JobWatch
+from imagen.usecases.watch import RunningJobContext
 
 JOB = ImageJob(number=1, prompt="a cat", size=Size(16, 16), timeout=60)
 
@@ -31,14 +31,16 @@ class Scene:
         self.clock = FakeClock()
         self.heard: list[events.Event] = []
         self.backend = ScriptedBackend(*script)
-        self.watch = JobWatch(number=1, clock=self.clock, listen=self.heard.append)
+        self.context = RunningJobContext(
+            number=1, clock=self.clock, listen=self.heard.append
+        )
         self.retry = retry or RetryPolicy()
 
     def run(self, *, job: ImageJob = JOB, may_cost: bool = False) -> Generated:
         return attempt(
             self.backend,
             job,
-            watch=self.watch,
+            context=self.context,
             clock=self.clock,
             listen=self.heard.append,
             retry=self.retry,
@@ -50,22 +52,22 @@ class Scene:
         return [seconds for seconds in self.clock.waits if seconds]
 
 
-def taken_then(error: ImagenError) -> Callable[[ImageJob, Watch], Generated]:
-    def answer(_: ImageJob, watch: Watch) -> Generated:
-        watch.accepted("job-7")
+def taken_then(error: ImagenError) -> Callable[[ImageJob, JobContext], Generated]:
+    def answer(_: ImageJob, context: JobContext) -> Generated:
+        context.accepted("job-7")
         raise error
 
     return answer
 
 
-def endless(_: ImageJob, watch: Watch) -> Generated:
+def endless(_: ImageJob, context: JobContext) -> Generated:
     while True:
-        watch.wait(7)
+        context.sleep(7)
 
 
-def taken_and_endless(job: ImageJob, watch: Watch) -> Generated:
-    watch.accepted("job-7")
-    return endless(job, watch)
+def taken_and_endless(job: ImageJob, context: JobContext) -> Generated:
+    context.accepted("job-7")
+    return endless(job, context)
 
 
 def test_returns_the_first_good_answer() -> None:
@@ -189,12 +191,12 @@ def test_a_paid_job_that_was_taken_never_cost_nothing_for_certain(
     assert failed.value.may_have_cost
 
 
-def broken_off(error: Exception) -> Callable[[ImageJob, Watch], Generated]:
+def broken_off(error: Exception) -> Callable[[ImageJob, JobContext], Generated]:
     """A read that the deadline breaks off, as a library would report it."""
 
-    def answer(job: ImageJob, watch: Watch) -> Generated:
+    def answer(job: ImageJob, context: JobContext) -> Generated:
         try:
-            return endless(job, watch)
+            return endless(job, context)
         except Cancelled:
             raise error from None
 
@@ -208,7 +210,7 @@ def test_a_read_that_the_deadline_broke_off_times_out() -> None:
 
 def test_says_nothing_of_asking_again_once_stopped() -> None:
     scene = Scene(broken_off(Unavailable("Connection closed.")))
-    scene.clock.after(1, scene.watch.stop)
+    scene.clock.after(1, scene.context.stop)
 
     with pytest.raises(Cancelled):
         scene.run()
@@ -218,7 +220,7 @@ def test_says_nothing_of_asking_again_once_stopped() -> None:
 
 def test_a_cancellation_passes() -> None:
     scene = Scene(endless)
-    scene.clock.after(10, scene.watch.stop)
+    scene.clock.after(10, scene.context.stop)
 
     with pytest.raises(Cancelled):
         scene.run(may_cost=True)
@@ -228,7 +230,7 @@ def test_a_cancellation_passes() -> None:
 
 def test_a_cancellation_ends_a_wait_between_attempts() -> None:
     scene = Scene(Throttled("Slowly.", retry_after=50))
-    scene.clock.after(10, scene.watch.stop)
+    scene.clock.after(10, scene.context.stop)
 
     with pytest.raises(Cancelled):
         scene.run()
@@ -238,7 +240,7 @@ def test_a_cancellation_ends_a_wait_between_attempts() -> None:
 
 def test_sends_nothing_once_cancelled() -> None:
     scene = Scene()
-    scene.watch.stop()
+    scene.context.stop()
 
     with pytest.raises(Cancelled):
         scene.run()
@@ -250,16 +252,16 @@ def test_the_deadline_is_called_off_at_the_end() -> None:
     scene = Scene()
     scene.run()
 
-    scene.watch.wait(1000)
+    scene.context.sleep(1000)
 
-    assert not scene.watch.timed_out
+    assert not scene.context.timed_out
 
 
 def test_passes_on_what_the_backend_says() -> None:
-    def answer(job: ImageJob, watch: Watch) -> Generated:
-        watch.accepted("job-7")
-        watch.report(0.5, "drawing", steps=20)
-        watch.report(None)
+    def answer(job: ImageJob, context: JobContext) -> Generated:
+        context.accepted("job-7")
+        context.progress(0.5, "drawing", steps=20)
+        context.progress(None)
         return Generated(images=())
 
     scene = Scene(answer)
@@ -275,9 +277,9 @@ def test_passes_on_what_the_backend_says() -> None:
 def test_breaks_off_what_the_backend_reads() -> None:
     closed: list[str] = []
 
-    def answer(job: ImageJob, watch: Watch) -> Generated:
-        watch.on_cancel(lambda: closed.append("closed"))
-        return endless(job, watch)
+    def answer(job: ImageJob, context: JobContext) -> Generated:
+        context.on_cancel(lambda: closed.append("closed"))
+        return endless(job, context)
 
     with pytest.raises(TimedOut):
         Scene(answer).run()
@@ -286,12 +288,12 @@ def test_breaks_off_what_the_backend_reads() -> None:
 
 
 def test_a_stop_before_the_deadline_is_no_time_out() -> None:
-    watch = JobWatch(number=1, clock=FakeClock(), listen=events.unheard)
+    context = RunningJobContext(number=1, clock=FakeClock(), listen=events.ignore_event)
 
-    watch.stop()
-    watch.expire()
+    context.stop()
+    context.expire()
 
-    assert not watch.timed_out
+    assert not context.timed_out
 
 
 def test_plain_images_need_no_script() -> None:

@@ -8,13 +8,13 @@ from pathlib import Path
 import msgspec
 import pytest
 
-from imagen.adapters.bin import FolderBin
+from imagen.adapters.bin import FolderTrash
 from imagen.domain.errors import InvalidRequest, JournalError, StorageError
 from imagen.domain.history import HistoryEntry
 from imagen.testing.accounts import MemoryHistory
 from imagen.testing.outbox import MemoryOutbox
 from imagen.testing.samples import sample_entry
-from imagen.usecases.bin import ThrowAway
+from imagen.usecases.bin import TrashImages
 
 CONTENT = b"a picture"
 
@@ -66,8 +66,8 @@ class Table:
         self.history = Album()
         self.history.add([self.entry])
         self.outbox = MemoryOutbox(history=self.history)
-        self.bin = FolderBin(lambda: folder / "bin", now=lambda: datetime.now(UTC))
-        self.throw_away = ThrowAway(
+        self.bin = FolderTrash(lambda: folder / "bin", now=lambda: datetime.now(UTC))
+        self.throw_away = TrashImages(
             history=self.history, outbox=self.outbox, bin=self.bin
         )
 

@@ -2,7 +2,7 @@ import pytest
 
 from imagen.domain.errors import Misconfigured, Unauthorized
 from imagen.domain.instance import Instance
-from imagen.ports.backend import ImageBackend, Readiness, Watch
+from imagen.ports.backend import ImageBackend, JobContext, Readiness
 from imagen.testing.fakes import FakeClock, ScriptedBackend
 from imagen.usecases.check import LONGEST_CHECK, CheckBackends, CheckedBackend
 
@@ -18,9 +18,9 @@ class Checkable(ScriptedBackend):
         self.findings = findings
         self.endless = endless
 
-    def check(self, watch: Watch) -> tuple[Readiness, ...]:
+    def check(self, context: JobContext) -> tuple[Readiness, ...]:
         while self.endless:
-            watch.wait(3)
+            context.sleep(3)
         for finding in self.findings:
             if isinstance(finding, Exception):
                 raise finding

@@ -5,7 +5,7 @@ import pytest
 
 from imagen.testing.fakes import FakeClock
 from imagen.usecases.cancellation import Cancellation
-from imagen.usecases.crew import GRACE, run_together
+from imagen.usecases.crew import GRACE, run_tasks
 
 
 class HurriedClock(FakeClock):
@@ -22,7 +22,7 @@ def together(
     cancellation: Cancellation | None = None,
     clock: FakeClock | None = None,
 ) -> Iterator[str]:
-    return run_together(
+    return run_tasks(
         tasks,
         at_once=at_once,
         cancellation=cancellation or Cancellation(),

@@ -10,7 +10,7 @@ import pytest
 
 from imagen.domain import events
 from imagen.domain.cloud import CloudImage
-from imagen.domain.delivery import CHANNELS, Pause, Standing
+from imagen.domain.delivery import CHANNELS, DeliveryStatus, Pause
 from imagen.domain.errors import (
     ImagenError,
     JournalError,
@@ -26,10 +26,10 @@ from imagen.usecases.cancellation import Cancellation
 from imagen.usecases.deliver import (
     FAILURES_IN_A_ROW,
     ROWS_AT_ONCE,
-    DeliverOwed,
+    DeliverPending,
     Delivery,
-    ImageCarrier,
-    RowCarrier,
+    ImageUploader,
+    UsageUploader,
 )
 
 OWNER = "6f0c7f7e-3b1f-4a53-9d4c-0f6a2f0b7c11"
@@ -97,11 +97,11 @@ class Scene:
         self.files: dict[str, bytes] = {}
         self.heard: list[events.Event] = []
         self.cancellation = Cancellation()
-        self.use_case = DeliverOwed(
+        self.use_case = DeliverPending(
             outbox=self.outbox,
             carriers=[
-                RowCarrier(outbox=self.outbox, ledger=self.ledger),
-                ImageCarrier(
+                UsageUploader(outbox=self.outbox, ledger=self.ledger),
+                ImageUploader(
                     outbox=self.outbox,
                     cloud=self.cloud,
                     history=self.history,
@@ -136,7 +136,7 @@ class Scene:
         ]
 
     def owed(self) -> list[int]:
-        return [self.outbox.standing(channel).owed for channel in CHANNELS]
+        return [self.outbox.standing(channel).pending for channel in CHANNELS]
 
 
 def content(number: int) -> bytes:
@@ -173,9 +173,9 @@ def test_everything_gets_there(scene: Scene) -> None:
         delivered=ROWS_AT_ONCE + 1,
         set_aside=(),
         trouble="",
-        standing=Standing(owed=0),
+        standing=DeliveryStatus(pending=0),
     )
-    assert (images.delivered, images.standing) == (5, Standing(owed=0))
+    assert (images.delivered, images.standing) == (5, DeliveryStatus(pending=0))
     assert scene.ledger.kept == scene.mine.kept
     assert scene.ledger.batches == [ROWS_AT_ONCE, 1]
     assert sorted(scene.cloud.kept.values()) == [content(n) for n in (1, 2, 3, 4, 5)]
@@ -258,7 +258,7 @@ def test_each_pause_is_longer_until_something_gets_there(scene: Scene) -> None:
     assert waits == [30, 60, 120, 240, 480, 960, 1920, *[3600] * 5]
     scene.ledger.stand = lambda: None
     assert scene.briefly() == []
-    assert scene.outbox.standing("usage") == Standing(owed=0)
+    assert scene.outbox.standing("usage") == DeliveryStatus(pending=0)
 
 
 def test_a_clock_that_was_set_back_does_not_prolong_a_pause(scene: Scene) -> None:
@@ -278,7 +278,7 @@ def test_sync_does_not_heed_the_pause(scene: Scene) -> None:
 
     scene.run()
 
-    assert scene.outbox.standing("usage") == Standing(owed=0)
+    assert scene.outbox.standing("usage") == DeliveryStatus(pending=0)
 
 
 def test_what_takes_too_long_is_left_to_itself(scene: Scene) -> None:
@@ -323,7 +323,7 @@ def test_one_image_that_does_not_get_there_holds_up_no_other(scene: Scene) -> No
     _, images = scene.run()
 
     assert (images.delivered, images.trouble) == (9, AWAY.message)
-    assert images.standing == Standing(owed=1)
+    assert images.standing == DeliveryStatus(pending=1)
     assert scene.cloud.tries.count(sample_id(9)) == 1
 
 
@@ -345,7 +345,7 @@ def test_what_is_not_set_up_is_tried_once(scene: Scene) -> None:
 
     assert images.trouble == "There is no bucket. Make one."
     assert len(scene.cloud.tries) <= 4
-    assert images.standing.owed == 30
+    assert images.standing.pending == 30
 
 
 def test_an_image_whose_bytes_were_not_kept_is_read_where_it_is(scene: Scene) -> None:

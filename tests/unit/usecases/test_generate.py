@@ -5,7 +5,7 @@ import msgspec
 import pytest
 
 from imagen.domain import events
-from imagen.domain.call import Place
+from imagen.domain.call import OutputTarget
 from imagen.domain.capabilities import Capabilities
 from imagen.domain.cost import Cost
 from imagen.domain.errors import (
@@ -23,7 +23,7 @@ from imagen.domain.plan import ImageJob
 from imagen.domain.request import GenerationRequest
 from imagen.domain.result import Generated, GeneratedImage, GenerationReport
 from imagen.domain.size import Size, SizeRule
-from imagen.ports.backend import Watch
+from imagen.ports.backend import JobContext
 from imagen.testing import MemoryOutbox
 from imagen.testing.accounts import MemoryHistory, MemoryJournal
 from imagen.testing.fakes import (
@@ -38,7 +38,7 @@ from imagen.testing.fakes import (
 )
 from imagen.usecases.cancellation import Cancellation
 from imagen.usecases.generate import GenerateImages
-from imagen.usecases.records import Records
+from imagen.usecases.records import Recorder
 from imagen.usecases.store import StoreImage
 
 BATCHES = Capabilities(largest_batch=4)
@@ -66,9 +66,9 @@ class Scene:
                 storage=self.storage,
                 rescues=(self.rescue,),
                 editor=PlainEditor(),
-                place=Place(destination=destination or Destination()),
+                place=OutputTarget(destination=destination or Destination()),
             ),
-            records=Records(
+            records=Recorder(
                 MemoryJournal(),
                 MemoryHistory(),
                 outbox=MemoryOutbox(),
@@ -116,9 +116,9 @@ def test_makes_and_stores_an_image() -> None:
 
 
 def test_happens_in_this_order() -> None:
-    def answer(job: ImageJob, watch: Watch) -> Generated:
-        watch.accepted("job-7")
-        return plain_images(job, watch)
+    def answer(job: ImageJob, context: JobContext) -> Generated:
+        context.accepted("job-7")
+        return plain_images(job, context)
 
     scene = Scene(Throttled("Slowly."), answer)
 
@@ -160,7 +160,7 @@ def test_a_fault_of_a_backend_is_a_failed_image() -> None:
 @pytest.mark.filterwarnings("ignore::pytest.PytestUnhandledThreadExceptionWarning")
 @pytest.mark.parametrize("nonsense", [None, SystemExit()], ids=["no answer", "exit"])
 def test_a_backend_that_answers_nonsense_hangs_nothing(nonsense: object) -> None:
-    def answer(job: ImageJob, watch: Watch) -> Generated:
+    def answer(job: ImageJob, context: JobContext) -> Generated:
         if isinstance(nonsense, SystemExit):
             raise nonsense
         return nonsense  # type: ignore[return-value]  # a third party's mistake
@@ -276,13 +276,13 @@ def test_does_not_warn_of_what_was_asked_for() -> None:
 def test_reports_in_the_order_of_the_images() -> None:
     first_may_end = Event()
 
-    def late(job: ImageJob, watch: Watch) -> Generated:
+    def late(job: ImageJob, context: JobContext) -> Generated:
         first_may_end.wait(10)
-        return plain_images(job, watch)
+        return plain_images(job, context)
 
-    def early(job: ImageJob, watch: Watch) -> Generated:
+    def early(job: ImageJob, context: JobContext) -> Generated:
         first_may_end.set()
-        return plain_images(job, watch)
+        return plain_images(job, context)
 
     report = Scene(late, early, concurrency=2).run(count=2)
 
@@ -300,9 +300,9 @@ def test_every_image_has_an_id_of_its_own() -> None:
 
 
 def test_measures_how_long_the_call_took() -> None:
-    def answer(job: ImageJob, watch: Watch) -> Generated:
-        watch.wait(2.5)
-        return plain_images(job, watch)
+    def answer(job: ImageJob, context: JobContext) -> Generated:
+        context.sleep(2.5)
+        return plain_images(job, context)
 
     assert Scene(answer).run().stored[0].sidecar.latency_ms == 2500
 
@@ -422,11 +422,11 @@ def test_makes_nothing_once_cancelled() -> None:
 
 def cancelling(
     cancellation: Cancellation,
-) -> Callable[[ImageJob, Watch], Generated]:
-    def answer(job: ImageJob, watch: Watch) -> Generated:
+) -> Callable[[ImageJob, JobContext], Generated]:
+    def answer(job: ImageJob, context: JobContext) -> Generated:
         cancellation.cancel()
-        watch.wait(1)
-        return plain_images(job, watch)
+        context.sleep(1)
+        return plain_images(job, context)
 
     return answer
 

@@ -59,10 +59,10 @@ def test_giving_up_what_costs_nothing_is_no_row() -> None:
 def test_what_somebody_works_on_is_not_given_up() -> None:
     given_up: list[bool] = []
 
-    def answer(job: object, watch: object) -> object:
+    def answer(job: object, context: object) -> object:
         there = OpenJobs(journal=scene.memory.another())
         given_up.append(there.forget(there.named()[0]))
-        return paid_images(job, watch)  # type: ignore[arg-type]
+        return paid_images(job, context)  # type: ignore[arg-type]
 
     scene = PaidScene(answer)  # type: ignore[arg-type]
     scene.run()

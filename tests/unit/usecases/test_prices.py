@@ -7,7 +7,7 @@ from imagen.domain import events
 from imagen.domain.errors import InvalidRequest
 from imagen.domain.price import ListedPrice, Price, Rate
 from imagen.testing.fakes import FakeClock
-from imagen.usecases.prices import ShownPrice, ShowPrices
+from imagen.usecases.prices import DatedPrice, ListPrices
 
 TODAY = datetime(2026, 11, 22, 12, tzinfo=UTC)
 
@@ -24,7 +24,7 @@ class Shop:
 
     def __init__(self, *table: ListedPrice) -> None:
         self.heard: list[events.Event] = []
-        self.prices = ShowPrices(
+        self.prices = ListPrices(
             table=table, clock=FakeClock(TODAY), listen=self.heard.append
         )
 
@@ -78,7 +78,7 @@ def test_finds_a_model_by_a_part_of_its_name(part: str) -> None:
     shop = Shop(listed("b/flux-2", "2026-11-22"))
 
     assert shop.prices.run(part) == (
-        ShownPrice(listed=listed("b/flux-2", "2026-11-22"), age_days=0),
+        DatedPrice(listed=listed("b/flux-2", "2026-11-22"), age_days=0),
     )
 
 

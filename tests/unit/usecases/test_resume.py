@@ -7,7 +7,7 @@ import msgspec
 import pytest
 from tests.unit.usecases.scenes import KnowingBackend, PaidScene, paid_images, taken
 
-from imagen.domain.call import Call, Note, OpenCall
+from imagen.domain.call import Call, CallUpdate, OpenCall
 from imagen.domain.cost import Used
 from imagen.domain.errors import (
     BackendError,
@@ -21,7 +21,7 @@ from imagen.domain.instance import Instance
 from imagen.domain.plan import ImageJob
 from imagen.domain.price import Price, Rate
 from imagen.domain.result import Generated
-from imagen.ports.backend import Watch
+from imagen.ports.backend import JobContext
 from imagen.testing.accounts import MemoryJournal
 from imagen.testing.fakes import ANYTHING
 from imagen.usecases.cancellation import Cancellation
@@ -48,7 +48,7 @@ class DyingJournal(MemoryJournal):
     def begin(self, calls: Sequence[Call], **limits: object) -> None:
         self._live_or_die(lambda: super(DyingJournal, self).begin(calls))
 
-    def note(self, call_id: str, note: Note) -> None:
+    def note(self, call_id: str, note: CallUpdate) -> None:
         self._live_or_die(lambda: super(DyingJournal, self).note(call_id, note))
 
     def _live_or_die(self, write: object) -> None:
@@ -224,10 +224,10 @@ def test_a_backend_that_is_in_the_config_no_more_leaves_it_open() -> None:
 def test_what_is_being_worked_on_is_left_alone() -> None:
     seen: list[object] = []
 
-    def answer(job: ImageJob, watch: Watch) -> Generated:
-        watch.accepted("job-7")
+    def answer(job: ImageJob, context: JobContext) -> Generated:
+        context.accepted("job-7")
         seen.extend(scene.resume(scene.memory.another()))
-        return paid_images(job, watch)
+        return paid_images(job, context)
 
     scene = PaidScene(backend=KnowingBackend(answer))
     report = scene.run()
@@ -301,9 +301,9 @@ def test_one_that_fails_does_not_keep_the_next_from_being_finished(
 def test_what_was_not_begun_when_it_is_stopped_stays_as_it_was() -> None:
     stop = Cancellation()
 
-    def stopped(job: ImageJob, watch: Watch) -> Generated:
+    def stopped(job: ImageJob, context: JobContext) -> Generated:
         stop.cancel()
-        watch.wait(0)
+        context.sleep(0)
         raise AssertionError
 
     scene, backend, resume = open_scene_of_two(**{"job-1": stopped})

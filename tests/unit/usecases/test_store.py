@@ -10,13 +10,13 @@ import pytest
 from PIL import Image
 
 from imagen.adapters.images import PillowEditor
-from imagen.domain.call import Place
+from imagen.domain.call import OutputTarget
 from imagen.domain.container import ImageFacts, read_facts
 from imagen.domain.errors import BackendError, StorageError
 from imagen.domain.fit import Fit
-from imagen.domain.inside import stripped
+from imagen.domain.inside import strip_metadata
 from imagen.domain.naming import Destination
-from imagen.domain.reading import read_making
+from imagen.domain.reading import read_embedded_metadata
 from imagen.domain.result import FailedImage, StoredImage
 from imagen.domain.sidecar import Sidecar
 from imagen.domain.size import Size
@@ -103,7 +103,7 @@ class Scene:
             storage=self.storage,
             rescues=self.rescues,
             editor=editor or PlainEditor(),
-            place=Place(
+            place=OutputTarget(
                 destination=destination or Destination(),
                 sidecar=sidecar,
                 metadata=metadata,
@@ -260,7 +260,7 @@ def test_the_note_is_inside_as_well(kind: str) -> None:
     stored = Scene().put(encoded(kind))
 
     assert isinstance(stored, StoredImage)
-    recipe = read_making(stored.content).recipe
+    recipe = read_embedded_metadata(stored.content).recipe
     assert recipe is not None
     assert recipe.sidecar is not None
     assert recipe.sidecar.id == stored.sidecar.id
@@ -368,7 +368,7 @@ def test_what_cannot_be_redrawn_is_rescued_as_it_came() -> None:
     assert isinstance(failed, FailedImage)
     assert scene.storage.kept == {}
     name = NAME.replace("png", "jpg")
-    assert stripped(kept_image(scene.rescues[0], name)) == encoded("JPEG")
+    assert strip_metadata(kept_image(scene.rescues[0], name)) == encoded("JPEG")
     assert str(failed.error).startswith("Not that one. The image is safe at ")
 
 

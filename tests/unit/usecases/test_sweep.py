@@ -15,14 +15,14 @@ from imagen.domain.plan import ImageJob
 from imagen.domain.request import GenerationRequest
 from imagen.domain.result import FailedImage, Generated, StoredImage
 from imagen.domain.size import Size
-from imagen.domain.sweep import Axis, Sweep, SweepPlan, estimate_of_sweep
-from imagen.ports.backend import Watch
+from imagen.domain.sweep import Axis, SweepGrid, SweepPlan, estimate_sweep
+from imagen.ports.backend import JobContext
 from imagen.testing.fakes import Answer, ScriptedBackend
 from imagen.usecases.cancellation import Cancellation
 from imagen.usecases.generate import GenerateImages
 from imagen.usecases.sweep import SweepImages
 
-SEEDS = Sweep.of(
+SEEDS = SweepGrid.of(
     [Axis(name="backend", values=("a", "b")), Axis(name="seed", values=(1, 2))]
 )
 DAY = Budget(day=150_000)  # three of five cents
@@ -58,7 +58,7 @@ class Scene:
             backend=self.backends[name],
         )
 
-    def plan(self, sweep: Sweep = SEEDS, max_cost: int | None = None) -> SweepPlan:
+    def plan(self, sweep: SweepGrid = SEEDS, max_cost: int | None = None) -> SweepPlan:
         asked = [
             (
                 str(cell.values.get("backend", "a")),
@@ -74,7 +74,7 @@ class Scene:
 
     def run(
         self,
-        sweep: Sweep = SEEDS,
+        sweep: SweepGrid = SEEDS,
         cancellation: Cancellation | None = None,
         at_once: int | None = None,
     ) -> list[StoredImage | FailedImage]:
@@ -158,9 +158,9 @@ def test_a_failure_stops_no_other() -> None:
 def test_the_backends_work_beside_each_other() -> None:
     both = Barrier(2)
 
-    def meet(job: ImageJob, watch: Watch) -> Generated:
+    def meet(job: ImageJob, context: JobContext) -> Generated:
         both.wait(timeout=30)
-        return paid_images(job, watch)
+        return paid_images(job, context)
 
     assert all(isinstance(each, StoredImage) for each in Scene(a=meet, b=meet).run())
 
@@ -168,9 +168,9 @@ def test_the_backends_work_beside_each_other() -> None:
 def test_so_many_at_once_as_was_said() -> None:
     four = Barrier(4)
 
-    def meet(job: ImageJob, watch: Watch) -> Generated:
+    def meet(job: ImageJob, context: JobContext) -> Generated:
         four.wait(timeout=30)
-        return paid_images(job, watch)
+        return paid_images(job, context)
 
     outcomes = Scene(a=meet, b=meet).run(at_once=4)
 
@@ -181,9 +181,9 @@ def test_one_at_once_keeps_the_order() -> None:
     order: list[tuple[str, int | None]] = []
 
     def noting(name: str) -> Answer:
-        def answer(job: ImageJob, watch: Watch) -> Generated:
+        def answer(job: ImageJob, context: JobContext) -> Generated:
             order.append((name, job.seed))
-            return paid_images(job, watch)
+            return paid_images(job, context)
 
         return answer
 
@@ -206,7 +206,7 @@ def test_cancelled_before_it_began_nothing_is_sent() -> None:
 
 def test_a_seed_that_nobody_asked_for_is_drawn_once_for_all() -> None:
     scene = Scene()
-    sweep = Sweep.of([Axis(name="backend", values=("a", "b"))])
+    sweep = SweepGrid.of([Axis(name="backend", values=("a", "b"))])
 
     scene.run(sweep)
 
@@ -216,13 +216,13 @@ def test_a_seed_that_nobody_asked_for_is_drawn_once_for_all() -> None:
 def test_no_seed_is_forced_on_a_backend_without() -> None:
     scene = Scene(can=msgspec.structs.replace(PAID, largest_seed=None))
 
-    plan = scene.plan(Sweep.of([Axis(name="backend", values=("a", "b"))]))
+    plan = scene.plan(SweepGrid.of([Axis(name="backend", values=("a", "b"))]))
 
     assert plan.warnings() == ()
 
 
 def test_the_estimate_has_every_combination_and_the_sum() -> None:
-    estimate = estimate_of_sweep(Scene().plan())
+    estimate = estimate_sweep(Scene().plan())
 
     assert (estimate.images, estimate.cost_usd) == (4, 0.2)
     assert estimate.cells[3].cell == {"backend": "b", "seed": 2}

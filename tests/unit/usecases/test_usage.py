@@ -2,7 +2,7 @@
 
 from datetime import date
 
-from imagen.domain.call import Accepted, Closed, Sending
+from imagen.domain.call import CallAccepted, CallClosed, CallSending
 from imagen.domain.usage import DIMENSIONS, UsageTotal
 from imagen.testing.accounts import MemoryJournal
 from imagen.testing.samples import MONDAY, sample_call, sample_row
@@ -52,10 +52,10 @@ def test_of_open_jobs_those_count_that_may_cost_and_may_have_been_sent() -> None
         "over": sample_call(5),
     }
     journal.begin(list(calls.values()))
-    journal.note(calls["sent"].id, Sending())
-    journal.note(calls["free"].id, Sending())
-    journal.note(calls["unknown"].id, Accepted(reference="x"))
-    journal.note(calls["over"].id, Closed())
+    journal.note(calls["sent"].id, CallSending())
+    journal.note(calls["free"].id, CallSending())
+    journal.note(calls["unknown"].id, CallAccepted(reference="x"))
+    journal.note(calls["over"].id, CallClosed())
     while_it_lives = usage.pending()
 
     journal.close()

@@ -22,6 +22,7 @@ from imagen.backend import (
     ImageJob,
     ImagenError,
     InvalidRequest,
+    JobContext,
     OutOfCredit,
     Readiness,
     Refused,
@@ -30,7 +31,6 @@ from imagen.backend import (
     Unauthorized,
     Unavailable,
     Unfinished,
-    Watch,
 )
 
 A_LOOK_EVERY = 1.0
@@ -94,24 +94,24 @@ class ChalkBackend:
             parameters={"mood": "cheerful or grave"},
         )
 
-    def generate(self, job: ImageJob, watch: Watch) -> Generated:
+    def generate(self, job: ImageJob, context: JobContext) -> Generated:
         """Submit, look until it is done, fetch."""
         order = _order(job)
-        drawing = self._submit(order, watch)
-        watch.accepted(drawing.id)
+        drawing = self._submit(order, context)
+        context.accepted(drawing.id)
         try:
             while drawing.state == "drawing":
-                watch.report(min(1.0, max(0.0, drawing.progress)), "drawing")
-                watch.wait(A_LOOK_EVERY)
+                context.progress(min(1.0, max(0.0, drawing.progress)), "drawing")
+                context.sleep(A_LOOK_EVERY)
                 drawing = self._look(drawing)
-            return _generated(drawing, self._fetch(drawing, watch))
+            return _generated(drawing, self._fetch(drawing, context))
         except Cancelled:
             self._cancel(drawing)
             raise
 
-    def check(self, watch: Watch) -> tuple[Readiness, ...]:
+    def check(self, context: JobContext) -> tuple[Readiness, ...]:
         """Ask for the account, which costs nothing."""
-        watch.wait(0)
+        context.sleep(0)
         if not self._has_key:
             return (Readiness(what="key", ready=False, note="it is not set"),)
         try:
@@ -126,7 +126,7 @@ class ChalkBackend:
         """Hang up."""
         self._client.close()
 
-    def _submit(self, order: dict[str, object], watch: Watch) -> Drawing:
+    def _submit(self, order: dict[str, object], context: JobContext) -> Drawing:
         """Send the order in another thread, so that this one hears of a cancelling."""
         if not self._has_key:
             raise Unauthorized("The key for Chalk is not set.")
@@ -137,7 +137,7 @@ class ChalkBackend:
             while not answer.done():
                 sending.join(A_SLICE)
                 if not answer.done():
-                    watch.wait(0)
+                    context.sleep(0)
         except Cancelled:
             answer.add_done_callback(self._take_back)  # at once if it came meanwhile
             sending.join(LAST_CHANCE)
@@ -196,7 +196,7 @@ class ChalkBackend:
         except msgspec.DecodeError as error:
             raise BackendError("Chalk's word on the drawing makes no sense.") from error
 
-    def _fetch(self, drawing: Drawing, watch: Watch) -> bytes:
+    def _fetch(self, drawing: Drawing, context: JobContext) -> bytes:
         if drawing.state == "refused":
             raise Refused("Chalk will not draw this.", hint="Change the prompt.")
         if drawing.state == "failed":
@@ -206,7 +206,7 @@ class ChalkBackend:
             with self._client.stream("GET", f"{_path(drawing)}/image") as answer:
                 for chunk in answer.iter_bytes():
                     content += chunk
-                    watch.wait(0)
+                    context.sleep(0)
         except httpx.HTTPError as error:
             raise _lost(drawing) from error
         if not answer.is_success:

@@ -13,7 +13,7 @@ from imagen.adapters.supabase import (
     PAGE,
     SupabaseAccess,
     SupabaseProject,
-    sendable,
+    to_jsonable,
 )
 from imagen.domain.cloud import CloudImage
 from imagen.domain.errors import BackendError, InvalidRequest, UnknownOwner
@@ -56,7 +56,7 @@ class SupabaseCloud:
             )
         with self._project.explained(f"{SCHEMA}.{TABLE}"):
             self._project.table(SCHEMA).from_(TABLE).upsert(
-                sendable(_written(image)),  # type: ignore[arg-type]  # it takes any JSON
+                to_jsonable(_written(image)),  # type: ignore[arg-type]  # it takes any JSON
                 on_conflict="id",
                 ignore_duplicates=True,
                 returning="minimal",  # type: ignore[arg-type]  # as its own enum has it

@@ -11,16 +11,16 @@ from unicodedata import normalize
 
 from imagen.adapters.sqlite import Database
 from imagen.adapters.tables import (
-    as_micros,
-    as_moment,
-    puzzled,
-    storable,
-    understood,
-    written,
+    datetime_to_micros,
+    from_json,
+    micros_to_datetime,
+    remove_surrogates,
+    to_json,
+    translate_decode_errors,
 )
 from imagen.domain.errors import InvalidRequest, JournalError
 from imagen.domain.history import HistoryEntry, Position
-from imagen.domain.usage import Dimension, iso_week, start_of
+from imagen.domain.usage import Dimension, iso_week, start_of_day
 
 _ADD = """
     INSERT INTO images (id, created_at, backend, words, document, delivery)
@@ -109,7 +109,7 @@ class SqliteHistory:
             return dict(named)
         weeks: Counter[str] = Counter()
         for day, images in rows:
-            weeks[iso_week(as_moment(day * _DAY))] += images
+            weeks[iso_week(micros_to_datetime(day * _DAY))] += images
         return dict(sorted(weeks.items(), reverse=True))
 
     def get(self, name: str) -> HistoryEntry | None:
@@ -131,7 +131,9 @@ class SqliteHistory:
 
     def forget_older(self, than: datetime) -> int:
         """Delete the rows."""
-        return self._delete("created_at < ? AND delivery <> 'owed'", as_micros(than))
+        return self._delete(
+            "created_at < ? AND delivery <> 'owed'", datetime_to_micros(than)
+        )
 
     def _delete(self, which: str, value: str | int) -> int:
         """Delete rows and every trace of what they held; say how many there were."""
@@ -168,8 +170,8 @@ class SqliteHistory:
 
     def _entry(self, row: "_Row") -> HistoryEntry:
         path = self._database.path
-        with puzzled(path):
-            entry = understood(row.document.decode(), HistoryEntry, path=path)
+        with translate_decode_errors(path):
+            entry = from_json(row.document.decode(), HistoryEntry, path=path)
             if _key(entry.position.image_id) != row.id:
                 raise ValueError(f"image {row.id!r} has the note of another")
         return entry
@@ -207,10 +209,10 @@ def _row(entry: HistoryEntry) -> tuple[str, int, str, str, str, str]:
     sidecar = entry.sidecar
     return (
         _key(sidecar.id),
-        as_micros(_moment(entry)),
-        storable(sidecar.backend),
+        datetime_to_micros(_moment(entry)),
+        remove_surrogates(sidecar.backend),
         _folded(sidecar.prompt),
-        written(entry),
+        to_json(entry),
         "owed" if entry.owner else "none",
     )
 
@@ -228,17 +230,17 @@ def _where(
     values: list[str | int] = []
     if since is not None:
         conditions.append("created_at >= ?")
-        values.append(as_micros(start_of(since)))
+        values.append(datetime_to_micros(start_of_day(since)))
     if until is not None:
         conditions.append("created_at < ?")
-        values.append(as_micros(start_of(until)))
+        values.append(datetime_to_micros(start_of_day(until)))
     if before is not None:
         conditions.append("(created_at, id) < (?, ?)")
-        values += [as_micros(before.made), _key(before.image_id)]
+        values += [datetime_to_micros(before.made), _key(before.image_id)]
     for column, name in made.items():
         if name:
             conditions.append(f"{column} = ?")
-            values.append(storable(name))
+            values.append(remove_surrogates(name))
     if trigrams := list(islice(_trigrams(sought), _MOST_TRIGRAMS)):
         conditions.append("number IN (SELECT rowid FROM image_words(?))")
         values.append(" ".join(trigrams))
@@ -255,11 +257,11 @@ def _trigrams(words: Sequence[str]) -> Iterator[str]:
 def _folded(prompt: str) -> str:
     """Return the words without the difference of case, or of ways to write accents."""
     plain = normalize("NFC", normalize("NFD", prompt).casefold())
-    return storable(plain).replace("\0", "\ufffd")  # the index ends at a NUL
+    return remove_surrogates(plain).replace("\0", "\ufffd")  # the index ends at a NUL
 
 
 def _key(image_id: str) -> str:
-    return storable(image_id).lower()
+    return remove_surrogates(image_id).lower()
 
 
 def _moment(entry: HistoryEntry) -> datetime:

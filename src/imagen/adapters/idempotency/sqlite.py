@@ -6,20 +6,26 @@ from datetime import datetime
 
 import msgspec
 
-from imagen.adapters.lease import Lease
+from imagen.adapters.lease import ProcessLock
 from imagen.adapters.sqlite import Database
-from imagen.adapters.tables import as_micros, puzzled, storable, understood, written
+from imagen.adapters.tables import (
+    datetime_to_micros,
+    from_json,
+    remove_surrogates,
+    to_json,
+    translate_decode_errors,
+)
 from imagen.domain.call import Call
 from imagen.domain.idempotency import (
-    Answer,
-    Answered,
-    Elsewhere,
-    Interrupted,
-    KeptCall,
+    KeyAnswered,
+    KeyClaimed,
+    KeyConflict,
+    KeyInProgress,
+    KeyInterrupted,
     KeyState,
-    OfAnother,
-    Ours,
+    RecordedCall,
     RequestKey,
+    StoredAnswer,
 )
 
 _FIND = """
@@ -44,7 +50,7 @@ class SqliteRequestKeys:
         lease: Says whether whoever works on a request still lives.
     """
 
-    def __init__(self, database: Database, lease: Lease) -> None:
+    def __init__(self, database: Database, lease: ProcessLock) -> None:
         self._database = database
         self._lease = lease
 
@@ -54,9 +60,9 @@ class SqliteRequestKeys:
         with self._database.writing(for_good=True) as connection:
             row = connection.execute(_FIND, _name(key)).fetchone()
             if row is None:
-                values = (*_name(key), as_micros(at), key.fingerprint, owner)
+                values = (*_name(key), datetime_to_micros(at), key.fingerprint, owner)
                 connection.execute(_TAKE, values)
-                return Ours()
+                return KeyClaimed()
             return self._state(connection, key, row)
 
     def take_over(self, key: RequestKey) -> bool:
@@ -73,15 +79,15 @@ class SqliteRequestKeys:
 
     def begun(self, key: RequestKey, calls: Sequence[Call]) -> None:
         """Write down the ids."""
-        kept = [KeptCall(id=call.id, image_ids=call.image_ids) for call in calls]
+        kept = [RecordedCall(id=call.id, image_ids=call.image_ids) for call in calls]
         document = msgspec.json.encode(kept).decode()
         with self._database.writing(for_good=True) as connection:
             _set(connection, key, "calls = ?", document)
 
-    def answered(self, key: RequestKey, answer: Answer) -> None:
+    def answered(self, key: RequestKey, answer: StoredAnswer) -> None:
         """Write down the answer."""
         with self._database.writing(for_good=True) as connection:
-            _set(connection, key, "owner = NULL, answer = ?", written(answer))
+            _set(connection, key, "owner = NULL, answer = ?", to_json(answer))
 
     def left(self, key: RequestKey) -> None:
         """Take our name away."""
@@ -104,16 +110,20 @@ class SqliteRequestKeys:
         fingerprint, owner, calls, answer = row
         path = self._database.path
         if fingerprint != key.fingerprint:
-            return OfAnother()
+            return KeyConflict()
         if answer is not None:
-            return Answered(understood(answer, Answer, path=path))
+            return KeyAnswered(from_json(answer, StoredAnswer, path=path))
         if owner is not None and self._lease.is_held(owner):
-            return Elsewhere()
-        with puzzled(path):
-            kept = msgspec.json.decode(calls, type=tuple[KeptCall, ...])
-        return Interrupted(tuple(self._as_it_stands(connection, each) for each in kept))
+            return KeyInProgress()
+        with translate_decode_errors(path):
+            kept = msgspec.json.decode(calls, type=tuple[RecordedCall, ...])
+        return KeyInterrupted(
+            tuple(self._as_it_stands(connection, each) for each in kept)
+        )
 
-    def _as_it_stands(self, connection: sqlite3.Connection, call: KeptCall) -> KeptCall:
+    def _as_it_stands(
+        self, connection: sqlite3.Connection, call: RecordedCall
+    ) -> RecordedCall:
         [(state, owner, billed)] = connection.execute(_STANDS, {"id": call.id})
         return msgspec.structs.replace(
             call,
@@ -124,7 +134,7 @@ class SqliteRequestKeys:
 
 
 def _name(key: RequestKey) -> tuple[str, str]:
-    return storable(key.caller), storable(key.key)
+    return remove_surrogates(key.caller), remove_surrogates(key.key)
 
 
 def _set(

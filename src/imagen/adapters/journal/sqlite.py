@@ -12,34 +12,34 @@ from typing import NamedTuple
 import msgspec
 from msgspec.structs import replace
 
-from imagen.adapters.lease import Lease
+from imagen.adapters.lease import ProcessLock
 from imagen.adapters.sqlite import (
     Database,
-    explained,
-    private_file,
-    private_folder,
+    create_private_file,
+    create_private_folder,
     sync_folder,
+    translate_errors,
 )
 from imagen.adapters.tables import (
-    as_micros,
-    keep_usage,
-    storable,
-    understood,
-    written,
+    datetime_to_micros,
+    from_json,
+    insert_usage,
+    remove_surrogates,
+    to_json,
 )
-from imagen.domain.budget import Limit
+from imagen.domain.budget import BudgetLimit
 from imagen.domain.call import (
-    Accepted,
-    Arrived,
     Call,
+    CallAccepted,
+    CallClosed,
+    CallLeftOpen,
+    CallReceived,
+    CallSending,
     CallState,
-    Claim,
-    Closed,
-    LeftOpen,
-    Note,
+    CallUpdate,
+    ClaimedCall,
     OpenCall,
     Received,
-    Sending,
 )
 from imagen.domain.errors import JournalError, ReferenceTaken
 from imagen.domain.result import Generated
@@ -85,9 +85,11 @@ class SqliteJournal:
     def __init__(self, database: Database) -> None:
         self._database = database
         self._spool = _Spool(lambda: database.folder / "spool")
-        self.lease = Lease(lambda: database.folder / "locks")
+        self.lease = ProcessLock(lambda: database.folder / "locks")
 
-    def begin(self, calls: Sequence[Call], *, limits: Sequence[Limit] = ()) -> None:
+    def begin(
+        self, calls: Sequence[Call], *, limits: Sequence[BudgetLimit] = ()
+    ) -> None:
         """Check the limits and insert the rows in one transaction."""
         owner = self.lease.name()
         rows = [_row(call, owner) for call in calls]
@@ -102,7 +104,7 @@ class SqliteJournal:
             except sqlite3.IntegrityError as error:
                 raise JournalError("One of the calls was begun already.") from error
 
-    def taken(self, limit: Limit) -> int:
+    def taken(self, limit: BudgetLimit) -> int:
         """Add up rows, but for those that the next one who begins will drop."""
         about = _about(limit)
         with self._database.reading() as connection:
@@ -115,30 +117,33 @@ class SqliteJournal:
             if state != "planned" or owner is None or alive(owner)
         )
 
-    def note(self, call_id: str, note: Note) -> None:
+    def note(self, call_id: str, note: CallUpdate) -> None:
         """Update the row, or write the file if the images are here."""
         may_cost = self._may_cost(call_id)
-        usage = note.usage if isinstance(note, Closed) else None
+        usage = note.usage if isinstance(note, CallClosed) else None
         if may_cost is None and usage is None:
             return
-        if isinstance(note, Arrived):
+        if isinstance(note, CallReceived):
             self._spool.keep(call_id, note.received)
             return
         for_good = bool(may_cost) or usage is not None
         with self._database.writing(for_good=for_good) as connection:
-            _note(connection, storable(call_id), note)
-        if isinstance(note, Closed):
+            _note(connection, remove_surrogates(call_id), note)
+        if isinstance(note, CallClosed):
             self._spool.drop(call_id)
 
     def untaken(self, call: Call, references: Sequence[str]) -> tuple[str, ...]:
         """Look for each of them, whoever has or had it."""
-        adapter, call_id = storable(call.plan.instance.adapter), storable(call.id)
+        adapter, call_id = (
+            remove_surrogates(call.plan.instance.adapter),
+            remove_surrogates(call.id),
+        )
         with self._database.reading() as connection:
             return tuple(
                 reference
                 for reference in references
                 if not connection.execute(
-                    _TAKEN, [adapter, storable(reference), call_id]
+                    _TAKEN, [adapter, remove_surrogates(reference), call_id]
                 ).fetchone()
             )
 
@@ -157,11 +162,11 @@ class SqliteJournal:
         rows = [_Row(*row) for row in found]
         return tuple(self._open_call(row, received=row.id in received) for row in rows)
 
-    def claim(self, call_id: str) -> Claim | None:
+    def claim(self, call_id: str) -> ClaimedCall | None:
         """Put our name in the place of one who is gone, in one transaction."""
         with self._database.writing(for_good=True) as connection:
             query = f"{_OPEN} WHERE id = ?"
-            row = connection.execute(query, [storable(call_id)]).fetchone()
+            row = connection.execute(query, [remove_surrogates(call_id)]).fetchone()
             if row is None:
                 return None
             found = self._open_call(_Row(*row), received=False)
@@ -170,11 +175,11 @@ class SqliteJournal:
             received = self._spool.read(call_id)
             connection.execute(
                 "UPDATE calls SET owner = ?, trouble = '' WHERE id = ?",
-                [self.lease.name(), storable(call_id)],
+                [self.lease.name(), remove_surrogates(call_id)],
             )
         state = found.state if received is None else "received"
         taken = replace(found, live=True, state=state)
-        return Claim(open=taken, received=received)
+        return ClaimedCall(open=taken, received=received)
 
     def close(self) -> None:
         """Let go of the database, and of every call, as if this process had ended."""
@@ -191,12 +196,12 @@ class SqliteJournal:
         """Say whether the call may cost money; None when it is not there."""
         query = "SELECT may_cost FROM calls WHERE id = ?"
         with self._database.reading() as connection:
-            row = connection.execute(query, [storable(call_id)]).fetchone()
+            row = connection.execute(query, [remove_surrogates(call_id)]).fetchone()
         return None if row is None else bool(row[0])
 
     def _open_call(self, row: "_Row", *, received: bool) -> OpenCall:
         return OpenCall(
-            call=understood(row.document, Call, path=self._database.path),
+            call=from_json(row.document, Call, path=self._database.path),
             state="received" if received else row.state,
             reference=row.reference,
             live=row.owner is not None and self.lease.is_held(row.owner),
@@ -218,19 +223,21 @@ class _Row(NamedTuple):
 def _row(call: Call, owner: str) -> tuple[object, ...]:
     instance = call.plan.instance
     return (
-        storable(call.id),
-        as_micros(call.created_at),
-        storable(instance.adapter),
-        storable(instance.name),
+        remove_surrogates(call.id),
+        datetime_to_micros(call.created_at),
+        remove_surrogates(instance.adapter),
+        remove_surrogates(instance.name),
         call.may_cost,
         call.reserved,
         owner,
-        written(call),
-        storable(call.caller),
+        to_json(call),
+        remove_surrogates(call.caller),
     )
 
 
-def _check(connection: sqlite3.Connection, limit: Limit, calls: Sequence[Call]) -> None:
+def _check(
+    connection: sqlite3.Connection, limit: BudgetLimit, calls: Sequence[Call]
+) -> None:
     about = _about(limit)
     [(spent,)] = connection.execute(_spent(limit), about)
     [(reserved,)] = connection.execute(_HELD, about)
@@ -244,41 +251,41 @@ def _check(connection: sqlite3.Connection, limit: Limit, calls: Sequence[Call]) 
     limit.check(spent=spent, reserved=reserved, asked=asked)
 
 
-def _spent(limit: Limit) -> str:
+def _spent(limit: BudgetLimit) -> str:
     return _SPENT_BY if limit.caller else _SPENT
 
 
-def _about(limit: Limit) -> dict[str, str | int]:
+def _about(limit: BudgetLimit) -> dict[str, str | int]:
     return {
-        "since": as_micros(limit.since),
-        "backend": storable(limit.backend),
-        "caller": storable(limit.caller),
+        "since": datetime_to_micros(limit.since),
+        "backend": remove_surrogates(limit.backend),
+        "caller": remove_surrogates(limit.caller),
     }
 
 
-def _note(connection: sqlite3.Connection, call_id: str, note: Note) -> None:
+def _note(connection: sqlite3.Connection, call_id: str, note: CallUpdate) -> None:
     match note:
-        case Sending(active=True):
+        case CallSending(active=True):
             connection.execute(
                 "UPDATE calls SET state = 'sent' WHERE id = ? AND state = 'planned'",
                 [call_id],
             )
-        case Sending():
+        case CallSending():
             connection.execute(
                 "UPDATE calls SET state = 'planned' WHERE id = ? AND state = 'sent'",
                 [call_id],
             )
-        case Accepted(reference=reference):
-            _take_reference(connection, storable(reference), call_id)
-        case LeftOpen(trouble=trouble):
+        case CallAccepted(reference=reference):
+            _take_reference(connection, remove_surrogates(reference), call_id)
+        case CallLeftOpen(trouble=trouble):
             connection.execute(
                 "UPDATE calls SET owner = NULL, trouble = ? WHERE id = ?",
-                [storable(trouble), call_id],
+                [remove_surrogates(trouble), call_id],
             )
-        case Closed(usage=usage):
-            keep_usage(connection, [] if usage is None else [usage])
+        case CallClosed(usage=usage):
+            insert_usage(connection, [] if usage is None else [usage])
             connection.execute("DELETE FROM calls WHERE id = ?", [call_id])
-        case Arrived():
+        case CallReceived():
             pass  # a file says so
 
 
@@ -325,11 +332,11 @@ class _Spool:
     def keep(self, call_id: str, received: Received) -> None:
         """Write the file beside its place, sync it, and give it its name."""
         folder, content = self._folder(), _packed(received)
-        with explained(folder):
-            private_folder(folder)
+        with translate_errors(folder):
+            create_private_folder(folder)
             draft = folder / f"{call_id}.{os.urandom(8).hex()}.part"
             try:
-                with os.fdopen(private_file(draft), "wb") as file:
+                with os.fdopen(create_private_file(draft), "wb") as file:
                     file.write(content)
                     file.flush()
                     os.fsync(file.fileno())
@@ -342,7 +349,7 @@ class _Spool:
     def read(self, call_id: str) -> Received | None:
         """Return what the file holds; None when there is none."""
         path = self._folder() / f"{call_id}{_RECEIVED}"
-        with explained(path):
+        with translate_errors(path):
             try:
                 spooled = msgspec.msgpack.decode(path.read_bytes(), type=_Spooled)
                 at = datetime.fromisoformat(spooled.at)
@@ -363,7 +370,7 @@ class _Spool:
     def files(self) -> list[Path]:
         """Return all files, whole or not."""
         folder = self._folder()
-        with explained(folder):
+        with translate_errors(folder):
             return list(folder.iterdir()) if folder.is_dir() else []
 
     def drop(self, call_id: str) -> None:
@@ -384,7 +391,7 @@ def _call_id(path: Path) -> str:
 def _packed(received: Received) -> bytes:
     """Return the images, and of what was said with them as much as can be written."""
     said = received.generated
-    bare = replace(said, model=storable(said.model), parameters={})
+    bare = replace(said, model=remove_surrogates(said.model), parameters={})
     at = received.at.isoformat()
     for generated in (said, bare):
         spooled = _Spooled(

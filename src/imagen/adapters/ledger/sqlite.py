@@ -7,13 +7,13 @@ from datetime import date
 from imagen.adapters.sqlite import Database
 from imagen.adapters.tables import (
     USAGE_ROWS,
-    as_micros,
-    keep_usage,
-    puzzled,
-    usage_row,
-    usage_totals,
+    datetime_to_micros,
+    insert_usage,
+    query_usage_totals,
+    read_usage_row,
+    translate_decode_errors,
 )
-from imagen.domain.usage import Dimension, UsageRow, UsageTotal, start_of
+from imagen.domain.usage import Dimension, UsageRow, UsageTotal, start_of_day
 
 
 class SqliteLedger:
@@ -25,19 +25,19 @@ class SqliteLedger:
     def record(self, rows: Sequence[UsageRow]) -> None:
         """Insert those that are not there yet, in one transaction."""
         with self._database.writing(for_good=True) as connection:
-            keep_usage(connection, rows)
+            insert_usage(connection, rows)
 
     def rows(self, *, since: date | None = None) -> Iterator[UsageRow]:
         """Step through the table, by its index of times."""
         where, values = _since(since)
         query = f"{USAGE_ROWS}{where} ORDER BY created_at DESC, id DESC"
         with (
-            puzzled(self._database.path),
+            translate_decode_errors(self._database.path),
             self._database.reading() as connection,
             closing(connection.execute(query, values)) as found,
         ):
             for row in found:
-                yield usage_row(row)
+                yield read_usage_row(row)
 
     def totals(
         self, by: Sequence[Dimension], *, since: date | None = None
@@ -45,13 +45,13 @@ class SqliteLedger:
         """Group and sum in the database."""
         where, values = _since(since)
         with (
-            puzzled(self._database.path),
+            translate_decode_errors(self._database.path),
             self._database.reading() as connection,
         ):
-            return usage_totals(connection, by, where=where, values=values)
+            return query_usage_totals(connection, by, where=where, values=values)
 
 
 def _since(day: date | None) -> tuple[str, list[int]]:
     if day is None:
         return "", []
-    return " WHERE created_at >= ?", [as_micros(start_of(day))]
+    return " WHERE created_at >= ?", [datetime_to_micros(start_of_day(day))]

@@ -6,10 +6,16 @@ from decimal import Decimal
 
 import msgspec
 
-from imagen.adapters.supabase import PAGE, SupabaseAccess, SupabaseProject, sendable
+from imagen.adapters.supabase import PAGE, SupabaseAccess, SupabaseProject, to_jsonable
 from imagen.domain.cost import MICROS
 from imagen.domain.errors import Refused
-from imagen.domain.usage import Dimension, UsageRow, UsageTotal, added_up, start_of
+from imagen.domain.usage import (
+    Dimension,
+    UsageRow,
+    UsageTotal,
+    merge_totals,
+    start_of_day,
+)
 
 SCHEMA, TABLE, REPORT = "mai", "imagen_usage", "imagen_usage_report"
 _COLUMNS = (
@@ -58,7 +64,7 @@ class SupabaseLedger:
             found = self._project.table(SCHEMA).rpc(REPORT, wish).execute()  # type: ignore[arg-type]  # it takes any JSON
             self._project.check_rest()
             totals = msgspec.convert(found.data, list[UsageTotal])
-        return added_up(totals, by)
+        return merge_totals(totals, by)
 
     def close(self) -> None:
         """Close the connections; they are opened again when need be."""
@@ -69,7 +75,7 @@ class SupabaseLedger:
             return
         with self._project.explained(f"{SCHEMA}.{TABLE}"):
             self._project.table(SCHEMA).from_(TABLE).upsert(
-                sendable([_written(row) for row in rows]),  # type: ignore[arg-type]  # it takes any JSON
+                to_jsonable([_written(row) for row in rows]),  # type: ignore[arg-type]  # it takes any JSON
                 on_conflict="id",
                 ignore_duplicates=True,
                 returning="minimal",  # type: ignore[arg-type]  # as its own enum has it
@@ -80,7 +86,7 @@ class SupabaseLedger:
         with self._project.explained(f"{SCHEMA}.{TABLE}"):
             query = self._project.table(SCHEMA).from_(TABLE).select(_COLUMNS)
             if since is not None:
-                query = query.gte("created_at", start_of(since).isoformat())
+                query = query.gte("created_at", start_of_day(since).isoformat())
             if last is not None:
                 at = last.created_at.isoformat()
                 query = query.or_(

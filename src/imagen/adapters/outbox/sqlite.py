@@ -11,23 +11,23 @@ import msgspec
 
 from imagen.adapters.sqlite import (
     Database,
-    explained,
-    private_file,
-    private_folder,
+    create_private_file,
+    create_private_folder,
+    translate_errors,
 )
 from imagen.adapters.tables import (
     USAGE_ROWS,
-    as_micros,
-    as_moment,
-    puzzled,
-    storable,
-    understood,
-    usage_row,
-    usage_totals,
+    datetime_to_micros,
+    from_json,
+    micros_to_datetime,
+    query_usage_totals,
+    read_usage_row,
+    remove_surrogates,
+    translate_decode_errors,
 )
-from imagen.domain.delivery import Aside, Channel, Pause, Standing
+from imagen.domain.delivery import Channel, DeliveryStatus, FailedDelivery, Pause
 from imagen.domain.history import HistoryEntry
-from imagen.domain.usage import Dimension, UsageRow, UsageTotal, start_of
+from imagen.domain.usage import Dimension, UsageRow, UsageTotal, start_of_day
 
 _TABLES: Mapping[Channel, str] = {"usage": "usage", "images": "images"}
 _OWED_IMAGES = """
@@ -69,9 +69,12 @@ class SqliteOutbox:
     def rows(self, limit: int) -> tuple[UsageRow, ...]:
         """Read from the index of what is owed."""
         query = f"{USAGE_ROWS} WHERE delivery = 'owed' ORDER BY created_at, id LIMIT ?"
-        with puzzled(self._path), self._database.reading() as connection:
+        with (
+            translate_decode_errors(self._path),
+            self._database.reading() as connection,
+        ):
             found = connection.execute(query, [limit]).fetchall()
-            return tuple(map(usage_row, found))
+            return tuple(map(read_usage_row, found))
 
     def images(
         self, limit: int, *, besides: Collection[str] = ()
@@ -81,7 +84,7 @@ class SqliteOutbox:
         with self._database.reading() as connection:
             found = connection.execute(_OWED_IMAGES, values).fetchall()
         return tuple(
-            understood(document, HistoryEntry, path=self._path) for (document,) in found
+            from_json(document, HistoryEntry, path=self._path) for (document,) in found
         )
 
     def totals(
@@ -89,24 +92,27 @@ class SqliteOutbox:
     ) -> tuple[UsageTotal, ...]:
         """Group and sum in the database."""
         where, values = _undelivered(since)
-        with puzzled(self._path), self._database.reading() as connection:
-            return usage_totals(connection, by, where=where, values=values)
+        with (
+            translate_decode_errors(self._path),
+            self._database.reading() as connection,
+        ):
+            return query_usage_totals(connection, by, where=where, values=values)
 
     def undelivered(self, *, since: date | None = None) -> Iterator[UsageRow]:
         """Step through the table."""
         where, values = _undelivered(since)
         query = f"{USAGE_ROWS}{where} ORDER BY created_at DESC, id DESC"
         with (
-            puzzled(self._path),
+            translate_decode_errors(self._path),
             self._database.reading() as connection,
             closing(connection.execute(query, values)) as found,
         ):
             for row in found:
-                yield usage_row(row)
+                yield read_usage_row(row)
 
     def delivered(self, channel: Channel, ids: Collection[str]) -> None:
         """Change the column, and remove the files."""
-        changes = [("delivered", "", storable(each)) for each in ids]
+        changes = [("delivered", "", remove_surrogates(each)) for each in ids]
         self._change(channel, changes, of="delivery <> 'none'")
         if channel == "images":
             self._files.drop(ids)
@@ -114,7 +120,7 @@ class SqliteOutbox:
     def set_aside(self, channel: Channel, troubles: Mapping[str, str]) -> None:
         """Change the columns."""
         changes = [
-            ("aside", storable(trouble), storable(each))
+            ("aside", remove_surrogates(trouble), remove_surrogates(each))
             for each, trouble in troubles.items()
         ]
         self._change(channel, changes, of="delivery = 'owed'")
@@ -134,13 +140,19 @@ class SqliteOutbox:
             if pause is None:
                 connection.execute("DELETE FROM pauses WHERE channel = ?", [channel])
                 return
-            until, trouble = as_micros(pause.until), storable(pause.trouble)
+            until, trouble = (
+                datetime_to_micros(pause.until),
+                remove_surrogates(pause.trouble),
+            )
             connection.execute(_PAUSE, [channel, pause.tries, until, trouble])
 
-    def standing(self, channel: Channel) -> Standing:
+    def standing(self, channel: Channel) -> DeliveryStatus:
         """Count, and read what says why."""
         table = _TABLES[channel]
-        with puzzled(self._path), self._database.reading() as connection:
+        with (
+            translate_decode_errors(self._path),
+            self._database.reading() as connection,
+        ):
             [(owed,)] = connection.execute(
                 f"SELECT count(*) FROM {table} WHERE delivery = 'owed'"  # noqa: S608 - as above
             )
@@ -151,9 +163,9 @@ class SqliteOutbox:
             paused = connection.execute(
                 "SELECT tries, until, trouble FROM pauses WHERE channel = ?", [channel]
             ).fetchone()
-            return Standing(
-                owed=owed,
-                aside=tuple(Aside(id=id_, trouble=why) for id_, why in aside),
+            return DeliveryStatus(
+                pending=owed,
+                failed=tuple(FailedDelivery(id=id_, trouble=why) for id_, why in aside),
                 pause=None if paused is None else _pause(*paused),
             )
 
@@ -182,11 +194,11 @@ class _Files:
 
     def keep(self, image_id: str, content: bytes) -> None:
         folder = self._folder()
-        with explained(folder):
-            private_folder(folder)
+        with translate_errors(folder):
+            create_private_folder(folder)
             draft = folder / f"{image_id}.{os.urandom(8).hex()}.part"
             try:
-                with os.fdopen(private_file(draft), "wb") as file:
+                with os.fdopen(create_private_file(draft), "wb") as file:
                     file.write(content)
                 draft.replace(folder / image_id)
             except BaseException:
@@ -195,7 +207,7 @@ class _Files:
 
     def read(self, image_id: str) -> bytes | None:
         path = self._folder() / image_id
-        with explained(path):
+        with translate_errors(path):
             try:
                 return path.read_bytes()
             except FileNotFoundError:
@@ -212,8 +224,8 @@ def _undelivered(since: date | None) -> tuple[str, list[int]]:
     where = " WHERE delivery IN ('owed', 'aside')"
     if since is None:
         return where, []
-    return f"{where} AND created_at >= ?", [as_micros(start_of(since))]
+    return f"{where} AND created_at >= ?", [datetime_to_micros(start_of_day(since))]
 
 
 def _pause(tries: int, until: int, trouble: str) -> Pause:
-    return Pause(tries=tries, until=as_moment(until), trouble=trouble)
+    return Pause(tries=tries, until=micros_to_datetime(until), trouble=trouble)

@@ -15,7 +15,7 @@ _GRID = (
 _LONGEST_PROMPT = 200
 
 
-def figure(image: StoredImage) -> str:
+def render_figure(image: StoredImage) -> str:
     """Return one image with its caption."""
     note, facts = image.sidecar, image.facts
     prompt = note.prompt
@@ -39,6 +39,6 @@ def figure(image: StoredImage) -> str:
     )
 
 
-def grid(images: Sequence[StoredImage]) -> str:
+def render_grid(images: Sequence[StoredImage]) -> str:
     """Return images with their captions, as many in a row as there is room for."""
-    return f'<div style="{_GRID}">{"".join(map(figure, images))}</div>'
+    return f'<div style="{_GRID}">{"".join(map(render_figure, images))}</div>'

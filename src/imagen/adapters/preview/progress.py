@@ -146,7 +146,7 @@ class NotebookProgress:
         return " · ".join(filter(None, [images, failed, left, seconds]))
 
 
-def progress_in_notebook() -> NotebookProgress | None:
+def create_notebook_progress() -> NotebookProgress | None:
     """Return what shows the progress, if this runs in a notebook.
 
     IPython is there then; nothing is imported to find that out.

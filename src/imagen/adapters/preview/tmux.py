@@ -4,8 +4,8 @@ import sys
 from pathlib import PurePath
 from shutil import which
 
-from imagen.adapters.tmux import InsideTmux, Tmux, TmuxFailed
-from imagen.ports.preview import PreviewFailed
+from imagen.adapters.tmux import Tmux, TmuxEnvironment, TmuxError
+from imagen.ports.preview import PreviewError
 
 VIEWER = "tmux-img"
 """What shows the image, where it is installed; else imagen does."""
@@ -23,7 +23,9 @@ class TmuxPreview:
     of several words as they stand.
     """
 
-    def __init__(self, inside: InsideTmux, *, patience: float = LONGEST_WAIT) -> None:
+    def __init__(
+        self, inside: TmuxEnvironment, *, patience: float = LONGEST_WAIT
+    ) -> None:
         self._inside = inside
         self._patience = patience
 
@@ -41,8 +43,8 @@ class TmuxPreview:
                 *map(_whole, viewer_command(location)),
                 patience=self._patience,
             )
-        except TmuxFailed as why:
-            raise PreviewFailed(str(why)) from why
+        except TmuxError as why:
+            raise PreviewError(str(why)) from why
 
 
 def window_name(location: str) -> str:

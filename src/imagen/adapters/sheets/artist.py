@@ -4,9 +4,9 @@ from io import BytesIO
 
 from PIL import Image
 
-from imagen.adapters.pixels import UNREADABLE, as_shown, opened
-from imagen.adapters.sheets.page import page_of
-from imagen.adapters.sheets.picture import picture_of
+from imagen.adapters.pixels import UNREADABLE, apply_orientation, open_image
+from imagen.adapters.sheets.page import render_page
+from imagen.adapters.sheets.picture import render_picture
 from imagen.domain.errors import StorageError
 from imagen.domain.sheet import Sheet, Thumbnail
 
@@ -14,15 +14,15 @@ THUMBNAIL = 480
 """Pixels of the longer side."""
 
 
-class PillowArtist:
+class PillowSheetRenderer:
     """Thumbnails, pictures and pages."""
 
     def thumbnail(self, content: bytes) -> Thumbnail:
         """Return a WebP of a few dozen kilobytes, upright."""
         try:
-            with opened(content) as image:
+            with open_image(content) as image:
                 image.draft("RGB", (2 * THUMBNAIL, 2 * THUMBNAIL))
-                picture = as_shown(image)
+                picture = apply_orientation(image)
             picture.thumbnail((THUMBNAIL, THUMBNAIL), Image.Resampling.LANCZOS)
             buffer = BytesIO()
             picture.save(buffer, "WEBP", quality=82)
@@ -32,8 +32,8 @@ class PillowArtist:
 
     def picture(self, sheet: Sheet) -> bytes:
         """Return the sheet as a PNG."""
-        return picture_of(sheet)
+        return render_picture(sheet)
 
     def page(self, sheet: Sheet) -> bytes:
         """Return the sheet as an HTML page."""
-        return page_of(sheet)
+        return render_page(sheet)

@@ -4,7 +4,7 @@ from base64 import b64encode
 from collections.abc import Iterator
 from html import escape
 
-from imagen.domain.sheet import Sheet, Shown
+from imagen.domain.sheet import Sheet, SheetCell
 from imagen.version import __version__
 
 _STYLE = """
@@ -48,7 +48,7 @@ _LONGEST_TITLE = 80
 _LONGEST_ALT = 160
 
 
-def page_of(sheet: Sheet) -> bytes:
+def render_page(sheet: Sheet) -> bytes:
     """Return the page, with every thumbnail inside it."""
     title = " ".join(sheet.prompt.split())
     body = "".join(_grid(sheet) if _has_no_heads(sheet) else _table(sheet))
@@ -92,7 +92,7 @@ def _table(sheet: Sheet) -> Iterator[str]:
     yield "</tbody>\n</table>\n"
 
 
-def _figure(cell: Shown, prompt: str) -> str:
+def _figure(cell: SheetCell, prompt: str) -> str:
     label, facts = escape(cell.label), escape(cell.facts)
     caption = f"<figcaption>{label}<span>{facts}</span></figcaption>"
     if not cell.thumbnail:

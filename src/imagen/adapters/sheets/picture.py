@@ -8,7 +8,7 @@ from math import sqrt
 
 from PIL import Image, ImageDraw, ImageFont
 
-from imagen.domain.sheet import Sheet, Shown
+from imagen.domain.sheet import Sheet, SheetCell
 
 LARGEST_AREA = 40_000_000
 """Pixels of all cells together: a sheet that opens anywhere."""
@@ -38,7 +38,7 @@ _OTHER_FONTS = (
 """Looked for where systems keep fonts, for what Pillow's own cannot write."""
 
 
-def picture_of(sheet: Sheet) -> bytes:
+def render_picture(sheet: Sheet) -> bytes:
     """Return the sheet as a PNG."""
     columns, rows = sheet.table.columns, sheet.table.rows
     side, height = _box(sheet)
@@ -101,7 +101,7 @@ def _head(sheet: Sheet, room: int) -> Iterator[tuple[str, int, str]]:
             yield line, _SMALL, _SOFT
 
 
-def _caption(cell: Shown, side: int) -> list[tuple[str, str]]:
+def _caption(cell: SheetCell, side: int) -> list[tuple[str, str]]:
     label = _wrapped(cell.label, _SMALL, side, most=2)
     facts = _wrapped(cell.facts, _SMALL, side, most=_MOST_CAPTION - 2)
     if not cell.thumbnail:
@@ -112,7 +112,7 @@ def _caption(cell: Shown, side: int) -> list[tuple[str, str]]:
 def _paste(
     paper: Image.Image,
     pen: ImageDraw.ImageDraw,
-    cell: Shown,
+    cell: SheetCell,
     box: tuple[int, int, int, int],
 ) -> None:
     left, top, width, height = box

@@ -6,15 +6,15 @@ from contextlib import contextmanager
 import msgspec
 
 from imagen import bootstrap
-from imagen.domain.again import Wishes
+from imagen.domain.again import Overrides
 from imagen.domain.errors import InvalidRequest
 from imagen.domain.request import GenerationRequest
-from imagen.server.orders import Premises
-from imagen.usecases.again import Past
+from imagen.server.orders import Runtime
+from imagen.usecases.again import RerunSource
 from imagen.usecases.generate import GenerateImages
 
 
-class AskAgain(msgspec.Struct, frozen=True, kw_only=True):
+class RerunSpec(msgspec.Struct, frozen=True, kw_only=True):
     """As `imagen rerun` asks.
 
     Attributes:
@@ -22,27 +22,27 @@ class AskAgain(msgspec.Struct, frozen=True, kw_only=True):
         wanted: What is to be different.
     """
 
-    past: Past
-    wanted: Wishes
+    past: RerunSource
+    wanted: Overrides
 
-    def request(self, maker: GenerateImages, premises: Premises) -> GenerationRequest:
+    def request(self, maker: GenerateImages, premises: Runtime) -> GenerationRequest:
         """Return what makes it again.
 
         Raises:
             ImagenError: it cannot be made again, or not by that backend.
         """
-        use_case = bootstrap.build_again(
+        use_case = bootstrap.build_rerun(
             premises.settings,
             environment=premises.environment,
             accounts=premises.accounts,
             pipes=False,
         )
-        with without_hints():
+        with remove_hints():
             return use_case.request(self.past, self.wanted, maker=maker)
 
 
 @contextmanager
-def without_hints() -> Generator[None]:
+def remove_hints() -> Generator[None]:
     """Leave out what to do about it, for that is said of the command line."""
     try:
         yield

@@ -10,22 +10,22 @@ from litestar.di import NamedDependency
 from litestar.params import FromPath, JSONBody
 
 from imagen import bootstrap
-from imagen.bootstrap import Door, Wish
-from imagen.domain.again import Wishes
-from imagen.domain.estimate import estimate_of
-from imagen.domain.events import unheard
+from imagen.bootstrap import OutputOptions, RequestContext
+from imagen.domain.again import Overrides
+from imagen.domain.estimate import estimate_plan
+from imagen.domain.events import ignore_event
 from imagen.domain.sidecar import Change
 from imagen.server import wishes
-from imagen.server.desk import Desk
-from imagen.server.files import link_of
-from imagen.server.gallery.again import AskAgain, without_hints
+from imagen.server.desk import RequestDispatcher
+from imagen.server.files import build_linker
+from imagen.server.gallery.again import RerunSpec, remove_hints
 from imagen.server.gallery.pictures import PATH
-from imagen.server.gallery.shelf import Shelf
-from imagen.server.models import ModelData, list_of
-from imagen.server.orders import Order
+from imagen.server.gallery.shelf import ImageLibrary
+from imagen.server.models import ModelData, build_model_list
+from imagen.server.orders import WorkItem
 from imagen.server.shapes import MOST_PARTIAL_IMAGES, GenerationFields
-from imagen.server.streams import Teller, streamed
-from imagen.server.workshop import Workshop
+from imagen.server.streams import EventNames, stream_events
+from imagen.server.workshop import ServerContext
 
 
 class StyleChoice(msgspec.Struct, frozen=True, kw_only=True):
@@ -51,7 +51,7 @@ class Choices(msgspec.Struct, frozen=True, kw_only=True):
     longest: int
 
 
-class Expected(msgspec.Struct, frozen=True, kw_only=True):
+class CostEstimate(msgspec.Struct, frozen=True, kw_only=True):
     """What would be sent, and what it would cost; None is unknown, never 0."""
 
     backend: str
@@ -67,7 +67,7 @@ class Expected(msgspec.Struct, frozen=True, kw_only=True):
     adjusted: Mapping[str, Change]
 
 
-class Rerun(msgspec.Struct, frozen=True, kw_only=True):
+class RerunFields(msgspec.Struct, frozen=True, kw_only=True):
     """How an image is made again.
 
     Attributes:
@@ -78,11 +78,11 @@ class Rerun(msgspec.Struct, frozen=True, kw_only=True):
 
 
 @get_route("/gallery/api/choices", include_in_schema=False)
-async def get_choices(workshop: NamedDependency[Workshop]) -> Choices:
+async def get_choices(workshop: NamedDependency[ServerContext]) -> Choices:
     """List backends and styles."""
     settings = workshop.settings
     return Choices(
-        models=await workshop.in_thread(lambda: list_of(workshop)),
+        models=await workshop.in_thread(lambda: build_model_list(workshop)),
         styles=tuple(
             StyleChoice(
                 name=name,
@@ -101,34 +101,34 @@ async def get_choices(workshop: NamedDependency[Workshop]) -> Choices:
 async def estimate(
     data: JSONBody[GenerationFields],
     request: Request[Any, Any, Any],
-    workshop: NamedDependency[Workshop],
-) -> Expected:
+    workshop: NamedDependency[ServerContext],
+) -> CostEstimate:
     """Say what would be sent and what it would cost; nothing is reserved."""
     settings = workshop.settings
     wishes.check_limits(data, settings.serve)
     backend, model = wishes.backend_and_model(settings, data.model)
-    order = Order(
+    order = WorkItem(
         backend=backend,
-        ask=wishes.Asked(fields=data, model=model),
+        ask=wishes.GenerateSpec(fields=data, model=model),
         count=data.n or 1,
         caller=request.user,
-        wish=wishes.wish_of(data),
+        wish=wishes.build_output_options(data),
     )
     return await workshop.in_thread(lambda: _expected(order, workshop))
 
 
 @post(PATH + "/{image_id:str}/again/estimate", include_in_schema=False, status_code=200)
-async def estimate_again(
+async def estimate_rerun(
     image_id: FromPath[str],
-    data: JSONBody[Rerun],
+    data: JSONBody[RerunFields],
     request: Request[Any, Any, Any],
-    workshop: NamedDependency[Workshop],
-    shelf: NamedDependency[Shelf],
-) -> Expected:
+    workshop: NamedDependency[ServerContext],
+    shelf: NamedDependency[ImageLibrary],
+) -> CostEstimate:
     """Say what making an image again would cost."""
     entry = await shelf.entry(image_id)
 
-    def expect() -> Expected:
+    def expect() -> CostEstimate:
         order = _order_again(entry.sidecar.id, data, request.user, workshop)
         return _expected(order, workshop)
 
@@ -136,12 +136,12 @@ async def estimate_again(
 
 
 @post(PATH + "/{image_id:str}/again", include_in_schema=False, status_code=200)
-async def make_again(
+async def rerun_image(
     image_id: FromPath[str],
-    data: JSONBody[Rerun],
+    data: JSONBody[RerunFields],
     request: Request[Any, Any, Any],
-    desk: NamedDependency[Desk],
-    shelf: NamedDependency[Shelf],
+    desk: NamedDependency[RequestDispatcher],
+    shelf: NamedDependency[ImageLibrary],
 ) -> Response[Any]:
     """Make an image again, as `imagen rerun` does, and tell how far it is."""
     workshop = desk.workshop
@@ -150,40 +150,42 @@ async def make_again(
         lambda: _order_again(entry.sidecar.id, data, request.user, workshop)
     )
     job = desk.submit(order, key=None, detached=False, live=True)
-    telling = Teller("image_generation").telling(
+    telling = EventNames("image_generation").telling(
         how="url",
-        link=link_of(request, workshop),
+        link=build_linker(request, workshop),
         began=workshop.now(),
         partial=MOST_PARTIAL_IMAGES,
     )
-    return await streamed(job, desk, telling)
+    return await stream_events(job, desk, telling)
 
 
-def _order_again(image_id: str, rerun: Rerun, caller: str, workshop: Workshop) -> Order:
+def _order_again(
+    image_id: str, rerun: RerunFields, caller: str, workshop: ServerContext
+) -> WorkItem:
     """Return the order for what made an image.
 
     Raises:
         InvalidRequest: nobody knows how it was made, or its backend is gone.
     """
-    use_case = bootstrap.build_again(
+    use_case = bootstrap.build_rerun(
         workshop.settings,
         environment=workshop.environment,
         accounts=workshop.accounts,
         pipes=False,
     )
-    with without_hints():
+    with remove_hints():
         past = use_case.look(image_id)
-    wanted = Wishes(seed=0 if rerun.seed == "new" else None)
-    return Order(
+    wanted = Overrides(seed=0 if rerun.seed == "new" else None)
+    return WorkItem(
         backend=past.backend,
-        ask=AskAgain(past=past, wanted=wanted),
+        ask=RerunSpec(past=past, wanted=wanted),
         caller=caller,
-        wish=Wish(format=past.format_on(past.backend)),
+        wish=OutputOptions(format=past.format_on(past.backend)),
         live=True,
     )
 
 
-def _expected(order: Order, workshop: Workshop) -> Expected:
+def _expected(order: WorkItem, workshop: ServerContext) -> CostEstimate:
     use_case = bootstrap.build_generate(
         workshop.settings,
         workshop.find(order.backend),
@@ -192,12 +194,12 @@ def _expected(order: Order, workshop: Workshop) -> Expected:
         accounts=workshop.accounts,
         wish=order.wish,
         count=order.count,
-        listen=unheard,
-        door=Door(caller=order.caller),
+        listen=ignore_event,
+        door=RequestContext(caller=order.caller),
     )
     planned = use_case.plan(order.ask.request(use_case, workshop.premises))
-    expected = estimate_of(planned)
-    return Expected(
+    expected = estimate_plan(planned)
+    return CostEstimate(
         backend=expected.backend,
         model=expected.model,
         images=expected.images,
@@ -212,4 +214,4 @@ def _expected(order: Order, workshop: Workshop) -> Expected:
     )
 
 
-routes: Sequence[Any] = (get_choices, estimate, estimate_again, make_again)
+routes: Sequence[Any] = (get_choices, estimate, estimate_rerun, rerun_image)

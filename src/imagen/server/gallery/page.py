@@ -10,7 +10,7 @@ import msgspec
 from litestar import Request, Response, get
 from litestar.params import FromPath
 
-from imagen.server.failures import Failure
+from imagen.server.failures import ErrorResponse
 
 STATIC = "/gallery/static/"
 _FOLDER = Path(__file__).parent / "static"
@@ -37,7 +37,7 @@ POLICY = "; ".join(
 """Nothing but what this server sends is run, shown or asked; no text becomes markup."""
 
 
-class Page(msgspec.Struct, frozen=True):
+class StaticFile(msgspec.Struct, frozen=True):
     """A file of the page, as it is sent."""
 
     content: bytes
@@ -60,7 +60,7 @@ def get_static(name: FromPath[str], request: Request[Any, Any, Any]) -> Response
 def _sent(name: str, request: Request[Any, Any, Any]) -> Response[bytes]:
     page = _pages().get(name)
     if page is None:
-        raise Failure(404, "There is no such file.", code="not_found")
+        raise ErrorResponse(404, "There is no such file.", code="not_found")
     headers = {
         "ETag": page.tag,
         "Cache-Control": "no-cache",
@@ -73,9 +73,9 @@ def _sent(name: str, request: Request[Any, Any, Any]) -> Response[bytes]:
 
 
 @cache
-def _pages() -> Mapping[str, Page]:
+def _pages() -> Mapping[str, StaticFile]:
     return {
-        file.name: Page(
+        file.name: StaticFile(
             content := file.read_bytes(),
             _KINDS[file.suffix],
             f'"{sha256(content).hexdigest()[:16]}"',

@@ -16,9 +16,9 @@ from imagen.domain.errors import InvalidRequest, StorageError
 from imagen.domain.history import HistoryEntry, Position
 from imagen.domain.sidecar import Sidecar
 from imagen.domain.usage import DIMENSIONS
-from imagen.server.failures import Failure
-from imagen.server.gallery.shelf import Shelf, is_there, not_there
-from imagen.server.workshop import Workshop
+from imagen.server.failures import ErrorResponse
+from imagen.server.gallery.shelf import ImageLibrary, file_exists, image_not_found
+from imagen.server.workshop import ServerContext
 
 PATH = "/gallery/api/images"
 MOST = 200
@@ -32,7 +32,7 @@ _FOR_GOOD = "private, max-age=31536000, immutable"
 AnyRequest: TypeAlias = Request[Any, Any, Any]
 
 
-class Tile(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+class ImageSummary(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     """An image among others.
 
     Attributes:
@@ -48,14 +48,14 @@ class Tile(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     missing: bool = False
 
 
-class Tiles(msgspec.Struct, frozen=True, kw_only=True):
+class ImagePage(msgspec.Struct, frozen=True, kw_only=True):
     """Some images, the newest first; `next` asks for more, if there may be any."""
 
-    images: tuple[Tile, ...]
+    images: tuple[ImageSummary, ...]
     next: str | None = None
 
 
-class Picture(msgspec.Struct, frozen=True, kw_only=True):
+class ImageDetails(msgspec.Struct, frozen=True, kw_only=True):
     """Everything that made an image.
 
     Attributes:
@@ -71,7 +71,7 @@ class Picture(msgspec.Struct, frozen=True, kw_only=True):
     missing: bool
 
 
-class Thrown(msgspec.Struct, frozen=True, kw_only=True):
+class TrashResult(msgspec.Struct, frozen=True, kw_only=True):
     """What became of an image that was thrown away; its file may have been gone."""
 
     id: str
@@ -80,7 +80,7 @@ class Thrown(msgspec.Struct, frozen=True, kw_only=True):
 
 @get(PATH, include_in_schema=False)
 async def list_images(
-    workshop: NamedDependency[Workshop],
+    workshop: NamedDependency[ServerContext],
     words: Annotated[FromQuery[str], Meta(max_length=LONGEST_WORDS)] = "",
     backend: FromQuery[str] = "",
     model: FromQuery[str] = "",
@@ -88,13 +88,13 @@ async def list_images(
     week: FromQuery[str] = "",
     before: FromQuery[str] = "",
     limit: FromQuery[int] = 60,
-) -> Tiles:
+) -> ImagePage:
     """Return the newest images that are looked for, or those after them."""
     since, until = _days(week)
     position = _position(before)
     limit = min(max(limit, 1), MOST)
 
-    def find() -> Tiles:
+    def find() -> ImagePage:
         found = workshop.accounts.history.find(
             words=words[:LONGEST_WORDS],
             backend=backend,
@@ -106,7 +106,7 @@ async def list_images(
             limit=limit,
         )
         entries = list(found)
-        return Tiles(
+        return ImagePage(
             images=tuple(map(_tile, entries)),
             next=_cursor(entries[-1]) if len(entries) == limit else None,
         )
@@ -116,7 +116,7 @@ async def list_images(
 
 @get("/gallery/api/counts", include_in_schema=False)
 async def count_images(
-    workshop: NamedDependency[Workshop],
+    workshop: NamedDependency[ServerContext],
 ) -> Mapping[str, Mapping[str, int]]:
     """Count the images of each week, backend, model and caller."""
     history = workshop.accounts.history
@@ -126,20 +126,22 @@ async def count_images(
 
 
 @get(PATH + "/{image_id:str}", include_in_schema=False)
-async def get_image(image_id: FromPath[str], shelf: NamedDependency[Shelf]) -> Picture:
+async def get_image(
+    image_id: FromPath[str], shelf: NamedDependency[ImageLibrary]
+) -> ImageDetails:
     """Return all that is known of an image."""
     entry = await shelf.entry(_checked(image_id))
-    return Picture(
+    return ImageDetails(
         sidecar=entry.sidecar,
         seed=None if entry.sidecar.seed is None else str(entry.sidecar.seed),
         name=Path(entry.location).name.encode(errors="replace").decode(),
-        missing=not is_there(entry),
+        missing=not file_exists(entry),
     )
 
 
 @get(PATH + "/{image_id:str}/file", include_in_schema=False)
 async def get_file(
-    image_id: FromPath[str], request: AnyRequest, shelf: NamedDependency[Shelf]
+    image_id: FromPath[str], request: AnyRequest, shelf: NamedDependency[ImageLibrary]
 ) -> Response[bytes]:
     """Return the image as it is stored, or a part of it."""
     entry = await shelf.entry(_checked(image_id))
@@ -162,7 +164,7 @@ async def get_file(
 
 @get(PATH + "/{image_id:str}/thumbnail", include_in_schema=False)
 async def get_thumbnail(
-    image_id: FromPath[str], request: AnyRequest, shelf: NamedDependency[Shelf]
+    image_id: FromPath[str], request: AnyRequest, shelf: NamedDependency[ImageLibrary]
 ) -> Response[bytes]:
     """Return a small WebP of it."""
     entry = await shelf.entry(_checked(image_id))
@@ -174,28 +176,28 @@ async def get_thumbnail(
 
 
 @delete(PATH + "/{image_id:str}", include_in_schema=False, status_code=200)
-async def throw_away(
+async def trash_image(
     image_id: FromPath[str],
-    shelf: NamedDependency[Shelf],
-    workshop: NamedDependency[Workshop],
-) -> Thrown:
+    shelf: NamedDependency[ImageLibrary],
+    workshop: NamedDependency[ServerContext],
+) -> TrashResult:
     """Move its file and its sidecar to the bin, and have the history forget it."""
     image_id = _checked(image_id)
     try:
         is_kept = await workshop.in_thread(lambda: shelf.bin.run(image_id))
     except InvalidRequest as error:
-        raise not_there() from error
+        raise image_not_found() from error
     except StorageError as error:
         raise _stays(error) from error
-    return Thrown(id=image_id, can_undo=is_kept)
+    return TrashResult(id=image_id, can_undo=is_kept)
 
 
 @post(PATH + "/{image_id:str}/undo", include_in_schema=False, status_code=200)
-async def fetch_back(
+async def restore_image(
     image_id: FromPath[str],
-    shelf: NamedDependency[Shelf],
-    workshop: NamedDependency[Workshop],
-) -> Tile:
+    shelf: NamedDependency[ImageLibrary],
+    workshop: NamedDependency[ServerContext],
+) -> ImageSummary:
     """Put it back where it was."""
     image_id = _checked(image_id)
     try:
@@ -205,20 +207,20 @@ async def fetch_back(
     return _tile(entry)
 
 
-def _stays(error: StorageError) -> Failure:
+def _stays(error: StorageError) -> ErrorResponse:
     """Return why an image is where it was; the reason has no path."""
-    return Failure(500, error.message, type="server_error", code=error.code)
+    return ErrorResponse(500, error.message, type="server_error", code=error.code)
 
 
-def _tile(entry: HistoryEntry) -> Tile:
+def _tile(entry: HistoryEntry) -> ImageSummary:
     sidecar = entry.sidecar
-    return Tile(
+    return ImageSummary(
         id=sidecar.id,
         created_at=sidecar.created_at,
         prompt=_short(sidecar.prompt),
         width=sidecar.width,
         height=sidecar.height,
-        missing=not is_there(entry),
+        missing=not file_exists(entry),
     )
 
 
@@ -231,7 +233,7 @@ _LONGEST = 200
 
 def _checked(image_id: str) -> str:
     if _ID.fullmatch(image_id) is None:
-        raise not_there()
+        raise image_not_found()
     return image_id
 
 
@@ -268,8 +270,10 @@ def _days(week: str) -> tuple[date | None, date | None]:
         raise _wrong("week") from error
 
 
-def _wrong(param: str) -> Failure:
-    return Failure(400, f"`{param}` makes no sense.", param=param, code="invalid_value")
+def _wrong(param: str) -> ErrorResponse:
+    return ErrorResponse(
+        400, f"`{param}` makes no sense.", param=param, code="invalid_value"
+    )
 
 
 def _headers(tag: str) -> dict[str, str]:
@@ -301,7 +305,7 @@ def _part(request: AnyRequest, tag: str, size: int) -> tuple[int | None, int]:
     else:
         first, end = max(0, size - int(asked[2])), size
     if first >= min(end, size):
-        raise Failure(
+        raise ErrorResponse(
             416,
             "The image has no such part.",
             code="invalid_range",
@@ -316,6 +320,6 @@ routes: Sequence[Any] = (
     get_image,
     get_file,
     get_thumbnail,
-    throw_away,
-    fetch_back,
+    trash_image,
+    restore_image,
 )

@@ -11,9 +11,9 @@ from litestar.di import NamedDependency
 from litestar.params import JSONBody
 from msgspec import Meta
 
-from imagen.server.failures import Failure
-from imagen.server.keys import Keys
-from imagen.server.workshop import Workshop
+from imagen.server.failures import ErrorResponse
+from imagen.server.keys import ApiKeys
+from imagen.server.workshop import ServerContext
 
 PATH = "/gallery/api/session"
 LASTS = 30 * 24 * 3600
@@ -44,12 +44,12 @@ class Session(msgspec.Struct, frozen=True, kw_only=True):
 @get(PATH, include_in_schema=False, sync_to_thread=False)
 def get_session(
     request: Request[Any, Any, Any],
-    keys: NamedDependency[Keys],
-    workshop: NamedDependency[Workshop],
+    keys: NamedDependency[ApiKeys],
+    workshop: NamedDependency[ServerContext],
 ) -> Session:
     """Say who looks."""
     cookies = request.headers.get("cookie", "").encode("latin-1", "replace")
-    known = knows(keys, workshop)(cookies) is not None
+    known = build_session_reader(keys, workshop)(cookies) is not None
     known = known or "authorization" in request.headers
     return Session(
         caller=request.user, locked=bool(keys) and not known, keys=bool(keys)
@@ -59,14 +59,16 @@ def get_session(
 @post(PATH, include_in_schema=False, status_code=200, sync_to_thread=False)
 def open_session(
     data: JSONBody[Credentials],
-    keys: NamedDependency[Keys],
-    workshop: NamedDependency[Workshop],
+    keys: NamedDependency[ApiKeys],
+    workshop: NamedDependency[ServerContext],
 ) -> Response[Session]:
     """Take a key, and return a cookie that stands for it."""
     until = int(workshop.now().timestamp()) + LASTS
     token = keys.session_of(data.key.strip(), until=until, secret=workshop.secret)
     if token is None:
-        raise Failure(401, "That is no key of this server.", code="invalid_api_key")
+        raise ErrorResponse(
+            401, "That is no key of this server.", code="invalid_api_key"
+        )
     session = Session(
         caller=keys.caller_of(data.key.strip()) or "", locked=False, keys=True
     )
@@ -74,12 +76,14 @@ def open_session(
 
 
 @delete(PATH, include_in_schema=False, status_code=200, sync_to_thread=False)
-def close_session(workshop: NamedDependency[Workshop]) -> Response[None]:
+def close_session(workshop: NamedDependency[ServerContext]) -> Response[None]:
     """Have the browser forget the cookie."""
     return Response(None, cookies=[_cookie("", workshop, lasts=0)])
 
 
-def knows(keys: Keys, workshop: Workshop) -> Callable[[bytes], str | None]:
+def build_session_reader(
+    keys: ApiKeys, workshop: ServerContext
+) -> Callable[[bytes], str | None]:
     """Return what says whom a browser's cookies stand for."""
     name = _name(workshop)
 
@@ -94,12 +98,12 @@ def knows(keys: Keys, workshop: Workshop) -> Callable[[bytes], str | None]:
     return session_of
 
 
-def _name(workshop: Workshop) -> str:
+def _name(workshop: ServerContext) -> str:
     """Return a name of this server's own: to a browser ports are not part of a host."""
     return "imagen_session_" + sha256(workshop.secret).hexdigest()[:8]
 
 
-def _cookie(token: str, workshop: Workshop, *, lasts: int) -> Cookie:
+def _cookie(token: str, workshop: ServerContext, *, lasts: int) -> Cookie:
     return Cookie(
         key=_name(workshop),
         value=token,

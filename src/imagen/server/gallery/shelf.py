@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING
 
 from imagen import bootstrap
 from imagen.domain.history import HistoryEntry
-from imagen.server.failures import Failure
-from imagen.server.workshop import Workshop, read_image
+from imagen.server.failures import ErrorResponse
+from imagen.server.workshop import ServerContext, read_image
 
 if TYPE_CHECKING:
     from imagen.adapters.thumbnails import Thumbnails
@@ -21,18 +21,18 @@ MOST_WAITING = 256
 _THREADS = 2
 
 
-class Shelf:
+class ImageLibrary:
     """Finds images by their ids, and has thumbnails made, a few at a time.
 
     Args:
         workshop: What the server shares.
     """
 
-    def __init__(self, workshop: Workshop) -> None:
+    def __init__(self, workshop: ServerContext) -> None:
         self._workshop = workshop
         self._pool = ThreadPoolExecutor(_THREADS, "thumbnails")
         self._making: dict[str, asyncio.Future[bytes]] = {}
-        self.bin = bootstrap.build_bin(
+        self.bin = bootstrap.build_trash(
             workshop.accounts, environment=workshop.environment
         )
 
@@ -45,7 +45,7 @@ class Shelf:
         history = self._workshop.accounts.history
         entry = await self._workshop.in_thread(lambda: history.get(image_id))
         if entry is None or entry.sidecar.id != image_id:
-            raise not_there()
+            raise image_not_found()
         return entry
 
     async def content(self, entry: HistoryEntry) -> bytes:
@@ -67,7 +67,7 @@ class Shelf:
         making = self._making.get(sha256)
         if making is None:
             if len(self._making) >= MOST_WAITING:
-                raise Failure(
+                raise ErrorResponse(
                     503,
                     "Many thumbnails are being made.",
                     type="server_error",
@@ -102,7 +102,7 @@ class Shelf:
     def _read(self, entry: HistoryEntry) -> bytes:
         made = read_image(entry)
         if made is None:
-            raise Failure(
+            raise ErrorResponse(
                 410,
                 "The file of this image is not where it was stored any more.",
                 code="file_gone",
@@ -110,13 +110,15 @@ class Shelf:
         return made.content
 
 
-def is_there(entry: HistoryEntry) -> bool:
+def file_exists(entry: HistoryEntry) -> bool:
     """Say whether a file is where the image was stored."""
     with suppress(OSError, ValueError):
         return S_ISREG(Path(entry.location).stat().st_mode)
     return False
 
 
-def not_there() -> Failure:
+def image_not_found() -> ErrorResponse:
     """Return what is said of an image that the history does not know."""
-    return Failure(404, "There is no such image in the history.", code="not_found")
+    return ErrorResponse(
+        404, "There is no such image in the history.", code="not_found"
+    )

@@ -10,15 +10,15 @@ from litestar.di import NamedDependency
 from litestar.params import FromQuery
 
 from imagen import bootstrap
-from imagen.domain.budget import limits_of
+from imagen.domain.budget import current_limits
 from imagen.domain.cost import MICROS
-from imagen.server.workshop import Workshop
+from imagen.server.workshop import ServerContext
 
 MOST_WEEKS = 520
 By: TypeAlias = Literal["backend", "model", "caller"]
 
 
-class Spent(msgspec.Struct, frozen=True, kw_only=True):
+class SpendingRow(msgspec.Struct, frozen=True, kw_only=True):
     """What one of them spent in one week, in dollars.
 
     Attributes:
@@ -37,7 +37,7 @@ class Spending(msgspec.Struct, frozen=True, kw_only=True):
     """What was spent, the newest week first; and what open jobs may cost besides."""
 
     by: By
-    rows: tuple[Spent, ...]
+    rows: tuple[SpendingRow, ...]
     pending_usd: float
     pending_calls: int
 
@@ -56,7 +56,7 @@ class BudgetLeft(msgspec.Struct, frozen=True, kw_only=True):
 
 @get("/gallery/api/spending", include_in_schema=False)
 async def get_spending(
-    workshop: NamedDependency[Workshop],
+    workshop: NamedDependency[ServerContext],
     by: FromQuery[By] = "backend",
     weeks: FromQuery[int] = 26,
 ) -> Spending:
@@ -72,7 +72,7 @@ async def get_spending(
         return Spending(
             by=by,
             rows=tuple(
-                Spent(
+                SpendingRow(
                     week=group.week or "",
                     name=getattr(group, by) or "",
                     usd=_dollars(group.cost_micros),
@@ -91,7 +91,7 @@ async def get_spending(
 
 @get("/gallery/api/budgets", include_in_schema=False)
 async def get_budgets(
-    request: Request[Any, Any, Any], workshop: NamedDependency[Workshop]
+    request: Request[Any, Any, Any], workshop: NamedDependency[ServerContext]
 ) -> tuple[BudgetLeft, ...]:
     """Say what is left of the budgets that whoever asks is under."""
     budgets = [
@@ -102,7 +102,7 @@ async def get_budgets(
     journal = workshop.accounts.journal
 
     def look() -> tuple[BudgetLeft, ...]:
-        limits = limits_of(budgets, at=workshop.now())
+        limits = current_limits(budgets, at=workshop.now())
         taken = [journal.taken(limit) for limit in limits]
         return tuple(
             BudgetLeft(

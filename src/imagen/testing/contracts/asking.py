@@ -20,12 +20,12 @@ from imagen.domain.result import Generated
 from imagen.domain.size import Size
 from imagen.ports.backend import (
     ImageBackend,
+    LookupBackend,
+    PerModelBackend,
     ResumableBackend,
-    SearchableBackend,
-    VariedBackend,
 )
 from imagen.testing.contracts.base import Contract
-from imagen.testing.fakes import ImpatientWatch, RecordingWatch, StoppableWatch
+from imagen.testing.fakes import CancelledContext, RecordingContext, StoppableContext
 
 Answer = TypeVar("Answer")
 
@@ -35,7 +35,7 @@ SOON = 2.0
 """Seconds in which something that was cancelled ends."""
 
 
-class AskingContract(Contract):
+class LookupContract(Contract):
     """A part of `BackendContract`, which brings `backend`, `job` and the others."""
 
     @pytest.fixture
@@ -58,15 +58,15 @@ class AskingContract(Contract):
     def test_says_the_same_of_a_model_every_time(self, backend: ImageBackend) -> None:
         """What it says of a model is the same every time."""
         varied = _varied(backend)
-        first = varied.capabilities_of("", RecordingWatch())
+        first = varied.capabilities_of("", RecordingContext())
 
-        assert varied.capabilities_of("", RecordingWatch()) == first
+        assert varied.capabilities_of("", RecordingContext()) == first
 
     def test_keeps_what_it_says_of_a_model(
         self, backend: ImageBackend, job: ImageJob
     ) -> None:
         """What it says of a model holds for the next job."""
-        can = _varied(backend).capabilities_of("", RecordingWatch())
+        can = _varied(backend).capabilities_of("", RecordingContext())
         small = msgspec.structs.replace(
             job,
             size=can.sizes.nearest(Size(64, 64)),
@@ -74,7 +74,7 @@ class AskingContract(Contract):
             steps=4 if can.steps else None,
         )
 
-        generated = backend.generate(small, RecordingWatch())
+        generated = backend.generate(small, RecordingContext())
 
         sizes = {_size_of(image.content) for image in generated.images}
         assert sizes <= {small.size.sides, None}
@@ -85,10 +85,10 @@ class AskingContract(Contract):
         """To look up what a model can do creates nothing."""
         varied = _varied(backend)
         count: Callable[[], int] = request.getfixturevalue("jobs_created")
-        watch = RecordingWatch()
-        varied.capabilities_of("", watch)
+        context = RecordingContext()
+        varied.capabilities_of("", context)
 
-        assert watch.references == []
+        assert context.references == []
         assert count() == 0
 
     def test_refuses_to_look_up_what_there_is_not(
@@ -96,14 +96,14 @@ class AskingContract(Contract):
     ) -> None:
         """A model that there is not is an InvalidRequest."""
         with pytest.raises(InvalidRequest):
-            _varied(backend).capabilities_of(unknown_model, RecordingWatch())
+            _varied(backend).capabilities_of(unknown_model, RecordingContext())
 
     def test_stops_looking_up_when_cancelled(self, backend: ImageBackend) -> None:
-        """Cancelled passes through a look at a model from the watch."""
-        watch = ImpatientWatch()
-        outcome = _outcome_of(lambda: _varied(backend).capabilities_of("", watch))
+        """Cancelled passes through a look at a model from the context."""
+        context = CancelledContext()
+        outcome = _outcome_of(lambda: _varied(backend).capabilities_of("", context))
 
-        assert isinstance(outcome, Cancelled) or not watch.waits
+        assert isinstance(outcome, Cancelled) or not context.waits
 
     # For those who can be asked for a job that another process handed in
 
@@ -111,10 +111,10 @@ class AskingContract(Contract):
         self, backend: ImageBackend, job: ImageJob
     ) -> None:
         """An old job brings what it would have brought whoever handed it in."""
-        resumable, watch = _resumable(backend), RecordingWatch()
-        generated = backend.generate(job, watch)
+        resumable, context = _resumable(backend), RecordingContext()
+        generated = backend.generate(job, context)
 
-        resumed = resumable.resume(job, watch.references[0], RecordingWatch())
+        resumed = resumable.resume(job, context.references[0], RecordingContext())
 
         assert _described(resumed) == _described(generated)
 
@@ -122,13 +122,13 @@ class AskingContract(Contract):
         self, backend: ImageBackend, job: ImageJob, request: pytest.FixtureRequest
     ) -> None:
         """To ask for an old job creates nothing, however often."""
-        resumable, watch = _resumable(backend), RecordingWatch()
+        resumable, context = _resumable(backend), RecordingContext()
         count: Callable[[], int] = request.getfixturevalue("jobs_created")
-        backend.generate(job, watch)
+        backend.generate(job, context)
         before = count()
 
         for _ in range(2):
-            resumable.resume(job, watch.references[0], RecordingWatch())
+            resumable.resume(job, context.references[0], RecordingContext())
 
         assert count() == before
 
@@ -137,17 +137,17 @@ class AskingContract(Contract):
     ) -> None:
         """An old job that is gone is a BackendError, or Unfinished if it may not be."""
         with pytest.raises((BackendError, Unfinished)):
-            _resumable(backend).resume(job, unknown_reference, RecordingWatch())
+            _resumable(backend).resume(job, unknown_reference, RecordingContext())
 
     def test_stops_resuming_when_cancelled(
         self, backend: ImageBackend, job: ImageJob
     ) -> None:
-        """Cancelled passes through the asking for an old job from the watch."""
-        resumable, watch = _resumable(backend), RecordingWatch()
-        backend.generate(job, watch)
-        impatient = ImpatientWatch()
+        """Cancelled passes through the asking for an old job from the context."""
+        resumable, context = _resumable(backend), RecordingContext()
+        backend.generate(job, context)
+        impatient = CancelledContext()
         outcome = _outcome_of(
-            lambda: resumable.resume(job, watch.references[0], impatient)
+            lambda: resumable.resume(job, context.references[0], impatient)
         )
 
         assert isinstance(outcome, Cancelled) or not impatient.waits
@@ -159,13 +159,13 @@ class AskingContract(Contract):
     ) -> None:
         """Whoever cancels the asking for an old job cancels the job, in 2 seconds."""
         job = _small_job(slow_backend)
-        resumable, handed_in, watch = _resumable(slow_backend), _Heard(), _Heard()
+        resumable, handed_in, context = _resumable(slow_backend), _Heard(), _Heard()
         first = _begun(lambda: slow_backend.generate(job, handed_in), handed_in)
         if not handed_in.references:
             pytest.fail("the vendor took the job, and nobody said what it is called")
         reference = handed_in.references[0]
-        second = _begun(lambda: resumable.resume(job, reference, watch), watch)
-        watch.stop()
+        second = _begun(lambda: resumable.resume(job, reference, context), context)
+        context.stop()
         second.join(SOON)
         cancelled = cancelled_remotely()
         handed_in.stop()
@@ -180,30 +180,30 @@ class AskingContract(Contract):
         self, backend: ImageBackend, job: ImageJob
     ) -> None:
         """It finds all jobs that are just like this one."""
-        searchable, watch = _searchable(backend), RecordingWatch()
+        searchable, context = _searchable(backend), RecordingContext()
         for _ in range(2):
-            backend.generate(job, watch)
+            backend.generate(job, context)
 
-        found = searchable.find(job, since=LONG_AGO, watch=RecordingWatch())
+        found = searchable.find(job, since=LONG_AGO, context=RecordingContext())
 
-        assert sorted(found) == sorted(watch.references)
+        assert sorted(found) == sorted(context.references)
 
     def test_finds_no_other_jobs(self, backend: ImageBackend, job: ImageJob) -> None:
         """It finds no job that differs, if only in a word."""
         searchable = _searchable(backend)
-        backend.generate(job, RecordingWatch())
+        backend.generate(job, RecordingContext())
         other = msgspec.structs.replace(job, prompt=f"{job.prompt}!")
 
-        assert searchable.find(other, since=LONG_AGO, watch=RecordingWatch()) == ()
+        assert searchable.find(other, since=LONG_AGO, context=RecordingContext()) == ()
 
     def test_finds_no_jobs_from_before(
         self, backend: ImageBackend, job: ImageJob
     ) -> None:
         """It finds no job from before the time that is named."""
         searchable = _searchable(backend)
-        backend.generate(job, RecordingWatch())
+        backend.generate(job, RecordingContext())
 
-        assert searchable.find(job, since=NOT_YET, watch=RecordingWatch()) == ()
+        assert searchable.find(job, since=NOT_YET, context=RecordingContext()) == ()
 
     def test_searches_at_no_cost(
         self, backend: ImageBackend, job: ImageJob, request: pytest.FixtureRequest
@@ -211,20 +211,20 @@ class AskingContract(Contract):
         """To search for a job creates nothing."""
         searchable = _searchable(backend)
         count: Callable[[], int] = request.getfixturevalue("jobs_created")
-        searchable.find(job, since=LONG_AGO, watch=RecordingWatch())
+        searchable.find(job, since=LONG_AGO, context=RecordingContext())
 
         assert count() == 0
 
     def test_stops_searching_when_cancelled(
         self, backend: ImageBackend, job: ImageJob
     ) -> None:
-        """Cancelled passes through a search from the watch."""
-        watch = ImpatientWatch()
+        """Cancelled passes through a search from the context."""
+        context = CancelledContext()
         outcome = _outcome_of(
-            lambda: _searchable(backend).find(job, since=LONG_AGO, watch=watch)
+            lambda: _searchable(backend).find(job, since=LONG_AGO, context=context)
         )
 
-        assert isinstance(outcome, Cancelled) or not watch.waits
+        assert isinstance(outcome, Cancelled) or not context.waits
 
 
 def _uncounted(backend: ImageBackend) -> NoReturn:
@@ -237,8 +237,8 @@ def _uncounted(backend: ImageBackend) -> NoReturn:
     pytest.skip("no way to count the `jobs_created`")
 
 
-def _varied(backend: ImageBackend) -> VariedBackend:
-    if not isinstance(backend, VariedBackend):
+def _varied(backend: ImageBackend) -> PerModelBackend:
+    if not isinstance(backend, PerModelBackend):
         pytest.skip("it looks nothing up")
     return backend
 
@@ -249,8 +249,8 @@ def _resumable(backend: ImageBackend) -> ResumableBackend:
     return backend
 
 
-def _searchable(backend: ImageBackend) -> SearchableBackend:
-    if not isinstance(backend, SearchableBackend):
+def _searchable(backend: ImageBackend) -> LookupBackend:
+    if not isinstance(backend, LookupBackend):
         pytest.skip("it cannot be asked whether it took a job")
     return backend
 
@@ -267,7 +267,7 @@ def _small_job(backend: ImageBackend) -> ImageJob:
     )
 
 
-class _Heard(StoppableWatch):
+class _Heard(StoppableContext):
     """Knows when it was told something, or asked to wait."""
 
     def __init__(self) -> None:
@@ -278,10 +278,10 @@ class _Heard(StoppableWatch):
         super().accepted(reference)
         self.heard.set()
 
-    def wait(self, seconds: float) -> None:
+    def sleep(self, seconds: float) -> None:
         if seconds:
             self.heard.set()
-        super().wait(seconds)
+        super().sleep(seconds)
 
     def on_cancel(self, close: Callable[[], None]) -> None:
         self.heard.set()
@@ -300,11 +300,11 @@ class _Work(Thread):
         self.outcome = _outcome_of(self._work)
 
 
-def _begun(work: Callable[[], object], watch: _Heard) -> _Work:
+def _begun(work: Callable[[], object], context: _Heard) -> _Work:
     """Return the work when it is under way."""
     begun = _Work(work)
     begun.start()
-    watch.heard.wait(SOON)
+    context.heard.wait(SOON)
     return begun
 
 

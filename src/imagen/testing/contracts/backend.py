@@ -38,13 +38,13 @@ from imagen.ports.backend import (
     CheckableBackend,
     CloseableBackend,
     ImageBackend,
-    PreparedBackend,
     Readiness,
+    WarmupBackend,
 )
-from imagen.testing.contracts.asking import AskingContract
+from imagen.testing.contracts.asking import LookupContract
 from imagen.testing.contracts.base import Contract
-from imagen.testing.contracts.brief import brief
-from imagen.testing.fakes import ImpatientWatch, RecordingWatch, StoppableWatch
+from imagen.testing.contracts.brief import abbreviate
+from imagen.testing.fakes import CancelledContext, RecordingContext, StoppableContext
 
 Answer = TypeVar("Answer")
 
@@ -69,7 +69,7 @@ CROWD = 8
 """Threads that use one backend at once."""
 
 
-class BackendContract(AskingContract, Contract):
+class BackendContract(LookupContract, Contract):
     """Override `backend`; and, as far as you can stage them, the others.
 
     What is not staged is skipped, and `pytest -rs` tells which: a list of what is not
@@ -171,7 +171,7 @@ class BackendContract(AskingContract, Contract):
     ) -> None:
         """Its capabilities are the same every time, before and after a job."""
         first = backend.capabilities()
-        backend.generate(job, RecordingWatch())
+        backend.generate(job, RecordingContext())
 
         assert backend.capabilities() == first
 
@@ -208,7 +208,7 @@ class BackendContract(AskingContract, Contract):
 
     def test_returns_whole_images(self, backend: ImageBackend, job: ImageJob) -> None:
         """Each image is a whole one, to the last pixel."""
-        generated = backend.generate(job, RecordingWatch())
+        generated = backend.generate(job, RecordingContext())
 
         assert [_trouble_with(image.content) for image in generated.images] == [
             None for _ in generated.images
@@ -218,7 +218,7 @@ class BackendContract(AskingContract, Contract):
         self, backend: ImageBackend, job: ImageJob
     ) -> None:
         """Each image is of the media type that it says."""
-        generated = backend.generate(job, RecordingWatch())
+        generated = backend.generate(job, RecordingContext())
 
         claimed = [image.media_type for image in generated.images]
         assert claimed == [_type_of(image.content) for image in generated.images]
@@ -230,10 +230,10 @@ class BackendContract(AskingContract, Contract):
         sent_images: Callable[[], Collection[bytes]],
     ) -> None:
         """The bytes are the vendor's, unchanged."""
-        generated = backend.generate(job, RecordingWatch())
+        generated = backend.generate(job, RecordingContext())
 
-        returned = {brief(image.content) for image in generated.images}
-        assert returned <= {brief(content) for content in sent_images()}
+        returned = {abbreviate(image.content) for image in generated.images}
+        assert returned <= {abbreviate(content) for content in sent_images()}
 
     def test_returns_as_many_images_as_the_job_counts(
         self, backend: ImageBackend, job: ImageJob
@@ -244,14 +244,14 @@ class BackendContract(AskingContract, Contract):
 
         for count in counts:
             several = msgspec.structs.replace(job, count=count)
-            generated = backend.generate(several, RecordingWatch())
+            generated = backend.generate(several, RecordingContext())
 
             assert len(generated.images) == count
 
     def test_makes_images_at_the_size_of_the_job(self, backend: ImageBackend) -> None:
         """Each image has the size of the job, which is one that it makes."""
         for size in _sizes(backend):
-            generated = backend.generate(_job(backend, size=size), RecordingWatch())
+            generated = backend.generate(_job(backend, size=size), RecordingContext())
 
             sizes = {_size_of(image.content) for image in generated.images}
             assert sizes == {size.sides}
@@ -261,7 +261,7 @@ class BackendContract(AskingContract, Contract):
     ) -> None:
         """The first of its formats is what it sends unasked."""
         formats = backend.capabilities().formats
-        generated = backend.generate(job, RecordingWatch())
+        generated = backend.generate(job, RecordingContext())
 
         assert {_type_of(image.content) for image in generated.images} <= (
             {formats[0]} if formats else {_type_of(generated.images[0].content)}
@@ -271,7 +271,7 @@ class BackendContract(AskingContract, Contract):
         """It sends any of its formats when asked for it."""
         for wanted in backend.capabilities().formats[1:]:
             generated = backend.generate(
-                _job(backend, media_type=wanted), RecordingWatch()
+                _job(backend, media_type=wanted), RecordingContext()
             )
 
             assert {_type_of(image.content) for image in generated.images} == {wanted}
@@ -280,7 +280,7 @@ class BackendContract(AskingContract, Contract):
         """It uses the seed of the job, and claims no other, up to the largest."""
         largest = backend.capabilities().largest_seed
         for seed in {1, largest} if largest else ():
-            generated = backend.generate(_job(backend, seed=seed), RecordingWatch())
+            generated = backend.generate(_job(backend, seed=seed), RecordingContext())
 
             assert {image.seed for image in generated.images} <= {seed, None}
 
@@ -290,7 +290,7 @@ class BackendContract(AskingContract, Contract):
         for model in can.models or (can.model,):
             full = _full_job(backend, model=model)
 
-            assert backend.generate(full, RecordingWatch()).images
+            assert backend.generate(full, RecordingContext()).images
 
     def test_takes_words_in_any_script(
         self, backend: ImageBackend, job: ImageJob
@@ -301,7 +301,7 @@ class BackendContract(AskingContract, Contract):
             + "na " * 999
         )
         generated = backend.generate(
-            msgspec.structs.replace(job, prompt=words), RecordingWatch()
+            msgspec.structs.replace(job, prompt=words), RecordingContext()
         )
 
         assert generated.images
@@ -310,7 +310,7 @@ class BackendContract(AskingContract, Contract):
         self, backend: ImageBackend, job: ImageJob
     ) -> None:
         """A cost is no less than nothing; an unknown one is None, never 0."""
-        cost = backend.generate(job, RecordingWatch()).cost
+        cost = backend.generate(job, RecordingContext()).cost
 
         assert cost.micros is None or cost.micros >= 0
         assert (cost.micros is None) == (cost.source == "unknown")
@@ -319,7 +319,7 @@ class BackendContract(AskingContract, Contract):
         self, backend: ImageBackend, job: ImageJob
     ) -> None:
         """A backend that may not cost anything reports no cost."""
-        cost = backend.generate(job, RecordingWatch()).cost
+        cost = backend.generate(job, RecordingContext()).cost
 
         assert backend.capabilities().may_cost or not cost.micros
 
@@ -327,7 +327,7 @@ class BackendContract(AskingContract, Contract):
         self, backend: ImageBackend, job: ImageJob
     ) -> None:
         """What else it reports can be written as JSON, for the sidecar."""
-        generated = backend.generate(job, RecordingWatch())
+        generated = backend.generate(job, RecordingContext())
 
         written = msgspec.json.encode(generated.parameters)
         assert msgspec.json.decode(written).keys() == generated.parameters.keys()
@@ -336,52 +336,56 @@ class BackendContract(AskingContract, Contract):
 
     def test_reports_fractions_only(self, backend: ImageBackend, job: ImageJob) -> None:
         """It reports fractions from 0 to 1, or None."""
-        watch = RecordingWatch()
-        backend.generate(job, watch)
+        context = RecordingContext()
+        backend.generate(job, context)
 
-        known = [fraction for fraction in watch.fractions if fraction is not None]
+        known = [fraction for fraction in context.fractions if fraction is not None]
         assert [fraction for fraction in known if not 0 <= fraction <= 1] == []
-        assert [steps for steps in watch.steps if steps is not None and steps < 1] == []
+        assert [
+            steps for steps in context.steps if steps is not None and steps < 1
+        ] == []
 
     def test_reports_no_step_back(self, backend: ImageBackend, job: ImageJob) -> None:
         """The fractions of one job never fall."""
-        watch = RecordingWatch()
-        backend.generate(job, watch)
+        context = RecordingContext()
+        backend.generate(job, context)
 
-        known = [fraction for fraction in watch.fractions if fraction is not None]
+        known = [fraction for fraction in context.fractions if fraction is not None]
         assert not any(after < before for before, after in pairwise(known))
 
     def test_calls_the_remote_job_by_one_name(
         self, backend: ImageBackend, job: ImageJob
     ) -> None:
         """What it says the remote job is called is one name, if it says any."""
-        watch = RecordingWatch()
-        backend.generate(job, watch)
+        context = RecordingContext()
+        backend.generate(job, context)
 
-        assert "" not in watch.references
-        assert len(set(watch.references)) <= 1
+        assert "" not in context.references
+        assert len(set(context.references)) <= 1
 
     def test_waits_only_through_the_watch(
         self, backend: ImageBackend, job: ImageJob, patience: float
     ) -> None:
-        """It waits only through the watch: no time passes unless that lets it."""
-        watch = RecordingWatch()
+        """It waits only through the context: no time passes unless that lets it."""
+        context = RecordingContext()
         began = time.perf_counter()
         with _observed() as done:
-            backend.generate(job, watch)
+            backend.generate(job, context)
 
         assert done.sleeps == []
         assert time.perf_counter() - began < patience
-        assert [seconds for seconds in watch.waits if not 0 <= seconds < math.inf] == []
+        assert [
+            seconds for seconds in context.waits if not 0 <= seconds < math.inf
+        ] == []
 
     def test_stops_when_a_wait_is_cancelled(
         self, backend: ImageBackend, job: ImageJob
     ) -> None:
-        """Cancelled passes through from the watch, and no other error instead."""
-        watch = ImpatientWatch()
-        outcome = _outcome_of(lambda: backend.generate(job, watch))
+        """Cancelled passes through from the context, and no other error instead."""
+        context = CancelledContext()
+        outcome = _outcome_of(lambda: backend.generate(job, context))
 
-        assert isinstance(outcome, Cancelled) or not watch.waits
+        assert isinstance(outcome, Cancelled) or not context.waits
         assert isinstance(outcome, (Cancelled, Generated))
 
     def test_stops_while_the_vendor_is_silent(self, slow_backend: ImageBackend) -> None:
@@ -404,24 +408,24 @@ class BackendContract(AskingContract, Contract):
     ) -> None:
         """It keeps nothing from one job to the next; the same comes out the same."""
         other = _full_job(backend)
-        first = _described(backend.generate(job, RecordingWatch()))
-        backend.generate(other, RecordingWatch())
+        first = _described(backend.generate(job, RecordingContext()))
+        backend.generate(other, RecordingContext())
 
-        assert _described(backend.generate(job, RecordingWatch())) == first
+        assert _described(backend.generate(job, RecordingContext())) == first
 
     def test_leaves_the_job_as_it_was(
         self, backend: ImageBackend, job: ImageJob
     ) -> None:
         """The job is left as it was, to be asked again."""
         before = deepcopy(job)
-        backend.generate(job, RecordingWatch())
+        backend.generate(job, RecordingContext())
 
         assert job == before
 
     def test_works_for_several_threads_at_once(self, backend: ImageBackend) -> None:
         """One instance may be used from several threads at once; each gets its own."""
         jobs = _different_jobs(backend)
-        alone = [_described(backend.generate(job, RecordingWatch())) for job in jobs]
+        alone = [_described(backend.generate(job, RecordingContext())) for job in jobs]
 
         together = _made_at_once(backend, jobs)
 
@@ -433,23 +437,23 @@ class BackendContract(AskingContract, Contract):
         self, backend: ImageBackend, job: ImageJob, nonsense: Mapping[str, object]
     ) -> None:
         """A value in the options that makes no sense is an InvalidRequest, not sent."""
-        watch = RecordingWatch()
+        context = RecordingContext()
         with pytest.raises(InvalidRequest):
-            backend.generate(msgspec.structs.replace(job, options=nonsense), watch)
+            backend.generate(msgspec.structs.replace(job, options=nonsense), context)
 
-        assert watch.references == []
+        assert context.references == []
 
     def test_says_refused(self, refusing_backend: ImageBackend) -> None:
         """An image that the vendor will not make is Refused."""
         with pytest.raises(Refused):
-            refusing_backend.generate(_job(refusing_backend), RecordingWatch())
+            refusing_backend.generate(_job(refusing_backend), RecordingContext())
 
     def test_says_throttled_instead_of_asking_again(
         self, throttled_backend: ImageBackend
     ) -> None:
         """Too many requests is Throttled at once, with what the vendor says to wait."""
         with pytest.raises(Throttled) as throttled:
-            throttled_backend.generate(_job(throttled_backend), RecordingWatch())
+            throttled_backend.generate(_job(throttled_backend), RecordingContext())
 
         retry_after = throttled.value.retry_after
         assert retry_after is None or 0 <= retry_after < math.inf
@@ -459,27 +463,29 @@ class BackendContract(AskingContract, Contract):
     ) -> None:
         """A vendor that is not reached, or down, is Unavailable at once."""
         with pytest.raises(Unavailable):
-            unavailable_backend.generate(_job(unavailable_backend), RecordingWatch())
+            unavailable_backend.generate(_job(unavailable_backend), RecordingContext())
 
     def test_says_unauthorized(self, unauthorized_backend: ImageBackend) -> None:
         """Credentials that are missing or refused are Unauthorized."""
         with pytest.raises(Unauthorized):
-            unauthorized_backend.generate(_job(unauthorized_backend), RecordingWatch())
+            unauthorized_backend.generate(
+                _job(unauthorized_backend), RecordingContext()
+            )
 
     def test_says_out_of_credit(self, creditless_backend: ImageBackend) -> None:
         """An empty account is OutOfCredit."""
         with pytest.raises(OutOfCredit):
-            creditless_backend.generate(_job(creditless_backend), RecordingWatch())
+            creditless_backend.generate(_job(creditless_backend), RecordingContext())
 
     def test_says_that_the_backend_failed(self, failing_backend: ImageBackend) -> None:
         """Any other failure on the vendor's side is a BackendError."""
         with pytest.raises(BackendError):
-            failing_backend.generate(_job(failing_backend), RecordingWatch())
+            failing_backend.generate(_job(failing_backend), RecordingContext())
 
     def test_says_that_a_fate_is_unknown(self, vanishing_backend: ImageBackend) -> None:
         """A job that the vendor may have taken, of unknown fate, is Unfinished."""
         with pytest.raises(Unfinished):
-            vanishing_backend.generate(_job(vanishing_backend), RecordingWatch())
+            vanishing_backend.generate(_job(vanishing_backend), RecordingContext())
 
     # What it keeps to itself
 
@@ -487,12 +493,12 @@ class BackendContract(AskingContract, Contract):
         self, backend: ImageBackend, job: ImageJob, secret: str
     ) -> None:
         """Neither its repr nor anything that it hands out contains a secret."""
-        watch = RecordingWatch()
-        generated = backend.generate(job, watch)
+        context = RecordingContext()
+        generated = backend.generate(job, context)
 
         assert secret not in f"{backend!r} {backend!s} {backend.capabilities()!r}"
         assert secret not in f"{generated.parameters!r} {generated.model}"
-        assert secret not in f"{watch.references} {watch.notes}"
+        assert secret not in f"{context.references} {context.notes}"
 
     @pytest.mark.parametrize("troubled", TROUBLED)
     def test_shows_no_secret_in_an_error(
@@ -500,7 +506,9 @@ class BackendContract(AskingContract, Contract):
     ) -> None:
         """No error contains a secret, nor does what led to it."""
         backend: ImageBackend = request.getfixturevalue(troubled)
-        outcome = _outcome_of(lambda: backend.generate(_job(backend), RecordingWatch()))
+        outcome = _outcome_of(
+            lambda: backend.generate(_job(backend), RecordingContext())
+        )
 
         told = " ".join(_told_by(outcome))
         assert secret not in told
@@ -511,13 +519,13 @@ class BackendContract(AskingContract, Contract):
         self, backend: ImageBackend, job: ImageJob
     ) -> None:
         """To prepare for a job sends nothing, and the job can be sent after that."""
-        if not isinstance(backend, PreparedBackend):
+        if not isinstance(backend, WarmupBackend):
             pytest.skip("it is always prepared")
         with _observed() as done:
             backend.prepare()
 
         assert done.connects == []
-        assert backend.generate(job, RecordingWatch()).images
+        assert backend.generate(job, RecordingContext()).images
 
     # For those who hold something open
 
@@ -527,7 +535,7 @@ class BackendContract(AskingContract, Contract):
         """One that holds something open lets go of it after its last job."""
         if not isinstance(backend, CloseableBackend):
             pytest.skip("it holds nothing open")
-        backend.generate(job, RecordingWatch())
+        backend.generate(job, RecordingContext())
 
         backend.close()
 
@@ -535,11 +543,11 @@ class BackendContract(AskingContract, Contract):
 
     def test_is_ready(self, backend: ImageBackend) -> None:
         """A backend that would work says so when it is checked, and spends nothing."""
-        watch = RecordingWatch()
-        findings = _checkable(backend).check(watch)
+        context = RecordingContext()
+        findings = _checkable(backend).check(context)
 
         assert [finding for finding in findings if not finding.ready] == []
-        assert watch.references == []
+        assert context.references == []
 
     @pytest.mark.parametrize("troubled", TROUBLED)
     def test_raises_nothing_when_checked(
@@ -548,17 +556,17 @@ class BackendContract(AskingContract, Contract):
         """A check raises nothing, whatever is found."""
         backend = _checkable(request.getfixturevalue(troubled))
 
-        findings = _outcome_of(lambda: backend.check(RecordingWatch()))
+        findings = _outcome_of(lambda: backend.check(RecordingContext()))
 
         assert isinstance(findings, tuple)
         assert all(isinstance(finding, Readiness) for finding in findings)
 
     def test_stops_checking_when_cancelled(self, backend: ImageBackend) -> None:
-        """Cancelled passes through a check from the watch."""
-        watch = ImpatientWatch()
-        outcome = _outcome_of(lambda: _checkable(backend).check(watch))
+        """Cancelled passes through a check from the context."""
+        context = CancelledContext()
+        outcome = _outcome_of(lambda: _checkable(backend).check(context))
 
-        assert isinstance(outcome, Cancelled) or not watch.waits
+        assert isinstance(outcome, Cancelled) or not context.waits
         assert isinstance(outcome, (Cancelled, tuple))
 
 
@@ -631,7 +639,7 @@ def _made_at_once(backend: ImageBackend, jobs: list[ImageJob]) -> list[object]:
 
     def make(job: ImageJob) -> object:
         start.wait()
-        return _described(backend.generate(job, _CrowdedWatch()))
+        return _described(backend.generate(job, _CrowdedContext()))
 
     workers = [_Worker(partial(make, job)) for job in jobs]
     for worker in workers:
@@ -641,22 +649,22 @@ def _made_at_once(backend: ImageBackend, jobs: list[ImageJob]) -> list[object]:
     return [worker.outcome for worker in workers]
 
 
-class _CrowdedWatch(RecordingWatch):
+class _CrowdedContext(RecordingContext):
     """Lets the other threads have their turn whenever it is spoken to."""
 
     def accepted(self, reference: str) -> None:
         _let_others_run()
         super().accepted(reference)
 
-    def report(
+    def progress(
         self, fraction: float | None, note: str = "", *, steps: int | None = None
     ) -> None:
         _let_others_run()
-        super().report(fraction, note, steps=steps)
+        super().progress(fraction, note, steps=steps)
 
-    def wait(self, seconds: float) -> None:
+    def sleep(self, seconds: float) -> None:
         _let_others_run()
-        super().wait(seconds)
+        super().sleep(seconds)
 
 
 def _let_others_run() -> None:
@@ -675,7 +683,7 @@ class _Worker(Thread, Generic[Answer]):
         self.outcome = _outcome_of(self._work)
 
 
-class _HurriedWatch(StoppableWatch):
+class _HurriedContext(StoppableContext):
     """Cuts short the waits between two looks, so that the silence is soon reached."""
 
     def __init__(self) -> None:
@@ -686,20 +694,20 @@ class _HurriedWatch(StoppableWatch):
         super().accepted(reference)
         self.taken.set()
 
-    def wait(self, seconds: float) -> None:
-        super().wait(seconds if seconds > LONGEST_LOOK else 0.01)
+    def sleep(self, seconds: float) -> None:
+        super().sleep(seconds if seconds > LONGEST_LOOK else 0.01)
 
 
 def _cancelled_while_working(backend: ImageBackend) -> tuple[object, float]:
     """Return what came of a job that was cancelled, and how long that took."""
-    watch = _HurriedWatch()
+    context = _HurriedContext()
     job = _job(backend)
-    worker = _Worker(lambda: backend.generate(job, watch))
+    worker = _Worker(lambda: backend.generate(job, context))
     worker.start()
-    watch.taken.wait(0.3)  # not every vendor gives the job a name
+    context.taken.wait(0.3)  # not every vendor gives the job a name
     worker.join(0.05)  # by now it reads what does not come
     began = time.perf_counter()
-    watch.stop()
+    context.stop()
     worker.join(SOON)
     return worker.outcome, time.perf_counter() - began
 

@@ -10,7 +10,7 @@ _SWITCHES_OFF = {"skip", "skipif", "xfail"}
 _HIDES_THE_CLASS = ("__init__", "__new__")
 
 
-class _Kept(type):
+class _ContractMeta(type):
     """Refuses classes, and later changes to them, that would drop a promise."""
 
     def __init__(
@@ -49,7 +49,7 @@ class _Kept(type):
         super().__delattr__(name)
 
 
-class Contract(metaclass=_Kept):
+class Contract(metaclass=_ContractMeta):
     """A set of tests that every implementation of one port must pass.
 
     An implementer overrides fixtures and may add tests. A promise that cannot be kept
@@ -62,7 +62,7 @@ def _promises(cls: type) -> dict[str, object]:
     return {
         name: value
         for base in cls.__mro__
-        if isinstance(base, _Kept) and base.states_promises()
+        if isinstance(base, _ContractMeta) and base.states_promises()
         for name, value in vars(base).items()
         if name.startswith("test_")
     }

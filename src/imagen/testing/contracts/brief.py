@@ -6,7 +6,7 @@ SHORT = 24
 """Bytes that are shown as they are."""
 
 
-def brief(content: bytes | None) -> str:
+def abbreviate(content: bytes | None) -> str:
     """Return words that are the same for the same bytes, and for no others.
 
     Two images that differ keep pytest busy for minutes: it looks for the difference.

@@ -7,7 +7,7 @@ from hashlib import sha256
 import msgspec
 import pytest
 
-from imagen.domain.cloud import CloudImage, cloud_image
+from imagen.domain.cloud import CloudImage, build_cloud_image
 from imagen.domain.errors import (
     BackendError,
     ImagenError,
@@ -23,7 +23,7 @@ from imagen.ports.cloud import Cloud
 from imagen.ports.ledger import Ledger, SharedLedger
 from imagen.testing.contracts.base import Contract
 from imagen.testing.contracts.ledger import RowsContract
-from imagen.testing.crowd import CROWD, all_at_once
+from imagen.testing.crowd import CROWD, run_at_once
 from imagen.testing.fakes import tiny_png
 from imagen.testing.samples import MONDAY, sample_entry, sample_id, sample_row
 
@@ -176,7 +176,7 @@ class CloudContract(Contract):
             clouds[number].keep(*_image(0, owner))
             clouds[number].keep(*_image(1 + number, owner))
 
-        assert all_at_once(keep) == [None] * CROWD
+        assert run_at_once(keep) == [None] * CROWD
         assert [image.sidecar.id for image in cloud.find(owner)] == [
             sample_id(number) for number in range(CROWD, -1, -1)
         ]
@@ -306,4 +306,4 @@ def _image(number: int, owner: str) -> tuple[CloudImage, bytes]:
         sha256=sha256(content).hexdigest(),
         bytes=len(content),
     )
-    return cloud_image(sidecar, owner=owner), content
+    return build_cloud_image(sidecar, owner=owner), content

@@ -11,7 +11,7 @@ from imagen.domain.history import HistoryEntry, Position
 from imagen.domain.usage import DIMENSIONS
 from imagen.ports.history import History
 from imagen.testing.contracts.base import Contract
-from imagen.testing.crowd import CROWD, all_at_once
+from imagen.testing.crowd import CROWD, run_at_once
 from imagen.testing.samples import sample_entry, sample_id
 
 MIDNIGHT = datetime(2026, 11, 16, tzinfo=UTC)
@@ -290,7 +290,7 @@ class HistoryContract(Contract):
         def add(n: int) -> None:
             histories[n].add([sample_entry(n)])
 
-        assert all_at_once(add) == [None] * CROWD
+        assert run_at_once(add) == [None] * CROWD
         assert _numbers(history, words="fox") == list(range(CROWD - 1, -1, -1))
 
     @pytest.mark.parametrize(

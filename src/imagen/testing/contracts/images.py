@@ -11,7 +11,7 @@ from imagen.domain.fit import Fit
 from imagen.domain.size import Size
 from imagen.ports.images import ImageEditor
 from imagen.testing.contracts.base import Contract
-from imagen.testing.contracts.brief import brief
+from imagen.testing.contracts.brief import abbreviate
 from imagen.testing.fakes import tiny_png
 
 WRITTEN = ("image/png", "image/webp", "image/jpeg")
@@ -46,7 +46,7 @@ class ImageEditorContract(Contract):
         """A PNG and a WebP have every pixel of the picture, even unseen ones."""
         redrawn = editor.redraw(_striped(), media_type=media_type, fit=None, size=None)
 
-        assert brief(_pixels(redrawn)) == brief(_pixels(_striped()))
+        assert abbreviate(_pixels(redrawn)) == abbreviate(_pixels(_striped()))
 
     def test_writes_a_jpeg_of_quality_95(self, editor: ImageEditor) -> None:
         """A JPEG has the quantization of quality 95."""

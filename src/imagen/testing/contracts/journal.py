@@ -6,22 +6,22 @@ from datetime import timedelta
 import msgspec
 import pytest
 
-from imagen.domain.budget import Limit
+from imagen.domain.budget import BudgetLimit
 from imagen.domain.call import (
-    Accepted,
-    Arrived,
     Call,
-    Closed,
-    LeftOpen,
-    Note,
+    CallAccepted,
+    CallClosed,
+    CallLeftOpen,
+    CallReceived,
+    CallSending,
+    CallUpdate,
     OpenCall,
-    Sending,
 )
 from imagen.domain.errors import JournalError, OverBudget, ReferenceTaken
 from imagen.ports.journal import Journal
 from imagen.ports.ledger import Ledger
 from imagen.testing.contracts.base import Contract
-from imagen.testing.crowd import CROWD, all_at_once
+from imagen.testing.crowd import CROWD, run_at_once
 from imagen.testing.samples import (
     MONDAY,
     sample_call,
@@ -30,13 +30,13 @@ from imagen.testing.samples import (
     sample_row,
 )
 
-EVERY_NOTE: tuple[Note, ...] = (
-    Sending(),
-    Sending(active=False),
-    Accepted(reference="job-1"),
-    Arrived(received=sample_received()),
-    LeftOpen(trouble="The network is down."),
-    Closed(),
+EVERY_NOTE: tuple[CallUpdate, ...] = (
+    CallSending(),
+    CallSending(active=False),
+    CallAccepted(reference="job-1"),
+    CallReceived(received=sample_received()),
+    CallLeftOpen(trouble="The network is down."),
+    CallClosed(),
 )
 
 
@@ -103,7 +103,7 @@ class JournalContract(Contract):
         journal.begin([sample_call()])
         steps = [_state(journal)]
         for note in EVERY_NOTE:
-            if isinstance(note, (Accepted, Arrived)) or note == Sending():
+            if isinstance(note, (CallAccepted, CallReceived)) or note == CallSending():
                 journal.note(sample_id(1), note)
                 steps.append(_state(journal))
 
@@ -117,8 +117,8 @@ class JournalContract(Contract):
     def test_is_planned_again_when_it_was_not_sent(self, journal: Journal) -> None:
         """What cost nothing, and is about to be sent no longer, is planned."""
         journal.begin([sample_call()])
-        journal.note(sample_id(1), Sending())
-        journal.note(sample_id(1), Sending(active=False))
+        journal.note(sample_id(1), CallSending())
+        journal.note(sample_id(1), CallSending(active=False))
 
         assert _state(journal) == ("planned", "")
 
@@ -129,17 +129,17 @@ class JournalContract(Contract):
     ) -> None:
         """What a backend has, or has returned, is never less than that."""
         journal.begin([sample_call()])
-        journal.note(sample_id(1), Accepted(reference="job-1"))
+        journal.note(sample_id(1), CallAccepted(reference="job-1"))
         if state == "received":
-            journal.note(sample_id(1), Arrived(received=sample_received()))
-            journal.note(sample_id(1), Accepted(reference="job-1"))
-        journal.note(sample_id(1), Sending(active=active))
+            journal.note(sample_id(1), CallReceived(received=sample_received()))
+            journal.note(sample_id(1), CallAccepted(reference="job-1"))
+        journal.note(sample_id(1), CallSending(active=active))
 
         assert _state(journal) == (state, "job-1")
 
     @pytest.mark.parametrize("note", EVERY_NOTE, ids=lambda note: type(note).__name__)
     def test_changes_nothing_that_is_so_already(
-        self, journal: Journal, note: Note
+        self, journal: Journal, note: CallUpdate
     ) -> None:
         """A note of what is so already changes nothing."""
         journal.begin([sample_call()])
@@ -153,9 +153,9 @@ class JournalContract(Contract):
     def test_forgets_a_call_that_is_closed(self, journal: Journal) -> None:
         """A call that is closed is gone, whatever was known of it."""
         journal.begin([sample_call(1), sample_call(2)])
-        journal.note(sample_id(1), Accepted(reference="job-1"))
-        journal.note(sample_id(1), Arrived(received=sample_received()))
-        journal.note(sample_id(1), Closed(usage=sample_row(1)))
+        journal.note(sample_id(1), CallAccepted(reference="job-1"))
+        journal.note(sample_id(1), CallReceived(received=sample_received()))
+        journal.note(sample_id(1), CallClosed(usage=sample_row(1)))
 
         assert _ids(journal) == [sample_id(2)]
         assert journal.claim(sample_id(1)) is None
@@ -164,7 +164,7 @@ class JournalContract(Contract):
         """However often a call is closed, its row is in the ledger once."""
         journal.begin([sample_call()])
         for _ in range(3):
-            journal.note(sample_id(1), Closed(usage=sample_row()))
+            journal.note(sample_id(1), CallClosed(usage=sample_row()))
 
         assert list(ledger.rows()) == [sample_row()]
 
@@ -173,19 +173,19 @@ class JournalContract(Contract):
     ) -> None:
         """A call that is closed without a row leaves none."""
         journal.begin([sample_call()])
-        journal.note(sample_id(1), Closed())
+        journal.note(sample_id(1), CallClosed())
 
         assert list(ledger.rows()) == []
 
     @pytest.mark.parametrize("note", EVERY_NOTE, ids=lambda note: type(note).__name__)
     @pytest.mark.parametrize("was_there", [True, False])
     def test_ignores_notes_on_a_call_that_is_not_there(
-        self, journal: Journal, ledger: Ledger, note: Note, *, was_there: bool
+        self, journal: Journal, ledger: Ledger, note: CallUpdate, *, was_there: bool
     ) -> None:
         """A note on a call that is over, or never was, is ignored."""
         if was_there:
             journal.begin([sample_call()])
-            journal.note(sample_id(1), Closed())
+            journal.note(sample_id(1), CallClosed())
         journal.note(sample_id(1), note)
 
         assert journal.unfinished() == ()
@@ -196,7 +196,7 @@ class JournalContract(Contract):
         self, journal: Journal, ledger: Ledger
     ) -> None:
         """The row of a call that is not there is kept all the same."""
-        journal.note(sample_id(1), Closed(usage=sample_row()))
+        journal.note(sample_id(1), CallClosed(usage=sample_row()))
 
         assert list(ledger.rows()) == [sample_row()]
 
@@ -206,13 +206,13 @@ class JournalContract(Contract):
     ) -> None:
         """A name that another call of the adapter has, or had, is taken."""
         journal.begin([sample_call(1), sample_call(2, backend="a second instance")])
-        journal.note(sample_id(1), Accepted(reference="job-1"))
+        journal.note(sample_id(1), CallAccepted(reference="job-1"))
         if closed:
-            journal.note(sample_id(1), Closed())
-        journal.note(sample_id(2), Sending())
+            journal.note(sample_id(1), CallClosed())
+        journal.note(sample_id(2), CallSending())
 
         with pytest.raises(ReferenceTaken):
-            journal.note(sample_id(2), Accepted(reference="job-1"))
+            journal.note(sample_id(2), CallAccepted(reference="job-1"))
 
         assert _state(journal) == ("sent", "")
 
@@ -220,11 +220,11 @@ class JournalContract(Contract):
         """Taken is what another call of the adapter has, or had; nothing else is."""
         mine, comfy = sample_call(2), sample_call(3, adapter="comfyui")
         journal.begin([sample_call(1), mine, comfy])
-        journal.note(sample_id(1), Accepted(reference="job-1"))
-        journal.note(sample_id(1), Accepted(reference="job-2"))
-        journal.note(sample_id(1), Closed())
-        journal.note(sample_id(2), Accepted(reference="job-3"))
-        journal.note(sample_id(3), Accepted(reference="job-4"))
+        journal.note(sample_id(1), CallAccepted(reference="job-1"))
+        journal.note(sample_id(1), CallAccepted(reference="job-2"))
+        journal.note(sample_id(1), CallClosed())
+        journal.note(sample_id(2), CallAccepted(reference="job-3"))
+        journal.note(sample_id(3), CallAccepted(reference="job-4"))
         names = [f"job-{n}" for n in range(1, 6)]
 
         assert journal.untaken(mine, names) == ("job-3", "job-4", "job-5")
@@ -232,27 +232,27 @@ class JournalContract(Contract):
     def test_lets_another_adapter_use_the_reference(self, journal: Journal) -> None:
         """Calls of different adapters may be accepted under one name."""
         journal.begin([sample_call(1), sample_call(2, adapter="comfyui")])
-        journal.note(sample_id(1), Accepted(reference="1"))
-        journal.note(sample_id(2), Accepted(reference="1"))
+        journal.note(sample_id(1), CallAccepted(reference="1"))
+        journal.note(sample_id(2), CallAccepted(reference="1"))
 
         assert _state(journal) == ("accepted", "1")
 
     def test_remembers_each_reference_of_a_call(self, journal: Journal) -> None:
         """The last name counts, and the names before it stay taken."""
         journal.begin([sample_call(1), sample_call(2)])
-        journal.note(sample_id(2), Accepted(reference="job-1"))
-        journal.note(sample_id(2), Accepted(reference="job-2"))
+        journal.note(sample_id(2), CallAccepted(reference="job-1"))
+        journal.note(sample_id(2), CallAccepted(reference="job-2"))
 
         assert _state(journal) == ("accepted", "job-2")
         with pytest.raises(ReferenceTaken):
-            journal.note(sample_id(1), Accepted(reference="job-1"))
+            journal.note(sample_id(1), CallAccepted(reference="job-1"))
 
     def test_lets_nobody_claim_what_is_worked_on(
         self, journal: Journal, another: Journal
     ) -> None:
         """What a process works on, not even it itself can claim."""
         journal.begin([sample_call()])
-        journal.note(sample_id(1), Arrived(received=sample_received()))
+        journal.note(sample_id(1), CallReceived(received=sample_received()))
 
         assert journal.claim(sample_id(1)) is None
         assert another.claim(sample_id(1)) is None
@@ -261,8 +261,8 @@ class JournalContract(Contract):
     def test_lets_what_was_left_open_be_claimed(self, journal: Journal) -> None:
         """What nobody works on says why, and can be claimed, with all that is known."""
         journal.begin([sample_call()])
-        journal.note(sample_id(1), Accepted(reference="job-1"))
-        journal.note(sample_id(1), LeftOpen(trouble="The network is down."))
+        journal.note(sample_id(1), CallAccepted(reference="job-1"))
+        journal.note(sample_id(1), CallLeftOpen(trouble="The network is down."))
 
         left = OpenCall(
             call=sample_call(),
@@ -281,22 +281,22 @@ class JournalContract(Contract):
     ) -> None:
         """What was claimed is worked on, and can be claimed when it is left again."""
         journal.begin([sample_call()])
-        journal.note(sample_id(1), LeftOpen(trouble="The network is down."))
+        journal.note(sample_id(1), CallLeftOpen(trouble="The network is down."))
         another.claim(sample_id(1))
 
         assert another.unfinished() == (
             OpenCall(call=sample_call(), state="planned", live=True),
         )
         assert journal.claim(sample_id(1)) is None
-        another.note(sample_id(1), LeftOpen(trouble="It is down again."))
+        another.note(sample_id(1), CallLeftOpen(trouble="It is down again."))
         assert journal.claim(sample_id(1)) is not None
 
     def test_hands_over_what_arrived(self, journal: Journal, another: Journal) -> None:
         """Who claims a call whose images are here gets all that came, to the byte."""
         received = sample_received()
         journal.begin([sample_call()])
-        journal.note(sample_id(1), Arrived(received=received))
-        journal.note(sample_id(1), LeftOpen(trouble="The disk is full."))
+        journal.note(sample_id(1), CallReceived(received=received))
+        journal.note(sample_id(1), CallLeftOpen(trouble="The disk is full."))
 
         claim = another.claim(sample_id(1))
 
@@ -314,9 +314,9 @@ class JournalContract(Contract):
         journal.begin([sample_call()])
         journal.note(
             sample_id(1),
-            Arrived(received=msgspec.structs.replace(received, generated=odd)),
+            CallReceived(received=msgspec.structs.replace(received, generated=odd)),
         )
-        journal.note(sample_id(1), LeftOpen(trouble="The disk is full."))
+        journal.note(sample_id(1), CallLeftOpen(trouble="The disk is full."))
 
         claim = journal.claim(sample_id(1))
 
@@ -330,8 +330,8 @@ class JournalContract(Contract):
     ) -> None:
         """What a process worked on when it ended is as it was, and can be claimed."""
         journal.begin([sample_call(1), sample_call(2)])
-        journal.note(sample_id(1), Sending())
-        journal.note(sample_id(2), Arrived(received=sample_received()))
+        journal.note(sample_id(1), CallSending())
+        journal.note(sample_id(2), CallReceived(received=sample_received()))
         end()
 
         assert another.unfinished() == (
@@ -348,7 +348,7 @@ class JournalContract(Contract):
     ) -> None:
         """What a process claimed can be claimed once it has ended, with no trouble."""
         another.begin([sample_call()])
-        another.note(sample_id(1), LeftOpen(trouble="The network is down."))
+        another.note(sample_id(1), CallLeftOpen(trouble="The network is down."))
         journal.claim(sample_id(1))
         end()
 
@@ -362,10 +362,10 @@ class JournalContract(Contract):
     ) -> None:
         """Of several that claim a call at the same moment, one gets it."""
         journal.begin([sample_call()])
-        journal.note(sample_id(1), LeftOpen(trouble="The network is down."))
+        journal.note(sample_id(1), CallLeftOpen(trouble="The network is down."))
         journals = [journal, another] * (CROWD // 2)
 
-        claims = all_at_once(lambda n: journals[n].claim(sample_id(1)))
+        claims = run_at_once(lambda n: journals[n].claim(sample_id(1)))
 
         assert [claim for claim in claims if isinstance(claim, Exception)] == []
         assert sum(claim is not None for claim in claims) == 1
@@ -375,8 +375,8 @@ class JournalContract(Contract):
     ) -> None:
         """What one instance writes, another over the same calls knows at once."""
         journal.begin([sample_call(1), sample_call(2)])
-        journal.note(sample_id(1), Accepted(reference="job-1"))
-        another.note(sample_id(2), Closed(usage=sample_row(2)))
+        journal.note(sample_id(1), CallAccepted(reference="job-1"))
+        another.note(sample_id(2), CallClosed(usage=sample_row(2)))
 
         assert _state(another) == _state(journal) == ("accepted", "job-1")
         assert list(ledger.rows()) == [sample_row(2)]
@@ -389,12 +389,12 @@ class JournalContract(Contract):
 
         def make(n: int) -> None:
             journals[n].begin([sample_call(n)])
-            for note in (Sending(), Accepted(reference=f"job-{n}")):
+            for note in (CallSending(), CallAccepted(reference=f"job-{n}")):
                 journals[n].note(sample_id(n), note)
-            journals[n].note(sample_id(n), Arrived(received=sample_received()))
-            journals[n].note(sample_id(n), Closed(usage=sample_row(n)))
+            journals[n].note(sample_id(n), CallReceived(received=sample_received()))
+            journals[n].note(sample_id(n), CallClosed(usage=sample_row(n)))
 
-        assert all_at_once(make) == [None] * CROWD
+        assert run_at_once(make) == [None] * CROWD
         assert journal.unfinished() == ()
         assert sorted(row.id for row in ledger.rows()) == [
             sample_id(n) for n in range(CROWD)
@@ -418,8 +418,8 @@ class JournalContract(Contract):
     def test_counts_what_is_reserved(self, journal: Journal) -> None:
         """What open calls may cost counts, whatever became of them so far."""
         journal.begin([sample_call(1, reserved=40), sample_call(2, reserved=40)])
-        journal.note(sample_id(1), Arrived(received=sample_received()))
-        journal.note(sample_id(2), LeftOpen(trouble="The network is down."))
+        journal.note(sample_id(1), CallReceived(received=sample_received()))
+        journal.note(sample_id(2), CallLeftOpen(trouble="The network is down."))
 
         _expect_left(journal, 20, of=_limit(100))
 
@@ -428,7 +428,7 @@ class JournalContract(Contract):
     ) -> None:
         """What was planned by a process that has died holds nothing back."""
         journal.begin([sample_call(1, reserved=40), sample_call(2, reserved=40)])
-        journal.note(sample_id(2), Sending())
+        journal.note(sample_id(2), CallSending())
         end()
 
         _expect_left(another, 60, of=_limit(100))
@@ -436,7 +436,7 @@ class JournalContract(Contract):
     def test_counts_what_was_spent(self, journal: Journal, ledger: Ledger) -> None:
         """What the ledger has counts, with what it cost, and not what was reserved."""
         journal.begin([sample_call(1, reserved=40)])
-        journal.note(sample_id(1), Closed(usage=sample_row(1, cost=30)))
+        journal.note(sample_id(1), CallClosed(usage=sample_row(1, cost=30)))
         ledger.record([sample_row(2, cost=30)])
 
         _expect_left(journal, 40, of=_limit(100))
@@ -446,7 +446,7 @@ class JournalContract(Contract):
     ) -> None:
         """A call that is closed with an unknown cost counts as what was reserved."""
         journal.begin([sample_call(1, reserved=40)])
-        journal.note(sample_id(1), Closed(usage=sample_row(1, cost=None)))
+        journal.note(sample_id(1), CallClosed(usage=sample_row(1, cost=None)))
         ledger.record([sample_row(2, cost=None)])
 
         _expect_left(journal, 60, of=_limit(100))
@@ -454,7 +454,7 @@ class JournalContract(Contract):
     def test_releases_what_cost_nothing(self, journal: Journal) -> None:
         """What was reserved for a call that is closed at no cost is free again."""
         journal.begin([sample_call(1, reserved=40)])
-        journal.note(sample_id(1), Closed())
+        journal.note(sample_id(1), CallClosed())
 
         _expect_left(journal, 100, of=_limit(100))
 
@@ -518,7 +518,7 @@ class JournalContract(Contract):
         def begin(n: int) -> None:
             journals[n].begin([sample_call(n, reserved=40)], limits=[_limit(100)])
 
-        outcomes = all_at_once(begin)
+        outcomes = run_at_once(begin)
 
         assert len(journal.unfinished()) == outcomes.count(None) == 2
         assert sum(isinstance(one, OverBudget) for one in outcomes) == CROWD - 2
@@ -529,7 +529,7 @@ class JournalContract(Contract):
         doing: dict[str, Callable[[], object]] = {
             "begin": lambda: broken_journal.begin([sample_call()]),
             "taken": lambda: broken_journal.taken(_limit(1)),
-            "note": lambda: broken_journal.note(sample_id(1), Sending()),
+            "note": lambda: broken_journal.note(sample_id(1), CallSending()),
             "unfinished": broken_journal.unfinished,
             "claim": lambda: broken_journal.claim(sample_id(1)),
         }
@@ -551,8 +551,8 @@ def _state(journal: Journal) -> tuple[str, str]:
     return last.state, last.reference
 
 
-def _limit(micros: int, *, backend: str = "", caller: str = "") -> Limit:
-    return Limit(
+def _limit(micros: int, *, backend: str = "", caller: str = "") -> BudgetLimit:
+    return BudgetLimit(
         called="week_usd",
         backend=backend,
         caller=caller,
@@ -562,7 +562,7 @@ def _limit(micros: int, *, backend: str = "", caller: str = "") -> Limit:
     )
 
 
-def _expect_left(journal: Journal, micros: int, *, of: Limit) -> None:
+def _expect_left(journal: Journal, micros: int, *, of: BudgetLimit) -> None:
     def begin(calls: Sequence[Call]) -> None:
         journal.begin(calls, limits=[of])
 
@@ -570,4 +570,4 @@ def _expect_left(journal: Journal, micros: int, *, of: Limit) -> None:
         begin([sample_call(900, reserved=micros + 1)])
     assert journal.taken(of) == of.micros - micros
     begin([sample_call(901, reserved=micros)])
-    journal.note(sample_id(901), Closed())
+    journal.note(sample_id(901), CallClosed())

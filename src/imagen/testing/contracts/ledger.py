@@ -11,7 +11,7 @@ from imagen.domain.errors import JournalError
 from imagen.domain.usage import DIMENSIONS, Dimension, UsageRow, UsageTotal
 from imagen.ports.ledger import Ledger
 from imagen.testing.contracts.base import Contract
-from imagen.testing.crowd import CROWD, all_at_once
+from imagen.testing.crowd import CROWD, run_at_once
 from imagen.testing.samples import MONDAY, sample_row
 
 MIDNIGHT = datetime(2026, 11, 16, tzinfo=UTC)
@@ -61,7 +61,7 @@ class RowsContract(Contract):
         def record(n: int) -> None:
             ledgers[n].record([sample_row(0), sample_row(1 + n)])
 
-        assert all_at_once(record) == [None] * CROWD
+        assert run_at_once(record) == [None] * CROWD
         assert list(ledger.rows()) == [sample_row(n) for n in range(CROWD, -1, -1)]
 
     def test_is_seen_by_another(self, ledger: Ledger, another: Ledger) -> None:

@@ -6,14 +6,20 @@ from datetime import UTC, date, datetime
 import msgspec
 import pytest
 
-from imagen.domain.delivery import CHANNELS, Aside, Channel, Pause, Standing
+from imagen.domain.delivery import (
+    CHANNELS,
+    Channel,
+    DeliveryStatus,
+    FailedDelivery,
+    Pause,
+)
 from imagen.domain.errors import JournalError
 from imagen.domain.history import HistoryEntry
 from imagen.ports.history import History
 from imagen.ports.ledger import Ledger
 from imagen.ports.outbox import Outbox
 from imagen.testing.contracts.base import Contract
-from imagen.testing.crowd import CROWD, all_at_once
+from imagen.testing.crowd import CROWD, run_at_once
 from imagen.testing.samples import sample_entry, sample_id, sample_row
 
 LATER = date(2100, 1, 1)
@@ -67,21 +73,21 @@ class OutboxContract(Contract):
         assert outbox.images(10) == ()
         assert outbox.totals([]) == ()
         assert [outbox.standing(channel) for channel in CHANNELS] == [
-            Standing(owed=0)
+            DeliveryStatus(pending=0)
         ] * 2
 
     def test_owes_every_row(self, full: Outbox) -> None:
         """What the ledger records is owed, the oldest first, as it was recorded."""
         assert full.rows(10) == tuple(map(sample_row, (1, 2, 3)))
         assert full.rows(2) == (sample_row(1), sample_row(2))
-        assert full.standing("usage").owed == 3
+        assert full.standing("usage").pending == 3
 
     def test_owes_images_that_have_an_owner(self, full: Outbox) -> None:
         """What the history has for an owner is owed, the newest first; nothing else."""
         assert full.images(10) == tuple(map(_owned, (3, 2, 1)))
         assert full.images(1) == (_owned(3),)
         assert full.images(1, besides=[sample_id(3), "?"]) == (_owned(2),)
-        assert full.standing("images").owed == 3
+        assert full.standing("images").pending == 3
 
     @pytest.mark.parametrize("channel", CHANNELS)
     def test_owes_nothing_that_is_delivered(
@@ -92,9 +98,9 @@ class OutboxContract(Contract):
         full.delivered(channel, [sample_id(3), sample_id(9)])
 
         assert _ids(full, channel) == [sample_id(2)]
-        assert full.standing(channel) == Standing(owed=1)
+        assert full.standing(channel) == DeliveryStatus(pending=1)
         (other,) = set(CHANNELS) - {channel}
-        assert full.standing(other).owed == 3
+        assert full.standing(other).pending == 3
 
     def test_keeps_what_is_delivered_so(
         self, full: Outbox, ledger: Ledger, history: History
@@ -105,7 +111,7 @@ class OutboxContract(Contract):
         ledger.record([sample_row(1)])
         history.add([_owned(1)])
 
-        assert [full.standing(channel).owed for channel in CHANNELS] == [2, 2]
+        assert [full.standing(channel).pending for channel in CHANNELS] == [2, 2]
 
     def test_owes_an_image_that_gets_an_owner(
         self, full: Outbox, history: History
@@ -113,7 +119,7 @@ class OutboxContract(Contract):
         """An image that had no owner is owed from when it has one."""
         history.add([_owned(4)])
 
-        assert full.standing("images").owed == 4
+        assert full.standing("images").pending == 4
 
     @pytest.mark.parametrize("channel", CHANNELS)
     def test_sets_aside(self, full: Outbox, channel: Channel) -> None:
@@ -123,8 +129,8 @@ class OutboxContract(Contract):
         assert _ids(full, channel) == sorted(
             [sample_id(1), sample_id(3)], reverse=channel == "images"
         )
-        assert full.standing(channel) == Standing(
-            owed=2, aside=(Aside(id=sample_id(2), trouble="It is ☃."),)
+        assert full.standing(channel) == DeliveryStatus(
+            pending=2, failed=(FailedDelivery(id=sample_id(2), trouble="It is ☃."),)
         )
 
     @pytest.mark.parametrize("channel", CHANNELS)
@@ -136,7 +142,7 @@ class OutboxContract(Contract):
         full.set_aside(channel, {sample_id(2): "It cannot be."})
         full.owe_again(channel)
 
-        assert full.standing(channel) == Standing(owed=2)
+        assert full.standing(channel) == DeliveryStatus(pending=2)
 
     @pytest.mark.parametrize("channel", CHANNELS)
     def test_delivers_what_was_set_aside(self, full: Outbox, channel: Channel) -> None:
@@ -144,7 +150,7 @@ class OutboxContract(Contract):
         full.set_aside(channel, {sample_id(2): "It cannot be."})
         full.delivered(channel, [sample_id(2)])
 
-        assert full.standing(channel) == Standing(owed=2)
+        assert full.standing(channel) == DeliveryStatus(pending=2)
 
     @pytest.mark.parametrize("channel", CHANNELS)
     def test_does_not_set_aside_what_is_delivered(
@@ -154,7 +160,7 @@ class OutboxContract(Contract):
         full.delivered(channel, [sample_id(2)])
         full.set_aside(channel, {sample_id(2): "Its bytes are gone."})
 
-        assert full.standing(channel) == Standing(owed=2)
+        assert full.standing(channel) == DeliveryStatus(pending=2)
 
     def test_adds_up_what_is_not_delivered(self, full: Outbox, ledger: Ledger) -> None:
         """Totals are those of the rows that are owed or set aside."""
@@ -189,7 +195,7 @@ class OutboxContract(Contract):
         """What somebody has forgotten is not delivered."""
         history.forget(sample_id(1))
 
-        assert full.standing("images").owed == 2
+        assert full.standing("images").pending == 2
 
     def test_holds_bytes(self, full: Outbox) -> None:
         """Bytes come back as they were, the last that were given."""
@@ -246,8 +252,8 @@ class OutboxContract(Contract):
             full.delivered("usage", [sample_id(100 + number)])
             full.pause("usage", PAUSE)
 
-        assert all_at_once(deliver) == [None] * CROWD
-        assert full.standing("usage").owed == 3
+        assert run_at_once(deliver) == [None] * CROWD
+        assert full.standing("usage").pending == 3
 
     @pytest.mark.parametrize("do", range(8))
     def test_says_what_is_wrong(self, broken_outbox: Outbox, do: int) -> None:

@@ -5,24 +5,24 @@ from collections.abc import Callable
 
 import pytest
 
-from imagen.domain.call import Closed, Sending
+from imagen.domain.call import CallClosed, CallSending
 from imagen.domain.errors import JournalError
 from imagen.domain.idempotency import (
     LONGEST_KEY,
-    Answer,
-    Answered,
-    Elsewhere,
-    Interrupted,
-    KeptCall,
+    KeyAnswered,
+    KeyClaimed,
+    KeyConflict,
+    KeyInProgress,
+    KeyInterrupted,
     KeyState,
-    OfAnother,
-    Ours,
+    RecordedCall,
     RequestKey,
+    StoredAnswer,
 )
 from imagen.ports.idempotency import RequestKeys
 from imagen.ports.journal import Journal
 from imagen.testing.contracts.base import Contract
-from imagen.testing.crowd import CROWD, all_at_once
+from imagen.testing.crowd import CROWD, run_at_once
 from imagen.testing.samples import MONDAY, PROMPT, sample_call, sample_id, sample_row
 
 KEY = RequestKey(caller="writer", key="header-1", fingerprint="ab" * 32)
@@ -40,8 +40,10 @@ OTHERS = (
 SOMETHING_ELSE = RequestKey(caller="writer", key="header-1", fingerprint="cd" * 32)
 """Under the same key."""
 
-IMAGES = Answer(image_ids=(sample_id(1), sample_id(2)), warnings=("seed 0", PROMPT))
-REFUSAL = Answer(status=400, problem='{"message":"Nö."}')
+IMAGES = StoredAnswer(
+    image_ids=(sample_id(1), sample_id(2)), warnings=("seed 0", PROMPT)
+)
+REFUSAL = StoredAnswer(status=400, problem='{"message":"Nö."}')
 
 
 class RequestKeysContract(Contract):
@@ -74,7 +76,7 @@ class RequestKeysContract(Contract):
 
     def test_takes_what_is_new(self, keys: RequestKeys) -> None:
         """A request under a key that nobody used is in one's hands."""
-        assert _take(keys) == Ours()
+        assert _take(keys) == KeyClaimed()
 
     @pytest.mark.parametrize("other", OTHERS, ids=range(len(OTHERS)))
     def test_tells_requests_apart(self, keys: RequestKeys, other: RequestKey) -> None:
@@ -83,7 +85,7 @@ class RequestKeysContract(Contract):
             if each != other:
                 _take(keys, each)
 
-        assert _take(keys, other) == Ours()
+        assert _take(keys, other) == KeyClaimed()
 
     def test_gives_a_request_to_one_of_many(
         self, keys: RequestKeys, another: RequestKeys
@@ -91,9 +93,9 @@ class RequestKeysContract(Contract):
         """Of many who ask the same at once one gets it, and the others hear of that."""
         them = [keys, another] * (CROWD // 2)
 
-        heard = Counter(map(repr, all_at_once(lambda n: _take(them[n]))))
+        heard = Counter(map(repr, run_at_once(lambda n: _take(them[n]))))
 
-        assert heard == {repr(Ours()): 1, repr(Elsewhere()): CROWD - 1}
+        assert heard == {repr(KeyClaimed()): 1, repr(KeyInProgress()): CROWD - 1}
 
     def test_gives_nobody_what_is_worked_on(
         self, keys: RequestKeys, another: RequestKeys
@@ -102,8 +104,8 @@ class RequestKeysContract(Contract):
         _take(keys)
         keys.begun(KEY, [sample_call()])
 
-        assert _take(keys) == Elsewhere()
-        assert _take(another) == Elsewhere()
+        assert _take(keys) == KeyInProgress()
+        assert _take(another) == KeyInProgress()
 
     def test_refuses_something_else(self, keys: RequestKeys) -> None:
         """Under one key one thing can be asked for, whatever has become of it."""
@@ -114,7 +116,7 @@ class RequestKeysContract(Contract):
         keys.answered(KEY, IMAGES)
         heard.append(_take(keys, SOMETHING_ELSE))
 
-        assert heard == [OfAnother()] * 3
+        assert heard == [KeyConflict()] * 3
 
     @pytest.mark.parametrize("answer", [IMAGES, REFUSAL], ids=["images", "refusal"])
     def test_says_the_same_ever_after(
@@ -122,7 +124,7 @@ class RequestKeysContract(Contract):
         keys: RequestKeys,
         another: RequestKeys,
         end: Callable[[], None],
-        answer: Answer,
+        answer: StoredAnswer,
     ) -> None:
         """What was answered is answered again, to the letter, by whomever."""
         _take(keys)
@@ -131,7 +133,7 @@ class RequestKeysContract(Contract):
         ours = _take(keys)
         end()
 
-        assert [ours, _take(another), _take(another)] == [Answered(answer)] * 3
+        assert [ours, _take(another), _take(another)] == [KeyAnswered(answer)] * 3
 
     def test_forgets_what_is_released(
         self, keys: RequestKeys, another: RequestKeys
@@ -140,7 +142,7 @@ class RequestKeysContract(Contract):
         _take(keys)
         keys.release(KEY)
 
-        assert _take(another, SOMETHING_ELSE) == Ours()
+        assert _take(another, SOMETHING_ELSE) == KeyClaimed()
 
     def test_is_interrupted_when_it_is_left(
         self, keys: RequestKeys, another: RequestKeys
@@ -150,7 +152,7 @@ class RequestKeysContract(Contract):
         keys.begun(KEY, [sample_call(1), sample_call(2)])
         keys.left(KEY)
 
-        interrupted = Interrupted((_kept(1), _kept(2)))
+        interrupted = KeyInterrupted((_kept(1), _kept(2)))
         assert [_take(keys), _take(another)] == [interrupted] * 2
 
     def test_is_interrupted_when_its_process_dies(
@@ -161,7 +163,7 @@ class RequestKeysContract(Contract):
         keys.begun(KEY, [sample_call()])
         end()
 
-        assert _take(another) == Interrupted((_kept(1),))
+        assert _take(another) == KeyInterrupted((_kept(1),))
 
     def test_says_how_calls_stand(
         self, keys: RequestKeys, journal: Journal, another: RequestKeys
@@ -170,7 +172,7 @@ class RequestKeysContract(Contract):
         _begin_four(keys, journal)
         keys.left(KEY)
 
-        assert _take(another) == Interrupted(
+        assert _take(another) == KeyInterrupted(
             (
                 _kept(1),
                 _kept(2, live=True),
@@ -190,7 +192,7 @@ class RequestKeysContract(Contract):
         _begin_four(keys, journal)
         end()
 
-        assert _take(another) == Interrupted(
+        assert _take(another) == KeyInterrupted(
             (_kept(1), _kept(2), _kept(3, open=True), _kept(4, billed=True))
         )
 
@@ -202,10 +204,10 @@ class RequestKeysContract(Contract):
         keys.left(KEY)
         them = [keys, another] * (CROWD // 2)
 
-        taken = Counter(map(str, all_at_once(lambda n: them[n].take_over(KEY))))
+        taken = Counter(map(str, run_at_once(lambda n: them[n].take_over(KEY))))
 
         assert taken == {"True": 1, "False": CROWD - 1}
-        assert _take(keys) == Elsewhere()
+        assert _take(keys) == KeyInProgress()
 
     def test_forgets_the_calls_of_what_is_taken_over(self, keys: RequestKeys) -> None:
         """Nothing was made of what is taken over, so it has no calls."""
@@ -215,7 +217,7 @@ class RequestKeysContract(Contract):
         keys.take_over(KEY)
         keys.left(KEY)
 
-        assert _take(keys) == Interrupted(())
+        assert _take(keys) == KeyInterrupted(())
 
     def test_takes_over_nothing_else(
         self, keys: RequestKeys, another: RequestKeys
@@ -230,7 +232,7 @@ class RequestKeysContract(Contract):
         heard.append(_take(keys))
 
         assert taken == [False] * 3
-        assert heard == [Ours(), Elsewhere(), Answered(IMAGES)]
+        assert heard == [KeyClaimed(), KeyInProgress(), KeyAnswered(IMAGES)]
 
     @pytest.mark.parametrize(
         "what", ["take", "take_over", "begun", "answered", "left", "release"]
@@ -256,9 +258,9 @@ def _take(keys: RequestKeys, key: RequestKey = KEY) -> KeyState:
     return keys.take(key, at=MONDAY)
 
 
-def _kept(number: int, **how: bool) -> KeptCall:
+def _kept(number: int, **how: bool) -> RecordedCall:
     call = sample_call(number)
-    return KeptCall(id=call.id, image_ids=call.image_ids, **how)
+    return RecordedCall(id=call.id, image_ids=call.image_ids, **how)
 
 
 def _begin_four(keys: RequestKeys, journal: Journal) -> None:
@@ -267,6 +269,6 @@ def _begin_four(keys: RequestKeys, journal: Journal) -> None:
     _take(keys)
     keys.begun(KEY, calls)
     journal.begin(calls[1:])
-    journal.note(calls[2].id, Sending())
-    journal.note(calls[3].id, Sending())
-    journal.note(calls[3].id, Closed(usage=sample_row(4)))
+    journal.note(calls[2].id, CallSending())
+    journal.note(calls[3].id, CallSending())
+    journal.note(calls[3].id, CallClosed(usage=sample_row(4)))

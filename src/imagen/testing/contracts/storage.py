@@ -8,7 +8,7 @@ import pytest
 from imagen.domain.errors import NameTaken, StorageError
 from imagen.ports.storage import Storage
 from imagen.testing.contracts.base import Contract
-from imagen.testing.contracts.brief import brief
+from imagen.testing.contracts.brief import abbreviate
 
 IMAGE = bytes(range(256)) * 1024 + b"\r\n\x1a\n\0"
 """Every byte there is, more than fits one buffer, and an end that text would lose."""
@@ -46,8 +46,8 @@ class StorageContract(Contract):
         """What is kept is returned to the byte, image and sidecar."""
         _save(storage, IMAGE, sidecar=NOTE)
 
-        assert _look(storage) == brief(IMAGE)
-        assert _look(storage, NOTES_NAME) == brief(NOTE)
+        assert _look(storage) == abbreviate(IMAGE)
+        assert _look(storage, NOTES_NAME) == abbreviate(NOTE)
 
     def test_returns_none_where_nothing_is(self, storage: Storage) -> None:
         """Where nothing is kept, None is returned."""
@@ -65,8 +65,8 @@ class StorageContract(Contract):
         """Without a sidecar nothing lies under the sidecar's name."""
         _save(storage, IMAGE)
 
-        assert _look(storage) == brief(IMAGE)
-        assert _look(storage, NOTES_NAME) == brief(None)
+        assert _look(storage) == abbreviate(IMAGE)
+        assert _look(storage, NOTES_NAME) == abbreviate(None)
 
     def test_says_where_it_is(self, storage: Storage) -> None:
         """It returns where the image is: another place for another name."""
@@ -82,8 +82,8 @@ class StorageContract(Contract):
         with pytest.raises(NameTaken):
             _save(storage, b"newer", sidecar=b"{}")
 
-        assert _look(storage) == brief(b"older")
-        assert _look(storage, NOTES_NAME) == brief(NOTE)
+        assert _look(storage) == abbreviate(b"older")
+        assert _look(storage, NOTES_NAME) == abbreviate(NOTE)
 
     def test_takes_no_name_twice_for_the_same_image(self, storage: Storage) -> None:
         """A name is taken even by the same bytes."""
@@ -102,8 +102,8 @@ class StorageContract(Contract):
         with pytest.raises(NameTaken):
             _save(storage, IMAGE, sidecar=sidecar)
 
-        assert _look(storage) == brief(None)
-        assert _look(storage, NOTES_NAME) == brief(b"older")
+        assert _look(storage) == abbreviate(None)
+        assert _look(storage, NOTES_NAME) == abbreviate(b"older")
 
     def test_leaves_nothing_behind_when_a_name_is_taken(
         self, storage: Storage, kept: Callable[[], Mapping[str, bytes]]
@@ -122,8 +122,8 @@ class StorageContract(Contract):
 
         _save(storage, IMAGE, sidecar=NOTE, replace=True)
 
-        assert _look(storage) == brief(IMAGE)
-        assert _look(storage, NOTES_NAME) == brief(NOTE)
+        assert _look(storage) == abbreviate(IMAGE)
+        assert _look(storage, NOTES_NAME) == abbreviate(NOTE)
 
     def test_leaves_no_sidecar_of_an_older_image(self, storage: Storage) -> None:
         """When an image without a sidecar replaces one, the old sidecar goes."""
@@ -131,23 +131,23 @@ class StorageContract(Contract):
 
         _save(storage, IMAGE, replace=True)
 
-        assert _look(storage) == brief(IMAGE)
-        assert _look(storage, NOTES_NAME) == brief(None)
+        assert _look(storage) == abbreviate(IMAGE)
+        assert _look(storage, NOTES_NAME) == abbreviate(None)
 
     def test_replaces_what_is_not_there(self, storage: Storage) -> None:
         """When there is nothing to replace, it keeps the image all the same."""
         _save(storage, IMAGE, sidecar=NOTE, replace=True)
 
-        assert _look(storage) == brief(IMAGE)
-        assert _look(storage, NOTES_NAME) == brief(NOTE)
+        assert _look(storage) == abbreviate(IMAGE)
+        assert _look(storage, NOTES_NAME) == abbreviate(NOTE)
 
     def test_finds_again_what_is_kept_already(self, storage: Storage) -> None:
         """To save again what is kept already is to be told where it is."""
         place = _save(storage, IMAGE, sidecar=NOTE)
 
         assert _save(storage, IMAGE, sidecar=NOTE, again=True) == place
-        assert _look(storage) == brief(IMAGE)
-        assert _look(storage, NOTES_NAME) == brief(NOTE)
+        assert _look(storage) == abbreviate(IMAGE)
+        assert _look(storage, NOTES_NAME) == abbreviate(NOTE)
 
     @pytest.mark.parametrize(
         ("older", "sidecar"),
@@ -161,8 +161,8 @@ class StorageContract(Contract):
         place = _save(storage, IMAGE, sidecar=older)
 
         assert _save(storage, IMAGE, sidecar=sidecar, again=True) == place
-        assert _look(storage) == brief(IMAGE)
-        assert _look(storage, NOTES_NAME) == brief(sidecar)
+        assert _look(storage) == abbreviate(IMAGE)
+        assert _look(storage, NOTES_NAME) == abbreviate(sidecar)
 
     def test_adds_the_image_to_its_sidecar(
         self, storage: Storage, kept: Callable[[], Mapping[str, bytes]]
@@ -181,8 +181,8 @@ class StorageContract(Contract):
         """Where nothing is, to save again is to save."""
         _save(storage, IMAGE, sidecar=sidecar, again=True)
 
-        assert _look(storage) == brief(IMAGE)
-        assert _look(storage, NOTES_NAME) == brief(sidecar)
+        assert _look(storage) == abbreviate(IMAGE)
+        assert _look(storage, NOTES_NAME) == abbreviate(sidecar)
 
     @pytest.mark.parametrize("older", [NOTE, None], ids=["sidecar", "alone"])
     def test_leaves_another_image_when_it_saves_again(
@@ -195,8 +195,8 @@ class StorageContract(Contract):
         with pytest.raises(NameTaken):
             _save(storage, IMAGE, sidecar=NOTE, again=True)
 
-        assert _look(storage) == brief(other)
-        assert _look(storage, NOTES_NAME) == brief(older)
+        assert _look(storage) == abbreviate(other)
+        assert _look(storage, NOTES_NAME) == abbreviate(older)
 
     @pytest.mark.parametrize("sidecar", [NOTE, None], ids=["sidecar", "alone"])
     def test_leaves_another_sidecar_when_it_saves_again(
@@ -208,8 +208,8 @@ class StorageContract(Contract):
         with pytest.raises(NameTaken):
             _save(storage, IMAGE, sidecar=sidecar, again=True)
 
-        assert _look(storage) == brief(None)
-        assert _look(storage, NOTES_NAME) == brief(b"{}")
+        assert _look(storage) == abbreviate(None)
+        assert _look(storage, NOTES_NAME) == abbreviate(b"{}")
 
     def test_replaces_again(self, storage: Storage) -> None:
         """To replace again is to replace."""
@@ -217,8 +217,8 @@ class StorageContract(Contract):
 
         _save(storage, IMAGE, sidecar=NOTE, replace=True, again=True)
 
-        assert _look(storage) == brief(IMAGE)
-        assert _look(storage, NOTES_NAME) == brief(NOTE)
+        assert _look(storage) == abbreviate(IMAGE)
+        assert _look(storage, NOTES_NAME) == abbreviate(NOTE)
 
     def test_gives_one_place_to_all_that_save_the_same_again(
         self, storage: Storage
@@ -252,7 +252,7 @@ class StorageContract(Contract):
             done.set()
             thread.join()
 
-        assert {brief(one) for one in seen if one not in (older, newer)} == set()
+        assert {abbreviate(one) for one in seen if one not in (older, newer)} == set()
 
     def test_gives_a_name_to_one_of_many(self, storage: Storage) -> None:
         """Of several threads that want one name, one gets it, for both its files."""
@@ -274,14 +274,14 @@ class StorageContract(Contract):
 
         assert [one for one in outcomes if isinstance(one, Exception)] == []
         assert [_look(storage, _numbered(number)) for number in range(CROWD)] == [
-            brief(_image(number)) for number in range(CROWD)
+            abbreviate(_image(number)) for number in range(CROWD)
         ]
 
     def test_is_seen_by_another(self, storage: Storage, another: Storage) -> None:
         """What one instance keeps, another over the same place has, and leaves."""
         _save(storage, IMAGE, sidecar=NOTE)
 
-        assert _look(another) == brief(IMAGE)
+        assert _look(another) == abbreviate(IMAGE)
         with pytest.raises(NameTaken):
             _save(another, b"newer")
 
@@ -356,8 +356,8 @@ def _check_one_winner(storage: Storage, outcomes: list[str | Exception]) -> None
 
     assert len(winners) == 1, outcomes
     assert [error for error in others if not isinstance(error, NameTaken)] == []
-    assert _look(storage) == brief(_image(winners[0]))
-    assert _look(storage, NOTES_NAME) == brief(b"%d" % winners[0])
+    assert _look(storage) == abbreviate(_image(winners[0]))
+    assert _look(storage, NOTES_NAME) == abbreviate(b"%d" % winners[0])
 
 
 def _check_one_place(storage: Storage, storages: list[Storage]) -> None:
@@ -368,8 +368,8 @@ def _check_one_place(storage: Storage, storages: list[Storage]) -> None:
 
     place = _save(storage, IMAGE, sidecar=NOTE, again=True)
     assert outcomes == [place] * len(storages)
-    assert _look(storage) == brief(IMAGE)
-    assert _look(storage, NOTES_NAME) == brief(NOTE)
+    assert _look(storage) == abbreviate(IMAGE)
+    assert _look(storage, NOTES_NAME) == abbreviate(NOTE)
 
 
 def _image(number: int) -> bytes:
@@ -381,8 +381,8 @@ def _numbered(number: int) -> str:
 
 
 def _look(storage: Storage, name: str = NAME) -> str:
-    return brief(storage.read(name))
+    return abbreviate(storage.read(name))
 
 
 def _all(kept: Mapping[str, bytes]) -> dict[str, str]:
-    return {name: brief(content) for name, content in kept.items()}
+    return {name: abbreviate(content) for name, content in kept.items()}

@@ -17,18 +17,18 @@ from msgspec import Meta
 from imagen.adapters.backends.comfyui.workflow import (
     BUILT_IN,
     FILE_KEYS,
-    NeededFile,
+    RequiredFile,
     Workflow,
-    capabilities_of,
-    filled,
+    fill_workflow,
+    find_output_nodes,
+    list_required_files,
+    list_required_nodes,
     load_workflow,
-    needed_files,
-    needed_nodes,
-    output_nodes,
+    workflow_capabilities,
 )
 from imagen.domain.capabilities import Capabilities
 from imagen.domain.container import NotAnImage, read_facts
-from imagen.domain.cost import NOTHING, Cost
+from imagen.domain.cost import FREE, Cost
 from imagen.domain.errors import (
     BackendError,
     Cancelled,
@@ -42,14 +42,14 @@ from imagen.ports.backend import (
     Adapter,
     BackendContext,
     ImageBackend,
+    JobContext,
     Readiness,
-    Watch,
 )
 from imagen.ports.clock import Clock
 
 if TYPE_CHECKING:
     from imagen.adapters.backends.comfyui.frames import File
-    from imagen.adapters.backends.comfyui.server import Server
+    from imagen.adapters.backends.comfyui.server import ComfyClient
 
 DEFAULT_URL = "http://localhost:8188"
 DEFAULT_PREFIX = "imagen"
@@ -133,7 +133,7 @@ class ComfyBackend:
         self._free = not options.api_key_env and not options.headers_env
         self._headers, self._unset = _headers(options, context)
         self._lock = Lock()
-        self._server: Server | None = None
+        self._server: ComfyClient | None = None
 
     def __repr__(self) -> str:
         return f"ComfyBackend({self._workflow.name!r})"
@@ -141,7 +141,7 @@ class ComfyBackend:
     def capabilities(self) -> Capabilities:
         """What the workflow lets one choose; a server behind a key may cost money."""
         return msgspec.structs.replace(
-            capabilities_of(self._workflow), may_cost=not self._free
+            workflow_capabilities(self._workflow), may_cost=not self._free
         )
 
     def prepare(self) -> None:
@@ -149,48 +149,50 @@ class ComfyBackend:
         import_module("imagen.adapters.backends.comfyui.run")
         self._connected()
 
-    def generate(self, job: ImageJob, watch: Watch) -> Generated:
+    def generate(self, job: ImageJob, context: JobContext) -> Generated:
         """Hand the job in, stay with it, fetch the pictures."""
-        graph = filled(self._workflow, job, prefix=self._options.prefix)
+        graph = fill_workflow(self._workflow, job, prefix=self._options.prefix)
         if self._unset:
             raise _without_credentials(self._unset)
-        return self._generated(*self._drawn(graph, job, watch), job)
+        return self._generated(*self._drawn(graph, job, context), job)
 
-    def resume(self, job: ImageJob, reference: str, watch: Watch) -> Generated:
+    def resume(self, job: ImageJob, reference: str, context: JobContext) -> Generated:
         """Look for a job that was handed in before until it is over; fetch it."""
         from imagen.adapters.backends.comfyui.run import (  # noqa: PLC0415 - network
             JobRun,
-            fetched,
+            read_download,
         )
-        from imagen.adapters.backends.comfyui.server import Gone  # noqa: PLC0415
+        from imagen.adapters.backends.comfyui.server import FileGone  # noqa: PLC0415
 
         if self._unset:
             raise _without_credentials(self._unset)
         server = self._connected()
         run = JobRun(
             server,
-            filled(self._workflow, job, prefix=self._options.prefix),
-            outputs=output_nodes(self._workflow),
-            watch=watch,
+            fill_workflow(self._workflow, job, prefix=self._options.prefix),
+            outputs=find_output_nodes(self._workflow),
+            context=context,
             clock=self._clock,
             free=self._free,
             reference=reference,
         )
         files = run.rejoin()
         try:
-            contents = [fetched(server, file, watch) for file in files]
-        except Gone as gone:
+            contents = [read_download(server, file, context) for file in files]
+        except FileGone as gone:
             raise _lost(server, gone) from gone
         return self._generated(files, contents, job)
 
-    def find(self, job: ImageJob, *, since: datetime, watch: Watch) -> tuple[str, ...]:
+    def find(
+        self, job: ImageJob, *, since: datetime, context: JobContext
+    ) -> tuple[str, ...]:
         """Look for jobs with the very same workflow, seed and all."""
         from imagen.adapters.http import BackgroundCall  # noqa: PLC0415 - network
 
-        graph = filled(self._workflow, job, prefix=self._options.prefix)
+        graph = fill_workflow(self._workflow, job, prefix=self._options.prefix)
         server, moment = self._connected(), since.timestamp()
         search = partial(server.orders_like, graph, since=moment)
-        return BackgroundCall(search).result(watch)
+        return BackgroundCall(search).result(context)
 
     def _generated(
         self,
@@ -202,18 +204,18 @@ class ComfyBackend:
             images=tuple(_image(*content, job) for content in contents),
             model=job.model or self.capabilities().model,
             steps=self._workflow.defaults.steps if job.steps is None else job.steps,
-            cost=NOTHING if self._free else Cost(),
+            cost=FREE if self._free else Cost(),
             parameters={
                 "workflow": self._workflow.name,
                 "files": [_path(file) for file in files],
             },
         )
 
-    def check(self, watch: Watch) -> tuple[Readiness, ...]:
+    def check(self, context: JobContext) -> tuple[Readiness, ...]:
         """Look for the server, and for each node and model file of the workflow."""
-        watch.wait(0)
+        context.sleep(0)
         try:
-            return tuple(self._findings(watch))
+            return tuple(self._findings(context))
         except Cancelled:
             raise
         except ImagenError as error:
@@ -227,7 +229,7 @@ class ComfyBackend:
             server.close()
 
     def _drawn(
-        self, graph: dict[str, dict[str, object]], job: ImageJob, watch: Watch
+        self, graph: dict[str, dict[str, object]], job: ImageJob, context: JobContext
     ) -> tuple[list["File"], list[tuple[bytes, str]]]:
         """Return the pictures, drawn anew if the server names one that is gone.
 
@@ -236,19 +238,19 @@ class ComfyBackend:
         """
         from imagen.adapters.backends.comfyui.run import (  # noqa: PLC0415 - network
             JobRun,
-            fetched,
             new_id,
+            read_download,
         )
-        from imagen.adapters.backends.comfyui.server import Gone  # noqa: PLC0415
+        from imagen.adapters.backends.comfyui.server import FileGone  # noqa: PLC0415
 
-        server, outputs = self._connected(), output_nodes(self._workflow)
+        server, outputs = self._connected(), find_output_nodes(self._workflow)
         reference: str | None = None
         for last in (False, True):
             run = JobRun(
                 server,
                 graph,
                 outputs=outputs,
-                watch=watch,
+                context=context,
                 clock=self._clock,
                 free=self._free,
                 reference=reference,
@@ -256,45 +258,47 @@ class ComfyBackend:
             files = run.finish()
             reference = run.reference
             try:
-                return files, [fetched(server, file, watch) for file in files]
-            except Gone as gone:
+                return files, [read_download(server, file, context) for file in files]
+            except FileGone as gone:
                 if last or not self._free:
                     raise _lost(server, gone) from gone
             prefix = f"{self._options.prefix or DEFAULT_PREFIX}-{new_id()[:8]}"
-            graph, before = filled(self._workflow, job, prefix=prefix), graph
+            graph, before = fill_workflow(self._workflow, job, prefix=prefix), graph
             if graph == before:  # nothing in it is called by a prefix
                 server.forget_cached()
         raise AssertionError("the second time returns or raises")
 
-    def _connected(self) -> "Server":
+    def _connected(self) -> "ComfyClient":
         from imagen.adapters.backends.comfyui.server import (  # noqa: PLC0415 - network
-            Server,
+            ComfyClient,
         )
 
         with self._lock:
             if self._server is None:
-                self._server = Server(self._options.base_url, headers=self._headers)
+                self._server = ComfyClient(
+                    self._options.base_url, headers=self._headers
+                )
             return self._server
 
-    def _findings(self, watch: Watch) -> Iterator[Readiness]:
+    def _findings(self, context: JobContext) -> Iterator[Readiness]:
         from imagen.adapters.http import BackgroundCall  # noqa: PLC0415 - network
 
         if self._unset:
             yield _unready("key", _without_credentials(self._unset))
             return
         server = self._connected()
-        version = BackgroundCall(server.version).result(watch)
+        version = BackgroundCall(server.version).result(context)
         yield Readiness(what="server", ready=True, note=f"{server.name}, {version}")
-        files = needed_files(self._workflow)
-        for kind in needed_nodes(self._workflow):
-            inputs = BackgroundCall(partial(server.inputs_of, kind)).result(watch)
+        files = list_required_files(self._workflow)
+        for kind in list_required_nodes(self._workflow):
+            inputs = BackgroundCall(partial(server.inputs_of, kind)).result(context)
             yield _node_finding(kind, known=inputs is not None)
             for file in files:
                 if file.class_type == kind and inputs is not None:
                     yield _file_finding(file, inputs)
 
 
-def _lost(server: "Server", gone: Exception) -> BackendError:
+def _lost(server: "ComfyClient", gone: Exception) -> BackendError:
     return BackendError(f"{server.name} made {gone}, and does not have it any more.")
 
 
@@ -351,10 +355,10 @@ def _node_finding(kind: str, *, known: bool) -> Readiness:
     return Readiness(what=f"node {kind}", ready=known, note=note)
 
 
-def _file_finding(file: NeededFile, inputs: Mapping[str, object]) -> Readiness:
-    from imagen.adapters.backends.comfyui.frames import choices_in  # noqa: PLC0415
+def _file_finding(file: RequiredFile, inputs: Mapping[str, object]) -> Readiness:
+    from imagen.adapters.backends.comfyui.frames import parse_choices  # noqa: PLC0415
 
-    what, choices = f"file {file.name}", choices_in(inputs.get(file.input))
+    what, choices = f"file {file.name}", parse_choices(inputs.get(file.input))
     if choices is None:
         return Readiness(what=what, ready=True, note=f"{file.input} takes any name")
     if file.name in choices:

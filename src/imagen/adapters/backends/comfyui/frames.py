@@ -74,7 +74,7 @@ class PromptData(msgspec.Struct, frozen=True):
     prompt_id: str | None = None
 
 
-class Started(_Frame, frozen=True, tag="execution_start"):
+class ExecutionStarted(_Frame, frozen=True, tag="execution_start"):
     """The worker took the prompt."""
 
     data: PromptData
@@ -87,7 +87,7 @@ class CachedData(msgspec.Struct, frozen=True):
     nodes: tuple[str, ...] = ()
 
 
-class Cached(_Frame, frozen=True, tag="execution_cached"):
+class ExecutionCached(_Frame, frozen=True, tag="execution_cached"):
     """Which nodes need not run again."""
 
     data: CachedData
@@ -115,7 +115,7 @@ class ProgressData(msgspec.Struct, frozen=True):
     node: str | None = None
 
 
-class Progress(_Frame, frozen=True, tag="progress"):
+class ProgressMessage(_Frame, frozen=True, tag="progress"):
     """A node took a step."""
 
     data: ProgressData
@@ -129,19 +129,19 @@ class ExecutedData(msgspec.Struct, frozen=True):
     output: object = None
 
 
-class Executed(_Frame, frozen=True, tag="executed"):
+class NodeExecuted(_Frame, frozen=True, tag="executed"):
     """An output node is done."""
 
     data: ExecutedData
 
 
-class Succeeded(_Frame, frozen=True, tag="execution_success"):
+class ExecutionSucceeded(_Frame, frozen=True, tag="execution_success"):
     """All nodes are done; the history may be empty for a moment yet."""
 
     data: PromptData
 
 
-class TroubleData(msgspec.Struct, frozen=True):
+class ErrorData(msgspec.Struct, frozen=True):
     """Which node failed, and how; the rest of it is long, and full of paths."""
 
     prompt_id: str | None = None
@@ -151,34 +151,34 @@ class TroubleData(msgspec.Struct, frozen=True):
     exception_message: str | None = None
 
 
-class Failed(_Frame, frozen=True, tag="execution_error"):
+class ExecutionFailed(_Frame, frozen=True, tag="execution_error"):
     """A node failed."""
 
-    data: TroubleData
+    data: ErrorData
 
 
-class Interrupted(_Frame, frozen=True, tag="execution_interrupted"):
+class ExecutionInterrupted(_Frame, frozen=True, tag="execution_interrupted"):
     """Somebody stopped it."""
 
-    data: TroubleData
+    data: ErrorData
 
 
 Frame: TypeAlias = (
     Status
-    | Started
-    | Cached
+    | ExecutionStarted
+    | ExecutionCached
     | Executing
-    | Progress
-    | Executed
-    | Succeeded
-    | Failed
-    | Interrupted
+    | ProgressMessage
+    | NodeExecuted
+    | ExecutionSucceeded
+    | ExecutionFailed
+    | ExecutionInterrupted
 )
 
 _FRAMES: msgspec.json.Decoder[Frame] = msgspec.json.Decoder(Frame)
 
 
-def read_frame(text: str | bytes) -> Frame | None:
+def parse_message(text: str | bytes) -> Frame | None:
     """Return what a text frame says, or None if it means nothing to us."""
     try:
         return _FRAMES.decode(text)
@@ -186,7 +186,7 @@ def read_frame(text: str | bytes) -> Frame | None:
         return None
 
 
-class Preview(msgspec.Struct, frozen=True):
+class PreviewFrame(msgspec.Struct, frozen=True):
     """A picture on the way, or one that was sent instead of kept.
 
     Attributes:
@@ -208,20 +208,20 @@ class _PreviewMetadata(msgspec.Struct, frozen=True):
     image_type: str = "image/jpeg"
 
 
-def read_preview(content: bytes) -> Preview | None:
+def parse_preview(content: bytes) -> PreviewFrame | None:
     """Return the picture in a binary frame, or None if there is none in it."""
     if len(content) < 8:  # noqa: PLR2004 - two numbers of four bytes
         return None
     kind, number = unpack_from(">II", content)
     if kind == _PREVIEW and number in _IMAGE_TYPES:
-        return Preview(content=content[8:], media_type=_IMAGE_TYPES[number])
+        return PreviewFrame(content=content[8:], media_type=_IMAGE_TYPES[number])
     if kind != _PREVIEW_WITH_METADATA or 8 + number > len(content):
         return None
     try:
         about = msgspec.json.decode(content[8 : 8 + number], type=_PreviewMetadata)
     except (msgspec.DecodeError, UnicodeError):
         return None
-    return Preview(
+    return PreviewFrame(
         content=content[8 + number :],
         media_type=about.image_type,
         prompt_id=about.prompt_id,
@@ -234,7 +234,7 @@ def read_preview(content: bytes) -> Preview | None:
 Ending: TypeAlias = Literal["success", "error", "interrupted"]
 
 
-class Story:
+class PromptState:
     """What is known of one prompt; frames of any other leave it as it is.
 
     Attributes:
@@ -252,7 +252,7 @@ class Story:
         self.begun = False
         self.ending: Ending | None = None
         self.over = False
-        self.trouble = TroubleData()
+        self.trouble = ErrorData()
         self.files: dict[str, tuple[File, ...]] = {}
         self.node: str | None = None
         self.step: tuple[int, int] | None = None
@@ -266,22 +266,22 @@ class Story:
             case Executing(data=data):
                 self.node, self.step = data.node, None
                 self.over = self.over or data.node is None
-            case Progress(data=data):
+            case ProgressMessage(data=data):
                 self.node = data.node or self.node
                 self.step = _step(data)
-            case Executed(data=data):
+            case NodeExecuted(data=data):
                 self._keep(data.node or "", data.output)
-            case Succeeded():
+            case ExecutionSucceeded():
                 self.ending = "success"
-            case Failed(data=data):
+            case ExecutionFailed(data=data):
                 self.ending, self.trouble = "error", data
-            case Interrupted(data=data):
+            case ExecutionInterrupted(data=data):
                 self.ending, self.trouble = "interrupted", data
-            case Started() | Cached():
+            case ExecutionStarted() | ExecutionCached():
                 pass
         return True
 
-    def conclude(self, entry: "HistoryEntry") -> None:
+    def conclude(self, entry: "PromptHistory") -> None:
         """Take in what the history says, which is the last word."""
         self.begun = self.over = True
         self.ending, self.trouble = entry.ending, entry.trouble
@@ -289,7 +289,7 @@ class Story:
             self._keep(node, output)
 
     def _keep(self, node: str, output: object) -> None:
-        if files := files_in(output):
+        if files := extract_files(output):
             self.files[node] = files
 
 
@@ -298,7 +298,7 @@ def _step(data: ProgressData) -> tuple[int, int] | None:
     return (min(most, max(0, int(data.value))), most) if most >= 1 else None
 
 
-def files_in(output: object) -> tuple[File, ...]:
+def extract_files(output: object) -> tuple[File, ...]:
     """Return the pictures among what an output node made."""
     if not isinstance(output, Mapping):
         return ()
@@ -317,7 +317,7 @@ def files_in(output: object) -> tuple[File, ...]:
 # Answers
 
 
-class Accepted(msgspec.Struct, frozen=True):
+class PromptAccepted(msgspec.Struct, frozen=True):
     """The prompt is in the queue, perhaps without some of its outputs."""
 
     prompt_id: str
@@ -331,7 +331,7 @@ class Queue(msgspec.Struct, frozen=True):
     queue_pending: tuple[msgspec.Raw, ...] = ()
 
 
-class Place(msgspec.Struct, frozen=True):
+class QueuePosition(msgspec.Struct, frozen=True):
     """Where a prompt is.
 
     Attributes:
@@ -348,7 +348,7 @@ class _Item(msgspec.Struct, frozen=True, array_like=True):
     prompt_id: str
 
 
-class _Order(msgspec.Struct, frozen=True, array_like=True):
+class _QueuedPrompt(msgspec.Struct, frozen=True, array_like=True):
     """A prompt with its graph, as the queue and the history have it."""
 
     number: float
@@ -364,10 +364,10 @@ class _Order(msgspec.Struct, frozen=True, array_like=True):
 
 
 class _Remembered(msgspec.Struct, frozen=True):
-    prompt: _Order | None = None
+    prompt: _QueuedPrompt | None = None
 
 
-def place_in(queue: bytes, prompt_id: str) -> Place | None:
+def find_queue_position(queue: bytes, prompt_id: str) -> QueuePosition | None:
     """Return where the prompt is, or None if it is not in the queue.
 
     Raises:
@@ -377,15 +377,15 @@ def place_in(queue: bytes, prompt_id: str) -> Place | None:
     running = [_item(item) for item in read.queue_running]
     pending = [_item(item) for item in read.queue_pending]
     if any(item.prompt_id == prompt_id for item in running):
-        return Place(running=True)
+        return QueuePosition(running=True)
     for mine in pending:
         if mine.prompt_id == prompt_id:
             ahead = sum(item.number < mine.number for item in pending)
-            return Place(running=False, ahead=len(running) + ahead)
+            return QueuePosition(running=False, ahead=len(running) + ahead)
     return None
 
 
-def orders_in(
+def find_prompts(
     queue: bytes, history: bytes, graph: Graph, *, since: float
 ) -> tuple[str, ...]:
     """Return the names of all prompts with just this graph.
@@ -415,8 +415,8 @@ def orders_in(
     return tuple(dict.fromkeys(alike))
 
 
-def _order(item: msgspec.Raw) -> _Order:
-    return msgspec.json.decode(item, type=_Order)
+def _order(item: msgspec.Raw) -> _QueuedPrompt:
+    return msgspec.json.decode(item, type=_QueuedPrompt)
 
 
 def _item(item: msgspec.Raw) -> _Item:
@@ -431,7 +431,7 @@ class HistoryStatus(msgspec.Struct, frozen=True):
     messages: tuple[tuple[str, msgspec.Raw], ...] = ()
 
 
-class HistoryEntry(msgspec.Struct, frozen=True):
+class PromptHistory(msgspec.Struct, frozen=True):
     """What the server remembers of a prompt that is over."""
 
     outputs: Mapping[str, object] = {}
@@ -454,15 +454,15 @@ class HistoryEntry(msgspec.Struct, frozen=True):
         return "success" if self.status.completed else "error"
 
     @property
-    def trouble(self) -> TroubleData:
+    def trouble(self) -> ErrorData:
         """What failed, if something did."""
         for event, data in reversed(self.status.messages if self.status else ()):
             if event in {"execution_error", "execution_interrupted"}:
-                return msgspec.json.decode(data, type=TroubleData)
-        return TroubleData()
+                return msgspec.json.decode(data, type=ErrorData)
+        return ErrorData()
 
 
-def entry_in(history: bytes, prompt_id: str) -> HistoryEntry | None:
+def parse_history(history: bytes, prompt_id: str) -> PromptHistory | None:
     """Return what is remembered of the prompt; None if nothing is.
 
     Raises:
@@ -471,7 +471,7 @@ def entry_in(history: bytes, prompt_id: str) -> HistoryEntry | None:
     entries = msgspec.json.decode(history, type=dict[str, msgspec.Raw])
     if prompt_id not in entries:
         return None
-    return msgspec.json.decode(entries[prompt_id], type=HistoryEntry)
+    return msgspec.json.decode(entries[prompt_id], type=PromptHistory)
 
 
 # Refusals
@@ -503,17 +503,17 @@ class _Refusal(msgspec.Struct, frozen=True):
     node_errors: object = None
 
 
-def refusal_in(answer: bytes, graph: Graph) -> str:
+def explain_refusal(answer: bytes, graph: Graph) -> str:
     """Return why a prompt was refused, as one sentence or more, without its paths."""
     try:
         refusal = msgspec.json.decode(answer, type=_Refusal)
     except (msgspec.DecodeError, UnicodeError):
         return "The server does not say why."
-    faults = faults_in(refusal.node_errors, graph)
+    faults = explain_node_errors(refusal.node_errors, graph)
     return " ".join(faults.values()) or _at_large(refusal.error, graph)
 
 
-def faults_in(
+def explain_node_errors(
     node_errors: object, graph: Graph, *, outputs: Iterable[str] | None = None
 ) -> dict[str, str]:
     """Return what is wrong with each node, in sentences.
@@ -531,7 +531,8 @@ def faults_in(
     return {
         node: " ".join(
             dict.fromkeys(
-                f"{node_name(graph, node, faults.class_type)}: {_explained(fault)}."
+                f"{display_node_name(graph, node, faults.class_type)}: "
+                f"{_explained(fault)}."
                 for fault in faults.errors
             )
         )
@@ -541,7 +542,7 @@ def faults_in(
     }
 
 
-def node_name(graph: Graph, node: str, class_type: str = "") -> str:
+def display_node_name(graph: Graph, node: str, class_type: str = "") -> str:
     """Return what a person calls the node: its title and class, or its id."""
     entry = graph.get(node, {})
     kind = class_type or str(entry.get("class_type", ""))
@@ -562,7 +563,7 @@ def _explained(fault: _Fault) -> str:
 
 def _not_in_list(fault: _Fault) -> str:
     about = fault.extra_info
-    choices = choices_in(about.input_config)
+    choices = parse_choices(about.input_config)
     said = f"{about.input_name}: {_shown(about.received_value)} is not on this server"
     if choices is None:  # a long list is not sent
         return said
@@ -610,7 +611,7 @@ def _link_to_nowhere(fault: _Fault) -> str:
 
 def _custom(fault: _Fault) -> str:
     name = fault.extra_info.input_name
-    details = without_paths(fault.details)
+    details = remove_paths(fault.details)
     said = details.removeprefix(f"{name} - ") if name else details
     return f"{name}: {said}" if name else said
 
@@ -631,22 +632,23 @@ _EXPLAINED: Mapping[str, Callable[[_Fault], str]] = {
 def _at_large(error: object, graph: Graph) -> str:
     """Explain a refusal that blames no node."""
     if isinstance(error, str):
-        return f"{without_paths(error).rstrip('.')}."
+        return f"{remove_paths(error).rstrip('.')}."
     try:
         fault = msgspec.convert(error, _Fault)
     except msgspec.ValidationError:
         return "The server does not say why."
     node = fault.details.removeprefix("Node ID '#").removesuffix("'")
     if node in graph:
-        return f"{node_name(graph, node)}: {without_paths(fault.message).rstrip('.')}."
+        reason = remove_paths(fault.message).rstrip(".")
+        return f"{display_node_name(graph, node)}: {reason}."
     if fault.type == "prompt_no_outputs":
         return "The workflow has no output node, such as SaveImage."
     if fault.type == "prompt_outputs_failed_validation":
         return "Its nodes are linked in a circle, or in another way that cannot work."
-    return f"{without_paths(fault.message or fault.type).rstrip('.')}."
+    return f"{remove_paths(fault.message or fault.type).rstrip('.')}."
 
 
-def without_paths(text: str) -> str:
+def remove_paths(text: str) -> str:
     """Return one line of a server's words, its folders left out."""
     words = " ".join(text.split()).split(" ")
     return _cut(" ".join(map(_without_folders, words)))
@@ -660,7 +662,7 @@ def _without_folders(word: str) -> str:
     return opening + bare.replace("\\", "/").rsplit("/", maxsplit=1)[-1]
 
 
-def choices_in(config: object) -> list[object] | None:
+def parse_choices(config: object) -> list[object] | None:
     """Return what an input may be, as its node describes it; None: anything."""
     first = _first(config)
     if isinstance(first, list):
@@ -690,26 +692,26 @@ def _cut(text: str) -> str:
 # Failures
 
 
-class Explained(msgspec.Struct, frozen=True):
+class ErrorExplanation(msgspec.Struct, frozen=True):
     """A failure as a sentence, and what to do about it."""
 
     message: str
     hint: str = ""
 
 
-def failure_of(trouble: TroubleData, graph: Graph) -> Explained:
+def explain_failure(trouble: ErrorData, graph: Graph) -> ErrorExplanation:
     """Return what failed while running, in one sentence."""
-    where = node_name(graph, trouble.node_id or "?", trouble.node_type or "")
-    what = without_paths(trouble.exception_message or "").rstrip(".")
+    where = display_node_name(graph, trouble.node_id or "?", trouble.node_type or "")
+    what = remove_paths(trouble.exception_message or "").rstrip(".")
     kind = (trouble.exception_type or "").rsplit(".", maxsplit=1)[-1]
     if _is_out_of_memory(kind, what):
-        return Explained(
+        return ErrorExplanation(
             f"{where} ran out of memory.",
             hint="Ask for a smaller size, use a smaller model, or free the server's"
             " memory.",
         )
     told = ": ".join(filter(None, (kind, what))) or "it does not say why"
-    return Explained(f"{where} failed: {told}.")
+    return ErrorExplanation(f"{where} failed: {told}.")
 
 
 def _is_out_of_memory(kind: str, what: str) -> bool:

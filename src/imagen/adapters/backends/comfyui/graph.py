@@ -23,17 +23,17 @@ class Link(NamedTuple):
     output: int
 
 
-class Place(msgspec.Struct, frozen=True, order=True):
+class NodeInput(msgspec.Struct, frozen=True, order=True):
     """One input of one node, written `node.input`."""
 
     node: str
     input: str
 
     def __str__(self) -> str:
-        return f"{shown(self.node)}.{shown(self.input)}"
+        return f"{display_name(self.node)}.{display_name(self.input)}"
 
 
-class Node(msgspec.Struct, frozen=True):
+class WorkflowNode(msgspec.Struct, frozen=True):
     """A node: its class, its inputs (values and links), and the title people see."""
 
     class_type: str
@@ -41,7 +41,7 @@ class Node(msgspec.Struct, frozen=True):
     title: str = ""
 
 
-class Graph(msgspec.Struct, frozen=True):
+class WorkflowGraph(msgspec.Struct, frozen=True):
     """All the nodes of a workflow, in the order of the file; no link is loose.
 
     Attributes:
@@ -51,21 +51,21 @@ class Graph(msgspec.Struct, frozen=True):
     """
 
     source: str
-    nodes: Mapping[str, Node]
+    nodes: Mapping[str, WorkflowNode]
     order: tuple[str, ...]
 
-    def value(self, place: Place) -> object:
+    def value(self, place: NodeInput) -> object:
         """Return what the input says; None when there is no such input."""
         return self.nodes[place.node].inputs.get(place.input)
 
-    def link(self, place: Place) -> Link | None:
+    def link(self, place: NodeInput) -> Link | None:
         """Return what the input is connected to, or None when it is not."""
-        return as_link(self.value(place))
+        return parse_link(self.value(place))
 
     def links(self, node: str) -> Iterator[tuple[str, Link]]:
         """Give each connected input of a node with what it is connected to."""
         for name, value in self.nodes[node].inputs.items():
-            link = as_link(value)
+            link = parse_link(value)
             if link is not None:
                 yield name, link
 
@@ -87,18 +87,20 @@ class Graph(msgspec.Struct, frozen=True):
                 found.add(node)
         return found
 
-    def described(self, place: Place) -> str:
+    def described(self, place: NodeInput) -> str:
         """Return the place with the class and the title of its node."""
         return f"{place} ({self.named(place.node)})"
 
     def named(self, node: str) -> str:
         """Return the class and the title of a node."""
         found = self.nodes[node]
-        title = "" if found.title in {"", found.class_type} else shown(found.title)
-        return shown(found.class_type) + (f', "{title}"' if title else "")
+        title = (
+            "" if found.title in {"", found.class_type} else display_name(found.title)
+        )
+        return display_name(found.class_type) + (f', "{title}"' if title else "")
 
 
-def as_link(value: object) -> Link | None:
+def parse_link(value: object) -> Link | None:
     """Return the link that a value is, by the rule of ComfyUI's own `is_link`.
 
     A list of a node's id and a number; everything else is a value
@@ -111,7 +113,7 @@ def as_link(value: object) -> Link | None:
             return None
 
 
-def read_graph(content: bytes, *, source: str) -> Graph:
+def parse_graph(content: bytes, *, source: str) -> WorkflowGraph:
     """Read a workflow and check that it hangs together.
 
     Args:
@@ -127,17 +129,17 @@ def read_graph(content: bytes, *, source: str) -> Graph:
             hint="A workflow is some kilobytes of JSON; is it the right file?",
         )
     nodes = {
-        node: _node(body, f"{source}: node {shown(node)}")
+        node: _node(body, f"{source}: node {display_name(node)}")
         for node, body in _object(content, source).items()
     }
     if len(nodes) > MOST_NODES:
         raise Misconfigured(
             f"{source} has {len(nodes)} nodes; more than {MOST_NODES} are not read."
         )
-    return Graph(source=source, nodes=nodes, order=_order(nodes, source))
+    return WorkflowGraph(source=source, nodes=nodes, order=_order(nodes, source))
 
 
-def shown(text: str) -> str:
+def display_name(text: str) -> str:
     """Return a name from a file as it can stand in a message."""
     short = text if len(text) <= LONGEST_SHOWN else text[: LONGEST_SHOWN - 1] + "…"
     return short if short.isprintable() and short else repr(short)
@@ -168,7 +170,7 @@ def _is_drawing(body: Mapping[str, object]) -> bool:
     return isinstance(body.get("nodes"), list)
 
 
-def _node(body: object, where: str) -> Node:
+def _node(body: object, where: str) -> WorkflowNode:
     if not isinstance(body, dict):
         raise Misconfigured(f"{where} is not a node.", hint=EXPORT)
     fields = cast("dict[str, object]", body)  # the keys of JSON are strings
@@ -177,11 +179,15 @@ def _node(body: object, where: str) -> Node:
         raise Misconfigured(f"{where} has no class_type.", hint=EXPORT)
     inputs = fields.get("inputs", {})
     if not isinstance(inputs, dict):
-        raise Misconfigured(f"{where} ({shown(class_type)}) has no list of inputs.")
+        raise Misconfigured(
+            f"{where} ({display_name(class_type)}) has no list of inputs."
+        )
     named = cast("dict[str, object]", inputs)
     if _depth_exceeds(named, DEEPEST):
-        raise _too_deep(f"{where} ({shown(class_type)})")
-    return Node(class_type=class_type, inputs=named, title=_title(fields.get("_meta")))
+        raise _too_deep(f"{where} ({display_name(class_type)})")
+    return WorkflowNode(
+        class_type=class_type, inputs=named, title=_title(fields.get("_meta"))
+    )
 
 
 def _title(meta: object) -> str:
@@ -211,7 +217,7 @@ def _too_deep(where: str) -> Misconfigured:
     return Misconfigured(f"{where} is nested too deeply to be a workflow.")
 
 
-def _order(nodes: Mapping[str, Node], source: str) -> tuple[str, ...]:
+def _order(nodes: Mapping[str, WorkflowNode], source: str) -> tuple[str, ...]:
     """Order the nodes by what they depend on.
 
     ComfyUI refuses a circle too, but without saying where (0.3.64).
@@ -220,14 +226,14 @@ def _order(nodes: Mapping[str, Node], source: str) -> tuple[str, ...]:
     for name, node in nodes.items():
         sorter.add(name)
         for key, value in node.inputs.items():
-            link = as_link(value)
+            link = parse_link(value)
             if link is None:
                 continue
             if link.node not in nodes:
-                place = Place(name, key)
+                place = NodeInput(name, key)
                 raise Misconfigured(
-                    f"{source}: {place} ({shown(node.class_type)}) is linked to node"
-                    f" {shown(link.node)}, which is not there.",
+                    f"{source}: {place} ({display_name(node.class_type)}) is linked to "
+                    f"node {display_name(link.node)}, which is not there.",
                     hint="Export the workflow anew, or correct the link.",
                 )
             sorter.add(name, link.node)
@@ -236,5 +242,7 @@ def _order(nodes: Mapping[str, Node], source: str) -> tuple[str, ...]:
     except CycleError as error:
         circle = cast("list[str]", error.args[1])  # as graphlib documents it
         raise Misconfigured(
-            f"{source} goes in a circle: " + " → ".join(map(shown, circle[:8])) + "."
+            f"{source} goes in a circle: "
+            + " → ".join(map(display_name, circle[:8]))
+            + "."
         ) from error

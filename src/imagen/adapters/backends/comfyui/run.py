@@ -22,29 +22,29 @@ import msgspec
 from imagen.adapters.backends.comfyui.frames import (
     PICTURES_PLEASE,
     SENT_AT,
-    Accepted,
     Executing,
     File,
     Frame,
     Graph,
-    HistoryEntry,
-    Place,
-    Preview,
-    Progress,
+    PreviewFrame,
+    ProgressMessage,
+    PromptAccepted,
+    PromptHistory,
+    PromptState,
+    QueuePosition,
     Status,
-    Story,
-    failure_of,
-    faults_in,
-    node_name,
-    refusal_in,
+    display_node_name,
+    explain_failure,
+    explain_node_errors,
+    explain_refusal,
 )
 from imagen.adapters.backends.comfyui.server import (
+    ComfyClient,
     JobSocket,
-    Noise,
-    Server,
     SocketClosed,
+    UnreadableMessage,
 )
-from imagen.adapters.http import A_SLICE, BackgroundCall, is_cut_off, status_error
+from imagen.adapters.http import A_SLICE, BackgroundCall, is_truncated, to_status_error
 from imagen.domain.errors import (
     BackendError,
     Cancelled,
@@ -56,7 +56,7 @@ from imagen.domain.errors import (
     Unavailable,
     Unfinished,
 )
-from imagen.ports.backend import LiveWatch, Watch
+from imagen.ports.backend import JobContext, LiveJobContext
 from imagen.ports.clock import Clock
 
 LOOK_EVERY = 3.0
@@ -93,11 +93,11 @@ class JobRun:
 
     def __init__(
         self,
-        server: Server,
+        server: ComfyClient,
         graph: Graph,
         *,
         outputs: Sequence[str],
-        watch: Watch,
+        context: JobContext,
         clock: Clock,
         free: bool,
         reference: str | None = None,
@@ -108,20 +108,20 @@ class JobRun:
             server: Who gets it.
             graph: What it is.
             outputs: The nodes whose pictures are wanted.
-            watch: Hears how it goes.
+            context: Hears how it goes.
             clock: Tells when to look.
             free: Whether it costs nothing to ask again for what was lost.
-            reference: What the watch was told that the job is called, if it was.
+            reference: What the context was told that the job is called, if it was.
         """
         self._server = server
         self._graph = graph
         self._outputs = outputs
-        self._watch = watch
-        self._live = isinstance(watch, LiveWatch)
+        self._context = context
+        self._live = isinstance(context, LiveJobContext)
         self._clock = clock
         self._free = free
         self._reference = reference
-        self._story = Story(new_id())
+        self._story = PromptState(new_id())
         self._socket: JobSocket | None = None
         self._sockets = True
         self._client_id = new_id()
@@ -137,7 +137,7 @@ class JobRun:
 
     @property
     def reference(self) -> str | None:
-        """What the watch was told that the job is called."""
+        """What the context was told that the job is called."""
         return self._reference
 
     def finish(self) -> list[File]:
@@ -173,7 +173,7 @@ class JobRun:
             while not self._story.over:
                 self._look()
                 if not self._story.over:
-                    self._watch.wait(LOOK_EVERY_BLINDLY)
+                    self._context.sleep(LOOK_EVERY_BLINDLY)
             return self._result()
         except Cancelled as stopped:
             raise self._cancelled(stopped) from stopped
@@ -184,7 +184,7 @@ class JobRun:
         call = BackgroundCall(
             partial(self._server.listen, self._client_id, live=self._live), undo=_close
         )
-        self._socket = call.result(self._watch)
+        self._socket = call.result(self._context)
         self._sockets = self._socket is not None
         if self._socket is not None:
             self._client_id = self._socket.client_id
@@ -199,7 +199,7 @@ class JobRun:
             "client_id": self._client_id,
             "extra_data": extra,
         }
-        self._watch.wait(0)
+        self._context.sleep(0)
         self._may_be_there, self._answered = True, False
         call = BackgroundCall(
             partial(self._server.order, msgspec.json.encode(body)),
@@ -228,7 +228,7 @@ class JobRun:
         """Return the answer; None if the job shows itself before the answer comes."""
         self._wait_for_word()
         while not call.ends_within(A_SLICE):
-            self._watch.wait(0)
+            self._context.sleep(0)
             self._catch_up()
             if self._story.begun:
                 return None
@@ -238,9 +238,9 @@ class JobRun:
                     search = BackgroundCall(
                         partial(self._server.find, self._story.prompt_id)
                     )
-                    if search.result(self._watch) is not None:
+                    if search.result(self._context) is not None:
                         return None
-        return call.result(self._watch)
+        return call.result(self._context)
 
     def _catch_up(self) -> None:
         """Take in all that was said and not yet heard."""
@@ -249,7 +249,7 @@ class JobRun:
 
     def _read_receipt(self, answer: httpx.Response) -> None:
         if not answer.is_success and answer.status_code != _CONFLICT:
-            trouble = status_error(answer, self._server.name, creates=True)
+            trouble = to_status_error(answer, self._server.name, creates=True)
             if isinstance(trouble, Unfinished):
                 self._find_out(trouble)
                 return
@@ -257,7 +257,7 @@ class JobRun:
             if answer.status_code == _BAD_REQUEST:
                 raise Refused(
                     f"{self._server.name} refuses the workflow."
-                    f" {refusal_in(answer.content, self._graph)}",
+                    f" {explain_refusal(answer.content, self._graph)}",
                     hint="`imagen backends check` shows what it needs.",
                 )
             raise trouble
@@ -265,7 +265,7 @@ class JobRun:
             self._accepted()
             return
         try:
-            receipt = msgspec.json.decode(answer.content, type=Accepted)
+            receipt = msgspec.json.decode(answer.content, type=PromptAccepted)
         except (msgspec.DecodeError, UnicodeError):
             self._find_out(Unfinished(f"{self._server.name} made no sense."))
             return
@@ -273,9 +273,11 @@ class JobRun:
         self._accepted()
         self._refuse_to_miss_outputs(receipt)
 
-    def _refuse_to_miss_outputs(self, receipt: Accepted) -> None:
+    def _refuse_to_miss_outputs(self, receipt: PromptAccepted) -> None:
         """Give up a job that is to run without what was wanted of it."""
-        faults = faults_in(receipt.node_errors, self._graph, outputs=self._outputs)
+        faults = explain_node_errors(
+            receipt.node_errors, self._graph, outputs=self._outputs
+        )
         if not faults:
             return
         self._withdraw()
@@ -288,7 +290,7 @@ class JobRun:
     def _accepted(self) -> None:
         if self._reference is None:
             self._reference = self._story.prompt_id
-            self._watch.accepted(self._reference)
+            self._context.accepted(self._reference)
 
     def _find_out(self, unknown: Unfinished) -> None:
         """Look for an order whose answer was lost; it is not handed in again."""
@@ -296,29 +298,29 @@ class JobRun:
             found = self._searched()
             if found is not None or self._story.begun:
                 self._accepted()
-                if isinstance(found, HistoryEntry):
+                if isinstance(found, PromptHistory):
                     self._story.conclude(found)
                 return
-            self._watch.wait(GRACE)
+            self._context.sleep(GRACE)
         if not self._free:
             raise unknown
         self._may_be_there = False
         raise Unavailable(f"{unknown.message} It has no such job.") from unknown
 
-    def _searched(self) -> Place | HistoryEntry | None:
+    def _searched(self) -> QueuePosition | PromptHistory | None:
         """Look until the server says something, or the frames have said it all."""
         self._absent, looks = 0.0, 0
         while not self._story.over:
             began = self._clock.monotonic()
             search = BackgroundCall(partial(self._server.find, self._story.prompt_id))
             try:
-                return search.result(self._watch)
+                return search.result(self._context)
             except (Unavailable, BackendError) as error:
                 self._catch_up()
                 pause = min(LOOK_EVERY_BLINDLY, GRACE * 2**looks)
                 looks += 1
                 self._endure(error, self._clock.monotonic() - began + pause)
-                self._watch.wait(pause)
+                self._context.sleep(pause)
         return None
 
     def _endure(self, error: ImagenError, seconds: float) -> None:
@@ -336,14 +338,14 @@ class JobRun:
                 f" back in {LONGEST_AWAY:g} seconds.",
                 hint=error.message,
             ) from error
-        self._steps.say(self._watch, "waiting for the server to come back")
+        self._steps.say(self._context, "waiting for the server to come back")
 
     # Staying with it
 
     def _hear(self, *, at_most: float = A_SLICE) -> bool:
         """Take in the next word; say whether there was one."""
         if self._socket is None:
-            self._watch.wait(LOOK_EVERY_BLINDLY)
+            self._context.sleep(LOOK_EVERY_BLINDLY)
             self._look_at = 0.0
             return False
         seconds = min(at_most, max(0.0, self._look_at - self._clock.monotonic()))
@@ -354,16 +356,16 @@ class JobRun:
             self._close_socket()
             self._look_at = 0.0
             return False
-        self._watch.wait(0)
+        self._context.sleep(0)
         if word is not None:
             self._take(word)
         return word is not None
 
-    def _take(self, word: Frame | Preview | Noise) -> None:
+    def _take(self, word: Frame | PreviewFrame | UnreadableMessage) -> None:
         match word:
-            case Preview():
+            case PreviewFrame():
                 self._show(word)
-            case Noise():
+            case UnreadableMessage():
                 return
             case Status(data=data):
                 self._count(data.status.exec_info.queue_remaining)
@@ -373,13 +375,13 @@ class JobRun:
             case _:
                 pass
 
-    def _show(self, picture: Preview) -> None:
+    def _show(self, picture: PreviewFrame) -> None:
         """Pass on what is ours: older servers send only what runs, and name nobody."""
-        if isinstance(self._watch, LiveWatch) and (
+        if isinstance(self._context, LiveJobContext) and (
             picture.prompt_id == self._story.prompt_id
             or (picture.prompt_id is None and self._story.node is not None)
         ):
-            self._watch.show(picture.content, media_type=picture.media_type)
+            self._context.show(picture.content, media_type=picture.media_type)
 
     def _count(self, remaining: int | None) -> None:
         """Look soon when a job left the queue: it may have been ours."""
@@ -398,10 +400,10 @@ class JobRun:
 
     def _tell(self, frame: Frame) -> None:
         match frame:
-            case Progress() if self._story.step is not None:
-                self._steps.step(self._watch, self._story.node, *self._story.step)
+            case ProgressMessage() if self._story.step is not None:
+                self._steps.step(self._context, self._story.node, *self._story.step)
             case Executing() if self._story.node is not None:
-                self._steps.enter(self._watch, self._story.node)
+                self._steps.enter(self._context, self._story.node)
             case _:
                 pass
 
@@ -413,12 +415,12 @@ class JobRun:
         match found:
             case _ if self._story.over:
                 pass
-            case HistoryEntry():
+            case PromptHistory():
                 self._story.conclude(found)
-            case Place(running=False, ahead=ahead):
+            case QueuePosition(running=False, ahead=ahead):
                 note = f"waiting, {ahead} before it" if ahead else "waiting"
-                self._steps.say(self._watch, note)
-            case Place():
+                self._steps.say(self._context, note)
+            case QueuePosition():
                 pass
             case None:
                 self._missing()
@@ -433,7 +435,7 @@ class JobRun:
             partial(self._server.listen, self._client_id, live=self._live), undo=_close
         )
         with suppress(Unavailable, Unauthorized, BackendError, Throttled, OutOfCredit):
-            self._socket = call.result(self._watch)
+            self._socket = call.result(self._context)
 
     def _missing(self) -> None:
         """Decide what it means that the job is nowhere."""
@@ -477,8 +479,8 @@ class JobRun:
         Under the same name, so that a server that has it after all says so.
         """
         self._resent = True
-        self._steps.say(self._watch, "the server lost the job; handing it in again")
-        self._story = Story(self._story.prompt_id)
+        self._steps.say(self._context, "the server lost the job; handing it in again")
+        self._story = PromptState(self._story.prompt_id)
         if self._socket is None and self._sockets:
             self._reconnect()
         self._hand_in()
@@ -495,12 +497,14 @@ class JobRun:
         if story.ending is None or (story.ending == "success" and not self._files()):
             self._fill_in()
         if story.ending == "error":
-            failure = failure_of(story.trouble, self._graph)
+            failure = explain_failure(story.trouble, self._graph)
             raise BackendError(failure.message, hint=failure.hint)
         if story.ending == "interrupted":
             raise BackendError(f"Somebody interrupted the job at {self._server.name}.")
         if not self._files():
-            wanted = ", ".join(node_name(self._graph, node) for node in self._outputs)
+            wanted = ", ".join(
+                display_node_name(self._graph, node) for node in self._outputs
+            )
             raise BackendError(
                 f"{self._server.name} finished without a picture from {wanted}.",
                 hint="The workflow must end in SaveImage or PreviewImage.",
@@ -516,7 +520,7 @@ class JobRun:
         self._story.over = False
         found = self._searched()
         self._story.over = True
-        if isinstance(found, HistoryEntry):
+        if isinstance(found, PromptHistory):
             self._story.conclude(found)
         elif self._story.ending is None:
             raise Unfinished(f"{self._server.name} does not say how the job ended.")
@@ -535,7 +539,7 @@ class JobRun:
             if not asked.ends_within(until - self._clock.monotonic()):
                 return False
             with suppress(ImagenError):
-                if asked.result(_Unwatched()):
+                if asked.result(_DetachedContext()):
                     return True
             if self._clock.monotonic() + GRACE > until:
                 return False
@@ -562,16 +566,16 @@ class JobRun:
             BackgroundCall(socket.close)
 
 
-class _Unwatched:
+class _DetachedContext:
     """A watch for what is over already."""
 
     def accepted(self, reference: str) -> None: ...
 
-    def report(
+    def progress(
         self, fraction: float | None, note: str = "", *, steps: int | None = None
     ) -> None: ...
 
-    def wait(self, seconds: float) -> None: ...
+    def sleep(self, seconds: float) -> None: ...
 
     def on_cancel(self, close: Callable[[], None]) -> None: ...
 
@@ -585,11 +589,13 @@ class StepReport:
         self._seen: list[str] = []
         self._fraction: float | None = None
 
-    def enter(self, watch: Watch, node: str) -> None:
+    def enter(self, context: JobContext, node: str) -> None:
         """Say what a node does, when it begins."""
-        self.say(watch, _doing(self._graph, node))
+        self.say(context, _doing(self._graph, node))
 
-    def step(self, watch: Watch, node: str | None, value: int, most: int) -> None:
+    def step(
+        self, context: JobContext, node: str | None, value: int, most: int
+    ) -> None:
         """Say that a node took a step."""
         if node is None or (self._samplers and node not in self._samplers):
             return
@@ -598,11 +604,13 @@ class StepReport:
         passes = max(len(self._samplers), len(self._seen))
         done = self._seen.index(node) + value / most
         self._fraction = max(self._fraction or 0.0, min(1.0, done / passes))
-        watch.report(self._fraction, "sampling", steps=most if passes == 1 else None)
+        context.progress(
+            self._fraction, "sampling", steps=most if passes == 1 else None
+        )
 
-    def say(self, watch: Watch, note: str) -> None:
+    def say(self, context: JobContext, note: str) -> None:
         """Say what is going on, without being further."""
-        watch.report(self._fraction, note)
+        context.progress(self._fraction, note)
 
 
 def _is_sampler(graph: Graph, node: str) -> bool:
@@ -615,7 +623,7 @@ def _doing(graph: Graph, node: str) -> str:
     for sign, doing in _DOINGS.items():
         if sign in kind:
             return doing
-    return node_name(graph, node)
+    return display_node_name(graph, node)
 
 
 _DOINGS = {
@@ -629,7 +637,9 @@ _DOINGS = {
 }
 
 
-def fetched(server: Server, file: File, watch: Watch) -> tuple[bytes, str]:
+def read_download(
+    server: ComfyClient, file: File, context: JobContext
+) -> tuple[bytes, str]:
     """Return a whole file, and of what type the server calls it.
 
     One that was cut off on its way is fetched again; one that stays as it is, is
@@ -643,24 +653,24 @@ def fetched(server: Server, file: File, watch: Watch) -> tuple[bytes, str]:
     failures, absent = 0, 0.0
     while True:
         try:
-            found = BackgroundCall(partial(server.view, file)).result(watch)
+            found = BackgroundCall(partial(server.view, file)).result(context)
         except Unavailable as error:
             trouble: ImagenError = error
             absent += LOOK_EVERY_BLINDLY
         except BackendError as error:
             trouble, failures = error, failures + 1
         else:
-            if not is_cut_off(found[0]) or len(cut) + 1 == _FETCHES:
+            if not is_truncated(found[0]) or len(cut) + 1 == _FETCHES:
                 return found
             cut.append(found)
-            watch.wait(GRACE * len(cut))
+            context.sleep(GRACE * len(cut))
             continue
         if failures == _FETCHES or absent > LONGEST_AWAY:
             raise Unfinished(
                 f"{server.name} made the image, but it could not be fetched:"
                 f" {trouble.message}"
             ) from trouble
-        watch.wait(GRACE if failures + absent < _FETCHES else LOOK_EVERY_BLINDLY)
+        context.sleep(GRACE if failures + absent < _FETCHES else LOOK_EVERY_BLINDLY)
 
 
 def _close(socket: JobSocket | None) -> None:

@@ -14,24 +14,24 @@ from imagen.adapters.backends.comfyui.frames import (
     File,
     Frame,
     Graph,
-    HistoryEntry,
-    Place,
-    Preview,
+    PreviewFrame,
+    PromptHistory,
+    QueuePosition,
     Status,
-    entry_in,
-    orders_in,
-    place_in,
-    read_frame,
-    read_preview,
+    find_prompts,
+    find_queue_position,
+    parse_history,
+    parse_message,
+    parse_preview,
 )
 from imagen.adapters.http import (
     USER_AGENT,
     build_client,
+    build_ssl_context,
+    display_url,
     is_loopback,
-    shown_url,
-    status_error,
-    translated,
-    trusted,
+    to_status_error,
+    translate_errors,
 )
 from imagen.domain.errors import Unavailable
 
@@ -46,7 +46,7 @@ _NOT_FOUND = 404
 _UPGRADE_REFUSED = {400, 404, 405, 426, 501}
 
 
-class Gone(Exception):
+class FileGone(Exception):
     """The server names a file that it no longer has."""
 
 
@@ -54,11 +54,11 @@ class SocketClosed(Exception):
     """The socket is closed."""
 
 
-class Noise:
+class UnreadableMessage:
     """A word that means nothing to us."""
 
 
-class Server:
+class ComfyClient:
     """One ComfyUI server: each method is one request, tried once.
 
     Attributes:
@@ -66,10 +66,10 @@ class Server:
     """
 
     def __init__(self, base_url: str, *, headers: Mapping[str, str]) -> None:
-        self.name = f"ComfyUI at {shown_url(base_url)}"
+        self.name = f"ComfyUI at {display_url(base_url)}"
         self._url = base_url.rstrip("/")
         self._headers = dict(headers)
-        self._trusted = trusted(base_url)
+        self._trusted = build_ssl_context(base_url)
         self._client = build_client(
             f"{self._url}/",
             headers=headers,
@@ -119,7 +119,7 @@ class Server:
             if error.response.status_code in _UPGRADE_REFUSED:
                 return None
             answer = httpx.Response(error.response.status_code)
-            raise status_error(answer, self.name) from None
+            raise to_status_error(answer, self.name) from None
         except (
             OSError,
             EOFError,
@@ -143,7 +143,7 @@ class Server:
             Unavailable: it was not handed in.
             Unfinished: it may have been.
         """
-        with translated(self.name, creates=True):
+        with translate_errors(self.name, creates=True):
             return self._client.post(
                 "prompt",
                 content=body,
@@ -151,7 +151,7 @@ class Server:
                 timeout=httpx.Timeout(LONG, connect=SHORT),
             )
 
-    def find(self, prompt_id: str) -> Place | HistoryEntry | None:
+    def find(self, prompt_id: str) -> QueuePosition | PromptHistory | None:
         """Return where a job is, or how it ended; None if it is nowhere.
 
         Raises:
@@ -162,9 +162,9 @@ class Server:
             return place
         history = self._read(f"history/{quote(prompt_id, safe='')}")
         with self._understood():
-            return entry_in(history, prompt_id)
+            return parse_history(history, prompt_id)
 
-    def place(self, prompt_id: str, *, timeout: float = USUAL) -> Place | None:
+    def place(self, prompt_id: str, *, timeout: float = USUAL) -> QueuePosition | None:
         """Return where in the queue a job is; None if it is not in there.
 
         Raises:
@@ -172,7 +172,7 @@ class Server:
         """
         queue = self._read("queue", timeout=timeout)
         with self._understood():
-            return place_in(queue, prompt_id)
+            return find_queue_position(queue, prompt_id)
 
     def orders_like(self, graph: Graph, *, since: float) -> tuple[str, ...]:
         """Return the names of all the jobs with just this workflow.
@@ -189,7 +189,7 @@ class Server:
         queue = self._read("queue", timeout=LONG)
         history = self._read(f"history?max_items={MOST_REMEMBERED}", timeout=LONG)
         with self._understood():
-            return orders_in(queue, history, graph, since=since)
+            return find_prompts(queue, history, graph, since=since)
 
     def withdraw(self, prompt_id: str, *, timeout: float = SHORT) -> None:
         """Take a job off the queue, and stop it if it runs; nobody else's is touched.
@@ -201,7 +201,7 @@ class Server:
             ("queue", {"delete": [prompt_id]}),
             ("interrupt", {"prompt_id": prompt_id}),
         ):
-            with translated(self.name):
+            with translate_errors(self.name):
                 self._client.post(path, json=body, timeout=timeout)
 
     def forget_cached(self) -> None:
@@ -210,7 +210,7 @@ class Server:
         Raises:
             ImagenError: that did not work.
         """
-        with translated(self.name):
+        with translate_errors(self.name):
             self._client.post("free", json={"free_memory": True})
 
     def view(self, file: File) -> tuple[bytes, str]:
@@ -225,14 +225,14 @@ class Server:
             "subfolder": file.subfolder,
             "type": file.type,
         }
-        with translated(self.name):
+        with translate_errors(self.name):
             answer = self._client.get(
                 "view", params=where, timeout=httpx.Timeout(LONG, connect=SHORT)
             )
         if answer.status_code == _NOT_FOUND:
-            raise Gone(file.filename)
+            raise FileGone(file.filename)
         if not answer.is_success:
-            raise status_error(answer, self.name)
+            raise to_status_error(answer, self.name)
         kind = answer.headers.get("Content-Type", "").partition(";")[0].strip()
         return answer.content, kind
 
@@ -261,12 +261,12 @@ class Server:
         return None if node is None else {**node.input.optional, **node.input.required}
 
     def _read(self, path: str, *, timeout: float = USUAL) -> bytes:
-        with translated(self.name):
+        with translate_errors(self.name):
             answer = self._client.get(
                 path, timeout=httpx.Timeout(timeout, connect=min(timeout, SHORT))
             )
         if not answer.is_success:
-            raise status_error(answer, self.name)
+            raise to_status_error(answer, self.name)
         return answer.content
 
     def _understood(self) -> "_Understood":
@@ -325,7 +325,7 @@ class JobSocket:
                 self.client_id = first.data.sid
         return self
 
-    def next(self, seconds: float) -> Frame | Preview | Noise | None:
+    def next(self, seconds: float) -> Frame | PreviewFrame | UnreadableMessage | None:
         """Return the next word, or None if none comes in time.
 
         Raises:
@@ -338,8 +338,8 @@ class JobSocket:
         except (ConnectionClosed, OSError) as error:
             raise SocketClosed from error
         if isinstance(message, str):
-            return read_frame(message) or Noise()
-        return read_preview(message) or Noise()
+            return parse_message(message) or UnreadableMessage()
+        return parse_preview(message) or UnreadableMessage()
 
     def close(self) -> None:
         """Hang up, politely if that is quick."""

@@ -19,13 +19,19 @@ from typing import Literal, TypeAlias
 
 import msgspec
 
-from imagen.adapters.backends.comfyui.graph import EXPORT, Graph, Link, Place, shown
+from imagen.adapters.backends.comfyui.graph import (
+    EXPORT,
+    Link,
+    NodeInput,
+    WorkflowGraph,
+    display_name,
+)
 from imagen.domain.errors import Misconfigured
-from imagen.domain.suggestion import meant
+from imagen.domain.suggestion import suggest_name
 
 Kind: TypeAlias = Literal["text", "whole", "number", "word"]
 Role: TypeAlias = Literal["positive", "negative"]
-Bindings: TypeAlias = Mapping[str, str | Sequence[str]]
+BindingOverrides: TypeAlias = Mapping[str, str | Sequence[str]]
 
 MOST_CANDIDATES = 8
 
@@ -69,7 +75,7 @@ _NO_LATENT = (
 """What the inputs are called, in part, that no latent or image comes through."""
 
 
-class Slots(msgspec.Struct, frozen=True, kw_only=True):
+class Bindings(msgspec.Struct, frozen=True, kw_only=True):
     """The places of a workflow that a job fills; empty where there is none.
 
     Attributes:
@@ -92,24 +98,24 @@ class Slots(msgspec.Struct, frozen=True, kw_only=True):
     """
 
     output: tuple[str, ...] = ()
-    prompt: tuple[Place, ...] = ()
-    negative: tuple[Place, ...] = ()
-    seed: tuple[Place, ...] = ()
-    steps: tuple[Place, ...] = ()
-    handover: tuple[Place, ...] = ()
-    width: tuple[Place, ...] = ()
-    height: tuple[Place, ...] = ()
-    batch: tuple[Place, ...] = ()
-    cfg: tuple[Place, ...] = ()
-    guidance: tuple[Place, ...] = ()
-    sampler: tuple[Place, ...] = ()
-    scheduler: tuple[Place, ...] = ()
-    denoise: tuple[Place, ...] = ()
-    image: tuple[Place, ...] = ()
-    model: tuple[Place, ...] = ()
+    prompt: tuple[NodeInput, ...] = ()
+    negative: tuple[NodeInput, ...] = ()
+    seed: tuple[NodeInput, ...] = ()
+    steps: tuple[NodeInput, ...] = ()
+    handover: tuple[NodeInput, ...] = ()
+    width: tuple[NodeInput, ...] = ()
+    height: tuple[NodeInput, ...] = ()
+    batch: tuple[NodeInput, ...] = ()
+    cfg: tuple[NodeInput, ...] = ()
+    guidance: tuple[NodeInput, ...] = ()
+    sampler: tuple[NodeInput, ...] = ()
+    scheduler: tuple[NodeInput, ...] = ()
+    denoise: tuple[NodeInput, ...] = ()
+    image: tuple[NodeInput, ...] = ()
+    model: tuple[NodeInput, ...] = ()
 
 
-SLOTS = Slots.__struct_fields__
+BINDING_NAMES = Bindings.__struct_fields__
 KINDS: Mapping[str, Kind] = {
     "prompt": "text",
     "negative": "text",
@@ -132,7 +138,7 @@ KINDS: Mapping[str, Kind] = {
 class _Candidate(msgspec.Struct, frozen=True):
     """Places that belong together, and what they say in the file."""
 
-    places: tuple[Place, ...]
+    places: tuple[NodeInput, ...]
     says: object
 
 
@@ -156,7 +162,7 @@ class _Pass(msgspec.Struct, frozen=True, kw_only=True):
     method: str
 
 
-def find_slots(graph: Graph, bindings: Bindings) -> Slots:
+def find_bindings(graph: WorkflowGraph, bindings: BindingOverrides) -> Bindings:
     """Find the places that a job fills.
 
     Args:
@@ -184,10 +190,10 @@ def find_slots(graph: Graph, bindings: Bindings) -> Slots:
     slots = {name: places for name, places in {**found, **bound}.items() if places}
     if "prompt" not in slots and "prompt" not in bound:
         raise _no_prompt(graph)
-    return msgspec.convert({"output": outputs, **slots}, Slots)
+    return msgspec.convert({"output": outputs, **slots}, Bindings)
 
 
-def place_of(graph: Graph, written: str) -> Place | None:
+def resolve_input(graph: WorkflowGraph, written: str) -> NodeInput | None:
     """Return the place that is written as `node.input`; None when there is none.
 
     Both names may contain dots themselves.
@@ -196,11 +202,13 @@ def place_of(graph: Graph, written: str) -> Place | None:
     for dot in dots:
         node, name = written[:dot], written[dot + 1 :]
         if node in graph.nodes and name in graph.nodes[node].inputs:
-            return Place(node, name)
+            return NodeInput(node, name)
     return None
 
 
-def literal(graph: Graph, place: Place, kind: Kind) -> Place | None:
+def trace_literal(
+    graph: WorkflowGraph, place: NodeInput, kind: Kind
+) -> NodeInput | None:
     """Return where the value is written down that reaches an input.
 
     None when there is no such place, or more than one.
@@ -212,17 +220,19 @@ def literal(graph: Graph, place: Place, kind: Kind) -> Place | None:
 # What the user names
 
 
-def _bound(graph: Graph, bindings: Bindings) -> dict[str, tuple[Place, ...]]:
+def _bound(
+    graph: WorkflowGraph, bindings: BindingOverrides
+) -> dict[str, tuple[NodeInput, ...]]:
     """Return the places that the bindings name, each where its value is written."""
-    bound: dict[str, tuple[Place, ...]] = {}
+    bound: dict[str, tuple[NodeInput, ...]] = {}
     for name, written in bindings.items():
-        if name not in SLOTS:
-            near = meant(name, SLOTS)
+        if name not in BINDING_NAMES:
+            near = suggest_name(name, BINDING_NAMES)
             raise Misconfigured(
                 f"{graph.source}: there is no binding {name!r}.",
                 hint=f"Did you mean {near}?"
                 if near
-                else "There are " + ", ".join(SLOTS) + ".",
+                else "There are " + ", ".join(BINDING_NAMES) + ".",
             )
         if name != "output":
             words = [written] if isinstance(written, str) else written
@@ -234,18 +244,18 @@ def _bound(graph: Graph, bindings: Bindings) -> dict[str, tuple[Place, ...]]:
     return bound
 
 
-def _bind(graph: Graph, name: str, written: str) -> Place:
-    place = place_of(graph, written)
+def _bind(graph: WorkflowGraph, name: str, written: str) -> NodeInput:
+    place = resolve_input(graph, written)
     if place is not None:
-        return literal(graph, place, KINDS[name]) or place
+        return trace_literal(graph, place, KINDS[name]) or place
     node = written.rpartition(".")[0]
     if node in graph.nodes:
-        hint = f"Node {shown(node)} ({graph.named(node)}) has " + _listed(
+        hint = f"Node {display_name(node)} ({graph.named(node)}) has " + _listed(
             list(graph.nodes[node].inputs)
         )
     else:
         hint = "It has the nodes " + _listed(
-            [f"{shown(node)} ({graph.named(node)})" for node in graph.nodes]
+            [f"{display_name(node)} ({graph.named(node)})" for node in graph.nodes]
         )
     raise Misconfigured(
         f"{graph.source}: the binding of {name} names {written!r}, which is no input"
@@ -258,7 +268,9 @@ def _bind(graph: Graph, name: str, written: str) -> Place:
 
 
 def _outputs(
-    graph: Graph, bound: str | Sequence[str] | None, unclear: dict[str, Sequence[str]]
+    graph: WorkflowGraph,
+    bound: str | Sequence[str] | None,
+    unclear: dict[str, Sequence[str]],
 ) -> tuple[str, ...]:
     if bound is not None:
         words = [bound] if isinstance(bound, str) else bound
@@ -273,12 +285,14 @@ def _outputs(
     fed = graph.below(samplers)
     last = _last(graph, [node for node in candidates if node in fed] or candidates)
     if len(last) > 1:
-        unclear["output"] = [f"{shown(node)} ({graph.named(node)})" for node in last]
+        unclear["output"] = [
+            f"{display_name(node)} ({graph.named(node)})" for node in last
+        ]
     return last
 
 
-def _bound_output(graph: Graph, written: str) -> str:
-    place = place_of(graph, written)
+def _bound_output(graph: WorkflowGraph, written: str) -> str:
+    place = resolve_input(graph, written)
     node = place.node if place is not None else written
     if node not in graph.nodes:
         raise Misconfigured(
@@ -288,7 +302,7 @@ def _bound_output(graph: Graph, written: str) -> str:
     return node
 
 
-def _output_candidates(graph: Graph) -> list[str]:
+def _output_candidates(graph: WorkflowGraph) -> list[str]:
     """Return what saves images, else what shows them, else what ends in one."""
     taking = [node for node in graph.nodes if _image_source(graph, node)]
     for verb in ("save", "preview"):
@@ -299,21 +313,21 @@ def _output_candidates(graph: Graph) -> list[str]:
     return [node for node in taking if node not in used]
 
 
-def _is_named(graph: Graph, node: str, verb: str) -> bool:
+def _is_named(graph: WorkflowGraph, node: str, verb: str) -> bool:
     """Whether it is a SaveImage, or what a node pack calls "Image Save"."""
     name = graph.nodes[node].class_type.lower()
     return verb in name and "image" in name
 
 
-def _image_source(graph: Graph, node: str) -> str | None:
+def _image_source(graph: WorkflowGraph, node: str) -> str | None:
     for name in ("images", "image"):
-        link = graph.link(Place(node, name))
+        link = graph.link(NodeInput(node, name))
         if link is not None:
             return link.node
     return None
 
 
-def _last(graph: Graph, outputs: Sequence[str]) -> tuple[str, ...]:
+def _last(graph: WorkflowGraph, outputs: Sequence[str]) -> tuple[str, ...]:
     """Drop the outputs whose images another one gets to work on further."""
     sources = {node: _image_source(graph, node) or node for node in outputs}
     earlier = graph.above(
@@ -330,7 +344,7 @@ def _last(graph: Graph, outputs: Sequence[str]) -> tuple[str, ...]:
 # The samplers, and the nodes around each
 
 
-def _is_sampler(graph: Graph, node: str) -> bool:
+def _is_sampler(graph: WorkflowGraph, node: str) -> bool:
     """Whether a node samples: known by its inputs, so node packs are included."""
     inputs = graph.nodes[node].inputs
     linked = {name for name, _ in graph.links(node)}
@@ -339,7 +353,7 @@ def _is_sampler(graph: Graph, node: str) -> bool:
     return "positive" in linked and any(seed in inputs for seed in SEEDS)
 
 
-def _passes(graph: Graph, outputs: Sequence[str]) -> list[_Pass]:
+def _passes(graph: WorkflowGraph, outputs: Sequence[str]) -> list[_Pass]:
     """Return the samplers that lead to the outputs, each after those that feed it."""
     reached = graph.above(outputs)
     samplers = [n for n in graph.order if n in reached and _is_sampler(graph, n)]
@@ -351,9 +365,9 @@ def _passes(graph: Graph, outputs: Sequence[str]) -> list[_Pass]:
     return [_pass(graph, node, leads=leads(node)) for node in samplers]
 
 
-def _pass(graph: Graph, node: str, *, leads: bool) -> _Pass:
+def _pass(graph: WorkflowGraph, node: str, *, leads: bool) -> _Pass:
     def around(name: str) -> str | None:
-        link = graph.link(Place(node, name))
+        link = graph.link(NodeInput(node, name))
         return None if link is None else _effective(graph, link).node
 
     return _Pass(
@@ -366,22 +380,22 @@ def _pass(graph: Graph, node: str, *, leads: bool) -> _Pass:
     )
 
 
-def _schedule(graph: Graph, sampler: str) -> str | None:
+def _schedule(graph: WorkflowGraph, sampler: str) -> str | None:
     """Return the node with the steps, past those that only split or flip the sigmas."""
     node = sampler
-    while (link := graph.link(Place(node, "sigmas"))) is not None:
+    while (link := graph.link(NodeInput(node, "sigmas"))) is not None:
         node = _effective(graph, link).node
     return node if "steps" in graph.nodes[node].inputs else None
 
 
-def _effective(graph: Graph, link: Link) -> Link:
+def _effective(graph: WorkflowGraph, link: Link) -> Link:
     """Follow a link past switches and reroutes."""
     while (onward := _through(graph, link)) is not None:
         link = onward
     return link
 
 
-def _through(graph: Graph, link: Link) -> Link | None:
+def _through(graph: WorkflowGraph, link: Link) -> Link | None:
     """Return where a switch or a reroute has it from; None for any other node."""
     node = graph.nodes[link.node]
     branch = _branch(graph, link.node)
@@ -397,12 +411,12 @@ def _through(graph: Graph, link: Link) -> Link | None:
 
 
 def _of_passes(
-    graph: Graph,
+    graph: WorkflowGraph,
     passes: Sequence[_Pass],
     bound: Mapping[str, object],
     unclear: dict[str, Sequence[str]],
-) -> dict[str, tuple[Place, ...]]:
-    found: dict[str, tuple[Place, ...]] = {}
+) -> dict[str, tuple[NodeInput, ...]]:
+    found: dict[str, tuple[NodeInput, ...]] = {}
 
     def settle(name: str, of: Callable[[_Pass], list[_Candidate]]) -> None:
         if name in bound:
@@ -437,7 +451,7 @@ def _of_passes(
 
 def _agreed(
     leading: Sequence[_Candidate], following: Sequence[_Candidate] = ()
-) -> tuple[tuple[Place, ...], tuple[Place, ...]]:
+) -> tuple[tuple[NodeInput, ...], tuple[NodeInput, ...]]:
     """Return the places that all say the same, or else those that do not."""
     if not leading:
         return (), ()
@@ -448,7 +462,7 @@ def _agreed(
     return _once(place for one in shared for place in one.places), ()
 
 
-def _once(places: Iterable[Place]) -> tuple[Place, ...]:
+def _once(places: Iterable[NodeInput]) -> tuple[NodeInput, ...]:
     return tuple(dict.fromkeys(places))
 
 
@@ -457,13 +471,13 @@ def _spoken(candidates: Sequence[_Candidate]) -> list[_Candidate]:
     return [one for one in candidates if one.says] or list(candidates)
 
 
-def _texts(graph: Graph, one: _Pass, role: Role) -> list[_Candidate]:
+def _texts(graph: WorkflowGraph, one: _Pass, role: Role) -> list[_Candidate]:
     """Return the texts that reach a sampler, a candidate for each encoder."""
     candidates: list[_Candidate] = []
     for node in _encoders(graph, one, role):
-        plain: list[Place] = []
+        plain: list[NodeInput] = []
         for name in _text_inputs(graph, node, role):
-            places = _literals(graph, Place(node, name), "text")
+            places = _literals(graph, NodeInput(node, name), "text")
             if len(places) == 1:
                 plain.extend(places)
             else:  # joined from several: each could be the one
@@ -477,14 +491,14 @@ def _texts(graph: Graph, one: _Pass, role: Role) -> list[_Candidate]:
     return candidates
 
 
-def _negatives(graph: Graph, one: _Pass) -> list[_Candidate]:
+def _negatives(graph: WorkflowGraph, one: _Pass) -> list[_Candidate]:
     """Return the texts to keep out, or nothing where they would change nothing.
 
     At cfg 1 ComfyUI does not look at the negative (comfy/samplers.py,
     `disable_cfg1_optimization`); a negative from the prompt's own encoder, zeroed out
     or not, has no words of its own.
     """
-    cfg = literal(graph, Place(one.guider, "cfg"), "number")
+    cfg = trace_literal(graph, NodeInput(one.guider, "cfg"), "number")
     value = graph.value(cfg) if cfg else None
     if isinstance(value, int | float) and math.isclose(value, 1):
         return []
@@ -495,12 +509,12 @@ def _negatives(graph: Graph, one: _Pass) -> list[_Candidate]:
     return [each for each in candidates if positive.isdisjoint(each.places)]
 
 
-def _encoders(graph: Graph, one: _Pass, role: Role) -> list[str]:
+def _encoders(graph: WorkflowGraph, one: _Pass, role: Role) -> list[str]:
     """Return the text encoders that a sampler's positive or negative comes from."""
     names = ("positive", "conditioning", "cond1", "cond2")
     found: dict[str, None] = {}
     for name in names if role == "positive" else ("negative",):
-        link = graph.link(Place(one.guider, name))
+        link = graph.link(NodeInput(one.guider, name))
         if link is not None:
             for node in _conditioning(graph, link, role):
                 if any(True for _ in _text_inputs(graph, node, role)):
@@ -508,7 +522,7 @@ def _encoders(graph: Graph, one: _Pass, role: Role) -> list[str]:
     return list(found)
 
 
-def _conditioning(graph: Graph, start: Link, role: Role) -> Iterator[str]:
+def _conditioning(graph: WorkflowGraph, start: Link, role: Role) -> Iterator[str]:
     """Give every node that a conditioning goes through, except what is zeroed out."""
     seen, waiting = {start}, [start]
     while waiting:
@@ -522,7 +536,7 @@ def _conditioning(graph: Graph, start: Link, role: Role) -> Iterator[str]:
                 waiting.append(onward)
 
 
-def _conditioned_by(graph: Graph, link: Link, role: Role) -> Iterator[Link]:
+def _conditioned_by(graph: WorkflowGraph, link: Link, role: Role) -> Iterator[Link]:
     through = _through(graph, link)
     if through is not None:
         yield through
@@ -541,7 +555,7 @@ def _conditioned_by(graph: Graph, link: Link, role: Role) -> Iterator[Link]:
                 yield onward
 
 
-def _text_inputs(graph: Graph, node: str, role: Role) -> Iterator[str]:
+def _text_inputs(graph: WorkflowGraph, node: str, role: Role) -> Iterator[str]:
     """Give the inputs of an encoder that hold its text.
 
     Some encode both at once (TextEncodeQwenImage21); then the role tells which.
@@ -554,7 +568,7 @@ def _text_inputs(graph: Graph, node: str, role: Role) -> Iterator[str]:
             name
             for name in names
             if isinstance(inputs.get(name), str)
-            or (name not in links and graph.link(Place(node, name)) is not None)
+            or (name not in links and graph.link(NodeInput(node, name)) is not None)
         ]
 
     if role == "negative":
@@ -565,9 +579,9 @@ def _text_inputs(graph: Graph, node: str, role: Role) -> Iterator[str]:
     yield from texts(POSITIVE_TEXTS)
 
 
-def _guidance(graph: Graph, one: _Pass) -> list[_Candidate]:
-    link = graph.link(Place(one.guider, "positive")) or graph.link(
-        Place(one.guider, "conditioning")
+def _guidance(graph: WorkflowGraph, one: _Pass) -> list[_Candidate]:
+    link = graph.link(NodeInput(one.guider, "positive")) or graph.link(
+        NodeInput(one.guider, "conditioning")
     )
     if link is None:
         return []
@@ -575,9 +589,9 @@ def _guidance(graph: Graph, one: _Pass) -> list[_Candidate]:
     return [each for n in nodes for each in _written(graph, n, "guidance", "number")]
 
 
-def _seeds(graph: Graph, one: _Pass) -> list[_Candidate]:
+def _seeds(graph: WorkflowGraph, one: _Pass) -> list[_Candidate]:
     """Return the seed of a sampler that adds noise."""
-    if graph.value(Place(one.sampler, "add_noise")) in ("disable", False):
+    if graph.value(NodeInput(one.sampler, "add_noise")) in ("disable", False):
         return []
     for name in SEEDS:
         found = _written(graph, one.noise, name, "whole")
@@ -586,38 +600,40 @@ def _seeds(graph: Graph, one: _Pass) -> list[_Candidate]:
     return []
 
 
-def _denoise(graph: Graph, one: _Pass) -> list[_Candidate]:
+def _denoise(graph: WorkflowGraph, one: _Pass) -> list[_Candidate]:
     if not one.leads:  # how much a second pass makes anew is its own affair
         return []
     return _written(graph, one.schedule, "denoise", "number")
 
 
-def _written(graph: Graph, node: str | None, name: str, kind: Kind) -> list[_Candidate]:
+def _written(
+    graph: WorkflowGraph, node: str | None, name: str, kind: Kind
+) -> list[_Candidate]:
     if node is None:
         return []
-    place = literal(graph, Place(node, name), kind)
+    place = trace_literal(graph, NodeInput(node, name), kind)
     return [] if place is None else [_Candidate((place,), graph.value(place))]
 
 
 def _handovers(
-    graph: Graph, passes: Sequence[_Pass], steps: Sequence[Place]
-) -> tuple[Place, ...]:
+    graph: WorkflowGraph, passes: Sequence[_Pass], steps: Sequence[NodeInput]
+) -> tuple[NodeInput, ...]:
     """Return the steps within the run at which samplers start and end."""
-    found: list[Place] = []
+    found: list[NodeInput] = []
     for one in passes:
-        place = literal(graph, Place(one.sampler, "steps"), "whole")
+        place = trace_literal(graph, NodeInput(one.sampler, "steps"), "whole")
         if place is None or place not in steps:
             continue
         most = graph.value(place)
         for name in ("start_at_step", "end_at_step"):
-            at = literal(graph, Place(one.sampler, name), "whole")
+            at = trace_literal(graph, NodeInput(one.sampler, name), "whole")
             value = graph.value(at) if at else None
             if at and isinstance(value, int) and isinstance(most, int | float):
                 found.extend([at] if 0 < value < most else [])
     return _once(found)
 
 
-def _models(graph: Graph, one: _Pass) -> list[_Candidate]:
+def _models(graph: WorkflowGraph, one: _Pass) -> list[_Candidate]:
     candidates: list[_Candidate] = []
     for node in _model_chain(graph, one):
         for name in MODEL_FILES:
@@ -625,11 +641,11 @@ def _models(graph: Graph, one: _Pass) -> list[_Candidate]:
     return candidates
 
 
-def _model_chain(graph: Graph, one: _Pass) -> Iterator[str]:
+def _model_chain(graph: WorkflowGraph, one: _Pass) -> Iterator[str]:
     """Give the nodes that the model comes through, down to what loads it."""
-    starts = [graph.link(Place(one.guider, "model"))]
+    starts = [graph.link(NodeInput(one.guider, "model"))]
     if one.schedule is not None:
-        starts.append(graph.link(Place(one.schedule, "model")))
+        starts.append(graph.link(NodeInput(one.schedule, "model")))
     waiting = [link for link in starts if link is not None]
     seen = set(waiting)
     while waiting:
@@ -648,9 +664,9 @@ def _model_chain(graph: Graph, one: _Pass) -> Iterator[str]:
 
 
 def _settle_size(
-    graph: Graph,
+    graph: WorkflowGraph,
     passes: Sequence[_Pass],
-    found: dict[str, tuple[Place, ...]],
+    found: dict[str, tuple[NodeInput, ...]],
     unclear: dict[str, Sequence[str]],
 ) -> None:
     """Find width and height on the leading samplers' latent, and wherever else."""
@@ -676,10 +692,10 @@ def _paired(candidates: Iterable[_Candidate]) -> list[_Candidate]:
     return list({one.places: one for one in candidates}.values())
 
 
-def _canvases(graph: Graph, sampler: str) -> Iterator[str]:
+def _canvases(graph: WorkflowGraph, sampler: str) -> Iterator[str]:
     """Give the nodes above a sampler that say how large its latent is."""
     names = ("latent_image", "latent", "samples", "optional_latent", "image", "images")
-    starts = (graph.link(Place(sampler, name)) for name in names)
+    starts = (graph.link(NodeInput(sampler, name)) for name in names)
     waiting = [link for link in starts if link is not None][:1]
     seen = set(waiting)
     while waiting:
@@ -696,24 +712,26 @@ def _canvases(graph: Graph, sampler: str) -> Iterator[str]:
                 waiting.append(onward)
 
 
-def _pairs(graph: Graph, node: str) -> Iterator[_Candidate]:
+def _pairs(graph: WorkflowGraph, node: str) -> Iterator[_Candidate]:
     """Give width and height of a node, each where it is written.
 
     A single value that feeds both could only make squares, so then the node's own
     inputs are taken, in place of their links.
     """
     for sides in SIDES:
-        wide, high = (literal(graph, Place(node, side), "whole") for side in sides)
+        wide, high = (
+            trace_literal(graph, NodeInput(node, side), "whole") for side in sides
+        )
         if wide is None or high is None:
             continue
         says = (graph.value(wide), graph.value(high))
         if wide == high:
-            wide, high = (Place(node, side) for side in sides)
+            wide, high = (NodeInput(node, side) for side in sides)
         yield _Candidate((wide, high), says)
 
 
 def _size_copies(
-    graph: Graph, passes: Sequence[_Pass], says: object
+    graph: WorkflowGraph, passes: Sequence[_Pass], says: object
 ) -> Iterator[_Candidate]:
     """Give the places that have the size a second time.
 
@@ -733,9 +751,11 @@ def _size_copies(
 
 
 def _same_pair(
-    graph: Graph, node: str, sides: tuple[str, str], says: object
+    graph: WorkflowGraph, node: str, sides: tuple[str, str], says: object
 ) -> Iterator[_Candidate]:
-    wide, high = (literal(graph, Place(node, side), "whole") for side in sides)
+    wide, high = (
+        trace_literal(graph, NodeInput(node, side), "whole") for side in sides
+    )
     if (
         wide
         and high
@@ -745,7 +765,7 @@ def _same_pair(
         yield _Candidate((wide, high), says)
 
 
-def _batches(graph: Graph, passes: Sequence[_Pass]) -> tuple[Place, ...]:
+def _batches(graph: WorkflowGraph, passes: Sequence[_Pass]) -> tuple[NodeInput, ...]:
     """Return where the number of images goes, unless several latents are joined."""
     found = _once(
         place
@@ -762,15 +782,15 @@ def _batches(graph: Graph, passes: Sequence[_Pass]) -> tuple[Place, ...]:
 
 
 def _of_nodes(
-    graph: Graph,
+    graph: WorkflowGraph,
     outputs: Sequence[str],
     bound: Mapping[str, object],
     unclear: dict[str, Sequence[str]],
-) -> dict[str, tuple[Place, ...]]:
+) -> dict[str, tuple[NodeInput, ...]]:
     """Look at every node above the outputs, as there is no sampler to start from."""
     reached = graph.above(outputs)
     nodes = [node for node in graph.nodes if node in reached]
-    found: dict[str, tuple[Place, ...]] = {}
+    found: dict[str, tuple[NodeInput, ...]] = {}
 
     def settle(name: str, inputs: Iterable[str], kind: Kind) -> None:
         if name in bound:
@@ -803,10 +823,10 @@ def _of_nodes(
     return found
 
 
-def _pictures(graph: Graph, outputs: Sequence[str]) -> tuple[Place, ...]:
+def _pictures(graph: WorkflowGraph, outputs: Sequence[str]) -> tuple[NodeInput, ...]:
     reached = graph.above(outputs)
     return tuple(
-        Place(name, "image")
+        NodeInput(name, "image")
         for name, node in graph.nodes.items()
         if name in reached
         and node.class_type.startswith("LoadImage")
@@ -817,9 +837,11 @@ def _pictures(graph: Graph, outputs: Sequence[str]) -> tuple[Place, ...]:
 # Values
 
 
-def _literals(graph: Graph, start: Place, kind: Kind) -> tuple[Place, ...]:
+def _literals(
+    graph: WorkflowGraph, start: NodeInput, kind: Kind
+) -> tuple[NodeInput, ...]:
     """Return every place from which a value of that kind may reach an input."""
-    found: list[Place] = []
+    found: list[NodeInput] = []
     seen, waiting = {start}, [start]
     while waiting:
         place = waiting.pop()
@@ -834,10 +856,12 @@ def _literals(graph: Graph, start: Place, kind: Kind) -> tuple[Place, ...]:
     return tuple(found)
 
 
-def _sources(graph: Graph, link: Link, wanted: str, kind: Kind) -> list[Place]:
+def _sources(
+    graph: WorkflowGraph, link: Link, wanted: str, kind: Kind
+) -> list[NodeInput]:
     """Return the inputs of a node that its output may simply be a copy of."""
     node = graph.nodes[link.node]
-    inputs = [Place(link.node, name) for name in node.inputs]
+    inputs = [NodeInput(link.node, name) for name in node.inputs]
     branch = _branch(graph, link.node)
     if branch is not None:
         return [branch]
@@ -860,14 +884,14 @@ def _sources(graph: Graph, link: Link, wanted: str, kind: Kind) -> list[Place]:
     return written if len(written) == 1 and len(usable) == 1 else []
 
 
-def _branch(graph: Graph, node: str) -> Place | None:
+def _branch(graph: WorkflowGraph, node: str) -> NodeInput | None:
     """Return the input that a switch (ComfySwitchNode) lets through."""
     if not {"switch", "on_false", "on_true"} <= graph.nodes[node].inputs.keys():
         return None
-    switch = Place(node, "switch")
+    switch = NodeInput(node, "switch")
     link = graph.link(switch)  # to a PrimitiveBoolean
-    on = graph.value(switch if link is None else Place(link.node, "value"))
-    return Place(node, "on_true" if on is True else "on_false")
+    on = graph.value(switch if link is None else NodeInput(link.node, "value"))
+    return NodeInput(node, "on_true" if on is True else "on_false")
 
 
 def _fits(value: object, kind: Kind) -> bool:
@@ -887,7 +911,9 @@ def _says(name: str, parts: Iterable[str]) -> bool:
 # What is said when it cannot be
 
 
-def _unclear(graph: Graph, unclear: Mapping[str, Sequence[str]]) -> Misconfigured:
+def _unclear(
+    graph: WorkflowGraph, unclear: Mapping[str, Sequence[str]]
+) -> Misconfigured:
     sentences = [
         f"{name} could be {_listed(candidates, 'or')}"
         for name, candidates in unclear.items()
@@ -910,11 +936,11 @@ def _how_to_bind(name: str, candidates: Sequence[str]) -> str:
     )
 
 
-def _no_prompt(graph: Graph) -> Misconfigured:
+def _no_prompt(graph: WorkflowGraph) -> Misconfigured:
     texts = [
         graph.described(place)
         for node in graph.nodes
-        for place in (Place(node, name) for name in graph.nodes[node].inputs)
+        for place in (NodeInput(node, name) for name in graph.nodes[node].inputs)
         if place.input in {*POSITIVE_TEXTS, "value", "string"}
         and isinstance(graph.value(place), str)
     ]

@@ -13,25 +13,25 @@ import msgspec
 from imagen.adapters.backends.comfyui.graph import (
     LONGEST_SHOWN,
     MOST_BYTES,
-    Graph,
-    Node,
-    Place,
-    read_graph,
-    shown,
+    NodeInput,
+    WorkflowGraph,
+    WorkflowNode,
+    display_name,
+    parse_graph,
 )
 from imagen.adapters.backends.comfyui.slots import (
+    BindingOverrides,
     Bindings,
-    Slots,
-    find_slots,
-    literal,
-    place_of,
+    find_bindings,
+    resolve_input,
+    trace_literal,
 )
 from imagen.domain.capabilities import Capabilities
 from imagen.domain.errors import InvalidRequest, Misconfigured
 from imagen.domain.plan import ImageJob
 from imagen.domain.seed import LARGEST_SEED
 from imagen.domain.size import LARGEST_SIDE, SMALLEST_SIDE, Size, SizeRule
-from imagen.domain.suggestion import meant
+from imagen.domain.suggestion import suggest_name
 
 BUILT_IN = (
     *("sd15", "sdxl", "sd35", "flux-schnell", "flux-schnell-checkpoint", "flux-dev"),
@@ -83,7 +83,7 @@ _EIGHTS = {"EmptyLatentImage", "EmptyImage", "ImageScale", "LatentUpscale"}
 _FLUX = {"ModelSamplingFlux", "FluxGuidance", "Flux2Scheduler", "ModelSamplingSD3"}
 
 
-class Defaults(msgspec.Struct, frozen=True, kw_only=True):
+class WorkflowDefaults(msgspec.Struct, frozen=True, kw_only=True):
     """What the workflow's file itself says.
 
     Attributes:
@@ -104,12 +104,12 @@ class Workflow(msgspec.Struct, frozen=True, kw_only=True):
     """A graph of ComfyUI's, and the places in it that a job fills."""
 
     name: str
-    graph: Graph
-    slots: Slots
-    defaults: Defaults
+    graph: WorkflowGraph
+    slots: Bindings
+    defaults: WorkflowDefaults
 
 
-class NeededFile(msgspec.Struct, frozen=True, kw_only=True):
+class RequiredFile(msgspec.Struct, frozen=True, kw_only=True):
     """A file that the server must have for the workflow.
 
     Attributes:
@@ -119,7 +119,7 @@ class NeededFile(msgspec.Struct, frozen=True, kw_only=True):
         name: The name of the file.
     """
 
-    place: Place
+    place: NodeInput
     class_type: str
     input: str
     name: str
@@ -129,7 +129,7 @@ def load_workflow(
     name_or_path: str,
     *,
     files: Mapping[str, str] | None = None,
-    bindings: Bindings | None = None,
+    bindings: BindingOverrides | None = None,
 ) -> Workflow:
     """Read a built-in workflow by its name, or any by the path of its file.
 
@@ -148,15 +148,15 @@ def load_workflow(
     source = (
         f"The built-in workflow {name_or_path}"
         if name_or_path in BUILT_IN
-        else shown_path(name_or_path)
+        else display_path(name_or_path)
     )
-    graph = _with_files(read_graph(content, source=source), files or {})
-    slots = find_slots(graph, bindings or {})
+    graph = _with_files(parse_graph(content, source=source), files or {})
+    slots = find_bindings(graph, bindings or {})
     return Workflow(
         name=name_or_path if name_or_path in BUILT_IN else Path(name_or_path).stem,
         graph=graph,
         slots=slots,
-        defaults=Defaults(
+        defaults=WorkflowDefaults(
             size=_size(graph, slots),
             steps=_whole(graph, slots.steps),
             seed=_whole(graph, slots.seed),
@@ -165,7 +165,7 @@ def load_workflow(
     )
 
 
-def filled(
+def fill_workflow(
     workflow: Workflow, job: ImageJob, *, prefix: str = ""
 ) -> dict[str, dict[str, object]]:
     """Return the graph to be sent for a job, a copy that shares nothing.
@@ -206,7 +206,7 @@ def filled(
     }
 
 
-def capabilities_of(workflow: Workflow) -> Capabilities:
+def workflow_capabilities(workflow: Workflow) -> Capabilities:
     """Return what the workflow lets a job choose.
 
     `--set` may name any `node.input`, so its names are not listed; `filled` refuses
@@ -227,17 +227,17 @@ def capabilities_of(workflow: Workflow) -> Capabilities:
     )
 
 
-def needed_nodes(workflow: Workflow) -> tuple[str, ...]:
+def list_required_nodes(workflow: Workflow) -> tuple[str, ...]:
     """Return the classes of node that the server must know."""
     return tuple(sorted({node.class_type for node in workflow.graph.nodes.values()}))
 
 
-def needed_files(workflow: Workflow) -> tuple[NeededFile, ...]:
+def list_required_files(workflow: Workflow) -> tuple[RequiredFile, ...]:
     """Return the model files that the server must have."""
     return tuple(_model_files(workflow.graph))
 
 
-def output_nodes(workflow: Workflow) -> tuple[str, ...]:
+def find_output_nodes(workflow: Workflow) -> tuple[str, ...]:
     """Return the ids of the nodes whose images are the result.
 
     A workflow may show or save others on the way; those are not it.
@@ -245,10 +245,10 @@ def output_nodes(workflow: Workflow) -> tuple[str, ...]:
     return workflow.slots.output
 
 
-def shown_path(path: str) -> str:
+def display_path(path: str) -> str:
     """Return a path as it can stand in a message, its end if it is long."""
     short = len(path) <= LONGEST_SHOWN
-    return shown(path if short else "…" + path[1 - LONGEST_SHOWN :])
+    return display_name(path if short else "…" + path[1 - LONGEST_SHOWN :])
 
 
 # Reading
@@ -270,23 +270,23 @@ def _content(path: str) -> bytes:
             return opened.read(MOST_BYTES + 1)
     except (OSError, RuntimeError, ValueError) as error:
         raise Misconfigured(
-            f"The workflow {shown_path(path)} cannot be read: {error}."
+            f"The workflow {display_path(path)} cannot be read: {error}."
         ) from error
 
 
 def _missing(path: str, *, there: bool) -> Misconfigured:
     if there:
-        return Misconfigured(f"The workflow {shown_path(path)} is not a file.")
-    near = meant(path, BUILT_IN)
+        return Misconfigured(f"The workflow {display_path(path)} is not a file.")
+    near = suggest_name(path, BUILT_IN)
     return Misconfigured(
-        f"There is no workflow {shown_path(path)}, built in or as a file.",
+        f"There is no workflow {display_path(path)}, built in or as a file.",
         hint=f"Did you mean {near}?"
         if near
         else "Built in are " + ", ".join(BUILT_IN) + "; or name the path of a file.",
     )
 
 
-def _with_files(graph: Graph, files: Mapping[str, str]) -> Graph:
+def _with_files(graph: WorkflowGraph, files: Mapping[str, str]) -> WorkflowGraph:
     nodes = dict(graph.nodes)
     for key, name in files.items():
         place = _place_of_file(graph, key)
@@ -297,10 +297,10 @@ def _with_files(graph: Graph, files: Mapping[str, str]) -> Graph:
     return msgspec.structs.replace(graph, nodes=nodes)
 
 
-def _place_of_file(graph: Graph, key: str) -> Place:
-    exact = place_of(graph, key)
+def _place_of_file(graph: WorkflowGraph, key: str) -> NodeInput:
+    exact = resolve_input(graph, key)
     if exact is not None:
-        return literal(graph, exact, "word") or exact
+        return trace_literal(graph, exact, "word") or exact
     places = _keyed(graph).get(key, [])
     if len(places) == 1:
         return places[0]
@@ -318,17 +318,17 @@ def _place_of_file(graph: Graph, key: str) -> Place:
     )
 
 
-def _keyed(graph: Graph) -> dict[str, list[Place]]:
-    keyed: dict[str, list[Place]] = {}
+def _keyed(graph: WorkflowGraph) -> dict[str, list[NodeInput]]:
+    keyed: dict[str, list[NodeInput]] = {}
     for key, inputs in FILE_KEYS.items():
         for name, node in graph.nodes.items():
             for one in inputs:
                 if isinstance(node.inputs.get(one), str):
-                    keyed.setdefault(key, []).append(Place(name, one))
+                    keyed.setdefault(key, []).append(NodeInput(name, one))
     return keyed
 
 
-def _files(graph: Graph) -> dict[str, str]:
+def _files(graph: WorkflowGraph) -> dict[str, str]:
     return {
         key if len(places) == 1 else str(place): str(graph.value(place))
         for key, places in _keyed(graph).items()
@@ -336,11 +336,11 @@ def _files(graph: Graph) -> dict[str, str]:
     }
 
 
-def _model_files(graph: Graph) -> list[NeededFile]:
+def _model_files(graph: WorkflowGraph) -> list[RequiredFile]:
     known = {name for names in FILE_KEYS.values() for name in names}
     return [
-        NeededFile(
-            place=Place(name, key),
+        RequiredFile(
+            place=NodeInput(name, key),
             class_type=node.class_type,
             input=key,
             name=value,
@@ -352,7 +352,7 @@ def _model_files(graph: Graph) -> list[NeededFile]:
     ]
 
 
-def _size(graph: Graph, slots: Slots) -> Size | None:
+def _size(graph: WorkflowGraph, slots: Bindings) -> Size | None:
     width, height = _whole(graph, slots.width), _whole(graph, slots.height)
     if width is None or height is None:
         return None
@@ -362,10 +362,10 @@ def _size(graph: Graph, slots: Slots) -> Size | None:
         return None
 
 
-def _whole(graph: Graph, places: tuple[Place, ...]) -> int | None:
+def _whole(graph: WorkflowGraph, places: tuple[NodeInput, ...]) -> int | None:
     """Return the number that the file has at the first of the places."""
     for place in places[:1]:
-        value = graph.value(literal(graph, place, "whole") or place)
+        value = graph.value(trace_literal(graph, place, "whole") or place)
         if isinstance(value, int | float) and not isinstance(value, bool):
             return int(value)
     return None
@@ -403,17 +403,17 @@ def _sizes(workflow: Workflow) -> SizeRule:
 # Filling
 
 
-def _as_sent(node: Node, inputs: dict[str, object]) -> dict[str, object]:
+def _as_sent(node: WorkflowNode, inputs: dict[str, object]) -> dict[str, object]:
     sent: dict[str, object] = {"class_type": node.class_type, "inputs": inputs}
     return {**sent, "_meta": {"title": node.title}} if node.title else sent
 
 
-def _handed_over(workflow: Workflow, steps: int | None) -> dict[Place, object]:
+def _handed_over(workflow: Workflow, steps: int | None) -> dict[NodeInput, object]:
     """Move the steps at which samplers take over along with the number of steps."""
     was = workflow.defaults.steps
     if not steps or not was:
         return {}
-    moved: dict[Place, object] = {}
+    moved: dict[NodeInput, object] = {}
     for place in workflow.slots.handover:
         at = workflow.graph.value(place)
         if isinstance(at, int):
@@ -421,32 +421,32 @@ def _handed_over(workflow: Workflow, steps: int | None) -> dict[Place, object]:
     return moved
 
 
-def _prefixed(workflow: Workflow, prefix: str) -> dict[Place, object]:
+def _prefixed(workflow: Workflow, prefix: str) -> dict[NodeInput, object]:
     graph = workflow.graph
-    places = (Place(node, "filename_prefix") for node in workflow.slots.output)
+    places = (NodeInput(node, "filename_prefix") for node in workflow.slots.output)
     return {place: prefix for place in places if graph.value(place) is not None}
 
 
-def _option(workflow: Workflow, name: str, value: object) -> dict[Place, object]:
+def _option(workflow: Workflow, name: str, value: object) -> dict[NodeInput, object]:
     places = _places_of_option(workflow, name)
     for place in places:
         _check(name, value, place=place, was=workflow.graph.value(place))
     return dict.fromkeys(places, value)
 
 
-def _places_of_option(workflow: Workflow, name: str) -> tuple[Place, ...]:
+def _places_of_option(workflow: Workflow, name: str) -> tuple[NodeInput, ...]:
     graph = workflow.graph
     friendly = _friendly(workflow)
     if name in friendly:
         return friendly[name]
-    place = place_of(graph, name)
+    place = resolve_input(graph, name)
     if place is not None:
         _check_place(workflow, place)
         return (place,)
     known = [*friendly, *_settable(graph)]
-    near, more = meant(name, known), len(known) - MOST_LISTED
+    near, more = suggest_name(name, known), len(known) - MOST_LISTED
     raise InvalidRequest(
-        f"{workflow.name} has no parameter {shown(name)!r}.",
+        f"{workflow.name} has no parameter {display_name(name)!r}.",
         hint=(f"Did you mean {near}? " if near else "")
         + "It has "
         + ", ".join(known[:MOST_LISTED])
@@ -454,12 +454,12 @@ def _places_of_option(workflow: Workflow, name: str) -> tuple[Place, ...]:
     )
 
 
-def _check_place(workflow: Workflow, place: Place) -> None:
+def _check_place(workflow: Workflow, place: NodeInput) -> None:
     """Refuse what a link or a flag decides; both ways at once could not be told."""
     link = workflow.graph.link(place)
     if link is not None:
         raise InvalidRequest(
-            f"{workflow.name}: {place} is linked to node {shown(link.node)}"
+            f"{workflow.name}: {place} is linked to node {display_name(link.node)}"
             f" ({workflow.graph.named(link.node)}).",
             hint="Set the value there.",
         )
@@ -470,7 +470,7 @@ def _check_place(workflow: Workflow, place: Place) -> None:
             )
 
 
-def _friendly(workflow: Workflow) -> dict[str, tuple[Place, ...]]:
+def _friendly(workflow: Workflow) -> dict[str, tuple[NodeInput, ...]]:
     slots = workflow.slots
     found = {
         "cfg": slots.cfg,
@@ -483,16 +483,16 @@ def _friendly(workflow: Workflow) -> dict[str, tuple[Place, ...]]:
     return {name: places for name, places in found.items() if places}
 
 
-def _settable(graph: Graph) -> list[str]:
+def _settable(graph: WorkflowGraph) -> list[str]:
     return [
         str(place)
         for name, node in graph.nodes.items()
-        for place in (Place(name, key) for key in node.inputs)
+        for place in (NodeInput(name, key) for key in node.inputs)
         if graph.link(place) is None
     ]
 
 
-def _check(name: str, value: object, *, place: Place, was: object) -> None:
+def _check(name: str, value: object, *, place: NodeInput, was: object) -> None:
     """Refuse a value of another type than the workflow has there.
 
     ComfyUI converts what it can and would silently make 1 of 1.5 or of true.

@@ -8,7 +8,7 @@ import msgspec
 from msgspec import Meta
 
 from imagen.domain.capabilities import Capabilities
-from imagen.domain.cost import NOTHING
+from imagen.domain.cost import FREE
 from imagen.domain.errors import (
     BackendError,
     ImagenError,
@@ -28,8 +28,8 @@ from imagen.ports.backend import (
     Adapter,
     BackendContext,
     ImageBackend,
+    JobContext,
     Readiness,
-    Watch,
 )
 
 DEFAULT_STEPS = 20
@@ -114,34 +114,34 @@ class MockBackend:
             may_cost=False,
         )
 
-    def generate(self, job: ImageJob, watch: Watch) -> Generated:
+    def generate(self, job: ImageJob, context: JobContext) -> Generated:
         """Take the steps, then paint."""
         options = _with(self._options, job)
         _stage(options.fail, self._name, before=True)
         steps = DEFAULT_STEPS if job.steps is None else job.steps
         ticks = min(steps, MOST_REPORTS)
         for tick in range(1, ticks + 1):
-            watch.wait(options.delay / ticks)
+            context.sleep(options.delay / ticks)
             done = steps * tick // ticks
-            watch.report(done / steps, "painting", steps=steps)
+            context.progress(done / steps, "painting", steps=steps)
         if options.fail == "silent":
-            watch.wait(A_LONG_SILENCE)
-        if options.fail == "deaf":  # as a backend that breaks its word to the watch
+            context.sleep(A_LONG_SILENCE)
+        if options.fail == "deaf":  # as a backend that breaks its word to the context
             Event().wait(A_LONG_SILENCE)
         _stage(options.fail, self._name, before=False)
-        watch.wait(0)
+        context.sleep(0)
         image = GeneratedImage(
             content=_content(job, steps, options.fail),
             media_type="image/png",
             seed=job.seed,
         )
         return Generated(
-            images=(image,) * job.count, model="mock", steps=steps, cost=NOTHING
+            images=(image,) * job.count, model="mock", steps=steps, cost=FREE
         )
 
-    def check(self, watch: Watch) -> tuple[Readiness, ...]:
+    def check(self, context: JobContext) -> tuple[Readiness, ...]:
         """Always there, unless a failure is staged that a check would find."""
-        watch.wait(0)
+        context.sleep(0)
         fail = self._options.fail
         if fail in _BEFORE_ANYTHING:
             return (Readiness(what="staged", ready=False, note=f"fail: {fail}"),)

@@ -8,35 +8,35 @@ import msgspec
 
 from imagen.adapters.backends.replicate.answers import NotThereError, NotValidError
 from imagen.adapters.backends.replicate.catalog import (
-    Catalog,
+    ConfiguredInputs,
     Model,
-    OwnInputs,
+    ModelCatalog,
     Target,
 )
-from imagen.adapters.backends.replicate.client import Api
+from imagen.adapters.backends.replicate.client import ReplicateClient
 from imagen.adapters.backends.replicate.download import Downloads
-from imagen.adapters.backends.replicate.inputs import Attached, ModelInputs
+from imagen.adapters.backends.replicate.inputs import AttachedImages, ModelInputs
 from imagen.adapters.backends.replicate.models import known_names
 from imagen.adapters.backends.replicate.pictures import (
     LARGEST_INLINE,
-    Picture,
-    digests_of,
-    mask_of,
-    picture_of,
+    InputImage,
+    compute_digests,
+    prepare_image,
+    prepare_mask,
 )
 from imagen.adapters.backends.replicate.run import PredictionRun
-from imagen.adapters.backends.replicate.search import Wanted, find_like
-from imagen.adapters.http import BackgroundCall, nothing_sent
+from imagen.adapters.backends.replicate.search import SearchCriteria, find_matching
+from imagen.adapters.http import BackgroundCall, mark_unsent
 from imagen.domain.cost import UNTOUCHED
 from imagen.domain.errors import BackendError, InvalidRequest
 from imagen.domain.plan import ImageJob
 from imagen.domain.result import Generated
-from imagen.domain.suggestion import meant
-from imagen.ports.backend import Readiness, Watch
+from imagen.domain.suggestion import suggest_name
+from imagen.ports.backend import JobContext, Readiness
 from imagen.ports.clock import Clock
 
 
-class Order(msgspec.Struct, frozen=True, kw_only=True):
+class PredictionRequest(msgspec.Struct, frozen=True, kw_only=True):
     """A job, as one model is asked for it.
 
     Attributes:
@@ -52,7 +52,7 @@ class Order(msgspec.Struct, frozen=True, kw_only=True):
     target: Target
     model: Model
     inputs: ModelInputs
-    attached: Attached
+    attached: AttachedImages
     sent: Mapping[str, object]
 
     @property
@@ -68,16 +68,16 @@ class Order(msgspec.Struct, frozen=True, kw_only=True):
         return msgspec.json.encode({**named, "input": self.sent})
 
 
-class Account:
+class ReplicateAccount:
     """One account; used by several threads at once."""
 
     def __init__(
         self,
-        api: Api,
+        api: ReplicateClient,
         downloads: Downloads,
         *,
-        catalog: Catalog,
-        own: OwnInputs,
+        catalog: ModelCatalog,
+        own: ConfiguredInputs,
         wait: int,
         clock: Clock,
     ) -> None:
@@ -103,73 +103,73 @@ class Account:
         self._api.close()
         self._downloads.close()
 
-    def model(self, target: Target, watch: Watch) -> Model:
+    def model(self, target: Target, context: JobContext) -> Model:
         """Return what is known of a model, and ask if nothing is.
 
         Raises:
             InvalidRequest: there is no such model.
             ImagenError: it cannot be asked now.
         """
-        return self._catalog.known(target) or self._read_anew(target, watch)
+        return self._catalog.known(target) or self._read_anew(target, context)
 
-    def draw(self, job: ImageJob, target: Target, watch: Watch) -> Generated:
+    def draw(self, job: ImageJob, target: Target, context: JobContext) -> Generated:
         """Order a prediction, stay with it, and return its images.
 
         A refusal of the inputs has certainly cost nothing. If the model takes other
         inputs by now than was known, it is ordered once more.
         """
-        with nothing_sent():
-            model = self.model(target, watch)
-            attached = self._attached(model, job, watch)
+        with mark_unsent():
+            model = self.model(target, context)
+            attached = self._attached(model, job, context)
             order = self._order(job, target, model, attached)
         try:
-            return self._placed(order, watch)
+            return self._placed(order, context)
         except NotValidError as refusal:
-            with nothing_sent():
-                order = self._renewed(order, refusal, watch)
+            with mark_unsent():
+                order = self._renewed(order, refusal, context)
         try:
-            return self._placed(order, watch)
+            return self._placed(order, context)
         except NotValidError as refusal:
             refusal.refused.used = UNTOUCHED
             raise refusal.refused from refusal
 
     def resume(
-        self, job: ImageJob, target: Target, reference: str, watch: Watch
+        self, job: ImageJob, target: Target, reference: str, context: JobContext
     ) -> Generated:
         """Stay with a prediction that was ordered before."""
         inputs = (self._catalog.known(target) or Model()).inputs({})
-        return self._run(job, inputs, watch).resume(reference)
+        return self._run(job, inputs, context).resume(reference)
 
     def find(
-        self, job: ImageJob, target: Target, *, since: datetime, watch: Watch
+        self, job: ImageJob, target: Target, *, since: datetime, context: JobContext
     ) -> tuple[str, ...]:
         """Look through the list of all predictions, back to that time."""
-        model = self.model(target, watch)
+        model = self.model(target, context)
         inputs = model.inputs(self._own.to(target, model))
-        images = digests_of(job, inputs)
+        images = compute_digests(job, inputs)
         if images is None:
             return ()
-        names = Attached(pictures=tuple(image.name for image in job.images))
+        names = AttachedImages(pictures=tuple(image.name for image in job.images))
         order = self._order(job, target, model, names)
-        wanted = Wanted(
+        wanted = SearchCriteria(
             target=target,
             inputs={name: order.sent[name] for name in order.sent.keys() - images},
             images=images,
             defaults={field.name: field.default for field in model.fields},
         )
-        found = find_like(
-            wanted, since=since, api=self._api, clock=self._clock, watch=watch
+        found = find_matching(
+            wanted, since=since, api=self._api, clock=self._clock, context=context
         )
         return tuple(found)
 
-    def findings(self, target: Target, watch: Watch) -> Iterator[Readiness]:
+    def findings(self, target: Target, context: JobContext) -> Iterator[Readiness]:
         """Look whose account it is, and for the model; both cost nothing."""
-        owner = BackgroundCall(self._api.account).result(watch)
+        owner = BackgroundCall(self._api.account).result(context)
         note = f"{self._api.name}, {owner.username or 'unnamed'}"
         yield Readiness(what="account", ready=True, note=note)
         what = f"{'deployment' if target.deployment else 'model'} {target}"
         try:
-            self._read_anew(target, watch)
+            self._read_anew(target, context)
         except InvalidRequest as missing:
             note = " ".join(filter(None, (missing.message, missing.hint)))
             yield Readiness(what=what, ready=False, note=note)
@@ -177,18 +177,18 @@ class Account:
             yield Readiness(what=what, ready=True)
 
     def _read_anew(
-        self, target: Target, watch: Watch, *, by_version: bool = False
+        self, target: Target, context: JobContext, *, by_version: bool = False
     ) -> Model:
         """Ask what a model takes, and remember it.
 
         Args:
             target: Which model.
-            watch: Ends the asking.
+            context: Ends the asking.
             by_version: Whether it is known not to be called by its name.
         """
         asked = BackgroundCall(partial(self._api.describe, target))
         try:
-            description = asked.result(watch)
+            description = asked.result(context)
         except NotThereError as missing:
             raise self._unknown(target) from missing
         except NotValidError as refusal:
@@ -198,8 +198,8 @@ class Account:
         return self._catalog.learn(target, description)
 
     def _order(
-        self, job: ImageJob, target: Target, model: Model, attached: Attached
-    ) -> Order:
+        self, job: ImageJob, target: Target, model: Model, attached: AttachedImages
+    ) -> PredictionRequest:
         """Decide what is sent.
 
         Raises:
@@ -207,7 +207,7 @@ class Account:
         """
         own = self._own.to(target, model)
         inputs = model.inputs(own)
-        return Order(
+        return PredictionRequest(
             job=job,
             target=target,
             model=model,
@@ -216,19 +216,21 @@ class Account:
             sent=inputs.inputs_for(job, own, attached),
         )
 
-    def _renewed(self, order: Order, refusal: NotValidError, watch: Watch) -> Order:
+    def _renewed(
+        self, order: PredictionRequest, refusal: NotValidError, context: JobContext
+    ) -> PredictionRequest:
         """Return the order as the model wants it now.
 
         Raises:
             Refused: that is what was refused.
         """
-        model = self._read_anew(order.target, watch)
+        model = self._read_anew(order.target, context)
         renewed = self._order(order.job, order.target, model, order.attached)
         if (renewed.sent, renewed.version) == (order.sent, order.version):
             raise refusal.refused from refusal
         return renewed
 
-    def _placed(self, order: Order, watch: Watch) -> Generated:
+    def _placed(self, order: PredictionRequest, context: JobContext) -> Generated:
         """Hand an order in where it belongs, and stay with it.
 
         Only official models are called by their name. Whether one is, is not always
@@ -238,15 +240,15 @@ class Account:
         Raises:
             NotValidError: the inputs are not what the model takes.
         """
-        run = self._run(order.job, order.inputs, watch)
+        run = self._run(order.job, order.inputs, context)
         target, version = order.target, order.version
         if not (version or target.deployment):
             path = f"models/{target.name}/predictions"
             try:
                 return run.make(path, order.body(""), wait=self._wait)
             except NotThereError:
-                with nothing_sent():
-                    version = self._version(target, watch)
+                with mark_unsent():
+                    version = self._version(target, context)
         path = f"deployments/{target.name}/" if target.deployment else ""
         try:
             return run.make(f"{path}predictions", order.body(version), wait=self._wait)
@@ -255,26 +257,28 @@ class Account:
             unknown.used = UNTOUCHED
             raise unknown from missing
 
-    def _version(self, target: Target, watch: Watch) -> str:
+    def _version(self, target: Target, context: JobContext) -> str:
         """Return the version of a model that is not called by its name."""
-        model = self._read_anew(target, watch, by_version=True)
+        model = self._read_anew(target, context, by_version=True)
         if not model.version:
             raise InvalidRequest(f"{target} has no version that could be run.")
         return model.version
 
-    def _attached(self, model: Model, job: ImageJob, watch: Watch) -> Attached:
+    def _attached(
+        self, model: Model, job: ImageJob, context: JobContext
+    ) -> AttachedImages:
         """Get the job's images ready, handing in beforehand what is large."""
-        pictures = [picture_of(image) for image in job.images]
-        mask = mask_of(job.mask, model.inputs({})) if job.mask else None
-        return Attached(
-            pictures=tuple(self._address(picture, watch) for picture in pictures),
-            mask=self._address(mask, watch) if mask else None,
+        pictures = [prepare_image(image) for image in job.images]
+        mask = prepare_mask(job.mask, model.inputs({})) if job.mask else None
+        return AttachedImages(
+            pictures=tuple(self._address(picture, context) for picture in pictures),
+            mask=self._address(mask, context) if mask else None,
         )
 
-    def _address(self, picture: Picture, watch: Watch) -> str:
+    def _address(self, picture: InputImage, context: JobContext) -> str:
         if len(picture.content) <= LARGEST_INLINE:
             return picture.data_uri
-        watch.report(None, f"handing in {picture.name}")
+        context.progress(None, f"handing in {picture.name}")
         upload = partial(
             self._api.upload,
             picture.name,
@@ -282,23 +286,25 @@ class Account:
             media_type=picture.media_type,
         )
         try:
-            return BackgroundCall(upload).result(watch).urls.get
+            return BackgroundCall(upload).result(context).urls.get
         except (NotThereError, NotValidError) as error:
             raise BackendError(f"{self._api.name} takes no files.") from error
 
-    def _run(self, job: ImageJob, inputs: ModelInputs, watch: Watch) -> PredictionRun:
+    def _run(
+        self, job: ImageJob, inputs: ModelInputs, context: JobContext
+    ) -> PredictionRun:
         return PredictionRun(
             self._api,
             self._downloads,
             job=job,
             steps=job.steps or inputs.usual_steps,
-            watch=watch,
+            context=context,
             clock=self._clock,
         )
 
     def _unknown(self, target: Target) -> InvalidRequest:
         kind = "deployment" if target.deployment else "model"
-        near = None if target.deployment else meant(target.name, known_names())
+        near = None if target.deployment else suggest_name(target.name, known_names())
         return InvalidRequest(
             f"{self._api.name} has no {kind} {target}, or not for this token.",
             hint=f"Did you mean {near}?" if near not in {None, target.name} else "",

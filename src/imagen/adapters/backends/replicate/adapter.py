@@ -15,9 +15,9 @@ from msgspec import Meta
 
 from imagen.adapters.backends.replicate.catalog import (
     DEFAULT_URL,
-    Catalog,
+    ConfiguredInputs,
     Model,
-    OwnInputs,
+    ModelCatalog,
     Target,
 )
 from imagen.domain.capabilities import Capabilities
@@ -32,12 +32,12 @@ from imagen.ports.backend import (
     Adapter,
     BackendContext,
     ImageBackend,
+    JobContext,
     Readiness,
-    Watch,
 )
 
 if TYPE_CHECKING:
-    from imagen.adapters.backends.replicate.account import Account
+    from imagen.adapters.backends.replicate.account import ReplicateAccount
 
 DEFAULT_MODEL = "black-forest-labs/flux-schnell"
 LONGEST_WAIT = 60
@@ -110,15 +110,15 @@ class ReplicateBackend:
         self._clock = context.clock
         self._token = context.secrets.get("api_token_env")
         self._target = _own_target(options)
-        self._own = OwnInputs(target=self._target, values=options.input)
-        self._catalog = Catalog(
+        self._own = ConfiguredInputs(target=self._target, values=options.input)
+        self._catalog = ModelCatalog(
             options.base_url.rstrip("/"),
             folder=None if context.cache is None else Path(context.cache),
             clock=context.clock,
         )
         self._lock = Lock()
         self._said: Capabilities | None = None
-        self._opened: Account | None = None
+        self._opened: ReplicateAccount | None = None
 
     def __repr__(self) -> str:
         return f"ReplicateBackend({str(self._target)!r})"
@@ -131,47 +131,49 @@ class ReplicateBackend:
                 self._said = self._capabilities(self._target, known)
             return self._said
 
-    def capabilities_of(self, model: str, watch: Watch) -> Capabilities:
+    def capabilities_of(self, model: str, context: JobContext) -> Capabilities:
         """Look up what the model takes, unless that is known."""
         target = self._chosen(model)
         known = self._catalog.known(target)
         if known is None:
-            watch.wait(0)
-            known = self._account().model(target, watch)
+            context.sleep(0)
+            known = self._account().model(target, context)
         return self._capabilities(target, known)
 
     def prepare(self) -> None:
         """Load what talks over the network, and read the token."""
         self._account()
 
-    def generate(self, job: ImageJob, watch: Watch) -> Generated:
+    def generate(self, job: ImageJob, context: JobContext) -> Generated:
         """Order a prediction, stay with it, fetch what it made."""
-        from imagen.adapters.http import nothing_sent  # noqa: PLC0415 - network
+        from imagen.adapters.http import mark_unsent  # noqa: PLC0415 - network
 
-        with nothing_sent():
-            watch.wait(0)
+        with mark_unsent():
+            context.sleep(0)
             target = self._chosen(job.model)
             account = self._account()
-        return account.draw(job, target, watch)
+        return account.draw(job, target, context)
 
-    def resume(self, job: ImageJob, reference: str, watch: Watch) -> Generated:
+    def resume(self, job: ImageJob, reference: str, context: JobContext) -> Generated:
         """Stay with a prediction that was ordered before."""
-        watch.wait(0)
+        context.sleep(0)
         target = self._chosen(job.model)
-        return self._account().resume(job, target, reference, watch)
+        return self._account().resume(job, target, reference, context)
 
-    def find(self, job: ImageJob, *, since: datetime, watch: Watch) -> tuple[str, ...]:
+    def find(
+        self, job: ImageJob, *, since: datetime, context: JobContext
+    ) -> tuple[str, ...]:
         """Look through the list of all predictions, back to that time."""
-        watch.wait(0)
+        context.sleep(0)
         target = self._chosen(job.model)
-        return self._account().find(job, target, since=since, watch=watch)
+        return self._account().find(job, target, since=since, context=context)
 
-    def check(self, watch: Watch) -> tuple[Readiness, ...]:
+    def check(self, context: JobContext) -> tuple[Readiness, ...]:
         """Look whose token it is, and for the model; both cost nothing."""
-        watch.wait(0)
+        context.sleep(0)
         findings: list[Readiness] = []
         try:
-            findings.extend(self._account().findings(self._target, watch))
+            findings.extend(self._account().findings(self._target, context))
         except Cancelled:
             raise
         except ImagenError as error:
@@ -187,7 +189,7 @@ class ReplicateBackend:
         if account is not None:
             account.close()
 
-    def _account(self) -> "Account":
+    def _account(self) -> "ReplicateAccount":
         """Return the account; nothing is sent yet.
 
         Raises:
@@ -199,9 +201,9 @@ class ReplicateBackend:
                 hint="It holds the token: replicate.com/account/api-tokens.",
             )
         from imagen.adapters.backends.replicate.account import (  # noqa: PLC0415
-            Account,
+            ReplicateAccount,
         )
-        from imagen.adapters.backends.replicate.client import Api  # noqa: PLC0415
+        from imagen.adapters.backends.replicate.client import ReplicateClient  # noqa: PLC0415
         from imagen.adapters.backends.replicate.download import (  # noqa: PLC0415
             Downloads,
         )
@@ -209,8 +211,8 @@ class ReplicateBackend:
         url = self._options.base_url
         with self._lock:
             if self._opened is None:
-                self._opened = Account(
-                    Api(url, token=self._token, clock=self._clock),
+                self._opened = ReplicateAccount(
+                    ReplicateClient(url, token=self._token, clock=self._clock),
                     Downloads(url, token=self._token),
                     catalog=self._catalog,
                     own=self._own,

@@ -8,8 +8,8 @@ from typing import cast
 import httpx
 import msgspec
 
-from imagen.adapters.backends.replicate.loose import line_in, mapping_in, number_in
-from imagen.adapters.http import retry_after, status_error
+from imagen.adapters.backends.replicate.loose import as_line, as_mapping, as_number
+from imagen.adapters.http import parse_retry_after, to_status_error
 from imagen.domain.errors import (
     ImagenError,
     Refused,
@@ -41,7 +41,7 @@ class NotValidError(Exception):
         self.refused = refused
 
 
-class Problem(msgspec.Struct, frozen=True, kw_only=True):
+class ApiError(msgspec.Struct, frozen=True, kw_only=True):
     """The body of a refusal.
 
     Attributes:
@@ -53,7 +53,7 @@ class Problem(msgspec.Struct, frozen=True, kw_only=True):
     wait: float | None = None
 
 
-def problem_in(body: bytes, *, hide: Callable[[str], str]) -> Problem:
+def parse_problem(body: bytes, *, hide: Callable[[str], str]) -> ApiError:
     """Read a body that may be anything, a page of a proxy among it.
 
     Args:
@@ -63,18 +63,18 @@ def problem_in(body: bytes, *, hide: Callable[[str], str]) -> Problem:
     try:
         said = cast("object", msgspec.json.decode(body))
     except (msgspec.DecodeError, UnicodeError):
-        return Problem()
-    problem = mapping_in(said)
+        return ApiError()
+    problem = as_mapping(said)
     detail = problem.get("detail") or problem.get("title")
     text = hide(detail).removeprefix("- ") if isinstance(detail, str) else ""
-    wait = number_in(problem.get("retry_after"))
-    return Problem(
-        said=line_in(text, longest=_LONGEST_TEXT),
+    wait = as_number(problem.get("retry_after"))
+    return ApiError(
+        said=as_line(text, longest=_LONGEST_TEXT),
         wait=wait if wait is not None and 0 <= wait < float("inf") else None,
     )
 
 
-def error_of(
+def to_error(
     answer: httpx.Response,
     who: str,
     *,
@@ -95,7 +95,7 @@ def error_of(
     Raises:
         NotThereError, NotValidError: as they say.
     """
-    status, problem = answer.status_code, problem_in(answer.content, hide=hide)
+    status, problem = answer.status_code, parse_problem(answer.content, hide=hide)
     more = f": {problem.said}" if problem.said else ""
     match status:
         case 404:
@@ -109,7 +109,7 @@ def error_of(
         case 429:
             wait = problem.wait
             if wait is None:
-                wait = retry_after(answer.headers.get("Retry-After"), now=now)
+                wait = parse_retry_after(answer.headers.get("Retry-After"), now=now)
             return Throttled(
                 f"{who} asks us to slow down{more}.",
                 retry_after=_seconds_in(problem.said) if wait is None else wait,
@@ -125,7 +125,7 @@ def error_of(
                 hint="Is base_url right, and is there a page to log in to first?",
             )
         case _:
-            return status_error(
+            return to_status_error(
                 answer, who, creates=creates, says=problem.said, now=now
             )
 

@@ -10,7 +10,7 @@ from typing import Self
 
 import msgspec
 
-from imagen.adapters.backends.replicate.inputs import ModelInputs, inputs_of
+from imagen.adapters.backends.replicate.inputs import ModelInputs, build_model_inputs
 from imagen.adapters.backends.replicate.models import known_model
 from imagen.adapters.backends.replicate.schema import Field, read_fields
 from imagen.adapters.backends.replicate.sizes import Pixels
@@ -75,10 +75,10 @@ class Model(msgspec.Struct, frozen=True, kw_only=True):
 
     def inputs(self, own: Mapping[str, object]) -> ModelInputs:
         """Return what it takes, with what the config says of that."""
-        return inputs_of(self.fields, pixels=self.pixels, own=own)
+        return build_model_inputs(self.fields, pixels=self.pixels, own=own)
 
 
-class OwnInputs(msgspec.Struct, frozen=True, kw_only=True):
+class ConfiguredInputs(msgspec.Struct, frozen=True, kw_only=True):
     """What the config wants to be sent with every job.
 
     Attributes:
@@ -97,7 +97,7 @@ class OwnInputs(msgspec.Struct, frozen=True, kw_only=True):
         return {name: value for name, value in self.values.items() if name in names}
 
 
-class Description(msgspec.Struct, frozen=True, kw_only=True):
+class ModelDescription(msgspec.Struct, frozen=True, kw_only=True):
     """What Replicate says of a model.
 
     Attributes:
@@ -118,10 +118,10 @@ class _Kept(msgspec.Struct, frozen=True, kw_only=True):
     url: str
     name: str
     read_at: datetime
-    description: Description
+    description: ModelDescription
 
 
-class Catalog:
+class ModelCatalog:
     """Remembers what is known of models, here and in files for the next process."""
 
     def __init__(self, url: str, *, folder: Path | None, clock: Clock) -> None:
@@ -146,12 +146,12 @@ class Catalog:
         kept = self._read(target)  # first: it was read because the table was wrong
         return _from_table(target) if kept is None else self._remember(target, kept)
 
-    def learn(self, target: Target, description: Description) -> Model:
+    def learn(self, target: Target, description: ModelDescription) -> Model:
         """Take in what Replicate says, instead of what was known."""
         self._write(target, description)
         return self._remember(target, description)
 
-    def _remember(self, target: Target, description: Description) -> Model:
+    def _remember(self, target: Target, description: ModelDescription) -> Model:
         table = _from_table(target)
         model = Model(
             fields=read_fields(description.openapi_schema),
@@ -170,7 +170,7 @@ class Catalog:
         name = str(target).replace("/", "--").replace(":", "--")
         return self._folder / "replicate" / f"{kind}--{name}.json"
 
-    def _read(self, target: Target) -> Description | None:
+    def _read(self, target: Target) -> ModelDescription | None:
         """Return what a file says that is whole, ours, and not too old."""
         path = self._path(target)
         if path is None:
@@ -186,7 +186,7 @@ class Catalog:
             return None
         return kept.description if ours and timedelta() <= age < LIFETIME else None
 
-    def _write(self, target: Target, description: Description) -> None:
+    def _write(self, target: Target, description: ModelDescription) -> None:
         """Keep it for the next process, if that can be done; all of it or nothing."""
         path = self._path(target)
         if path is None:

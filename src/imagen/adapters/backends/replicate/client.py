@@ -7,14 +7,14 @@ from urllib.parse import parse_qs, quote, urlsplit
 import httpx
 import msgspec
 
-from imagen.adapters.backends.replicate.answers import error_of
+from imagen.adapters.backends.replicate.answers import to_error
 from imagen.adapters.backends.replicate.catalog import (
     DEFAULT_URL,
-    Description,
+    ModelDescription,
     Target,
 )
-from imagen.adapters.backends.replicate.prediction import Page, Prediction
-from imagen.adapters.http import build_client, shown_url, translated
+from imagen.adapters.backends.replicate.prediction import Prediction, PredictionPage
+from imagen.adapters.http import build_client, display_url, translate_errors
 from imagen.domain.errors import Unavailable, Unfinished
 from imagen.ports.clock import Clock
 
@@ -24,7 +24,7 @@ _HIDDEN = "(hidden)"
 _Kind = TypeVar("_Kind")
 
 
-class Account(msgspec.Struct, frozen=True):
+class AccountInfo(msgspec.Struct, frozen=True):
     """Whose token it is."""
 
     username: str = ""
@@ -65,7 +65,7 @@ class UploadedFile(msgspec.Struct, frozen=True):
     checksums: _Checksums = _Checksums()
 
 
-class Api:
+class ReplicateClient:
     """One account at Replicate.
 
     Attributes:
@@ -78,7 +78,7 @@ class Api:
         self.url = url.rstrip("/")
         self.token = token
         own = self.url == DEFAULT_URL
-        self.name = "Replicate" if own else f"Replicate at {shown_url(url)}"
+        self.name = "Replicate" if own else f"Replicate at {display_url(url)}"
         self._clock = clock
         self._client = build_client(
             f"{self.url}/",
@@ -117,7 +117,7 @@ class Api:
             "Cancel-After": f"{cancel_after}s",
             **({"Prefer": f"wait={wait}"} if wait else {}),
         }
-        with translated(self.name, creates=True):
+        with translate_errors(self.name, creates=True):
             answer = self._client.post(
                 path,
                 content=body,
@@ -149,22 +149,22 @@ class Api:
             NotThereError, ImagenError: that did not work.
         """
         path = f"predictions/{_quoted(prediction_id)}/cancel"
-        with translated(self.name):
+        with translate_errors(self.name):
             answer = self._client.post(path, timeout=_SHORT)
         return self._understood(answer, Prediction)
 
-    def predictions(self, cursor: str | None) -> tuple[Page, httpx.Headers]:
+    def predictions(self, cursor: str | None) -> tuple[PredictionPage, httpx.Headers]:
         """Return some of all predictions, the newest first, with the answer's headers.
 
         Raises:
             ImagenError: they cannot be listed now.
         """
         answer = self._get("predictions", {"cursor": cursor} if cursor else {})
-        return self._understood(answer, Page), answer.headers
+        return self._understood(answer, PredictionPage), answer.headers
 
     # What there is to order
 
-    def describe(self, target: Target) -> Description:
+    def describe(self, target: Target) -> ModelDescription:
         """Return what Replicate says that a model takes.
 
         Raises:
@@ -175,7 +175,7 @@ class Api:
             released = self._read(f"deployments/{target.name}", _Deployment)
             release = released.current_release or _Release()
             if not release.model:
-                return Description()
+                return ModelDescription()
             target = Target(name=release.model, version=release.version)
         if target.version:
             path = f"models/{target.name}/versions/{target.version}"
@@ -183,19 +183,19 @@ class Api:
         else:
             model = self._read(f"models/{target.name}", _Model)
             version, official = model.latest_version or _Version(), model.is_official
-        return Description(
+        return ModelDescription(
             openapi_schema=version.openapi_schema,
             version=version.id,
             official=official if isinstance(official, bool) else None,
         )
 
-    def account(self) -> Account:
+    def account(self) -> AccountInfo:
         """Return whose token it is.
 
         Raises:
             ImagenError: it does not say, or does not know the token.
         """
-        return self._read("account", Account)
+        return self._read("account", AccountInfo)
 
     # Files
 
@@ -205,7 +205,7 @@ class Api:
         Raises:
             ImagenError: that did not work.
         """
-        with translated(self.name):
+        with translate_errors(self.name):
             answer = self._client.post(
                 "files",
                 files={"content": (name, content, media_type)},
@@ -226,7 +226,7 @@ class Api:
         return self._understood(self._get(path, {}), kind)
 
     def _get(self, path: str, query: Mapping[str, str]) -> httpx.Response:
-        with translated(self.name):
+        with translate_errors(self.name):
             return self._client.get(path, params=dict(query))
 
     def _understood(self, answer: httpx.Response, kind: type[_Kind]) -> _Kind:
@@ -241,7 +241,7 @@ class Api:
             ) from error
 
     def _error(self, answer: httpx.Response, *, creates: bool = False) -> Exception:
-        return error_of(
+        return to_error(
             answer,
             self.name,
             creates=creates,
@@ -250,7 +250,7 @@ class Api:
         )
 
 
-def cursor_in(link: str | None) -> str | None:
+def parse_cursor(link: str | None) -> str | None:
     """Return where the next page begins; only that, for a link may lead anywhere."""
     found = parse_qs(urlsplit(link or "").query).get("cursor")
     return found[0] if found else None

@@ -15,7 +15,7 @@ from urllib.request import getproxies
 
 import httpx
 
-from imagen.adapters.http import build_client, is_loopback, translated
+from imagen.adapters.http import build_client, is_loopback, translate_errors
 from imagen.domain.errors import BackendError, Unavailable, Unfinished
 
 LARGEST = 256 * 1024 * 1024
@@ -35,7 +35,7 @@ class GoneError(Exception):
     """The file is not there any more."""
 
 
-def resolved(host: str) -> list[str]:
+def resolve_host(host: str) -> list[str]:
     """Return the addresses that a name stands for; none when nobody knows it."""
     try:
         found = socket.getaddrinfo(host, None, type=socket.SOCK_STREAM)
@@ -47,7 +47,9 @@ def resolved(host: str) -> list[str]:
 class Downloads:
     """Fetches files; each method may be called from several threads at once."""
 
-    def __init__(self, home: str, *, token: str, resolve: Resolve = resolved) -> None:
+    def __init__(
+        self, home: str, *, token: str, resolve: Resolve = resolve_host
+    ) -> None:
         """Fetch nothing yet.
 
         Args:
@@ -114,7 +116,10 @@ class Downloads:
         who = f"{urlsplit(address).hostname}"
         headers = {"Authorization": f"Bearer {self._token}"} if with_token else {}
         client = self._client(near=is_loopback(address))
-        with translated(who), client.stream("GET", address, headers=headers) as answer:
+        with (
+            translate_errors(who),
+            client.stream("GET", address, headers=headers) as answer,
+        ):
             if answer.status_code in _ELSEWHERE:
                 return str(answer.headers.get("Location", ""))
             if answer.status_code >= _BROKEN or answer.status_code in {408, 425, 429}:

@@ -5,20 +5,20 @@ from collections.abc import Iterable, Mapping
 
 import msgspec
 
-from imagen.adapters.backends.replicate.schema import Field, same
+from imagen.adapters.backends.replicate.schema import Field, json_equal
 from imagen.adapters.backends.replicate.sizes import (
     HEIGHT,
     NAMES,
     WIDTH,
     Pixels,
     SizeInputs,
-    sizes_of,
+    read_sizes,
 )
 from imagen.domain.capabilities import Capabilities
 from imagen.domain.errors import InvalidRequest
 from imagen.domain.plan import ImageJob
 from imagen.domain.size import SizeRule
-from imagen.domain.suggestion import meant
+from imagen.domain.suggestion import suggest_name
 
 PROVIDER = "replicate"
 """What the price table calls it."""
@@ -62,7 +62,7 @@ _EXACT = 2**53 - 1
 """A larger whole number may lose digits on its way through JSON."""
 
 
-class Attached(msgspec.Struct, frozen=True, kw_only=True):
+class AttachedImages(msgspec.Struct, frozen=True, kw_only=True):
     """Reference images as a model gets them: addresses, or data URIs."""
 
     pictures: tuple[str, ...] = ()
@@ -140,7 +140,7 @@ class ModelInputs(msgspec.Struct, frozen=True, kw_only=True):
         )
 
     def inputs_for(
-        self, job: ImageJob, own: Mapping[str, object], attached: Attached
+        self, job: ImageJob, own: Mapping[str, object], attached: AttachedImages
     ) -> dict[str, object]:
         """Return what is sent for the job.
 
@@ -172,7 +172,7 @@ class ModelInputs(msgspec.Struct, frozen=True, kw_only=True):
             sent[self.seed.name] = job.seed
         if self.steps and job.steps is not None:
             sent[self.steps.name] = job.steps
-        if self.count and not same(self.count.default, job.count):
+        if self.count and not json_equal(self.count.default, job.count):
             sent[self.count.name] = job.count
         if self.format and (word := self._format_word(self.format, job.media_type)):
             sent[self.format.name] = word
@@ -185,7 +185,7 @@ class ModelInputs(msgspec.Struct, frozen=True, kw_only=True):
         wanted = media_type or next(iter(self.formats), None)
         return next((w for w in field.words if _media_type(w) == wanted), None)
 
-    def _attached(self, attached: Attached) -> dict[str, object]:
+    def _attached(self, attached: AttachedImages) -> dict[str, object]:
         sent: dict[str, object] = {}
         if self.pictures and attached.pictures:
             several = self.pictures.kind == "list"
@@ -200,7 +200,7 @@ class ModelInputs(msgspec.Struct, frozen=True, kw_only=True):
         field = self.fields.get(name)
         return value if field is None else field.fitted(value)
 
-    def _check(self, job: ImageJob, attached: Attached) -> None:
+    def _check(self, job: ImageJob, attached: AttachedImages) -> None:
         if self.fields and self.prompt.name not in self.fields:
             raise InvalidRequest(
                 "The model takes no prompt, so it draws nothing by itself.",
@@ -208,7 +208,7 @@ class ModelInputs(msgspec.Struct, frozen=True, kw_only=True):
             )
         for name in job.options if self.fields else ():
             if name not in self.fields:
-                near = meant(name, self.remaining)
+                near = suggest_name(name, self.remaining)
                 raise InvalidRequest(
                     f"The model has no input {name!r}.",
                     hint=f"Did you mean {near}?"
@@ -234,7 +234,7 @@ class ModelInputs(msgspec.Struct, frozen=True, kw_only=True):
         return filter(None, mapped)
 
 
-def inputs_of(
+def build_model_inputs(
     fields: Iterable[Field],
     *,
     pixels: Pixels | None = None,
@@ -250,7 +250,7 @@ def inputs_of(
     named = {field.name: _with_default(field, own or {}) for field in fields}
     return ModelInputs(
         fields=named,
-        sizes=sizes_of(named, pixels) if named else SizeInputs(grid=SizeRule()),
+        sizes=read_sizes(named, pixels) if named else SizeInputs(grid=SizeRule()),
         prompt=_first(named, _PROMPT) or Field(name=_PROMPT[0]),
         negative=_first(named, _NEGATIVE),
         seed=_first(named, _SEED),
@@ -262,7 +262,7 @@ def inputs_of(
     )
 
 
-def paints_black(mask: Field) -> bool:
+def mask_is_inverted(mask: Field) -> bool:
     """Whether a mask's black parts are painted anew; most models paint the white."""
     return re.search(r"black[^.]{0,30}inpainted", mask.note, re.IGNORECASE) is not None
 

@@ -12,7 +12,7 @@ from functools import cache
 import msgspec
 
 from imagen.adapters.backends.replicate.schema import Field, Kind
-from imagen.adapters.backends.replicate.sizes import Pixels, parsed
+from imagen.adapters.backends.replicate.sizes import Pixels, parse_ratio_sizes
 
 
 class KnownModel(msgspec.Struct, frozen=True, kw_only=True):
@@ -178,7 +178,7 @@ def _kontext() -> KnownModel:
             *(_SEED, _tolerance(0, 6), _UPSAMPLING, _PNG),
         ),
         pixels={
-            "": parsed(
+            "": parse_ratio_sizes(
                 "1:1 1024x1024, 16:9 1392x752, 9:16 752x1392, 4:3 1184x880,"
                 " 3:4 880x1184, 3:2 1248x832, 2:3 832x1248, 21:9 1568x672,"
                 " 9:21 672x1568, 2:1 1456x720, 1:2 720x1456"
@@ -204,7 +204,7 @@ def _imagen() -> KnownModel:
             _choice("safety_filter_level", levels, "block_only_high"),
         ),
         pixels={
-            "": parsed(
+            "": parse_ratio_sizes(
                 "1:1 1024x1024, 9:16 768x1408, 16:9 1408x768, 3:4 896x1280,"
                 " 4:3 1280x896"
             )
@@ -220,7 +220,7 @@ def _banana(ratios: str, resolution: str, *more: Field) -> KnownModel:
             _pictures("image_input", 14),
         ),
         pixels={
-            "1K": parsed(
+            "1K": parse_ratio_sizes(
                 "1:1 1024x1024, 2:3 848x1264, 3:2 1264x848, 3:4 896x1200, 4:3 1200x896,"
                 " 4:5 928x1152, 5:4 1152x928, 9:16 768x1376, 16:9 1376x768,"
                 " 21:9 1584x672, 1:4 512x2048, 4:1 2048x512, 1:8 384x3072, 8:1 3072x384"
@@ -260,7 +260,7 @@ def _ideogram_3() -> KnownModel:
 
 def _seedream(sizes: str, pixels: str, *more: Field, pictures: int = 14) -> KnownModel:
     ratios = f"{_MATCH} 1:1 4:3 3:4 16:9 9:16 3:2 2:3 21:9"
-    known = {"2K": parsed(pixels)} if pixels else {}
+    known = {"2K": parse_ratio_sizes(pixels)} if pixels else {}
     return KnownModel(
         fields=(
             *(_PROMPT, _choice("size", sizes, "2K"), _ratio(ratios, _MATCH)),
@@ -316,7 +316,7 @@ def _qwen() -> KnownModel:
             *(_FAST, _UNSAFE),
         ),
         pixels={
-            "optimize_for_quality": parsed(
+            "optimize_for_quality": parse_ratio_sizes(
                 "1:1 1328x1328, 16:9 1664x928, 9:16 928x1664, 4:3 1472x1104,"
                 " 3:4 1104x1472, 3:2 1584x1056, 2:3 1056x1584"
             )
@@ -337,7 +337,7 @@ def _gpt_image() -> KnownModel:
             _whole("output_compression", 0, 100, 90, "of WebP and JPEG"),
             _text("user_id", "who asks, for OpenAI"),
         ),
-        pixels={"": parsed("1:1 1024x1024, 3:2 1536x1024, 2:3 1024x1536")},
+        pixels={"": parse_ratio_sizes("1:1 1024x1024, 3:2 1536x1024, 2:3 1024x1536")},
     )
 
 
@@ -409,7 +409,7 @@ def _table() -> Mapping[str, KnownModel]:
                 *(_flag("raw", "less processed"), _tolerance(1, 6), _JPG),
             ),
             pixels={  # four megapixels; only the first three are certain
-                "": parsed(
+                "": parse_ratio_sizes(
                     "1:1 2048x2048, 16:9 2752x1536, 9:16 1536x2752, 4:3 2368x1792,"
                     " 3:4 1792x2368, 3:2 2496x1664, 2:3 1664x2496, 21:9 3136x1344,"
                     " 9:21 1344x3136, 5:4 2272x1824, 4:5 1824x2272"

@@ -6,7 +6,7 @@ from io import BytesIO
 
 import msgspec
 
-from imagen.adapters.backends.replicate.inputs import ModelInputs, paints_black
+from imagen.adapters.backends.replicate.inputs import ModelInputs, mask_is_inverted
 from imagen.domain.errors import InvalidRequest
 from imagen.domain.plan import ImageJob
 from imagen.domain.reference import ReferenceImage
@@ -15,7 +15,7 @@ LARGEST_INLINE = 256_000
 """Bytes that go along with the request; what is larger is handed in beforehand."""
 
 
-class Picture(msgspec.Struct, frozen=True, kw_only=True):
+class InputImage(msgspec.Struct, frozen=True, kw_only=True):
     """An image on its way to a model."""
 
     name: str
@@ -29,7 +29,7 @@ class Picture(msgspec.Struct, frozen=True, kw_only=True):
         return f"data:{self.media_type};base64,{body}"
 
 
-def picture_of(reference: ReferenceImage) -> Picture:
+def prepare_image(reference: ReferenceImage) -> InputImage:
     """Return a reference image as it is.
 
     Raises:
@@ -37,14 +37,14 @@ def picture_of(reference: ReferenceImage) -> Picture:
     """
     if not reference.content:
         raise InvalidRequest(f"The image {reference.name} is not there any more.")
-    return Picture(
+    return InputImage(
         name=reference.name,
         media_type=reference.media_type,
         content=reference.content,
     )
 
 
-def mask_of(reference: ReferenceImage, inputs: ModelInputs) -> Picture:
+def prepare_mask(reference: ReferenceImage, inputs: ModelInputs) -> InputImage:
     """Return a mask in black and white, as the model understands it.
 
     imagen's masks are transparent where the image is painted anew. One without
@@ -53,7 +53,7 @@ def mask_of(reference: ReferenceImage, inputs: ModelInputs) -> Picture:
     Raises:
         InvalidRequest: it cannot be read.
     """
-    plain = picture_of(reference)
+    plain = prepare_image(reference)
     if inputs.mask is None:
         return plain
     from PIL import Image, ImageOps  # noqa: PLC0415 - costs Pillow
@@ -65,13 +65,15 @@ def mask_of(reference: ReferenceImage, inputs: ModelInputs) -> Picture:
             kept = image.convert("RGBA").getchannel("A")
     except (OSError, ValueError, SyntaxError) as error:
         raise InvalidRequest(f"The mask {reference.name} cannot be read.") from error
-    painted = kept if paints_black(inputs.mask) else ImageOps.invert(kept)
+    painted = kept if mask_is_inverted(inputs.mask) else ImageOps.invert(kept)
     buffer = BytesIO()
     painted.save(buffer, "PNG")
-    return Picture(name="mask.png", media_type="image/png", content=buffer.getvalue())
+    return InputImage(
+        name="mask.png", media_type="image/png", content=buffer.getvalue()
+    )
 
 
-def digests_of(job: ImageJob, inputs: ModelInputs) -> dict[str, list[str]] | None:
+def compute_digests(job: ImageJob, inputs: ModelInputs) -> dict[str, list[str]] | None:
     """Return the digests of what is sent, by input; None when nobody can tell."""
     digests: dict[str, list[str]] = {}
     if inputs.pictures and job.images:
@@ -79,6 +81,6 @@ def digests_of(job: ImageJob, inputs: ModelInputs) -> dict[str, list[str]] | Non
     if inputs.mask and job.mask:
         if not job.mask.content:
             return None
-        mask = mask_of(job.mask, inputs).content
+        mask = prepare_mask(job.mask, inputs).content
         digests[inputs.mask.name] = [sha256(mask).hexdigest()]
     return digests

@@ -12,10 +12,10 @@ from datetime import UTC, datetime
 import msgspec
 
 from imagen.adapters.backends.replicate.loose import (
-    line_in,
-    list_in,
-    mapping_in,
-    number_in,
+    as_line,
+    as_list,
+    as_mapping,
+    as_number,
 )
 from imagen.domain.cost import UNTOUCHED, Used
 from imagen.domain.errors import BackendError, ImagenError, Refused
@@ -75,20 +75,20 @@ class Prediction(msgspec.Struct, frozen=True, kw_only=True):
     @property
     def inputs(self) -> Mapping[str, object]:
         """What it was asked for, as far as that is still known."""
-        return mapping_in(self.input)
+        return as_mapping(self.input)
 
     @property
     def has_metrics(self) -> bool:
         """Whether it says what it used."""
-        return bool(mapping_in(self.metrics))
+        return bool(as_mapping(self.metrics))
 
     def metric(self, name: str) -> float | None:
         """One of the figures that a finished prediction carries."""
-        value = number_in(mapping_in(self.metrics).get(name))
+        value = as_number(as_mapping(self.metrics).get(name))
         return value if value is not None and value >= 0 else None
 
 
-class Page(msgspec.Struct, frozen=True, kw_only=True):
+class PredictionPage(msgspec.Struct, frozen=True, kw_only=True):
     """Some of all predictions, the newest first; `next` leads to older ones."""
 
     results: tuple[msgspec.Raw, ...] = ()
@@ -104,7 +104,7 @@ class Page(msgspec.Struct, frozen=True, kw_only=True):
                 continue
 
 
-class Bars(msgspec.Struct, frozen=True):
+class LogProgress(msgspec.Struct, frozen=True):
     """How far the steps are, as the log's progress bars tell."""
 
     done: int
@@ -116,7 +116,7 @@ class Bars(msgspec.Struct, frozen=True):
         return min(1.0, self.done / self.steps)
 
 
-def moment_of(text: object) -> datetime | None:
+def parse_time(text: object) -> datetime | None:
     """Return the time that is written there, if one is; they have 0 to 9 decimals."""
     if not isinstance(text, str):
         return None
@@ -127,31 +127,32 @@ def moment_of(text: object) -> datetime | None:
     return moment if moment.tzinfo else moment.replace(tzinfo=UTC)
 
 
-def outputs_of(prediction: Prediction) -> tuple[str, ...]:
+def list_outputs(prediction: Prediction) -> tuple[str, ...]:
     """Return the addresses of its files, in order, each once."""
     return tuple(dict.fromkeys(_addresses(prediction.output)))
 
 
-def progress_of(prediction: Prediction, *, steps: int | None) -> Bars | None:
+def read_progress(prediction: Prediction, *, steps: int | None) -> LogProgress | None:
     """Return how far it is, if its log tells.
 
     Loading a model draws bars too, so only those count that have as many steps as the
     job, if that is known; else the last.
     """
     bars = [
-        Bars(int(done), int(most)) for _, done, most in _BAR.findall(_log(prediction))
+        LogProgress(int(done), int(most))
+        for _, done, most in _BAR.findall(_log(prediction))
     ]
     bars = [bar for bar in bars if bar.steps > 0 and steps in {None, bar.steps}]
     return bars[-1] if bars else None
 
 
-def seed_of(prediction: Prediction) -> int | None:
+def read_seed(prediction: Prediction) -> int | None:
     """Return the seed that it says it used."""
     found = _SEED.search(_log(prediction))
     return int(found[1]) if found else None
 
 
-def used_by(prediction: Prediction, sizes: Sequence[Size] = ()) -> Used:
+def read_usage(prediction: Prediction, sizes: Sequence[Size] = ()) -> Used:
     """Return what it used up, as far as anyone can tell.
 
     Args:
@@ -167,10 +168,10 @@ def used_by(prediction: Prediction, sizes: Sequence[Size] = ()) -> Used:
     return Used(images=images, megapixels=measured, seconds=seconds)
 
 
-def failure_of(prediction: Prediction) -> ImagenError:
+def explain_failure(prediction: Prediction) -> ImagenError:
     """Return what it means that a prediction is over, and there is no image."""
-    used = used_by(prediction)
-    said = line_in(prediction.error, longest=_LONGEST_TEXT)
+    used = read_usage(prediction)
+    said = as_line(prediction.error, longest=_LONGEST_TEXT)
     if prediction.data_removed is True:
         return BackendError(
             "Replicate made it, and has deleted it since.",
@@ -229,7 +230,7 @@ def _made(prediction: Prediction, *, seen: int) -> int | None:
     counted = prediction.metric("image_count")
     if counted is not None:
         return int(counted)
-    made = max(seen, len(outputs_of(prediction)))
+    made = max(seen, len(list_outputs(prediction)))
     return None if prediction.status in {"succeeded", "canceled"} and not made else made
 
 
@@ -239,7 +240,7 @@ def _addresses(output: object) -> Iterator[str]:
         case str() if output.startswith(_ADDRESS):
             yield output
         case _:
-            for each in (*list_in(output), *mapping_in(output).values()):
+            for each in (*as_list(output), *as_mapping(output).values()):
                 yield from _addresses(each)
 
 

@@ -11,17 +11,17 @@ from threading import Event
 from typing import TypeVar
 
 from imagen.adapters.backends.replicate.answers import NotThereError, NotValidError
-from imagen.adapters.backends.replicate.client import Api
+from imagen.adapters.backends.replicate.client import ReplicateClient
 from imagen.adapters.backends.replicate.download import Downloads, GoneError
 from imagen.adapters.backends.replicate.prediction import (
     Prediction,
-    failure_of,
-    outputs_of,
-    progress_of,
-    seed_of,
-    used_by,
+    explain_failure,
+    list_outputs,
+    read_progress,
+    read_seed,
+    read_usage,
 )
-from imagen.adapters.http import BackgroundCall, is_cut_off, nothing_sent
+from imagen.adapters.http import BackgroundCall, is_truncated, mark_unsent
 from imagen.domain.container import (
     ImageFacts,
     NotAnImage,
@@ -39,7 +39,7 @@ from imagen.domain.errors import (
 from imagen.domain.plan import ImageJob
 from imagen.domain.result import Generated, GeneratedImage
 from imagen.domain.size import Size
-from imagen.ports.backend import Watch
+from imagen.ports.backend import JobContext
 from imagen.ports.clock import Clock
 
 FIRST_LOOK, LONGEST_LOOK = 0.2, 2.0
@@ -70,12 +70,12 @@ class PredictionRun:
 
     def __init__(
         self,
-        api: Api,
+        api: ReplicateClient,
         downloads: Downloads,
         *,
         job: ImageJob,
         steps: int | None,
-        watch: Watch,
+        context: JobContext,
         clock: Clock,
     ) -> None:
         """Prepare to watch over a prediction; nothing is sent yet.
@@ -85,28 +85,28 @@ class PredictionRun:
             downloads: What fetches its files.
             job: What is wanted.
             steps: How many steps that should take, if anyone knows.
-            watch: Hears how it goes.
+            context: Hears how it goes.
             clock: Tells how long it takes.
         """
         self._api = api
         self._downloads = downloads
         self._job = job
         self._steps = steps
-        self._watch = watch
+        self._context = context
         self._clock = clock
         self._fraction: float | None = None
         self._seen = Prediction(id="none yet", status="starting")
 
     def make(self, path: str, body: bytes, *, wait: int) -> Generated:
-        """Order it, tell the watch what it is called, and stay with it.
+        """Order it, tell the context what it is called, and stay with it.
 
         Raises:
             NotThereError, NotValidError: as they say; it was not ordered.
             Unfinished: it may have been.
             ImagenError: it was not, or brought nothing.
         """
-        with nothing_sent():
-            self._watch.wait(0)
+        with mark_unsent():
+            self._context.sleep(0)
         seconds = ceil(self._job.timeout * self._job.count)
         cancel_after = min(max(seconds, SHORTEST_LIFE), LONGEST_LIFE)
         call = BackgroundCall(
@@ -114,7 +114,7 @@ class PredictionRun:
             undo=lambda prediction: self._api.cancel(prediction.id),
         )
         try:
-            prediction = call.result(self._watch)
+            prediction = call.result(self._context)
         except Cancelled as stopped:
             return self._stop_order(call, stopped)
         except Unfinished:
@@ -122,7 +122,7 @@ class PredictionRun:
         except ImagenError as error:
             error.used = UNTOUCHED
             raise
-        self._watch.accepted(prediction.id)
+        self._context.accepted(prediction.id)
         return self.finish(prediction)
 
     def resume(self, reference: str) -> Generated:
@@ -136,7 +136,7 @@ class PredictionRun:
         self._seen = Prediction(id=reference, status="starting")
         look = BackgroundCall(partial(self._api.prediction, reference))
         try:
-            prediction = look.result(self._watch)
+            prediction = look.result(self._context)
         except Cancelled as stopped:
             return self._call_off(stopped)
         except (NotThereError, NotValidError) as gone:
@@ -166,7 +166,7 @@ class PredictionRun:
         pause = FIRST_LOOK
         while not self._is_complete(self._seen):
             self._tell()
-            self._watch.wait(pause)
+            self._context.sleep(pause)
             pause = min(LONGEST_LOOK, pause * _SLOWER)
             self._look()
         if not self._seen.is_over:
@@ -177,7 +177,7 @@ class PredictionRun:
         """Look once more: who waits gets the files before the figures and the log."""
         look = BackgroundCall(partial(self._looked, self._seen.id))
         try:
-            later = look.result(self._watch)
+            later = look.result(self._context)
         except Cancelled:
             raise
         except ImagenError:
@@ -190,7 +190,7 @@ class PredictionRun:
 
         Not at the first file: some models add one after the other.
         """
-        return prediction.is_over or len(outputs_of(prediction)) >= self._job.count
+        return prediction.is_over or len(list_outputs(prediction)) >= self._job.count
 
     def _look(self) -> None:
         """See how it stands.
@@ -227,7 +227,7 @@ class PredictionRun:
         while True:
             began = self._clock.monotonic()
             try:
-                return BackgroundCall(ask).result(self._watch)
+                return BackgroundCall(ask).result(self._context)
             except (Unavailable, Throttled) as error:
                 trouble = error
             wait = pause
@@ -239,18 +239,18 @@ class PredictionRun:
                     f"{who} was away for {LONGEST_AWAY:g} seconds: {trouble.message}",
                     hint="The job is there, and can be asked for later.",
                 ) from trouble
-            self._watch.report(self._fraction, "waiting for Replicate to come back")
-            self._watch.wait(wait)
+            self._context.progress(self._fraction, "waiting for Replicate to come back")
+            self._context.sleep(wait)
             pause = min(2 * LONGEST_LOOK, pause * 2)
 
     def _tell(self) -> None:
         """Say how far it is; the log of one that has not begun is not about that."""
         begun = self._seen.status != "starting"
-        bars = progress_of(self._seen, steps=self._steps) if begun else None
+        bars = read_progress(self._seen, steps=self._steps) if begun else None
         if bars is not None:
             self._fraction = max(self._fraction or 0.0, bars.fraction)
         note = "drawing" if self._seen.status == "processing" else self._seen.status
-        self._watch.report(self._fraction, note, steps=bars.steps if bars else None)
+        self._context.progress(self._fraction, note, steps=bars.steps if bars else None)
 
     # Its images
 
@@ -263,8 +263,8 @@ class PredictionRun:
         """
         contents: list[bytes] = []
         missing: list[BackendError] = []
-        for address in outputs_of(self._seen):
-            self._watch.report(self._fraction, "fetching")
+        for address in list_outputs(self._seen):
+            self._context.progress(self._fraction, "fetching")
             try:
                 contents.append(self._file(address))
             except BackendError as error:  # which takes no other along
@@ -279,18 +279,18 @@ class PredictionRun:
         try:
             for number in range(1, _FETCHES):
                 content = self._asked(fetch, "The place of the image")
-                if not is_cut_off(content):
+                if not is_truncated(content):
                     return content
-                self._watch.wait(number * FIRST_LOOK)
+                self._context.sleep(number * FIRST_LOOK)
             return self._asked(fetch, "The place of the image")
         except GoneError as gone:
             raise BackendError(
                 f"{self._api.name} made it, and has deleted it since.",
                 hint="It keeps what was asked for through the API for an hour.",
-                used=used_by(self._seen),
+                used=read_usage(self._seen),
             ) from gone
         except BackendError as error:
-            error.used = used_by(self._seen)
+            error.used = read_usage(self._seen)
             raise
         finally:
             stopped.set()
@@ -310,7 +310,7 @@ class PredictionRun:
                 found.append((content, read_facts(content)))
             except NotAnImage as why:
                 faults.append(str(why))
-        used = used_by(
+        used = read_usage(
             prediction, [Size(facts.width, facts.height) for _, facts in found]
         )
         if not found and faults:
@@ -320,10 +320,10 @@ class PredictionRun:
                 used=used,
             )
         if not found:
-            raise failure_of(prediction)
-        told = seed_of(prediction)
+            raise explain_failure(prediction)
+        told = read_seed(prediction)
         seed = self._job.seed if told is None else told
-        bars = progress_of(prediction, steps=self._steps)
+        bars = read_progress(prediction, steps=self._steps)
         return Generated(
             images=tuple(
                 GeneratedImage(
@@ -362,7 +362,7 @@ class PredictionRun:
             raise _cancelled(stopped, used=UNTOUCHED, settled=True) from stopped
         if prediction is None:
             raise _cancelled(stopped) from stopped
-        self._watch.accepted(prediction.id)
+        self._context.accepted(prediction.id)
         self._seen = prediction
         return self._call_off(stopped, spent=self._clock.monotonic() - began)
 
@@ -376,8 +376,8 @@ class PredictionRun:
         ended = self._withdrawn(until)
         if ended is None:
             raise _cancelled(stopped) from stopped
-        if not outputs_of(ended):
-            raise _cancelled(stopped, used=used_by(ended), settled=True) from stopped
+        if not list_outputs(ended):
+            raise _cancelled(stopped, used=read_usage(ended), settled=True) from stopped
         contents = self._fetched_by(ended, until)
         if contents is None:
             raise _cancelled(stopped) from stopped
@@ -407,7 +407,7 @@ class PredictionRun:
         stopped = Event()
 
         def fetch() -> list[bytes]:
-            return [self._downloads.fetch(url, stopped) for url in outputs_of(ended)]
+            return [self._downloads.fetch(url, stopped) for url in list_outputs(ended)]
 
         try:
             return BackgroundCall(fetch).late(until - self._clock.monotonic())

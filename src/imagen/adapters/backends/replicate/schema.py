@@ -7,13 +7,13 @@ from typing import Literal, TypeAlias, cast
 import msgspec
 
 from imagen.adapters.backends.replicate.loose import (
-    line_in,
-    list_in,
-    mapping_in,
-    number_in,
+    as_line,
+    as_list,
+    as_mapping,
+    as_number,
 )
 from imagen.domain.errors import InvalidRequest
-from imagen.domain.suggestion import meant
+from imagen.domain.suggestion import suggest_name
 
 Kind: TypeAlias = Literal["text", "whole", "number", "flag", "list", "any"]
 
@@ -72,7 +72,7 @@ class Field(msgspec.Struct, frozen=True, kw_only=True):
             said = re.split(r"(?<=[a-z)])\. ", self.note)[0]
         else:
             said = ", ".join(map(str, self.choices)) or _CALLED[self.kind]
-        return line_in(said, longest=_LONGEST_NOTE)
+        return as_line(said, longest=_LONGEST_NOTE)
 
     def fitted(self, value: object) -> object:
         """Return a value as the model wants it written.
@@ -108,9 +108,9 @@ class Field(msgspec.Struct, frozen=True, kw_only=True):
     def _chosen(self, value: object) -> object:
         """Find the choice that is meant: 0.25 is "0.25", and 1.0 is 1."""
         for choice in self.choices:
-            if same(choice, value) or str(choice) == _written(value):
+            if json_equal(choice, value) or str(choice) == _written(value):
                 return choice
-        near = meant(str(value), map(str, self.choices))
+        near = suggest_name(str(value), map(str, self.choices))
         listed = ", ".join(map(str, self.choices[:_CHOICES_SHOWN]))
         more = " and others" if len(self.choices) > _CHOICES_SHOWN else ""
         raise InvalidRequest(
@@ -131,18 +131,18 @@ class Field(msgspec.Struct, frozen=True, kw_only=True):
         )
 
 
-def same(one: object, other: object) -> bool:
+def json_equal(one: object, other: object) -> bool:
     """Whether two values are the same JSON: 1 is 1.0, but true is not 1."""
     if isinstance(one, bool) or isinstance(other, bool):
         return one is other
     if isinstance(one, (list, tuple)) and isinstance(other, (list, tuple)):
         ones, others = cast("list[object]", one), cast("list[object]", other)
-        return len(ones) == len(others) and all(map(same, ones, others))
+        return len(ones) == len(others) and all(map(json_equal, ones, others))
     if isinstance(one, Mapping) and isinstance(other, Mapping):
         these = cast("Mapping[str, object]", one)
         those = cast("Mapping[str, object]", other)
         return these.keys() == those.keys() and all(
-            same(value, those[key]) for key, value in these.items()
+            json_equal(value, those[key]) for key, value in these.items()
         )
     return one == other
 
@@ -154,7 +154,7 @@ def read_fields(schema: object) -> tuple[Field, ...]:
     """
     schemas = _at(schema, "components", "schemas")
     wanted = _at(schemas, "Input")
-    musts = list_in(wanted.get("required"))
+    musts = as_list(wanted.get("required"))
     listed = _at(wanted, "properties")
     ordered = sorted(listed, key=lambda name: _order(listed[name]))
     return tuple(
@@ -168,13 +168,13 @@ def _field(name: str, said: Mapping[str, object], *, required: bool) -> Field:
     return Field(
         name=name,
         kind=_KINDS.get(kind, "any") if isinstance(kind, str) else "any",
-        choices=tuple(list_in(said.get("enum"))),
-        lowest=number_in(said.get("minimum")),
-        highest=number_in(said.get("maximum")),
+        choices=tuple(as_list(said.get("enum"))),
+        lowest=as_number(said.get("minimum")),
+        highest=as_number(said.get("maximum")),
         most=_count(said.get("maxItems")),
         default=said.get("default"),
         required=required,
-        note=line_in(said.get("description"), longest=_LONGEST_DESCRIPTION),
+        note=as_line(said.get("description"), longest=_LONGEST_DESCRIPTION),
     )
 
 
@@ -183,9 +183,9 @@ def _resolved(said: object, schemas: Mapping[str, object]) -> Mapping[str, objec
 
     Of alternatives the first that is not null counts: they say that it may be left out.
     """
-    found = dict(mapping_in(said))
+    found = dict(as_mapping(said))
     for key in ("allOf", "anyOf", "oneOf"):
-        for part in list_in(found.pop(key, None)):
+        for part in as_list(found.pop(key, None)):
             more = _resolved(part, schemas)
             if more.get("type") == "null":
                 continue
@@ -199,14 +199,14 @@ def _resolved(said: object, schemas: Mapping[str, object]) -> Mapping[str, objec
 
 
 def _order(said: object) -> float:
-    order = number_in(mapping_in(said).get("x-order"))
+    order = as_number(as_mapping(said).get("x-order"))
     return float("inf") if order is None else order
 
 
 def _at(value: object, *path: str) -> Mapping[str, object]:
     for step in path:
-        value = mapping_in(value).get(step)
-    return mapping_in(value)
+        value = as_mapping(value).get(step)
+    return as_mapping(value)
 
 
 def _count(value: object) -> int | None:

@@ -12,12 +12,12 @@ import msgspec
 
 from imagen.adapters.backends.replicate.answers import NotThereError
 from imagen.adapters.backends.replicate.catalog import Target
-from imagen.adapters.backends.replicate.client import Api, cursor_in
-from imagen.adapters.backends.replicate.loose import list_in
-from imagen.adapters.backends.replicate.prediction import Prediction, moment_of
-from imagen.adapters.backends.replicate.schema import same
+from imagen.adapters.backends.replicate.client import ReplicateClient, parse_cursor
+from imagen.adapters.backends.replicate.loose import as_list
+from imagen.adapters.backends.replicate.prediction import Prediction, parse_time
+from imagen.adapters.backends.replicate.schema import json_equal
 from imagen.adapters.http import BackgroundCall
-from imagen.ports.backend import Watch
+from imagen.ports.backend import JobContext
 from imagen.ports.clock import Clock
 
 SLACK = timedelta(seconds=30)
@@ -26,7 +26,7 @@ SLACK = timedelta(seconds=30)
 _MOST_PAGES = 100
 
 
-class Wanted(msgspec.Struct, frozen=True, kw_only=True):
+class SearchCriteria(msgspec.Struct, frozen=True, kw_only=True):
     """What a prediction has to be like.
 
     Attributes:
@@ -42,8 +42,13 @@ class Wanted(msgspec.Struct, frozen=True, kw_only=True):
     defaults: Mapping[str, object] = {}
 
 
-def find_like(
-    wanted: Wanted, *, since: datetime, api: Api, clock: Clock, watch: Watch
+def find_matching(
+    wanted: SearchCriteria,
+    *,
+    since: datetime,
+    api: ReplicateClient,
+    clock: Clock,
+    context: JobContext,
 ) -> Iterator[str]:
     """Yield the names of all predictions since then that are certainly like it.
 
@@ -53,22 +58,22 @@ def find_like(
     cursor: str | None = None
     for _ in range(_MOST_PAGES):
         asked = BackgroundCall(partial(api.predictions, cursor))
-        page, headers = asked.result(watch)
+        page, headers = asked.result(context)
         earliest = since - SLACK + _ahead(headers.get("Date"), clock.now())
         for prediction in page.predictions:
-            moment = moment_of(prediction.created_at)
+            moment = parse_time(prediction.created_at)
             if moment is not None and moment < earliest:
                 return
-            if is_like(prediction, wanted) and _has_images(
-                prediction, wanted, api, watch
+            if matches(prediction, wanted) and _has_images(
+                prediction, wanted, api, context
             ):
                 yield prediction.id
-        cursor = cursor_in(page.next)
+        cursor = parse_cursor(page.next)
         if cursor is None:
             return
 
 
-def is_like(prediction: Prediction, wanted: Wanted) -> bool:
+def matches(prediction: Prediction, wanted: SearchCriteria) -> bool:
     """Whether it was asked of the same, for the same, as far as images do not count."""
     target, sent = wanted.target, prediction.inputs
     if target.deployment:
@@ -83,7 +88,7 @@ def is_like(prediction: Prediction, wanted: Wanted) -> bool:
     if target.version and prediction.version != target.version:
         return False
     return all(
-        name in sent and same(sent[name], value)
+        name in sent and json_equal(sent[name], value)
         for name, value in wanted.inputs.items()
     ) and all(
         _goes_without_saying(value, wanted.defaults.get(name))
@@ -94,7 +99,7 @@ def is_like(prediction: Prediction, wanted: Wanted) -> bool:
 
 def _goes_without_saying(value: object, default: object) -> bool:
     """Whether an input that we did not send says nothing: Replicate may add those."""
-    return same(value, default) or value in (None, "", [])
+    return json_equal(value, default) or value in (None, "", [])
 
 
 def _ahead(date: str | None, now: datetime) -> timedelta:
@@ -106,22 +111,27 @@ def _ahead(date: str | None, now: datetime) -> timedelta:
     return (theirs if theirs.tzinfo else theirs.replace(tzinfo=UTC)) - now
 
 
-def _has_images(prediction: Prediction, wanted: Wanted, api: Api, watch: Watch) -> bool:
+def _has_images(
+    prediction: Prediction,
+    wanted: SearchCriteria,
+    api: ReplicateClient,
+    context: JobContext,
+) -> bool:
     """Whether the images are the same; what cannot be told is not the same."""
     for name, digests in wanted.images.items():
         value = prediction.inputs.get(name)
-        sent = list_in(value) or [value]
+        sent = as_list(value) or [value]
         if len(sent) != len(digests):
             return False
         if any(
-            _digest_of(each, api, watch) != digest
+            _digest_of(each, api, context) != digest
             for each, digest in zip(sent, digests, strict=True)
         ):
             return False
     return True
 
 
-def _digest_of(value: object, api: Api, watch: Watch) -> str | None:
+def _digest_of(value: object, api: ReplicateClient, context: JobContext) -> str | None:
     """Return the digest of an image that was sent, or of a file handed in before."""
     if not isinstance(value, str):
         return None
@@ -135,7 +145,7 @@ def _digest_of(value: object, api: Api, watch: Watch) -> str | None:
         return None
     file_id = unquote(path.rpartition("/")[2])
     try:
-        found = BackgroundCall(partial(api.file, file_id)).result(watch)
+        found = BackgroundCall(partial(api.file, file_id)).result(context)
     except NotThereError:
         return None
     return found.checksums.sha256 or None

@@ -12,7 +12,7 @@ from typing import TypeAlias
 
 import msgspec
 
-from imagen.adapters.backends.replicate.schema import Field, same
+from imagen.adapters.backends.replicate.schema import Field, json_equal
 from imagen.domain.size import LARGEST_SIDE, SMALLEST_SIDE, Size, SizeRule
 
 Pixels: TypeAlias = Mapping[str, Mapping[str, Size]]
@@ -64,7 +64,7 @@ BUCKETS = _buckets()
 """What FLUX.1, SDXL and SD 3.5 make of a ratio at one megapixel (their own sources)."""
 
 
-class SizeWay(msgspec.Struct, frozen=True, kw_only=True):
+class SizeOption(msgspec.Struct, frozen=True, kw_only=True):
     """A size, and the inputs that ask for it."""
 
     size: Size
@@ -82,7 +82,7 @@ class SizeInputs(msgspec.Struct, frozen=True, kw_only=True):
 
     grid: SizeRule | None = None
     grid_inputs: Mapping[str, object] = {}
-    ways: tuple[SizeWay, ...] = ()
+    ways: tuple[SizeOption, ...] = ()
 
     @property
     def rule(self) -> SizeRule:
@@ -112,7 +112,7 @@ class SizeInputs(msgspec.Struct, frozen=True, kw_only=True):
         return {**best.inputs, **given}
 
 
-def sizes_of(fields: Mapping[str, Field], pixels: Pixels | None = None) -> SizeInputs:
+def read_sizes(fields: Mapping[str, Field], pixels: Pixels | None = None) -> SizeInputs:
     """Return the sizes of the model that has these inputs."""
     listed = _listed(fields)
     if listed:
@@ -131,32 +131,32 @@ def sizes_of(fields: Mapping[str, Field], pixels: Pixels | None = None) -> SizeI
     )
 
 
-def parsed(text: str) -> Mapping[str, Size]:
+def parse_ratio_sizes(text: str) -> Mapping[str, Size]:
     """Read `1:1 1024x1024, 16:9 1344x768` as the sizes of these ratios."""
     pairs = (pair.split() for pair in text.split(","))
     return {ratio: Size.parse(size) for ratio, size in pairs}
 
 
 def _agrees(inputs: Mapping[str, object], given: Mapping[str, object]) -> bool:
-    return all(same(inputs.get(name), value) for name, value in given.items())
+    return all(json_equal(inputs.get(name), value) for name, value in given.items())
 
 
 def _words(fields: Mapping[str, Field], name: str) -> tuple[str, ...]:
     return fields[name].words if name in fields else ()
 
 
-def _listed(fields: Mapping[str, Field]) -> tuple[SizeWay, ...]:
+def _listed(fields: Mapping[str, Field]) -> tuple[SizeOption, ...]:
     return tuple(
-        SizeWay(size=size, inputs={name: word})
+        SizeOption(size=size, inputs={name: word})
         for name in LISTS
         for word in _words(fields, name)
         if (found := _WHOLE.fullmatch(word)) and (size := _size(found[1], found[2]))
     )
 
 
-def _crossed(width: Field, height: Field) -> tuple[SizeWay, ...]:
+def _crossed(width: Field, height: Field) -> tuple[SizeOption, ...]:
     return tuple(
-        SizeWay(size=size, inputs={WIDTH: wide, HEIGHT: high})
+        SizeOption(size=size, inputs={WIDTH: wide, HEIGHT: high})
         for wide in width.choices
         for high in height.choices
         if (size := _size(wide, high))
@@ -176,7 +176,7 @@ def _grid(width: Field, height: Field) -> SizeRule:
     )
 
 
-def _shaped(fields: Mapping[str, Field], pixels: Pixels) -> tuple[SizeWay, ...]:
+def _shaped(fields: Mapping[str, Field], pixels: Pixels) -> tuple[SizeOption, ...]:
     """Return a size for each ratio, as large as it can be asked for."""
     ratios = [word for word in _words(fields, RATIO) if _SHAPE.fullmatch(word)]
     scales = {
@@ -186,7 +186,7 @@ def _shaped(fields: Mapping[str, Field], pixels: Pixels) -> tuple[SizeWay, ...]:
     }
     name, words = next(iter(scales.items()), ("", [""]))
     return tuple(
-        SizeWay(
+        SizeOption(
             size=size, inputs={RATIO: ratio, name: word} if name else {RATIO: ratio}
         )
         for word in words

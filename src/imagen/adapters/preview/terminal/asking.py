@@ -12,7 +12,7 @@ from typing import Protocol
 
 import msgspec
 
-from imagen.adapters.tmux import Tmux, TmuxFailed
+from imagen.adapters.tmux import Tmux, TmuxError
 from imagen.ports.clock import Clock
 from imagen.ports.viewer import Method
 
@@ -41,7 +41,7 @@ _PLACEHOLDERS = ("kitty", "ghostty")
 """Terminals that put pictures where text says so; others only say that they draw."""
 
 
-class Surroundings(Protocol):
+class TerminalEnvironment(Protocol):
     """What has to be known of the environment."""
 
     @property
@@ -60,7 +60,7 @@ class Surroundings(Protocol):
         ...
 
 
-class Abilities(msgspec.Struct, frozen=True, kw_only=True):
+class TerminalCapabilities(msgspec.Struct, frozen=True, kw_only=True):
     """What a terminal can draw.
 
     Attributes:
@@ -80,13 +80,13 @@ class Abilities(msgspec.Struct, frozen=True, kw_only=True):
     largest: int = 0
 
 
-def abilities_of(
+def probe_terminal(
     handle: int,
-    surroundings: Surroundings,
+    surroundings: TerminalEnvironment,
     *,
     clock: Clock,
     patience: float = PATIENCE,
-) -> Abilities:
+) -> TerminalCapabilities:
     """Return what the terminal can draw that the handle writes to.
 
     It is asked only while this process may read from it and nobody has typed ahead:
@@ -103,7 +103,7 @@ def abilities_of(
         return _inside_tmux(handle, surroundings, clock=clock, patience=patience)
     if term.startswith(_MUTE) or said.get("TERM_PROGRAM") == "Apple_Terminal":
         cell = _cell_of(handle, b"")
-        return Abilities(cell=cell, true_colour=true_colour)
+        return TerminalCapabilities(cell=cell, true_colour=true_colour)
     asked = (_GRAPHICS, _NAME, _CELL, _AREA, _WHAT_ARE_YOU)
     answer = _asked(handle, b"".join(asked), clock=clock, patience=patience)
     name = found[1] if (found := _SAYS_NAME.search(answer)) else b""
@@ -115,7 +115,7 @@ def abilities_of(
         "sixel": _SIXEL in _attributes(answer),
         "blocks": True,
     }
-    return Abilities(
+    return TerminalCapabilities(
         methods=tuple(method for method in _METHODS if known[method]),
         cell=_cell_of(handle, answer),
         true_colour=true_colour or known["kitty"] or known["iterm2"],
@@ -127,8 +127,8 @@ _METHODS: tuple[Method, ...] = ("kitty", "iterm2", "sixel", "blocks")
 
 
 def _inside_tmux(
-    handle: int, surroundings: Surroundings, *, clock: Clock, patience: float
-) -> Abilities:
+    handle: int, surroundings: TerminalEnvironment, *, clock: Clock, patience: float
+) -> TerminalCapabilities:
     """Ask tmux what it shows, and what it is shown on.
 
     The terminal itself is not asked: it would answer into whichever pane has the focus.
@@ -144,9 +144,9 @@ def _inside_tmux(
         if lines and all(_has_placeholders(line) for line in lines):
             methods.insert(0, "kitty")
         exact = all("RGB" in line.rpartition(";")[2] for line in lines)
-    except TmuxFailed:
+    except TmuxError:
         pass  # then it is text that it shows for certain
-    return Abilities(
+    return TerminalCapabilities(
         methods=(*methods, "blocks"),
         cell=_cell_of(handle, answer),
         true_colour=True,
@@ -164,12 +164,12 @@ def _attributes(answer: bytes) -> list[bytes]:
     return found[1].split(b";")[1:] if found else []
 
 
-def settle(handle: int, *, clock: Clock) -> None:
+def wait_until_drawn(handle: int, *, clock: Clock) -> None:
     """Wait until the terminal took all that was written to it, if it can say so."""
     _asked(handle, _WHAT_ARE_YOU, clock=clock, patience=PATIENCE)
 
 
-def size_of(handle: int) -> tuple[int, int]:
+def read_terminal_size(handle: int) -> tuple[int, int]:
     """Return how many columns and rows the terminal has, and never fewer than one."""
     try:
         columns, rows = os.get_terminal_size(handle)
@@ -190,7 +190,7 @@ def _cell_of(handle: int, answer: bytes) -> tuple[int, int]:
         if width and height:
             return width, height
     if found := _SAYS_AREA.search(answer):
-        columns, rows = size_of(handle)
+        columns, rows = read_terminal_size(handle)
         width, height = int(found[2]) // columns, int(found[1]) // rows
         if width and height:
             return width, height
@@ -206,7 +206,7 @@ def _asked(handle: int, question: bytes, *, clock: Clock, patience: float) -> by
     try:
         if os.tcgetpgrp(terminal) != os.getpgrp():
             return b""  # it would be stopped for reading from the background
-        with unbuffered(terminal):
+        with raw_input_mode(terminal):
             if select([terminal], [], [], 0)[0]:
                 return b""  # somebody types ahead
             os.write(terminal, question)
@@ -230,7 +230,7 @@ def _read(terminal: int, *, clock: Clock, patience: float) -> bytes:
 
 
 @contextmanager
-def unbuffered(terminal: int) -> Generator[None]:
+def raw_input_mode(terminal: int) -> Generator[None]:
     """Have keys arrive at once, and unseen, and afterwards as before.
 
     Raises:

@@ -11,7 +11,7 @@ from io import BytesIO
 
 from PIL import Image
 
-from imagen.ports.viewer import CannotDraw, Method, Room
+from imagen.ports.viewer import DrawingError, Method, TerminalSize
 
 _CHUNK = 4096
 """Bytes of base64 in one word of Kitty's, at most."""
@@ -43,7 +43,9 @@ fe24fe25fe26
 Kitty's table that have so few. That is more than the rows and columns of a window."""
 
 
-def fitted(picture: tuple[int, int], room: Room, cell: tuple[int, int]) -> Room:
+def fit_cells(
+    picture: tuple[int, int], room: TerminalSize, cell: tuple[int, int]
+) -> TerminalSize:
     """Return how many columns and rows the picture takes, as large as there is room.
 
     Its shape stays as it is, and it is never made larger.
@@ -58,21 +60,25 @@ def fitted(picture: tuple[int, int], room: Room, cell: tuple[int, int]) -> Room:
     share = min(across / width, down / height, 1.0)
     columns = round(width * share / cell[0])
     rows = round(height * share / cell[1])
-    return Room(
+    return TerminalSize(
         min(max(columns, 1), room.columns, _MOST), min(max(rows, 1), room.rows, _MOST)
     )
 
 
-def pixels_of(space: Room, cell: tuple[int, int], *, largest: int) -> tuple[int, int]:
+def cells_to_pixels(
+    space: TerminalSize, cell: tuple[int, int], *, largest: int
+) -> tuple[int, int]:
     """Return the size in pixels of so much space, or less in the same shape."""
     width, height = space.columns * cell[0], space.rows * cell[1]
     share = min(1.0, largest / max(width, height)) if largest else 1.0
     return max(1, round(width * share)), max(1, round(height * share))
 
 
-def blocks(picture: Image.Image, space: Room, *, true_colour: bool) -> bytes:
+def encode_blocks(
+    picture: Image.Image, space: TerminalSize, *, true_colour: bool
+) -> bytes:
     """Return lines of text, each of which has two rows of pixels."""
-    small = opaque(picture.resize((space.columns, space.rows * 2), _SMOOTH))
+    small = flatten_alpha(picture.resize((space.columns, space.rows * 2), _SMOOTH))
     pixels = small.tobytes()
     row = space.columns * 3
     lines: list[str] = []
@@ -90,14 +96,14 @@ def blocks(picture: Image.Image, space: Room, *, true_colour: bool) -> bytes:
     return "".join(lines).encode()
 
 
-def kitty(picture: Image.Image, space: Room, *, number: int) -> bytes:
+def encode_kitty(picture: Image.Image, space: TerminalSize, *, number: int) -> bytes:
     """Return what sends the picture and puts it where the cursor is."""
     keys = f"a=T,f=100,i={number},c={space.columns},r={space.rows},C=1,q=2"
-    return b"".join(_graphics(keys, png(picture)))
+    return b"".join(_graphics(keys, encode_png(picture)))
 
 
-def kitty_in_tmux(
-    picture: Image.Image, space: Room, *, number: int, exact: bool
+def encode_kitty_in_tmux(
+    picture: Image.Image, space: TerminalSize, *, number: int, exact: bool
 ) -> bytes:
     """Return what sends the picture past tmux, and text that says where it is.
 
@@ -108,7 +114,7 @@ def kitty_in_tmux(
         exact: Whether tmux passes on colours as they are, for they say the number.
     """
     keys = f"a=T,U=1,f=100,i={number},c={space.columns},r={space.rows},q=2"
-    sent = map(past_tmux, _graphics(keys, png(picture)))
+    sent = map(wrap_for_tmux, _graphics(keys, encode_png(picture)))
     colour = f"2;{_triple(number.to_bytes(3))}" if exact else f"5;{number}"
     lines = (
         f"\x1b[38;{colour}m"
@@ -121,19 +127,19 @@ def kitty_in_tmux(
     return b"".join(sent) + "".join(lines).encode()
 
 
-def forgotten(number: int) -> bytes:
+def encode_kitty_delete(number: int) -> bytes:
     """Return what has Kitty forget the picture of that number."""
     return f"\x1b_Ga=d,d=I,i={number},q=2\x1b\\".encode()
 
 
-def past_tmux(sequence: bytes) -> bytes:
+def wrap_for_tmux(sequence: bytes) -> bytes:
     """Return what has tmux hand on the sequence to the terminal that it is shown on."""
     return b"\x1bPtmux;" + sequence.replace(b"\x1b", b"\x1b\x1b") + b"\x1b\\"
 
 
-def iterm2(picture: Image.Image, space: Room) -> bytes:
+def encode_iterm2(picture: Image.Image, space: TerminalSize) -> bytes:
     """Return the picture as a file that is shown at once."""
-    content = png(picture)
+    content = encode_png(picture)
     words = (
         f"inline=1;size={len(content)};width={space.columns};height={space.rows}"
         ";preserveAspectRatio=0"
@@ -152,36 +158,36 @@ def can_encode(method: Method) -> bool:
     return True
 
 
-def sixel(picture: Image.Image) -> bytes:
+def encode_sixel(picture: Image.Image) -> bytes:
     """Return the picture in 256 colours of its own.
 
     Raises:
-        CannotDraw: the extra is not installed.
+        DrawingError: the extra is not installed.
     """
     try:
         # Only this part: `textual_image.renderable` asks the terminal when imported.
         from textual_image._sixel import image_to_sixels  # noqa: PLC0415 - an extra
     except ImportError as error:
-        raise CannotDraw("Sixel takes the extra `imagen-studio[show]`") from error
-    plain = opaque(picture)
+        raise DrawingError("Sixel takes the extra `imagen-studio[show]`") from error
+    plain = flatten_alpha(picture)
     # The library's own choice of colours is quicker, and leaves bands in every sky.
     palette = plain.quantize(_MOST_COLOURS, Image.Quantize.MEDIANCUT)
     return image_to_sixels(plain.quantize(palette=palette)).encode()
 
 
-def in_space(drawn: bytes, rows: int) -> bytes:
+def reserve_space(drawn: bytes, rows: int) -> bytes:
     """Return what makes room for what is drawn, and goes to the line below it."""
     return b"\n" * rows + b"\r\x1b[%dA\x1b7" % rows + drawn + b"\x1b8\x1b[%dB\r" % rows
 
 
-def png(picture: Image.Image) -> bytes:
+def encode_png(picture: Image.Image) -> bytes:
     """Return it as a file, packed quickly."""
     file = BytesIO()
     picture.save(file, "PNG", compress_level=1)
     return file.getvalue()
 
 
-def opaque(picture: Image.Image) -> Image.Image:
+def flatten_alpha(picture: Image.Image) -> Image.Image:
     """Return it without transparency: a chequered ground shows through."""
     if picture.mode != "RGBA":
         return picture
@@ -217,14 +223,14 @@ def _mark(number: int) -> str:
 
 
 def _colour(pixel: bytes, *, true_colour: bool) -> str:
-    return f"2;{_triple(pixel)}" if true_colour else f"5;{nearest_of_256(*pixel)}"
+    return f"2;{_triple(pixel)}" if true_colour else f"5;{find_xterm_colour(*pixel)}"
 
 
 def _triple(colour: bytes) -> str:
     return ";".join(map(str, colour))
 
 
-def nearest_of_256(*colour: int) -> int:
+def find_xterm_colour(*colour: int) -> int:
     """Return the colour of xterm's palette that is nearest: in its cube, or a grey."""
     cube = [min(range(6), key=lambda n: abs(_LEVELS[n] - c)) for c in colour]
     grey = round((sum(colour) / len(colour) - _GREYS_FROM) / _GREY_STEP)

@@ -7,8 +7,8 @@ from collections.abc import Callable, Generator
 from contextlib import contextmanager, suppress
 from select import select
 
-from imagen.adapters.preview.terminal.asking import unbuffered
-from imagen.ports.viewer import CannotDraw, Happening
+from imagen.adapters.preview.terminal.asking import raw_input_mode
+from imagen.ports.viewer import DrawingError, Happening
 
 _ENTER = b"\x1b[?1049h\x1b[?25l"
 _LEAVE = b"\x1b[?25h\x1b[?1049l"
@@ -18,7 +18,7 @@ _STOPPING = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 _STOP, _CHANGE = b"s", b"c"
 
 
-class HeldWindow:
+class Fullscreen:
     """The window while it is held.
 
     Attributes:
@@ -56,7 +56,9 @@ _LOOK_AGAIN = 1.0
 
 
 @contextmanager
-def held(handle: int, *, hidden: Callable[[], bool]) -> Generator[HeldWindow]:
+def open_fullscreen(
+    handle: int, *, hidden: Callable[[], bool]
+) -> Generator[Fullscreen]:
     """Hold the window of the terminal that the handle writes to.
 
     Args:
@@ -64,14 +66,14 @@ def held(handle: int, *, hidden: Callable[[], bool]) -> Generator[HeldWindow]:
         hidden: Whether what is drawn now would be lost, because nobody looks on.
 
     Raises:
-        CannotDraw: nobody can press a key there.
+        DrawingError: nobody can press a key there.
     """
     try:
         terminal = os.open(os.ttyname(handle), os.O_RDWR | os.O_NOCTTY)
     except OSError as error:
-        raise CannotDraw(f"no key can be read: {error.strerror}") from error
+        raise DrawingError(f"no key can be read: {error.strerror}") from error
     woken, wake = os.pipe()
-    window = HeldWindow(terminal, woken, hidden)
+    window = Fullscreen(terminal, woken, hidden)
 
     def stop(number: int, _: object) -> None:
         window.stopped_by = number
@@ -82,8 +84,8 @@ def held(handle: int, *, hidden: Callable[[], bool]) -> Generator[HeldWindow]:
 
     try:
         if os.tcgetpgrp(terminal) != os.getpgrp():
-            raise CannotDraw("no key can be read in the background")
-        with unbuffered(terminal), _hearing(stop, change):
+            raise DrawingError("no key can be read in the background")
+        with raw_input_mode(terminal), _hearing(stop, change):
             os.write(terminal, _ENTER)
             try:
                 yield window
@@ -91,7 +93,7 @@ def held(handle: int, *, hidden: Callable[[], bool]) -> Generator[HeldWindow]:
                 with suppress(OSError):
                     os.write(terminal, _LEAVE)
     except (OSError, termios.error) as error:
-        raise CannotDraw(f"the terminal has gone: {error}") from error
+        raise DrawingError(f"the terminal has gone: {error}") from error
     finally:
         for each in (terminal, woken, wake):
             os.close(each)

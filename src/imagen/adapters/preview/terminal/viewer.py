@@ -6,18 +6,18 @@ from contextlib import AbstractContextManager, suppress
 
 from PIL import Image
 
-from imagen.adapters.pixels import UNREADABLE, as_shown, opened
+from imagen.adapters.pixels import UNREADABLE, apply_orientation, open_image
 from imagen.adapters.preview.terminal import drawing
 from imagen.adapters.preview.terminal.asking import (
     TMUX_PATIENCE,
-    Abilities,
-    settle,
-    size_of,
+    TerminalCapabilities,
+    read_terminal_size,
+    wait_until_drawn,
 )
-from imagen.adapters.preview.terminal.holding import HeldWindow, held
-from imagen.adapters.tmux import TmuxFailed
+from imagen.adapters.preview.terminal.holding import Fullscreen, open_fullscreen
+from imagen.adapters.tmux import TmuxError
 from imagen.ports.clock import Clock
-from imagen.ports.viewer import CannotDraw, Method, Room
+from imagen.ports.viewer import DrawingError, Method, TerminalSize
 
 _PASSTHROUGH = "allow-passthrough"
 _LARGEST_ID = 2**24 - 1
@@ -36,7 +36,7 @@ class TerminalViewer:
     def __init__(
         self,
         handle: int,
-        abilities: Abilities,
+        abilities: TerminalCapabilities,
         *,
         clock: Clock,
         draw: Callable[[int], int],
@@ -61,46 +61,46 @@ class TerminalViewer:
         self._passing: str | None = None
         self._changed = False
 
-    def room(self) -> Room:
+    def room(self) -> TerminalSize:
         """Ask the system."""
-        return Room(*size_of(self._handle))
+        return TerminalSize(*read_terminal_size(self._handle))
 
-    def draw(self, content: bytes, *, room: Room) -> int:
+    def draw(self, content: bytes, *, room: TerminalSize) -> int:
         """Decode, make smaller, and write what the terminal understands."""
         able, method = self._abilities, self.method
         try:
-            with opened(content) as image:
+            with open_image(content) as image:
                 if image.format == "JPEG":  # is much quicker
                     across, down = room.columns * able.cell[0], room.rows * able.cell[1]
                     image.draft("RGB", (across * _DETAIL, down * _DETAIL))
                 size = _upright(image)
-                picture = as_shown(image)
+                picture = apply_orientation(image)
         except UNREADABLE as error:
-            raise CannotDraw(str(error)) from error
+            raise DrawingError(str(error)) from error
         cell = able.cell
         if method == "blocks":  # a pixel is as wide as a character
             cell = 1, max(1, round(able.cell[1] / able.cell[0]))
-        space = drawing.fitted(size, room, cell)
+        space = drawing.fit_cells(size, room, cell)
         self._write(self._drawn(picture, space))
         return space.rows
 
     def erase(self, rows: int) -> None:
         """Go up and empty what is below."""
         number, self._number = self._number, 0
-        gone = drawing.forgotten(number) if number else b""
+        gone = drawing.encode_kitty_delete(number) if number else b""
         if gone and self._abilities.tmux:
-            gone = drawing.past_tmux(gone)
+            gone = drawing.wrap_for_tmux(gone)
         self._write(b"\r\x1b[%dA\x1b[J" % rows + gone)
 
-    def holding(self) -> AbstractContextManager[HeldWindow]:
+    def holding(self) -> AbstractContextManager[Fullscreen]:
         """Show nothing but this until it is over."""
-        return held(self._handle, hidden=self._is_hidden)
+        return open_fullscreen(self._handle, hidden=self._is_hidden)
 
-    def _drawn(self, picture: Image.Image, space: Room) -> bytes:
+    def _drawn(self, picture: Image.Image, space: TerminalSize) -> bytes:
         able = self._abilities
         if self.method == "blocks":
-            return drawing.blocks(picture, space, true_colour=able.true_colour)
-        size = drawing.pixels_of(space, able.cell, largest=able.largest)
+            return drawing.encode_blocks(picture, space, true_colour=able.true_colour)
+        size = drawing.cells_to_pixels(space, able.cell, largest=able.largest)
         if size[0] < picture.width or size[1] < picture.height:
             picture = picture.resize(size, Image.Resampling.LANCZOS)
         elif self.method == "sixel":  # it has no size but its pixels
@@ -110,17 +110,17 @@ class TerminalViewer:
                 self._pass_through()
                 most = _LARGEST_ID if able.exact_ids else _LARGEST_BYTE_ID
                 self._number = self._number or 1 + self._dice(most)
-                return drawing.kitty_in_tmux(
+                return drawing.encode_kitty_in_tmux(
                     picture, space, number=self._number, exact=able.exact_ids
                 )
             case "kitty":
                 self._number = self._number or 1 + self._dice(_LARGEST_ID)
-                drawn = drawing.kitty(picture, space, number=self._number)
+                drawn = drawing.encode_kitty(picture, space, number=self._number)
             case "iterm2":
-                drawn = drawing.iterm2(picture, space)
+                drawn = drawing.encode_iterm2(picture, space)
             case _:
-                drawn = drawing.sixel(picture)
-        return drawing.in_space(drawn, space.rows)
+                drawn = drawing.encode_sixel(picture)
+        return drawing.reserve_space(drawn, space.rows)
 
     def _pass_through(self) -> None:
         """Have tmux hand on what this pane sends, also while nobody looks at it."""
@@ -130,7 +130,7 @@ class TerminalViewer:
         asked = ("show-options", "-pqvA", "-t", tmux.pane, _PASSTHROUGH)
         try:
             self._passing = tmux.run(*asked, patience=TMUX_PATIENCE).strip()
-        except TmuxFailed:
+        except TmuxError:
             self._passing = ""
         if self._passing in {"on", "all"}:
             return
@@ -138,7 +138,7 @@ class TerminalViewer:
             words = ("set-option", "-p", "-t", tmux.pane, _PASSTHROUGH, mode)
             try:
                 tmux.run(*words, patience=TMUX_PATIENCE)
-            except TmuxFailed:
+            except TmuxError:
                 continue
             self._passing, self._changed = mode, True
             return
@@ -149,9 +149,9 @@ class TerminalViewer:
         self._changed, self._passing = False, None
         if tmux is None or not changed:
             return
-        settle(self._handle, clock=self._clock)
+        wait_until_drawn(self._handle, clock=self._clock)
         words = ("set-option", "-pu", "-t", tmux.pane, _PASSTHROUGH)
-        with suppress(TmuxFailed):  # the pane is about to be closed
+        with suppress(TmuxError):  # the pane is about to be closed
             tmux.run(*words, patience=TMUX_PATIENCE)
 
     def _is_hidden(self) -> bool:
@@ -162,7 +162,7 @@ class TerminalViewer:
         asked = ("display-message", "-p", "-t", tmux.pane, "#{window_active_clients}")
         try:
             return tmux.run(*asked, patience=TMUX_PATIENCE).strip() == "0"
-        except TmuxFailed:
+        except TmuxError:
             return False
 
     def _write(self, content: bytes) -> None:
@@ -171,7 +171,7 @@ class TerminalViewer:
             while left:
                 left = left[os.write(self._handle, left) :]
         except OSError as error:
-            raise CannotDraw(f"the terminal cannot be written to: {error}") from error
+            raise DrawingError(f"the terminal cannot be written to: {error}") from error
 
 
 def _upright(image: Image.Image) -> tuple[int, int]:

@@ -6,23 +6,23 @@ import msgspec
 import pytest
 
 from imagen.adapters.backends.comfyui.frames import (
-    Explained,
+    ErrorData,
+    ErrorExplanation,
     File,
     Frame,
-    Place,
+    PromptState,
+    QueuePosition,
     Status,
-    Story,
-    TroubleData,
-    entry_in,
-    failure_of,
-    faults_in,
-    files_in,
-    node_name,
-    place_in,
-    read_frame,
-    read_preview,
-    refusal_in,
-    without_paths,
+    display_node_name,
+    explain_failure,
+    explain_node_errors,
+    explain_refusal,
+    extract_files,
+    find_queue_position,
+    parse_history,
+    parse_message,
+    parse_preview,
+    remove_paths,
 )
 
 MINE, THEIRS = "mine-1", "theirs-2"
@@ -33,13 +33,13 @@ GRAPH = {
 
 
 def frame(kind: str, **data: object) -> Frame:
-    read = read_frame(json.dumps({"type": kind, "data": data}))
+    read = parse_message(json.dumps({"type": kind, "data": data}))
     assert read is not None
     return read
 
 
-def told(*frames: Frame) -> Story:
-    story = Story(MINE)
+def told(*frames: Frame) -> PromptState:
+    story = PromptState(MINE)
     for each in frames:
         story.hear(each)
     return story
@@ -54,7 +54,7 @@ def test_reads_the_first_status() -> None:
         '"sid":"C"}}'
     )
 
-    read = read_frame(text)
+    read = parse_message(text)
 
     assert isinstance(read, Status)
     assert read.data.sid == "C"
@@ -66,14 +66,14 @@ def test_reads_the_first_status() -> None:
     ["", "nope", "[]", "{}", '{"type":"crystools.monitor","data":{}}', "\udcff"],
 )
 def test_passes_over_what_it_does_not_know(text: str) -> None:
-    assert read_frame(text) is None
+    assert parse_message(text) is None
 
 
 def test_reads_both_kinds_of_preview() -> None:
     about = b'{"prompt_id":"p","node_id":"3","image_type":"image/png"}'
 
-    plain = read_preview(pack(">II", 1, 1) + b"jpeg")
-    named = read_preview(pack(">II", 4, len(about)) + about + b"png")
+    plain = parse_preview(pack(">II", 1, 1) + b"jpeg")
+    named = parse_preview(pack(">II", 4, len(about)) + about + b"png")
 
     assert plain is not None
     assert (plain.content, plain.media_type, plain.prompt_id) == (
@@ -92,7 +92,7 @@ def test_reads_both_kinds_of_preview() -> None:
     [b"", b"\0\0\0\1", pack(">II", 3, 1) + b"4text", pack(">II", 4, 99) + b"{}"],
 )
 def test_finds_no_picture_in_other_binary_frames(content: bytes) -> None:
-    assert read_preview(content) is None
+    assert parse_preview(content) is None
 
 
 # A story
@@ -144,7 +144,7 @@ def test_a_step_stays_within_its_bounds() -> None:
     "output", [None, [], {"images": None}, {"images": ["a.png", 3]}, {"text": ["a"]}]
 )
 def test_finds_no_files_where_there_are_none(output: object) -> None:
-    assert files_in(output) == ()
+    assert extract_files(output) == ()
 
 
 # Answers
@@ -162,15 +162,15 @@ def test_finds_a_prompt_in_the_queue() -> None:
         }
     ).encode()
 
-    assert place_in(queue, "a") == Place(running=True)
-    assert place_in(queue, "front") == Place(running=False, ahead=1)
-    assert place_in(queue, "c") == Place(running=False, ahead=3)
-    assert place_in(queue, "none") is None
+    assert find_queue_position(queue, "a") == QueuePosition(running=True)
+    assert find_queue_position(queue, "front") == QueuePosition(running=False, ahead=1)
+    assert find_queue_position(queue, "c") == QueuePosition(running=False, ahead=3)
+    assert find_queue_position(queue, "none") is None
 
 
 def test_a_page_is_no_queue() -> None:
     with pytest.raises(msgspec.DecodeError):
-        place_in(b"<html>", MINE)
+        find_queue_position(b"<html>", MINE)
 
 
 def history(status: dict[str, Any] | None, **outputs: object) -> bytes:
@@ -184,7 +184,7 @@ def test_only_the_last_message_tells_an_interruption_from_an_error() -> None:
     start = ["execution_start", {"prompt_id": MINE}]
 
     entries = [
-        entry_in(history({**status, "messages": [start, last]}), MINE)
+        parse_history(history({**status, "messages": [start, last]}), MINE)
         for last in (stopped, failed)
     ]
 
@@ -194,15 +194,15 @@ def test_only_the_last_message_tells_an_interruption_from_an_error() -> None:
 
 
 def test_an_entry_without_a_status_went_well() -> None:
-    entry = entry_in(history(None, **{"9": {"images": []}}), MINE)
+    entry = parse_history(history(None, **{"9": {"images": []}}), MINE)
 
     assert entry is not None
     assert entry.ending == "success"
 
 
 def test_nothing_is_remembered_of_others() -> None:
-    assert entry_in(history(None), THEIRS) is None
-    assert entry_in(b"{}", MINE) is None
+    assert parse_history(history(None), THEIRS) is None
+    assert parse_history(b"{}", MINE) is None
 
 
 # Refusals
@@ -215,7 +215,7 @@ def refused(fault: dict[str, object], *, node: str = "4", kind: str = "K") -> st
             node: {"errors": [fault], "dependent_outputs": ["9"], "class_type": kind}
         },
     }
-    return refusal_in(json.dumps(answer).encode(), GRAPH)
+    return explain_refusal(json.dumps(answer).encode(), GRAPH)
 
 
 def test_lists_what_a_newer_server_has() -> None:
@@ -290,7 +290,7 @@ def test_an_unknown_fault_is_told_in_the_words_of_the_server() -> None:
 def test_makes_the_best_of_a_refusal_that_blames_no_node(
     answer: bytes, said: str
 ) -> None:
-    assert refusal_in(answer, GRAPH) == said
+    assert explain_refusal(answer, GRAPH) == said
 
 
 def test_looks_only_at_what_is_in_the_way_of_an_output() -> None:
@@ -302,14 +302,14 @@ def test_looks_only_at_what_is_in_the_way_of_an_output() -> None:
         }
     }
 
-    assert faults_in(errors, GRAPH, outputs=["9"]) == {}
-    assert list(faults_in(errors, GRAPH, outputs=["7"])) == ["4"]
+    assert explain_node_errors(errors, GRAPH, outputs=["9"]) == {}
+    assert list(explain_node_errors(errors, GRAPH, outputs=["7"])) == ["4"]
 
 
 def test_calls_nodes_as_people_do() -> None:
-    assert node_name(GRAPH, "9") == "'Keep' (SaveImage, node 9)"
-    assert node_name(GRAPH, "4") == "CheckpointLoaderSimple (node 4)"
-    assert node_name(GRAPH, "?") == "node ?"
+    assert display_node_name(GRAPH, "9") == "'Keep' (SaveImage, node 9)"
+    assert display_node_name(GRAPH, "4") == "CheckpointLoaderSimple (node 4)"
+    assert display_node_name(GRAPH, "?") == "node ?"
 
 
 @pytest.mark.parametrize(
@@ -323,7 +323,7 @@ def test_calls_nodes_as_people_do() -> None:
     ],
 )
 def test_leaves_folders_out(words: str, shown: str) -> None:
-    assert without_paths(words) == shown
+    assert remove_paths(words) == shown
 
 
 @pytest.mark.parametrize(
@@ -335,17 +335,20 @@ def test_leaves_folders_out(words: str, shown: str) -> None:
     ],
 )
 def test_knows_when_memory_ran_out(kind: str, message: str) -> None:
-    trouble = TroubleData(
+    trouble = ErrorData(
         node_id="4",
         node_type="KSampler",
         exception_type=kind,
         exception_message=message,
     )
 
-    assert failure_of(trouble, GRAPH).message == "KSampler (node 4) ran out of memory."
+    assert (
+        explain_failure(trouble, GRAPH).message
+        == "KSampler (node 4) ran out of memory."
+    )
 
 
 def test_a_failure_without_words_is_told_all_the_same() -> None:
-    assert failure_of(TroubleData(), GRAPH) == Explained(
+    assert explain_failure(ErrorData(), GRAPH) == ErrorExplanation(
         "node ? failed: it does not say why."
     )

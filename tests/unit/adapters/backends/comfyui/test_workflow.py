@@ -15,12 +15,12 @@ from hypothesis import strategies as st
 from imagen.adapters.backends.comfyui.workflow import (
     BUILT_IN,
     Workflow,
-    capabilities_of,
-    filled,
+    fill_workflow,
+    find_output_nodes,
+    list_required_files,
+    list_required_nodes,
     load_workflow,
-    needed_files,
-    needed_nodes,
-    output_nodes,
+    workflow_capabilities,
 )
 from imagen.domain.errors import InvalidRequest, Misconfigured
 from imagen.domain.plan import ImageJob
@@ -77,7 +77,7 @@ def test_every_file_of_ours_has_a_name_and_every_name_a_file() -> None:
 def test_fills_every_workflow_of_ours(name: str) -> None:
     workflow = load_workflow(name)
 
-    graph = filled(workflow, job(steps=3, count=2), prefix="imagen/x")
+    graph = fill_workflow(workflow, job(steps=3, count=2), prefix="imagen/x")
 
     everything = json.dumps(graph)
     assert json.loads(everything) == graph
@@ -89,12 +89,12 @@ def test_fills_every_workflow_of_ours(name: str) -> None:
     assert inputs(graph, "latent")["batch_size"] == 2
     assert everything.count('seed": 7') == 1
     assert everything.count('"steps": 3') == 1
-    assert output_nodes(workflow) == ("save",)
+    assert find_output_nodes(workflow) == ("save",)
 
 
 @pytest.mark.parametrize("name", BUILT_IN)
 def test_says_what_every_workflow_of_ours_can_do(name: str) -> None:
-    can = capabilities_of(load_workflow(name))
+    can = workflow_capabilities(load_workflow(name))
 
     assert can.model.endswith(".safetensors")
     assert can.largest_seed == 2**64 - 1
@@ -112,7 +112,7 @@ def test_what_is_filled_is_read_again_as_the_same_workflow(
 ) -> None:
     workflow = load_workflow(name)
 
-    again = load_workflow(written(tmp_path, filled(workflow, job(steps=9))))
+    again = load_workflow(written(tmp_path, fill_workflow(workflow, job(steps=9))))
 
     assert again.slots == workflow.slots
     assert again.defaults.size == Size(512, 768)
@@ -124,7 +124,7 @@ def test_what_is_filled_is_read_again_as_the_same_workflow(
     ("name", "node"), [("flux-dev", "shift"), ("flux2-klein", "schedule")]
 )
 def test_flux_has_its_size_in_both_places(name: str, node: str) -> None:
-    graph = filled(load_workflow(name), job())
+    graph = fill_workflow(load_workflow(name), job())
 
     assert (inputs(graph, node)["width"], inputs(graph, node)["height"]) == (512, 768)
 
@@ -133,7 +133,7 @@ def test_filling_leaves_the_workflow_as_it_was() -> None:
     workflow = load_workflow("flux-dev")
     before = copy.deepcopy(workflow)
 
-    graph = filled(workflow, job(steps=3))
+    graph = fill_workflow(workflow, job(steps=3))
     inputs(graph, "sampler")["noise"] = "gone"
     latent = inputs(graph, "decode")["samples"]
     assert isinstance(latent, list)
@@ -151,7 +151,7 @@ def test_filling_leaves_the_workflow_as_it_was() -> None:
 def test_every_job_finds_its_way_into_the_graph(
     prompt: str, negative: str, seed: int, steps: int | None
 ) -> None:
-    graph = filled(
+    graph = fill_workflow(
         load_workflow("sd15"),
         job(prompt=prompt, negative=negative, seed=seed, steps=steps),
     )
@@ -163,7 +163,7 @@ def test_every_job_finds_its_way_into_the_graph(
 
 
 def test_without_a_prefix_the_file_keeps_its_own() -> None:
-    graph = filled(load_workflow("sd15"), job())
+    graph = fill_workflow(load_workflow("sd15"), job())
 
     assert inputs(graph, "save")["filename_prefix"] == "imagen"
 
@@ -173,15 +173,15 @@ def test_another_model_file_is_used_where_the_config_names_one() -> None:
         "flux-schnell", files={"unet": "mine.gguf", "clip2": "t5.safetensors"}
     )
 
-    graph = filled(workflow, job())
+    graph = fill_workflow(workflow, job())
 
     assert inputs(graph, "unet")["unet_name"] == "mine.gguf"
     assert inputs(graph, "clip")["clip_name2"] == "t5.safetensors"
-    assert capabilities_of(workflow).model == "mine.gguf"
+    assert workflow_capabilities(workflow).model == "mine.gguf"
 
 
 def test_a_model_that_the_request_names_goes_into_the_main_loader() -> None:
-    graph = filled(load_workflow("sd15"), job(model="other.safetensors"))
+    graph = fill_workflow(load_workflow("sd15"), job(model="other.safetensors"))
 
     assert inputs(graph, "checkpoint")["ckpt_name"] == "other.safetensors"
 
@@ -194,7 +194,7 @@ def test_a_file_that_the_workflow_does_not_load_is_told() -> None:
 
 
 def test_a_file_of_several_loaders_is_named_by_its_input(tmp_path: Path) -> None:
-    graph = filled(load_workflow("sd15"), job())
+    graph = fill_workflow(load_workflow("sd15"), job())
     graph["refiner"] = {"class_type": "CheckpointLoaderSimple", "inputs": {}}
     inputs(graph, "refiner")["ckpt_name"] = "refiner.safetensors"
     path = written(tmp_path, graph)
@@ -209,7 +209,9 @@ def test_a_file_of_several_loaders_is_named_by_its_input(tmp_path: Path) -> None
 def test_says_which_files_and_nodes_the_server_must_have() -> None:
     workflow = load_workflow("flux-schnell")
 
-    files = [(one.class_type, one.input, one.name) for one in needed_files(workflow)]
+    files = [
+        (one.class_type, one.input, one.name) for one in list_required_files(workflow)
+    ]
 
     assert files == [
         ("UNETLoader", "unet_name", "flux1-schnell.safetensors"),
@@ -217,12 +219,12 @@ def test_says_which_files_and_nodes_the_server_must_have() -> None:
         ("DualCLIPLoader", "clip_name2", "t5xxl_fp16.safetensors"),
         ("VAELoader", "vae_name", "ae.safetensors"),
     ]
-    assert "ConditioningZeroOut" in needed_nodes(workflow)
+    assert "ConditioningZeroOut" in list_required_nodes(workflow)
 
 
 class TestOptions:
     def test_an_input_is_set_by_node_and_name(self) -> None:
-        graph = filled(load_workflow("sd15"), job(options={"sampler.cfg": 4.5}))
+        graph = fill_workflow(load_workflow("sd15"), job(options={"sampler.cfg": 4.5}))
 
         assert inputs(graph, "sampler")["cfg"] == 4.5
 
@@ -238,14 +240,14 @@ class TestOptions:
     def test_what_many_workflows_have_has_a_name_of_its_own(
         self, name: str, value: object, node: str, key: str
     ) -> None:
-        graph = filled(load_workflow("sd15"), job(options={name: value}))
+        graph = fill_workflow(load_workflow("sd15"), job(options={name: value}))
 
         assert inputs(graph, node)[key] == value
 
     def test_those_names_follow_the_links_too(self) -> None:
         wishes = {"guidance": 2.0, "sampler": "heun", "scheduler": "beta"}
 
-        graph = filled(load_workflow("flux-dev"), job(options=wishes))
+        graph = fill_workflow(load_workflow("flux-dev"), job(options=wishes))
 
         assert inputs(graph, "guidance")["guidance"] == 2.0
         assert inputs(graph, "method")["sampler_name"] == "heun"
@@ -255,14 +257,14 @@ class TestOptions:
         with pytest.raises(
             InvalidRequest, match=r"no parameter 'sampler\.cgf'"
         ) as caught:
-            filled(load_workflow("sd15"), job(options={"sampler.cgf": 4}))
+            fill_workflow(load_workflow("sd15"), job(options={"sampler.cgf": 4}))
 
         assert "Did you mean sampler.cfg?" in caught.value.hint
         assert "latent.width" in caught.value.hint
 
     def test_guidance_is_not_there_where_no_node_has_it(self) -> None:
         with pytest.raises(InvalidRequest, match="no parameter 'guidance'"):
-            filled(load_workflow("sd15"), job(options={"guidance": 3}))
+            fill_workflow(load_workflow("sd15"), job(options={"guidance": 3}))
 
     @pytest.mark.parametrize(
         ("name", "value"),
@@ -281,7 +283,7 @@ class TestOptions:
         self, name: str, value: object
     ) -> None:
         with pytest.raises(InvalidRequest, match=name):
-            filled(load_workflow("sd15"), job(options={name: value}))
+            fill_workflow(load_workflow("sd15"), job(options={name: value}))
 
     @pytest.mark.parametrize(
         ("place", "flag"),
@@ -298,21 +300,21 @@ class TestOptions:
         self, place: str, flag: str
     ) -> None:
         with pytest.raises(InvalidRequest) as caught:
-            filled(load_workflow("sd15"), job(options={place: 3}))
+            fill_workflow(load_workflow("sd15"), job(options={place: 3}))
 
         assert caught.value.hint == f"Use {flag}."
 
     def test_a_linked_input_is_not_cut_off(self) -> None:
         with pytest.raises(InvalidRequest, match="linked to node checkpoint"):
-            filled(load_workflow("sd15"), job(options={"sampler.model": "x"}))
+            fill_workflow(load_workflow("sd15"), job(options={"sampler.model": "x"}))
 
     def test_half_a_step_is_refused(self, tmp_path: Path) -> None:
-        graph = filled(load_workflow("sd15"), job())
+        graph = fill_workflow(load_workflow("sd15"), job())
         graph["extra"] = {"class_type": "X", "inputs": {"end_at_step": 10}}
         workflow = load_workflow(written(tmp_path, graph))
 
         with pytest.raises(InvalidRequest, match="a whole number"):
-            filled(workflow, job(options={"extra.end_at_step": 1.5}))
+            fill_workflow(workflow, job(options={"extra.end_at_step": 1.5}))
 
 
 class TestHostileFiles:
@@ -389,7 +391,7 @@ class TestHostileFiles:
 
     def test_a_byte_order_mark_is_forgiven(self, tmp_path: Path) -> None:
         file = tmp_path / "mine.json"
-        graph = filled(load_workflow("sd15"), job())
+        graph = fill_workflow(load_workflow("sd15"), job())
         file.write_text(json.dumps(graph), encoding="utf-8-sig")
 
         assert load_workflow(str(file)).slots.prompt
@@ -453,5 +455,5 @@ class TestHostileFiles:
         with contextlib.suppress(Misconfigured):
             workflow = load_workflow(path, bindings={"prompt": []})
         if workflow is not None:
-            capabilities_of(workflow)
-            filled(workflow, job())
+            workflow_capabilities(workflow)
+            fill_workflow(workflow, job())

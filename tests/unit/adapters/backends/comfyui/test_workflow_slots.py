@@ -7,12 +7,16 @@ from typing import TypeAlias
 
 import pytest
 
-from imagen.adapters.backends.comfyui.graph import read_graph
-from imagen.adapters.backends.comfyui.slots import Bindings, Slots, find_slots
+from imagen.adapters.backends.comfyui.graph import parse_graph
+from imagen.adapters.backends.comfyui.slots import (
+    BindingOverrides,
+    Bindings,
+    find_bindings,
+)
 from imagen.adapters.backends.comfyui.workflow import (
-    capabilities_of,
-    filled,
+    fill_workflow,
     load_workflow,
+    workflow_capabilities,
 )
 from imagen.domain.errors import Misconfigured
 from imagen.domain.plan import ImageJob
@@ -89,17 +93,19 @@ def guided(**changes: dict[str, object]) -> Nodes:
     }
 
 
-def found(nodes: Mapping[str, object], bindings: Bindings | None = None) -> Slots:
+def found(
+    nodes: Mapping[str, object], bindings: BindingOverrides | None = None
+) -> Bindings:
     content = json.dumps(nodes).encode()
-    return find_slots(read_graph(content, source="mine.json"), bindings or {})
+    return find_bindings(parse_graph(content, source="mine.json"), bindings or {})
 
 
-def places(slots: Slots, name: str) -> list[str]:
+def places(slots: Bindings, name: str) -> list[str]:
     return [str(place) for place in getattr(slots, name)]
 
 
 def refused(
-    nodes: Mapping[str, object], bindings: Bindings | None = None
+    nodes: Mapping[str, object], bindings: BindingOverrides | None = None
 ) -> Misconfigured:
     with pytest.raises(Misconfigured) as caught:
         found(nodes, bindings)
@@ -205,7 +211,7 @@ class TestNegative:
         file = tmp_path / "mine.json"
         file.write_text(json.dumps(stock(n3=sampler(cfg=1))), encoding="utf-8")
 
-        assert capabilities_of(load_workflow(str(file))).negative is False
+        assert workflow_capabilities(load_workflow(str(file))).negative is False
 
     def test_a_binding_is_believed_all_the_same(self) -> None:
         slots = found(stock(n3=sampler(cfg=1)), {"negative": "7.text"})
@@ -361,7 +367,7 @@ class TestLinkedValues:
         file = tmp_path / "mine.json"
         file.write_text(json.dumps(nodes), encoding="utf-8")
 
-        can = capabilities_of(load_workflow(str(file)))
+        can = workflow_capabilities(load_workflow(str(file)))
 
         assert len(can.sizes.choices) == 1
         assert can.largest_batch == 1
@@ -375,7 +381,7 @@ class TestLinkedValues:
         file.write_text(json.dumps(nodes), encoding="utf-8")
         workflow = load_workflow(str(file))
 
-        graph = filled(workflow, job(Size(512, 640)))
+        graph = fill_workflow(workflow, job(Size(512, 640)))
 
         assert workflow.defaults.size == Size(768, 768)
         assert graph["5"]["inputs"] == {"width": 512, "height": 640, "batch_size": 1}
@@ -555,7 +561,7 @@ class TestSeveralSamplers:
         file = tmp_path / "mine.json"
         file.write_text(json.dumps(self.refined()), encoding="utf-8")
 
-        graph = filled(load_workflow(str(file)), job(steps=50))
+        graph = fill_workflow(load_workflow(str(file)), job(steps=50))
 
         said = json.dumps(graph)
         assert '"end_at_step": 40' in said

@@ -8,7 +8,7 @@ from imagen.domain.errors import InvalidRequest, Unauthorized
 from imagen.domain.plan import ImageJob
 from imagen.domain.size import Size
 from imagen.ports.backend import BackendContext, ImageBackend, Secrets
-from imagen.testing.fakes import FakeClock, RecordingWatch
+from imagen.testing.fakes import FakeClock, RecordingContext
 
 JOB = ImageJob(number=1, prompt="a cat", size=Size(1024, 1024), timeout=60)
 
@@ -72,11 +72,11 @@ def test_shows_no_secret() -> None:
 
 def test_names_the_variable_that_is_not_set() -> None:
     with pytest.raises(Unauthorized, match=r"\$MY_TOKEN is not set"):
-        build(api_token_env="MY_TOKEN").generate(JOB, RecordingWatch())
+        build(api_token_env="MY_TOKEN").generate(JOB, RecordingContext())
 
 
 def test_a_name_that_is_none_is_told_before_anything_is_asked() -> None:
     job = msgspec.structs.replace(JOB, model="flux")
 
     with pytest.raises(InvalidRequest, match="no model of Replicate"):
-        build().generate(job, RecordingWatch())
+        build().generate(job, RecordingContext())

@@ -8,7 +8,7 @@ from imagen.adapters.backends.replicate.answers import (
     LITTLE_CREDIT,
     NotThereError,
     NotValidError,
-    error_of,
+    to_error,
 )
 from imagen.domain.errors import (
     BackendError,
@@ -33,7 +33,7 @@ def error(
     headers: dict[str, str] | None = None,
 ) -> ImagenError:
     content = body if isinstance(body, bytes) else json.dumps(body).encode()
-    return error_of(
+    return to_error(
         httpx.Response(status, content=content, headers=headers),
         "Replicate",
         creates=creates,

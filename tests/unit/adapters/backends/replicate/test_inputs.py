@@ -6,10 +6,10 @@ import msgspec
 import pytest
 
 from imagen.adapters.backends.replicate.inputs import (
-    Attached,
+    AttachedImages,
     ModelInputs,
-    inputs_of,
-    paints_black,
+    build_model_inputs,
+    mask_is_inverted,
 )
 from imagen.adapters.backends.replicate.schema import Field, read_fields
 from imagen.domain.errors import InvalidRequest
@@ -38,17 +38,17 @@ def model(own: dict[str, object] | None = None, **properties: Any) -> ModelInput
         for order, (name, said) in enumerate({**PROMPT, **properties}.items())
     }
     schema = {"components": {"schemas": {"Input": {"properties": ordered}}}}
-    return inputs_of(read_fields(schema), own=own)
+    return build_model_inputs(read_fields(schema), own=own)
 
 
 def sent(
     inputs: ModelInputs,
     own: dict[str, object] | None = None,
-    attached: Attached | None = None,
+    attached: AttachedImages | None = None,
     **changes: Any,
 ) -> dict[str, object]:
     job = msgspec.structs.replace(JOB, **changes)
-    rest = inputs.inputs_for(job, own or {}, attached or Attached())
+    rest = inputs.inputs_for(job, own or {}, attached or AttachedImages())
     rest.pop("prompt")
     return rest
 
@@ -249,7 +249,7 @@ def test_hands_pictures_over_under_their_name(name: str, several: bool) -> None:
     inputs = model(**{name: kind})
     pictures = ("a", "b") if several else ("a",)
 
-    assert sent(inputs, attached=Attached(pictures=pictures)) == {
+    assert sent(inputs, attached=AttachedImages(pictures=pictures)) == {
         name: ["a", "b"] if several else "a"
     }
 
@@ -273,17 +273,17 @@ def test_knows_how_many_pictures_there_may_be(said: dict[str, Any], many: int) -
 
 def test_a_model_that_needs_a_picture_says_so_before_it_costs() -> None:
     needed = Field(name="image", kind="text", required=True)
-    inputs = inputs_of([Field(name="prompt"), needed])
+    inputs = build_model_inputs([Field(name="prompt"), needed])
 
     with pytest.raises(InvalidRequest, match="needs a picture"):
         sent(inputs)
 
 
 def test_a_model_without_a_prompt_is_told_before_it_costs() -> None:
-    inputs = inputs_of([Field(name="image", kind="text")])
+    inputs = build_model_inputs([Field(name="image", kind="text")])
 
     with pytest.raises(InvalidRequest, match="takes no prompt"):
-        inputs.inputs_for(JOB, {}, Attached())
+        inputs.inputs_for(JOB, {}, AttachedImages())
 
 
 @pytest.mark.parametrize(
@@ -364,7 +364,7 @@ def test_what_the_config_says_that_nobody_knows_is_passed_on() -> None:
 
 
 def test_a_model_of_which_nothing_is_known_gets_the_words_and_what_is_set() -> None:
-    inputs = inputs_of([])
+    inputs = build_model_inputs([])
 
     assert sent(inputs, options={"anything": [1]}) == {"anything": [1]}
     assert inputs.capabilities("m", models=None).parameters is None
@@ -380,4 +380,4 @@ def test_a_model_of_which_nothing_is_known_gets_the_words_and_what_is_set() -> N
     ],
 )
 def test_knows_which_part_of_a_mask_is_painted(note: str, black: bool) -> None:
-    assert paints_black(Field(name="mask", note=note)) is black
+    assert mask_is_inverted(Field(name="mask", note=note)) is black

@@ -3,10 +3,10 @@
 import pytest
 
 from imagen.adapters.backends.replicate.inputs import (
-    Attached,
+    AttachedImages,
     ModelInputs,
-    inputs_of,
-    paints_black,
+    build_model_inputs,
+    mask_is_inverted,
 )
 from imagen.adapters.backends.replicate.models import known_model, known_names
 from imagen.domain.plan import ImageJob
@@ -16,7 +16,7 @@ from imagen.domain.size import Size
 def of(name: str) -> ModelInputs:
     known = known_model(name)
     assert known is not None
-    return inputs_of(known.fields, pixels=known.pixels)
+    return build_model_inputs(known.fields, pixels=known.pixels)
 
 
 @pytest.mark.parametrize("name", known_names())
@@ -39,7 +39,7 @@ def test_every_model_takes_all_that_it_says_it_does(name: str) -> None:
         pictures = ("https://example.com/1.png",) * can.references
         mask = "https://example.com/mask.png" if can.mask else None
 
-        sent = inputs.inputs_for(job, {}, Attached(pictures=pictures, mask=mask))
+        sent = inputs.inputs_for(job, {}, AttachedImages(pictures=pictures, mask=mask))
 
         assert sent["prompt"] == "a cat"
         assert set(sent) <= set(inputs.fields)
@@ -113,7 +113,9 @@ def test_some_take_no_seed() -> None:
 
 def test_masks_are_painted_where_each_model_paints() -> None:
     painted = {
-        name: paints_black(mask) for name in known_names() if (mask := of(name).mask)
+        name: mask_is_inverted(mask)
+        for name in known_names()
+        if (mask := of(name).mask)
     }
 
     assert painted.pop("stability-ai/sdxl") is False

@@ -5,15 +5,15 @@ import msgspec
 import pytest
 
 from imagen.adapters.backends.replicate.prediction import (
-    Bars,
-    Page,
+    LogProgress,
     Prediction,
-    failure_of,
-    moment_of,
-    outputs_of,
-    progress_of,
-    seed_of,
-    used_by,
+    PredictionPage,
+    explain_failure,
+    list_outputs,
+    parse_time,
+    read_progress,
+    read_seed,
+    read_usage,
 )
 from imagen.domain.cost import UNTOUCHED, Used
 from imagen.domain.errors import BackendError, ImagenError, Refused
@@ -46,7 +46,7 @@ def prediction(**said: Any) -> Prediction:
 def test_finds_files_in_whatever_a_model_returns(
     output: object, addresses: tuple[str, ...]
 ) -> None:
-    assert outputs_of(prediction(output=output)) == addresses
+    assert list_outputs(prediction(output=output)) == addresses
 
 
 @pytest.mark.parametrize(
@@ -61,9 +61,9 @@ def test_finds_files_in_whatever_a_model_returns(
 def test_understands_a_prediction_however_odd(said: dict[str, object]) -> None:
     odd = prediction(**said)
 
-    assert outputs_of(odd) == ()
-    assert seed_of(odd) is None
-    assert isinstance(failure_of(odd), BackendError)
+    assert list_outputs(odd) == ()
+    assert read_seed(odd) is None
+    assert isinstance(explain_failure(odd), BackendError)
 
 
 @pytest.mark.parametrize(
@@ -77,7 +77,7 @@ def test_a_prediction_without_a_name_is_none(text: bytes) -> None:
 def test_reads_a_list_over_what_makes_no_sense() -> None:
     text = b'{"results": [{"id": "a", "status": "x"}, {}, 3], "next": null}'
 
-    page = msgspec.json.decode(text, type=Page)
+    page = msgspec.json.decode(text, type=PredictionPage)
 
     assert [each.id for each in page.predictions] == ["a"]
 
@@ -86,19 +86,23 @@ def test_reads_a_list_over_what_makes_no_sense() -> None:
     ("logs", "steps", "bars"),
     [
         ("", 4, None),
-        (" 50%|█████     | 2/4 [00:00<00:00, 6.55it/s]", 4, Bars(2, 4)),
-        ("  0%|          | 0/4 [00:00<?]\r 25%|##5       | 1/4 [..]", 4, Bars(1, 4)),
-        ("100%|██████████| 9/9 [..]\n  0%|  | 0/28 [..]", 28, Bars(0, 28)),
+        (" 50%|█████     | 2/4 [00:00<00:00, 6.55it/s]", 4, LogProgress(2, 4)),
+        (
+            "  0%|          | 0/4 [00:00<?]\r 25%|##5       | 1/4 [..]",
+            4,
+            LogProgress(1, 4),
+        ),
+        ("100%|██████████| 9/9 [..]\n  0%|  | 0/28 [..]", 28, LogProgress(0, 28)),
         ("100%|██████████| 9/9 [..]", 28, None),
-        ("100%|██████████| 9/9 [..]", None, Bars(9, 9)),
+        ("100%|██████████| 9/9 [..]", None, LogProgress(9, 9)),
         ("50%|x| 0/0", None, None),
         ("50% done | 3/4", None, None),
     ],
 )
 def test_reads_the_bars_of_a_log(
-    logs: str, steps: int | None, bars: Bars | None
+    logs: str, steps: int | None, bars: LogProgress | None
 ) -> None:
-    assert progress_of(prediction(logs=logs), steps=steps) == bars
+    assert read_progress(prediction(logs=logs), steps=steps) == bars
 
 
 @pytest.mark.parametrize(
@@ -113,7 +117,7 @@ def test_reads_the_bars_of_a_log(
     ],
 )
 def test_reads_the_seed_of_a_log(logs: str | None, seed: int | None) -> None:
-    assert seed_of(prediction(logs=logs)) == seed
+    assert read_seed(prediction(logs=logs)) == seed
 
 
 @pytest.mark.parametrize(
@@ -128,7 +132,7 @@ def test_reads_the_seed_of_a_log(logs: str | None, seed: int | None) -> None:
     ],
 )
 def test_reads_times_with_any_number_of_decimals(text: str) -> None:
-    moment = moment_of(text)
+    moment = parse_time(text)
 
     assert moment is not None
     assert moment.replace(microsecond=0) == datetime(2026, 11, 22, 10, tzinfo=UTC)
@@ -136,7 +140,7 @@ def test_reads_times_with_any_number_of_decimals(text: str) -> None:
 
 @pytest.mark.parametrize("text", [None, "", "soon", 5, "2026-13-01T00:00:00Z"])
 def test_reads_no_time_where_there_is_none(text: object) -> None:
-    assert moment_of(text) is None
+    assert parse_time(text) is None
 
 
 def failed(error: str | None) -> dict[str, object]:
@@ -158,7 +162,7 @@ SIZES = [Size(1000, 1000)] * 2
     ids=str,
 )
 def test_says_what_was_used(said: dict[str, object], used: Used) -> None:
-    assert used_by(prediction(**said), SIZES) == used
+    assert read_usage(prediction(**said), SIZES) == used
 
 
 @pytest.mark.parametrize(
@@ -174,18 +178,18 @@ def test_says_what_was_used(said: dict[str, object], used: Used) -> None:
 def test_what_was_made_is_charged_for_though_it_cannot_be_had(
     said: dict[str, object], images: int | None
 ) -> None:
-    assert used_by(prediction(**said)).images == images
+    assert read_usage(prediction(**said)).images == images
 
 
 @pytest.mark.parametrize("status", ["aborted", "canceled"])
 def test_what_was_never_begun_is_free(status: str) -> None:
-    assert used_by(prediction(status=status)) == UNTOUCHED
+    assert read_usage(prediction(status=status)) == UNTOUCHED
 
 
 def test_what_was_begun_is_not_free() -> None:
     begun = prediction(status="canceled", started_at="2026-11-22T10:00:00Z")
 
-    assert used_by(begun) == Used()
+    assert read_usage(begun) == Used()
 
 
 @pytest.mark.parametrize(
@@ -208,7 +212,7 @@ def test_what_was_begun_is_not_free() -> None:
 def test_says_what_it_means_that_there_is_no_image(
     said: dict[str, object], kind: type[ImagenError], words: str
 ) -> None:
-    failure = failure_of(prediction(**said))
+    failure = explain_failure(prediction(**said))
 
     assert type(failure) is kind
     assert words in failure.message

@@ -2,7 +2,7 @@ from typing import Any
 
 import pytest
 
-from imagen.adapters.backends.replicate.schema import Field, read_fields, same
+from imagen.adapters.backends.replicate.schema import Field, json_equal, read_fields
 from imagen.domain.errors import InvalidRequest
 
 
@@ -99,7 +99,7 @@ STEPS = Field(name="steps", kind="whole", lowest=1, highest=4)
 def test_writes_a_value_as_the_model_wants_it(
     field: Field, given: object, sent: object
 ) -> None:
-    assert same(field.fitted(given), sent)
+    assert json_equal(field.fitted(given), sent)
 
 
 @pytest.mark.parametrize(
@@ -142,8 +142,8 @@ def test_refuses_what_makes_no_sense(field: Field, given: object, hint: str) -> 
     ],
 )
 def test_knows_what_is_the_same_json(one: object, other: object, alike: bool) -> None:
-    assert same(one, other) is alike
-    assert same(other, one) is alike
+    assert json_equal(one, other) is alike
+    assert json_equal(other, one) is alike
 
 
 def test_says_in_a_word_what_an_input_is_for() -> None:
