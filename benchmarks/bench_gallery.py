@@ -26,8 +26,8 @@ sys.path.insert(0, str(Path(__file__).parents[1]))
 
 from tests.integration.serve.running import Running
 
-from imagen.adapters.history.sqlite import SqliteHistory
-from imagen.adapters.sqlite import Database
+from imagen.adapters.database.connection import Database
+from imagen.adapters.database.history import SqliteHistory
 from imagen.domain.history import HistoryEntry
 from imagen.testing.fakes import tiny_png
 from imagen.testing.samples import sample_entry

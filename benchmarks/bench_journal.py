@@ -40,9 +40,9 @@ def main() -> int:
 
 def paid(folder: Path) -> bool:
     """Time all that is written of a paid call, beside saving its image."""
-    from imagen.adapters.history.sqlite import SqliteHistory
-    from imagen.adapters.journal.sqlite import SqliteJournal
-    from imagen.adapters.sqlite import Database
+    from imagen.adapters.database.connection import Database
+    from imagen.adapters.database.history import SqliteHistory
+    from imagen.adapters.database.journal import SqliteJournal
 
     database = Database(folder)
     journal, history = SqliteJournal(database), SqliteHistory(database)
@@ -97,9 +97,9 @@ def one_free_image(folder: Path) -> None:
     """Print the milliseconds of each step."""
     entry = replace(sample_entry(9000), location="/home/me/images/9000.png")
     entry = replace(entry, sidecar=replace(entry.sidecar, usage_id=None))
-    loading = milliseconds(lambda: import_module("imagen.adapters.history.sqlite"))
-    from imagen.adapters.history.sqlite import SqliteHistory
-    from imagen.adapters.sqlite import Database
+    loading = milliseconds(lambda: import_module("imagen.adapters.database.history"))
+    from imagen.adapters.database.connection import Database
+    from imagen.adapters.database.history import SqliteHistory
 
     database = Database(folder)
     adding = milliseconds(lambda: SqliteHistory(database).add([entry]))

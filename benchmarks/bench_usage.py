@@ -7,12 +7,12 @@ import time
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
-from imagen.adapters.journal.sqlite import SqliteJournal
-from imagen.adapters.ledger.sqlite import SqliteLedger
-from imagen.adapters.sqlite import Database
-from imagen.adapters.tables import datetime_to_micros
-from imagen.domain.budget import BudgetLimit
-from imagen.domain.usage import DIMENSIONS, iso_week
+from imagen.adapters.database.connection import Database
+from imagen.adapters.database.journal import SqliteJournal
+from imagen.adapters.database.ledger import SqliteLedger
+from imagen.adapters.database.schema import datetime_to_micros
+from imagen.domain.money.budget import BudgetLimit
+from imagen.domain.money.usage import DIMENSIONS, iso_week
 from imagen.testing.samples import sample_call
 
 ROWS = 1_000_000

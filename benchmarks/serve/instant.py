@@ -2,9 +2,9 @@
 
 import msgspec
 
-from imagen.adapters.http import build_client
+from imagen.adapters.remote.client import build_client
 from imagen.domain.capabilities import Capabilities
-from imagen.domain.cost import FREE
+from imagen.domain.money.cost import FREE
 from imagen.domain.plan import ImageJob
 from imagen.domain.result import Generated, GeneratedImage
 from imagen.domain.size import Size, SizeRule

@@ -23,11 +23,11 @@ from imagen.domain.sidecar import Sidecar
 from imagen.domain.size import Size
 from imagen.domain.sweep import Axis, parse_numbers
 from imagen.domain.sweep import SweepGrid as SweepAxes
+from imagen.engine.cancellation import Cancellation
+from imagen.engine.thread_pool import GRACE
 from imagen.ports.backend import CloseableBackend, ImageBackend
 from imagen.settings.environment import process_environment
 from imagen.settings.model import BackendSettings
-from imagen.usecases.cancellation import Cancellation
-from imagen.usecases.crew import GRACE
 from imagen.usecases.generate import GenerateImages
 
 if TYPE_CHECKING:
@@ -483,7 +483,7 @@ class Image:
     ) -> dict[str, str]:
         """The picture with its caption, and the words for where HTML is not shown."""
         del include, exclude  # the notebook chooses from what it gets
-        from imagen.adapters.preview.notebook import render_figure  # noqa: PLC0415 - rare
+        from imagen.adapters.display.notebook import render_figure  # noqa: PLC0415 - rare
 
         return {"text/html": render_figure(self._stored), "text/plain": repr(self)}
 
@@ -495,7 +495,7 @@ class Images(list[Image]):
         self, include: Iterable[str] | None = None, exclude: Iterable[str] | None = None
     ) -> dict[str, str]:
         del include, exclude
-        from imagen.adapters.preview.notebook import render_grid  # noqa: PLC0415 - rare
+        from imagen.adapters.display.notebook import render_grid  # noqa: PLC0415 - rare
 
         stored = [image._stored for image in self]  # noqa: SLF001 - our own
         return {"text/html": render_grid(stored), "text/plain": repr(self)}

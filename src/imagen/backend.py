@@ -6,8 +6,7 @@ whole of it.
 """
 
 from imagen.domain.capabilities import Capabilities
-from imagen.domain.container import rgb_png
-from imagen.domain.cost import UNTOUCHED, Cost, Used, usd_to_micros
+from imagen.domain.consumption import UNTOUCHED, Used
 from imagen.domain.errors import (
     BackendError,
     Cancelled,
@@ -22,10 +21,12 @@ from imagen.domain.errors import (
     Unfinished,
     Unsupported,
 )
+from imagen.domain.money.cost import Cost, usd_to_micros
 from imagen.domain.plan import ImageJob
 from imagen.domain.reference import ReferenceImage
 from imagen.domain.result import Generated, GeneratedImage
 from imagen.domain.size import Size, SizeRule
+from imagen.formats.container import rgb_png
 from imagen.ports.backend import (
     Adapter,
     BackendContext,

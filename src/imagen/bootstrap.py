@@ -18,27 +18,31 @@ from typing import TYPE_CHECKING, BinaryIO, TextIO, cast
 
 import msgspec
 
-from imagen.adapters.clock import SystemClock
-from imagen.adapters.dice import random_int
 from imagen.adapters.storage.local import LocalStorage
-from imagen.domain.again import Overrides
+from imagen.adapters.system.clock import SystemClock
+from imagen.adapters.system.random import random_int
 from imagen.domain.call import Call, OutputTarget
-from imagen.domain.container import NotAnImage, read_facts
-from imagen.domain.cost import usd_to_micros
+from imagen.domain.content_credentials import ContentCredentials
 from imagen.domain.errors import InvalidRequest, Misconfigured
 from imagen.domain.events import Event, Listener, ignore_event, isolate_listener
 from imagen.domain.fit import Fit
 from imagen.domain.history import HistoryEntry
 from imagen.domain.instance import Instance
 from imagen.domain.modes import resolve_preview_mode, should_preview
+from imagen.domain.money.cost import usd_to_micros
+from imagen.domain.money.price import ListedPrice, Price
 from imagen.domain.naming import LONGEST_NAME, Destination
-from imagen.domain.price import ListedPrice, Price
-from imagen.domain.provenance import ContentCredentials
 from imagen.domain.reference import ReferenceImage
 from imagen.domain.request import GenerationRequest
+from imagen.domain.rerun import Overrides
 from imagen.domain.size import Size
 from imagen.domain.style import Style
 from imagen.domain.sweep import SweepGrid, SweepPlan
+from imagen.engine.cancellation import Cancellation
+from imagen.engine.numbering import Numbering
+from imagen.engine.recorder import Recorder
+from imagen.engine.store import StoreImage
+from imagen.formats.container import NotAnImage, read_facts
 from imagen.ports.backend import (
     BackendContext,
     CloseableBackend,
@@ -53,40 +57,36 @@ from imagen.registry import find_adapter
 from imagen.settings.environment import Environment
 from imagen.settings.load import load_settings
 from imagen.settings.model import BackendSettings, Settings
-from imagen.usecases.again import PrepareRerun, VerifyImage
-from imagen.usecases.bin import TrashImages
-from imagen.usecases.cancellation import Cancellation
 from imagen.usecases.check import CheckBackends
+from imagen.usecases.contact_sheet import ContactSheet
 from imagen.usecases.find import FindImage
 from imagen.usecases.generate import GenerateImages, ignore_calls
 from imagen.usecases.history import ForgetImages
 from imagen.usecases.inspect import InspectImage
 from imagen.usecases.jobs import OpenJobs
-from imagen.usecases.numbering import Numbering
 from imagen.usecases.preview import PreviewImages
 from imagen.usecases.prices import ListPrices
-from imagen.usecases.records import Recorder
+from imagen.usecases.rerun import PrepareRerun, VerifyImage
 from imagen.usecases.resume import ResumeCalls
-from imagen.usecases.sheet import ContactSheet
-from imagen.usecases.store import StoreImage
 from imagen.usecases.strip import CopyTarget, StripImage
 from imagen.usecases.sweep import SweepImages
+from imagen.usecases.trash import TrashImages
 from imagen.usecases.usage import ShowUsage
 
 if TYPE_CHECKING:
-    from imagen.adapters.history.sqlite import SqliteHistory
-    from imagen.adapters.idempotency.sqlite import SqliteRequestKeys
-    from imagen.adapters.journal.sqlite import SqliteJournal
-    from imagen.adapters.ledger.sqlite import SqliteLedger
-    from imagen.adapters.outbox.sqlite import SqliteOutbox
-    from imagen.adapters.preview.progress import NotebookProgress
-    from imagen.adapters.preview.terminal.viewer import TerminalViewer
-    from imagen.adapters.supabase import SupabaseAccess
-    from imagen.adapters.thumbnails import Thumbnails
+    from imagen.adapters.database.history import SqliteHistory
+    from imagen.adapters.database.idempotency import SqliteRequestKeys
+    from imagen.adapters.database.journal import SqliteJournal
+    from imagen.adapters.database.ledger import SqliteLedger
+    from imagen.adapters.database.outbox import SqliteOutbox
+    from imagen.adapters.display.notebook_progress import NotebookProgress
+    from imagen.adapters.display.terminal.viewer import TerminalViewer
+    from imagen.adapters.imaging.thumbnails import Thumbnails
+    from imagen.adapters.supabase.client import SupabaseAccess
     from imagen.ports.cloud import Cloud
     from imagen.ports.ledger import SharedLedger
-    from imagen.usecases.deliver import DeliverPending, Uploader
     from imagen.usecases.fetch import FetchImage
+    from imagen.usecases.sync import DeliverPending, Uploader
 
 STDOUT = "-"
 PATIENCE = 3.0
@@ -246,7 +246,7 @@ def build_backend(chosen: BackendSettings, *, environment: Environment) -> Image
 
 def find_caller(environment: Environment) -> str:
     """Return who asks, as far as the environment says."""
-    from imagen.adapters import caller  # noqa: PLC0415 - only to generate
+    from imagen.adapters.system import caller  # noqa: PLC0415 - only to generate
 
     return caller.find_caller(environment)
 
@@ -408,7 +408,7 @@ def parse_max_cost(usd: Decimal | None) -> int | None:
 
 def build_sheet(use_case: SweepImages, plan: SweepPlan) -> ContactSheet:
     """Wire what collects a contact sheet; it goes where the images go."""
-    from imagen.adapters.sheets.artist import (  # noqa: PLC0415 - costs Pillow
+    from imagen.adapters.imaging.sheet_renderer import (  # noqa: PLC0415 - costs Pillow
         PillowSheetRenderer,
     )
 
@@ -424,12 +424,12 @@ def build_sheet(use_case: SweepImages, plan: SweepPlan) -> ContactSheet:
 
 def open_stores(environment: Environment) -> Stores:
     """Return the journal, ledger and history of this machine; nothing is opened yet."""
-    from imagen.adapters.history.sqlite import SqliteHistory  # noqa: PLC0415 - sqlite3
-    from imagen.adapters.idempotency.sqlite import SqliteRequestKeys  # noqa: PLC0415
-    from imagen.adapters.journal.sqlite import SqliteJournal  # noqa: PLC0415
-    from imagen.adapters.ledger.sqlite import SqliteLedger  # noqa: PLC0415
-    from imagen.adapters.outbox.sqlite import SqliteOutbox  # noqa: PLC0415
-    from imagen.adapters.sqlite import Database  # noqa: PLC0415
+    from imagen.adapters.database.connection import Database  # noqa: PLC0415
+    from imagen.adapters.database.history import SqliteHistory  # noqa: PLC0415 - sqlite3
+    from imagen.adapters.database.idempotency import SqliteRequestKeys  # noqa: PLC0415
+    from imagen.adapters.database.journal import SqliteJournal  # noqa: PLC0415
+    from imagen.adapters.database.ledger import SqliteLedger  # noqa: PLC0415
+    from imagen.adapters.database.outbox import SqliteOutbox  # noqa: PLC0415
 
     database = Database(lambda: environment.data_dir)
     journal = SqliteJournal(database)
@@ -471,9 +471,9 @@ def processors() -> int:
 
 def server_secret(environment: Environment) -> bytes:
     """Return what signs URLs: the same ever after, if it can be kept."""
-    from imagen.adapters import secret  # noqa: PLC0415 - only to serve
+    from imagen.adapters.system import server_secret  # noqa: PLC0415 - only to serve
 
-    return secret.load_secret(lambda: environment.data_dir)
+    return server_secret.load_secret(lambda: environment.data_dir)
 
 
 def build_jobs(accounts: Stores) -> OpenJobs:
@@ -498,7 +498,7 @@ def usage(
 
 def build_row_delivery(environment: Environment, accounts: Stores) -> "DeliverPending":
     """Wire the use case that delivers what is owed to the shared ledger."""
-    from imagen.usecases.deliver import DeliverPending, UsageUploader  # noqa: PLC0415 - rare
+    from imagen.usecases.sync import DeliverPending, UsageUploader  # noqa: PLC0415 - rare
 
     ledger = _shared_ledger(environment)
     return DeliverPending(
@@ -510,7 +510,7 @@ def build_row_delivery(environment: Environment, accounts: Stores) -> "DeliverPe
 
 def build_trash(accounts: Stores, *, environment: Environment) -> TrashImages:
     """Wire the use case that throws images away."""
-    from imagen.adapters.bin import FolderTrash  # noqa: PLC0415 - only for the gallery
+    from imagen.adapters.system.trash import FolderTrash  # noqa: PLC0415 - only for the gallery
 
     kept = FolderTrash(lambda: environment.data_dir / "bin", now=now)
     return TrashImages(history=accounts.history, outbox=accounts.outbox, bin=kept)
@@ -518,7 +518,7 @@ def build_trash(accounts: Stores, *, environment: Environment) -> TrashImages:
 
 def build_thumbnails(environment: Environment) -> "Thumbnails":
     """Return what makes small pictures, and keeps them in the cache."""
-    from imagen.adapters.thumbnails import Thumbnails  # noqa: PLC0415 - costs Pillow
+    from imagen.adapters.imaging.thumbnails import Thumbnails  # noqa: PLC0415 - costs Pillow
 
     return Thumbnails(lambda: environment.cache_dir / "thumbnails")
 
@@ -546,8 +546,8 @@ def build_deliver(
     """
     if environment.missing_for_supabase:
         return None
-    from imagen.adapters.files import read_regular  # noqa: PLC0415 - rare
-    from imagen.usecases.deliver import (  # noqa: PLC0415
+    from imagen.adapters.system.files import read_regular  # noqa: PLC0415 - rare
+    from imagen.usecases.sync import (  # noqa: PLC0415
         DeliverPending,
         ImageUploader,
         UsageUploader,
@@ -681,7 +681,7 @@ def build_find(
 
 
 def _reading(environment: Environment, *, pipes: bool) -> ReadFile:
-    from imagen.adapters.files import (  # noqa: PLC0415 - only to read one
+    from imagen.adapters.system.files import (  # noqa: PLC0415 - only to read one
         read_file,
         read_regular,
     )
@@ -692,7 +692,7 @@ def _reading(environment: Environment, *, pipes: bool) -> ReadFile:
 
 def read_stored(entry: HistoryEntry) -> bytes | None:
     """Return the file of an image; None if it is gone, or something else by now."""
-    from imagen.adapters.files import read_regular  # noqa: PLC0415 - only to read one
+    from imagen.adapters.system.files import read_regular  # noqa: PLC0415 - only to read one
 
     sidecar = entry.sidecar
     try:
@@ -730,7 +730,7 @@ def build_preview(
     in_tmux = bool(environment.tmux)
     if not should_preview(mode, on_terminal=on_terminal, in_tmux=in_tmux):
         return None
-    from imagen.adapters.preview.tmux import TmuxPreview  # noqa: PLC0415 - rare
+    from imagen.adapters.display.tmux_preview import TmuxPreview  # noqa: PLC0415 - rare
 
     return PreviewImages(
         TmuxPreview(environment), locate=_absolute, listen=isolate_listener(listen)
@@ -747,8 +747,8 @@ def build_viewer(
         environment: What it says of itself.
         method: The way to draw, whatever the terminal says.
     """
-    from imagen.adapters.preview.terminal.asking import probe_terminal  # noqa: PLC0415
-    from imagen.adapters.preview.terminal.viewer import (  # noqa: PLC0415 - costs Pillow
+    from imagen.adapters.display.terminal.capability_probe import probe_terminal  # noqa: PLC0415
+    from imagen.adapters.display.terminal.viewer import (  # noqa: PLC0415 - costs Pillow
         TerminalViewer,
     )
 
@@ -761,7 +761,7 @@ def build_inspect(accounts: Stores, *, environment: Environment) -> InspectImage
     """Wire the use case that says all that is known of an image."""
 
     def check(content: bytes, media_type: str) -> ContentCredentials:
-        from imagen.adapters.c2pa import check_content_credentials  # noqa: PLC0415 - rare
+        from imagen.adapters.imaging.c2pa import check_content_credentials  # noqa: PLC0415 - rare
 
         return check_content_credentials(content, media_type)
 
@@ -820,7 +820,7 @@ def build_rerun(
         accounts: What was made here.
         pipes: Whether what is named may be a pipe, and is waited for.
     """
-    from imagen.adapters.files import list_images  # noqa: PLC0415 - only to read some
+    from imagen.adapters.system.files import list_images  # noqa: PLC0415 - only to read some
 
     return PrepareRerun(
         find=build_find(accounts, environment=environment, pipes=pipes),
@@ -835,7 +835,7 @@ def build_rerun(
 
 def build_verify() -> VerifyImage:
     """Wire the use case that says whether two images show the same."""
-    from imagen.adapters.images import (  # noqa: PLC0415 - costs Pillow
+    from imagen.adapters.imaging.convert import (  # noqa: PLC0415 - costs Pillow
         PillowEditor,
         compare_pixels,
     )
@@ -967,7 +967,7 @@ def notebook_progress() -> "NotebookProgress | None":
     """Return what shows the progress, if this runs in a notebook."""
     if "IPython" not in sys.modules:
         return None
-    from imagen.adapters.preview.progress import (  # noqa: PLC0415 - only there
+    from imagen.adapters.display.notebook_progress import (  # noqa: PLC0415 - only there
         create_notebook_progress,
     )
 
@@ -981,7 +981,7 @@ def build_check() -> CheckBackends:
 
 def build_prices(settings: Settings, *, listen: Listener) -> ListPrices:
     """Wire the use case that says what is charged for what."""
-    from imagen.adapters.prices import load_price_table  # noqa: PLC0415 - reads a table
+    from imagen.adapters.system.prices import load_price_table  # noqa: PLC0415 - reads a table
 
     own = [
         ListedPrice(provider="config", model=name, price=each.instance.price)
@@ -995,7 +995,7 @@ def build_prices(settings: Settings, *, listen: Listener) -> ListPrices:
 
 def with_log(listen: Listener, *, as_json: bool, colours: bool) -> Listener:
     """Return a listener that logs every event before it passes it on."""
-    from imagen.adapters.log import LogListener  # noqa: PLC0415 - costs structlog
+    from imagen.adapters.system.log import LogListener  # noqa: PLC0415 - costs structlog
 
     log = LogListener(as_json=as_json, colours=colours)
 
@@ -1050,7 +1050,7 @@ def _fit(fit: str | None) -> Fit | None:
 def _price_of(
     provider: str, model: str, parameters: Mapping[str, object]
 ) -> Price | None:
-    from imagen.adapters.prices import look_up_price  # noqa: PLC0415 - reads a table
+    from imagen.adapters.system.prices import look_up_price  # noqa: PLC0415 - reads a table
 
     return look_up_price(provider, model, parameters)
 
@@ -1156,7 +1156,7 @@ def check_supabase(settings: Settings, environment: Environment) -> Iterator[Rea
         used = wanted or not environment.supabase_is_unset
         yield Readiness(what="used" if used else "not used", ready=not used, note=note)
         return
-    from imagen.adapters.readiness import (  # noqa: PLC0415 - rare
+    from imagen.adapters.supabase.diagnostics import (  # noqa: PLC0415 - rare
         check_project as look,
     )
 
@@ -1164,19 +1164,19 @@ def check_supabase(settings: Settings, environment: Environment) -> Iterator[Rea
 
 
 def _access(environment: Environment) -> "SupabaseAccess":
-    from imagen.adapters.supabase import SupabaseAccess  # noqa: PLC0415 - rare
+    from imagen.adapters.supabase.client import SupabaseAccess  # noqa: PLC0415 - rare
 
     return SupabaseAccess(environment.supabase_url, environment.supabase_key)
 
 
 def _shared_ledger(environment: Environment) -> "SharedLedger":
-    from imagen.adapters.ledger.supabase import SupabaseLedger  # noqa: PLC0415 - rare
+    from imagen.adapters.supabase.ledger import SupabaseLedger  # noqa: PLC0415 - rare
 
     return SupabaseLedger(_access(environment))
 
 
 def _cloud(environment: Environment) -> "Cloud":
-    from imagen.adapters.cloud.supabase import SupabaseCloud  # noqa: PLC0415 - rare
+    from imagen.adapters.supabase.images import SupabaseCloud  # noqa: PLC0415 - rare
 
     return SupabaseCloud(_access(environment))
 
@@ -1274,6 +1274,6 @@ class _LateEditor:
     def redraw(
         self, content: bytes, *, media_type: str, fit: Fit | None, size: Size | None
     ) -> bytes:
-        from imagen.adapters.images import PillowEditor  # noqa: PLC0415 - costs Pillow
+        from imagen.adapters.imaging.convert import PillowEditor  # noqa: PLC0415 - costs Pillow
 
         return PillowEditor().redraw(content, media_type=media_type, fit=fit, size=size)

@@ -19,7 +19,6 @@ import pytest
 from PIL import Image
 
 from imagen.domain.capabilities import Capabilities
-from imagen.domain.cost import FREE, Cost
 from imagen.domain.errors import (
     BackendError,
     Cancelled,
@@ -32,6 +31,7 @@ from imagen.domain.errors import (
     Unavailable,
     Unfinished,
 )
+from imagen.domain.money.cost import FREE, Cost
 from imagen.domain.plan import ImageJob
 from imagen.domain.result import Generated, GeneratedImage
 from imagen.domain.size import Size, SizeRule

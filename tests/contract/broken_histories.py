@@ -15,7 +15,7 @@ import pytest
 
 from imagen.domain.errors import InvalidRequest, JournalError
 from imagen.domain.history import HistoryEntry, Position
-from imagen.domain.usage import Dimension
+from imagen.domain.money.usage import Dimension
 from imagen.testing import HistoryContract, MemoryHistory
 
 replaced = msgspec.structs.replace

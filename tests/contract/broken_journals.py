@@ -12,7 +12,6 @@ from typing import ClassVar, Self
 import msgspec
 import pytest
 
-from imagen.domain.budget import BudgetLimit
 from imagen.domain.call import (
     Call,
     CallAccepted,
@@ -26,6 +25,7 @@ from imagen.domain.call import (
     OutputTarget,
 )
 from imagen.domain.errors import JournalError, ReferenceTaken
+from imagen.domain.money.budget import BudgetLimit
 from imagen.testing import JournalContract, MemoryJournal, MemoryLedger
 from imagen.testing.samples import sample_row
 

@@ -12,7 +12,7 @@ import msgspec
 import pytest
 
 from imagen.domain.errors import JournalError
-from imagen.domain.usage import Dimension, UsageRow, UsageTotal
+from imagen.domain.money.usage import Dimension, UsageRow, UsageTotal
 from imagen.testing import LedgerContract, MemoryLedger
 
 replaced = msgspec.structs.replace

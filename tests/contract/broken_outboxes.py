@@ -14,7 +14,7 @@ import pytest
 from imagen.domain.delivery import Channel, DeliveryStatus, Pause
 from imagen.domain.errors import JournalError
 from imagen.domain.history import HistoryEntry
-from imagen.domain.usage import Dimension, UsageRow, UsageTotal
+from imagen.domain.money.usage import Dimension, UsageRow, UsageTotal
 from imagen.testing import (
     MemoryHistory,
     MemoryLedger,

@@ -13,7 +13,7 @@ import pytest
 from tests.contract import broken_ledgers as ill
 
 from imagen.domain.errors import ImagenError, Unauthorized, Unavailable
-from imagen.domain.usage import UsageRow
+from imagen.domain.money.usage import UsageRow
 from imagen.testing import MemorySharedLedger, SharedLedgerContract
 
 AWAY = Unavailable("It is not reached.")

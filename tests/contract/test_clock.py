@@ -1,6 +1,6 @@
 import pytest
 
-from imagen.adapters.clock import SystemClock
+from imagen.adapters.system.clock import SystemClock
 from imagen.ports.clock import Clock
 from imagen.testing import ClockContract, FakeClock
 

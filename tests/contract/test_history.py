@@ -2,8 +2,8 @@ from pathlib import Path
 
 import pytest
 
-from imagen.adapters.history.sqlite import SqliteHistory
-from imagen.adapters.sqlite import FILE, Database
+from imagen.adapters.database.connection import FILE, Database
+from imagen.adapters.database.history import SqliteHistory
 from imagen.testing import HistoryContract, MemoryHistory
 
 

@@ -1,6 +1,6 @@
 import pytest
 
-from imagen.adapters.images import PillowEditor
+from imagen.adapters.imaging.convert import PillowEditor
 from imagen.ports.images import ImageEditor
 from imagen.testing import ImageEditorContract
 

@@ -3,9 +3,9 @@ from pathlib import Path
 
 import pytest
 
-from imagen.adapters.journal.sqlite import SqliteJournal
-from imagen.adapters.ledger.sqlite import SqliteLedger
-from imagen.adapters.sqlite import FILE, Database
+from imagen.adapters.database.connection import FILE, Database
+from imagen.adapters.database.journal import SqliteJournal
+from imagen.adapters.database.ledger import SqliteLedger
 from imagen.testing import JournalContract, MemoryJournal, MemoryLedger
 
 

@@ -2,8 +2,8 @@ from pathlib import Path
 
 import pytest
 
-from imagen.adapters.ledger.sqlite import SqliteLedger
-from imagen.adapters.sqlite import FILE, Database
+from imagen.adapters.database.connection import FILE, Database
+from imagen.adapters.database.ledger import SqliteLedger
 from imagen.testing import LedgerContract, MemoryLedger
 
 

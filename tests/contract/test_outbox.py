@@ -2,10 +2,10 @@ from pathlib import Path
 
 import pytest
 
-from imagen.adapters.history.sqlite import SqliteHistory
-from imagen.adapters.ledger.sqlite import SqliteLedger
-from imagen.adapters.outbox.sqlite import SqliteOutbox
-from imagen.adapters.sqlite import FILE, Database
+from imagen.adapters.database.connection import FILE, Database
+from imagen.adapters.database.history import SqliteHistory
+from imagen.adapters.database.ledger import SqliteLedger
+from imagen.adapters.database.outbox import SqliteOutbox
 from imagen.testing import (
     MemoryHistory,
     MemoryLedger,

@@ -3,9 +3,9 @@ from pathlib import Path
 
 import pytest
 
-from imagen.adapters.idempotency.sqlite import SqliteRequestKeys
-from imagen.adapters.journal.sqlite import SqliteJournal
-from imagen.adapters.sqlite import FILE, Database
+from imagen.adapters.database.connection import FILE, Database
+from imagen.adapters.database.idempotency import SqliteRequestKeys
+from imagen.adapters.database.journal import SqliteJournal
 from imagen.testing import MemoryJournal, MemoryRequestKeys, RequestKeysContract
 
 

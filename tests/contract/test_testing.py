@@ -5,7 +5,7 @@ from io import BytesIO
 from PIL import Image
 
 from imagen import testing
-from imagen.domain.container import read_facts
+from imagen.formats.container import read_facts
 from imagen.testing import tiny_png
 
 

@@ -6,15 +6,15 @@ from pathlib import Path
 import msgspec
 from PIL import Image
 
-from imagen.adapters.history.sqlite import SqliteHistory
-from imagen.adapters.journal.sqlite import SqliteJournal
-from imagen.adapters.ledger.sqlite import SqliteLedger
-from imagen.adapters.sqlite import FILE, Database
+from imagen.adapters.database.connection import FILE, Database
+from imagen.adapters.database.history import SqliteHistory
+from imagen.adapters.database.journal import SqliteJournal
+from imagen.adapters.database.ledger import SqliteLedger
 from imagen.domain.call import Call, CallUpdate, OutputTarget, Received
 from imagen.domain.history import HistoryEntry
+from imagen.domain.money.usage import UsageRow
 from imagen.domain.plan import ParameterReport
 from imagen.domain.size import Size
-from imagen.domain.usage import UsageRow
 from imagen.testing.samples import sample_call, sample_received
 
 SIZE = Size(16, 16)

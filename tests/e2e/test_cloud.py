@@ -7,9 +7,9 @@ from pathlib import Path
 
 import pytest
 
-from imagen.adapters.history.sqlite import SqliteHistory
-from imagen.adapters.outbox.sqlite import SqliteOutbox
-from imagen.adapters.sqlite import Database
+from imagen.adapters.database.connection import Database
+from imagen.adapters.database.history import SqliteHistory
+from imagen.adapters.database.outbox import SqliteOutbox
 from tests.e2e.conftest import Ask, assert_one_sentence, left_behind
 
 OWNER = "6f0c7f7e-3b1f-4a53-9d4c-0f6a2f0b7c11"

@@ -13,13 +13,13 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
-from imagen.adapters.history.sqlite import SqliteHistory
-from imagen.adapters.journal.sqlite import SqliteJournal
-from imagen.adapters.ledger.sqlite import SqliteLedger
-from imagen.adapters.sqlite import Database
-from imagen.domain.budget import BudgetLimit
+from imagen.adapters.database.connection import Database
+from imagen.adapters.database.history import SqliteHistory
+from imagen.adapters.database.journal import SqliteJournal
+from imagen.adapters.database.ledger import SqliteLedger
 from imagen.domain.call import CallAccepted, CallClosed, CallReceived, CallSending
 from imagen.domain.errors import JournalError, OverBudget
+from imagen.domain.money.budget import BudgetLimit
 from imagen.testing.samples import (
     MONDAY,
     sample_call,

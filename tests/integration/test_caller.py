@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from imagen.adapters.caller import LONGEST_NAME, LONGEST_WAIT, find_caller
+from imagen.adapters.system.caller import LONGEST_NAME, LONGEST_WAIT, find_caller
 from imagen.settings.environment import Environment
 
 needs_tmux = pytest.mark.skipif(
@@ -200,7 +200,7 @@ def test_outside_of_tmux_nothing_is_run(
 
 def test_outside_of_tmux_nothing_is_imported_to_run_it() -> None:
     program = (
-        "import sys; from imagen.adapters.caller import find_caller;"
+        "import sys; from imagen.adapters.system.caller import find_caller;"
         "from imagen.settings.environment import Environment;"
         "find_caller(Environment({'MAI_FROM_ID': 'x', 'TMUX': '/x,1,0'}));"
         "find_caller(Environment({}));"

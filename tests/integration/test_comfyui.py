@@ -24,11 +24,10 @@ from tests.integration.comfyui.server import (
 )
 
 from imagen.adapters.backends.comfyui.adapter import ComfyOptions, create
+from imagen.adapters.backends.comfyui.client import ComfyClient
 from imagen.adapters.backends.comfyui.run import JobRun
-from imagen.adapters.backends.comfyui.server import ComfyClient
 from imagen.adapters.backends.comfyui.workflow import fill_workflow, load_workflow
-from imagen.adapters.clock import SystemClock
-from imagen.domain.container import read_facts
+from imagen.adapters.system.clock import SystemClock
 from imagen.domain.errors import (
     BackendError,
     Cancelled,
@@ -41,6 +40,7 @@ from imagen.domain.errors import (
 from imagen.domain.plan import ImageJob
 from imagen.domain.result import Generated
 from imagen.domain.size import Size
+from imagen.formats.container import read_facts
 from imagen.ports.backend import BackendContext, CheckableBackend, ImageBackend, Secrets
 from imagen.testing.fakes import RecordingContext, StoppableContext
 

@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 from tests.integration.comfyui.server import ComfyServer
 
-from imagen.domain.container import read_facts
+from imagen.formats.container import read_facts
 from imagen.registry import BUILT_IN
 
 pytestmark = pytest.mark.skipif(

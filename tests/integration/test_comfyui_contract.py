@@ -6,7 +6,7 @@ import pytest
 from tests.integration.comfyui.server import ComfyServer
 
 from imagen.adapters.backends.comfyui.adapter import ComfyOptions, create
-from imagen.adapters.clock import SystemClock
+from imagen.adapters.system.clock import SystemClock
 from imagen.ports.backend import BackendContext, ImageBackend, Secrets
 from imagen.testing import BackendContract
 

@@ -10,7 +10,7 @@ import pytest
 from tests.integration.comfyui.server import ComfyServer
 
 from imagen.adapters.backends.comfyui.adapter import ComfyBackend, ComfyOptions, create
-from imagen.adapters.clock import SystemClock
+from imagen.adapters.system.clock import SystemClock
 from imagen.domain.errors import BackendError, Cancelled
 from imagen.domain.plan import ImageJob
 from imagen.domain.size import Size

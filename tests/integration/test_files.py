@@ -13,9 +13,9 @@ from tests.unit.domain.notes import described, noted
 from tests.unit.domain.pictures import FILES, frames
 
 import imagen
-from imagen.domain.infotext import write_infotext
-from imagen.domain.inside import strip_metadata
-from imagen.domain.reading import read_embedded_metadata
+from imagen.domain.metadata.infotext import write_infotext
+from imagen.domain.metadata.reader import read_embedded_metadata
+from imagen.domain.metadata.writer import strip_metadata
 from imagen.domain.sidecar import write_note
 
 AI_MADE = "http://cv.iptc.org/newscodes/digitalsourcetype/trainedAlgorithmicMedia"

@@ -11,7 +11,7 @@ from uuid import uuid4
 import pexpect
 import pytest
 
-from imagen.adapters.preview.tmux import TmuxPreview
+from imagen.adapters.display.tmux_preview import TmuxPreview
 from imagen.ports.preview import PreviewError
 from imagen.settings.environment import Environment
 from imagen.testing.fakes import tiny_png

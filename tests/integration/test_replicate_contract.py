@@ -13,7 +13,7 @@ from imagen.adapters.backends.replicate.catalog import (
     ModelDescription,
     Target,
 )
-from imagen.adapters.clock import SystemClock
+from imagen.adapters.system.clock import SystemClock
 from imagen.ports.backend import BackendContext, ImageBackend, Secrets
 from imagen.testing import BackendContract
 

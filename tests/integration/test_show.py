@@ -252,7 +252,7 @@ def test_what_is_not_there_is_said(
 def test_a_picture_that_cannot_be_drawn_is_said_and_the_others_are_shown(
     show: Show, tmp_path: Path
 ) -> None:
-    from imagen.domain.container import PNG_SIGNATURE, png_chunk, png_chunks
+    from imagen.formats.container import PNG_SIGNATURE, png_chunk, png_chunks
 
     show("--as", "text", "x.png")  # makes the file
     whole = (tmp_path / "x.png").read_bytes()

@@ -13,8 +13,8 @@ from typing import Any
 
 import pytest
 
-from imagen.adapters.journal.sqlite import SqliteJournal
-from imagen.adapters.sqlite import Database
+from imagen.adapters.database.connection import Database
+from imagen.adapters.database.journal import SqliteJournal
 from imagen.testing.samples import sample_call
 
 DRILLS = Path(__file__).with_name("sqlite_drills.py")

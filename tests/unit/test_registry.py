@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from imagen.adapters.clock import SystemClock
+from imagen.adapters.system.clock import SystemClock
 from imagen.domain.errors import Misconfigured
 from imagen.ports.backend import BackendContext
 from imagen.registry import BUILT_IN, GROUP, adapter_names, find_adapter

@@ -121,7 +121,7 @@ def _run(words: list[str]) -> int:
     try:
         result = app(words, exit_on_error=False, print_error=False)
     except CycloptsError as error:
-        from imagen.cli.mistakes import explain_usage_error  # noqa: PLC0415 - only on mistakes
+        from imagen.cli.usage_errors import explain_usage_error  # noqa: PLC0415 - only on mistakes
 
         mistake = explain_usage_error(error, app, words)
         said.error(mistake)

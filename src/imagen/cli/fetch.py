@@ -9,7 +9,7 @@ from cyclopts import Parameter  # noqa: TID253 - this is the command line
 from imagen import bootstrap
 from imagen.bootstrap import OutputOptions
 from imagen.cli import exit_codes
-from imagen.cli.making import NoSidecarFlag, OutputFlag
+from imagen.cli.generation_flags import NoSidecarFlag, OutputFlag
 from imagen.cli.output import Output, build_event_listener
 from imagen.cli.parameters import STDOUT, ConfigFlag, JsonFlag, check_output, keep_path
 from imagen.domain.errors import UsageError

@@ -9,7 +9,7 @@ from cyclopts import Parameter  # noqa: TID253 - this is the command line
 from imagen import bootstrap
 from imagen.bootstrap import STDOUT, OutputOptions
 from imagen.cli import exit_codes
-from imagen.cli.making import (
+from imagen.cli.generation_flags import (
     BackendFlag,
     CountFlag,
     EstimateFlag,

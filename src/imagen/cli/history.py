@@ -10,7 +10,6 @@ from cyclopts import Parameter  # noqa: TID253 - this is the command line
 
 from imagen import bootstrap
 from imagen.cli import exit_codes
-from imagen.cli.layout import Columns, join_lines, paginate, shorten_ids, terminal_width
 from imagen.cli.output import Output, say
 from imagen.cli.parameters import (
     ConfigFlag,
@@ -20,10 +19,11 @@ from imagen.cli.parameters import (
     keep_path,
     parse_whole_number,
 )
+from imagen.cli.tables import Columns, join_lines, paginate, shorten_ids, terminal_width
 from imagen.domain.cloud import CloudImage
-from imagen.domain.cost import format_usd
 from imagen.domain.errors import UsageError
 from imagen.domain.history import HistoryEntry
+from imagen.domain.money.cost import format_usd
 from imagen.domain.sidecar import Sidecar
 from imagen.settings.environment import process_environment
 

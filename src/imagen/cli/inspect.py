@@ -7,14 +7,14 @@ import msgspec
 
 from imagen import bootstrap
 from imagen.cli import exit_codes
-from imagen.cli.layout import escape_control, join_lines, truncate
 from imagen.cli.output import Output
 from imagen.cli.parameters import JsonFlag, PathWord
-from imagen.domain.cost import format_usd
+from imagen.cli.tables import escape_control, join_lines, truncate
+from imagen.domain.content_credentials import ContentCredentials
 from imagen.domain.errors import ImagenError, UsageError
 from imagen.domain.inspection import Agreement, Inspection
-from imagen.domain.making import Recipe
-from imagen.domain.provenance import ContentCredentials
+from imagen.domain.metadata.embedded import Recipe
+from imagen.domain.money.cost import format_usd
 from imagen.domain.sidecar import Sidecar
 from imagen.settings.environment import process_environment
 

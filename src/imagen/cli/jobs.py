@@ -8,13 +8,13 @@ from cyclopts import Parameter  # noqa: TID253 - this is the command line
 
 from imagen import bootstrap
 from imagen.cli import exit_codes
-from imagen.cli.layout import Columns, join_lines, shorten_ids, terminal_width, truncate
 from imagen.cli.output import Output, say
 from imagen.cli.parameters import JsonFlag
-from imagen.domain.budget import format_micros
+from imagen.cli.tables import Columns, join_lines, shorten_ids, terminal_width, truncate
 from imagen.domain.call import OpenCall
-from imagen.domain.cost import micros_to_usd
 from imagen.domain.errors import UsageError
+from imagen.domain.money.budget import format_micros
+from imagen.domain.money.cost import micros_to_usd
 from imagen.settings.environment import process_environment
 
 _BELOW = "    "

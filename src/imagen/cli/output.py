@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 import msgspec
 
 from imagen import bootstrap
-from imagen.cli.layout import Columns
+from imagen.cli.tables import Columns
 from imagen.domain import events
 from imagen.domain.delivery import CHANNEL_LABELS
 from imagen.domain.errors import ImagenError

@@ -10,7 +10,7 @@ from cyclopts import Parameter  # noqa: TID253 - this is the command line
 from imagen import bootstrap
 from imagen.bootstrap import STDOUT, OutputOptions
 from imagen.cli import exit_codes
-from imagen.cli.making import (
+from imagen.cli.generation_flags import (
     BackendFlag,
     CountFlag,
     EstimateFlag,
@@ -55,7 +55,7 @@ from imagen.domain.errors import InvalidRequest, UsageError
 from imagen.domain.estimate import estimate_plan
 from imagen.domain.result import StoredImage
 from imagen.settings.environment import process_environment
-from imagen.usecases.again import RerunSource
+from imagen.usecases.rerun import RerunSource
 
 
 def rerun(

@@ -10,11 +10,11 @@ from cyclopts import Parameter  # noqa: TID253 - this is the command line
 
 from imagen import bootstrap
 from imagen.cli import exit_codes
-from imagen.cli.layout import escape_control, join_lines, wrap
 from imagen.cli.output import Output
 from imagen.cli.parameters import PathWord
-from imagen.domain.cost import format_usd
+from imagen.cli.tables import escape_control, join_lines, wrap
 from imagen.domain.errors import ImagenError, InvalidRequest, UsageError
+from imagen.domain.money.cost import format_usd
 from imagen.ports.viewer import DrawingError, TerminalSize, Viewer
 from imagen.settings.environment import process_environment
 from imagen.usecases.find import FoundImage

@@ -6,7 +6,7 @@ from threading import Thread
 from types import FrameType
 from typing import Self
 
-from imagen.usecases.cancellation import Cancellation
+from imagen.engine.cancellation import Cancellation
 
 _STOPPING = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 _STDERR = 2

@@ -10,7 +10,7 @@ from cyclopts import Parameter  # noqa: TID253 - this is the command line
 from imagen import bootstrap
 from imagen.bootstrap import OutputOptions
 from imagen.cli import exit_codes
-from imagen.cli.making import (
+from imagen.cli.generation_flags import (
     EstimateFlag,
     FitFlag,
     ImageFlag,
@@ -57,10 +57,10 @@ from imagen.domain.sweep import (
     parse_numbers,
     parse_words,
 )
+from imagen.engine.cancellation import Cancellation
 from imagen.ports.backend import ImageBackend
 from imagen.settings.environment import process_environment
-from imagen.usecases.cancellation import Cancellation
-from imagen.usecases.sheet import ContactSheet
+from imagen.usecases.contact_sheet import ContactSheet
 
 
 def sweep(

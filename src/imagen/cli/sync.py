@@ -17,7 +17,7 @@ from imagen.settings.environment import process_environment
 
 if TYPE_CHECKING:
     from imagen.cli.progress import DeliveryBar
-    from imagen.usecases.deliver import Delivery
+    from imagen.usecases.sync import Delivery
 
 MOST_ASIDE = 10
 

@@ -6,19 +6,19 @@ from typing import TYPE_CHECKING, Annotated, cast
 from cyclopts import Parameter  # noqa: TID253 - this is the command line
 
 from imagen import bootstrap
-from imagen.cli import exit_codes, sums
-from imagen.cli.layout import Columns, paginate, shorten_ids
+from imagen.cli import exit_codes, usage_rows
 from imagen.cli.output import Output, say
 from imagen.cli.parameters import JsonFlag, SinceFlag
 from imagen.cli.signals import StopSignals
+from imagen.cli.tables import Columns, paginate, shorten_ids
 from imagen.domain.errors import UsageError
+from imagen.domain.money.usage import DIMENSIONS, Dimension, UsageRow, UsageTotal
 from imagen.domain.suggestion import suggest_name
-from imagen.domain.usage import DIMENSIONS, Dimension, UsageRow, UsageTotal
 from imagen.settings.environment import process_environment
 from imagen.usecases.usage import UsageReport
 
 if TYPE_CHECKING:
-    from imagen.usecases.deliver import DeliverPending
+    from imagen.usecases.sync import DeliverPending
 
 
 def usage(
@@ -92,13 +92,13 @@ def _dimensions(by: str) -> tuple[Dimension, ...]:
 
 def _print_calls(said: Output, rows: Iterable[UsageRow]) -> None:
     if said.to_program:
-        said.records(sums.RAW, map(sums.call_values, rows))
+        said.records(usage_rows.RAW, map(usage_rows.call_values, rows))
         return
     columns = Columns(right={6, 7, 8})
-    head: tuple[tuple[str, ...], ...] = (sums.RAW_WORDS,)
+    head: tuple[tuple[str, ...], ...] = (usage_rows.RAW_WORDS,)
     for page in paginate(rows):
         ids = shorten_ids(row.id for row in page)
-        words = (sums.format_call(row, short_id=ids[row.id]) for row in page)
+        words = (usage_rows.format_call(row, short_id=ids[row.id]) for row in page)
         said.lines(columns.lines([*head, *words]))
         head = ()
     if head:
@@ -109,8 +109,8 @@ def _print_groups(
     said: Output, report: UsageReport, names: tuple[Dimension, ...]
 ) -> None:
     if said.to_program:
-        values = (sums.group_values(group, names) for group in report.groups)
-        said.records((*names, *sums.SUMS), values)
+        values = (usage_rows.group_values(group, names) for group in report.groups)
+        said.records((*names, *usage_rows.SUMS), values)
         return
     if not report.groups:
         _say_nothing()
@@ -119,9 +119,9 @@ def _print_groups(
     said.lines(
         Columns(right={len(names), len(names) + 1, len(names) + 2}).lines(
             [
-                (*names, *sums.SUMS_WORDS),
-                *(sums.format_group(group, names) for group in report.groups),
-                ("total", *blank, *sums.format_sums(report.total)),
+                (*names, *usage_rows.SUMS_WORDS),
+                *(usage_rows.format_group(group, names) for group in report.groups),
+                ("total", *blank, *usage_rows.format_sums(report.total)),
             ]
         )
     )
@@ -131,13 +131,19 @@ def _draw(said: Output, report: UsageReport, name: Dimension) -> None:
     if not report.groups:
         _say_nothing()
         return
-    from imagen.cli.bars import draw_bars  # noqa: PLC0415 - costs rich
+    from imagen.cli.usage_chart import draw_bars  # noqa: PLC0415 - costs rich
 
     lines = [
-        (getattr(group, name) or "-", group.cost_micros, sums.format_total_cost(group))
+        (
+            getattr(group, name) or "-",
+            group.cost_micros,
+            usage_rows.format_total_cost(group),
+        )
         for group in report.groups
     ]
-    said.text(draw_bars([*lines, ("total", 0, sums.format_total_cost(report.total))]))
+    said.text(
+        draw_bars([*lines, ("total", 0, usage_rows.format_total_cost(report.total))])
+    )
 
 
 def _say_nothing() -> None:
@@ -159,7 +165,7 @@ def _say_undelivered(rest: UsageTotal | None, trouble: str) -> None:
         say(f"usage: {trouble}")
     if rest is not None:
         rows = "1 row" if rest.calls == 1 else f"{rest.calls} rows"
-        cost = sums.format_total_cost(rest)
+        cost = usage_rows.format_total_cost(rest)
         say(f"{rows} of this machine, {cost}, not in the shared ledger yet, added.")
 
 
@@ -167,4 +173,4 @@ def _say_pending(pending: UsageTotal) -> None:
     """Say what is not in the ledger yet, and may come into it."""
     if pending.calls:
         jobs = "1 open job" if pending.calls == 1 else f"{pending.calls} open jobs"
-        say(f"{jobs} may add {sums.format_total_cost(pending)}: imagen jobs")
+        say(f"{jobs} may add {usage_rows.format_total_cost(pending)}: imagen jobs")

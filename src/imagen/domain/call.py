@@ -6,12 +6,13 @@ from typing import Literal, TypeAlias
 
 import msgspec
 
-from imagen.domain.cost import UNTOUCHED, Cost
+from imagen.domain.consumption import UNTOUCHED
 from imagen.domain.errors import Cancelled, ImagenError, Unfinished
+from imagen.domain.money.cost import Cost
+from imagen.domain.money.usage import UsageRow, UsageStatus
 from imagen.domain.naming import Destination
 from imagen.domain.plan import GenerationPlan, ImageJob
 from imagen.domain.result import Generated
-from imagen.domain.usage import UsageRow, UsageStatus
 
 Fate: TypeAlias = Literal["free", "over", "open"]
 CallState: TypeAlias = Literal["planned", "sent", "accepted", "received"]

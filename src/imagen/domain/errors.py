@@ -24,7 +24,7 @@ ImagenError
 
 from typing import TYPE_CHECKING, ClassVar
 
-from imagen.domain.cost import Used
+from imagen.domain.consumption import Used
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

@@ -4,9 +4,10 @@ from collections.abc import Mapping
 
 import msgspec
 
-from imagen.domain.cost import FREE, Cost, Used
+from imagen.domain.consumption import Used
+from imagen.domain.money.cost import FREE, Cost
+from imagen.domain.money.price import calculate_cost
 from imagen.domain.plan import GenerationPlan, ImageJob
-from imagen.domain.price import calculate_cost
 from imagen.domain.sidecar import Change
 
 

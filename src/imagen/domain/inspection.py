@@ -5,8 +5,8 @@ from typing import Literal, TypeAlias
 
 import msgspec
 
-from imagen.domain.making import EmbeddedMetadata, Recipe
-from imagen.domain.provenance import ContentCredentials
+from imagen.domain.content_credentials import ContentCredentials
+from imagen.domain.metadata.embedded import EmbeddedMetadata, Recipe
 from imagen.domain.sidecar import Sidecar, select_embedded_fields
 
 Agreement: TypeAlias = Literal["none", "same", "changed", "other"]

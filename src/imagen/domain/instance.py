@@ -3,7 +3,7 @@
 import msgspec
 
 from imagen.domain.errors import InvalidRequest
-from imagen.domain.price import Price
+from imagen.domain.money.price import Price
 from imagen.domain.size import Size
 
 DEFAULT_TIMEOUT = 600.0

@@ -9,7 +9,7 @@ import msgspec
 from imagen.domain.capabilities import Capabilities
 from imagen.domain.errors import Unsupported
 from imagen.domain.instance import Instance
-from imagen.domain.price import Price, PriceOf, no_price
+from imagen.domain.money.price import Price, PriceOf, no_price
 from imagen.domain.reference import ReferenceImage
 from imagen.domain.request import GenerationRequest
 from imagen.domain.seed import RandomInt, build_seed_series, choose_seed

@@ -4,9 +4,10 @@ from collections.abc import Mapping
 
 import msgspec
 
-from imagen.domain.container import ImageFacts
-from imagen.domain.cost import Cost, Used
+from imagen.domain.consumption import Used
+from imagen.domain.money.cost import Cost
 from imagen.domain.sidecar import Sidecar
+from imagen.formats.container import ImageFacts
 
 
 class GeneratedImage(msgspec.Struct, frozen=True, kw_only=True):

@@ -8,9 +8,9 @@ from typing import Self
 
 import msgspec
 
-from imagen.domain.cost import Cost
 from imagen.domain.errors import InvalidRequest
 from imagen.domain.estimate import Estimate, estimate_plan, estimate_plan_cost
+from imagen.domain.money.cost import Cost
 from imagen.domain.plan import GenerationPlan
 from imagen.domain.request import MOST_IMAGES
 

@@ -5,7 +5,7 @@ from datetime import date, datetime
 from typing import Protocol
 
 from imagen.domain.history import HistoryEntry, Position
-from imagen.domain.usage import Dimension
+from imagen.domain.money.usage import Dimension
 
 
 class History(Protocol):

@@ -3,8 +3,8 @@
 from collections.abc import Sequence
 from typing import Protocol
 
-from imagen.domain.budget import BudgetLimit
 from imagen.domain.call import Call, CallUpdate, ClaimedCall, OpenCall
+from imagen.domain.money.budget import BudgetLimit
 
 
 class Journal(Protocol):

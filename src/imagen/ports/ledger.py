@@ -4,7 +4,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from datetime import date
 from typing import Protocol
 
-from imagen.domain.usage import Dimension, UsageRow, UsageTotal
+from imagen.domain.money.usage import Dimension, UsageRow, UsageTotal
 
 
 class UsageReader(Protocol):

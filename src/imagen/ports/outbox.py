@@ -6,7 +6,7 @@ from typing import Protocol
 
 from imagen.domain.delivery import Channel, DeliveryStatus, Pause
 from imagen.domain.history import HistoryEntry
-from imagen.domain.usage import Dimension, UsageRow, UsageTotal
+from imagen.domain.money.usage import Dimension, UsageRow, UsageTotal
 
 
 class Outbox(Protocol):

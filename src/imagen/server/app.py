@@ -13,15 +13,15 @@ from litestar.exceptions import HTTPException
 from litestar.openapi import OpenAPIConfig
 
 from imagen.domain.errors import JournalError, Misconfigured, StorageError
-from imagen.server import files, images, models, operations
-from imagen.server.description import StructSchemaPlugin
-from imagen.server.desk import RequestDispatcher
-from imagen.server.failures import INTERNAL, ErrorBody, ErrorResponse, to_error_response
-from imagen.server.gallery import making, page, pictures, sessions, spending
-from imagen.server.gallery.shelf import ImageLibrary
-from imagen.server.guard import AccessMiddleware, AsgiApp
+from imagen.server.errors import INTERNAL, ErrorBody, ErrorResponse, to_error_response
+from imagen.server.gallery import generate, page, pictures, sessions, spending
+from imagen.server.gallery.library import ImageLibrary
+from imagen.server.http import files, images, models, operations
+from imagen.server.http.middleware import AccessMiddleware, AsgiApp
+from imagen.server.http.openapi import StructSchemaPlugin
+from imagen.server.jobs.dispatcher import RequestDispatcher
+from imagen.server.jobs.service import ServerContext
 from imagen.server.keys import ApiKeys
-from imagen.server.workshop import ServerContext
 from imagen.version import __version__
 
 MODULES: Sequence[Any] = (
@@ -33,7 +33,7 @@ MODULES: Sequence[Any] = (
     sessions,
     pictures,
     spending,
-    making,
+    generate,
 )
 """Each has `routes`, and may have `OPEN`: beginnings of paths that need no key."""
 

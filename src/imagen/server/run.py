@@ -15,10 +15,10 @@ import uvicorn
 from imagen.domain.errors import Unavailable, UsageError
 from imagen.server.address import Address
 from imagen.server.app import build_app
-from imagen.server.desk import RequestDispatcher
+from imagen.server.jobs.dispatcher import RequestDispatcher
+from imagen.server.jobs.service import ServerContext
 from imagen.server.keys import parse_keys
-from imagen.server.tuning import set_process_limits
-from imagen.server.workshop import ServerContext
+from imagen.server.process_limits import set_process_limits
 from imagen.settings.environment import Environment
 from imagen.settings.model import Settings
 

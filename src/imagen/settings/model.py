@@ -11,13 +11,13 @@ from typing import Annotated, Literal, TypeAlias
 import msgspec
 from msgspec import Meta
 
-from imagen.domain.budget import Budget, Unknown
-from imagen.domain.cost import usd_to_micros
 from imagen.domain.errors import InvalidRequest
 from imagen.domain.instance import DEFAULT_TIMEOUT, Instance
 from imagen.domain.modes import Mode
+from imagen.domain.money.budget import Budget, Unknown
+from imagen.domain.money.cost import usd_to_micros
+from imagen.domain.money.price import MILLION, Price, Rate, Unit
 from imagen.domain.naming import DEFAULT_TEMPLATE, PLACEHOLDERS
-from imagen.domain.price import MILLION, Price, Rate, Unit
 from imagen.domain.request import MOST_IMAGES
 from imagen.domain.size import Size
 from imagen.domain.style import Style

@@ -21,11 +21,6 @@ except ModuleNotFoundError as missing:
 # So that a broken promise shows the values that broke it, as in a test of one's own.
 pytest.register_assert_rewrite("imagen.testing.contracts")
 
-from imagen.testing.accounts import (  # noqa: E402 - see above
-    MemoryHistory,
-    MemoryJournal,
-    MemoryLedger,
-)
 from imagen.testing.cloud import MemoryCloud, MemorySharedLedger  # noqa: E402
 from imagen.testing.contracts.backend import BackendContract  # noqa: E402
 from imagen.testing.contracts.base import Contract  # noqa: E402
@@ -54,6 +49,11 @@ from imagen.testing.fakes import (  # noqa: E402
 )
 from imagen.testing.outbox import MemoryOutbox  # noqa: E402
 from imagen.testing.requests import MemoryRequestKeys  # noqa: E402
+from imagen.testing.stores import (  # noqa: E402 - see above
+    MemoryHistory,
+    MemoryJournal,
+    MemoryLedger,
+)
 
 __all__ = [
     "BackendContract",

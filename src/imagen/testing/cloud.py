@@ -6,8 +6,8 @@ from hashlib import sha256
 
 from imagen.domain.cloud import CloudImage
 from imagen.domain.errors import BackendError, ImagenError, InvalidRequest, Refused
-from imagen.domain.usage import Dimension, UsageRow, UsageTotal
-from imagen.testing.accounts import MemoryLedger
+from imagen.domain.money.usage import Dimension, UsageRow, UsageTotal
+from imagen.testing.stores import MemoryLedger
 
 
 class MemorySharedLedger(MemoryLedger):

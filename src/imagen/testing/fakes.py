@@ -8,8 +8,6 @@ from typing import TypeAlias
 import msgspec
 
 from imagen.domain.capabilities import Capabilities
-from imagen.domain.container import NotAnImage, read_facts, rgb_png
-from imagen.domain.cost import FREE
 from imagen.domain.errors import (
     BackendError,
     Cancelled,
@@ -19,10 +17,12 @@ from imagen.domain.errors import (
     StorageError,
 )
 from imagen.domain.fit import Fit
+from imagen.domain.money.cost import FREE
 from imagen.domain.naming import SIDECAR_SUFFIX
 from imagen.domain.plan import ImageJob
 from imagen.domain.result import Generated, GeneratedImage
 from imagen.domain.size import Size, SizeRule
+from imagen.formats.container import NotAnImage, read_facts, rgb_png
 from imagen.ports.backend import JobContext
 
 Colour: TypeAlias = tuple[int, int, int]

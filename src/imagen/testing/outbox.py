@@ -5,8 +5,8 @@ from datetime import date
 
 from imagen.domain.delivery import Channel, DeliveryStatus, FailedDelivery, Pause
 from imagen.domain.history import HistoryEntry
-from imagen.domain.usage import Dimension, UsageRow, UsageTotal
-from imagen.testing.accounts import MemoryHistory, MemoryLedger
+from imagen.domain.money.usage import Dimension, UsageRow, UsageTotal
+from imagen.testing.stores import MemoryHistory, MemoryLedger
 
 
 class MemoryOutbox:

@@ -20,7 +20,7 @@ from imagen.domain.idempotency import (
     RequestKey,
     StoredAnswer,
 )
-from imagen.testing.accounts import MemoryJournal
+from imagen.testing.stores import MemoryJournal
 
 
 class _Request(msgspec.Struct):

@@ -7,6 +7,7 @@ import msgspec
 from imagen.domain import events
 from imagen.domain.errors import ImagenError
 from imagen.domain.instance import Instance
+from imagen.engine.job_context import RunningJobContext
 from imagen.ports.backend import (
     CheckableBackend,
     CloseableBackend,
@@ -14,7 +15,6 @@ from imagen.ports.backend import (
     Readiness,
 )
 from imagen.ports.clock import Clock
-from imagen.usecases.watch import RunningJobContext
 
 LONGEST_CHECK = 20.0
 """Seconds for one backend."""

@@ -9,7 +9,6 @@ import msgspec
 from imagen.domain import events
 from imagen.domain.call import OutputTarget
 from imagen.domain.cloud import CloudImage
-from imagen.domain.container import NotAnImage, read_facts
 from imagen.domain.errors import (
     BackendError,
     InvalidRequest,
@@ -22,11 +21,12 @@ from imagen.domain.media import EXTENSIONS
 from imagen.domain.naming import NameFacts
 from imagen.domain.result import StoredImage
 from imagen.domain.sidecar import write_sidecar
+from imagen.engine.store import MOST_NAMES_TRIED
+from imagen.formats.container import NotAnImage, read_facts
 from imagen.ports.cloud import Cloud
 from imagen.ports.history import History
 from imagen.ports.outbox import Outbox
 from imagen.ports.storage import Storage
-from imagen.usecases.store import MOST_NAMES_TRIED
 
 LAST = "last"
 

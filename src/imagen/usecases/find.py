@@ -6,14 +6,14 @@ from posixpath import basename
 
 import msgspec
 
-from imagen.domain.container import NotAnImage
 from imagen.domain.errors import InvalidRequest, JournalError
 from imagen.domain.history import HistoryEntry
 from imagen.domain.inspection import compare_with_sidecar
-from imagen.domain.making import EmbeddedMetadata
+from imagen.domain.metadata.embedded import EmbeddedMetadata
+from imagen.domain.metadata.reader import read_embedded_metadata
 from imagen.domain.naming import SIDECAR_SUFFIX
-from imagen.domain.reading import read_embedded_metadata
 from imagen.domain.sidecar import Sidecar, read_sidecar
+from imagen.formats.container import NotAnImage
 from imagen.ports.files import ReadFile
 from imagen.ports.history import History
 

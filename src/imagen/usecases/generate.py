@@ -7,35 +7,35 @@ from datetime import UTC
 import msgspec
 
 from imagen.domain import events
-from imagen.domain.budget import (
+from imagen.domain.call import Call, Received, classify_failure, usage_row
+from imagen.domain.capabilities import Capabilities
+from imagen.domain.errors import Cancelled, ImagenError
+from imagen.domain.estimate import estimate_job_cost
+from imagen.domain.ids import new_id
+from imagen.domain.instance import Instance
+from imagen.domain.money.budget import (
     Budget,
     BudgetLimit,
     check_price,
     current_limits,
     format_micros,
 )
-from imagen.domain.call import Call, Received, classify_failure, usage_row
-from imagen.domain.capabilities import Capabilities
-from imagen.domain.cost import Cost
-from imagen.domain.errors import Cancelled, ImagenError
-from imagen.domain.estimate import estimate_job_cost
-from imagen.domain.ids import new_id
-from imagen.domain.instance import Instance
+from imagen.domain.money.cost import Cost
+from imagen.domain.money.price import PriceOf, calculate_cost, no_price
 from imagen.domain.plan import GenerationPlan, ImageJob, plan_images
-from imagen.domain.price import PriceOf, calculate_cost, no_price
 from imagen.domain.request import GenerationRequest
 from imagen.domain.result import FailedImage, GenerationReport, StoredImage
 from imagen.domain.retry import RetryPolicy
 from imagen.domain.seed import RandomInt
+from imagen.engine.attempt import attempt
+from imagen.engine.cancellation import Cancellation
+from imagen.engine.job_context import LiveRunningJobContext, RunningJobContext
+from imagen.engine.persist import PersistImages
+from imagen.engine.recorder import CallRecorder, Recorder
+from imagen.engine.store import StoreImage
+from imagen.engine.thread_pool import run_task_groups
 from imagen.ports.backend import ImageBackend, PerModelBackend, WarmupBackend
 from imagen.ports.clock import Clock
-from imagen.usecases.attempt import attempt
-from imagen.usecases.cancellation import Cancellation
-from imagen.usecases.crew import run_task_groups
-from imagen.usecases.keep import PersistImages
-from imagen.usecases.records import CallRecorder, Recorder
-from imagen.usecases.store import StoreImage
-from imagen.usecases.watch import LiveRunningJobContext, RunningJobContext
 
 
 def ignore_calls(calls: Sequence[Call]) -> None:

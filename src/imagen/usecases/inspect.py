@@ -4,7 +4,7 @@ import msgspec
 
 from imagen.domain.errors import InvalidRequest
 from imagen.domain.inspection import Inspection, build_inspection
-from imagen.ports.provenance import CheckProvenance
+from imagen.ports.content_credentials import CheckProvenance
 from imagen.usecases.find import FindImage
 
 

@@ -5,8 +5,8 @@ from collections.abc import Sequence
 import msgspec
 
 from imagen.domain.call import CallClosed, OpenCall, usage_row
-from imagen.domain.cost import Cost
 from imagen.domain.errors import InvalidRequest
+from imagen.domain.money.cost import Cost
 from imagen.ports.journal import Journal
 
 

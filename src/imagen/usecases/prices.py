@@ -7,7 +7,7 @@ import msgspec
 
 from imagen.domain import events
 from imagen.domain.errors import InvalidRequest
-from imagen.domain.price import ListedPrice
+from imagen.domain.money.price import ListedPrice
 from imagen.domain.suggestion import suggest_name
 from imagen.ports.clock import Clock
 

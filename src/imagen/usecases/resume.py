@@ -7,7 +7,6 @@ from functools import partial
 import msgspec
 
 from imagen.domain import events
-from imagen.domain.budget import format_micros
 from imagen.domain.call import (
     Call,
     ClaimedCall,
@@ -16,7 +15,6 @@ from imagen.domain.call import (
     Received,
     usage_row,
 )
-from imagen.domain.cost import Cost
 from imagen.domain.errors import (
     Cancelled,
     ImagenError,
@@ -24,19 +22,21 @@ from imagen.domain.errors import (
     Unfinished,
 )
 from imagen.domain.instance import Instance
-from imagen.domain.price import calculate_cost
+from imagen.domain.money.budget import format_micros
+from imagen.domain.money.cost import Cost
+from imagen.domain.money.price import calculate_cost
 from imagen.domain.result import FailedImage, StoredImage
 from imagen.domain.retry import RetryPolicy
+from imagen.engine.cancellation import Cancellation
+from imagen.engine.job_context import RunningJobContext
+from imagen.engine.lookup import find_lost_job
+from imagen.engine.persist import PersistImages
+from imagen.engine.recorder import CallRecorder, Recorder
+from imagen.engine.store import StoreImage
+from imagen.engine.thread_pool import run_tasks
 from imagen.ports.backend import ImageBackend, ResumableBackend
 from imagen.ports.clock import Clock
 from imagen.ports.journal import Journal
-from imagen.usecases.cancellation import Cancellation
-from imagen.usecases.crew import run_tasks
-from imagen.usecases.keep import PersistImages
-from imagen.usecases.lookup import find_lost_job
-from imagen.usecases.records import CallRecorder, Recorder
-from imagen.usecases.store import StoreImage
-from imagen.usecases.watch import RunningJobContext
 
 
 class ResumeResult(msgspec.Struct, frozen=True, kw_only=True):

@@ -7,8 +7,8 @@ from pathlib import PurePosixPath
 import msgspec
 
 from imagen.domain.errors import InvalidRequest, NameTaken, StorageError
-from imagen.domain.inside import strip_metadata
 from imagen.domain.media import EXTENSIONS, guess_media_type
+from imagen.domain.metadata.writer import strip_metadata
 from imagen.domain.naming import candidate_names
 from imagen.ports.storage import Storage
 from imagen.usecases.find import FindImage

@@ -5,17 +5,17 @@ from collections.abc import Iterator, Mapping, Sequence
 import msgspec
 
 from imagen.domain import events
-from imagen.domain.budget import BudgetLimit, check_price
 from imagen.domain.call import Call
 from imagen.domain.estimate import estimate_plan_cost
+from imagen.domain.money.budget import BudgetLimit, check_price
 from imagen.domain.plan import GenerationPlan
 from imagen.domain.request import GenerationRequest
 from imagen.domain.result import FailedImage, StoredImage
 from imagen.domain.seed import LARGEST_DRAWN_SEED, choose_seed
 from imagen.domain.sweep import SweepGrid, SweepPlan
-from imagen.usecases.cancellation import Cancellation
+from imagen.engine.cancellation import Cancellation
+from imagen.engine.recorder import CallRecorder, Recorder
 from imagen.usecases.generate import GenerateImages, PreparedCall, run_calls
-from imagen.usecases.records import CallRecorder, Recorder
 
 
 class SweepImages(msgspec.Struct, frozen=True, kw_only=True):

@@ -7,7 +7,7 @@ from operator import attrgetter
 
 import msgspec
 
-from imagen.domain.usage import Dimension, UsageRow, UsageTotal, merge_totals
+from imagen.domain.money.usage import Dimension, UsageRow, UsageTotal, merge_totals
 from imagen.ports.journal import Journal
 from imagen.ports.ledger import UsageReader
 from imagen.ports.outbox import Outbox

@@ -14,7 +14,7 @@ from imagen.adapters.backends.replicate.adapter import (
     ReplicateBackend,
     ReplicateOptions,
 )
-from imagen.adapters.clock import SystemClock
+from imagen.adapters.system.clock import SystemClock
 from imagen.domain.plan import ImageJob
 from imagen.domain.size import Size
 from imagen.ports.backend import BackendContext, JobContext, Secrets

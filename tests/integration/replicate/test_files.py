@@ -13,8 +13,8 @@ from tests.integration.replicate.server import ReplicateServer
 
 from imagen.adapters.backends.replicate import download
 from imagen.adapters.backends.replicate.adapter import ReplicateBackend
-from imagen.adapters.backends.replicate.pictures import LARGEST_INLINE
-from imagen.domain.cost import Used
+from imagen.adapters.backends.replicate.input_images import LARGEST_INLINE
+from imagen.domain.consumption import Used
 from imagen.domain.errors import BackendError, InvalidRequest, Refused, Unfinished
 from imagen.domain.reference import ReferenceImage
 from imagen.domain.result import Generated

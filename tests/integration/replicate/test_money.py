@@ -7,7 +7,7 @@ from tests.integration.replicate.server import ReplicateServer
 from tests.integration.replicate.trouble import INTERRUPTED, NSFW, SENSITIVE
 
 from imagen.adapters.backends.replicate.adapter import ReplicateBackend
-from imagen.domain.cost import UNTOUCHED, Used
+from imagen.domain.consumption import UNTOUCHED, Used
 from imagen.domain.errors import (
     BackendError,
     ImagenError,

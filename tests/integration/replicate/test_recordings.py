@@ -13,7 +13,7 @@ import httpx
 import msgspec
 import pytest
 
-from imagen.adapters.backends.replicate.answers import (
+from imagen.adapters.backends.replicate.errors import (
     NotThereError,
     NotValidError,
     to_error,

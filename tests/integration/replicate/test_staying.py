@@ -17,8 +17,7 @@ from tests.integration.replicate.server import ReplicateServer
 
 from imagen.adapters.backends.replicate.adapter import ReplicateBackend
 from imagen.adapters.backends.replicate.run import LONGEST_AWAY
-from imagen.domain.container import read_facts
-from imagen.domain.cost import UNTOUCHED
+from imagen.domain.consumption import UNTOUCHED
 from imagen.domain.errors import (
     BackendError,
     Cancelled,
@@ -26,6 +25,7 @@ from imagen.domain.errors import (
     Unfinished,
 )
 from imagen.domain.result import Generated
+from imagen.formats.container import read_facts
 from imagen.testing.fakes import CancelledContext, RecordingContext, StoppableContext
 
 PATIENCE = 2.0

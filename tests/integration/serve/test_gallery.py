@@ -17,7 +17,7 @@ from tests.integration.serve.conftest import Serve
 from tests.integration.serve.running import Running
 
 from imagen import bootstrap
-from imagen.adapters.sqlite import FILE
+from imagen.adapters.database.connection import FILE
 from imagen.domain.history import HistoryEntry
 from imagen.domain.sidecar import Reference, read_sidecar
 from imagen.settings.environment import Environment

@@ -12,9 +12,9 @@ import sys
 import postgrest  # noqa: F401 - once, and not in every process
 import storage3  # noqa: F401
 
-import imagen.adapters.cloud.supabase
-import imagen.adapters.images
-import imagen.adapters.ledger.supabase
+import imagen.adapters.imaging.convert
+import imagen.adapters.supabase.images
+import imagen.adapters.supabase.ledger
 import imagen.cli.generate
 import imagen.cli.sync  # noqa: F401
 from imagen.cli.app import main

@@ -15,13 +15,13 @@ from uuid import uuid4
 
 from tests.integration.supabase.project import SupabaseProject
 
-from imagen.adapters.cloud.supabase import SupabaseCloud
-from imagen.adapters.history.sqlite import SqliteHistory
-from imagen.adapters.ledger.sqlite import SqliteLedger
-from imagen.adapters.ledger.supabase import SupabaseLedger
-from imagen.adapters.outbox.sqlite import SqliteOutbox
-from imagen.adapters.sqlite import Database
-from imagen.adapters.supabase import SupabaseAccess
+from imagen.adapters.database.connection import Database
+from imagen.adapters.database.history import SqliteHistory
+from imagen.adapters.database.ledger import SqliteLedger
+from imagen.adapters.database.outbox import SqliteOutbox
+from imagen.adapters.supabase.client import SupabaseAccess
+from imagen.adapters.supabase.images import SupabaseCloud
+from imagen.adapters.supabase.ledger import SupabaseLedger
 from imagen.domain.delivery import CHANNELS
 
 IMAGEN = str(Path(sys.executable).with_name("imagen"))

@@ -7,9 +7,9 @@ import msgspec
 import pytest
 from tests.integration.supabase.project import SupabaseProject
 
-from imagen.adapters.cloud.supabase import SupabaseCloud
-from imagen.adapters.ledger.supabase import SupabaseLedger
-from imagen.adapters.supabase import SupabaseAccess
+from imagen.adapters.supabase.client import SupabaseAccess
+from imagen.adapters.supabase.images import SupabaseCloud
+from imagen.adapters.supabase.ledger import SupabaseLedger
 from imagen.domain.cloud import build_cloud_image
 from imagen.testing import CloudContract, SharedLedgerContract, tiny_png
 from imagen.testing.samples import sample_entry

@@ -10,7 +10,7 @@ from tests.integration.supabase.project import SupabaseProject
 from tests.integration.supabase.rows import Caller, image_row, usage_row
 
 from imagen.domain.media import EXTENSIONS
-from imagen.domain.usage import UsageRow
+from imagen.domain.money.usage import UsageRow
 
 IMAGE_COLUMNS = (
     "id owner_user_id created_at prompt prompt_sha256 backend model seed steps width "

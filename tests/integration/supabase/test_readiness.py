@@ -6,8 +6,8 @@ from typing import Any
 import pytest
 from tests.integration.supabase.project import SupabaseProject
 
-from imagen.adapters.readiness import check_project
-from imagen.adapters.supabase import SupabaseAccess
+from imagen.adapters.supabase.client import SupabaseAccess
+from imagen.adapters.supabase.diagnostics import check_project
 from imagen.ports.backend import Readiness
 
 

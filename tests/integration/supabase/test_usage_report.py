@@ -12,8 +12,8 @@ import pytest
 from tests.integration.supabase.project import MOST_ROWS, SupabaseProject
 from tests.integration.supabase.rows import Caller, usage_row
 
-from imagen.domain.cost import MICROS
-from imagen.domain.usage import DIMENSIONS, UsageTotal, iso_week, start_of_day
+from imagen.domain.money.cost import MICROS
+from imagen.domain.money.usage import DIMENSIONS, UsageTotal, iso_week, start_of_day
 
 FIRST = datetime(2024, 12, 20, tzinfo=UTC)
 SUBSETS = [subset for size in range(5) for subset in combinations(DIMENSIONS, size)]

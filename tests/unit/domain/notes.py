@@ -3,9 +3,9 @@
 import msgspec
 from hypothesis import strategies as st
 
-from imagen.domain.container import read_facts
-from imagen.domain.inside import embed_metadata
+from imagen.domain.metadata.writer import embed_metadata
 from imagen.domain.sidecar import Change, Reference, Sidecar
+from imagen.formats.container import read_facts
 
 NOTE = Sidecar(
     id="0198",

@@ -7,7 +7,7 @@ from io import BytesIO
 
 from PIL import Image, ImageSequence
 
-from imagen.domain.container import (
+from imagen.formats.container import (
     PNG_SIGNATURE,
     jpeg_segments,
     png_chunks,

@@ -4,16 +4,16 @@ from hashlib import sha256
 import msgspec
 
 from imagen.domain.capabilities import Capabilities
-from imagen.domain.container import ImageFacts
-from imagen.domain.cost import Cost
 from imagen.domain.describe import build_sidecar
 from imagen.domain.instance import Instance
+from imagen.domain.money.cost import Cost
 from imagen.domain.plan import plan_images
 from imagen.domain.request import GenerationRequest
 from imagen.domain.result import Generated, GeneratedImage
 from imagen.domain.sidecar import Sidecar
 from imagen.domain.size import Size, SizeRule
 from imagen.domain.style import Style
+from imagen.formats.container import ImageFacts
 from imagen.testing.fakes import ANYTHING
 
 AT = datetime(2026, 5, 8, 14, 30, 15, 123_456, tzinfo=timezone(timedelta(hours=2)))

@@ -4,7 +4,7 @@ from uuid import RFC_4122, UUID
 from hypothesis import given
 from hypothesis import strategies as st
 
-from imagen.adapters.dice import random_int
+from imagen.adapters.system.random import random_int
 from imagen.domain.ids import new_id
 
 moments = st.integers(0, 10**12).map(

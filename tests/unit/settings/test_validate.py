@@ -6,9 +6,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from imagen.domain.budget import Budget
 from imagen.domain.errors import ImagenError
-from imagen.domain.price import Rate
+from imagen.domain.money.budget import Budget
+from imagen.domain.money.price import Rate
 from imagen.domain.size import Size
 from imagen.settings.model import Settings
 from imagen.settings.tree import ConfigProblem

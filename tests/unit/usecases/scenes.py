@@ -7,21 +7,23 @@ from itertools import count
 import msgspec
 
 from imagen.domain import events
-from imagen.domain.budget import Budget
 from imagen.domain.call import OutputTarget
 from imagen.domain.capabilities import Capabilities
-from imagen.domain.cost import Cost
 from imagen.domain.instance import Instance
+from imagen.domain.money.budget import Budget
+from imagen.domain.money.cost import Cost
+from imagen.domain.money.price import Price, Rate
 from imagen.domain.naming import Destination
 from imagen.domain.plan import ImageJob
-from imagen.domain.price import Price, Rate
 from imagen.domain.request import GenerationRequest
 from imagen.domain.result import Generated, GenerationReport
 from imagen.domain.size import Size
+from imagen.engine.cancellation import Cancellation
+from imagen.engine.recorder import Recorder
+from imagen.engine.store import StoreImage
 from imagen.ports.backend import JobContext
 from imagen.ports.journal import Journal
 from imagen.ports.storage import Storage
-from imagen.testing.accounts import MemoryHistory, MemoryJournal
 from imagen.testing.fakes import (
     ANYTHING,
     Answer,
@@ -32,11 +34,9 @@ from imagen.testing.fakes import (
     plain_images,
 )
 from imagen.testing.outbox import MemoryOutbox
-from imagen.usecases.cancellation import Cancellation
+from imagen.testing.stores import MemoryHistory, MemoryJournal
 from imagen.usecases.generate import GenerateImages
-from imagen.usecases.records import Recorder
 from imagen.usecases.resume import ResumeCalls, ResumeResult
-from imagen.usecases.store import StoreImage
 
 PAID = msgspec.structs.replace(ANYTHING, may_cost=True, provider="vendor")
 FIVE_CENTS = Price(rates=(Rate(unit="per_image", usd=Decimal("0.05")),))

@@ -7,7 +7,6 @@ import msgspec
 import pytest
 from tests.unit.usecases.scenes import KnowingBackend, PaidScene, paid_images, taken
 
-from imagen.domain.budget import Budget, BudgetLimit
 from imagen.domain.call import (
     Call,
     CallAccepted,
@@ -16,7 +15,7 @@ from imagen.domain.call import (
     CallSending,
     CallUpdate,
 )
-from imagen.domain.cost import UNTOUCHED, Cost, Used
+from imagen.domain.consumption import UNTOUCHED, Used
 from imagen.domain.errors import (
     BackendError,
     Cancelled,
@@ -31,14 +30,16 @@ from imagen.domain.errors import (
     Unavailable,
     Unfinished,
 )
+from imagen.domain.money.budget import Budget, BudgetLimit
+from imagen.domain.money.cost import Cost
 from imagen.domain.plan import ImageJob
 from imagen.domain.request import GenerationRequest
 from imagen.domain.result import Generated
 from imagen.domain.size import Size
+from imagen.engine.cancellation import Cancellation
 from imagen.ports.backend import JobContext
-from imagen.testing.accounts import MemoryJournal
 from imagen.testing.fakes import ANYTHING, MemoryStorage, plain_images
-from imagen.usecases.cancellation import Cancellation
+from imagen.testing.stores import MemoryJournal
 
 
 class BrokenJournal(MemoryJournal):

@@ -10,9 +10,9 @@ from tests.unit.domain.notes import described, noted
 from imagen.domain.errors import InvalidRequest, JournalError
 from imagen.domain.history import HistoryEntry
 from imagen.domain.sidecar import Sidecar, write_sidecar
-from imagen.testing.accounts import MemoryHistory
 from imagen.testing.fakes import tiny_png
 from imagen.testing.samples import sample_id
+from imagen.testing.stores import MemoryHistory
 from imagen.usecases.find import FindImage
 
 PNG, OTHER = tiny_png(), tiny_png(colour=(0, 0, 9))

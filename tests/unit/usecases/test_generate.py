@@ -7,7 +7,6 @@ import pytest
 from imagen.domain import events
 from imagen.domain.call import OutputTarget
 from imagen.domain.capabilities import Capabilities
-from imagen.domain.cost import Cost
 from imagen.domain.errors import (
     BackendError,
     Cancelled,
@@ -18,14 +17,17 @@ from imagen.domain.errors import (
 )
 from imagen.domain.fit import Fit
 from imagen.domain.instance import Instance
+from imagen.domain.money.cost import Cost
 from imagen.domain.naming import Destination
 from imagen.domain.plan import ImageJob
 from imagen.domain.request import GenerationRequest
 from imagen.domain.result import Generated, GeneratedImage, GenerationReport
 from imagen.domain.size import Size, SizeRule
+from imagen.engine.cancellation import Cancellation
+from imagen.engine.recorder import Recorder
+from imagen.engine.store import StoreImage
 from imagen.ports.backend import JobContext
 from imagen.testing import MemoryOutbox
-from imagen.testing.accounts import MemoryHistory, MemoryJournal
 from imagen.testing.fakes import (
     ANYTHING,
     Answer,
@@ -36,10 +38,8 @@ from imagen.testing.fakes import (
     plain_images,
     tiny_png,
 )
-from imagen.usecases.cancellation import Cancellation
+from imagen.testing.stores import MemoryHistory, MemoryJournal
 from imagen.usecases.generate import GenerateImages
-from imagen.usecases.records import Recorder
-from imagen.usecases.store import StoreImage
 
 BATCHES = Capabilities(largest_batch=4)
 

@@ -3,9 +3,9 @@
 import pytest
 
 from imagen.domain.errors import InvalidRequest
-from imagen.testing.accounts import MemoryHistory
 from imagen.testing.outbox import MemoryOutbox
 from imagen.testing.samples import sample_entry, sample_id
+from imagen.testing.stores import MemoryHistory
 from imagen.usecases.history import ForgetImages
 
 

@@ -4,8 +4,8 @@ import pytest
 from tests.unit.usecases.scenes import PaidScene, paid_images, taken
 
 from imagen.domain.errors import InvalidRequest, Unfinished
-from imagen.testing.accounts import MemoryJournal
 from imagen.testing.fakes import ANYTHING
+from imagen.testing.stores import MemoryJournal
 from imagen.usecases.jobs import OpenJobs
 
 

@@ -5,7 +5,7 @@ import pytest
 
 from imagen.domain import events
 from imagen.domain.errors import InvalidRequest
-from imagen.domain.price import ListedPrice, Price, Rate
+from imagen.domain.money.price import ListedPrice, Price, Rate
 from imagen.testing.fakes import FakeClock
 from imagen.usecases.prices import DatedPrice, ListPrices
 

@@ -8,7 +8,7 @@ import pytest
 from tests.unit.usecases.scenes import KnowingBackend, PaidScene, paid_images, taken
 
 from imagen.domain.call import Call, CallUpdate, OpenCall
-from imagen.domain.cost import Used
+from imagen.domain.consumption import Used
 from imagen.domain.errors import (
     BackendError,
     Cancelled,
@@ -18,13 +18,13 @@ from imagen.domain.errors import (
     Unfinished,
 )
 from imagen.domain.instance import Instance
+from imagen.domain.money.price import Price, Rate
 from imagen.domain.plan import ImageJob
-from imagen.domain.price import Price, Rate
 from imagen.domain.result import Generated
+from imagen.engine.cancellation import Cancellation
 from imagen.ports.backend import JobContext
-from imagen.testing.accounts import MemoryJournal
 from imagen.testing.fakes import ANYTHING
-from imagen.usecases.cancellation import Cancellation
+from imagen.testing.stores import MemoryJournal
 from imagen.usecases.resume import ResumeCalls
 
 

@@ -3,9 +3,9 @@
 from datetime import date
 
 from imagen.domain.call import CallAccepted, CallClosed, CallSending
-from imagen.domain.usage import DIMENSIONS, UsageTotal
-from imagen.testing.accounts import MemoryJournal
+from imagen.domain.money.usage import DIMENSIONS, UsageTotal
 from imagen.testing.samples import MONDAY, sample_call, sample_row
+from imagen.testing.stores import MemoryJournal
 from imagen.usecases.usage import ShowUsage
 
 

@@ -9,6 +9,7 @@ from pathlib import Path
 from threading import Lock
 from typing import BinaryIO, Protocol
 
+from imagen.adapters.system.private_files import sync_folder
 from imagen.domain.errors import NameTaken, StorageError
 from imagen.domain.naming import SIDECAR_SUFFIX
 
@@ -69,7 +70,7 @@ class LocalStorage:
                 sync = self._for_good
                 _add(target, note, content, sidecar, again=again, sync=sync)
             if self._for_good:
-                _sync_folder(target.parent)
+                sync_folder(target.parent)
         except OSError as error:
             raise StorageError(
                 f"{target} could not be written: {error.strerror or error}."
@@ -320,12 +321,3 @@ def _make_folder(folder: Path) -> None:
         raise NotADirectoryError(
             errno.ENOTDIR, "a file is where a folder should be", str(folder)
         ) from error
-
-
-def _sync_folder(folder: Path) -> None:
-    with suppress(OSError):  # not every file system lets a folder be synced
-        handle = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
-        try:
-            os.fsync(handle)
-        finally:
-            os.close(handle)

@@ -10,7 +10,7 @@ import msgspec
 from litestar import Request, Response, get
 from litestar.params import FromPath
 
-from imagen.server.failures import ErrorResponse
+from imagen.server.errors import ErrorResponse
 
 STATIC = "/gallery/static/"
 _FOLDER = Path(__file__).parent / "static"

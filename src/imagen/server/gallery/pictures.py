@@ -14,11 +14,11 @@ from msgspec import Meta
 
 from imagen.domain.errors import InvalidRequest, StorageError
 from imagen.domain.history import HistoryEntry, Position
+from imagen.domain.money.usage import DIMENSIONS
 from imagen.domain.sidecar import Sidecar
-from imagen.domain.usage import DIMENSIONS
-from imagen.server.failures import ErrorResponse
-from imagen.server.gallery.shelf import ImageLibrary, file_exists, image_not_found
-from imagen.server.workshop import ServerContext
+from imagen.server.errors import ErrorResponse
+from imagen.server.gallery.library import ImageLibrary, file_exists, image_not_found
+from imagen.server.jobs.service import ServerContext
 
 PATH = "/gallery/api/images"
 MOST = 200

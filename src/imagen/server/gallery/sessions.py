@@ -11,9 +11,9 @@ from litestar.di import NamedDependency
 from litestar.params import JSONBody
 from msgspec import Meta
 
-from imagen.server.failures import ErrorResponse
+from imagen.server.errors import ErrorResponse
+from imagen.server.jobs.service import ServerContext
 from imagen.server.keys import ApiKeys
-from imagen.server.workshop import ServerContext
 
 PATH = "/gallery/api/session"
 LASTS = 30 * 24 * 3600

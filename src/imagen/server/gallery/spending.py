@@ -10,9 +10,9 @@ from litestar.di import NamedDependency
 from litestar.params import FromQuery
 
 from imagen import bootstrap
-from imagen.domain.budget import current_limits
-from imagen.domain.cost import MICROS
-from imagen.server.workshop import ServerContext
+from imagen.domain.money.budget import current_limits
+from imagen.domain.money.cost import MICROS
+from imagen.server.jobs.service import ServerContext
 
 MOST_WEEKS = 520
 By: TypeAlias = Literal["backend", "model", "caller"]

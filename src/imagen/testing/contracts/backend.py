@@ -18,7 +18,6 @@ import msgspec
 import pytest
 from PIL import Image
 
-from imagen.domain.container import NotAnImage, read_facts
 from imagen.domain.errors import (
     BackendError,
     Cancelled,
@@ -34,6 +33,7 @@ from imagen.domain.plan import ImageJob
 from imagen.domain.result import Generated
 from imagen.domain.seed import LARGEST_SEED
 from imagen.domain.size import Size
+from imagen.formats.container import NotAnImage, read_facts
 from imagen.ports.backend import (
     CheckableBackend,
     CloseableBackend,
@@ -41,9 +41,9 @@ from imagen.ports.backend import (
     Readiness,
     WarmupBackend,
 )
-from imagen.testing.contracts.asking import LookupContract
 from imagen.testing.contracts.base import Contract
 from imagen.testing.contracts.brief import abbreviate
+from imagen.testing.contracts.lookup import LookupContract
 from imagen.testing.fakes import CancelledContext, RecordingContext, StoppableContext
 
 Answer = TypeVar("Answer")

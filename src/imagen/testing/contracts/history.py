@@ -8,10 +8,10 @@ import pytest
 
 from imagen.domain.errors import InvalidRequest, JournalError
 from imagen.domain.history import HistoryEntry, Position
-from imagen.domain.usage import DIMENSIONS
+from imagen.domain.money.usage import DIMENSIONS
 from imagen.ports.history import History
+from imagen.testing.concurrency import CROWD, run_at_once
 from imagen.testing.contracts.base import Contract
-from imagen.testing.crowd import CROWD, run_at_once
 from imagen.testing.samples import sample_entry, sample_id
 
 MIDNIGHT = datetime(2026, 11, 16, tzinfo=UTC)

@@ -5,10 +5,10 @@ from io import BytesIO
 import pytest
 from PIL import Image
 
-from imagen.domain.container import read_facts
 from imagen.domain.errors import StorageError
 from imagen.domain.fit import Fit
 from imagen.domain.size import Size
+from imagen.formats.container import read_facts
 from imagen.ports.images import ImageEditor
 from imagen.testing.contracts.base import Contract
 from imagen.testing.contracts.brief import abbreviate

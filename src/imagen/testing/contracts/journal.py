@@ -6,7 +6,6 @@ from datetime import timedelta
 import msgspec
 import pytest
 
-from imagen.domain.budget import BudgetLimit
 from imagen.domain.call import (
     Call,
     CallAccepted,
@@ -18,10 +17,11 @@ from imagen.domain.call import (
     OpenCall,
 )
 from imagen.domain.errors import JournalError, OverBudget, ReferenceTaken
+from imagen.domain.money.budget import BudgetLimit
 from imagen.ports.journal import Journal
 from imagen.ports.ledger import Ledger
+from imagen.testing.concurrency import CROWD, run_at_once
 from imagen.testing.contracts.base import Contract
-from imagen.testing.crowd import CROWD, run_at_once
 from imagen.testing.samples import (
     MONDAY,
     sample_call,

@@ -18,8 +18,8 @@ from imagen.domain.history import HistoryEntry
 from imagen.ports.history import History
 from imagen.ports.ledger import Ledger
 from imagen.ports.outbox import Outbox
+from imagen.testing.concurrency import CROWD, run_at_once
 from imagen.testing.contracts.base import Contract
-from imagen.testing.crowd import CROWD, run_at_once
 from imagen.testing.samples import sample_entry, sample_id, sample_row
 
 LATER = date(2100, 1, 1)

@@ -21,8 +21,8 @@ from imagen.domain.idempotency import (
 )
 from imagen.ports.idempotency import RequestKeys
 from imagen.ports.journal import Journal
+from imagen.testing.concurrency import CROWD, run_at_once
 from imagen.testing.contracts.base import Contract
-from imagen.testing.crowd import CROWD, run_at_once
 from imagen.testing.samples import MONDAY, PROMPT, sample_call, sample_id, sample_row
 
 KEY = RequestKey(caller="writer", key="header-1", fingerprint="ab" * 32)

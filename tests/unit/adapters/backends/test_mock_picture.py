@@ -3,7 +3,7 @@ from itertools import combinations
 import pytest
 
 from imagen.adapters.backends.mock.picture import _legible, encode_png, paint
-from imagen.domain.container import read_facts
+from imagen.formats.container import read_facts
 
 
 def painted(**wishes: object) -> bytes:

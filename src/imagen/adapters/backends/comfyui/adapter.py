@@ -27,8 +27,6 @@ from imagen.adapters.backends.comfyui.workflow import (
     workflow_capabilities,
 )
 from imagen.domain.capabilities import Capabilities
-from imagen.domain.container import NotAnImage, read_facts
-from imagen.domain.cost import FREE, Cost
 from imagen.domain.errors import (
     BackendError,
     Cancelled,
@@ -36,8 +34,10 @@ from imagen.domain.errors import (
     Misconfigured,
     Unauthorized,
 )
+from imagen.domain.money.cost import FREE, Cost
 from imagen.domain.plan import ImageJob
 from imagen.domain.result import Generated, GeneratedImage
+from imagen.formats.container import NotAnImage, read_facts
 from imagen.ports.backend import (
     Adapter,
     BackendContext,
@@ -48,8 +48,8 @@ from imagen.ports.backend import (
 from imagen.ports.clock import Clock
 
 if TYPE_CHECKING:
-    from imagen.adapters.backends.comfyui.frames import File
-    from imagen.adapters.backends.comfyui.server import ComfyClient
+    from imagen.adapters.backends.comfyui.client import ComfyClient
+    from imagen.adapters.backends.comfyui.protocol import File
 
 DEFAULT_URL = "http://localhost:8188"
 DEFAULT_PREFIX = "imagen"
@@ -158,11 +158,11 @@ class ComfyBackend:
 
     def resume(self, job: ImageJob, reference: str, context: JobContext) -> Generated:
         """Look for a job that was handed in before until it is over; fetch it."""
+        from imagen.adapters.backends.comfyui.client import FileGone  # noqa: PLC0415
         from imagen.adapters.backends.comfyui.run import (  # noqa: PLC0415 - network
             JobRun,
             read_download,
         )
-        from imagen.adapters.backends.comfyui.server import FileGone  # noqa: PLC0415
 
         if self._unset:
             raise _without_credentials(self._unset)
@@ -187,7 +187,7 @@ class ComfyBackend:
         self, job: ImageJob, *, since: datetime, context: JobContext
     ) -> tuple[str, ...]:
         """Look for jobs with the very same workflow, seed and all."""
-        from imagen.adapters.http import BackgroundCall  # noqa: PLC0415 - network
+        from imagen.adapters.remote.client import BackgroundCall  # noqa: PLC0415 - network
 
         graph = fill_workflow(self._workflow, job, prefix=self._options.prefix)
         server, moment = self._connected(), since.timestamp()
@@ -236,12 +236,12 @@ class ComfyBackend:
         It answers the same workflow from memory, with the name of the old file, even
         when that was deleted since.
         """
+        from imagen.adapters.backends.comfyui.client import FileGone  # noqa: PLC0415
         from imagen.adapters.backends.comfyui.run import (  # noqa: PLC0415 - network
             JobRun,
             new_id,
             read_download,
         )
-        from imagen.adapters.backends.comfyui.server import FileGone  # noqa: PLC0415
 
         server, outputs = self._connected(), find_output_nodes(self._workflow)
         reference: str | None = None
@@ -269,7 +269,7 @@ class ComfyBackend:
         raise AssertionError("the second time returns or raises")
 
     def _connected(self) -> "ComfyClient":
-        from imagen.adapters.backends.comfyui.server import (  # noqa: PLC0415 - network
+        from imagen.adapters.backends.comfyui.client import (  # noqa: PLC0415 - network
             ComfyClient,
         )
 
@@ -281,7 +281,7 @@ class ComfyBackend:
             return self._server
 
     def _findings(self, context: JobContext) -> Iterator[Readiness]:
-        from imagen.adapters.http import BackgroundCall  # noqa: PLC0415 - network
+        from imagen.adapters.remote.client import BackgroundCall  # noqa: PLC0415 - network
 
         if self._unset:
             yield _unready("key", _without_credentials(self._unset))
@@ -356,7 +356,7 @@ def _node_finding(kind: str, *, known: bool) -> Readiness:
 
 
 def _file_finding(file: RequiredFile, inputs: Mapping[str, object]) -> Readiness:
-    from imagen.adapters.backends.comfyui.frames import parse_choices  # noqa: PLC0415
+    from imagen.adapters.backends.comfyui.protocol import parse_choices  # noqa: PLC0415
 
     what, choices = f"file {file.name}", parse_choices(inputs.get(file.input))
     if choices is None:

@@ -19,7 +19,13 @@ from uuid import uuid4  # noqa: TID251 - newer servers want a job's id of this k
 import httpx
 import msgspec
 
-from imagen.adapters.backends.comfyui.frames import (
+from imagen.adapters.backends.comfyui.client import (
+    ComfyClient,
+    JobSocket,
+    SocketClosed,
+    UnreadableMessage,
+)
+from imagen.adapters.backends.comfyui.protocol import (
     PICTURES_PLEASE,
     SENT_AT,
     Executing,
@@ -38,13 +44,12 @@ from imagen.adapters.backends.comfyui.frames import (
     explain_node_errors,
     explain_refusal,
 )
-from imagen.adapters.backends.comfyui.server import (
-    ComfyClient,
-    JobSocket,
-    SocketClosed,
-    UnreadableMessage,
+from imagen.adapters.remote.client import (
+    A_SLICE,
+    BackgroundCall,
+    is_truncated,
+    to_status_error,
 )
-from imagen.adapters.http import A_SLICE, BackgroundCall, is_truncated, to_status_error
 from imagen.domain.errors import (
     BackendError,
     Cancelled,

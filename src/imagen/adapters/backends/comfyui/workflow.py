@@ -10,6 +10,13 @@ from pathlib import Path
 
 import msgspec
 
+from imagen.adapters.backends.comfyui.bindings import (
+    BindingOverrides,
+    Bindings,
+    find_bindings,
+    resolve_input,
+    trace_literal,
+)
 from imagen.adapters.backends.comfyui.graph import (
     LONGEST_SHOWN,
     MOST_BYTES,
@@ -18,13 +25,6 @@ from imagen.adapters.backends.comfyui.graph import (
     WorkflowNode,
     display_name,
     parse_graph,
-)
-from imagen.adapters.backends.comfyui.slots import (
-    BindingOverrides,
-    Bindings,
-    find_bindings,
-    resolve_input,
-    trace_literal,
 )
 from imagen.domain.capabilities import Capabilities
 from imagen.domain.errors import InvalidRequest, Misconfigured

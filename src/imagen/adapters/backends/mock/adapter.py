@@ -8,7 +8,6 @@ import msgspec
 from msgspec import Meta
 
 from imagen.domain.capabilities import Capabilities
-from imagen.domain.cost import FREE
 from imagen.domain.errors import (
     BackendError,
     ImagenError,
@@ -20,6 +19,7 @@ from imagen.domain.errors import (
     Unavailable,
     Unfinished,
 )
+from imagen.domain.money.cost import FREE
 from imagen.domain.plan import ImageJob
 from imagen.domain.result import Generated, GeneratedImage
 from imagen.domain.seed import LARGEST_SEED

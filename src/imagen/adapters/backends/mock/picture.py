@@ -15,7 +15,7 @@ from typing import NamedTuple, TypeAlias, cast
 
 from PIL import Image, ImageChops, ImageDraw, ImageFont
 
-from imagen.domain.container import rgb_png
+from imagen.formats.container import rgb_png
 
 Colour: TypeAlias = tuple[int, int, int]
 Point: TypeAlias = tuple[float, float]

@@ -6,7 +6,6 @@ from functools import partial
 
 import msgspec
 
-from imagen.adapters.backends.replicate.answers import NotThereError, NotValidError
 from imagen.adapters.backends.replicate.catalog import (
     ConfiguredInputs,
     Model,
@@ -15,19 +14,20 @@ from imagen.adapters.backends.replicate.catalog import (
 )
 from imagen.adapters.backends.replicate.client import ReplicateClient
 from imagen.adapters.backends.replicate.download import Downloads
-from imagen.adapters.backends.replicate.inputs import AttachedImages, ModelInputs
-from imagen.adapters.backends.replicate.models import known_names
-from imagen.adapters.backends.replicate.pictures import (
+from imagen.adapters.backends.replicate.errors import NotThereError, NotValidError
+from imagen.adapters.backends.replicate.input_images import (
     LARGEST_INLINE,
     InputImage,
     compute_digests,
     prepare_image,
     prepare_mask,
 )
+from imagen.adapters.backends.replicate.inputs import AttachedImages, ModelInputs
+from imagen.adapters.backends.replicate.models import known_names
 from imagen.adapters.backends.replicate.run import PredictionRun
 from imagen.adapters.backends.replicate.search import SearchCriteria, find_matching
-from imagen.adapters.http import BackgroundCall, mark_unsent
-from imagen.domain.cost import UNTOUCHED
+from imagen.adapters.remote.client import BackgroundCall, mark_unsent
+from imagen.domain.consumption import UNTOUCHED
 from imagen.domain.errors import BackendError, InvalidRequest
 from imagen.domain.plan import ImageJob
 from imagen.domain.result import Generated

@@ -7,14 +7,14 @@ from urllib.parse import parse_qs, quote, urlsplit
 import httpx
 import msgspec
 
-from imagen.adapters.backends.replicate.answers import to_error
 from imagen.adapters.backends.replicate.catalog import (
     DEFAULT_URL,
     ModelDescription,
     Target,
 )
+from imagen.adapters.backends.replicate.errors import to_error
 from imagen.adapters.backends.replicate.prediction import Prediction, PredictionPage
-from imagen.adapters.http import build_client, display_url, translate_errors
+from imagen.adapters.remote.client import build_client, display_url, translate_errors
 from imagen.domain.errors import Unavailable, Unfinished
 from imagen.ports.clock import Clock
 

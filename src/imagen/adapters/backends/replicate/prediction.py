@@ -11,13 +11,13 @@ from datetime import UTC, datetime
 
 import msgspec
 
-from imagen.adapters.backends.replicate.loose import (
+from imagen.adapters.backends.replicate.json_values import (
     as_line,
     as_list,
     as_mapping,
     as_number,
 )
-from imagen.domain.cost import UNTOUCHED, Used
+from imagen.domain.consumption import UNTOUCHED, Used
 from imagen.domain.errors import BackendError, ImagenError, Refused
 from imagen.domain.size import Size
 

@@ -10,9 +10,9 @@ from math import ceil
 from threading import Event
 from typing import TypeVar
 
-from imagen.adapters.backends.replicate.answers import NotThereError, NotValidError
 from imagen.adapters.backends.replicate.client import ReplicateClient
 from imagen.adapters.backends.replicate.download import Downloads, GoneError
+from imagen.adapters.backends.replicate.errors import NotThereError, NotValidError
 from imagen.adapters.backends.replicate.prediction import (
     Prediction,
     explain_failure,
@@ -21,13 +21,8 @@ from imagen.adapters.backends.replicate.prediction import (
     read_seed,
     read_usage,
 )
-from imagen.adapters.http import BackgroundCall, is_truncated, mark_unsent
-from imagen.domain.container import (
-    ImageFacts,
-    NotAnImage,
-    read_facts,
-)
-from imagen.domain.cost import UNTOUCHED, Used
+from imagen.adapters.remote.client import BackgroundCall, is_truncated, mark_unsent
+from imagen.domain.consumption import UNTOUCHED, Used
 from imagen.domain.errors import (
     BackendError,
     Cancelled,
@@ -39,6 +34,11 @@ from imagen.domain.errors import (
 from imagen.domain.plan import ImageJob
 from imagen.domain.result import Generated, GeneratedImage
 from imagen.domain.size import Size
+from imagen.formats.container import (
+    ImageFacts,
+    NotAnImage,
+    read_facts,
+)
 from imagen.ports.backend import JobContext
 from imagen.ports.clock import Clock
 

@@ -10,13 +10,13 @@ from urllib.parse import unquote, urlsplit
 
 import msgspec
 
-from imagen.adapters.backends.replicate.answers import NotThereError
 from imagen.adapters.backends.replicate.catalog import Target
 from imagen.adapters.backends.replicate.client import ReplicateClient, parse_cursor
-from imagen.adapters.backends.replicate.loose import as_list
+from imagen.adapters.backends.replicate.errors import NotThereError
+from imagen.adapters.backends.replicate.json_values import as_list
 from imagen.adapters.backends.replicate.prediction import Prediction, parse_time
 from imagen.adapters.backends.replicate.schema import json_equal
-from imagen.adapters.http import BackgroundCall
+from imagen.adapters.remote.client import BackgroundCall
 from imagen.ports.backend import JobContext
 from imagen.ports.clock import Clock
 

@@ -15,7 +15,7 @@ from imagen.adapters.backends.replicate.prediction import (
     read_seed,
     read_usage,
 )
-from imagen.domain.cost import UNTOUCHED, Used
+from imagen.domain.consumption import UNTOUCHED, Used
 from imagen.domain.errors import BackendError, ImagenError, Refused
 from imagen.domain.size import Size
 

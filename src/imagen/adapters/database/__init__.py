@@ -1,0 +1,1 @@
+"""SQLite: the journal, ledger, history, outbox and idempotency keys of this machine."""

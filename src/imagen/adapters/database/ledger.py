@@ -1,0 +1,57 @@
+"""Keeps the ledger in the database, which adds it up itself."""
+
+from collections.abc import Iterator, Sequence
+from contextlib import closing
+from datetime import date
+
+from imagen.adapters.database.connection import Database
+from imagen.adapters.database.schema import (
+    USAGE_ROWS,
+    datetime_to_micros,
+    insert_usage,
+    query_usage_totals,
+    read_usage_row,
+    translate_decode_errors,
+)
+from imagen.domain.money.usage import Dimension, UsageRow, UsageTotal, start_of_day
+
+
+class SqliteLedger:
+    """A table with a row for every call, and an index that totals are read from."""
+
+    def __init__(self, database: Database) -> None:
+        self._database = database
+
+    def record(self, rows: Sequence[UsageRow]) -> None:
+        """Insert those that are not there yet, in one transaction."""
+        with self._database.writing(for_good=True) as connection:
+            insert_usage(connection, rows)
+
+    def rows(self, *, since: date | None = None) -> Iterator[UsageRow]:
+        """Step through the table, by its index of times."""
+        where, values = _since(since)
+        query = f"{USAGE_ROWS}{where} ORDER BY created_at DESC, id DESC"
+        with (
+            translate_decode_errors(self._database.path),
+            self._database.reading() as connection,
+            closing(connection.execute(query, values)) as found,
+        ):
+            for row in found:
+                yield read_usage_row(row)
+
+    def totals(
+        self, by: Sequence[Dimension], *, since: date | None = None
+    ) -> tuple[UsageTotal, ...]:
+        """Group and sum in the database."""
+        where, values = _since(since)
+        with (
+            translate_decode_errors(self._database.path),
+            self._database.reading() as connection,
+        ):
+            return query_usage_totals(connection, by, where=where, values=values)
+
+
+def _since(day: date | None) -> tuple[str, list[int]]:
+    if day is None:
+        return "", []
+    return " WHERE created_at >= ?", [datetime_to_micros(start_of_day(day))]

@@ -1,0 +1,326 @@
+"""What the database holds: its tables, and how values are written in them.
+
+Times are microseconds since 1970. A value with many fields is a JSON document.
+"""
+
+import sqlite3
+from collections.abc import Generator, Iterable, Sequence
+from contextlib import contextmanager
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import TypeVar
+
+import msgspec
+
+from imagen.domain.errors import JournalError
+from imagen.domain.money.usage import DIMENSIONS, Dimension, UsageRow, UsageTotal
+
+MIGRATIONS: tuple[tuple[str, ...], ...] = (
+    (
+        """
+        CREATE TABLE calls (
+            id TEXT PRIMARY KEY,
+            created_at INTEGER NOT NULL,
+            adapter TEXT NOT NULL,
+            backend TEXT NOT NULL,
+            may_cost INTEGER NOT NULL,
+            reserved INTEGER,
+            owner TEXT,
+            state TEXT NOT NULL DEFAULT 'planned',
+            reference TEXT NOT NULL DEFAULT '',
+            trouble TEXT NOT NULL DEFAULT '',
+            document TEXT NOT NULL
+        )
+        """,
+        """
+        CREATE TABLE refs (
+            adapter TEXT NOT NULL,
+            reference TEXT NOT NULL,
+            call_id TEXT NOT NULL,
+            PRIMARY KEY (adapter, reference)
+        ) WITHOUT ROWID
+        """,
+        """
+        CREATE TABLE usage (
+            id TEXT PRIMARY KEY,
+            created_at INTEGER NOT NULL,
+            week TEXT NOT NULL,
+            caller TEXT NOT NULL,
+            backend TEXT NOT NULL,
+            adapter TEXT NOT NULL,
+            model TEXT NOT NULL,
+            status TEXT NOT NULL,
+            latency_ms INTEGER,
+            images INTEGER NOT NULL,
+            cost_micros INTEGER,
+            cost_source TEXT NOT NULL,
+            prompt_sha256 TEXT NOT NULL,
+            counted_micros INTEGER NOT NULL
+        )
+        """,
+        # Budgets count the cost, else what was reserved for the call.
+        # Totals are read from the first alone, budgets from the second.
+        """
+        CREATE INDEX usage_groups ON usage
+        (week DESC, backend, model, caller, created_at, images, cost_micros)
+        """,
+        "CREATE INDEX usage_times ON usage (created_at, backend, counted_micros)",
+        """
+        CREATE TABLE images (
+            number INTEGER PRIMARY KEY,
+            id TEXT NOT NULL UNIQUE,
+            created_at INTEGER NOT NULL,
+            backend TEXT NOT NULL,
+            words TEXT NOT NULL,
+            document TEXT NOT NULL
+        )
+        """,
+        "CREATE INDEX images_newest ON images (created_at, id, backend)",
+        """
+        CREATE VIRTUAL TABLE image_words USING fts5 (
+            words, content='images', content_rowid='number', detail='none',
+            tokenize='trigram case_sensitive 1'
+        )
+        """,
+        """
+        CREATE TRIGGER image_added AFTER INSERT ON images BEGIN
+            INSERT INTO image_words (rowid, words) VALUES (new.number, new.words);
+        END
+        """,
+        """
+        CREATE TRIGGER image_changed AFTER UPDATE ON images BEGIN
+            INSERT INTO image_words (image_words, rowid, words)
+            VALUES ('delete', old.number, old.words);
+            INSERT INTO image_words (rowid, words) VALUES (new.number, new.words);
+        END
+        """,
+        """
+        CREATE TRIGGER image_gone AFTER DELETE ON images BEGIN
+            INSERT INTO image_words (image_words, rowid, words)
+            VALUES ('delete', old.number, old.words);
+        END
+        """,
+    ),
+    (
+        "ALTER TABLE usage ADD COLUMN delivery TEXT NOT NULL DEFAULT 'owed'",
+        "ALTER TABLE usage ADD COLUMN trouble TEXT NOT NULL DEFAULT ''",
+        "CREATE INDEX usage_delivery ON usage (delivery, created_at, id)",
+        "ALTER TABLE images ADD COLUMN delivery TEXT NOT NULL DEFAULT 'none'",
+        "ALTER TABLE images ADD COLUMN trouble TEXT NOT NULL DEFAULT ''",
+        "CREATE INDEX images_delivery ON images (delivery, created_at, id)",
+        "DROP TRIGGER image_changed",
+        """
+        CREATE TRIGGER image_changed AFTER UPDATE OF words ON images BEGIN
+            INSERT INTO image_words (image_words, rowid, words)
+            VALUES ('delete', old.number, old.words);
+            INSERT INTO image_words (rowid, words) VALUES (new.number, new.words);
+        END
+        """,
+        """
+        CREATE TABLE pauses (
+            channel TEXT PRIMARY KEY,
+            tries INTEGER NOT NULL,
+            until INTEGER NOT NULL,
+            trouble TEXT NOT NULL
+        )
+        """,
+    ),
+    (
+        "ALTER TABLE calls ADD COLUMN caller TEXT NOT NULL DEFAULT ''",
+        """
+        UPDATE calls SET caller = coalesce(json_extract(document, '$.caller'), '')
+        WHERE json_valid(document)
+        """,
+        """
+        CREATE INDEX usage_callers ON usage
+        (caller, created_at, backend, counted_micros)
+        """,
+        """
+        CREATE TABLE requests (
+            caller TEXT NOT NULL,
+            key TEXT NOT NULL,
+            created_at INTEGER NOT NULL,
+            fingerprint TEXT NOT NULL,
+            owner TEXT,
+            calls TEXT NOT NULL DEFAULT '[]',
+            answer TEXT,
+            PRIMARY KEY (caller, key)
+        ) WITHOUT ROWID
+        """,
+    ),
+    # One index has what images are looked for by, in their order.
+    (
+        """
+        ALTER TABLE images ADD COLUMN model TEXT
+        AS (json_extract(document, '$.sidecar.model'))
+        """,
+        """
+        ALTER TABLE images ADD COLUMN caller TEXT
+        AS (json_extract(document, '$.sidecar.caller'))
+        """,
+        "DROP INDEX images_newest",
+        """
+        CREATE INDEX images_newest ON images (created_at, id, backend, model, caller)
+        """,
+    ),
+)
+"""What each version of the database adds to the one before it."""
+
+_KEEP_USAGE = """
+    INSERT INTO usage (
+        id, created_at, week, caller, backend, adapter, model, status, latency_ms,
+        images, cost_micros, cost_source, prompt_sha256, counted_micros
+    ) VALUES (
+        :id, :created_at, :week, :caller, :backend, :adapter, :model, :status,
+        :latency_ms, :images, :cost_micros, :cost_source, :prompt_sha256,
+        coalesce(:cost_micros, (SELECT reserved FROM calls WHERE id = :id), 0)
+    )
+    ON CONFLICT (id) DO NOTHING
+"""
+
+USAGE_ROWS = """
+    SELECT id, created_at, caller, backend, adapter, model, status, latency_ms, images,
+        cost_micros, cost_source, prompt_sha256
+    FROM usage
+"""
+# In the order of the index, so that nothing has to be sorted but what comes of it.
+_GROUPS = """
+    SELECT week, backend, model, caller, count(*) AS calls, sum(images) AS images,
+        sum(cost_micros) AS cost_micros, sum(cost_micros IS NULL) AS unknown
+    FROM usage{where} GROUP BY week, backend, model, caller
+"""
+_SUMS = {
+    "calls": "sum(calls)",
+    "images": "sum(images)",
+    "cost_micros": "coalesce(sum(cost_micros), 0)",
+    "unknown": "sum(unknown)",
+}
+_ORDERS = {name: name for name in DIMENSIONS} | {"week": "week DESC"}
+
+_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+
+_Document = TypeVar("_Document")
+
+
+def insert_usage(connection: sqlite3.Connection, rows: Iterable[UsageRow]) -> None:
+    """Keep the rows that are not kept yet."""
+    connection.executemany(
+        _KEEP_USAGE,
+        [
+            {
+                "id": remove_surrogates(row.id),
+                "created_at": datetime_to_micros(row.created_at),
+                "week": row.week,
+                "caller": remove_surrogates(row.caller),
+                "backend": remove_surrogates(row.backend),
+                "adapter": remove_surrogates(row.adapter),
+                "model": remove_surrogates(row.model),
+                "status": row.status,
+                "latency_ms": row.latency_ms,
+                "images": row.images,
+                "cost_micros": row.cost_micros,
+                "cost_source": row.cost_source,
+                "prompt_sha256": row.prompt_sha256,
+            }
+            for row in rows
+        ],
+    )
+
+
+def read_usage_row(row: tuple[object, ...]) -> UsageRow:
+    """Return what `USAGE_ROWS` found.
+
+    Raises:
+        ValueError: it is not as it should be.
+    """
+    named = dict(zip(UsageRow.__struct_fields__, row, strict=True))
+    named["created_at"] = micros_to_datetime(msgspec.convert(named["created_at"], int))
+    return msgspec.convert(named, UsageRow)
+
+
+def query_usage_totals(
+    connection: sqlite3.Connection,
+    by: Sequence[Dimension],
+    *,
+    where: str,
+    values: Sequence[int],
+) -> tuple[UsageTotal, ...]:
+    """Group and sum in the database.
+
+    Raises:
+        ValueError: what comes of it is not as it should be.
+    """
+    orders = {dimension: _ORDERS[dimension] for dimension in by}
+    columns = ", ".join([*orders, *_SUMS.values()])
+    query = f"SELECT {columns} FROM ({_GROUPS.format(where=where)})"  # noqa: S608 - words of ours alone
+    if orders:
+        query += f" GROUP BY {', '.join(orders)}"
+        query += f" ORDER BY {', '.join(orders.values())}"
+    found = connection.execute(query, values).fetchall()
+    totals = [dict(zip((*orders, *_SUMS), row, strict=True)) for row in found]
+    return tuple(
+        msgspec.convert(total, UsageTotal) for total in totals if total["calls"]
+    )
+
+
+def datetime_to_micros(moment: datetime) -> int:
+    """Return a moment as the database keeps it: microseconds since 1970."""
+    return (moment.astimezone(UTC) - _EPOCH) // timedelta(microseconds=1)
+
+
+def micros_to_datetime(micros: int) -> datetime:
+    """Return the moment that the database kept, in UTC."""
+    return _EPOCH + timedelta(microseconds=micros)
+
+
+def remove_surrogates(text: str) -> str:
+    """Return the text without what no column can hold: halves of characters."""
+    return text.encode(errors="replace").decode()
+
+
+def to_json(document: msgspec.Struct) -> str:
+    """Return the value as JSON of plain ASCII where need be.
+
+    Raises:
+        JournalError: something in it cannot be written down.
+    """
+    try:
+        try:
+            return msgspec.json.encode(document).decode()
+        except UnicodeEncodeError:  # a file name that is no UTF-8, say
+            import json  # noqa: PLC0415 - it takes longer to load than all this to run
+
+            return json.dumps(msgspec.to_builtins(document))
+    except (TypeError, ValueError, OverflowError, RecursionError) as error:
+        raise JournalError(f"It cannot be written down: {error}.") from error
+
+
+def from_json(document: str, kind: type[_Document], *, path: Path) -> _Document:
+    """Return the value that was written; fields that it does not know are left out.
+
+    Raises:
+        JournalError: it cannot be understood.
+    """
+    with translate_decode_errors(path):
+        try:
+            return msgspec.json.decode(document, type=kind)
+        except msgspec.DecodeError:  # it may have halves of characters
+            import json  # noqa: PLC0415 - see above
+
+            return msgspec.convert(json.loads(document), kind)
+
+
+@contextmanager
+def translate_decode_errors(path: Path) -> Generator[None]:
+    """Say of the file what Python says of a value that was in it.
+
+    Raises:
+        JournalError: a value was not as it should be.
+    """
+    try:
+        yield
+    except (ValueError, TypeError, OverflowError, RecursionError) as error:
+        raise JournalError(
+            f"{path} holds what cannot be understood: {error}.",
+            hint="It may be damaged, or of another version of imagen.",
+        ) from error

@@ -1,0 +1,1 @@
+"""Showing images: tmux window, terminal graphics, notebook."""

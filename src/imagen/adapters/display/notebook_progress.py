@@ -1,0 +1,179 @@
+"""How far the images are, in a notebook, while its cell runs."""
+
+import sys
+from collections.abc import Callable, Mapping
+from html import escape
+from threading import Lock
+from typing import Protocol, TypeAlias, cast
+
+import msgspec
+
+from imagen.adapters.system.clock import SystemClock
+from imagen.domain import events
+from imagen.domain.events import Event
+
+SHORTEST_PAUSE = 0.1
+"""Seconds between two pictures of the state; each is sent to a browser."""
+MOST_BARS = 8
+MOST_WARNINGS = 8
+
+_LINE = "font:12px/1.6 sans-serif;display:flex;gap:.75em;align-items:center"
+_BAR = "width:12em"
+_SOFT = "opacity:.75;overflow-wrap:anywhere"
+
+Bundle: TypeAlias = Mapping[str, str]
+"""The same in several media types; the notebook shows the best that it can."""
+
+
+class Handle(Protocol):
+    """A place in a notebook's output that can be shown anew."""
+
+    def update(self, obj: object, **how: object) -> None:
+        """Show something else there."""
+        ...
+
+
+Display: TypeAlias = Callable[[Bundle], Handle | None]
+
+
+class _Job(msgspec.Struct, kw_only=True):
+    fraction: float | None = None
+    steps: int | None = None
+    note: str = ""
+
+
+class NotebookProgress:
+    """Hears what happens, from any thread, and shows it in one place of the output."""
+
+    def __init__(self, display: Display, *, clock: SystemClock) -> None:
+        """Show nothing yet.
+
+        Args:
+            display: Makes a place in the output that can be shown anew.
+            clock: The time.
+        """
+        self._display = display
+        self._clock = clock
+        self._began = clock.monotonic()
+        self._lock = Lock()
+        self._handle: Handle | None = None
+        self._shown_at = 0.0
+        self._images = 0
+        self._done = 0
+        self._failed = 0
+        self._jobs: dict[int, _Job] = {}
+        self._warnings: list[str] = []
+        self._over = False
+
+    def __call__(self, event: Event) -> None:
+        """Keep account of it, and show that if the last time is long enough ago."""
+        with self._lock:
+            if self._over:
+                return
+            self._note(event)
+            if self._handle is None and isinstance(event, events.Planned):
+                # In the thread that runs the cell: others may write below another one.
+                self._handle = self._display(self._bundle())
+                self._shown_at = self._clock.monotonic()
+            elif self._clock.monotonic() - self._shown_at >= SHORTEST_PAUSE:
+                self._update()
+
+    def close(self) -> None:
+        """Show what became of it, and nothing more."""
+        with self._lock:
+            if not self._over:
+                self._over = True
+                self._jobs = {}
+                self._update()
+
+    def _note(self, event: Event) -> None:
+        match event:
+            case events.Planned(images=images):
+                self._images = images
+            case events.Warned(message=message):
+                self._warn(message)
+            case events.Retrying(message=message, wait=wait):
+                self._warn(f"{message} Trying again in {wait:g} s.")
+            case events.Started(number=number):
+                self._jobs[number] = _Job()
+            case events.Progressed(number=number):
+                self._jobs[number] = _Job(
+                    fraction=event.fraction, steps=event.steps, note=event.note
+                )
+            case events.Stored(number=number):
+                self._jobs.pop(number, None)
+                self._done += 1
+            case events.Failed(number=number):
+                self._jobs.pop(number, None)
+                self._failed += 1
+            case _:
+                pass
+
+    def _warn(self, message: str) -> None:
+        if message not in self._warnings and len(self._warnings) < MOST_WARNINGS:
+            self._warnings.append(message)
+
+    def _update(self) -> None:
+        self._shown_at = self._clock.monotonic()
+        if self._handle is not None:
+            self._handle.update(self._bundle(), raw=True)
+
+    def _bundle(self) -> Bundle:
+        words = self._words()
+        lines = [_line(words, self._done + self._failed, of=self._images)]
+        if self._over:
+            lines = [f'<div style="{_LINE};{_SOFT}">{escape(words)}</div>']
+        for number, job in sorted(self._jobs.items())[:MOST_BARS]:
+            what = f"image {number}" if self._images > 1 else ""
+            said = " · ".join(filter(None, [what, _steps(job) or job.note]))
+            lines.append(_line(said, job.fraction, of=1))
+        lines += [
+            f'<div style="{_LINE};{_SOFT}">warning: {escape(message)}</div>'
+            for message in self._warnings
+        ]
+        plain = [words, *(f"warning: {message}" for message in self._warnings)]
+        return {"text/html": "".join(lines), "text/plain": "\n".join(plain)}
+
+    def _words(self) -> str:
+        images = "1 image" if self._images == 1 else f"{self._images} images"
+        seconds = f"{self._clock.monotonic() - self._began:.1f} s"
+        failed = f"{self._failed} failed" if self._failed else ""
+        missing = self._images - self._done - self._failed
+        if not self._over:
+            done = f"{self._done} of {images}" if self._images > 1 else images
+            return " · ".join(filter(None, [done, failed, seconds]))
+        left = f"{missing} not made" if missing else ""
+        return " · ".join(filter(None, [images, failed, left, seconds]))
+
+
+def create_notebook_progress() -> NotebookProgress | None:
+    """Return what shows the progress, if this runs in a notebook.
+
+    IPython is there then; nothing is imported to find that out.
+    """
+    ipython = sys.modules.get("IPython")
+    if ipython is None or "ipykernel" not in sys.modules:
+        return None
+    shell = ipython.get_ipython()
+    if getattr(shell, "kernel", None) is None:
+        return None
+    display = cast("Callable[..., Handle | None]", ipython.display.display)
+
+    def show(bundle: Bundle) -> Handle | None:
+        return display(bundle, raw=True, display_id=True)
+
+    return NotebookProgress(show, clock=SystemClock())
+
+
+def _line(words: str, done: float | None, *, of: int) -> str:
+    value = "" if done is None else f' value="{done:g}" max="{of}"'
+    return (
+        f'<div style="{_LINE}"><progress style="{_BAR}"{value}></progress>'
+        f"<span>{escape(words)}</span></div>"
+    )
+
+
+def _steps(job: _Job) -> str:
+    if not job.steps or job.fraction is None:
+        return ""
+    return f"{round(job.fraction * job.steps)}/{job.steps} steps"

@@ -1,0 +1,1 @@
+"""Terminal graphics: capability probe, protocols, viewer."""

@@ -1,1 +1,0 @@
-"""Where it is remembered which request was asked under which key."""

@@ -1,0 +1,1 @@
+"""Pixels: conversion, thumbnails and contact sheets (Pillow), C2PA manifests."""

@@ -1,0 +1,118 @@
+"""Redraws and compares images with Pillow."""
+
+from io import BytesIO
+from typing import cast
+
+from PIL import Image, ImageChops, ImageOps, ImageSequence
+
+from imagen.adapters.imaging.pixels import UNREADABLE, apply_orientation, open_image
+from imagen.domain.errors import StorageError
+from imagen.domain.fit import Fit
+from imagen.domain.size import Size
+
+JPEG_QUALITY = 95
+
+
+_COMPARABLE = {"L", "LA", "RGB", "RGBA", "CMYK"}
+"""Modes of which Pillow says by how much two pictures differ."""
+
+_STRIP = 256
+"""Rows that are compared at a time: two pictures unpacked whole may be gigabytes."""
+
+
+class PillowEditor:
+    """The only place where pixels are re-encoded."""
+
+    def redraw(
+        self, content: bytes, *, media_type: str, fit: Fit | None, size: Size | None
+    ) -> bytes:
+        """Decode, fit, encode."""
+        try:
+            with open_image(content) as image:
+                profile = _rgb_profile(image)
+                picture = apply_orientation(image)
+            if fit is not None and size is not None:
+                picture = _fitted(picture, fit, size, media_type)
+            return _encoded(picture, media_type, profile)
+        except UNREADABLE as error:
+            raise StorageError(
+                f"The image could not be redrawn as {media_type}: {error}."
+            ) from error
+
+
+def compare_pixels(first: bytes, second: bytes) -> str:
+    """Return how the pixels of the second differ, frame by frame; "" if they do not."""
+    try:
+        with open_image(first) as one, open_image(second) as other:
+            if one.size != other.size:
+                old, new = ("x".join(map(str, each.size)) for each in (one, other))
+                return f"it is {new}, and not {old}"
+            frames = [getattr(each, "n_frames", 1) for each in (one, other)]
+            if frames[0] != frames[1]:
+                return f"it has {frames[1]} frames, and not {frames[0]}"
+            for pair in zip(
+                ImageSequence.Iterator(one), ImageSequence.Iterator(other), strict=True
+            ):
+                if difference := _difference(*pair):
+                    return difference
+            return ""
+    except UNREADABLE as error:
+        raise StorageError(f"The pixels cannot be compared: {error}.") from error
+
+
+def _difference(one: Image.Image, other: Image.Image) -> str:
+    # Of 16 bits Pillow drops some when it converts, so what is alike stays as it is.
+    mode = one.mode if one.mode == other.mode != "P" else "RGBA"
+    width, height = one.size
+    most = 0
+    for top in range(0, height, _STRIP):
+        box = (0, top, width, min(height, top + _STRIP))
+        strips = [picture.crop(box).convert(mode) for picture in (one, other)]
+        if strips[0].tobytes() == strips[1].tobytes():
+            continue
+        if mode not in _COMPARABLE:
+            return "its pixels differ"
+        bands = zip(strips[0].split(), strips[1].split(), strict=True)
+        ranges = [ImageChops.difference(*pair).getextrema() for pair in bands]
+        most = max([most, *(cast("int", most_of) for _, most_of in ranges)])
+    return f"its pixels differ, by up to {most} of 255" if most else ""
+
+
+def _rgb_profile(picture: Image.Image) -> bytes | None:
+    """Return the colour profile, unless it is one for grey or for print."""
+    profile = picture.info.get("icc_profile")
+    is_rgb = isinstance(profile, bytes) and profile[16:20] == b"RGB "
+    return profile if is_rgb else None
+
+
+def _fitted(picture: Image.Image, fit: Fit, size: Size, media_type: str) -> Image.Image:
+    lanczos = Image.Resampling.LANCZOS
+    if fit is Fit.RESIZE:
+        return picture.resize(size.sides, lanczos)
+    if fit is Fit.CROP:
+        return ImageOps.fit(picture, size.sides, lanczos)
+    if media_type == "image/jpeg":
+        picture = _on(picture, "white")
+        return ImageOps.pad(picture, size.sides, lanczos, color="black")
+    see_through = picture.convert("RGBA")
+    return ImageOps.pad(see_through, size.sides, lanczos, color=(0, 0, 0, 0))
+
+
+def _encoded(picture: Image.Image, media_type: str, profile: bytes | None) -> bytes:
+    buffer = BytesIO()
+    if media_type == "image/jpeg":
+        picture = _on(picture, "white")
+        picture.save(buffer, "JPEG", quality=JPEG_QUALITY, icc_profile=profile)
+    elif media_type == "image/webp":
+        picture.save(buffer, "WEBP", lossless=True, exact=True, icc_profile=profile)
+    else:
+        picture.save(buffer, "PNG", icc_profile=profile)
+    return buffer.getvalue()
+
+
+def _on(picture: Image.Image, colour: str) -> Image.Image:
+    if picture.mode != "RGBA":
+        return picture
+    ground = Image.new("RGB", picture.size, colour)
+    ground.paste(picture, mask=picture.getchannel("A"))
+    return ground

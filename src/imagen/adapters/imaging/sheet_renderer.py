@@ -1,0 +1,39 @@
+"""Draws contact sheets with Pillow."""
+
+from io import BytesIO
+
+from PIL import Image
+
+from imagen.adapters.imaging.pixels import UNREADABLE, apply_orientation, open_image
+from imagen.adapters.imaging.sheet_page import render_page
+from imagen.adapters.imaging.sheet_picture import render_picture
+from imagen.domain.contact_sheet import Sheet, Thumbnail
+from imagen.domain.errors import StorageError
+
+THUMBNAIL = 480
+"""Pixels of the longer side."""
+
+
+class PillowSheetRenderer:
+    """Thumbnails, pictures and pages."""
+
+    def thumbnail(self, content: bytes) -> Thumbnail:
+        """Return a WebP of a few dozen kilobytes, upright."""
+        try:
+            with open_image(content) as image:
+                image.draft("RGB", (2 * THUMBNAIL, 2 * THUMBNAIL))
+                picture = apply_orientation(image)
+            picture.thumbnail((THUMBNAIL, THUMBNAIL), Image.Resampling.LANCZOS)
+            buffer = BytesIO()
+            picture.save(buffer, "WEBP", quality=82)
+        except UNREADABLE as error:
+            raise StorageError(f"No thumbnail could be made: {error}.") from error
+        return Thumbnail(content=buffer.getvalue(), size=picture.size)
+
+    def picture(self, sheet: Sheet) -> bytes:
+        """Return the sheet as a PNG."""
+        return render_picture(sheet)
+
+    def page(self, sheet: Sheet) -> bytes:
+        """Return the sheet as an HTML page."""
+        return render_page(sheet)

@@ -1,1 +1,0 @@
-"""What is known of every call that is not over."""

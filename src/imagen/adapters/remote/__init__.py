@@ -1,0 +1,1 @@
+"""HTTP for every backend that is a server: client, errors, background calls."""

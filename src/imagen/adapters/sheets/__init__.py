@@ -1,1 +1,0 @@
-"""Contact sheets: as a picture, and as a page."""

@@ -1,0 +1,1 @@
+"""Supabase: the shared ledger, the image copies and the diagnostics."""

@@ -1,0 +1,174 @@
+"""Keeps copies in the bucket `imagen-generated`, with a row each in `imagen.images`."""
+
+import re
+from collections.abc import Iterator
+from contextlib import suppress
+from decimal import Decimal
+from hashlib import sha256
+
+import msgspec
+
+from imagen.adapters.supabase.client import (
+    BUCKET,
+    PAGE,
+    SupabaseAccess,
+    SupabaseProject,
+    to_jsonable,
+)
+from imagen.domain.cloud import CloudImage
+from imagen.domain.errors import BackendError, InvalidRequest, UnknownOwner
+from imagen.domain.sidecar import Sidecar
+
+SCHEMA, TABLE = "imagen", "images"
+_COLUMNS = "id,created_at,owner_user_id,storage_path,sidecar"
+_BEGINNING = re.compile(r"[0-9a-f]{1,32}", re.ASCII)
+_SHAPE = (8, 4, 4, 4, 12)
+
+
+class SupabaseCloud:
+    """The storage of a Supabase project, and a table that says what is in it.
+
+    The bytes go first, so that no row is ever there without them; both are named by the
+    image's id, so that it does no harm to send them twice.
+    """
+
+    def __init__(self, access: SupabaseAccess) -> None:
+        self._project = SupabaseProject(access)
+
+    def __repr__(self) -> str:
+        return f"SupabaseCloud({self._project!r})"
+
+    def keep(self, image: CloudImage, content: bytes) -> None:
+        """Send the bytes, and then the row; for nobody that is not there."""
+        try:
+            self._keep(image, content)
+        except UnknownOwner:
+            with suppress(Exception):  # it harms nobody, but whose would it be?
+                self._project.storage().from_(BUCKET).remove([image.path])
+            raise
+
+    def _keep(self, image: CloudImage, content: bytes) -> None:
+        media_type = image.sidecar.mime_type
+        with self._project.explained(f"The bucket {BUCKET}"):
+            bucket = self._project.storage().from_(BUCKET)
+            bucket.upload(
+                image.path, content, {"content-type": media_type, "x-upsert": "true"}
+            )
+        with self._project.explained(f"{SCHEMA}.{TABLE}"):
+            self._project.table(SCHEMA).from_(TABLE).upsert(
+                to_jsonable(_written(image)),  # type: ignore[arg-type]  # it takes any JSON
+                on_conflict="id",
+                ignore_duplicates=True,
+                returning="minimal",  # type: ignore[arg-type]  # as its own enum has it
+            ).execute()
+            self._project.check_rest()
+
+    def find(self, owner: str, *, limit: int | None = None) -> Iterator[CloudImage]:
+        """Read page by page, each from where the one before it ended."""
+        last: _Row | None = None
+        left = limit
+        while left is None or left > 0:
+            page = self._page(owner, last, PAGE if left is None else min(left, PAGE))
+            if not page:
+                return
+            yield from map(_read, page)
+            last = page[-1]
+            left = None if left is None else left - len(page)
+
+    def get(self, owner: str, name: str) -> CloudImage | None:
+        """Look for the two first ids in the range of those that begin so."""
+        begin = name.lower()
+        digits = begin.replace("-", "")
+        if not _BEGINNING.fullmatch(digits):
+            return None
+        with self._project.explained(f"{SCHEMA}.{TABLE}"):
+            query = self._project.table(SCHEMA).from_(TABLE).select(_COLUMNS)
+            query = query.eq("owner_user_id", owner)
+            query = query.gte("id", _uuid(digits.ljust(32, "0")))
+            query = query.lte("id", _uuid(digits.ljust(32, "f")))
+            found = query.order("id").limit(2).execute()
+            self._project.check_rest()
+            rows = msgspec.convert(found.data, list[_Row])
+        rows = [row for row in rows if row.id.startswith(begin)]
+        if len(rows) > 1:
+            raise InvalidRequest(
+                f"Several images have an id that begins with {name!r}.",
+                hint="Give more of it.",
+            )
+        return _read(rows[0]) if rows else None
+
+    def fetch(self, image: CloudImage) -> bytes:
+        """Download, and compare with the hash that the sidecar has."""
+        with self._project.explained(f"The bucket {BUCKET}"):
+            content = self._project.storage().from_(BUCKET).download(image.path)
+            self._project.check_file()
+        if sha256(content).hexdigest() != image.sidecar.sha256:
+            raise BackendError(f"The copy of {image.sidecar.id} is not what was kept.")
+        return content
+
+    def close(self) -> None:
+        """Close the connections; they are opened again when need be."""
+        self._project.close()
+
+    def _page(self, owner: str, last: "_Row | None", limit: int) -> "list[_Row]":
+        with self._project.explained(f"{SCHEMA}.{TABLE}"):
+            query = self._project.table(SCHEMA).from_(TABLE).select(_COLUMNS)
+            query = query.eq("owner_user_id", owner)
+            if last is not None:
+                at = last.created_at
+                query = query.or_(
+                    f'created_at.lt."{at}",and(created_at.eq."{at}",id.lt.{last.id})'
+                )
+            query = query.order("created_at", desc=True).order("id", desc=True)
+            found = query.limit(limit).execute()
+            self._project.check_rest()
+            return msgspec.convert(found.data, list[_Row])
+
+
+class _Row(msgspec.Struct):
+    """A row as PostgREST writes it."""
+
+    id: str
+    created_at: str
+    owner_user_id: str
+    storage_path: str
+    sidecar: Sidecar
+
+
+def _written(image: CloudImage) -> dict[str, object]:
+    sidecar = image.sidecar
+    cost = sidecar.cost_usd
+    return {
+        "id": sidecar.id,
+        "owner_user_id": image.owner,
+        "created_at": sidecar.created_at,
+        "prompt": sidecar.prompt,
+        "prompt_sha256": sidecar.prompt_sha256,
+        "backend": sidecar.backend,
+        "model": sidecar.model,
+        "seed": sidecar.seed,
+        "steps": sidecar.steps,
+        "width": sidecar.width,
+        "height": sidecar.height,
+        "latency_ms": sidecar.latency_ms,
+        "cost_usd": None if cost is None else str(Decimal(str(cost))),
+        "storage_path": image.path,
+        "mime_type": sidecar.mime_type,
+        "bytes": sidecar.bytes,
+        "sha256": sidecar.sha256,
+        "sidecar": sidecar,
+    }
+
+
+def _read(row: _Row) -> CloudImage:
+    return CloudImage(
+        owner=row.owner_user_id, path=row.storage_path, sidecar=row.sidecar
+    )
+
+
+def _uuid(digits: str) -> str:
+    parts: list[str] = []
+    for length in _SHAPE:
+        parts.append(digits[:length])
+        digits = digits[length:]
+    return "-".join(parts)

@@ -1,0 +1,145 @@
+"""Keeps the rows of every machine in `mai.imagen_usage`, which adds them up itself."""
+
+from collections.abc import Iterator, Mapping, Sequence
+from datetime import UTC, date
+from decimal import Decimal
+
+import msgspec
+
+from imagen.adapters.supabase.client import (
+    PAGE,
+    SupabaseAccess,
+    SupabaseProject,
+    to_jsonable,
+)
+from imagen.domain.errors import Refused
+from imagen.domain.money.cost import MICROS
+from imagen.domain.money.usage import (
+    Dimension,
+    UsageRow,
+    UsageTotal,
+    merge_totals,
+    start_of_day,
+)
+
+SCHEMA, TABLE, REPORT = "mai", "imagen_usage", "imagen_usage_report"
+_COLUMNS = (
+    "id,created_at,caller,backend,adapter,model,status,latency_ms,images,"
+    "cost_usd::text,cost_source,prompt_sha256"
+)
+
+
+class SupabaseLedger:
+    """A table of a Supabase project, and a function that says what it adds up to."""
+
+    def __init__(self, access: SupabaseAccess) -> None:
+        self._project = SupabaseProject(access)
+
+    def __repr__(self) -> str:
+        return f"SupabaseLedger({self._project!r})"
+
+    def deliver(self, rows: Sequence[UsageRow]) -> Mapping[str, str]:
+        """Insert those that are not there yet, all at once.
+
+        One that is refused has the whole request refused; then it is looked for by
+        halves.
+        """
+        try:
+            self._insert(rows)
+        except Refused as error:
+            if len(rows) == 1:
+                return {rows[0].id: error.message}
+            middle = len(rows) // 2
+            return {**self.deliver(rows[:middle]), **self.deliver(rows[middle:])}
+        return {}
+
+    def rows(self, *, since: date | None = None) -> Iterator[UsageRow]:
+        """Read page by page, each from where the one before it ended."""
+        last: UsageRow | None = None
+        while page := self._page(since, last):
+            yield from page
+            last = page[-1]
+
+    def totals(
+        self, by: Sequence[Dimension], *, since: date | None = None
+    ) -> tuple[UsageTotal, ...]:
+        """Ask the function."""
+        wish = {"by": list(by), "since": None if since is None else since.isoformat()}
+        with self._project.explained(f"{SCHEMA}.{REPORT}()"):
+            found = self._project.table(SCHEMA).rpc(REPORT, wish).execute()  # type: ignore[arg-type]  # it takes any JSON
+            self._project.check_rest()
+            totals = msgspec.convert(found.data, list[UsageTotal])
+        return merge_totals(totals, by)
+
+    def close(self) -> None:
+        """Close the connections; they are opened again when need be."""
+        self._project.close()
+
+    def _insert(self, rows: Sequence[UsageRow]) -> None:
+        if not rows:
+            return
+        with self._project.explained(f"{SCHEMA}.{TABLE}"):
+            self._project.table(SCHEMA).from_(TABLE).upsert(
+                to_jsonable([_written(row) for row in rows]),  # type: ignore[arg-type]  # it takes any JSON
+                on_conflict="id",
+                ignore_duplicates=True,
+                returning="minimal",  # type: ignore[arg-type]  # as its own enum has it
+            ).execute()
+            self._project.check_rest()
+
+    def _page(self, since: date | None, last: UsageRow | None) -> list[UsageRow]:
+        with self._project.explained(f"{SCHEMA}.{TABLE}"):
+            query = self._project.table(SCHEMA).from_(TABLE).select(_COLUMNS)
+            if since is not None:
+                query = query.gte("created_at", start_of_day(since).isoformat())
+            if last is not None:
+                at = last.created_at.isoformat()
+                query = query.or_(
+                    f'created_at.lt."{at}",and(created_at.eq."{at}",id.lt.{last.id})'
+                )
+            query = query.order("created_at", desc=True).order("id", desc=True)
+            found = query.limit(PAGE).execute()
+            self._project.check_rest()
+            return [_read(row) for row in msgspec.convert(found.data, list[_Row])]
+
+
+class _Row(msgspec.Struct):
+    """A row as PostgREST writes it."""
+
+    id: str
+    created_at: str
+    caller: str
+    backend: str
+    adapter: str
+    model: str
+    status: str
+    latency_ms: int | None
+    images: int
+    cost_usd: str | None
+    cost_source: str
+    prompt_sha256: str
+
+
+def _written(row: UsageRow) -> dict[str, object]:
+    cost = row.cost_micros
+    return {
+        "id": row.id,
+        "created_at": row.created_at.astimezone(UTC).isoformat(),
+        "caller": row.caller,
+        "backend": row.backend,
+        "adapter": row.adapter,
+        "model": row.model,
+        "status": row.status,
+        "latency_ms": row.latency_ms,
+        "images": row.images,
+        "cost_usd": None if cost is None else str(Decimal(cost) / MICROS),
+        "cost_source": row.cost_source,
+        "prompt_sha256": row.prompt_sha256,
+    }
+
+
+def _read(row: _Row) -> UsageRow:
+    named = msgspec.structs.asdict(row)
+    cost = named.pop("cost_usd")
+    micros = None if cost is None else int(Decimal(cost) * MICROS)
+    return msgspec.convert({**named, "cost_micros": micros}, UsageRow)

@@ -1,0 +1,1 @@
+"""The operating system: clock, random numbers, files, trash, tmux, log."""

@@ -1,0 +1,39 @@
+"""A secret of this machine's own, made once and kept beside the database."""
+
+import os
+from collections.abc import Callable
+from contextlib import suppress
+from pathlib import Path
+
+from imagen.adapters.system.private_files import (
+    create_private_file,
+    create_private_folder,
+)
+from imagen.domain.errors import ImagenError
+
+FILE = "secret"
+LENGTH = 32
+
+
+def load_secret(folder: Callable[[], Path]) -> bytes:
+    """Return the secret; where none can be kept, one that nobody will know again."""
+    try:
+        return _kept(create_private_folder(folder()) / FILE)
+    except (OSError, ImagenError):
+        return os.urandom(LENGTH)
+
+
+def _kept(path: Path) -> bytes:
+    with suppress(FileNotFoundError):
+        if len(secret := path.read_bytes()) == LENGTH:
+            return secret
+        path.unlink()
+    draft = path.with_name(f".{path.name}.{os.urandom(8).hex()}")
+    try:
+        with os.fdopen(create_private_file(draft), "wb") as file:
+            file.write(os.urandom(LENGTH))
+        with suppress(FileExistsError):  # somebody was quicker
+            path.hardlink_to(draft)
+    finally:
+        draft.unlink(missing_ok=True)
+    return path.read_bytes()

@@ -1,0 +1,216 @@
+"""Keeps what was thrown away in a folder of imagen's own, for a month.
+
+Not the wastebasket of the desktop: a server has none, and from here an image can be put
+back exactly where it was.
+"""
+
+import errno
+import fcntl
+import os
+import shutil
+import stat
+from collections.abc import Callable, Generator
+from contextlib import contextmanager, suppress
+from datetime import datetime, timedelta
+from hashlib import file_digest
+from io import BufferedReader
+from pathlib import Path
+
+import msgspec
+
+from imagen.adapters.system.private_files import create_private_folder
+from imagen.domain.errors import StorageError
+from imagen.domain.history import HistoryEntry
+from imagen.domain.naming import SIDECAR_SUFFIX
+
+KEPT = timedelta(days=30)
+LARGEST_SIDECAR = 16 * 2**20
+"""Bytes. What is larger is none of ours."""
+
+_ENTRY = "entry"
+_IMAGE = "image"
+_SIDECAR = "sidecar"
+
+
+class FolderTrash:
+    """A folder for each image, with its file, its sidecar, and what the history had.
+
+    Safe for many threads and processes at once.
+
+    Args:
+        folder: Where it is; made when first needed.
+        now: Says what time it is.
+    """
+
+    def __init__(
+        self, folder: Callable[[], Path], *, now: Callable[[], datetime]
+    ) -> None:
+        self._folder = folder
+        self._now = now
+
+    def throw(self, entry: HistoryEntry) -> bool:
+        """Write down what it was, then move its files; the image goes last."""
+        with self._alone():  # or who comes second makes room where the image is by now
+            return self._throw(entry)
+
+    @contextmanager
+    def _alone(self) -> Generator[None]:
+        """Wait until nobody else moves anything here or out of here."""
+        try:
+            handle = os.open(
+                create_private_folder(self._folder()), os.O_RDONLY | os.O_CLOEXEC
+            )
+        except OSError as error:
+            raise _failed(error) from error
+        try:
+            with suppress(OSError):  # not every file system knows locks
+                fcntl.flock(handle, fcntl.LOCK_EX)
+            yield
+        finally:
+            os.close(handle)
+
+    def _throw(self, entry: HistoryEntry) -> bool:
+        self._empty()
+        file = Path(entry.location)
+        if not _is_image(file, entry):
+            return self.find(entry.sidecar.id) is not None
+        try:
+            place = create_private_folder(self._folder()) / entry.sidecar.id
+            shutil.rmtree(place, ignore_errors=True)  # the same, fetched back since
+            kept = create_private_folder(place)
+            (kept / _ENTRY).write_bytes(msgspec.json.encode(entry))
+            if _is_sidecar(_beside(file), entry):
+                _move(_beside(file), kept / _SIDECAR)
+            try:
+                _move(file, kept / _IMAGE)
+            except OSError:
+                if (kept / _SIDECAR).exists():
+                    _move(kept / _SIDECAR, _beside(file))
+                raise
+        except (OSError, ValueError, TypeError) as error:
+            raise _failed(error) from error
+        return True
+
+    def find(self, image_id: str) -> HistoryEntry | None:
+        """Read what was written down."""
+        try:
+            kept = self._folder() / image_id
+            entry = msgspec.json.decode((kept / _ENTRY).read_bytes(), type=HistoryEntry)
+            is_here = entry.sidecar.id == image_id and (kept / _IMAGE).is_file()
+        except (FileNotFoundError, msgspec.DecodeError):
+            return None
+        except (OSError, ValueError) as error:
+            raise _failed(error) from error
+        return entry if is_here else None
+
+    def fetch(self, image_id: str) -> HistoryEntry | None:
+        """Move the files back, the image first."""
+        with self._alone():
+            return self._fetch(image_id)
+
+    def _fetch(self, image_id: str) -> HistoryEntry | None:
+        entry = self.find(image_id)
+        if entry is None:
+            return None
+        try:
+            kept = self._folder() / image_id
+            file = Path(entry.location)
+            file.parent.mkdir(parents=True, exist_ok=True)
+            if not _is_image(file, entry):
+                _move(kept / _IMAGE, file)
+            if (kept / _SIDECAR).exists():
+                with suppress(FileExistsError):
+                    _move(kept / _SIDECAR, _beside(file))
+            shutil.rmtree(kept, ignore_errors=True)
+        except (OSError, ValueError) as error:
+            raise _failed(error) from error
+        return entry
+
+    def _empty(self) -> None:
+        """Delete for good what nobody has missed for a month."""
+        with suppress(OSError):
+            oldest = (self._now() - KEPT).timestamp()
+            for kept in self._folder().iterdir():
+                if kept.stat().st_mtime < oldest:
+                    shutil.rmtree(kept, ignore_errors=True)
+
+
+def _beside(file: Path) -> Path:
+    return file.with_name(file.name + SIDECAR_SUFFIX)
+
+
+def _is_image(file: Path, entry: HistoryEntry) -> bool:
+    note = entry.sidecar
+    try:
+        with _opened(file, least=note.bytes, most=note.bytes) as content:
+            return file_digest(content, "sha256").hexdigest() == note.sha256
+    except (OSError, ValueError):
+        return False
+
+
+def _is_sidecar(file: Path, entry: HistoryEntry) -> bool:
+    try:
+        with _opened(file, most=LARGEST_SIDECAR) as content:
+            noted = msgspec.json.decode(content.read(LARGEST_SIDECAR), type=_Noted)
+    except (OSError, ValueError, RecursionError):
+        return False
+    return noted.id == entry.sidecar.id
+
+
+@contextmanager
+def _opened(file: Path, *, most: int, least: int = 0) -> Generator[BufferedReader]:
+    """Open a file of so many bytes, and nothing else: a pipe may never say anything.
+
+    Raises:
+        OSError: it cannot be opened, or is something else.
+        ValueError: it cannot have such a name.
+    """
+    handle = os.open(file, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
+    try:
+        found = os.fstat(handle)
+        if not (stat.S_ISREG(found.st_mode) and least <= found.st_size <= most):
+            raise OSError(errno.EINVAL, "it is something else")
+        with open(handle, "rb", closefd=False) as content:
+            yield content
+    finally:
+        os.close(handle)
+
+
+class _Noted(msgspec.Struct):
+    """Whose sidecar it is."""
+
+    id: str
+
+
+def _move(source: Path, target: Path) -> None:
+    """Move a file where there is none, to another disk if need be.
+
+    Raises:
+        OSError: there is one, or it cannot be moved.
+    """
+    try:
+        os.link(source, target)  # unlike a rename it replaces nothing
+    except OSError as error:
+        if error.errno not in {errno.EXDEV, errno.EPERM, errno.EOPNOTSUPP}:
+            raise
+        _copy(source, target)
+    source.unlink()
+
+
+def _copy(source: Path, target: Path) -> None:
+    try:
+        with source.open("rb") as old, target.open("xb") as new:
+            shutil.copyfileobj(old, new)
+            new.flush()
+            os.fsync(new.fileno())
+        shutil.copystat(source, target)
+    except FileExistsError:
+        raise
+    except OSError:
+        target.unlink(missing_ok=True)
+        raise
+
+
+def _failed(error: Exception) -> StorageError:
+    reason = getattr(error, "strerror", None) or str(error)
+    return StorageError(f"The image cannot be moved: {reason}.")

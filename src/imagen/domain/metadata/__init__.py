@@ -1,0 +1,1 @@
+"""Generation metadata inside image files: parsers, and what imagen writes."""

@@ -1,0 +1,164 @@
+"""How each tool writes into an image how it was made, and how that is read.
+
+After what the tools' own code writes, as it was in November 2026.
+"""
+
+import re
+from collections.abc import Callable, Iterator, Mapping
+from typing import TypeAlias
+
+import msgspec
+
+from imagen.domain.metadata.comfyui_graph import read_graph
+from imagen.domain.metadata.embedded import FieldNames, Recipe, build_recipe
+from imagen.domain.metadata.foreign_json import (
+    NotJson,
+    Unreadable,
+    as_object,
+    decode_object,
+)
+from imagen.domain.metadata.infotext import read_infotext
+from imagen.domain.sidecar import read_note
+from imagen.formats.texts import Texts
+
+Found: TypeAlias = Mapping[str, str]
+
+_IMAGEN = FieldNames(negative=("negative",))
+_INVOKEAI = FieldNames(
+    prompt=("positive_prompt",), guidance=("cfg_scale",), sampler=("scheduler",)
+)
+_EARLY_INVOKEAI = FieldNames(model=("model_weights",), guidance=("cfg_scale",))
+_FOOOCUS = FieldNames(
+    size=("resolution",), model=("base_model",), guidance=("guidance_scale",)
+)
+_NOVELAI = FieldNames(negative=("uc",), model=("Source",), guidance=("scale",))
+_INFOTEXT = FieldNames(
+    seed=("Seed",),
+    steps=("Steps",),
+    size=("Size",),
+    model=("Model",),
+    guidance=("CFG scale",),
+    sampler=("Sampler",),
+)
+_WRITERS = {
+    "imagen": re.compile(r"imagen "),
+    "stable-diffusion.cpp": re.compile(r"stable-diffusion\.cpp"),
+    "Fooocus": re.compile(r"Fooocus"),
+    "ComfyUI": re.compile(r"ComfyUI"),
+    "Forge": re.compile(r"f[0-9]|neo"),
+}
+"""Who writes infotexts, by how their `Version` begins."""
+
+
+def read_recipes(texts: Texts) -> Iterator[Recipe]:
+    """Yield what each tool says; first the one that knows best."""
+    seen: set[str] = set()
+    for read in _READERS:
+        try:
+            recipe = read(texts.found)
+        except Unreadable as why:
+            texts.warn(str(why))
+            continue
+        if recipe is not None and recipe.tool not in seen:
+            seen.add(recipe.tool)
+            yield recipe
+
+
+def _imagen(found: Found) -> Recipe | None:
+    said = decode_object(found, "imagen")
+    if said is None:
+        return None
+    try:
+        sidecar = read_note(said)
+    except msgspec.ValidationError as error:
+        raise Unreadable("the note of imagen is of a kind not known here") from error
+    return msgspec.structs.replace(
+        build_recipe("imagen", said, _IMAGEN),
+        parameters=sidecar.parameters,
+        sidecar=sidecar,
+    )
+
+
+def _fooocus(found: Found) -> Recipe | None:
+    if "fooocus_scheme" not in found and not _begins(found, "Software", "Fooocus"):
+        return None
+    said = _object(found, "parameters") or _object(found, "UserComment")
+    return build_recipe("Fooocus", said, _FOOOCUS) if said else None
+
+
+def _invokeai(found: Found) -> Recipe | None:
+    if said := decode_object(found, "invokeai_metadata"):
+        return build_recipe("InvokeAI", said, _INVOKEAI)
+    if said := decode_object(found, "sd-metadata"):
+        inner = as_object(said.get("image"))
+        return build_recipe(
+            "InvokeAI", {**said, "image": None, **inner}, _EARLY_INVOKEAI
+        )
+    return None
+
+
+def _mflux(found: Found) -> Recipe | None:
+    said = _object(found, "UserComment")
+    if said is None or "mflux_version" not in said:
+        return None
+    return build_recipe("mflux", said, FieldNames())
+
+
+def _novelai(found: Found) -> Recipe | None:
+    """Read what NovelAI says: in a PNG as texts, in a WebP as EXIF."""
+    said = _object(found, "Comment") or _object(found, "UserComment")
+    if said is None or not ("uc" in said or _begins(found, "Software", "NovelAI")):
+        return None
+    source = found.get("Source") or found.get("Software", "")
+    words = found.get("Description") or found.get("ImageDescription")
+    return build_recipe(
+        "NovelAI", {"prompt": words, "Source": source, **said}, _NOVELAI
+    )
+
+
+def _infotext(found: Found) -> Recipe | None:
+    key = next((key for key in ("parameters", "UserComment") if found.get(key)), None)
+    if key is None or _object(found, key) is not None:
+        return None
+    said = read_infotext(found[key])
+    if not said.pairs and key != "parameters":
+        return None  # anyone's comment
+    version = said.pairs.get("Version", "")
+    writers = (tool for tool, begins in _WRITERS.items() if begins.match(version))
+    tool = "SD.Next" if said.pairs.get("App") == "SD.Next" else "AUTOMATIC1111"
+    return msgspec.structs.replace(
+        build_recipe(next(writers, tool), said.pairs, _INFOTEXT),
+        prompt=said.prompt,
+        negative=said.negative,
+    )
+
+
+def _comfyui(found: Found) -> Recipe | None:
+    graph = _object(found, "prompt")
+    recipe = read_graph(graph) if graph else None
+    if recipe is None and decode_object(found, "workflow"):
+        return Recipe(tool="ComfyUI")
+    return recipe
+
+
+def _object(found: Found, key: str) -> Mapping[str, object] | None:
+    """Return the object of JSON that a text may be, or else anything."""
+    try:
+        return decode_object(found, key)
+    except NotJson:
+        return None
+
+
+def _begins(found: Found, key: str, words: str) -> bool:
+    return found.get(key, "").startswith(words)
+
+
+_READERS: tuple[Callable[[Found], Recipe | None], ...] = (
+    _imagen,
+    _fooocus,
+    _invokeai,
+    _mflux,
+    _novelai,
+    _infotext,
+    _comfyui,
+)

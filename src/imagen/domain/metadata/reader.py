@@ -1,0 +1,39 @@
+"""From an image file to all that it says of how it was made."""
+
+from imagen.domain.metadata.dialects import read_recipes
+from imagen.domain.metadata.embedded import EmbeddedMetadata
+from imagen.formats.container import read_facts
+from imagen.formats.jpeg import read_jpeg_metadata
+from imagen.formats.png import read_png_metadata
+from imagen.formats.texts import Texts
+from imagen.formats.webp import read_webp_metadata
+from imagen.formats.xmp import SOURCE_TYPE, SOURCE_TYPES, XMP_KEY, find_xmp_property
+
+
+def read_embedded_metadata(content: bytes) -> EmbeddedMetadata:
+    """Return all that the file says of how it was made.
+
+    However hostile the file, this takes time and memory in proportion to its size, and
+    at most a fixed amount more; what is left out for that is among the warnings.
+
+    Raises:
+        NotAnImage: it is no PNG, JPEG, WebP or GIF, or not a whole one.
+    """
+    facts, texts = read_facts(content), Texts()
+    match facts.media_type:
+        case "image/png":
+            read_png_metadata(content, texts)
+        case "image/jpeg":
+            read_jpeg_metadata(content, texts)
+        case "image/webp":
+            read_webp_metadata(content, texts)
+        case _:
+            pass
+    source_type = find_xmp_property(texts.found.get(XMP_KEY, ""), SOURCE_TYPE)
+    return EmbeddedMetadata(
+        facts=facts,
+        recipes=tuple(read_recipes(texts)),
+        source_type=source_type.removeprefix(SOURCE_TYPES),
+        texts=texts.found,
+        warnings=tuple(texts.warnings),
+    )

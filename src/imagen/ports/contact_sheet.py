@@ -1,0 +1,25 @@
+"""The port to whatever draws contact sheets."""
+
+from typing import Protocol
+
+from imagen.domain.contact_sheet import Sheet, Thumbnail
+
+
+class SheetRenderer(Protocol):
+    """Draws contact sheets."""
+
+    def thumbnail(self, content: bytes) -> Thumbnail:
+        """Return the image small enough for a sheet of hundreds.
+
+        Raises:
+            StorageError: it cannot be decoded.
+        """
+        ...
+
+    def picture(self, sheet: Sheet) -> bytes:
+        """Return the sheet as a PNG."""
+        ...
+
+    def page(self, sheet: Sheet) -> bytes:
+        """Return the sheet as an HTML page that needs nothing from elsewhere."""
+        ...

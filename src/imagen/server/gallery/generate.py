@@ -1,0 +1,217 @@
+"""What is made here: the choices there are, what a wish would cost, and reruns."""
+
+from collections.abc import Mapping, Sequence
+from typing import Any, Literal
+
+import msgspec
+from litestar import Request, Response, post
+from litestar import get as get_route
+from litestar.di import NamedDependency
+from litestar.params import FromPath, JSONBody
+
+from imagen import bootstrap
+from imagen.bootstrap import OutputOptions, RequestContext
+from imagen.domain.estimate import estimate_plan
+from imagen.domain.events import ignore_event
+from imagen.domain.rerun import Overrides
+from imagen.domain.sidecar import Change
+from imagen.server.gallery.library import ImageLibrary
+from imagen.server.gallery.pictures import PATH
+from imagen.server.gallery.rerun import RerunSpec, remove_hints
+from imagen.server.http import request_mapping
+from imagen.server.http.files import build_linker
+from imagen.server.http.models import ModelData, build_model_list
+from imagen.server.http.schemas import MOST_PARTIAL_IMAGES, GenerationFields
+from imagen.server.http.sse import EventNames, stream_events
+from imagen.server.jobs.dispatcher import RequestDispatcher
+from imagen.server.jobs.service import ServerContext
+from imagen.server.workers.work_item import WorkItem
+
+
+class StyleChoice(msgspec.Struct, frozen=True, kw_only=True):
+    """A style of the config."""
+
+    name: str
+    prompt: str
+    negative: str
+    size: str | None
+
+
+class Choices(msgspec.Struct, frozen=True, kw_only=True):
+    """What can be asked for here.
+
+    Attributes:
+        most: Images at once.
+        longest: Characters of a prompt.
+    """
+
+    models: tuple[ModelData, ...]
+    styles: tuple[StyleChoice, ...]
+    most: int
+    longest: int
+
+
+class CostEstimate(msgspec.Struct, frozen=True, kw_only=True):
+    """What would be sent, and what it would cost; None is unknown, never 0."""
+
+    backend: str
+    model: str
+    images: int
+    calls: int
+    prompt_sent: str
+    negative: str
+    size: str
+    cost_usd: float | None
+    may_cost: bool
+    ignored: Mapping[str, str]
+    adjusted: Mapping[str, Change]
+
+
+class RerunFields(msgspec.Struct, frozen=True, kw_only=True):
+    """How an image is made again.
+
+    Attributes:
+        seed: The same, or one that is drawn anew.
+    """
+
+    seed: Literal["same", "new"] = "same"
+
+
+@get_route("/gallery/api/choices", include_in_schema=False)
+async def get_choices(workshop: NamedDependency[ServerContext]) -> Choices:
+    """List backends and styles."""
+    settings = workshop.settings
+    return Choices(
+        models=await workshop.in_thread(lambda: build_model_list(workshop)),
+        styles=tuple(
+            StyleChoice(
+                name=name,
+                prompt=style.prompt,
+                negative=style.negative,
+                size=None if style.size is None else str(style.size),
+            )
+            for name, style in settings.styles.items()
+        ),
+        most=settings.serve.count,
+        longest=settings.serve.prompt,
+    )
+
+
+@post("/gallery/api/estimate", include_in_schema=False, status_code=200)
+async def estimate(
+    data: JSONBody[GenerationFields],
+    request: Request[Any, Any, Any],
+    workshop: NamedDependency[ServerContext],
+) -> CostEstimate:
+    """Say what would be sent and what it would cost; nothing is reserved."""
+    settings = workshop.settings
+    request_mapping.check_limits(data, settings.serve)
+    backend, model = request_mapping.backend_and_model(settings, data.model)
+    order = WorkItem(
+        backend=backend,
+        ask=request_mapping.GenerateSpec(fields=data, model=model),
+        count=data.n or 1,
+        caller=request.user,
+        wish=request_mapping.build_output_options(data),
+    )
+    return await workshop.in_thread(lambda: _expected(order, workshop))
+
+
+@post(PATH + "/{image_id:str}/again/estimate", include_in_schema=False, status_code=200)
+async def estimate_rerun(
+    image_id: FromPath[str],
+    data: JSONBody[RerunFields],
+    request: Request[Any, Any, Any],
+    workshop: NamedDependency[ServerContext],
+    shelf: NamedDependency[ImageLibrary],
+) -> CostEstimate:
+    """Say what making an image again would cost."""
+    entry = await shelf.entry(image_id)
+
+    def expect() -> CostEstimate:
+        order = _order_again(entry.sidecar.id, data, request.user, workshop)
+        return _expected(order, workshop)
+
+    return await workshop.in_thread(expect)
+
+
+@post(PATH + "/{image_id:str}/again", include_in_schema=False, status_code=200)
+async def rerun_image(
+    image_id: FromPath[str],
+    data: JSONBody[RerunFields],
+    request: Request[Any, Any, Any],
+    desk: NamedDependency[RequestDispatcher],
+    shelf: NamedDependency[ImageLibrary],
+) -> Response[Any]:
+    """Make an image again, as `imagen rerun` does, and tell how far it is."""
+    workshop = desk.workshop
+    entry = await shelf.entry(image_id)
+    order = await workshop.in_thread(
+        lambda: _order_again(entry.sidecar.id, data, request.user, workshop)
+    )
+    job = desk.submit(order, key=None, detached=False, live=True)
+    telling = EventNames("image_generation").telling(
+        how="url",
+        link=build_linker(request, workshop),
+        began=workshop.now(),
+        partial=MOST_PARTIAL_IMAGES,
+    )
+    return await stream_events(job, desk, telling)
+
+
+def _order_again(
+    image_id: str, rerun: RerunFields, caller: str, workshop: ServerContext
+) -> WorkItem:
+    """Return the order for what made an image.
+
+    Raises:
+        InvalidRequest: nobody knows how it was made, or its backend is gone.
+    """
+    use_case = bootstrap.build_rerun(
+        workshop.settings,
+        environment=workshop.environment,
+        accounts=workshop.accounts,
+        pipes=False,
+    )
+    with remove_hints():
+        past = use_case.look(image_id)
+    wanted = Overrides(seed=0 if rerun.seed == "new" else None)
+    return WorkItem(
+        backend=past.backend,
+        ask=RerunSpec(past=past, wanted=wanted),
+        caller=caller,
+        wish=OutputOptions(format=past.format_on(past.backend)),
+        live=True,
+    )
+
+
+def _expected(order: WorkItem, workshop: ServerContext) -> CostEstimate:
+    use_case = bootstrap.build_generate(
+        workshop.settings,
+        workshop.find(order.backend),
+        workshop.backend(order.backend),
+        environment=workshop.environment,
+        accounts=workshop.accounts,
+        wish=order.wish,
+        count=order.count,
+        listen=ignore_event,
+        door=RequestContext(caller=order.caller),
+    )
+    planned = use_case.plan(order.ask.request(use_case, workshop.premises))
+    expected = estimate_plan(planned)
+    return CostEstimate(
+        backend=expected.backend,
+        model=expected.model,
+        images=expected.images,
+        calls=expected.calls,
+        prompt_sent=expected.prompt_sent,
+        negative=expected.negative,
+        size=expected.size,
+        cost_usd=expected.cost_usd,
+        may_cost=planned.may_cost,
+        ignored=expected.ignored,
+        adjusted=expected.adjusted,
+    )
+
+
+routes: Sequence[Any] = (get_choices, estimate, estimate_rerun, rerun_image)

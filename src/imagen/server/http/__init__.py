@@ -1,0 +1,1 @@
+"""Routes, schemas, errors and middleware of the OpenAI images API."""

@@ -1,0 +1,238 @@
+"""Stands in front of every route: who may come in, and under which name.
+
+A page of somebody else's must not reach this server through a visitor's browser: not
+under a name of its own (DNS rebinding: `Host` is checked), and not in the visitor's
+name (CSRF: `Provenance_` is).
+"""
+
+import asyncio
+import socket
+from base64 import b64decode
+from collections.abc import Awaitable, Callable, Mapping, MutableMapping, Sequence
+from ipaddress import ip_address
+from typing import Any, TypeAlias
+from urllib.parse import urlsplit
+
+from imagen.server.errors import ErrorResponse, client_disconnected, shutdown_error
+from imagen.server.keys import ApiKeys
+
+Scope: TypeAlias = MutableMapping[str, Any]
+Message: TypeAlias = MutableMapping[str, Any]
+Receive: TypeAlias = Callable[[], Awaitable[Message]]
+Send: TypeAlias = Callable[[Message], Awaitable[None]]
+AsgiApp: TypeAlias = Callable[[Scope, Receive, Send], Awaitable[None]]
+
+PATIENCE = 30.0
+"""Seconds that a body may pause."""
+SAFE = frozenset({"GET", "HEAD", "OPTIONS"})
+
+_HEADERS = (
+    (b"x-content-type-options", b"nosniff"),
+    (b"referrer-policy", b"no-referrer"),
+    (b"x-frame-options", b"DENY"),
+    (b"cross-origin-resource-policy", b"same-origin"),
+)
+
+
+def no_session(cookies: bytes) -> str | None:
+    """Know no session."""
+    del cookies
+    return None
+
+
+class AccessMiddleware:
+    """An ASGI application around another one.
+
+    Args:
+        app: What answers those who may come in.
+        keys: Who may; if there are none, everybody on this machine.
+        hosts: Names under which the server is reached, besides its own.
+        anonymous: Who asks where no key is needed.
+        open_paths: Beginnings of paths that need no key, and `/`, which is one itself.
+        session_of: Says whom a browser's cookies stand for, if anybody.
+    """
+
+    def __init__(
+        self,
+        app: AsgiApp,
+        *,
+        keys: ApiKeys,
+        hosts: Sequence[str] = (),
+        anonymous: str = "",
+        open_paths: tuple[str, ...] = (),
+        session_of: Callable[[bytes], str | None] = no_session,
+    ) -> None:
+        self._app = app
+        self._keys = keys
+        self._hosts = {host.lower() for host in (*hosts, *local_host_names())}
+        self._anonymous = anonymous
+        self._open = tuple(path for path in open_paths if path != "/")
+        self._root = "/" in open_paths
+        self._session_of = session_of
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Let the request in, or answer it."""
+        if scope["type"] == "lifespan":
+            await self._app(scope, receive, send)
+            return
+        try:
+            self._check(scope)
+        except ErrorResponse as failure:
+            await send_error(failure, scope, send)
+            return
+        answer = _ResponseHeaders(send)
+        try:
+            await self._app(scope, _paced(receive), answer.send)
+        except asyncio.CancelledError:  # the server stops, and has waited long enough
+            if answer.begun:
+                raise
+            await send_error(shutdown_error(), scope, send)
+
+    def _check(self, scope: Scope) -> None:
+        headers: dict[bytes, bytes] = dict(scope["headers"])
+        host = headers.get(b"host", b"").decode("latin-1").lower()
+        if not self._is_ours(host):
+            raise ErrorResponse(
+                421,
+                "This server is not called so; `serve: {hosts: [...]}` in its config "
+                "names what it is called.",
+                code="unknown_host",
+            )
+        origin = headers.get(b"origin")
+        if scope.get("method") not in SAFE and not _same_site(origin, host, headers):
+            raise ErrorResponse(
+                403,
+                "A page of another site may not send this.",
+                code="cross_origin",
+                type="permission_error",
+            )
+        scope["user"] = self._caller(scope["path"], headers)
+
+    def _is_ours(self, host: str) -> bool:
+        name = _name_of(host)
+        if name in self._hosts or name.endswith(".localhost"):
+            return True
+        try:
+            ip_address(name)
+        except ValueError:
+            return False
+        return True  # a name can be made to mean us, an address cannot
+
+    def _caller(self, path: str, headers: Mapping[bytes, bytes]) -> str:
+        if not self._keys:
+            return self._anonymous
+        caller = self._keys.caller_of(_key_in(headers.get(b"authorization", b"")))
+        if caller is None and (cookies := headers.get(b"cookie")):
+            caller = self._session_of(cookies)
+        if caller is not None:
+            return caller
+        if path.startswith(self._open) or (self._root and path == "/"):
+            return self._anonymous
+        # A page of ours asks for the key itself.
+        api = path.startswith(("/v1/", "/gallery/"))
+        raise ErrorResponse(
+            401,
+            "The API key is missing or wrong; send `Authorization: Bearer KEY`.",
+            code="invalid_api_key",
+            headers={"WWW-Authenticate": "Bearer" if api else 'Basic realm="imagen"'},
+        )
+
+
+async def send_error(failure: ErrorResponse, scope: Scope, send: Send) -> None:
+    """Send an error as the whole answer."""
+    if scope["type"] == "websocket":
+        await send({"type": "websocket.close", "code": 1008})
+        return
+    body = b"" if scope.get("method") == "HEAD" else failure.body
+    headers = [
+        (b"content-type", b"application/json"),
+        (b"content-length", str(len(body)).encode()),
+        *_HEADERS,
+        *((k.encode(), v.encode()) for k, v in failure.headers.items()),
+    ]
+    await send(
+        {"type": "http.response.start", "status": failure.status, "headers": headers}
+    )
+    await send({"type": "http.response.body", "body": body})
+
+
+def local_host_names() -> tuple[str, ...]:
+    """Return what this machine is called."""
+    name = socket.gethostname()
+    return "localhost", name, f"{name}.local"
+
+
+class _ResponseHeaders:
+    """Says of an answer how a browser is to treat it.
+
+    Attributes:
+        begun: Whether any of it is sent.
+    """
+
+    def __init__(self, send: Send) -> None:
+        self._send = send
+        self.begun = False
+
+    async def send(self, message: Message) -> None:
+        """Send it on."""
+        self.begun = True
+        if message["type"] == "http.response.start":
+            given = [*message.get("headers", ())]
+            there = {name for name, _ in given}
+            given += [each for each in _HEADERS if each[0] not in there]
+            message = {**message, "headers": given}
+        await self._send(message)
+
+
+def _paced(receive: Receive) -> Receive:
+    """Have a body come without long pauses, and whole."""
+    whole = False
+
+    async def received() -> Message:
+        nonlocal whole
+        if whole:
+            return await receive()
+        try:
+            async with asyncio.timeout(PATIENCE):
+                message = await receive()
+        except TimeoutError as error:
+            raise ErrorResponse(
+                408,
+                f"No more of the body came for {PATIENCE:.0f} seconds.",
+                code="timeout",
+                headers={"Connection": "close"},
+            ) from error
+        if message["type"] == "http.disconnect":
+            raise client_disconnected()
+        whole = not message.get("more_body", False)
+        return message
+
+    return received
+
+
+def _name_of(host: str) -> str:
+    """Return `Host` without its port and its brackets."""
+    if host.startswith("["):
+        return host[1:].partition("]")[0]
+    return host.partition(":")[0]
+
+
+def _same_site(origin: bytes | None, host: str, headers: Mapping[bytes, bytes]) -> bool:
+    if origin is None:  # no browser, or one that says it so
+        return headers.get(b"sec-fetch-site", b"none") in {b"none", b"same-origin"}
+    return urlsplit(origin.decode("latin-1").lower()).netloc == host
+
+
+def _key_in(authorization: bytes) -> str:
+    """Return the key of `Bearer KEY`; or the password, which a browser asks for."""
+    kind, _, word = authorization.decode("latin-1").strip().partition(" ")
+    match kind.lower():
+        case "bearer":
+            return word.strip()
+        case "basic":
+            try:
+                return b64decode(word, validate=True).decode().partition(":")[2]
+            except ValueError:
+                return ""
+        case _:
+            return ""

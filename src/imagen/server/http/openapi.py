@@ -1,0 +1,67 @@
+"""The OpenAPI description, as JSON at `/schema`; nothing is loaded from elsewhere."""
+
+from typing import Any
+
+import msgspec
+from litestar import Request
+from litestar.datastructures import UploadFile
+from litestar.openapi.plugins import JsonRenderPlugin
+
+from imagen.server.http.images import EditFields
+from imagen.server.http.schemas import GenerationFields
+from imagen.settings.model import ServeSettings
+
+_STREAMED = ("/v1/images/generations", "/v1/images/edits")
+"""What answers with events if asked for `stream`."""
+_PLACE = "#/components/schemas/{name}"
+
+
+class StructSchemaPlugin(JsonRenderPlugin):
+    """Has msgspec itself describe what it takes, for it knows every limit.
+
+    Args:
+        limits: Those of the config.
+    """
+
+    def __init__(self, limits: ServeSettings) -> None:
+        super().__init__(path=["/", "/openapi.json"])
+        self._limits = limits
+
+    def render(
+        self, request: Request[Any, Any, Any], openapi_schema: dict[str, Any]
+    ) -> bytes:
+        """Return the description with its bodies as they are read."""
+        _, bodies = msgspec.json.schema_components(
+            [GenerationFields, EditFields], schema_hook=_file, ref_template=_PLACE
+        )
+        for body in bodies.values():
+            fields = body["properties"]
+            fields["prompt"]["maxLength"] = self._limits.prompt
+            fields["negative_prompt"]["anyOf"][0]["maxLength"] = self._limits.prompt
+            fields["n"]["anyOf"][0]["maximum"] = self._limits.count
+        form = bodies["EditFields"]
+        form["required"] = ["prompt", "image"]
+        form["properties"] = {
+            name: _without_null(field) for name, field in form["properties"].items()
+        }
+        for path in _STREAMED:
+            answer = openapi_schema["paths"][path]["post"]["responses"]["200"]
+            answer["content"]["text/event-stream"] = {"schema": {"type": "string"}}
+        schemas = {**openapi_schema["components"]["schemas"], **bodies}
+        components = {**openapi_schema["components"], "schemas": schemas}
+        return super().render(request, {**openapi_schema, "components": components})
+
+
+def _file(kind: type) -> dict[str, Any]:
+    if kind is UploadFile:
+        return {"type": "string", "format": "binary"}
+    raise NotImplementedError
+
+
+def _without_null(field: dict[str, Any]) -> dict[str, Any]:
+    """Return what a field of a form can be: what it is not is left out."""
+    kinds = [kind for kind in field.get("anyOf", ()) if kind != {"type": "null"}]
+    if len(kinds) != 1:
+        return field
+    plain = {k: v for k, v in field.items() if k not in {"anyOf", "default"}}
+    return {**plain, **kinds[0]}

@@ -1,0 +1,1 @@
+"""Running requests: dispatcher, queue of each backend, progress, cloud sync."""

@@ -1,0 +1,160 @@
+"""A process that carries out orders; a server has one, and more when it is busy.
+
+python -m imagen.server.workers.process HANDLE       # of the socket to the server
+"""
+
+import os
+import signal
+import socket
+import sys
+from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import closing, suppress
+
+from imagen import bootstrap
+from imagen.bootstrap import RequestContext
+from imagen.domain.call import Call
+from imagen.domain.events import Event, Planned, Previewed, Progressed, Warned
+from imagen.domain.result import FailedImage, StoredImage
+from imagen.engine.cancellation import Cancellation
+from imagen.engine.numbering import Numbering
+from imagen.server.instances import BackendCache
+from imagen.server.process_limits import end_with_parent, set_process_limits
+from imagen.server.workers.messages import (
+    SIGNALS,
+    Cancel,
+    Channel,
+    Done,
+    EventMessage,
+    Ready,
+    ResultMessage,
+    Run,
+    Setup,
+    to_picklable,
+)
+from imagen.server.workers.work_item import ORIGIN, Runtime, WorkItem
+from imagen.settings.environment import process_environment
+from imagen.settings.model import Settings
+
+
+class Worker:
+    """Carries out orders, each in a thread of its own.
+
+    Args:
+        settings: The config.
+        channel: To the server.
+    """
+
+    def __init__(self, settings: Settings, channel: Channel) -> None:
+        environment = process_environment()
+        self._premises = Runtime(
+            settings=settings,
+            environment=environment,
+            accounts=bootstrap.open_stores(environment),
+        )
+        self._channel = channel
+        self._instances = BackendCache(settings, environment)
+        self._numbering = Numbering()
+        self._running: dict[int, Cancellation] = {}
+        self._pool = ThreadPoolExecutor(
+            settings.serve.concurrency * len(settings.backends), "worker"
+        )
+
+    def run(self) -> None:
+        """Do what the server says, until it is gone."""
+        with suppress(OSError):  # the server is gone already, as is heard next
+            self._channel.send(Ready())
+        while (word := self._channel.receive()) is not None:
+            match word:
+                case Run(number=number, order=order):
+                    self._running[number] = cancellation = Cancellation()
+                    self._pool.submit(self._work, number, order, cancellation)
+                case Cancel(number=number):
+                    # It may be over at this very moment.
+                    if (running := self._running.get(number)) is not None:
+                        running.cancel()
+                case _:
+                    pass
+        if self._running:  # the next server asks for what is not over
+            os._exit(0)
+        self._pool.shutdown()
+        self._instances.close()
+        self._premises.accounts.close()
+
+    def _work(self, number: int, order: WorkItem, cancellation: Cancellation) -> None:
+        refused: BaseException | None = None
+        try:
+            self._make(number, order, cancellation)
+        except BaseException as error:  # noqa: BLE001 - it is raised in the server
+            refused = to_picklable(error)
+        self._running.pop(number, None)
+        self._channel.send(Done(number, refused))
+
+    def _make(self, number: int, order: WorkItem, cancellation: Cancellation) -> None:
+        premises = self._premises
+        chosen, backend = (
+            self._instances.find(order.backend),
+            self._instances.get(order.backend),
+        )
+        can = backend.capabilities()
+        priced = chosen.instance.price is not None
+
+        def hear(event: Event) -> None:
+            if isinstance(event, Warned) or (
+                order.told and isinstance(event, Planned | Progressed | Previewed)
+            ):
+                self._channel.send(EventMessage(number, event))
+
+        def begun(calls: Sequence[Call]) -> None:
+            if order.key is not None:
+                premises.accounts.keys.begun(order.key, calls)
+
+        maker = bootstrap.build_generate(
+            premises.settings,
+            chosen,
+            backend,
+            environment=premises.environment,
+            accounts=premises.accounts,
+            wish=order.wish,
+            count=order.count,
+            listen=hear,
+            live=order.live and can.live,
+            door=RequestContext(
+                caller=order.caller,
+                origin=ORIGIN,
+                begun=begun,
+                here=True,
+                for_good=priced or can.may_cost,
+                numbering=self._numbering,
+            ),
+        )
+        plan = maker.plan(order.ask.request(maker, premises))
+        for outcome in maker.outcomes(plan, cancellation):
+            self._channel.send(ResultMessage(number, _sendable(outcome)))
+
+
+def _sendable(outcome: StoredImage | FailedImage) -> StoredImage | FailedImage:
+    if isinstance(outcome, StoredImage):
+        return outcome
+    return FailedImage(
+        number=outcome.number,
+        error=to_picklable(outcome.error),
+        rescued=outcome.rescued,
+    )
+
+
+def main(handle: int) -> None:
+    """Work for the server at the other end of that socket."""
+    for number in SIGNALS:
+        signal.signal(number, signal.SIG_IGN)
+    signal.pthread_sigmask(signal.SIG_UNBLOCK, SIGNALS)
+    end_with_parent()
+    set_process_limits()
+    with closing(Channel(socket.socket(fileno=handle))) as channel:
+        setup = channel.receive()
+        if isinstance(setup, Setup):
+            Worker(setup.settings, channel).run()
+
+
+if __name__ == "__main__":
+    main(int(sys.argv[1]))

@@ -1,0 +1,108 @@
+"""Small pictures: how they look, and a cache that may vanish or be full at any time."""
+
+from io import BytesIO
+from pathlib import Path
+
+import pytest
+from PIL import Image
+
+from imagen.adapters.imaging.thumbnails import SIDE, Thumbnails, render_thumbnail
+from imagen.domain.errors import InvalidRequest
+from imagen.testing.fakes import tiny_png
+
+
+def opened(content: bytes) -> Image.Image:
+    image = Image.open(BytesIO(content))
+    assert image.format == "WEBP"
+    image.load()
+    return image
+
+
+def written(image: Image.Image, kind: str, **options: object) -> bytes:
+    file = BytesIO()
+    image.save(file, kind, **options)
+    return file.getvalue()
+
+
+@pytest.mark.parametrize(
+    ("size", "small"),
+    [
+        ((2000, 1000), (SIDE, SIDE // 2)),
+        ((1000, 3000), (171, SIDE)),
+        ((40, 30), (40, 30)),
+    ],
+)
+def test_the_longer_side_is_limited_and_nothing_grows(
+    size: tuple[int, int], small: tuple[int, int]
+) -> None:
+    assert opened(render_thumbnail(tiny_png(*size))).size == small
+
+
+def test_what_is_clear_stays_clear() -> None:
+    image = Image.new("RGBA", (600, 600), (200, 30, 30, 0))
+
+    small = opened(render_thumbnail(written(image, "PNG")))
+
+    assert small.mode == "RGBA"
+    assert small.getpixel((10, 10))[3] == 0
+
+
+def test_a_photograph_that_was_turned_stands_upright() -> None:
+    image = Image.new("RGB", (800, 400))
+    exif = Image.Exif()
+    exif[0x0112] = 6  # the top is on the right
+
+    small = opened(render_thumbnail(written(image, "JPEG", exif=exif)))
+
+    assert small.size == (SIDE // 2, SIDE)
+
+
+@pytest.mark.parametrize("mode", ["1", "L", "LA", "P", "I;16", "CMYK"])
+def test_every_kind_of_pixels_can_be_drawn(mode: str) -> None:
+    kind = "JPEG" if mode == "CMYK" else "PNG"
+    image = Image.new(mode, (700, 350))
+
+    assert opened(render_thumbnail(written(image, kind))).size == (SIDE, SIDE // 2)
+
+
+@pytest.mark.parametrize(
+    "content", [b"", b"no image", tiny_png()[:60]], ids=["empty", "text", "cut"]
+)
+def test_what_is_no_image_is_said(content: bytes) -> None:
+    with pytest.raises(InvalidRequest, match="cannot be drawn"):
+        render_thumbnail(content)
+
+
+def test_it_is_made_once(tmp_path: Path) -> None:
+    thumbnails = Thumbnails(lambda: tmp_path / "small")
+    assert thumbnails.find("ab" * 32) is None
+
+    made = thumbnails.make(tiny_png(), "ab" * 32)
+
+    assert Thumbnails(lambda: tmp_path / "small").find("ab" * 32) == made
+    assert (tmp_path / "small").stat().st_mode & 0o777 == 0o700
+
+
+def test_a_cache_that_cannot_be_written_changes_nothing(tmp_path: Path) -> None:
+    (tmp_path / "file").write_bytes(b"in the way")
+    thumbnails = Thumbnails(lambda: tmp_path / "file" / "small")
+
+    assert opened(thumbnails.make(tiny_png(), "ab" * 32)).size == (64, 64)
+    assert thumbnails.find("ab" * 32) is None
+
+
+def test_the_oldest_go_when_there_is_too_much(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("imagen.adapters.imaging.thumbnails._LOOK_AFTER", 10)
+    one = len(render_thumbnail(tiny_png()))
+    thumbnails = Thumbnails(lambda: tmp_path, largest=one * 10)
+
+    names = [f"{number:064x}" for number in range(30)]
+    for name in names:
+        thumbnails.make(tiny_png(), name)
+
+    kept = [name for name in names if thumbnails.find(name)]
+    assert len(kept) <= 10
+    assert names[-1] in kept
+    assert names[0] not in kept

@@ -1,0 +1,87 @@
+from collections.abc import Mapping
+from decimal import Decimal
+from itertools import groupby
+
+import pytest
+
+from imagen.adapters.system.prices import load_price_table, look_up_price
+from imagen.domain.consumption import Used
+from imagen.domain.money.price import ListedPrice, calculate_cost
+
+MODELS = [
+    list(lines)
+    for _, lines in groupby(
+        load_price_table(), key=lambda line: (line.provider, line.model)
+    )
+]
+
+
+def named(lines: list[ListedPrice]) -> str:
+    return lines[0].model
+
+
+@pytest.mark.parametrize("lines", MODELS, ids=named)
+def test_every_price_has_a_date_and_a_source(lines: list[ListedPrice]) -> None:
+    for line in lines:
+        assert line.price.since
+        assert line.price.source
+        assert all(0 < rate.usd < 1 for rate in line.price.rates)
+
+
+@pytest.mark.parametrize("lines", MODELS, ids=named)
+def test_every_model_has_one_price_by_default(lines: list[ListedPrice]) -> None:
+    provider, model = lines[0].provider, lines[0].model
+
+    assert look_up_price(provider, model, {}) is not None
+    assert len(lines) == 1 or sum(line.default for line in lines) == 1
+    assert len(lines) == 1 or all(line.when for line in lines)
+
+
+@pytest.mark.parametrize("lines", MODELS, ids=named)
+def test_every_tier_is_found_by_each_of_its_values(lines: list[ListedPrice]) -> None:
+    for line in lines:
+        for name, values in line.when.items():
+            for value in values:
+                found = look_up_price(line.provider, line.model, {name: value})
+                assert found == line.price
+
+
+def test_a_model_stands_in_one_place_of_the_table() -> None:
+    names = [(lines[0].provider, lines[0].model) for lines in MODELS]
+
+    assert len(set(names)) == len(names)
+
+
+@pytest.mark.parametrize(
+    ("model", "parameters", "used", "micros"),
+    [
+        ("black-forest-labs/flux-schnell", {}, Used(images=4), 12_000),
+        ("black-forest-labs/flux-schnell:5f2c", {}, Used(images=1), 3_000),
+        ("black-forest-labs/flux-2-pro", {}, Used(images=1, megapixels=2), 45_000),
+        ("google/nano-banana-2", {}, Used(images=1), 67_000),
+        ("google/nano-banana-2", {"resolution": "4K"}, Used(images=1), 151_000),
+        ("google/nano-banana-pro", {"resolution": "2K"}, Used(images=1), 150_000),
+        ("hardware:gpu-h100", {}, Used(seconds=10), 15_250),
+    ],
+)
+def test_replicate_charges(
+    model: str, parameters: Mapping[str, object], used: Used, micros: int
+) -> None:
+    price = look_up_price("replicate", model, parameters)
+
+    assert calculate_cost(price, used).micros == micros
+
+
+def test_figures_are_read_as_they_are_written() -> None:
+    price = look_up_price("replicate", "black-forest-labs/flux-schnell", {})
+
+    assert price is not None
+    assert price.rates[0].usd == Decimal("0.003")
+
+
+def test_a_model_of_the_community_has_no_price() -> None:
+    assert look_up_price("replicate", "somebody/something:5f2c", {}) is None
+
+
+def test_the_table_is_decoded_once() -> None:
+    assert load_price_table() is load_price_table()

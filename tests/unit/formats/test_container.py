@@ -1,0 +1,275 @@
+import zlib
+from hashlib import sha256
+from io import BytesIO
+from struct import pack
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from PIL import Image
+from tests.unit.domain.pictures import FILES, chunk, encoded, riff, segment
+
+from imagen.formats.container import (
+    PNG_SIGNATURE,
+    ImageFacts,
+    NotAnImage,
+    jpeg_segments,
+    png_chunks,
+    read_facts,
+    webp_chunks,
+)
+
+
+def picture(mode: str = "RGB", width: int = 24, height: int = 17) -> Image.Image:
+    return Image.radial_gradient("L").resize((width, height)).convert(mode)
+
+
+ANIMATED = {"save_all": True, "append_images": [picture("L").convert("RGB").rotate(9)]}
+PNG = encoded(picture(), "PNG")
+JPEG = encoded(picture(), "JPEG")
+PROGRESSIVE = encoded(picture(), "JPEG", progressive=True, quality=95)
+THUMBNAILED = JPEG[:2] + segment(0xE1, b"Exif\0\0" + JPEG) + JPEG[2:]
+LOSSY = encoded(picture(), "WEBP", quality=50)
+LOSSLESS = encoded(picture(), "WEBP", lossless=True)
+SEE_THROUGH = encoded(picture("LA").convert("RGBA"), "WEBP", quality=50)
+MOVING_WEBP = encoded(picture(), "WEBP", **ANIMATED)
+GIF = encoded(picture(), "GIF")
+NOISE = Image.frombytes(
+    "L", (48, 48), b"".join(sha256(bytes([n])).digest() for n in range(72))
+)
+MOVING_GIF = encoded(picture(), "GIF", **ANIMATED)
+
+WHOLE = {
+    "png": PNG,
+    "png grey": encoded(picture("L"), "PNG"),
+    "png palette": encoded(picture("P"), "PNG"),
+    "png transparent": encoded(picture("RGBA"), "PNG"),
+    "png animated": encoded(picture(), "PNG", **ANIMATED),
+    "jpeg": JPEG,
+    "jpeg progressive": PROGRESSIVE,
+    "jpeg grey": encoded(picture("L"), "JPEG"),
+    "jpeg cmyk": encoded(picture("CMYK"), "JPEG"),
+    "jpeg with a thumbnail": THUMBNAILED,
+    "jpeg with restarts": encoded(picture(), "JPEG", restart_marker_blocks=1),
+    "webp lossy": LOSSY,
+    "webp lossless": LOSSLESS,
+    "webp transparent": SEE_THROUGH,
+    "webp animated": MOVING_WEBP,
+    "webp with exif": encoded(picture(), "WEBP", exif=b"Exif\0\0MM"),
+    "gif": GIF,
+    "gif animated": MOVING_GIF,
+}
+WALKED = {name: content for name, content in WHOLE.items() if "gif" not in name}
+
+
+@pytest.mark.parametrize("name", WHOLE)
+def test_reads_type_and_size(name: str) -> None:
+    facts = read_facts(WHOLE[name])
+
+    assert facts == ImageFacts(
+        media_type="image/" + name.split(maxsplit=1)[0], width=24, height=17
+    )
+
+
+def test_reads_an_interlaced_png() -> None:
+    header = pack(">IIBBBBB", 1, 1, 8, 0, 0, 0, 1)
+    body = chunk(b"IHDR", header) + chunk(b"IDAT", zlib.compress(b"\0\0"))
+    interlaced = PNG_SIGNATURE + body + chunk(b"IEND")
+
+    assert (read_facts(interlaced).width, read_facts(interlaced).height) == (1, 1)
+    Image.open(BytesIO(interlaced)).load()
+
+
+@pytest.mark.parametrize("name", WHOLE)
+def test_takes_what_follows_the_end(name: str) -> None:
+    assert read_facts(WHOLE[name] + bytes(7)) == read_facts(WHOLE[name])
+
+
+def test_takes_fill_bytes_between_segments() -> None:
+    filled = JPEG[:2] + b"\xff\xff\xff" + JPEG[2:]
+
+    assert read_facts(filled) == read_facts(JPEG)
+
+
+@pytest.mark.parametrize("name", WALKED)
+def test_notices_every_cut(name: str) -> None:
+    content = WALKED[name]
+
+    taken = [end for end in range(len(content)) if is_image(content[:end])]
+
+    assert taken == []
+
+
+def test_notices_every_cut_of_a_gif() -> None:
+    content = encoded(NOISE, "GIF")
+
+    taken = [end for end in range(len(content)) if is_image(content[:end])]
+
+    assert taken == []
+
+
+def test_notices_a_gif_without_a_picture() -> None:
+    assert not is_image(b"GIF89a" + pack("<HHBBB", 24, 17, 0, 0, 0) + b";")
+
+
+def test_notices_every_flipped_bit_of_a_png() -> None:
+    small = encoded(Image.new("L", (2, 2)), "PNG")
+
+    taken = [bit for bit in range(len(small) * 8) if is_image(flipped(small, bit))]
+
+    assert taken == []
+
+
+@given(st.sampled_from(sorted(WHOLE)), st.data())
+def test_any_damage_is_an_image_or_a_sentence(name: str, data: st.DataObject) -> None:
+    content = WHOLE[name]
+    for bit in data.draw(st.lists(st.integers(0, len(content) * 8 - 1), max_size=4)):
+        content = flipped(content, bit)
+
+    assert is_image(content[: data.draw(st.integers(0, len(content)))]) in {True, False}
+
+
+@given(
+    st.sampled_from(
+        [
+            b"",
+            PNG_SIGNATURE,
+            PNG[:33],
+            b"\xff\xd8\xff",
+            JPEG[:20],
+            b"RIFF\x40\0\0\0WEBP",
+            b"RIFF\x40\0\0\0WEBPVP8 ",
+            b"RIFF\x40\0\0\0WEBPVP8L",
+            b"RIFF\x40\0\0\0WEBPVP8X",
+            b"GIF87a",
+            b"GIF89a",
+        ]
+    ),
+    st.binary(max_size=200),
+)
+def test_anything_is_an_image_or_a_sentence(magic: bytes, rest: bytes) -> None:
+    assert is_image(magic + rest) in {True, False}
+
+
+@pytest.mark.parametrize(
+    ("content", "said"),
+    [
+        (b"", "empty"),
+        (b"<!DOCTYPE html><title>502</title>", "HTML"),
+        (b"\n  <HTML>", "HTML"),
+        (b'{"error": "no"}', "JSON"),
+        (b"[]", "JSON"),
+        (b'<svg xmlns="http://www.w3.org/2000/svg"/>', "SVG"),
+        (b'<?xml version="1.0"?>\n<svg/>', "SVG"),
+        (b"\0\0\0\x20ftypavif\0\0\0\0", "AVIF"),
+        (b"\0\0\0\x20ftypavis\0\0\0\0", "AVIF"),
+        (b"BM123456789", "42 4d 31"),
+        (PNG_SIGNATURE, "ends too early"),
+        (PNG_SIGNATURE + chunk(b"IEND"), "does not begin with its header"),
+        (PNG_SIGNATURE + chunk(b"IHDR", bytes(13)) + chunk(b"IEND"), "no picture"),
+        (PNG[:40] + b"x" + PNG[41:], "checksum"),
+        (b"\xff\xd8\xff\xd9", "no picture"),
+        (b"\xff\xd8\xff\xda\0\x02\xff\xd9", "no size"),
+        (JPEG[:-2], "ends too early"),
+        (JPEG[:2] + b"\xff\xe0\0\x02oops" + JPEG[2:], "between its segments"),
+        (riff(), "no picture"),
+        (riff((b"EXIF", b"MM")), "no picture"),
+        (LOSSY[:-3], "ends too early"),
+        (GIF[:-1], "ends too early"),
+    ],
+)
+def test_says_what_it_is_instead(content: bytes, said: str) -> None:
+    with pytest.raises(NotAnImage, match=said):
+        read_facts(content)
+
+
+def test_refuses_an_image_without_extent() -> None:
+    header = chunk(b"IHDR", pack(">IIBBBBB", 0, 5, 8, 0, 0, 0, 0))
+
+    with pytest.raises(NotAnImage, match="0x5 pixels"):
+        read_facts(PNG_SIGNATURE + header + chunk(b"IDAT") + chunk(b"IEND"))
+
+
+SIGNED = {
+    "png": PNG[:33] + chunk(b"caBX", b"manifest") + PNG[33:],
+    "jpeg": JPEG[:2]
+    + segment(0xEB, b"JP\0\x01\0\0\0\x01\0\0\0\x40jumb" + bytes(52))
+    + JPEG[2:],
+    "webp": riff(
+        (b"VP8X", b"\0\0\0\0\x17\0\0\x10\0\0"),
+        (LOSSY[12:16], LOSSY[20:]),
+        (b"C2PA", b"manifest!"),
+    ),
+}
+
+
+@pytest.mark.parametrize("name", SIGNED)
+def test_notices_a_c2pa_manifest(name: str) -> None:
+    facts = read_facts(SIGNED[name])
+
+    assert facts == ImageFacts(
+        media_type=f"image/{name}", width=24, height=17, signed=True
+    )
+
+
+@pytest.mark.parametrize("name", SIGNED)
+def test_the_signed_files_can_be_decoded(name: str) -> None:
+    with Image.open(BytesIO(SIGNED[name])) as image:
+        image.load()
+
+    assert image.size == (24, 17)
+
+
+def test_an_app11_segment_of_another_kind_is_no_signature() -> None:
+    other = JPEG[:2] + segment(0xEB, b"HDR_RI ver=11" + bytes(40)) + JPEG[2:]
+
+    assert not read_facts(other).signed
+
+
+@pytest.mark.parametrize("name", [name for name in FILES if name.startswith("png")])
+def test_the_chunks_of_a_png_follow_each_other(name: str) -> None:
+    places = list(png_chunks(FILES[name]))
+
+    assert [start for _, start, _ in places] == [8, *(end for _, _, end in places)][:-1]
+    assert [kind for kind, _, _ in places][:: len(places) - 1] == [b"IHDR", b"IEND"]
+
+
+@pytest.mark.parametrize("name", [name for name in FILES if name.startswith("jpeg")])
+def test_the_segments_of_a_jpeg_follow_each_other(name: str) -> None:
+    places = list(jpeg_segments(FILES[name]))
+
+    ends = [end for _, _, _, end in places]
+    assert [start for _, start, _, _ in places] == [2, *ends][:-1]
+    assert places[-1][0] == 0xD9
+    markers = [marker for marker, *_ in places]
+    assert markers.count(0) == markers.count(0xDA) > 0
+
+
+@pytest.mark.parametrize("name", [name for name in FILES if name.startswith("webp")])
+def test_the_chunks_of_a_webp_follow_each_other(name: str) -> None:
+    places = list(webp_chunks(FILES[name]))
+
+    ends = [end + (end - body) % 2 for _, _, body, end in places]
+    assert [start for _, start, _, _ in places] == [12, *ends][:-1]
+
+
+def test_a_segment_shorter_than_its_length_is_broken() -> None:
+    with pytest.raises(NotAnImage, match="impossible length"):
+        read_facts(JPEG[:2] + b"\xff\xe0\0\1" + JPEG[2:])
+
+
+def is_image(content: bytes) -> bool:
+    try:
+        facts = read_facts(content)
+    except NotAnImage as why:
+        assert str(why)  # noqa: PT017 - both outcomes are fine, another error is not
+        return False
+    assert facts.width > 0
+    assert facts.height > 0
+    return True
+
+
+def flipped(content: bytes, bit: int) -> bytes:
+    changed = bytearray(content)
+    changed[bit // 8] ^= 1 << bit % 8
+    return bytes(changed)

@@ -1,0 +1,125 @@
+"""What the server and its workers say to each other."""
+
+import socket
+from collections.abc import Iterator
+from contextlib import closing
+from inspect import isclass
+
+import pytest
+
+from imagen.domain import errors
+from imagen.server.errors import ErrorResponse
+from imagen.server.workers.messages import (
+    HEAD,
+    Cancel,
+    Channel,
+    Done,
+    Ready,
+    decode_message,
+    encode_message,
+    to_picklable,
+)
+
+KINDS = [
+    kind
+    for kind in vars(errors).values()
+    if isclass(kind) and issubclass(kind, errors.ImagenError)
+]
+
+
+class Odd(Exception):
+    def __init__(self, one: str, *, other: str) -> None:
+        super().__init__(f"{one} and {other}")
+
+
+@pytest.fixture
+def ends() -> Iterator[tuple[socket.socket, Channel]]:
+    server, worker = socket.socketpair()
+    with server, worker, closing(Channel(worker)) as channel:
+        yield server, channel
+
+
+def crossed(error: BaseException | None) -> BaseException | None:
+    over = decode_message(encode_message(Done(1, error))[HEAD.size :])
+    assert isinstance(over, Done)
+    return over.refused
+
+
+@pytest.mark.parametrize("kind", KINDS, ids=lambda kind: kind.__name__)
+def test_every_error_of_ours_crosses_whole(kind: type[errors.ImagenError]) -> None:
+    error = kind("What is wrong.", hint="What to do.")
+
+    there = crossed(error)
+
+    assert type(there) is kind
+    assert (there.args, vars(there)) == (error.args, vars(error))
+
+
+def test_a_failure_crosses_with_its_status_and_headers() -> None:
+    failure = ErrorResponse(
+        429, "Later.", type="rate_limit_error", param="n", code="busy", retry_after=7
+    )
+
+    there = crossed(failure)
+
+    assert isinstance(there, ErrorResponse)
+    assert (there.status, there.problem) == (429, failure.problem)
+    assert there.headers == {"X-Should-Retry": "true", "Retry-After": "7"}
+
+
+def test_of_an_error_that_cannot_cross_its_words_do() -> None:
+    there = crossed(to_picklable(Odd("this", other="that")))
+
+    assert isinstance(there, RuntimeError)
+    assert str(there) == "Odd: this and that"
+
+
+class Picky(errors.Throttled):
+    def __init__(self, one: str, *, other: str) -> None:
+        super().__init__(f"{one} and {other}", retry_after=7, hint="Later.")
+
+
+def test_an_error_of_an_adapters_own_crosses_as_the_kind_of_ours_that_it_is() -> None:
+    there = crossed(to_picklable(Picky("this", other="that")))
+
+    assert type(there) is errors.Throttled
+    assert there.message == "this and that"
+    assert (there.retry_after, there.hint) == (7, "Later.")
+
+
+@pytest.mark.parametrize(
+    "kind", [ValueError, UnicodeError, StopIteration, SystemExit, KeyboardInterrupt]
+)
+def test_what_is_not_ours_crosses_as_a_fault_with_its_trail(
+    kind: type[BaseException],
+) -> None:
+    with pytest.raises(kind) as caught:
+        fail(kind)
+
+    there = crossed(to_picklable(caught.value))
+
+    assert isinstance(there, RuntimeError)
+    assert str(there) == f"{kind.__name__}: what"
+    assert "in fail" in "".join(there.__notes__)
+
+
+def fail(kind: type[BaseException]) -> None:
+    raise kind("what")
+
+
+def test_words_arrive_in_their_order(ends: tuple[socket.socket, Channel]) -> None:
+    server, channel = ends
+    server.sendall(encode_message(Ready()) + encode_message(Cancel(3)))
+
+    assert [channel.receive(), channel.receive()] == [Ready(), Cancel(3)]
+
+
+@pytest.mark.parametrize("sent", [b"", b"\0\0", encode_message(Cancel(3))[:-1]])
+def test_a_server_that_is_gone_says_nothing(
+    ends: tuple[socket.socket, Channel], sent: bytes
+) -> None:
+    server, channel = ends
+    server.sendall(sent)
+    server.close()
+
+    assert channel.receive() is None
