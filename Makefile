@@ -1,6 +1,6 @@
-# The two commands of the README are `make demo` and `make test`; the rest is for every day.
-# Everything lands in .venv and nothing outside this folder, but for Debian's packages that
-# `make test` names before it installs them (never with sudo; IMAGEN_NO_APT=1 leaves them out).
+# `make demo` and `make test` are the two commands of the README; the others are for
+# development. Everything is installed into .venv, except Debian packages, which `make test`
+# lists before it installs them (never with sudo; IMAGEN_NO_APT=1 skips them).
 
 PYTHON ?= python3
 BIN := .venv/bin
@@ -10,10 +10,10 @@ PIP := $(BIN)/python -m pip --quiet --disable-pip-version-check
 .PHONY: help demo test check format bench lock clean
 
 help:
-	@echo "make demo    install into .venv, generate an image, say where it is"
-	@echo "make test    install what the tests need, and run all of them"
-	@echo "make check   format, lint, types, layers, start-up: in a few seconds"
-	@echo "make format  put the format right, and what lint can mend"
+	@echo "make demo    install into .venv, generate an image, print its path"
+	@echo "make test    install what the tests need, run all tests"
+	@echo "make check   check format, lint, types, layers and start-up"
+	@echo "make format  format the code and fix lint errors"
 	@echo "make bench   measure against peers and limits"
 	@echo "make lock    pin the newest versions in constraints.txt"
 
@@ -27,15 +27,15 @@ help:
 	@touch $@
 
 .venv/tested: .venv/installed
-	@echo "imagen: installing into .venv what the checks and tests need: the extra 'all', the"
-	@echo "imagen: group 'dev' of pyproject.toml, and examples/imagen-chalk"
+	@echo "imagen: installing into .venv for checks and tests: the extra 'all', the group 'dev'"
+	@echo "imagen: of pyproject.toml, and examples/imagen-chalk"
 	@$(PIP) install --constraint constraints.txt --editable '.[all]' --group dev
 	@$(PIP) install --constraint constraints.txt --editable examples/imagen-chalk
 	@touch $@
 
 demo: .venv/installed
 	@mkdir -p demo
-	@echo "imagen: your first image, with its sidecar beside it:"
+	@echo "imagen: your first image and its sidecar:"
 	@$(BIN)/imagen generate "a wide editorial header about RAG systems" \
 		--style blog-header --size 1536x768 --backend mock --output demo/
 
@@ -57,7 +57,7 @@ lock:
 	@rm -rf .venv-lock && $(PYTHON) -m venv .venv-lock
 	@.venv-lock/bin/python -m pip --quiet install --upgrade pip
 	@.venv-lock/bin/python -m pip --quiet install '.[all]' --group dev
-	@{ echo "# The versions that imagen is developed and tested with; made by \`make lock\`."; \
+	@{ echo "# The versions that imagen is developed and tested with; written by \`make lock\`."; \
 	   .venv-lock/bin/python -m pip freeze --all --exclude imagen-studio; } > constraints.txt
 	@rm -rf .venv-lock
 

@@ -1,5 +1,5 @@
 #!/bin/sh
-# Format, lint, types, layers and start-up, side by side; each says what it found broken.
+# Run the format, lint, type, layer and start-up checks in parallel; print what failed.
 set -u
 bin=.venv/bin
 log=$(mktemp -d)

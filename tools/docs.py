@@ -1,8 +1,8 @@
-"""Writes the pages of docs/ that are made from the code: `python -m tools.docs`."""
+"""Generate the pages of docs/ that come from the code: `python -m tools.docs`."""
 
 from pathlib import Path
 
-import imagen.settings.validate  # noqa: F401 - it has an error of its own
+import imagen.settings.validate  # noqa: F401 - defines InvalidConfig
 from imagen.cli.exit_codes import FAULT, INTERRUPTED, MEANINGS, exit_code_for
 from imagen.domain.errors import ImagenError, SomeImagesFailed
 
@@ -15,12 +15,12 @@ def exit_codes_page() -> str:
     lines = [
         "# Exit codes",
         "",
-        "What `imagen` tells the shell. A code, once given a meaning, keeps it. With",
-        '`--json` each failure is also an object on stdout, `{"error": {"code",',
-        '"message", "hint"}}`, with one of the error codes below.',
+        "The exit codes of `imagen`. The meaning of a code never changes. With `--json`",
+        'each failure is also an object on stdout, `{"error": {"code", "message",',
+        '"hint"}}`, with one of the error codes below.',
         "",
-        "With several images it is the code of the first one that failed, after every",
-        "image that was made has been stored.",
+        "With several images it is the code of the first failure, after every generated",
+        "image has been stored.",
         "",
         "| exit | meaning | error codes |",
         "| --- | --- | --- |",
@@ -34,12 +34,12 @@ def exit_codes_page() -> str:
         lines.append(f"| {exit_code} | {meaning} | {', '.join(codes)} |")
     lines += [
         "",
-        f"The first Ctrl-C cancels the job (at most 3 s, exit {INTERRUPTED}), a second",
-        "one leaves at once.",
+        f"The first Ctrl-C cancels the job (at most 3 s, exit {INTERRUPTED}), the second",
+        "exits at once.",
         "",
         "## Error codes",
         "",
-        "| code | class | when | tried again by itself | may have cost |",
+        "| code | class | when | retried automatically | may have cost |",
         "| --- | --- | --- | --- | --- |",
     ]
     for kind in kinds[1:]:
@@ -52,9 +52,9 @@ def exit_codes_page() -> str:
 
 
 def family(root: type[ImagenError]) -> list[type[ImagenError]]:
-    """The error and those that imagen derives from it (an adapter's are not ours)."""
-    ours = (k for k in root.__subclasses__() if k.__module__.startswith("imagen."))
-    return [root, *(k for child in ours for k in family(child))]
+    """Return the error and its subclasses in imagen; an adapter's own are left out."""
+    subclasses = (k for k in root.__subclasses__() if k.__module__.startswith("imagen."))
+    return [root, *(k for child in subclasses for k in family(child))]
 
 
 def _nature(kind: type[ImagenError]) -> tuple[bool, bool]:

