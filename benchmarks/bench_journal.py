@@ -56,11 +56,11 @@ def paid(folder: Path) -> bool:
     def account(number: int) -> None:
         call_id = sample_id(number)
         journal.begin([sample_call(number)])
-        journal.note(call_id, CallSending())
-        journal.note(call_id, CallAccepted(reference=f"job-{number}"))
-        journal.note(call_id, CallReceived(received=received))
+        journal.record(call_id, CallSending())
+        journal.record(call_id, CallAccepted(reference=f"job-{number}"))
+        journal.record(call_id, CallReceived(received=received))
         history.add([sample_entry(number)])
-        journal.note(call_id, CallClosed(usage=sample_row(number)))
+        journal.record(call_id, CallClosed(usage=sample_row(number)))
 
     for number in range(ROUNDS):
         without.append(milliseconds(lambda number=number: save(number)))

@@ -92,7 +92,7 @@ def rows(database: Database) -> bool:
 def budget(database: Database) -> bool:
     journal = SqliteJournal(database)
     week = BudgetLimit(
-        called="week_usd", backend="", since=MONDAY, until=NOW, micros=10**12
+        label="week_usd", backend="", since=MONDAY, until=NOW, micros=10**12
     )
     journal.begin([sample_call(1)])
     start = time.perf_counter()

@@ -213,7 +213,7 @@ def build_request(
         fit=_fit(fit),
         timeout=timeout,
         strict=strict,
-        unheeded=unheeded or {},
+        unsupported_fields=unheeded or {},
     )
 
 
@@ -289,11 +289,11 @@ def build_generate(
         store=_store(place, folder, environment, stream=wish.stream, door=door),
         records=_records(accounts, settings, heard),
         clock=SystemClock(),
-        draw=random_int,
+        random_int=random_int,
         caller=door.caller,
         origin=door.origin,
-        begun=door.begun,
-        here=door.here,
+        before_calls=door.begun,
+        inline=door.here,
         price_of=_price_of,
         budgets=tuple(
             budget
@@ -1154,7 +1154,7 @@ def check_supabase(settings: Settings, environment: Environment) -> Iterator[Rea
     if missing:
         note = f"{' and '.join(missing)} not set; docs/supabase.md has every step."
         used = wanted or not environment.supabase_is_unset
-        yield Readiness(what="used" if used else "not used", ready=not used, note=note)
+        yield Readiness(name="used" if used else "not used", ready=not used, note=note)
         return
     from imagen.adapters.supabase.diagnostics import (  # noqa: PLC0415 - rare
         check_project as look,

@@ -179,7 +179,7 @@ class Healthy:
     def check(self, context: JobContext) -> tuple[Readiness, ...]:
         context.sleep(0)
         ready = self.vendor.trouble is None
-        return (Readiness(what="the vendor", ready=ready),)
+        return (Readiness(name="the vendor", ready=ready),)
 
     def close(self) -> None:
         """There is nothing to let go of."""
@@ -780,7 +780,7 @@ class TestIsNeverReady(Staged):
     class Made(Healthy):
         def check(self, context: JobContext) -> tuple[Readiness, ...]:
             context.sleep(0)
-            return (Readiness(what="the weather", ready=False),)
+            return (Readiness(name="the weather", ready=False),)
 
     breaks: ClassVar[set[str]] = {"test_is_ready"}
 
@@ -791,7 +791,7 @@ class TestCannotStopChecking(Staged):
             try:
                 return super().check(context)
             except Cancelled:
-                return (Readiness(what="patience", ready=False),)
+                return (Readiness(name="patience", ready=False),)
 
     breaks: ClassVar[set[str]] = {"test_stops_checking_when_cancelled"}
 

@@ -82,10 +82,10 @@ class TestFindsSomethingInNothing(Staged):
 
 class TestRoundsTheSeed(Staged):
     class Made(Sky):
-        def keep(self, image: CloudImage, content: bytes) -> None:
+        def upload(self, image: CloudImage, content: bytes) -> None:
             seed = int(float(image.sidecar.seed or 0))
             sidecar = replaced(image.sidecar, seed=seed)
-            super().keep(replaced(image, sidecar=sidecar), content)
+            super().upload(replaced(image, sidecar=sidecar), content)
 
     breaks: ClassVar[set[str]] = {
         "test_returns_what_is_kept",
@@ -96,8 +96,8 @@ class TestRoundsTheSeed(Staged):
 
 class TestChangesTheBytes(Staged):
     class Made(Sky):
-        def keep(self, image: CloudImage, content: bytes) -> None:
-            super().keep(image, content.strip() + b"\n")
+        def upload(self, image: CloudImage, content: bytes) -> None:
+            super().upload(image, content.strip() + b"\n")
 
     breaks: ClassVar[set[str]] = {
         "test_returns_what_is_kept",
@@ -108,8 +108,8 @@ class TestChangesTheBytes(Staged):
 
 class TestKeepsAnImageAgain(Staged):
     class Made(Sky):
-        def keep(self, image: CloudImage, content: bytes) -> None:
-            super().keep(image, content)
+        def upload(self, image: CloudImage, content: bytes) -> None:
+            super().upload(image, content)
             self.kept[f"{image.sidecar.id}/{len(self.kept)}"] = image
 
     breaks: ClassVar[set[str]] = {
@@ -124,10 +124,10 @@ class TestKeepsAnImageAgain(Staged):
 
 class TestIsNotToBeAskedTwice(Staged):
     class Made(Sky):
-        def keep(self, image: CloudImage, content: bytes) -> None:
+        def upload(self, image: CloudImage, content: bytes) -> None:
             if image.path in self.objects:
                 raise Refused("It is there already.")
-            super().keep(image, content)
+            super().upload(image, content)
 
     breaks: ClassVar[set[str]] = {
         "test_keeps_an_image_once",
@@ -137,12 +137,12 @@ class TestIsNotToBeAskedTwice(Staged):
 
 class TestLosesImagesInACrowd(Staged):
     class Made(Sky):
-        def keep(self, image: CloudImage, content: bytes) -> None:
+        def upload(self, image: CloudImage, content: bytes) -> None:
             before = dict(self.kept)
             time.sleep(0.1)
             self.kept.clear()
             self.kept.update(before)
-            super().keep(image, content)
+            super().upload(image, content)
 
     breaks: ClassVar[set[str]] = {
         "test_keeps_an_image_once_whoever_keeps_it",
@@ -238,9 +238,9 @@ class TestGetsAnyOfSeveral(Staged):
 
 class TestKeepsAnything(Staged):
     class Made(Sky):
-        def keep(self, image: CloudImage, content: bytes) -> None:
+        def upload(self, image: CloudImage, content: bytes) -> None:
             sidecar = replaced(image.sidecar, mime_type="image/png")
-            super().keep(replaced(image, sidecar=sidecar), content)
+            super().upload(replaced(image, sidecar=sidecar), content)
 
     breaks: ClassVar[set[str]] = {
         "test_refuses_what_is_no_image",
@@ -249,10 +249,10 @@ class TestKeepsAnything(Staged):
 
 class TestHasARowOfWhatItRefused(Staged):
     class Made(Sky):
-        def keep(self, image: CloudImage, content: bytes) -> None:
+        def upload(self, image: CloudImage, content: bytes) -> None:
             self._check()
             self.kept.setdefault(image.sidecar.id, image)
-            super().keep(image, content)
+            super().upload(image, content)
 
     breaks: ClassVar[set[str]] = {
         "test_refuses_what_is_no_image",
@@ -261,7 +261,7 @@ class TestHasARowOfWhatItRefused(Staged):
 
 class TestReturnsWhateverIsThere(Staged):
     class Made(Sky):
-        def fetch(self, image: CloudImage) -> bytes:
+        def download(self, image: CloudImage) -> bytes:
             self._check()
             return self.objects.get(image.path, b"")
 
@@ -272,10 +272,10 @@ class TestReturnsWhateverIsThere(Staged):
 
 class TestLetsAKeyErrorOut(Staged):
     class Made(Sky):
-        def fetch(self, image: CloudImage) -> bytes:
+        def download(self, image: CloudImage) -> bytes:
             self._check()
             assert self.objects[image.path]
-            return super().fetch(image)
+            return super().download(image)
 
     breaks: ClassVar[set[str]] = {
         "test_returns_nothing_else",

@@ -43,13 +43,13 @@ class Torn(MemoryJournal):
     ) -> None:
         raise self.error
 
-    def note(self, call_id: str, note: CallUpdate) -> None:
+    def record(self, call_id: str, note: CallUpdate) -> None:
         raise self.error
 
-    def taken(self, limit: BudgetLimit) -> int:
+    def committed_micros(self, limit: BudgetLimit) -> int:
         raise self.error
 
-    def unfinished(self) -> tuple[OpenCall, ...]:
+    def list_open(self) -> tuple[OpenCall, ...]:
         raise self.error
 
     def claim(self, call_id: str) -> ClaimedCall | None:
@@ -123,7 +123,7 @@ class TestForgetsWhereImagesGo(Staged):
             self, calls: Sequence[Call], *, limits: Sequence[BudgetLimit] = ()
         ) -> None:
             super().begin(
-                [replaced(c, place=OutputTarget()) for c in calls], limits=limits
+                [replaced(c, target=OutputTarget()) for c in calls], limits=limits
             )
 
     breaks: ClassVar[set[str]] = {
@@ -136,8 +136,8 @@ class TestForgetsWhereImagesGo(Staged):
 
 class TestIsInNoOrder(Staged):
     class Made(MemoryJournal):
-        def unfinished(self) -> tuple[OpenCall, ...]:
-            there = {each.call.id: each for each in super().unfinished()}
+        def list_open(self) -> tuple[OpenCall, ...]:
+            there = {each.call.id: each for each in super().list_open()}
             return tuple(there[call_id] for call_id in self._desk.calls)
 
     breaks: ClassVar[set[str]] = {
@@ -164,10 +164,10 @@ class TestRaisesForWhatIsNotThere(Staged):
 
 class TestKnowsNothingOfAccepting(Staged):
     class Made(MemoryJournal):
-        def unfinished(self) -> tuple[OpenCall, ...]:
+        def list_open(self) -> tuple[OpenCall, ...]:
             return tuple(
                 replaced(each, state="sent") if each.state == "accepted" else each
-                for each in super().unfinished()
+                for each in super().list_open()
             )
 
     breaks: ClassVar[set[str]] = {
@@ -182,9 +182,9 @@ class TestKnowsNothingOfAccepting(Staged):
 
 class TestNeverTakesBack(Staged):
     class Made(MemoryJournal):
-        def note(self, call_id: str, note: CallUpdate) -> None:
+        def record(self, call_id: str, note: CallUpdate) -> None:
             if note != CallSending(active=False):
-                super().note(call_id, note)
+                super().record(call_id, note)
 
     breaks: ClassVar[set[str]] = {
         "test_is_planned_again_when_it_was_not_sent",
@@ -193,8 +193,8 @@ class TestNeverTakesBack(Staged):
 
 class TestTakesEverythingBack(Staged):
     class Made(MemoryJournal):
-        def note(self, call_id: str, note: CallUpdate) -> None:
-            super().note(call_id, note)
+        def record(self, call_id: str, note: CallUpdate) -> None:
+            super().record(call_id, note)
             if isinstance(note, CallSending) and (
                 entry := self._desk.calls.get(call_id)
             ):
@@ -207,9 +207,9 @@ class TestTakesEverythingBack(Staged):
 
 class TestCountsNotes(Staged):
     class Made(MemoryJournal):
-        def note(self, call_id: str, note: CallUpdate) -> None:
+        def record(self, call_id: str, note: CallUpdate) -> None:
             again = (call_id, note) in self.notes
-            super().note(call_id, note)
+            super().record(call_id, note)
             if again and (entry := self._desk.calls.get(call_id)):
                 entry.trouble += " Again!"
 
@@ -220,9 +220,9 @@ class TestCountsNotes(Staged):
 
 class TestKeepsWhatIsClosed(Staged):
     class Made(MemoryJournal):
-        def note(self, call_id: str, note: CallUpdate) -> None:
+        def record(self, call_id: str, note: CallUpdate) -> None:
             entry = self._desk.calls.get(call_id)
-            super().note(call_id, note)
+            super().record(call_id, note)
             if isinstance(note, CallClosed) and entry and entry.state == "received":
                 self._desk.calls[call_id] = entry
 
@@ -234,10 +234,10 @@ class TestKeepsWhatIsClosed(Staged):
 
 class TestRaisesForNotesOnNothing(Staged):
     class Made(MemoryJournal):
-        def note(self, call_id: str, note: CallUpdate) -> None:
+        def record(self, call_id: str, note: CallUpdate) -> None:
             if call_id not in self._desk.calls and not isinstance(note, CallClosed):
                 raise JournalError("There is no such call.")
-            super().note(call_id, note)
+            super().record(call_id, note)
 
     breaks: ClassVar[set[str]] = {
         "test_ignores_notes_on_a_call_that_is_not_there",
@@ -249,8 +249,8 @@ class TestRaisesForNotesOnNothing(Staged):
 
 class TestRecordsEachClosing(Staged):
     class Made(MemoryJournal):
-        def note(self, call_id: str, note: CallUpdate) -> None:
-            super().note(call_id, note)
+        def record(self, call_id: str, note: CallUpdate) -> None:
+            super().record(call_id, note)
             if isinstance(note, CallClosed) and note.usage:
                 number = len(self.ledger.kept)
                 self.ledger.record([replaced(note.usage, id=f"{call_id}-{number}")])
@@ -266,10 +266,10 @@ class TestRecordsEachClosing(Staged):
 
 class TestRecordsWhatCostNothing(Staged):
     class Made(MemoryJournal):
-        def note(self, call_id: str, note: CallUpdate) -> None:
+        def record(self, call_id: str, note: CallUpdate) -> None:
             if note == CallClosed() and call_id in self._desk.calls:
                 note = CallClosed(usage=replaced(sample_row(cost=0), id=call_id))
-            super().note(call_id, note)
+            super().record(call_id, note)
 
     breaks: ClassVar[set[str]] = {
         "test_records_no_usage_of_what_cost_nothing",
@@ -279,9 +279,9 @@ class TestRecordsWhatCostNothing(Staged):
 
 class TestRecordsOnlyWhatIsThere(Staged):
     class Made(MemoryJournal):
-        def note(self, call_id: str, note: CallUpdate) -> None:
+        def record(self, call_id: str, note: CallUpdate) -> None:
             if call_id in self._desk.calls:
-                super().note(call_id, note)
+                super().record(call_id, note)
 
     breaks: ClassVar[set[str]] = {
         "test_records_usage_of_a_call_that_is_not_there",
@@ -293,9 +293,9 @@ class TestRecordsOnlyWhatIsThere(Staged):
 
 class TestGivesReferencesAway(Staged):
     class Made(MemoryJournal):
-        def note(self, call_id: str, note: CallUpdate) -> None:
+        def record(self, call_id: str, note: CallUpdate) -> None:
             self._desk.references.clear()
-            super().note(call_id, note)
+            super().record(call_id, note)
 
     breaks: ClassVar[set[str]] = {
         "test_gives_a_reference_to_one_call",
@@ -306,8 +306,8 @@ class TestGivesReferencesAway(Staged):
 
 class TestForgetsReferencesOfClosedCalls(Staged):
     class Made(MemoryJournal):
-        def note(self, call_id: str, note: CallUpdate) -> None:
-            super().note(call_id, note)
+        def record(self, call_id: str, note: CallUpdate) -> None:
+            super().record(call_id, note)
             if isinstance(note, CallClosed):
                 self._desk.references.clear()
 
@@ -319,12 +319,12 @@ class TestForgetsReferencesOfClosedCalls(Staged):
 
 class TestRemembersOnlyTheLastReference(Staged):
     class Made(MemoryJournal):
-        def note(self, call_id: str, note: CallUpdate) -> None:
+        def record(self, call_id: str, note: CallUpdate) -> None:
             if isinstance(note, CallAccepted):
                 owners = self._desk.references
                 for name in [name for name in owners if owners[name] == call_id]:
                     del owners[name]
-            super().note(call_id, note)
+            super().record(call_id, note)
 
     breaks: ClassVar[set[str]] = {
         "test_remembers_each_reference_of_a_call",
@@ -334,12 +334,12 @@ class TestRemembersOnlyTheLastReference(Staged):
 
 class TestKeepsReferencesFromOtherAdapters(Staged):
     class Made(MemoryJournal):
-        def note(self, call_id: str, note: CallUpdate) -> None:
+        def record(self, call_id: str, note: CallUpdate) -> None:
             if isinstance(note, CallAccepted):
                 for (_, reference), owner in self._desk.references.items():
                     if reference == note.reference and owner != call_id:
                         raise ReferenceTaken("Somebody has it.")
-            super().note(call_id, note)
+            super().record(call_id, note)
 
     breaks: ClassVar[set[str]] = {
         "test_lets_another_adapter_use_the_reference",
@@ -365,10 +365,10 @@ class TestClaimsWhatIsWorkedOn(Staged):
 
 class TestForgetsWhyItWasLeft(Staged):
     class Made(MemoryJournal):
-        def note(self, call_id: str, note: CallUpdate) -> None:
-            super().note(
+        def record(self, call_id: str, note: CallUpdate) -> None:
+            super().record(
                 call_id,
-                CallLeftOpen(trouble="") if isinstance(note, CallLeftOpen) else note,
+                CallLeftOpen(reason="") if isinstance(note, CallLeftOpen) else note,
             )
 
     breaks: ClassVar[set[str]] = {
@@ -381,7 +381,7 @@ class TestRemembersTrouble(Staged):
         def claim(self, call_id: str) -> ClaimedCall | None:
             claim = super().claim(call_id)
             if claim is not None:
-                self._desk.calls[call_id].trouble = claim.open.trouble
+                self._desk.calls[call_id].trouble = claim.open.reason
             return claim
 
     breaks: ClassVar[set[str]] = {
@@ -436,12 +436,12 @@ class TestKnowsOnlyItsOwn(Staged):
 
 class TestWantsToBeAlone(Staged):
     class Made(MemoryJournal):
-        def note(self, call_id: str, note: CallUpdate) -> None:
+        def record(self, call_id: str, note: CallUpdate) -> None:
             if not ONE.acquire(blocking=False):
                 raise JournalError("Somebody writes.")
             try:
                 time.sleep(0.003)
-                super().note(call_id, note)
+                super().record(call_id, note)
             finally:
                 ONE.release()
 
@@ -468,11 +468,11 @@ class TestForgetsWhatArrived(Staged):
 
 class TestForgetsTheOffset(Staged):
     class Made(MemoryJournal):
-        def note(self, call_id: str, note: CallUpdate) -> None:
+        def record(self, call_id: str, note: CallUpdate) -> None:
             if isinstance(note, CallReceived):
                 at = note.received.at.astimezone(UTC)
                 note = CallReceived(received=replaced(note.received, at=at))
-            super().note(call_id, note)
+            super().record(call_id, note)
 
     breaks: ClassVar[set[str]] = {
         "test_hands_over_what_arrived",
@@ -481,13 +481,13 @@ class TestForgetsTheOffset(Staged):
 
 class TestIsParticularAboutParameters(Staged):
     class Made(MemoryJournal):
-        def note(self, call_id: str, note: CallUpdate) -> None:
+        def record(self, call_id: str, note: CallUpdate) -> None:
             if isinstance(note, CallReceived):
                 try:
                     msgspec.json.encode(note)
                 except (TypeError, UnicodeEncodeError) as error:
                     raise JournalError(f"It cannot be written: {error}.") from error
-            super().note(call_id, note)
+            super().record(call_id, note)
 
     breaks: ClassVar[set[str]] = {
         "test_keeps_images_whatever_comes_with_them",
@@ -623,8 +623,8 @@ class TestForgetsTheLedger(Staged):
 
 class TestTakesUnknownForNothing(Staged):
     class Made(MemoryJournal):
-        def note(self, call_id: str, note: CallUpdate) -> None:
-            super().note(call_id, note)
+        def record(self, call_id: str, note: CallUpdate) -> None:
+            super().record(call_id, note)
             if isinstance(note, CallClosed):
                 self._desk.reserved.pop(call_id, None)
 

@@ -36,19 +36,19 @@ class Lost(Keys):
 
     error: Exception = JournalError("The keys are lost.")
 
-    def take(self, key: RequestKey, *, at: datetime) -> KeyState:
+    def claim(self, key: RequestKey, *, at: datetime) -> KeyState:
         raise self.error
 
     def take_over(self, key: RequestKey) -> bool:
         raise self.error
 
-    def begun(self, key: RequestKey, calls: Sequence[Call]) -> None:
+    def record_calls(self, key: RequestKey, calls: Sequence[Call]) -> None:
         raise self.error
 
-    def answered(self, key: RequestKey, answer: StoredAnswer) -> None:
+    def complete(self, key: RequestKey, answer: StoredAnswer) -> None:
         raise self.error
 
-    def left(self, key: RequestKey) -> None:
+    def abandon(self, key: RequestKey) -> None:
         raise self.error
 
     def release(self, key: RequestKey) -> None:
@@ -90,8 +90,8 @@ class TestIsHealthy(Staged):
 
 class TestGivesEverythingToEverybody(Staged):
     class Made(Keys):
-        def take(self, key: RequestKey, *, at: datetime) -> KeyState:
-            super().take(key, at=at)
+        def claim(self, key: RequestKey, *, at: datetime) -> KeyState:
+            super().claim(key, at=at)
             return KeyClaimed()
 
     breaks: ClassVar[set[str]] = {
@@ -111,8 +111,8 @@ class TestGivesEverythingToEverybody(Staged):
 
 class TestGivesNothing(Staged):
     class Made(Keys):
-        def take(self, key: RequestKey, *, at: datetime) -> KeyState:
-            state = super().take(key, at=at)
+        def claim(self, key: RequestKey, *, at: datetime) -> KeyState:
+            state = super().claim(key, at=at)
             return KeyInProgress() if state == KeyClaimed() else state
 
     breaks: ClassVar[set[str]] = {
@@ -126,35 +126,35 @@ class TestGivesNothing(Staged):
 
 class TestTakesNobodyForTheWriter(Staged):
     class Made(Keys):
-        def take(self, key: RequestKey, *, at: datetime) -> KeyState:
-            return super().take(replaced(key, caller=key.caller or "writer"), at=at)
+        def claim(self, key: RequestKey, *, at: datetime) -> KeyState:
+            return super().claim(replaced(key, caller=key.caller or "writer"), at=at)
 
     breaks: ClassVar[set[str]] = {"test_tells_requests_apart"}
 
 
 class TestReadsKeysInCapitals(Staged):
     class Made(Keys):
-        def take(self, key: RequestKey, *, at: datetime) -> KeyState:
-            return super().take(replaced(key, key=key.key.lower()), at=at)
+        def claim(self, key: RequestKey, *, at: datetime) -> KeyState:
+            return super().claim(replaced(key, key=key.key.lower()), at=at)
 
     breaks: ClassVar[set[str]] = {"test_tells_requests_apart"}
 
 
 class TestDoesNotLookAtWhatIsAsked(Staged):
     class Made(Keys):
-        def take(self, key: RequestKey, *, at: datetime) -> KeyState:
-            return super().take(replaced(key, fingerprint=""), at=at)
+        def claim(self, key: RequestKey, *, at: datetime) -> KeyState:
+            return super().claim(replaced(key, fingerprint=""), at=at)
 
     breaks: ClassVar[set[str]] = {"test_refuses_something_else"}
 
 
 class TestForgetsWhatWasAskedOnceItIsOver(Staged):
     class Made(Keys):
-        def take(self, key: RequestKey, *, at: datetime) -> KeyState:
+        def claim(self, key: RequestKey, *, at: datetime) -> KeyState:
             there = self._requests.get((key.caller, key.key))
             if there is not None and there.answer is not None:
                 return KeyAnswered(there.answer)
-            return super().take(key, at=at)
+            return super().claim(key, at=at)
 
     breaks: ClassVar[set[str]] = {"test_refuses_something_else"}
 
@@ -164,10 +164,10 @@ class TestForgetsWhatWasAskedOnceItIsOver(Staged):
 
 class TestLooksBeforeItTakes(Staged):
     class Made(Keys):
-        def take(self, key: RequestKey, *, at: datetime) -> KeyState:
+        def claim(self, key: RequestKey, *, at: datetime) -> KeyState:
             new = (key.caller, key.key) not in self._requests
             time.sleep(0.1)
-            state = super().take(key, at=at)
+            state = super().claim(key, at=at)
             return KeyClaimed() if new and state == KeyInProgress() else state
 
     breaks: ClassVar[set[str]] = {"test_gives_a_request_to_one_of_many"}
@@ -175,9 +175,9 @@ class TestLooksBeforeItTakes(Staged):
 
 class TestGivesItselfWhatItHas(Staged):
     class Made(Keys):
-        def take(self, key: RequestKey, *, at: datetime) -> KeyState:
+        def claim(self, key: RequestKey, *, at: datetime) -> KeyState:
             there = self._requests.get((key.caller, key.key))
-            state = super().take(key, at=at)
+            state = super().claim(key, at=at)
             mine = there is not None and there.owner is self.journal
             return KeyClaimed() if mine and state == KeyInProgress() else state
 
@@ -190,8 +190,8 @@ class TestGivesItselfWhatItHas(Staged):
 
 class TestThinksThatNobodyDies(Staged):
     class Made(Keys):
-        def take(self, key: RequestKey, *, at: datetime) -> KeyState:
-            state = super().take(key, at=at)
+        def claim(self, key: RequestKey, *, at: datetime) -> KeyState:
+            state = super().claim(key, at=at)
             owner = self._requests[key.caller, key.key].owner
             dead = owner is not None and not owner.alive
             return (
@@ -223,19 +223,19 @@ class TestKnowsOnlyItsOwn(Staged):
 class TestKeepsWhatIsReleased(Staged):
     class Made(Keys):
         def release(self, key: RequestKey) -> None:
-            super().left(key)
+            super().abandon(key)
 
     breaks: ClassVar[set[str]] = {"test_forgets_what_is_released"}
 
 
 class TestForgetsWhatIsLeft(Staged):
     class Made(Keys):
-        def left(self, key: RequestKey) -> None:
+        def abandon(self, key: RequestKey) -> None:
             super().release(key)
 
-        def answered(self, key: RequestKey, answer: StoredAnswer) -> None:
+        def complete(self, key: RequestKey, answer: StoredAnswer) -> None:
             if (key.caller, key.key) in self._requests:
-                super().answered(key, answer)
+                super().complete(key, answer)
 
     breaks: ClassVar[set[str]] = {
         "test_refuses_something_else",
@@ -251,8 +251,8 @@ class TestForgetsWhatIsLeft(Staged):
 
 class TestSaysOnlyWhichImages(Staged):
     class Made(Keys):
-        def answered(self, key: RequestKey, answer: StoredAnswer) -> None:
-            super().answered(key, StoredAnswer(image_ids=answer.image_ids))
+        def complete(self, key: RequestKey, answer: StoredAnswer) -> None:
+            super().complete(key, StoredAnswer(image_ids=answer.image_ids))
 
     breaks: ClassVar[set[str]] = {
         "test_says_the_same_ever_after",
@@ -262,8 +262,8 @@ class TestSaysOnlyWhichImages(Staged):
 
 class TestSaysItOnce(Staged):
     class Made(Keys):
-        def take(self, key: RequestKey, *, at: datetime) -> KeyState:
-            state = super().take(key, at=at)
+        def claim(self, key: RequestKey, *, at: datetime) -> KeyState:
+            state = super().claim(key, at=at)
             if isinstance(state, KeyAnswered):
                 self.release(key)
             return state
@@ -273,8 +273,8 @@ class TestSaysItOnce(Staged):
 
 class TestForgetsTheSecondCall(Staged):
     class Made(Keys):
-        def begun(self, key: RequestKey, calls: Sequence[Call]) -> None:
-            super().begun(key, calls[:1])
+        def record_calls(self, key: RequestKey, calls: Sequence[Call]) -> None:
+            super().record_calls(key, calls[:1])
 
     breaks: ClassVar[set[str]] = {
         "test_is_interrupted_when_it_is_left",
@@ -285,11 +285,11 @@ class TestForgetsTheSecondCall(Staged):
 
 class TestTakesThePlannedForSent(Staged):
     class Made(Keys):
-        def take(self, key: RequestKey, *, at: datetime) -> KeyState:
-            state = super().take(key, at=at)
+        def claim(self, key: RequestKey, *, at: datetime) -> KeyState:
+            state = super().claim(key, at=at)
             if not isinstance(state, KeyInterrupted):
                 return state
-            there = {call.call.id for call in self.journal.unfinished()}
+            there = {call.call.id for call in self.journal.list_open()}
             return KeyInterrupted(
                 tuple(replaced(call, open=call.id in there) for call in state.calls)
             )
@@ -302,8 +302,8 @@ class TestTakesThePlannedForSent(Staged):
 
 class TestTakesTheOpenForLive(Staged):
     class Made(Keys):
-        def take(self, key: RequestKey, *, at: datetime) -> KeyState:
-            state = super().take(key, at=at)
+        def claim(self, key: RequestKey, *, at: datetime) -> KeyState:
+            state = super().claim(key, at=at)
             if not isinstance(state, KeyInterrupted):
                 return state
             return KeyInterrupted(
@@ -317,8 +317,8 @@ class TestTakesTheOpenForLive(Staged):
 
 class TestDoesNotLookIntoTheLedger(Staged):
     class Made(Keys):
-        def take(self, key: RequestKey, *, at: datetime) -> KeyState:
-            state = super().take(key, at=at)
+        def claim(self, key: RequestKey, *, at: datetime) -> KeyState:
+            state = super().claim(key, at=at)
             if not isinstance(state, KeyInterrupted):
                 return state
             return KeyInterrupted(
@@ -350,7 +350,7 @@ class TestIsTakenOverInNobodysName(Staged):
         def take_over(self, key: RequestKey) -> bool:
             taken = super().take_over(key)
             if taken:
-                self.left(key)
+                self.abandon(key)
             return taken
 
     breaks: ClassVar[set[str]] = {"test_is_taken_over_by_one_of_many"}

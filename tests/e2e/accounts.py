@@ -56,7 +56,7 @@ class Accounts:
         """Have a call in the hands of this process, until the next that is left."""
         self.journal.begin([call])
         for note in notes:
-            self.journal.note(call.id, note)
+            self.journal.record(call.id, note)
         return call
 
     @property
@@ -74,8 +74,10 @@ def call_into(folder: Path, number: int = 1) -> Call:
     """Return a call whose image, as `received_image` has it, goes into the folder."""
     call, changed = sample_call(number), msgspec.structs.replace
     job = changed(call.job, size=SIZE, seed=7)
-    plan = changed(call.plan, size=SIZE, jobs=(job,), honesty=ParameterReport())
-    return changed(call, plan=plan, place=OutputTarget(folder=str(folder)))
+    plan = changed(
+        call.plan, size=SIZE, jobs=(job,), parameter_report=ParameterReport()
+    )
+    return changed(call, plan=plan, target=OutputTarget(folder=str(folder)))
 
 
 def received_image() -> Received:

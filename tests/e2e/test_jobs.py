@@ -57,7 +57,7 @@ def test_each_is_said_with_where_it_stands_and_what_it_may_cost(
     accounts.leave(call_of("one", 1), CallSending())
     accounts.leave(call_of("two", 2, reserved=None), taken)
     accounts.leave(call_of("three", 3, may_cost=False), CallAccepted(reference="x-8"))
-    accounts.leave(call_of("four", 4), there, CallLeftOpen(trouble="The disk is full."))
+    accounts.leave(call_of("four", 4), there, CallLeftOpen(reason="The disk is full."))
     accounts.work_on(call_of("five", 5, backend="狐"))
 
     run = jobs()
@@ -102,9 +102,7 @@ def test_in_json_each_is_an_object_with_everything(
     jobs: Ask, accounts: Accounts
 ) -> None:
     call = call_of("a cat\n\x1b", 1, reserved=1)
-    accounts.leave(
-        call, CallAccepted(reference="x-7"), CallLeftOpen(trouble="Silence.")
-    )
+    accounts.leave(call, CallAccepted(reference="x-7"), CallLeftOpen(reason="Silence."))
 
     run = jobs("--json")
 
@@ -132,7 +130,7 @@ def test_nothing_in_them_can_garble_the_terminal(jobs: Ask, accounts: Accounts) 
     accounts.leave(
         call_of("\x1b[2J\r\n\u202ea cat\x07", backend="b\x1b"),
         CallAccepted(reference="x\x9b\n"),
-        CallLeftOpen(trouble="\x1b]0;x\x07\nno"),
+        CallLeftOpen(reason="\x1b]0;x\x07\nno"),
     )
 
     run = jobs()

@@ -262,7 +262,7 @@ def test_the_trouble_is_that_of_the_last_who_tried(
     accounts: Accounts, resume: Resume, jobs: Jobs
 ) -> None:
     call = sample_call(1, backend="gone")
-    accounts.leave(call, CallSending(), CallLeftOpen(trouble="Silence."))
+    accounts.leave(call, CallSending(), CallLeftOpen(reason="Silence."))
 
     resume()
 

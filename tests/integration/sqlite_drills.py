@@ -49,15 +49,15 @@ class Accounts:
             case "planned":
                 self.journal.begin([sample_call(number)])
             case "sent":
-                self.journal.note(name, CallSending())
+                self.journal.record(name, CallSending())
             case "accepted":
-                self.journal.note(name, CallAccepted(reference=f"job-{number}"))
+                self.journal.record(name, CallAccepted(reference=f"job-{number}"))
             case "received":
                 received = sample_received(image)
-                self.journal.note(name, CallReceived(received=received))
+                self.journal.record(name, CallReceived(received=received))
             case _:
                 self.history.add([sample_entry(number)])
-                self.journal.note(name, CallClosed(usage=sample_row(number)))
+                self.journal.record(name, CallClosed(usage=sample_row(number)))
 
 
 def crowd(folder: Path, *, processes: int = 50) -> object:
@@ -78,14 +78,14 @@ def crowd(folder: Path, *, processes: int = 50) -> object:
         "longest_wait": max(each for each in outcomes if isinstance(each, float)),
         "rows": len(list(accounts.ledger.rows())),
         "images": len(list(accounts.history.find())),
-        "open": len(accounts.journal.unfinished()),
+        "open": len(accounts.journal.list_open()),
     }
 
 
 def race(folder: Path, *, processes: int = 40, room: int = 7) -> object:
     """Have each process ask for a budget that has room for a few."""
     limit = BudgetLimit(
-        called="day_usd", backend="", since=MONDAY, until=MONDAY, micros=room * 40_000
+        label="day_usd", backend="", since=MONDAY, until=MONDAY, micros=room * 40_000
     )
 
     def begin(number: int) -> object:
@@ -131,7 +131,7 @@ def kills(folder: Path, *, times: int = 20) -> object:
 def _faults(folder: Path, done: dict[str, str], first: int, last: int) -> list[str]:
     """Compare what a process said that it had done with what is written down."""
     accounts, faults = Accounts(folder), list[str]()
-    there = {each.call.id: each for each in accounts.journal.unfinished()}
+    there = {each.call.id: each for each in accounts.journal.list_open()}
     rows = {row.id for row in accounts.ledger.rows()}
     images = {entry.sidecar.id for entry in accounts.history.find()}
     for number in range(first, last + 1):
@@ -155,7 +155,7 @@ def _faults(folder: Path, done: dict[str, str], first: int, last: int) -> list[s
         if found == len(STEPS) - 1 and name not in images:
             faults.append(f"{number} is not in the history")
     faults += [f"left: {path.name}" for path in (folder / "spool").glob("*.received")]
-    accounts.journal.unfinished()
+    accounts.journal.list_open()
     faults += [f"left: {path.name}" for path in (folder / "spool").glob("*")]
     accounts.journal.close()
     return faults + [f"left: {path.name}" for path in (folder / "locks").glob("*")]
@@ -177,7 +177,7 @@ def children(folder: Path) -> object:
     line = os.read(reader, 100)
     os.kill(parent, signal.SIGKILL)
     os.waitpid(parent, 0)
-    live = {each.call.id: each.live for each in Accounts(folder).journal.unfinished()}
+    live = {each.call.id: each.live for each in Accounts(folder).journal.list_open()}
     for pid in line.split():
         os.kill(int(pid), signal.SIGKILL)
     return {"parent": live[sample_id(1)], "child": live[sample_id(2)]}
@@ -207,7 +207,7 @@ def full(folder: Path) -> object:
     said["spool"] = _said(lambda: accounts.take("received", 1))
     block.unlink()
     accounts.take("received", 1, b"image")
-    said["after"] = accounts.journal.unfinished()[0].state
+    said["after"] = accounts.journal.list_open()[0].state
     return said
 
 

@@ -880,7 +880,7 @@ def test_speaks_tls_with_those_it_trusts(
 def findings(backend: ImageBackend) -> dict[str, str]:
     assert isinstance(backend, CheckableBackend)
     return {
-        finding.what: finding.note
+        finding.name: finding.note
         for finding in backend.check(StoppableContext())
         if not finding.ready
     }

@@ -68,7 +68,7 @@ def _look(settings: Settings, environment: Environment) -> int:
         ready = ready and finding.ready
         state = "ready" if finding.ready else "NOT READY"
         note = f" ({finding.note})" if finding.note else ""
-        Output().text(f"supabase: {state}: {finding.what}{note}")
+        Output().text(f"supabase: {state}: {finding.name}{note}")
     return exit_codes.DONE if ready else exit_codes.NOT_READY
 
 

@@ -105,8 +105,8 @@ def _lines(there: Sequence[OpenCall]) -> Iterator[str]:
     for line, each in zip(facts, there, strict=True):
         yield line
         yield _BELOW + truncate(join_lines(each.call.plan.request.prompt), room)
-        if each.trouble:
-            yield _BELOW + join_lines(each.trouble)
+        if each.reason:
+            yield _BELOW + join_lines(each.reason)
 
 
 def _age(age: timedelta) -> str:
@@ -149,7 +149,7 @@ def _described(job: OpenCall) -> dict[str, object]:
         "state": job.state,
         "reference": job.reference,
         "live": job.live,
-        "trouble": job.trouble,
+        "trouble": job.reason,
         "may_cost": call.may_cost,
         "reserved_usd": None if call.reserved is None else micros_to_usd(call.reserved),
     }

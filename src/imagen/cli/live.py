@@ -97,9 +97,9 @@ class LivePicture:
                 return
             with self._below(), suppress(DrawingError):
                 self._erase()
-                room = self._viewer.room()
+                room = self._viewer.size()
                 half = TerminalSize(room.columns, max(1, room.rows // 2))
-                self._rows = self._viewer.draw(content, room=half)
+                self._rows = self._viewer.draw(content, max_size=half)
                 self.shown += 1
             self._next = self._clock.monotonic() + BREATH
 

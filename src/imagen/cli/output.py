@@ -162,7 +162,7 @@ class Output(msgspec.Struct, frozen=True, kw_only=True):
         for finding in checked.findings:
             state = "ready" if finding.ready else "NOT READY"
             note = f" ({finding.note})" if finding.note else ""
-            self.text(f"{checked.name}: {state}: {finding.what}{note}")
+            self.text(f"{checked.name}: {state}: {finding.name}{note}")
 
     def records(self, columns: Sequence[str], rows: Iterable[Sequence[object]]) -> None:
         """Print values for a program: JSON objects, or else CSV with a header."""

@@ -150,8 +150,8 @@ def rerun(
     past = again.look(str(image))
     if verify and past.found.content is None:
         raise InvalidRequest(f"{past.found.gone} So there is nothing to compare with.")
-    if past.origin.said_by != "imagen" and not quiet:
-        say(f"As {past.origin.said_by} says that it was made.")
+    if past.origin.source != "imagen" and not quiet:
+        say(f"As {past.origin.source} says that it was made.")
     chosen = bootstrap.find_backend(
         settings, past.backend if backend is None else backend
     )

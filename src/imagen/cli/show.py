@@ -104,7 +104,7 @@ def _printed(viewer: Viewer, shown: Sequence[_ImageView], said: Output) -> int:
 
 
 def _held(viewer: Viewer, shown: Sequence[_ImageView], said: Output) -> int:
-    with viewer.holding() as window:
+    with viewer.fullscreen() as window:
         code = exit_codes.DONE
         for each in shown:
             happened = "changed"
@@ -119,12 +119,12 @@ def _held(viewer: Viewer, shown: Sequence[_ImageView], said: Output) -> int:
 
 def _draw(viewer: Viewer, image: _ImageView, said: Output) -> int:
     """Draw the picture, and say below it how it was made."""
-    room = viewer.room()
+    room = viewer.size()
     words = image.words(room.columns - 1)
     left = max(_FEWEST_ROWS, room.rows - len(words) - 1)
     code = exit_codes.DONE
     try:
-        viewer.draw(image.content, room=TerminalSize(room.columns, left))
+        viewer.draw(image.content, max_size=TerminalSize(room.columns, left))
     except DrawingError as why:
         error = InvalidRequest(f"{image.place} cannot be drawn: {why}.")
         said.error(error)

@@ -68,7 +68,7 @@ class Call(msgspec.Struct, frozen=True, kw_only=True):
         created_at: When it was intended, UTC.
         plan: The request, with this call as its only job; without the contents of
             reference images.
-        place: Where the images go.
+        target: Where the images go.
         image_ids: One for each image of the job, UUIDv7.
         caller: Who asks.
         origin: Through which door: "serve", or "" for one that a person waits at.
@@ -80,7 +80,7 @@ class Call(msgspec.Struct, frozen=True, kw_only=True):
     id: str
     created_at: datetime
     plan: GenerationPlan
-    place: OutputTarget = OutputTarget()
+    target: OutputTarget = msgspec.field(default=OutputTarget(), name="place")
     image_ids: tuple[str, ...]
     caller: str = ""
     origin: str = ""
@@ -100,14 +100,14 @@ class Received(msgspec.Struct, frozen=True, kw_only=True):
         generated: The images and all that was said with them.
         at: When they were here, in local time.
         latency_ms: How long the call took.
-        watched: Whether somebody stayed with it all the while; else nobody knows how
+        observed: Whether somebody stayed with it all the while; else nobody knows how
             long the backend worked on it.
     """
 
     generated: Generated
     at: datetime
     latency_ms: int
-    watched: bool = True
+    observed: bool = msgspec.field(default=True, name="watched")
 
 
 class CallSending(msgspec.Struct, frozen=True, kw_only=True, tag=True):
@@ -132,10 +132,10 @@ class CallLeftOpen(msgspec.Struct, frozen=True, kw_only=True, tag=True):
     """Nobody here works on it any more, and it is not over: for `resume` to finish.
 
     Attributes:
-        trouble: Why, in a sentence.
+        reason: Why, in a sentence.
     """
 
-    trouble: str
+    reason: str = msgspec.field(name="trouble")
 
 
 class CallClosed(msgspec.Struct, frozen=True, kw_only=True, tag=True):
@@ -163,14 +163,14 @@ class OpenCall(msgspec.Struct, frozen=True, kw_only=True):
             the backend has it; `received`: the images are here, and not stored.
         reference: What the backend calls it; "" when that is not known.
         live: Whether a process works on it.
-        trouble: Why it was left open; "" when its process died.
+        reason: Why it was left open; "" when its process died.
     """
 
     call: Call
     state: CallState
     reference: str = ""
     live: bool = False
-    trouble: str = ""
+    reason: str = msgspec.field(default="", name="trouble")
 
     @property
     def never_sent(self) -> bool:

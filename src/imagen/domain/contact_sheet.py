@@ -66,8 +66,8 @@ class CellResult(msgspec.Struct, frozen=True, kw_only=True):
         thumbnail: None if there is none.
     """
 
-    note: Sidecar | None = None
-    trouble: str = ""
+    sidecar: Sidecar | None = None
+    error: str = ""
     location: str = ""
     thumbnail: Thumbnail | None = None
 
@@ -78,12 +78,12 @@ def build_cell_result(
     """Return what a sheet shows of an outcome, without the bytes of the image."""
     if isinstance(outcome, StoredImage):
         return CellResult(
-            note=outcome.sidecar, location=outcome.location, thumbnail=thumbnail
+            sidecar=outcome.sidecar, location=outcome.location, thumbnail=thumbnail
         )
     error, rescued = outcome.error, outcome.rescued
     return CellResult(
-        trouble=error.message if isinstance(error, ImagenError) else str(error),
-        note=rescued.sidecar if rescued else None,
+        error=error.message if isinstance(error, ImagenError) else str(error),
+        sidecar=rescued.sidecar if rescued else None,
         location=rescued.location if rescued else "",
         thumbnail=thumbnail,
     )
@@ -113,9 +113,9 @@ def build_sheet(
 
 
 def _shown(cell: Cell, made: CellResult | None, link: str) -> SheetCell:
-    if made is None or made.note is None:
-        return SheetCell(label=cell.label, facts=made.trouble if made else "not made")
-    note, thumbnail = made.note, made.thumbnail
+    if made is None or made.sidecar is None:
+        return SheetCell(label=cell.label, facts=made.error if made else "not made")
+    note, thumbnail = made.sidecar, made.thumbnail
     observed = {"seed": note.seed, "steps": note.steps}
     own = [
         format_axis_value(name, value)
@@ -129,7 +129,7 @@ def _shown(cell: Cell, made: CellResult | None, link: str) -> SheetCell:
         f"{note.width}x{note.height}",
         format_cost(note),
         f"{note.latency_ms / 1000:.1f} s",
-        made.trouble,
+        made.error,
     ]
     return SheetCell(
         label=" · ".join(label),
@@ -165,7 +165,7 @@ def _in_common(plan: SweepPlan) -> str:
 
 
 def _total(plan: SweepPlan, made: Sequence[CellResult]) -> str:
-    notes = [each.note for each in made if each.note]
+    notes = [each.sidecar for each in made if each.sidecar]
     costs = [_cost(note).micros for note in notes]
     known = sum(micros for micros in costs if micros is not None)
     unknown = costs.count(None)

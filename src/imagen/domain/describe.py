@@ -100,7 +100,10 @@ def _observed(
     size: str,
 ) -> ParameterReport:
     """Return what became of each parameter, now that it can be seen."""
-    applied, adjusted = dict(plan.honesty.applied), dict(plan.honesty.adjusted)
+    applied, adjusted = (
+        dict(plan.parameter_report.applied),
+        dict(plan.parameter_report.adjusted),
+    )
     why = f"{plan.instance.name} reports or sent another one"
     seen: tuple[tuple[str, object, object, object], ...] = (
         ("size", str(plan.size), str(job.size), size),
@@ -119,15 +122,15 @@ def _observed(
             adjusted[name] = Change(requested=asked, used=used, reason=reason)
     return ParameterReport(
         applied=applied,
-        ignored=plan.honesty.ignored,
+        ignored=plan.parameter_report.ignored,
         adjusted=adjusted,
-        notes=plan.honesty.notes,
+        notes=plan.parameter_report.notes,
     )
 
 
 def _asked_seed(plan: GenerationPlan, job: ImageJob) -> int | None:
     """Return the seed that the image was to have; a drawn one was to be itself."""
-    planned = plan.honesty.adjusted.get("seed")
+    planned = plan.parameter_report.adjusted.get("seed")
     if planned is None or job.seed is None or not isinstance(planned.requested, int):
         return job.seed
     return planned.requested + job.number - 1

@@ -85,7 +85,7 @@ def estimate_plan(plan: GenerationPlan) -> Estimate:
         steps=job.steps,
         cost_usd=cost.usd,
         cost_source=cost.source,
-        applied=plan.honesty.applied,
-        ignored=plan.honesty.ignored,
-        adjusted=plan.honesty.adjusted,
+        applied=plan.parameter_report.applied,
+        ignored=plan.parameter_report.ignored,
+        adjusted=plan.parameter_report.adjusted,
     )

@@ -5,10 +5,10 @@ from datetime import datetime
 from imagen.domain.seed import RandomInt
 
 
-def new_id(at: datetime, draw: RandomInt) -> str:
+def new_id(now: datetime, random_int: RandomInt) -> str:
     """Return a UUIDv7: 48 bits of milliseconds since 1970, 74 bits of dice."""
-    milliseconds = int(at.timestamp() * 1000)
-    high, low = draw(1 << 12), draw(1 << 62)
+    milliseconds = int(now.timestamp() * 1000)
+    high, low = random_int(1 << 12), random_int(1 << 62)
     value = (milliseconds << 80) | (0x7 << 76) | (high << 64) | (0b10 << 62) | low
     digits = f"{value:032x}"
     parts = digits[:8], digits[8:12], digits[12:16], digits[16:20], digits[20:]

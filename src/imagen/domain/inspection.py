@@ -60,32 +60,32 @@ def build_inspection(
     path: str,
     content: bytes,
     sha256: str,
-    making: EmbeddedMetadata,
+    metadata: EmbeddedMetadata,
     sidecar: Sidecar | None,
     history: Sidecar | None,
     provenance: ContentCredentials | None,
     warnings: tuple[str, ...] = (),
 ) -> Inspection:
     """Return what all of them say, compared."""
-    notes = (recipe.sidecar for recipe in making.recipes)
+    notes = (recipe.sidecar for recipe in metadata.recipes)
     inside = next((note for note in notes if note is not None), None)
     return Inspection(
         path=path,
-        media_type=making.facts.media_type,
-        width=making.facts.width,
-        height=making.facts.height,
+        media_type=metadata.facts.media_type,
+        width=metadata.facts.width,
+        height=metadata.facts.height,
         bytes=len(content),
         sha256=sha256,
         agreement=compare_with_sidecar(sidecar, sha256, inside),
         history_agreement=compare_with_sidecar(history, sha256, inside),
         differing=_differing(sidecar, inside),
-        source_type=making.source_type,
+        source_type=metadata.source_type,
         provenance=provenance,
-        recipes=making.recipes,
+        recipes=metadata.recipes,
         sidecar=sidecar,
         history=history,
-        texts=making.texts,
-        warnings=(*making.warnings, *warnings),
+        texts=metadata.texts,
+        warnings=(*metadata.warnings, *warnings),
     )
 
 

@@ -105,7 +105,7 @@ class GenerationPlan(msgspec.Struct, frozen=True, kw_only=True):
         negative: What was to be kept out, even if the backend ignores that.
         at: When, in local time.
         jobs: In the order of their images.
-        honesty: What becomes of each parameter.
+        parameter_report: What becomes of each parameter.
         may_cost: Whether the calls may cost money.
         price: What each of them is charged; None when that is not known.
     """
@@ -116,7 +116,7 @@ class GenerationPlan(msgspec.Struct, frozen=True, kw_only=True):
     negative: str
     at: datetime
     jobs: tuple[ImageJob, ...]
-    honesty: ParameterReport
+    parameter_report: ParameterReport = msgspec.field(name="honesty")
     may_cost: bool
     price: Price | None = None
 
@@ -125,9 +125,9 @@ def plan_images(
     request: GenerationRequest,
     *,
     instance: Instance,
-    can: Capabilities,
-    draw: RandomInt,
-    at: datetime,
+    capabilities: Capabilities,
+    random_int: RandomInt,
+    now: datetime,
     media_type: str | None = None,
     price_of: PriceOf = no_price,
 ) -> GenerationPlan:
@@ -136,9 +136,9 @@ def plan_images(
     Args:
         request: What was asked for.
         instance: Which backend, and its own defaults.
-        can: What that backend says it can do.
-        draw: The dice, for a seed that nobody named.
-        at: This moment, in local time.
+        capabilities: What that backend says it can do.
+        random_int: The dice, for a seed that nobody named.
+        now: This moment, in local time.
         media_type: The format that the file's name asks for, if it does.
         price_of: Looks up what the provider charges.
 
@@ -147,9 +147,9 @@ def plan_images(
             images; or, when strict,
             something would be ignored or adjusted.
     """
-    settling = _Settling(request, instance, can)
+    settling = _Settling(request, instance, capabilities)
     wished = request.size or _styled_size(request) or instance.size
-    size = wished or can.sizes.nearest(Size())  # nobody asked for the default
+    size = wished or capabilities.sizes.nearest(Size())  # nobody asked for the default
     if media_type == "image/webp" and max(size.sides) > LARGEST_WEBP_SIDE:
         raise Unsupported(
             f"A WebP file cannot hold {size}.",
@@ -158,18 +158,18 @@ def plan_images(
     options = settling.options()
     settled = ImageJob(
         number=1,
-        prompt=request.sent or apply_style(request.prompt, request.style),
+        prompt=request.prompt_sent or apply_style(request.prompt, request.style),
         negative=settling.negative(),
         size=settling.size(size),
         steps=settling.steps(),
         model=settling.model(),
-        media_type=media_type if media_type in can.formats else None,
+        media_type=media_type if media_type in capabilities.formats else None,
         options=options,
         images=settling.images(),
         mask=settling.mask(),
         timeout=request.timeout or instance.timeout,
     )
-    jobs = settling.jobs(settled, draw)
+    jobs = settling.jobs(settled, random_int)
     honesty = settling.honesty()
     if request.strict and honesty.warnings():
         raise Unsupported(
@@ -181,11 +181,11 @@ def plan_images(
         request=request,
         size=size,
         negative=combine_negatives(request.negative, request.style),
-        at=at,
+        at=now,
         jobs=jobs,
-        honesty=honesty,
-        may_cost=can.may_cost or instance.price is not None,
-        price=_price(settled, instance, can, price_of),
+        parameter_report=honesty,
+        may_cost=capabilities.may_cost or instance.price is not None,
+        price=_price(settled, instance, capabilities, price_of),
     )
 
 
@@ -212,15 +212,18 @@ class _Settling:
         self._instance = instance
         self._can = can
         self._applied: dict[str, object] = {}
-        self._ignored: dict[str, str] = {**request.lost.ignored, **request.unheeded}
-        self._adjusted: dict[str, Change] = {**request.lost.adjusted}
+        self._ignored: dict[str, str] = {
+            **request.dropped.ignored,
+            **request.unsupported_fields,
+        }
+        self._adjusted: dict[str, Change] = {**request.dropped.adjusted}
 
     def honesty(self) -> ParameterReport:
         return ParameterReport(
             applied=self._applied,
             ignored=self._ignored,
             adjusted=self._adjusted,
-            notes=self._request.lost.notes,
+            notes=self._request.dropped.notes,
         )
 
     def negative(self) -> str:
@@ -306,7 +309,7 @@ class _Settling:
             if asked:
                 self._ignore("seed", "it takes none, so the image cannot be repeated")
             return self._batches(settled)
-        first = choose_seed(asked, limit=limit, draw=draw)
+        first = choose_seed(asked, limit=limit, random_int=draw)
         if asked not in {0, first}:
             self._adjust("seed", asked, first, f"it takes seeds up to {limit}")
         else:

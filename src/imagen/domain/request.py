@@ -12,10 +12,10 @@ from imagen.domain.sidecar import Change
 from imagen.domain.size import Size
 from imagen.domain.style import Style
 
-MOST_IMAGES = 1000
+MAX_IMAGES = 1000
 """More than this in one command is taken for a slip of the finger."""
 
-MOST_STEPS = 1_000_000
+MAX_STEPS = 1_000_000
 """Likewise; ComfyUI, for one, takes no more than 10,000."""
 
 
@@ -33,7 +33,7 @@ class DroppedParameters(msgspec.Struct, frozen=True, kw_only=True):
     notes: tuple[str, ...] = ()
 
 
-NOTHING_LOST = DroppedParameters()
+NOTHING_DROPPED = DroppedParameters()
 
 
 class GenerationRequest(msgspec.Struct, frozen=True, kw_only=True):
@@ -41,7 +41,7 @@ class GenerationRequest(msgspec.Struct, frozen=True, kw_only=True):
 
     Attributes:
         prompt: The words as given.
-        sent: The words as a style has put them already; "" lets `style` do that.
+        prompt_sent: The words as a style has put them already; "" lets `style` do that.
         negative: What to keep out.
         style: How to say it, and settings to fall back on.
         size: None takes the style's, the instance's, else 1024x1024.
@@ -56,12 +56,13 @@ class GenerationRequest(msgspec.Struct, frozen=True, kw_only=True):
         timeout: Seconds for one image; None takes the instance's.
         strict: Refuse what would be ignored or changed.
         max_cost: Micro-dollars that all of it may cost at most; None is no limit.
-        lost: What an image was made with that is made again, and this one is not.
-        unheeded: What was asked for besides that no backend here can be told, and why.
+        dropped: What an image was made with that is made again, and this one is not.
+        unsupported_fields: Requested fields that no backend here supports, by name,
+            each with the reason.
     """
 
     prompt: str
-    sent: str = ""
+    prompt_sent: str = msgspec.field(default="", name="sent")
     negative: str = ""
     style: Style | None = None
     size: Size | None = None
@@ -76,8 +77,10 @@ class GenerationRequest(msgspec.Struct, frozen=True, kw_only=True):
     timeout: float | None = None
     strict: bool = False
     max_cost: int | None = None
-    lost: DroppedParameters = NOTHING_LOST
-    unheeded: Mapping[str, str] = {}
+    dropped: DroppedParameters = msgspec.field(default=NOTHING_DROPPED, name="lost")
+    unsupported_fields: Mapping[str, str] = msgspec.field(
+        default_factory=dict, name="unheeded"
+    )
 
     def __post_init__(self) -> None:
         self._check_types()
@@ -87,7 +90,7 @@ class GenerationRequest(msgspec.Struct, frozen=True, kw_only=True):
             )
         style = self.style
         texts = {
-            "prompt": f"{self.prompt}{self.sent}",
+            "prompt": f"{self.prompt}{self.prompt_sent}",
             "negative": self.negative,
             "model": self.model or "",
             "style": f"{style.name}{style.prompt}{style.negative}" if style else "",
@@ -96,15 +99,15 @@ class GenerationRequest(msgspec.Struct, frozen=True, kw_only=True):
             _check_text(words, where)
         _check_options({**(style.options if style else {}), **self.options})
         validate_seed(self.seed)
-        if not 0 <= self.steps <= MOST_STEPS:
+        if not 0 <= self.steps <= MAX_STEPS:
             raise InvalidRequest(
                 f"{self.steps} steps cannot be made.",
-                hint=f"Give 1 to {MOST_STEPS}; 0 is the backend's own number.",
+                hint=f"Give 1 to {MAX_STEPS}; 0 is the backend's own number.",
             )
-        if not 1 <= self.count <= MOST_IMAGES:
+        if not 1 <= self.count <= MAX_IMAGES:
             raise InvalidRequest(
                 f"{self.count} images cannot be asked for at once.",
-                hint=f"Give a count from 1 to {MOST_IMAGES}.",
+                hint=f"Give a count from 1 to {MAX_IMAGES}.",
             )
         if self.timeout is not None and not 0 < self.timeout < float("inf"):
             raise InvalidRequest(

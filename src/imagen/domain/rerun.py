@@ -49,24 +49,24 @@ class Provenance(msgspec.Struct, frozen=True, kw_only=True):
         others: What else is said, and imagen has no word for.
     """
 
-    said_by: str
+    source: str
     backend: str = ""
     adapter: str = ""
     prompt: str
-    sent: str = ""
+    prompt_sent: str = ""
     negative: str = ""
     style: str | None = None
     size: Size | None = None
     seed: int | None = None
     steps: int = 0
-    own_steps: int = 0
+    default_steps: int = 0
     model: str = ""
-    asked_for_model: bool = False
+    model_requested: bool = False
     options: Mapping[str, object] = {}
     references: tuple[Reference, ...] = ()
     mask: Reference | None = None
     fit: Fit | None = None
-    others: tuple[str, ...] = ()
+    other_parameters: tuple[str, ...] = ()
 
 
 class Overrides(msgspec.Struct, frozen=True, kw_only=True):
@@ -110,19 +110,19 @@ def provenance_from_sidecar(note: Sidecar) -> Provenance:
         images = tuple(others)
     try:
         return Provenance(
-            said_by="imagen",
+            source="imagen",
             backend=note.backend,
             adapter=note.adapter,
             prompt=note.prompt,
-            sent="" if note.prompt_sent == note.prompt else note.prompt_sent,
+            prompt_sent="" if note.prompt_sent == note.prompt else note.prompt_sent,
             negative=note.negative,
             style=note.style,
             size=Size.parse(note.requested_size),
             seed=note.seed,
             steps=asked_steps if isinstance(asked_steps, int) else 0,
-            own_steps=note.steps or 0,
+            default_steps=note.steps or 0,
             model=note.model,
-            asked_for_model="model" in applied,
+            model_requested="model" in applied,
             options={
                 name.removeprefix(_OWN): value
                 for name, value in applied.items()
@@ -147,7 +147,7 @@ def provenance_from_file(making: EmbeddedMetadata) -> Provenance | None:
     if recipe.sidecar is not None:
         return provenance_from_sidecar(recipe.sidecar)
     return Provenance(
-        said_by=recipe.tool,
+        source=recipe.tool,
         adapter=recipe.tool.lower(),
         prompt=recipe.prompt or "",
         negative=recipe.negative or "",
@@ -155,7 +155,7 @@ def provenance_from_file(making: EmbeddedMetadata) -> Provenance | None:
         seed=recipe.seed,
         steps=recipe.steps or 0,
         model=recipe.model or "",
-        others=tuple(_others(recipe)),
+        other_parameters=tuple(_others(recipe)),
     )
 
 
@@ -177,37 +177,39 @@ def _others(recipe: Recipe) -> Sequence[str]:
 
 
 def choose_backend(
-    origin: Provenance, instances: Mapping[str, Instance], *, default: str
+    provenance: Provenance, instances: Mapping[str, Instance], *, default: str
 ) -> tuple[str, Change | None]:
     """Return which backend makes it again, and in whose place if it is another one.
 
     The instance that made it, if the config still has it; else one of the same
     adapter, the default one before others; else the default.
     """
-    there = instances.get(origin.backend)
-    if there is not None and there.adapter == origin.adapter:
-        return origin.backend, None
-    kin = [name for name, each in instances.items() if each.adapter == origin.adapter]
-    if not origin.backend and kin:
+    there = instances.get(provenance.backend)
+    if there is not None and there.adapter == provenance.adapter:
+        return provenance.backend, None
+    kin = [
+        name for name, each in instances.items() if each.adapter == provenance.adapter
+    ]
+    if not provenance.backend and kin:
         return (default if default in kin else kin[0]), None
     used = default if default in kin or not kin else kin[0]
-    alike = f", and this one is of {origin.adapter} too" if kin else ""
+    alike = f", and this one is of {provenance.adapter} too" if kin else ""
     missing = "has none of that name"
     if there is not None:
-        missing = f"has {origin.adapter} no longer under that name"
+        missing = f"has {provenance.adapter} no longer under that name"
     return used, Change(
-        requested=origin.backend or origin.said_by,
+        requested=provenance.backend or provenance.source,
         used=used,
         reason=f"the config {missing}{alike}",
     )
 
 
 def build_rerun_request(
-    origin: Provenance,
-    wishes: Overrides,
+    provenance: Provenance,
+    overrides: Overrides,
     *,
     instance: Instance,
-    can_of: CapabilitiesOf,
+    capabilities_of: CapabilitiesOf,
     images: Sequence[ReferenceImage] = (),
     mask: ReferenceImage | None = None,
     replaced: Change | None = None,
@@ -225,30 +227,30 @@ def build_rerun_request(
         replaced: In whose place the backend stands, if nobody chose it.
         notes: What else is to be said of it.
     """
-    carrying = _ParameterTransfer(origin, wishes, instance, can_of)
+    carrying = _ParameterTransfer(provenance, overrides, instance, capabilities_of)
     carrying.notes.extend(notes)
     if replaced is not None:
         carrying.adjusted["backend"] = replaced
     model = carrying.model()
-    can = can_of(model) if model else carrying.own
+    can = capabilities_of(model) if model else carrying.own
     return GenerationRequest(
-        prompt=origin.prompt,
-        sent=origin.sent,
-        negative=origin.negative,
-        style=None if origin.style is None else Style(name=origin.style),
-        size=wishes.size or origin.size,
+        prompt=provenance.prompt,
+        prompt_sent=provenance.prompt_sent,
+        negative=provenance.negative,
+        style=None if provenance.style is None else Style(name=provenance.style),
+        size=overrides.size or provenance.size,
         seed=carrying.seed(can),
         steps=carrying.steps(can, model),
         model=model,
-        count=wishes.count,
+        count=overrides.count,
         options=carrying.options(can),
-        images=tuple(images) if wishes.images is None else wishes.images,
-        mask=wishes.mask or mask,
-        fit=wishes.fit or origin.fit,
-        timeout=wishes.timeout,
-        strict=wishes.strict,
-        max_cost=wishes.max_cost,
-        lost=carrying.lost(),
+        images=tuple(images) if overrides.images is None else overrides.images,
+        mask=overrides.mask or mask,
+        fit=overrides.fit or provenance.fit,
+        timeout=overrides.timeout,
+        strict=overrides.strict,
+        max_cost=overrides.max_cost,
+        dropped=carrying.lost(),
     )
 
 
@@ -279,12 +281,12 @@ class _ParameterTransfer:
 
     def lost(self) -> DroppedParameters:
         origin = self._origin
-        if origin.others:
-            named = origin.others[:_MOST_NAMED]
-            more = len(origin.others) - len(named)
+        if origin.other_parameters:
+            named = origin.other_parameters[:_MOST_NAMED]
+            more = len(origin.other_parameters) - len(named)
             words = ", ".join(named) + (f" and {more} more" if more else "")
             self.notes.append(
-                f"what else {origin.said_by} says is not carried over: {words}"
+                f"what else {origin.source} says is not carried over: {words}"
             )
         return DroppedParameters(
             ignored=self._ignored, adjusted=self.adjusted, notes=tuple(self.notes)
@@ -300,7 +302,7 @@ class _ParameterTransfer:
         own, models = self.own.model, self.own.models
         if asked == own:
             return None
-        if not self._origin.asked_for_model and own.partition(":")[0] == asked:
+        if not self._origin.model_requested and own.partition(":")[0] == asked:
             return None  # a backend reports its model without the version
         if (models is None and self._kin) or (models and asked in models):
             return asked
@@ -317,7 +319,7 @@ class _ParameterTransfer:
         if self._origin.steps or not (self._same and can.steps):
             return self._origin.steps
         unchanged = (model or can.model) == self._origin.model
-        return self._origin.own_steps if unchanged else 0
+        return self._origin.default_steps if unchanged else 0
 
     def seed(self, can: Capabilities) -> int:
         if self._wishes.seed is not None:

@@ -27,11 +27,11 @@ def validate_seed(seed: int) -> int:
     return seed
 
 
-def choose_seed(asked: int, *, limit: int, draw: RandomInt) -> int:
+def choose_seed(requested: int, *, limit: int, random_int: RandomInt) -> int:
     """Return the seed that was asked for, or draw one; never above the limit."""
-    if asked == 0:
-        return 1 + draw(min(limit, LARGEST_DRAWN_SEED))
-    return wrap_seed(asked, limit=limit)
+    if requested == 0:
+        return 1 + random_int(min(limit, LARGEST_DRAWN_SEED))
+    return wrap_seed(requested, limit=limit)
 
 
 def build_seed_series(first: int, count: int, *, limit: int) -> tuple[int, ...]:

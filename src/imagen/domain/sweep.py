@@ -12,9 +12,9 @@ from imagen.domain.errors import InvalidRequest
 from imagen.domain.estimate import Estimate, estimate_plan, estimate_plan_cost
 from imagen.domain.money.cost import Cost
 from imagen.domain.plan import GenerationPlan
-from imagen.domain.request import MOST_IMAGES
+from imagen.domain.request import MAX_IMAGES
 
-MOST_ABREAST = 8
+MAX_COLUMNS = 8
 """Images in a row, where only one thing varies."""
 
 _RANGE = re.compile(r"([0-9]{1,20})\.\.([0-9]{1,20})(?:\.\.([0-9]{1,20}))?", re.ASCII)
@@ -31,10 +31,10 @@ class Axis(msgspec.Struct, frozen=True, kw_only=True):
     def __post_init__(self) -> None:
         if not self.values:
             raise InvalidRequest(f"There is no value for {self.name}.")
-        if len(self.values) > MOST_IMAGES:
+        if len(self.values) > MAX_IMAGES:
             raise InvalidRequest(
                 f"{self.name} has {len(self.values)} values.",
-                hint=f"{MOST_IMAGES} images can be made at once.",
+                hint=f"{MAX_IMAGES} images can be made at once.",
             )
         seen: list[tuple[type, object]] = []
         for value in self.values:
@@ -88,10 +88,10 @@ class SweepGrid(msgspec.Struct, frozen=True, kw_only=True):
             return _ORDER.index(axis.name.partition(".")[0])
 
         images = prod(len(axis.values) for axis in axes)
-        if images > MOST_IMAGES:
+        if images > MAX_IMAGES:
             raise InvalidRequest(
                 f"{images} combinations cannot be made at once.",
-                hint=f"{MOST_IMAGES} can.",
+                hint=f"{MAX_IMAGES} can.",
             )
         return cls(axes=tuple(sorted(axes, key=rank)))
 
@@ -115,8 +115,8 @@ class SweepGrid(msgspec.Struct, frozen=True, kw_only=True):
         if across is None:
             return Table(columns=("",), rows=("",))
         labels = tuple(format_axis_value(across.name, value) for value in across.values)
-        if len(varied) == 1 and len(labels) > MOST_ABREAST:
-            rows = -(-len(labels) // MOST_ABREAST)
+        if len(varied) == 1 and len(labels) > MAX_COLUMNS:
+            rows = -(-len(labels) // MAX_COLUMNS)
             return Table(columns=("",) * -(-len(labels) // rows), rows=("",) * rows)
         down = product(*([(a.name, v) for v in a.values] for a in varied[:-1]))
         return Table(
@@ -157,7 +157,9 @@ class SweepPlan(msgspec.Struct, frozen=True, kw_only=True):
 
     def warnings(self) -> tuple[str, ...]:
         """Each warning of the plans, once."""
-        said = (words for plan in self.plans for words in plan.honesty.warnings())
+        said = (
+            words for plan in self.plans for words in plan.parameter_report.warnings()
+        )
         return tuple(dict.fromkeys(said))
 
 
@@ -228,7 +230,7 @@ def parse_numbers(name: str, words: str) -> Axis:
                 f"The range {word.strip()} of {name} holds nothing.",
                 hint="It goes from the smaller number to the larger one.",
             )
-        values += range(first, last + 1, step)[: MOST_IMAGES + 1]
+        values += range(first, last + 1, step)[: MAX_IMAGES + 1]
     return Axis(name=name, values=tuple(values))
 
 

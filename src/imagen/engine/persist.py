@@ -121,7 +121,7 @@ class PersistImages(msgspec.Struct, frozen=True, kw_only=True):
                 content, looked.facts, name=image_id, number=number, why=error
             )
             return self.fail(number, bare.error)
-        said = {*plan.honesty.warnings(), *finished.notes}
+        said = {*plan.parameter_report.warnings(), *finished.notes}
         for warning in sidecar.warnings:
             if warning not in said:
                 self.listen(events.Warned(message=warning))
@@ -165,7 +165,7 @@ def _cost(call: Call, received: Received, whole: list[_Image]) -> Cost:
     """Return what the call cost, as the user says, the backend, or its price."""
     plan, generated = call.plan, received.generated
     own_price = plan.instance.price is not None
-    timed = own_price and received.watched
+    timed = own_price and received.observed
     if generated.cost.micros is not None and not own_price:
         return generated.cost
     if not call.may_cost:

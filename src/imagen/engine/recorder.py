@@ -127,12 +127,12 @@ class Recorder:
         Raises:
             ReferenceTaken: passed through from the journal.
         """
-        return self.try_to(lambda: self._journal.note(call.id, note))
+        return self.try_to(lambda: self._journal.record(call.id, note))
 
     def untaken(self, call: Call, references: Sequence[str]) -> tuple[str, ...]:
         """Return those of the names that no other call has, as far as can be told."""
         try:
-            return self._journal.untaken(call, references)
+            return self._journal.unclaimed_references(call, references)
         except JournalError as error:
             self.complain(error)
             return tuple(references)
@@ -215,7 +215,7 @@ class CallRecorder:
 
     def left_open(self, trouble: str) -> None:
         """Nobody here works on it any more, and it is not over."""
-        self._note(CallLeftOpen(trouble=trouble))
+        self._note(CallLeftOpen(reason=trouble))
 
     def closed(self, usage: UsageRow | None) -> None:
         """It is over."""

@@ -191,12 +191,12 @@ class Readiness(msgspec.Struct, frozen=True, kw_only=True):
     """One thing that must be in order before a backend can work.
 
     Attributes:
-        what: What was looked at, in a few words.
+        name: What was looked at, in a few words.
         ready: Whether it is in order.
         note: The version that was found; or what is missing and what to do about it.
     """
 
-    what: str
+    name: str = msgspec.field(name="what")
     ready: bool
     note: str = ""
 

@@ -15,7 +15,7 @@ class Cloud(Protocol):
     Prove an implementation with `imagen.testing.CloudContract`.
     """
 
-    def keep(self, image: CloudImage, content: bytes) -> None:
+    def upload(self, image: CloudImage, content: bytes) -> None:
         """Keep the bytes, then the row that says what they are; each once.
 
         However often it is kept, by however many at once, and whatever died in between:
@@ -47,7 +47,7 @@ class Cloud(Protocol):
         """
         ...
 
-    def fetch(self, image: CloudImage) -> bytes:
+    def download(self, image: CloudImage) -> bytes:
         """Return the bytes of the copy, whose hash is the one in its sidecar.
 
         Raises:

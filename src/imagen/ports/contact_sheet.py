@@ -8,7 +8,7 @@ from imagen.domain.contact_sheet import Sheet, Thumbnail
 class SheetRenderer(Protocol):
     """Draws contact sheets."""
 
-    def thumbnail(self, content: bytes) -> Thumbnail:
+    def make_thumbnail(self, content: bytes) -> Thumbnail:
         """Return the image small enough for a sheet of hundreds.
 
         Raises:
@@ -16,10 +16,10 @@ class SheetRenderer(Protocol):
         """
         ...
 
-    def picture(self, sheet: Sheet) -> bytes:
+    def render_png(self, sheet: Sheet) -> bytes:
         """Return the sheet as a PNG."""
         ...
 
-    def page(self, sheet: Sheet) -> bytes:
+    def render_html(self, sheet: Sheet) -> bytes:
         """Return the sheet as an HTML page that needs nothing from elsewhere."""
         ...

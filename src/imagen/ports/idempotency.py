@@ -15,7 +15,7 @@ class RequestKeys(Protocol):
     has a key, to the letter; of two that have both, it is the same.
     """
 
-    def take(self, key: RequestKey, *, at: datetime) -> KeyState:
+    def claim(self, key: RequestKey, *, at: datetime) -> KeyState:
         """Take a request in hand, or say why not; of several, one gets it.
 
         It is in the hands of this process until that lets go of it, or dies.
@@ -36,7 +36,7 @@ class RequestKeys(Protocol):
         """
         ...
 
-    def begun(self, key: RequestKey, calls: Sequence[Call]) -> None:
+    def record_calls(self, key: RequestKey, calls: Sequence[Call]) -> None:
         """Write down which calls are about to be made for it, before one is.
 
         Raises:
@@ -44,7 +44,7 @@ class RequestKeys(Protocol):
         """
         ...
 
-    def answered(self, key: RequestKey, answer: StoredAnswer) -> None:
+    def complete(self, key: RequestKey, answer: StoredAnswer) -> None:
         """Write down what the client is told; the same is said ever after.
 
         Raises:
@@ -52,7 +52,7 @@ class RequestKeys(Protocol):
         """
         ...
 
-    def left(self, key: RequestKey) -> None:
+    def abandon(self, key: RequestKey) -> None:
         """Let go of what is not over: it is `Interrupted`.
 
         Raises:

@@ -37,7 +37,7 @@ class Journal(Protocol):
         """
         ...
 
-    def taken(self, limit: BudgetLimit) -> int:
+    def committed_micros(self, limit: BudgetLimit) -> int:
         """Return what `begin` would count for the limit already, in micro-dollars.
 
         Raises:
@@ -45,7 +45,7 @@ class Journal(Protocol):
         """
         ...
 
-    def note(self, call_id: str, note: CallUpdate) -> None:
+    def record(self, call_id: str, note: CallUpdate) -> None:
         """Write down what became of a call; a note of what is so changes nothing.
 
         A call only goes on, from `planned` to `received`; `Sending(active=False)` alone
@@ -61,7 +61,9 @@ class Journal(Protocol):
         """
         ...
 
-    def untaken(self, call: Call, references: Sequence[str]) -> tuple[str, ...]:
+    def unclaimed_references(
+        self, call: Call, references: Sequence[str]
+    ) -> tuple[str, ...]:
         """Return those of the names that no other call of its adapter has, or had.
 
         Raises:
@@ -69,7 +71,7 @@ class Journal(Protocol):
         """
         ...
 
-    def unfinished(self) -> tuple[OpenCall, ...]:
+    def list_open(self) -> tuple[OpenCall, ...]:
         """Return what is not over, the oldest first.
 
         Raises:

@@ -8,7 +8,7 @@ from imagen.domain.history import HistoryEntry
 class Trash(Protocol):
     """Keeps the files of images for a while after nobody wants them."""
 
-    def throw(self, entry: HistoryEntry) -> bool:
+    def put(self, entry: HistoryEntry) -> bool:
         """Move the image and its sidecar here, and say whether the image is here now.
 
         It is, too, if it was thrown away before. What lies in its place and is another
@@ -27,7 +27,7 @@ class Trash(Protocol):
         """
         ...
 
-    def fetch(self, image_id: str) -> HistoryEntry | None:
+    def restore(self, image_id: str) -> HistoryEntry | None:
         """Put the image back where it was; None when it is not here.
 
         Nothing that lies there by now is replaced, and the image itself is fine there:

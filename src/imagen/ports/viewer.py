@@ -10,7 +10,7 @@ Method: TypeAlias = Literal["kitty", "iterm2", "sixel", "blocks"]
 
 METHODS: tuple[Method, ...] = get_args(Method)
 
-Happening: TypeAlias = Literal["key", "quit", "changed"]
+WindowEvent: TypeAlias = Literal["key", "quit", "changed"]
 """A key was pressed; one that ends it, or a signal; or the window is another."""
 
 
@@ -28,11 +28,11 @@ class DrawingError(Exception):
 class Viewer(Protocol):
     """Draws pictures on one terminal, at its cursor."""
 
-    def room(self) -> TerminalSize:
+    def size(self) -> TerminalSize:
         """Return the size of the window."""
         ...
 
-    def draw(self, content: bytes, *, room: TerminalSize) -> int:
+    def draw(self, content: bytes, *, max_size: TerminalSize) -> int:
         """Draw an image file, no larger than the room or than it is.
 
         Afterwards the cursor is at the beginning of the line below it.
@@ -49,7 +49,7 @@ class Viewer(Protocol):
         """Take away what was drawn in the last so many rows, and the rows with it."""
         ...
 
-    def holding(self) -> "AbstractContextManager[FullscreenWindow]":
+    def fullscreen(self) -> "AbstractContextManager[FullscreenWindow]":
         """Take the whole window for a while, and give it back as it was.
 
         Raises:
@@ -75,6 +75,6 @@ class FullscreenWindow(Protocol):
         """Empty the window, and put the cursor into its first corner."""
         ...
 
-    def wait(self) -> Happening:
+    def wait(self) -> WindowEvent:
         """Wait for a key, for another size of the window, or for a signal."""
         ...

@@ -18,7 +18,7 @@ from imagen.domain.money.budget import Budget, Unknown
 from imagen.domain.money.cost import usd_to_micros
 from imagen.domain.money.price import MILLION, Price, Rate, Unit
 from imagen.domain.naming import DEFAULT_TEMPLATE, PLACEHOLDERS
-from imagen.domain.request import MOST_IMAGES
+from imagen.domain.request import MAX_IMAGES
 from imagen.domain.size import Size
 from imagen.domain.style import Style
 
@@ -378,7 +378,7 @@ class ServeSettings(msgspec.Struct, frozen=True, kw_only=True):
     ] = 30.0
     count: Annotated[
         int,
-        Meta(ge=1, le=MOST_IMAGES, description="Images that one request may ask for."),
+        Meta(ge=1, le=MAX_IMAGES, description="Images that one request may ask for."),
     ] = 10
     prompt: Annotated[
         int,

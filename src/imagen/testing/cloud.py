@@ -62,7 +62,7 @@ class MemoryCloud:
         self.kept: dict[str, CloudImage] = {}
         self.trouble: ImagenError | None = None
 
-    def keep(self, image: CloudImage, content: bytes) -> None:
+    def upload(self, image: CloudImage, content: bytes) -> None:
         """Keep both."""
         self._check()
         if not content or not image.sidecar.mime_type.startswith("image/"):
@@ -85,7 +85,7 @@ class MemoryCloud:
             raise InvalidRequest(f"{len(found)} images have an id like {name!r}.")
         return found[0] if found else None
 
-    def fetch(self, image: CloudImage) -> bytes:
+    def download(self, image: CloudImage) -> bytes:
         """Look, and compare."""
         self._check()
         content = self.objects.get(image.path, b"")

@@ -53,7 +53,7 @@ class MemoryRequestKeys:
         another.journal = self.journal.another()
         return another
 
-    def take(self, key: RequestKey, *, at: datetime) -> KeyState:
+    def claim(self, key: RequestKey, *, at: datetime) -> KeyState:
         """Look, and keep what is new."""
         del at
         with self._lock:
@@ -73,19 +73,19 @@ class MemoryRequestKeys:
             request.owner, request.calls = self.journal, ()
             return True
 
-    def begun(self, key: RequestKey, calls: Sequence[Call]) -> None:
+    def record_calls(self, key: RequestKey, calls: Sequence[Call]) -> None:
         """Keep their names."""
         with self._lock:
             self._requests[_name(key)].calls = tuple(
                 RecordedCall(id=call.id, image_ids=call.image_ids) for call in calls
             )
 
-    def answered(self, key: RequestKey, answer: StoredAnswer) -> None:
+    def complete(self, key: RequestKey, answer: StoredAnswer) -> None:
         """Keep the answer."""
         with self._lock:
             self._requests[_name(key)].answer = answer
 
-    def left(self, key: RequestKey) -> None:
+    def abandon(self, key: RequestKey) -> None:
         """Take our name away."""
         with self._lock:
             self._requests[_name(key)].owner = None
@@ -105,7 +105,7 @@ class MemoryRequestKeys:
         return KeyInterrupted(tuple(map(self._as_it_stands, request.calls)))
 
     def _as_it_stands(self, call: RecordedCall) -> RecordedCall:
-        there = {each.call.id: each for each in self.journal.unfinished()}.get(call.id)
+        there = {each.call.id: each for each in self.journal.list_open()}.get(call.id)
         return msgspec.structs.replace(
             call,
             open=there is not None and there.state != "planned",

@@ -54,14 +54,14 @@ def sample_call(
                     number=1, prompt=PROMPT, size=size, seed=2**64 - 1, timeout=600
                 ),
             ),
-            honesty=ParameterReport(
+            parameter_report=ParameterReport(
                 adjusted={
                     "size": Change(requested="1537x768", used="1536x768", reason="")
                 }
             ),
             may_cost=may_cost,
         ),
-        place=OutputTarget(
+        target=OutputTarget(
             folder="/home/me/images", destination=Destination(name=NO_TEXT)
         ),
         image_ids=(sample_id(number + 1000),),
@@ -82,7 +82,7 @@ def sample_received(content: bytes = b"\x89PNG \0\xff\r\n" * 9) -> Received:
         ),
         at=datetime(2026, 11, 16, 11, 31, tzinfo=timezone(timedelta(hours=2))),
         latency_ms=4321,
-        watched=False,
+        observed=False,
     )
 
 

@@ -208,11 +208,11 @@ class MemoryJournal:
             desk.calls |= new
             desk.reserved |= {call.id: call.reserved or 0 for call in calls}
 
-    def taken(self, limit: BudgetLimit) -> int:
+    def committed_micros(self, limit: BudgetLimit) -> int:
         """Add up what was spent and what is reserved."""
         return sum(self._counted(limit))
 
-    def note(self, call_id: str, note: CallUpdate) -> None:
+    def record(self, call_id: str, note: CallUpdate) -> None:
         """Change what is known of the call."""
         with self._desk.lock:
             self.notes.append((call_id, note))
@@ -222,7 +222,9 @@ class MemoryJournal:
             elif entry := self._desk.calls.get(call_id):
                 self._note(entry, note)
 
-    def untaken(self, call: Call, references: Sequence[str]) -> tuple[str, ...]:
+    def unclaimed_references(
+        self, call: Call, references: Sequence[str]
+    ) -> tuple[str, ...]:
         """Look whose they are."""
         adapter, owners = call.plan.instance.adapter, self._desk.references
         with self._desk.lock:
@@ -232,7 +234,7 @@ class MemoryJournal:
                 if owners.get((adapter, reference), call.id) == call.id
             )
 
-    def unfinished(self) -> tuple[OpenCall, ...]:
+    def list_open(self) -> tuple[OpenCall, ...]:
         """Return what is known of each."""
         with self._desk.lock:
             entries = sorted(
@@ -256,7 +258,7 @@ class MemoryJournal:
 
     def _check(self, limit: BudgetLimit, calls: Sequence[Call]) -> None:
         spent, reserved = self._counted(limit)
-        limit.check(spent=spent, reserved=reserved, asked=_reserved(calls, limit))
+        limit.check(spent=spent, reserved=reserved, requested=_reserved(calls, limit))
 
     def _counted(self, limit: BudgetLimit) -> tuple[int, int]:
         """Return what was spent in the limit's time, and what is reserved."""
@@ -293,7 +295,7 @@ class MemoryJournal:
                 entry.state = "accepted" if entry.received is None else "received"
             case CallReceived(received=received):
                 entry.state, entry.received = "received", received
-            case CallLeftOpen(trouble=trouble):
+            case CallLeftOpen(reason=trouble):
                 entry.owner, entry.trouble = None, trouble
             case _:
                 pass
@@ -315,7 +317,7 @@ def _open_call(entry: _Entry) -> OpenCall:
         state=entry.state,
         reference=entry.reference,
         live=entry.owner is not None and entry.owner.alive,
-        trouble=entry.trouble,
+        reason=entry.trouble,
     )
 
 

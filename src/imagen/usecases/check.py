@@ -54,7 +54,7 @@ class CheckBackends(msgspec.Struct, frozen=True, kw_only=True):
             else:
                 findings = (
                     Readiness(
-                        what="configured",
+                        name="configured",
                         ready=True,
                         note="the adapter cannot look further without spending",
                     ),
@@ -63,10 +63,10 @@ class CheckBackends(msgspec.Struct, frozen=True, kw_only=True):
             note = " ".join(filter(None, (error.message, error.hint)))
             if context.timed_out:
                 note = f"no answer within {LONGEST_CHECK:g} seconds"
-            findings = (Readiness(what="configured", ready=False, note=note),)
+            findings = (Readiness(name="configured", ready=False, note=note),)
         except Exception as error:  # noqa: BLE001 - an adapter's fault is a finding too
             note = f"the adapter raised {type(error).__name__}: {error}"
-            findings = (Readiness(what="configured", ready=False, note=note),)
+            findings = (Readiness(name="configured", ready=False, note=note),)
         finally:
             call_off()
             if isinstance(backend, CloseableBackend):

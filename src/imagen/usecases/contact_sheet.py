@@ -67,13 +67,13 @@ class ContactSheet:
         thumbnail = None
         if image is not None:
             with suppress(StorageError):  # its cell says how it was made all the same
-                thumbnail = self._artist.thumbnail(image.content)
+                thumbnail = self._artist.make_thumbnail(image.content)
         self._made[outcome.number] = build_cell_result(outcome, thumbnail)
 
     @property
     def is_empty(self) -> bool:
         """Whether there is no image to show."""
-        return not any(made.note for made in self._made.values())
+        return not any(made.sidecar for made in self._made.values())
 
     def sheet(self, name: str = "") -> Sheet:
         """Return the sheet as it is now.
@@ -95,8 +95,8 @@ class ContactSheet:
             StorageError: one of them could not be stored.
         """
         stem = self._stem()
-        page = self._artist.page(self.sheet(stem))
-        picture = self._artist.picture(self.sheet(stem))
+        page = self._artist.render_html(self.sheet(stem))
+        picture = self._artist.render_png(self.sheet(stem))
         return SavedSheet(
             page=self._save(f"{stem}.html", page, "text/html"),
             picture=self._save(f"{stem}.png", picture, "image/png"),

@@ -65,7 +65,7 @@ class FetchImage(msgspec.Struct, frozen=True, kw_only=True):
             ImagenError: the cloud does not give it.
         """
         image = self._named(name)
-        content = self.cloud.fetch(image)
+        content = self.cloud.download(image)
         try:
             facts = read_facts(content)
         except NotAnImage as why:

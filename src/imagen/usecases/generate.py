@@ -68,15 +68,15 @@ class GenerateImages(msgspec.Struct, frozen=True, kw_only=True):
     store: StoreImage
     records: Recorder
     clock: Clock
-    draw: RandomInt
+    random_int: RandomInt
     caller: str = ""
     origin: str = ""
     price_of: PriceOf = no_price
     budgets: tuple[Budget, ...] = ()
     retry: RetryPolicy = RetryPolicy()
     live: bool = False
-    begun: Callable[[Sequence[Call]], object] = ignore_calls
-    here: bool = False
+    before_calls: Callable[[Sequence[Call]], object] = ignore_calls
+    inline: bool = False
     listen: events.Listener = events.ignore_event
 
     def capabilities(self, model: str = "") -> Capabilities:
@@ -93,13 +93,13 @@ class GenerateImages(msgspec.Struct, frozen=True, kw_only=True):
             InvalidRequest: something makes no sense, here or to the backend.
             OverBudget: it costs too much for any day.
         """
-        self.check_place(count=request.count)
+        self.check_target(count=request.count)
         plan = plan_images(
             request,
             instance=self.instance,
-            can=self.capabilities(request.model or ""),
-            draw=self.draw,
-            at=self.clock.now(),
+            capabilities=self.capabilities(request.model or ""),
+            random_int=self.random_int,
+            now=self.clock.now(),
             media_type=self.store.place.destination.media_type,
             price_of=self.price_of,
         )
@@ -107,11 +107,11 @@ class GenerateImages(msgspec.Struct, frozen=True, kw_only=True):
             check_price(
                 self.budgets if plan.may_cost else (),
                 calls=[estimate_job_cost(plan, job).micros for job in plan.jobs],
-                most=request.max_cost,
+                max_cost=request.max_cost,
             )
         return plan
 
-    def check_place(self, *, count: int) -> None:
+    def check_target(self, *, count: int) -> None:
         """Find out what is wrong with the names of so many images.
 
         Raises:
@@ -163,10 +163,10 @@ class GenerateImages(msgspec.Struct, frozen=True, kw_only=True):
             OverBudget, JournalError, Unauthorized, Misconfigured: nothing was sent.
         """
         self.prepare()
-        works = self.works(self._begin(plan), plan.jobs)
+        works = self.prepare_calls(self._begin(plan), plan.jobs)
         count = plan.request.count
         self.listen(events.Planned(backend=self.instance.name, images=count))
-        for warning in plan.honesty.warnings():
+        for warning in plan.parameter_report.warnings():
             self.listen(events.Warned(message=warning))
         can_show = self.live and self.capabilities(plan.request.model or "").live
         if self.live and not can_show:
@@ -175,7 +175,7 @@ class GenerateImages(msgspec.Struct, frozen=True, kw_only=True):
             [(works, self.instance.concurrency)],
             cancellation=cancellation,
             clock=self.clock,
-            here=self.here,
+            inline=self.inline,
         )
         if can_show and not any(_shown(work.context) for work in works):
             self._warn("sent no picture while it worked.")
@@ -187,7 +187,7 @@ class GenerateImages(msgspec.Struct, frozen=True, kw_only=True):
     def _begin(self, plan: GenerationPlan) -> list[CallRecorder]:
         records = self._reserve(plan)
         try:
-            self.begun([record.call for record in records])
+            self.before_calls([record.call for record in records])
         except BaseException:
             for record in records:
                 record.closed(None)
@@ -196,7 +196,7 @@ class GenerateImages(msgspec.Struct, frozen=True, kw_only=True):
 
     def _reserve(self, plan: GenerationPlan) -> list[CallRecorder]:
         """Reserve what the calls may cost, and write down that they are intended."""
-        calls, limits = self.intended(plan)
+        calls, limits = self.build_calls(plan)
         return self.records.begin(calls, limits=limits)
 
     def prepare(self) -> None:
@@ -208,18 +208,18 @@ class GenerateImages(msgspec.Struct, frozen=True, kw_only=True):
         if isinstance(self.backend, WarmupBackend):
             self.backend.prepare()
 
-    def intended(
+    def build_calls(
         self, plan: GenerationPlan
     ) -> tuple[list[Call], tuple[BudgetLimit, ...]]:
         """Return the calls of a plan, and the limits that they are under now."""
         now = self.clock.now().astimezone(UTC)
         calls = [
             Call(
-                id=new_id(now, self.draw),
+                id=new_id(now, self.random_int),
                 created_at=now,
                 plan=_only(job, plan),
-                place=self.store.place,
-                image_ids=tuple(new_id(now, self.draw) for _ in range(job.count)),
+                target=self.store.place,
+                image_ids=tuple(new_id(now, self.random_int) for _ in range(job.count)),
                 caller=self.caller,
                 origin=self.origin,
                 may_cost=plan.may_cost,
@@ -227,9 +227,9 @@ class GenerateImages(msgspec.Struct, frozen=True, kw_only=True):
             )
             for job in plan.jobs
         ]
-        return calls, current_limits(self.budgets, at=now) if plan.may_cost else ()
+        return calls, current_limits(self.budgets, now=now) if plan.may_cost else ()
 
-    def works(
+    def prepare_calls(
         self, records: Sequence[CallRecorder], jobs: Sequence[ImageJob]
     ) -> "list[PreparedCall]":
         """Return what is to be done for calls that are begun.
@@ -255,11 +255,11 @@ class GenerateImages(msgspec.Struct, frozen=True, kw_only=True):
         ]
 
     @property
-    def keep(self) -> PersistImages:
+    def persist(self) -> PersistImages:
         """What stores the images."""
         return PersistImages(store=self.store, records=self.records, listen=self.listen)
 
-    def make(
+    def run_call(
         self, job: ImageJob, record: CallRecorder, context: RunningJobContext
     ) -> list[StoredImage | FailedImage]:
         """Make one call, and keep what it returns; whatever fails is an outcome."""
@@ -284,12 +284,12 @@ class GenerateImages(msgspec.Struct, frozen=True, kw_only=True):
             record.arrived(received)
         except BaseException as error:  # noqa: BLE001 - one call takes no other along
             self._end(error, record, context, began)
-            return [self.keep.fail(one, error) for one in _numbers(record.call)]
+            return [self.persist.fail(one, error) for one in _numbers(record.call)]
         try:
-            return self.keep.run(record, received)
+            return self.persist.run(record, received)
         except BaseException as error:  # noqa: BLE001 - what came makes no sense
             record.left_open(f"{type(error).__name__}: {error}")
-            return [self.keep.fail(one, error) for one in _numbers(record.call)]
+            return [self.persist.fail(one, error) for one in _numbers(record.call)]
 
     def _end(
         self,
@@ -332,31 +332,31 @@ class PreparedCall(msgspec.Struct, frozen=True, kw_only=True):
 
     def run(self) -> list[StoredImage | FailedImage]:
         """Make it."""
-        return self.maker.make(self.job, self.record, self.context)
+        return self.maker.run_call(self.job, self.record, self.context)
 
     def given_up(self, number: int) -> FailedImage:
         """Return the outcome of an image of which nothing was heard in time."""
         late = Cancelled("Cancelled, without an answer in time.")
         if self.context.sent:
             _advise(late, _open_words(self.record))
-        return self.maker.keep.fail(number, late)
+        return self.maker.persist.fail(number, late)
 
 
 def run_calls(
-    crews: Sequence[tuple[Sequence[PreparedCall], int]],
+    groups: Sequence[tuple[Sequence[PreparedCall], int]],
     *,
     cancellation: Cancellation,
     clock: Clock,
-    here: bool = False,
+    inline: bool = False,
 ) -> Iterator[StoredImage | FailedImage]:
     """Make all the calls, each crew so many at once, and yield what becomes of them."""
-    works = [work for crew, _ in crews for work in crew]
+    works = [work for crew, _ in groups for work in crew]
     for work in works:
         cancellation.then(work.context.stop)
     missing = {number: work for work in works for number in _numbers(work.record.call)}
-    tasks = [([work.run for work in crew], at_once) for crew, at_once in crews]
+    tasks = [([work.run for work in crew], at_once) for crew, at_once in groups]
     with closing(
-        run_task_groups(tasks, cancellation=cancellation, clock=clock, here=here)
+        run_task_groups(tasks, cancellation=cancellation, clock=clock, here=inline)
     ) as calls:
         for made in calls:
             for outcome in made:

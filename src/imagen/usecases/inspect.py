@@ -34,7 +34,7 @@ class InspectImage(msgspec.Struct, frozen=True, kw_only=True):
             path=found.location,
             content=content,
             sha256=found.sha256,
-            making=found.making,
+            metadata=found.making,
             sidecar=found.sidecar,
             history=found.entry.sidecar if found.entry else None,
             provenance=self.check(content, found.media_type) if signed else None,

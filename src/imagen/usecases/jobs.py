@@ -29,7 +29,7 @@ class OpenJobs(msgspec.Struct, frozen=True, kw_only=True):
             InvalidRequest: there is none of that name, or several.
             JournalError: they cannot be read.
         """
-        there = self.journal.unfinished()
+        there = self.journal.list_open()
         if not names:
             return there
         return tuple(_named(name, there) for name in dict.fromkeys(names))
@@ -48,7 +48,7 @@ class OpenJobs(msgspec.Struct, frozen=True, kw_only=True):
             return False
         row = usage_row(job.call, status="unknown", cost=Cost(), latency_ms=None)
         sent = claim.open.state != "planned"
-        self.journal.note(job.call.id, CallClosed(usage=row if sent else None))
+        self.journal.record(job.call.id, CallClosed(usage=row if sent else None))
         return True
 
 

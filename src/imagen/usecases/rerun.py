@@ -118,7 +118,7 @@ class PrepareRerun(msgspec.Struct, frozen=True, kw_only=True):
             origin,
             wishes,
             instance=instance,
-            can_of=maker.capabilities,
+            capabilities_of=maker.capabilities,
             images=[self._reference(each, location) for each in images],
             mask=None if mask is None else self._reference(mask, location),
             replaced=past.replaced if instance.name == past.backend else None,

@@ -136,7 +136,7 @@ class ResumeCalls(msgspec.Struct, frozen=True, kw_only=True):
 
     def _not_ours(self, call: Call) -> ResumeResult:
         """Somebody else works on it, or it is over by now."""
-        still = {each.call.id for each in self.journal.unfinished()}
+        still = {each.call.id for each in self.journal.list_open()}
         if call.id not in still:
             return ResumeResult(call_id=call.id, over=True, note="It is over by now.")
         working = "Another process works on it."
@@ -154,7 +154,7 @@ class ResumeCalls(msgspec.Struct, frozen=True, kw_only=True):
             received = self._fetched(claim, record, cancellation)
             record.arrived(received)
         keep = PersistImages(
-            store=self.store_of(call.place),
+            store=self.store_of(call.target),
             records=self.records,
             listen=self.listen,
             again=True,
@@ -202,7 +202,7 @@ class ResumeCalls(msgspec.Struct, frozen=True, kw_only=True):
         now = self.clock.now()
         took = round((now - call.created_at).total_seconds() * 1000)
         return Received(
-            generated=generated, at=now, latency_ms=max(0, took), watched=False
+            generated=generated, at=now, latency_ms=max(0, took), observed=False
         )
 
     def _failed(self, error: ImagenError, record: CallRecorder) -> ResumeResult:
@@ -235,7 +235,7 @@ class ResumeCalls(msgspec.Struct, frozen=True, kw_only=True):
 
     def _is_over(self, call: Call) -> bool:
         try:
-            there = self.journal.unfinished()
+            there = self.journal.list_open()
         except JournalError:
             return False  # its images are stored, and that is to be said all the same
         return call.id not in {each.call.id for each in there}

@@ -52,14 +52,16 @@ class SweepImages(msgspec.Struct, frozen=True, kw_only=True):
             InvalidRequest: something makes no sense, here or to a backend.
             OverBudget: it costs too much for any day, or more than `max_cost`.
         """
-        drawn = choose_seed(0, limit=LARGEST_DRAWN_SEED, draw=self._any.draw)
+        drawn = choose_seed(
+            0, limit=LARGEST_DRAWN_SEED, random_int=self._any.random_int
+        )
         plans = tuple(
             self._plan(backend, request, number=number, count=len(asked), drawn=drawn)
             for number, (backend, request) in enumerate(asked, start=1)
         )
         if max_cost is not None:
             costs = [estimate_plan_cost(plan).micros for plan in plans]
-            check_price((), calls=costs, most=max_cost)
+            check_price((), calls=costs, max_cost=max_cost)
         return SweepPlan(sweep=sweep, cells=sweep.cells(), plans=plans)
 
     def check_budget(self, plan: SweepPlan) -> None:
@@ -98,7 +100,7 @@ class SweepImages(msgspec.Struct, frozen=True, kw_only=True):
             self.listen(events.Warned(message=warning))
         works: list[PreparedCall] = []
         for each, record in zip(plan.plans, records, strict=True):
-            works += self._maker(each).works([record], each.jobs)
+            works += self._maker(each).prepare_calls([record], each.jobs)
         crews = [(works, at_once or 1)]
         if at_once is None:
             crews = [
@@ -128,7 +130,7 @@ class SweepImages(msgspec.Struct, frozen=True, kw_only=True):
         drawn: int,
     ) -> GenerationPlan:
         maker, replace = self.makers[backend], msgspec.structs.replace
-        maker.check_place(count=count)
+        maker.check_target(count=count)
         seeded = request.seed or (request.style and request.style.seed)
         can = maker.capabilities(request.model or "")
         if not seeded and can.largest_seed is not None:
@@ -145,7 +147,7 @@ class SweepImages(msgspec.Struct, frozen=True, kw_only=True):
         calls: list[Call] = []
         limits: dict[str, BudgetLimit] = {}
         for each in plan.plans:
-            intended, under = self._maker(each).intended(each)
+            intended, under = self._maker(each).build_calls(each)
             calls += intended
-            limits |= {limit.called: limit for limit in under}
+            limits |= {limit.label: limit for limit in under}
         return self.records.begin(calls, limits=tuple(limits.values()))

@@ -169,7 +169,7 @@ class ImageUploader(msgspec.Struct, frozen=True, kw_only=True):
 
     def _keep(self, entry: HistoryEntry, content: bytes) -> None:
         try:
-            self.cloud.keep(
+            self.cloud.upload(
                 build_cloud_image(entry.sidecar, owner=entry.owner), content
             )
         except UnknownOwner:
@@ -177,7 +177,7 @@ class ImageUploader(msgspec.Struct, frozen=True, kw_only=True):
                 raise
             entry = msgspec.structs.replace(entry, owner=self.owner)
             self.history.add([entry])
-            self.cloud.keep(
+            self.cloud.upload(
                 build_cloud_image(entry.sidecar, owner=entry.owner), content
             )
 

@@ -39,13 +39,13 @@ class TrashImages(msgspec.Struct, frozen=True, kw_only=True):
             JournalError: the history cannot be read or written; nothing has changed.
         """
         entry = self._entry(image_id)
-        is_kept = entry is not None and self.bin.throw(entry)
+        is_kept = entry is not None and self.bin.put(entry)
         try:
             was_known = self.history.forget(image_id)
         except JournalError:
             if is_kept:
                 with suppress(StorageError):  # then it is in the bin, and can be undone
-                    self.bin.fetch(image_id)
+                    self.bin.restore(image_id)
             raise
         if entry is None and not was_known:
             raise _unknown()
@@ -65,7 +65,7 @@ class TrashImages(msgspec.Struct, frozen=True, kw_only=True):
             raise InvalidRequest("There is no such image in the bin.")
         self.history.add([entry])
         try:
-            self.bin.fetch(image_id)  # it is back, too, if another was faster
+            self.bin.restore(image_id)  # it is back, too, if another was faster
         except StorageError:
             with suppress(JournalError):  # then it can be undone all the same
                 self.history.forget(image_id)

@@ -81,7 +81,7 @@ class ShowUsage(msgspec.Struct, frozen=True, kw_only=True):
         """
         calls = [
             each.call
-            for each in self.journal.unfinished()
+            for each in self.journal.list_open()
             if each.call.may_cost and not each.never_sent
         ]
         return UsageTotal(

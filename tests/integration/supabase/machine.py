@@ -193,7 +193,7 @@ def missing_or_twice(*machines: Machine) -> list[str]:
         wrong = [
             f"the copy of {copy.sidecar.id} is another image"
             for copy in copies
-            if hashlib.sha256(cloud.fetch(copy)).hexdigest()
+            if hashlib.sha256(cloud.download(copy)).hexdigest()
             != drawn[copy.sidecar.id].sidecar.sha256
         ]
     finally:

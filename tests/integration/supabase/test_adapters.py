@@ -109,7 +109,7 @@ class TestSupabaseCloud(CloudContract):
         sidecar = msgspec.structs.replace(
             sample_entry().sidecar, sha256=sha256(content).hexdigest()
         )
-        cloud.keep(build_cloud_image(sidecar, owner=owner), content)
+        cloud.upload(build_cloud_image(sidecar, owner=owner), content)
         project.sql(MORE_IMAGES, MORE)
 
         found = [image.sidecar.id for image in cloud.find(owner)]

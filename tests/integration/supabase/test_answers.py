@@ -50,10 +50,10 @@ class Adapters:
             "deliver": lambda: self.ledger.deliver([sample_row()]),
             "rows": lambda: list(self.ledger.rows()),
             "totals": lambda: self.ledger.totals([]),
-            "keep": lambda: self.cloud.keep(image, content),
+            "keep": lambda: self.cloud.upload(image, content),
             "find": lambda: list(self.cloud.find(self.owner)),
             "get": lambda: self.cloud.get(self.owner, image.sidecar.id),
-            "fetch": lambda: self.cloud.fetch(image),
+            "fetch": lambda: self.cloud.download(image),
         }
 
     def failure(self, what: str) -> ImagenError:
@@ -87,7 +87,7 @@ def test_half_a_character_holds_up_nothing(adapters: Adapters) -> None:
 
     odd = Reference(name="no\udcff.png", sha256="ab" * 32)
     image, content = adapters.image(references=(odd,), parameters={"x": float("nan")})
-    adapters.cloud.keep(image, content)
+    adapters.cloud.upload(image, content)
 
     [kept] = adapters.cloud.find(adapters.owner)
     assert kept.sidecar.references[0].name == "no?.png"
@@ -97,10 +97,10 @@ def test_half_a_character_holds_up_nothing(adapters: Adapters) -> None:
 def test_an_owner_may_be_written_in_capitals(adapters: Adapters) -> None:
     adapters.owner = adapters.owner.upper()
     image, content = adapters.image()
-    adapters.cloud.keep(image, content)
+    adapters.cloud.upload(image, content)
 
     assert adapters.cloud.get(adapters.owner, image.sidecar.id) == image
-    assert adapters.cloud.fetch(image) == content
+    assert adapters.cloud.download(image) == content
 
 
 def test_one_row_that_can_never_pass_is_found_among_many(adapters: Adapters) -> None:

@@ -20,7 +20,7 @@ def look(
 
 
 def missing(findings: list[Readiness]) -> dict[str, str]:
-    return {each.what: each.note for each in findings if not each.ready}
+    return {each.name: each.note for each in findings if not each.ready}
 
 
 @pytest.mark.parametrize("kind", ["secret_key", "service_key"])
@@ -213,14 +213,14 @@ def test_an_owner_whom_nobody_knows(project: SupabaseProject) -> None:
 def test_a_key_for_everybody(project: SupabaseProject, kind: str) -> None:
     [found] = look(project, key=getattr(project, kind))
 
-    assert (found.what, found.ready) == ("key", False)
+    assert (found.name, found.ready) == ("key", False)
     assert "secret key" in found.note
 
 
 def test_a_key_of_another_project(project: SupabaseProject) -> None:
     [found] = look(project, key="sb_secret_canary")
 
-    assert (found.what, found.ready) == ("key", False)
+    assert (found.name, found.ready) == ("key", False)
     assert "canary" not in found.note
 
 
@@ -230,7 +230,7 @@ def test_a_key_of_another_project(project: SupabaseProject) -> None:
 def test_an_address_where_nothing_is(url: str) -> None:
     [found] = check_project(SupabaseAccess(url, "sb_secret_canary"), owner="")
 
-    assert (found.what, found.ready) == ("project", False)
+    assert (found.name, found.ready) == ("project", False)
     assert "canary" not in found.note
 
 
@@ -239,5 +239,5 @@ def test_a_page_that_is_not_supabases(project: SupabaseProject) -> None:
 
     [found] = look(project)
 
-    assert (found.what, found.ready) == ("project", False)
+    assert (found.name, found.ready) == ("project", False)
     assert "not Supabase" in found.note

@@ -36,9 +36,9 @@ def described(
     plan = plan_images(
         GenerationRequest(**request),  # type: ignore[arg-type]
         instance=Instance(name="box", adapter="fake"),
-        can=can,
-        draw=lambda _: 0,
-        at=AT,
+        capabilities=can,
+        random_int=lambda _: 0,
+        now=AT,
     )
     image = GeneratedImage(content=b"bytes", media_type="image/png", seed=seed)
     size = came or plan.jobs[0].size

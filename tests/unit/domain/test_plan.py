@@ -34,9 +34,9 @@ def planned(
     return plan_images(
         GenerationRequest(prompt="a cat", **asked),  # type: ignore[arg-type]
         instance=Instance(name="box", adapter="fake", **(instance or {})),  # type: ignore[arg-type]
-        can=can,
-        draw=lambda bound: bound - 1,
-        at=AT,
+        capabilities=can,
+        random_int=lambda bound: bound - 1,
+        now=AT,
         media_type=media_type,
     )
 
@@ -122,7 +122,7 @@ def test_joins_the_words_of_the_style() -> None:
 def test_says_what_is_applied() -> None:
     honesty = planned(
         size=Size(64, 64), seed=5, steps=6, negative="x", options={"mood": "grave"}
-    ).honesty
+    ).parameter_report
 
     assert honesty.applied == {
         "mood": "grave",
@@ -137,15 +137,17 @@ def test_says_what_is_applied() -> None:
 def test_says_what_is_ignored() -> None:
     plan = planned(can=PLAIN, seed=5, steps=6, negative="x")
 
-    assert plan.honesty.ignored.keys() == {"seed", "steps", "negative"}
-    assert all(why.startswith("box: ") for why in plan.honesty.ignored.values())
-    assert len(plan.honesty.warnings()) == 3
+    assert plan.parameter_report.ignored.keys() == {"seed", "steps", "negative"}
+    assert all(
+        why.startswith("box: ") for why in plan.parameter_report.ignored.values()
+    )
+    assert len(plan.parameter_report.warnings()) == 3
     job = plan.jobs[0]
     assert (job.seed, job.steps, job.negative) == (None, None, "")
 
 
 def test_ignores_nothing_that_nobody_asked_for() -> None:
-    assert planned(can=PLAIN).honesty.ignored == {}
+    assert planned(can=PLAIN).parameter_report.ignored == {}
 
 
 def test_says_what_is_adjusted() -> None:
@@ -153,14 +155,14 @@ def test_says_what_is_adjusted() -> None:
 
     plan = planned(can=can, size=Size(100, 100), seed=205)
 
-    assert plan.honesty.adjusted == {
+    assert plan.parameter_report.adjusted == {
         "size": Change(
             requested="100x100", used="128x128", reason="box: the nearest that it makes"
         ),
         "seed": Change(requested=205, used=5, reason="box: it takes seeds up to 100"),
     }
-    assert "size 100x100 becomes 128x128" in plan.honesty.warnings()[0]
-    assert "seed 205 becomes 5" in plan.honesty.warnings()[1]
+    assert "size 100x100 becomes 128x128" in plan.parameter_report.warnings()[0]
+    assert "seed 205 becomes 5" in plan.parameter_report.warnings()[1]
     assert (plan.jobs[0].size, plan.jobs[0].seed) == (Size(128, 128), 5)
     assert plan.size == Size(100, 100)
 
@@ -188,8 +190,8 @@ def test_fit_reaches_the_size_so_nothing_is_adjusted() -> None:
 
     plan = planned(can=can, size=Size(100, 100), fit=Fit.CROP, strict=True)
 
-    assert plan.honesty.applied["size"] == "100x100"
-    assert plan.honesty.applied["fit"] == "crop"
+    assert plan.parameter_report.applied["size"] == "100x100"
+    assert plan.parameter_report.applied["fit"] == "crop"
     assert plan.jobs[0].size == Size(128, 128)
 
 
@@ -251,7 +253,7 @@ def test_sends_the_model(can: Capabilities, asked: str | None, model: str) -> No
     plan = planned(can=can, model=asked)
 
     assert plan.jobs[0].model == model
-    assert plan.honesty.applied.get("model") == asked
+    assert plan.parameter_report.applied.get("model") == asked
 
 
 @pytest.mark.parametrize(
@@ -273,14 +275,14 @@ def test_passes_any_parameter_on_where_none_are_known() -> None:
     plan = planned(can=able(parameters=None), options={"guidance": 3.5})
 
     assert plan.jobs[0].options == {"guidance": 3.5}
-    assert plan.honesty.applied["guidance"] == 3.5
+    assert plan.parameter_report.applied["guidance"] == 3.5
 
 
 def test_tells_a_flag_from_a_parameter_of_the_same_name() -> None:
     plan = planned(can=able(parameters=None), seed=5, options={"seed": 6})
 
-    assert plan.honesty.applied["seed"] == 5
-    assert plan.honesty.applied["set.seed"] == 6
+    assert plan.parameter_report.applied["seed"] == 5
+    assert plan.parameter_report.applied["set.seed"] == 6
 
 
 @pytest.mark.parametrize(

@@ -1,7 +1,7 @@
 import pytest
 
 from imagen.domain.errors import InvalidRequest
-from imagen.domain.request import MOST_IMAGES, GenerationRequest
+from imagen.domain.request import MAX_IMAGES, GenerationRequest
 from imagen.domain.style import Style
 
 
@@ -25,7 +25,7 @@ def test_a_prompt_is_enough() -> None:
         ("steps", -1, "-1 steps cannot be made"),
         ("count", 0, "0 images cannot be asked for"),
         ("count", -1, "-1 images cannot be asked for"),
-        ("count", MOST_IMAGES + 1, "1001 images cannot be asked for"),
+        ("count", MAX_IMAGES + 1, "1001 images cannot be asked for"),
         ("timeout", 0, "A timeout of 0 seconds"),
         ("timeout", -0.5, "A timeout of -0.5 seconds"),
         ("timeout", float("inf"), "A timeout of inf seconds"),
@@ -49,7 +49,7 @@ def test_says_which_field_is_wrong(field: str, wrong: object, said: str) -> None
     [
         ("prompt", "猫" * 100_000),
         ("seed", 2**64 - 1),
-        ("count", MOST_IMAGES),
+        ("count", MAX_IMAGES),
         ("timeout", 0.001),
         ("model", "black-forest-labs/flux-dev"),
     ],

@@ -29,7 +29,7 @@ from imagen.testing.fakes import ANYTHING, tiny_png
 BOX = Instance(name="box", adapter="comfyui")
 OTHER = Instance(name="other", adapter="replicate")
 ORIGIN = Provenance(
-    said_by="imagen",
+    source="imagen",
     backend="box",
     adapter="comfyui",
     prompt="a cat",
@@ -54,7 +54,7 @@ def again(
         made,
         Overrides(**wishes),  # type: ignore[arg-type]
         instance=instance,
-        can_of=lambda _: can,
+        capabilities_of=lambda _: can,
     )
 
 
@@ -86,7 +86,7 @@ def test_a_note_has_what_was_asked_for_and_not_what_became_of_it() -> None:
 
     assert made.options == {"guidance": 3.5, "size": "big"}
     assert (made.size, made.fit, made.steps) == (Size(65, 65), Fit.CROP, 30)
-    assert made.asked_for_model
+    assert made.model_requested
     assert [each.name for each in made.references] == ["a.png"]
     assert made.mask == Reference(name="m.png", sha256="44")
 
@@ -106,7 +106,7 @@ def test_a_style_that_has_had_its_say_has_it_once() -> None:
 
     request = again(made)
 
-    assert (request.prompt, request.sent) == ("a cat", "a cat, wide")
+    assert (request.prompt, request.prompt_sent) == ("a cat", "a cat, wide")
     assert request.style == Style(name="s")
     assert request.negative == "dogs"
 
@@ -119,7 +119,7 @@ def test_what_another_tool_says_is_a_request_too() -> None:
     made = provenance_from_file(making)
 
     assert made is not None
-    assert (made.said_by, made.adapter, made.model) == (
+    assert (made.source, made.adapter, made.model) == (
         "AUTOMATIC1111",
         "automatic1111",
         "sd: 1",
@@ -127,7 +127,7 @@ def test_what_another_tool_says_is_a_request_too() -> None:
     assert (made.seed, made.steps, made.size) == (7, 20, Size(512, 768))
     assert made.negative == "blurry"
     request = again(made, instance=OTHER)
-    (note,) = request.lost.notes
+    (note,) = request.dropped.notes
     assert note.startswith(
         "what else AUTOMATIC1111 says is not carried over: sampler Euler a, guidance 7"
     )
@@ -179,24 +179,24 @@ def test_another_backend_takes_the_place_of_one_that_is_gone(
 
 
 def test_on_the_same_backend_nothing_is_lost() -> None:
-    made = origin(own_steps=20, options={"mood": "grave"}, negative="dogs")
+    made = origin(default_steps=20, options={"mood": "grave"}, negative="dogs")
 
     request = again(made)
 
     assert (request.seed, request.steps, request.size) == (42, 20, Size(64, 64))
     assert request.options == {"mood": "grave"}
     assert request.model is None
-    assert request.lost.notes == ()
-    assert (request.lost.ignored, request.lost.adjusted) == ({}, {})
+    assert request.dropped.notes == ()
+    assert (request.dropped.ignored, request.dropped.adjusted) == ({}, {})
 
 
 def test_steps_that_nobody_asked_for_do_not_go_to_another_backend() -> None:
-    assert again(origin(own_steps=20), instance=OTHER).steps == 0
+    assert again(origin(default_steps=20), instance=OTHER).steps == 0
     assert again(origin(steps=9), instance=OTHER).steps == 9
 
 
 def test_steps_that_nobody_asked_for_do_not_go_to_a_backend_without_them() -> None:
-    assert again(origin(own_steps=20), can=able(steps=False)).steps == 0
+    assert again(origin(default_steps=20), can=able(steps=False)).steps == 0
 
 
 def test_a_parameter_that_the_backend_does_not_know_is_left_out_and_said() -> None:
@@ -205,7 +205,7 @@ def test_a_parameter_that_the_backend_does_not_know_is_left_out_and_said() -> No
     request = again(made, instance=OTHER)
 
     assert request.options == {"mood": "grave"}
-    assert request.lost.ignored == {"delay": "other: it knows no such parameter"}
+    assert request.dropped.ignored == {"delay": "other: it knows no such parameter"}
 
 
 def test_of_a_stranger_nobody_knows_which_parameters_it_has() -> None:
@@ -231,14 +231,14 @@ def test_a_model_is_asked_for_where_it_is_known(
     request = again(origin(model="flux"), instance=instance, can=able(models=models))
 
     assert request.model == asked
-    assert ("model" in request.lost.adjusted) == (asked is None)
+    assert ("model" in request.dropped.adjusted) == (asked is None)
 
 
 def test_a_model_that_is_reported_without_its_version_is_the_same() -> None:
     can = able(model="me/flux:1a2b", models=None)
 
     assert again(origin(model="me/flux"), can=can).model is None
-    asked = again(origin(model="me/flux", asked_for_model=True), can=can)
+    asked = again(origin(model="me/flux", model_requested=True), can=can)
     assert asked.model == "me/flux"
 
 
@@ -246,11 +246,11 @@ def test_a_model_that_is_reported_without_its_version_is_the_same() -> None:
     ("seed", "said"), [(None, "is unknown"), (0, "is 0, for which")]
 )
 def test_a_seed_that_cannot_be_had_again_is_said(seed: int | None, said: str) -> None:
-    (note,) = again(origin(seed=seed)).lost.notes
+    (note,) = again(origin(seed=seed)).dropped.notes
 
     assert said in note
-    assert again(origin(seed=seed), seed=0).lost.notes == ()
-    assert again(origin(seed=seed), can=able(largest_seed=None)).lost.notes == ()
+    assert again(origin(seed=seed), seed=0).dropped.notes == ()
+    assert again(origin(seed=seed), can=able(largest_seed=None)).dropped.notes == ()
 
 
 def test_wishes_go_before_what_was() -> None:

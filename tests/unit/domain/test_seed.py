@@ -39,7 +39,8 @@ def test_refuses_what_is_no_seed(seed: int) -> None:
 
 def test_draws_from_one_to_two_to_the_31_less_one() -> None:
     drawn = [
-        choose_seed(0, limit=LARGEST_SEED, draw=dice) for dice in (lowest, highest)
+        choose_seed(0, limit=LARGEST_SEED, random_int=dice)
+        for dice in (lowest, highest)
     ]
 
     assert drawn == [1, LARGEST_DRAWN_SEED]
@@ -47,12 +48,12 @@ def test_draws_from_one_to_two_to_the_31_less_one() -> None:
 
 
 def test_draws_no_more_than_the_backend_takes() -> None:
-    assert choose_seed(0, limit=99, draw=highest) == 99
+    assert choose_seed(0, limit=99, random_int=highest) == 99
 
 
 @given(seeds)
 def test_keeps_the_seed_that_was_asked_for(seed: int) -> None:
-    assert choose_seed(seed, limit=LARGEST_SEED, draw=lowest) == seed
+    assert choose_seed(seed, limit=LARGEST_SEED, random_int=lowest) == seed
 
 
 @given(seeds, limits)

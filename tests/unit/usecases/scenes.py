@@ -80,7 +80,7 @@ class PaidScene:
             store=self.store,
             records=self.records(journal or self.memory),
             clock=self.clock,
-            draw=lambda bound: next(numbers) % bound,
+            random_int=lambda bound: next(numbers) % bound,
             caller="me",
             price_of=lambda *_: price,
             budgets=budgets,
@@ -122,12 +122,12 @@ class PaidScene:
         )
         return [
             resume.run(each, cancellation=Cancellation())
-            for each in journal.unfinished()
+            for each in journal.list_open()
         ]
 
     @property
     def states(self) -> list[str]:
-        return [each.state for each in self.memory.unfinished()]
+        return [each.state for each in self.memory.list_open()]
 
     @property
     def ledger(self) -> list[tuple[str, int | None]]:

@@ -57,7 +57,7 @@ class BrokenJournal(MemoryJournal):
             raise self.error
         super().begin(calls, limits=limits)
 
-    def note(self, call_id: str, note: CallUpdate) -> None:
+    def record(self, call_id: str, note: CallUpdate) -> None:
         raise self.error
 
 
@@ -219,7 +219,7 @@ def test_an_open_call_is_named_with_what_it_may_cost() -> None:
 
     (failed,) = scene.run().failed
 
-    (call,) = scene.memory.unfinished()
+    (call,) = scene.memory.list_open()
     assert f"imagen resume {call.call.id}" in getattr(failed.error, "hint", "")
     assert "$0.05" in getattr(failed.error, "hint", "")
 

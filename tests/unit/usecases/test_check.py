@@ -6,8 +6,8 @@ from imagen.ports.backend import ImageBackend, JobContext, Readiness
 from imagen.testing.fakes import FakeClock, ScriptedBackend
 from imagen.usecases.check import LONGEST_CHECK, CheckBackends, CheckedBackend
 
-READY = Readiness(what="reachable", ready=True, note="1.2")
-MISSING = Readiness(what="model", ready=False, note="not there")
+READY = Readiness(name="reachable", ready=True, note="1.2")
+MISSING = Readiness(name="model", ready=False, note="not there")
 
 
 class Checkable(ScriptedBackend):

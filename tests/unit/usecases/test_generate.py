@@ -76,7 +76,7 @@ class Scene:
                 listen=self.heard.append,
             ),
             clock=self.clock,
-            draw=lambda bound: 41 % bound,
+            random_int=lambda bound: 41 % bound,
             caller=caller,
             listen=self.heard.append,
         )
@@ -292,7 +292,7 @@ def test_reports_in_the_order_of_the_images() -> None:
 def test_every_image_has_an_id_of_its_own() -> None:
     dice = iter(range(1000))
     scene = Scene()
-    generate = msgspec.structs.replace(scene.generate, draw=lambda _: next(dice))
+    generate = msgspec.structs.replace(scene.generate, random_int=lambda _: next(dice))
 
     report = generate.run(ask(count=3, seed=1))
 

@@ -43,7 +43,7 @@ def test_giving_up_is_a_row_of_unknown_cost() -> None:
 
     assert jobs.forget(jobs.named()[0])
     assert scene.ledger == [("unknown", None)]
-    assert journal.unfinished() == ()
+    assert journal.list_open() == ()
 
 
 def test_giving_up_what_costs_nothing_is_no_row() -> None:
@@ -53,7 +53,7 @@ def test_giving_up_what_costs_nothing_is_no_row() -> None:
 
     assert jobs.forget(jobs.named()[0])
     assert scene.ledger == []
-    assert journal.unfinished() == ()
+    assert journal.list_open() == ()
 
 
 def test_what_somebody_works_on_is_not_given_up() -> None:

@@ -48,8 +48,8 @@ class DyingJournal(MemoryJournal):
     def begin(self, calls: Sequence[Call], **limits: object) -> None:
         self._live_or_die(lambda: super(DyingJournal, self).begin(calls))
 
-    def note(self, call_id: str, note: CallUpdate) -> None:
-        self._live_or_die(lambda: super(DyingJournal, self).note(call_id, note))
+    def record(self, call_id: str, note: CallUpdate) -> None:
+        self._live_or_die(lambda: super(DyingJournal, self).record(call_id, note))
 
     def _live_or_die(self, write: object) -> None:
         if not self.alive:
@@ -94,7 +94,7 @@ def test_wherever_it_dies_the_image_is_stored_once_and_paid_once(
     assert len(next_one.ledger.kept) == len(backend.jobs)
     sent_or_not = (last, before) == (2, False)  # nobody can know
     assert [each.over for each in resumed] == [not sent_or_not for _ in resumed]
-    assert len(next_one.unfinished()) == sent_or_not
+    assert len(next_one.list_open()) == sent_or_not
 
 
 def test_an_image_that_was_stored_already_is_not_stored_twice() -> None:
@@ -213,12 +213,12 @@ def test_a_backend_that_is_in_the_config_no_more_leaves_it_open() -> None:
         store_of=lambda _: scene.store,
         clock=scene.clock,
     )
-    (open_call,) = journal.unfinished()
+    (open_call,) = journal.list_open()
 
     resumed = resume.run(open_call, cancellation=Cancellation())
 
     assert str(resumed.error) == "There is no vendor."
-    assert [each.trouble for each in journal.unfinished()] == ["There is no vendor."]
+    assert [each.reason for each in journal.list_open()] == ["There is no vendor."]
 
 
 def test_what_is_being_worked_on_is_left_alone() -> None:
@@ -291,7 +291,7 @@ def test_one_that_fails_does_not_keep_the_next_from_being_finished(
 ) -> None:
     scene, _, resume = open_scene_of_two(**{"job-1": trouble})
 
-    first, second = resume.outcomes(resume.journal.unfinished(), Cancellation())
+    first, second = resume.outcomes(resume.journal.list_open(), Cancellation())
 
     assert (first.well, first.over, first.error) == (False, False, trouble)
     assert (second.well, len(second.stored)) == (True, 1)
@@ -308,7 +308,7 @@ def test_what_was_not_begun_when_it_is_stopped_stays_as_it_was() -> None:
 
     scene, backend, resume = open_scene_of_two(**{"job-1": stopped})
 
-    (first,) = resume.outcomes(resume.journal.unfinished(), stop)
+    (first,) = resume.outcomes(resume.journal.list_open(), stop)
 
     assert isinstance(first.error, Cancelled)
     assert backend.asked == ["job-1"]
@@ -319,7 +319,7 @@ def test_a_bar_hears_when_each_begins_and_how_it_ends() -> None:
     scene, _, resume = open_scene_of_two(**{"job-1": Unfinished("Silence.")})
     scene.heard.clear()
 
-    list(resume.outcomes(resume.journal.unfinished(), Cancellation()))
+    list(resume.outcomes(resume.journal.list_open(), Cancellation()))
 
     assert [type(event).__name__ for event in scene.heard] == [
         *("Started", "Failed"),
@@ -339,7 +339,7 @@ def test_an_image_that_is_stored_is_said_though_the_journal_fails_then() -> None
         store_of=lambda _: scene.store,
         clock=scene.clock,
     )
-    (open_call,) = journal.unfinished()
+    (open_call,) = journal.list_open()
 
     resumed = resume.run(open_call, cancellation=Cancellation())
 
@@ -349,5 +349,5 @@ def test_an_image_that_is_stored_is_said_though_the_journal_fails_then() -> None
 class ForgetfulJournal(MemoryJournal):
     """Can be written, and not be read."""
 
-    def unfinished(self) -> tuple[OpenCall, ...]:
+    def list_open(self) -> tuple[OpenCall, ...]:
         raise JournalError("It cannot be read.")

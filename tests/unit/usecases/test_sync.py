@@ -63,7 +63,7 @@ class Cloud:
         self.tries: list[str] = []
         self.stand: Callable[[str], object] = lambda _: None
 
-    def keep(self, image: CloudImage, content: bytes) -> None:
+    def upload(self, image: CloudImage, content: bytes) -> None:
         self.tries.append(image.sidecar.id)
         self.stand(image.sidecar.id)
         self.kept[image.path] = content
@@ -74,7 +74,7 @@ class Cloud:
     def get(self, owner: str, name: str) -> CloudImage | None:
         raise NotImplementedError
 
-    def fetch(self, image: CloudImage) -> bytes:
+    def download(self, image: CloudImage) -> bytes:
         raise NotImplementedError
 
     def close(self) -> None:

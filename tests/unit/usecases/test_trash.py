@@ -110,7 +110,7 @@ def test_what_cannot_be_forgotten_is_where_it_was(table: Table) -> None:
 
 
 def test_what_is_in_the_bin_already_can_be_undone(table: Table) -> None:
-    table.bin.throw(table.entry)  # and then it was killed
+    table.bin.put(table.entry)  # and then it was killed
 
     assert table.throw_away.run(table.id) is True
     assert table.throw_away.undo(table.id) == table.entry

@@ -52,10 +52,10 @@ def test_of_open_jobs_those_count_that_may_cost_and_may_have_been_sent() -> None
         "over": sample_call(5),
     }
     journal.begin(list(calls.values()))
-    journal.note(calls["sent"].id, CallSending())
-    journal.note(calls["free"].id, CallSending())
-    journal.note(calls["unknown"].id, CallAccepted(reference="x"))
-    journal.note(calls["over"].id, CallClosed())
+    journal.record(calls["sent"].id, CallSending())
+    journal.record(calls["free"].id, CallSending())
+    journal.record(calls["unknown"].id, CallAccepted(reference="x"))
+    journal.record(calls["over"].id, CallClosed())
     while_it_lives = usage.pending()
 
     journal.close()

@@ -113,14 +113,14 @@ class ChalkBackend:
         """Ask for the account, which costs nothing."""
         context.sleep(0)
         if not self._has_key:
-            return (Readiness(what="key", ready=False, note="it is not set"),)
+            return (Readiness(name="key", ready=False, note="it is not set"),)
         try:
             answer = self._client.get("/v1/account")
         except httpx.HTTPError as error:
             note = f"Chalk did not answer ({type(error).__name__})"
-            return (Readiness(what="account", ready=False, note=note),)
+            return (Readiness(name="account", ready=False, note=note),)
         note = "" if answer.is_success else str(_error(answer))
-        return (Readiness(what="account", ready=answer.is_success, note=note),)
+        return (Readiness(name="account", ready=answer.is_success, note=note),)
 
     def close(self) -> None:
         """Hang up."""

@@ -54,7 +54,7 @@ class SqliteRequestKeys:
         self._database = database
         self._lease = lease
 
-    def take(self, key: RequestKey, *, at: datetime) -> KeyState:
+    def claim(self, key: RequestKey, *, at: datetime) -> KeyState:
         """Look and insert in one transaction."""
         owner = self._lease.name()
         with self._database.writing(for_good=True) as connection:
@@ -77,19 +77,19 @@ class SqliteRequestKeys:
             _set(connection, key, "owner = ?, calls = '[]'", ours)
             return True
 
-    def begun(self, key: RequestKey, calls: Sequence[Call]) -> None:
+    def record_calls(self, key: RequestKey, calls: Sequence[Call]) -> None:
         """Write down the ids."""
         kept = [RecordedCall(id=call.id, image_ids=call.image_ids) for call in calls]
         document = msgspec.json.encode(kept).decode()
         with self._database.writing(for_good=True) as connection:
             _set(connection, key, "calls = ?", document)
 
-    def answered(self, key: RequestKey, answer: StoredAnswer) -> None:
+    def complete(self, key: RequestKey, answer: StoredAnswer) -> None:
         """Write down the answer."""
         with self._database.writing(for_good=True) as connection:
             _set(connection, key, "owner = NULL, answer = ?", to_json(answer))
 
-    def left(self, key: RequestKey) -> None:
+    def abandon(self, key: RequestKey) -> None:
         """Take our name away."""
         with self._database.writing(for_good=True) as connection:
             _set(connection, key, "owner = NULL")

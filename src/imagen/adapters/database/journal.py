@@ -103,7 +103,7 @@ class SqliteJournal:
             except sqlite3.IntegrityError as error:
                 raise JournalError("One of the calls was begun already.") from error
 
-    def taken(self, limit: BudgetLimit) -> int:
+    def committed_micros(self, limit: BudgetLimit) -> int:
         """Add up rows, but for those that the next one who begins will drop."""
         about = _about(limit)
         with self._database.reading() as connection:
@@ -116,7 +116,7 @@ class SqliteJournal:
             if state != "planned" or owner is None or alive(owner)
         )
 
-    def note(self, call_id: str, note: CallUpdate) -> None:
+    def record(self, call_id: str, note: CallUpdate) -> None:
         """Update the row, or write the file if the images are here."""
         may_cost = self._may_cost(call_id)
         usage = note.usage if isinstance(note, CallClosed) else None
@@ -131,7 +131,9 @@ class SqliteJournal:
         if isinstance(note, CallClosed):
             self._spool.drop(call_id)
 
-    def untaken(self, call: Call, references: Sequence[str]) -> tuple[str, ...]:
+    def unclaimed_references(
+        self, call: Call, references: Sequence[str]
+    ) -> tuple[str, ...]:
         """Look for each of them, whoever has or had it."""
         adapter, call_id = (
             remove_surrogates(call.plan.instance.adapter),
@@ -146,7 +148,7 @@ class SqliteJournal:
                 ).fetchone()
             )
 
-    def unfinished(self) -> tuple[OpenCall, ...]:
+    def list_open(self) -> tuple[OpenCall, ...]:
         """Read all rows, and tidy up after those who could not."""
         files = self._spool.files()  # before the rows: each of them had one by then
         with self._database.reading() as connection:
@@ -204,7 +206,7 @@ class SqliteJournal:
             state="received" if received else row.state,
             reference=row.reference,
             live=row.owner is not None and self.lease.is_held(row.owner),
-            trouble=row.trouble,
+            reason=row.trouble,
         )
 
 
@@ -247,7 +249,7 @@ def _check(
         and limit.backend in {"", call.plan.instance.name}
         and limit.caller in {"", call.caller}
     )
-    limit.check(spent=spent, reserved=reserved, asked=asked)
+    limit.check(spent=spent, reserved=reserved, requested=asked)
 
 
 def _spent(limit: BudgetLimit) -> str:
@@ -276,7 +278,7 @@ def _note(connection: sqlite3.Connection, call_id: str, note: CallUpdate) -> Non
             )
         case CallAccepted(reference=reference):
             _take_reference(connection, remove_surrogates(reference), call_id)
-        case CallLeftOpen(trouble=trouble):
+        case CallLeftOpen(reason=trouble):
             connection.execute(
                 "UPDATE calls SET owner = NULL, trouble = ? WHERE id = ?",
                 [remove_surrogates(trouble), call_id],
@@ -363,7 +365,7 @@ class _Spool:
             generated=spooled.generated,
             at=at,
             latency_ms=spooled.latency_ms,
-            watched=spooled.watched,
+            observed=spooled.watched,
         )
 
     def files(self) -> list[Path]:
@@ -397,7 +399,7 @@ def _packed(received: Received) -> bytes:
             generated=generated,
             at=at,
             latency_ms=received.latency_ms,
-            watched=received.watched,
+            watched=received.observed,
         )
         try:
             return msgspec.msgpack.encode(spooled)

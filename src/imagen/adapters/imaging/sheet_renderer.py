@@ -17,7 +17,7 @@ THUMBNAIL = 480
 class PillowSheetRenderer:
     """Thumbnails, pictures and pages."""
 
-    def thumbnail(self, content: bytes) -> Thumbnail:
+    def make_thumbnail(self, content: bytes) -> Thumbnail:
         """Return a WebP of a few dozen kilobytes, upright."""
         try:
             with open_image(content) as image:
@@ -30,10 +30,10 @@ class PillowSheetRenderer:
             raise StorageError(f"No thumbnail could be made: {error}.") from error
         return Thumbnail(content=buffer.getvalue(), size=picture.size)
 
-    def picture(self, sheet: Sheet) -> bytes:
+    def render_png(self, sheet: Sheet) -> bytes:
         """Return the sheet as a PNG."""
         return render_picture(sheet)
 
-    def page(self, sheet: Sheet) -> bytes:
+    def render_html(self, sheet: Sheet) -> bytes:
         """Return the sheet as an HTML page."""
         return render_page(sheet)

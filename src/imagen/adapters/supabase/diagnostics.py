@@ -41,7 +41,7 @@ def check_project(access: SupabaseAccess, *, owner: str) -> Iterator[Readiness]:
         project.open()
         yield from _findings(project, owner)
     except (Unavailable, Misconfigured) as error:
-        yield Readiness(what="project", ready=False, note=_words(error))
+        yield Readiness(name="project", ready=False, note=_words(error))
     finally:
         project.close()
 
@@ -49,22 +49,22 @@ def check_project(access: SupabaseAccess, *, owner: str) -> Iterator[Readiness]:
 def _findings(project: SupabaseProject, owner: str) -> Iterator[Readiness]:
     if project.is_public:
         note = "It is the public one. Take a secret key, or service_role."
-        yield Readiness(what="key", ready=False, note=note)
+        yield Readiness(name="key", ready=False, note=note)
         return
     try:
         _read(project, USAGE)
     except Unauthorized as error:
-        yield Readiness(what="key", ready=False, note=_words(error))
+        yield Readiness(name="key", ready=False, note=_words(error))
         return
     except Misconfigured:
         pass  # which is said below
-    yield Readiness(what="key", ready=True)
+    yield Readiness(name="key", ready=True)
     yield _found(f"read {USAGE}", lambda: _read(project, USAGE))
     yield _found(f"add to {USAGE}", lambda: _add_nothing(project, USAGE))
     yield _found(REPORT, lambda: _report(project))
     if not owner:
         note = "The config has none, so there is no copy of images."
-        yield Readiness(what="owner_user_id", ready=True, note=note)
+        yield Readiness(name="owner_user_id", ready=True, note=note)
         return
     yield _found(f"read {IMAGES}", lambda: _read(project, IMAGES))
     yield _found(f"add to {IMAGES}", lambda: _add_nothing(project, IMAGES))
@@ -77,8 +77,8 @@ def _found(what: str, look: Callable[[], None]) -> Readiness:
     try:
         look()
     except ImagenError as error:
-        return Readiness(what=what, ready=False, note=_words(error))
-    return Readiness(what=what, ready=True)
+        return Readiness(name=what, ready=False, note=_words(error))
+    return Readiness(name=what, ready=True)
 
 
 def _read(project: SupabaseProject, table: str) -> None:
@@ -123,21 +123,21 @@ def _privacy(project: SupabaseProject) -> Iterator[Readiness]:
             project.check_rest()
             privacy = msgspec.convert(found.data, _Privacy)
     except ImagenError as error:
-        yield Readiness(what=PRIVACY, ready=False, note=_words(error))
+        yield Readiness(name=PRIVACY, ready=False, note=_words(error))
         return
     note = ""
     if privacy.open:
         tables = ", ".join(privacy.open)
         note = f"It is off for {tables}: run the files in migrations/ again."
-    yield Readiness(what="row-level security", ready=not note, note=note)
+    yield Readiness(name="row-level security", ready=not note, note=note)
     note = "" if privacy.images else f"There is none. {sql_hint(IMAGES)}"
-    yield Readiness(what="policy: owners read their rows", ready=not note, note=note)
+    yield Readiness(name="policy: owners read their rows", ready=not note, note=note)
     note = "" if privacy.files else f"There is none. {_POLICY_HINT}"
-    yield Readiness(what="policy: owners read their files", ready=not note, note=note)
+    yield Readiness(name="policy: owners read their files", ready=not note, note=note)
     if privacy.loose:
         loose = ", ".join(privacy.loose)
         note = f"There are some for every bucket: {loose}. {_POLICY_HINT}"
-        yield Readiness(what="no policy for others", ready=False, note=note)
+        yield Readiness(name="no policy for others", ready=False, note=note)
 
 
 def _bucket(project: SupabaseProject) -> None:

@@ -38,7 +38,7 @@ class SupabaseCloud:
     def __repr__(self) -> str:
         return f"SupabaseCloud({self._project!r})"
 
-    def keep(self, image: CloudImage, content: bytes) -> None:
+    def upload(self, image: CloudImage, content: bytes) -> None:
         """Send the bytes, and then the row; for nobody that is not there."""
         try:
             self._keep(image, content)
@@ -97,7 +97,7 @@ class SupabaseCloud:
             )
         return _read(rows[0]) if rows else None
 
-    def fetch(self, image: CloudImage) -> bytes:
+    def download(self, image: CloudImage) -> bytes:
         """Download, and compare with the hash that the sidecar has."""
         with self._project.explained(f"The bucket {BUCKET}"):
             content = self._project.storage().from_(BUCKET).download(image.path)

@@ -48,7 +48,7 @@ class FolderTrash:
         self._folder = folder
         self._now = now
 
-    def throw(self, entry: HistoryEntry) -> bool:
+    def put(self, entry: HistoryEntry) -> bool:
         """Write down what it was, then move its files; the image goes last."""
         with self._alone():  # or who comes second makes room where the image is by now
             return self._throw(entry)
@@ -103,7 +103,7 @@ class FolderTrash:
             raise _failed(error) from error
         return entry if is_here else None
 
-    def fetch(self, image_id: str) -> HistoryEntry | None:
+    def restore(self, image_id: str) -> HistoryEntry | None:
         """Move the files back, the image first."""
         with self._alone():
             return self._fetch(image_id)

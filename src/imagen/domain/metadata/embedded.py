@@ -8,7 +8,7 @@ import msgspec
 
 from imagen.domain.errors import InvalidRequest
 from imagen.domain.metadata.foreign_json import as_object
-from imagen.domain.request import MOST_STEPS
+from imagen.domain.request import MAX_STEPS
 from imagen.domain.seed import LARGEST_SEED
 from imagen.domain.sidecar import Sidecar
 from imagen.domain.size import Size
@@ -111,7 +111,7 @@ def build_recipe(tool: str, said: Mapping[str, object], keys: FieldNames) -> Rec
         prompt=first(keys.prompt, _text),
         negative=first(keys.negative, _text),
         seed=first(keys.seed, lambda value: _whole(value, most=LARGEST_SEED)),
-        steps=first(keys.steps, lambda value: _whole(value, most=MOST_STEPS)),
+        steps=first(keys.steps, lambda value: _whole(value, most=MAX_STEPS)),
         size=size,
         model=first(keys.model, _name),
         guidance=first(keys.guidance, _number),

@@ -45,14 +45,14 @@ class BudgetLimit(msgspec.Struct, frozen=True, kw_only=True):
         micros: What may be spent in it.
     """
 
-    called: str
+    label: str
     backend: str
     caller: str = ""
     since: datetime
     until: datetime
     micros: int
 
-    def check(self, *, spent: int, reserved: int, asked: int) -> None:
+    def check(self, *, spent: int, reserved: int, requested: int) -> None:
         """Let the calls pass, or not.
 
         Args:
@@ -64,21 +64,21 @@ class BudgetLimit(msgspec.Struct, frozen=True, kw_only=True):
             OverBudget: it would be too much.
         """
         left = self.micros - spent - reserved
-        if asked <= left:
+        if requested <= left:
             return
         held = f"; {format_micros(reserved)} is held for open jobs" if reserved else ""
         raise OverBudget(
-            f"This may cost {format_micros(asked)}, and of the budget {self.called} "
+            f"This may cost {format_micros(requested)}, and of the budget {self.label} "
             f"({format_micros(self.micros)}) "
             f"{format_micros(max(0, left))} is left{held}.",
             hint=f"It begins anew at {self.until:%Y-%m-%d %H:%M} UTC."
-            if asked <= self.micros
+            if requested <= self.micros
             else "It is more than all of that budget.",
         )
 
 
 def check_price(
-    budgets: Sequence[Budget], *, calls: Sequence[int | None], most: int | None
+    budgets: Sequence[Budget], *, calls: Sequence[int | None], max_cost: int | None
 ) -> None:
     """Compare the price of a request with the limits that need no ledger.
 
@@ -95,14 +95,15 @@ def check_price(
     """
     known = [micros for micros in calls if micros is not None]
     unknown = len(known) < len(calls)
-    if most is not None and (unknown or sum(known) > most):
+    if max_cost is not None and (unknown or sum(known) > max_cost):
         costs = (
             "it is not known what this costs"
             if unknown
             else f"this may cost {format_micros(sum(known))}"
         )
         raise OverBudget(
-            f"At most {format_micros(most)} was allowed with --max-cost, and {costs}."
+            f"At most {format_micros(max_cost)} was allowed with --max-cost, "
+            f"and {costs}."
         )
     everybodys = [budget for budget in budgets if not budget.caller]
     closest = max(everybodys, key=lambda budget: bool(budget.backend), default=None)
@@ -123,10 +124,10 @@ def check_price(
 
 
 def current_limits(
-    budgets: Sequence[Budget], *, at: datetime
+    budgets: Sequence[Budget], *, now: datetime
 ) -> tuple[BudgetLimit, ...]:
     """Return the limits of the day and of the week that the moment is in."""
-    day = at.astimezone(UTC).replace(hour=0, minute=0, second=0, microsecond=0)
+    day = now.astimezone(UTC).replace(hour=0, minute=0, second=0, microsecond=0)
     week = day - timedelta(days=day.weekday())
     limits: list[BudgetLimit] = []
     for budget in budgets:
@@ -137,7 +138,7 @@ def current_limits(
             if micros is not None:
                 limits.append(
                     BudgetLimit(
-                        called=name + _whose(budget),
+                        label=name + _whose(budget),
                         backend=budget.backend,
                         caller=budget.caller,
                         since=since,

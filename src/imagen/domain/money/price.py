@@ -172,7 +172,7 @@ def calculate_cost(price: Price | None, used: Used) -> Cost:
 
 
 def measure_usage(
-    said: Used, *, images: int, megapixels: float, seconds: float | None
+    reported: Used, *, images: int, megapixels: float, seconds: float | None
 ) -> Used:
     """Return what a call used: what the backend says, and what can be seen.
 
@@ -183,10 +183,10 @@ def measure_usage(
         seconds: How long it took, where that is what is charged for.
     """
     return msgspec.structs.replace(
-        said,
-        images=images if said.images is None else said.images,
-        megapixels=megapixels if said.megapixels is None else said.megapixels,
-        seconds=seconds if said.seconds is None else said.seconds,
+        reported,
+        images=images if reported.images is None else reported.images,
+        megapixels=megapixels if reported.megapixels is None else reported.megapixels,
+        seconds=seconds if reported.seconds is None else reported.seconds,
     )
 
 

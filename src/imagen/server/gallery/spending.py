@@ -102,11 +102,11 @@ async def get_budgets(
     journal = workshop.accounts.journal
 
     def look() -> tuple[BudgetLeft, ...]:
-        limits = current_limits(budgets, at=workshop.now())
-        taken = [journal.taken(limit) for limit in limits]
+        limits = current_limits(budgets, now=workshop.now())
+        taken = [journal.committed_micros(limit) for limit in limits]
         return tuple(
             BudgetLeft(
-                called=limit.called,
+                called=limit.label,
                 backend=limit.backend,
                 caller=limit.caller,
                 usd=_dollars(limit.micros),

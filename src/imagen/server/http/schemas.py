@@ -5,7 +5,7 @@ from typing import Annotated, Literal, TypeAlias
 import msgspec
 from msgspec import Meta
 
-from imagen.domain.request import MOST_IMAGES, MOST_STEPS
+from imagen.domain.request import MAX_IMAGES, MAX_STEPS
 
 LARGEST_SEED = 2**64 - 1
 MOST_PARTIAL_IMAGES = 3
@@ -38,7 +38,7 @@ class ImageFields(msgspec.Struct, frozen=True, kw_only=True):
         ),
     ] = None
     n: Annotated[
-        Annotated[int, Meta(ge=1, le=MOST_IMAGES)] | None,
+        Annotated[int, Meta(ge=1, le=MAX_IMAGES)] | None,
         Meta(description="How many images; the config limits them to 10."),
     ] = None
     size: Annotated[
@@ -87,7 +87,7 @@ class ImageFields(msgspec.Struct, frozen=True, kw_only=True):
         Meta(description="Ours: what to keep out of the image."),
     ] = None
     num_inference_steps: Annotated[
-        Annotated[int, Meta(ge=0, le=MOST_STEPS)] | None,
+        Annotated[int, Meta(ge=0, le=MAX_STEPS)] | None,
         Meta(description="Ours: 0 is the backend's own number."),
     ] = None
     guidance_scale: Annotated[

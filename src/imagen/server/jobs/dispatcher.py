@@ -216,7 +216,7 @@ class RequestDispatcher:
         """Carry it out if nothing was made under its key, else say what was."""
         keys, in_thread = self.workshop.accounts.keys, self.workshop.in_thread
         await self._settle_owed(_name(key))
-        state = await in_thread(lambda: keys.take(key, at=self.workshop.now()))
+        state = await in_thread(lambda: keys.claim(key, at=self.workshop.now()))
         if isinstance(state, KeyInterrupted):
             found = await self._pieced_together(key, state.calls)
             if found is not None:
@@ -239,13 +239,13 @@ class RequestDispatcher:
         try:
             report = await self._made(order, job)
         except WorkerDied:
-            await self._write(key, lambda: keys.left(key))
+            await self._write(key, lambda: keys.abandon(key))
             raise
         except (ErrorResponse, ImagenError):  # nothing was sent
             await self._write(key, lambda: keys.release(key))
             raise
         except BaseException:
-            await self._write(key, lambda: keys.left(key))
+            await self._write(key, lambda: keys.abandon(key))
             raise
         await self._write(key, lambda: self._settle(key, report))
         return build_result(report)
@@ -286,7 +286,7 @@ class RequestDispatcher:
         keys = self.workshop.accounts.keys
         self._remember(report)
         if any(_is_open(failed) for failed in report.failed):
-            keys.left(key)
+            keys.abandon(key)
             return
         try:
             result = build_result(report)
@@ -294,9 +294,9 @@ class RequestDispatcher:
             if isinstance(error, ImagenError) and not error.may_have_cost:
                 keys.release(key)
                 return
-            keys.answered(key, _answer_of(to_error_response(error)))
+            keys.complete(key, _answer_of(to_error_response(error)))
             return
-        keys.answered(
+        keys.complete(
             key,
             StoredAnswer(
                 image_ids=tuple(image.sidecar.id for image in result.images),
@@ -332,7 +332,7 @@ class RequestDispatcher:
         if open_calls:
             await in_thread(lambda: self.workshop.resume(open_calls))
         state = await in_thread(
-            lambda: self.workshop.accounts.keys.take(key, at=self.workshop.now())
+            lambda: self.workshop.accounts.keys.claim(key, at=self.workshop.now())
         )
         if not isinstance(state, KeyInterrupted):
             raise _busy()
@@ -351,11 +351,11 @@ class RequestDispatcher:
                 image_ids=tuple(image.sidecar.id for image in images),
                 warnings=collect_warnings(images),
             )
-            await in_thread(lambda: keys.answered(key, answer))
+            await in_thread(lambda: keys.complete(key, answer))
             return RequestResult(images=images, warnings=answer.warnings, replayed=True)
         if any(call.billed for call in state.calls):
             lost = _lost()
-            await in_thread(lambda: keys.answered(key, _answer_of(lost)))
+            await in_thread(lambda: keys.complete(key, _answer_of(lost)))
             raise lost
         return None
 

@@ -155,7 +155,7 @@ class ServerContext:
     def resume(self, ids: Sequence[str]) -> None:
         """Finish calls that were left open, as far as that is possible now."""
         with self._resuming() as use_case:
-            for call in self.accounts.journal.unfinished():
+            for call in self.accounts.journal.list_open():
                 if call.call.id in ids and not call.live:
                     use_case.run(call, cancellation=Cancellation())
 
@@ -170,7 +170,7 @@ class ServerContext:
         with self._resuming() as use_case:
             there = [
                 call
-                for call in self.accounts.journal.unfinished()
+                for call in self.accounts.journal.list_open()
                 if call.call.origin == ORIGIN and not call.live
             ]
             if there:

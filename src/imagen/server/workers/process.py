@@ -107,7 +107,7 @@ class Worker:
 
         def begun(calls: Sequence[Call]) -> None:
             if order.key is not None:
-                premises.accounts.keys.begun(order.key, calls)
+                premises.accounts.keys.record_calls(order.key, calls)
 
         maker = bootstrap.build_generate(
             premises.settings,

@@ -151,20 +151,20 @@ class CloudContract(Contract):
     def test_returns_what_is_kept(self, cloud: Cloud, owner: str) -> None:
         """An image comes back with its bytes and with all that was known of it."""
         image, content = _image(1, owner)
-        cloud.keep(image, content)
+        cloud.upload(image, content)
 
         assert list(cloud.find(owner)) == [image]
         assert cloud.get(owner, image.sidecar.id) == image
-        assert cloud.fetch(image) == content
+        assert cloud.download(image) == content
 
     def test_keeps_an_image_once(self, cloud: Cloud, owner: str) -> None:
         """However often an image is kept, it is there once."""
         image, content = _image(1, owner)
         for _ in range(3):
-            cloud.keep(image, content)
+            cloud.upload(image, content)
 
         assert list(cloud.find(owner)) == [image]
-        assert cloud.fetch(image) == content
+        assert cloud.download(image) == content
 
     def test_keeps_an_image_once_whoever_keeps_it(
         self, cloud: Cloud, another: Cloud, owner: str
@@ -173,8 +173,8 @@ class CloudContract(Contract):
         clouds = [cloud, another] * (CROWD // 2)
 
         def keep(number: int) -> None:
-            clouds[number].keep(*_image(0, owner))
-            clouds[number].keep(*_image(1 + number, owner))
+            clouds[number].upload(*_image(0, owner))
+            clouds[number].upload(*_image(1 + number, owner))
 
         assert run_at_once(keep) == [None] * CROWD
         assert [image.sidecar.id for image in cloud.find(owner)] == [
@@ -184,7 +184,7 @@ class CloudContract(Contract):
     def test_finds_the_newest_first(self, cloud: Cloud, owner: str) -> None:
         """Images are in the order in which they were made, the last one first."""
         for number in (2, 3, 1):
-            cloud.keep(*_image(number, owner))
+            cloud.upload(*_image(number, owner))
 
         found = [image.sidecar.id for image in cloud.find(owner)]
         assert found == [sample_id(3), sample_id(2), sample_id(1)]
@@ -194,7 +194,7 @@ class CloudContract(Contract):
     def test_shows_nobody_what_is_not_theirs(self, cloud: Cloud, owner: str) -> None:
         """Another owner has none of these images."""
         image, content = _image(1, owner)
-        cloud.keep(image, content)
+        cloud.upload(image, content)
 
         assert list(cloud.find(STRANGER)) == []
         assert cloud.get(STRANGER, image.sidecar.id) is None
@@ -202,7 +202,7 @@ class CloudContract(Contract):
     def test_gets_by_the_beginning_of_an_id(self, cloud: Cloud, owner: str) -> None:
         """The only id that begins so is enough; of several none is taken."""
         for number in (1, 0x11, 0x12):
-            cloud.keep(*_image(number, owner))
+            cloud.upload(*_image(number, owner))
 
         for name in (sample_id(1)[:9], sample_id(1).upper(), sample_id(1)[:20]):
             found = cloud.get(owner, name)
@@ -218,7 +218,7 @@ class CloudContract(Contract):
         image, content = _image(1, owner)
         sidecar = msgspec.structs.replace(image.sidecar, mime_type="text/html")
         with pytest.raises(Refused) as refused:
-            cloud.keep(msgspec.structs.replace(image, sidecar=sidecar), content)
+            cloud.upload(msgspec.structs.replace(image, sidecar=sidecar), content)
 
         assert 5 < len(refused.value.message) < 500
         assert list(cloud.find(owner)) == []
@@ -226,30 +226,30 @@ class CloudContract(Contract):
     def test_returns_nothing_else(self, cloud: Cloud, owner: str) -> None:
         """Bytes whose hash is not the one in the sidecar, or none, are an error."""
         image, _ = _image(1, owner)
-        cloud.keep(image, b"\x89PNG of something else")
+        cloud.upload(image, b"\x89PNG of something else")
 
         with pytest.raises(BackendError):
-            cloud.fetch(image)
+            cloud.download(image)
         with pytest.raises(BackendError):
-            cloud.fetch(_image(2, owner)[0])
+            cloud.download(_image(2, owner)[0])
 
     def test_is_opened_again(self, cloud: Cloud, owner: str) -> None:
         """After it was closed it can be used as before."""
         image, content = _image(1, owner)
-        cloud.keep(image, content)
+        cloud.upload(image, content)
         for _ in range(2):
             cloud.close()
             cloud.close()
 
             assert list(cloud.find(owner)) == [image]
-            assert cloud.fetch(image) == content
+            assert cloud.download(image) == content
 
-    @pytest.mark.parametrize("what", ["keep", "find", "get", "fetch"])
+    @pytest.mark.parametrize("what", ["upload", "find", "get", "download"])
     def test_says_that_it_is_away(self, away: Cloud, owner: str, what: str) -> None:
         """What cannot be done now is `Unavailable` or `Throttled`, with a sentence."""
         _check_said(_cloud_failure(away, owner, what), NOT_NOW)
 
-    @pytest.mark.parametrize("what", ["keep", "find", "get"])
+    @pytest.mark.parametrize("what", ["upload", "find", "get"])
     def test_says_that_it_is_closed(self, closed: Cloud, owner: str, what: str) -> None:
         """What has to be set up first is said with what to do."""
         error = _cloud_failure(closed, owner, what)
@@ -283,10 +283,10 @@ def _failure(ledger: SharedLedger, what: str) -> ImagenError:
 def _cloud_failure(cloud: Cloud, owner: str, what: str) -> ImagenError:
     image, content = _image(1, owner)
     doing: dict[str, Callable[[], object]] = {
-        "keep": lambda: cloud.keep(image, content),
+        "upload": lambda: cloud.upload(image, content),
         "find": lambda: list(cloud.find(owner)),
         "get": lambda: cloud.get(owner, image.sidecar.id),
-        "fetch": lambda: cloud.fetch(image),
+        "download": lambda: cloud.download(image),
     }
     with pytest.raises(ImagenError) as failed:
         doing[what]()

@@ -35,7 +35,7 @@ EVERY_NOTE: tuple[CallUpdate, ...] = (
     CallSending(active=False),
     CallAccepted(reference="job-1"),
     CallReceived(received=sample_received()),
-    CallLeftOpen(trouble="The network is down."),
+    CallLeftOpen(reason="The network is down."),
     CallClosed(),
 )
 
@@ -70,7 +70,7 @@ class JournalContract(Contract):
 
     def test_has_nothing_at_first(self, journal: Journal) -> None:
         """Where nothing was begun, nothing is open, and nothing can be claimed."""
-        assert journal.unfinished() == ()
+        assert journal.list_open() == ()
         assert journal.claim(sample_id(1)) is None
 
     def test_returns_what_was_begun(self, journal: Journal) -> None:
@@ -78,9 +78,7 @@ class JournalContract(Contract):
         call = sample_call()
         journal.begin([call])
 
-        assert journal.unfinished() == (
-            OpenCall(call=call, state="planned", live=True),
-        )
+        assert journal.list_open() == (OpenCall(call=call, state="planned", live=True),)
 
     def test_returns_the_oldest_first(self, journal: Journal) -> None:
         """Open calls are in the order in which they were intended."""
@@ -104,7 +102,7 @@ class JournalContract(Contract):
         steps = [_state(journal)]
         for note in EVERY_NOTE:
             if isinstance(note, (CallAccepted, CallReceived)) or note == CallSending():
-                journal.note(sample_id(1), note)
+                journal.record(sample_id(1), note)
                 steps.append(_state(journal))
 
         assert steps == [
@@ -117,8 +115,8 @@ class JournalContract(Contract):
     def test_is_planned_again_when_it_was_not_sent(self, journal: Journal) -> None:
         """What cost nothing, and is about to be sent no longer, is planned."""
         journal.begin([sample_call()])
-        journal.note(sample_id(1), CallSending())
-        journal.note(sample_id(1), CallSending(active=False))
+        journal.record(sample_id(1), CallSending())
+        journal.record(sample_id(1), CallSending(active=False))
 
         assert _state(journal) == ("planned", "")
 
@@ -129,11 +127,11 @@ class JournalContract(Contract):
     ) -> None:
         """What a backend has, or has returned, is never less than that."""
         journal.begin([sample_call()])
-        journal.note(sample_id(1), CallAccepted(reference="job-1"))
+        journal.record(sample_id(1), CallAccepted(reference="job-1"))
         if state == "received":
-            journal.note(sample_id(1), CallReceived(received=sample_received()))
-            journal.note(sample_id(1), CallAccepted(reference="job-1"))
-        journal.note(sample_id(1), CallSending(active=active))
+            journal.record(sample_id(1), CallReceived(received=sample_received()))
+            journal.record(sample_id(1), CallAccepted(reference="job-1"))
+        journal.record(sample_id(1), CallSending(active=active))
 
         assert _state(journal) == (state, "job-1")
 
@@ -143,19 +141,19 @@ class JournalContract(Contract):
     ) -> None:
         """A note of what is so already changes nothing."""
         journal.begin([sample_call()])
-        journal.note(sample_id(1), note)
-        before = journal.unfinished()
+        journal.record(sample_id(1), note)
+        before = journal.list_open()
 
-        journal.note(sample_id(1), note)
+        journal.record(sample_id(1), note)
 
-        assert journal.unfinished() == before
+        assert journal.list_open() == before
 
     def test_forgets_a_call_that_is_closed(self, journal: Journal) -> None:
         """A call that is closed is gone, whatever was known of it."""
         journal.begin([sample_call(1), sample_call(2)])
-        journal.note(sample_id(1), CallAccepted(reference="job-1"))
-        journal.note(sample_id(1), CallReceived(received=sample_received()))
-        journal.note(sample_id(1), CallClosed(usage=sample_row(1)))
+        journal.record(sample_id(1), CallAccepted(reference="job-1"))
+        journal.record(sample_id(1), CallReceived(received=sample_received()))
+        journal.record(sample_id(1), CallClosed(usage=sample_row(1)))
 
         assert _ids(journal) == [sample_id(2)]
         assert journal.claim(sample_id(1)) is None
@@ -164,7 +162,7 @@ class JournalContract(Contract):
         """However often a call is closed, its row is in the ledger once."""
         journal.begin([sample_call()])
         for _ in range(3):
-            journal.note(sample_id(1), CallClosed(usage=sample_row()))
+            journal.record(sample_id(1), CallClosed(usage=sample_row()))
 
         assert list(ledger.rows()) == [sample_row()]
 
@@ -173,7 +171,7 @@ class JournalContract(Contract):
     ) -> None:
         """A call that is closed without a row leaves none."""
         journal.begin([sample_call()])
-        journal.note(sample_id(1), CallClosed())
+        journal.record(sample_id(1), CallClosed())
 
         assert list(ledger.rows()) == []
 
@@ -185,10 +183,10 @@ class JournalContract(Contract):
         """A note on a call that is over, or never was, is ignored."""
         if was_there:
             journal.begin([sample_call()])
-            journal.note(sample_id(1), CallClosed())
-        journal.note(sample_id(1), note)
+            journal.record(sample_id(1), CallClosed())
+        journal.record(sample_id(1), note)
 
-        assert journal.unfinished() == ()
+        assert journal.list_open() == ()
         assert journal.claim(sample_id(1)) is None
         assert list(ledger.rows()) == []
 
@@ -196,7 +194,7 @@ class JournalContract(Contract):
         self, journal: Journal, ledger: Ledger
     ) -> None:
         """The row of a call that is not there is kept all the same."""
-        journal.note(sample_id(1), CallClosed(usage=sample_row()))
+        journal.record(sample_id(1), CallClosed(usage=sample_row()))
 
         assert list(ledger.rows()) == [sample_row()]
 
@@ -206,13 +204,13 @@ class JournalContract(Contract):
     ) -> None:
         """A name that another call of the adapter has, or had, is taken."""
         journal.begin([sample_call(1), sample_call(2, backend="a second instance")])
-        journal.note(sample_id(1), CallAccepted(reference="job-1"))
+        journal.record(sample_id(1), CallAccepted(reference="job-1"))
         if closed:
-            journal.note(sample_id(1), CallClosed())
-        journal.note(sample_id(2), CallSending())
+            journal.record(sample_id(1), CallClosed())
+        journal.record(sample_id(2), CallSending())
 
         with pytest.raises(ReferenceTaken):
-            journal.note(sample_id(2), CallAccepted(reference="job-1"))
+            journal.record(sample_id(2), CallAccepted(reference="job-1"))
 
         assert _state(journal) == ("sent", "")
 
@@ -220,57 +218,57 @@ class JournalContract(Contract):
         """Taken is what another call of the adapter has, or had; nothing else is."""
         mine, comfy = sample_call(2), sample_call(3, adapter="comfyui")
         journal.begin([sample_call(1), mine, comfy])
-        journal.note(sample_id(1), CallAccepted(reference="job-1"))
-        journal.note(sample_id(1), CallAccepted(reference="job-2"))
-        journal.note(sample_id(1), CallClosed())
-        journal.note(sample_id(2), CallAccepted(reference="job-3"))
-        journal.note(sample_id(3), CallAccepted(reference="job-4"))
+        journal.record(sample_id(1), CallAccepted(reference="job-1"))
+        journal.record(sample_id(1), CallAccepted(reference="job-2"))
+        journal.record(sample_id(1), CallClosed())
+        journal.record(sample_id(2), CallAccepted(reference="job-3"))
+        journal.record(sample_id(3), CallAccepted(reference="job-4"))
         names = [f"job-{n}" for n in range(1, 6)]
 
-        assert journal.untaken(mine, names) == ("job-3", "job-4", "job-5")
+        assert journal.unclaimed_references(mine, names) == ("job-3", "job-4", "job-5")
 
     def test_lets_another_adapter_use_the_reference(self, journal: Journal) -> None:
         """Calls of different adapters may be accepted under one name."""
         journal.begin([sample_call(1), sample_call(2, adapter="comfyui")])
-        journal.note(sample_id(1), CallAccepted(reference="1"))
-        journal.note(sample_id(2), CallAccepted(reference="1"))
+        journal.record(sample_id(1), CallAccepted(reference="1"))
+        journal.record(sample_id(2), CallAccepted(reference="1"))
 
         assert _state(journal) == ("accepted", "1")
 
     def test_remembers_each_reference_of_a_call(self, journal: Journal) -> None:
         """The last name counts, and the names before it stay taken."""
         journal.begin([sample_call(1), sample_call(2)])
-        journal.note(sample_id(2), CallAccepted(reference="job-1"))
-        journal.note(sample_id(2), CallAccepted(reference="job-2"))
+        journal.record(sample_id(2), CallAccepted(reference="job-1"))
+        journal.record(sample_id(2), CallAccepted(reference="job-2"))
 
         assert _state(journal) == ("accepted", "job-2")
         with pytest.raises(ReferenceTaken):
-            journal.note(sample_id(1), CallAccepted(reference="job-1"))
+            journal.record(sample_id(1), CallAccepted(reference="job-1"))
 
     def test_lets_nobody_claim_what_is_worked_on(
         self, journal: Journal, another: Journal
     ) -> None:
         """What a process works on, not even it itself can claim."""
         journal.begin([sample_call()])
-        journal.note(sample_id(1), CallReceived(received=sample_received()))
+        journal.record(sample_id(1), CallReceived(received=sample_received()))
 
         assert journal.claim(sample_id(1)) is None
         assert another.claim(sample_id(1)) is None
-        assert another.unfinished()[0].live
+        assert another.list_open()[0].live
 
     def test_lets_what_was_left_open_be_claimed(self, journal: Journal) -> None:
         """What nobody works on says why, and can be claimed, with all that is known."""
         journal.begin([sample_call()])
-        journal.note(sample_id(1), CallAccepted(reference="job-1"))
-        journal.note(sample_id(1), CallLeftOpen(trouble="The network is down."))
+        journal.record(sample_id(1), CallAccepted(reference="job-1"))
+        journal.record(sample_id(1), CallLeftOpen(reason="The network is down."))
 
         left = OpenCall(
             call=sample_call(),
             state="accepted",
             reference="job-1",
-            trouble="The network is down.",
+            reason="The network is down.",
         )
-        assert journal.unfinished() == (left,)
+        assert journal.list_open() == (left,)
         claim = journal.claim(sample_id(1))
         assert claim is not None
         assert claim.open == msgspec.structs.replace(left, live=True)
@@ -281,22 +279,22 @@ class JournalContract(Contract):
     ) -> None:
         """What was claimed is worked on, and can be claimed when it is left again."""
         journal.begin([sample_call()])
-        journal.note(sample_id(1), CallLeftOpen(trouble="The network is down."))
+        journal.record(sample_id(1), CallLeftOpen(reason="The network is down."))
         another.claim(sample_id(1))
 
-        assert another.unfinished() == (
+        assert another.list_open() == (
             OpenCall(call=sample_call(), state="planned", live=True),
         )
         assert journal.claim(sample_id(1)) is None
-        another.note(sample_id(1), CallLeftOpen(trouble="It is down again."))
+        another.record(sample_id(1), CallLeftOpen(reason="It is down again."))
         assert journal.claim(sample_id(1)) is not None
 
     def test_hands_over_what_arrived(self, journal: Journal, another: Journal) -> None:
         """Who claims a call whose images are here gets all that came, to the byte."""
         received = sample_received()
         journal.begin([sample_call()])
-        journal.note(sample_id(1), CallReceived(received=received))
-        journal.note(sample_id(1), CallLeftOpen(trouble="The disk is full."))
+        journal.record(sample_id(1), CallReceived(received=received))
+        journal.record(sample_id(1), CallLeftOpen(reason="The disk is full."))
 
         claim = another.claim(sample_id(1))
 
@@ -312,11 +310,11 @@ class JournalContract(Contract):
             received.generated, parameters={"odd": object(), "half": "\udcff"}
         )
         journal.begin([sample_call()])
-        journal.note(
+        journal.record(
             sample_id(1),
             CallReceived(received=msgspec.structs.replace(received, generated=odd)),
         )
-        journal.note(sample_id(1), CallLeftOpen(trouble="The disk is full."))
+        journal.record(sample_id(1), CallLeftOpen(reason="The disk is full."))
 
         claim = journal.claim(sample_id(1))
 
@@ -330,11 +328,11 @@ class JournalContract(Contract):
     ) -> None:
         """What a process worked on when it ended is as it was, and can be claimed."""
         journal.begin([sample_call(1), sample_call(2)])
-        journal.note(sample_id(1), CallSending())
-        journal.note(sample_id(2), CallReceived(received=sample_received()))
+        journal.record(sample_id(1), CallSending())
+        journal.record(sample_id(2), CallReceived(received=sample_received()))
         end()
 
-        assert another.unfinished() == (
+        assert another.list_open() == (
             OpenCall(call=sample_call(1), state="sent"),
             OpenCall(call=sample_call(2), state="received"),
         )
@@ -348,21 +346,21 @@ class JournalContract(Contract):
     ) -> None:
         """What a process claimed can be claimed once it has ended, with no trouble."""
         another.begin([sample_call()])
-        another.note(sample_id(1), CallLeftOpen(trouble="The network is down."))
+        another.record(sample_id(1), CallLeftOpen(reason="The network is down."))
         journal.claim(sample_id(1))
         end()
 
         claim = another.claim(sample_id(1))
 
         assert claim is not None
-        assert claim.open.trouble == ""
+        assert claim.open.reason == ""
 
     def test_gives_a_call_to_one_of_many(
         self, journal: Journal, another: Journal
     ) -> None:
         """Of several that claim a call at the same moment, one gets it."""
         journal.begin([sample_call()])
-        journal.note(sample_id(1), CallLeftOpen(trouble="The network is down."))
+        journal.record(sample_id(1), CallLeftOpen(reason="The network is down."))
         journals = [journal, another] * (CROWD // 2)
 
         claims = run_at_once(lambda n: journals[n].claim(sample_id(1)))
@@ -375,8 +373,8 @@ class JournalContract(Contract):
     ) -> None:
         """What one instance writes, another over the same calls knows at once."""
         journal.begin([sample_call(1), sample_call(2)])
-        journal.note(sample_id(1), CallAccepted(reference="job-1"))
-        another.note(sample_id(2), CallClosed(usage=sample_row(2)))
+        journal.record(sample_id(1), CallAccepted(reference="job-1"))
+        another.record(sample_id(2), CallClosed(usage=sample_row(2)))
 
         assert _state(another) == _state(journal) == ("accepted", "job-1")
         assert list(ledger.rows()) == [sample_row(2)]
@@ -390,12 +388,12 @@ class JournalContract(Contract):
         def make(n: int) -> None:
             journals[n].begin([sample_call(n)])
             for note in (CallSending(), CallAccepted(reference=f"job-{n}")):
-                journals[n].note(sample_id(n), note)
-            journals[n].note(sample_id(n), CallReceived(received=sample_received()))
-            journals[n].note(sample_id(n), CallClosed(usage=sample_row(n)))
+                journals[n].record(sample_id(n), note)
+            journals[n].record(sample_id(n), CallReceived(received=sample_received()))
+            journals[n].record(sample_id(n), CallClosed(usage=sample_row(n)))
 
         assert run_at_once(make) == [None] * CROWD
-        assert journal.unfinished() == ()
+        assert journal.list_open() == ()
         assert sorted(row.id for row in ledger.rows()) == [
             sample_id(n) for n in range(CROWD)
         ]
@@ -413,13 +411,13 @@ class JournalContract(Contract):
         with pytest.raises(OverBudget):
             journal.begin(calls, limits=[_limit(1000), _limit(79)])
 
-        assert journal.unfinished() == ()
+        assert journal.list_open() == ()
 
     def test_counts_what_is_reserved(self, journal: Journal) -> None:
         """What open calls may cost counts, whatever became of them so far."""
         journal.begin([sample_call(1, reserved=40), sample_call(2, reserved=40)])
-        journal.note(sample_id(1), CallReceived(received=sample_received()))
-        journal.note(sample_id(2), CallLeftOpen(trouble="The network is down."))
+        journal.record(sample_id(1), CallReceived(received=sample_received()))
+        journal.record(sample_id(2), CallLeftOpen(reason="The network is down."))
 
         _expect_left(journal, 20, of=_limit(100))
 
@@ -428,7 +426,7 @@ class JournalContract(Contract):
     ) -> None:
         """What was planned by a process that has died holds nothing back."""
         journal.begin([sample_call(1, reserved=40), sample_call(2, reserved=40)])
-        journal.note(sample_id(2), CallSending())
+        journal.record(sample_id(2), CallSending())
         end()
 
         _expect_left(another, 60, of=_limit(100))
@@ -436,7 +434,7 @@ class JournalContract(Contract):
     def test_counts_what_was_spent(self, journal: Journal, ledger: Ledger) -> None:
         """What the ledger has counts, with what it cost, and not what was reserved."""
         journal.begin([sample_call(1, reserved=40)])
-        journal.note(sample_id(1), CallClosed(usage=sample_row(1, cost=30)))
+        journal.record(sample_id(1), CallClosed(usage=sample_row(1, cost=30)))
         ledger.record([sample_row(2, cost=30)])
 
         _expect_left(journal, 40, of=_limit(100))
@@ -446,7 +444,7 @@ class JournalContract(Contract):
     ) -> None:
         """A call that is closed with an unknown cost counts as what was reserved."""
         journal.begin([sample_call(1, reserved=40)])
-        journal.note(sample_id(1), CallClosed(usage=sample_row(1, cost=None)))
+        journal.record(sample_id(1), CallClosed(usage=sample_row(1, cost=None)))
         ledger.record([sample_row(2, cost=None)])
 
         _expect_left(journal, 60, of=_limit(100))
@@ -454,7 +452,7 @@ class JournalContract(Contract):
     def test_releases_what_cost_nothing(self, journal: Journal) -> None:
         """What was reserved for a call that is closed at no cost is free again."""
         journal.begin([sample_call(1, reserved=40)])
-        journal.note(sample_id(1), CallClosed())
+        journal.record(sample_id(1), CallClosed())
 
         _expect_left(journal, 100, of=_limit(100))
 
@@ -520,17 +518,19 @@ class JournalContract(Contract):
 
         outcomes = run_at_once(begin)
 
-        assert len(journal.unfinished()) == outcomes.count(None) == 2
+        assert len(journal.list_open()) == outcomes.count(None) == 2
         assert sum(isinstance(one, OverBudget) for one in outcomes) == CROWD - 2
 
-    @pytest.mark.parametrize("what", ["begin", "taken", "note", "unfinished", "claim"])
+    @pytest.mark.parametrize(
+        "what", ["begin", "committed_micros", "record", "list_open", "claim"]
+    )
     def test_says_that_it_is_broken(self, broken_journal: Journal, what: str) -> None:
         """What cannot be read or written is a JournalError, with a sentence."""
         doing: dict[str, Callable[[], object]] = {
             "begin": lambda: broken_journal.begin([sample_call()]),
-            "taken": lambda: broken_journal.taken(_limit(1)),
-            "note": lambda: broken_journal.note(sample_id(1), CallSending()),
-            "unfinished": broken_journal.unfinished,
+            "committed_micros": lambda: broken_journal.committed_micros(_limit(1)),
+            "record": lambda: broken_journal.record(sample_id(1), CallSending()),
+            "list_open": broken_journal.list_open,
             "claim": lambda: broken_journal.claim(sample_id(1)),
         }
 
@@ -542,18 +542,18 @@ class JournalContract(Contract):
 
 
 def _ids(journal: Journal) -> list[str]:
-    return [each.call.id for each in journal.unfinished()]
+    return [each.call.id for each in journal.list_open()]
 
 
 def _state(journal: Journal) -> tuple[str, str]:
     """Return what is known of the newest call."""
-    last = journal.unfinished()[-1]
+    last = journal.list_open()[-1]
     return last.state, last.reference
 
 
 def _limit(micros: int, *, backend: str = "", caller: str = "") -> BudgetLimit:
     return BudgetLimit(
-        called="week_usd",
+        label="week_usd",
         backend=backend,
         caller=caller,
         since=MONDAY,
@@ -568,6 +568,6 @@ def _expect_left(journal: Journal, micros: int, *, of: BudgetLimit) -> None:
 
     with pytest.raises(OverBudget):
         begin([sample_call(900, reserved=micros + 1)])
-    assert journal.taken(of) == of.micros - micros
+    assert journal.committed_micros(of) == of.micros - micros
     begin([sample_call(901, reserved=micros)])
-    journal.note(sample_id(901), CallClosed())
+    journal.record(sample_id(901), CallClosed())

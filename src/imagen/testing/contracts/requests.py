@@ -102,7 +102,7 @@ class RequestKeysContract(Contract):
     ) -> None:
         """What a process works on, not even it itself gets."""
         _take(keys)
-        keys.begun(KEY, [sample_call()])
+        keys.record_calls(KEY, [sample_call()])
 
         assert _take(keys) == KeyInProgress()
         assert _take(another) == KeyInProgress()
@@ -111,9 +111,9 @@ class RequestKeysContract(Contract):
         """Under one key one thing can be asked for, whatever has become of it."""
         _take(keys)
         heard = [_take(keys, SOMETHING_ELSE)]
-        keys.left(KEY)
+        keys.abandon(KEY)
         heard.append(_take(keys, SOMETHING_ELSE))
-        keys.answered(KEY, IMAGES)
+        keys.complete(KEY, IMAGES)
         heard.append(_take(keys, SOMETHING_ELSE))
 
         assert heard == [KeyConflict()] * 3
@@ -128,8 +128,8 @@ class RequestKeysContract(Contract):
     ) -> None:
         """What was answered is answered again, to the letter, by whomever."""
         _take(keys)
-        keys.begun(KEY, [sample_call()])
-        keys.answered(KEY, answer)
+        keys.record_calls(KEY, [sample_call()])
+        keys.complete(KEY, answer)
         ours = _take(keys)
         end()
 
@@ -149,8 +149,8 @@ class RequestKeysContract(Contract):
     ) -> None:
         """What was left is in nobody's hands, with all calls that were begun for it."""
         _take(keys)
-        keys.begun(KEY, [sample_call(1), sample_call(2)])
-        keys.left(KEY)
+        keys.record_calls(KEY, [sample_call(1), sample_call(2)])
+        keys.abandon(KEY)
 
         interrupted = KeyInterrupted((_kept(1), _kept(2)))
         assert [_take(keys), _take(another)] == [interrupted] * 2
@@ -160,7 +160,7 @@ class RequestKeysContract(Contract):
     ) -> None:
         """What a process had in hand when it died is in nobody's."""
         _take(keys)
-        keys.begun(KEY, [sample_call()])
+        keys.record_calls(KEY, [sample_call()])
         end()
 
         assert _take(another) == KeyInterrupted((_kept(1),))
@@ -170,7 +170,7 @@ class RequestKeysContract(Contract):
     ) -> None:
         """A call is open if sent and not closed, live in hand, billed in the ledger."""
         _begin_four(keys, journal)
-        keys.left(KEY)
+        keys.abandon(KEY)
 
         assert _take(another) == KeyInterrupted(
             (
@@ -201,7 +201,7 @@ class RequestKeysContract(Contract):
     ) -> None:
         """Of many who take over what was interrupted one gets it, and keeps it."""
         _take(keys)
-        keys.left(KEY)
+        keys.abandon(KEY)
         them = [keys, another] * (CROWD // 2)
 
         taken = Counter(map(str, run_at_once(lambda n: them[n].take_over(KEY))))
@@ -212,10 +212,10 @@ class RequestKeysContract(Contract):
     def test_forgets_the_calls_of_what_is_taken_over(self, keys: RequestKeys) -> None:
         """Nothing was made of what is taken over, so it has no calls."""
         _take(keys)
-        keys.begun(KEY, [sample_call()])
-        keys.left(KEY)
+        keys.record_calls(KEY, [sample_call()])
+        keys.abandon(KEY)
         keys.take_over(KEY)
-        keys.left(KEY)
+        keys.abandon(KEY)
 
         assert _take(keys) == KeyInterrupted(())
 
@@ -227,7 +227,7 @@ class RequestKeysContract(Contract):
         heard = [_take(keys)]
         taken.append(another.take_over(KEY))
         heard.append(_take(keys))
-        keys.answered(KEY, IMAGES)
+        keys.complete(KEY, IMAGES)
         taken.append(another.take_over(KEY))
         heard.append(_take(keys))
 
@@ -235,16 +235,16 @@ class RequestKeysContract(Contract):
         assert heard == [KeyClaimed(), KeyInProgress(), KeyAnswered(IMAGES)]
 
     @pytest.mark.parametrize(
-        "what", ["take", "take_over", "begun", "answered", "left", "release"]
+        "what", ["claim", "take_over", "record_calls", "complete", "abandon", "release"]
     )
     def test_says_that_it_is_broken(self, broken_keys: RequestKeys, what: str) -> None:
         """What cannot be read or written is a JournalError, with a sentence."""
         doing: dict[str, Callable[[], object]] = {
-            "take": lambda: _take(broken_keys),
+            "claim": lambda: _take(broken_keys),
             "take_over": lambda: broken_keys.take_over(KEY),
-            "begun": lambda: broken_keys.begun(KEY, [sample_call()]),
-            "answered": lambda: broken_keys.answered(KEY, IMAGES),
-            "left": lambda: broken_keys.left(KEY),
+            "record_calls": lambda: broken_keys.record_calls(KEY, [sample_call()]),
+            "complete": lambda: broken_keys.complete(KEY, IMAGES),
+            "abandon": lambda: broken_keys.abandon(KEY),
             "release": lambda: broken_keys.release(KEY),
         }
 
@@ -255,7 +255,7 @@ class RequestKeysContract(Contract):
 
 
 def _take(keys: RequestKeys, key: RequestKey = KEY) -> KeyState:
-    return keys.take(key, at=MONDAY)
+    return keys.claim(key, at=MONDAY)
 
 
 def _kept(number: int, **how: bool) -> RecordedCall:
@@ -267,8 +267,8 @@ def _begin_four(keys: RequestKeys, journal: Journal) -> None:
     """Leave one only announced, one planned, one sent, and one closed."""
     calls = [sample_call(number) for number in range(1, 5)]
     _take(keys)
-    keys.begun(KEY, calls)
+    keys.record_calls(KEY, calls)
     journal.begin(calls[1:])
-    journal.note(calls[2].id, CallSending())
-    journal.note(calls[3].id, CallSending())
-    journal.note(calls[3].id, CallClosed(usage=sample_row(4)))
+    journal.record(calls[2].id, CallSending())
+    journal.record(calls[3].id, CallSending())
+    journal.record(calls[3].id, CallClosed(usage=sample_row(4)))

@@ -40,7 +40,7 @@ def fill(folder: Path, *, images: int = 1) -> None:
     database = Database(folder)
     journal = SqliteJournal(database)
     journal.begin([sample_call()])
-    journal.note(sample_id(1), CallReceived(received=sample_received()))
+    journal.record(sample_id(1), CallReceived(received=sample_received()))
     SqliteLedger(database).record([sample_row()])
     SqliteHistory(database).add([sample_entry(number) for number in range(images)])
     journal.close()
@@ -53,8 +53,8 @@ def everything(folder: Path, *, patience: float = 30) -> list[Callable[[], objec
     history = SqliteHistory(database)
     return [
         lambda: journal.begin([sample_call(2)]),
-        lambda: journal.note(sample_id(2), CallReceived(received=sample_received())),
-        journal.unfinished,
+        lambda: journal.record(sample_id(2), CallReceived(received=sample_received())),
+        journal.list_open,
         lambda: journal.claim(sample_id(1)),
         lambda: ledger.record([sample_row(2)]),
         lambda: list(ledger.rows()),
@@ -84,7 +84,7 @@ def test_nobody_else_can_read_anything(
     database = Database(tmp_path / "data")
     journal = SqliteJournal(database)
     journal.begin([sample_call()])
-    journal.note(sample_id(1), CallReceived(received=sample_received()))
+    journal.record(sample_id(1), CallReceived(received=sample_received()))
 
     modes = {
         path.relative_to(tmp_path).as_posix(): stat.S_IMODE(path.stat().st_mode)
@@ -309,7 +309,7 @@ def test_what_a_newer_imagen_wrote_is_understood(tmp_path: Path) -> None:
         connection.commit()
     database = Database(tmp_path)
 
-    assert SqliteJournal(database).unfinished()[0].call == sample_call()
+    assert SqliteJournal(database).list_open()[0].call == sample_call()
     assert SqliteHistory(database).get("last") == sample_entry(0)
 
 

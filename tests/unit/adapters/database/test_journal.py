@@ -51,10 +51,10 @@ def test_what_may_cost_outlives_a_power_cut(tmp_path: Path, may_cost: bool) -> N
     for note in (
         CallSending(),
         CallAccepted(reference="job-1"),
-        CallLeftOpen(trouble=""),
+        CallLeftOpen(reason=""),
     ):
-        journal.note(sample_id(1), note)
-    journal.note(sample_id(1), CallClosed())
+        journal.record(sample_id(1), note)
+    journal.record(sample_id(1), CallClosed())
 
     assert database.writes == [may_cost] * 5
 
@@ -64,7 +64,7 @@ def test_usage_outlives_a_power_cut(tmp_path: Path) -> None:
     journal = SqliteJournal(database)
     journal.begin([sample_call(1, may_cost=False)])
 
-    journal.note(sample_id(1), CallClosed(usage=sample_row()))
+    journal.record(sample_id(1), CallClosed(usage=sample_row()))
 
     assert database.writes == [False, True]
 
@@ -79,10 +79,10 @@ def test_one_that_may_cost_takes_the_others_along(tmp_path: Path) -> None:
 
 def test_the_file_is_gone_with_the_call(tmp_path: Path, journal: SqliteJournal) -> None:
     journal.begin([sample_call()])
-    journal.note(sample_id(1), CallReceived(received=sample_received()))
+    journal.record(sample_id(1), CallReceived(received=sample_received()))
     assert len(list((tmp_path / "spool").iterdir())) == 1
 
-    journal.note(sample_id(1), CallClosed())
+    journal.record(sample_id(1), CallClosed())
 
     assert list((tmp_path / "spool").iterdir()) == []
 
@@ -91,14 +91,14 @@ def test_files_of_calls_that_are_over_are_tidied_away(
     tmp_path: Path, journal: SqliteJournal
 ) -> None:
     journal.begin([sample_call(1)])
-    journal.note(sample_id(1), CallReceived(received=sample_received()))
-    journal.note(sample_id(2), CallClosed(usage=sample_row(2)))
+    journal.record(sample_id(1), CallReceived(received=sample_received()))
+    journal.record(sample_id(2), CallClosed(usage=sample_row(2)))
     for name in (f"{sample_id(2)}.received", f"{sample_id(2)}.0123.part"):
         (tmp_path / "spool" / name).write_bytes(b"left by a process that was killed")
     being_written = tmp_path / "spool" / f"{sample_id(1)}.0123.part"
     being_written.write_bytes(b"half")
 
-    [left] = journal.unfinished()
+    [left] = journal.list_open()
 
     assert left.state == "received"
     assert sorted((tmp_path / "spool").iterdir()) == [
@@ -110,11 +110,11 @@ def test_files_of_calls_that_are_over_are_tidied_away(
 def test_images_outlive_a_database_that_was_moved_away(tmp_path: Path) -> None:
     journal = SqliteJournal(Database(tmp_path))
     journal.begin([sample_call()])
-    journal.note(sample_id(1), CallReceived(received=sample_received()))
+    journal.record(sample_id(1), CallReceived(received=sample_received()))
     journal.close()
     (tmp_path / FILE).unlink()
 
-    assert SqliteJournal(Database(tmp_path)).unfinished() == ()
+    assert SqliteJournal(Database(tmp_path)).list_open() == ()
 
     assert len(list((tmp_path / "spool").iterdir())) == 1
 
@@ -123,8 +123,8 @@ def test_a_damaged_file_is_named_and_left_alone(
     tmp_path: Path, journal: SqliteJournal
 ) -> None:
     journal.begin([sample_call()])
-    journal.note(sample_id(1), CallReceived(received=sample_received()))
-    journal.note(sample_id(1), CallLeftOpen(trouble="The disk is full."))
+    journal.record(sample_id(1), CallReceived(received=sample_received()))
+    journal.record(sample_id(1), CallLeftOpen(reason="The disk is full."))
     [path] = (tmp_path / "spool").iterdir()
     path.write_bytes(path.read_bytes()[:50])
 
@@ -132,7 +132,7 @@ def test_a_damaged_file_is_named_and_left_alone(
         journal.claim(sample_id(1))
 
     assert len(path.read_bytes()) == 50
-    assert not journal.unfinished()[0].live
+    assert not journal.list_open()[0].live
     path.unlink()
     assert journal.claim(sample_id(1)) is not None
 
@@ -141,8 +141,8 @@ def test_images_of_a_newer_imagen_are_understood(
     tmp_path: Path, journal: SqliteJournal
 ) -> None:
     journal.begin([sample_call()])
-    journal.note(sample_id(1), CallReceived(received=sample_received()))
-    journal.note(sample_id(1), CallLeftOpen(trouble="The disk is full."))
+    journal.record(sample_id(1), CallReceived(received=sample_received()))
+    journal.record(sample_id(1), CallLeftOpen(reason="The disk is full."))
     [path] = (tmp_path / "spool").iterdir()
     kept = msgspec.msgpack.decode(path.read_bytes())
     path.write_bytes(msgspec.msgpack.encode({**kept, "new": [1]}))
@@ -160,7 +160,7 @@ def test_a_read_only_spool_is_a_sentence(
     (tmp_path / "spool").write_bytes(b"a file where the folder should be")
 
     with pytest.raises(JournalError, match="spool cannot be used"):
-        journal.note(sample_id(1), CallReceived(received=sample_received()))
+        journal.record(sample_id(1), CallReceived(received=sample_received()))
 
 
 def test_a_file_that_cannot_be_removed_does_not_keep_the_call_open(
@@ -169,21 +169,21 @@ def test_a_file_that_cannot_be_removed_does_not_keep_the_call_open(
     journal.begin([sample_call()])
     (tmp_path / "spool" / f"{sample_id(1)}.received").mkdir(parents=True)
 
-    journal.note(sample_id(1), CallClosed(usage=sample_row()))
+    journal.record(sample_id(1), CallClosed(usage=sample_row()))
 
-    assert journal.unfinished() == ()
+    assert journal.list_open() == ()
 
 
 def test_what_is_said_of_a_call_may_be_no_text(journal: SqliteJournal) -> None:
     journal.begin([sample_call()])
 
-    journal.note(sample_id(1), CallAccepted(reference="job-\udcff"))
-    journal.note(
-        sample_id(1), CallLeftOpen(trouble="no-utf-8-\udcff.png cannot be written.")
+    journal.record(sample_id(1), CallAccepted(reference="job-\udcff"))
+    journal.record(
+        sample_id(1), CallLeftOpen(reason="no-utf-8-\udcff.png cannot be written.")
     )
 
-    [left] = journal.unfinished()
-    assert (left.reference, left.trouble) == (
+    [left] = journal.list_open()
+    assert (left.reference, left.reason) == (
         "job-?",
         "no-utf-8-?.png cannot be written.",
     )
@@ -199,8 +199,8 @@ def locks(folder: Path) -> list[Path]:
 def test_a_lock_is_taken_when_it_is_needed(
     tmp_path: Path, journal: SqliteJournal
 ) -> None:
-    journal.unfinished()
-    journal.note(sample_id(1), CallSending())
+    journal.list_open()
+    journal.record(sample_id(1), CallSending())
     assert not (tmp_path / "locks").exists()
 
     journal.begin([sample_call(1)])
@@ -219,7 +219,7 @@ def test_a_lock_is_gone_with_its_journal(
     journal.close()
 
     assert locks(tmp_path) == []
-    assert not SqliteJournal(Database(tmp_path)).unfinished()[0].live
+    assert not SqliteJournal(Database(tmp_path)).list_open()[0].live
 
 
 def test_a_journal_can_be_used_after_it_was_closed(journal: SqliteJournal) -> None:
@@ -227,7 +227,7 @@ def test_a_journal_can_be_used_after_it_was_closed(journal: SqliteJournal) -> No
     journal.close()
 
     assert journal.claim(sample_id(1)) is not None
-    assert journal.unfinished()[0].live
+    assert journal.list_open()[0].live
 
 
 def test_locks_of_the_dead_are_tidied_away(
@@ -237,7 +237,7 @@ def test_locks_of_the_dead_are_tidied_away(
     [ours] = locks(tmp_path)
     (tmp_path / "locks" / "0123.lock").write_bytes(b"")
 
-    journal.unfinished()
+    journal.list_open()
 
     assert locks(tmp_path) == [ours]
 
@@ -254,7 +254,7 @@ def test_somebody_who_looks_too_is_not_taken_for_the_owner(
 
     other = SqliteJournal(Database(tmp_path))
 
-    assert other.unfinished() == (OpenCall(call=sample_call(), state="planned"),)
+    assert other.list_open() == (OpenCall(call=sample_call(), state="planned"),)
     os.close(handle)
 
 
@@ -264,6 +264,6 @@ def test_who_only_takes_notes_needs_no_lock(
 ) -> None:
     journal.begin([sample_call()])
 
-    SqliteJournal(Database(tmp_path)).note(sample_id(1), note)
+    SqliteJournal(Database(tmp_path)).record(sample_id(1), note)
 
     assert len(locks(tmp_path)) == 1

@@ -210,7 +210,7 @@ def test_a_journal_notes_what_comes_together_in_one_commit(tmp_path: Path) -> No
         others = meanwhile(
             database,
             *(
-                lambda n=n: journal.note(
+                lambda n=n: journal.record(
                     sample_id(n), CallAccepted(reference=f"job-{n}")
                 )
                 for n in (1, 2, 3)
@@ -220,7 +220,7 @@ def test_a_journal_notes_what_comes_together_in_one_commit(tmp_path: Path) -> No
         other.join()
 
     assert database.commits == before + 1
-    assert {each.state for each in journal.unfinished()} == {"accepted"}
+    assert {each.state for each in journal.list_open()} == {"accepted"}
     journal.close()
 
 

@@ -45,7 +45,7 @@ class Page(HTMLParser):
 
 
 def shown(label: str = "seed 1", **changes: object) -> SheetCell:
-    thumbnail = ARTIST.thumbnail(tiny_png(120, 80))
+    thumbnail = ARTIST.make_thumbnail(tiny_png(120, 80))
     facts: dict[str, object] = {
         "label": label,
         "facts": "mock · $0.003",
@@ -75,13 +75,13 @@ def sheet(
 
 
 def drawn(what: Sheet) -> Image.Image:
-    picture = Image.open(BytesIO(ARTIST.picture(what)))
+    picture = Image.open(BytesIO(ARTIST.render_png(what)))
     picture.load()
     return picture
 
 
 def test_the_page_has_every_picture_with_its_words_and_a_link_to_the_file() -> None:
-    page = Page(ARTIST.page(sheet(shown(), shown("seed 2"))))
+    page = Page(ARTIST.render_html(sheet(shown(), shown("seed 2"))))
 
     assert [each["alt"] for each in page.all("img")] == [
         "a fox: seed 1",
@@ -100,7 +100,7 @@ def test_the_page_has_every_picture_with_its_words_and_a_link_to_the_file() -> N
 def test_rows_have_heads_and_what_failed_says_why() -> None:
     cells = (shown(), FAILED, shown(), FAILED)
 
-    page = Page(ARTIST.page(sheet(*cells, rows=("a", "b"))))
+    page = Page(ARTIST.render_html(sheet(*cells, rows=("a", "b"))))
 
     heads = [each["scope"] for each in page.all("th")]
     assert heads == ["col", "col", "row", "row"]
@@ -109,7 +109,7 @@ def test_rows_have_heads_and_what_failed_says_why() -> None:
 
 
 def test_without_heads_there_is_no_table() -> None:
-    page = Page(ARTIST.page(sheet(shown(), FAILED, columns=("", ""))))
+    page = Page(ARTIST.render_html(sheet(shown(), FAILED, columns=("", ""))))
 
     assert page.all("table") == []
     assert len(page.all("figure")) == 2
@@ -127,7 +127,7 @@ def test_hostile_words_are_words(where: str) -> None:
         rows=(head,),
     )
 
-    page = Page(ARTIST.page(what))
+    page = Page(ARTIST.render_html(what))
 
     assert page.all("script") == []
     assert len(page.all("img")) == 1
@@ -138,11 +138,11 @@ def test_hostile_words_are_words(where: str) -> None:
 def test_a_lone_surrogate_does_not_keep_the_sheet_from_being_made() -> None:
     what = sheet(shown("\udcff"), FAILED)
 
-    assert b"\xed" not in ARTIST.page(what)
+    assert b"\xed" not in ARTIST.render_html(what)
 
 
 def test_the_page_loads_nothing_and_runs_nothing() -> None:
-    page = ARTIST.page(sheet(shown(), FAILED)).decode()
+    page = ARTIST.render_html(sheet(shown(), FAILED)).decode()
 
     assert "default-src 'none'" in page
     for word in ("http:", "https:", "<script", "<link", "@import", "url("):
@@ -176,7 +176,7 @@ def test_a_thousand_cells_stay_within_bounds() -> None:
 
 
 def test_a_thumbnail_is_small_and_keeps_its_shape() -> None:
-    thumbnail = ARTIST.thumbnail(tiny_png(1500, 500))
+    thumbnail = ARTIST.make_thumbnail(tiny_png(1500, 500))
 
     assert thumbnail.size == (THUMBNAIL, THUMBNAIL // 3)
     with Image.open(BytesIO(thumbnail.content)) as picture:
@@ -187,7 +187,7 @@ def test_what_can_be_seen_through_stays_so() -> None:
     buffer = BytesIO()
     Image.new("RGBA", (50, 50), (255, 0, 0, 0)).save(buffer, "PNG")
 
-    thumbnail = ARTIST.thumbnail(buffer.getvalue())
+    thumbnail = ARTIST.make_thumbnail(buffer.getvalue())
 
     with Image.open(BytesIO(thumbnail.content)) as picture:
         assert picture.mode == "RGBA"
@@ -195,4 +195,4 @@ def test_what_can_be_seen_through_stays_so() -> None:
 
 def test_what_is_broken_has_no_thumbnail() -> None:
     with pytest.raises(StorageError):
-        ARTIST.thumbnail(tiny_png()[:-30])
+        ARTIST.make_thumbnail(tiny_png()[:-30])

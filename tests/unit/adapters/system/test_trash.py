@@ -44,29 +44,29 @@ def there(tmp_path: Path) -> list[str]:
 def test_both_files_go_and_come_back(
     bin_: FolderTrash, entry: HistoryEntry, tmp_path: Path
 ) -> None:
-    assert bin_.throw(entry)
+    assert bin_.put(entry)
     assert there(tmp_path) == []
     assert (tmp_path / "bin").stat().st_mode & 0o777 == 0o700
 
-    assert bin_.fetch(entry.sidecar.id) == entry
+    assert bin_.restore(entry.sidecar.id) == entry
     assert there(tmp_path) == ["a.png", "a.png.json"]
-    assert bin_.fetch(entry.sidecar.id) is None
+    assert bin_.restore(entry.sidecar.id) is None
 
 
 def test_the_folder_may_be_gone_by_then(
     bin_: FolderTrash, entry: HistoryEntry, tmp_path: Path
 ) -> None:
-    bin_.throw(entry)
+    bin_.put(entry)
     (tmp_path / "images").rmdir()
 
-    assert bin_.fetch(entry.sidecar.id) == entry
+    assert bin_.restore(entry.sidecar.id) == entry
     assert Path(entry.location).read_bytes() == CONTENT
 
 
 def test_it_may_be_thrown_away_again(bin_: FolderTrash, entry: HistoryEntry) -> None:
     for _ in range(3):
-        assert bin_.throw(entry)
-        assert bin_.fetch(entry.sidecar.id) == entry
+        assert bin_.put(entry)
+        assert bin_.restore(entry.sidecar.id) == entry
 
 
 def test_a_note_of_another_image_stays(
@@ -75,7 +75,7 @@ def test_a_note_of_another_image_stays(
     other = msgspec.structs.replace(entry.sidecar, id="another")
     Path(f"{entry.location}.json").write_bytes(msgspec.json.encode(other))
 
-    assert bin_.throw(entry)
+    assert bin_.put(entry)
 
     assert there(tmp_path) == ["a.png.json"]
 
@@ -93,7 +93,7 @@ def test_what_is_not_the_image_stays(
     elif what == "pipe":
         os.mkfifo(file)
 
-    assert not bin_.throw(entry)
+    assert not bin_.put(entry)
 
     assert file.exists() == (what != "nothing")
     assert Path(f"{entry.location}.json").exists()
@@ -105,7 +105,7 @@ def test_what_has_another_size_is_not_even_read(
     with Path(entry.location).open("ab") as file:
         file.truncate(2**40)  # it would take minutes
 
-    assert not bin_.throw(entry)
+    assert not bin_.put(entry)
 
 
 @pytest.mark.parametrize("what", ["pipe", "folder", "too large", "too deep"])
@@ -124,7 +124,7 @@ def test_what_is_no_sidecar_stays(
     else:
         file.write_bytes(note[:-1] + b',"x":' + b"[" * 10**5 + b"]" * 10**5 + b"}")
 
-    assert bin_.throw(entry)
+    assert bin_.put(entry)
 
     assert there(tmp_path) == ["a.png.json"]
 
@@ -132,15 +132,15 @@ def test_what_is_no_sidecar_stays(
 def test_nothing_that_lies_there_by_now_is_replaced(
     bin_: FolderTrash, entry: HistoryEntry
 ) -> None:
-    bin_.throw(entry)
+    bin_.put(entry)
     Path(entry.location).write_bytes(b"somebody's")
 
     with pytest.raises(StorageError):
-        bin_.fetch(entry.sidecar.id)
+        bin_.restore(entry.sidecar.id)
 
     assert Path(entry.location).read_bytes() == b"somebody's"
     Path(entry.location).unlink()
-    assert bin_.fetch(entry.sidecar.id) == entry
+    assert bin_.restore(entry.sidecar.id) == entry
 
 
 def test_what_was_thrown_away_before_is_still_there(
@@ -148,21 +148,21 @@ def test_what_was_thrown_away_before_is_still_there(
 ) -> None:
     assert bin_.find(entry.sidecar.id) is None
 
-    assert bin_.throw(entry)
-    assert bin_.throw(entry)
+    assert bin_.put(entry)
+    assert bin_.put(entry)
 
     assert bin_.find(entry.sidecar.id) == entry
-    assert bin_.fetch(entry.sidecar.id) == entry
+    assert bin_.restore(entry.sidecar.id) == entry
     assert bin_.find(entry.sidecar.id) is None
 
 
 def test_what_was_put_back_by_one_that_was_killed_is_put_back(
     bin_: FolderTrash, entry: HistoryEntry, tmp_path: Path
 ) -> None:
-    bin_.throw(entry)
+    bin_.put(entry)
     os.link(tmp_path / "bin" / entry.sidecar.id / "image", entry.location)
 
-    assert bin_.fetch(entry.sidecar.id) == entry
+    assert bin_.restore(entry.sidecar.id) == entry
 
     assert there(tmp_path) == ["a.png", "a.png.json"]
     assert bin_.find(entry.sidecar.id) is None
@@ -179,9 +179,9 @@ def test_to_another_disk_it_is_copied(
 
     monkeypatch.setattr(os, "link", no_link)
 
-    assert bin_.throw(entry)
+    assert bin_.put(entry)
     assert there(tmp_path) == []
-    assert bin_.fetch(entry.sidecar.id) == entry
+    assert bin_.restore(entry.sidecar.id) == entry
     assert Path(entry.location).read_bytes() == CONTENT
 
 
@@ -201,10 +201,10 @@ def test_if_it_cannot_be_moved_both_are_where_they_were(
     monkeypatch.setattr(adapter, "_move", full)
 
     with pytest.raises(StorageError, match="No space left"):
-        bin_.throw(entry)
+        bin_.put(entry)
 
     assert there(tmp_path) == ["a.png", "a.png.json"]
-    assert bin_.fetch(entry.sidecar.id) is None
+    assert bin_.restore(entry.sidecar.id) is None
 
 
 def test_after_a_month_it_is_deleted_for_good(
@@ -212,18 +212,18 @@ def test_after_a_month_it_is_deleted_for_good(
 ) -> None:
     now = datetime.now(UTC)
     folder = tmp_path / "bin"
-    FolderTrash(lambda: folder, now=lambda: now).throw(entry)
+    FolderTrash(lambda: folder, now=lambda: now).put(entry)
     later = FolderTrash(lambda: folder, now=lambda: now + KEPT + timedelta(minutes=1))
     other = msgspec.structs.replace(entry, location=str(tmp_path / "gone.png"))
 
-    later.throw(other)
+    later.put(other)
 
-    assert later.fetch(entry.sidecar.id) is None
+    assert later.restore(entry.sidecar.id) is None
 
 
 @pytest.mark.parametrize("name", ["", ".", "..", "nothing", "a/b"])
 def test_what_was_never_thrown_away_is_not_there(bin_: FolderTrash, name: str) -> None:
-    assert bin_.fetch(name) is None
+    assert bin_.restore(name) is None
 
 
 def test_another_process_that_throws_the_same_away_destroys_nothing(
@@ -231,7 +231,7 @@ def test_another_process_that_throws_the_same_away_destroys_nothing(
 ) -> None:
     place = tmp_path / "bin"
     another = FolderTrash(lambda: place, now=lambda: datetime.now(UTC))
-    other = Thread(target=lambda: another.throw(entry))
+    other = Thread(target=lambda: another.put(entry))
     asked = 0
 
     def folder() -> Path:
@@ -244,8 +244,8 @@ def test_another_process_that_throws_the_same_away_destroys_nothing(
 
     thrown = FolderTrash(folder, now=lambda: datetime.now(UTC))
 
-    thrown.throw(entry)
+    thrown.put(entry)
     other.join()
 
-    assert another.fetch(entry.sidecar.id) == entry
+    assert another.restore(entry.sidecar.id) == entry
     assert Path(entry.location).read_bytes() == CONTENT

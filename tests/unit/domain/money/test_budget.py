@@ -19,7 +19,7 @@ DOLLAR = 1_000_000
 
 def limit(micros: int) -> BudgetLimit:
     return BudgetLimit(
-        called="day_usd of flux",
+        label="day_usd of flux",
         backend="flux",
         since=NOW,
         until=datetime(2026, 11, 23, tzinfo=UTC),
@@ -29,7 +29,7 @@ def limit(micros: int) -> BudgetLimit:
 
 def refusal(limit: BudgetLimit, *, spent: int, reserved: int, asked: int) -> OverBudget:
     with pytest.raises(OverBudget) as caught:
-        limit.check(spent=spent, reserved=reserved, asked=asked)
+        limit.check(spent=spent, reserved=reserved, requested=asked)
     return caught.value
 
 
@@ -42,7 +42,7 @@ def test_spends_all_of_a_limit_and_nothing_beyond(
 ) -> None:
     fits = spent + reserved + asked <= micros
     try:
-        limit(micros).check(spent=spent, reserved=reserved, asked=asked)
+        limit(micros).check(spent=spent, reserved=reserved, requested=asked)
     except OverBudget:
         assert not fits
     else:
@@ -92,7 +92,7 @@ def test_no_waiting_helps_what_is_more_than_the_whole_budget() -> None:
 def test_a_day_and_a_week_begin_at_midnight_utc(
     at: datetime, day: str, week: str
 ) -> None:
-    daily, weekly = current_limits((Budget(day=1, week=2),), at=at)
+    daily, weekly = current_limits((Budget(day=1, week=2),), now=at)
 
     assert (daily.since, daily.until) == (_day(day), _day(day) + timedelta(days=1))
     assert (weekly.since, weekly.until) == (_day(week), _day(week) + timedelta(days=7))
@@ -103,9 +103,9 @@ def test_a_day_and_a_week_begin_at_midnight_utc(
 def test_every_budget_has_its_limits_under_its_name() -> None:
     budgets = (Budget(week=1), Budget(backend="flux", day=2, call=3), Budget(call=4))
 
-    limits = current_limits(budgets, at=NOW)
+    limits = current_limits(budgets, now=NOW)
 
-    assert [(each.called, each.backend) for each in limits] == [
+    assert [(each.label, each.backend) for each in limits] == [
         ("week_usd", ""),
         ("day_usd of flux", "flux"),
     ]
@@ -127,7 +127,7 @@ def test_every_budget_has_its_limits_under_its_name() -> None:
 def test_lets_pass(
     budgets: tuple[Budget, ...], calls: list[int | None], most: int | None
 ) -> None:
-    check_price(budgets, calls=calls, most=most)
+    check_price(budgets, calls=calls, max_cost=most)
 
 
 @pytest.mark.parametrize(
@@ -152,14 +152,14 @@ def test_refuses(
     budgets: tuple[Budget, ...], calls: list[int | None], most: int | None, said: str
 ) -> None:
     with pytest.raises(OverBudget, match=said):
-        check_price(budgets, calls=calls, most=most)
+        check_price(budgets, calls=calls, max_cost=most)
 
 
 def test_the_dearest_call_counts_and_not_the_average() -> None:
     four_images_and_one = [160_000, 40_000]
 
     with pytest.raises(OverBudget, match=r"A call may cost \$0\.16"):
-        check_price((Budget(call=120_000),), calls=four_images_and_one, most=None)
+        check_price((Budget(call=120_000),), calls=four_images_and_one, max_cost=None)
 
 
 @pytest.mark.parametrize(

@@ -271,11 +271,11 @@ def test_a_plan_asks_for_the_price_of_what_it_sends() -> None:
     plan = plan_images(
         GenerationRequest(prompt="a cat", size=Size(100, 100), options={"fast": True}),
         instance=Instance(name="x", adapter="x"),
-        can=Capabilities(
+        capabilities=Capabilities(
             provider="shop", model="t/t", sizes=SizeRule(multiple=64), parameters=None
         ),
-        draw=lambda bound: 0,
-        at=datetime(2026, 11, 22, tzinfo=UTC),
+        random_int=lambda bound: 0,
+        now=datetime(2026, 11, 22, tzinfo=UTC),
         price_of=price_of,
     )
 

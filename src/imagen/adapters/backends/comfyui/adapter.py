@@ -288,7 +288,7 @@ class ComfyBackend:
             return
         server = self._connected()
         version = BackgroundCall(server.version).result(context)
-        yield Readiness(what="server", ready=True, note=f"{server.name}, {version}")
+        yield Readiness(name="server", ready=True, note=f"{server.name}, {version}")
         files = list_required_files(self._workflow)
         for kind in list_required_nodes(self._workflow):
             inputs = BackgroundCall(partial(server.inputs_of, kind)).result(context)
@@ -347,12 +347,12 @@ def _path(file: "File") -> str:
 
 def _unready(what: str, error: ImagenError) -> Readiness:
     note = " ".join(filter(None, (error.message, error.hint)))
-    return Readiness(what=what, ready=False, note=note)
+    return Readiness(name=what, ready=False, note=note)
 
 
 def _node_finding(kind: str, *, known: bool) -> Readiness:
     note = "" if known else "the server has no such node; install it, or update ComfyUI"
-    return Readiness(what=f"node {kind}", ready=known, note=note)
+    return Readiness(name=f"node {kind}", ready=known, note=note)
 
 
 def _file_finding(file: RequiredFile, inputs: Mapping[str, object]) -> Readiness:
@@ -360,13 +360,13 @@ def _file_finding(file: RequiredFile, inputs: Mapping[str, object]) -> Readiness
 
     what, choices = f"file {file.name}", parse_choices(inputs.get(file.input))
     if choices is None:
-        return Readiness(what=what, ready=True, note=f"{file.input} takes any name")
+        return Readiness(name=what, ready=True, note=f"{file.input} takes any name")
     if file.name in choices:
-        return Readiness(what=what, ready=True)
+        return Readiness(name=what, ready=True)
     there = ", ".join(map(str, choices[:CHOICES_SHOWN]))
     more = len(choices) - CHOICES_SHOWN
     return Readiness(
-        what=what,
+        name=what,
         ready=False,
         note=f"{file.class_type} does not have it; "
         + (f"it has {there}" if choices else "it has none at all")

@@ -144,8 +144,8 @@ class MockBackend:
         context.sleep(0)
         fail = self._options.fail
         if fail in _BEFORE_ANYTHING:
-            return (Readiness(what="staged", ready=False, note=f"fail: {fail}"),)
-        return (Readiness(what="built in", ready=True),)
+            return (Readiness(name="staged", ready=False, note=f"fail: {fail}"),)
+        return (Readiness(name="built in", ready=True),)
 
 
 def _with(options: MockOptions, job: ImageJob) -> MockOptions:

@@ -166,15 +166,15 @@ class ReplicateAccount:
         """Look whose account it is, and for the model; both cost nothing."""
         owner = BackgroundCall(self._api.account).result(context)
         note = f"{self._api.name}, {owner.username or 'unnamed'}"
-        yield Readiness(what="account", ready=True, note=note)
+        yield Readiness(name="account", ready=True, note=note)
         what = f"{'deployment' if target.deployment else 'model'} {target}"
         try:
             self._read_anew(target, context)
         except InvalidRequest as missing:
             note = " ".join(filter(None, (missing.message, missing.hint)))
-            yield Readiness(what=what, ready=False, note=note)
+            yield Readiness(name=what, ready=False, note=note)
         else:
-            yield Readiness(what=what, ready=True)
+            yield Readiness(name=what, ready=True)
 
     def _read_anew(
         self, target: Target, context: JobContext, *, by_version: bool = False

@@ -179,7 +179,7 @@ class ReplicateBackend:
         except ImagenError as error:
             note = " ".join(filter(None, (error.message, error.hint)))
             what = f"model {self._target}" if findings else "account"
-            findings.append(Readiness(what=what, ready=False, note=note))
+            findings.append(Readiness(name=what, ready=False, note=note))
         return tuple(findings)
 
     def close(self) -> None:

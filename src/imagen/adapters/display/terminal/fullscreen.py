@@ -8,7 +8,7 @@ from contextlib import contextmanager, suppress
 from select import select
 
 from imagen.adapters.display.terminal.capability_probe import raw_input_mode
-from imagen.ports.viewer import DrawingError, Happening
+from imagen.ports.viewer import DrawingError, WindowEvent
 
 _ENTER = b"\x1b[?1049h\x1b[?25l"
 _LEAVE = b"\x1b[?25h\x1b[?1049l"
@@ -35,7 +35,7 @@ class Fullscreen:
         """Empty the window."""
         os.write(self._terminal, _CLEAR)
 
-    def wait(self) -> Happening:
+    def wait(self) -> WindowEvent:
         """Wait for the first of what may happen, as long as it takes."""
         while True:
             every = _LOOK_AGAIN if (unseen := self._hidden()) else None

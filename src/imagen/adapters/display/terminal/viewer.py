@@ -61,17 +61,20 @@ class TerminalViewer:
         self._passing: str | None = None
         self._changed = False
 
-    def room(self) -> TerminalSize:
+    def size(self) -> TerminalSize:
         """Ask the system."""
         return TerminalSize(*read_terminal_size(self._handle))
 
-    def draw(self, content: bytes, *, room: TerminalSize) -> int:
+    def draw(self, content: bytes, *, max_size: TerminalSize) -> int:
         """Decode, make smaller, and write what the terminal understands."""
         able, method = self._abilities, self.method
         try:
             with open_image(content) as image:
                 if image.format == "JPEG":  # is much quicker
-                    across, down = room.columns * able.cell[0], room.rows * able.cell[1]
+                    across, down = (
+                        max_size.columns * able.cell[0],
+                        max_size.rows * able.cell[1],
+                    )
                     image.draft("RGB", (across * _DETAIL, down * _DETAIL))
                 size = _upright(image)
                 picture = apply_orientation(image)
@@ -80,7 +83,7 @@ class TerminalViewer:
         cell = able.cell
         if method == "blocks":  # a pixel is as wide as a character
             cell = 1, max(1, round(able.cell[1] / able.cell[0]))
-        space = protocols.fit_cells(size, room, cell)
+        space = protocols.fit_cells(size, max_size, cell)
         self._write(self._drawn(picture, space))
         return space.rows
 
@@ -92,7 +95,7 @@ class TerminalViewer:
             gone = protocols.wrap_for_tmux(gone)
         self._write(b"\r\x1b[%dA\x1b[J" % rows + gone)
 
-    def holding(self) -> AbstractContextManager[Fullscreen]:
+    def fullscreen(self) -> AbstractContextManager[Fullscreen]:
         """Show nothing but this until it is over."""
         return open_fullscreen(self._handle, hidden=self._is_hidden)
 
