@@ -15,12 +15,12 @@ def exit_codes_page() -> str:
     lines = [
         "# Exit codes",
         "",
-        "The exit codes of `imagen`. The meaning of a code never changes. With `--json`",
-        'each failure is also an object on stdout, `{"error": {"code", "message",',
-        '"hint"}}`, with one of the error codes below.',
+        "The exit codes of `imagen`. The meaning of a code never changes. With",
+        '`--json` each failure is also an object on stdout, `{"error": {"code",',
+        '"message", "hint"}}`, with one of the error codes below.',
         "",
-        "With several images it is the code of the first failure, after every generated",
-        "image has been stored.",
+        "With several images it is the code of the first failure, after every",
+        "generated image has been stored.",
         "",
         "| exit | meaning | error codes |",
         "| --- | --- | --- |",
@@ -34,8 +34,8 @@ def exit_codes_page() -> str:
         lines.append(f"| {exit_code} | {meaning} | {', '.join(codes)} |")
     lines += [
         "",
-        f"The first Ctrl-C cancels the job (at most 3 s, exit {INTERRUPTED}), the second",
-        "exits at once.",
+        f"The first Ctrl-C cancels the job (at most 3 s, exit {INTERRUPTED}), the",
+        "second exits at once.",
         "",
         "## Error codes",
         "",
@@ -52,8 +52,10 @@ def exit_codes_page() -> str:
 
 
 def family(root: type[ImagenError]) -> list[type[ImagenError]]:
-    """Return the error and its subclasses in imagen; an adapter's own are left out."""
-    subclasses = (k for k in root.__subclasses__() if k.__module__.startswith("imagen."))
+    """Return the error and its subclasses in imagen, without those of adapters."""
+    subclasses = (
+        k for k in root.__subclasses__() if k.__module__.startswith("imagen.")
+    )
     return [root, *(k for child in subclasses for k in family(child))]
 
 

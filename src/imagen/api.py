@@ -5,13 +5,29 @@ from contextlib import contextmanager
 from decimal import Decimal, InvalidOperation
 from os import PathLike, fspath
 from pathlib import Path
-from threading import Lock
 from typing import TYPE_CHECKING, Self, TypeAlias, TypedDict, Unpack, cast, overload
 
 import msgspec
 
-from imagen import bootstrap
-from imagen.bootstrap import OutputOptions
+from imagen.bootstrap.cloud import build_brief_delivery
+from imagen.bootstrap.display import build_notebook_progress, build_preview
+from imagen.bootstrap.generation import (
+    build_contact_sheet,
+    build_generate,
+    build_rerun,
+    build_sweep,
+)
+from imagen.bootstrap.library import build_inspect
+from imagen.bootstrap.output import OutputOptions
+from imagen.bootstrap.requests import (
+    build_overrides,
+    build_reference,
+    build_request,
+    build_sweep_requests,
+    parse_max_cost,
+    read_reference,
+)
+from imagen.bootstrap.runtime import Runtime
 from imagen.domain.errors import ImagenError, InvalidRequest, SomeImagesFailed
 from imagen.domain.estimate import Estimate, estimate_plan
 from imagen.domain.events import Event, Listener, ignore_event, isolate_listener
@@ -25,9 +41,7 @@ from imagen.domain.sweep import Axis, parse_numbers
 from imagen.domain.sweep import SweepGrid as SweepAxes
 from imagen.engine.cancellation import Cancellation
 from imagen.engine.thread_pool import GRACE
-from imagen.ports.backend import CloseableBackend, ImageBackend
 from imagen.settings.environment import process_environment
-from imagen.settings.model import BackendSettings
 from imagen.usecases.generate import GenerateImages
 
 if TYPE_CHECKING:
@@ -266,10 +280,8 @@ def inspect(image: str | PathLike[str]) -> Inspection:
         InvalidRequest: there is no such image, or it is none of a known format.
         JournalError: the history cannot be read, and is needed.
     """
-    environment = process_environment()
-    with bootstrap.opened_stores(environment) as accounts:
-        use_case = bootstrap.build_inspect(accounts, environment=environment)
-        return use_case.run(fspath(image))
+    with Runtime(process_environment()) as runtime:
+        return build_inspect(runtime).run(fspath(image))
 
 
 @overload
@@ -556,14 +568,10 @@ class Studio:
     """
 
     def __init__(self, *, config: str | PathLike[str] | None = None) -> None:
-        self._environment = process_environment()
-        self._settings = bootstrap.load(
-            None if config is None else fspath(config), environment=self._environment
+        self._runtime = Runtime.load(
+            None if config is None else fspath(config),
+            environment=process_environment(),
         )
-        self._accounts = bootstrap.open_stores(self._environment)
-        self._backends: dict[str, ImageBackend] = {}
-        self._lock = Lock()
-        self._closed = False
 
     def __enter__(self) -> Self:
         return self
@@ -573,13 +581,7 @@ class Studio:
 
     def close(self) -> None:
         """Close connections. The studio cannot be used afterwards."""
-        with self._lock:
-            self._closed = True
-            backends, self._backends = list(self._backends.values()), {}
-        for backend in backends:
-            if isinstance(backend, CloseableBackend):
-                backend.close()
-        self._accounts.close()
+        self._runtime.close()
 
     @overload
     def generate(
@@ -682,14 +684,12 @@ class Studio:
         parameters: RerunParameters,
     ) -> Image | Images:
         _check_names(parameters, RerunParameters)
-        again = bootstrap.build_rerun(
-            self._settings, environment=self._environment, accounts=self._accounts
-        )
+        again = build_rerun(self._runtime)
         past = again.look(
             str(image.path) if isinstance(image, Image) else fspath(image)
         )
         images, mask = parameters.get("images"), parameters.get("mask")
-        wishes = bootstrap.build_overrides(
+        wishes = build_overrides(
             count=1 if count is None else count,
             seed=parameters.get("seed"),
             steps=parameters.get("steps"),
@@ -727,8 +727,8 @@ class Studio:
         if jobs is not None and jobs < 1:
             raise InvalidRequest(f"jobs is {jobs}, and should be 1 or more.")
         mask = given.get("mask")
-        cells = bootstrap.build_sweep_requests(
-            self._settings,
+        cells = build_sweep_requests(
+            self._runtime.settings,
             axes,
             prompt,
             negative=given.get("negative", ""),
@@ -738,22 +738,18 @@ class Studio:
             timeout=given.get("timeout"),
             strict=given.get("strict", False),
         )
+        self._check_open()
         outcomes: list[StoredImage | FailedImage] = []
         with _shown(given) as listen:
-            use_case = bootstrap.build_sweep(
-                self._settings,
-                {
-                    name: self._backend(bootstrap.find_backend(self._settings, name))
-                    for name in dict.fromkeys(name for name, _ in cells)
-                },
-                environment=self._environment,
-                accounts=self._accounts,
-                wish=_wish(given),
+            use_case = build_sweep(
+                self._runtime,
+                [name for name, _ in cells],
+                output=_wish(given),
                 listen=listen,
             )
-            most = bootstrap.parse_max_cost(_exact(given.get("max_cost")))
+            most = parse_max_cost(_exact(given.get("max_cost")))
             plan = use_case.plan(axes, cells, max_cost=most)
-            collected = bootstrap.build_sheet(use_case, plan) if sheet else None
+            collected = build_contact_sheet(use_case, plan) if sheet else None
             for outcome in use_case.outcomes(plan, Cancellation(), at_once=jobs):
                 outcomes.append(outcome)
                 if collected is not None:
@@ -786,10 +782,8 @@ class Studio:
         listen = parameters.get("listen", ignore_event)
         if parameters.get("preview", False):
             self._preview(stored, listen)
-        deliver = bootstrap.build_deliver_briefly(
-            self._settings,
-            environment=self._environment,
-            accounts=self._accounts,
+        deliver = build_brief_delivery(
+            self._runtime,
             images=parameters.get("cloud", True),
             listen=listen,
         )
@@ -812,9 +806,8 @@ class Studio:
         ) from errors[0]
 
     def _preview(self, stored: Sequence[StoredImage], listen: Listener) -> None:
-        window = bootstrap.build_preview(
-            self._settings,
-            environment=self._environment,
+        window = build_preview(
+            self._runtime,
             flag=True,
             on_terminal=False,
             listen=listen,
@@ -833,8 +826,8 @@ class Studio:
         _check_names(given, Parameters)
         number = 1 if count is None else count
         mask = given.get("mask")
-        request = bootstrap.build_request(
-            self._settings,
+        request = build_request(
+            self._runtime.settings,
             prompt,
             negative=given.get("negative", ""),
             style=given.get("style"),
@@ -863,14 +856,11 @@ class Studio:
         listen: Listener,
         media_type: str | None = None,
     ) -> GenerateImages:
-        chosen = bootstrap.find_backend(self._settings, name)
-        return bootstrap.build_generate(
-            self._settings,
-            chosen,
-            self._backend(chosen),
-            environment=self._environment,
-            accounts=self._accounts,
-            wish=msgspec.structs.replace(_wish(given), format=media_type),
+        self._check_open()
+        return build_generate(
+            self._runtime,
+            name,
+            output=msgspec.structs.replace(_wish(given), format=media_type),
             count=count,
             live=given.get("live", False),
             listen=listen,
@@ -878,19 +868,12 @@ class Studio:
 
     def _read(self, source: ImageSource) -> ReferenceImage:
         if isinstance(source, bytes):
-            return bootstrap.build_reference(source, name="bytes")
-        return bootstrap.read_reference(fspath(source), environment=self._environment)
+            return build_reference(source, name="bytes")
+        return read_reference(fspath(source), environment=self._runtime.environment)
 
-    def _backend(self, chosen: BackendSettings) -> ImageBackend:
-        with self._lock:
-            if self._closed:
-                raise InvalidRequest("This studio is closed.", hint="Open another one.")
-            name = chosen.instance.name
-            if name not in self._backends:
-                self._backends[name] = bootstrap.build_backend(
-                    chosen, environment=self._environment
-                )
-            return self._backends[name]
+    def _check_open(self) -> None:
+        if self._runtime.closed:
+            raise InvalidRequest("This studio is closed.", hint="Open another one.")
 
 
 def _exact(amount: float | str | Decimal | None) -> Decimal | None:
@@ -905,7 +888,7 @@ def _exact(amount: float | str | Decimal | None) -> Decimal | None:
 def _wish(given: CommonParameters) -> OutputOptions:
     output = given.get("output")
     return OutputOptions(
-        output=None if output is None else fspath(output),
+        path=None if output is None else fspath(output),
         sidecar=given.get("sidecar", True),
         metadata=given.get("metadata", True),
         cloud=given.get("cloud", True),
@@ -923,7 +906,7 @@ def _check_names(given: CommonParameters, kind: type[CommonParameters]) -> None:
 def _shown(given: CommonParameters) -> Generator[Listener]:
     """Yield who listens: whom the caller named, and what a notebook shows."""
     listen = isolate_listener(given.get("listen", ignore_event))
-    progress = bootstrap.notebook_progress() if given.get("progress", True) else None
+    progress = build_notebook_progress() if given.get("progress", True) else None
     if progress is None:
         yield listen
         return

@@ -5,7 +5,9 @@ from typing import Annotated
 
 from cyclopts import Parameter  # noqa: TID253 - this is the command line
 
-from imagen import bootstrap, registry
+from imagen import registry
+from imagen.bootstrap.library import build_check
+from imagen.bootstrap.runtime import Runtime
 from imagen.cli import exit_codes
 from imagen.cli.output import Output
 from imagen.cli.parameters import ConfigFlag, JsonFlag, complete_backends, keep_path
@@ -21,7 +23,8 @@ def list_(*, config: ConfigFlag = None, json: JsonFlag = False) -> int:
     imagen backends list --json
     ```
     """
-    settings = bootstrap.load(keep_path(config), environment=process_environment())
+    runtime = Runtime.load(keep_path(config), environment=process_environment())
+    settings = runtime.settings
     said = Output(json=json)
     instances = [
         {
@@ -65,17 +68,14 @@ def check(
     Args:
         names: Instances of the config. [default: all]
     """
-    environment = process_environment()
-    settings = bootstrap.load(keep_path(config), environment=environment)
-    said, use_case = Output(json=json), bootstrap.build_check()
-    chosen = [
-        bootstrap.find_backend(settings, name) for name in names or settings.backends
-    ]
+    runtime = Runtime.load(keep_path(config), environment=process_environment())
+    said, use_case = Output(json=json), build_check(runtime)
+    chosen = [runtime.find_backend(name) for name in names or runtime.settings.backends]
     ready = True
     for each in chosen:
         checked = use_case.run(
             each.instance,
-            partial(bootstrap.build_backend, each, environment=environment),
+            partial(runtime.build_backend, each.instance.name),
         )
         ready = ready and checked.ready
         said.checked(checked)

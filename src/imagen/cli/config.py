@@ -4,14 +4,13 @@ from typing import Annotated
 
 from cyclopts import Parameter  # noqa: TID253 - this is the command line
 
-from imagen import bootstrap
+from imagen.bootstrap.runtime import Runtime
 from imagen.cli import exit_codes
 from imagen.cli.output import Output
 from imagen.cli.parameters import ConfigFlag, keep_path
 from imagen.registry import built_in_adapters
-from imagen.settings.environment import Environment, process_environment
+from imagen.settings.environment import process_environment
 from imagen.settings.load import find_config
-from imagen.settings.model import Settings
 
 
 def init() -> int:
@@ -43,15 +42,16 @@ def validate(
         online: Look also whether Supabase is set up as it has to be; exits 1 if not.
     """
     environment = process_environment()
-    settings = bootstrap.load(keep_path(config), environment=environment)
+    runtime = Runtime.load(keep_path(config), environment=environment)
+    settings = runtime.settings
     if settings.path is None:
         path, _ = find_config(keep_path(config), environment)
         Output().text(f"{path}: not there, the defaults hold")
-        return _look(settings, environment) if online else exit_codes.DONE
+        return _look(runtime) if online else exit_codes.DONE
     backends = _counted(len(settings.backends), "backend")
     styles = _counted(len(settings.styles), "style")
     Output().text(f"{settings.path}: valid, {backends}, {styles}")
-    return _look(settings, environment) if online else exit_codes.DONE
+    return _look(runtime) if online else exit_codes.DONE
 
 
 def path(*, config: ConfigFlag = None) -> int:
@@ -61,10 +61,12 @@ def path(*, config: ConfigFlag = None) -> int:
     return exit_codes.DONE
 
 
-def _look(settings: Settings, environment: Environment) -> int:
+def _look(runtime: Runtime) -> int:
     """Print what Supabase needs, and whether it has it."""
+    from imagen.bootstrap.cloud import check_supabase  # noqa: PLC0415 - rare
+
     ready = True
-    for finding in bootstrap.check_supabase(settings, environment):
+    for finding in check_supabase(runtime):
         ready = ready and finding.ready
         state = "ready" if finding.ready else "NOT READY"
         note = f" ({finding.note})" if finding.note else ""

@@ -6,8 +6,9 @@ from typing import Annotated
 
 from cyclopts import Parameter  # noqa: TID253 - this is the command line
 
-from imagen import bootstrap
-from imagen.bootstrap import OutputOptions
+from imagen.bootstrap.cloud import build_fetch
+from imagen.bootstrap.output import OutputOptions
+from imagen.bootstrap.runtime import Runtime
 from imagen.cli import exit_codes
 from imagen.cli.generation_flags import NoSidecarFlag, OutputFlag
 from imagen.cli.output import Output, build_event_listener
@@ -45,14 +46,11 @@ def fetch(
     if where == STDOUT and json:
         raise UsageError("The bytes of an image and JSON cannot both go to stdout.")
     said = Output(json=json, silent_results=where == STDOUT)
-    settings = bootstrap.load(keep_path(config), environment=environment)
-    with bootstrap.opened_stores(environment) as accounts:
-        use_case = bootstrap.build_fetch(
-            settings,
-            environment=environment,
-            accounts=accounts,
-            wish=OutputOptions(
-                output=where,
+    with Runtime.load(keep_path(config), environment=environment) as runtime:
+        use_case = build_fetch(
+            runtime,
+            output=OutputOptions(
+                path=where,
                 sidecar=not no_sidecar,
                 cloud=False,
                 stream=sys.stdout.buffer,

@@ -6,8 +6,12 @@ from typing import Annotated
 
 from cyclopts import Parameter  # noqa: TID253 - this is the command line
 
-from imagen import bootstrap
-from imagen.bootstrap import STDOUT, OutputOptions
+from imagen.bootstrap.cloud import build_brief_delivery
+from imagen.bootstrap.display import build_preview
+from imagen.bootstrap.generation import build_generate
+from imagen.bootstrap.output import STDOUT, OutputOptions
+from imagen.bootstrap.requests import build_request, read_reference
+from imagen.bootstrap.runtime import Runtime
 from imagen.cli import exit_codes
 from imagen.cli.generation_flags import (
     BackendFlag,
@@ -117,9 +121,9 @@ def generate(
     said = Output(
         json=json, quiet=quiet, verbose=verbose, silent_results=output == STDOUT
     )
-    settings = bootstrap.load(keep_path(config), environment=environment)
-    request = bootstrap.build_request(
-        settings,
+    runtime = Runtime.load(keep_path(config), environment=environment)
+    request = build_request(
+        runtime.settings,
         read_prompt(prompt),
         negative=negative,
         style=style,
@@ -129,13 +133,8 @@ def generate(
         model=model,
         count=count,
         options=parse_options(set or []),
-        images=[
-            bootstrap.read_reference(each, environment=environment)
-            for each in image or []
-        ],
-        mask=None
-        if mask is None
-        else bootstrap.read_reference(mask, environment=environment),
+        images=[read_reference(each, environment=environment) for each in image or []],
+        mask=None if mask is None else read_reference(mask, environment=environment),
         max_cost=max_cost,
         fit=fit,
         timeout=timeout,
@@ -144,32 +143,27 @@ def generate(
     where = check_output(output)
     if where == STDOUT and json:
         raise UsageError("The bytes of an image and JSON cannot both go to stdout.")
-    chosen = bootstrap.find_backend(settings, backend)
+    # Before the terminal is probed, so that an unknown name is the only message.
+    runtime.get_backend(backend)
     logs = verbose or bool(environment.log)  # which a bar would garble
     bar = create_progress_bar(quiet=quiet or logs)
-    maker = bootstrap.build_backend(chosen, environment=environment)
-    accounts = bootstrap.open_stores(environment)
     picture = None
     if live and not estimate:
         from imagen.cli.live import create_live_picture  # noqa: PLC0415 - rare
 
-        picture = create_live_picture(bar, environment=environment, logs=logs)
+        picture = create_live_picture(runtime, bar, logs=logs)
     listen = build_event_listener(said, bar, environment, first=picture)
-    window = bootstrap.build_preview(
-        settings,
-        environment=environment,
+    window = build_preview(
+        runtime,
         flag=preview,
         on_terminal=sys.stdout.isatty() and where != STDOUT,
         listen=listen,
     )
-    use_case = bootstrap.build_generate(
-        settings,
-        chosen,
-        maker,
-        environment=environment,
-        accounts=accounts,
-        wish=OutputOptions(
-            output=where,
+    use_case = build_generate(
+        runtime,
+        backend,
+        output=OutputOptions(
+            path=where,
             sidecar=not no_sidecar,
             metadata=not no_metadata,
             cloud=not no_cloud,
@@ -184,20 +178,14 @@ def generate(
         use_case.check_budget(plan)
         said.estimate(estimate_plan(plan))
         return exit_codes.DONE
-    deliver = bootstrap.build_deliver_briefly(
-        settings,
-        environment=environment,
-        accounts=accounts,
-        images=not no_cloud,
-        listen=listen,
-    )
+    deliver = build_brief_delivery(runtime, images=not no_cloud, listen=listen)
 
     def tell(image: StoredImage) -> None:
         said.stored(image)
         if window is not None:
             window.run(image)
 
-    with bootstrap.closing(maker):
+    with runtime:
         return run_generation(
             partial(use_case.outcomes, plan),
             said,

@@ -8,7 +8,8 @@ from typing import Annotated
 
 from cyclopts import Parameter  # noqa: TID253 - this is the command line
 
-from imagen import bootstrap
+from imagen.bootstrap.library import build_forget
+from imagen.bootstrap.runtime import Runtime
 from imagen.cli import exit_codes
 from imagen.cli.output import Output, say
 from imagen.cli.parameters import (
@@ -67,15 +68,17 @@ def history(
     if cloud:
         if asked:
             raise UsageError("--cloud lists all, and cannot search.")
-        settings = bootstrap.load(keep_path(config), environment=environment)
-        owner, kept = bootstrap.cloud_of(settings, environment)
+        from imagen.bootstrap.cloud import open_cloud  # noqa: PLC0415 - rare
+
+        runtime = Runtime.load(keep_path(config), environment=environment)
+        owner, kept = open_cloud(runtime)
         with closing(kept):
             copies = kept.find(owner, limit=limit or None)
             if not _print(said, (_entry(copy) for copy in copies)):
                 say("There is no image in the cloud.")
         return exit_codes.DONE
-    with bootstrap.opened_stores(environment) as accounts:
-        found = accounts.history.find(
+    with Runtime(environment) as runtime:
+        found = runtime.stores.history.find(
             words=search, backend=backend, since=since, limit=limit or None
         )
         if not _print(said, found) and not json:
@@ -115,8 +118,8 @@ def forget(*ids: Annotated[str, Parameter(metavar="ID")]) -> int:
         raise UsageError(
             "ID is missing.", hint="`imagen history` lists those there are."
         )
-    with bootstrap.opened_stores(process_environment()) as accounts:
-        for entry in bootstrap.build_forget(accounts).run(ids):
+    with Runtime(process_environment()) as runtime:
+        for entry in build_forget(runtime).run(ids):
             say(f"{entry.sidecar.id}: forgotten; its file stays at {entry.location}.")
     return exit_codes.DONE
 

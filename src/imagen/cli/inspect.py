@@ -5,7 +5,8 @@ from decimal import Decimal
 
 import msgspec
 
-from imagen import bootstrap
+from imagen.bootstrap.library import build_inspect
+from imagen.bootstrap.runtime import Runtime
 from imagen.cli import exit_codes
 from imagen.cli.output import Output
 from imagen.cli.parameters import JsonFlag, PathWord
@@ -47,10 +48,10 @@ def inspect(*images: PathWord, json: JsonFlag = False) -> int:
     """
     if not images:
         raise UsageError("IMAGE is missing.", hint="`last` is the newest one.")
-    environment, said = process_environment(), Output(json=json)
+    said = Output(json=json)
     failed: ImagenError | None = None
-    with bootstrap.opened_stores(environment) as accounts:
-        use_case = bootstrap.build_inspect(accounts, environment=environment)
+    with Runtime(process_environment()) as runtime:
+        use_case = build_inspect(runtime)
         for number, image in enumerate(images):
             try:
                 found = use_case.run(str(image))

@@ -1,12 +1,13 @@
 """The commands `imagen jobs` and `imagen jobs forget`."""
 
 from collections.abc import Iterator, Sequence
-from datetime import timedelta
+from datetime import datetime, timedelta
 from typing import Annotated
 
 from cyclopts import Parameter  # noqa: TID253 - this is the command line
 
-from imagen import bootstrap
+from imagen.bootstrap.library import build_jobs
+from imagen.bootstrap.runtime import Runtime
 from imagen.cli import exit_codes
 from imagen.cli.output import Output, say
 from imagen.cli.parameters import JsonFlag
@@ -31,14 +32,14 @@ def jobs(*, json: JsonFlag = False) -> int:
     ```
     """
     said = Output(json=json)
-    with bootstrap.opened_stores(process_environment()) as accounts:
-        there = bootstrap.build_jobs(accounts).named()
+    with Runtime(process_environment()) as runtime:
+        there = build_jobs(runtime).named()
     if json:
         for each in there:
             said.object(_described(each))
         return exit_codes.DONE
     shown = [each for each in there if not each.never_sent]
-    said.lines(_lines(shown))
+    said.lines(_lines(shown, now=runtime.clock.now()))
     if unsent := len(there) - len(shown):
         counted = "1 job was" if unsent == 1 else f"{unsent} jobs were"
         say(f"{counted} never sent and cost nothing; `imagen resume` clears them away.")
@@ -64,8 +65,8 @@ def forget(
     if not ids:
         raise UsageError("ID is missing.", hint="`imagen jobs` lists those there are.")
     said, all_gone = Output(json=json), True
-    with bootstrap.opened_stores(process_environment()) as accounts:
-        use_case = bootstrap.build_jobs(accounts)
+    with Runtime(process_environment()) as runtime:
+        use_case = build_jobs(runtime)
         for job in use_case.named(ids):
             gone = use_case.forget(job)
             all_gone = all_gone and gone
@@ -85,9 +86,9 @@ def _farewell(job: OpenCall) -> str:
     return f"given up{lost}; it cost nothing."
 
 
-def _lines(there: Sequence[OpenCall]) -> Iterator[str]:
+def _lines(there: Sequence[OpenCall], *, now: datetime) -> Iterator[str]:
     """Yield what a person reads: of each job the facts, the prompt, the trouble."""
-    now, width = bootstrap.now(), terminal_width()
+    width = terminal_width()
     room = None if width is None else width - len(_BELOW)
     ids = shorten_ids(each.call.id for each in there)
     facts = Columns().lines(

@@ -11,13 +11,13 @@ from contextlib import (
 from threading import RLock
 from typing import TYPE_CHECKING, Self
 
-from imagen import bootstrap
+from imagen.bootstrap.display import build_viewer
+from imagen.bootstrap.runtime import Runtime
 from imagen.cli.output import say
 from imagen.domain import events
 from imagen.domain.events import Event
 from imagen.ports.clock import Clock
 from imagen.ports.viewer import DrawingError, TerminalSize, Viewer
-from imagen.settings.environment import Environment
 
 if TYPE_CHECKING:
     from imagen.cli.progress import ProgressBar
@@ -29,21 +29,22 @@ BREATH = 0.15
 
 
 def create_live_picture(
-    bar: "ProgressBar | None", *, environment: Environment, logs: bool
+    runtime: Runtime, bar: "ProgressBar | None", *, logs: bool
 ) -> "LivePicture | None":
     """Return what draws on stderr, or say why nothing is drawn there.
 
     Args:
+        runtime: The environment, whose variables describe the terminal.
         bar: What is there already.
-        environment: What the terminal says of itself.
         logs: Whether lines of a log come in between.
     """
-    if logs or not sys.stderr.isatty() or environment.terminal["TERM"] in _NO_TERMINAL:
+    terminal = runtime.environment.terminal
+    if logs or not sys.stderr.isatty() or terminal["TERM"] in _NO_TERMINAL:
         why = "among lines of a log" if logs else "without a terminal on stderr"
         say(f"warning: --live shows no picture {why}.")
         return None
-    viewer = bootstrap.build_viewer(sys.stderr, environment=environment)
-    return LivePicture(viewer, bar, clock=bootstrap.clock())
+    viewer = build_viewer(runtime, sys.stderr)
+    return LivePicture(viewer, bar, clock=runtime.clock)
 
 
 class LivePicture:

@@ -9,22 +9,21 @@ from typing import TYPE_CHECKING
 
 import msgspec
 
-from imagen import bootstrap
 from imagen.cli.tables import Columns
 from imagen.domain import events
 from imagen.domain.delivery import CHANNEL_LABELS
 from imagen.domain.errors import ImagenError
-from imagen.domain.estimate import Estimate
 from imagen.domain.events import Event, Listener
-from imagen.domain.inspection import Inspection
-from imagen.domain.result import StoredImage
-from imagen.domain.sidecar import Sidecar
-from imagen.domain.sweep import SweepEstimate
-from imagen.settings.environment import Environment
-from imagen.usecases.check import CheckedBackend
 
 if TYPE_CHECKING:
     from imagen.cli.progress import ProgressBar
+    from imagen.domain.estimate import Estimate
+    from imagen.domain.inspection import Inspection
+    from imagen.domain.result import StoredImage
+    from imagen.domain.sidecar import Sidecar
+    from imagen.domain.sweep import SweepEstimate
+    from imagen.settings.environment import Environment
+    from imagen.usecases.check import CheckedBackend
 
 
 class Output(msgspec.Struct, frozen=True, kw_only=True):
@@ -63,7 +62,7 @@ class Output(msgspec.Struct, frozen=True, kw_only=True):
             case _:
                 pass
 
-    def stored(self, image: StoredImage) -> None:
+    def stored(self, image: "StoredImage") -> None:
         """Print where the image is, or all that is known of it."""
         if self.silent_results:
             return
@@ -76,11 +75,11 @@ class Output(msgspec.Struct, frozen=True, kw_only=True):
         """Print where a file is, byte for byte as it is called."""
         _write(os.fsencode(location) + b"\n")
 
-    def note(self, sidecar: Sidecar, location: str) -> None:
+    def note(self, sidecar: "Sidecar", location: str) -> None:
         """Print all that is known of an image, as a JSON object."""
         self.object({**msgspec.to_builtins(sidecar), "path": display_path(location)})
 
-    def inspection(self, found: Inspection) -> None:
+    def inspection(self, found: "Inspection") -> None:
         """Print all that a file and the notes about it say, as a JSON object."""
         self.object(
             msgspec.structs.replace(
@@ -113,7 +112,7 @@ class Output(msgspec.Struct, frozen=True, kw_only=True):
         else:
             say("Please report it, with what --verbose adds.")
 
-    def estimate(self, estimate: Estimate) -> None:
+    def estimate(self, estimate: "Estimate") -> None:
         """Print what would be sent, and what it would cost."""
         if self.json:
             self.object(estimate)
@@ -139,7 +138,7 @@ class Output(msgspec.Struct, frozen=True, kw_only=True):
             if fact:
                 self.text(f"{name}: {fact}")
 
-    def sweep(self, estimate: SweepEstimate) -> None:
+    def sweep(self, estimate: "SweepEstimate") -> None:
         """Print what every combination would send, and what all of them would cost."""
         if self.json:
             self.object(estimate)
@@ -154,7 +153,7 @@ class Output(msgspec.Struct, frozen=True, kw_only=True):
         images = "1 image" if estimate.images == 1 else f"{estimate.images} images"
         self.text(f"{images}, cost: {_cost(estimate.cost_usd)}")
 
-    def checked(self, checked: CheckedBackend) -> None:
+    def checked(self, checked: "CheckedBackend") -> None:
         """Print what a backend needs, and whether it has it."""
         if self.json:
             self.object({**msgspec.to_builtins(checked), "ready": checked.ready})
@@ -194,7 +193,7 @@ class Output(msgspec.Struct, frozen=True, kw_only=True):
         _write(text.encode(errors="surrogateescape") + b"\n")
 
 
-def _seeds(estimate: Estimate) -> str:
+def _seeds(estimate: "Estimate") -> str:
     return "".join(f"seed {seed}" for seed in estimate.seeds) or "no seed"
 
 
@@ -214,7 +213,7 @@ class _Stdout:
 def build_event_listener(
     said: Output,
     bar: "ProgressBar | None",
-    environment: Environment,
+    environment: "Environment",
     *,
     first: Listener | None = None,
 ) -> Listener:
@@ -236,7 +235,9 @@ def build_event_listener(
 
     if not (said.verbose or environment.log):
         return hear
-    return bootstrap.with_log(
+    from imagen.bootstrap.display import build_log_listener  # noqa: PLC0415 - rare
+
+    return build_log_listener(
         hear, as_json=environment.log == "json", colours=use_colours(environment)
     )
 
@@ -252,7 +253,7 @@ def create_progress_bar(
     return create_progress_bar(doing)
 
 
-def use_colours(environment: Environment) -> bool:
+def use_colours(environment: "Environment") -> bool:
     """Whether what is said on stderr may have colours."""
     return sys.stderr.isatty() and not environment.no_color
 

@@ -164,7 +164,7 @@ def complete_styles(context: "CompletionContext") -> list[str]:
 
 
 def _settings(context: "CompletionContext") -> "Settings":
-    from imagen import bootstrap  # noqa: PLC0415 - only when the shell asks
+    from imagen.bootstrap.runtime import Runtime  # noqa: PLC0415 - only on Tab
     from imagen.settings.environment import process_environment  # noqa: PLC0415
 
     environment = process_environment()
@@ -172,7 +172,7 @@ def _settings(context: "CompletionContext") -> "Settings":
     named = _unquoted(typed.raw) if typed and typed.raw else None
     if named is not None:  # the shell has not filled in ~ and $VAR yet
         named = str(environment.expand(named))
-    return bootstrap.load(named, environment=environment)
+    return Runtime.load(named, environment=environment).settings
 
 
 def _unquoted(word: str) -> str:

@@ -4,7 +4,8 @@ from typing import Annotated
 
 from cyclopts import Parameter  # noqa: TID253 - this is the command line
 
-from imagen import bootstrap
+from imagen.bootstrap.library import build_prices
+from imagen.bootstrap.runtime import Runtime
 from imagen.cli import exit_codes
 from imagen.cli.output import Output
 from imagen.cli.parameters import ConfigFlag, JsonFlag, keep_path
@@ -29,9 +30,9 @@ def prices(
         model: A part of its name; also that of a backend with a `price` in the config.
             [default: all]
     """
-    settings = bootstrap.load(keep_path(config), environment=process_environment())
+    runtime = Runtime.load(keep_path(config), environment=process_environment())
     said = Output(json=json)
-    shown = bootstrap.build_prices(settings, listen=said.hear).run(model)
+    shown = build_prices(runtime, listen=said.hear).run(model)
     if json:
         for each in shown:
             said.object(_described(each))

@@ -7,8 +7,12 @@ from typing import Annotated
 import msgspec
 from cyclopts import Parameter  # noqa: TID253 - this is the command line
 
-from imagen import bootstrap
-from imagen.bootstrap import STDOUT, OutputOptions
+from imagen.bootstrap.cloud import build_brief_delivery
+from imagen.bootstrap.display import build_preview
+from imagen.bootstrap.generation import build_generate, build_rerun, build_verify
+from imagen.bootstrap.output import STDOUT, OutputOptions
+from imagen.bootstrap.requests import build_overrides, read_reference
+from imagen.bootstrap.runtime import Runtime
 from imagen.cli import exit_codes
 from imagen.cli.generation_flags import (
     BackendFlag,
@@ -129,9 +133,9 @@ def rerun(
     said = Output(
         json=json, quiet=quiet, verbose=verbose, silent_results=where == STDOUT
     )
-    settings = bootstrap.load(keep_path(config), environment=environment)
-    read = partial(bootstrap.read_reference, environment=environment)
-    wishes = bootstrap.build_overrides(
+    runtime = Runtime.load(keep_path(config), environment=environment)
+    read = partial(read_reference, environment=environment)
+    wishes = build_overrides(
         count=count,
         seed=seed,
         steps=steps,
@@ -145,51 +149,45 @@ def rerun(
         timeout=timeout,
         strict=strict,
     )
-    accounts = bootstrap.open_stores(environment)
-    again = bootstrap.build_rerun(settings, environment=environment, accounts=accounts)
+    again = build_rerun(runtime)
     past = again.look(str(image))
     if verify and past.found.content is None:
         raise InvalidRequest(f"{past.found.gone} So there is nothing to compare with.")
     if past.origin.source != "imagen" and not quiet:
         say(f"As {past.origin.source} says that it was made.")
-    chosen = bootstrap.find_backend(
-        settings, past.backend if backend is None else backend
-    )
-    maker = bootstrap.build_backend(chosen, environment=environment)
+    chosen = past.backend if backend is None else backend
+    # Before the terminal is probed, so that an unknown name is the only message.
+    runtime.get_backend(chosen)
     logs = verbose or bool(environment.log)  # which a bar would garble
     bar = create_progress_bar(quiet=quiet or logs)
     picture = None
     if live and not estimate:
         from imagen.cli.live import create_live_picture  # noqa: PLC0415 - rare
 
-        picture = create_live_picture(bar, environment=environment, logs=logs)
+        picture = create_live_picture(runtime, bar, logs=logs)
     listen = build_event_listener(said, bar, environment, first=picture)
-    window = bootstrap.build_preview(
-        settings,
-        environment=environment,
+    window = build_preview(
+        runtime,
         flag=preview,
         on_terminal=sys.stdout.isatty() and where != STDOUT,
         listen=listen,
     )
-    use_case = bootstrap.build_generate(
-        settings,
+    use_case = build_generate(
+        runtime,
         chosen,
-        maker,
-        environment=environment,
-        accounts=accounts,
-        wish=OutputOptions(
-            output=where,
+        output=OutputOptions(
+            path=where,
             sidecar=not no_sidecar,
             metadata=not no_metadata,
             cloud=not no_cloud,
-            format=past.format_on(chosen.instance.name),
+            format=past.format_on(chosen),
             stream=sys.stdout.buffer,
         ),
         count=count,
         live=picture is not None,
         listen=listen,
     )
-    with bootstrap.closing(maker):
+    with runtime:
         plan = use_case.plan(again.request(past, wishes, maker=use_case))
         if estimate:
             use_case.check_budget(plan)
@@ -202,13 +200,7 @@ def rerun(
             if window is not None:
                 window.run(image)
 
-        deliver = bootstrap.build_deliver_briefly(
-            settings,
-            environment=environment,
-            accounts=accounts,
-            images=not no_cloud,
-            listen=listen,
-        )
+        deliver = build_brief_delivery(runtime, images=not no_cloud, listen=listen)
         code = run_generation(
             partial(use_case.outcomes, plan),
             said,
@@ -233,7 +225,7 @@ class _Verdict:
         """Print where the new image is, and say whether it is equal."""
         if not self._said.json:
             self._said.stored(image)
-        difference = bootstrap.build_verify().run(self._before, image)
+        difference = build_verify().run(self._before, image)
         self.differs = bool(difference)
         if self._said.json:
             note = msgspec.to_builtins(image.sidecar)

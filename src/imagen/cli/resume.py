@@ -5,7 +5,10 @@ from typing import Annotated
 
 from cyclopts import Parameter  # noqa: TID253 - this is the command line
 
-from imagen import bootstrap
+from imagen.bootstrap.cloud import build_brief_delivery
+from imagen.bootstrap.generation import build_resume
+from imagen.bootstrap.library import build_jobs
+from imagen.bootstrap.runtime import Runtime
 from imagen.cli import exit_codes
 from imagen.cli.output import Output, build_event_listener, create_progress_bar, say
 from imagen.cli.parameters import (
@@ -48,24 +51,16 @@ def resume(
         raise UsageError("An ID and --all exclude each other.")
     environment = process_environment()
     said = Output(json=json, quiet=quiet, verbose=verbose)
-    settings = bootstrap.load(keep_path(config), environment=environment)
+    runtime = Runtime.load(keep_path(config), environment=environment)
     bar = create_progress_bar(
         quiet=quiet or verbose or bool(environment.log), doing="fetching"
     )
     listen = build_event_listener(said, bar, environment)
     outcomes: list[ResumeResult] = []
     all_said, nobody_reads = True, False
-    with (
-        bootstrap.opened_stores(environment) as accounts,
-        bootstrap.resuming(
-            settings,
-            environment=environment,
-            accounts=accounts,
-            listen=listen,
-        ) as use_case,
-        StopSignals() as signals,
-    ):
-        there = bootstrap.build_jobs(accounts).named(ids)
+    with runtime, StopSignals() as signals:
+        use_case = build_resume(runtime, listen=listen)
+        there = build_jobs(runtime).named(ids)
         jobs = [each for each in there if ids or not each.live]
         with bar or nullcontext():
             for outcome in use_case.outcomes(jobs, signals.cancellation):
@@ -75,9 +70,7 @@ def resume(
                         all_said = _tell(said, outcome) and all_said
                     except BrokenPipeError:  # what was paid for is fetched all the same
                         nobody_reads = True
-        deliver = bootstrap.build_deliver_briefly(
-            settings, environment=environment, accounts=accounts, listen=listen
-        )
+        deliver = build_brief_delivery(runtime, listen=listen)
         if deliver is not None:
             deliver(signals.cancellation)
     still_open = len(jobs) - sum(each.over or each.live for each in outcomes)

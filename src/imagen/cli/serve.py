@@ -4,7 +4,7 @@ from typing import Annotated
 
 from cyclopts import Parameter  # noqa: TID253 - this is the command line
 
-from imagen import bootstrap
+from imagen.bootstrap.runtime import Runtime
 from imagen.cli.output import say
 from imagen.cli.parameters import ConfigFlag, keep_path
 from imagen.domain.errors import Misconfigured
@@ -30,7 +30,7 @@ def serve(
         addr: Where to listen; without a host, on loopback only.
     """
     environment = process_environment()
-    settings = bootstrap.load(keep_path(config), environment=environment)
+    settings = Runtime.load(keep_path(config), environment=environment).settings
     try:
         from imagen.server.address import parse_address  # noqa: PLC0415 - an extra
         from imagen.server.run import serve as run  # noqa: PLC0415 - costs Litestar

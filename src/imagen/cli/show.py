@@ -8,7 +8,9 @@ from typing import Annotated, Literal
 import msgspec
 from cyclopts import Parameter  # noqa: TID253 - this is the command line
 
-from imagen import bootstrap
+from imagen.bootstrap.display import build_viewer
+from imagen.bootstrap.library import build_find
+from imagen.bootstrap.runtime import Runtime
 from imagen.cli import exit_codes
 from imagen.cli.output import Output
 from imagen.cli.parameters import PathWord
@@ -70,8 +72,8 @@ def show(
     environment, said = process_environment(), Output()
     shown: list[_ImageView] = []
     failed: ImagenError | None = None
-    with bootstrap.opened_stores(environment) as accounts:
-        find = bootstrap.build_find(accounts, environment=environment)
+    with Runtime(environment) as runtime:
+        find = build_find(runtime)
         for image in images:
             try:
                 found, content = find.whole(str(image))
@@ -89,7 +91,7 @@ def show(
     if not shown:
         return code
     sys.stdout.flush()
-    viewer = bootstrap.build_viewer(sys.stdout, environment=environment, method=as_)
+    viewer = build_viewer(runtime, sys.stdout, method=as_)
     try:
         return (_held if hold else _printed)(viewer, shown, said) or code
     except DrawingError as why:

@@ -5,7 +5,9 @@ from typing import Annotated
 
 from cyclopts import Parameter  # noqa: TID253 - this is the command line
 
-from imagen import bootstrap
+from imagen.bootstrap.library import build_strip
+from imagen.bootstrap.output import STDOUT
+from imagen.bootstrap.runtime import Runtime
 from imagen.cli import exit_codes
 from imagen.cli.output import Output
 from imagen.cli.parameters import PathWord, check_output
@@ -35,13 +37,10 @@ def strip(
         output: A file, which is replaced; a folder; or - for the bytes on stdout.
             [default: `x-stripped.png` beside `x.png`, and never what is there]
     """
-    environment = process_environment()
     where = check_output(output)
-    with bootstrap.opened_stores(environment) as accounts:
-        use_case = bootstrap.build_strip(
-            accounts, environment=environment, output=where, stream=sys.stdout.buffer
-        )
+    with Runtime(process_environment()) as runtime:
+        use_case = build_strip(runtime, output=where, stream=sys.stdout.buffer)
         location = use_case.run(str(image))
-    if where != bootstrap.STDOUT:
+    if where != STDOUT:
         Output().place(location)
     return exit_codes.DONE

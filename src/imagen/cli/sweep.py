@@ -1,14 +1,20 @@
 """The command `imagen sweep`."""
 
 from collections.abc import Iterator
-from contextlib import ExitStack
 from typing import Annotated
 
 import msgspec
 from cyclopts import Parameter  # noqa: TID253 - this is the command line
 
-from imagen import bootstrap
-from imagen.bootstrap import OutputOptions
+from imagen.bootstrap.cloud import build_brief_delivery
+from imagen.bootstrap.generation import build_contact_sheet, build_sweep
+from imagen.bootstrap.output import OutputOptions
+from imagen.bootstrap.requests import (
+    build_sweep_requests,
+    parse_max_cost,
+    read_reference,
+)
+from imagen.bootstrap.runtime import Runtime
 from imagen.cli import exit_codes
 from imagen.cli.generation_flags import (
     EstimateFlag,
@@ -58,7 +64,6 @@ from imagen.domain.sweep import (
     parse_words,
 )
 from imagen.engine.cancellation import Cancellation
-from imagen.ports.backend import ImageBackend
 from imagen.settings.environment import process_environment
 from imagen.usecases.contact_sheet import ContactSheet
 
@@ -132,7 +137,7 @@ def sweep(
         raise UsageError(f"--jobs {jobs} is below 1.")
     environment = process_environment()
     said = Output(json=json, quiet=quiet, verbose=verbose)
-    settings = bootstrap.load(keep_path(config), environment=environment)
+    runtime = Runtime.load(keep_path(config), environment=environment)
     asked = SweepGrid.of(
         [
             *_words(backend=backend, model=model, style=style, size=size),
@@ -141,11 +146,11 @@ def sweep(
         ]
     )
     references = [
-        bootstrap.read_reference(each, environment=environment)
+        read_reference(each, environment=environment)
         for each in [*(image or []), *([] if mask is None else [mask])]
     ]
-    cells = bootstrap.build_sweep_requests(
-        settings,
+    cells = build_sweep_requests(
+        runtime.settings,
         asked,
         read_prompt(prompt),
         negative=negative,
@@ -156,33 +161,25 @@ def sweep(
         strict=strict,
     )
     bar = create_progress_bar(quiet=quiet or verbose or bool(environment.log))
-    accounts = bootstrap.open_stores(environment)
     listen = build_event_listener(said, bar, environment)
-    with ExitStack() as closing:
-        backends: dict[str, ImageBackend] = {}
-        for name in dict.fromkeys(name for name, _ in cells):
-            chosen = bootstrap.find_backend(settings, name)
-            backends[name] = bootstrap.build_backend(chosen, environment=environment)
-            closing.enter_context(bootstrap.closing(backends[name]))
-        use_case = bootstrap.build_sweep(
-            settings,
-            backends,
-            environment=environment,
-            accounts=accounts,
-            wish=OutputOptions(
-                output=check_output(output),
+    with runtime:
+        use_case = build_sweep(
+            runtime,
+            [name for name, _ in cells],
+            output=OutputOptions(
+                path=check_output(output),
                 sidecar=not no_sidecar,
                 metadata=not no_metadata,
                 cloud=not no_cloud,
             ),
             listen=listen,
         )
-        plan = use_case.plan(asked, cells, max_cost=bootstrap.parse_max_cost(max_cost))
+        plan = use_case.plan(asked, cells, max_cost=parse_max_cost(max_cost))
         if estimate:
             use_case.check_budget(plan)
             said.sweep(estimate_sweep(plan))
             return exit_codes.DONE
-        sheet = None if no_sheet else bootstrap.build_sheet(use_case, plan)
+        sheet = None if no_sheet else build_contact_sheet(use_case, plan)
 
         def outcomes(
             cancellation: Cancellation,
@@ -204,13 +201,7 @@ def sweep(
                 }
             )
 
-        deliver = bootstrap.build_deliver_briefly(
-            settings,
-            environment=environment,
-            accounts=accounts,
-            images=not no_cloud,
-            listen=listen,
-        )
+        deliver = build_brief_delivery(runtime, images=not no_cloud, listen=listen)
         code = run_generation(
             outcomes,
             said,

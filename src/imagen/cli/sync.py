@@ -6,7 +6,8 @@ from typing import TYPE_CHECKING, Annotated
 
 from cyclopts import Parameter  # noqa: TID253 - this is the command line
 
-from imagen import bootstrap
+from imagen.bootstrap.cloud import build_sync
+from imagen.bootstrap.runtime import Runtime
 from imagen.cli import exit_codes
 from imagen.cli.output import Output, say
 from imagen.cli.parameters import ConfigFlag, JsonFlag, QuietFlag, keep_path
@@ -43,21 +44,19 @@ def sync(
     """
     environment = process_environment()
     said = Output(json=json, quiet=quiet)
-    settings = bootstrap.load(keep_path(config), environment=environment)
+    runtime = Runtime.load(keep_path(config), environment=environment)
     bars: list[DeliveryBar] = []
 
     def hear(event: Event) -> None:
         for bar in bars:
             bar(event)
 
-    with bootstrap.opened_stores(environment) as accounts, StopSignals() as signals:
-        use_case = bootstrap.build_sync(
-            settings, environment=environment, accounts=accounts, listen=hear
-        )
+    with runtime, StopSignals() as signals:
+        use_case = build_sync(runtime, listen=hear)
         if again:
             use_case.owe_again()
         owed: dict[Channel, int] = {
-            each.channel: accounts.outbox.standing(each.channel).pending
+            each.channel: runtime.stores.outbox.standing(each.channel).pending
             for each in use_case.carriers
         }
         bar = _bar(owed, quiet=quiet)

@@ -5,11 +5,11 @@ from typing import TYPE_CHECKING, Annotated, cast
 
 from cyclopts import Parameter  # noqa: TID253 - this is the command line
 
-from imagen import bootstrap
+from imagen.bootstrap.library import open_usage
+from imagen.bootstrap.runtime import Runtime
 from imagen.cli import exit_codes, usage_rows
 from imagen.cli.output import Output, say
 from imagen.cli.parameters import JsonFlag, SinceFlag
-from imagen.cli.signals import StopSignals
 from imagen.cli.tables import Columns, paginate, shorten_ids
 from imagen.domain.errors import UsageError
 from imagen.domain.money.usage import DIMENSIONS, Dimension, UsageRow, UsageTotal
@@ -53,11 +53,13 @@ def usage(
     said = Output(json=json, csv=csv)
     environment = process_environment()
     shared = not local and not environment.missing_for_supabase
-    with bootstrap.opened_stores(environment) as accounts:
+    with Runtime(environment) as runtime:
         trouble = ""
         if shared:
-            trouble = _deliver(bootstrap.build_row_delivery(environment, accounts))
-        with bootstrap.usage(environment, accounts, shared=shared) as use_case:
+            from imagen.bootstrap.cloud import build_usage_delivery  # noqa: PLC0415 - rare
+
+            trouble = _deliver(build_usage_delivery(runtime))
+        with open_usage(runtime, shared=shared) as use_case:
             if raw:
                 _print_calls(said, use_case.rows(since=since))
             elif plot:
@@ -152,6 +154,8 @@ def _say_nothing() -> None:
 
 def _deliver(use_case: "DeliverPending") -> str:
     """Have the shared ledger know what this machine knows; return why it does not."""
+    from imagen.cli.signals import StopSignals  # noqa: PLC0415 - only with a shared ledger
+
     with StopSignals() as signals:
         [done] = use_case.run(signals.cancellation)
     if signals.exit_code is not None:

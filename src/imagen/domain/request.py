@@ -79,7 +79,7 @@ class GenerationRequest(msgspec.Struct, frozen=True, kw_only=True):
     max_cost: int | None = None
     dropped: DroppedParameters = msgspec.field(default=NOTHING_DROPPED, name="lost")
     unsupported_fields: Mapping[str, str] = msgspec.field(
-        default_factory=dict, name="unheeded"
+        default_factory=dict[str, str], name="unheeded"
     )
 
     def __post_init__(self) -> None:

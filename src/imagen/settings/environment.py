@@ -4,14 +4,15 @@ import os
 import re
 from collections.abc import Mapping
 from pathlib import Path
-from typing import cast
+from typing import TYPE_CHECKING, cast
 
 import msgspec
 
 from imagen.domain.errors import Misconfigured
 from imagen.domain.modes import MODES, Mode
-from imagen.ports.backend import Secrets
-from imagen.settings.secrets import display_value
+
+if TYPE_CHECKING:
+    from imagen.ports.backend import Secrets
 
 _VARIABLE = re.compile(r"\$(?:([A-Za-z_][A-Za-z0-9_]*)|\{([A-Za-z_][A-Za-z0-9_]*)\})")
 _SUFFIX = "_env"
@@ -68,6 +69,8 @@ class Environment:
         """
         mode = self._get("IMAGEN_CLOUD_SYNC")
         if mode not in _CLOUD_SYNC:
+            from imagen.settings.secrets import display_value  # noqa: PLC0415 - rare
+
             raise Misconfigured(
                 f"$IMAGEN_CLOUD_SYNC is {display_value(mode)}.",
                 hint="Say auto, on or off.",
@@ -150,12 +153,14 @@ class Environment:
         """Whether `$NO_COLOR` is set, and not empty."""
         return bool(self._get("NO_COLOR"))
 
-    def secrets_for(self, options: msgspec.Struct) -> Secrets:
+    def secrets_for(self, options: msgspec.Struct) -> "Secrets":
         """Return what the variables hold that the `*_env` options name.
 
         Each under the name of its option; of a mapping such as `headers_env`, under
         `headers_env.NAME`. A variable that is not set, or empty, has no secret.
         """
+        from imagen.ports.backend import Secrets  # noqa: PLC0415 - only for backends
+
         named: dict[str, object] = {}
         for field in msgspec.structs.fields(options):
             value: object = getattr(options, field.name)

@@ -1,13 +1,16 @@
 """The calls that are not over: which there are, and giving one up."""
 
 from collections.abc import Sequence
+from typing import TYPE_CHECKING
 
 import msgspec
 
 from imagen.domain.call import CallClosed, OpenCall, usage_row
 from imagen.domain.errors import InvalidRequest
 from imagen.domain.money.cost import Cost
-from imagen.ports.journal import Journal
+
+if TYPE_CHECKING:
+    from imagen.ports.journal import Journal
 
 
 class OpenJobs(msgspec.Struct, frozen=True, kw_only=True):
@@ -17,7 +20,7 @@ class OpenJobs(msgspec.Struct, frozen=True, kw_only=True):
         journal: What knows them.
     """
 
-    journal: Journal
+    journal: "Journal"
 
     def named(self, names: Sequence[str] = ()) -> tuple[OpenCall, ...]:
         """Return the open calls of those names, or all of them, the oldest first.

@@ -4,13 +4,16 @@ import heapq
 from collections.abc import Iterator, Sequence
 from datetime import date
 from operator import attrgetter
+from typing import TYPE_CHECKING
 
 import msgspec
 
 from imagen.domain.money.usage import Dimension, UsageRow, UsageTotal, merge_totals
-from imagen.ports.journal import Journal
-from imagen.ports.ledger import UsageReader
-from imagen.ports.outbox import Outbox
+
+if TYPE_CHECKING:
+    from imagen.ports.journal import Journal
+    from imagen.ports.ledger import UsageReader
+    from imagen.ports.outbox import Outbox
 
 
 class UsageReport(msgspec.Struct, frozen=True, kw_only=True):
@@ -34,9 +37,9 @@ class ShowUsage(msgspec.Struct, frozen=True, kw_only=True):
         outbox: What is not in the ledger yet, if that is a shared one.
     """
 
-    ledger: UsageReader
-    journal: Journal
-    outbox: Outbox | None = None
+    ledger: "UsageReader"
+    journal: "Journal"
+    outbox: "Outbox | None" = None
 
     def run(self, by: Sequence[Dimension], *, since: date | None = None) -> UsageReport:
         """Return what was spent since then, by these dimensions.

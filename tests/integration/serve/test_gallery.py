@@ -16,8 +16,8 @@ from PIL import Image
 from tests.integration.serve.conftest import Serve
 from tests.integration.serve.running import Running
 
-from imagen import bootstrap
 from imagen.adapters.database.connection import FILE
+from imagen.bootstrap.runtime import Runtime
 from imagen.domain.history import HistoryEntry
 from imagen.domain.sidecar import Reference, read_sidecar
 from imagen.settings.environment import Environment
@@ -336,8 +336,8 @@ def test_what_cannot_be_made_again_is_not_said_to_a_command_line(
         )
         entry = HistoryEntry(location=str(file.with_name("gone.png")), sidecar=edited)
         environment = Environment({"IMAGEN_DATA_DIR": str(running.account)})
-        with closing(bootstrap.open_stores(environment)) as accounts:
-            accounts.history.add([entry])
+        with Runtime(environment) as runtime:
+            runtime.stores.history.add([entry])
         path = f"{IMAGES}/{edited.id}/again"
         answers = [client.post(f"{path}{what}", json={}) for what in ("", "/estimate")]
 

@@ -135,3 +135,32 @@ def test_help_imports_no_command(words: list[str], tmp_path: Path) -> None:
     loaded = set(out.stdout.splitlines()[-1].split())
     named = {target.partition(":")[0] for target, _ in COMMANDS.values()}
     assert not named & loaded
+
+
+@pytest.mark.parametrize(
+    ("words", "limit"),
+    [
+        (["usage"], 60),
+        (["history"], 60),
+        (["jobs"], 60),
+        (["prices"], 60),
+        (["generate", "fox", "--size", "16x16"], 110),
+    ],
+)
+def test_a_command_loads_few_modules_of_imagen(
+    words: list[str], limit: int, tmp_path: Path
+) -> None:
+    code = f"{MAIN}code = main({words}); import sys; print(); print(code, *sys.modules)"
+
+    out = subprocess.run(
+        [sys.executable, "-c", code],
+        check=True,
+        capture_output=True,
+        text=True,
+        cwd=tmp_path,
+        env={"HOME": str(tmp_path)},
+    )
+
+    code, *loaded = out.stdout.splitlines()[-1].split()
+    assert code == "0"
+    assert len([n for n in loaded if n.partition(".")[0] == "imagen"]) < limit

@@ -108,7 +108,7 @@ def test_a_reference_that_is_nowhere_is_an_error_that_names_it() -> None:
 
 def test_another_reference_takes_its_place() -> None:
     place = Place()
-    from imagen.bootstrap import build_reference
+    from imagen.bootstrap.requests import build_reference
 
     other = build_reference(OTHER, name="o.png")
 

@@ -9,8 +9,8 @@ from litestar import get as get_route
 from litestar.di import NamedDependency
 from litestar.params import FromPath, JSONBody
 
-from imagen import bootstrap
-from imagen.bootstrap import OutputOptions, RequestContext
+from imagen.bootstrap.generation import RequestContext, build_generate, build_rerun
+from imagen.bootstrap.output import OutputOptions
 from imagen.domain.estimate import estimate_plan
 from imagen.domain.events import ignore_event
 from imagen.domain.rerun import Overrides
@@ -167,12 +167,7 @@ def _order_again(
     Raises:
         InvalidRequest: nobody knows how it was made, or its backend is gone.
     """
-    use_case = bootstrap.build_rerun(
-        workshop.settings,
-        environment=workshop.environment,
-        accounts=workshop.accounts,
-        pipes=False,
-    )
+    use_case = build_rerun(workshop.runtime, pipes=False)
     with remove_hints():
         past = use_case.look(image_id)
     wanted = Overrides(seed=0 if rerun.seed == "new" else None)
@@ -186,18 +181,15 @@ def _order_again(
 
 
 def _expected(order: WorkItem, workshop: ServerContext) -> CostEstimate:
-    use_case = bootstrap.build_generate(
-        workshop.settings,
-        workshop.find(order.backend),
-        workshop.backend(order.backend),
-        environment=workshop.environment,
-        accounts=workshop.accounts,
-        wish=order.wish,
+    use_case = build_generate(
+        workshop.runtime,
+        order.backend,
+        output=order.wish,
         count=order.count,
         listen=ignore_event,
-        door=RequestContext(caller=order.caller),
+        context=RequestContext(caller=order.caller),
     )
-    planned = use_case.plan(order.ask.request(use_case, workshop.premises))
+    planned = use_case.plan(order.ask.request(use_case, workshop.runtime))
     expected = estimate_plan(planned)
     return CostEstimate(
         backend=expected.backend,

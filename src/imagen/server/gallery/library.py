@@ -8,7 +8,7 @@ from pathlib import Path
 from stat import S_ISREG
 from typing import TYPE_CHECKING
 
-from imagen import bootstrap
+from imagen.bootstrap.library import build_thumbnails, build_trash
 from imagen.domain.history import HistoryEntry
 from imagen.server.errors import ErrorResponse
 from imagen.server.jobs.service import ServerContext, read_image
@@ -32,9 +32,7 @@ class ImageLibrary:
         self._workshop = workshop
         self._pool = ThreadPoolExecutor(_THREADS, "thumbnails")
         self._making: dict[str, asyncio.Future[bytes]] = {}
-        self.bin = bootstrap.build_trash(
-            workshop.accounts, environment=workshop.environment
-        )
+        self.bin = build_trash(workshop.runtime)
 
     async def entry(self, image_id: str) -> HistoryEntry:
         """Return what the history has of the image.
@@ -91,7 +89,7 @@ class ImageLibrary:
 
     @cached_property
     def _thumbnails(self) -> "Thumbnails":
-        return bootstrap.build_thumbnails(self._workshop.environment)
+        return build_thumbnails(self._workshop.environment)
 
     def _thumbnail(self, entry: HistoryEntry) -> bytes:
         found = self._thumbnails.find(entry.sidecar.sha256)

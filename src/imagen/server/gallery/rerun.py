@@ -5,11 +5,11 @@ from contextlib import contextmanager
 
 import msgspec
 
-from imagen import bootstrap
+from imagen.bootstrap.generation import build_rerun
+from imagen.bootstrap.runtime import Runtime
 from imagen.domain.errors import InvalidRequest
 from imagen.domain.request import GenerationRequest
 from imagen.domain.rerun import Overrides
-from imagen.server.workers.work_item import Runtime
 from imagen.usecases.generate import GenerateImages
 from imagen.usecases.rerun import RerunSource
 
@@ -25,18 +25,13 @@ class RerunSpec(msgspec.Struct, frozen=True, kw_only=True):
     past: RerunSource
     wanted: Overrides
 
-    def request(self, maker: GenerateImages, premises: Runtime) -> GenerationRequest:
+    def request(self, maker: GenerateImages, runtime: Runtime) -> GenerationRequest:
         """Return what makes it again.
 
         Raises:
             ImagenError: it cannot be made again, or not by that backend.
         """
-        use_case = bootstrap.build_rerun(
-            premises.settings,
-            environment=premises.environment,
-            accounts=premises.accounts,
-            pipes=False,
-        )
+        use_case = build_rerun(runtime, pipes=False)
         with remove_hints():
             return use_case.request(self.past, self.wanted, maker=maker)
 

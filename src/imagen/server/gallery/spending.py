@@ -9,7 +9,7 @@ from litestar import Request, get
 from litestar.di import NamedDependency
 from litestar.params import FromQuery
 
-from imagen import bootstrap
+from imagen.bootstrap.library import open_usage
 from imagen.domain.money.budget import current_limits
 from imagen.domain.money.cost import MICROS
 from imagen.server.jobs.service import ServerContext
@@ -66,7 +66,7 @@ async def get_spending(
     since = today - timedelta(days=today.weekday(), weeks=weeks - 1)
 
     def add_up() -> Spending:
-        with bootstrap.usage(workshop.environment, workshop.accounts) as usage:
+        with open_usage(workshop.runtime) as usage:
             pending = usage.pending()
             groups = usage.run(("week", by), since=since).groups
         return Spending(

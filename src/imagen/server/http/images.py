@@ -12,7 +12,7 @@ from litestar.openapi import ResponseSpec
 from litestar.params import HeaderParameter, JSONBody, MultipartBody
 from msgspec import Meta
 
-from imagen import bootstrap
+from imagen.bootstrap.requests import build_reference
 from imagen.domain.errors import InvalidRequest
 from imagen.domain.idempotency import LONGEST_KEY, RequestKey
 from imagen.domain.reference import ReferenceImage
@@ -208,9 +208,7 @@ async def _gone(request: AnyRequest) -> None:
 
 async def _reference(upload: UploadFile, param: str) -> ReferenceImage:
     try:
-        return bootstrap.build_reference(
-            await upload.read(), name=upload.filename or param
-        )
+        return build_reference(await upload.read(), name=upload.filename or param)
     except InvalidRequest as error:
         raise ErrorResponse(
             400, error.message, param=param, code="invalid_image_file"

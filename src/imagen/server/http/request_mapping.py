@@ -5,15 +5,15 @@ from collections.abc import Mapping, Sequence
 
 import msgspec
 
-from imagen import bootstrap
-from imagen.bootstrap import OutputOptions
+from imagen.bootstrap.output import OutputOptions
+from imagen.bootstrap.requests import build_request
+from imagen.bootstrap.runtime import Runtime
 from imagen.domain.errors import InvalidRequest
 from imagen.domain.reference import ReferenceImage
 from imagen.domain.request import GenerationRequest
 from imagen.domain.size import Size
 from imagen.server.errors import ErrorResponse
 from imagen.server.http.schemas import SIZE, ImageFields
-from imagen.server.workers.work_item import Runtime
 from imagen.settings.model import ServeSettings, Settings
 from imagen.usecases.generate import GenerateImages
 
@@ -141,14 +141,14 @@ class GenerateSpec(msgspec.Struct, frozen=True, kw_only=True):
     images: tuple[ReferenceImage, ...] = ()
     mask: ReferenceImage | None = None
 
-    def request(self, maker: GenerateImages, premises: Runtime) -> GenerationRequest:
+    def request(self, maker: GenerateImages, runtime: Runtime) -> GenerationRequest:
         """Return what is asked for, and with it what cannot be heeded.
 
         Raises:
             Failure, ImagenError: it makes no sense, or the backend cannot tell what it
                 can do.
         """
-        fields, settings = self.fields, premises.settings
+        fields, settings = self.fields, runtime.settings
         model = _chosen(self.model, maker)
         can = maker.capabilities(model or "")
         options, unheeded = _settled(fields, can.parameters)
@@ -172,7 +172,7 @@ class GenerateSpec(msgspec.Struct, frozen=True, kw_only=True):
                 param="style",
                 code="style_not_found",
             )
-        return bootstrap.build_request(
+        return build_request(
             settings,
             fields.prompt,
             negative=fields.negative_prompt or "",

@@ -3,25 +3,26 @@
 import asyncio
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import AbstractContextManager
 from datetime import datetime
 from threading import Thread
 from typing import TypeVar
 
-from imagen import bootstrap
+from imagen.bootstrap.cloud import build_delivery
+from imagen.bootstrap.generation import build_resume
+from imagen.bootstrap.library import read_stored_image
+from imagen.bootstrap.runtime import Runtime, find_caller, load_server_secret
 from imagen.domain.errors import Cancelled, ImagenError
 from imagen.domain.events import Event, Listener, Warned, ignore_event
 from imagen.domain.history import HistoryEntry
 from imagen.domain.result import FailedImage, GenerationReport, StoredImage
 from imagen.engine.cancellation import Cancellation
 from imagen.ports.backend import ImageBackend
-from imagen.server.instances import BackendCache
 from imagen.server.jobs.backend_queue import BackendQueue
 from imagen.server.jobs.cloud_sync import BackgroundSync
 from imagen.server.jobs.results import StoredOutput
 from imagen.server.metrics import Metrics
 from imagen.server.workers.pool import Workers
-from imagen.server.workers.work_item import ORIGIN, Runtime, WorkItem
+from imagen.server.workers.work_item import ORIGIN, WorkItem
 from imagen.settings.environment import Environment
 from imagen.settings.model import BackendSettings, Settings
 from imagen.usecases.resume import ResumeCalls
@@ -45,7 +46,7 @@ class ServerContext:
         began: When the server was started.
         meters: What is counted.
         secret: Signs URLs; the same after a restart.
-        premises: What orders are understood with.
+        runtime: The settings, stores and backends of this process.
         workers: The processes that carry them out.
         courier: Delivers what is owed to the cloud.
     """
@@ -60,29 +61,21 @@ class ServerContext:
         self.settings = settings
         self.environment = environment
         self._say = say
-        self.began = bootstrap.now()
+        self.runtime = Runtime(environment, settings=settings)
+        self.began = self.now()
         self.meters = Metrics()
-        self.secret = bootstrap.server_secret(environment)
-        self.accounts = bootstrap.open_stores(environment)
-        self.premises = Runtime(
-            settings=settings, environment=environment, accounts=self.accounts
-        )
-        self.caller = bootstrap.find_caller(environment)
+        self.secret = load_server_secret(environment)
+        self.accounts = self.runtime.stores
+        self.caller = find_caller(environment)
         limits = settings.serve
         self.lanes = {
             name: BackendQueue(name, at_once=limits.concurrency, waiting=limits.queue)
             for name in settings.backends
         }
         self._pool = ThreadPoolExecutor(_THREADS, "imagen")
-        self._instances = BackendCache(settings, environment)
         self.workers = Workers(settings, say=self.say, died=self._resume_soon)
         self.courier = BackgroundSync(
-            lambda listen: bootstrap.build_deliver(
-                settings,
-                environment=environment,
-                accounts=self.accounts,
-                listen=listen,
-            ),
+            lambda listen: build_delivery(self.runtime, listen=listen),
             say=self.say,
         )
 
@@ -140,11 +133,11 @@ class ServerContext:
         Raises:
             InvalidRequest: there is none of that name.
         """
-        return self._instances.find(name)
+        return self.runtime.find_backend(name)
 
     def backend(self, name: str) -> ImageBackend:
         """Return one to ask what it can do; workers have theirs."""
-        return self._instances.get(name)
+        return self.runtime.get_backend(name)
 
     def find_images(self, ids: Sequence[str]) -> tuple[StoredOutput, ...]:
         """Return those of the images that are still what was stored."""
@@ -154,10 +147,10 @@ class ServerContext:
 
     def resume(self, ids: Sequence[str]) -> None:
         """Finish calls that were left open, as far as that is possible now."""
-        with self._resuming() as use_case:
-            for call in self.accounts.journal.list_open():
-                if call.call.id in ids and not call.live:
-                    use_case.run(call, cancellation=Cancellation())
+        use_case = self._build_resume()
+        for call in self.accounts.journal.list_open():
+            if call.call.id in ids and not call.live:
+                use_case.run(call, cancellation=Cancellation())
 
     def resume_all(self) -> None:
         """Finish what a server before this one left open; whatever fails is said."""
@@ -167,31 +160,26 @@ class ServerContext:
             self.say(f"what was left open stays so: {error}")
 
     def _resume_all(self) -> None:
-        with self._resuming() as use_case:
-            there = [
-                call
-                for call in self.accounts.journal.list_open()
-                if call.call.origin == ORIGIN and not call.live
-            ]
-            if there:
-                self.say(f"{len(there)} calls were left open; asking for them")
-            for resumed in use_case.outcomes(there, Cancellation()):
-                for image in resumed.stored:
-                    self.say(f"stored {image.location}")
-                if resumed.error is not None:
-                    self.say(f"{resumed.call_id}: {resumed.error}")
+        use_case = self._build_resume()
+        there = [
+            call
+            for call in self.accounts.journal.list_open()
+            if call.call.origin == ORIGIN and not call.live
+        ]
+        if there:
+            self.say(f"{len(there)} calls were left open; asking for them")
+        for resumed in use_case.outcomes(there, Cancellation()):
+            for image in resumed.stored:
+                self.say(f"stored {image.location}")
+            if resumed.error is not None:
+                self.say(f"{resumed.call_id}: {resumed.error}")
 
-    def _resuming(self) -> AbstractContextManager[ResumeCalls]:
-        return bootstrap.resuming(
-            self.settings,
-            environment=self.environment,
-            accounts=self.accounts,
-            listen=ignore_event,
-        )
+    def _build_resume(self) -> ResumeCalls:
+        return build_resume(self.runtime, listen=ignore_event)
 
     def now(self) -> datetime:
         """Return this moment."""
-        return bootstrap.now()
+        return self.runtime.clock.now()
 
     def start(self) -> None:
         """Finish what was left open, and have the first worker get ready."""
@@ -204,8 +192,7 @@ class ServerContext:
         await self.workers.close()
         self.courier.close()
         self._pool.shutdown(wait=False, cancel_futures=True)
-        self._instances.close()
-        self.accounts.close()
+        self.runtime.close()
 
     def _resume_soon(self) -> None:
         # A thread of its own, for nobody waits for it.
@@ -224,7 +211,7 @@ _THREADS = 16
 
 def read_image(entry: HistoryEntry) -> StoredOutput | None:
     """Return the image; None if its file is gone, or something else by now."""
-    content = bootstrap.read_stored(entry)
+    content = read_stored_image(entry)
     return (
         None
         if content is None

@@ -11,7 +11,7 @@ from functools import partial
 from threading import Thread
 from typing import TypeAlias
 
-from imagen import bootstrap
+from imagen.bootstrap.runtime import count_processors
 from imagen.domain.events import Listener
 from imagen.domain.result import FailedImage, GenerationReport, StoredImage
 from imagen.engine.cancellation import Cancellation
@@ -89,7 +89,7 @@ class Workers:
         self._say = say
         self._died = died
         self._all: list[_WorkerProcess] = []
-        self._most = settings.serve.workers or min(MOST, bootstrap.processors())
+        self._most = settings.serve.workers or min(MOST, count_processors())
         self._multiprocess = {
             name: find_adapter(chosen.instance.adapter).multiprocess
             for name, chosen in settings.backends.items()

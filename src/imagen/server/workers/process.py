@@ -11,14 +11,13 @@ from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing, suppress
 
-from imagen import bootstrap
-from imagen.bootstrap import RequestContext
+from imagen.bootstrap.generation import RequestContext, build_generate
+from imagen.bootstrap.runtime import Runtime
 from imagen.domain.call import Call
 from imagen.domain.events import Event, Planned, Previewed, Progressed, Warned
 from imagen.domain.result import FailedImage, StoredImage
 from imagen.engine.cancellation import Cancellation
 from imagen.engine.numbering import Numbering
-from imagen.server.instances import BackendCache
 from imagen.server.process_limits import end_with_parent, set_process_limits
 from imagen.server.workers.messages import (
     SIGNALS,
@@ -32,7 +31,7 @@ from imagen.server.workers.messages import (
     Setup,
     to_picklable,
 )
-from imagen.server.workers.work_item import ORIGIN, Runtime, WorkItem
+from imagen.server.workers.work_item import ORIGIN, WorkItem
 from imagen.settings.environment import process_environment
 from imagen.settings.model import Settings
 
@@ -46,14 +45,8 @@ class Worker:
     """
 
     def __init__(self, settings: Settings, channel: Channel) -> None:
-        environment = process_environment()
-        self._premises = Runtime(
-            settings=settings,
-            environment=environment,
-            accounts=bootstrap.open_stores(environment),
-        )
+        self._runtime = Runtime(process_environment(), settings=settings)
         self._channel = channel
-        self._instances = BackendCache(settings, environment)
         self._numbering = Numbering()
         self._running: dict[int, Cancellation] = {}
         self._pool = ThreadPoolExecutor(
@@ -78,8 +71,7 @@ class Worker:
         if self._running:  # the next server asks for what is not over
             os._exit(0)
         self._pool.shutdown()
-        self._instances.close()
-        self._premises.accounts.close()
+        self._runtime.close()
 
     def _work(self, number: int, order: WorkItem, cancellation: Cancellation) -> None:
         refused: BaseException | None = None
@@ -91,13 +83,9 @@ class Worker:
         self._channel.send(Done(number, refused))
 
     def _make(self, number: int, order: WorkItem, cancellation: Cancellation) -> None:
-        premises = self._premises
-        chosen, backend = (
-            self._instances.find(order.backend),
-            self._instances.get(order.backend),
-        )
-        can = backend.capabilities()
-        priced = chosen.instance.price is not None
+        runtime = self._runtime
+        can = runtime.get_backend(order.backend).capabilities()
+        priced = runtime.find_backend(order.backend).instance.price is not None
 
         def hear(event: Event) -> None:
             if isinstance(event, Warned) or (
@@ -107,28 +95,25 @@ class Worker:
 
         def begun(calls: Sequence[Call]) -> None:
             if order.key is not None:
-                premises.accounts.keys.record_calls(order.key, calls)
+                runtime.stores.keys.record_calls(order.key, calls)
 
-        maker = bootstrap.build_generate(
-            premises.settings,
-            chosen,
-            backend,
-            environment=premises.environment,
-            accounts=premises.accounts,
-            wish=order.wish,
+        maker = build_generate(
+            runtime,
+            order.backend,
+            output=order.wish,
             count=order.count,
             listen=hear,
             live=order.live and can.live,
-            door=RequestContext(
+            context=RequestContext(
                 caller=order.caller,
                 origin=ORIGIN,
-                begun=begun,
-                here=True,
-                for_good=priced or can.may_cost,
+                before_send=begun,
+                in_caller_thread=True,
+                durable=priced or can.may_cost,
                 numbering=self._numbering,
             ),
         )
-        plan = maker.plan(order.ask.request(maker, premises))
+        plan = maker.plan(order.ask.request(maker, runtime))
         for outcome in maker.outcomes(plan, cancellation):
             self._channel.send(ResultMessage(number, _sendable(outcome)))
 

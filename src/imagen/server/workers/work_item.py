@@ -4,35 +4,20 @@ from typing import Protocol
 
 import msgspec
 
-from imagen.bootstrap import OutputOptions, Stores
+from imagen.bootstrap.output import OutputOptions
+from imagen.bootstrap.runtime import Runtime
 from imagen.domain.idempotency import RequestKey
 from imagen.domain.request import GenerationRequest
-from imagen.settings.environment import Environment
-from imagen.settings.model import Settings
 from imagen.usecases.generate import GenerateImages
 
 ORIGIN = "serve"
 """How the journal calls what was asked for here."""
 
 
-class Runtime(msgspec.Struct, frozen=True, kw_only=True):
-    """What orders are understood with, in whichever process.
-
-    Attributes:
-        settings: The config.
-        environment: Where secrets are.
-        accounts: What is written down.
-    """
-
-    settings: Settings
-    environment: Environment
-    accounts: Stores
-
-
 class RequestSpec(Protocol):
     """Says what is wanted; can be pickled."""
 
-    def request(self, maker: GenerateImages, premises: Runtime) -> GenerationRequest:
+    def request(self, maker: GenerateImages, runtime: Runtime) -> GenerationRequest:
         """Return it, once it is known who makes it.
 
         Raises:

@@ -1,0 +1,202 @@
+"""The use cases that need Supabase: upload, fetch, shared ledger, diagnostics."""
+
+from collections.abc import Callable, Iterator
+from functools import partial
+from typing import TYPE_CHECKING
+
+from imagen.bootstrap.output import (
+    OutputOptions,
+    build_storage,
+    get_cloud_mode,
+    make_absolute,
+    resolve_target,
+)
+from imagen.bootstrap.runtime import Runtime
+from imagen.domain.errors import InvalidRequest, Misconfigured
+from imagen.domain.events import Listener, ignore_event, isolate_listener
+from imagen.settings.environment import Environment
+
+if TYPE_CHECKING:
+    from imagen.adapters.supabase.client import SupabaseAccess
+    from imagen.engine.cancellation import Cancellation
+    from imagen.ports.backend import Readiness
+    from imagen.ports.cloud import Cloud
+    from imagen.ports.ledger import SharedLedger
+    from imagen.usecases.fetch import FetchImage
+    from imagen.usecases.sync import DeliverPending, Uploader
+
+PATIENCE = 3.0
+"""Seconds that a command waits at its end for pending uploads."""
+
+
+def build_delivery(
+    runtime: Runtime, *, images: bool = True, listen: Listener = ignore_event
+) -> "DeliverPending | None":
+    """Build the use case that delivers pending usage rows and image copies.
+
+    Args:
+        runtime: The settings, stores and environment.
+        images: False delivers usage rows only.
+        listen: Called with every event.
+
+    Returns:
+        None if Supabase is not set up.
+    """
+    settings, environment = runtime.settings, runtime.environment
+    if environment.missing_for_supabase:
+        return None
+    from imagen.adapters.system.files import read_regular  # noqa: PLC0415 - rare
+    from imagen.usecases.sync import (  # noqa: PLC0415
+        DeliverPending,
+        ImageUploader,
+        UsageUploader,
+    )
+
+    stores = runtime.stores
+    carriers: list[Uploader] = [
+        UsageUploader(outbox=stores.outbox, ledger=build_shared_ledger(environment))
+    ]
+    if images and get_cloud_mode(settings, environment) != "off":
+        carriers.append(
+            ImageUploader(
+                outbox=stores.outbox,
+                cloud=_build_cloud(environment),
+                history=stores.history,
+                owner=settings.owner_user_id or "",
+                clock=runtime.clock,
+                read=read_regular,
+            )
+        )
+    return DeliverPending(
+        outbox=stores.outbox,
+        carriers=carriers,
+        clock=runtime.clock,
+        listen=isolate_listener(listen),
+    )
+
+
+def build_brief_delivery(
+    runtime: Runtime, *, images: bool = True, listen: Listener
+) -> "Callable[[Cancellation], None] | None":
+    """Return the function that delivers for `PATIENCE` seconds, after a command."""
+    use_case = build_delivery(runtime, images=images, listen=listen)
+    if use_case is None:
+        return None
+    return partial(use_case.run_briefly, patience=PATIENCE)
+
+
+def build_sync(runtime: Runtime, *, listen: Listener) -> "DeliverPending":
+    """Build the use case of `imagen sync`.
+
+    Raises:
+        Misconfigured: Supabase is not set up.
+    """
+    use_case = build_delivery(runtime, listen=listen)
+    if use_case is None:
+        raise _not_configured(runtime.environment)
+    return use_case
+
+
+def build_usage_delivery(runtime: Runtime) -> "DeliverPending":
+    """Build the use case that delivers pending usage rows to the shared ledger."""
+    from imagen.usecases.sync import DeliverPending, UsageUploader  # noqa: PLC0415
+
+    outbox = runtime.stores.outbox
+    ledger = build_shared_ledger(runtime.environment)
+    return DeliverPending(
+        outbox=outbox,
+        carriers=[UsageUploader(outbox=outbox, ledger=ledger)],
+        clock=runtime.clock,
+    )
+
+
+def build_fetch(
+    runtime: Runtime, *, output: OutputOptions, count: int, listen: Listener
+) -> "FetchImage":
+    """Build the use case that downloads images from the cloud.
+
+    Raises:
+        InvalidRequest: images cannot be stored there.
+        Misconfigured: Supabase is not set up, or the config has no owner_user_id.
+    """
+    from imagen.usecases.fetch import FetchImage  # noqa: PLC0415 - rare
+
+    owner, cloud = open_cloud(runtime)
+    folder, target = resolve_target(runtime, output, count=count)
+    if target.destination.name is not None and count > 1:
+        raise InvalidRequest(
+            f"{count} images cannot go to one file.", hint="Give a folder instead."
+        )
+    return FetchImage(
+        cloud=cloud,
+        owner=owner,
+        storage=build_storage(folder, output.stream),
+        place=target,
+        history=runtime.stores.history,
+        outbox=runtime.stores.outbox,
+        locate=make_absolute,
+        listen=isolate_listener(listen),
+    )
+
+
+def open_cloud(runtime: Runtime) -> "tuple[str, Cloud]":
+    """Return the owner of the images in the cloud, and the cloud.
+
+    Raises:
+        Misconfigured: Supabase is not set up, or the config has no owner_user_id.
+    """
+    settings, environment = runtime.settings, runtime.environment
+    if environment.missing_for_supabase:
+        raise _not_configured(environment)
+    if not settings.owner_user_id:
+        raise Misconfigured(
+            "The config has no owner_user_id, so nobody's images are in the cloud.",
+            hint="docs/supabase.md says where to find it.",
+        )
+    return settings.owner_user_id, _build_cloud(environment)
+
+
+def build_shared_ledger(environment: Environment) -> "SharedLedger":
+    """Build the ledger in the cloud, which several machines share."""
+    from imagen.adapters.supabase.ledger import SupabaseLedger  # noqa: PLC0415
+
+    return SupabaseLedger(_build_access(environment))
+
+
+def check_supabase(runtime: Runtime) -> "Iterator[Readiness]":
+    """Yield each thing that Supabase needs and whether it is there."""
+    from imagen.ports.backend import Readiness  # noqa: PLC0415
+
+    settings, environment = runtime.settings, runtime.environment
+    missing = environment.missing_for_supabase
+    wanted = bool(settings.owner_user_id) or (
+        get_cloud_mode(settings, environment) == "on"
+    )
+    if missing:
+        note = f"{' and '.join(missing)} not set; docs/supabase.md has every step."
+        used = wanted or not environment.supabase_is_unset
+        yield Readiness(name="used" if used else "not used", ready=not used, note=note)
+        return
+    from imagen.adapters.supabase.diagnostics import check_project  # noqa: PLC0415
+
+    yield from check_project(_build_access(environment), owner=settings.owner_user_id)
+
+
+def _build_cloud(environment: Environment) -> "Cloud":
+    from imagen.adapters.supabase.images import SupabaseCloud  # noqa: PLC0415
+
+    return SupabaseCloud(_build_access(environment))
+
+
+def _build_access(environment: Environment) -> "SupabaseAccess":
+    from imagen.adapters.supabase.client import SupabaseAccess  # noqa: PLC0415
+
+    return SupabaseAccess(environment.supabase_url, environment.supabase_key)
+
+
+def _not_configured(environment: Environment) -> Misconfigured:
+    missing = " and ".join(environment.missing_for_supabase)
+    return Misconfigured(
+        f"Supabase is not set up: {missing} is not set.",
+        hint="docs/supabase.md has every step.",
+    )

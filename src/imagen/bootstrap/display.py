@@ -1,0 +1,99 @@
+"""What shows images and events: tmux window, terminal, notebook, log."""
+
+import sys
+from typing import TYPE_CHECKING, TextIO
+
+from imagen.bootstrap.runtime import Runtime
+from imagen.domain.events import Event, Listener, isolate_listener
+
+if TYPE_CHECKING:
+    from imagen.adapters.display.notebook_progress import NotebookProgress
+    from imagen.adapters.display.terminal.viewer import TerminalViewer
+    from imagen.ports.viewer import Method
+    from imagen.usecases.preview import PreviewImages
+
+
+def build_preview(
+    runtime: Runtime,
+    *,
+    flag: bool | None,
+    on_terminal: bool,
+    listen: Listener,
+) -> "PreviewImages | None":
+    """Build the use case that opens a tmux window for each image.
+
+    Args:
+        runtime: The settings and the environment, which both have a preview mode.
+        flag: The mode of the command line, which overrides both; None if not given.
+        on_terminal: Whether results appear on a terminal.
+        listen: Called when an image cannot be shown.
+
+    Returns:
+        None if images are not to be shown.
+
+    Raises:
+        Misconfigured: `$IMAGEN_PREVIEW` is invalid.
+    """
+    from imagen.domain.modes import resolve_preview_mode, should_preview  # noqa: PLC0415
+
+    environment = runtime.environment
+    mode = resolve_preview_mode(
+        runtime.settings.output.preview, environment.preview, flag=flag
+    )
+    in_tmux = bool(environment.tmux)
+    if not should_preview(mode, on_terminal=on_terminal, in_tmux=in_tmux):
+        return None
+    from imagen.adapters.display.tmux_preview import TmuxPreview  # noqa: PLC0415 - rare
+    from imagen.bootstrap.output import make_absolute  # noqa: PLC0415
+    from imagen.usecases.preview import PreviewImages  # noqa: PLC0415
+
+    return PreviewImages(
+        TmuxPreview(environment), locate=make_absolute, listen=isolate_listener(listen)
+    )
+
+
+def build_viewer(
+    runtime: Runtime, stream: TextIO, *, method: "Method | None" = None
+) -> "TerminalViewer":
+    """Ask the terminal for its capabilities, and build the viewer that draws on it.
+
+    Args:
+        runtime: The environment, whose variables describe the terminal.
+        stream: The terminal.
+        method: The graphics protocol; None for the best that the terminal has.
+    """
+    from imagen.adapters.display.terminal.capability_probe import probe_terminal  # noqa: PLC0415
+    from imagen.adapters.display.terminal.viewer import (  # noqa: PLC0415 - costs Pillow
+        TerminalViewer,
+    )
+    from imagen.adapters.system.random import random_int  # noqa: PLC0415
+
+    clock, handle = runtime.clock, stream.fileno()
+    abilities = probe_terminal(handle, runtime.environment, clock=clock)
+    return TerminalViewer(
+        handle, abilities, clock=clock, draw=random_int, method=method
+    )
+
+
+def build_notebook_progress() -> "NotebookProgress | None":
+    """Build the progress display of a notebook; None outside of one."""
+    if "IPython" not in sys.modules:
+        return None
+    from imagen.adapters.display.notebook_progress import (  # noqa: PLC0415 - only there
+        create_notebook_progress,
+    )
+
+    return create_notebook_progress()
+
+
+def build_log_listener(listen: Listener, *, as_json: bool, colours: bool) -> Listener:
+    """Return a listener that logs every event, and then passes it on."""
+    from imagen.adapters.system.log import LogListener  # noqa: PLC0415 - costs structlog
+
+    log = LogListener(as_json=as_json, colours=colours)
+
+    def log_and_pass_on(event: Event) -> None:
+        log(event)
+        listen(event)
+
+    return log_and_pass_on

@@ -1,0 +1,276 @@
+"""The use cases that make images: generate, sweep, rerun, verify and resume."""
+
+import os
+from collections.abc import Callable, Mapping, Sequence
+from datetime import timedelta
+from functools import partial
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import msgspec
+
+from imagen.adapters.system.random import random_int
+from imagen.bootstrap.output import (
+    STDOUT,
+    OutputOptions,
+    build_image_store,
+    make_absolute,
+    resolve_target,
+)
+from imagen.bootstrap.runtime import Runtime, find_caller
+from imagen.domain.call import Call, OutputTarget
+from imagen.domain.errors import InvalidRequest, Misconfigured
+from imagen.domain.events import Listener, isolate_listener
+from imagen.domain.instance import Instance
+from imagen.domain.money.price import Price
+from imagen.engine.recorder import Recorder
+
+if TYPE_CHECKING:
+    from imagen.domain.sweep import SweepPlan
+    from imagen.engine.numbering import Numbering
+    from imagen.engine.store import StoreImage
+    from imagen.ports.backend import ImageBackend
+    from imagen.usecases.contact_sheet import ContactSheet
+    from imagen.usecases.generate import GenerateImages
+    from imagen.usecases.rerun import PrepareRerun, VerifyImage
+    from imagen.usecases.resume import ResumeCalls
+    from imagen.usecases.sweep import SweepImages
+
+
+def ignore_calls(calls: Sequence[Call]) -> None:
+    """Ignore the calls that are about to be sent."""
+
+
+class RequestContext(msgspec.Struct, frozen=True, kw_only=True):
+    """The shell that a request came through, and what follows from that.
+
+    Attributes:
+        caller: The name of the caller, for the ledger and the budgets.
+        origin: The name of the shell in the journal; "" for the command line.
+        before_send: Called with the calls that are about to be sent; if it raises,
+            none is sent.
+        in_caller_thread: Whether a single call runs in the thread that asks for it.
+        durable: Whether files must survive a power failure, which costs an fsync.
+        numbering: The numbers that are taken, if requests share one folder.
+    """
+
+    caller: str = ""
+    origin: str = ""
+    before_send: Callable[[Sequence[Call]], object] = ignore_calls
+    in_caller_thread: bool = False
+    durable: bool = True
+    numbering: "Numbering | None" = None
+
+
+def build_generate(
+    runtime: Runtime,
+    backend: str | None,
+    *,
+    output: OutputOptions,
+    count: int,
+    live: bool = False,
+    listen: Listener,
+    context: RequestContext | None = None,
+) -> "GenerateImages":
+    """Build the use case that generates images.
+
+    Args:
+        runtime: The settings, stores and backends.
+        backend: The name of the backend; None for the default one.
+        output: Where the images go.
+        count: The number of images.
+        live: Whether previews of unfinished images are wanted.
+        listen: Called with every event.
+        context: The shell that the request came through; None for the command line.
+
+    Raises:
+        InvalidRequest: there is no such backend, or images cannot be stored there.
+        Misconfigured: a copy in the cloud is required, and Supabase is not set up.
+    """
+    from imagen.usecases.generate import GenerateImages  # noqa: PLC0415
+
+    instance = runtime.find_backend(backend).instance
+    engine = runtime.get_backend(backend)
+    folder, target = resolve_target(runtime, output, count=count)
+    listener = isolate_listener(listen)
+    context = context or RequestContext(caller=find_caller(runtime.environment))
+    return GenerateImages(
+        instance=instance,
+        backend=engine,
+        store=build_image_store(
+            runtime.environment,
+            target,
+            folder,
+            stream=output.stream,
+            durable=context.durable,
+            numbering=context.numbering,
+        ),
+        records=_build_recorder(runtime, listener),
+        clock=runtime.clock,
+        random_int=random_int,
+        caller=context.caller,
+        origin=context.origin,
+        before_calls=context.before_send,
+        inline=context.in_caller_thread,
+        price_of=_look_up_price,
+        budgets=tuple(
+            budget
+            for budget in runtime.settings.budgets
+            if budget.backend in {"", instance.name}
+            and budget.caller in {"", context.caller}
+        ),
+        live=live,
+        listen=listener,
+    )
+
+
+def build_sweep(
+    runtime: Runtime,
+    backends: Sequence[str],
+    *,
+    output: OutputOptions,
+    listen: Listener,
+) -> "SweepImages":
+    """Build the use case that generates every combination of some values.
+
+    Args:
+        runtime: The settings, stores and backends.
+        backends: The names of the backends; a name may come several times.
+        output: Where the images go; a file name gets a number for each image.
+        listen: Called with every event.
+
+    Raises:
+        InvalidRequest: there is no such backend, or images cannot be stored there.
+        Misconfigured: a copy in the cloud is required, and Supabase is not set up.
+    """
+    from imagen.usecases.sweep import SweepImages  # noqa: PLC0415
+
+    if output.path == STDOUT:
+        raise InvalidRequest(
+            "The images of a sweep cannot go to standard output.",
+            hint="Give a folder instead.",
+        )
+    listener = isolate_listener(listen)
+    records = _build_recorder(runtime, listener)
+    makers = {
+        name: msgspec.structs.replace(
+            build_generate(runtime, name, output=output, count=1, listen=listen),
+            records=records,
+        )
+        for name in dict.fromkeys(backends)
+    }
+    return SweepImages(makers=makers, records=records, listen=listener)
+
+
+def build_contact_sheet(use_case: "SweepImages", plan: "SweepPlan") -> "ContactSheet":
+    """Build what collects the contact sheet of a sweep, stored beside its images."""
+    from imagen.adapters.imaging.sheet_renderer import (  # noqa: PLC0415 - costs Pillow
+        PillowSheetRenderer,
+    )
+    from imagen.usecases.contact_sheet import ContactSheet  # noqa: PLC0415
+
+    store = next(iter(use_case.makers.values())).store
+    return ContactSheet(
+        plan,
+        artist=PillowSheetRenderer(),
+        storage=store.storage,
+        destination=store.place.destination,
+        link=partial(_link_from_page, Path(store.place.folder)),
+    )
+
+
+def build_rerun(runtime: Runtime, *, pipes: bool = True) -> "PrepareRerun":
+    """Build the use case that turns an image back into a request.
+
+    Args:
+        runtime: The settings and stores.
+        pipes: Whether the image may be read from a pipe, which can block for ever.
+    """
+    from imagen.adapters.system.files import list_images  # noqa: PLC0415
+    from imagen.bootstrap.library import build_find, build_reader  # noqa: PLC0415
+    from imagen.usecases.rerun import PrepareRerun  # noqa: PLC0415
+
+    settings = runtime.settings
+    return PrepareRerun(
+        find=build_find(runtime, pipes=pipes),
+        read=build_reader(runtime.environment, pipes=False),
+        images_in=list_images,
+        history=runtime.stores.history,
+        instances={name: each.instance for name, each in settings.backends.items()},
+        default=settings.default_backend,
+        folders=(str(settings.output.dir), ""),
+    )
+
+
+def build_verify() -> "VerifyImage":
+    """Build the use case that compares the pixels of two images."""
+    from imagen.adapters.imaging.convert import (  # noqa: PLC0415 - costs Pillow
+        PillowEditor,
+        compare_pixels,
+    )
+    from imagen.usecases.rerun import VerifyImage  # noqa: PLC0415
+
+    return VerifyImage(compare=compare_pixels, editor=PillowEditor())
+
+
+def build_resume(runtime: Runtime, *, listen: Listener) -> "ResumeCalls":
+    """Build the use case that finishes open calls."""
+    from imagen.usecases.resume import ResumeCalls  # noqa: PLC0415
+
+    listener = isolate_listener(listen)
+
+    def get_backend(instance: Instance) -> "ImageBackend":
+        name = instance.name
+        configured = runtime.find_backend(name).instance.adapter
+        if configured != instance.adapter:
+            raise Misconfigured(
+                f"The job was sent to {instance.adapter}, and {name} is "
+                f"{configured} in this config.",
+                hint="Name the config that it was sent with: --config PATH.",
+            )
+        return runtime.get_backend(name)
+
+    def build_store(target: OutputTarget) -> "StoreImage":
+        if not target.folder:  # the stream of another process, which is closed by now
+            folder = make_absolute(runtime.settings.output.dir)
+            target = msgspec.structs.replace(target, folder=folder)
+        return build_image_store(runtime.environment, target, Path(target.folder))
+
+    return ResumeCalls(
+        journal=runtime.stores.journal,
+        records=_build_recorder(runtime, listener),
+        backend_of=get_backend,
+        store_of=build_store,
+        clock=runtime.clock,
+        listen=listener,
+    )
+
+
+def _build_recorder(runtime: Runtime, listen: Listener) -> Recorder:
+    days = runtime.settings.history.keep_days
+    stores = runtime.stores
+    return Recorder(
+        stores.journal,
+        stores.history,
+        outbox=stores.outbox,
+        clock=runtime.clock,
+        locate=make_absolute,
+        keep=None if days is None else timedelta(days=days),
+        listen=listen,
+    )
+
+
+def _look_up_price(
+    provider: str, model: str, parameters: Mapping[str, object]
+) -> Price | None:
+    from imagen.adapters.system.prices import look_up_price  # noqa: PLC0415 - reads a table
+
+    return look_up_price(provider, model, parameters)
+
+
+def _link_from_page(folder: Path, location: str, page: str) -> str:
+    """Return the relative URL of an image in an HTML page in that folder."""
+    from urllib.parse import quote  # noqa: PLC0415 - only for sheets
+
+    relative = os.path.relpath(make_absolute(location), (folder / page).parent)
+    return "./" + quote(os.fsencode(relative))

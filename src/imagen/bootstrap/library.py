@@ -1,0 +1,212 @@
+"""The use cases that read what is stored: images, history, jobs, usage, prices."""
+
+from collections.abc import Generator
+from contextlib import contextmanager
+from hashlib import sha256
+from pathlib import Path
+from typing import TYPE_CHECKING, BinaryIO
+
+from imagen.bootstrap.runtime import Runtime
+from imagen.domain.errors import InvalidRequest
+from imagen.domain.events import Listener
+from imagen.settings.environment import Environment
+
+if TYPE_CHECKING:
+    from imagen.adapters.imaging.thumbnails import Thumbnails
+    from imagen.domain.content_credentials import ContentCredentials
+    from imagen.domain.history import HistoryEntry
+    from imagen.ports.files import ReadFile
+    from imagen.usecases.check import CheckBackends
+    from imagen.usecases.find import FindImage
+    from imagen.usecases.history import ForgetImages
+    from imagen.usecases.inspect import InspectImage
+    from imagen.usecases.jobs import OpenJobs
+    from imagen.usecases.prices import ListPrices
+    from imagen.usecases.strip import CopyTarget, StripImage
+    from imagen.usecases.trash import TrashImages
+    from imagen.usecases.usage import ShowUsage
+
+
+def build_find(runtime: Runtime, *, pipes: bool = True) -> "FindImage":
+    """Build the use case that finds an image by path, id or `last`.
+
+    Args:
+        runtime: The stores and the environment.
+        pipes: Whether the image may be read from a pipe, which can block for ever.
+    """
+    from imagen.usecases.find import FindImage  # noqa: PLC0415
+
+    read = build_reader(runtime.environment, pipes=pipes)
+    return FindImage(read=read, history=runtime.stores.history)
+
+
+def build_reader(environment: Environment, *, pipes: bool) -> "ReadFile":
+    """Return the function that reads a file, `~` included.
+
+    Args:
+        environment: The home folder.
+        pipes: Whether the file may be a pipe, which can block for ever.
+    """
+    from imagen.adapters.system.files import read_file, read_regular  # noqa: PLC0415
+
+    read = read_file if pipes else read_regular
+    return lambda name: read(str(environment.home(Path(name))))
+
+
+def read_stored_image(entry: "HistoryEntry") -> bytes | None:
+    """Return the file of an image; None if it is deleted or changed."""
+    from imagen.adapters.system.files import read_regular  # noqa: PLC0415
+
+    sidecar = entry.sidecar
+    try:
+        content = read_regular(
+            entry.location, size=sidecar.bytes, largest=sidecar.bytes
+        )
+    except InvalidRequest:
+        return None
+    if content is None or sha256(content).hexdigest() != sidecar.sha256:
+        return None
+    return content
+
+
+def build_inspect(runtime: Runtime) -> "InspectImage":
+    """Build the use case that reads everything known about an image."""
+    from imagen.usecases.inspect import InspectImage  # noqa: PLC0415
+
+    def check(content: bytes, media_type: str) -> "ContentCredentials":
+        from imagen.adapters.imaging.c2pa import check_content_credentials  # noqa: PLC0415 - rare
+
+        return check_content_credentials(content, media_type)
+
+    return InspectImage(find=build_find(runtime), check=check)
+
+
+def build_strip(
+    runtime: Runtime, *, output: str | None = None, stream: BinaryIO | None = None
+) -> "StripImage":
+    """Build the use case that writes copies without metadata.
+
+    Args:
+        runtime: The stores and the environment.
+        output: A file, a folder, `-` for the stream, or None for the image's folder.
+        stream: The stream that `-` stands for.
+
+    Raises:
+        InvalidRequest: a copy cannot be stored there.
+    """
+    from imagen.bootstrap.output import (  # noqa: PLC0415
+        STDOUT,
+        build_storage,
+        split_output_path,
+    )
+    from imagen.usecases.strip import CopyTarget, StripImage  # noqa: PLC0415
+
+    environment = runtime.environment
+    folder, name = (
+        (None, None) if output is None else split_output_path(output, environment)
+    )
+
+    def choose_target(location: str) -> "CopyTarget":
+        if output == STDOUT:
+            return CopyTarget(storage=build_storage(None, stream))
+        image = environment.home(Path(location))
+        target = folder if folder is not None else image.parent
+        if name is not None and _is_same_file(target / name, image):
+            raise InvalidRequest(
+                f"The copy would replace {location} itself, and its sidecar.",
+                hint="Give it another name.",
+            )
+        return CopyTarget(storage=build_storage(target, None), name=name)
+
+    return StripImage(find=build_find(runtime), place_of=choose_target)
+
+
+def build_forget(runtime: Runtime) -> "ForgetImages":
+    """Build the use case that removes images from the history."""
+    from imagen.usecases.history import ForgetImages  # noqa: PLC0415
+
+    return ForgetImages(history=runtime.stores.history, outbox=runtime.stores.outbox)
+
+
+def build_trash(runtime: Runtime) -> "TrashImages":
+    """Build the use case that moves images to the trash, and back."""
+    from imagen.adapters.system.trash import FolderTrash  # noqa: PLC0415
+    from imagen.usecases.trash import TrashImages  # noqa: PLC0415
+
+    return TrashImages(
+        history=runtime.stores.history,
+        outbox=runtime.stores.outbox,
+        bin=FolderTrash(
+            lambda: runtime.environment.data_dir / "bin", now=runtime.clock.now
+        ),
+    )
+
+
+def build_thumbnails(environment: Environment) -> "Thumbnails":
+    """Build what makes thumbnails, and keeps them in the cache folder."""
+    from imagen.adapters.imaging.thumbnails import Thumbnails  # noqa: PLC0415 - costs Pillow
+
+    return Thumbnails(lambda: environment.cache_dir / "thumbnails")
+
+
+def build_jobs(runtime: Runtime) -> "OpenJobs":
+    """Build the use case that lists the open calls, and gives them up."""
+    from imagen.usecases.jobs import OpenJobs  # noqa: PLC0415
+
+    return OpenJobs(journal=runtime.stores.journal)
+
+
+@contextmanager
+def open_usage(runtime: Runtime, *, shared: bool = False) -> Generator["ShowUsage"]:
+    """Build the use case that adds up costs, and close its connections afterwards.
+
+    Args:
+        runtime: The stores and the environment.
+        shared: Whether to read the shared ledger in the cloud as well.
+
+    Raises:
+        Misconfigured: the ledger is shared, and Supabase is not set up.
+    """
+    from imagen.usecases.usage import ShowUsage  # noqa: PLC0415
+
+    stores = runtime.stores
+    if not shared:
+        yield ShowUsage(ledger=stores.ledger, journal=stores.journal)
+        return
+    from imagen.bootstrap.cloud import build_shared_ledger  # noqa: PLC0415 - rare
+
+    ledger = build_shared_ledger(runtime.environment)
+    try:
+        yield ShowUsage(ledger=ledger, journal=stores.journal, outbox=stores.outbox)
+    finally:
+        ledger.close()
+
+
+def build_prices(runtime: Runtime, *, listen: Listener) -> "ListPrices":
+    """Build the use case that lists the prices of the table and of the config."""
+    from imagen.adapters.system.prices import load_price_table  # noqa: PLC0415 - reads a table
+    from imagen.domain.money.price import ListedPrice  # noqa: PLC0415
+    from imagen.usecases.prices import ListPrices  # noqa: PLC0415
+
+    configured = [
+        ListedPrice(provider="config", model=name, price=each.instance.price)
+        for name, each in runtime.settings.backends.items()
+        if each.instance.price is not None
+    ]
+    return ListPrices(
+        table=(*configured, *load_price_table()), clock=runtime.clock, listen=listen
+    )
+
+
+def build_check(runtime: Runtime) -> "CheckBackends":
+    """Build the use case that checks whether backends are ready."""
+    from imagen.usecases.check import CheckBackends  # noqa: PLC0415
+
+    return CheckBackends(clock=runtime.clock)
+
+
+def _is_same_file(one: Path, other: Path) -> bool:
+    try:
+        return one.samefile(other)
+    except OSError:  # one of them does not exist
+        return False

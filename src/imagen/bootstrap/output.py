@@ -1,0 +1,241 @@
+"""The places that images are stored in: files, folders, stdout, rescue folders."""
+
+import os
+from os.path import lexists
+from pathlib import Path
+from typing import TYPE_CHECKING, BinaryIO
+
+import msgspec
+
+from imagen.bootstrap.runtime import Runtime
+from imagen.domain.errors import InvalidRequest, Misconfigured
+from imagen.domain.naming import LONGEST_NAME, Destination
+from imagen.settings.environment import Environment
+from imagen.settings.model import Settings
+
+if TYPE_CHECKING:
+    from imagen.domain.call import OutputTarget
+    from imagen.domain.fit import Fit
+    from imagen.domain.size import Size
+    from imagen.engine.numbering import Numbering
+    from imagen.engine.store import StoreImage
+    from imagen.ports.storage import Storage
+
+STDOUT = "-"
+"""The output path that stands for the stream."""
+
+
+class OutputOptions(msgspec.Struct, frozen=True, kw_only=True):
+    """Where the images of one request are stored, and what is stored with them.
+
+    Attributes:
+        path: A file, a folder, `-` for `stream`, or None for the naming template.
+        sidecar: False writes no sidecar, whatever the config says.
+        metadata: False writes no metadata into the files, whatever the config says.
+        cloud: False uploads no copy, whatever the config says.
+        format: The media type of files whose name has no extension; None leaves it to
+            the backend.
+        stream: The stream that `-` stands for.
+    """
+
+    path: str | None = None
+    sidecar: bool = True
+    metadata: bool = True
+    cloud: bool = True
+    format: str | None = None
+    stream: BinaryIO | None = None
+
+
+def resolve_target(
+    runtime: Runtime, options: OutputOptions, *, count: int
+) -> "tuple[Path | None, OutputTarget]":
+    """Return the folder, None for the stream, and the whole target.
+
+    The folder is as the user wrote it, since messages and results name it; the target
+    has its absolute path, since `imagen resume` may run in another folder.
+
+    Raises:
+        InvalidRequest: images cannot be stored there.
+        Misconfigured: a copy in the cloud is required, and Supabase is not set up.
+    """
+    from imagen.domain.call import OutputTarget  # noqa: PLC0415 - not for `imagen strip`
+
+    settings = runtime.settings
+    folder = settings.output.dir
+    target = OutputTarget(
+        folder=make_absolute(folder),
+        destination=Destination(template=settings.output.naming, format=options.format),
+        sidecar=settings.output.sidecar and options.sidecar,
+        metadata=settings.output.metadata and options.metadata,
+        owner=find_cloud_owner(runtime) if options.cloud else "",
+    )
+    replace = msgspec.structs.replace
+    if options.path is None:
+        return folder, target
+    if options.path == STDOUT:
+        if count != 1:
+            raise InvalidRequest(
+                f"{count} images cannot go to standard output.",
+                hint="Only one can; give a folder instead.",
+            )
+        return None, replace(target, folder="", sidecar=False)
+    folder, name = split_output_path(options.path, runtime.environment)
+    if name is None:
+        return folder, replace(target, folder=make_absolute(folder))
+    return folder, replace(
+        target, folder=make_absolute(folder), destination=Destination(name=name)
+    )
+
+
+def build_image_store(
+    environment: Environment,
+    target: "OutputTarget",
+    folder: Path | None,
+    *,
+    stream: BinaryIO | None = None,
+    durable: bool = True,
+    numbering: "Numbering | None" = None,
+) -> "StoreImage":
+    """Build what stores the images of one request.
+
+    Args:
+        environment: The data folder, which rescued images go to.
+        target: Names, sidecars and metadata.
+        folder: The folder for the images; None for the stream.
+        stream: The stream that `-` stands for.
+        durable: Whether files must survive a power failure, which costs an fsync.
+        numbering: The numbers that are taken, if requests share one folder.
+    """
+    from imagen.adapters.storage.local import LocalStorage  # noqa: PLC0415
+    from imagen.engine.store import StoreImage  # noqa: PLC0415
+
+    def create_rescue_folder() -> Path:
+        rescued = environment.data_dir / "rescued"
+        rescued.mkdir(mode=0o700, parents=True, exist_ok=True)
+        return rescued
+
+    def create_temporary_folder() -> Path:
+        from tempfile import mkdtemp  # noqa: PLC0415 - the last resort
+
+        return Path(mkdtemp(prefix="imagen-rescued-"))
+
+    return StoreImage(
+        storage=build_storage(folder, stream, durable=durable),
+        numbering=numbering,
+        rescues=(
+            LocalStorage(create_rescue_folder),
+            LocalStorage(create_temporary_folder),
+        ),
+        editor=_LateEditor(),
+        place=target,
+    )
+
+
+def build_storage(
+    folder: Path | None, stream: BinaryIO | None, *, durable: bool = True
+) -> "Storage":
+    """Build the storage for a folder, or for the stream where there is no folder.
+
+    Raises:
+        InvalidRequest: there is neither a folder nor a stream.
+    """
+    if folder is not None:
+        from imagen.adapters.storage.local import LocalStorage  # noqa: PLC0415
+
+        return LocalStorage(folder, for_good=durable)
+    from imagen.adapters.storage.stream import StreamStorage  # noqa: PLC0415 - rare
+
+    if stream is None:
+        raise InvalidRequest(
+            "There is no standard output to write to here.",
+            hint="The image's `bytes` has what `-` would write.",
+        )
+    return StreamStorage(stream, called=STDOUT)
+
+
+def split_output_path(output: str, environment: Environment) -> tuple[Path, str | None]:
+    """Return the folder of an output path, and the file name if it has one.
+
+    Raises:
+        InvalidRequest: the path is empty or invalid, or its folder cannot exist.
+    """
+    if not output:
+        raise InvalidRequest("The output path is empty.")
+    if "\0" in output:
+        raise InvalidRequest("The output path contains a NUL character.")
+    path = environment.home(Path(output))
+    if output.endswith("/") or _is_folder(path):
+        _check_folder(path)
+        return path, None
+    _check_folder(path.parent)
+    return path.parent, path.name
+
+
+def make_absolute(location: str | Path) -> str:
+    """Return the absolute path, or the same where the current folder is deleted."""
+    try:
+        return str(location if location == STDOUT else Path(location).absolute())
+    except OSError:
+        return str(location)
+
+
+def find_cloud_owner(runtime: Runtime) -> str:
+    """Return the owner of the copies in the cloud; "" if none are made.
+
+    Raises:
+        Misconfigured: copies are switched on, and Supabase is not set up.
+    """
+    settings, environment = runtime.settings, runtime.environment
+    mode = get_cloud_mode(settings, environment)
+    if mode == "off":
+        return ""
+    missing = environment.missing_for_supabase
+    if not settings.owner_user_id:
+        missing = (*missing, "owner_user_id in the config")
+    if missing and mode == "on":
+        raise Misconfigured(
+            f"The cloud copy is on, and there is no {' and no '.join(missing)}.",
+            hint="Set it, or say --no-cloud; docs/supabase.md has every step.",
+        )
+    return "" if missing else settings.owner_user_id
+
+
+def get_cloud_mode(settings: Settings, environment: Environment) -> str:
+    """Return whether copies go to the cloud: auto, on or off."""
+    return environment.cloud_sync or settings.output.cloud_sync
+
+
+def _check_folder(folder: Path) -> None:
+    """Raise now, before anything is paid for, if the folder cannot be created."""
+    long = [part for part in folder.parts if len(os.fsencode(part)) > LONGEST_NAME]
+    if long:
+        raise InvalidRequest(f"The folder name {long[0][:40]!r}... is too long.")
+    there = next((each for each in (folder, *folder.parents) if lexists(each)), None)
+    if there is not None and not _is_folder(there):
+        raise InvalidRequest(
+            f"{there} is no folder, so nothing can be stored in it.",
+            hint="Choose another output.",
+        )
+
+
+def _is_folder(path: Path) -> bool:
+    try:
+        return path.is_dir()
+    except OSError:  # the name is too long; `Destination` raises with a message
+        return False
+
+
+class _LateEditor:
+    """An image editor that imports Pillow when there is something to edit."""
+
+    def redraw(
+        self,
+        content: bytes,
+        *,
+        media_type: str,
+        fit: "Fit | None",
+        size: "Size | None",
+    ) -> bytes:
+        from imagen.adapters.imaging.convert import PillowEditor  # noqa: PLC0415 - costs Pillow
+
+        return PillowEditor().redraw(content, media_type=media_type, fit=fit, size=size)
