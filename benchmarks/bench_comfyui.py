@@ -123,7 +123,8 @@ def main() -> int:
 def _graph() -> str:
     import json
 
-    from imagen.adapters.backends.comfyui.workflow import fill_workflow, load_workflow
+    from imagen.adapters.backends.comfyui.filling import fill_workflow
+    from imagen.adapters.backends.comfyui.workflow import load_workflow
     from imagen.domain.plan import ImageJob
     from imagen.domain.size import Size
 

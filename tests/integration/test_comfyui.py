@@ -25,8 +25,9 @@ from tests.integration.comfyui.server import (
 
 from imagen.adapters.backends.comfyui.adapter import ComfyOptions, create
 from imagen.adapters.backends.comfyui.client import ComfyClient
+from imagen.adapters.backends.comfyui.filling import fill_workflow
 from imagen.adapters.backends.comfyui.run import JobRun
-from imagen.adapters.backends.comfyui.workflow import fill_workflow, load_workflow
+from imagen.adapters.backends.comfyui.workflow import load_workflow
 from imagen.adapters.system.clock import SystemClock
 from imagen.domain.errors import (
     BackendError,

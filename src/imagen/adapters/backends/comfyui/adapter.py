@@ -14,12 +14,12 @@ from typing import TYPE_CHECKING, Annotated
 import msgspec
 from msgspec import Meta
 
+from imagen.adapters.backends.comfyui.filling import fill_workflow
 from imagen.adapters.backends.comfyui.workflow import (
     BUILT_IN,
     FILE_KEYS,
     RequiredFile,
     Workflow,
-    fill_workflow,
     find_output_nodes,
     list_required_files,
     list_required_nodes,
@@ -147,6 +147,7 @@ class ComfyBackend:
     def prepare(self) -> None:
         """Load what talks over the network."""
         import_module("imagen.adapters.backends.comfyui.run")
+        import_module("imagen.adapters.backends.comfyui.download")
         self._connected()
 
     def generate(self, job: ImageJob, context: JobContext) -> Generated:
@@ -159,10 +160,10 @@ class ComfyBackend:
     def resume(self, job: ImageJob, reference: str, context: JobContext) -> Generated:
         """Look for a job that was handed in before until it is over; fetch it."""
         from imagen.adapters.backends.comfyui.client import FileGone  # noqa: PLC0415
-        from imagen.adapters.backends.comfyui.run import (  # noqa: PLC0415 - network
-            JobRun,
+        from imagen.adapters.backends.comfyui.download import (  # noqa: PLC0415
             read_download,
         )
+        from imagen.adapters.backends.comfyui.run import JobRun  # noqa: PLC0415
 
         if self._unset:
             raise _without_credentials(self._unset)
@@ -237,10 +238,12 @@ class ComfyBackend:
         when that was deleted since.
         """
         from imagen.adapters.backends.comfyui.client import FileGone  # noqa: PLC0415
+        from imagen.adapters.backends.comfyui.download import (  # noqa: PLC0415
+            read_download,
+        )
         from imagen.adapters.backends.comfyui.run import (  # noqa: PLC0415 - network
             JobRun,
             new_id,
-            read_download,
         )
 
         server, outputs = self._connected(), find_output_nodes(self._workflow)
@@ -356,7 +359,7 @@ def _node_finding(kind: str, *, known: bool) -> Readiness:
 
 
 def _file_finding(file: RequiredFile, inputs: Mapping[str, object]) -> Readiness:
-    from imagen.adapters.backends.comfyui.protocol import parse_choices  # noqa: PLC0415
+    from imagen.adapters.backends.comfyui.errors import parse_choices  # noqa: PLC0415
 
     what, choices = f"file {file.name}", parse_choices(inputs.get(file.input))
     if choices is None:

@@ -10,17 +10,19 @@ import msgspec
 from websockets.exceptions import ConnectionClosed, InvalidStatus, WebSocketException
 from websockets.sync.client import ClientConnection, connect
 
-from imagen.adapters.backends.comfyui.protocol import (
-    File,
-    Frame,
-    Graph,
-    PreviewFrame,
+from imagen.adapters.backends.comfyui.graph import ApiWorkflow
+from imagen.adapters.backends.comfyui.history import (
     PromptHistory,
     QueuePosition,
-    Status,
     find_prompts,
     find_queue_position,
     parse_history,
+)
+from imagen.adapters.backends.comfyui.protocol import (
+    File,
+    Frame,
+    PreviewFrame,
+    Status,
     parse_message,
     parse_preview,
 )
@@ -174,7 +176,7 @@ class ComfyClient:
         with self._understood():
             return find_queue_position(queue, prompt_id)
 
-    def orders_like(self, graph: Graph, *, since: float) -> tuple[str, ...]:
+    def orders_like(self, graph: ApiWorkflow, *, since: float) -> tuple[str, ...]:
         """Return the names of all the jobs with just this workflow.
 
         Those that wait, run or are over; of the latter, the last few hundred.

@@ -2,7 +2,7 @@
 
 from collections.abc import Collection, Iterator, Mapping
 from graphlib import CycleError, TopologicalSorter
-from typing import NamedTuple, cast
+from typing import NamedTuple, TypeAlias, cast
 
 import msgspec
 
@@ -14,6 +14,10 @@ DEEPEST = 50
 LONGEST_SHOWN = 60
 
 EXPORT = "In ComfyUI, use Workflow > Export (API), and name that file."
+
+
+ApiWorkflow: TypeAlias = Mapping[str, Mapping[str, object]]
+"""A workflow in API form: each node's class, inputs and title, by its id."""
 
 
 class Link(NamedTuple):

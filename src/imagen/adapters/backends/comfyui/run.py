@@ -25,29 +25,33 @@ from imagen.adapters.backends.comfyui.client import (
     SocketClosed,
     UnreadableMessage,
 )
+from imagen.adapters.backends.comfyui.errors import (
+    display_node_name,
+    explain_failure,
+    explain_node_errors,
+    explain_refusal,
+)
+from imagen.adapters.backends.comfyui.graph import ApiWorkflow
+from imagen.adapters.backends.comfyui.history import (
+    PromptHistory,
+    PromptState,
+    QueuePosition,
+)
+from imagen.adapters.backends.comfyui.progress import StepReport
 from imagen.adapters.backends.comfyui.protocol import (
     PICTURES_PLEASE,
     SENT_AT,
     Executing,
     File,
     Frame,
-    Graph,
     PreviewFrame,
     ProgressMessage,
     PromptAccepted,
-    PromptHistory,
-    PromptState,
-    QueuePosition,
     Status,
-    display_node_name,
-    explain_failure,
-    explain_node_errors,
-    explain_refusal,
 )
 from imagen.adapters.remote.client import (
     A_SLICE,
     BackgroundCall,
-    is_truncated,
     to_status_error,
 )
 from imagen.domain.errors import (
@@ -67,24 +71,33 @@ from imagen.ports.clock import Clock
 LOOK_EVERY = 3.0
 """Seconds without a word on our job, after which we look for ourselves."""
 
+
 LOOK_EVERY_BLINDLY = 1.0
 """Likewise while there is no socket, or one that may have gone deaf."""
+
 
 GRACE = 0.1
 """Seconds that a frame may still be on its way, before we look for ourselves."""
 
+
 LONGEST_AWAY = 60.0
 """Seconds that a server may be gone while it has our job."""
+
 
 LONGEST_CANCELLING = 1.3
 """Seconds to see that a cancelled job is gone; 2 is what was promised."""
 
+
 _LOOKS_FOR_AN_ORDER = 3
+
+
 _CANCEL_TRIES = 8
+
+
 _SILENCES = 4
 """Frames were seen to be 0.4 seconds late, and a silence may be cut short."""
 
-_FETCHES = 4
+
 _CONFLICT, _BAD_REQUEST = 409, 400
 
 
@@ -99,7 +112,7 @@ class JobRun:
     def __init__(
         self,
         server: ComfyClient,
-        graph: Graph,
+        graph: ApiWorkflow,
         *,
         outputs: Sequence[str],
         context: JobContext,
@@ -583,99 +596,6 @@ class _DetachedContext:
     def sleep(self, seconds: float) -> None: ...
 
     def on_cancel(self, close: Callable[[], None]) -> None: ...
-
-
-class StepReport:
-    """How far a job is, as its samplers' steps tell; it never goes back."""
-
-    def __init__(self, graph: Graph) -> None:
-        self._graph = graph
-        self._samplers = {node for node in graph if _is_sampler(graph, node)}
-        self._seen: list[str] = []
-        self._fraction: float | None = None
-
-    def enter(self, context: JobContext, node: str) -> None:
-        """Say what a node does, when it begins."""
-        self.say(context, _doing(self._graph, node))
-
-    def step(
-        self, context: JobContext, node: str | None, value: int, most: int
-    ) -> None:
-        """Say that a node took a step."""
-        if node is None or (self._samplers and node not in self._samplers):
-            return
-        if node not in self._seen:
-            self._seen.append(node)
-        passes = max(len(self._samplers), len(self._seen))
-        done = self._seen.index(node) + value / most
-        self._fraction = max(self._fraction or 0.0, min(1.0, done / passes))
-        context.progress(
-            self._fraction, "sampling", steps=most if passes == 1 else None
-        )
-
-    def say(self, context: JobContext, note: str) -> None:
-        """Say what is going on, without being further."""
-        context.progress(self._fraction, note)
-
-
-def _is_sampler(graph: Graph, node: str) -> bool:
-    kind = str(graph[node].get("class_type", ""))
-    return kind.startswith(("KSampler", "SamplerCustom")) and kind != "KSamplerSelect"
-
-
-def _doing(graph: Graph, node: str) -> str:
-    kind = str(graph.get(node, {}).get("class_type", ""))
-    for sign, doing in _DOINGS.items():
-        if sign in kind:
-            return doing
-    return display_node_name(graph, node)
-
-
-_DOINGS = {
-    "Loader": "loading the model",
-    "TextEncode": "reading the prompt",
-    "KSampler": "sampling",
-    "SamplerCustom": "sampling",
-    "VAEDecode": "decoding",
-    "SaveImage": "saving",
-    "PreviewImage": "saving",
-}
-
-
-def read_download(
-    server: ComfyClient, file: File, context: JobContext
-) -> tuple[bytes, str]:
-    """Return a whole file, and of what type the server calls it.
-
-    One that was cut off on its way is fetched again; one that stays as it is, is
-    returned as it is. A server that is away is waited for: it still has the file.
-
-    Raises:
-        Gone: the server has it no more.
-        Unfinished: it is there, but it could not be fetched.
-    """
-    cut: list[tuple[bytes, str]] = []
-    failures, absent = 0, 0.0
-    while True:
-        try:
-            found = BackgroundCall(partial(server.view, file)).result(context)
-        except Unavailable as error:
-            trouble: ImagenError = error
-            absent += LOOK_EVERY_BLINDLY
-        except BackendError as error:
-            trouble, failures = error, failures + 1
-        else:
-            if not is_truncated(found[0]) or len(cut) + 1 == _FETCHES:
-                return found
-            cut.append(found)
-            context.sleep(GRACE * len(cut))
-            continue
-        if failures == _FETCHES or absent > LONGEST_AWAY:
-            raise Unfinished(
-                f"{server.name} made the image, but it could not be fetched:"
-                f" {trouble.message}"
-            ) from trouble
-        context.sleep(GRACE if failures + absent < _FETCHES else LOOK_EVERY_BLINDLY)
 
 
 def _close(socket: JobSocket | None) -> None:

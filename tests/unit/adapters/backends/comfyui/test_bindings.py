@@ -12,9 +12,9 @@ from imagen.adapters.backends.comfyui.bindings import (
     Bindings,
     find_bindings,
 )
+from imagen.adapters.backends.comfyui.filling import fill_workflow
 from imagen.adapters.backends.comfyui.graph import parse_graph
 from imagen.adapters.backends.comfyui.workflow import (
-    fill_workflow,
     load_workflow,
     workflow_capabilities,
 )

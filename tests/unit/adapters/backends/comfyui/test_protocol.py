@@ -5,24 +5,28 @@ from typing import Any
 import msgspec
 import pytest
 
-from imagen.adapters.backends.comfyui.protocol import (
-    ErrorData,
+from imagen.adapters.backends.comfyui.errors import (
     ErrorExplanation,
-    File,
-    Frame,
-    PromptState,
-    QueuePosition,
-    Status,
     display_node_name,
     explain_failure,
     explain_node_errors,
     explain_refusal,
-    extract_files,
+    remove_paths,
+)
+from imagen.adapters.backends.comfyui.history import (
+    PromptState,
+    QueuePosition,
     find_queue_position,
     parse_history,
+)
+from imagen.adapters.backends.comfyui.protocol import (
+    ErrorData,
+    File,
+    Frame,
+    Status,
+    extract_files,
     parse_message,
     parse_preview,
-    remove_paths,
 )
 
 MINE, THEIRS = "mine-1", "theirs-2"

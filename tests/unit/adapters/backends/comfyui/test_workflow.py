@@ -12,10 +12,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from imagen.adapters.backends.comfyui.filling import fill_workflow
 from imagen.adapters.backends.comfyui.workflow import (
     BUILT_IN,
     Workflow,
-    fill_workflow,
     find_output_nodes,
     list_required_files,
     list_required_nodes,
