@@ -100,7 +100,7 @@ def keep(server: ComfyServer) -> Iterator[Callable[..., object]]:
             context=StoppableContext(),
             clock=SystemClock(),
             free=True,
-        ).finish()
+        ).run()
 
     yield keep_one
     opened.close()

@@ -49,11 +49,11 @@ from imagen.ports.clock import Clock
 
 if TYPE_CHECKING:
     from imagen.adapters.backends.comfyui.client import ComfyClient
-    from imagen.adapters.backends.comfyui.protocol import File
+    from imagen.adapters.backends.comfyui.protocol import OutputFile
 
 DEFAULT_URL = "http://localhost:8188"
 DEFAULT_PREFIX = "imagen"
-CHOICES_SHOWN = 12
+MAX_CHOICES_LISTED = 12
 
 
 class ComfyOptions(
@@ -131,7 +131,7 @@ class ComfyBackend:
         self._workflow = workflow
         self._clock: Clock = context.clock
         self._free = not options.api_key_env and not options.headers_env
-        self._headers, self._unset = _headers(options, context)
+        self._headers, self._unset = _build_headers(options, context)
         self._lock = Lock()
         self._server: ComfyClient | None = None
 
@@ -148,14 +148,14 @@ class ComfyBackend:
         """Load what talks over the network."""
         import_module("imagen.adapters.backends.comfyui.run")
         import_module("imagen.adapters.backends.comfyui.download")
-        self._connected()
+        self._connect()
 
     def generate(self, job: ImageJob, context: JobContext) -> Generated:
         """Hand the job in, stay with it, fetch the pictures."""
         graph = fill_workflow(self._workflow, job, prefix=self._options.prefix)
         if self._unset:
-            raise _without_credentials(self._unset)
-        return self._generated(*self._drawn(graph, job, context), job)
+            raise _missing_credentials_error(self._unset)
+        return self._build_result(*self._generate_files(graph, job, context), job)
 
     def resume(self, job: ImageJob, reference: str, context: JobContext) -> Generated:
         """Look for a job that was handed in before until it is over; fetch it."""
@@ -166,8 +166,8 @@ class ComfyBackend:
         from imagen.adapters.backends.comfyui.run import JobRun  # noqa: PLC0415
 
         if self._unset:
-            raise _without_credentials(self._unset)
-        server = self._connected()
+            raise _missing_credentials_error(self._unset)
+        server = self._connect()
         run = JobRun(
             server,
             fill_workflow(self._workflow, job, prefix=self._options.prefix),
@@ -181,8 +181,8 @@ class ComfyBackend:
         try:
             contents = [read_download(server, file, context) for file in files]
         except FileGone as gone:
-            raise _lost(server, gone) from gone
-        return self._generated(files, contents, job)
+            raise _file_gone_error(server, gone) from gone
+        return self._build_result(files, contents, job)
 
     def find(
         self, job: ImageJob, *, since: datetime, context: JobContext
@@ -191,24 +191,24 @@ class ComfyBackend:
         from imagen.adapters.remote.client import BackgroundCall  # noqa: PLC0415 - network
 
         graph = fill_workflow(self._workflow, job, prefix=self._options.prefix)
-        server, moment = self._connected(), since.timestamp()
-        search = partial(server.orders_like, graph, since=moment)
+        server, moment = self._connect(), since.timestamp()
+        search = partial(server.find_prompts_like, graph, since=moment)
         return BackgroundCall(search).result(context)
 
-    def _generated(
+    def _build_result(
         self,
-        files: list["File"],
+        files: list["OutputFile"],
         contents: list[tuple[bytes, str]],
         job: ImageJob,
     ) -> Generated:
         return Generated(
-            images=tuple(_image(*content, job) for content in contents),
+            images=tuple(_build_image(*content, job) for content in contents),
             model=job.model or self.capabilities().model,
             steps=self._workflow.defaults.steps if job.steps is None else job.steps,
             cost=FREE if self._free else Cost(),
             parameters={
                 "workflow": self._workflow.name,
-                "files": [_path(file) for file in files],
+                "files": [_display_file(file) for file in files],
             },
         )
 
@@ -216,11 +216,11 @@ class ComfyBackend:
         """Look for the server, and for each node and model file of the workflow."""
         context.sleep(0)
         try:
-            return tuple(self._findings(context))
+            return tuple(self._check_server(context))
         except Cancelled:
             raise
         except ImagenError as error:
-            return (_unready("server", error),)
+            return (_not_ready("server", error),)
 
     def close(self) -> None:
         """Hang up."""
@@ -229,9 +229,9 @@ class ComfyBackend:
         if server is not None:
             server.close()
 
-    def _drawn(
+    def _generate_files(
         self, graph: dict[str, dict[str, object]], job: ImageJob, context: JobContext
-    ) -> tuple[list["File"], list[tuple[bytes, str]]]:
+    ) -> tuple[list["OutputFile"], list[tuple[bytes, str]]]:
         """Return the pictures, drawn anew if the server names one that is gone.
 
         It answers the same workflow from memory, with the name of the old file, even
@@ -246,7 +246,7 @@ class ComfyBackend:
             new_id,
         )
 
-        server, outputs = self._connected(), find_output_nodes(self._workflow)
+        server, outputs = self._connect(), find_output_nodes(self._workflow)
         reference: str | None = None
         for last in (False, True):
             run = JobRun(
@@ -258,20 +258,20 @@ class ComfyBackend:
                 free=self._free,
                 reference=reference,
             )
-            files = run.finish()
+            files = run.run()
             reference = run.reference
             try:
                 return files, [read_download(server, file, context) for file in files]
             except FileGone as gone:
                 if last or not self._free:
-                    raise _lost(server, gone) from gone
+                    raise _file_gone_error(server, gone) from gone
             prefix = f"{self._options.prefix or DEFAULT_PREFIX}-{new_id()[:8]}"
             graph, before = fill_workflow(self._workflow, job, prefix=prefix), graph
             if graph == before:  # nothing in it is called by a prefix
-                server.forget_cached()
+                server.free_cache()
         raise AssertionError("the second time returns or raises")
 
-    def _connected(self) -> "ComfyClient":
+    def _connect(self) -> "ComfyClient":
         from imagen.adapters.backends.comfyui.client import (  # noqa: PLC0415 - network
             ComfyClient,
         )
@@ -283,29 +283,29 @@ class ComfyBackend:
                 )
             return self._server
 
-    def _findings(self, context: JobContext) -> Iterator[Readiness]:
+    def _check_server(self, context: JobContext) -> Iterator[Readiness]:
         from imagen.adapters.remote.client import BackgroundCall  # noqa: PLC0415 - network
 
         if self._unset:
-            yield _unready("key", _without_credentials(self._unset))
+            yield _not_ready("key", _missing_credentials_error(self._unset))
             return
-        server = self._connected()
+        server = self._connect()
         version = BackgroundCall(server.version).result(context)
         yield Readiness(name="server", ready=True, note=f"{server.name}, {version}")
         files = list_required_files(self._workflow)
         for kind in list_required_nodes(self._workflow):
-            inputs = BackgroundCall(partial(server.inputs_of, kind)).result(context)
-            yield _node_finding(kind, known=inputs is not None)
+            inputs = BackgroundCall(partial(server.node_inputs, kind)).result(context)
+            yield _node_readiness(kind, known=inputs is not None)
             for file in files:
                 if file.class_type == kind and inputs is not None:
-                    yield _file_finding(file, inputs)
+                    yield _file_readiness(file, inputs)
 
 
-def _lost(server: "ComfyClient", gone: Exception) -> BackendError:
+def _file_gone_error(server: "ComfyClient", gone: Exception) -> BackendError:
     return BackendError(f"{server.name} made {gone}, and does not have it any more.")
 
 
-def _headers(
+def _build_headers(
     options: ComfyOptions, context: BackendContext
 ) -> tuple[dict[str, str], list[str]]:
     """Return the headers with their secrets, and the variables that are not set."""
@@ -326,39 +326,39 @@ def _headers(
     return headers, unset
 
 
-def _without_credentials(unset: list[str]) -> Unauthorized:
+def _missing_credentials_error(unset: list[str]) -> Unauthorized:
     names = ", ".join(f"${name}" for name in unset)
     return Unauthorized(f"{names} is not set.", hint="It holds the key for ComfyUI.")
 
 
-def _image(content: bytes, said: str, job: ImageJob) -> GeneratedImage:
+def _build_image(content: bytes, said: str, job: ImageJob) -> GeneratedImage:
     return GeneratedImage(
-        content=content, media_type=_media_type(content, said), seed=job.seed
+        content=content, media_type=_detect_media_type(content, said), seed=job.seed
     )
 
 
-def _media_type(content: bytes, said: str) -> str:
+def _detect_media_type(content: bytes, said: str) -> str:
     try:
         return read_facts(content).media_type
     except NotAnImage:
         return said or "application/octet-stream"
 
 
-def _path(file: "File") -> str:
+def _display_file(file: "OutputFile") -> str:
     return "/".join(filter(None, (file.type, file.subfolder, file.filename)))
 
 
-def _unready(what: str, error: ImagenError) -> Readiness:
+def _not_ready(what: str, error: ImagenError) -> Readiness:
     note = " ".join(filter(None, (error.message, error.hint)))
     return Readiness(name=what, ready=False, note=note)
 
 
-def _node_finding(kind: str, *, known: bool) -> Readiness:
+def _node_readiness(kind: str, *, known: bool) -> Readiness:
     note = "" if known else "the server has no such node; install it, or update ComfyUI"
     return Readiness(name=f"node {kind}", ready=known, note=note)
 
 
-def _file_finding(file: RequiredFile, inputs: Mapping[str, object]) -> Readiness:
+def _file_readiness(file: RequiredFile, inputs: Mapping[str, object]) -> Readiness:
     from imagen.adapters.backends.comfyui.errors import parse_choices  # noqa: PLC0415
 
     what, choices = f"file {file.name}", parse_choices(inputs.get(file.input))
@@ -366,8 +366,8 @@ def _file_finding(file: RequiredFile, inputs: Mapping[str, object]) -> Readiness
         return Readiness(name=what, ready=True, note=f"{file.input} takes any name")
     if file.name in choices:
         return Readiness(name=what, ready=True)
-    there = ", ".join(map(str, choices[:CHOICES_SHOWN]))
-    more = len(choices) - CHOICES_SHOWN
+    there = ", ".join(map(str, choices[:MAX_CHOICES_LISTED]))
+    more = len(choices) - MAX_CHOICES_LISTED
     return Readiness(
         name=what,
         ready=False,

@@ -36,7 +36,7 @@ from imagen.adapters.backends.comfyui.candidates import (
     resolve_candidates,
 )
 from imagen.adapters.backends.comfyui.graph import (
-    EXPORT,
+    EXPORT_HINT,
     NodeInput,
     WorkflowGraph,
     display_name,
@@ -45,8 +45,8 @@ from imagen.adapters.backends.comfyui.tracing import (
     NEGATIVE_TEXTS,
     POSITIVE_TEXTS,
     SEEDS,
-    Kind,
     SamplerPass,
+    ValueKind,
     drop_intermediate_outputs,
     find_image_inputs,
     find_latent_nodes,
@@ -61,7 +61,7 @@ from imagen.domain.suggestion import suggest_name
 BindingOverrides: TypeAlias = Mapping[str, str | Sequence[str]]
 
 
-MOST_CANDIDATES = 8
+MAX_CANDIDATES = 8
 
 
 SIZE = "width and height"
@@ -110,7 +110,7 @@ class Bindings(msgspec.Struct, frozen=True, kw_only=True):
 BINDING_NAMES = Bindings.__struct_fields__
 
 
-KINDS: Mapping[str, Kind] = {
+BINDING_KINDS: Mapping[str, ValueKind] = {
     "prompt": "text",
     "negative": "text",
     "seed": "whole",
@@ -141,22 +141,22 @@ def find_bindings(graph: WorkflowGraph, bindings: BindingOverrides) -> Bindings:
         Misconfigured: a binding names nothing; it is unclear where something goes; or
             there is no prompt, or no node that saves an image.
     """
-    bound = _bound(graph, bindings)
+    bound = _resolve_overrides(graph, bindings)
     unclear: dict[str, Sequence[str]] = {}
-    outputs = _outputs(graph, bindings.get("output"), unclear)
+    outputs = _find_outputs(graph, bindings.get("output"), unclear)
     passes = find_sampler_passes(graph, outputs)
     found = (
-        _of_passes(graph, passes, bound, unclear)
+        _bind_samplers(graph, passes, bound, unclear)
         if passes
-        else _of_nodes(graph, outputs, bound, unclear)
+        else _bind_single_nodes(graph, outputs, bound, unclear)
     )
     if "image" not in bound:
         found["image"] = find_image_inputs(graph, outputs)
     if unclear:
-        raise _unclear(graph, unclear)
+        raise _ambiguity_error(graph, unclear)
     slots = {name: places for name, places in {**found, **bound}.items() if places}
     if "prompt" not in slots and "prompt" not in bound:
-        raise _no_prompt(graph)
+        raise _missing_prompt_error(graph)
     return msgspec.convert({"output": outputs, **slots}, Bindings)
 
 
@@ -176,7 +176,7 @@ def resolve_input(graph: WorkflowGraph, written: str) -> NodeInput | None:
 # What the user names
 
 
-def _bound(
+def _resolve_overrides(
     graph: WorkflowGraph, bindings: BindingOverrides
 ) -> dict[str, tuple[NodeInput, ...]]:
     """Return the places that the bindings name, each where its value is written."""
@@ -192,7 +192,7 @@ def _bound(
             )
         if name != "output":
             words = [written] if isinstance(written, str) else written
-            bound[name] = tuple(_bind(graph, name, word) for word in words)
+            bound[name] = tuple(_resolve_override(graph, name, word) for word in words)
     if len(bound.get("width", ())) != len(bound.get("height", ())):
         raise Misconfigured(
             f"{graph.source}: bindings for width and height come in pairs."
@@ -200,18 +200,22 @@ def _bound(
     return bound
 
 
-def _bind(graph: WorkflowGraph, name: str, written: str) -> NodeInput:
+def _resolve_override(graph: WorkflowGraph, name: str, written: str) -> NodeInput:
     place = resolve_input(graph, written)
     if place is not None:
-        return trace_literal(graph, place, KINDS[name]) or place
+        return trace_literal(graph, place, BINDING_KINDS[name]) or place
     node = written.rpartition(".")[0]
     if node in graph.nodes:
-        hint = f"Node {display_name(node)} ({graph.named(node)}) has " + _listed(
-            list(graph.nodes[node].inputs)
+        hint = (
+            f"Node {display_name(node)} ({graph.describe_node(node)}) has "
+            + _join_names(list(graph.nodes[node].inputs))
         )
     else:
-        hint = "It has the nodes " + _listed(
-            [f"{display_name(node)} ({graph.named(node)})" for node in graph.nodes]
+        hint = "It has the nodes " + _join_names(
+            [
+                f"{display_name(node)} ({graph.describe_node(node)})"
+                for node in graph.nodes
+            ]
         )
     raise Misconfigured(
         f"{graph.source}: the binding of {name} names {written!r}, which is no input"
@@ -223,14 +227,14 @@ def _bind(graph: WorkflowGraph, name: str, written: str) -> NodeInput:
 # Where the images come out
 
 
-def _outputs(
+def _find_outputs(
     graph: WorkflowGraph,
     bound: str | Sequence[str] | None,
     unclear: dict[str, Sequence[str]],
 ) -> tuple[str, ...]:
     if bound is not None:
         words = [bound] if isinstance(bound, str) else bound
-        return tuple(_bound_output(graph, word) for word in words)
+        return tuple(_resolve_output_override(graph, word) for word in words)
     candidates = find_output_candidates(graph)
     if not candidates:
         raise Misconfigured(
@@ -238,18 +242,18 @@ def _outputs(
             hint="Put a SaveImage at its end and export it again.",
         )
     samplers = [node for node in graph.nodes if is_sampler(graph, node)]
-    fed = graph.below(samplers)
+    fed = graph.with_dependents(samplers)
     last = drop_intermediate_outputs(
         graph, [node for node in candidates if node in fed] or candidates
     )
     if len(last) > 1:
         unclear["output"] = [
-            f"{display_name(node)} ({graph.named(node)})" for node in last
+            f"{display_name(node)} ({graph.describe_node(node)})" for node in last
         ]
     return last
 
 
-def _bound_output(graph: WorkflowGraph, written: str) -> str:
+def _resolve_output_override(graph: WorkflowGraph, written: str) -> str:
     place = resolve_input(graph, written)
     node = place.node if place is not None else written
     if node not in graph.nodes:
@@ -263,7 +267,7 @@ def _bound_output(graph: WorkflowGraph, written: str) -> str:
 # What the samplers' links lead to
 
 
-def _of_passes(
+def _bind_samplers(
     graph: WorkflowGraph,
     passes: Sequence[SamplerPass],
     bound: Mapping[str, object],
@@ -274,14 +278,14 @@ def _of_passes(
     def settle(name: str, of: Callable[[SamplerPass], list[Candidate]]) -> None:
         if name in bound:
             return
-        leading = [each for one in passes if one.leads for each in of(one)]
-        following = [each for one in passes if not one.leads for each in of(one)]
+        leading = [each for one in passes if one.leading for each in of(one)]
+        following = [each for one in passes if not one.leading for each in of(one)]
         if name in {"prompt", "negative"}:
             leading, following = prefer_nonempty([*leading, *following]), []
         places, candidates = resolve_candidates(leading, following)
         found[name] = places
         if candidates and name in {"prompt", "negative", "seed", "steps"}:
-            unclear[name] = [graph.described(place) for place in candidates]
+            unclear[name] = [graph.describe_input(place) for place in candidates]
 
     settle("prompt", lambda one: find_texts(graph, one, "positive"))
     settle("negative", lambda one: find_negative_texts(graph, one))
@@ -300,7 +304,7 @@ def _of_passes(
     if "steps" not in bound:
         found["handover"] = find_handover_steps(graph, passes, found["steps"])
     if not {"width", "height"} & bound.keys():
-        _settle_size(graph, passes, found, unclear)
+        _bind_size(graph, passes, found, unclear)
     if "batch" not in bound:
         found["batch"] = find_batch_inputs(graph, passes)
     return found
@@ -309,7 +313,7 @@ def _of_passes(
 # The size
 
 
-def _settle_size(
+def _bind_size(
     graph: WorkflowGraph,
     passes: Sequence[SamplerPass],
     found: dict[str, tuple[NodeInput, ...]],
@@ -319,36 +323,36 @@ def _settle_size(
     canvases = [
         pair
         for one in passes
-        if one.leads
+        if one.leading
         for node in find_latent_nodes(graph, one.sampler)
         for pair in find_size_pairs(graph, node)
     ]
     places, candidates = resolve_candidates(canvases)
     if candidates:
-        unclear[SIZE] = [graph.described(place) for place in candidates]
+        unclear[SIZE] = [graph.describe_input(place) for place in candidates]
     if not places:
         return
-    copies = find_size_copies(graph, passes, canvases[0].says)
+    copies = find_size_copies(graph, passes, canvases[0].value)
     pairs = deduplicate_pairs([*canvases, *copies])
-    found["width"] = tuple(pair.places[0] for pair in pairs)
-    found["height"] = tuple(pair.places[1] for pair in pairs)
+    found["width"] = tuple(pair.inputs[0] for pair in pairs)
+    found["height"] = tuple(pair.inputs[1] for pair in pairs)
 
 
 # Workflows without a sampler: nodes that do everything in one
 
 
-def _of_nodes(
+def _bind_single_nodes(
     graph: WorkflowGraph,
     outputs: Sequence[str],
     bound: Mapping[str, object],
     unclear: dict[str, Sequence[str]],
 ) -> dict[str, tuple[NodeInput, ...]]:
     """Look at every node above the outputs, as there is no sampler to start from."""
-    reached = graph.above(outputs)
+    reached = graph.with_ancestors(outputs)
     nodes = [node for node in graph.nodes if node in reached]
     found: dict[str, tuple[NodeInput, ...]] = {}
 
-    def settle(name: str, inputs: Iterable[str], kind: Kind) -> None:
+    def settle(name: str, inputs: Iterable[str], kind: ValueKind) -> None:
         if name in bound:
             return
         candidates = [
@@ -361,7 +365,7 @@ def _of_nodes(
             prefer_nonempty(candidates) if kind == "text" else candidates
         )
         if others:
-            unclear[name] = [graph.described(place) for place in others]
+            unclear[name] = [graph.describe_input(place) for place in others]
 
     settle("prompt", POSITIVE_TEXTS, "text")
     settle("negative", NEGATIVE_TEXTS, "text")
@@ -374,30 +378,30 @@ def _of_nodes(
         )
         places, others = resolve_candidates(pairs)
         if places:
-            found["width"] = tuple(pair.places[0] for pair in pairs)
-            found["height"] = tuple(pair.places[1] for pair in pairs)
+            found["width"] = tuple(pair.inputs[0] for pair in pairs)
+            found["height"] = tuple(pair.inputs[1] for pair in pairs)
         if others:
-            unclear[SIZE] = [graph.described(place) for place in others]
+            unclear[SIZE] = [graph.describe_input(place) for place in others]
     return found
 
 
 # What is said when it cannot be
 
 
-def _unclear(
+def _ambiguity_error(
     graph: WorkflowGraph, unclear: Mapping[str, Sequence[str]]
 ) -> Misconfigured:
     sentences = [
-        f"{name} could be {_listed(candidates, 'or')}"
+        f"{name} could be {_join_names(candidates, 'or')}"
         for name, candidates in unclear.items()
     ]
     return Misconfigured(
         f"{graph.source}: it is unclear where things go: " + "; ".join(sentences) + ".",
-        hint=_how_to_bind(*next(iter(unclear.items()))),
+        hint=_binding_hint(*next(iter(unclear.items()))),
     )
 
 
-def _how_to_bind(name: str, candidates: Sequence[str]) -> str:
+def _binding_hint(name: str, candidates: Sequence[str]) -> str:
     first, second = (each.partition(" (")[0] for each in candidates[:2])
     if name == SIZE:
         one = f'width: "{first}", height: "{second}"'
@@ -409,9 +413,9 @@ def _how_to_bind(name: str, candidates: Sequence[str]) -> str:
     )
 
 
-def _no_prompt(graph: WorkflowGraph) -> Misconfigured:
+def _missing_prompt_error(graph: WorkflowGraph) -> Misconfigured:
     texts = [
-        graph.described(place)
+        graph.describe_input(place)
         for node in graph.nodes
         for place in (NodeInput(node, name) for name in graph.nodes[node].inputs)
         if place.input in {*POSITIVE_TEXTS, "value", "string"}
@@ -421,13 +425,13 @@ def _no_prompt(graph: WorkflowGraph) -> Misconfigured:
         f"{graph.source} has no place for the prompt that can be found by its links.",
         hint="Name it in the config, such as bindings: {prompt: "
         + (f'"{texts[0].partition(" (")[0]}"}}; ' if texts else '"6.text"}; ')
-        + (f"it has {_listed(texts)}." if texts else EXPORT),
+        + (f"it has {_join_names(texts)}." if texts else EXPORT_HINT),
     )
 
 
-def _listed(names: Sequence[str], last: str = "and") -> str:
-    if len(names) > MOST_CANDIDATES:
-        more = len(names) - MOST_CANDIDATES
-        return ", ".join(names[:MOST_CANDIDATES]) + f" and {more} more"
+def _join_names(names: Sequence[str], last: str = "and") -> str:
+    if len(names) > MAX_CANDIDATES:
+        more = len(names) - MAX_CANDIDATES
+        return ", ".join(names[:MAX_CANDIDATES]) + f" and {more} more"
     head, tail = ", ".join(names[:-1]), "".join(names[-1:])
     return f"{head} {last} {tail}" if head else tail

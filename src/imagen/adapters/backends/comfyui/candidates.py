@@ -8,10 +8,10 @@ import msgspec
 from imagen.adapters.backends.comfyui.graph import NodeInput, WorkflowGraph
 from imagen.adapters.backends.comfyui.tracing import (
     SEEDS,
-    SIDES,
-    Kind,
+    SIZE_INPUTS,
     Role,
     SamplerPass,
+    ValueKind,
     find_latent_nodes,
     find_text_encoders,
     list_text_inputs,
@@ -27,8 +27,8 @@ MODEL_FILES = ("ckpt_name", "unet_name", "model_name", "gguf_name")
 class Candidate(msgspec.Struct, frozen=True):
     """Places that belong together, and what they say in the file."""
 
-    places: tuple[NodeInput, ...]
-    says: object
+    inputs: tuple[NodeInput, ...]
+    value: object
 
 
 def resolve_candidates(
@@ -37,20 +37,20 @@ def resolve_candidates(
     """Return the places that all say the same, or else those that do not."""
     if not leading:
         return (), ()
-    says = leading[0].says
-    if any(one.says != says for one in leading):
-        return (), _once(place for one in leading for place in one.places)
-    shared = [*leading, *(one for one in following if one.says == says)]
-    return _once(place for one in shared for place in one.places), ()
+    says = leading[0].value
+    if any(one.value != says for one in leading):
+        return (), _deduplicate(place for one in leading for place in one.inputs)
+    shared = [*leading, *(one for one in following if one.value == says)]
+    return _deduplicate(place for one in shared for place in one.inputs), ()
 
 
-def _once(places: Iterable[NodeInput]) -> tuple[NodeInput, ...]:
+def _deduplicate(places: Iterable[NodeInput]) -> tuple[NodeInput, ...]:
     return tuple(dict.fromkeys(places))
 
 
 def prefer_nonempty(candidates: Sequence[Candidate]) -> list[Candidate]:
     """Leave out the empty texts, unless all are empty."""
-    return [one for one in candidates if one.says] or list(candidates)
+    return [one for one in candidates if one.value] or list(candidates)
 
 
 def find_texts(graph: WorkflowGraph, one: SamplerPass, role: Role) -> list[Candidate]:
@@ -69,7 +69,7 @@ def find_texts(graph: WorkflowGraph, one: SamplerPass, role: Role) -> list[Candi
         if plain:
             said = {text for place in plain if (text := graph.value(place))}
             alone = said.pop() if len(said) == 1 else tuple(sorted(map(str, said)))
-            candidates.append(Candidate(_once(plain), alone))
+            candidates.append(Candidate(_deduplicate(plain), alone))
     return candidates
 
 
@@ -85,10 +85,10 @@ def find_negative_texts(graph: WorkflowGraph, one: SamplerPass) -> list[Candidat
     if isinstance(value, int | float) and math.isclose(value, 1):
         return []
     positive = {
-        place for each in find_texts(graph, one, "positive") for place in each.places
+        place for each in find_texts(graph, one, "positive") for place in each.inputs
     }
     candidates = find_texts(graph, one, "negative")
-    return [each for each in candidates if positive.isdisjoint(each.places)]
+    return [each for each in candidates if positive.isdisjoint(each.inputs)]
 
 
 def find_guidance(graph: WorkflowGraph, one: SamplerPass) -> list[Candidate]:
@@ -117,13 +117,13 @@ def find_seeds(graph: WorkflowGraph, one: SamplerPass) -> list[Candidate]:
 
 def find_denoise(graph: WorkflowGraph, one: SamplerPass) -> list[Candidate]:
     """Return how much of the image a leading sampler draws."""
-    if not one.leads:  # how much a second pass makes anew is its own affair
+    if not one.leading:  # how much a second pass makes anew is its own affair
         return []
     return find_literal(graph, one.schedule, "denoise", "number")
 
 
 def find_literal(
-    graph: WorkflowGraph, node: str | None, name: str, kind: Kind
+    graph: WorkflowGraph, node: str | None, name: str, kind: ValueKind
 ) -> list[Candidate]:
     """Return the input that holds the value of `node.name`, at most one."""
     if node is None:
@@ -147,7 +147,7 @@ def find_handover_steps(
             value = graph.value(at) if at else None
             if at and isinstance(value, int) and isinstance(most, int | float):
                 found.extend([at] if 0 < value < most else [])
-    return _once(found)
+    return _deduplicate(found)
 
 
 def find_models(graph: WorkflowGraph, one: SamplerPass) -> list[Candidate]:
@@ -161,7 +161,7 @@ def find_models(graph: WorkflowGraph, one: SamplerPass) -> list[Candidate]:
 
 def deduplicate_pairs(candidates: Iterable[Candidate]) -> list[Candidate]:
     """Return each pair of inputs once."""
-    return list({one.places: one for one in candidates}.values())
+    return list({one.inputs: one for one in candidates}.values())
 
 
 def find_size_pairs(graph: WorkflowGraph, node: str) -> Iterator[Candidate]:
@@ -170,7 +170,7 @@ def find_size_pairs(graph: WorkflowGraph, node: str) -> Iterator[Candidate]:
     A single value that feeds both could only make squares, so then the node's own
     inputs are taken, in place of their links.
     """
-    for sides in SIDES:
+    for sides in SIZE_INPUTS:
         wide, high = (
             trace_literal(graph, NodeInput(node, side), "whole") for side in sides
         )
@@ -191,7 +191,7 @@ def find_size_copies(
     conditioning of SDXL (CLIPTextEncodeSDXL) when it is the same in the file.
     """
     for one in passes:
-        if one.leads:
+        if one.leading:
             for node in trace_model(graph, one):
                 yield from find_size_pairs(graph, node)
             if one.schedule is not None and one.schedule != one.sampler:
@@ -199,10 +199,10 @@ def find_size_copies(
         for role in ("positive", "negative"):
             for node in find_text_encoders(graph, one, role):
                 for sides in (("width", "height"), ("target_width", "target_height")):
-                    yield from _same_pair(graph, node, sides, says)
+                    yield from _find_equal_pair(graph, node, sides, says)
 
 
-def _same_pair(
+def _find_equal_pair(
     graph: WorkflowGraph, node: str, sides: tuple[str, str], says: object
 ) -> Iterator[Candidate]:
     wide, high = (
@@ -221,12 +221,12 @@ def find_batch_inputs(
     graph: WorkflowGraph, passes: Sequence[SamplerPass]
 ) -> tuple[NodeInput, ...]:
     """Return where the number of images goes, unless several latents are joined."""
-    found = _once(
+    found = _deduplicate(
         place
         for one in passes
-        if one.leads
+        if one.leading
         for node in find_latent_nodes(graph, one.sampler)
         for each in find_literal(graph, node, "batch_size", "whole")
-        for place in each.places
+        for place in each.inputs
     )
     return found if len(found) == 1 else ()

@@ -19,8 +19,8 @@ from imagen.adapters.backends.comfyui.history import (
     parse_history,
 )
 from imagen.adapters.backends.comfyui.protocol import (
-    File,
     Frame,
+    OutputFile,
     PreviewFrame,
     Status,
     parse_message,
@@ -37,13 +37,13 @@ from imagen.adapters.remote.client import (
 )
 from imagen.domain.errors import Unavailable
 
-SHORT, USUAL, LONG = 3.0, 10.0, 30.0
+SHORT_TIMEOUT, READ_TIMEOUT, LONG_TIMEOUT = 3.0, 10.0, 30.0
 """Seconds for what is answered at once, what is looked up, and what is large."""
 
-MOST_REMEMBERED = 500
+MAX_HISTORY_ITEMS = 500
 """Jobs of the past that are looked through for one of ours."""
 
-_SAY_WHOSE = '{"type":"feature_flags","data":{"supports_preview_metadata":true}}'
+_FEATURE_FLAGS = '{"type":"feature_flags","data":{"supports_preview_metadata":true}}'
 _NOT_FOUND = 404
 _UPGRADE_REFUSED = {400, 404, 405, 426, 501}
 
@@ -75,8 +75,8 @@ class ComfyClient:
         self._client = build_client(
             f"{self._url}/",
             headers=headers,
-            timeout=USUAL,
-            connect_timeout=SHORT,
+            timeout=READ_TIMEOUT,
+            connect_timeout=SHORT_TIMEOUT,
         )
 
     def __repr__(self) -> str:
@@ -86,7 +86,7 @@ class ComfyClient:
         """Hang up."""
         self._client.close()
 
-    def listen(self, client_id: str, *, live: bool = False) -> "JobSocket | None":
+    def open_socket(self, client_id: str, *, live: bool = False) -> "JobSocket | None":
         """Open a socket, and wait until the server knows it.
 
         Args:
@@ -112,7 +112,7 @@ class ComfyClient:
                 user_agent_header=USER_AGENT,
                 compression=None,  # costs more than it saves
                 proxy=None if is_loopback(self._url) else True,
-                open_timeout=SHORT,
+                open_timeout=SHORT_TIMEOUT,
                 close_timeout=0.5,
                 max_size=None,  # previews and errors can be large
                 max_queue=None,  # or a server waits for us to read
@@ -130,15 +130,15 @@ class ComfyClient:
             ValueError,
         ) as error:
             raise Unavailable(
-                f"{self.name} was not reached: {_why_unreached(error)}.",
+                f"{self.name} was not reached: {_describe_connect_error(error)}.",
                 hint="Is it running, and is base_url right?",
             ) from error
         if live:  # it counts only as the first message
             with suppress(ConnectionClosed):
-                socket.send(_SAY_WHOSE)
-        return JobSocket(socket, client_id).ready()
+                socket.send(_FEATURE_FLAGS)
+        return JobSocket(socket, client_id).wait_until_ready()
 
-    def order(self, body: bytes) -> httpx.Response:
+    def submit(self, body: bytes) -> httpx.Response:
         """Hand a job in, and return whatever the server says.
 
         Raises:
@@ -150,23 +150,25 @@ class ComfyClient:
                 "prompt",
                 content=body,
                 headers={"Content-Type": "application/json"},
-                timeout=httpx.Timeout(LONG, connect=SHORT),
+                timeout=httpx.Timeout(LONG_TIMEOUT, connect=SHORT_TIMEOUT),
             )
 
-    def find(self, prompt_id: str) -> QueuePosition | PromptHistory | None:
+    def find_prompt(self, prompt_id: str) -> QueuePosition | PromptHistory | None:
         """Return where a job is, or how it ended; None if it is nowhere.
 
         Raises:
             Unavailable: the server does not say.
         """
-        place = self.place(prompt_id)
+        place = self.queue_position(prompt_id)
         if place is not None:
             return place
         history = self._read(f"history/{quote(prompt_id, safe='')}")
         with self._understood():
             return parse_history(history, prompt_id)
 
-    def place(self, prompt_id: str, *, timeout: float = USUAL) -> QueuePosition | None:
+    def queue_position(
+        self, prompt_id: str, *, timeout: float = READ_TIMEOUT
+    ) -> QueuePosition | None:
         """Return where in the queue a job is; None if it is not in there.
 
         Raises:
@@ -176,7 +178,7 @@ class ComfyClient:
         with self._understood():
             return find_queue_position(queue, prompt_id)
 
-    def orders_like(self, graph: ApiWorkflow, *, since: float) -> tuple[str, ...]:
+    def find_prompts_like(self, graph: ApiWorkflow, *, since: float) -> tuple[str, ...]:
         """Return the names of all the jobs with just this workflow.
 
         Those that wait, run or are over; of the latter, the last few hundred.
@@ -188,12 +190,14 @@ class ComfyClient:
         Raises:
             Unavailable: the server does not say.
         """
-        queue = self._read("queue", timeout=LONG)
-        history = self._read(f"history?max_items={MOST_REMEMBERED}", timeout=LONG)
+        queue = self._read("queue", timeout=LONG_TIMEOUT)
+        history = self._read(
+            f"history?max_items={MAX_HISTORY_ITEMS}", timeout=LONG_TIMEOUT
+        )
         with self._understood():
             return find_prompts(queue, history, graph, since=since)
 
-    def withdraw(self, prompt_id: str, *, timeout: float = SHORT) -> None:
+    def cancel(self, prompt_id: str, *, timeout: float = SHORT_TIMEOUT) -> None:
         """Take a job off the queue, and stop it if it runs; nobody else's is touched.
 
         Raises:
@@ -206,7 +210,7 @@ class ComfyClient:
             with translate_errors(self.name):
                 self._client.post(path, json=body, timeout=timeout)
 
-    def forget_cached(self) -> None:
+    def free_cache(self) -> None:
         """Have every node run again the next time.
 
         Raises:
@@ -215,7 +219,7 @@ class ComfyClient:
         with translate_errors(self.name):
             self._client.post("free", json={"free_memory": True})
 
-    def view(self, file: File) -> tuple[bytes, str]:
+    def download(self, file: OutputFile) -> tuple[bytes, str]:
         """Return a file's bytes as they are, and of what type the server calls them.
 
         Raises:
@@ -229,7 +233,9 @@ class ComfyClient:
         }
         with translate_errors(self.name):
             answer = self._client.get(
-                "view", params=where, timeout=httpx.Timeout(LONG, connect=SHORT)
+                "view",
+                params=where,
+                timeout=httpx.Timeout(LONG_TIMEOUT, connect=SHORT_TIMEOUT),
             )
         if answer.status_code == _NOT_FOUND:
             raise FileGone(file.filename)
@@ -248,7 +254,7 @@ class ComfyClient:
             stats = msgspec.json.decode(self._read("system_stats"), type=_Stats)
         return stats.system.comfyui_version or "of unknown version"
 
-    def inputs_of(self, node_class: str) -> Mapping[str, object] | None:
+    def node_inputs(self, node_class: str) -> Mapping[str, object] | None:
         """Return what the node takes, by the name of the input; None: no such node.
 
         Raises:
@@ -262,10 +268,11 @@ class ComfyClient:
         node = nodes.get(node_class)
         return None if node is None else {**node.input.optional, **node.input.required}
 
-    def _read(self, path: str, *, timeout: float = USUAL) -> bytes:
+    def _read(self, path: str, *, timeout: float = READ_TIMEOUT) -> bytes:
         with translate_errors(self.name):
             answer = self._client.get(
-                path, timeout=httpx.Timeout(timeout, connect=min(timeout, SHORT))
+                path,
+                timeout=httpx.Timeout(timeout, connect=min(timeout, SHORT_TIMEOUT)),
             )
         if not answer.is_success:
             raise to_status_error(answer, self.name)
@@ -319,15 +326,17 @@ class JobSocket:
         self.client_id = client_id
         self._socket = socket
 
-    def ready(self) -> "JobSocket":
+    def wait_until_ready(self) -> "JobSocket":
         """Wait for the first status: from then on the server knows the socket."""
         with suppress(SocketClosed):
-            first = self.next(SHORT)
+            first = self.receive(SHORT_TIMEOUT)
             if isinstance(first, Status) and first.data.sid:
                 self.client_id = first.data.sid
         return self
 
-    def next(self, seconds: float) -> Frame | PreviewFrame | UnreadableMessage | None:
+    def receive(
+        self, seconds: float
+    ) -> Frame | PreviewFrame | UnreadableMessage | None:
         """Return the next word, or None if none comes in time.
 
         Raises:
@@ -349,7 +358,7 @@ class JobSocket:
             self._socket.close()
 
 
-def _why_unreached(error: Exception) -> str:
+def _describe_connect_error(error: Exception) -> str:
     """Return why in a few words, and never an address: it may hold a secret."""
     if isinstance(error, ssl.SSLError):
         return f"its certificate is not trusted ({error.reason})"

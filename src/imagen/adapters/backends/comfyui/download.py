@@ -3,17 +3,21 @@
 from functools import partial
 
 from imagen.adapters.backends.comfyui.client import ComfyClient
-from imagen.adapters.backends.comfyui.protocol import File
-from imagen.adapters.backends.comfyui.run import GRACE, LONGEST_AWAY, LOOK_EVERY_BLINDLY
+from imagen.adapters.backends.comfyui.protocol import OutputFile
+from imagen.adapters.backends.comfyui.run import (
+    FAST_POLL_INTERVAL,
+    GRACE_PERIOD,
+    MAX_OUTAGE,
+)
 from imagen.adapters.remote.client import BackgroundCall, is_truncated
 from imagen.domain.errors import BackendError, ImagenError, Unavailable, Unfinished
 from imagen.ports.backend import JobContext
 
-_FETCHES = 4
+_DOWNLOAD_TRIES = 4
 
 
 def read_download(
-    server: ComfyClient, file: File, context: JobContext
+    server: ComfyClient, file: OutputFile, context: JobContext
 ) -> tuple[bytes, str]:
     """Return a whole file, and of what type the server calls it.
 
@@ -28,21 +32,23 @@ def read_download(
     failures, absent = 0, 0.0
     while True:
         try:
-            found = BackgroundCall(partial(server.view, file)).result(context)
+            found = BackgroundCall(partial(server.download, file)).result(context)
         except Unavailable as error:
             trouble: ImagenError = error
-            absent += LOOK_EVERY_BLINDLY
+            absent += FAST_POLL_INTERVAL
         except BackendError as error:
             trouble, failures = error, failures + 1
         else:
-            if not is_truncated(found[0]) or len(cut) + 1 == _FETCHES:
+            if not is_truncated(found[0]) or len(cut) + 1 == _DOWNLOAD_TRIES:
                 return found
             cut.append(found)
-            context.sleep(GRACE * len(cut))
+            context.sleep(GRACE_PERIOD * len(cut))
             continue
-        if failures == _FETCHES or absent > LONGEST_AWAY:
+        if failures == _DOWNLOAD_TRIES or absent > MAX_OUTAGE:
             raise Unfinished(
                 f"{server.name} made the image, but it could not be fetched:"
                 f" {trouble.message}"
             ) from trouble
-        context.sleep(GRACE if failures + absent < _FETCHES else LOOK_EVERY_BLINDLY)
+        context.sleep(
+            GRACE_PERIOD if failures + absent < _DOWNLOAD_TRIES else FAST_POLL_INTERVAL
+        )

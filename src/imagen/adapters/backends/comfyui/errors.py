@@ -7,11 +7,11 @@ import msgspec
 from imagen.adapters.backends.comfyui.graph import ApiWorkflow
 from imagen.adapters.backends.comfyui.protocol import ErrorData
 
-MOST_CHOICES = 12
+MAX_CHOICES = 12
 """Names that a message lists; the rest is counted."""
 
 
-_SHOWN_LENGTH = 200
+_MAX_VALUE_LENGTH = 200
 
 
 # Refusals
@@ -25,20 +25,20 @@ class _ExtraInfo(msgspec.Struct, frozen=True):
     exception_type: str | None = None
 
 
-class _Fault(msgspec.Struct, frozen=True):
+class _ValidationError(msgspec.Struct, frozen=True):
     type: str = ""
     message: str = ""
     details: str = ""
     extra_info: _ExtraInfo = _ExtraInfo()
 
 
-class _NodeFaults(msgspec.Struct, frozen=True):
-    errors: tuple[_Fault, ...] = ()
+class _NodeErrors(msgspec.Struct, frozen=True):
+    errors: tuple[_ValidationError, ...] = ()
     dependent_outputs: tuple[str, ...] = ()
     class_type: str = ""
 
 
-class _Refusal(msgspec.Struct, frozen=True):
+class _ErrorResponse(msgspec.Struct, frozen=True):
     error: object = None
     node_errors: object = None
 
@@ -46,11 +46,11 @@ class _Refusal(msgspec.Struct, frozen=True):
 def explain_refusal(answer: bytes, graph: ApiWorkflow) -> str:
     """Return why a prompt was refused, as one sentence or more, without its paths."""
     try:
-        refusal = msgspec.json.decode(answer, type=_Refusal)
+        refusal = msgspec.json.decode(answer, type=_ErrorResponse)
     except (msgspec.DecodeError, UnicodeError):
         return "The server does not say why."
     faults = explain_node_errors(refusal.node_errors, graph)
-    return " ".join(faults.values()) or _at_large(refusal.error, graph)
+    return " ".join(faults.values()) or _explain_general_error(refusal.error, graph)
 
 
 def explain_node_errors(
@@ -64,7 +64,7 @@ def explain_node_errors(
         outputs: Only what keeps one of these nodes from its output.
     """
     try:
-        nodes = msgspec.convert(node_errors or {}, dict[str, _NodeFaults])
+        nodes = msgspec.convert(node_errors or {}, dict[str, _NodeErrors])
     except msgspec.ValidationError:
         return {"": "The server found faults that it describes in no known way."}
     wanted = None if outputs is None else set(outputs)
@@ -72,7 +72,7 @@ def explain_node_errors(
         node: " ".join(
             dict.fromkeys(
                 f"{display_node_name(graph, node, faults.class_type)}: "
-                f"{_explained(fault)}."
+                f"{_explain_error(fault)}."
                 for fault in faults.errors
             )
         )
@@ -89,92 +89,96 @@ def display_node_name(graph: ApiWorkflow, node: str, class_type: str = "") -> st
     meta = entry.get("_meta")
     title: object = meta.get("title") if isinstance(meta, Mapping) else None  # pyright: ignore[reportUnknownVariableType] - JSON
     if isinstance(title, str) and title and title != kind:
-        return f"{_shown(title)} ({kind}, node {node})" if kind else _shown(title)
+        return (
+            f"{_display_value(title)} ({kind}, node {node})"
+            if kind
+            else _display_value(title)
+        )
     return f"{kind} (node {node})" if kind else f"node {node}"
 
 
-def _explained(fault: _Fault) -> str:
-    told = _EXPLAINED.get(fault.type)
+def _explain_error(fault: _ValidationError) -> str:
+    told = _EXPLANATIONS.get(fault.type)
     if told is not None:
         return told(fault)
     name = fault.extra_info.input_name
     return (f"{name}: " if name else "") + (fault.message or fault.type).rstrip(".")
 
 
-def _not_in_list(fault: _Fault) -> str:
+def _explain_not_in_list(fault: _ValidationError) -> str:
     about = fault.extra_info
     choices = parse_choices(about.input_config)
-    said = f"{about.input_name}: {_shown(about.received_value)} is not on this server"
+    said = f"{about.input_name}: {_display_value(about.received_value)} is not on this server"
     if choices is None:  # a long list is not sent
         return said
     if not choices:
         return f"{said}, which has none at all"
-    shown = ", ".join(map(str, choices[:MOST_CHOICES]))
-    more = len(choices) - MOST_CHOICES
+    shown = ", ".join(map(str, choices[:MAX_CHOICES]))
+    more = len(choices) - MAX_CHOICES
     return f"{said}; it has: {shown}" + (f" and {more} more" if more > 0 else "")
 
 
-def _out_of_bounds(fault: _Fault) -> str:
+def _explain_out_of_bounds(fault: _ValidationError) -> str:
     about = fault.extra_info
-    limits = _limits(about.input_config)
-    said = f"{about.input_name}: {_shown(about.received_value)} is out of range"
+    limits = _input_options(about.input_config)
+    said = f"{about.input_name}: {_display_value(about.received_value)} is out of range"
     if "min" in limits and "max" in limits:
         return f"{said}; it goes from {limits['min']} to {limits['max']}"
     return said
 
 
-def _wrong_type(fault: _Fault) -> str:
+def _explain_wrong_type(fault: _ValidationError) -> str:
     about = fault.extra_info
-    kind = _first(about.input_config)
+    kind = _first_item(about.input_config)
     wanted = f"a value of type {kind}" if isinstance(kind, str) else "another type"
-    return f"{about.input_name}: {_shown(about.received_value)} is not {wanted}"
+    return f"{about.input_name}: {_display_value(about.received_value)} is not {wanted}"
 
 
-def _missing(fault: _Fault) -> str:
+def _explain_missing_input(fault: _ValidationError) -> str:
     return f"{fault.extra_info.input_name or fault.details}: it is missing"
 
 
-def _wrong_link(fault: _Fault) -> str:
+def _explain_wrong_link(fault: _ValidationError) -> str:
     about = fault.extra_info
-    wanted = _first(about.input_config)
+    wanted = _first_item(about.input_config)
     return (
         f"{about.input_name}: it is linked to a value of type "
-        f"{_shown(about.received_type)}, not {wanted}"
+        f"{_display_value(about.received_type)}, not {wanted}"
     )
 
 
-def _link_to_nowhere(fault: _Fault) -> str:
+def _explain_broken_link(fault: _ValidationError) -> str:
     if fault.extra_info.exception_type in {"KeyError", "IndexError"}:
         return "one of its links leads to a node or slot that is not there"
     return f"the server failed to look at it ({fault.extra_info.exception_type})"
 
 
-def _custom(fault: _Fault) -> str:
+def _explain_custom(fault: _ValidationError) -> str:
     name = fault.extra_info.input_name
     details = remove_paths(fault.details)
     said = details.removeprefix(f"{name} - ") if name else details
     return f"{name}: {said}" if name else said
 
 
-_EXPLAINED: Mapping[str, Callable[[_Fault], str]] = {
-    "value_not_in_list": _not_in_list,
-    "value_smaller_than_min": _out_of_bounds,
-    "value_bigger_than_max": _out_of_bounds,
-    "invalid_input_type": _wrong_type,
-    "required_input_missing": _missing,
-    "return_type_mismatch": _wrong_link,
-    "exception_during_validation": _link_to_nowhere,
-    "exception_during_inner_validation": _link_to_nowhere,
-    "custom_validation_failed": _custom,
+_EXPLANATIONS: Mapping[str, Callable[[_ValidationError], str]] = {
+    "value_not_in_list": _explain_not_in_list,
+    "value_smaller_than_min": _explain_out_of_bounds,
+    "value_bigger_than_max": _explain_out_of_bounds,
+    "invalid_input_type": _explain_wrong_type,
+    "required_input_missing": _explain_missing_input,
+    "return_type_mismatch": _explain_wrong_link,
+    "exception_during_validation": _explain_broken_link,
+    "exception_during_inner_validation": _explain_broken_link,
+    "custom_validation_failed": _explain_custom,
 }
 
 
-def _at_large(error: object, graph: ApiWorkflow) -> str:
+def _explain_general_error(error: object, graph: ApiWorkflow) -> str:
     """Explain a refusal that blames no node."""
     if isinstance(error, str):
         return f"{remove_paths(error).rstrip('.')}."
     try:
-        fault = msgspec.convert(error, _Fault)
+        fault = msgspec.convert(error, _ValidationError)
     except msgspec.ValidationError:
         return "The server does not say why."
     node = fault.details.removeprefix("Node ID '#").removesuffix("'")
@@ -191,10 +195,10 @@ def _at_large(error: object, graph: ApiWorkflow) -> str:
 def remove_paths(text: str) -> str:
     """Return one line of a server's words, its folders left out."""
     words = " ".join(text.split()).split(" ")
-    return _cut(" ".join(map(_without_folders, words)))
+    return _truncate(" ".join(map(_strip_folders, words)))
 
 
-def _without_folders(word: str) -> str:
+def _strip_folders(word: str) -> str:
     bare = word.lstrip("\"'([")
     if not bare.startswith(("/", "~/")) and ":\\" not in bare:
         return word
@@ -204,29 +208,38 @@ def _without_folders(word: str) -> str:
 
 def parse_choices(config: object) -> list[object] | None:
     """Return what an input may be, as its node describes it; None: anything."""
-    first = _first(config)
+    first = _first_item(config)
     if isinstance(first, list):
         return list(first)  # pyright: ignore[reportUnknownArgumentType, reportUnknownVariableType] - JSON
-    options = _limits(config).get("options")  # newer servers: ["COMBO", {"options": …}]
+    options = _input_options(config).get(
+        "options"
+    )  # newer servers: ["COMBO", {"options": …}]
     return list(options) if isinstance(options, list) else None  # pyright: ignore[reportUnknownArgumentType, reportUnknownVariableType] - JSON
 
 
-def _first(config: object) -> object:
+def _first_item(config: object) -> object:
     return config[0] if isinstance(config, list) and config else None  # pyright: ignore[reportUnknownVariableType] - JSON
 
 
-def _limits(config: object) -> Mapping[str, object]:
+def _input_options(config: object) -> Mapping[str, object]:
     if isinstance(config, list) and len(config) > 1 and isinstance(config[1], dict):  # pyright: ignore[reportUnknownArgumentType] - JSON
         return config[1]  # pyright: ignore[reportUnknownVariableType] - JSON
     return {}
 
 
-def _shown(value: object) -> str:
-    return _cut(value if isinstance(value, str) and not value else f"{value!r}") or "''"
+def _display_value(value: object) -> str:
+    return (
+        _truncate(value if isinstance(value, str) and not value else f"{value!r}")
+        or "''"
+    )
 
 
-def _cut(text: str) -> str:
-    return text if len(text) <= _SHOWN_LENGTH else text[: _SHOWN_LENGTH - 3] + "..."
+def _truncate(text: str) -> str:
+    return (
+        text
+        if len(text) <= _MAX_VALUE_LENGTH
+        else text[: _MAX_VALUE_LENGTH - 3] + "..."
+    )
 
 
 # Failures

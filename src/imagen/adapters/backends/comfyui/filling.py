@@ -16,7 +16,7 @@ from imagen.domain.errors import InvalidRequest
 from imagen.domain.plan import ImageJob
 from imagen.domain.suggestion import suggest_name
 
-MOST_LISTED = 40
+MAX_PARAMETERS_LISTED = 40
 
 
 PARAMETERS: Mapping[str, str] = {
@@ -41,7 +41,7 @@ _FLAGS = {
 }
 
 
-_WHOLE = {"seed", "noise_seed", "steps", "width", "height", "batch_size"}
+_INTEGER_INPUTS = {"seed", "noise_seed", "steps", "width", "height", "batch_size"}
 
 
 def fill_workflow(
@@ -58,8 +58,8 @@ def fill_workflow(
         InvalidRequest: an option names nothing in the workflow, or its value makes no
             sense there.
     """
-    slots, graph = workflow.slots, workflow.graph
-    values = _handed_over(workflow, job.steps)
+    slots, graph = workflow.bindings, workflow.graph
+    values = _scale_handover_steps(workflow, job.steps)
     for places, value in (
         (slots.prompt, job.prompt),
         (slots.negative, job.negative),
@@ -73,14 +73,14 @@ def fill_workflow(
         if value is not None:
             values.update(dict.fromkeys(places, value))
     if prefix:
-        values.update(_prefixed(workflow, prefix))
+        values.update(_apply_prefix(workflow, prefix))
     for name, wished in job.options.items():
-        values.update(_option(workflow, name, wished))
+        values.update(_apply_option(workflow, name, wished))
     inputs = {name: dict(node.inputs) for name, node in graph.nodes.items()}
     for place, settled in values.items():
         inputs[place.node][place.input] = settled
     return {
-        name: _as_sent(node, copy.deepcopy(inputs[name]))
+        name: _node_to_json(node, copy.deepcopy(inputs[name]))
         for name, node in graph.nodes.items()
     }
 
@@ -88,75 +88,79 @@ def fill_workflow(
 # Filling
 
 
-def _as_sent(node: WorkflowNode, inputs: dict[str, object]) -> dict[str, object]:
+def _node_to_json(node: WorkflowNode, inputs: dict[str, object]) -> dict[str, object]:
     sent: dict[str, object] = {"class_type": node.class_type, "inputs": inputs}
     return {**sent, "_meta": {"title": node.title}} if node.title else sent
 
 
-def _handed_over(workflow: Workflow, steps: int | None) -> dict[NodeInput, object]:
+def _scale_handover_steps(
+    workflow: Workflow, steps: int | None
+) -> dict[NodeInput, object]:
     """Move the steps at which samplers take over along with the number of steps."""
     was = workflow.defaults.steps
     if not steps or not was:
         return {}
     moved: dict[NodeInput, object] = {}
-    for place in workflow.slots.handover:
+    for place in workflow.bindings.handover:
         at = workflow.graph.value(place)
         if isinstance(at, int):
             moved[place] = round(at * steps / was)
     return moved
 
 
-def _prefixed(workflow: Workflow, prefix: str) -> dict[NodeInput, object]:
+def _apply_prefix(workflow: Workflow, prefix: str) -> dict[NodeInput, object]:
     graph = workflow.graph
-    places = (NodeInput(node, "filename_prefix") for node in workflow.slots.output)
+    places = (NodeInput(node, "filename_prefix") for node in workflow.bindings.output)
     return {place: prefix for place in places if graph.value(place) is not None}
 
 
-def _option(workflow: Workflow, name: str, value: object) -> dict[NodeInput, object]:
-    places = _places_of_option(workflow, name)
+def _apply_option(
+    workflow: Workflow, name: str, value: object
+) -> dict[NodeInput, object]:
+    places = _find_option_inputs(workflow, name)
     for place in places:
-        _check(name, value, place=place, was=workflow.graph.value(place))
+        _check_value(name, value, place=place, was=workflow.graph.value(place))
     return dict.fromkeys(places, value)
 
 
-def _places_of_option(workflow: Workflow, name: str) -> tuple[NodeInput, ...]:
+def _find_option_inputs(workflow: Workflow, name: str) -> tuple[NodeInput, ...]:
     graph = workflow.graph
-    friendly = _friendly(workflow)
+    friendly = _named_parameters(workflow)
     if name in friendly:
         return friendly[name]
     place = resolve_input(graph, name)
     if place is not None:
-        _check_place(workflow, place)
+        _check_settable(workflow, place)
         return (place,)
-    known = [*friendly, *_settable(graph)]
-    near, more = suggest_name(name, known), len(known) - MOST_LISTED
+    known = [*friendly, *_list_settable_inputs(graph)]
+    near, more = suggest_name(name, known), len(known) - MAX_PARAMETERS_LISTED
     raise InvalidRequest(
         f"{workflow.name} has no parameter {display_name(name)!r}.",
         hint=(f"Did you mean {near}? " if near else "")
         + "It has "
-        + ", ".join(known[:MOST_LISTED])
+        + ", ".join(known[:MAX_PARAMETERS_LISTED])
         + (f" and {more} more." if more > 0 else "."),
     )
 
 
-def _check_place(workflow: Workflow, place: NodeInput) -> None:
+def _check_settable(workflow: Workflow, place: NodeInput) -> None:
     """Refuse what a link or a flag decides; both ways at once could not be told."""
     link = workflow.graph.link(place)
     if link is not None:
         raise InvalidRequest(
             f"{workflow.name}: {place} is linked to node {display_name(link.node)}"
-            f" ({workflow.graph.named(link.node)}).",
+            f" ({workflow.graph.describe_node(link.node)}).",
             hint="Set the value there.",
         )
     for slot, flag in _FLAGS.items():
-        if place in getattr(workflow.slots, slot):
+        if place in getattr(workflow.bindings, slot):
             raise InvalidRequest(
                 f"{workflow.name}: {place} is not for --set.", hint=f"Use {flag}."
             )
 
 
-def _friendly(workflow: Workflow) -> dict[str, tuple[NodeInput, ...]]:
-    slots = workflow.slots
+def _named_parameters(workflow: Workflow) -> dict[str, tuple[NodeInput, ...]]:
+    slots = workflow.bindings
     found = {
         "cfg": slots.cfg,
         "guidance": slots.guidance,
@@ -168,7 +172,7 @@ def _friendly(workflow: Workflow) -> dict[str, tuple[NodeInput, ...]]:
     return {name: places for name, places in found.items() if places}
 
 
-def _settable(graph: WorkflowGraph) -> list[str]:
+def _list_settable_inputs(graph: WorkflowGraph) -> list[str]:
     return [
         str(place)
         for name, node in graph.nodes.items()
@@ -177,7 +181,7 @@ def _settable(graph: WorkflowGraph) -> list[str]:
     ]
 
 
-def _check(name: str, value: object, *, place: NodeInput, was: object) -> None:
+def _check_value(name: str, value: object, *, place: NodeInput, was: object) -> None:
     """Refuse a value of another type than the workflow has there.
 
     ComfyUI converts what it can and would silently make 1 of 1.5 or of true.
@@ -186,7 +190,7 @@ def _check(name: str, value: object, *, place: NodeInput, was: object) -> None:
         raise InvalidRequest(f"{name} cannot be {value}.")
     if isinstance(was, bool):
         fits, wanted = isinstance(value, bool), "true or false"
-    elif place.input in _WHOLE or place.input.endswith("_step"):
+    elif place.input in _INTEGER_INPUTS or place.input.endswith("_step"):
         fits = isinstance(value, int) and not isinstance(value, bool)
         wanted = "a whole number"
     elif isinstance(was, int | float):

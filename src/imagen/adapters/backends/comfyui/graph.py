@@ -8,12 +8,12 @@ import msgspec
 
 from imagen.domain.errors import Misconfigured
 
-MOST_BYTES = 8 * 1024 * 1024
-MOST_NODES = 2000
-DEEPEST = 50
-LONGEST_SHOWN = 60
+MAX_BYTES = 8 * 1024 * 1024
+MAX_NODES = 2000
+MAX_DEPTH = 50
+MAX_NAME_LENGTH = 60
 
-EXPORT = "In ComfyUI, use Workflow > Export (API), and name that file."
+EXPORT_HINT = "In ComfyUI, use Workflow > Export (API), and name that file."
 
 
 ApiWorkflow: TypeAlias = Mapping[str, Mapping[str, object]]
@@ -73,7 +73,7 @@ class WorkflowGraph(msgspec.Struct, frozen=True):
             if link is not None:
                 yield name, link
 
-    def above(self, nodes: Collection[str]) -> set[str]:
+    def with_ancestors(self, nodes: Collection[str]) -> set[str]:
         """Return these nodes and everything that they depend on."""
         found, waiting = set(nodes), list(nodes)
         while waiting:
@@ -83,7 +83,7 @@ class WorkflowGraph(msgspec.Struct, frozen=True):
                     waiting.append(link.node)
         return found
 
-    def below(self, nodes: Collection[str]) -> set[str]:
+    def with_dependents(self, nodes: Collection[str]) -> set[str]:
         """Return these nodes and everything that depends on them."""
         found = set(nodes)
         for node in self.order:
@@ -91,11 +91,11 @@ class WorkflowGraph(msgspec.Struct, frozen=True):
                 found.add(node)
         return found
 
-    def described(self, place: NodeInput) -> str:
+    def describe_input(self, place: NodeInput) -> str:
         """Return the place with the class and the title of its node."""
-        return f"{place} ({self.named(place.node)})"
+        return f"{place} ({self.describe_node(place.node)})"
 
-    def named(self, node: str) -> str:
+    def describe_node(self, node: str) -> str:
         """Return the class and the title of a node."""
         found = self.nodes[node]
         title = (
@@ -127,74 +127,78 @@ def parse_graph(content: bytes, *, source: str) -> WorkflowGraph:
     Raises:
         Misconfigured: it is not a workflow in API format, or a broken one.
     """
-    if len(content) > MOST_BYTES:
+    if len(content) > MAX_BYTES:
         raise Misconfigured(
-            f"{source} is larger than {MOST_BYTES // 2**20} MiB.",
+            f"{source} is larger than {MAX_BYTES // 2**20} MiB.",
             hint="A workflow is some kilobytes of JSON; is it the right file?",
         )
     nodes = {
-        node: _node(body, f"{source}: node {display_name(node)}")
-        for node, body in _object(content, source).items()
+        node: _parse_node(body, f"{source}: node {display_name(node)}")
+        for node, body in _decode_object(content, source).items()
     }
-    if len(nodes) > MOST_NODES:
+    if len(nodes) > MAX_NODES:
         raise Misconfigured(
-            f"{source} has {len(nodes)} nodes; more than {MOST_NODES} are not read."
+            f"{source} has {len(nodes)} nodes; more than {MAX_NODES} are not read."
         )
-    return WorkflowGraph(source=source, nodes=nodes, order=_order(nodes, source))
+    return WorkflowGraph(source=source, nodes=nodes, order=_sort_nodes(nodes, source))
 
 
 def display_name(text: str) -> str:
     """Return a name from a file as it can stand in a message."""
-    short = text if len(text) <= LONGEST_SHOWN else text[: LONGEST_SHOWN - 1] + "…"
+    short = text if len(text) <= MAX_NAME_LENGTH else text[: MAX_NAME_LENGTH - 1] + "…"
     return short if short.isprintable() and short else repr(short)
 
 
-def _object(content: bytes, source: str) -> dict[str, object]:
+def _decode_object(content: bytes, source: str) -> dict[str, object]:
     try:
         body: object = msgspec.json.decode(content.removeprefix(b"\xef\xbb\xbf"))
     except RecursionError as error:
-        raise _too_deep(source) from error
+        raise _too_deep_error(source) from error
     except (msgspec.DecodeError, UnicodeDecodeError, ValueError) as error:
-        raise Misconfigured(f"{source} is not JSON: {error}.", hint=EXPORT) from error
+        raise Misconfigured(
+            f"{source} is not JSON: {error}.", hint=EXPORT_HINT
+        ) from error
     if not isinstance(body, dict):
-        raise Misconfigured(f"{source} is JSON, but not a workflow.", hint=EXPORT)
-    if _is_drawing(cast("dict[str, object]", body)):  # the keys of JSON are strings
+        raise Misconfigured(f"{source} is JSON, but not a workflow.", hint=EXPORT_HINT)
+    if _is_editor_format(
+        cast("dict[str, object]", body)
+    ):  # the keys of JSON are strings
         raise Misconfigured(
             f"{source} is a workflow as ComfyUI's editor saves it, which cannot be run"
             " from outside.",
-            hint=EXPORT,
+            hint=EXPORT_HINT,
         )
     if not body:
-        raise Misconfigured(f"{source} is an empty workflow.", hint=EXPORT)
+        raise Misconfigured(f"{source} is an empty workflow.", hint=EXPORT_HINT)
     return cast("dict[str, object]", body)
 
 
-def _is_drawing(body: Mapping[str, object]) -> bool:
+def _is_editor_format(body: Mapping[str, object]) -> bool:
     """Whether it is the editor's own format, which has lists of nodes and links."""
     return isinstance(body.get("nodes"), list)
 
 
-def _node(body: object, where: str) -> WorkflowNode:
+def _parse_node(body: object, where: str) -> WorkflowNode:
     if not isinstance(body, dict):
-        raise Misconfigured(f"{where} is not a node.", hint=EXPORT)
+        raise Misconfigured(f"{where} is not a node.", hint=EXPORT_HINT)
     fields = cast("dict[str, object]", body)  # the keys of JSON are strings
     class_type = fields.get("class_type")
     if not isinstance(class_type, str) or not class_type:
-        raise Misconfigured(f"{where} has no class_type.", hint=EXPORT)
+        raise Misconfigured(f"{where} has no class_type.", hint=EXPORT_HINT)
     inputs = fields.get("inputs", {})
     if not isinstance(inputs, dict):
         raise Misconfigured(
             f"{where} ({display_name(class_type)}) has no list of inputs."
         )
     named = cast("dict[str, object]", inputs)
-    if _depth_exceeds(named, DEEPEST):
-        raise _too_deep(f"{where} ({display_name(class_type)})")
+    if _depth_exceeds(named, MAX_DEPTH):
+        raise _too_deep_error(f"{where} ({display_name(class_type)})")
     return WorkflowNode(
-        class_type=class_type, inputs=named, title=_title(fields.get("_meta"))
+        class_type=class_type, inputs=named, title=_read_title(fields.get("_meta"))
     )
 
 
-def _title(meta: object) -> str:
+def _read_title(meta: object) -> str:
     match meta:
         case {"title": str(title)}:
             return title
@@ -217,11 +221,11 @@ def _depth_exceeds(value: object, most: int) -> bool:
     return True
 
 
-def _too_deep(where: str) -> Misconfigured:
+def _too_deep_error(where: str) -> Misconfigured:
     return Misconfigured(f"{where} is nested too deeply to be a workflow.")
 
 
-def _order(nodes: Mapping[str, WorkflowNode], source: str) -> tuple[str, ...]:
+def _sort_nodes(nodes: Mapping[str, WorkflowNode], source: str) -> tuple[str, ...]:
     """Order the nodes by what they depend on.
 
     ComfyUI refuses a circle too, but without saying where (0.3.64).

@@ -7,7 +7,7 @@ import msgspec
 
 from imagen.adapters.backends.comfyui.graph import ApiWorkflow
 from imagen.adapters.backends.comfyui.protocol import (
-    SENT_AT,
+    SENT_AT_KEY,
     ErrorData,
     Executing,
     ExecutionCached,
@@ -15,9 +15,9 @@ from imagen.adapters.backends.comfyui.protocol import (
     ExecutionInterrupted,
     ExecutionStarted,
     ExecutionSucceeded,
-    File,
     Frame,
     NodeExecuted,
+    OutputFile,
     ProgressData,
     ProgressMessage,
     Status,
@@ -26,7 +26,7 @@ from imagen.adapters.backends.comfyui.protocol import (
 
 # One prompt, as its frames tell it
 
-Ending: TypeAlias = Literal["success", "error", "interrupted"]
+PromptOutcome: TypeAlias = Literal["success", "error", "interrupted"]
 
 
 class PromptState:
@@ -44,56 +44,56 @@ class PromptState:
 
     def __init__(self, prompt_id: str) -> None:
         self.prompt_id = prompt_id
-        self.begun = False
-        self.ending: Ending | None = None
-        self.over = False
-        self.trouble = ErrorData()
-        self.files: dict[str, tuple[File, ...]] = {}
+        self.started = False
+        self.outcome: PromptOutcome | None = None
+        self.finished = False
+        self.error = ErrorData()
+        self.files: dict[str, tuple[OutputFile, ...]] = {}
         self.node: str | None = None
         self.step: tuple[int, int] | None = None
 
-    def hear(self, frame: Frame) -> bool:
+    def apply(self, frame: Frame) -> bool:
         """Take a frame in, and say whether it was about this prompt."""
         if isinstance(frame, Status) or frame.data.prompt_id != self.prompt_id:
             return False
-        self.begun = True
+        self.started = True
         match frame:
             case Executing(data=data):
                 self.node, self.step = data.node, None
-                self.over = self.over or data.node is None
+                self.finished = self.finished or data.node is None
             case ProgressMessage(data=data):
                 self.node = data.node or self.node
-                self.step = _step(data)
+                self.step = _read_step(data)
             case NodeExecuted(data=data):
-                self._keep(data.node or "", data.output)
+                self._store_files(data.node or "", data.output)
             case ExecutionSucceeded():
-                self.ending = "success"
+                self.outcome = "success"
             case ExecutionFailed(data=data):
-                self.ending, self.trouble = "error", data
+                self.outcome, self.error = "error", data
             case ExecutionInterrupted(data=data):
-                self.ending, self.trouble = "interrupted", data
+                self.outcome, self.error = "interrupted", data
             case ExecutionStarted() | ExecutionCached():
                 pass
         return True
 
-    def conclude(self, entry: "PromptHistory") -> None:
+    def apply_history(self, entry: "PromptHistory") -> None:
         """Take in what the history says, which is the last word."""
-        self.begun = self.over = True
-        self.ending, self.trouble = entry.ending, entry.trouble
+        self.started = self.finished = True
+        self.outcome, self.error = entry.outcome, entry.error
         for node, output in entry.outputs.items():
-            self._keep(node, output)
+            self._store_files(node, output)
 
-    def _keep(self, node: str, output: object) -> None:
+    def _store_files(self, node: str, output: object) -> None:
         if files := extract_files(output):
             self.files[node] = files
 
 
-def _step(data: ProgressData) -> tuple[int, int] | None:
+def _read_step(data: ProgressData) -> tuple[int, int] | None:
     most = int(data.max)
     return (min(most, max(0, int(data.value))), most) if most >= 1 else None
 
 
-class Queue(msgspec.Struct, frozen=True):
+class QueueResponse(msgspec.Struct, frozen=True):
     """Who is at work and who waits, as raw items: each has a whole graph inside."""
 
     queue_running: tuple[msgspec.Raw, ...] = ()
@@ -128,11 +128,11 @@ class _QueuedPrompt(msgspec.Struct, frozen=True, array_like=True):
     @property
     def sent_at(self) -> float | None:
         """When we sent it, in seconds since 1970; None when it was not us."""
-        moment = self.extra_data.get(SENT_AT)
+        moment = self.extra_data.get(SENT_AT_KEY)
         return moment if isinstance(moment, float) else None
 
 
-class _Remembered(msgspec.Struct, frozen=True):
+class _HistoryEntry(msgspec.Struct, frozen=True):
     prompt: _QueuedPrompt | None = None
 
 
@@ -142,9 +142,9 @@ def find_queue_position(queue: bytes, prompt_id: str) -> QueuePosition | None:
     Raises:
         msgspec.DecodeError: it is no queue.
     """
-    read = msgspec.json.decode(queue, type=Queue)
-    running = [_item(item) for item in read.queue_running]
-    pending = [_item(item) for item in read.queue_pending]
+    read = msgspec.json.decode(queue, type=QueueResponse)
+    running = [_decode_item(item) for item in read.queue_running]
+    pending = [_decode_item(item) for item in read.queue_pending]
     if any(item.prompt_id == prompt_id for item in running):
         return QueuePosition(running=True)
     for mine in pending:
@@ -168,11 +168,11 @@ def find_prompts(
     Raises:
         msgspec.DecodeError: it is no queue or no history.
     """
-    read = msgspec.json.decode(queue, type=Queue)
-    entries = msgspec.json.decode(history, type=dict[str, _Remembered])
+    read = msgspec.json.decode(queue, type=QueueResponse)
+    entries = msgspec.json.decode(history, type=dict[str, _HistoryEntry])
     orders = [
-        *(_order(item) for item in read.queue_running),
-        *(_order(item) for item in read.queue_pending),
+        *(_decode_prompt(item) for item in read.queue_running),
+        *(_decode_prompt(item) for item in read.queue_pending),
         *(entry.prompt for entry in entries.values() if entry.prompt),
     ]
     wanted = msgspec.json.decode(msgspec.json.encode(graph))
@@ -184,11 +184,11 @@ def find_prompts(
     return tuple(dict.fromkeys(alike))
 
 
-def _order(item: msgspec.Raw) -> _QueuedPrompt:
+def _decode_prompt(item: msgspec.Raw) -> _QueuedPrompt:
     return msgspec.json.decode(item, type=_QueuedPrompt)
 
 
-def _item(item: msgspec.Raw) -> _Item:
+def _decode_item(item: msgspec.Raw) -> _Item:
     return msgspec.json.decode(item, type=_Item)
 
 
@@ -206,24 +206,24 @@ class PromptHistory(msgspec.Struct, frozen=True):
     outputs: Mapping[str, object] = {}
     status: HistoryStatus | None = None
 
-    endings: ClassVar[Mapping[str, Ending]] = {
+    outcomes: ClassVar[Mapping[str, PromptOutcome]] = {
         "execution_success": "success",
         "execution_error": "error",
         "execution_interrupted": "interrupted",
     }
 
     @property
-    def ending(self) -> Ending:
+    def outcome(self) -> PromptOutcome:
         """How it went; only the last message tells an interruption from an error."""
         if self.status is None:
             return "success"
         for event, _ in reversed(self.status.messages):
-            if event in self.endings:
-                return self.endings[event]
+            if event in self.outcomes:
+                return self.outcomes[event]
         return "success" if self.status.completed else "error"
 
     @property
-    def trouble(self) -> ErrorData:
+    def error(self) -> ErrorData:
         """What failed, if something did."""
         for event, data in reversed(self.status.messages if self.status else ()):
             if event in {"execution_error", "execution_interrupted"}:

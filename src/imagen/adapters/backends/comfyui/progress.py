@@ -16,7 +16,7 @@ class StepReport:
 
     def enter(self, context: JobContext, node: str) -> None:
         """Say what a node does, when it begins."""
-        self.say(context, _doing(self._graph, node))
+        self.report(context, _describe_activity(self._graph, node))
 
     def step(
         self, context: JobContext, node: str | None, value: int, most: int
@@ -33,7 +33,7 @@ class StepReport:
             self._fraction, "sampling", steps=most if passes == 1 else None
         )
 
-    def say(self, context: JobContext, note: str) -> None:
+    def report(self, context: JobContext, note: str) -> None:
         """Say what is going on, without being further."""
         context.progress(self._fraction, note)
 
@@ -43,15 +43,15 @@ def _is_sampler(graph: ApiWorkflow, node: str) -> bool:
     return kind.startswith(("KSampler", "SamplerCustom")) and kind != "KSamplerSelect"
 
 
-def _doing(graph: ApiWorkflow, node: str) -> str:
+def _describe_activity(graph: ApiWorkflow, node: str) -> str:
     kind = str(graph.get(node, {}).get("class_type", ""))
-    for sign, doing in _DOINGS.items():
+    for sign, doing in _ACTIVITIES.items():
         if sign in kind:
             return doing
     return display_node_name(graph, node)
 
 
-_DOINGS = {
+_ACTIVITIES = {
     "Loader": "loading the model",
     "TextEncode": "reading the prompt",
     "KSampler": "sampling",

@@ -15,17 +15,17 @@ _PREVIEW, _PREVIEW_WITH_METADATA = 1, 4
 _IMAGE_TYPES = {1: "image/jpeg", 2: "image/png"}
 
 
-PICTURES_PLEASE = {"preview_method": "auto"}
+PREVIEW_REQUEST = {"preview_method": "auto"}
 """What in a prompt's extra data has newer servers send pictures on the way, however
 they were started."""
 
 
-SENT_AT = "imagen_sent_at"
+SENT_AT_KEY = "imagen_sent_at"
 """What we call, in a prompt's extra data, the moment in which we sent it: the server
 keeps that, and only newer ones say themselves when a prompt was handed in."""
 
 
-class File(msgspec.Struct, frozen=True):
+class OutputFile(msgspec.Struct, frozen=True):
     """Where the server put a picture; asked for with exactly these words."""
 
     filename: str
@@ -42,7 +42,7 @@ class ExecInfo(msgspec.Struct, frozen=True):
     queue_remaining: int | None = None
 
 
-class Queueing(msgspec.Struct, frozen=True):
+class QueueStatus(msgspec.Struct, frozen=True):
     """The inner part of a status."""
 
     exec_info: ExecInfo = ExecInfo()
@@ -51,7 +51,7 @@ class Queueing(msgspec.Struct, frozen=True):
 class StatusData(msgspec.Struct, frozen=True):
     """What a status frame says."""
 
-    status: Queueing = Queueing()
+    status: QueueStatus = QueueStatus()
     sid: str | None = None
 
 
@@ -227,17 +227,17 @@ def parse_preview(content: bytes) -> PreviewFrame | None:
     )
 
 
-def extract_files(output: object) -> tuple[File, ...]:
+def extract_files(output: object) -> tuple[OutputFile, ...]:
     """Return the pictures among what an output node made."""
     if not isinstance(output, Mapping):
         return ()
     images: object = output.get("images")  # pyright: ignore[reportUnknownVariableType] - JSON
     if not isinstance(images, list):
         return ()
-    found: list[File] = []
+    found: list[OutputFile] = []
     for image in images:  # pyright: ignore[reportUnknownVariableType] - JSON
         try:
-            found.append(msgspec.convert(image, File))
+            found.append(msgspec.convert(image, OutputFile))
         except msgspec.ValidationError:
             continue
     return tuple(found)

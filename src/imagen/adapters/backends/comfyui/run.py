@@ -39,11 +39,11 @@ from imagen.adapters.backends.comfyui.history import (
 )
 from imagen.adapters.backends.comfyui.progress import StepReport
 from imagen.adapters.backends.comfyui.protocol import (
-    PICTURES_PLEASE,
-    SENT_AT,
+    PREVIEW_REQUEST,
+    SENT_AT_KEY,
     Executing,
-    File,
     Frame,
+    OutputFile,
     PreviewFrame,
     ProgressMessage,
     PromptAccepted,
@@ -68,33 +68,33 @@ from imagen.domain.errors import (
 from imagen.ports.backend import JobContext, LiveJobContext
 from imagen.ports.clock import Clock
 
-LOOK_EVERY = 3.0
+POLL_INTERVAL = 3.0
 """Seconds without a word on our job, after which we look for ourselves."""
 
 
-LOOK_EVERY_BLINDLY = 1.0
+FAST_POLL_INTERVAL = 1.0
 """Likewise while there is no socket, or one that may have gone deaf."""
 
 
-GRACE = 0.1
+GRACE_PERIOD = 0.1
 """Seconds that a frame may still be on its way, before we look for ourselves."""
 
 
-LONGEST_AWAY = 60.0
+MAX_OUTAGE = 60.0
 """Seconds that a server may be gone while it has our job."""
 
 
-LONGEST_CANCELLING = 1.3
+MAX_CANCEL_TIME = 1.3
 """Seconds to see that a cancelled job is gone; 2 is what was promised."""
 
 
-_LOOKS_FOR_AN_ORDER = 3
+_LOOKUP_TRIES = 3
 
 
 _CANCEL_TRIES = 8
 
 
-_SILENCES = 4
+_MAX_SILENCES = 4
 """Frames were seen to be 0.4 seconds late, and a silence may be cut short."""
 
 
@@ -139,7 +139,7 @@ class JobRun:
         self._clock = clock
         self._free = free
         self._reference = reference
-        self._story = PromptState(new_id())
+        self._state = PromptState(new_id())
         self._socket: JobSocket | None = None
         self._sockets = True
         self._client_id = new_id()
@@ -158,7 +158,7 @@ class JobRun:
         """What the context was told that the job is called."""
         return self._reference
 
-    def finish(self) -> list[File]:
+    def run(self) -> list[OutputFile]:
         """Hand the job in, stay with it until it is over, and return its pictures.
 
         Raises:
@@ -167,7 +167,7 @@ class JobRun:
         try:
             self._open_socket()
             self._hand_in()
-            while not self._story.over:
+            while not self._state.finished:
                 self._hear()
                 if self._clock.monotonic() >= self._look_at:
                     self._look()
@@ -177,7 +177,7 @@ class JobRun:
         finally:
             self._close_socket()
 
-    def rejoin(self) -> list[File]:
+    def rejoin(self) -> list[OutputFile]:
         """Stay with a job that was handed in before, and return its pictures.
 
         Its frames go to whoever handed it in, so we look for ourselves.
@@ -185,13 +185,13 @@ class JobRun:
         Raises:
             ImagenError: it was not made, or is gone.
         """
-        self._story.prompt_id = self._reference or ""
+        self._state.prompt_id = self._reference or ""
         self._may_be_there, self._ours, self._sockets = True, False, False
         try:
-            while not self._story.over:
+            while not self._state.finished:
                 self._look()
-                if not self._story.over:
-                    self._context.sleep(LOOK_EVERY_BLINDLY)
+                if not self._state.finished:
+                    self._context.sleep(FAST_POLL_INTERVAL)
             return self._result()
         except Cancelled as stopped:
             raise self._cancelled(stopped) from stopped
@@ -200,7 +200,8 @@ class JobRun:
 
     def _open_socket(self) -> None:
         call = BackgroundCall(
-            partial(self._server.listen, self._client_id, live=self._live), undo=_close
+            partial(self._server.open_socket, self._client_id, live=self._live),
+            undo=_close,
         )
         self._socket = call.result(self._context)
         self._sockets = self._socket is not None
@@ -208,20 +209,20 @@ class JobRun:
             self._client_id = self._socket.client_id
 
     def _hand_in(self) -> None:
-        extra: dict[str, object] = {SENT_AT: self._clock.now().timestamp()}
+        extra: dict[str, object] = {SENT_AT_KEY: self._clock.now().timestamp()}
         if self._live:
-            extra |= PICTURES_PLEASE
+            extra |= PREVIEW_REQUEST
         body = {
             "prompt": self._graph,
-            "prompt_id": self._story.prompt_id,
+            "prompt_id": self._state.prompt_id,
             "client_id": self._client_id,
             "extra_data": extra,
         }
         self._context.sleep(0)
         self._may_be_there, self._answered = True, False
         call = BackgroundCall(
-            partial(self._server.order, msgspec.json.encode(body)),
-            undo=lambda _: self._server.withdraw(self._story.prompt_id),
+            partial(self._server.submit, msgspec.json.encode(body)),
+            undo=lambda _: self._server.cancel(self._state.prompt_id),
         )
         try:
             answer = self._receipt(call)
@@ -248,13 +249,13 @@ class JobRun:
         while not call.ends_within(A_SLICE):
             self._context.sleep(0)
             self._catch_up()
-            if self._story.begun:
+            if self._state.started:
                 return None
             if self._clock.monotonic() >= self._look_at:
                 self._wait_for_word()
                 with suppress(Unavailable, BackendError):
                     search = BackgroundCall(
-                        partial(self._server.find, self._story.prompt_id)
+                        partial(self._server.find_prompt, self._state.prompt_id)
                     )
                     if search.result(self._context) is not None:
                         return None
@@ -287,7 +288,7 @@ class JobRun:
         except (msgspec.DecodeError, UnicodeError):
             self._find_out(Unfinished(f"{self._server.name} made no sense."))
             return
-        self._story.prompt_id = receipt.prompt_id  # an older server makes its own
+        self._state.prompt_id = receipt.prompt_id  # an older server makes its own
         self._accepted()
         self._refuse_to_miss_outputs(receipt)
 
@@ -307,19 +308,19 @@ class JobRun:
 
     def _accepted(self) -> None:
         if self._reference is None:
-            self._reference = self._story.prompt_id
+            self._reference = self._state.prompt_id
             self._context.accepted(self._reference)
 
     def _find_out(self, unknown: Unfinished) -> None:
         """Look for an order whose answer was lost; it is not handed in again."""
-        for _ in range(_LOOKS_FOR_AN_ORDER):
+        for _ in range(_LOOKUP_TRIES):
             found = self._searched()
-            if found is not None or self._story.begun:
+            if found is not None or self._state.started:
                 self._accepted()
                 if isinstance(found, PromptHistory):
-                    self._story.conclude(found)
+                    self._state.apply_history(found)
                 return
-            self._context.sleep(GRACE)
+            self._context.sleep(GRACE_PERIOD)
         if not self._free:
             raise unknown
         self._may_be_there = False
@@ -328,14 +329,16 @@ class JobRun:
     def _searched(self) -> QueuePosition | PromptHistory | None:
         """Look until the server says something, or the frames have said it all."""
         self._absent, looks = 0.0, 0
-        while not self._story.over:
+        while not self._state.finished:
             began = self._clock.monotonic()
-            search = BackgroundCall(partial(self._server.find, self._story.prompt_id))
+            search = BackgroundCall(
+                partial(self._server.find_prompt, self._state.prompt_id)
+            )
             try:
                 return search.result(self._context)
             except (Unavailable, BackendError) as error:
                 self._catch_up()
-                pause = min(LOOK_EVERY_BLINDLY, GRACE * 2**looks)
+                pause = min(FAST_POLL_INTERVAL, GRACE_PERIOD * 2**looks)
                 looks += 1
                 self._endure(error, self._clock.monotonic() - began + pause)
                 self._context.sleep(pause)
@@ -350,25 +353,25 @@ class JobRun:
             return
         self._was_away = True
         self._absent += seconds
-        if self._absent > LONGEST_AWAY:
+        if self._absent > MAX_OUTAGE:
             raise Unfinished(
                 f"{self._server.name} went away while it had the job, and did not come"
-                f" back in {LONGEST_AWAY:g} seconds.",
+                f" back in {MAX_OUTAGE:g} seconds.",
                 hint=error.message,
             ) from error
-        self._steps.say(self._context, "waiting for the server to come back")
+        self._steps.report(self._context, "waiting for the server to come back")
 
     # Staying with it
 
     def _hear(self, *, at_most: float = A_SLICE) -> bool:
         """Take in the next word; say whether there was one."""
         if self._socket is None:
-            self._context.sleep(LOOK_EVERY_BLINDLY)
+            self._context.sleep(FAST_POLL_INTERVAL)
             self._look_at = 0.0
             return False
         seconds = min(at_most, max(0.0, self._look_at - self._clock.monotonic()))
         try:
-            word = self._socket.next(seconds)
+            word = self._socket.receive(seconds)
         except SocketClosed:
             self._was_away = True
             self._close_socket()
@@ -387,7 +390,7 @@ class JobRun:
                 return
             case Status(data=data):
                 self._count(data.status.exec_info.queue_remaining)
-            case _ if self._story.hear(word):
+            case _ if self._state.apply(word):
                 self._wait_for_word()
                 self._tell(word)
             case _:
@@ -396,8 +399,8 @@ class JobRun:
     def _show(self, picture: PreviewFrame) -> None:
         """Pass on what is ours: older servers send only what runs, and name nobody."""
         if isinstance(self._context, LiveJobContext) and (
-            picture.prompt_id == self._story.prompt_id
-            or (picture.prompt_id is None and self._story.node is not None)
+            picture.prompt_id == self._state.prompt_id
+            or (picture.prompt_id is None and self._state.node is not None)
         ):
             self._context.show(picture.content, media_type=picture.media_type)
 
@@ -406,22 +409,22 @@ class JobRun:
         if remaining is None:
             return
         if remaining < self._remaining:
-            self._look_at = min(self._look_at, self._clock.monotonic() + GRACE)
+            self._look_at = min(self._look_at, self._clock.monotonic() + GRACE_PERIOD)
         self._remaining = remaining
 
     def _wait_for_word(self) -> None:
         blindly = self._socket is None or self._was_away
-        patience = LOOK_EVERY_BLINDLY if blindly else LOOK_EVERY
-        if self._story.ending is not None:
-            patience = GRACE
+        patience = FAST_POLL_INTERVAL if blindly else POLL_INTERVAL
+        if self._state.outcome is not None:
+            patience = GRACE_PERIOD
         self._look_at = self._clock.monotonic() + patience
 
     def _tell(self, frame: Frame) -> None:
         match frame:
-            case ProgressMessage() if self._story.step is not None:
-                self._steps.step(self._context, self._story.node, *self._story.step)
-            case Executing() if self._story.node is not None:
-                self._steps.enter(self._context, self._story.node)
+            case ProgressMessage() if self._state.step is not None:
+                self._steps.step(self._context, self._state.node, *self._state.step)
+            case Executing() if self._state.node is not None:
+                self._steps.enter(self._context, self._state.node)
             case _:
                 pass
 
@@ -431,13 +434,13 @@ class JobRun:
         found = self._searched()
         self._wait_for_word()
         match found:
-            case _ if self._story.over:
+            case _ if self._state.finished:
                 pass
             case PromptHistory():
-                self._story.conclude(found)
+                self._state.apply_history(found)
             case QueuePosition(running=False, ahead=ahead):
                 note = f"waiting, {ahead} before it" if ahead else "waiting"
-                self._steps.say(self._context, note)
+                self._steps.report(self._context, note)
             case QueuePosition():
                 pass
             case None:
@@ -450,7 +453,8 @@ class JobRun:
         is why we go on looking for ourselves after this.
         """
         call = BackgroundCall(
-            partial(self._server.listen, self._client_id, live=self._live), undo=_close
+            partial(self._server.open_socket, self._client_id, live=self._live),
+            undo=_close,
         )
         with suppress(Unavailable, Unauthorized, BackendError, Throttled, OutOfCredit):
             self._socket = call.result(self._context)
@@ -458,8 +462,8 @@ class JobRun:
     def _missing(self) -> None:
         """Decide what it means that the job is nowhere."""
         self._hear_out()
-        if self._story.ending is not None:  # the history was wiped behind its back
-            self._story.over = True
+        if self._state.outcome is not None:  # the history was wiped behind its back
+            self._state.finished = True
         elif not self._ours:
             raise BackendError(
                 f"{self._server.name} does not have the job any more.",
@@ -486,8 +490,8 @@ class JobRun:
     def _hear_out(self) -> None:
         """Hear what is still on its way; the end may be among it."""
         silences = 0
-        while self._socket is not None and silences < _SILENCES:
-            if self._story.over or self._story.ending is not None:
+        while self._socket is not None and silences < _MAX_SILENCES:
+            if self._state.finished or self._state.outcome is not None:
                 return
             silences += not self._hear()
 
@@ -497,27 +501,29 @@ class JobRun:
         Under the same name, so that a server that has it after all says so.
         """
         self._resent = True
-        self._steps.say(self._context, "the server lost the job; handing it in again")
-        self._story = PromptState(self._story.prompt_id)
+        self._steps.report(
+            self._context, "the server lost the job; handing it in again"
+        )
+        self._state = PromptState(self._state.prompt_id)
         if self._socket is None and self._sockets:
             self._reconnect()
         self._hand_in()
 
     # The end
 
-    def _result(self) -> list[File]:
+    def _result(self) -> list[OutputFile]:
         """Return the pictures if it ends well.
 
         Raises:
             BackendError: it does not.
         """
-        story = self._story
-        if story.ending is None or (story.ending == "success" and not self._files()):
+        state = self._state
+        if state.outcome is None or (state.outcome == "success" and not self._files()):
             self._fill_in()
-        if story.ending == "error":
-            failure = explain_failure(story.trouble, self._graph)
+        if state.outcome == "error":
+            failure = explain_failure(state.error, self._graph)
             raise BackendError(failure.message, hint=failure.hint)
-        if story.ending == "interrupted":
+        if state.outcome == "interrupted":
             raise BackendError(f"Somebody interrupted the job at {self._server.name}.")
         if not self._files():
             wanted = ", ".join(
@@ -529,18 +535,18 @@ class JobRun:
             )
         return self._files()
 
-    def _files(self) -> list[File]:
-        files = self._story.files
+    def _files(self) -> list[OutputFile]:
+        files = self._state.files
         return [file for node in self._outputs for file in files.get(node, ())]
 
     def _fill_in(self) -> None:
         """Read in the history what no frame told."""
-        self._story.over = False
+        self._state.finished = False
         found = self._searched()
-        self._story.over = True
+        self._state.finished = True
         if isinstance(found, PromptHistory):
-            self._story.conclude(found)
-        elif self._story.ending is None:
+            self._state.apply_history(found)
+        elif self._state.outcome is None:
             raise Unfinished(f"{self._server.name} does not say how the job ended.")
 
     def _cancelled(self, stopped: Cancelled) -> Cancelled:
@@ -551,7 +557,7 @@ class JobRun:
         """Take the job back, and watch until it is gone, for as long as we may."""
         if not self._may_be_there:
             return True
-        until = self._clock.monotonic() + LONGEST_CANCELLING
+        until = self._clock.monotonic() + MAX_CANCEL_TIME
         for _ in range(_CANCEL_TRIES):
             asked = BackgroundCall(self._is_gone)
             if not asked.ends_within(until - self._clock.monotonic()):
@@ -559,23 +565,26 @@ class JobRun:
             with suppress(ImagenError):
                 if asked.result(_DetachedContext()):
                     return True
-            if self._clock.monotonic() + GRACE > until:
+            if self._clock.monotonic() + GRACE_PERIOD > until:
                 return False
             self._pause()
         return False
 
     def _is_gone(self) -> bool:
-        self._server.withdraw(self._story.prompt_id)
-        return self._server.place(self._story.prompt_id) is None and self._answered
+        self._server.cancel(self._state.prompt_id)
+        return (
+            self._server.queue_position(self._state.prompt_id) is None
+            and self._answered
+        )
 
     def _pause(self) -> None:
         try:
             if self._socket is not None:
-                self._socket.next(GRACE)
+                self._socket.receive(GRACE_PERIOD)
                 return
         except SocketClosed:
             self._close_socket()
-        Event().wait(GRACE)
+        Event().wait(GRACE_PERIOD)
 
     def _close_socket(self) -> None:
         """Close the socket without waiting for the other side."""

@@ -7,7 +7,7 @@ import msgspec
 
 from imagen.adapters.backends.comfyui.graph import Link, NodeInput, WorkflowGraph
 
-Kind: TypeAlias = Literal["text", "whole", "number", "word"]
+ValueKind: TypeAlias = Literal["text", "whole", "number", "word"]
 
 
 Role: TypeAlias = Literal["positive", "negative"]
@@ -27,10 +27,10 @@ NEGATIVE_TEXTS = ("negative_prompt", "negative")
 SEEDS = ("seed", "noise_seed")
 
 
-SIDES = (("width", "height"), ("empty_latent_width", "empty_latent_height"))
+SIZE_INPUTS = (("width", "height"), ("empty_latent_width", "empty_latent_height"))
 
 
-_PASSED_ON: Mapping[Kind, tuple[str, ...]] = {
+_PASSTHROUGH_INPUTS: Mapping[ValueKind, tuple[str, ...]] = {
     "text": ("value", "string", "text", "prompt"),
     "whole": ("value", "int", "number", "Number"),
     "number": ("value", "float", "number", "Number"),
@@ -39,7 +39,7 @@ _PASSED_ON: Mapping[Kind, tuple[str, ...]] = {
 """What the nodes call it that only hold or pass on a value (PrimitiveInt and such)."""
 
 
-_PARTS = frozenset(
+_TEXT_PART_INPUTS = frozenset(
     f"{word}{gap}{mark}"
     for word in ("text", "string", "prompt")
     for gap in ("", "_")
@@ -48,13 +48,13 @@ _PARTS = frozenset(
 """What the nodes call it that join several texts (StringConcatenate and such)."""
 
 
-_NO_CONDITIONING = (
+_NOT_CONDITIONING = (
     *("clip", "model", "vae", "image", "pixels", "latent", "samples", "mask"),
     "control_net",
 )
 
 
-_NO_LATENT = (
+_NOT_LATENT = (
     *("clip", "model", "vae", "positive", "negative", "conditioning", "control_net"),
     *("guider", "noise", "sigmas", "sampler", "mask"),
 )
@@ -74,7 +74,7 @@ class SamplerPass(msgspec.Struct, frozen=True, kw_only=True):
     """
 
     sampler: str
-    leads: bool
+    leading: bool
     guider: str
     noise: str
     schedule: str | None
@@ -82,7 +82,7 @@ class SamplerPass(msgspec.Struct, frozen=True, kw_only=True):
 
 
 def trace_literal(
-    graph: WorkflowGraph, place: NodeInput, kind: Kind
+    graph: WorkflowGraph, place: NodeInput, kind: ValueKind
 ) -> NodeInput | None:
     """Return where the value is written down that reaches an input.
 
@@ -94,22 +94,22 @@ def trace_literal(
 
 def find_output_candidates(graph: WorkflowGraph) -> list[str]:
     """Return what saves images, else what shows them, else what ends in one."""
-    taking = [node for node in graph.nodes if _image_source(graph, node)]
+    taking = [node for node in graph.nodes if _find_image_source(graph, node)]
     for verb in ("save", "preview"):
-        found = [node for node in taking if _is_named(graph, node, verb)]
+        found = [node for node in taking if _is_image_node(graph, node, verb)]
         if found:
             return found
     used = {link.node for node in graph.nodes for _, link in graph.links(node)}
     return [node for node in taking if node not in used]
 
 
-def _is_named(graph: WorkflowGraph, node: str, verb: str) -> bool:
+def _is_image_node(graph: WorkflowGraph, node: str, verb: str) -> bool:
     """Whether it is a SaveImage, or what a node pack calls "Image Save"."""
     name = graph.nodes[node].class_type.lower()
     return verb in name and "image" in name
 
 
-def _image_source(graph: WorkflowGraph, node: str) -> str | None:
+def _find_image_source(graph: WorkflowGraph, node: str) -> str | None:
     for name in ("images", "image"):
         link = graph.link(NodeInput(node, name))
         if link is not None:
@@ -121,8 +121,8 @@ def drop_intermediate_outputs(
     graph: WorkflowGraph, outputs: Sequence[str]
 ) -> tuple[str, ...]:
     """Drop the outputs whose images another one gets to work on further."""
-    sources = {node: _image_source(graph, node) or node for node in outputs}
-    earlier = graph.above(
+    sources = {node: _find_image_source(graph, node) or node for node in outputs}
+    earlier = graph.with_ancestors(
         {link.node for node in sources.values() for _, link in graph.links(node)}
     )
     ends = {
@@ -149,50 +149,50 @@ def find_sampler_passes(
     graph: WorkflowGraph, outputs: Sequence[str]
 ) -> list[SamplerPass]:
     """Return the samplers that lead to the outputs, each after those that feed it."""
-    reached = graph.above(outputs)
+    reached = graph.with_ancestors(outputs)
     samplers = [n for n in graph.order if n in reached and is_sampler(graph, n)]
-    drawn = graph.below(samplers)
+    drawn = graph.with_dependents(samplers)
 
     def leads(node: str) -> bool:
         return not any(link.node in drawn for _, link in graph.links(node))
 
-    return [_pass(graph, node, leads=leads(node)) for node in samplers]
+    return [_build_pass(graph, node, leads=leads(node)) for node in samplers]
 
 
-def _pass(graph: WorkflowGraph, node: str, *, leads: bool) -> SamplerPass:
+def _build_pass(graph: WorkflowGraph, node: str, *, leads: bool) -> SamplerPass:
     def around(name: str) -> str | None:
         link = graph.link(NodeInput(node, name))
-        return None if link is None else _effective(graph, link).node
+        return None if link is None else _skip_passthrough(graph, link).node
 
     return SamplerPass(
         sampler=node,
-        leads=leads,
+        leading=leads,
         guider=around("guider") or node,
         noise=around("noise") or node,
-        schedule=_schedule(graph, node),
+        schedule=_find_schedule_node(graph, node),
         method=around("sampler") or node,
     )
 
 
-def _schedule(graph: WorkflowGraph, sampler: str) -> str | None:
+def _find_schedule_node(graph: WorkflowGraph, sampler: str) -> str | None:
     """Return the node with the steps, past those that only split or flip the sigmas."""
     node = sampler
     while (link := graph.link(NodeInput(node, "sigmas"))) is not None:
-        node = _effective(graph, link).node
+        node = _skip_passthrough(graph, link).node
     return node if "steps" in graph.nodes[node].inputs else None
 
 
-def _effective(graph: WorkflowGraph, link: Link) -> Link:
+def _skip_passthrough(graph: WorkflowGraph, link: Link) -> Link:
     """Follow a link past switches and reroutes."""
-    while (onward := _through(graph, link)) is not None:
+    while (onward := _passthrough_link(graph, link)) is not None:
         link = onward
     return link
 
 
-def _through(graph: WorkflowGraph, link: Link) -> Link | None:
+def _passthrough_link(graph: WorkflowGraph, link: Link) -> Link | None:
     """Return where a switch or a reroute has it from; None for any other node."""
     node = graph.nodes[link.node]
-    branch = _branch(graph, link.node)
+    branch = _selected_branch(graph, link.node)
     if branch is not None:
         return graph.link(branch)
     links = list(graph.links(link.node))
@@ -222,14 +222,14 @@ def trace_conditioning(graph: WorkflowGraph, start: Link, role: Role) -> Iterato
         if graph.nodes[link.node].class_type == "ConditioningZeroOut":
             continue
         yield link.node
-        for onward in reversed(list(_conditioned_by(graph, link, role))):
+        for onward in reversed(list(_conditioning_links(graph, link, role))):
             if onward not in seen:
                 seen.add(onward)
                 waiting.append(onward)
 
 
-def _conditioned_by(graph: WorkflowGraph, link: Link, role: Role) -> Iterator[Link]:
-    through = _through(graph, link)
+def _conditioning_links(graph: WorkflowGraph, link: Link, role: Role) -> Iterator[Link]:
+    through = _passthrough_link(graph, link)
     if through is not None:
         yield through
         return
@@ -243,7 +243,7 @@ def _conditioned_by(graph: WorkflowGraph, link: Link, role: Role) -> Iterator[Li
         yield from named
     elif not any(True for _ in list_text_inputs(graph, link.node, role)):
         for name, onward in links.items():
-            if not _says(name, _NO_CONDITIONING):
+            if not _contains_any(name, _NOT_CONDITIONING):
                 yield onward
 
 
@@ -281,7 +281,7 @@ def trace_model(graph: WorkflowGraph, one: SamplerPass) -> Iterator[str]:
     while waiting:
         link = waiting.pop(0)
         yield link.node
-        through = _through(graph, link)
+        through = _passthrough_link(graph, link)
         links = list(graph.links(link.node))
         onwards = [to for name, to in links if name.startswith("model")]
         for onward in onwards if through is None else [through]:
@@ -298,12 +298,12 @@ def find_latent_nodes(graph: WorkflowGraph, sampler: str) -> Iterator[str]:
     seen = set(waiting)
     while waiting:
         link = waiting.pop()
-        if any(name in graph.nodes[link.node].inputs for name, _ in SIDES):
+        if any(name in graph.nodes[link.node].inputs for name, _ in SIZE_INPUTS):
             yield link.node
             continue
-        through = _through(graph, link)
+        through = _passthrough_link(graph, link)
         links = list(graph.links(link.node))
-        onwards = [to for name, to in links if not _says(name, _NO_LATENT)]
+        onwards = [to for name, to in links if not _contains_any(name, _NOT_LATENT)]
         for onward in reversed(onwards if through is None else [through]):
             if onward not in seen:
                 seen.add(onward)
@@ -314,7 +314,7 @@ def find_image_inputs(
     graph: WorkflowGraph, outputs: Sequence[str]
 ) -> tuple[NodeInput, ...]:
     """Return the inputs that name an image to load."""
-    reached = graph.above(outputs)
+    reached = graph.with_ancestors(outputs)
     return tuple(
         NodeInput(name, "image")
         for name, node in graph.nodes.items()
@@ -328,7 +328,7 @@ def find_image_inputs(
 
 
 def trace_literals(
-    graph: WorkflowGraph, start: NodeInput, kind: Kind
+    graph: WorkflowGraph, start: NodeInput, kind: ValueKind
 ) -> tuple[NodeInput, ...]:
     """Return every place from which a value of that kind may reach an input."""
     found: list[NodeInput] = []
@@ -337,22 +337,22 @@ def trace_literals(
         place = waiting.pop()
         link = graph.link(place)
         if link is None:
-            found.extend([place] if _fits(graph.value(place), kind) else [])
+            found.extend([place] if _matches_kind(graph.value(place), kind) else [])
             continue
-        for onward in reversed(_sources(graph, link, place.input, kind)):
+        for onward in reversed(_copied_inputs(graph, link, place.input, kind)):
             if onward not in seen:
                 seen.add(onward)
                 waiting.append(onward)
     return tuple(found)
 
 
-def _sources(
-    graph: WorkflowGraph, link: Link, wanted: str, kind: Kind
+def _copied_inputs(
+    graph: WorkflowGraph, link: Link, wanted: str, kind: ValueKind
 ) -> list[NodeInput]:
     """Return the inputs of a node that its output may simply be a copy of."""
     node = graph.nodes[link.node]
     inputs = [NodeInput(link.node, name) for name in node.inputs]
-    branch = _branch(graph, link.node)
+    branch = _selected_branch(graph, link.node)
     if branch is not None:
         return [branch]
     if "reroute" in node.class_type.lower():
@@ -360,12 +360,12 @@ def _sources(
     usable = {
         place.input: place
         for place in inputs
-        if graph.link(place) is not None or _fits(graph.value(place), kind)
+        if graph.link(place) is not None or _matches_kind(graph.value(place), kind)
     }
-    parts = [usable[name] for name in usable if name in _PARTS]
+    parts = [usable[name] for name in usable if name in _TEXT_PART_INPUTS]
     if kind == "text" and len(parts) > 1:
         return parts
-    for name in (wanted, *_PASSED_ON[kind]):
+    for name in (wanted, *_PASSTHROUGH_INPUTS[kind]):
         if name in usable:
             return [usable[name]]
     if kind == "text":  # any other text may be a model's name: better none than that
@@ -374,7 +374,7 @@ def _sources(
     return written if len(written) == 1 and len(usable) == 1 else []
 
 
-def _branch(graph: WorkflowGraph, node: str) -> NodeInput | None:
+def _selected_branch(graph: WorkflowGraph, node: str) -> NodeInput | None:
     """Return the input that a switch (ComfySwitchNode) lets through."""
     if not {"switch", "on_false", "on_true"} <= graph.nodes[node].inputs.keys():
         return None
@@ -384,7 +384,7 @@ def _branch(graph: WorkflowGraph, node: str) -> NodeInput | None:
     return NodeInput(node, "on_true" if on is True else "on_false")
 
 
-def _fits(value: object, kind: Kind) -> bool:
+def _matches_kind(value: object, kind: ValueKind) -> bool:
     if kind in {"text", "word"}:
         return isinstance(value, str)
     if isinstance(value, bool):
@@ -394,5 +394,5 @@ def _fits(value: object, kind: Kind) -> bool:
     return isinstance(value, int | float)
 
 
-def _says(name: str, parts: Iterable[str]) -> bool:
+def _contains_any(name: str, parts: Iterable[str]) -> bool:
     return any(part in name for part in parts)

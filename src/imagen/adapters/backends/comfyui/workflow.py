@@ -15,8 +15,8 @@ from imagen.adapters.backends.comfyui.bindings import (
     resolve_input,
 )
 from imagen.adapters.backends.comfyui.graph import (
-    LONGEST_SHOWN,
-    MOST_BYTES,
+    MAX_BYTES,
+    MAX_NAME_LENGTH,
     NodeInput,
     WorkflowGraph,
     display_name,
@@ -58,10 +58,15 @@ _MODEL_FILE_ENDINGS = (
 )
 
 
-_EIGHTS = {"EmptyLatentImage", "EmptyImage", "ImageScale", "LatentUpscale"}
+_MULTIPLE_OF_8 = {"EmptyLatentImage", "EmptyImage", "ImageScale", "LatentUpscale"}
 
 
-_FLUX = {"ModelSamplingFlux", "FluxGuidance", "Flux2Scheduler", "ModelSamplingSD3"}
+_MULTIPLE_OF_16 = {
+    "ModelSamplingFlux",
+    "FluxGuidance",
+    "Flux2Scheduler",
+    "ModelSamplingSD3",
+}
 
 
 class WorkflowDefaults(msgspec.Struct, frozen=True, kw_only=True):
@@ -86,7 +91,7 @@ class Workflow(msgspec.Struct, frozen=True, kw_only=True):
 
     name: str
     graph: WorkflowGraph
-    slots: Bindings
+    bindings: Bindings
     defaults: WorkflowDefaults
 
 
@@ -125,23 +130,23 @@ def load_workflow(
         Misconfigured: there is no such workflow, it cannot be understood, or a file or
             binding does not fit it.
     """
-    content = _built_in(name_or_path) or _content(name_or_path)
+    content = _read_built_in(name_or_path) or _read_file(name_or_path)
     source = (
         f"The built-in workflow {name_or_path}"
         if name_or_path in BUILT_IN
         else display_path(name_or_path)
     )
-    graph = _with_files(parse_graph(content, source=source), files or {})
+    graph = _replace_files(parse_graph(content, source=source), files or {})
     slots = find_bindings(graph, bindings or {})
     return Workflow(
         name=name_or_path if name_or_path in BUILT_IN else Path(name_or_path).stem,
         graph=graph,
-        slots=slots,
+        bindings=slots,
         defaults=WorkflowDefaults(
-            size=_size(graph, slots),
-            steps=_whole(graph, slots.steps),
-            seed=_whole(graph, slots.seed),
-            files=_files(graph),
+            size=_read_size(graph, slots),
+            steps=_read_integer(graph, slots.steps),
+            seed=_read_integer(graph, slots.seed),
+            files=_read_files(graph),
         ),
     )
 
@@ -152,11 +157,11 @@ def workflow_capabilities(workflow: Workflow) -> Capabilities:
     `--set` may name any `node.input`, so its names are not listed; `filled` refuses
     what there is not.
     """
-    slots = workflow.slots
+    slots = workflow.bindings
     return Capabilities(
-        model=_model(workflow),
+        model=_read_model(workflow),
         models=None if slots.model else (),
-        sizes=_sizes(workflow),
+        sizes=_find_size_rule(workflow),
         largest_seed=LARGEST_SEED if slots.seed else None,
         negative=bool(slots.negative),
         steps=bool(slots.steps),
@@ -174,7 +179,7 @@ def list_required_nodes(workflow: Workflow) -> tuple[str, ...]:
 
 def list_required_files(workflow: Workflow) -> tuple[RequiredFile, ...]:
     """Return the model files that the server must have."""
-    return tuple(_model_files(workflow.graph))
+    return tuple(_find_model_files(workflow.graph))
 
 
 def find_output_nodes(workflow: Workflow) -> tuple[str, ...]:
@@ -182,39 +187,39 @@ def find_output_nodes(workflow: Workflow) -> tuple[str, ...]:
 
     A workflow may show or save others on the way; those are not it.
     """
-    return workflow.slots.output
+    return workflow.bindings.output
 
 
 def display_path(path: str) -> str:
     """Return a path as it can stand in a message, its end if it is long."""
-    short = len(path) <= LONGEST_SHOWN
-    return display_name(path if short else "…" + path[1 - LONGEST_SHOWN :])
+    short = len(path) <= MAX_NAME_LENGTH
+    return display_name(path if short else "…" + path[1 - MAX_NAME_LENGTH :])
 
 
 # Reading
 
 
-def _built_in(name: str) -> bytes | None:
+def _read_built_in(name: str) -> bytes | None:
     if name not in BUILT_IN:
         return None
     folder = Path(__file__).with_name("workflows")  # importlib.resources costs 9 ms
     return (folder / f"{name}.json").read_bytes()
 
 
-def _content(path: str) -> bytes:
+def _read_file(path: str) -> bytes:
     try:
         file = Path(path).expanduser()
         if not file.is_file():
-            raise _missing(path, there=file.exists())
+            raise _missing_workflow_error(path, there=file.exists())
         with file.open("rb") as opened:
-            return opened.read(MOST_BYTES + 1)
+            return opened.read(MAX_BYTES + 1)
     except (OSError, RuntimeError, ValueError) as error:
         raise Misconfigured(
             f"The workflow {display_path(path)} cannot be read: {error}."
         ) from error
 
 
-def _missing(path: str, *, there: bool) -> Misconfigured:
+def _missing_workflow_error(path: str, *, there: bool) -> Misconfigured:
     if there:
         return Misconfigured(f"The workflow {display_path(path)} is not a file.")
     near = suggest_name(path, BUILT_IN)
@@ -226,10 +231,10 @@ def _missing(path: str, *, there: bool) -> Misconfigured:
     )
 
 
-def _with_files(graph: WorkflowGraph, files: Mapping[str, str]) -> WorkflowGraph:
+def _replace_files(graph: WorkflowGraph, files: Mapping[str, str]) -> WorkflowGraph:
     nodes = dict(graph.nodes)
     for key, name in files.items():
-        place = _place_of_file(graph, key)
+        place = _find_file_input(graph, key)
         node = nodes[place.node]
         nodes[place.node] = msgspec.structs.replace(
             node, inputs={**node.inputs, place.input: name}
@@ -237,28 +242,28 @@ def _with_files(graph: WorkflowGraph, files: Mapping[str, str]) -> WorkflowGraph
     return msgspec.structs.replace(graph, nodes=nodes)
 
 
-def _place_of_file(graph: WorkflowGraph, key: str) -> NodeInput:
+def _find_file_input(graph: WorkflowGraph, key: str) -> NodeInput:
     exact = resolve_input(graph, key)
     if exact is not None:
         return trace_literal(graph, exact, "word") or exact
-    places = _keyed(graph).get(key, [])
+    places = _group_file_inputs(graph).get(key, [])
     if len(places) == 1:
         return places[0]
     if places:
         raise Misconfigured(
             f"{graph.source}: {key} could be "
-            + " or ".join(graph.described(place) for place in places)
+            + " or ".join(graph.describe_input(place) for place in places)
             + ".",
             hint=f'Say which, as in "{places[0]}: ...".',
         )
-    known = ", ".join(_keyed(graph))
+    known = ", ".join(_group_file_inputs(graph))
     raise Misconfigured(
         f"{graph.source} loads no {key}.",
         hint=f"It loads {known}." if known else "It loads no model files.",
     )
 
 
-def _keyed(graph: WorkflowGraph) -> dict[str, list[NodeInput]]:
+def _group_file_inputs(graph: WorkflowGraph) -> dict[str, list[NodeInput]]:
     keyed: dict[str, list[NodeInput]] = {}
     for key, inputs in FILE_KEYS.items():
         for name, node in graph.nodes.items():
@@ -268,15 +273,15 @@ def _keyed(graph: WorkflowGraph) -> dict[str, list[NodeInput]]:
     return keyed
 
 
-def _files(graph: WorkflowGraph) -> dict[str, str]:
+def _read_files(graph: WorkflowGraph) -> dict[str, str]:
     return {
         key if len(places) == 1 else str(place): str(graph.value(place))
-        for key, places in _keyed(graph).items()
+        for key, places in _group_file_inputs(graph).items()
         for place in places
     }
 
 
-def _model_files(graph: WorkflowGraph) -> list[RequiredFile]:
+def _find_model_files(graph: WorkflowGraph) -> list[RequiredFile]:
     known = {name for names in FILE_KEYS.values() for name in names}
     return [
         RequiredFile(
@@ -292,8 +297,11 @@ def _model_files(graph: WorkflowGraph) -> list[RequiredFile]:
     ]
 
 
-def _size(graph: WorkflowGraph, slots: Bindings) -> Size | None:
-    width, height = _whole(graph, slots.width), _whole(graph, slots.height)
+def _read_size(graph: WorkflowGraph, slots: Bindings) -> Size | None:
+    width, height = (
+        _read_integer(graph, slots.width),
+        _read_integer(graph, slots.height),
+    )
     if width is None or height is None:
         return None
     try:
@@ -302,7 +310,7 @@ def _size(graph: WorkflowGraph, slots: Bindings) -> Size | None:
         return None
 
 
-def _whole(graph: WorkflowGraph, places: tuple[NodeInput, ...]) -> int | None:
+def _read_integer(graph: WorkflowGraph, places: tuple[NodeInput, ...]) -> int | None:
     """Return the number that the file has at the first of the places."""
     for place in places[:1]:
         value = graph.value(trace_literal(graph, place, "whole") or place)
@@ -314,27 +322,27 @@ def _whole(graph: WorkflowGraph, places: tuple[NodeInput, ...]) -> int | None:
 # What it can do
 
 
-def _model(workflow: Workflow) -> str:
+def _read_model(workflow: Workflow) -> str:
     graph = workflow.graph
-    for place in workflow.slots.model[:1]:
+    for place in workflow.bindings.model[:1]:
         return str(graph.value(place))
     return ""
 
 
-def _sizes(workflow: Workflow) -> SizeRule:
+def _find_size_rule(workflow: Workflow) -> SizeRule:
     """Return the sizes that the latent takes.
 
     ComfyUI does not check the step of a latent's sides and rounds down (65 makes 64,
     seen on 0.3.64), so it is kept here: 8 pixels for each latent one, and 16 for the
     models that take two latent ones at a time (FLUX, SD3 and their kin).
     """
-    slots, graph = workflow.slots, workflow.graph
+    slots, graph = workflow.bindings, workflow.graph
     if not slots.width:
         size = workflow.defaults.size
         return SizeRule(choices=(size,)) if size else SizeRule(choices=(Size(),))
     classes = {node.class_type for node in graph.nodes.values()}
     holders = {graph.nodes[place.node].class_type for place in slots.width}
-    fine = bool(holders & _EIGHTS) and not classes & _FLUX
+    fine = bool(holders & _MULTIPLE_OF_8) and not classes & _MULTIPLE_OF_16
     return SizeRule(
         multiple=8 if fine else 16, smallest=SMALLEST_SIDE, largest=LARGEST_SIDE
     )

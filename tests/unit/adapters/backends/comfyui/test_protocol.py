@@ -21,8 +21,8 @@ from imagen.adapters.backends.comfyui.history import (
 )
 from imagen.adapters.backends.comfyui.protocol import (
     ErrorData,
-    File,
     Frame,
+    OutputFile,
     Status,
     extract_files,
     parse_message,
@@ -43,10 +43,10 @@ def frame(kind: str, **data: object) -> Frame:
 
 
 def told(*frames: Frame) -> PromptState:
-    story = PromptState(MINE)
+    state = PromptState(MINE)
     for each in frames:
-        story.hear(each)
-    return story
+        state.apply(each)
+    return state
 
 
 # Frames
@@ -99,11 +99,11 @@ def test_finds_no_picture_in_other_binary_frames(content: bytes) -> None:
     assert parse_preview(content) is None
 
 
-# A story
+# Prompt state
 
 
 def test_a_success_is_over_at_the_last_frame_only() -> None:
-    story = told(
+    state = told(
         frame("execution_start", prompt_id=MINE),
         frame("progress", prompt_id=MINE, node="3", value=2, max=4),
         frame(
@@ -114,26 +114,26 @@ def test_a_success_is_over_at_the_last_frame_only() -> None:
         ),
         frame("execution_success", prompt_id=MINE),
     )
-    assert not story.over
-    assert story.step == (2, 4)
+    assert not state.finished
+    assert state.step == (2, 4)
 
-    story.hear(frame("executing", prompt_id=MINE, node=None))
+    state.apply(frame("executing", prompt_id=MINE, node=None))
 
-    assert story.over
-    assert story.ending == "success"
-    assert story.files == {"9": (File("a.png", "", "temp"),)}
+    assert state.finished
+    assert state.outcome == "success"
+    assert state.files == {"9": (OutputFile("a.png", "", "temp"),)}
 
 
 def test_other_prompts_are_no_part_of_it() -> None:
-    story = told(
+    state = told(
         frame("executing", prompt_id=THEIRS, node=None),
         frame("executing", node=None),
         frame("execution_error", prompt_id=THEIRS, node_id="3"),
     )
 
-    assert not story.begun
-    assert not story.over
-    assert story.ending is None
+    assert not state.started
+    assert not state.finished
+    assert state.outcome is None
 
 
 def test_a_step_stays_within_its_bounds() -> None:
@@ -192,16 +192,16 @@ def test_only_the_last_message_tells_an_interruption_from_an_error() -> None:
         for last in (stopped, failed)
     ]
 
-    assert [entry and entry.ending for entry in entries] == ["interrupted", "error"]
+    assert [entry and entry.outcome for entry in entries] == ["interrupted", "error"]
     assert entries[1] is not None
-    assert entries[1].trouble.exception_message == "no\n"
+    assert entries[1].error.exception_message == "no\n"
 
 
 def test_an_entry_without_a_status_went_well() -> None:
     entry = parse_history(history(None, **{"9": {"images": []}}), MINE)
 
     assert entry is not None
-    assert entry.ending == "success"
+    assert entry.outcome == "success"
 
 
 def test_nothing_is_remembered_of_others() -> None:

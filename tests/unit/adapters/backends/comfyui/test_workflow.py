@@ -114,7 +114,7 @@ def test_what_is_filled_is_read_again_as_the_same_workflow(
 
     again = load_workflow(written(tmp_path, fill_workflow(workflow, job(steps=9))))
 
-    assert again.slots == workflow.slots
+    assert again.bindings == workflow.bindings
     assert again.defaults.size == Size(512, 768)
     assert (again.defaults.steps, again.defaults.seed) == (9, 7)
     assert again.defaults.files == workflow.defaults.files
@@ -394,7 +394,7 @@ class TestHostileFiles:
         graph = fill_workflow(load_workflow("sd15"), job())
         file.write_text(json.dumps(graph), encoding="utf-8-sig")
 
-        assert load_workflow(str(file)).slots.prompt
+        assert load_workflow(str(file)).bindings.prompt
 
     def test_control_characters_do_not_reach_the_terminal(self, tmp_path: Path) -> None:
         with pytest.raises(Misconfigured) as caught:
