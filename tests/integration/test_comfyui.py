@@ -243,7 +243,7 @@ def test_waits_its_turn(backend: ImageBackend, server: ComfyServer) -> None:
     worker.join(TOO_LONG)
 
     assert is_whole(outcomes[0])
-    assert "waiting, 1 before it" in context.notes
+    assert "queued, 1 ahead" in context.notes
 
 
 # Section 3: the cache
@@ -313,24 +313,33 @@ LOOPED = {"latent": {"width": ["decode", 0]}}
             sd15(sampler={"scheduler": "odd"}),
             ["scheduler: 'odd' is not on this server; it has: simple"],
         ),
-        (sd15(latent={"width": 0}), ["width: 0 is out of range; it goes from 16 to"]),
+        (sd15(latent={"width": 0}), ["width: 0 is out of range (16 to"]),
         (sd15(latent={"width": 16392}), ["width: 16392 is out of range", "16384"]),
-        (sd15(sampler={"steps": 0}), ["steps: 0 is out of range; it goes from 1"]),
+        (sd15(sampler={"steps": 0}), ["steps: 0 is out of range (1 to"]),
         (sd15(sampler={"steps": 10001}), ["steps: 10001 is out of range", "10000"]),
         (sd15(sampler={"cfg": 101}), ["cfg: 101", "100"]),
         (sd15(sampler={"seed": -1}), ["seed: -1 is out of range"]),
         (sd15(sampler={"seed": 2**64}), ["seed: ", str(2**64 - 1)]),
         (sd15(sampler={"seed": "abc"}), ["seed: 'abc' is not a value of type INT"]),
         (sd15(sampler={"seed": None}), ["seed: None is not a value of type INT"]),
-        (sd15(save={"images": ["latent", 0]}), ["images: it is linked to", "LATENT"]),
-        (sd15(save={"images": ["nowhere", 0]}), ["leads to a node or slot that is no"]),
-        (sd15(save={"images": ["decode", 7]}), ["leads to a node or slot that is not"]),
+        (
+            sd15(save={"images": ["latent", 0]}),
+            ["images: linked to a value of type", "LATENT"],
+        ),
+        (
+            sd15(save={"images": ["nowhere", 0]}),
+            ["leads to a node or output that does not exist"],
+        ),
+        (
+            sd15(save={"images": ["decode", 7]}),
+            ["leads to a node or output that does not exist"],
+        ),
         (
             sd15(
                 decode={"samples": ["sampler", 0]},
                 sampler={"latent_image": ["sampler", 0]},
             ),
-            ["linked in a circle"],
+            ["linked in a cycle"],
         ),
         (
             {
@@ -366,7 +375,7 @@ def test_explains_a_missing_input(keep: Callable[..., object]) -> None:
 
     error = outcome_of(lambda: keep(graph))
 
-    assert "width: it is missing" in error.message
+    assert "width: the input is missing" in error.message
 
 
 def test_calls_a_node_by_its_title(keep: Callable[..., object]) -> None:
@@ -401,7 +410,7 @@ def test_a_part_that_is_refused_is_not_left_out_silently(
     error = outcome_of(lambda: keep(with_two_outputs("save")))
 
     assert type(error) is Refused
-    assert "images: it is linked to" in error.message
+    assert "images: linked to a value of type" in error.message
     assert server.prompts[-1].state == "deleted"
 
 
@@ -494,7 +503,7 @@ def test_says_that_somebody_took_it_off_the_queue(
     error = drawn(backend)
 
     assert type(error) is BackendError
-    assert "took it off" in error.message
+    assert "deleted it from the queue" in error.message
     assert time.perf_counter() - began < 5
 
 
@@ -509,7 +518,7 @@ def test_a_restarted_server_gets_the_job_again(
     assert is_whole(outcome)
     assert len(set(server.ran)) == 1
     assert len(server.ran) == 2
-    assert "the server lost the job; handing it in again" in context.notes
+    assert "the server lost the job; submitting it again" in context.notes
     assert len(context.references) == 1
 
 
@@ -915,7 +924,7 @@ def test_says_that_somebody_else_is_there(
 ) -> None:
     server.spoil("/system_stats", status=200, body="<html>hello</html>")
 
-    assert "no ComfyUI" in findings(backend)["server"]
+    assert "not from a ComfyUI server" in findings(backend)["server"]
 
 
 # Several at once

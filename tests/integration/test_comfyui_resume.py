@@ -87,7 +87,7 @@ def test_a_job_that_a_restart_lost_is_over(build: Build, server: ComfyServer) ->
     reference = handed_in(build())
     server.restart()
 
-    with pytest.raises(BackendError, match="does not have the job any more"):
+    with pytest.raises(BackendError, match="no longer has the job"):
         build().resume(JOB, reference, StoppableContext())
 
 

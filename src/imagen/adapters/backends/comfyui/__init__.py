@@ -1,1 +1,1 @@
-"""Draws on a ComfyUI server, one's own or a rented one."""
+"""Image backend for a ComfyUI server, local or rented."""

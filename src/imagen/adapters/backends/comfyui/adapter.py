@@ -1,7 +1,7 @@
-"""Draws on a ComfyUI server, with a built-in workflow or any of the user's own.
+"""Image backend for a ComfyUI server, with a built-in workflow or the user's own.
 
-What talks over the network is imported when there is something to say: every config
-that names an instance loads this module.
+Every config that names an instance loads this module. The modules that need the network
+libraries are therefore imported by the methods that use them.
 """
 
 from collections.abc import Iterator, Mapping
@@ -50,22 +50,22 @@ from imagen.ports.clock import Clock
 if TYPE_CHECKING:
     from imagen.adapters.backends.comfyui.client import ComfyClient
     from imagen.adapters.backends.comfyui.protocol import OutputFile
+    from imagen.adapters.backends.comfyui.run import JobRun
 
 DEFAULT_URL = "http://localhost:8188"
 DEFAULT_PREFIX = "imagen"
-MAX_CHOICES_LISTED = 12
 
 
 class ComfyOptions(
     msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True
 ):
-    """ComfyUI's own block of the config."""
+    """The config block of a ComfyUI backend."""
 
     base_url: Annotated[
         str,
         Meta(
             pattern=r"^https?://[^\s/?#]+[^\s?#]*$",
-            description="Where ComfyUI is, with its path if it has one.",
+            description="The URL of ComfyUI, with its path if it has one.",
             examples=[DEFAULT_URL],
         ),
     ] = DEFAULT_URL
@@ -73,40 +73,42 @@ class ComfyOptions(
         str,
         Meta(
             min_length=1,
-            description="What it does: " + ", ".join(BUILT_IN) + ";"
-            " or the path of a workflow of your own, exported with Export (API).",
+            description="A built-in workflow (" + ", ".join(BUILT_IN) + "),"
+            " or the path of your own, exported with Export (API).",
             examples=["flux-schnell"],
         ),
     ] = "flux-schnell"
     files: Annotated[
         Mapping[str, str],
         Meta(
-            description="Model files on the server, instead of those that the workflow"
-            f" names, by {', '.join(FILE_KEYS)} or by node.input.",
+            description="Model files on the server to use instead of the workflow's,"
+            f" by {', '.join(FILE_KEYS)} or by node.input.",
             examples=[{"unet": "flux1-schnell-fp8.safetensors"}],
         ),
     ] = {}
     bindings: Annotated[
         Mapping[str, str | tuple[str, ...]],
         Meta(
-            description="Where a workflow takes what, as node.input, if it is not found"
-            " by itself; an empty list says nowhere.",
+            description="The inputs for the values of a job, as node.input, if imagen"
+            " does not find them itself; an empty list binds none.",
             examples=[{"prompt": "6.text", "output": "9"}],
         ),
     ] = {}
+    # Without `..` and without a leading slash: ComfyUI 0.3.64 saves a file named
+    # `dots..x` but refuses to serve it (400), and fails to save outside its folder.
     prefix: Annotated[
         str,
         Meta(
             pattern=r"^(?!/|\\)(?!.*\.\.)[^\x00-\x1f]{0,100}$",
-            description="What its files are called on the server, in which folder of"
-            " its output; empty leaves it to the workflow.",
+            description="Prefix of the file names on the server, may start with a"
+            " folder; empty uses that of the workflow.",
             examples=["imagen/picture"],
         ),
     ] = DEFAULT_PREFIX
     api_key_env: Annotated[
         str | None,
         Meta(
-            description="The environment variable with the key for a rented or guarded"
+            description="The environment variable with the key of a rented or protected"
             " server, sent as `Authorization: Bearer`.",
             examples=["COMFY_API_KEY"],
         ),
@@ -114,15 +116,15 @@ class ComfyOptions(
     headers_env: Annotated[
         Mapping[str, str],
         Meta(
-            description="Other headers that it asks for, each with the environment"
-            " variable that holds its value.",
+            description="Other headers to send, each with the environment variable that"
+            " holds its value.",
             examples=[{"X-API-Key": "COMFY_API_KEY"}],
         ),
     ] = {}
 
 
 class ComfyBackend:
-    """One ComfyUI server with one workflow."""
+    """A ComfyUI server with one workflow."""
 
     def __init__(
         self, options: ComfyOptions, context: BackendContext, *, workflow: Workflow
@@ -130,6 +132,7 @@ class ComfyBackend:
         self._options = options
         self._workflow = workflow
         self._clock: Clock = context.clock
+        # A server behind a key may be a rented one, which costs money.
         self._free = not options.api_key_env and not options.headers_env
         self._headers, self._unset = _build_headers(options, context)
         self._lock = Lock()
@@ -139,61 +142,122 @@ class ComfyBackend:
         return f"ComfyBackend({self._workflow.name!r})"
 
     def capabilities(self) -> Capabilities:
-        """What the workflow lets one choose; a server behind a key may cost money."""
+        """Return what a job may choose in the workflow."""
         return msgspec.structs.replace(
             workflow_capabilities(self._workflow), may_cost=not self._free
         )
 
     def prepare(self) -> None:
-        """Load what talks over the network."""
+        """Import the network modules and build the client."""
         import_module("imagen.adapters.backends.comfyui.run")
         import_module("imagen.adapters.backends.comfyui.download")
         self._connect()
 
     def generate(self, job: ImageJob, context: JobContext) -> Generated:
-        """Hand the job in, stay with it, fetch the pictures."""
-        graph = fill_workflow(self._workflow, job, prefix=self._options.prefix)
-        if self._unset:
-            raise _missing_credentials_error(self._unset)
+        """Submit the job, wait until it is finished, and download the images."""
+        graph = self._fill(job)
+        self._check_credentials()
         return self._build_result(*self._generate_files(graph, job, context), job)
 
     def resume(self, job: ImageJob, reference: str, context: JobContext) -> Generated:
-        """Look for a job that was handed in before until it is over; fetch it."""
-        from imagen.adapters.backends.comfyui.client import FileGone  # noqa: PLC0415
-        from imagen.adapters.backends.comfyui.download import (  # noqa: PLC0415
-            read_download,
-        )
-        from imagen.adapters.backends.comfyui.run import JobRun  # noqa: PLC0415
+        """Wait for a job that was submitted before, and download the images."""
+        from imagen.adapters.backends.comfyui.client import FileGone  # noqa: PLC0415 - network
 
+        self._check_credentials()
+        run = self._new_run(self._fill(job), context, reference)
+        files = run.rejoin()
+        try:
+            contents = self._download(files, context)
+        except FileGone as error:
+            raise _file_gone_error(self._connect(), error) from error
+        return self._build_result(files, contents, job)
+
+    def find(
+        self, job: ImageJob, *, since: datetime, context: JobContext
+    ) -> tuple[str, ...]:
+        """Return the references of jobs with exactly this workflow, seed included."""
+        from imagen.adapters.remote.client import BackgroundCall  # noqa: PLC0415 - network
+
+        graph, moment = self._fill(job), since.timestamp()
+        search = partial(self._connect().find_prompts_like, graph, since=moment)
+        return BackgroundCall(search).result(context)
+
+    def check(self, context: JobContext) -> tuple[Readiness, ...]:
+        """Check the server, and each node and model file of the workflow."""
+        context.sleep(0)
+        try:
+            return tuple(self._check_server(context))
+        except Cancelled:
+            raise
+        except ImagenError as error:
+            return (_not_ready("server", error),)
+
+    def close(self) -> None:
+        """Close the HTTP client."""
+        with self._lock:
+            server, self._server = self._server, None
+        if server is not None:
+            server.close()
+
+    def _fill(self, job: ImageJob) -> dict[str, dict[str, object]]:
+        return fill_workflow(self._workflow, job, prefix=self._options.prefix)
+
+    def _check_credentials(self) -> None:
         if self._unset:
             raise _missing_credentials_error(self._unset)
+
+    def _generate_files(
+        self, graph: dict[str, dict[str, object]], job: ImageJob, context: JobContext
+    ) -> tuple[list["OutputFile"], list[tuple[bytes, str]]]:
+        """Return the files and their contents."""
+        from imagen.adapters.backends.comfyui.client import FileGone  # noqa: PLC0415 - network
+        from imagen.adapters.backends.comfyui.listener import new_id  # noqa: PLC0415 - network
+
         server = self._connect()
-        run = JobRun(
-            server,
-            fill_workflow(self._workflow, job, prefix=self._options.prefix),
+        reference: str | None = None
+        # The server answers an unchanged workflow from its cache, with the name of the
+        # old file, even if that was deleted (observed on 0.3.64). A second run with
+        # another prefix, or without the cache, makes the file again.
+        for last in (False, True):
+            run = self._new_run(graph, context, reference)
+            files = run.run()
+            reference = run.reference
+            try:
+                return files, self._download(files, context)
+            except FileGone as error:
+                if last or not self._free:
+                    raise _file_gone_error(server, error) from error
+            prefix = f"{self._options.prefix or DEFAULT_PREFIX}-{new_id()[:8]}"
+            graph, before = fill_workflow(self._workflow, job, prefix=prefix), graph
+            if graph == before:  # no output node has a prefix
+                server.free_cache()
+        raise AssertionError("the second run returns or raises")
+
+    def _new_run(
+        self,
+        graph: dict[str, dict[str, object]],
+        context: JobContext,
+        reference: str | None,
+    ) -> "JobRun":
+        from imagen.adapters.backends.comfyui.run import JobRun  # noqa: PLC0415 - network
+
+        return JobRun(
+            self._connect(),
+            graph,
             outputs=find_output_nodes(self._workflow),
             context=context,
             clock=self._clock,
             free=self._free,
             reference=reference,
         )
-        files = run.rejoin()
-        try:
-            contents = [read_download(server, file, context) for file in files]
-        except FileGone as gone:
-            raise _file_gone_error(server, gone) from gone
-        return self._build_result(files, contents, job)
 
-    def find(
-        self, job: ImageJob, *, since: datetime, context: JobContext
-    ) -> tuple[str, ...]:
-        """Look for jobs with the very same workflow, seed and all."""
-        from imagen.adapters.remote.client import BackgroundCall  # noqa: PLC0415 - network
+    def _download(
+        self, files: list["OutputFile"], context: JobContext
+    ) -> list[tuple[bytes, str]]:
+        from imagen.adapters.backends.comfyui.download import read_download  # noqa: PLC0415 - network
 
-        graph = fill_workflow(self._workflow, job, prefix=self._options.prefix)
-        server, moment = self._connect(), since.timestamp()
-        search = partial(server.find_prompts_like, graph, since=moment)
-        return BackgroundCall(search).result(context)
+        server = self._connect()
+        return [read_download(server, file, context) for file in files]
 
     def _build_result(
         self,
@@ -212,69 +276,8 @@ class ComfyBackend:
             },
         )
 
-    def check(self, context: JobContext) -> tuple[Readiness, ...]:
-        """Look for the server, and for each node and model file of the workflow."""
-        context.sleep(0)
-        try:
-            return tuple(self._check_server(context))
-        except Cancelled:
-            raise
-        except ImagenError as error:
-            return (_not_ready("server", error),)
-
-    def close(self) -> None:
-        """Hang up."""
-        with self._lock:
-            server, self._server = self._server, None
-        if server is not None:
-            server.close()
-
-    def _generate_files(
-        self, graph: dict[str, dict[str, object]], job: ImageJob, context: JobContext
-    ) -> tuple[list["OutputFile"], list[tuple[bytes, str]]]:
-        """Return the pictures, drawn anew if the server names one that is gone.
-
-        It answers the same workflow from memory, with the name of the old file, even
-        when that was deleted since.
-        """
-        from imagen.adapters.backends.comfyui.client import FileGone  # noqa: PLC0415
-        from imagen.adapters.backends.comfyui.download import (  # noqa: PLC0415
-            read_download,
-        )
-        from imagen.adapters.backends.comfyui.run import (  # noqa: PLC0415 - network
-            JobRun,
-            new_id,
-        )
-
-        server, outputs = self._connect(), find_output_nodes(self._workflow)
-        reference: str | None = None
-        for last in (False, True):
-            run = JobRun(
-                server,
-                graph,
-                outputs=outputs,
-                context=context,
-                clock=self._clock,
-                free=self._free,
-                reference=reference,
-            )
-            files = run.run()
-            reference = run.reference
-            try:
-                return files, [read_download(server, file, context) for file in files]
-            except FileGone as gone:
-                if last or not self._free:
-                    raise _file_gone_error(server, gone) from gone
-            prefix = f"{self._options.prefix or DEFAULT_PREFIX}-{new_id()[:8]}"
-            graph, before = fill_workflow(self._workflow, job, prefix=prefix), graph
-            if graph == before:  # nothing in it is called by a prefix
-                server.free_cache()
-        raise AssertionError("the second time returns or raises")
-
     def _connect(self) -> "ComfyClient":
-        from imagen.adapters.backends.comfyui.client import (  # noqa: PLC0415 - network
-            ComfyClient,
-        )
+        from imagen.adapters.backends.comfyui.client import ComfyClient  # noqa: PLC0415 - network
 
         with self._lock:
             if self._server is None:
@@ -301,8 +304,8 @@ class ComfyBackend:
                     yield _file_readiness(file, inputs)
 
 
-def _file_gone_error(server: "ComfyClient", gone: Exception) -> BackendError:
-    return BackendError(f"{server.name} made {gone}, and does not have it any more.")
+def _file_gone_error(server: "ComfyClient", error: Exception) -> BackendError:
+    return BackendError(f"{server.name} made {error}, but no longer has the file.")
 
 
 def _build_headers(
@@ -331,57 +334,59 @@ def _missing_credentials_error(unset: list[str]) -> Unauthorized:
     return Unauthorized(f"{names} is not set.", hint="It holds the key for ComfyUI.")
 
 
-def _build_image(content: bytes, said: str, job: ImageJob) -> GeneratedImage:
+def _build_image(content: bytes, reported: str, job: ImageJob) -> GeneratedImage:
     return GeneratedImage(
-        content=content, media_type=_detect_media_type(content, said), seed=job.seed
+        content=content,
+        media_type=_detect_media_type(content, reported),
+        seed=job.seed,
     )
 
 
-def _detect_media_type(content: bytes, said: str) -> str:
+def _detect_media_type(content: bytes, reported: str) -> str:
     try:
         return read_facts(content).media_type
     except NotAnImage:
-        return said or "application/octet-stream"
+        return reported or "application/octet-stream"
 
 
 def _display_file(file: "OutputFile") -> str:
     return "/".join(filter(None, (file.type, file.subfolder, file.filename)))
 
 
-def _not_ready(what: str, error: ImagenError) -> Readiness:
+def _not_ready(name: str, error: ImagenError) -> Readiness:
     note = " ".join(filter(None, (error.message, error.hint)))
-    return Readiness(name=what, ready=False, note=note)
+    return Readiness(name=name, ready=False, note=note)
 
 
 def _node_readiness(kind: str, *, known: bool) -> Readiness:
-    note = "" if known else "the server has no such node; install it, or update ComfyUI"
+    note = "" if known else "unknown on the server; install it, or update ComfyUI"
     return Readiness(name=f"node {kind}", ready=known, note=note)
 
 
 def _file_readiness(file: RequiredFile, inputs: Mapping[str, object]) -> Readiness:
-    from imagen.adapters.backends.comfyui.errors import parse_choices  # noqa: PLC0415
+    from imagen.adapters.backends.comfyui.errors import (  # noqa: PLC0415 - only here
+        join_choices,
+        parse_choices,
+    )
 
-    what, choices = f"file {file.name}", parse_choices(inputs.get(file.input))
+    name, choices = f"file {file.name}", parse_choices(inputs.get(file.input))
     if choices is None:
-        return Readiness(name=what, ready=True, note=f"{file.input} takes any name")
+        return Readiness(name=name, ready=True, note=f"{file.input} accepts any name")
     if file.name in choices:
-        return Readiness(name=what, ready=True)
-    there = ", ".join(map(str, choices[:MAX_CHOICES_LISTED]))
-    more = len(choices) - MAX_CHOICES_LISTED
+        return Readiness(name=name, ready=True)
+    available = f"it has {join_choices(choices)}" if choices else "it has no files"
     return Readiness(
-        name=what,
+        name=name,
         ready=False,
-        note=f"{file.class_type} does not have it; "
-        + (f"it has {there}" if choices else "it has none at all")
-        + (f" and {more} more" if more > 0 else ""),
+        note=f"{file.class_type} does not have this file; {available}",
     )
 
 
 def create(options: ComfyOptions, context: BackendContext) -> ImageBackend:
-    """Read the workflow; nothing is sent yet.
+    """Build the backend and read its workflow; nothing is sent.
 
     Raises:
-        Misconfigured: it cannot be used.
+        Misconfigured: the workflow cannot be used.
     """
     try:
         workflow = load_workflow(
@@ -395,7 +400,7 @@ def create(options: ComfyOptions, context: BackendContext) -> ImageBackend:
 
 
 adapter = Adapter(
-    summary="A ComfyUI server, one's own or a rented one, with any workflow.",
+    summary="A ComfyUI server, local or rented, with any workflow.",
     options=ComfyOptions,
     create=create,
     multiprocess=True,

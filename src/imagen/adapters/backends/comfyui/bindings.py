@@ -1,16 +1,17 @@
-"""Finds where a workflow takes its prompt, seed, steps and size, by its links alone.
+"""Bindings: the inputs of a workflow that a job's values go into.
 
-The search begins at the node that saves the images and goes up. Neither the order nor
-the titles of the nodes play a part: which text is the negative one, only the sampler's
-or guider's link tells.
+They are found by links alone, from the node that saves the images upwards. Neither the
+order nor the titles of the nodes count: only the link of the sampler or guider tells
+which text is the negative one.
 
-What belongs to several samplers:
+With several samplers:
 
-- *Leading* samplers are those that no other sampler feeds. Where there are several,
-  they must agree on the prompt, the size, the seed and the steps, or it is unclear.
-- *Following* samplers (a refiner, a second pass for detail) share a value when theirs
-  is the same in the file, and keep their own otherwise. A different prompt is unclear,
-  because the picture would silently be finished after an old one.
+- *Leading* samplers are those that no other sampler feeds. If there are several, they
+  must agree on the prompt, the size, the seed and the steps, or the binding is
+  ambiguous.
+- *Following* samplers (a refiner, a second pass for detail) share a value if theirs is
+  the same in the file, and keep their own otherwise. A different prompt is ambiguous,
+  because the image would silently be finished with the prompt from the file.
 """
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
@@ -59,33 +60,32 @@ from imagen.domain.errors import Misconfigured
 from imagen.domain.suggestion import suggest_name
 
 BindingOverrides: TypeAlias = Mapping[str, str | Sequence[str]]
-
+"""Bindings from the config: one or several `node.input` by the binding's name."""
 
 MAX_CANDIDATES = 8
-
-
 SIZE = "width and height"
 
 
 class Bindings(msgspec.Struct, frozen=True, kw_only=True):
-    """The places of a workflow that a job fills; empty where there is none.
+    """The inputs of a workflow that a job fills; empty if the workflow has none.
 
     Attributes:
         output: The nodes whose images are the result.
-        prompt: Where the prompt goes, several for encoders with several texts.
-        negative: Likewise; none where it would change nothing.
-        seed: Where the seed goes.
-        steps: Where the number of steps goes.
-        handover: Steps at which one sampler hands over to the next; they move along.
-        width: Where the width goes, FLUX has it twice.
-        height: Likewise, in the same order.
-        batch: Where the number of images goes.
-        cfg: How closely to follow the prompt, for the sampler.
-        guidance: The same for models that were distilled, such as FLUX dev.
+        prompt: The prompt; several inputs for encoders with several texts.
+        negative: The negative prompt; empty if it would have no effect.
+        seed: The seed.
+        steps: The number of steps.
+        handover: Steps at which one sampler hands over to the next; they are scaled
+            with the number of steps.
+        width: The width; FLUX has it twice.
+        height: The height, in the same order as the widths.
+        batch: The number of images.
+        cfg: The guidance scale of the sampler.
+        guidance: The guidance of distilled models, such as FLUX dev.
         sampler: The name of the sampling method.
         scheduler: The name of the schedule.
-        denoise: How much of the image to make anew.
-        image: File names of images that it takes, on the server.
+        denoise: The fraction of the image that is made new.
+        image: File names of input images on the server.
         model: The file of the main model.
     """
 
@@ -108,324 +108,313 @@ class Bindings(msgspec.Struct, frozen=True, kw_only=True):
 
 
 BINDING_NAMES = Bindings.__struct_fields__
-
-
 BINDING_KINDS: Mapping[str, ValueKind] = {
     "prompt": "text",
     "negative": "text",
-    "seed": "whole",
-    "steps": "whole",
-    "handover": "whole",
-    "width": "whole",
-    "height": "whole",
-    "batch": "whole",
+    "seed": "integer",
+    "steps": "integer",
+    "handover": "integer",
+    "width": "integer",
+    "height": "integer",
+    "batch": "integer",
     "cfg": "number",
     "guidance": "number",
-    "sampler": "word",
-    "scheduler": "word",
+    "sampler": "string",
+    "scheduler": "string",
     "denoise": "number",
-    "image": "word",
-    "model": "word",
+    "image": "string",
+    "model": "string",
 }
 
 
-def find_bindings(graph: WorkflowGraph, bindings: BindingOverrides) -> Bindings:
-    """Find the places that a job fills.
+def find_bindings(graph: WorkflowGraph, overrides: BindingOverrides) -> Bindings:
+    """Find the inputs that a job fills.
 
     Args:
         graph: The workflow.
-        bindings: Places that the user names, as `node.input`; they are not searched
-            for. An empty list says that there is none.
+        overrides: Bindings from the config, which are not searched for. An empty list
+            says that the workflow has no such input.
 
     Raises:
-        Misconfigured: a binding names nothing; it is unclear where something goes; or
-            there is no prompt, or no node that saves an image.
+        Misconfigured: an override names no input; a binding is ambiguous; or the
+            workflow has no prompt or no node that saves an image.
     """
-    bound = _resolve_overrides(graph, bindings)
-    unclear: dict[str, Sequence[str]] = {}
-    outputs = _find_outputs(graph, bindings.get("output"), unclear)
+    bound = _resolve_overrides(graph, overrides)
+    ambiguous: dict[str, Sequence[str]] = {}
+    outputs = _find_outputs(graph, overrides.get("output"), ambiguous)
     passes = find_sampler_passes(graph, outputs)
     found = (
-        _bind_samplers(graph, passes, bound, unclear)
+        _bind_samplers(graph, passes, bound, ambiguous)
         if passes
-        else _bind_single_nodes(graph, outputs, bound, unclear)
+        else _bind_single_nodes(graph, outputs, bound, ambiguous)
     )
     if "image" not in bound:
         found["image"] = find_image_inputs(graph, outputs)
-    if unclear:
-        raise _ambiguity_error(graph, unclear)
-    slots = {name: places for name, places in {**found, **bound}.items() if places}
-    if "prompt" not in slots and "prompt" not in bound:
+    if ambiguous:
+        raise _ambiguity_error(graph, ambiguous)
+    inputs = {name: targets for name, targets in {**found, **bound}.items() if targets}
+    if "prompt" not in inputs and "prompt" not in bound:
         raise _missing_prompt_error(graph)
-    return msgspec.convert({"output": outputs, **slots}, Bindings)
+    return msgspec.convert({"output": outputs, **inputs}, Bindings)
 
 
-def resolve_input(graph: WorkflowGraph, written: str) -> NodeInput | None:
-    """Return the place that is written as `node.input`; None when there is none.
-
-    Both names may contain dots themselves.
-    """
-    dots = (at for at, letter in enumerate(written) if letter == ".")
+def resolve_input(graph: WorkflowGraph, text: str) -> NodeInput | None:
+    """Parse `node.input`; None if the workflow has no such input."""
+    # Node ids and input names may contain dots themselves, so each dot is tried.
+    dots = (index for index, letter in enumerate(text) if letter == ".")
     for dot in dots:
-        node, name = written[:dot], written[dot + 1 :]
+        node, name = text[:dot], text[dot + 1 :]
         if node in graph.nodes and name in graph.nodes[node].inputs:
             return NodeInput(node, name)
     return None
 
 
-# What the user names
+# Overrides from the config
 
 
 def _resolve_overrides(
-    graph: WorkflowGraph, bindings: BindingOverrides
+    graph: WorkflowGraph, overrides: BindingOverrides
 ) -> dict[str, tuple[NodeInput, ...]]:
-    """Return the places that the bindings name, each where its value is written."""
+    """Return the inputs that the overrides name, traced to their values."""
     bound: dict[str, tuple[NodeInput, ...]] = {}
-    for name, written in bindings.items():
+    for name, value in overrides.items():
         if name not in BINDING_NAMES:
             near = suggest_name(name, BINDING_NAMES)
             raise Misconfigured(
-                f"{graph.source}: there is no binding {name!r}.",
+                f"{graph.source}: unknown binding {name!r}.",
                 hint=f"Did you mean {near}?"
                 if near
-                else "There are " + ", ".join(BINDING_NAMES) + ".",
+                else "The bindings are " + ", ".join(BINDING_NAMES) + ".",
             )
         if name != "output":
-            words = [written] if isinstance(written, str) else written
-            bound[name] = tuple(_resolve_override(graph, name, word) for word in words)
+            texts = [value] if isinstance(value, str) else value
+            bound[name] = tuple(_resolve_override(graph, name, text) for text in texts)
     if len(bound.get("width", ())) != len(bound.get("height", ())):
         raise Misconfigured(
-            f"{graph.source}: bindings for width and height come in pairs."
+            f"{graph.source}: bindings for width and height must come in pairs."
         )
     return bound
 
 
-def _resolve_override(graph: WorkflowGraph, name: str, written: str) -> NodeInput:
-    place = resolve_input(graph, written)
-    if place is not None:
-        return trace_literal(graph, place, BINDING_KINDS[name]) or place
-    node = written.rpartition(".")[0]
+def _resolve_override(graph: WorkflowGraph, name: str, text: str) -> NodeInput:
+    target = resolve_input(graph, text)
+    if target is not None:
+        return trace_literal(graph, target, BINDING_KINDS[name]) or target
+    node = text.rpartition(".")[0]
     if node in graph.nodes:
-        hint = (
-            f"Node {display_name(node)} ({graph.describe_node(node)}) has "
-            + _join_names(list(graph.nodes[node].inputs))
-        )
+        inputs = _join_names(list(graph.nodes[node].inputs))
+        hint = f"Node {_display_node(graph, node)} has {inputs}."
     else:
-        hint = "It has the nodes " + _join_names(
-            [
-                f"{display_name(node)} ({graph.describe_node(node)})"
-                for node in graph.nodes
-            ]
-        )
+        nodes = [_display_node(graph, each) for each in graph.nodes]
+        hint = f"It has the nodes {_join_names(nodes)}."
     raise Misconfigured(
-        f"{graph.source}: the binding of {name} names {written!r}, which is no input"
-        " of a node.",
-        hint=hint + ".",
+        f"{graph.source}: binding {name}: {text!r} is not an input of a node.",
+        hint=hint,
     )
 
 
-# Where the images come out
+def _display_node(graph: WorkflowGraph, node: str) -> str:
+    return f"{display_name(node)} ({graph.describe_node(node)})"
+
+
+# Outputs
 
 
 def _find_outputs(
     graph: WorkflowGraph,
-    bound: str | Sequence[str] | None,
-    unclear: dict[str, Sequence[str]],
+    override: str | Sequence[str] | None,
+    ambiguous: dict[str, Sequence[str]],
 ) -> tuple[str, ...]:
-    if bound is not None:
-        words = [bound] if isinstance(bound, str) else bound
-        return tuple(_resolve_output_override(graph, word) for word in words)
+    if override is not None:
+        texts = [override] if isinstance(override, str) else override
+        return tuple(_resolve_output_override(graph, text) for text in texts)
     candidates = find_output_candidates(graph)
     if not candidates:
         raise Misconfigured(
             f"{graph.source} has no node that saves or shows an image.",
-            hint="Put a SaveImage at its end and export it again.",
+            hint="Add a SaveImage node at the end, and export it again.",
         )
     samplers = [node for node in graph.nodes if is_sampler(graph, node)]
-    fed = graph.with_dependents(samplers)
-    last = drop_intermediate_outputs(
-        graph, [node for node in candidates if node in fed] or candidates
+    sampled = graph.with_dependents(samplers)
+    outputs = drop_intermediate_outputs(
+        graph, [node for node in candidates if node in sampled] or candidates
     )
-    if len(last) > 1:
-        unclear["output"] = [
-            f"{display_name(node)} ({graph.describe_node(node)})" for node in last
-        ]
-    return last
+    if len(outputs) > 1:
+        ambiguous["output"] = [_display_node(graph, node) for node in outputs]
+    return outputs
 
 
-def _resolve_output_override(graph: WorkflowGraph, written: str) -> str:
-    place = resolve_input(graph, written)
-    node = place.node if place is not None else written
+def _resolve_output_override(graph: WorkflowGraph, text: str) -> str:
+    target = resolve_input(graph, text)
+    node = target.node if target is not None else text
     if node not in graph.nodes:
         raise Misconfigured(
-            f"{graph.source}: the binding of output names node {written!r}, which is"
-            " not there."
+            f"{graph.source}: binding output: node {text!r} does not exist."
         )
     return node
 
 
-# What the samplers' links lead to
+# Workflows with samplers
 
 
 def _bind_samplers(
     graph: WorkflowGraph,
     passes: Sequence[SamplerPass],
     bound: Mapping[str, object],
-    unclear: dict[str, Sequence[str]],
+    ambiguous: dict[str, Sequence[str]],
 ) -> dict[str, tuple[NodeInput, ...]]:
     found: dict[str, tuple[NodeInput, ...]] = {}
 
-    def settle(name: str, of: Callable[[SamplerPass], list[Candidate]]) -> None:
+    def bind(name: str, find: Callable[[SamplerPass], list[Candidate]]) -> None:
         if name in bound:
             return
-        leading = [each for one in passes if one.leading for each in of(one)]
-        following = [each for one in passes if not one.leading for each in of(one)]
+        leading = [each for one in passes if one.leading for each in find(one)]
+        following = [each for one in passes if not one.leading for each in find(one)]
         if name in {"prompt", "negative"}:
             leading, following = prefer_nonempty([*leading, *following]), []
-        places, candidates = resolve_candidates(leading, following)
-        found[name] = places
-        if candidates and name in {"prompt", "negative", "seed", "steps"}:
-            unclear[name] = [graph.describe_input(place) for place in candidates]
+        found[name], conflicting = resolve_candidates(leading, following)
+        # Samplers may well differ in any other value; then it is not bound.
+        if conflicting and name in {"prompt", "negative", "seed", "steps"}:
+            ambiguous[name] = [graph.describe_input(target) for target in conflicting]
 
-    settle("prompt", lambda one: find_texts(graph, one, "positive"))
-    settle("negative", lambda one: find_negative_texts(graph, one))
-    settle("seed", lambda one: find_seeds(graph, one))
-    settle("steps", lambda one: find_literal(graph, one.schedule, "steps", "whole"))
-    settle("cfg", lambda one: find_literal(graph, one.guider, "cfg", "number"))
-    settle("guidance", lambda one: find_guidance(graph, one))
-    settle(
-        "sampler", lambda one: find_literal(graph, one.method, "sampler_name", "word")
+    bind("prompt", lambda one: find_texts(graph, one, "positive"))
+    bind("negative", lambda one: find_negative_texts(graph, one))
+    bind("seed", lambda one: find_seeds(graph, one))
+    bind("steps", lambda one: find_literal(graph, one.schedule, "steps", "integer"))
+    bind("cfg", lambda one: find_literal(graph, one.guider, "cfg", "number"))
+    bind("guidance", lambda one: find_guidance(graph, one))
+    bind(
+        "sampler", lambda one: find_literal(graph, one.method, "sampler_name", "string")
     )
-    settle(
-        "scheduler", lambda one: find_literal(graph, one.schedule, "scheduler", "word")
+    bind(
+        "scheduler",
+        lambda one: find_literal(graph, one.schedule, "scheduler", "string"),
     )
-    settle("denoise", lambda one: find_denoise(graph, one))
-    settle("model", lambda one: find_models(graph, one))
+    bind("denoise", lambda one: find_denoise(graph, one))
+    bind("model", lambda one: find_models(graph, one))
     if "steps" not in bound:
         found["handover"] = find_handover_steps(graph, passes, found["steps"])
     if not {"width", "height"} & bound.keys():
-        _bind_size(graph, passes, found, unclear)
+        latents = [
+            pair
+            for one in passes
+            if one.leading
+            for node in find_latent_nodes(graph, one)
+            for pair in find_size_pairs(graph, node)
+        ]
+        if _bind_size(graph, latents, found, ambiguous):
+            copies = find_size_copies(graph, passes, latents[0].value)
+            _store_size([*latents, *copies], found)
     if "batch" not in bound:
         found["batch"] = find_batch_inputs(graph, passes)
     return found
 
 
-# The size
-
-
 def _bind_size(
     graph: WorkflowGraph,
-    passes: Sequence[SamplerPass],
+    pairs: Sequence[Candidate],
     found: dict[str, tuple[NodeInput, ...]],
-    unclear: dict[str, Sequence[str]],
+    ambiguous: dict[str, Sequence[str]],
+) -> bool:
+    """Bind width and height if all pairs agree; return True if they are bound."""
+    targets, conflicting = resolve_candidates(pairs)
+    if conflicting:
+        ambiguous[SIZE] = [graph.describe_input(target) for target in conflicting]
+    if targets:
+        _store_size(pairs, found)
+    return bool(targets)
+
+
+def _store_size(
+    pairs: Iterable[Candidate], found: dict[str, tuple[NodeInput, ...]]
 ) -> None:
-    """Find width and height on the leading samplers' latent, and wherever else."""
-    canvases = [
-        pair
-        for one in passes
-        if one.leading
-        for node in find_latent_nodes(graph, one.sampler)
-        for pair in find_size_pairs(graph, node)
-    ]
-    places, candidates = resolve_candidates(canvases)
-    if candidates:
-        unclear[SIZE] = [graph.describe_input(place) for place in candidates]
-    if not places:
-        return
-    copies = find_size_copies(graph, passes, canvases[0].value)
-    pairs = deduplicate_pairs([*canvases, *copies])
-    found["width"] = tuple(pair.inputs[0] for pair in pairs)
-    found["height"] = tuple(pair.inputs[1] for pair in pairs)
+    unique = deduplicate_pairs(pairs)
+    found["width"] = tuple(pair.inputs[0] for pair in unique)
+    found["height"] = tuple(pair.inputs[1] for pair in unique)
 
 
-# Workflows without a sampler: nodes that do everything in one
+# Workflows without a sampler, such as a node that calls a remote model
 
 
 def _bind_single_nodes(
     graph: WorkflowGraph,
     outputs: Sequence[str],
     bound: Mapping[str, object],
-    unclear: dict[str, Sequence[str]],
+    ambiguous: dict[str, Sequence[str]],
 ) -> dict[str, tuple[NodeInput, ...]]:
-    """Look at every node above the outputs, as there is no sampler to start from."""
+    """Search every node above the outputs, without a sampler to start from."""
     reached = graph.with_ancestors(outputs)
     nodes = [node for node in graph.nodes if node in reached]
     found: dict[str, tuple[NodeInput, ...]] = {}
 
-    def settle(name: str, inputs: Iterable[str], kind: ValueKind) -> None:
+    def bind(name: str, inputs: Iterable[str], kind: ValueKind) -> None:
         if name in bound:
             return
         candidates = [
-            each
+            candidate
             for node in nodes
-            for one in inputs
-            for each in find_literal(graph, node, one, kind)
+            for each in inputs
+            for candidate in find_literal(graph, node, each, kind)
         ]
-        found[name], others = resolve_candidates(
+        found[name], conflicting = resolve_candidates(
             prefer_nonempty(candidates) if kind == "text" else candidates
         )
-        if others:
-            unclear[name] = [graph.describe_input(place) for place in others]
+        if conflicting:
+            ambiguous[name] = [graph.describe_input(target) for target in conflicting]
 
-    settle("prompt", POSITIVE_TEXTS, "text")
-    settle("negative", NEGATIVE_TEXTS, "text")
-    settle("seed", SEEDS, "whole")
-    settle("steps", ["steps"], "whole")
-    settle("batch", ["batch_size"], "whole")
+    bind("prompt", POSITIVE_TEXTS, "text")
+    bind("negative", NEGATIVE_TEXTS, "text")
+    bind("seed", SEEDS, "integer")
+    bind("steps", ["steps"], "integer")
+    bind("batch", ["batch_size"], "integer")
     if not {"width", "height"} & bound.keys():
-        pairs = deduplicate_pairs(
-            pair for node in nodes for pair in find_size_pairs(graph, node)
-        )
-        places, others = resolve_candidates(pairs)
-        if places:
-            found["width"] = tuple(pair.inputs[0] for pair in pairs)
-            found["height"] = tuple(pair.inputs[1] for pair in pairs)
-        if others:
-            unclear[SIZE] = [graph.describe_input(place) for place in others]
+        pairs = [pair for node in nodes for pair in find_size_pairs(graph, node)]
+        _bind_size(graph, pairs, found, ambiguous)
     return found
 
 
-# What is said when it cannot be
+# Errors
 
 
 def _ambiguity_error(
-    graph: WorkflowGraph, unclear: Mapping[str, Sequence[str]]
+    graph: WorkflowGraph, ambiguous: Mapping[str, Sequence[str]]
 ) -> Misconfigured:
-    sentences = [
+    reasons = [
         f"{name} could be {_join_names(candidates, 'or')}"
-        for name, candidates in unclear.items()
+        for name, candidates in ambiguous.items()
     ]
     return Misconfigured(
-        f"{graph.source}: it is unclear where things go: " + "; ".join(sentences) + ".",
-        hint=_binding_hint(*next(iter(unclear.items()))),
+        f"{graph.source}: ambiguous bindings: " + "; ".join(reasons) + ".",
+        hint=_binding_hint(*next(iter(ambiguous.items()))),
     )
 
 
 def _binding_hint(name: str, candidates: Sequence[str]) -> str:
     first, second = (each.partition(" (")[0] for each in candidates[:2])
     if name == SIZE:
-        one = f'width: "{first}", height: "{second}"'
-        return f"Say it in the config, such as bindings: {{{one}}}."
-    one, both = f'{name}: "{first}"', f'{name}: ["{first}", "{second}"]'
+        single = f'width: "{first}", height: "{second}"'
+        return f"Choose in the config, for example bindings: {{{single}}}."
+    single, both = f'{name}: "{first}"', f'{name}: ["{first}", "{second}"]'
     return (
-        f"Say it in the config, such as bindings: {{{one}}},"
+        f"Choose in the config, for example bindings: {{{single}}},"
         f" or several: bindings: {{{both}}}."
     )
 
 
 def _missing_prompt_error(graph: WorkflowGraph) -> Misconfigured:
     texts = [
-        graph.describe_input(place)
+        graph.describe_input(target)
         for node in graph.nodes
-        for place in (NodeInput(node, name) for name in graph.nodes[node].inputs)
-        if place.input in {*POSITIVE_TEXTS, "value", "string"}
-        and isinstance(graph.value(place), str)
+        for target in (NodeInput(node, name) for name in graph.nodes[node].inputs)
+        if target.input in {*POSITIVE_TEXTS, "value", "string"}
+        and isinstance(graph.value(target), str)
     ]
+    example = texts[0].partition(" (")[0] if texts else "6.text"
+    rest = f"It has {_join_names(texts)}." if texts else EXPORT_HINT
     return Misconfigured(
-        f"{graph.source} has no place for the prompt that can be found by its links.",
-        hint="Name it in the config, such as bindings: {prompt: "
-        + (f'"{texts[0].partition(" (")[0]}"}}; ' if texts else '"6.text"}; ')
-        + (f"it has {_join_names(texts)}." if texts else EXPORT_HINT),
+        f"{graph.source}: no input for the prompt was found by following the links.",
+        hint="Name it in the config, for example bindings: "
+        f'{{prompt: "{example}"}}. {rest}',
     )
 
 

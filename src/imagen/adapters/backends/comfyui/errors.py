@@ -1,6 +1,9 @@
-"""Why a server refused a prompt or failed over it, in sentences."""
+"""Explanations of rejected and failed prompts, in sentences without server paths.
 
-from collections.abc import Callable, Iterable, Mapping
+The error types and shapes were observed on ComfyUI 0.3.64.
+"""
+
+from collections.abc import Callable, Iterable, Mapping, Sequence
 
 import msgspec
 
@@ -8,13 +11,10 @@ from imagen.adapters.backends.comfyui.graph import ApiWorkflow
 from imagen.adapters.backends.comfyui.protocol import ErrorData
 
 MAX_CHOICES = 12
-"""Names that a message lists; the rest is counted."""
-
+"""Number of choices that a message lists before it says "and N more"."""
 
 _MAX_VALUE_LENGTH = 200
-
-
-# Refusals
+_NO_REASON = "The server does not say why."
 
 
 class _ExtraInfo(msgspec.Struct, frozen=True):
@@ -43,121 +43,130 @@ class _ErrorResponse(msgspec.Struct, frozen=True):
     node_errors: object = None
 
 
+# Rejected prompts
+
+
 def explain_refusal(answer: bytes, graph: ApiWorkflow) -> str:
-    """Return why a prompt was refused, as one sentence or more, without its paths."""
+    """Return why a prompt was rejected, in one or more sentences."""
     try:
-        refusal = msgspec.json.decode(answer, type=_ErrorResponse)
+        response = msgspec.json.decode(answer, type=_ErrorResponse)
     except (msgspec.DecodeError, UnicodeError):
-        return "The server does not say why."
-    faults = explain_node_errors(refusal.node_errors, graph)
-    return " ".join(faults.values()) or _explain_general_error(refusal.error, graph)
+        return _NO_REASON
+    # `error.details` is empty when a node above the output node is invalid, so the
+    # node errors come first.
+    errors = explain_node_errors(response.node_errors, graph)
+    return " ".join(errors.values()) or _explain_general_error(response.error, graph)
 
 
 def explain_node_errors(
     node_errors: object, graph: ApiWorkflow, *, outputs: Iterable[str] | None = None
 ) -> dict[str, str]:
-    """Return what is wrong with each node, in sentences.
+    """Return the errors of each node, in sentences, by node id.
 
     Args:
-        node_errors: What the server says.
-        graph: What it was asked.
-        outputs: Only what keeps one of these nodes from its output.
+        node_errors: The `node_errors` of the server's response.
+        graph: The workflow that was submitted.
+        outputs: Leave out errors that affect none of these output nodes; None
+            includes all errors.
     """
     try:
         nodes = msgspec.convert(node_errors or {}, dict[str, _NodeErrors])
     except msgspec.ValidationError:
-        return {"": "The server found faults that it describes in no known way."}
+        return {"": "The server reported node errors in an unknown format."}
     wanted = None if outputs is None else set(outputs)
     return {
         node: " ".join(
             dict.fromkeys(
-                f"{display_node_name(graph, node, faults.class_type)}: "
-                f"{_explain_error(fault)}."
-                for fault in faults.errors
+                f"{display_node_name(graph, node, found.class_type)}: "
+                f"{_explain_error(error)}."
+                for error in found.errors
             )
         )
-        for node, faults in nodes.items()
-        if faults.errors
-        and (wanted is None or wanted & {*faults.dependent_outputs, node})
+        for node, found in nodes.items()
+        if found.errors
+        and (wanted is None or wanted & {*found.dependent_outputs, node})
     }
 
 
 def display_node_name(graph: ApiWorkflow, node: str, class_type: str = "") -> str:
-    """Return what a person calls the node: its title and class, or its id."""
+    """Return a node's title, class and id for a message."""
     entry = graph.get(node, {})
     kind = class_type or str(entry.get("class_type", ""))
     meta = entry.get("_meta")
     title: object = meta.get("title") if isinstance(meta, Mapping) else None  # pyright: ignore[reportUnknownVariableType] - JSON
     if isinstance(title, str) and title and title != kind:
-        return (
-            f"{_display_value(title)} ({kind}, node {node})"
-            if kind
-            else _display_value(title)
-        )
+        name = _display_value(title)
+        return f"{name} ({kind}, node {node})" if kind else name
     return f"{kind} (node {node})" if kind else f"node {node}"
 
 
-def _explain_error(fault: _ValidationError) -> str:
-    told = _EXPLANATIONS.get(fault.type)
-    if told is not None:
-        return told(fault)
-    name = fault.extra_info.input_name
-    return (f"{name}: " if name else "") + (fault.message or fault.type).rstrip(".")
+def _explain_error(error: _ValidationError) -> str:
+    explain = _EXPLANATIONS.get(error.type)
+    if explain is not None:
+        return explain(error)
+    name = error.extra_info.input_name
+    return (f"{name}: " if name else "") + (error.message or error.type).rstrip(".")
 
 
-def _explain_not_in_list(fault: _ValidationError) -> str:
-    about = fault.extra_info
-    choices = parse_choices(about.input_config)
-    said = f"{about.input_name}: {_display_value(about.received_value)} is not on this server"
-    if choices is None:  # a long list is not sent
-        return said
-    if not choices:
-        return f"{said}, which has none at all"
-    shown = ", ".join(map(str, choices[:MAX_CHOICES]))
-    more = len(choices) - MAX_CHOICES
-    return f"{said}; it has: {shown}" + (f" and {more} more" if more > 0 else "")
-
-
-def _explain_out_of_bounds(fault: _ValidationError) -> str:
-    about = fault.extra_info
-    limits = _input_options(about.input_config)
-    said = f"{about.input_name}: {_display_value(about.received_value)} is out of range"
-    if "min" in limits and "max" in limits:
-        return f"{said}; it goes from {limits['min']} to {limits['max']}"
-    return said
-
-
-def _explain_wrong_type(fault: _ValidationError) -> str:
-    about = fault.extra_info
-    kind = _first_item(about.input_config)
-    wanted = f"a value of type {kind}" if isinstance(kind, str) else "another type"
-    return f"{about.input_name}: {_display_value(about.received_value)} is not {wanted}"
-
-
-def _explain_missing_input(fault: _ValidationError) -> str:
-    return f"{fault.extra_info.input_name or fault.details}: it is missing"
-
-
-def _explain_wrong_link(fault: _ValidationError) -> str:
-    about = fault.extra_info
-    wanted = _first_item(about.input_config)
+def _explain_not_in_list(error: _ValidationError) -> str:
+    info = error.extra_info
+    choices = parse_choices(info.input_config)
+    value = _display_value(info.received_value)
+    text = f"{info.input_name}: {value} is not on this server"
+    # The server sends up to 20 choices; for a longer list `input_config` is null.
+    if choices is None:
+        return text
     return (
-        f"{about.input_name}: it is linked to a value of type "
-        f"{_display_value(about.received_type)}, not {wanted}"
+        f"{text}; it has: {join_choices(choices)}"
+        if choices
+        else f"{text}; it has none"
     )
 
 
-def _explain_broken_link(fault: _ValidationError) -> str:
-    if fault.extra_info.exception_type in {"KeyError", "IndexError"}:
-        return "one of its links leads to a node or slot that is not there"
-    return f"the server failed to look at it ({fault.extra_info.exception_type})"
+def _explain_out_of_bounds(error: _ValidationError) -> str:
+    info = error.extra_info
+    limits = _input_options(info.input_config)
+    text = f"{info.input_name}: {_display_value(info.received_value)} is out of range"
+    if "min" in limits and "max" in limits:
+        return f"{text} ({limits['min']} to {limits['max']})"
+    return text
 
 
-def _explain_custom(fault: _ValidationError) -> str:
-    name = fault.extra_info.input_name
-    details = remove_paths(fault.details)
-    said = details.removeprefix(f"{name} - ") if name else details
-    return f"{name}: {said}" if name else said
+def _explain_wrong_type(error: _ValidationError) -> str:
+    info = error.extra_info
+    kind = _first_item(info.input_config)
+    value = _display_value(info.received_value)
+    if isinstance(kind, str):
+        return f"{info.input_name}: {value} is not a value of type {kind}"
+    return f"{info.input_name}: {value} has the wrong type"
+
+
+def _explain_missing_input(error: _ValidationError) -> str:
+    return f"{error.extra_info.input_name or error.details}: the input is missing"
+
+
+def _explain_wrong_link(error: _ValidationError) -> str:
+    info = error.extra_info
+    wanted = _first_item(info.input_config)
+    return (
+        f"{info.input_name}: linked to a value of type "
+        f"{_display_value(info.received_type)}, not {wanted}"
+    )
+
+
+def _explain_broken_link(error: _ValidationError) -> str:
+    # The details are a traceback with server paths; only the exception's type is shown.
+    if error.extra_info.exception_type in {"KeyError", "IndexError"}:
+        return "one of its links leads to a node or output that does not exist"
+    return f"the server failed to validate it ({error.extra_info.exception_type})"
+
+
+def _explain_custom(error: _ValidationError) -> str:
+    name = error.extra_info.input_name
+    details = remove_paths(error.details)
+    # The details start with the input's name: "image - Invalid image file: x.png".
+    text = details.removeprefix(f"{name} - ") if name else details
+    return f"{name}: {text}" if name else text
 
 
 _EXPLANATIONS: Mapping[str, Callable[[_ValidationError], str]] = {
@@ -174,26 +183,61 @@ _EXPLANATIONS: Mapping[str, Callable[[_ValidationError], str]] = {
 
 
 def _explain_general_error(error: object, graph: ApiWorkflow) -> str:
-    """Explain a refusal that blames no node."""
+    """Explain a response without node errors."""
     if isinstance(error, str):
         return f"{remove_paths(error).rstrip('.')}."
     try:
-        fault = msgspec.convert(error, _ValidationError)
+        found = msgspec.convert(error, _ValidationError)
     except msgspec.ValidationError:
-        return "The server does not say why."
-    node = fault.details.removeprefix("Node ID '#").removesuffix("'")
+        return _NO_REASON
+    node = found.details.removeprefix("Node ID '#").removesuffix("'")
     if node in graph:
-        reason = remove_paths(fault.message).rstrip(".")
+        reason = remove_paths(found.message).rstrip(".")
         return f"{display_node_name(graph, node)}: {reason}."
-    if fault.type == "prompt_no_outputs":
+    if found.type == "prompt_no_outputs":
         return "The workflow has no output node, such as SaveImage."
-    if fault.type == "prompt_outputs_failed_validation":
-        return "Its nodes are linked in a circle, or in another way that cannot work."
-    return f"{remove_paths(fault.message or fault.type).rstrip('.')}."
+    # The only known cause without node errors is a cycle (observed on 0.3.64).
+    if found.type == "prompt_outputs_failed_validation":
+        return "The nodes are linked in a cycle, or in another invalid way."
+    return f"{remove_paths(found.message or found.type).rstrip('.')}."
+
+
+# Failed prompts
+
+
+class ErrorExplanation(msgspec.Struct, frozen=True):
+    """A failure as a sentence, and a hint on what to do."""
+
+    message: str
+    hint: str = ""
+
+
+def explain_failure(error: ErrorData, graph: ApiWorkflow) -> ErrorExplanation:
+    """Return the node that failed and its exception, in one sentence."""
+    node = display_node_name(graph, error.node_id or "?", error.node_type or "")
+    reason = remove_paths(error.exception_message or "").rstrip(".")
+    kind = (error.exception_type or "").rsplit(".", maxsplit=1)[-1]
+    if _is_out_of_memory(kind, reason):
+        return ErrorExplanation(
+            f"{node} ran out of memory.",
+            hint="Use a smaller size or a smaller model, or free memory on the server.",
+        )
+    details = ": ".join(filter(None, (kind, reason)))
+    if not details:
+        return ErrorExplanation(f"{node} failed without an error message.")
+    return ErrorExplanation(f"{node} failed: {details}.")
+
+
+def _is_out_of_memory(kind: str, reason: str) -> bool:
+    text = f"{kind} {reason}".lower()
+    return "outofmemory" in text or "out of memory" in text or kind == "MemoryError"
+
+
+# Text
 
 
 def remove_paths(text: str) -> str:
-    """Return one line of a server's words, its folders left out."""
+    """Return the server's text as one line, with file names instead of paths."""
     words = " ".join(text.split()).split(" ")
     return _truncate(" ".join(map(_strip_folders, words)))
 
@@ -207,14 +251,20 @@ def _strip_folders(word: str) -> str:
 
 
 def parse_choices(config: object) -> list[object] | None:
-    """Return what an input may be, as its node describes it; None: anything."""
+    """Return the values that an input accepts; None if it accepts any."""
     first = _first_item(config)
     if isinstance(first, list):
         return list(first)  # pyright: ignore[reportUnknownArgumentType, reportUnknownVariableType] - JSON
-    options = _input_options(config).get(
-        "options"
-    )  # newer servers: ["COMBO", {"options": …}]
+    # Newer servers: ["COMBO", {"options": [...]}].
+    options = _input_options(config).get("options")
     return list(options) if isinstance(options, list) else None  # pyright: ignore[reportUnknownArgumentType, reportUnknownVariableType] - JSON
+
+
+def join_choices(choices: Sequence[object]) -> str:
+    """Return the choices separated by commas, at most `MAX_CHOICES` of them."""
+    listed = ", ".join(map(str, choices[:MAX_CHOICES]))
+    more = len(choices) - MAX_CHOICES
+    return f"{listed} and {more} more" if more > 0 else listed
 
 
 def _first_item(config: object) -> object:
@@ -228,45 +278,10 @@ def _input_options(config: object) -> Mapping[str, object]:
 
 
 def _display_value(value: object) -> str:
-    return (
-        _truncate(value if isinstance(value, str) and not value else f"{value!r}")
-        or "''"
-    )
+    return _truncate(repr(value))
 
 
 def _truncate(text: str) -> str:
-    return (
-        text
-        if len(text) <= _MAX_VALUE_LENGTH
-        else text[: _MAX_VALUE_LENGTH - 3] + "..."
-    )
-
-
-# Failures
-
-
-class ErrorExplanation(msgspec.Struct, frozen=True):
-    """A failure as a sentence, and what to do about it."""
-
-    message: str
-    hint: str = ""
-
-
-def explain_failure(trouble: ErrorData, graph: ApiWorkflow) -> ErrorExplanation:
-    """Return what failed while running, in one sentence."""
-    where = display_node_name(graph, trouble.node_id or "?", trouble.node_type or "")
-    what = remove_paths(trouble.exception_message or "").rstrip(".")
-    kind = (trouble.exception_type or "").rsplit(".", maxsplit=1)[-1]
-    if _is_out_of_memory(kind, what):
-        return ErrorExplanation(
-            f"{where} ran out of memory.",
-            hint="Ask for a smaller size, use a smaller model, or free the server's"
-            " memory.",
-        )
-    told = ": ".join(filter(None, (kind, what))) or "it does not say why"
-    return ErrorExplanation(f"{where} failed: {told}.")
-
-
-def _is_out_of_memory(kind: str, what: str) -> bool:
-    said = f"{kind} {what}".lower()
-    return "outofmemory" in said or "out of memory" in said or kind == "MemoryError"
+    if len(text) <= _MAX_VALUE_LENGTH:
+        return text
+    return text[: _MAX_VALUE_LENGTH - 3] + "..."

@@ -1,8 +1,7 @@
-"""Fills a workflow with the values of a job."""
+"""Filling of a workflow with the values of a job."""
 
 import copy
 import math
-from collections.abc import Mapping
 
 from imagen.adapters.backends.comfyui.bindings import resolve_input
 from imagen.adapters.backends.comfyui.graph import (
@@ -18,17 +17,7 @@ from imagen.domain.suggestion import suggest_name
 
 MAX_PARAMETERS_LISTED = 40
 
-
-PARAMETERS: Mapping[str, str] = {
-    "cfg": "how closely to follow the prompt",
-    "guidance": "the same, for models such as FLUX dev",
-    "sampler": "the sampling method",
-    "scheduler": "the schedule of the steps",
-    "denoise": "how much of the image to make anew, from 0 to 1",
-}
-"""What `--set` calls by a name of its own, where the workflow has it."""
-
-
+# The replacement for `--set` of an input that has a flag of its own.
 _FLAGS = {
     "prompt": "the prompt",
     "negative": "--negative",
@@ -39,100 +28,98 @@ _FLAGS = {
     "batch": "--count",
     "model": "--model",
 }
-
-
 _INTEGER_INPUTS = {"seed", "noise_seed", "steps", "width", "height", "batch_size"}
 
 
 def fill_workflow(
     workflow: Workflow, job: ImageJob, *, prefix: str = ""
 ) -> dict[str, dict[str, object]]:
-    """Return the graph to be sent for a job, a copy that shares nothing.
+    """Return the workflow to submit for a job, a copy that shares nothing.
 
     Args:
-        workflow: Is not changed.
-        job: What is wanted; what it leaves open stays as in the workflow.
-        prefix: What the server calls the files; "" leaves it to the workflow.
+        workflow: The workflow; it is not changed.
+        job: The values; those that it leaves open stay as in the file.
+        prefix: Prefix of the file names on the server; "" leaves that of the file.
 
     Raises:
-        InvalidRequest: an option names nothing in the workflow, or its value makes no
-            sense there.
+        InvalidRequest: an option names no input of the workflow, or its value has the
+            wrong type.
     """
-    slots, graph = workflow.bindings, workflow.graph
+    bindings, graph = workflow.bindings, workflow.graph
     values = _scale_handover_steps(workflow, job.steps)
-    for places, value in (
-        (slots.prompt, job.prompt),
-        (slots.negative, job.negative),
-        (slots.seed, job.seed),
-        (slots.steps, job.steps),
-        (slots.width, job.size.width),
-        (slots.height, job.size.height),
-        (slots.batch, job.count),
-        (slots.model, job.model or None),
+    for targets, value in (
+        (bindings.prompt, job.prompt),
+        (bindings.negative, job.negative),
+        (bindings.seed, job.seed),
+        (bindings.steps, job.steps),
+        (bindings.width, job.size.width),
+        (bindings.height, job.size.height),
+        (bindings.batch, job.count),
+        (bindings.model, job.model or None),
     ):
         if value is not None:
-            values.update(dict.fromkeys(places, value))
+            values.update(dict.fromkeys(targets, value))
     if prefix:
         values.update(_apply_prefix(workflow, prefix))
-    for name, wished in job.options.items():
-        values.update(_apply_option(workflow, name, wished))
+    for name, option in job.options.items():
+        values.update(_apply_option(workflow, name, option))
     inputs = {name: dict(node.inputs) for name, node in graph.nodes.items()}
-    for place, settled in values.items():
-        inputs[place.node][place.input] = settled
+    for target, filled in values.items():
+        inputs[target.node][target.input] = filled
     return {
         name: _node_to_json(node, copy.deepcopy(inputs[name]))
         for name, node in graph.nodes.items()
     }
 
 
-# Filling
-
-
 def _node_to_json(node: WorkflowNode, inputs: dict[str, object]) -> dict[str, object]:
-    sent: dict[str, object] = {"class_type": node.class_type, "inputs": inputs}
-    return {**sent, "_meta": {"title": node.title}} if node.title else sent
+    body: dict[str, object] = {"class_type": node.class_type, "inputs": inputs}
+    return {**body, "_meta": {"title": node.title}} if node.title else body
 
 
 def _scale_handover_steps(
     workflow: Workflow, steps: int | None
 ) -> dict[NodeInput, object]:
-    """Move the steps at which samplers take over along with the number of steps."""
-    was = workflow.defaults.steps
-    if not steps or not was:
+    """Scale the steps at which samplers hand over with the number of steps."""
+    default = workflow.defaults.steps
+    if not steps or not default:
         return {}
-    moved: dict[NodeInput, object] = {}
-    for place in workflow.bindings.handover:
-        at = workflow.graph.value(place)
+    scaled: dict[NodeInput, object] = {}
+    for target in workflow.bindings.handover:
+        at = workflow.graph.value(target)
         if isinstance(at, int):
-            moved[place] = round(at * steps / was)
-    return moved
+            scaled[target] = round(at * steps / default)
+    return scaled
 
 
 def _apply_prefix(workflow: Workflow, prefix: str) -> dict[NodeInput, object]:
     graph = workflow.graph
-    places = (NodeInput(node, "filename_prefix") for node in workflow.bindings.output)
-    return {place: prefix for place in places if graph.value(place) is not None}
+    targets = (NodeInput(node, "filename_prefix") for node in workflow.bindings.output)
+    return {target: prefix for target in targets if graph.value(target) is not None}
+
+
+# Options
 
 
 def _apply_option(
     workflow: Workflow, name: str, value: object
 ) -> dict[NodeInput, object]:
-    places = _find_option_inputs(workflow, name)
-    for place in places:
-        _check_value(name, value, place=place, was=workflow.graph.value(place))
-    return dict.fromkeys(places, value)
+    targets = _find_option_inputs(workflow, name)
+    for target in targets:
+        _check_value(name, value, target=target, default=workflow.graph.value(target))
+    return dict.fromkeys(targets, value)
 
 
 def _find_option_inputs(workflow: Workflow, name: str) -> tuple[NodeInput, ...]:
     graph = workflow.graph
-    friendly = _named_parameters(workflow)
-    if name in friendly:
-        return friendly[name]
-    place = resolve_input(graph, name)
-    if place is not None:
-        _check_settable(workflow, place)
-        return (place,)
-    known = [*friendly, *_list_settable_inputs(graph)]
+    parameters = _named_parameters(workflow)
+    if name in parameters:
+        return parameters[name]
+    target = resolve_input(graph, name)
+    if target is not None:
+        _check_settable(workflow, target)
+        return (target,)
+    known = [*parameters, *_list_settable_inputs(graph)]
     near, more = suggest_name(name, known), len(known) - MAX_PARAMETERS_LISTED
     raise InvalidRequest(
         f"{workflow.name} has no parameter {display_name(name)!r}.",
@@ -143,62 +130,64 @@ def _find_option_inputs(workflow: Workflow, name: str) -> tuple[NodeInput, ...]:
     )
 
 
-def _check_settable(workflow: Workflow, place: NodeInput) -> None:
-    """Refuse what a link or a flag decides; both ways at once could not be told."""
-    link = workflow.graph.link(place)
+def _check_settable(workflow: Workflow, target: NodeInput) -> None:
+    """Refuse to set an input that a link or a flag sets already."""
+    link = workflow.graph.link(target)
     if link is not None:
         raise InvalidRequest(
-            f"{workflow.name}: {place} is linked to node {display_name(link.node)}"
+            f"{workflow.name}: {target} is linked to node {display_name(link.node)}"
             f" ({workflow.graph.describe_node(link.node)}).",
             hint="Set the value there.",
         )
-    for slot, flag in _FLAGS.items():
-        if place in getattr(workflow.bindings, slot):
+    # Otherwise the flag and `--set` could give it two values.
+    for binding, flag in _FLAGS.items():
+        if target in getattr(workflow.bindings, binding):
             raise InvalidRequest(
-                f"{workflow.name}: {place} is not for --set.", hint=f"Use {flag}."
+                f"{workflow.name}: {target} cannot be set with --set.",
+                hint=f"Use {flag}.",
             )
 
 
 def _named_parameters(workflow: Workflow) -> dict[str, tuple[NodeInput, ...]]:
-    slots = workflow.bindings
+    bindings = workflow.bindings
     found = {
-        "cfg": slots.cfg,
-        "guidance": slots.guidance,
-        "sampler": slots.sampler,
-        "scheduler": slots.scheduler,
-        "denoise": slots.denoise,
-        "image": slots.image if len(slots.image) == 1 else (),
+        "cfg": bindings.cfg,
+        "guidance": bindings.guidance,
+        "sampler": bindings.sampler,
+        "scheduler": bindings.scheduler,
+        "denoise": bindings.denoise,
+        "image": bindings.image if len(bindings.image) == 1 else (),
     }
-    return {name: places for name, places in found.items() if places}
+    return {name: targets for name, targets in found.items() if targets}
 
 
 def _list_settable_inputs(graph: WorkflowGraph) -> list[str]:
     return [
-        str(place)
+        str(target)
         for name, node in graph.nodes.items()
-        for place in (NodeInput(name, key) for key in node.inputs)
-        if graph.link(place) is None
+        for target in (NodeInput(name, key) for key in node.inputs)
+        if graph.link(target) is None
     ]
 
 
-def _check_value(name: str, value: object, *, place: NodeInput, was: object) -> None:
-    """Refuse a value of another type than the workflow has there.
-
-    ComfyUI converts what it can and would silently make 1 of 1.5 or of true.
-    """
+def _check_value(
+    name: str, value: object, *, target: NodeInput, default: object
+) -> None:
+    """Refuse a value whose type differs from the workflow's own value."""
+    # ComfyUI converts what it can, and would silently make 1 of 1.5 or of true.
     if isinstance(value, float) and not math.isfinite(value):
-        raise InvalidRequest(f"{name} cannot be {value}.")
-    if isinstance(was, bool):
+        raise InvalidRequest(f"{name} must be a finite number, not {value}.")
+    if isinstance(default, bool):
         fits, wanted = isinstance(value, bool), "true or false"
-    elif place.input in _INTEGER_INPUTS or place.input.endswith("_step"):
+    elif target.input in _INTEGER_INPUTS or target.input.endswith("_step"):
         fits = isinstance(value, int) and not isinstance(value, bool)
-        wanted = "a whole number"
-    elif isinstance(was, int | float):
+        wanted = "an integer"
+    elif isinstance(default, int | float):
         fits = isinstance(value, int | float) and not isinstance(value, bool)
         wanted = "a number"
-    elif isinstance(was, str):
-        fits, wanted = isinstance(value, str), "a word or a text"
+    elif isinstance(default, str):
+        fits, wanted = isinstance(value, str), "a string"
     else:
         return
     if not fits:
-        raise InvalidRequest(f"{name} is {wanted}, not {value!r}.")
+        raise InvalidRequest(f"{name} must be {wanted}, not {value!r}.")

@@ -1,4 +1,4 @@
-"""Reads a workflow in ComfyUI's API format, and finds one's way along its links."""
+"""A workflow in ComfyUI's API format as a graph of nodes and links."""
 
 from collections.abc import Collection, Iterator, Mapping
 from graphlib import CycleError, TopologicalSorter
@@ -13,22 +13,21 @@ MAX_NODES = 2000
 MAX_DEPTH = 50
 MAX_NAME_LENGTH = 60
 
-EXPORT_HINT = "In ComfyUI, use Workflow > Export (API), and name that file."
-
+EXPORT_HINT = "In ComfyUI, use Workflow > Export (API), and use the exported file."
 
 ApiWorkflow: TypeAlias = Mapping[str, Mapping[str, object]]
-"""A workflow in API form: each node's class, inputs and title, by its id."""
+"""A workflow as it is submitted: class, inputs and title of each node, by node id."""
 
 
 class Link(NamedTuple):
-    """What an input is connected to: an output of another node, by its number."""
+    """The output of a node that an input is connected to, by its index."""
 
     node: str
     output: int
 
 
 class NodeInput(msgspec.Struct, frozen=True, order=True):
-    """One input of one node, written `node.input`."""
+    """An input of a node, written `node.input`."""
 
     node: str
     input: str
@@ -38,7 +37,7 @@ class NodeInput(msgspec.Struct, frozen=True, order=True):
 
 
 class WorkflowNode(msgspec.Struct, frozen=True):
-    """A node: its class, its inputs (values and links), and the title people see."""
+    """A node: its class, its inputs (values and links) and its title in the editor."""
 
     class_type: str
     inputs: Mapping[str, object]
@@ -46,35 +45,35 @@ class WorkflowNode(msgspec.Struct, frozen=True):
 
 
 class WorkflowGraph(msgspec.Struct, frozen=True):
-    """All the nodes of a workflow, in the order of the file; no link is loose.
+    """All nodes of a workflow, in the order of the file; every link leads to a node.
 
     Attributes:
         source: The workflow's name or file, for messages.
-        nodes: By their ids.
-        order: The ids, each after those that it depends on.
+        nodes: The nodes by id.
+        order: The ids in topological order, each after those that it depends on.
     """
 
     source: str
     nodes: Mapping[str, WorkflowNode]
     order: tuple[str, ...]
 
-    def value(self, place: NodeInput) -> object:
-        """Return what the input says; None when there is no such input."""
-        return self.nodes[place.node].inputs.get(place.input)
+    def value(self, target: NodeInput) -> object:
+        """Return the input's value or link; None if the node has no such input."""
+        return self.nodes[target.node].inputs.get(target.input)
 
-    def link(self, place: NodeInput) -> Link | None:
-        """Return what the input is connected to, or None when it is not."""
-        return parse_link(self.value(place))
+    def link(self, target: NodeInput) -> Link | None:
+        """Return the link of the input, or None if it has a value."""
+        return parse_link(self.value(target))
 
     def links(self, node: str) -> Iterator[tuple[str, Link]]:
-        """Give each connected input of a node with what it is connected to."""
+        """Yield the name and the link of each connected input of a node."""
         for name, value in self.nodes[node].inputs.items():
             link = parse_link(value)
             if link is not None:
                 yield name, link
 
     def with_ancestors(self, nodes: Collection[str]) -> set[str]:
-        """Return these nodes and everything that they depend on."""
+        """Return these nodes and all nodes that they depend on."""
         found, waiting = set(nodes), list(nodes)
         while waiting:
             for _, link in self.links(waiting.pop()):
@@ -84,16 +83,16 @@ class WorkflowGraph(msgspec.Struct, frozen=True):
         return found
 
     def with_dependents(self, nodes: Collection[str]) -> set[str]:
-        """Return these nodes and everything that depends on them."""
+        """Return these nodes and all nodes that depend on them."""
         found = set(nodes)
         for node in self.order:
             if any(link.node in found for _, link in self.links(node)):
                 found.add(node)
         return found
 
-    def describe_input(self, place: NodeInput) -> str:
-        """Return the place with the class and the title of its node."""
-        return f"{place} ({self.describe_node(place.node)})"
+    def describe_input(self, target: NodeInput) -> str:
+        """Return the input with the class and the title of its node."""
+        return f"{target} ({self.describe_node(target.node)})"
 
     def describe_node(self, node: str) -> str:
         """Return the class and the title of a node."""
@@ -105,11 +104,9 @@ class WorkflowGraph(msgspec.Struct, frozen=True):
 
 
 def parse_link(value: object) -> Link | None:
-    """Return the link that a value is, by the rule of ComfyUI's own `is_link`.
-
-    A list of a node's id and a number; everything else is a value
-    (comfy_execution/graph_utils.py).
-    """
+    """Return the link that an input's value is, or None for any other value."""
+    # The rule of ComfyUI's own `is_link` (comfy_execution/graph_utils.py): a list of a
+    # node id and a number.
     match value:
         case [str(node), int() | float() as output]:
             return Link(node, int(output))
@@ -118,19 +115,19 @@ def parse_link(value: object) -> Link | None:
 
 
 def parse_graph(content: bytes, *, source: str) -> WorkflowGraph:
-    """Read a workflow and check that it hangs together.
+    """Parse a workflow and check its links.
 
     Args:
         content: The bytes of the file.
         source: The workflow's name or file, for messages.
 
     Raises:
-        Misconfigured: it is not a workflow in API format, or a broken one.
+        Misconfigured: the content is not a workflow in API format, or a link is broken.
     """
     if len(content) > MAX_BYTES:
         raise Misconfigured(
             f"{source} is larger than {MAX_BYTES // 2**20} MiB.",
-            hint="A workflow is some kilobytes of JSON; is it the right file?",
+            hint="A workflow is a few kilobytes of JSON. Check the path.",
         )
     nodes = {
         node: _parse_node(body, f"{source}: node {display_name(node)}")
@@ -138,15 +135,16 @@ def parse_graph(content: bytes, *, source: str) -> WorkflowGraph:
     }
     if len(nodes) > MAX_NODES:
         raise Misconfigured(
-            f"{source} has {len(nodes)} nodes; more than {MAX_NODES} are not read."
+            f"{source} has {len(nodes)} nodes; at most {MAX_NODES} are supported."
         )
     return WorkflowGraph(source=source, nodes=nodes, order=_sort_nodes(nodes, source))
 
 
 def display_name(text: str) -> str:
-    """Return a name from a file as it can stand in a message."""
-    short = text if len(text) <= MAX_NAME_LENGTH else text[: MAX_NAME_LENGTH - 1] + "…"
-    return short if short.isprintable() and short else repr(short)
+    """Return a name from a file for a message, shortened and escaped."""
+    if len(text) > MAX_NAME_LENGTH:
+        text = text[: MAX_NAME_LENGTH - 1] + "…"
+    return text if text.isprintable() and text else repr(text)
 
 
 def _decode_object(content: bytes, source: str) -> dict[str, object]:
@@ -160,21 +158,19 @@ def _decode_object(content: bytes, source: str) -> dict[str, object]:
         ) from error
     if not isinstance(body, dict):
         raise Misconfigured(f"{source} is JSON, but not a workflow.", hint=EXPORT_HINT)
-    if _is_editor_format(
-        cast("dict[str, object]", body)
-    ):  # the keys of JSON are strings
+    fields = cast("dict[str, object]", body)  # the keys of JSON are strings
+    if _is_editor_format(fields):
         raise Misconfigured(
-            f"{source} is a workflow as ComfyUI's editor saves it, which cannot be run"
-            " from outside.",
+            f"{source} is in the format of ComfyUI's editor, not in API format.",
             hint=EXPORT_HINT,
         )
-    if not body:
+    if not fields:
         raise Misconfigured(f"{source} is an empty workflow.", hint=EXPORT_HINT)
-    return cast("dict[str, object]", body)
+    return fields
 
 
 def _is_editor_format(body: Mapping[str, object]) -> bool:
-    """Whether it is the editor's own format, which has lists of nodes and links."""
+    # The editor saves lists of nodes and links; in API format, keys are node ids.
     return isinstance(body.get("nodes"), list)
 
 
@@ -188,7 +184,7 @@ def _parse_node(body: object, where: str) -> WorkflowNode:
     inputs = fields.get("inputs", {})
     if not isinstance(inputs, dict):
         raise Misconfigured(
-            f"{where} ({display_name(class_type)}) has no list of inputs."
+            f"{where} ({display_name(class_type)}): inputs is not a JSON object."
         )
     named = cast("dict[str, object]", inputs)
     if _depth_exceeds(named, MAX_DEPTH):
@@ -206,9 +202,10 @@ def _read_title(meta: object) -> str:
             return ""
 
 
-def _depth_exceeds(value: object, most: int) -> bool:
+def _depth_exceeds(value: object, limit: int) -> bool:
+    # Level by level, because a recursive check would itself fail on a deep value.
     level: list[object] = [value]
-    for _ in range(most):
+    for _ in range(limit):
         deeper: list[object] = []
         for item in level:
             if isinstance(item, dict):
@@ -226,9 +223,10 @@ def _too_deep_error(where: str) -> Misconfigured:
 
 
 def _sort_nodes(nodes: Mapping[str, WorkflowNode], source: str) -> tuple[str, ...]:
-    """Order the nodes by what they depend on.
+    """Return the node ids in topological order.
 
-    ComfyUI refuses a circle too, but without saying where (0.3.64).
+    Raises:
+        Misconfigured: a link leads to a missing node, or the links form a cycle.
     """
     sorter: TopologicalSorter[str] = TopologicalSorter()
     for name, node in nodes.items():
@@ -238,19 +236,18 @@ def _sort_nodes(nodes: Mapping[str, WorkflowNode], source: str) -> tuple[str, ..
             if link is None:
                 continue
             if link.node not in nodes:
-                place = NodeInput(name, key)
+                target = NodeInput(name, key)
                 raise Misconfigured(
-                    f"{source}: {place} ({display_name(node.class_type)}) is linked to "
-                    f"node {display_name(link.node)}, which is not there.",
-                    hint="Export the workflow anew, or correct the link.",
+                    f"{source}: {target} ({display_name(node.class_type)}) is linked to"
+                    f" node {display_name(link.node)}, which does not exist.",
+                    hint="Export the workflow again, or correct the link.",
                 )
             sorter.add(name, link.node)
     try:
         return tuple(sorter.static_order())
     except CycleError as error:
-        circle = cast("list[str]", error.args[1])  # as graphlib documents it
+        # ComfyUI rejects a cycle too, but does not name its nodes (0.3.64).
+        cycle = cast("list[str]", error.args[1])  # as graphlib documents it
         raise Misconfigured(
-            f"{source} goes in a circle: "
-            + " → ".join(map(display_name, circle[:8]))
-            + "."
+            f"{source} has a cycle: " + " → ".join(map(display_name, cycle[:8])) + "."
         ) from error

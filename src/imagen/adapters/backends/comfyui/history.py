@@ -1,4 +1,4 @@
-"""One prompt, as its frames, the queue and the history tell it."""
+"""The state of one prompt, from WebSocket messages, the queue and the history."""
 
 from collections.abc import Mapping
 from typing import ClassVar, Literal, TypeAlias
@@ -24,22 +24,20 @@ from imagen.adapters.backends.comfyui.protocol import (
     extract_files,
 )
 
-# One prompt, as its frames tell it
-
 PromptOutcome: TypeAlias = Literal["success", "error", "interrupted"]
 
 
 class PromptState:
-    """What is known of one prompt; frames of any other leave it as it is.
+    """The state of one prompt; messages about other prompts do not change it.
 
     Attributes:
-        begun: Whether the worker took it.
-        ending: How it went, once that is known.
-        over: Whether nothing more comes.
-        trouble: What failed, if something did.
-        files: The pictures of each output node, in the order of the nodes' ends.
-        node: Which node is at work.
-        step: How far that node is, and out of how many steps.
+        started: True once the worker started it.
+        outcome: Its outcome; None until a message or the history has it.
+        finished: True once no more messages follow.
+        error: The failure or interruption, empty after a success.
+        files: The image files of each output node, in the order in which they finished.
+        node: The node that runs now.
+        step: The current step of that node, and its number of steps.
     """
 
     def __init__(self, prompt_id: str) -> None:
@@ -53,7 +51,7 @@ class PromptState:
         self.step: tuple[int, int] | None = None
 
     def apply(self, frame: Frame) -> bool:
-        """Take a frame in, and say whether it was about this prompt."""
+        """Update the state; return False for a message about another prompt."""
         if isinstance(frame, Status) or frame.data.prompt_id != self.prompt_id:
             return False
         self.started = True
@@ -77,7 +75,7 @@ class PromptState:
         return True
 
     def apply_history(self, entry: "PromptHistory") -> None:
-        """Take in what the history says, which is the last word."""
+        """Update the state from the history, which is authoritative."""
         self.started = self.finished = True
         self.outcome, self.error = entry.outcome, entry.error
         for node, output in entry.outputs.items():
@@ -89,23 +87,26 @@ class PromptState:
 
 
 def _read_step(data: ProgressData) -> tuple[int, int] | None:
-    most = int(data.max)
-    return (min(most, max(0, int(data.value))), most) if most >= 1 else None
+    total = int(data.max)
+    return (min(total, max(0, int(data.value))), total) if total >= 1 else None
+
+
+# The queue
 
 
 class QueueResponse(msgspec.Struct, frozen=True):
-    """Who is at work and who waits, as raw items: each has a whole graph inside."""
+    """The running and pending items, undecoded: each contains a whole graph."""
 
     queue_running: tuple[msgspec.Raw, ...] = ()
     queue_pending: tuple[msgspec.Raw, ...] = ()
 
 
 class QueuePosition(msgspec.Struct, frozen=True):
-    """Where a prompt is.
+    """The position of a prompt in the queue.
 
     Attributes:
-        running: Whether it is at work.
-        ahead: How many go before it.
+        running: True if the worker executes it.
+        ahead: The number of prompts before it.
     """
 
     running: bool
@@ -118,7 +119,7 @@ class _Item(msgspec.Struct, frozen=True, array_like=True):
 
 
 class _QueuedPrompt(msgspec.Struct, frozen=True, array_like=True):
-    """A prompt with its graph, as the queue and the history have it."""
+    """A prompt with its graph, in the form that queue and history share."""
 
     number: float
     prompt_id: str
@@ -127,7 +128,7 @@ class _QueuedPrompt(msgspec.Struct, frozen=True, array_like=True):
 
     @property
     def sent_at(self) -> float | None:
-        """When we sent it, in seconds since 1970; None when it was not us."""
+        """When imagen sent it, in seconds since 1970; None for another client's."""
         moment = self.extra_data.get(SENT_AT_KEY)
         return moment if isinstance(moment, float) else None
 
@@ -137,19 +138,20 @@ class _HistoryEntry(msgspec.Struct, frozen=True):
 
 
 def find_queue_position(queue: bytes, prompt_id: str) -> QueuePosition | None:
-    """Return where the prompt is, or None if it is not in the queue.
+    """Return the prompt's position, or None if it is not in the queue.
 
     Raises:
-        msgspec.DecodeError: it is no queue.
+        msgspec.DecodeError: the body is not a queue.
     """
-    read = msgspec.json.decode(queue, type=QueueResponse)
-    running = [_decode_item(item) for item in read.queue_running]
-    pending = [_decode_item(item) for item in read.queue_pending]
+    response = msgspec.json.decode(queue, type=QueueResponse)
+    running = [_decode_item(item) for item in response.queue_running]
+    pending = [_decode_item(item) for item in response.queue_pending]
     if any(item.prompt_id == prompt_id for item in running):
         return QueuePosition(running=True)
-    for mine in pending:
-        if mine.prompt_id == prompt_id:
-            ahead = sum(item.number < mine.number for item in pending)
+    for found in pending:
+        if found.prompt_id == prompt_id:
+            # `queue_pending` is a heap array: only `number` tells the order.
+            ahead = sum(item.number < found.number for item in pending)
             return QueuePosition(running=False, ahead=len(running) + ahead)
     return None
 
@@ -157,31 +159,33 @@ def find_queue_position(queue: bytes, prompt_id: str) -> QueuePosition | None:
 def find_prompts(
     queue: bytes, history: bytes, graph: ApiWorkflow, *, since: float
 ) -> tuple[str, ...]:
-    """Return the names of all prompts with just this graph.
+    """Return the ids of all prompts with exactly this graph.
 
     Args:
-        queue: What waits or runs.
-        history: What is over.
-        graph: The graph.
-        since: Seconds since 1970; what we sent before does not count.
+        queue: Body of `/queue`: pending and running prompts.
+        history: Body of `/history`: finished prompts.
+        graph: The graph to look for.
+        since: Seconds since 1970; prompts that imagen sent earlier are left out.
 
     Raises:
-        msgspec.DecodeError: it is no queue or no history.
+        msgspec.DecodeError: a body is not a queue or a history.
     """
-    read = msgspec.json.decode(queue, type=QueueResponse)
+    response = msgspec.json.decode(queue, type=QueueResponse)
     entries = msgspec.json.decode(history, type=dict[str, _HistoryEntry])
-    orders = [
-        *(_decode_prompt(item) for item in read.queue_running),
-        *(_decode_prompt(item) for item in read.queue_pending),
+    prompts = [
+        *(_decode_prompt(item) for item in response.queue_running),
+        *(_decode_prompt(item) for item in response.queue_pending),
         *(entry.prompt for entry in entries.values() if entry.prompt),
     ]
+    # A round trip through JSON, so that tuples and numbers compare as the server's do.
     wanted = msgspec.json.decode(msgspec.json.encode(graph))
-    alike = [
-        order.prompt_id
-        for order in orders
-        if order.graph == wanted and (order.sent_at or since) >= since
+    matches = [
+        prompt.prompt_id
+        for prompt in prompts
+        if prompt.graph == wanted and (prompt.sent_at or since) >= since
     ]
-    return tuple(dict.fromkeys(alike))
+    # A prompt can move from the queue to the history between the two requests.
+    return tuple(dict.fromkeys(matches))
 
 
 def _decode_prompt(item: msgspec.Raw) -> _QueuedPrompt:
@@ -192,8 +196,11 @@ def _decode_item(item: msgspec.Raw) -> _Item:
     return msgspec.json.decode(item, type=_Item)
 
 
+# The history
+
+
 class HistoryStatus(msgspec.Struct, frozen=True):
-    """How it went; each message is an event and its data."""
+    """The status of a finished prompt; each message is an event and its data."""
 
     status_str: str = ""
     completed: bool = False
@@ -201,7 +208,7 @@ class HistoryStatus(msgspec.Struct, frozen=True):
 
 
 class PromptHistory(msgspec.Struct, frozen=True):
-    """What the server remembers of a prompt that is over."""
+    """The history entry of a finished prompt."""
 
     outputs: Mapping[str, object] = {}
     status: HistoryStatus | None = None
@@ -214,9 +221,11 @@ class PromptHistory(msgspec.Struct, frozen=True):
 
     @property
     def outcome(self) -> PromptOutcome:
-        """How it went; only the last message tells an interruption from an error."""
+        """The outcome according to the last terminal message."""
         if self.status is None:
             return "success"
+        # `status_str` is "error" for an interruption too (observed on 0.3.64): only the
+        # last message tells them apart.
         for event, _ in reversed(self.status.messages):
             if event in self.outcomes:
                 return self.outcomes[event]
@@ -224,7 +233,7 @@ class PromptHistory(msgspec.Struct, frozen=True):
 
     @property
     def error(self) -> ErrorData:
-        """What failed, if something did."""
+        """The failure or interruption; empty after a success."""
         for event, data in reversed(self.status.messages if self.status else ()):
             if event in {"execution_error", "execution_interrupted"}:
                 return msgspec.json.decode(data, type=ErrorData)
@@ -232,10 +241,10 @@ class PromptHistory(msgspec.Struct, frozen=True):
 
 
 def parse_history(history: bytes, prompt_id: str) -> PromptHistory | None:
-    """Return what is remembered of the prompt; None if nothing is.
+    """Return the prompt's entry, or None if the history does not have it.
 
     Raises:
-        msgspec.DecodeError: it is no history.
+        msgspec.DecodeError: the body is not a history.
     """
     entries = msgspec.json.decode(history, type=dict[str, msgspec.Raw])
     if prompt_id not in entries:

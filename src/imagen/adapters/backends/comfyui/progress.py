@@ -1,4 +1,4 @@
-"""How far a job is, as its samplers' steps tell."""
+"""Progress of a job, from the steps of its samplers."""
 
 from imagen.adapters.backends.comfyui.errors import display_node_name
 from imagen.adapters.backends.comfyui.graph import ApiWorkflow
@@ -6,7 +6,10 @@ from imagen.ports.backend import JobContext
 
 
 class StepReport:
-    """How far a job is, as its samplers' steps tell; it never goes back."""
+    """Reports the progress of a job; the fraction never decreases.
+
+    ComfyUI counts steps for each node and has no overall percentage (0.3.64).
+    """
 
     def __init__(self, graph: ApiWorkflow) -> None:
         self._graph = graph
@@ -15,26 +18,26 @@ class StepReport:
         self._fraction: float | None = None
 
     def enter(self, context: JobContext, node: str) -> None:
-        """Say what a node does, when it begins."""
+        """Report what a node does when it starts."""
         self.report(context, _describe_activity(self._graph, node))
 
     def step(
-        self, context: JobContext, node: str | None, value: int, most: int
+        self, context: JobContext, node: str | None, value: int, total: int
     ) -> None:
-        """Say that a node took a step."""
+        """Report step `value` of `total` of a node; only samplers count."""
         if node is None or (self._samplers and node not in self._samplers):
             return
         if node not in self._seen:
             self._seen.append(node)
         passes = max(len(self._samplers), len(self._seen))
-        done = self._seen.index(node) + value / most
+        done = self._seen.index(node) + value / total
         self._fraction = max(self._fraction or 0.0, min(1.0, done / passes))
         context.progress(
-            self._fraction, "sampling", steps=most if passes == 1 else None
+            self._fraction, "sampling", steps=total if passes == 1 else None
         )
 
     def report(self, context: JobContext, note: str) -> None:
-        """Say what is going on, without being further."""
+        """Report a note without a new fraction."""
         context.progress(self._fraction, note)
 
 
@@ -45,15 +48,17 @@ def _is_sampler(graph: ApiWorkflow, node: str) -> bool:
 
 def _describe_activity(graph: ApiWorkflow, node: str) -> str:
     kind = str(graph.get(node, {}).get("class_type", ""))
-    for sign, doing in _ACTIVITIES.items():
-        if sign in kind:
-            return doing
+    for part, activity in _ACTIVITIES.items():
+        if part in kind:
+            return activity
     return display_node_name(graph, node)
 
 
+# A loader sends no progress while it loads: 9 s of silence for a FLUX checkpoint
+# (observed on 0.3.64). The note is all that a user sees in that time.
 _ACTIVITIES = {
     "Loader": "loading the model",
-    "TextEncode": "reading the prompt",
+    "TextEncode": "encoding the prompt",
     "KSampler": "sampling",
     "SamplerCustom": "sampling",
     "VAEDecode": "decoding",

@@ -1,6 +1,7 @@
-"""What a ComfyUI server says, as values; nothing is sent or awaited here.
+"""ComfyUI's WebSocket messages and the parts of its HTTP bodies, as values.
 
-Seen on 0.3.64. Whatever is not understood is passed over, as newer servers say more.
+Pure decoding: no client, no socket. The shapes were observed on ComfyUI 0.3.64. Unknown
+messages and fields are ignored, because newer servers send more.
 """
 
 from collections.abc import Mapping
@@ -9,102 +10,113 @@ from typing import TypeAlias
 
 import msgspec
 
+# Event types of a binary message.
 _PREVIEW, _PREVIEW_WITH_METADATA = 1, 4
-
-
 _IMAGE_TYPES = {1: "image/jpeg", 2: "image/png"}
 
-
 PREVIEW_REQUEST = {"preview_method": "auto"}
-"""What in a prompt's extra data has newer servers send pictures on the way, however
-they were started."""
-
+"""Extra data of a prompt that makes newer servers send previews with any value of
+their `--preview-method`."""
 
 SENT_AT_KEY = "imagen_sent_at"
-"""What we call, in a prompt's extra data, the moment in which we sent it: the server
-keeps that, and only newer ones say themselves when a prompt was handed in."""
+"""Key of imagen's submit time in a prompt's extra data, in seconds since 1970.
+
+The server keeps extra data. Only newer servers record themselves when a prompt was
+submitted.
+"""
 
 
 class OutputFile(msgspec.Struct, frozen=True):
-    """Where the server put a picture; asked for with exactly these words."""
+    """An image file on the server; `/view` expects exactly these three values."""
 
     filename: str
     subfolder: str = ""
     type: str = "output"
 
 
-# Frames
+class PromptAccepted(msgspec.Struct, frozen=True):
+    """Response to a submitted prompt.
+
+    `node_errors` is not empty when the server queued the prompt without some of its
+    outputs.
+    """
+
+    prompt_id: str
+    node_errors: object = None
+
+
+# WebSocket text messages
 
 
 class ExecInfo(msgspec.Struct, frozen=True):
-    """How much there is to do."""
+    """Number of prompts that run or wait."""
 
     queue_remaining: int | None = None
 
 
 class QueueStatus(msgspec.Struct, frozen=True):
-    """The inner part of a status."""
+    """The inner object of a status message."""
 
     exec_info: ExecInfo = ExecInfo()
 
 
 class StatusData(msgspec.Struct, frozen=True):
-    """What a status frame says."""
+    """Data of a status message; only the first one has the client id `sid`."""
 
     status: QueueStatus = QueueStatus()
     sid: str | None = None
 
 
 class _Frame(msgspec.Struct, frozen=True, tag_field="type"):
-    """A frame of text."""
+    """A text message, discriminated by its `type`."""
 
 
 class Status(_Frame, frozen=True, tag="status"):
-    """Sent to everybody when the queue changes, and first of all to a new socket."""
+    """Sent to a new socket first, and to every client when the queue changes."""
 
     data: StatusData
 
 
 class PromptData(msgspec.Struct, frozen=True):
-    """What any frame about a prompt says."""
+    """Data that every message about a prompt has."""
 
     prompt_id: str | None = None
 
 
 class ExecutionStarted(_Frame, frozen=True, tag="execution_start"):
-    """The worker took the prompt."""
+    """The worker started the prompt."""
 
     data: PromptData
 
 
 class CachedData(msgspec.Struct, frozen=True):
-    """Nodes that need not run again."""
+    """Nodes whose results are cached."""
 
     prompt_id: str | None = None
     nodes: tuple[str, ...] = ()
 
 
 class ExecutionCached(_Frame, frozen=True, tag="execution_cached"):
-    """Which nodes need not run again."""
+    """The nodes that are not run, because their results are cached."""
 
     data: CachedData
 
 
 class NodeData(msgspec.Struct, frozen=True):
-    """A node, or None at the end."""
+    """A node, or None at the end of the prompt."""
 
     prompt_id: str | None = None
     node: str | None = None
 
 
 class Executing(_Frame, frozen=True, tag="executing"):
-    """A node begins; without a node, and with our prompt, it is the last frame."""
+    """A node starts; with a prompt id and without a node, the last message."""
 
     data: NodeData
 
 
 class ProgressData(msgspec.Struct, frozen=True):
-    """A step of a node."""
+    """Step `value` of `max` of a node."""
 
     value: float
     max: float
@@ -113,13 +125,13 @@ class ProgressData(msgspec.Struct, frozen=True):
 
 
 class ProgressMessage(_Frame, frozen=True, tag="progress"):
-    """A node took a step."""
+    """A node finished a step."""
 
     data: ProgressData
 
 
 class ExecutedData(msgspec.Struct, frozen=True):
-    """What an output node made."""
+    """The output of an output node."""
 
     prompt_id: str | None = None
     node: str | None = None
@@ -127,19 +139,25 @@ class ExecutedData(msgspec.Struct, frozen=True):
 
 
 class NodeExecuted(_Frame, frozen=True, tag="executed"):
-    """An output node is done."""
+    """An output node finished."""
 
     data: ExecutedData
 
 
 class ExecutionSucceeded(_Frame, frozen=True, tag="execution_success"):
-    """All nodes are done; the history may be empty for a moment yet."""
+    """All nodes finished.
+
+    `/history/{id}` can still be empty at this moment (8 of 150 prompts on 0.3.64).
+    """
 
     data: PromptData
 
 
 class ErrorData(msgspec.Struct, frozen=True):
-    """Which node failed, and how; the rest of it is long, and full of paths."""
+    """The node that failed, and its exception.
+
+    Omits the traceback and the node's inputs, which are long and contain server paths.
+    """
 
     prompt_id: str | None = None
     node_id: str | None = None
@@ -155,7 +173,7 @@ class ExecutionFailed(_Frame, frozen=True, tag="execution_error"):
 
 
 class ExecutionInterrupted(_Frame, frozen=True, tag="execution_interrupted"):
-    """Somebody stopped it."""
+    """A client interrupted the prompt."""
 
     data: ErrorData
 
@@ -172,26 +190,44 @@ Frame: TypeAlias = (
     | ExecutionInterrupted
 )
 
-
 _FRAMES: msgspec.json.Decoder[Frame] = msgspec.json.Decoder(Frame)
 
 
 def parse_message(text: str | bytes) -> Frame | None:
-    """Return what a text frame says, or None if it means nothing to us."""
+    """Parse a text message; None for a malformed one or an unknown type."""
     try:
         return _FRAMES.decode(text)
     except (msgspec.DecodeError, UnicodeError):
         return None
 
 
+def extract_files(output: object) -> tuple[OutputFile, ...]:
+    """Return the image files in an output node's result."""
+    if not isinstance(output, Mapping):
+        return ()
+    images: object = output.get("images")  # pyright: ignore[reportUnknownVariableType] - JSON
+    if not isinstance(images, list):
+        return ()
+    files: list[OutputFile] = []
+    for image in images:  # pyright: ignore[reportUnknownVariableType] - JSON
+        try:
+            files.append(msgspec.convert(image, OutputFile))
+        except msgspec.ValidationError:
+            continue
+    return tuple(files)
+
+
+# WebSocket binary messages
+
+
 class PreviewFrame(msgspec.Struct, frozen=True):
-    """A picture on the way, or one that was sent instead of kept.
+    """An intermediate image, or a final one that is sent and not stored.
 
     Attributes:
-        content: Its bytes.
-        media_type: What they are said to be.
-        prompt_id: Whose it is; None when the server does not say.
-        node: Which node made it, likewise.
+        content: The image file.
+        media_type: Its media type according to the server.
+        prompt_id: The prompt that it belongs to; None if the server does not say.
+        node: The node that made it; None if the server does not say.
     """
 
     content: bytes
@@ -207,8 +243,10 @@ class _PreviewMetadata(msgspec.Struct, frozen=True):
 
 
 def parse_preview(content: bytes) -> PreviewFrame | None:
-    """Return the picture in a binary frame, or None if there is none in it."""
-    if len(content) < 8:  # noqa: PLR2004 - two numbers of four bytes
+    """Parse a binary message; None if it contains no image."""
+    # Two big-endian integers of four bytes: the event type, then the image format
+    # (type 1) or the length of the metadata (type 4).
+    if len(content) < 8:  # noqa: PLR2004 - two integers of four bytes
         return None
     kind, number = unpack_from(">II", content)
     if kind == _PREVIEW and number in _IMAGE_TYPES:
@@ -216,38 +254,12 @@ def parse_preview(content: bytes) -> PreviewFrame | None:
     if kind != _PREVIEW_WITH_METADATA or 8 + number > len(content):
         return None
     try:
-        about = msgspec.json.decode(content[8 : 8 + number], type=_PreviewMetadata)
+        metadata = msgspec.json.decode(content[8 : 8 + number], type=_PreviewMetadata)
     except (msgspec.DecodeError, UnicodeError):
         return None
     return PreviewFrame(
         content=content[8 + number :],
-        media_type=about.image_type,
-        prompt_id=about.prompt_id,
-        node=about.node_id,
+        media_type=metadata.image_type,
+        prompt_id=metadata.prompt_id,
+        node=metadata.node_id,
     )
-
-
-def extract_files(output: object) -> tuple[OutputFile, ...]:
-    """Return the pictures among what an output node made."""
-    if not isinstance(output, Mapping):
-        return ()
-    images: object = output.get("images")  # pyright: ignore[reportUnknownVariableType] - JSON
-    if not isinstance(images, list):
-        return ()
-    found: list[OutputFile] = []
-    for image in images:  # pyright: ignore[reportUnknownVariableType] - JSON
-        try:
-            found.append(msgspec.convert(image, OutputFile))
-        except msgspec.ValidationError:
-            continue
-    return tuple(found)
-
-
-# Answers
-
-
-class PromptAccepted(msgspec.Struct, frozen=True):
-    """The prompt is in the queue, perhaps without some of its outputs."""
-
-    prompt_id: str
-    node_errors: object = None

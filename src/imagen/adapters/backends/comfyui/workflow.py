@@ -1,7 +1,4 @@
-"""Turns a workflow, one of ours or one of the user's, and a job into what is sent.
-
-Nothing is sent here: a `Workflow` is read once, and `filled` gives the graph of a job.
-"""
+"""A workflow: built in or the user's own, with its bindings, defaults and files."""
 
 from collections.abc import Mapping
 from pathlib import Path
@@ -33,12 +30,10 @@ BUILT_IN = (
     *("sd15", "sdxl", "sd35", "flux-schnell", "flux-schnell-checkpoint", "flux-dev"),
     *("flux2-klein", "qwen-image", "z-image-turbo"),
 )
-"""The workflows that come with imagen, each a file in `workflows/`."""
-
+"""The built-in workflows, each a file in `workflows/`."""
 
 LARGEST_BATCH = 4096
-"""What ComfyUI's empty latents allow (seen on 0.3.64)."""
-
+"""The limit of ComfyUI's empty latents (observed on 0.3.64)."""
 
 FILE_KEYS: Mapping[str, tuple[str, ...]] = {
     "checkpoint": ("ckpt_name",),
@@ -49,35 +44,27 @@ FILE_KEYS: Mapping[str, tuple[str, ...]] = {
     "vae": ("vae_name",),
     "lora": ("lora_name",),
 }
-"""How the config calls a model file: the inputs of the loaders that it goes into."""
+"""Inputs of model loaders by the key that the config uses for the file."""
 
-
-_MODEL_FILE_ENDINGS = (
+_MODEL_FILE_SUFFIXES = (
     *(".safetensors", ".sft", ".ckpt", ".pt", ".pt2", ".pth", ".bin", ".gguf"),
     *(".onnx", ".pkl"),
 )
-
-
 _MULTIPLE_OF_8 = {"EmptyLatentImage", "EmptyImage", "ImageScale", "LatentUpscale"}
-
-
 _MULTIPLE_OF_16 = {
-    "ModelSamplingFlux",
-    "FluxGuidance",
-    "Flux2Scheduler",
-    "ModelSamplingSD3",
+    *("ModelSamplingFlux", "FluxGuidance", "Flux2Scheduler", "ModelSamplingSD3"),
 }
 
 
 class WorkflowDefaults(msgspec.Struct, frozen=True, kw_only=True):
-    """What the workflow's file itself says.
+    """Values from the workflow's file.
 
     Attributes:
-        size: None when it says none that imagen can make.
-        steps: None when it says none.
-        seed: None when it says none.
+        size: The size; None if the file has none that imagen supports.
+        steps: The number of steps; None if the file has none.
+        seed: The seed; None if the file has none.
         files: Each model file by its key (`checkpoint`, `unet`, ...), or by its
-            `node.input` where several have the same key.
+            `node.input` if several have the same key.
     """
 
     size: Size | None = None
@@ -87,7 +74,7 @@ class WorkflowDefaults(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Workflow(msgspec.Struct, frozen=True, kw_only=True):
-    """A graph of ComfyUI's, and the places in it that a job fills."""
+    """A workflow graph, and the inputs of it that a job fills."""
 
     name: str
     graph: WorkflowGraph
@@ -96,16 +83,14 @@ class Workflow(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class RequiredFile(msgspec.Struct, frozen=True, kw_only=True):
-    """A file that the server must have for the workflow.
+    """A model file that the server must have for the workflow.
 
     Attributes:
-        place: The input that names it.
-        class_type: The class of its node, whose choices are to be looked at.
-        input: The name of the input.
+        class_type: The class of the node that loads it.
+        input: The name of the input that names it.
         name: The name of the file.
     """
 
-    place: NodeInput
     class_type: str
     input: str
     name: str
@@ -117,18 +102,18 @@ def load_workflow(
     files: Mapping[str, str] | None = None,
     bindings: BindingOverrides | None = None,
 ) -> Workflow:
-    """Read a built-in workflow by its name, or any by the path of its file.
+    """Read a built-in workflow, or one from a file.
 
     Args:
-        name_or_path: One of `BUILT_IN`, or a file in ComfyUI's API format.
+        name_or_path: One of `BUILT_IN`, or the path of a file in ComfyUI's API format.
         files: Model files to use instead of those in the workflow, by their key
             (`FILE_KEYS`) or `node.input`.
-        bindings: Where a slot is, as `node.input` or several of them; an empty list
-            says nowhere. `output` takes the id of a node.
+        bindings: Inputs to bind, as one or several `node.input`; an empty list binds
+            none. `output` takes the id of a node.
 
     Raises:
-        Misconfigured: there is no such workflow, it cannot be understood, or a file or
-            binding does not fit it.
+        Misconfigured: the workflow does not exist or is invalid, or a file or binding
+            does not fit it.
     """
     content = _read_built_in(name_or_path) or _read_file(name_or_path)
     source = (
@@ -137,35 +122,32 @@ def load_workflow(
         else display_path(name_or_path)
     )
     graph = _replace_files(parse_graph(content, source=source), files or {})
-    slots = find_bindings(graph, bindings or {})
+    found = find_bindings(graph, bindings or {})
     return Workflow(
         name=name_or_path if name_or_path in BUILT_IN else Path(name_or_path).stem,
         graph=graph,
-        bindings=slots,
+        bindings=found,
         defaults=WorkflowDefaults(
-            size=_read_size(graph, slots),
-            steps=_read_integer(graph, slots.steps),
-            seed=_read_integer(graph, slots.seed),
+            size=_read_size(graph, found),
+            steps=_read_integer(graph, found.steps),
+            seed=_read_integer(graph, found.seed),
             files=_read_files(graph),
         ),
     )
 
 
 def workflow_capabilities(workflow: Workflow) -> Capabilities:
-    """Return what the workflow lets a job choose.
-
-    `--set` may name any `node.input`, so its names are not listed; `filled` refuses
-    what there is not.
-    """
-    slots = workflow.bindings
+    """Return what a job may choose in the workflow."""
+    bindings = workflow.bindings
     return Capabilities(
         model=_read_model(workflow),
-        models=None if slots.model else (),
+        models=None if bindings.model else (),
         sizes=_find_size_rule(workflow),
-        largest_seed=LARGEST_SEED if slots.seed else None,
-        negative=bool(slots.negative),
-        steps=bool(slots.steps),
-        largest_batch=LARGEST_BATCH if slots.batch else 1,
+        largest_seed=LARGEST_SEED if bindings.seed else None,
+        negative=bool(bindings.negative),
+        steps=bool(bindings.steps),
+        largest_batch=LARGEST_BATCH if bindings.batch else 1,
+        # `--set` accepts any `node.input`: `fill_workflow` refuses unknown ones.
         parameters=None,
         live=True,
         may_cost=False,
@@ -173,25 +155,32 @@ def workflow_capabilities(workflow: Workflow) -> Capabilities:
 
 
 def list_required_nodes(workflow: Workflow) -> tuple[str, ...]:
-    """Return the classes of node that the server must know."""
+    """Return the node classes that the server must have."""
     return tuple(sorted({node.class_type for node in workflow.graph.nodes.values()}))
 
 
 def list_required_files(workflow: Workflow) -> tuple[RequiredFile, ...]:
     """Return the model files that the server must have."""
-    return tuple(_find_model_files(workflow.graph))
+    known = {name for names in FILE_KEYS.values() for name in names}
+    return tuple(
+        RequiredFile(class_type=node.class_type, input=key, name=value)
+        for node in workflow.graph.nodes.values()
+        for key, value in node.inputs.items()
+        if isinstance(value, str)
+        and (key in known or value.lower().endswith(_MODEL_FILE_SUFFIXES))
+    )
 
 
 def find_output_nodes(workflow: Workflow) -> tuple[str, ...]:
     """Return the ids of the nodes whose images are the result.
 
-    A workflow may show or save others on the way; those are not it.
+    Other nodes may preview or save intermediate images.
     """
     return workflow.bindings.output
 
 
 def display_path(path: str) -> str:
-    """Return a path as it can stand in a message, its end if it is long."""
+    """Return a path for a message; of a long path only the end."""
     short = len(path) <= MAX_NAME_LENGTH
     return display_name(path if short else "…" + path[1 - MAX_NAME_LENGTH :])
 
@@ -202,7 +191,8 @@ def display_path(path: str) -> str:
 def _read_built_in(name: str) -> bytes | None:
     if name not in BUILT_IN:
         return None
-    folder = Path(__file__).with_name("workflows")  # importlib.resources costs 9 ms
+    # Not importlib.resources, whose import takes 9 ms.
+    folder = Path(__file__).with_name("workflows")
     return (folder / f"{name}.json").read_bytes()
 
 
@@ -210,8 +200,9 @@ def _read_file(path: str) -> bytes:
     try:
         file = Path(path).expanduser()
         if not file.is_file():
-            raise _missing_workflow_error(path, there=file.exists())
+            raise _missing_workflow_error(path, exists=file.exists())
         with file.open("rb") as opened:
+            # One byte more than the limit, so that `parse_graph` notices a larger file.
             return opened.read(MAX_BYTES + 1)
     except (OSError, RuntimeError, ValueError) as error:
         raise Misconfigured(
@@ -219,25 +210,48 @@ def _read_file(path: str) -> bytes:
         ) from error
 
 
-def _missing_workflow_error(path: str, *, there: bool) -> Misconfigured:
-    if there:
+def _missing_workflow_error(path: str, *, exists: bool) -> Misconfigured:
+    if exists:
         return Misconfigured(f"The workflow {display_path(path)} is not a file.")
     near = suggest_name(path, BUILT_IN)
     return Misconfigured(
-        f"There is no workflow {display_path(path)}, built in or as a file.",
+        f"Unknown workflow {display_path(path)}: neither built in nor a file.",
         hint=f"Did you mean {near}?"
         if near
-        else "Built in are " + ", ".join(BUILT_IN) + "; or name the path of a file.",
+        else "Use the path of a file, or one of " + ", ".join(BUILT_IN) + ".",
     )
+
+
+def _read_size(graph: WorkflowGraph, bindings: Bindings) -> Size | None:
+    width = _read_integer(graph, bindings.width)
+    height = _read_integer(graph, bindings.height)
+    if width is None or height is None:
+        return None
+    try:
+        return Size(width, height)
+    except InvalidRequest:
+        return None
+
+
+def _read_integer(graph: WorkflowGraph, targets: tuple[NodeInput, ...]) -> int | None:
+    """Return the file's value of the first input."""
+    for target in targets[:1]:
+        value = graph.value(trace_literal(graph, target, "integer") or target)
+        if isinstance(value, int | float) and not isinstance(value, bool):
+            return int(value)
+    return None
+
+
+# Model files
 
 
 def _replace_files(graph: WorkflowGraph, files: Mapping[str, str]) -> WorkflowGraph:
     nodes = dict(graph.nodes)
     for key, name in files.items():
-        place = _find_file_input(graph, key)
-        node = nodes[place.node]
-        nodes[place.node] = msgspec.structs.replace(
-            node, inputs={**node.inputs, place.input: name}
+        target = _find_file_input(graph, key)
+        node = nodes[target.node]
+        nodes[target.node] = msgspec.structs.replace(
+            node, inputs={**node.inputs, target.input: name}
         )
     return msgspec.structs.replace(graph, nodes=nodes)
 
@@ -245,16 +259,16 @@ def _replace_files(graph: WorkflowGraph, files: Mapping[str, str]) -> WorkflowGr
 def _find_file_input(graph: WorkflowGraph, key: str) -> NodeInput:
     exact = resolve_input(graph, key)
     if exact is not None:
-        return trace_literal(graph, exact, "word") or exact
-    places = _group_file_inputs(graph).get(key, [])
-    if len(places) == 1:
-        return places[0]
-    if places:
+        return trace_literal(graph, exact, "string") or exact
+    targets = _group_file_inputs(graph).get(key, [])
+    if len(targets) == 1:
+        return targets[0]
+    if targets:
         raise Misconfigured(
-            f"{graph.source}: {key} could be "
-            + " or ".join(graph.describe_input(place) for place in places)
+            f"{graph.source}: {key} is ambiguous, it could be "
+            + " or ".join(graph.describe_input(target) for target in targets)
             + ".",
-            hint=f'Say which, as in "{places[0]}: ...".',
+            hint=f'Name the input in the config, for example "{targets[0]}: ...".',
         )
     known = ", ".join(_group_file_inputs(graph))
     raise Misconfigured(
@@ -264,85 +278,43 @@ def _find_file_input(graph: WorkflowGraph, key: str) -> NodeInput:
 
 
 def _group_file_inputs(graph: WorkflowGraph) -> dict[str, list[NodeInput]]:
-    keyed: dict[str, list[NodeInput]] = {}
+    groups: dict[str, list[NodeInput]] = {}
     for key, inputs in FILE_KEYS.items():
         for name, node in graph.nodes.items():
-            for one in inputs:
-                if isinstance(node.inputs.get(one), str):
-                    keyed.setdefault(key, []).append(NodeInput(name, one))
-    return keyed
+            for each in inputs:
+                if isinstance(node.inputs.get(each), str):
+                    groups.setdefault(key, []).append(NodeInput(name, each))
+    return groups
 
 
 def _read_files(graph: WorkflowGraph) -> dict[str, str]:
     return {
-        key if len(places) == 1 else str(place): str(graph.value(place))
-        for key, places in _group_file_inputs(graph).items()
-        for place in places
+        key if len(targets) == 1 else str(target): str(graph.value(target))
+        for key, targets in _group_file_inputs(graph).items()
+        for target in targets
     }
 
 
-def _find_model_files(graph: WorkflowGraph) -> list[RequiredFile]:
-    known = {name for names in FILE_KEYS.values() for name in names}
-    return [
-        RequiredFile(
-            place=NodeInput(name, key),
-            class_type=node.class_type,
-            input=key,
-            name=value,
-        )
-        for name, node in graph.nodes.items()
-        for key, value in node.inputs.items()
-        if isinstance(value, str)
-        and (key in known or value.lower().endswith(_MODEL_FILE_ENDINGS))
-    ]
-
-
-def _read_size(graph: WorkflowGraph, slots: Bindings) -> Size | None:
-    width, height = (
-        _read_integer(graph, slots.width),
-        _read_integer(graph, slots.height),
-    )
-    if width is None or height is None:
-        return None
-    try:
-        return Size(width, height)
-    except InvalidRequest:
-        return None
-
-
-def _read_integer(graph: WorkflowGraph, places: tuple[NodeInput, ...]) -> int | None:
-    """Return the number that the file has at the first of the places."""
-    for place in places[:1]:
-        value = graph.value(trace_literal(graph, place, "whole") or place)
-        if isinstance(value, int | float) and not isinstance(value, bool):
-            return int(value)
-    return None
-
-
-# What it can do
+# Capabilities
 
 
 def _read_model(workflow: Workflow) -> str:
-    graph = workflow.graph
-    for place in workflow.bindings.model[:1]:
-        return str(graph.value(place))
+    for target in workflow.bindings.model[:1]:
+        return str(workflow.graph.value(target))
     return ""
 
 
 def _find_size_rule(workflow: Workflow) -> SizeRule:
-    """Return the sizes that the latent takes.
-
-    ComfyUI does not check the step of a latent's sides and rounds down (65 makes 64,
-    seen on 0.3.64), so it is kept here: 8 pixels for each latent one, and 16 for the
-    models that take two latent ones at a time (FLUX, SD3 and their kin).
-    """
-    slots, graph = workflow.bindings, workflow.graph
-    if not slots.width:
+    bindings, graph = workflow.bindings, workflow.graph
+    if not bindings.width:
         size = workflow.defaults.size
         return SizeRule(choices=(size,)) if size else SizeRule(choices=(Size(),))
+    # ComfyUI does not check the step of a latent's sides and rounds down (65 gives 64,
+    # observed on 0.3.64), so imagen checks it: 8 pixels for each latent pixel, and 16
+    # for models that take two latent pixels at a time (FLUX, SD3 and similar).
     classes = {node.class_type for node in graph.nodes.values()}
-    holders = {graph.nodes[place.node].class_type for place in slots.width}
-    fine = bool(holders & _MULTIPLE_OF_8) and not classes & _MULTIPLE_OF_16
+    latents = {graph.nodes[target.node].class_type for target in bindings.width}
+    fine = bool(latents & _MULTIPLE_OF_8) and not classes & _MULTIPLE_OF_16
     return SizeRule(
         multiple=8 if fine else 16, smallest=SMALLEST_SIDE, largest=LARGEST_SIDE
     )

@@ -355,7 +355,7 @@ class TestLinkedValues:
 
         error = refused(nodes)
 
-        assert "no place for the prompt" in error.message
+        assert "no input for the prompt" in error.message
         assert "7.text" in error.hint
         assert places(found(nodes, {"prompt": "6.text"}), "prompt") == ["6.text"]
 
@@ -698,7 +698,7 @@ class TestBindings:
             "2": node("SaveImage", images=["1", 0]),
         }
 
-        assert "no place for the prompt" in refused(nodes).message
+        assert "no input for the prompt" in refused(nodes).message
         slots = found(nodes, {"prompt": [], "seed": "1.color"})
         assert places(slots, "seed") == ["1.color"]
         assert places(slots, "width") == ["1.width"]

@@ -242,7 +242,7 @@ def test_lists_what_a_newer_server_has() -> None:
 @pytest.mark.parametrize(
     ("config", "end"),
     [
-        ([[], {}], "which has none at all."),
+        ([[], {}], "it has none."),
         (None, "is not on this server."),
         ([[f"{n}.ckpt" for n in range(14)], {}], "11.ckpt and 2 more."),
     ],
@@ -287,7 +287,7 @@ def test_an_unknown_fault_is_told_in_the_words_of_the_server() -> None:
         ),
         (
             b'{"error": {"type": "t", "message": "m"}, "node_errors": [1]}',
-            "The server found faults that it describes in no known way.",
+            "The server reported node errors in an unknown format.",
         ),
     ],
 )
@@ -354,5 +354,5 @@ def test_knows_when_memory_ran_out(kind: str, message: str) -> None:
 
 def test_a_failure_without_words_is_told_all_the_same() -> None:
     assert explain_failure(ErrorData(), GRAPH) == ErrorExplanation(
-        "node ? failed: it does not say why."
+        "node ? failed without an error message."
     )
