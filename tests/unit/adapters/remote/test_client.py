@@ -8,12 +8,14 @@ from typing import Self
 import httpx
 import pytest
 
+from imagen.adapters.remote.background import BackgroundCall
 from imagen.adapters.remote.client import (
-    BackgroundCall,
     build_client,
     build_ssl_context,
-    display_url,
     is_loopback,
+)
+from imagen.adapters.remote.errors import (
+    display_url,
     mark_unsent,
     parse_retry_after,
     to_status_error,

@@ -30,8 +30,10 @@ from imagen.adapters.remote.client import (
     USER_AGENT,
     build_client,
     build_ssl_context,
-    display_url,
     is_loopback,
+)
+from imagen.adapters.remote.errors import (
+    display_url,
     to_status_error,
     translate_errors,
 )

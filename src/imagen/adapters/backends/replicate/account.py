@@ -26,7 +26,8 @@ from imagen.adapters.backends.replicate.inputs import AttachedImages, ModelInput
 from imagen.adapters.backends.replicate.models import known_names
 from imagen.adapters.backends.replicate.run import PredictionRun
 from imagen.adapters.backends.replicate.search import SearchCriteria, find_matching
-from imagen.adapters.remote.client import BackgroundCall, mark_unsent
+from imagen.adapters.remote.background import BackgroundCall
+from imagen.adapters.remote.errors import mark_unsent
 from imagen.domain.consumption import UNTOUCHED
 from imagen.domain.errors import BackendError, InvalidRequest
 from imagen.domain.plan import ImageJob

@@ -146,7 +146,7 @@ class ReplicateBackend:
 
     def generate(self, job: ImageJob, context: JobContext) -> Generated:
         """Order a prediction, stay with it, fetch what it made."""
-        from imagen.adapters.remote.client import mark_unsent  # noqa: PLC0415 - network
+        from imagen.adapters.remote.errors import mark_unsent  # noqa: PLC0415 - network
 
         with mark_unsent():
             context.sleep(0)

@@ -14,7 +14,8 @@ from imagen.adapters.backends.replicate.catalog import (
 )
 from imagen.adapters.backends.replicate.errors import to_error
 from imagen.adapters.backends.replicate.prediction import Prediction, PredictionPage
-from imagen.adapters.remote.client import build_client, display_url, translate_errors
+from imagen.adapters.remote.client import build_client
+from imagen.adapters.remote.errors import display_url, translate_errors
 from imagen.domain.errors import Unavailable, Unfinished
 from imagen.ports.clock import Clock
 

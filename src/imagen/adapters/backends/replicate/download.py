@@ -15,7 +15,8 @@ from urllib.request import getproxies
 
 import httpx
 
-from imagen.adapters.remote.client import build_client, is_loopback, translate_errors
+from imagen.adapters.remote.client import build_client, is_loopback
+from imagen.adapters.remote.errors import translate_errors
 from imagen.domain.errors import BackendError, Unavailable, Unfinished
 
 LARGEST = 256 * 1024 * 1024

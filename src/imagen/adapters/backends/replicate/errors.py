@@ -13,7 +13,7 @@ from imagen.adapters.backends.replicate.json_values import (
     as_mapping,
     as_number,
 )
-from imagen.adapters.remote.client import parse_retry_after, to_status_error
+from imagen.adapters.remote.errors import parse_retry_after, to_status_error
 from imagen.domain.errors import (
     ImagenError,
     Refused,

@@ -21,7 +21,9 @@ from imagen.adapters.backends.replicate.prediction import (
     read_seed,
     read_usage,
 )
-from imagen.adapters.remote.client import BackgroundCall, is_truncated, mark_unsent
+from imagen.adapters.remote.background import BackgroundCall
+from imagen.adapters.remote.downloads import is_truncated
+from imagen.adapters.remote.errors import mark_unsent
 from imagen.domain.consumption import UNTOUCHED, Used
 from imagen.domain.errors import (
     BackendError,

@@ -16,7 +16,7 @@ from imagen.adapters.backends.replicate.errors import NotThereError
 from imagen.adapters.backends.replicate.json_values import as_list
 from imagen.adapters.backends.replicate.prediction import Prediction, parse_time
 from imagen.adapters.backends.replicate.schema import json_equal
-from imagen.adapters.remote.client import BackgroundCall
+from imagen.adapters.remote.background import BackgroundCall
 from imagen.ports.backend import JobContext
 from imagen.ports.clock import Clock
 
