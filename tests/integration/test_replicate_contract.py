@@ -160,7 +160,7 @@ class TestModelThatWasLookedUpBefore(TestModelOfSomebody):
 
 def _build(url: str, model: str, cache: Path | None = None) -> ImageBackend:
     if cache is not None:
-        ModelCatalog(url, folder=cache, clock=SystemClock()).learn(
+        ModelCatalog(url, folder=cache, clock=SystemClock()).update(
             Target.parse(SKETCH),
             ModelDescription(
                 openapi_schema=openapi(models()[SKETCH].properties),

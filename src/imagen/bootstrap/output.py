@@ -142,7 +142,7 @@ def build_storage(
     if folder is not None:
         from imagen.adapters.storage.local import LocalStorage  # noqa: PLC0415
 
-        return LocalStorage(folder, for_good=durable)
+        return LocalStorage(folder, durable=durable)
     from imagen.adapters.storage.stream import StreamStorage  # noqa: PLC0415 - rare
 
     if stream is None:
@@ -150,7 +150,7 @@ def build_storage(
             "There is no standard output to write to here.",
             hint="The image's `bytes` has what `-` would write.",
         )
-    return StreamStorage(stream, called=STDOUT)
+    return StreamStorage(stream, name=STDOUT)
 
 
 def split_output_path(output: str, environment: Environment) -> tuple[Path, str | None]:

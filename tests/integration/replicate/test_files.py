@@ -13,7 +13,7 @@ from tests.integration.replicate.server import ReplicateServer
 
 from imagen.adapters.backends.replicate import download
 from imagen.adapters.backends.replicate.adapter import ReplicateBackend
-from imagen.adapters.backends.replicate.input_images import LARGEST_INLINE
+from imagen.adapters.backends.replicate.input_images import MAX_INLINE_BYTES
 from imagen.domain.consumption import Used
 from imagen.domain.errors import BackendError, InvalidRequest, Refused, Unfinished
 from imagen.domain.reference import ReferenceImage
@@ -131,7 +131,7 @@ def test_a_file_of_any_length_is_not_read_to_its_end(
     server: ReplicateServer,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr(download, "LARGEST", 4 * 1024 * 1024)
+    monkeypatch.setattr(download, "MAX_FILE_BYTES", 4 * 1024 * 1024)
     server.trouble(file="endless")
 
     outcome = drawn(backend)
@@ -252,7 +252,7 @@ def test_a_large_picture_is_handed_in_before(
     build: Build, server: ReplicateServer
 ) -> None:
     picture = noise(Size(800, 800))
-    assert len(picture) > LARGEST_INLINE
+    assert len(picture) > MAX_INLINE_BYTES
 
     drawn(build(model=PRO), images=(reference(picture, "große Katze.png"),))
 

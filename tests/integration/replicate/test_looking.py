@@ -355,7 +355,7 @@ def test_is_found_by_the_digests_of_its_pictures(
 ) -> None:
     if not inline:
         monkeypatch.setattr(
-            "imagen.adapters.backends.replicate.account.LARGEST_INLINE", 1
+            "imagen.adapters.backends.replicate.account.MAX_INLINE_BYTES", 1
         )
     backend = build(model=COLLAGE)
     sent, other = tiny_png(), tiny_png(colour=(1, 2, 3))

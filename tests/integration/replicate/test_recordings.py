@@ -14,8 +14,8 @@ import msgspec
 import pytest
 
 from imagen.adapters.backends.replicate.errors import (
-    NotThereError,
-    NotValidError,
+    InvalidInputError,
+    NotFoundError,
     to_error,
 )
 from imagen.adapters.backends.replicate.inputs import AttachedImages, build_model_inputs
@@ -47,7 +47,7 @@ def test_every_prediction_is_understood() -> None:
         files = list_outputs(prediction)
 
         assert bool(files) == bool(said["output"])
-        if prediction.is_over and not files:
+        if prediction.is_finished and not files:
             assert isinstance(explain_failure(prediction), BackendError)
 
 
@@ -68,10 +68,10 @@ def test_every_refusal_is_understood() -> None:
             error: Exception = to_error(
                 answer, "Replicate", hide=str, now=datetime.now(UTC)
             )
-        except (NotThereError, NotValidError) as special:
+        except (NotFoundError, InvalidInputError) as special:
             error = special
 
-        assert isinstance(error, (ImagenError, NotThereError, NotValidError))
+        assert isinstance(error, (ImagenError, NotFoundError, InvalidInputError))
         assert getattr(error, "code", "") != "backend_error"
 
 
@@ -93,7 +93,7 @@ def test_every_model_gets_what_it_takes() -> None:
             timeout=60,
         )
 
-        sent = inputs.inputs_for(job, {}, AttachedImages())
+        sent = inputs.build_payload(job, {}, AttachedImages())
 
         assert set(sent) <= set(properties), name
         assert (can.largest_seed is not None) == said["has_seed"], name

@@ -16,7 +16,7 @@ from tests.integration.replicate.models import COLLAGE, SKETCH
 from tests.integration.replicate.server import ReplicateServer
 
 from imagen.adapters.backends.replicate.adapter import ReplicateBackend
-from imagen.adapters.backends.replicate.run import LONGEST_AWAY
+from imagen.adapters.backends.replicate.run import MAX_OUTAGE
 from imagen.domain.consumption import UNTOUCHED
 from imagen.domain.errors import (
     BackendError,
@@ -79,7 +79,7 @@ def test_waits_longer_and_longer_but_not_for_ever(
     waits = [wait for wait in context.waits if wait][1:]
     assert type(outcome) is Unfinished
     assert waits == sorted(waits)
-    assert LONGEST_AWAY / 2 < sum(waits) <= LONGEST_AWAY
+    assert MAX_OUTAGE / 2 < sum(waits) <= MAX_OUTAGE
     assert context.references == [server.predictions[0].id]
     assert server.created == 1
 

@@ -7,13 +7,13 @@ from typing import Generic, TypeVar
 
 from imagen.ports.backend import JobContext
 
-A_SLICE = 0.25
+CHECK_INTERVAL = 0.25
 """Seconds between two looks at the context while something blocks."""
 
-Answer = TypeVar("Answer")
+Result = TypeVar("Result")
 
 
-class BackgroundCall(Generic[Answer]):
+class BackgroundCall(Generic[Result]):
     """A call that blocks, in a thread of its own, so that it can be left behind.
 
     Reading from a silent server, or looking up its name, cannot be broken off from
@@ -22,9 +22,9 @@ class BackgroundCall(Generic[Answer]):
 
     def __init__(
         self,
-        call: Callable[[], Answer],
+        call: Callable[[], Result],
         *,
-        undo: Callable[[Answer], object] | None = None,
+        undo: Callable[[Result], object] | None = None,
     ) -> None:
         """Set out.
 
@@ -38,31 +38,31 @@ class BackgroundCall(Generic[Answer]):
         self._came = Event()
         self._lock = Lock()
         self._left = False
-        self._answer: list[Answer] = []
+        self._answer: list[Result] = []
         self._error: BaseException | None = None
         Thread(target=self._run, daemon=True).start()
 
-    def result(self, context: JobContext) -> Answer:
+    def result(self, context: JobContext) -> Result:
         """Wait for what the call returns or raises, as long as the context lets us.
 
         Raises:
             Cancelled: passed through from the context; the call is left behind.
         """
         try:
-            while not self._done.wait(A_SLICE):
+            while not self._done.wait(CHECK_INTERVAL):
                 context.sleep(0)
         except BaseException:
-            self.leave()
+            self.abandon()
             raise
         if self._error is not None:
             raise self._error
         return self._answer[0]
 
-    def ends_within(self, seconds: float) -> bool:
+    def wait(self, seconds: float) -> bool:
         """Wait for the call, but no longer, and say whether it is over."""
         return self._done.wait(max(0.0, seconds))
 
-    def late(self, seconds: float) -> Answer | None:
+    def result_within(self, seconds: float) -> Result | None:
         """Return what it brings within that time, even if it was left behind.
 
         Returns:
@@ -74,13 +74,13 @@ class BackgroundCall(Generic[Answer]):
             raise self._error
         return self._answer[0]
 
-    def leave(self) -> None:
+    def abandon(self) -> None:
         """Wait for it no more; what it brings is undone."""
         with self._lock:
             self._left = True
             answers = list(self._answer)
         for answer in answers:
-            self._undone(answer)
+            self._undo_result(answer)
 
     def _run(self) -> None:
         try:
@@ -88,20 +88,20 @@ class BackgroundCall(Generic[Answer]):
         except BaseException as error:  # noqa: BLE001 - raised where it is waited for
             self._error = error
         else:
-            self._arrive(answer)
+            self._deliver(answer)
         finally:
             self._came.set()
             self._done.set()
 
-    def _arrive(self, answer: Answer) -> None:
+    def _deliver(self, answer: Result) -> None:
         with self._lock:
             self._answer.append(answer)
             self._came.set()
             left = self._left
         if left:
-            self._undone(answer)
+            self._undo_result(answer)
 
-    def _undone(self, answer: Answer) -> None:
+    def _undo_result(self, answer: Result) -> None:
         if self._undo is not None:
             with suppress(Exception):  # nobody is there to hear of it
                 self._undo(answer)

@@ -37,7 +37,7 @@ def build_client(
     Raises:
         Misconfigured: the address, a header or the environment's proxy is no good.
     """
-    _check(headers or {})
+    _check_headers(headers or {})
     try:
         return httpx.Client(
             base_url=base_url,
@@ -46,7 +46,7 @@ def build_client(
             limits=httpx.Limits(max_connections=None, max_keepalive_connections=32),
             verify=(trust := build_ssl_context(base_url)),
             trust_env=not is_loopback(base_url),
-            transport=None if _has_proxy(base_url) else _Connections(trust),
+            transport=None if _has_proxy(base_url) else _ConnectionPool(trust),
             follow_redirects=False,
         )
     except (httpx.InvalidURL, ValueError, UnicodeError) as error:
@@ -88,7 +88,7 @@ def is_loopback(url: str) -> bool:
         return False
 
 
-def _check(headers: Mapping[str, str]) -> None:
+def _check_headers(headers: Mapping[str, str]) -> None:
     """Refuse a header that cannot be sent, before an error shows what is in it."""
     for name, value in headers.items():
         if not (value.isascii() and value.isprintable() and value.strip() == value):
@@ -98,7 +98,7 @@ def _check(headers: Mapping[str, str]) -> None:
             )
 
 
-class _Connections(httpx.BaseTransport):
+class _ConnectionPool(httpx.BaseTransport):
     """As many connections as there are threads; each is one thread's at a time.
 
     httpcore's own pool (1.0.9) looks at every connection for each, at every request,
@@ -126,7 +126,7 @@ class _Connections(httpx.BaseTransport):
             self._all.discard(connection)
             raise
         body = cast("httpx.SyncByteStream", answer.stream)  # of a transport that waits
-        answer.stream = _Body(body, lambda: self._idle.append(connection))
+        answer.stream = _PooledBody(body, lambda: self._idle.append(connection))
         return answer
 
     def close(self) -> None:
@@ -136,7 +136,7 @@ class _Connections(httpx.BaseTransport):
             connection.close()
 
 
-class _Body(httpx.SyncByteStream):
+class _PooledBody(httpx.SyncByteStream):
     """An answer's body, after which its connection is free."""
 
     def __init__(self, body: httpx.SyncByteStream, free: Callable[[], None]) -> None:

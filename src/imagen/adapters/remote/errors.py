@@ -34,11 +34,13 @@ _NOT_SENT = (
     httpx.UnsupportedProtocol,
     httpx.LocalProtocolError,
 )
-_OTHER_TROUBLE = (httpx.HTTPError, httpx.InvalidURL, httpx.StreamError)
+_OTHER_ERRORS = (httpx.HTTPError, httpx.InvalidURL, httpx.StreamError)
 
 
 @contextmanager
-def translate_errors(who: str, *, creates: bool = False) -> Generator[None, None, None]:
+def translate_errors(
+    server: str, *, creates: bool = False
+) -> Generator[None, None, None]:
     """Turn what goes wrong with a request into an error of ours.
 
     Args:
@@ -54,16 +56,18 @@ def translate_errors(who: str, *, creates: bool = False) -> Generator[None, None
         yield
     except _NOT_SENT as error:
         raise Unavailable(
-            f"{who} was not reached: {_reason(error)}.",
+            f"{server} was not reached: {_describe_error(error)}.",
             hint="Is it running, and is its address right?",
         ) from error
-    except _OTHER_TROUBLE as error:
+    except _OTHER_ERRORS as error:
         if creates:
             raise Unfinished(
-                f"{who} may have taken the order, and then fell silent "
-                f"({_reason(error)})."
+                f"{server} may have taken the order, and then fell silent "
+                f"({_describe_error(error)})."
             ) from error
-        raise Unavailable(f"{who} does not answer: {_reason(error)}.") from error
+        raise Unavailable(
+            f"{server} does not answer: {_describe_error(error)}."
+        ) from error
 
 
 @contextmanager
@@ -85,11 +89,11 @@ def mark_unsent() -> Generator[None, None, None]:
 
 
 def to_status_error(
-    answer: httpx.Response,
-    who: str,
+    response: httpx.Response,
+    server: str,
     *,
     creates: bool = False,
-    says: str = "",
+    detail: str = "",
     now: datetime | None = None,
 ) -> ImagenError:
     """Return what an answer that is no success means.
@@ -102,32 +106,32 @@ def to_status_error(
         says: What it says itself, fit to be shown.
         now: This moment, for a date in `Retry-After`.
     """
-    status, more = answer.status_code, f": {says}" if says else ""
+    status, more = response.status_code, f": {detail}" if detail else ""
     match status:
         case 401 | 403:
-            return Unauthorized(f"{who} does not accept the credentials{more}.")
+            return Unauthorized(f"{server} does not accept the credentials{more}.")
         case 402:
-            return OutOfCredit(f"The account at {who} is empty{more}.")
+            return OutOfCredit(f"The account at {server} is empty{more}.")
         case 407:
             return Unavailable(
-                f"{who} was not reached: a proxy on the way wants credentials.",
+                f"{server} was not reached: a proxy on the way wants credentials.",
                 hint="Look at the variables *_PROXY.",
             )
         case 408 | 425 | 503:
-            return Unavailable(f"{who} is not available (status {status}){more}.")
+            return Unavailable(f"{server} is not available (status {status}){more}.")
         case 429:
             return Throttled(
-                f"{who} asks us to slow down{more}.",
+                f"{server} asks us to slow down{more}.",
                 retry_after=parse_retry_after(
-                    answer.headers.get("Retry-After"), now=now
+                    response.headers.get("Retry-After"), now=now
                 ),
             )
         case 500 | 502 | 504 if creates:
-            return Unfinished(f"{who} broke over the order (status {status}){more}.")
+            return Unfinished(f"{server} broke over the order (status {status}){more}.")
         case 502 | 504:
-            return Unavailable(f"{who} is not available (status {status}){more}.")
+            return Unavailable(f"{server} is not available (status {status}){more}.")
         case _:
-            return BackendError(f"{who} answered with status {status}{more}.")
+            return BackendError(f"{server} answered with status {status}{more}.")
 
 
 def parse_retry_after(
@@ -152,7 +156,7 @@ def display_url(url: str) -> str:
     return f"{parts.scheme}://{host}{parts.path}".rstrip("/") if host else "its address"
 
 
-def _reason(error: Exception) -> str:
+def _describe_error(error: Exception) -> str:
     """Return why in a few words, and never an address: it may hold a secret."""
     match error:
         case httpx.ConnectTimeout():
@@ -161,23 +165,23 @@ def _reason(error: Exception) -> str:
             return "it took too long"
         case httpx.ProxyError():
             return "the proxy refused"
-        case httpx.ConnectError() if isinstance(_root(error), ssl.SSLError):
-            return f"its certificate is not trusted ({_root(error)})"
+        case httpx.ConnectError() if isinstance(_root_cause(error), ssl.SSLError):
+            return f"its certificate is not trusted ({_root_cause(error)})"
         case httpx.ConnectError():
-            return _system_reason(error)
+            return _describe_os_error(error)
         case httpx.InvalidURL() | httpx.UnsupportedProtocol():
             return "its address makes no sense"
         case _:
             return "the connection broke"
 
 
-def _root(error: BaseException) -> BaseException:
+def _root_cause(error: BaseException) -> BaseException:
     while (cause := error.__cause__ or error.__context__) is not None:
         error = cause
     return error
 
 
-def _system_reason(error: Exception) -> str:
-    number = getattr(_root(error), "errno", None)
+def _describe_os_error(error: Exception) -> str:
+    number = getattr(_root_cause(error), "errno", None)
     said = os.strerror(number).lower() if isinstance(number, int) and number > 0 else ""
     return said or "there is no such host, or no way to it"

@@ -34,7 +34,7 @@ class LocalStorage:
     """
 
     def __init__(
-        self, root: Path | Callable[[], Path], *, for_good: bool = True
+        self, root: Path | Callable[[], Path], *, durable: bool = True
     ) -> None:
         """Take the folder, or what finds it out when it is first asked for.
 
@@ -44,7 +44,7 @@ class LocalStorage:
                 can be made again at no cost.
         """
         self._root = root
-        self._for_good = for_good
+        self._for_good = durable
         self._finding = Lock()
 
     def save(
@@ -58,17 +58,17 @@ class LocalStorage:
         again: bool = False,
     ) -> str:
         """Write beside the target, then link or rename into place."""
-        target = self._path(name)
+        target = self._locate(name)
         if name.startswith("/") or "\0" in name or ".." in name.split("/"):
             raise StorageError(f"{name!r} is no name within {self._root}.")
         note = target.with_name(target.name + SIDECAR_SUFFIX)
         try:
             _make_folder(target.parent)
             if replace:
-                _replace(target, note, content, sidecar)
+                _replace_files(target, note, content, sidecar)
             else:
                 sync = self._for_good
-                _add(target, note, content, sidecar, again=again, sync=sync)
+                _create_files(target, note, content, sidecar, again=again, sync=sync)
             if self._for_good:
                 sync_folder(target.parent)
         except OSError as error:
@@ -79,7 +79,7 @@ class LocalStorage:
 
     def read(self, name: str) -> bytes | None:
         """Read the file, if it is there."""
-        path = self._path(name)
+        path = self._locate(name)
         try:
             return path.read_bytes()
         except (FileNotFoundError, IsADirectoryError, NotADirectoryError):
@@ -89,7 +89,7 @@ class LocalStorage:
                 f"{path} could not be read: {error.strerror or error}."
             ) from error
 
-    def _path(self, name: str) -> Path:
+    def _locate(self, name: str) -> Path:
         with self._finding:
             if not isinstance(self._root, Path):
                 try:
@@ -101,7 +101,7 @@ class LocalStorage:
             return self._root / name
 
 
-def _add(
+def _create_files(
     target: Path,
     note: Path,
     content: bytes,
@@ -111,57 +111,62 @@ def _add(
     sync: bool,
 ) -> None:
     if os.path.lexists(target):
-        if not again or not _holds(target, content) or _is_folder(note):
+        if not again or not _has_content(target, content) or _is_folder(note):
             raise NameTaken(f"{target} is taken.")
-        _put_right(note, sidecar)
+        _repair_sidecar(note, sidecar)
         return
-    if os.path.lexists(note) and not (again and _holds(note, sidecar)):
+    if os.path.lexists(note) and not (again and _has_content(note, sidecar)):
         raise NameTaken(f"{note} is taken.")
     with (
-        _draft(target.parent, content, sync=sync) as image,
-        _note(note, sidecar, sync=sync) as words,
+        _open_draft(target.parent, content, sync=sync) as image,
+        _open_sidecar_draft(note, sidecar, sync=sync) as words,
     ):
         # The note first, so that no image is ever seen without it.
-        mine = words is not None and _take(note, words, again=again)
+        mine = words is not None and _link(note, words, again=again)
         try:
-            _take(target, image, again=again)
+            _link(target, image, again=again)
         except (NameTaken, OSError):
             if mine:
                 note.unlink()
             raise
 
 
-def _replace(target: Path, note: Path, content: bytes, sidecar: bytes | None) -> None:
+def _replace_files(
+    target: Path, note: Path, content: bytes, sidecar: bytes | None
+) -> None:
     for path in (target, note):
         if _is_folder(path):
             raise IsADirectoryError(errno.EISDIR, "a folder has this name", str(path))
     if sidecar is not None:
         with suppress(FileNotFoundError):
             os.lstat(note)  # a name that is too long is found out before it is too late
-    with _draft(target.parent, content) as image, _note(note, sidecar) as words:
+    with (
+        _open_draft(target.parent, content) as image,
+        _open_sidecar_draft(note, sidecar) as words,
+    ):
         image.replace(target)
         if words is None:
-            _remove(note)
+            _remove_sidecar(note)
         else:
             words.replace(note)
 
 
-def _put_right(note: Path, sidecar: bytes | None) -> None:
-    if _holds(note, sidecar):
+def _repair_sidecar(note: Path, sidecar: bytes | None) -> None:
+    if _has_content(note, sidecar):
         return
-    with _note(note, sidecar) as words:
+    with _open_sidecar_draft(note, sidecar) as words:
         if words is None:
-            _remove(note)
+            _remove_sidecar(note)
         else:
             words.replace(note)
 
 
-def _remove(note: Path) -> None:
+def _remove_sidecar(note: Path) -> None:
     if os.path.lexists(note):  # a name that is too long for one has none
         note.unlink(missing_ok=True)
 
 
-def _holds(path: Path, content: bytes | None) -> bool:
+def _has_content(path: Path, content: bytes | None) -> bool:
     """Return whether it is a file with exactly these bytes."""
     if content is None:
         return False
@@ -176,7 +181,7 @@ def _is_folder(path: Path) -> bool:
     return os.path.isdir(path) and not os.path.islink(path)  # noqa: PTH112, PTH114 - these never raise
 
 
-def _take(path: Path, draft: "_Draft", *, again: bool) -> bool:
+def _link(path: Path, draft: "_Draft", *, again: bool) -> bool:
     """Give the draft its name, and return whether it was free.
 
     Raises:
@@ -185,7 +190,7 @@ def _take(path: Path, draft: "_Draft", *, again: bool) -> bool:
     try:
         draft.link(path)
     except FileExistsError as error:
-        if again and _holds(path, draft.content):
+        if again and _has_content(path, draft.content):
             return False
         raise NameTaken(f"{path} is taken.") from error
     return True
@@ -205,26 +210,32 @@ class _Draft(Protocol):
         ...
 
 
-def _note(
+def _open_sidecar_draft(
     path: Path, sidecar: bytes | None, *, sync: bool = True
 ) -> AbstractContextManager[_Draft] | AbstractContextManager[None]:
-    return nullcontext() if sidecar is None else _draft(path.parent, sidecar, sync=sync)
+    return (
+        nullcontext()
+        if sidecar is None
+        else _open_draft(path.parent, sidecar, sync=sync)
+    )
 
 
 @contextmanager
-def _draft(folder: Path, content: bytes, *, sync: bool = True) -> Generator[_Draft]:
+def _open_draft(
+    folder: Path, content: bytes, *, sync: bool = True
+) -> Generator[_Draft]:
     """Write the bytes where nobody looks for them; nothing is left there afterwards."""
-    nameless = _open_nameless(folder)
+    nameless = _open_unnamed(folder)
     if nameless is None:
-        with _named(folder, content, sync=sync) as draft:
+        with _open_named_draft(folder, content, sync=sync) as draft:
             yield draft
     else:
         with os.fdopen(nameless, "wb") as file:
             _write(file, content, sync=sync)
-            yield _Nameless(folder, content, file.fileno())
+            yield _UnnamedDraft(folder, content, file.fileno())
 
 
-def _open_nameless(folder: Path) -> int | None:
+def _open_unnamed(folder: Path) -> int | None:
     """Open a file that is gone when it is closed, or killed, before it has a name."""
     if sys.platform != "linux":
         return None
@@ -235,17 +246,19 @@ def _open_nameless(folder: Path) -> int | None:
 
 
 @contextmanager
-def _named(folder: Path, content: bytes, *, sync: bool = True) -> Generator["_Named"]:
+def _open_named_draft(
+    folder: Path, content: bytes, *, sync: bool = True
+) -> Generator["_NamedDraft"]:
     """Write the bytes under a name that nobody else has."""
-    with _hidden(folder) as path:
+    with _temporary_path(folder) as path:
         flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC
         with os.fdopen(os.open(path, flags, 0o666), "wb") as file:
             _write(file, content, sync=sync)
-        yield _Named(path, content)
+        yield _NamedDraft(path, content)
 
 
 @contextmanager
-def _hidden(folder: Path) -> Generator[Path]:
+def _temporary_path(folder: Path) -> Generator[Path]:
     """Make up a name, under which nothing is left afterwards."""
     path = folder / f".imagen-{os.urandom(8).hex()}.part"
     try:
@@ -262,7 +275,7 @@ def _write(file: BinaryIO, content: bytes, *, sync: bool) -> None:
         os.fsync(file.fileno())
 
 
-class _Nameless:
+class _UnnamedDraft:
     """An open file that is in no folder."""
 
     def __init__(self, folder: Path, content: bytes, handle: int) -> None:
@@ -279,16 +292,16 @@ class _Nameless:
         except FileExistsError:
             raise
         except OSError:  # there is no /proc, say; other trouble will come again
-            with _named(self._folder, self.content) as draft:
+            with _open_named_draft(self._folder, self.content) as draft:
                 draft.link(target)
 
     def replace(self, target: Path) -> None:
-        with _hidden(self._folder) as path:  # only a link replaces nothing
+        with _temporary_path(self._folder) as path:  # only a link replaces nothing
             self.link(path)
             path.replace(target)
 
 
-class _Named:
+class _NamedDraft:
     """A hidden file beside its place."""
 
     def __init__(self, path: Path, content: bytes) -> None:

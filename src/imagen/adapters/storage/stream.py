@@ -12,9 +12,9 @@ class StreamStorage:
     by contract: a stream has no room for a sidecar.
     """
 
-    def __init__(self, stream: BinaryIO, *, called: str) -> None:
+    def __init__(self, stream: BinaryIO, *, name: str) -> None:
         self._stream = stream
-        self._called = called
+        self._called = name
 
     def save(
         self,

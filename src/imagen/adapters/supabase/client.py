@@ -52,12 +52,12 @@ _SQL = {
 }
 _EXPOSE_HINT = "Add mai and imagen under Project Settings > Data API > Exposed schemas."
 _URL_HINT = "SUPABASE_URL is as https://abcdefghijkl.supabase.co."
-_REFUSED = ("22", "23502", "23505", "23514", "54")
-_AWAY = (
+_REFUSED_CODES = ("22", "23502", "23505", "23514", "54")
+_UNAVAILABLE_CODES = (
     *("PGRST000", "PGRST001", "PGRST002", "PGRST003", "57014", "40001", "53"),
     "25006",  # the disk is full: a project can only be read then
 )
-_DOORS = ("/rest/v1", "/storage/v1", "/auth/v1")
+_API_PATHS = ("/rest/v1", "/storage/v1", "/auth/v1")
 _DASHBOARDS = {"supabase.com", "www.supabase.com", "app.supabase.com"}
 _KEY = re.compile(r"[!-~]+")
 _NOISE = re.compile(r"^\[Errno -?\d+\] | \(_ssl\.c:\d+\)$")
@@ -75,7 +75,7 @@ class SupabaseAccess:
 
     def __init__(self, url: str, key: str) -> None:
         self.url = url.rstrip("/")
-        for door in _DOORS:
+        for door in _API_PATHS:
             self.url = self.url.removesuffix(door)
         self.key = key
 
@@ -85,12 +85,12 @@ class SupabaseAccess:
     @property
     def host(self) -> str:
         """The project's host, as it can be shown."""
-        if not self.makes_sense:
+        if not self.is_valid:
             return "Supabase"
         return urlsplit(self.url).netloc.rpartition("@")[2]
 
     @property
-    def makes_sense(self) -> bool:
+    def is_valid(self) -> bool:
         """Whether the address may be a project's."""
         try:
             url = urlsplit(self.url)
@@ -111,7 +111,7 @@ class SupabaseAccess:
         Raises:
             Misconfigured: one of them makes no sense.
         """
-        if not self.makes_sense:
+        if not self.is_valid:
             raise Misconfigured(
                 "SUPABASE_URL is no address of a project.", hint=_URL_HINT
             )
@@ -177,10 +177,10 @@ class SupabaseProject:
         """
         with self._turn:
             if self._http is None:
-                self._http = self._built()
+                self._http = self._build_client()
             return self._http
 
-    def open(self) -> None:
+    def validate(self) -> None:
         """Find out whether address and key make sense; nothing is sent.
 
         Raises:
@@ -189,30 +189,34 @@ class SupabaseProject:
         _ = self.http
 
     @property
-    def last(self) -> "httpx.Response | None":
+    def last_response(self) -> "httpx.Response | None":
         """The answer that this thread got last; the libraries keep it to themselves."""
         return getattr(self._last, "response", None)
 
-    def check_file(self) -> None:
+    def check_file_response(self) -> None:
         """Find out whether the last answer may be a file of Storage's.
 
         Raises:
             Unavailable: it is a page to be read.
         """
-        answer = self.last
+        answer = self.last_response
         if answer is None or answer.headers.get("Content-Type", "").startswith("text/"):
-            raise self._stranger()
+            raise self._foreign_response_error()
 
-    def failure(self, what: str, message: str) -> ImagenError:
+    def to_error(self, what: str, message: str) -> ImagenError:
         """Return what the last answer means, or that there was none.
 
         Args:
             what: What was asked for.
             message: What is said of it.
         """
-        if self.last is None:
-            return Unavailable(f"{self.access.host} is not reached: {_said(message)}.")
-        return self._of_status(self.last.status_code, what, _said(message))
+        if self.last_response is None:
+            return Unavailable(
+                f"{self.access.host} is not reached: {_sanitize(message)}."
+            )
+        return self._status_error(
+            self.last_response.status_code, what, _sanitize(message)
+        )
 
     def close(self) -> None:
         """Close the connections; whoever needs them again opens them again."""
@@ -221,7 +225,7 @@ class SupabaseProject:
         if http is not None:
             http.close()
 
-    def check_rest(self) -> None:
+    def check_rest_response(self) -> None:
         """Find out whether the last answer is PostgREST's.
 
         To the library a page of HTML with the status 200 is a success.
@@ -229,16 +233,16 @@ class SupabaseProject:
         Raises:
             Unavailable: it is something else's.
         """
-        answer = self.last
+        answer = self.last_response
         if answer is None or not (
             answer.headers.get("Content-Range")
             or answer.headers.get("Preference-Applied")
             or answer.headers.get("Content-Profile")
         ):
-            raise self._stranger()
+            raise self._foreign_response_error()
 
     @contextmanager
-    def explained(self, what: str) -> Generator[None]:
+    def translate_errors(self, what: str) -> Generator[None]:
         """Turn what goes wrong into an error of ours.
 
         Args:
@@ -265,14 +269,14 @@ class SupabaseProject:
             reason = _NOISE.sub("", str(error)).rstrip(".") or type(error).__name__
             raise Unavailable(f"{who} is not reached: {reason}.") from error
         except APIError as error:
-            raise self._of_rest(error, what) from error
+            raise self._rest_error(error, what) from error
         except StorageApiError as error:
-            raise self._of_storage(error, what) from error
+            raise self._storage_error(error, what) from error
         except (TypeError, ValueError, KeyError) as error:
             # The libraries stumble over an answer that is not of their servers.
-            raise self._stranger() from error
+            raise self._foreign_response_error() from error
 
-    def _built(self) -> "httpx.Client":
+    def _build_client(self) -> "httpx.Client":
         from imagen.adapters.remote.client import build_client  # noqa: PLC0415 - only to send
 
         self.access.check()
@@ -280,9 +284,9 @@ class SupabaseProject:
         client.event_hooks = {"response": [self._remember]}
         return client
 
-    def _of_rest(self, error: "APIError", what: str) -> ImagenError:
-        code, message = error.code or "", _said(error.message)
-        status = self.last.status_code if self.last is not None else 0
+    def _rest_error(self, error: "APIError", what: str) -> ImagenError:
+        code, message = error.code or "", _sanitize(error.message)
+        status = self.last_response.status_code if self.last_response is not None else 0
         nameless = status == _NOT_FOUND and not code
         who = self.access.host
         if code == "PGRST106":
@@ -293,38 +297,42 @@ class SupabaseProject:
             nameless and not message  # a write to a table that is not there
         ):
             return Misconfigured(
-                f"{who} has no {what} as it should be.", hint=sql_hint(what)
+                f"{who} has no {what} as it should be.", hint=migration_hint(what)
             )
         if code == "23503":
             return UnknownOwner(
                 "The owner_user_id of the config is no user of the project.",
                 hint="It is the id of a user under Authentication > Users.",
             )
-        if code.startswith(_REFUSED) or status == _TOO_LARGE:
+        if code.startswith(_REFUSED_CODES) or status == _TOO_LARGE:
             return Refused(f"{what} does not take it: {message}.")
-        if code.startswith(_AWAY) or (status >= _SERVER_ERROR and status != _PAUSED):
+        if code.startswith(_UNAVAILABLE_CODES) or (
+            status >= _SERVER_ERROR and status != _PAUSED
+        ):
             return Unavailable(f"{who} is out of order: {message or status}.")
         if nameless:
-            return self._stranger()
-        return self._of_status(status, what, f"{code} {message}".strip())
+            return self._foreign_response_error()
+        return self._status_error(status, what, f"{code} {message}".strip())
 
-    def _of_storage(self, error: "StorageApiError", what: str) -> ImagenError:
+    def _storage_error(self, error: "StorageApiError", what: str) -> ImagenError:
         status = int(error.status) if str(error.status).isdigit() else 0
-        message = _said(_unwrapped(error.message))
+        message = _sanitize(_unwrap(error.message))
         if error.code in {"Bucket not found", "NoSuchBucket"}:
-            return Misconfigured(f"There is no bucket {BUCKET}.", hint=sql_hint(what))
+            return Misconfigured(
+                f"There is no bucket {BUCKET}.", hint=migration_hint(what)
+            )
         if error.code in {"not_found", "NoSuchKey"}:
             return BackendError(f"{what} does not have it: {message}.")
         if status in {_TOO_LARGE, _WRONG_TYPE} or error.code == "InvalidKey":
             return Refused(f"{what} does not take it: {message}.")
-        return self._of_status(status, what, message)
+        return self._status_error(status, what, message)
 
-    def _of_status(self, status: int, what: str, message: str) -> ImagenError:
+    def _status_error(self, status: int, what: str, message: str) -> ImagenError:
         who = self.access.host
         if status == _NOT_FOUND or status in _REDIRECTS:
-            return self._stranger()
+            return self._foreign_response_error()
         if status in {_UNAUTHORIZED, _FORBIDDEN}:
-            return self._unauthorized(what, message)
+            return self._auth_error(what, message)
         if status == _TOO_MANY:
             return Throttled(f"{who} asks us to slow down.")
         if status == _PAUSED:
@@ -335,9 +343,11 @@ class SupabaseProject:
             return Unavailable(f"{who} is out of order: it answered {status}.")
         return Unavailable(f"{who} answered {status} for {what}: {message}.")
 
-    def _unauthorized(self, what: str, message: str) -> ImagenError:
+    def _auth_error(self, what: str, message: str) -> ImagenError:
         if "permission denied" in message and not self.is_public:
-            return Misconfigured(f"The key may not use {what}.", hint=sql_hint(what))
+            return Misconfigured(
+                f"The key may not use {what}.", hint=migration_hint(what)
+            )
         return Unauthorized(
             f"{self.access.host} does not take the key: {message or what}.",
             hint=_KEY_HINT,
@@ -352,7 +362,7 @@ class SupabaseProject:
             "authenticated",
         }
 
-    def _stranger(self) -> Unavailable:
+    def _foreign_response_error(self) -> Unavailable:
         return Unavailable(
             f"What answers at {self.access.host} is not Supabase.",
             hint=f"A network may want you to sign in first. {_URL_HINT}",
@@ -365,11 +375,11 @@ class SupabaseProject:
 _UNAUTHORIZED, _FORBIDDEN, _NOT_FOUND, _REQUEST_TIMEOUT = 401, 403, 404, 408
 _TOO_LARGE, _WRONG_TYPE, _TOO_MANY, _SERVER_ERROR, _PAUSED = 413, 415, 429, 500, 540
 _REDIRECTS = range(300, 400)
-_LONGEST_WORDS = 300
-_UNREAD = "Unable to parse error message: "
+_MAX_MESSAGE = 300
+_UNPARSED = "Unable to parse error message: "
 
 
-def sql_hint(what: str) -> str:
+def migration_hint(what: str) -> str:
     """Return which file of SQL makes a table, function or bucket as it should be."""
     file = next(file for begin, file in _SQL.items() if what.startswith(begin))
     return f"Run migrations/{file} in the project's SQL editor."
@@ -400,9 +410,9 @@ def to_jsonable(value: object) -> object:
     return json.loads(text.encode(errors="replace"), parse_constant=lambda _: None)
 
 
-def _unwrapped(message: str) -> str:
+def _unwrap(message: str) -> str:
     """Return what the gateway before Storage said, which the library cannot read."""
-    answer = message.removeprefix(_UNREAD)
+    answer = message.removeprefix(_UNPARSED)
     try:
         said = msgspec.json.decode(answer, type=dict[str, object])
     except (ValueError, msgspec.MsgspecError):
@@ -410,7 +420,7 @@ def _unwrapped(message: str) -> str:
     return str(said.get("message", answer))
 
 
-def _said(message: str | None) -> str:
+def _sanitize(message: str | None) -> str:
     """Return a server's words on one line, not too many of them, and no secret."""
     words = _SECRETS.sub("(hidden)", " ".join((message or "").split()))
-    return words[:_LONGEST_WORDS].rstrip(".")
+    return words[:_MAX_MESSAGE].rstrip(".")

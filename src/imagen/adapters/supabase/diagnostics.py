@@ -8,7 +8,7 @@ from imagen.adapters.supabase.client import (
     BUCKET,
     SupabaseAccess,
     SupabaseProject,
-    sql_hint,
+    migration_hint,
 )
 from imagen.domain.errors import (
     ImagenError,
@@ -20,7 +20,7 @@ from imagen.ports.backend import Readiness
 
 USAGE, REPORT = "mai.imagen_usage", "mai.imagen_usage_report()"
 IMAGES, PRIVACY = "imagen.images", "imagen.imagen_privacy()"
-PATIENCE = 5.0
+CHECK_TIMEOUT = 5.0
 """Seconds for one thing that is looked at."""
 
 _POLICY_HINT = (
@@ -36,74 +36,74 @@ def check_project(access: SupabaseAccess, *, owner: str) -> Iterator[Readiness]:
         access: The project.
         owner: Whose the copies of images are to be; "" leaves out what they need.
     """
-    project = SupabaseProject(access, timeout=PATIENCE)
+    project = SupabaseProject(access, timeout=CHECK_TIMEOUT)
     try:
-        project.open()
-        yield from _findings(project, owner)
+        project.validate()
+        yield from _run_checks(project, owner)
     except (Unavailable, Misconfigured) as error:
-        yield Readiness(name="project", ready=False, note=_words(error))
+        yield Readiness(name="project", ready=False, note=_describe_error(error))
     finally:
         project.close()
 
 
-def _findings(project: SupabaseProject, owner: str) -> Iterator[Readiness]:
+def _run_checks(project: SupabaseProject, owner: str) -> Iterator[Readiness]:
     if project.is_public:
         note = "It is the public one. Take a secret key, or service_role."
         yield Readiness(name="key", ready=False, note=note)
         return
     try:
-        _read(project, USAGE)
+        _read_nothing(project, USAGE)
     except Unauthorized as error:
-        yield Readiness(name="key", ready=False, note=_words(error))
+        yield Readiness(name="key", ready=False, note=_describe_error(error))
         return
     except Misconfigured:
         pass  # which is said below
     yield Readiness(name="key", ready=True)
-    yield _found(f"read {USAGE}", lambda: _read(project, USAGE))
-    yield _found(f"add to {USAGE}", lambda: _add_nothing(project, USAGE))
-    yield _found(REPORT, lambda: _report(project))
+    yield _run_check(f"read {USAGE}", lambda: _read_nothing(project, USAGE))
+    yield _run_check(f"add to {USAGE}", lambda: _insert_nothing(project, USAGE))
+    yield _run_check(REPORT, lambda: _call_report(project))
     if not owner:
         note = "The config has none, so there is no copy of images."
         yield Readiness(name="owner_user_id", ready=True, note=note)
         return
-    yield _found(f"read {IMAGES}", lambda: _read(project, IMAGES))
-    yield _found(f"add to {IMAGES}", lambda: _add_nothing(project, IMAGES))
-    yield from _privacy(project)
-    yield _found(f"bucket {BUCKET}", lambda: _bucket(project))
-    yield _found("owner_user_id", lambda: _owner(project, owner))
+    yield _run_check(f"read {IMAGES}", lambda: _read_nothing(project, IMAGES))
+    yield _run_check(f"add to {IMAGES}", lambda: _insert_nothing(project, IMAGES))
+    yield from _check_privacy(project)
+    yield _run_check(f"bucket {BUCKET}", lambda: _check_bucket(project))
+    yield _run_check("owner_user_id", lambda: _check_owner(project, owner))
 
 
-def _found(what: str, look: Callable[[], None]) -> Readiness:
+def _run_check(what: str, look: Callable[[], None]) -> Readiness:
     try:
         look()
     except ImagenError as error:
-        return Readiness(name=what, ready=False, note=_words(error))
+        return Readiness(name=what, ready=False, note=_describe_error(error))
     return Readiness(name=what, ready=True)
 
 
-def _read(project: SupabaseProject, table: str) -> None:
+def _read_nothing(project: SupabaseProject, table: str) -> None:
     schema, _, name = table.partition(".")
-    with project.explained(table):
+    with project.translate_errors(table):
         project.table(schema).from_(name).select("id").limit(1).execute()
-        project.check_rest()
+        project.check_rest_response()
 
 
-def _add_nothing(project: SupabaseProject, table: str) -> None:
+def _insert_nothing(project: SupabaseProject, table: str) -> None:
     """Insert no row: whether one might is looked at all the same."""
     schema, _, name = table.partition(".")
-    with project.explained(table):
+    with project.translate_errors(table):
         project.table(schema).from_(name).insert(
             [],
             returning="minimal",  # type: ignore[arg-type]  # as its own enum has it
         ).execute()
-        project.check_rest()
+        project.check_rest_response()
 
 
-def _report(project: SupabaseProject) -> None:
+def _call_report(project: SupabaseProject) -> None:
     wish: dict[str, object] = {"by": [], "since": "9999-12-31"}
-    with project.explained(REPORT):
+    with project.translate_errors(REPORT):
         project.table("mai").rpc("imagen_usage_report", wish).execute()  # type: ignore[arg-type]  # it takes any JSON
-        project.check_rest()
+        project.check_rest_response()
 
 
 class _Privacy(msgspec.Struct):
@@ -115,22 +115,22 @@ class _Privacy(msgspec.Struct):
     loose: list[str]
 
 
-def _privacy(project: SupabaseProject) -> Iterator[Readiness]:
+def _check_privacy(project: SupabaseProject) -> Iterator[Readiness]:
     """Look whether owners, and they alone, read what is theirs."""
     try:
-        with project.explained(PRIVACY):
+        with project.translate_errors(PRIVACY):
             found = project.table("imagen").rpc("imagen_privacy", {}).execute()
-            project.check_rest()
+            project.check_rest_response()
             privacy = msgspec.convert(found.data, _Privacy)
     except ImagenError as error:
-        yield Readiness(name=PRIVACY, ready=False, note=_words(error))
+        yield Readiness(name=PRIVACY, ready=False, note=_describe_error(error))
         return
     note = ""
     if privacy.open:
         tables = ", ".join(privacy.open)
         note = f"It is off for {tables}: run the files in migrations/ again."
     yield Readiness(name="row-level security", ready=not note, note=note)
-    note = "" if privacy.images else f"There is none. {sql_hint(IMAGES)}"
+    note = "" if privacy.images else f"There is none. {migration_hint(IMAGES)}"
     yield Readiness(name="policy: owners read their rows", ready=not note, note=note)
     note = "" if privacy.files else f"There is none. {_POLICY_HINT}"
     yield Readiness(name="policy: owners read their files", ready=not note, note=note)
@@ -140,14 +140,16 @@ def _privacy(project: SupabaseProject) -> Iterator[Readiness]:
         yield Readiness(name="no policy for others", ready=False, note=note)
 
 
-def _bucket(project: SupabaseProject) -> None:
-    with project.explained(f"The bucket {BUCKET}"):
+def _check_bucket(project: SupabaseProject) -> None:
+    with project.translate_errors(f"The bucket {BUCKET}"):
         bucket = project.storage().get_bucket(BUCKET)
     if bucket.public:
-        raise Misconfigured("It is public: anybody can read it.", hint=sql_hint(BUCKET))
+        raise Misconfigured(
+            "It is public: anybody can read it.", hint=migration_hint(BUCKET)
+        )
 
 
-def _owner(project: SupabaseProject, owner: str) -> None:
+def _check_owner(project: SupabaseProject, owner: str) -> None:
     from supabase_auth import SyncGoTrueAdminAPI  # noqa: PLC0415 - only to look
     from supabase_auth.errors import AuthError  # noqa: PLC0415
 
@@ -157,16 +159,16 @@ def _owner(project: SupabaseProject, owner: str) -> None:
         http_client=project.http,
     )
     try:
-        with project.explained("auth.users"):
+        with project.translate_errors("auth.users"):
             auth.get_user_by_id(owner)
     except AuthError as error:
         if error.code != "user_not_found":
-            raise project.failure("auth.users", error.message) from error
+            raise project.to_error("auth.users", error.message) from error
         raise Misconfigured(
             "It is no user of the project.",
             hint="Take the UID of one under Authentication > Users.",
         ) from error
 
 
-def _words(error: ImagenError) -> str:
+def _describe_error(error: ImagenError) -> str:
     return " ".join(filter(None, (error.message, error.hint)))

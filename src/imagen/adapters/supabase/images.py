@@ -41,37 +41,39 @@ class SupabaseCloud:
     def upload(self, image: CloudImage, content: bytes) -> None:
         """Send the bytes, and then the row; for nobody that is not there."""
         try:
-            self._keep(image, content)
+            self._upload(image, content)
         except UnknownOwner:
             with suppress(Exception):  # it harms nobody, but whose would it be?
                 self._project.storage().from_(BUCKET).remove([image.path])
             raise
 
-    def _keep(self, image: CloudImage, content: bytes) -> None:
+    def _upload(self, image: CloudImage, content: bytes) -> None:
         media_type = image.sidecar.mime_type
-        with self._project.explained(f"The bucket {BUCKET}"):
+        with self._project.translate_errors(f"The bucket {BUCKET}"):
             bucket = self._project.storage().from_(BUCKET)
             bucket.upload(
                 image.path, content, {"content-type": media_type, "x-upsert": "true"}
             )
-        with self._project.explained(f"{SCHEMA}.{TABLE}"):
+        with self._project.translate_errors(f"{SCHEMA}.{TABLE}"):
             self._project.table(SCHEMA).from_(TABLE).upsert(
-                to_jsonable(_written(image)),  # type: ignore[arg-type]  # it takes any JSON
+                to_jsonable(_to_row(image)),  # type: ignore[arg-type]  # it takes any JSON
                 on_conflict="id",
                 ignore_duplicates=True,
                 returning="minimal",  # type: ignore[arg-type]  # as its own enum has it
             ).execute()
-            self._project.check_rest()
+            self._project.check_rest_response()
 
     def find(self, owner: str, *, limit: int | None = None) -> Iterator[CloudImage]:
         """Read page by page, each from where the one before it ended."""
         last: _Row | None = None
         left = limit
         while left is None or left > 0:
-            page = self._page(owner, last, PAGE if left is None else min(left, PAGE))
+            page = self._read_page(
+                owner, last, PAGE if left is None else min(left, PAGE)
+            )
             if not page:
                 return
-            yield from map(_read, page)
+            yield from map(_from_row, page)
             last = page[-1]
             left = None if left is None else left - len(page)
 
@@ -81,13 +83,13 @@ class SupabaseCloud:
         digits = begin.replace("-", "")
         if not _BEGINNING.fullmatch(digits):
             return None
-        with self._project.explained(f"{SCHEMA}.{TABLE}"):
+        with self._project.translate_errors(f"{SCHEMA}.{TABLE}"):
             query = self._project.table(SCHEMA).from_(TABLE).select(_COLUMNS)
             query = query.eq("owner_user_id", owner)
-            query = query.gte("id", _uuid(digits.ljust(32, "0")))
-            query = query.lte("id", _uuid(digits.ljust(32, "f")))
+            query = query.gte("id", _format_uuid(digits.ljust(32, "0")))
+            query = query.lte("id", _format_uuid(digits.ljust(32, "f")))
             found = query.order("id").limit(2).execute()
-            self._project.check_rest()
+            self._project.check_rest_response()
             rows = msgspec.convert(found.data, list[_Row])
         rows = [row for row in rows if row.id.startswith(begin)]
         if len(rows) > 1:
@@ -95,13 +97,13 @@ class SupabaseCloud:
                 f"Several images have an id that begins with {name!r}.",
                 hint="Give more of it.",
             )
-        return _read(rows[0]) if rows else None
+        return _from_row(rows[0]) if rows else None
 
     def download(self, image: CloudImage) -> bytes:
         """Download, and compare with the hash that the sidecar has."""
-        with self._project.explained(f"The bucket {BUCKET}"):
+        with self._project.translate_errors(f"The bucket {BUCKET}"):
             content = self._project.storage().from_(BUCKET).download(image.path)
-            self._project.check_file()
+            self._project.check_file_response()
         if sha256(content).hexdigest() != image.sidecar.sha256:
             raise BackendError(f"The copy of {image.sidecar.id} is not what was kept.")
         return content
@@ -110,8 +112,8 @@ class SupabaseCloud:
         """Close the connections; they are opened again when need be."""
         self._project.close()
 
-    def _page(self, owner: str, last: "_Row | None", limit: int) -> "list[_Row]":
-        with self._project.explained(f"{SCHEMA}.{TABLE}"):
+    def _read_page(self, owner: str, last: "_Row | None", limit: int) -> "list[_Row]":
+        with self._project.translate_errors(f"{SCHEMA}.{TABLE}"):
             query = self._project.table(SCHEMA).from_(TABLE).select(_COLUMNS)
             query = query.eq("owner_user_id", owner)
             if last is not None:
@@ -121,7 +123,7 @@ class SupabaseCloud:
                 )
             query = query.order("created_at", desc=True).order("id", desc=True)
             found = query.limit(limit).execute()
-            self._project.check_rest()
+            self._project.check_rest_response()
             return msgspec.convert(found.data, list[_Row])
 
 
@@ -135,7 +137,7 @@ class _Row(msgspec.Struct):
     sidecar: Sidecar
 
 
-def _written(image: CloudImage) -> dict[str, object]:
+def _to_row(image: CloudImage) -> dict[str, object]:
     sidecar = image.sidecar
     cost = sidecar.cost_usd
     return {
@@ -160,13 +162,13 @@ def _written(image: CloudImage) -> dict[str, object]:
     }
 
 
-def _read(row: _Row) -> CloudImage:
+def _from_row(row: _Row) -> CloudImage:
     return CloudImage(
         owner=row.owner_user_id, path=row.storage_path, sidecar=row.sidecar
     )
 
 
-def _uuid(digits: str) -> str:
+def _format_uuid(digits: str) -> str:
     parts: list[str] = []
     for length in _SHAPE:
         parts.append(digits[:length])

@@ -56,7 +56,7 @@ class SupabaseLedger:
     def rows(self, *, since: date | None = None) -> Iterator[UsageRow]:
         """Read page by page, each from where the one before it ended."""
         last: UsageRow | None = None
-        while page := self._page(since, last):
+        while page := self._read_page(since, last):
             yield from page
             last = page[-1]
 
@@ -65,9 +65,9 @@ class SupabaseLedger:
     ) -> tuple[UsageTotal, ...]:
         """Ask the function."""
         wish = {"by": list(by), "since": None if since is None else since.isoformat()}
-        with self._project.explained(f"{SCHEMA}.{REPORT}()"):
+        with self._project.translate_errors(f"{SCHEMA}.{REPORT}()"):
             found = self._project.table(SCHEMA).rpc(REPORT, wish).execute()  # type: ignore[arg-type]  # it takes any JSON
-            self._project.check_rest()
+            self._project.check_rest_response()
             totals = msgspec.convert(found.data, list[UsageTotal])
         return merge_totals(totals, by)
 
@@ -78,17 +78,17 @@ class SupabaseLedger:
     def _insert(self, rows: Sequence[UsageRow]) -> None:
         if not rows:
             return
-        with self._project.explained(f"{SCHEMA}.{TABLE}"):
+        with self._project.translate_errors(f"{SCHEMA}.{TABLE}"):
             self._project.table(SCHEMA).from_(TABLE).upsert(
-                to_jsonable([_written(row) for row in rows]),  # type: ignore[arg-type]  # it takes any JSON
+                to_jsonable([_to_row(row) for row in rows]),  # type: ignore[arg-type]  # it takes any JSON
                 on_conflict="id",
                 ignore_duplicates=True,
                 returning="minimal",  # type: ignore[arg-type]  # as its own enum has it
             ).execute()
-            self._project.check_rest()
+            self._project.check_rest_response()
 
-    def _page(self, since: date | None, last: UsageRow | None) -> list[UsageRow]:
-        with self._project.explained(f"{SCHEMA}.{TABLE}"):
+    def _read_page(self, since: date | None, last: UsageRow | None) -> list[UsageRow]:
+        with self._project.translate_errors(f"{SCHEMA}.{TABLE}"):
             query = self._project.table(SCHEMA).from_(TABLE).select(_COLUMNS)
             if since is not None:
                 query = query.gte("created_at", start_of_day(since).isoformat())
@@ -99,8 +99,8 @@ class SupabaseLedger:
                 )
             query = query.order("created_at", desc=True).order("id", desc=True)
             found = query.limit(PAGE).execute()
-            self._project.check_rest()
-            return [_read(row) for row in msgspec.convert(found.data, list[_Row])]
+            self._project.check_rest_response()
+            return [_from_row(row) for row in msgspec.convert(found.data, list[_Row])]
 
 
 class _Row(msgspec.Struct):
@@ -120,7 +120,7 @@ class _Row(msgspec.Struct):
     prompt_sha256: str
 
 
-def _written(row: UsageRow) -> dict[str, object]:
+def _to_row(row: UsageRow) -> dict[str, object]:
     cost = row.cost_micros
     return {
         "id": row.id,
@@ -138,7 +138,7 @@ def _written(row: UsageRow) -> dict[str, object]:
     }
 
 
-def _read(row: _Row) -> UsageRow:
+def _from_row(row: _Row) -> UsageRow:
     named = msgspec.structs.asdict(row)
     cost = named.pop("cost_usd")
     micros = None if cost is None else int(Decimal(cost) * MICROS)

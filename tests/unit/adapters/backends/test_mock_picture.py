@@ -2,7 +2,7 @@ from itertools import combinations
 
 import pytest
 
-from imagen.adapters.backends.mock.picture import _legible, encode_png, paint
+from imagen.adapters.backends.mock.picture import encode_png, paint, to_legible
 from imagen.formats.container import read_facts
 
 
@@ -110,7 +110,7 @@ def test_paints_a_prompt_in_any_script(prompt: str) -> None:
 def test_the_caption_spells_a_prompt_with_the_letters_there_are(
     prompt: str, caption: str
 ) -> None:
-    assert _legible(prompt) == caption
+    assert to_legible(prompt) == caption
 
 
 def test_seeds_look_different_at_a_glance() -> None:

@@ -281,9 +281,9 @@ def test_an_errand_ends_in_time_or_not() -> None:
     block = Event()
     call = BackgroundCall(lambda: block.wait(5))
 
-    assert not call.ends_within(0.01)
+    assert not call.wait(0.01)
     block.set()
-    assert call.ends_within(5)
+    assert call.wait(5)
 
 
 def test_what_comes_before_the_sending_has_cost_nothing() -> None:
@@ -312,9 +312,9 @@ def test_a_call_that_was_left_may_still_bring_something() -> None:
     with pytest.raises(Cancelled):
         call.result(CancelledContext())
 
-    assert call.late(0.01) is None
+    assert call.result_within(0.01) is None
     go.set()
-    assert call.late(5) == 42
+    assert call.result_within(5) == 42
     assert undone.wait(5)
 
 
@@ -323,7 +323,7 @@ def test_a_late_call_may_fail() -> None:
         raise ValueError("no")
 
     with pytest.raises(ValueError, match="no"):
-        BackgroundCall(fail).late(5)
+        BackgroundCall(fail).result_within(5)
 
 
 def test_a_crowd_of_threads_shares_one_client() -> None:

@@ -33,8 +33,8 @@ from imagen.ports.backend import (
 )
 
 DEFAULT_STEPS = 20
-MOST_REPORTS = 1000
-A_LONG_SILENCE = 86400.0
+MAX_PROGRESS_REPORTS = 1000
+ONE_DAY = 86400.0
 
 Failure = Literal[
     "none",
@@ -51,7 +51,7 @@ Failure = Literal[
     "deaf",
 ]
 
-STAGED: dict[Failure, Callable[[str], ImagenError]] = {
+ERRORS: dict[Failure, Callable[[str], ImagenError]] = {
     "refused": Refused,
     "throttled": lambda message: Throttled(message, retry_after=1.0),
     "unavailable": Unavailable,
@@ -60,7 +60,7 @@ STAGED: dict[Failure, Callable[[str], ImagenError]] = {
     "backend_error": BackendError,
     "unfinished": Unfinished,
 }
-_BEFORE_ANYTHING = {"unavailable", "unauthorized", "out_of_credit", "throttled"}
+_BEFORE_START = {"unavailable", "unauthorized", "out_of_credit", "throttled"}
 
 
 class MockOptions(
@@ -70,7 +70,7 @@ class MockOptions(
 
     delay: Annotated[
         float,
-        Meta(ge=0, le=A_LONG_SILENCE, description="Seconds that one image takes."),
+        Meta(ge=0, le=ONE_DAY, description="Seconds that one image takes."),
     ] = 0.0
     fail: Annotated[
         Failure, Meta(description="A failure to rehearse instead of an image.")
@@ -116,22 +116,22 @@ class MockBackend:
 
     def generate(self, job: ImageJob, context: JobContext) -> Generated:
         """Take the steps, then paint."""
-        options = _with(self._options, job)
-        _stage(options.fail, self._name, before=True)
+        options = _merge_options(self._options, job)
+        _raise_simulated(options.fail, self._name, before=True)
         steps = DEFAULT_STEPS if job.steps is None else job.steps
-        ticks = min(steps, MOST_REPORTS)
+        ticks = min(steps, MAX_PROGRESS_REPORTS)
         for tick in range(1, ticks + 1):
             context.sleep(options.delay / ticks)
             done = steps * tick // ticks
             context.progress(done / steps, "painting", steps=steps)
         if options.fail == "silent":
-            context.sleep(A_LONG_SILENCE)
+            context.sleep(ONE_DAY)
         if options.fail == "deaf":  # as a backend that breaks its word to the context
-            Event().wait(A_LONG_SILENCE)
-        _stage(options.fail, self._name, before=False)
+            Event().wait(ONE_DAY)
+        _raise_simulated(options.fail, self._name, before=False)
         context.sleep(0)
         image = GeneratedImage(
-            content=_content(job, steps, options.fail),
+            content=_draw_png(job, steps, options.fail),
             media_type="image/png",
             seed=job.seed,
         )
@@ -143,12 +143,12 @@ class MockBackend:
         """Always there, unless a failure is staged that a check would find."""
         context.sleep(0)
         fail = self._options.fail
-        if fail in _BEFORE_ANYTHING:
+        if fail in _BEFORE_START:
             return (Readiness(name="staged", ready=False, note=f"fail: {fail}"),)
         return (Readiness(name="built in", ready=True),)
 
 
-def _with(options: MockOptions, job: ImageJob) -> MockOptions:
+def _merge_options(options: MockOptions, job: ImageJob) -> MockOptions:
     if not job.options:
         return options
     try:
@@ -165,12 +165,12 @@ def _with(options: MockOptions, job: ImageJob) -> MockOptions:
         ) from error
 
 
-def _stage(fail: Failure, name: str, *, before: bool) -> None:
-    if fail in STAGED and (fail in _BEFORE_ANYTHING) is before:
-        raise STAGED[fail](f"{name}: staged by `fail: {fail}`.")
+def _raise_simulated(fail: Failure, name: str, *, before: bool) -> None:
+    if fail in ERRORS and (fail in _BEFORE_START) is before:
+        raise ERRORS[fail](f"{name}: staged by `fail: {fail}`.")
 
 
-def _content(job: ImageJob, steps: int, fail: Failure) -> bytes:
+def _draw_png(job: ImageJob, steps: int, fail: Failure) -> bytes:
     if fail == "no_image":
         return b"<!doctype html><title>502 Bad Gateway</title>"
     from imagen.adapters.backends.mock.picture import (  # noqa: PLC0415 - costs Pillow

@@ -20,14 +20,14 @@ from imagen.formats.container import rgb_png
 Colour: TypeAlias = tuple[int, int, int]
 Point: TypeAlias = tuple[float, float]
 
-UP = b"\2"
+UP_FILTER = b"\2"
 WHITE = (255, 250, 242)
 SMALLEST_WITH_CAPTION = 160
 STEPS_TO_FULL_DETAIL = 50
 GLOW = 1.4
 """How wide the light around the sun is, in short sides of the picture."""
-MOST_LINES = 4
-MOST_LETTERS = 2000
+MAX_LINES = 4
+MAX_LETTERS = 2000
 
 # What Aileron holds, as Pillow brings it along: no accents, no "×", no "—".
 LETTERS = frozenset(map(chr, range(32, 127))) | frozenset("©«°±·»‘’“”‹›")
@@ -94,27 +94,27 @@ class Scene(NamedTuple):
     @property
     def sun(self) -> Point:
         """Where the light is."""
-        x = self.roll("sun x", within=(0.22, 0.78))
-        y = self.roll("sun y", within=(0.2, 0.4))
+        x = self.uniform("sun x", within=(0.22, 0.78))
+        y = self.uniform("sun y", within=(0.2, 0.4))
         return x * self.width, y * self.height
 
-    def roll(
+    def uniform(
         self, what: str, *numbers: int, within: tuple[float, float] = (0, 1)
     ) -> float:
         """Throw the die of that name, which always falls the same way."""
         name = f"{what} {numbers}".encode()
         thrown = blake2b(name, key=self.key, digest_size=6).digest()
-        return _between(*within, int.from_bytes(thrown, "big") / 2**48)
+        return interpolate(*within, int.from_bytes(thrown, "big") / 2**48)
 
-    def choose(self, many: int, what: str, *numbers: int) -> int:
+    def pick_index(self, many: int, what: str, *numbers: int) -> int:
         """Throw a die with that many sides, counted from zero."""
-        return int(self.roll(what, *numbers, within=(0, many)))
+        return int(self.uniform(what, *numbers, within=(0, many)))
 
-    def many(self, fewest: int, most: int) -> int:
+    def scale_count(self, fewest: int, most: int) -> int:
         """Return how many, between a first sketch and the last detail."""
-        return round(_between(fewest, most, self.detail))
+        return round(interpolate(fewest, most, self.detail))
 
-    def below(self, colour: Colour, edge: Sequence[Point]) -> Shape:
+    def fill_below(self, colour: Colour, edge: Sequence[Point]) -> Shape:
         """Return what lies between an edge and the foot of the picture."""
         foot = (self.width, self.height), (0, self.height)
         return Shape(colour, [*edge, *foot], solid_from=max(y for _, y in edge))
@@ -130,23 +130,23 @@ def paint(
         width=width,
         height=height,
         detail=math.sqrt(min(1, steps / STEPS_TO_FULL_DETAIL)),
-        palette=_palette(PALETTES[wishes[0] % len(PALETTES)]),
+        palette=parse_palette(PALETTES[wishes[0] % len(PALETTES)]),
     )
     compose = COMPOSITIONS[wishes[1] % len(COMPOSITIONS)]
     picture = _render(scene, list(compose(scene)))
     if scene.unit >= SMALLEST_WITH_CAPTION:
         facts = (f"seed {seed}", f"{steps} steps", f"{width}x{height}", "mock")
-        _caption(picture, _legible(prompt), facts=facts, palette=scene.palette)
-    _sign(picture, _digest(wishes.hex(), str(steps), f"{width}x{height}"))
+        draw_caption(picture, to_legible(prompt), facts=facts, palette=scene.palette)
+    _embed_digest(picture, _digest(wishes.hex(), str(steps), f"{width}x{height}"))
     return picture
 
 
 def encode_png(image: Image.Image) -> bytes:
     """Return the image as a PNG file, packed quickly rather than tightly."""
-    return rgb_png(image.width, image.height, _filtered(image))
+    return rgb_png(image.width, image.height, _filter_rows(image))
 
 
-def _filtered(image: Image.Image) -> Iterator[bytes]:
+def _filter_rows(image: Image.Image) -> Iterator[bytes]:
     """Yield the rows, some at a time, each told by its difference from the one above.
 
     Pillow's own encoder tries all five filters of PNG on each row; these pictures are
@@ -161,102 +161,107 @@ def _filtered(image: Image.Image) -> Iterator[bytes]:
         )  # black before the first
         rows = ImageChops.subtract_modulo(band, above).tobytes()
         yield b"".join(
-            UP + rows[start : start + stride] for start in range(0, len(rows), stride)
+            UP_FILTER + rows[start : start + stride]
+            for start in range(0, len(rows), stride)
         )
 
 
 def _hills(scene: Scene) -> Iterator[Shape]:
     """Soft ridges that darken as they come closer, with pines on the last ones."""
     palette, unit = scene.palette, scene.unit
-    yield _disc(scene.sun, radius=unit * 0.09, colour=palette.sun)
+    yield disc(scene.sun, radius=unit * 0.09, colour=palette.sun)
     yield from _birds(scene)
-    layers = scene.many(3, 8)
+    layers = scene.scale_count(3, 8)
     for layer in range(layers):
         nearness = layer / (layers - 1)
-        colour = _mix(palette.far, palette.near, nearness**1.3)
-        base = scene.height * _between(0.5, 0.92, nearness)
-        crest = _crest(scene, layer, base=base, swell=unit * 0.05)
+        colour = mix(palette.far, palette.near, nearness**1.3)
+        base = scene.height * interpolate(0.5, 0.92, nearness)
+        crest = wavy_line(scene, layer, base=base, swell=unit * 0.05)
         for number, (x, y) in enumerate(crest[::2]):
-            if scene.roll("pine", layer, number) < 0.5 * (nearness - 0.5):
-                tall = unit * scene.roll("tall", layer, number, within=(0.02, 0.055))
+            if scene.uniform("pine", layer, number) < 0.5 * (nearness - 0.5):
+                tall = unit * scene.uniform("tall", layer, number, within=(0.02, 0.055))
                 foot, half = y + tall * 0.3, tall * 0.2
                 yield Shape(colour, [(x - half, foot), (x, y - tall), (x + half, foot)])
-        yield scene.below(colour, crest)
+        yield scene.fill_below(colour, crest)
 
 
 def _peaks(scene: Scene) -> Iterator[Shape]:
     """Mountains folded from paper, one side in the light, snow on the furthest."""
     palette, unit = scene.palette, scene.unit
-    yield _disc(scene.sun, radius=unit * 0.11, colour=palette.sun)
+    yield disc(scene.sun, radius=unit * 0.11, colour=palette.sun)
     yield from _birds(scene)
-    layers = scene.many(2, 5)
+    layers = scene.scale_count(2, 5)
     for layer in range(layers):
         nearness = layer / (layers - 1)
-        shade = _mix(palette.far, palette.near, _between(0.2, 1, nearness))
-        light = _mix(shade, palette.low, _between(0.4, 0.12, nearness))
-        foot = scene.height * _between(0.76, 0.98, nearness)
-        pace = unit * _between(0.42, 0.24, nearness)
+        shade = mix(palette.far, palette.near, interpolate(0.2, 1, nearness))
+        light = mix(shade, palette.low, interpolate(0.4, 0.12, nearness))
+        foot = scene.height * interpolate(0.76, 0.98, nearness)
+        pace = unit * interpolate(0.42, 0.24, nearness)
         for number in range(-1, math.ceil(scene.width / pace) + 1):
-            tall = unit * scene.roll("tall", layer, number, within=(0.5, 1))
-            tall *= _between(0.5, 0.2, nearness)
-            x = (number + scene.roll("x", layer, number)) * pace
-            fold = scene.roll("fold", layer, number, within=(-0.1, 0.35))
+            tall = unit * scene.uniform("tall", layer, number, within=(0.5, 1))
+            tall *= interpolate(0.5, 0.2, nearness)
+            x = (number + scene.uniform("x", layer, number)) * pace
+            fold = scene.uniform("fold", layer, number, within=(-0.1, 0.35))
             top = x, foot - tall
             heels = [(x + tall * side, foot) for side in (-0.9, fold, 0.9)]
             yield Shape(light, [heels[0], top, heels[1]])
             yield Shape(shade, [heels[1], top, heels[2]])
             if layer == 0:
                 left, middle, right = (
-                    (_between(x, heel, deep), _between(top[1], foot, deep))
+                    (interpolate(x, heel, deep), interpolate(top[1], foot, deep))
                     for (heel, _), deep in zip(heels, (0.3, 0.2, 0.34), strict=True)
                 )
-                snow = _mix(palette.low, WHITE, 0.5)
+                snow = mix(palette.low, WHITE, 0.5)
                 yield Shape(snow, [left, top, middle])
-                yield Shape(_mix(shade, snow, 0.5), [middle, top, right])
-        yield scene.below(shade, [(0, foot), (scene.width, foot)])
+                yield Shape(mix(shade, snow, 0.5), [middle, top, right])
+        yield scene.fill_below(shade, [(0, foot), (scene.width, foot)])
 
 
 def _sea(scene: Scene) -> Iterator[Shape]:
     """A low sun, and its light scattered on the water."""
     palette, unit, (x, y) = scene.palette, scene.unit, scene.sun
-    horizon = y + unit * scene.roll("sunset", within=(0.02, 0.22))
+    horizon = y + unit * scene.uniform("sunset", within=(0.02, 0.22))
     depth = scene.height - horizon
-    yield _disc((x, y), radius=unit * 0.16, colour=palette.sun)
+    yield disc((x, y), radius=unit * 0.16, colour=palette.sun)
     yield from _birds(scene)
-    for island in range(scene.many(1, 3)):
-        colour = _mix(palette.far, palette.near, 0.1 + 0.2 * island)
+    for island in range(scene.scale_count(1, 3)):
+        colour = mix(palette.far, palette.near, 0.1 + 0.2 * island)
         base = horizon + unit * (0.03 - 0.01 * island)
-        crest = _crest(scene, island, base=base, swell=unit * 0.05)
-        yield scene.below(colour, crest)
-    bands = scene.many(4, 12)
+        crest = wavy_line(scene, island, base=base, swell=unit * 0.05)
+        yield scene.fill_below(colour, crest)
+    bands = scene.scale_count(4, 12)
     for band in range(bands):
         share = band / bands
-        water = _mix(_mix(palette.far, palette.low, 0.3), palette.near, share)
+        water = mix(mix(palette.far, palette.low, 0.3), palette.near, share)
         base = horizon + depth * share**1.4
-        edge = _crest(scene, 10 + band, base=base, swell=unit * 0.012 * share)
-        yield scene.below(water, edge)
-    for glint in range(scene.many(8, 46)):
-        share = scene.roll("share", glint) ** 1.5
-        off = unit * _between(0.08, 0.3, share) * scene.roll("x", glint, within=(-1, 1))
+        edge = wavy_line(scene, 10 + band, base=base, swell=unit * 0.012 * share)
+        yield scene.fill_below(water, edge)
+    for glint in range(scene.scale_count(8, 46)):
+        share = scene.uniform("share", glint) ** 1.5
+        off = (
+            unit
+            * interpolate(0.08, 0.3, share)
+            * scene.uniform("x", glint, within=(-1, 1))
+        )
         middle = x + off, horizon + unit * 0.02 + depth * 0.85 * share
-        long = unit * scene.roll("long", glint, within=(0.015, 0.09))
-        colour = _mix(palette.sun, palette.far, 0.55 * share)
-        yield _disc(middle, radius=long, colour=colour, flatness=0.07)
+        long = unit * scene.uniform("long", glint, within=(0.015, 0.09))
+        colour = mix(palette.sun, palette.far, 0.55 * share)
+        yield disc(middle, radius=long, colour=colour, flatness=0.07)
 
 
 def _ribbons(scene: Scene) -> Iterator[Shape]:
     """Bands of colour that flow across the picture and lean on each other."""
     palette, unit = scene.palette, scene.unit
     inks = palette.low, palette.sun, palette.accent, palette.far, palette.near
-    bands = scene.many(6, 20)
-    lean = unit * scene.roll("lean", within=(-0.4, 0.4))
-    length = unit * scene.roll("length", within=(0.9, 1.6))
-    start = scene.roll("start", within=(0, math.tau))
-    drift = scene.roll("drift", within=(-4, 4))
-    yield scene.below(inks[0], [(0, 0), (scene.width, 0)])
+    bands = scene.scale_count(6, 20)
+    lean = unit * scene.uniform("lean", within=(-0.4, 0.4))
+    length = unit * scene.uniform("length", within=(0.9, 1.6))
+    start = scene.uniform("start", within=(0, math.tau))
+    drift = scene.uniform("drift", within=(-4, 4))
+    yield scene.fill_below(inks[0], [(0, 0), (scene.width, 0)])
     for band in range(bands):
         share = band / (bands - 1)
-        base = scene.height * _between(0.02, 1, share)
+        base = scene.height * interpolate(0.02, 1, share)
         swell = unit * 0.13 * (0.5 + math.sin(share * math.pi))
         edge = [
             (
@@ -265,28 +270,28 @@ def _ribbons(scene: Scene) -> Iterator[Shape]:
                 + lean * (x / scene.width - 0.5)
                 + swell * math.sin(start + drift * share + math.tau * x / length),
             )
-            for x in _across(scene)
+            for x in _sample_x(scene)
         ]
-        yield scene.below(_blend(inks, share), edge)
+        yield scene.fill_below(blend(inks, share), edge)
 
 
 def _arches(scene: Scene) -> Iterator[Shape]:
     """Rainbows behind rainbows, as on a wall of the nineteen-seventies."""
     palette, unit = scene.palette, scene.unit
     inks = palette.accent, palette.low, palette.far, palette.sun, palette.near
-    yield _disc(scene.sun, radius=unit * 0.12, colour=palette.sun)
-    rings = scene.many(3, 9)
+    yield disc(scene.sun, radius=unit * 0.12, colour=palette.sun)
+    rings = scene.scale_count(3, 9)
     pace = unit * 0.44
     for row in range(3):
         for number in range(-1, math.ceil(scene.width / pace) + 2):
-            shift = row * 0.5 + scene.roll("shift", row, number, within=(0, 0.3))
+            shift = row * 0.5 + scene.uniform("shift", row, number, within=(0, 0.3))
             middle = (number + shift) * pace, scene.height * (0.7 + 0.17 * row)
-            radius = unit * scene.roll("radius", row, number, within=(0.2, 0.34))
-            first = scene.choose(len(inks), "ink", row, number)
+            radius = unit * scene.uniform("radius", row, number, within=(0.2, 0.34))
+            first = scene.pick_index(len(inks), "ink", row, number)
             for ring in range(rings):
                 part = radius * (1 - ring / rings)
                 left, right = middle[0] - part, middle[0] + part
-                arch = _arc(middle, radius=part, start=math.pi, end=math.tau)
+                arch = arc(middle, radius=part, start=math.pi, end=math.tau)
                 feet = [(right, scene.height), (left, scene.height)]
                 yield Shape(inks[(first + ring) % len(inks)], [*arch, *feet])
 
@@ -294,25 +299,25 @@ def _arches(scene: Scene) -> Iterator[Shape]:
 def _tiles(scene: Scene) -> Iterator[Shape]:
     """A wall of quarter circles, half circles and dots."""
     inks = scene.palette
-    side = scene.unit / scene.many(3, 6)
+    side = scene.unit / scene.scale_count(3, 6)
     for row in range(math.ceil(scene.height / side)):
         for column in range(math.ceil(scene.width / side)):
             left, top = column * side, row * side
             right, bottom = left + side, top + side
             corners = [(left, top), (right, top), (right, bottom), (left, bottom)]
-            ground = scene.choose(len(inks), "ground", row, column)
-            other = ground + 1 + scene.choose(len(inks) - 1, "ink", row, column)
+            ground = scene.pick_index(len(inks), "ground", row, column)
+            other = ground + 1 + scene.pick_index(len(inks) - 1, "ink", row, column)
             ink = inks[other % len(inks)]
-            kind = scene.choose(4, "kind", row, column)
-            turn = scene.choose(4, "turn", row, column)
-            figure = partial(_figure, corners, kind=kind, turn=turn)
+            kind = scene.pick_index(4, "kind", row, column)
+            turn = scene.pick_index(4, "turn", row, column)
+            figure = partial(_tile_figure, corners, kind=kind, turn=turn)
             yield Shape(inks[ground], corners)
             yield figure(scale=1, colour=ink)
-            if scene.roll("inlay", row, column) < scene.detail * 0.6:
+            if scene.uniform("inlay", row, column) < scene.detail * 0.6:
                 yield figure(scale=0.5, colour=inks[ground])
 
 
-def _figure(
+def _tile_figure(
     corners: Sequence[Point], *, kind: int, turn: int, scale: float, colour: Colour
 ) -> Shape:
     """Return what stands on a tile: a dot, a half circle or else a quarter."""
@@ -320,41 +325,41 @@ def _figure(
     middle = (left + right) / 2, (top + bottom) / 2
     side, start = (right - left) * scale, turn * math.pi / 2
     if kind == 0:
-        return _disc(middle, radius=side * 0.3, colour=colour)
+        return disc(middle, radius=side * 0.3, colour=colour)
     if kind == 1:
-        half = _arc(middle, radius=side / 2, start=start, end=start + math.pi)
+        half = arc(middle, radius=side / 2, start=start, end=start + math.pi)
         return Shape(colour, half)
     corner = corners[turn]
-    quarter = _arc(corner, radius=side, start=start, end=start + math.pi / 2)
+    quarter = arc(corner, radius=side, start=start, end=start + math.pi / 2)
     return Shape(colour, [corner, *quarter])
 
 
 def _orbits(scene: Scene) -> Iterator[Shape]:
     """A planet among its moons and stars."""
     palette, unit, (x, y) = scene.palette, scene.unit, scene.sun
-    night = _mix(palette.near, palette.high, 0.12)
-    yield scene.below(night, [(0, 0), (scene.width, 0)])
-    for star in range(scene.many(20, 140)):
-        across, down = scene.roll("across", star), scene.roll("down", star)
-        size = unit * scene.roll("star", star, within=(0.001, 0.003))
-        glow = _mix(night, palette.low, scene.roll("glow", star, within=(0.4, 0.9)))
+    night = mix(palette.near, palette.high, 0.12)
+    yield scene.fill_below(night, [(0, 0), (scene.width, 0)])
+    for star in range(scene.scale_count(20, 140)):
+        across, down = scene.uniform("across", star), scene.uniform("down", star)
+        size = unit * scene.uniform("star", star, within=(0.001, 0.003))
+        glow = mix(night, palette.low, scene.uniform("glow", star, within=(0.4, 0.9)))
         middle = across * scene.width, down * scene.height
-        yield _disc(middle, radius=size, colour=glow)
-    for orbit in range(scene.many(3, 8), 0, -1):
+        yield disc(middle, radius=size, colour=glow)
+    for orbit in range(scene.scale_count(3, 8), 0, -1):
         radius = unit * (0.18 + 0.11 * orbit)
-        line = _mix(night, palette.far, 0.2 + 0.4 / orbit)
-        outer = _arc((x, y), radius=radius, start=0, end=math.tau)
-        inner = _arc((x, y), radius=radius - unit * 0.003, start=math.tau, end=0)
+        line = mix(night, palette.far, 0.2 + 0.4 / orbit)
+        outer = arc((x, y), radius=radius, start=0, end=math.tau)
+        inner = arc((x, y), radius=radius - unit * 0.003, start=math.tau, end=0)
         yield Shape(line, [*outer, *inner])
-        turn = scene.roll("turn", orbit, within=(0, math.tau))
+        turn = scene.uniform("turn", orbit, within=(0, math.tau))
         moon = x + radius * math.cos(turn), y + radius * math.sin(turn)
-        size = unit * scene.roll("moon", orbit, within=(0.01, 0.04))
-        yield _disc(moon, radius=size, colour=palette[orbit % 4])
-    for layer in range(scene.many(2, 6)):
+        size = unit * scene.uniform("moon", orbit, within=(0.01, 0.04))
+        yield disc(moon, radius=size, colour=palette[orbit % 4])
+    for layer in range(scene.scale_count(2, 6)):
         shift = unit * 0.02 * layer
-        colour = _mix(palette.accent, WHITE, layer / 7)
+        colour = mix(palette.accent, WHITE, layer / 7)
         middle = x - shift, y - shift
-        yield _disc(middle, radius=unit * 0.19 - shift * 1.5, colour=colour)
+        yield disc(middle, radius=unit * 0.19 - shift * 1.5, colour=colour)
 
 
 COMPOSITIONS: tuple[Callable[[Scene], Iterator[Shape]], ...] = (
@@ -371,22 +376,26 @@ COMPOSITIONS: tuple[Callable[[Scene], Iterator[Shape]], ...] = (
 def _birds(scene: Scene) -> Iterator[Shape]:
     """A flock that passes the sun; it grows with the detail."""
     x, y = scene.sun
-    for bird in range(scene.many(0, 16)):
-        across = x + scene.unit * scene.roll("bird x", bird, within=(-0.36, 0.36))
-        down = y + scene.unit * scene.roll("bird y", bird, within=(-0.16, 0.1))
-        wing = scene.unit * scene.roll("wing", bird, within=(0.007, 0.016))
+    for bird in range(scene.scale_count(0, 16)):
+        across = x + scene.unit * scene.uniform("bird x", bird, within=(-0.36, 0.36))
+        down = y + scene.unit * scene.uniform("bird y", bird, within=(-0.16, 0.1))
+        wing = scene.unit * scene.uniform("wing", bird, within=(0.007, 0.016))
         tips = [(across - wing, down - wing * 0.5), (across + wing, down - wing * 0.6)]
         body = [(across, down), (across, down + wing * 0.35)]
         yield Shape(scene.palette.near, [tips[0], body[0], tips[1], body[1]])
 
 
-def _crest(scene: Scene, number: int, *, base: float, swell: float) -> list[Point]:
+def wavy_line(scene: Scene, number: int, *, base: float, swell: float) -> list[Point]:
     """Return an uneven line from the left to the right."""
     waves = [
         (
             swell / (1 + part),
-            math.tau * (1 + part) / scene.unit * scene.roll("wave", number, part) * 1.4,
-            scene.roll("phase", number, part, within=(0, math.tau)),
+            math.tau
+            * (1 + part)
+            / scene.unit
+            * scene.uniform("wave", number, part)
+            * 1.4,
+            scene.uniform("phase", number, part, within=(0, math.tau)),
         )
         for part in range(3)
     ]
@@ -396,27 +405,26 @@ def _crest(scene: Scene, number: int, *, base: float, swell: float) -> list[Poin
             base
             + sum(tall * math.sin(turn * x + phase) for tall, turn, phase in waves),
         )
-        for x in _across(scene)
+        for x in _sample_x(scene)
     ]
 
 
-def _across(scene: Scene) -> list[float]:
+def _sample_x(scene: Scene) -> list[float]:
     steps = math.ceil(scene.width / max(2, scene.unit / 64))
     return [scene.width * step / steps for step in range(steps + 1)]
 
 
-def _disc(
-    middle: Point, *, radius: float, colour: Colour, flatness: float = 1
-) -> Shape:
-    edge = _arc((0, 0), radius=radius, start=0, end=math.tau)
+def disc(middle: Point, *, radius: float, colour: Colour, flatness: float = 1) -> Shape:
+    """Return a filled circle, or an ellipse when `flatness` is below 1."""
+    edge = arc((0, 0), radius=radius, start=0, end=math.tau)
     x, y = middle
     return Shape(colour, [(x + dx, y + dy * flatness) for dx, dy in edge])
 
 
-def _arc(middle: Point, *, radius: float, start: float, end: float) -> list[Point]:
+def arc(middle: Point, *, radius: float, start: float, end: float) -> list[Point]:
     """Return points on a circle, so many that no corner shows."""
     steps = 8 + math.ceil(math.sqrt(radius) * abs(end - start))
-    turns = [_between(start, end, step / steps) for step in range(steps + 1)]
+    turns = [interpolate(start, end, step / steps) for step in range(steps + 1)]
     x, y = middle
     return [(x + radius * math.cos(at), y + radius * math.sin(at)) for at in turns]
 
@@ -424,11 +432,11 @@ def _arc(middle: Point, *, radius: float, start: float, end: float) -> list[Poin
 def _render(scene: Scene, shapes: Sequence[Shape]) -> Image.Image:
     """Fill the shapes at twice the size, for soft edges, a strip at a time."""
     width, height = scene.width, scene.height
-    picture = _sky(scene).resize((width, height), Image.Resampling.BILINEAR)
+    picture = _render_sky(scene).resize((width, height), Image.Resampling.BILINEAR)
     rows = max(16, 2**16 // width)
     for top in range(0, height, rows):
         bottom = min(height, top + rows)
-        seen = _seen(shapes, top, bottom)
+        seen = _visible_shapes(shapes, top, bottom)
         if not seen:
             continue
         box = (0, top, width, bottom)
@@ -443,7 +451,7 @@ def _render(scene: Scene, shapes: Sequence[Shape]) -> Image.Image:
     return picture
 
 
-def _seen(shapes: Sequence[Shape], top: int, bottom: int) -> list[Shape]:
+def _visible_shapes(shapes: Sequence[Shape], top: int, bottom: int) -> list[Shape]:
     """Return the shapes that reach into a strip, and are not covered in all of it."""
     first, last = top - 1, bottom + 1  # outlines are drawn a pixel wide
     covering = [at for at, shape in enumerate(shapes) if shape.solid_from < first]
@@ -455,7 +463,7 @@ def _seen(shapes: Sequence[Shape], top: int, bottom: int) -> list[Shape]:
     ]
 
 
-def _sky(scene: Scene) -> Image.Image:
+def _render_sky(scene: Scene) -> Image.Image:
     """Return a small square sky, with the glow of the sun, to be stretched."""
     palette, side = scene.palette, 256
     sky = Image.composite(
@@ -475,13 +483,13 @@ def _sky(scene: Scene) -> Image.Image:
     return sky
 
 
-def _caption(
+def draw_caption(
     picture: Image.Image, prompt: str, *, facts: Sequence[str], palette: Palette
 ) -> None:
     """Set the prompt, and the facts under it, on a pane of frosted glass."""
     unit = min(picture.size)
     margin, padding = unit // 24, max(8, unit // 32)
-    large, small = _font(max(12, unit // 28)), _font(max(10, unit // 40))
+    large, small = _load_font(max(12, unit // 28)), _load_font(max(10, unit // 40))
     room = min(picture.width - 2 * (margin + padding), large.size * 30)
     title = _wrap(prompt.split(), between=" ", font=large, room=room)
     notes = _wrap(facts, between=" · ", font=small, room=room)
@@ -492,11 +500,11 @@ def _caption(
     tall = sum(font.size * leading for _, font, leading in set_lines) + 2 * padding
     left, bottom = margin, picture.height - margin
     top = round(bottom - tall)
-    _frost(picture, (left, top, round(left + wide), bottom), tint=palette.near)
+    _draw_glass(picture, (left, top, round(left + wide), bottom), tint=palette.near)
 
     pen = ImageDraw.Draw(picture)
-    bright = _mix(palette.low, WHITE, 0.85)
-    soft = _mix(palette.near, bright, 0.72)
+    bright = mix(palette.low, WHITE, 0.85)
+    soft = mix(palette.near, bright, 0.72)
     down = top + padding - large.size * 0.15
     for line, font, leading in set_lines:
         down += font.size * leading
@@ -504,7 +512,7 @@ def _caption(
         pen.text((left + padding, down), line, fill=ink, font=font, anchor="ls")
 
 
-def _frost(
+def _draw_glass(
     picture: Image.Image, box: tuple[int, int, int, int], *, tint: Colour
 ) -> None:
     """Blur and darken what is behind the box, and round its corners."""
@@ -518,7 +526,7 @@ def _frost(
     picture.paste(glass, box, outline.reduce(2))
 
 
-def _font(size: int) -> ImageFont.FreeTypeFont:
+def _load_font(size: int) -> ImageFont.FreeTypeFont:
     """Return the one font that comes with Pillow, set alike on every machine."""
     font = ImageFont.load_default(size)
     # Asked for a size, Pillow never gives the old bitmap font that it also names.
@@ -531,50 +539,50 @@ def _wrap(
 ) -> list[str]:
     """Break words into lines that fit, and say with an ellipsis what was left out."""
     lines = [""]
-    for piece in _pieces(words, font=font, room=room):
+    for piece in _split_words(words, font=font, room=room):
         longer = lines[-1] + between + piece if lines[-1] else piece
         if font.getlength(longer) <= room:
             lines[-1] = longer
-        elif len(lines) < MOST_LINES:
+        elif len(lines) < MAX_LINES:
             lines.append(piece)
         else:
             last = lines[-1] + between
-            keep = _fitting(last, font=font, room=room - font.getlength("…"))
+            keep = _count_fitting(last, font=font, room=room - font.getlength("…"))
             lines[-1] = last[:keep].rstrip(" ·,;:-") + "…"
             break
     return lines
 
 
-def _pieces(
+def _split_words(
     words: Sequence[str], *, font: ImageFont.FreeTypeFont, room: float
 ) -> Iterator[str]:
     """Cut words that are longer than a line."""
     for word in words:
         rest = word
         while rest:
-            fitting = max(1, _fitting(rest, font=font, room=room))
+            fitting = max(1, _count_fitting(rest, font=font, room=room))
             yield rest[:fitting]
             rest = rest[fitting:]
 
 
-def _fitting(text: str, *, font: ImageFont.FreeTypeFont, room: float) -> int:
+def _count_fitting(text: str, *, font: ImageFont.FreeTypeFont, room: float) -> int:
     """Return how many of the first letters fit."""
     lengths = range(1, len(text) + 1)
     return bisect_right(lengths, room, key=lambda end: font.getlength(text[:end]))
 
 
-def _legible(prompt: str) -> str:
+def to_legible(prompt: str) -> str:
     """Spell a prompt with the letters there are, and the rest as three dots."""
     if not prompt.strip():
         return "no prompt"
-    cut = prompt if len(prompt) <= MOST_LETTERS else prompt[:MOST_LETTERS] + "…"
+    cut = prompt if len(prompt) <= MAX_LETTERS else prompt[:MAX_LETTERS] + "…"
     spelled = unicodedata.normalize("NFKD", cut).translate(SPELLINGS)
-    legible = "".join(map(_letter, spelled))
+    legible = "".join(map(_to_letter, spelled))
     legible = re.sub(rf"{UNKNOWN}(\s*{UNKNOWN})*", "···", legible)
     return legible if legible.strip("·. ") else "a prompt in letters this font lacks"
 
 
-def _letter(character: str) -> str:
+def _to_letter(character: str) -> str:
     """Return the letter itself, a space, nothing, or that it is unknown."""
     if character in LETTERS:
         return character
@@ -584,7 +592,7 @@ def _letter(character: str) -> str:
     return "" if kind in INVISIBLE else UNKNOWN
 
 
-def _sign(picture: Image.Image, digest: bytes) -> None:
+def _embed_digest(picture: Image.Image, digest: bytes) -> None:
     """Hide a few bits in the last row, so that no two wishes give the same pixels."""
     pixels = min(picture.width, 16)
     row = picture.height - 1
@@ -602,24 +610,28 @@ def _digest(*parts: str) -> bytes:
     return blake2b(b"\0".join([sizes, *encoded]), digest_size=32).digest()
 
 
-def _palette(colours: str) -> Palette:
+def parse_palette(colours: str) -> Palette:
+    """Parse six hexadecimal colours, such as `6d8fb3`, separated by spaces."""
     channels = bytes.fromhex(colours)
     return Palette(*zip(*[iter(channels)] * 3, strict=True))
 
 
-def _between(start: float, end: float, share: float) -> float:
+def interpolate(start: float, end: float, share: float) -> float:
+    """Return the number at a share, from 0 to 1, of the way from start to end."""
     return start + (end - start) * share
 
 
-def _mix(one: Colour, other: Colour, share: float) -> Colour:
+def mix(one: Colour, other: Colour, share: float) -> Colour:
+    """Return the colour at a share of the way from one to the other."""
     red, green, blue = (
-        round(_between(*pair, min(1, share))) for pair in zip(one, other, strict=True)
+        round(interpolate(*pair, min(1, share)))
+        for pair in zip(one, other, strict=True)
     )
     return red, green, blue
 
 
-def _blend(colours: Sequence[Colour], share: float) -> Colour:
+def blend(colours: Sequence[Colour], share: float) -> Colour:
     """Return the colour that lies so far along a row of colours."""
     place = share * (len(colours) - 1)
     first = min(int(place), len(colours) - 2)
-    return _mix(colours[first], colours[first + 1], place - first)
+    return mix(colours[first], colours[first + 1], place - first)

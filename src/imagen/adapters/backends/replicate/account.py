@@ -13,17 +13,17 @@ from imagen.adapters.backends.replicate.catalog import (
     Target,
 )
 from imagen.adapters.backends.replicate.client import ReplicateClient
-from imagen.adapters.backends.replicate.download import Downloads
-from imagen.adapters.backends.replicate.errors import NotThereError, NotValidError
+from imagen.adapters.backends.replicate.download import Downloader
+from imagen.adapters.backends.replicate.errors import InvalidInputError, NotFoundError
 from imagen.adapters.backends.replicate.input_images import (
-    LARGEST_INLINE,
+    MAX_INLINE_BYTES,
     InputImage,
     compute_digests,
     prepare_image,
     prepare_mask,
 )
 from imagen.adapters.backends.replicate.inputs import AttachedImages, ModelInputs
-from imagen.adapters.backends.replicate.models import known_names
+from imagen.adapters.backends.replicate.models import list_known_models
 from imagen.adapters.backends.replicate.run import PredictionRun
 from imagen.adapters.backends.replicate.search import SearchCriteria, find_matching
 from imagen.adapters.remote.background import BackgroundCall
@@ -54,7 +54,7 @@ class PredictionRequest(msgspec.Struct, frozen=True, kw_only=True):
     model: Model
     inputs: ModelInputs
     attached: AttachedImages
-    sent: Mapping[str, object]
+    payload: Mapping[str, object]
 
     @property
     def version(self) -> str:
@@ -66,7 +66,7 @@ class PredictionRequest(msgspec.Struct, frozen=True, kw_only=True):
     def body(self, version: str) -> bytes:
         """The request's body."""
         named = {"version": version} if version else {}
-        return msgspec.json.encode({**named, "input": self.sent})
+        return msgspec.json.encode({**named, "input": self.payload})
 
 
 class ReplicateAccount:
@@ -75,10 +75,10 @@ class ReplicateAccount:
     def __init__(
         self,
         api: ReplicateClient,
-        downloads: Downloads,
+        downloads: Downloader,
         *,
         catalog: ModelCatalog,
-        own: ConfiguredInputs,
+        configured: ConfiguredInputs,
         wait: int,
         clock: Clock,
     ) -> None:
@@ -95,7 +95,7 @@ class ReplicateAccount:
         self._api = api
         self._downloads = downloads
         self._catalog = catalog
-        self._own = own
+        self._own = configured
         self._wait = wait
         self._clock = clock
 
@@ -104,33 +104,33 @@ class ReplicateAccount:
         self._api.close()
         self._downloads.close()
 
-    def model(self, target: Target, context: JobContext) -> Model:
+    def load_model(self, target: Target, context: JobContext) -> Model:
         """Return what is known of a model, and ask if nothing is.
 
         Raises:
             InvalidRequest: there is no such model.
             ImagenError: it cannot be asked now.
         """
-        return self._catalog.known(target) or self._read_anew(target, context)
+        return self._catalog.get(target) or self._reload_model(target, context)
 
-    def draw(self, job: ImageJob, target: Target, context: JobContext) -> Generated:
+    def generate(self, job: ImageJob, target: Target, context: JobContext) -> Generated:
         """Order a prediction, stay with it, and return its images.
 
         A refusal of the inputs has certainly cost nothing. If the model takes other
         inputs by now than was known, it is ordered once more.
         """
         with mark_unsent():
-            model = self.model(target, context)
-            attached = self._attached(model, job, context)
-            order = self._order(job, target, model, attached)
+            model = self.load_model(target, context)
+            attached = self._attach_images(model, job, context)
+            order = self._build_request(job, target, model, attached)
         try:
-            return self._placed(order, context)
-        except NotValidError as refusal:
+            return self._submit(order, context)
+        except InvalidInputError as refusal:
             with mark_unsent():
-                order = self._renewed(order, refusal, context)
+                order = self._rebuild_request(order, refusal, context)
         try:
-            return self._placed(order, context)
-        except NotValidError as refusal:
+            return self._submit(order, context)
+        except InvalidInputError as refusal:
             refusal.refused.used = UNTOUCHED
             raise refusal.refused from refusal
 
@@ -138,23 +138,25 @@ class ReplicateAccount:
         self, job: ImageJob, target: Target, reference: str, context: JobContext
     ) -> Generated:
         """Stay with a prediction that was ordered before."""
-        inputs = (self._catalog.known(target) or Model()).inputs({})
-        return self._run(job, inputs, context).resume(reference)
+        inputs = (self._catalog.get(target) or Model()).build_inputs({})
+        return self._create_run(job, inputs, context).resume(reference)
 
     def find(
         self, job: ImageJob, target: Target, *, since: datetime, context: JobContext
     ) -> tuple[str, ...]:
         """Look through the list of all predictions, back to that time."""
-        model = self.model(target, context)
-        inputs = model.inputs(self._own.to(target, model))
+        model = self.load_model(target, context)
+        inputs = model.build_inputs(self._own.for_target(target, model))
         images = compute_digests(job, inputs)
         if images is None:
             return ()
-        names = AttachedImages(pictures=tuple(image.name for image in job.images))
-        order = self._order(job, target, model, names)
+        names = AttachedImages(images=tuple(image.name for image in job.images))
+        order = self._build_request(job, target, model, names)
         wanted = SearchCriteria(
             target=target,
-            inputs={name: order.sent[name] for name in order.sent.keys() - images},
+            inputs={
+                name: order.payload[name] for name in order.payload.keys() - images
+            },
             images=images,
             defaults={field.name: field.default for field in model.fields},
         )
@@ -163,21 +165,21 @@ class ReplicateAccount:
         )
         return tuple(found)
 
-    def findings(self, target: Target, context: JobContext) -> Iterator[Readiness]:
+    def check(self, target: Target, context: JobContext) -> Iterator[Readiness]:
         """Look whose account it is, and for the model; both cost nothing."""
-        owner = BackgroundCall(self._api.account).result(context)
+        owner = BackgroundCall(self._api.get_account).result(context)
         note = f"{self._api.name}, {owner.username or 'unnamed'}"
         yield Readiness(name="account", ready=True, note=note)
         what = f"{'deployment' if target.deployment else 'model'} {target}"
         try:
-            self._read_anew(target, context)
+            self._reload_model(target, context)
         except InvalidRequest as missing:
             note = " ".join(filter(None, (missing.message, missing.hint)))
             yield Readiness(name=what, ready=False, note=note)
         else:
             yield Readiness(name=what, ready=True)
 
-    def _read_anew(
+    def _reload_model(
         self, target: Target, context: JobContext, *, by_version: bool = False
     ) -> Model:
         """Ask what a model takes, and remember it.
@@ -187,18 +189,18 @@ class ReplicateAccount:
             context: Ends the asking.
             by_version: Whether it is known not to be called by its name.
         """
-        asked = BackgroundCall(partial(self._api.describe, target))
+        asked = BackgroundCall(partial(self._api.describe_model, target))
         try:
             description = asked.result(context)
-        except NotThereError as missing:
-            raise self._unknown(target) from missing
-        except NotValidError as refusal:
+        except NotFoundError as missing:
+            raise self._unknown_target_error(target) from missing
+        except InvalidInputError as refusal:
             raise refusal.refused from refusal
         if by_version:
             description = msgspec.structs.replace(description, official=False)
-        return self._catalog.learn(target, description)
+        return self._catalog.update(target, description)
 
-    def _order(
+    def _build_request(
         self, job: ImageJob, target: Target, model: Model, attached: AttachedImages
     ) -> PredictionRequest:
         """Decide what is sent.
@@ -206,32 +208,32 @@ class ReplicateAccount:
         Raises:
             InvalidRequest: the model does not take something of the job.
         """
-        own = self._own.to(target, model)
-        inputs = model.inputs(own)
+        own = self._own.for_target(target, model)
+        inputs = model.build_inputs(own)
         return PredictionRequest(
             job=job,
             target=target,
             model=model,
             inputs=inputs,
             attached=attached,
-            sent=inputs.inputs_for(job, own, attached),
+            payload=inputs.build_payload(job, own, attached),
         )
 
-    def _renewed(
-        self, order: PredictionRequest, refusal: NotValidError, context: JobContext
+    def _rebuild_request(
+        self, order: PredictionRequest, refusal: InvalidInputError, context: JobContext
     ) -> PredictionRequest:
         """Return the order as the model wants it now.
 
         Raises:
             Refused: that is what was refused.
         """
-        model = self._read_anew(order.target, context)
-        renewed = self._order(order.job, order.target, model, order.attached)
-        if (renewed.sent, renewed.version) == (order.sent, order.version):
+        model = self._reload_model(order.target, context)
+        renewed = self._build_request(order.job, order.target, model, order.attached)
+        if (renewed.payload, renewed.version) == (order.payload, order.version):
             raise refusal.refused from refusal
         return renewed
 
-    def _placed(self, order: PredictionRequest, context: JobContext) -> Generated:
+    def _submit(self, order: PredictionRequest, context: JobContext) -> Generated:
         """Hand an order in where it belongs, and stay with it.
 
         Only official models are called by their name. Whether one is, is not always
@@ -241,71 +243,77 @@ class ReplicateAccount:
         Raises:
             NotValidError: the inputs are not what the model takes.
         """
-        run = self._run(order.job, order.inputs, context)
+        run = self._create_run(order.job, order.inputs, context)
         target, version = order.target, order.version
         if not (version or target.deployment):
             path = f"models/{target.name}/predictions"
             try:
-                return run.make(path, order.body(""), wait=self._wait)
-            except NotThereError:
+                return run.submit(path, order.body(""), wait=self._wait)
+            except NotFoundError:
                 with mark_unsent():
-                    version = self._version(target, context)
+                    version = self._look_up_version(target, context)
         path = f"deployments/{target.name}/" if target.deployment else ""
         try:
-            return run.make(f"{path}predictions", order.body(version), wait=self._wait)
-        except NotThereError as missing:
-            unknown = self._unknown(target)
+            return run.submit(
+                f"{path}predictions", order.body(version), wait=self._wait
+            )
+        except NotFoundError as missing:
+            unknown = self._unknown_target_error(target)
             unknown.used = UNTOUCHED
             raise unknown from missing
 
-    def _version(self, target: Target, context: JobContext) -> str:
+    def _look_up_version(self, target: Target, context: JobContext) -> str:
         """Return the version of a model that is not called by its name."""
-        model = self._read_anew(target, context, by_version=True)
+        model = self._reload_model(target, context, by_version=True)
         if not model.version:
             raise InvalidRequest(f"{target} has no version that could be run.")
         return model.version
 
-    def _attached(
+    def _attach_images(
         self, model: Model, job: ImageJob, context: JobContext
     ) -> AttachedImages:
         """Get the job's images ready, handing in beforehand what is large."""
         pictures = [prepare_image(image) for image in job.images]
-        mask = prepare_mask(job.mask, model.inputs({})) if job.mask else None
+        mask = prepare_mask(job.mask, model.build_inputs({})) if job.mask else None
         return AttachedImages(
-            pictures=tuple(self._address(picture, context) for picture in pictures),
-            mask=self._address(mask, context) if mask else None,
+            images=tuple(self._to_url(picture, context) for picture in pictures),
+            mask=self._to_url(mask, context) if mask else None,
         )
 
-    def _address(self, picture: InputImage, context: JobContext) -> str:
-        if len(picture.content) <= LARGEST_INLINE:
+    def _to_url(self, picture: InputImage, context: JobContext) -> str:
+        if len(picture.content) <= MAX_INLINE_BYTES:
             return picture.data_uri
         context.progress(None, f"handing in {picture.name}")
         upload = partial(
-            self._api.upload,
+            self._api.upload_file,
             picture.name,
             picture.content,
             media_type=picture.media_type,
         )
         try:
             return BackgroundCall(upload).result(context).urls.get
-        except (NotThereError, NotValidError) as error:
+        except (NotFoundError, InvalidInputError) as error:
             raise BackendError(f"{self._api.name} takes no files.") from error
 
-    def _run(
+    def _create_run(
         self, job: ImageJob, inputs: ModelInputs, context: JobContext
     ) -> PredictionRun:
         return PredictionRun(
             self._api,
             self._downloads,
             job=job,
-            steps=job.steps or inputs.usual_steps,
+            steps=job.steps or inputs.default_steps,
             context=context,
             clock=self._clock,
         )
 
-    def _unknown(self, target: Target) -> InvalidRequest:
+    def _unknown_target_error(self, target: Target) -> InvalidRequest:
         kind = "deployment" if target.deployment else "model"
-        near = None if target.deployment else suggest_name(target.name, known_names())
+        near = (
+            None
+            if target.deployment
+            else suggest_name(target.name, list_known_models())
+        )
         return InvalidRequest(
             f"{self._api.name} has no {kind} {target}, or not for this token.",
             hint=f"Did you mean {near}?" if near not in {None, target.name} else "",

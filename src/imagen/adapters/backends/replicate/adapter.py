@@ -40,7 +40,7 @@ if TYPE_CHECKING:
     from imagen.adapters.backends.replicate.account import ReplicateAccount
 
 DEFAULT_MODEL = "black-forest-labs/flux-schnell"
-LONGEST_WAIT = 60
+MAX_WAIT = 60
 
 _NAME = r"[A-Za-z0-9][\w.-]*/[A-Za-z0-9][\w.-]*"
 ModelName: TypeAlias = Annotated[str, Meta(pattern=rf"^{_NAME}(:[0-9a-f]{{64}})?$")]
@@ -79,7 +79,7 @@ class ReplicateOptions(
         int,
         Meta(
             ge=0,
-            le=LONGEST_WAIT,
+            le=MAX_WAIT,
             description="Seconds for which Replicate may hold back its answer to have"
             " the image in it; at 0 the job is known by its name at once.",
         ),
@@ -109,7 +109,7 @@ class ReplicateBackend:
         self._options = options
         self._clock = context.clock
         self._token = context.secrets.get("api_token_env")
-        self._target = _own_target(options)
+        self._target = _configured_target(options)
         self._own = ConfiguredInputs(target=self._target, values=options.input)
         self._catalog = ModelCatalog(
             options.base_url.rstrip("/"),
@@ -127,22 +127,22 @@ class ReplicateBackend:
         """Say what is known of its model: by the table, an earlier look, or little."""
         with self._lock:
             if self._said is None:
-                known = self._catalog.known(self._target) or Model()
-                self._said = self._capabilities(self._target, known)
+                known = self._catalog.get(self._target) or Model()
+                self._said = self._build_capabilities(self._target, known)
             return self._said
 
     def capabilities_of(self, model: str, context: JobContext) -> Capabilities:
         """Look up what the model takes, unless that is known."""
-        target = self._chosen(model)
-        known = self._catalog.known(target)
+        target = self._resolve_target(model)
+        known = self._catalog.get(target)
         if known is None:
             context.sleep(0)
-            known = self._account().model(target, context)
-        return self._capabilities(target, known)
+            known = self._open_account().load_model(target, context)
+        return self._build_capabilities(target, known)
 
     def prepare(self) -> None:
         """Load what talks over the network, and read the token."""
-        self._account()
+        self._open_account()
 
     def generate(self, job: ImageJob, context: JobContext) -> Generated:
         """Order a prediction, stay with it, fetch what it made."""
@@ -150,30 +150,30 @@ class ReplicateBackend:
 
         with mark_unsent():
             context.sleep(0)
-            target = self._chosen(job.model)
-            account = self._account()
-        return account.draw(job, target, context)
+            target = self._resolve_target(job.model)
+            account = self._open_account()
+        return account.generate(job, target, context)
 
     def resume(self, job: ImageJob, reference: str, context: JobContext) -> Generated:
         """Stay with a prediction that was ordered before."""
         context.sleep(0)
-        target = self._chosen(job.model)
-        return self._account().resume(job, target, reference, context)
+        target = self._resolve_target(job.model)
+        return self._open_account().resume(job, target, reference, context)
 
     def find(
         self, job: ImageJob, *, since: datetime, context: JobContext
     ) -> tuple[str, ...]:
         """Look through the list of all predictions, back to that time."""
         context.sleep(0)
-        target = self._chosen(job.model)
-        return self._account().find(job, target, since=since, context=context)
+        target = self._resolve_target(job.model)
+        return self._open_account().find(job, target, since=since, context=context)
 
     def check(self, context: JobContext) -> tuple[Readiness, ...]:
         """Look whose token it is, and for the model; both cost nothing."""
         context.sleep(0)
         findings: list[Readiness] = []
         try:
-            findings.extend(self._account().findings(self._target, context))
+            findings.extend(self._open_account().check(self._target, context))
         except Cancelled:
             raise
         except ImagenError as error:
@@ -189,7 +189,7 @@ class ReplicateBackend:
         if account is not None:
             account.close()
 
-    def _account(self) -> "ReplicateAccount":
+    def _open_account(self) -> "ReplicateAccount":
         """Return the account; nothing is sent yet.
 
         Raises:
@@ -205,7 +205,7 @@ class ReplicateBackend:
         )
         from imagen.adapters.backends.replicate.client import ReplicateClient  # noqa: PLC0415
         from imagen.adapters.backends.replicate.download import (  # noqa: PLC0415
-            Downloads,
+            Downloader,
         )
 
         url = self._options.base_url
@@ -213,15 +213,15 @@ class ReplicateBackend:
             if self._opened is None:
                 self._opened = ReplicateAccount(
                     ReplicateClient(url, token=self._token, clock=self._clock),
-                    Downloads(url, token=self._token),
+                    Downloader(url, token=self._token),
                     catalog=self._catalog,
-                    own=self._own,
+                    configured=self._own,
                     wait=self._options.wait,
                     clock=self._clock,
                 )
             return self._opened
 
-    def _chosen(self, model: str) -> Target:
+    def _resolve_target(self, model: str) -> Target:
         """Return what a job is asked of.
 
         Raises:
@@ -231,13 +231,13 @@ class ReplicateBackend:
             return self._target
         return Target.parse(model)
 
-    def _capabilities(self, target: Target, model: Model) -> Capabilities:
-        return model.inputs(self._own.to(target, model)).capabilities(
+    def _build_capabilities(self, target: Target, model: Model) -> Capabilities:
+        return model.build_inputs(self._own.for_target(target, model)).capabilities(
             str(target), models=() if target.deployment else None
         )
 
 
-def _own_target(options: ReplicateOptions) -> Target:
+def _configured_target(options: ReplicateOptions) -> Target:
     if options.deployment:
         return Target(name=options.deployment, deployment=True)
     return Target.parse(options.model or DEFAULT_MODEL)

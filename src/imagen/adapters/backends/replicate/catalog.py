@@ -11,18 +11,18 @@ from typing import Self
 import msgspec
 
 from imagen.adapters.backends.replicate.inputs import ModelInputs, build_model_inputs
-from imagen.adapters.backends.replicate.models import known_model
+from imagen.adapters.backends.replicate.models import find_known_model
 from imagen.adapters.backends.replicate.schema import Field, read_fields
 from imagen.adapters.backends.replicate.sizes import Pixels
 from imagen.domain.errors import InvalidRequest
 from imagen.ports.clock import Clock
 
 DEFAULT_URL = "https://api.replicate.com/v1"
-LIFETIME = timedelta(days=1)
+CACHE_LIFETIME = timedelta(days=1)
 """How long a description that was read is believed."""
 
 _NAME = re.compile(r"([A-Za-z0-9][\w.-]*)/([A-Za-z0-9][\w.-]*)(?::([0-9a-f]{64}))?")
-_FORM = 1
+_FORMAT_VERSION = 1
 """Of the files; one of another form is not read."""
 
 
@@ -73,9 +73,9 @@ class Model(msgspec.Struct, frozen=True, kw_only=True):
     version: str = ""
     official: bool | None = None
 
-    def inputs(self, own: Mapping[str, object]) -> ModelInputs:
+    def build_inputs(self, own: Mapping[str, object]) -> ModelInputs:
         """Return what it takes, with what the config says of that."""
-        return build_model_inputs(self.fields, pixels=self.pixels, own=own)
+        return build_model_inputs(self.fields, pixels=self.pixels, configured=own)
 
 
 class ConfiguredInputs(msgspec.Struct, frozen=True, kw_only=True):
@@ -89,7 +89,7 @@ class ConfiguredInputs(msgspec.Struct, frozen=True, kw_only=True):
     target: Target
     values: Mapping[str, object] = {}
 
-    def to(self, target: Target, model: Model) -> Mapping[str, object]:
+    def for_target(self, target: Target, model: Model) -> Mapping[str, object]:
         """Return what goes to this model; another takes only what it knows."""
         if target == self.target:
             return self.values
@@ -111,7 +111,7 @@ class ModelDescription(msgspec.Struct, frozen=True, kw_only=True):
     official: bool | None = None
 
 
-class _Kept(msgspec.Struct, frozen=True, kw_only=True):
+class _CachedDescription(msgspec.Struct, frozen=True, kw_only=True):
     """A description in a file."""
 
     form: int
@@ -138,21 +138,23 @@ class ModelCatalog:
         self._lock = Lock()
         self._known: dict[Target, Model] = {}
 
-    def known(self, target: Target) -> Model | None:
+    def get(self, target: Target) -> Model | None:
         """Return what is known without asking anybody."""
         with self._lock:
             if target in self._known:
                 return self._known[target]
-        kept = self._read(target)  # first: it was read because the table was wrong
-        return _from_table(target) if kept is None else self._remember(target, kept)
+        kept = self._read_cache(
+            target
+        )  # first: it was read because the table was wrong
+        return _find_in_table(target) if kept is None else self._cache(target, kept)
 
-    def learn(self, target: Target, description: ModelDescription) -> Model:
+    def update(self, target: Target, description: ModelDescription) -> Model:
         """Take in what Replicate says, instead of what was known."""
-        self._write(target, description)
-        return self._remember(target, description)
+        self._write_cache(target, description)
+        return self._cache(target, description)
 
-    def _remember(self, target: Target, description: ModelDescription) -> Model:
-        table = _from_table(target)
+    def _cache(self, target: Target, description: ModelDescription) -> Model:
+        table = _find_in_table(target)
         model = Model(
             fields=read_fields(description.openapi_schema),
             pixels=table.pixels if table else {},
@@ -163,36 +165,42 @@ class ModelCatalog:
             self._known[target] = model
         return model
 
-    def _path(self, target: Target) -> Path | None:
+    def _cache_path(self, target: Target) -> Path | None:
         if self._folder is None:
             return None
         kind = "deployment" if target.deployment else "model"
         name = str(target).replace("/", "--").replace(":", "--")
         return self._folder / "replicate" / f"{kind}--{name}.json"
 
-    def _read(self, target: Target) -> ModelDescription | None:
+    def _read_cache(self, target: Target) -> ModelDescription | None:
         """Return what a file says that is whole, ours, and not too old."""
-        path = self._path(target)
+        path = self._cache_path(target)
         if path is None:
             return None
         try:
-            kept = msgspec.json.decode(path.read_bytes(), type=_Kept)
+            kept = msgspec.json.decode(path.read_bytes(), type=_CachedDescription)
         except (OSError, msgspec.DecodeError):
             return None
-        ours = (kept.form, kept.url, kept.name) == (_FORM, self._url, str(target))
+        ours = (kept.form, kept.url, kept.name) == (
+            _FORMAT_VERSION,
+            self._url,
+            str(target),
+        )
         try:
             age = self._clock.now() - kept.read_at
         except TypeError:  # a time without a zone
             return None
-        return kept.description if ours and timedelta() <= age < LIFETIME else None
+        return (
+            kept.description if ours and timedelta() <= age < CACHE_LIFETIME else None
+        )
 
-    def _write(self, target: Target, description: ModelDescription) -> None:
+    def _write_cache(self, target: Target, description: ModelDescription) -> None:
         """Keep it for the next process, if that can be done; all of it or nothing."""
-        path = self._path(target)
+        path = self._cache_path(target)
         if path is None:
             return
-        kept = _Kept(
-            form=_FORM,
+        kept = _CachedDescription(
+            form=_FORMAT_VERSION,
             url=self._url,
             name=str(target),
             read_at=self._clock.now(),
@@ -200,10 +208,10 @@ class ModelCatalog:
         )
         with suppress(OSError):
             path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-            _replace(path, msgspec.json.encode(kept))
+            _write_atomically(path, msgspec.json.encode(kept))
 
 
-def _replace(path: Path, content: bytes) -> None:
+def _write_atomically(path: Path, content: bytes) -> None:
     """Write all of a file or nothing, whoever reads or writes it meanwhile."""
     from tempfile import NamedTemporaryFile  # noqa: PLC0415 - rare
 
@@ -218,9 +226,11 @@ def _replace(path: Path, content: bytes) -> None:
             raise
 
 
-def _from_table(target: Target) -> Model | None:
+def _find_in_table(target: Target) -> Model | None:
     """Return a model of the table; a version of one may take other inputs."""
-    found = None if target.version or target.deployment else known_model(target.name)
+    found = (
+        None if target.version or target.deployment else find_known_model(target.name)
+    )
     if found is None:
         return None
     return Model(

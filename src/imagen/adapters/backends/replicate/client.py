@@ -19,10 +19,10 @@ from imagen.adapters.remote.errors import display_url, translate_errors
 from imagen.domain.errors import Unavailable, Unfinished
 from imagen.ports.clock import Clock
 
-_SHORT, _USUAL, _LONG = 5.0, 15.0, 30.0
+_CONNECT_TIMEOUT, _READ_TIMEOUT, _WRITE_TIMEOUT = 5.0, 15.0, 30.0
 _HIDDEN = "(hidden)"
 
-_Kind = TypeVar("_Kind")
+_Decoded = TypeVar("_Decoded")
 
 
 class AccountInfo(msgspec.Struct, frozen=True):
@@ -84,8 +84,8 @@ class ReplicateClient:
         self._client = build_client(
             f"{self.url}/",
             headers={"Authorization": f"Bearer {token}"},
-            timeout=_USUAL,
-            connect_timeout=_SHORT,
+            timeout=_READ_TIMEOUT,
+            connect_timeout=_CONNECT_TIMEOUT,
         )
 
     def __repr__(self) -> str:
@@ -97,7 +97,7 @@ class ReplicateClient:
 
     # Predictions
 
-    def create(
+    def create_prediction(
         self, path: str, body: bytes, *, wait: int, cancel_after: int
     ) -> Prediction:
         """Order a prediction, which costs.
@@ -123,10 +123,10 @@ class ReplicateClient:
                 path,
                 content=body,
                 headers=headers,
-                timeout=httpx.Timeout(_LONG + wait, connect=_SHORT),
+                timeout=httpx.Timeout(_WRITE_TIMEOUT + wait, connect=_CONNECT_TIMEOUT),
             )
         if not answer.is_success:
-            raise self._error(answer, creates=True)
+            raise self._to_error(answer, creates=True)
         try:
             return msgspec.json.decode(answer.content, type=Prediction)
         except (msgspec.DecodeError, UnicodeError) as error:
@@ -134,38 +134,40 @@ class ReplicateClient:
                 f"{self.name} took the order, perhaps, and answers what makes no sense."
             ) from error
 
-    def prediction(self, prediction_id: str) -> Prediction:
+    def get_prediction(self, prediction_id: str) -> Prediction:
         """Look at a prediction.
 
         Raises:
             NotThereError: there is none of that name.
             ImagenError: it cannot be looked at now.
         """
-        return self._read(f"predictions/{_quoted(prediction_id)}", Prediction)
+        return self._get_decoded(f"predictions/{_quote(prediction_id)}", Prediction)
 
-    def cancel(self, prediction_id: str) -> Prediction:
+    def cancel_prediction(self, prediction_id: str) -> Prediction:
         """Stop a prediction, and return how it stands then.
 
         Raises:
             NotThereError, ImagenError: that did not work.
         """
-        path = f"predictions/{_quoted(prediction_id)}/cancel"
+        path = f"predictions/{_quote(prediction_id)}/cancel"
         with translate_errors(self.name):
-            answer = self._client.post(path, timeout=_SHORT)
-        return self._understood(answer, Prediction)
+            answer = self._client.post(path, timeout=_CONNECT_TIMEOUT)
+        return self._decode(answer, Prediction)
 
-    def predictions(self, cursor: str | None) -> tuple[PredictionPage, httpx.Headers]:
+    def list_predictions(
+        self, cursor: str | None
+    ) -> tuple[PredictionPage, httpx.Headers]:
         """Return some of all predictions, the newest first, with the answer's headers.
 
         Raises:
             ImagenError: they cannot be listed now.
         """
         answer = self._get("predictions", {"cursor": cursor} if cursor else {})
-        return self._understood(answer, PredictionPage), answer.headers
+        return self._decode(answer, PredictionPage), answer.headers
 
     # What there is to order
 
-    def describe(self, target: Target) -> ModelDescription:
+    def describe_model(self, target: Target) -> ModelDescription:
         """Return what Replicate says that a model takes.
 
         Raises:
@@ -173,16 +175,16 @@ class ReplicateClient:
             ImagenError: it does not say now.
         """
         if target.deployment:
-            released = self._read(f"deployments/{target.name}", _Deployment)
+            released = self._get_decoded(f"deployments/{target.name}", _Deployment)
             release = released.current_release or _Release()
             if not release.model:
                 return ModelDescription()
             target = Target(name=release.model, version=release.version)
         if target.version:
             path = f"models/{target.name}/versions/{target.version}"
-            version, official = self._read(path, _Version), None
+            version, official = self._get_decoded(path, _Version), None
         else:
-            model = self._read(f"models/{target.name}", _Model)
+            model = self._get_decoded(f"models/{target.name}", _Model)
             version, official = model.latest_version or _Version(), model.is_official
         return ModelDescription(
             openapi_schema=version.openapi_schema,
@@ -190,17 +192,19 @@ class ReplicateClient:
             official=official if isinstance(official, bool) else None,
         )
 
-    def account(self) -> AccountInfo:
+    def get_account(self) -> AccountInfo:
         """Return whose token it is.
 
         Raises:
             ImagenError: it does not say, or does not know the token.
         """
-        return self._read("account", AccountInfo)
+        return self._get_decoded("account", AccountInfo)
 
     # Files
 
-    def upload(self, name: str, content: bytes, *, media_type: str) -> UploadedFile:
+    def upload_file(
+        self, name: str, content: bytes, *, media_type: str
+    ) -> UploadedFile:
         """Hand in a file, which costs nothing and is kept for a day.
 
         Raises:
@@ -210,29 +214,29 @@ class ReplicateClient:
             answer = self._client.post(
                 "files",
                 files={"content": (name, content, media_type)},
-                timeout=httpx.Timeout(_LONG, connect=_SHORT),
+                timeout=httpx.Timeout(_WRITE_TIMEOUT, connect=_CONNECT_TIMEOUT),
             )
-        return self._understood(answer, UploadedFile)
+        return self._decode(answer, UploadedFile)
 
-    def file(self, file_id: str) -> UploadedFile:
+    def get_file(self, file_id: str) -> UploadedFile:
         """Look at a file that was handed in.
 
         Raises:
             NotThereError: it is not there, or not any more.
             ImagenError: it cannot be looked at now.
         """
-        return self._read(f"files/{_quoted(file_id)}", UploadedFile)
+        return self._get_decoded(f"files/{_quote(file_id)}", UploadedFile)
 
-    def _read(self, path: str, kind: type[_Kind]) -> _Kind:
-        return self._understood(self._get(path, {}), kind)
+    def _get_decoded(self, path: str, kind: type[_Decoded]) -> _Decoded:
+        return self._decode(self._get(path, {}), kind)
 
     def _get(self, path: str, query: Mapping[str, str]) -> httpx.Response:
         with translate_errors(self.name):
             return self._client.get(path, params=dict(query))
 
-    def _understood(self, answer: httpx.Response, kind: type[_Kind]) -> _Kind:
+    def _decode(self, answer: httpx.Response, kind: type[_Decoded]) -> _Decoded:
         if not answer.is_success:
-            raise self._error(answer)
+            raise self._to_error(answer)
         try:
             return msgspec.json.decode(answer.content, type=kind)
         except (msgspec.DecodeError, UnicodeError) as error:
@@ -241,7 +245,7 @@ class ReplicateClient:
                 hint="Is base_url right, and is there a page to log in to first?",
             ) from error
 
-    def _error(self, answer: httpx.Response, *, creates: bool = False) -> Exception:
+    def _to_error(self, answer: httpx.Response, *, creates: bool = False) -> Exception:
         return to_error(
             answer,
             self.name,
@@ -257,5 +261,5 @@ def parse_cursor(link: str | None) -> str | None:
     return found[0] if found else None
 
 
-def _quoted(part: str) -> str:
+def _quote(part: str) -> str:
     return quote(part, safe="")

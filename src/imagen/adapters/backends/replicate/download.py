@@ -19,15 +19,15 @@ from imagen.adapters.remote.client import build_client, is_loopback
 from imagen.adapters.remote.errors import translate_errors
 from imagen.domain.errors import BackendError, Unavailable, Unfinished
 
-LARGEST = 256 * 1024 * 1024
+MAX_FILE_BYTES = 256 * 1024 * 1024
 """Bytes of one file."""
 
-_REDIRECTS = 4
+_MAX_REDIRECTS = 4
 _TIMEOUT = 30.0
-_DELIVERY = "replicate.delivery"
-_API = "api.replicate.com"
-_ELSEWHERE = {301, 302, 303, 307, 308}
-_BROKEN = 500
+_DELIVERY_HOST = "replicate.delivery"
+_API_HOST = "api.replicate.com"
+_REDIRECT_STATUSES = {301, 302, 303, 307, 308}
+_SERVER_ERROR = 500
 
 Resolve = Callable[[str], Iterable[str]]
 
@@ -45,7 +45,7 @@ def resolve_host(host: str) -> list[str]:
     return [str(entry[4][0]) for entry in found]
 
 
-class Downloads:
+class Downloader:
     """Fetches files; each method may be called from several threads at once."""
 
     def __init__(
@@ -90,27 +90,27 @@ class Downloads:
             BackendError: it will never be had from there.
         """
         if address.startswith("data:"):
-            return _decoded(address)
-        for _ in range(_REDIRECTS + 1):
-            found = self._hop(address, stopped)
+            return _decode_data_uri(address)
+        for _ in range(_MAX_REDIRECTS + 1):
+            found = self._fetch_once(address, stopped)
             if isinstance(found, bytes):
                 return found
             address = urljoin(address, found)
         raise BackendError("The file is behind too many redirects.")
 
-    def _hop(self, address: str, stopped: Event) -> bytes | str:
+    def _fetch_once(self, address: str, stopped: Event) -> bytes | str:
         """Return the file, or the address to which it leads."""
-        parts = self._checked(address)
-        answer = self._asked(address, stopped, with_token=False)
+        parts = self._check_url(address)
+        answer = self._request(address, stopped, with_token=False)
         if answer in {401, 403} and self._is_trusted(parts):
-            answer = self._asked(address, stopped, with_token=True)
+            answer = self._request(address, stopped, with_token=True)
         if not isinstance(answer, int):
             return answer
         if answer in {404, 410}:
             raise GoneError
         raise Unfinished(f"{parts.hostname} does not hand the image out ({answer}).")
 
-    def _asked(
+    def _request(
         self, address: str, stopped: Event, *, with_token: bool
     ) -> bytes | str | int:
         """Return the file, where it is instead, or the status of a refusal."""
@@ -121,35 +121,41 @@ class Downloads:
             translate_errors(who),
             client.stream("GET", address, headers=headers) as answer,
         ):
-            if answer.status_code in _ELSEWHERE:
+            if answer.status_code in _REDIRECT_STATUSES:
                 return str(answer.headers.get("Location", ""))
-            if answer.status_code >= _BROKEN or answer.status_code in {408, 425, 429}:
+            if answer.status_code >= _SERVER_ERROR or answer.status_code in {
+                408,
+                425,
+                429,
+            }:
                 raise Unavailable(
                     f"{who} is not available (status {answer.status_code})."
                 )
-            return _read(answer, stopped) if answer.is_success else answer.status_code
+            return (
+                _read_body(answer, stopped) if answer.is_success else answer.status_code
+            )
 
     def _client(self, *, near: bool) -> httpx.Client:
         """Return a client without any token; one near goes around the proxy."""
         with self._lock:
             if near not in self._clients:
-                base = "http://localhost" if near else f"https://{_DELIVERY}"
+                base = "http://localhost" if near else f"https://{_DELIVERY_HOST}"
                 self._clients[near] = build_client(base, timeout=_TIMEOUT)
             return self._clients[near]
 
-    def _checked(self, address: str) -> SplitResult:
+    def _check_url(self, address: str) -> SplitResult:
         """Return the parts of an address that may be followed.
 
         Raises:
             BackendError: it leads where no image should be.
             Unavailable: nobody knows where it leads.
         """
-        parts = _split(address)
+        parts = _parse_url(address)
         host = parts.hostname or ""
-        if parts.scheme == "https" and self._is_outside(host):
+        if parts.scheme == "https" and self._is_public_host(host):
             return parts
         same = (parts.scheme, parts.netloc) == (self._home.scheme, self._home.netloc)
-        if self._is_inside() and (same or not self._is_outside(host)):
+        if self._is_api_private() and (same or not self._is_public_host(host)):
             return parts
         raise BackendError(
             f"The model names {parts.scheme}://{host} as the place of the image, where"
@@ -157,20 +163,20 @@ class Downloads:
             hint="Images come over https, and not from one's own network.",
         )
 
-    def _is_outside(self, host: str) -> bool:
+    def _is_public_host(self, host: str) -> bool:
         """Whether every address of the host is one of the public network."""
-        found = _literal(host) or list(self._resolve(host))
+        found = _parse_ip_literal(host) or list(self._resolve(host))
         if not found:
             if getproxies().get("https"):
                 return True  # the proxy looks it up, and fetches from where it stands
             raise Unavailable(f"There is no host {host}, or no way to ask for it.")
         return all(_is_public(each) for each in found)
 
-    def _is_inside(self) -> bool:
+    def _is_api_private(self) -> bool:
         """Whether the API itself is in one's own network."""
         if self._inside is None:
             host = self._home.hostname or ""
-            self._inside = is_loopback(self._home.geturl()) or not self._is_outside(
+            self._inside = is_loopback(self._home.geturl()) or not self._is_public_host(
                 host
             )
         return self._inside
@@ -180,24 +186,26 @@ class Downloads:
         if (parts.scheme, parts.netloc) == (self._home.scheme, self._home.netloc):
             return True
         host = parts.hostname or ""
-        ours = host in {_API, _DELIVERY} or host.endswith(f".{_DELIVERY}")
+        ours = host in {_API_HOST, _DELIVERY_HOST} or host.endswith(
+            f".{_DELIVERY_HOST}"
+        )
         return parts.scheme == "https" and ours
 
 
-def _read(answer: httpx.Response, stopped: Event) -> bytes:
+def _read_body(answer: httpx.Response, stopped: Event) -> bytes:
     content = bytearray()
     for chunk in answer.iter_bytes():
         content += chunk
-        if len(content) > LARGEST:
+        if len(content) > MAX_FILE_BYTES:
             raise BackendError(
-                f"The file has more than {LARGEST // 1024**2} MB, which is no image."
+                f"The file is larger than {MAX_FILE_BYTES // 1024**2} MB."
             )
         if stopped.is_set():
             raise Unavailable("Nobody wants the image any more.")
     return bytes(content)
 
 
-def _decoded(uri: str) -> bytes:
+def _decode_data_uri(uri: str) -> bytes:
     """Return what a data URI holds."""
     head, _, body = uri.partition(",")
     try:
@@ -207,7 +215,7 @@ def _decoded(uri: str) -> bytes:
         raise BackendError("The model returned an image that is garbled.") from error
 
 
-def _split(address: str) -> SplitResult:
+def _parse_url(address: str) -> SplitResult:
     try:
         parts = urlsplit(address)
         makes_sense = bool(parts.hostname) and parts.port != 0
@@ -218,7 +226,7 @@ def _split(address: str) -> SplitResult:
     return parts
 
 
-def _literal(host: str) -> list[str]:
+def _parse_ip_literal(host: str) -> list[str]:
     try:
         ip_address(host.partition("%")[0])
     except ValueError:

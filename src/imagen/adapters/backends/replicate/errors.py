@@ -22,22 +22,24 @@ from imagen.domain.errors import (
     Unfinished,
 )
 
-LITTLE_CREDIT = (
+LOW_CREDIT_HINT = (
     "With little credit Replicate takes six jobs a minute and one at a time: leave"
     " `concurrency` at 1, or add credit at replicate.com/account/billing."
 )
 
-_LONGEST_TEXT = 300
-_WORDS = re.compile(r"(?:resets in ~?|available in )(\d+(?:\.\d+)?) ?s", re.IGNORECASE)
-_POOR = re.compile(r"less than \$|reduced to \d+ requests", re.IGNORECASE)
-_BROKEN = 500
+_MAX_DETAIL = 300
+_RETRY_SECONDS = re.compile(
+    r"(?:resets in ~?|available in )(\d+(?:\.\d+)?) ?s", re.IGNORECASE
+)
+_LOW_CREDIT = re.compile(r"less than \$|reduced to \d+ requests", re.IGNORECASE)
+_SERVER_ERROR = 500
 
 
-class NotThereError(Exception):
+class NotFoundError(Exception):
     """There is no such thing (404)."""
 
 
-class NotValidError(Exception):
+class InvalidInputError(Exception):
     """It is not what is taken there (422); certain to have cost nothing."""
 
     def __init__(self, refused: Refused) -> None:
@@ -53,8 +55,8 @@ class ApiError(msgspec.Struct, frozen=True, kw_only=True):
         wait: Seconds to wait before the next request, if it names any.
     """
 
-    said: str = ""
-    wait: float | None = None
+    detail: str = ""
+    retry_after: float | None = None
 
 
 def parse_problem(body: bytes, *, hide: Callable[[str], str]) -> ApiError:
@@ -73,8 +75,8 @@ def parse_problem(body: bytes, *, hide: Callable[[str], str]) -> ApiError:
     text = hide(detail).removeprefix("- ") if isinstance(detail, str) else ""
     wait = as_number(problem.get("retry_after"))
     return ApiError(
-        said=as_line(text, longest=_LONGEST_TEXT),
-        wait=wait if wait is not None and 0 <= wait < float("inf") else None,
+        detail=as_line(text, longest=_MAX_DETAIL),
+        retry_after=wait if wait is not None and 0 <= wait < float("inf") else None,
     )
 
 
@@ -100,28 +102,30 @@ def to_error(
         NotThereError, NotValidError: as they say.
     """
     status, problem = answer.status_code, parse_problem(answer.content, hide=hide)
-    more = f": {problem.said}" if problem.said else ""
+    more = f": {problem.detail}" if problem.detail else ""
     match status:
         case 404:
-            raise NotThereError(problem.said)
+            raise NotFoundError(problem.detail)
         case 422:
-            raise NotValidError(Refused(f"{who} refuses what was asked for{more}."))
+            raise InvalidInputError(Refused(f"{who} refuses what was asked for{more}."))
         case 413:
             return Refused(
                 f"{who} finds it too large{more}.", hint="Use smaller reference images."
             )
         case 429:
-            wait = problem.wait
+            wait = problem.retry_after
             if wait is None:
                 wait = parse_retry_after(answer.headers.get("Retry-After"), now=now)
             return Throttled(
                 f"{who} asks us to slow down{more}.",
-                retry_after=_seconds_in(problem.said) if wait is None else wait,
-                hint=LITTLE_CREDIT if _POOR.search(problem.said) else "",
+                retry_after=_parse_retry_seconds(problem.detail)
+                if wait is None
+                else wait,
+                hint=LOW_CREDIT_HINT if _LOW_CREDIT.search(problem.detail) else "",
             )
-        case _ if status >= _BROKEN and creates:
+        case _ if status >= _SERVER_ERROR and creates:
             return Unfinished(f"{who} broke over the order (status {status}){more}.")
-        case _ if status >= _BROKEN:
+        case _ if status >= _SERVER_ERROR:
             return Unavailable(f"{who} is not available (status {status}){more}.")
         case 301 | 302 | 303 | 307 | 308:
             return Unavailable(
@@ -130,10 +134,10 @@ def to_error(
             )
         case _:
             return to_status_error(
-                answer, who, creates=creates, says=problem.said, now=now
+                answer, who, creates=creates, detail=problem.detail, now=now
             )
 
 
-def _seconds_in(text: str) -> float | None:
-    found = _WORDS.search(text)
+def _parse_retry_seconds(text: str) -> float | None:
+    found = _RETRY_SECONDS.search(text)
     return float(found[1]) if found else None

@@ -11,7 +11,7 @@ from imagen.domain.errors import InvalidRequest
 from imagen.domain.plan import ImageJob
 from imagen.domain.reference import ReferenceImage
 
-LARGEST_INLINE = 256_000
+MAX_INLINE_BYTES = 256_000
 """Bytes that go along with the request; what is larger is handed in beforehand."""
 
 
@@ -76,8 +76,8 @@ def prepare_mask(reference: ReferenceImage, inputs: ModelInputs) -> InputImage:
 def compute_digests(job: ImageJob, inputs: ModelInputs) -> dict[str, list[str]] | None:
     """Return the digests of what is sent, by input; None when nobody can tell."""
     digests: dict[str, list[str]] = {}
-    if inputs.pictures and job.images:
-        digests[inputs.pictures.name] = [image.sha256 for image in job.images]
+    if inputs.images and job.images:
+        digests[inputs.images.name] = [image.sha256 for image in job.images]
     if inputs.mask and job.mask:
         if not job.mask.content:
             return None

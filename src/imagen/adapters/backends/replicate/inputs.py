@@ -8,7 +8,7 @@ import msgspec
 from imagen.adapters.backends.replicate.schema import Field, json_equal
 from imagen.adapters.backends.replicate.sizes import (
     HEIGHT,
-    NAMES,
+    SIZE_INPUTS,
     WIDTH,
     Pixels,
     SizeInputs,
@@ -23,7 +23,7 @@ from imagen.domain.suggestion import suggest_name
 PROVIDER = "replicate"
 """What the price table calls it."""
 
-USUAL_LARGEST_SEED = 2**32 - 1
+DEFAULT_LARGEST_SEED = 2**32 - 1
 """Where a model does not say: numpy, which many ask for noise, takes no more."""
 
 _PROMPT = ("prompt", "text_prompt", "text")
@@ -32,7 +32,7 @@ _SEED = ("seed", "random_seed")
 _STEPS = ("num_inference_steps", "steps", "num_steps", "inference_steps")
 _COUNT = ("num_outputs", "number_of_images", "num_images", "max_images")
 _FORMAT = ("output_format",)
-_PICTURES = (
+_IMAGES = (
     *("input_images", "image_input", "images", "reference_images", "input_image"),
     *("image", "image_prompt", "init_image", "subject_reference"),
     "image_reference_url",
@@ -49,23 +49,23 @@ _MEDIA_TYPES = {
     "webp": "image/webp",
 }
 _SECRET = re.compile(r"(?:^|_)(?:token|key|secret|password)s?$", re.IGNORECASE)
-_HOW_MANY = re.compile(
+_MAX_IMAGES = re.compile(
     r"(?:maximum(?: of)?|up to|at most|\d+-) *(\d+) *(?:\w+ )?images", re.IGNORECASE
 )
-_USUAL_PICTURES = 8
+_DEFAULT_MAX_IMAGES = 8
 """Reference images that a list takes if it does not say."""
 
 _SEED_RANGE = re.compile(r"\b2147483647\b")
 """What some models only say in words."""
 
-_EXACT = 2**53 - 1
+_MAX_EXACT_INTEGER = 2**53 - 1
 """A larger whole number may lose digits on its way through JSON."""
 
 
 class AttachedImages(msgspec.Struct, frozen=True, kw_only=True):
     """Reference images as a model gets them: addresses, or data URIs."""
 
-    pictures: tuple[str, ...] = ()
+    images: tuple[str, ...] = ()
     mask: str | None = None
 
 
@@ -86,11 +86,11 @@ class ModelInputs(msgspec.Struct, frozen=True, kw_only=True):
     steps: Field | None = None
     count: Field | None = None
     format: Field | None = None
-    pictures: Field | None = None
+    images: Field | None = None
     mask: Field | None = None
 
     @property
-    def usual_steps(self) -> int | None:
+    def default_steps(self) -> int | None:
         """The steps that it takes unasked."""
         steps = self.steps.default if self.steps else None
         return steps if isinstance(steps, int) else None
@@ -101,13 +101,17 @@ class ModelInputs(msgspec.Struct, frozen=True, kw_only=True):
         if self.format is None:
             return ()
         own = _media_type(self.format.default)
-        named = [_MEDIA_TYPES[w] for w in self.format.words if w in _MEDIA_TYPES]
+        named = [_MEDIA_TYPES[w] for w in self.format.text_choices if w in _MEDIA_TYPES]
         return tuple(dict.fromkeys([own, *named] if own else named))
 
     @property
-    def remaining(self) -> Mapping[str, str]:
+    def unmapped(self) -> Mapping[str, str]:
         """What imagen has no word for; how large it is can be said in both ways."""
-        mapped = {field.name for field in self._mapped()} | {WIDTH, HEIGHT, *_COUNT}
+        mapped = {field.name for field in self._mapped_fields()} | {
+            WIDTH,
+            HEIGHT,
+            *_COUNT,
+        }
         return {
             name: field.summary
             for name, field in self.fields.items()
@@ -131,15 +135,15 @@ class ModelInputs(msgspec.Struct, frozen=True, kw_only=True):
             largest_seed=_largest_seed(self.seed) if self.seed else None,
             negative=self.negative is not None,
             steps=self.steps is not None,
-            largest_batch=_most(self.count) if self.count else 1,
+            largest_batch=_largest_batch(self.count) if self.count else 1,
             formats=self.formats,
-            parameters=self.remaining,
-            references=_pictures(self.pictures) if self.pictures else 0,
+            parameters=self.unmapped,
+            references=_max_references(self.images) if self.images else 0,
             mask=self.mask is not None,
             provider=PROVIDER,
         )
 
-    def inputs_for(
+    def build_payload(
         self, job: ImageJob, own: Mapping[str, object], attached: AttachedImages
     ) -> dict[str, object]:
         """Return what is sent for the job.
@@ -154,17 +158,17 @@ class ModelInputs(msgspec.Struct, frozen=True, kw_only=True):
         """
         self._check(job, attached)
         given = {**own, **job.options}
-        sizes = {name: given[name] for name in NAMES if name in given}
+        sizes = {name: given[name] for name in SIZE_INPUTS if name in given}
         wanted = {
             **own,
-            **self._standard(job),
-            **(self.sizes.inputs_for(job.size, sizes) if self.fields else {}),
-            **self._attached(attached),
+            **self._standard_inputs(job),
+            **(self.sizes.choose_inputs(job.size, sizes) if self.fields else {}),
+            **self._image_inputs(attached),
             **job.options,
         }
-        return {name: self._fitted(name, value) for name, value in wanted.items()}
+        return {name: self._convert(name, value) for name, value in wanted.items()}
 
-    def _standard(self, job: ImageJob) -> dict[str, object]:
+    def _standard_inputs(self, job: ImageJob) -> dict[str, object]:
         sent: dict[str, object] = {self.prompt.name: job.prompt}
         if self.negative and job.negative:
             sent[self.negative.name] = job.negative
@@ -174,31 +178,31 @@ class ModelInputs(msgspec.Struct, frozen=True, kw_only=True):
             sent[self.steps.name] = job.steps
         if self.count and not json_equal(self.count.default, job.count):
             sent[self.count.name] = job.count
-        if self.format and (word := self._format_word(self.format, job.media_type)):
+        if self.format and (word := self._choose_format(self.format, job.media_type)):
             sent[self.format.name] = word
         return sent
 
-    def _format_word(self, field: Field, media_type: str | None) -> str | None:
+    def _choose_format(self, field: Field, media_type: str | None) -> str | None:
         """Return what asks for the format; None where it comes unasked."""
         if media_type is None and _media_type(field.default):
             return None
         wanted = media_type or next(iter(self.formats), None)
-        return next((w for w in field.words if _media_type(w) == wanted), None)
+        return next((w for w in field.text_choices if _media_type(w) == wanted), None)
 
-    def _attached(self, attached: AttachedImages) -> dict[str, object]:
+    def _image_inputs(self, attached: AttachedImages) -> dict[str, object]:
         sent: dict[str, object] = {}
-        if self.pictures and attached.pictures:
-            several = self.pictures.kind == "list"
-            sent[self.pictures.name] = (
-                list(attached.pictures) if several else attached.pictures[0]
+        if self.images and attached.images:
+            several = self.images.kind == "list"
+            sent[self.images.name] = (
+                list(attached.images) if several else attached.images[0]
             )
         if self.mask and attached.mask is not None:
             sent[self.mask.name] = attached.mask
         return sent
 
-    def _fitted(self, name: str, value: object) -> object:
+    def _convert(self, name: str, value: object) -> object:
         field = self.fields.get(name)
-        return value if field is None else field.fitted(value)
+        return value if field is None else field.convert(value)
 
     def _check(self, job: ImageJob, attached: AttachedImages) -> None:
         if self.fields and self.prompt.name not in self.fields:
@@ -208,12 +212,12 @@ class ModelInputs(msgspec.Struct, frozen=True, kw_only=True):
             )
         for name in job.options if self.fields else ():
             if name not in self.fields:
-                near = suggest_name(name, self.remaining)
+                near = suggest_name(name, self.unmapped)
                 raise InvalidRequest(
                     f"The model has no input {name!r}.",
                     hint=f"Did you mean {near}?"
                     if near
-                    else "It has " + ", ".join(self.remaining) + ".",
+                    else "It has " + ", ".join(self.unmapped) + ".",
                 )
         for name in job.options:
             if _SECRET.search(name):
@@ -221,15 +225,15 @@ class ModelInputs(msgspec.Struct, frozen=True, kw_only=True):
                     f"{name} looks like a secret, and would be written down.",
                     hint="imagen hands no secrets to a model.",
                 )
-        if self.pictures and self.pictures.required and not attached.pictures:
+        if self.images and self.images.required and not attached.images:
             raise InvalidRequest(
                 "The model needs a picture to begin with.", hint="Give it with --image."
             )
 
-    def _mapped(self) -> Iterable[Field]:
+    def _mapped_fields(self) -> Iterable[Field]:
         mapped = (
             *(self.prompt, self.negative, self.seed, self.steps, self.count),
-            *(self.format, self.pictures, self.mask),
+            *(self.format, self.images, self.mask),
         )
         return filter(None, mapped)
 
@@ -238,7 +242,7 @@ def build_model_inputs(
     fields: Iterable[Field],
     *,
     pixels: Pixels | None = None,
-    own: Mapping[str, object] | None = None,
+    configured: Mapping[str, object] | None = None,
 ) -> ModelInputs:
     """Return what a model takes that has these inputs.
 
@@ -247,18 +251,18 @@ def build_model_inputs(
         pixels: The sizes that are known to come out.
         own: What the config says of them; it stands for the model's own defaults.
     """
-    named = {field.name: _with_default(field, own or {}) for field in fields}
+    named = {field.name: _with_default(field, configured or {}) for field in fields}
     return ModelInputs(
         fields=named,
         sizes=read_sizes(named, pixels) if named else SizeInputs(grid=SizeRule()),
-        prompt=_first(named, _PROMPT) or Field(name=_PROMPT[0]),
-        negative=_first(named, _NEGATIVE),
-        seed=_first(named, _SEED),
-        steps=_first(named, _STEPS),
-        count=_counting(named),
-        format=_format(named),
-        pictures=_first(named, _PICTURES),
-        mask=_first(named, _MASK),
+        prompt=_find_field(named, _PROMPT) or Field(name=_PROMPT[0]),
+        negative=_find_field(named, _NEGATIVE),
+        seed=_find_field(named, _SEED),
+        steps=_find_field(named, _STEPS),
+        count=_find_count(named),
+        format=_find_format(named),
+        images=_find_field(named, _IMAGES),
+        mask=_find_field(named, _MASK),
     )
 
 
@@ -267,7 +271,7 @@ def mask_is_inverted(mask: Field) -> bool:
     return re.search(r"black[^.]{0,30}inpainted", mask.note, re.IGNORECASE) is not None
 
 
-def _first(fields: Mapping[str, Field], names: Iterable[str]) -> Field | None:
+def _find_field(fields: Mapping[str, Field], names: Iterable[str]) -> Field | None:
     found = (fields[name] for name in names if name in fields)
     return next((field for field in found if not _is_deprecated(field)), None)
 
@@ -276,16 +280,16 @@ def _is_deprecated(field: Field) -> bool:
     return field.note.lower().startswith("deprecated")
 
 
-def _counting(fields: Mapping[str, Field]) -> Field | None:
-    count = _first(fields, _COUNT)
+def _find_count(fields: Mapping[str, Field]) -> Field | None:
+    count = _find_field(fields, _COUNT)
     return (
         None if count and count.name == "max_images" and _SEQUENCE in fields else count
     )
 
 
-def _format(fields: Mapping[str, Field]) -> Field | None:
-    found = _first(fields, _FORMAT)
-    known = found and any(_media_type(word) for word in found.words)
+def _find_format(fields: Mapping[str, Field]) -> Field | None:
+    found = _find_field(fields, _FORMAT)
+    known = found and any(_media_type(word) for word in found.text_choices)
     return found if known else None
 
 
@@ -301,19 +305,19 @@ def _media_type(word: object) -> str | None:
 
 def _largest_seed(seed: Field) -> int:
     if seed.highest is not None:
-        return max(1, min(int(seed.highest), _EXACT))
+        return max(1, min(int(seed.highest), _MAX_EXACT_INTEGER))
     said = _SEED_RANGE.search(seed.note)
-    return int(said[0]) if said else USUAL_LARGEST_SEED
+    return int(said[0]) if said else DEFAULT_LARGEST_SEED
 
 
-def _most(count: Field) -> int:
+def _largest_batch(count: Field) -> int:
     return max(1, int(count.highest)) if count.highest is not None else 1
 
 
-def _pictures(field: Field) -> int:
+def _max_references(field: Field) -> int:
     if field.kind != "list":
         return 1
-    if field.most is not None:
-        return max(1, field.most)
-    said = _HOW_MANY.search(field.note)
-    return int(said[1]) if said else _USUAL_PICTURES
+    if field.max_items is not None:
+        return max(1, field.max_items)
+    said = _MAX_IMAGES.search(field.note)
+    return int(said[1]) if said else _DEFAULT_MAX_IMAGES

@@ -29,12 +29,12 @@ class KnownModel(msgspec.Struct, frozen=True, kw_only=True):
     official: bool = True
 
 
-def known_model(name: str) -> KnownModel | None:
+def find_known_model(name: str) -> KnownModel | None:
     """Return what is known of `owner/name`, if it is in the table."""
     return _table().get(name)
 
 
-def known_names() -> tuple[str, ...]:
+def list_known_models() -> tuple[str, ...]:
     """Return the names in the table."""
     return tuple(_table())
 
@@ -99,7 +99,7 @@ def _picture(name: str) -> Field:
 
 
 def _pictures(name: str, most: int) -> Field:
-    return Field(name=name, kind="list", most=most, note="pictures to begin with")
+    return Field(name=name, kind="list", max_items=most, note="pictures to begin with")
 
 
 def _mask(note: str) -> Field:

@@ -21,23 +21,23 @@ from imagen.domain.consumption import UNTOUCHED, Used
 from imagen.domain.errors import BackendError, ImagenError, Refused
 from imagen.domain.size import Size
 
-OVER = {"succeeded", "failed", "canceled", "aborted"}
+FINAL_STATES = {"succeeded", "failed", "canceled", "aborted"}
 """The states that a prediction never leaves."""
 
-_LONGEST_TEXT = 300
-_ADDRESS = ("https://", "http://", "data:")
-_BAR = re.compile(r"(\d{1,3})%\|[^|\n]*\| *(\d+)/(\d+)")
+_MAX_MESSAGE = 300
+_URL_PREFIXES = ("https://", "http://", "data:")
+_PROGRESS_BAR = re.compile(r"(\d{1,3})%\|[^|\n]*\| *(\d+)/(\d+)")
 """A line of tqdm: ` 50%|█████     | 2/4 [00:00<00:00, 6.55it/s]`."""
 
 _SEED = re.compile(
     r"^\s*using (?:random )?seed[:= ]+(\d+)", re.IGNORECASE | re.MULTILINE
 )
-_CONTENT = re.compile(
+_MODERATION = re.compile(
     r"NSFW|\bE005\b|flagged as sensitive|content policy|moderation"
     r"|safety (?:checker|filter|system)",
     re.IGNORECASE,
 )
-_PASSING = re.compile(r"please retry|code: PA\b|\bE1000\b|\bE6716\b|\bE8765\b")
+_TRANSIENT = re.compile(r"please retry|code: PA\b|\bE1000\b|\bE6716\b|\bE8765\b")
 _OUT_OF_MEMORY = re.compile(r"\bE1001\b|out of memory", re.IGNORECASE)
 
 
@@ -63,9 +63,9 @@ class Prediction(msgspec.Struct, frozen=True, kw_only=True):
             raise ValueError("the prediction has no name")
 
     @property
-    def is_over(self) -> bool:
+    def is_finished(self) -> bool:
         """Whether nothing more will come of it."""
-        return self.status in OVER
+        return self.status in FINAL_STATES
 
     @property
     def model_name(self) -> str:
@@ -129,7 +129,7 @@ def parse_time(text: object) -> datetime | None:
 
 def list_outputs(prediction: Prediction) -> tuple[str, ...]:
     """Return the addresses of its files, in order, each once."""
-    return tuple(dict.fromkeys(_addresses(prediction.output)))
+    return tuple(dict.fromkeys(_find_urls(prediction.output)))
 
 
 def read_progress(prediction: Prediction, *, steps: int | None) -> LogProgress | None:
@@ -140,7 +140,7 @@ def read_progress(prediction: Prediction, *, steps: int | None) -> LogProgress |
     """
     bars = [
         LogProgress(int(done), int(most))
-        for _, done, most in _BAR.findall(_log(prediction))
+        for _, done, most in _PROGRESS_BAR.findall(_log(prediction))
     ]
     bars = [bar for bar in bars if bar.steps > 0 and steps in {None, bar.steps}]
     return bars[-1] if bars else None
@@ -163,7 +163,7 @@ def read_usage(prediction: Prediction, sizes: Sequence[Size] = ()) -> Used:
     stopped = prediction.status in {"aborted", "canceled"}
     if stopped and seconds is None and prediction.started_at is None:
         return UNTOUCHED  # it was never begun, which is free
-    images = _made(prediction, seen=len(sizes))
+    images = _count_images(prediction, seen=len(sizes))
     measured = sum(size.megapixels for size in sizes) if images == len(sizes) else None
     return Used(images=images, megapixels=measured, seconds=seconds)
 
@@ -171,7 +171,7 @@ def read_usage(prediction: Prediction, sizes: Sequence[Size] = ()) -> Used:
 def explain_failure(prediction: Prediction) -> ImagenError:
     """Return what it means that a prediction is over, and there is no image."""
     used = read_usage(prediction)
-    said = as_line(prediction.error, longest=_LONGEST_TEXT)
+    said = as_line(prediction.error, longest=_MAX_MESSAGE)
     if prediction.data_removed is True:
         return BackendError(
             "Replicate made it, and has deleted it since.",
@@ -191,7 +191,7 @@ def explain_failure(prediction: Prediction) -> ImagenError:
             used=used,
         )
     withheld = prediction.status == "succeeded" and "NSFW" in _log(prediction)
-    if withheld or _CONTENT.search(said):
+    if withheld or _MODERATION.search(said):
         return Refused(
             "Replicate withholds the image for what is on it"
             + (f": {said}." if said else "."),
@@ -206,15 +206,15 @@ def explain_failure(prediction: Prediction) -> ImagenError:
         )
     return BackendError(
         f"The model failed: {said or 'it does not say why'}.",
-        hint=_advice(said),
+        hint=_choose_hint(said),
         used=used,
     )
 
 
-def _advice(said: str) -> str:
+def _choose_hint(said: str) -> str:
     if _OUT_OF_MEMORY.search(said):
         return "Ask for a smaller size."
-    if _PASSING.search(said):
+    if _TRANSIENT.search(said):
         return (
             "Asking again may help; that is not done by itself, for this one may have"
             " been billed."
@@ -222,7 +222,7 @@ def _advice(said: str) -> str:
     return ""
 
 
-def _made(prediction: Prediction, *, seen: int) -> int | None:
+def _count_images(prediction: Prediction, *, seen: int) -> int | None:
     """Return how many images it made; what cannot be had any more was made as well.
 
     None when nobody knows: it is not said what one costs that was cancelled on its way.
@@ -234,14 +234,14 @@ def _made(prediction: Prediction, *, seen: int) -> int | None:
     return None if prediction.status in {"succeeded", "canceled"} and not made else made
 
 
-def _addresses(output: object) -> Iterator[str]:
+def _find_urls(output: object) -> Iterator[str]:
     """Yield what could be a file in whatever a model returns."""
     match output:
-        case str() if output.startswith(_ADDRESS):
+        case str() if output.startswith(_URL_PREFIXES):
             yield output
         case _:
             for each in (*as_list(output), *as_mapping(output).values()):
-                yield from _addresses(each)
+                yield from _find_urls(each)
 
 
 def _log(prediction: Prediction) -> str:

@@ -11,8 +11,8 @@ from threading import Event
 from typing import TypeVar
 
 from imagen.adapters.backends.replicate.client import ReplicateClient
-from imagen.adapters.backends.replicate.download import Downloads, GoneError
-from imagen.adapters.backends.replicate.errors import NotThereError, NotValidError
+from imagen.adapters.backends.replicate.download import Downloader, GoneError
+from imagen.adapters.backends.replicate.errors import InvalidInputError, NotFoundError
 from imagen.adapters.backends.replicate.prediction import (
     Prediction,
     explain_failure,
@@ -44,27 +44,27 @@ from imagen.formats.container import (
 from imagen.ports.backend import JobContext
 from imagen.ports.clock import Clock
 
-FIRST_LOOK, LONGEST_LOOK = 0.2, 2.0
+FIRST_POLL_INTERVAL, MAX_POLL_INTERVAL = 0.2, 2.0
 """Seconds between two looks, at first and at last: some models take half a second."""
 
-LONGEST_AWAY = 60.0
+MAX_OUTAGE = 60.0
 """Seconds that Replicate may be gone while it has our job."""
 
-SHORTEST_LIFE, LONGEST_LIFE = 5, 24 * 60 * 60
+MIN_CANCEL_AFTER, MAX_CANCEL_AFTER = 5, 24 * 60 * 60
 """Seconds after which Replicate can be told to give up a job by itself."""
 
-LONGEST_CANCELLING = 1.3
+CANCEL_TIMEOUT = 1.3
 """Seconds to see that a cancelled job is over; 2 is what was promised."""
 
-_SLOWER = 1.25
-_FETCHES = 4
+_BACKOFF = 1.25
+_MAX_DOWNLOADS = 4
 """How often a file is fetched that comes incomplete."""
 
-_PAUSE = 0.1
-_LONGEST_INPUT = 200
+_CANCEL_POLL_INTERVAL = 0.1
+_MAX_RECORDED_INPUT = 200
 """Letters of an input that is worth a place in the sidecar."""
 
-Answer = TypeVar("Answer")
+Result = TypeVar("Result")
 
 
 class PredictionRun:
@@ -73,7 +73,7 @@ class PredictionRun:
     def __init__(
         self,
         api: ReplicateClient,
-        downloads: Downloads,
+        downloads: Downloader,
         *,
         job: ImageJob,
         steps: int | None,
@@ -99,7 +99,7 @@ class PredictionRun:
         self._fraction: float | None = None
         self._seen = Prediction(id="none yet", status="starting")
 
-    def make(self, path: str, body: bytes, *, wait: int) -> Generated:
+    def submit(self, path: str, body: bytes, *, wait: int) -> Generated:
         """Order it, tell the context what it is called, and stay with it.
 
         Raises:
@@ -110,22 +110,28 @@ class PredictionRun:
         with mark_unsent():
             self._context.sleep(0)
         seconds = ceil(self._job.timeout * self._job.count)
-        cancel_after = min(max(seconds, SHORTEST_LIFE), LONGEST_LIFE)
+        cancel_after = min(max(seconds, MIN_CANCEL_AFTER), MAX_CANCEL_AFTER)
         call = BackgroundCall(
-            partial(self._api.create, path, body, wait=wait, cancel_after=cancel_after),
-            undo=lambda prediction: self._api.cancel(prediction.id),
+            partial(
+                self._api.create_prediction,
+                path,
+                body,
+                wait=wait,
+                cancel_after=cancel_after,
+            ),
+            undo=lambda prediction: self._api.cancel_prediction(prediction.id),
         )
         try:
             prediction = call.result(self._context)
         except Cancelled as stopped:
-            return self._stop_order(call, stopped)
+            return self._cancel_submission(call, stopped)
         except Unfinished:
             raise
         except ImagenError as error:
             error.used = UNTOUCHED
             raise
         self._context.accepted(prediction.id)
-        return self.finish(prediction)
+        return self.follow(prediction)
 
     def resume(self, reference: str) -> Generated:
         """Stay with one that another process ordered.
@@ -136,19 +142,19 @@ class PredictionRun:
             ImagenError: it cannot be looked at now.
         """
         self._seen = Prediction(id=reference, status="starting")
-        look = BackgroundCall(partial(self._api.prediction, reference))
+        look = BackgroundCall(partial(self._api.get_prediction, reference))
         try:
             prediction = look.result(self._context)
         except Cancelled as stopped:
-            return self._call_off(stopped)
-        except (NotThereError, NotValidError) as gone:
+            return self._cancel(stopped)
+        except (NotFoundError, InvalidInputError) as gone:
             raise Unfinished(
                 f"{self._api.name} has no job {reference}, or not for this token.",
                 hint="Use the token of the account that paid for it, or give it up.",
             ) from gone
-        return self.finish(prediction)
+        return self.follow(prediction)
 
-    def finish(self, prediction: Prediction) -> Generated:
+    def follow(self, prediction: Prediction) -> Generated:
         """Stay with it until it is over, and return its images.
 
         Raises:
@@ -156,28 +162,28 @@ class PredictionRun:
         """
         self._seen = prediction
         try:
-            self._follow()
-            return self._generated(self._seen, self._fetched())
+            self._poll()
+            return self._build_result(self._seen, self._download_all())
         except Cancelled as stopped:
-            return self._call_off(stopped)
+            return self._cancel(stopped)
 
     # Staying with it
 
-    def _follow(self) -> None:
+    def _poll(self) -> None:
         """Look until all is there."""
-        pause = FIRST_LOOK
+        pause = FIRST_POLL_INTERVAL
         while not self._is_complete(self._seen):
-            self._tell()
+            self._report_progress()
             self._context.sleep(pause)
-            pause = min(LONGEST_LOOK, pause * _SLOWER)
-            self._look()
-        if not self._seen.is_over:
-            self._complete()
-        self._tell()
+            pause = min(MAX_POLL_INTERVAL, pause * _BACKOFF)
+            self._refresh()
+        if not self._seen.is_finished:
+            self._refresh_final()
+        self._report_progress()
 
-    def _complete(self) -> None:
+    def _refresh_final(self) -> None:
         """Look once more: who waits gets the files before the figures and the log."""
-        look = BackgroundCall(partial(self._looked, self._seen.id))
+        look = BackgroundCall(partial(self._get_prediction, self._seen.id))
         try:
             later = look.result(self._context)
         except Cancelled:
@@ -192,9 +198,11 @@ class PredictionRun:
 
         Not at the first file: some models add one after the other.
         """
-        return prediction.is_over or len(list_outputs(prediction)) >= self._job.count
+        return (
+            prediction.is_finished or len(list_outputs(prediction)) >= self._job.count
+        )
 
-    def _look(self) -> None:
+    def _refresh(self) -> None:
         """See how it stands.
 
         Raises:
@@ -202,7 +210,9 @@ class PredictionRun:
         """
         reference = self._seen.id
         try:
-            self._seen = self._asked(partial(self._looked, reference), self._api.name)
+            self._seen = self._read_with_retries(
+                partial(self._get_prediction, reference), self._api.name
+            )
         except (Cancelled, Unfinished):
             raise
         except ImagenError as error:
@@ -210,22 +220,22 @@ class PredictionRun:
                 f"{error.message} It has the job, as {reference}.", hint=error.hint
             ) from error
 
-    def _looked(self, reference: str) -> Prediction:
+    def _get_prediction(self, reference: str) -> Prediction:
         """Look once; one that was there a moment ago is not gone."""
         try:
-            return self._api.prediction(reference)
-        except (NotThereError, NotValidError) as error:
+            return self._api.get_prediction(reference)
+        except (NotFoundError, InvalidInputError) as error:
             raise Unavailable(
                 f"{self._api.name} does not find the job {reference}."
             ) from error
 
-    def _asked(self, ask: Callable[[], Answer], who: str) -> Answer:
+    def _read_with_retries(self, ask: Callable[[], Result], who: str) -> Result:
         """Ask until there is an answer, though not for ever.
 
         Raises:
             Unfinished: there was none for too long.
         """
-        away, pause = 0.0, FIRST_LOOK
+        away, pause = 0.0, FIRST_POLL_INTERVAL
         while True:
             began = self._clock.monotonic()
             try:
@@ -236,16 +246,16 @@ class PredictionRun:
             if isinstance(trouble, Throttled) and trouble.retry_after is not None:
                 wait = max(pause, trouble.retry_after)
             away += self._clock.monotonic() - began + wait
-            if away > LONGEST_AWAY:
+            if away > MAX_OUTAGE:
                 raise Unfinished(
-                    f"{who} was away for {LONGEST_AWAY:g} seconds: {trouble.message}",
+                    f"{who} was away for {MAX_OUTAGE:g} seconds: {trouble.message}",
                     hint="The job is there, and can be asked for later.",
                 ) from trouble
             self._context.progress(self._fraction, "waiting for Replicate to come back")
             self._context.sleep(wait)
-            pause = min(2 * LONGEST_LOOK, pause * 2)
+            pause = min(2 * MAX_POLL_INTERVAL, pause * 2)
 
-    def _tell(self) -> None:
+    def _report_progress(self) -> None:
         """Say how far it is; the log of one that has not begun is not about that."""
         begun = self._seen.status != "starting"
         bars = read_progress(self._seen, steps=self._steps) if begun else None
@@ -256,7 +266,7 @@ class PredictionRun:
 
     # Its images
 
-    def _fetched(self) -> list[bytes]:
+    def _download_all(self) -> list[bytes]:
         """Return the files, each fetched until it is whole.
 
         Raises:
@@ -268,23 +278,23 @@ class PredictionRun:
         for address in list_outputs(self._seen):
             self._context.progress(self._fraction, "fetching")
             try:
-                contents.append(self._file(address))
+                contents.append(self._download(address))
             except BackendError as error:  # which takes no other along
                 missing.append(error)
         if missing and not contents:
             raise missing[0]
         return contents
 
-    def _file(self, address: str) -> bytes:
+    def _download(self, address: str) -> bytes:
         stopped = Event()
         fetch = partial(self._downloads.fetch, address, stopped)
         try:
-            for number in range(1, _FETCHES):
-                content = self._asked(fetch, "The place of the image")
+            for number in range(1, _MAX_DOWNLOADS):
+                content = self._read_with_retries(fetch, "The place of the image")
                 if not is_truncated(content):
                     return content
-                self._context.sleep(number * FIRST_LOOK)
-            return self._asked(fetch, "The place of the image")
+                self._context.sleep(number * FIRST_POLL_INTERVAL)
+            return self._read_with_retries(fetch, "The place of the image")
         except GoneError as gone:
             raise BackendError(
                 f"{self._api.name} made it, and has deleted it since.",
@@ -297,7 +307,7 @@ class PredictionRun:
         finally:
             stopped.set()
 
-    def _generated(
+    def _build_result(
         self, prediction: Prediction, contents: Sequence[bytes]
     ) -> Generated:
         """Put together what came; one file that is no image takes no other along.
@@ -341,13 +351,13 @@ class PredictionRun:
             parameters={
                 "prediction": prediction.id,
                 "version": prediction.version,
-                "inputs": _own_inputs(prediction, self._job),
+                "inputs": _list_recorded_inputs(prediction, self._job),
             },
         )
 
     # Calling it off
 
-    def _stop_order(
+    def _cancel_submission(
         self, call: BackgroundCall[Prediction], stopped: Cancelled
     ) -> Generated:
         """Wait a moment for the answer to an order that nobody wants any more.
@@ -357,54 +367,56 @@ class PredictionRun:
         """
         began = self._clock.monotonic()
         try:
-            prediction = call.late(LONGEST_CANCELLING)
+            prediction = call.result_within(CANCEL_TIMEOUT)
         except Unfinished:
             prediction = None
-        except (ImagenError, NotThereError, NotValidError):
-            raise _cancelled(stopped, used=UNTOUCHED, settled=True) from stopped
+        except (ImagenError, NotFoundError, InvalidInputError):
+            raise _build_cancelled(stopped, used=UNTOUCHED, settled=True) from stopped
         if prediction is None:
-            raise _cancelled(stopped) from stopped
+            raise _build_cancelled(stopped) from stopped
         self._context.accepted(prediction.id)
         self._seen = prediction
-        return self._call_off(stopped, spent=self._clock.monotonic() - began)
+        return self._cancel(stopped, spent=self._clock.monotonic() - began)
 
-    def _call_off(self, stopped: Cancelled, *, spent: float = 0.0) -> Generated:
+    def _cancel(self, stopped: Cancelled, *, spent: float = 0.0) -> Generated:
         """Cancel it; but what was finished before was paid for, and is fetched.
 
         Raises:
             Cancelled: settled if it is certain that it is over, and brought nothing.
         """
-        until = self._clock.monotonic() + LONGEST_CANCELLING - spent
-        ended = self._withdrawn(until)
+        until = self._clock.monotonic() + CANCEL_TIMEOUT - spent
+        ended = self._cancel_remote_job(until)
         if ended is None:
-            raise _cancelled(stopped) from stopped
+            raise _build_cancelled(stopped) from stopped
         if not list_outputs(ended):
-            raise _cancelled(stopped, used=read_usage(ended), settled=True) from stopped
-        contents = self._fetched_by(ended, until)
+            raise _build_cancelled(
+                stopped, used=read_usage(ended), settled=True
+            ) from stopped
+        contents = self._download_until(ended, until)
         if contents is None:
-            raise _cancelled(stopped) from stopped
-        return self._generated(ended, contents)
+            raise _build_cancelled(stopped) from stopped
+        return self._build_result(ended, contents)
 
-    def _withdrawn(self, until: float) -> Prediction | None:
+    def _cancel_remote_job(self, until: float) -> Prediction | None:
         """Return how it ended, if it can be seen in time that it did."""
-        seen, ask = self._seen, self._api.cancel
-        while not seen.is_over:
+        seen, ask = self._seen, self._api.cancel_prediction
+        while not seen.is_finished:
             left = until - self._clock.monotonic()
             if left <= 0:
                 return None
             try:
-                found = BackgroundCall(partial(ask, seen.id)).late(left)
-            except (NotThereError, NotValidError):
-                ask = self._api.prediction  # it cannot be cancelled any more
+                found = BackgroundCall(partial(ask, seen.id)).result_within(left)
+            except (NotFoundError, InvalidInputError):
+                ask = self._api.get_prediction  # it cannot be cancelled any more
             except ImagenError:
                 pass
             else:
-                seen, ask = found or seen, self._api.prediction
-            if not seen.is_over:
-                Event().wait(min(_PAUSE, max(0.0, left)))
+                seen, ask = found or seen, self._api.get_prediction
+            if not seen.is_finished:
+                Event().wait(min(_CANCEL_POLL_INTERVAL, max(0.0, left)))
         return seen
 
-    def _fetched_by(self, ended: Prediction, until: float) -> list[bytes] | None:
+    def _download_until(self, ended: Prediction, until: float) -> list[bytes] | None:
         """Return the files if they can be had in time."""
         stopped = Event()
 
@@ -412,20 +424,20 @@ class PredictionRun:
             return [self._downloads.fetch(url, stopped) for url in list_outputs(ended)]
 
         try:
-            return BackgroundCall(fetch).late(until - self._clock.monotonic())
+            return BackgroundCall(fetch).result_within(until - self._clock.monotonic())
         except (ImagenError, GoneError):
             return None
         finally:
             stopped.set()
 
 
-def _cancelled(
+def _build_cancelled(
     stopped: Cancelled, *, used: Used | None = None, settled: bool = False
 ) -> Cancelled:
     return Cancelled(stopped.message, hint=stopped.hint, used=used, settled=settled)
 
 
-def _own_inputs(prediction: Prediction, job: ImageJob) -> dict[str, object]:
+def _list_recorded_inputs(prediction: Prediction, job: ImageJob) -> dict[str, object]:
     """Return what was sent beside the words, the seed and the pictures."""
     return {
         name: value
@@ -433,6 +445,6 @@ def _own_inputs(prediction: Prediction, job: ImageJob) -> dict[str, object]:
         if name != "seed"
         and value not in (job.prompt, job.negative)
         and isinstance(value, (str, int, float, bool))
-        and not (isinstance(value, str) and len(value) > _LONGEST_INPUT)
+        and not (isinstance(value, str) and len(value) > _MAX_RECORDED_INPUT)
         and not str(value).startswith(("data:", "http:", "https:"))
     }

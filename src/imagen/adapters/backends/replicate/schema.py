@@ -24,7 +24,7 @@ _KINDS: Mapping[str, Kind] = {
     "boolean": "flag",
     "array": "list",
 }
-_CALLED = {
+_KIND_NAMES = {
     "text": "text",
     "whole": "a whole number",
     "number": "a number",
@@ -55,13 +55,13 @@ class Field(msgspec.Struct, frozen=True, kw_only=True):
     choices: tuple[object, ...] = ()
     lowest: float | None = None
     highest: float | None = None
-    most: int | None = None
+    max_items: int | None = None
     default: object = None
     required: bool = False
     note: str = ""
 
     @property
-    def words(self) -> tuple[str, ...]:
+    def text_choices(self) -> tuple[str, ...]:
         """The choices that are text."""
         return tuple(choice for choice in self.choices if isinstance(choice, str))
 
@@ -71,17 +71,17 @@ class Field(msgspec.Struct, frozen=True, kw_only=True):
         if self.note and not 0 < len(self.choices) <= _CHOICES_SHOWN:
             said = re.split(r"(?<=[a-z)])\. ", self.note)[0]
         else:
-            said = ", ".join(map(str, self.choices)) or _CALLED[self.kind]
+            said = ", ".join(map(str, self.choices)) or _KIND_NAMES[self.kind]
         return as_line(said, longest=_LONGEST_NOTE)
 
-    def fitted(self, value: object) -> object:
+    def convert(self, value: object) -> object:
         """Return a value as the model wants it written.
 
         Raises:
             InvalidRequest: it makes no sense there.
         """
         if self.choices:
-            return self._chosen(value)
+            return self._find_choice(value)
         match self.kind:
             case "whole":
                 if isinstance(value, float) and value.is_integer():
@@ -99,16 +99,16 @@ class Field(msgspec.Struct, frozen=True, kw_only=True):
                 good = True
         if not good:
             raise InvalidRequest(
-                f"{self.name} is {value!r}, and takes {_CALLED[self.kind]}."
+                f"{self.name} is {value!r}, and takes {_KIND_NAMES[self.kind]}."
             )
         if isinstance(value, (int, float)) and not isinstance(value, bool):
             self._check_range(value)
         return value
 
-    def _chosen(self, value: object) -> object:
+    def _find_choice(self, value: object) -> object:
         """Find the choice that is meant: 0.25 is "0.25", and 1.0 is 1."""
         for choice in self.choices:
-            if json_equal(choice, value) or str(choice) == _written(value):
+            if json_equal(choice, value) or str(choice) == _format_choice(value):
                 return choice
         near = suggest_name(str(value), map(str, self.choices))
         listed = ", ".join(map(str, self.choices[:_CHOICES_SHOWN]))
@@ -152,18 +152,18 @@ def read_fields(schema: object) -> tuple[Field, ...]:
 
     What cannot be understood is left out, for a model is used by what is left.
     """
-    schemas = _at(schema, "components", "schemas")
-    wanted = _at(schemas, "Input")
+    schemas = _get_path(schema, "components", "schemas")
+    wanted = _get_path(schemas, "Input")
     musts = as_list(wanted.get("required"))
-    listed = _at(wanted, "properties")
-    ordered = sorted(listed, key=lambda name: _order(listed[name]))
+    listed = _get_path(wanted, "properties")
+    ordered = sorted(listed, key=lambda name: _sort_key(listed[name]))
     return tuple(
-        _field(name, _resolved(listed[name], schemas), required=name in musts)
+        _read_field(name, _resolve(listed[name], schemas), required=name in musts)
         for name in ordered
     )
 
 
-def _field(name: str, said: Mapping[str, object], *, required: bool) -> Field:
+def _read_field(name: str, said: Mapping[str, object], *, required: bool) -> Field:
     kind = said.get("type")
     return Field(
         name=name,
@@ -171,14 +171,14 @@ def _field(name: str, said: Mapping[str, object], *, required: bool) -> Field:
         choices=tuple(as_list(said.get("enum"))),
         lowest=as_number(said.get("minimum")),
         highest=as_number(said.get("maximum")),
-        most=_count(said.get("maxItems")),
+        max_items=_as_count(said.get("maxItems")),
         default=said.get("default"),
         required=required,
         note=as_line(said.get("description"), longest=_LONGEST_DESCRIPTION),
     )
 
 
-def _resolved(said: object, schemas: Mapping[str, object]) -> Mapping[str, object]:
+def _resolve(said: object, schemas: Mapping[str, object]) -> Mapping[str, object]:
     """Return a property with what it refers to; choices are a schema of their own.
 
     Of alternatives the first that is not null counts: they say that it may be left out.
@@ -186,7 +186,7 @@ def _resolved(said: object, schemas: Mapping[str, object]) -> Mapping[str, objec
     found = dict(as_mapping(said))
     for key in ("allOf", "anyOf", "oneOf"):
         for part in as_list(found.pop(key, None)):
-            more = _resolved(part, schemas)
+            more = _resolve(part, schemas)
             if more.get("type") == "null":
                 continue
             found = {**more, **found}
@@ -194,26 +194,26 @@ def _resolved(said: object, schemas: Mapping[str, object]) -> Mapping[str, objec
                 break
     reference = found.pop("$ref", None)
     if isinstance(reference, str):
-        found = {**_resolved(schemas.get(reference.rpartition("/")[2]), {}), **found}
+        found = {**_resolve(schemas.get(reference.rpartition("/")[2]), {}), **found}
     return found
 
 
-def _order(said: object) -> float:
+def _sort_key(said: object) -> float:
     order = as_number(as_mapping(said).get("x-order"))
     return float("inf") if order is None else order
 
 
-def _at(value: object, *path: str) -> Mapping[str, object]:
+def _get_path(value: object, *path: str) -> Mapping[str, object]:
     for step in path:
         value = as_mapping(value).get(step)
     return as_mapping(value)
 
 
-def _count(value: object) -> int | None:
+def _as_count(value: object) -> int | None:
     return value if isinstance(value, int) and not isinstance(value, bool) else None
 
 
-def _written(value: object) -> str:
+def _format_choice(value: object) -> str:
     """Return a number as a choice spells it: 0.25, and 1 for 1.0."""
     if isinstance(value, float):
         return f"{value:g}"

@@ -12,7 +12,7 @@ import msgspec
 
 from imagen.adapters.backends.replicate.catalog import Target
 from imagen.adapters.backends.replicate.client import ReplicateClient, parse_cursor
-from imagen.adapters.backends.replicate.errors import NotThereError
+from imagen.adapters.backends.replicate.errors import NotFoundError
 from imagen.adapters.backends.replicate.json_values import as_list
 from imagen.adapters.backends.replicate.prediction import Prediction, parse_time
 from imagen.adapters.backends.replicate.schema import json_equal
@@ -20,10 +20,10 @@ from imagen.adapters.remote.background import BackgroundCall
 from imagen.ports.backend import JobContext
 from imagen.ports.clock import Clock
 
-SLACK = timedelta(seconds=30)
+CLOCK_TOLERANCE = timedelta(seconds=30)
 """How far a prediction may be from where a clock that was set right says it is."""
 
-_MOST_PAGES = 100
+_MAX_PAGES = 100
 
 
 class SearchCriteria(msgspec.Struct, frozen=True, kw_only=True):
@@ -43,7 +43,7 @@ class SearchCriteria(msgspec.Struct, frozen=True, kw_only=True):
 
 
 def find_matching(
-    wanted: SearchCriteria,
+    criteria: SearchCriteria,
     *,
     since: datetime,
     api: ReplicateClient,
@@ -56,16 +56,20 @@ def find_matching(
         ImagenError: they cannot be listed now.
     """
     cursor: str | None = None
-    for _ in range(_MOST_PAGES):
-        asked = BackgroundCall(partial(api.predictions, cursor))
+    for _ in range(_MAX_PAGES):
+        asked = BackgroundCall(partial(api.list_predictions, cursor))
         page, headers = asked.result(context)
-        earliest = since - SLACK + _ahead(headers.get("Date"), clock.now())
+        earliest = (
+            since
+            - CLOCK_TOLERANCE
+            + _measure_clock_offset(headers.get("Date"), clock.now())
+        )
         for prediction in page.predictions:
             moment = parse_time(prediction.created_at)
             if moment is not None and moment < earliest:
                 return
-            if matches(prediction, wanted) and _has_images(
-                prediction, wanted, api, context
+            if matches(prediction, criteria) and _has_same_images(
+                prediction, criteria, api, context
             ):
                 yield prediction.id
         cursor = parse_cursor(page.next)
@@ -73,9 +77,9 @@ def find_matching(
             return
 
 
-def matches(prediction: Prediction, wanted: SearchCriteria) -> bool:
+def matches(prediction: Prediction, criteria: SearchCriteria) -> bool:
     """Whether it was asked of the same, for the same, as far as images do not count."""
-    target, sent = wanted.target, prediction.inputs
+    target, sent = criteria.target, prediction.inputs
     if target.deployment:
         deployment = prediction.deployment
         if isinstance(deployment, str) and deployment not in {
@@ -89,20 +93,21 @@ def matches(prediction: Prediction, wanted: SearchCriteria) -> bool:
         return False
     return all(
         name in sent and json_equal(sent[name], value)
-        for name, value in wanted.inputs.items()
+        for name, value in criteria.inputs.items()
     ) and all(
-        _goes_without_saying(value, wanted.defaults.get(name))
+        _is_default(value, criteria.defaults.get(name))
         for name, value in sent.items()
-        if name in wanted.defaults.keys() - wanted.inputs.keys() - wanted.images.keys()
+        if name
+        in criteria.defaults.keys() - criteria.inputs.keys() - criteria.images.keys()
     )
 
 
-def _goes_without_saying(value: object, default: object) -> bool:
+def _is_default(value: object, default: object) -> bool:
     """Whether an input that we did not send says nothing: Replicate may add those."""
     return json_equal(value, default) or value in (None, "", [])
 
 
-def _ahead(date: str | None, now: datetime) -> timedelta:
+def _measure_clock_offset(date: str | None, now: datetime) -> timedelta:
     """Return by how much Replicate's clock is ahead of ours, as an answer tells."""
     try:
         theirs = parsedate_to_datetime(date or "")
@@ -111,27 +116,29 @@ def _ahead(date: str | None, now: datetime) -> timedelta:
     return (theirs if theirs.tzinfo else theirs.replace(tzinfo=UTC)) - now
 
 
-def _has_images(
+def _has_same_images(
     prediction: Prediction,
-    wanted: SearchCriteria,
+    criteria: SearchCriteria,
     api: ReplicateClient,
     context: JobContext,
 ) -> bool:
     """Whether the images are the same; what cannot be told is not the same."""
-    for name, digests in wanted.images.items():
+    for name, digests in criteria.images.items():
         value = prediction.inputs.get(name)
         sent = as_list(value) or [value]
         if len(sent) != len(digests):
             return False
         if any(
-            _digest_of(each, api, context) != digest
+            _find_digest(each, api, context) != digest
             for each, digest in zip(sent, digests, strict=True)
         ):
             return False
     return True
 
 
-def _digest_of(value: object, api: ReplicateClient, context: JobContext) -> str | None:
+def _find_digest(
+    value: object, api: ReplicateClient, context: JobContext
+) -> str | None:
     """Return the digest of an image that was sent, or of a file handed in before."""
     if not isinstance(value, str):
         return None
@@ -145,7 +152,7 @@ def _digest_of(value: object, api: ReplicateClient, context: JobContext) -> str 
         return None
     file_id = unquote(path.rpartition("/")[2])
     try:
-        found = BackgroundCall(partial(api.file, file_id)).result(context)
-    except NotThereError:
+        found = BackgroundCall(partial(api.get_file, file_id)).result(context)
+    except NotFoundError:
         return None
     return found.checksums.sha256 or None

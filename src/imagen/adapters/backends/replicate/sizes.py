@@ -25,25 +25,25 @@ LISTS = ("size", "resolution", "image_size")
 SCALES = ("megapixels", "output_megapixels", *LISTS)
 """Inputs that say how large it is to be, beside a ratio."""
 
-NAMES = (WIDTH, HEIGHT, RATIO, *SCALES)
+SIZE_INPUTS = (WIDTH, HEIGHT, RATIO, *SCALES)
 
-_USUAL = Size(1024, 1024)
-_ONE_MEGAPIXEL = _USUAL.width * _USUAL.height
+_DEFAULT_SIZE = Size(1024, 1024)
+_ONE_MEGAPIXEL = _DEFAULT_SIZE.width * _DEFAULT_SIZE.height
 _MULTIPLE = 16
 """Sides are multiples of this if nobody says otherwise: every model divides by it."""
 
-_SMALLEST, _LARGEST = 256, 2048
+_MIN_SIDE, _MAX_SIDE = 256, 2048
 """The range of the sides, likewise."""
 
-_WHOLE = re.compile(r"(\d{2,5}) *[x*×] *(\d{2,5})")  # noqa: RUF001 - some write it so
-_SHAPE = re.compile(r"(\d{1,3}(?:\.\d+)?):(\d{1,3}(?:\.\d+)?)")
+_SIZE_PATTERN = re.compile(r"(\d{2,5}) *[x*×] *(\d{2,5})")  # noqa: RUF001 - some write it so
+_RATIO_PATTERN = re.compile(r"(\d{1,3}(?:\.\d+)?):(\d{1,3}(?:\.\d+)?)")
 _MEGAPIXELS = re.compile(r"(\d+(?:\.\d+)?) *(?:MP)?", re.IGNORECASE)
 _KILO = re.compile(r"(\d)K", re.IGNORECASE)
 _SIDE = re.compile(r"(\d{3,4})p?")
 _DIVISOR = re.compile(r"multiples? of (\d+)", re.IGNORECASE)
 
 
-def _buckets() -> dict[str, Size]:
+def _build_buckets() -> dict[str, Size]:
     sides = {
         "1:1": (1024, 1024),
         "5:4": (1088, 896),
@@ -60,7 +60,7 @@ def _buckets() -> dict[str, Size]:
     return {**wide, **tall}
 
 
-BUCKETS = _buckets()
+BUCKETS = _build_buckets()
 """What FLUX.1, SDXL and SD 3.5 make of a ratio at one megapixel (their own sources)."""
 
 
@@ -82,17 +82,19 @@ class SizeInputs(msgspec.Struct, frozen=True, kw_only=True):
 
     grid: SizeRule | None = None
     grid_inputs: Mapping[str, object] = {}
-    ways: tuple[SizeOption, ...] = ()
+    options: tuple[SizeOption, ...] = ()
 
     @property
     def rule(self) -> SizeRule:
         """The sizes that can be made; one that cannot be chosen is the usual one."""
         if self.grid is not None:
             return self.grid
-        sizes = tuple(dict.fromkeys(way.size for way in self.ways))
-        return SizeRule(choices=sizes or (_USUAL,))
+        sizes = tuple(dict.fromkeys(way.size for way in self.options))
+        return SizeRule(choices=sizes or (_DEFAULT_SIZE,))
 
-    def inputs_for(self, size: Size, given: Mapping[str, object]) -> dict[str, object]:
+    def choose_inputs(
+        self, size: Size, given: Mapping[str, object]
+    ) -> dict[str, object]:
         """Return the inputs that ask for the size, or for what comes nearest.
 
         Args:
@@ -103,7 +105,7 @@ class SizeInputs(msgspec.Struct, frozen=True, kw_only=True):
             near = self.grid.nearest(size)
             sides = {WIDTH: near.width, HEIGHT: near.height}
             return {**self.grid_inputs, **sides, **given}
-        fitting = [way for way in self.ways if _agrees(way.inputs, given)]
+        fitting = [way for way in self.options if _matches(way.inputs, given)]
         if not fitting:
             return dict(given)
         rule = SizeRule(choices=tuple(way.size for way in fitting))
@@ -114,20 +116,20 @@ class SizeInputs(msgspec.Struct, frozen=True, kw_only=True):
 
 def read_sizes(fields: Mapping[str, Field], pixels: Pixels | None = None) -> SizeInputs:
     """Return the sizes of the model that has these inputs."""
-    listed = _listed(fields)
+    listed = _list_whole_sizes(fields)
     if listed:
-        return SizeInputs(ways=listed)
-    ways = _shaped(fields, pixels or {})
+        return SizeInputs(options=listed)
+    ways = _list_ratio_sizes(fields, pixels or {})
     if WIDTH not in fields or HEIGHT not in fields:
-        return SizeInputs(ways=ways)
+        return SizeInputs(options=ways)
     width, height = fields[WIDTH], fields[HEIGHT]
     if width.choices and height.choices:
-        return SizeInputs(ways=_crossed(width, height))
-    says = [name for name in (RATIO, *LISTS) if CUSTOM in _words(fields, name)]
+        return SizeInputs(options=_combine_sides(width, height))
+    says = [name for name in (RATIO, *LISTS) if CUSTOM in _text_choices(fields, name)]
     return SizeInputs(
-        grid=_grid(width, height),
+        grid=_build_grid(width, height),
         grid_inputs=dict.fromkeys(says[:1], CUSTOM),
-        ways=ways,
+        options=ways,
     )
 
 
@@ -137,38 +139,39 @@ def parse_ratio_sizes(text: str) -> Mapping[str, Size]:
     return {ratio: Size.parse(size) for ratio, size in pairs}
 
 
-def _agrees(inputs: Mapping[str, object], given: Mapping[str, object]) -> bool:
+def _matches(inputs: Mapping[str, object], given: Mapping[str, object]) -> bool:
     return all(json_equal(inputs.get(name), value) for name, value in given.items())
 
 
-def _words(fields: Mapping[str, Field], name: str) -> tuple[str, ...]:
-    return fields[name].words if name in fields else ()
+def _text_choices(fields: Mapping[str, Field], name: str) -> tuple[str, ...]:
+    return fields[name].text_choices if name in fields else ()
 
 
-def _listed(fields: Mapping[str, Field]) -> tuple[SizeOption, ...]:
+def _list_whole_sizes(fields: Mapping[str, Field]) -> tuple[SizeOption, ...]:
     return tuple(
         SizeOption(size=size, inputs={name: word})
         for name in LISTS
-        for word in _words(fields, name)
-        if (found := _WHOLE.fullmatch(word)) and (size := _size(found[1], found[2]))
+        for word in _text_choices(fields, name)
+        if (found := _SIZE_PATTERN.fullmatch(word))
+        and (size := _parse_size(found[1], found[2]))
     )
 
 
-def _crossed(width: Field, height: Field) -> tuple[SizeOption, ...]:
+def _combine_sides(width: Field, height: Field) -> tuple[SizeOption, ...]:
     return tuple(
         SizeOption(size=size, inputs={WIDTH: wide, HEIGHT: high})
         for wide in width.choices
         for high in height.choices
-        if (size := _size(wide, high))
+        if (size := _parse_size(wide, high))
     )
 
 
-def _grid(width: Field, height: Field) -> SizeRule:
+def _build_grid(width: Field, height: Field) -> SizeRule:
     said = _DIVISOR.search(f"{width.note} {height.note}")
     lows = [field.lowest for field in (width, height) if field.lowest is not None]
     highs = [field.highest for field in (width, height) if field.highest is not None]
-    smallest = max(SMALLEST_SIDE, int(max(lows, default=_SMALLEST)))
-    largest = min(LARGEST_SIDE, int(min(highs, default=_LARGEST)))
+    smallest = max(SMALLEST_SIDE, int(max(lows, default=_MIN_SIDE)))
+    largest = min(LARGEST_SIDE, int(min(highs, default=_MAX_SIDE)))
     return SizeRule(
         multiple=int(said[1]) if said else _MULTIPLE,
         smallest=smallest,
@@ -176,13 +179,21 @@ def _grid(width: Field, height: Field) -> SizeRule:
     )
 
 
-def _shaped(fields: Mapping[str, Field], pixels: Pixels) -> tuple[SizeOption, ...]:
+def _list_ratio_sizes(
+    fields: Mapping[str, Field], pixels: Pixels
+) -> tuple[SizeOption, ...]:
     """Return a size for each ratio, as large as it can be asked for."""
-    ratios = [word for word in _words(fields, RATIO) if _SHAPE.fullmatch(word)]
+    ratios = [
+        word for word in _text_choices(fields, RATIO) if _RATIO_PATTERN.fullmatch(word)
+    ]
     scales = {
         name: words
         for name in SCALES
-        if (words := [word for word in _words(fields, name) if _knows(word, pixels)])
+        if (
+            words := [
+                word for word in _text_choices(fields, name) if _is_scale(word, pixels)
+            ]
+        )
     }
     name, words = next(iter(scales.items()), ("", [""]))
     return tuple(
@@ -191,32 +202,36 @@ def _shaped(fields: Mapping[str, Field], pixels: Pixels) -> tuple[SizeOption, ..
         )
         for word in words
         for ratio in ratios
-        if (size := _pixels(ratio, word, pixels))
+        if (size := _find_size(ratio, word, pixels))
     )
 
 
-def _knows(word: str, pixels: Pixels) -> bool:
-    return word in pixels or _area(word) is not None
+def _is_scale(word: str, pixels: Pixels) -> bool:
+    return word in pixels or _parse_area(word) is not None
 
 
-def _pixels(ratio: str, word: str, pixels: Pixels) -> Size | None:
+def _find_size(ratio: str, word: str, pixels: Pixels) -> Size | None:
     """Return what comes of a ratio: as known, as known at another scale, or a guess."""
     for known, sizes in sorted(pixels.items(), key=lambda entry: entry[0] != word):
-        if ratio in sizes and (known == word or _area(known)):
-            factor = 1.0 if known == word else _wanted(word) / _wanted(known)
-            return _scaled(sizes[ratio], factor)
-    found = _SHAPE.fullmatch(ratio)
+        if ratio in sizes and (known == word or _parse_area(known)):
+            factor = (
+                1.0
+                if known == word
+                else _area_or_default(word) / _area_or_default(known)
+            )
+            return _scale(sizes[ratio], factor)
+    found = _RATIO_PATTERN.fullmatch(ratio)
     if found is None or not float(found[2]):
         return None
-    usual = BUCKETS.get(ratio) or _worked_out(float(found[1]) / float(found[2]))
-    return usual and _scaled(usual, _wanted(word) / _ONE_MEGAPIXEL)
+    usual = BUCKETS.get(ratio) or _compute_size(float(found[1]) / float(found[2]))
+    return usual and _scale(usual, _area_or_default(word) / _ONE_MEGAPIXEL)
 
 
-def _wanted(word: str) -> float:
-    return _area(word) or _ONE_MEGAPIXEL
+def _area_or_default(word: str) -> float:
+    return _parse_area(word) or _ONE_MEGAPIXEL
 
 
-def _area(word: str) -> float | None:
+def _parse_area(word: str) -> float | None:
     """Return how many pixels the word stands for, if it says how large."""
     if found := _KILO.fullmatch(word):
         return float(found[1]) ** 2 * _ONE_MEGAPIXEL
@@ -227,24 +242,24 @@ def _area(word: str) -> float | None:
     return None
 
 
-def _worked_out(shape: float) -> Size | None:
+def _compute_size(shape: float) -> Size | None:
     if not shape:
         return None
     height = (_ONE_MEGAPIXEL / shape) ** 0.5
-    return _size(_snapped(height * shape), _snapped(height))
+    return _parse_size(_snap(height * shape), _snap(height))
 
 
-def _scaled(size: Size, factor: float) -> Size | None:
+def _scale(size: Size, factor: float) -> Size | None:
     if factor == 1:
         return size
-    return _size(*(_snapped(side * factor**0.5) for side in size.sides))
+    return _parse_size(*(_snap(side * factor**0.5) for side in size.sides))
 
 
-def _snapped(side: float) -> int:
+def _snap(side: float) -> int:
     return max(_MULTIPLE, round(side / _MULTIPLE) * _MULTIPLE)
 
 
-def _size(width: object, height: object) -> Size | None:
+def _parse_size(width: object, height: object) -> Size | None:
     """Return the size, if it is one that imagen knows."""
     try:
         sides = int(str(width)), int(str(height))

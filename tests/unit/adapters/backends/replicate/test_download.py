@@ -4,7 +4,7 @@ from threading import Event
 
 import pytest
 
-from imagen.adapters.backends.replicate.download import Downloads
+from imagen.adapters.backends.replicate.download import Downloader
 from imagen.domain.errors import BackendError, Unavailable
 
 PUBLIC, PRIVATE = "151.101.1.1", "10.0.0.5"
@@ -21,8 +21,8 @@ HOSTS = {
 }
 
 
-def downloads(home: str = "https://api.replicate.com/v1") -> Downloads:
-    return Downloads(home, token="t", resolve=lambda host: HOSTS.get(host, []))
+def downloads(home: str = "https://api.replicate.com/v1") -> Downloader:
+    return Downloader(home, token="t", resolve=lambda host: HOSTS.get(host, []))
 
 
 @pytest.mark.parametrize(
@@ -35,7 +35,7 @@ def downloads(home: str = "https://api.replicate.com/v1") -> Downloads:
     ],
 )
 def test_images_come_from_anywhere_on_the_network(address: str) -> None:
-    assert downloads()._checked(address).scheme == "https"
+    assert downloads()._check_url(address).scheme == "https"
 
 
 @pytest.mark.parametrize(
@@ -62,7 +62,7 @@ def test_images_come_from_anywhere_on_the_network(address: str) -> None:
 )
 def test_but_not_from_inside_and_not_in_the_clear(address: str) -> None:
     with pytest.raises(BackendError):
-        downloads()._checked(address)
+        downloads()._check_url(address)
 
 
 @pytest.mark.parametrize("home", ["http://127.0.0.1:9/v1", "http://proxy.lan/v1"])
@@ -79,7 +79,7 @@ def test_an_api_of_ones_own_may_hand_out_from_inside(
     home: str, address: str, fine: bool
 ) -> None:
     try:
-        downloads(home)._checked(address)
+        downloads(home)._check_url(address)
     except BackendError:
         assert not fine
     else:
@@ -93,7 +93,7 @@ def test_a_host_that_nobody_knows_may_be_known_later(
     monkeypatch.delenv("https_proxy", raising=False)
 
     with pytest.raises(Unavailable, match=r"no host nowhere\.example"):
-        downloads()._checked("https://nowhere.example/a.png")
+        downloads()._check_url("https://nowhere.example/a.png")
 
 
 def test_behind_a_proxy_the_proxy_looks_names_up(
@@ -101,7 +101,7 @@ def test_behind_a_proxy_the_proxy_looks_names_up(
 ) -> None:
     monkeypatch.setenv("https_proxy", "http://proxy.lan:3128")
 
-    assert downloads()._checked("https://nowhere.example/a.png").hostname
+    assert downloads()._check_url("https://nowhere.example/a.png").hostname
 
 
 @pytest.mark.parametrize(

@@ -5,9 +5,9 @@ import httpx
 import pytest
 
 from imagen.adapters.backends.replicate.errors import (
-    LITTLE_CREDIT,
-    NotThereError,
-    NotValidError,
+    LOW_CREDIT_HINT,
+    InvalidInputError,
+    NotFoundError,
     to_error,
 )
 from imagen.domain.errors import (
@@ -69,9 +69,9 @@ def test_knows_what_a_status_means(
 
 
 def test_what_there_is_not_and_what_is_not_valid_are_decided_elsewhere() -> None:
-    with pytest.raises(NotThereError):
+    with pytest.raises(NotFoundError):
         error(404)
-    with pytest.raises(NotValidError) as refusal:
+    with pytest.raises(InvalidInputError) as refusal:
         error(422, {"detail": "- input: prompt is required\n"})
 
     assert refusal.value.refused.message == (
@@ -106,7 +106,7 @@ def test_knows_how_long_to_wait(
 def test_says_what_to_do_with_little_credit() -> None:
     detail = "reduced to 6 requests per minute while you have less than $5.0 in credit"
 
-    assert error(429, {"detail": detail}).hint == LITTLE_CREDIT
+    assert error(429, {"detail": detail}).hint == LOW_CREDIT_HINT
     assert error(429, {"detail": "Request was throttled."}).hint == ""
 
 

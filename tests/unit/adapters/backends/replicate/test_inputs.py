@@ -38,7 +38,7 @@ def model(own: dict[str, object] | None = None, **properties: Any) -> ModelInput
         for order, (name, said) in enumerate({**PROMPT, **properties}.items())
     }
     schema = {"components": {"schemas": {"Input": {"properties": ordered}}}}
-    return build_model_inputs(read_fields(schema), own=own)
+    return build_model_inputs(read_fields(schema), configured=own)
 
 
 def sent(
@@ -48,7 +48,7 @@ def sent(
     **changes: Any,
 ) -> dict[str, object]:
     job = msgspec.structs.replace(JOB, **changes)
-    rest = inputs.inputs_for(job, own or {}, attached or AttachedImages())
+    rest = inputs.build_payload(job, own or {}, attached or AttachedImages())
     rest.pop("prompt")
     return rest
 
@@ -249,7 +249,7 @@ def test_hands_pictures_over_under_their_name(name: str, several: bool) -> None:
     inputs = model(**{name: kind})
     pictures = ("a", "b") if several else ("a",)
 
-    assert sent(inputs, attached=AttachedImages(pictures=pictures)) == {
+    assert sent(inputs, attached=AttachedImages(images=pictures)) == {
         name: ["a", "b"] if several else "a"
     }
 
@@ -283,7 +283,7 @@ def test_a_model_without_a_prompt_is_told_before_it_costs() -> None:
     inputs = build_model_inputs([Field(name="image", kind="text")])
 
     with pytest.raises(InvalidRequest, match="takes no prompt"):
-        inputs.inputs_for(JOB, {}, AttachedImages())
+        inputs.build_payload(JOB, {}, AttachedImages())
 
 
 @pytest.mark.parametrize(
@@ -316,7 +316,7 @@ def test_offers_what_has_no_word_of_ours_and_no_secret() -> None:
         interval={"type": "number", "description": "Deprecated."},
     )
 
-    assert inputs.remaining == {
+    assert inputs.unmapped == {
         "aspect_ratio": "1:1, 16:9",
         "guidance": "How closely to follow",
     }

@@ -8,18 +8,21 @@ from imagen.adapters.backends.replicate.inputs import (
     build_model_inputs,
     mask_is_inverted,
 )
-from imagen.adapters.backends.replicate.models import known_model, known_names
+from imagen.adapters.backends.replicate.models import (
+    find_known_model,
+    list_known_models,
+)
 from imagen.domain.plan import ImageJob
 from imagen.domain.size import Size
 
 
 def of(name: str) -> ModelInputs:
-    known = known_model(name)
+    known = find_known_model(name)
     assert known is not None
     return build_model_inputs(known.fields, pixels=known.pixels)
 
 
-@pytest.mark.parametrize("name", known_names())
+@pytest.mark.parametrize("name", list_known_models())
 def test_every_model_takes_all_that_it_says_it_does(name: str) -> None:
     inputs = of(name)
     can = inputs.capabilities(name, models=None)
@@ -39,18 +42,18 @@ def test_every_model_takes_all_that_it_says_it_does(name: str) -> None:
         pictures = ("https://example.com/1.png",) * can.references
         mask = "https://example.com/mask.png" if can.mask else None
 
-        sent = inputs.inputs_for(job, {}, AttachedImages(pictures=pictures, mask=mask))
+        sent = inputs.build_payload(job, {}, AttachedImages(images=pictures, mask=mask))
 
         assert sent["prompt"] == "a cat"
         assert set(sent) <= set(inputs.fields)
     assert all(can.parameters.values()), can.parameters
 
 
-@pytest.mark.parametrize("name", known_names())
+@pytest.mark.parametrize("name", list_known_models())
 def test_every_default_is_one_that_may_be_sent(name: str) -> None:
     for field in of(name).fields.values():
         if field.default is not None:
-            assert field.fitted(field.default) == field.default
+            assert field.convert(field.default) == field.default
 
 
 @pytest.mark.parametrize(
@@ -94,7 +97,7 @@ def test_comes_as_near_as_the_model_lets_it(
 
 
 def test_some_take_no_seed() -> None:
-    without = {name for name in known_names() if of(name).seed is None}
+    without = {name for name in list_known_models() if of(name).seed is None}
 
     assert without == {
         "bytedance/seedream-4",
@@ -114,7 +117,7 @@ def test_some_take_no_seed() -> None:
 def test_masks_are_painted_where_each_model_paints() -> None:
     painted = {
         name: mask_is_inverted(mask)
-        for name in known_names()
+        for name in list_known_models()
         if (mask := of(name).mask)
     }
 

@@ -47,7 +47,7 @@ def test_finds_choices_wherever_they_are_listed(said: dict[str, object]) -> None
 
     (field,) = read_fields(described({"ratio": said}, ratio=ratio))
 
-    assert field.words == ("1:1", "16:9")
+    assert field.text_choices == ("1:1", "16:9")
     assert field.kind == "text"
 
 
@@ -99,7 +99,7 @@ STEPS = Field(name="steps", kind="whole", lowest=1, highest=4)
 def test_writes_a_value_as_the_model_wants_it(
     field: Field, given: object, sent: object
 ) -> None:
-    assert json_equal(field.fitted(given), sent)
+    assert json_equal(field.convert(given), sent)
 
 
 @pytest.mark.parametrize(
@@ -122,7 +122,7 @@ def test_writes_a_value_as_the_model_wants_it(
 )
 def test_refuses_what_makes_no_sense(field: Field, given: object, hint: str) -> None:
     with pytest.raises(InvalidRequest, match=field.name) as refused:
-        field.fitted(given)
+        field.convert(given)
 
     assert refused.value.hint == hint
 
