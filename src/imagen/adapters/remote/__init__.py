@@ -1,1 +1,1 @@
-"""HTTP for every backend that is a server: client, errors, background calls."""
+"""HTTP client, errors and background calls, shared by every adapter that uses HTTP."""

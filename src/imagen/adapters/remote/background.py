@@ -1,4 +1,4 @@
-"""A call that blocks, in a thread of its own."""
+"""Calls that block, each in a thread of its own that can be abandoned."""
 
 from collections.abc import Callable
 from contextlib import suppress
@@ -8,17 +8,17 @@ from typing import Generic, TypeVar
 from imagen.ports.backend import JobContext
 
 CHECK_INTERVAL = 0.25
-"""Seconds between two looks at the context while something blocks."""
+"""Seconds between two checks of the context for cancellation."""
 
 Result = TypeVar("Result")
 
 
+# A blocking read or name lookup cannot be interrupted from another thread. A future of
+# concurrent.futures cannot be cancelled once it runs, and the interpreter joins the
+# executor's threads at exit, so one silent server would keep the process alive. A
+# daemon thread per call can be left behind, and `undo` reverts what it still creates.
 class BackgroundCall(Generic[Result]):
-    """A call that blocks, in a thread of its own, so that it can be left behind.
-
-    Reading from a silent server, or looking up its name, cannot be broken off from
-    outside; but nobody has to wait for it.
-    """
+    """A blocking call that runs in a daemon thread."""
 
     def __init__(
         self,
@@ -26,82 +26,85 @@ class BackgroundCall(Generic[Result]):
         *,
         undo: Callable[[Result], object] | None = None,
     ) -> None:
-        """Set out.
+        """Start the call.
 
         Args:
-            call: What blocks.
-            undo: Called with an answer that comes when nobody waits for it any more.
+            call: The blocking function.
+            undo: Called with a result that arrives after the call was abandoned.
         """
         self._call = call
         self._undo = undo
-        self._done = Event()
-        self._came = Event()
+        # `_returned` is set before the undo and `_finished` after it: a caller that
+        # cancels needs the late result at once, and not only once it is undone.
+        self._returned = Event()
+        self._finished = Event()
         self._lock = Lock()
-        self._left = False
-        self._answer: list[Result] = []
+        self._abandoned = False
+        self._results: list[Result] = []
         self._error: BaseException | None = None
         Thread(target=self._run, daemon=True).start()
 
     def result(self, context: JobContext) -> Result:
-        """Wait for what the call returns or raises, as long as the context lets us.
+        """Wait for the call, and return its result or raise its error.
 
         Raises:
-            Cancelled: passed through from the context; the call is left behind.
+            Cancelled: passed through from the context; the call is abandoned.
         """
         try:
-            while not self._done.wait(CHECK_INTERVAL):
+            while not self._finished.wait(CHECK_INTERVAL):
                 context.sleep(0)
         except BaseException:
             self.abandon()
             raise
         if self._error is not None:
             raise self._error
-        return self._answer[0]
+        return self._results[0]
 
     def wait(self, seconds: float) -> bool:
-        """Wait for the call, but no longer, and say whether it is over."""
-        return self._done.wait(max(0.0, seconds))
+        """Wait for the call and its undo, and return whether both have finished."""
+        return self._finished.wait(max(0.0, seconds))
 
     def result_within(self, seconds: float) -> Result | None:
-        """Return what it brings within that time, even if it was left behind.
+        """Return the result if it arrives in time, even after the call was abandoned.
 
         Returns:
-            None when it brings nothing in time.
+            None when no result arrives in time.
         """
-        if not self._came.wait(max(0.0, seconds)):
+        if not self._returned.wait(max(0.0, seconds)):
             return None
         if self._error is not None:
             raise self._error
-        return self._answer[0]
+        return self._results[0]
 
     def abandon(self) -> None:
-        """Wait for it no more; what it brings is undone."""
+        """Stop waiting for the call; a result that arrives later is undone."""
         with self._lock:
-            self._left = True
-            answers = list(self._answer)
-        for answer in answers:
-            self._undo_result(answer)
+            self._abandoned = True
+            results = list(self._results)
+        for result in results:
+            self._undo_result(result)
 
     def _run(self) -> None:
         try:
-            answer = self._call()
-        except BaseException as error:  # noqa: BLE001 - raised where it is waited for
+            result = self._call()
+        except BaseException as error:  # noqa: BLE001 - raised again by `result`
             self._error = error
         else:
-            self._deliver(answer)
+            self._deliver(result)
         finally:
-            self._came.set()
-            self._done.set()
+            self._returned.set()
+            self._finished.set()
 
-    def _deliver(self, answer: Result) -> None:
+    def _deliver(self, result: Result) -> None:
         with self._lock:
-            self._answer.append(answer)
-            self._came.set()
-            left = self._left
-        if left:
-            self._undo_result(answer)
+            self._results.append(result)
+            self._returned.set()
+            abandoned = self._abandoned
+        if abandoned:
+            self._undo_result(result)
 
-    def _undo_result(self, answer: Result) -> None:
+    def _undo_result(self, result: Result) -> None:
         if self._undo is not None:
-            with suppress(Exception):  # nobody is there to hear of it
-                self._undo(answer)
+            # The caller has left, so an error of the undo cannot be reported.
+            with suppress(Exception):
+                self._undo(result)

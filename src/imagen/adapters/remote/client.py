@@ -1,4 +1,4 @@
-"""Builds the HTTP clients of all adapters."""
+"""Construction of HTTP clients: timeouts, certificates, proxies, connection pool."""
 
 import ssl
 from collections.abc import Callable, Iterator, Mapping
@@ -25,17 +25,18 @@ def build_client(
 ) -> httpx.Client:
     """Return a client for one server; nothing is sent yet.
 
-    Proxies and certificates are taken from the environment, but no proxy stands between
-    two programs on one machine. Redirects are not followed.
+    Proxies and certificates are taken from the environment, but a loopback address is
+    never reached through a proxy. Redirects are not followed.
 
     Args:
-        base_url: Where the server is.
+        base_url: The address of the server.
         headers: Sent with every request; they may hold a secret.
-        timeout: Seconds that a read or a write may take.
-        connect_timeout: Seconds that it may take to get through.
+        timeout: Seconds that one read or write may take.
+        connect_timeout: Seconds that opening a connection may take.
 
     Raises:
-        Misconfigured: the address, a header or the environment's proxy is no good.
+        Misconfigured: the address, a header, or the environment's proxy or certificate
+            settings cannot be used.
     """
     _check_headers(headers or {})
     try:
@@ -44,41 +45,43 @@ def build_client(
             headers={"User-Agent": USER_AGENT, **(headers or {})},
             timeout=httpx.Timeout(timeout, connect=connect_timeout),
             limits=httpx.Limits(max_connections=None, max_keepalive_connections=32),
-            verify=(trust := build_ssl_context(base_url)),
+            verify=(ssl_context := build_ssl_context(base_url)),
             trust_env=not is_loopback(base_url),
-            transport=None if _has_proxy(base_url) else _ConnectionPool(trust),
+            transport=None if _has_proxy(base_url) else _ConnectionPool(ssl_context),
             follow_redirects=False,
         )
     except (httpx.InvalidURL, ValueError, UnicodeError) as error:
         raise Misconfigured(
-            f"{display_url(base_url)}, the proxy that the environment names for it, or "
-            "a header for it makes no sense.",
-            hint="Look at base_url, headers_env and the variables *_PROXY.",
+            f"The address {display_url(base_url)}, a proxy set in the environment, or a"
+            " header is invalid.",
+            hint="Check base_url, headers_env and the variables HTTP_PROXY, HTTPS_PROXY"
+            " and ALL_PROXY.",
         ) from error
     except ImportError as error:
         raise Misconfigured(
-            "The environment names a SOCKS proxy, which needs another package.",
+            "The environment sets a SOCKS proxy, which needs another package.",
             hint="pip install 'httpx[socks]'",
         ) from error
     except OSError as error:
         raise Misconfigured(
-            "The certificates that SSL_CERT_FILE or SSL_CERT_DIR names cannot be read.",
+            "The certificates named by SSL_CERT_FILE or SSL_CERT_DIR cannot be read.",
         ) from error
 
 
 def build_ssl_context(url: str) -> ssl.SSLContext:
-    """Return whom to trust: certificates are read only where there is TLS.
+    """Return the TLS settings for a URL.
 
-    `$SSL_CERT_FILE` and `$SSL_CERT_DIR` go before the usual ones. For a plain address
-    it is a context that trusts nobody, which takes a hundredth of the time.
+    `$SSL_CERT_FILE` and `$SSL_CERT_DIR` replace the usual certificates.
     """
+    # A URL without TLS gets a context without certificates, which takes a hundredth of
+    # the time to build.
     if urlsplit(url).scheme not in {"https", "wss"}:
         return ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
     return httpx.create_ssl_context(trust_env=True)
 
 
 def is_loopback(url: str) -> bool:
-    """Whether the address is on this machine."""
+    """Return whether the host of the URL is this machine."""
     host = (urlsplit(url).hostname or "").rstrip(".")
     if host == "localhost" or host.endswith(".localhost"):
         return True
@@ -88,71 +91,70 @@ def is_loopback(url: str) -> bool:
         return False
 
 
+def _has_proxy(url: str) -> bool:
+    return not is_loopback(url) and bool(getproxies())
+
+
 def _check_headers(headers: Mapping[str, str]) -> None:
-    """Refuse a header that cannot be sent, before an error shows what is in it."""
+    # Checked here because the error of httpx would show the value, which is a secret.
     for name, value in headers.items():
         if not (value.isascii() and value.isprintable() and value.strip() == value):
             raise Misconfigured(
-                f"The secret for the header {name} has characters that none may have.",
-                hint="Often it is a line end or a blank that was copied along.",
+                f"The secret for the header {name} contains characters that a header"
+                " cannot have.",
+                hint="Often a line end or a blank was copied along.",
             )
 
 
+# httpcore's own pool (1.0.9) examines every connection of all threads at every request,
+# and closes some that it has just handed to another thread: a thousand threads took
+# 20 s instead of 3 s, and some failed with EBADF.
 class _ConnectionPool(httpx.BaseTransport):
-    """As many connections as there are threads; each is one thread's at a time.
+    """A pool with as many connections as threads; one thread uses each at a time."""
 
-    httpcore's own pool (1.0.9) looks at every connection for each, at every request,
-    and closes some that it has just handed to another thread: a thousand threads took
-    20 s for what takes 3, and some failed with EBADF.
-    """
-
-    def __init__(self, trust: ssl.SSLContext) -> None:
-        self._trust = trust
+    def __init__(self, ssl_context: ssl.SSLContext) -> None:
+        self._ssl_context = ssl_context
         self._idle: list[httpx.HTTPTransport] = []
         self._all: set[httpx.HTTPTransport] = set()
 
     def handle_request(self, request: httpx.Request) -> httpx.Response:
-        """Ask over an idle connection, the one that was used last, or a new one."""
+        """Send the request over the idle connection used last, or over a new one."""
         try:
             connection = self._idle.pop()
         except IndexError:
-            one = httpx.Limits(max_connections=1)
-            connection = httpx.HTTPTransport(verify=self._trust, limits=one)
+            limits = httpx.Limits(max_connections=1)
+            connection = httpx.HTTPTransport(verify=self._ssl_context, limits=limits)
             self._all.add(connection)
         try:
-            answer = connection.handle_request(request)
+            response = connection.handle_request(request)
         except BaseException:
             connection.close()
             self._all.discard(connection)
             raise
-        body = cast("httpx.SyncByteStream", answer.stream)  # of a transport that waits
-        answer.stream = _PooledBody(body, lambda: self._idle.append(connection))
-        return answer
+        body = cast("httpx.SyncByteStream", response.stream)
+        response.stream = _PooledBody(body, lambda: self._idle.append(connection))
+        return response
 
     def close(self) -> None:
-        """Close all of them."""
+        """Close all connections."""
         self._idle.clear()
         for connection in list(self._all):
             connection.close()
 
 
 class _PooledBody(httpx.SyncByteStream):
-    """An answer's body, after which its connection is free."""
+    """A response body that returns its connection to the pool when it is closed."""
 
-    def __init__(self, body: httpx.SyncByteStream, free: Callable[[], None]) -> None:
+    def __init__(self, body: httpx.SyncByteStream, release: Callable[[], None]) -> None:
         self._body = body
-        self._free: Callable[[], None] | None = free
+        self._release: Callable[[], None] | None = release
 
     def __iter__(self) -> Iterator[bytes]:
         yield from self._body
 
     def close(self) -> None:
         self._body.close()
-        free, self._free = self._free, None
-        if free is not None:
-            free()
-
-
-def _has_proxy(url: str) -> bool:
-    """Say whether the environment has a proxy stand between us and the server."""
-    return not is_loopback(url) and bool(getproxies())
+        # httpx may close a body twice; the connection is returned once.
+        release, self._release = self._release, None
+        if release is not None:
+            release()

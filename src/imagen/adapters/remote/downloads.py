@@ -6,7 +6,8 @@ _SIGNATURES = (PNG_SIGNATURE, b"\xff\xd8\xff", b"RIFF", b"GIF8")
 
 
 def is_truncated(content: bytes) -> bool:
-    """Whether what came is a picture that we know, and not a whole one."""
+    """Return whether the content is empty or an incomplete image of a known format."""
+    # An HTML error page has no image signature: downloading it again would not help.
     if content and not content.startswith(_SIGNATURES):
         return False
     try:

@@ -1,8 +1,8 @@
-"""Turns failures of HTTP requests into imagen's errors.
+"""Translation of HTTP failures into imagen's errors.
 
-The rule about money: what failed before anything was sent is Unavailable, and may be
-asked again; what failed later is Unfinished if it was to create something, for it may
-exist all the same. A read can always be asked again.
+The rule about money: a request that failed before anything was sent is Unavailable and
+may be sent again. A request that failed later is Unfinished if it creates something,
+because the job may exist; a read can always be sent again.
 """
 
 import os
@@ -41,38 +41,38 @@ _OTHER_ERRORS = (httpx.HTTPError, httpx.InvalidURL, httpx.StreamError)
 def translate_errors(
     server: str, *, creates: bool = False
 ) -> Generator[None, None, None]:
-    """Turn what goes wrong with a request into an error of ours.
+    """Translate the errors of httpx.
 
     Args:
-        who: Whom the request goes to, as a user calls it.
+        server: The name of the server for messages.
         creates: Whether the request creates something, so that it must not be repeated
-            unless it was certainly not received.
+            unless the server certainly did not receive it.
 
     Raises:
-        Unavailable: nothing was sent, or only a question.
-        Unfinished: it was sent, and its fate is unknown.
+        Unavailable: nothing was sent, or the request only reads.
+        Unfinished: the request was sent, and the server may have accepted it.
     """
     try:
         yield
     except _NOT_SENT as error:
         raise Unavailable(
             f"{server} was not reached: {_describe_error(error)}.",
-            hint="Is it running, and is its address right?",
+            hint="Check that it is running and that its address is correct.",
         ) from error
     except _OTHER_ERRORS as error:
         if creates:
             raise Unfinished(
-                f"{server} may have taken the order, and then fell silent "
+                f"{server} may have accepted the job, but the connection was lost "
                 f"({_describe_error(error)})."
             ) from error
         raise Unavailable(
-            f"{server} does not answer: {_describe_error(error)}."
+            f"{server} did not respond: {_describe_error(error)}."
         ) from error
 
 
 @contextmanager
 def mark_unsent() -> Generator[None, None, None]:
-    """Say of whatever goes wrong that it came before anything could cost.
+    """Mark every error inside as raised before anything was sent: it cost nothing.
 
     Raises:
         Cancelled: from the context, now settled.
@@ -96,15 +96,15 @@ def to_status_error(
     detail: str = "",
     now: datetime | None = None,
 ) -> ImagenError:
-    """Return what an answer that is no success means.
+    """Return the error for a response whose status is not a success.
 
     Args:
-        answer: Its status and headers count.
-        who: Whose answer it is, as a user calls it.
-        creates: Whether the request was to create something; then a server that broke
-            while it handled it may have done so.
-        says: What it says itself, fit to be shown.
-        now: This moment, for a date in `Retry-After`.
+        response: Its status and headers are used.
+        server: The name of the server for messages.
+        creates: Whether the request creates something; after a 500, 502 or 504 the
+            server may have accepted it.
+        detail: The server's own message, without secrets; "" for none.
+        now: The current time, for a `Retry-After` header that is a date.
     """
     status, more = response.status_code, f": {detail}" if detail else ""
     match status:
@@ -114,30 +114,64 @@ def to_status_error(
             return OutOfCredit(f"The account at {server} is empty{more}.")
         case 407:
             return Unavailable(
-                f"{server} was not reached: a proxy on the way wants credentials.",
-                hint="Look at the variables *_PROXY.",
+                f"{server} was not reached: the proxy requires credentials.",
+                hint="Check the variables HTTP_PROXY, HTTPS_PROXY and ALL_PROXY.",
             )
+        # With these the server did not process the request (RFC 9110 for 408 and 503,
+        # RFC 8470 for 425), so even one that creates something may be sent again.
         case 408 | 425 | 503:
-            return Unavailable(f"{server} is not available (status {status}){more}.")
+            return to_unavailable(server, status=status, detail=detail)
         case 429:
-            return Throttled(
-                f"{server} asks us to slow down{more}.",
-                retry_after=parse_retry_after(
-                    response.headers.get("Retry-After"), now=now
-                ),
+            header = response.headers.get("Retry-After")
+            return to_throttled(
+                server, detail=detail, retry_after=parse_retry_after(header, now=now)
             )
         case 500 | 502 | 504 if creates:
-            return Unfinished(f"{server} broke over the order (status {status}){more}.")
+            return to_unfinished(server, status=status, detail=detail)
         case 502 | 504:
-            return Unavailable(f"{server} is not available (status {status}){more}.")
+            return to_unavailable(server, status=status, detail=detail)
         case _:
-            return BackendError(f"{server} answered with status {status}{more}.")
+            return BackendError(f"{server} returned HTTP {status}{more}.")
+
+
+def to_throttled(
+    server: str,
+    *,
+    detail: str = "",
+    retry_after: float | None = None,
+    hint: str = "",
+) -> Throttled:
+    """Return the error for HTTP 429; `retry_after` is in seconds, None if unknown."""
+    more = f": {detail}" if detail else ""
+    retry = "" if retry_after is None else f" Retry after {retry_after:g} s."
+    return Throttled(
+        f"{server} is rate limiting requests (HTTP 429){more}.{retry}",
+        retry_after=retry_after,
+        hint=hint,
+    )
+
+
+def to_unavailable(server: str, *, status: int, detail: str = "") -> Unavailable:
+    """Return the error for a status that says that the server is down for a while."""
+    more = f": {detail}" if detail else ""
+    return Unavailable(f"{server} is not available (HTTP {status}){more}.")
+
+
+def to_unfinished(server: str, *, status: int, detail: str = "") -> Unfinished:
+    """Return the error for a server error after a request that creates something."""
+    more = f": {detail}" if detail else ""
+    return Unfinished(
+        f"{server} may have accepted the job, but failed (HTTP {status}){more}."
+    )
 
 
 def parse_retry_after(
     value: str | None, *, now: datetime | None = None
 ) -> float | None:
-    """Return the seconds that a `Retry-After` header asks for, if it makes sense."""
+    """Return the seconds that a `Retry-After` header states; None if it is unreadable.
+
+    A header that is a date is read only if `now` is given.
+    """
     text = (value or "").strip()
     if text.isascii() and text.isdigit():
         return float(text)
@@ -150,29 +184,30 @@ def parse_retry_after(
 
 
 def display_url(url: str) -> str:
-    """Return an address as it can be shown: without user, password and query."""
+    """Return a URL for messages: without user, password and query."""
     parts = urlsplit(url)
     host = parts.netloc.rpartition("@")[2]
     return f"{parts.scheme}://{host}{parts.path}".rstrip("/") if host else "its address"
 
 
 def _describe_error(error: Exception) -> str:
-    """Return why in a few words, and never an address: it may hold a secret."""
+    """Return the reason in a few words."""
+    # Never httpx's own message: it may contain the URL, and a URL may hold a secret.
     match error:
         case httpx.ConnectTimeout():
-            return "it did not open the connection in time"
+            return "connection timed out"
         case httpx.TimeoutException():
-            return "it took too long"
+            return "timed out"
         case httpx.ProxyError():
-            return "the proxy refused"
+            return "the proxy refused the connection"
         case httpx.ConnectError() if isinstance(_root_cause(error), ssl.SSLError):
             return f"its certificate is not trusted ({_root_cause(error)})"
         case httpx.ConnectError():
             return _describe_os_error(error)
         case httpx.InvalidURL() | httpx.UnsupportedProtocol():
-            return "its address makes no sense"
+            return "invalid address"
         case _:
-            return "the connection broke"
+            return "connection interrupted"
 
 
 def _root_cause(error: BaseException) -> BaseException:
@@ -183,5 +218,6 @@ def _root_cause(error: BaseException) -> BaseException:
 
 def _describe_os_error(error: Exception) -> str:
     number = getattr(_root_cause(error), "errno", None)
-    said = os.strerror(number).lower() if isinstance(number, int) and number > 0 else ""
-    return said or "there is no such host, or no way to it"
+    # A failed name lookup carries a negative number of getaddrinfo's, not an errno.
+    text = os.strerror(number).lower() if isinstance(number, int) and number > 0 else ""
+    return text or "unknown host, or no route to it"
