@@ -137,7 +137,7 @@ def test_the_check_is_1_when_one_is_not_ready(ask: Ask, config: str) -> None:
     assert (run.code, run.err) == (1, "")
     assert run.lines == [
         "good: ready: built in",
-        "bad: NOT READY: staged (fail: unavailable)",
+        "bad: NOT READY: simulated failure (fail: unavailable)",
         "mock: ready: built in",
     ]
 
@@ -160,7 +160,7 @@ def test_the_check_in_json_is_one_object_for_each(ask: Ask, config: str) -> None
         ("mock", True),
     ]
     assert run.objects[1]["findings"] == [
-        {"what": "staged", "ready": False, "note": "fail: unavailable"}
+        {"what": "simulated failure", "ready": False, "note": "fail: unavailable"}
     ]
 
 

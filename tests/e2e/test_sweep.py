@@ -66,7 +66,7 @@ def test_one_that_fails_does_not_stop_the_others(
     assert failed["error"]["code"] == "refused"
     assert failed["image"] == "broken · 48x32"
     (page,) = here.glob("*-sheet.html")
-    assert "staged by" in page.read_text("utf-8")
+    assert "failure simulated by" in page.read_text("utf-8")
 
 
 def test_where_nothing_was_made_there_is_no_sheet(

@@ -1,1 +1,1 @@
-"""The backend that needs nothing: offline, free, the same every time."""
+"""The mock backend: draws a picture locally, without a model, network or cost."""

@@ -1,4 +1,4 @@
-"""Makes a picture here and now, with knobs to rehearse what can go wrong elsewhere."""
+"""The mock backend: draws a picture locally, and simulates failures on request."""
 
 from collections.abc import Callable
 from threading import Event
@@ -60,25 +60,26 @@ ERRORS: dict[Failure, Callable[[str], ImagenError]] = {
     "backend_error": BackendError,
     "unfinished": Unfinished,
 }
+# A real vendor raises these before it accepts the job; the others come while it works.
 _BEFORE_START = {"unavailable", "unauthorized", "out_of_credit", "throttled"}
 
 
 class MockOptions(
     msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True
 ):
-    """The mock's own block of the config."""
+    """The options of the mock in the config."""
 
     delay: Annotated[
         float,
         Meta(ge=0, le=ONE_DAY, description="Seconds that one image takes."),
     ] = 0.0
     fail: Annotated[
-        Failure, Meta(description="A failure to rehearse instead of an image.")
+        Failure, Meta(description="A failure to simulate instead of an image.")
     ] = "none"
     without: Annotated[
         tuple[Literal["seed", "steps", "negative"], ...],
         Meta(
-            description="Parameters to be ignorant of, as some backends are.",
+            description="Parameters that are not supported, as with some backends.",
             examples=[["seed", "negative"]],
         ),
     ] = ()
@@ -88,7 +89,7 @@ class MockOptions(
 
 
 class MockBackend:
-    """The same prompt, seed, size and steps always give the same picture."""
+    """A backend whose picture depends only on prompt, seed, size and steps."""
 
     def __init__(self, options: MockOptions, *, name: str) -> None:
         self._options = options
@@ -98,7 +99,7 @@ class MockBackend:
         return f"MockBackend({self._name!r})"
 
     def capabilities(self) -> Capabilities:
-        """Everything, unless the options say otherwise."""
+        """Return support for every parameter that the options do not switch off."""
         without = self._options.without
         return Capabilities(
             model="mock",
@@ -109,16 +110,17 @@ class MockBackend:
             formats=("image/png",),
             parameters={
                 "delay": "seconds that one image takes",
-                "fail": "a failure to rehearse",
+                "fail": "a failure to simulate",
             },
             may_cost=False,
         )
 
     def generate(self, job: ImageJob, context: JobContext) -> Generated:
-        """Take the steps, then paint."""
+        """Report progress step by step, then draw the picture."""
         options = _merge_options(self._options, job)
         _raise_simulated(options.fail, self._name, before=True)
         steps = DEFAULT_STEPS if job.steps is None else job.steps
+        # A job can have more steps than are worth an event each.
         ticks = min(steps, MAX_PROGRESS_REPORTS)
         for tick in range(1, ticks + 1):
             context.sleep(options.delay / ticks)
@@ -126,7 +128,9 @@ class MockBackend:
             context.progress(done / steps, "painting", steps=steps)
         if options.fail == "silent":
             context.sleep(ONE_DAY)
-        if options.fail == "deaf":  # as a backend that breaks its word to the context
+        # `deaf` breaks the port's promise on purpose: it waits without the context, so
+        # it cannot be cancelled, and shows what the core does with such a backend.
+        if options.fail == "deaf":
             Event().wait(ONE_DAY)
         _raise_simulated(options.fail, self._name, before=False)
         context.sleep(0)
@@ -140,15 +144,17 @@ class MockBackend:
         )
 
     def check(self, context: JobContext) -> tuple[Readiness, ...]:
-        """Always there, unless a failure is staged that a check would find."""
+        """Return ready, unless the options simulate a failure that a check can find."""
         context.sleep(0)
         fail = self._options.fail
         if fail in _BEFORE_START:
-            return (Readiness(name="staged", ready=False, note=f"fail: {fail}"),)
+            note = f"fail: {fail}"
+            return (Readiness(name="simulated failure", ready=False, note=note),)
         return (Readiness(name="built in", ready=True),)
 
 
 def _merge_options(options: MockOptions, job: ImageJob) -> MockOptions:
+    """Return the config's options with those of the job, which take precedence."""
     if not job.options:
         return options
     try:
@@ -158,21 +164,21 @@ def _merge_options(options: MockOptions, job: ImageJob) -> MockOptions:
     except msgspec.ValidationError as error:
         wrong = ", ".join(f"{name}={value}" for name, value in job.options.items())
         raise InvalidRequest(
-            f"The mock cannot take {wrong}.",
-            hint="delay is a number of seconds from 0 on; fail is one of "
-            + ", ".join(get_args(Failure))
-            + ".",
+            f"Invalid parameter of the mock: {wrong}.",
+            hint="delay must be a number of seconds from 0 to 86400; fail must be one"
+            f" of {', '.join(get_args(Failure))}.",
         ) from error
 
 
 def _raise_simulated(fail: Failure, name: str, *, before: bool) -> None:
     if fail in ERRORS and (fail in _BEFORE_START) is before:
-        raise ERRORS[fail](f"{name}: staged by `fail: {fail}`.")
+        raise ERRORS[fail](f"{name}: failure simulated by `fail: {fail}`.")
 
 
 def _draw_png(job: ImageJob, steps: int, fail: Failure) -> bytes:
     if fail == "no_image":
         return b"<!doctype html><title>502 Bad Gateway</title>"
+    # Every command that reads the config loads this module; only drawing needs Pillow.
     from imagen.adapters.backends.mock.picture import (  # noqa: PLC0415 - costs Pillow
         encode_png,
         paint,
@@ -191,12 +197,12 @@ def _draw_png(job: ImageJob, steps: int, fail: Failure) -> bytes:
 
 
 def create(options: MockOptions, context: BackendContext) -> ImageBackend:
-    """Build the backend; it needs nothing."""
+    """Return the backend."""
     return MockBackend(options, name=context.name)
 
 
 adapter = Adapter(
-    summary="A picture from the words themselves: offline, free, at once.",
+    summary="A picture drawn from the prompt: offline, free, instant.",
     options=MockOptions,
     create=create,
     multiprocess=True,

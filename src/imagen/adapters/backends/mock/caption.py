@@ -1,4 +1,4 @@
-"""The caption of a picture: its prompt and its parameters."""
+"""The caption of a picture: its prompt and its parameters, on frosted glass."""
 
 import re
 import unicodedata
@@ -13,7 +13,7 @@ from imagen.adapters.backends.mock.scene import WHITE, Colour, Palette, mix
 MAX_LINES = 4
 MAX_LETTERS = 2000
 
-# What Aileron holds, as Pillow brings it along: no accents, no "×", no "—".
+# The characters of Aileron, the font that Pillow ships: no accents, no "×", no "—".
 LETTERS = frozenset(map(chr, range(32, 127))) | frozenset("©«°±·»‘’“”‹›")
 SPELLINGS = str.maketrans(
     {"‐": "-", "‒": "-", "–": "-", "—": "-", "―": "-", "−": "-", "×": "x", "⁄": "/"}
@@ -28,7 +28,7 @@ INVISIBLE = frozenset({"Mn", "Mc", "Me", "Cf"})
 def draw_caption(
     picture: Image.Image, prompt: str, *, facts: Sequence[str], palette: Palette
 ) -> None:
-    """Set the prompt, and the facts under it, on a pane of frosted glass."""
+    """Draw the prompt, with the facts below it, on a pane of frosted glass."""
     unit = min(picture.size)
     margin, padding = unit // 24, max(8, unit // 32)
     large, small = _load_font(max(12, unit // 28)), _load_font(max(10, unit // 40))
@@ -55,7 +55,7 @@ def draw_caption(
 
 
 def to_legible(prompt: str) -> str:
-    """Spell a prompt with the letters there are, and the rest as three dots."""
+    """Return the prompt in characters of the font, and three dots for all others."""
     if not prompt.strip():
         return "no prompt"
     cut = prompt if len(prompt) <= MAX_LETTERS else prompt[:MAX_LETTERS] + "…"
@@ -68,7 +68,7 @@ def to_legible(prompt: str) -> str:
 def _draw_glass(
     picture: Image.Image, box: tuple[int, int, int, int], *, tint: Colour
 ) -> None:
-    """Blur and darken what is behind the box, and round its corners."""
+    """Blur and darken the picture behind the box, and round the box's corners."""
     behind = picture.crop(box)
     grain = max(1, min(picture.size) // 40)
     blurred = behind.reduce(grain).resize(behind.size, Image.Resampling.BILINEAR)
@@ -80,17 +80,19 @@ def _draw_glass(
 
 
 def _load_font(size: int) -> ImageFont.FreeTypeFont:
-    """Return the one font that comes with Pillow, set alike on every machine."""
+    """Return the font that Pillow ships, the same on every machine."""
     font = ImageFont.load_default(size)
-    # Asked for a size, Pillow never gives the old bitmap font that it also names.
+    # Called with a size, Pillow never returns the old bitmap font of its signature.
     scalable = cast("ImageFont.FreeTypeFont", font)
+    # Raqm, where it is installed, sets the text differently: the bytes of a picture
+    # would depend on the machine.
     return scalable.font_variant(layout_engine=ImageFont.Layout.BASIC)
 
 
 def _wrap(
     words: Sequence[str], *, between: str, font: ImageFont.FreeTypeFont, room: float
 ) -> list[str]:
-    """Break words into lines that fit, and say with an ellipsis what was left out."""
+    """Break words into lines that fit, with an ellipsis where some are left out."""
     lines = [""]
     for piece in _split_words(words, font=font, room=room):
         longer = lines[-1] + between + piece if lines[-1] else piece
@@ -109,7 +111,7 @@ def _wrap(
 def _split_words(
     words: Sequence[str], *, font: ImageFont.FreeTypeFont, room: float
 ) -> Iterator[str]:
-    """Cut words that are longer than a line."""
+    """Yield the words, cut into pieces where one is longer than a line."""
     for word in words:
         rest = word
         while rest:
@@ -119,13 +121,13 @@ def _split_words(
 
 
 def _count_fitting(text: str, *, font: ImageFont.FreeTypeFont, room: float) -> int:
-    """Return how many of the first letters fit."""
+    """Return the number of leading characters that fit."""
     lengths = range(1, len(text) + 1)
     return bisect_right(lengths, room, key=lambda end: font.getlength(text[:end]))
 
 
 def _to_letter(character: str) -> str:
-    """Return the letter itself, a space, nothing, or that it is unknown."""
+    """Return the character itself, a space, nothing, or the sign for unknown ones."""
     if character in LETTERS:
         return character
     kind = unicodedata.category(character)

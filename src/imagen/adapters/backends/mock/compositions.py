@@ -21,7 +21,7 @@ from imagen.adapters.backends.mock.scene import (
 
 
 def _hills(scene: Scene) -> Iterator[Shape]:
-    """Soft ridges that darken as they come closer, with pines on the last ones."""
+    """Soft ridges that darken towards the viewer, with pines on the nearest."""
     palette, unit = scene.palette, scene.unit
     yield disc(scene.sun, radius=unit * 0.09, colour=palette.sun)
     yield from _birds(scene)
@@ -104,7 +104,7 @@ def _sea(scene: Scene) -> Iterator[Shape]:
 
 
 def _ribbons(scene: Scene) -> Iterator[Shape]:
-    """Bands of colour that flow across the picture and lean on each other."""
+    """Bands of colour that flow across the picture, one below the other."""
     palette, unit = scene.palette, scene.unit
     inks = palette.low, palette.sun, palette.accent, palette.far, palette.near
     bands = scene.scale_count(6, 20)
@@ -130,7 +130,7 @@ def _ribbons(scene: Scene) -> Iterator[Shape]:
 
 
 def _arches(scene: Scene) -> Iterator[Shape]:
-    """Rainbows behind rainbows, as on a wall of the nineteen-seventies."""
+    """Rows of overlapping rainbows, in the style of the 1970s."""
     palette, unit = scene.palette, scene.unit
     inks = palette.accent, palette.low, palette.far, palette.sun, palette.near
     yield disc(scene.sun, radius=unit * 0.12, colour=palette.sun)
@@ -174,7 +174,7 @@ def _tiles(scene: Scene) -> Iterator[Shape]:
 def _tile_figure(
     corners: Sequence[Point], *, kind: int, turn: int, scale: float, colour: Colour
 ) -> Shape:
-    """Return what stands on a tile: a dot, a half circle or else a quarter."""
+    """Return the figure on a tile: a dot, a half circle or a quarter circle."""
     (left, top), (right, bottom) = corners[0], corners[2]
     middle = (left + right) / 2, (top + bottom) / 2
     side, start = (right - left) * scale, turn * math.pi / 2
@@ -217,7 +217,7 @@ def _orbits(scene: Scene) -> Iterator[Shape]:
 
 
 def _birds(scene: Scene) -> Iterator[Shape]:
-    """A flock that passes the sun; it grows with the detail."""
+    """A flock of birds in front of the sun; it grows with the detail."""
     x, y = scene.sun
     for bird in range(scene.scale_count(0, 16)):
         across = x + scene.unit * scene.uniform("bird x", bird, within=(-0.36, 0.36))

@@ -1,7 +1,7 @@
-"""The picture that the mock draws: a small illustration with its prompt set on it.
+"""The picture that the mock draws: a small illustration with its prompt as a caption.
 
-The same wishes always give the same bytes. The prompt, the negative prompt and the
-seed choose the composition, the size frames it, and more steps add detail to it.
+The same parameters always give the same bytes. The prompt, the negative prompt and the
+seed choose the composition, the size frames it, and more steps add detail.
 """
 
 import math
@@ -16,51 +16,52 @@ from imagen.adapters.backends.mock.scene import PALETTES, Scene, Shape, parse_pa
 from imagen.formats.container import rgb_png
 
 UP_FILTER = b"\2"
+"""The byte before a row that PNG's filter "Up" has encoded."""
+
 SMALLEST_WITH_CAPTION = 160
+"""The short side, in pixels, from which a picture has a caption."""
+
 STEPS_TO_FULL_DETAIL = 50
 GLOW = 1.4
-"""How wide the light around the sun is, in short sides of the picture."""
+"""The width of the light around the sun, as a multiple of the short side."""
 
 
 def paint(
     *, prompt: str, negative: str, seed: int, width: int, height: int, steps: int
 ) -> Image.Image:
-    """Paint what was asked for, in RGB."""
-    wishes = _digest(prompt, negative, str(seed))
+    """Paint the picture for these parameters, in RGB."""
+    key = _digest(prompt, negative, str(seed))
     scene = Scene(
-        key=wishes,
+        key=key,
         width=width,
         height=height,
         detail=math.sqrt(min(1, steps / STEPS_TO_FULL_DETAIL)),
-        palette=parse_palette(PALETTES[wishes[0] % len(PALETTES)]),
+        palette=parse_palette(PALETTES[key[0] % len(PALETTES)]),
     )
-    compose = COMPOSITIONS[wishes[1] % len(COMPOSITIONS)]
+    compose = COMPOSITIONS[key[1] % len(COMPOSITIONS)]
     picture = _render(scene, list(compose(scene)))
     if scene.unit >= SMALLEST_WITH_CAPTION:
         facts = (f"seed {seed}", f"{steps} steps", f"{width}x{height}", "mock")
         draw_caption(picture, to_legible(prompt), facts=facts, palette=scene.palette)
-    _embed_digest(picture, _digest(wishes.hex(), str(steps), f"{width}x{height}"))
+    _embed_digest(picture, _digest(key.hex(), str(steps), f"{width}x{height}"))
     return picture
 
 
 def encode_png(image: Image.Image) -> bytes:
-    """Return the image as a PNG file, packed quickly rather than tightly."""
+    """Return the image as a PNG file, compressed for speed rather than size."""
     return rgb_png(image.width, image.height, _filter_rows(image))
 
 
 def _filter_rows(image: Image.Image) -> Iterator[bytes]:
-    """Yield the rows, some at a time, each told by its difference from the one above.
-
-    Pillow's own encoder tries all five filters of PNG on each row; these pictures are
-    as small with this one alone, and a third of the time.
-    """
+    """Yield bands of rows, each row encoded as its difference from the row above."""
+    # Pillow's own encoder tries all five filters of PNG on each row. These pictures are
+    # as small with the filter "Up" alone, in a third of the time.
     stride = 3 * image.width
     for top in range(0, image.height, 256):
         bottom = min(image.height, top + 256)
         band = image.crop((0, top, image.width, bottom))
-        above = image.crop(
-            (0, top - 1, image.width, bottom - 1)
-        )  # black before the first
+        # Pillow fills the row above the first one with black, as PNG wants it.
+        above = image.crop((0, top - 1, image.width, bottom - 1))
         rows = ImageChops.subtract_modulo(band, above).tobytes()
         yield b"".join(
             UP_FILTER + rows[start : start + stride]
@@ -69,21 +70,24 @@ def _filter_rows(image: Image.Image) -> Iterator[bytes]:
 
 
 def _render(scene: Scene, shapes: Sequence[Shape]) -> Image.Image:
-    """Fill the shapes at twice the size, for soft edges, a strip at a time."""
+    """Draw the shapes at twice the size, so that their edges are smooth."""
+    # In strips of about 2**16 pixels: a whole picture of twice the size would take four
+    # times its memory.
     width, height = scene.width, scene.height
     picture = _render_sky(scene).resize((width, height), Image.Resampling.BILINEAR)
     rows = max(16, 2**16 // width)
     for top in range(0, height, rows):
         bottom = min(height, top + rows)
-        seen = _visible_shapes(shapes, top, bottom)
-        if not seen:
+        visible = _visible_shapes(shapes, top, bottom)
+        if not visible:
             continue
         box = (0, top, width, bottom)
         size = (width * 2, (bottom - top) * 2)
         strip = picture.resize(size, Image.Resampling.NEAREST, box=box)
         pen = ImageDraw.Draw(strip)
-        for shape in seen:
-            # Pillow cuts fractions off towards zero, which would bend edges at strips.
+        for shape in visible:
+            # Pillow truncates coordinates towards zero, which would bend the edges
+            # where two strips meet.
             outline = [(round(x * 2), round(y * 2) - top * 2) for x, y in shape.points]
             pen.polygon(outline, fill=shape.colour)
         picture.paste(strip.reduce(2), box)
@@ -91,8 +95,9 @@ def _render(scene: Scene, shapes: Sequence[Shape]) -> Image.Image:
 
 
 def _visible_shapes(shapes: Sequence[Shape], top: int, bottom: int) -> list[Shape]:
-    """Return the shapes that reach into a strip, and are not covered in all of it."""
-    first, last = top - 1, bottom + 1  # outlines are drawn a pixel wide
+    """Return the shapes that reach into a strip and are not fully covered in it."""
+    # One row more on each side, because Pillow draws an outline that is a pixel wide.
+    first, last = top - 1, bottom + 1
     covering = [at for at, shape in enumerate(shapes) if shape.solid_from < first]
     return [
         shape
@@ -103,7 +108,7 @@ def _visible_shapes(shapes: Sequence[Shape], top: int, bottom: int) -> list[Shap
 
 
 def _render_sky(scene: Scene) -> Image.Image:
-    """Return a small square sky, with the glow of the sun, to be stretched."""
+    """Return a small square sky with the glow of the sun, to be stretched to size."""
     palette, side = scene.palette, 256
     sky = Image.composite(
         Image.new("RGB", (side, side), palette.low),
@@ -112,7 +117,8 @@ def _render_sky(scene: Scene) -> Image.Image:
     )
     wide = math.ceil(side * GLOW * scene.unit / scene.width)
     tall = math.ceil(side * GLOW * scene.unit / scene.height)
-    # Pillow's gradient is 255 in its corners, and 180 where its circle meets its sides.
+    # Pillow's radial gradient is 255 in the corners, and 180 where its circle touches
+    # the sides: the glow has to end there.
     fading = [round(150 * max(0, 1 - far / 180) ** 2) for far in range(256)]
     glow = Image.radial_gradient("L").point(fading).resize((wide, tall))
     x, y = scene.sun
@@ -123,18 +129,20 @@ def _render_sky(scene: Scene) -> Image.Image:
 
 
 def _embed_digest(picture: Image.Image, digest: bytes) -> None:
-    """Hide a few bits in the last row, so that no two wishes give the same pixels."""
+    """Write the digest into the lowest bits of the last row."""
+    # Without it two requests that differ in one step, or whose caption is cut off,
+    # could give the same pixels.
     pixels = min(picture.width, 16)
     row = picture.height - 1
-    for x, mark in zip(range(pixels), digest, strict=False):
+    for x, byte in zip(range(pixels), digest, strict=False):
         box = (x, row, x + 1, row + 1)
         values = picture.crop(box).tobytes()
-        signed = (value & ~1 | mark >> bit & 1 for bit, value in enumerate(values))
-        picture.paste(Image.frombytes("RGB", (1, 1), bytes(signed)), box)
+        marked = (value & ~1 | byte >> bit & 1 for bit, value in enumerate(values))
+        picture.paste(Image.frombytes("RGB", (1, 1), bytes(marked)), box)
 
 
 def _digest(*parts: str) -> bytes:
-    """Return 32 bytes that differ whenever a part does."""
+    """Return a digest of 32 bytes of all parts and of the borders between them."""
     encoded = [part.encode("utf-8", "surrogatepass") for part in parts]
     sizes = " ".join(str(len(part)) for part in encoded).encode()
     return blake2b(b"\0".join([sizes, *encoded]), digest_size=32).digest()

@@ -1,4 +1,4 @@
-"""The scene of a picture: colours, shapes and repeatable random numbers."""
+"""The building blocks of a picture: colours, shapes, and repeatable random numbers."""
 
 import math
 from collections.abc import Sequence
@@ -38,7 +38,8 @@ class Palette(NamedTuple):
 class Shape(NamedTuple):
     """A filled polygon, in pixels of the finished picture.
 
-    From the row `solid_from` on it fills every row, so what is behind it is not seen.
+    It covers every row from `solid_from` on completely, so that shapes behind it need
+    not be drawn there.
     """
 
     colour: Colour
@@ -47,7 +48,15 @@ class Shape(NamedTuple):
 
 
 class Scene(NamedTuple):
-    """Everything that a composition may look at."""
+    """The parameters of a composition.
+
+    Attributes:
+        key: The key of all random numbers.
+        width: In pixels.
+        height: In pixels.
+        detail: The amount of detail, from 0 to 1.
+        palette: The colours.
+    """
 
     key: bytes
     width: int
@@ -57,34 +66,36 @@ class Scene(NamedTuple):
 
     @property
     def unit(self) -> int:
-        """The short side, which everything is measured by."""
+        """The short side in pixels, the unit of all other lengths."""
         return min(self.width, self.height)
 
     @property
     def sun(self) -> Point:
-        """Where the light is."""
+        """The position of the light."""
         x = self.uniform("sun x", within=(0.22, 0.78))
         y = self.uniform("sun y", within=(0.2, 0.4))
         return x * self.width, y * self.height
 
     def uniform(
-        self, what: str, *numbers: int, within: tuple[float, float] = (0, 1)
+        self, name: str, *numbers: int, within: tuple[float, float] = (0, 1)
     ) -> float:
-        """Throw the die of that name, which always falls the same way."""
-        name = f"{what} {numbers}".encode()
-        thrown = blake2b(name, key=self.key, digest_size=6).digest()
-        return interpolate(*within, int.from_bytes(thrown, "big") / 2**48)
+        """Return the random number of that name: always the same for the same scene."""
+        # Hashed by name instead of drawn from a generator: more steps add shapes, and
+        # must not move those that are there already.
+        label = f"{name} {numbers}".encode()
+        digest = blake2b(label, key=self.key, digest_size=6).digest()
+        return interpolate(*within, int.from_bytes(digest, "big") / 2**48)
 
-    def pick_index(self, many: int, what: str, *numbers: int) -> int:
-        """Throw a die with that many sides, counted from zero."""
-        return int(self.uniform(what, *numbers, within=(0, many)))
+    def pick_index(self, length: int, name: str, *numbers: int) -> int:
+        """Return a random index, from 0 to `length` - 1."""
+        return int(self.uniform(name, *numbers, within=(0, length)))
 
     def scale_count(self, fewest: int, most: int) -> int:
-        """Return how many, between a first sketch and the last detail."""
+        """Return a number of things to draw that grows with the detail."""
         return round(interpolate(fewest, most, self.detail))
 
     def fill_below(self, colour: Colour, edge: Sequence[Point]) -> Shape:
-        """Return what lies between an edge and the foot of the picture."""
+        """Return the area between an edge and the bottom of the picture."""
         foot = (self.width, self.height), (0, self.height)
         return Shape(colour, [*edge, *foot], solid_from=max(y for _, y in edge))
 
@@ -97,7 +108,7 @@ def disc(middle: Point, *, radius: float, colour: Colour, flatness: float = 1) -
 
 
 def arc(middle: Point, *, radius: float, start: float, end: float) -> list[Point]:
-    """Return points on a circle, so many that no corner shows."""
+    """Return points on a circle, close enough that no corner is visible."""
     steps = 8 + math.ceil(math.sqrt(radius) * abs(end - start))
     turns = [interpolate(start, end, step / steps) for step in range(steps + 1)]
     x, y = middle
@@ -105,7 +116,7 @@ def arc(middle: Point, *, radius: float, start: float, end: float) -> list[Point
 
 
 def wavy_line(scene: Scene, number: int, *, base: float, swell: float) -> list[Point]:
-    """Return an uneven line from the left to the right."""
+    """Return a wavy line from the left edge to the right edge."""
     waves = [
         (
             swell / (1 + part),
@@ -155,7 +166,7 @@ def mix(one: Colour, other: Colour, share: float) -> Colour:
 
 
 def blend(colours: Sequence[Colour], share: float) -> Colour:
-    """Return the colour that lies so far along a row of colours."""
+    """Return the colour at a share, from 0 to 1, of the way along the colours."""
     place = share * (len(colours) - 1)
     first = min(int(place), len(colours) - 2)
     return mix(colours[first], colours[first + 1], place - first)
