@@ -1,1 +1,1 @@
-"""Places where images are stored."""
+"""Storage of images: local folders and streams."""

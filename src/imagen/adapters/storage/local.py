@@ -1,4 +1,12 @@
-"""Keeps images in a folder, each file whole or not at all."""
+"""Storage of images in a local folder; every file is written completely or not at all.
+
+A file is written without a name (O_TMPFILE), synced to the disk, and then linked into
+place, which fails if the name is taken. So no reader sees a partial file, no file is
+overwritten however many processes want its name, and a killed process leaves nothing
+behind. To replace a file, the new one gets a temporary name and is renamed into place.
+Where a system cannot write a file without a name (macOS, some file systems), it has the
+temporary name from the beginning.
+"""
 
 import errno
 import os
@@ -23,29 +31,24 @@ _NO_HARD_LINKS = {
 
 
 class LocalStorage:
-    """A folder, made when it is first needed.
+    """A folder, created when it is first needed.
 
-    A file is written without a name, synced to the disk, and then linked into place,
-    which fails if something is there: so no file is ever seen half-written or
-    overwritten, however many processes want its name, and none is left of a process
-    that is killed. Replacing needs a name for a moment, to rename it into place; a
-    symbolic link is itself replaced, not what it points to. Where a system cannot
-    write without a name (macOS, some file systems), there is one from the beginning.
+    A symbolic link under a name that is replaced is itself replaced, not its target.
     """
 
     def __init__(
         self, root: Path | Callable[[], Path], *, durable: bool = True
     ) -> None:
-        """Take the folder, or what finds it out when it is first asked for.
+        """Use a folder.
 
         Args:
-            root: Where that is.
-            for_good: False does not wait for the disk: what a power cut takes along
-                can be made again at no cost.
+            root: The folder, or a function that returns it, called at the first access.
+            durable: Whether to wait until files are on the disk. False for images that
+                can be made again at no cost after a power cut.
         """
         self._root = root
-        self._for_good = durable
-        self._finding = Lock()
+        self._durable = durable
+        self._lock = Lock()
 
     def save(
         self,
@@ -57,19 +60,26 @@ class LocalStorage:
         replace: bool = False,
         again: bool = False,
     ) -> str:
-        """Write beside the target, then link or rename into place."""
+        """Write the files beside their place, then link or rename them into place."""
         target = self._locate(name)
         if name.startswith("/") or "\0" in name or ".." in name.split("/"):
-            raise StorageError(f"{name!r} is no name within {self._root}.")
-        note = target.with_name(target.name + SIDECAR_SUFFIX)
+            raise StorageError(f"{name!r} is not a file name within {self._root}.")
+        sidecar_path = target.with_name(target.name + SIDECAR_SUFFIX)
         try:
             _make_folder(target.parent)
             if replace:
-                _replace_files(target, note, content, sidecar)
+                _replace_files(target, sidecar_path, content, sidecar)
             else:
-                sync = self._for_good
-                _create_files(target, note, content, sidecar, again=again, sync=sync)
-            if self._for_good:
+                _create_files(
+                    target,
+                    sidecar_path,
+                    content,
+                    sidecar,
+                    again=again,
+                    sync=self._durable,
+                )
+            # The name of a file is data of its folder, which has a sync of its own.
+            if self._durable:
                 sync_folder(target.parent)
         except OSError as error:
             raise StorageError(
@@ -78,7 +88,7 @@ class LocalStorage:
         return str(target)
 
     def read(self, name: str) -> bytes | None:
-        """Read the file, if it is there."""
+        """Return the content of the file; None if it does not exist."""
         path = self._locate(name)
         try:
             return path.read_bytes()
@@ -90,20 +100,20 @@ class LocalStorage:
             ) from error
 
     def _locate(self, name: str) -> Path:
-        with self._finding:
+        with self._lock:
             if not isinstance(self._root, Path):
                 try:
                     self._root = self._root()
                 except OSError as error:
                     raise StorageError(
-                        f"There is no folder for {name}: {error.strerror or error}."
+                        f"Found no folder for {name}: {error.strerror or error}."
                     ) from error
             return self._root / name
 
 
 def _create_files(
     target: Path,
-    note: Path,
+    sidecar_path: Path,
     content: bytes,
     sidecar: bytes | None,
     *,
@@ -111,69 +121,75 @@ def _create_files(
     sync: bool,
 ) -> None:
     if os.path.lexists(target):
-        if not again or not _has_content(target, content) or _is_folder(note):
-            raise NameTaken(f"{target} is taken.")
-        _repair_sidecar(note, sidecar)
+        if not again or not _has_content(target, content) or _is_folder(sidecar_path):
+            raise NameTaken(f"{target} already exists.")
+        _repair_sidecar(sidecar_path, sidecar)
         return
-    if os.path.lexists(note) and not (again and _has_content(note, sidecar)):
-        raise NameTaken(f"{note} is taken.")
-    with (
-        _open_draft(target.parent, content, sync=sync) as image,
-        _open_sidecar_draft(note, sidecar, sync=sync) as words,
+    if os.path.lexists(sidecar_path) and not (
+        again and _has_content(sidecar_path, sidecar)
     ):
-        # The note first, so that no image is ever seen without it.
-        mine = words is not None and _link(note, words, again=again)
+        raise NameTaken(f"{sidecar_path} already exists.")
+    with (
+        _open_draft(target.parent, content, sync=sync) as image_draft,
+        _open_sidecar_draft(sidecar_path, sidecar, sync=sync) as sidecar_draft,
+    ):
+        # The sidecar first, so that no reader sees an image without it.
+        linked = sidecar_draft is not None and _link(
+            sidecar_path, sidecar_draft, again=again
+        )
         try:
-            _link(target, image, again=again)
+            _link(target, image_draft, again=again)
         except (NameTaken, OSError):
-            if mine:
-                note.unlink()
+            if linked:
+                sidecar_path.unlink()
             raise
 
 
 def _replace_files(
-    target: Path, note: Path, content: bytes, sidecar: bytes | None
+    target: Path, sidecar_path: Path, content: bytes, sidecar: bytes | None
 ) -> None:
-    for path in (target, note):
+    for path in (target, sidecar_path):
         if _is_folder(path):
             raise IsADirectoryError(errno.EISDIR, "a folder has this name", str(path))
+    # A sidecar name that is too long has to fail here, before the image is replaced.
     if sidecar is not None:
         with suppress(FileNotFoundError):
-            os.lstat(note)  # a name that is too long is found out before it is too late
+            os.lstat(sidecar_path)
     with (
-        _open_draft(target.parent, content) as image,
-        _open_sidecar_draft(note, sidecar) as words,
+        _open_draft(target.parent, content) as image_draft,
+        _open_sidecar_draft(sidecar_path, sidecar) as sidecar_draft,
     ):
-        image.replace(target)
-        if words is None:
-            _remove_sidecar(note)
+        image_draft.replace(target)
+        if sidecar_draft is None:
+            _remove_sidecar(sidecar_path)
         else:
-            words.replace(note)
+            sidecar_draft.replace(sidecar_path)
 
 
-def _repair_sidecar(note: Path, sidecar: bytes | None) -> None:
-    if _has_content(note, sidecar):
+def _repair_sidecar(path: Path, sidecar: bytes | None) -> None:
+    if _has_content(path, sidecar):
         return
-    with _open_sidecar_draft(note, sidecar) as words:
-        if words is None:
-            _remove_sidecar(note)
+    with _open_sidecar_draft(path, sidecar) as draft:
+        if draft is None:
+            _remove_sidecar(path)
         else:
-            words.replace(note)
+            draft.replace(path)
 
 
-def _remove_sidecar(note: Path) -> None:
-    if os.path.lexists(note):  # a name that is too long for one has none
-        note.unlink(missing_ok=True)
+def _remove_sidecar(path: Path) -> None:
+    # lexists first: `unlink` would raise for a name that is too long to exist.
+    if os.path.lexists(path):
+        path.unlink(missing_ok=True)
 
 
 def _has_content(path: Path, content: bytes | None) -> bool:
-    """Return whether it is a file with exactly these bytes."""
     if content is None:
         return False
     try:
         same_size = path.is_file() and path.stat().st_size == len(content)
         return same_size and path.read_bytes() == content
-    except OSError:  # it is gone again, or not for us to read
+    # Another process may have deleted the file, or it may be unreadable.
+    except OSError:
         return False
 
 
@@ -182,66 +198,66 @@ def _is_folder(path: Path) -> bool:
 
 
 def _link(path: Path, draft: "_Draft", *, again: bool) -> bool:
-    """Give the draft its name, and return whether it was free.
+    """Give the draft its name, and return whether the name was free.
 
     Raises:
-        NameTaken: something has it; with `again`, something else than these bytes.
+        NameTaken: the name is taken; with `again`, by another content.
     """
     try:
         draft.link(path)
     except FileExistsError as error:
         if again and _has_content(path, draft.content):
             return False
-        raise NameTaken(f"{path} is taken.") from error
+        raise NameTaken(f"{path} already exists.") from error
     return True
 
 
 class _Draft(Protocol):
-    """Bytes that are on the disk, and are not yet what they will be called."""
+    """A complete file that does not have its final name yet."""
 
     content: bytes
 
     def link(self, target: Path) -> None:
-        """Give them the name, unless something has it."""
+        """Give the file its name; raise FileExistsError if the name is taken."""
         ...
 
     def replace(self, target: Path) -> None:
-        """Give them the name, whatever has it."""
+        """Give the file its name, in place of any other file."""
         ...
 
 
 def _open_sidecar_draft(
     path: Path, sidecar: bytes | None, *, sync: bool = True
 ) -> AbstractContextManager[_Draft] | AbstractContextManager[None]:
-    return (
-        nullcontext()
-        if sidecar is None
-        else _open_draft(path.parent, sidecar, sync=sync)
-    )
+    if sidecar is None:
+        return nullcontext()
+    return _open_draft(path.parent, sidecar, sync=sync)
 
 
 @contextmanager
 def _open_draft(
     folder: Path, content: bytes, *, sync: bool = True
 ) -> Generator[_Draft]:
-    """Write the bytes where nobody looks for them; nothing is left there afterwards."""
-    nameless = _open_unnamed(folder)
-    if nameless is None:
+    """Write a file without its final name, and delete it afterwards unless linked."""
+    handle = _open_unnamed(folder)
+    if handle is None:
         with _open_named_draft(folder, content, sync=sync) as draft:
             yield draft
     else:
-        with os.fdopen(nameless, "wb") as file:
+        with os.fdopen(handle, "wb") as file:
             _write(file, content, sync=sync)
             yield _UnnamedDraft(folder, content, file.fileno())
 
 
 def _open_unnamed(folder: Path) -> int | None:
-    """Open a file that is gone when it is closed, or killed, before it has a name."""
+    """Open a file without a name, which vanishes if the process closes it or dies."""
     if sys.platform != "linux":
         return None
     try:
         return os.open(folder, os.O_WRONLY | os.O_TMPFILE | os.O_CLOEXEC, 0o666)
-    except OSError:  # not every file system has them; other trouble will come again
+    # Not every file system supports O_TMPFILE. Any other cause fails again, with its
+    # own error, when the named file is opened.
+    except OSError:
         return None
 
 
@@ -249,7 +265,6 @@ def _open_unnamed(folder: Path) -> int | None:
 def _open_named_draft(
     folder: Path, content: bytes, *, sync: bool = True
 ) -> Generator["_NamedDraft"]:
-    """Write the bytes under a name that nobody else has."""
     with _temporary_path(folder) as path:
         flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC
         with os.fdopen(os.open(path, flags, 0o666), "wb") as file:
@@ -259,7 +274,6 @@ def _open_named_draft(
 
 @contextmanager
 def _temporary_path(folder: Path) -> Generator[Path]:
-    """Make up a name, under which nothing is left afterwards."""
     path = folder / f".imagen-{os.urandom(8).hex()}.part"
     try:
         yield path
@@ -276,7 +290,7 @@ def _write(file: BinaryIO, content: bytes, *, sync: bool) -> None:
 
 
 class _UnnamedDraft:
-    """An open file that is in no folder."""
+    """An open file without a name in any folder."""
 
     def __init__(self, folder: Path, content: bytes, handle: int) -> None:
         self._folder = folder
@@ -286,23 +300,27 @@ class _UnnamedDraft:
     def link(self, target: Path) -> None:
         source = f"/proc/self/fd/{self._handle}"
         try:
-            # Without a handle, which means nothing here, Python calls link(), and
-            # that links the link in /proc (seen with 3.11).
+            # `src_dir_fd` has no effect on an absolute path. Without it Python calls
+            # link() instead of linkat(), and that links the symbolic link in /proc
+            # (seen with Python 3.11).
             os.link(source, target, src_dir_fd=self._handle, follow_symlinks=True)
         except FileExistsError:
             raise
-        except OSError:  # there is no /proc, say; other trouble will come again
+        # For example, /proc is not mounted. Any other cause fails again, with its own
+        # error, in the named draft.
+        except OSError:
             with _open_named_draft(self._folder, self.content) as draft:
                 draft.link(target)
 
     def replace(self, target: Path) -> None:
-        with _temporary_path(self._folder) as path:  # only a link replaces nothing
+        # linkat() cannot replace a file, so the draft needs a name that can be renamed.
+        with _temporary_path(self._folder) as path:
             self.link(path)
             path.replace(target)
 
 
 class _NamedDraft:
-    """A hidden file beside its place."""
+    """A hidden file in the folder of its final name."""
 
     def __init__(self, path: Path, content: bytes) -> None:
         self._path = path
@@ -314,8 +332,8 @@ class _NamedDraft:
         except OSError as error:
             if error.errno not in _NO_HARD_LINKS:
                 raise
-            # File systems without hard links (exFAT, some network ones): the name is
-            # taken with an empty file of ours, which the rename then replaces.
+            # File systems without hard links (exFAT, some network ones): an empty file
+            # reserves the name, and the rename then replaces it.
             os.close(os.open(target, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o666))
             try:
                 self._path.replace(target)

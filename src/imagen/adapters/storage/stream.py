@@ -1,4 +1,4 @@
-"""Writes images to a stream, such as standard output; nothing is kept."""
+"""Output of images to a stream, such as standard output."""
 
 from typing import BinaryIO
 
@@ -6,15 +6,15 @@ from imagen.domain.errors import StorageError
 
 
 class StreamStorage:
-    """Everything that is saved goes down the stream, one after the other.
+    """A stream to which every image is written, one after the other.
 
-    No name is ever taken, and nothing can be read again, so it is no full `Storage`
-    by contract: a stream has no room for a sidecar.
+    A stream has no names and cannot be read again, so no name is ever taken and
+    sidecars are dropped. It does not pass the contract of `Storage`.
     """
 
     def __init__(self, stream: BinaryIO, *, name: str) -> None:
         self._stream = stream
-        self._called = name
+        self._name = name
 
     def save(
         self,
@@ -26,16 +26,17 @@ class StreamStorage:
         replace: bool = False,
         again: bool = False,
     ) -> str:
-        """Write the image and hand it over at once, once more if need be."""
+        """Write the image and flush the stream; with `again`, write it once more."""
         try:
             self._stream.write(content)
             self._stream.flush()
+        # ValueError: the stream is closed.
         except (OSError, ValueError) as error:
             raise StorageError(
-                f"The image could not be written to {self._called}: {error}."
+                f"The image could not be written to {self._name}: {error}."
             ) from error
-        return self._called
+        return self._name
 
     def read(self, name: str) -> bytes | None:
-        """Nothing is kept."""
+        """Return None: a stream cannot be read again."""
         return None

@@ -564,7 +564,9 @@ def test_a_folder_that_is_not_found_is_asked_for_again(tmp_path: Path) -> None:
         return answer
 
     storage = LocalStorage(find)
-    with pytest.raises(StorageError, match=r"no folder for a\.png: No space left\."):
+    with pytest.raises(
+        StorageError, match=r"Found no folder for a\.png: No space left\."
+    ):
         storage.save("a.png", IMAGE, media_type="image/png")
 
     storage.save("a.png", IMAGE, media_type="image/png")
