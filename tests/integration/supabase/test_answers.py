@@ -137,9 +137,9 @@ ANSWERS: list[tuple[str, dict[str, Any], type[ImagenError], str]] = [
         "is not Supabase",
     ),
     ("not found", {"status": 404}, Unavailable, "is not Supabase"),
-    ("too fast", {"status": 429, "body": "{}"}, Throttled, "slow down"),
-    ("broken", {"status": 500}, Unavailable, "out of order"),
-    ("overloaded", {"status": 503}, Unavailable, "out of order"),
+    ("too fast", {"status": 429, "body": "{}"}, Throttled, "is rate limiting requests"),
+    ("broken", {"status": 500}, Unavailable, "is not available"),
+    ("overloaded", {"status": 503}, Unavailable, "is not available"),
     (
         "a quota",
         {"status": 402, "body": '{"message": "over quota"}', "content_type": JSON},
@@ -157,7 +157,7 @@ ANSWERS: list[tuple[str, dict[str, Any], type[ImagenError], str]] = [
         "read-only",
     ),
     ("a wrong key", {"status": 401, "body": "{}"}, Unauthorized, "the key"),
-    ("cut", {"cut": True}, Unavailable, "is not reached"),
+    ("cut", {"cut": True}, Unavailable, "was not reached"),
 ]
 
 

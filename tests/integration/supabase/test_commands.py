@@ -84,7 +84,7 @@ def test_usage_adds_what_is_owed_and_says_so(
     assert said.code == 0
     assert sum(each.get("calls", 1) for each in said.objects) == 3
     assert "usage: 127.0.0.1" in said.err
-    assert "answered 503" in said.err or "out of order" in said.err
+    assert "is not available" in said.err
     assert "1 row of this machine, $0.05, not in the shared ledger yet" in said.err
 
 
@@ -95,7 +95,7 @@ def test_usage_of_a_ledger_that_is_away(drawn: Machine) -> None:
     mine = drawn.run("usage", "--local", "--json")
 
     assert (said.code, said.out) == (3, "")
-    assert "is not reached" in said.err
+    assert "was not reached" in said.err
     assert (mine.code, calls(mine.objects)) == (0, [1, 1])
 
 
@@ -198,7 +198,7 @@ def test_a_cloud_that_is_away_is_said(command: tuple[str, ...], drawn: Machine) 
     said = drawn.run(*command)
 
     assert (said.code, said.out) == (3, "")
-    assert "is not reached" in said.err
+    assert "was not reached" in said.err
 
 
 def test_a_copy_that_was_tampered_with_is_not_taken(drawn: Machine) -> None:

@@ -67,11 +67,11 @@ def migrate(machine: Machine) -> None:
     machine.project.expose()
 
 
-NOT_TAKEN = "does not take the key"
+NOT_TAKEN = "does not accept the key"
 RUN_SQL = "in the project's SQL editor"
 FAULTS = {
     "nothing listens": Fault(
-        lambda m: m.project.kill("gateway"), "is not reached", "is not reached"
+        lambda m: m.project.kill("gateway"), "was not reached", "was not reached"
     ),
     "it is frozen": Fault(
         lambda m: m.project.freeze("gateway"), LATE, LATE, passes=True
@@ -83,30 +83,36 @@ FAULTS = {
         lambda m: m.project.trouble("", delay=6), LATE, LATE, passes=True
     ),
     "PostgreSQL is gone": Fault(
-        lambda m: m.project.kill("postgres"), "out of order", "out of order"
+        lambda m: m.project.kill("postgres"), "is not available", "is not available"
     ),
     "the line is cut": Fault(
-        lambda m: m.project.trouble("", cut=True), "is not reached", "is not reached"
+        lambda m: m.project.trouble("", cut=True), "was not reached", "was not reached"
     ),
     "the answers are lost": Fault(
         lambda m: m.project.trouble("", done=True, cut=True),
-        "is not reached",
-        "is not reached",
+        "was not reached",
+        "was not reached",
     ),
     "a page of HTML is the answer": Fault(
         lambda m: m.project.trouble("", status=200), "not Supabase", "not Supabase"
     ),
     "storage is broken": Fault(
-        lambda m: m.project.trouble("/storage/v1", status=503), None, "answered 503"
+        lambda m: m.project.trouble("/storage/v1", status=503),
+        None,
+        "is not available (HTTP 503)",
     ),
     "the rows do not follow the bytes": Fault(
-        lambda m: m.project.trouble("/rest/v1/images", cut=True), None, "is not reached"
+        lambda m: m.project.trouble("/rest/v1/images", cut=True),
+        None,
+        "was not reached",
     ),
     "the project is paused": Fault(
         lambda m: m.project.trouble("", status=540, body="{}"), "paused", "paused"
     ),
     "it is throttled": Fault(
-        lambda m: m.project.trouble("", status=429, body="{}"), "slow down", "slow down"
+        lambda m: m.project.trouble("", status=429, body="{}"),
+        "is rate limiting requests",
+        "is rate limiting requests",
     ),
     "the schemas are not exposed": Fault(
         lambda m: m.project.expose("public"),
@@ -126,18 +132,18 @@ FAULTS = {
         lambda m: m.project.change(
             "revoke all on mai.imagen_usage, imagen.images from service_role"
         ),
-        "may not use mai.imagen_usage",
-        "may not use imagen.images",
+        "has no permission for mai.imagen_usage",
+        "has no permission for imagen.images",
         mend=migrate,
     ),
     "the bucket is missing": Fault(
         lambda m: m.project.change("delete from storage.buckets"),
         None,
-        "no bucket imagen-generated",
+        "bucket imagen-generated does not exist",
         mend=migrate,
     ),
     "the owner is unknown": Fault(
-        no_such_user, None, "no user of the project", mend=sign_up
+        no_such_user, None, "not a user of the project", mend=sign_up
     ),
     "the key is anon's": Fault(
         key("anon_key"), NOT_TAKEN, NOT_TAKEN, mend=key("secret_key")
@@ -147,8 +153,8 @@ FAULTS = {
     ),
     "the key is wrong": Fault(
         key("sb_secret_of-another"),
-        "take the key: Invalid API key.",
-        "take the key: Invalid API key.",
+        "accept the key: Invalid API key.",
+        "accept the key: Invalid API key.",
         mend=key("service_key"),
     ),
 }
@@ -301,7 +307,7 @@ def test_what_was_for_a_mistyped_owner_is_delivered_once_that_is_mended(
     machine.generate("a fox", "--count", "2", IMAGEN_CLOUD_SYNC="off")
     machine.generate("an owl")
     stuck = machine.run("sync")
-    assert (stuck.code, stuck.err.count("no user of the project")) == (1, 1)
+    assert (stuck.code, stuck.err.count("not a user of the project")) == (1, 1)
 
     config.write_text(right)
     done = machine.run("sync")

@@ -37,7 +37,7 @@ def test_without_an_owner_there_is_a_ledger_alone(project: SupabaseProject) -> N
     findings = look(project, owner="")
 
     assert missing(findings) == {}
-    assert "no copy of images" in findings[-1].note
+    assert "images are not copied" in findings[-1].note
 
 
 NOBODY = "00000000-0000-4000-8000-000000000000"
@@ -87,7 +87,7 @@ PRIVACY = "imagen.imagen_privacy()"
         (
             lambda p: p.change("alter table imagen.images disable row level security"),
             {"row-level security"},
-            "off for imagen.images: run the files",
+            "Disabled for imagen.images. Run the files",
         ),
         (
             lambda p: p.change("drop policy images_owner_reads on imagen.images"),
@@ -199,7 +199,7 @@ def test_a_part_of_the_project_that_is_away(
     found = missing(look(project))
 
     assert found.keys() == {thing}
-    assert "no user" not in found[thing]
+    assert "not a user" not in found[thing]
 
 
 def test_an_owner_whom_nobody_knows(project: SupabaseProject) -> None:

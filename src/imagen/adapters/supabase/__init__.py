@@ -1,1 +1,1 @@
-"""Supabase: the shared ledger, the image copies and the diagnostics."""
+"""Supabase: the shared ledger, the copies of images, and the diagnostics."""

@@ -1,4 +1,7 @@
-"""Looks what of a Supabase project is not set up yet; changes nothing in it."""
+"""Checks of a Supabase project: which parts of its setup are missing.
+
+Nothing in the project is changed.
+"""
 
 from collections.abc import Callable, Iterator
 
@@ -21,7 +24,7 @@ from imagen.ports.backend import Readiness
 USAGE, REPORT = "mai.imagen_usage", "mai.imagen_usage_report()"
 IMAGES, PRIVACY = "imagen.images", "imagen.imagen_privacy()"
 CHECK_TIMEOUT = 5.0
-"""Seconds for one thing that is looked at."""
+"""Seconds for each request of a check."""
 
 _POLICY_HINT = (
     "Run migrations/0004_imagen_bucket_policies.sql in the project's SQL editor, or see"
@@ -30,11 +33,11 @@ _POLICY_HINT = (
 
 
 def check_project(access: SupabaseAccess, *, owner: str) -> Iterator[Readiness]:
-    """Yield everything that is needed, and whether it is there and may be used.
+    """Yield each part of the setup, and whether it exists and the key may use it.
 
     Args:
         access: The project.
-        owner: Whose the copies of images are to be; "" leaves out what they need.
+        owner: The user who owns the copies of images; "" skips the parts for them.
     """
     project = SupabaseProject(access, timeout=CHECK_TIMEOUT)
     try:
@@ -48,7 +51,10 @@ def check_project(access: SupabaseAccess, *, owner: str) -> Iterator[Readiness]:
 
 def _run_checks(project: SupabaseProject, owner: str) -> Iterator[Readiness]:
     if project.is_public:
-        note = "It is the public one. Take a secret key, or service_role."
+        note = (
+            "This key is public. Use a secret key (sb_secret_...) or the service_role"
+            " key."
+        )
         yield Readiness(name="key", ready=False, note=note)
         return
     try:
@@ -56,14 +62,15 @@ def _run_checks(project: SupabaseProject, owner: str) -> Iterator[Readiness]:
     except Unauthorized as error:
         yield Readiness(name="key", ready=False, note=_describe_error(error))
         return
+    # Reported below, as a result of its own: the key itself is accepted.
     except Misconfigured:
-        pass  # which is said below
+        pass
     yield Readiness(name="key", ready=True)
     yield _run_check(f"read {USAGE}", lambda: _read_nothing(project, USAGE))
     yield _run_check(f"add to {USAGE}", lambda: _insert_nothing(project, USAGE))
     yield _run_check(REPORT, lambda: _call_report(project))
     if not owner:
-        note = "The config has none, so there is no copy of images."
+        note = "Not set in the config, so images are not copied."
         yield Readiness(name="owner_user_id", ready=True, note=note)
         return
     yield _run_check(f"read {IMAGES}", lambda: _read_nothing(project, IMAGES))
@@ -73,9 +80,9 @@ def _run_checks(project: SupabaseProject, owner: str) -> Iterator[Readiness]:
     yield _run_check("owner_user_id", lambda: _check_owner(project, owner))
 
 
-def _run_check(what: str, look: Callable[[], None]) -> Readiness:
+def _run_check(what: str, check: Callable[[], None]) -> Readiness:
     try:
-        look()
+        check()
     except ImagenError as error:
         return Readiness(name=what, ready=False, note=_describe_error(error))
     return Readiness(name=what, ready=True)
@@ -89,25 +96,32 @@ def _read_nothing(project: SupabaseProject, table: str) -> None:
 
 
 def _insert_nothing(project: SupabaseProject, table: str) -> None:
-    """Insert no row: whether one might is looked at all the same."""
+    # PostgreSQL checks the permission to insert even for an empty list of rows.
     schema, _, name = table.partition(".")
     with project.translate_errors(table):
         project.table(schema).from_(name).insert(
             [],
-            returning="minimal",  # type: ignore[arg-type]  # as its own enum has it
+            returning="minimal",  # type: ignore[arg-type]  # the value of its enum
         ).execute()
         project.check_rest_response()
 
 
 def _call_report(project: SupabaseProject) -> None:
-    wish: dict[str, object] = {"by": [], "since": "9999-12-31"}
+    parameters: dict[str, object] = {"by": [], "since": "9999-12-31"}
     with project.translate_errors(REPORT):
-        project.table("mai").rpc("imagen_usage_report", wish).execute()  # type: ignore[arg-type]  # it takes any JSON
+        project.table("mai").rpc("imagen_usage_report", parameters).execute()  # type: ignore[arg-type]  # any JSON is accepted
         project.check_rest_response()
 
 
 class _Privacy(msgspec.Struct):
-    """What keeps others out; see migrations/0002_imagen_images.sql."""
+    """The result of imagen_privacy(); see migrations/0002_imagen_images.sql.
+
+    Attributes:
+        open: Tables without row-level security.
+        images: Whether owners can read their rows.
+        files: Whether owners can read their files.
+        loose: Policies that apply to every bucket.
+    """
 
     open: list[str]
     images: bool
@@ -116,7 +130,7 @@ class _Privacy(msgspec.Struct):
 
 
 def _check_privacy(project: SupabaseProject) -> Iterator[Readiness]:
-    """Look whether owners, and they alone, read what is theirs."""
+    """Check that owners can read their rows and files, and that other users cannot."""
     try:
         with project.translate_errors(PRIVACY):
             found = project.table("imagen").rpc("imagen_privacy", {}).execute()
@@ -128,15 +142,15 @@ def _check_privacy(project: SupabaseProject) -> Iterator[Readiness]:
     note = ""
     if privacy.open:
         tables = ", ".join(privacy.open)
-        note = f"It is off for {tables}: run the files in migrations/ again."
+        note = f"Disabled for {tables}. Run the files in migrations/ again."
     yield Readiness(name="row-level security", ready=not note, note=note)
-    note = "" if privacy.images else f"There is none. {migration_hint(IMAGES)}"
+    note = "" if privacy.images else f"The policy is missing. {migration_hint(IMAGES)}"
     yield Readiness(name="policy: owners read their rows", ready=not note, note=note)
-    note = "" if privacy.files else f"There is none. {_POLICY_HINT}"
+    note = "" if privacy.files else f"The policy is missing. {_POLICY_HINT}"
     yield Readiness(name="policy: owners read their files", ready=not note, note=note)
     if privacy.loose:
         loose = ", ".join(privacy.loose)
-        note = f"There are some for every bucket: {loose}. {_POLICY_HINT}"
+        note = f"These policies apply to every bucket: {loose}. {_POLICY_HINT}"
         yield Readiness(name="no policy for others", ready=False, note=note)
 
 
@@ -145,7 +159,7 @@ def _check_bucket(project: SupabaseProject) -> None:
         bucket = project.storage().get_bucket(BUCKET)
     if bucket.public:
         raise Misconfigured(
-            "It is public: anybody can read it.", hint=migration_hint(BUCKET)
+            "The bucket is public: anyone can read it.", hint=migration_hint(BUCKET)
         )
 
 
@@ -165,8 +179,8 @@ def _check_owner(project: SupabaseProject, owner: str) -> None:
         if error.code != "user_not_found":
             raise project.to_error("auth.users", error.message) from error
         raise Misconfigured(
-            "It is no user of the project.",
-            hint="Take the UID of one under Authentication > Users.",
+            "The owner_user_id is not a user of the project.",
+            hint="Use the UID of a user under Authentication > Users.",
         ) from error
 
 

@@ -1,4 +1,4 @@
-"""Keeps copies in the bucket `imagen-generated`, with a row each in `imagen.images`."""
+"""Copies of images: files in the bucket `imagen-generated`, rows in `imagen.images`."""
 
 import re
 from collections.abc import Iterator
@@ -26,10 +26,9 @@ _SHAPE = (8, 4, 4, 4, 12)
 
 
 class SupabaseCloud:
-    """The storage of a Supabase project, and a table that says what is in it.
+    """The copies of images in the storage of a Supabase project.
 
-    The bytes go first, so that no row is ever there without them; both are named by the
-    image's id, so that it does no harm to send them twice.
+    File and row are named by the image's id, so sending them twice has no effect.
     """
 
     def __init__(self, access: SupabaseAccess) -> None:
@@ -39,16 +38,19 @@ class SupabaseCloud:
         return f"SupabaseCloud({self._project!r})"
 
     def upload(self, image: CloudImage, content: bytes) -> None:
-        """Send the bytes, and then the row; for nobody that is not there."""
+        """Upload the file, then insert the row."""
         try:
             self._upload(image, content)
         except UnknownOwner:
-            with suppress(Exception):  # it harms nobody, but whose would it be?
+            # A file of a user that does not exist would have no owner who can read or
+            # delete it. If the deletion fails too, the file does no harm.
+            with suppress(Exception):
                 self._project.storage().from_(BUCKET).remove([image.path])
             raise
 
     def _upload(self, image: CloudImage, content: bytes) -> None:
         media_type = image.sidecar.mime_type
+        # The file first: a process that dies in between leaves no row without a file.
         with self._project.translate_errors(f"The bucket {BUCKET}"):
             bucket = self._project.storage().from_(BUCKET)
             bucket.upload(
@@ -56,15 +58,15 @@ class SupabaseCloud:
             )
         with self._project.translate_errors(f"{SCHEMA}.{TABLE}"):
             self._project.table(SCHEMA).from_(TABLE).upsert(
-                to_jsonable(_to_row(image)),  # type: ignore[arg-type]  # it takes any JSON
+                to_jsonable(_to_row(image)),  # type: ignore[arg-type]  # any JSON is accepted
                 on_conflict="id",
                 ignore_duplicates=True,
-                returning="minimal",  # type: ignore[arg-type]  # as its own enum has it
+                returning="minimal",  # type: ignore[arg-type]  # the value of its enum
             ).execute()
             self._project.check_rest_response()
 
     def find(self, owner: str, *, limit: int | None = None) -> Iterator[CloudImage]:
-        """Read page by page, each from where the one before it ended."""
+        """Yield the images page by page."""
         last: _Row | None = None
         left = limit
         while left is None or left > 0:
@@ -78,7 +80,9 @@ class SupabaseCloud:
             left = None if left is None else left - len(page)
 
     def get(self, owner: str, name: str) -> CloudImage | None:
-        """Look for the two first ids in the range of those that begin so."""
+        """Return the image whose id begins with the name."""
+        # A uuid column has no LIKE: a range finds the ids with this beginning, and the
+        # second row shows that the beginning is ambiguous.
         begin = name.lower()
         digits = begin.replace("-", "")
         if not _BEGINNING.fullmatch(digits):
@@ -95,27 +99,31 @@ class SupabaseCloud:
         if len(rows) > 1:
             raise InvalidRequest(
                 f"Several images have an id that begins with {name!r}.",
-                hint="Give more of it.",
+                hint="Use more characters of the id.",
             )
         return _from_row(rows[0]) if rows else None
 
     def download(self, image: CloudImage) -> bytes:
-        """Download, and compare with the hash that the sidecar has."""
+        """Download the file, and compare its hash with the sidecar's."""
         with self._project.translate_errors(f"The bucket {BUCKET}"):
             content = self._project.storage().from_(BUCKET).download(image.path)
             self._project.check_file_response()
         if sha256(content).hexdigest() != image.sidecar.sha256:
-            raise BackendError(f"The copy of {image.sidecar.id} is not what was kept.")
+            raise BackendError(
+                f"The copy of {image.sidecar.id} differs from the original (SHA-256)."
+            )
         return content
 
     def close(self) -> None:
-        """Close the connections; they are opened again when need be."""
+        """Close the connections; the next request opens new ones."""
         self._project.close()
 
     def _read_page(self, owner: str, last: "_Row | None", limit: int) -> "list[_Row]":
         with self._project.translate_errors(f"{SCHEMA}.{TABLE}"):
             query = self._project.table(SCHEMA).from_(TABLE).select(_COLUMNS)
             query = query.eq("owner_user_id", owner)
+            # Continued after the last row, not by offset: a row that is added meanwhile
+            # would shift the pages.
             if last is not None:
                 at = last.created_at
                 query = query.or_(
@@ -128,7 +136,7 @@ class SupabaseCloud:
 
 
 class _Row(msgspec.Struct):
-    """A row as PostgREST writes it."""
+    """A row in a response of PostgREST."""
 
     id: str
     created_at: str

@@ -1,4 +1,4 @@
-"""Keeps the rows of every machine in `mai.imagen_usage`, which adds them up itself."""
+"""The shared ledger: the usage rows of every machine, in `mai.imagen_usage`."""
 
 from collections.abc import Iterator, Mapping, Sequence
 from datetime import UTC, date
@@ -30,7 +30,7 @@ _COLUMNS = (
 
 
 class SupabaseLedger:
-    """A table of a Supabase project, and a function that says what it adds up to."""
+    """A table of a Supabase project, and a function in it that computes totals."""
 
     def __init__(self, access: SupabaseAccess) -> None:
         self._project = SupabaseProject(access)
@@ -39,11 +39,9 @@ class SupabaseLedger:
         return f"SupabaseLedger({self._project!r})"
 
     def deliver(self, rows: Sequence[UsageRow]) -> Mapping[str, str]:
-        """Insert those that are not there yet, all at once.
-
-        One that is refused has the whole request refused; then it is looked for by
-        halves.
-        """
+        """Insert the rows that are not in the table yet, in one request."""
+        # One refused row makes PostgreSQL refuse the whole request, so it is searched
+        # for by halves.
         try:
             self._insert(rows)
         except Refused as error:
@@ -54,7 +52,7 @@ class SupabaseLedger:
         return {}
 
     def rows(self, *, since: date | None = None) -> Iterator[UsageRow]:
-        """Read page by page, each from where the one before it ended."""
+        """Yield the rows page by page."""
         last: UsageRow | None = None
         while page := self._read_page(since, last):
             yield from page
@@ -63,16 +61,17 @@ class SupabaseLedger:
     def totals(
         self, by: Sequence[Dimension], *, since: date | None = None
     ) -> tuple[UsageTotal, ...]:
-        """Ask the function."""
-        wish = {"by": list(by), "since": None if since is None else since.isoformat()}
+        """Return the totals that the database computes."""
+        first = None if since is None else since.isoformat()
+        parameters = {"by": list(by), "since": first}
         with self._project.translate_errors(f"{SCHEMA}.{REPORT}()"):
-            found = self._project.table(SCHEMA).rpc(REPORT, wish).execute()  # type: ignore[arg-type]  # it takes any JSON
+            found = self._project.table(SCHEMA).rpc(REPORT, parameters).execute()  # type: ignore[arg-type]  # any JSON is accepted
             self._project.check_rest_response()
             totals = msgspec.convert(found.data, list[UsageTotal])
         return merge_totals(totals, by)
 
     def close(self) -> None:
-        """Close the connections; they are opened again when need be."""
+        """Close the connections; the next request opens new ones."""
         self._project.close()
 
     def _insert(self, rows: Sequence[UsageRow]) -> None:
@@ -80,10 +79,10 @@ class SupabaseLedger:
             return
         with self._project.translate_errors(f"{SCHEMA}.{TABLE}"):
             self._project.table(SCHEMA).from_(TABLE).upsert(
-                to_jsonable([_to_row(row) for row in rows]),  # type: ignore[arg-type]  # it takes any JSON
+                to_jsonable([_to_row(row) for row in rows]),  # type: ignore[arg-type]  # any JSON is accepted
                 on_conflict="id",
                 ignore_duplicates=True,
-                returning="minimal",  # type: ignore[arg-type]  # as its own enum has it
+                returning="minimal",  # type: ignore[arg-type]  # the value of its enum
             ).execute()
             self._project.check_rest_response()
 
@@ -92,6 +91,8 @@ class SupabaseLedger:
             query = self._project.table(SCHEMA).from_(TABLE).select(_COLUMNS)
             if since is not None:
                 query = query.gte("created_at", start_of_day(since).isoformat())
+            # Continued after the last row, not by offset: a row that is delivered
+            # meanwhile would shift the pages.
             if last is not None:
                 at = last.created_at.isoformat()
                 query = query.or_(
@@ -104,7 +105,7 @@ class SupabaseLedger:
 
 
 class _Row(msgspec.Struct):
-    """A row as PostgREST writes it."""
+    """A row in a response of PostgREST."""
 
     id: str
     created_at: str
