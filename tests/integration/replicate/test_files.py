@@ -348,5 +348,5 @@ def test_says_what_it_does_meanwhile(build: Build) -> None:
 
     drawn(build(model=PRO), context, images=(reference(noise(Size(800, 800))),))
 
-    assert context.notes[0] == "handing in cat.png"
-    assert context.notes[-1] == "fetching"
+    assert context.notes[0] == "uploading cat.png"
+    assert context.notes[-1] == "downloading"

@@ -435,9 +435,9 @@ def test_says_whose_account_it_is_and_that_the_model_is_there(
         ({"status": 401}, "does not accept the credentials"),
         ({"status": 407}, "proxy"),
         ({"status": 503}, "not available"),
-        ({"status": 302, "location": "/login"}, "log in"),
-        ({"status": 200, "body": "<html>Welcome to the hotel</html>"}, "log in"),
-        ({"drops": True}, "does not answer"),
+        ({"status": 302, "location": "/login"}, "sign-in"),
+        ({"status": 200, "body": "<html>Welcome to the hotel</html>"}, "sign-in"),
+        ({"drops": True}, "did not respond"),
     ],
     ids=str,
 )

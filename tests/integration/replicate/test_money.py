@@ -173,8 +173,8 @@ def test_a_picture_that_is_withheld_is_refused_and_says_what_it_used(
 @pytest.mark.parametrize(
     ("error", "hint"),
     [
-        (INTERRUPTED, "Asking again may help"),
-        ("Director: unexpected error handling prediction (E6716)", "Asking again"),
+        (INTERRUPTED, "Trying again may help"),
+        ("Director: unexpected error handling prediction (E6716)", "Trying again"),
         ("CUDA out of memory. (E1001)", "smaller size"),
         ("It broke.", ""),
     ],

@@ -1,1 +1,1 @@
-"""Draws with the models that Replicate runs."""
+"""The Replicate backend: every image model that Replicate runs, by its name."""

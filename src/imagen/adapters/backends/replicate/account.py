@@ -1,4 +1,4 @@
-"""What one account at Replicate is asked for: models, images, old jobs."""
+"""One Replicate account: models, predictions, and the search for lost predictions."""
 
 from collections.abc import Iterator, Mapping
 from datetime import datetime
@@ -38,15 +38,15 @@ from imagen.ports.clock import Clock
 
 
 class PredictionRequest(msgspec.Struct, frozen=True, kw_only=True):
-    """A job, as one model is asked for it.
+    """The request for one prediction.
 
     Attributes:
-        job: What is wanted.
-        target: Of what it is asked.
-        model: What is known of that.
-        inputs: What it takes.
-        attached: The job's images, ready to be sent.
-        sent: What is sent.
+        job: The job of imagen.
+        target: The model or deployment.
+        model: The description of the model.
+        inputs: The inputs that the model has.
+        attached: The job's images, as the model receives them.
+        payload: The values of the inputs.
     """
 
     job: ImageJob
@@ -58,78 +58,77 @@ class PredictionRequest(msgspec.Struct, frozen=True, kw_only=True):
 
     @property
     def version(self) -> str:
-        """The version that has to be named; "" when the name alone will do."""
+        """The version that the request must name; "" if the name is sufficient."""
         if self.target.version or self.target.deployment:
             return self.target.version
         return self.model.version if self.model.official is False else ""
 
     def body(self, version: str) -> bytes:
-        """The request's body."""
+        """Return the body of the HTTP request."""
         named = {"version": version} if version else {}
         return msgspec.json.encode({**named, "input": self.payload})
 
 
 class ReplicateAccount:
-    """One account; used by several threads at once."""
+    """One account at Replicate; thread-safe."""
 
     def __init__(
         self,
         api: ReplicateClient,
-        downloads: Downloader,
+        downloader: Downloader,
         *,
         catalog: ModelCatalog,
         configured: ConfiguredInputs,
         wait: int,
         clock: Clock,
     ) -> None:
-        """Ask for nothing yet.
+        """Create the account; nothing is sent yet.
 
         Args:
-            api: What is talked to.
-            downloads: What fetches files.
-            catalog: What is known of models.
-            own: What the config wants to be sent.
-            wait: Seconds for which Replicate may hold back its answer to an order.
-            clock: The time.
+            api: The client for the API.
+            downloader: Downloads the output files.
+            catalog: The known models.
+            configured: The inputs that the config sets for every job.
+            wait: Seconds for which Replicate may delay its response to a new
+                prediction, to return the finished image in it.
+            clock: The clock.
         """
         self._api = api
-        self._downloads = downloads
+        self._downloader = downloader
         self._catalog = catalog
-        self._own = configured
+        self._configured = configured
         self._wait = wait
         self._clock = clock
 
     def close(self) -> None:
-        """Hang up."""
+        """Close the HTTP clients."""
         self._api.close()
-        self._downloads.close()
+        self._downloader.close()
 
     def load_model(self, target: Target, context: JobContext) -> Model:
-        """Return what is known of a model, and ask if nothing is.
+        """Return the description of a model, from the catalog or else from the API.
 
         Raises:
-            InvalidRequest: there is no such model.
-            ImagenError: it cannot be asked now.
+            InvalidRequest: the model does not exist.
+            ImagenError: the API cannot be read now.
         """
         return self._catalog.get(target) or self._reload_model(target, context)
 
     def generate(self, job: ImageJob, target: Target, context: JobContext) -> Generated:
-        """Order a prediction, stay with it, and return its images.
-
-        A refusal of the inputs has certainly cost nothing. If the model takes other
-        inputs by now than was known, it is ordered once more.
-        """
+        """Create a prediction, wait for it, and return its images."""
         with mark_unsent():
             model = self.load_model(target, context)
             attached = self._attach_images(model, job, context)
-            order = self._build_request(job, target, model, attached)
+            request = self._build_request(job, target, model, attached)
         try:
-            return self._submit(order, context)
+            return self._submit(request, context)
+        # A refusal of the inputs (422) has certainly cost nothing. If the model has
+        # changed since it was described, the request is built again and sent once more.
         except InvalidInputError as refusal:
             with mark_unsent():
-                order = self._rebuild_request(order, refusal, context)
+                request = self._rebuild_request(request, refusal, context)
         try:
-            return self._submit(order, context)
+            return self._submit(request, context)
         except InvalidInputError as refusal:
             refusal.refused.used = UNTOUCHED
             raise refusal.refused from refusal
@@ -137,36 +136,34 @@ class ReplicateAccount:
     def resume(
         self, job: ImageJob, target: Target, reference: str, context: JobContext
     ) -> Generated:
-        """Stay with a prediction that was ordered before."""
+        """Wait for a prediction that was created earlier, and return its images."""
         inputs = (self._catalog.get(target) or Model()).build_inputs({})
         return self._create_run(job, inputs, context).resume(reference)
 
     def find(
         self, job: ImageJob, target: Target, *, since: datetime, context: JobContext
     ) -> tuple[str, ...]:
-        """Look through the list of all predictions, back to that time."""
+        """Return the ids of the account's predictions since then that match the job."""
         model = self.load_model(target, context)
-        inputs = model.build_inputs(self._own.for_target(target, model))
+        inputs = model.build_inputs(self._configured.for_target(target, model))
         images = compute_digests(job, inputs)
         if images is None:
             return ()
         names = AttachedImages(images=tuple(image.name for image in job.images))
-        order = self._build_request(job, target, model, names)
-        wanted = SearchCriteria(
+        payload = self._build_request(job, target, model, names).payload
+        criteria = SearchCriteria(
             target=target,
-            inputs={
-                name: order.payload[name] for name in order.payload.keys() - images
-            },
+            inputs={name: payload[name] for name in payload.keys() - images},
             images=images,
             defaults={field.name: field.default for field in model.fields},
         )
         found = find_matching(
-            wanted, since=since, api=self._api, clock=self._clock, context=context
+            criteria, since=since, api=self._api, clock=self._clock, context=context
         )
         return tuple(found)
 
     def check(self, target: Target, context: JobContext) -> Iterator[Readiness]:
-        """Look whose account it is, and for the model; both cost nothing."""
+        """Read the account and the model, and yield the results; both cost nothing."""
         owner = BackgroundCall(self._api.get_account).result(context)
         note = f"{self._api.name}, {owner.username or 'unnamed'}"
         yield Readiness(name="account", ready=True, note=note)
@@ -182,16 +179,17 @@ class ReplicateAccount:
     def _reload_model(
         self, target: Target, context: JobContext, *, by_version: bool = False
     ) -> Model:
-        """Ask what a model takes, and remember it.
+        """Read the description of a model from the API, and update the catalog.
 
         Args:
-            target: Which model.
-            context: Ends the asking.
-            by_version: Whether it is known not to be called by its name.
+            target: The model.
+            context: Cancels the call.
+            by_version: Whether predictions of the model need a version, as it turned
+                out.
         """
-        asked = BackgroundCall(partial(self._api.describe_model, target))
+        call = BackgroundCall(partial(self._api.describe_model, target))
         try:
-            description = asked.result(context)
+            description = call.result(context)
         except NotFoundError as missing:
             raise self._unknown_target_error(target) from missing
         except InvalidInputError as refusal:
@@ -203,104 +201,107 @@ class ReplicateAccount:
     def _build_request(
         self, job: ImageJob, target: Target, model: Model, attached: AttachedImages
     ) -> PredictionRequest:
-        """Decide what is sent.
+        """Return the request for a job.
 
         Raises:
-            InvalidRequest: the model does not take something of the job.
+            InvalidRequest: the model does not support something in the job.
         """
-        own = self._own.for_target(target, model)
-        inputs = model.build_inputs(own)
+        configured = self._configured.for_target(target, model)
+        inputs = model.build_inputs(configured)
         return PredictionRequest(
             job=job,
             target=target,
             model=model,
             inputs=inputs,
             attached=attached,
-            payload=inputs.build_payload(job, own, attached),
+            payload=inputs.build_payload(job, configured, attached),
         )
 
     def _rebuild_request(
-        self, order: PredictionRequest, refusal: InvalidInputError, context: JobContext
+        self,
+        request: PredictionRequest,
+        refusal: InvalidInputError,
+        context: JobContext,
     ) -> PredictionRequest:
-        """Return the order as the model wants it now.
+        """Return the request for the model as it is described now.
 
         Raises:
-            Refused: that is what was refused.
+            Refused: the request is the same as the refused one.
         """
-        model = self._reload_model(order.target, context)
-        renewed = self._build_request(order.job, order.target, model, order.attached)
-        if (renewed.payload, renewed.version) == (order.payload, order.version):
+        model = self._reload_model(request.target, context)
+        rebuilt = self._build_request(
+            request.job, request.target, model, request.attached
+        )
+        if (rebuilt.payload, rebuilt.version) == (request.payload, request.version):
             raise refusal.refused from refusal
-        return renewed
+        return rebuilt
 
-    def _submit(self, order: PredictionRequest, context: JobContext) -> Generated:
-        """Hand an order in where it belongs, and stay with it.
-
-        Only official models are called by their name. Whether one is, is not always
-        known; one that is not is answered with a 404, as if there were none, and is
-        then called by its version.
+    def _submit(self, request: PredictionRequest, context: JobContext) -> Generated:
+        """Create the prediction at the endpoint of its target, and wait for it.
 
         Raises:
-            NotValidError: the inputs are not what the model takes.
+            InvalidInputError: the inputs are not those of the model.
         """
-        run = self._create_run(order.job, order.inputs, context)
-        target, version = order.target, order.version
+        run = self._create_run(request.job, request.inputs, context)
+        target, version = request.target, request.version
+        # Only official models run without a version. Whether a model is official is not
+        # always known; the endpoint answers 404 for a model that is not, as if it did
+        # not exist, and then the version is needed.
         if not (version or target.deployment):
             path = f"models/{target.name}/predictions"
             try:
-                return run.submit(path, order.body(""), wait=self._wait)
+                return run.submit(path, request.body(""), wait=self._wait)
             except NotFoundError:
                 with mark_unsent():
                     version = self._look_up_version(target, context)
         path = f"deployments/{target.name}/" if target.deployment else ""
+        body = request.body(version)
         try:
-            return run.submit(
-                f"{path}predictions", order.body(version), wait=self._wait
-            )
+            return run.submit(f"{path}predictions", body, wait=self._wait)
         except NotFoundError as missing:
             unknown = self._unknown_target_error(target)
             unknown.used = UNTOUCHED
             raise unknown from missing
 
     def _look_up_version(self, target: Target, context: JobContext) -> str:
-        """Return the version of a model that is not called by its name."""
+        """Return the version of a model that does not run without one."""
         model = self._reload_model(target, context, by_version=True)
         if not model.version:
-            raise InvalidRequest(f"{target} has no version that could be run.")
+            raise InvalidRequest(f"The model {target} has no version that can run.")
         return model.version
 
     def _attach_images(
         self, model: Model, job: ImageJob, context: JobContext
     ) -> AttachedImages:
-        """Get the job's images ready, handing in beforehand what is large."""
-        pictures = [prepare_image(image) for image in job.images]
+        """Prepare the job's images for the request, and upload the large ones."""
+        images = [prepare_image(image) for image in job.images]
         mask = prepare_mask(job.mask, model.build_inputs({})) if job.mask else None
         return AttachedImages(
-            images=tuple(self._to_url(picture, context) for picture in pictures),
+            images=tuple(self._to_url(image, context) for image in images),
             mask=self._to_url(mask, context) if mask else None,
         )
 
-    def _to_url(self, picture: InputImage, context: JobContext) -> str:
-        if len(picture.content) <= MAX_INLINE_BYTES:
-            return picture.data_uri
-        context.progress(None, f"handing in {picture.name}")
+    def _to_url(self, image: InputImage, context: JobContext) -> str:
+        if len(image.content) <= MAX_INLINE_BYTES:
+            return image.data_uri
+        context.progress(None, f"uploading {image.name}")
         upload = partial(
             self._api.upload_file,
-            picture.name,
-            picture.content,
-            media_type=picture.media_type,
+            image.name,
+            image.content,
+            media_type=image.media_type,
         )
         try:
             return BackgroundCall(upload).result(context).urls.get
         except (NotFoundError, InvalidInputError) as error:
-            raise BackendError(f"{self._api.name} takes no files.") from error
+            raise BackendError(f"{self._api.name} does not accept uploads.") from error
 
     def _create_run(
         self, job: ImageJob, inputs: ModelInputs, context: JobContext
     ) -> PredictionRun:
         return PredictionRun(
             self._api,
-            self._downloads,
+            self._downloader,
             job=job,
             steps=job.steps or inputs.default_steps,
             context=context,
@@ -309,11 +310,8 @@ class ReplicateAccount:
 
     def _unknown_target_error(self, target: Target) -> InvalidRequest:
         kind = "deployment" if target.deployment else "model"
-        near = (
-            None
-            if target.deployment
-            else suggest_name(target.name, list_known_models())
-        )
+        known = () if target.deployment else list_known_models()
+        near = suggest_name(target.name, known)
         return InvalidRequest(
             f"{self._api.name} has no {kind} {target}, or not for this token.",
             hint=f"Did you mean {near}?" if near not in {None, target.name} else "",

@@ -1,7 +1,7 @@
-"""Draws with the models that Replicate runs: any of them, by its name.
+"""The Replicate backend: any image model that Replicate runs, by its name.
 
-What talks over the network is imported when there is something to say: every config
-that names an instance loads this module.
+Every config that names an instance loads this module, so the modules that use the
+network are imported when the first request is sent.
 """
 
 from collections.abc import Mapping
@@ -43,35 +43,47 @@ DEFAULT_MODEL = "black-forest-labs/flux-schnell"
 MAX_WAIT = 60
 
 _NAME = r"[A-Za-z0-9][\w.-]*/[A-Za-z0-9][\w.-]*"
-ModelName: TypeAlias = Annotated[str, Meta(pattern=rf"^{_NAME}(:[0-9a-f]{{64}})?$")]
-DeploymentName: TypeAlias = Annotated[str, Meta(pattern=rf"^{_NAME}$")]
+ModelName: TypeAlias = Annotated[
+    str,
+    Meta(
+        pattern=rf"^{_NAME}(:[0-9a-f]{{64}})?$",
+        extra={"shape": "a model such as black-forest-labs/flux-dev"},
+    ),
+]
+DeploymentName: TypeAlias = Annotated[
+    str,
+    Meta(
+        pattern=rf"^{_NAME}$",
+        extra={"shape": "a deployment such as ada/my-deployment"},
+    ),
+]
 
 
 class ReplicateOptions(
     msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True
 ):
-    """Replicate's own block of the config."""
+    """The options of a Replicate backend in the config."""
 
     model: Annotated[
         ModelName | None,
         Meta(
-            description="What draws: owner/name, or owner/name:version;"
-            f" {DEFAULT_MODEL} unless there is a deployment.",
+            description="The model: owner/name, or owner/name:version;"
+            f" {DEFAULT_MODEL} unless a deployment is set.",
             examples=["black-forest-labs/flux-dev"],
         ),
     ] = None
     deployment: Annotated[
         DeploymentName | None,
         Meta(
-            description="A deployment of your own that draws instead: owner/name.",
+            description="Your own deployment, used instead of a model: owner/name.",
             examples=["ada/my-deployment"],
         ),
     ] = None
     input: Annotated[
         Mapping[str, object],
         Meta(
-            description="What is sent with every job, by the model's own names; the"
-            " job goes before it.",
+            description="Inputs sent with every job, by the model's own names; the"
+            " parameters of the job take precedence.",
             examples=[{"guidance": 3.5}],
         ),
     ] = {}
@@ -80,15 +92,15 @@ class ReplicateOptions(
         Meta(
             ge=0,
             le=MAX_WAIT,
-            description="Seconds for which Replicate may hold back its answer to have"
-            " the image in it; at 0 the job is known by its name at once.",
+            description="Seconds for which Replicate may delay its response to return"
+            " the image in it; at 0 the id of the job is known at once.",
         ),
     ] = 0
     api_token_env: Annotated[
         str,
         Meta(
             min_length=1,
-            description="The environment variable with the token.",
+            description="The environment variable that holds the API token.",
             examples=["REPLICATE_API_TOKEN"],
         ),
     ] = "REPLICATE_API_TOKEN"  # noqa: S105 - a variable's name
@@ -96,43 +108,50 @@ class ReplicateOptions(
         str,
         Meta(
             pattern=r"^https?://[^\s/?#@]+[^\s?#@]*$",
-            description="Where the API is.",
+            description="The URL of the API.",
             examples=[DEFAULT_URL],
+            extra={"shape": f"a URL such as {DEFAULT_URL}"},
         ),
     ] = DEFAULT_URL
 
 
 class ReplicateBackend:
-    """One account at Replicate, and the model that draws unless told otherwise."""
+    """An account at Replicate with a default model."""
 
     def __init__(self, options: ReplicateOptions, context: BackendContext) -> None:
         self._options = options
         self._clock = context.clock
         self._token = context.secrets.get("api_token_env")
         self._target = _configured_target(options)
-        self._own = ConfiguredInputs(target=self._target, values=options.input)
+        self._configured = ConfiguredInputs(target=self._target, values=options.input)
         self._catalog = ModelCatalog(
             options.base_url.rstrip("/"),
             folder=None if context.cache is None else Path(context.cache),
             clock=context.clock,
         )
         self._lock = Lock()
-        self._said: Capabilities | None = None
-        self._opened: ReplicateAccount | None = None
+        self._cached: Capabilities | None = None
+        self._account: ReplicateAccount | None = None
 
     def __repr__(self) -> str:
         return f"ReplicateBackend({str(self._target)!r})"
 
     def capabilities(self) -> Capabilities:
-        """Say what is known of its model: by the table, an earlier look, or little."""
+        """Return the capabilities of the default model, without network.
+
+        They come from the table of known models or from an earlier description; for an
+        unknown model they are minimal.
+        """
+        # Computed once: the port promises the same answer every time, and a description
+        # that is read later would change it.
         with self._lock:
-            if self._said is None:
+            if self._cached is None:
                 known = self._catalog.get(self._target) or Model()
-                self._said = self._build_capabilities(self._target, known)
-            return self._said
+                self._cached = self._build_capabilities(self._target, known)
+            return self._cached
 
     def capabilities_of(self, model: str, context: JobContext) -> Capabilities:
-        """Look up what the model takes, unless that is known."""
+        """Return the capabilities of a model; read its description if necessary."""
         target = self._resolve_target(model)
         known = self._catalog.get(target)
         if known is None:
@@ -141,11 +160,11 @@ class ReplicateBackend:
         return self._build_capabilities(target, known)
 
     def prepare(self) -> None:
-        """Load what talks over the network, and read the token."""
+        """Import the network modules, and check that there is a token."""
         self._open_account()
 
     def generate(self, job: ImageJob, context: JobContext) -> Generated:
-        """Order a prediction, stay with it, fetch what it made."""
+        """Create a prediction, wait for it, and download its images."""
         from imagen.adapters.remote.errors import mark_unsent  # noqa: PLC0415 - network
 
         with mark_unsent():
@@ -155,7 +174,7 @@ class ReplicateBackend:
         return account.generate(job, target, context)
 
     def resume(self, job: ImageJob, reference: str, context: JobContext) -> Generated:
-        """Stay with a prediction that was ordered before."""
+        """Wait for a prediction that was created earlier, and download its images."""
         context.sleep(0)
         target = self._resolve_target(job.model)
         return self._open_account().resume(job, target, reference, context)
@@ -163,29 +182,29 @@ class ReplicateBackend:
     def find(
         self, job: ImageJob, *, since: datetime, context: JobContext
     ) -> tuple[str, ...]:
-        """Look through the list of all predictions, back to that time."""
+        """Return the ids of the account's predictions since then that match the job."""
         context.sleep(0)
         target = self._resolve_target(job.model)
         return self._open_account().find(job, target, since=since, context=context)
 
     def check(self, context: JobContext) -> tuple[Readiness, ...]:
-        """Look whose token it is, and for the model; both cost nothing."""
+        """Check the token and the model; both cost nothing."""
         context.sleep(0)
-        findings: list[Readiness] = []
+        results: list[Readiness] = []
         try:
-            findings.extend(self._open_account().check(self._target, context))
+            results.extend(self._open_account().check(self._target, context))
         except Cancelled:
             raise
         except ImagenError as error:
             note = " ".join(filter(None, (error.message, error.hint)))
-            what = f"model {self._target}" if findings else "account"
-            findings.append(Readiness(name=what, ready=False, note=note))
-        return tuple(findings)
+            what = f"model {self._target}" if results else "account"
+            results.append(Readiness(name=what, ready=False, note=note))
+        return tuple(results)
 
     def close(self) -> None:
-        """Hang up."""
+        """Close the HTTP clients."""
         with self._lock:
-            account, self._opened = self._opened, None
+            account, self._account = self._account, None
         if account is not None:
             account.close()
 
@@ -193,12 +212,12 @@ class ReplicateBackend:
         """Return the account; nothing is sent yet.
 
         Raises:
-            Unauthorized: there is no token.
+            Unauthorized: the environment variable with the token is not set.
         """
         if self._token is None:
             raise Unauthorized(
                 f"${self._options.api_token_env} is not set.",
-                hint="It holds the token: replicate.com/account/api-tokens.",
+                hint="Set it to a token from replicate.com/account/api-tokens.",
             )
         from imagen.adapters.backends.replicate.account import (  # noqa: PLC0415
             ReplicateAccount,
@@ -210,29 +229,30 @@ class ReplicateBackend:
 
         url = self._options.base_url
         with self._lock:
-            if self._opened is None:
-                self._opened = ReplicateAccount(
+            if self._account is None:
+                self._account = ReplicateAccount(
                     ReplicateClient(url, token=self._token, clock=self._clock),
                     Downloader(url, token=self._token),
                     catalog=self._catalog,
-                    configured=self._own,
+                    configured=self._configured,
                     wait=self._options.wait,
                     clock=self._clock,
                 )
-            return self._opened
+            return self._account
 
     def _resolve_target(self, model: str) -> Target:
-        """Return what a job is asked of.
+        """Return the target for the model of a job; "" is the default model.
 
         Raises:
-            InvalidRequest: it cannot be the name of a model.
+            InvalidRequest: it is not the name of a model.
         """
         if model in {"", str(self._target)}:
             return self._target
         return Target.parse(model)
 
     def _build_capabilities(self, target: Target, model: Model) -> Capabilities:
-        return model.build_inputs(self._own.for_target(target, model)).capabilities(
+        configured = self._configured.for_target(target, model)
+        return model.build_inputs(configured).capabilities(
             str(target), models=() if target.deployment else None
         )
 
@@ -244,12 +264,12 @@ def _configured_target(options: ReplicateOptions) -> Target:
 
 
 def create(options: ReplicateOptions, context: BackendContext) -> ImageBackend:
-    """Build the backend; nothing is sent yet."""
+    """Return the backend; nothing is sent yet."""
     return ReplicateBackend(options, context)
 
 
 adapter = Adapter(
-    summary="The models that Replicate runs: FLUX, Imagen, Ideogram and any other.",
+    summary="Every image model on Replicate: FLUX, Imagen, Ideogram and others.",
     options=ReplicateOptions,
     create=create,
     multiprocess=True,

@@ -1,4 +1,4 @@
-"""What is known of models: the table, what was read before, and what can be asked."""
+"""The catalog of models: the built-in table, and descriptions read from the API."""
 
 import re
 from collections.abc import Mapping
@@ -19,20 +19,20 @@ from imagen.ports.clock import Clock
 
 DEFAULT_URL = "https://api.replicate.com/v1"
 CACHE_LIFETIME = timedelta(days=1)
-"""How long a description that was read is believed."""
+"""The age up to which a description in the cache is used."""
 
 _NAME = re.compile(r"([A-Za-z0-9][\w.-]*)/([A-Za-z0-9][\w.-]*)(?::([0-9a-f]{64}))?")
 _FORMAT_VERSION = 1
-"""Of the files; one of another form is not read."""
+"""The version of the cache files; files of another version are ignored."""
 
 
 class Target(msgspec.Struct, frozen=True, kw_only=True):
-    """What a prediction is asked of.
+    """The model or deployment that makes a prediction.
 
     Attributes:
-        name: `owner/name` of a model, or of a deployment.
-        version: The only version of the model that will do; "" takes what there is.
-        deployment: Whether it is one, and no model.
+        name: `owner/name` of the model or deployment.
+        version: The version of the model that is required; "" for the latest.
+        deployment: Whether it is a deployment.
     """
 
     name: str
@@ -44,28 +44,28 @@ class Target(msgspec.Struct, frozen=True, kw_only=True):
 
     @classmethod
     def parse(cls, text: str) -> Self:
-        """Read `owner/name` or `owner/name:version`.
+        """Parse `owner/name` or `owner/name:version`.
 
         Raises:
-            InvalidRequest: it is written differently.
+            InvalidRequest: the text has another form.
         """
         found = _NAME.fullmatch(text)
         if found is None:
             raise InvalidRequest(
-                f"{text!r} is no model of Replicate.",
-                hint="Write owner/name, such as black-forest-labs/flux-schnell.",
+                f"{text!r} is not the name of a Replicate model.",
+                hint="Use owner/name, such as black-forest-labs/flux-schnell.",
             )
         return cls(name=f"{found[1]}/{found[2]}", version=found[3] or "")
 
 
 class Model(msgspec.Struct, frozen=True, kw_only=True):
-    """What is known of one model.
+    """The description of one model.
 
     Attributes:
-        fields: Its inputs; none when they are not known.
-        pixels: The sizes that are known to come out.
-        version: The version to ask for, if it is known.
-        official: Whether it is called by its name; None when nobody says.
+        fields: Its inputs; empty if they are unknown.
+        pixels: The known sizes of its images.
+        version: Its latest version; "" if unknown.
+        official: Whether it runs without naming a version; None if unknown.
     """
 
     fields: tuple[Field, ...] = ()
@@ -73,24 +73,26 @@ class Model(msgspec.Struct, frozen=True, kw_only=True):
     version: str = ""
     official: bool | None = None
 
-    def build_inputs(self, own: Mapping[str, object]) -> ModelInputs:
-        """Return what it takes, with what the config says of that."""
-        return build_model_inputs(self.fields, pixels=self.pixels, configured=own)
+    def build_inputs(self, configured: Mapping[str, object]) -> ModelInputs:
+        """Return the inputs, with the config's values as their defaults."""
+        return build_model_inputs(
+            self.fields, pixels=self.pixels, configured=configured
+        )
 
 
 class ConfiguredInputs(msgspec.Struct, frozen=True, kw_only=True):
-    """What the config wants to be sent with every job.
+    """The inputs that the config sets for every job.
 
     Attributes:
-        target: To whom.
-        values: By the model's own names.
+        target: The model or deployment in the config.
+        values: The values, by the model's own names.
     """
 
     target: Target
     values: Mapping[str, object] = {}
 
     def for_target(self, target: Target, model: Model) -> Mapping[str, object]:
-        """Return what goes to this model; another takes only what it knows."""
+        """Return the values for a target; for another model, those that it knows."""
         if target == self.target:
             return self.values
         names = {field.name for field in model.fields}
@@ -98,12 +100,12 @@ class ConfiguredInputs(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class ModelDescription(msgspec.Struct, frozen=True, kw_only=True):
-    """What Replicate says of a model.
+    """Replicate's description of a model.
 
     Attributes:
-        openapi_schema: How its inputs are described.
-        version: Its latest version, or the one that was asked for; "" if it has none.
-        official: Whether Replicate keeps it running; None when it does not say.
+        openapi_schema: The schema of its inputs.
+        version: The latest version, or the requested one; "" if it has none.
+        official: Whether Replicate maintains the model; None if it does not say.
     """
 
     openapi_schema: object = None
@@ -112,7 +114,7 @@ class ModelDescription(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class _CachedDescription(msgspec.Struct, frozen=True, kw_only=True):
-    """A description in a file."""
+    """A description in a cache file."""
 
     form: int
     url: str
@@ -122,15 +124,15 @@ class _CachedDescription(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class ModelCatalog:
-    """Remembers what is known of models, here and in files for the next process."""
+    """The known models, in memory and in cache files for the next process."""
 
     def __init__(self, url: str, *, folder: Path | None, clock: Clock) -> None:
-        """Remember nothing yet.
+        """Create an empty catalog.
 
         Args:
-            url: Whose models they are.
-            folder: Where the files are; it need not be there.
-            clock: Tells how old they are.
+            url: The URL of the API that the models belong to.
+            folder: The folder for cache files, created when needed; None for none.
+            clock: The clock, for the age of the files.
         """
         self._url = url
         self._folder = folder
@@ -139,17 +141,17 @@ class ModelCatalog:
         self._known: dict[Target, Model] = {}
 
     def get(self, target: Target) -> Model | None:
-        """Return what is known without asking anybody."""
+        """Return the model if it is known without a request."""
         with self._lock:
             if target in self._known:
                 return self._known[target]
-        kept = self._read_cache(
-            target
-        )  # first: it was read because the table was wrong
-        return _find_in_table(target) if kept is None else self._cache(target, kept)
+        # The cache before the table: a description is read only when the table does not
+        # have the model or turned out to be outdated.
+        cached = self._read_cache(target)
+        return _find_in_table(target) if cached is None else self._cache(target, cached)
 
     def update(self, target: Target, description: ModelDescription) -> Model:
-        """Take in what Replicate says, instead of what was known."""
+        """Replace what is known of a model by a new description."""
         self._write_cache(target, description)
         return self._cache(target, description)
 
@@ -173,33 +175,30 @@ class ModelCatalog:
         return self._folder / "replicate" / f"{kind}--{name}.json"
 
     def _read_cache(self, target: Target) -> ModelDescription | None:
-        """Return what a file says that is whole, ours, and not too old."""
+        """Return the description in the cache file, unless it is invalid or too old."""
         path = self._cache_path(target)
         if path is None:
             return None
         try:
-            kept = msgspec.json.decode(path.read_bytes(), type=_CachedDescription)
+            cached = msgspec.json.decode(path.read_bytes(), type=_CachedDescription)
         except (OSError, msgspec.DecodeError):
             return None
-        ours = (kept.form, kept.url, kept.name) == (
-            _FORMAT_VERSION,
-            self._url,
-            str(target),
-        )
-        try:
-            age = self._clock.now() - kept.read_at
-        except TypeError:  # a time without a zone
+        identity = (cached.form, cached.url, cached.name)
+        if identity != (_FORMAT_VERSION, self._url, str(target)):
             return None
-        return (
-            kept.description if ours and timedelta() <= age < CACHE_LIFETIME else None
-        )
+        try:
+            age = self._clock.now() - cached.read_at
+        # A time without a zone cannot be subtracted.
+        except TypeError:
+            return None
+        return cached.description if timedelta() <= age < CACHE_LIFETIME else None
 
     def _write_cache(self, target: Target, description: ModelDescription) -> None:
-        """Keep it for the next process, if that can be done; all of it or nothing."""
+        """Write the description to its cache file; without effect if that fails."""
         path = self._cache_path(target)
         if path is None:
             return
-        kept = _CachedDescription(
+        cached = _CachedDescription(
             form=_FORMAT_VERSION,
             url=self._url,
             name=str(target),
@@ -208,11 +207,11 @@ class ModelCatalog:
         )
         with suppress(OSError):
             path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-            _write_atomically(path, msgspec.json.encode(kept))
+            _write_atomically(path, msgspec.json.encode(cached))
 
 
 def _write_atomically(path: Path, content: bytes) -> None:
-    """Write all of a file or nothing, whoever reads or writes it meanwhile."""
+    """Write a file that other processes may read or write at the same time."""
     from tempfile import NamedTemporaryFile  # noqa: PLC0415 - rare
 
     with NamedTemporaryFile(dir=path.parent, prefix=".new-", delete=False) as file:
@@ -227,14 +226,10 @@ def _write_atomically(path: Path, content: bytes) -> None:
 
 
 def _find_in_table(target: Target) -> Model | None:
-    """Return a model of the table; a version of one may take other inputs."""
-    found = (
-        None if target.version or target.deployment else find_known_model(target.name)
-    )
+    # A specific version is not looked up: its inputs may differ from the table's.
+    if target.version or target.deployment:
+        return None
+    found = find_known_model(target.name)
     if found is None:
         return None
-    return Model(
-        fields=found.fields,
-        pixels=found.pixels,
-        official=found.official,
-    )
+    return Model(fields=found.fields, pixels=found.pixels, official=found.official)

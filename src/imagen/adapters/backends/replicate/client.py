@@ -1,4 +1,4 @@
-"""Talks with Replicate's API: each method is one request, tried once."""
+"""The client for Replicate's API: each method sends one request, once."""
 
 from collections.abc import Mapping
 from typing import TypeVar
@@ -26,7 +26,7 @@ _Decoded = TypeVar("_Decoded")
 
 
 class AccountInfo(msgspec.Struct, frozen=True):
-    """Whose token it is."""
+    """The owner of the token."""
 
     username: str = ""
 
@@ -59,7 +59,7 @@ class _Urls(msgspec.Struct, frozen=True):
 
 
 class UploadedFile(msgspec.Struct, frozen=True):
-    """A file that was handed in beforehand."""
+    """A file that was uploaded as an input."""
 
     id: str
     urls: _Urls
@@ -67,19 +67,19 @@ class UploadedFile(msgspec.Struct, frozen=True):
 
 
 class ReplicateClient:
-    """One account at Replicate.
+    """The API of Replicate with one token.
 
     Attributes:
-        name: What a user calls it.
-        url: Where it is.
-        token: Whose account it is; never shown.
+        name: The name for messages.
+        url: The base URL.
+        token: The API token; never shown.
     """
 
     def __init__(self, url: str, *, token: str, clock: Clock) -> None:
         self.url = url.rstrip("/")
         self.token = token
-        own = self.url == DEFAULT_URL
-        self.name = "Replicate" if own else f"Replicate at {display_url(url)}"
+        default = self.url == DEFAULT_URL
+        self.name = "Replicate" if default else f"Replicate at {display_url(url)}"
         self._clock = clock
         self._client = build_client(
             f"{self.url}/",
@@ -92,7 +92,7 @@ class ReplicateClient:
         return f"<{self.name}>"
 
     def close(self) -> None:
-        """Hang up."""
+        """Close the HTTP client."""
         self._client.close()
 
     # Predictions
@@ -100,18 +100,19 @@ class ReplicateClient:
     def create_prediction(
         self, path: str, body: bytes, *, wait: int, cancel_after: int
     ) -> Prediction:
-        """Order a prediction, which costs.
+        """Create a prediction, which costs money.
 
         Args:
-            path: To what.
-            body: What is wanted.
-            wait: Seconds for which the answer may wait for the image; 0: not at all.
-            cancel_after: Seconds after which Replicate gives up by itself.
+            path: The endpoint of the model or deployment.
+            body: The JSON body.
+            wait: Seconds for which the response may wait for the image; 0 for none.
+            cancel_after: Seconds after which Replicate cancels the prediction itself.
 
         Raises:
-            NotThereError, NotValidError: as they say.
-            Unfinished: it may have been ordered.
-            ImagenError: it was certainly not.
+            NotFoundError: the endpoint does not exist (404).
+            InvalidInputError: the inputs are invalid (422).
+            Unfinished: the prediction may have been created.
+            ImagenError: the prediction was certainly not created.
         """
         headers = {
             "Content-Type": "application/json",
@@ -119,64 +120,66 @@ class ReplicateClient:
             **({"Prefer": f"wait={wait}"} if wait else {}),
         }
         with translate_errors(self.name, creates=True):
-            answer = self._client.post(
+            response = self._client.post(
                 path,
                 content=body,
                 headers=headers,
                 timeout=httpx.Timeout(_WRITE_TIMEOUT + wait, connect=_CONNECT_TIMEOUT),
             )
-        if not answer.is_success:
-            raise self._to_error(answer, creates=True)
+        if not response.is_success:
+            raise self._to_error(response, creates=True)
         try:
-            return msgspec.json.decode(answer.content, type=Prediction)
+            return msgspec.json.decode(response.content, type=Prediction)
+        # A success that cannot be read may come from a proxy, but also from Replicate,
+        # which would then have accepted a job that costs money.
         except (msgspec.DecodeError, UnicodeError) as error:
             raise Unfinished(
-                f"{self.name} took the order, perhaps, and answers what makes no sense."
+                f"{self.name} may have accepted the job, but its response is invalid."
             ) from error
 
     def get_prediction(self, prediction_id: str) -> Prediction:
-        """Look at a prediction.
+        """Return a prediction.
 
         Raises:
-            NotThereError: there is none of that name.
-            ImagenError: it cannot be looked at now.
+            NotFoundError: this account has no prediction with the id.
+            ImagenError: it cannot be read now.
         """
         return self._get_decoded(f"predictions/{_quote(prediction_id)}", Prediction)
 
     def cancel_prediction(self, prediction_id: str) -> Prediction:
-        """Stop a prediction, and return how it stands then.
+        """Cancel a prediction, and return its new state.
 
         Raises:
-            NotThereError, ImagenError: that did not work.
+            NotFoundError, ImagenError: it was not cancelled.
         """
         path = f"predictions/{_quote(prediction_id)}/cancel"
         with translate_errors(self.name):
-            answer = self._client.post(path, timeout=_CONNECT_TIMEOUT)
-        return self._decode(answer, Prediction)
+            response = self._client.post(path, timeout=_CONNECT_TIMEOUT)
+        return self._decode(response, Prediction)
 
     def list_predictions(
         self, cursor: str | None
     ) -> tuple[PredictionPage, httpx.Headers]:
-        """Return some of all predictions, the newest first, with the answer's headers.
+        """Return one page of predictions, newest first, and the response's headers.
 
         Raises:
             ImagenError: they cannot be listed now.
         """
-        answer = self._get("predictions", {"cursor": cursor} if cursor else {})
-        return self._decode(answer, PredictionPage), answer.headers
+        response = self._get("predictions", {"cursor": cursor} if cursor else {})
+        return self._decode(response, PredictionPage), response.headers
 
-    # What there is to order
+    # Models
 
     def describe_model(self, target: Target) -> ModelDescription:
-        """Return what Replicate says that a model takes.
+        """Return Replicate's description of a model.
 
         Raises:
-            NotThereError: there is no such model, version or deployment.
-            ImagenError: it does not say now.
+            NotFoundError: the model, version or deployment does not exist.
+            ImagenError: it cannot be read now.
         """
         if target.deployment:
-            released = self._get_decoded(f"deployments/{target.name}", _Deployment)
-            release = released.current_release or _Release()
+            deployment = self._get_decoded(f"deployments/{target.name}", _Deployment)
+            release = deployment.current_release or _Release()
             if not release.model:
                 return ModelDescription()
             target = Target(name=release.model, version=release.version)
@@ -193,10 +196,10 @@ class ReplicateClient:
         )
 
     def get_account(self) -> AccountInfo:
-        """Return whose token it is.
+        """Return the owner of the token.
 
         Raises:
-            ImagenError: it does not say, or does not know the token.
+            ImagenError: the token is invalid, or the account cannot be read now.
         """
         return self._get_decoded("account", AccountInfo)
 
@@ -205,25 +208,25 @@ class ReplicateClient:
     def upload_file(
         self, name: str, content: bytes, *, media_type: str
     ) -> UploadedFile:
-        """Hand in a file, which costs nothing and is kept for a day.
+        """Upload a file, which is free; Replicate keeps it for a day.
 
         Raises:
-            ImagenError: that did not work.
+            ImagenError: the upload failed.
         """
         with translate_errors(self.name):
-            answer = self._client.post(
+            response = self._client.post(
                 "files",
                 files={"content": (name, content, media_type)},
                 timeout=httpx.Timeout(_WRITE_TIMEOUT, connect=_CONNECT_TIMEOUT),
             )
-        return self._decode(answer, UploadedFile)
+        return self._decode(response, UploadedFile)
 
     def get_file(self, file_id: str) -> UploadedFile:
-        """Look at a file that was handed in.
+        """Return the metadata of an uploaded file.
 
         Raises:
-            NotThereError: it is not there, or not any more.
-            ImagenError: it cannot be looked at now.
+            NotFoundError: the file does not exist, or was deleted.
+            ImagenError: it cannot be read now.
         """
         return self._get_decoded(f"files/{_quote(file_id)}", UploadedFile)
 
@@ -234,20 +237,22 @@ class ReplicateClient:
         with translate_errors(self.name):
             return self._client.get(path, params=dict(query))
 
-    def _decode(self, answer: httpx.Response, kind: type[_Decoded]) -> _Decoded:
-        if not answer.is_success:
-            raise self._to_error(answer)
+    def _decode(self, response: httpx.Response, kind: type[_Decoded]) -> _Decoded:
+        if not response.is_success:
+            raise self._to_error(response)
         try:
-            return msgspec.json.decode(answer.content, type=kind)
+            return msgspec.json.decode(response.content, type=kind)
         except (msgspec.DecodeError, UnicodeError) as error:
             raise Unavailable(
-                f"{self.name} answers what no Replicate does.",
-                hint="Is base_url right, and is there a page to log in to first?",
+                f"{self.name} sent a response that is not from Replicate's API.",
+                hint="Check base_url, and whether the network requires a sign-in.",
             ) from error
 
-    def _to_error(self, answer: httpx.Response, *, creates: bool = False) -> Exception:
+    def _to_error(
+        self, response: httpx.Response, *, creates: bool = False
+    ) -> Exception:
         return to_error(
-            answer,
+            response,
             self.name,
             creates=creates,
             hide=lambda text: text.replace(self.token, _HIDDEN),
@@ -256,7 +261,8 @@ class ReplicateClient:
 
 
 def parse_cursor(link: str | None) -> str | None:
-    """Return where the next page begins; only that, for a link may lead anywhere."""
+    """Return the cursor in the link to the next page; None on the last page."""
+    # The link itself is not followed: it may lead to another host, with our token.
     found = parse_qs(urlsplit(link or "").query).get("cursor")
     return found[0] if found else None
 

@@ -1,8 +1,7 @@
-"""Fetches the files that a prediction names, from wherever they are, with care.
+"""Downloads of the files that a prediction names.
 
-The addresses come from a vendor's answer, and what a model returns is up to whoever
-made the model: so an address is looked at before it is followed, and the token goes to
-Replicate alone.
+The URLs come from a response, and the output of a model is up to its author. So a URL
+is checked before it is followed, and the token is sent to Replicate's hosts only.
 """
 
 import socket
@@ -16,11 +15,10 @@ from urllib.request import getproxies
 import httpx
 
 from imagen.adapters.remote.client import build_client, is_loopback
-from imagen.adapters.remote.errors import translate_errors
+from imagen.adapters.remote.errors import to_unavailable, translate_errors
 from imagen.domain.errors import BackendError, Unavailable, Unfinished
 
 MAX_FILE_BYTES = 256 * 1024 * 1024
-"""Bytes of one file."""
 
 _MAX_REDIRECTS = 4
 _TIMEOUT = 30.0
@@ -33,11 +31,11 @@ Resolve = Callable[[str], Iterable[str]]
 
 
 class GoneError(Exception):
-    """The file is not there any more."""
+    """The file was deleted."""
 
 
 def resolve_host(host: str) -> list[str]:
-    """Return the addresses that a name stands for; none when nobody knows it."""
+    """Return the IP addresses of a host; none if the name is unknown."""
     try:
         found = socket.getaddrinfo(host, None, type=socket.SOCK_STREAM)
     except (OSError, UnicodeError):
@@ -46,183 +44,177 @@ def resolve_host(host: str) -> list[str]:
 
 
 class Downloader:
-    """Fetches files; each method may be called from several threads at once."""
+    """Downloads files; thread-safe."""
 
     def __init__(
-        self, home: str, *, token: str, resolve: Resolve = resolve_host
+        self, api_url: str, *, token: str, resolve: Resolve = resolve_host
     ) -> None:
-        """Fetch nothing yet.
+        """Create the downloader; nothing is sent yet.
 
         Args:
-            home: Where the API is; the token may go there.
-            token: For those files that are only handed out with it.
-            resolve: Looks up the addresses of a host.
+            api_url: The URL of the API; its host may receive the token.
+            token: The token, for files that are not public.
+            resolve: Returns the IP addresses of a host.
         """
-        self._home = urlsplit(home)
+        self._api = urlsplit(api_url)
         self._token = token
         self._resolve = resolve
         self._lock = Lock()
         self._clients: dict[bool, httpx.Client] = {}
-        self._inside: bool | None = None
+        self._api_private: bool | None = None
 
     def __repr__(self) -> str:
-        return "<downloads>"
+        return "<downloader>"
 
     def close(self) -> None:
-        """Hang up."""
+        """Close the HTTP clients."""
         with self._lock:
             clients = list(self._clients.values())
             self._clients.clear()
         for client in clients:
             client.close()
 
-    def fetch(self, address: str, stopped: Event) -> bytes:
-        """Return a whole file.
+    def fetch(self, url: str, stopped: Event) -> bytes:
+        """Return the content of a file.
 
         Args:
-            address: Where it is; or the file itself, as a data URI.
-            stopped: Set when nobody wants it any more.
+            url: The URL of the file, or a data URI that contains it.
+            stopped: Set when the caller no longer needs the file.
 
         Raises:
-            GoneError: it is not there any more.
-            Unavailable: it cannot be had now.
-            Unfinished: it is there, and is not handed out.
-            BackendError: it will never be had from there.
+            GoneError: the file was deleted.
+            Unavailable: the file cannot be downloaded now.
+            Unfinished: the file exists, and the server refuses to send it.
+            BackendError: the file can never be downloaded from this URL.
         """
-        if address.startswith("data:"):
-            return _decode_data_uri(address)
+        if url.startswith("data:"):
+            return _decode_data_uri(url)
         for _ in range(_MAX_REDIRECTS + 1):
-            found = self._fetch_once(address, stopped)
-            if isinstance(found, bytes):
-                return found
-            address = urljoin(address, found)
-        raise BackendError("The file is behind too many redirects.")
+            result = self._fetch_once(url, stopped)
+            if isinstance(result, bytes):
+                return result
+            url = urljoin(url, result)
+        raise BackendError("The URL of the image has too many redirects.")
 
-    def _fetch_once(self, address: str, stopped: Event) -> bytes | str:
-        """Return the file, or the address to which it leads."""
-        parts = self._check_url(address)
-        answer = self._request(address, stopped, with_token=False)
-        if answer in {401, 403} and self._is_trusted(parts):
-            answer = self._request(address, stopped, with_token=True)
-        if not isinstance(answer, int):
-            return answer
-        if answer in {404, 410}:
+    def _fetch_once(self, url: str, stopped: Event) -> bytes | str:
+        """Return the content, or the URL of a redirect."""
+        parts = self._check_url(url)
+        # Without the token first: the files of most models are public.
+        result = self._request(url, stopped, with_token=False)
+        if result in {401, 403} and self._is_trusted(parts):
+            result = self._request(url, stopped, with_token=True)
+        if not isinstance(result, int):
+            return result
+        if result in {404, 410}:
             raise GoneError
-        raise Unfinished(f"{parts.hostname} does not hand the image out ({answer}).")
+        raise Unfinished(f"{parts.hostname} refuses to send the image (HTTP {result}).")
 
     def _request(
-        self, address: str, stopped: Event, *, with_token: bool
+        self, url: str, stopped: Event, *, with_token: bool
     ) -> bytes | str | int:
-        """Return the file, where it is instead, or the status of a refusal."""
-        who = f"{urlsplit(address).hostname}"
+        """Return the content, the URL of a redirect, or the status of a refusal."""
+        host = f"{urlsplit(url).hostname}"
         headers = {"Authorization": f"Bearer {self._token}"} if with_token else {}
-        client = self._client(near=is_loopback(address))
+        client = self._client(loopback=is_loopback(url))
         with (
-            translate_errors(who),
-            client.stream("GET", address, headers=headers) as answer,
+            translate_errors(host),
+            client.stream("GET", url, headers=headers) as response,
         ):
-            if answer.status_code in _REDIRECT_STATUSES:
-                return str(answer.headers.get("Location", ""))
-            if answer.status_code >= _SERVER_ERROR or answer.status_code in {
-                408,
-                425,
-                429,
-            }:
-                raise Unavailable(
-                    f"{who} is not available (status {answer.status_code})."
-                )
-            return (
-                _read_body(answer, stopped) if answer.is_success else answer.status_code
-            )
+            status = response.status_code
+            if status in _REDIRECT_STATUSES:
+                return str(response.headers.get("Location", ""))
+            if status >= _SERVER_ERROR or status in {408, 425, 429}:
+                raise to_unavailable(host, status=status)
+            return _read_body(response, stopped) if response.is_success else status
 
-    def _client(self, *, near: bool) -> httpx.Client:
-        """Return a client without any token; one near goes around the proxy."""
+    def _client(self, *, loopback: bool) -> httpx.Client:
+        """Return a client without the token; for loopback hosts without a proxy."""
         with self._lock:
-            if near not in self._clients:
-                base = "http://localhost" if near else f"https://{_DELIVERY_HOST}"
-                self._clients[near] = build_client(base, timeout=_TIMEOUT)
-            return self._clients[near]
+            if loopback not in self._clients:
+                base = "http://localhost" if loopback else f"https://{_DELIVERY_HOST}"
+                self._clients[loopback] = build_client(base, timeout=_TIMEOUT)
+            return self._clients[loopback]
 
-    def _check_url(self, address: str) -> SplitResult:
-        """Return the parts of an address that may be followed.
+    def _check_url(self, url: str) -> SplitResult:
+        """Return the parts of a URL that may be followed.
 
         Raises:
-            BackendError: it leads where no image should be.
-            Unavailable: nobody knows where it leads.
+            BackendError: the URL leads into a private network, or is not https.
+            Unavailable: the host cannot be resolved.
         """
-        parts = _parse_url(address)
+        parts = _parse_url(url)
         host = parts.hostname or ""
         if parts.scheme == "https" and self._is_public_host(host):
             return parts
-        same = (parts.scheme, parts.netloc) == (self._home.scheme, self._home.netloc)
+        # An API in a private network, such as a test server, may hand out files from
+        # there: whoever configured it trusts that network.
+        same = (parts.scheme, parts.netloc) == (self._api.scheme, self._api.netloc)
         if self._is_api_private() and (same or not self._is_public_host(host)):
             return parts
         raise BackendError(
-            f"The model names {parts.scheme}://{host} as the place of the image, where"
-            " nothing is fetched from.",
-            hint="Images come over https, and not from one's own network.",
+            f"The model returned an image at {parts.scheme}://{host}, from where imagen"
+            " downloads nothing.",
+            hint="Images are downloaded over https from public addresses only.",
         )
 
     def _is_public_host(self, host: str) -> bool:
-        """Whether every address of the host is one of the public network."""
+        """Return whether every address of the host is public."""
         found = _parse_ip_literal(host) or list(self._resolve(host))
         if not found:
+            # Behind a proxy the local resolver may know no public names: the proxy
+            # resolves the host, in its own network.
             if getproxies().get("https"):
-                return True  # the proxy looks it up, and fetches from where it stands
-            raise Unavailable(f"There is no host {host}, or no way to ask for it.")
+                return True
+            raise Unavailable(f"The host {host} is unknown, or DNS is not available.")
         return all(_is_public(each) for each in found)
 
     def _is_api_private(self) -> bool:
-        """Whether the API itself is in one's own network."""
-        if self._inside is None:
-            host = self._home.hostname or ""
-            self._inside = is_loopback(self._home.geturl()) or not self._is_public_host(
-                host
-            )
-        return self._inside
+        """Return whether the API is in a private network."""
+        if self._api_private is None:
+            host = self._api.hostname or ""
+            loopback = is_loopback(self._api.geturl())
+            self._api_private = loopback or not self._is_public_host(host)
+        return self._api_private
 
     def _is_trusted(self, parts: SplitResult) -> bool:
-        """Whether the token may go there."""
-        if (parts.scheme, parts.netloc) == (self._home.scheme, self._home.netloc):
+        """Return whether the token may be sent to the host."""
+        if (parts.scheme, parts.netloc) == (self._api.scheme, self._api.netloc):
             return True
         host = parts.hostname or ""
-        ours = host in {_API_HOST, _DELIVERY_HOST} or host.endswith(
-            f".{_DELIVERY_HOST}"
-        )
-        return parts.scheme == "https" and ours
+        own = host in {_API_HOST, _DELIVERY_HOST} or host.endswith(f".{_DELIVERY_HOST}")
+        return parts.scheme == "https" and own
 
 
-def _read_body(answer: httpx.Response, stopped: Event) -> bytes:
+def _read_body(response: httpx.Response, stopped: Event) -> bytes:
     content = bytearray()
-    for chunk in answer.iter_bytes():
+    for chunk in response.iter_bytes():
         content += chunk
         if len(content) > MAX_FILE_BYTES:
             raise BackendError(
                 f"The file is larger than {MAX_FILE_BYTES // 1024**2} MB."
             )
         if stopped.is_set():
-            raise Unavailable("Nobody wants the image any more.")
+            raise Unavailable("The download was cancelled.")
     return bytes(content)
 
 
 def _decode_data_uri(uri: str) -> bytes:
-    """Return what a data URI holds."""
     head, _, body = uri.partition(",")
     try:
         content = unquote_to_bytes(body)
         return b64decode(content, validate=True) if ";base64" in head else content
     except ValueError as error:
-        raise BackendError("The model returned an image that is garbled.") from error
+        raise BackendError("The model returned an invalid data URI.") from error
 
 
-def _parse_url(address: str) -> SplitResult:
+def _parse_url(url: str) -> SplitResult:
     try:
-        parts = urlsplit(address)
-        makes_sense = bool(parts.hostname) and parts.port != 0
+        parts = urlsplit(url)
+        valid = bool(parts.hostname) and parts.port != 0
     except ValueError:
-        makes_sense, parts = False, urlsplit("")
-    if not makes_sense or parts.username is not None:
-        raise BackendError("The model names an address that makes no sense.")
+        valid, parts = False, urlsplit("")
+    if not valid or parts.username is not None:
+        raise BackendError("The model returned an invalid URL.")
     return parts
 
 
@@ -239,6 +231,8 @@ def _is_public(text: str) -> bool:
         address: IPv4Address | IPv6Address = ip_address(text.partition("%")[0])
     except ValueError:
         return False
+    # Python versions disagree about mapped addresses such as ::ffff:8.8.8.8 (3.11 calls
+    # all of them private); what counts is the IPv4 address that is connected to.
     if isinstance(address, IPv6Address) and address.ipv4_mapped is not None:
         address = address.ipv4_mapped
     return address.is_global and not address.is_multicast

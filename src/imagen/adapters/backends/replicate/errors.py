@@ -1,4 +1,4 @@
-"""What it means when Replicate's API says no."""
+"""Translation of Replicate's error responses into imagen's errors."""
 
 import re
 from collections.abc import Callable
@@ -13,17 +13,17 @@ from imagen.adapters.backends.replicate.json_values import (
     as_mapping,
     as_number,
 )
-from imagen.adapters.remote.errors import parse_retry_after, to_status_error
-from imagen.domain.errors import (
-    ImagenError,
-    Refused,
-    Throttled,
-    Unavailable,
-    Unfinished,
+from imagen.adapters.remote.errors import (
+    parse_retry_after,
+    to_status_error,
+    to_throttled,
+    to_unavailable,
+    to_unfinished,
 )
+from imagen.domain.errors import ImagenError, Refused, Unavailable
 
 LOW_CREDIT_HINT = (
-    "With little credit Replicate takes six jobs a minute and one at a time: leave"
+    "With little credit Replicate accepts six jobs a minute, one at a time: leave"
     " `concurrency` at 1, or add credit at replicate.com/account/billing."
 )
 
@@ -36,11 +36,11 @@ _SERVER_ERROR = 500
 
 
 class NotFoundError(Exception):
-    """There is no such thing (404)."""
+    """The resource does not exist (HTTP 404)."""
 
 
 class InvalidInputError(Exception):
-    """It is not what is taken there (422); certain to have cost nothing."""
+    """The inputs are invalid (HTTP 422); the request certainly cost nothing."""
 
     def __init__(self, refused: Refused) -> None:
         super().__init__(refused.message)
@@ -48,11 +48,11 @@ class InvalidInputError(Exception):
 
 
 class ApiError(msgspec.Struct, frozen=True, kw_only=True):
-    """The body of a refusal.
+    """The body of an error response.
 
     Attributes:
-        said: What is wrong, on one line; "" when it does not say.
-        wait: Seconds to wait before the next request, if it names any.
+        detail: Replicate's message, on one line; "" if there is none.
+        retry_after: Seconds to wait before the next request; None if not stated.
     """
 
     detail: str = ""
@@ -60,17 +60,17 @@ class ApiError(msgspec.Struct, frozen=True, kw_only=True):
 
 
 def parse_problem(body: bytes, *, hide: Callable[[str], str]) -> ApiError:
-    """Read a body that may be anything, a page of a proxy among it.
+    """Parse the body of an error response; a body that is not JSON gives no detail.
 
     Args:
-        body: As it came.
-        hide: Takes secrets out of a text.
+        body: The body, which may also be the HTML page of a proxy.
+        hide: Removes secrets from a text.
     """
     try:
-        said = cast("object", msgspec.json.decode(body))
+        decoded = cast("object", msgspec.json.decode(body))
     except (msgspec.DecodeError, UnicodeError):
         return ApiError()
-    problem = as_mapping(said)
+    problem = as_mapping(decoded)
     detail = problem.get("detail") or problem.get("title")
     text = hide(detail).removeprefix("- ") if isinstance(detail, str) else ""
     wait = as_number(problem.get("retry_after"))
@@ -81,60 +81,66 @@ def parse_problem(body: bytes, *, hide: Callable[[str], str]) -> ApiError:
 
 
 def to_error(
-    answer: httpx.Response,
-    who: str,
+    response: httpx.Response,
+    server: str,
     *,
     creates: bool = False,
     hide: Callable[[str], str],
     now: datetime,
 ) -> ImagenError:
-    """Return what an answer that is no success means.
+    """Return the error for a response whose status is not a success.
 
     Args:
-        answer: Its status, its headers and its body count.
-        who: Whose it is, as a user calls it.
-        creates: Whether the request was to create a prediction. A 5xx then leaves open
-            whether it did: nobody has recorded one of Replicate's that tells.
-        hide: Takes secrets out of a text.
-        now: This moment.
+        response: Its status, headers and body are used.
+        server: The name of the server for messages.
+        creates: Whether the request creates a prediction.
+        hide: Removes secrets from a text.
+        now: The current time, for a `Retry-After` header that is a date.
 
     Raises:
-        NotThereError, NotValidError: as they say.
+        NotFoundError: for a 404.
+        InvalidInputError: for a 422.
     """
-    status, problem = answer.status_code, parse_problem(answer.content, hide=hide)
-    more = f": {problem.detail}" if problem.detail else ""
+    status, problem = response.status_code, parse_problem(response.content, hide=hide)
+    detail = problem.detail
+    more = f": {detail}" if detail else ""
     match status:
         case 404:
-            raise NotFoundError(problem.detail)
+            raise NotFoundError(detail)
         case 422:
-            raise InvalidInputError(Refused(f"{who} refuses what was asked for{more}."))
+            raise InvalidInputError(Refused(f"{server} refused the inputs{more}."))
         case 413:
             return Refused(
-                f"{who} finds it too large{more}.", hint="Use smaller reference images."
+                f"The request is too large for {server}{more}.",
+                hint="Use smaller reference images.",
             )
         case 429:
+            # Replicate states the seconds in the body, in the header, or only in the
+            # text of the message.
             wait = problem.retry_after
             if wait is None:
-                wait = parse_retry_after(answer.headers.get("Retry-After"), now=now)
-            return Throttled(
-                f"{who} asks us to slow down{more}.",
-                retry_after=_parse_retry_seconds(problem.detail)
-                if wait is None
-                else wait,
-                hint=LOW_CREDIT_HINT if _LOW_CREDIT.search(problem.detail) else "",
+                header = response.headers.get("Retry-After")
+                wait = parse_retry_after(header, now=now)
+            return to_throttled(
+                server,
+                detail=detail,
+                retry_after=_parse_retry_seconds(detail) if wait is None else wait,
+                hint=LOW_CREDIT_HINT if _LOW_CREDIT.search(detail) else "",
             )
+        # No recorded 5xx of Replicate's says whether the prediction was created, so
+        # every one of them leaves that open.
         case _ if status >= _SERVER_ERROR and creates:
-            return Unfinished(f"{who} broke over the order (status {status}){more}.")
+            return to_unfinished(server, status=status, detail=detail)
         case _ if status >= _SERVER_ERROR:
-            return Unavailable(f"{who} is not available (status {status}){more}.")
+            return to_unavailable(server, status=status, detail=detail)
         case 301 | 302 | 303 | 307 | 308:
             return Unavailable(
-                f"Something on the way to {who} sends us elsewhere (status {status}).",
-                hint="Is base_url right, and is there a page to log in to first?",
+                f"A server on the way to {server} redirects requests (HTTP {status}).",
+                hint="Check base_url, and whether the network requires a sign-in.",
             )
         case _:
             return to_status_error(
-                answer, who, creates=creates, detail=problem.detail, now=now
+                response, server, creates=creates, detail=detail, now=now
             )
 
 

@@ -1,4 +1,4 @@
-"""Reference images and masks, as a model wants to have them."""
+"""Reference images and masks in the form that a model accepts."""
 
 from base64 import b64encode
 from hashlib import sha256
@@ -12,11 +12,11 @@ from imagen.domain.plan import ImageJob
 from imagen.domain.reference import ReferenceImage
 
 MAX_INLINE_BYTES = 256_000
-"""Bytes that go along with the request; what is larger is handed in beforehand."""
+"""The size up to which an image is part of the request; larger ones are uploaded."""
 
 
 class InputImage(msgspec.Struct, frozen=True, kw_only=True):
-    """An image on its way to a model."""
+    """An image that is sent to a model."""
 
     name: str
     media_type: str
@@ -24,19 +24,21 @@ class InputImage(msgspec.Struct, frozen=True, kw_only=True):
 
     @property
     def data_uri(self) -> str:
-        """The whole image as an address."""
+        """The image as a data URI."""
         body = b64encode(self.content).decode()
         return f"data:{self.media_type};base64,{body}"
 
 
 def prepare_image(reference: ReferenceImage) -> InputImage:
-    """Return a reference image as it is.
+    """Return a reference image, unchanged.
 
     Raises:
-        InvalidRequest: only its name is there.
+        InvalidRequest: its content is missing.
     """
     if not reference.content:
-        raise InvalidRequest(f"The image {reference.name} is not there any more.")
+        raise InvalidRequest(
+            f"The content of the reference image {reference.name} is missing."
+        )
     return InputImage(
         name=reference.name,
         media_type=reference.media_type,
@@ -45,10 +47,7 @@ def prepare_image(reference: ReferenceImage) -> InputImage:
 
 
 def prepare_mask(reference: ReferenceImage, inputs: ModelInputs) -> InputImage:
-    """Return a mask in black and white, as the model understands it.
-
-    imagen's masks are transparent where the image is painted anew. One without
-    transparency is taken for what the model itself wants.
+    """Return a mask in black and white, as the model expects it.
 
     Raises:
         InvalidRequest: it cannot be read.
@@ -60,6 +59,8 @@ def prepare_mask(reference: ReferenceImage, inputs: ModelInputs) -> InputImage:
 
     try:
         with Image.open(BytesIO(plain.content)) as image:
+            # imagen's masks are transparent where the image is to be redrawn. A mask
+            # without transparency is assumed to have the model's own form.
             if not image.has_transparency_data:
                 return plain
             kept = image.convert("RGBA").getchannel("A")
@@ -74,11 +75,16 @@ def prepare_mask(reference: ReferenceImage, inputs: ModelInputs) -> InputImage:
 
 
 def compute_digests(job: ImageJob, inputs: ModelInputs) -> dict[str, list[str]] | None:
-    """Return the digests of what is sent, by input; None when nobody can tell."""
+    """Return the SHA-256 digests of the images that the job sends, by input.
+
+    Returns:
+        None if they are unknown, because the content of the mask is missing.
+    """
     digests: dict[str, list[str]] = {}
     if inputs.images and job.images:
         digests[inputs.images.name] = [image.sha256 for image in job.images]
     if inputs.mask and job.mask:
+        # The digest in the job is that of the user's mask; the model got it converted.
         if not job.mask.content:
             return None
         mask = prepare_mask(job.mask, inputs).content

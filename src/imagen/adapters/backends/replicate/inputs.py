@@ -1,4 +1,4 @@
-"""From a job to the inputs of one model, whatever the model calls them."""
+"""Translation of a job into the inputs of one model."""
 
 import re
 from collections.abc import Iterable, Mapping
@@ -21,10 +21,11 @@ from imagen.domain.size import SizeRule
 from imagen.domain.suggestion import suggest_name
 
 PROVIDER = "replicate"
-"""What the price table calls it."""
+"""The name in the price table."""
 
+# numpy, from which many models take their noise, accepts no larger seed.
 DEFAULT_LARGEST_SEED = 2**32 - 1
-"""Where a model does not say: numpy, which many ask for noise, takes no more."""
+"""The largest seed if a model states none."""
 
 _PROMPT = ("prompt", "text_prompt", "text")
 _NEGATIVE = ("negative_prompt",)
@@ -38,9 +39,9 @@ _IMAGES = (
     "image_reference_url",
 )
 _MASK = ("mask", "mask_image")
+# In a model with this input, `max_images` limits how many images the model decides to
+# make; it is not the number to make (bytedance/seedream-4).
 _SEQUENCE = "sequential_image_generation"
-"""Beside this `max_images` is the most that the model may make of its own accord, not
-how many it is to make (bytedance/seedream-4)."""
 
 _MEDIA_TYPES = {
     "png": "image/png",
@@ -53,29 +54,31 @@ _MAX_IMAGES = re.compile(
     r"(?:maximum(?: of)?|up to|at most|\d+-) *(\d+) *(?:\w+ )?images", re.IGNORECASE
 )
 _DEFAULT_MAX_IMAGES = 8
-"""Reference images that a list takes if it does not say."""
+"""The maximum number of reference images in a list if the model states none."""
 
+# Some models state the largest seed only in the text of the description.
 _SEED_RANGE = re.compile(r"\b2147483647\b")
-"""What some models only say in words."""
 
+# A larger integer may lose digits in a JSON parser that uses floating point.
 _MAX_EXACT_INTEGER = 2**53 - 1
-"""A larger whole number may lose digits on its way through JSON."""
 
 
 class AttachedImages(msgspec.Struct, frozen=True, kw_only=True):
-    """Reference images as a model gets them: addresses, or data URIs."""
+    """Reference images in the form that a model receives: URLs or data URIs."""
 
     images: tuple[str, ...] = ()
     mask: str | None = None
 
 
 class ModelInputs(msgspec.Struct, frozen=True, kw_only=True):
-    """What one model takes, by what imagen calls it.
+    """The inputs of one model, by the parameter of imagen that each one stands for.
 
     Attributes:
-        fields: Every input, by its own name; none when nobody knows them.
-        sizes: The sizes that it makes.
-        prompt: Always there, if only by its usual name.
+        fields: All inputs, by the model's own names; empty if they are unknown.
+        sizes: The sizes, and the inputs that select them.
+        prompt: The input for the prompt; assumed if the inputs are unknown.
+        negative: The input for the negative prompt; None if the model has none.
+        seed: The input for the seed; likewise the following ones.
     """
 
     fields: Mapping[str, Field]
@@ -91,22 +94,26 @@ class ModelInputs(msgspec.Struct, frozen=True, kw_only=True):
 
     @property
     def default_steps(self) -> int | None:
-        """The steps that it takes unasked."""
+        """The number of steps if none is sent; None if unknown."""
         steps = self.steps.default if self.steps else None
         return steps if isinstance(steps, int) else None
 
     @property
     def formats(self) -> tuple[str, ...]:
-        """Media types that it can be asked for, its own first."""
+        """The media types that can be selected, the default first."""
         if self.format is None:
             return ()
-        own = _media_type(self.format.default)
+        default = _media_type(self.format.default)
         named = [_MEDIA_TYPES[w] for w in self.format.text_choices if w in _MEDIA_TYPES]
-        return tuple(dict.fromkeys([own, *named] if own else named))
+        return tuple(dict.fromkeys([default, *named] if default else named))
 
     @property
     def unmapped(self) -> Mapping[str, str]:
-        """What imagen has no word for; how large it is can be said in both ways."""
+        """Descriptions of the inputs that only `options` of a job can set.
+
+        Size inputs other than width and height are included: they can be set in both
+        ways.
+        """
         mapped = {field.name for field in self._mapped_fields()} | {
             WIDTH,
             HEIGHT,
@@ -123,7 +130,8 @@ class ModelInputs(msgspec.Struct, frozen=True, kw_only=True):
     def capabilities(
         self, model: str, *, models: tuple[str, ...] | None
     ) -> Capabilities:
-        """Say what it can do; of a model that nobody knows as little as possible."""
+        """Return the capabilities of the model."""
+        # Of an unknown model nothing is promised, and any parameter is passed on.
         if not self.fields:
             return Capabilities(
                 model=model, models=models, parameters=None, provider=PROVIDER
@@ -144,29 +152,32 @@ class ModelInputs(msgspec.Struct, frozen=True, kw_only=True):
         )
 
     def build_payload(
-        self, job: ImageJob, own: Mapping[str, object], attached: AttachedImages
+        self,
+        job: ImageJob,
+        configured: Mapping[str, object],
+        attached: AttachedImages,
     ) -> dict[str, object]:
-        """Return what is sent for the job.
+        """Return the values of the inputs for a job.
 
         Args:
-            job: What is wanted.
-            own: What the config says; the job goes before it.
+            job: The job.
+            configured: The values from the config; those of the job take precedence.
             attached: The job's images.
 
         Raises:
-            InvalidRequest: the model does not take something of it.
+            InvalidRequest: the model does not support something in the job.
         """
         self._check(job, attached)
-        given = {**own, **job.options}
+        given = {**configured, **job.options}
         sizes = {name: given[name] for name in SIZE_INPUTS if name in given}
-        wanted = {
-            **own,
+        values = {
+            **configured,
             **self._standard_inputs(job),
             **(self.sizes.choose_inputs(job.size, sizes) if self.fields else {}),
             **self._image_inputs(attached),
             **job.options,
         }
-        return {name: self._convert(name, value) for name, value in wanted.items()}
+        return {name: self._convert(name, value) for name, value in values.items()}
 
     def _standard_inputs(self, job: ImageJob) -> dict[str, object]:
         sent: dict[str, object] = {self.prompt.name: job.prompt}
@@ -183,7 +194,7 @@ class ModelInputs(msgspec.Struct, frozen=True, kw_only=True):
         return sent
 
     def _choose_format(self, field: Field, media_type: str | None) -> str | None:
-        """Return what asks for the format; None where it comes unasked."""
+        """Return the choice for the format; None if the default is already right."""
         if media_type is None and _media_type(field.default):
             return None
         wanted = media_type or next(iter(self.formats), None)
@@ -207,7 +218,7 @@ class ModelInputs(msgspec.Struct, frozen=True, kw_only=True):
     def _check(self, job: ImageJob, attached: AttachedImages) -> None:
         if self.fields and self.prompt.name not in self.fields:
             raise InvalidRequest(
-                "The model takes no prompt, so it draws nothing by itself.",
+                "The model takes no prompt.",
                 hint="Choose a model that makes images from text.",
             )
         for name in job.options if self.fields else ():
@@ -217,17 +228,19 @@ class ModelInputs(msgspec.Struct, frozen=True, kw_only=True):
                     f"The model has no input {name!r}.",
                     hint=f"Did you mean {near}?"
                     if near
-                    else "It has " + ", ".join(self.unmapped) + ".",
+                    else f"Its inputs are {', '.join(self.unmapped)}.",
                 )
         for name in job.options:
+            # Options are stored in the history and in sidecars, so a token of another
+            # service must not be among them.
             if _SECRET.search(name):
                 raise InvalidRequest(
-                    f"{name} looks like a secret, and would be written down.",
-                    hint="imagen hands no secrets to a model.",
+                    f"{name} looks like a secret, and would be stored with the image.",
+                    hint="imagen passes no secrets to a model.",
                 )
         if self.images and self.images.required and not attached.images:
             raise InvalidRequest(
-                "The model needs a picture to begin with.", hint="Give it with --image."
+                "The model needs a reference image.", hint="Set it with --image."
             )
 
     def _mapped_fields(self) -> Iterable[Field]:
@@ -244,12 +257,12 @@ def build_model_inputs(
     pixels: Pixels | None = None,
     configured: Mapping[str, object] | None = None,
 ) -> ModelInputs:
-    """Return what a model takes that has these inputs.
+    """Return the inputs of a model.
 
     Args:
-        fields: As its description lists them.
-        pixels: The sizes that are known to come out.
-        own: What the config says of them; it stands for the model's own defaults.
+        fields: The inputs in its description.
+        pixels: The known sizes of its images.
+        configured: The values from the config, which replace the model's defaults.
     """
     named = {field.name: _with_default(field, configured or {}) for field in fields}
     return ModelInputs(
@@ -267,7 +280,8 @@ def build_model_inputs(
 
 
 def mask_is_inverted(mask: Field) -> bool:
-    """Whether a mask's black parts are painted anew; most models paint the white."""
+    """Return whether the model redraws the black parts of a mask."""
+    # Most models redraw the white parts; the others say so in their description.
     return re.search(r"black[^.]{0,30}inpainted", mask.note, re.IGNORECASE) is not None
 
 
@@ -293,10 +307,10 @@ def _find_format(fields: Mapping[str, Field]) -> Field | None:
     return found if known else None
 
 
-def _with_default(field: Field, own: Mapping[str, object]) -> Field:
-    if field.name not in own:
+def _with_default(field: Field, configured: Mapping[str, object]) -> Field:
+    if field.name not in configured:
         return field
-    return msgspec.structs.replace(field, default=own[field.name])
+    return msgspec.structs.replace(field, default=configured[field.name])
 
 
 def _media_type(word: object) -> str | None:
@@ -306,8 +320,8 @@ def _media_type(word: object) -> str | None:
 def _largest_seed(seed: Field) -> int:
     if seed.highest is not None:
         return max(1, min(int(seed.highest), _MAX_EXACT_INTEGER))
-    said = _SEED_RANGE.search(seed.note)
-    return int(said[0]) if said else DEFAULT_LARGEST_SEED
+    found = _SEED_RANGE.search(seed.note)
+    return int(found[0]) if found else DEFAULT_LARGEST_SEED
 
 
 def _largest_batch(count: Field) -> int:
@@ -319,5 +333,5 @@ def _max_references(field: Field) -> int:
         return 1
     if field.max_items is not None:
         return max(1, field.max_items)
-    said = _MAX_IMAGES.search(field.note)
-    return int(said[1]) if said else _DEFAULT_MAX_IMAGES
+    found = _MAX_IMAGES.search(field.note)
+    return int(found[1]) if found else _DEFAULT_MAX_IMAGES

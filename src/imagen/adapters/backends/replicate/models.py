@@ -1,9 +1,9 @@
-"""The well-known models, so that nobody has to be asked what they take.
+"""The table of well-known models, which saves a request for their description.
 
 Input names, choices and limits are those of Replicate's own descriptions between
 2025-12 and 2026-08. Pixels come from the vendors' documentation or the models' sources,
-as far as either tells. A description that changed shows itself as a 422, which costs
-nothing; then it is read anew.
+where either states them. If a model has changed since, Replicate answers with a 422,
+which costs nothing, and its description is read.
 """
 
 from collections.abc import Mapping
@@ -16,12 +16,13 @@ from imagen.adapters.backends.replicate.sizes import Pixels, parse_ratio_sizes
 
 
 class KnownModel(msgspec.Struct, frozen=True, kw_only=True):
-    """A model that is in the table.
+    """A model in the table.
 
     Attributes:
         fields: Its inputs.
-        pixels: The sizes that come out, where its inputs do not tell.
-        official: Whether Replicate keeps it running; only such are called by name.
+        pixels: The sizes of its images, where its inputs do not state them.
+        official: Whether Replicate maintains it; only official models run without
+            naming a version.
     """
 
     fields: tuple[Field, ...]
@@ -30,12 +31,12 @@ class KnownModel(msgspec.Struct, frozen=True, kw_only=True):
 
 
 def find_known_model(name: str) -> KnownModel | None:
-    """Return what is known of `owner/name`, if it is in the table."""
+    """Return the model `owner/name`; None if it is not in the table."""
     return _table().get(name)
 
 
 def list_known_models() -> tuple[str, ...]:
-    """Return the names in the table."""
+    """Return the names of all models in the table."""
     return tuple(_table())
 
 
@@ -73,7 +74,7 @@ def _number(
     return _numbered("number", name, low, high, default, note)
 
 
-def _numbered(  # noqa: PLR0917 - the two above give them names
+def _numbered(  # noqa: PLR0917 - called only by the two functions above
     kind: Kind,
     name: str,
     low: float | None,
@@ -95,11 +96,11 @@ def _text(name: str, note: str, default: str | None = None) -> Field:
 
 
 def _picture(name: str) -> Field:
-    return Field(name=name, kind="text", note="a picture to begin with")
+    return Field(name=name, kind="text", note="a reference image")
 
 
 def _pictures(name: str, most: int) -> Field:
-    return Field(name=name, kind="list", max_items=most, note="pictures to begin with")
+    return Field(name=name, kind="list", max_items=most, note="reference images")
 
 
 def _mask(note: str) -> Field:
@@ -112,20 +113,26 @@ def _custom(low: int, high: int, multiple: int) -> tuple[Field, Field]:
 
 
 _PROMPT = Field(name="prompt", kind="text", required=True)
-_NEGATIVE = _text("negative_prompt", "what to keep out")
+_NEGATIVE = _text("negative_prompt", "what the image must not show")
 _SEED = _whole("seed")
 _SMALL_SEED = _whole("seed", high=2**31 - 1)
 _WEBP = _choice("output_format", "webp,jpg,png", "webp")
 _WEBP_OR_JPG = _choice("output_format", "webp,jpg,png", "jpg")
 _JPG = _choice("output_format", "jpg,png", "jpg")
 _PNG = _choice("output_format", "jpg,png", "png")
-_QUALITY = _whole("output_quality", 0, 100, 80, "of WebP and JPEG, from 0 to 100")
-_UNSAFE = _flag("disable_safety_checker", "show what would be withheld")
-_FAST = _flag(
-    "go_fast", "quicker; the same seed then gives a similar image", default=True
+_QUALITY = _whole(
+    "output_quality", 0, 100, 80, "quality of WebP and JPEG, from 0 to 100"
 )
-_STRENGTH = _number("prompt_strength", 0, 1, 0.8, "1 forgets the reference image")
-_UPSAMPLING = _flag("prompt_upsampling", "have the prompt embellished")
+_UNSAFE = _flag("disable_safety_checker", "do not withhold unsafe images")
+_FAST = _flag(
+    "go_fast",
+    "faster; the same seed then gives a similar, not an equal image",
+    default=True,
+)
+_STRENGTH = _number(
+    "prompt_strength", 0, 1, 0.8, "at 1 the reference image has no effect"
+)
+_UPSAMPLING = _flag("prompt_upsampling", "expand the prompt")
 _MATCH = "match_input_image"
 
 _F11 = "1:1 16:9 21:9 3:2 2:3 4:5 5:4 3:4 4:3 9:16 9:21"
@@ -143,7 +150,9 @@ def _steps(most: int, default: int, name: str = "num_inference_steps") -> Field:
 
 
 def _tolerance(low: int, high: int) -> Field:
-    return _whole("safety_tolerance", low, high, 2, f"{low} is strict, {high} is not")
+    return _whole(
+        "safety_tolerance", low, high, 2, f"from {low} (strict) to {high} (tolerant)"
+    )
 
 
 def _flux_1(steps: Field, *more: Field) -> KnownModel:
@@ -191,7 +200,10 @@ def _sd35(guidance: float) -> KnownModel:
     return KnownModel(
         fields=(
             *(_PROMPT, _ratio(_SD35), _SEED, _NEGATIVE, _picture("image"), _STRENGTH),
-            *(_number("cfg", 1, 10, guidance, "how closely to follow"), _WEBP),
+            *(
+                _number("cfg", 1, 10, guidance, "how closely to follow the prompt"),
+                _WEBP,
+            ),
         )
     )
 
@@ -247,13 +259,11 @@ def _ideogram_3() -> KnownModel:
         fields=(
             *(_PROMPT, _ratio(ratios), _SMALL_SEED, _picture("image")),
             _choice("resolution", f"None,{_IDEOGRAM_SIZES}", "None"),
-            _mask("black parts are inpainted, white ones are kept"),
+            _mask("black parts are inpainted, white parts are kept"),
             _choice("style_type", "None,Auto,General,Realistic,Design", "None"),
-            _text("style_preset", "one of some sixty styles", "None"),
+            _text("style_preset", "one of about sixty styles", "None"),
             _choice("magic_prompt_option", "Auto,On,Off", "Auto"),
-            Field(
-                name="style_reference_images", kind="list", note="pictures to be like"
-            ),
+            Field(name="style_reference_images", kind="list", note="style references"),
         )
     )
 
@@ -308,11 +318,11 @@ def _qwen() -> KnownModel:
                 "optimize_for_quality",
             ),
             *(_SEED, _steps(50, 30), _NEGATIVE, _picture("image"), _WEBP, _QUALITY),
-            _number("guidance", 0, 10, 3, "how closely to follow"),
-            _number("strength", 0, 1, 0.9, "1 forgets the reference image"),
-            _flag("enhance_prompt", "have the prompt embellished"),
-            _text("lora_weights", "a LoRA, by its address"),
-            _number("lora_scale", note="how much of it"),
+            _number("guidance", 0, 10, 3, "how closely to follow the prompt"),
+            _number("strength", 0, 1, 0.9, "at 1 the reference image has no effect"),
+            _flag("enhance_prompt", "expand the prompt"),
+            _text("lora_weights", "the URL of a LoRA"),
+            _number("lora_scale", note="its strength"),
             *(_FAST, _UNSAFE),
         ),
         pixels={
@@ -334,8 +344,8 @@ def _gpt_image() -> KnownModel:
             _choice("input_fidelity", "low,high", "low"),
             _whole("number_of_images", 1, 10, 1),
             _choice("output_format", "png,jpeg,webp", "webp"),
-            _whole("output_compression", 0, 100, 90, "of WebP and JPEG"),
-            _text("user_id", "who asks, for OpenAI"),
+            _whole("output_compression", 0, 100, 90, "quality of WebP and JPEG"),
+            _text("user_id", "id of the end user, for OpenAI"),
         ),
         pixels={"": parse_ratio_sizes("1:1 1024x1024, 3:2 1536x1024, 2:3 1024x1536")},
     )
@@ -350,10 +360,12 @@ def _sdxl() -> KnownModel:
             _whole("width", default=1024, note=note),
             _whole("height", default=1024, note=note),
             *(_SEED, _outputs(4), _steps(500, 50), _NEGATIVE, _picture("image")),
-            _mask("black parts are kept, white ones are painted anew"),
+            _mask("black parts are kept, white parts are redrawn"),
             *(
                 _STRENGTH,
-                _number("guidance_scale", 1, 50, 7.5, "how closely to follow"),
+                _number(
+                    "guidance_scale", 1, 50, 7.5, "how closely to follow the prompt"
+                ),
             ),
             _choice("scheduler", f"{_SCHEDULERS},PNDM", "K_EULER"),
             _choice(
@@ -361,11 +373,11 @@ def _sdxl() -> KnownModel:
                 "no_refiner,expert_ensemble_refiner,base_image_refiner",
                 "no_refiner",
             ),
-            _whole("refine_steps", note="of the refiner"),
-            _number("high_noise_frac", 0, 1, 0.8, "of expert_ensemble_refiner"),
-            _flag("apply_watermark", "an invisible one", default=True),
+            _whole("refine_steps", note="steps of the refiner"),
+            _number("high_noise_frac", 0, 1, 0.8, "share of expert_ensemble_refiner"),
+            _flag("apply_watermark", "add an invisible watermark", default=True),
             _text("replicate_weights", "a LoRA that was trained on Replicate"),
-            _number("lora_scale", 0, 1, 0.6, "how much of it"),
+            _number("lora_scale", 0, 1, 0.6, "its strength"),
             _UNSAFE,
         ),
     )
@@ -379,7 +391,9 @@ def _z_image() -> KnownModel:
             _whole("width", default=1024, note=note),
             _whole("height", default=1024, note=note),
             *(_SEED, _whole("num_inference_steps", 1, default=8)),
-            _number("guidance_scale", 0, default=0, note="how closely to follow"),
+            _number(
+                "guidance_scale", 0, default=0, note="how closely to follow the prompt"
+            ),
             msgspec.structs.replace(_WEBP, default=None),
             *(_QUALITY, msgspec.structs.replace(_FAST, default=False)),
         )
@@ -388,8 +402,8 @@ def _z_image() -> KnownModel:
 
 @cache
 def _table() -> Mapping[str, KnownModel]:
-    guidance = _number("guidance", 0, 10, 3, "how closely to follow")
-    flex = _number("guidance", 1.5, 10, 4.5, "how closely to follow")
+    guidance = _number("guidance", 0, 10, 3, "how closely to follow the prompt")
+    flex = _number("guidance", 1.5, 10, 4.5, "how closely to follow the prompt")
     known: dict[str, KnownModel] = {
         "black-forest-labs/flux-schnell": _flux_1(_steps(4, 4)),
         "black-forest-labs/flux-dev": _flux_1(
@@ -405,10 +419,11 @@ def _table() -> Mapping[str, KnownModel]:
         "black-forest-labs/flux-1.1-pro-ultra": KnownModel(
             fields=(
                 *(_PROMPT, _ratio(_F11), _SEED, _picture("image_prompt")),
-                _number("image_prompt_strength", 0, 1, 0.1, "how much of it"),
-                *(_flag("raw", "less processed"), _tolerance(1, 6), _JPG),
+                _number("image_prompt_strength", 0, 1, 0.1, "its strength"),
+                *(_flag("raw", "less processed images"), _tolerance(1, 6), _JPG),
             ),
-            pixels={  # four megapixels; only the first three are certain
+            # Four megapixels. Only the first three sizes are confirmed.
+            pixels={
                 "": parse_ratio_sizes(
                     "1:1 2048x2048, 16:9 2752x1536, 9:16 1536x2752, 4:3 2368x1792,"
                     " 3:4 1792x2368, 3:2 2496x1664, 2:3 1664x2496, 21:9 3136x1344,"
@@ -434,14 +449,14 @@ def _table() -> Mapping[str, KnownModel]:
         "google/nano-banana-pro": _banana(
             "1:1 2:3 3:2 3:4 4:3 4:5 5:4 9:16 16:9 21:9",
             "2K",
-            _text("safety_filter_level", "how strict", "block_only_high"),
-            _flag("allow_fallback_model", "another model if this one is busy"),
+            _text("safety_filter_level", "how strict the filter is", "block_only_high"),
+            _flag("allow_fallback_model", "use another model if this one is busy"),
         ),
         "google/nano-banana-2": _banana(
             "1:1 1:4 1:8 2:3 3:2 3:4 4:1 4:3 4:5 5:4 8:1 9:16 16:9 21:9",
             "1K",
-            _flag("google_search", "look things up on the web"),
-            _flag("image_search", "look for pictures on the web"),
+            _flag("google_search", "search the web"),
+            _flag("image_search", "search the web for images"),
         ),
         "recraft-ai/recraft-v3": _recraft(
             _RECRAFT_3,
@@ -457,14 +472,14 @@ def _table() -> Mapping[str, KnownModel]:
                 *(_PROMPT, _ratio("1:1 16:9 9:16 4:3 3:4 3:2 2:3 2:1 1:2"), _SEED),
                 *(_NEGATIVE, _picture("image")),
                 _flag("match_input_image", "the size of the reference image"),
-                _flag("enable_prompt_expansion", "have it embellished", default=True),
+                _flag("enable_prompt_expansion", "expand the prompt", default=True),
             )
         ),
         "bytedance/seedream-4": _seedream(
             "1K,2K,4K,custom",
             "",
             *_custom(1024, 4096, 16),
-            _flag("enhance_prompt", "have the prompt embellished", default=True),
+            _flag("enhance_prompt", "expand the prompt", default=True),
             pictures=10,
         ),
         "bytedance/seedream-4.5": _seedream("2K,4K", _TWO_K, _UNSAFE),

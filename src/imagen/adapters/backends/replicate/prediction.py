@@ -1,8 +1,7 @@
-"""What Replicate says of a prediction, and what that means; nothing is asked here.
+"""The data of a prediction and its meaning: outputs, progress, usage, failure.
 
-Shapes after Replicate's OpenAPI of 2026-04 and recorded answers. Early answers lack
-keys, community models put anything into `output`, so what varies is looked at loosely:
-an oddity must not cost an image that was paid for.
+Nothing here sends requests. The fields follow Replicate's OpenAPI of 2026-04 and
+recorded responses.
 """
 
 import re
@@ -22,12 +21,14 @@ from imagen.domain.errors import BackendError, ImagenError, Refused
 from imagen.domain.size import Size
 
 FINAL_STATES = {"succeeded", "failed", "canceled", "aborted"}
-"""The states that a prediction never leaves."""
+"""The statuses of a prediction that has ended."""
+
+DELETED_HINT = "Replicate deletes the images of API jobs after an hour."
 
 _MAX_MESSAGE = 300
 _URL_PREFIXES = ("https://", "http://", "data:")
 _PROGRESS_BAR = re.compile(r"(\d{1,3})%\|[^|\n]*\| *(\d+)/(\d+)")
-"""A line of tqdm: ` 50%|█████     | 2/4 [00:00<00:00, 6.55it/s]`."""
+"""A progress bar of tqdm: ` 50%|█████     | 2/4 [00:00<00:00, 6.55it/s]`."""
 
 _SEED = re.compile(
     r"^\s*using (?:random )?seed[:= ]+(\d+)", re.IGNORECASE | re.MULTILINE
@@ -41,8 +42,10 @@ _TRANSIENT = re.compile(r"please retry|code: PA\b|\bE1000\b|\bE6716\b|\bE8765\b"
 _OUT_OF_MEMORY = re.compile(r"\bE1001\b|out of memory", re.IGNORECASE)
 
 
+# Early responses lack keys, and community models put any value into `output`. So all
+# fields but two accept any value: an unexpected type must not lose a paid image.
 class Prediction(msgspec.Struct, frozen=True, kw_only=True):
-    """One job at Replicate, as one answer tells of it."""
+    """A job at Replicate, as described by one response."""
 
     id: str
     status: str
@@ -60,43 +63,43 @@ class Prediction(msgspec.Struct, frozen=True, kw_only=True):
 
     def __post_init__(self) -> None:
         if not self.id.strip():
-            raise ValueError("the prediction has no name")
+            raise ValueError("the prediction has no id")
 
     @property
     def is_finished(self) -> bool:
-        """Whether nothing more will come of it."""
+        """Whether the prediction has ended."""
         return self.status in FINAL_STATES
 
     @property
     def model_name(self) -> str:
-        """`owner/name` of its model; "" when it does not say."""
+        """`owner/name` of the model; "" if it is missing."""
         return self.model if isinstance(self.model, str) else ""
 
     @property
     def inputs(self) -> Mapping[str, object]:
-        """What it was asked for, as far as that is still known."""
+        """The inputs; empty if Replicate has deleted them."""
         return as_mapping(self.input)
 
     @property
     def has_metrics(self) -> bool:
-        """Whether it says what it used."""
+        """Whether the response states what the prediction used."""
         return bool(as_mapping(self.metrics))
 
     def metric(self, name: str) -> float | None:
-        """One of the figures that a finished prediction carries."""
+        """Return a metric of a finished prediction; None if it is missing."""
         value = as_number(as_mapping(self.metrics).get(name))
         return value if value is not None and value >= 0 else None
 
 
 class PredictionPage(msgspec.Struct, frozen=True, kw_only=True):
-    """Some of all predictions, the newest first; `next` leads to older ones."""
+    """A page of predictions, newest first; `next` links to the page of older ones."""
 
     results: tuple[msgspec.Raw, ...] = ()
     next: str | None = None
 
     @property
     def predictions(self) -> Iterator[Prediction]:
-        """Those of them that can be understood."""
+        """The predictions on the page; invalid entries are skipped."""
         for result in self.results:
             try:
                 yield msgspec.json.decode(result, type=Prediction)
@@ -105,19 +108,19 @@ class PredictionPage(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class LogProgress(msgspec.Struct, frozen=True):
-    """How far the steps are, as the log's progress bars tell."""
+    """The progress in steps, read from a progress bar in the log."""
 
     done: int
     steps: int
 
     @property
     def fraction(self) -> float:
-        """From 0 to 1."""
+        """The progress from 0 to 1."""
         return min(1.0, self.done / self.steps)
 
 
 def parse_time(text: object) -> datetime | None:
-    """Return the time that is written there, if one is; they have 0 to 9 decimals."""
+    """Parse a time with 0 to 9 decimals; return None if it is missing or invalid."""
     if not isinstance(text, str):
         return None
     try:
@@ -128,114 +131,121 @@ def parse_time(text: object) -> datetime | None:
 
 
 def list_outputs(prediction: Prediction) -> tuple[str, ...]:
-    """Return the addresses of its files, in order, each once."""
+    """Return the URLs of the output files in order, without duplicates."""
     return tuple(dict.fromkeys(_find_urls(prediction.output)))
 
 
 def read_progress(prediction: Prediction, *, steps: int | None) -> LogProgress | None:
-    """Return how far it is, if its log tells.
+    """Return the progress in the log; None if there is none.
 
-    Loading a model draws bars too, so only those count that have as many steps as the
-    job, if that is known; else the last.
+    Args:
+        prediction: The prediction.
+        steps: The steps of the job; None if unknown.
     """
+    # Loading a model prints progress bars too. Only bars with the number of steps of
+    # the job count; if that number is unknown, the last bar.
     bars = [
-        LogProgress(int(done), int(most))
-        for _, done, most in _PROGRESS_BAR.findall(_log(prediction))
+        LogProgress(int(done), int(total))
+        for _, done, total in _PROGRESS_BAR.findall(_log(prediction))
     ]
     bars = [bar for bar in bars if bar.steps > 0 and steps in {None, bar.steps}]
     return bars[-1] if bars else None
 
 
 def read_seed(prediction: Prediction) -> int | None:
-    """Return the seed that it says it used."""
+    """Return the seed in the log; None if there is none."""
     found = _SEED.search(_log(prediction))
     return int(found[1]) if found else None
 
 
 def read_usage(prediction: Prediction, sizes: Sequence[Size] = ()) -> Used:
-    """Return what it used up, as far as anyone can tell.
+    """Return what the prediction used, as far as it is known.
 
     Args:
-        prediction: What it says itself.
-        sizes: Those of the images that came of it.
+        prediction: The prediction.
+        sizes: The sizes of its images.
     """
     seconds = prediction.metric("predict_time")
     stopped = prediction.status in {"aborted", "canceled"}
+    # Replicate charges nothing for a prediction that never started.
     if stopped and seconds is None and prediction.started_at is None:
-        return UNTOUCHED  # it was never begun, which is free
+        return UNTOUCHED
     images = _count_images(prediction, seen=len(sizes))
     measured = sum(size.megapixels for size in sizes) if images == len(sizes) else None
     return Used(images=images, megapixels=measured, seconds=seconds)
 
 
 def explain_failure(prediction: Prediction) -> ImagenError:
-    """Return what it means that a prediction is over, and there is no image."""
+    """Return the error for a prediction that has ended without an image."""
     used = read_usage(prediction)
-    said = as_line(prediction.error, longest=_MAX_MESSAGE)
+    reason = as_line(prediction.error, longest=_MAX_MESSAGE)
     if prediction.data_removed is True:
         return BackendError(
-            "Replicate made it, and has deleted it since.",
-            hint="It keeps what was asked for through the API for an hour.",
+            "Replicate made the image and has deleted it.",
+            hint=DELETED_HINT,
             used=used,
         )
     if prediction.status == "aborted":
         return BackendError(
-            "Replicate did not begin with it in time, and gave it up at no cost.",
-            hint="Ask again, with a longer --timeout.",
+            "Replicate did not start the job in time, and cancelled it at no cost.",
+            hint="Try again with a longer --timeout.",
             used=used,
         )
     if prediction.status == "canceled":
         return BackendError(
-            "Somebody cancelled it at Replicate, or its time was over.",
-            hint="A longer --timeout gives it more time.",
+            "The job was cancelled at Replicate, or its timeout expired.",
+            hint="Use a longer --timeout to give it more time.",
             used=used,
         )
     withheld = prediction.status == "succeeded" and "NSFW" in _log(prediction)
-    if withheld or _MODERATION.search(said):
+    if withheld or _MODERATION.search(reason):
         return Refused(
-            "Replicate withholds the image for what is on it"
-            + (f": {said}." if said else "."),
-            hint="Change the prompt, or draw another seed.",
+            "Replicate withholds the image because of its content"
+            + (f": {reason}." if reason else "."),
+            hint="Change the prompt or the seed.",
             used=used,
         )
     if prediction.status == "succeeded":
         return BackendError(
             "The model finished without an image.",
-            hint="Is it a model that makes images?",
+            hint="Check that the model makes images.",
             used=used,
         )
     return BackendError(
-        f"The model failed: {said or 'it does not say why'}.",
-        hint=_choose_hint(said),
+        f"The model failed: {reason or 'no reason given'}.",
+        hint=_choose_hint(reason),
         used=used,
     )
 
 
-def _choose_hint(said: str) -> str:
-    if _OUT_OF_MEMORY.search(said):
-        return "Ask for a smaller size."
-    if _TRANSIENT.search(said):
+def _choose_hint(reason: str) -> str:
+    if _OUT_OF_MEMORY.search(reason):
+        return "Use a smaller size."
+    if _TRANSIENT.search(reason):
         return (
-            "Asking again may help; that is not done by itself, for this one may have"
-            " been billed."
+            "Trying again may help. imagen does not do so itself, because this job may"
+            " have been billed."
         )
     return ""
 
 
 def _count_images(prediction: Prediction, *, seen: int) -> int | None:
-    """Return how many images it made; what cannot be had any more was made as well.
+    """Return the number of images that were made, also those that were deleted since.
 
-    None when nobody knows: it is not said what one costs that was cancelled on its way.
+    Returns:
+        None if it is unknown.
     """
     counted = prediction.metric("image_count")
     if counted is not None:
         return int(counted)
     made = max(seen, len(list_outputs(prediction)))
+    # Replicate does not document the price of a prediction that is cancelled while it
+    # runs, so without outputs the number is unknown, not 0.
     return None if prediction.status in {"succeeded", "canceled"} and not made else made
 
 
 def _find_urls(output: object) -> Iterator[str]:
-    """Yield what could be a file in whatever a model returns."""
+    """Yield every URL in the output of a model, at any depth."""
     match output:
         case str() if output.startswith(_URL_PREFIXES):
             yield output

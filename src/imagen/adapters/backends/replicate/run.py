@@ -1,7 +1,7 @@
-"""Stays with one prediction from its order to its images.
+"""The course of one prediction: submit, poll, download, cancel.
 
-What passes is ridden out: once Replicate has the job it costs, and giving up early
-helps nobody. What does not pass leaves the job where it is, to be asked for later.
+Once Replicate has accepted the job it costs money, so temporary failures are waited
+out. Other failures leave the job open, so that `imagen resume` can fetch its images.
 """
 
 from collections.abc import Callable, Sequence
@@ -14,6 +14,7 @@ from imagen.adapters.backends.replicate.client import ReplicateClient
 from imagen.adapters.backends.replicate.download import Downloader, GoneError
 from imagen.adapters.backends.replicate.errors import InvalidInputError, NotFoundError
 from imagen.adapters.backends.replicate.prediction import (
+    DELETED_HINT,
     Prediction,
     explain_failure,
     list_outputs,
@@ -44,81 +45,86 @@ from imagen.formats.container import (
 from imagen.ports.backend import JobContext
 from imagen.ports.clock import Clock
 
+# Some models take half a second, so polling starts at short intervals.
 FIRST_POLL_INTERVAL, MAX_POLL_INTERVAL = 0.2, 2.0
-"""Seconds between two looks, at first and at last: some models take half a second."""
+"""Seconds between two polls, at first and at most."""
 
 MAX_OUTAGE = 60.0
-"""Seconds that Replicate may be gone while it has our job."""
+"""Seconds for which Replicate may be unavailable while it has our job."""
 
 MIN_CANCEL_AFTER, MAX_CANCEL_AFTER = 5, 24 * 60 * 60
-"""Seconds after which Replicate can be told to give up a job by itself."""
+"""The limits of Replicate's header `Cancel-After`, in seconds."""
 
+# The port promises that a cancelled job stops within 2 s.
 CANCEL_TIMEOUT = 1.3
-"""Seconds to see that a cancelled job is over; 2 is what was promised."""
+"""Seconds to wait until a cancelled job has ended."""
 
 _BACKOFF = 1.25
 _MAX_DOWNLOADS = 4
-"""How often a file is fetched that comes incomplete."""
+"""Attempts to download a file that arrives incomplete."""
 
 _CANCEL_POLL_INTERVAL = 0.1
 _MAX_RECORDED_INPUT = 200
-"""Letters of an input that is worth a place in the sidecar."""
+"""The longest text input that is recorded in the sidecar, in characters."""
 
 Result = TypeVar("Result")
 
 
 class PredictionRun:
-    """One prediction."""
+    """One prediction, from its submission to its images."""
 
     def __init__(
         self,
         api: ReplicateClient,
-        downloads: Downloader,
+        downloader: Downloader,
         *,
         job: ImageJob,
         steps: int | None,
         context: JobContext,
         clock: Clock,
     ) -> None:
-        """Prepare to watch over a prediction; nothing is sent yet.
+        """Prepare the run; nothing is sent yet.
 
         Args:
-            api: Who makes it.
-            downloads: What fetches its files.
-            job: What is wanted.
-            steps: How many steps that should take, if anyone knows.
-            context: Hears how it goes.
-            clock: Tells how long it takes.
+            api: The client for the API.
+            downloader: Downloads the output files.
+            job: The job of imagen.
+            steps: The number of steps, to read the progress; None if unknown.
+            context: The context of the job.
+            clock: The clock.
         """
         self._api = api
-        self._downloads = downloads
+        self._downloader = downloader
         self._job = job
         self._steps = steps
         self._context = context
         self._clock = clock
         self._fraction: float | None = None
-        self._seen = Prediction(id="none yet", status="starting")
+        self._latest = Prediction(id="none yet", status="starting")
 
     def submit(self, path: str, body: bytes, *, wait: int) -> Generated:
-        """Order it, tell the context what it is called, and stay with it.
+        """Create the prediction, report its id, and wait for its images.
 
         Raises:
-            NotThereError, NotValidError: as they say; it was not ordered.
-            Unfinished: it may have been.
-            ImagenError: it was not, or brought nothing.
+            NotFoundError, InvalidInputError: the prediction was not created.
+            Unfinished: the prediction may have been created.
+            ImagenError: the prediction was not created, or made no image.
         """
         with mark_unsent():
             self._context.sleep(0)
         seconds = ceil(self._job.timeout * self._job.count)
         cancel_after = min(max(seconds, MIN_CANCEL_AFTER), MAX_CANCEL_AFTER)
+        create = partial(
+            self._api.create_prediction,
+            path,
+            body,
+            wait=wait,
+            cancel_after=cancel_after,
+        )
+        # If the caller leaves before the response arrives, the job is cancelled as soon
+        # as its id is known.
         call = BackgroundCall(
-            partial(
-                self._api.create_prediction,
-                path,
-                body,
-                wait=wait,
-                cancel_after=cancel_after,
-            ),
+            create,
             undo=lambda prediction: self._api.cancel_prediction(prediction.id),
         )
         try:
@@ -134,175 +140,181 @@ class PredictionRun:
         return self.follow(prediction)
 
     def resume(self, reference: str) -> Generated:
-        """Stay with one that another process ordered.
+        """Wait for the images of a prediction that another process created.
 
         Raises:
-            Unfinished: this account has none of that name.
-            BackendError: it brought nothing.
-            ImagenError: it cannot be looked at now.
+            Unfinished: this account has no prediction with the id.
+            BackendError: the prediction made no image.
+            ImagenError: the prediction cannot be read now.
         """
-        self._seen = Prediction(id=reference, status="starting")
-        look = BackgroundCall(partial(self._api.get_prediction, reference))
+        self._latest = Prediction(id=reference, status="starting")
+        call = BackgroundCall(partial(self._api.get_prediction, reference))
         try:
-            prediction = look.result(self._context)
+            prediction = call.result(self._context)
         except Cancelled as stopped:
             return self._cancel(stopped)
         except (NotFoundError, InvalidInputError) as gone:
             raise Unfinished(
                 f"{self._api.name} has no job {reference}, or not for this token.",
-                hint="Use the token of the account that paid for it, or give it up.",
+                hint="Use the token of the account that paid for the job. If there is"
+                " none, forget the job.",
             ) from gone
         return self.follow(prediction)
 
     def follow(self, prediction: Prediction) -> Generated:
-        """Stay with it until it is over, and return its images.
+        """Wait until the prediction has ended, and return its images.
 
         Raises:
-            ImagenError: it brought none, or none that can be had now.
+            ImagenError: it made no image, or the images cannot be downloaded now.
         """
-        self._seen = prediction
+        self._latest = prediction
         try:
             self._poll()
-            return self._build_result(self._seen, self._download_all())
+            return self._build_result(self._latest, self._download_all())
         except Cancelled as stopped:
             return self._cancel(stopped)
 
-    # Staying with it
+    # Polling
 
     def _poll(self) -> None:
-        """Look until all is there."""
+        """Poll until all output files are there."""
         pause = FIRST_POLL_INTERVAL
-        while not self._is_complete(self._seen):
+        while not self._is_complete(self._latest):
             self._report_progress()
             self._context.sleep(pause)
             pause = min(MAX_POLL_INTERVAL, pause * _BACKOFF)
             self._refresh()
-        if not self._seen.is_finished:
+        if not self._latest.is_finished:
             self._refresh_final()
         self._report_progress()
 
     def _refresh_final(self) -> None:
-        """Look once more: who waits gets the files before the figures and the log."""
-        look = BackgroundCall(partial(self._get_prediction, self._seen.id))
+        """Read the prediction once more, for its metrics and its log."""
+        # A response that was delayed by `wait` has the files before the metrics and the
+        # log. Those are worth one more request, but not the failure of the job.
+        call = BackgroundCall(partial(self._get_prediction, self._latest.id))
         try:
-            later = look.result(self._context)
+            later = call.result(self._context)
         except Cancelled:
             raise
         except ImagenError:
             return
         if self._is_complete(later):
-            self._seen = later
+            self._latest = later
 
     def _is_complete(self, prediction: Prediction) -> bool:
-        """Whether it is over, or has all its files while it still says `processing`.
-
-        Not at the first file: some models add one after the other.
-        """
+        """Return whether the prediction has ended or has all its files."""
+        # All files, not the first: some models add one after the other while the
+        # status is `processing`.
         return (
             prediction.is_finished or len(list_outputs(prediction)) >= self._job.count
         )
 
     def _refresh(self) -> None:
-        """See how it stands.
+        """Read the current state of the prediction.
 
         Raises:
-            Unfinished: nobody says, and it is there.
+            Unfinished: the state cannot be read; the job exists.
         """
-        reference = self._seen.id
+        reference = self._latest.id
+        read = partial(self._get_prediction, reference)
         try:
-            self._seen = self._read_with_retries(
-                partial(self._get_prediction, reference), self._api.name
-            )
+            self._latest = self._read_with_retries(read, self._api.name)
         except (Cancelled, Unfinished):
             raise
         except ImagenError as error:
             raise Unfinished(
-                f"{error.message} It has the job, as {reference}.", hint=error.hint
+                f"{error.message} The job exists there as {reference}.", hint=error.hint
             ) from error
 
     def _get_prediction(self, reference: str) -> Prediction:
-        """Look once; one that was there a moment ago is not gone."""
         try:
             return self._api.get_prediction(reference)
+        # A job that was there a moment ago is not gone: the 404 is temporary.
         except (NotFoundError, InvalidInputError) as error:
             raise Unavailable(
                 f"{self._api.name} does not find the job {reference}."
             ) from error
 
-    def _read_with_retries(self, ask: Callable[[], Result], who: str) -> Result:
-        """Ask until there is an answer, though not for ever.
+    def _read_with_retries(self, read: Callable[[], Result], server: str) -> Result:
+        """Repeat a read until it succeeds or `MAX_OUTAGE` is over.
 
         Raises:
-            Unfinished: there was none for too long.
+            Unfinished: it did not succeed in time.
         """
-        away, pause = 0.0, FIRST_POLL_INTERVAL
+        outage, pause = 0.0, FIRST_POLL_INTERVAL
         while True:
             began = self._clock.monotonic()
             try:
-                return BackgroundCall(ask).result(self._context)
+                return BackgroundCall(read).result(self._context)
             except (Unavailable, Throttled) as error:
-                trouble = error
+                reason = error
             wait = pause
-            if isinstance(trouble, Throttled) and trouble.retry_after is not None:
-                wait = max(pause, trouble.retry_after)
-            away += self._clock.monotonic() - began + wait
-            if away > MAX_OUTAGE:
+            if isinstance(reason, Throttled) and reason.retry_after is not None:
+                wait = max(pause, reason.retry_after)
+            outage += self._clock.monotonic() - began + wait
+            if outage > MAX_OUTAGE:
                 raise Unfinished(
-                    f"{who} was away for {MAX_OUTAGE:g} seconds: {trouble.message}",
-                    hint="The job is there, and can be asked for later.",
-                ) from trouble
-            self._context.progress(self._fraction, "waiting for Replicate to come back")
+                    f"{server} was not available for {MAX_OUTAGE:g} s: "
+                    f"{reason.message}",
+                    hint="The job exists; its images can be fetched later.",
+                ) from reason
+            self._context.progress(self._fraction, "waiting for Replicate")
             self._context.sleep(wait)
             pause = min(2 * MAX_POLL_INTERVAL, pause * 2)
 
     def _report_progress(self) -> None:
-        """Say how far it is; the log of one that has not begun is not about that."""
-        begun = self._seen.status != "starting"
-        bars = read_progress(self._seen, steps=self._steps) if begun else None
-        if bars is not None:
-            self._fraction = max(self._fraction or 0.0, bars.fraction)
-        note = "drawing" if self._seen.status == "processing" else self._seen.status
-        self._context.progress(self._fraction, note, steps=bars.steps if bars else None)
+        # The log of a job that has not started is about something else, such as the
+        # start of the model.
+        started = self._latest.status != "starting"
+        bar = read_progress(self._latest, steps=self._steps) if started else None
+        if bar is not None:
+            self._fraction = max(self._fraction or 0.0, bar.fraction)
+        status = self._latest.status
+        note = "drawing" if status == "processing" else status
+        self._context.progress(self._fraction, note, steps=bar.steps if bar else None)
 
-    # Its images
+    # Downloads
 
     def _download_all(self) -> list[bytes]:
-        """Return the files, each fetched until it is whole.
+        """Return the content of the output files.
 
         Raises:
-            Unfinished: they are there, and cannot be fetched now.
-            BackendError: they are not there any more, or nowhere to be fetched from.
+            Unfinished: the files exist, and cannot be downloaded now.
+            BackendError: the files were deleted, or their URLs are not allowed.
         """
         contents: list[bytes] = []
         missing: list[BackendError] = []
-        for address in list_outputs(self._seen):
-            self._context.progress(self._fraction, "fetching")
+        for url in list_outputs(self._latest):
+            self._context.progress(self._fraction, "downloading")
+            # A file that cannot be downloaded does not stop the others.
             try:
-                contents.append(self._download(address))
-            except BackendError as error:  # which takes no other along
+                contents.append(self._download(url))
+            except BackendError as error:
                 missing.append(error)
         if missing and not contents:
             raise missing[0]
         return contents
 
-    def _download(self, address: str) -> bytes:
+    def _download(self, url: str) -> bytes:
         stopped = Event()
-        fetch = partial(self._downloads.fetch, address, stopped)
+        fetch = partial(self._downloader.fetch, url, stopped)
+        server = "The server of the image"
         try:
             for number in range(1, _MAX_DOWNLOADS):
-                content = self._read_with_retries(fetch, "The place of the image")
+                content = self._read_with_retries(fetch, server)
                 if not is_truncated(content):
                     return content
                 self._context.sleep(number * FIRST_POLL_INTERVAL)
-            return self._read_with_retries(fetch, "The place of the image")
+            return self._read_with_retries(fetch, server)
         except GoneError as gone:
             raise BackendError(
-                f"{self._api.name} made it, and has deleted it since.",
-                hint="It keeps what was asked for through the API for an hour.",
-                used=read_usage(self._seen),
+                f"{self._api.name} made the image and has deleted it.",
+                hint=DELETED_HINT,
+                used=read_usage(self._latest),
             ) from gone
         except BackendError as error:
-            error.used = read_usage(self._seen)
+            error.used = read_usage(self._latest)
             raise
         finally:
             stopped.set()
@@ -310,43 +322,45 @@ class PredictionRun:
     def _build_result(
         self, prediction: Prediction, contents: Sequence[bytes]
     ) -> Generated:
-        """Put together what came; one file that is no image takes no other along.
+        """Return the result; files that are not images are left out.
 
         Raises:
             Refused, BackendError: there is no image.
         """
         faults: list[str] = []
-        found: list[tuple[bytes, ImageFacts]] = []
+        images: list[tuple[bytes, ImageFacts]] = []
         for content in contents:
             try:
-                found.append((content, read_facts(content)))
-            except NotAnImage as why:
-                faults.append(str(why))
+                images.append((content, read_facts(content)))
+            except NotAnImage as error:
+                faults.append(str(error))
         used = read_usage(
-            prediction, [Size(facts.width, facts.height) for _, facts in found]
+            prediction, [Size(facts.width, facts.height) for _, facts in images]
         )
-        if not found and faults:
+        if not images and faults:
             raise BackendError(
-                f"What the model made is no image that imagen stores: {faults[0]}.",
+                "The output of the model is not an image that imagen can store: "
+                f"{faults[0]}.",
                 hint="Choose a model that makes PNG, JPEG or WebP.",
                 used=used,
             )
-        if not found:
+        if not images:
             raise explain_failure(prediction)
-        told = read_seed(prediction)
-        seed = self._job.seed if told is None else told
-        bars = read_progress(prediction, steps=self._steps)
+        logged = read_seed(prediction)
+        seed = self._job.seed if logged is None else logged
+        bar = read_progress(prediction, steps=self._steps)
         return Generated(
             images=tuple(
                 GeneratedImage(
                     content=content,
                     media_type=facts.media_type,
+                    # The log names one seed, which cannot be that of several images.
                     seed=seed if len(contents) == 1 else self._job.seed,
                 )
-                for content, facts in found
+                for content, facts in images
             ),
             model=prediction.model_name or self._job.model,
-            steps=bars.steps if self._job.steps is None and bars else self._job.steps,
+            steps=bar.steps if self._job.steps is None and bar else self._job.steps,
             used=used,
             parameters={
                 "prediction": prediction.id,
@@ -355,15 +369,15 @@ class PredictionRun:
             },
         )
 
-    # Calling it off
+    # Cancellation
 
     def _cancel_submission(
         self, call: BackgroundCall[Prediction], stopped: Cancelled
     ) -> Generated:
-        """Wait a moment for the answer to an order that nobody wants any more.
+        """Wait a moment for the response to the submission, and cancel the job.
 
         Raises:
-            Cancelled: settled if it was not ordered, or is over.
+            Cancelled: settled if the prediction was not created, or has ended.
         """
         began = self._clock.monotonic()
         try:
@@ -375,56 +389,63 @@ class PredictionRun:
         if prediction is None:
             raise _build_cancelled(stopped) from stopped
         self._context.accepted(prediction.id)
-        self._seen = prediction
+        self._latest = prediction
         return self._cancel(stopped, spent=self._clock.monotonic() - began)
 
     def _cancel(self, stopped: Cancelled, *, spent: float = 0.0) -> Generated:
-        """Cancel it; but what was finished before was paid for, and is fetched.
+        """Cancel the prediction; return its images if it had finished before.
 
         Raises:
-            Cancelled: settled if it is certain that it is over, and brought nothing.
+            Cancelled: settled if the prediction has certainly ended without an image.
         """
-        until = self._clock.monotonic() + CANCEL_TIMEOUT - spent
-        ended = self._cancel_remote_job(until)
+        deadline = self._clock.monotonic() + CANCEL_TIMEOUT - spent
+        ended = self._cancel_remote_job(deadline)
         if ended is None:
             raise _build_cancelled(stopped) from stopped
         if not list_outputs(ended):
             raise _build_cancelled(
                 stopped, used=read_usage(ended), settled=True
             ) from stopped
-        contents = self._download_until(ended, until)
+        # The job was finished before it was cancelled: its images were paid for.
+        contents = self._download_until(ended, deadline)
         if contents is None:
             raise _build_cancelled(stopped) from stopped
         return self._build_result(ended, contents)
 
-    def _cancel_remote_job(self, until: float) -> Prediction | None:
-        """Return how it ended, if it can be seen in time that it did."""
-        seen, ask = self._seen, self._api.cancel_prediction
-        while not seen.is_finished:
-            left = until - self._clock.monotonic()
+    def _cancel_remote_job(self, deadline: float) -> Prediction | None:
+        """Return the final state of the prediction; None if it is not known in time."""
+        latest, request = self._latest, self._api.cancel_prediction
+        while not latest.is_finished:
+            left = deadline - self._clock.monotonic()
             if left <= 0:
                 return None
             try:
-                found = BackgroundCall(partial(ask, seen.id)).result_within(left)
+                found = BackgroundCall(partial(request, latest.id)).result_within(left)
+            # Too late to cancel: the prediction has ended, and its state says how.
             except (NotFoundError, InvalidInputError):
-                ask = self._api.get_prediction  # it cannot be cancelled any more
+                request = self._api.get_prediction
             except ImagenError:
                 pass
             else:
-                seen, ask = found or seen, self._api.get_prediction
-            if not seen.is_finished:
+                latest, request = found or latest, self._api.get_prediction
+            # The context raises at once when it is cancelled, so it cannot wait here.
+            if not latest.is_finished:
                 Event().wait(min(_CANCEL_POLL_INTERVAL, max(0.0, left)))
-        return seen
+        return latest
 
-    def _download_until(self, ended: Prediction, until: float) -> list[bytes] | None:
-        """Return the files if they can be had in time."""
+    def _download_until(
+        self, prediction: Prediction, deadline: float
+    ) -> list[bytes] | None:
+        """Return the content of the files; None if they do not arrive in time."""
         stopped = Event()
 
         def fetch() -> list[bytes]:
-            return [self._downloads.fetch(url, stopped) for url in list_outputs(ended)]
+            urls = list_outputs(prediction)
+            return [self._downloader.fetch(url, stopped) for url in urls]
 
         try:
-            return BackgroundCall(fetch).result_within(until - self._clock.monotonic())
+            left = deadline - self._clock.monotonic()
+            return BackgroundCall(fetch).result_within(left)
         except (ImagenError, GoneError):
             return None
         finally:
@@ -438,7 +459,7 @@ def _build_cancelled(
 
 
 def _list_recorded_inputs(prediction: Prediction, job: ImageJob) -> dict[str, object]:
-    """Return what was sent beside the words, the seed and the pictures."""
+    """Return the inputs for the sidecar: without prompts, seed, images, long texts."""
     return {
         name: value
         for name, value in prediction.inputs.items()

@@ -1,4 +1,4 @@
-"""What one input of a model may be, read from the model's own description."""
+"""The inputs of a model: their types and limits, read from the model's schema."""
 
 import re
 from collections.abc import Mapping
@@ -30,7 +30,7 @@ _KIND_NAMES = {
     "number": "a number",
     "flag": "true or false",
     "list": "a list",
-    "any": "anything",
+    "any": "any value",
 }
 _LONGEST_NOTE, _LONGEST_DESCRIPTION, _CHOICES_SHOWN = 80, 2000, 20
 
@@ -39,15 +39,15 @@ class Field(msgspec.Struct, frozen=True, kw_only=True):
     """One input of a model.
 
     Attributes:
-        name: As the model calls it.
-        kind: What it takes.
-        choices: The only values there are, if they are listed.
-        lowest: The smallest number that it takes, if that is said.
-        highest: Likewise the largest.
-        most: How many entries a list may have, if that is said.
-        default: What it is when it is not sent; None when nobody says.
-        required: Whether it has to be sent.
-        note: What it is for, in the model's words.
+        name: The model's own name for it.
+        kind: The type of its value.
+        choices: The allowed values; empty if they are not listed.
+        lowest: The smallest allowed number; None if not stated.
+        highest: The largest allowed number; None if not stated.
+        max_items: The maximum length of a list; None if not stated.
+        default: The value that the model uses if it is not sent; None if not stated.
+        required: Whether it must be sent.
+        note: The model's description of it.
     """
 
     name: str
@@ -62,23 +62,23 @@ class Field(msgspec.Struct, frozen=True, kw_only=True):
 
     @property
     def text_choices(self) -> tuple[str, ...]:
-        """The choices that are text."""
+        """The allowed values that are text."""
         return tuple(choice for choice in self.choices if isinstance(choice, str))
 
     @property
     def summary(self) -> str:
-        """A word on what it does, or may be."""
+        """A short description: the choices, or else the first sentence of the note."""
         if self.note and not 0 < len(self.choices) <= _CHOICES_SHOWN:
-            said = re.split(r"(?<=[a-z)])\. ", self.note)[0]
+            text = re.split(r"(?<=[a-z)])\. ", self.note)[0]
         else:
-            said = ", ".join(map(str, self.choices)) or _KIND_NAMES[self.kind]
-        return as_line(said, longest=_LONGEST_NOTE)
+            text = ", ".join(map(str, self.choices)) or _KIND_NAMES[self.kind]
+        return as_line(text, longest=_LONGEST_NOTE)
 
     def convert(self, value: object) -> object:
-        """Return a value as the model wants it written.
+        """Return a value in the form that the model expects.
 
         Raises:
-            InvalidRequest: it makes no sense there.
+            InvalidRequest: the model does not accept the value.
         """
         if self.choices:
             return self._find_choice(value)
@@ -86,27 +86,27 @@ class Field(msgspec.Struct, frozen=True, kw_only=True):
             case "whole":
                 if isinstance(value, float) and value.is_integer():
                     value = int(value)
-                good = isinstance(value, int) and not isinstance(value, bool)
+                valid = isinstance(value, int) and not isinstance(value, bool)
             case "number":
-                good = isinstance(value, (int, float)) and not isinstance(value, bool)
+                valid = isinstance(value, (int, float)) and not isinstance(value, bool)
             case "flag":
-                good = isinstance(value, bool)
+                valid = isinstance(value, bool)
             case "text":
-                good = isinstance(value, str)
+                valid = isinstance(value, str)
             case "list":
-                good = isinstance(value, (list, tuple))
+                valid = isinstance(value, (list, tuple))
             case "any":
-                good = True
-        if not good:
+                valid = True
+        if not valid:
             raise InvalidRequest(
-                f"{self.name} is {value!r}, and takes {_KIND_NAMES[self.kind]}."
+                f"{self.name} must be {_KIND_NAMES[self.kind]}, not {value!r}."
             )
         if isinstance(value, (int, float)) and not isinstance(value, bool):
             self._check_range(value)
         return value
 
     def _find_choice(self, value: object) -> object:
-        """Find the choice that is meant: 0.25 is "0.25", and 1.0 is 1."""
+        """Return the choice that equals the value: 0.25 is "0.25", and 1.0 is 1."""
         for choice in self.choices:
             if json_equal(choice, value) or str(choice) == _format_choice(value):
                 return choice
@@ -115,7 +115,7 @@ class Field(msgspec.Struct, frozen=True, kw_only=True):
         more = " and others" if len(self.choices) > _CHOICES_SHOWN else ""
         raise InvalidRequest(
             f"{self.name} cannot be {value!r}.",
-            hint=f"Did you mean {near}?" if near else f"It takes {listed}{more}.",
+            hint=f"Did you mean {near}?" if near else f"Use one of {listed}{more}.",
         )
 
     def _check_range(self, value: float) -> None:
@@ -126,13 +126,11 @@ class Field(msgspec.Struct, frozen=True, kw_only=True):
             limits = f"{low:g} to {high:g}"
         else:
             limits = f"{low:g} or more" if high is None else f"{high:g} or less"
-        raise InvalidRequest(
-            f"{self.name} cannot be {value!r}.", hint=f"It takes {limits}."
-        )
+        raise InvalidRequest(f"{self.name} cannot be {value!r}.", hint=f"Use {limits}.")
 
 
 def json_equal(one: object, other: object) -> bool:
-    """Whether two values are the same JSON: 1 is 1.0, but true is not 1."""
+    """Return whether two values are equal in JSON: 1 is 1.0, but true is not 1."""
     if isinstance(one, bool) or isinstance(other, bool):
         return one is other
     if isinstance(one, (list, tuple)) and isinstance(other, (list, tuple)):
@@ -148,17 +146,17 @@ def json_equal(one: object, other: object) -> bool:
 
 
 def read_fields(schema: object) -> tuple[Field, ...]:
-    """Return the inputs that a model's `openapi_schema` lists, in its order.
-
-    What cannot be understood is left out, for a model is used by what is left.
-    """
+    """Return the inputs in a model's `openapi_schema`, in its order."""
+    # Parts that cannot be read are left out: the model can be used without them.
     schemas = _get_path(schema, "components", "schemas")
-    wanted = _get_path(schemas, "Input")
-    musts = as_list(wanted.get("required"))
-    listed = _get_path(wanted, "properties")
-    ordered = sorted(listed, key=lambda name: _sort_key(listed[name]))
+    inputs = _get_path(schemas, "Input")
+    required = as_list(inputs.get("required"))
+    properties = _get_path(inputs, "properties")
+    ordered = sorted(properties, key=lambda name: _sort_key(properties[name]))
     return tuple(
-        _read_field(name, _resolve(listed[name], schemas), required=name in musts)
+        _read_field(
+            name, _resolve(properties[name], schemas), required=name in required
+        )
         for name in ordered
     )
 
@@ -179,10 +177,9 @@ def _read_field(name: str, said: Mapping[str, object], *, required: bool) -> Fie
 
 
 def _resolve(said: object, schemas: Mapping[str, object]) -> Mapping[str, object]:
-    """Return a property with what it refers to; choices are a schema of their own.
-
-    Of alternatives the first that is not null counts: they say that it may be left out.
-    """
+    """Return a property with its references resolved."""
+    # Replicate puts the choices of an input into a schema of their own. Of several
+    # alternatives the first that is not null is used: null marks an optional input.
     found = dict(as_mapping(said))
     for key in ("allOf", "anyOf", "oneOf"):
         for part in as_list(found.pop(key, None)):
@@ -214,7 +211,7 @@ def _as_count(value: object) -> int | None:
 
 
 def _format_choice(value: object) -> str:
-    """Return a number as a choice spells it: 0.25, and 1 for 1.0."""
+    """Return a value in the spelling of a choice: 0.25, and 1 for 1.0."""
     if isinstance(value, float):
         return f"{value:g}"
     return str(value) if not isinstance(value, bool) else ""

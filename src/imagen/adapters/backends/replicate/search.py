@@ -1,4 +1,4 @@
-"""Finds predictions that are just like a job, among all that an account has made."""
+"""The search for predictions of an account that match a job."""
 
 from base64 import b64decode
 from collections.abc import Iterator, Mapping, Sequence
@@ -21,19 +21,19 @@ from imagen.ports.backend import JobContext
 from imagen.ports.clock import Clock
 
 CLOCK_TOLERANCE = timedelta(seconds=30)
-"""How far a prediction may be from where a clock that was set right says it is."""
+"""How much earlier than the job a matching prediction may have been created."""
 
 _MAX_PAGES = 100
 
 
 class SearchCriteria(msgspec.Struct, frozen=True, kw_only=True):
-    """What a prediction has to be like.
+    """The properties of a matching prediction.
 
     Attributes:
-        target: What it was asked of.
-        inputs: Everything that was sent, without the images.
-        images: The digests of the images that were sent, by the input that took them.
-        defaults: What the model's inputs are when nobody sends them.
+        target: The model or deployment.
+        inputs: All values that were sent, without images.
+        images: The SHA-256 digests of the images that were sent, by input.
+        defaults: The default values of the model's inputs.
     """
 
     target: Target
@@ -50,24 +50,22 @@ def find_matching(
     clock: Clock,
     context: JobContext,
 ) -> Iterator[str]:
-    """Yield the names of all predictions since then that are certainly like it.
+    """Yield the ids of all predictions since then that certainly match.
 
     Raises:
-        ImagenError: they cannot be listed now.
+        ImagenError: the predictions cannot be listed now.
     """
     cursor: str | None = None
     for _ in range(_MAX_PAGES):
-        asked = BackgroundCall(partial(api.list_predictions, cursor))
-        page, headers = asked.result(context)
-        earliest = (
-            since
-            - CLOCK_TOLERANCE
-            + _measure_clock_offset(headers.get("Date"), clock.now())
-        )
+        call = BackgroundCall(partial(api.list_predictions, cursor))
+        page, headers = call.result(context)
+        offset = _measure_clock_offset(headers.get("Date"), clock.now())
+        earliest = since - CLOCK_TOLERANCE + offset
         for prediction in page.predictions:
-            moment = parse_time(prediction.created_at)
-            if moment is not None and moment < earliest:
+            created = parse_time(prediction.created_at)
+            if created is not None and created < earliest:
                 return
+            # The images last, because comparing them may need requests.
             if matches(prediction, criteria) and _has_same_images(
                 prediction, criteria, api, context
             ):
@@ -78,7 +76,7 @@ def find_matching(
 
 
 def matches(prediction: Prediction, criteria: SearchCriteria) -> bool:
-    """Whether it was asked of the same, for the same, as far as images do not count."""
+    """Return whether target and inputs match; images are not compared."""
     target, sent = criteria.target, prediction.inputs
     if target.deployment:
         deployment = prediction.deployment
@@ -91,24 +89,24 @@ def matches(prediction: Prediction, criteria: SearchCriteria) -> bool:
         return False
     if target.version and prediction.version != target.version:
         return False
+    others = criteria.defaults.keys() - criteria.inputs.keys() - criteria.images.keys()
     return all(
         name in sent and json_equal(sent[name], value)
         for name, value in criteria.inputs.items()
     ) and all(
         _is_default(value, criteria.defaults.get(name))
         for name, value in sent.items()
-        if name
-        in criteria.defaults.keys() - criteria.inputs.keys() - criteria.images.keys()
+        if name in others
     )
 
 
 def _is_default(value: object, default: object) -> bool:
-    """Whether an input that we did not send says nothing: Replicate may add those."""
+    # Replicate may add inputs that were not sent, with their defaults or empty.
     return json_equal(value, default) or value in (None, "", [])
 
 
 def _measure_clock_offset(date: str | None, now: datetime) -> timedelta:
-    """Return by how much Replicate's clock is ahead of ours, as an answer tells."""
+    """Return by how much Replicate's clock is ahead, from a response's `Date`."""
     try:
         theirs = parsedate_to_datetime(date or "")
     except (ValueError, TypeError):
@@ -122,7 +120,7 @@ def _has_same_images(
     api: ReplicateClient,
     context: JobContext,
 ) -> bool:
-    """Whether the images are the same; what cannot be told is not the same."""
+    """Return whether all images certainly match; False where it cannot be decided."""
     for name, digests in criteria.images.items():
         value = prediction.inputs.get(name)
         sent = as_list(value) or [value]
@@ -139,7 +137,7 @@ def _has_same_images(
 def _find_digest(
     value: object, api: ReplicateClient, context: JobContext
 ) -> str | None:
-    """Return the digest of an image that was sent, or of a file handed in before."""
+    """Return the digest of a data URI or of an uploaded file; None if unknown."""
     if not isinstance(value, str):
         return None
     if value.startswith("data:"):

@@ -1,9 +1,9 @@
-"""Which sizes a model makes, and which of its inputs ask for them.
+"""The image sizes of a model, and the inputs that select each size.
 
-Models say it in four ways: width and height, a list of sizes, a ratio of the sides, or
-a ratio and how large it is to be (`0.25`, `1 MP`, `2K`). The last two do not tell the
-pixels. For the models of our table they are known; for others they are worked out, and
-what really comes is measured anyway.
+Models have four kinds of inputs for the size: width and height, a list of sizes, an
+aspect ratio, or an aspect ratio and a scale (`0.25`, `1 MP`, `2K`). The last two do not
+state pixels. For the models in the table the pixels are known, for others they are
+computed; the image that arrives is measured in any case.
 """
 
 import re
@@ -16,24 +16,24 @@ from imagen.adapters.backends.replicate.schema import Field, json_equal
 from imagen.domain.size import LARGEST_SIDE, SMALLEST_SIDE, Size, SizeRule
 
 Pixels: TypeAlias = Mapping[str, Mapping[str, Size]]
-"""What is known to come out: how large (as the model says it, or ""), which ratio."""
+"""Known sizes by scale (the model's own word, or "") and aspect ratio."""
 
 WIDTH, HEIGHT, RATIO, CUSTOM = "width", "height", "aspect_ratio", "custom"
 LISTS = ("size", "resolution", "image_size")
-"""Inputs that may list whole sizes, or say how large."""
+"""Inputs whose choices may be sizes or scales."""
 
 SCALES = ("megapixels", "output_megapixels", *LISTS)
-"""Inputs that say how large it is to be, beside a ratio."""
+"""Inputs that set the scale of an aspect ratio."""
 
 SIZE_INPUTS = (WIDTH, HEIGHT, RATIO, *SCALES)
 
 _DEFAULT_SIZE = Size(1024, 1024)
 _ONE_MEGAPIXEL = _DEFAULT_SIZE.width * _DEFAULT_SIZE.height
 _MULTIPLE = 16
-"""Sides are multiples of this if nobody says otherwise: every model divides by it."""
+"""The multiple of the sides if the model states none: every model accepts it."""
 
 _MIN_SIDE, _MAX_SIDE = 256, 2048
-"""The range of the sides, likewise."""
+"""The range of the sides if the model states none."""
 
 _SIZE_PATTERN = re.compile(r"(\d{2,5}) *[x*×] *(\d{2,5})")  # noqa: RUF001 - some write it so
 _RATIO_PATTERN = re.compile(r"(\d{1,3}(?:\.\d+)?):(\d{1,3}(?:\.\d+)?)")
@@ -61,11 +61,11 @@ def _build_buckets() -> dict[str, Size]:
 
 
 BUCKETS = _build_buckets()
-"""What FLUX.1, SDXL and SD 3.5 make of a ratio at one megapixel (their own sources)."""
+"""The sizes of FLUX.1, SDXL and SD 3.5 at one megapixel (from their sources)."""
 
 
 class SizeOption(msgspec.Struct, frozen=True, kw_only=True):
-    """A size, and the inputs that ask for it."""
+    """A size and the inputs that select it."""
 
     size: Size
     inputs: Mapping[str, object]
@@ -75,9 +75,9 @@ class SizeInputs(msgspec.Struct, frozen=True, kw_only=True):
     """All sizes of one model.
 
     Attributes:
-        grid: Any width and height that keep to this; None if they cannot be given.
-        grid_inputs: What goes along with a width and a height.
-        ways: The sizes that it has a word for.
+        grid: The rule for width and height; None if the model does not have them.
+        grid_inputs: Other inputs that must be sent with width and height.
+        options: The sizes that the model has names for.
     """
 
     grid: SizeRule | None = None
@@ -86,55 +86,58 @@ class SizeInputs(msgspec.Struct, frozen=True, kw_only=True):
 
     @property
     def rule(self) -> SizeRule:
-        """The sizes that can be made; one that cannot be chosen is the usual one."""
+        """The sizes that can be made; the default size if none can be selected."""
         if self.grid is not None:
             return self.grid
-        sizes = tuple(dict.fromkeys(way.size for way in self.options))
+        sizes = tuple(dict.fromkeys(option.size for option in self.options))
         return SizeRule(choices=sizes or (_DEFAULT_SIZE,))
 
     def choose_inputs(
         self, size: Size, given: Mapping[str, object]
     ) -> dict[str, object]:
-        """Return the inputs that ask for the size, or for what comes nearest.
+        """Return the inputs that select the size, or the nearest possible size.
 
         Args:
-            size: What is wanted.
-            given: Inputs of this kind that the user named; they go before the size.
+            size: The requested size.
+            given: Size inputs that the user set; they take precedence over the size.
         """
         if self.grid is not None and given.keys() <= {WIDTH, HEIGHT}:
             near = self.grid.nearest(size)
             sides = {WIDTH: near.width, HEIGHT: near.height}
             return {**self.grid_inputs, **sides, **given}
-        fitting = [way for way in self.options if _matches(way.inputs, given)]
-        if not fitting:
+        matching = [option for option in self.options if _matches(option.inputs, given)]
+        if not matching:
             return dict(given)
-        rule = SizeRule(choices=tuple(way.size for way in fitting))
+        rule = SizeRule(choices=tuple(option.size for option in matching))
         near = rule.nearest(size)
-        best = next(way for way in fitting if way.size == near)
+        best = next(option for option in matching if option.size == near)
         return {**best.inputs, **given}
 
 
 def read_sizes(fields: Mapping[str, Field], pixels: Pixels | None = None) -> SizeInputs:
-    """Return the sizes of the model that has these inputs."""
+    """Return the sizes of a model with these inputs."""
     listed = _list_whole_sizes(fields)
     if listed:
         return SizeInputs(options=listed)
-    ways = _list_ratio_sizes(fields, pixels or {})
+    options = _list_ratio_sizes(fields, pixels or {})
     if WIDTH not in fields or HEIGHT not in fields:
-        return SizeInputs(options=ways)
+        return SizeInputs(options=options)
     width, height = fields[WIDTH], fields[HEIGHT]
     if width.choices and height.choices:
         return SizeInputs(options=_combine_sides(width, height))
-    says = [name for name in (RATIO, *LISTS) if CUSTOM in _text_choices(fields, name)]
+    # Some models use width and height only if another input is set to "custom".
+    switches = [
+        name for name in (RATIO, *LISTS) if CUSTOM in _text_choices(fields, name)
+    ]
     return SizeInputs(
         grid=_build_grid(width, height),
-        grid_inputs=dict.fromkeys(says[:1], CUSTOM),
-        options=ways,
+        grid_inputs=dict.fromkeys(switches[:1], CUSTOM),
+        options=options,
     )
 
 
 def parse_ratio_sizes(text: str) -> Mapping[str, Size]:
-    """Read `1:1 1024x1024, 16:9 1344x768` as the sizes of these ratios."""
+    """Parse `1:1 1024x1024, 16:9 1344x768` into sizes by aspect ratio."""
     pairs = (pair.split() for pair in text.split(","))
     return {ratio: Size.parse(size) for ratio, size in pairs}
 
@@ -167,13 +170,13 @@ def _combine_sides(width: Field, height: Field) -> tuple[SizeOption, ...]:
 
 
 def _build_grid(width: Field, height: Field) -> SizeRule:
-    said = _DIVISOR.search(f"{width.note} {height.note}")
+    divisor = _DIVISOR.search(f"{width.note} {height.note}")
     lows = [field.lowest for field in (width, height) if field.lowest is not None]
     highs = [field.highest for field in (width, height) if field.highest is not None]
     smallest = max(SMALLEST_SIDE, int(max(lows, default=_MIN_SIDE)))
     largest = min(LARGEST_SIDE, int(min(highs, default=_MAX_SIDE)))
     return SizeRule(
-        multiple=int(said[1]) if said else _MULTIPLE,
+        multiple=int(divisor[1]) if divisor else _MULTIPLE,
         smallest=smallest,
         largest=max(smallest, largest),
     )
@@ -182,7 +185,7 @@ def _build_grid(width: Field, height: Field) -> SizeRule:
 def _list_ratio_sizes(
     fields: Mapping[str, Field], pixels: Pixels
 ) -> tuple[SizeOption, ...]:
-    """Return a size for each ratio, as large as it can be asked for."""
+    """Return a size for each combination of aspect ratio and scale."""
     ratios = [
         word for word in _text_choices(fields, RATIO) if _RATIO_PATTERN.fullmatch(word)
     ]
@@ -211,7 +214,8 @@ def _is_scale(word: str, pixels: Pixels) -> bool:
 
 
 def _find_size(ratio: str, word: str, pixels: Pixels) -> Size | None:
-    """Return what comes of a ratio: as known, as known at another scale, or a guess."""
+    """Return the size of an aspect ratio at a scale."""
+    # The known size, else the known size at another scale, else a computed one.
     for known, sizes in sorted(pixels.items(), key=lambda entry: entry[0] != word):
         if ratio in sizes and (known == word or _parse_area(known)):
             factor = (
@@ -232,7 +236,7 @@ def _area_or_default(word: str) -> float:
 
 
 def _parse_area(word: str) -> float | None:
-    """Return how many pixels the word stands for, if it says how large."""
+    """Return the number of pixels that a scale such as `1 MP` or `2K` stands for."""
     if found := _KILO.fullmatch(word):
         return float(found[1]) ** 2 * _ONE_MEGAPIXEL
     if found := _SIDE.fullmatch(word):
@@ -260,7 +264,7 @@ def _snap(side: float) -> int:
 
 
 def _parse_size(width: object, height: object) -> Size | None:
-    """Return the size, if it is one that imagen knows."""
+    """Return the size; None if it is invalid or outside imagen's limits."""
     try:
         sides = int(str(width)), int(str(height))
     except ValueError:

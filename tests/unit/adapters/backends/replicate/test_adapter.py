@@ -78,5 +78,5 @@ def test_names_the_variable_that_is_not_set() -> None:
 def test_a_name_that_is_none_is_told_before_anything_is_asked() -> None:
     job = msgspec.structs.replace(JOB, model="flux")
 
-    with pytest.raises(InvalidRequest, match="no model of Replicate"):
+    with pytest.raises(InvalidRequest, match="not the name of a Replicate model"):
         build().generate(job, RecordingContext())

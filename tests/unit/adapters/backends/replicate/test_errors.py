@@ -75,7 +75,7 @@ def test_what_there_is_not_and_what_is_not_valid_are_decided_elsewhere() -> None
         error(422, {"detail": "- input: prompt is required\n"})
 
     assert refusal.value.refused.message == (
-        "Replicate refuses what was asked for: input: prompt is required."
+        "Replicate refused the inputs: input: prompt is required."
     )
 
 

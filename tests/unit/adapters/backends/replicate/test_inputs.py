@@ -275,7 +275,7 @@ def test_a_model_that_needs_a_picture_says_so_before_it_costs() -> None:
     needed = Field(name="image", kind="text", required=True)
     inputs = build_model_inputs([Field(name="prompt"), needed])
 
-    with pytest.raises(InvalidRequest, match="needs a picture"):
+    with pytest.raises(InvalidRequest, match="needs a reference image"):
         sent(inputs)
 
 
