@@ -26,7 +26,7 @@ def build_client(
     """Return a client for one server; nothing is sent yet.
 
     Proxies and certificates are taken from the environment, but a loopback address is
-    never reached through a proxy. Redirects are not followed.
+    never reached through a proxy. Redirects are returned as responses.
 
     Args:
         base_url: The address of the server.

@@ -94,7 +94,7 @@ class SupabaseAccess:
 
     @property
     def is_valid(self) -> bool:
-        """Whether the URL may be that of a project."""
+        """True if the URL may be that of a project."""
         try:
             url = urlsplit(self.url)
             host = (url.hostname or "").encode("idna").decode()
@@ -200,7 +200,7 @@ class SupabaseProject:
 
     @property
     def is_public(self) -> bool:
-        """Whether the key looks like one that is meant for browsers."""
+        """True if the key looks like one that is meant for browsers."""
         key = self.access.key
         return key.startswith(_PUBLISHABLE) or read_jwt_role(key) in {
             "anon",
@@ -263,7 +263,7 @@ class SupabaseProject:
 
         Raises:
             Unavailable, Throttled: the request can succeed later.
-            Unauthorized, Misconfigured: it can succeed after the hint is followed.
+            Unauthorized, Misconfigured: the user has to act first, as the hint says.
             Refused: it can never succeed with these values.
         """
         import httpx  # noqa: PLC0415 - only to send

@@ -1,40 +1,19 @@
 import ssl
-from collections.abc import Callable
-from datetime import UTC, datetime
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
-from threading import Event, Thread
+from threading import Thread
 from typing import Self
 
-import httpx
 import pytest
 
-from imagen.adapters.remote.background import BackgroundCall
 from imagen.adapters.remote.client import (
     build_client,
     build_ssl_context,
     is_loopback,
 )
-from imagen.adapters.remote.errors import (
-    display_url,
-    mark_unsent,
-    parse_retry_after,
-    to_status_error,
-    translate_errors,
-)
-from imagen.domain.consumption import UNTOUCHED
 from imagen.domain.errors import (
-    BackendError,
-    Cancelled,
-    ImagenError,
     Misconfigured,
-    OutOfCredit,
-    Throttled,
-    Unauthorized,
-    Unavailable,
-    Unfinished,
 )
 from imagen.testing.concurrency import run_at_once
-from imagen.testing.fakes import CancelledContext, RecordingContext
 
 SECRET = "canary-8c1f"
 
@@ -108,14 +87,6 @@ def test_no_proxy_stands_between_two_programs_on_one_machine(
     assert far._mounts
 
 
-@pytest.mark.parametrize(
-    "url",
-    ["https://me:s3cret@a.example:81/x/?token=s3cret", "https://a.example:81/x"],
-)
-def test_shows_an_address_without_its_secrets(url: str) -> None:
-    assert display_url(url) == "https://a.example:81/x"
-
-
 def test_a_plain_address_needs_no_certificates() -> None:
     assert build_ssl_context("http://a.example").get_ca_certs() == []
     assert build_ssl_context("http://a.example").verify_mode is ssl.CERT_REQUIRED
@@ -136,194 +107,6 @@ def test_a_proxy_that_makes_no_sense_is_told(monkeypatch: pytest.MonkeyPatch) ->
 
     with pytest.raises(Misconfigured):
         build_client("http://a.example")
-
-
-def failing(error: Exception, *, creates: bool) -> ImagenError:
-    with (
-        pytest.raises(ImagenError) as failed,
-        translate_errors("Chalk", creates=creates),
-    ):
-        raise error
-    return failed.value
-
-
-@pytest.mark.parametrize("creates", [False, True])
-@pytest.mark.parametrize(
-    "error",
-    [
-        httpx.ConnectError("[Errno 111] Connection refused"),
-        httpx.ConnectTimeout("slow"),
-        httpx.PoolTimeout("full"),
-        httpx.ProxyError("403"),
-        httpx.UnsupportedProtocol("x"),
-    ],
-)
-def test_what_was_not_sent_may_be_sent_again(error: Exception, creates: bool) -> None:
-    assert type(failing(error, creates=creates)) is Unavailable
-
-
-@pytest.mark.parametrize(
-    "error",
-    [
-        httpx.ReadTimeout("slow"),
-        httpx.ReadError("reset"),
-        httpx.WriteError("reset"),
-        httpx.WriteTimeout("slow"),
-        httpx.RemoteProtocolError("closed"),
-        httpx.DecodingError("gzip"),
-    ],
-)
-def test_what_may_have_arrived_is_not_sent_again(error: Exception) -> None:
-    assert type(failing(error, creates=True)) is Unfinished
-    assert type(failing(error, creates=False)) is Unavailable
-
-
-def test_nobody_else_s_fault_is_translated() -> None:
-    with pytest.raises(KeyError), translate_errors("Chalk"):
-        raise KeyError("ours")
-
-
-@pytest.mark.parametrize(
-    ("status", "creates", "kind"),
-    [
-        (400, True, BackendError),
-        (401, True, Unauthorized),
-        (402, True, OutOfCredit),
-        (403, False, Unauthorized),
-        (404, False, BackendError),
-        (429, True, Throttled),
-        (500, False, BackendError),
-        (500, True, Unfinished),
-        (502, False, Unavailable),
-        (502, True, Unfinished),
-        (503, True, Unavailable),
-        (504, True, Unfinished),
-    ],
-)
-def test_knows_what_a_status_means(
-    status: int, creates: bool, kind: type[ImagenError]
-) -> None:
-    error = to_status_error(httpx.Response(status), "Chalk", creates=creates)
-
-    assert type(error) is kind
-    assert "Chalk" in error.message
-
-
-def test_passes_on_how_long_to_wait() -> None:
-    answer = httpx.Response(429, headers={"Retry-After": "7"})
-
-    error = to_status_error(answer, "Chalk")
-
-    assert isinstance(error, Throttled)
-    assert error.retry_after == 7
-
-
-@pytest.mark.parametrize(
-    ("value", "seconds"),
-    [
-        ("7", 7.0),
-        ("Tue, 01 Jan 2030 12:00:30 GMT", 30.0),
-        ("Tue, 01 Jan 2030 11:00:00 GMT", 0.0),
-        ("soon", None),
-        ("-3", None),
-        ("", None),
-        (None, None),
-    ],
-)
-def test_reads_retry_after(value: str | None, seconds: float | None) -> None:
-    now = datetime(2030, 1, 1, 12, tzinfo=UTC)
-
-    assert parse_retry_after(value, now=now) == seconds
-
-
-# Background calls
-
-
-def test_an_errand_brings_back_its_answer() -> None:
-    assert BackgroundCall(lambda: 7).result(RecordingContext()) == 7
-
-
-def test_an_errand_brings_back_its_error() -> None:
-    def fail() -> int:
-        raise KeyError("x")
-
-    with pytest.raises(KeyError):
-        BackgroundCall(fail).result(RecordingContext())
-
-
-def left_behind(undone: Callable[[int], object]) -> Event:
-    """Leave an call behind, and return what lets it arrive."""
-    arrive = Event()
-
-    def call() -> int:
-        arrive.wait(5)
-        return 7
-
-    with pytest.raises(Cancelled):
-        BackgroundCall(call, undo=undone).result(CancelledContext())
-    return arrive
-
-
-def test_what_nobody_waits_for_is_undone() -> None:
-    undone, happened = [], Event()
-
-    def undo(answer: int) -> None:
-        undone.append(answer)
-        happened.set()
-
-    left_behind(undo).set()
-
-    assert happened.wait(5)
-    assert undone == [7]
-
-
-def test_an_errand_ends_in_time_or_not() -> None:
-    block = Event()
-    call = BackgroundCall(lambda: block.wait(5))
-
-    assert not call.wait(0.01)
-    block.set()
-    assert call.wait(5)
-
-
-def test_what_comes_before_the_sending_has_cost_nothing() -> None:
-    with pytest.raises(Unavailable) as failed, mark_unsent():
-        raise Unavailable("Down.")
-
-    assert failed.value.used == UNTOUCHED
-
-
-def test_a_cancelling_before_the_sending_is_settled() -> None:
-    with pytest.raises(Cancelled, match="Enough") as stopped, mark_unsent():
-        raise Cancelled("Enough.", hint="Go on later.")
-
-    assert stopped.value.settled
-    assert stopped.value.used == UNTOUCHED
-    assert stopped.value.hint == "Go on later."
-
-
-def test_a_call_that_was_left_may_still_bring_something() -> None:
-    go, undone = Event(), Event()
-
-    def undo(_: int) -> None:
-        undone.set()
-
-    call = BackgroundCall(lambda: go.wait(5) and 42, undo=undo)
-    with pytest.raises(Cancelled):
-        call.result(CancelledContext())
-
-    assert call.result_within(0.01) is None
-    go.set()
-    assert call.result_within(5) == 42
-    assert undone.wait(5)
-
-
-def test_a_late_call_may_fail() -> None:
-    def fail() -> None:
-        raise ValueError("no")
-
-    with pytest.raises(ValueError, match="no"):
-        BackgroundCall(fail).result_within(5)
 
 
 def test_a_crowd_of_threads_shares_one_client() -> None:

@@ -262,7 +262,7 @@ class ReplicateClient:
 
 def parse_cursor(link: str | None) -> str | None:
     """Return the cursor in the link to the next page; None on the last page."""
-    # The link itself is not followed: it may lead to another host, with our token.
+    # The link itself is not requested: it may lead to another host, with our token.
     found = parse_qs(urlsplit(link or "").query).get("cursor")
     return found[0] if found else None
 

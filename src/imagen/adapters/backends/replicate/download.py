@@ -1,7 +1,7 @@
 """Downloads of the files that a prediction names.
 
 The URLs come from a response, and the output of a model is up to its author. So a URL
-is checked before it is followed, and the token is sent to Replicate's hosts only.
+is checked before it is requested, and the token is sent to Replicate's hosts only.
 """
 
 import socket
@@ -136,7 +136,7 @@ class Downloader:
             return self._clients[loopback]
 
     def _check_url(self, url: str) -> SplitResult:
-        """Return the parts of a URL that may be followed.
+        """Return the parts of a URL that may be requested.
 
         Raises:
             BackendError: the URL leads into a private network, or is not https.
@@ -147,7 +147,7 @@ class Downloader:
         if parts.scheme == "https" and self._is_public_host(host):
             return parts
         # An API in a private network, such as a test server, may hand out files from
-        # there: whoever configured it trusts that network.
+        # there: the config shows that the user trusts that network.
         same = (parts.scheme, parts.netloc) == (self._api.scheme, self._api.netloc)
         if self._is_api_private() and (same or not self._is_public_host(host)):
             return parts

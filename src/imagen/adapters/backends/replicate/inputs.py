@@ -78,7 +78,7 @@ class ModelInputs(msgspec.Struct, frozen=True, kw_only=True):
         sizes: The sizes, and the inputs that select them.
         prompt: The input for the prompt; assumed if the inputs are unknown.
         negative: The input for the negative prompt; None if the model has none.
-        seed: The input for the seed; likewise the following ones.
+        seed: The input for the seed; None if the model has none, as with the rest.
     """
 
     fields: Mapping[str, Field]

@@ -99,8 +99,8 @@ def _picture(name: str) -> Field:
     return Field(name=name, kind="text", note="a reference image")
 
 
-def _pictures(name: str, most: int) -> Field:
-    return Field(name=name, kind="list", max_items=most, note="reference images")
+def _pictures(name: str, largest: int) -> Field:
+    return Field(name=name, kind="list", max_items=largest, note="reference images")
 
 
 def _mask(note: str) -> Field:
@@ -120,18 +120,12 @@ _WEBP = _choice("output_format", "webp,jpg,png", "webp")
 _WEBP_OR_JPG = _choice("output_format", "webp,jpg,png", "jpg")
 _JPG = _choice("output_format", "jpg,png", "jpg")
 _PNG = _choice("output_format", "jpg,png", "png")
-_QUALITY = _whole(
-    "output_quality", 0, 100, 80, "quality of WebP and JPEG, from 0 to 100"
-)
+_QUALITY = _whole("output_quality", 0, 100, 80, "of WebP and JPEG")
+_FOLLOW = "how closely to follow the prompt"
+_FORGET = "at 1 the reference image has no effect"
 _UNSAFE = _flag("disable_safety_checker", "do not withhold unsafe images")
-_FAST = _flag(
-    "go_fast",
-    "faster; the same seed then gives a similar, not an equal image",
-    default=True,
-)
-_STRENGTH = _number(
-    "prompt_strength", 0, 1, 0.8, "at 1 the reference image has no effect"
-)
+_FAST = _flag("go_fast", "faster; a seed gives similar images", default=True)
+_STRENGTH = _number("prompt_strength", 0, 1, 0.8, _FORGET)
 _UPSAMPLING = _flag("prompt_upsampling", "expand the prompt")
 _MATCH = "match_input_image"
 
@@ -141,18 +135,16 @@ _SD35 = "16:9 1:1 21:9 2:3 3:2 4:5 5:4 9:16 9:21"
 _SCHEDULERS = "DDIM,DPMSolverMultistep,HeunDiscrete,KarrasDPM,K_EULER_ANCESTRAL,K_EULER"
 
 
-def _outputs(most: int) -> Field:
-    return _whole("num_outputs", 1, most, 1)
+def _outputs(largest: int) -> Field:
+    return _whole("num_outputs", 1, largest, 1)
 
 
-def _steps(most: int, default: int, name: str = "num_inference_steps") -> Field:
-    return _whole(name, 1, most, default)
+def _steps(largest: int, default: int, name: str = "num_inference_steps") -> Field:
+    return _whole(name, 1, largest, default)
 
 
 def _tolerance(low: int, high: int) -> Field:
-    return _whole(
-        "safety_tolerance", low, high, 2, f"from {low} (strict) to {high} (tolerant)"
-    )
+    return _whole("safety_tolerance", low, high, 2, f"{low} is the strictest")
 
 
 def _flux_1(steps: Field, *more: Field) -> KnownModel:
@@ -200,10 +192,7 @@ def _sd35(guidance: float) -> KnownModel:
     return KnownModel(
         fields=(
             *(_PROMPT, _ratio(_SD35), _SEED, _NEGATIVE, _picture("image"), _STRENGTH),
-            *(
-                _number("cfg", 1, 10, guidance, "how closely to follow the prompt"),
-                _WEBP,
-            ),
+            *(_number("cfg", 1, 10, guidance, _FOLLOW), _WEBP),
         )
     )
 
@@ -318,8 +307,8 @@ def _qwen() -> KnownModel:
                 "optimize_for_quality",
             ),
             *(_SEED, _steps(50, 30), _NEGATIVE, _picture("image"), _WEBP, _QUALITY),
-            _number("guidance", 0, 10, 3, "how closely to follow the prompt"),
-            _number("strength", 0, 1, 0.9, "at 1 the reference image has no effect"),
+            _number("guidance", 0, 10, 3, _FOLLOW),
+            _number("strength", 0, 1, 0.9, _FORGET),
             _flag("enhance_prompt", "expand the prompt"),
             _text("lora_weights", "the URL of a LoRA"),
             _number("lora_scale", note="its strength"),
@@ -344,7 +333,7 @@ def _gpt_image() -> KnownModel:
             _choice("input_fidelity", "low,high", "low"),
             _whole("number_of_images", 1, 10, 1),
             _choice("output_format", "png,jpeg,webp", "webp"),
-            _whole("output_compression", 0, 100, 90, "quality of WebP and JPEG"),
+            _whole("output_compression", 0, 100, 90, "of WebP and JPEG"),
             _text("user_id", "id of the end user, for OpenAI"),
         ),
         pixels={"": parse_ratio_sizes("1:1 1024x1024, 3:2 1536x1024, 2:3 1024x1536")},
@@ -361,12 +350,7 @@ def _sdxl() -> KnownModel:
             _whole("height", default=1024, note=note),
             *(_SEED, _outputs(4), _steps(500, 50), _NEGATIVE, _picture("image")),
             _mask("black parts are kept, white parts are redrawn"),
-            *(
-                _STRENGTH,
-                _number(
-                    "guidance_scale", 1, 50, 7.5, "how closely to follow the prompt"
-                ),
-            ),
+            *(_STRENGTH, _number("guidance_scale", 1, 50, 7.5, _FOLLOW)),
             _choice("scheduler", f"{_SCHEDULERS},PNDM", "K_EULER"),
             _choice(
                 "refine",
@@ -391,19 +375,18 @@ def _z_image() -> KnownModel:
             _whole("width", default=1024, note=note),
             _whole("height", default=1024, note=note),
             *(_SEED, _whole("num_inference_steps", 1, default=8)),
-            _number(
-                "guidance_scale", 0, default=0, note="how closely to follow the prompt"
-            ),
+            _number("guidance_scale", 0, default=0, note=_FOLLOW),
             msgspec.structs.replace(_WEBP, default=None),
             *(_QUALITY, msgspec.structs.replace(_FAST, default=False)),
         )
     )
 
 
+# Built at the first lookup: every config that names Replicate loads this module.
 @cache
 def _table() -> Mapping[str, KnownModel]:
-    guidance = _number("guidance", 0, 10, 3, "how closely to follow the prompt")
-    flex = _number("guidance", 1.5, 10, 4.5, "how closely to follow the prompt")
+    guidance = _number("guidance", 0, 10, 3, _FOLLOW)
+    flex = _number("guidance", 1.5, 10, 4.5, _FOLLOW)
     known: dict[str, KnownModel] = {
         "black-forest-labs/flux-schnell": _flux_1(_steps(4, 4)),
         "black-forest-labs/flux-dev": _flux_1(

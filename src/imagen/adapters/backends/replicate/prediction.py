@@ -67,7 +67,7 @@ class Prediction(msgspec.Struct, frozen=True, kw_only=True):
 
     @property
     def is_finished(self) -> bool:
-        """Whether the prediction has ended."""
+        """True if the prediction has ended."""
         return self.status in FINAL_STATES
 
     @property
@@ -82,7 +82,7 @@ class Prediction(msgspec.Struct, frozen=True, kw_only=True):
 
     @property
     def has_metrics(self) -> bool:
-        """Whether the response states what the prediction used."""
+        """True if the response states what the prediction used."""
         return bool(as_mapping(self.metrics))
 
     def metric(self, name: str) -> float | None:

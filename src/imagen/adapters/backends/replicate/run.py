@@ -281,7 +281,7 @@ class PredictionRun:
 
         Raises:
             Unfinished: the files exist, and cannot be downloaded now.
-            BackendError: the files were deleted, or their URLs are not allowed.
+            BackendError: the files were deleted, or their URLs are forbidden.
         """
         contents: list[bytes] = []
         missing: list[BackendError] = []
@@ -325,7 +325,7 @@ class PredictionRun:
         """Return the result; files that are not images are left out.
 
         Raises:
-            Refused, BackendError: there is no image.
+            Refused, BackendError: none of the files is an image.
         """
         faults: list[str] = []
         images: list[tuple[bytes, ImageFacts]] = []

@@ -41,9 +41,9 @@ class Field(msgspec.Struct, frozen=True, kw_only=True):
     Attributes:
         name: The model's own name for it.
         kind: The type of its value.
-        choices: The allowed values; empty if they are not listed.
-        lowest: The smallest allowed number; None if not stated.
-        highest: The largest allowed number; None if not stated.
+        choices: The valid values; empty if they are not listed.
+        lowest: The smallest valid number; None if not stated.
+        highest: The largest valid number; None if not stated.
         max_items: The maximum length of a list; None if not stated.
         default: The value that the model uses if it is not sent; None if not stated.
         required: Whether it must be sent.
@@ -62,7 +62,7 @@ class Field(msgspec.Struct, frozen=True, kw_only=True):
 
     @property
     def text_choices(self) -> tuple[str, ...]:
-        """The allowed values that are text."""
+        """The valid values that are text."""
         return tuple(choice for choice in self.choices if isinstance(choice, str))
 
     @property
