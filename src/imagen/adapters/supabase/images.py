@@ -40,7 +40,7 @@ class SupabaseCloud:
     def upload(self, image: CloudImage, content: bytes) -> None:
         """Upload the file, then insert the row."""
         try:
-            self._upload(image, content)
+            self._send(image, content)
         except UnknownOwner:
             # A file of a user that does not exist would have no owner who can read or
             # delete it. If the deletion fails too, the file does no harm.
@@ -48,7 +48,7 @@ class SupabaseCloud:
                 self._project.storage().from_(BUCKET).remove([image.path])
             raise
 
-    def _upload(self, image: CloudImage, content: bytes) -> None:
+    def _send(self, image: CloudImage, content: bytes) -> None:
         media_type = image.sidecar.mime_type
         # The file first: a process that dies in between leaves no row without a file.
         with self._project.translate_errors(f"The bucket {BUCKET}"):
