@@ -416,7 +416,7 @@ def test_a_list_that_cannot_be_had_now_is_told(
 
 def notes(backend: ReplicateBackend) -> dict[str, tuple[bool, str]]:
     findings = outcome_of(lambda: backend.check(RecordingContext()))
-    return {each.what: (each.ready, each.note) for each in findings}
+    return {each.name: (each.ready, each.note) for each in findings}
 
 
 def test_says_whose_account_it_is_and_that_the_model_is_there(
