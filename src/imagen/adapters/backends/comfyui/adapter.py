@@ -176,7 +176,7 @@ class ComfyBackend:
         self, job: ImageJob, *, since: datetime, context: JobContext
     ) -> tuple[str, ...]:
         """Return the references of jobs with exactly this workflow, seed included."""
-        from imagen.adapters.remote.client import BackgroundCall  # noqa: PLC0415 - network
+        from imagen.adapters.remote.background import BackgroundCall  # noqa: PLC0415 - network
 
         graph, moment = self._fill(job), since.timestamp()
         search = partial(self._connect().find_prompts_like, graph, since=moment)
@@ -287,7 +287,7 @@ class ComfyBackend:
             return self._server
 
     def _check_server(self, context: JobContext) -> Iterator[Readiness]:
-        from imagen.adapters.remote.client import BackgroundCall  # noqa: PLC0415 - network
+        from imagen.adapters.remote.background import BackgroundCall  # noqa: PLC0415 - network
 
         if self._unset:
             yield _not_ready("key", _missing_credentials_error(self._unset))

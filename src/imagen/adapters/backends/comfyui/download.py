@@ -6,7 +6,8 @@ from imagen.adapters.backends.comfyui.client import ComfyClient
 from imagen.adapters.backends.comfyui.listener import FAST_POLL_INTERVAL, GRACE_PERIOD
 from imagen.adapters.backends.comfyui.protocol import OutputFile
 from imagen.adapters.backends.comfyui.run import MAX_OUTAGE
-from imagen.adapters.remote.client import BackgroundCall, is_truncated
+from imagen.adapters.remote.background import BackgroundCall
+from imagen.adapters.remote.downloads import is_truncated
 from imagen.domain.errors import BackendError, ImagenError, Unavailable, Unfinished
 from imagen.ports.backend import JobContext
 

@@ -21,7 +21,7 @@ from imagen.adapters.backends.comfyui.protocol import (
     ProgressMessage,
     Status,
 )
-from imagen.adapters.remote.client import A_SLICE, BackgroundCall
+from imagen.adapters.remote.background import CHECK_INTERVAL, BackgroundCall
 from imagen.domain.errors import (
     BackendError,
     OutOfCredit,
@@ -126,7 +126,7 @@ class JobListener:
         """Forget what is known of the prompt, before it is submitted again."""
         self.state = PromptState(self.state.prompt_id)
 
-    def receive(self, *, at_most: float = A_SLICE) -> bool:
+    def receive(self, *, at_most: float = CHECK_INTERVAL) -> bool:
         """Handle the next message; return False if none arrived.
 
         Without a socket, sleep until the next poll.

@@ -35,7 +35,8 @@ from imagen.adapters.backends.comfyui.protocol import (
     OutputFile,
     PromptAccepted,
 )
-from imagen.adapters.remote.client import A_SLICE, BackgroundCall, to_status_error
+from imagen.adapters.remote.background import CHECK_INTERVAL, BackgroundCall
+from imagen.adapters.remote.errors import to_status_error
 from imagen.domain.errors import (
     BackendError,
     Cancelled,
@@ -171,7 +172,7 @@ class JobRun:
             self._may_be_queued = False
             raise
         except Cancelled:
-            call.leave()
+            call.abandon()
             raise
         else:
             self._response_received = True
@@ -186,7 +187,7 @@ class JobRun:
     ) -> httpx.Response | None:
         """Return the response; None if the job shows up on the server before it."""
         self._listener.schedule_poll()
-        while not call.ends_within(A_SLICE):
+        while not call.wait(CHECK_INTERVAL):
             self._context.sleep(0)
             self._listener.drain()
             # Messages arrived before the response for 5 of 93 prompts (0.3.64).
@@ -429,7 +430,7 @@ class JobRun:
         until = self._clock.monotonic() + MAX_CANCEL_TIME
         for _ in range(_CANCEL_TRIES):
             call = BackgroundCall(self._cancel_once)
-            if not call.ends_within(until - self._clock.monotonic()):
+            if not call.wait(until - self._clock.monotonic()):
                 return False
             with suppress(ImagenError):
                 if call.result(_DetachedContext()):
