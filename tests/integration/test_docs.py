@@ -1,5 +1,6 @@
 """What README and docs show is run, so that it stays true."""
 
+import ast
 import re
 import shlex
 import subprocess
@@ -95,6 +96,41 @@ def test_links_lead_somewhere(page: str) -> None:
         and not (ROOT / page).parent.joinpath(link).exists()
     ]
 
+    assert missing == []
+
+
+def source_texts(package: str) -> list[str]:
+    """Return the texts of the package's string literals, with `…` for each value."""
+    texts: list[str] = []
+    for file in (ROOT / "src" / "imagen" / package).rglob("*.py"):
+        for node in ast.walk(ast.parse(file.read_text("utf-8"))):
+            if isinstance(node, ast.JoinedStr):
+                parts = (
+                    part.value if isinstance(part, ast.Constant) else "…"
+                    for part in node.values
+                )
+                texts.append("".join(map(str, parts)))
+            elif isinstance(node, ast.Constant) and isinstance(node.value, str):
+                texts.append(node.value)
+    return texts
+
+
+@pytest.mark.parametrize("page", ["docs/comfyui.md", "docs/replicate.md"])
+def test_the_quoted_error_messages_exist(page: str) -> None:
+    table = (ROOT / page).read_text("utf-8").partition("## Error messages")[2]
+    quoted = re.findall(r"^\| `(.+?)` \|", table, re.MULTILINE)
+    texts = source_texts("adapters")
+
+    # `…`, and the names and values of an example, may be anything in the source.
+    words = re.compile(r"[a-z][a-z' ]{11,}[a-z]")
+    missing = [
+        fragment
+        for message in quoted
+        for fragment in words.findall(message)
+        if not any(fragment in text for text in texts)
+    ]
+
+    assert quoted
     assert missing == []
 
 
