@@ -12,10 +12,10 @@ from imagen.adapters.system.clock import SystemClock
 from imagen.domain import events
 from imagen.domain.events import Event
 
-SHORTEST_PAUSE = 0.1
+MIN_INTERVAL = 0.1
 """Seconds between two pictures of the state; each is sent to a browser."""
-MOST_BARS = 8
-MOST_WARNINGS = 8
+MAX_BARS = 8
+MAX_WARNINGS = 8
 
 _LINE = "font:12px/1.6 sans-serif;display:flex;gap:.75em;align-items:center"
 _BAR = "width:12em"
@@ -63,30 +63,30 @@ class NotebookProgress:
         self._failed = 0
         self._jobs: dict[int, _Job] = {}
         self._warnings: list[str] = []
-        self._over = False
+        self._closed = False
 
     def __call__(self, event: Event) -> None:
         """Keep account of it, and show that if the last time is long enough ago."""
         with self._lock:
-            if self._over:
+            if self._closed:
                 return
-            self._note(event)
+            self._count(event)
             if self._handle is None and isinstance(event, events.Planned):
                 # In the thread that runs the cell: others may write below another one.
                 self._handle = self._display(self._bundle())
                 self._shown_at = self._clock.monotonic()
-            elif self._clock.monotonic() - self._shown_at >= SHORTEST_PAUSE:
+            elif self._clock.monotonic() - self._shown_at >= MIN_INTERVAL:
                 self._update()
 
     def close(self) -> None:
         """Show what became of it, and nothing more."""
         with self._lock:
-            if not self._over:
-                self._over = True
+            if not self._closed:
+                self._closed = True
                 self._jobs = {}
                 self._update()
 
-    def _note(self, event: Event) -> None:
+    def _count(self, event: Event) -> None:
         match event:
             case events.Planned(images=images):
                 self._images = images
@@ -110,7 +110,7 @@ class NotebookProgress:
                 pass
 
     def _warn(self, message: str) -> None:
-        if message not in self._warnings and len(self._warnings) < MOST_WARNINGS:
+        if message not in self._warnings and len(self._warnings) < MAX_WARNINGS:
             self._warnings.append(message)
 
     def _update(self) -> None:
@@ -119,14 +119,14 @@ class NotebookProgress:
             self._handle.update(self._bundle(), raw=True)
 
     def _bundle(self) -> Bundle:
-        words = self._words()
-        lines = [_line(words, self._done + self._failed, of=self._images)]
-        if self._over:
+        words = self._summary()
+        lines = [_render_line(words, self._done + self._failed, of=self._images)]
+        if self._closed:
             lines = [f'<div style="{_LINE};{_SOFT}">{escape(words)}</div>']
-        for number, job in sorted(self._jobs.items())[:MOST_BARS]:
+        for number, job in sorted(self._jobs.items())[:MAX_BARS]:
             what = f"image {number}" if self._images > 1 else ""
-            said = " · ".join(filter(None, [what, _steps(job) or job.note]))
-            lines.append(_line(said, job.fraction, of=1))
+            said = " · ".join(filter(None, [what, _format_steps(job) or job.note]))
+            lines.append(_render_line(said, job.fraction, of=1))
         lines += [
             f'<div style="{_LINE};{_SOFT}">warning: {escape(message)}</div>'
             for message in self._warnings
@@ -134,12 +134,12 @@ class NotebookProgress:
         plain = [words, *(f"warning: {message}" for message in self._warnings)]
         return {"text/html": "".join(lines), "text/plain": "\n".join(plain)}
 
-    def _words(self) -> str:
+    def _summary(self) -> str:
         images = "1 image" if self._images == 1 else f"{self._images} images"
         seconds = f"{self._clock.monotonic() - self._began:.1f} s"
         failed = f"{self._failed} failed" if self._failed else ""
         missing = self._images - self._done - self._failed
-        if not self._over:
+        if not self._closed:
             done = f"{self._done} of {images}" if self._images > 1 else images
             return " · ".join(filter(None, [done, failed, seconds]))
         left = f"{missing} not made" if missing else ""
@@ -165,7 +165,7 @@ def create_notebook_progress() -> NotebookProgress | None:
     return NotebookProgress(show, clock=SystemClock())
 
 
-def _line(words: str, done: float | None, *, of: int) -> str:
+def _render_line(words: str, done: float | None, *, of: int) -> str:
     value = "" if done is None else f' value="{done:g}" max="{of}"'
     return (
         f'<div style="{_LINE}"><progress style="{_BAR}"{value}></progress>'
@@ -173,7 +173,7 @@ def _line(words: str, done: float | None, *, of: int) -> str:
     )
 
 
-def _steps(job: _Job) -> str:
+def _format_steps(job: _Job) -> str:
     if not job.steps or job.fraction is None:
         return ""
     return f"{round(job.fraction * job.steps)}/{job.steps} steps"

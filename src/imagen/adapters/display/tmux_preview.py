@@ -10,7 +10,7 @@ from imagen.ports.preview import PreviewError
 VIEWER = "tmux-img"
 """What shows the image, where it is installed; else imagen does."""
 
-LONGEST_WAIT = 1.0
+TIMEOUT = 1.0
 """Seconds for each of two answers; a tmux that hangs does not give the first."""
 
 _LONGEST_NAME = 200
@@ -23,9 +23,7 @@ class TmuxPreview:
     of several words as they stand.
     """
 
-    def __init__(
-        self, inside: TmuxEnvironment, *, patience: float = LONGEST_WAIT
-    ) -> None:
+    def __init__(self, inside: TmuxEnvironment, *, patience: float = TIMEOUT) -> None:
         self._inside = inside
         self._patience = patience
 
@@ -39,8 +37,8 @@ class TmuxPreview:
             ).strip()
             tmux.run(
                 *("new-window", "-d", "-t", f"{session}:"),
-                *("-n", _whole(window_name(location)), "--"),
-                *map(_whole, viewer_command(location)),
+                *("-n", _escape_semicolon(window_name(location)), "--"),
+                *map(_escape_semicolon, viewer_command(location)),
                 patience=self._patience,
             )
         except TmuxError as why:
@@ -66,6 +64,6 @@ def viewer_command(location: str) -> list[str]:
     return [sys.executable, "-P", "-m", "imagen", "show", "--hold", location]
 
 
-def _whole(word: str) -> str:
+def _escape_semicolon(word: str) -> str:
     """Return the word so that tmux takes no `;` at its end for the end of a command."""
     return f"{word[:-1]}\\;" if word.endswith(";") else word

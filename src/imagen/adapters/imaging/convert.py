@@ -16,7 +16,7 @@ JPEG_QUALITY = 95
 _COMPARABLE = {"L", "LA", "RGB", "RGBA", "CMYK"}
 """Modes of which Pillow says by how much two pictures differ."""
 
-_STRIP = 256
+_STRIP_ROWS = 256
 """Rows that are compared at a time: two pictures unpacked whole may be gigabytes."""
 
 
@@ -32,8 +32,8 @@ class PillowEditor:
                 profile = _rgb_profile(image)
                 picture = apply_orientation(image)
             if fit is not None and size is not None:
-                picture = _fitted(picture, fit, size, media_type)
-            return _encoded(picture, media_type, profile)
+                picture = _fit(picture, fit, size, media_type)
+            return _encode(picture, media_type, profile)
         except UNREADABLE as error:
             raise StorageError(
                 f"The image could not be redrawn as {media_type}: {error}."
@@ -65,8 +65,8 @@ def _difference(one: Image.Image, other: Image.Image) -> str:
     mode = one.mode if one.mode == other.mode != "P" else "RGBA"
     width, height = one.size
     most = 0
-    for top in range(0, height, _STRIP):
-        box = (0, top, width, min(height, top + _STRIP))
+    for top in range(0, height, _STRIP_ROWS):
+        box = (0, top, width, min(height, top + _STRIP_ROWS))
         strips = [picture.crop(box).convert(mode) for picture in (one, other)]
         if strips[0].tobytes() == strips[1].tobytes():
             continue
@@ -85,23 +85,23 @@ def _rgb_profile(picture: Image.Image) -> bytes | None:
     return profile if is_rgb else None
 
 
-def _fitted(picture: Image.Image, fit: Fit, size: Size, media_type: str) -> Image.Image:
+def _fit(picture: Image.Image, fit: Fit, size: Size, media_type: str) -> Image.Image:
     lanczos = Image.Resampling.LANCZOS
     if fit is Fit.RESIZE:
         return picture.resize(size.sides, lanczos)
     if fit is Fit.CROP:
         return ImageOps.fit(picture, size.sides, lanczos)
     if media_type == "image/jpeg":
-        picture = _on(picture, "white")
+        picture = _flatten(picture, "white")
         return ImageOps.pad(picture, size.sides, lanczos, color="black")
     see_through = picture.convert("RGBA")
     return ImageOps.pad(see_through, size.sides, lanczos, color=(0, 0, 0, 0))
 
 
-def _encoded(picture: Image.Image, media_type: str, profile: bytes | None) -> bytes:
+def _encode(picture: Image.Image, media_type: str, profile: bytes | None) -> bytes:
     buffer = BytesIO()
     if media_type == "image/jpeg":
-        picture = _on(picture, "white")
+        picture = _flatten(picture, "white")
         picture.save(buffer, "JPEG", quality=JPEG_QUALITY, icc_profile=profile)
     elif media_type == "image/webp":
         picture.save(buffer, "WEBP", lossless=True, exact=True, icc_profile=profile)
@@ -110,7 +110,7 @@ def _encoded(picture: Image.Image, media_type: str, profile: bytes | None) -> by
     return buffer.getvalue()
 
 
-def _on(picture: Image.Image, colour: str) -> Image.Image:
+def _flatten(picture: Image.Image, colour: str) -> Image.Image:
     if picture.mode != "RGBA":
         return picture
     ground = Image.new("RGB", picture.size, colour)

@@ -51,13 +51,15 @@ _LONGEST_ALT = 160
 def render_page(sheet: Sheet) -> bytes:
     """Return the page, with every thumbnail inside it."""
     title = " ".join(sheet.prompt.split())
-    body = "".join(_grid(sheet) if _has_no_heads(sheet) else _table(sheet))
+    body = "".join(
+        _render_grid(sheet) if _has_no_headings(sheet) else _render_table(sheet)
+    )
     made_with = f"<p>{escape(sheet.made_with)}</p>" if sheet.made_with else ""
     return (
         '<!doctype html>\n<html lang="en">\n<meta charset="utf-8">\n'
         f'<meta http-equiv="Content-Security-Policy" content="{_POLICY}">\n'
         '<meta name="viewport" content="width=device-width, initial-scale=1">\n'
-        f"<title>{escape(_cut(title, _LONGEST_TITLE))}</title>\n"
+        f"<title>{escape(_truncate(title, _LONGEST_TITLE))}</title>\n"
         f"<style>{_STYLE}</style>\n"
         f'<header><h1 dir="auto">{escape(sheet.prompt.strip())}</h1>{made_with}'
         f"<p>{escape(sheet.total)}</p></header>\n"
@@ -66,18 +68,18 @@ def render_page(sheet: Sheet) -> bytes:
     ).encode(errors="replace")
 
 
-def _has_no_heads(sheet: Sheet) -> bool:
+def _has_no_headings(sheet: Sheet) -> bool:
     return not any((*sheet.table.columns, *sheet.table.rows))
 
 
-def _grid(sheet: Sheet) -> Iterator[str]:
+def _render_grid(sheet: Sheet) -> Iterator[str]:
     yield '<div class="wrapped">\n'
     for cell in sheet.cells:
-        yield _figure(cell, sheet.prompt) + "\n"
+        yield _render_figure(cell, sheet.prompt) + "\n"
     yield "</div>\n"
 
 
-def _table(sheet: Sheet) -> Iterator[str]:
+def _render_table(sheet: Sheet) -> Iterator[str]:
     columns, rows = sheet.table.columns, sheet.table.rows
     beside = any(rows)
     heads = "".join(f'<th scope="col">{escape(head)}</th>' for head in columns)
@@ -87,18 +89,20 @@ def _table(sheet: Sheet) -> Iterator[str]:
         first = number * len(columns)
         cells = sheet.cells[first : first + len(columns)]
         side = f'<th scope="row">{escape(head)}</th>' if beside else ""
-        figures = "".join(f"<td>{_figure(cell, sheet.prompt)}</td>" for cell in cells)
+        figures = "".join(
+            f"<td>{_render_figure(cell, sheet.prompt)}</td>" for cell in cells
+        )
         yield f"<tr>{side}{figures}</tr>\n"
     yield "</tbody>\n</table>\n"
 
 
-def _figure(cell: SheetCell, prompt: str) -> str:
+def _render_figure(cell: SheetCell, prompt: str) -> str:
     label, facts = escape(cell.label), escape(cell.facts)
     caption = f"<figcaption>{label}<span>{facts}</span></figcaption>"
     if not cell.thumbnail:
         return f'<figure class="missing">{caption}</figure>'
     width, height = cell.size
-    alt = escape(f"{_cut(' '.join(prompt.split()), _LONGEST_ALT)}: {cell.label}")
+    alt = escape(f"{_truncate(' '.join(prompt.split()), _LONGEST_ALT)}: {cell.label}")
     data = b64encode(cell.thumbnail).decode()
     picture = (
         f'<img src="data:image/webp;base64,{data}" alt="{alt}" width="{width}" '
@@ -109,5 +113,5 @@ def _figure(cell: SheetCell, prompt: str) -> str:
     return f"<figure>{picture}{caption}</figure>"
 
 
-def _cut(text: str, longest: int) -> str:
+def _truncate(text: str, longest: int) -> str:
     return text if len(text) <= longest else text[:longest].rstrip() + "…"

@@ -20,13 +20,13 @@ _MARGIN, _GAP = 28, 14
 _LARGE, _SMALL = 22, 13
 _HEAD_WIDTH = 150
 _LEADING = 1.35
-_MOST_TITLE, _MOST_CAPTION, _MOST_TROUBLE = 4, 4, 6
+_MAX_TITLE_LINES, _MAX_CAPTION_LINES, _MAX_ERROR_LINES = 4, 4, 6
 _NARROWEST_SHEET = 640
-_NOT_LATIN = 0x250
-_SIGNS = set("…\u2013\u2014\u2018\u2019\u201c\u201d•€")
-_IN_NO_FONT = "\U0010fffe"
-_MOST_STRANGE = 200
-_OTHER_FONTS = (
+_FIRST_FOREIGN = 0x250
+_PUNCTUATION = set("…\u2013\u2014\u2018\u2019\u201c\u201d•€")
+_UNASSIGNED = "\U0010fffe"
+_MAX_FOREIGN_LETTERS = 200
+_FALLBACK_FONTS = (
     "NotoSansCJK-Regular.ttc",
     "DroidSansFallbackFull.ttf",
     "wqy-zenhei.ttc",
@@ -41,75 +41,75 @@ _OTHER_FONTS = (
 def render_picture(sheet: Sheet) -> bytes:
     """Return the sheet as a PNG."""
     columns, rows = sheet.table.columns, sheet.table.rows
-    side, height = _box(sheet)
+    side, height = _cell_size(sheet)
     beside = _HEAD_WIDTH if any(rows) else 0
     width = max(
         _NARROWEST_SHEET,
         2 * _MARGIN + beside + len(columns) * (side + _GAP) - _GAP,
     )
-    head = list(_head(sheet, width - 2 * _MARGIN))
-    above = list(_wrapped_all(columns, side, most=2)) if any(columns) else []
-    captions = [_caption(cell, side) for cell in sheet.cells]
+    head = list(_heading_lines(sheet, width - 2 * _MARGIN))
+    above = list(_wrap_all(columns, side, most=2)) if any(columns) else []
+    captions = [_caption_lines(cell, side) for cell in sheet.cells]
     deepest = max((len(lines) for lines in captions), default=0)
-    row_height = height + _line(_SMALL) * deepest + 2 * _GAP
-    top = _MARGIN + sum(_line(size) for _, size, _ in head) + _GAP
-    top += max((len(lines) for lines in above), default=0) * _line(_SMALL)
+    row_height = height + _line_height(_SMALL) * deepest + 2 * _GAP
+    top = _MARGIN + sum(_line_height(size) for _, size, _ in head) + _GAP
+    top += max((len(lines) for lines in above), default=0) * _line_height(_SMALL)
     total = top + len(rows) * row_height + _MARGIN
 
     paper = Image.new("RGB", (width, total), _PAPER)
     pen = ImageDraw.Draw(paper)
-    _set_lines(pen, (_MARGIN, _MARGIN), head)
+    _draw_lines(pen, (_MARGIN, _MARGIN), head)
     for number, lines in enumerate(above):
         left = _MARGIN + beside + number * (side + _GAP)
-        start = top - len(lines) * _line(_SMALL) - _GAP // 2
-        _set_lines(pen, (left, start), [(line, _SMALL, _INK) for line in lines])
+        start = top - len(lines) * _line_height(_SMALL) - _GAP // 2
+        _draw_lines(pen, (left, start), [(line, _SMALL, _INK) for line in lines])
     for number, words in enumerate(rows):
-        lines = _wrapped(words, _SMALL, beside - _GAP, most=8) if words else []
+        lines = _wrap(words, _SMALL, beside - _GAP, most=8) if words else []
         start = top + number * row_height
-        _set_lines(pen, (_MARGIN, start), [(line, _SMALL, _INK) for line in lines])
+        _draw_lines(pen, (_MARGIN, start), [(line, _SMALL, _INK) for line in lines])
     for number, cell in enumerate(sheet.cells):
         row, column = divmod(number, len(columns))
         left = _MARGIN + beside + column * (side + _GAP)
         box = (left, top + row * row_height, side, height)
-        _paste(paper, pen, cell, box)
+        _draw_cell(paper, pen, cell, box)
         below = (left, box[1] + height + 4)
-        _set_lines(pen, below, [(line, _SMALL, ink) for line, ink in captions[number]])
-    return _png(paper)
+        _draw_lines(pen, below, [(line, _SMALL, ink) for line, ink in captions[number]])
+    return _encode_png(paper)
 
 
-def _box(sheet: Sheet) -> tuple[int, int]:
+def _cell_size(sheet: Sheet) -> tuple[int, int]:
     """Return how wide and how high a cell is: as the largest of the pictures."""
     room = int(sqrt(LARGEST_AREA / max(1, len(sheet.cells))))
     most = max(_NARROWEST, min(_WIDEST, room))
-    scaled = [_scaled(cell.size, most) for cell in sheet.cells if cell.thumbnail]
+    scaled = [_scale_down(cell.size, most) for cell in sheet.cells if cell.thumbnail]
     width = max((width for width, _ in scaled), default=most)
     height = max((height for _, height in scaled), default=most // 2)
     return max(width, min(most, _READABLE)), max(height, _NARROWEST)
 
 
-def _scaled(size: tuple[int, int], most: int) -> tuple[int, int]:
+def _scale_down(size: tuple[int, int], most: int) -> tuple[int, int]:
     scale = min(1.0, most / max(size))
     return max(1, round(size[0] * scale)), max(1, round(size[1] * scale))
 
 
-def _head(sheet: Sheet, room: int) -> Iterator[tuple[str, int, str]]:
+def _heading_lines(sheet: Sheet, room: int) -> Iterator[tuple[str, int, str]]:
     title = " ".join(sheet.prompt.split())
-    for line in _wrapped(title, _LARGE, room, most=_MOST_TITLE):
+    for line in _wrap(title, _LARGE, room, most=_MAX_TITLE_LINES):
         yield line, _LARGE, _INK
     for words in (sheet.made_with, sheet.total):
-        for line in _wrapped(words, _SMALL, room, most=2):
+        for line in _wrap(words, _SMALL, room, most=2):
             yield line, _SMALL, _SOFT
 
 
-def _caption(cell: SheetCell, side: int) -> list[tuple[str, str]]:
-    label = _wrapped(cell.label, _SMALL, side, most=2)
-    facts = _wrapped(cell.facts, _SMALL, side, most=_MOST_CAPTION - 2)
+def _caption_lines(cell: SheetCell, side: int) -> list[tuple[str, str]]:
+    label = _wrap(cell.label, _SMALL, side, most=2)
+    facts = _wrap(cell.facts, _SMALL, side, most=_MAX_CAPTION_LINES - 2)
     if not cell.thumbnail:
         facts = []  # they stand where the picture would be
     return [(line, _INK) for line in label] + [(line, _SOFT) for line in facts]
 
 
-def _paste(
+def _draw_cell(
     paper: Image.Image,
     pen: ImageDraw.ImageDraw,
     cell: SheetCell,
@@ -119,9 +119,9 @@ def _paste(
     if not cell.thumbnail:
         corners = (left, top, left + width - 1, top + height - 1)
         pen.rectangle(corners, fill=_BAD_PAPER, outline=_BAD)
-        most = max(1, min(_MOST_TROUBLE, (height - 16) // _line(_SMALL)))
-        lines = _wrapped(cell.facts, _SMALL, width - 16, most=most)
-        _set_lines(pen, (left + 8, top + 8), [(line, _SMALL, _BAD) for line in lines])
+        most = max(1, min(_MAX_ERROR_LINES, (height - 16) // _line_height(_SMALL)))
+        lines = _wrap(cell.facts, _SMALL, width - 16, most=most)
+        _draw_lines(pen, (left + 8, top + 8), [(line, _SMALL, _BAD) for line in lines])
         return
     with Image.open(BytesIO(cell.thumbnail)) as opened:
         picture = opened.convert("RGBA")
@@ -131,25 +131,27 @@ def _paste(
     pen.rectangle(edge, outline=_LINE)
 
 
-def _set_lines(
+def _draw_lines(
     pen: ImageDraw.ImageDraw,
     at: tuple[int, int],
     lines: Sequence[tuple[str, int, str]],
 ) -> None:
     left, top = at
     for words, size, ink in lines:
-        pen.text((left, top), words, fill=ink, font=_font(size, _plain(words)))
-        top += _line(size)
+        pen.text(
+            (left, top), words, fill=ink, font=_font(size, _foreign_letters(words))
+        )
+        top += _line_height(size)
 
 
-def _wrapped_all(texts: Sequence[str], room: int, *, most: int) -> Iterator[list[str]]:
+def _wrap_all(texts: Sequence[str], room: int, *, most: int) -> Iterator[list[str]]:
     for words in texts:
-        yield _wrapped(words, _SMALL, room, most=most)
+        yield _wrap(words, _SMALL, room, most=most)
 
 
-def _wrapped(words: str, size: int, room: int, *, most: int) -> list[str]:
+def _wrap(words: str, size: int, room: int, *, most: int) -> list[str]:
     """Break a text into lines that fit; an ellipsis stands for what does not."""
-    font = _font(size, _plain(words))
+    font = _font(size, _foreign_letters(words))
     lines: list[str] = []
     rest = [word for word in words.split(" ") if word]  # one of ours may be unbroken
     while rest and len(lines) < most:
@@ -157,7 +159,7 @@ def _wrapped(words: str, size: int, room: int, *, most: int) -> list[str]:
         while rest and font.getlength(f"{line} {rest[0]}") <= room:
             line = f"{line} {rest.pop(0)}"
         if font.getlength(line) > room:
-            keep = _fitting(line, font, room)
+            keep = _fitting_length(line, font, room)
             rest.insert(0, line[keep:])
             line = line[:keep]
         lines.append(line)
@@ -169,7 +171,7 @@ def _wrapped(words: str, size: int, room: int, *, most: int) -> list[str]:
     return lines
 
 
-def _fitting(word: str, font: ImageFont.FreeTypeFont, room: int) -> int:
+def _fitting_length(word: str, font: ImageFont.FreeTypeFont, room: int) -> int:
     """Return how many characters of a word fit into a line, at least one."""
     low, high = 1, min(len(word), 4 * room)
     while low < high:
@@ -181,14 +183,14 @@ def _fitting(word: str, font: ImageFont.FreeTypeFont, room: int) -> int:
     return low
 
 
-def _line(size: int) -> int:
+def _line_height(size: int) -> int:
     return round(size * _LEADING)
 
 
-def _plain(words: str) -> str:
+def _foreign_letters(words: str) -> str:
     """Return the letters that Pillow's own font cannot write."""
-    strange = {letter for letter in words if ord(letter) >= _NOT_LATIN}
-    return "".join(sorted(strange - _SIGNS)[:_MOST_STRANGE])
+    strange = {letter for letter in words if ord(letter) >= _FIRST_FOREIGN}
+    return "".join(sorted(strange - _PUNCTUATION)[:_MAX_FOREIGN_LETTERS])
 
 
 @lru_cache(maxsize=256)
@@ -200,23 +202,25 @@ def _font(size: int, strange: str) -> ImageFont.FreeTypeFont:
     if not strange:
         return own
     fonts = [own]
-    for name in _OTHER_FONTS:
+    for name in _FALLBACK_FONTS:
         with suppress(OSError):
             fonts.append(ImageFont.truetype(name, size))
-    return max(fonts, key=lambda font: sum(_has(font, letter) for letter in strange))
+    return max(
+        fonts, key=lambda font: sum(_has_glyph(font, letter) for letter in strange)
+    )
 
 
-def _has(font: ImageFont.FreeTypeFont, letter: str) -> bool:
-    return _drawn(font, letter) != _drawn(font, _IN_NO_FONT)
+def _has_glyph(font: ImageFont.FreeTypeFont, letter: str) -> bool:
+    return _render_glyph(font, letter) != _render_glyph(font, _UNASSIGNED)
 
 
-def _drawn(font: ImageFont.FreeTypeFont, letter: str) -> bytes:
+def _render_glyph(font: ImageFont.FreeTypeFont, letter: str) -> bytes:
     paper = Image.new("L", (3 * _LARGE, 3 * _LARGE))
     ImageDraw.Draw(paper).text((0, 0), letter, fill=255, font=font)
     return paper.tobytes()
 
 
-def _png(paper: Image.Image) -> bytes:
+def _encode_png(paper: Image.Image) -> bytes:
     buffer = BytesIO()
     paper.save(buffer, "PNG")
     return buffer.getvalue()

@@ -24,7 +24,7 @@ LARGEST_CACHE = 4 * 1024**3
 _QUALITY = 78
 _EFFORT = 2
 """Of 6: most of the time would go into the last few per cent."""
-_LOOK_AFTER = 1000
+_CHECK_EVERY = 1000
 """Thumbnails that are made between two looks at how much there is."""
 
 
@@ -52,7 +52,7 @@ class Thumbnails:
             return self._path(sha256).read_bytes() or None
         return None
 
-    def make(self, content: bytes, sha256: str) -> bytes:
+    def create(self, content: bytes, sha256: str) -> bytes:
         """Return a WebP of the image, kept for the next time if that is possible.
 
         Raises:
@@ -60,13 +60,13 @@ class Thumbnails:
         """
         small = render_thumbnail(content)
         with suppress(OSError):
-            self._keep(small, self._path(sha256))
+            self._store(small, self._path(sha256))
         return small
 
     def _path(self, sha256: str) -> Path:
         return self._folder() / sha256[:2] / f"{sha256}.webp"
 
-    def _keep(self, small: bytes, path: Path) -> None:
+    def _store(self, small: bytes, path: Path) -> None:
         create_private_folder(self._folder())
         create_private_folder(path.parent)
         draft = path.with_name(f".{path.name}.{os.urandom(8).hex()}")
@@ -78,10 +78,10 @@ class Thumbnails:
             draft.unlink(missing_ok=True)
         with self._lock:
             self._made += 1
-            if self._made % _LOOK_AFTER == 0:
-                self._make_room()
+            if self._made % _CHECK_EVERY == 0:
+                self._evict()
 
-    def _make_room(self) -> None:
+    def _evict(self) -> None:
         """Delete the oldest, and drafts of the dead, if there is too much."""
         there = [(file.stat(), file) for file in self._folder().glob("*/*")]
         size = sum(facts.st_size for facts, _ in there)

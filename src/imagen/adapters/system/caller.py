@@ -7,7 +7,7 @@ from imagen.adapters.system.tmux import Tmux, TmuxEnvironment, TmuxError
 LONGEST_NAME = 200
 """Characters; a name, not a letter."""
 
-LONGEST_WAIT = 0.2
+TIMEOUT = 0.2
 """Seconds for tmux to answer; nobody waits for a name."""
 
 
@@ -20,16 +20,16 @@ class CallerEnvironment(TmuxEnvironment, Protocol):
         ...
 
 
-def find_caller(
-    surroundings: CallerEnvironment, *, patience: float = LONGEST_WAIT
-) -> str:
+def find_caller(surroundings: CallerEnvironment, *, patience: float = TIMEOUT) -> str:
     """Return who is asking, as one line of text; "" when nobody says.
 
     Args:
         surroundings: What the environment says.
         patience: Seconds that tmux has to answer; then it is killed.
     """
-    return _name(surroundings.caller) or _name(_pane_name(surroundings, patience))
+    return _clean_name(surroundings.caller) or _clean_name(
+        _pane_name(surroundings, patience)
+    )
 
 
 def _pane_name(inside: TmuxEnvironment, patience: float) -> str:
@@ -42,7 +42,7 @@ def _pane_name(inside: TmuxEnvironment, patience: float) -> str:
         return ""  # there is no tmux, its server is gone, or it does not answer
 
 
-def _name(text: str) -> str:
+def _clean_name(text: str) -> str:
     """Return the text on one line, without what cannot be printed."""
     printable = "".join(letter if letter.isprintable() else " " for letter in text)
     return " ".join(printable.split())[:LONGEST_NAME]

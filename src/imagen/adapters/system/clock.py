@@ -22,14 +22,14 @@ class SystemClock:
 
     def wait(self, until: Event, seconds: float) -> bool:
         """Block this thread until the event or the end of the time."""
-        return until.wait(min(seconds, _LONGEST)) if seconds > 0 else until.is_set()
+        return until.wait(min(seconds, _MAX_SECONDS)) if seconds > 0 else until.is_set()
 
     def after(self, seconds: float, call: Callable[[], None]) -> Callable[[], None]:
         """Have the one thread that waits for all of them start one that calls."""
-        return _alarms.after(min(seconds, _LONGEST), call)
+        return _timers.after(min(seconds, _MAX_SECONDS), call)
 
 
-class _Alarms:
+class _TimerThread:
     """Wakes up when the next one is due.
 
     A thread for each would do as well, were it not that a server waits for a thousand
@@ -41,13 +41,13 @@ class _Alarms:
 
     def _begin(self) -> None:
         self._mutex = Condition()
-        self._due: list[tuple[float, int, _Alarm]] = []
+        self._due: list[tuple[float, int, _Timer]] = []
         self._numbers = count()
         self._until = 0.0  # when the thread looks again by itself
         self._thread: Thread | None = None
 
     def after(self, seconds: float, call: Callable[[], None]) -> Callable[[], None]:
-        alarm = _Alarm(call)
+        alarm = _Timer(call)
         due = (time.monotonic() + seconds, next(self._numbers), alarm)
         with self._mutex:
             heapq.heappush(self._due, due)
@@ -58,7 +58,7 @@ class _Alarms:
                 self._mutex.notify()
         return lambda: self._cancel(alarm)
 
-    def _cancel(self, alarm: "_Alarm") -> None:
+    def _cancel(self, alarm: "_Timer") -> None:
         with self._mutex:
             alarm.call = None
             while self._due and self._due[0][2].call is None:
@@ -68,7 +68,7 @@ class _Alarms:
         with self._mutex:
             while True:
                 now = time.monotonic()
-                self._until = self._due[0][0] if self._due else now + _LONGEST
+                self._until = self._due[0][0] if self._due else now + _MAX_SECONDS
                 if self._until > now:
                     self._mutex.wait(self._until - now)
                     continue
@@ -81,16 +81,16 @@ class _Alarms:
         self._begin()
 
 
-class _Alarm:
+class _Timer:
     """What is to be called; None once nobody wants that any more."""
 
     def __init__(self, call: Callable[[], None]) -> None:
         self.call: Callable[[], None] | None = call
 
 
-_alarms = _Alarms()
-os.register_at_fork(after_in_child=_alarms.forget_inherited)
+_timers = _TimerThread()
+os.register_at_fork(after_in_child=_timers.forget_inherited)
 
 
-_LONGEST = 10 * 365 * 86400.0
+_MAX_SECONDS = 10 * 365 * 86400.0
 """Ten years: threads cannot wait for more seconds than fit their clock."""

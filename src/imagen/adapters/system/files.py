@@ -11,7 +11,7 @@ from imagen.domain.media import EXTENSIONS
 LARGEST_FILE = 512 * 2**20
 """Bytes. A device or a pipe may have no end."""
 
-MOST_ENTRIES, MOST_IMAGES = 100_000, 1000
+MAX_ENTRIES, MAX_IMAGES = 100_000, 1000
 """Of one folder that are looked at, and that are worth reading."""
 
 _IMAGES = {*EXTENSIONS.values(), "jpeg"}
@@ -91,9 +91,9 @@ def list_images(folder: str) -> list[str]:
         with os.scandir(folder or ".") as entries:
             found = [
                 (entry.stat().st_mtime_ns, entry.path)
-                for entry in islice(entries, MOST_ENTRIES)
+                for entry in islice(entries, MAX_ENTRIES)
                 if entry.name.rpartition(".")[2].lower() in _IMAGES and entry.is_file()
             ]
     except OSError:
         return []
-    return [path for _, path in sorted(found, reverse=True)[:MOST_IMAGES]]
+    return [path for _, path in sorted(found, reverse=True)[:MAX_IMAGES]]

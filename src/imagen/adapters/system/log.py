@@ -18,7 +18,9 @@ class LogListener:
         renderer = (
             structlog.processors.JSONRenderer()
             if as_json
-            else _Lines(structlog.dev.ConsoleRenderer(colors=colours, pad_event_to=0))
+            else _PrefixRenderer(
+                structlog.dev.ConsoleRenderer(colors=colours, pad_event_to=0)
+            )
         )
         self._log = structlog.wrap_logger(
             structlog.PrintLogger(sys.stderr),
@@ -37,7 +39,7 @@ class LogListener:
         self._log.info(fields.pop("event"), **fields)
 
 
-class _Lines:
+class _PrefixRenderer:
     """Puts our name before each line, as before everything that is said on stderr."""
 
     def __init__(self, renderer: structlog.dev.ConsoleRenderer) -> None:

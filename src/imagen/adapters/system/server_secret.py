@@ -18,12 +18,12 @@ LENGTH = 32
 def load_secret(folder: Callable[[], Path]) -> bytes:
     """Return the secret; where none can be kept, one that nobody will know again."""
     try:
-        return _kept(create_private_folder(folder()) / FILE)
+        return _load_or_create(create_private_folder(folder()) / FILE)
     except (OSError, ImagenError):
         return os.urandom(LENGTH)
 
 
-def _kept(path: Path) -> bytes:
+def _load_or_create(path: Path) -> bytes:
     with suppress(FileNotFoundError):
         if len(secret := path.read_bytes()) == LENGTH:
             return secret

@@ -23,7 +23,7 @@ from imagen.domain.errors import StorageError
 from imagen.domain.history import HistoryEntry
 from imagen.domain.naming import SIDECAR_SUFFIX
 
-KEPT = timedelta(days=30)
+RETENTION = timedelta(days=30)
 LARGEST_SIDECAR = 16 * 2**20
 """Bytes. What is larger is none of ours."""
 
@@ -50,18 +50,18 @@ class FolderTrash:
 
     def put(self, entry: HistoryEntry) -> bool:
         """Write down what it was, then move its files; the image goes last."""
-        with self._alone():  # or who comes second makes room where the image is by now
+        with self._locked():  # or who comes second makes room where the image is by now
             return self._throw(entry)
 
     @contextmanager
-    def _alone(self) -> Generator[None]:
+    def _locked(self) -> Generator[None]:
         """Wait until nobody else moves anything here or out of here."""
         try:
             handle = os.open(
                 create_private_folder(self._folder()), os.O_RDONLY | os.O_CLOEXEC
             )
         except OSError as error:
-            raise _failed(error) from error
+            raise _storage_error(error) from error
         try:
             with suppress(OSError):  # not every file system knows locks
                 fcntl.flock(handle, fcntl.LOCK_EX)
@@ -70,7 +70,7 @@ class FolderTrash:
             os.close(handle)
 
     def _throw(self, entry: HistoryEntry) -> bool:
-        self._empty()
+        self._delete_expired()
         file = Path(entry.location)
         if not _is_image(file, entry):
             return self.find(entry.sidecar.id) is not None
@@ -79,16 +79,16 @@ class FolderTrash:
             shutil.rmtree(place, ignore_errors=True)  # the same, fetched back since
             kept = create_private_folder(place)
             (kept / _ENTRY).write_bytes(msgspec.json.encode(entry))
-            if _is_sidecar(_beside(file), entry):
-                _move(_beside(file), kept / _SIDECAR)
+            if _is_sidecar(_sidecar_path(file), entry):
+                _move(_sidecar_path(file), kept / _SIDECAR)
             try:
                 _move(file, kept / _IMAGE)
             except OSError:
                 if (kept / _SIDECAR).exists():
-                    _move(kept / _SIDECAR, _beside(file))
+                    _move(kept / _SIDECAR, _sidecar_path(file))
                 raise
         except (OSError, ValueError, TypeError) as error:
-            raise _failed(error) from error
+            raise _storage_error(error) from error
         return True
 
     def find(self, image_id: str) -> HistoryEntry | None:
@@ -100,12 +100,12 @@ class FolderTrash:
         except (FileNotFoundError, msgspec.DecodeError):
             return None
         except (OSError, ValueError) as error:
-            raise _failed(error) from error
+            raise _storage_error(error) from error
         return entry if is_here else None
 
     def restore(self, image_id: str) -> HistoryEntry | None:
         """Move the files back, the image first."""
-        with self._alone():
+        with self._locked():
             return self._fetch(image_id)
 
     def _fetch(self, image_id: str) -> HistoryEntry | None:
@@ -120,29 +120,29 @@ class FolderTrash:
                 _move(kept / _IMAGE, file)
             if (kept / _SIDECAR).exists():
                 with suppress(FileExistsError):
-                    _move(kept / _SIDECAR, _beside(file))
+                    _move(kept / _SIDECAR, _sidecar_path(file))
             shutil.rmtree(kept, ignore_errors=True)
         except (OSError, ValueError) as error:
-            raise _failed(error) from error
+            raise _storage_error(error) from error
         return entry
 
-    def _empty(self) -> None:
+    def _delete_expired(self) -> None:
         """Delete for good what nobody has missed for a month."""
         with suppress(OSError):
-            oldest = (self._now() - KEPT).timestamp()
+            oldest = (self._now() - RETENTION).timestamp()
             for kept in self._folder().iterdir():
                 if kept.stat().st_mtime < oldest:
                     shutil.rmtree(kept, ignore_errors=True)
 
 
-def _beside(file: Path) -> Path:
+def _sidecar_path(file: Path) -> Path:
     return file.with_name(file.name + SIDECAR_SUFFIX)
 
 
 def _is_image(file: Path, entry: HistoryEntry) -> bool:
     note = entry.sidecar
     try:
-        with _opened(file, least=note.bytes, most=note.bytes) as content:
+        with _open_regular(file, least=note.bytes, most=note.bytes) as content:
             return file_digest(content, "sha256").hexdigest() == note.sha256
     except (OSError, ValueError):
         return False
@@ -150,15 +150,17 @@ def _is_image(file: Path, entry: HistoryEntry) -> bool:
 
 def _is_sidecar(file: Path, entry: HistoryEntry) -> bool:
     try:
-        with _opened(file, most=LARGEST_SIDECAR) as content:
-            noted = msgspec.json.decode(content.read(LARGEST_SIDECAR), type=_Noted)
+        with _open_regular(file, most=LARGEST_SIDECAR) as content:
+            noted = msgspec.json.decode(content.read(LARGEST_SIDECAR), type=_SidecarId)
     except (OSError, ValueError, RecursionError):
         return False
     return noted.id == entry.sidecar.id
 
 
 @contextmanager
-def _opened(file: Path, *, most: int, least: int = 0) -> Generator[BufferedReader]:
+def _open_regular(
+    file: Path, *, most: int, least: int = 0
+) -> Generator[BufferedReader]:
     """Open a file of so many bytes, and nothing else: a pipe may never say anything.
 
     Raises:
@@ -176,7 +178,7 @@ def _opened(file: Path, *, most: int, least: int = 0) -> Generator[BufferedReade
         os.close(handle)
 
 
-class _Noted(msgspec.Struct):
+class _SidecarId(msgspec.Struct):
     """Whose sidecar it is."""
 
     id: str
@@ -211,6 +213,6 @@ def _copy(source: Path, target: Path) -> None:
         raise
 
 
-def _failed(error: Exception) -> StorageError:
+def _storage_error(error: Exception) -> StorageError:
     reason = getattr(error, "strerror", None) or str(error)
     return StorageError(f"The image cannot be moved: {reason}.")

@@ -95,7 +95,7 @@ class ImageLibrary:
         found = self._thumbnails.find(entry.sidecar.sha256)
         if found is not None:
             return found
-        return self._thumbnails.make(self._read(entry), entry.sidecar.sha256)
+        return self._thumbnails.create(self._read(entry), entry.sidecar.sha256)
 
     def _read(self, entry: HistoryEntry) -> bytes:
         made = read_image(entry)

@@ -1,7 +1,7 @@
 """What a notebook shows while images are made: seldom enough, and truly at the end."""
 
 from imagen.adapters.display.notebook_progress import (
-    SHORTEST_PAUSE,
+    MIN_INTERVAL,
     Bundle,
     NotebookProgress,
     create_notebook_progress,
@@ -33,7 +33,7 @@ class Notebook:
         assert isinstance(obj, dict)
         self.shown.append(obj)
 
-    def hear(self, *heard: events.Event, after: float = SHORTEST_PAUSE) -> None:
+    def hear(self, *heard: events.Event, after: float = MIN_INTERVAL) -> None:
         for event in heard:
             self.at += after
             self.progress(event)

@@ -154,7 +154,7 @@ def test_a_tmux_that_changes_colours_gets_a_number_that_is_one_of_256() -> None:
 def test_the_marks_are_those_of_the_table() -> None:
     from unicodedata import combining
 
-    marks = [protocols._mark(number) for number in range(protocols._MOST)]
+    marks = [protocols._diacritic(number) for number in range(protocols._MAX_CELLS)]
 
     assert len(set(marks)) == len(marks) == 283
     assert marks[:4] == ["\u0305", "\u030d", "\u030e", "\u0310"]

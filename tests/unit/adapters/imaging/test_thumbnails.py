@@ -77,7 +77,7 @@ def test_it_is_made_once(tmp_path: Path) -> None:
     thumbnails = Thumbnails(lambda: tmp_path / "small")
     assert thumbnails.find("ab" * 32) is None
 
-    made = thumbnails.make(tiny_png(), "ab" * 32)
+    made = thumbnails.create(tiny_png(), "ab" * 32)
 
     assert Thumbnails(lambda: tmp_path / "small").find("ab" * 32) == made
     assert (tmp_path / "small").stat().st_mode & 0o777 == 0o700
@@ -87,20 +87,20 @@ def test_a_cache_that_cannot_be_written_changes_nothing(tmp_path: Path) -> None:
     (tmp_path / "file").write_bytes(b"in the way")
     thumbnails = Thumbnails(lambda: tmp_path / "file" / "small")
 
-    assert opened(thumbnails.make(tiny_png(), "ab" * 32)).size == (64, 64)
+    assert opened(thumbnails.create(tiny_png(), "ab" * 32)).size == (64, 64)
     assert thumbnails.find("ab" * 32) is None
 
 
 def test_the_oldest_go_when_there_is_too_much(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("imagen.adapters.imaging.thumbnails._LOOK_AFTER", 10)
+    monkeypatch.setattr("imagen.adapters.imaging.thumbnails._CHECK_EVERY", 10)
     one = len(render_thumbnail(tiny_png()))
     thumbnails = Thumbnails(lambda: tmp_path, largest=one * 10)
 
     names = [f"{number:064x}" for number in range(30)]
     for name in names:
-        thumbnails.make(tiny_png(), name)
+        thumbnails.create(tiny_png(), name)
 
     kept = [name for name in names if thumbnails.find(name)]
     assert len(kept) <= 10

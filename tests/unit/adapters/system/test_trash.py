@@ -11,7 +11,7 @@ import msgspec
 import pytest
 
 from imagen.adapters.system import trash as adapter
-from imagen.adapters.system.trash import KEPT, LARGEST_SIDECAR, FolderTrash
+from imagen.adapters.system.trash import LARGEST_SIDECAR, RETENTION, FolderTrash
 from imagen.domain.errors import StorageError
 from imagen.domain.history import HistoryEntry
 from imagen.testing.samples import sample_entry
@@ -212,8 +212,10 @@ def test_after_a_month_it_is_deleted_for_good(
 ) -> None:
     now = datetime.now(UTC)
     folder = tmp_path / "bin"
-    FolderTrash(lambda: folder, now=lambda: now).put(entry)
-    later = FolderTrash(lambda: folder, now=lambda: now + KEPT + timedelta(minutes=1))
+    FolderTrash(lambda: folder, now=lambda: now).throw(entry)
+    later = FolderTrash(
+        lambda: folder, now=lambda: now + RETENTION + timedelta(minutes=1)
+    )
     other = msgspec.structs.replace(entry, location=str(tmp_path / "gone.png"))
 
     later.put(other)

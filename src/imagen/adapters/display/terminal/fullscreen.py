@@ -13,8 +13,8 @@ from imagen.ports.viewer import DrawingError, WindowEvent
 _ENTER = b"\x1b[?1049h\x1b[?25l"
 _LEAVE = b"\x1b[?25h\x1b[?1049l"
 _CLEAR = b"\x1b[H\x1b[2J"
-_QUITTING = {b"q", b"Q", b"\x1b", b"\x04"}
-_STOPPING = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
+_QUIT_KEYS = {b"q", b"Q", b"\x1b", b"\x04"}
+_STOP_SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 _STOP, _CHANGE = b"s", b"c"
 
 
@@ -38,7 +38,7 @@ class Fullscreen:
     def wait(self) -> WindowEvent:
         """Wait for the first of what may happen, as long as it takes."""
         while True:
-            every = _LOOK_AGAIN if (unseen := self._hidden()) else None
+            every = _VISIBILITY_INTERVAL if (unseen := self._hidden()) else None
             ready = select([self._terminal, self._woken], [], [], every)[0]
             if self._woken in ready:
                 if _STOP in os.read(self._woken, 1024):
@@ -46,12 +46,12 @@ class Fullscreen:
                 return "changed"
             if self._terminal in ready:
                 pressed = os.read(self._terminal, 1024)
-                return "quit" if not pressed or pressed in _QUITTING else "key"
+                return "quit" if not pressed or pressed in _QUIT_KEYS else "key"
             if unseen and not self._hidden():
                 return "changed"  # only now can it be drawn
 
 
-_LOOK_AGAIN = 1.0
+_VISIBILITY_INTERVAL = 1.0
 """Seconds until the next look whether a window of an older tmux is seen by anybody."""
 
 
@@ -85,7 +85,7 @@ def open_fullscreen(
     try:
         if os.tcgetpgrp(terminal) != os.getpgrp():
             raise DrawingError("no key can be read in the background")
-        with raw_input_mode(terminal), _hearing(stop, change):
+        with raw_input_mode(terminal), _handle_signals(stop, change):
             os.write(terminal, _ENTER)
             try:
                 yield window
@@ -100,11 +100,11 @@ def open_fullscreen(
 
 
 @contextmanager
-def _hearing(
+def _handle_signals(
     stop: Callable[[int, object], None], change: Callable[[int, object], None]
 ) -> Generator[None]:
     """Have the signals heard, but for those that the parent chose to ignore."""
-    handlers = {**dict.fromkeys(_STOPPING, stop), signal.SIGWINCH: change}
+    handlers = {**dict.fromkeys(_STOP_SIGNALS, stop), signal.SIGWINCH: change}
     before = {
         number: signal.signal(number, handler)
         for number, handler in handlers.items()

@@ -16,13 +16,13 @@ from imagen.ports.viewer import DrawingError, Method, TerminalSize
 _CHUNK = 4096
 """Bytes of base64 in one word of Kitty's, at most."""
 _PLACEHOLDER = "\U0010eeee"
-_MOST_COLOURS = 256
+_SIXEL_COLOURS = 256
 """Of one picture in Sixel."""
 _LIGHT, _DARK, _SQUARE = 153, 102, 8
-_GREYS_FROM, _GREY_STEP, _MOST_GREYS = 8, 10, 23
+_GREYS_FROM, _GREY_STEP, _LAST_GREY = 8, 10, 23
 _LEVELS = (0, 95, 135, 175, 215, 255)
 
-_MARKS = """
+_DIACRITICS = """
 0305030d030e03100312033d033e033f0346034a034b034c0350035103520357035b036303640365
 0366036703680369036a036b036c036d036e036f0483048404850486048705920593059405950597
 05980599059c059d059e059f05a005a105a805a905ab05ac05af05c4061006110612061306140615
@@ -61,7 +61,8 @@ def fit_cells(
     columns = round(width * share / cell[0])
     rows = round(height * share / cell[1])
     return TerminalSize(
-        min(max(columns, 1), room.columns, _MOST), min(max(rows, 1), room.rows, _MOST)
+        min(max(columns, 1), room.columns, _MAX_CELLS),
+        min(max(rows, 1), room.rows, _MAX_CELLS),
     )
 
 
@@ -86,8 +87,10 @@ def encode_blocks(
         line: list[str] = []
         before = "", ""
         for at in range(top, top + row, 3):
-            upper = _colour(pixels[at : at + 3], true_colour=true_colour)
-            lower = _colour(pixels[at + row : at + row + 3], true_colour=true_colour)
+            upper = _colour_code(pixels[at : at + 3], true_colour=true_colour)
+            lower = _colour_code(
+                pixels[at + row : at + row + 3], true_colour=true_colour
+            )
             if before != (upper, lower):
                 line.append(f"\x1b[38;{upper};48;{lower}m")
                 before = upper, lower
@@ -119,7 +122,8 @@ def encode_kitty_in_tmux(
     lines = (
         f"\x1b[38;{colour}m"
         + "".join(
-            _PLACEHOLDER + _mark(row) + _mark(column) for column in range(space.columns)
+            _PLACEHOLDER + _diacritic(row) + _diacritic(column)
+            for column in range(space.columns)
         )
         + "\x1b[39m\r\n"
         for row in range(space.rows)
@@ -171,7 +175,7 @@ def encode_sixel(picture: Image.Image) -> bytes:
         raise DrawingError("Sixel takes the extra `imagen-studio[show]`") from error
     plain = flatten_alpha(picture)
     # The library's own choice of colours is quicker, and leaves bands in every sky.
-    palette = plain.quantize(_MOST_COLOURS, Image.Quantize.MEDIANCUT)
+    palette = plain.quantize(_SIXEL_COLOURS, Image.Quantize.MEDIANCUT)
     return image_to_sixels(plain.quantize(palette=palette)).encode()
 
 
@@ -204,8 +208,8 @@ def flatten_alpha(picture: Image.Image) -> Image.Image:
 
 
 _SMOOTH = Image.Resampling.LANCZOS
-_DIGITS = _MARKS.replace("\n", "")
-_MOST = len(_DIGITS) // 4
+_DIGITS = _DIACRITICS.replace("\n", "")
+_MAX_CELLS = len(_DIGITS) // 4
 
 
 def _graphics(keys: str, content: bytes) -> Iterator[bytes]:
@@ -218,11 +222,11 @@ def _graphics(keys: str, content: bytes) -> Iterator[bytes]:
         yield b"\x1b_G" + about.encode() + b";" + chunk + b"\x1b\\"
 
 
-def _mark(number: int) -> str:
+def _diacritic(number: int) -> str:
     return chr(int(_DIGITS[4 * number : 4 * number + 4], 16))
 
 
-def _colour(pixel: bytes, *, true_colour: bool) -> str:
+def _colour_code(pixel: bytes, *, true_colour: bool) -> str:
     return f"2;{_triple(pixel)}" if true_colour else f"5;{find_xterm_colour(*pixel)}"
 
 
@@ -234,7 +238,7 @@ def find_xterm_colour(*colour: int) -> int:
     """Return the colour of xterm's palette that is nearest: in its cube, or a grey."""
     cube = [min(range(6), key=lambda n: abs(_LEVELS[n] - c)) for c in colour]
     grey = round((sum(colour) / len(colour) - _GREYS_FROM) / _GREY_STEP)
-    grey = min(max(grey, 0), _MOST_GREYS)
+    grey = min(max(grey, 0), _LAST_GREY)
     shade = _GREYS_FROM + _GREY_STEP * grey
 
     def away(levels: Iterable[int]) -> int:

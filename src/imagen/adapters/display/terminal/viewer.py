@@ -8,7 +8,7 @@ from PIL import Image
 
 from imagen.adapters.display.terminal import protocols
 from imagen.adapters.display.terminal.capability_probe import (
-    TMUX_PATIENCE,
+    TMUX_TIMEOUT,
     TerminalCapabilities,
     read_terminal_size,
     wait_until_drawn,
@@ -54,11 +54,11 @@ class TerminalViewer:
         known: list[Method] = [m for m in abilities.methods if protocols.can_encode(m)]
         self.method: Method = method or known[0]  # blocks are always among them
         self._handle = handle
-        self._abilities = abilities
+        self._capabilities = abilities
         self._clock = clock
-        self._dice = draw
+        self._random_int = draw
         self._number = 0
-        self._passing: str | None = None
+        self._passthrough: str | None = None
         self._changed = False
 
     def size(self) -> TerminalSize:
@@ -67,7 +67,7 @@ class TerminalViewer:
 
     def draw(self, content: bytes, *, max_size: TerminalSize) -> int:
         """Decode, make smaller, and write what the terminal understands."""
-        able, method = self._abilities, self.method
+        able, method = self._capabilities, self.method
         try:
             with open_image(content) as image:
                 if image.format == "JPEG":  # is much quicker
@@ -76,22 +76,22 @@ class TerminalViewer:
                         max_size.rows * able.cell[1],
                     )
                     image.draft("RGB", (across * _DETAIL, down * _DETAIL))
-                size = _upright(image)
+                size = _upright_size(image)
                 picture = apply_orientation(image)
         except UNREADABLE as error:
             raise DrawingError(str(error)) from error
         cell = able.cell
         if method == "blocks":  # a pixel is as wide as a character
             cell = 1, max(1, round(able.cell[1] / able.cell[0]))
-        space = protocols.fit_cells(size, max_size, cell)
-        self._write(self._drawn(picture, space))
+        space = protocols.fit_cells(size, room, cell)
+        self._write(self._encode(picture, space))
         return space.rows
 
     def erase(self, rows: int) -> None:
         """Go up and empty what is below."""
         number, self._number = self._number, 0
         gone = protocols.encode_kitty_delete(number) if number else b""
-        if gone and self._abilities.tmux:
+        if gone and self._capabilities.tmux:
             gone = protocols.wrap_for_tmux(gone)
         self._write(b"\r\x1b[%dA\x1b[J" % rows + gone)
 
@@ -99,8 +99,8 @@ class TerminalViewer:
         """Show nothing but this until it is over."""
         return open_fullscreen(self._handle, hidden=self._is_hidden)
 
-    def _drawn(self, picture: Image.Image, space: TerminalSize) -> bytes:
-        able = self._abilities
+    def _encode(self, picture: Image.Image, space: TerminalSize) -> bytes:
+        able = self._capabilities
         if self.method == "blocks":
             return protocols.encode_blocks(picture, space, true_colour=able.true_colour)
         size = protocols.cells_to_pixels(space, able.cell, largest=able.largest)
@@ -110,14 +110,14 @@ class TerminalViewer:
             picture = picture.resize(size, Image.Resampling.BICUBIC)
         match self.method:
             case "kitty" if able.tmux:
-                self._pass_through()
+                self._allow_passthrough()
                 most = _LARGEST_ID if able.exact_ids else _LARGEST_BYTE_ID
-                self._number = self._number or 1 + self._dice(most)
+                self._number = self._number or 1 + self._random_int(most)
                 return protocols.encode_kitty_in_tmux(
                     picture, space, number=self._number, exact=able.exact_ids
                 )
             case "kitty":
-                self._number = self._number or 1 + self._dice(_LARGEST_ID)
+                self._number = self._number or 1 + self._random_int(_LARGEST_ID)
                 drawn = protocols.encode_kitty(picture, space, number=self._number)
             case "iterm2":
                 drawn = protocols.encode_iterm2(picture, space)
@@ -125,46 +125,46 @@ class TerminalViewer:
                 drawn = protocols.encode_sixel(picture)
         return protocols.reserve_space(drawn, space.rows)
 
-    def _pass_through(self) -> None:
+    def _allow_passthrough(self) -> None:
         """Have tmux hand on what this pane sends, also while nobody looks at it."""
-        tmux = self._abilities.tmux
-        if tmux is None or self._passing is not None:
+        tmux = self._capabilities.tmux
+        if tmux is None or self._passthrough is not None:
             return
         asked = ("show-options", "-pqvA", "-t", tmux.pane, _PASSTHROUGH)
         try:
-            self._passing = tmux.run(*asked, patience=TMUX_PATIENCE).strip()
+            self._passthrough = tmux.run(*asked, patience=TMUX_TIMEOUT).strip()
         except TmuxError:
-            self._passing = ""
-        if self._passing in {"on", "all"}:
+            self._passthrough = ""
+        if self._passthrough in {"on", "all"}:
             return
         for mode in ("all", "on"):  # tmux 3.4 brought the first, 3.3 the second
             words = ("set-option", "-p", "-t", tmux.pane, _PASSTHROUGH, mode)
             try:
-                tmux.run(*words, patience=TMUX_PATIENCE)
+                tmux.run(*words, patience=TMUX_TIMEOUT)
             except TmuxError:
                 continue
-            self._passing, self._changed = mode, True
+            self._passthrough, self._changed = mode, True
             return
 
     def close(self) -> None:
         """Have tmux pass on no more than before, once it has all that was sent."""
-        tmux, changed = self._abilities.tmux, self._changed
-        self._changed, self._passing = False, None
+        tmux, changed = self._capabilities.tmux, self._changed
+        self._changed, self._passthrough = False, None
         if tmux is None or not changed:
             return
         wait_until_drawn(self._handle, clock=self._clock)
         words = ("set-option", "-pu", "-t", tmux.pane, _PASSTHROUGH)
         with suppress(TmuxError):  # the pane is about to be closed
-            tmux.run(*words, patience=TMUX_PATIENCE)
+            tmux.run(*words, patience=TMUX_TIMEOUT)
 
     def _is_hidden(self) -> bool:
         """Whether what is sent now is dropped by tmux, because nobody looks on."""
-        tmux = self._abilities.tmux
-        if tmux is None or self._passing != "on":
+        tmux = self._capabilities.tmux
+        if tmux is None or self._passthrough != "on":
             return False
         asked = ("display-message", "-p", "-t", tmux.pane, "#{window_active_clients}")
         try:
-            return tmux.run(*asked, patience=TMUX_PATIENCE).strip() == "0"
+            return tmux.run(*asked, patience=TMUX_TIMEOUT).strip() == "0"
         except TmuxError:
             return False
 
@@ -177,7 +177,7 @@ class TerminalViewer:
             raise DrawingError(f"the terminal cannot be written to: {error}") from error
 
 
-def _upright(image: Image.Image) -> tuple[int, int]:
+def _upright_size(image: Image.Image) -> tuple[int, int]:
     """Return width and height as they are once the picture is turned as it says."""
     turned = image.getexif().get(0x0112, 1) in {5, 6, 7, 8}
     return (image.height, image.width) if turned else (image.width, image.height)
