@@ -1,1 +1,1 @@
-"""Pixels: conversion, thumbnails and contact sheets (Pillow), C2PA manifests."""
+"""Conversion, thumbnails and contact sheets (Pillow); C2PA manifests."""

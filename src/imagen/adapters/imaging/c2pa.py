@@ -1,4 +1,4 @@
-"""Checks C2PA manifests with the library of those who wrote the standard."""
+"""Check C2PA manifests with `c2pa-python`, the library of the standard's authors."""
 
 from io import BytesIO
 from typing import Any, cast
@@ -7,35 +7,40 @@ import msgspec
 
 from imagen.domain.content_credentials import ContentCredentials
 
+# Checking a file must not contact the hosts that the file names.
 _OFFLINE = {"verify": {"remote_manifest_fetch": False, "ocsp_fetch": False}}
 _UNTRUSTED = "signingCredential.untrusted"
 _STATES = {"Valid": True, "Trusted": True, "Invalid": False}
 
 
 def check_content_credentials(content: bytes, media_type: str) -> ContentCredentials:
-    """Hash what the manifest covers, and check the signature; all on this machine."""
+    """Verify the hashes and the signature of the manifest, offline.
+
+    A file that cannot be checked gives a result with `note` set; nothing is raised.
+    """
     try:
         import c2pa  # noqa: PLC0415  # pyright: ignore[reportMissingTypeStubs]
     except ImportError:
         return ContentCredentials(
-            note="not checked: that takes the extra `imagen-studio[c2pa]`"
+            note="not checked: install the extra `imagen-studio[c2pa]`"
         )
     try:
         context = c2pa.Context.from_dict(_OFFLINE)
         reader: Any = c2pa.Reader(media_type, BytesIO(content), context=context)
-        said = msgspec.json.decode(reader.json(), type=dict[str, Any])
+        report = msgspec.json.decode(reader.json(), type=dict[str, Any])
         state = str(reader.get_validation_state())
-    except Exception as error:  # noqa: BLE001 - whatever a hostile file does to it
+    # A hostile file can make the native library raise any exception.
+    except Exception as error:  # noqa: BLE001 - see above
         return ContentCredentials(note=f"not checked: {' '.join(str(error).split())}")
-    return parse_report(said, state)
+    return parse_report(report, state)
 
 
-def parse_report(said: dict[str, Any], state: str) -> ContentCredentials:
-    """Return what the library's report says, of the manifest that counts."""
-    manifests = _record(said.get("manifests"))
-    active = _record(manifests.get(str(said.get("active_manifest"))))
+def parse_report(report: dict[str, Any], state: str) -> ContentCredentials:
+    """Return the result for the active manifest of the library's report."""
+    manifests = _record(report.get("manifests"))
+    active = _record(manifests.get(str(report.get("active_manifest"))))
     signature = _record(active.get("signature_info"))
-    results = _record(said.get("validation_results"))
+    results = _record(report.get("validation_results"))
     failures = _records(_record(results.get("activeManifest")).get("failure"))
     codes = [str(each.get("code")) for each in failures]
     generators = _records(active.get("claim_generator_info"))
@@ -49,8 +54,9 @@ def parse_report(said: dict[str, Any], state: str) -> ContentCredentials:
         signed_by=", ".join(dict.fromkeys(str(name) for name in names if name)),
         signed_at=str(signature.get("time") or ""),
         made_with=made_with or str(active.get("claim_generator") or ""),
+        # The trust list is not consulted offline, so "untrusted" proves nothing.
         failures=tuple(code for code in codes if code != _UNTRUSTED),
-        note="" if state == "Trusted" else "nobody was asked whether to trust them",
+        note="" if state == "Trusted" else "whether to trust them was not checked",
     )
 
 

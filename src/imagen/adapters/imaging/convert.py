@@ -1,4 +1,4 @@
-"""Redraws and compares images with Pillow."""
+"""Convert and compare images with Pillow."""
 
 from io import BytesIO
 from typing import cast
@@ -12,21 +12,24 @@ from imagen.domain.size import Size
 
 JPEG_QUALITY = 95
 
-
+# Pillow's ImageChops.difference supports only these modes.
 _COMPARABLE = {"L", "LA", "RGB", "RGBA", "CMYK"}
-"""Modes of which Pillow says by how much two pictures differ."""
 
+# Two large images decoded whole can take gigabytes, so rows are compared in strips.
 _STRIP_ROWS = 256
-"""Rows that are compared at a time: two pictures unpacked whole may be gigabytes."""
 
 
 class PillowEditor:
-    """The only place where pixels are re-encoded."""
+    """An image editor that re-encodes pixels with Pillow."""
 
     def redraw(
         self, content: bytes, *, media_type: str, fit: Fit | None, size: Size | None
     ) -> bytes:
-        """Decode, fit, encode."""
+        """Return the image in the media type, fitted to the size if both are given.
+
+        Raises:
+            StorageError: the file cannot be decoded or encoded.
+        """
         try:
             with open_image(content) as image:
                 profile = _rgb_profile(image)
@@ -36,20 +39,26 @@ class PillowEditor:
             return _encode(picture, media_type, profile)
         except UNREADABLE as error:
             raise StorageError(
-                f"The image could not be redrawn as {media_type}: {error}."
+                f"The image could not be converted to {media_type}: {error}."
             ) from error
 
 
 def compare_pixels(first: bytes, second: bytes) -> str:
-    """Return how the pixels of the second differ, frame by frame; "" if they do not."""
+    """Return how the pixels of the second image differ; "" if they are equal.
+
+    All frames are compared.
+
+    Raises:
+        StorageError: one of the files cannot be decoded.
+    """
     try:
         with open_image(first) as one, open_image(second) as other:
             if one.size != other.size:
                 old, new = ("x".join(map(str, each.size)) for each in (one, other))
-                return f"it is {new}, and not {old}"
+                return f"its size is {new} instead of {old}"
             frames = [getattr(each, "n_frames", 1) for each in (one, other)]
             if frames[0] != frames[1]:
-                return f"it has {frames[1]} frames, and not {frames[0]}"
+                return f"its frame count is {frames[1]} instead of {frames[0]}"
             for pair in zip(
                 ImageSequence.Iterator(one), ImageSequence.Iterator(other), strict=True
             ):
@@ -61,10 +70,10 @@ def compare_pixels(first: bytes, second: bytes) -> str:
 
 
 def _difference(one: Image.Image, other: Image.Image) -> str:
-    # Of 16 bits Pillow drops some when it converts, so what is alike stays as it is.
+    # Pillow drops bits when it converts 16-bit pixels: equal modes are kept.
     mode = one.mode if one.mode == other.mode != "P" else "RGBA"
     width, height = one.size
-    most = 0
+    largest = 0
     for top in range(0, height, _STRIP_ROWS):
         box = (0, top, width, min(height, top + _STRIP_ROWS))
         strips = [picture.crop(box).convert(mode) for picture in (one, other)]
@@ -74,13 +83,13 @@ def _difference(one: Image.Image, other: Image.Image) -> str:
             return "its pixels differ"
         bands = zip(strips[0].split(), strips[1].split(), strict=True)
         ranges = [ImageChops.difference(*pair).getextrema() for pair in bands]
-        most = max([most, *(cast("int", most_of) for _, most_of in ranges)])
-    return f"its pixels differ, by up to {most} of 255" if most else ""
+        largest = max([largest, *(cast("int", high) for _, high in ranges)])
+    return f"its pixels differ by up to {largest} of 255" if largest else ""
 
 
 def _rgb_profile(picture: Image.Image) -> bytes | None:
-    """Return the colour profile, unless it is one for grey or for print."""
     profile = picture.info.get("icc_profile")
+    # The pixels are written as RGB: a profile for grey or CMYK would distort them.
     is_rgb = isinstance(profile, bytes) and profile[16:20] == b"RGB "
     return profile if is_rgb else None
 
@@ -94,8 +103,8 @@ def _fit(picture: Image.Image, fit: Fit, size: Size, media_type: str) -> Image.I
     if media_type == "image/jpeg":
         picture = _flatten(picture, "white")
         return ImageOps.pad(picture, size.sides, lanczos, color="black")
-    see_through = picture.convert("RGBA")
-    return ImageOps.pad(see_through, size.sides, lanczos, color=(0, 0, 0, 0))
+    transparent = picture.convert("RGBA")
+    return ImageOps.pad(transparent, size.sides, lanczos, color=(0, 0, 0, 0))
 
 
 def _encode(picture: Image.Image, media_type: str, profile: bytes | None) -> bytes:
@@ -113,6 +122,6 @@ def _encode(picture: Image.Image, media_type: str, profile: bytes | None) -> byt
 def _flatten(picture: Image.Image, colour: str) -> Image.Image:
     if picture.mode != "RGBA":
         return picture
-    ground = Image.new("RGB", picture.size, colour)
-    ground.paste(picture, mask=picture.getchannel("A"))
-    return ground
+    background = Image.new("RGB", picture.size, colour)
+    background.paste(picture, mask=picture.getchannel("A"))
+    return background

@@ -1,4 +1,4 @@
-"""Decodes the pixels of image files with Pillow."""
+"""Decode the pixels of image files with Pillow."""
 
 from io import BytesIO
 from threading import Lock
@@ -9,20 +9,28 @@ from imagen.domain.size import LARGEST_SIDE
 from imagen.formats.container import NotAnImage, read_facts
 
 UNREADABLE = (OSError, ValueError, SyntaxError, EOFError, NotAnImage)
-"""What is raised at broken or enormous files."""
+"""Exceptions that Pillow and the size check raise for broken or oversized files."""
 
 _DEEP_MODES = {"I", "I;16", "I;16B", "I;16L"}
-"""How Pillow calls 16-bit grey."""
+"""Pillow's modes for 16-bit grey."""
 
+# Pillow's pixel limit is a module variable: two threads must not change it at once.
 _LIMIT = Lock()
-"""Pillow's limit is one for the whole process."""
 
 
 def open_image(content: bytes) -> Image.Image:
-    """Open an image of any size that we store; Pillow's own limit is for strangers'."""
+    """Open an image of up to LARGEST_SIDE squared pixels.
+
+    Raises:
+        Exception: one of `UNREADABLE`.
+    """
+    # Pillow refuses images over about 180 megapixels, which imagen can store itself.
     facts = read_facts(content)
     if facts.width * facts.height > LARGEST_SIDE**2:
-        raise ValueError(f"{facts.width}x{facts.height} pixels are too many")
+        raise ValueError(
+            f"{facts.width}x{facts.height} pixels exceed the limit of "
+            f"{LARGEST_SIDE}x{LARGEST_SIDE}"
+        )
     with _LIMIT:
         before, Image.MAX_IMAGE_PIXELS = Image.MAX_IMAGE_PIXELS, None
         try:
@@ -32,15 +40,16 @@ def open_image(content: bytes) -> Image.Image:
 
 
 def apply_orientation(image: Image.Image) -> Image.Image:
-    """Turn the first frame as it is to be seen, and return it in RGB or RGBA."""
+    """Return the first frame in RGB or RGBA, rotated as its EXIF orientation says."""
     image.load()
-    ImageOps.exif_transpose(image, in_place=True)  # for a copy takes a gigabyte or so
+    # In place, because a copy of a large image takes about another gigabyte.
+    ImageOps.exif_transpose(image, in_place=True)
     picture = image
     if picture.mode in _DEEP_MODES:
         picture = _eight_bit(picture)
     if picture.mode != "RGBA":
-        see_through = picture.has_transparency_data
-        picture = picture.convert("RGBA" if see_through else "RGB")
+        transparent = picture.has_transparency_data
+        picture = picture.convert("RGBA" if transparent else "RGB")
     return picture
 
 

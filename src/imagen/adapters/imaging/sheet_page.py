@@ -1,4 +1,4 @@
-"""A contact sheet as one HTML page: no script, and nothing from elsewhere."""
+"""Render a contact sheet as one HTML page without scripts or external files."""
 
 from base64 import b64encode
 from collections.abc import Iterator
@@ -43,13 +43,14 @@ figcaption span { display: block; color: var(--soft) }
 .missing span { color: var(--bad) }
 @media print { .sheet { overflow: visible } }
 """
+# Prompts and file names are untrusted text; the policy stops what escaping misses.
 _POLICY = "default-src 'none'; img-src data:; style-src 'unsafe-inline'"
 _LONGEST_TITLE = 80
 _LONGEST_ALT = 160
 
 
 def render_page(sheet: Sheet) -> bytes:
-    """Return the page, with every thumbnail inside it."""
+    """Return the page in UTF-8, with the thumbnails embedded as data URLs."""
     title = " ".join(sheet.prompt.split())
     body = "".join(
         _render_grid(sheet) if _has_no_headings(sheet) else _render_table(sheet)

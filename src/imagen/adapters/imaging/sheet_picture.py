@@ -1,4 +1,4 @@
-"""A contact sheet as one picture, drawn with Pillow."""
+"""Render a contact sheet as one PNG with Pillow."""
 
 from collections.abc import Iterator, Sequence
 from contextlib import suppress
@@ -11,7 +11,7 @@ from PIL import Image, ImageDraw, ImageFont
 from imagen.domain.contact_sheet import Sheet, SheetCell
 
 LARGEST_AREA = 40_000_000
-"""Pixels of all cells together: a sheet that opens anywhere."""
+"""Pixels of all cells together; common image viewers open a file of that size."""
 
 _WIDEST, _NARROWEST, _READABLE = 320, 64, 180
 _PAPER, _INK, _SOFT, _LINE = "#fafafa", "#1b1b1b", "#5c5c5c", "#d9d9d9"
@@ -24,6 +24,7 @@ _MAX_TITLE_LINES, _MAX_CAPTION_LINES, _MAX_ERROR_LINES = 4, 4, 6
 _NARROWEST_SHEET = 640
 _FIRST_FOREIGN = 0x250
 _PUNCTUATION = set("…\u2013\u2014\u2018\u2019\u201c\u201d•€")
+# A code point that no font has: its rendering is the font's "missing" glyph.
 _UNASSIGNED = "\U0010fffe"
 _MAX_FOREIGN_LETTERS = 200
 _FALLBACK_FONTS = (
@@ -35,7 +36,7 @@ _FALLBACK_FONTS = (
     "Arial Unicode.ttf",
     "Hiragino Sans GB.ttc",
 )
-"""Looked for where systems keep fonts, for what Pillow's own cannot write."""
+"""Fonts of the system for letters that Pillow's built-in font lacks."""
 
 
 def render_picture(sheet: Sheet) -> bytes:
@@ -78,7 +79,7 @@ def render_picture(sheet: Sheet) -> bytes:
 
 
 def _cell_size(sheet: Sheet) -> tuple[int, int]:
-    """Return how wide and how high a cell is: as the largest of the pictures."""
+    """Return the width and height of a cell, those of the largest thumbnail."""
     room = int(sqrt(LARGEST_AREA / max(1, len(sheet.cells))))
     most = max(_NARROWEST, min(_WIDEST, room))
     scaled = [_scale_down(cell.size, most) for cell in sheet.cells if cell.thumbnail]
@@ -105,7 +106,7 @@ def _caption_lines(cell: SheetCell, side: int) -> list[tuple[str, str]]:
     label = _wrap(cell.label, _SMALL, side, most=2)
     facts = _wrap(cell.facts, _SMALL, side, most=_MAX_CAPTION_LINES - 2)
     if not cell.thumbnail:
-        facts = []  # they stand where the picture would be
+        facts = []  # drawn in place of the thumbnail
     return [(line, _INK) for line in label] + [(line, _SOFT) for line in facts]
 
 
@@ -150,10 +151,11 @@ def _wrap_all(texts: Sequence[str], room: int, *, most: int) -> Iterator[list[st
 
 
 def _wrap(words: str, size: int, room: int, *, most: int) -> list[str]:
-    """Break a text into lines that fit; an ellipsis stands for what does not."""
+    """Break a text into at most `most` lines; the last ends in an ellipsis if cut."""
     font = _font(size, _foreign_letters(words))
     lines: list[str] = []
-    rest = [word for word in words.split(" ") if word]  # one of ours may be unbroken
+    # Not split(): it would also break at the no-break spaces inside the captions.
+    rest = [word for word in words.split(" ") if word]
     while rest and len(lines) < most:
         line = rest.pop(0)
         while rest and font.getlength(f"{line} {rest[0]}") <= room:
@@ -172,7 +174,7 @@ def _wrap(words: str, size: int, room: int, *, most: int) -> list[str]:
 
 
 def _fitting_length(word: str, font: ImageFont.FreeTypeFont, room: int) -> int:
-    """Return how many characters of a word fit into a line, at least one."""
+    """Return the number of leading characters that fit into a line, at least one."""
     low, high = 1, min(len(word), 4 * room)
     while low < high:
         middle = (low + high + 1) // 2
@@ -188,25 +190,25 @@ def _line_height(size: int) -> int:
 
 
 def _foreign_letters(words: str) -> str:
-    """Return the letters that Pillow's own font cannot write."""
-    strange = {letter for letter in words if ord(letter) >= _FIRST_FOREIGN}
-    return "".join(sorted(strange - _PUNCTUATION)[:_MAX_FOREIGN_LETTERS])
+    """Return the letters, sorted, that Pillow's built-in font lacks."""
+    foreign = {letter for letter in words if ord(letter) >= _FIRST_FOREIGN}
+    return "".join(sorted(foreign - _PUNCTUATION)[:_MAX_FOREIGN_LETTERS])
 
 
 @lru_cache(maxsize=256)
-def _font(size: int, strange: str) -> ImageFont.FreeTypeFont:
-    """Return the font that comes with Pillow, or else the one that has most letters."""
+def _font(size: int, foreign: str) -> ImageFont.FreeTypeFont:
+    """Return Pillow's built-in font, or the font with most of the foreign letters."""
     own = ImageFont.load_default(size)
     if not isinstance(own, ImageFont.FreeTypeFont):
         raise OSError("Pillow was built without FreeType")
-    if not strange:
+    if not foreign:
         return own
     fonts = [own]
     for name in _FALLBACK_FONTS:
         with suppress(OSError):
             fonts.append(ImageFont.truetype(name, size))
     return max(
-        fonts, key=lambda font: sum(_has_glyph(font, letter) for letter in strange)
+        fonts, key=lambda font: sum(_has_glyph(font, letter) for letter in foreign)
     )
 
 

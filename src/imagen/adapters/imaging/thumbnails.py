@@ -1,4 +1,4 @@
-"""Small pictures of images, made once and kept in a folder of no importance."""
+"""Create thumbnails and cache them in a folder that may be deleted at any time."""
 
 import os
 from collections.abc import Callable
@@ -16,26 +16,29 @@ from imagen.adapters.system.private_files import (
 from imagen.domain.errors import InvalidRequest
 
 SIDE = 512
-"""Pixels of the longer side at most; a smaller image stays as it is."""
+"""The longer side in pixels; a smaller image is not enlarged."""
 MEDIA_TYPE = "image/webp"
 LARGEST_CACHE = 4 * 1024**3
-"""Bytes; some 200,000 thumbnails."""
+"""Bytes; about 200,000 thumbnails."""
 
 _QUALITY = 78
+# Of 6. The higher levels spend most of their time to save a last few per cent.
 _EFFORT = 2
-"""Of 6: most of the time would go into the last few per cent."""
+# Measuring the folder lists every file, so it is done once in so many thumbnails.
 _CHECK_EVERY = 1000
-"""Thumbnails that are made between two looks at how much there is."""
 
 
 class Thumbnails:
-    """Files named after the content that they show, which are safe to delete.
+    """A cache of thumbnails in files named after the SHA-256 of the image.
 
-    Safe for many threads and processes at once.
+    A folder of files rather than a database table: a reader needs no lock, the user may
+    delete any file, and no backup of the database has to carry them.
+
+    Thread-safe and process-safe.
 
     Args:
-        folder: Where they are; made when first needed.
-        largest: Bytes, from which on the oldest go.
+        folder: Returns the folder; it is created when first needed.
+        largest: Size of the cache in bytes; the oldest thumbnails are deleted above it.
     """
 
     def __init__(
@@ -47,32 +50,33 @@ class Thumbnails:
         self._lock = Lock()
 
     def find(self, sha256: str) -> bytes | None:
-        """Return the one that was made of that content; None if there is none."""
+        """Return the cached thumbnail of an image; None when it is not cached."""
         with suppress(OSError):
             return self._path(sha256).read_bytes() or None
         return None
 
     def create(self, content: bytes, sha256: str) -> bytes:
-        """Return a WebP of the image, kept for the next time if that is possible.
+        """Return a thumbnail of the image as WebP, and cache it if possible.
 
         Raises:
-            InvalidRequest: it is no image that can be drawn.
+            InvalidRequest: the content cannot be decoded as an image.
         """
-        small = render_thumbnail(content)
+        # A full or read-only disk costs the cache, never the thumbnail.
+        thumbnail = render_thumbnail(content)
         with suppress(OSError):
-            self._store(small, self._path(sha256))
-        return small
+            self._store(thumbnail, self._path(sha256))
+        return thumbnail
 
     def _path(self, sha256: str) -> Path:
         return self._folder() / sha256[:2] / f"{sha256}.webp"
 
-    def _store(self, small: bytes, path: Path) -> None:
+    def _store(self, thumbnail: bytes, path: Path) -> None:
         create_private_folder(self._folder())
         create_private_folder(path.parent)
         draft = path.with_name(f".{path.name}.{os.urandom(8).hex()}")
         try:
             with os.fdopen(create_private_file(draft), "wb") as file:
-                file.write(small)
+                file.write(thumbnail)
             draft.replace(path)
         finally:
             draft.unlink(missing_ok=True)
@@ -82,35 +86,36 @@ class Thumbnails:
                 self._evict()
 
     def _evict(self) -> None:
-        """Delete the oldest, and drafts of the dead, if there is too much."""
-        there = [(file.stat(), file) for file in self._folder().glob("*/*")]
-        size = sum(facts.st_size for facts, _ in there)
+        """Delete the oldest files, unfinished ones included, when over the limit."""
+        files = [(file.stat(), file) for file in self._folder().glob("*/*")]
+        size = sum(status.st_size for status, _ in files)
         if size <= self._largest:
             return
-        there.sort(key=lambda each: each[0].st_mtime)
-        for facts, file in there:
+        files.sort(key=lambda each: each[0].st_mtime)
+        for status, file in files:
             if size <= self._largest * 0.8:
                 return
             file.unlink(missing_ok=True)
-            size -= facts.st_size
+            size -= status.st_size
 
 
 def render_thumbnail(content: bytes) -> bytes:
-    """Return a small WebP of an image.
+    """Return a thumbnail of an image as WebP.
 
     Raises:
-        InvalidRequest: it is no image that can be drawn.
+        InvalidRequest: the content cannot be decoded as an image.
     """
     try:
         with Image.open(BytesIO(content)) as image:
-            image.draft("RGB", (SIDE, SIDE))  # a JPEG is not even read at full size
+            # libjpeg decodes a JPEG at a fraction of its size, which is much faster.
+            image.draft("RGB", (SIDE, SIDE))
             image.thumbnail((SIDE, SIDE), Image.Resampling.BICUBIC, reducing_gap=1.0)
             upright = ImageOps.exif_transpose(image)
-            clear = "A" in upright.getbands() or "transparency" in upright.info
-            plain = upright.convert("RGBA" if clear else "RGB")
+            transparent = "A" in upright.getbands() or "transparency" in upright.info
+            plain = upright.convert("RGBA" if transparent else "RGB")
+    # Pillow's decoders raise many types of exception for broken or oversized files.
     except Exception as error:
-        # Whatever Pillow raises of bytes that are no image, or too large a one.
-        raise InvalidRequest(f"It cannot be drawn: {error}.") from error
-    written = BytesIO()
-    plain.save(written, "WEBP", quality=_QUALITY, method=_EFFORT)
-    return written.getvalue()
+        raise InvalidRequest(f"The image cannot be drawn: {error}.") from error
+    buffer = BytesIO()
+    plain.save(buffer, "WEBP", quality=_QUALITY, method=_EFFORT)
+    return buffer.getvalue()

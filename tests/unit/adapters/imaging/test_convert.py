@@ -243,7 +243,7 @@ def test_writes_a_jpeg_of_quality_95() -> None:
 def test_what_cannot_be_decoded_is_a_storage_error(
     content: bytes, media_type: str
 ) -> None:
-    with pytest.raises(StorageError, match=f"could not be redrawn as {media_type}"):
+    with pytest.raises(StorageError, match=f"could not be converted to {media_type}"):
         PillowEditor().redraw(content, media_type=media_type, fit=None, size=None)
 
 
@@ -309,7 +309,7 @@ def test_one_pixel_is_enough_to_differ() -> None:
 
     said = compare_pixels(encoded(tall), encoded(other))
 
-    assert said == "its pixels differ, by up to 7 of 255"
+    assert said == "its pixels differ by up to 7 of 255"
 
 
 def test_a_difference_in_the_lower_byte_of_16_bits_is_one() -> None:
@@ -325,9 +325,10 @@ def test_sizes_and_frames_differ() -> None:
     two = encoded(small, save_all=True, append_images=[Image.new("RGB", (2, 2), BLUE)])
 
     assert (
-        compare_pixels(encoded(small), encoded(halves())) == "it is 64x32, and not 2x2"
+        compare_pixels(encoded(small), encoded(halves()))
+        == "its size is 64x32 instead of 2x2"
     )
-    assert compare_pixels(two, encoded(small)) == "it has 1 frames, and not 2"
+    assert compare_pixels(two, encoded(small)) == "its frame count is 1 instead of 2"
     assert compare_pixels(two, two) == ""
 
 
