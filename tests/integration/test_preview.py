@@ -171,7 +171,7 @@ def test_outside_of_tmux_it_says_so(server: Server, missing: str) -> None:
 def test_a_server_that_is_gone_is_said(server: Server) -> None:
     server.close()
 
-    with pytest.raises(PreviewError, match="tmux says: "):
+    with pytest.raises(PreviewError, match="tmux failed: "):
         preview(server.inside).show("/x.png")
 
 

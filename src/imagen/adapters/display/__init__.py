@@ -1,1 +1,1 @@
-"""Showing images: tmux window, terminal graphics, notebook."""
+"""Display images: tmux window, terminal graphics, notebook."""

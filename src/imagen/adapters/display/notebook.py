@@ -1,4 +1,4 @@
-"""Images as HTML that stands on its own, for notebooks."""
+"""Render images as self-contained HTML for notebooks."""
 
 from base64 import b64encode
 from collections.abc import Sequence
@@ -16,7 +16,7 @@ _LONGEST_PROMPT = 200
 
 
 def render_figure(image: StoredImage) -> str:
-    """Return one image with its caption."""
+    """Return one image with its caption as HTML."""
     note, facts = image.sidecar, image.facts
     prompt = note.prompt
     if len(prompt) > _LONGEST_PROMPT:
@@ -40,5 +40,5 @@ def render_figure(image: StoredImage) -> str:
 
 
 def render_grid(images: Sequence[StoredImage]) -> str:
-    """Return images with their captions, as many in a row as there is room for."""
+    """Return images with their captions as an HTML grid that adapts to the width."""
     return f'<div style="{_GRID}">{"".join(map(render_figure, images))}</div>'

@@ -1,4 +1,4 @@
-"""How far the images are, in a notebook, while its cell runs."""
+"""Display progress in a notebook while a cell runs."""
 
 import sys
 from collections.abc import Callable, Mapping
@@ -13,7 +13,7 @@ from imagen.domain import events
 from imagen.domain.events import Event
 
 MIN_INTERVAL = 0.1
-"""Seconds between two pictures of the state; each is sent to a browser."""
+"""Seconds between two updates; each is sent to the browser."""
 MAX_BARS = 8
 MAX_WARNINGS = 8
 
@@ -22,14 +22,14 @@ _BAR = "width:12em"
 _SOFT = "opacity:.75;overflow-wrap:anywhere"
 
 Bundle: TypeAlias = Mapping[str, str]
-"""The same in several media types; the notebook shows the best that it can."""
+"""The same content by media type; the notebook shows the best one it supports."""
 
 
 class Handle(Protocol):
-    """A place in a notebook's output that can be shown anew."""
+    """A part of a cell's output that can be replaced."""
 
-    def update(self, obj: object, **how: object) -> None:
-        """Show something else there."""
+    def update(self, obj: object, **options: object) -> None:
+        """Replace the content."""
         ...
 
 
@@ -43,14 +43,17 @@ class _Job(msgspec.Struct, kw_only=True):
 
 
 class NotebookProgress:
-    """Hears what happens, from any thread, and shows it in one place of the output."""
+    """An event listener that shows the progress in one part of the output.
+
+    Thread-safe.
+    """
 
     def __init__(self, display: Display, *, clock: SystemClock) -> None:
-        """Show nothing yet.
+        """Prepare the listener; nothing is shown before the first event.
 
         Args:
-            display: Makes a place in the output that can be shown anew.
-            clock: The time.
+            display: Creates a part of the output that can be replaced.
+            clock: Measures the elapsed time and the interval between updates.
         """
         self._display = display
         self._clock = clock
@@ -66,20 +69,21 @@ class NotebookProgress:
         self._closed = False
 
     def __call__(self, event: Event) -> None:
-        """Keep account of it, and show that if the last time is long enough ago."""
+        """Count the event, and update the output at most every `MIN_INTERVAL`."""
         with self._lock:
             if self._closed:
                 return
             self._count(event)
             if self._handle is None and isinstance(event, events.Planned):
-                # In the thread that runs the cell: others may write below another one.
+                # `Planned` comes in the thread that runs the cell. Output of another
+                # thread can appear below another cell.
                 self._handle = self._display(self._bundle())
                 self._shown_at = self._clock.monotonic()
             elif self._clock.monotonic() - self._shown_at >= MIN_INTERVAL:
                 self._update()
 
     def close(self) -> None:
-        """Show what became of it, and nothing more."""
+        """Show the final state and ignore later events."""
         with self._lock:
             if not self._closed:
                 self._closed = True
@@ -93,7 +97,7 @@ class NotebookProgress:
             case events.Warned(message=message):
                 self._warn(message)
             case events.Retrying(message=message, wait=wait):
-                self._warn(f"{message} Trying again in {wait:g} s.")
+                self._warn(f"{message} Retrying in {wait:g} s.")
             case events.Started(number=number):
                 self._jobs[number] = _Job()
             case events.Progressed(number=number):
@@ -119,19 +123,19 @@ class NotebookProgress:
             self._handle.update(self._bundle(), raw=True)
 
     def _bundle(self) -> Bundle:
-        words = self._summary()
-        lines = [_render_line(words, self._done + self._failed, of=self._images)]
+        summary = self._summary()
+        lines = [_render_line(summary, self._done + self._failed, of=self._images)]
         if self._closed:
-            lines = [f'<div style="{_LINE};{_SOFT}">{escape(words)}</div>']
+            lines = [f'<div style="{_LINE};{_SOFT}">{escape(summary)}</div>']
         for number, job in sorted(self._jobs.items())[:MAX_BARS]:
-            what = f"image {number}" if self._images > 1 else ""
-            said = " · ".join(filter(None, [what, _format_steps(job) or job.note]))
-            lines.append(_render_line(said, job.fraction, of=1))
+            name = f"image {number}" if self._images > 1 else ""
+            text = " · ".join(filter(None, [name, _format_steps(job) or job.note]))
+            lines.append(_render_line(text, job.fraction, of=1))
         lines += [
             f'<div style="{_LINE};{_SOFT}">warning: {escape(message)}</div>'
             for message in self._warnings
         ]
-        plain = [words, *(f"warning: {message}" for message in self._warnings)]
+        plain = [summary, *(f"warning: {message}" for message in self._warnings)]
         return {"text/html": "".join(lines), "text/plain": "\n".join(plain)}
 
     def _summary(self) -> str:
@@ -147,10 +151,9 @@ class NotebookProgress:
 
 
 def create_notebook_progress() -> NotebookProgress | None:
-    """Return what shows the progress, if this runs in a notebook.
-
-    IPython is there then; nothing is imported to find that out.
-    """
+    """Return a progress listener inside a notebook; None elsewhere."""
+    # A notebook has imported IPython already. Importing it here to find out would
+    # slow down every program that uses imagen outside a notebook.
     ipython = sys.modules.get("IPython")
     if ipython is None or "ipykernel" not in sys.modules:
         return None
@@ -165,11 +168,11 @@ def create_notebook_progress() -> NotebookProgress | None:
     return NotebookProgress(show, clock=SystemClock())
 
 
-def _render_line(words: str, done: float | None, *, of: int) -> str:
+def _render_line(text: str, done: float | None, *, of: int) -> str:
     value = "" if done is None else f' value="{done:g}" max="{of}"'
     return (
         f'<div style="{_LINE}"><progress style="{_BAR}"{value}></progress>'
-        f"<span>{escape(words)}</span></div>"
+        f"<span>{escape(text)}</span></div>"
     )
 
 

@@ -1,4 +1,4 @@
-"""Opens a window of tmux in the background for each image."""
+"""Open a tmux window in the background for each new image."""
 
 import sys
 from pathlib import PurePath
@@ -8,19 +8,18 @@ from imagen.adapters.system.tmux import Tmux, TmuxEnvironment, TmuxError
 from imagen.ports.preview import PreviewError
 
 VIEWER = "tmux-img"
-"""What shows the image, where it is installed; else imagen does."""
+"""A viewer program that is preferred to `imagen show` where it is installed."""
 
 TIMEOUT = 1.0
-"""Seconds for each of two answers; a tmux that hangs does not give the first."""
+"""Seconds for each of two tmux commands; a tmux that hangs fails in the first."""
 
 _LONGEST_NAME = 200
 
 
 class TmuxPreview:
-    """A new window in the session of the pane that this runs in.
+    """A preview in a new window of the tmux session that this process runs in.
 
-    The focus stays where it is. No shell sees the name of the file: tmux runs a command
-    of several words as they stand.
+    The window opens in the background and does not take the focus.
     """
 
     def __init__(self, inside: TmuxEnvironment, *, patience: float = TIMEOUT) -> None:
@@ -28,7 +27,11 @@ class TmuxPreview:
         self._patience = patience
 
     def show(self, location: str) -> None:
-        """Ask which session it is, and for a window in it."""
+        """Find the session of this pane and open a window in it.
+
+        Raises:
+            PreviewError: tmux failed or did not answer in time.
+        """
         try:
             tmux = Tmux(self._inside)
             session = tmux.run(
@@ -41,29 +44,32 @@ class TmuxPreview:
                 *map(_escape_semicolon, viewer_command(location)),
                 patience=self._patience,
             )
-        except TmuxError as why:
-            raise PreviewError(str(why)) from why
+        except TmuxError as error:
+            raise PreviewError(str(error)) from error
 
 
 def window_name(location: str) -> str:
-    """Return what the window is called, as tmux is told it: it expands `#`.
-
-    It keeps whatever else is in a name, so that nothing is that a terminal would obey.
-    """
+    """Return the name of the window as an argument of tmux."""
     name = PurePath(location).name[:_LONGEST_NAME]
-    shown = "".join(letter if letter.isprintable() else "?" for letter in name)
-    return f"img:{shown}".replace("#", "##")
+    # tmux keeps control characters in a name and would send them to the terminal.
+    printable = "".join(letter if letter.isprintable() else "?" for letter in name)
+    # tmux expands formats such as #{pane_id} and #(command) in a window name.
+    return f"img:{printable}".replace("#", "##")
 
 
 def viewer_command(location: str) -> list[str]:
-    """Return what runs in the window: several words, so that no shell is asked."""
+    """Return the command that shows the image, as several arguments.
+
+    tmux runs a command of several arguments directly. A command of one argument would
+    be interpreted by a shell, and so would the name of the file.
+    """
     program = which(VIEWER)
     if program is not None:
         return [program, "--hold", location]
-    # -P: nothing in the folder where the window happens to be is imported.
+    # -P: Python does not import modules from the current folder of the window.
     return [sys.executable, "-P", "-m", "imagen", "show", "--hold", location]
 
 
 def _escape_semicolon(word: str) -> str:
-    """Return the word so that tmux takes no `;` at its end for the end of a command."""
+    # tmux reads a `;` at the end of an argument as the end of the command.
     return f"{word[:-1]}\\;" if word.endswith(";") else word

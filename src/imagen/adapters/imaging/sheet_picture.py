@@ -154,7 +154,7 @@ def _wrap(words: str, size: int, room: int, *, most: int) -> list[str]:
     """Break a text into at most `most` lines; the last ends in an ellipsis if cut."""
     font = _font(size, _foreign_letters(words))
     lines: list[str] = []
-    # Not split(): it would also break at the no-break spaces inside the captions.
+    # Not split(): it would also break a label at its no-break spaces.
     rest = [word for word in words.split(" ") if word]
     while rest and len(lines) < most:
         line = rest.pop(0)

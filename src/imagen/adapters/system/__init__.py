@@ -1,1 +1,1 @@
-"""The operating system: clock, random numbers, files, trash, tmux, log."""
+"""Access to the operating system: clock, random numbers, files, trash, tmux, log."""

@@ -1,31 +1,31 @@
-"""Who is asking: whoever the environment names, else the name of the tmux pane."""
+"""Find the name of the caller: from the environment, else from the tmux pane."""
 
 from typing import Protocol
 
 from imagen.adapters.system.tmux import Tmux, TmuxEnvironment, TmuxError
 
 LONGEST_NAME = 200
-"""Characters; a name, not a letter."""
+"""Characters of a caller's name, at most."""
 
 TIMEOUT = 0.2
-"""Seconds for tmux to answer; nobody waits for a name."""
+"""Seconds for tmux to answer; a missing name must not delay a request."""
 
 
 class CallerEnvironment(TmuxEnvironment, Protocol):
-    """What has to be known of the environment."""
+    """The environment variables that identify the caller."""
 
     @property
     def caller(self) -> str:
-        """Whom `$MAI_FROM_ID` names."""
+        """The value of `$MAI_FROM_ID`; "" when it is not set."""
         ...
 
 
 def find_caller(surroundings: CallerEnvironment, *, patience: float = TIMEOUT) -> str:
-    """Return who is asking, as one line of text; "" when nobody says.
+    """Return the name of the caller on one line; "" when it is unknown.
 
     Args:
-        surroundings: What the environment says.
-        patience: Seconds that tmux has to answer; then it is killed.
+        surroundings: The environment.
+        patience: Seconds for tmux to answer; then the tmux client is killed.
     """
     return _clean_name(surroundings.caller) or _clean_name(
         _pane_name(surroundings, patience)
@@ -33,16 +33,16 @@ def find_caller(surroundings: CallerEnvironment, *, patience: float = TIMEOUT) -
 
 
 def _pane_name(inside: TmuxEnvironment, patience: float) -> str:
-    """Ask tmux for the option `@mai-name` of the pane."""
+    """Return the pane option `@mai-name`; "" without a tmux that answers."""
     try:
         tmux = Tmux(inside)
-        asked = ("show-options", "-pqv", "-t", tmux.pane, "@mai-name")
-        return tmux.run(*asked, patience=patience)
+        query = ("show-options", "-pqv", "-t", tmux.pane, "@mai-name")
+        return tmux.run(*query, patience=patience)
     except TmuxError:
-        return ""  # there is no tmux, its server is gone, or it does not answer
+        return ""
 
 
 def _clean_name(text: str) -> str:
-    """Return the text on one line, without what cannot be printed."""
+    """Return the text on one line, without unprintable characters."""
     printable = "".join(letter if letter.isprintable() else " " for letter in text)
     return " ".join(printable.split())[:LONGEST_NAME]

@@ -1,4 +1,4 @@
-"""The real clock."""
+"""The clock of the operating system."""
 
 import heapq
 import os
@@ -10,30 +10,30 @@ from threading import Condition, Event, Thread
 
 
 class SystemClock:
-    """Time as the operating system tells it."""
+    """The real clock."""
 
     def now(self) -> datetime:
-        """Return this moment in local time."""
+        """Return the current local time with its UTC offset."""
         return datetime.now().astimezone()
 
     def monotonic(self) -> float:
-        """Return seconds since some moment in the past."""
+        """Return the seconds since an arbitrary fixed moment."""
         return time.monotonic()
 
     def wait(self, until: Event, seconds: float) -> bool:
-        """Block this thread until the event or the end of the time."""
+        """Block until the event is set or the time is over; return if it is set."""
         return until.wait(min(seconds, _MAX_SECONDS)) if seconds > 0 else until.is_set()
 
     def after(self, seconds: float, call: Callable[[], None]) -> Callable[[], None]:
-        """Have the one thread that waits for all of them start one that calls."""
+        """Call the function later in a new thread; return a function that cancels."""
         return _timers.after(min(seconds, _MAX_SECONDS), call)
 
 
 class _TimerThread:
-    """Wakes up when the next one is due.
+    """One thread that waits for the timers of the whole process.
 
-    A thread for each would do as well, were it not that a server waits for a thousand
-    backends at once.
+    Replaces `threading.Timer`, which takes a thread for each timer: a server waits for
+    a thousand backends at once.
     """
 
     def __init__(self) -> None:
@@ -43,7 +43,7 @@ class _TimerThread:
         self._mutex = Condition()
         self._due: list[tuple[float, int, _Timer]] = []
         self._numbers = count()
-        self._until = 0.0  # when the thread looks again by itself
+        self._until = 0.0  # when the thread wakes up without a notification
         self._thread: Thread | None = None
 
     def after(self, seconds: float, call: Callable[[], None]) -> Callable[[], None]:
@@ -77,12 +77,12 @@ class _TimerThread:
                     Thread(target=call, daemon=True).start()
 
     def forget_inherited(self) -> None:
-        """Begin anew in a process that was forked: no thread outlives a fork."""
+        """Start without timers in a forked process, which inherits no threads."""
         self._begin()
 
 
 class _Timer:
-    """What is to be called; None once nobody wants that any more."""
+    """A pending call; `call` is None after the timer was cancelled."""
 
     def __init__(self, call: Callable[[], None]) -> None:
         self.call: Callable[[], None] | None = call
@@ -92,5 +92,5 @@ _timers = _TimerThread()
 os.register_at_fork(after_in_child=_timers.forget_inherited)
 
 
+# Ten years. Waiting longer than threading.TIMEOUT_MAX raises OverflowError.
 _MAX_SECONDS = 10 * 365 * 86400.0
-"""Ten years: threads cannot wait for more seconds than fit their clock."""

@@ -1,4 +1,4 @@
-"""Reads files that a person names, and lists the images beside them."""
+"""Read files that the user names, and list the images of a folder."""
 
 import os
 from collections.abc import Callable
@@ -9,21 +9,21 @@ from imagen.domain.errors import InvalidRequest
 from imagen.domain.media import EXTENSIONS
 
 LARGEST_FILE = 512 * 2**20
-"""Bytes. A device or a pipe may have no end."""
+"""Bytes; a limit, because a device or a pipe may be endless."""
 
 MAX_ENTRIES, MAX_IMAGES = 100_000, 1000
-"""Of one folder that are looked at, and that are worth reading."""
+"""The entries of one folder that are examined, and the images that are returned."""
 
 _IMAGES = {*EXTENSIONS.values(), "jpeg"}
 
 
 def read_file(location: str, *, largest: int = LARGEST_FILE) -> bytes | None:
-    """Return what the file holds; None where there is no file of that name.
+    """Return the content of the file; None when it does not exist or is a folder.
 
-    A pipe is waited for, since whoever names one wants that.
+    Blocks while a pipe has no data: a user who names a pipe wants that.
 
     Raises:
-        InvalidRequest: it is there, and cannot be read, or holds too much.
+        InvalidRequest: the file exists but cannot be read, or is too large.
     """
     return _read(location, lambda found: not S_ISDIR(found.st_mode), largest=largest)
 
@@ -31,17 +31,18 @@ def read_file(location: str, *, largest: int = LARGEST_FILE) -> bytes | None:
 def read_regular(
     location: str, *, size: int | None = None, largest: int = LARGEST_FILE
 ) -> bytes | None:
-    """Return what the file holds; None where there is none of that name and size.
+    """Return the content of a regular file; None when there is no such file.
 
-    A pipe or a device is none, and is never waited for.
+    Never blocks: pipes and devices are ignored.
 
     Args:
-        location: Where it is.
-        size: In bytes; a file of another size is not read. None is any.
-        largest: What may be read of it.
+        location: The path.
+        size: The expected size in bytes; a file of another size is ignored. None
+            accepts any size.
+        largest: The limit in bytes.
 
     Raises:
-        InvalidRequest: it is there, and cannot be read, or holds too much.
+        InvalidRequest: the file exists but cannot be read, or is too large.
     """
 
     def is_wanted(found: os.stat_result) -> bool:
@@ -63,6 +64,7 @@ def _read(
             found = os.fstat(handle)
             if not is_wanted(found):
                 return None
+            # The size of a pipe or a file in /proc is reported as 0: read and check.
             if found.st_size > largest:
                 raise _too_large(location, largest)
             with os.fdopen(handle, "rb", closefd=False) as file:
@@ -71,10 +73,11 @@ def _read(
             os.close(handle)
     except InvalidRequest:
         raise
-    except (FileNotFoundError, NotADirectoryError, ValueError):  # or a NUL in its name
+    # ValueError: the path contains a NUL character.
+    except (FileNotFoundError, NotADirectoryError, ValueError):
         return None
     except OSError as error:
-        reason = error.strerror or "it is no file"
+        reason = error.strerror or "it is not a file"
         raise InvalidRequest(f"{location} cannot be read: {reason}.") from error
     if len(content) > largest:
         raise _too_large(location, largest)
@@ -82,11 +85,14 @@ def _read(
 
 
 def _too_large(location: str, largest: int) -> InvalidRequest:
-    return InvalidRequest(f"{location} has more than {largest} bytes.")
+    return InvalidRequest(f"{location} is larger than {largest} bytes.")
 
 
 def list_images(folder: str) -> list[str]:
-    """Return the images of a folder by their names, the newest first."""
+    """Return the paths of the images in a folder, the newest first.
+
+    Files are recognised by their extension. A folder that cannot be read has none.
+    """
     try:
         with os.scandir(folder or ".") as entries:
             found = [

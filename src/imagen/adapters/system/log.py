@@ -1,4 +1,4 @@
-"""Writes events to stderr as structured lines, through structlog."""
+"""Log events to stderr as structured lines with structlog."""
 
 import sys
 from collections.abc import MutableMapping
@@ -12,7 +12,7 @@ from imagen.domain.events import Event, Previewed
 
 
 class LogListener:
-    """Hears every event and logs it under its own name."""
+    """An event listener that logs each event under its name."""
 
     def __init__(self, *, as_json: bool, colours: bool) -> None:
         renderer = (
@@ -32,15 +32,16 @@ class LogListener:
         )
 
     def __call__(self, event: Event) -> None:
-        """Log the event's fields as they are."""
+        """Log the fields of the event."""
+        # The picture of a preview would fill the log with kilobytes of base64.
         if isinstance(event, Previewed):
-            event = msgspec.structs.replace(event, content=b"")  # a picture is no line
+            event = msgspec.structs.replace(event, content=b"")
         fields = msgspec.to_builtins(event)
         self._log.info(fields.pop("event"), **fields)
 
 
 class _PrefixRenderer:
-    """Puts our name before each line, as before everything that is said on stderr."""
+    """A renderer that puts `imagen:` before each line, as all output on stderr has."""
 
     def __init__(self, renderer: structlog.dev.ConsoleRenderer) -> None:
         self._renderer = renderer

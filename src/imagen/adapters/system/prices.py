@@ -1,4 +1,4 @@
-"""What providers charge: a dated table that comes with imagen, in `prices.json`."""
+"""Load the dated price table that ships with imagen, `prices.json`."""
 
 from collections.abc import Mapping
 from functools import cache
@@ -12,15 +12,16 @@ from imagen.domain.money.price import ListedPrice, Price, find_price
 def look_up_price(
     provider: str, model: str, parameters: Mapping[str, object]
 ) -> Price | None:
-    """Look up what a provider charges for a model; None when it is not known.
+    """Return the price of a model at a provider; None when it is unknown.
 
-    Of machines by the second, the model is called `hardware:gpu-h100` and so on.
+    For machines that are billed by the second, the model is `hardware:gpu-h100` etc.
     """
     return find_price(load_price_table(), provider, model, parameters)
 
 
 @cache
 def load_price_table() -> tuple[ListedPrice, ...]:
-    """Return every price that there is."""
-    file = Path(__file__).with_suffix(".json")  # importlib.resources costs 9 ms
+    """Return the whole price table."""
+    # A path instead of importlib.resources, whose import takes 9 ms.
+    file = Path(__file__).with_suffix(".json")
     return msgspec.json.decode(file.read_bytes(), type=tuple[ListedPrice, ...])

@@ -1,4 +1,4 @@
-"""Files and folders that only their owner can read, and that outlive a power cut."""
+"""Create files and folders that only their owner can read and that survive a crash."""
 
 import errno
 import os
@@ -7,7 +7,11 @@ from pathlib import Path
 
 
 def create_private_folder(folder: Path) -> Path:
-    """Return the folder, made for its owner only if it is not there."""
+    """Return the folder; create it with mode 0700 if it does not exist.
+
+    Raises:
+        OSError: it cannot be created, or a file has its name.
+    """
     if folder.is_dir():
         return folder
     folder.parent.mkdir(parents=True, exist_ok=True)
@@ -17,21 +21,27 @@ def create_private_folder(folder: Path) -> Path:
         if not folder.is_dir():
             raise NotADirectoryError(errno.ENOTDIR, "a file has its name") from None
     else:
-        folder.chmod(0o700)  # whatever the umask took away
+        # mkdir applies the umask, which may remove the owner's own rights.
+        folder.chmod(0o700)
         sync_folder(folder.parent)
     return folder
 
 
 def create_private_file(path: Path) -> int:
-    """Make a file for its owner only, and return the handle to write it with."""
+    """Create a file with mode 0600, and return a handle for reading and writing.
+
+    Raises:
+        FileExistsError: the file exists already.
+    """
     flags = os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC
     handle = os.open(path, flags, 0o600)
-    os.fchmod(handle, 0o600)  # whatever the umask took away
+    os.fchmod(handle, 0o600)  # open() applies the umask, too
     return handle
 
 
 def sync_folder(folder: Path) -> None:
-    """Have the names in a folder outlive a power cut, where that can be asked for."""
+    """Make the file names in a folder survive a power cut, if the system can."""
+    # Some network file systems refuse fsync() on a folder.
     with suppress(OSError):
         handle = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
         try:

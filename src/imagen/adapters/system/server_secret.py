@@ -1,4 +1,4 @@
-"""A secret of this machine's own, made once and kept beside the database."""
+"""Load the secret of this machine, created once and stored beside the database."""
 
 import os
 from collections.abc import Callable
@@ -16,7 +16,7 @@ LENGTH = 32
 
 
 def load_secret(folder: Callable[[], Path]) -> bytes:
-    """Return the secret; where none can be kept, one that nobody will know again."""
+    """Return the secret of 32 bytes; a temporary one if it cannot be stored."""
     try:
         return _load_or_create(create_private_folder(folder()) / FILE)
     except (OSError, ImagenError):
@@ -32,7 +32,9 @@ def _load_or_create(path: Path) -> bytes:
     try:
         with os.fdopen(create_private_file(draft), "wb") as file:
             file.write(os.urandom(LENGTH))
-        with suppress(FileExistsError):  # somebody was quicker
+        # A link, not a rename: if another process created the secret first, its
+        # secret must stay. Both processes then return the same one.
+        with suppress(FileExistsError):
             path.hardlink_to(draft)
     finally:
         draft.unlink(missing_ok=True)

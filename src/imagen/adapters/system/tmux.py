@@ -1,4 +1,7 @@
-"""Asks the tmux server that this runs in, and waits no longer than is said."""
+"""Run commands of the surrounding tmux server with a time limit.
+
+Hand-made instead of libtmux: three commands are needed, each with its own time limit.
+"""
 
 import re
 from typing import Protocol
@@ -7,35 +10,35 @@ _PANE = re.compile(r"%[0-9]+", re.ASCII)
 
 
 class TmuxError(Exception):
-    """tmux is not there, did not answer in time, or did not do it; says why."""
+    """tmux is missing, did not answer in time, or failed; the message says which."""
 
 
 class TmuxEnvironment(Protocol):
-    """What has to be known of the environment."""
+    """The environment variables that identify the tmux pane."""
 
     @property
     def tmux(self) -> str:
-        """What `$TMUX` says: the server's socket, its process, the session."""
+        """The value of `$TMUX`: socket, process id and session of the server."""
         ...
 
     @property
     def tmux_pane(self) -> str:
-        """What `$TMUX_PANE` says."""
+        """The value of `$TMUX_PANE`; "" outside tmux."""
         ...
 
 
 class Tmux:
-    """The server and the pane that this runs in.
+    """A client of the tmux server that this process runs in.
 
     Attributes:
-        pane: The pane, such as `%3`.
+        pane: The id of the pane, such as `%3`.
     """
 
     def __init__(self, inside: TmuxEnvironment) -> None:
-        """Take both from the environment.
+        """Read the socket and the pane from the environment.
 
         Raises:
-            TmuxError: this is not inside tmux.
+            TmuxError: the process does not run inside tmux.
         """
         self._socket = inside.tmux.rsplit(",", 2)[0]
         self.pane = inside.tmux_pane
@@ -43,19 +46,19 @@ class Tmux:
             raise TmuxError("this is not inside a tmux session")
 
     def run(self, *words: str, patience: float) -> str:
-        """Run one command of tmux, each word as it stands, and return what it prints.
+        """Run one tmux command and return its output.
 
         Args:
-            words: The command and its arguments; no shell sees them.
-            patience: Seconds for the answer; then the client is killed.
+            words: The command and its arguments, which no shell interprets.
+            patience: Seconds for the answer; then the tmux client is killed.
 
         Raises:
-            TmuxError: it was not done, or nobody knows whether it was.
+            TmuxError: the command failed, or its outcome is unknown.
         """
         import subprocess  # noqa: PLC0415 - costs 10 ms, and is needed inside tmux only
 
         try:
-            # -u: without it, tmux has underscores for what the locale cannot say.
+            # -u: in a locale without UTF-8, tmux prints underscores for other letters.
             answer = subprocess.run(  # noqa: S603 - no shell
                 ["tmux", "-u", "-S", self._socket, *words],  # noqa: S607 - the user's
                 stdin=subprocess.DEVNULL,
@@ -70,6 +73,6 @@ class Tmux:
         except (OSError, ValueError) as error:
             raise TmuxError(f"tmux cannot be run: {error}") from error
         if answer.returncode:
-            said = " ".join(answer.stderr.decode(errors="replace").split())
-            raise TmuxError(f"tmux says: {said or answer.returncode}")
+            reason = " ".join(answer.stderr.decode(errors="replace").split())
+            raise TmuxError(f"tmux failed: {reason or answer.returncode}")
         return answer.stdout.decode(errors="replace")

@@ -1,7 +1,7 @@
-"""Keeps what was thrown away in a folder of imagen's own, for a month.
+"""Keep deleted images for 30 days in a folder of imagen's own.
 
-Not the wastebasket of the desktop: a server has none, and from here an image can be put
-back exactly where it was.
+Hand-made instead of send2trash: a server has no desktop trash, and send2trash cannot
+restore a file to its original path together with its sidecar and history entry.
 """
 
 import errno
@@ -25,7 +25,7 @@ from imagen.domain.naming import SIDECAR_SUFFIX
 
 RETENTION = timedelta(days=30)
 LARGEST_SIDECAR = 16 * 2**20
-"""Bytes. What is larger is none of ours."""
+"""Bytes; imagen writes no larger sidecar."""
 
 _ENTRY = "entry"
 _IMAGE = "image"
@@ -33,13 +33,13 @@ _SIDECAR = "sidecar"
 
 
 class FolderTrash:
-    """A folder for each image, with its file, its sidecar, and what the history had.
+    """A trash with one folder per image: its file, sidecar and history entry.
 
-    Safe for many threads and processes at once.
+    Thread-safe and process-safe.
 
     Args:
-        folder: Where it is; made when first needed.
-        now: Says what time it is.
+        folder: Returns the folder; it is created when first needed.
+        now: Returns the current time.
     """
 
     def __init__(
@@ -48,14 +48,20 @@ class FolderTrash:
         self._folder = folder
         self._now = now
 
-    def put(self, entry: HistoryEntry) -> bool:
-        """Write down what it was, then move its files; the image goes last."""
-        with self._locked():  # or who comes second makes room where the image is by now
+    def throw(self, entry: HistoryEntry) -> bool:
+        """Store the history entry, then move the sidecar and last the image.
+
+        The order makes a crash harmless: an image is in the trash only when all that
+        is needed to restore it is there, too.
+        """
+        # Without the lock, a second process could delete the folder that already
+        # contains the image.
+        with self._locked():
             return self._throw(entry)
 
     @contextmanager
     def _locked(self) -> Generator[None]:
-        """Wait until nobody else moves anything here or out of here."""
+        """Hold the lock of the trash, among threads and processes."""
         try:
             handle = os.open(
                 create_private_folder(self._folder()), os.O_RDONLY | os.O_CLOEXEC
@@ -63,7 +69,7 @@ class FolderTrash:
         except OSError as error:
             raise _storage_error(error) from error
         try:
-            with suppress(OSError):  # not every file system knows locks
+            with suppress(OSError):  # some network file systems have no locks
                 fcntl.flock(handle, fcntl.LOCK_EX)
             yield
         finally:
@@ -76,7 +82,8 @@ class FolderTrash:
             return self.find(entry.sidecar.id) is not None
         try:
             place = create_private_folder(self._folder()) / entry.sidecar.id
-            shutil.rmtree(place, ignore_errors=True)  # the same, fetched back since
+            # A folder that is left over from an image that was restored since.
+            shutil.rmtree(place, ignore_errors=True)
             kept = create_private_folder(place)
             (kept / _ENTRY).write_bytes(msgspec.json.encode(entry))
             if _is_sidecar(_sidecar_path(file), entry):
@@ -92,7 +99,7 @@ class FolderTrash:
         return True
 
     def find(self, image_id: str) -> HistoryEntry | None:
-        """Read what was written down."""
+        """Return the stored history entry; None when the image is not in the trash."""
         try:
             kept = self._folder() / image_id
             entry = msgspec.json.decode((kept / _ENTRY).read_bytes(), type=HistoryEntry)
@@ -103,8 +110,8 @@ class FolderTrash:
             raise _storage_error(error) from error
         return entry if is_here else None
 
-    def restore(self, image_id: str) -> HistoryEntry | None:
-        """Move the files back, the image first."""
+    def fetch(self, image_id: str) -> HistoryEntry | None:
+        """Move the files back, the image first, so that a crash loses no image."""
         with self._locked():
             return self._fetch(image_id)
 
@@ -127,7 +134,7 @@ class FolderTrash:
         return entry
 
     def _delete_expired(self) -> None:
-        """Delete for good what nobody has missed for a month."""
+        """Delete images that have been in the trash for longer than `RETENTION`."""
         with suppress(OSError):
             oldest = (self._now() - RETENTION).timestamp()
             for kept in self._folder().iterdir():
@@ -161,17 +168,18 @@ def _is_sidecar(file: Path, entry: HistoryEntry) -> bool:
 def _open_regular(
     file: Path, *, most: int, least: int = 0
 ) -> Generator[BufferedReader]:
-    """Open a file of so many bytes, and nothing else: a pipe may never say anything.
+    """Open a regular file whose size is within the limits.
 
     Raises:
-        OSError: it cannot be opened, or is something else.
-        ValueError: it cannot have such a name.
+        OSError: it cannot be opened, is not a regular file, or has another size.
+        ValueError: the path is invalid.
     """
+    # O_NONBLOCK: opening a pipe would block until another process writes to it.
     handle = os.open(file, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
     try:
         found = os.fstat(handle)
         if not (stat.S_ISREG(found.st_mode) and least <= found.st_size <= most):
-            raise OSError(errno.EINVAL, "it is something else")
+            raise OSError(errno.EINVAL, "not a regular file of the expected size")
         with open(handle, "rb", closefd=False) as content:
             yield content
     finally:
@@ -179,19 +187,20 @@ def _open_regular(
 
 
 class _SidecarId(msgspec.Struct):
-    """Whose sidecar it is."""
+    """The id in a sidecar; other fields are ignored."""
 
     id: str
 
 
 def _move(source: Path, target: Path) -> None:
-    """Move a file where there is none, to another disk if need be.
+    """Move a file without replacing another, across file systems if needed.
 
     Raises:
-        OSError: there is one, or it cannot be moved.
+        OSError: the target exists, or the file cannot be moved.
     """
     try:
-        os.link(source, target)  # unlike a rename it replaces nothing
+        # A rename would replace an existing target; a hard link fails.
+        os.link(source, target)
     except OSError as error:
         if error.errno not in {errno.EXDEV, errno.EPERM, errno.EOPNOTSUPP}:
             raise

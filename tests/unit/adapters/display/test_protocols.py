@@ -195,5 +195,5 @@ def test_without_the_library_sixel_says_what_to_install(
     with pytest.raises(DrawingError, match=r"imagen-studio\[show\]"):
         protocols.encode_sixel(halves())
     abilities = TerminalCapabilities(methods=("sixel", "blocks"))
-    viewer = TerminalViewer(1, abilities, clock=FakeClock(), draw=lambda _: 0)
+    viewer = TerminalViewer(1, abilities, clock=FakeClock(), random_int=lambda _: 0)
     assert viewer.method == "blocks", "of what is there, the best"

@@ -29,7 +29,7 @@ def test_a_name_that_no_file_can_have_is_said(tmp_path: Path) -> None:
 
 
 def test_what_has_no_end_is_not_read_to_it() -> None:
-    with pytest.raises(InvalidRequest, match="more than 1000 bytes"):
+    with pytest.raises(InvalidRequest, match="larger than 1000 bytes"):
         read_file("/dev/zero", largest=1000)
 
 
@@ -46,7 +46,7 @@ def test_a_file_that_is_too_large_is_not_read_first(tmp_path: Path) -> None:
         file.truncate(2**40)
 
     for read in (read_file, read_regular):
-        with pytest.raises(InvalidRequest, match=r"sparse has more than \d+ bytes"):
+        with pytest.raises(InvalidRequest, match=r"sparse is larger than \d+ bytes"):
             read(str(path))
 
 

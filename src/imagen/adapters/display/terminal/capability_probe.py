@@ -1,4 +1,9 @@
-"""Finds out what the terminal can draw: by asking it, within a time that has an end."""
+"""Detect the image protocols of a terminal by querying it, within a time limit.
+
+Hand-made because `textual_image` queries the terminal as a side effect of its import,
+and because a query must not swallow the keys that the user has typed ahead, must not be
+sent from a background process, and must not go through tmux.
+"""
 
 import os
 import re
@@ -17,13 +22,17 @@ from imagen.ports.clock import Clock
 from imagen.ports.viewer import Method
 
 TIMEOUT = 1.0
-"""Seconds for all answers together; a terminal that knows none of this costs them."""
+"""Seconds for all answers together; a terminal that answers nothing takes them all."""
 TMUX_TIMEOUT = 3.0
-"""Seconds for an answer of tmux; where it gives none, nothing is seen in it anyway."""
+"""Seconds for one tmux command; a tmux that hangs longer displays nothing anyway."""
 
 _GRAPHICS = b"\x1b_Gi=4211,s=1,v=1,a=q,t=d,f=24;AAAA\x1b\\"
 _NAME, _CELL, _AREA, _ATTRIBUTES = b"\x1b[>q", b"\x1b[16t", b"\x1b[14t", b"\x1b[c"
-"""The last is answered by every terminal, and after what was asked before it."""
+"""Queries for name, cell size, text area size and device attributes.
+
+Every terminal answers the last one, and answers in the order of the queries: its answer
+ends the wait for the others.
+"""
 
 _GRAPHICS_ANSWER = re.compile(rb"\x1b_Gi=4211;OK\x1b\\")
 _NAME_ANSWER = re.compile(rb"\x1bP>\|([^\x1b]*)\x1b\\")
@@ -35,41 +44,42 @@ _SIXEL = b"4"
 _DEFAULT_CELL = 10, 20
 _LARGEST_IN_XTERM = 1000
 _UNABLE = ("dumb", "linux", "screen", "vt100", "vt102", "vt220", "unknown")
-"""Terminals that know nothing of this, or show the questions on the screen."""
+"""Values of $TERM for terminals without images, or which print the queries as text."""
 _MAX_ANSWER = 10_000
 _PLACEHOLDERS = ("kitty", "ghostty")
-"""Terminals that put pictures where text says so; others only say that they draw."""
+"""Terminals with Unicode placeholders; others claim the Kitty protocol without them."""
 
 
 class TerminalEnvironment(Protocol):
-    """What has to be known of the environment."""
+    """The environment variables that describe the terminal."""
 
     @property
     def tmux(self) -> str:
-        """What `$TMUX` says."""
+        """The value of `$TMUX`; "" outside tmux."""
         ...
 
     @property
     def tmux_pane(self) -> str:
-        """What `$TMUX_PANE` says."""
+        """The value of `$TMUX_PANE`; "" outside tmux."""
         ...
 
     @property
     def terminal(self) -> Mapping[str, str]:
-        """What `$TERM`, `$COLORTERM`, `$TERM_PROGRAM` and `$LC_TERMINAL` say."""
+        """`$TERM`, `$COLORTERM`, `$TERM_PROGRAM` and `$LC_TERMINAL`, by name."""
         ...
 
 
 class TerminalCapabilities(msgspec.Struct, frozen=True, kw_only=True):
-    """What a terminal can draw.
+    """The image protocols and limits of a terminal.
 
     Attributes:
-        methods: Every way that it knows, the best first; never empty.
+        methods: The supported methods, the best first; never empty.
         cell: Width and height of a character, in pixels.
-        true_colour: Whether text can have any colour, not only one of 256.
-        tmux: The tmux that it is behind, if it is.
-        exact_ids: Whether that one passes any colour on, as placeholders want it.
-        largest: The longest side of a picture that it takes, in pixels; 0 is any.
+        true_colour: Whether text can have 24-bit colours rather than 256.
+        tmux: The tmux that this process runs in; None outside tmux.
+        exact_ids: Whether tmux passes 24-bit colours on, which carry the picture ids
+            of Unicode placeholders.
+        largest: The longest side of a picture in pixels; 0 for no limit.
     """
 
     methods: tuple[Method, ...] = ("blocks",)
@@ -87,38 +97,36 @@ def probe_terminal(
     clock: Clock,
     patience: float = TIMEOUT,
 ) -> TerminalCapabilities:
-    """Return what the terminal can draw that the handle writes to.
+    """Return the capabilities of the terminal that the handle writes to.
 
-    It is asked only while this process may read from it and nobody has typed ahead:
-    not a key that somebody pressed is lost to the answers.
+    The terminal is queried only while this process is in the foreground and no typed
+    key is waiting, so that reading the answers loses no input.
     """
-    said = surroundings.terminal
-    term = said.get("TERM", "")
-    true_colour = (
-        said.get("COLORTERM", "") in {"truecolor", "24bit"}
-        or term.endswith("-direct")
-        or bool(surroundings.tmux)  # which has what the terminal outside can do
-    )
+    variables = surroundings.terminal
+    term = variables.get("TERM", "")
+    true_colour = variables.get("COLORTERM", "") in {"truecolor", "24bit"}
+    true_colour = true_colour or term.endswith("-direct")
     if surroundings.tmux:
         return _probe_tmux(handle, surroundings, clock=clock, patience=patience)
-    if term.startswith(_UNABLE) or said.get("TERM_PROGRAM") == "Apple_Terminal":
+    if term.startswith(_UNABLE) or variables.get("TERM_PROGRAM") == "Apple_Terminal":
         cell = _cell_size(handle, b"")
         return TerminalCapabilities(cell=cell, true_colour=true_colour)
     asked = (_GRAPHICS, _NAME, _CELL, _AREA, _ATTRIBUTES)
     answer = _query(handle, b"".join(asked), clock=clock, patience=patience)
     name = found[1] if (found := _NAME_ANSWER.search(answer)) else b""
-    calls_itself = (said.get("TERM_PROGRAM", ""), said.get("LC_TERMINAL", ""))
-    known = {
+    programs = (variables.get("TERM_PROGRAM", ""), variables.get("LC_TERMINAL", ""))
+    supported = {
         "kitty": bool(_GRAPHICS_ANSWER.search(answer)),
         "iterm2": name.startswith((b"iTerm2", b"WezTerm", b"mintty"))
-        or any(each in {"iTerm.app", "iTerm2", "WezTerm"} for each in calls_itself),
+        or any(each in {"iTerm.app", "iTerm2", "WezTerm"} for each in programs),
         "sixel": _SIXEL in _device_attributes(answer),
         "blocks": True,
     }
     return TerminalCapabilities(
-        methods=tuple(method for method in _METHODS if known[method]),
+        methods=tuple(method for method in _METHODS if supported[method]),
         cell=_cell_size(handle, answer),
-        true_colour=true_colour or known["kitty"] or known["iterm2"],
+        true_colour=true_colour or supported["kitty"] or supported["iterm2"],
+        # xterm refuses pictures over 1000 pixels in its default configuration.
         largest=_LARGEST_IN_XTERM if name.startswith(b"XTerm") else 0,
     )
 
@@ -129,9 +137,10 @@ _METHODS: tuple[Method, ...] = ("kitty", "iterm2", "sixel", "blocks")
 def _probe_tmux(
     handle: int, surroundings: TerminalEnvironment, *, clock: Clock, patience: float
 ) -> TerminalCapabilities:
-    """Ask tmux what it shows, and what it is shown on.
+    """Query tmux for its own capabilities and for those of its clients.
 
-    The terminal itself is not asked: it would answer into whichever pane has the focus.
+    A query to the terminal behind tmux would be answered into the pane that has the
+    focus, which may be another one.
     """
     answer = _query(handle, _CELL + _ATTRIBUTES, clock=clock, patience=patience)
     methods: list[Method] = ["sixel"] if _SIXEL in _device_attributes(answer) else []
@@ -145,7 +154,7 @@ def _probe_tmux(
             methods.insert(0, "kitty")
         exact = all("RGB" in line.rpartition(";")[2] for line in lines)
     except TmuxError:
-        pass  # then it is text that it shows for certain
+        pass  # text in blocks works without an answer
     return TerminalCapabilities(
         methods=(*methods, "blocks"),
         cell=_cell_size(handle, answer),
@@ -165,12 +174,12 @@ def _device_attributes(answer: bytes) -> list[bytes]:
 
 
 def wait_until_drawn(handle: int, *, clock: Clock) -> None:
-    """Wait until the terminal took all that was written to it, if it can say so."""
+    """Wait until the terminal has processed all output; at most `TIMEOUT` seconds."""
     _query(handle, _ATTRIBUTES, clock=clock, patience=TIMEOUT)
 
 
 def read_terminal_size(handle: int) -> tuple[int, int]:
-    """Return how many columns and rows the terminal has, and never fewer than one."""
+    """Return the columns and rows of the terminal; 80 and 24 where it has no size."""
     try:
         columns, rows = os.get_terminal_size(handle)
     except OSError:
@@ -179,7 +188,7 @@ def read_terminal_size(handle: int) -> tuple[int, int]:
 
 
 def _cell_size(handle: int, answer: bytes) -> tuple[int, int]:
-    """Return the size of a character: as the system, else as the terminal says."""
+    """Return the size of a character, from the kernel or else from the terminal."""
     with suppress(OSError):
         size = ioctl(handle, termios.TIOCGWINSZ, pack("4H", 0, 0, 0, 0))
         rows, columns, width, height = unpack("4H", size)
@@ -197,19 +206,19 @@ def _cell_size(handle: int, answer: bytes) -> tuple[int, int]:
     return _DEFAULT_CELL
 
 
-def _query(handle: int, question: bytes, *, clock: Clock, patience: float) -> bytes:
-    """Return what the terminal says to it; nothing if it cannot be asked."""
+def _query(handle: int, query: bytes, *, clock: Clock, patience: float) -> bytes:
+    """Return the terminal's answer; b"" when it cannot be queried."""
     try:
         terminal = os.open(os.ttyname(handle), os.O_RDWR | os.O_NOCTTY)
     except OSError:
         return b""
     try:
         if os.tcgetpgrp(terminal) != os.getpgrp():
-            return b""  # it would be stopped for reading from the background
+            return b""  # SIGTTIN stops a background process that reads
         with raw_input_mode(terminal):
             if select([terminal], [], [], 0)[0]:
-                return b""  # somebody types ahead
-            os.write(terminal, question)
+                return b""  # the user has typed ahead
+            os.write(terminal, query)
             return _read_answer(terminal, clock=clock, patience=patience)
     except (OSError, termios.error):
         return b""
@@ -231,10 +240,10 @@ def _read_answer(terminal: int, *, clock: Clock, patience: float) -> bytes:
 
 @contextmanager
 def raw_input_mode(terminal: int) -> Generator[None]:
-    """Have keys arrive at once, and unseen, and afterwards as before.
+    """Turn off line buffering and echo of the terminal, and restore them on exit.
 
     Raises:
-        termios.error: it is no terminal.
+        termios.error: the handle is not a terminal.
     """
     before = termios.tcgetattr(terminal)
     during = termios.tcgetattr(terminal)

@@ -1,4 +1,4 @@
-"""Takes the whole window of a terminal, and waits there for a key."""
+"""Use the alternate screen of a terminal and wait there for a key."""
 
 import os
 import signal
@@ -19,10 +19,10 @@ _STOP, _CHANGE = b"s", b"c"
 
 
 class Fullscreen:
-    """The window while it is held.
+    """The alternate screen of a terminal.
 
     Attributes:
-        stopped_by: The number of the signal that ended it; 0 for none.
+        stopped_by: The number of the signal that ended the wait; 0 for none.
     """
 
     def __init__(self, terminal: int, woken: int, hidden: Callable[[], bool]) -> None:
@@ -32,12 +32,14 @@ class Fullscreen:
         self._hidden = hidden
 
     def clear(self) -> None:
-        """Empty the window."""
+        """Clear the screen."""
         os.write(self._terminal, _CLEAR)
 
-    def wait(self) -> WindowEvent:
-        """Wait for the first of what may happen, as long as it takes."""
+    def wait(self) -> Happening:
+        """Wait without a time limit for a key, a signal, or another window size."""
         while True:
+            # tmux before 3.4 drops the output of a hidden pane and sends no event when
+            # the pane becomes visible: only then is there something to poll for.
             every = _VISIBILITY_INTERVAL if (unseen := self._hidden()) else None
             ready = select([self._terminal, self._woken], [], [], every)[0]
             if self._woken in ready:
@@ -48,30 +50,31 @@ class Fullscreen:
                 pressed = os.read(self._terminal, 1024)
                 return "quit" if not pressed or pressed in _QUIT_KEYS else "key"
             if unseen and not self._hidden():
-                return "changed"  # only now can it be drawn
+                return "changed"  # the picture can be drawn from now on
 
 
 _VISIBILITY_INTERVAL = 1.0
-"""Seconds until the next look whether a window of an older tmux is seen by anybody."""
+"""Seconds between two checks whether a pane of an older tmux is visible."""
 
 
 @contextmanager
 def open_fullscreen(
     handle: int, *, hidden: Callable[[], bool]
 ) -> Generator[Fullscreen]:
-    """Hold the window of the terminal that the handle writes to.
+    """Switch the terminal to its alternate screen, and restore it on exit.
 
     Args:
-        handle: Of the terminal.
-        hidden: Whether what is drawn now would be lost, because nobody looks on.
+        handle: A file descriptor that writes to the terminal.
+        hidden: Returns whether output would be lost because the pane is not visible.
 
     Raises:
-        DrawingError: nobody can press a key there.
+        DrawingError: no keys can be read from the terminal.
     """
     try:
         terminal = os.open(os.ttyname(handle), os.O_RDWR | os.O_NOCTTY)
     except OSError as error:
-        raise DrawingError(f"no key can be read: {error.strerror}") from error
+        raise DrawingError(f"keys cannot be read: {error.strerror}") from error
+    # A signal handler may only write to a pipe: select() then wakes up safely.
     woken, wake = os.pipe()
     window = Fullscreen(terminal, woken, hidden)
 
@@ -84,7 +87,7 @@ def open_fullscreen(
 
     try:
         if os.tcgetpgrp(terminal) != os.getpgrp():
-            raise DrawingError("no key can be read in the background")
+            raise DrawingError("keys cannot be read by a process in the background")
         with raw_input_mode(terminal), _handle_signals(stop, change):
             os.write(terminal, _ENTER)
             try:
@@ -93,7 +96,7 @@ def open_fullscreen(
                 with suppress(OSError):
                     os.write(terminal, _LEAVE)
     except (OSError, termios.error) as error:
-        raise DrawingError(f"the terminal has gone: {error}") from error
+        raise DrawingError(f"the terminal was closed: {error}") from error
     finally:
         for each in (terminal, woken, wake):
             os.close(each)
@@ -103,7 +106,7 @@ def open_fullscreen(
 def _handle_signals(
     stop: Callable[[int, object], None], change: Callable[[int, object], None]
 ) -> Generator[None]:
-    """Have the signals heard, but for those that the parent chose to ignore."""
+    """Install signal handlers, except for signals that the parent process ignores."""
     handlers = {**dict.fromkeys(_STOP_SIGNALS, stop), signal.SIGWINCH: change}
     before = {
         number: signal.signal(number, handler)

@@ -1,4 +1,4 @@
-"""From a picture to the bytes that make a terminal draw it.
+"""Encode a picture as the bytes that make a terminal draw it.
 
 Kitty: the terminal graphics protocol, with its Unicode placeholders inside tmux.
 iTerm2: OSC 1337. Blocks: two pixels in each character, one above the other.
@@ -14,10 +14,10 @@ from PIL import Image
 from imagen.ports.viewer import DrawingError, Method, TerminalSize
 
 _CHUNK = 4096
-"""Bytes of base64 in one word of Kitty's, at most."""
+"""Bytes of base64 in one Kitty escape sequence, at most."""
 _PLACEHOLDER = "\U0010eeee"
 _SIXEL_COLOURS = 256
-"""Of one picture in Sixel."""
+"""Colours of one picture in Sixel, at most."""
 _LIGHT, _DARK, _SQUARE = 153, 102, 8
 _GREYS_FROM, _GREY_STEP, _LAST_GREY = 8, 10, 23
 _LEVELS = (0, 95, 135, 175, 215, 255)
@@ -39,20 +39,20 @@ _DIACRITICS = """
 a8eaa8eba8eca8eda8eea8efa8f0a8f1aab0aab2aab3aab7aab8aabeaabfaac1fe20fe21fe22fe23
 fe24fe25fe26
 """
-"""What stands for 0, 1, 2, ... in a placeholder, four hexadecimal digits each: those of
-Kitty's table that have so few. That is more than the rows and columns of a window."""
+"""The diacritics that encode 0, 1, 2, ... in a placeholder, four hexadecimal digits
+each: the part of Kitty's table with four digits, which suffices for a window."""
 
 
 def fit_cells(
     picture: tuple[int, int], room: TerminalSize, cell: tuple[int, int]
 ) -> TerminalSize:
-    """Return how many columns and rows the picture takes, as large as there is room.
+    """Return the columns and rows of the picture, as large as fit.
 
-    Its shape stays as it is, and it is never made larger.
+    The aspect ratio is kept, and the picture is never enlarged.
 
     Args:
-        picture: Its width and height in pixels.
-        room: What there is.
+        picture: Width and height of the picture in pixels.
+        room: The available columns and rows.
         cell: Width and height of a character, in the same pixels.
     """
     width, height = picture
@@ -69,7 +69,7 @@ def fit_cells(
 def cells_to_pixels(
     space: TerminalSize, cell: tuple[int, int], *, largest: int
 ) -> tuple[int, int]:
-    """Return the size in pixels of so much space, or less in the same shape."""
+    """Return the size of the space in pixels, scaled down to `largest` if not 0."""
     width, height = space.columns * cell[0], space.rows * cell[1]
     share = min(1.0, largest / max(width, height)) if largest else 1.0
     return max(1, round(width * share)), max(1, round(height * share))
@@ -78,7 +78,7 @@ def cells_to_pixels(
 def encode_blocks(
     picture: Image.Image, space: TerminalSize, *, true_colour: bool
 ) -> bytes:
-    """Return lines of text, each of which has two rows of pixels."""
+    """Return lines of half-block characters, each with two rows of pixels."""
     small = flatten_alpha(picture.resize((space.columns, space.rows * 2), _SMOOTH))
     pixels = small.tobytes()
     row = space.columns * 3
@@ -100,7 +100,7 @@ def encode_blocks(
 
 
 def encode_kitty(picture: Image.Image, space: TerminalSize, *, number: int) -> bytes:
-    """Return what sends the picture and puts it where the cursor is."""
+    """Return the sequence that draws the picture at the cursor."""
     keys = f"a=T,f=100,i={number},c={space.columns},r={space.rows},C=1,q=2"
     return b"".join(_graphics(keys, encode_png(picture)))
 
@@ -108,13 +108,14 @@ def encode_kitty(picture: Image.Image, space: TerminalSize, *, number: int) -> b
 def encode_kitty_in_tmux(
     picture: Image.Image, space: TerminalSize, *, number: int, exact: bool
 ) -> bytes:
-    """Return what sends the picture past tmux, and text that says where it is.
+    """Return the picture wrapped for tmux, and the placeholders that position it.
 
     Args:
-        picture: It is.
-        space: What it takes.
-        number: What it is called; in 1..255 unless exact.
-        exact: Whether tmux passes on colours as they are, for they say the number.
+        picture: The picture, in its final size.
+        space: The columns and rows that it takes.
+        number: The id of the picture; at most 255 unless `exact`.
+        exact: Whether tmux passes 24-bit colours on: the colour of the placeholders
+            carries the id.
     """
     keys = f"a=T,U=1,f=100,i={number},c={space.columns},r={space.rows},q=2"
     sent = map(wrap_for_tmux, _graphics(keys, encode_png(picture)))
@@ -132,27 +133,27 @@ def encode_kitty_in_tmux(
 
 
 def encode_kitty_delete(number: int) -> bytes:
-    """Return what has Kitty forget the picture of that number."""
+    """Return the sequence that deletes a picture and its placements."""
     return f"\x1b_Ga=d,d=I,i={number},q=2\x1b\\".encode()
 
 
 def wrap_for_tmux(sequence: bytes) -> bytes:
-    """Return what has tmux hand on the sequence to the terminal that it is shown on."""
+    """Wrap a sequence so that tmux passes it through to its terminal."""
     return b"\x1bPtmux;" + sequence.replace(b"\x1b", b"\x1b\x1b") + b"\x1b\\"
 
 
 def encode_iterm2(picture: Image.Image, space: TerminalSize) -> bytes:
-    """Return the picture as a file that is shown at once."""
+    """Return the picture as an inline file of OSC 1337."""
     content = encode_png(picture)
-    words = (
+    options = (
         f"inline=1;size={len(content)};width={space.columns};height={space.rows}"
         ";preserveAspectRatio=0"
     )
-    return b"\x1b]1337;File=" + words.encode() + b":" + b64encode(content) + b"\x07"
+    return b"\x1b]1337;File=" + options.encode() + b":" + b64encode(content) + b"\x07"
 
 
 def can_encode(method: Method) -> bool:
-    """Whether what that way of drawing takes is installed."""
+    """Return whether the libraries of a method are installed."""
     if method != "sixel":
         return True
     try:
@@ -163,36 +164,37 @@ def can_encode(method: Method) -> bool:
 
 
 def encode_sixel(picture: Image.Image) -> bytes:
-    """Return the picture in 256 colours of its own.
+    """Return the picture as Sixel with an adaptive palette of 256 colours.
 
     Raises:
-        DrawingError: the extra is not installed.
+        DrawingError: the extra `show` is not installed.
     """
     try:
-        # Only this part: `textual_image.renderable` asks the terminal when imported.
+        # Only this module: `textual_image.renderable` queries the terminal on import.
         from textual_image._sixel import image_to_sixels  # noqa: PLC0415 - an extra
     except ImportError as error:
-        raise DrawingError("Sixel takes the extra `imagen-studio[show]`") from error
+        raise DrawingError("Sixel needs the extra `imagen-studio[show]`") from error
     plain = flatten_alpha(picture)
-    # The library's own choice of colours is quicker, and leaves bands in every sky.
+    # The library's own quantization is faster, but shows bands in every sky.
     palette = plain.quantize(_SIXEL_COLOURS, Image.Quantize.MEDIANCUT)
     return image_to_sixels(plain.quantize(palette=palette)).encode()
 
 
-def reserve_space(drawn: bytes, rows: int) -> bytes:
-    """Return what makes room for what is drawn, and goes to the line below it."""
-    return b"\n" * rows + b"\r\x1b[%dA\x1b7" % rows + drawn + b"\x1b8\x1b[%dB\r" % rows
+def reserve_space(sequence: bytes, rows: int) -> bytes:
+    """Return the sequence between cursor movements that scroll and skip its rows."""
+    scroll, skip = b"\n" * rows + b"\r\x1b[%dA\x1b7" % rows, b"\x1b8\x1b[%dB\r" % rows
+    return scroll + sequence + skip
 
 
 def encode_png(picture: Image.Image) -> bytes:
-    """Return it as a file, packed quickly."""
+    """Return the picture as a PNG with fast compression."""
     file = BytesIO()
     picture.save(file, "PNG", compress_level=1)
     return file.getvalue()
 
 
 def flatten_alpha(picture: Image.Image) -> Image.Image:
-    """Return it without transparency: a chequered ground shows through."""
+    """Return the picture without transparency, on a chequered background."""
     if picture.mode != "RGBA":
         return picture
     squares = Image.new("L", (2, 2), _LIGHT)
@@ -213,7 +215,7 @@ _MAX_CELLS = len(_DIGITS) // 4
 
 
 def _graphics(keys: str, content: bytes) -> Iterator[bytes]:
-    """Yield the words of Kitty's that carry the content."""
+    """Yield the Kitty escape sequences that carry the content in chunks."""
     text = b64encode(content)
     chunks = [text[at : at + _CHUNK] for at in range(0, len(text), _CHUNK)]
     for number, chunk in enumerate(chunks):
@@ -235,7 +237,7 @@ def _triple(colour: bytes) -> str:
 
 
 def find_xterm_colour(*colour: int) -> int:
-    """Return the colour of xterm's palette that is nearest: in its cube, or a grey."""
+    """Return the number of the nearest colour in xterm's palette of 256."""
     cube = [min(range(6), key=lambda n: abs(_LEVELS[n] - c)) for c in colour]
     grey = round((sum(colour) / len(colour) - _GREYS_FROM) / _GREY_STEP)
     grey = min(max(grey, 0), _LAST_GREY)

@@ -1,4 +1,4 @@
-"""Draws pictures on a terminal, in the best way that it knows."""
+"""Draw pictures on a terminal with the best protocol that it supports."""
 
 import os
 from collections.abc import Callable
@@ -23,98 +23,99 @@ _PASSTHROUGH = "allow-passthrough"
 _LARGEST_ID = 2**24 - 1
 _LARGEST_BYTE_ID = 255
 _DETAIL = 2
-"""Times as many pixels as are shown are kept of a JPEG that is read at a lower size."""
+"""Oversampling of a JPEG that is decoded at a reduced size."""
 
 
 class TerminalViewer:
-    """One terminal, and how it is drawn on.
+    """A viewer that draws on one terminal.
 
     Attributes:
-        method: The way that is used.
+        method: The protocol in use.
     """
 
     def __init__(
         self,
         handle: int,
-        abilities: TerminalCapabilities,
+        capabilities: TerminalCapabilities,
         *,
         clock: Clock,
-        draw: Callable[[int], int],
+        random_int: Callable[[int], int],
         method: Method | None = None,
     ) -> None:
-        """Take the terminal that the handle writes to, and what it can do.
+        """Create a viewer for the terminal that the handle writes to.
 
         Args:
-            handle: Open for as long as this is used.
-            abilities: What is known of it.
-            clock: For how long an answer is waited for.
-            draw: Dice, for the names of pictures.
-            method: The way that is used, whatever is known; None takes the best.
+            handle: A file descriptor that stays open while the viewer is in use.
+            capabilities: The result of `probe_terminal`.
+            clock: Measures the time limit of queries.
+            random_int: Chooses the ids of pictures.
+            method: The protocol to use; None for the best one that is supported.
         """
-        known: list[Method] = [m for m in abilities.methods if protocols.can_encode(m)]
-        self.method: Method = method or known[0]  # blocks are always among them
+        methods = [each for each in capabilities.methods if protocols.can_encode(each)]
+        self.method: Method = method or methods[0]  # "blocks" is always among them
         self._handle = handle
-        self._capabilities = abilities
+        self._capabilities = capabilities
         self._clock = clock
-        self._random_int = draw
+        self._random_int = random_int
         self._number = 0
         self._passthrough: str | None = None
         self._changed = False
 
-    def size(self) -> TerminalSize:
-        """Ask the system."""
+    def room(self) -> TerminalSize:
+        """Return the size of the window, as the operating system reports it."""
         return TerminalSize(*read_terminal_size(self._handle))
 
-    def draw(self, content: bytes, *, max_size: TerminalSize) -> int:
-        """Decode, make smaller, and write what the terminal understands."""
-        able, method = self._capabilities, self.method
+    def draw(self, content: bytes, *, room: TerminalSize) -> int:
+        """Decode the image, scale it down, and write it in the terminal's protocol."""
+        cell = self._capabilities.cell
         try:
             with open_image(content) as image:
-                if image.format == "JPEG":  # is much quicker
-                    across, down = (
-                        max_size.columns * able.cell[0],
-                        max_size.rows * able.cell[1],
-                    )
+                # libjpeg decodes at a fraction of the size, which is much faster.
+                if image.format == "JPEG":
+                    across, down = room.columns * cell[0], room.rows * cell[1]
                     image.draft("RGB", (across * _DETAIL, down * _DETAIL))
                 size = _upright_size(image)
                 picture = apply_orientation(image)
         except UNREADABLE as error:
             raise DrawingError(str(error)) from error
-        cell = able.cell
-        if method == "blocks":  # a pixel is as wide as a character
-            cell = 1, max(1, round(able.cell[1] / able.cell[0]))
+        if self.method == "blocks":  # one pixel has the width of a character
+            cell = 1, max(1, round(cell[1] / cell[0]))
         space = protocols.fit_cells(size, room, cell)
         self._write(self._encode(picture, space))
         return space.rows
 
     def erase(self, rows: int) -> None:
-        """Go up and empty what is below."""
+        """Move the cursor up and clear the screen below it."""
         number, self._number = self._number, 0
-        gone = protocols.encode_kitty_delete(number) if number else b""
-        if gone and self._capabilities.tmux:
-            gone = protocols.wrap_for_tmux(gone)
-        self._write(b"\r\x1b[%dA\x1b[J" % rows + gone)
+        delete = protocols.encode_kitty_delete(number) if number else b""
+        if delete and self._capabilities.tmux:
+            delete = protocols.wrap_for_tmux(delete)
+        self._write(b"\r\x1b[%dA\x1b[J" % rows + delete)
 
-    def fullscreen(self) -> AbstractContextManager[Fullscreen]:
-        """Show nothing but this until it is over."""
+    def holding(self) -> AbstractContextManager[Fullscreen]:
+        """Use the alternate screen until the context exits."""
         return open_fullscreen(self._handle, hidden=self._is_hidden)
 
     def _encode(self, picture: Image.Image, space: TerminalSize) -> bytes:
-        able = self._capabilities
+        capabilities = self._capabilities
         if self.method == "blocks":
-            return protocols.encode_blocks(picture, space, true_colour=able.true_colour)
-        size = protocols.cells_to_pixels(space, able.cell, largest=able.largest)
+            return protocols.encode_blocks(
+                picture, space, true_colour=capabilities.true_colour
+            )
+        size = protocols.cells_to_pixels(
+            space, capabilities.cell, largest=capabilities.largest
+        )
         if size[0] < picture.width or size[1] < picture.height:
             picture = picture.resize(size, Image.Resampling.LANCZOS)
-        elif self.method == "sixel":  # it has no size but its pixels
+        elif self.method == "sixel":  # Sixel is not scaled by the terminal
             picture = picture.resize(size, Image.Resampling.BICUBIC)
         match self.method:
-            case "kitty" if able.tmux:
+            case "kitty" if capabilities.tmux:
                 self._allow_passthrough()
-                most = _LARGEST_ID if able.exact_ids else _LARGEST_BYTE_ID
+                most = _LARGEST_ID if capabilities.exact_ids else _LARGEST_BYTE_ID
                 self._number = self._number or 1 + self._random_int(most)
                 return protocols.encode_kitty_in_tmux(
-                    picture, space, number=self._number, exact=able.exact_ids
+                    picture, space, number=self._number, exact=capabilities.exact_ids
                 )
             case "kitty":
                 self._number = self._number or 1 + self._random_int(_LARGEST_ID)
@@ -126,7 +127,7 @@ class TerminalViewer:
         return protocols.reserve_space(drawn, space.rows)
 
     def _allow_passthrough(self) -> None:
-        """Have tmux hand on what this pane sends, also while nobody looks at it."""
+        """Let tmux pass on the output of this pane, also while it is not visible."""
         tmux = self._capabilities.tmux
         if tmux is None or self._passthrough is not None:
             return
@@ -137,7 +138,8 @@ class TerminalViewer:
             self._passthrough = ""
         if self._passthrough in {"on", "all"}:
             return
-        for mode in ("all", "on"):  # tmux 3.4 brought the first, 3.3 the second
+        # tmux 3.4 added "all"; tmux 3.3 knows only "on".
+        for mode in ("all", "on"):
             words = ("set-option", "-p", "-t", tmux.pane, _PASSTHROUGH, mode)
             try:
                 tmux.run(*words, patience=TMUX_TIMEOUT)
@@ -147,7 +149,7 @@ class TerminalViewer:
             return
 
     def close(self) -> None:
-        """Have tmux pass on no more than before, once it has all that was sent."""
+        """Restore the option of tmux, once it has processed all output."""
         tmux, changed = self._capabilities.tmux, self._changed
         self._changed, self._passthrough = False, None
         if tmux is None or not changed:
@@ -158,7 +160,7 @@ class TerminalViewer:
             tmux.run(*words, patience=TMUX_TIMEOUT)
 
     def _is_hidden(self) -> bool:
-        """Whether what is sent now is dropped by tmux, because nobody looks on."""
+        """Return whether tmux would drop output now, because the pane is hidden."""
         tmux = self._capabilities.tmux
         if tmux is None or self._passthrough != "on":
             return False
@@ -169,15 +171,15 @@ class TerminalViewer:
             return False
 
     def _write(self, content: bytes) -> None:
-        left = memoryview(content)
+        rest = memoryview(content)
         try:
-            while left:
-                left = left[os.write(self._handle, left) :]
+            while rest:
+                rest = rest[os.write(self._handle, rest) :]
         except OSError as error:
-            raise DrawingError(f"the terminal cannot be written to: {error}") from error
+            raise DrawingError(f"writing to the terminal failed: {error}") from error
 
 
 def _upright_size(image: Image.Image) -> tuple[int, int]:
-    """Return width and height as they are once the picture is turned as it says."""
-    turned = image.getexif().get(0x0112, 1) in {5, 6, 7, 8}
-    return (image.height, image.width) if turned else (image.width, image.height)
+    """Return width and height after the rotation by the EXIF orientation."""
+    rotated = image.getexif().get(0x0112, 1) in {5, 6, 7, 8}
+    return (image.height, image.width) if rotated else (image.width, image.height)
