@@ -1,4 +1,4 @@
-"""A small Chalk on a socket of this machine."""
+"""A simulator of the Chalk API on a local port."""
 
 import json
 import sys
@@ -8,23 +8,40 @@ from threading import Event, Lock, Thread
 from imagen.testing import tiny_png
 
 
-class Chalk(ThreadingHTTPServer):
-    """Draws squares; how it behaves is said by `mood`.
+class ChalkServer(ThreadingHTTPServer):
+    """A server that draws squares, or fails in a given way.
 
-    `once` is a status with which it answers the first order, and only that;
-    `thinks` is how many seconds pass before it says that it has taken one.
+    Args:
+        key: The API key that it accepts.
+        first_status: The HTTP status that answers the first submit request; 0 for none.
+        behaviour: "well"; "refused" or "failed", the state in which drawings end;
+            "disconnecting", which accepts a drawing and closes the connection; or
+            "silent", which does not answer status requests.
+        submit_delay: Seconds between accepting a drawing and answering.
+
+    Attributes:
+        submitted: The body of each submit request, by the id of the drawing.
+        sent: The image files that were downloaded.
+        cancelled: The ids of the drawings that were cancelled.
     """
 
     daemon_threads = True
-    request_queue_size = 128  # a crowd connects at once
+    # The contract sends many requests at once; the default backlog of 5 refuses some.
+    request_queue_size = 128
 
     def __init__(
-        self, key: str, *, once: int = 0, mood: str = "well", thinks: float = 0
+        self,
+        key: str,
+        *,
+        first_status: int = 0,
+        behaviour: str = "well",
+        submit_delay: float = 0,
     ) -> None:
         super().__init__(("127.0.0.1", 0), _Handler)
-        self.key, self.once, self.mood, self.thinks = key, once, mood, thinks
-        self.orders: dict[str, dict[str, int]] = {}
-        self.looks: dict[str, int] = {}
+        self.key, self.behaviour = key, behaviour
+        self.first_status, self.submit_delay = first_status, submit_delay
+        self.submitted: dict[str, dict[str, int]] = {}
+        self.polls: dict[str, int] = {}
         self.sent: list[bytes] = []
         self.cancelled: list[str] = []
         self.lock = Lock()
@@ -41,7 +58,7 @@ class Chalk(ThreadingHTTPServer):
         self.server_close()
 
     def handle_error(self, request: object, client_address: object) -> None:
-        """Say nothing of clients that hung up."""
+        """Print errors, except those of clients that closed the connection."""
         if not isinstance(sys.exception(), ConnectionError):
             super().handle_error(request, client_address)
 
@@ -49,44 +66,45 @@ class Chalk(ThreadingHTTPServer):
 class _Handler(BaseHTTPRequestHandler):
     protocol_version = "HTTP/1.1"
     disable_nagle_algorithm = True
-    server: Chalk
+    server: ChalkServer
 
     def do_POST(self) -> None:
-        order = json.loads(self.rfile.read(int(self.headers["Content-Length"])))
+        body = json.loads(self.rfile.read(int(self.headers["Content-Length"])))
         if self.headers["Authorization"] != f"Bearer {self.server.key}":
             return self._answer(401)
-        once, self.server.once = self.server.once, 0
-        if once:
-            return self._answer(once, headers={"Retry-After": "7"})
+        status, self.server.first_status = self.server.first_status, 0
+        if status:
+            return self._answer(status, headers={"Retry-After": "7"})
         with self.server.lock:
-            name = f"d-{len(self.server.orders) + 1}"
-            self.server.orders[name] = order
-        if self.server.mood == "vanishing":
+            name = f"d-{len(self.server.submitted) + 1}"
+            self.server.submitted[name] = body
+        if self.server.behaviour == "disconnecting":
             self.close_connection = True
             return None
-        self.server.closing.wait(self.server.thinks)
+        self.server.closing.wait(self.server.submit_delay)
         return self._answer(202, {"id": name, "state": "drawing"})
 
     def do_GET(self) -> None:
         if self.headers["Authorization"] != f"Bearer {self.server.key}":
             return self._answer(401)
         if self.path == "/v1/account":
-            return self._answer(self.server.once or 200, {})
+            return self._answer(self.server.first_status or 200, {})
         _, _, _, name, *rest = self.path.split("/")
         if rest:
-            return self._send_image(self.server.orders[name])
-        if self.server.mood == "silent":
+            return self._send_image(self.server.submitted[name])
+        if self.server.behaviour == "silent":
             self.server.closing.wait(60)
             return self._answer(503)
-        looks = self.server.looks[name] = self.server.looks.get(name, 0) + 1
-        done = "done" if self.server.mood == "well" else self.server.mood
+        polls = self.server.polls[name] = self.server.polls.get(name, 0) + 1
+        behaviour = self.server.behaviour
+        end = "done" if behaviour == "well" else behaviour
         return self._answer(
             200,
             {
                 "id": name,
-                "state": done if looks > 2 else "drawing",
-                "progress": min(1.0, looks / 2),
-                "seed": self.server.orders[name]["seed"],
+                "state": end if polls > 2 else "drawing",
+                "progress": min(1.0, polls / 2),
+                "seed": self.server.submitted[name]["seed"],
                 "price_micros": 4000,
             },
         )
@@ -95,8 +113,8 @@ class _Handler(BaseHTTPRequestHandler):
         self.server.cancelled.append(self.path.rpartition("/")[2])
         self._answer(200, {})
 
-    def _send_image(self, order: dict[str, int]) -> None:
-        content = tiny_png(order["width"], order["height"])
+    def _send_image(self, body: dict[str, int]) -> None:
+        content = tiny_png(body["width"], body["height"])
         self.server.sent.append(content)
         self._answer(200, content)
 
@@ -115,4 +133,4 @@ class _Handler(BaseHTTPRequestHandler):
         self.wfile.write(content)
 
     def log_message(self, *_: object) -> None:
-        """Say nothing."""
+        """Log nothing."""

@@ -3,7 +3,7 @@ from collections.abc import Callable, Collection, Iterator, Mapping
 
 import imagen_chalk
 import pytest
-from chalk_server import Chalk
+from chalk_server import ChalkServer
 
 from imagen.backend import (
     BackendContext,
@@ -27,50 +27,53 @@ JOB = ImageJob(number=1, prompt="a red square", size=Size(64, 64), seed=7, timeo
 
 
 @pytest.fixture
-def open_chalk() -> Iterator[Callable[..., Chalk]]:
-    opened: list[Chalk] = []
+def start_server() -> Iterator[Callable[..., ChalkServer]]:
+    servers: list[ChalkServer] = []
 
-    def open_one(**how: object) -> Chalk:
-        opened.append(Chalk(KEY, **how))
-        return opened[-1]
+    def start(**options: object) -> ChalkServer:
+        servers.append(ChalkServer(KEY, **options))
+        return servers[-1]
 
-    yield open_one
-    for chalk in opened:
-        chalk.stop()
-
-
-@pytest.fixture
-def chalk(open_chalk: Callable[..., Chalk]) -> Chalk:
-    return open_chalk()
+    yield start
+    for server in servers:
+        server.stop()
 
 
 @pytest.fixture
-def build() -> Iterator[Callable[..., ImageBackend]]:
-    built: list[ImageBackend] = []
+def server(start_server: Callable[..., ChalkServer]) -> ChalkServer:
+    return start_server()
 
-    def build_one(url: str, key: str | None = KEY) -> ImageBackend:
+
+@pytest.fixture
+def create() -> Iterator[Callable[..., ImageBackend]]:
+    backends: list[ImageBackend] = []
+
+    def create_one(url: str, key: str | None = KEY) -> ImageBackend:
         secrets = Secrets({"api_key_env": key} if key else {})
         context = BackendContext(name="chalk", clock=FakeClock(), secrets=secrets)
         options = imagen_chalk.ChalkOptions(base_url=url)
-        built.append(imagen_chalk.adapter.create(options, context))
-        return built[-1]
+        backends.append(imagen_chalk.adapter.create(options, context))
+        return backends[-1]
 
-    yield build_one
-    for backend in built:
+    yield create_one
+    for backend in backends:
         backend.close()
 
 
 @pytest.fixture
-def opened(
-    build: Callable[..., ImageBackend], open_chalk: Callable[..., Chalk]
+def create_with(
+    create: Callable[..., ImageBackend], start_server: Callable[..., ChalkServer]
 ) -> Callable[..., ImageBackend]:
-    return lambda **how: build(open_chalk(**how).url)
+    """Create a backend and a server of its own with the given options."""
+    return lambda **options: create(start_server(**options).url)
 
 
 class TestChalkBackend(BackendContract):
     @pytest.fixture
-    def backend(self, build: Callable[..., ImageBackend], chalk: Chalk) -> ImageBackend:
-        return build(chalk.url)
+    def backend(
+        self, create: Callable[..., ImageBackend], server: ChalkServer
+    ) -> ImageBackend:
+        return create(server.url)
 
     @pytest.fixture
     def secret(self) -> str:
@@ -81,100 +84,112 @@ class TestChalkBackend(BackendContract):
         return {"mood": "purple"}
 
     @pytest.fixture
-    def sent_images(self, chalk: Chalk) -> Callable[[], Collection[bytes]]:
-        return lambda: chalk.sent
+    def sent_images(self, server: ChalkServer) -> Callable[[], Collection[bytes]]:
+        return lambda: server.sent
 
     @pytest.fixture
-    def refusing_backend(self, opened: Callable[..., ImageBackend]) -> ImageBackend:
-        return opened(mood="refused")
+    def refusing_backend(
+        self, create_with: Callable[..., ImageBackend]
+    ) -> ImageBackend:
+        return create_with(behaviour="refused")
 
     @pytest.fixture
-    def throttled_backend(self, opened: Callable[..., ImageBackend]) -> ImageBackend:
-        return opened(once=429)
+    def throttled_backend(
+        self, create_with: Callable[..., ImageBackend]
+    ) -> ImageBackend:
+        return create_with(first_status=429)
 
     @pytest.fixture
-    def unavailable_backend(self, opened: Callable[..., ImageBackend]) -> ImageBackend:
-        return opened(once=503)
+    def unavailable_backend(
+        self, create_with: Callable[..., ImageBackend]
+    ) -> ImageBackend:
+        return create_with(first_status=503)
 
     @pytest.fixture
     def unauthorized_backend(
-        self, build: Callable[..., ImageBackend], chalk: Chalk
+        self, create: Callable[..., ImageBackend], server: ChalkServer
     ) -> ImageBackend:
-        chalk.key = "another"
-        return build(chalk.url)
+        server.key = "another"
+        return create(server.url)
 
     @pytest.fixture
-    def creditless_backend(self, opened: Callable[..., ImageBackend]) -> ImageBackend:
-        return opened(once=402)
+    def creditless_backend(
+        self, create_with: Callable[..., ImageBackend]
+    ) -> ImageBackend:
+        return create_with(first_status=402)
 
     @pytest.fixture
-    def failing_backend(self, opened: Callable[..., ImageBackend]) -> ImageBackend:
-        return opened(mood="failed")
+    def failing_backend(self, create_with: Callable[..., ImageBackend]) -> ImageBackend:
+        return create_with(behaviour="failed")
 
     @pytest.fixture
-    def vanishing_backend(self, opened: Callable[..., ImageBackend]) -> ImageBackend:
-        return opened(mood="vanishing")
+    def vanishing_backend(
+        self, create_with: Callable[..., ImageBackend]
+    ) -> ImageBackend:
+        return create_with(behaviour="disconnecting")
 
     @pytest.fixture
-    def slow_chalk(self, open_chalk: Callable[..., Chalk]) -> Chalk:
-        return open_chalk(mood="silent")
+    def slow_server(self, start_server: Callable[..., ChalkServer]) -> ChalkServer:
+        return start_server(behaviour="silent")
 
     @pytest.fixture
     def slow_backend(
-        self, build: Callable[..., ImageBackend], slow_chalk: Chalk
+        self, create: Callable[..., ImageBackend], slow_server: ChalkServer
     ) -> ImageBackend:
-        return build(slow_chalk.url)
+        return create(slow_server.url)
 
     @pytest.fixture
-    def cancelled_remotely(self, slow_chalk: Chalk) -> Callable[[], bool]:
-        return lambda: slow_chalk.cancelled == ["d-1"]
+    def cancelled_remotely(self, slow_server: ChalkServer) -> Callable[[], bool]:
+        return lambda: slow_server.cancelled == ["d-1"]
 
 
-def test_a_closed_door_is_an_outage(build: Callable[..., ImageBackend]) -> None:
+def test_a_refused_connection_is_unavailable(
+    create: Callable[..., ImageBackend],
+) -> None:
     with pytest.raises(Unavailable):
-        build("http://127.0.0.1:1").generate(JOB, RecordingContext())
+        create("http://127.0.0.1:1").generate(JOB, RecordingContext())
 
 
 def test_without_a_key_nothing_is_sent(
-    build: Callable[..., ImageBackend], chalk: Chalk
+    create: Callable[..., ImageBackend], server: ChalkServer
 ) -> None:
     with pytest.raises(Unauthorized):
-        build(chalk.url, key=None).generate(JOB, RecordingContext())
+        create(server.url, key=None).generate(JOB, RecordingContext())
 
-    assert chalk.orders == {}
+    assert server.submitted == {}
 
 
-def test_says_what_chalk_charged(
-    build: Callable[..., ImageBackend], chalk: Chalk
+def test_reports_the_price_that_chalk_charged(
+    create: Callable[..., ImageBackend], server: ChalkServer
 ) -> None:
-    generated = build(chalk.url).generate(JOB, RecordingContext())
+    generated = create(server.url).generate(JOB, RecordingContext())
 
     assert generated.cost.micros == 4000
 
 
-def test_has_patience_with_a_slow_submission(
-    opened: Callable[..., ImageBackend],
+def test_waits_for_a_slow_submit_response(
+    create_with: Callable[..., ImageBackend],
 ) -> None:
-    backend = opened(thinks=imagen_chalk.LONGEST_READ + 0.3)
+    backend = create_with(submit_delay=imagen_chalk.READ_TIMEOUT + 0.3)
 
     assert backend.generate(JOB, RecordingContext()).images
 
 
-def test_cancels_a_drawing_whose_name_comes_after_the_cancelling(
-    build: Callable[..., ImageBackend], open_chalk: Callable[..., Chalk]
+def test_cancels_a_drawing_whose_id_arrives_after_cancellation(
+    create: Callable[..., ImageBackend], start_server: Callable[..., ChalkServer]
 ) -> None:
-    chalk = open_chalk(thinks=0.4)
+    server = start_server(submit_delay=0.4)
 
     with pytest.raises(Cancelled):
-        build(chalk.url).generate(JOB, CancelledContext())
+        create(server.url).generate(JOB, CancelledContext())
 
-    assert chalk.cancelled == ["d-1"]
+    assert server.cancelled == ["d-1"]
 
 
-def test_leaves_a_submission_that_is_not_answered_when_cancelled(
-    opened: Callable[..., ImageBackend],
+def test_stops_waiting_for_a_submit_response_when_cancelled(
+    create_with: Callable[..., ImageBackend],
 ) -> None:
-    backend = opened(thinks=60)
+    backend = create_with(submit_delay=60)
     began = time.perf_counter()
 
     with pytest.raises(Cancelled):

@@ -1,4 +1,4 @@
-"""Draws with Chalk: submit, look until it is done, fetch."""
+"""Generate images with Chalk: submit a drawing, poll its status, download the image."""
 
 from concurrent.futures import Future
 from contextlib import suppress
@@ -33,39 +33,45 @@ from imagen.backend import (
     Unfinished,
 )
 
-A_LOOK_EVERY = 1.0
-LONGEST_READ = 0.9
-"""Seconds for a look or a cancelling, so that cancelling ends within 2."""
+POLL_INTERVAL = 1.0
+"""Seconds between two status requests."""
 
-LONGEST_SUBMISSION = 30.0
-"""Seconds. It creates, and costs: cut off early, nobody would know whether it did."""
+# A cancelled job must stop within 2 s. The request in progress and the request that
+# cancels the drawing take at most this long each.
+READ_TIMEOUT = 0.9
 
-A_SLICE = 0.1
-LAST_CHANCE = 1.0
-"""Seconds in which a cancelled order may still be answered, to be cancelled there."""
+# The submit request creates a drawing and costs money. Giving up early would leave it
+# unknown whether Chalk accepted it, so this request may take much longer.
+SUBMIT_TIMEOUT = 30.0
+
+CANCEL_CHECK_INTERVAL = 0.1
+"""Seconds between two checks for cancellation while the submit request runs."""
+
+LATE_ANSWER_TIMEOUT = 1.0
+"""Seconds to wait, after cancellation, for the id of the drawing to cancel."""
 
 
 class ChalkOptions(
     msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True
 ):
-    """Chalk's own block of the config."""
+    """The config block of a Chalk backend."""
 
-    base_url: Annotated[str, msgspec.Meta(description="where Chalk is")] = (
+    base_url: Annotated[str, msgspec.Meta(description="URL of the Chalk API")] = (
         "https://api.chalk.example"
     )
     api_key_env: Annotated[
-        str, msgspec.Meta(description="the environment variable that holds the key")
+        str, msgspec.Meta(description="environment variable that contains the API key")
     ] = "CHALK_API_KEY"
 
 
-class Wishes(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """What `--set` may name."""
+class ChalkParameters(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """The parameters that `--set` accepts."""
 
     mood: Literal["cheerful", "grave"] = "cheerful"
 
 
 class Drawing(msgspec.Struct, frozen=True):
-    """What Chalk says of a drawing."""
+    """A drawing as Chalk reports it."""
 
     id: str
     state: Literal["drawing", "done", "refused", "failed"]
@@ -75,7 +81,7 @@ class Drawing(msgspec.Struct, frozen=True):
 
 
 class ChalkBackend:
-    """One account at Chalk."""
+    """A backend for one Chalk account."""
 
     def __init__(self, client: httpx.Client, *, has_key: bool) -> None:
         self._client = client
@@ -85,7 +91,7 @@ class ChalkBackend:
         return f"ChalkBackend({str(self._client.base_url)!r})"
 
     def capabilities(self) -> Capabilities:
-        """What the documentation of Chalk says."""
+        """Return the capabilities that Chalk documents."""
         return Capabilities(
             model="chalk-1",
             sizes=SizeRule(multiple=8, smallest=64, largest=2048),
@@ -95,136 +101,149 @@ class ChalkBackend:
         )
 
     def generate(self, job: ImageJob, context: JobContext) -> Generated:
-        """Submit, look until it is done, fetch."""
-        order = _order(job)
-        drawing = self._submit(order, context)
+        """Submit the job, poll until it ends, and download the image."""
+        body = _request_body(job)
+        drawing = self._submit(body, context)
+        # Report the id first: with it, a crash from here on loses nothing.
         context.accepted(drawing.id)
         try:
             while drawing.state == "drawing":
                 context.progress(min(1.0, max(0.0, drawing.progress)), "drawing")
-                context.sleep(A_LOOK_EVERY)
-                drawing = self._look(drawing)
-            return _generated(drawing, self._fetch(drawing, context))
+                context.sleep(POLL_INTERVAL)
+                drawing = self._poll(drawing)
+            return _generated(drawing, self._download(drawing, context))
         except Cancelled:
             self._cancel(drawing)
             raise
 
     def check(self, context: JobContext) -> tuple[Readiness, ...]:
-        """Ask for the account, which costs nothing."""
+        """Request the account, which costs nothing."""
         context.sleep(0)
         if not self._has_key:
             return (Readiness(name="key", ready=False, note="it is not set"),)
         try:
-            answer = self._client.get("/v1/account")
+            response = self._client.get("/v1/account")
         except httpx.HTTPError as error:
             note = f"Chalk did not answer ({type(error).__name__})"
-            return (Readiness(name="account", ready=False, note=note),)
-        note = "" if answer.is_success else str(_error(answer))
-        return (Readiness(name="account", ready=answer.is_success, note=note),)
+            return (Readiness(what="account", ready=False, note=note),)
+        note = "" if response.is_success else str(_error(response))
+        return (Readiness(what="account", ready=response.is_success, note=note),)
 
     def close(self) -> None:
-        """Hang up."""
+        """Close the HTTP client."""
         self._client.close()
 
-    def _submit(self, order: dict[str, object], context: JobContext) -> Drawing:
-        """Send the order in another thread, so that this one hears of a cancelling."""
+    def _submit(self, body: dict[str, object], context: JobContext) -> Drawing:
+        """Send the submit request in a thread, so that cancellation is noticed."""
         if not self._has_key:
-            raise Unauthorized("The key for Chalk is not set.")
-        answer: Future[Drawing] = Future()
-        sending = Thread(target=self._send, args=(order, answer), daemon=True)
-        sending.start()
+            raise Unauthorized(
+                "The API key for Chalk is not set.",
+                hint="Set the environment variable that `api_key_env` names.",
+            )
+        submitted: Future[Drawing] = Future()
+        sender = Thread(target=self._send, args=(body, submitted), daemon=True)
+        sender.start()
         try:
-            while not answer.done():
-                sending.join(A_SLICE)
-                if not answer.done():
+            while not submitted.done():
+                sender.join(CANCEL_CHECK_INTERVAL)
+                if not submitted.done():
                     context.sleep(0)
         except Cancelled:
-            answer.add_done_callback(self._take_back)  # at once if it came meanwhile
-            sending.join(LAST_CHANCE)
+            # Runs at once if the response has arrived in the meantime.
+            submitted.add_done_callback(self._cancel_late)
+            sender.join(LATE_ANSWER_TIMEOUT)
             raise
-        return answer.result()
+        return submitted.result()
 
-    def _send(self, order: dict[str, object], answer: Future[Drawing]) -> None:
+    def _send(self, body: dict[str, object], submitted: Future[Drawing]) -> None:
         try:
-            drawing = self._ordered(order)
-        except Exception as error:  # noqa: BLE001 - raised where the answer is awaited
-            answer.set_exception(error)
+            drawing = self._post(body)
+        except Exception as error:  # noqa: BLE001 - raised again by `submitted.result`
+            submitted.set_exception(error)
         else:
-            answer.set_result(drawing)
+            submitted.set_result(drawing)
 
-    def _ordered(self, order: dict[str, object]) -> Drawing:
+    def _post(self, body: dict[str, object]) -> Drawing:
         try:
-            answer = self._client.post(
-                "/v1/drawings", json=order, timeout=LONGEST_SUBMISSION
+            response = self._client.post(
+                "/v1/drawings", json=body, timeout=SUBMIT_TIMEOUT
             )
         except (httpx.ConnectError, httpx.ConnectTimeout, httpx.PoolTimeout) as error:
-            raise Unavailable(f"Chalk was not reached: {error}.") from error
+            # No connection was opened, so nothing was sent and a retry is safe.
+            raise Unavailable(f"Chalk cannot be reached: {error}.") from error
         except httpx.HTTPError as error:
-            # It was sent, and the answer is lost: Chalk may be drawing all the same.
+            # The request was sent and the response was lost: a retry could pay twice.
             raise Unfinished(
-                "Chalk took the order, perhaps, and fell silent."
+                "Chalk may have accepted the drawing, but the connection was lost."
             ) from error
-        if not answer.is_success:
-            raise _error(answer)
+        if not response.is_success:
+            raise _error(response)
         try:
-            return msgspec.json.decode(answer.content, type=Drawing)
+            return msgspec.json.decode(response.content, type=Drawing)
         except msgspec.DecodeError as error:
-            raise Unfinished("Chalk took the order and made no sense.") from error
+            raise Unfinished(
+                "Chalk accepted the drawing, but its response is invalid."
+            ) from error
 
-    def _take_back(self, answer: Future[Drawing]) -> None:
-        if answer.exception() is None:
-            self._cancel(answer.result())
+    def _cancel_late(self, submitted: Future[Drawing]) -> None:
+        if submitted.exception() is None:
+            self._cancel(submitted.result())
 
     def _cancel(self, drawing: Drawing) -> None:
-        with suppress(httpx.HTTPError, RuntimeError):  # the latter: it is closed
+        # RuntimeError: the client was closed before a late response arrived.
+        with suppress(httpx.HTTPError, RuntimeError):
             self._client.delete(_path(drawing))
 
-    def _look(self, drawing: Drawing) -> Drawing:
-        """Look once; a look that fails is followed by the next one."""
+    def _poll(self, drawing: Drawing) -> Drawing:
+        """Return the current status; the previous one while Chalk is unavailable."""
         try:
-            answer = self._client.get(_path(drawing))
+            response = self._client.get(_path(drawing))
             if (
-                answer.is_server_error
-                or answer.status_code == httpx.codes.TOO_MANY_REQUESTS
+                response.is_server_error
+                or response.status_code == httpx.codes.TOO_MANY_REQUESTS
             ):
                 return drawing
-            if not answer.is_success:
-                raise _lost(drawing)
-            return msgspec.json.decode(answer.content, type=Drawing)
+            if not response.is_success:
+                raise _not_downloaded(drawing)
+            return msgspec.json.decode(response.content, type=Drawing)
         except httpx.HTTPError:
             return drawing
         except msgspec.DecodeError as error:
-            raise BackendError("Chalk's word on the drawing makes no sense.") from error
+            raise BackendError(
+                f"Chalk returned an invalid status for the drawing {drawing.id}."
+            ) from error
 
-    def _fetch(self, drawing: Drawing, context: JobContext) -> bytes:
+    def _download(self, drawing: Drawing, context: JobContext) -> bytes:
         if drawing.state == "refused":
-            raise Refused("Chalk will not draw this.", hint="Change the prompt.")
+            raise Refused("Chalk refused the prompt.", hint="Change the prompt.")
         if drawing.state == "failed":
-            raise BackendError("Chalk broke while it was drawing.")
+            raise BackendError(f"Chalk failed to finish the drawing {drawing.id}.")
         content = bytearray()
         try:
-            with self._client.stream("GET", f"{_path(drawing)}/image") as answer:
-                for chunk in answer.iter_bytes():
+            with self._client.stream("GET", f"{_path(drawing)}/image") as response:
+                for chunk in response.iter_bytes():
                     content += chunk
                     context.sleep(0)
         except httpx.HTTPError as error:
-            raise _lost(drawing) from error
-        if not answer.is_success:
-            raise _lost(drawing)
+            raise _not_downloaded(drawing) from error
+        if not response.is_success:
+            raise _not_downloaded(drawing)
         return bytes(content)
 
 
-def _order(job: ImageJob) -> dict[str, object]:
+def _request_body(job: ImageJob) -> dict[str, object]:
     try:
-        wishes = msgspec.convert(dict(job.options), Wishes)
+        parameters = msgspec.convert(dict(job.options), ChalkParameters)
     except msgspec.ValidationError as error:
-        raise InvalidRequest(f"Chalk: {error}.", hint="See --set.") from error
+        raise InvalidRequest(
+            f"Invalid parameter for Chalk: {error}.", hint="Change the value of --set."
+        ) from error
     return {
         "prompt": job.prompt,
         "width": job.size.width,
         "height": job.size.height,
         "seed": job.seed,
-        "mood": wishes.mood,
+        "mood": parameters.mood,
     }
 
 
@@ -235,27 +254,29 @@ def _generated(drawing: Drawing, content: bytes) -> Generated:
     return Generated(images=(image,), model="chalk-1", cost=cost)
 
 
-def _error(answer: httpx.Response) -> ImagenError:
-    """Translate a refused order; Chalk answers 5xx only before it takes one."""
-    match answer.status_code:
+def _error(response: httpx.Response) -> ImagenError:
+    # Chalk answers 5xx only before it accepts a drawing: a retry cannot pay twice.
+    match response.status_code:
         case 401 | 403:
-            return Unauthorized("Chalk does not know the key.")
+            return Unauthorized("Chalk rejected the API key.", hint="Check the key.")
         case 402:
-            return OutOfCredit("The account at Chalk is empty.")
+            return OutOfCredit("The Chalk account has no credit.")
         case 422:
-            return Refused("Chalk will not draw this.", hint="Change the prompt.")
+            return Refused("Chalk refused the prompt.", hint="Change the prompt.")
         case 429:
-            asked = answer.headers.get("Retry-After", "")
-            seconds = float(asked) if asked.isascii() and asked.isdigit() else None
-            return Throttled("Chalk asks us to slow down.", retry_after=seconds)
-        case 502 | 503:
-            return Unavailable("Chalk is down.")
+            wait = response.headers.get("Retry-After", "")
+            seconds = float(wait) if wait.isascii() and wait.isdigit() else None
+            return Throttled(
+                "Chalk is rate limiting requests (HTTP 429).", retry_after=seconds
+            )
+        case 502 | 503 as status:
+            return Unavailable(f"Chalk is unavailable (HTTP {status}).")
         case status:
-            return BackendError(f"Chalk answered with status {status}.")
+            return BackendError(f"Chalk answered with HTTP {status}.")
 
 
-def _lost(drawing: Drawing) -> ImagenError:
-    return Unfinished(f"Chalk drew {drawing.id}, but it could not be fetched.")
+def _not_downloaded(drawing: Drawing) -> ImagenError:
+    return Unfinished(f"The drawing {drawing.id} could not be downloaded from Chalk.")
 
 
 def _path(drawing: Drawing) -> str:
@@ -263,12 +284,13 @@ def _path(drawing: Drawing) -> str:
 
 
 def create(options: ChalkOptions, context: BackendContext) -> ImageBackend:
-    """Build the backend; nothing is sent yet."""
+    """Create the backend; no request is sent."""
     key = context.secrets.get("api_key_env")
     client = httpx.Client(
         base_url=options.base_url,
         headers={"Authorization": f"Bearer {key}"} if key else {},
-        timeout=LONGEST_READ,
+        timeout=READ_TIMEOUT,
+        # imagen limits the jobs of a backend; a pool limit would only add timeouts.
         limits=httpx.Limits(max_connections=None),
     )
     return ChalkBackend(client, has_key=key is not None)
