@@ -545,7 +545,7 @@ class TestSleepsByItself(Staged):
             time.sleep(0.001)
             super().wait(context)
 
-    breaks: ClassVar[set[str]] = {"test_waits_only_through_the_watch"}
+    breaks: ClassVar[set[str]] = {"test_waits_only_through_the_context"}
 
 
 class TestSleepsInALoopOfEvents(Staged):
@@ -554,7 +554,7 @@ class TestSleepsInALoopOfEvents(Staged):
             asyncio.run(asyncio.sleep(0.001))
             super().wait(context)
 
-    breaks: ClassVar[set[str]] = {"test_waits_only_through_the_watch"}
+    breaks: ClassVar[set[str]] = {"test_waits_only_through_the_context"}
 
 
 class TestWaitsForAnEventOfItsOwn(Staged):
@@ -563,7 +563,7 @@ class TestWaitsForAnEventOfItsOwn(Staged):
             Event().wait(0.05)
             super().wait(context)
 
-    breaks: ClassVar[set[str]] = {"test_waits_only_through_the_watch"}
+    breaks: ClassVar[set[str]] = {"test_waits_only_through_the_context"}
 
     @pytest.fixture
     def patience(self) -> float:

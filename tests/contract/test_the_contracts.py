@@ -14,7 +14,7 @@ from xml.etree import ElementTree as ET
 import pytest
 
 from imagen.testing import BackendContract
-from imagen.testing.contracts.lookup import LookupContract
+from imagen.testing.contracts.backend_lookup import LookupContract
 
 HERE = Path(__file__).parent
 EXAMPLE = HERE.parents[1] / "examples" / "imagen-chalk"

@@ -1,30 +1,35 @@
-"""Many threads that do something at the same moment."""
+"""Call a function in many threads at the same moment."""
 
 from collections.abc import Callable
 from threading import Barrier, Thread
 from typing import TypeVar
 
 CROWD = 8
-"""Threads that use one thing at once."""
+"""Threads that use one object at once."""
 
 Outcome = TypeVar("Outcome")
 
 
 def run_at_once(
-    do: Callable[[int], Outcome], *, crowd: int = CROWD
+    call: Callable[[int], Outcome], *, crowd: int = CROWD
 ) -> list[Outcome | Exception | None]:
-    """Return what came of it for each number; all begin at the same moment."""
+    """Call the function with 0, 1, 2, ... in one thread each.
+
+    Returns:
+        The results or exceptions, in the order of the numbers.
+    """
     outcomes: list[Outcome | Exception | None] = [None] * crowd
+    # Threads that start one after the other rarely collide: all wait for the last.
     start = Barrier(crowd, timeout=30)
 
-    def one(number: int) -> None:
+    def run(number: int) -> None:
         start.wait()
         try:
-            outcomes[number] = do(number)
-        except Exception as error:  # noqa: BLE001 - whatever comes out is looked at
+            outcomes[number] = call(number)
+        except Exception as error:  # noqa: BLE001 - the test inspects every exception
             outcomes[number] = error
 
-    threads = [Thread(target=one, args=[n], daemon=True) for n in range(crowd)]
+    threads = [Thread(target=run, args=[n], daemon=True) for n in range(crowd)]
     for thread in threads:
         thread.start()
     for thread in threads:

@@ -1,16 +1,15 @@
-"""Bytes in a few words, so that a broken promise is told in a line and at once."""
+"""Abbreviate bytes for assertion messages."""
 
 from hashlib import sha256
 
 SHORT = 24
-"""Bytes that are shown as they are."""
+"""Bytes that are displayed in full."""
 
 
 def abbreviate(content: bytes | None) -> str:
-    """Return words that are the same for the same bytes, and for no others.
-
-    Two images that differ keep pytest busy for minutes: it looks for the difference.
-    """
+    """Return a short text that is the same for equal bytes only."""
+    # pytest searches for the difference of two unequal values, which takes minutes for
+    # two images. Contracts compare these texts instead.
     if content is None:
         return "nothing"
     if len(content) <= SHORT:

@@ -1,0 +1,164 @@
+"""The part of `BackendContract` about generated images and their facts."""
+
+from collections.abc import Callable, Collection
+
+import msgspec
+
+from imagen.domain.plan import ImageJob
+from imagen.ports.backend import ImageBackend
+from imagen.testing.contracts.backend_jobs import (
+    find_damage,
+    full_job,
+    image_size,
+    image_type,
+    small_job,
+    small_sizes,
+)
+from imagen.testing.contracts.base import Contract
+from imagen.testing.contracts.brief import abbreviate
+from imagen.testing.fakes import RecordingContext
+
+
+class ImagesContract(Contract):
+    """A part of `BackendContract`, which provides the fixtures."""
+
+    def test_returns_whole_images(self, backend: ImageBackend, job: ImageJob) -> None:
+        """Each image can be decoded completely."""
+        generated = backend.generate(job, RecordingContext())
+
+        damages = [find_damage(image.content) for image in generated.images]
+        assert damages == [None for _ in generated.images], (
+            "`content` is not a complete image file"
+        )
+
+    def test_says_of_what_type_an_image_is(
+        self, backend: ImageBackend, job: ImageJob
+    ) -> None:
+        """The content of each image has the media type in `media_type`."""
+        generated = backend.generate(job, RecordingContext())
+
+        claimed = [image.media_type for image in generated.images]
+        assert claimed == [image_type(image.content) for image in generated.images]
+
+    def test_returns_the_bytes_as_the_vendor_sent_them(
+        self,
+        backend: ImageBackend,
+        job: ImageJob,
+        sent_images: Callable[[], Collection[bytes]],
+    ) -> None:
+        """The content is the vendor's file, unchanged."""
+        generated = backend.generate(job, RecordingContext())
+
+        returned = {abbreviate(image.content) for image in generated.images}
+        assert returned <= {abbreviate(content) for content in sent_images()}, (
+            "`content` differs from the file that the vendor sent; do not re-encode it"
+        )
+
+    def test_returns_as_many_images_as_the_job_counts(
+        self, backend: ImageBackend, job: ImageJob
+    ) -> None:
+        """A call returns `job.count` images."""
+        capabilities = backend.capabilities()
+        # A backend that takes a seed gets one image per call: images differ by seed.
+        counts = {1} if capabilities.largest_seed else {1, capabilities.largest_batch}
+
+        for count in counts:
+            several = msgspec.structs.replace(job, count=count)
+            generated = backend.generate(several, RecordingContext())
+
+            assert len(generated.images) == count
+
+    def test_makes_images_at_the_size_of_the_job(self, backend: ImageBackend) -> None:
+        """Each image has the size of the job, which `Capabilities.sizes` allows."""
+        for size in small_sizes(backend):
+            job = small_job(backend, size=size)
+            generated = backend.generate(job, RecordingContext())
+
+            sizes = {image_size(image.content) for image in generated.images}
+            assert sizes == {size.sides}, (
+                "the image has another size; send the size, or correct "
+                "`Capabilities.sizes`"
+            )
+
+    def test_sends_its_first_format_unasked(
+        self, backend: ImageBackend, job: ImageJob
+    ) -> None:
+        """A job without a media type returns the first of the formats."""
+        formats = backend.capabilities().formats
+        generated = backend.generate(job, RecordingContext())
+
+        assert {image_type(image.content) for image in generated.images} <= (
+            {formats[0]} if formats else {image_type(generated.images[0].content)}
+        ), "the default format must be the first of `Capabilities.formats`"
+
+    def test_sends_the_format_that_is_asked_for(self, backend: ImageBackend) -> None:
+        """A job with a media type returns that format."""
+        for media_type in backend.capabilities().formats[1:]:
+            job = small_job(backend, media_type=media_type)
+            generated = backend.generate(job, RecordingContext())
+
+            types = {image_type(image.content) for image in generated.images}
+            assert types == {media_type}
+
+    def test_claims_no_seed_but_the_one_of_the_job(self, backend: ImageBackend) -> None:
+        """The seed of an image is that of the job or None, up to the largest seed."""
+        largest = backend.capabilities().largest_seed
+        for seed in {1, largest} if largest else ():
+            job = small_job(backend, seed=seed)
+            generated = backend.generate(job, RecordingContext())
+
+            assert {image.seed for image in generated.images} <= {seed, None}, (
+                "the backend reports a seed that differs from the seed of the job"
+            )
+
+    def test_takes_all_that_it_says_it_can(self, backend: ImageBackend) -> None:
+        """A job with all supported fields succeeds, with each of the models."""
+        capabilities = backend.capabilities()
+        for model in capabilities.models or (capabilities.model,):
+            job = full_job(backend, model=model)
+
+            assert backend.generate(job, RecordingContext()).images
+
+    def test_takes_words_in_any_script(
+        self, backend: ImageBackend, job: ImageJob
+    ) -> None:
+        """A prompt is any text: quotes, line ends, all scripts, a thousand words."""
+        prompt = (
+            'Ein "Fuß",\n\u0434\u0432\u0430, 三隻貓 🐈\u200d⬛ \\ %s {prompt} $HOME '
+            + "na " * 999
+        )
+        generated = backend.generate(
+            msgspec.structs.replace(job, prompt=prompt), RecordingContext()
+        )
+
+        assert generated.images
+
+    def test_charges_nothing_negative(
+        self, backend: ImageBackend, job: ImageJob
+    ) -> None:
+        """A cost is at least 0; an unknown cost is None rather than 0."""
+        cost = backend.generate(job, RecordingContext()).cost
+
+        assert cost.micros is None or cost.micros >= 0
+        assert (cost.micros is None) == (cost.source == "unknown"), (
+            "a cost of None has the source `unknown`, and any other cost has another"
+        )
+
+    def test_charges_nothing_if_it_says_so(
+        self, backend: ImageBackend, job: ImageJob
+    ) -> None:
+        """A backend whose `may_cost` is false reports no cost."""
+        cost = backend.generate(job, RecordingContext()).cost
+
+        assert backend.capabilities().may_cost or not cost.micros, (
+            "`Capabilities.may_cost` is false, but the backend reports a cost"
+        )
+
+    def test_reports_parameters_that_can_be_written_down(
+        self, backend: ImageBackend, job: ImageJob
+    ) -> None:
+        """`Generated.parameters` can be encoded as JSON for the sidecar."""
+        generated = backend.generate(job, RecordingContext())
+
+        encoded = msgspec.json.encode(generated.parameters)
+        assert msgspec.json.decode(encoded).keys() == generated.parameters.keys()

@@ -1,0 +1,294 @@
+"""The part of `BackendContract` about models and about jobs of other processes."""
+
+from collections.abc import Callable
+from datetime import UTC, datetime
+from threading import Event
+from typing import NoReturn
+
+import msgspec
+import pytest
+
+from imagen.domain.errors import (
+    BackendError,
+    Cancelled,
+    InvalidRequest,
+    Unfinished,
+)
+from imagen.domain.plan import ImageJob
+from imagen.domain.result import Generated
+from imagen.domain.size import Size
+from imagen.ports.backend import (
+    ImageBackend,
+    LookupBackend,
+    PerModelBackend,
+    ResumableBackend,
+)
+from imagen.testing.contracts.backend_jobs import image_size, small_job
+from imagen.testing.contracts.base import Contract
+from imagen.testing.contracts.observation import Worker, outcome_of
+from imagen.testing.fakes import CancelledContext, RecordingContext, StoppableContext
+
+PAST = datetime(2000, 1, 1, tzinfo=UTC)
+FUTURE = datetime(2999, 1, 1, tzinfo=UTC)
+CANCEL_TIMEOUT = 2.0
+"""Seconds in which a cancelled call must end."""
+
+
+class LookupContract(Contract):
+    """A part of `BackendContract`, which provides `backend`, `job` and the others."""
+
+    @pytest.fixture
+    def jobs_created(self, backend: ImageBackend) -> Callable[[], int]:
+        """A function that counts the jobs that the vendor of `backend` accepted."""
+        _missing_counter(backend)
+
+    @pytest.fixture
+    def unknown_model(self) -> str:
+        """A valid name of a model that does not exist."""
+        return "nobody/nothing-4711"
+
+    @pytest.fixture
+    def unknown_reference(self) -> str:
+        """A valid reference of a remote job that does not exist."""
+        return "nothing4711"
+
+    # PerModelBackend
+
+    def test_says_the_same_of_a_model_every_time(self, backend: ImageBackend) -> None:
+        """The capabilities of a model are equal at each call."""
+        per_model = _per_model(backend)
+        first = per_model.capabilities_of("", RecordingContext())
+
+        assert per_model.capabilities_of("", RecordingContext()) == first
+
+    def test_keeps_what_it_says_of_a_model(
+        self, backend: ImageBackend, job: ImageJob
+    ) -> None:
+        """A job within the capabilities of a model succeeds, at its size."""
+        capabilities = _per_model(backend).capabilities_of("", RecordingContext())
+        small = msgspec.structs.replace(
+            job,
+            size=capabilities.sizes.nearest(Size(64, 64)),
+            seed=capabilities.largest_seed,
+            steps=4 if capabilities.steps else None,
+        )
+
+        generated = backend.generate(small, RecordingContext())
+
+        sizes = {image_size(image.content) for image in generated.images}
+        assert sizes <= {small.size.sides, None}
+
+    def test_looks_a_model_up_at_no_cost(
+        self, backend: ImageBackend, request: pytest.FixtureRequest
+    ) -> None:
+        """`capabilities_of` creates no job."""
+        per_model = _per_model(backend)
+        count: Callable[[], int] = request.getfixturevalue("jobs_created")
+        context = RecordingContext()
+        per_model.capabilities_of("", context)
+
+        assert context.references == []
+        assert count() == 0, "`capabilities_of` submitted a job"
+
+    def test_refuses_to_look_up_what_there_is_not(
+        self, backend: ImageBackend, unknown_model: str
+    ) -> None:
+        """`capabilities_of` an unknown model is an InvalidRequest."""
+        with pytest.raises(InvalidRequest):
+            _per_model(backend).capabilities_of(unknown_model, RecordingContext())
+
+    def test_stops_looking_up_when_cancelled(self, backend: ImageBackend) -> None:
+        """`capabilities_of` lets Cancelled pass through from the context."""
+        context = CancelledContext()
+        outcome = outcome_of(lambda: _per_model(backend).capabilities_of("", context))
+
+        assert isinstance(outcome, Cancelled) or not context.waits
+
+    # ResumableBackend
+
+    def test_returns_an_old_job_as_it_was(
+        self, backend: ImageBackend, job: ImageJob
+    ) -> None:
+        """`resume` returns what `generate` returned in another process."""
+        resumable, context = _resumable(backend), RecordingContext()
+        generated = backend.generate(job, context)
+
+        resumed = resumable.resume(job, context.references[0], RecordingContext())
+
+        assert _describe(resumed) == _describe(generated)
+
+    def test_resumes_any_number_of_times_at_no_cost(
+        self, backend: ImageBackend, job: ImageJob, request: pytest.FixtureRequest
+    ) -> None:
+        """`resume` creates no job, however often it is called."""
+        resumable, context = _resumable(backend), RecordingContext()
+        count: Callable[[], int] = request.getfixturevalue("jobs_created")
+        backend.generate(job, context)
+        before = count()
+
+        for _ in range(2):
+            resumable.resume(job, context.references[0], RecordingContext())
+
+        assert count() == before, "`resume` submitted a job and so paid again"
+
+    def test_says_that_an_old_job_is_gone(
+        self, backend: ImageBackend, job: ImageJob, unknown_reference: str
+    ) -> None:
+        """An unknown job is a BackendError, or Unfinished if it may exist elsewhere."""
+        with pytest.raises((BackendError, Unfinished)):
+            _resumable(backend).resume(job, unknown_reference, RecordingContext())
+
+    def test_stops_resuming_when_cancelled(
+        self, backend: ImageBackend, job: ImageJob
+    ) -> None:
+        """`resume` lets Cancelled pass through from the context."""
+        resumable, context = _resumable(backend), RecordingContext()
+        backend.generate(job, context)
+        cancelled = CancelledContext()
+        outcome = outcome_of(
+            lambda: resumable.resume(job, context.references[0], cancelled)
+        )
+
+        assert isinstance(outcome, Cancelled) or not cancelled.waits
+
+    def test_cancels_an_old_job(
+        self,
+        slow_backend: ImageBackend,
+        cancelled_remotely: Callable[[], bool],
+    ) -> None:
+        """Cancelling `resume` cancels the remote job and returns within 2 s."""
+        job, resumable = small_job(slow_backend), _resumable(slow_backend)
+        submitting, resuming = _StartedContext(), _StartedContext()
+        first = _start(lambda: slow_backend.generate(job, submitting), submitting)
+        if not submitting.references:
+            pytest.fail("the vendor accepted the job, but no reference was reported")
+        reference = submitting.references[0]
+        second = _start(lambda: resumable.resume(job, reference, resuming), resuming)
+        resuming.stop()
+        second.join(CANCEL_TIMEOUT)
+        # Read before the first call is cancelled, which would cancel the job, too.
+        cancelled = cancelled_remotely()
+        submitting.stop()
+        first.join(0.1)
+
+        assert isinstance(second.outcome, Cancelled), second.outcome
+        assert cancelled, "`resume` did not cancel the remote job"
+
+    # LookupBackend
+
+    def test_finds_the_jobs_that_it_took(
+        self, backend: ImageBackend, job: ImageJob
+    ) -> None:
+        """`find` returns the references of all equal jobs."""
+        lookup, context = _lookup(backend), RecordingContext()
+        for _ in range(2):
+            backend.generate(job, context)
+
+        found = lookup.find(job, since=PAST, context=RecordingContext())
+
+        assert sorted(found) == sorted(context.references)
+
+    def test_finds_no_other_jobs(self, backend: ImageBackend, job: ImageJob) -> None:
+        """`find` does not return a job that differs in one character."""
+        lookup = _lookup(backend)
+        backend.generate(job, RecordingContext())
+        other = msgspec.structs.replace(job, prompt=f"{job.prompt}!")
+
+        assert lookup.find(other, since=PAST, context=RecordingContext()) == ()
+
+    def test_finds_no_jobs_from_before(
+        self, backend: ImageBackend, job: ImageJob
+    ) -> None:
+        """`find` does not return a job from before `since`."""
+        lookup = _lookup(backend)
+        backend.generate(job, RecordingContext())
+
+        assert lookup.find(job, since=FUTURE, context=RecordingContext()) == ()
+
+    def test_searches_at_no_cost(
+        self, backend: ImageBackend, job: ImageJob, request: pytest.FixtureRequest
+    ) -> None:
+        """`find` creates no job."""
+        lookup = _lookup(backend)
+        count: Callable[[], int] = request.getfixturevalue("jobs_created")
+        lookup.find(job, since=PAST, context=RecordingContext())
+
+        assert count() == 0, "`find` submitted a job"
+
+    def test_stops_searching_when_cancelled(
+        self, backend: ImageBackend, job: ImageJob
+    ) -> None:
+        """`find` lets Cancelled pass through from the context."""
+        context = CancelledContext()
+        outcome = outcome_of(
+            lambda: _lookup(backend).find(job, since=PAST, context=context)
+        )
+
+        assert isinstance(outcome, Cancelled) or not context.waits
+
+
+def _missing_counter(backend: ImageBackend) -> NoReturn:
+    if backend.capabilities().may_cost:
+        pytest.fail(
+            "The fixture `jobs_created` is required, because this backend may cost "
+            "money and a lookup must not pay for a new job. Override it and return a "
+            "function that counts the submitted jobs.",
+            pytrace=False,
+        )
+    pytest.skip("the fixture `jobs_created` is not provided")
+
+
+def _per_model(backend: ImageBackend) -> PerModelBackend:
+    if not isinstance(backend, PerModelBackend):
+        pytest.skip("the backend has no `capabilities_of`")
+    return backend
+
+
+def _resumable(backend: ImageBackend) -> ResumableBackend:
+    if not isinstance(backend, ResumableBackend):
+        pytest.skip("the backend has no `resume`")
+    return backend
+
+
+def _lookup(backend: ImageBackend) -> LookupBackend:
+    if not isinstance(backend, LookupBackend):
+        pytest.skip("the backend has no `find`")
+    return backend
+
+
+class _StartedContext(StoppableContext):
+    """A context that records when the backend has reached the vendor."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.started = Event()
+
+    def accepted(self, reference: str) -> None:
+        super().accepted(reference)
+        self.started.set()
+
+    def sleep(self, seconds: float) -> None:
+        # sleep(0) only checks for cancellation, and may come before the request.
+        if seconds:
+            self.started.set()
+        super().sleep(seconds)
+
+    def on_cancel(self, close: Callable[[], None]) -> None:
+        self.started.set()
+        super().on_cancel(close)
+
+
+def _start(work: Callable[[], object], context: _StartedContext) -> Worker[object]:
+    """Start the call in a thread, and return when it has reached the vendor."""
+    worker = Worker(work)
+    worker.start()
+    context.started.wait(CANCEL_TIMEOUT)
+    return worker
+
+
+def _describe(generated: Generated) -> object:
+    images = [
+        (image.media_type, image_size(image.content), image.seed)
+        for image in generated.images
+    ]
+    return images, generated.model, generated.cost, generated.used

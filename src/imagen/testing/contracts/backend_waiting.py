@@ -1,0 +1,199 @@
+"""The part of `BackendContract` about progress, waiting, cancellation and threads."""
+
+import math
+import time
+from collections.abc import Callable
+from copy import deepcopy
+from itertools import pairwise
+from threading import Event
+
+from imagen.domain.errors import Cancelled
+from imagen.domain.plan import ImageJob
+from imagen.domain.result import Generated
+from imagen.ports.backend import ImageBackend
+from imagen.testing.concurrency import CROWD, run_at_once
+from imagen.testing.contracts.backend_jobs import (
+    describe,
+    different_jobs,
+    full_job,
+    small_job,
+)
+from imagen.testing.contracts.base import Contract
+from imagen.testing.contracts.observation import Worker, observe_thread, outcome_of
+from imagen.testing.fakes import CancelledContext, RecordingContext, StoppableContext
+
+CANCEL_TIMEOUT = 2.0
+"""Seconds in which a cancelled job must end."""
+
+MAX_POLL_INTERVAL = 10.0
+"""Seconds between two status requests of a backend, at most."""
+
+
+class WaitingContract(Contract):
+    """A part of `BackendContract`, which provides the fixtures."""
+
+    def test_reports_fractions_only(self, backend: ImageBackend, job: ImageJob) -> None:
+        """Progress is a fraction from 0 to 1, or None; steps are at least 1."""
+        context = RecordingContext()
+        backend.generate(job, context)
+
+        known = [fraction for fraction in context.fractions if fraction is not None]
+        assert [fraction for fraction in known if not 0 <= fraction <= 1] == []
+        assert [
+            steps for steps in context.steps if steps is not None and steps < 1
+        ] == []
+
+    def test_reports_no_step_back(self, backend: ImageBackend, job: ImageJob) -> None:
+        """The progress of one job never decreases."""
+        context = RecordingContext()
+        backend.generate(job, context)
+
+        known = [fraction for fraction in context.fractions if fraction is not None]
+        assert not any(after < before for before, after in pairwise(known)), (
+            f"the reported progress decreased: {known}"
+        )
+
+    def test_calls_the_remote_job_by_one_name(
+        self, backend: ImageBackend, job: ImageJob
+    ) -> None:
+        """At most one reference is reported for a job, and never an empty one."""
+        context = RecordingContext()
+        backend.generate(job, context)
+
+        assert "" not in context.references
+        assert len(set(context.references)) <= 1
+
+    def test_waits_only_through_the_context(
+        self, backend: ImageBackend, job: ImageJob, patience: float
+    ) -> None:
+        """Waiting goes through `context.sleep`, for a finite number of seconds."""
+        context = RecordingContext()
+        began = time.perf_counter()
+        with observe_thread() as activity:
+            backend.generate(job, context)
+
+        assert activity.sleeps == [], "use `context.sleep`, which can be cancelled"
+        assert time.perf_counter() - began < patience, (
+            "the job took real time; wait with `context.sleep`, or override `patience`"
+        )
+        assert [
+            seconds for seconds in context.waits if not 0 <= seconds < math.inf
+        ] == []
+
+    def test_stops_when_a_wait_is_cancelled(
+        self, backend: ImageBackend, job: ImageJob
+    ) -> None:
+        """Cancelled passes through from the context, and no other error is raised."""
+        context = CancelledContext()
+        outcome = outcome_of(lambda: backend.generate(job, context))
+
+        assert isinstance(outcome, Cancelled) or not context.waits, (
+            "the backend caught Cancelled; cancel the remote job and raise it again"
+        )
+        assert isinstance(outcome, (Cancelled, Generated))
+
+    def test_stops_while_the_vendor_is_silent(self, slow_backend: ImageBackend) -> None:
+        """A job stops within 2 s of cancellation, even if the vendor is silent."""
+        outcome, seconds = _cancel_running_job(slow_backend)
+
+        assert isinstance(outcome, Cancelled), outcome
+        assert seconds < CANCEL_TIMEOUT, (
+            "limit each read to a second, or interrupt it with `context.on_cancel`"
+        )
+
+    def test_cancels_the_remote_job(
+        self, slow_backend: ImageBackend, cancelled_remotely: Callable[[], bool]
+    ) -> None:
+        """The remote job is cancelled before `generate` ends."""
+        _cancel_running_job(slow_backend)
+
+        assert cancelled_remotely(), (
+            "the vendor was not told to cancel the job, which may go on costing money"
+        )
+
+    def test_keeps_nothing_from_one_job_to_the_next(
+        self, backend: ImageBackend, job: ImageJob
+    ) -> None:
+        """The same job has the same result after another job."""
+        other = full_job(backend)
+        first = describe(backend.generate(job, RecordingContext()))
+        backend.generate(other, RecordingContext())
+
+        assert describe(backend.generate(job, RecordingContext())) == first, (
+            "a job changed the result of the next one; keep no state in the instance"
+        )
+
+    def test_leaves_the_job_as_it_was(
+        self, backend: ImageBackend, job: ImageJob
+    ) -> None:
+        """The job is not modified, so that it can be retried."""
+        before = deepcopy(job)
+        backend.generate(job, RecordingContext())
+
+        assert job == before
+
+    def test_works_for_several_threads_at_once(self, backend: ImageBackend) -> None:
+        """One instance is used from several threads, and each gets its own result."""
+        jobs = different_jobs(backend, CROWD)
+        alone = [describe(backend.generate(job, RecordingContext())) for job in jobs]
+
+        together = run_at_once(
+            lambda number: describe(backend.generate(jobs[number], _YieldingContext()))
+        )
+
+        assert together == alone, (
+            "jobs in several threads mixed up; keep no state in the instance"
+        )
+
+
+class _YieldingContext(RecordingContext):
+    """A context that lets other threads run at each call, to provoke races."""
+
+    def accepted(self, reference: str) -> None:
+        _yield_thread()
+        super().accepted(reference)
+
+    def progress(
+        self, fraction: float | None, note: str = "", *, steps: int | None = None
+    ) -> None:
+        _yield_thread()
+        super().progress(fraction, note, steps=steps)
+
+    def sleep(self, seconds: float) -> None:
+        _yield_thread()
+        super().sleep(seconds)
+
+
+def _yield_thread() -> None:
+    Event().wait(0.002)
+
+
+class _HurriedContext(StoppableContext):
+    """A context that shortens the waits between status requests."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.has_reference = Event()
+
+    def accepted(self, reference: str) -> None:
+        super().accepted(reference)
+        self.has_reference.set()
+
+    def sleep(self, seconds: float) -> None:
+        super().sleep(seconds if seconds > MAX_POLL_INTERVAL else 0.01)
+
+
+def _cancel_running_job(backend: ImageBackend) -> tuple[object, float]:
+    """Cancel a job that waits for a silent vendor; return its outcome and the time."""
+    context = _HurriedContext()
+    job = small_job(backend)
+    worker = Worker(lambda: backend.generate(job, context))
+    worker.start()
+    # Not every vendor gives a job a reference, so the wait has a limit. After it, the
+    # backend has reached a read that the vendor does not answer.
+    context.has_reference.wait(0.3)
+    worker.join(0.05)
+    began = time.perf_counter()
+    context.stop()
+    worker.join(CANCEL_TIMEOUT)
+    return worker.outcome, time.perf_counter() - began

@@ -1,0 +1,103 @@
+"""Tools with which contract tests observe an implementation from outside."""
+
+import socket
+import sys
+import time
+from collections.abc import Callable, Generator, Iterator
+from contextlib import contextmanager
+from threading import Thread
+from types import FrameType
+from typing import Generic, TypeVar
+
+import msgspec
+
+Result = TypeVar("Result")
+
+
+def outcome_of(work: Callable[[], Result]) -> Result | Exception:
+    """Return the result of the call, or the exception that it raised."""
+    try:
+        return work()
+    except Exception as error:  # noqa: BLE001 - the test inspects every exception
+        return error
+
+
+class Worker(Thread, Generic[Result]):
+    """A daemon thread that stores the outcome of a call.
+
+    A daemon, so that an implementation that hangs does not keep pytest from exiting.
+
+    Attributes:
+        outcome: The result or the exception; None while the call runs.
+    """
+
+    def __init__(self, work: Callable[[], Result]) -> None:
+        super().__init__(daemon=True)
+        self.outcome: Result | Exception | None = None
+        self._work = work
+
+    def run(self) -> None:
+        """Call the function."""
+        self.outcome = outcome_of(self._work)
+
+
+def error_texts(outcome: object) -> Iterator[str]:
+    """Yield all texts of an error, of its causes and of its contexts."""
+    pending = [outcome] if isinstance(outcome, BaseException) else []
+    seen: set[int] = set()
+    while pending:
+        error = pending.pop()
+        if id(error) in seen:
+            continue
+        seen.add(id(error))
+        yield f"{error!s} {error!r} {vars(error)!r}"
+        pending += filter(None, (error.__cause__, error.__context__))
+
+
+class ThreadActivity(msgspec.Struct):
+    """Calls of one thread that a backend must leave to others.
+
+    Attributes:
+        sleeps: The file and line of each call of `time.sleep` or `asyncio.sleep`.
+        connects: The file and line of each connection or name lookup.
+    """
+
+    sleeps: list[str] = msgspec.field(default_factory=list[str])
+    connects: list[str] = msgspec.field(default_factory=list[str])
+
+
+@contextmanager
+def observe_thread() -> Generator[ThreadActivity, None, None]:
+    """Record the sleeps and connections of this thread, without blocking them."""
+    activity = ThreadActivity()
+
+    def record(frame: FrameType, event: str, function: object) -> None:
+        place = f"{frame.f_code.co_filename}:{frame.f_lineno}"
+        if event == "c_call" and function is time.sleep:  # noqa: TID251 - to detect it
+            activity.sleeps.append(place)
+        elif event == "c_call" and _connects(function):
+            activity.connects.append(place)
+        elif event == "call" and _is_async_sleep(frame):
+            activity.sleeps.append(place)
+
+    # A profiler instead of patched functions: an adapter may have imported `sleep` or
+    # `connect` under another name before the test began.
+    before = sys.getprofile()
+    sys.setprofile(record)
+    try:
+        yield activity
+    finally:
+        sys.setprofile(before)
+
+
+def _connects(function: object) -> bool:
+    name = getattr(function, "__name__", "")
+    if name == "getaddrinfo":
+        return True
+    owner = getattr(function, "__self__", None)
+    return name in {"connect", "connect_ex"} and isinstance(owner, socket.socket)
+
+
+def _is_async_sleep(frame: FrameType) -> bool:
+    module = frame.f_globals.get("__name__")
+    return module == "asyncio.tasks" and frame.f_code.co_name == "sleep"
