@@ -125,9 +125,9 @@ class ChalkBackend:
             response = self._client.get("/v1/account")
         except httpx.HTTPError as error:
             note = f"Chalk did not answer ({type(error).__name__})"
-            return (Readiness(what="account", ready=False, note=note),)
+            return (Readiness(name="account", ready=False, note=note),)
         note = "" if response.is_success else str(_error(response))
-        return (Readiness(what="account", ready=response.is_success, note=note),)
+        return (Readiness(name="account", ready=response.is_success, note=note),)
 
     def close(self) -> None:
         """Close the HTTP client."""

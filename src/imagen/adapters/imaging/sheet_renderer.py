@@ -17,7 +17,7 @@ THUMBNAIL = 480
 class PillowSheetRenderer:
     """A renderer of contact sheets as PNG and HTML."""
 
-    def thumbnail(self, content: bytes) -> Thumbnail:
+    def make_thumbnail(self, content: bytes) -> Thumbnail:
         """Return a WebP of a few dozen kilobytes, rotated as its EXIF data says.
 
         Raises:

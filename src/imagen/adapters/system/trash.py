@@ -48,7 +48,7 @@ class FolderTrash:
         self._folder = folder
         self._now = now
 
-    def throw(self, entry: HistoryEntry) -> bool:
+    def put(self, entry: HistoryEntry) -> bool:
         """Store the history entry, then move the sidecar and last the image.
 
         The order makes a crash harmless: an image is in the trash only when all that
@@ -57,7 +57,7 @@ class FolderTrash:
         # Without the lock, a second process could delete the folder that already
         # contains the image.
         with self._locked():
-            return self._throw(entry)
+            return self._put(entry)
 
     @contextmanager
     def _locked(self) -> Generator[None]:
@@ -75,7 +75,7 @@ class FolderTrash:
         finally:
             os.close(handle)
 
-    def _throw(self, entry: HistoryEntry) -> bool:
+    def _put(self, entry: HistoryEntry) -> bool:
         self._delete_expired()
         file = Path(entry.location)
         if not _is_image(file, entry):
@@ -110,12 +110,12 @@ class FolderTrash:
             raise _storage_error(error) from error
         return entry if is_here else None
 
-    def fetch(self, image_id: str) -> HistoryEntry | None:
+    def restore(self, image_id: str) -> HistoryEntry | None:
         """Move the files back, the image first, so that a crash loses no image."""
         with self._locked():
-            return self._fetch(image_id)
+            return self._restore(image_id)
 
-    def _fetch(self, image_id: str) -> HistoryEntry | None:
+    def _restore(self, image_id: str) -> HistoryEntry | None:
         entry = self.find(image_id)
         if entry is None:
             return None

@@ -212,7 +212,7 @@ def test_after_a_month_it_is_deleted_for_good(
 ) -> None:
     now = datetime.now(UTC)
     folder = tmp_path / "bin"
-    FolderTrash(lambda: folder, now=lambda: now).throw(entry)
+    FolderTrash(lambda: folder, now=lambda: now).put(entry)
     later = FolderTrash(
         lambda: folder, now=lambda: now + RETENTION + timedelta(minutes=1)
     )

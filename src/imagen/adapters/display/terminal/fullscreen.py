@@ -35,7 +35,7 @@ class Fullscreen:
         """Clear the screen."""
         os.write(self._terminal, _CLEAR)
 
-    def wait(self) -> Happening:
+    def wait(self) -> WindowEvent:
         """Wait without a time limit for a key, a signal, or another window size."""
         while True:
             # tmux before 3.4 drops the output of a hidden pane and sends no event when

@@ -61,18 +61,19 @@ class TerminalViewer:
         self._passthrough: str | None = None
         self._changed = False
 
-    def room(self) -> TerminalSize:
+    def size(self) -> TerminalSize:
         """Return the size of the window, as the operating system reports it."""
         return TerminalSize(*read_terminal_size(self._handle))
 
-    def draw(self, content: bytes, *, room: TerminalSize) -> int:
+    def draw(self, content: bytes, *, max_size: TerminalSize) -> int:
         """Decode the image, scale it down, and write it in the terminal's protocol."""
         cell = self._capabilities.cell
         try:
             with open_image(content) as image:
                 # libjpeg decodes at a fraction of the size, which is much faster.
                 if image.format == "JPEG":
-                    across, down = room.columns * cell[0], room.rows * cell[1]
+                    across = max_size.columns * cell[0]
+                    down = max_size.rows * cell[1]
                     image.draft("RGB", (across * _DETAIL, down * _DETAIL))
                 size = _upright_size(image)
                 picture = apply_orientation(image)
@@ -80,7 +81,7 @@ class TerminalViewer:
             raise DrawingError(str(error)) from error
         if self.method == "blocks":  # one pixel has the width of a character
             cell = 1, max(1, round(cell[1] / cell[0]))
-        space = protocols.fit_cells(size, room, cell)
+        space = protocols.fit_cells(size, max_size, cell)
         self._write(self._encode(picture, space))
         return space.rows
 
@@ -92,7 +93,7 @@ class TerminalViewer:
             delete = protocols.wrap_for_tmux(delete)
         self._write(b"\r\x1b[%dA\x1b[J" % rows + delete)
 
-    def holding(self) -> AbstractContextManager[Fullscreen]:
+    def fullscreen(self) -> AbstractContextManager[Fullscreen]:
         """Use the alternate screen until the context exits."""
         return open_fullscreen(self._handle, hidden=self._is_hidden)
 
