@@ -1,4 +1,4 @@
-"""What all contracts share: nobody leaves one silently."""
+"""The base class of all contracts, which refuses to drop a test silently."""
 
 from collections.abc import Iterator
 from inspect import getattr_static
@@ -6,125 +6,136 @@ from typing import cast
 
 import pytest
 
-_SWITCHES_OFF = {"skip", "skipif", "xfail"}
-_HIDES_THE_CLASS = ("__init__", "__new__")
+_DISABLING_MARKS = {"skip", "skipif", "xfail"}
+_HIDING_METHODS = ("__init__", "__new__")
+_GIVE_UP = "override it with @pytest.mark.xfail(reason=..., strict=True)"
 
 
 class _ContractMeta(type):
-    """Refuses classes, and later changes to them, that would drop a promise."""
+    """A metaclass that refuses classes and assignments that would drop a test."""
 
+    # A metaclass instead of __init_subclass__: only a metaclass sees assignments and
+    # deletions on a class that exists already, such as `del TestMine.test_x`.
     def __init__(
         cls, name: str, bases: tuple[type, ...], namespace: dict[str, object]
     ) -> None:
         super().__init__(name, bases, namespace)
-        if cls.states_promises():
+        if cls.is_contract():
             return
-        for promise, promised in _promises(cls).items():
-            _refuse_borrowed_marks(cls, promise, promised)
-            _check_promise(cls, promise, getattr_static(cls, promise), promised)
+        for test, original in _contract_tests(cls).items():
+            _refuse_borrowed_marks(cls, test, original)
+            _check_test(cls, test, getattr_static(cls, test), original)
         for setting in ("__test__", "pytestmark"):
             _check_setting(cls, setting, getattr(cls, setting, None))
-        for method in _HIDES_THE_CLASS:
+        for method in _HIDING_METHODS:
             if getattr_static(cls, method) is not getattr_static(object, method):
                 raise TypeError(
-                    f"{name}.{method} keeps pytest from running the contract; "
-                    "prepare what you need in a fixture."
+                    f"{name}.{method} keeps pytest from running the contract. Use a "
+                    "fixture to prepare the tests."
                 )
 
-    def states_promises(cls) -> bool:
-        """Whether it is a contract itself, rather than one who has to keep it."""
+    def is_contract(cls) -> bool:
+        """Return whether the class is a contract rather than an implementer's test."""
         return cls.__bases__ == (object,) or Contract in cls.__bases__
 
     def __setattr__(cls, name: str, value: object) -> None:
-        if cls.states_promises() and name.startswith("test_"):
-            raise TypeError(f"{cls.__name__}.{name} is a promise; it stays as it is.")
-        if name in _promises(cls):
-            _check_promise(cls, name, value, _promises(cls)[name])
+        if cls.is_contract() and name.startswith("test_"):
+            raise TypeError(
+                f"{cls.__name__}.{name} belongs to the contract and cannot be changed."
+            )
+        if name in _contract_tests(cls):
+            _check_test(cls, name, value, _contract_tests(cls)[name])
         _check_setting(cls, name, value)
         super().__setattr__(name, value)
 
     def __delattr__(cls, name: str) -> None:
-        if cls.states_promises() and name.startswith("test_"):
-            raise TypeError(f"{cls.__name__}.{name} is a promise; it stays.")
+        if cls.is_contract() and name.startswith("test_"):
+            raise TypeError(
+                f"{cls.__name__}.{name} belongs to the contract and cannot be deleted."
+            )
         super().__delattr__(name)
 
 
 class Contract(metaclass=_ContractMeta):
-    """A set of tests that every implementation of one port must pass.
+    """A set of tests that every implementation of a port must pass.
 
-    An implementer overrides fixtures and may add tests. A promise that cannot be kept
-    is overridden with `@pytest.mark.xfail(reason=..., strict=True)`; one that is
-    deleted, replaced, hidden or skipped makes the class an error.
+    An implementer overrides fixtures and may add tests. To give up one test, override
+    it with `@pytest.mark.xfail(reason=..., strict=True)`. Deleting, replacing, hiding
+    or skipping a test raises a TypeError.
     """
 
 
-def _promises(cls: type) -> dict[str, object]:
+def _contract_tests(cls: type) -> dict[str, object]:
     return {
         name: value
         for base in cls.__mro__
-        if isinstance(base, _ContractMeta) and base.states_promises()
+        if isinstance(base, _ContractMeta) and base.is_contract()
         for name, value in vars(base).items()
         if name.startswith("test_")
     }
 
 
-def _check_promise(cls: type, name: str, test: object, promised: object) -> None:
-    if test is promised or _is_given_up(test):
+def _check_test(cls: type, name: str, test: object, original: object) -> None:
+    if test is original or _is_given_up(test):
         return
     raise TypeError(
-        f"{cls.__name__}.{name} takes the place of a promise of the contract. If it "
-        "cannot be kept, say so: override it with @pytest.mark.xfail(reason=..., "
-        "strict=True) and call the one that it overrides."
+        f"{cls.__name__}.{name} replaces a test of the contract. To give up the test, "
+        f"{_GIVE_UP} and call super().{name}."
     )
 
 
 def _is_given_up(test: object) -> bool:
     marks = {mark.name: mark.kwargs for mark in _marks(test)}
-    honest = marks.get("xfail", {})
+    xfail = marks.get("xfail", {})
+    # Strict, so that the author notices when the implementation passes the test again.
     return (
         callable(test)
-        and bool(honest.get("reason"))
-        and honest.get("strict") is True
-        and honest.get("run", True) is True
+        and bool(xfail.get("reason"))
+        and xfail.get("strict") is True
+        and xfail.get("run", True) is True
         and not {"skip", "skipif"} & marks.keys()
         and getattr(test, "__test__", True) is not False
     )
 
 
 def _check_setting(cls: type, name: str, value: object) -> None:
+    advice = f"To give up a single test, {_GIVE_UP}."
     if name == "__test__" and value is False:
-        raise TypeError(f"{cls.__name__}.__test__ = False leaves the whole contract.")
+        raise TypeError(
+            f"{cls.__name__}.__test__ = False disables the whole contract. {advice}"
+        )
     if name == "pytestmark" and value is not None:
-        off = {mark.name for mark in _unpacked(value)} & _SWITCHES_OFF
-        if off:
+        disabling = {mark.name for mark in _flatten(value)} & _DISABLING_MARKS
+        if disabling:
             raise TypeError(
-                f"{cls.__name__} is marked {', '.join(sorted(off))}, which leaves the "
-                "whole contract; give up one promise at a time, with a reason."
+                f"The mark {', '.join(sorted(disabling))} on {cls.__name__} disables "
+                f"the whole contract. {advice}"
             )
 
 
-def _refuse_borrowed_marks(cls: type, name: str, promised: object) -> None:
-    """Undo a mark that was put on the contract's own test, for everybody."""
-    if not {mark.name for mark in _marks(promised)} & _SWITCHES_OFF:
+def _refuse_borrowed_marks(cls: type, name: str, original: object) -> None:
+    if not {mark.name for mark in _marks(original)} & _DISABLING_MARKS:
         return
-    own = [mark for mark in _marks(promised) if mark.name not in _SWITCHES_OFF]
-    vars(promised)["pytestmark"] = own
+    # `pytest.mark.skip(Contract.test_x)` marks the function of the contract itself, and
+    # so every implementation in this process. Remove the mark before refusing it.
+    kept = [mark for mark in _marks(original) if mark.name not in _DISABLING_MARKS]
+    vars(original)["pytestmark"] = kept
     raise TypeError(
-        f"{cls.__name__}.{name} marks the contract's own test, for every adapter; "
-        "mark a method of your own that calls it."
+        f"{cls.__name__}.{name} marks the test of the contract, which affects every "
+        "implementation. Define a method that calls the test, and mark the method."
     )
 
 
 def _marks(test: object) -> list[pytest.Mark]:
-    return list(_unpacked(getattr(test, "pytestmark", ())))
+    return list(_flatten(getattr(test, "pytestmark", ())))
 
 
-def _unpacked(marks: object) -> Iterator[pytest.Mark]:
-    """Yield what pytest takes for marks: one or a list, each bare or a decorator."""
+def _flatten(marks: object) -> Iterator[pytest.Mark]:
+    # pytest accepts one mark or a list, each as a mark or as a decorator.
     if isinstance(marks, pytest.MarkDecorator):
         yield marks.mark
     elif isinstance(marks, pytest.Mark):
         yield marks
     elif isinstance(marks, (list, tuple)):
-        for mark in cast("list[object]", marks):  # its type says nothing of its items
-            yield from _unpacked(mark)
+        for mark in cast("list[object]", marks):
+            yield from _flatten(mark)

@@ -1,4 +1,4 @@
-"""The promises that every `SharedLedger` and every `Cloud` keeps."""
+"""The contracts of `SharedLedger` and `Cloud`."""
 
 from collections.abc import Callable, Sequence
 from datetime import timedelta
@@ -27,53 +27,53 @@ from imagen.testing.contracts.ledger import RowsContract
 from imagen.testing.fakes import tiny_png
 from imagen.testing.samples import MONDAY, sample_entry, sample_id, sample_row
 
-NOT_NOW = (Unavailable, Throttled)
-NOT_BEFORE_IT_IS_SET_UP = (Unauthorized, Misconfigured)
-STRANGER = "0b51de65-7a41-4d0c-9f9f-0f3b3d1c2a10"
+UNAVAILABLE = (Unavailable, Throttled)
+MISCONFIGURED = (Unauthorized, Misconfigured)
+ANOTHER_OWNER = "0b51de65-7a41-4d0c-9f9f-0f3b3d1c2a10"
 
 
 class SharedLedgerContract(RowsContract, Contract):
-    """Override `shared`; and `another_shared`, `away` and `closed`, if there are any.
+    """The tests that every `SharedLedger` must pass, among them those of a `Ledger`.
 
-    What a ledger of this machine promises of its rows and totals holds here, too.
+    Override `shared`, and `another_shared`, `away` and `closed` as far as possible.
     """
 
     @pytest.fixture
     def shared(self) -> SharedLedger:
         """A ledger without rows."""
-        raise NotImplementedError("Override the fixture `shared` to return yours.")
+        raise NotImplementedError("Override the fixture `shared`.")
 
     @pytest.fixture
     def another_shared(self) -> SharedLedger:
-        """A second instance over the same rows, as another machine would have."""
-        pytest.skip("there is no `another_shared` over the same rows")
+        """A second instance on the same rows, as on another machine."""
+        pytest.skip("the fixture `another_shared` is not provided")
 
     @pytest.fixture
     def away(self) -> SharedLedger:
         """A ledger that cannot be reached."""
-        pytest.skip("no ledger that is `away` is staged")
+        pytest.skip("the fixture `away` is not provided")
 
     @pytest.fixture
     def closed(self) -> SharedLedger:
-        """A ledger that our key does not open."""
-        pytest.skip("no ledger that is `closed` to us is staged")
+        """A ledger that rejects the key."""
+        pytest.skip("the fixture `closed` is not provided")
 
     @pytest.fixture
     def ledger(self, shared: SharedLedger) -> Ledger:
-        """The same, seen as one of this machine."""
+        """The same ledger with the methods of `Ledger`."""
         return _Recording(shared)
 
     @pytest.fixture
     def another(self, another_shared: SharedLedger) -> Ledger:
-        """The same, seen as one of this machine."""
+        """The second instance with the methods of `Ledger`."""
         return _Recording(another_shared)
 
     def test_takes_nothing(self, shared: SharedLedger) -> None:
-        """To deliver no row is nothing."""
+        """Delivering no rows succeeds."""
         assert shared.deliver([]) == {}
 
     def test_tells_what_it_can_never_keep(self, shared: SharedLedger) -> None:
-        """Of many rows those that make no sense are told, and all others are kept."""
+        """Invalid rows are reported with a reason, and all others are stored."""
         rows = [sample_row(number) for number in range(1, 9)]
         odd = [msgspec.structs.replace(rows[n], images=-1) for n in (0, 3, 4)]
         refused = shared.deliver([*odd, *(rows[n] for n in (1, 2, 5, 6, 7))])
@@ -84,7 +84,7 @@ class SharedLedgerContract(RowsContract, Contract):
         assert kept == [rows[n].id for n in (7, 6, 5, 2, 1)]
 
     def test_yields_more_rows_than_an_answer_has(self, shared: SharedLedger) -> None:
-        """Not one row is left out, however many there are, even of one moment."""
+        """Pagination drops no row, even among rows of the same moment."""
         at = MONDAY + timedelta(days=1)
         rows = [sample_row(number, at=at) for number in range(2_600)]
         for start in range(0, len(rows), 500):
@@ -93,7 +93,7 @@ class SharedLedgerContract(RowsContract, Contract):
         assert [row.id for row in shared.rows()] == [row.id for row in rows[::-1]]
 
     def test_is_opened_again(self, shared: SharedLedger) -> None:
-        """After it was closed it can be used as before."""
+        """A ledger can be used after `close`."""
         for number in (1, 2):
             shared.deliver([sample_row(number)])
             shared.close()
@@ -101,55 +101,58 @@ class SharedLedgerContract(RowsContract, Contract):
 
         assert list(shared.rows()) == [sample_row(2), sample_row(1)]
 
-    @pytest.mark.parametrize("what", ["deliver", "rows", "totals"])
-    def test_says_that_it_is_away(self, away: SharedLedger, what: str) -> None:
-        """What cannot be done now is `Unavailable` or `Throttled`, with a sentence."""
-        _check_said(_failure(away, what), NOT_NOW)
+    @pytest.mark.parametrize("method", ["deliver", "rows", "totals"])
+    def test_says_that_it_is_away(self, away: SharedLedger, method: str) -> None:
+        """An unreachable ledger raises `Unavailable` or `Throttled`."""
+        _check_error(_ledger_error(away, method), UNAVAILABLE)
 
-    @pytest.mark.parametrize("what", ["deliver", "rows", "totals"])
-    def test_says_that_it_is_closed(self, closed: SharedLedger, what: str) -> None:
-        """What has to be set up first is said with what to do."""
-        error = _failure(closed, what)
+    @pytest.mark.parametrize("method", ["deliver", "rows", "totals"])
+    def test_says_that_it_is_closed(self, closed: SharedLedger, method: str) -> None:
+        """A rejected key raises an error whose hint says what to do."""
+        error = _ledger_error(closed, method)
 
-        _check_said(error, NOT_BEFORE_IT_IS_SET_UP)
+        _check_error(error, MISCONFIGURED)
         assert error.hint
 
 
 class CloudContract(Contract):
-    """Override `cloud`, `owner`; and `another`, `away`, `closed`, if there are any."""
+    """The tests that every `Cloud` must pass.
+
+    Override `cloud` and `owner`, and `another`, `away` and `closed` as far as possible.
+    """
 
     @pytest.fixture
     def cloud(self) -> Cloud:
         """A cloud without images."""
-        raise NotImplementedError("Override the fixture `cloud` to return yours.")
+        raise NotImplementedError("Override the fixture `cloud`.")
 
     @pytest.fixture
     def owner(self) -> str:
-        """The id of somebody who may own images."""
-        raise NotImplementedError("Override the fixture `owner` to return one.")
+        """The id of a user who can own images."""
+        raise NotImplementedError("Override the fixture `owner` and return an id.")
 
     @pytest.fixture
     def another(self) -> Cloud:
-        """A second instance over the same images, as another machine would have."""
-        pytest.skip("there is no `another` over the same images")
+        """A second instance on the same images, as on another machine."""
+        pytest.skip("the fixture `another` is not provided")
 
     @pytest.fixture
     def away(self) -> Cloud:
         """A cloud that cannot be reached."""
-        pytest.skip("no cloud that is `away` is staged")
+        pytest.skip("the fixture `away` is not provided")
 
     @pytest.fixture
     def closed(self) -> Cloud:
-        """A cloud that our key does not open."""
-        pytest.skip("no cloud that is `closed` to us is staged")
+        """A cloud that rejects the key."""
+        pytest.skip("the fixture `closed` is not provided")
 
     def test_has_nothing_at_first(self, cloud: Cloud, owner: str) -> None:
-        """Where nothing is kept nothing is found."""
+        """An empty cloud finds nothing."""
         assert list(cloud.find(owner)) == []
         assert cloud.get(owner, sample_id(1)) is None
 
     def test_returns_what_is_kept(self, cloud: Cloud, owner: str) -> None:
-        """An image comes back with its bytes and with all that was known of it."""
+        """An image comes back with its bytes and all fields."""
         image, content = _image(1, owner)
         cloud.upload(image, content)
 
@@ -158,7 +161,7 @@ class CloudContract(Contract):
         assert cloud.download(image) == content
 
     def test_keeps_an_image_once(self, cloud: Cloud, owner: str) -> None:
-        """However often an image is kept, it is there once."""
+        """An image that is uploaded several times is stored once."""
         image, content = _image(1, owner)
         for _ in range(3):
             cloud.upload(image, content)
@@ -169,7 +172,7 @@ class CloudContract(Contract):
     def test_keeps_an_image_once_whoever_keeps_it(
         self, cloud: Cloud, another: Cloud, owner: str
     ) -> None:
-        """However many keep an image at once, it is there once, and so are others."""
+        """Images that are uploaded at once are stored once each."""
         clouds = [cloud, another] * (CROWD // 2)
 
         def keep(number: int) -> None:
@@ -182,7 +185,7 @@ class CloudContract(Contract):
         ]
 
     def test_finds_the_newest_first(self, cloud: Cloud, owner: str) -> None:
-        """Images are in the order in which they were made, the last one first."""
+        """Images are sorted by their creation, the newest first."""
         for number in (2, 3, 1):
             cloud.upload(*_image(number, owner))
 
@@ -192,15 +195,15 @@ class CloudContract(Contract):
         assert list(cloud.find(owner, limit=0)) == []
 
     def test_shows_nobody_what_is_not_theirs(self, cloud: Cloud, owner: str) -> None:
-        """Another owner has none of these images."""
+        """An owner does not see the images of another."""
         image, content = _image(1, owner)
         cloud.upload(image, content)
 
-        assert list(cloud.find(STRANGER)) == []
-        assert cloud.get(STRANGER, image.sidecar.id) is None
+        assert list(cloud.find(ANOTHER_OWNER)) == []
+        assert cloud.get(ANOTHER_OWNER, image.sidecar.id) is None
 
     def test_gets_by_the_beginning_of_an_id(self, cloud: Cloud, owner: str) -> None:
-        """The only id that begins so is enough; of several none is taken."""
+        """A unique prefix of an id suffices; an ambiguous one is an error."""
         for number in (1, 0x11, 0x12):
             cloud.upload(*_image(number, owner))
 
@@ -214,7 +217,7 @@ class CloudContract(Contract):
             cloud.get(owner, sample_id(0x11)[:7])
 
     def test_refuses_what_is_no_image(self, cloud: Cloud, owner: str) -> None:
-        """What can never be kept as it is is `Refused`, and there is no row of it."""
+        """A file that is not an image is `Refused`, and no row is added."""
         image, content = _image(1, owner)
         sidecar = msgspec.structs.replace(image.sidecar, mime_type="text/html")
         with pytest.raises(Refused) as refused:
@@ -224,7 +227,7 @@ class CloudContract(Contract):
         assert list(cloud.find(owner)) == []
 
     def test_returns_nothing_else(self, cloud: Cloud, owner: str) -> None:
-        """Bytes whose hash is not the one in the sidecar, or none, are an error."""
+        """A missing copy, or one with another hash, is a BackendError."""
         image, _ = _image(1, owner)
         cloud.upload(image, b"\x89PNG of something else")
 
@@ -234,7 +237,7 @@ class CloudContract(Contract):
             cloud.download(_image(2, owner)[0])
 
     def test_is_opened_again(self, cloud: Cloud, owner: str) -> None:
-        """After it was closed it can be used as before."""
+        """A cloud can be used after `close`."""
         image, content = _image(1, owner)
         cloud.upload(image, content)
         for _ in range(2):
@@ -244,22 +247,24 @@ class CloudContract(Contract):
             assert list(cloud.find(owner)) == [image]
             assert cloud.download(image) == content
 
-    @pytest.mark.parametrize("what", ["upload", "find", "get", "download"])
-    def test_says_that_it_is_away(self, away: Cloud, owner: str, what: str) -> None:
-        """What cannot be done now is `Unavailable` or `Throttled`, with a sentence."""
-        _check_said(_cloud_failure(away, owner, what), NOT_NOW)
+    @pytest.mark.parametrize("method", ["upload", "find", "get", "download"])
+    def test_says_that_it_is_away(self, away: Cloud, owner: str, method: str) -> None:
+        """An unreachable cloud raises `Unavailable` or `Throttled`."""
+        _check_error(_cloud_error(away, owner, method), UNAVAILABLE)
 
-    @pytest.mark.parametrize("what", ["upload", "find", "get"])
-    def test_says_that_it_is_closed(self, closed: Cloud, owner: str, what: str) -> None:
-        """What has to be set up first is said with what to do."""
-        error = _cloud_failure(closed, owner, what)
+    @pytest.mark.parametrize("method", ["upload", "find", "get"])
+    def test_says_that_it_is_closed(
+        self, closed: Cloud, owner: str, method: str
+    ) -> None:
+        """A rejected key raises an error whose hint says what to do."""
+        error = _cloud_error(closed, owner, method)
 
-        _check_said(error, NOT_BEFORE_IT_IS_SET_UP)
+        _check_error(error, MISCONFIGURED)
         assert error.hint
 
 
 class _Recording:
-    """A shared ledger, as the contract of the other kind asks for it."""
+    """A shared ledger with the methods of `Ledger`."""
 
     def __init__(self, shared: SharedLedger) -> None:
         self._shared = shared
@@ -269,31 +274,31 @@ class _Recording:
         assert self._shared.deliver(rows) == {}
 
 
-def _failure(ledger: SharedLedger, what: str) -> ImagenError:
-    doing: dict[str, Callable[[], object]] = {
+def _ledger_error(ledger: SharedLedger, method: str) -> ImagenError:
+    calls: dict[str, Callable[[], object]] = {
         "deliver": lambda: ledger.deliver([sample_row()]),
         "rows": lambda: list(ledger.rows()),
         "totals": lambda: ledger.totals(["week"]),
     }
     with pytest.raises(ImagenError) as failed:
-        doing[what]()
+        calls[method]()
     return failed.value
 
 
-def _cloud_failure(cloud: Cloud, owner: str, what: str) -> ImagenError:
+def _cloud_error(cloud: Cloud, owner: str, method: str) -> ImagenError:
     image, content = _image(1, owner)
-    doing: dict[str, Callable[[], object]] = {
+    calls: dict[str, Callable[[], object]] = {
         "upload": lambda: cloud.upload(image, content),
         "find": lambda: list(cloud.find(owner)),
         "get": lambda: cloud.get(owner, image.sidecar.id),
         "download": lambda: cloud.download(image),
     }
     with pytest.raises(ImagenError) as failed:
-        doing[what]()
+        calls[method]()
     return failed.value
 
 
-def _check_said(error: ImagenError, kinds: tuple[type[ImagenError], ...]) -> None:
+def _check_error(error: ImagenError, kinds: tuple[type[ImagenError], ...]) -> None:
     assert isinstance(error, kinds)
     assert error.message.endswith(".")
     assert 10 < len(error.message) < 500

@@ -1,4 +1,4 @@
-"""The promises that every `History` keeps."""
+"""The contract of `History`."""
 
 from collections.abc import Callable
 from datetime import UTC, date, datetime, timedelta
@@ -25,38 +25,41 @@ PROMPTS = (
 
 
 class HistoryContract(Contract):
-    """Override `history`; and `another` and `broken_history`, if there are any."""
+    """The tests that every `History` must pass.
+
+    Override `history`, and `another` and `broken_history` as far as possible.
+    """
 
     @pytest.fixture
     def history(self) -> History:
         """A history without images."""
-        raise NotImplementedError("Override the fixture `history` to return yours.")
+        raise NotImplementedError("Override the fixture `history`.")
 
     @pytest.fixture
     def another(self) -> History:
-        """A second instance over the same images, as another process would have."""
-        pytest.skip("there is no `another` over the same images")
+        """A second instance on the same images, as in another process."""
+        pytest.skip("the fixture `another` is not provided")
 
     @pytest.fixture
     def broken_history(self) -> History:
         """A history that can be neither read nor written."""
-        pytest.skip("no `broken_history` is staged")
+        pytest.skip("the fixture `broken_history` is not provided")
 
     def test_has_nothing_at_first(self, history: History) -> None:
-        """Where nothing was made there is nothing, not even a last image."""
+        """An empty history finds nothing, and has no last image."""
         assert list(history.find()) == []
         assert history.get("last") is None
         assert history.get(sample_id(1)) is None
 
     def test_remembers_what_was_made(self, history: History) -> None:
-        """An image comes back with all that was known of it."""
+        """An image comes back with all fields unchanged."""
         history.add([sample_entry(1), sample_entry(2)])
 
         assert list(history.find()) == [sample_entry(2), sample_entry(1)]
         assert history.get(sample_id(1)) == sample_entry(1)
 
     def test_has_the_newest_first(self, history: History) -> None:
-        """Images are in the order in which they were made, the last one first."""
+        """Images are sorted by their creation, the newest first."""
         history.add([sample_entry(2), sample_entry(3)])
         history.add([sample_entry(1)])
 
@@ -64,7 +67,7 @@ class HistoryContract(Contract):
         assert history.get("last") == sample_entry(3)
 
     def test_replaces_what_is_remembered(self, history: History) -> None:
-        """What is added under an id that is there takes its place."""
+        """Adding an image with a known id replaces the entry."""
         newer = sample_entry(1, prompt="a badger", backend="sd")
         history.add([sample_entry(1, prompt="a fox"), sample_entry(2)])
         history.add([newer])
@@ -114,20 +117,20 @@ class HistoryContract(Contract):
         ids=lambda words: repr(words)[:12],
     )
     def test_finds_words(self, history: History, words: str, found: set[int]) -> None:
-        """Each word, taken literally, is somewhere in the prompt of what is found."""
+        """Each word occurs literally in the prompt of an image that is found."""
         history.add([sample_entry(n, prompt=words) for n, words in enumerate(PROMPTS)])
 
         assert set(_numbers(history, words=words)) == found
 
     def test_finds_what_a_backend_made(self, history: History) -> None:
-        """Of the images, those that the instance made are found."""
+        """The search can be limited to a backend."""
         history.add([sample_entry(1), sample_entry(2, backend="sd")])
 
         assert _numbers(history, backend="sd") == [2]
         assert _numbers(history, backend="s") == []
 
     def test_finds_what_was_made_since_a_date(self, history: History) -> None:
-        """Of the images, those from the first moment of that UTC date on are found."""
+        """`since` includes the first moment of the UTC date."""
         before = MIDNIGHT - timedelta(milliseconds=1)
         history.add([sample_entry(1, at=before), sample_entry(2, at=MIDNIGHT)])
 
@@ -135,7 +138,7 @@ class HistoryContract(Contract):
         assert _numbers(history, since=date(2026, 11, 15)) == [2, 1]
 
     def test_finds_what_was_made_until_a_date(self, history: History) -> None:
-        """Of the images, those before the first moment of that UTC date are found."""
+        """`until` excludes the first moment of the UTC date."""
         before = MIDNIGHT - timedelta(milliseconds=1)
         history.add([sample_entry(1, at=before), sample_entry(2, at=MIDNIGHT)])
 
@@ -143,7 +146,7 @@ class HistoryContract(Contract):
         assert _numbers(history, until=date(2026, 11, 17)) == [2, 1]
 
     def test_finds_what_a_model_or_a_caller_made(self, history: History) -> None:
-        """Of the images, those of the model, or of the caller, are found."""
+        """The search can be limited to a model, a caller, or both."""
         history.add(
             [
                 sample_entry(1, model="dev", caller="ada"),
@@ -158,7 +161,7 @@ class HistoryContract(Contract):
         assert _numbers(history, model="de") == _numbers(history, caller="b") == []
 
     def test_goes_on_where_it_stopped(self, history: History) -> None:
-        """What comes after a position follows, even if the image there is gone."""
+        """`before` continues after a position, even if its image was deleted."""
         entries = [
             sample_entry(n, at=MIDNIGHT + timedelta(seconds=n // 2), prompt=f"fox {n}")
             for n in range(6)
@@ -173,7 +176,7 @@ class HistoryContract(Contract):
         assert _numbers(history, before=entries[4].position) == [3, 2, 1, 0]
 
     def test_counts_its_images(self, history: History) -> None:
-        """It knows how many there are of each, in the order that is promised."""
+        """`count` returns the number of images per value, in a fixed order."""
         assert history.count("backend") == {}
         sunday = MIDNIGHT - timedelta(milliseconds=1)
         history.add(
@@ -193,7 +196,7 @@ class HistoryContract(Contract):
         }
 
     def test_finds_as_many_as_are_asked_for(self, history: History) -> None:
-        """Of what is found, the newest are yielded, up to the limit."""
+        """`limit` returns only the newest of the images that are found."""
         history.add([sample_entry(n, prompt=f"fox {n % 2}") for n in range(6)])
 
         assert _numbers(history, words="fox 1", limit=2) == [5, 3]
@@ -201,7 +204,7 @@ class HistoryContract(Contract):
         assert _numbers(history, limit=100) == [5, 4, 3, 2, 1, 0]
 
     def test_finds_what_fits_all_that_is_said(self, history: History) -> None:
-        """Words, backend and date narrow the search together."""
+        """Words, backend and date limit the search together."""
         history.add(
             [
                 sample_entry(1, prompt="fox", at=MIDNIGHT),
@@ -218,7 +221,7 @@ class HistoryContract(Contract):
         "name", [sample_id(1), sample_id(1).upper(), "019a0001-", "019A0001"]
     )
     def test_gets_an_image_by_its_id(self, history: History, name: str) -> None:
-        """An id, or a beginning that only one has, names an image, in either case."""
+        """An id or a unique prefix of it, in either case, finds the image."""
         history.add([sample_entry(n) for n in (1, 2, 16)])
 
         assert history.get(name) == sample_entry(1)
@@ -227,28 +230,28 @@ class HistoryContract(Contract):
         "name", ["b", f"{sample_id(1)}0", "_", "%", "\udcff", "Last "]
     )
     def test_gets_nothing_by_another_name(self, history: History, name: str) -> None:
-        """Where no id begins so there is no image."""
+        """A name that is no prefix of an id finds nothing."""
         history.add([sample_entry(1)])
 
         assert history.get(name) is None
 
     @pytest.mark.parametrize("name", ["019a", "019A00"])
     def test_says_that_several_begin_so(self, history: History, name: str) -> None:
-        """A beginning that several ids have is an InvalidRequest."""
+        """An ambiguous prefix is an InvalidRequest."""
         history.add([sample_entry(1), sample_entry(2)])
 
         with pytest.raises(InvalidRequest):
             history.get(name)
 
     def test_gets_the_id_before_one_that_begins_so(self, history: History) -> None:
-        """A whole id names its image, even if another one begins so."""
+        """A complete id finds its image, even if another id begins with it."""
         longer = sample_entry(2, image_id=f"{sample_id(1)}0")
         history.add([longer, sample_entry(1)])
 
         assert history.get(sample_id(1)) == sample_entry(1)
 
     def test_forgets_an_image(self, history: History) -> None:
-        """What is forgotten is found in no way, and the others are still there."""
+        """A deleted entry is not found any more; the others are."""
         history.add([sample_entry(1), sample_entry(2, prompt="a badger")])
 
         assert history.forget(sample_id(2)) is True
@@ -258,7 +261,7 @@ class HistoryContract(Contract):
         assert history.get("last") == sample_entry(1)
 
     def test_says_that_there_is_nothing_to_forget(self, history: History) -> None:
-        """What is not there, or was forgotten already, cannot be forgotten."""
+        """Deleting an unknown entry returns False."""
         history.add([sample_entry(1)])
 
         assert history.forget(sample_id(2)) is False
@@ -266,7 +269,7 @@ class HistoryContract(Contract):
         assert history.forget(sample_id(1)) is False
 
     def test_forgets_what_is_older(self, history: History) -> None:
-        """What was made before the moment is forgotten, and it says how many."""
+        """Entries older than the moment are deleted, and their number is returned."""
         history.add(
             [sample_entry(n, at=MIDNIGHT + timedelta(seconds=n)) for n in range(5)]
         )
@@ -277,14 +280,14 @@ class HistoryContract(Contract):
         assert history.forget_older(MIDNIGHT + timedelta(seconds=3)) == 0
 
     def test_is_seen_by_another(self, history: History, another: History) -> None:
-        """What one instance adds or forgets, another over the same images knows."""
+        """A change by one instance is visible to another."""
         history.add([sample_entry(1), sample_entry(2)])
         another.forget(sample_id(2))
 
         assert _numbers(another, words="fox") == _numbers(history) == [1]
 
     def test_is_used_by_many_at_once(self, history: History, another: History) -> None:
-        """Several threads and processes may add at once, and nothing is lost."""
+        """Threads and processes add entries at once without losing one."""
         histories = [history, another] * (CROWD // 2)
 
         def add(n: int) -> None:
@@ -294,11 +297,11 @@ class HistoryContract(Contract):
         assert _numbers(history, words="fox") == list(range(CROWD - 1, -1, -1))
 
     @pytest.mark.parametrize(
-        "what", ["add", "find", "count", "get", "forget", "forget_older"]
+        "method", ["add", "find", "count", "get", "forget", "forget_older"]
     )
-    def test_says_that_it_is_broken(self, broken_history: History, what: str) -> None:
-        """What cannot be read or written is a JournalError, with a sentence."""
-        doing: dict[str, Callable[[], object]] = {
+    def test_says_that_it_is_broken(self, broken_history: History, method: str) -> None:
+        """A history that cannot be read or written raises JournalError."""
+        calls: dict[str, Callable[[], object]] = {
             "add": lambda: broken_history.add([sample_entry()]),
             "find": lambda: list(broken_history.find()),
             "count": lambda: broken_history.count("week"),
@@ -308,7 +311,7 @@ class HistoryContract(Contract):
         }
 
         with pytest.raises(JournalError) as failed:
-            doing[what]()
+            calls[method]()
 
         assert failed.value.message.endswith(".")
 

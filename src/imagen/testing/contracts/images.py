@@ -1,4 +1,4 @@
-"""The promises that every `ImageEditor` keeps."""
+"""The contract of `ImageEditor`."""
 
 from io import BytesIO
 
@@ -16,23 +16,23 @@ from imagen.testing.fakes import tiny_png
 
 WRITTEN = ("image/png", "image/webp", "image/jpeg")
 QUALITY = 95
+# JPEG compression changes colours by a few steps of 255.
 NEAR = 6
-"""How far a JPEG may be from a colour."""
 
 
 class ImageEditorContract(Contract):
-    """Override `editor`."""
+    """The tests that every `ImageEditor` must pass. Override `editor`."""
 
     @pytest.fixture
     def editor(self) -> ImageEditor:
-        """An editor."""
-        raise NotImplementedError("Override the fixture `editor` to return yours.")
+        """An image editor."""
+        raise NotImplementedError("Override the fixture `editor`.")
 
     @pytest.mark.parametrize("media_type", WRITTEN)
     def test_returns_a_whole_image_of_the_type(
         self, editor: ImageEditor, media_type: str
     ) -> None:
-        """It returns a whole image of the media type, at its own size without a fit."""
+        """The result is a complete image of the media type; no fit keeps the size."""
         redrawn = editor.redraw(
             _striped(), media_type=media_type, fit=None, size=Size(16, 16)
         )
@@ -43,13 +43,13 @@ class ImageEditorContract(Contract):
 
     @pytest.mark.parametrize("media_type", ["image/png", "image/webp"])
     def test_loses_nothing(self, editor: ImageEditor, media_type: str) -> None:
-        """A PNG and a WebP have every pixel of the picture, even unseen ones."""
+        """PNG and WebP keep every pixel, also transparent ones."""
         redrawn = editor.redraw(_striped(), media_type=media_type, fit=None, size=None)
 
         assert abbreviate(_pixels(redrawn)) == abbreviate(_pixels(_striped()))
 
     def test_writes_a_jpeg_of_quality_95(self, editor: ImageEditor) -> None:
-        """A JPEG has the quantization of quality 95."""
+        """A JPEG has the quantization tables of quality 95."""
         redrawn = editor.redraw(
             _striped(), media_type="image/jpeg", fit=None, size=None
         )
@@ -59,7 +59,7 @@ class ImageEditorContract(Contract):
         assert _quantization(redrawn) == _quantization(reference.getvalue())
 
     def test_writes_a_jpeg_on_white(self, editor: ImageEditor) -> None:
-        """Where the picture is transparent, a JPEG is white."""
+        """Transparent pixels are white in a JPEG."""
         redrawn = editor.redraw(
             _striped(), media_type="image/jpeg", fit=None, size=None
         )
@@ -70,7 +70,7 @@ class ImageEditorContract(Contract):
     @pytest.mark.parametrize("media_type", WRITTEN)
     @pytest.mark.parametrize("fit", list(Fit))
     def test_fits_exactly(self, editor: ImageEditor, fit: Fit, media_type: str) -> None:
-        """With a fit, the image has exactly the size."""
+        """With a fit, the result has exactly the requested size."""
         redrawn = editor.redraw(
             _striped(), media_type=media_type, fit=fit, size=Size(37, 61)
         )
@@ -79,7 +79,7 @@ class ImageEditorContract(Contract):
         assert (facts.width, facts.height) == (37, 61)
 
     def test_pads_with_nothing_where_possible(self, editor: ImageEditor) -> None:
-        """Padding is transparent in a PNG, and the whole picture is in the middle."""
+        """Padding is transparent in a PNG, with the image in the centre."""
         redrawn = editor.redraw(
             tiny_png(32, 32), media_type="image/png", fit=Fit.PAD, size=Size(96, 32)
         )
@@ -98,7 +98,7 @@ class ImageEditorContract(Contract):
         assert _near(_colour_at(redrawn, 48, 16), (200, 30, 30))
 
     def test_crops_to_the_middle(self, editor: ImageEditor) -> None:
-        """Cropping fills the size, and cuts off evenly."""
+        """Cropping fills the size and keeps the centre."""
         redrawn = editor.redraw(
             _framed(), media_type="image/png", fit=Fit.CROP, size=Size(32, 32)
         )
@@ -114,13 +114,13 @@ class ImageEditorContract(Contract):
     def test_says_that_it_cannot_be_decoded(
         self, editor: ImageEditor, content: bytes
     ) -> None:
-        """What cannot be decoded is a StorageError."""
+        """A file that cannot be decoded is a StorageError."""
         with pytest.raises(StorageError):
             editor.redraw(content, media_type="image/jpeg", fit=None, size=None)
 
 
 def _striped() -> bytes:
-    """A picture that is red, half seen, and not seen at all, from left to right."""
+    """Return an image with an opaque, a translucent and a transparent third."""
     picture = Image.new("RGBA", (48, 32), (200, 30, 30, 255))
     picture.paste((30, 30, 200, 128), (16, 0, 32, 32))
     picture.paste((10, 20, 30, 0), (32, 0, 48, 32))
@@ -128,7 +128,7 @@ def _striped() -> bytes:
 
 
 def _framed() -> bytes:
-    """A picture that is red in the middle third, blue on both sides."""
+    """Return an image with a red middle third and blue sides."""
     picture = Image.new("RGB", (96, 32), (30, 30, 200))
     picture.paste((200, 30, 30), (32, 0, 64, 32))
     return _encoded(picture)

@@ -1,4 +1,4 @@
-"""The promises that all `RequestKeys` keep."""
+"""The contract of `RequestKeys`."""
 
 from collections import Counter
 from collections.abc import Callable
@@ -26,7 +26,6 @@ from imagen.testing.contracts.base import Contract
 from imagen.testing.samples import MONDAY, PROMPT, sample_call, sample_id, sample_row
 
 KEY = RequestKey(caller="writer", key="header-1", fingerprint="ab" * 32)
-"""A request."""
 OTHERS = (
     RequestKey(caller="reader", key="header-1", fingerprint="ab" * 32),
     RequestKey(caller="", key="header-1", fingerprint="ab" * 32),
@@ -36,9 +35,9 @@ OTHERS = (
     RequestKey(caller="writer", key=PROMPT, fingerprint="ab" * 32),
     RequestKey(caller="writer", key="h" * LONGEST_KEY, fingerprint="ab" * 32),
 )
-"""Requests that are not that one, nor each other."""
-SOMETHING_ELSE = RequestKey(caller="writer", key="header-1", fingerprint="cd" * 32)
-"""Under the same key."""
+"""Requests that differ from `KEY` and from each other in the caller or the key."""
+CONFLICTING = RequestKey(caller="writer", key="header-1", fingerprint="cd" * 32)
+"""The key of `KEY` with another fingerprint."""
 
 IMAGES = StoredAnswer(
     image_ids=(sample_id(1), sample_id(2)), warnings=("seed 0", PROMPT)
@@ -47,76 +46,80 @@ REFUSAL = StoredAnswer(status=400, problem='{"message":"Nö."}')
 
 
 class RequestKeysContract(Contract):
-    """Override `keys` and `journal`; and `another`, `end` and `broken_keys`."""
+    """The tests that every `RequestKeys` must pass.
+
+    Override `keys` and `journal`, and `another`, `end` and `broken_keys` as far as
+    possible.
+    """
 
     @pytest.fixture
     def keys(self) -> RequestKeys:
-        """Keys under which nothing was asked for."""
-        raise NotImplementedError("Override the fixture `keys` to return yours.")
+        """An implementation without recorded requests."""
+        raise NotImplementedError("Override the fixture `keys`.")
 
     @pytest.fixture
     def journal(self) -> Journal:
-        """The journal, of the same process, with the calls of `keys`."""
-        raise NotImplementedError("Override the fixture `journal` to return yours.")
+        """The journal of the same process, with the calls of `keys`."""
+        raise NotImplementedError("Override the fixture `journal`.")
 
     @pytest.fixture
     def another(self) -> RequestKeys:
-        """A second instance over the same requests, as another process would have."""
-        pytest.skip("there is no `another` over the same requests")
+        """A second instance on the same requests, as in another process."""
+        pytest.skip("the fixture `another` is not provided")
 
     @pytest.fixture
     def end(self) -> Callable[[], None]:
-        """A way to end the process of `keys`, as far as others can tell."""
-        pytest.skip("there is no way to `end` a process")
+        """A function that makes the process of `keys` look dead to others."""
+        pytest.skip("the fixture `end` is not provided")
 
     @pytest.fixture
     def broken_keys(self) -> RequestKeys:
-        """Keys that can be neither read nor written."""
-        pytest.skip("no `broken_keys` are staged")
+        """An implementation that can be neither read nor written."""
+        pytest.skip("the fixture `broken_keys` is not provided")
 
     def test_takes_what_is_new(self, keys: RequestKeys) -> None:
-        """A request under a key that nobody used is in one's hands."""
-        assert _take(keys) == KeyClaimed()
+        """A new key is claimed."""
+        assert _claim(keys) == KeyClaimed()
 
     @pytest.mark.parametrize("other", OTHERS, ids=range(len(OTHERS)))
     def test_tells_requests_apart(self, keys: RequestKeys, other: RequestKey) -> None:
-        """Another caller's request, or one under another key, is another one."""
+        """A request is identified by the caller and the exact key."""
         for each in (KEY, *OTHERS):
             if each != other:
-                _take(keys, each)
+                _claim(keys, each)
 
-        assert _take(keys, other) == KeyClaimed()
+        assert _claim(keys, other) == KeyClaimed()
 
     def test_gives_a_request_to_one_of_many(
         self, keys: RequestKeys, another: RequestKeys
     ) -> None:
-        """Of many who ask the same at once one gets it, and the others hear of that."""
-        them = [keys, another] * (CROWD // 2)
+        """Of simultaneous claims one succeeds; the others see "in progress"."""
+        instances = [keys, another] * (CROWD // 2)
 
-        heard = Counter(map(repr, run_at_once(lambda n: _take(them[n]))))
+        states = Counter(map(repr, run_at_once(lambda n: _claim(instances[n]))))
 
-        assert heard == {repr(KeyClaimed()): 1, repr(KeyInProgress()): CROWD - 1}
+        assert states == {repr(KeyClaimed()): 1, repr(KeyInProgress()): CROWD - 1}
 
     def test_gives_nobody_what_is_worked_on(
         self, keys: RequestKeys, another: RequestKeys
     ) -> None:
-        """What a process works on, not even it itself gets."""
-        _take(keys)
+        """A claimed key is in progress for every process."""
+        _claim(keys)
         keys.record_calls(KEY, [sample_call()])
 
-        assert _take(keys) == KeyInProgress()
-        assert _take(another) == KeyInProgress()
+        assert _claim(keys) == KeyInProgress()
+        assert _claim(another) == KeyInProgress()
 
     def test_refuses_something_else(self, keys: RequestKeys) -> None:
-        """Under one key one thing can be asked for, whatever has become of it."""
-        _take(keys)
-        heard = [_take(keys, SOMETHING_ELSE)]
+        """A key with another fingerprint is a conflict in every state."""
+        _claim(keys)
+        states = [_claim(keys, CONFLICTING)]
         keys.abandon(KEY)
-        heard.append(_take(keys, SOMETHING_ELSE))
+        states.append(_claim(keys, CONFLICTING))
         keys.complete(KEY, IMAGES)
-        heard.append(_take(keys, SOMETHING_ELSE))
+        states.append(_claim(keys, CONFLICTING))
 
-        assert heard == [KeyConflict()] * 3
+        assert states == [KeyConflict()] * 3
 
     @pytest.mark.parametrize("answer", [IMAGES, REFUSAL], ids=["images", "refusal"])
     def test_says_the_same_ever_after(
@@ -126,58 +129,58 @@ class RequestKeysContract(Contract):
         end: Callable[[], None],
         answer: StoredAnswer,
     ) -> None:
-        """What was answered is answered again, to the letter, by whomever."""
-        _take(keys)
+        """A completed request returns the same answer to every process."""
+        _claim(keys)
         keys.record_calls(KEY, [sample_call()])
         keys.complete(KEY, answer)
-        ours = _take(keys)
+        ours = _claim(keys)
         end()
 
-        assert [ours, _take(another), _take(another)] == [KeyAnswered(answer)] * 3
+        assert [ours, _claim(another), _claim(another)] == [KeyAnswered(answer)] * 3
 
     def test_forgets_what_is_released(
         self, keys: RequestKeys, another: RequestKeys
     ) -> None:
-        """What is released may be asked again, and be something else."""
-        _take(keys)
+        """A released key can be claimed again, also with another fingerprint."""
+        _claim(keys)
         keys.release(KEY)
 
-        assert _take(another, SOMETHING_ELSE) == KeyClaimed()
+        assert _claim(another, CONFLICTING) == KeyClaimed()
 
     def test_is_interrupted_when_it_is_left(
         self, keys: RequestKeys, another: RequestKeys
     ) -> None:
-        """What was left is in nobody's hands, with all calls that were begun for it."""
-        _take(keys)
+        """An abandoned request is interrupted and returns its calls."""
+        _claim(keys)
         keys.record_calls(KEY, [sample_call(1), sample_call(2)])
         keys.abandon(KEY)
 
-        interrupted = KeyInterrupted((_kept(1), _kept(2)))
-        assert [_take(keys), _take(another)] == [interrupted] * 2
+        interrupted = KeyInterrupted((_recorded(1), _recorded(2)))
+        assert [_claim(keys), _claim(another)] == [interrupted] * 2
 
     def test_is_interrupted_when_its_process_dies(
         self, keys: RequestKeys, another: RequestKeys, end: Callable[[], None]
     ) -> None:
-        """What a process had in hand when it died is in nobody's."""
-        _take(keys)
+        """The request of a dead process is interrupted."""
+        _claim(keys)
         keys.record_calls(KEY, [sample_call()])
         end()
 
-        assert _take(another) == KeyInterrupted((_kept(1),))
+        assert _claim(another) == KeyInterrupted((_recorded(1),))
 
     def test_says_how_calls_stand(
         self, keys: RequestKeys, journal: Journal, another: RequestKeys
     ) -> None:
-        """A call is open if sent and not closed, live in hand, billed in the ledger."""
-        _begin_four(keys, journal)
+        """A call is open if sent, live if owned, billed if in the ledger."""
+        _record_four_calls(keys, journal)
         keys.abandon(KEY)
 
-        assert _take(another) == KeyInterrupted(
+        assert _claim(another) == KeyInterrupted(
             (
-                _kept(1),
-                _kept(2, live=True),
-                _kept(3, live=True, open=True),
-                _kept(4, billed=True),
+                _recorded(1),
+                _recorded(2, live=True),
+                _recorded(3, live=True, open=True),
+                _recorded(4, billed=True),
             )
         )
 
@@ -188,59 +191,67 @@ class RequestKeysContract(Contract):
         another: RequestKeys,
         end: Callable[[], None],
     ) -> None:
-        """What a process had sent when it died is open, and not live."""
-        _begin_four(keys, journal)
+        """A call that a dead process had sent is open, but not live."""
+        _record_four_calls(keys, journal)
         end()
 
-        assert _take(another) == KeyInterrupted(
-            (_kept(1), _kept(2), _kept(3, open=True), _kept(4, billed=True))
+        assert _claim(another) == KeyInterrupted(
+            (
+                _recorded(1),
+                _recorded(2),
+                _recorded(3, open=True),
+                _recorded(4, billed=True),
+            )
         )
 
     def test_is_taken_over_by_one_of_many(
         self, keys: RequestKeys, another: RequestKeys
     ) -> None:
-        """Of many who take over what was interrupted one gets it, and keeps it."""
-        _take(keys)
+        """Of simultaneous takeovers one succeeds."""
+        _claim(keys)
         keys.abandon(KEY)
-        them = [keys, another] * (CROWD // 2)
+        instances = [keys, another] * (CROWD // 2)
 
-        taken = Counter(map(str, run_at_once(lambda n: them[n].take_over(KEY))))
+        taken = Counter(map(str, run_at_once(lambda n: instances[n].take_over(KEY))))
 
         assert taken == {"True": 1, "False": CROWD - 1}
-        assert _take(keys) == KeyInProgress()
+        assert _claim(keys) == KeyInProgress()
 
     def test_forgets_the_calls_of_what_is_taken_over(self, keys: RequestKeys) -> None:
-        """Nothing was made of what is taken over, so it has no calls."""
-        _take(keys)
+        """A takeover removes the recorded calls, which made nothing."""
+        _claim(keys)
         keys.record_calls(KEY, [sample_call()])
         keys.abandon(KEY)
         keys.take_over(KEY)
         keys.abandon(KEY)
 
-        assert _take(keys) == KeyInterrupted(())
+        assert _claim(keys) == KeyInterrupted(())
 
     def test_takes_over_nothing_else(
         self, keys: RequestKeys, another: RequestKeys
     ) -> None:
-        """What is new, in hand or answered is not taken over, and stays as it is."""
+        """A new, live or completed request cannot be taken over."""
         taken = [another.take_over(KEY)]
-        heard = [_take(keys)]
+        states = [_claim(keys)]
         taken.append(another.take_over(KEY))
-        heard.append(_take(keys))
+        states.append(_claim(keys))
         keys.complete(KEY, IMAGES)
         taken.append(another.take_over(KEY))
-        heard.append(_take(keys))
+        states.append(_claim(keys))
 
         assert taken == [False] * 3
-        assert heard == [KeyClaimed(), KeyInProgress(), KeyAnswered(IMAGES)]
+        assert states == [KeyClaimed(), KeyInProgress(), KeyAnswered(IMAGES)]
 
     @pytest.mark.parametrize(
-        "what", ["claim", "take_over", "record_calls", "complete", "abandon", "release"]
+        "method",
+        ["claim", "take_over", "record_calls", "complete", "abandon", "release"],
     )
-    def test_says_that_it_is_broken(self, broken_keys: RequestKeys, what: str) -> None:
-        """What cannot be read or written is a JournalError, with a sentence."""
-        doing: dict[str, Callable[[], object]] = {
-            "claim": lambda: _take(broken_keys),
+    def test_says_that_it_is_broken(
+        self, broken_keys: RequestKeys, method: str
+    ) -> None:
+        """Keys that cannot be read or written raise JournalError."""
+        calls: dict[str, Callable[[], object]] = {
+            "claim": lambda: _claim(broken_keys),
             "take_over": lambda: broken_keys.take_over(KEY),
             "record_calls": lambda: broken_keys.record_calls(KEY, [sample_call()]),
             "complete": lambda: broken_keys.complete(KEY, IMAGES),
@@ -249,24 +260,24 @@ class RequestKeysContract(Contract):
         }
 
         with pytest.raises(JournalError) as failed:
-            doing[what]()
+            calls[method]()
 
         assert failed.value.message.endswith(".")
 
 
-def _take(keys: RequestKeys, key: RequestKey = KEY) -> KeyState:
+def _claim(keys: RequestKeys, key: RequestKey = KEY) -> KeyState:
     return keys.claim(key, at=MONDAY)
 
 
-def _kept(number: int, **how: bool) -> RecordedCall:
+def _recorded(number: int, **flags: bool) -> RecordedCall:
     call = sample_call(number)
-    return RecordedCall(id=call.id, image_ids=call.image_ids, **how)
+    return RecordedCall(id=call.id, image_ids=call.image_ids, **flags)
 
 
-def _begin_four(keys: RequestKeys, journal: Journal) -> None:
-    """Leave one only announced, one planned, one sent, and one closed."""
+def _record_four_calls(keys: RequestKeys, journal: Journal) -> None:
+    """Record four calls: one not begun, one planned, one sent and one closed."""
     calls = [sample_call(number) for number in range(1, 5)]
-    _take(keys)
+    _claim(keys)
     keys.record_calls(KEY, calls)
     journal.begin(calls[1:])
     journal.record(calls[2].id, CallSending())

@@ -1,249 +1,251 @@
-"""The promises that every `Storage` keeps."""
+"""The contract of `Storage`."""
 
 from collections.abc import Callable, Mapping
-from threading import Barrier, Event, Thread
+from threading import Event, Thread
 
 import pytest
 
 from imagen.domain.errors import NameTaken, StorageError
 from imagen.ports.storage import Storage
+from imagen.testing.concurrency import CROWD, run_at_once
 from imagen.testing.contracts.base import Contract
 from imagen.testing.contracts.brief import abbreviate
 
 IMAGE = bytes(range(256)) * 1024 + b"\r\n\x1a\n\0"
-"""Every byte there is, more than fits one buffer, and an end that text would lose."""
-NOTE = b'{"schema": 1, "prompt": "\xd1\x8f"}\n'
+"""Every byte value, more than one buffer, and an end that a text mode would change."""
+SIDECAR = b'{"schema": 1, "prompt": "\xd1\x8f"}\n'
 NAME = "2026-05-08/a-cat-42.png"
-NOTES_NAME = f"{NAME}.json"
-CROWD = 8
-"""Threads that use one storage at once."""
+SIDECAR_NAME = f"{NAME}.json"
 
 
 class StorageContract(Contract):
-    """Override `storage`; and `kept` and `another` if there is such a thing."""
+    """The tests that every `Storage` must pass.
+
+    Override `storage`, and `kept`, `another` and `broken_storage` as far as possible.
+    """
 
     @pytest.fixture
     def storage(self) -> Storage:
         """An empty storage."""
-        raise NotImplementedError("Override the fixture `storage` to return yours.")
+        raise NotImplementedError("Override the fixture `storage`.")
 
     @pytest.fixture
     def kept(self) -> Callable[[], Mapping[str, bytes]]:
-        """A way to see all that lies in `storage`, by name, behind its back."""
-        pytest.skip("no look at what is `kept`")
+        """A function that returns all files of `storage` by name, read directly."""
+        pytest.skip("the fixture `kept` is not provided")
 
     @pytest.fixture
     def another(self) -> Storage:
-        """A second instance over the same place, as another process would have."""
-        pytest.skip("there is no `another` over the same place")
+        """A second instance on the same files, as in another process."""
+        pytest.skip("the fixture `another` is not provided")
 
     @pytest.fixture
     def broken_storage(self) -> Storage:
-        """A storage in which nothing can be kept."""
-        pytest.skip("no `broken_storage` is staged")
+        """A storage that cannot store files."""
+        pytest.skip("the fixture `broken_storage` is not provided")
 
     def test_returns_what_is_kept(self, storage: Storage) -> None:
-        """What is kept is returned to the byte, image and sidecar."""
-        _save(storage, IMAGE, sidecar=NOTE)
+        """Image and sidecar are returned unchanged, to the byte."""
+        _save(storage, IMAGE, sidecar=SIDECAR)
 
-        assert _look(storage) == abbreviate(IMAGE)
-        assert _look(storage, NOTES_NAME) == abbreviate(NOTE)
+        assert _read(storage) == abbreviate(IMAGE)
+        assert _read(storage, SIDECAR_NAME) == abbreviate(SIDECAR)
 
     def test_returns_none_where_nothing_is(self, storage: Storage) -> None:
-        """Where nothing is kept, None is returned."""
+        """Reading an unknown name returns None."""
         assert storage.read("nothing/here.png") is None
 
     def test_keeps_both_and_nothing_else(
         self, storage: Storage, kept: Callable[[], Mapping[str, bytes]]
     ) -> None:
-        """The image lies under its name, the sidecar under the same plus `.json`."""
-        _save(storage, IMAGE, sidecar=NOTE)
+        """The image is stored under its name, the sidecar under the name + `.json`."""
+        _save(storage, IMAGE, sidecar=SIDECAR)
 
-        assert _all(kept()) == _all({NAME: IMAGE, NOTES_NAME: NOTE})
+        assert _digests(kept()) == _digests({NAME: IMAGE, SIDECAR_NAME: SIDECAR})
 
     def test_keeps_an_image_alone(self, storage: Storage) -> None:
-        """Without a sidecar nothing lies under the sidecar's name."""
+        """Without a sidecar, no file is stored under the sidecar's name."""
         _save(storage, IMAGE)
 
-        assert _look(storage) == abbreviate(IMAGE)
-        assert _look(storage, NOTES_NAME) == abbreviate(None)
+        assert _read(storage) == abbreviate(IMAGE)
+        assert _read(storage, SIDECAR_NAME) == abbreviate(None)
 
     def test_says_where_it_is(self, storage: Storage) -> None:
-        """It returns where the image is: another place for another name."""
-        places = {_save(storage, IMAGE, name=name) for name in ("a.png", "b/a.png")}
+        """`save` returns a location that is different for each name."""
+        locations = {_save(storage, IMAGE, name=name) for name in ("a.png", "b/a.png")}
 
-        assert "" not in places
-        assert len(places) == 2
+        assert "" not in locations
+        assert len(locations) == 2
 
     def test_leaves_what_has_the_name(self, storage: Storage) -> None:
-        """Where something is kept, NameTaken is raised and it is left as it was."""
-        _save(storage, b"older", sidecar=NOTE)
+        """A name that is in use raises NameTaken, and the files stay unchanged."""
+        _save(storage, b"older", sidecar=SIDECAR)
 
         with pytest.raises(NameTaken):
             _save(storage, b"newer", sidecar=b"{}")
 
-        assert _look(storage) == abbreviate(b"older")
-        assert _look(storage, NOTES_NAME) == abbreviate(NOTE)
+        assert _read(storage) == abbreviate(b"older")
+        assert _read(storage, SIDECAR_NAME) == abbreviate(SIDECAR)
 
     def test_takes_no_name_twice_for_the_same_image(self, storage: Storage) -> None:
-        """A name is taken even by the same bytes."""
+        """A name is in use even for the same content."""
         _save(storage, IMAGE)
 
         with pytest.raises(NameTaken):
             _save(storage, IMAGE)
 
-    @pytest.mark.parametrize("sidecar", [NOTE, None], ids=["sidecar", "alone"])
+    @pytest.mark.parametrize("sidecar", [SIDECAR, None], ids=["sidecar", "alone"])
     def test_leaves_what_has_the_name_of_the_sidecar(
         self, storage: Storage, sidecar: bytes | None
     ) -> None:
-        """If only the sidecar's name is taken, the image is not kept either."""
-        _save(storage, b"older", name=NOTES_NAME)
+        """If the sidecar's name is in use, the image is not stored, either."""
+        _save(storage, b"older", name=SIDECAR_NAME)
 
         with pytest.raises(NameTaken):
             _save(storage, IMAGE, sidecar=sidecar)
 
-        assert _look(storage) == abbreviate(None)
-        assert _look(storage, NOTES_NAME) == abbreviate(b"older")
+        assert _read(storage) == abbreviate(None)
+        assert _read(storage, SIDECAR_NAME) == abbreviate(b"older")
 
     def test_leaves_nothing_behind_when_a_name_is_taken(
         self, storage: Storage, kept: Callable[[], Mapping[str, bytes]]
     ) -> None:
-        """What could not be kept whole is not kept in part."""
-        _save(storage, b"older", name=NOTES_NAME)
+        """A save that fails leaves no file behind."""
+        _save(storage, b"older", name=SIDECAR_NAME)
 
         with pytest.raises(NameTaken):
-            _save(storage, IMAGE, sidecar=NOTE)
+            _save(storage, IMAGE, sidecar=SIDECAR)
 
-        assert _all(kept()) == _all({NOTES_NAME: b"older"})
+        assert _digests(kept()) == _digests({SIDECAR_NAME: b"older"})
 
     def test_replaces_both(self, storage: Storage) -> None:
-        """When asked to replace, it puts both in the place of what is there."""
+        """`replace` replaces the image and the sidecar."""
         _save(storage, b"older", sidecar=b"{}")
 
-        _save(storage, IMAGE, sidecar=NOTE, replace=True)
+        _save(storage, IMAGE, sidecar=SIDECAR, replace=True)
 
-        assert _look(storage) == abbreviate(IMAGE)
-        assert _look(storage, NOTES_NAME) == abbreviate(NOTE)
+        assert _read(storage) == abbreviate(IMAGE)
+        assert _read(storage, SIDECAR_NAME) == abbreviate(SIDECAR)
 
     def test_leaves_no_sidecar_of_an_older_image(self, storage: Storage) -> None:
-        """When an image without a sidecar replaces one, the old sidecar goes."""
-        _save(storage, b"older", sidecar=NOTE)
+        """Replacing with an image without a sidecar deletes the old sidecar."""
+        _save(storage, b"older", sidecar=SIDECAR)
 
         _save(storage, IMAGE, replace=True)
 
-        assert _look(storage) == abbreviate(IMAGE)
-        assert _look(storage, NOTES_NAME) == abbreviate(None)
+        assert _read(storage) == abbreviate(IMAGE)
+        assert _read(storage, SIDECAR_NAME) == abbreviate(None)
 
     def test_replaces_what_is_not_there(self, storage: Storage) -> None:
-        """When there is nothing to replace, it keeps the image all the same."""
-        _save(storage, IMAGE, sidecar=NOTE, replace=True)
+        """`replace` of an unknown name stores the image."""
+        _save(storage, IMAGE, sidecar=SIDECAR, replace=True)
 
-        assert _look(storage) == abbreviate(IMAGE)
-        assert _look(storage, NOTES_NAME) == abbreviate(NOTE)
+        assert _read(storage) == abbreviate(IMAGE)
+        assert _read(storage, SIDECAR_NAME) == abbreviate(SIDECAR)
 
     def test_finds_again_what_is_kept_already(self, storage: Storage) -> None:
-        """To save again what is kept already is to be told where it is."""
-        place = _save(storage, IMAGE, sidecar=NOTE)
+        """`again` with the same content returns the same location."""
+        location = _save(storage, IMAGE, sidecar=SIDECAR)
 
-        assert _save(storage, IMAGE, sidecar=NOTE, again=True) == place
-        assert _look(storage) == abbreviate(IMAGE)
-        assert _look(storage, NOTES_NAME) == abbreviate(NOTE)
+        assert _save(storage, IMAGE, sidecar=SIDECAR, again=True) == location
+        assert _read(storage) == abbreviate(IMAGE)
+        assert _read(storage, SIDECAR_NAME) == abbreviate(SIDECAR)
 
     @pytest.mark.parametrize(
         ("older", "sidecar"),
-        [(None, NOTE), (b"{}", NOTE), (NOTE, None)],
+        [(None, SIDECAR), (b"{}", SIDECAR), (SIDECAR, None)],
         ids=["missing", "another", "one too many"],
     )
     def test_puts_the_sidecar_right(
         self, storage: Storage, older: bytes | None, sidecar: bytes | None
     ) -> None:
-        """When an image that is kept is saved again, its sidecar is put right."""
-        place = _save(storage, IMAGE, sidecar=older)
+        """`again` with the same image corrects the sidecar."""
+        location = _save(storage, IMAGE, sidecar=older)
 
-        assert _save(storage, IMAGE, sidecar=sidecar, again=True) == place
-        assert _look(storage) == abbreviate(IMAGE)
-        assert _look(storage, NOTES_NAME) == abbreviate(sidecar)
+        assert _save(storage, IMAGE, sidecar=sidecar, again=True) == location
+        assert _read(storage) == abbreviate(IMAGE)
+        assert _read(storage, SIDECAR_NAME) == abbreviate(sidecar)
 
     def test_adds_the_image_to_its_sidecar(
         self, storage: Storage, kept: Callable[[], Mapping[str, bytes]]
     ) -> None:
-        """Where exactly its sidecar is alone, to save again is to add the image."""
-        _save(storage, NOTE, name=NOTES_NAME)
+        """`again` adds the image to the same sidecar that is stored alone."""
+        _save(storage, SIDECAR, name=SIDECAR_NAME)
 
-        _save(storage, IMAGE, sidecar=NOTE, again=True)
+        _save(storage, IMAGE, sidecar=SIDECAR, again=True)
 
-        assert _all(kept()) == _all({NAME: IMAGE, NOTES_NAME: NOTE})
+        assert _digests(kept()) == _digests({NAME: IMAGE, SIDECAR_NAME: SIDECAR})
 
-    @pytest.mark.parametrize("sidecar", [NOTE, None], ids=["sidecar", "alone"])
+    @pytest.mark.parametrize("sidecar", [SIDECAR, None], ids=["sidecar", "alone"])
     def test_saves_again_what_never_was(
         self, storage: Storage, sidecar: bytes | None
     ) -> None:
-        """Where nothing is, to save again is to save."""
+        """`again` with an unknown name stores the image."""
         _save(storage, IMAGE, sidecar=sidecar, again=True)
 
-        assert _look(storage) == abbreviate(IMAGE)
-        assert _look(storage, NOTES_NAME) == abbreviate(sidecar)
+        assert _read(storage) == abbreviate(IMAGE)
+        assert _read(storage, SIDECAR_NAME) == abbreviate(sidecar)
 
-    @pytest.mark.parametrize("older", [NOTE, None], ids=["sidecar", "alone"])
+    @pytest.mark.parametrize("older", [SIDECAR, None], ids=["sidecar", "alone"])
     def test_leaves_another_image_when_it_saves_again(
         self, storage: Storage, older: bytes | None
     ) -> None:
-        """Other bytes under the name are NameTaken as ever, and left."""
+        """`again` with other content raises NameTaken and changes nothing."""
         other = IMAGE[:-1] + b"\1"
         _save(storage, other, sidecar=older)
 
         with pytest.raises(NameTaken):
-            _save(storage, IMAGE, sidecar=NOTE, again=True)
+            _save(storage, IMAGE, sidecar=SIDECAR, again=True)
 
-        assert _look(storage) == abbreviate(other)
-        assert _look(storage, NOTES_NAME) == abbreviate(older)
+        assert _read(storage) == abbreviate(other)
+        assert _read(storage, SIDECAR_NAME) == abbreviate(older)
 
-    @pytest.mark.parametrize("sidecar", [NOTE, None], ids=["sidecar", "alone"])
+    @pytest.mark.parametrize("sidecar", [SIDECAR, None], ids=["sidecar", "alone"])
     def test_leaves_another_sidecar_when_it_saves_again(
         self, storage: Storage, sidecar: bytes | None
     ) -> None:
-        """Another sidecar alone under the name is NameTaken as ever, and left."""
-        _save(storage, b"{}", name=NOTES_NAME)
+        """`again` with another lone sidecar raises NameTaken and changes nothing."""
+        _save(storage, b"{}", name=SIDECAR_NAME)
 
         with pytest.raises(NameTaken):
             _save(storage, IMAGE, sidecar=sidecar, again=True)
 
-        assert _look(storage) == abbreviate(None)
-        assert _look(storage, NOTES_NAME) == abbreviate(b"{}")
+        assert _read(storage) == abbreviate(None)
+        assert _read(storage, SIDECAR_NAME) == abbreviate(b"{}")
 
     def test_replaces_again(self, storage: Storage) -> None:
-        """To replace again is to replace."""
+        """`replace` with `again` replaces."""
         _save(storage, b"older", sidecar=b"{}")
 
-        _save(storage, IMAGE, sidecar=NOTE, replace=True, again=True)
+        _save(storage, IMAGE, sidecar=SIDECAR, replace=True, again=True)
 
-        assert _look(storage) == abbreviate(IMAGE)
-        assert _look(storage, NOTES_NAME) == abbreviate(NOTE)
+        assert _read(storage) == abbreviate(IMAGE)
+        assert _read(storage, SIDECAR_NAME) == abbreviate(SIDECAR)
 
     def test_gives_one_place_to_all_that_save_the_same_again(
         self, storage: Storage
     ) -> None:
-        """Several threads that save the same again at once all get the one place."""
-        _check_one_place(storage, [storage] * CROWD)
+        """Threads that save the same image `again` at once get one location."""
+        _check_one_location(storage, [storage] * CROWD)
 
     def test_gives_one_place_to_all_processes_that_save_the_same_again(
         self, storage: Storage, another: Storage
     ) -> None:
-        """Several instances that save the same again at once all get the one place."""
-        _check_one_place(storage, [storage, another] * (CROWD // 2))
+        """Instances that save the same image `again` at once get one location."""
+        _check_one_location(storage, [storage, another] * (CROWD // 2))
 
     def test_is_never_seen_half_written(self, storage: Storage) -> None:
-        """Whoever looks while an image is replaced sees a whole one, old or new."""
+        """A reader sees the old or the new image during a replacement."""
         older, newer = b"a" * 400_000, b"b" * 400_000
         _save(storage, older)
         done = Event()
         seen: list[bytes | None] = []
 
-        def look() -> None:
+        def read() -> None:
             while not done.is_set():
                 seen.append(storage.read(NAME))
 
-        thread = Thread(target=look, daemon=True)
+        thread = Thread(target=read, daemon=True)
         thread.start()
         try:
             for content in (newer, older) * 5:
@@ -255,40 +257,40 @@ class StorageContract(Contract):
         assert {abbreviate(one) for one in seen if one not in (older, newer)} == set()
 
     def test_gives_a_name_to_one_of_many(self, storage: Storage) -> None:
-        """Of several threads that want one name, one gets it, for both its files."""
-        outcomes = _saved_at_once([storage] * CROWD, lambda _: NAME)
+        """Of threads that save under one name at once, one succeeds with both files."""
+        outcomes = _save_at_once([storage] * CROWD, lambda _: NAME)
 
         _check_one_winner(storage, outcomes)
 
     def test_gives_a_name_to_one_of_many_processes(
         self, storage: Storage, another: Storage
     ) -> None:
-        """Of several instances that want one name, one gets it, for both its files."""
-        outcomes = _saved_at_once([storage, another] * (CROWD // 2), lambda _: NAME)
+        """Of instances that save under one name at once, one succeeds."""
+        outcomes = _save_at_once([storage, another] * (CROWD // 2), lambda _: NAME)
 
         _check_one_winner(storage, outcomes)
 
     def test_keeps_many_at_once(self, storage: Storage) -> None:
-        """Several threads may keep images at once, even in a place that is new."""
-        outcomes = _saved_at_once([storage] * CROWD, _numbered)
+        """Threads save at once, also into a folder that does not exist yet."""
+        outcomes = _save_at_once([storage] * CROWD, _numbered_name)
 
         assert [one for one in outcomes if isinstance(one, Exception)] == []
-        assert [_look(storage, _numbered(number)) for number in range(CROWD)] == [
+        assert [_read(storage, _numbered_name(number)) for number in range(CROWD)] == [
             abbreviate(_image(number)) for number in range(CROWD)
         ]
 
     def test_is_seen_by_another(self, storage: Storage, another: Storage) -> None:
-        """What one instance keeps, another over the same place has, and leaves."""
-        _save(storage, IMAGE, sidecar=NOTE)
+        """A file that one instance stores is visible to another."""
+        _save(storage, IMAGE, sidecar=SIDECAR)
 
-        assert _look(another) == abbreviate(IMAGE)
+        assert _read(another) == abbreviate(IMAGE)
         with pytest.raises(NameTaken):
             _save(another, b"newer")
 
     def test_says_that_it_could_not_be_kept(self, broken_storage: Storage) -> None:
-        """What cannot be kept is a StorageError, and not that a name is taken."""
+        """A file that cannot be stored is a StorageError other than NameTaken."""
         with pytest.raises(StorageError) as failed:
-            _save(broken_storage, IMAGE, sidecar=NOTE)
+            _save(broken_storage, IMAGE, sidecar=SIDECAR)
 
         assert not isinstance(failed.value, NameTaken)
 
@@ -312,10 +314,9 @@ def _save(
     )
 
 
-def _saved_at_once(
+def _save_at_once(
     storages: list[Storage], name_of: Callable[[int], str]
-) -> list[str | Exception]:
-    """Return what came of saving an image in each, under its name."""
+) -> list[str | Exception | None]:
 
     def save(number: int) -> str:
         return _save(
@@ -325,64 +326,42 @@ def _saved_at_once(
             sidecar=b"%d" % number,
         )
 
-    return _done_at_once(len(storages), save)
+    return run_at_once(save, crowd=len(storages))
 
 
-def _done_at_once(times: int, work: Callable[[int], str]) -> list[str | Exception]:
-    """Return what came of each time; all begin at the same moment."""
-    outcomes: list[str | Exception] = [""] * times
-    start = Barrier(times, timeout=30)
-
-    def do(number: int) -> None:
-        start.wait()
-        try:
-            outcomes[number] = work(number)
-        except Exception as error:  # noqa: BLE001 - whatever comes out is looked at
-            outcomes[number] = error
-
-    threads = [
-        Thread(target=do, args=(number,), daemon=True) for number in range(times)
-    ]
-    for thread in threads:
-        thread.start()
-    for thread in threads:
-        thread.join()
-    return outcomes
-
-
-def _check_one_winner(storage: Storage, outcomes: list[str | Exception]) -> None:
+def _check_one_winner(storage: Storage, outcomes: list[str | Exception | None]) -> None:
     winners = [n for n, one in enumerate(outcomes) if not isinstance(one, Exception)]
     others = [one for one in outcomes if isinstance(one, Exception)]
 
     assert len(winners) == 1, outcomes
     assert [error for error in others if not isinstance(error, NameTaken)] == []
-    assert _look(storage) == abbreviate(_image(winners[0]))
-    assert _look(storage, NOTES_NAME) == abbreviate(b"%d" % winners[0])
+    assert _read(storage) == abbreviate(_image(winners[0]))
+    assert _read(storage, SIDECAR_NAME) == abbreviate(b"%d" % winners[0])
 
 
-def _check_one_place(storage: Storage, storages: list[Storage]) -> None:
-    outcomes = _done_at_once(
-        len(storages),
-        lambda number: _save(storages[number], IMAGE, sidecar=NOTE, again=True),
+def _check_one_location(storage: Storage, storages: list[Storage]) -> None:
+    outcomes = run_at_once(
+        lambda number: _save(storages[number], IMAGE, sidecar=SIDECAR, again=True),
+        crowd=len(storages),
     )
 
-    place = _save(storage, IMAGE, sidecar=NOTE, again=True)
-    assert outcomes == [place] * len(storages)
-    assert _look(storage) == abbreviate(IMAGE)
-    assert _look(storage, NOTES_NAME) == abbreviate(NOTE)
+    location = _save(storage, IMAGE, sidecar=SIDECAR, again=True)
+    assert outcomes == [location] * len(storages)
+    assert _read(storage) == abbreviate(IMAGE)
+    assert _read(storage, SIDECAR_NAME) == abbreviate(SIDECAR)
 
 
 def _image(number: int) -> bytes:
     return b"%d" % number * 50_000
 
 
-def _numbered(number: int) -> str:
+def _numbered_name(number: int) -> str:
     return f"new/folder/{number}.png"
 
 
-def _look(storage: Storage, name: str = NAME) -> str:
+def _read(storage: Storage, name: str = NAME) -> str:
     return abbreviate(storage.read(name))
 
 
-def _all(kept: Mapping[str, bytes]) -> dict[str, str]:
+def _digests(kept: Mapping[str, bytes]) -> dict[str, str]:
     return {name: abbreviate(content) for name, content in kept.items()}
