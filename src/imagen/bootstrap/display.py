@@ -71,7 +71,7 @@ def build_viewer(
     clock, handle = runtime.clock, stream.fileno()
     abilities = probe_terminal(handle, runtime.environment, clock=clock)
     return TerminalViewer(
-        handle, abilities, clock=clock, draw=random_int, method=method
+        handle, abilities, clock=clock, random_int=random_int, method=method
     )
 
 
