@@ -561,7 +561,7 @@ class TestLooksBeforeItWrites(Staged):
             self, calls: Sequence[Call], *, limits: Sequence[BudgetLimit] = ()
         ) -> None:
             for limit in limits:
-                self._check(limit, calls)
+                self._check_limit(limit, calls)
             time.sleep(0.1)
             super().begin(calls)
 
@@ -575,7 +575,7 @@ class TestForgetsReservations(Staged):
         def _check(self, limit: BudgetLimit, calls: Sequence[Call]) -> None:
             there, self._desk.calls = self._desk.calls, {}
             try:
-                super()._check(limit, calls)
+                super()._check_limit(limit, calls)
             finally:
                 self._desk.calls = there
 
@@ -596,7 +596,9 @@ class TestHoldsBackWhatWasNeverSent(Staged):
                 for entry in self._desk.calls.values()
                 if entry.state == "planned" and entry.owner and not entry.owner.alive
             ]
-            super()._check(replaced(limit, micros=limit.micros - sum(dead)), calls)
+            super()._check_limit(
+                replaced(limit, micros=limit.micros - sum(dead)), calls
+            )
 
     breaks: ClassVar[set[str]] = {
         "test_counts_nothing_for_what_a_dead_process_never_sent",
@@ -608,7 +610,7 @@ class TestForgetsTheLedger(Staged):
         def _check(self, limit: BudgetLimit, calls: Sequence[Call]) -> None:
             kept, self.ledger.kept = self.ledger.kept, {}
             try:
-                super()._check(limit, calls)
+                super()._check_limit(limit, calls)
             finally:
                 self.ledger.kept = kept
 
@@ -638,7 +640,7 @@ class TestNeverReleases(Staged):
         def _check(self, limit: BudgetLimit, calls: Sequence[Call]) -> None:
             gone = self._desk.reserved.keys() - self._desk.calls.keys()
             held = sum(self._desk.reserved[call_id] for call_id in gone)
-            super()._check(replaced(limit, micros=limit.micros - held), calls)
+            super()._check_limit(replaced(limit, micros=limit.micros - held), calls)
 
     breaks: ClassVar[set[str]] = {
         "test_counts_what_was_spent",
@@ -653,7 +655,7 @@ class TestCountsFromTheBeginningOfTime(Staged):
     class Made(MemoryJournal):
         def _check(self, limit: BudgetLimit, calls: Sequence[Call]) -> None:
             since = limit.since.replace(year=1970)
-            super()._check(replaced(limit, since=since), calls)
+            super()._check_limit(replaced(limit, since=since), calls)
 
     breaks: ClassVar[set[str]] = {
         "test_counts_from_when_the_limit_began",
@@ -663,7 +665,7 @@ class TestCountsFromTheBeginningOfTime(Staged):
 class TestCountsEveryBackend(Staged):
     class Made(MemoryJournal):
         def _check(self, limit: BudgetLimit, calls: Sequence[Call]) -> None:
-            super()._check(replaced(limit, backend=""), calls)
+            super()._check_limit(replaced(limit, backend=""), calls)
 
     breaks: ClassVar[set[str]] = {
         "test_counts_what_the_limit_is_about",
@@ -673,7 +675,7 @@ class TestCountsEveryBackend(Staged):
 class TestCountsEveryCaller(Staged):
     class Made(MemoryJournal):
         def _check(self, limit: BudgetLimit, calls: Sequence[Call]) -> None:
-            super()._check(replaced(limit, caller=""), calls)
+            super()._check_limit(replaced(limit, caller=""), calls)
 
     breaks: ClassVar[set[str]] = {
         "test_counts_whom_the_limit_is_about",

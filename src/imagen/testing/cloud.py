@@ -24,7 +24,9 @@ class MemorySharedLedger(MemoryLedger):
     def deliver(self, rows: Sequence[UsageRow]) -> Mapping[str, str]:
         """Keep those that are not kept yet, and that make sense."""
         self._check()
-        refused = {row.id: "It is of less than nothing." for row in rows if _odd(row)}
+        refused = {
+            row.id: "It is of less than nothing." for row in rows if _is_invalid(row)
+        }
         self.record([row for row in rows if row.id not in refused])
         return refused
 
@@ -101,5 +103,5 @@ class MemoryCloud:
             raise self.trouble
 
 
-def _odd(row: UsageRow) -> bool:
+def _is_invalid(row: UsageRow) -> bool:
     return row.images < 0

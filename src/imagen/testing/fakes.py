@@ -121,7 +121,7 @@ class StoppableContext(RecordingContext):
             close()
 
 
-class _Due(msgspec.Struct, eq=False):
+class _PendingCall(msgspec.Struct, eq=False):
     """A call that is to come."""
 
     moment: float
@@ -139,7 +139,7 @@ class FakeClock:
         self.waits: list[float] = []
         self._start = start
         self._elapsed = 0.0
-        self._due: list[_Due] = []
+        self._due: list[_PendingCall] = []
         self._lock = Lock()
 
     def now(self) -> datetime:
@@ -155,7 +155,7 @@ class FakeClock:
         self.waits.append(seconds)
         end = self._elapsed + max(0.0, seconds)
         while not until.is_set() and (due := self._next(end)) is not None:
-            _call_elsewhere(due.call)
+            _call_in_thread(due.call)
         if not until.is_set():
             with self._lock:
                 self._elapsed = max(self._elapsed, end)
@@ -163,7 +163,7 @@ class FakeClock:
 
     def after(self, seconds: float, call: Callable[[], None]) -> Callable[[], None]:
         """Have it called by whoever waits past that moment, in another thread."""
-        due = _Due(self._elapsed + seconds, call)
+        due = _PendingCall(self._elapsed + seconds, call)
         with self._lock:
             self._due.append(due)
 
@@ -174,7 +174,7 @@ class FakeClock:
 
         return call_off
 
-    def _next(self, end: float) -> _Due | None:
+    def _next(self, end: float) -> _PendingCall | None:
         """Move on to the first call that is due by then, and take it off the list."""
         with self._lock:
             due = min(self._due, key=lambda due: due.moment, default=None)
@@ -185,13 +185,15 @@ class FakeClock:
             return due
 
 
-def _call_elsewhere(call: Callable[[], None]) -> None:
+def _call_in_thread(call: Callable[[], None]) -> None:
     thread = Thread(target=call)
     thread.start()
     thread.join()
 
 
-Answer: TypeAlias = Generated | Exception | Callable[[ImageJob, JobContext], Generated]
+ScriptStep: TypeAlias = (
+    Generated | Exception | Callable[[ImageJob, JobContext], Generated]
+)
 """What a scripted backend does with one job: hand it over, raise it, or call it."""
 
 ANYTHING = Capabilities(
@@ -215,21 +217,23 @@ class ScriptedBackend:
         jobs: The jobs that it was given.
     """
 
-    def __init__(self, *script: Answer, can: Capabilities = ANYTHING) -> None:
+    def __init__(
+        self, *script: ScriptStep, capabilities: Capabilities = ANYTHING
+    ) -> None:
         self.jobs: list[ImageJob] = []
         self._script = list(script)
-        self._can = can
+        self._capabilities = capabilities
         self._lock = Lock()
 
     def capabilities(self) -> Capabilities:
         """Return what it was told that it can."""
-        return self._can
+        return self._capabilities
 
     def generate(self, job: ImageJob, context: JobContext) -> Generated:
         """Follow the script."""
-        return _followed(self._next(job), job, context)
+        return _play(self._next_step(job), job, context)
 
-    def _next(self, job: ImageJob) -> Answer:
+    def _next_step(self, job: ImageJob) -> ScriptStep:
         """Return what the script says of the job."""
         if job.options.get("mood", "cheerful") not in {"cheerful", "grave"}:
             raise InvalidRequest("mood is cheerful or grave.")
@@ -248,20 +252,20 @@ class ResumableScriptedBackend(ScriptedBackend):
 
     def __init__(
         self,
-        *script: Answer,
-        can: Capabilities = ANYTHING,
+        *script: ScriptStep,
+        capabilities: Capabilities = ANYTHING,
         at: datetime = NEW_YEAR,
     ) -> None:
-        super().__init__(*script, can=can)
+        super().__init__(*script, capabilities=capabilities)
         self.taken: dict[str, ImageJob] = {}
         self.at = at
 
     def generate(self, job: ImageJob, context: JobContext) -> Generated:
         """Take the job, unless the script refuses it, and then follow the script."""
-        answer = self._next(job)
+        answer = self._next_step(job)
         if not isinstance(answer, ImagenError) or answer.may_have_cost:
             context.accepted(self.take(job))
-        return _followed(answer, job, context)
+        return _play(answer, job, context)
 
     def take(self, job: ImageJob) -> str:
         """Take a job as if its answer had been lost, and return what it is called."""
@@ -285,7 +289,7 @@ class ResumableScriptedBackend(ScriptedBackend):
         return tuple(name for name, taken in self.taken.items() if taken == job)
 
 
-def _followed(answer: Answer, job: ImageJob, context: JobContext) -> Generated:
+def _play(answer: ScriptStep, job: ImageJob, context: JobContext) -> Generated:
     if isinstance(answer, Exception):
         raise answer
     return answer if isinstance(answer, Generated) else answer(job, context)

@@ -57,18 +57,18 @@ class MemoryRequestKeys:
         """Look, and keep what is new."""
         del at
         with self._lock:
-            request = self._requests.get(_name(key))
+            request = self._requests.get(_identity(key))
             if request is None:
                 new = _Request(key.fingerprint, self.journal)
-                self._requests[_name(key)] = new
+                self._requests[_identity(key)] = new
                 return KeyClaimed()
             return self._state(key, request)
 
     def take_over(self, key: RequestKey) -> bool:
         """Put our name where that of one who is gone was."""
         with self._lock:
-            request = self._requests.get(_name(key))
-            if request is None or request.answer is not None or _is_held(request):
+            request = self._requests.get(_identity(key))
+            if request is None or request.answer is not None or _is_live(request):
                 return False
             request.owner, request.calls = self.journal, ()
             return True
@@ -76,35 +76,35 @@ class MemoryRequestKeys:
     def record_calls(self, key: RequestKey, calls: Sequence[Call]) -> None:
         """Keep their names."""
         with self._lock:
-            self._requests[_name(key)].calls = tuple(
+            self._requests[_identity(key)].calls = tuple(
                 RecordedCall(id=call.id, image_ids=call.image_ids) for call in calls
             )
 
     def complete(self, key: RequestKey, answer: StoredAnswer) -> None:
         """Keep the answer."""
         with self._lock:
-            self._requests[_name(key)].answer = answer
+            self._requests[_identity(key)].answer = answer
 
     def abandon(self, key: RequestKey) -> None:
         """Take our name away."""
         with self._lock:
-            self._requests[_name(key)].owner = None
+            self._requests[_identity(key)].owner = None
 
     def release(self, key: RequestKey) -> None:
         """Drop it."""
         with self._lock:
-            self._requests.pop(_name(key), None)
+            self._requests.pop(_identity(key), None)
 
     def _state(self, key: RequestKey, request: _Request) -> KeyState:
         if request.fingerprint != key.fingerprint:
             return KeyConflict()
         if request.answer is not None:
             return KeyAnswered(request.answer)
-        if _is_held(request):
+        if _is_live(request):
             return KeyInProgress()
-        return KeyInterrupted(tuple(map(self._as_it_stands, request.calls)))
+        return KeyInterrupted(tuple(map(self._with_state, request.calls)))
 
-    def _as_it_stands(self, call: RecordedCall) -> RecordedCall:
+    def _with_state(self, call: RecordedCall) -> RecordedCall:
         there = {each.call.id: each for each in self.journal.list_open()}.get(call.id)
         return msgspec.structs.replace(
             call,
@@ -114,9 +114,9 @@ class MemoryRequestKeys:
         )
 
 
-def _name(key: RequestKey) -> tuple[str, str]:
+def _identity(key: RequestKey) -> tuple[str, str]:
     return key.caller, key.key
 
 
-def _is_held(request: _Request) -> bool:
+def _is_live(request: _Request) -> bool:
     return request.owner is not None and request.owner.alive

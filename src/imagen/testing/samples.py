@@ -17,7 +17,7 @@ from imagen.domain.size import Size
 MONDAY = datetime(2026, 11, 16, 9, 30, 15, 123456, tzinfo=UTC)
 """In the week `2026-W47`."""
 PROMPT = 'a fox, лиса, 狐; 100% "quoted"\nand a second line'
-NO_TEXT = "no-utf-8-\udcff.png"
+NON_UTF8_NAME = "no-utf-8-\udcff.png"
 """A file name that is no UTF-8, as Python reads it."""
 
 
@@ -62,7 +62,7 @@ def sample_call(
             may_cost=may_cost,
         ),
         target=OutputTarget(
-            folder="/home/me/images", destination=Destination(name=NO_TEXT)
+            folder="/home/me/images", destination=Destination(name=NON_UTF8_NAME)
         ),
         image_ids=(sample_id(number + 1000),),
         caller=caller,
@@ -127,7 +127,7 @@ def sample_entry(
     at = MONDAY + timedelta(minutes=number) if at is None else at
     written = at.astimezone(UTC).isoformat(timespec="milliseconds")
     return HistoryEntry(
-        location=f"/home/me/images/{number}-{NO_TEXT}",
+        location=f"/home/me/images/{number}-{NON_UTF8_NAME}",
         sidecar=Sidecar(
             id=sample_id(number) if image_id is None else image_id,
             usage_id=sample_id(number + 1000),

@@ -56,7 +56,7 @@ class MemoryLedger:
         """Sort what there is."""
         rows = sorted(self.kept.values(), key=attrgetter("id"))
         rows.sort(key=attrgetter("created_at"))
-        return (row for row in reversed(rows) if _counts(row.created_at, since))
+        return (row for row in reversed(rows) if _is_since(row.created_at, since))
 
     def totals(
         self, by: Sequence[Dimension], *, since: date | None = None
@@ -107,13 +107,13 @@ class MemoryHistory:
         sought = words.casefold().split()
         found = (
             entry
-            for entry in sorted(self.kept.values(), key=_age, reverse=True)
+            for entry in sorted(self.kept.values(), key=_position, reverse=True)
             if all(word in entry.sidecar.prompt.casefold() for word in sought)
             and backend in {"", entry.sidecar.backend}
             and model in {"", entry.sidecar.model}
             and caller in {"", entry.sidecar.caller}
-            and _counts(_made(entry), since)
-            and not (until and _counts(_made(entry), until))
+            and _is_since(_created(entry), since)
+            and not (until and _is_since(_created(entry), until))
             and (before is None or entry.position < before)
         )
         return islice(found, limit)
@@ -121,7 +121,7 @@ class MemoryHistory:
     def count(self, by: Dimension) -> Mapping[str, int]:
         """Count each."""
         counted = Counter(
-            iso_week(_made(entry)) if by == "week" else getattr(entry.sidecar, by)
+            iso_week(_created(entry)) if by == "week" else getattr(entry.sidecar, by)
             for entry in self.kept.values()
         )
         return dict(sorted(counted.items(), reverse=by == "week"))
@@ -145,12 +145,12 @@ class MemoryHistory:
         older = [
             key
             for key, entry in self.kept.items()
-            if _made(entry) < than and not self.is_owed(key)
+            if _created(entry) < than and not self.is_owed(key)
         ]
         return sum(map(self.forget, older))
 
 
-class _Entry(msgspec.Struct):
+class _CallEntry(msgspec.Struct):
     """What is known of a call; `owner` is the journal in whose hands it is."""
 
     call: Call
@@ -161,11 +161,11 @@ class _Entry(msgspec.Struct):
     received: Received | None = None
 
 
-class _Desk:
+class _SharedCalls:
     """What journals that stand for several processes have in common."""
 
     def __init__(self) -> None:
-        self.calls: dict[str, _Entry] = {}
+        self.calls: dict[str, _CallEntry] = {}
         self.references: dict[tuple[str, str], str] = {}
         self.reserved: dict[str, int] = {}
         self.lock = RLock()
@@ -187,7 +187,7 @@ class MemoryJournal:
         self.ledger = MemoryLedger() if ledger is None else ledger
         self.notes: list[tuple[str, CallUpdate]] = []
         self.alive = True
-        self._desk = _Desk()
+        self._desk = _SharedCalls()
 
     def another(self) -> Self:
         """Return the journal of another process over the same calls."""
@@ -199,10 +199,10 @@ class MemoryJournal:
         self, calls: Sequence[Call], *, limits: Sequence[BudgetLimit] = ()
     ) -> None:
         """Keep the calls, if there is room for all of them."""
-        desk, new = self._desk, {call.id: _Entry(call, self) for call in calls}
+        desk, new = self._desk, {call.id: _CallEntry(call, self) for call in calls}
         with desk.lock:
             for limit in limits:
-                self._check(limit, calls)
+                self._check_limit(limit, calls)
             if len(new) < len(calls) or new.keys() & desk.calls.keys():
                 raise JournalError("One of the calls was begun already.")
             desk.calls |= new
@@ -210,7 +210,7 @@ class MemoryJournal:
 
     def committed_micros(self, limit: BudgetLimit) -> int:
         """Add up what was spent and what is reserved."""
-        return sum(self._counted(limit))
+        return sum(self._spent_and_reserved(limit))
 
     def record(self, call_id: str, note: CallUpdate) -> None:
         """Change what is known of the call."""
@@ -220,7 +220,7 @@ class MemoryJournal:
                 self._desk.calls.pop(call_id, None)
                 self.ledger.record([] if note.usage is None else [note.usage])
             elif entry := self._desk.calls.get(call_id):
-                self._note(entry, note)
+                self._apply(entry, note)
 
     def unclaimed_references(
         self, call: Call, references: Sequence[str]
@@ -256,11 +256,11 @@ class MemoryJournal:
         """Let go of every call, as if this process had ended."""
         self.alive = False
 
-    def _check(self, limit: BudgetLimit, calls: Sequence[Call]) -> None:
-        spent, reserved = self._counted(limit)
+    def _check_limit(self, limit: BudgetLimit, calls: Sequence[Call]) -> None:
+        spent, reserved = self._spent_and_reserved(limit)
         limit.check(spent=spent, reserved=reserved, requested=_reserved(calls, limit))
 
-    def _counted(self, limit: BudgetLimit) -> tuple[int, int]:
+    def _spent_and_reserved(self, limit: BudgetLimit) -> tuple[int, int]:
         """Return what was spent in the limit's time, and what is reserved."""
         spent = sum(
             self._desk.reserved.get(row.id, 0)
@@ -278,7 +278,7 @@ class MemoryJournal:
         ]
         return spent, _reserved(there, limit)
 
-    def _note(self, entry: _Entry, note: CallUpdate) -> None:
+    def _apply(self, entry: _CallEntry, note: CallUpdate) -> None:
         match note:
             case CallSending(active=True) if entry.state == "planned":
                 entry.state = "sent"
@@ -311,7 +311,7 @@ def _reserved(calls: Sequence[Call], limit: BudgetLimit) -> int:
     )
 
 
-def _open_call(entry: _Entry) -> OpenCall:
+def _open_call(entry: _CallEntry) -> OpenCall:
     return OpenCall(
         call=entry.call,
         state=entry.state,
@@ -321,13 +321,13 @@ def _open_call(entry: _Entry) -> OpenCall:
     )
 
 
-def _made(entry: HistoryEntry) -> datetime:
+def _created(entry: HistoryEntry) -> datetime:
     return datetime.fromisoformat(entry.sidecar.created_at)
 
 
-def _age(entry: HistoryEntry) -> tuple[datetime, str]:
-    return _made(entry), entry.sidecar.id
+def _position(entry: HistoryEntry) -> tuple[datetime, str]:
+    return _created(entry), entry.sidecar.id
 
 
-def _counts(moment: datetime, since: date | None) -> bool:
+def _is_since(moment: datetime, since: date | None) -> bool:
     return since is None or moment >= start_of_day(since)

@@ -19,7 +19,7 @@ from imagen.domain.size import Size
 from imagen.engine.attempt import attempt
 from imagen.engine.job_context import RunningJobContext
 from imagen.ports.backend import JobContext
-from imagen.testing.fakes import Answer, FakeClock, ScriptedBackend, plain_images
+from imagen.testing.fakes import FakeClock, ScriptedBackend, ScriptStep, plain_images
 
 JOB = ImageJob(number=1, prompt="a cat", size=Size(16, 16), timeout=60)
 
@@ -27,7 +27,7 @@ JOB = ImageJob(number=1, prompt="a cat", size=Size(16, 16), timeout=60)
 class Scene:
     """One job, a backend with a script, and a clock that nobody waits for."""
 
-    def __init__(self, *script: Answer, retry: RetryPolicy | None = None) -> None:
+    def __init__(self, *script: ScriptStep, retry: RetryPolicy | None = None) -> None:
         self.clock = FakeClock()
         self.heard: list[events.Event] = []
         self.backend = ScriptedBackend(*script)

@@ -26,11 +26,11 @@ from imagen.ports.journal import Journal
 from imagen.ports.storage import Storage
 from imagen.testing.fakes import (
     ANYTHING,
-    Answer,
     FakeClock,
     MemoryStorage,
     PlainEditor,
     ScriptedBackend,
+    ScriptStep,
     plain_images,
 )
 from imagen.testing.outbox import MemoryOutbox
@@ -47,7 +47,7 @@ class PaidScene:
 
     def __init__(
         self,
-        *script: Answer,
+        *script: ScriptStep,
         can: Capabilities = PAID,
         price: Price | None = FIVE_CENTS,
         budgets: tuple[Budget, ...] = (),
@@ -57,7 +57,7 @@ class PaidScene:
         owner: str = "",
         backend: ScriptedBackend | None = None,
     ) -> None:
-        self.backend = backend or ScriptedBackend(*script, can=can)
+        self.backend = backend or ScriptedBackend(*script, capabilities=can)
         self.clock = FakeClock()
         self.kept = MemoryStorage()
         self.heard: list[events.Event] = []
@@ -152,9 +152,9 @@ class KnowingBackend(ScriptedBackend):
         asked: The names that it was asked for.
     """
 
-    def __init__(self, *script: Answer, can: Capabilities = PAID) -> None:
-        super().__init__(*script, can=can)
-        self.jobs_there: dict[str, Answer] = {}
+    def __init__(self, *script: ScriptStep, capabilities: Capabilities = PAID) -> None:
+        super().__init__(*script, capabilities=capabilities)
+        self.jobs_there: dict[str, ScriptStep] = {}
         self.found: list[tuple[str, ...]] = []
         self.asked: list[str] = []
 

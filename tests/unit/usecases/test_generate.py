@@ -30,11 +30,11 @@ from imagen.ports.backend import JobContext
 from imagen.testing import MemoryOutbox
 from imagen.testing.fakes import (
     ANYTHING,
-    Answer,
     FakeClock,
     MemoryStorage,
     PlainEditor,
     ScriptedBackend,
+    ScriptStep,
     plain_images,
     tiny_png,
 )
@@ -49,13 +49,13 @@ class Scene:
 
     def __init__(
         self,
-        *script: Answer,
+        *script: ScriptStep,
         can: Capabilities = ANYTHING,
         concurrency: int = 1,
         destination: Destination | None = None,
         caller: str = "me",
     ) -> None:
-        self.backend = ScriptedBackend(*script, can=can)
+        self.backend = ScriptedBackend(*script, capabilities=can)
         self.clock = FakeClock()
         self.storage, self.rescue = MemoryStorage(), MemoryStorage()
         self.heard: list[events.Event] = []

@@ -248,7 +248,7 @@ def test_one_that_was_stopped_can_be_finished_later() -> None:
 
 
 def test_a_free_job_is_finished_without_a_row() -> None:
-    backend = KnowingBackend(taken(Unfinished("Silence.")), can=ANYTHING)
+    backend = KnowingBackend(taken(Unfinished("Silence.")), capabilities=ANYTHING)
     scene = PaidScene(backend=backend)
     scene.run()
 

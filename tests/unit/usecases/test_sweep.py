@@ -18,7 +18,7 @@ from imagen.domain.size import Size
 from imagen.domain.sweep import Axis, SweepGrid, SweepPlan, estimate_sweep
 from imagen.engine.cancellation import Cancellation
 from imagen.ports.backend import JobContext
-from imagen.testing.fakes import Answer, ScriptedBackend
+from imagen.testing.fakes import ScriptedBackend, ScriptStep
 from imagen.usecases.generate import GenerateImages
 from imagen.usecases.sweep import SweepImages
 
@@ -34,15 +34,15 @@ class Scene:
     def __init__(
         self,
         *,
-        a: Answer = paid_images,
-        b: Answer = paid_images,
+        a: ScriptStep = paid_images,
+        b: ScriptStep = paid_images,
         can: Capabilities = PAID,
         budgets: tuple[Budget, ...] = (),
         at_once: int = 1,
     ) -> None:
         self.scene = PaidScene(budgets=budgets)
         self.backends = {
-            name: ScriptedBackend(*[answer] * 9, can=can)
+            name: ScriptedBackend(*[answer] * 9, capabilities=can)
             for name, answer in {"a": a, "b": b}.items()
         }
         self.use_case = SweepImages(
@@ -180,7 +180,7 @@ def test_so_many_at_once_as_was_said() -> None:
 def test_one_at_once_keeps_the_order() -> None:
     order: list[tuple[str, int | None]] = []
 
-    def noting(name: str) -> Answer:
+    def noting(name: str) -> ScriptStep:
         def answer(job: ImageJob, context: JobContext) -> Generated:
             order.append((name, job.seed))
             return paid_images(job, context)
