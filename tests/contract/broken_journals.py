@@ -109,7 +109,7 @@ class TestBeginsTwice(Staged):
             self, calls: Sequence[Call], *, limits: Sequence[BudgetLimit] = ()
         ) -> None:
             for call in calls:
-                self._desk.calls.pop(call.id, None)
+                self._shared.calls.pop(call.id, None)
             super().begin(calls, limits=limits)
 
     breaks: ClassVar[set[str]] = {
@@ -138,7 +138,7 @@ class TestIsInNoOrder(Staged):
     class Made(MemoryJournal):
         def list_open(self) -> tuple[OpenCall, ...]:
             there = {each.call.id: each for each in super().list_open()}
-            return tuple(there[call_id] for call_id in self._desk.calls)
+            return tuple(there[call_id] for call_id in self._shared.calls)
 
     breaks: ClassVar[set[str]] = {
         "test_returns_the_oldest_first",
@@ -148,7 +148,7 @@ class TestIsInNoOrder(Staged):
 class TestRaisesForWhatIsNotThere(Staged):
     class Made(MemoryJournal):
         def claim(self, call_id: str) -> ClaimedCall | None:
-            if call_id not in self._desk.calls:
+            if call_id not in self._shared.calls:
                 raise JournalError("There is no such call.")
             return super().claim(call_id)
 
@@ -196,7 +196,7 @@ class TestTakesEverythingBack(Staged):
         def record(self, call_id: str, note: CallUpdate) -> None:
             super().record(call_id, note)
             if isinstance(note, CallSending) and (
-                entry := self._desk.calls.get(call_id)
+                entry := self._shared.calls.get(call_id)
             ):
                 entry.state = "sent" if note.active else "planned"
 
@@ -210,8 +210,8 @@ class TestCountsNotes(Staged):
         def record(self, call_id: str, note: CallUpdate) -> None:
             again = (call_id, note) in self.notes
             super().record(call_id, note)
-            if again and (entry := self._desk.calls.get(call_id)):
-                entry.trouble += " Again!"
+            if again and (entry := self._shared.calls.get(call_id)):
+                entry.reason += " Again!"
 
     breaks: ClassVar[set[str]] = {
         "test_changes_nothing_that_is_so_already",
@@ -221,10 +221,10 @@ class TestCountsNotes(Staged):
 class TestKeepsWhatIsClosed(Staged):
     class Made(MemoryJournal):
         def record(self, call_id: str, note: CallUpdate) -> None:
-            entry = self._desk.calls.get(call_id)
+            entry = self._shared.calls.get(call_id)
             super().record(call_id, note)
             if isinstance(note, CallClosed) and entry and entry.state == "received":
-                self._desk.calls[call_id] = entry
+                self._shared.calls[call_id] = entry
 
     breaks: ClassVar[set[str]] = {
         "test_forgets_a_call_that_is_closed",
@@ -235,7 +235,7 @@ class TestKeepsWhatIsClosed(Staged):
 class TestRaisesForNotesOnNothing(Staged):
     class Made(MemoryJournal):
         def record(self, call_id: str, note: CallUpdate) -> None:
-            if call_id not in self._desk.calls and not isinstance(note, CallClosed):
+            if call_id not in self._shared.calls and not isinstance(note, CallClosed):
                 raise JournalError("There is no such call.")
             super().record(call_id, note)
 
@@ -267,7 +267,7 @@ class TestRecordsEachClosing(Staged):
 class TestRecordsWhatCostNothing(Staged):
     class Made(MemoryJournal):
         def record(self, call_id: str, note: CallUpdate) -> None:
-            if note == CallClosed() and call_id in self._desk.calls:
+            if note == CallClosed() and call_id in self._shared.calls:
                 note = CallClosed(usage=replaced(sample_row(cost=0), id=call_id))
             super().record(call_id, note)
 
@@ -280,7 +280,7 @@ class TestRecordsWhatCostNothing(Staged):
 class TestRecordsOnlyWhatIsThere(Staged):
     class Made(MemoryJournal):
         def record(self, call_id: str, note: CallUpdate) -> None:
-            if call_id in self._desk.calls:
+            if call_id in self._shared.calls:
                 super().record(call_id, note)
 
     breaks: ClassVar[set[str]] = {
@@ -294,7 +294,7 @@ class TestRecordsOnlyWhatIsThere(Staged):
 class TestGivesReferencesAway(Staged):
     class Made(MemoryJournal):
         def record(self, call_id: str, note: CallUpdate) -> None:
-            self._desk.references.clear()
+            self._shared.references.clear()
             super().record(call_id, note)
 
     breaks: ClassVar[set[str]] = {
@@ -309,7 +309,7 @@ class TestForgetsReferencesOfClosedCalls(Staged):
         def record(self, call_id: str, note: CallUpdate) -> None:
             super().record(call_id, note)
             if isinstance(note, CallClosed):
-                self._desk.references.clear()
+                self._shared.references.clear()
 
     breaks: ClassVar[set[str]] = {
         "test_gives_a_reference_to_one_call",
@@ -321,7 +321,7 @@ class TestRemembersOnlyTheLastReference(Staged):
     class Made(MemoryJournal):
         def record(self, call_id: str, note: CallUpdate) -> None:
             if isinstance(note, CallAccepted):
-                owners = self._desk.references
+                owners = self._shared.references
                 for name in [name for name in owners if owners[name] == call_id]:
                     del owners[name]
             super().record(call_id, note)
@@ -336,7 +336,7 @@ class TestKeepsReferencesFromOtherAdapters(Staged):
     class Made(MemoryJournal):
         def record(self, call_id: str, note: CallUpdate) -> None:
             if isinstance(note, CallAccepted):
-                for (_, reference), owner in self._desk.references.items():
+                for (_, reference), owner in self._shared.references.items():
                     if reference == note.reference and owner != call_id:
                         raise ReferenceTaken("Somebody has it.")
             super().record(call_id, note)
@@ -352,7 +352,7 @@ class TestKeepsReferencesFromOtherAdapters(Staged):
 class TestClaimsWhatIsWorkedOn(Staged):
     class Made(MemoryJournal):
         def claim(self, call_id: str) -> ClaimedCall | None:
-            entry = self._desk.calls.get(call_id)
+            entry = self._shared.calls.get(call_id)
             if entry is not None and entry.owner is self:
                 entry.owner = None
             return super().claim(call_id)
@@ -381,7 +381,7 @@ class TestRemembersTrouble(Staged):
         def claim(self, call_id: str) -> ClaimedCall | None:
             claim = super().claim(call_id)
             if claim is not None:
-                self._desk.calls[call_id].trouble = claim.open.reason
+                self._shared.calls[call_id].reason = claim.open.reason
             return claim
 
     breaks: ClassVar[set[str]] = {
@@ -405,11 +405,11 @@ class TestTakesTheDeadForAlive(Staged):
 class TestGivesACallToSeveral(Staged):
     class Made(MemoryJournal):
         def claim(self, call_id: str) -> ClaimedCall | None:
-            entry = self._desk.calls.get(call_id)
+            entry = self._shared.calls.get(call_id)
             free = entry is not None and entry.owner is None
             time.sleep(0.1)
             if free:
-                self._desk.calls[call_id].owner = None
+                self._shared.calls[call_id].owner = None
             return super().claim(call_id)
 
     breaks: ClassVar[set[str]] = {
@@ -572,12 +572,12 @@ class TestLooksBeforeItWrites(Staged):
 
 class TestForgetsReservations(Staged):
     class Made(MemoryJournal):
-        def _check(self, limit: BudgetLimit, calls: Sequence[Call]) -> None:
-            there, self._desk.calls = self._desk.calls, {}
+        def _check_limit(self, limit: BudgetLimit, calls: Sequence[Call]) -> None:
+            there, self._shared.calls = self._shared.calls, {}
             try:
                 super()._check_limit(limit, calls)
             finally:
-                self._desk.calls = there
+                self._shared.calls = there
 
     breaks: ClassVar[set[str]] = {
         "test_counts_nothing_for_what_a_dead_process_never_sent",
@@ -590,10 +590,10 @@ class TestForgetsReservations(Staged):
 
 class TestHoldsBackWhatWasNeverSent(Staged):
     class Made(MemoryJournal):
-        def _check(self, limit: BudgetLimit, calls: Sequence[Call]) -> None:
+        def _check_limit(self, limit: BudgetLimit, calls: Sequence[Call]) -> None:
             dead = [
                 entry.call.reserved or 0
-                for entry in self._desk.calls.values()
+                for entry in self._shared.calls.values()
                 if entry.state == "planned" and entry.owner and not entry.owner.alive
             ]
             super()._check_limit(
@@ -607,7 +607,7 @@ class TestHoldsBackWhatWasNeverSent(Staged):
 
 class TestForgetsTheLedger(Staged):
     class Made(MemoryJournal):
-        def _check(self, limit: BudgetLimit, calls: Sequence[Call]) -> None:
+        def _check_limit(self, limit: BudgetLimit, calls: Sequence[Call]) -> None:
             kept, self.ledger.kept = self.ledger.kept, {}
             try:
                 super()._check_limit(limit, calls)
@@ -628,7 +628,7 @@ class TestTakesUnknownForNothing(Staged):
         def record(self, call_id: str, note: CallUpdate) -> None:
             super().record(call_id, note)
             if isinstance(note, CallClosed):
-                self._desk.reserved.pop(call_id, None)
+                self._shared.reserved.pop(call_id, None)
 
     breaks: ClassVar[set[str]] = {
         "test_counts_an_unknown_cost_as_reserved",
@@ -637,9 +637,9 @@ class TestTakesUnknownForNothing(Staged):
 
 class TestNeverReleases(Staged):
     class Made(MemoryJournal):
-        def _check(self, limit: BudgetLimit, calls: Sequence[Call]) -> None:
-            gone = self._desk.reserved.keys() - self._desk.calls.keys()
-            held = sum(self._desk.reserved[call_id] for call_id in gone)
+        def _check_limit(self, limit: BudgetLimit, calls: Sequence[Call]) -> None:
+            gone = self._shared.reserved.keys() - self._shared.calls.keys()
+            held = sum(self._shared.reserved[call_id] for call_id in gone)
             super()._check_limit(replaced(limit, micros=limit.micros - held), calls)
 
     breaks: ClassVar[set[str]] = {
@@ -653,7 +653,7 @@ class TestNeverReleases(Staged):
 
 class TestCountsFromTheBeginningOfTime(Staged):
     class Made(MemoryJournal):
-        def _check(self, limit: BudgetLimit, calls: Sequence[Call]) -> None:
+        def _check_limit(self, limit: BudgetLimit, calls: Sequence[Call]) -> None:
             since = limit.since.replace(year=1970)
             super()._check_limit(replaced(limit, since=since), calls)
 
@@ -664,7 +664,7 @@ class TestCountsFromTheBeginningOfTime(Staged):
 
 class TestCountsEveryBackend(Staged):
     class Made(MemoryJournal):
-        def _check(self, limit: BudgetLimit, calls: Sequence[Call]) -> None:
+        def _check_limit(self, limit: BudgetLimit, calls: Sequence[Call]) -> None:
             super()._check_limit(replaced(limit, backend=""), calls)
 
     breaks: ClassVar[set[str]] = {
@@ -674,7 +674,7 @@ class TestCountsEveryBackend(Staged):
 
 class TestCountsEveryCaller(Staged):
     class Made(MemoryJournal):
-        def _check(self, limit: BudgetLimit, calls: Sequence[Call]) -> None:
+        def _check_limit(self, limit: BudgetLimit, calls: Sequence[Call]) -> None:
             super()._check_limit(replaced(limit, caller=""), calls)
 
     breaks: ClassVar[set[str]] = {

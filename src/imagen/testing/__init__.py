@@ -1,7 +1,7 @@
-"""For adapter authors: the contracts to pass, and fakes to lean on.
+"""Contract tests and fakes for adapter authors.
 
 Example:
-    A whole test module for a backend of your own::
+    The complete test module of a backend::
 
         class TestMyBackend(BackendContract):
             @pytest.fixture
@@ -18,7 +18,8 @@ except ModuleNotFoundError as missing:
         "imagen.testing needs pytest: install imagen-studio[testing].", name="pytest"
     ) from missing
 
-# So that a broken promise shows the values that broke it, as in a test of one's own.
+# pytest explains the values of a failed `assert` only in modules that it rewrites, and
+# outside the tests it rewrites only those that are registered before their import.
 pytest.register_assert_rewrite("imagen.testing.contracts")
 
 from imagen.testing.cloud import MemoryCloud, MemorySharedLedger  # noqa: E402

@@ -1,4 +1,4 @@
-"""The shared ledger and the cloud in memory: gone when the test is over."""
+"""Fakes of the shared ledger and the cloud in memory."""
 
 from collections.abc import Iterator, Mapping, Sequence
 from datetime import date
@@ -11,10 +11,10 @@ from imagen.testing.stores import MemoryLedger
 
 
 class MemorySharedLedger(MemoryLedger):
-    """A dictionary that rows are delivered to.
+    """A shared ledger in a dictionary.
 
     Attributes:
-        trouble: What is raised instead; None when all is well.
+        trouble: An error that every method raises; None for a working ledger.
     """
 
     def __init__(self) -> None:
@@ -22,28 +22,27 @@ class MemorySharedLedger(MemoryLedger):
         self.trouble: ImagenError | None = None
 
     def deliver(self, rows: Sequence[UsageRow]) -> Mapping[str, str]:
-        """Keep those that are not kept yet, and that make sense."""
+        """Store new rows; return the ids and reasons of invalid ones."""
         self._check()
-        refused = {
-            row.id: "It is of less than nothing." for row in rows if _is_invalid(row)
-        }
+        invalid = [row for row in rows if _is_invalid(row)]
+        refused = {row.id: "The number of images is negative." for row in invalid}
         self.record([row for row in rows if row.id not in refused])
         return refused
 
     def rows(self, *, since: date | None = None) -> Iterator[UsageRow]:
-        """Sort what there is."""
+        """Return the rows, the newest first."""
         self._check()
         return super().rows(since=since)
 
     def totals(
         self, by: Sequence[Dimension], *, since: date | None = None
     ) -> tuple[UsageTotal, ...]:
-        """Group what there is."""
+        """Return totals grouped by the dimensions."""
         self._check()
         return super().totals(by, since=since)
 
     def close(self) -> None:
-        """Hold nothing."""
+        """Do nothing."""
 
     def _check(self) -> None:
         if self.trouble is not None:
@@ -51,12 +50,12 @@ class MemorySharedLedger(MemoryLedger):
 
 
 class MemoryCloud:
-    """Two dictionaries.
+    """A cloud in two dictionaries.
 
     Attributes:
-        objects: The bytes, by their path.
-        kept: What they are, by the image's id.
-        trouble: What is raised instead; None when all is well.
+        objects: The files, by their path.
+        kept: The images, by id.
+        trouble: An error that every method raises; None for a working cloud.
     """
 
     def __init__(self) -> None:
@@ -65,38 +64,40 @@ class MemoryCloud:
         self.trouble: ImagenError | None = None
 
     def upload(self, image: CloudImage, content: bytes) -> None:
-        """Keep both."""
+        """Store the file and the image, each once."""
         self._check()
         if not content or not image.sidecar.mime_type.startswith("image/"):
-            raise Refused("It is no image.")
+            raise Refused("The file is not an image.")
         self.objects.setdefault(image.path, content)
         self.kept.setdefault(image.sidecar.id, image)
 
     def find(self, owner: str, *, limit: int | None = None) -> Iterator[CloudImage]:
-        """Look at each."""
+        """Return the owner's images, the newest first."""
         self._check()
         mine = [image for image in self.kept.values() if image.owner == owner]
         mine.sort(key=lambda image: (image.sidecar.created_at, image.sidecar.id))
         return iter(mine[::-1][:limit])
 
     def get(self, owner: str, name: str) -> CloudImage | None:
-        """Look at each."""
-        begin = name.lower() or "none"
-        found = [each for each in self.find(owner) if each.sidecar.id.startswith(begin)]
+        """Return the image of an id or a unique prefix."""
+        start = name.lower() or "none"
+        found = [each for each in self.find(owner) if each.sidecar.id.startswith(start)]
         if len(found) > 1:
-            raise InvalidRequest(f"{len(found)} images have an id like {name!r}.")
+            raise InvalidRequest(
+                f"{len(found)} images have an id that begins {name!r}."
+            )
         return found[0] if found else None
 
     def download(self, image: CloudImage) -> bytes:
-        """Look, and compare."""
+        """Return the file if its hash is the one in the sidecar."""
         self._check()
         content = self.objects.get(image.path, b"")
         if sha256(content).hexdigest() != image.sidecar.sha256:
-            raise BackendError("The copy is gone, or is not what was kept.")
+            raise BackendError("The copy is missing or has another hash.")
         return content
 
     def close(self) -> None:
-        """Hold nothing."""
+        """Do nothing."""
 
     def _check(self) -> None:
         if self.trouble is not None:

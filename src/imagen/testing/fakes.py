@@ -1,4 +1,4 @@
-"""Stand-ins for the outside world: in memory, without time, and honest."""
+"""Fakes of the clock, the job context, a backend, a storage and an image editor."""
 
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
@@ -33,19 +33,19 @@ NEW_YEAR = datetime(2030, 1, 1, 12, tzinfo=UTC)
 def tiny_png(
     width: int = 64, height: int = 64, colour: Colour = (200, 30, 30)
 ) -> bytes:
-    """Return a whole PNG of one colour; small in bytes, whatever its size."""
+    """Return a valid PNG of one colour, which takes few bytes at any size."""
     rows = (b"\0" + bytes(colour) * width) * height
     return rgb_png(width, height, [rows])
 
 
 class RecordingContext:
-    """Lets no time pass, and remembers all that it was told.
+    """A job context whose waits take no time, and which records all calls.
 
     Attributes:
-        references: What the remote job was called.
-        fractions: Each fraction that was reported, or None.
-        notes: What was said with them.
-        steps: How many steps there were said to be, likewise.
+        references: The reported references of the remote job.
+        fractions: Each reported fraction, or None.
+        notes: The note of each report.
+        steps: The number of steps of each report, or None.
         waits: The seconds of each wait.
     """
 
@@ -57,40 +57,40 @@ class RecordingContext:
         self.waits: list[float] = []
 
     def accepted(self, reference: str) -> None:
-        """Remember the name."""
+        """Record the reference."""
         self.references.append(reference)
 
     def progress(
         self, fraction: float | None, note: str = "", *, steps: int | None = None
     ) -> None:
-        """Remember the words."""
+        """Record the report."""
         self.fractions.append(fraction)
         self.notes.append(note)
         self.steps.append(steps)
 
     def sleep(self, seconds: float) -> None:
-        """Remember the wait, but do not wait."""
+        """Record the wait and return at once."""
         self.waits.append(seconds)
 
     def on_cancel(self, close: Callable[[], None]) -> None:
-        """Never call it: nobody cancels."""
+        """Ignore the function: this job is never cancelled."""
 
 
 class CancelledContext(RecordingContext):
-    """The job was cancelled before it began, so that no wait ends well."""
+    """The context of a job that was cancelled before it began: every wait raises."""
 
     def sleep(self, seconds: float) -> None:
-        """Remember the wait, and refuse it."""
+        """Record the wait and raise Cancelled."""
         super().sleep(seconds)
-        raise Cancelled("Nobody wants the image any more.")
+        raise Cancelled("The job was cancelled.")
 
     def on_cancel(self, close: Callable[[], None]) -> None:
-        """Call it at once."""
+        """Call the function at once."""
         close()
 
 
 class StoppableContext(RecordingContext):
-    """Lets real time pass until the job is stopped, as the real one does."""
+    """A context whose waits take real time, until `stop` cancels the job."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -99,13 +99,13 @@ class StoppableContext(RecordingContext):
         self._lock = Lock()
 
     def sleep(self, seconds: float) -> None:
-        """Wait, unless the job is stopped."""
+        """Wait; raise Cancelled once the job is stopped."""
         super().sleep(seconds)
         if self._stopped.wait(max(0.0, seconds)):
-            raise Cancelled("The job was stopped.")
+            raise Cancelled("The job was cancelled.")
 
     def on_cancel(self, close: Callable[[], None]) -> None:
-        """Call it when the job is stopped, or at once."""
+        """Call the function when the job is stopped; at once if it was."""
         with self._lock:
             if not self._stopped.is_set():
                 self._close.append(close)
@@ -113,7 +113,7 @@ class StoppableContext(RecordingContext):
         close()
 
     def stop(self) -> None:
-        """Stop the job; to be called from another thread than the job's."""
+        """Cancel the job; to be called from another thread."""
         with self._lock:
             self._stopped.set()
             closing, self._close = self._close, []
@@ -122,14 +122,14 @@ class StoppableContext(RecordingContext):
 
 
 class _PendingCall(msgspec.Struct, eq=False):
-    """A call that is to come."""
-
     moment: float
     call: Callable[[], None]
 
 
 class FakeClock:
-    """A clock whose time passes only when somebody waits, and then at once.
+    """A clock whose time advances only when a thread waits, and then at once.
+
+    A call that was scheduled with `after` is made while a thread waits past its time.
 
     Attributes:
         waits: The seconds of each wait.
@@ -143,15 +143,15 @@ class FakeClock:
         self._lock = Lock()
 
     def now(self) -> datetime:
-        """Return the time that it has become."""
+        """Return the start plus the elapsed time."""
         return self._start + timedelta(seconds=self._elapsed)
 
     def monotonic(self) -> float:
-        """Return how many seconds were waited."""
+        """Return the total of the seconds that were waited."""
         return self._elapsed
 
     def wait(self, until: Event, seconds: float) -> bool:
-        """Move time on, to the moment at which the event is set or to the end."""
+        """Advance the time until the event is set or the seconds are over."""
         self.waits.append(seconds)
         end = self._elapsed + max(0.0, seconds)
         while not until.is_set() and (due := self._next(end)) is not None:
@@ -162,20 +162,20 @@ class FakeClock:
         return until.is_set()
 
     def after(self, seconds: float, call: Callable[[], None]) -> Callable[[], None]:
-        """Have it called by whoever waits past that moment, in another thread."""
+        """Schedule a call; return a function that cancels it."""
         due = _PendingCall(self._elapsed + seconds, call)
         with self._lock:
             self._due.append(due)
 
-        def call_off() -> None:
+        def cancel() -> None:
             with self._lock:
                 if due in self._due:
                     self._due.remove(due)
 
-        return call_off
+        return cancel
 
     def _next(self, end: float) -> _PendingCall | None:
-        """Move on to the first call that is due by then, and take it off the list."""
+        """Advance to the first call that is due by the given time, and remove it."""
         with self._lock:
             due = min(self._due, key=lambda due: due.moment, default=None)
             if due is None or due.moment > end:
@@ -186,6 +186,8 @@ class FakeClock:
 
 
 def _call_in_thread(call: Callable[[], None]) -> None:
+    # Another thread, as with the real clock: a call that takes a lock of the waiting
+    # thread would pass a test in the same thread and deadlock in production.
     thread = Thread(target=call)
     thread.start()
     thread.join()
@@ -194,7 +196,8 @@ def _call_in_thread(call: Callable[[], None]) -> None:
 ScriptStep: TypeAlias = (
     Generated | Exception | Callable[[ImageJob, JobContext], Generated]
 )
-"""What a scripted backend does with one job: hand it over, raise it, or call it."""
+"""One step of a scripted backend: a result to return, an error to raise, or a function
+to call with the job."""
 
 ANYTHING = Capabilities(
     model="plain",
@@ -207,14 +210,14 @@ ANYTHING = Capabilities(
     parameters={"mood": "cheerful or grave"},
     may_cost=False,
 )
-"""Can do most things, for nothing."""
+"""Most capabilities, without cost."""
 
 
 class ScriptedBackend:
-    """Does with each job what the script says next; then makes plain images.
+    """A backend that plays one step of a script per job, then makes plain images.
 
     Attributes:
-        jobs: The jobs that it was given.
+        jobs: The jobs that were submitted.
     """
 
     def __init__(
@@ -226,28 +229,27 @@ class ScriptedBackend:
         self._lock = Lock()
 
     def capabilities(self) -> Capabilities:
-        """Return what it was told that it can."""
+        """Return the capabilities given at creation."""
         return self._capabilities
 
     def generate(self, job: ImageJob, context: JobContext) -> Generated:
-        """Follow the script."""
+        """Play the next step."""
         return _play(self._next_step(job), job, context)
 
     def _next_step(self, job: ImageJob) -> ScriptStep:
-        """Return what the script says of the job."""
         if job.options.get("mood", "cheerful") not in {"cheerful", "grave"}:
-            raise InvalidRequest("mood is cheerful or grave.")
+            raise InvalidRequest("mood must be cheerful or grave.")
         with self._lock:
             self.jobs.append(job)
             return self._script.pop(0) if self._script else plain_images
 
 
 class ResumableScriptedBackend(ScriptedBackend):
-    """Names the jobs that it takes, and can be asked for them later.
+    """A scripted backend whose jobs have references, and can be resumed and found.
 
     Attributes:
-        taken: Every job that it took, by its name.
-        at: When it takes them.
+        taken: The accepted jobs by reference.
+        at: The time at which jobs are accepted.
     """
 
     def __init__(
@@ -261,29 +263,29 @@ class ResumableScriptedBackend(ScriptedBackend):
         self.at = at
 
     def generate(self, job: ImageJob, context: JobContext) -> Generated:
-        """Take the job, unless the script refuses it, and then follow the script."""
+        """Accept the job, unless the next step refuses it, and play the step."""
         answer = self._next_step(job)
         if not isinstance(answer, ImagenError) or answer.may_have_cost:
             context.accepted(self.take(job))
         return _play(answer, job, context)
 
     def take(self, job: ImageJob) -> str:
-        """Take a job as if its answer had been lost, and return what it is called."""
+        """Accept a job without reporting it, as if the response were lost."""
         with self._lock:
             name = f"job-{len(self.taken) + 1}"
             self.taken[name] = job
         return name
 
     def resume(self, job: ImageJob, reference: str, context: JobContext) -> Generated:
-        """Make the plain images of a job that it took."""
+        """Return the plain images of an accepted job."""
         if reference not in self.taken:
-            raise BackendError(f"There is no job {reference}.")
+            raise BackendError(f"Unknown job {reference}.")
         return plain_images(job, context)
 
     def find(
         self, job: ImageJob, *, since: datetime, context: JobContext
     ) -> tuple[str, ...]:
-        """Return the names of all jobs that are like it."""
+        """Return the references of all equal jobs."""
         if since > self.at:
             return ()
         return tuple(name for name, taken in self.taken.items() if taken == job)
@@ -296,7 +298,7 @@ def _play(answer: ScriptStep, job: ImageJob, context: JobContext) -> Generated:
 
 
 def plain_images(job: ImageJob, context: JobContext) -> Generated:
-    """Return as many images of one colour as the job counts, which cost nothing."""
+    """Return images of one colour without cost, as many as the job counts."""
     context.progress(1.0)
     colour = (job.seed or 0) % 256, job.number % 256, 120
     image = GeneratedImage(
@@ -312,11 +314,11 @@ def plain_images(job: ImageJob, context: JobContext) -> Generated:
 
 
 class MemoryStorage:
-    """A dictionary with manners.
+    """A storage in a dictionary.
 
     Attributes:
         kept: Images and sidecars, by name.
-        media_types: What each image was said to be.
+        media_types: The media type of each image.
     """
 
     def __init__(self) -> None:
@@ -334,13 +336,13 @@ class MemoryStorage:
         replace: bool = False,
         again: bool = False,
     ) -> str:
-        """Keep both, unless something has the name of either."""
+        """Store both files, unless one of the names is in use."""
         note = name + SIDECAR_SUFFIX
         with self._lock:
-            there = self.kept.get(name), self.kept.get(note)
-            same = there[0] == content or there == (None, sidecar)
-            if there != (None, None) and not replace and not (again and same):
-                raise NameTaken(f"{name} is taken.")
+            stored = self.kept.get(name), self.kept.get(note)
+            same = stored[0] == content or stored == (None, sidecar)
+            if stored != (None, None) and not replace and not (again and same):
+                raise NameTaken(f"{name} exists already.")
             self.kept[name] = content
             self.media_types[name] = media_type
             self.kept.pop(note, None)
@@ -349,13 +351,13 @@ class MemoryStorage:
         return f"memory:{name}"
 
     def read(self, name: str) -> bytes | None:
-        """Look it up."""
+        """Return the file; None when the name is unknown."""
         with self._lock:
             return self.kept.get(name)
 
 
 class PlainEditor:
-    """Redraws every image as a PNG of one colour; writes no other format.
+    """An image editor whose result is always a PNG of one colour.
 
     Attributes:
         asked: The media type and the fit of each call.
@@ -367,14 +369,14 @@ class PlainEditor:
     def redraw(
         self, content: bytes, *, media_type: str, fit: Fit | None, size: Size | None
     ) -> bytes:
-        """Return the plain image, at the size if it is to be fitted."""
+        """Return a plain image, in the given size if there is a fit."""
         self.asked.append((media_type, fit))
         try:
             facts = read_facts(content)
-        except NotAnImage as why:
-            raise StorageError(f"The image cannot be redrawn: {why}.") from why
+        except NotAnImage as error:
+            raise StorageError(f"The image cannot be converted: {error}.") from error
         if media_type != "image/png":
-            raise StorageError(f"A plain editor writes no {media_type}.")
+            raise StorageError(f"PlainEditor cannot write {media_type}.")
         if fit is None or size is None:
             return tiny_png(facts.width, facts.height)
         return tiny_png(*size.sides)

@@ -1,4 +1,4 @@
-"""What was asked for under which key, in memory: gone when the test is over."""
+"""A fake of the idempotency keys in memory."""
 
 from collections.abc import Sequence
 from copy import copy
@@ -24,7 +24,7 @@ from imagen.testing.stores import MemoryJournal
 
 
 class _Request(msgspec.Struct):
-    """What is known of one; `owner` is the process in whose hands it is."""
+    """A recorded request; `owner` is the journal of the process that works on it."""
 
     fingerprint: str
     owner: MemoryJournal | None
@@ -33,13 +33,13 @@ class _Request(msgspec.Struct):
 
 
 class MemoryRequestKeys:
-    """Knows the requests of this test.
+    """Idempotency keys in memory.
 
     Args:
-        journal: In which their calls are, and whose process this is.
+        journal: The journal with the calls of the requests; it represents the process.
 
     Attributes:
-        journal: Likewise.
+        journal: The same journal.
     """
 
     def __init__(self, journal: MemoryJournal | None = None) -> None:
@@ -48,13 +48,13 @@ class MemoryRequestKeys:
         self._lock = RLock()
 
     def another(self) -> Self:
-        """Return those of another process over the same requests."""
+        """Return the keys of another process on the same requests."""
         another = copy(self)
         another.journal = self.journal.another()
         return another
 
     def claim(self, key: RequestKey, *, at: datetime) -> KeyState:
-        """Look, and keep what is new."""
+        """Claim a new key, or return the state of a known one."""
         del at
         with self._lock:
             request = self._requests.get(_identity(key))
@@ -65,7 +65,7 @@ class MemoryRequestKeys:
             return self._state(key, request)
 
     def take_over(self, key: RequestKey) -> bool:
-        """Put our name where that of one who is gone was."""
+        """Become the owner of an interrupted request."""
         with self._lock:
             request = self._requests.get(_identity(key))
             if request is None or request.answer is not None or _is_live(request):
@@ -74,24 +74,24 @@ class MemoryRequestKeys:
             return True
 
     def record_calls(self, key: RequestKey, calls: Sequence[Call]) -> None:
-        """Keep their names."""
+        """Record the ids of the calls."""
         with self._lock:
             self._requests[_identity(key)].calls = tuple(
                 RecordedCall(id=call.id, image_ids=call.image_ids) for call in calls
             )
 
     def complete(self, key: RequestKey, answer: StoredAnswer) -> None:
-        """Keep the answer."""
+        """Store the answer."""
         with self._lock:
             self._requests[_identity(key)].answer = answer
 
     def abandon(self, key: RequestKey) -> None:
-        """Take our name away."""
+        """Remove the owner."""
         with self._lock:
             self._requests[_identity(key)].owner = None
 
     def release(self, key: RequestKey) -> None:
-        """Drop it."""
+        """Delete the request."""
         with self._lock:
             self._requests.pop(_identity(key), None)
 
@@ -105,11 +105,12 @@ class MemoryRequestKeys:
         return KeyInterrupted(tuple(map(self._with_state, request.calls)))
 
     def _with_state(self, call: RecordedCall) -> RecordedCall:
-        there = {each.call.id: each for each in self.journal.list_open()}.get(call.id)
+        calls = {each.call.id: each for each in self.journal.list_open()}
+        found = calls.get(call.id)
         return msgspec.structs.replace(
             call,
-            open=there is not None and there.state != "planned",
-            live=there is not None and there.live,
+            open=found is not None and found.state != "planned",
+            live=found is not None and found.live,
             billed=call.id in self.journal.ledger.kept,
         )
 

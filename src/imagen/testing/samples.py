@@ -1,4 +1,4 @@
-"""A call, its images, its row and its place in the history, as they might be."""
+"""Sample calls, results, usage rows and history entries."""
 
 from datetime import UTC, datetime, timedelta, timezone
 
@@ -15,14 +15,14 @@ from imagen.domain.sidecar import Change, Sidecar
 from imagen.domain.size import Size
 
 MONDAY = datetime(2026, 11, 16, 9, 30, 15, 123456, tzinfo=UTC)
-"""In the week `2026-W47`."""
+"""A Monday in the ISO week 2026-W47."""
 PROMPT = 'a fox, лиса, 狐; 100% "quoted"\nand a second line'
 NON_UTF8_NAME = "no-utf-8-\udcff.png"
-"""A file name that is no UTF-8, as Python reads it."""
+"""A file name that is not valid UTF-8, as Python decodes it."""
 
 
 def sample_id(number: int) -> str:
-    """Return a UUIDv7; the higher the number, the later."""
+    """Return a UUIDv7; a higher number is a later one."""
     return f"019a{number:04x}-0000-7000-8000-{number * 7919:012x}"
 
 
@@ -35,7 +35,7 @@ def sample_call(
     may_cost: bool = True,
     reserved: int | None = 40_000,
 ) -> Call:
-    """Return the intent to make one image; the higher the number, the later."""
+    """Return a call for one image; a higher number is a later one."""
     at = MONDAY + timedelta(minutes=number)
     size = Size(width=1536, height=768)
     return Call(
@@ -72,7 +72,7 @@ def sample_call(
 
 
 def sample_received(content: bytes = b"\x89PNG \0\xff\r\n" * 9) -> Received:
-    """Return what came of a call."""
+    """Return the result of a call."""
     return Received(
         generated=Generated(
             images=(GeneratedImage(content=content, media_type="image/png", seed=7),),
@@ -96,7 +96,7 @@ def sample_row(
     images: int = 1,
     cost: int | None = 25_000,
 ) -> UsageRow:
-    """Return what one call cost, in micro-dollars; the higher the number, the later."""
+    """Return the usage row of a call, with a cost in micro-dollars."""
     return UsageRow(
         id=sample_id(number),
         created_at=MONDAY + timedelta(minutes=number) if at is None else at,
@@ -123,7 +123,7 @@ def sample_entry(
     caller: str = "writer",
     image_id: str | None = None,
 ) -> HistoryEntry:
-    """Return an image that was made; the higher the number, the later."""
+    """Return the history entry of an image; a higher number is a later one."""
     at = MONDAY + timedelta(minutes=number) if at is None else at
     written = at.astimezone(UTC).isoformat(timespec="milliseconds")
     return HistoryEntry(

@@ -1,4 +1,4 @@
-"""The journal, the ledger and the history in memory: gone when the test is over."""
+"""Fakes of the journal, the ledger and the history in memory."""
 
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -38,7 +38,7 @@ from imagen.domain.money.usage import (
 
 
 class MemoryLedger:
-    """A dictionary that adds up.
+    """A ledger in a dictionary.
 
     Attributes:
         kept: The rows, by id.
@@ -48,12 +48,12 @@ class MemoryLedger:
         self.kept: dict[str, UsageRow] = {}
 
     def record(self, rows: Sequence[UsageRow]) -> None:
-        """Keep those that are not kept yet."""
+        """Add the rows whose id is unknown."""
         for row in rows:
             self.kept.setdefault(row.id, row)
 
     def rows(self, *, since: date | None = None) -> Iterator[UsageRow]:
-        """Sort what there is."""
+        """Return the rows, the newest first."""
         rows = sorted(self.kept.values(), key=attrgetter("id"))
         rows.sort(key=attrgetter("created_at"))
         return (row for row in reversed(rows) if _is_since(row.created_at, since))
@@ -61,7 +61,7 @@ class MemoryLedger:
     def totals(
         self, by: Sequence[Dimension], *, since: date | None = None
     ) -> tuple[UsageTotal, ...]:
-        """Group what there is."""
+        """Return totals grouped by the dimensions."""
         totals = (
             UsageTotal(
                 **{name: getattr(row, name) for name in by},
@@ -76,11 +76,11 @@ class MemoryLedger:
 
 
 class MemoryHistory:
-    """A dictionary that can be searched.
+    """A history in a dictionary.
 
     Attributes:
         kept: The images, by id.
-        is_owed: Says whether the image of an id is owed to the cloud.
+        is_owed: Returns whether an image still has to be uploaded to the cloud.
     """
 
     def __init__(self) -> None:
@@ -88,7 +88,7 @@ class MemoryHistory:
         self.is_owed: Callable[[str], bool] = lambda _: False
 
     def add(self, entries: Sequence[HistoryEntry]) -> None:
-        """Keep them, in the place of those with their ids."""
+        """Add the entries, and replace those with equal ids."""
         self.kept.update({entry.sidecar.id: entry for entry in entries})
 
     def find(
@@ -103,7 +103,7 @@ class MemoryHistory:
         before: Position | None = None,
         limit: int | None = None,
     ) -> Iterator[HistoryEntry]:
-        """Look at each."""
+        """Return the matching entries, the newest first."""
         sought = words.casefold().split()
         found = (
             entry
@@ -119,7 +119,7 @@ class MemoryHistory:
         return islice(found, limit)
 
     def count(self, by: Dimension) -> Mapping[str, int]:
-        """Count each."""
+        """Return the number of entries per value."""
         counted = Counter(
             iso_week(_created(entry)) if by == "week" else getattr(entry.sidecar, by)
             for entry in self.kept.values()
@@ -127,21 +127,23 @@ class MemoryHistory:
         return dict(sorted(counted.items(), reverse=by == "week"))
 
     def get(self, name: str) -> HistoryEntry | None:
-        """Look at each id."""
+        """Return the entry of an id, of a unique prefix, or the last one."""
         if name == "last":
             return next(self.find(), None)
         begin = name.lower()
         found = [entry for key, entry in self.kept.items() if key.startswith(begin)]
         if len(found) > 1 and begin not in self.kept:
-            raise InvalidRequest(f"{len(found)} images have an id like {name!r}.")
+            raise InvalidRequest(
+                f"{len(found)} images have an id that begins {name!r}."
+            )
         return self.kept.get(begin, found[0] if found else None)
 
     def forget(self, image_id: str) -> bool:
-        """Drop it."""
+        """Delete the entry; return whether it existed."""
         return self.kept.pop(image_id, None) is not None
 
     def forget_older(self, than: datetime) -> int:
-        """Drop them."""
+        """Delete older entries that need no upload; return their number."""
         older = [
             key
             for key, entry in self.kept.items()
@@ -151,18 +153,18 @@ class MemoryHistory:
 
 
 class _CallEntry(msgspec.Struct):
-    """What is known of a call; `owner` is the journal in whose hands it is."""
+    """An open call; `owner` is the journal of the process that works on it."""
 
     call: Call
     owner: "MemoryJournal | None"
     state: CallState = "planned"
     reference: str = ""
-    trouble: str = ""
+    reason: str = ""
     received: Received | None = None
 
 
 class _SharedCalls:
-    """What journals that stand for several processes have in common."""
+    """The data that journals of several processes share."""
 
     def __init__(self) -> None:
         self.calls: dict[str, _CallEntry] = {}
@@ -172,25 +174,25 @@ class _SharedCalls:
 
 
 class MemoryJournal:
-    """Knows the calls of this test.
+    """A journal in memory.
 
     Args:
-        ledger: Where usage rows go.
+        ledger: The ledger for usage rows; by default a new one.
 
     Attributes:
-        ledger: Where usage rows went.
-        notes: All that it was told, and of which call.
-        alive: Whether the process that it stands for goes on.
+        ledger: The ledger with the usage rows.
+        notes: The recorded updates, each with the id of its call.
+        alive: Whether the simulated process is alive.
     """
 
     def __init__(self, ledger: MemoryLedger | None = None) -> None:
         self.ledger = MemoryLedger() if ledger is None else ledger
         self.notes: list[tuple[str, CallUpdate]] = []
         self.alive = True
-        self._desk = _SharedCalls()
+        self._shared = _SharedCalls()
 
     def another(self) -> Self:
-        """Return the journal of another process over the same calls."""
+        """Return the journal of another process on the same calls."""
         another = copy(self)
         another.notes, another.alive = [], True
         return another
@@ -198,36 +200,36 @@ class MemoryJournal:
     def begin(
         self, calls: Sequence[Call], *, limits: Sequence[BudgetLimit] = ()
     ) -> None:
-        """Keep the calls, if there is room for all of them."""
-        desk, new = self._desk, {call.id: _CallEntry(call, self) for call in calls}
-        with desk.lock:
+        """Add the calls if all limits have room for all of them."""
+        shared, new = self._shared, {call.id: _CallEntry(call, self) for call in calls}
+        with shared.lock:
             for limit in limits:
                 self._check_limit(limit, calls)
-            if len(new) < len(calls) or new.keys() & desk.calls.keys():
-                raise JournalError("One of the calls was begun already.")
-            desk.calls |= new
-            desk.reserved |= {call.id: call.reserved or 0 for call in calls}
+            if len(new) < len(calls) or new.keys() & shared.calls.keys():
+                raise JournalError("One of the calls exists already.")
+            shared.calls |= new
+            shared.reserved |= {call.id: call.reserved or 0 for call in calls}
 
     def committed_micros(self, limit: BudgetLimit) -> int:
-        """Add up what was spent and what is reserved."""
+        """Return what was spent and reserved within the limit."""
         return sum(self._spent_and_reserved(limit))
 
     def record(self, call_id: str, note: CallUpdate) -> None:
-        """Change what is known of the call."""
-        with self._desk.lock:
+        """Apply the update to the call."""
+        with self._shared.lock:
             self.notes.append((call_id, note))
             if isinstance(note, CallClosed):
-                self._desk.calls.pop(call_id, None)
+                self._shared.calls.pop(call_id, None)
                 self.ledger.record([] if note.usage is None else [note.usage])
-            elif entry := self._desk.calls.get(call_id):
+            elif entry := self._shared.calls.get(call_id):
                 self._apply(entry, note)
 
     def unclaimed_references(
         self, call: Call, references: Sequence[str]
     ) -> tuple[str, ...]:
-        """Look whose they are."""
-        adapter, owners = call.plan.instance.adapter, self._desk.references
-        with self._desk.lock:
+        """Return the references that no other call of the adapter had."""
+        adapter, owners = call.plan.instance.adapter, self._shared.references
+        with self._shared.lock:
             return tuple(
                 reference
                 for reference in references
@@ -235,25 +237,25 @@ class MemoryJournal:
             )
 
     def list_open(self) -> tuple[OpenCall, ...]:
-        """Return what is known of each."""
-        with self._desk.lock:
+        """Return the open calls, the oldest first."""
+        with self._shared.lock:
             entries = sorted(
-                self._desk.calls.values(), key=lambda entry: entry.call.created_at
+                self._shared.calls.values(), key=lambda entry: entry.call.created_at
             )
             return tuple(_open_call(entry) for entry in entries)
 
     def claim(self, call_id: str) -> ClaimedCall | None:
-        """Take it over."""
-        with self._desk.lock:
-            entry = self._desk.calls.get(call_id)
+        """Take over a call that is not live."""
+        with self._shared.lock:
+            entry = self._shared.calls.get(call_id)
             if entry is None or _open_call(entry).live:
                 return None
             entry.owner = self
-            taken, entry.trouble = _open_call(entry), ""
-            return ClaimedCall(open=taken, received=entry.received)
+            claimed, entry.reason = _open_call(entry), ""
+            return ClaimedCall(open=claimed, received=entry.received)
 
     def close(self) -> None:
-        """Let go of every call, as if this process had ended."""
+        """Leave all calls open, as if this process had ended."""
         self.alive = False
 
     def _check_limit(self, limit: BudgetLimit, calls: Sequence[Call]) -> None:
@@ -261,9 +263,8 @@ class MemoryJournal:
         limit.check(spent=spent, reserved=reserved, requested=_reserved(calls, limit))
 
     def _spent_and_reserved(self, limit: BudgetLimit) -> tuple[int, int]:
-        """Return what was spent in the limit's time, and what is reserved."""
         spent = sum(
-            self._desk.reserved.get(row.id, 0)
+            self._shared.reserved.get(row.id, 0)
             if row.cost_micros is None
             else row.cost_micros
             for row in self.ledger.kept.values()
@@ -271,12 +272,13 @@ class MemoryJournal:
             and limit.backend in {"", row.backend}
             and limit.caller in {"", row.caller}
         )
-        there = [
+        # A call that a dead process only planned was never sent, and reserves nothing.
+        pending = [
             entry.call
-            for entry in self._desk.calls.values()
+            for entry in self._shared.calls.values()
             if entry.state != "planned" or entry.owner is None or entry.owner.alive
         ]
-        return spent, _reserved(there, limit)
+        return spent, _reserved(pending, limit)
 
     def _apply(self, entry: _CallEntry, note: CallUpdate) -> None:
         match note:
@@ -287,16 +289,16 @@ class MemoryJournal:
             case CallAccepted(reference=reference):
                 name = entry.call.plan.instance.adapter, reference
                 if (
-                    self._desk.references.setdefault(name, entry.call.id)
+                    self._shared.references.setdefault(name, entry.call.id)
                     != entry.call.id
                 ):
-                    raise ReferenceTaken(f"Another call has the job {reference}.")
+                    raise ReferenceTaken(f"The job {reference} has another call.")
                 entry.reference = reference
                 entry.state = "accepted" if entry.received is None else "received"
             case CallReceived(received=received):
                 entry.state, entry.received = "received", received
-            case CallLeftOpen(reason=trouble):
-                entry.owner, entry.trouble = None, trouble
+            case CallLeftOpen(reason=reason):
+                entry.owner, entry.reason = None, reason
             case _:
                 pass
 
@@ -317,7 +319,7 @@ def _open_call(entry: _CallEntry) -> OpenCall:
         state=entry.state,
         reference=entry.reference,
         live=entry.owner is not None and entry.owner.alive,
-        reason=entry.trouble,
+        reason=entry.reason,
     )
 
 

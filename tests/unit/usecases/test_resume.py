@@ -42,7 +42,7 @@ class DyingJournal(MemoryJournal):
 
     def another(self) -> MemoryJournal:  # type: ignore[override]  # the next one lives
         next_one = MemoryJournal(self.ledger)
-        next_one._desk = self._desk
+        next_one._shared = self._shared
         return next_one
 
     def begin(self, calls: Sequence[Call], **limits: object) -> None:
@@ -331,7 +331,7 @@ def test_an_image_that_is_stored_is_said_though_the_journal_fails_then() -> None
     scene, _ = open_scene(taken(Unfinished("Silence.")))
     journal = scene.die()
     journal_that_forgets = ForgetfulJournal(journal.ledger)
-    journal_that_forgets._desk = journal._desk
+    journal_that_forgets._shared = journal._shared
     resume = ResumeCalls(
         journal=journal_that_forgets,
         records=scene.records(journal_that_forgets),
