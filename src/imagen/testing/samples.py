@@ -16,7 +16,9 @@ from imagen.domain.size import Size
 
 MONDAY = datetime(2026, 11, 16, 9, 30, 15, 123456, tzinfo=UTC)
 """A Monday in the ISO week 2026-W47."""
+# Quotes, percent signs, line ends and three scripts: what SQL and JSON must escape.
 PROMPT = 'a fox, лиса, 狐; 100% "quoted"\nand a second line'
+# File names on Linux are bytes of any encoding.
 NON_UTF8_NAME = "no-utf-8-\udcff.png"
 """A file name that is not valid UTF-8, as Python decodes it."""
 
@@ -50,6 +52,8 @@ def sample_call(
             negative="",
             at=at.astimezone(timezone(timedelta(hours=2))),
             jobs=(
+                # The largest seed of imagen, which does not fit a signed 64-bit
+                # integer.
                 ImageJob(
                     number=1, prompt=PROMPT, size=size, seed=2**64 - 1, timeout=600
                 ),

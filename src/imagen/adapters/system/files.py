@@ -31,7 +31,7 @@ def read_file(location: str, *, largest: int = LARGEST_FILE) -> bytes | None:
 def read_regular(
     location: str, *, size: int | None = None, largest: int = LARGEST_FILE
 ) -> bytes | None:
-    """Return the content of a regular file; None when there is no such file.
+    """Return the content of a regular file; None when it does not exist or differs.
 
     Never blocks: pipes and devices are ignored.
 

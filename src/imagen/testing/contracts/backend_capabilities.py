@@ -16,6 +16,7 @@ class CapabilitiesContract(Contract):
 
     def test_is_built_without_network(self, request: pytest.FixtureRequest) -> None:
         """Creating a backend uses no network."""
+        # imagen creates backends to list their capabilities, and most are never used.
         with observe_thread() as activity:
             request.getfixturevalue("backend")
 
@@ -34,6 +35,7 @@ class CapabilitiesContract(Contract):
 
     def test_says_what_it_can_without_network(self, backend: ImageBackend) -> None:
         """`capabilities` returns at once and uses no network."""
+        # The plan compares each request with the capabilities before anything is sent.
         with observe_thread() as activity:
             backend.capabilities()
 

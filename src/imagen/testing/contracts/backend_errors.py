@@ -57,6 +57,8 @@ class ErrorsContract(Contract):
         self, throttled_backend: ImageBackend
     ) -> None:
         """Rate limiting is Throttled without a retry, with the vendor's Retry-After."""
+        # imagen retries for all backends. A retry inside the backend would multiply
+        # with those, and could ignore cancellation and budgets.
         with pytest.raises(Throttled) as throttled:
             throttled_backend.generate(small_job(throttled_backend), RecordingContext())
 
@@ -93,6 +95,8 @@ class ErrorsContract(Contract):
 
     def test_says_that_a_fate_is_unknown(self, vanishing_backend: ImageBackend) -> None:
         """A job that the vendor may have accepted is Unfinished."""
+        # imagen retries after Unavailable, which would pay twice here. Unfinished
+        # leaves the call open for `imagen resume`.
         with pytest.raises(Unfinished):
             vanishing_backend.generate(small_job(vanishing_backend), RecordingContext())
 
@@ -112,6 +116,8 @@ class ErrorsContract(Contract):
         self, fixture: str, secret: str, request: pytest.FixtureRequest
     ) -> None:
         """The secret is not in an error, its causes or its contexts."""
+        # Usually a key leaks through the URL in the error of an HTTP library, which is
+        # the cause or the context of the backend's own error.
         backend: ImageBackend = request.getfixturevalue(fixture)
         outcome = outcome_of(
             lambda: backend.generate(small_job(backend), RecordingContext())

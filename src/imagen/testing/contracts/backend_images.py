@@ -47,6 +47,8 @@ class ImagesContract(Contract):
         sent_images: Callable[[], Collection[bytes]],
     ) -> None:
         """The content is the vendor's file, unchanged."""
+        # The sidecar records the hash of the vendor's file, and re-encoding would drop
+        # the metadata in it.
         generated = backend.generate(job, RecordingContext())
 
         returned = {abbreviate(image.content) for image in generated.images}
@@ -102,6 +104,7 @@ class ImagesContract(Contract):
 
     def test_claims_no_seed_but_the_one_of_the_job(self, backend: ImageBackend) -> None:
         """The seed of an image is that of the job or None, up to the largest seed."""
+        # `imagen rerun` repeats an image with the seed in its sidecar.
         largest = backend.capabilities().largest_seed
         for seed in {1, largest} if largest else ():
             job = small_job(backend, seed=seed)
@@ -123,6 +126,7 @@ class ImagesContract(Contract):
         self, backend: ImageBackend, job: ImageJob
     ) -> None:
         """A prompt is any text: quotes, line ends, all scripts, a thousand words."""
+        # Templates, format strings and shell commands misread some of these characters.
         prompt = (
             'Ein "Fuß",\n\u0434\u0432\u0430, 三隻貓 🐈\u200d⬛ \\ %s {prompt} $HOME '
             + "na " * 999
@@ -137,6 +141,8 @@ class ImagesContract(Contract):
         self, backend: ImageBackend, job: ImageJob
     ) -> None:
         """A cost is at least 0; an unknown cost is None rather than 0."""
+        # A negative cost would refill a budget, and a 0 for an unknown one would hide
+        # it.
         cost = backend.generate(job, RecordingContext()).cost
 
         assert cost.micros is None or cost.micros >= 0

@@ -45,7 +45,7 @@ class LookupContract(Contract):
     @pytest.fixture
     def unknown_model(self) -> str:
         """A valid name of a model that does not exist."""
-        return "nobody/nothing-4711"
+        return "no-owner/no-model-4711"
 
     @pytest.fixture
     def unknown_reference(self) -> str:
@@ -135,6 +135,8 @@ class LookupContract(Contract):
         self, backend: ImageBackend, job: ImageJob, unknown_reference: str
     ) -> None:
         """An unknown job is a BackendError, or Unfinished if it may exist elsewhere."""
+        # BackendError closes the call for good. An adapter that may be asking the wrong
+        # account raises Unfinished, so that a paid image can still be fetched.
         with pytest.raises((BackendError, Unfinished)):
             _resumable(backend).resume(job, unknown_reference, RecordingContext())
 
@@ -180,6 +182,8 @@ class LookupContract(Contract):
         self, backend: ImageBackend, job: ImageJob
     ) -> None:
         """`find` returns the references of all equal jobs."""
+        # Both, because imagen must know that a lookup is ambiguous: it then assigns
+        # neither.
         lookup, context = _lookup(backend), RecordingContext()
         for _ in range(2):
             backend.generate(job, context)

@@ -24,6 +24,8 @@ class OptionalMethodsContract(Contract):
         self, backend: ImageBackend, job: ImageJob
     ) -> None:
         """`prepare` sends nothing, and a job can be sent afterwards."""
+        # `prepare` is called before the journal records that the job is about to be
+        # sent. A process that dies during `prepare` must not have sent anything.
         if not isinstance(backend, WarmupBackend):
             pytest.skip("the backend has no `prepare`")
         with observe_thread() as activity:

@@ -45,6 +45,7 @@ class WaitingContract(Contract):
 
     def test_reports_no_step_back(self, backend: ImageBackend, job: ImageJob) -> None:
         """The progress of one job never decreases."""
+        # A backend with several passes tends to count each pass from 0.
         context = RecordingContext()
         backend.generate(job, context)
 
@@ -57,6 +58,7 @@ class WaitingContract(Contract):
         self, backend: ImageBackend, job: ImageJob
     ) -> None:
         """At most one reference is reported for a job, and never an empty one."""
+        # The journal stores the reference, with which `imagen resume` finds the job.
         context = RecordingContext()
         backend.generate(job, context)
 
@@ -115,6 +117,7 @@ class WaitingContract(Contract):
         self, backend: ImageBackend, job: ImageJob
     ) -> None:
         """The same job has the same result after another job."""
+        # The server uses one instance for all its requests.
         other = full_job(backend)
         first = describe(backend.generate(job, RecordingContext()))
         backend.generate(other, RecordingContext())
@@ -134,6 +137,7 @@ class WaitingContract(Contract):
 
     def test_works_for_several_threads_at_once(self, backend: ImageBackend) -> None:
         """One instance is used from several threads, and each gets its own result."""
+        # The images of one request are generated in parallel on one instance.
         jobs = different_jobs(backend, CROWD)
         alone = [describe(backend.generate(job, RecordingContext())) for job in jobs]
 

@@ -74,6 +74,7 @@ class SharedLedgerContract(RowsContract, Contract):
 
     def test_tells_what_it_can_never_keep(self, shared: SharedLedger) -> None:
         """Invalid rows are reported with a reason, and all others are stored."""
+        # One invalid row must not block the delivery of all others for ever.
         rows = [sample_row(number) for number in range(1, 9)]
         odd = [msgspec.structs.replace(rows[n], images=-1) for n in (0, 3, 4)]
         refused = shared.deliver([*odd, *(rows[n] for n in (1, 2, 5, 6, 7))])
@@ -85,6 +86,8 @@ class SharedLedgerContract(RowsContract, Contract):
 
     def test_yields_more_rows_than_an_answer_has(self, shared: SharedLedger) -> None:
         """Pagination drops no row, even among rows of the same moment."""
+        # A Supabase response has at most 1,000 rows by default. Pages that are
+        # separated by time alone lose rows of the same moment.
         at = MONDAY + timedelta(days=1)
         rows = [sample_row(number, at=at) for number in range(2_600)]
         for start in range(0, len(rows), 500):
@@ -162,6 +165,7 @@ class CloudContract(Contract):
 
     def test_keeps_an_image_once(self, cloud: Cloud, owner: str) -> None:
         """An image that is uploaded several times is stored once."""
+        # An upload is repeated when its first response was lost.
         image, content = _image(1, owner)
         for _ in range(3):
             cloud.upload(image, content)
@@ -228,6 +232,7 @@ class CloudContract(Contract):
 
     def test_returns_nothing_else(self, cloud: Cloud, owner: str) -> None:
         """A missing copy, or one with another hash, is a BackendError."""
+        # A copy that was overwritten must not pass as the original image.
         image, _ = _image(1, owner)
         cloud.upload(image, b"\x89PNG of something else")
 

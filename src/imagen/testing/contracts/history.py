@@ -118,6 +118,8 @@ class HistoryContract(Contract):
     )
     def test_finds_words(self, history: History, words: str, found: set[int]) -> None:
         """Each word occurs literally in the prompt of an image that is found."""
+        # Full-text engines give a meaning to AND, NEAR, quotes, hyphens and asterisks,
+        # and LIKE to percent signs and underscores. Here they are ordinary characters.
         history.add([sample_entry(n, prompt=words) for n, words in enumerate(PROMPTS)])
 
         assert set(_numbers(history, words=words)) == found
@@ -162,6 +164,7 @@ class HistoryContract(Contract):
 
     def test_goes_on_where_it_stopped(self, history: History) -> None:
         """`before` continues after a position, even if its image was deleted."""
+        # The gallery loads page after page while images are added and deleted.
         entries = [
             sample_entry(n, at=MIDNIGHT + timedelta(seconds=n // 2), prompt=f"fox {n}")
             for n in range(6)
@@ -230,7 +233,7 @@ class HistoryContract(Contract):
         "name", ["b", f"{sample_id(1)}0", "_", "%", "\udcff", "Last "]
     )
     def test_gets_nothing_by_another_name(self, history: History, name: str) -> None:
-        """A name that is no prefix of an id finds nothing."""
+        """A name that does not begin an id finds nothing."""
         history.add([sample_entry(1)])
 
         assert history.get(name) is None

@@ -44,6 +44,7 @@ class ImageEditorContract(Contract):
     @pytest.mark.parametrize("media_type", ["image/png", "image/webp"])
     def test_loses_nothing(self, editor: ImageEditor, media_type: str) -> None:
         """PNG and WebP keep every pixel, also transparent ones."""
+        # WebP encoders discard the colour of transparent pixels unless told otherwise.
         redrawn = editor.redraw(_striped(), media_type=media_type, fit=None, size=None)
 
         assert abbreviate(_pixels(redrawn)) == abbreviate(_pixels(_striped()))
@@ -60,6 +61,7 @@ class ImageEditorContract(Contract):
 
     def test_writes_a_jpeg_on_white(self, editor: ImageEditor) -> None:
         """Transparent pixels are white in a JPEG."""
+        # Without a background, the colour below transparent pixels would appear.
         redrawn = editor.redraw(
             _striped(), media_type="image/jpeg", fit=None, size=None
         )

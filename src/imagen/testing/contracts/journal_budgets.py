@@ -58,6 +58,7 @@ class BudgetsContract(Contract):
         self, journal: Journal, another: Journal, end: Callable[[], None]
     ) -> None:
         """Calls that a dead process only planned do not count."""
+        # Otherwise each crash would reduce the budget for the rest of its period.
         journal.begin([sample_call(1, reserved=40), sample_call(2, reserved=40)])
         journal.record(sample_id(2), CallSending())
         end()
@@ -76,6 +77,7 @@ class BudgetsContract(Contract):
         self, journal: Journal, ledger: Ledger
     ) -> None:
         """A closed call with an unknown cost counts with its reservation."""
+        # Counted as 0, unknown costs would exceed a budget without notice.
         journal.begin([sample_call(1, reserved=40)])
         journal.record(sample_id(1), CallClosed(usage=sample_row(1, cost=None)))
         ledger.record([sample_row(2, cost=None)])
@@ -144,6 +146,8 @@ class BudgetsContract(Contract):
         self, journal: Journal, another: Journal
     ) -> None:
         """Simultaneous calls never exceed a limit together."""
+        # Each process alone sees room, so check and reservation must be one
+        # transaction.
         journals = [journal, another] * (CROWD // 2)
 
         def begin(n: int) -> None:

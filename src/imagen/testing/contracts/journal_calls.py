@@ -61,6 +61,7 @@ class CallStatesContract(Contract):
 
     def test_begins_no_call_twice(self, journal: Journal) -> None:
         """If one of the calls was begun before, none of them is begun."""
+        # All or none: the calls of one request share one budget check.
         journal.begin([sample_call(1)])
 
         with pytest.raises(JournalError):
@@ -101,6 +102,7 @@ class CallStatesContract(Contract):
         self, journal: Journal, state: str, *, active: bool
     ) -> None:
         """An accepted or received call never goes back to an earlier state."""
+        # Going back to "planned" would allow a second submit of a job that is paid for.
         journal.begin([sample_call()])
         journal.record(sample_id(1), CallAccepted(reference="job-1"))
         if state == "received":
@@ -173,6 +175,7 @@ class CallStatesContract(Contract):
         self, journal: Journal, ledger: Ledger
     ) -> None:
         """Closing an unknown call still adds its usage row."""
+        # The money was spent, even if another process has closed the call.
         journal.record(sample_id(1), CallClosed(usage=sample_row()))
 
         assert list(ledger.rows()) == [sample_row()]
@@ -182,6 +185,8 @@ class CallStatesContract(Contract):
         self, journal: Journal, *, closed: bool
     ) -> None:
         """A reference belongs to the first call of the adapter, also once closed."""
+        # Two calls with one reference would fetch the same paid image, and lose
+        # another.
         journal.begin([sample_call(1), sample_call(2, backend="a second instance")])
         journal.record(sample_id(1), CallAccepted(reference="job-1"))
         if closed:

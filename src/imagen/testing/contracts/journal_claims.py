@@ -24,6 +24,7 @@ class ClaimsContract(Contract):
         self, journal: Journal, another: Journal
     ) -> None:
         """A live call cannot be claimed, not even by its own process."""
+        # A second worker would download twice, or submit again.
         journal.begin([sample_call()])
         journal.record(sample_id(1), CallReceived(received=sample_received()))
 
@@ -66,6 +67,7 @@ class ClaimsContract(Contract):
 
     def test_hands_over_what_arrived(self, journal: Journal, another: Journal) -> None:
         """A claim of a received call returns the result, to the byte."""
+        # To the byte, because the images cannot be downloaded again from every vendor.
         received = sample_received()
         journal.begin([sample_call()])
         journal.record(sample_id(1), CallReceived(received=received))
@@ -80,6 +82,7 @@ class ClaimsContract(Contract):
 
     def test_keeps_images_whatever_comes_with_them(self, journal: Journal) -> None:
         """Images are kept even if their parameters cannot be stored."""
+        # The image was paid for: a parameter that JSON cannot encode must not lose it.
         received = sample_received()
         odd = msgspec.structs.replace(
             received.generated, parameters={"odd": object(), "half": "\udcff"}

@@ -47,6 +47,7 @@ class RowsContract(Contract):
 
     def test_keeps_each_row_once(self, ledger: Ledger) -> None:
         """A row that is recorded several times is stored once."""
+        # A row is delivered again when the first delivery was not acknowledged.
         ledger.record([sample_row(1), sample_row(1)])
         ledger.record([sample_row(2), sample_row(1)])
 
@@ -101,6 +102,7 @@ class RowsContract(Contract):
 
     def test_adds_everything_up(self, ledger: Ledger) -> None:
         """Without dimensions there is one total; unknown costs are counted apart."""
+        # A sum alone would present unknown costs as 0.
         ledger.record(
             [
                 sample_row(1, images=1, cost=25_000),
@@ -172,6 +174,7 @@ class RowsContract(Contract):
 
     def test_counts_iso_weeks_of_utc(self, ledger: Ledger) -> None:
         """A week is the ISO week of the row's time in UTC."""
+        # 3 January 2027 is a Sunday, in the last ISO week of 2026.
         east = timezone(timedelta(hours=9))
         ledger.record(
             [

@@ -26,6 +26,7 @@ from imagen.testing.contracts.base import Contract
 from imagen.testing.samples import MONDAY, PROMPT, sample_call, sample_id, sample_row
 
 KEY = RequestKey(caller="writer", key="header-1", fingerprint="ab" * 32)
+# A database whose collation ignores case or trailing spaces would mix these up.
 OTHERS = (
     RequestKey(caller="reader", key="header-1", fingerprint="ab" * 32),
     RequestKey(caller="", key="header-1", fingerprint="ab" * 32),
@@ -84,6 +85,7 @@ class RequestKeysContract(Contract):
     @pytest.mark.parametrize("other", OTHERS, ids=range(len(OTHERS)))
     def test_tells_requests_apart(self, keys: RequestKeys, other: RequestKey) -> None:
         """A request is identified by the caller and the exact key."""
+        # Clients choose keys independently, so two callers may choose the same one.
         for each in (KEY, *OTHERS):
             if each != other:
                 _claim(keys, each)
@@ -104,6 +106,7 @@ class RequestKeysContract(Contract):
         self, keys: RequestKeys, another: RequestKeys
     ) -> None:
         """A claimed key is in progress for every process."""
+        # Also not the process itself: a client may retry while its first request runs.
         _claim(keys)
         keys.record_calls(KEY, [sample_call()])
 
@@ -112,6 +115,7 @@ class RequestKeysContract(Contract):
 
     def test_refuses_something_else(self, keys: RequestKeys) -> None:
         """A key with another fingerprint is a conflict in every state."""
+        # Answering with the result of another request would be worse than an error.
         _claim(keys)
         states = [_claim(keys, CONFLICTING)]
         keys.abandon(KEY)
@@ -130,6 +134,7 @@ class RequestKeysContract(Contract):
         answer: StoredAnswer,
     ) -> None:
         """A completed request returns the same answer to every process."""
+        # A client repeats a request because it did not receive the first answer.
         _claim(keys)
         keys.record_calls(KEY, [sample_call()])
         keys.complete(KEY, answer)

@@ -89,6 +89,7 @@ class StorageContract(Contract):
 
     def test_takes_no_name_twice_for_the_same_image(self, storage: Storage) -> None:
         """A name is in use even for the same content."""
+        # Two equal images are two results, each with its own sidecar.
         _save(storage, IMAGE)
 
         with pytest.raises(NameTaken):
@@ -99,6 +100,7 @@ class StorageContract(Contract):
         self, storage: Storage, sidecar: bytes | None
     ) -> None:
         """If the sidecar's name is in use, the image is not stored, either."""
+        # The file may be a note of the user's that only looks like a sidecar.
         _save(storage, b"older", name=SIDECAR_NAME)
 
         with pytest.raises(NameTaken):
@@ -129,6 +131,7 @@ class StorageContract(Contract):
 
     def test_leaves_no_sidecar_of_an_older_image(self, storage: Storage) -> None:
         """Replacing with an image without a sidecar deletes the old sidecar."""
+        # A sidecar that describes another image would be wrong in every field.
         _save(storage, b"older", sidecar=SIDECAR)
 
         _save(storage, IMAGE, replace=True)
@@ -145,6 +148,8 @@ class StorageContract(Contract):
 
     def test_finds_again_what_is_kept_already(self, storage: Storage) -> None:
         """`again` with the same content returns the same location."""
+        # `imagen resume` saves with `again` what a killed process may have saved
+        # already.
         location = _save(storage, IMAGE, sidecar=SIDECAR)
 
         assert _save(storage, IMAGE, sidecar=SIDECAR, again=True) == location
@@ -236,6 +241,7 @@ class StorageContract(Contract):
 
     def test_is_never_seen_half_written(self, storage: Storage) -> None:
         """A reader sees the old or the new image during a replacement."""
+        # Other programs watch the folder and open images as soon as they appear.
         older, newer = b"a" * 400_000, b"b" * 400_000
         _save(storage, older)
         done = Event()
