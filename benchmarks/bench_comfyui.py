@@ -79,7 +79,7 @@ backends:
 
 
 @contextlib.contextmanager
-def served(step: float) -> Iterator[str]:
+def run_server(step: float) -> Iterator[str]:
     """Run the server, and give its address."""
     command = [
         *(sys.executable, "-m", "tests.integration.comfyui.server"),
@@ -107,15 +107,15 @@ def main() -> int:
     parser.add_argument("--step", type=float, default=0.07, help="seconds")
     parser.add_argument("--rounds", type=int, default=20)
     asked = parser.parse_args()
-    with served(asked.step) as url, tempfile.TemporaryDirectory() as folder:
+    with run_server(asked.step) as url, tempfile.TemporaryDirectory() as folder:
         config = Path(folder, "imagen.yaml")
         config.write_text(CONFIG.format(url=url))
         raw = Path(folder, "raw.py")
         raw.write_text(RAW)
         Path(folder, "graph.json").write_text(_graph())
         holds = [
-            _processes(url, folder, config, raw, rounds=asked.rounds),
-            _loops(url, folder, config, raw, rounds=2 * asked.rounds),
+            _compare_processes(url, folder, config, raw, rounds=asked.rounds),
+            _compare_loops(url, folder, config, raw, rounds=2 * asked.rounds),
         ]
     return 0 if all(holds) else 1
 
@@ -132,7 +132,9 @@ def _graph() -> str:
     return json.dumps(fill_workflow(load_workflow("sd15"), job, prefix="raw"))
 
 
-def _processes(url: str, folder: str, config: Path, raw: Path, *, rounds: int) -> bool:
+def _compare_processes(
+    url: str, folder: str, config: Path, raw: Path, *, rounds: int
+) -> bool:
     seconds = wall_times(
         {
             "raw process": [sys.executable, str(raw), url, folder],
@@ -149,7 +151,9 @@ def _processes(url: str, folder: str, config: Path, raw: Path, *, rounds: int) -
     )
 
 
-def _loops(url: str, folder: str, config: Path, raw: Path, *, rounds: int) -> bool:
+def _compare_loops(
+    url: str, folder: str, config: Path, raw: Path, *, rounds: int
+) -> bool:
     import imagen
 
     sys.argv = [str(raw), url, folder]
@@ -158,7 +162,7 @@ def _loops(url: str, folder: str, config: Path, raw: Path, *, rounds: int) -> bo
     script = names["Raw"]()  # type: ignore[operator]
     seeds = iter(random.sample(range(2**31), 2 * rounds + 4))
     with imagen.Studio(config=config) as studio:
-        seconds = _in_turn(
+        seconds = _alternate(
             {
                 "raw loop": lambda: script.draw(next(seeds)),
                 "Studio": lambda: studio.generate(
@@ -170,7 +174,7 @@ def _loops(url: str, folder: str, config: Path, raw: Path, *, rounds: int) -> bo
     return report(seconds, of="Studio", to="raw loop", limit=MOST_IN_STUDIO)
 
 
-def _in_turn(
+def _alternate(
     calls: dict[str, Callable[[], object]], *, rounds: int
 ) -> dict[str, list[float]]:
     seconds: dict[str, list[float]] = {name: [] for name in calls}

@@ -80,13 +80,13 @@ def main() -> int:
         began = time.perf_counter()
         fill(running, images)
         print(f"{images} images put there in {time.perf_counter() - began:.0f} s")
-        holds = [*ask(running, images)]
+        holds = [*measure_pages(running, images)]
         with sync_playwright() as playwright:
             browser = playwright.chromium.launch(
                 executable_path=chromium,
                 args=["--no-sandbox", "--disable-background-networking"],
             )
-            holds += look(running, browser)
+            holds += measure_browser(running, browser)
             browser.close()
     return 0 if all(holds) else 1
 
@@ -126,18 +126,18 @@ def fill(running: Running, images: int) -> None:
             client.post("/v1/images/generations", json=asked).raise_for_status()
 
 
-def ask(running: Running, images: int) -> Iterator[bool]:
+def measure_pages(running: Running, images: int) -> Iterator[bool]:
     """Page through all of it as the page does, and look at the memory."""
     with running.client() as client:
         took, seen, before = [], 0, None
-        memory = [resident(running)]
+        memory = [resident_memory(running)]
         while True:
             query = {"limit": 100} | ({"before": before} if before else {})
-            page, ms = timed(client, "/gallery/api/images", query)
+            page, ms = time_request(client, "/gallery/api/images", query)
             took.append(ms)
             seen += len(page["images"])
             if seen % 20_000 == 0:
-                memory.append(resident(running))
+                memory.append(resident_memory(running))
             before = page["next"]
             if before is None:
                 break
@@ -151,13 +151,13 @@ def ask(running: Running, images: int) -> Iterator[bool]:
             ("nothing", {"words": "nowhere to be found"}),
             ("a backend and a week", {"backend": "backend-3", "week": weeks_ago(9)}),
         ):
-            _, ms = timed(client, "/gallery/api/images", query)
+            _, ms = time_request(client, "/gallery/api/images", query)
             yield report(f"search, {what}, ms:", ms, ANSWER_MS)
-        _, ms = timed(client, "/gallery/api/counts", {})
+        _, ms = time_request(client, "/gallery/api/counts", {})
         print(f"counts for the filters: {ms:.0f} ms")
 
 
-def look(running: Running, browser: object) -> Iterator[bool]:
+def measure_browser(running: Running, browser: object) -> Iterator[bool]:
     page = browser.new_page(viewport={"width": 1280, "height": 800})
     began = time.perf_counter()
     page.goto(running.url, wait_until="commit")
@@ -165,7 +165,7 @@ def look(running: Running, browser: object) -> Iterator[bool]:
     first = (time.perf_counter() - began) * 1000
     yield report("first picture on the screen, no thumbnail yet, ms:", first, FIRST_MS)
     print("  " + page.evaluate(STEPS))
-    memory = resident(running)
+    memory = resident_memory(running)
     times = page.evaluate(SCROLL, SCREENS)
     late = sum(each > 50 for each in times) / len(times)
     print(
@@ -174,10 +174,11 @@ def look(running: Running, browser: object) -> Iterator[bool]:
         f"{page.locator('.tile').count()} tiles in the page"
     )
     yield report("share of frames that took more than 50 ms:", late, LATE_FRAMES)
-    print(f"  the server's memory: {memory:.0f} MB, then {resident(running):.0f} MB")
+    after = resident_memory(running)
+    print(f"  the server's memory: {memory:.0f} MB, then {after:.0f} MB")
 
 
-def timed(client: httpx.Client, path: str, query: dict[str, object]) -> tuple:
+def time_request(client: httpx.Client, path: str, query: dict[str, object]) -> tuple:
     began = time.perf_counter()
     answer = client.get(path, params=query).raise_for_status()
     return json.loads(answer.content), (time.perf_counter() - began) * 1000
@@ -187,7 +188,7 @@ def weeks_ago(weeks: int) -> str:
     return (datetime.now(UTC) - timedelta(weeks=weeks)).strftime("%G-W%V")
 
 
-def resident(running: Running) -> float:
+def resident_memory(running: Running) -> float:
     status = Path(f"/proc/{running.process.pid}/status").read_text()
     return int(re.search(r"VmRSS:\s+(\d+)", status)[1]) / 1000
 

@@ -34,11 +34,15 @@ CROWD = Path(__file__).parents[1] / "tests" / "integration" / "sqlite_drills.py"
 def main() -> int:
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
-        holds = [paid(folder), free(folder), crowd(folder / "crowd")]
+        holds = [
+            time_paid_call(folder),
+            time_free_image(folder),
+            time_crowd(folder / "crowd"),
+        ]
     return 0 if all(holds) else 1
 
 
-def paid(folder: Path) -> bool:
+def time_paid_call(folder: Path) -> bool:
     """Time all that is written of a paid call, beside saving its image."""
     from imagen.adapters.database.connection import Database
     from imagen.adapters.database.history import SqliteHistory
@@ -75,7 +79,7 @@ def paid(folder: Path) -> bool:
     )
 
 
-def free(folder: Path) -> bool:
+def time_free_image(folder: Path) -> bool:
     """Time the one row of a free image in processes that have not yet opened it."""
     command = [sys.executable, __file__, "one-free-image", str(folder)]
     seen = [
@@ -93,7 +97,7 @@ def free(folder: Path) -> bool:
     )
 
 
-def one_free_image(folder: Path) -> None:
+def record_free_image(folder: Path) -> None:
     """Print the milliseconds of each step."""
     entry = replace(sample_entry(9000), location="/home/me/images/9000.png")
     entry = replace(entry, sidecar=replace(entry.sidecar, usage_id=None))
@@ -106,7 +110,7 @@ def one_free_image(folder: Path) -> None:
     print(loading, adding, milliseconds(database.close))
 
 
-def crowd(folder: Path) -> bool:
+def time_crowd(folder: Path) -> bool:
     """Have 50 processes make a paid call at the same moment, the first of all."""
     done = subprocess.check_output([sys.executable, str(CROWD), "crowd", str(folder)])
     seen = json.loads(done)
@@ -130,6 +134,6 @@ def report(what: str, value: float, limit: float) -> bool:
 
 if __name__ == "__main__":
     if sys.argv[1:2] == ["one-free-image"]:
-        one_free_image(Path(sys.argv[2]))
+        record_free_image(Path(sys.argv[2]))
     else:
         sys.exit(main())

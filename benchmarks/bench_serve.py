@@ -50,15 +50,17 @@ def main() -> int:
     resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
     with ExitStack() as stack:
         folder = Path(stack.enter_context(tempfile.TemporaryDirectory()))
-        memory = Path(stack.enter_context(tempfile.TemporaryDirectory(dir=in_memory())))
+        memory = Path(
+            stack.enter_context(tempfile.TemporaryDirectory(dir=memory_folder()))
+        )
         for name, place in (("in memory", memory), ("on the disk", folder)):
             print(f"a new file {name}: {new_file(place):.0f} µs")
         upstream = stack.enter_context(
-            listening([sys.executable, str(HERE / "upstream.py")])
+            run_listening([sys.executable, str(HERE / "upstream.py")])
         )
         ports = {"upstream": upstream}
         ports["bare handler"] = stack.enter_context(
-            listening([sys.executable, str(HERE / "bare.py"), str(upstream)])
+            run_listening([sys.executable, str(HERE / "bare.py"), str(upstream)])
         )
         for name, place, paid in (
             ("imagen serve", memory, False),
@@ -66,14 +68,14 @@ def main() -> int:
             ("imagen serve on the disk, paid", folder, True),
         ):
             ports[name] = stack.enter_context(
-                imagen(place / str(paid), upstream, paid=paid)
+                run_imagen(place / str(paid), upstream, paid=paid)
             )
         if LITELLM:
-            ports["LiteLLM"] = stack.enter_context(litellm(folder, upstream))
+            ports["LiteLLM"] = stack.enter_context(run_litellm(folder, upstream))
         else:
             print("LiteLLM: skipped, there is no `litellm` ($IMAGEN_BENCH_LITELLM)")
         holds = [*compare(ports)]
-    holds.append(crowd())
+    holds.append(measure_crowd())
     return 0 if all(holds) else 1
 
 
@@ -105,12 +107,12 @@ def compare(ports: Mapping[str, int]) -> Iterator[bool]:
     yield report("added latency at one connection, ms:", added, at_most=ADDED_MS)
 
 
-def crowd() -> bool:
+def measure_crowd() -> bool:
     """Have 1,000 requests wait for a slow backend, twice, and look at the memory."""
     with ExitStack() as stack:
         folder = Path(stack.enter_context(tempfile.TemporaryDirectory()))
         slow = stack.enter_context(
-            listening([sys.executable, str(HERE / "upstream.py"), "3"])
+            run_listening([sys.executable, str(HERE / "upstream.py"), "3"])
         )
         port, pid = stack.enter_context(
             imagen_process(folder, slow, concurrency=AT_ONCE)
@@ -118,7 +120,7 @@ def crowd() -> bool:
         seen = []
         for _ in range(6):
             took, _ = run(port, connections=AT_ONCE, requests=AT_ONCE)
-            seen.append(memory(pid))
+            seen.append(total_memory(pid))
             print(
                 f"{AT_ONCE} at once on a backend that takes 3 s: {took:.1f} s, "
                 f"{seen[-1]:.0f} MB"
@@ -137,7 +139,7 @@ def run(port: int, *, connections: int, requests: int) -> tuple[float, list[floa
     )
 
 
-def in_memory() -> str | None:
+def memory_folder() -> str | None:
     """Return a folder that is no disk, if there is one with room; else that for all."""
     if MEMORY.is_dir() and shutil.disk_usage(MEMORY).free > ROOM:
         return str(MEMORY)
@@ -163,19 +165,19 @@ def port_in(log: Path) -> int:
     raise SystemExit(log.read_text())
 
 
-def memory(pid: int) -> float:
+def total_memory(pid: int) -> float:
     """Return what a server and its workers hold, in MB."""
     workers = Path(f"/proc/{pid}/task/{pid}/children").read_text().split()
-    return sum(resident(each) for each in (pid, *workers))
+    return sum(resident_memory(each) for each in (pid, *workers))
 
 
-def resident(pid: int | str) -> float:
+def resident_memory(pid: int | str) -> float:
     status = Path(f"/proc/{pid}/status").read_text()
     return int(re.search(r"VmRSS:\s+(\d+)", status)[1]) / 1000
 
 
 @contextmanager
-def listening(command: list[str]) -> Iterator[int]:
+def run_listening(command: list[str]) -> Iterator[int]:
     process = subprocess.Popen(command, stdout=subprocess.PIPE)
     try:
         yield int(process.stdout.readline())
@@ -185,7 +187,7 @@ def listening(command: list[str]) -> Iterator[int]:
 
 
 @contextmanager
-def imagen(folder: Path, upstream: int, *, paid: bool) -> Iterator[int]:
+def run_imagen(folder: Path, upstream: int, *, paid: bool) -> Iterator[int]:
     with imagen_process(folder, upstream, paid=paid) as (port, _):
         yield port
 
@@ -230,7 +232,7 @@ backends:
 
 
 @contextmanager
-def litellm(folder: Path, upstream: int) -> Iterator[int]:
+def run_litellm(folder: Path, upstream: int) -> Iterator[int]:
     config = folder / "litellm.yaml"
     config.write_text(
         f"""

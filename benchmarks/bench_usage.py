@@ -41,7 +41,7 @@ def main() -> int:
     with tempfile.TemporaryDirectory() as name:
         database = Database(Path(name))
         fill(database)
-        holds = [totals(database), rows(database), budget(database)]
+        holds = [time_totals(database), time_rows(database), time_budget(database)]
     return 0 if all(holds) else 1
 
 
@@ -65,13 +65,13 @@ def fill(database: Database) -> None:
             first += count
 
 
-def totals(database: Database) -> bool:
+def time_totals(database: Database) -> bool:
     ledger = SqliteLedger(database)
     holds = True
     for by in (DIMENSIONS, DIMENSIONS[1:], DIMENSIONS[:1], ()):
-        before, start = memory(), time.perf_counter()
+        before, start = peak_memory(), time.perf_counter()
         found = ledger.totals(by)
-        took, grown = (time.perf_counter() - start) * 1000, memory() - before
+        took, grown = (time.perf_counter() - start) * 1000, peak_memory() - before
         assert sum(total.calls for total in found) == ROWS
         holds &= report(
             f"{ROWS:,} rows by {', '.join(by) or 'nothing'}: {len(found):,} totals",
@@ -81,15 +81,15 @@ def totals(database: Database) -> bool:
     return holds
 
 
-def rows(database: Database) -> bool:
-    before, start = memory(), time.perf_counter()
+def time_rows(database: Database) -> bool:
+    before, start = peak_memory(), time.perf_counter()
     seen = sum(1 for _ in SqliteLedger(database).rows())
-    took, grown = (time.perf_counter() - start) * 1000, memory() - before
+    took, grown = (time.perf_counter() - start) * 1000, peak_memory() - before
     assert seen == ROWS
     return report(f"{ROWS:,} rows, one by one in {took / 1000:.1f} s", grown=grown)
 
 
-def budget(database: Database) -> bool:
+def time_budget(database: Database) -> bool:
     journal = SqliteJournal(database)
     week = BudgetLimit(
         label="week_usd", backend="", since=MONDAY, until=NOW, micros=10**12
@@ -102,7 +102,7 @@ def budget(database: Database) -> bool:
     return report(f"a call under a budget for a week of {THIS_WEEK:,} rows", took=took)
 
 
-def memory() -> float:
+def peak_memory() -> float:
     """Return the most MiB that this process ever had."""
     return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
 

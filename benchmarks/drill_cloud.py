@@ -64,7 +64,7 @@ def _run(name: str, project: SupabaseProject, runs: int, seed: int | None) -> bo
         return not wrong and done.code == 0
 
 
-def kill(machine: Machine, dice: random.Random, runs: int) -> object:
+def kill_command(machine: Machine, dice: random.Random, runs: int) -> object:
     """The command is killed at random moments."""
     began = time.perf_counter()
     machine.generate()
@@ -76,17 +76,21 @@ def kill(machine: Machine, dice: random.Random, runs: int) -> object:
     return dict(ends)
 
 
-def postgres(machine: Machine, dice: random.Random, runs: int) -> object:
+def kill_postgres(machine: Machine, dice: random.Random, runs: int) -> object:
     """PostgreSQL is killed in the middle, and comes back."""
-    return _struck(machine, dice, runs, lambda: machine.project.kill("postgres"))
+    return _strike_during_sync(
+        machine, dice, runs, lambda: machine.project.kill("postgres")
+    )
 
 
-def postgrest(machine: Machine, dice: random.Random, runs: int) -> object:
+def freeze_postgrest(machine: Machine, dice: random.Random, runs: int) -> object:
     """PostgREST is frozen in the middle, and thaws."""
-    return _struck(machine, dice, runs, lambda: machine.project.freeze("postgrest"))
+    return _strike_during_sync(
+        machine, dice, runs, lambda: machine.project.freeze("postgrest")
+    )
 
 
-def storage(machine: Machine, dice: random.Random, runs: int) -> object:
+def fail_storage(machine: Machine, dice: random.Random, runs: int) -> object:
     """Storage answers 500, 502, 503 or 504, now and then after it has done it."""
 
     def strike() -> None:
@@ -97,20 +101,20 @@ def storage(machine: Machine, dice: random.Random, runs: int) -> object:
             times=1,
         )
 
-    return _struck(machine, dice, runs, strike, early=True)
+    return _strike_during_sync(machine, dice, runs, strike, early=True)
 
 
-def line(machine: Machine, dice: random.Random, runs: int) -> object:
+def cut_connection(machine: Machine, dice: random.Random, runs: int) -> object:
     """The line is cut before or after a request, between bytes and row as well."""
 
     def strike() -> None:
         path = dice.choice(["/rest/v1/imagen_usage", "/storage/v1", "/rest/v1/images"])
         machine.project.trouble(path, cut=True, done=dice.random() < 0.5, times=1)
 
-    return _struck(machine, dice, runs, strike, early=True)
+    return _strike_during_sync(machine, dice, runs, strike, early=True)
 
 
-def crowd(machine: Machine, _: random.Random, runs: int) -> object:
+def sync_at_once(machine: Machine, _: random.Random, runs: int) -> object:
     """So many processes at once."""
     ends: Counter[int] = Counter()
     for number in range(max(1, runs // AT_ONCE)):
@@ -119,7 +123,7 @@ def crowd(machine: Machine, _: random.Random, runs: int) -> object:
     return f"{sum(ends.values())} processes, {AT_ONCE} at once, exits {dict(ends)}"
 
 
-def _struck(
+def _strike_during_sync(
     machine: Machine,
     dice: random.Random,
     runs: int,
@@ -145,7 +149,12 @@ def _struck(
 
 
 DRILLS: dict[str, Drill] = {
-    each.__name__: each for each in (kill, postgres, postgrest, storage, line, crowd)
+    "kill": kill_command,
+    "postgres": kill_postgres,
+    "postgrest": freeze_postgrest,
+    "storage": fail_storage,
+    "line": cut_connection,
+    "crowd": sync_at_once,
 }
 
 

@@ -55,17 +55,17 @@ def drill(folder: Path, runs: int, trouble: str, seed: int | None) -> int:
         user = User(folder, server)
         if trouble not in {"none", "throttle"}:
             server.trouble(**TROUBLES[trouble])
-        usual = user.whole_run()
+        usual = user.time_run()
         ends: Counter[str] = Counter()
         for number in range(runs):
             if trouble == "throttle":
                 server.trouble(**TROUBLES[trouble])
-            ends[user.killed_run(dice.uniform(0.02, usual * 1.05), number)] += 1
+            ends[user.generate_and_kill(dice.uniform(0.02, usual * 1.05), number)] += 1
         server.calm()
         for _ in range(KILLED_RESUMES):
-            user.killed("resume", "--all", after=dice.uniform(0.3, usual * 2))
+            user.run_and_kill("resume", "--all", after=dice.uniform(0.3, usual * 2))
         last = user.run("resume", "--all")
-        found = user.found()
+        found = user.count_images()
         print(f"{trouble}: {runs} runs, each killed within {usual * 1.05:.2f} s")
         print(dict(ends))
         print(f"the last resume ended with {last.returncode}")
@@ -102,17 +102,17 @@ class User:
             [IMAGEN, *words], env=self.env, capture_output=True, text=True, check=False
         )
 
-    def whole_run(self) -> float:
+    def time_run(self) -> float:
         began = time.perf_counter()
         done = self.run(*self._generate(0))
         if done.returncode:
             sys.exit(done.stderr)
         return time.perf_counter() - began
 
-    def killed_run(self, seconds: float, number: int) -> str:
-        return self.killed(*self._generate(number), after=seconds)
+    def generate_and_kill(self, seconds: float, number: int) -> str:
+        return self.run_and_kill(*self._generate(number), after=seconds)
 
-    def killed(self, *words: str, after: float) -> str:
+    def run_and_kill(self, *words: str, after: float) -> str:
         process = subprocess.Popen(
             [IMAGEN, *words],
             env=self.env,
@@ -126,7 +126,7 @@ class User:
         code = process.wait()
         return "killed" if code == -signal.SIGKILL else f"exit {code}"
 
-    def found(self) -> dict[str, int]:
+    def count_images(self) -> dict[str, int]:
         rows = self.run("usage", "--raw", "--json").stdout.splitlines()
         return {
             "images": len(list(self.images.glob("*.webp"))),

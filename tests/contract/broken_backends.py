@@ -1,4 +1,4 @@
-"""A healthy backend and many ways of being ill; each says which promises it breaks.
+"""A correct backend and many faulty ones; `breaks` lists the tests that each fails.
 
 Not collected by itself: `test_the_contracts.py` runs it and compares.
 """
@@ -43,7 +43,7 @@ MINUTE = 60.0
 
 
 class Vendor:
-    """What the backends below talk to: a drawing office in memory."""
+    """A simulated vendor in memory."""
 
     def __init__(self, trouble: type[ImagenError] | None, *, silent: bool) -> None:
         self.trouble = trouble
@@ -98,7 +98,7 @@ class Healthy:
         )
 
     def prepare(self) -> None:
-        """Be ready."""
+        """Do nothing."""
 
     def generate(self, job: ImageJob, context: JobContext) -> Generated:
         if job.options.get("mood", "grave") not in {"cheerful", "grave"}:
@@ -182,11 +182,11 @@ class Healthy:
         return (Readiness(name="the vendor", ready=ready),)
 
     def close(self) -> None:
-        """There is nothing to let go of."""
+        """Do nothing."""
 
 
 class Staged(BackendContract):
-    """The contract with everything staged, for one way of being built."""
+    """The contract with all fixtures, for one backend class."""
 
     Made: ClassVar[type[Healthy]]
     breaks: ClassVar[set[str]]
@@ -342,7 +342,7 @@ class TestReturnsHalfAnImage(Staged):
 
     breaks: ClassVar[set[str]] = {
         "test_returns_whole_images",
-        "test_makes_images_at_the_size_of_the_job",  # it cannot be read any more
+        "test_makes_images_at_the_size_of_the_job",  # its size cannot be read
     }
 
 
@@ -616,7 +616,7 @@ class TestDoesNotHearTheCancelling(Staged):
 class TestLeavesTheRemoteJobRunning(Staged):
     class Made(Healthy):
         def cancel(self, reference: str) -> None:
-            """Let it run, and be billed."""
+            """Leave the remote job running."""
 
     breaks: ClassVar[set[str]] = {
         "test_cancels_the_remote_job",
@@ -992,14 +992,14 @@ class TestCannotStopSearching(Staged):
 
 
 def _knock() -> None:
-    """Try a door that is closed, here on this machine."""
+    """Connect to a closed port of this machine."""
     with socket.socket() as knocking:
         knocking.settimeout(0.1)
         knocking.connect_ex(("127.0.0.1", 1))
 
 
 def _garbled(png: bytes) -> bytes:
-    """Return the PNG with noise for pixels, and checksums that fit the noise."""
+    """Return the PNG with random pixel data and valid checksums."""
     noise = b"IDAT" + bytes(range(64))
     checksum = zlib.crc32(noise).to_bytes(4)
     return png[:33] + (64).to_bytes(4) + noise + checksum + png[-12:]

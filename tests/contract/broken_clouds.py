@@ -1,4 +1,4 @@
-"""A healthy cloud and ways of being ill; each says which promises it breaks.
+"""A correct cloud and faulty ones; `breaks` lists the tests that each fails.
 
 Not collected by itself: `test_the_contracts.py` runs it and compares.
 """
@@ -23,7 +23,7 @@ OWNER = "6f0c7f7e-3b1f-4a53-9d4c-0f6a2f0b7c11"
 
 
 class Sky(MemoryCloud):
-    """Healthy; another may stand over the same images."""
+    """A correct cloud; several instances may share the images."""
 
     def another(self) -> Self:
         another = type(self)()

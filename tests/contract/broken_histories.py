@@ -1,4 +1,4 @@
-"""A healthy history and ways of being ill; each says which promises it breaks.
+"""A correct history and faulty ones; `breaks` lists the tests that each fails.
 
 Not collected by itself: `test_the_contracts.py` runs it and compares.
 """
@@ -33,7 +33,7 @@ class Search(TypedDict, total=False):
 
 
 class Album(MemoryHistory):
-    """Healthy; another may stand over the same images."""
+    """A correct history; several instances may share the images."""
 
     def another(self) -> Self:
         another = type(self)()
@@ -42,7 +42,7 @@ class Album(MemoryHistory):
 
 
 class Burnt(Album):
-    """Nothing in it can be read or written."""
+    """A history that can be neither read nor written."""
 
     error: Exception = JournalError("The album is burnt.")
 
@@ -87,7 +87,7 @@ class TestIsHealthy(Staged):
     breaks: ClassVar[set[str]] = set()
 
 
-# What it remembers.
+# Faults of adding and listing.
 
 
 class TestForgetsParameters(Staged):
@@ -185,11 +185,11 @@ class TestLosesImagesInACrowd(Staged):
     }
 
 
-# How it searches.
+# Faults of the search.
 
 
 class Filtering(Album):
-    """Finds what its own idea of a match lets through."""
+    """A history with its own rule for matching words."""
 
     def matches(self, words: str, prompt: str) -> bool:
         raise NotImplementedError
@@ -393,7 +393,7 @@ class TestSearchesForOneThing(Staged):
     }
 
 
-# How it finds one by its name.
+# Faults of the lookup by id.
 
 
 class TestMindsTheCaseOfIds(Staged):
@@ -470,7 +470,7 @@ class TestHasTheOldestLast(Staged):
     }
 
 
-# How it forgets.
+# Faults of deleting.
 
 
 class TestNeverForgets(Staged):
@@ -517,7 +517,7 @@ class TestLosesCount(Staged):
     }
 
 
-# How it says that it is broken.
+# Faults of error handling.
 
 
 class TestLetsAnOsErrorOut(Staged):

@@ -1,4 +1,4 @@
-"""A healthy journal and ways of being ill; each says which promises it breaks.
+"""A correct journal and faulty ones; `breaks` lists the tests that each fails.
 
 Not collected by itself: `test_the_contracts.py` runs it and compares.
 """
@@ -34,7 +34,7 @@ ONE = Lock()
 
 
 class Torn(MemoryJournal):
-    """Nothing in it can be read or written."""
+    """A journal that can be neither read nor written."""
 
     error: Exception = JournalError("The journal is torn.")
 
@@ -86,7 +86,7 @@ class TestIsHealthy(Staged):
     breaks: ClassVar[set[str]] = set()
 
 
-# What it begins.
+# Faults of `begin`.
 
 
 class TestBeginsOneAfterTheOther(Staged):
@@ -159,7 +159,7 @@ class TestRaisesForWhatIsNotThere(Staged):
     }
 
 
-# What it knows of a call.
+# Faults of the states of a call.
 
 
 class TestKnowsNothingOfAccepting(Staged):
@@ -244,7 +244,7 @@ class TestRaisesForNotesOnNothing(Staged):
     }
 
 
-# What ends in the ledger.
+# Faults of usage rows.
 
 
 class TestRecordsEachClosing(Staged):
@@ -288,7 +288,7 @@ class TestRecordsOnlyWhatIsThere(Staged):
     }
 
 
-# To whom a remote job belongs.
+# Faults of references.
 
 
 class TestGivesReferencesAway(Staged):
@@ -346,7 +346,7 @@ class TestKeepsReferencesFromOtherAdapters(Staged):
     }
 
 
-# Who works on a call.
+# Faults of claims.
 
 
 class TestClaimsWhatIsWorkedOn(Staged):
@@ -450,7 +450,7 @@ class TestWantsToBeAlone(Staged):
     }
 
 
-# What arrived.
+# Faults of received images.
 
 
 class TestForgetsWhatArrived(Staged):
@@ -494,7 +494,7 @@ class TestIsParticularAboutParameters(Staged):
     }
 
 
-# What limits count.
+# Faults of budget limits.
 
 
 class TestHasNoLimits(Staged):
@@ -694,7 +694,7 @@ class TestCountsWhatIsFree(Staged):
     }
 
 
-# How it says that it is broken.
+# Faults of error handling.
 
 
 class TestLetsAnOsErrorOut(Staged):

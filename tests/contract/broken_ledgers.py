@@ -1,4 +1,4 @@
-"""A healthy ledger and ways of being ill; each says which promises it breaks.
+"""A correct ledger and faulty ones; `breaks` lists the tests that each fails.
 
 Not collected by itself: `test_the_contracts.py` runs it and compares.
 """
@@ -19,7 +19,7 @@ replaced = msgspec.structs.replace
 
 
 class Book(MemoryLedger):
-    """Healthy; another may stand over the same rows."""
+    """A correct ledger; several instances may share the rows."""
 
     def another(self) -> Self:
         another = type(self)()
@@ -33,14 +33,14 @@ class Book(MemoryLedger):
         *,
         since: date | None = None,
     ) -> tuple[UsageTotal, ...]:
-        """Add up these rows instead of those that are kept."""
+        """Return totals of these rows instead of the stored ones."""
         other = MemoryLedger()
         other.record(rows)
         return other.totals(by, since=since)
 
 
 class Burnt(Book):
-    """Nothing in it can be read or written."""
+    """A ledger that can be neither read nor written."""
 
     error: Exception = JournalError("The book is burnt.")
 

@@ -1,4 +1,4 @@
-"""Healthy request keys and ways of being ill; each says which promises it breaks.
+"""Correct request keys and faulty ones; `breaks` lists the tests that each fails.
 
 Not collected by itself: `test_the_contracts.py` runs it and compares.
 """
@@ -28,11 +28,11 @@ replaced = msgspec.structs.replace
 
 
 class Keys(MemoryRequestKeys):
-    """Healthy."""
+    """Correct request keys."""
 
 
 class Lost(Keys):
-    """Nothing in it can be read or written."""
+    """Request keys that can be neither read nor written."""
 
     error: Exception = JournalError("The keys are lost.")
 
@@ -85,7 +85,7 @@ class TestIsHealthy(Staged):
     breaks: ClassVar[set[str]] = set()
 
 
-# Which request it is.
+# Faults of the identity of a request.
 
 
 class TestGivesEverythingToEverybody(Staged):
@@ -159,7 +159,7 @@ class TestForgetsWhatWasAskedOnceItIsOver(Staged):
     breaks: ClassVar[set[str]] = {"test_refuses_something_else"}
 
 
-# Whose hands it is in.
+# Faults of claims.
 
 
 class TestLooksBeforeItTakes(Staged):
@@ -246,7 +246,7 @@ class TestForgetsWhatIsLeft(Staged):
     }
 
 
-# What is said.
+# Faults of the returned state.
 
 
 class TestSaysOnlyWhichImages(Staged):
@@ -331,7 +331,7 @@ class TestDoesNotLookIntoTheLedger(Staged):
     }
 
 
-# How it is taken over.
+# Faults of takeovers.
 
 
 class TestIsTakenOverByAll(Staged):
@@ -381,7 +381,7 @@ class TestTakesOverWhatIsAnswered(Staged):
     breaks: ClassVar[set[str]] = {"test_takes_over_nothing_else"}
 
 
-# What goes wrong.
+# Faults of error handling.
 
 
 class TestLetsAnotherErrorOut(Staged):

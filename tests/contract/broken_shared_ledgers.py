@@ -1,4 +1,4 @@
-"""A healthy shared ledger and ways of being ill; each says which promises it breaks.
+"""A correct shared ledger and faulty ones; `breaks` lists the tests that each fails.
 
 What it promises of its rows and totals is what a ledger of this machine promises, so
 some that are ill in that way are ill in this one. Not collected by itself:
@@ -19,11 +19,11 @@ from imagen.testing import MemorySharedLedger, SharedLedgerContract
 AWAY = Unavailable("It is not reached.")
 CLOSED = Unauthorized("It does not take the key.", hint="Get another.")
 CUT = 1000
-"""Rows in an answer of a server that does not say that there are more."""
+"""Rows per response of a server that does not report that there are more."""
 
 
 class Book(MemorySharedLedger, ill.Book):
-    """Healthy; another may stand over the same rows."""
+    """A correct shared ledger; several instances may share the rows."""
 
 
 class Staged(SharedLedgerContract):

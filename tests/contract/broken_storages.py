@@ -1,4 +1,4 @@
-"""A healthy storage and ways of being ill; each says which promises it breaks.
+"""A correct storage and faulty ones; `breaks` lists the tests that each fails.
 
 Not collected by itself: `test_the_contracts.py` runs it and compares.
 """
@@ -15,7 +15,7 @@ from imagen.testing import MemoryStorage, StorageContract
 
 
 class Shelf(MemoryStorage):
-    """Healthy; several may stand over the same things."""
+    """A correct storage; several instances may share the files."""
 
     def __init__(self, like: "Shelf | None" = None) -> None:
         super().__init__()

@@ -1,4 +1,4 @@
-"""Nobody leaves a contract silently."""
+"""A test of a contract cannot be dropped silently."""
 
 import pytest
 
@@ -9,7 +9,7 @@ PROMISE = "test_leaves_what_has_the_name"
 
 class Promising(Contract):
     def test_is_kind(self) -> None:
-        """It is kind."""
+        """The greeting is kind."""
 
 
 class Mixin:

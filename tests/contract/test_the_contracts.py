@@ -1,4 +1,4 @@
-"""A contract that a bad adapter can pass is worth nothing."""
+"""Each contract fails faulty implementations, and with the expected tests."""
 
 import fcntl
 import os
@@ -40,7 +40,7 @@ IMPLEMENTERS = {
 LEAN = [
     f"-pno:{it}" for it in ("cacheprovider", "logging", "xdist", "hypothesispytest")
 ]
-"""What these runs do without, which makes them twice as quick."""
+"""Plugins that these runs do not need; without them they take half the time."""
 
 
 class Verdicts:
@@ -67,7 +67,7 @@ class Verdicts:
 
 @pytest.fixture(scope="session")
 def verdicts(tmp_path_factory: pytest.TempPathFactory) -> Mapping[str, Verdicts]:
-    """On all implementers: run once, by whichever process of pytest comes first."""
+    """The results of all implementers, from one run that the first process does."""
     shared = tmp_path_factory.getbasetemp()
     if "PYTEST_XDIST_WORKER" in os.environ:
         shared = shared.parent
@@ -82,7 +82,7 @@ def verdicts(tmp_path_factory: pytest.TempPathFactory) -> Mapping[str, Verdicts]
     with (folder / "lock").open("w") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)
         if not done.exists():
-            _judge([tests for _, tests in parts], folder)
+            _run_all([tests for _, tests in parts], folder)
             done.touch()
     verdicts = {suite: Verdicts() for suite, _ in parts}
     for number, (suite, _) in enumerate(parts):
@@ -90,8 +90,8 @@ def verdicts(tmp_path_factory: pytest.TempPathFactory) -> Mapping[str, Verdicts]
     return verdicts
 
 
-def _judge(parts: Sequence[list[str]], folder: Path) -> None:
-    """Run the parts side by side, in a few pytests of their own."""
+def _run_all(parts: Sequence[list[str]], folder: Path) -> None:
+    """Run each part in a pytest process of its own, all at once."""
     with ExitStack() as started:
         runs = [
             started.enter_context(
@@ -110,7 +110,7 @@ def _judge(parts: Sequence[list[str]], folder: Path) -> None:
 
 
 def _parts(names: list[str]) -> list[list[str]]:
-    """Deal the names out to a process for every dozen of them."""
+    """Split the names among processes of about a dozen each."""
     hands = 1 + len(names) // 12
     return [names[first::hands] for first in range(hands)]
 
@@ -131,7 +131,7 @@ def test_the_adapter_to_copy_keeps_every_promise(
 ) -> None:
     promises = {name for name in dir(BackendContract) if name.startswith("test_")}
     beyond = {name for name in dir(LookupContract) if name.startswith("test_")}
-    beyond |= {"test_prepares_without_network"}  # it is always prepared
+    beyond |= {"test_prepares_without_network"}  # the example has no `prepare`
 
     assert verdicts["example"].passed["TestChalkBackend"] == promises - beyond
     assert verdicts["example"].failed["TestChalkBackend"] == set()
