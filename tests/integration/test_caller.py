@@ -1,4 +1,4 @@
-"""Who is asking, by a real tmux, and by one that hangs or is not there."""
+"""The caller's name from a real tmux, and from one that hangs or is missing."""
 
 import os
 import shutil
@@ -21,12 +21,12 @@ Fake = Callable[[str], Environment]
 
 
 def patient(environment: Environment) -> str:
-    """Find the caller, on a machine that is as slow as it likes."""
+    """Find the caller with a time limit that a slow machine meets."""
     return find_caller(environment, patience=20)
 
 
 class Pane:
-    """A pane of a tmux server of our own."""
+    """A pane of a separate tmux server."""
 
     def __init__(self, socket: Path) -> None:
         self._socket = socket
@@ -61,7 +61,7 @@ def pane(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Pane]:
 
 @pytest.fixture
 def fake(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Fake:
-    """Put a program called tmux where programs are looked for, and nothing else."""
+    """Return a function that makes a program named tmux the only one on PATH."""
 
     def written(body: str) -> Environment:
         program = tmp_path / "tmux"

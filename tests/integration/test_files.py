@@ -1,4 +1,4 @@
-"""What is inside our files, as exiftool and Pillow read it, and after others wrote."""
+"""Metadata in image files, checked with exiftool and Pillow."""
 
 import json
 import shutil
@@ -26,7 +26,7 @@ HARD = noted(
 WRITABLE = [
     name for name in FILES if name not in {"jpeg with words", "webp with a tail"}
 ]
-"""What exiftool can write; the one's Photoshop block is noise, the other has a tail."""
+"""Files that exiftool can write: not an invalid Photoshop block, not trailing data."""
 WITH_BOTH = {"jpeg with both", "webp with both"}
 WITH_XMP = {"jpeg with xmp", "webp with xmp", *WITH_BOTH}
 
@@ -42,14 +42,14 @@ def exiftool(*words: str | Path) -> str:
 
 
 def read(folder: Path, *words: str) -> dict[str, dict[str, Any]]:
-    """Everything that exiftool finds, by the name of the file."""
+    """Return all metadata that exiftool finds, by file name."""
     found = json.loads(exiftool("-j", "-G1", "-a", "-struct", *words, folder))
     return {Path(one["SourceFile"]).name: one for one in found}
 
 
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Every kind of file, with a note inside."""
+    """Write one file of each kind, with imagen's metadata."""
     folder = tmp_path_factory.mktemp("files")
     for number, (name, content) in enumerate(FILES.items()):
         kind = name.split(" ", 1)[0]

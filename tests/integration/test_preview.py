@@ -1,4 +1,4 @@
-"""A preview in a real tmux: a window in the background, whatever a file is called."""
+"""The preview window in a real tmux, with file names of all kinds."""
 
 import os
 import shutil
@@ -41,7 +41,7 @@ HOSTILE = [
 
 
 class Server:
-    """A tmux server on a socket of its own."""
+    """A tmux server on its own socket."""
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
@@ -68,7 +68,7 @@ class Server:
 
     @property
     def inside(self) -> dict[str, str]:
-        """The environment of what runs in the first pane."""
+        """The environment of a process in the first pane."""
         return {**self.env, "TMUX": f"{self.socket},1,0", "TMUX_PANE": self.pane}
 
     def windows(self, session: str = "work") -> list[str]:
@@ -95,7 +95,7 @@ def server(tmp_path: Path) -> Iterator[Server]:
 
 @pytest.fixture
 def tmux_img(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """A viewer that says into a pipe how it was called, once somebody reads it."""
+    """A viewer that writes its arguments to a pipe, once the test reads it."""
     program, said = tmp_path / "bin" / "tmux-img", tmp_path / "said"
     program.parent.mkdir()
     os.mkfifo(said)
@@ -302,7 +302,7 @@ def test_in_python_nothing_opens_unless_asked_for(
 
 @pytest.fixture
 def kitty(server: Server) -> Iterator["pexpect.spawn[bytes]"]:
-    """Somebody looks at the session in a terminal that says it is kitty."""
+    """Attach a terminal to the session that identifies itself as kitty."""
     client = pexpect.spawn(
         "tmux",
         ["-u", "-S", str(server.socket), "attach", "-t", "work"],

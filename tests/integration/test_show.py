@@ -1,4 +1,4 @@
-"""`imagen show` on terminals that can do this or that, and answer so."""
+"""`imagen show` on terminals with different protocols."""
 
 import os
 import re
@@ -24,7 +24,7 @@ Show = Callable[..., "pexpect.spawn[bytes]"]
 
 @pytest.fixture
 def show(tmp_path: Path) -> Iterator[Show]:
-    """Start the command on a terminal of its own."""
+    """Return a function that starts the command on its own terminal."""
     started: list[pexpect.spawn[bytes]] = []
     words = PngInfo()
     words.add_text("parameters", "a \x1b[31mlighthouse\nSteps: 4, Seed: 5, Size: 8x8")
@@ -50,7 +50,7 @@ def show(tmp_path: Path) -> Iterator[Show]:
 
 
 def finished(terminal: "pexpect.spawn[bytes]") -> bytes:
-    """Return all that it still says, once it has ended well."""
+    """Return the rest of the output of a command that succeeds."""
     terminal.expect(pexpect.EOF)
     terminal.close()
     assert terminal.exitstatus == 0, terminal.before

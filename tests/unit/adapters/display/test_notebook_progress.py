@@ -1,4 +1,4 @@
-"""What a notebook shows while images are made: seldom enough, and truly at the end."""
+"""Progress in a notebook: few updates, and a correct final state."""
 
 from imagen.adapters.display.notebook_progress import (
     MIN_INTERVAL,
@@ -11,7 +11,7 @@ from imagen.domain import events
 
 
 class Notebook:
-    """An output, and a clock that is set by hand."""
+    """A fake output and a clock that the test sets."""
 
     def __init__(self) -> None:
         self.shown: list[Bundle] = []

@@ -1,4 +1,4 @@
-"""A picture becomes the bytes of each protocol, in its own shape."""
+"""Encoding of pictures in each protocol, with the aspect ratio kept."""
 
 import re
 import sys
@@ -22,7 +22,7 @@ WORD = re.compile(rb"\x1b_G([^;\x1b]*);?([^\x1b]*)\x1b\\")
 
 
 def halves(width: int = 40, height: int = 40) -> Image.Image:
-    """Red above, blue below."""
+    """Return an image that is red above and blue below."""
     picture = Image.new("RGB", (width, height), RED)
     picture.paste(BLUE, (0, height // 2, width, height))
     return picture

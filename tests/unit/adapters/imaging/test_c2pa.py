@@ -1,4 +1,4 @@
-"""A manifest fits the file that was signed, and no other."""
+"""A manifest is valid for the file that was signed, and for no other."""
 
 import sys
 

@@ -26,7 +26,7 @@ def encoded(image: Image.Image, kind: str = "PNG", **how: Any) -> bytes:
 
 
 def halves() -> Image.Image:
-    """Red on the left, blue on the right."""
+    """Return an image that is red on the left and blue on the right."""
     image = Image.new("RGB", (64, 32), RED)
     image.paste(BLUE, (32, 0, 64, 32))
     return image
@@ -52,7 +52,7 @@ def near(image: Image.Image, at: tuple[int, int], colour: tuple[int, ...]) -> bo
 
 
 def with_alpha(kind: str) -> bytes:
-    """Red on the left; nothing to be seen on the right."""
+    """Return an image that is red on the left and transparent on the right."""
     image = halves().convert("RGBA")
     image.paste((0, 0, 0, 0), (32, 0, 64, 32))
     if kind == "palette":
@@ -156,7 +156,7 @@ def test_loses_nothing(media_type: str, mode: str) -> None:
 
 
 def sixteen_bits() -> bytes:
-    """A grey of a third, in 16 bits for each pixel."""
+    """Return a 16-bit PNG of a third of white."""
     header = pack(">IIBBBBB", 8, 8, 16, 0, 0, 0, 0)
     rows = (b"\0" + pack(">H", 65535 // 3) * 8) * 8
     chunks = {b"IHDR": header, b"IDAT": compress(rows), b"IEND": b""}
@@ -179,7 +179,7 @@ def test_redraws_cmyk(media_type: str) -> None:
 
 
 def profile(space: bytes) -> bytes:
-    """The header of an ICC profile, in which the colour space stands at byte 16."""
+    """Return the header of an ICC profile, with the colour space at byte 16."""
     return pack(">I12x4s108x", 128, space)
 
 

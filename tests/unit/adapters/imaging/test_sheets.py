@@ -1,4 +1,4 @@
-"""A contact sheet shows every cell, loads nothing, and believes no word."""
+"""A contact sheet shows every cell, loads nothing, and escapes all text."""
 
 from html.parser import HTMLParser
 from io import BytesIO
@@ -19,7 +19,7 @@ VOID = {"meta", "img"}
 
 
 class Page(HTMLParser):
-    """What stands in a page; every element is closed in its order."""
+    """A parser that records the elements and checks that they are nested."""
 
     def __init__(self, content: bytes) -> None:
         super().__init__()

@@ -1,4 +1,4 @@
-"""Small pictures: how they look, and a cache that may vanish or be full at any time."""
+"""Thumbnails, and their cache, which can be deleted or full at any time."""
 
 from io import BytesIO
 from pathlib import Path

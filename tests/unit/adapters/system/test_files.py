@@ -1,4 +1,4 @@
-"""A file that a person names is read whole, or it is said why not."""
+"""A file that the user names is read completely, or an error says why not."""
 
 import os
 from pathlib import Path

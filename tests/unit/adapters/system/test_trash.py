@@ -1,4 +1,4 @@
-"""What is thrown away, and had back: both files or neither, and nothing of others'."""
+"""Deleting and restoring an image moves both of its files and no others."""
 
 import errno
 import os
