@@ -112,9 +112,7 @@ class CallStatesContract(Contract):
 
         assert _state(journal) == (state, "job-1")
 
-    @pytest.mark.parametrize(
-        "update", EVERY_UPDATE, ids=lambda update: type(update).__name__
-    )
+    @pytest.mark.parametrize("update", EVERY_UPDATE, ids=_type_name)
     def test_changes_nothing_that_is_so_already(
         self, journal: Journal, update: CallUpdate
     ) -> None:
@@ -154,9 +152,7 @@ class CallStatesContract(Contract):
 
         assert list(ledger.rows()) == []
 
-    @pytest.mark.parametrize(
-        "update", EVERY_UPDATE, ids=lambda update: type(update).__name__
-    )
+    @pytest.mark.parametrize("update", EVERY_UPDATE, ids=_type_name)
     @pytest.mark.parametrize("was_there", [True, False])
     def test_ignores_notes_on_a_call_that_is_not_there(
         self, journal: Journal, ledger: Ledger, update: CallUpdate, *, was_there: bool

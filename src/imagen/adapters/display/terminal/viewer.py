@@ -51,7 +51,8 @@ class TerminalViewer:
             random_int: Chooses the ids of pictures.
             method: The protocol to use; None for the best one that is supported.
         """
-        methods = [each for each in capabilities.methods if protocols.can_encode(each)]
+        known = capabilities.methods
+        methods: list[Method] = [each for each in known if protocols.can_encode(each)]
         self.method: Method = method or methods[0]  # "blocks" is always among them
         self._handle = handle
         self._capabilities = capabilities
