@@ -22,7 +22,7 @@ Fake = Callable[[str], Environment]
 
 def patient(environment: Environment) -> str:
     """Find the caller with a time limit that a slow machine meets."""
-    return find_caller(environment, patience=20)
+    return find_caller(environment, timeout=20)
 
 
 class Pane:

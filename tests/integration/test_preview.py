@@ -110,8 +110,8 @@ def tmux_img(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     return said
 
 
-def preview(variables: Mapping[str, str], patience: float = WAIT) -> TmuxPreview:
-    return TmuxPreview(Environment(variables), patience=patience)
+def preview(variables: Mapping[str, str], timeout: float = WAIT) -> TmuxPreview:
+    return TmuxPreview(Environment(variables), timeout=timeout)
 
 
 @pytest.mark.parametrize("name", HOSTILE)
@@ -185,7 +185,7 @@ def test_a_tmux_that_does_not_answer_is_not_waited_for(
     variables = {"TMUX": "/nowhere,1,0", "TMUX_PANE": "%1"}
 
     with pytest.raises(PreviewError, match=r"did not answer within 0\.1 s"):
-        preview(variables, patience=0.1).show("/x.png")
+        preview(variables, timeout=0.1).show("/x.png")
 
 
 # The command

@@ -360,17 +360,17 @@ class PlainEditor:
     """An image editor whose result is always a PNG of one colour.
 
     Attributes:
-        asked: The media type and the fit of each call.
+        calls: The media type and the fit of each call.
     """
 
     def __init__(self) -> None:
-        self.asked: list[tuple[str, Fit | None]] = []
+        self.calls: list[tuple[str, Fit | None]] = []
 
     def redraw(
         self, content: bytes, *, media_type: str, fit: Fit | None, size: Size | None
     ) -> bytes:
         """Return a plain image, in the given size if there is a fit."""
-        self.asked.append((media_type, fit))
+        self.calls.append((media_type, fit))
         try:
             facts = read_facts(content)
         except NotAnImage as error:

@@ -294,7 +294,7 @@ def test_what_needs_no_change_is_not_redrawn() -> None:
 
     finished = scene.finish(tiny_png(), fit=Fit.CROP, size=Size(64, 64))
 
-    assert (finished.content, finished.notes, editor.asked) == (tiny_png(), (), [])
+    assert (finished.content, finished.notes, editor.calls) == (tiny_png(), (), [])
 
 
 @pytest.mark.parametrize("fit", list(Fit))

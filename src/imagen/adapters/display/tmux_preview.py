@@ -22,9 +22,11 @@ class TmuxPreview:
     The window opens in the background and does not take the focus.
     """
 
-    def __init__(self, inside: TmuxEnvironment, *, patience: float = TIMEOUT) -> None:
-        self._inside = inside
-        self._patience = patience
+    def __init__(
+        self, environment: TmuxEnvironment, *, timeout: float = TIMEOUT
+    ) -> None:
+        self._environment = environment
+        self._timeout = timeout
 
     def show(self, location: str) -> None:
         """Find the session of this pane and open a window in it.
@@ -33,16 +35,16 @@ class TmuxPreview:
             PreviewError: tmux failed or did not answer in time.
         """
         try:
-            tmux = Tmux(self._inside)
+            tmux = Tmux(self._environment)
             session = tmux.run(
                 *("display-message", "-p", "-t", tmux.pane, "#{session_id}"),
-                patience=self._patience,
+                timeout=self._timeout,
             ).strip()
             tmux.run(
                 *("new-window", "-d", "-t", f"{session}:"),
                 *("-n", _escape_semicolon(window_name(location)), "--"),
                 *map(_escape_semicolon, viewer_command(location)),
-                patience=self._patience,
+                timeout=self._timeout,
             )
         except TmuxError as error:
             raise PreviewError(str(error)) from error

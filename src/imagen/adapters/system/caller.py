@@ -20,24 +20,24 @@ class CallerEnvironment(TmuxEnvironment, Protocol):
         ...
 
 
-def find_caller(surroundings: CallerEnvironment, *, patience: float = TIMEOUT) -> str:
+def find_caller(environment: CallerEnvironment, *, timeout: float = TIMEOUT) -> str:
     """Return the name of the caller on one line; "" when it is unknown.
 
     Args:
-        surroundings: The environment.
-        patience: Seconds for tmux to answer; then the tmux client is killed.
+        environment: The environment.
+        timeout: Seconds for tmux to answer; then the tmux client is killed.
     """
-    return _clean_name(surroundings.caller) or _clean_name(
-        _pane_name(surroundings, patience)
+    return _clean_name(environment.caller) or _clean_name(
+        _pane_name(environment, timeout)
     )
 
 
-def _pane_name(inside: TmuxEnvironment, patience: float) -> str:
+def _pane_name(environment: TmuxEnvironment, timeout: float) -> str:
     """Return the pane option `@mai-name`; "" without a tmux that answers."""
     try:
-        tmux = Tmux(inside)
+        tmux = Tmux(environment)
         query = ("show-options", "-pqv", "-t", tmux.pane, "@mai-name")
-        return tmux.run(*query, patience=patience)
+        return tmux.run(*query, timeout=timeout)
     except TmuxError:
         return ""
 

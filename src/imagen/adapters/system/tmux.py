@@ -34,23 +34,23 @@ class Tmux:
         pane: The id of the pane, such as `%3`.
     """
 
-    def __init__(self, inside: TmuxEnvironment) -> None:
+    def __init__(self, environment: TmuxEnvironment) -> None:
         """Read the socket and the pane from the environment.
 
         Raises:
             TmuxError: the process does not run inside tmux.
         """
-        self._socket = inside.tmux.rsplit(",", 2)[0]
-        self.pane = inside.tmux_pane
+        self._socket = environment.tmux.rsplit(",", 2)[0]
+        self.pane = environment.tmux_pane
         if not self._socket or not _PANE.fullmatch(self.pane):
             raise TmuxError("this is not inside a tmux session")
 
-    def run(self, *words: str, patience: float) -> str:
+    def run(self, *words: str, timeout: float) -> str:
         """Run one tmux command and return its output.
 
         Args:
             words: The command and its arguments, which no shell interprets.
-            patience: Seconds for the answer; then the tmux client is killed.
+            timeout: Seconds for the answer; then the tmux client is killed.
 
         Raises:
             TmuxError: the command failed, or its outcome is unknown.
@@ -63,11 +63,11 @@ class Tmux:
                 ["tmux", "-u", "-S", self._socket, *words],  # noqa: S607 - the user's
                 stdin=subprocess.DEVNULL,
                 capture_output=True,
-                timeout=patience,
+                timeout=timeout,
                 check=False,
             )
         except subprocess.TimeoutExpired as error:
-            raise TmuxError(f"tmux did not answer within {patience:g} s") from error
+            raise TmuxError(f"tmux did not answer within {timeout:g} s") from error
         except FileNotFoundError as error:
             raise TmuxError("tmux is not installed") from error
         except (OSError, ValueError) as error:

@@ -92,27 +92,27 @@ class TerminalCapabilities(msgspec.Struct, frozen=True, kw_only=True):
 
 def probe_terminal(
     handle: int,
-    surroundings: TerminalEnvironment,
+    environment: TerminalEnvironment,
     *,
     clock: Clock,
-    patience: float = TIMEOUT,
+    timeout: float = TIMEOUT,
 ) -> TerminalCapabilities:
     """Return the capabilities of the terminal that the handle writes to.
 
     The terminal is queried only while this process is in the foreground and no typed
     key is waiting, so that reading the answers loses no input.
     """
-    variables = surroundings.terminal
+    variables = environment.terminal
     term = variables.get("TERM", "")
     true_colour = variables.get("COLORTERM", "") in {"truecolor", "24bit"}
     true_colour = true_colour or term.endswith("-direct")
-    if surroundings.tmux:
-        return _probe_tmux(handle, surroundings, clock=clock, patience=patience)
+    if environment.tmux:
+        return _probe_tmux(handle, environment, clock=clock, timeout=timeout)
     if term.startswith(_UNABLE) or variables.get("TERM_PROGRAM") == "Apple_Terminal":
         cell = _cell_size(handle, b"")
         return TerminalCapabilities(cell=cell, true_colour=true_colour)
-    asked = (_GRAPHICS, _NAME, _CELL, _AREA, _ATTRIBUTES)
-    answer = _query(handle, b"".join(asked), clock=clock, patience=patience)
+    queries = (_GRAPHICS, _NAME, _CELL, _AREA, _ATTRIBUTES)
+    answer = _query(handle, b"".join(queries), clock=clock, timeout=timeout)
     name = found[1] if (found := _NAME_ANSWER.search(answer)) else b""
     programs = (variables.get("TERM_PROGRAM", ""), variables.get("LC_TERMINAL", ""))
     supported = {
@@ -135,21 +135,21 @@ _METHODS: tuple[Method, ...] = ("kitty", "iterm2", "sixel", "blocks")
 
 
 def _probe_tmux(
-    handle: int, surroundings: TerminalEnvironment, *, clock: Clock, patience: float
+    handle: int, environment: TerminalEnvironment, *, clock: Clock, timeout: float
 ) -> TerminalCapabilities:
     """Query tmux for its own capabilities and for those of its clients.
 
     A query to the terminal behind tmux would be answered into the pane that has the
     focus, which may be another one.
     """
-    answer = _query(handle, _CELL + _ATTRIBUTES, clock=clock, patience=patience)
+    answer = _query(handle, _CELL + _ATTRIBUTES, clock=clock, timeout=timeout)
     methods: list[Method] = ["sixel"] if _SIXEL in _device_attributes(answer) else []
     tmux, exact = None, True
     try:
-        tmux = Tmux(surroundings)
+        tmux = Tmux(environment)
         words = "#{client_termtype} #{client_termname};#{client_termfeatures}"
-        asked = ("list-clients", "-t", tmux.pane, "-F", words)
-        lines = tmux.run(*asked, patience=TMUX_TIMEOUT).splitlines()
+        command = ("list-clients", "-t", tmux.pane, "-F", words)
+        lines = tmux.run(*command, timeout=TMUX_TIMEOUT).splitlines()
         if lines and all(_has_placeholders(line) for line in lines):
             methods.insert(0, "kitty")
         exact = all("RGB" in line.rpartition(";")[2] for line in lines)
@@ -175,7 +175,7 @@ def _device_attributes(answer: bytes) -> list[bytes]:
 
 def wait_until_drawn(handle: int, *, clock: Clock) -> None:
     """Wait until the terminal has processed all output; at most `TIMEOUT` seconds."""
-    _query(handle, _ATTRIBUTES, clock=clock, patience=TIMEOUT)
+    _query(handle, _ATTRIBUTES, clock=clock, timeout=TIMEOUT)
 
 
 def read_terminal_size(handle: int) -> tuple[int, int]:
@@ -206,7 +206,7 @@ def _cell_size(handle: int, answer: bytes) -> tuple[int, int]:
     return _DEFAULT_CELL
 
 
-def _query(handle: int, query: bytes, *, clock: Clock, patience: float) -> bytes:
+def _query(handle: int, query: bytes, *, clock: Clock, timeout: float) -> bytes:
     """Return the terminal's answer; b"" when it cannot be queried."""
     try:
         terminal = os.open(os.ttyname(handle), os.O_RDWR | os.O_NOCTTY)
@@ -219,15 +219,15 @@ def _query(handle: int, query: bytes, *, clock: Clock, patience: float) -> bytes
             if select([terminal], [], [], 0)[0]:
                 return b""  # the user has typed ahead
             os.write(terminal, query)
-            return _read_answer(terminal, clock=clock, patience=patience)
+            return _read_answer(terminal, clock=clock, timeout=timeout)
     except (OSError, termios.error):
         return b""
     finally:
         os.close(terminal)
 
 
-def _read_answer(terminal: int, *, clock: Clock, patience: float) -> bytes:
-    answer, end = b"", clock.monotonic() + patience
+def _read_answer(terminal: int, *, clock: Clock, timeout: float) -> bytes:
+    answer, end = b"", clock.monotonic() + timeout
     while not _ATTRIBUTES_ANSWER.search(answer) and len(answer) < _MAX_ANSWER:
         left = end - clock.monotonic()
         if left <= 0 or not select([terminal], [], [], left)[0]:

@@ -25,10 +25,12 @@ class Fullscreen:
         stopped_by: The number of the signal that ended the wait; 0 for none.
     """
 
-    def __init__(self, terminal: int, woken: int, hidden: Callable[[], bool]) -> None:
+    def __init__(
+        self, terminal: int, wake_reader: int, hidden: Callable[[], bool]
+    ) -> None:
         self.stopped_by = 0
         self._terminal = terminal
-        self._woken = woken
+        self._wake_reader = wake_reader
         self._hidden = hidden
 
     def clear(self) -> None:
@@ -40,16 +42,16 @@ class Fullscreen:
         while True:
             # tmux before 3.4 drops the output of a hidden pane and sends no event when
             # the pane becomes visible: only then is there something to poll for.
-            every = _VISIBILITY_INTERVAL if (unseen := self._hidden()) else None
-            ready = select([self._terminal, self._woken], [], [], every)[0]
-            if self._woken in ready:
-                if _STOP in os.read(self._woken, 1024):
+            every = _VISIBILITY_INTERVAL if (was_hidden := self._hidden()) else None
+            ready = select([self._terminal, self._wake_reader], [], [], every)[0]
+            if self._wake_reader in ready:
+                if _STOP in os.read(self._wake_reader, 1024):
                     return "quit"
                 return "changed"
             if self._terminal in ready:
                 pressed = os.read(self._terminal, 1024)
                 return "quit" if not pressed or pressed in _QUIT_KEYS else "key"
-            if unseen and not self._hidden():
+            if was_hidden and not self._hidden():
                 return "changed"  # the picture can be drawn from now on
 
 
@@ -75,15 +77,15 @@ def open_fullscreen(
     except OSError as error:
         raise DrawingError(f"keys cannot be read: {error.strerror}") from error
     # A signal handler may only write to a pipe: select() then wakes up safely.
-    woken, wake = os.pipe()
-    window = Fullscreen(terminal, woken, hidden)
+    wake_reader, wake_writer = os.pipe()
+    window = Fullscreen(terminal, wake_reader, hidden)
 
     def stop(number: int, _: object) -> None:
         window.stopped_by = number
-        os.write(wake, _STOP)
+        os.write(wake_writer, _STOP)
 
     def change(*_: object) -> None:
-        os.write(wake, _CHANGE)
+        os.write(wake_writer, _CHANGE)
 
     try:
         if os.tcgetpgrp(terminal) != os.getpgrp():
@@ -98,7 +100,7 @@ def open_fullscreen(
     except (OSError, termios.error) as error:
         raise DrawingError(f"the terminal was closed: {error}") from error
     finally:
-        for each in (terminal, woken, wake):
+        for each in (terminal, wake_reader, wake_writer):
             os.close(each)
 
 

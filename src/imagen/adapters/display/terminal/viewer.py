@@ -133,9 +133,9 @@ class TerminalViewer:
         tmux = self._capabilities.tmux
         if tmux is None or self._passthrough is not None:
             return
-        asked = ("show-options", "-pqvA", "-t", tmux.pane, _PASSTHROUGH)
+        query = ("show-options", "-pqvA", "-t", tmux.pane, _PASSTHROUGH)
         try:
-            self._passthrough = tmux.run(*asked, patience=TMUX_TIMEOUT).strip()
+            self._passthrough = tmux.run(*query, timeout=TMUX_TIMEOUT).strip()
         except TmuxError:
             self._passthrough = ""
         if self._passthrough in {"on", "all"}:
@@ -144,7 +144,7 @@ class TerminalViewer:
         for mode in ("all", "on"):
             words = ("set-option", "-p", "-t", tmux.pane, _PASSTHROUGH, mode)
             try:
-                tmux.run(*words, patience=TMUX_TIMEOUT)
+                tmux.run(*words, timeout=TMUX_TIMEOUT)
             except TmuxError:
                 continue
             self._passthrough, self._changed = mode, True
@@ -159,16 +159,16 @@ class TerminalViewer:
         wait_until_drawn(self._handle, clock=self._clock)
         words = ("set-option", "-pu", "-t", tmux.pane, _PASSTHROUGH)
         with suppress(TmuxError):  # the pane is about to be closed
-            tmux.run(*words, patience=TMUX_TIMEOUT)
+            tmux.run(*words, timeout=TMUX_TIMEOUT)
 
     def _is_hidden(self) -> bool:
         """Return whether tmux would drop output now, because the pane is hidden."""
         tmux = self._capabilities.tmux
         if tmux is None or self._passthrough != "on":
             return False
-        asked = ("display-message", "-p", "-t", tmux.pane, "#{window_active_clients}")
+        query = ("display-message", "-p", "-t", tmux.pane, "#{window_active_clients}")
         try:
-            return tmux.run(*asked, patience=TMUX_TIMEOUT).strip() == "0"
+            return tmux.run(*query, timeout=TMUX_TIMEOUT).strip() == "0"
         except TmuxError:
             return False
 
