@@ -1,6 +1,6 @@
 """Run commands of the surrounding tmux server with a time limit.
 
-Hand-made instead of libtmux: three commands are needed, each with its own time limit.
+Hand-made instead of libtmux: a few commands are needed, each with its own time limit.
 """
 
 import re

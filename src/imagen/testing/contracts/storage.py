@@ -241,7 +241,7 @@ class StorageContract(Contract):
 
     def test_is_never_seen_half_written(self, storage: Storage) -> None:
         """A reader sees the old or the new image during a replacement."""
-        # Other programs watch the folder and open images as soon as they appear.
+        # The server and image viewers may open the file at any moment.
         older, newer = b"a" * 400_000, b"b" * 400_000
         _save(storage, older)
         done = Event()
