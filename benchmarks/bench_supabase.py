@@ -3,7 +3,7 @@
 A real PostgREST and PostgreSQL. The report is held against 3 s (a hosted project gives
 up after 8 s), the ledger against 100 rows a second; not one row may be missing.
 
-    python benchmarks/bench_supabase.py [--rows N] [--owed N]
+    python benchmarks/bench_supabase.py [--rows N] [--pending N]
 """
 
 import argparse
@@ -28,12 +28,12 @@ FILL = """
 def main() -> int:
     parser = argparse.ArgumentParser()
     parser.add_argument("--rows", type=int, default=1_000_000)
-    parser.add_argument("--owed", type=int, default=1_000)
+    parser.add_argument("--pending", type=int, default=1_000)
     given = parser.parse_args()
-    rows, owed = given.rows, given.owed
+    rows, pending = given.rows, given.pending
     sys.path.insert(0, str(Path(__file__).parents[1]))
     from tests.integration.supabase.machine import Machine, missing_or_twice
-    from tests.integration.supabase.owing import owe
+    from tests.integration.supabase.pending import add_pending
     from tests.integration.supabase.project import SupabaseProject, missing_parts
     from tests.integration.supabase.rows import Caller
 
@@ -62,14 +62,14 @@ def main() -> int:
         with tempfile.TemporaryDirectory() as folder:
             for what in ("rows", "images"):
                 machine = Machine(Path(folder, what), project)
-                owe(machine, **{what: owed})
+                add_pending(machine, **{what: pending})
                 start = time.perf_counter()
                 done = machine.run("sync")
-                speeds.append(owed / (time.perf_counter() - start))
+                speeds.append(pending / (time.perf_counter() - start))
                 assert done.code == 0, done.err
                 assert missing_or_twice(machine) == []
                 project.reset()
-                print(f"sync of {owed:,} {what}: {speeds[-1]:.0f} a second")
+                print(f"sync of {pending:,} {what}: {speeds[-1]:.0f} a second")
     verdict = "holds" if speeds[0] >= LEAST else "NOT REACHED"
     print(f"the ledger takes {speeds[0]:.0f} rows/s, at least {LEAST:g}: {verdict}")
     failed = speeds[0] < LEAST

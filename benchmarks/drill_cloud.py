@@ -49,14 +49,14 @@ def _run(name: str, project: SupabaseProject, runs: int, seed: int | None) -> bo
         ends = DRILLS[name](machine, random.Random(seed), runs)
         project.heal()
         project.calm()
-        owed = machine.owed
+        pending = machine.pending
         done = machine.run("sync")
         wrong = missing_or_twice(machine)
         with machine.accounts() as (ledger, history, _):
             rows, images = len(list(ledger.rows())), len(list(history.find()))
         print(
-            f"{name}: {ends}; {rows} rows and {images} images made, {owed[0]} and "
-            f"{owed[1]} of them owed before the sync, which ended with {done.code}; "
+            f"{name}: {ends}; {rows} rows and {images} images made, {pending[0]} and "
+            f"{pending[1]} of them pending before the sync, which exited {done.code}; "
             f"{time.perf_counter() - began:.0f} s"
         )
         print(*(wrong or ["both sides have the same, nothing twice"]), sep="\n")

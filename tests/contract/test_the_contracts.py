@@ -27,12 +27,13 @@ IMPLEMENTERS = {
     for suite in (
         "broken_backends",
         "broken_clouds",
+        "broken_delivery_queues",
         "broken_histories",
         "broken_journals",
         "broken_ledgers",
-        "broken_outboxes",
         "broken_requests",
         "broken_shared_ledgers",
+        "broken_spools",
         "broken_storages",
     )
 }

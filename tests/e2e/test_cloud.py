@@ -8,8 +8,8 @@ from pathlib import Path
 import pytest
 
 from imagen.adapters.database.connection import Database
+from imagen.adapters.database.delivery_queue import SqliteImageQueue
 from imagen.adapters.database.history import SqliteHistory
-from imagen.adapters.database.outbox import SqliteOutbox
 from tests.e2e.conftest import Ask, assert_one_sentence, left_behind
 
 OWNER = "6f0c7f7e-3b1f-4a53-9d4c-0f6a2f0b7c11"
@@ -40,16 +40,16 @@ class Place:
         self.set("SUPABASE_SERVICE_KEY", "sb_secret_canary")
 
     @property
-    def owed(self) -> int:
-        """How many images are owed to the cloud."""
+    def pending(self) -> int:
+        """The number of images that wait for their upload."""
         database = Database(self.data)
         try:
             owners = [each.owner for each in SqliteHistory(database).find()]
-            owed = SqliteOutbox(database).standing("images").pending
+            pending = SqliteImageQueue(database).status().pending
         finally:
             database.close()
-        assert owed == len(list(filter(None, owners)))
-        return owed
+        assert pending == len(list(filter(None, owners)))
+        return pending
 
 
 @pytest.fixture
@@ -58,7 +58,7 @@ def place(ask: Ask, home: Path, here: Path, monkeypatch: pytest.MonkeyPatch) -> 
 
 
 @pytest.mark.parametrize(
-    ("config", "environment", "flags", "owed"),
+    ("config", "environment", "flags", "pending"),
     [
         ("", "", (), 1),
         ("auto", "", (), 1),
@@ -72,7 +72,7 @@ def place(ask: Ask, home: Path, here: Path, monkeypatch: pytest.MonkeyPatch) -> 
     ],
 )
 def test_the_environment_goes_before_the_config_and_the_flag_before_both(
-    config: str, environment: str, flags: tuple[str, ...], owed: int, place: Place
+    config: str, environment: str, flags: tuple[str, ...], pending: int, place: Place
 ) -> None:
     place.config(config)
     place.project()
@@ -81,9 +81,9 @@ def test_the_environment_goes_before_the_config_and_the_flag_before_both(
     made = place.ask(*GENERATE, *flags)
 
     assert (made.code, made.out) == (0, "fox.png\n")
-    assert made.err.count(CLOUD) == owed
+    assert made.err.count(CLOUD) == pending
     assert "canary" not in made.err
-    assert place.owed == owed
+    assert place.pending == pending
 
 
 @pytest.mark.parametrize("config", [True, False])
@@ -132,7 +132,7 @@ def test_auto_is_off_where_something_is_missing(missing: str, place: Place) -> N
     made = place.ask(*GENERATE)
 
     assert (made.code, made.err) == (0, "")
-    assert place.owed == 0
+    assert place.pending == 0
 
 
 def test_the_other_name_of_the_key_is_looked_at(place: Place) -> None:
@@ -141,7 +141,7 @@ def test_the_other_name_of_the_key_is_looked_at(place: Place) -> None:
     place.set("MAI_SUPABASE_KEY", "sb_secret_canary")
 
     assert place.ask(*GENERATE).code == 0
-    assert place.owed == 1
+    assert place.pending == 1
 
 
 @pytest.mark.parametrize("mode", ["yes", "ON", "sb_secret_canary"])

@@ -53,13 +53,13 @@ def build_delivery(
     )
 
     stores = runtime.stores
-    carriers: list[Uploader] = [
-        UsageUploader(outbox=stores.outbox, ledger=build_shared_ledger(environment))
-    ]
+    ledger = build_shared_ledger(environment)
+    uploaders: list[Uploader] = [UsageUploader(queue=stores.usage_queue, ledger=ledger)]
     if images and get_cloud_mode(settings, environment) != "off":
-        carriers.append(
+        uploaders.append(
             ImageUploader(
-                outbox=stores.outbox,
+                queue=stores.image_queue,
+                spool=stores.spool,
                 cloud=_build_cloud(environment),
                 history=stores.history,
                 owner=settings.owner_user_id or "",
@@ -68,8 +68,7 @@ def build_delivery(
             )
         )
     return DeliverPending(
-        outbox=stores.outbox,
-        carriers=carriers,
+        uploaders=uploaders,
         clock=runtime.clock,
         listen=isolate_listener(listen),
     )
@@ -101,11 +100,10 @@ def build_usage_delivery(runtime: Runtime) -> "DeliverPending":
     """Build the use case that delivers pending usage rows to the shared ledger."""
     from imagen.usecases.sync import DeliverPending, UsageUploader  # noqa: PLC0415
 
-    outbox = runtime.stores.outbox
+    queue = runtime.stores.usage_queue
     ledger = build_shared_ledger(runtime.environment)
     return DeliverPending(
-        outbox=outbox,
-        carriers=[UsageUploader(outbox=outbox, ledger=ledger)],
+        uploaders=[UsageUploader(queue=queue, ledger=ledger)],
         clock=runtime.clock,
     )
 
@@ -133,7 +131,8 @@ def build_fetch(
         storage=build_storage(folder, output.stream),
         place=target,
         history=runtime.stores.history,
-        outbox=runtime.stores.outbox,
+        queue=runtime.stores.image_queue,
+        spool=runtime.stores.spool,
         locate=make_absolute,
         listen=isolate_listener(listen),
     )

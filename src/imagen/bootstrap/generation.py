@@ -252,7 +252,7 @@ def _build_recorder(runtime: Runtime, listen: Listener) -> Recorder:
     return Recorder(
         stores.journal,
         stores.history,
-        outbox=stores.outbox,
+        spool=stores.spool,
         clock=runtime.clock,
         locate=make_absolute,
         keep=None if days is None else timedelta(days=days),

@@ -125,7 +125,7 @@ def build_forget(runtime: Runtime) -> "ForgetImages":
     """Build the use case that removes images from the history."""
     from imagen.usecases.history import ForgetImages  # noqa: PLC0415
 
-    return ForgetImages(history=runtime.stores.history, outbox=runtime.stores.outbox)
+    return ForgetImages(history=runtime.stores.history, spool=runtime.stores.spool)
 
 
 def build_trash(runtime: Runtime) -> "TrashImages":
@@ -135,7 +135,7 @@ def build_trash(runtime: Runtime) -> "TrashImages":
 
     return TrashImages(
         history=runtime.stores.history,
-        outbox=runtime.stores.outbox,
+        spool=runtime.stores.spool,
         bin=FolderTrash(
             lambda: runtime.environment.data_dir / "bin", now=runtime.clock.now
         ),
@@ -177,7 +177,9 @@ def open_usage(runtime: Runtime, *, shared: bool = False) -> Generator["ShowUsag
 
     ledger = build_shared_ledger(runtime.environment)
     try:
-        yield ShowUsage(ledger=ledger, journal=stores.journal, outbox=stores.outbox)
+        yield ShowUsage(
+            ledger=ledger, journal=stores.journal, undelivered=stores.undelivered
+        )
     finally:
         ledger.close()
 

@@ -7,20 +7,25 @@ from typing import TYPE_CHECKING, TypeVar, cast
 
 if TYPE_CHECKING:
     from imagen.adapters.database.connection import Database
+    from imagen.adapters.database.delivery_queue import (
+        SqliteImageQueue,
+        SqliteUndeliveredUsage,
+        SqliteUsageQueue,
+    )
     from imagen.adapters.database.history import SqliteHistory
     from imagen.adapters.database.idempotency import SqliteRequestKeys
     from imagen.adapters.database.journal import SqliteJournal
     from imagen.adapters.database.ledger import SqliteLedger
-    from imagen.adapters.database.outbox import SqliteOutbox
+    from imagen.adapters.database.spool import FileSpool
 
 Store = TypeVar("Store")
 
 
 class Stores:
-    """The journal, ledger, history, outbox and idempotency keys of one database.
+    """The journal, ledger, history, delivery queues and keys of one database.
 
     Safe for several threads. Each store is built, and its module imported, on first
-    use: `imagen history` needs one of the five.
+    use: `imagen history` needs two of the eight.
 
     Args:
         folder: Returns the folder of the database file.
@@ -56,11 +61,43 @@ class Stores:
         return self._get("history", lambda: SqliteHistory(self._database()))
 
     @property
-    def outbox(self) -> "SqliteOutbox":
-        """The pending uploads to the cloud."""
-        from imagen.adapters.database.outbox import SqliteOutbox  # noqa: PLC0415
+    def usage_queue(self) -> "SqliteUsageQueue":
+        """The delivery state of usage rows."""
+        from imagen.adapters.database.delivery_queue import (  # noqa: PLC0415
+            SqliteUsageQueue,
+        )
 
-        return self._get("outbox", lambda: SqliteOutbox(self._database()))
+        return self._get("usage_queue", lambda: SqliteUsageQueue(self._database()))
+
+    @property
+    def image_queue(self) -> "SqliteImageQueue":
+        """The delivery state of images."""
+        from imagen.adapters.database.delivery_queue import (  # noqa: PLC0415
+            SqliteImageQueue,
+        )
+
+        return self._get("image_queue", lambda: SqliteImageQueue(self._database()))
+
+    @property
+    def undelivered(self) -> "SqliteUndeliveredUsage":
+        """The usage rows that are not in the shared ledger yet."""
+        from imagen.adapters.database.delivery_queue import (  # noqa: PLC0415
+            SqliteUndeliveredUsage,
+        )
+
+        return self._get(
+            "undelivered", lambda: SqliteUndeliveredUsage(self._database())
+        )
+
+    @property
+    def spool(self) -> "FileSpool":
+        """The bytes of images until they are uploaded."""
+        from imagen.adapters.database.spool import FileSpool  # noqa: PLC0415
+
+        # The folder keeps the name of its first version, because it may hold images.
+        return self._get(
+            "spool", lambda: FileSpool(lambda: self._database().folder / "outbox")
+        )
 
     @property
     def keys(self) -> "SqliteRequestKeys":

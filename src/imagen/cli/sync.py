@@ -20,7 +20,8 @@ if TYPE_CHECKING:
     from imagen.cli.progress import DeliveryBar
     from imagen.usecases.sync import Delivery
 
-MOST_ASIDE = 10
+MOST_FAILED = 10
+"""Failed records that are listed one by one for each channel."""
 
 
 def sync(
@@ -30,74 +31,74 @@ def sync(
     json: JsonFlag = False,
     quiet: QuietFlag = False,
 ) -> int:
-    """Deliver what is owed to the cloud: usage rows, and copies of images.
+    """Upload everything that is pending: usage rows, and copies of images.
 
-    However often it is tried, and by however many at once, each is there once. Exits 0
-    when nothing is owed any more, else 1.
+    Each record is stored exactly once, however often and by however many processes this
+    is run. Exits 0 when nothing is pending or failed any more, else 1.
 
     ```
     imagen sync
     ```
 
     Args:
-        again: Also what was set aside, because it could not be delivered as it is.
+        again: Also retry failed records, which could not be delivered unchanged.
     """
     environment = process_environment()
-    said = Output(json=json, quiet=quiet)
+    out = Output(json=json, quiet=quiet)
     runtime = Runtime.load(keep_path(config), environment=environment)
     bars: list[DeliveryBar] = []
 
-    def hear(event: Event) -> None:
+    def listen(event: Event) -> None:
         for bar in bars:
             bar(event)
 
     with runtime, StopSignals() as signals:
-        use_case = build_sync(runtime, listen=hear)
+        use_case = build_sync(runtime, listen=listen)
         if again:
-            use_case.owe_again()
-        owed: dict[Channel, int] = {
-            each.channel: runtime.stores.outbox.standing(each.channel).pending
-            for each in use_case.carriers
+            use_case.retry_failed()
+        pending: dict[Channel, int] = {
+            each.channel: each.queue.status().pending for each in use_case.uploaders
         }
-        bar = _bar(owed, quiet=quiet)
+        bar = _bar(pending, quiet=quiet)
         bars += [] if bar is None else [bar]
         with bar or nullcontext():
-            outcomes = use_case.run(signals.cancellation)
-    for outcome in outcomes:
-        _print(said, outcome)
-    well = all(not (done.standing.pending or done.standing.failed) for done in outcomes)
-    return exit_codes.DONE if well else signals.exit_code or exit_codes.NOT_READY
+            deliveries = use_case.run(signals.cancellation)
+    for delivery in deliveries:
+        _print(out, delivery)
+    done = not any(each.status.pending or each.status.failed for each in deliveries)
+    return exit_codes.DONE if done else signals.exit_code or exit_codes.NOT_READY
 
 
-def _bar(owed: dict[Channel, int], *, quiet: bool) -> "DeliveryBar | None":
-    if quiet or not sys.stderr.isatty() or not any(owed.values()):
+def _bar(pending: dict[Channel, int], *, quiet: bool) -> "DeliveryBar | None":
+    if quiet or not sys.stderr.isatty() or not any(pending.values()):
         return None
     from imagen.cli.progress import create_delivery_bar  # noqa: PLC0415 - costs rich
 
-    return create_delivery_bar(owed)
+    return create_delivery_bar(pending)
 
 
-def _print(said: Output, done: "Delivery") -> None:
-    called, standing = CHANNEL_LABELS[done.channel], done.standing
-    if said.json:
-        said.object(
+def _print(out: Output, delivery: "Delivery") -> None:
+    label, status = CHANNEL_LABELS[delivery.channel], delivery.status
+    if out.json:
+        out.object(
             {
-                "what": done.channel,
-                "delivered": done.delivered,
-                "owed": standing.pending,
-                "set_aside": standing.failed,
-                "trouble": done.trouble,
+                "what": delivery.channel,
+                "delivered": delivery.delivered,
+                "pending": status.pending,
+                "failed": status.failed,
+                "trouble": delivery.reason,
             }
         )
     else:
-        aside = f", {len(standing.failed)} set aside" if standing.failed else ""
-        counts = f"{done.delivered} delivered, {standing.pending} owed{aside}"
-        said.text(f"{called}: {counts}")
-    if done.trouble:
-        say(f"{called}: {done.trouble}")
-    for each in standing.failed[:MOST_ASIDE]:
-        say(f"{called}: {each.id} is set aside: {each.trouble}")
-    if len(standing.failed) > MOST_ASIDE:
-        say(f"{called}: and {len(standing.failed) - MOST_ASIDE} more; see --json.")
-    if standing.failed:
-        say(f"{called}: `imagen sync --again` tries once more what is set aside.")
+        failed = f", {len(status.failed)} failed" if status.failed else ""
+        counts = f"{delivery.delivered} delivered, {status.pending} pending{failed}"
+        out.text(f"{label}: {counts}")
+    if delivery.reason:
+        say(f"{label}: {delivery.reason}")
+    for each in status.failed[:MOST_FAILED]:
+        say(f"{label}: {each.id} cannot be delivered: {each.trouble}")
+    if len(status.failed) > MOST_FAILED:
+        rest = len(status.failed) - MOST_FAILED
+        say(f"{label}: {rest} more failed; `imagen sync --json` lists all of them.")
+    if status.failed:
+        say(f"{label}: Run `imagen sync --again` to retry failed records.")

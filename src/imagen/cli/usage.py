@@ -66,7 +66,7 @@ def usage(
                 _draw(said, use_case.run(names[:1], since=since), names[0])
             else:
                 _print_groups(said, use_case.run(names, since=since), names)
-            _say_undelivered(use_case.undelivered(), trouble)
+            _say_undelivered(use_case.undelivered_total(), trouble)
             _say_pending(use_case.pending())
     return exit_codes.DONE
 
@@ -160,7 +160,7 @@ def _deliver(use_case: "DeliverPending") -> str:
         [done] = use_case.run(signals.cancellation)
     if signals.exit_code is not None:
         raise KeyboardInterrupt
-    return done.trouble if done.standing.pending else ""
+    return done.reason if done.status.pending else ""
 
 
 def _say_undelivered(rest: UsageTotal | None, trouble: str) -> None:

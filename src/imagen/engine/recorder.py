@@ -26,7 +26,7 @@ from imagen.domain.result import StoredImage
 from imagen.ports.clock import Clock
 from imagen.ports.history import History
 from imagen.ports.journal import Journal
-from imagen.ports.outbox import Outbox
+from imagen.ports.spool import Spool
 
 
 class Recorder:
@@ -37,7 +37,7 @@ class Recorder:
         journal: Journal,
         history: History,
         *,
-        outbox: Outbox,
+        spool: Spool,
         clock: Clock,
         locate: Callable[[str], str] = str,
         keep: timedelta | None = None,
@@ -48,7 +48,7 @@ class Recorder:
         Args:
             journal: Every call that is not over.
             history: What was made.
-            outbox: What is owed to the cloud.
+            spool: The bytes of images until they are uploaded.
             clock: The time.
             locate: Turns where an image is into where anybody finds it, from anywhere.
             keep: How long the history keeps what was made; None is forever.
@@ -56,7 +56,7 @@ class Recorder:
         """
         self._journal = journal
         self._history = history
-        self._outbox = outbox
+        self._spool = spool
         self._clock = clock
         self._locate = locate
         self._keep = keep
@@ -102,8 +102,8 @@ class Recorder:
         """
         if owner:
             for image in images:
-                hold = partial(self._outbox.hold, image.sidecar.id, image.content)
-                self.try_to(hold)
+                write = partial(self._spool.write, image.sidecar.id, image.content)
+                self.try_to(write)
         entries = [
             HistoryEntry(
                 location=self._locate(image.location),

@@ -30,13 +30,23 @@ from imagen.testing.contracts.cloud import (  # noqa: E402
     CloudContract,
     SharedLedgerContract,
 )
+from imagen.testing.contracts.delivery_queue import (  # noqa: E402
+    DeliveryQueueContract,
+    DeliveryQueues,
+)
 from imagen.testing.contracts.history import HistoryContract  # noqa: E402
 from imagen.testing.contracts.images import ImageEditorContract  # noqa: E402
 from imagen.testing.contracts.journal import JournalContract  # noqa: E402
 from imagen.testing.contracts.ledger import LedgerContract  # noqa: E402
-from imagen.testing.contracts.outbox import OutboxContract  # noqa: E402
 from imagen.testing.contracts.requests import RequestKeysContract  # noqa: E402
+from imagen.testing.contracts.spool import SpoolContract  # noqa: E402
 from imagen.testing.contracts.storage import StorageContract  # noqa: E402
+from imagen.testing.delivery import (  # noqa: E402
+    MemoryImageQueue,
+    MemorySpool,
+    MemoryUndeliveredUsage,
+    MemoryUsageQueue,
+)
 from imagen.testing.fakes import (  # noqa: E402
     CancelledContext,
     FakeClock,
@@ -48,7 +58,6 @@ from imagen.testing.fakes import (  # noqa: E402
     StoppableContext,
     tiny_png,
 )
-from imagen.testing.outbox import MemoryOutbox  # noqa: E402
 from imagen.testing.requests import MemoryRequestKeys  # noqa: E402
 from imagen.testing.stores import (  # noqa: E402 - see above
     MemoryHistory,
@@ -62,6 +71,8 @@ __all__ = [
     "ClockContract",
     "CloudContract",
     "Contract",
+    "DeliveryQueueContract",
+    "DeliveryQueues",
     "FakeClock",
     "HistoryContract",
     "ImageEditorContract",
@@ -69,19 +80,22 @@ __all__ = [
     "LedgerContract",
     "MemoryCloud",
     "MemoryHistory",
+    "MemoryImageQueue",
     "MemoryJournal",
     "MemoryLedger",
-    "MemoryOutbox",
     "MemoryRequestKeys",
     "MemorySharedLedger",
+    "MemorySpool",
     "MemoryStorage",
-    "OutboxContract",
+    "MemoryUndeliveredUsage",
+    "MemoryUsageQueue",
     "PlainEditor",
     "RecordingContext",
     "RequestKeysContract",
     "ResumableScriptedBackend",
     "ScriptedBackend",
     "SharedLedgerContract",
+    "SpoolContract",
     "StoppableContext",
     "StorageContract",
     "tiny_png",

@@ -80,12 +80,12 @@ class MemoryHistory:
 
     Attributes:
         kept: The images, by id.
-        is_owed: Returns whether an image still has to be uploaded to the cloud.
+        is_pending: Returns whether the image with an id waits for its upload.
     """
 
     def __init__(self) -> None:
         self.kept: dict[str, HistoryEntry] = {}
-        self.is_owed: Callable[[str], bool] = lambda _: False
+        self.is_pending: Callable[[str], bool] = lambda _: False
 
     def add(self, entries: Sequence[HistoryEntry]) -> None:
         """Add the entries, and replace those with equal ids."""
@@ -147,7 +147,7 @@ class MemoryHistory:
         older = [
             key
             for key, entry in self.kept.items()
-            if _created(entry) < than and not self.is_owed(key)
+            if _created(entry) < than and not self.is_pending(key)
         ]
         return sum(map(self.forget, older))
 

@@ -24,8 +24,9 @@ from imagen.domain.sidecar import write_sidecar
 from imagen.engine.store import MOST_NAMES_TRIED
 from imagen.formats.container import NotAnImage, read_facts
 from imagen.ports.cloud import Cloud
+from imagen.ports.delivery_queue import DeliveryQueue
 from imagen.ports.history import History
-from imagen.ports.outbox import Outbox
+from imagen.ports.spool import Spool
 from imagen.ports.storage import Storage
 
 LAST = "last"
@@ -40,7 +41,8 @@ class FetchImage(msgspec.Struct, frozen=True, kw_only=True):
         storage: Where it goes.
         place: What it is called there, and whether its sidecar goes with it.
         history: What remembers images.
-        outbox: What is owed to the cloud.
+        queue: The delivery state of images.
+        spool: The bytes of images that are not uploaded yet.
         locate: Turns where an image is into where anybody finds it, from anywhere.
         listen: Hears that it could not be remembered.
     """
@@ -50,7 +52,8 @@ class FetchImage(msgspec.Struct, frozen=True, kw_only=True):
     storage: Storage
     place: OutputTarget
     history: History
-    outbox: Outbox
+    queue: DeliveryQueue[HistoryEntry]
+    spool: Spool
     locate: Callable[[str], str] = str
     listen: events.Listener = events.ignore_event
 
@@ -130,7 +133,8 @@ class FetchImage(msgspec.Struct, frozen=True, kw_only=True):
         try:
             if self.history.get(image.sidecar.id) is None:
                 self.history.add([entry])
-                self.outbox.delivered("images", [image.sidecar.id])
+                self.queue.mark_delivered([image.sidecar.id])
+                self.spool.discard([image.sidecar.id])
         except JournalError as error:
             self.listen(events.Warned(message=f"not written down: {error.message}"))
 

@@ -1,4 +1,4 @@
-"""Forget images that were made on this machine."""
+"""Remove images from the history of this machine."""
 
 from collections.abc import Sequence
 
@@ -7,41 +7,43 @@ import msgspec
 from imagen.domain.errors import InvalidRequest
 from imagen.domain.history import HistoryEntry
 from imagen.ports.history import History
-from imagen.ports.outbox import Outbox
+from imagen.ports.spool import Spool
 
 
 class ForgetImages(msgspec.Struct, frozen=True, kw_only=True):
-    """Takes images out of the history; their files stay.
+    """Removes entries from the history; the image files stay.
 
     Attributes:
-        history: What remembers them.
-        outbox: What keeps their bytes, as long as they are owed to the cloud.
+        history: The history.
+        spool: The bytes of images that are not uploaded yet.
     """
 
     history: History
-    outbox: Outbox
+    spool: Spool
 
     def run(self, names: Sequence[str]) -> tuple[HistoryEntry, ...]:
-        """Forget the images of those names, all of them or none, and return them.
+        """Forget all the named images, or none on an error; return their entries.
 
         Args:
-            names: Ids, unique beginnings of ids, or `last`.
+            names: Ids, unique prefixes of ids, or `last`.
 
         Raises:
-            InvalidRequest: there is none of that name, or several.
+            InvalidRequest: a name matches no image, or several.
             JournalError: the history cannot be read or written.
         """
-        entries = {entry.sidecar.id: entry for entry in map(self._named, names)}
+        # All names are resolved before the first image is forgotten, so that a
+        # misspelled name changes nothing.
+        entries = {entry.sidecar.id: entry for entry in map(self._get, names)}
         for image_id in entries:
             self.history.forget(image_id)
-        self.outbox.let_go(entries)
+        self.spool.discard(entries)
         return tuple(entries.values())
 
-    def _named(self, name: str) -> HistoryEntry:
+    def _get(self, name: str) -> HistoryEntry:
         entry = self.history.get(name) if name else None
         if entry is None:
             raise InvalidRequest(
-                f"There is no image {name!r} in the history.",
-                hint="`imagen history` lists those there are.",
+                f"No image {name!r} in the history.",
+                hint="Run `imagen history` to list the images.",
             )
         return entry

@@ -1,4 +1,4 @@
-"""Deliver what is owed to the cloud, each once, whatever stands in the way."""
+"""Upload pending usage rows and images to the cloud, each exactly once."""
 
 from collections.abc import Generator, Sequence
 from contextlib import closing
@@ -21,93 +21,103 @@ from imagen.domain.errors import (
     UnknownOwner,
 )
 from imagen.domain.history import HistoryEntry
+from imagen.domain.money.usage import UsageRow
 from imagen.engine.cancellation import Cancellation
 from imagen.engine.thread_pool import GRACE, run_tasks
 from imagen.ports.clock import Clock
 from imagen.ports.cloud import Cloud
+from imagen.ports.delivery_queue import DeliveryQueue
 from imagen.ports.files import ReadFile
 from imagen.ports.history import History
 from imagen.ports.ledger import SharedLedger
-from imagen.ports.outbox import Outbox
+from imagen.ports.spool import Spool
 
 ROWS_AT_ONCE = 500
 """Usage rows in one request."""
 IMAGES_AT_ONCE = 4
-"""Images on their way at the same time."""
+"""Parallel uploads of images."""
 FAILURES_IN_A_ROW = 3
-"""So many images do not get there, and it is taken to be the way that is bad."""
+"""Consecutive failed uploads after which the connection is assumed to be down."""
 
-INTERRUPTED = "It was interrupted."
+INTERRUPTED = "The upload was interrupted."
 LONG = 3600.0
-"""Seconds to wait before looking again whether it is over."""
+"""Seconds between two checks of whether an attempt without a time limit is over."""
 
 
 class Uploader(Protocol):
-    """Delivers what is owed over one channel."""
+    """Uploads the pending records of one channel."""
 
     @property
     def channel(self) -> Channel:
-        """Which one."""
+        """The channel."""
         ...
 
-    def carry(self) -> Generator[int]:
-        """Deliver all of it; yield, from time to time, how much more is there.
+    @property
+    def queue(self) -> DeliveryQueue[object]:
+        """The delivery state of the channel."""
+        ...
+
+    def upload(self) -> Generator[int]:
+        """Upload all pending records; yield the number of records after each step.
 
         Raises:
-            ImagenError: it does not go on; what was not delivered is owed.
+            ImagenError: the upload cannot continue. Records that were not delivered
+                stay pending.
         """
         ...
 
     def close(self) -> None:
-        """Let go of connections, until they are needed again."""
+        """Close the connections; they are opened again when needed."""
         ...
 
 
 class UsageUploader(msgspec.Struct, frozen=True, kw_only=True):
-    """Brings usage rows to the shared ledger.
+    """Uploads usage rows to the shared ledger.
 
     Attributes:
-        outbox: What is owed.
-        ledger: Where it goes.
+        queue: The delivery state of usage rows.
+        ledger: The shared ledger.
     """
 
-    outbox: Outbox
+    queue: DeliveryQueue[UsageRow]
     ledger: SharedLedger
 
     @property
     def channel(self) -> Channel:
-        """The rows of the ledger."""
+        """The channel of usage rows."""
         return "usage"
 
-    def carry(self) -> Generator[int]:
-        """Deliver rows, the oldest first, many in a request."""
-        while rows := self.outbox.rows(ROWS_AT_ONCE):
+    def upload(self) -> Generator[int]:
+        """Upload rows, the oldest first, many in one request."""
+        while rows := self.queue.pending(ROWS_AT_ONCE):
             refused = self.ledger.deliver(rows)
-            there = [row.id for row in rows if row.id not in refused]
-            self.outbox.delivered("usage", there)
+            accepted = [row.id for row in rows if row.id not in refused]
+            self.queue.mark_delivered(accepted)
             if refused:
-                self.outbox.set_aside("usage", refused)
-            yield len(there)
+                self.queue.mark_failed(refused)
+            yield len(accepted)
 
     def close(self) -> None:
-        """Let go of the ledger's connections."""
+        """Close the connections of the ledger."""
         self.ledger.close()
 
 
 class ImageUploader(msgspec.Struct, frozen=True, kw_only=True):
-    """Brings images to the cloud.
+    """Uploads copies of images to the cloud.
 
     Attributes:
-        outbox: What is owed.
-        cloud: Where it goes.
-        history: What says whose the images are.
-        owner: Whose they are if whoever they were for is not there: the name in the
-            config was mended since.
-        clock: The time.
+        queue: The delivery state of images.
+        spool: The bytes of images until they are uploaded.
+        cloud: The destination.
+        history: The record of images, which has the owner of each.
+        owner: The user id from the config. It replaces the owner of an image whose
+            owner does not exist: then the id in the config was corrected since.
+        clock: The clock.
         read: Reads the file at a location of the history.
     """
 
-    outbox: Outbox
+    queue: DeliveryQueue[HistoryEntry]
+    spool: Spool
     cloud: Cloud
     history: History
     owner: str
@@ -116,17 +126,17 @@ class ImageUploader(msgspec.Struct, frozen=True, kw_only=True):
 
     @property
     def channel(self) -> Channel:
-        """The copies of images."""
+        """The channel of images."""
         return "images"
 
-    def carry(self) -> Generator[int]:
-        """Deliver images, the newest first, a few at once.
+    def upload(self) -> Generator[int]:
+        """Upload images, the newest first, a few in parallel.
 
-        One that does not get there holds up no other, unless several in a row do not.
+        A failed upload does not stop the others, unless several fail in a row.
         """
         failed: dict[str, ImagenError] = {}
         in_a_row = 0
-        while entries := self.outbox.images(IMAGES_AT_ONCE, besides=failed):
+        while entries := self.queue.pending(IMAGES_AT_ONCE, excluding=failed):
             cancellation = Cancellation()
             tasks = [partial(self._deliver, entry) for entry in entries]
             with closing(
@@ -142,8 +152,9 @@ class ImageUploader(msgspec.Struct, frozen=True, kw_only=True):
                         in_a_row = 0
                         yield 1
                         continue
+                    # These errors concern the whole project, not this one image.
                     if isinstance(error, Misconfigured | Unauthorized):
-                        raise error  # which is so for all of them
+                        raise error
                     failed[image_id] = error
                     in_a_row += 1
             if in_a_row >= FAILURES_IN_A_ROW:
@@ -152,22 +163,24 @@ class ImageUploader(msgspec.Struct, frozen=True, kw_only=True):
             raise error
 
     def close(self) -> None:
-        """Let go of the cloud's connections."""
+        """Close the connections of the cloud."""
         self.cloud.close()
 
     def _deliver(self, entry: HistoryEntry) -> tuple[str, ImagenError | None]:
         image_id = entry.sidecar.id
         try:
-            content = self._content(entry)
-            self._keep(entry, content)
-            self.outbox.delivered("images", [image_id])
+            self._upload(entry, self._read_content(entry))
+            # In this order: a crash in between leaves bytes that nothing needs, never
+            # a pending image without bytes.
+            self.queue.mark_delivered([image_id])
+            self.spool.discard([image_id])
         except Refused as error:
-            return self._set_aside(image_id, error)
+            return self._mark_failed(image_id, error)
         except ImagenError as error:
             return image_id, error
         return image_id, None
 
-    def _keep(self, entry: HistoryEntry, content: bytes) -> None:
+    def _upload(self, entry: HistoryEntry, content: bytes) -> None:
         try:
             self.cloud.upload(
                 build_cloud_image(entry.sidecar, owner=entry.owner), content
@@ -181,162 +194,176 @@ class ImageUploader(msgspec.Struct, frozen=True, kw_only=True):
                 build_cloud_image(entry.sidecar, owner=entry.owner), content
             )
 
-    def _content(self, entry: HistoryEntry) -> bytes:
+    def _read_content(self, entry: HistoryEntry) -> bytes:
         for content in (
-            self.outbox.held(entry.sidecar.id),
+            self.spool.read(entry.sidecar.id),
             self.read(entry.location),
         ):
             if content and sha256(content).hexdigest() == entry.sidecar.sha256:
                 return content
-        raise Refused(f"{entry.location} is gone, or is another image now.")
+        raise Refused(
+            f"{entry.location} is missing, or contains a different image by now."
+        )
 
-    def _set_aside(
+    def _mark_failed(
         self, image_id: str, error: Refused
     ) -> tuple[str, ImagenError | None]:
         try:
-            self.outbox.set_aside("images", {image_id: format_problem(error)})
-        except ImagenError as trouble:
-            return image_id, trouble
+            self.queue.mark_failed({image_id: format_problem(error)})
+        except ImagenError as journal_error:
+            return image_id, journal_error
         return image_id, None
 
 
 class Delivery(msgspec.Struct, frozen=True, kw_only=True):
-    """What became of what was owed over a channel.
+    """The result of one attempt to deliver the records of a channel.
 
     Attributes:
-        channel: Which one.
-        delivered: How much more is there now.
-        set_aside: What turned out not to be deliverable as it is.
-        trouble: Why it did not go on, in a sentence; "" when all was tried.
-        standing: What is not delivered.
+        channel: The channel.
+        delivered: The number of records that were delivered.
+        newly_failed: The records that failed in this attempt and will not be retried
+            automatically.
+        reason: Why the attempt ended early, in a sentence; "" when all records were
+            tried.
+        status: The state after the attempt.
     """
 
     channel: Channel
     delivered: int
-    set_aside: tuple[FailedDelivery, ...]
-    trouble: str
-    standing: DeliveryStatus
+    newly_failed: tuple[FailedDelivery, ...]
+    reason: str
+    status: DeliveryStatus
 
 
 class DeliverPending(msgspec.Struct, frozen=True, kw_only=True):
-    """Delivers over every channel at once.
+    """Delivers the pending records of all channels in parallel.
 
-    What is delivered twice is there once, by our own ids; so this may run at any time,
-    in as many processes as there are, and be killed.
+    Any number of processes may do this at any time, and be killed while they do: every
+    record has an id that was made before the first attempt, so a record that is sent
+    twice is stored once.
 
     Attributes:
-        outbox: What is owed.
-        carriers: What delivers it.
-        clock: The time.
-        listen: Hears what gets there.
+        uploaders: One for each channel.
+        clock: The clock.
+        listen: Receives an event for each delivery, and for each problem.
     """
 
-    outbox: Outbox
-    carriers: Sequence[Uploader]
+    uploaders: Sequence[Uploader]
     clock: Clock
     listen: events.Listener = events.ignore_event
 
     def run(self, cancellation: Cancellation) -> tuple[Delivery, ...]:
-        """Deliver all that is owed, however long it takes.
+        """Deliver all pending records, without a time limit.
 
         Raises:
-            JournalError: what is owed cannot be read.
+            JournalError: the pending records cannot be read.
         """
-        return self._run(self.carriers, cancellation, patience=None)
+        return self._run(self.uploaders, cancellation, patience=None)
 
-    def owe_again(self) -> None:
-        """Have what was set aside be owed again.
+    def retry_failed(self) -> None:
+        """Make the failed records of all channels pending again.
 
         Raises:
-            JournalError: it cannot be written down.
+            JournalError: the state cannot be written.
         """
-        for carrier in self.carriers:
-            self.outbox.owe_again(carrier.channel)
+        for uploader in self.uploaders:
+            uploader.queue.retry_failed()
 
     def run_briefly(self, cancellation: Cancellation, *, patience: float) -> None:
-        """Deliver what gets there in so many seconds, and tell who listens of the rest.
+        """Deliver what can be delivered in `patience` seconds; report the rest.
 
-        After an attempt that brought nothing there is none for a while, so that a cloud
-        that is dead costs the next one nothing.
+        After an attempt that delivered nothing, the channel is paused, so that the next
+        command does not wait for a cloud that is down.
         """
         try:
-            due = [each for each in self.carriers if self._is_due(each.channel)]
-            for done in self._run(due, cancellation, patience=patience):
-                self._tell(done)
+            due = [each for each in self.uploaders if self._is_due(each)]
+            for delivery in self._run(due, cancellation, patience=patience):
+                self._report(delivery)
         except ImagenError:
-            pass  # of the database, which was said when something was to be written
+            # The database cannot be read. The user was told so when the call was
+            # recorded.
+            pass
 
     def _run(
         self,
-        carriers: Sequence[Uploader],
+        uploaders: Sequence[Uploader],
         cancellation: Cancellation,
         *,
         patience: float | None,
     ) -> tuple[Delivery, ...]:
         wake = Event()
         cancellation.then(wake.set)
-        before = [self.outbox.standing(each.channel) for each in carriers]
-        attempts = [_Attempt(each, self.listen, wake) for each in carriers]
+        before = [each.queue.status() for each in uploaders]
+        attempts = [_Attempt(each, self.listen, wake) for each in uploaders]
         for attempt in attempts:
             attempt.start(cancellation)
-        over = None if patience is None else self.clock.monotonic() + patience
+        deadline = None if patience is None else self.clock.monotonic() + patience
         while not all(attempt.is_over for attempt in attempts):
             wake.clear()
-            if over is None and cancellation.happened.is_set():
-                over = self.clock.monotonic() + GRACE
-            left = LONG if over is None else over - self.clock.monotonic()
+            if deadline is None and cancellation.happened.is_set():
+                deadline = self.clock.monotonic() + GRACE
+            left = LONG if deadline is None else deadline - self.clock.monotonic()
             if left <= 0 or (patience is not None and cancellation.happened.is_set()):
                 break
+            # Checked again after `wake` was cleared: an attempt that ended in between
+            # has set an event that is lost.
             if not all(attempt.is_over for attempt in attempts):
                 self.clock.wait(wake, left)
         stopped = cancellation.happened.is_set()
-        late = INTERRUPTED if stopped else f"It took longer than {patience or 0:g} s."
+        timed_out = f"The upload took longer than {patience or 0:g} s."
         return tuple(
-            self._conclude(attempt, late, there)
-            for attempt, there in zip(attempts, before, strict=True)
+            self._conclude(attempt, INTERRUPTED if stopped else timed_out, status)
+            for attempt, status in zip(attempts, before, strict=True)
         )
 
     def _conclude(
         self, attempt: "_Attempt", late: str, before: DeliveryStatus
     ) -> Delivery:
-        channel, delivered = attempt.carrier.channel, attempt.delivered
-        trouble = attempt.trouble if attempt.is_over else late
-        if not trouble and before.pause is not None:
-            self.outbox.pause(channel, None)
-        elif trouble not in {"", INTERRUPTED} and not delivered:
-            pause = next_pause(before.pause, trouble, now=self._now)
-            self.outbox.pause(channel, pause)
-        standing = self.outbox.standing(channel)
-        known = {aside.id for aside in before.failed}
+        """Store or end the pause of a channel, and return the result.
+
+        Args:
+            attempt: The attempt, which may still run.
+            late: The reason to report if it does.
+            before: The status before the attempt.
+        """
+        queue, delivered = attempt.uploader.queue, attempt.delivered
+        reason = attempt.reason if attempt.is_over else late
+        if not reason and before.pause is not None:
+            queue.pause(None)
+        elif reason not in {"", INTERRUPTED} and not delivered:
+            queue.pause(next_pause(before.pause, reason, now=self._now))
+        status = queue.status()
+        known = {each.id for each in before.failed}
         return Delivery(
-            channel=channel,
+            channel=attempt.uploader.channel,
             delivered=delivered,
-            set_aside=tuple(each for each in standing.failed if each.id not in known),
-            trouble=trouble,
-            standing=standing,
+            newly_failed=tuple(each for each in status.failed if each.id not in known),
+            reason=reason,
+            status=status,
         )
 
-    def _is_due(self, channel: Channel) -> bool:
-        """Say whether there is something to try now; if not, tell why."""
-        standing = self.outbox.standing(channel)
-        pause = standing.pause
-        if not standing.pending or pause is None or not pause.holds(self._now):
-            return standing.pending > 0
+    def _is_due(self, uploader: Uploader) -> bool:
+        """Return whether to try the channel now; report a pause."""
+        status = uploader.queue.status()
+        pause = status.pause
+        if not status.pending or pause is None or not pause.holds(self._now):
+            return status.pending > 0
         until = pause.until.astimezone(self.clock.now().tzinfo)
         self._say(
-            channel,
-            f"{pause.trouble} {describe_pending(channel, standing.pending)}; "
-            f"nothing is tried before {until:%H:%M:%S}, but by `imagen sync`.",
+            uploader.channel,
+            f"{pause.trouble} {describe_pending(uploader.channel, status.pending)}. "
+            f"The next automatic attempt is after {until:%H:%M:%S}; `imagen sync` "
+            "retries now.",
         )
         return False
 
-    def _tell(self, done: Delivery) -> None:
-        standing, channel = done.standing, done.channel
-        if done.trouble and standing.pending:
-            owed = describe_pending(channel, standing.pending)
-            self._say(channel, f"{done.trouble} {owed}: see `imagen sync`.")
-        for aside in done.set_aside:
-            self._say(channel, f"{aside.id} is set aside: {aside.trouble}")
+    def _report(self, delivery: Delivery) -> None:
+        status, channel = delivery.status, delivery.channel
+        if delivery.reason and status.pending:
+            pending = describe_pending(channel, status.pending)
+            self._say(channel, f"{delivery.reason} {pending}: run `imagen sync`.")
+        for each in delivery.newly_failed:
+            self._say(channel, f"{each.id} cannot be delivered: {each.trouble}")
 
     def _say(self, channel: Channel, message: str) -> None:
         self.listen(events.Undelivered(channel=channel, message=message))
@@ -347,12 +374,14 @@ class DeliverPending(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class _Attempt:
-    """A carrier at work in a thread of its own, which may be left to itself."""
+    """An uploader that runs in a daemon thread, which may outlive the attempt."""
 
-    def __init__(self, carrier: Uploader, listen: events.Listener, wake: Event) -> None:
-        self.carrier = carrier
+    def __init__(
+        self, uploader: Uploader, listen: events.Listener, wake: Event
+    ) -> None:
+        self.uploader = uploader
         self.delivered = 0
-        self.trouble = ""
+        self.reason = ""
         self.is_over = False
         self._listen = listen
         self._wake = wake
@@ -361,31 +390,31 @@ class _Attempt:
         Thread(target=self._work, args=(cancellation,), daemon=True).start()
 
     def _work(self, cancellation: Cancellation) -> None:
-        channel = self.carrier.channel
+        channel = self.uploader.channel
         try:
-            with closing(self.carrier.carry()) as carried:
-                for count in carried:
+            with closing(self.uploader.upload()) as counts:
+                for count in counts:
                     self.delivered += count
                     self._listen(events.Delivered(channel=channel, count=count))
                     if cancellation.happened.is_set():
-                        self.trouble = INTERRUPTED
+                        self.reason = INTERRUPTED
                         break
         except ImagenError as error:
-            self.trouble = format_problem(error)
-        except Exception as error:  # noqa: BLE001 - what is made is made all the same
-            self.trouble = f"A fault of our own: {type(error).__name__}: {error}."
+            self.reason = format_problem(error)
+        except Exception as error:  # noqa: BLE001 - the images are stored locally anyway
+            self.reason = f"Internal error: {type(error).__name__}: {error}."
         finally:
-            self.carrier.close()
+            self.uploader.close()
             self.is_over = True
             self._wake.set()
 
 
 def format_problem(error: ImagenError) -> str:
-    """Return what is wrong, and what to do."""
+    """Return the message and the hint of an error."""
     return " ".join(filter(None, (error.message, error.hint)))
 
 
 def describe_pending(channel: Channel, count: int) -> str:
-    """Return how much is owed, as the beginning of a sentence."""
+    """Return the number of pending records as a clause, "2 images are pending"."""
     what = "usage row" if channel == "usage" else "image"
-    return f"1 {what} is owed" if count == 1 else f"{count} {what}s are owed"
+    return f"1 {what} is pending" if count == 1 else f"{count} {what}s are pending"

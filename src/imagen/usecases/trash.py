@@ -10,7 +10,7 @@ import msgspec
 from imagen.domain.errors import InvalidRequest, JournalError, StorageError
 from imagen.domain.history import HistoryEntry
 from imagen.ports.history import History
-from imagen.ports.outbox import Outbox
+from imagen.ports.spool import Spool
 from imagen.ports.trash import Trash
 
 
@@ -19,12 +19,12 @@ class TrashImages(msgspec.Struct, frozen=True, kw_only=True):
 
     Attributes:
         history: What remembers them.
-        outbox: What keeps their bytes, as long as they are owed to the cloud.
+        spool: The bytes of images that are not uploaded yet.
         bin: Where they go.
     """
 
     history: History
-    outbox: Outbox
+    spool: Spool
     bin: Trash
 
     def run(self, image_id: str) -> bool:
@@ -49,7 +49,7 @@ class TrashImages(msgspec.Struct, frozen=True, kw_only=True):
             raise
         if entry is None and not was_known:
             raise _unknown()
-        self.outbox.let_go([image_id])
+        self.spool.discard([image_id])
         return is_kept
 
     def undo(self, image_id: str) -> HistoryEntry:

@@ -1,4 +1,4 @@
-"""Say what was spent, and what may come on top of it."""
+"""Report what was spent, and what open jobs may add to it."""
 
 import heapq
 from collections.abc import Iterator, Sequence
@@ -13,15 +13,14 @@ from imagen.domain.money.usage import Dimension, UsageRow, UsageTotal, merge_tot
 if TYPE_CHECKING:
     from imagen.ports.journal import Journal
     from imagen.ports.ledger import UsageReader
-    from imagen.ports.outbox import Outbox
 
 
 class UsageReport(msgspec.Struct, frozen=True, kw_only=True):
-    """What was spent.
+    """The totals of a period.
 
     Attributes:
-        groups: By what it was asked for, in the order of the ledger.
-        total: All of them together.
+        groups: One total for each combination of the dimensions, in ledger order.
+        total: The sum of all groups.
     """
 
     groups: tuple[UsageTotal, ...]
@@ -29,55 +28,57 @@ class UsageReport(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class ShowUsage(msgspec.Struct, frozen=True, kw_only=True):
-    """Adds up.
+    """Reads and adds up usage rows.
 
     Attributes:
-        ledger: What was spent.
-        journal: What is not over.
-        outbox: What is not in the ledger yet, if that is a shared one.
+        ledger: The ledger, of this machine or shared.
+        journal: The journal, which has the open calls.
+        undelivered: The rows of this machine that are not in the shared ledger yet;
+            None if the ledger is that of this machine.
     """
 
     ledger: "UsageReader"
     journal: "Journal"
-    outbox: "Outbox | None" = None
+    undelivered: "UsageReader | None" = None
 
     def run(self, by: Sequence[Dimension], *, since: date | None = None) -> UsageReport:
-        """Return what was spent since then, by these dimensions.
+        """Return the totals since a UTC date, grouped by these dimensions.
 
         Raises:
             ImagenError: the ledger cannot be read.
         """
         groups = self.ledger.totals(by, since=since)
-        if self.outbox is not None and (rest := self.outbox.totals(by, since=since)):
-            groups = merge_totals((*groups, *rest), by)
+        if self.undelivered is not None:
+            rest = self.undelivered.totals(by, since=since)
+            groups = merge_totals((*groups, *rest), by) if rest else groups
         [total] = merge_totals(groups, ()) or [
             UsageTotal(calls=0, images=0, cost_micros=0, unknown=0)
         ]
         return UsageReport(groups=groups, total=total)
 
     def rows(self, *, since: date | None = None) -> Iterator[UsageRow]:
-        """Yield every row since then, the newest first.
+        """Yield every row since a UTC date, the newest first.
 
         Raises:
             ImagenError: the ledger cannot be read.
         """
         rows = self.ledger.rows(since=since)
-        if self.outbox is None:
+        if self.undelivered is None:
             return rows
-        rest = self.outbox.undelivered(since=since)
+        rest = self.undelivered.rows(since=since)
         return heapq.merge(rest, rows, key=attrgetter("created_at", "id"), reverse=True)
 
-    def undelivered(self) -> UsageTotal | None:
-        """Return what is not in the shared ledger; None if all is.
+    def undelivered_total(self) -> UsageTotal | None:
+        """Return the total of the rows that are not in the shared ledger; None if none.
 
         Raises:
-            JournalError: it cannot be read.
+            JournalError: the rows cannot be read.
         """
-        totals = () if self.outbox is None else self.outbox.totals(())
+        totals = () if self.undelivered is None else self.undelivered.totals(())
         return totals[0] if totals else None
 
     def pending(self) -> UsageTotal:
-        """Return what the open jobs may cost: so much is held back for them.
+        """Return what the open jobs may cost; budgets reserve this amount.
 
         Raises:
             JournalError: the journal cannot be read.

@@ -16,13 +16,13 @@ from uuid import uuid4
 from tests.integration.supabase.project import SupabaseProject
 
 from imagen.adapters.database.connection import Database
+from imagen.adapters.database.delivery_queue import SqliteImageQueue, SqliteUsageQueue
 from imagen.adapters.database.history import SqliteHistory
 from imagen.adapters.database.ledger import SqliteLedger
-from imagen.adapters.database.outbox import SqliteOutbox
+from imagen.adapters.database.spool import FileSpool
 from imagen.adapters.supabase.client import SupabaseAccess
 from imagen.adapters.supabase.images import SupabaseCloud
 from imagen.adapters.supabase.ledger import SupabaseLedger
-from imagen.domain.delivery import CHANNELS
 
 IMAGEN = str(Path(sys.executable).with_name("imagen"))
 CONFIG = """\
@@ -139,27 +139,31 @@ class Machine:
     # What is written down on it
 
     @contextlib.contextmanager
-    def accounts(self) -> Iterator[tuple[SqliteLedger, SqliteHistory, SqliteOutbox]]:
-        """Open what is written down."""
+    def accounts(self) -> Iterator[tuple[SqliteLedger, SqliteHistory, FileSpool]]:
+        """Open the database and the spool."""
         database = Database(self.folder / "data")
         try:
             yield (
                 SqliteLedger(database),
                 SqliteHistory(database),
-                SqliteOutbox(database),
+                FileSpool(lambda: database.folder / "outbox"),
             )
         finally:
             database.close()
 
     @property
-    def owed(self) -> list[int]:
-        """How many rows, and how many images."""
-        with self.accounts() as (_, _, outbox):
-            return [outbox.standing(channel).pending for channel in CHANNELS]
+    def pending(self) -> list[int]:
+        """The number of usage rows and of images that wait for their upload."""
+        database = Database(self.folder / "data")
+        try:
+            queues = SqliteUsageQueue(database), SqliteImageQueue(database)
+            return [queue.status().pending for queue in queues]
+        finally:
+            database.close()
 
     @property
     def kept_bytes(self) -> list[str]:
-        """What is kept of images that are owed."""
+        """The names of the files in the spool."""
         return sorted(path.name for path in (self.folder / "data").glob("outbox/*"))
 
     @property
@@ -220,7 +224,7 @@ def missing_or_twice(*machines: Machine) -> list[str]:
     wrong += [
         f"bytes are still kept of {name}"
         for machine in machines
-        if machine.owed == [0, 0]
+        if machine.pending == [0, 0]
         for name in machine.kept_bytes
         if name in drawn
     ]

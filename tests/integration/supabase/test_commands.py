@@ -61,7 +61,7 @@ def test_usage_is_that_of_all_machines(drawn: Machine) -> None:
     assert [each["caller"] for each in mine.objects] == ["fox", "hen"]
 
 
-def test_usage_delivers_first_what_is_owed(machine: Machine) -> None:
+def test_usage_delivers_pending_rows_first(machine: Machine) -> None:
     machine.project.kill("gateway")
     machine.generate()
     machine.project.heal()
@@ -69,11 +69,11 @@ def test_usage_delivers_first_what_is_owed(machine: Machine) -> None:
     said = machine.run("usage", "--json")
 
     assert (said.code, calls(said.objects), said.err) == (0, [1], "")
-    assert machine.owed[0] == 0
+    assert machine.pending[0] == 0
 
 
 @pytest.mark.parametrize("words", [("--json",), ("--raw", "--json")])
-def test_usage_adds_what_is_owed_and_says_so(
+def test_usage_adds_undelivered_rows_and_reports_them(
     words: tuple[str, ...], drawn: Machine
 ) -> None:
     drawn.project.trouble("/rest/v1/imagen_usage", method="POST", status=503)
@@ -150,7 +150,7 @@ def test_fetch_brings_back_the_file_and_its_sidecar(drawn: Machine) -> None:
         hen["id"],
         fox["id"],
     ]
-    assert another.owed == [0, 0]
+    assert another.pending == [0, 0]
 
 
 def test_what_is_fetched_twice_is_there_once(drawn: Machine) -> None:

@@ -243,12 +243,14 @@ def test_a_dead_cloud_costs_the_next_command_nothing(machine: Machine) -> None:
 
     assert machine.project.requests == []
     assert {
-        begin: "nothing is tried before" in said
+        begin: "The next automatic attempt is after" in said
         for begin, said in (reasons_of(made.err).items())
     } == {USAGE: True, IMAGES: True}
     machine.project.calm()
     done = machine.run("sync")
-    assert done.out == "usage: 2 delivered, 0 owed\ncloud sync: 2 delivered, 0 owed\n"
+    assert done.out == (
+        "usage: 2 delivered, 0 pending\ncloud sync: 2 delivered, 0 pending\n"
+    )
     assert missing_or_twice(machine) == []
 
 
@@ -278,16 +280,16 @@ def test_what_can_never_pass_is_kept_and_holds_up_nothing(machine: Machine) -> N
 
     assert done.code == 1
     assert "usage: " in done.out
-    assert ", 2 set aside" in done.out.splitlines()[0]
-    assert ", 1 set aside" in done.out.splitlines()[1]
-    assert machine.owed == [0, 0]
+    assert ", 2 failed" in done.out.splitlines()[0]
+    assert ", 1 failed" in done.out.splitlines()[1]
+    assert machine.pending == [0, 0]
     assert done.err.count("no_owls") == 3
     [(rows,)] = machine.project.sql("select count(*) from mai.imagen_usage")
     [(images,)] = machine.project.sql("select count(*) from imagen.images")
     assert (rows, images) == (3, 1)
 
     still = machine.run("sync")
-    assert (still.code, still.out.count("set aside")) == (1, 2)
+    assert (still.code, still.out.count(" failed")) == (1, 2)
     assert machine.run("sync", "--again").code == 1
     machine.project.change(
         "alter table mai.imagen_usage drop constraint no_owls;"
@@ -325,7 +327,7 @@ def test_a_prompt_that_postgres_cannot_hold(machine: Machine) -> None:
 
     assert made.code in {0, 2}
     done = machine.run("sync")
-    assert (done.code, machine.owed) == (0, [0, 0])
+    assert (done.code, machine.pending) == (0, [0, 0])
 
 
 def test_an_image_of_stdout_has_its_copy(machine: Machine) -> None:

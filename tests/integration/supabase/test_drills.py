@@ -12,7 +12,7 @@ from tests.integration.supabase.machine import (
     await_request,
     missing_or_twice,
 )
-from tests.integration.supabase.owing import owe
+from tests.integration.supabase.pending import add_pending
 from tests.integration.supabase.project import SupabaseProject
 
 from imagen.testing.samples import sample_row
@@ -30,7 +30,7 @@ def machine(project: SupabaseProject, tmp_path: Path) -> Machine:
 
 
 def whole(*machines: Machine) -> list[str]:
-    """Deliver what is owed, and say what is wrong then."""
+    """Deliver everything that is pending; return what is wrong then."""
     ends = [machine.run("sync") for machine in machines]
     assert [(done.code, done.err) for done in ends] == [(0, "")] * len(machines)
     return missing_or_twice(*machines)
@@ -57,7 +57,7 @@ def test_killed_between_two_steps(
 
     project.calm()
     assert whole(machine) == []
-    assert machine.owed == [0, 0]
+    assert machine.pending == [0, 0]
     assert machine.kept_bytes == []
 
 
@@ -68,7 +68,7 @@ def test_killed_at_any_moment(machine: Machine) -> None:
         machine.killed(*words, after=dice.uniform(0.2, 1.5))
 
     assert whole(machine) == []
-    assert machine.owed == [0, 0]
+    assert machine.pending == [0, 0]
 
 
 @pytest.mark.parametrize(
@@ -84,7 +84,7 @@ def test_killed_at_any_moment(machine: Machine) -> None:
 def test_the_project_dies_in_the_middle(
     strike: Callable[[SupabaseProject], object], machine: Machine
 ) -> None:
-    owe(machine, rows=3000, images=40)
+    add_pending(machine, rows=3000, images=40)
     process = machine.start("sync")
     await_request(machine.project, *ROW)
     strike(machine.project)
@@ -92,7 +92,7 @@ def test_the_project_dies_in_the_middle(
 
     machine.project.heal()
     assert whole(machine) == []
-    assert machine.owed == [0, 0]
+    assert machine.pending == [0, 0]
 
 
 def test_many_processes_at_once(machine: Machine) -> None:
@@ -100,12 +100,12 @@ def test_many_processes_at_once(machine: Machine) -> None:
 
     assert codes == [0] * PROCESSES
     assert whole(machine) == []
-    assert machine.owed == [0, 0]
+    assert machine.pending == [0, 0]
     assert len(machine.project.sql("select id from mai.imagen_usage")) == PROCESSES
 
 
 def test_many_deliver_the_same_at_once(machine: Machine) -> None:
-    owe(machine, rows=300, images=60)
+    add_pending(machine, rows=300, images=60)
 
     codes = machine.crowd(10, "sync", "--quiet")
 
@@ -140,7 +140,7 @@ def test_clocks_that_are_wrong_by_years(machine: Machine) -> None:
 
 
 def test_a_thousand_images_are_delivered_in_one_go(machine: Machine) -> None:
-    owe(machine, rows=1000, images=1000)
+    add_pending(machine, rows=1000, images=1000)
 
     done = machine.run("sync", "--json")
 

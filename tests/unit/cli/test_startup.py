@@ -98,7 +98,7 @@ def test_imports_only(code: str, allowed: set[str], tmp_path: Path) -> None:
     assert loaded <= allowed
 
 
-def test_nothing_of_the_cloud_is_imported_where_nothing_is_owed(
+def test_nothing_of_the_cloud_is_imported_where_nothing_is_pending(
     tmp_path: Path,
 ) -> None:
     code = f"{MAIN}main(['generate', 'a fox', '--size', '16x16']); main(['usage'])"

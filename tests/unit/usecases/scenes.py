@@ -24,6 +24,7 @@ from imagen.engine.store import StoreImage
 from imagen.ports.backend import JobContext
 from imagen.ports.journal import Journal
 from imagen.ports.storage import Storage
+from imagen.testing.delivery import MemoryImageQueue, MemorySpool
 from imagen.testing.fakes import (
     ANYTHING,
     FakeClock,
@@ -33,7 +34,6 @@ from imagen.testing.fakes import (
     ScriptStep,
     plain_images,
 )
-from imagen.testing.outbox import MemoryOutbox
 from imagen.testing.stores import MemoryHistory, MemoryJournal
 from imagen.usecases.generate import GenerateImages
 from imagen.usecases.resume import ResumeCalls, ResumeResult
@@ -63,7 +63,8 @@ class PaidScene:
         self.heard: list[events.Event] = []
         self.memory = MemoryJournal()
         self.history = MemoryHistory()
-        self.outbox = MemoryOutbox(self.memory.ledger, self.history)
+        self.spool = MemorySpool()
+        self.image_queue = MemoryImageQueue(self.history)
         numbers = count(1)
         place = OutputTarget(
             folder="/pictures", destination=Destination(name=name), owner=owner
@@ -91,7 +92,7 @@ class PaidScene:
         return Recorder(
             journal,
             self.history,
-            outbox=self.outbox,
+            spool=self.spool,
             clock=self.clock,
             listen=self.heard.append,
         )

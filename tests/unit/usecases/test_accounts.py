@@ -531,41 +531,40 @@ def test_a_free_backend_is_under_every_budget() -> None:
 OWNER = "6f0c7f7e-3b1f-4a53-9d4c-0f6a2f0b7c11"
 
 
-def test_a_copy_is_owed_of_what_has_an_owner() -> None:
+def test_an_image_with_an_owner_waits_for_its_upload() -> None:
     scene = PaidScene(taken(), owner=OWNER)
     scene.run()
 
-    [owed] = scene.outbox.images(10)
-    assert owed.owner == OWNER
-    assert (
-        sha256(scene.outbox.bytes[owed.sidecar.id]).hexdigest() == owed.sidecar.sha256
-    )
+    [pending] = scene.image_queue.pending(10)
+    assert pending.owner == OWNER
+    content = scene.spool.contents[pending.sidecar.id]
+    assert sha256(content).hexdigest() == pending.sidecar.sha256
 
 
-def test_no_copy_is_owed_of_what_has_none() -> None:
+def test_an_image_without_an_owner_is_not_uploaded() -> None:
     scene = PaidScene(taken())
     scene.run()
 
-    assert scene.outbox.images(10) == ()
-    assert scene.outbox.bytes == {}
+    assert scene.image_queue.pending(10) == ()
+    assert scene.spool.contents == {}
 
 
-def test_a_copy_is_owed_of_what_another_process_fetched() -> None:
+def test_a_resumed_image_with_an_owner_waits_for_its_upload() -> None:
     scene = PaidScene(taken(), storage=FullStorage(), owner=OWNER)
     scene.run()
     scene.resume(scene.die())
 
-    assert [entry.owner for entry in scene.outbox.images(10)] == [OWNER]
+    assert [entry.owner for entry in scene.image_queue.pending(10)] == [OWNER]
 
 
 def test_bytes_that_cannot_be_kept_cost_no_image() -> None:
     scene = PaidScene(taken(), owner=OWNER)
 
-    def hold(image_id: str, content: bytes) -> None:
+    def fail(image_id: str, content: bytes) -> None:
         raise JournalError("The disk is full.")
 
-    scene.outbox.hold = hold  # type: ignore[method-assign]
+    scene.spool.write = fail  # type: ignore[method-assign]
     report = scene.run()
 
     assert len(report.stored) == 1
-    assert len(scene.outbox.images(10)) == 1
+    assert len(scene.image_queue.pending(10)) == 1

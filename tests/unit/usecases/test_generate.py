@@ -27,7 +27,7 @@ from imagen.engine.cancellation import Cancellation
 from imagen.engine.recorder import Recorder
 from imagen.engine.store import StoreImage
 from imagen.ports.backend import JobContext
-from imagen.testing import MemoryOutbox
+from imagen.testing import MemorySpool
 from imagen.testing.fakes import (
     ANYTHING,
     FakeClock,
@@ -71,7 +71,7 @@ class Scene:
             records=Recorder(
                 MemoryJournal(),
                 MemoryHistory(),
-                outbox=MemoryOutbox(),
+                spool=MemorySpool(),
                 clock=self.clock,
                 listen=self.heard.append,
             ),

@@ -3,7 +3,7 @@
 import pytest
 
 from imagen.domain.errors import InvalidRequest
-from imagen.testing.outbox import MemoryOutbox
+from imagen.testing.delivery import MemorySpool
 from imagen.testing.samples import sample_entry, sample_id
 from imagen.testing.stores import MemoryHistory
 from imagen.usecases.history import ForgetImages
@@ -17,7 +17,7 @@ def history() -> MemoryHistory:
 
 
 def forget(history: MemoryHistory) -> ForgetImages:
-    return ForgetImages(history=history, outbox=MemoryOutbox(history=history))
+    return ForgetImages(history=history, spool=MemorySpool())
 
 
 def test_images_are_named_by_their_ids_or_beginnings_or_as_the_last(
@@ -32,13 +32,13 @@ def test_images_are_named_by_their_ids_or_beginnings_or_as_the_last(
 def test_their_bytes_are_not_kept_for_the_cloud_any_more(
     history: MemoryHistory,
 ) -> None:
-    outbox = MemoryOutbox(history=history)
-    outbox.hold(sample_id(1), b"forgotten")
-    outbox.hold(sample_id(2), b"kept")
+    spool = MemorySpool()
+    spool.write(sample_id(1), b"forgotten")
+    spool.write(sample_id(2), b"kept")
 
-    ForgetImages(history=history, outbox=outbox).run([sample_id(1)])
+    ForgetImages(history=history, spool=spool).run([sample_id(1)])
 
-    assert outbox.bytes == {sample_id(2): b"kept"}
+    assert spool.contents == {sample_id(2): b"kept"}
 
 
 @pytest.mark.parametrize("name", ["nothing", "", "019a"])
@@ -55,7 +55,7 @@ def test_an_empty_name_is_not_the_only_image_there_is() -> None:
     history = MemoryHistory()
     history.add([sample_entry(1)])
 
-    with pytest.raises(InvalidRequest, match="no image ''"):
+    with pytest.raises(InvalidRequest, match="No image ''"):
         forget(history).run([""])
 
     assert len(history.kept) == 1

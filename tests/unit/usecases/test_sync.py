@@ -1,4 +1,4 @@
-"""What is owed gets there once, and what stands in the way is said and not in it."""
+"""Pending records are delivered once; problems are reported and block nothing."""
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from datetime import UTC, timedelta
@@ -10,7 +10,7 @@ import pytest
 
 from imagen.domain import events
 from imagen.domain.cloud import CloudImage
-from imagen.domain.delivery import CHANNELS, DeliveryStatus, Pause
+from imagen.domain.delivery import DeliveryStatus, Pause
 from imagen.domain.errors import (
     ImagenError,
     JournalError,
@@ -21,7 +21,14 @@ from imagen.domain.errors import (
 from imagen.domain.history import HistoryEntry
 from imagen.domain.money.usage import UsageRow
 from imagen.engine.cancellation import Cancellation
-from imagen.testing import FakeClock, MemoryHistory, MemoryLedger, MemoryOutbox
+from imagen.testing import (
+    FakeClock,
+    MemoryHistory,
+    MemoryImageQueue,
+    MemoryLedger,
+    MemorySpool,
+    MemoryUsageQueue,
+)
 from imagen.testing.samples import sample_entry, sample_id, sample_row
 from imagen.usecases.sync import (
     FAILURES_IN_A_ROW,
@@ -91,18 +98,20 @@ class PatientClock(FakeClock):
 class Scene:
     def __init__(self) -> None:
         self.mine, self.history = MemoryLedger(), MemoryHistory()
-        self.outbox = MemoryOutbox(self.mine, self.history)
+        self.spool = MemorySpool()
+        self.usage_queue = MemoryUsageQueue(self.mine)
+        self.image_queue = MemoryImageQueue(self.history)
         self.ledger, self.cloud = Ledger(), Cloud()
         self.clock = PatientClock()
         self.files: dict[str, bytes] = {}
         self.heard: list[events.Event] = []
         self.cancellation = Cancellation()
         self.use_case = DeliverPending(
-            outbox=self.outbox,
-            carriers=[
-                UsageUploader(outbox=self.outbox, ledger=self.ledger),
+            uploaders=[
+                UsageUploader(queue=self.usage_queue, ledger=self.ledger),
                 ImageUploader(
-                    outbox=self.outbox,
+                    queue=self.image_queue,
+                    spool=self.spool,
                     cloud=self.cloud,
                     history=self.history,
                     owner=OWNER,
@@ -120,7 +129,7 @@ class Scene:
     def draw(self, *numbers: int) -> None:
         for number in numbers:
             self.history.add([drawn(number)])
-            self.outbox.hold(sample_id(number), content(number))
+            self.spool.write(sample_id(number), content(number))
 
     def run(self) -> tuple[Delivery, ...]:
         return self.use_case.run(self.cancellation)
@@ -135,8 +144,9 @@ class Scene:
             if isinstance(one, events.Undelivered)
         ]
 
-    def owed(self) -> list[int]:
-        return [self.outbox.standing(channel).pending for channel in CHANNELS]
+    def pending(self) -> list[int]:
+        queues = self.usage_queue, self.image_queue
+        return [queue.status().pending for queue in queues]
 
 
 def content(number: int) -> bytes:
@@ -171,15 +181,15 @@ def test_everything_gets_there(scene: Scene) -> None:
     assert usage == Delivery(
         channel="usage",
         delivered=ROWS_AT_ONCE + 1,
-        set_aside=(),
-        trouble="",
-        standing=DeliveryStatus(pending=0),
+        newly_failed=(),
+        reason="",
+        status=DeliveryStatus(pending=0),
     )
-    assert (images.delivered, images.standing) == (5, DeliveryStatus(pending=0))
+    assert (images.delivered, images.status) == (5, DeliveryStatus(pending=0))
     assert scene.ledger.kept == scene.mine.kept
     assert scene.ledger.batches == [ROWS_AT_ONCE, 1]
     assert sorted(scene.cloud.kept.values()) == [content(n) for n in (1, 2, 3, 4, 5)]
-    assert scene.outbox.bytes == {}
+    assert scene.spool.contents == {}
 
 
 def test_it_says_how_far_it_is(scene: Scene) -> None:
@@ -192,12 +202,12 @@ def test_it_says_how_far_it_is(scene: Scene) -> None:
     assert events.Delivered(channel="images", count=1) in scene.heard
 
 
-def test_nothing_is_asked_of_anybody_where_nothing_is_owed(scene: Scene) -> None:
+def test_no_request_is_sent_when_nothing_is_pending(scene: Scene) -> None:
     assert scene.briefly() == []
     assert (scene.ledger.batches, scene.cloud.tries) == ([], [])
 
 
-def test_what_cannot_be_kept_is_set_aside_and_the_rest_gets_there(scene: Scene) -> None:
+def test_refused_records_fail_and_the_rest_is_delivered(scene: Scene) -> None:
     scene.spend(1, 2, 3)
     scene.draw(1, 2, 3)
     scene.ledger.refuses = {sample_id(2): "It breaks a rule."}
@@ -206,16 +216,16 @@ def test_what_cannot_be_kept_is_set_aside_and_the_rest_gets_there(scene: Scene) 
     said = scene.briefly()
 
     assert said == [
-        f"usage: {sample_id(2)} is set aside: It breaks a rule.",
-        f"images: {sample_id(1)} is set aside: No PNG.",
+        f"usage: {sample_id(2)} cannot be delivered: It breaks a rule.",
+        f"images: {sample_id(1)} cannot be delivered: No PNG.",
     ]
     assert set(scene.ledger.kept) == {sample_id(1), sample_id(3)}
     assert len(scene.cloud.kept) == 2
-    assert scene.owed() == [0, 0]
+    assert scene.pending() == [0, 0]
     assert scene.briefly() == []
 
 
-def test_what_was_set_aside_is_tried_again_when_asked(scene: Scene) -> None:
+def test_failed_records_are_retried_on_request(scene: Scene) -> None:
     scene.spend(1)
     scene.ledger.refuses = {sample_id(1): "It breaks a rule."}
     scene.run()
@@ -223,7 +233,7 @@ def test_what_was_set_aside_is_tried_again_when_asked(scene: Scene) -> None:
 
     scene.run()
     assert scene.ledger.kept == {}
-    scene.use_case.owe_again()
+    scene.use_case.retry_failed()
     scene.run()
     assert scene.ledger.kept == scene.mine.kept
 
@@ -233,13 +243,13 @@ def test_a_cloud_that_is_away_is_said_and_left_alone_for_a_while(scene: Scene) -
     scene.ledger.stand = fail(AWAY)
 
     assert scene.briefly() == [
-        "usage: Supabase is not reached. 1 usage row is owed: see `imagen sync`."
+        "usage: Supabase is not reached. 1 usage row is pending: run `imagen sync`."
     ]
     assert scene.ledger.batches == [1]
 
     [said] = scene.briefly()
     assert said.startswith(
-        "usage: Supabase is not reached. 1 usage row is owed; nothing"
+        "usage: Supabase is not reached. 1 usage row is pending. The next automatic"
     )
     assert scene.ledger.batches == [1]
 
@@ -250,7 +260,7 @@ def test_each_pause_is_longer_until_something_gets_there(scene: Scene) -> None:
     waits = list[float]()
     for _ in range(12):
         scene.briefly()
-        pause = scene.outbox.standing("usage").pause
+        pause = scene.usage_queue.status().pause
         assert pause is not None
         waits.append((pause.until - scene.clock.now()).total_seconds())
         FakeClock.wait(scene.clock, Event(), waits[-1])
@@ -258,16 +268,16 @@ def test_each_pause_is_longer_until_something_gets_there(scene: Scene) -> None:
     assert waits == [30, 60, 120, 240, 480, 960, 1920, *[3600] * 5]
     scene.ledger.stand = lambda: None
     assert scene.briefly() == []
-    assert scene.outbox.standing("usage") == DeliveryStatus(pending=0)
+    assert scene.usage_queue.status() == DeliveryStatus(pending=0)
 
 
 def test_a_clock_that_was_set_back_does_not_prolong_a_pause(scene: Scene) -> None:
     scene.spend(1)
     until = scene.clock.now().astimezone(UTC) + timedelta(days=400)
-    scene.outbox.pause("usage", Pause(tries=2, until=until, trouble="Away."))
+    scene.usage_queue.pause(Pause(tries=2, until=until, trouble="Away."))
 
     assert scene.briefly() == []
-    assert scene.owed() == [0, 0]
+    assert scene.pending() == [0, 0]
 
 
 def test_sync_does_not_heed_the_pause(scene: Scene) -> None:
@@ -278,7 +288,7 @@ def test_sync_does_not_heed_the_pause(scene: Scene) -> None:
 
     scene.run()
 
-    assert scene.outbox.standing("usage") == DeliveryStatus(pending=0)
+    assert scene.usage_queue.status() == DeliveryStatus(pending=0)
 
 
 def test_what_takes_too_long_is_left_to_itself(scene: Scene) -> None:
@@ -290,10 +300,11 @@ def test_what_takes_too_long_is_left_to_itself(scene: Scene) -> None:
     said = scene.briefly()
 
     assert said == [
-        "usage: It took longer than 3 s. 1 usage row is owed: see `imagen sync`."
+        "usage: The upload took longer than 3 s. 1 usage row is pending: run "
+        "`imagen sync`."
     ]
-    assert scene.owed() == [1, 0]
-    pause = scene.outbox.standing("usage").pause
+    assert scene.pending() == [1, 0]
+    pause = scene.usage_queue.status().pause
     assert pause is not None
     assert pause.tries == 1
     go_on.set()
@@ -310,9 +321,9 @@ def test_whoever_stops_it_does_not_wait(scene: Scene) -> None:
     scene.ledger.stand = stand
 
     assert scene.briefly() == [
-        "usage: It was interrupted. 1 usage row is owed: see `imagen sync`."
+        "usage: The upload was interrupted. 1 usage row is pending: run `imagen sync`."
     ]
-    assert scene.outbox.standing("usage").pause is None
+    assert scene.usage_queue.status().pause is None
     go_on.set()
 
 
@@ -322,8 +333,8 @@ def test_one_image_that_does_not_get_there_holds_up_no_other(scene: Scene) -> No
 
     _, images = scene.run()
 
-    assert (images.delivered, images.trouble) == (9, AWAY.message)
-    assert images.standing == DeliveryStatus(pending=1)
+    assert (images.delivered, images.reason) == (9, AWAY.message)
+    assert images.status == DeliveryStatus(pending=1)
     assert scene.cloud.tries.count(sample_id(9)) == 1
 
 
@@ -333,7 +344,7 @@ def test_several_images_in_a_row_mean_that_the_way_is_bad(scene: Scene) -> None:
 
     _, images = scene.run()
 
-    assert images.trouble == AWAY.message
+    assert images.reason == AWAY.message
     assert FAILURES_IN_A_ROW <= len(scene.cloud.tries) < 10
 
 
@@ -343,14 +354,14 @@ def test_what_is_not_set_up_is_tried_once(scene: Scene) -> None:
 
     _, images = scene.run()
 
-    assert images.trouble == "There is no bucket. Make one."
+    assert images.reason == "There is no bucket. Make one."
     assert len(scene.cloud.tries) <= 4
-    assert images.standing.pending == 30
+    assert images.status.pending == 30
 
 
 def test_an_image_whose_bytes_were_not_kept_is_read_where_it_is(scene: Scene) -> None:
     scene.draw(1)
-    scene.outbox.bytes.clear()
+    scene.spool.contents.clear()
     scene.files[drawn(1).location] = content(1)
 
     scene.run()
@@ -359,21 +370,21 @@ def test_an_image_whose_bytes_were_not_kept_is_read_where_it_is(scene: Scene) ->
 
 
 @pytest.mark.parametrize("there", [None, b"another picture"])
-def test_an_image_that_is_gone_is_set_aside(scene: Scene, there: bytes | None) -> None:
+def test_an_image_that_is_missing_fails(scene: Scene, there: bytes | None) -> None:
     scene.draw(1)
-    scene.outbox.bytes.clear()
+    scene.spool.contents.clear()
     if there is not None:
         scene.files[drawn(1).location] = there
 
     _, images = scene.run()
 
-    [aside] = images.set_aside
-    assert aside.id == sample_id(1)
-    assert drawn(1).location in aside.trouble
+    [failed] = images.newly_failed
+    assert failed.id == sample_id(1)
+    assert drawn(1).location in failed.trouble
     assert scene.cloud.kept == {}
 
 
-def test_a_fault_of_our_own_is_said(scene: Scene) -> None:
+def test_an_internal_error_is_reported(scene: Scene) -> None:
     scene.spend(1)
 
     def stand() -> None:
@@ -382,23 +393,23 @@ def test_a_fault_of_our_own_is_said(scene: Scene) -> None:
     scene.ledger.stand = stand
 
     [said] = scene.briefly()
-    assert said.startswith("usage: A fault of our own: ZeroDivisionError: by zero.")
+    assert said.startswith("usage: Internal error: ZeroDivisionError: by zero.")
 
 
-def test_an_outbox_that_cannot_be_read_is_no_reason_to_fail(scene: Scene) -> None:
+def test_a_queue_that_cannot_be_read_does_not_fail_the_command(scene: Scene) -> None:
     scene.spend(1)
-    scene.outbox.standing = fail(JournalError("It is damaged."))  # type: ignore[method-assign,assignment]
+    scene.usage_queue.status = fail(JournalError("It is damaged."))  # type: ignore[method-assign,assignment]
 
     assert scene.briefly() == []
     with pytest.raises(JournalError):
         scene.run()
 
 
-def test_an_outbox_that_cannot_be_written_ends_the_attempt(scene: Scene) -> None:
+def test_a_queue_that_cannot_be_written_ends_the_attempt(scene: Scene) -> None:
     scene.spend(1)
-    scene.outbox.delivered = fail(JournalError("The disk is full."))  # type: ignore[method-assign,assignment]
+    scene.usage_queue.mark_delivered = fail(JournalError("The disk is full."))  # type: ignore[method-assign,assignment]
 
     usage, _ = scene.run()
 
-    assert usage.trouble == "The disk is full."
+    assert usage.reason == "The disk is full."
     assert scene.ledger.batches == [1]

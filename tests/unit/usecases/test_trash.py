@@ -11,7 +11,7 @@ import pytest
 from imagen.adapters.system.trash import FolderTrash
 from imagen.domain.errors import InvalidRequest, JournalError, StorageError
 from imagen.domain.history import HistoryEntry
-from imagen.testing.outbox import MemoryOutbox
+from imagen.testing.delivery import MemorySpool
 from imagen.testing.samples import sample_entry
 from imagen.testing.stores import MemoryHistory
 from imagen.usecases.trash import TrashImages
@@ -65,10 +65,10 @@ class Table:
         self.id = note.id
         self.history = Album()
         self.history.add([self.entry])
-        self.outbox = MemoryOutbox(history=self.history)
+        self.spool = MemorySpool()
         self.bin = FolderTrash(lambda: folder / "bin", now=lambda: datetime.now(UTC))
         self.throw_away = TrashImages(
-            history=self.history, outbox=self.outbox, bin=self.bin
+            history=self.history, spool=self.spool, bin=self.bin
         )
 
 
@@ -152,12 +152,12 @@ def test_what_was_remembered_and_not_put_back_can_still_be(table: Table) -> None
 
 def test_what_cannot_be_read_is_forgotten_and_stays(table: Table) -> None:
     table.history.torn.add(table.id)
-    table.outbox.hold(table.id, CONTENT)
+    table.spool.write(table.id, CONTENT)
 
     assert table.throw_away.run(table.id) is False
 
     assert table.history.kept == {}
-    assert table.outbox.bytes == {}
+    assert table.spool.contents == {}
     assert table.file.read_bytes() == CONTENT
 
 

@@ -9,10 +9,10 @@ from random import Random
 import pytest
 
 from imagen.adapters.database.connection import FILE, Database
+from imagen.adapters.database.delivery_queue import SqliteImageQueue, SqliteUsageQueue
 from imagen.adapters.database.history import SqliteHistory
 from imagen.adapters.database.journal import SqliteJournal
 from imagen.adapters.database.ledger import SqliteLedger
-from imagen.adapters.database.outbox import SqliteOutbox
 from imagen.adapters.database.schema import MIGRATIONS, to_json
 from imagen.domain.call import CallReceived
 from imagen.domain.errors import JournalError, Misconfigured
@@ -207,7 +207,9 @@ def test_an_older_database_is_brought_up_to_date(tmp_path: Path) -> None:
     assert list(SqliteLedger(newer).rows()) == [sample_row()]
 
 
-def test_what_the_first_version_kept_is_owed_from_the_second_on(tmp_path: Path) -> None:
+def test_rows_of_the_first_version_are_pending_in_the_second(
+    tmp_path: Path,
+) -> None:
     first = Database(tmp_path, migrations=MIGRATIONS[:1])
     row = (
         sample_id(1),
@@ -236,9 +238,10 @@ def test_what_the_first_version_kept_is_owed_from_the_second_on(tmp_path: Path) 
 
     database = Database(tmp_path)
 
-    outbox, history = SqliteOutbox(database), SqliteHistory(database)
-    assert [row.id for row in outbox.rows(10)] == [sample_id(1)]
-    assert outbox.images(10) == ()
+    history = SqliteHistory(database)
+    pending = SqliteUsageQueue(database).pending(10)
+    assert [row.id for row in pending] == [sample_id(1)]
+    assert SqliteImageQueue(database).pending(10) == ()
     history.add([sample_entry(1, prompt="a badger")])
     assert list(history.find(words="red fox")) == []
     assert len(list(history.find(words="badger"))) == 1

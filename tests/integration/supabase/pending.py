@@ -1,4 +1,4 @@
-"""Images and rows that a machine owes, made without making them."""
+"""Pending images and usage rows, made without generating them."""
 
 import hashlib
 import zlib
@@ -25,13 +25,13 @@ def png(number: int) -> bytes:
     return b"\x89PNG\r\n\x1a\n" + b"".join(chunk(*each) for each in chunks)
 
 
-def owe(machine: Machine, *, rows: int = 0, images: int = 0) -> None:
-    """Leave so much behind that is not delivered."""
+def add_pending(machine: Machine, *, rows: int = 0, images: int = 0) -> None:
+    """Record this many usage rows and images without delivering them."""
     now = datetime.now(UTC)
-    with machine.accounts() as (ledger, history, outbox):
+    with machine.accounts() as (ledger, history, spool):
         ledger.record([sample_row(number, at=now) for number in range(rows)])
         for number in range(images):
-            outbox.hold(sample_id(number), png(number))
+            spool.write(sample_id(number), png(number))
         history.add([_drawn(number, machine.owner) for number in range(images)])
 
 

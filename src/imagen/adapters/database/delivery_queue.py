@@ -1,0 +1,201 @@
+"""Keeps the delivery state of usage rows and images in columns of their tables."""
+
+from collections.abc import Collection, Iterator, Mapping, Sequence
+from contextlib import closing
+from datetime import date
+
+import msgspec
+
+from imagen.adapters.database.connection import Database
+from imagen.adapters.database.schema import (
+    USAGE_ROWS,
+    datetime_to_micros,
+    from_json,
+    micros_to_datetime,
+    query_usage_totals,
+    read_usage_row,
+    remove_surrogates,
+    translate_decode_errors,
+)
+from imagen.domain.delivery import Channel, DeliveryStatus, FailedDelivery, Pause
+from imagen.domain.history import HistoryEntry
+from imagen.domain.money.usage import Dimension, UsageRow, UsageTotal, start_of_day
+
+# The column `delivery` keeps the values of its first version: 'owed' is pending and
+# 'aside' is failed. Databases of earlier versions of imagen are read without migration.
+_PENDING = "owed"
+_FAILED = "aside"
+_DELIVERED = "delivered"
+
+_PENDING_IMAGES = """
+    SELECT document FROM images
+    WHERE delivery = 'owed' AND id NOT IN (SELECT value FROM json_each(?))
+    ORDER BY created_at DESC, id DESC LIMIT ?
+"""
+_PENDING_USAGE = f"""
+    {USAGE_ROWS}
+    WHERE delivery = 'owed' AND id NOT IN (SELECT value FROM json_each(?))
+    ORDER BY created_at, id LIMIT ?
+"""  # noqa: S608 - constants only
+_PAUSE = """
+    INSERT INTO pauses VALUES (?, ?, ?, ?)
+    ON CONFLICT (channel) DO UPDATE SET tries = excluded.tries,
+        until = excluded.until, trouble = excluded.trouble
+"""
+
+
+class _DeliveryState:
+    """The part of a queue that is the same for usage rows and images."""
+
+    # The name of the channel is also the name of its table.
+    channel: Channel
+
+    def __init__(self, database: Database) -> None:
+        self._database = database
+
+    def mark_delivered(self, ids: Collection[str]) -> None:
+        """Update the columns."""
+        self._update(dict.fromkeys(ids, ""), _DELIVERED, of="delivery <> 'none'")
+
+    def mark_failed(self, reasons: Mapping[str, str]) -> None:
+        """Update the columns."""
+        self._update(reasons, _FAILED, of="delivery = 'owed'")
+
+    def retry_failed(self) -> None:
+        """Update the columns."""
+        query = f"""
+            UPDATE {self.channel} SET delivery = 'owed', trouble = ''
+            WHERE delivery = 'aside'
+        """  # noqa: S608 - the table name is a constant
+        with self._database.writing(for_good=False) as connection:
+            connection.execute(query)
+
+    def pause(self, pause: Pause | None) -> None:
+        """Insert, update or delete the row."""
+        with self._database.writing(for_good=False) as connection:
+            if pause is None:
+                connection.execute(
+                    "DELETE FROM pauses WHERE channel = ?", [self.channel]
+                )
+                return
+            until = datetime_to_micros(pause.until)
+            trouble = remove_surrogates(pause.trouble)
+            connection.execute(_PAUSE, [self.channel, pause.tries, until, trouble])
+
+    def status(self) -> DeliveryStatus:
+        """Count the pending rows, and read the failed ones and the pause."""
+        with (
+            translate_decode_errors(self._database.path),
+            self._database.reading() as connection,
+        ):
+            [(pending,)] = connection.execute(
+                f"SELECT count(*) FROM {self.channel} WHERE delivery = 'owed'"  # noqa: S608 - as above
+            )
+            failed = connection.execute(
+                f"SELECT id, trouble FROM {self.channel} WHERE delivery = 'aside'"  # noqa: S608 - as above
+                " ORDER BY created_at, id"
+            ).fetchall()
+            paused = connection.execute(
+                "SELECT tries, until, trouble FROM pauses WHERE channel = ?",
+                [self.channel],
+            ).fetchone()
+            return DeliveryStatus(
+                pending=pending,
+                failed=tuple(
+                    FailedDelivery(id=id_, trouble=trouble) for id_, trouble in failed
+                ),
+                pause=None if paused is None else _pause(*paused),
+            )
+
+    def _update(self, reasons: Mapping[str, str], state: str, *, of: str) -> None:
+        query = f"""
+            UPDATE {self.channel} SET delivery = ?, trouble = ?
+            WHERE id = ? AND {of}
+        """  # noqa: S608 - as above
+        changes = [
+            (state, remove_surrogates(reason), remove_surrogates(each))
+            for each, reason in reasons.items()
+        ]
+        with self._database.writing(for_good=False) as connection:
+            connection.executemany(query, changes)
+
+
+class SqliteUsageQueue(_DeliveryState):
+    """The delivery state of usage rows, in two columns of the ledger's table."""
+
+    channel = "usage"
+
+    def pending(
+        self, limit: int, *, excluding: Collection[str] = ()
+    ) -> tuple[UsageRow, ...]:
+        """Read from the index of pending rows."""
+        with (
+            translate_decode_errors(self._database.path),
+            self._database.reading() as connection,
+        ):
+            values = [_json_list(excluding), limit]
+            found = connection.execute(_PENDING_USAGE, values).fetchall()
+            return tuple(map(read_usage_row, found))
+
+
+class SqliteImageQueue(_DeliveryState):
+    """The delivery state of images, in two columns of the history's table."""
+
+    channel = "images"
+
+    def pending(
+        self, limit: int, *, excluding: Collection[str] = ()
+    ) -> tuple[HistoryEntry, ...]:
+        """Read from the index of pending rows."""
+        with self._database.reading() as connection:
+            values = [_json_list(excluding), limit]
+            found = connection.execute(_PENDING_IMAGES, values).fetchall()
+        return tuple(
+            from_json(document, HistoryEntry, path=self._database.path)
+            for (document,) in found
+        )
+
+
+class SqliteUndeliveredUsage:
+    """The usage rows that are pending or failed."""
+
+    def __init__(self, database: Database) -> None:
+        self._database = database
+
+    def rows(self, *, since: date | None = None) -> Iterator[UsageRow]:
+        """Step through the table."""
+        where, values = _undelivered(since)
+        query = f"{USAGE_ROWS}{where} ORDER BY created_at DESC, id DESC"
+        with (
+            translate_decode_errors(self._database.path),
+            self._database.reading() as connection,
+            closing(connection.execute(query, values)) as found,
+        ):
+            for row in found:
+                yield read_usage_row(row)
+
+    def totals(
+        self, by: Sequence[Dimension], *, since: date | None = None
+    ) -> tuple[UsageTotal, ...]:
+        """Group and sum in the database."""
+        where, values = _undelivered(since)
+        with (
+            translate_decode_errors(self._database.path),
+            self._database.reading() as connection,
+        ):
+            return query_usage_totals(connection, by, where=where, values=values)
+
+
+def _undelivered(since: date | None) -> tuple[str, list[int]]:
+    where = " WHERE delivery IN ('owed', 'aside')"
+    if since is None:
+        return where, []
+    return f"{where} AND created_at >= ?", [datetime_to_micros(start_of_day(since))]
+
+
+def _json_list(ids: Collection[str]) -> str:
+    return msgspec.json.encode(sorted(ids)).decode()
+
+
+def _pause(tries: int, until: int, trouble: str) -> Pause:
+    return Pause(tries=tries, until=micros_to_datetime(until), trouble=trouble)

@@ -1,0 +1,27 @@
+from pathlib import Path
+
+import pytest
+
+from imagen.adapters.database.spool import FileSpool
+from imagen.testing import MemorySpool, SpoolContract
+
+
+class TestFileSpool(SpoolContract):
+    @pytest.fixture
+    def spool(self, tmp_path: Path) -> FileSpool:
+        return FileSpool(lambda: tmp_path / "outbox")
+
+    @pytest.fixture
+    def another_spool(self, tmp_path: Path) -> FileSpool:
+        return FileSpool(lambda: tmp_path / "outbox")
+
+    @pytest.fixture
+    def broken_spool(self, tmp_path: Path) -> FileSpool:
+        (tmp_path / "outbox").write_text("This is a text.")
+        return FileSpool(lambda: tmp_path / "outbox")
+
+
+class TestMemorySpool(SpoolContract):
+    @pytest.fixture
+    def spool(self) -> MemorySpool:
+        return MemorySpool()
