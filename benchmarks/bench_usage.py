@@ -52,7 +52,7 @@ def fill(database: Database) -> None:
         ((ROWS - THIS_WEEK) // 45, MONDAY - timedelta(weeks=n)) for n in range(1, 46)
     ]
     first = 0
-    with database.writing(for_good=False) as connection:
+    with database.writing(durable=False) as connection:
         for count, start in weeks:
             values = {
                 "first": first,

@@ -12,7 +12,7 @@ from imagen.testing import MemoryJournal, MemoryRequestKeys, RequestKeysContract
 def _sqlite(folder: Path) -> tuple[SqliteRequestKeys, SqliteJournal]:
     database = Database(folder)
     journal = SqliteJournal(database)
-    return SqliteRequestKeys(database, journal.lease), journal
+    return SqliteRequestKeys(database, journal.process_lock), journal
 
 
 class TestSqliteRequestKeys(RequestKeysContract):

@@ -73,7 +73,7 @@ def test_a_folder_in_which_one_may_not_write(open_folder: Path, is_there: bool) 
 
     for sentence in said.values():
         assert "cannot be" in sentence
-        assert "writable for yourself" in sentence
+        assert "writable for your user" in sentence
 
 
 @pytest.fixture
@@ -96,5 +96,5 @@ def test_a_disk_that_is_full(small_disk: Path) -> None:
     assert said.pop("after") == "received"
     for sentence in said.values():
         assert sentence.endswith(
-            "cannot grow: the disk is full. Make room on that disk."
+            "cannot grow: the disk is full. Free some space on that disk."
         )

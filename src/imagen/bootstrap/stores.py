@@ -105,7 +105,8 @@ class Stores:
         from imagen.adapters.database.idempotency import SqliteRequestKeys  # noqa: PLC0415
 
         return self._get(
-            "keys", lambda: SqliteRequestKeys(self._database(), self.journal.lease)
+            "keys",
+            lambda: SqliteRequestKeys(self._database(), self.journal.process_lock),
         )
 
     def close(self) -> None:

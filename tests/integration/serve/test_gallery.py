@@ -255,7 +255,7 @@ def test_a_damaged_row_hides_no_other_and_can_be_forgotten(shop: Running) -> Non
     assert (thrown.status_code, thrown.json()["can_undo"]) == (200, False)
     assert again.status_code == 404
     assert len(shop.stored) == 2
-    assert shop.log.read_text().count(f"'{owl}' is left out of the history") == 1
+    assert shop.log.read_text().count(f"'{owl}' is skipped in the history") == 1
 
 
 def test_what_lies_there_by_now_is_not_replaced(shop: Running) -> None:

@@ -1,1 +1,1 @@
-"""SQLite: the journal, ledger, history, outbox and idempotency keys of this machine."""
+"""SQLite: the journal, ledger, history, delivery queues and idempotency keys."""

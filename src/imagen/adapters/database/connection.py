@@ -1,7 +1,7 @@
-"""The one database of this machine: its file, its connections, and what goes wrong.
+"""The SQLite database of this machine: its file, connections and error messages.
 
-Safe for many threads and processes at once. No exception of SQLite's or the operating
-system's gets out of here: they become a `JournalError` that names the file.
+Safe for many threads and processes at the same time. Exceptions of SQLite and of the
+operating system are translated to a `JournalError` that names the file.
 """
 
 import errno
@@ -11,7 +11,7 @@ import stat
 from collections.abc import Callable, Generator, Sequence
 from contextlib import closing, contextmanager, suppress
 from pathlib import Path
-from time import sleep  # noqa: TID251 - a nap of SQLite's, as far as others can tell
+from time import sleep  # noqa: TID251 - stands in for the busy handler of SQLite
 from weakref import WeakSet, finalize
 
 from imagen.adapters.database.schema import MIGRATIONS
@@ -25,19 +25,19 @@ from imagen.domain.errors import ImagenError, JournalError
 
 FILE = "imagen.sqlite3"
 PATIENCE = 30.0
-"""Seconds to wait for whoever writes at the moment."""
+"""Seconds to wait while another thread or process writes."""
 SPARE_CONNECTIONS = 8
-"""As many as are kept open for the next who needs one."""
+"""Idle connections that are kept open."""
 
-_MOMENT = 0.2
-"""Seconds to wait for those who read."""
-_NAP = 0.005
-"""Seconds between two looks whether nobody writes."""
+_READER_PATIENCE = 0.2
+"""Seconds to wait for readers before a checkpoint is left to a later one."""
+_POLL_INTERVAL = 0.005
+"""Seconds between two attempts to begin a write transaction."""
 _PERMISSION = (
-    "Make it and its folder writable for yourself, or name another folder in "
+    "Make the file and its folder writable for your user, or set another folder in "
     "$IMAGEN_DATA_DIR."
 )
-_TROUBLES = {
+_PROBLEMS = {
     sqlite3.SQLITE_BUSY: ("is locked by another process", "Try again in a moment."),
     sqlite3.SQLITE_LOCKED: ("is locked by another process", "Try again in a moment."),
     sqlite3.SQLITE_CORRUPT: ("is damaged", ""),
@@ -45,16 +45,21 @@ _TROUBLES = {
     sqlite3.SQLITE_READONLY: ("cannot be written", _PERMISSION),
     sqlite3.SQLITE_PERM: ("cannot be used by you", _PERMISSION),
     sqlite3.SQLITE_CANTOPEN: ("cannot be opened", _PERMISSION),
-    sqlite3.SQLITE_FULL: ("cannot grow: the disk is full", "Make room on that disk."),
+    sqlite3.SQLITE_FULL: (
+        "cannot grow: the disk is full",
+        "Free some space on that disk.",
+    ),
 }
 
 
 class Database:
-    """`imagen.sqlite3` in a folder; made whole, for its owner only, when first needed.
+    """The file `imagen.sqlite3` in a folder, readable for its owner only.
+
+    The file is created, complete with its tables, when it is first needed.
 
     Args:
-        folder: Where it is, or what finds that out.
-        patience: Seconds to wait for whoever writes at the moment.
+        folder: The folder, or a function that returns it.
+        patience: Seconds to wait while another thread or process writes.
         migrations: The statements that each version adds to the one before it.
     """
 
@@ -68,17 +73,19 @@ class Database:
         self._folder = folder
         self._patience = patience
         self._migrations = migrations
-        self._turns = WriteQueue()
+        self._queue = WriteQueue()
+        # A list instead of a connection for each thread: the threads of a server come
+        # and go, and each connection costs several statements to open.
         self._spare: list[sqlite3.Connection] = []
         _databases.add(self)
         finalize(self, _close_all, self._spare)
 
     @property
     def folder(self) -> Path:
-        """The folder; made when it is first asked for.
+        """The folder, which is created when first asked for.
 
         Raises:
-            JournalError: there is none, and none can be made.
+            JournalError: the folder does not exist and cannot be created.
         """
         folder = self.path.parent
         with translate_errors(folder):
@@ -86,10 +93,10 @@ class Database:
 
     @property
     def path(self) -> Path:
-        """The file, which may not be there yet.
+        """The file, which may not exist yet.
 
         Raises:
-            JournalError: there is no folder for it.
+            JournalError: the folder cannot be determined.
         """
         if not isinstance(self._folder, Path):
             try:
@@ -100,103 +107,107 @@ class Database:
 
     @contextmanager
     def reading(self) -> Generator[sqlite3.Connection]:
-        """Lend a connection to read with.
+        """Lend a connection for reading.
 
         Raises:
-            JournalError: for whatever is raised in it, too.
+            JournalError: also in place of what the body raises.
         """
         path = self.path
         with translate_errors(path):
-            connection = self._lent()
+            connection = self._take_connection()
             try:
                 yield connection
             except BaseException:
                 connection.close()
                 raise
-            self._keep(connection)
+            self._return_connection(connection)
 
     @contextmanager
-    def writing(self, *, for_good: bool) -> Generator[sqlite3.Connection]:
-        """Lend a connection that nobody else writes beside: all of it is kept or none.
+    def writing(self, *, durable: bool) -> Generator[sqlite3.Connection]:
+        """Lend a connection for writing; what the body writes is kept whole or not.
 
-        Those who wait for each other in this process share a commit. What one of them
-        raises undoes nothing of the others'; what the disk does undoes all.
+        Waiting writers of this process share a commit. An exception in the body rolls
+        back the writes of that body only; a failed commit loses those of all.
 
         Args:
-            for_good: Whether it has to outlive a power cut, which takes the disk a
-                moment.
+            durable: Whether the writes must survive a power cut, which takes until the
+                disk has confirmed them.
 
         Raises:
-            JournalError: for whatever is raised in it, too.
+            JournalError: also in place of what the body raises.
         """
         path = self.path
-        turns = self._turns
+        queue = self._queue
         with translate_errors(path):
-            if not turns.take(for_good=for_good, patience=self._patience):
-                raise _trouble(path, sqlite3.SQLITE_BUSY)
-            batch = self._batch(for_good=for_good)
+            if not queue.acquire(durable=durable, timeout=self._patience):
+                raise _error(path, sqlite3.SQLITE_BUSY)
+            batch = self._join_batch(durable=durable)
             try:
                 batch.connection.execute("SAVEPOINT writer")
                 try:
                     yield batch.connection
                     batch.connection.execute("RELEASE writer")
                 except BaseException as error:
-                    _undo(batch, error)
+                    _roll_back(batch, error)
                     raise
             finally:
-                if not turns.hand_on():
-                    turns.batch = None
-                    self._end(batch)
-                    turns.end()
-        batch.over.wait()
+                if not queue.pass_on():
+                    queue.batch = None
+                    self._commit(batch)
+                    queue.release()
+        # The last writer of the batch commits. Returning earlier would report as stored
+        # what may still be lost.
+        batch.done.wait()
         if batch.error is not None:
             with translate_errors(path):
                 raise batch.error
 
-    def empty_log(self) -> None:
-        """Leave nothing in the log that was overwritten since, if nobody reads it now.
+    def truncate_log(self) -> None:
+        """Remove overwritten data from the write-ahead log, unless it is being read.
 
-        If somebody does, that happens when the last who has the database closes it.
+        In that case the last process that closes the database does it.
         """
         with self.reading() as connection:
-            _have_it_wait(connection, _MOMENT)
+            _set_busy_timeout(connection, _READER_PATIENCE)
             connection.execute("PRAGMA wal_checkpoint(TRUNCATE)")
-            _have_it_wait(connection, self._patience)
+            _set_busy_timeout(connection, self._patience)
 
     def close(self) -> None:
-        """Let go of the file; whoever needs it again opens it again."""
+        """Close the idle connections; they are opened again when needed."""
         _close_all(self._spare)
 
-    def forget_inherited(self) -> None:
-        """Begin anew in a process that was forked: no connection outlives a fork."""
-        _inherited.extend(self._spare)  # not even to be closed
+    def reset_after_fork(self) -> None:
+        """Start with no connections in a forked process."""
+        # SQLite forbids any use of a connection after a fork, even closing it. So the
+        # inherited ones stay referenced, and are never finalized.
+        _inherited.extend(self._spare)
         self._spare.clear()
-        self._turns = WriteQueue()
+        self._queue = WriteQueue()
 
-    def _batch(self, *, for_good: bool) -> Batch:
-        """Return what was handed on, or begin; the turn is over if that fails."""
-        turns = self._turns
+    def _join_batch(self, *, durable: bool) -> Batch:
+        """Return the open batch, or begin one; release the queue if that fails."""
+        queue = self._queue
         try:
-            turns.batch = turns.batch or self._begun(for_good=for_good)
+            queue.batch = queue.batch or self._begin_batch(durable=durable)
         except BaseException:
-            turns.end()
+            queue.release()
             raise
-        turns.batch.writers += 1
-        return turns.batch
+        queue.batch.writers += 1
+        return queue.batch
 
-    def _begun(self, *, for_good: bool) -> Batch:
-        connection = self._lent()
+    def _begin_batch(self, *, durable: bool) -> Batch:
+        connection = self._take_connection()
         try:
-            level = "FULL" if for_good else "NORMAL"
+            level = "FULL" if durable else "NORMAL"
             connection.execute(f"PRAGMA synchronous = {level}")
-            self._begin(connection)
+            self._begin_immediate(connection)
         except BaseException:
             connection.close()
             raise
-        return Batch(connection, for_good=for_good)
+        return Batch(connection, durable=durable)
 
-    def _end(self, batch: Batch) -> None:
-        """Keep what was written, or find out why that cannot be; raise nothing."""
+    def _commit(self, batch: Batch) -> None:
+        """Commit the batch, or store in it why that failed; never raise."""
         try:
             if batch.error is None:
                 batch.connection.execute("COMMIT")
@@ -204,64 +215,69 @@ class Database:
             batch.error = error
         finally:
             if batch.error is None:
-                self._keep(batch.connection)
+                self._return_connection(batch.connection)
             else:
                 batch.connection.close()
-            batch.over.set()
+            batch.done.set()
 
-    def _keep(self, connection: sqlite3.Connection) -> None:
+    def _return_connection(self, connection: sqlite3.Connection) -> None:
         if len(self._spare) < SPARE_CONNECTIONS:
             self._spare.append(connection)
         else:
             connection.close()
 
-    def _begin(self, connection: sqlite3.Connection) -> None:
-        """Begin to write as soon as nobody else does.
-
-        SQLite itself sleeps longer and longer, and whoever waited longest loses: of 50
-        processes that wrote at once some waited 3.4 s, and like this none over 0.8 s.
-        """
-        _have_it_wait(connection, 0)
-        for _ in range(1 + round(self._patience / _NAP)):
+    def _begin_immediate(self, connection: sqlite3.Connection) -> None:
+        """Begin a write transaction as soon as no other process has one."""
+        # Not the busy timeout of SQLite: it sleeps longer after each attempt, so the
+        # process that waited longest loses against new ones. Of 50 processes that wrote
+        # at once, some waited 3.4 s with it; with a constant interval none over 0.8 s.
+        _set_busy_timeout(connection, 0)
+        for _ in range(1 + round(self._patience / _POLL_INTERVAL)):
             try:
                 connection.execute("BEGIN IMMEDIATE")
             except sqlite3.OperationalError as error:
-                if _code(error) != sqlite3.SQLITE_BUSY:
+                if _primary_code(error) != sqlite3.SQLITE_BUSY:
                     raise
-                sleep(_NAP)
+                sleep(_POLL_INTERVAL)
             else:
-                _have_it_wait(connection, self._patience)
+                _set_busy_timeout(connection, self._patience)
                 return
-        raise _trouble(self.path, sqlite3.SQLITE_BUSY)
+        raise _error(self.path, sqlite3.SQLITE_BUSY)
 
-    def _lent(self) -> sqlite3.Connection:
+    def _take_connection(self) -> sqlite3.Connection:
         try:
             return self._spare.pop()
         except IndexError:
-            return self._connected(self.folder / FILE)
+            return self._connect(self.folder / FILE)
 
-    def _connected(self, path: Path) -> sqlite3.Connection:
+    def _connect(self, path: Path) -> sqlite3.Connection:
         try:
             found = path.stat()
         except FileNotFoundError:
             _create(path, self._migrations)
             found = path.stat()
         if not stat.S_ISREG(found.st_mode):
-            raise JournalError(f"{path} is no file.", hint="Move away what is there.")
-        if found.st_size == 0:  # it is never made so
-            raise _trouble(path, sqlite3.SQLITE_CORRUPT)
+            raise JournalError(f"{path} is not a file.", hint="Move it away.")
+        # SQLite takes an empty file for a new database. imagen never creates one, so
+        # this file has lost its content.
+        if found.st_size == 0:
+            raise _error(path, sqlite3.SQLITE_CORRUPT)
         connection = sqlite3.connect(
             path.absolute().as_uri() + "?mode=rw",
             uri=True,
             timeout=self._patience,
             isolation_level=None,
-            check_same_thread=False,  # one at a time has it, whichever thread that is
+            # A connection is lent to one thread at a time, but not always to the same.
+            check_same_thread=False,
         )
         try:
-            version = _known_version(connection, path, latest=len(self._migrations))
+            version = _check_version(connection, path, latest=len(self._migrations))
             connection.execute("PRAGMA secure_delete = ON")
-            connection.execute("PRAGMA fullfsync = ON")  # macOS syncs halfway without
-            connection.execute("PRAGMA journal_mode = WAL")  # a restored copy is not so
+            # On macOS, an fsync alone does not make the disk write its cache.
+            connection.execute("PRAGMA fullfsync = ON")
+            # The file keeps this setting, but a copy that was restored from a backup
+            # may have lost it.
+            connection.execute("PRAGMA journal_mode = WAL")
             if version < len(self._migrations):
                 _migrate(connection, self._migrations)
         except BaseException:
@@ -272,18 +288,18 @@ class Database:
 
 @contextmanager
 def translate_errors(path: Path) -> Generator[None]:
-    """Turn what SQLite and the operating system raise into a sentence about the file.
+    """Translate errors of SQLite and the operating system to one that names the file.
 
     Raises:
-        JournalError: instead.
+        JournalError: in place of the original error.
     """
     try:
         yield
     except sqlite3.Error as error:
-        code = _code(error)
+        code = _primary_code(error)
         if code == sqlite3.SQLITE_IOERR and _is_full(path):
             code = sqlite3.SQLITE_FULL
-        raise _trouble(path, code, said=str(error)) from error
+        raise _error(path, code, detail=str(error)) from error
     except OSError as error:
         code = {
             errno.ENOSPC: sqlite3.SQLITE_FULL,
@@ -292,30 +308,33 @@ def translate_errors(path: Path) -> Generator[None]:
             errno.EPERM: sqlite3.SQLITE_PERM,
             errno.EROFS: sqlite3.SQLITE_READONLY,
         }.get(error.errno or 0, 0)
-        raise _trouble(path, code, said=error.strerror or str(error)) from error
+        raise _error(path, code, detail=error.strerror or str(error)) from error
     except UnicodeDecodeError as error:
-        # Of SQLite's own words, when there are garbled names in them.
-        raise _trouble(path, sqlite3.SQLITE_CORRUPT) from error
+        # The message of SQLite itself contains garbled names of a damaged schema.
+        raise _error(path, sqlite3.SQLITE_CORRUPT) from error
     except OverflowError as error:
-        raise _trouble(path, 0, said=str(error)) from error
+        raise _error(path, 0, detail=str(error)) from error
 
 
 def _create(path: Path, migrations: Sequence[Sequence[str]]) -> None:
-    """Have the database appear at once and whole, whoever else makes it as well."""
+    """Create the database so that other processes see it only when it is complete."""
     draft = path.with_name(f".{path.name}.{os.urandom(8).hex()}")
     handle = create_private_file(draft)
     try:
         try:
             with closing(sqlite3.connect(draft, isolation_level=None)) as connection:
-                connection.execute("PRAGMA synchronous = OFF")  # once, when it is whole
+                # The finished file is synced once, below.
+                connection.execute("PRAGMA synchronous = OFF")
                 connection.execute("PRAGMA journal_mode = WAL")
                 _migrate(connection, migrations)
             os.fsync(handle)
         finally:
-            os.close(handle)  # not later: SQLite would lose what it has locked by then
-        with _alone_in(path.parent):
+            # POSIX drops all locks of a process on a file when it closes any handle of
+            # that file. So this one is closed before the database is in use.
+            os.close(handle)
+        with _lock_folder(path.parent):
             if not path.exists():
-                _set_aside(path.with_name(f"{path.name}-wal"))
+                _move_log_away(path.with_name(f"{path.name}-wal"))
                 draft.rename(path)
     finally:
         draft.unlink(missing_ok=True)
@@ -323,8 +342,8 @@ def _create(path: Path, migrations: Sequence[Sequence[str]]) -> None:
 
 
 @contextmanager
-def _alone_in(folder: Path) -> Generator[None]:
-    import fcntl  # noqa: PLC0415 - only once in the life of a database
+def _lock_folder(folder: Path) -> Generator[None]:
+    import fcntl  # noqa: PLC0415 - needed once in the life of a database
 
     handle = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
     try:
@@ -334,21 +353,24 @@ def _alone_in(folder: Path) -> Generator[None]:
         os.close(handle)
 
 
-def _set_aside(log: Path) -> None:
-    """Keep the log of a database that was moved away from getting into the new one."""
+def _move_log_away(log: Path) -> None:
+    """Rename the log of a database that was deleted or moved away.
+
+    SQLite would otherwise replay it into the new database.
+    """
     with suppress(FileNotFoundError):
         log.rename(log.with_name(f"{log.name}.{os.urandom(4).hex()}"))
 
 
-def _known_version(connection: sqlite3.Connection, path: Path, *, latest: int) -> int:
+def _check_version(connection: sqlite3.Connection, path: Path, *, latest: int) -> int:
     version = _version(connection)
     if version == 0:
-        raise _trouble(path, sqlite3.SQLITE_NOTADB)
+        raise _error(path, sqlite3.SQLITE_NOTADB)
     if version > latest:
         raise JournalError(
             f"{path} is of a newer version of imagen ({version}; this one knows up to "
             f"{latest}).",
-            hint="Update imagen, or name another folder in $IMAGEN_DATA_DIR.",
+            hint="Update imagen, or set another folder in $IMAGEN_DATA_DIR.",
         )
     return version
 
@@ -357,8 +379,9 @@ def _migrate(
     connection: sqlite3.Connection, migrations: Sequence[Sequence[str]]
 ) -> None:
     connection.execute("BEGIN IMMEDIATE")
-    done = _version(connection)  # somebody else may have been here
-    for version, script in enumerate(migrations[done:], start=done + 1):
+    # Read inside the transaction: another process may have migrated it just now.
+    current = _version(connection)
+    for version, script in enumerate(migrations[current:], start=current + 1):
         for statement in script:
             connection.execute(statement)
         connection.execute(f"PRAGMA user_version = {version}")
@@ -370,33 +393,36 @@ def _version(connection: sqlite3.Connection) -> int:
     return int(version)
 
 
-def _undo(batch: Batch, error: BaseException) -> None:
-    """Take back what one writer did; what the disk refused, is lost for all."""
+def _roll_back(batch: Batch, error: BaseException) -> None:
+    """Undo the writes of one writer; if that fails, the whole batch is lost."""
     try:
         batch.connection.execute("ROLLBACK TO writer")
         batch.connection.execute("RELEASE writer")
-    except sqlite3.Error as why:  # SQLite has taken back everything by itself
-        batch.error = error if isinstance(error, sqlite3.Error) else why
+    except sqlite3.Error as rollback_error:
+        # After an error of the disk, SQLite has rolled back the whole transaction.
+        is_cause = isinstance(error, sqlite3.Error)
+        batch.error = error if is_cause else rollback_error
 
 
-def _have_it_wait(connection: sqlite3.Connection, seconds: float) -> None:
+def _set_busy_timeout(connection: sqlite3.Connection, seconds: float) -> None:
     connection.execute(f"PRAGMA busy_timeout = {round(seconds * 1000)}")
 
 
-def _trouble(path: Path, code: int, *, said: str = "") -> JournalError:
-    what, hint = _TROUBLES.get(code, (f"cannot be used: {said}", ""))
+def _error(path: Path, code: int, *, detail: str = "") -> JournalError:
+    problem, hint = _PROBLEMS.get(code, (f"cannot be used: {detail}", ""))
     if code in {sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB}:
         hint = (
-            "Move it away, with its -wal, and a new one is begun; `sqlite3 FILE "
-            ".recover` may save what it held."
+            "Move it away together with its -wal file, and imagen creates a new one; "
+            "`sqlite3 FILE .recover` may save its content."
         )
-    return JournalError(f"{path} {what}.", hint=hint)
+    return JournalError(f"{path} {problem}.", hint=hint)
 
 
-def _code(error: sqlite3.Error) -> int:
+def _primary_code(error: sqlite3.Error) -> int:
     try:
-        return error.sqlite_errorcode & 0xFF  # the rest of it is finer still
-    except AttributeError:  # Python's own: of a text, that it is none
+        return error.sqlite_errorcode & 0xFF  # the other bits are the extended code
+    except AttributeError:
+        # Raised by Python's sqlite3 module itself, for text that is not UTF-8.
         garbled = isinstance(error, sqlite3.OperationalError)
         return sqlite3.SQLITE_CORRUPT if garbled else 0
 
@@ -416,9 +442,9 @@ _databases: "WeakSet[Database]" = WeakSet()
 _inherited: list[sqlite3.Connection] = []
 
 
-def _forget_inherited() -> None:
+def _reset_after_fork() -> None:
     for database in _databases:
-        database.forget_inherited()
+        database.reset_after_fork()
 
 
-os.register_at_fork(after_in_child=_forget_inherited)
+os.register_at_fork(after_in_child=_reset_after_fork)

@@ -67,12 +67,12 @@ class _DeliveryState:
             UPDATE {self.channel} SET delivery = 'owed', trouble = ''
             WHERE delivery = 'aside'
         """  # noqa: S608 - the table name is a constant
-        with self._database.writing(for_good=False) as connection:
+        with self._database.writing(durable=False) as connection:
             connection.execute(query)
 
     def pause(self, pause: Pause | None) -> None:
         """Insert, update or delete the row."""
-        with self._database.writing(for_good=False) as connection:
+        with self._database.writing(durable=False) as connection:
             if pause is None:
                 connection.execute(
                     "DELETE FROM pauses WHERE channel = ?", [self.channel]
@@ -116,7 +116,7 @@ class _DeliveryState:
             (state, remove_surrogates(reason), remove_surrogates(each))
             for each, reason in reasons.items()
         ]
-        with self._database.writing(for_good=False) as connection:
+        with self._database.writing(durable=False) as connection:
             connection.executemany(query, changes)
 
 

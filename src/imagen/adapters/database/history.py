@@ -1,4 +1,4 @@
-"""Keeps the history in the database, and finds words of any script in it."""
+"""Keeps the history in the database, with a full-text search for any script."""
 
 import sqlite3
 from collections import Counter
@@ -30,51 +30,51 @@ _ADD = """
         document = excluded.document,
         delivery = iif(delivery = 'none', excluded.delivery, delivery)
 """
-# Through the index, in its order: so nothing is sorted, however much is found. Bytes,
-# for those of a damaged row need be no text.
+# Read in the order of the index, so that SQLite does not sort all the rows it finds.
+# Columns are read as bytes, because those of a damaged row may not be valid text.
 _FIND = """
     SELECT CAST(id AS BLOB), CAST(words AS BLOB), CAST(document AS BLOB)
     FROM images INDEXED BY images_newest
 """
 _NEWEST = "ORDER BY created_at DESC, id DESC"
-_BEGINNING = """
+_PREFIX = """
     SELECT CAST(id AS BLOB), CAST(words AS BLOB), CAST(document AS BLOB)
     FROM images WHERE id >= ? AND id < ? ORDER BY id LIMIT 2
 """
-# From the index alone. A week has whole days of UTC, as have those since 1970.
+# Answered from the index alone. Weeks are made of whole UTC days, and `created_at`
+# divided by a day is the number of the UTC day since 1970.
 _COUNT = "SELECT {by}, count(*) FROM images INDEXED BY images_newest GROUP BY 1"
 _DAY = timedelta(days=1) // timedelta(microseconds=1)
-# Until then the index keeps what was there, beside a note that it is gone.
-_TIDY = "INSERT INTO image_words (image_words) VALUES ('optimize')"
-_INDEX = "SELECT sql FROM sqlite_master WHERE name = 'images_newest'"
+# Deleted words stay in the full-text index, marked as deleted, until it is optimized.
+_OPTIMIZE = "INSERT INTO image_words (image_words) VALUES ('optimize')"
+_INDEX_SQL = "SELECT sql FROM sqlite_master WHERE name = 'images_newest'"
 _QUOTE = """
     UPDATE images SET document = json_quote(document) WHERE NOT json_valid(document)
 """
 
 _LAST = "\U0010ffff"
-"""Sorts behind all that is in an id."""
-_MOST_TRIGRAMS = 200
-"""More are not asked for at once: what is found is compared anyway."""
+"""Sorts after every character of an id."""
+_MAX_TRIGRAMS = 200
+"""Trigrams in one query; the rows it finds are compared with all words anyway."""
 
 
 class SqliteHistory:
-    """A table with a row for every image, and an index of what three letters are where.
+    """A table with a row for every image, and a trigram index of the prompts.
 
-    Prompts are kept a second time in a form in which upper and lower case are the same;
-    that one is indexed and searched.
+    A second, case-folded form of each prompt is stored, indexed and searched.
 
-    A damaged row hides no other: `find` leaves it out, and logs a warning, once.
+    A damaged row does not hide others: `find` skips it and logs one warning.
     """
 
     def __init__(self, database: Database) -> None:
         self._database = database
-        self._left_out: set[str] = set()
+        self._skipped: set[str] = set()
 
     def add(self, entries: Sequence[HistoryEntry]) -> None:
         """Insert or replace the rows, in one transaction."""
         rows = [_row(entry) for entry in entries]
         paid = any(entry.sidecar.usage_id is not None for entry in entries)
-        with self._database.writing(for_good=paid) as connection:
+        with self._database.writing(durable=paid) as connection:
             connection.executemany(_ADD, rows)
 
     def find(
@@ -89,23 +89,24 @@ class SqliteHistory:
         before: Position | None = None,
         limit: int | None = None,
     ) -> Iterator[HistoryEntry]:
-        """Step through what may have the words, and compare."""
-        sought = _folded(words).split()
-        made = {"backend": backend, "model": model, "caller": caller}
-        where, values = _where(sought, made, since=since, until=until, before=before)
+        """Step through the rows that may contain the words, and compare."""
+        terms = _fold(words).split()
+        equal = {"backend": backend, "model": model, "caller": caller}
+        where, values = _where(terms, equal, since=since, until=until, before=before)
         rows = self._read(f"{_FIND} {where} {_NEWEST}", values)
-        found = (row for row in rows if all(word in row.words for word in sought))
-        yield from islice(self._readable(found), limit)
+        found = (row for row in rows if all(term in row.words for term in terms))
+        yield from islice(self._parse_rows(found), limit)
 
     def count(self, by: Dimension) -> Mapping[str, int]:
-        """Group the rows; days are added up to weeks here."""
+        """Group the rows; days are added up to weeks in Python."""
         column = f"created_at / {_DAY}" if by == "week" else by
         with self._database.reading() as connection:
             rows = connection.execute(_COUNT.format(by=column)).fetchall()
         if by != "week":
             named: Counter[str] = Counter()
             for name, images in rows:
-                named[name or ""] += images  # a damaged row has none
+                # The model and caller of a damaged row are NULL.
+                named[name or ""] += images
             return dict(named)
         weeks: Counter[str] = Counter()
         for day, images in rows:
@@ -113,15 +114,15 @@ class SqliteHistory:
         return dict(sorted(weeks.items(), reverse=True))
 
     def get(self, name: str) -> HistoryEntry | None:
-        """Look for the id, and for two that begin so."""
+        """Look up at most two ids with this prefix."""
         if name == "last":
             return next(self.find(limit=1), None)
-        begin = _key(name)
-        found = list(self._read(_BEGINNING, [begin, begin + _LAST]))
-        if len(found) > 1 and found[0].id != begin:
+        prefix = _key(name)
+        found = list(self._read(_PREFIX, [prefix, prefix + _LAST]))
+        if len(found) > 1 and found[0].id != prefix:
             raise InvalidRequest(
                 f"Several images have an id that begins with {name!r}.",
-                hint="Give more of it.",
+                hint="Give more characters of the id.",
             )
         return self._entry(found[0]) if found else None
 
@@ -135,21 +136,21 @@ class SqliteHistory:
             "created_at < ? AND delivery <> 'owed'", datetime_to_micros(than)
         )
 
-    def _delete(self, which: str, value: str | int) -> int:
-        """Delete rows and every trace of what they held; say how many there were."""
-        where = f"FROM images WHERE {which}"
+    def _delete(self, condition: str, value: str | int) -> int:
+        """Delete the rows and every trace of their content; return their number."""
+        where = f"FROM images WHERE {condition}"
         with self._database.reading() as connection:
-            sound = f"SELECT min(json_valid(document)) {where}"
-            [(are_sound,)] = connection.execute(sound, [value])
-        if are_sound is None:
+            query = f"SELECT min(json_valid(document)) {where}"
+            [(is_valid,)] = connection.execute(query, [value])
+        if is_valid is None:
             return 0
-        with self._database.writing(for_good=True) as connection:
-            if not are_sound:
-                _mend(connection)
-            gone = connection.execute(f"DELETE {where}", [value]).rowcount
-            connection.execute(_TIDY)
-        self._database.empty_log()
-        return gone
+        with self._database.writing(durable=True) as connection:
+            if not is_valid:
+                _quote_invalid_documents(connection)
+            deleted = connection.execute(f"DELETE {where}", [value]).rowcount
+            connection.execute(_OPTIMIZE)
+        self._database.truncate_log()
+        return deleted
 
     def _read(self, query: str, values: Sequence[str | int]) -> Iterator["_Row"]:
         with (
@@ -159,12 +160,12 @@ class SqliteHistory:
             for image_id, words, document in rows:
                 yield _Row(_text(image_id), _text(words), document)
 
-    def _readable(self, rows: Iterable["_Row"]) -> Iterator[HistoryEntry]:
+    def _parse_rows(self, rows: Iterable["_Row"]) -> Iterator[HistoryEntry]:
         for row in rows:
             try:
                 entry = self._entry(row)
             except JournalError as error:
-                self._leave_out(row.id, error)
+                self._skip(row.id, error)
             else:
                 yield entry
 
@@ -173,23 +174,25 @@ class SqliteHistory:
         with translate_decode_errors(path):
             entry = from_json(row.document.decode(), HistoryEntry, path=path)
             if _key(entry.position.image_id) != row.id:
-                raise ValueError(f"image {row.id!r} has the note of another")
+                raise ValueError(f"image {row.id!r} has the metadata of another image")
         return entry
 
-    def _leave_out(self, image_id: str, error: JournalError) -> None:
-        if image_id in self._left_out:
+    def _skip(self, image_id: str, error: JournalError) -> None:
+        if image_id in self._skipped:
             return
-        self._left_out.add(image_id)
-        import logging  # noqa: PLC0415 - only where something is damaged
+        self._skipped.add(image_id)
+        import logging  # noqa: PLC0415 - only for a damaged row
 
         logging.getLogger("imagen").warning(
-            "Image %r is left out of the history: %s", image_id, error.message
+            "Image %r is skipped in the history: %s", image_id, error.message
         )
 
 
-def _mend(connection: sqlite3.Connection) -> None:
-    """Make a JSON text of what is no JSON: the index has to read it to let it go."""
-    [(index,)] = connection.execute(_INDEX)
+def _quote_invalid_documents(connection: sqlite3.Connection) -> None:
+    """Turn each document that is not valid JSON into a JSON string."""
+    # SQLite reads the generated columns of a row to delete it from the index, and fails
+    # on a document that it cannot parse.
+    [(index,)] = connection.execute(_INDEX_SQL)
     connection.execute("DROP INDEX images_newest")
     connection.execute(_QUOTE)
     connection.execute(index)
@@ -209,23 +212,23 @@ def _row(entry: HistoryEntry) -> tuple[str, int, str, str, str, str]:
     sidecar = entry.sidecar
     return (
         _key(sidecar.id),
-        datetime_to_micros(_moment(entry)),
+        datetime_to_micros(_created_at(entry)),
         remove_surrogates(sidecar.backend),
-        _folded(sidecar.prompt),
+        _fold(sidecar.prompt),
         to_json(entry),
         "owed" if entry.owner else "none",
     )
 
 
 def _where(
-    sought: Sequence[str],
-    made: Mapping[str, str],
+    terms: Sequence[str],
+    equal: Mapping[str, str],
     *,
     since: date | None,
     until: date | None,
     before: Position | None,
 ) -> tuple[str, list[str | int]]:
-    """Return what narrows the search down: all that has the words, and perhaps more."""
+    """Return a condition that every matching row meets, and perhaps others."""
     conditions: list[str] = []
     values: list[str | int] = []
     if since is not None:
@@ -237,36 +240,39 @@ def _where(
     if before is not None:
         conditions.append("(created_at, id) < (?, ?)")
         values += [datetime_to_micros(before.made), _key(before.image_id)]
-    for column, name in made.items():
+    for column, name in equal.items():
         if name:
             conditions.append(f"{column} = ?")
             values.append(remove_surrogates(name))
-    if trigrams := list(islice(_trigrams(sought), _MOST_TRIGRAMS)):
+    if trigrams := list(islice(_trigrams(terms), _MAX_TRIGRAMS)):
         conditions.append("number IN (SELECT rowid FROM image_words(?))")
         values.append(" ".join(trigrams))
     return (f"WHERE {' AND '.join(conditions)}" if conditions else ""), values
 
 
 def _trigrams(words: Sequence[str]) -> Iterator[str]:
-    """Yield what the index is asked for: all three letters that follow each other."""
+    """Yield each sequence of three characters, quoted for a full-text query."""
     for word in words:
         for start in range(len(word) - 2):
             yield '"' + word[start : start + 3].replace('"', '""') + '"'
 
 
-def _folded(prompt: str) -> str:
-    """Return the words without the difference of case, or of ways to write accents."""
+def _fold(prompt: str) -> str:
+    """Return the text case-folded, with accents in their composed form."""
     plain = normalize("NFC", normalize("NFD", prompt).casefold())
-    return remove_surrogates(plain).replace("\0", "\ufffd")  # the index ends at a NUL
+    # The full-text index ignores everything after a NUL.
+    return remove_surrogates(plain).replace("\0", "\ufffd")
 
 
 def _key(image_id: str) -> str:
     return remove_surrogates(image_id).lower()
 
 
-def _moment(entry: HistoryEntry) -> datetime:
+def _created_at(entry: HistoryEntry) -> datetime:
     try:
         return entry.position.made
     except ValueError as error:
-        made = entry.sidecar.created_at
-        raise JournalError(f"An image was made at {made!r}?") from error
+        text = entry.sidecar.created_at
+        raise JournalError(
+            f"The creation time of the image is not a timestamp: {text!r}."
+        ) from error

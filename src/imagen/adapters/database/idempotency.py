@@ -1,4 +1,4 @@
-"""Keeps in the database what was asked for under which key."""
+"""Keeps idempotency keys and the responses to their requests in the database."""
 
 import sqlite3
 from collections.abc import Sequence
@@ -28,14 +28,14 @@ from imagen.domain.idempotency import (
     StoredAnswer,
 )
 
-_FIND = """
+_SELECT = """
     SELECT fingerprint, owner, calls, answer FROM requests WHERE caller = ? AND key = ?
 """
-_TAKE = """
+_INSERT = """
     INSERT INTO requests (caller, key, created_at, fingerprint, owner)
     VALUES (?, ?, ?, ?, ?)
 """
-_STANDS = """
+_CALL_STATE = """
     SELECT (SELECT state FROM calls WHERE id = :id),
         (SELECT owner FROM calls WHERE id = :id),
         EXISTS (SELECT 1 FROM usage WHERE id = :id)
@@ -47,58 +47,65 @@ class SqliteRequestKeys:
 
     Args:
         database: Where the table is.
-        lease: Says whether whoever works on a request still lives.
+        process_lock: Shows whether the process that works on a request is alive.
     """
 
-    def __init__(self, database: Database, lease: ProcessLock) -> None:
+    def __init__(self, database: Database, process_lock: ProcessLock) -> None:
         self._database = database
-        self._lease = lease
+        self._process_lock = process_lock
 
     def claim(self, key: RequestKey, *, at: datetime) -> KeyState:
-        """Look and insert in one transaction."""
-        owner = self._lease.name()
-        with self._database.writing(for_good=True) as connection:
-            row = connection.execute(_FIND, _name(key)).fetchone()
+        """Look up and insert the key in one transaction."""
+        owner = self._process_lock.acquire()
+        with self._database.writing(durable=True) as connection:
+            # Looked up inside the write transaction: of several processes that claim a
+            # key at the same time, exactly one inserts it.
+            row = connection.execute(_SELECT, _columns(key)).fetchone()
             if row is None:
-                values = (*_name(key), datetime_to_micros(at), key.fingerprint, owner)
-                connection.execute(_TAKE, values)
+                values = [datetime_to_micros(at), key.fingerprint, owner]
+                connection.execute(_INSERT, [*_columns(key), *values])
                 return KeyClaimed()
             return self._state(connection, key, row)
 
     def take_over(self, key: RequestKey) -> bool:
-        """Put our name where that of one who is gone was."""
-        ours = self._lease.name()
-        with self._database.writing(for_good=True) as connection:
-            row = connection.execute(_FIND, _name(key)).fetchone()
-            if row is None or row[3] is not None:
+        """Become the owner in place of a process that is dead."""
+        owner = self._process_lock.acquire()
+        with self._database.writing(durable=True) as connection:
+            row = connection.execute(_SELECT, _columns(key)).fetchone()
+            if row is None:
                 return False
-            if row[1] is not None and self._lease.is_held(row[1]):
+            _, previous, _, answer = row
+            if answer is not None:
                 return False
-            _set(connection, key, "owner = ?, calls = '[]'", ours)
+            if previous is not None and self._process_lock.is_held(previous):
+                return False
+            _update(connection, key, "owner = ?, calls = '[]'", owner)
             return True
 
     def record_calls(self, key: RequestKey, calls: Sequence[Call]) -> None:
-        """Write down the ids."""
-        kept = [RecordedCall(id=call.id, image_ids=call.image_ids) for call in calls]
-        document = msgspec.json.encode(kept).decode()
-        with self._database.writing(for_good=True) as connection:
-            _set(connection, key, "calls = ?", document)
+        """Update the row."""
+        recorded = [
+            RecordedCall(id=call.id, image_ids=call.image_ids) for call in calls
+        ]
+        document = msgspec.json.encode(recorded).decode()
+        with self._database.writing(durable=True) as connection:
+            _update(connection, key, "calls = ?", document)
 
     def complete(self, key: RequestKey, answer: StoredAnswer) -> None:
-        """Write down the answer."""
-        with self._database.writing(for_good=True) as connection:
-            _set(connection, key, "owner = NULL, answer = ?", to_json(answer))
+        """Update the row."""
+        with self._database.writing(durable=True) as connection:
+            _update(connection, key, "owner = NULL, answer = ?", to_json(answer))
 
     def abandon(self, key: RequestKey) -> None:
-        """Take our name away."""
-        with self._database.writing(for_good=True) as connection:
-            _set(connection, key, "owner = NULL")
+        """Update the row."""
+        with self._database.writing(durable=True) as connection:
+            _update(connection, key, "owner = NULL")
 
     def release(self, key: RequestKey) -> None:
         """Delete the row."""
-        with self._database.writing(for_good=True) as connection:
+        with self._database.writing(durable=True) as connection:
             connection.execute(
-                "DELETE FROM requests WHERE caller = ? AND key = ?", _name(key)
+                "DELETE FROM requests WHERE caller = ? AND key = ?", _columns(key)
             )
 
     def _state(
@@ -113,34 +120,34 @@ class SqliteRequestKeys:
             return KeyConflict()
         if answer is not None:
             return KeyAnswered(from_json(answer, StoredAnswer, path=path))
-        if owner is not None and self._lease.is_held(owner):
+        if owner is not None and self._process_lock.is_held(owner):
             return KeyInProgress()
         with translate_decode_errors(path):
-            kept = msgspec.json.decode(calls, type=tuple[RecordedCall, ...])
+            recorded = msgspec.json.decode(calls, type=tuple[RecordedCall, ...])
         return KeyInterrupted(
-            tuple(self._as_it_stands(connection, each) for each in kept)
+            tuple(self._with_state(connection, each) for each in recorded)
         )
 
-    def _as_it_stands(
+    def _with_state(
         self, connection: sqlite3.Connection, call: RecordedCall
     ) -> RecordedCall:
-        [(state, owner, billed)] = connection.execute(_STANDS, {"id": call.id})
+        [(state, owner, billed)] = connection.execute(_CALL_STATE, {"id": call.id})
         return msgspec.structs.replace(
             call,
             open=state not in {None, "planned"},
-            live=owner is not None and self._lease.is_held(owner),
+            live=owner is not None and self._process_lock.is_held(owner),
             billed=bool(billed),
         )
 
 
-def _name(key: RequestKey) -> tuple[str, str]:
+def _columns(key: RequestKey) -> tuple[str, str]:
     return remove_surrogates(key.caller), remove_surrogates(key.key)
 
 
-def _set(
-    connection: sqlite3.Connection, key: RequestKey, what: str, *values: str
+def _update(
+    connection: sqlite3.Connection, key: RequestKey, assignments: str, *values: str
 ) -> None:
     connection.execute(
-        f"UPDATE requests SET {what} WHERE caller = ? AND key = ?",  # noqa: S608 - words of ours alone
-        [*values, *_name(key)],
+        f"UPDATE requests SET {assignments} WHERE caller = ? AND key = ?",  # noqa: S608 - constants only
+        [*values, *_columns(key)],
     )

@@ -1,4 +1,4 @@
-"""Keeps the ledger in the database, which adds it up itself."""
+"""Keeps the ledger in the database, which computes the totals."""
 
 from collections.abc import Iterator, Sequence
 from contextlib import closing
@@ -17,18 +17,18 @@ from imagen.domain.money.usage import Dimension, UsageRow, UsageTotal, start_of_
 
 
 class SqliteLedger:
-    """A table with a row for every call, and an index that totals are read from."""
+    """A table with a row for every call, and an index with all columns of totals."""
 
     def __init__(self, database: Database) -> None:
         self._database = database
 
     def record(self, rows: Sequence[UsageRow]) -> None:
-        """Insert those that are not there yet, in one transaction."""
-        with self._database.writing(for_good=True) as connection:
+        """Insert the rows that are not recorded yet, in one transaction."""
+        with self._database.writing(durable=True) as connection:
             insert_usage(connection, rows)
 
     def rows(self, *, since: date | None = None) -> Iterator[UsageRow]:
-        """Step through the table, by its index of times."""
+        """Step through the table, in the order of its index of times."""
         where, values = _since(since)
         query = f"{USAGE_ROWS}{where} ORDER BY created_at DESC, id DESC"
         with (

@@ -1,4 +1,4 @@
-"""A file that says who still lives: locked until its process is gone."""
+"""A lock file that shows whether a process is still alive."""
 
 import fcntl
 import os
@@ -15,53 +15,64 @@ from imagen.adapters.system.private_files import (
 )
 
 
+# Not a process id in a file: the system reuses ids, and another container has its own.
+# The operating system releases a `flock` when the process ends, however it ends. The
+# package filelock is not used because other processes probe with a shared lock.
 class ProcessLock:
-    """A file in a folder, locked from when it is first needed."""
+    """A file in a folder, which this process locks until it ends.
+
+    Args:
+        folder: Returns the folder, which is created when the lock is first acquired.
+    """
 
     def __init__(self, folder: Callable[[], Path]) -> None:
         self._folder = folder
-        self._turn = Lock()
-        self._held: list[tuple[Path, int]] = []  # one, with its handle, or none
-        _leases.add(self)
+        self._mutex = Lock()
+        # The file and its handle; empty while the lock is not held. A list, because
+        # the finalizer needs an object that outlives this one.
+        self._held: list[tuple[Path, int]] = []
+        _locks.add(self)
         finalize(self, _release, self._held)
 
-    def name(self) -> str:
-        """Return what the file is called; made if need be."""
-        with self._turn:
+    def acquire(self) -> str:
+        """Return the name of the lock file, which is created when first needed."""
+        with self._mutex:
             if not self._held:
                 folder = self._folder()
                 with translate_errors(folder):
-                    self._held.append(_locked(create_private_folder(folder)))
+                    self._held.append(_create_locked(create_private_folder(folder)))
             [(path, _)] = self._held
             return path.name
 
     def is_held(self, name: str) -> bool:
-        """Say whether the file is locked, by whomever."""
+        """Return whether a living process, this one included, holds the named lock."""
         path = self._folder() / name
         with translate_errors(path):
             return _is_locked(path)
 
-    def tidy(self) -> None:
-        """Remove the files of those who are gone."""
+    def remove_stale(self) -> None:
+        """Delete the lock files of processes that have ended."""
         folder = self._folder()
         with translate_errors(folder):
             for path in folder.iterdir() if folder.is_dir() else ():
                 _is_locked(path)
 
     def release(self) -> None:
-        """Let go of the file, and remove it."""
-        with self._turn:
+        """Release the lock, and delete the file."""
+        with self._mutex:
             _release(self._held)
 
-    def forget_inherited(self) -> None:
-        """Leave the lock to the process that this one was forked from."""
+    def reset_after_fork(self) -> None:
+        """Leave the lock to the parent process."""
+        # Closing the inherited handle does not release the lock: the parent has the
+        # same open file.
         for _, handle in self._held:
             os.close(handle)
         self._held.clear()
-        self._turn = Lock()
+        self._mutex = Lock()
 
 
-def _locked(folder: Path) -> tuple[Path, int]:
+def _create_locked(folder: Path) -> tuple[Path, int]:
     while True:
         path = folder / f"{os.urandom(16).hex()}.lock"
         handle = create_private_file(path)
@@ -70,7 +81,8 @@ def _locked(folder: Path) -> tuple[Path, int]:
             if os.fstat(handle).st_nlink:
                 return path, handle
         except BlockingIOError:
-            pass  # somebody who tidies up was quicker
+            # A process that removes stale files saw the new file before it was locked.
+            pass
         except BaseException:
             os.close(handle)
             raise
@@ -78,16 +90,19 @@ def _locked(folder: Path) -> tuple[Path, int]:
 
 
 def _is_locked(path: Path) -> bool:
-    """Say whether somebody has locked it; if not, it is removed."""
+    """Return whether a process has locked the file; delete the file if none has."""
     try:
         handle = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
     except FileNotFoundError:
         return False
     try:
-        # Shared, so that of two who look at once neither takes the other for its owner.
+        # A shared lock, so that two processes that probe at the same time do not take
+        # each other for the owner.
         fcntl.flock(handle, fcntl.LOCK_SH | fcntl.LOCK_NB)
         with suppress(OSError):
-            path.unlink()  # before it is unlocked: its maker looks whether it is there
+            # Deleted before it is unlocked: a process that has just created the file
+            # checks, once it has the lock, whether the file still exists.
+            path.unlink()
     except BlockingIOError:
         return True
     finally:
@@ -103,12 +118,12 @@ def _release(held: list[tuple[Path, int]]) -> None:
         os.close(handle)
 
 
-_leases: "WeakSet[ProcessLock]" = WeakSet()
+_locks: "WeakSet[ProcessLock]" = WeakSet()
 
 
-def _forget_inherited() -> None:
-    for lease in _leases:
-        lease.forget_inherited()
+def _reset_after_fork() -> None:
+    for lock in _locks:
+        lock.reset_after_fork()
 
 
-os.register_at_fork(after_in_child=_forget_inherited)
+os.register_at_fork(after_in_child=_reset_after_fork)

@@ -1,6 +1,7 @@
-"""What the database holds: its tables, and how values are written in them.
+"""The tables of the database, and the conversion of values to columns.
 
-Times are microseconds since 1970. A value with many fields is a JSON document.
+Times are microseconds since 1970 in UTC. A value with many fields is stored as a JSON
+document.
 """
 
 import sqlite3
@@ -58,8 +59,9 @@ MIGRATIONS: tuple[tuple[str, ...], ...] = (
             counted_micros INTEGER NOT NULL
         )
         """,
-        # Budgets count the cost, else what was reserved for the call.
-        # Totals are read from the first alone, budgets from the second.
+        # Each index has all columns of its query, so that no table row is read: the
+        # first is for totals, the second for budgets. `counted_micros` is the cost, or
+        # the reservation of a call whose cost is unknown.
         """
         CREATE INDEX usage_groups ON usage
         (week DESC, backend, model, caller, created_at, images, cost_micros)
@@ -148,7 +150,8 @@ MIGRATIONS: tuple[tuple[str, ...], ...] = (
         ) WITHOUT ROWID
         """,
     ),
-    # One index has what images are looked for by, in their order.
+    # The index gets all columns that a search filters by, in the order of the history,
+    # so that a page of a large history is read without a sort.
     (
         """
         ALTER TABLE images ADD COLUMN model TEXT
@@ -164,9 +167,9 @@ MIGRATIONS: tuple[tuple[str, ...], ...] = (
         """,
     ),
 )
-"""What each version of the database adds to the one before it."""
+"""The statements that each version of the database adds to the one before it."""
 
-_KEEP_USAGE = """
+_INSERT_USAGE = """
     INSERT INTO usage (
         id, created_at, week, caller, backend, adapter, model, status, latency_ms,
         images, cost_micros, cost_source, prompt_sha256, counted_micros
@@ -183,7 +186,8 @@ USAGE_ROWS = """
         cost_micros, cost_source, prompt_sha256
     FROM usage
 """
-# In the order of the index, so that nothing has to be sorted but what comes of it.
+# Grouped in the order of the index, so that only the groups have to be sorted, not the
+# rows.
 _GROUPS = """
     SELECT week, backend, model, caller, count(*) AS calls, sum(images) AS images,
         sum(cost_micros) AS cost_micros, sum(cost_micros IS NULL) AS unknown
@@ -203,9 +207,9 @@ _Document = TypeVar("_Document")
 
 
 def insert_usage(connection: sqlite3.Connection, rows: Iterable[UsageRow]) -> None:
-    """Keep the rows that are not kept yet."""
+    """Insert the rows whose ids are not recorded yet."""
     connection.executemany(
-        _KEEP_USAGE,
+        _INSERT_USAGE,
         [
             {
                 "id": remove_surrogates(row.id),
@@ -228,10 +232,10 @@ def insert_usage(connection: sqlite3.Connection, rows: Iterable[UsageRow]) -> No
 
 
 def read_usage_row(row: tuple[object, ...]) -> UsageRow:
-    """Return what `USAGE_ROWS` found.
+    """Convert a row of `USAGE_ROWS`.
 
     Raises:
-        ValueError: it is not as it should be.
+        ValueError: a column has an invalid value.
     """
     named = dict(zip(UsageRow.__struct_fields__, row, strict=True))
     named["created_at"] = micros_to_datetime(msgspec.convert(named["created_at"], int))
@@ -245,14 +249,14 @@ def query_usage_totals(
     where: str,
     values: Sequence[int],
 ) -> tuple[UsageTotal, ...]:
-    """Group and sum in the database.
+    """Group and sum the usage rows that meet the condition `where`.
 
     Raises:
-        ValueError: what comes of it is not as it should be.
+        ValueError: a total has an invalid value.
     """
     orders = {dimension: _ORDERS[dimension] for dimension in by}
     columns = ", ".join([*orders, *_SUMS.values()])
-    query = f"SELECT {columns} FROM ({_GROUPS.format(where=where)})"  # noqa: S608 - words of ours alone
+    query = f"SELECT {columns} FROM ({_GROUPS.format(where=where)})"  # noqa: S608 - constants only
     if orders:
         query += f" GROUP BY {', '.join(orders)}"
         query += f" ORDER BY {', '.join(orders.values())}"
@@ -264,47 +268,49 @@ def query_usage_totals(
 
 
 def datetime_to_micros(moment: datetime) -> int:
-    """Return a moment as the database keeps it: microseconds since 1970."""
+    """Return the microseconds since 1970."""
     return (moment.astimezone(UTC) - _EPOCH) // timedelta(microseconds=1)
 
 
 def micros_to_datetime(micros: int) -> datetime:
-    """Return the moment that the database kept, in UTC."""
+    """Return the time in UTC."""
     return _EPOCH + timedelta(microseconds=micros)
 
 
 def remove_surrogates(text: str) -> str:
-    """Return the text without what no column can hold: halves of characters."""
+    """Replace unpaired surrogates, which UTF-8 cannot encode, with question marks."""
     return text.encode(errors="replace").decode()
 
 
 def to_json(document: msgspec.Struct) -> str:
-    """Return the value as JSON of plain ASCII where need be.
+    """Encode the value as JSON.
 
     Raises:
-        JournalError: something in it cannot be written down.
+        JournalError: the value cannot be encoded.
     """
     try:
         try:
             return msgspec.json.encode(document).decode()
-        except UnicodeEncodeError:  # a file name that is no UTF-8, say
-            import json  # noqa: PLC0415 - it takes longer to load than all this to run
+        except UnicodeEncodeError:
+            # Python stores a file name that is not UTF-8 with surrogates. The module
+            # json escapes them; msgspec refuses.
+            import json  # noqa: PLC0415 - loading it takes longer than the encoding
 
             return json.dumps(msgspec.to_builtins(document))
     except (TypeError, ValueError, OverflowError, RecursionError) as error:
-        raise JournalError(f"It cannot be written down: {error}.") from error
+        raise JournalError(f"The record cannot be stored: {error}.") from error
 
 
 def from_json(document: str, kind: type[_Document], *, path: Path) -> _Document:
-    """Return the value that was written; fields that it does not know are left out.
+    """Decode a stored value; unknown fields are ignored.
 
     Raises:
-        JournalError: it cannot be understood.
+        JournalError: the document is invalid.
     """
     with translate_decode_errors(path):
         try:
             return msgspec.json.decode(document, type=kind)
-        except msgspec.DecodeError:  # it may have halves of characters
+        except msgspec.DecodeError:  # it may have escaped surrogates
             import json  # noqa: PLC0415 - see above
 
             return msgspec.convert(json.loads(document), kind)
@@ -312,15 +318,15 @@ def from_json(document: str, kind: type[_Document], *, path: Path) -> _Document:
 
 @contextmanager
 def translate_decode_errors(path: Path) -> Generator[None]:
-    """Say of the file what Python says of a value that was in it.
+    """Translate errors about a stored value to one that names the file.
 
     Raises:
-        JournalError: a value was not as it should be.
+        JournalError: in place of the original error.
     """
     try:
         yield
     except (ValueError, TypeError, OverflowError, RecursionError) as error:
         raise JournalError(
-            f"{path} holds what cannot be understood: {error}.",
-            hint="It may be damaged, or of another version of imagen.",
+            f"{path} contains an invalid record: {error}.",
+            hint="The file may be damaged, or of another version of imagen.",
         ) from error

@@ -1,106 +1,114 @@
-"""Writers of one process take turns, and those that come together share a commit.
+"""A queue for the writers of one process, which share transactions.
 
-A commit that is to outlive a power cut waits for the disk, and the disk takes no longer
-for sixty writers than for one.
+A durable commit waits for the disk, and the disk takes no longer for sixty writers than
+for one.
 """
 
 import sqlite3
 from collections import deque
 from threading import Event, Lock
 
-MOST_AT_ONCE = 64
-"""Writers that share a commit; other processes wait as long."""
+MAX_WRITERS = 64
+"""Writers that share a commit. Other processes wait until it is done."""
 
 
 class Batch:
-    """A transaction that writers add to, one after the other.
+    """A transaction to which several writers add, one after the other.
 
     Attributes:
-        connection: Where it is open.
-        for_good: Whether its commit waits for the disk.
-        writers: How many have added to it.
-        error: Why nothing of it was kept; None while that is not so.
-        over: Whether that is settled.
+        connection: The connection with the open transaction.
+        durable: Whether the commit waits for the disk.
+        writers: The number of writers so far.
+        error: Why the whole transaction was lost; None while it was not.
+        done: Set once the transaction is committed or lost.
     """
 
-    def __init__(self, connection: sqlite3.Connection, *, for_good: bool) -> None:
+    def __init__(self, connection: sqlite3.Connection, *, durable: bool) -> None:
         self.connection = connection
-        self.for_good = for_good
+        self.durable = durable
         self.writers = 0
         self.error: BaseException | None = None
-        self.over = Event()
+        self.done = Event()
 
-    def takes(self, *, for_good: bool) -> bool:
-        """Say whether one more writer may add to it."""
-        whole = self.error is None and self.writers < MOST_AT_ONCE
-        return whole and (self.for_good or not for_good)
+    def accepts(self, *, durable: bool) -> bool:
+        """Return whether one more writer may add to the transaction."""
+        is_open = self.error is None and self.writers < MAX_WRITERS
+        return is_open and (self.durable or not durable)
 
 
+# Not a plain `threading.Lock`: it is not fair, so under load the thread that waited
+# longest may wait again, and it cannot pass an open transaction to the next holder.
 class WriteQueue:
-    """A line in which nobody is overtaken.
+    """A first-in, first-out lock that passes an open transaction to the next writer.
 
     Attributes:
-        batch: What the next in line may add to; None when they have to begin.
+        batch: The transaction that the next writer may add to; None to begin a new one.
     """
 
     def __init__(self) -> None:
         self.batch: Batch | None = None
         self._mutex = Lock()
-        self._taken = False
-        self._line: deque[_Waiter] = deque()
+        self._is_held = False
+        self._waiters: deque[_Waiter] = deque()
 
-    def take(self, *, for_good: bool, patience: float) -> bool:
-        """Wait for one's turn; False when that takes too long.
+    def acquire(self, *, durable: bool, timeout: float) -> bool:
+        """Wait until it is the caller's turn; return False on a timeout.
 
         Args:
-            for_good: Whether what is written has to outlive a power cut.
-            patience: Seconds.
+            durable: Whether the write must survive a power cut.
+            timeout: Seconds.
         """
         with self._mutex:
-            if not self._taken:
-                self._taken = True
+            if not self._is_held:
+                self._is_held = True
                 return True
-            ticket = _Waiter(for_good=for_good)
-            self._line.append(ticket)
+            waiter = _Waiter(durable=durable)
+            self._waiters.append(waiter)
         try:
-            if ticket.called.acquire(timeout=patience):
+            if waiter.turn.acquire(timeout=timeout):
                 return True
         except BaseException:
-            if not self._left(ticket):
-                self.end()
+            # For example KeyboardInterrupt. If the turn came in the same moment, it
+            # has to go on to the next writer.
+            if not self._leave(waiter):
+                self.release()
             raise
-        return not self._left(ticket)
+        return not self._leave(waiter)
 
-    def hand_on(self) -> bool:
-        """Let the next one add to the batch; False when nobody can, so it is to end."""
+    def pass_on(self) -> bool:
+        """Pass the open transaction to the next writer.
+
+        Returns:
+            False if no writer waits that could add to it; then commit it.
+        """
         with self._mutex:
-            batch, line = self.batch, self._line
-            if batch and line and batch.takes(for_good=line[0].for_good):
-                line.popleft().called.release()
+            batch, waiters = self.batch, self._waiters
+            if batch and waiters and batch.accepts(durable=waiters[0].durable):
+                waiters.popleft().turn.release()
                 return True
         return False
 
-    def end(self) -> None:
-        """Let the next one begin anew."""
+    def release(self) -> None:
+        """Let the next writer begin a new transaction."""
         with self._mutex:
-            if self._line:
-                self._line.popleft().called.release()
+            if self._waiters:
+                self._waiters.popleft().turn.release()
             else:
-                self._taken = False
+                self._is_held = False
 
-    def _left(self, ticket: "_Waiter") -> bool:
-        """Leave the line; False when the turn has come in that moment."""
+    def _leave(self, waiter: "_Waiter") -> bool:
+        """Leave the queue; return False if the turn came in the same moment."""
         with self._mutex:
-            if ticket in self._line:
-                self._line.remove(ticket)
+            if waiter in self._waiters:
+                self._waiters.remove(waiter)
                 return True
         return False
 
 
 class _Waiter:
-    """Somebody's place in the line."""
+    """A writer in the queue; `turn` is unlocked when it is its turn."""
 
-    def __init__(self, *, for_good: bool) -> None:
-        self.for_good = for_good
-        self.called = Lock()
-        self.called.acquire()
+    def __init__(self, *, durable: bool) -> None:
+        self.durable = durable
+        self.turn = Lock()
+        self.turn.acquire()

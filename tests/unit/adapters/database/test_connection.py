@@ -137,9 +137,9 @@ def test_no_folder_is_found() -> None:
     assert failed.value.hint == "Set $HOME."
 
 
-@pytest.mark.parametrize(("for_good", "level"), [(True, FULL), (False, NORMAL)])
-def test_what_has_to_last_is_synced(tmp_path: Path, for_good: bool, level: int) -> None:
-    with Database(tmp_path).writing(for_good=for_good) as connection:
+@pytest.mark.parametrize(("durable", "level"), [(True, FULL), (False, NORMAL)])
+def test_what_has_to_last_is_synced(tmp_path: Path, durable: bool, level: int) -> None:
+    with Database(tmp_path).writing(durable=durable) as connection:
         assert connection.execute("PRAGMA synchronous").fetchone() == (level,)
 
 
@@ -147,7 +147,7 @@ def test_all_that_is_written_together_is_kept_or_none(tmp_path: Path) -> None:
     database = Database(tmp_path)
 
     def fail_halfway() -> None:
-        with database.writing(for_good=True) as connection:
+        with database.writing(durable=True) as connection:
             connection.execute("CREATE TABLE more (x)")
             connection.execute("NONSENSE")
 
@@ -160,7 +160,7 @@ def test_all_that_is_written_together_is_kept_or_none(tmp_path: Path) -> None:
 def test_readers_do_not_wait_for_writers(tmp_path: Path) -> None:
     database, other = Database(tmp_path), SqliteLedger(Database(tmp_path))
 
-    with database.writing(for_good=False):
+    with database.writing(durable=False):
         assert list(other.rows()) == []
 
 
@@ -225,7 +225,7 @@ def test_rows_of_the_first_version_are_pending_in_the_second(
         5,
         "unknown",
     )
-    with first.writing(for_good=True) as connection:
+    with first.writing(durable=True) as connection:
         connection.execute(
             f"INSERT INTO usage VALUES ({', '.join('?' * 14)})", [*row, "0" * 64, 5]
         )
@@ -252,7 +252,7 @@ def test_a_call_that_an_older_version_began_still_counts_for_its_caller(
 ) -> None:
     older = Database(tmp_path, migrations=MIGRATIONS[:1])
     document = to_json(sample_call(caller="team"))
-    with older.writing(for_good=True) as connection:
+    with older.writing(durable=True) as connection:
         connection.execute(
             """
             INSERT INTO calls
@@ -406,7 +406,7 @@ def test_something_else_has_its_name(
     make(tmp_path / FILE)
 
     for do in everything(tmp_path):
-        assert said(do) == f"{tmp_path / FILE} is no file."
+        assert said(do) == f"{tmp_path / FILE} is not a file."
 
 
 def test_a_file_is_where_the_folder_should_be(tmp_path: Path) -> None:
@@ -444,7 +444,7 @@ def test_a_thread_waits_for_another_no_longer_than_for_a_process(
 ) -> None:
     database = Database(tmp_path, patience=0.05)
 
-    with database.writing(for_good=False):
+    with database.writing(durable=False):
         [outcome] = run_at_once(
             lambda _: said(lambda: SqliteLedger(database).record([])), crowd=1
         )

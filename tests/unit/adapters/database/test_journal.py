@@ -31,9 +31,9 @@ class Watched(Database):
         self.writes: list[bool] = []
 
     @contextmanager
-    def writing(self, *, for_good: bool) -> Generator[Connection]:
-        self.writes.append(for_good)
-        with super().writing(for_good=for_good) as connection:
+    def writing(self, *, durable: bool) -> Generator[Connection]:
+        self.writes.append(durable)
+        with super().writing(durable=durable) as connection:
             yield connection
 
 

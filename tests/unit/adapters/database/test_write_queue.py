@@ -8,7 +8,7 @@ import pytest
 
 from imagen.adapters.database.connection import Database
 from imagen.adapters.database.journal import SqliteJournal
-from imagen.adapters.database.write_queue import MOST_AT_ONCE
+from imagen.adapters.database.write_queue import MAX_WRITERS
 from imagen.domain.call import CallAccepted
 from imagen.domain.errors import JournalError
 from imagen.testing.samples import sample_call, sample_id
@@ -22,9 +22,9 @@ class Counting(Database):
 
     commits = 0
 
-    def _end(self, batch: object) -> None:
+    def _commit(self, batch: object) -> None:
         self.commits += 1
-        super()._end(batch)  # type: ignore[arg-type]
+        super()._commit(batch)  # type: ignore[arg-type]
 
 
 @pytest.fixture
@@ -45,23 +45,23 @@ def meanwhile(database: Database, *works: Callable[[], object]) -> list[Thread]:
     for place, work in enumerate(works, start=1):
         threads.append(Thread(target=work, daemon=True))
         threads[-1].start()
-        while len(database._turns._line) < place:
+        while len(database._queue._waiters) < place:
             Event().wait(SOON)
     return threads
 
 
 def adding(
-    database: Database, name: str, *, for_good: bool = True
+    database: Database, name: str, *, durable: bool = True
 ) -> Callable[[], object]:
     def add() -> None:
-        with database.writing(for_good=for_good) as connection:
+        with database.writing(durable=durable) as connection:
             connection.execute(ADD, [name])
 
     return add
 
 
 def test_those_who_wait_for_each_other_share_a_commit(database: Counting) -> None:
-    with database.writing(for_good=True) as connection:
+    with database.writing(durable=True) as connection:
         connection.execute(ADD, ["first"])
         others = meanwhile(
             database, *(adding(database, name) for name in ("second", "third"))
@@ -77,12 +77,12 @@ def test_nobody_is_told_that_it_is_written_before_it_is(database: Counting) -> N
     seen: list[list[str]] = []
 
     def second() -> None:
-        with database.writing(for_good=True) as connection:
+        with database.writing(durable=True) as connection:
             seen.append(kept(database))
             connection.execute(ADD, ["second"])
         seen.append(kept(database))
 
-    with database.writing(for_good=True) as connection:
+    with database.writing(durable=True) as connection:
         connection.execute(ADD, ["first"])
         [other] = meanwhile(database, second)
     seen.append(kept(database))
@@ -97,13 +97,13 @@ def test_what_one_raises_undoes_nothing_of_the_others(database: Counting) -> Non
 
     def second() -> None:
         try:
-            with database.writing(for_good=True) as connection:
+            with database.writing(durable=True) as connection:
                 connection.execute(ADD, ["second"])
                 connection.execute("NONSENSE")
         except JournalError as error:
             raised.append(error)
 
-    with database.writing(for_good=True) as connection:
+    with database.writing(durable=True) as connection:
         connection.execute(ADD, ["first"])
         others = meanwhile(database, second, adding(database, "third"))
     for other in others:
@@ -115,10 +115,10 @@ def test_what_one_raises_undoes_nothing_of_the_others(database: Counting) -> Non
 
 def test_the_last_one_ends_it_whatever_it_raises(database: Counting) -> None:
     def second() -> None:
-        with pytest.raises(ZeroDivisionError), database.writing(for_good=True):
+        with pytest.raises(ZeroDivisionError), database.writing(durable=True):
             raise ZeroDivisionError
 
-    with database.writing(for_good=True) as connection:
+    with database.writing(durable=True) as connection:
         connection.execute(ADD, ["first"])
         [other] = meanwhile(database, second)
     other.join()
@@ -133,7 +133,7 @@ def test_what_the_disk_refuses_is_lost_for_all_and_said_to_all(
 
     def second() -> None:
         try:
-            with database.writing(for_good=True) as connection:
+            with database.writing(durable=True) as connection:
                 connection.execute("ROLLBACK")  # as SQLite itself does then
                 connection.execute("NONSENSE")
         except JournalError as error:
@@ -141,7 +141,7 @@ def test_what_the_disk_refuses_is_lost_for_all_and_said_to_all(
 
     def first() -> None:
         try:
-            with database.writing(for_good=True) as connection:
+            with database.writing(durable=True) as connection:
                 connection.execute(ADD, ["first"])
                 others.extend(meanwhile(database, second))
         except JournalError as error:
@@ -160,12 +160,12 @@ def test_what_the_disk_refuses_is_lost_for_all_and_said_to_all(
 def test_nobody_who_has_to_outlive_a_power_cut_shares_a_commit_that_does_not(
     database: Counting,
 ) -> None:
-    with database.writing(for_good=False) as connection:
+    with database.writing(durable=False) as connection:
         connection.execute(ADD, ["first"])
         others = meanwhile(
             database,
-            adding(database, "second", for_good=True),
-            adding(database, "third", for_good=False),
+            adding(database, "second", durable=True),
+            adding(database, "third", durable=False),
         )
     for other in others:
         other.join()
@@ -174,20 +174,20 @@ def test_nobody_who_has_to_outlive_a_power_cut_shares_a_commit_that_does_not(
 
 
 def test_only_so_many_share_a_commit(database: Counting) -> None:
-    with database.writing(for_good=True):
+    with database.writing(durable=True):
         others = meanwhile(
-            database, *(adding(database, f"{n:03}") for n in range(MOST_AT_ONCE))
+            database, *(adding(database, f"{n:03}") for n in range(MAX_WRITERS))
         )
     for other in others:
         other.join()
 
-    assert len(kept(database)) == MOST_AT_ONCE
+    assert len(kept(database)) == MAX_WRITERS
     assert database.commits == 2
 
 
 def test_who_waits_too_long_leaves_the_line(tmp_path: Path) -> None:
     database = Counting(tmp_path, patience=0.05)
-    with database.writing(for_good=True) as connection:
+    with database.writing(durable=True) as connection:
         connection.execute(ADD, ["first"])
         other = Thread(target=lambda: raised.append(outcome(database)))
         raised: list[BaseException | None] = []
@@ -206,7 +206,7 @@ def test_a_journal_notes_what_comes_together_in_one_commit(tmp_path: Path) -> No
     journal.begin([sample_call(1), sample_call(2), sample_call(3)])
     before = database.commits
 
-    with database.writing(for_good=True):
+    with database.writing(durable=True):
         others = meanwhile(
             database,
             *(
