@@ -685,7 +685,7 @@ class Studio:
     ) -> Image | Images:
         _check_names(parameters, RerunParameters)
         again = build_rerun(self._runtime)
-        past = again.look(
+        past = again.find_source(
             str(image.path) if isinstance(image, Image) else fspath(image)
         )
         images, mask = parameters.get("images"), parameters.get("mask")
@@ -709,10 +709,10 @@ class Studio:
                 backend,
                 parameters,
                 count=wishes.count,
-                media_type=past.format_on(backend),
+                media_type=past.media_type_for(backend),
                 listen=listen,
             )
-            report = maker.run(again.request(past, wishes, maker=maker))
+            report = maker.run(again.build_request(past, wishes, maker=maker))
         return self._made(report.stored, report.failed, parameters, count)
 
     def _sweep(
@@ -767,8 +767,8 @@ class Studio:
         return Sweep(
             Images([made]) if isinstance(made, Image) else made,
             [cell.values for cell in plan.cells],
-            page=Path(saved.page) if saved else None,
-            picture=Path(saved.picture) if saved else None,
+            page=Path(saved.page_location) if saved else None,
+            picture=Path(saved.picture_location) if saved else None,
         )
 
     def _made(

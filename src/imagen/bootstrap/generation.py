@@ -172,7 +172,7 @@ def build_contact_sheet(use_case: "SweepImages", plan: "SweepPlan") -> "ContactS
     store = next(iter(use_case.makers.values())).store
     return ContactSheet(
         plan,
-        artist=PillowSheetRenderer(),
+        renderer=PillowSheetRenderer(),
         storage=store.storage,
         destination=store.place.destination,
         link=partial(_link_from_page, Path(store.place.folder)),

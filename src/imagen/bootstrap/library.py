@@ -136,7 +136,7 @@ def build_trash(runtime: Runtime) -> "TrashImages":
     return TrashImages(
         history=runtime.stores.history,
         spool=runtime.stores.spool,
-        bin=FolderTrash(
+        trash=FolderTrash(
             lambda: runtime.environment.data_dir / "bin", now=runtime.clock.now
         ),
     )

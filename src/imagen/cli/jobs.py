@@ -33,7 +33,7 @@ def jobs(*, json: JsonFlag = False) -> int:
     """
     said = Output(json=json)
     with Runtime(process_environment()) as runtime:
-        there = build_jobs(runtime).named()
+        there = build_jobs(runtime).select()
     if json:
         for each in there:
             said.object(_described(each))
@@ -67,7 +67,7 @@ def forget(
     said, all_gone = Output(json=json), True
     with Runtime(process_environment()) as runtime:
         use_case = build_jobs(runtime)
-        for job in use_case.named(ids):
+        for job in use_case.select(ids):
             gone = use_case.forget(job)
             all_gone = all_gone and gone
             if json:

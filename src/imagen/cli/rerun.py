@@ -150,11 +150,13 @@ def rerun(
         strict=strict,
     )
     again = build_rerun(runtime)
-    past = again.look(str(image))
-    if verify and past.found.content is None:
-        raise InvalidRequest(f"{past.found.gone} So there is nothing to compare with.")
-    if past.origin.source != "imagen" and not quiet:
-        say(f"As {past.origin.source} says that it was made.")
+    past = again.find_source(str(image))
+    if verify and past.image.content is None:
+        raise InvalidRequest(
+            f"{past.image.missing_reason} So there is nothing to compare with."
+        )
+    if past.provenance.source != "imagen" and not quiet:
+        say(f"As {past.provenance.source} says that it was made.")
     chosen = past.backend if backend is None else backend
     # Before the terminal is probed, so that an unknown name is the only message.
     runtime.get_backend(chosen)
@@ -180,7 +182,7 @@ def rerun(
             sidecar=not no_sidecar,
             metadata=not no_metadata,
             cloud=not no_cloud,
-            format=past.format_on(chosen),
+            format=past.media_type_for(chosen),
             stream=sys.stdout.buffer,
         ),
         count=count,
@@ -188,7 +190,7 @@ def rerun(
         listen=listen,
     )
     with runtime:
-        plan = use_case.plan(again.request(past, wishes, maker=use_case))
+        plan = use_case.plan(again.build_request(past, wishes, maker=use_case))
         if estimate:
             use_case.check_budget(plan)
             said.estimate(estimate_plan(plan))
@@ -217,8 +219,8 @@ class _Verdict:
 
     def __init__(self, said: Output, past: RerunSource) -> None:
         self._said = said
-        self._name = past.found.location
-        self._before = past.found.content or b""
+        self._name = past.image.location
+        self._before = past.image.content or b""
         self.differs = False
 
     def tell(self, image: StoredImage) -> None:

@@ -60,7 +60,7 @@ def resume(
     all_said, nobody_reads = True, False
     with runtime, StopSignals() as signals:
         use_case = build_resume(runtime, listen=listen)
-        there = build_jobs(runtime).named(ids)
+        there = build_jobs(runtime).select(ids)
         jobs = [each for each in there if ids or not each.live]
         with bar or nullcontext():
             for outcome in use_case.outcomes(jobs, signals.cancellation):
@@ -73,10 +73,12 @@ def resume(
         deliver = build_brief_delivery(runtime, listen=listen)
         if deliver is not None:
             deliver(signals.cancellation)
-    still_open = len(jobs) - sum(each.over or each.live for each in outcomes)
+    still_open = len(jobs) - sum(each.closed or each.live for each in outcomes)
     if not quiet:
         _sum_up(still_open, busy=len(there) - len(jobs), nothing=not there)
-    unwell = [each for each in outcomes if not (each.well or (each.live and not ids))]
+    unwell = [
+        each for each in outcomes if not (each.is_complete or (each.live and not ids))
+    ]
     if all_said and not (unwell or still_open):
         return exit_codes.DONE
     if nobody_reads:

@@ -76,7 +76,7 @@ def show(
         find = build_find(runtime)
         for image in images:
             try:
-                found, content = find.whole(str(image))
+                found, content = find.load(str(image))
             except ImagenError as error:
                 said.error(error)
                 failed = failed or error
@@ -136,7 +136,7 @@ def _draw(viewer: Viewer, image: _ImageView, said: Output) -> int:
 
 
 def _described(found: FoundImage, content: bytes) -> _ImageView:
-    note, making = found.note, found.making
+    note, making = found.best_sidecar, found.metadata
     recipe = making.recipe if making else None
     size = f"{making.facts.width}x{making.facts.height}" if making else ""
     if note is not None:

@@ -223,12 +223,15 @@ def _save(sheet: ContactSheet, said: Output, code: int) -> int:
         said.error(error)
         return code or exit_codes.exit_code_for(error)
     if said.json and code != exit_codes.NOBODY_READS:
-        page, picture = display_path(saved.page), display_path(saved.picture)
+        page, picture = (
+            display_path(saved.page_location),
+            display_path(saved.picture_location),
+        )
         said.object({"sheet": {"page": page, "picture": picture}})
     elif not said.quiet:
         say(sheet.sheet().total)
-        say(f"sheet: {saved.picture}")
-        say(f"sheet: {saved.page}")
+        say(f"sheet: {saved.picture_location}")
+        say(f"sheet: {saved.page_location}")
     return code
 
 

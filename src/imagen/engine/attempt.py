@@ -46,7 +46,7 @@ def attempt(
     try:
         while True:
             context.sleep(0)
-            context.sending(active=True)
+            context.set_sending(active=True)
             try:
                 return _once(backend, job, context=context, clock=clock)
             except ImagenError as failure:
@@ -66,7 +66,7 @@ def attempt(
                         hint="It may have been billed, so it is not repeated.",
                     ) from failure
                 if not failure.may_have_cost and not taken:
-                    context.sending(active=False)
+                    context.set_sending(active=False)
                 if wait is None or taken or clock.monotonic() + wait >= deadline:
                     raise
                 listen(

@@ -13,24 +13,24 @@ class Cancellation:
     """
 
     def __init__(self) -> None:
-        self.happened = Event()
+        self.event = Event()
         self._listeners: list[Callable[[], None]] = []
         self._lock = Lock()
 
     def cancel(self) -> None:
         """Throw the switch and call every listener, once."""
         with self._lock:
-            if self.happened.is_set():
+            if self.event.is_set():
                 return
-            self.happened.set()
+            self.event.set()
             listeners, self._listeners = self._listeners, []
         for listener in listeners:
             _call(listener)
 
-    def then(self, listener: Callable[[], None]) -> None:
+    def on_cancel(self, listener: Callable[[], None]) -> None:
         """Call the listener when it happens, or at once when it has happened."""
         with self._lock:
-            if not self.happened.is_set():
+            if not self.event.is_set():
                 self._listeners.append(listener)
                 return
         _call(listener)

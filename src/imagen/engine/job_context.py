@@ -38,16 +38,16 @@ class RunningJobContext:
     @property
     def stopped(self) -> bool:
         """Whether the job was cancelled, or its time is over."""
-        return self._stopped.happened.is_set()
+        return self._stopped.event.is_set()
 
-    def sending(self, *, active: bool) -> None:
+    def set_sending(self, *, active: bool) -> None:
         """Remember that it is about to be sent; or that it cost nothing, and is not.
 
         Raises:
             JournalError: passed through from the record.
         """
         if self._record is not None:
-            self._record.sending(active=active)
+            self._record.set_sending(active=active)
         self.sent = active
 
     def accepted(self, reference: str) -> None:
@@ -57,15 +57,15 @@ class RunningJobContext:
             ReferenceTaken: it is the name of another call's job.
         """
         if self._record is not None:
-            self._record.accepted(reference)
+            self._record.mark_accepted(reference)
         self.reference = reference
         self._listen(events.Accepted(number=self.number, reference=reference))
 
-    def untaken(self, references: Sequence[str]) -> tuple[str, ...]:
+    def unclaimed_references(self, references: Sequence[str]) -> tuple[str, ...]:
         """Return those of the names that no other call's job has."""
         if self._record is None:
             return tuple(references)
-        return self._record.untaken(references)
+        return self._record.unclaimed_references(references)
 
     def progress(
         self, fraction: float | None, note: str = "", *, steps: int | None = None
@@ -79,12 +79,12 @@ class RunningJobContext:
 
     def sleep(self, seconds: float) -> None:
         """Let time pass, unless the job was stopped."""
-        if self._clock.wait(self._stopped.happened, seconds):
+        if self._clock.wait(self._stopped.event, seconds):
             raise Cancelled("The job was cancelled.")
 
     def on_cancel(self, close: Callable[[], None]) -> None:
         """Have the backend's reading broken off when the job is stopped."""
-        self._stopped.then(close)
+        self._stopped.on_cancel(close)
 
     def stop(self) -> None:
         """Stop the job."""
@@ -104,11 +104,11 @@ class LiveRunningJobContext(RunningJobContext):
         shown: How many pictures there were.
     """
 
-    shown = 0
+    previews = 0
 
     def show(self, content: bytes, *, media_type: str) -> None:
         """Pass the picture on."""
-        self.shown += 1
+        self.previews += 1
         self._listen(
             events.Previewed(number=self.number, content=content, media_type=media_type)
         )

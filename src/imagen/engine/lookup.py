@@ -7,7 +7,7 @@ from imagen.domain.plan import ImageJob
 from imagen.engine.job_context import RunningJobContext
 from imagen.ports.backend import ImageBackend, LookupBackend
 
-LOOKS = (0.5, 2.0, 5.0)
+LOOKUP_DELAYS = (0.5, 2.0, 5.0)
 """Seconds to wait before each look: a list may lag behind."""
 
 
@@ -24,10 +24,12 @@ def find_lost_job(
     """
     if not isinstance(backend, LookupBackend):
         return None
-    for seconds in LOOKS:
+    for seconds in LOOKUP_DELAYS:
         context.sleep(seconds)
         try:
-            found = context.untaken(backend.find(job, since=since, context=context))
+            found = context.unclaimed_references(
+                backend.find(job, since=since, context=context)
+            )
         except Cancelled:
             raise
         except ImagenError:

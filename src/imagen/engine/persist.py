@@ -79,7 +79,9 @@ class PersistImages(msgspec.Struct, frozen=True, kw_only=True):
 
     def _look(self, call: Call, image: GeneratedImage) -> "_Image | Exception":
         try:
-            facts = self.store.look(image.content, backend=call.plan.instance.name)
+            facts = self.store.read_facts(
+                image.content, backend=call.plan.instance.name
+            )
         except Exception as error:  # noqa: BLE001 - one image takes no other along
             return error
         return _Image(image=image, facts=facts)
@@ -117,7 +119,7 @@ class PersistImages(msgspec.Struct, frozen=True, kw_only=True):
                 again=self.again,
             )
         except Exception as error:  # noqa: BLE001 - and none is lost by a fault of ours
-            bare = self.store.save_bare(
+            bare = self.store.rescue_bare(
                 content, looked.facts, name=image_id, number=number, why=error
             )
             return self.fail(number, bare.error)
@@ -138,11 +140,11 @@ class PersistImages(msgspec.Struct, frozen=True, kw_only=True):
         whole: "list[_Image]",
         cost: Cost,
     ) -> None:
-        self.records.remember(kept, owner=self.store.place.owner)
+        self.records.add_to_history(kept, owner=self.store.place.owner)
         if len(kept) < len(whole):
-            record.left_open("An image could be stored nowhere.")
+            record.leave_open("An image could be stored nowhere.")
             return
-        record.closed(
+        record.close(
             usage_row(
                 record.call,
                 status="ok" if whole else "failed",

@@ -83,19 +83,19 @@ class Recorder:
                         f"The budget cannot be checked: {error.message}",
                         hint=error.hint,
                     ) from error
-                self.complain(error)
+                self.warn_once(error)
         return [
             CallRecorder(
                 self,
                 call,
-                begun=begun and call.may_cost,
+                recorded=begun and call.may_cost,
                 broken=not begun,
                 counted=bool(limits) and call.may_cost,
             )
             for call in calls
         ]
 
-    def remember(self, images: Sequence[StoredImage], *, owner: str = "") -> None:
+    def add_to_history(self, images: Sequence[StoredImage], *, owner: str = "") -> None:
         """Add the images to the history, and let it forget those that are too old.
 
         Of each that has an owner a copy is owed to the cloud from then on.
@@ -103,7 +103,7 @@ class Recorder:
         if owner:
             for image in images:
                 write = partial(self._spool.write, image.sidecar.id, image.content)
-                self.try_to(write)
+                self.try_write(write)
         entries = [
             HistoryEntry(
                 location=self._locate(image.location),
@@ -112,46 +112,48 @@ class Recorder:
             )
             for image in images
         ]
-        self.try_to(lambda: self._history.add(entries))
+        self.try_write(lambda: self._history.add(entries))
         if self._keep is not None:
             oldest = self._clock.now() - self._keep
-            self.try_to(lambda: self._history.forget_older(oldest))
+            self.try_write(lambda: self._history.forget_older(oldest))
 
-    def begin_late(self, call: Call) -> bool:
+    def begin_free(self, call: Call) -> bool:
         """Write down a call that costs nothing, now that it can be asked for later."""
-        return self.try_to(lambda: self._journal.begin([call]))
+        return self.try_write(lambda: self._journal.begin([call]))
 
-    def note(self, call: Call, note: CallUpdate) -> bool:
+    def record(self, call: Call, note: CallUpdate) -> bool:
         """Write down what became of the call; say whether that could be done.
 
         Raises:
             ReferenceTaken: passed through from the journal.
         """
-        return self.try_to(lambda: self._journal.record(call.id, note))
+        return self.try_write(lambda: self._journal.record(call.id, note))
 
-    def untaken(self, call: Call, references: Sequence[str]) -> tuple[str, ...]:
+    def unclaimed_references(
+        self, call: Call, references: Sequence[str]
+    ) -> tuple[str, ...]:
         """Return those of the names that no other call has, as far as can be told."""
         try:
             return self._journal.unclaimed_references(call, references)
         except JournalError as error:
-            self.complain(error)
+            self.warn_once(error)
             return tuple(references)
 
-    def try_to(self, write: Callable[[], object]) -> bool:
+    def try_write(self, write: Callable[[], object]) -> bool:
         """Do it, or say once that it cannot be done."""
         try:
             write()
         except ReferenceTaken:
             raise
         except JournalError as error:
-            self.complain(error)
+            self.warn_once(error)
         except Exception as error:  # noqa: BLE001 - no image is lost by a fault of ours
-            self.complain(JournalError(f"{type(error).__name__}: {error}"))
+            self.warn_once(JournalError(f"{type(error).__name__}: {error}"))
         else:
             return True
         return False
 
-    def complain(self, error: JournalError) -> None:
+    def warn_once(self, error: JournalError) -> None:
         """Say, once, that what is made is not written down."""
         if not self._complained:
             self._complained = True
@@ -168,63 +170,63 @@ class CallRecorder:
 
     def __init__(
         self,
-        records: Recorder,
+        recorder: Recorder,
         call: Call,
         *,
-        begun: bool,
+        recorded: bool,
         broken: bool = False,
         counted: bool = False,
     ) -> None:
         self.call = call
-        self._records = records
-        self._begun = begun
+        self._records = recorder
+        self._begun = recorded
         self._broken = broken and call.may_cost
         self._counted = counted
 
-    def sending(self, *, active: bool) -> None:
+    def set_sending(self, *, active: bool) -> None:
         """It is about to be sent; or it failed at no cost, and no longer is.
 
         Raises:
             JournalError: it would be sent, and a budget could not count it.
         """
-        kept = self._note(CallSending(active=active))
+        kept = self._record(CallSending(active=active))
         if active and self._counted and not kept:
             raise JournalError(
                 "There is a budget, and that this is sent cannot be written down."
             )
 
-    def accepted(self, reference: str) -> None:
+    def mark_accepted(self, reference: str) -> None:
         """The backend calls it by this name.
 
         Raises:
             ReferenceTaken: passed through from the journal.
         """
         if not self._begun and not self._broken:
-            self._begun = self._records.begin_late(self.call)
+            self._begun = self._records.begin_free(self.call)
             self._broken = not self._begun
-        self._note(CallAccepted(reference=reference))
+        self._record(CallAccepted(reference=reference))
 
-    def untaken(self, references: Sequence[str]) -> tuple[str, ...]:
+    def unclaimed_references(self, references: Sequence[str]) -> tuple[str, ...]:
         """Return those of the names that no other call has, as far as can be told."""
-        return self._records.untaken(self.call, references)
+        return self._records.unclaimed_references(self.call, references)
 
-    def arrived(self, received: Received) -> None:
+    def mark_received(self, received: Received) -> None:
         """The images are here; what cost nothing can be made again."""
         if self.call.may_cost:
-            self._note(CallReceived(received=received))
+            self._record(CallReceived(received=received))
 
-    def left_open(self, trouble: str) -> None:
+    def leave_open(self, trouble: str) -> None:
         """Nobody here works on it any more, and it is not over."""
-        self._note(CallLeftOpen(reason=trouble))
+        self._record(CallLeftOpen(reason=trouble))
 
-    def closed(self, usage: UsageRow | None) -> None:
+    def close(self, usage: UsageRow | None) -> None:
         """It is over."""
-        self._note(CallClosed(usage=usage))
+        self._record(CallClosed(usage=usage))
 
     @property
-    def kept(self) -> bool:
+    def is_recorded(self) -> bool:
         """Whether it can be asked for later."""
         return self._begun
 
-    def _note(self, note: CallUpdate) -> bool:
-        return self._begun and self._records.note(self.call, note)
+    def _record(self, note: CallUpdate) -> bool:
+        return self._begun and self._records.record(self.call, note)

@@ -25,7 +25,7 @@ from imagen.formats.container import ImageFacts, NotAnImage, read_facts
 from imagen.ports.images import ImageEditor
 from imagen.ports.storage import Storage
 
-MOST_NAMES_TRIED = 100_000
+MAX_NAMES_TRIED = 100_000
 
 
 class FinishedImage(msgspec.Struct, frozen=True, kw_only=True):
@@ -43,7 +43,7 @@ class FinishedImage(msgspec.Struct, frozen=True, kw_only=True):
     facts: ImageFacts
     notes: tuple[str, ...] = ()
     losses: tuple[str, ...] = ()
-    trouble: StorageError | None = None
+    error: StorageError | None = None
 
 
 class StoreImage(msgspec.Struct, frozen=True, kw_only=True):
@@ -64,7 +64,7 @@ class StoreImage(msgspec.Struct, frozen=True, kw_only=True):
     place: OutputTarget = OutputTarget()
     numbering: Numbering | None = None
 
-    def look(self, content: bytes, *, backend: str) -> ImageFacts:
+    def read_facts(self, content: bytes, *, backend: str) -> ImageFacts:
         """Return what the bytes are.
 
         Raises:
@@ -97,7 +97,7 @@ class StoreImage(msgspec.Struct, frozen=True, kw_only=True):
                 content=content,
                 facts=facts,
                 notes=(f"it could not be made {wanted}",),
-                trouble=_as_storage_error(error),
+                error=_as_storage_error(error),
             )
         done = [f"{fit} from {facts.width}x{facts.height} to {size}"] if misfit else []
         if wanted != facts.media_type:
@@ -148,7 +148,7 @@ class StoreImage(msgspec.Struct, frozen=True, kw_only=True):
             backend=sidecar.backend,
             extension=EXTENSIONS[finished.facts.media_type],
         )
-        trouble = finished.trouble
+        trouble = finished.error
         if trouble is None:
             try:
                 return self._save(
@@ -181,7 +181,7 @@ class StoreImage(msgspec.Struct, frozen=True, kw_only=True):
             names = candidate_names(next(names))
         elif self.numbering is not None and destination.name is None and not again:
             names = self.numbering.names(next(names))
-        for name in islice(names, MOST_NAMES_TRIED):
+        for name in islice(names, MAX_NAMES_TRIED):
             if again and (found := _found(storage, name, image)):
                 return found
             try:
@@ -196,9 +196,9 @@ class StoreImage(msgspec.Struct, frozen=True, kw_only=True):
             except NameTaken:
                 continue
             return msgspec.structs.replace(image, location=location)
-        raise StorageError(f"No free name was found after {MOST_NAMES_TRIED} tries.")
+        raise StorageError(f"No free name was found after {MAX_NAMES_TRIED} tries.")
 
-    def save_bare(
+    def rescue_bare(
         self,
         content: bytes,
         facts: ImageFacts,

@@ -45,11 +45,11 @@ def run_tasks(
 
 
 def run_task_groups(
-    crews: Sequence[tuple[Sequence[Callable[[], Outcome]], int]],
+    groups: Sequence[tuple[Sequence[Callable[[], Outcome]], int]],
     *,
     cancellation: Cancellation,
     clock: Clock,
-    here: bool = False,
+    inline: bool = False,
 ) -> Generator[Outcome]:
     """Yield the outcome of each task as it ends; each crew does so many at once.
 
@@ -60,8 +60,8 @@ def run_task_groups(
     With `here`, a task that is alone runs in the caller's thread, for as long as it
     takes: for callers that hear no signals, and have somebody else to be patient.
     """
-    if here and sum(len(tasks) for tasks, _ in crews) == 1:
-        yield from (task() for tasks, _ in crews for task in tasks)
+    if inline and sum(len(tasks) for tasks, _ in groups) == 1:
+        yield from (task() for tasks, _ in groups for task in tasks)
         return
     ended: SimpleQueue[Outcome | _Cancelled | _TaskFailed] = SimpleQueue()
 
@@ -76,9 +76,9 @@ def run_task_groups(
             except BaseException as error:  # noqa: BLE001 - raised again where it is heard
                 ended.put(_TaskFailed(error))
 
-    cancellation.then(lambda: ended.put(_Cancelled()))
+    cancellation.on_cancel(lambda: ended.put(_Cancelled()))
     workers: list[Thread] = []
-    for tasks, at_once in crews:
+    for tasks, at_once in groups:
         waiting: SimpleQueue[Callable[[], Outcome]] = SimpleQueue()
         for task in tasks:
             waiting.put(task)
@@ -88,7 +88,7 @@ def run_task_groups(
         ]
     for worker in workers:
         worker.start()
-    open_tasks = sum(len(tasks) for tasks, _ in crews)
+    open_tasks = sum(len(tasks) for tasks, _ in groups)
     patience: float | None = None
     try:
         while open_tasks:

@@ -29,8 +29,8 @@ _MOST_NAMES = 1000
 class SavedSheet(msgspec.Struct, frozen=True, kw_only=True):
     """Where the two forms of a contact sheet are."""
 
-    picture: str
-    page: str
+    picture_location: str
+    page_location: str
 
 
 class ContactSheet:
@@ -40,7 +40,7 @@ class ContactSheet:
         self,
         plan: SweepPlan,
         *,
-        artist: SheetRenderer,
+        renderer: SheetRenderer,
         storage: Storage,
         destination: Destination,
         link: Callable[[str, str], str],
@@ -55,7 +55,7 @@ class ContactSheet:
             link: Turns where an image is, and what the page is called, into a URL.
         """
         self._plan = plan
-        self._artist = artist
+        self._artist = renderer
         self._storage = storage
         self._destination = destination
         self._link = link
@@ -98,8 +98,8 @@ class ContactSheet:
         page = self._artist.render_html(self.sheet(stem))
         picture = self._artist.render_png(self.sheet(stem))
         return SavedSheet(
-            page=self._save(f"{stem}.html", page, "text/html"),
-            picture=self._save(f"{stem}.png", picture, "image/png"),
+            page_location=self._save(f"{stem}.html", page, "text/html"),
+            picture_location=self._save(f"{stem}.png", picture, "image/png"),
         )
 
     def _stem(self) -> str:

@@ -21,7 +21,7 @@ from imagen.domain.media import EXTENSIONS
 from imagen.domain.naming import NameFacts
 from imagen.domain.result import StoredImage
 from imagen.domain.sidecar import write_sidecar
-from imagen.engine.store import MOST_NAMES_TRIED
+from imagen.engine.store import MAX_NAMES_TRIED
 from imagen.formats.container import NotAnImage, read_facts
 from imagen.ports.cloud import Cloud
 from imagen.ports.delivery_queue import DeliveryQueue
@@ -110,7 +110,7 @@ class FetchImage(msgspec.Struct, frozen=True, kw_only=True):
             count=1,
         )
         named = destination.name is not None
-        for name in islice(names, MOST_NAMES_TRIED):
+        for name in islice(names, MAX_NAMES_TRIED):
             try:
                 return self.storage.save(
                     name,
@@ -122,7 +122,7 @@ class FetchImage(msgspec.Struct, frozen=True, kw_only=True):
                 )
             except NameTaken:
                 continue
-        raise StorageError(f"No free name was found after {MOST_NAMES_TRIED} tries.")
+        raise StorageError(f"No free name was found after {MAX_NAMES_TRIED} tries.")
 
     def _remember(self, image: StoredImage) -> None:
         entry = HistoryEntry(

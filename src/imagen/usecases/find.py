@@ -43,31 +43,31 @@ class FoundImage(msgspec.Struct, frozen=True, kw_only=True):
     location: str
     content: bytes | None = None
     sha256: str = ""
-    making: EmbeddedMetadata | None = None
+    metadata: EmbeddedMetadata | None = None
     sidecar: Sidecar | None = None
     entry: HistoryEntry | None = None
     warnings: tuple[str, ...] = ()
-    gone: str = ""
+    missing_reason: str = ""
 
     @property
     def media_type(self) -> str:
         """What the file is; "" without one."""
-        return self.making.facts.media_type if self.making else ""
+        return self.metadata.facts.media_type if self.metadata else ""
 
     @property
-    def inside(self) -> Sidecar | None:
+    def embedded(self) -> Sidecar | None:
         """Imagen's own note inside the file."""
-        recipes = self.making.recipes if self.making else ()
+        recipes = self.metadata.recipes if self.metadata else ()
         return next((each.sidecar for each in recipes if each.sidecar), None)
 
     @property
-    def note(self) -> Sidecar | None:
+    def best_sidecar(self) -> Sidecar | None:
         """The note that knows most of those that are about this image.
 
         None when no note of imagen's is known; another tool's words may be in `making`.
         """
         remembered = self.entry.sidecar if self.entry else None
-        inside = self.inside
+        inside = self.embedded
         if compare_with_sidecar(self.sidecar, self.sha256, inside) in {
             "same",
             "changed",
@@ -106,7 +106,7 @@ class FindImage(msgspec.Struct, frozen=True, kw_only=True):
             raise _unknown(name)
         return self._of_entry(entry)
 
-    def whole(self, name: str) -> tuple[FoundImage, bytes]:
+    def load(self, name: str) -> tuple[FoundImage, bytes]:
         """Return the image of that name, and its content.
 
         Raises:
@@ -115,7 +115,7 @@ class FindImage(msgspec.Struct, frozen=True, kw_only=True):
         """
         found = self.run(name)
         if found.content is None:
-            raise InvalidRequest(found.gone)
+            raise InvalidRequest(found.missing_reason)
         return found, found.content
 
     def _of_path(self, location: str, content: bytes) -> FoundImage:
@@ -130,7 +130,7 @@ class FindImage(msgspec.Struct, frozen=True, kw_only=True):
 
         def without(why: str) -> FoundImage:
             gone = f"The file of image {note.id} is gone: {why}."
-            return FoundImage(location=location, entry=entry, gone=gone)
+            return FoundImage(location=location, entry=entry, missing_reason=gone)
 
         if location == STREAM:
             return without("it went to standard output")
@@ -144,7 +144,7 @@ class FindImage(msgspec.Struct, frozen=True, kw_only=True):
             found = self._described(location, content)
         except InvalidRequest:
             return without(f"something else is at {location} now")
-        known = {each.id for each in (found.sidecar, found.inside) if each}
+        known = {each.id for each in (found.sidecar, found.embedded) if each}
         if found.sha256 != note.sha256 and note.id not in known:
             return without(f"another image is at {location} now")
         return msgspec.structs.replace(found, entry=entry)
@@ -159,7 +159,7 @@ class FindImage(msgspec.Struct, frozen=True, kw_only=True):
             location=location,
             content=content,
             sha256=sha256(content).hexdigest(),
-            making=making,
+            metadata=making,
             sidecar=sidecar,
             warnings=warnings,
         )
@@ -178,7 +178,7 @@ class FindImage(msgspec.Struct, frozen=True, kw_only=True):
         self, found: FoundImage
     ) -> tuple[HistoryEntry | None, tuple[str, ...]]:
         """Look the image up by the id in a note about it, or else by its bytes."""
-        note = found.note
+        note = found.best_sidecar
         try:
             if note is None:
                 entries = self.history.find()

@@ -134,7 +134,7 @@ class GenerateImages(msgspec.Struct, frozen=True, kw_only=True):
         """
         if plan.may_cost and self.budgets:
             for record in self._reserve(plan):
-                record.closed(None)
+                record.close(None)
 
     def run(
         self, request: GenerationRequest, *, cancellation: Cancellation | None = None
@@ -190,7 +190,7 @@ class GenerateImages(msgspec.Struct, frozen=True, kw_only=True):
             self.before_calls([record.call for record in records])
         except BaseException:
             for record in records:
-                record.closed(None)
+                record.close(None)
             raise
         return records
 
@@ -281,14 +281,14 @@ class GenerateImages(msgspec.Struct, frozen=True, kw_only=True):
                 at=self.clock.now(),
                 latency_ms=self._milliseconds_since(began),
             )
-            record.arrived(received)
+            record.mark_received(received)
         except BaseException as error:  # noqa: BLE001 - one call takes no other along
             self._end(error, record, context, began)
             return [self.persist.fail(one, error) for one in _numbers(record.call)]
         try:
             return self.persist.run(record, received)
         except BaseException as error:  # noqa: BLE001 - what came makes no sense
-            record.left_open(f"{type(error).__name__}: {error}")
+            record.leave_open(f"{type(error).__name__}: {error}")
             return [self.persist.fail(one, error) for one in _numbers(record.call)]
 
     def _end(
@@ -301,14 +301,14 @@ class GenerateImages(msgspec.Struct, frozen=True, kw_only=True):
         """Write down what is certain of a call that failed, and say what to do."""
         call, fate = record.call, classify_failure(error, sent=context.sent)
         if fate == "open" and (call.may_cost or not isinstance(error, Cancelled)):
-            record.left_open(str(error))
+            record.leave_open(str(error))
             _advise(error, _open_words(record))
         elif fate == "free" or not call.may_cost:
-            record.closed(None)
+            record.close(None)
         else:
             used = error.used if isinstance(error, ImagenError) else None
             cost = Cost() if used is None else calculate_cost(call.plan.price, used)
-            record.closed(
+            record.close(
                 usage_row(
                     call,
                     status="cancelled" if isinstance(error, Cancelled) else "failed",
@@ -352,11 +352,11 @@ def run_calls(
     """Make all the calls, each crew so many at once, and yield what becomes of them."""
     works = [work for crew, _ in groups for work in crew]
     for work in works:
-        cancellation.then(work.context.stop)
+        cancellation.on_cancel(work.context.stop)
     missing = {number: work for work in works for number in _numbers(work.record.call)}
     tasks = [([work.run for work in crew], at_once) for crew, at_once in groups]
     with closing(
-        run_task_groups(tasks, cancellation=cancellation, clock=clock, here=inline)
+        run_task_groups(tasks, cancellation=cancellation, clock=clock, inline=inline)
     ) as calls:
         for made in calls:
             for outcome in made:
@@ -379,7 +379,7 @@ def _only(job: ImageJob, plan: GenerationPlan) -> GenerationPlan:
 
 
 def _shown(context: RunningJobContext) -> int:
-    return context.shown if isinstance(context, LiveRunningJobContext) else 0
+    return context.previews if isinstance(context, LiveRunningJobContext) else 0
 
 
 def _numbers(call: Call) -> range:
@@ -401,7 +401,7 @@ def _open_words(record: CallRecorder) -> str:
     else:
         bill = f"It may have been billed, with {format_micros(call.reserved)}."
     more = f"`imagen resume {call.id}` finishes it; do not repeat it."
-    return " ".join(filter(None, (bill, more if record.kept else "")))
+    return " ".join(filter(None, (bill, more if record.is_recorded else "")))
 
 
 def _cost_words(call: Call, cost: Cost) -> str:

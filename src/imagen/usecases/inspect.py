@@ -26,15 +26,15 @@ class InspectImage(msgspec.Struct, frozen=True, kw_only=True):
             InvalidRequest: there is no such image, or its file is gone.
             JournalError: the history cannot be read, and is needed.
         """
-        found, content = self.find.whole(name)
-        if found.making is None:
-            raise InvalidRequest(found.gone)
-        signed = found.making.facts.signed
+        found, content = self.find.load(name)
+        if found.metadata is None:
+            raise InvalidRequest(found.missing_reason)
+        signed = found.metadata.facts.signed
         return build_inspection(
             path=found.location,
             content=content,
             sha256=found.sha256,
-            metadata=found.making,
+            metadata=found.metadata,
             sidecar=found.sidecar,
             history=found.entry.sidecar if found.entry else None,
             provenance=self.check(content, found.media_type) if signed else None,

@@ -22,7 +22,7 @@ class OpenJobs(msgspec.Struct, frozen=True, kw_only=True):
 
     journal: "Journal"
 
-    def named(self, names: Sequence[str] = ()) -> tuple[OpenCall, ...]:
+    def select(self, names: Sequence[str] = ()) -> tuple[OpenCall, ...]:
         """Return the open calls of those names, or all of them, the oldest first.
 
         Args:

@@ -41,19 +41,19 @@ class RerunSource(msgspec.Struct, frozen=True, kw_only=True):
         notes: What is to be said of that, each a sentence.
     """
 
-    found: FoundImage
-    origin: Provenance
+    image: FoundImage
+    provenance: Provenance
     backend: str
     replaced: Change | None = None
     notes: tuple[str, ...] = ()
 
-    def format_on(self, backend: str) -> str | None:
+    def media_type_for(self, backend: str) -> str | None:
         """Return the media type to ask that backend for; None leaves it its own.
 
         It was asked for that one, or sent it unasked; of another nobody knows.
         """
-        note = self.found.note
-        if note is None or backend != self.origin.backend:
+        note = self.image.best_sidecar
+        if note is None or backend != self.provenance.backend:
             return None
         return note.mime_type if note.mime_type in WRITABLE.values() else None
 
@@ -79,7 +79,7 @@ class PrepareRerun(msgspec.Struct, frozen=True, kw_only=True):
     default: str
     folders: Sequence[str] = ()
 
-    def look(self, name: str) -> RerunSource:
+    def find_source(self, name: str) -> RerunSource:
         """Find out how the image was made, and what would make it again.
 
         Raises:
@@ -95,34 +95,34 @@ class PrepareRerun(msgspec.Struct, frozen=True, kw_only=True):
             )
         backend, replaced = choose_backend(origin, self.instances, default=self.default)
         return RerunSource(
-            found=found,
-            origin=origin,
+            image=found,
+            provenance=origin,
             backend=backend,
             replaced=replaced,
             notes=(*found.warnings, *_doubts(found)),
         )
 
-    def request(
-        self, past: RerunSource, wishes: Overrides, *, maker: GenerateImages
+    def build_request(
+        self, source: RerunSource, overrides: Overrides, *, maker: GenerateImages
     ) -> GenerationRequest:
         """Return the request that makes it again on the maker's backend.
 
         Raises:
             InvalidRequest: an image that it was made from is not found.
         """
-        origin, location = past.origin, past.found.location
-        images = () if wishes.images is not None else origin.references
-        mask = None if wishes.mask is not None else origin.mask
+        origin, location = source.provenance, source.image.location
+        images = () if overrides.images is not None else origin.references
+        mask = None if overrides.mask is not None else origin.mask
         instance = maker.instance
         return build_rerun_request(
             origin,
-            wishes,
+            overrides,
             instance=instance,
             capabilities_of=maker.capabilities,
             images=[self._reference(each, location) for each in images],
             mask=None if mask is None else self._reference(mask, location),
-            replaced=past.replaced if instance.name == past.backend else None,
-            notes=past.notes,
+            replaced=source.replaced if instance.name == source.backend else None,
+            notes=source.notes,
         )
 
     def _reference(self, wanted: Reference, location: str) -> ReferenceImage:
@@ -190,16 +190,16 @@ class VerifyImage(msgspec.Struct, frozen=True, kw_only=True):
 
 
 def _origin_of(found: FoundImage) -> Provenance | None:
-    if found.note is not None:
-        return provenance_from_sidecar(found.note)
-    return None if found.making is None else provenance_from_file(found.making)
+    if found.best_sidecar is not None:
+        return provenance_from_sidecar(found.best_sidecar)
+    return None if found.metadata is None else provenance_from_file(found.metadata)
 
 
 def _doubts(found: FoundImage) -> Iterator[str]:
     """Yield a sentence if what is said may be of another image."""
-    note = found.note
+    note = found.best_sidecar
     if note is None or not (note.sha256 and found.sha256):
         return
-    inside = found.inside.id if found.inside else ""
+    inside = found.embedded.id if found.embedded else ""
     if note.sha256 != found.sha256 and note.id != inside:
         yield f"{basename(found.location)} is not the file that its sidecar describes"

@@ -53,7 +53,7 @@ class ResumeResult(msgspec.Struct, frozen=True, kw_only=True):
     """
 
     call_id: str
-    over: bool
+    closed: bool
     live: bool = False
     stored: tuple[StoredImage, ...] = ()
     failed: tuple[FailedImage, ...] = ()
@@ -61,9 +61,9 @@ class ResumeResult(msgspec.Struct, frozen=True, kw_only=True):
     error: BaseException | None = None
 
     @property
-    def well(self) -> bool:
+    def is_complete(self) -> bool:
         """Whether it is over, and nothing of it is missing."""
-        return self.over and not self.failed and self.error is None
+        return self.closed and not self.failed and self.error is None
 
 
 class ResumeCalls(msgspec.Struct, frozen=True, kw_only=True):
@@ -97,7 +97,7 @@ class ResumeCalls(msgspec.Struct, frozen=True, kw_only=True):
         One that fails does not keep the others from being finished. After a
         cancellation those that were not begun stay as they are, and yield nothing.
         """
-        tasks = [partial(self._begun, call, cancellation) for call in calls]
+        tasks = [partial(self._resume_one, call, cancellation) for call in calls]
         ended = run_tasks(tasks, at_once=1, cancellation=cancellation, clock=self.clock)
         with closing(ended):
             for resumed in ended:
@@ -114,45 +114,47 @@ class ResumeCalls(msgspec.Struct, frozen=True, kw_only=True):
         call = open_call.call
         claim = self.journal.claim(call.id)
         if claim is None:
-            return self._not_ours(call)
-        record = CallRecorder(self.records, call, begun=True)
+            return self._describe_unclaimed(call)
+        record = CallRecorder(self.records, call, recorded=True)
         try:
-            return self._finished(claim, record, cancellation)
+            return self._finish(claim, record, cancellation)
         except ImagenError as error:
             if isinstance(error, JournalError):
                 raise
-            return self._failed(error, record)
+            return self._handle_failure(error, record)
         except BaseException as error:
-            record.left_open(f"{type(error).__name__}: {error}")
+            record.leave_open(f"{type(error).__name__}: {error}")
             raise
 
-    def _begun(self, call: OpenCall, cancellation: Cancellation) -> ResumeResult | None:
-        if cancellation.happened.is_set():
+    def _resume_one(
+        self, call: OpenCall, cancellation: Cancellation
+    ) -> ResumeResult | None:
+        if cancellation.event.is_set():
             return None
         try:
             return self.run(call, cancellation=cancellation)
         except Exception as error:  # noqa: BLE001 - one call takes no other along
-            return ResumeResult(call_id=call.call.id, over=False, error=error)
+            return ResumeResult(call_id=call.call.id, closed=False, error=error)
 
-    def _not_ours(self, call: Call) -> ResumeResult:
+    def _describe_unclaimed(self, call: Call) -> ResumeResult:
         """Somebody else works on it, or it is over by now."""
         still = {each.call.id for each in self.journal.list_open()}
         if call.id not in still:
-            return ResumeResult(call_id=call.id, over=True, note="It is over by now.")
+            return ResumeResult(call_id=call.id, closed=True, note="It is over by now.")
         working = "Another process works on it."
-        return ResumeResult(call_id=call.id, over=False, live=True, note=working)
+        return ResumeResult(call_id=call.id, closed=False, live=True, note=working)
 
-    def _finished(
+    def _finish(
         self, claim: ClaimedCall, record: CallRecorder, cancellation: Cancellation
     ) -> ResumeResult:
         call, state = record.call, claim.open.state
         if state == "planned":
-            record.closed(None)
-            return ResumeResult(call_id=call.id, over=True, note="It was never sent.")
+            record.close(None)
+            return ResumeResult(call_id=call.id, closed=True, note="It was never sent.")
         received = claim.received
         if received is None:
-            received = self._fetched(claim, record, cancellation)
-            record.arrived(received)
+            received = self._fetch(claim, record, cancellation)
+            record.mark_received(received)
         keep = PersistImages(
             store=self.store_of(call.target),
             records=self.records,
@@ -163,12 +165,12 @@ class ResumeCalls(msgspec.Struct, frozen=True, kw_only=True):
         failed = tuple(each for each in outcomes if isinstance(each, FailedImage))
         return ResumeResult(
             call_id=call.id,
-            over=self._is_over(call),
+            closed=self._is_over(call),
             stored=tuple(each for each in outcomes if isinstance(each, StoredImage)),
             failed=failed,
         )
 
-    def _fetched(
+    def _fetch(
         self, claim: ClaimedCall, record: CallRecorder, cancellation: Cancellation
     ) -> Received:
         call, name = record.call, record.call.plan.instance.name
@@ -178,7 +180,7 @@ class ResumeCalls(msgspec.Struct, frozen=True, kw_only=True):
         context = RunningJobContext(
             number=call.job.number, clock=self.clock, listen=self.listen, record=record
         )
-        cancellation.then(context.stop)
+        cancellation.on_cancel(context.stop)
         self.listen(events.Started(number=call.job.number))
         reference = claim.open.reference or find_lost_job(
             backend, call.job, since=call.created_at, context=context
@@ -205,7 +207,7 @@ class ResumeCalls(msgspec.Struct, frozen=True, kw_only=True):
             generated=generated, at=now, latency_ms=max(0, took), observed=False
         )
 
-    def _failed(self, error: ImagenError, record: CallRecorder) -> ResumeResult:
+    def _handle_failure(self, error: ImagenError, record: CallRecorder) -> ResumeResult:
         """Close a call that failed for good, and leave every other one open."""
         call = record.call
         self.listen(
@@ -216,14 +218,14 @@ class ResumeCalls(msgspec.Struct, frozen=True, kw_only=True):
         settled = isinstance(error, Cancelled) and error.settled
         good = error.may_have_cost and not isinstance(error, (Cancelled, Unfinished))
         if not (settled or good):
-            record.left_open(error.message)
-            return ResumeResult(call_id=call.id, over=False, error=error)
+            record.leave_open(error.message)
+            return ResumeResult(call_id=call.id, closed=False, error=error)
         cost = (
             Cost()
             if error.used is None
             else calculate_cost(call.plan.price, error.used)
         )
-        record.closed(
+        record.close(
             usage_row(
                 call,
                 status="cancelled" if settled else "failed",
@@ -231,7 +233,7 @@ class ResumeCalls(msgspec.Struct, frozen=True, kw_only=True):
                 latency_ms=None,
             )
         )
-        return ResumeResult(call_id=call.id, over=True, error=error)
+        return ResumeResult(call_id=call.id, closed=True, error=error)
 
     def _is_over(self, call: Call) -> bool:
         try:

@@ -48,7 +48,7 @@ class StripImage(msgspec.Struct, frozen=True, kw_only=True):
             JournalError: the history cannot be read, and is needed.
             StorageError: the copy cannot be written.
         """
-        found, content = self.find.whole(name)
+        found, content = self.find.load(name)
         bare = strip_metadata(content)
         place = self.place_of(found.location)
         media_type = found.media_type

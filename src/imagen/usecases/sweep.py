@@ -33,8 +33,8 @@ class SweepImages(msgspec.Struct, frozen=True, kw_only=True):
 
     def plan(
         self,
-        sweep: SweepGrid,
-        asked: Sequence[tuple[str, GenerationRequest]],
+        grid: SweepGrid,
+        requests: Sequence[tuple[str, GenerationRequest]],
         *,
         max_cost: int | None = None,
     ) -> SweepPlan:
@@ -56,13 +56,15 @@ class SweepImages(msgspec.Struct, frozen=True, kw_only=True):
             0, limit=LARGEST_DRAWN_SEED, random_int=self._any.random_int
         )
         plans = tuple(
-            self._plan(backend, request, number=number, count=len(asked), drawn=drawn)
-            for number, (backend, request) in enumerate(asked, start=1)
+            self._plan(
+                backend, request, number=number, count=len(requests), drawn=drawn
+            )
+            for number, (backend, request) in enumerate(requests, start=1)
         )
         if max_cost is not None:
             costs = [estimate_plan_cost(plan).micros for plan in plans]
             check_price((), calls=costs, max_cost=max_cost)
-        return SweepPlan(sweep=sweep, cells=sweep.cells(), plans=plans)
+        return SweepPlan(sweep=grid, cells=grid.cells(), plans=plans)
 
     def check_budget(self, plan: SweepPlan) -> None:
         """Find out whether the plan could be carried out now, and reserve nothing.
@@ -72,7 +74,7 @@ class SweepImages(msgspec.Struct, frozen=True, kw_only=True):
             JournalError: that cannot be told.
         """
         for record in self._begin(plan):
-            record.closed(None)
+            record.close(None)
 
     def outcomes(
         self, plan: SweepPlan, cancellation: Cancellation, *, at_once: int | None = None

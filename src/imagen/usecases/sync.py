@@ -292,7 +292,7 @@ class DeliverPending(msgspec.Struct, frozen=True, kw_only=True):
         patience: float | None,
     ) -> tuple[Delivery, ...]:
         wake = Event()
-        cancellation.then(wake.set)
+        cancellation.on_cancel(wake.set)
         before = [each.queue.status() for each in uploaders]
         attempts = [_Attempt(each, self.listen, wake) for each in uploaders]
         for attempt in attempts:
@@ -300,16 +300,16 @@ class DeliverPending(msgspec.Struct, frozen=True, kw_only=True):
         deadline = None if patience is None else self.clock.monotonic() + patience
         while not all(attempt.is_over for attempt in attempts):
             wake.clear()
-            if deadline is None and cancellation.happened.is_set():
+            if deadline is None and cancellation.event.is_set():
                 deadline = self.clock.monotonic() + GRACE
             left = LONG if deadline is None else deadline - self.clock.monotonic()
-            if left <= 0 or (patience is not None and cancellation.happened.is_set()):
+            if left <= 0 or (patience is not None and cancellation.event.is_set()):
                 break
             # Checked again after `wake` was cleared: an attempt that ended in between
             # has set an event that is lost.
             if not all(attempt.is_over for attempt in attempts):
                 self.clock.wait(wake, left)
-        stopped = cancellation.happened.is_set()
+        stopped = cancellation.event.is_set()
         timed_out = f"The upload took longer than {patience or 0:g} s."
         return tuple(
             self._conclude(attempt, INTERRUPTED if stopped else timed_out, status)
@@ -396,7 +396,7 @@ class _Attempt:
                 for count in counts:
                     self.delivered += count
                     self._listen(events.Delivered(channel=channel, count=count))
-                    if cancellation.happened.is_set():
+                    if cancellation.event.is_set():
                         self.reason = INTERRUPTED
                         break
         except ImagenError as error:

@@ -25,7 +25,7 @@ class TrashImages(msgspec.Struct, frozen=True, kw_only=True):
 
     history: History
     spool: Spool
-    bin: Trash
+    trash: Trash
 
     def run(self, image_id: str) -> bool:
         """Throw one away, and say whether it can be had back.
@@ -39,13 +39,13 @@ class TrashImages(msgspec.Struct, frozen=True, kw_only=True):
             JournalError: the history cannot be read or written; nothing has changed.
         """
         entry = self._entry(image_id)
-        is_kept = entry is not None and self.bin.put(entry)
+        is_kept = entry is not None and self.trash.put(entry)
         try:
             was_known = self.history.forget(image_id)
         except JournalError:
             if is_kept:
                 with suppress(StorageError):  # then it is in the bin, and can be undone
-                    self.bin.restore(image_id)
+                    self.trash.restore(image_id)
             raise
         if entry is None and not was_known:
             raise _unknown()
@@ -60,12 +60,12 @@ class TrashImages(msgspec.Struct, frozen=True, kw_only=True):
             StorageError: something else is in its place; it is still in the bin.
             JournalError: the history cannot be written; it is still in the bin.
         """
-        entry = self.bin.find(image_id)
+        entry = self.trash.find(image_id)
         if entry is None:
             raise InvalidRequest("There is no such image in the bin.")
         self.history.add([entry])
         try:
-            self.bin.restore(image_id)  # it is back, too, if another was faster
+            self.trash.restore(image_id)  # it is back, too, if another was faster
         except StorageError:
             with suppress(JournalError):  # then it can be undone all the same
                 self.history.forget(image_id)

@@ -126,7 +126,7 @@ class Scene:
     def finish(
         self, content: bytes, *, fit: Fit | None = None, size: Size | None = None
     ) -> FinishedImage:
-        facts = self.store.look(content, backend="mock")
+        facts = self.store.read_facts(content, backend="mock")
         return self.store.finish(content, facts, fit=fit, size=size or Size(64, 64))
 
 
@@ -391,4 +391,4 @@ def test_a_fault_of_the_editor_loses_nothing(error: Exception) -> None:
 )
 def test_what_is_no_image_is_the_backends_fault(content: bytes, said: str) -> None:
     with pytest.raises(BackendError, match=said):
-        Scene().store.look(content, backend="mock")
+        Scene().store.read_facts(content, backend="mock")

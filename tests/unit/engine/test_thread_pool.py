@@ -94,7 +94,7 @@ def test_runs_no_more_at_once_than_it_may() -> None:
 
 def test_cancelled_tasks_end_in_good_order() -> None:
     cancellation = Cancellation()
-    tasks = [until(cancellation.happened, word) for word in "abc"]
+    tasks = [until(cancellation.event, word) for word in "abc"]
 
     outcomes = together(*tasks, saying("quick"), cancellation=cancellation)
 
@@ -121,21 +121,21 @@ def test_closing_cancels() -> None:
     cancellation = Cancellation()
     outcomes = together(
         saying("quick"),
-        until(cancellation.happened, "slow"),
+        until(cancellation.event, "slow"),
         cancellation=cancellation,
     )
     next(outcomes)
 
     outcomes.close()  # type: ignore[attr-defined]  # it is a generator
 
-    assert cancellation.happened.is_set()
+    assert cancellation.event.is_set()
 
 
 def test_an_interruption_cancels() -> None:
     cancellation = Cancellation()
     outcomes = together(
         saying("quick"),
-        until(cancellation.happened, "slow"),
+        until(cancellation.event, "slow"),
         cancellation=cancellation,
     )
     next(outcomes)
@@ -143,7 +143,7 @@ def test_an_interruption_cancels() -> None:
     with pytest.raises(KeyboardInterrupt):
         outcomes.throw(KeyboardInterrupt())  # type: ignore[attr-defined]
 
-    assert cancellation.happened.is_set()
+    assert cancellation.event.is_set()
 
 
 def test_the_end_cancels_nothing() -> None:
@@ -151,4 +151,4 @@ def test_the_end_cancels_nothing() -> None:
 
     list(together(saying("a"), cancellation=cancellation))
 
-    assert not cancellation.happened.is_set()
+    assert not cancellation.event.is_set()

@@ -442,7 +442,7 @@ def test_an_image_that_could_be_stored_nowhere_is_not_lost() -> None:
 
     assert scene.states == ["received"]
     (resumed,) = scene.resume(scene.die())
-    assert resumed.over
+    assert resumed.closed
     assert len(scene.images) == 1
     assert scene.ledger == [("ok", 50_000)]
 

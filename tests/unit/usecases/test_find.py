@@ -65,9 +65,9 @@ def test_a_path_has_the_file_with_the_notes_inside_beside_and_in_the_history(
 
     assert (found.location, found.content) == ("x.png", content)
     assert found.sha256 == digest(content)
-    assert found.inside is not None
-    assert found.inside.id == inside.id
-    assert found.sidecar is found.note
+    assert found.embedded is not None
+    assert found.embedded.id == inside.id
+    assert found.sidecar is found.best_sidecar
     assert found.entry is not None
     assert found.entry.sidecar == remembered
 
@@ -82,7 +82,7 @@ def test_an_id_and_its_beginning_and_last_lead_to_the_file(
 
     found = place.find.run(name)
 
-    assert (found.location, found.content, found.note) == ("x.png", PNG, note)
+    assert (found.location, found.content, found.best_sidecar) == ("x.png", PNG, note)
 
 
 def test_a_file_goes_before_an_id_but_last_is_always_the_newest_image(
@@ -105,7 +105,7 @@ def test_without_any_note_the_history_knows_it_by_its_bytes(place: Place) -> Non
     found = place.find.run("copy.png")
 
     assert found.entry is not None
-    assert found.note == note
+    assert found.best_sidecar == note
 
 
 def test_a_sidecar_that_is_about_another_image_is_not_believed(place: Place) -> None:
@@ -114,8 +114,8 @@ def test_a_sidecar_that_is_about_another_image_is_not_believed(place: Place) -> 
 
     found = place.find.run("x.png")
 
-    assert found.note is not None
-    assert found.note.prompt == "what it shows"
+    assert found.best_sidecar is not None
+    assert found.best_sidecar.prompt == "what it shows"
     assert found.sidecar is not None
     assert found.sidecar.prompt == "another"
 
@@ -123,7 +123,7 @@ def test_a_sidecar_that_is_about_another_image_is_not_believed(place: Place) -> 
 def test_a_sidecar_that_does_not_fit_is_better_than_nothing(place: Place) -> None:
     place.put("x.png", PNG, beside=noted(sha256=digest(OTHER)))
 
-    assert place.find.run("x.png").note == noted(sha256=digest(OTHER))
+    assert place.find.run("x.png").best_sidecar == noted(sha256=digest(OTHER))
 
 
 GONE: Mapping[str, Mapping[str, bytes]] = {
@@ -142,16 +142,16 @@ def test_of_an_image_whose_file_is_gone_the_note_is_still_there(
 
     found = place.find.run("last")
 
-    assert (found.content, found.note) == (None, note)
+    assert (found.content, found.best_sidecar) == (None, note)
     with pytest.raises(InvalidRequest, match=f"{note.id} is gone: {why}"):
-        place.find.whole("last")
+        place.find.load("last")
 
 
 def test_an_image_that_went_to_a_stream_is_not_looked_for(place: Place) -> None:
     place.remember(1, at="-")
     place.put("-", PNG)
 
-    assert "standard output" in place.find.run("last").gone
+    assert "standard output" in place.find.run("last").missing_reason
 
 
 def test_an_image_that_was_changed_since_is_still_the_same_one(place: Place) -> None:

@@ -452,4 +452,4 @@ def test_stopping_to_listen_cancels() -> None:
 
     outcomes.close()  # type: ignore[attr-defined]  # it is a generator
 
-    assert cancellation.happened.is_set()
+    assert cancellation.event.is_set()

@@ -18,13 +18,13 @@ def test_it_is_named_by_its_id_or_the_beginning_or_as_the_last() -> None:
     scene = PaidScene(Unfinished("Silence."))
     scene.run()
     jobs, _ = jobs_of(scene)
-    (there,) = jobs.named()
+    (there,) = jobs.select()
 
     for name in (there.call.id, there.call.id[:8].upper(), "last"):
-        assert jobs.named([name, name]) == (there,)
+        assert jobs.select([name, name]) == (there,)
     for nonsense in ("nothing", ""):
         with pytest.raises(InvalidRequest, match="no open job"):
-            jobs.named([nonsense])
+            jobs.select([nonsense])
 
 
 def test_a_beginning_that_several_share_names_none() -> None:
@@ -33,7 +33,7 @@ def test_a_beginning_that_several_share_names_none() -> None:
     jobs, _ = jobs_of(scene)
 
     with pytest.raises(InvalidRequest, match="2 open jobs begin with"):
-        jobs.named(["0"])
+        jobs.select(["0"])
 
 
 def test_giving_up_is_a_row_of_unknown_cost() -> None:
@@ -41,7 +41,7 @@ def test_giving_up_is_a_row_of_unknown_cost() -> None:
     scene.run()
     jobs, journal = jobs_of(scene)
 
-    assert jobs.forget(jobs.named()[0])
+    assert jobs.forget(jobs.select()[0])
     assert scene.ledger == [("unknown", None)]
     assert journal.list_open() == ()
 
@@ -51,7 +51,7 @@ def test_giving_up_what_costs_nothing_is_no_row() -> None:
     scene.run()
     jobs, journal = jobs_of(scene)
 
-    assert jobs.forget(jobs.named()[0])
+    assert jobs.forget(jobs.select()[0])
     assert scene.ledger == []
     assert journal.list_open() == ()
 
@@ -61,7 +61,7 @@ def test_what_somebody_works_on_is_not_given_up() -> None:
 
     def answer(job: object, context: object) -> object:
         there = OpenJobs(journal=scene.memory.another())
-        given_up.append(there.forget(there.named()[0]))
+        given_up.append(there.forget(there.select()[0]))
         return paid_images(job, context)  # type: ignore[arg-type]
 
     scene = PaidScene(answer)  # type: ignore[arg-type]

@@ -61,8 +61,8 @@ class Place:
 
     def found(self, **wishes: object) -> list[str]:
         """Return the digests of what goes along."""
-        request = self.again.request(
-            self.again.look("in/x.png"),
+        request = self.again.build_request(
+            self.again.find_source("in/x.png"),
             Overrides(**wishes),  # type: ignore[arg-type]
             maker=self.maker,
         )
@@ -119,7 +119,7 @@ def test_a_file_that_its_sidecar_is_not_about_is_doubted() -> None:
     place = Place()
     place.files["in/x.png"] = OTHER
 
-    (note,) = place.again.look("in/x.png").notes
+    (note,) = place.again.find_source("in/x.png").notes
 
     assert note == "x.png is not the file that its sidecar describes"
 
@@ -129,7 +129,7 @@ def test_a_file_that_says_nothing_cannot_be_made_again() -> None:
     place.files["bare.png"] = OTHER
 
     with pytest.raises(InvalidRequest, match=r"Nothing says how bare\.png was made"):
-        place.again.look("bare.png")
+        place.again.find_source("bare.png")
 
 
 def test_an_image_is_compared_in_the_format_of_the_old_one() -> None:

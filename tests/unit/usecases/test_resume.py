@@ -93,7 +93,7 @@ def test_wherever_it_dies_the_image_is_stored_once_and_paid_once(
     assert len(scene.images) == len(backend.jobs)
     assert len(next_one.ledger.kept) == len(backend.jobs)
     sent_or_not = (last, before) == (2, False)  # nobody can know
-    assert [each.over for each in resumed] == [not sent_or_not for _ in resumed]
+    assert [each.closed for each in resumed] == [not sent_or_not for _ in resumed]
     assert len(next_one.list_open()) == sent_or_not
 
 
@@ -106,7 +106,7 @@ def test_an_image_that_was_stored_already_is_not_stored_twice() -> None:
 
     (resumed,) = scene.resume(journal.another())
 
-    assert resumed.over
+    assert resumed.closed
     assert scene.kept.kept == stored
     assert [image.location for image in resumed.stored] == [f"memory:{scene.images[0]}"]
 
@@ -127,7 +127,7 @@ def test_what_the_backend_has_is_fetched() -> None:
 
     (resumed,) = scene.resume(scene.die())
 
-    assert (resumed.over, len(resumed.stored)) == (True, 1)
+    assert (resumed.closed, len(resumed.stored)) == (True, 1)
     assert backend.asked == ["job-7"]
     assert len(backend.jobs) == 1
     assert scene.ledger == [("ok", 50_000)]
@@ -153,7 +153,7 @@ def test_what_nobody_knows_is_looked_up() -> None:
 
     (resumed,) = scene.resume(scene.die())
 
-    assert resumed.over
+    assert resumed.closed
     assert backend.asked == ["job-9"]
 
 
@@ -162,7 +162,7 @@ def test_what_is_not_found_stays_open_with_the_words_that_it_may_be_billed() -> 
 
     (resumed,) = scene.resume(scene.die())
 
-    assert not resumed.over
+    assert not resumed.closed
     assert "may have been billed, with $0.05" in getattr(resumed.error, "hint", "")
     assert len(backend.jobs) == 1
     assert scene.states == ["sent"]
@@ -174,7 +174,7 @@ def test_what_failed_at_the_backend_is_over() -> None:
 
     (resumed,) = scene.resume(scene.die())
 
-    assert (resumed.over, resumed.error) == (True, failure)
+    assert (resumed.closed, resumed.error) == (True, failure)
     assert scene.ledger == [("failed", 0)]
 
 
@@ -184,7 +184,7 @@ def test_a_backend_that_is_down_is_asked_again_and_then_later() -> None:
 
     (resumed,) = scene.resume(scene.die())
 
-    assert not resumed.over
+    assert not resumed.closed
     assert len(backend.asked) > 1
     assert scene.states == ["accepted"]
 
@@ -195,7 +195,7 @@ def test_an_adapter_that_cannot_be_asked_leaves_it_open() -> None:
 
     (resumed,) = scene.resume(scene.die())
 
-    assert not resumed.over
+    assert not resumed.closed
     assert "cannot be asked" in str(resumed.error)
 
 
@@ -232,7 +232,7 @@ def test_what_is_being_worked_on_is_left_alone() -> None:
     scene = PaidScene(backend=KnowingBackend(answer))
     report = scene.run()
 
-    assert [getattr(each, "over", None) for each in seen] == [False]
+    assert [getattr(each, "closed", None) for each in seen] == [False]
     assert len(report.stored) == 1
     assert scene.ledger == [("ok", 50_000)]
 
@@ -243,7 +243,7 @@ def test_one_that_was_stopped_can_be_finished_later() -> None:
 
     (resumed,) = scene.resume(scene.die())
 
-    assert (resumed.over, resumed.error) == (False, stopped)
+    assert (resumed.closed, resumed.error) == (False, stopped)
     assert scene.states == ["accepted"]
 
 
@@ -254,7 +254,7 @@ def test_a_free_job_is_finished_without_a_row() -> None:
 
     (resumed,) = scene.resume(scene.die())
 
-    assert resumed.over
+    assert resumed.closed
     assert len(scene.images) == 1
     assert scene.ledger == []
 
@@ -293,8 +293,8 @@ def test_one_that_fails_does_not_keep_the_next_from_being_finished(
 
     first, second = resume.outcomes(resume.journal.list_open(), Cancellation())
 
-    assert (first.well, first.over, first.error) == (False, False, trouble)
-    assert (second.well, len(second.stored)) == (True, 1)
+    assert (first.is_complete, first.closed, first.error) == (False, False, trouble)
+    assert (second.is_complete, len(second.stored)) == (True, 1)
     assert scene.ledger == [("ok", 50_000)]
 
 
@@ -343,7 +343,7 @@ def test_an_image_that_is_stored_is_said_though_the_journal_fails_then() -> None
 
     resumed = resume.run(open_call, cancellation=Cancellation())
 
-    assert (len(resumed.stored), resumed.over) == (1, False)
+    assert (len(resumed.stored), resumed.closed) == (1, False)
 
 
 class ForgetfulJournal(MemoryJournal):

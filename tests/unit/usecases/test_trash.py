@@ -68,7 +68,7 @@ class Table:
         self.spool = MemorySpool()
         self.bin = FolderTrash(lambda: folder / "bin", now=lambda: datetime.now(UTC))
         self.throw_away = TrashImages(
-            history=self.history, spool=self.spool, bin=self.bin
+            history=self.history, spool=self.spool, trash=self.bin
         )
 
 

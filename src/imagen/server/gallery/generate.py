@@ -169,13 +169,13 @@ def _order_again(
     """
     use_case = build_rerun(workshop.runtime, pipes=False)
     with remove_hints():
-        past = use_case.look(image_id)
+        past = use_case.find_source(image_id)
     wanted = Overrides(seed=0 if rerun.seed == "new" else None)
     return WorkItem(
         backend=past.backend,
         ask=RerunSpec(past=past, wanted=wanted),
         caller=caller,
-        wish=OutputOptions(format=past.format_on(past.backend)),
+        wish=OutputOptions(format=past.media_type_for(past.backend)),
         live=True,
     )
 

@@ -33,7 +33,7 @@ class RerunSpec(msgspec.Struct, frozen=True, kw_only=True):
         """
         use_case = build_rerun(runtime, pipes=False)
         with remove_hints():
-            return use_case.request(self.past, self.wanted, maker=maker)
+            return use_case.build_request(self.past, self.wanted, maker=maker)
 
 
 @contextmanager

@@ -242,7 +242,7 @@ class _WorkerProcess:
         self._errands[number] = errand
         try:
             self._send(Run(number, order))
-            cancellation.then(partial(self._cancel, number))
+            cancellation.on_cancel(partial(self._cancel, number))
             return await errand.over
         finally:
             self._errands.pop(number, None)
