@@ -245,8 +245,8 @@ def test_a_timeout_ends_it(imagen: Imagen, here: Path) -> None:
 
     assert run.code == 3
     assert run.err == (
-        "imagen: No image after 0.3 seconds, so it was cancelled. "
-        "Give it longer with --timeout.\n"
+        "imagen: No image after 0.3 seconds, so the job was cancelled. "
+        "Set a longer --timeout.\n"
     )
     assert left_behind(here) == []
 

@@ -239,7 +239,7 @@ def test_a_full_disk_under_the_journal_is_a_warning(
 
     assert made.code == 0
     assert len(customer.stored) == 1
-    assert re.search(r"imagen: warning: not written down: .*full", made.err)
+    assert re.search(r"imagen: warning: not recorded: .*full", made.err)
 
 
 def test_a_damaged_journal_is_a_warning(customer: Customer) -> None:
@@ -251,7 +251,7 @@ def test_a_damaged_journal_is_a_warning(customer: Customer) -> None:
     assert made.code == 0
     assert len(customer.stored) == 2
     assert len(made.err.splitlines()) == 1
-    assert "not written down" in made.err
+    assert "not recorded" in made.err
 
 
 # Stopping

@@ -1,4 +1,4 @@
-"""Ask a backend, and ask again where that is certain to cost nothing twice."""
+"""Send a job to a backend, and retry where no second charge is possible."""
 
 from imagen.domain import events
 from imagen.domain.consumption import UNTOUCHED
@@ -29,45 +29,54 @@ def attempt(
     retry: RetryPolicy,
     may_cost: bool,
 ) -> Generated:
-    """Return the first good answer, or raise the last failure.
+    """Return the first successful result, or raise the last error.
 
-    Once the backend has taken the job, or may have, nothing is repeated. Where nobody
-    knows whether it has, it is asked for the job.
+    A job that the backend has accepted, or may have accepted, is never submitted again.
+    If the response to the submit request was lost, the job is looked up instead.
+
+    Args:
+        backend: The backend.
+        job: The job. Its timeout, in seconds, applies to each of its images.
+        context: The context of the job, new for each call.
+        clock: The clock.
+        listen: Receives an event for each retry.
+        retry: When to retry, and after which delay.
+        may_cost: Whether the job may cost money.
 
     Raises:
-        TimedOut: the time was over, and it cost nothing.
-        Unfinished: accepted, or of unknown fate, and not over.
-        JournalError: nothing was sent, for it could not be counted.
-        ImagenError: whatever else the backend raised.
+        TimedOut: the timeout is over, and the job cost nothing.
+        Unfinished: the job was accepted, or may have been, and has not ended.
+        JournalError: the job was not sent, because a budget could not count it.
+        ImagenError: any other error of the backend.
     """
     deadline = clock.monotonic() + job.timeout * job.count
-    call_off = clock.after(job.timeout * job.count, context.expire)
+    cancel_alarm = clock.after(job.timeout * job.count, context.expire)
     number = 1
     try:
         while True:
             context.sleep(0)
             context.set_sending(active=True)
             try:
-                return _once(backend, job, context=context, clock=clock)
+                return _generate(backend, job, context=context, clock=clock)
             except ImagenError as failure:
                 if context.stopped and not failure.may_have_cost:
-                    # A connection that we closed ourselves looks like an outage.
+                    # Cancelling closes the connection, which looks like an outage.
                     raise Cancelled(
                         "The job was cancelled.",
                         used=failure.used,
                         settled=not may_cost,
                     ) from failure
                 wait = retry.wait_after(failure, attempt=number)
-                taken = context.reference is not None
-                if taken and may_cost and not failure.may_have_cost:
+                accepted = context.reference is not None
+                if accepted and may_cost and not failure.may_have_cost:
                     raise Unfinished(
-                        f"{failure.message} The backend had taken the job as "
+                        f"{failure.message} The backend had accepted the job as "
                         f"{context.reference}.",
-                        hint="It may have been billed, so it is not repeated.",
+                        hint="It may have been billed, so it is not submitted again.",
                     ) from failure
-                if not failure.may_have_cost and not taken:
+                if not failure.may_have_cost and not accepted:
                     context.set_sending(active=False)
-                if wait is None or taken or clock.monotonic() + wait >= deadline:
+                if wait is None or accepted or clock.monotonic() + wait >= deadline:
                     raise
                 listen(
                     events.Retrying(
@@ -79,46 +88,51 @@ def attempt(
                 )
             context.sleep(wait)
             number += 1
-    except Cancelled as stopped:
+    except Cancelled as cancelled:
         if not context.timed_out:
             raise
-        raise _out_of_time(job, context, stopped, may_cost=may_cost) from stopped
+        raise _timeout_error(job, context, cancelled, may_cost=may_cost) from cancelled
     finally:
-        call_off()
+        cancel_alarm()
 
 
-def _once(
+def _generate(
     backend: ImageBackend, job: ImageJob, *, context: RunningJobContext, clock: Clock
 ) -> Generated:
-    began = clock.now()
+    """Submit the job once; look it up if the response was lost."""
+    submitted_at = clock.now()
     try:
         return backend.generate(job, context)
-    except ReferenceTaken as taken:  # by a call that looked for a job just like this
-        lost = Unfinished(f"{taken.message} It was taken for that of the other.")
+    except ReferenceTaken as taken:
+        # Another call was looking for a lost job with the same parameters, and has
+        # adopted this one.
+        error = Unfinished(f"{taken.message} That call has adopted the job.")
     except Unfinished as unfinished:
-        lost = unfinished
+        error = unfinished
     if context.reference is not None or not isinstance(backend, ResumableBackend):
-        raise lost
-    reference = find_lost_job(backend, job, since=began, context=context)
+        raise error
+    reference = find_lost_job(backend, job, since=submitted_at, context=context)
     if reference is None:
-        raise lost
+        raise error
     return backend.resume(job, reference, context)
 
 
-def _out_of_time(
-    job: ImageJob, context: RunningJobContext, stopped: Cancelled, *, may_cost: bool
+def _timeout_error(
+    job: ImageJob, context: RunningJobContext, cancelled: Cancelled, *, may_cost: bool
 ) -> ImagenError:
-    what = f"No image after {job.timeout * job.count:g} seconds, so it was cancelled"
-    if not (may_cost and context.sent) or stopped.used == UNTOUCHED:
-        return TimedOut(f"{what}.", hint="Give it longer with --timeout.")
-    if stopped.settled:
+    """Return the error of a job that was cancelled because of its timeout."""
+    message = f"No image after {job.timeout * job.count:g} seconds, so the job was"
+    hint = "Set a longer --timeout."
+    if not (may_cost and context.sent) or cancelled.used == UNTOUCHED:
+        return TimedOut(f"{message} cancelled.", hint=hint)
+    if cancelled.settled:
         return BackendError(
-            f"{what}; the time until then may have been billed.",
-            hint="Give it longer with --timeout.",
-            used=stopped.used,
+            f"{message} cancelled; the time until then may have been billed.",
+            hint=hint,
+            used=cancelled.used,
         )
-    taken = f"; the backend calls it {context.reference}" if context.reference else ""
+    suffix = f"; the remote job is {context.reference}" if context.reference else ""
     return Unfinished(
-        f"{what}{taken}.",
-        hint="It may have been billed, so it is not repeated by itself.",
+        f"{message} cancelled{suffix}.",
+        hint="It may have been billed, so it is not submitted again.",
     )

@@ -1,4 +1,4 @@
-"""How whoever works is told that nobody wants the result any more."""
+"""Cancellation of running jobs."""
 
 from collections.abc import Callable
 from contextlib import suppress
@@ -6,10 +6,13 @@ from threading import Event, Lock
 
 
 class Cancellation:
-    """A one-way switch with listeners; safe to use from any thread.
+    """A one-way switch with listeners, safe to use from any thread.
 
-    Not to be thrown from inside a signal handler, because listeners may need a lock
-    that the interrupted thread holds: let the handler start a thread that does.
+    Do not call `cancel` inside a signal handler: a listener may need a lock that the
+    interrupted thread holds. Let the handler start a thread that calls it.
+
+    Attributes:
+        event: Set once `cancel` was called.
     """
 
     def __init__(self) -> None:
@@ -18,17 +21,18 @@ class Cancellation:
         self._lock = Lock()
 
     def cancel(self) -> None:
-        """Throw the switch and call every listener, once."""
+        """Set the event and call every listener; a second call does nothing."""
         with self._lock:
             if self.event.is_set():
                 return
             self.event.set()
             listeners, self._listeners = self._listeners, []
+        # Outside the lock: a listener may add listeners, or cancel again.
         for listener in listeners:
             _call(listener)
 
     def on_cancel(self, listener: Callable[[], None]) -> None:
-        """Call the listener when it happens, or at once when it has happened."""
+        """Call the listener on cancellation, or at once if that has happened."""
         with self._lock:
             if not self.event.is_set():
                 self._listeners.append(listener)
@@ -37,5 +41,6 @@ class Cancellation:
 
 
 def _call(listener: Callable[[], None]) -> None:
-    with suppress(Exception):  # one that fails must not keep the others from hearing
+    # An error in one listener must not keep the others from being called.
+    with suppress(Exception):
         listener()

@@ -1,4 +1,4 @@
-"""The `JobContext` of one running job: events, journal notes and cancellation."""
+"""The `JobContext` of a running job: events, journal entries and cancellation."""
 
 from collections.abc import Callable, Sequence
 
@@ -10,12 +10,13 @@ from imagen.ports.clock import Clock
 
 
 class RunningJobContext:
-    """Turns a backend's words into events and notes, and ends its waits.
+    """Turns the reports of a backend into events and journal entries.
 
     Attributes:
-        reference: What the remote job is called, once the backend took it.
-        sent: Whether the backend may have heard of the job.
-        timed_out: Whether it was the deadline that stopped the job.
+        number: The number of the first image of the job.
+        reference: The id of the remote job, once the backend has accepted it.
+        sent: Whether the job may have been sent.
+        timed_out: Whether the job was stopped by its timeout.
     """
 
     def __init__(
@@ -33,36 +34,38 @@ class RunningJobContext:
         self._clock = clock
         self._listen = listen
         self._record = record
-        self._stopped = Cancellation()
+        self._cancellation = Cancellation()
 
     @property
     def stopped(self) -> bool:
-        """Whether the job was cancelled, or its time is over."""
-        return self._stopped.event.is_set()
+        """Whether the job was cancelled or has timed out."""
+        return self._cancellation.event.is_set()
 
     def set_sending(self, *, active: bool) -> None:
-        """Remember that it is about to be sent; or that it cost nothing, and is not.
+        """Record that the job is about to be sent, or that it failed at no cost.
 
         Raises:
-            JournalError: passed through from the record.
+            JournalError: passed through from the recorder.
         """
         if self._record is not None:
             self._record.set_sending(active=active)
         self.sent = active
 
     def accepted(self, reference: str) -> None:
-        """Write the name down before anything else, and pass it on.
+        """Record the id of the remote job, then report it.
 
         Raises:
-            ReferenceTaken: it is the name of another call's job.
+            ReferenceTaken: another call has the remote job.
         """
+        # Recorded before anything else happens: if this process dies now, `resume`
+        # needs the id to find the job.
         if self._record is not None:
             self._record.mark_accepted(reference)
         self.reference = reference
         self._listen(events.Accepted(number=self.number, reference=reference))
 
     def unclaimed_references(self, references: Sequence[str]) -> tuple[str, ...]:
-        """Return those of the names that no other call's job has."""
+        """Return the ids of remote jobs that belong to no other call."""
         if self._record is None:
             return tuple(references)
         return self._record.unclaimed_references(references)
@@ -70,7 +73,7 @@ class RunningJobContext:
     def progress(
         self, fraction: float | None, note: str = "", *, steps: int | None = None
     ) -> None:
-        """Pass the word on."""
+        """Report the progress as an event."""
         self._listen(
             events.Progressed(
                 number=self.number, fraction=fraction, note=note, steps=steps
@@ -78,36 +81,40 @@ class RunningJobContext:
         )
 
     def sleep(self, seconds: float) -> None:
-        """Let time pass, unless the job was stopped."""
-        if self._clock.wait(self._stopped.event, seconds):
+        """Wait, unless the job is stopped.
+
+        Raises:
+            Cancelled: the job is stopped.
+        """
+        if self._clock.wait(self._cancellation.event, seconds):
             raise Cancelled("The job was cancelled.")
 
     def on_cancel(self, close: Callable[[], None]) -> None:
-        """Have the backend's reading broken off when the job is stopped."""
-        self._stopped.on_cancel(close)
+        """Call `close` when the job is stopped, to interrupt a blocking read."""
+        self._cancellation.on_cancel(close)
 
     def stop(self) -> None:
         """Stop the job."""
-        self._stopped.cancel()
+        self._cancellation.cancel()
 
     def expire(self) -> None:
-        """Stop the job because its time is over."""
+        """Stop the job because of its timeout."""
         if not self.stopped:
             self.timed_out = True
             self.stop()
 
 
 class LiveRunningJobContext(RunningJobContext):
-    """The same, for somebody who wants to see the image while it is made.
+    """The same for a caller that wants previews of the unfinished image.
 
     Attributes:
-        shown: How many pictures there were.
+        previews: The number of previews so far.
     """
 
     previews = 0
 
     def show(self, content: bytes, *, media_type: str) -> None:
-        """Pass the picture on."""
+        """Report the preview as an event."""
         self.previews += 1
         self._listen(
             events.Previewed(number=self.number, content=content, media_type=media_type)

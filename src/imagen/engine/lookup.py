@@ -1,4 +1,4 @@
-"""Find out whether a backend took a job, when nobody heard its answer."""
+"""Find the remote job of a submit request whose response was lost."""
 
 from datetime import datetime
 
@@ -8,16 +8,16 @@ from imagen.engine.job_context import RunningJobContext
 from imagen.ports.backend import ImageBackend, LookupBackend
 
 LOOKUP_DELAYS = (0.5, 2.0, 5.0)
-"""Seconds to wait before each look: a list may lag behind."""
+"""Seconds to wait before each attempt, because a vendor's job list may lag behind."""
 
 
 def find_lost_job(
     backend: ImageBackend, job: ImageJob, *, since: datetime, context: RunningJobContext
 ) -> str | None:
-    """Return what the backend calls the job, if there is exactly one that can be it.
+    """Return the id of the remote job, if exactly one candidate exists; else None.
 
-    The context knows the name then, and so does the journal. The jobs of other calls do
-    not count, and of two that look alike neither is taken.
+    The id is then recorded in the context and in the journal. Remote jobs of other
+    calls do not count, and of two candidates neither is chosen.
 
     Raises:
         Cancelled: passed through from the context.
@@ -27,17 +27,19 @@ def find_lost_job(
     for seconds in LOOKUP_DELAYS:
         context.sleep(seconds)
         try:
-            found = context.unclaimed_references(
-                backend.find(job, since=since, context=context)
-            )
+            references = backend.find(job, since=since, context=context)
+            candidates = context.unclaimed_references(references)
         except Cancelled:
             raise
         except ImagenError:
-            continue  # it cannot be asked now, but may be in a moment
-        if len(found) == 1:
+            # The vendor may be unavailable for a moment only.
+            continue
+        if len(candidates) == 1:
+            [reference] = candidates
             try:
-                context.accepted(found[0])
+                context.accepted(reference)
             except ReferenceTaken:
+                # Another call has claimed the job since the check above.
                 continue
-            return found[0]
+            return reference
     return None

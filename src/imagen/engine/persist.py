@@ -1,4 +1,4 @@
-"""From what a backend returned to files, history and ledger."""
+"""Store the images that a backend returned, and record their cost."""
 
 import msgspec
 
@@ -16,13 +16,13 @@ from imagen.version import __version__
 
 
 class PersistImages(msgspec.Struct, frozen=True, kw_only=True):
-    """Stores the images of one call after the other, and writes down what they cost.
+    """Stores the images of one call, and closes the call with its cost.
 
     Attributes:
-        store: What puts them where they belong.
-        records: What is written down.
-        listen: Hears what happens.
-        again: Whether an image may be stored already, by a process that has died since.
+        store: Writes image files.
+        records: Writes the journal and the history.
+        listen: Receives an event for each image.
+        again: Whether the images may be stored already, by a process that has died.
     """
 
     store: StoreImage
@@ -33,67 +33,70 @@ class PersistImages(msgspec.Struct, frozen=True, kw_only=True):
     def run(
         self, record: CallRecorder, received: Received
     ) -> list[StoredImage | FailedImage]:
-        """Keep what one call returned, and close it; whatever fails is an outcome.
+        """Store the images, and close the call; an error becomes a failed image.
 
-        A call of which an image could be stored nowhere stays open.
+        The call stays open if an image could not be stored anywhere.
+
+        Returns:
+            An outcome for each requested image, in order.
         """
         call = record.call
-        looked = [self._look(call, image) for image in self._counted(call, received)]
-        whole = [image for image in looked if isinstance(image, _Image)]
+        parsed = [self._parse(call, image) for image in self._requested(call, received)]
+        whole = [image for image in parsed if isinstance(image, _Image)]
         cost = _cost(call, received, whole)
         shares = iter(split_cost(cost, parts=max(1, len(whole))))
         outcomes = [
-            self._keep(call, received, image, number, next(shares))
+            self._store(call, received, image, number, next(shares))
             if isinstance(image, _Image)
             else self.fail(number, image)
-            for number, image in enumerate(looked, start=call.job.number)
+            for number, image in enumerate(parsed, start=call.job.number)
         ]
-        withheld = Refused(f"{call.plan.instance.name} returned too few images.")
+        missing = Refused(f"{call.plan.instance.name} returned too few images.")
         outcomes += [
-            self.fail(call.job.number + number, withheld)
-            for number in range(len(looked), call.job.count)
+            self.fail(call.job.number + number, missing)
+            for number in range(len(parsed), call.job.count)
         ]
-        kept = [one for one in map(_kept, outcomes) if one is not None]
-        self._close(record, received, kept, whole, cost)
+        stored = [image for image in map(_stored_image, outcomes) if image is not None]
+        self._close(record, received, stored, whole, cost)
         return outcomes
 
     def fail(
         self, number: int, error: BaseException, rescued: StoredImage | None = None
     ) -> FailedImage:
-        """Return the outcome of an image that does not come, and say so."""
+        """Report a failed image, and return it as an outcome."""
         code = error.code if isinstance(error, ImagenError) else "internal_error"
         self.listen(events.Failed(number=number, code=code, message=str(error)))
         return FailedImage(number=number, error=error, rescued=rescued)
 
-    def _counted(self, call: Call, received: Received) -> tuple[GeneratedImage, ...]:
-        images, asked = received.generated.images, call.job.count
-        if len(images) > asked:
-            who = call.plan.instance.name
+    def _requested(self, call: Call, received: Received) -> tuple[GeneratedImage, ...]:
+        images, requested = received.generated.images, call.job.count
+        if len(images) > requested:
+            name = call.plan.instance.name
             self.listen(
                 events.Warned(
-                    message=f"{who} returned {len(images)} images, not {asked}; "
+                    message=f"{name} returned {len(images)} images, not {requested}; "
                     "the others are dropped"
                 )
             )
-        return images[:asked]
+        return images[:requested]
 
-    def _look(self, call: Call, image: GeneratedImage) -> "_Image | Exception":
+    def _parse(self, call: Call, image: GeneratedImage) -> "_Image | Exception":
         try:
             facts = self.store.read_facts(
                 image.content, backend=call.plan.instance.name
             )
-        except Exception as error:  # noqa: BLE001 - one image takes no other along
+        except Exception as error:  # noqa: BLE001 - one image must not affect the others
             return error
         return _Image(image=image, facts=facts)
 
-    def _keep(
-        self, call: Call, received: Received, looked: "_Image", number: int, cost: Cost
+    def _store(
+        self, call: Call, received: Received, parsed: "_Image", number: int, cost: Cost
     ) -> StoredImage | FailedImage:
-        plan, content = call.plan, looked.image.content
+        plan, content = call.plan, parsed.image.content
         image_id = call.image_ids[number - call.job.number]
         try:
             finished = self.store.finish(
-                content, looked.facts, fit=plan.request.fit, size=plan.size
+                content, parsed.facts, fit=plan.request.fit, size=plan.size
             )
             sidecar = build_sidecar(
                 image_id=image_id,
@@ -101,7 +104,7 @@ class PersistImages(msgspec.Struct, frozen=True, kw_only=True):
                 plan=plan,
                 job=call.job,
                 generated=received.generated,
-                image=looked.image,
+                image=parsed.image,
                 facts=finished.facts,
                 cost=cost,
                 latency_ms=received.latency_ms,
@@ -118,14 +121,14 @@ class PersistImages(msgspec.Struct, frozen=True, kw_only=True):
                 at=plan.at,
                 again=self.again,
             )
-        except Exception as error:  # noqa: BLE001 - and none is lost by a fault of ours
+        except Exception as error:  # noqa: BLE001 - a bug must not lose an image
             bare = self.store.rescue_bare(
-                content, looked.facts, name=image_id, number=number, why=error
+                content, parsed.facts, name=image_id, number=number, error=error
             )
             return self.fail(number, bare.error)
-        said = {*plan.parameter_report.warnings(), *finished.notes}
+        reported = {*plan.parameter_report.warnings(), *finished.notes}
         for warning in sidecar.warnings:
-            if warning not in said:
+            if warning not in reported:
                 self.listen(events.Warned(message=warning))
         if isinstance(outcome, FailedImage):
             return self.fail(number, outcome.error, outcome.rescued)
@@ -136,13 +139,13 @@ class PersistImages(msgspec.Struct, frozen=True, kw_only=True):
         self,
         record: CallRecorder,
         received: Received,
-        kept: list[StoredImage],
+        stored: list[StoredImage],
         whole: "list[_Image]",
         cost: Cost,
     ) -> None:
-        self.records.add_to_history(kept, owner=self.store.place.owner)
-        if len(kept) < len(whole):
-            record.leave_open("An image could be stored nowhere.")
+        self.records.add_to_history(stored, owner=self.store.place.owner)
+        if len(stored) < len(whole):
+            record.leave_open("An image could not be stored anywhere.")
             return
         record.close(
             usage_row(
@@ -157,16 +160,17 @@ class PersistImages(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class _Image(msgspec.Struct, frozen=True, kw_only=True):
-    """An image as it came, and what it is."""
+    """An image as the backend returned it, and its format and size."""
 
     image: GeneratedImage
     facts: ImageFacts
 
 
 def _cost(call: Call, received: Received, whole: list[_Image]) -> Cost:
-    """Return what the call cost, as the user says, the backend, or its price."""
+    """Return the cost by the price in the config, the backend's report, or the list."""
     plan, generated = call.plan, received.generated
     own_price = plan.instance.price is not None
+    # Without a process that watched it, the duration includes time after the end.
     timed = own_price and received.observed
     if generated.cost.micros is not None and not own_price:
         return generated.cost
@@ -181,5 +185,5 @@ def _cost(call: Call, received: Received, whole: list[_Image]) -> Cost:
     return calculate_cost(plan.price, used)
 
 
-def _kept(outcome: StoredImage | FailedImage) -> StoredImage | None:
+def _stored_image(outcome: StoredImage | FailedImage) -> StoredImage | None:
     return outcome.rescued if isinstance(outcome, FailedImage) else outcome

@@ -1,6 +1,6 @@
-"""What is written down of every call while it happens, and afterwards.
+"""Record every call in the journal, and every image in the history.
 
-Nobody loses an image because it could not be written down: then there is one warning.
+A failed write never loses an image: the user gets one warning, and the job goes on.
 """
 
 from collections.abc import Callable, Sequence
@@ -30,7 +30,7 @@ from imagen.ports.spool import Spool
 
 
 class Recorder:
-    """The journal and the history of one request, as far as they can be written."""
+    """Writes the journal and the history for one request."""
 
     def __init__(
         self,
@@ -43,16 +43,16 @@ class Recorder:
         keep: timedelta | None = None,
         listen: events.Listener = events.ignore_event,
     ) -> None:
-        """Write down what happens from now on.
+        """Create a recorder.
 
         Args:
-            journal: Every call that is not over.
-            history: What was made.
+            journal: The open calls.
+            history: The images that were made.
             spool: The bytes of images until they are uploaded.
-            clock: The time.
-            locate: Turns where an image is into where anybody finds it, from anywhere.
-            keep: How long the history keeps what was made; None is forever.
-            listen: Hears, once, that something cannot be written down.
+            clock: The clock.
+            locate: Converts the location of an image to an absolute one.
+            keep: How long the history keeps images; None keeps them forever.
+            listen: Receives one warning if something cannot be written.
         """
         self._journal = journal
         self._history = history
@@ -61,22 +61,22 @@ class Recorder:
         self._locate = locate
         self._keep = keep
         self._listen = listen
-        self._complained = False
+        self._has_warned = False
 
     def begin(
         self, calls: Sequence[Call], *, limits: Sequence[BudgetLimit] = ()
     ) -> "list[CallRecorder]":
-        """Write down the intent of calls that may cost money; of others, nothing yet.
+        """Record calls that may cost money as planned; record the others later.
 
         Raises:
-            OverBudget: a limit says no.
-            JournalError: nobody knows whether one does, for it cannot be written down.
+            OverBudget: a limit does not allow the calls.
+            JournalError: there are limits, and they cannot be checked.
         """
-        begun = False
+        is_recorded = False
         if paid := [call for call in calls if call.may_cost]:
             try:
                 self._journal.begin(paid, limits=limits)
-                begun = True
+                is_recorded = True
             except JournalError as error:
                 if limits:
                     raise JournalError(
@@ -88,8 +88,8 @@ class Recorder:
             CallRecorder(
                 self,
                 call,
-                recorded=begun and call.may_cost,
-                broken=not begun,
+                recorded=is_recorded and call.may_cost,
+                broken=not is_recorded,
                 counted=bool(limits) and call.may_cost,
             )
             for call in calls
@@ -98,8 +98,13 @@ class Recorder:
     def add_to_history(self, images: Sequence[StoredImage], *, owner: str = "") -> None:
         """Add the images to the history, and let it forget those that are too old.
 
-        Of each that has an owner a copy is owed to the cloud from then on.
+        Args:
+            images: The images.
+            owner: The user id in the cloud. If there is one, a copy of each image is
+                pending from then on.
         """
+        # The bytes come before the entry: the entry makes the upload pending, and
+        # another process may begin with it at once.
         if owner:
             for image in images:
                 write = partial(self._spool.write, image.sidecar.id, image.content)
@@ -118,21 +123,24 @@ class Recorder:
             self.try_write(lambda: self._history.forget_older(oldest))
 
     def begin_free(self, call: Call) -> bool:
-        """Write down a call that costs nothing, now that it can be asked for later."""
+        """Record a call that costs nothing, once its remote job can be resumed."""
         return self.try_write(lambda: self._journal.begin([call]))
 
-    def record(self, call: Call, note: CallUpdate) -> bool:
-        """Write down what became of the call; say whether that could be done.
+    def record(self, call: Call, update: CallUpdate) -> bool:
+        """Record the new state of a call; return whether that was possible.
 
         Raises:
             ReferenceTaken: passed through from the journal.
         """
-        return self.try_write(lambda: self._journal.record(call.id, note))
+        return self.try_write(lambda: self._journal.record(call.id, update))
 
     def unclaimed_references(
         self, call: Call, references: Sequence[str]
     ) -> tuple[str, ...]:
-        """Return those of the names that no other call has, as far as can be told."""
+        """Return the ids of remote jobs that belong to no other call.
+
+        All of them, if the journal cannot be read.
+        """
         try:
             return self._journal.unclaimed_references(call, references)
         except JournalError as error:
@@ -140,32 +148,40 @@ class Recorder:
             return tuple(references)
 
     def try_write(self, write: Callable[[], object]) -> bool:
-        """Do it, or say once that it cannot be done."""
+        """Call `write`, and return whether it succeeded; warn if not.
+
+        Raises:
+            ReferenceTaken: passed through, because it is an answer of the journal, not
+                a failed write.
+        """
         try:
             write()
         except ReferenceTaken:
             raise
         except JournalError as error:
             self.warn_once(error)
-        except Exception as error:  # noqa: BLE001 - no image is lost by a fault of ours
+        except Exception as error:  # noqa: BLE001 - a bug here must not lose an image
             self.warn_once(JournalError(f"{type(error).__name__}: {error}"))
         else:
             return True
         return False
 
     def warn_once(self, error: JournalError) -> None:
-        """Say, once, that what is made is not written down."""
-        if not self._complained:
-            self._complained = True
+        """Warn that the call is not recorded, unless that was said before."""
+        if not self._has_warned:
+            self._has_warned = True
             words = " ".join(filter(None, (error.message, error.hint)))
-            self._listen(events.Warned(message=f"not written down: {words}"))
+            self._listen(events.Warned(message=f"not recorded: {words}"))
 
 
 class CallRecorder:
-    """What is written down of one call.
+    """Records one call.
 
-    A call that may cost money is written down before it is sent, and at every step. Of
-    one that costs nothing there is only the name of its remote job, once it has one.
+    A call that may cost money is recorded before it is sent, and at every step. One
+    that costs nothing is recorded once its remote job has an id, for `resume`.
+
+    Attributes:
+        call: The call.
     """
 
     def __init__(
@@ -177,56 +193,72 @@ class CallRecorder:
         broken: bool = False,
         counted: bool = False,
     ) -> None:
+        """Create a recorder of one call.
+
+        Args:
+            recorder: The recorder of the request.
+            call: The call.
+            recorded: Whether the journal has the call.
+            broken: Whether the journal could not record it.
+            counted: Whether a budget counts it.
+        """
         self.call = call
-        self._records = recorder
-        self._begun = recorded
+        self._recorder = recorder
+        self._recorded = recorded
         self._broken = broken and call.may_cost
         self._counted = counted
 
     def set_sending(self, *, active: bool) -> None:
-        """It is about to be sent; or it failed at no cost, and no longer is.
+        """Record that the call is about to be sent, or that it failed at no cost.
 
         Raises:
-            JournalError: it would be sent, and a budget could not count it.
+            JournalError: a budget counts the call, and this cannot be recorded. The
+                call must not be sent then.
         """
-        kept = self._record(CallSending(active=active))
-        if active and self._counted and not kept:
+        is_recorded = self._record(CallSending(active=active))
+        if active and self._counted and not is_recorded:
             raise JournalError(
-                "There is a budget, and that this is sent cannot be written down."
+                "The call was not sent, because the journal cannot record it and a "
+                "budget has to count it."
             )
 
     def mark_accepted(self, reference: str) -> None:
-        """The backend calls it by this name.
+        """Record the id of the remote job.
 
         Raises:
             ReferenceTaken: passed through from the journal.
         """
-        if not self._begun and not self._broken:
-            self._begun = self._records.begin_free(self.call)
-            self._broken = not self._begun
+        if not self._recorded and not self._broken:
+            self._recorded = self._recorder.begin_free(self.call)
+            self._broken = not self._recorded
         self._record(CallAccepted(reference=reference))
 
     def unclaimed_references(self, references: Sequence[str]) -> tuple[str, ...]:
-        """Return those of the names that no other call has, as far as can be told."""
-        return self._records.unclaimed_references(self.call, references)
+        """Return the ids of remote jobs that belong to no other call."""
+        return self._recorder.unclaimed_references(self.call, references)
 
     def mark_received(self, received: Received) -> None:
-        """The images are here; what cost nothing can be made again."""
+        """Record the images of a call that may cost money."""
+        # Images that cost nothing can be made again, and are not worth the write.
         if self.call.may_cost:
             self._record(CallReceived(received=received))
 
-    def leave_open(self, trouble: str) -> None:
-        """Nobody here works on it any more, and it is not over."""
-        self._record(CallLeftOpen(reason=trouble))
+    def leave_open(self, reason: str) -> None:
+        """Record that this process gives the call up before it has ended."""
+        self._record(CallLeftOpen(reason=reason))
 
     def close(self, usage: UsageRow | None) -> None:
-        """It is over."""
+        """Record that the call has ended.
+
+        Args:
+            usage: The row for the ledger; None if the call certainly cost nothing.
+        """
         self._record(CallClosed(usage=usage))
 
     @property
     def is_recorded(self) -> bool:
-        """Whether it can be asked for later."""
-        return self._begun
+        """Whether the journal has the call, so that it can be resumed."""
+        return self._recorded
 
-    def _record(self, note: CallUpdate) -> bool:
-        return self._begun and self._records.record(self.call, note)
+    def _record(self, update: CallUpdate) -> bool:
+        return self._recorded and self._recorder.record(self.call, update)

@@ -1,4 +1,4 @@
-"""From the bytes of one image to its file, whatever stands in the way."""
+"""Write the file of an image, or rescue it to another place."""
 
 from datetime import datetime
 from hashlib import sha256
@@ -29,14 +29,14 @@ MAX_NAMES_TRIED = 100_000
 
 
 class FinishedImage(msgspec.Struct, frozen=True, kw_only=True):
-    """The bytes as they will be stored, but for the note inside.
+    """An image in its final format and size, without embedded metadata.
 
     Attributes:
         content: The file.
-        facts: What it is.
-        notes: What was done to it.
-        losses: What it lost by that, and somebody may miss.
-        trouble: Why it is still as it came, if it was to be redrawn.
+        facts: Its format and size.
+        notes: The changes that were made to the image.
+        losses: The information that the image has lost by that.
+        error: Why the image could not be converted, if it should have been.
     """
 
     content: bytes
@@ -47,15 +47,15 @@ class FinishedImage(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class StoreImage(msgspec.Struct, frozen=True, kw_only=True):
-    """Finishes images and puts them where they belong; never drops one.
+    """Converts, names and stores images, and never drops one.
 
     Attributes:
-        storage: Where they belong.
-        rescues: Where they go when that fails, the first that works.
-        editor: Redraws what has to be in another format or at another size.
-        place: Which place that is, what the files are called there, and what goes with
-            them.
-        numbering: Shared by those who store there at once; None asks the storage alone.
+        storage: The destination.
+        rescues: Other places, in order, for images that the destination does not take.
+        editor: Converts images to another format or size.
+        place: The folder, the file names, and whether metadata is stored.
+        numbering: Shared by all that store images there at the same time; None relies
+            on the storage to report names that are taken.
     """
 
     storage: Storage
@@ -65,48 +65,58 @@ class StoreImage(msgspec.Struct, frozen=True, kw_only=True):
     numbering: Numbering | None = None
 
     def read_facts(self, content: bytes, *, backend: str) -> ImageFacts:
-        """Return what the bytes are.
+        """Return the format and size of an image.
 
         Raises:
-            BackendError: they are no whole image.
+            BackendError: the bytes are not a complete image.
         """
         try:
             return read_facts(content)
         except NotAnImage as why:
             raise BackendError(
-                f"{backend} sent {len(content)} bytes that are no whole image: {why}."
+                f"{backend} returned {len(content)} bytes that are not a complete "
+                f"image: {why}."
             ) from why
 
     def finish(
         self, content: bytes, facts: ImageFacts, *, fit: Fit | None, size: Size
     ) -> FinishedImage:
-        """Return the bytes in the format of the file's name, and fitted if need be."""
-        wanted = self.place.destination.media_type or facts.media_type
+        """Convert an image to the format of the file name, and to the requested size.
+
+        Args:
+            content: The image.
+            facts: Its format and size.
+            fit: How to fit another size to the requested one; None leaves the size.
+            size: The requested size.
+        """
+        media_type = self.place.destination.media_type or facts.media_type
         misfit = fit is not None and (facts.width, facts.height) != size.sides
-        if wanted == facts.media_type and not misfit:
+        if media_type == facts.media_type and not misfit:
             return FinishedImage(content=content, facts=facts)
-        if wanted not in EXTENSIONS or wanted == "image/gif":
-            wanted = "image/png"
+        if media_type not in EXTENSIONS or media_type == "image/gif":
+            media_type = "image/png"
         try:
             redrawn = self.editor.redraw(
-                content, media_type=wanted, fit=fit if misfit else None, size=size
+                content, media_type=media_type, fit=fit if misfit else None, size=size
             )
             redrawn_facts = read_facts(redrawn)
-        except Exception as error:  # noqa: BLE001 - whatever it is, the image is kept
+        except Exception as error:  # noqa: BLE001 - the image is stored anyway
             return FinishedImage(
                 content=content,
                 facts=facts,
-                notes=(f"it could not be made {wanted}",),
+                notes=(f"it could not be converted to {media_type}",),
                 error=_as_storage_error(error),
             )
-        done = [f"{fit} from {facts.width}x{facts.height} to {size}"] if misfit else []
-        if wanted != facts.media_type:
-            done.append(f"converted from {facts.media_type} to {wanted}")
+        changes = (
+            [f"{fit} from {facts.width}x{facts.height} to {size}"] if misfit else []
+        )
+        if media_type != facts.media_type:
+            changes.append(f"converted from {facts.media_type} to {media_type}")
         lost = "the C2PA provenance of the original is lost"
         return FinishedImage(
             content=redrawn,
             facts=redrawn_facts,
-            notes=(*done, "whatever else the original file said is not in this one"),
+            notes=(*changes, "other metadata of the original file was not copied"),
             losses=(lost,) if facts.signed else (),
         )
 
@@ -120,13 +130,19 @@ class StoreImage(msgspec.Struct, frozen=True, kw_only=True):
         at: datetime,
         again: bool = False,
     ) -> StoredImage | FailedImage:
-        """Store the image where it belongs, or else where it is safe.
+        """Store an image at the destination, or rescue it to another place.
 
-        With `again`, it may be stored already by a process that has died since; then
-        that is where it is, and nothing that lies there now is replaced.
+        Args:
+            finished: The image.
+            sidecar: Its metadata.
+            number: The number of the image in the request.
+            count: The number of images in the request.
+            at: The time for the file name.
+            again: Whether a process that has died may have stored the image already. It
+                is looked for then, and no existing file is replaced.
 
         Raises:
-            Exception: the note cannot be written down; nothing is stored yet.
+            Exception: the metadata cannot be encoded; nothing is stored yet.
         """
         content = finished.content
         if self.place.metadata:
@@ -148,8 +164,8 @@ class StoreImage(msgspec.Struct, frozen=True, kw_only=True):
             backend=sidecar.backend,
             extension=EXTENSIONS[finished.facts.media_type],
         )
-        trouble = finished.error
-        if trouble is None:
+        storage_error = finished.error
+        if storage_error is None:
             try:
                 return self._save(
                     self.storage,
@@ -160,9 +176,9 @@ class StoreImage(msgspec.Struct, frozen=True, kw_only=True):
                     count=count,
                     again=again,
                 )
-            except Exception as error:  # noqa: BLE001 - whatever it is, the image is kept
-                trouble = _as_storage_error(error)
-        return self._rescue(image, note, facts, trouble)
+            except Exception as error:  # noqa: BLE001 - the image is stored anyway
+                storage_error = _as_storage_error(error)
+        return self._rescue(image, note, facts, storage_error)
 
     def _save(
         self,
@@ -182,7 +198,7 @@ class StoreImage(msgspec.Struct, frozen=True, kw_only=True):
         elif self.numbering is not None and destination.name is None and not again:
             names = self.numbering.names(next(names))
         for name in islice(names, MAX_NAMES_TRIED):
-            if again and (found := _found(storage, name, image)):
+            if again and (found := _find_stored(storage, name, image)):
                 return found
             try:
                 location = storage.save(
@@ -205,10 +221,10 @@ class StoreImage(msgspec.Struct, frozen=True, kw_only=True):
         *,
         name: str,
         number: int,
-        why: Exception,
+        error: Exception,
     ) -> FailedImage:
-        """Store an image for which not even a note could be written."""
-        trouble = f"A fault of our own ({type(why).__name__}: {why}) came between."
+        """Rescue an image whose metadata cannot be encoded, without any."""
+        problem = f"Internal error: {type(error).__name__}: {error}."
         for storage in self.rescues:
             try:
                 location = storage.save(
@@ -216,43 +232,45 @@ class StoreImage(msgspec.Struct, frozen=True, kw_only=True):
                     content,
                     media_type=facts.media_type,
                 )
-            except Exception:  # noqa: BLE001, S112 - then the next one
+            except Exception:  # noqa: BLE001, S112 - try the next place
                 continue
-            error = StorageError(
-                f"{trouble} The image is safe at {location}.", rescued_at=location
+            rescued = StorageError(
+                f"{problem} The image is safe at {location}.", rescued_at=location
             )
-            return FailedImage(number=number, error=error)
-        return FailedImage(number=number, error=StorageError(trouble))
+            return FailedImage(number=number, error=rescued)
+        return FailedImage(number=number, error=StorageError(problem))
 
     def _rescue(
         self,
         image: StoredImage,
         note: bytes | None,
         facts: NameFacts,
-        trouble: StorageError,
+        storage_error: StorageError,
     ) -> FailedImage:
         for storage in self.rescues:
             try:
                 rescued = self._save(
                     storage, Destination(), image, note, facts=facts, count=1
                 )
-            except Exception:  # noqa: BLE001, S112 - then the next one
+            except Exception:  # noqa: BLE001, S112 - try the next place
                 continue
             error = StorageError(
-                f"{trouble.message} The image is safe at {rescued.location}.",
-                hint=trouble.hint,
+                f"{storage_error.message} The image is safe at {rescued.location}.",
+                hint=storage_error.hint,
                 rescued_at=rescued.location,
             )
             return FailedImage(number=image.number, error=error, rescued=rescued)
         error = StorageError(
-            f"{trouble.message} No other place could take the image either.",
-            hint=trouble.hint,
+            f"{storage_error.message} It could not be stored in another place either.",
+            hint=storage_error.hint,
         )
         return FailedImage(number=image.number, error=error)
 
 
-def _found(storage: Storage, name: str, image: StoredImage) -> StoredImage | None:
-    """Return the image as it lies under the name already, by the id in its note."""
+def _find_stored(storage: Storage, name: str, image: StoredImage) -> StoredImage | None:
+    """Return the stored image of that name, if its sidecar has the same id."""
+    # Compared by the id, not by the bytes: they contain metadata, which this process
+    # may write differently from the one that died.
     note, content = storage.read(name + SIDECAR_SUFFIX), storage.read(name)
     if note is None or content is None:
         return None

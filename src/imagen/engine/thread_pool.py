@@ -1,4 +1,4 @@
-"""Several jobs at once, which end together when somebody cancels them."""
+"""Run several tasks in threads that end together on cancellation."""
 
 from collections.abc import Callable, Generator, Sequence
 from queue import Empty, SimpleQueue
@@ -11,23 +11,21 @@ from imagen.ports.clock import Clock
 Outcome = TypeVar("Outcome")
 
 GRACE = 3.0
-"""Seconds that cancelled jobs get to end in good order (product: at most 3 s)."""
+"""Seconds that cancelled tasks have to end by themselves (product: at most 3 s)."""
 
 
-_NAP = 0.5
-"""Seconds that the caller's thread waits at most before it hears signals again.
-
-One that comes just before it waits is not heard while it does, and the wait may have no
-end: seen once, on a machine with forty others at work.
-"""
+# A signal that arrives just before the wait begins is not handled during the wait, and
+# that wait may never end: seen once, on a machine with forty other processes at work.
+_POLL_INTERVAL = 0.5
+"""Seconds after which the caller's thread interrupts its wait to handle signals."""
 
 
 class _Cancelled:
-    """Wakes the one who waits for outcomes."""
+    """Wakes the thread that waits for outcomes."""
 
 
 class _TaskFailed:
-    """A task that raised, which is a fault of ours, and must not be waited for."""
+    """The error of a task, which is a bug of that task."""
 
     def __init__(self, error: BaseException) -> None:
         self.error = error
@@ -40,10 +38,13 @@ def run_tasks(
     cancellation: Cancellation,
     clock: Clock,
 ) -> Generator[Outcome]:
-    """Do what `run_task_groups` does, with one crew."""
+    """Run one group of tasks; see `run_task_groups`."""
     return run_task_groups([(tasks, at_once)], cancellation=cancellation, clock=clock)
 
 
+# Not a `concurrent.futures.ThreadPoolExecutor`: Python waits for its threads when the
+# program ends, so a task that ignores a cancellation would keep the program running.
+# These threads are daemons, which are left behind after the grace period.
 def run_task_groups(
     groups: Sequence[tuple[Sequence[Callable[[], Outcome]], int]],
     *,
@@ -51,19 +52,27 @@ def run_task_groups(
     clock: Clock,
     inline: bool = False,
 ) -> Generator[Outcome]:
-    """Yield the outcome of each task as it ends; each crew does so many at once.
+    """Yield the outcome of each task as soon as it ends.
 
-    Tasks run in threads of their own, so that the caller's thread hears signals. They
-    must not raise. After a cancellation those that do not end in time are left to
-    themselves, and yield nothing. Closing the iterator cancels, and waits as long.
+    The tasks run in threads of their own, so that the caller's thread can handle
+    signals. After a cancellation, tasks that do not end within `GRACE` seconds are
+    abandoned and yield nothing. Closing the generator cancels the tasks, and waits as
+    long for them.
 
-    With `here`, a task that is alone runs in the caller's thread, for as long as it
-    takes: for callers that hear no signals, and have somebody else to be patient.
+    Args:
+        groups: The tasks of each group, and how many of the group run at the same time.
+        cancellation: Cancels all tasks.
+        clock: The clock.
+        inline: Run a single task in the caller's thread, without a time limit. For
+            callers that handle no signals, and that are waited for with a time limit.
+
+    Raises:
+        BaseException: the error of a task; tasks should not raise.
     """
     if inline and sum(len(tasks) for tasks, _ in groups) == 1:
         yield from (task() for tasks, _ in groups for task in tasks)
         return
-    ended: SimpleQueue[Outcome | _Cancelled | _TaskFailed] = SimpleQueue()
+    results: SimpleQueue[Outcome | _Cancelled | _TaskFailed] = SimpleQueue()
 
     def work(waiting: SimpleQueue[Callable[[], Outcome]]) -> None:
         while True:
@@ -72,11 +81,11 @@ def run_task_groups(
             except Empty:
                 return
             try:
-                ended.put(task())
-            except BaseException as error:  # noqa: BLE001 - raised again where it is heard
-                ended.put(_TaskFailed(error))
+                results.put(task())
+            except BaseException as error:  # noqa: BLE001 - raised in the caller's thread
+                results.put(_TaskFailed(error))
 
-    cancellation.on_cancel(lambda: ended.put(_Cancelled()))
+    cancellation.on_cancel(lambda: results.put(_Cancelled()))
     workers: list[Thread] = []
     for tasks, at_once in groups:
         waiting: SimpleQueue[Callable[[], Outcome]] = SimpleQueue()
@@ -89,26 +98,29 @@ def run_task_groups(
     for worker in workers:
         worker.start()
     open_tasks = sum(len(tasks) for tasks, _ in groups)
-    patience: float | None = None
+    deadline: float | None = None
     try:
         while open_tasks:
-            left = None if patience is None else patience - clock.monotonic()
+            left = None if deadline is None else deadline - clock.monotonic()
             try:
-                item = ended.get(timeout=_NAP if left is None else max(0.0, left))
+                item = results.get(
+                    timeout=_POLL_INTERVAL if left is None else max(0.0, left)
+                )
             except Empty:
                 if left is None:
                     continue
                 return
             if isinstance(item, _Cancelled):
-                patience = clock.monotonic() + GRACE
+                deadline = clock.monotonic() + GRACE
                 continue
             open_tasks -= 1
             if isinstance(item, _TaskFailed):
                 raise item.error
             yield item
     finally:
-        if open_tasks and patience is None:
+        if open_tasks and deadline is None:
             cancellation.cancel()
-            patience = clock.monotonic() + GRACE
-            for worker in workers:  # what is half done is done, or given up in order
-                worker.join(max(0.0, patience - clock.monotonic()))
+            deadline = clock.monotonic() + GRACE
+            # Gives each task the time to store an image that it has, or to stop.
+            for worker in workers:
+                worker.join(max(0.0, deadline - clock.monotonic()))

@@ -345,7 +345,7 @@ def test_says_when_no_place_takes_it() -> None:
 
     assert isinstance(failed, FailedImage)
     assert failed.rescued is None
-    assert "No other place could take the image" in str(failed.error)
+    assert "could not be stored in another place either" in str(failed.error)
 
 
 def test_a_rescue_overwrites_nothing() -> None:
@@ -384,7 +384,7 @@ def test_a_fault_of_the_editor_loses_nothing(error: Exception) -> None:
 @pytest.mark.parametrize(
     ("content", "said"),
     [
-        (b"", "mock sent 0 bytes that are no whole image: it is empty"),
+        (b"", "mock returned 0 bytes that are not a complete image: it is empty"),
         (b"<html>Sorry", "it is a page of HTML"),
         (tiny_png()[:-5], "the PNG ends too early"),
     ],

@@ -412,7 +412,7 @@ def test_the_image_lands_though_nothing_can_be_written_down(
     report = scene.run()
 
     assert len(report.stored) == 1
-    assert len([each for each in scene.warnings if "not written down" in each]) == 1
+    assert len([each for each in scene.warnings if "not recorded" in each]) == 1
 
 
 def test_a_budget_that_cannot_be_checked_stops_the_call() -> None:

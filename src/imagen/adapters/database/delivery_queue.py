@@ -8,6 +8,10 @@ import msgspec
 
 from imagen.adapters.database.connection import Database
 from imagen.adapters.database.schema import (
+    DELIVERED,
+    FAILED,
+    NOT_DELIVERED,
+    PENDING,
     USAGE_ROWS,
     datetime_to_micros,
     from_json,
@@ -21,20 +25,14 @@ from imagen.domain.delivery import Channel, DeliveryStatus, FailedDelivery, Paus
 from imagen.domain.history import HistoryEntry
 from imagen.domain.money.usage import Dimension, UsageRow, UsageTotal, start_of_day
 
-# The column `delivery` keeps the values of its first version: 'owed' is pending and
-# 'aside' is failed. Databases of earlier versions of imagen are read without migration.
-_PENDING = "owed"
-_FAILED = "aside"
-_DELIVERED = "delivered"
-
-_PENDING_IMAGES = """
+_PENDING_IMAGES = f"""
     SELECT document FROM images
-    WHERE delivery = 'owed' AND id NOT IN (SELECT value FROM json_each(?))
+    WHERE delivery = '{PENDING}' AND id NOT IN (SELECT value FROM json_each(?))
     ORDER BY created_at DESC, id DESC LIMIT ?
-"""
+"""  # noqa: S608 - constants only
 _PENDING_USAGE = f"""
     {USAGE_ROWS}
-    WHERE delivery = 'owed' AND id NOT IN (SELECT value FROM json_each(?))
+    WHERE delivery = '{PENDING}' AND id NOT IN (SELECT value FROM json_each(?))
     ORDER BY created_at, id LIMIT ?
 """  # noqa: S608 - constants only
 _PAUSE = """
@@ -55,17 +53,19 @@ class _DeliveryState:
 
     def mark_delivered(self, ids: Collection[str]) -> None:
         """Update the columns."""
-        self._update(dict.fromkeys(ids, ""), _DELIVERED, of="delivery <> 'none'")
+        self._update(
+            dict.fromkeys(ids, ""), DELIVERED, of=f"delivery <> '{NOT_DELIVERED}'"
+        )
 
     def mark_failed(self, reasons: Mapping[str, str]) -> None:
         """Update the columns."""
-        self._update(reasons, _FAILED, of="delivery = 'owed'")
+        self._update(reasons, FAILED, of=f"delivery = '{PENDING}'")
 
     def retry_failed(self) -> None:
         """Update the columns."""
         query = f"""
-            UPDATE {self.channel} SET delivery = 'owed', trouble = ''
-            WHERE delivery = 'aside'
+            UPDATE {self.channel} SET delivery = '{PENDING}', trouble = ''
+            WHERE delivery = '{FAILED}'
         """  # noqa: S608 - the table name is a constant
         with self._database.writing(durable=False) as connection:
             connection.execute(query)
@@ -89,10 +89,10 @@ class _DeliveryState:
             self._database.reading() as connection,
         ):
             [(pending,)] = connection.execute(
-                f"SELECT count(*) FROM {self.channel} WHERE delivery = 'owed'"  # noqa: S608 - as above
+                f"SELECT count(*) FROM {self.channel} WHERE delivery = '{PENDING}'"  # noqa: S608 - as above
             )
             failed = connection.execute(
-                f"SELECT id, trouble FROM {self.channel} WHERE delivery = 'aside'"  # noqa: S608 - as above
+                f"SELECT id, trouble FROM {self.channel} WHERE delivery = '{FAILED}'"  # noqa: S608 - as above
                 " ORDER BY created_at, id"
             ).fetchall()
             paused = connection.execute(
@@ -187,7 +187,7 @@ class SqliteUndeliveredUsage:
 
 
 def _undelivered(since: date | None) -> tuple[str, list[int]]:
-    where = " WHERE delivery IN ('owed', 'aside')"
+    where = f" WHERE delivery IN ('{PENDING}', '{FAILED}')"
     if since is None:
         return where, []
     return f"{where} AND created_at >= ?", [datetime_to_micros(start_of_day(since))]

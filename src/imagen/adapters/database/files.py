@@ -48,7 +48,7 @@ def write_file(path: Path, content: bytes, *, durable: bool) -> None:
 
 
 def read_file(path: Path) -> bytes | None:
-    """Return the content; None if there is no such file.
+    """Return the content; None if the file does not exist.
 
     Raises:
         JournalError: the file cannot be read.

@@ -11,6 +11,8 @@ from unicodedata import normalize
 
 from imagen.adapters.database.connection import Database
 from imagen.adapters.database.schema import (
+    NOT_DELIVERED,
+    PENDING,
     datetime_to_micros,
     from_json,
     micros_to_datetime,
@@ -133,7 +135,7 @@ class SqliteHistory:
     def forget_older(self, than: datetime) -> int:
         """Delete the rows."""
         return self._delete(
-            "created_at < ? AND delivery <> 'owed'", datetime_to_micros(than)
+            f"created_at < ? AND delivery <> '{PENDING}'", datetime_to_micros(than)
         )
 
     def _delete(self, condition: str, value: str | int) -> int:
@@ -216,7 +218,7 @@ def _row(entry: HistoryEntry) -> tuple[str, int, str, str, str, str]:
         remove_surrogates(sidecar.backend),
         _fold(sidecar.prompt),
         to_json(entry),
-        "owed" if entry.owner else "none",
+        PENDING if entry.owner else NOT_DELIVERED,
     )
 
 

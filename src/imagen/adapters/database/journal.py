@@ -126,7 +126,7 @@ class SqliteJournal:
         with self._database.writing(durable=durable) as connection:
             _update(connection, remove_surrogates(call_id), update)
         # Only after the commit: a crash in between leaves a file that `list_open`
-        # deletes, while the other order could lose images that nobody has stored.
+        # deletes, while the other order could lose images that are not stored yet.
         if isinstance(update, CallClosed):
             self._received.remove(call_id)
 

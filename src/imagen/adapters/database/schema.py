@@ -16,6 +16,13 @@ import msgspec
 from imagen.domain.errors import JournalError
 from imagen.domain.money.usage import DIMENSIONS, Dimension, UsageRow, UsageTotal
 
+# The column `delivery` keeps the values of its first version, so that databases of
+# earlier versions of imagen are read without a migration.
+PENDING = "owed"
+FAILED = "aside"
+DELIVERED = "delivered"
+NOT_DELIVERED = "none"
+
 MIGRATIONS: tuple[tuple[str, ...], ...] = (
     (
         """

@@ -81,12 +81,12 @@ class DeliveryQueueContract(Contract):
     @pytest.fixture
     def other_queues(self) -> DeliveryQueues:
         """Second instances over the same records, as another process would have."""
-        pytest.skip("there are no `other_queues` over the same records")
+        pytest.skip("`other_queues` is not overridden")
 
     @pytest.fixture
     def broken_queues(self) -> DeliveryQueues:
         """Queues that can be neither read nor written."""
-        pytest.skip("no `broken_queues` are staged")
+        pytest.skip("`broken_queues` is not overridden")
 
     @pytest.fixture
     def full(

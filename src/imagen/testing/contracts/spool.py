@@ -22,12 +22,12 @@ class SpoolContract(Contract):
     @pytest.fixture
     def another_spool(self) -> Spool:
         """A second instance over the same files, as another process would have."""
-        pytest.skip("there is no `another_spool` over the same files")
+        pytest.skip("`another_spool` is not overridden")
 
     @pytest.fixture
     def broken_spool(self) -> Spool:
         """A spool that can be neither read nor written."""
-        pytest.skip("no `broken_spool` is staged")
+        pytest.skip("`broken_spool` is not overridden")
 
     def test_returns_the_bytes_unchanged(self, spool: Spool) -> None:
         """The bytes that were written last are read; an unknown id has none."""
@@ -81,5 +81,5 @@ class SpoolContract(Contract):
         assert 10 < len(raised.value.message) < 500
 
     def test_ignores_errors_when_it_discards(self, broken_spool: Spool) -> None:
-        """What cannot be deleted is no reason to fail."""
+        """An error while deleting is ignored."""
         broken_spool.discard([sample_id(1)])
