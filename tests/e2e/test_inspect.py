@@ -123,12 +123,12 @@ def test_of_several_the_others_are_still_inspected(ask: Ask, fox: str) -> None:
 
     assert run.code == 2
     assert run.lines[0] == fox or fox in run.lines
-    assert_one_sentence(run.err, "no file nothing.png")
+    assert_one_sentence(run.err, "No such file: nothing.png")
 
 
 @pytest.mark.parametrize(
     ("words", "said"),
-    [((), "IMAGE is missing"), (("last",), "No image was made here yet")],
+    [((), "IMAGE is missing"), (("last",), "No image was made on this machine yet")],
 )
 def test_what_is_not_there_is_said(ask: Ask, words: tuple[str, ...], said: str) -> None:
     run = ask("inspect", *words)
@@ -186,7 +186,7 @@ def test_a_copy_goes_where_it_is_told(ask: Ask, fox: str, here: Path) -> None:
         (("fox.png", "-o", "fox.png"), "replace fox.png itself"),
         (("fox.png", "-o", "fox.jpg"), "image/png"),
         (("fox.png", "-o", "fox"), "no extension"),
-        (("nothing.png",), "no file nothing.png"),
+        (("nothing.png",), "No such file: nothing.png"),
         (("fox.gif",), "image/gif"),
     ],
 )
@@ -212,4 +212,4 @@ def test_an_image_whose_file_is_gone_cannot_be_stripped(
     run = ask("strip", "last")
 
     assert run.code == 2
-    assert_one_sentence(run.err, "another image is at")
+    assert_one_sentence(run.err, "is another image now")

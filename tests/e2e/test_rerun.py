@@ -85,7 +85,7 @@ def test_nothing_can_be_verified_against_a_file_that_is_gone(
     run = ask("rerun", "last", "--verify")
 
     assert run.code == 2
-    assert_one_sentence(run.err, "gone", "nothing to compare with")
+    assert_one_sentence(run.err, "is missing", "nothing to compare with")
     assert left_behind(here) == ["fox.png.json"]
 
 
@@ -192,10 +192,10 @@ def test_a_graph_is_made_again(imagen: Imagen, here: Path) -> None:
 @pytest.mark.parametrize(
     ("words", "fragment"),
     [
-        (("nowhere.png",), "no file nowhere.png"),
-        (("bare.png",), "Nothing says how bare.png was made"),
-        (("text.png",), "no whole image"),
-        (("last",), "No image was made here yet"),
+        (("nowhere.png",), "No such file: nowhere.png"),
+        (("bare.png",), "No metadata says how bare.png was made"),
+        (("text.png",), "not a complete image"),
+        (("last",), "No image was made on this machine yet"),
         (("bare.png", "--verify", "-n", "2"), "--verify compares one image"),
         (("bare.png", "-o", "-", "--json"), "cannot both go to stdout"),
     ],

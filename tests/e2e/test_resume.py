@@ -156,9 +156,9 @@ def test_only_what_is_named_is_finished(
 @pytest.mark.parametrize(
     ("words", "fragment"),
     [
-        (("frob",), "There is no open job 'frob'. `imagen jobs` lists"),
-        ((sample_id(1), ""), "There is no open job ''."),
-        (("019a",), "2 open jobs begin with '019a'."),
+        (("frob",), "No open job 'frob'. Run `imagen jobs` to list"),
+        ((sample_id(1), ""), "No open job ''."),
+        (("019a",), "The ids of 2 open jobs begin with '019a'."),
         (("last", "--all"), "An ID and --all exclude each other."),
         (("--frob",), "Unknown option: --frob."),
     ],

@@ -268,7 +268,10 @@ def test_an_image_that_has_no_file_is_not_previewed(server: Server) -> None:
     )
 
     assert streamed.returncode == 0
-    assert streamed.stderr == b"imagen: preview: the image went to standard output\n"
+    assert (
+        streamed.stderr
+        == b"imagen: preview: the image was written to standard output\n"
+    )
 
 
 def test_a_mode_that_does_not_exist_is_said_before_anything_is_sent(

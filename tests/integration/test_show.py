@@ -236,7 +236,7 @@ def test_in_a_pipe_there_are_only_words(show: Show, tmp_path: Path) -> None:
 
 @pytest.mark.parametrize(
     ("words", "said"),
-    [((), b"IMAGE is missing"), (("nothing.png",), b"There is no file nothing.png")],
+    [((), b"IMAGE is missing"), (("nothing.png",), b"No such file: nothing.png")],
 )
 def test_what_is_not_there_is_said(
     show: Show, words: tuple[str, ...], said: bytes

@@ -1,4 +1,4 @@
-"""Ask backends whether they would work, at no cost."""
+"""Check at no cost whether backends are ready."""
 
 from collections.abc import Callable
 
@@ -17,11 +17,11 @@ from imagen.ports.backend import (
 from imagen.ports.clock import Clock
 
 LONGEST_CHECK = 20.0
-"""Seconds for one backend."""
+"""Seconds for the check of one backend."""
 
 
 class CheckedBackend(msgspec.Struct, frozen=True, kw_only=True):
-    """What one instance needs, and whether it has it."""
+    """The findings about one backend of the config."""
 
     name: str
     adapter: str
@@ -29,24 +29,24 @@ class CheckedBackend(msgspec.Struct, frozen=True, kw_only=True):
 
     @property
     def ready(self) -> bool:
-        """Whether everything is in order."""
+        """Whether all findings are positive."""
         return all(finding.ready for finding in self.findings)
 
 
 class CheckBackends(msgspec.Struct, frozen=True, kw_only=True):
-    """Looks at one instance after the other."""
+    """Checks one backend of the config after the other."""
 
     clock: Clock
 
     def run(
         self, instance: Instance, build: Callable[[], ImageBackend]
     ) -> CheckedBackend:
-        """Build the backend and let it look; whatever fails is a finding."""
+        """Build the backend and run its check; an error becomes a finding."""
         backend: ImageBackend | None = None
         context = RunningJobContext(
             number=1, clock=self.clock, listen=events.ignore_event
         )
-        call_off = self.clock.after(LONGEST_CHECK, context.expire)
+        cancel_alarm = self.clock.after(LONGEST_CHECK, context.expire)
         try:
             backend = build()
             if isinstance(backend, CheckableBackend):
@@ -56,19 +56,19 @@ class CheckBackends(msgspec.Struct, frozen=True, kw_only=True):
                     Readiness(
                         name="configured",
                         ready=True,
-                        note="the adapter cannot look further without spending",
+                        note="this adapter has no further check that costs nothing",
                     ),
                 )
         except ImagenError as error:
             note = " ".join(filter(None, (error.message, error.hint)))
             if context.timed_out:
-                note = f"no answer within {LONGEST_CHECK:g} seconds"
+                note = f"no response within {LONGEST_CHECK:g} seconds"
             findings = (Readiness(name="configured", ready=False, note=note),)
-        except Exception as error:  # noqa: BLE001 - an adapter's fault is a finding too
+        except Exception as error:  # noqa: BLE001 - a bug of an adapter is a finding too
             note = f"the adapter raised {type(error).__name__}: {error}"
             findings = (Readiness(name="configured", ready=False, note=note),)
         finally:
-            call_off()
+            cancel_alarm()
             if isinstance(backend, CloseableBackend):
                 backend.close()
         return CheckedBackend(

@@ -1,4 +1,4 @@
-"""A contact sheet, collected while the images of a sweep are made."""
+"""A contact sheet, built while the images of a sweep are generated."""
 
 from collections.abc import Callable
 from contextlib import suppress
@@ -23,18 +23,18 @@ from imagen.domain.sweep import SweepPlan
 from imagen.ports.contact_sheet import SheetRenderer
 from imagen.ports.storage import Storage
 
-_MOST_NAMES = 1000
+_MAX_NAMES = 1000
 
 
 class SavedSheet(msgspec.Struct, frozen=True, kw_only=True):
-    """Where the two forms of a contact sheet are."""
+    """The locations of a contact sheet as a PNG and as an HTML page."""
 
     picture_location: str
     page_location: str
 
 
 class ContactSheet:
-    """Keeps a thumbnail of each image, and nothing else of it."""
+    """Collects a thumbnail of each image, and no full-size image."""
 
     def __init__(
         self,
@@ -45,58 +45,59 @@ class ContactSheet:
         destination: Destination,
         link: Callable[[str, str], str],
     ) -> None:
-        """Begin an empty sheet.
+        """Create an empty sheet.
 
         Args:
-            plan: The sweep that is shown.
-            artist: Draws it.
-            storage: Where the images go, and the sheet as well.
-            destination: What they are called there.
-            link: Turns where an image is, and what the page is called, into a URL.
+            plan: The sweep.
+            renderer: Renders the sheet.
+            storage: The destination of the images and of the sheet.
+            destination: The naming of the images.
+            link: Converts the location of an image to a URL relative to the page name.
         """
         self._plan = plan
-        self._artist = renderer
+        self._renderer = renderer
         self._storage = storage
         self._destination = destination
         self._link = link
-        self._made: dict[int, CellResult] = {}
+        self._cells: dict[int, CellResult] = {}
 
     def add(self, outcome: StoredImage | FailedImage) -> None:
-        """Show what became of a cell."""
+        """Add the outcome of a cell."""
         image = outcome.rescued if isinstance(outcome, FailedImage) else outcome
         thumbnail = None
         if image is not None:
-            with suppress(StorageError):  # its cell says how it was made all the same
-                thumbnail = self._artist.make_thumbnail(image.content)
-        self._made[outcome.number] = build_cell_result(outcome, thumbnail)
+            # Without a thumbnail, the cell still shows the parameters.
+            with suppress(StorageError):
+                thumbnail = self._renderer.make_thumbnail(image.content)
+        self._cells[outcome.number] = build_cell_result(outcome, thumbnail)
 
     @property
     def is_empty(self) -> bool:
-        """Whether there is no image to show."""
-        return not any(made.sidecar for made in self._made.values())
+        """Whether the sheet has no image."""
+        return not any(made.sidecar for made in self._cells.values())
 
     def sheet(self, name: str = "") -> Sheet:
-        """Return the sheet as it is now.
+        """Return the current sheet.
 
         Args:
-            name: What the page is called, which links are to start from.
+            name: The name of the page, to which links are relative.
         """
         links = {
             number: self._link(made.location, name)
-            for number, made in self._made.items()
+            for number, made in self._cells.items()
             if made.location
         }
-        return build_sheet(self._plan, self._made, links)
+        return build_sheet(self._plan, self._cells, links)
 
     def save(self) -> SavedSheet:
-        """Store the sheet as a picture and as a page, beside the images.
+        """Store the sheet as a PNG and as an HTML page, beside the images.
 
         Raises:
-            StorageError: one of them could not be stored.
+            StorageError: one of the files cannot be stored.
         """
         stem = self._stem()
-        page = self._artist.render_html(self.sheet(stem))
-        picture = self._artist.render_png(self.sheet(stem))
+        page = self._renderer.render_html(self.sheet(stem))
+        picture = self._renderer.render_png(self.sheet(stem))
         return SavedSheet(
             page_location=self._save(f"{stem}.html", page, "text/html"),
             picture_location=self._save(f"{stem}.png", picture, "image/png"),
@@ -122,7 +123,7 @@ class ContactSheet:
 
     def _save(self, name: str, content: bytes, media_type: str) -> str:
         replace = self._destination.name is not None
-        for free, _ in zip(candidate_names(name), range(_MOST_NAMES), strict=False):
+        for free, _ in zip(candidate_names(name), range(_MAX_NAMES), strict=False):
             try:
                 return self._storage.save(
                     free, content, media_type=media_type, replace=replace

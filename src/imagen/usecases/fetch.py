@@ -1,4 +1,4 @@
-"""Bring an image back from the cloud, with its sidecar."""
+"""Download an image from the cloud, and store it with its sidecar."""
 
 from collections.abc import Callable
 from datetime import UTC, datetime
@@ -33,18 +33,18 @@ LAST = "last"
 
 
 class FetchImage(msgspec.Struct, frozen=True, kw_only=True):
-    """Stores an image of the cloud here.
+    """Downloads an image and adds it to the history.
 
     Attributes:
-        cloud: Where it is.
-        owner: Whose it is.
-        storage: Where it goes.
-        place: What it is called there, and whether its sidecar goes with it.
-        history: What remembers images.
+        cloud: The copies of images in the cloud.
+        owner: The user id of the owner.
+        storage: The destination.
+        place: The file name, and whether a sidecar is stored.
+        history: The history.
         queue: The delivery state of images.
         spool: The bytes of images that are not uploaded yet.
-        locate: Turns where an image is into where anybody finds it, from anywhere.
-        listen: Hears that it could not be remembered.
+        locate: Converts the location of an image to an absolute one.
+        listen: Receives a warning if the history cannot be written.
     """
 
     cloud: Cloud
@@ -58,21 +58,23 @@ class FetchImage(msgspec.Struct, frozen=True, kw_only=True):
     listen: events.Listener = events.ignore_event
 
     def run(self, name: str) -> StoredImage:
-        """Store the image of that id, of the only id that begins so, or the `last`.
+        """Store the image with that id, with a unique prefix of it, or the `last` one.
 
-        Where the same image is already, it stays as it is.
+        A file that already has the same content is left as it is.
 
         Raises:
-            InvalidRequest: there is none, or several.
-            StorageError: it could not be stored.
-            ImagenError: the cloud does not give it.
+            InvalidRequest: the name matches no image, or several.
+            StorageError: the image cannot be stored.
+            ImagenError: the image cannot be downloaded.
         """
-        image = self._named(name)
+        image = self._find(name)
         content = self.cloud.download(image)
         try:
             facts = read_facts(content)
         except NotAnImage as why:
-            raise BackendError(f"The copy of {image.sidecar.id}: {why}.") from why
+            raise BackendError(
+                f"The copy of {image.sidecar.id} is not a complete image: {why}."
+            ) from why
         stored = StoredImage(
             number=1,
             location="",
@@ -81,18 +83,18 @@ class FetchImage(msgspec.Struct, frozen=True, kw_only=True):
             sidecar=image.sidecar,
         )
         stored = msgspec.structs.replace(stored, location=self._save(stored))
-        self._remember(stored)
+        self._add_to_history(stored)
         return stored
 
-    def _named(self, name: str) -> CloudImage:
+    def _find(self, name: str) -> CloudImage:
         if name == LAST:
             image = next(iter(self.cloud.find(self.owner, limit=1)), None)
         else:
             image = self.cloud.get(self.owner, name) if name else None
         if image is None:
             raise InvalidRequest(
-                f"There is no image {name!r} in the cloud.",
-                hint="`imagen history --cloud` lists those there are.",
+                f"No image {name!r} in the cloud.",
+                hint="Run `imagen history --cloud` to list the images.",
             )
         return image
 
@@ -124,7 +126,7 @@ class FetchImage(msgspec.Struct, frozen=True, kw_only=True):
                 continue
         raise StorageError(f"No free name was found after {MAX_NAMES_TRIED} tries.")
 
-    def _remember(self, image: StoredImage) -> None:
+    def _add_to_history(self, image: StoredImage) -> None:
         entry = HistoryEntry(
             location=self.locate(image.location),
             sidecar=image.sidecar,
@@ -132,14 +134,15 @@ class FetchImage(msgspec.Struct, frozen=True, kw_only=True):
         )
         try:
             if self.history.get(image.sidecar.id) is None:
+                # An entry with an owner is pending at once. This one is in the cloud.
                 self.history.add([entry])
                 self.queue.mark_delivered([image.sidecar.id])
                 self.spool.discard([image.sidecar.id])
         except JournalError as error:
-            self.listen(events.Warned(message=f"not written down: {error.message}"))
+            self.listen(events.Warned(message=f"not recorded: {error.message}"))
 
 
 def _local(created_at: str) -> datetime:
-    """Return when it was made, in the time of where it was made."""
+    """Return the creation time with the UTC offset of the machine that made it."""
     moment = datetime.fromisoformat(created_at)
     return moment if moment.tzinfo else moment.replace(tzinfo=UTC)

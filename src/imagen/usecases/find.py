@@ -1,4 +1,4 @@
-"""From the name of an image, however it is called, to its file and every note."""
+"""Find an image by path, id or `last`, with all its metadata."""
 
 import re
 from hashlib import sha256
@@ -19,25 +19,25 @@ from imagen.ports.history import History
 
 LAST = "last"
 STREAM = "-"
-"""What history calls the place of an image that went to standard output."""
+"""The location in the history of an image that was written to standard output."""
 
-_UNREAD = "The history cannot be read; `imagen history` says why."
+_UNREADABLE = "The history cannot be read; run `imagen history` to see why."
 
 _ID = re.compile(r"[0-9a-f-]{1,36}", re.ASCII | re.IGNORECASE)
 
 
 class FoundImage(msgspec.Struct, frozen=True, kw_only=True):
-    """An image file, and everything that is said about it in the places there are.
+    """An image file and all its metadata.
 
     Attributes:
         location: Where the file is, or was.
-        content: The whole file; None when it is not there any more.
-        sha256: Of the content; "" without one.
-        making: What the file itself says; None without one.
-        sidecar: The note beside it, whether or not it is about these bytes.
-        entry: What the history of this machine remembers of it.
-        warnings: Which note could not be read, and why; none says where it is.
-        gone: Why there is no content, in a sentence.
+        content: The whole file; None if it is missing.
+        sha256: The hash of the content; "" without content.
+        metadata: The metadata in the file; None without content.
+        sidecar: The sidecar beside the file, which may describe other content.
+        entry: The entry in the history of this machine.
+        warnings: Which metadata could not be read, and why, without paths.
+        missing_reason: Why the content is missing, in a sentence.
     """
 
     location: str
@@ -51,110 +51,110 @@ class FoundImage(msgspec.Struct, frozen=True, kw_only=True):
 
     @property
     def media_type(self) -> str:
-        """What the file is; "" without one."""
+        """The media type of the file; "" without content."""
         return self.metadata.facts.media_type if self.metadata else ""
 
     @property
     def embedded(self) -> Sidecar | None:
-        """Imagen's own note inside the file."""
+        """The sidecar that imagen has embedded in the file."""
         recipes = self.metadata.recipes if self.metadata else ()
         return next((each.sidecar for each in recipes if each.sidecar), None)
 
     @property
     def best_sidecar(self) -> Sidecar | None:
-        """The note that knows most of those that are about this image.
+        """The most complete sidecar that describes this image.
 
-        None when no note of imagen's is known; another tool's words may be in `making`.
+        None if imagen did not make it. `metadata` may then have that of another tool.
         """
-        remembered = self.entry.sidecar if self.entry else None
-        inside = self.embedded
-        if compare_with_sidecar(self.sidecar, self.sha256, inside) in {
+        recorded = self.entry.sidecar if self.entry else None
+        embedded = self.embedded
+        if compare_with_sidecar(self.sidecar, self.sha256, embedded) in {
             "same",
             "changed",
         }:
             return self.sidecar
-        return remembered or inside or self.sidecar
+        return recorded or embedded or self.sidecar
 
 
 class FindImage(msgspec.Struct, frozen=True, kw_only=True):
-    """Finds an image by its path, its id, a unique beginning of its id, or `last`.
+    """Finds an image by its path, its id, a unique prefix of its id, or `last`.
 
-    A file goes before an id that is written the same; `last` is always the newest
-    image of this machine, and a file of that name is `./last`.
+    A file takes precedence over an id of the same spelling. `last` is always the newest
+    image of this machine; a file of that name is `./last`.
 
     Attributes:
         read: Reads files.
-        history: What was made on this machine.
+        history: The history of this machine.
     """
 
     read: ReadFile
     history: History
 
     def run(self, name: str) -> FoundImage:
-        """Return the image of that name, with its file if that is still there.
+        """Return the image with that name, with its content unless that is missing.
 
         Raises:
-            InvalidRequest: there is none of that name, or several; or it is no image
-                of a format that imagen reads.
-            JournalError: the history cannot be read, and is needed.
+            InvalidRequest: the name matches no image, or several, or the file is not an
+                image in a supported format.
+            JournalError: the history is needed, and cannot be read.
         """
         content = self.read(name) if name not in {"", LAST} else None
         if content is not None:
-            return self._of_path(name, content)
+            return self._from_path(name, content)
         entry = self.history.get(name) if name == LAST or _ID.fullmatch(name) else None
         if entry is None:
             raise _unknown(name)
-        return self._of_entry(entry)
+        return self._from_entry(entry)
 
     def load(self, name: str) -> tuple[FoundImage, bytes]:
-        """Return the image of that name, and its content.
+        """Return the image with that name, and its content.
 
         Raises:
-            InvalidRequest: as in `run`, or its file is not there any more.
-            JournalError: the history cannot be read, and is needed.
+            InvalidRequest: as in `run`, or the file is missing.
+            JournalError: the history is needed, and cannot be read.
         """
         found = self.run(name)
         if found.content is None:
             raise InvalidRequest(found.missing_reason)
         return found, found.content
 
-    def _of_path(self, location: str, content: bytes) -> FoundImage:
-        found = self._described(location, content)
-        entry, warnings = self._remembered(found)
+    def _from_path(self, location: str, content: bytes) -> FoundImage:
+        found = self._read_metadata(location, content)
+        entry, warnings = self._look_up(found)
         return msgspec.structs.replace(
             found, entry=entry, warnings=found.warnings + warnings
         )
 
-    def _of_entry(self, entry: HistoryEntry) -> FoundImage:
+    def _from_entry(self, entry: HistoryEntry) -> FoundImage:
         location, note = entry.location, entry.sidecar
 
-        def without(why: str) -> FoundImage:
-            gone = f"The file of image {note.id} is gone: {why}."
-            return FoundImage(location=location, entry=entry, missing_reason=gone)
+        def missing(why: str) -> FoundImage:
+            reason = f"The file of image {note.id} is missing: {why}."
+            return FoundImage(location=location, entry=entry, missing_reason=reason)
 
         if location == STREAM:
-            return without("it went to standard output")
+            return missing("it was written to standard output")
         try:
             content = self.read(location)
         except InvalidRequest as error:
-            return without(error.message.removesuffix("."))
+            return missing(error.message.removesuffix("."))
         if content is None:
-            return without(f"it was at {location}")
+            return missing(f"{location} does not exist")
         try:
-            found = self._described(location, content)
+            found = self._read_metadata(location, content)
         except InvalidRequest:
-            return without(f"something else is at {location} now")
+            return missing(f"{location} is not an image any more")
         known = {each.id for each in (found.sidecar, found.embedded) if each}
         if found.sha256 != note.sha256 and note.id not in known:
-            return without(f"another image is at {location} now")
+            return missing(f"{location} is another image now")
         return msgspec.structs.replace(found, entry=entry)
 
-    def _described(self, location: str, content: bytes) -> FoundImage:
+    def _read_metadata(self, location: str, content: bytes) -> FoundImage:
         try:
             making = read_embedded_metadata(content)
         except NotAnImage as why:
-            raise InvalidRequest(f"{location} is no whole image: {why}.") from why
-        sidecar, warnings = self._beside(location)
+            raise InvalidRequest(f"{location} is not a complete image: {why}.") from why
+        sidecar, warnings = self._read_sidecar(location)
         return FoundImage(
             location=location,
             content=content,
@@ -164,7 +164,7 @@ class FindImage(msgspec.Struct, frozen=True, kw_only=True):
             warnings=warnings,
         )
 
-    def _beside(self, location: str) -> tuple[Sidecar | None, tuple[str, ...]]:
+    def _read_sidecar(self, location: str) -> tuple[Sidecar | None, tuple[str, ...]]:
         name = location + SIDECAR_SUFFIX
         try:
             content = self.read(name)
@@ -172,12 +172,12 @@ class FindImage(msgspec.Struct, frozen=True, kw_only=True):
         except InvalidRequest as error:
             return None, (error.message.replace(name, basename(name)),)
         except ValueError as error:
-            return None, (f"{basename(name)} is no sidecar of imagen's: {error}.",)
+            return None, (f"{basename(name)} is not a sidecar of imagen: {error}.",)
 
-    def _remembered(
+    def _look_up(
         self, found: FoundImage
     ) -> tuple[HistoryEntry | None, tuple[str, ...]]:
-        """Look the image up by the id in a note about it, or else by its bytes."""
+        """Return the history entry with the same id, or else with the same content."""
         note = found.best_sidecar
         try:
             if note is None:
@@ -186,9 +186,11 @@ class FindImage(msgspec.Struct, frozen=True, kw_only=True):
                 return next(same, None), ()
             entry = self.history.get(note.id)
             return (entry if entry and entry.sidecar.id == note.id else None), ()
-        except JournalError:  # the file is there, and says what it says
-            return None, (_UNREAD,)
-        except InvalidRequest:  # its id is only the beginning of others'
+        except JournalError:
+            # The file and its own metadata are still useful.
+            return None, (_UNREADABLE,)
+        except InvalidRequest:
+            # The history does not have the id, but several that begin with it.
             return None, ()
 
 
@@ -196,9 +198,9 @@ def _unknown(name: str) -> InvalidRequest:
     if not name:
         return InvalidRequest("The name of the image is empty.")
     if name == LAST:
-        return InvalidRequest("No image was made here yet.")
-    what = "and no image with such an id" if _ID.fullmatch(name) else ""
+        return InvalidRequest("No image was made on this machine yet.")
+    suffix = ", and no image with this id" if _ID.fullmatch(name) else ""
     return InvalidRequest(
-        " ".join(filter(None, (f"There is no file {name}", what))) + ".",
-        hint="`imagen history` lists the images that were made here.",
+        f"No such file: {name}{suffix}.",
+        hint="Run `imagen history` to list the images of this machine.",
     )

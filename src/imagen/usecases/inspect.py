@@ -1,4 +1,4 @@
-"""Say everything that a file, its sidecar and the history say of an image."""
+"""Report all metadata of an image: in the file, the sidecar and the history."""
 
 import msgspec
 
@@ -9,10 +9,10 @@ from imagen.usecases.find import FindImage
 
 
 class InspectImage(msgspec.Struct, frozen=True, kw_only=True):
-    """Reads all there is about an image, and compares it.
+    """Reads and compares all metadata of an image.
 
     Attributes:
-        find: Finds the images.
+        find: Finds the image.
         check: Checks the C2PA manifest of a signed file.
     """
 
@@ -20,11 +20,11 @@ class InspectImage(msgspec.Struct, frozen=True, kw_only=True):
     check: CheckProvenance
 
     def run(self, name: str) -> Inspection:
-        """Return all that is known of the image of that name.
+        """Return the metadata of the image with that name.
 
         Raises:
-            InvalidRequest: there is no such image, or its file is gone.
-            JournalError: the history cannot be read, and is needed.
+            InvalidRequest: no such image exists, or its file is missing.
+            JournalError: the history is needed, and cannot be read.
         """
         found, content = self.find.load(name)
         if found.metadata is None:

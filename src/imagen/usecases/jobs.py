@@ -1,4 +1,4 @@
-"""The calls that are not over: which there are, and giving one up."""
+"""List open calls, and give one up."""
 
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
@@ -14,34 +14,34 @@ if TYPE_CHECKING:
 
 
 class OpenJobs(msgspec.Struct, frozen=True, kw_only=True):
-    """Looks through the journal.
+    """Reads the open calls from the journal.
 
     Attributes:
-        journal: What knows them.
+        journal: The journal.
     """
 
     journal: "Journal"
 
     def select(self, names: Sequence[str] = ()) -> tuple[OpenCall, ...]:
-        """Return the open calls of those names, or all of them, the oldest first.
+        """Return the named open calls, or all open calls, the oldest first.
 
         Args:
-            names: Ids, unique beginnings of ids, or `last`.
+            names: Ids, unique prefixes of ids, or `last`.
 
         Raises:
-            InvalidRequest: there is none of that name, or several.
-            JournalError: they cannot be read.
+            InvalidRequest: a name matches no open call, or several.
+            JournalError: the journal cannot be read.
         """
-        there = self.journal.list_open()
+        open_calls = self.journal.list_open()
         if not names:
-            return there
-        return tuple(_named(name, there) for name in dict.fromkeys(names))
+            return open_calls
+        return tuple(_select(name, open_calls) for name in dict.fromkeys(names))
 
     def forget(self, job: OpenCall) -> bool:
-        """Give up on a call: off the list, and into the ledger if it may have cost.
+        """Close a call without its images; record its cost as unknown if it was sent.
 
         Returns:
-            Whether it was given up; not if somebody works on it.
+            False if another process works on the call.
 
         Raises:
             JournalError: the journal cannot be written.
@@ -55,16 +55,18 @@ class OpenJobs(msgspec.Struct, frozen=True, kw_only=True):
         return True
 
 
-def _named(name: str, there: tuple[OpenCall, ...]) -> OpenCall:
-    if name == "last" and there:
-        return there[-1]
-    found = [each for each in there if name and each.call.id.startswith(name.lower())]
+def _select(name: str, open_calls: tuple[OpenCall, ...]) -> OpenCall:
+    if name == "last" and open_calls:
+        return open_calls[-1]
+    prefix = name.lower()
+    found = [each for each in open_calls if name and each.call.id.startswith(prefix)]
     if len(found) == 1:
         return found[0]
     if found:
         raise InvalidRequest(
-            f"{len(found)} open jobs begin with {name!r}.", hint="Give more of the id."
+            f"The ids of {len(found)} open jobs begin with {name!r}.",
+            hint="Give more characters of the id.",
         )
     raise InvalidRequest(
-        f"There is no open job {name!r}.", hint="`imagen jobs` lists those there are."
+        f"No open job {name!r}.", hint="Run `imagen jobs` to list the open jobs."
     )

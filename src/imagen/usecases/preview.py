@@ -1,4 +1,4 @@
-"""Show images that were just made; whatever becomes of that, they are stored."""
+"""Show images that were just stored. A failed preview has no other effect."""
 
 from collections.abc import Callable
 
@@ -8,7 +8,7 @@ from imagen.ports import preview as port
 from imagen.ports.preview import Preview
 
 MOST_PREVIEWS = 4
-"""For one request; the others are stored without a word."""
+"""Previews for one request; further images are not shown."""
 
 STREAM = "-"
 
@@ -17,9 +17,9 @@ class PreviewImages:
     """Shows the first few images of one request.
 
     Args:
-        preview: Where they are shown.
-        locate: Says where a stored image is found from anywhere.
-        listen: Hears of what cannot be shown.
+        preview: Shows an image.
+        locate: Converts the location of an image to an absolute one.
+        listen: Receives an event when an image cannot be shown.
     """
 
     def __init__(
@@ -31,20 +31,21 @@ class PreviewImages:
         self._left = MOST_PREVIEWS
 
     def run(self, image: StoredImage) -> None:
-        """Show the image if it is one of the first; raise nothing."""
+        """Show the image if it is one of the first; never raise."""
         if not self._left:
             return
         self._left -= 1
         if image.location == STREAM:
-            self._fail("the image went to standard output")
+            self._fail("the image was written to standard output")
             return
         try:
             self._preview.show(self._locate(image.location))
         except port.PreviewError as why:
             self._fail(str(why))
-        except Exception as error:  # noqa: BLE001 - it is only a preview
-            self._fail(f"a fault of our own: {type(error).__name__}: {error}")
+        except Exception as error:  # noqa: BLE001 - the image is stored anyway
+            self._fail(f"internal error: {type(error).__name__}: {error}")
 
     def _fail(self, reason: str) -> None:
-        self._left = 0  # nor could the next one be shown
+        # The next image would fail for the same reason, so one report is enough.
+        self._left = 0
         self._listen(PreviewFailed(reason=reason))

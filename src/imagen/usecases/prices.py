@@ -1,4 +1,4 @@
-"""Say what is charged for what, and how old that knowledge is."""
+"""List the prices of models, and how old each price is."""
 
 from collections.abc import Sequence
 from datetime import UTC
@@ -12,23 +12,23 @@ from imagen.domain.suggestion import suggest_name
 from imagen.ports.clock import Clock
 
 QUARTER = 92
-"""Days after which a price should be looked at again."""
+"""Days after which a price should be checked again."""
 
 
 class DatedPrice(msgspec.Struct, frozen=True, kw_only=True):
-    """A price, and how many days ago it was so at the most; None when it is our own."""
+    """A price and its age in days; the age of a price in the config is None."""
 
     listed: ListedPrice
     age_days: int | None
 
 
 class ListPrices(msgspec.Struct, frozen=True, kw_only=True):
-    """Looks through the prices.
+    """Searches the prices by model name.
 
     Attributes:
-        table: Every price that there is.
-        clock: The time.
-        listen: Hears that prices are old.
+        table: All known prices.
+        clock: The clock.
+        listen: Receives a warning if prices are old.
     """
 
     table: Sequence[ListedPrice]
@@ -36,29 +36,29 @@ class ListPrices(msgspec.Struct, frozen=True, kw_only=True):
     listen: events.Listener = events.ignore_event
 
     def run(self, part: str = "") -> tuple[DatedPrice, ...]:
-        """Return the prices of the models that have this in their name.
+        """Return the prices of the models whose names contain `part`, in any case.
 
         Raises:
-            InvalidRequest: there is none.
+            InvalidRequest: no model matches.
         """
         found = [each for each in self.table if part.lower() in each.model.lower()]
         if not found:
             names = [each.model.rpartition("/")[2] for each in self.table]
             near = suggest_name(part.lower(), names)
             raise InvalidRequest(
-                f"There is no price of a model that has {part!r} in its name.",
+                f"No price for a model whose name contains {part!r}.",
                 hint=f"Did you mean {near}?"
                 if near
-                else "`imagen prices` shows all that there are.",
+                else "Run `imagen prices` to list all prices.",
             )
-        shown = tuple(
+        prices = tuple(
             DatedPrice(listed=each, age_days=self._age(each)) for each in found
         )
-        if old := sum((each.age_days or 0) > QUARTER for each in shown):
-            counted = f"{old} of {len(shown)} prices may be older than a quarter"
-            advice = "look at the provider's page, and give the backend a `price`"
+        if old := sum((each.age_days or 0) > QUARTER for each in prices):
+            counted = f"{old} of {len(prices)} prices may be older than a quarter"
+            advice = "check the provider's page, then set the backend's `price`"
             self.listen(events.Warned(message=f"{counted}: {advice}"))
-        return shown
+        return prices
 
     def _age(self, listed: ListedPrice) -> int | None:
         if (since := listed.price.since) is None:

@@ -1,4 +1,4 @@
-"""Make an image again: what it was made with, and from, and whether it is the same."""
+"""Generate an image again from its metadata, and compare the result."""
 
 from collections.abc import Iterator, Mapping, Sequence
 from hashlib import sha256
@@ -31,14 +31,14 @@ from imagen.usecases.generate import GenerateImages
 
 
 class RerunSource(msgspec.Struct, frozen=True, kw_only=True):
-    """An image that is to be made again.
+    """An image that is to be generated again.
 
     Attributes:
-        found: Its file, and all that is said of it.
-        origin: How it was made, by whoever knows best.
-        backend: The instance that makes it again, unless another one is chosen.
-        replaced: In whose place that stands, if it is not the one that made it.
-        notes: What is to be said of that, each a sentence.
+        image: The file and all its metadata.
+        provenance: How the image was made, from the most complete metadata.
+        backend: The backend to use, unless the user chooses another one.
+        replaced: The change from the original backend, if that is not in the config.
+        notes: Warnings for the user, each a sentence.
     """
 
     image: FoundImage
@@ -48,9 +48,10 @@ class RerunSource(msgspec.Struct, frozen=True, kw_only=True):
     notes: tuple[str, ...] = ()
 
     def media_type_for(self, backend: str) -> str | None:
-        """Return the media type to ask that backend for; None leaves it its own.
+        """Return the media type to request from a backend; None for its default.
 
-        It was asked for that one, or sent it unasked; of another nobody knows.
+        The original backend is known to return the type of the image. Another one may
+        not support it.
         """
         note = self.image.best_sidecar
         if note is None or backend != self.provenance.backend:
@@ -59,16 +60,16 @@ class RerunSource(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class PrepareRerun(msgspec.Struct, frozen=True, kw_only=True):
-    """Turns an image back into a request.
+    """Builds a request from the metadata of an image.
 
     Attributes:
         find: Finds the image.
         read: Reads files.
         images_in: Lists the images of a folder.
-        history: What was made on this machine.
+        history: The history of this machine.
         instances: The backends of the config.
-        default: The one that is used unless another is named.
-        folders: Where images usually are.
+        default: The default backend.
+        folders: The folders in which reference images are searched.
     """
 
     find: FindImage
@@ -80,23 +81,25 @@ class PrepareRerun(msgspec.Struct, frozen=True, kw_only=True):
     folders: Sequence[str] = ()
 
     def find_source(self, name: str) -> RerunSource:
-        """Find out how the image was made, and what would make it again.
+        """Return the image with its provenance, and the backend to use.
 
         Raises:
-            InvalidRequest: there is no such image, or nobody says how it was made.
-            JournalError: the history cannot be read, and is needed.
+            InvalidRequest: no such image exists, or it has no usable metadata.
+            JournalError: the history is needed, and cannot be read.
         """
         found = self.find.run(name)
-        origin = _origin_of(found)
-        if origin is None:
+        provenance = _provenance_of(found)
+        if provenance is None:
             raise InvalidRequest(
-                f"Nothing says how {name} was made.",
-                hint=f"`imagen inspect {name}` shows what it does say.",
+                f"No metadata says how {name} was made.",
+                hint=f"Run `imagen inspect {name}` to see its metadata.",
             )
-        backend, replaced = choose_backend(origin, self.instances, default=self.default)
+        backend, replaced = choose_backend(
+            provenance, self.instances, default=self.default
+        )
         return RerunSource(
             image=found,
-            provenance=origin,
+            provenance=provenance,
             backend=backend,
             replaced=replaced,
             notes=(*found.warnings, *_doubts(found)),
@@ -105,98 +108,102 @@ class PrepareRerun(msgspec.Struct, frozen=True, kw_only=True):
     def build_request(
         self, source: RerunSource, overrides: Overrides, *, maker: GenerateImages
     ) -> GenerationRequest:
-        """Return the request that makes it again on the maker's backend.
+        """Return the request for the backend of `maker`.
 
         Raises:
-            InvalidRequest: an image that it was made from is not found.
+            InvalidRequest: a reference image of the original request is not found.
         """
-        origin, location = source.provenance, source.image.location
-        images = () if overrides.images is not None else origin.references
-        mask = None if overrides.mask is not None else origin.mask
+        provenance, location = source.provenance, source.image.location
+        images = () if overrides.images is not None else provenance.references
+        mask = None if overrides.mask is not None else provenance.mask
         instance = maker.instance
         return build_rerun_request(
-            origin,
+            provenance,
             overrides,
             instance=instance,
             capabilities_of=maker.capabilities,
-            images=[self._reference(each, location) for each in images],
-            mask=None if mask is None else self._reference(mask, location),
+            images=[self._load_reference(each, location) for each in images],
+            mask=None if mask is None else self._load_reference(mask, location),
             replaced=source.replaced if instance.name == source.backend else None,
             notes=source.notes,
         )
 
-    def _reference(self, wanted: Reference, location: str) -> ReferenceImage:
-        for path in self._places(wanted, location):
+    def _load_reference(self, reference: Reference, location: str) -> ReferenceImage:
+        for path in self._candidate_paths(reference, location):
             try:
                 content = self.read(path)
-                if content is None or sha256(content).hexdigest() != wanted.sha256:
+                if content is None or sha256(content).hexdigest() != reference.sha256:
                     continue
                 facts = read_facts(content)
             except (InvalidRequest, NotAnImage):
                 continue
             return ReferenceImage(
-                name=wanted.name,
-                sha256=wanted.sha256,
+                name=reference.name,
+                sha256=reference.sha256,
                 media_type=facts.media_type,
                 content=content,
             )
         raise InvalidRequest(
-            f"The image was made from {wanted.name} (sha256 {wanted.sha256[:12]}...), "
-            "which is not found by its content.",
-            hint="Put it beside the image, or give one with --image.",
+            f"The image was made from {reference.name} (sha256 "
+            f"{reference.sha256[:12]}...), and no file with that content was found.",
+            hint="Put it into the folder of the image, or give one with --image.",
         )
 
-    def _places(self, wanted: Reference, location: str) -> Iterator[str]:
-        """Yield where a reference may be, the likeliest first."""
+    def _candidate_paths(self, reference: Reference, location: str) -> Iterator[str]:
+        """Yield the paths where a reference image may be, the most likely first."""
         folders = list(dict.fromkeys([dirname(location), *self.folders]))
         for folder in folders:
-            yield join(folder, basename(wanted.name))
+            yield join(folder, basename(reference.name))
         try:
             for entry in self.history.find():
-                if wanted.sha256 in {entry.sidecar.sha256, entry.sidecar.source_sha256}:
+                if reference.sha256 in {
+                    entry.sidecar.sha256,
+                    entry.sidecar.source_sha256,
+                }:
                     yield entry.location
         except JournalError:
-            pass  # the folders are still there
+            # The folders may still have the image.
+            pass
         for folder in folders:
             yield from self.images_in(folder)
 
 
 class VerifyImage(msgspec.Struct, frozen=True, kw_only=True):
-    """Says whether an image that was made again shows the same.
+    """Compares an image that was generated again with the original.
 
     Attributes:
-        compare: Compares what files show.
-        editor: Redraws an image in the format of another.
+        compare: Compares the pixels of two files.
+        editor: Converts an image to another format.
     """
 
     compare: ComparePixels
     editor: ImageEditor
 
-    def run(self, before: bytes, now: StoredImage) -> str:
-        """Return how the new image differs; "" when every pixel is equal.
+    def run(self, original: bytes, new: StoredImage) -> str:
+        """Return how the new image differs; "" if all pixels are equal.
 
-        What was stored in another format is compared as it would be in that of the
-        old file, for a JPEG is never equal to what it was made from.
+        If the original is a JPEG and the new image is not, the new image is converted
+        first, because JPEG changes the pixels.
 
         Raises:
-            StorageError: one of them cannot be decoded.
+            StorageError: one of the images cannot be decoded.
         """
-        content, media_type = now.content, read_facts(before).media_type
-        if media_type == "image/jpeg" != now.facts.media_type:
+        content, media_type = new.content, read_facts(original).media_type
+        if media_type == "image/jpeg" != new.facts.media_type:
             content = self.editor.redraw(
                 content, media_type=media_type, fit=None, size=None
             )
-        return self.compare(before, content)
+        return self.compare(original, content)
 
 
-def _origin_of(found: FoundImage) -> Provenance | None:
+def _provenance_of(found: FoundImage) -> Provenance | None:
     if found.best_sidecar is not None:
         return provenance_from_sidecar(found.best_sidecar)
     return None if found.metadata is None else provenance_from_file(found.metadata)
 
 
 def _doubts(found: FoundImage) -> Iterator[str]:
-    """Yield a sentence if what is said may be of another image."""
+    """Yield a warning if the metadata may describe another image."""
     note = found.best_sidecar
     if note is None or not (note.sha256 and found.sha256):
         return

@@ -1,4 +1,4 @@
-"""Finish what another process began: ask the backend for the job, and store it."""
+"""Finish open calls: download the images of remote jobs, and store them."""
 
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import closing
@@ -40,16 +40,16 @@ from imagen.ports.journal import Journal
 
 
 class ResumeResult(msgspec.Struct, frozen=True, kw_only=True):
-    """What became of one open call.
+    """The result of resuming one open call.
 
     Attributes:
-        call_id: Which one.
-        over: Whether it is over now.
+        call_id: The id of the call.
+        closed: Whether the call is closed now.
         live: Whether another process works on it.
-        stored: Its images that are stored now.
-        failed: Those that are not, and why.
-        note: What there is to say besides, in a sentence.
-        error: Why it is still open, or failed for good.
+        stored: The images that are stored now.
+        failed: The images that are not, and why.
+        note: A remark for the user, in a sentence.
+        error: Why the call is still open, or has failed.
     """
 
     call_id: str
@@ -62,23 +62,24 @@ class ResumeResult(msgspec.Struct, frozen=True, kw_only=True):
 
     @property
     def is_complete(self) -> bool:
-        """Whether it is over, and nothing of it is missing."""
+        """Whether the call is closed and all its images are stored."""
         return self.closed and not self.failed and self.error is None
 
 
 class ResumeCalls(msgspec.Struct, frozen=True, kw_only=True):
-    """Finishes open calls; safe at any time, twice, and by two at once.
+    """Finishes open calls, at no cost.
 
-    Sends nothing that could cost anything: a call whose fate is unknown is looked up.
+    Never submits a job: if it is unknown whether the backend accepted a call, the
+    remote job is looked up. Several processes may do this at the same time.
 
     Attributes:
-        journal: What knows them.
-        records: What is written down of them.
-        backend_of: Builds the backend of that instance; raises if the config has none.
-        store_of: What puts images into such a place.
-        clock: The time.
-        retry: When to ask again.
-        listen: Hears what happens.
+        journal: The open calls.
+        records: Writes the journal and the history.
+        backend_of: Builds the backend of an instance; raises if the config has none.
+        store_of: Returns what stores images at a target.
+        clock: The clock.
+        retry: When to retry, and after which delay.
+        listen: Receives every event.
     """
 
     journal: Journal
@@ -92,21 +93,23 @@ class ResumeCalls(msgspec.Struct, frozen=True, kw_only=True):
     def outcomes(
         self, calls: Sequence[OpenCall], cancellation: Cancellation
     ) -> Iterator[ResumeResult]:
-        """Finish the calls, one after the other, and yield what becomes of each.
+        """Finish the calls, one after the other, and yield each result.
 
-        One that fails does not keep the others from being finished. After a
-        cancellation those that were not begun stay as they are, and yield nothing.
+        A call that fails does not stop the others. After a cancellation, calls that
+        were not started yield nothing.
         """
-        tasks = [partial(self._resume_one, call, cancellation) for call in calls]
-        ended = run_tasks(tasks, at_once=1, cancellation=cancellation, clock=self.clock)
-        with closing(ended):
-            for resumed in ended:
-                if resumed is not None:
-                    yield resumed
+        tasks = [partial(self._try_run, call, cancellation) for call in calls]
+        results = run_tasks(
+            tasks, at_once=1, cancellation=cancellation, clock=self.clock
+        )
+        with closing(results):
+            for result in results:
+                if result is not None:
+                    yield result
         self.listen(events.Finished())
 
     def run(self, open_call: OpenCall, *, cancellation: Cancellation) -> ResumeResult:
-        """Finish one call, as far as that is possible now.
+        """Finish one call, as far as that is possible at the moment.
 
         Raises:
             JournalError: the journal cannot be read or written.
@@ -126,23 +129,25 @@ class ResumeCalls(msgspec.Struct, frozen=True, kw_only=True):
             record.leave_open(f"{type(error).__name__}: {error}")
             raise
 
-    def _resume_one(
+    def _try_run(
         self, call: OpenCall, cancellation: Cancellation
     ) -> ResumeResult | None:
         if cancellation.event.is_set():
             return None
         try:
             return self.run(call, cancellation=cancellation)
-        except Exception as error:  # noqa: BLE001 - one call takes no other along
+        except Exception as error:  # noqa: BLE001 - one call must not stop the others
             return ResumeResult(call_id=call.call.id, closed=False, error=error)
 
     def _describe_unclaimed(self, call: Call) -> ResumeResult:
-        """Somebody else works on it, or it is over by now."""
-        still = {each.call.id for each in self.journal.list_open()}
-        if call.id not in still:
-            return ResumeResult(call_id=call.id, closed=True, note="It is over by now.")
-        working = "Another process works on it."
-        return ResumeResult(call_id=call.id, closed=False, live=True, note=working)
+        """Return the result of a call that this process could not claim."""
+        open_ids = {each.call.id for each in self.journal.list_open()}
+        if call.id not in open_ids:
+            return ResumeResult(
+                call_id=call.id, closed=True, note="It was closed in the meantime."
+            )
+        note = "Another process works on it."
+        return ResumeResult(call_id=call.id, closed=False, live=True, note=note)
 
     def _finish(
         self, claim: ClaimedCall, record: CallRecorder, cancellation: Cancellation
@@ -155,17 +160,17 @@ class ResumeCalls(msgspec.Struct, frozen=True, kw_only=True):
         if received is None:
             received = self._fetch(claim, record, cancellation)
             record.mark_received(received)
-        keep = PersistImages(
+        persist = PersistImages(
             store=self.store_of(call.target),
             records=self.records,
             listen=self.listen,
             again=True,
         )
-        outcomes = keep.run(record, received)
+        outcomes = persist.run(record, received)
         failed = tuple(each for each in outcomes if isinstance(each, FailedImage))
         return ResumeResult(
             call_id=call.id,
-            closed=self._is_over(call),
+            closed=self._is_closed(call),
             stored=tuple(each for each in outcomes if isinstance(each, StoredImage)),
             failed=failed,
         )
@@ -176,7 +181,7 @@ class ResumeCalls(msgspec.Struct, frozen=True, kw_only=True):
         call, name = record.call, record.call.plan.instance.name
         backend = self.backend_of(call.plan.instance)
         if not isinstance(backend, ResumableBackend):
-            raise Unfinished(f"{name} cannot be asked for a job that was handed in.")
+            raise Unfinished(f"{name} cannot look up a job that was submitted earlier.")
         context = RunningJobContext(
             number=call.job.number, clock=self.clock, listen=self.listen, record=record
         )
@@ -187,7 +192,8 @@ class ResumeCalls(msgspec.Struct, frozen=True, kw_only=True):
         )
         if not reference:
             raise Unfinished(
-                f"{name} knows of no job that is certainly this one.", hint=_bill(call)
+                f"{name} has no job that certainly belongs to this call.",
+                hint=_billing_hint(call),
             )
         attempt = 1
         while True:
@@ -202,13 +208,13 @@ class ResumeCalls(msgspec.Struct, frozen=True, kw_only=True):
             else:
                 break
         now = self.clock.now()
-        took = round((now - call.created_at).total_seconds() * 1000)
+        elapsed_ms = round((now - call.created_at).total_seconds() * 1000)
         return Received(
-            generated=generated, at=now, latency_ms=max(0, took), observed=False
+            generated=generated, at=now, latency_ms=max(0, elapsed_ms), observed=False
         )
 
     def _handle_failure(self, error: ImagenError, record: CallRecorder) -> ResumeResult:
-        """Close a call that failed for good, and leave every other one open."""
+        """Close a call that has certainly failed; leave any other call open."""
         call = record.call
         self.listen(
             events.Failed(
@@ -216,8 +222,10 @@ class ResumeCalls(msgspec.Struct, frozen=True, kw_only=True):
             )
         )
         settled = isinstance(error, Cancelled) and error.settled
-        good = error.may_have_cost and not isinstance(error, (Cancelled, Unfinished))
-        if not (settled or good):
+        # Only an error that may have cost money says that the job has ended. Any other
+        # error, such as an outage, leaves that unknown.
+        failed = error.may_have_cost and not isinstance(error, (Cancelled, Unfinished))
+        if not (settled or failed):
             record.leave_open(error.message)
             return ResumeResult(call_id=call.id, closed=False, error=error)
         cost = (
@@ -235,16 +243,17 @@ class ResumeCalls(msgspec.Struct, frozen=True, kw_only=True):
         )
         return ResumeResult(call_id=call.id, closed=True, error=error)
 
-    def _is_over(self, call: Call) -> bool:
+    def _is_closed(self, call: Call) -> bool:
         try:
-            there = self.journal.list_open()
+            open_calls = self.journal.list_open()
         except JournalError:
-            return False  # its images are stored, and that is to be said all the same
-        return call.id not in {each.call.id for each in there}
+            # The images are stored, and that has to be reported in any case.
+            return False
+        return call.id not in {each.call.id for each in open_calls}
 
 
-def _bill(call: Call) -> str:
+def _billing_hint(call: Call) -> str:
     if not call.may_cost:
         return ""
     amount = "" if call.reserved is None else f", with {format_micros(call.reserved)}"
-    return f"It may have been billed{amount}; it is not sent again by itself."
+    return f"It may have been billed{amount}; it is not submitted again automatically."

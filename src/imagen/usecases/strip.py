@@ -1,4 +1,4 @@
-"""Make a copy of an image that says nothing about its making."""
+"""Write a copy of an image without its metadata."""
 
 from collections.abc import Callable
 from itertools import islice
@@ -13,15 +13,15 @@ from imagen.domain.naming import candidate_names
 from imagen.ports.storage import Storage
 from imagen.usecases.find import FindImage
 
-MOST_NAMES_TRIED = 10_000
+MAX_NAMES_TRIED = 10_000
 
 
 class CopyTarget(msgspec.Struct, frozen=True, kw_only=True):
-    """Where a copy goes.
+    """The destination of a copy.
 
     Attributes:
         storage: The folder, or the stream.
-        name: Of the file, which is replaced; None finds a free name.
+        name: The file name, which is replaced if it exists; None finds a free name.
     """
 
     storage: Storage
@@ -29,23 +29,23 @@ class CopyTarget(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class StripImage(msgspec.Struct, frozen=True, kw_only=True):
-    """Writes copies without prompt or metadata; the pixels stay as they are.
+    """Writes copies without prompt and metadata; the pixels do not change.
 
     Attributes:
-        find: Finds the images.
-        place_of: Says where the copy of the image at some place goes.
+        find: Finds the image.
+        place_of: Returns the destination of the copy of the image at a location.
     """
 
     find: FindImage
     place_of: Callable[[str], CopyTarget]
 
     def run(self, name: str) -> str:
-        """Write the copy of the image of that name, and return where it is.
+        """Write a copy of the image with that name, and return its location.
 
         Raises:
-            InvalidRequest: there is no such image, or its format cannot be stripped,
-                or is another than that of the file that the copy is to be.
-            JournalError: the history cannot be read, and is needed.
+            InvalidRequest: no such image exists, its format is not supported, or the
+                suffix of the copy does not match its format.
+            JournalError: the history is needed, and cannot be read.
             StorageError: the copy cannot be written.
         """
         found, content = self.find.load(name)
@@ -55,20 +55,20 @@ class StripImage(msgspec.Struct, frozen=True, kw_only=True):
         if place.name is not None:
             if guess_media_type(place.name) != media_type:
                 raise InvalidRequest(
-                    f"A copy of {found.location} is {media_type}, as it is itself.",
-                    hint=f"Name it .{EXTENSIONS[media_type]}.",
+                    f"The copy of {found.location} has the same format, {media_type}.",
+                    hint=f"Name the copy .{EXTENSIONS[media_type]}.",
                 )
             return place.storage.save(
                 place.name, bare, media_type=media_type, replace=True
             )
         for copy in islice(
-            candidate_names(_copy_name(found.location)), MOST_NAMES_TRIED
+            candidate_names(_copy_name(found.location)), MAX_NAMES_TRIED
         ):
             try:
                 return place.storage.save(copy, bare, media_type=media_type)
             except NameTaken:
                 continue
-        raise StorageError(f"No free name was found after {MOST_NAMES_TRIED} tries.")
+        raise StorageError(f"No free name was found after {MAX_NAMES_TRIED} tries.")
 
 
 def _copy_name(location: str) -> str:

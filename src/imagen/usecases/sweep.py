@@ -1,4 +1,4 @@
-"""Make every combination of what was asked for, under one budget."""
+"""Generate an image for every combination of parameters, under one budget."""
 
 from collections.abc import Iterator, Mapping, Sequence
 
@@ -19,12 +19,12 @@ from imagen.usecases.generate import GenerateImages, PreparedCall, run_calls
 
 
 class SweepImages(msgspec.Struct, frozen=True, kw_only=True):
-    """Makes the images of a sweep, on one backend or several.
+    """Generates the images of a sweep, on one backend or several.
 
     Attributes:
-        makers: What makes images, by the instance's name; all write into `records`.
-        records: What is written down of every call, whichever backend gets it.
-        listen: Hears what happens.
+        makers: The use case for each backend, by name; all of them use `records`.
+        records: Writes the journal and the history.
+        listen: Receives every event.
     """
 
     makers: Mapping[str, GenerateImages]
@@ -38,27 +38,24 @@ class SweepImages(msgspec.Struct, frozen=True, kw_only=True):
         *,
         max_cost: int | None = None,
     ) -> SweepPlan:
-        """Decide everything, send nothing.
+        """Plan all images, without sending anything.
 
-        Where no seed is asked for, one is drawn for all, so that it is seen what the
-        rest does.
+        If no seed is requested, all images get the same random seed, so that they
+        differ only in the other parameters.
 
         Args:
-            sweep: What varies.
-            asked: For each of its cells whom to ask, and for what one image.
-            max_cost: Micro-dollars for all of it; None is no limit.
+            grid: The parameters that vary.
+            requests: For each cell of the grid, the backend and the request for one
+                image.
+            max_cost: Limit for the whole sweep in micro-dollars; None for no limit.
 
         Raises:
-            InvalidRequest: something makes no sense, here or to a backend.
-            OverBudget: it costs too much for any day, or more than `max_cost`.
+            InvalidRequest: a parameter is invalid, in general or for a backend.
+            OverBudget: the sweep costs more than `max_cost` or than a whole budget.
         """
-        drawn = choose_seed(
-            0, limit=LARGEST_DRAWN_SEED, random_int=self._any.random_int
-        )
+        seed = choose_seed(0, limit=LARGEST_DRAWN_SEED, random_int=self._any.random_int)
         plans = tuple(
-            self._plan(
-                backend, request, number=number, count=len(requests), drawn=drawn
-            )
+            self._plan(backend, request, number=number, count=len(requests), seed=seed)
             for number, (backend, request) in enumerate(requests, start=1)
         )
         if max_cost is not None:
@@ -67,11 +64,11 @@ class SweepImages(msgspec.Struct, frozen=True, kw_only=True):
         return SweepPlan(sweep=grid, cells=grid.cells(), plans=plans)
 
     def check_budget(self, plan: SweepPlan) -> None:
-        """Find out whether the plan could be carried out now, and reserve nothing.
+        """Check whether the budgets allow the plan now, without reserving anything.
 
         Raises:
-            OverBudget: it could not.
-            JournalError: that cannot be told.
+            OverBudget: a budget does not allow it.
+            JournalError: the budgets cannot be checked.
         """
         for record in self._begin(plan):
             record.close(None)
@@ -79,15 +76,15 @@ class SweepImages(msgspec.Struct, frozen=True, kw_only=True):
     def outcomes(
         self, plan: SweepPlan, cancellation: Cancellation, *, at_once: int | None = None
     ) -> Iterator[StoredImage | FailedImage]:
-        """Carry out a plan, and yield what becomes of each image once it is known.
+        """Generate the images of a plan, and yield each outcome as soon as it is known.
 
-        One that fails does not keep the others from being made.
+        A failed image does not stop the others.
 
         Args:
-            plan: What is to be made.
-            cancellation: Ends it early.
-            at_once: Calls at the same time; None has each backend make as many as its
-                instance says, beside the others.
+            plan: The plan.
+            cancellation: Stops the sweep early.
+            at_once: Calls at the same time, on all backends together; None uses the
+                `concurrency` of each backend.
 
         Raises:
             OverBudget, JournalError, Unauthorized, Misconfigured: nothing was sent.
@@ -103,16 +100,16 @@ class SweepImages(msgspec.Struct, frozen=True, kw_only=True):
         works: list[PreparedCall] = []
         for each, record in zip(plan.plans, records, strict=True):
             works += self._maker(each).prepare_calls([record], each.jobs)
-        crews = [(works, at_once or 1)]
+        groups = [(works, at_once or 1)]
         if at_once is None:
-            crews = [
+            groups = [
                 (
                     [work for work in works if work.maker is maker],
                     maker.instance.concurrency,
                 )
                 for maker in self.makers.values()
             ]
-        yield from run_calls(crews, cancellation=cancellation, clock=self._any.clock)
+        yield from run_calls(groups, cancellation=cancellation, clock=self._any.clock)
         self.listen(events.Finished())
 
     @property
@@ -129,14 +126,14 @@ class SweepImages(msgspec.Struct, frozen=True, kw_only=True):
         *,
         number: int,
         count: int,
-        drawn: int,
+        seed: int,
     ) -> GenerationPlan:
         maker, replace = self.makers[backend], msgspec.structs.replace
         maker.check_target(count=count)
         seeded = request.seed or (request.style and request.style.seed)
         can = maker.capabilities(request.model or "")
         if not seeded and can.largest_seed is not None:
-            request = replace(request, seed=drawn)
+            request = replace(request, seed=seed)
         plan = maker.plan(request)
         return replace(
             plan,
@@ -145,7 +142,7 @@ class SweepImages(msgspec.Struct, frozen=True, kw_only=True):
         )
 
     def _begin(self, plan: SweepPlan) -> list[CallRecorder]:
-        """Reserve what all of the calls may cost, or nothing, whoever gets them."""
+        """Reserve the cost of all calls on all backends, or of none."""
         calls: list[Call] = []
         limits: dict[str, BudgetLimit] = {}
         for each in plan.plans:

@@ -1,6 +1,6 @@
-"""Throw an image away, and fetch it back.
+"""Move an image to the trash, and restore it.
 
-Whatever fails or is killed on the way: the image is where it was, or in the bin.
+After an error or a crash the image is in its old place or in the trash, never lost.
 """
 
 from contextlib import suppress
@@ -15,12 +15,12 @@ from imagen.ports.trash import Trash
 
 
 class TrashImages(msgspec.Struct, frozen=True, kw_only=True):
-    """Moves images to the bin, and has the history forget them.
+    """Moves images to the trash, and removes them from the history.
 
     Attributes:
-        history: What remembers them.
+        history: The history.
         spool: The bytes of images that are not uploaded yet.
-        bin: Where they go.
+        trash: The trash.
     """
 
     history: History
@@ -28,56 +28,61 @@ class TrashImages(msgspec.Struct, frozen=True, kw_only=True):
     trash: Trash
 
     def run(self, image_id: str) -> bool:
-        """Throw one away, and say whether it can be had back.
+        """Move one image to the trash; return whether it can be restored.
 
-        One of which the history has what cannot be read is forgotten, and cannot; its
-        file stays where it is.
+        An image whose history entry is damaged is removed from the history only. Its
+        file stays, and it cannot be restored.
 
         Raises:
-            InvalidRequest: the history has no image of that id.
-            StorageError: its file cannot be moved; nothing has changed.
+            InvalidRequest: the history has no image with that id.
+            StorageError: the file cannot be moved; nothing has changed.
             JournalError: the history cannot be read or written; nothing has changed.
         """
         entry = self._entry(image_id)
-        is_kept = entry is not None and self.trash.put(entry)
+        is_restorable = entry is not None and self.trash.put(entry)
         try:
             was_known = self.history.forget(image_id)
         except JournalError:
-            if is_kept:
-                with suppress(StorageError):  # then it is in the bin, and can be undone
+            if is_restorable:
+                # If this fails too, the image is in the trash, and can be restored.
+                with suppress(StorageError):
                     self.trash.restore(image_id)
             raise
         if entry is None and not was_known:
             raise _unknown()
         self.spool.discard([image_id])
-        return is_kept
+        return is_restorable
 
     def undo(self, image_id: str) -> HistoryEntry:
-        """Have it remembered, and fetch it back.
+        """Restore one image from the trash, and add it to the history.
 
         Raises:
-            InvalidRequest: it is not in the bin.
-            StorageError: something else is in its place; it is still in the bin.
-            JournalError: the history cannot be written; it is still in the bin.
+            InvalidRequest: the image is not in the trash.
+            StorageError: another file is in its place; the image stays in the trash.
+            JournalError: the history cannot be written; the image stays in the trash.
         """
         entry = self.trash.find(image_id)
         if entry is None:
-            raise InvalidRequest("There is no such image in the bin.")
+            raise InvalidRequest("The trash has no such image.")
         self.history.add([entry])
         try:
-            self.trash.restore(image_id)  # it is back, too, if another was faster
+            # Returns nothing if another process restored the image just now.
+            self.trash.restore(image_id)
         except StorageError:
-            with suppress(JournalError):  # then it can be undone all the same
+            # If this fails too, the entry stays, and the image can still be restored.
+            with suppress(JournalError):
                 self.history.forget(image_id)
             raise
         return entry
 
     def _entry(self, image_id: str) -> HistoryEntry | None:
-        """Return what the history has; None if that cannot be read, and others can."""
+        """Return the history entry; None if only this entry cannot be read."""
         try:
             entry = self.history.get(image_id)
         except JournalError:
-            next(self.history.find(limit=1), None)  # else it may be fine tomorrow
+            # If the whole history cannot be read, this raises: then the entry may be
+            # intact, and must not be deleted.
+            next(self.history.find(limit=1), None)
             return None
         if entry is None or entry.sidecar.id != image_id:
             raise _unknown()
@@ -85,4 +90,4 @@ class TrashImages(msgspec.Struct, frozen=True, kw_only=True):
 
 
 def _unknown() -> InvalidRequest:
-    return InvalidRequest("There is no such image in the history.")
+    return InvalidRequest("The history has no such image.")

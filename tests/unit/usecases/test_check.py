@@ -53,7 +53,7 @@ def test_a_backend_that_cannot_look_is_taken_at_its_word() -> None:
     result = checked(ScriptedBackend())
 
     assert result.ready
-    assert "without spending" in result.findings[0].note
+    assert "no further check that costs nothing" in result.findings[0].note
 
 
 @pytest.mark.parametrize(

@@ -127,9 +127,9 @@ def test_a_sidecar_that_does_not_fit_is_better_than_nothing(place: Place) -> Non
 
 
 GONE: Mapping[str, Mapping[str, bytes]] = {
-    "it was at x.png": {},
-    "another image is at x.png now": {"x.png": OTHER},
-    "something else is at x.png now": {"x.png": b"a letter"},
+    "x.png does not exist": {},
+    "x.png is another image now": {"x.png": OTHER},
+    "x.png is not an image any more": {"x.png": b"a letter"},
 }
 
 
@@ -143,7 +143,7 @@ def test_of_an_image_whose_file_is_gone_the_note_is_still_there(
     found = place.find.run("last")
 
     assert (found.content, found.best_sidecar) == (None, note)
-    with pytest.raises(InvalidRequest, match=f"{note.id} is gone: {why}"):
+    with pytest.raises(InvalidRequest, match=f"{note.id} is missing: {why}"):
         place.find.load("last")
 
 
@@ -166,10 +166,10 @@ def test_an_image_that_was_changed_since_is_still_the_same_one(place: Place) -> 
     ("name", "said"),
     [
         ("", "empty"),
-        ("last", "No image was made here yet"),
-        ("nothing.png", "no file nothing.png"),
-        ("cafe", "no file cafe and no image with such an id"),
-        ("letter.txt", "letter.txt is no whole image"),
+        ("last", "No image was made on this machine yet"),
+        ("nothing.png", "No such file: nothing.png"),
+        ("cafe", "No such file: cafe, and no image with this id"),
+        ("letter.txt", "letter.txt is not a complete image"),
     ],
 )
 def test_what_is_not_there_is_said_in_a_sentence(
@@ -231,7 +231,7 @@ def test_a_history_that_cannot_be_read_takes_no_file_away(place: Place) -> None:
 
     assert find.run("x.png").content == content
     assert find.run("x.png").warnings == (
-        "The history cannot be read; `imagen history` says why.",
+        "The history cannot be read; run `imagen history` to see why.",
     )
     with pytest.raises(JournalError):
         find.run("last")

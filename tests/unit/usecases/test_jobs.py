@@ -23,7 +23,7 @@ def test_it_is_named_by_its_id_or_the_beginning_or_as_the_last() -> None:
     for name in (there.call.id, there.call.id[:8].upper(), "last"):
         assert jobs.select([name, name]) == (there,)
     for nonsense in ("nothing", ""):
-        with pytest.raises(InvalidRequest, match="no open job"):
+        with pytest.raises(InvalidRequest, match="No open job"):
             jobs.select([nonsense])
 
 
@@ -32,7 +32,7 @@ def test_a_beginning_that_several_share_names_none() -> None:
     scene.run(count=2)
     jobs, _ = jobs_of(scene)
 
-    with pytest.raises(InvalidRequest, match="2 open jobs begin with"):
+    with pytest.raises(InvalidRequest, match="The ids of 2 open jobs begin with"):
         jobs.select(["0"])
 
 

@@ -84,12 +84,15 @@ def test_finds_a_model_by_a_part_of_its_name(part: str) -> None:
 
 @pytest.mark.parametrize(
     ("part", "hint"),
-    [("flx-2", "Did you mean flux-2?"), ("dall-e", "`imagen prices` shows all")],
+    [
+        ("flx-2", "Did you mean flux-2?"),
+        ("dall-e", "Run `imagen prices` to list all prices"),
+    ],
 )
 def test_a_model_without_a_price_is_a_mistake(part: str, hint: str) -> None:
     shop = Shop(listed("b/flux-2", "2026-11-22"))
 
-    with pytest.raises(InvalidRequest, match="no price of a model") as caught:
+    with pytest.raises(InvalidRequest, match="No price for a model") as caught:
         shop.prices.run(part)
 
     assert caught.value.hint.startswith(hint)

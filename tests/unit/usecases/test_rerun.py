@@ -128,7 +128,9 @@ def test_a_file_that_says_nothing_cannot_be_made_again() -> None:
     place = Place()
     place.files["bare.png"] = OTHER
 
-    with pytest.raises(InvalidRequest, match=r"Nothing says how bare\.png was made"):
+    with pytest.raises(
+        InvalidRequest, match=r"No metadata says how bare\.png was made"
+    ):
         place.again.find_source("bare.png")
 
 

@@ -196,7 +196,7 @@ def test_an_adapter_that_cannot_be_asked_leaves_it_open() -> None:
     (resumed,) = scene.resume(scene.die())
 
     assert not resumed.closed
-    assert "cannot be asked" in str(resumed.error)
+    assert "cannot look up a job" in str(resumed.error)
 
 
 def test_a_backend_that_is_in_the_config_no_more_leaves_it_open() -> None:
