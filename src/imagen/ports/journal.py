@@ -45,7 +45,7 @@ class Journal(Protocol):
         """
         ...
 
-    def record(self, call_id: str, note: CallUpdate) -> None:
+    def record(self, call_id: str, update: CallUpdate) -> None:
         """Write down what became of a call; a note of what is so changes nothing.
 
         A call only goes on, from `planned` to `received`; `Sending(active=False)` alone

@@ -214,15 +214,15 @@ class MemoryJournal:
         """Return what was spent and reserved within the limit."""
         return sum(self._spent_and_reserved(limit))
 
-    def record(self, call_id: str, note: CallUpdate) -> None:
+    def record(self, call_id: str, update: CallUpdate) -> None:
         """Apply the update to the call."""
         with self._shared.lock:
-            self.notes.append((call_id, note))
-            if isinstance(note, CallClosed):
+            self.notes.append((call_id, update))
+            if isinstance(update, CallClosed):
                 self._shared.calls.pop(call_id, None)
-                self.ledger.record([] if note.usage is None else [note.usage])
+                self.ledger.record([] if update.usage is None else [update.usage])
             elif entry := self._shared.calls.get(call_id):
-                self._apply(entry, note)
+                self._apply(entry, update)
 
     def unclaimed_references(
         self, call: Call, references: Sequence[str]

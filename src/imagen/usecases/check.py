@@ -61,6 +61,7 @@ class CheckBackends(msgspec.Struct, frozen=True, kw_only=True):
                 )
         except ImagenError as error:
             note = " ".join(filter(None, (error.message, error.hint)))
+            # The error of an expired check is that of the connection it has closed.
             if context.timed_out:
                 note = f"no response within {LONGEST_CHECK:g} seconds"
             findings = (Readiness(name="configured", ready=False, note=note),)

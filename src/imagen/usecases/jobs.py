@@ -46,6 +46,7 @@ class OpenJobs(msgspec.Struct, frozen=True, kw_only=True):
         Raises:
             JournalError: the journal cannot be written.
         """
+        # Claimed first, so that no other process resumes the call in the meantime.
         claim = self.journal.claim(job.call.id)
         if claim is None:
             return False

@@ -129,6 +129,7 @@ class PrepareRerun(msgspec.Struct, frozen=True, kw_only=True):
         )
 
     def _load_reference(self, reference: Reference, location: str) -> ReferenceImage:
+        # Recognized by its content, not by its name, which may have changed since.
         for path in self._candidate_paths(reference, location):
             try:
                 content = self.read(path)

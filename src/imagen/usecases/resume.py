@@ -126,6 +126,7 @@ class ResumeCalls(msgspec.Struct, frozen=True, kw_only=True):
                 raise
             return self._handle_failure(error, record)
         except BaseException as error:
+            # Otherwise no process could claim the call before this process ends.
             record.leave_open(f"{type(error).__name__}: {error}")
             raise
 

@@ -61,6 +61,7 @@ class StripImage(msgspec.Struct, frozen=True, kw_only=True):
             return place.storage.save(
                 place.name, bare, media_type=media_type, replace=True
             )
+        # Never replaces a file: the name of the copy was not chosen by the user.
         for copy in islice(
             candidate_names(_copy_name(found.location)), MAX_NAMES_TRIED
         ):

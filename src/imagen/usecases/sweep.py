@@ -89,6 +89,7 @@ class SweepImages(msgspec.Struct, frozen=True, kw_only=True):
         Raises:
             OverBudget, JournalError, Unauthorized, Misconfigured: nothing was sent.
         """
+        # Before anything is reserved: a backend that is not set up leaves no trace.
         for maker in self.makers.values():
             maker.prepare()
         records = self._begin(plan)
@@ -134,6 +135,7 @@ class SweepImages(msgspec.Struct, frozen=True, kw_only=True):
         can = maker.capabilities(request.model or "")
         if not seeded and can.largest_seed is not None:
             request = replace(request, seed=seed)
+        # Planned alone, then numbered as one image of the whole sweep.
         plan = maker.plan(request)
         return replace(
             plan,
@@ -148,5 +150,6 @@ class SweepImages(msgspec.Struct, frozen=True, kw_only=True):
         for each in plan.plans:
             intended, under = self._maker(each).build_calls(each)
             calls += intended
+            # By label, because backends share limits, and each is checked once.
             limits |= {limit.label: limit for limit in under}
         return self.records.begin(calls, limits=tuple(limits.values()))

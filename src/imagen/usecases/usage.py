@@ -65,6 +65,7 @@ class ShowUsage(msgspec.Struct, frozen=True, kw_only=True):
         rows = self.ledger.rows(since=since)
         if self.undelivered is None:
             return rows
+        # Both are sorted, so merging them holds one row of each in memory.
         rest = self.undelivered.rows(since=since)
         return heapq.merge(rest, rows, key=attrgetter("created_at", "id"), reverse=True)
 
