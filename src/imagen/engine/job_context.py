@@ -38,7 +38,7 @@ class RunningJobContext:
 
     @property
     def stopped(self) -> bool:
-        """Whether the job was cancelled or has timed out."""
+        """True once the job was cancelled or has timed out."""
         return self._cancellation.event.is_set()
 
     def set_sending(self, *, active: bool) -> None:

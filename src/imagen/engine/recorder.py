@@ -257,7 +257,7 @@ class CallRecorder:
 
     @property
     def is_recorded(self) -> bool:
-        """Whether the journal has the call, so that it can be resumed."""
+        """True if the journal has the call, so that it can be resumed."""
         return self._recorded
 
     def _record(self, update: CallUpdate) -> bool:

@@ -29,7 +29,7 @@ class CheckedBackend(msgspec.Struct, frozen=True, kw_only=True):
 
     @property
     def ready(self) -> bool:
-        """Whether all findings are positive."""
+        """True if all findings are positive."""
         return all(finding.ready for finding in self.findings)
 
 

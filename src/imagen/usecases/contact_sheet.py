@@ -73,7 +73,7 @@ class ContactSheet:
 
     @property
     def is_empty(self) -> bool:
-        """Whether the sheet has no image."""
+        """True if the sheet has no image."""
         return not any(made.sidecar for made in self._cells.values())
 
     def sheet(self, name: str = "") -> Sheet:

@@ -62,7 +62,7 @@ class ResumeResult(msgspec.Struct, frozen=True, kw_only=True):
 
     @property
     def is_complete(self) -> bool:
-        """Whether the call is closed and all its images are stored."""
+        """True if the call is closed and all its images are stored."""
         return self.closed and not self.failed and self.error is None
 
 
