@@ -2,7 +2,7 @@ from pathlib import Path
 
 import pytest
 
-from imagen.adapters.database.spool import FileSpool
+from imagen.adapters.database.files import FileSpool
 from imagen.testing import MemorySpool, SpoolContract
 
 

@@ -12,11 +12,11 @@ if TYPE_CHECKING:
         SqliteUndeliveredUsage,
         SqliteUsageQueue,
     )
+    from imagen.adapters.database.files import FileSpool
     from imagen.adapters.database.history import SqliteHistory
     from imagen.adapters.database.idempotency import SqliteRequestKeys
     from imagen.adapters.database.journal import SqliteJournal
     from imagen.adapters.database.ledger import SqliteLedger
-    from imagen.adapters.database.spool import FileSpool
 
 Store = TypeVar("Store")
 
@@ -92,7 +92,7 @@ class Stores:
     @property
     def spool(self) -> "FileSpool":
         """The bytes of images until they are uploaded."""
-        from imagen.adapters.database.spool import FileSpool  # noqa: PLC0415
+        from imagen.adapters.database.files import FileSpool  # noqa: PLC0415
 
         # The folder keeps the name of its first version, because it may hold images.
         return self._get(

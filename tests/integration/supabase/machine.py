@@ -17,9 +17,9 @@ from tests.integration.supabase.project import SupabaseProject
 
 from imagen.adapters.database.connection import Database
 from imagen.adapters.database.delivery_queue import SqliteImageQueue, SqliteUsageQueue
+from imagen.adapters.database.files import FileSpool
 from imagen.adapters.database.history import SqliteHistory
 from imagen.adapters.database.ledger import SqliteLedger
-from imagen.adapters.database.spool import FileSpool
 from imagen.adapters.supabase.client import SupabaseAccess
 from imagen.adapters.supabase.images import SupabaseCloud
 from imagen.adapters.supabase.ledger import SupabaseLedger

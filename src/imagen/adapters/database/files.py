@@ -1,7 +1,10 @@
-"""Files beside the database, each of which is either complete or absent."""
+"""Files beside the database, each of which is either complete or absent.
+
+They hold the images that are not stored yet, and those that are not uploaded yet.
+"""
 
 import os
-from collections.abc import Iterable
+from collections.abc import Callable, Collection, Iterable
 from contextlib import suppress
 from pathlib import Path
 
@@ -11,6 +14,32 @@ from imagen.adapters.system.private_files import (
     create_private_folder,
     sync_folder,
 )
+
+
+class FileSpool:
+    """A folder with one file for each image that is not uploaded yet.
+
+    Args:
+        folder: Returns the folder, which is created when first needed.
+    """
+
+    def __init__(self, folder: Callable[[], Path]) -> None:
+        self._folder = folder
+
+    def write(self, image_id: str, content: bytes) -> None:
+        """Write the file."""
+        # Not durable: after a power cut the upload falls back to the image that was
+        # saved for the user, and that one was synced.
+        write_file(self._folder() / image_id, content, durable=False)
+
+    def read(self, image_id: str) -> bytes | None:
+        """Read the file."""
+        return read_file(self._folder() / image_id)
+
+    def discard(self, image_ids: Collection[str]) -> None:
+        """Delete the files."""
+        folder = self._folder()
+        remove_files(folder / image_id for image_id in image_ids)
 
 
 def write_file(path: Path, content: bytes, *, durable: bool) -> None:
