@@ -51,33 +51,33 @@ class ErrorResponse(Exception):
     ) -> None:
         super().__init__(message)
         self.status = status
-        self.problem = ErrorDetails(message=message, type=type, param=param, code=code)
+        self.details = ErrorDetails(message=message, type=type, param=param, code=code)
         # OpenAI's clients repeat a 5xx by themselves, unless this tells them not to.
-        again = "false" if retry_after is None else "true"
-        self.headers = {"X-Should-Retry": again, **(headers or {})}
+        replay = "false" if retry_after is None else "true"
+        self.headers = {"X-Should-Retry": replay, **(headers or {})}
         if retry_after is not None:
             self.headers["Retry-After"] = str(max(1, math.ceil(retry_after)))
 
     @classmethod
-    def again(cls, status: int, problem: ErrorDetails) -> Self:
+    def replay(cls, status: int, details: ErrorDetails) -> Self:
         """Return what was said before."""
         return cls(
             status,
-            problem.message,
-            code=problem.code or "",
-            type=problem.type,
-            param=problem.param,
+            details.message,
+            code=details.code or "",
+            type=details.type,
+            param=details.param,
             headers={REPLAYED: "true"},
         )
 
     def __reduce__(self) -> tuple[Any, ...]:
         """Have it come out of a worker as it was raised there."""
-        return _as_it_was, (self.status, self.problem, self.headers)
+        return _rebuild, (self.status, self.details, self.headers)
 
     @property
     def body(self) -> bytes:
         """The answer's body."""
-        return msgspec.json.encode(ErrorBody(error=self.problem))
+        return msgspec.json.encode(ErrorBody(error=self.details))
 
 
 def shutdown_error() -> ErrorResponse:
@@ -98,15 +98,15 @@ def client_disconnected() -> ErrorResponse:
     )
 
 
-def _as_it_was(
-    status: int, problem: ErrorDetails, headers: dict[str, str]
+def _rebuild(
+    status: int, details: ErrorDetails, headers: dict[str, str]
 ) -> ErrorResponse:
     return ErrorResponse(
         status,
-        problem.message,
-        code=problem.code or "",
-        type=problem.type,
-        param=problem.param,
+        details.message,
+        code=details.code or "",
+        type=details.type,
+        param=details.param,
         headers=headers,
     )
 
@@ -142,7 +142,7 @@ BY_ERROR: dict[type[errors.ImagenError], ErrorMapping] = {
 }
 """`code` is that of the error itself where none stands here."""
 
-_WORDS: dict[type[errors.ImagenError], str] = {
+_SAFE_MESSAGES: dict[type[errors.ImagenError], str] = {
     errors.Misconfigured: "The server is not set up for this; its log says what is "
     "missing.",
     errors.StorageError: "The image was made, but not stored where it should be; the "
@@ -165,19 +165,19 @@ def to_error_response(error: BaseException) -> ErrorResponse:
             type="server_error",
             code=INTERNAL,
         )
-    kinds = type(error).__mro__
-    meaning = next(BY_ERROR[kind] for kind in kinds if kind in BY_ERROR)
+    classes = type(error).__mro__
+    mapping = next(BY_ERROR[kind] for kind in classes if kind in BY_ERROR)
     return ErrorResponse(
-        meaning.status,
-        _said(error),
-        type=meaning.type,
-        code=meaning.code or error.code,
+        mapping.status,
+        _message(error),
+        type=mapping.type,
+        code=mapping.code or error.code,
         retry_after=_retry_after(error),
     )
 
 
-def _said(error: errors.ImagenError) -> str:
-    for kind, words in _WORDS.items():
+def _message(error: errors.ImagenError) -> str:
+    for kind, words in _SAFE_MESSAGES.items():
         if isinstance(error, kind):
             return words
     return " ".join(filter(None, (error.message, error.hint)))

@@ -5,7 +5,7 @@ from hashlib import sha256
 
 from imagen.domain.errors import Misconfigured
 
-_SHORTEST = 16
+_MIN_LENGTH = 16
 """Characters; less can be guessed."""
 
 
@@ -35,27 +35,29 @@ class ApiKeys:
                 caller = name
         return caller
 
-    def session_of(self, key: str, *, until: int, secret: bytes) -> str | None:
-        """Return what stands for a key until a moment; None if it is nobody's.
+    def create_session(self, key: str, *, expires: int, secret: bytes) -> str | None:
+        """Return what stands for a key expires a moment; None if it is nobody's.
 
         It does not tell the key, and is worth nothing once the key is withdrawn.
         """
         digest = _digest(key)
         if self.caller_of(key) is None:
             return None
-        return f"{until}.{_signature(digest, str(until), secret)}"
+        return f"{expires}.{_signature(digest, str(expires), secret)}"
 
-    def caller_in(self, session: str, *, now: int, secret: bytes) -> str | None:
+    def caller_of_session(self, session: str, *, now: int, secret: bytes) -> str | None:
         """Return whose key it stands for; None if nobody's any more."""
-        until, _, presented = session.partition(".")
+        expires, _, presented = session.partition(".")
         caller = None
         for digest, name in self._names.items():
-            right = _signature(digest, until, secret)
-            if hmac.compare_digest(right.encode(), presented.encode(errors="replace")):
+            expected = _signature(digest, expires, secret)
+            if hmac.compare_digest(
+                expected.encode(), presented.encode(errors="replace")
+            ):
                 caller = name
         if caller is None:
             return None
-        return caller if now < int(until) else None  # the number is one we signed
+        return caller if now < int(expires) else None  # the number is one we signed
 
 
 def parse_keys(text: str) -> ApiKeys:
@@ -67,13 +69,13 @@ def parse_keys(text: str) -> ApiKeys:
         Misconfigured: one of them is too short, or given twice.
     """
     names: dict[bytes, str] = {}
-    for number, word in enumerate(text.replace(",", " ").split(), start=1):
-        name, _, key = word.rpartition(":")
-        if len(key) < _SHORTEST:
+    for number, entry in enumerate(text.replace(",", " ").split(), start=1):
+        name, _, key = entry.rpartition(":")
+        if len(key) < _MIN_LENGTH:
             raise Misconfigured(
                 f"Key {number} in $IMAGEN_SERVE_KEYS is too short to be safe.",
-                hint=f"Give it {_SHORTEST} characters or more; `openssl rand -hex 24` "
-                "makes one.",
+                hint=f"Give it {_MIN_LENGTH} characters or more; "
+                "`openssl rand -hex 24` makes one.",
             )
         digest = _digest(key)
         if digest in names:
@@ -85,9 +87,9 @@ def parse_keys(text: str) -> ApiKeys:
     return ApiKeys(names)
 
 
-def _signature(digest: bytes, until: str, secret: bytes) -> str:
-    said = b"session " + digest + until.encode(errors="replace")
-    return hmac.new(secret, said, "sha256").hexdigest()
+def _signature(digest: bytes, expires: str, secret: bytes) -> str:
+    message = b"session " + digest + expires.encode(errors="replace")
+    return hmac.new(secret, message, "sha256").hexdigest()
 
 
 def _digest(key: str) -> bytes:

@@ -12,7 +12,7 @@ from prometheus_client import (
 from imagen.domain.errors import ImagenError
 from imagen.domain.result import FailedImage, StoredImage
 
-_SECONDS = (0.1, 0.25, 0.5, 1, 2.5, 5, 10, 25, 60, 120, 300, 600)
+_BUCKETS = (0.1, 0.25, 0.5, 1, 2.5, 5, 10, 25, 60, 120, 300, 600)
 
 
 class Metrics:
@@ -46,7 +46,7 @@ class Metrics:
             "imagen_image_seconds",
             "How long calls to a backend took.",
             ["backend"],
-            buckets=_SECONDS,
+            buckets=_BUCKETS,
             registry=registry,
         )
         self.requests_open = Gauge(

@@ -22,7 +22,7 @@ from imagen.server.process_limits import set_process_limits
 from imagen.settings.environment import Environment
 from imagen.settings.model import Settings
 
-LAST_WORDS = 2
+EXTRA_SHUTDOWN_SECONDS = 2
 """Seconds for the answers to those that were not over in time, and for what hangs."""
 
 
@@ -31,7 +31,7 @@ def serve(
     address: Address,
     *,
     environment: Environment,
-    say: Callable[[str], None],
+    log: Callable[[str], None],
 ) -> int:
     """Serve until a signal ends it, and return what the shell is told.
 
@@ -54,23 +54,24 @@ def serve(
             "only this machine reaches.",
         )
     set_process_limits()
-    with closing(_listening(address)) as listening:
-        workshop = ServerContext(settings, environment=environment, say=say)
-        desk = RequestDispatcher(workshop)
+    with closing(_bind(address)) as listener:
+        context = ServerContext(settings, environment=environment, log=log)
+        dispatcher = RequestDispatcher(context)
         server = _Server(
             uvicorn.Config(
-                build_app(workshop, desk, keys=keys),
+                build_app(context, dispatcher, keys=keys),
                 log_config=None,
                 access_log=False,
                 server_header=False,
                 proxy_headers=False,
-                timeout_graceful_shutdown=ceil(settings.serve.grace) + LAST_WORDS,
+                timeout_graceful_shutdown=ceil(settings.serve.grace)
+                + EXTRA_SHUTDOWN_SECONDS,
             ),
-            desk,
+            dispatcher,
         )
-        port = listening.getsockname()[1]
-        say(f"listening on http://{Address(host=address.host, port=port)}")
-        server.run([listening])
+        port = listener.getsockname()[1]
+        log(f"listening on http://{Address(host=address.host, port=port)}")
+        server.run([listener])
     return server.exit_code
 
 
@@ -81,60 +82,60 @@ class _Server(uvicorn.Server):
         exit_code: What the shell is told.
     """
 
-    def __init__(self, config: uvicorn.Config, desk: RequestDispatcher) -> None:
+    def __init__(self, config: uvicorn.Config, dispatcher: RequestDispatcher) -> None:
         super().__init__(config)
         self.exit_code = 0
-        self._desk = desk
+        self._dispatcher = dispatcher
 
     def handle_exit(self, sig: int, frame: FrameType | None) -> None:
         """Stop taking requests in; the second time, stop."""
         del frame
         if self.should_exit:
-            self._leave(128 + sig)
+            self._exit_now(128 + sig)
         self.exit_code = 128 + sig if sig == signal.SIGINT else 0
         self.should_exit = True
 
     async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
         """Send away those who wait for a turn, and let the others finish."""
-        self._desk.close()
+        self._dispatcher.close()
         await super().shutdown(sockets)
-        if self._desk.open:
-            self._desk.workshop.say(
-                f"{self._desk.open} requests were not over; the next server asks for "
-                "them"
+        if self._dispatcher.open:
+            self._dispatcher.context.log(
+                f"{self._dispatcher.open} requests were not over; the next server "
+                "asks for them"
             )
-        self._leave(self.exit_code)
+        self._exit_now(self.exit_code)
 
-    def _leave(self, code: int) -> NoReturn:
+    def _exit_now(self, code: int) -> NoReturn:
         """End with whatever runs; Python would wait for it, and for whom it asks."""
-        self._desk.workshop.workers.kill()
+        self._dispatcher.context.workers.kill()
         sys.stdout.flush()
         sys.stderr.flush()
         os._exit(code)
 
 
-def _listening(address: Address) -> socket.socket:
+def _bind(address: Address) -> socket.socket:
     try:
-        [(family, kind, number, _, where), *_] = socket.getaddrinfo(
+        [(family, kind, protocol, _, socket_address), *_] = socket.getaddrinfo(
             address.host, address.port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE
         )
-        listening = socket.socket(family, kind, number)
+        listener = socket.socket(family, kind, protocol)
     except OSError as error:
-        raise _unusable(address, error) from error
+        raise _bind_error(address, error) from error
     try:
-        listening.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        listening.bind(where)
-        listening.listen(_BACKLOG)
+        listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        listener.bind(socket_address)
+        listener.listen(_BACKLOG)
     except OSError as error:
-        listening.close()
-        raise _unusable(address, error) from error
-    return listening
+        listener.close()
+        raise _bind_error(address, error) from error
+    return listener
 
 
 _BACKLOG = 2048
 
 
-def _unusable(address: Address, error: OSError) -> Unavailable:
+def _bind_error(address: Address, error: OSError) -> Unavailable:
     return Unavailable(
         f"{address} cannot be listened on: {error.strerror or error}.",
         hint="Choose another one with --addr.",

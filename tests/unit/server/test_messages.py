@@ -42,7 +42,7 @@ def ends() -> Iterator[tuple[socket.socket, Channel]]:
 def crossed(error: BaseException | None) -> BaseException | None:
     over = decode_message(encode_message(Done(1, error))[HEAD.size :])
     assert isinstance(over, Done)
-    return over.refused
+    return over.error
 
 
 @pytest.mark.parametrize("kind", KINDS, ids=lambda kind: kind.__name__)
@@ -63,7 +63,7 @@ def test_a_failure_crosses_with_its_status_and_headers() -> None:
     there = crossed(failure)
 
     assert isinstance(there, ErrorResponse)
-    assert (there.status, there.problem) == (429, failure.problem)
+    assert (there.status, there.details) == (429, failure.details)
     assert there.headers == {"X-Should-Retry": "true", "Retry-After": "7"}
 
 

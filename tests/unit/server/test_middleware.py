@@ -53,13 +53,13 @@ def heard(*messages: Message) -> list[Any]:
 
 
 def test_a_body_may_not_pause_for_long(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(middleware, "PATIENCE", 0.01)
+    monkeypatch.setattr(middleware, "BODY_TIMEOUT", 0.01)
 
     assert heard(PART) == [PART, 408]
 
 
 def test_after_a_body_nothing_is_hurried(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(middleware, "PATIENCE", 0.01)
+    monkeypatch.setattr(middleware, "BODY_TIMEOUT", 0.01)
 
     assert heard(PART, LAST) == [PART, LAST, GONE]
 

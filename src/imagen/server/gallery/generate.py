@@ -21,7 +21,7 @@ from imagen.server.gallery.rerun import RerunSpec, remove_hints
 from imagen.server.http import request_mapping
 from imagen.server.http.files import build_linker
 from imagen.server.http.models import ModelData, build_model_list
-from imagen.server.http.schemas import MOST_PARTIAL_IMAGES, GenerationFields
+from imagen.server.http.schemas import MAX_PARTIAL_IMAGES, GenerationFields
 from imagen.server.http.sse import EventNames, stream_events
 from imagen.server.jobs.dispatcher import RequestDispatcher
 from imagen.server.jobs.service import ServerContext
@@ -78,11 +78,11 @@ class RerunFields(msgspec.Struct, frozen=True, kw_only=True):
 
 
 @get_route("/gallery/api/choices", include_in_schema=False)
-async def get_choices(workshop: NamedDependency[ServerContext]) -> Choices:
+async def get_choices(context: NamedDependency[ServerContext]) -> Choices:
     """List backends and styles."""
-    settings = workshop.settings
+    settings = context.settings
     return Choices(
-        models=await workshop.in_thread(lambda: build_model_list(workshop)),
+        models=await context.in_thread(lambda: build_model_list(context)),
         styles=tuple(
             StyleChoice(
                 name=name,
@@ -101,20 +101,20 @@ async def get_choices(workshop: NamedDependency[ServerContext]) -> Choices:
 async def estimate(
     data: JSONBody[GenerationFields],
     request: Request[Any, Any, Any],
-    workshop: NamedDependency[ServerContext],
+    context: NamedDependency[ServerContext],
 ) -> CostEstimate:
     """Say what would be sent and what it would cost; nothing is reserved."""
-    settings = workshop.settings
+    settings = context.settings
     request_mapping.check_limits(data, settings.serve)
     backend, model = request_mapping.backend_and_model(settings, data.model)
-    order = WorkItem(
+    item = WorkItem(
         backend=backend,
         ask=request_mapping.GenerateSpec(fields=data, model=model),
         count=data.n or 1,
         caller=request.user,
         wish=request_mapping.build_output_options(data),
     )
-    return await workshop.in_thread(lambda: _expected(order, workshop))
+    return await context.in_thread(lambda: _estimate(item, context))
 
 
 @post(PATH + "/{image_id:str}/again/estimate", include_in_schema=False, status_code=200)
@@ -122,17 +122,17 @@ async def estimate_rerun(
     image_id: FromPath[str],
     data: JSONBody[RerunFields],
     request: Request[Any, Any, Any],
-    workshop: NamedDependency[ServerContext],
-    shelf: NamedDependency[ImageLibrary],
+    context: NamedDependency[ServerContext],
+    library: NamedDependency[ImageLibrary],
 ) -> CostEstimate:
     """Say what making an image again would cost."""
-    entry = await shelf.entry(image_id)
+    entry = await library.entry(image_id)
 
-    def expect() -> CostEstimate:
-        order = _order_again(entry.sidecar.id, data, request.user, workshop)
-        return _expected(order, workshop)
+    def run() -> CostEstimate:
+        item = _build_rerun_item(entry.sidecar.id, data, request.user, context)
+        return _estimate(item, context)
 
-    return await workshop.in_thread(expect)
+    return await context.in_thread(run)
 
 
 @post(PATH + "/{image_id:str}/again", include_in_schema=False, status_code=200)
@@ -140,69 +140,69 @@ async def rerun_image(
     image_id: FromPath[str],
     data: JSONBody[RerunFields],
     request: Request[Any, Any, Any],
-    desk: NamedDependency[RequestDispatcher],
-    shelf: NamedDependency[ImageLibrary],
+    dispatcher: NamedDependency[RequestDispatcher],
+    library: NamedDependency[ImageLibrary],
 ) -> Response[Any]:
     """Make an image again, as `imagen rerun` does, and tell how far it is."""
-    workshop = desk.workshop
-    entry = await shelf.entry(image_id)
-    order = await workshop.in_thread(
-        lambda: _order_again(entry.sidecar.id, data, request.user, workshop)
+    context = dispatcher.context
+    entry = await library.entry(image_id)
+    item = await context.in_thread(
+        lambda: _build_rerun_item(entry.sidecar.id, data, request.user, context)
     )
-    job = desk.submit(order, key=None, detached=False, live=True)
-    telling = EventNames("image_generation").telling(
-        how="url",
-        link=build_linker(request, workshop),
-        began=workshop.now(),
-        partial=MOST_PARTIAL_IMAGES,
+    job = dispatcher.submit(item, key=None, detached=False, live=True)
+    events = EventNames("image_generation").builder(
+        response_format="url",
+        link=build_linker(request, context),
+        started_at=context.now(),
+        partial=MAX_PARTIAL_IMAGES,
     )
-    return await stream_events(job, desk, telling)
+    return await stream_events(job, dispatcher, events)
 
 
-def _order_again(
-    image_id: str, rerun: RerunFields, caller: str, workshop: ServerContext
+def _build_rerun_item(
+    image_id: str, rerun: RerunFields, caller: str, context: ServerContext
 ) -> WorkItem:
     """Return the order for what made an image.
 
     Raises:
         InvalidRequest: nobody knows how it was made, or its backend is gone.
     """
-    use_case = build_rerun(workshop.runtime, pipes=False)
+    use_case = build_rerun(context.runtime, pipes=False)
     with remove_hints():
         past = use_case.look(image_id)
-    wanted = Overrides(seed=0 if rerun.seed == "new" else None)
+    overrides = Overrides(seed=0 if rerun.seed == "new" else None)
     return WorkItem(
         backend=past.backend,
-        ask=RerunSpec(past=past, wanted=wanted),
+        ask=RerunSpec(past=past, overrides=overrides),
         caller=caller,
         wish=OutputOptions(format=past.format_on(past.backend)),
         live=True,
     )
 
 
-def _expected(order: WorkItem, workshop: ServerContext) -> CostEstimate:
+def _estimate(item: WorkItem, context: ServerContext) -> CostEstimate:
     use_case = build_generate(
-        workshop.runtime,
-        order.backend,
-        output=order.wish,
-        count=order.count,
+        context.runtime,
+        item.backend,
+        output=item.wish,
+        count=item.count,
         listen=ignore_event,
-        context=RequestContext(caller=order.caller),
+        context=RequestContext(caller=item.caller),
     )
-    planned = use_case.plan(order.ask.request(use_case, workshop.runtime))
-    expected = estimate_plan(planned)
+    plan = use_case.plan(item.ask.request(use_case, context.runtime))
+    cost = estimate_plan(plan)
     return CostEstimate(
-        backend=expected.backend,
-        model=expected.model,
-        images=expected.images,
-        calls=expected.calls,
-        prompt_sent=expected.prompt_sent,
-        negative=expected.negative,
-        size=expected.size,
-        cost_usd=expected.cost_usd,
-        may_cost=planned.may_cost,
-        ignored=expected.ignored,
-        adjusted=expected.adjusted,
+        backend=cost.backend,
+        model=cost.model,
+        images=cost.images,
+        calls=cost.calls,
+        prompt_sent=cost.prompt_sent,
+        negative=cost.negative,
+        size=cost.size,
+        cost_usd=cost.cost_usd,
+        may_cost=plan.may_cost,
+        ignored=cost.ignored,
+        adjusted=cost.adjusted,
     )
 
 

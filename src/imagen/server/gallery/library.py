@@ -16,7 +16,7 @@ from imagen.server.jobs.service import ServerContext, read_image
 if TYPE_CHECKING:
     from imagen.adapters.imaging.thumbnails import Thumbnails
 
-MOST_WAITING = 256
+MAX_WAITING = 256
 """Thumbnails; whoever asks for more has to ask again."""
 _THREADS = 2
 
@@ -28,11 +28,11 @@ class ImageLibrary:
         workshop: What the server shares.
     """
 
-    def __init__(self, workshop: ServerContext) -> None:
-        self._workshop = workshop
-        self._pool = ThreadPoolExecutor(_THREADS, "thumbnails")
-        self._making: dict[str, asyncio.Future[bytes]] = {}
-        self.bin = build_trash(workshop.runtime)
+    def __init__(self, context: ServerContext) -> None:
+        self._context = context
+        self._threads = ThreadPoolExecutor(_THREADS, "thumbnails")
+        self._pending: dict[str, asyncio.Future[bytes]] = {}
+        self.bin = build_trash(context.runtime)
 
     async def entry(self, image_id: str) -> HistoryEntry:
         """Return what the history has of the image.
@@ -40,8 +40,8 @@ class ImageLibrary:
         Raises:
             Failure: it has none.
         """
-        history = self._workshop.accounts.history
-        entry = await self._workshop.in_thread(lambda: history.get(image_id))
+        history = self._context.accounts.history
+        entry = await self._context.in_thread(lambda: history.get(image_id))
         if entry is None or entry.sidecar.id != image_id:
             raise image_not_found()
         return entry
@@ -52,7 +52,7 @@ class ImageLibrary:
         Raises:
             Failure: it is gone, or another one by now.
         """
-        return await self._workshop.in_thread(lambda: self._read(entry))
+        return await self._context.in_thread(lambda: self._read(entry))
 
     async def thumbnail(self, entry: HistoryEntry) -> bytes:
         """Return a small WebP of it, made now if there is none yet.
@@ -62,9 +62,9 @@ class ImageLibrary:
             InvalidRequest: it cannot be drawn.
         """
         sha256 = entry.sidecar.sha256
-        making = self._making.get(sha256)
-        if making is None:
-            if len(self._making) >= MOST_WAITING:
+        pending = self._pending.get(sha256)
+        if pending is None:
+            if len(self._pending) >= MAX_WAITING:
                 raise ErrorResponse(
                     503,
                     "Many thumbnails are being made.",
@@ -73,23 +73,23 @@ class ImageLibrary:
                     retry_after=1,
                 )
             loop = asyncio.get_running_loop()
-            making = loop.run_in_executor(self._pool, self._thumbnail, entry)
-            self._making[sha256] = making
-            making.add_done_callback(lambda done: self._made(sha256, done))
-        return await asyncio.shield(making)  # others may wait for it too
+            pending = loop.run_in_executor(self._threads, self._thumbnail, entry)
+            self._pending[sha256] = pending
+            pending.add_done_callback(lambda done: self._on_done(sha256, done))
+        return await asyncio.shield(pending)  # others may wait for it too
 
     def close(self) -> None:
         """Make no more thumbnails."""
-        self._pool.shutdown(wait=False, cancel_futures=True)
+        self._threads.shutdown(wait=False, cancel_futures=True)
 
-    def _made(self, sha256: str, done: asyncio.Future[bytes]) -> None:
-        del self._making[sha256]
+    def _on_done(self, sha256: str, done: asyncio.Future[bytes]) -> None:
+        del self._pending[sha256]
         if not done.cancelled():
             done.exception()  # whoever waited has heard it; nobody may wait any more
 
     @cached_property
     def _thumbnails(self) -> "Thumbnails":
-        return build_thumbnails(self._workshop.environment)
+        return build_thumbnails(self._context.environment)
 
     def _thumbnail(self, entry: HistoryEntry) -> bytes:
         found = self._thumbnails.find(entry.sidecar.sha256)
@@ -98,14 +98,14 @@ class ImageLibrary:
         return self._thumbnails.create(self._read(entry), entry.sidecar.sha256)
 
     def _read(self, entry: HistoryEntry) -> bytes:
-        made = read_image(entry)
-        if made is None:
+        image = read_image(entry)
+        if image is None:
             raise ErrorResponse(
                 410,
                 "The file of this image is not where it was stored any more.",
                 code="file_gone",
             )
-        return made.content
+        return image.content
 
 
 def file_exists(entry: HistoryEntry) -> bool:

@@ -19,11 +19,11 @@ class RerunSpec(msgspec.Struct, frozen=True, kw_only=True):
 
     Attributes:
         past: The image, and how it was made.
-        wanted: What is to be different.
+        overrides: What is to be different.
     """
 
     past: RerunSource
-    wanted: Overrides
+    overrides: Overrides
 
     def request(self, maker: GenerateImages, runtime: Runtime) -> GenerationRequest:
         """Return what makes it again.
@@ -33,7 +33,7 @@ class RerunSpec(msgspec.Struct, frozen=True, kw_only=True):
         """
         use_case = build_rerun(runtime, pipes=False)
         with remove_hints():
-            return use_case.request(self.past, self.wanted, maker=maker)
+            return use_case.request(self.past, self.overrides, maker=maker)
 
 
 @contextmanager

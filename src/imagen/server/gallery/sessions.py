@@ -16,15 +16,15 @@ from imagen.server.jobs.service import ServerContext
 from imagen.server.keys import ApiKeys
 
 PATH = "/gallery/api/session"
-LASTS = 30 * 24 * 3600
+SESSION_SECONDS = 30 * 24 * 3600
 """Seconds."""
-LONGEST_KEY = 1000
+MAX_KEY_LENGTH = 1000
 
 
 class Credentials(msgspec.Struct, frozen=True):
     """A key of `$IMAGEN_SERVE_KEYS`."""
 
-    key: Annotated[str, Meta(min_length=1, max_length=LONGEST_KEY)]
+    key: Annotated[str, Meta(min_length=1, max_length=MAX_KEY_LENGTH)]
 
 
 class Session(msgspec.Struct, frozen=True, kw_only=True):
@@ -45,14 +45,14 @@ class Session(msgspec.Struct, frozen=True, kw_only=True):
 def get_session(
     request: Request[Any, Any, Any],
     keys: NamedDependency[ApiKeys],
-    workshop: NamedDependency[ServerContext],
+    context: NamedDependency[ServerContext],
 ) -> Session:
     """Say who looks."""
     cookies = request.headers.get("cookie", "").encode("latin-1", "replace")
-    known = build_session_reader(keys, workshop)(cookies) is not None
-    known = known or "authorization" in request.headers
+    has_credentials = build_session_reader(keys, context)(cookies) is not None
+    has_credentials = has_credentials or "authorization" in request.headers
     return Session(
-        caller=request.user, locked=bool(keys) and not known, keys=bool(keys)
+        caller=request.user, locked=bool(keys) and not has_credentials, keys=bool(keys)
     )
 
 
@@ -60,11 +60,13 @@ def get_session(
 def open_session(
     data: JSONBody[Credentials],
     keys: NamedDependency[ApiKeys],
-    workshop: NamedDependency[ServerContext],
+    context: NamedDependency[ServerContext],
 ) -> Response[Session]:
     """Take a key, and return a cookie that stands for it."""
-    until = int(workshop.now().timestamp()) + LASTS
-    token = keys.session_of(data.key.strip(), until=until, secret=workshop.secret)
+    expires = int(context.now().timestamp()) + SESSION_SECONDS
+    token = keys.create_session(
+        data.key.strip(), expires=expires, secret=context.secret
+    )
     if token is None:
         raise ErrorResponse(
             401, "That is no key of this server.", code="invalid_api_key"
@@ -72,45 +74,45 @@ def open_session(
     session = Session(
         caller=keys.caller_of(data.key.strip()) or "", locked=False, keys=True
     )
-    return Response(session, cookies=[_cookie(token, workshop, lasts=LASTS)])
+    return Response(session, cookies=[_cookie(token, context, max_age=SESSION_SECONDS)])
 
 
 @delete(PATH, include_in_schema=False, status_code=200, sync_to_thread=False)
-def close_session(workshop: NamedDependency[ServerContext]) -> Response[None]:
+def close_session(context: NamedDependency[ServerContext]) -> Response[None]:
     """Have the browser forget the cookie."""
-    return Response(None, cookies=[_cookie("", workshop, lasts=0)])
+    return Response(None, cookies=[_cookie("", context, max_age=0)])
 
 
 def build_session_reader(
-    keys: ApiKeys, workshop: ServerContext
+    keys: ApiKeys, context: ServerContext
 ) -> Callable[[bytes], str | None]:
     """Return what says whom a browser's cookies stand for."""
-    name = _name(workshop)
+    name = _cookie_name(context)
 
-    def session_of(cookies: bytes) -> str | None:
-        now = int(workshop.now().timestamp())
+    def create_session(cookies: bytes) -> str | None:
+        now = int(context.now().timestamp())
         parts = (
             one.strip().partition("=") for one in cookies.decode("latin-1").split(";")
         )
         session = next((value for each, _, value in parts if each == name), "")
-        return keys.caller_in(session, now=now, secret=workshop.secret)
+        return keys.caller_of_session(session, now=now, secret=context.secret)
 
-    return session_of
+    return create_session
 
 
-def _name(workshop: ServerContext) -> str:
+def _cookie_name(context: ServerContext) -> str:
     """Return a name of this server's own: to a browser ports are not part of a host."""
-    return "imagen_session_" + sha256(workshop.secret).hexdigest()[:8]
+    return "imagen_session_" + sha256(context.secret).hexdigest()[:8]
 
 
-def _cookie(token: str, workshop: ServerContext, *, lasts: int) -> Cookie:
+def _cookie(token: str, context: ServerContext, *, max_age: int) -> Cookie:
     return Cookie(
-        key=_name(workshop),
+        key=_cookie_name(context),
         value=token,
-        max_age=lasts,
+        max_age=max_age,
         httponly=True,
         samesite="strict",
-        secure=(workshop.settings.serve.url or "").startswith("https:"),
+        secure=(context.settings.serve.url or "").startswith("https:"),
         path="/",
     )
 

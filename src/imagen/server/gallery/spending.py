@@ -14,7 +14,7 @@ from imagen.domain.money.budget import current_limits
 from imagen.domain.money.cost import MICROS
 from imagen.server.jobs.service import ServerContext
 
-MOST_WEEKS = 520
+MAX_WEEKS = 520
 By: TypeAlias = Literal["backend", "model", "caller"]
 
 
@@ -56,17 +56,17 @@ class BudgetLeft(msgspec.Struct, frozen=True, kw_only=True):
 
 @get("/gallery/api/spending", include_in_schema=False)
 async def get_spending(
-    workshop: NamedDependency[ServerContext],
+    context: NamedDependency[ServerContext],
     by: FromQuery[By] = "backend",
     weeks: FromQuery[int] = 26,
 ) -> Spending:
     """Add up the weeks until now."""
-    weeks = min(max(weeks, 1), MOST_WEEKS)
-    today = workshop.now().date()
+    weeks = min(max(weeks, 1), MAX_WEEKS)
+    today = context.now().date()
     since = today - timedelta(days=today.weekday(), weeks=weeks - 1)
 
-    def add_up() -> Spending:
-        with open_usage(workshop.runtime) as usage:
+    def sum_usage() -> Spending:
+        with open_usage(context.runtime) as usage:
             pending = usage.pending()
             groups = usage.run(("week", by), since=since).groups
         return Spending(
@@ -86,23 +86,23 @@ async def get_spending(
             pending_calls=pending.calls,
         )
 
-    return await workshop.in_thread(add_up)
+    return await context.in_thread(sum_usage)
 
 
 @get("/gallery/api/budgets", include_in_schema=False)
 async def get_budgets(
-    request: Request[Any, Any, Any], workshop: NamedDependency[ServerContext]
+    request: Request[Any, Any, Any], context: NamedDependency[ServerContext]
 ) -> tuple[BudgetLeft, ...]:
     """Say what is left of the budgets that whoever asks is under."""
     budgets = [
         budget
-        for budget in workshop.settings.budgets
+        for budget in context.settings.budgets
         if budget.caller in {"", request.user}
     ]
-    journal = workshop.accounts.journal
+    journal = context.accounts.journal
 
-    def look() -> tuple[BudgetLeft, ...]:
-        limits = current_limits(budgets, now=workshop.now())
+    def read_budgets() -> tuple[BudgetLeft, ...]:
+        limits = current_limits(budgets, now=context.now())
         taken = [journal.committed_micros(limit) for limit in limits]
         return tuple(
             BudgetLeft(
@@ -117,7 +117,7 @@ async def get_budgets(
             for limit, micros in zip(limits, taken, strict=True)
         )
 
-    return await workshop.in_thread(look)
+    return await context.in_thread(read_budgets)
 
 
 def _dollars(micros: int) -> float:

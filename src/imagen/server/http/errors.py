@@ -4,9 +4,9 @@ from litestar.openapi import ResponseSpec
 
 from imagen.server.errors import ErrorBody
 
-ERRORS: dict[int, ResponseSpec] = {
-    status: ResponseSpec(ErrorBody, description=words)
-    for status, words in {
+ERROR_RESPONSES: dict[int, ResponseSpec] = {
+    status: ResponseSpec(ErrorBody, description=description)
+    for status, description in {
         400: "The request makes no sense, or the backend will not make it.",
         401: "The API key is missing or wrong.",
         402: "Over budget, or out of credit.",
@@ -27,5 +27,7 @@ ERRORS: dict[int, ResponseSpec] = {
 }
 """What any route may answer, for its description."""
 
-REFUSALS = {status: ERRORS[status] for status in (400, 401, 403, 404, 421, 500)}
+READ_ERROR_RESPONSES = {
+    status: ERROR_RESPONSES[status] for status in (400, 401, 403, 404, 421, 500)
+}
 """What those may answer that make nothing."""

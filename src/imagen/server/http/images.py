@@ -18,7 +18,7 @@ from imagen.domain.idempotency import LONGEST_KEY, RequestKey
 from imagen.domain.reference import ReferenceImage
 from imagen.server.errors import REPLAYED, ErrorResponse
 from imagen.server.http import request_mapping
-from imagen.server.http.errors import ERRORS
+from imagen.server.http.errors import ERROR_RESPONSES
 from imagen.server.http.files import build_linker
 from imagen.server.http.responses import build_images_body
 from imagen.server.http.schemas import (
@@ -51,8 +51,8 @@ DetachHeader: TypeAlias = Annotated[
     ),
 ]
 
-MOST_IMAGES_TO_EDIT = 16
-ALSO = "image[]"
+MAX_EDIT_IMAGES = 16
+IMAGE_ALIAS = "image[]"
 """How some clients call `image`."""
 
 
@@ -69,70 +69,72 @@ class EditFields(EditTextFields, frozen=True, kw_only=True):
     ] = None
 
 
-ANSWERS: dict[int, ResponseSpec] = {
+RESPONSES: dict[int, ResponseSpec] = {
     200: ResponseSpec(ImagesBody, description="The images; or events, with `stream`."),
-    **ERRORS,
+    **ERROR_RESPONSES,
 }
 
 
-@post("/v1/images/generations", status_code=200, responses=ANSWERS, tags=["images"])
+@post("/v1/images/generations", status_code=200, responses=RESPONSES, tags=["images"])
 async def generate_images(
     data: JSONBody[GenerationFields],
     request: AnyRequest,
-    desk: NamedDependency[RequestDispatcher],
+    dispatcher: NamedDependency[RequestDispatcher],
     idempotency_key: KeyHeader = None,
     detach: DetachHeader = None,
 ) -> Response[Any]:
     """Make images of a prompt."""
-    given = msgspec.json.decode(await request.body(), type=dict[str, msgspec.Raw])
-    asked = _Request(
+    sent = msgspec.json.decode(await request.body(), type=dict[str, msgspec.Raw])
+    call = _ImagesCall(
         fields=data,
-        unknown=_unknown(given, GenerationFields),
+        unknown=_unknown_fields(sent, GenerationFields),
         tells=EventNames("image_generation"),
         key=idempotency_key,
         detach=detach,
     )
-    return await _answer(asked, request, desk)
+    return await _respond(call, request, dispatcher)
 
 
-@post("/v1/images/edits", status_code=200, responses=ANSWERS, tags=["images"])
+@post("/v1/images/edits", status_code=200, responses=RESPONSES, tags=["images"])
 async def edit_images(
     data: MultipartBody[EditFields],
     request: AnyRequest,
-    desk: NamedDependency[RequestDispatcher],
+    dispatcher: NamedDependency[RequestDispatcher],
     idempotency_key: KeyHeader = None,
     detach: DetachHeader = None,
 ) -> Response[Any]:
     """Change images, or make one after them; a mask says what is painted anew."""
     form = await request.form()
-    others = [each for each in form.getall(ALSO, []) if isinstance(each, UploadFile)]
-    uploads = [*(data.image or ()), *others]
-    if not 1 <= len(uploads) <= MOST_IMAGES_TO_EDIT:
+    aliased = [
+        each for each in form.getall(IMAGE_ALIAS, []) if isinstance(each, UploadFile)
+    ]
+    uploads = [*(data.image or ()), *aliased]
+    if not 1 <= len(uploads) <= MAX_EDIT_IMAGES:
         raise ErrorResponse(
             400,
-            f"Send 1 to {MOST_IMAGES_TO_EDIT} files as `image`.",
+            f"Send 1 to {MAX_EDIT_IMAGES} files as `image`.",
             param="image",
             code="invalid_value",
         )
-    asked = _Request(
-        fields=_words(data),
-        unknown=_unknown(dict.fromkeys(form.keys() - {ALSO}), EditFields),
-        images=tuple([await _reference(upload, "image") for upload in uploads]),
-        mask=None if data.mask is None else await _reference(data.mask, "mask"),
+    call = _ImagesCall(
+        fields=_text_fields(data),
+        unknown=_unknown_fields(dict.fromkeys(form.keys() - {IMAGE_ALIAS}), EditFields),
+        images=tuple([await _read_reference(upload, "image") for upload in uploads]),
+        mask=None if data.mask is None else await _read_reference(data.mask, "mask"),
         tells=EventNames("image_edit"),
         key=idempotency_key,
         detach=detach,
     )
-    return await _answer(asked, request, desk)
+    return await _respond(call, request, dispatcher)
 
 
-def _words(fields: EditFields) -> EditTextFields:
+def _text_fields(fields: EditFields) -> EditTextFields:
     """Return what was sent without its files."""
     names = EditTextFields.__struct_fields__
     return EditTextFields(**{name: getattr(fields, name) for name in names})
 
 
-class _Request(msgspec.Struct, frozen=True, kw_only=True):
+class _ImagesCall(msgspec.Struct, frozen=True, kw_only=True):
     """A request, whichever route it came by."""
 
     fields: ImageFields
@@ -145,30 +147,30 @@ class _Request(msgspec.Struct, frozen=True, kw_only=True):
 
     def fingerprint(self) -> str:
         """Return what is the same whenever the same is asked for."""
-        plain = {
+        values = {
             name: getattr(self.fields, name) for name in ImageFields.__struct_fields__
         }
         files = [file.sha256 for file in (*self.images, self.mask) if file is not None]
-        said = msgspec.json.encode(
-            [self.tells.kind, plain, files, self.mask is not None], order="sorted"
+        content = msgspec.json.encode(
+            [self.tells.kind, values, files, self.mask is not None], order="sorted"
         )
-        return sha256(said).hexdigest()
+        return sha256(content).hexdigest()
 
 
-async def _answer(
-    asked: _Request, request: AnyRequest, desk: RequestDispatcher
+async def _respond(
+    call: _ImagesCall, request: AnyRequest, dispatcher: RequestDispatcher
 ) -> Response[Any]:
-    fields, workshop = asked.fields, desk.workshop
-    request_mapping.check_limits(fields, workshop.settings.serve, unknown=asked.unknown)
-    backend, model = request_mapping.backend_and_model(workshop.settings, fields.model)
-    order = WorkItem(
+    fields, context = call.fields, dispatcher.context
+    request_mapping.check_limits(fields, context.settings.serve, unknown=call.unknown)
+    backend, model = request_mapping.backend_and_model(context.settings, fields.model)
+    item = WorkItem(
         backend=backend,
         ask=request_mapping.GenerateSpec(
             fields=fields,
             model=model,
-            unknown=asked.unknown,
-            images=asked.images,
-            mask=asked.mask,
+            unknown=call.unknown,
+            images=call.images,
+            mask=call.mask,
         ),
         count=fields.n or 1,
         caller=request.user,
@@ -176,37 +178,43 @@ async def _answer(
         live=bool(fields.stream and fields.partial_images),
     )
     key = None
-    if asked.key is not None:
+    if call.key is not None:
         key = RequestKey(
-            caller=request.user, key=asked.key, fingerprint=asked.fingerprint()
+            caller=request.user, key=call.key, fingerprint=call.fingerprint()
         )
-    job = desk.submit(
-        order,
+    job = dispatcher.submit(
+        item,
         key=key,
-        detached=asked.detach == "true" or (key is not None and asked.detach is None),
+        detached=call.detach == "true" or (key is not None and call.detach is None),
         live=bool(fields.stream),
     )
-    how, link = fields.response_format or "b64_json", build_linker(request, workshop)
+    response_format, link = (
+        fields.response_format or "b64_json",
+        build_linker(request, context),
+    )
     if fields.stream:
-        telling = asked.tells.telling(
-            how=how, link=link, began=workshop.now(), partial=fields.partial_images or 0
+        events = call.tells.builder(
+            response_format=response_format,
+            link=link,
+            started_at=context.now(),
+            partial=fields.partial_images or 0,
         )
-        return await stream_events(job, desk, telling)
-    result = await desk.follow(job, _gone(request))
+        return await stream_events(job, dispatcher, events)
+    result = await dispatcher.follow(job, _wait_for_disconnect(request))
     return Response(
-        build_images_body(result, how=how, link=link),
+        build_images_body(result, response_format=response_format, link=link),
         media_type="application/json",
         headers={REPLAYED: "true"} if result.replayed else {},
     )
 
 
-async def _gone(request: AnyRequest) -> None:
+async def _wait_for_disconnect(request: AnyRequest) -> None:
     """Return when the client has gone."""
     while (await request.receive())["type"] != "http.disconnect":
         pass
 
 
-async def _reference(upload: UploadFile, param: str) -> ReferenceImage:
+async def _read_reference(upload: UploadFile, param: str) -> ReferenceImage:
     try:
         return build_reference(await upload.read(), name=upload.filename or param)
     except InvalidRequest as error:
@@ -215,11 +223,11 @@ async def _reference(upload: UploadFile, param: str) -> ReferenceImage:
         ) from error
 
 
-def _unknown(
-    given: Mapping[str, object], kind: type[msgspec.Struct]
+def _unknown_fields(
+    sent: Mapping[str, object], kind: type[msgspec.Struct]
 ) -> tuple[str, ...]:
     known = kind.__struct_encode_fields__
-    return tuple(name for name in given if name not in known)
+    return tuple(name for name in sent if name not in known)
 
 
 routes: Sequence[Any] = (generate_images, edit_images)

@@ -22,11 +22,11 @@ Receive: TypeAlias = Callable[[], Awaitable[Message]]
 Send: TypeAlias = Callable[[Message], Awaitable[None]]
 AsgiApp: TypeAlias = Callable[[Scope, Receive, Send], Awaitable[None]]
 
-PATIENCE = 30.0
+BODY_TIMEOUT = 30.0
 """Seconds that a body may pause."""
-SAFE = frozenset({"GET", "HEAD", "OPTIONS"})
+SAFE_METHODS = frozenset({"GET", "HEAD", "OPTIONS"})
 
-_HEADERS = (
+_SECURITY_HEADERS = (
     (b"x-content-type-options", b"nosniff"),
     (b"referrer-policy", b"no-referrer"),
     (b"x-frame-options", b"DENY"),
@@ -66,8 +66,8 @@ class AccessMiddleware:
         self._keys = keys
         self._hosts = {host.lower() for host in (*hosts, *local_host_names())}
         self._anonymous = anonymous
-        self._open = tuple(path for path in open_paths if path != "/")
-        self._root = "/" in open_paths
+        self._open_paths = tuple(path for path in open_paths if path != "/")
+        self._root_is_open = "/" in open_paths
         self._session_of = session_of
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -82,16 +82,16 @@ class AccessMiddleware:
             return
         answer = _ResponseHeaders(send)
         try:
-            await self._app(scope, _paced(receive), answer.send)
+            await self._app(scope, _with_body_timeout(receive), answer.send)
         except asyncio.CancelledError:  # the server stops, and has waited long enough
-            if answer.begun:
+            if answer.started:
                 raise
             await send_error(shutdown_error(), scope, send)
 
     def _check(self, scope: Scope) -> None:
         headers: dict[bytes, bytes] = dict(scope["headers"])
         host = headers.get(b"host", b"").decode("latin-1").lower()
-        if not self._is_ours(host):
+        if not self._is_known_host(host):
             raise ErrorResponse(
                 421,
                 "This server is not called so; `serve: {hosts: [...]}` in its config "
@@ -99,7 +99,9 @@ class AccessMiddleware:
                 code="unknown_host",
             )
         origin = headers.get(b"origin")
-        if scope.get("method") not in SAFE and not _same_site(origin, host, headers):
+        if scope.get("method") not in SAFE_METHODS and not _same_site(
+            origin, host, headers
+        ):
             raise ErrorResponse(
                 403,
                 "A page of another site may not send this.",
@@ -108,8 +110,8 @@ class AccessMiddleware:
             )
         scope["user"] = self._caller(scope["path"], headers)
 
-    def _is_ours(self, host: str) -> bool:
-        name = _name_of(host)
+    def _is_known_host(self, host: str) -> bool:
+        name = _host_name(host)
         if name in self._hosts or name.endswith(".localhost"):
             return True
         try:
@@ -121,12 +123,12 @@ class AccessMiddleware:
     def _caller(self, path: str, headers: Mapping[bytes, bytes]) -> str:
         if not self._keys:
             return self._anonymous
-        caller = self._keys.caller_of(_key_in(headers.get(b"authorization", b"")))
+        caller = self._keys.caller_of(_extract_key(headers.get(b"authorization", b"")))
         if caller is None and (cookies := headers.get(b"cookie")):
             caller = self._session_of(cookies)
         if caller is not None:
             return caller
-        if path.startswith(self._open) or (self._root and path == "/"):
+        if path.startswith(self._open_paths) or (self._root_is_open and path == "/"):
             return self._anonymous
         # A page of ours asks for the key itself.
         api = path.startswith(("/v1/", "/gallery/"))
@@ -147,7 +149,7 @@ async def send_error(failure: ErrorResponse, scope: Scope, send: Send) -> None:
     headers = [
         (b"content-type", b"application/json"),
         (b"content-length", str(len(body)).encode()),
-        *_HEADERS,
+        *_SECURITY_HEADERS,
         *((k.encode(), v.encode()) for k, v in failure.headers.items()),
     ]
     await send(
@@ -171,46 +173,46 @@ class _ResponseHeaders:
 
     def __init__(self, send: Send) -> None:
         self._send = send
-        self.begun = False
+        self.started = False
 
     async def send(self, message: Message) -> None:
         """Send it on."""
-        self.begun = True
+        self.started = True
         if message["type"] == "http.response.start":
-            given = [*message.get("headers", ())]
-            there = {name for name, _ in given}
-            given += [each for each in _HEADERS if each[0] not in there]
-            message = {**message, "headers": given}
+            headers = [*message.get("headers", ())]
+            names = {name for name, _ in headers}
+            headers += [each for each in _SECURITY_HEADERS if each[0] not in names]
+            message = {**message, "headers": headers}
         await self._send(message)
 
 
-def _paced(receive: Receive) -> Receive:
+def _with_body_timeout(receive: Receive) -> Receive:
     """Have a body come without long pauses, and whole."""
-    whole = False
+    complete = False
 
-    async def received() -> Message:
-        nonlocal whole
-        if whole:
+    async def receive_in_time() -> Message:
+        nonlocal complete
+        if complete:
             return await receive()
         try:
-            async with asyncio.timeout(PATIENCE):
+            async with asyncio.timeout(BODY_TIMEOUT):
                 message = await receive()
         except TimeoutError as error:
             raise ErrorResponse(
                 408,
-                f"No more of the body came for {PATIENCE:.0f} seconds.",
+                f"No more of the body came for {BODY_TIMEOUT:.0f} seconds.",
                 code="timeout",
                 headers={"Connection": "close"},
             ) from error
         if message["type"] == "http.disconnect":
             raise client_disconnected()
-        whole = not message.get("more_body", False)
+        complete = not message.get("more_body", False)
         return message
 
-    return received
+    return receive_in_time
 
 
-def _name_of(host: str) -> str:
+def _host_name(host: str) -> str:
     """Return `Host` without its port and its brackets."""
     if host.startswith("["):
         return host[1:].partition("]")[0]
@@ -223,15 +225,15 @@ def _same_site(origin: bytes | None, host: str, headers: Mapping[bytes, bytes]) 
     return urlsplit(origin.decode("latin-1").lower()).netloc == host
 
 
-def _key_in(authorization: bytes) -> str:
+def _extract_key(authorization: bytes) -> str:
     """Return the key of `Bearer KEY`; or the password, which a browser asks for."""
-    kind, _, word = authorization.decode("latin-1").strip().partition(" ")
+    kind, _, credentials = authorization.decode("latin-1").strip().partition(" ")
     match kind.lower():
         case "bearer":
-            return word.strip()
+            return credentials.strip()
         case "basic":
             try:
-                return b64decode(word, validate=True).decode().partition(":")[2]
+                return b64decode(credentials, validate=True).decode().partition(":")[2]
             except ValueError:
                 return ""
         case _:

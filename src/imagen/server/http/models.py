@@ -11,7 +11,7 @@ from litestar.params import FromPath
 from imagen.domain.capabilities import Capabilities
 from imagen.domain.errors import ImagenError
 from imagen.server.errors import ErrorResponse, to_error_response
-from imagen.server.http.errors import REFUSALS
+from imagen.server.http.errors import READ_ERROR_RESPONSES
 from imagen.server.jobs.service import ServerContext
 from imagen.settings.model import BackendSettings
 
@@ -65,20 +65,20 @@ class ModelList(msgspec.Struct, frozen=True, kw_only=True):
     object: Literal["list"] = "list"
 
 
-@get("/v1/models", responses=REFUSALS, tags=["models"])
-async def list_models(workshop: NamedDependency[ServerContext]) -> ModelList:
+@get("/v1/models", responses=READ_ERROR_RESPONSES, tags=["models"])
+async def list_models(context: NamedDependency[ServerContext]) -> ModelList:
     """List what can be asked for as `model`."""
-    models = await workshop.in_thread(lambda: build_model_list(workshop))
+    models = await context.in_thread(lambda: build_model_list(context))
     return ModelList(data=models)
 
 
-@get("/v1/models/{model:path}", responses=REFUSALS, tags=["models"])
+@get("/v1/models/{model:path}", responses=READ_ERROR_RESPONSES, tags=["models"])
 async def get_model(
-    model: FromPath[str], workshop: NamedDependency[ServerContext]
+    model: FromPath[str], context: NamedDependency[ServerContext]
 ) -> ModelData:
     """Describe one of them."""
     name = model.removeprefix("/")
-    models = await workshop.in_thread(lambda: build_model_list(workshop))
+    models = await context.in_thread(lambda: build_model_list(context))
     for found in models:
         if found.id == name:
             return found
@@ -87,27 +87,25 @@ async def get_model(
     )
 
 
-def build_model_list(workshop: ServerContext) -> tuple[ModelData, ...]:
+def build_model_list(context: ServerContext) -> tuple[ModelData, ...]:
     """Return what can be asked for as `model`, the default one first."""
-    return tuple(_models(workshop))
+    return tuple(_models(context))
 
 
-def _models(workshop: ServerContext) -> Iterator[ModelData]:
-    settings = workshop.settings
+def _models(context: ServerContext) -> Iterator[ModelData]:
+    settings = context.settings
     default = settings.default_backend
     for name in sorted(settings.backends, key=lambda name: name != default):
-        yield from _models_of(
-            settings.backends[name], workshop, default=name == default
-        )
+        yield from _models_of(settings.backends[name], context, default=name == default)
 
 
 def _models_of(
-    chosen: BackendSettings, workshop: ServerContext, *, default: bool
+    backend: BackendSettings, context: ServerContext, *, default: bool
 ) -> Iterator[ModelData]:
-    name, adapter = chosen.instance.name, chosen.instance.adapter
-    created = int(workshop.began.timestamp())
+    name, adapter = backend.instance.name, backend.instance.adapter
+    created = int(context.started_at.timestamp())
     try:
-        can = workshop.backend(name).capabilities()
+        capabilities = context.backend(name).capabilities()
     except ImagenError as error:
         yield ModelData(
             id=name,
@@ -115,34 +113,38 @@ def _models_of(
             created=created,
             owned_by=adapter,
             default=default,
-            trouble=to_error_response(error).problem.message,
+            trouble=to_error_response(error).details.message,
         )
         return
-    may_cost = can.may_cost or chosen.instance.price is not None
-    abilities = _abilities(can, may_cost=may_cost)
-    for each in (name, *(f"{name}/{model}" for model in can.models or ())):
+    may_cost = capabilities.may_cost or backend.instance.price is not None
+    model_capabilities = _describe_capabilities(capabilities, may_cost=may_cost)
+    for each in (name, *(f"{name}/{model}" for model in capabilities.models or ())):
         yield ModelData(
             id=each,
             object="model",
             created=created,
             owned_by=adapter,
-            capabilities=abilities,
+            capabilities=model_capabilities,
             default=default and each == name,
         )
 
 
-def _abilities(can: Capabilities, *, may_cost: bool) -> ModelCapabilities:
+def _describe_capabilities(
+    capabilities: Capabilities, *, may_cost: bool
+) -> ModelCapabilities:
     return ModelCapabilities(
-        sizes=tuple(map(str, can.sizes.choices)),
-        multiple=can.sizes.multiple,
-        smallest=can.sizes.smallest,
-        largest=can.sizes.largest,
-        seed=can.largest_seed is not None,
-        negative_prompt=can.negative,
-        num_inference_steps=can.steps,
-        edits=can.references,
-        mask=can.mask,
-        parameters=None if can.parameters is None else tuple(can.parameters),
+        sizes=tuple(map(str, capabilities.sizes.choices)),
+        multiple=capabilities.sizes.multiple,
+        smallest=capabilities.sizes.smallest,
+        largest=capabilities.sizes.largest,
+        seed=capabilities.largest_seed is not None,
+        negative_prompt=capabilities.negative,
+        num_inference_steps=capabilities.steps,
+        edits=capabilities.references,
+        mask=capabilities.mask,
+        parameters=None
+        if capabilities.parameters is None
+        else tuple(capabilities.parameters),
         may_cost=may_cost,
     )
 

@@ -11,9 +11,9 @@ from imagen.server.http.images import EditFields
 from imagen.server.http.schemas import GenerationFields
 from imagen.settings.model import ServeSettings
 
-_STREAMED = ("/v1/images/generations", "/v1/images/edits")
+_STREAMING_PATHS = ("/v1/images/generations", "/v1/images/edits")
 """What answers with events if asked for `stream`."""
-_PLACE = "#/components/schemas/{name}"
+_SCHEMA_REF = "#/components/schemas/{name}"
 
 
 class StructSchemaPlugin(JsonRenderPlugin):
@@ -32,7 +32,9 @@ class StructSchemaPlugin(JsonRenderPlugin):
     ) -> bytes:
         """Return the description with its bodies as they are read."""
         _, bodies = msgspec.json.schema_components(
-            [GenerationFields, EditFields], schema_hook=_file, ref_template=_PLACE
+            [GenerationFields, EditFields],
+            schema_hook=_file_schema,
+            ref_template=_SCHEMA_REF,
         )
         for body in bodies.values():
             fields = body["properties"]
@@ -44,7 +46,7 @@ class StructSchemaPlugin(JsonRenderPlugin):
         form["properties"] = {
             name: _without_null(field) for name, field in form["properties"].items()
         }
-        for path in _STREAMED:
+        for path in _STREAMING_PATHS:
             answer = openapi_schema["paths"][path]["post"]["responses"]["200"]
             answer["content"]["text/event-stream"] = {"schema": {"type": "string"}}
         schemas = {**openapi_schema["components"]["schemas"], **bodies}
@@ -52,7 +54,7 @@ class StructSchemaPlugin(JsonRenderPlugin):
         return super().render(request, {**openapi_schema, "components": components})
 
 
-def _file(kind: type) -> dict[str, Any]:
+def _file_schema(kind: type) -> dict[str, Any]:
     if kind is UploadFile:
         return {"type": "string", "format": "binary"}
     raise NotImplementedError

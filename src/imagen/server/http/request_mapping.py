@@ -19,7 +19,7 @@ from imagen.usecases.generate import GenerateImages
 
 AUTO = "auto"
 
-_THEIRS = (
+_BACKEND_PARAMETERS = (
     "quality",
     "background",
     "output_compression",
@@ -28,16 +28,16 @@ _THEIRS = (
     "input_fidelity",
 )
 """Parameters that some backends have; each under one of the names below, or its own."""
-_ALSO_CALLED: Mapping[str, tuple[str, ...]] = {
+_ALIASES: Mapping[str, tuple[str, ...]] = {
     "guidance_scale": ("guidance", "cfg", "cfg_scale"),
     "output_compression": ("output_quality",),
 }
-_OPENAIS_STYLES = {"vivid", "natural"}
+_OPENAI_STYLES = {"vivid", "natural"}
 _NOT_SENT = "it is not sent anywhere"
 
-MOST_UNKNOWN = 50
+MAX_UNKNOWN_FIELDS = 50
 """Fields; each of them is a warning."""
-_LONGEST_SHOWN = 80
+_MAX_NAME_LENGTH = 80
 
 
 def backend_and_model(settings: Settings, model: str | None) -> tuple[str, str | None]:
@@ -50,10 +50,10 @@ def backend_and_model(settings: Settings, model: str | None) -> tuple[str, str |
         return settings.default_backend, None
     name, _, chosen = model.partition("/")
     if name not in settings.backends:
-        there = ", ".join(settings.backends)
+        names = ", ".join(settings.backends)
         raise ErrorResponse(
             404,
-            f"There is no model {model[:80]!r} here. There are: {there}.",
+            f"There is no model {model[:80]!r} here. There are: {names}.",
             param="model",
             code="model_not_found",
         )
@@ -73,21 +73,25 @@ def check_limits(
     Raises:
         Failure: it is, or makes no sense.
     """
-    if len(unknown) > MOST_UNKNOWN:
-        raise _too_much(
+    if len(unknown) > MAX_UNKNOWN_FIELDS:
+        raise _limit_exceeded(
             None,
-            f"{len(unknown)} fields are unknown here, such as {_shown(unknown[0])!r}; "
-            f"{MOST_UNKNOWN} are the most.",
+            f"{len(unknown)} fields are unknown here, such as "
+            f"{_shorten(unknown[0])!r}; {MAX_UNKNOWN_FIELDS} are the most.",
         )
     if fields.n is not None and fields.n > limits.count:
-        raise _too_much("n", f"{limits.count} images at most can be asked for at once.")
+        raise _limit_exceeded(
+            "n", f"{limits.count} images at most can be asked for at once."
+        )
     for name in ("prompt", "negative_prompt"):
-        words = getattr(fields, name) or ""
-        if len(words) > limits.prompt:
-            raise _too_much(name, f"It can have {limits.prompt} characters at most.")
+        text = getattr(fields, name) or ""
+        if len(text) > limits.prompt:
+            raise _limit_exceeded(
+                name, f"It can have {limits.prompt} characters at most."
+            )
     size = parse_size(fields)
     if size is not None and size.megapixels > limits.megapixels:
-        raise _too_much("size", f"{limits.megapixels:g} megapixels are the most.")
+        raise _limit_exceeded("size", f"{limits.megapixels:g} megapixels are the most.")
     if fields.background == "transparent" and fields.output_format == "jpeg":
         raise ErrorResponse(
             400,
@@ -105,23 +109,23 @@ def parse_size(fields: ImageFields) -> Size | None:
     """
     if fields.size in {None, "", AUTO}:
         return None
-    written = fields.size or ""
-    if re.fullmatch(SIZE, written) is None:
-        raise _no_size("`size` is WIDTHxHEIGHT, such as 1024x1024, or auto.")
+    text = fields.size or ""
+    if re.fullmatch(SIZE, text) is None:
+        raise _invalid_size("`size` is WIDTHxHEIGHT, such as 1024x1024, or auto.")
     try:
-        return Size.parse(written)
+        return Size.parse(text)
     except InvalidRequest as error:
-        raise _no_size(f"{error.message} {error.hint}") from error
+        raise _invalid_size(f"{error.message} {error.hint}") from error
 
 
-def _no_size(message: str) -> ErrorResponse:
+def _invalid_size(message: str) -> ErrorResponse:
     return ErrorResponse(400, message, param="size", code="invalid_value")
 
 
 def build_output_options(fields: ImageFields) -> OutputOptions:
     """Return how the files are to be."""
-    form = fields.output_format
-    return OutputOptions(format=None if form is None else f"image/{form}")
+    format_name = fields.output_format
+    return OutputOptions(format=None if format_name is None else f"image/{format_name}")
 
 
 class GenerateSpec(msgspec.Struct, frozen=True, kw_only=True):
@@ -141,7 +145,7 @@ class GenerateSpec(msgspec.Struct, frozen=True, kw_only=True):
     images: tuple[ReferenceImage, ...] = ()
     mask: ReferenceImage | None = None
 
-    def request(self, maker: GenerateImages, runtime: Runtime) -> GenerationRequest:
+    def request(self, use_case: GenerateImages, runtime: Runtime) -> GenerationRequest:
         """Return what is asked for, and with it what cannot be heeded.
 
         Raises:
@@ -149,26 +153,26 @@ class GenerateSpec(msgspec.Struct, frozen=True, kw_only=True):
                 can do.
         """
         fields, settings = self.fields, runtime.settings
-        model = _chosen(self.model, maker)
-        can = maker.capabilities(model or "")
-        options, unheeded = _settled(fields, can.parameters)
+        model = _select_model(self.model, use_case)
+        capabilities = use_case.capabilities(model or "")
+        options, unheeded = _split_options(fields, capabilities.parameters)
         unheeded.update(
             (name, _NOT_SENT)
             for name in ("user", "safety_identifier")
             if getattr(fields, name)
         )
         unheeded.update(
-            (_shown(name), "imagen has no such field") for name in self.unknown
+            (_shorten(name), "imagen has no such field") for name in self.unknown
         )
         style = fields.style or None
-        if style in _OPENAIS_STYLES and style not in settings.styles:
+        if style in _OPENAI_STYLES and style not in settings.styles:
             unheeded["style"] = f"there is no style {style!r} in the config"
             style = None
         if style is not None and style not in settings.styles:
-            there = ", ".join(settings.styles) or "none"
+            names = ", ".join(settings.styles) or "none"
             raise ErrorResponse(
                 404,
-                f"There is no style {style[:80]!r} here. There are: {there}.",
+                f"There is no style {style[:80]!r} here. There are: {names}.",
                 param="style",
                 code="style_not_found",
             )
@@ -189,12 +193,12 @@ class GenerateSpec(msgspec.Struct, frozen=True, kw_only=True):
         )
 
 
-def _chosen(model: str | None, use_case: GenerateImages) -> str | None:
+def _select_model(model: str | None, use_case: GenerateImages) -> str | None:
     """Return the model; None for the backend's own, by whatever name."""
-    can = use_case.backend.capabilities()
-    if model is None or model == can.model:
+    capabilities = use_case.backend.capabilities()
+    if model is None or model == capabilities.model:
         return None
-    if can.models is not None and model not in can.models:
+    if capabilities.models is not None and model not in capabilities.models:
         raise ErrorResponse(
             404,
             f"{use_case.instance.name} has no model {model[:80]!r}; "
@@ -205,28 +209,30 @@ def _chosen(model: str | None, use_case: GenerateImages) -> str | None:
     return model
 
 
-def _settled(
+def _split_options(
     fields: ImageFields, known: Mapping[str, str] | None
 ) -> tuple[dict[str, object], dict[str, str]]:
     """Return what the backend is told besides, and what it cannot be told."""
     options: dict[str, object] = {}
     unheeded: dict[str, str] = {}
-    for name in _THEIRS:
+    for name in _BACKEND_PARAMETERS:
         value = getattr(fields, name, None)
         if value in {None, "", AUTO}:
             continue
-        names = (name, *_ALSO_CALLED.get(name, ()))
-        called = name if known is None else next((n for n in names if n in known), None)
-        if called is None:
+        names = (name, *_ALIASES.get(name, ()))
+        parameter = (
+            name if known is None else next((n for n in names if n in known), None)
+        )
+        if parameter is None:
             unheeded[name] = "the backend has no such parameter"
         else:
-            options[called] = value
+            options[parameter] = value
     return options, unheeded
 
 
-def _shown(name: str) -> str:
-    return name if len(name) <= _LONGEST_SHOWN else f"{name[:_LONGEST_SHOWN]}…"
+def _shorten(name: str) -> str:
+    return name if len(name) <= _MAX_NAME_LENGTH else f"{name[:_MAX_NAME_LENGTH]}…"
 
 
-def _too_much(param: str | None, message: str) -> ErrorResponse:
+def _limit_exceeded(param: str | None, message: str) -> ErrorResponse:
     return ErrorResponse(422, message, param=param, code="limit_exceeded")

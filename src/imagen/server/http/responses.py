@@ -10,10 +10,12 @@ from imagen.server.jobs.results import RequestResult, StoredOutput
 
 Link: TypeAlias = Callable[[Sidecar], str]
 """Returns the URL under which an image can be fetched for a while."""
-How: TypeAlias = Literal["b64_json", "url"]
+ResponseFormat: TypeAlias = Literal["b64_json", "url"]
 
 
-def build_images_body(result: RequestResult, *, how: How, link: Link) -> ImagesBody:
+def build_images_body(
+    result: RequestResult, *, response_format: ResponseFormat, link: Link
+) -> ImagesBody:
     """Return the answer to a request that did not ask for a stream."""
     first = result.images[0].sidecar
     costs = [image.sidecar.cost_usd for image in result.images]
@@ -21,7 +23,8 @@ def build_images_body(result: RequestResult, *, how: How, link: Link) -> ImagesB
     return ImagesBody(
         created=created_timestamp(first),
         data=tuple(
-            build_image_data(image, how=how, link=link) for image in result.images
+            build_image_data(image, response_format=response_format, link=link)
+            for image in result.images
         ),
         model=model_name(first),
         size=f"{first.width}x{first.height}",
@@ -31,15 +34,17 @@ def build_images_body(result: RequestResult, *, how: How, link: Link) -> ImagesB
     )
 
 
-def build_image_data(image: StoredOutput, *, how: How, link: Link) -> ImageData:
+def build_image_data(
+    image: StoredOutput, *, response_format: ResponseFormat, link: Link
+) -> ImageData:
     """Return one image of an answer."""
     sidecar = image.sidecar
-    changed = sidecar.prompt_sent != sidecar.prompt
+    is_revised = sidecar.prompt_sent != sidecar.prompt
     return ImageData(
         id=sidecar.id,
-        b64_json=image.content if how == "b64_json" else None,
-        url=link(sidecar) if how == "url" else None,
-        revised_prompt=sidecar.prompt_sent if changed else None,
+        b64_json=image.content if response_format == "b64_json" else None,
+        url=link(sidecar) if response_format == "url" else None,
+        revised_prompt=sidecar.prompt_sent if is_revised else None,
         seed=sidecar.seed,
         size=f"{sidecar.width}x{sidecar.height}",
         mime_type=sidecar.mime_type,

@@ -8,14 +8,14 @@ from msgspec import Meta
 from imagen.domain.request import MAX_IMAGES, MAX_STEPS
 
 LARGEST_SEED = 2**64 - 1
-MOST_PARTIAL_IMAGES = 3
-LONGEST_NAME = 300
-LONGEST_PROMPT = 1_000_000
+MAX_PARTIAL_IMAGES = 3
+MAX_NAME_LENGTH = 300
+MAX_PROMPT_LENGTH = 1_000_000
 SIZE = r"^(auto|[0-9]{2,5}[xX][0-9]{2,5})?$"
 """Of a whole size; described so, and looked at where a sentence can be said of it."""
 
 Format: TypeAlias = Literal["png", "webp", "jpeg"]
-Name: TypeAlias = Annotated[str, Meta(max_length=LONGEST_NAME)]
+Name: TypeAlias = Annotated[str, Meta(max_length=MAX_NAME_LENGTH)]
 
 
 class ImageFields(msgspec.Struct, frozen=True, kw_only=True):
@@ -27,7 +27,9 @@ class ImageFields(msgspec.Struct, frozen=True, kw_only=True):
     prompt: Annotated[
         str,
         Meta(
-            min_length=1, max_length=LONGEST_PROMPT, description="What the image shows."
+            min_length=1,
+            max_length=MAX_PROMPT_LENGTH,
+            description="What the image shows.",
         ),
     ]
     model: Annotated[
@@ -71,7 +73,7 @@ class ImageFields(msgspec.Struct, frozen=True, kw_only=True):
         bool | None, Meta(description="Answer with server-sent events.")
     ] = None
     partial_images: Annotated[
-        Annotated[int, Meta(ge=0, le=MOST_PARTIAL_IMAGES)] | None,
+        Annotated[int, Meta(ge=0, le=MAX_PARTIAL_IMAGES)] | None,
         Meta(description="With `stream`: previews, where the backend has them."),
     ] = None
     user: Annotated[
@@ -83,7 +85,7 @@ class ImageFields(msgspec.Struct, frozen=True, kw_only=True):
         Meta(description="Ours: 0 draws one, up to 2^64-1; the answer says which."),
     ] = None
     negative_prompt: Annotated[
-        Annotated[str, Meta(max_length=LONGEST_PROMPT)] | None,
+        Annotated[str, Meta(max_length=MAX_PROMPT_LENGTH)] | None,
         Meta(description="Ours: what to keep out of the image."),
     ] = None
     num_inference_steps: Annotated[

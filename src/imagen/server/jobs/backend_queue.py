@@ -20,18 +20,18 @@ class BackendQueue:
         waiting: How many may wait behind them.
     """
 
-    def __init__(self, name: str, *, at_once: int, waiting: int) -> None:
+    def __init__(self, name: str, *, concurrency: int, waiting: int) -> None:
         self._name = name
-        self._free = at_once
-        self._most = waiting
-        self._line: deque[asyncio.Future[None]] = deque()
+        self._free_slots = concurrency
+        self._max_waiting = waiting
+        self._waiters: deque[asyncio.Future[None]] = deque()
         self._closed = False
         self.running = 0
 
     @property
     def waiting(self) -> int:
         """How many wait."""
-        return len(self._line)
+        return len(self._waiters)
 
     async def __aenter__(self) -> Self:
         """Wait for one's turn.
@@ -41,18 +41,18 @@ class BackendQueue:
         """
         if self._closed:
             raise shutdown_error()
-        if self._free:
-            self._free -= 1
-        elif len(self._line) >= self._most:
+        if self._free_slots:
+            self._free_slots -= 1
+        elif len(self._waiters) >= self._max_waiting:
             raise ErrorResponse(
                 429,
-                f"{len(self._line)} requests wait for {self._name} already.",
+                f"{len(self._waiters)} requests wait for {self._name} already.",
                 type="rate_limit_error",
                 code="rate_limit_exceeded",
                 retry_after=10,
             )
         else:
-            await self._turn()
+            await self._wait_for_slot()
         self.running += 1
         return self
 
@@ -63,32 +63,32 @@ class BackendQueue:
         trace: TracebackType | None,
     ) -> None:
         self.running -= 1
-        self._pass_on()
+        self._release_slot()
 
     def close(self) -> None:
         """Send away whoever waits, and let nobody in any more."""
         self._closed = True
-        while self._line:
-            turn = self._line.popleft()
-            if not turn.done():
-                turn.set_exception(shutdown_error())
+        while self._waiters:
+            slot = self._waiters.popleft()
+            if not slot.done():
+                slot.set_exception(shutdown_error())
 
-    async def _turn(self) -> None:
-        turn = asyncio.get_running_loop().create_future()
-        self._line.append(turn)
+    async def _wait_for_slot(self) -> None:
+        slot = asyncio.get_running_loop().create_future()
+        self._waiters.append(slot)
         try:
-            await turn
+            await slot
         except BaseException:
-            if turn.done() and not turn.cancelled() and turn.exception() is None:
-                self._pass_on()  # it came when nobody wanted it any more
-            elif turn in self._line:
-                self._line.remove(turn)
+            if slot.done() and not slot.cancelled() and slot.exception() is None:
+                self._release_slot()  # it came when nobody wanted it any more
+            elif slot in self._waiters:
+                self._waiters.remove(slot)
             raise
 
-    def _pass_on(self) -> None:
-        while self._line:
-            turn = self._line.popleft()
-            if not turn.done():
-                turn.set_result(None)
+    def _release_slot(self) -> None:
+        while self._waiters:
+            slot = self._waiters.popleft()
+            if not slot.done():
+                slot.set_result(None)
                 return
-        self._free += 1
+        self._free_slots += 1

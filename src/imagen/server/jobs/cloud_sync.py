@@ -9,7 +9,7 @@ from imagen.domain.delivery import CHANNEL_LABELS
 from imagen.engine.cancellation import Cancellation
 from imagen.usecases.sync import DeliverPending
 
-PATIENCE = 60.0
+ATTEMPT_TIMEOUT = 60.0
 """Seconds for one attempt."""
 INTERVAL = 30.0
 """Seconds between two looks whether something is owed, if nothing is made."""
@@ -27,14 +27,14 @@ class BackgroundSync:
         self,
         build: Callable[[events.Listener], DeliverPending | None],
         *,
-        say: Callable[[str], None],
+        log: Callable[[str], None],
     ) -> None:
-        self._use_case = build(self._hear)
+        self._use_case = build(self._on_event)
         self._closed = False
-        self._say = say
-        self._said: set[str] = set()
-        self._awake = Event()
-        self._attempt = Cancellation()
+        self._log = log
+        self._logged: set[str] = set()
+        self._wake_up = Event()
+        self._cancellation = Cancellation()
 
     def start(self) -> None:
         """Begin, if there is a cloud."""
@@ -44,29 +44,29 @@ class BackgroundSync:
 
     def wake(self) -> None:
         """Look soon: something was made."""
-        self._awake.set()
+        self._wake_up.set()
 
     def close(self) -> None:
         """End it now; what it was about to deliver stays owed."""
         self._closed = True
-        self._attempt.cancel()
-        self._awake.set()
+        self._cancellation.cancel()
+        self._wake_up.set()
 
     def _work(self, use_case: DeliverPending) -> None:
         while True:
-            self._attempt = Cancellation()
+            self._cancellation = Cancellation()
             if self._closed:
                 return
-            use_case.run_briefly(self._attempt, patience=PATIENCE)
-            self._awake.wait(INTERVAL)
-            self._awake.clear()
+            use_case.run_briefly(self._cancellation, patience=ATTEMPT_TIMEOUT)
+            self._wake_up.wait(INTERVAL)
+            self._wake_up.clear()
 
-    def _hear(self, event: events.Event) -> None:
+    def _on_event(self, event: events.Event) -> None:
         if isinstance(event, events.Delivered):
-            self._said.clear()
+            self._logged.clear()
         if isinstance(event, events.Undelivered):
-            words = f"{CHANNEL_LABELS[event.channel]}: {event.message}"
-            trouble, _, _ = words.partition(". ")
-            if trouble not in self._said:
-                self._said.add(trouble)
-                self._say(words)
+            message = f"{CHANNEL_LABELS[event.channel]}: {event.message}"
+            reason, _, _ = message.partition(". ")
+            if reason not in self._logged:
+                self._logged.add(reason)
+                self._log(message)

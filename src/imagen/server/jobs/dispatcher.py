@@ -55,16 +55,16 @@ class Job:
 
     def __init__(self, *, key: RequestKey | None, detached: bool) -> None:
         self.key = key
-        self.feed = JobProgress()
+        self.progress = JobProgress()
         self.cancellation = Cancellation()
         self.detached = detached
         self.followers = 0
-        self.work: asyncio.Task[None]
+        self.task: asyncio.Task[None]
         self.result: asyncio.Future[RequestResult] = (
             asyncio.get_running_loop().create_future()
         )
 
-    def tell(self, result: RequestResult | BaseException) -> None:
+    def resolve(self, result: RequestResult | BaseException) -> None:
         """Have the followers told, unless they were before."""
         if self.result.done():
             return
@@ -73,7 +73,7 @@ class Job:
             self.result.exception()  # nobody may follow
         else:
             self.result.set_result(result)
-        self.feed.wake()
+        self.progress.notify()
 
 
 class RequestDispatcher:
@@ -86,13 +86,13 @@ class RequestDispatcher:
         workshop: Likewise.
     """
 
-    def __init__(self, workshop: ServerContext) -> None:
-        self.workshop = workshop
+    def __init__(self, context: ServerContext) -> None:
+        self.context = context
         self._jobs: set[Job] = set()
         self._by_key: dict[tuple[str, str], Job] = {}
         self._deadline = 0.0
-        self._owed: dict[tuple[str, str], Callable[[], None]] = {}
-        self._settling: asyncio.Task[None] | None = None
+        self._pending_writes: dict[tuple[str, str], Callable[[], None]] = {}
+        self._retry_task: asyncio.Task[None] | None = None
 
     @property
     def open(self) -> int:
@@ -100,7 +100,7 @@ class RequestDispatcher:
         return len(self._jobs)
 
     def submit(
-        self, order: WorkItem, *, key: RequestKey | None, detached: bool, live: bool
+        self, item: WorkItem, *, key: RequestKey | None, detached: bool, live: bool
     ) -> Job:
         """Have the order carried out, and return what goes on.
 
@@ -113,15 +113,15 @@ class RequestDispatcher:
         Raises:
             Failure: something else runs under that key.
         """
-        name = None if key is None else _name(key)
-        there = None if name is None else self._by_key.get(name)
-        if key is not None and there is not None and there.key is not None:
-            if there.key.fingerprint != key.fingerprint:
-                raise _of_another()
-            there.detached = there.detached or detached
-            return there
+        name = None if key is None else _key_id(key)
+        existing = None if name is None else self._by_key.get(name)
+        if key is not None and existing is not None and existing.key is not None:
+            if existing.key.fingerprint != key.fingerprint:
+                raise _key_reused()
+            existing.detached = existing.detached or detached
+            return existing
         job = Job(key=key, detached=detached)
-        job.work = asyncio.create_task(self._work(order, job, live=live))
+        job.task = asyncio.create_task(self._work(item, job, live=live))
         self._jobs.add(job)
         if name is not None:
             self._by_key[name] = job
@@ -131,25 +131,25 @@ class RequestDispatcher:
             if name is not None:
                 self._by_key.pop(name, None)
 
-        job.work.add_done_callback(forget)
+        job.task.add_done_callback(forget)
         return job
 
-    async def follow(self, job: Job, gone: Awaitable[None]) -> RequestResult:
+    async def follow(self, job: Job, disconnected: Awaitable[None]) -> RequestResult:
         """Wait for the result, until the client has gone.
 
         Raises:
             Failure, ImagenError: why there is none.
         """
-        leaving = asyncio.ensure_future(gone)
-        waited: set[asyncio.Future[Any]] = {job.result, leaving}
+        disconnect = asyncio.ensure_future(disconnected)
+        awaited: set[asyncio.Future[Any]] = {job.result, disconnect}
         self.join(job)
         try:
-            await asyncio.wait(waited, return_when=asyncio.FIRST_COMPLETED)
+            await asyncio.wait(awaited, return_when=asyncio.FIRST_COMPLETED)
             if not job.result.done():
                 raise client_disconnected()
             return job.result.result()
         finally:
-            leaving.cancel()
+            disconnect.cancel()
             self.leave(job)
 
     def join(self, job: Job) -> None:
@@ -167,58 +167,60 @@ class RequestDispatcher:
 
         What is not over by then is not cancelled: the next server finishes it.
         """
-        loop, grace = asyncio.get_running_loop(), self.workshop.settings.serve.grace
+        loop, grace = asyncio.get_running_loop(), self.context.settings.serve.grace
         self._deadline = loop.time() + grace
-        loop.call_later(grace, self._give_up)
+        loop.call_later(grace, self._fail_open_jobs)
         for job in self._jobs:
             job.detached = True
-        for lane in self.workshop.lanes.values():
-            lane.close()
+        for queue in self.context.queues.values():
+            queue.close()
 
-    def _give_up(self) -> None:
+    def _fail_open_jobs(self) -> None:
         for job in self._jobs:
-            job.tell(_interrupted())
+            job.resolve(_interrupted_by_shutdown())
 
-    async def finished(self) -> bool:
+    async def drain(self) -> bool:
         """Wait until everything is over, or the time is."""
         left = self._deadline - asyncio.get_running_loop().time()
         if self._jobs:
-            works = {job.work for job in self._jobs}
-            await asyncio.wait(works, timeout=max(0.0, left))
+            tasks = {job.task for job in self._jobs}
+            await asyncio.wait(tasks, timeout=max(0.0, left))
         return not self._jobs
 
-    async def _work(self, order: WorkItem, job: Job, *, live: bool) -> None:
-        order = msgspec.structs.replace(order, told=live, key=job.key)
+    async def _work(self, item: WorkItem, job: Job, *, live: bool) -> None:
+        item = msgspec.structs.replace(item, report_progress=live, key=job.key)
         try:
-            job.tell(await self._carry_out(order, job))
+            job.resolve(await self._run(item, job))
         except (JournalError, Misconfigured) as error:
-            self.workshop.say(f"{order.backend}: {error.message}")
-            job.tell(to_error_response(error))
+            self.context.log(f"{item.backend}: {error.message}")
+            job.resolve(to_error_response(error))
         except StorageError as error:  # the log has it, of the image
-            job.tell(to_error_response(error))
+            job.resolve(to_error_response(error))
         except BaseException as error:  # noqa: BLE001 - it is raised where it is followed
-            job.tell(error)
+            job.resolve(error)
 
-    async def _carry_out(self, order: WorkItem, job: Job) -> RequestResult:
+    async def _run(self, item: WorkItem, job: Job) -> RequestResult:
         if job.key is None:
-            return build_result(await self._made(order, job))
-        return await self._once(order, job, job.key)
+            return build_result(await self._generate(item, job))
+        return await self._run_once_per_key(item, job, job.key)
 
-    async def _made(self, order: WorkItem, job: Job) -> GenerationReport:
-        return await self.workshop.carry_out(
-            order,
+    async def _generate(self, item: WorkItem, job: Job) -> GenerationReport:
+        return await self.context.run(
+            item,
             job.cancellation,
-            listen=job.feed.listen,
-            keep=job.feed.keep,
+            listen=job.progress.listen,
+            on_outcome=job.progress.add_outcome,
         )
 
-    async def _once(self, order: WorkItem, job: Job, key: RequestKey) -> RequestResult:
+    async def _run_once_per_key(
+        self, item: WorkItem, job: Job, key: RequestKey
+    ) -> RequestResult:
         """Carry it out if nothing was made under its key, else say what was."""
-        keys, in_thread = self.workshop.accounts.keys, self.workshop.in_thread
-        await self._settle_owed(_name(key))
-        state = await in_thread(lambda: keys.claim(key, at=self.workshop.now()))
+        keys, in_thread = self.context.accounts.keys, self.context.in_thread
+        await self._write_pending(_key_id(key))
+        state = await in_thread(lambda: keys.claim(key, at=self.context.now()))
         if isinstance(state, KeyInterrupted):
-            found = await self._pieced_together(key, state.calls)
+            found = await self._recover(key, state.calls)
             if found is not None:
                 return found
             state = (
@@ -230,14 +232,14 @@ class RequestDispatcher:
             case KeyClaimed():
                 pass
             case KeyConflict():
-                raise _of_another()
+                raise _key_reused()
             case KeyInProgress():
-                raise _busy()
+                raise _key_in_use()
             case KeyAnswered(answer=answer):
-                return await in_thread(lambda: self._replayed(answer))
+                return await in_thread(lambda: self._replay(answer))
 
         try:
-            report = await self._made(order, job)
+            report = await self._generate(item, job)
         except WorkerDied:
             await self._write(key, lambda: keys.abandon(key))
             raise
@@ -247,44 +249,44 @@ class RequestDispatcher:
         except BaseException:
             await self._write(key, lambda: keys.abandon(key))
             raise
-        await self._write(key, lambda: self._settle(key, report))
+        await self._write(key, lambda: self._record_outcome(key, report))
         return build_result(report)
 
     async def _write(self, key: RequestKey, action: Callable[[], None]) -> None:
         """Write down what became of a request, now or as soon as that is possible."""
         try:
-            await self.workshop.in_thread(action)
+            await self.context.in_thread(action)
         except JournalError as error:
-            self.workshop.say(f"what became of a request is yet to be kept: {error}")
-            self._owed[_name(key)] = action
-            if self._settling is None or self._settling.done():
-                self._settling = asyncio.create_task(self._keep_settling())
+            self.context.log(f"what became of a request is yet to be kept: {error}")
+            self._pending_writes[_key_id(key)] = action
+            if self._retry_task is None or self._retry_task.done():
+                self._retry_task = asyncio.create_task(self._retry_pending_writes())
 
-    async def _keep_settling(self) -> None:
-        while self._owed:
-            await asyncio.sleep(_PAUSE)
+    async def _retry_pending_writes(self) -> None:
+        while self._pending_writes:
+            await asyncio.sleep(_RETRY_INTERVAL)
             with suppress(JournalError):
-                for name in list(self._owed):
-                    await self._settle_owed(name)
+                for name in list(self._pending_writes):
+                    await self._write_pending(name)
 
-    async def _settle_owed(self, name: tuple[str, str]) -> None:
+    async def _write_pending(self, name: tuple[str, str]) -> None:
         """Write down what could not be before.
 
         Raises:
             JournalError: it still cannot be.
         """
-        if (action := self._owed.get(name)) is not None:
-            await self.workshop.in_thread(action)
-            self._owed.pop(name, None)
+        if (action := self._pending_writes.get(name)) is not None:
+            await self.context.in_thread(action)
+            self._pending_writes.pop(name, None)
 
-    def _settle(self, key: RequestKey, report: GenerationReport) -> None:
+    def _record_outcome(self, key: RequestKey, report: GenerationReport) -> None:
         """Write down what is said ever after; or that it may be asked again.
 
         Raises:
             JournalError: it cannot be, as perhaps its images could not.
         """
-        keys = self.workshop.accounts.keys
-        self._remember(report)
+        keys = self.context.accounts.keys
+        self._add_missing_history(report)
         if any(_is_open(failed) for failed in report.failed):
             keys.abandon(key)
             return
@@ -294,7 +296,7 @@ class RequestDispatcher:
             if isinstance(error, ImagenError) and not error.may_have_cost:
                 keys.release(key)
                 return
-            keys.complete(key, _answer_of(to_error_response(error)))
+            keys.complete(key, _stored_error(to_error_response(error)))
             return
         keys.complete(
             key,
@@ -304,9 +306,9 @@ class RequestDispatcher:
             ),
         )
 
-    def _remember(self, report: GenerationReport) -> None:
+    def _add_missing_history(self, report: GenerationReport) -> None:
         """Add to the history what could not be added when it was made."""
-        history = self.workshop.accounts.history
+        history = self.context.accounts.history
         rescued = (failed.rescued for failed in report.failed)
         missing = [
             HistoryEntry(location=image.location, sidecar=image.sidecar)
@@ -316,7 +318,7 @@ class RequestDispatcher:
         if missing:
             history.add(missing)
 
-    async def _pieced_together(
+    async def _recover(
         self, key: RequestKey, calls: tuple[RecordedCall, ...]
     ) -> RequestResult | None:
         """Find out what became of a request whose process is gone.
@@ -327,25 +329,25 @@ class RequestDispatcher:
         Raises:
             Failure: it is not over, or may have cost money without an image.
         """
-        in_thread = self.workshop.in_thread
+        in_thread = self.context.in_thread
         open_calls = [call.id for call in calls if call.open]
         if open_calls:
-            await in_thread(lambda: self.workshop.resume(open_calls))
+            await in_thread(lambda: self.context.resume(open_calls))
         state = await in_thread(
-            lambda: self.workshop.accounts.keys.claim(key, at=self.workshop.now())
+            lambda: self.context.accounts.keys.claim(key, at=self.context.now())
         )
         if not isinstance(state, KeyInterrupted):
-            raise _busy()
+            raise _key_in_use()
         images = await in_thread(
-            lambda: self.workshop.find_images(
+            lambda: self.context.find_images(
                 [image_id for call in calls for image_id in call.image_ids]
             )
         )
         if any(call.live for call in state.calls):
-            raise _busy()  # what was left open is being asked for
+            raise _key_in_use()  # what was left open is being asked for
         if any(call.open for call in state.calls):
-            raise _unknown_fate([call.id for call in state.calls if call.open])
-        keys = self.workshop.accounts.keys
+            raise _unknown_outcome([call.id for call in state.calls if call.open])
+        keys = self.context.accounts.keys
         if images:
             answer = StoredAnswer(
                 image_ids=tuple(image.sidecar.id for image in images),
@@ -354,16 +356,16 @@ class RequestDispatcher:
             await in_thread(lambda: keys.complete(key, answer))
             return RequestResult(images=images, warnings=answer.warnings, replayed=True)
         if any(call.billed for call in state.calls):
-            lost = _lost()
-            await in_thread(lambda: keys.complete(key, _answer_of(lost)))
+            lost = _no_image_error()
+            await in_thread(lambda: keys.complete(key, _stored_error(lost)))
             raise lost
         return None
 
-    def _replayed(self, answer: StoredAnswer) -> RequestResult:
+    def _replay(self, answer: StoredAnswer) -> RequestResult:
         if answer.problem:
-            problem = msgspec.json.decode(answer.problem, type=ErrorDetails)
-            raise ErrorResponse.again(answer.status, problem)
-        images = self.workshop.find_images(answer.image_ids)
+            details = msgspec.json.decode(answer.problem, type=ErrorDetails)
+            raise ErrorResponse.replay(answer.status, details)
+        images = self.context.find_images(answer.image_ids)
         if len(images) < len(answer.image_ids):
             raise ErrorResponse(
                 410,
@@ -374,11 +376,11 @@ class RequestDispatcher:
         return RequestResult(images=images, warnings=answer.warnings, replayed=True)
 
 
-_PAUSE = 5.0
+_RETRY_INTERVAL = 5.0
 """Seconds between two tries to write down what could not be."""
 
 
-def _name(key: RequestKey) -> tuple[str, str]:
+def _key_id(key: RequestKey) -> tuple[str, str]:
     return key.caller, key.key
 
 
@@ -392,12 +394,12 @@ def _is_open(failed: FailedImage) -> bool:
     return isinstance(error, Unfinished) or not isinstance(error, ImagenError)
 
 
-def _answer_of(failure: ErrorResponse) -> StoredAnswer:
-    problem = msgspec.json.encode(failure.problem).decode()
-    return StoredAnswer(status=failure.status, problem=problem)
+def _stored_error(error: ErrorResponse) -> StoredAnswer:
+    details = msgspec.json.encode(error.details).decode()
+    return StoredAnswer(status=error.status, problem=details)
 
 
-def _of_another() -> ErrorResponse:
+def _key_reused() -> ErrorResponse:
     return ErrorResponse(
         422,
         "Something else was asked for under this Idempotency-Key.",
@@ -406,7 +408,7 @@ def _of_another() -> ErrorResponse:
     )
 
 
-def _busy() -> ErrorResponse:
+def _key_in_use() -> ErrorResponse:
     return ErrorResponse(
         409,
         "The request with this Idempotency-Key is being carried out.",
@@ -415,7 +417,7 @@ def _busy() -> ErrorResponse:
     )
 
 
-def _interrupted() -> ErrorResponse:
+def _interrupted_by_shutdown() -> ErrorResponse:
     return ErrorResponse(
         502,
         "The server had to stop before this was over. The next one asks for what was "
@@ -426,7 +428,7 @@ def _interrupted() -> ErrorResponse:
     )
 
 
-def _unknown_fate(calls: list[str]) -> ErrorResponse:
+def _unknown_outcome(calls: list[str]) -> ErrorResponse:
     return ErrorResponse(
         409,
         "The first request with this Idempotency-Key was interrupted, and what became "
@@ -436,7 +438,7 @@ def _unknown_fate(calls: list[str]) -> ErrorResponse:
     )
 
 
-def _lost() -> ErrorResponse:
+def _no_image_error() -> ErrorResponse:
     return ErrorResponse(
         502,
         "The first request with this Idempotency-Key was interrupted and brought no "

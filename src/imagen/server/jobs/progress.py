@@ -36,20 +36,20 @@ class JobProgress:
                 self.previews[event.number] = event
             case _:
                 return
-        self.wake()
+        self.notify()
 
-    def keep(self, outcome: StoredImage | FailedImage) -> None:
+    def add_outcome(self, outcome: StoredImage | FailedImage) -> None:
         """Take what became of an image."""
         self.outcomes.append(outcome)
-        self.wake()
+        self.notify()
 
-    def wake(self) -> None:
+    def notify(self) -> None:
         """Have those who wait look again."""
         self.version += 1
         self._changed.set()
         self._changed = asyncio.Event()
 
-    async def change(self, seen: int) -> None:
+    async def wait_for_change(self, version: int) -> None:
         """Wait until something is newer than that version."""
-        if self.version == seen:
+        if self.version == version:
             await self._changed.wait()

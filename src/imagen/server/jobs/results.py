@@ -43,7 +43,7 @@ def build_result(report: GenerationReport) -> RequestResult:
     warnings = [w for image in stored for w in image.sidecar.warnings]
     warnings += [
         f"image {failed.number} is missing: "
-        f"{to_error_response(failed.error).problem.message}"
+        f"{to_error_response(failed.error).details.message}"
         for failed in report.failed
         if failed.rescued is None
     ]

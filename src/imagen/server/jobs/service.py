@@ -30,7 +30,7 @@ from imagen.usecases.resume import ResumeCalls
 Result = TypeVar("Result")
 
 
-def ignore_change(words: str) -> None:
+def ignore_message(text: str) -> None:
     """Tell nobody."""
 
 
@@ -56,40 +56,42 @@ class ServerContext:
         settings: Settings,
         *,
         environment: Environment,
-        say: Callable[[str], None] = ignore_change,
+        log: Callable[[str], None] = ignore_message,
     ) -> None:
         self.settings = settings
         self.environment = environment
-        self._say = say
+        self._log = log
         self.runtime = Runtime(environment, settings=settings)
-        self.began = self.now()
-        self.meters = Metrics()
+        self.started_at = self.now()
+        self.metrics = Metrics()
         self.secret = load_server_secret(environment)
         self.accounts = self.runtime.stores
         self.caller = find_caller(environment)
         limits = settings.serve
-        self.lanes = {
-            name: BackendQueue(name, at_once=limits.concurrency, waiting=limits.queue)
+        self.queues = {
+            name: BackendQueue(
+                name, concurrency=limits.concurrency, waiting=limits.queue
+            )
             for name in settings.backends
         }
-        self._pool = ThreadPoolExecutor(_THREADS, "imagen")
-        self.workers = Workers(settings, say=self.say, died=self._resume_soon)
-        self.courier = BackgroundSync(
+        self._threads = ThreadPoolExecutor(_MAX_THREADS, "imagen")
+        self.workers = Workers(settings, log=self.log, on_worker_died=self._resume_soon)
+        self.cloud_sync = BackgroundSync(
             lambda listen: build_delivery(self.runtime, listen=listen),
-            say=self.say,
+            log=self.log,
         )
 
-    def say(self, words: str) -> None:
+    def log(self, text: str) -> None:
         """Tell whoever looks after the server, on one line."""
-        self._say("".join(c if c.isprintable() else " " for c in words))
+        self._log("".join(c if c.isprintable() else " " for c in text))
 
-    async def carry_out(
+    async def run(
         self,
-        order: WorkItem,
+        item: WorkItem,
         cancellation: Cancellation,
         *,
         listen: Listener,
-        keep: Callable[[StoredImage | FailedImage], object],
+        on_outcome: Callable[[StoredImage | FailedImage], object],
     ) -> GenerationReport:
         """Have it made, once it is its turn, and return what became of it.
 
@@ -104,28 +106,28 @@ class ServerContext:
             ImagenError: as `GenerateImages.run` does.
         """
 
-        def hear(event: Event) -> None:
+        def on_event(event: Event) -> None:
             if isinstance(event, Warned):
-                self.say(f"{order.backend}: {event.message}")
+                self.log(f"{item.backend}: {event.message}")
             listen(event)
 
         def count(outcome: StoredImage | FailedImage) -> None:
-            self.meters.count(order.backend, outcome)
+            self.metrics.count(item.backend, outcome)
             if isinstance(outcome, FailedImage):
-                self._say_why(order, outcome.error)
-            keep(outcome)
+                self._log_failure(item, outcome.error)
+            on_outcome(outcome)
 
-        async with self.lanes[order.backend]:
-            report = await self.workers.make(
-                order, cancellation, listen=hear, keep=count
+        async with self.queues[item.backend]:
+            report = await self.workers.run(
+                item, cancellation, listen=on_event, on_outcome=count
             )
-        self.courier.wake()
+        self.cloud_sync.wake()
         return report
 
     async def in_thread(self, work: Callable[[], Result]) -> Result:
         """Do what blocks, and let the others go on meanwhile."""
         loop = asyncio.get_running_loop()
-        return await loop.run_in_executor(self._pool, work)
+        return await loop.run_in_executor(self._threads, work)
 
     def find(self, name: str | None) -> BackendSettings:
         """Return an instance of the config, or its default one.
@@ -136,7 +138,7 @@ class ServerContext:
         return self.runtime.find_backend(name)
 
     def backend(self, name: str) -> ImageBackend:
-        """Return one to ask what it can do; workers have theirs."""
+        """Return one to ask what it capabilities do; workers have theirs."""
         return self.runtime.get_backend(name)
 
     def find_images(self, ids: Sequence[str]) -> tuple[StoredOutput, ...]:
@@ -157,22 +159,22 @@ class ServerContext:
         try:
             self._resume_all()
         except Exception as error:  # noqa: BLE001 - the server is there all the same
-            self.say(f"what was left open stays so: {error}")
+            self.log(f"what was left open stays so: {error}")
 
     def _resume_all(self) -> None:
         use_case = self._build_resume()
-        there = [
+        open_calls = [
             call
             for call in self.accounts.journal.list_open()
             if call.call.origin == ORIGIN and not call.live
         ]
-        if there:
-            self.say(f"{len(there)} calls were left open; asking for them")
-        for resumed in use_case.outcomes(there, Cancellation()):
+        if open_calls:
+            self.log(f"{len(open_calls)} calls were left open; asking for them")
+        for resumed in use_case.outcomes(open_calls, Cancellation()):
             for image in resumed.stored:
-                self.say(f"stored {image.location}")
+                self.log(f"stored {image.location}")
             if resumed.error is not None:
-                self.say(f"{resumed.call_id}: {resumed.error}")
+                self.log(f"{resumed.call_id}: {resumed.error}")
 
     def _build_resume(self) -> ResumeCalls:
         return build_resume(self.runtime, listen=ignore_event)
@@ -184,28 +186,28 @@ class ServerContext:
     def start(self) -> None:
         """Finish what was left open, and have the first worker get ready."""
         self.workers.start()
-        self.courier.start()
+        self.cloud_sync.start()
         self._resume_soon()
 
     async def close(self) -> None:
         """Let go of workers, connections and the database."""
         await self.workers.close()
-        self.courier.close()
-        self._pool.shutdown(wait=False, cancel_futures=True)
+        self.cloud_sync.close()
+        self._threads.shutdown(wait=False, cancel_futures=True)
         self.runtime.close()
 
     def _resume_soon(self) -> None:
         # A thread of its own, for nobody waits for it.
         Thread(target=self.resume_all, name="resume", daemon=True).start()
 
-    def _say_why(self, order: WorkItem, error: BaseException) -> None:
+    def _log_failure(self, item: WorkItem, error: BaseException) -> None:
         """Have the server's log say what the client is not told."""
         if not isinstance(error, Cancelled):
-            words = error.message if isinstance(error, ImagenError) else repr(error)
-            self.say(f"{order.backend}: {words}")
+            text = error.message if isinstance(error, ImagenError) else repr(error)
+            self.log(f"{item.backend}: {text}")
 
 
-_THREADS = 16
+_MAX_THREADS = 16
 """For what is quick, such as looking something up."""
 
 

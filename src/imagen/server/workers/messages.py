@@ -41,7 +41,7 @@ class Run(msgspec.Struct, frozen=True):
     """It shall carry out an order, which has this number from now on."""
 
     number: int
-    order: WorkItem
+    item: WorkItem
 
 
 class Cancel(msgspec.Struct, frozen=True):
@@ -68,15 +68,15 @@ class Done(msgspec.Struct, frozen=True):
     """It is carried out; or was refused, and nothing was sent."""
 
     number: int
-    refused: BaseException | None = None
+    error: BaseException | None = None
 
 
-Word: TypeAlias = Setup | Ready | Run | Cancel | EventMessage | ResultMessage | Done
+Message: TypeAlias = Setup | Ready | Run | Cancel | EventMessage | ResultMessage | Done
 
 
-def encode_message(word: Word) -> bytes:
+def encode_message(message: Message) -> bytes:
     """Return what goes over the socket."""
-    body = pickle.dumps(word, pickle.HIGHEST_PROTOCOL)
+    body = pickle.dumps(message, pickle.HIGHEST_PROTOCOL)
     return HEAD.pack(len(body)) + body
 
 
@@ -96,13 +96,13 @@ def to_picklable(error: BaseException) -> BaseException:
     if isinstance(error, ErrorResponse):
         return error
     if isinstance(error, ImagenError):
-        return error if _survives(error) else _plain(error)
+        return error if _is_picklable(error) else _to_base_class(error)
     fault = RuntimeError(f"{type(error).__name__}: {error}")
     fault.add_note("".join(format_exception(error)))
     return fault
 
 
-def _survives(error: BaseException) -> bool:
+def _is_picklable(error: BaseException) -> bool:
     try:
         pickle.loads(pickle.dumps(error))  # noqa: S301 - it is our own
     except Exception:  # noqa: BLE001 - whatever its class does
@@ -110,7 +110,7 @@ def _survives(error: BaseException) -> bool:
     return True
 
 
-def _plain(error: ImagenError) -> ImagenError:
+def _to_base_class(error: ImagenError) -> ImagenError:
     kinds = (kind for kind in type(error).__mro__ if issubclass(kind, ImagenError))
     kind = next(kind for kind in kinds if kind.__module__ == ImagenError.__module__)
     plain = kind(error.message)
@@ -129,7 +129,7 @@ class Channel:
     def __init__(self, connection: socket.socket) -> None:
         self._connection = connection
         self._reader = connection.makefile("rb")
-        self._speaking = Lock()
+        self._send_lock = Lock()
 
     def receive(self) -> Any:
         """Wait for the next word, and return it; None when the server is gone."""
@@ -148,12 +148,12 @@ class Channel:
         self._reader.close()
         self._connection.close()
 
-    def send(self, word: Word) -> None:
+    def send(self, message: Message) -> None:
         """Send it.
 
         Raises:
             OSError: the server is gone.
         """
-        words = encode_message(word)
-        with self._speaking:
-            self._connection.sendall(words)
+        data = encode_message(message)
+        with self._send_lock:
+            self._connection.sendall(data)

@@ -49,7 +49,7 @@ class Worker:
         self._channel = channel
         self._numbering = Numbering()
         self._running: dict[int, Cancellation] = {}
-        self._pool = ThreadPoolExecutor(
+        self._threads = ThreadPoolExecutor(
             settings.serve.concurrency * len(settings.backends), "worker"
         )
 
@@ -57,11 +57,11 @@ class Worker:
         """Do what the server says, until it is gone."""
         with suppress(OSError):  # the server is gone already, as is heard next
             self._channel.send(Ready())
-        while (word := self._channel.receive()) is not None:
-            match word:
-                case Run(number=number, order=order):
+        while (message := self._channel.receive()) is not None:
+            match message:
+                case Run(number=number, item=item):
                     self._running[number] = cancellation = Cancellation()
-                    self._pool.submit(self._work, number, order, cancellation)
+                    self._threads.submit(self._run, number, item, cancellation)
                 case Cancel(number=number):
                     # It may be over at this very moment.
                     if (running := self._running.get(number)) is not None:
@@ -70,55 +70,58 @@ class Worker:
                     pass
         if self._running:  # the next server asks for what is not over
             os._exit(0)
-        self._pool.shutdown()
+        self._threads.shutdown()
         self._runtime.close()
 
-    def _work(self, number: int, order: WorkItem, cancellation: Cancellation) -> None:
-        refused: BaseException | None = None
+    def _run(self, number: int, item: WorkItem, cancellation: Cancellation) -> None:
+        failure: BaseException | None = None
         try:
-            self._make(number, order, cancellation)
+            self._generate(number, item, cancellation)
         except BaseException as error:  # noqa: BLE001 - it is raised in the server
-            refused = to_picklable(error)
+            failure = to_picklable(error)
         self._running.pop(number, None)
-        self._channel.send(Done(number, refused))
+        self._channel.send(Done(number, failure))
 
-    def _make(self, number: int, order: WorkItem, cancellation: Cancellation) -> None:
+    def _generate(
+        self, number: int, item: WorkItem, cancellation: Cancellation
+    ) -> None:
         runtime = self._runtime
-        can = runtime.get_backend(order.backend).capabilities()
-        priced = runtime.find_backend(order.backend).instance.price is not None
+        capabilities = runtime.get_backend(item.backend).capabilities()
+        priced = runtime.find_backend(item.backend).instance.price is not None
 
-        def hear(event: Event) -> None:
+        def forward(event: Event) -> None:
             if isinstance(event, Warned) or (
-                order.told and isinstance(event, Planned | Progressed | Previewed)
+                item.report_progress
+                and isinstance(event, Planned | Progressed | Previewed)
             ):
                 self._channel.send(EventMessage(number, event))
 
         def begun(calls: Sequence[Call]) -> None:
-            if order.key is not None:
-                runtime.stores.keys.record_calls(order.key, calls)
+            if item.key is not None:
+                runtime.stores.keys.record_calls(item.key, calls)
 
-        maker = build_generate(
+        use_case = build_generate(
             runtime,
-            order.backend,
-            output=order.wish,
-            count=order.count,
-            listen=hear,
-            live=order.live and can.live,
+            item.backend,
+            output=item.wish,
+            count=item.count,
+            listen=forward,
+            live=item.live and capabilities.live,
             context=RequestContext(
-                caller=order.caller,
+                caller=item.caller,
                 origin=ORIGIN,
                 before_send=begun,
                 in_caller_thread=True,
-                durable=priced or can.may_cost,
+                durable=priced or capabilities.may_cost,
                 numbering=self._numbering,
             ),
         )
-        plan = maker.plan(order.ask.request(maker, runtime))
-        for outcome in maker.outcomes(plan, cancellation):
-            self._channel.send(ResultMessage(number, _sendable(outcome)))
+        plan = use_case.plan(item.ask.request(use_case, runtime))
+        for outcome in use_case.outcomes(plan, cancellation):
+            self._channel.send(ResultMessage(number, _to_sendable(outcome)))
 
 
-def _sendable(outcome: StoredImage | FailedImage) -> StoredImage | FailedImage:
+def _to_sendable(outcome: StoredImage | FailedImage) -> StoredImage | FailedImage:
     if isinstance(outcome, StoredImage):
         return outcome
     return FailedImage(
@@ -128,14 +131,14 @@ def _sendable(outcome: StoredImage | FailedImage) -> StoredImage | FailedImage:
     )
 
 
-def main(handle: int) -> None:
+def main(socket_fd: int) -> None:
     """Work for the server at the other end of that socket."""
     for number in SIGNALS:
         signal.signal(number, signal.SIG_IGN)
     signal.pthread_sigmask(signal.SIG_UNBLOCK, SIGNALS)
     end_with_parent()
     set_process_limits()
-    with closing(Channel(socket.socket(fileno=handle))) as channel:
+    with closing(Channel(socket.socket(fileno=socket_fd))) as channel:
         setup = channel.receive()
         if isinstance(setup, Setup):
             Worker(setup.settings, channel).run()

@@ -46,5 +46,5 @@ class WorkItem(msgspec.Struct, frozen=True, kw_only=True):
     caller: str = ""
     wish: OutputOptions = OutputOptions()
     live: bool = False
-    told: bool = False
+    report_progress: bool = False
     key: RequestKey | None = None
