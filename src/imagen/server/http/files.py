@@ -12,7 +12,7 @@ from litestar.params import FromPath, FromQuery
 from imagen.domain.media import EXTENSIONS
 from imagen.domain.sidecar import Sidecar
 from imagen.server.errors import ErrorResponse
-from imagen.server.http.errors import READ_ERROR_RESPONSES
+from imagen.server.http.response_specs import READ_ERROR_RESPONSES
 from imagen.server.http.responses import Link
 from imagen.server.jobs.service import ServerContext
 

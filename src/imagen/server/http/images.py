@@ -18,8 +18,8 @@ from imagen.domain.idempotency import LONGEST_KEY, RequestKey
 from imagen.domain.reference import ReferenceImage
 from imagen.server.errors import REPLAYED, ErrorResponse
 from imagen.server.http import request_mapping
-from imagen.server.http.errors import ERROR_RESPONSES
 from imagen.server.http.files import build_linker
+from imagen.server.http.response_specs import ERROR_RESPONSES
 from imagen.server.http.responses import build_images_body
 from imagen.server.http.schemas import (
     EditTextFields,
