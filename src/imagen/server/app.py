@@ -1,4 +1,4 @@
-"""The application: which modules have routes, and what all of them share."""
+"""The ASGI application: all routes, their shared dependencies, error responses."""
 
 import re
 from collections.abc import AsyncGenerator, Callable, Sequence
@@ -35,16 +35,16 @@ ROUTE_MODULES: Sequence[Any] = (
     spending,
     generate,
 )
-"""Each has `routes`, and may have `OPEN`: beginnings of paths that need no key."""
+"""Modules with `routes`, and optionally `OPEN`: path prefixes that need no key."""
 
 
 def build_app(
     context: ServerContext, dispatcher: RequestDispatcher, *, keys: ApiKeys
 ) -> AsgiApp:
-    """Return the whole server as an ASGI application, its guard included.
+    """Return the ASGI application, wrapped in the access middleware.
 
-    Every route may ask for `workshop: NamedDependency[Workshop]`, and for the `desk`;
-    `request.user` is the caller's name.
+    Route handlers can declare `context: NamedDependency[ServerContext]`, `dispatcher`,
+    `library` and `keys`; `request.user` is the name of the caller.
     """
     library = ImageLibrary(context)
     app = Litestar(
@@ -67,7 +67,8 @@ def build_app(
         logging_config=None,
     )
     return AccessMiddleware(
-        cast("AsgiApp", app),  # the same, with a type for each message
+        # Litestar is an ASGI application with a type of its own for each message.
+        cast("AsgiApp", app),
         keys=keys,
         hosts=context.settings.serve.hosts,
         anonymous=context.caller,
@@ -89,6 +90,8 @@ def _build_lifespan(
             yield
         finally:
             library.close()
+            # With requests still open the workers and the database stay in use: the
+            # process exits without closing them, and the next server resumes.
             if await dispatcher.drain():
                 await context.close()
 
@@ -101,24 +104,12 @@ def _build_exception_handler(
     def handle_exception(
         request: Request[Any, Any, Any], error: Exception
     ) -> Response[ErrorBody]:
-        if isinstance(error, HTTPException):
-            response = _from_litestar(error)
-        elif isinstance(error, UnicodeError) or type(error) is LookupError:
-            response = (
-                ErrorResponse(  # of a part of a form, whose charset may be unheard of
-                    400, f"A field cannot be read: {error}.", code="invalid_encoding"
-                )
-            )
-        elif isinstance(error, RecursionError):
-            response = ErrorResponse(
-                400, "The body is nested too deeply.", code="invalid_request"
-            )
-        else:
-            response = to_error_response(error)
+        response = _to_response(error)
+        where = f"{request.method} {request.url.path}"
         if isinstance(error, JournalError | Misconfigured | StorageError):
-            context.log(f"{request.method} {request.url.path}: {error.message}")
+            context.log(f"{where}: {error.message}")
         if response.details.code == INTERNAL:
-            context.log(f"{request.method} {request.url.path}: a fault of our own")
+            context.log(f"{where}: internal error")
             for line in "".join(format_exception(error)).splitlines():
                 context.log(line)
         return Response(
@@ -131,8 +122,24 @@ def _build_exception_handler(
     return handle_exception
 
 
+def _to_response(error: Exception) -> ErrorResponse:
+    if isinstance(error, HTTPException):
+        return _from_litestar(error)
+    # Litestar decodes each part of a form with the charset that the part declares: an
+    # unknown charset is a LookupError, an undecodable value a UnicodeError.
+    if isinstance(error, UnicodeError) or type(error) is LookupError:
+        return ErrorResponse(
+            400, f"A field cannot be decoded: {error}.", code="invalid_encoding"
+        )
+    if isinstance(error, RecursionError):
+        return ErrorResponse(
+            400, "The body is nested too deeply.", code="invalid_request"
+        )
+    return to_error_response(error)
+
+
 def _from_litestar(error: HTTPException) -> ErrorResponse:
-    """Return what the framework found wrong with a request, in OpenAI's words."""
+    """Return Litestar's error about a request in OpenAI's format."""
     status, param, message = error.status_code, None, error.detail
     with suppress(msgspec.ValidationError):
         for field_error in msgspec.convert(error.extra, list[_FieldError]):
@@ -149,14 +156,14 @@ def _from_litestar(error: HTTPException) -> ErrorResponse:
 
 
 class _FieldError(msgspec.Struct):
-    """What the framework says of one field."""
+    """Litestar's message about one field of a request."""
 
     key: str = ""
     message: str = ""
 
     @property
     def param(self) -> str | None:
-        """Which one it is; of one that is missing, only the message tells."""
+        """The name of the field; for a missing field only the message has it."""
         if self.key != _BODY:
             return self.key or None
         match = _QUOTED_FIELD.search(self.message)
@@ -164,8 +171,11 @@ class _FieldError(msgspec.Struct):
 
     @property
     def text(self) -> str:
-        """What is wrong with it; of no body at all, only our name for it is said."""
-        return "There is no body." if self.message == repr(_BODY) else self.message
+        # For a request without a body, Litestar's message is only the quoted name of
+        # the handler's parameter.
+        if self.message == repr(_BODY):
+            return "The request has no body."
+        return self.message
 
 
 _BODY = "data"

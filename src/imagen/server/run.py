@@ -1,4 +1,4 @@
-"""Listens, serves, and ends in good order."""
+"""Run the HTTP server: bind the address, serve until a signal, shut down in order."""
 
 import os
 import signal
@@ -23,7 +23,7 @@ from imagen.settings.environment import Environment
 from imagen.settings.model import Settings
 
 EXTRA_SHUTDOWN_SECONDS = 2
-"""Seconds for the answers to those that were not over in time, and for what hangs."""
+"""Time beyond `serve.grace` to send the responses of unfinished requests."""
 
 
 def serve(
@@ -33,25 +33,28 @@ def serve(
     environment: Environment,
     log: Callable[[str], None],
 ) -> int:
-    """Serve until a signal ends it, and return what the shell is told.
+    """Serve until SIGINT or SIGTERM, and return the exit code of the process.
 
-    A second signal ends it at once.
+    On the first signal running requests get `serve.grace` seconds to finish. Requests
+    that take longer stay in the journal, and the next server resumes them: work that
+    is paid for is never cancelled. A second signal exits at once.
 
-    What runs when it is told to stop is finished. What is not over after a while stays
-    in the journal, and the next server asks for it: nothing that is paid for is
-    cancelled.
+    Args:
+        settings: The config.
+        address: The interface and port to listen on.
+        environment: Source of keys and other secrets.
+        log: Writes one line to the server's log.
 
     Raises:
-        UsageError: others can reach the address, and no key is needed.
-        Unavailable: the address cannot be listened on.
+        UsageError: other machines can reach the address, and no key is configured.
+        Unavailable: the address cannot be bound.
     """
     keys = parse_keys(environment.serve_keys)
     if not (keys or address.is_loopback):
         raise UsageError(
-            f"Others can reach {address}, so $IMAGEN_SERVE_KEYS must say who may use "
-            "the server.",
-            hint="Set it to NAME:KEY, several with commas; or listen on :PORT, which "
-            "only this machine reaches.",
+            f"Other machines can reach {address}, so $IMAGEN_SERVE_KEYS must be set.",
+            hint="Set it to NAME:KEY (separate several with commas), or listen on "
+            ":PORT, which only this machine can reach.",
         )
     set_process_limits()
     with closing(_bind(address)) as listener:
@@ -76,10 +79,10 @@ def serve(
 
 
 class _Server(uvicorn.Server):
-    """Ends like any program that a signal ends, once what runs is over.
+    """A uvicorn server that exits like any program that is ended by a signal.
 
     Attributes:
-        exit_code: What the shell is told.
+        exit_code: The exit code of the process.
     """
 
     def __init__(self, config: uvicorn.Config, dispatcher: RequestDispatcher) -> None:
@@ -88,7 +91,7 @@ class _Server(uvicorn.Server):
         self._dispatcher = dispatcher
 
     def handle_exit(self, sig: int, frame: FrameType | None) -> None:
-        """Stop taking requests in; the second time, stop."""
+        """Start the shutdown; on the second signal exit at once."""
         del frame
         if self.should_exit:
             self._exit_now(128 + sig)
@@ -96,18 +99,20 @@ class _Server(uvicorn.Server):
         self.should_exit = True
 
     async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
-        """Send away those who wait for a turn, and let the others finish."""
+        """Reject queued requests, let running ones finish, then exit."""
         self._dispatcher.close()
         await super().shutdown(sockets)
         if self._dispatcher.open:
             self._dispatcher.context.log(
-                f"{self._dispatcher.open} requests were not over; the next server "
-                "asks for them"
+                f"{self._dispatcher.open} requests did not finish in time; the next "
+                "server resumes them"
             )
         self._exit_now(self.exit_code)
 
     def _exit_now(self, code: int) -> NoReturn:
-        """End with whatever runs; Python would wait for it, and for whom it asks."""
+        # A normal exit waits for every thread that still runs, and cancels unfinished
+        # requests with the event loop: nothing was logged about them, and with
+        # warnings as errors the process never exited.
         self._dispatcher.context.workers.kill()
         sys.stdout.flush()
         sys.stderr.flush()
@@ -132,11 +137,12 @@ def _bind(address: Address) -> socket.socket:
     return listener
 
 
+# uvicorn's own default for a socket that it binds itself.
 _BACKLOG = 2048
 
 
 def _bind_error(address: Address, error: OSError) -> Unavailable:
     return Unavailable(
-        f"{address} cannot be listened on: {error.strerror or error}.",
-        hint="Choose another one with --addr.",
+        f"Cannot listen on {address}: {error.strerror or error}.",
+        hint="Choose another address with --addr.",
     )

@@ -189,7 +189,7 @@ def test_who_hangs_up_within_a_body_is_no_fault(serve: Serve) -> None:
         )
     running.stop()
 
-    assert "fault" not in running.log.read_text()
+    assert "error" not in running.log.read_text()
 
 
 def answers(running: Running) -> bool:

@@ -45,7 +45,7 @@ def test_makes_an_image_and_keeps_it_with_its_sidecar(
 @pytest.mark.parametrize(
     ("body", "said"),
     [
-        (b"", "There is no body."),
+        (b"", "The request has no body."),
         (b'{"odd":' + b"[" * 100_000, "The body is nested too deeply."),
         (b"[]", "Expected `object`, got `array`"),
         (b"{}", "Object missing required field `prompt`"),
@@ -289,7 +289,7 @@ def test_a_size_that_is_none_says_how_one_is_written(
     assert answer.status_code == 400
     assert answer.json()["error"]["param"] == "size"
     said = answer.json()["error"]["message"]
-    assert said == "`size` is WIDTHxHEIGHT, such as 1024x1024, or auto."
+    assert said == "`size` must be WIDTHxHEIGHT, such as 1024x1024, or `auto`."
 
 
 def test_some_unknown_fields_are_warnings_however_long_they_are(

@@ -247,7 +247,9 @@ def test_a_disk_that_fills_up_meanwhile_makes_nothing_twice(serve: Serve) -> Non
     assert meanwhile.json()["error"]["code"] == "journal_error"
     assert ids(first) == ids(again) == ids(third)
     assert len(running.stored) == 1
-    assert "what became of a request is yet to be kept" in running.log.read_text()
+    assert (
+        "could not record the outcome of a request; retrying" in running.log.read_text()
+    )
 
 
 def begun(running: Running) -> bool:

@@ -197,7 +197,7 @@ def test_a_worker_that_dies_takes_nobody_else_along(told: Any) -> None:
     assert code_of(ask(running, "dead")) == (502, "interrupted")
 
     assert ask(running).status_code == 200
-    assert "a worker has died with 7" in running.log.read_text()
+    assert "a worker exited with code 7" in running.log.read_text()
 
 
 def test_one_that_cannot_start_has_sent_nothing(told: Any, plugin: Path) -> None:
@@ -226,7 +226,7 @@ def test_a_process_of_its_own_that_outlives_it_hides_nothing(told: Any) -> None:
     assert code_of(ask(running, "survived")) == (502, "interrupted")
 
     assert ask(running).status_code == 200
-    assert "a worker has died with 8" in running.log.read_text()
+    assert "a worker exited with code 8" in running.log.read_text()
 
 
 def test_an_error_of_whatever_make_reaches_the_server(told: Any) -> None:
@@ -245,7 +245,7 @@ def test_the_log_says_what_an_answer_leaves_to_it(told: Any) -> None:
     answer = ask(running)
 
     assert code_of(answer) == (500, "misconfigured")
-    assert "its log says what is missing" in answer.text
+    assert "log says what is missing" in answer.text
     assert "told: /models is not there" in running.log.read_text()
 
 
@@ -333,7 +333,7 @@ def test_what_is_not_over_in_time_is_left_to_the_next_server(told: Any) -> None:
 
         assert running.stop() == 0
 
-    assert "1 requests were not over" in running.log.read_text()
+    assert "1 requests did not finish in time" in running.log.read_text()
     until(lambda: gone(worker))
 
 

@@ -22,7 +22,7 @@ from imagen.server.http import request_mapping
 from imagen.server.http.files import build_linker
 from imagen.server.http.models import ModelData, build_model_list
 from imagen.server.http.schemas import MAX_PARTIAL_IMAGES, GenerationFields
-from imagen.server.http.sse import EventNames, stream_events
+from imagen.server.http.sse import EventBuilder, stream_events
 from imagen.server.jobs.dispatcher import RequestDispatcher
 from imagen.server.jobs.service import ServerContext
 from imagen.server.workers.work_item import WorkItem
@@ -150,7 +150,8 @@ async def rerun_image(
         lambda: _build_rerun_item(entry.sidecar.id, data, request.user, context)
     )
     job = dispatcher.submit(item, key=None, detached=False, live=True)
-    events = EventNames("image_generation").builder(
+    events = EventBuilder(
+        kind="image_generation",
         response_format="url",
         link=build_linker(request, context),
         started_at=context.now(),

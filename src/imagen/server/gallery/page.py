@@ -1,4 +1,4 @@
-"""The page itself, and its scripts, styles and icons: small files of this package."""
+"""The static files of the gallery: HTML, scripts, styles, icon."""
 
 from collections.abc import Mapping, Sequence
 from functools import cache
@@ -20,6 +20,8 @@ _MEDIA_TYPES: Mapping[str, str] = {
     ".js": "text/javascript; charset=utf-8",
     ".svg": "image/svg+xml",
 }
+# Scripts, styles, images and requests only from and to this server; with trusted types
+# no script can turn text, such as a prompt, into markup.
 CONTENT_SECURITY_POLICY = "; ".join(
     [
         "default-src 'none'",
@@ -34,11 +36,10 @@ CONTENT_SECURITY_POLICY = "; ".join(
         "trusted-types 'none'",
     ]
 )
-"""Nothing but what this server sends is run, shown or asked; no text becomes markup."""
 
 
 class StaticFile(msgspec.Struct, frozen=True):
-    """A file of the page, as it is sent."""
+    """A static file with its response headers."""
 
     content: bytes
     media_type: str
@@ -47,20 +48,20 @@ class StaticFile(msgspec.Struct, frozen=True):
 
 @get("/", include_in_schema=False, sync_to_thread=False)
 def get_page(request: Request[Any, Any, Any]) -> Response[bytes]:
-    """Return the page; it knows nothing yet, so it needs no key."""
+    """Return the page; it contains no data and needs no key."""
     return _respond("index.html", request)
 
 
 @get(STATIC + "{name:str}", include_in_schema=False, sync_to_thread=False)
 def get_static(name: FromPath[str], request: Request[Any, Any, Any]) -> Response[bytes]:
-    """Return what the page is made of."""
+    """Return a script, the stylesheet or the icon."""
     return _respond(name, request)
 
 
 def _respond(name: str, request: Request[Any, Any, Any]) -> Response[bytes]:
     file = _load_files().get(name)
     if file is None:
-        raise ErrorResponse(404, "There is no such file.", code="not_found")
+        raise ErrorResponse(404, "File not found.", code="not_found")
     headers = {
         "ETag": file.etag,
         "Cache-Control": "no-cache",

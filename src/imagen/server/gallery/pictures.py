@@ -1,4 +1,4 @@
-"""Images: page by page, one with all that is known of it, its file, and its end."""
+"""The gallery's routes for images: list, details, file, thumbnail, trash."""
 
 import re
 from collections.abc import Mapping, Sequence
@@ -22,7 +22,7 @@ from imagen.server.jobs.service import ServerContext
 
 PATH = "/gallery/api/images"
 MAX_IMAGES = 200
-"""Images of one answer."""
+"""Images in one response."""
 MAX_SEARCH_LENGTH = 1000
 _ID = re.compile(r"[0-9a-f-]{36}")
 _WEEK = re.compile(r"(\d{4})-W(\d{2})")
@@ -33,11 +33,15 @@ AnyRequest: TypeAlias = Request[Any, Any, Any]
 
 
 class ImageSummary(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
-    """An image among others.
+    """An image in a list.
 
     Attributes:
-        prompt: Its beginning.
-        missing: Whether its file is gone.
+        id: The image id.
+        created_at: The time of generation, ISO 8601.
+        prompt: The first 200 characters of the prompt.
+        width: Pixels.
+        height: Pixels.
+        missing: True if the file is missing.
     """
 
     id: str
@@ -49,20 +53,20 @@ class ImageSummary(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True
 
 
 class ImagePage(msgspec.Struct, frozen=True, kw_only=True):
-    """Some images, the newest first; `next` asks for more, if there may be any."""
+    """A page of images, the newest first; `next` is the cursor of the next page."""
 
     images: tuple[ImageSummary, ...]
     next: str | None = None
 
 
 class ImageDetails(msgspec.Struct, frozen=True, kw_only=True):
-    """Everything that made an image.
+    """How an image was generated.
 
     Attributes:
-        sidecar: As it lies beside the image.
-        seed: Its seed in digits; a script's numbers are too small for some.
-        name: What its file is called; never where it is.
-        missing: Whether its file is gone.
+        sidecar: The content of its sidecar file.
+        seed: The seed as text; JavaScript numbers are exact only up to 2^53.
+        name: The name of the file, without its folder.
+        missing: True if the file is missing.
     """
 
     sidecar: Sidecar
@@ -72,7 +76,7 @@ class ImageDetails(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class TrashResult(msgspec.Struct, frozen=True, kw_only=True):
-    """What became of an image that was thrown away; its file may have been gone."""
+    """The result of a deletion; without a file it cannot be undone."""
 
     id: str
     can_undo: bool
@@ -89,7 +93,7 @@ async def list_images(
     before: FromQuery[str] = "",
     limit: FromQuery[int] = 60,
 ) -> ImagePage:
-    """Return the newest images that are looked for, or those after them."""
+    """List images that match the filters, the newest first."""
     since, until = _parse_week(week)
     position = _parse_cursor(before)
     limit = min(max(limit, 1), MAX_IMAGES)
@@ -118,7 +122,7 @@ async def list_images(
 async def count_images(
     context: NamedDependency[ServerContext],
 ) -> Mapping[str, Mapping[str, int]]:
-    """Count the images of each week, backend, model and caller."""
+    """Count images by week, backend, model and caller."""
     history = context.accounts.history
     return await context.in_thread(lambda: {by: history.count(by) for by in DIMENSIONS})
 
@@ -127,7 +131,7 @@ async def count_images(
 async def get_image(
     image_id: FromPath[str], library: NamedDependency[ImageLibrary]
 ) -> ImageDetails:
-    """Return all that is known of an image."""
+    """Return the details of an image."""
     entry = await library.entry(_validate_id(image_id))
     return ImageDetails(
         sidecar=entry.sidecar,
@@ -141,7 +145,7 @@ async def get_image(
 async def get_file(
     image_id: FromPath[str], request: AnyRequest, library: NamedDependency[ImageLibrary]
 ) -> Response[bytes]:
-    """Return the image as it is stored, or a part of it."""
+    """Return the stored file, or the byte range that the request names."""
     entry = await library.entry(_validate_id(image_id))
     etag = f'"{entry.sidecar.sha256}"'
     if request.headers.get("if-none-match") == etag:
@@ -164,7 +168,7 @@ async def get_file(
 async def get_thumbnail(
     image_id: FromPath[str], request: AnyRequest, library: NamedDependency[ImageLibrary]
 ) -> Response[bytes]:
-    """Return a small WebP of it."""
+    """Return the thumbnail (WebP)."""
     entry = await library.entry(_validate_id(image_id))
     etag = f'"small-{entry.sidecar.sha256}"'
     if request.headers.get("if-none-match") == etag:
@@ -179,7 +183,7 @@ async def trash_image(
     library: NamedDependency[ImageLibrary],
     context: NamedDependency[ServerContext],
 ) -> TrashResult:
-    """Move its file and its sidecar to the bin, and have the history forget it."""
+    """Move an image and its sidecar to the trash, and remove it from the history."""
     image_id = _validate_id(image_id)
     try:
         can_undo = await context.in_thread(lambda: library.bin.run(image_id))
@@ -196,7 +200,7 @@ async def restore_image(
     library: NamedDependency[ImageLibrary],
     context: NamedDependency[ServerContext],
 ) -> ImageSummary:
-    """Put it back where it was."""
+    """Restore an image from the trash."""
     image_id = _validate_id(image_id)
     try:
         entry = await context.in_thread(lambda: library.bin.undo(image_id))
@@ -206,7 +210,10 @@ async def restore_image(
 
 
 def _not_moved(error: StorageError) -> ErrorResponse:
-    """Return why an image is where it was; the reason has no path."""
+    """Return the response for an image that could not be moved.
+
+    Unlike other storage errors this one has no path in its message.
+    """
     return ErrorResponse(500, error.message, type="server_error", code=error.code)
 
 
@@ -252,29 +259,41 @@ def _parse_cursor(cursor: str) -> Position | None:
         moment = datetime.fromisoformat(made)
         utc = moment.astimezone(UTC)
     except (ValueError, OverflowError) as error:
-        raise _invalid_parameter("before") from error
+        raise _invalid_cursor() from error
     if moment.tzinfo is None or _ID.fullmatch(image_id) is None:
-        raise _invalid_parameter("before")
+        raise _invalid_cursor()
     return Position(utc, image_id)
 
 
 def _parse_week(week: str) -> tuple[date | None, date | None]:
-    """Return the Monday of a week, and that of the next one."""
+    """Return the Monday of an ISO week, and the Monday after it."""
     if not week:
         return None, None
     match = _WEEK.fullmatch(week)
     if match is None:
-        raise _invalid_parameter("week")
+        raise _invalid_week()
     try:
         monday = date.fromisocalendar(int(match[1]), int(match[2]), 1)
         return monday, monday + timedelta(days=7)
     except (ValueError, OverflowError) as error:
-        raise _invalid_parameter("week") from error
+        raise _invalid_week() from error
 
 
-def _invalid_parameter(param: str) -> ErrorResponse:
+def _invalid_week() -> ErrorResponse:
     return ErrorResponse(
-        400, f"`{param}` makes no sense.", param=param, code="invalid_value"
+        400,
+        "`week` must be an ISO week such as 2026-W47.",
+        param="week",
+        code="invalid_value",
+    )
+
+
+def _invalid_cursor() -> ErrorResponse:
+    return ErrorResponse(
+        400,
+        "`before` must be the `next` value of an earlier response.",
+        param="before",
+        code="invalid_value",
     )
 
 
@@ -292,10 +311,10 @@ def _not_modified(etag: str) -> Response[bytes]:
 
 
 def _parse_range(request: AnyRequest, etag: str, size: int) -> tuple[int | None, int]:
-    """Return where the part that is asked for begins and ends; None is all of it.
+    """Return the first byte and the end of the requested range; None for all.
 
     Raises:
-        Failure: there is no such part.
+        ErrorResponse: the range is outside the file (416).
     """
     match = _RANGE.fullmatch(request.headers.get("range", ""))
     if match is None or not any(match.groups()):
@@ -309,7 +328,7 @@ def _parse_range(request: AnyRequest, etag: str, size: int) -> tuple[int | None,
     if first >= min(end, size):
         raise ErrorResponse(
             416,
-            "The image has no such part.",
+            "The requested range is outside the file.",
             code="invalid_range",
             headers={"Content-Range": f"bytes */{size}"},
         )

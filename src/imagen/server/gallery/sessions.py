@@ -1,4 +1,4 @@
-"""Who looks at the gallery where keys are required: a key, then a cookie for it."""
+"""Gallery sessions where API keys are required: a cookie that stands for a key."""
 
 from collections.abc import Callable, Sequence
 from hashlib import sha256
@@ -17,7 +17,6 @@ from imagen.server.keys import ApiKeys
 
 PATH = "/gallery/api/session"
 SESSION_SECONDS = 30 * 24 * 3600
-"""Seconds."""
 MAX_KEY_LENGTH = 1000
 
 
@@ -28,12 +27,12 @@ class Credentials(msgspec.Struct, frozen=True):
 
 
 class Session(msgspec.Struct, frozen=True, kw_only=True):
-    """Who looks.
+    """The session of a browser.
 
     Attributes:
-        caller: Their name; "" if nobody said.
-        locked: Whether a key is needed, and there is none.
-        keys: Whether keys are needed at all.
+        caller: The caller's name; "" if unknown.
+        locked: True if a key is required and the browser has not sent one.
+        keys: True if the server requires keys.
     """
 
     caller: str
@@ -47,7 +46,7 @@ def get_session(
     keys: NamedDependency[ApiKeys],
     context: NamedDependency[ServerContext],
 ) -> Session:
-    """Say who looks."""
+    """Return the session of this browser."""
     cookies = request.headers.get("cookie", "").encode("latin-1", "replace")
     has_credentials = build_session_reader(keys, context)(cookies) is not None
     has_credentials = has_credentials or "authorization" in request.headers
@@ -62,14 +61,14 @@ def open_session(
     keys: NamedDependency[ApiKeys],
     context: NamedDependency[ServerContext],
 ) -> Response[Session]:
-    """Take a key, and return a cookie that stands for it."""
+    """Exchange an API key for a session cookie."""
     expires = int(context.now().timestamp()) + SESSION_SECONDS
     token = keys.create_session(
         data.key.strip(), expires=expires, secret=context.secret
     )
     if token is None:
         raise ErrorResponse(
-            401, "That is no key of this server.", code="invalid_api_key"
+            401, "Invalid API key for this server.", code="invalid_api_key"
         )
     session = Session(
         caller=keys.caller_of(data.key.strip()) or "", locked=False, keys=True
@@ -79,14 +78,14 @@ def open_session(
 
 @delete(PATH, include_in_schema=False, status_code=200, sync_to_thread=False)
 def close_session(context: NamedDependency[ServerContext]) -> Response[None]:
-    """Have the browser forget the cookie."""
+    """Delete the session cookie."""
     return Response(None, cookies=[_cookie("", context, max_age=0)])
 
 
 def build_session_reader(
     keys: ApiKeys, context: ServerContext
 ) -> Callable[[bytes], str | None]:
-    """Return what says whom a browser's cookies stand for."""
+    """Return a function from a Cookie header to the caller's name, or None."""
     name = _cookie_name(context)
 
     def create_session(cookies: bytes) -> str | None:
@@ -101,7 +100,8 @@ def build_session_reader(
 
 
 def _cookie_name(context: ServerContext) -> str:
-    """Return a name of this server's own: to a browser ports are not part of a host."""
+    # Browsers share cookies between all ports of a host: with one name, two servers on
+    # one machine replaced each other's session.
     return "imagen_session_" + sha256(context.secret).hexdigest()[:8]
 
 

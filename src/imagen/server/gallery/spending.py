@@ -1,4 +1,4 @@
-"""What was spent, and what may still be."""
+"""Spending by week, and the remaining budgets."""
 
 from collections.abc import Sequence
 from datetime import datetime, timedelta
@@ -19,10 +19,15 @@ By: TypeAlias = Literal["backend", "model", "caller"]
 
 
 class SpendingRow(msgspec.Struct, frozen=True, kw_only=True):
-    """What one of them spent in one week, in dollars.
+    """The spending of one backend, model or caller in one week.
 
     Attributes:
-        unknown: Calls whose cost is not known, and is not counted.
+        week: The ISO week, such as 2026-W47.
+        name: The backend, model or caller.
+        usd: US dollars.
+        calls: The number of calls.
+        images: The number of images.
+        unknown: Calls whose cost is unknown and not part of `usd`.
     """
 
     week: str
@@ -34,7 +39,7 @@ class SpendingRow(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Spending(msgspec.Struct, frozen=True, kw_only=True):
-    """What was spent, the newest week first; and what open jobs may cost besides."""
+    """Spending, the newest week first, and the estimated cost of open jobs."""
 
     by: By
     rows: tuple[SpendingRow, ...]
@@ -43,7 +48,17 @@ class Spending(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class BudgetLeft(msgspec.Struct, frozen=True, kw_only=True):
-    """A budget, in dollars, and when it begins anew."""
+    """A budget in US dollars, and the time when it resets.
+
+    Attributes:
+        called: The name of the budget, such as `day_usd of flux`.
+        backend: The backend that it limits; "" for all.
+        caller: The caller that it limits; "" for all.
+        usd: The limit.
+        taken_usd: Spent, or reserved for open jobs.
+        left_usd: The rest.
+        until: The time of the reset.
+    """
 
     called: str
     backend: str
@@ -60,7 +75,7 @@ async def get_spending(
     by: FromQuery[By] = "backend",
     weeks: FromQuery[int] = 26,
 ) -> Spending:
-    """Add up the weeks until now."""
+    """Sum the spending of the last weeks."""
     weeks = min(max(weeks, 1), MAX_WEEKS)
     today = context.now().date()
     since = today - timedelta(days=today.weekday(), weeks=weeks - 1)
@@ -93,7 +108,7 @@ async def get_spending(
 async def get_budgets(
     request: Request[Any, Any, Any], context: NamedDependency[ServerContext]
 ) -> tuple[BudgetLeft, ...]:
-    """Say what is left of the budgets that whoever asks is under."""
+    """Return the budgets that apply to the caller."""
     budgets = [
         budget
         for budget in context.settings.budgets

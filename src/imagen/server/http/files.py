@@ -1,4 +1,4 @@
-"""Images under a URL that holds for a while, and that nobody can guess."""
+"""Images under signed URLs that expire."""
 
 import hmac
 from collections.abc import Sequence
@@ -18,11 +18,11 @@ from imagen.server.jobs.service import ServerContext
 
 PATH = "/v1/files/"
 URL_LIFETIME = 3600
-"""Seconds that a URL holds, as OpenAI's do."""
+"""Seconds until a URL expires, as with OpenAI's."""
 
 
 def build_linker(request: Request[Any, Any, Any], context: ServerContext) -> Link:
-    """Return what makes URLs under the name by which the client called."""
+    """Return a function that builds signed URLs below `serve.url` or the host."""
     base_url = context.settings.serve.url or str(request.base_url)
     expires = str(int(context.now().timestamp()) + URL_LIFETIME)
 
@@ -47,7 +47,7 @@ async def get_file(
     expires: FromQuery[str] = "",
     signature: FromQuery[str] = "",
 ) -> Response[bytes]:
-    """Return an image under the URL that an answer had; needs no key."""
+    """Return the image of a signed URL; needs no key."""
     expected = _signature(context.secret, name, expires)
     is_valid = hmac.compare_digest(
         expected.encode(), signature.encode(errors="replace")
@@ -77,7 +77,7 @@ def _signature(secret: bytes, name: str, expires: str) -> str:
 
 def _file_not_found() -> ErrorResponse:
     return ErrorResponse(
-        404, "There is no such file, or its URL no longer holds.", code="not_found"
+        404, "The file does not exist, or its URL has expired.", code="not_found"
     )
 
 

@@ -1,4 +1,4 @@
-"""The routes of the OpenAI images API."""
+"""The routes of the OpenAI images API: generations and edits."""
 
 from collections.abc import Mapping, Sequence
 from hashlib import sha256
@@ -27,7 +27,7 @@ from imagen.server.http.schemas import (
     ImageFields,
     ImagesBody,
 )
-from imagen.server.http.sse import EventNames, stream_events
+from imagen.server.http.sse import EventBuilder, stream_events
 from imagen.server.jobs.dispatcher import RequestDispatcher
 from imagen.server.workers.work_item import WorkItem
 
@@ -38,39 +38,42 @@ KeyHeader: TypeAlias = Annotated[
         name="Idempotency-Key",
         min_length=1,
         max_length=LONGEST_KEY,
-        description="The same key never generates twice, whatever happens in between;"
-        " the request goes on when its client goes away.",
+        description="Requests with the same key generate images only once, even if the"
+        " server is restarted in between. The request continues when its client"
+        " disconnects.",
     ),
 ]
 DetachHeader: TypeAlias = Annotated[
     Literal["true", "false"] | None,
     HeaderParameter(
         name="Imagen-Detach",
-        description="Whether the request goes on when its client goes away. Default:"
-        " true with an Idempotency-Key, else false: then it is cancelled.",
+        description="Continue when the client disconnects. Default: true with an"
+        " Idempotency-Key; otherwise false, and the request is cancelled.",
     ),
 ]
 
 MAX_EDIT_IMAGES = 16
+# PHP-style name of a repeated field, which OpenAI's clients send for several images.
 IMAGE_ALIAS = "image[]"
-"""How some clients call `image`."""
 
 
 class EditFields(EditTextFields, frozen=True, kw_only=True):
-    """What `POST /v1/images/edits` takes, as a form."""
+    """The form of `POST /v1/images/edits`."""
 
     image: Annotated[
         list[UploadFile] | None,
-        Meta(description="PNG, JPEG or WebP; the first is the one that a mask is for."),
+        Meta(description="PNG, JPEG or WebP files; a mask applies to the first."),
     ] = None
     mask: Annotated[
         UploadFile | None,
-        Meta(description="Where it is transparent the first image is painted anew."),
+        Meta(description="The first image is changed where the mask is transparent."),
     ] = None
 
 
 RESPONSES: dict[int, ResponseSpec] = {
-    200: ResponseSpec(ImagesBody, description="The images; or events, with `stream`."),
+    200: ResponseSpec(
+        ImagesBody, description="The images; with `stream`, server-sent events."
+    ),
     **ERROR_RESPONSES,
 }
 
@@ -83,12 +86,13 @@ async def generate_images(
     idempotency_key: KeyHeader = None,
     detach: DetachHeader = None,
 ) -> Response[Any]:
-    """Make images of a prompt."""
+    """Generate images from a prompt."""
+    # Litestar ignores unknown fields while decoding; the raw body has their names.
     sent = msgspec.json.decode(await request.body(), type=dict[str, msgspec.Raw])
     call = _ImagesCall(
         fields=data,
         unknown=_unknown_fields(sent, GenerationFields),
-        tells=EventNames("image_generation"),
+        kind="image_generation",
         key=idempotency_key,
         detach=detach,
     )
@@ -103,7 +107,7 @@ async def edit_images(
     idempotency_key: KeyHeader = None,
     detach: DetachHeader = None,
 ) -> Response[Any]:
-    """Change images, or make one after them; a mask says what is painted anew."""
+    """Edit images, or generate an image from them; a mask limits the changed area."""
     form = await request.form()
     aliased = [
         each for each in form.getall(IMAGE_ALIAS, []) if isinstance(each, UploadFile)
@@ -121,7 +125,7 @@ async def edit_images(
         unknown=_unknown_fields(dict.fromkeys(form.keys() - {IMAGE_ALIAS}), EditFields),
         images=tuple([await _read_reference(upload, "image") for upload in uploads]),
         mask=None if data.mask is None else await _read_reference(data.mask, "mask"),
-        tells=EventNames("image_edit"),
+        kind="image_edit",
         key=idempotency_key,
         detach=detach,
     )
@@ -129,16 +133,26 @@ async def edit_images(
 
 
 def _text_fields(fields: EditFields) -> EditTextFields:
-    """Return what was sent without its files."""
+    """Return the fields without the files."""
     names = EditTextFields.__struct_fields__
     return EditTextFields(**{name: getattr(fields, name) for name in names})
 
 
 class _ImagesCall(msgspec.Struct, frozen=True, kw_only=True):
-    """A request, whichever route it came by."""
+    """A request for images, of either route.
+
+    Attributes:
+        fields: The known fields, without files.
+        kind: `image_generation` or `image_edit`; the prefix of event types.
+        unknown: The names of unknown fields.
+        images: Reference images.
+        mask: The mask of the first image.
+        key: The Idempotency-Key header.
+        detach: The Imagen-Detach header.
+    """
 
     fields: ImageFields
-    tells: EventNames
+    kind: str
     unknown: tuple[str, ...]
     images: tuple[ReferenceImage, ...] = ()
     mask: ReferenceImage | None = None
@@ -146,13 +160,13 @@ class _ImagesCall(msgspec.Struct, frozen=True, kw_only=True):
     detach: Literal["true", "false"] | None
 
     def fingerprint(self) -> str:
-        """Return what is the same whenever the same is asked for."""
+        """Return a hash that is equal for equal requests."""
         values = {
             name: getattr(self.fields, name) for name in ImageFields.__struct_fields__
         }
         files = [file.sha256 for file in (*self.images, self.mask) if file is not None]
         content = msgspec.json.encode(
-            [self.tells.kind, values, files, self.mask is not None], order="sorted"
+            [self.kind, values, files, self.mask is not None], order="sorted"
         )
         return sha256(content).hexdigest()
 
@@ -193,7 +207,8 @@ async def _respond(
         build_linker(request, context),
     )
     if fields.stream:
-        events = call.tells.builder(
+        events = EventBuilder(
+            kind=call.kind,
             response_format=response_format,
             link=link,
             started_at=context.now(),
@@ -209,7 +224,7 @@ async def _respond(
 
 
 async def _wait_for_disconnect(request: AnyRequest) -> None:
-    """Return when the client has gone."""
+    """Return when the client has disconnected."""
     while (await request.receive())["type"] != "http.disconnect":
         pass
 

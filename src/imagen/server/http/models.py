@@ -1,4 +1,4 @@
-"""The backends, as OpenAI's clients know models."""
+"""The routes that list backends as OpenAI models."""
 
 from collections.abc import Iterator, Sequence
 from typing import Any, Literal
@@ -17,20 +17,20 @@ from imagen.settings.model import BackendSettings
 
 
 class ModelCapabilities(msgspec.Struct, frozen=True, kw_only=True):
-    """What a backend understands of a request.
+    """The request parameters that a backend supports.
 
     Attributes:
-        sizes: The only ones there are; empty: any within the bounds.
-        multiple: Both sides are multiples of this many pixels.
-        smallest: The shortest side.
-        largest: The longest side.
-        seed: Whether the same picture can be made again.
-        negative_prompt: Whether it can keep things out of the picture.
-        num_inference_steps: Whether the number of steps can be chosen.
-        edits: How many images it takes to change; 0: none.
-        mask: Whether it takes a mask.
-        parameters: Of its own; null: any.
-        may_cost: Whether it may cost money.
+        sizes: The only sizes; empty: any size within the bounds.
+        multiple: Both sides must be multiples of this number of pixels.
+        smallest: The minimum side in pixels.
+        largest: The maximum side in pixels.
+        seed: True if the same seed gives the same image.
+        negative_prompt: True if `negative_prompt` is supported.
+        num_inference_steps: True if the number of steps can be set.
+        edits: The maximum number of reference images; 0: none.
+        mask: True if a mask is supported.
+        parameters: The names of backend-specific parameters; null: any.
+        may_cost: True if a request may cost money.
     """
 
     sizes: tuple[str, ...]
@@ -47,7 +47,11 @@ class ModelCapabilities(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class ModelData(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
-    """A backend, or one of its models; what is not OpenAI's is ours."""
+    """A backend, or one of its models.
+
+    `capabilities`, `default` and `trouble` are imagen's extensions of OpenAI's format.
+    `trouble` is the reason why the backend cannot be used.
+    """
 
     id: str
     created: int
@@ -59,7 +63,7 @@ class ModelData(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
 
 
 class ModelList(msgspec.Struct, frozen=True, kw_only=True):
-    """All of them, the default one first."""
+    """All models, those of the default backend first."""
 
     data: tuple[ModelData, ...]
     object: Literal["list"] = "list"
@@ -67,7 +71,7 @@ class ModelList(msgspec.Struct, frozen=True, kw_only=True):
 
 @get("/v1/models", responses=READ_ERROR_RESPONSES, tags=["models"])
 async def list_models(context: NamedDependency[ServerContext]) -> ModelList:
-    """List what can be asked for as `model`."""
+    """List the values of `model`."""
     models = await context.in_thread(lambda: build_model_list(context))
     return ModelList(data=models)
 
@@ -76,19 +80,17 @@ async def list_models(context: NamedDependency[ServerContext]) -> ModelList:
 async def get_model(
     model: FromPath[str], context: NamedDependency[ServerContext]
 ) -> ModelData:
-    """Describe one of them."""
+    """Describe one model."""
     name = model.removeprefix("/")
     models = await context.in_thread(lambda: build_model_list(context))
     for found in models:
         if found.id == name:
             return found
-    raise ErrorResponse(
-        404, f"There is no model {name[:80]!r} here.", code="model_not_found"
-    )
+    raise ErrorResponse(404, f"Unknown model {name[:80]!r}.", code="model_not_found")
 
 
 def build_model_list(context: ServerContext) -> tuple[ModelData, ...]:
-    """Return what can be asked for as `model`, the default one first."""
+    """Return the values of `model`, those of the default backend first."""
     return tuple(_models(context))
 
 

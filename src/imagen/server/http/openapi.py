@@ -1,4 +1,4 @@
-"""The OpenAPI description, as JSON at `/schema`; nothing is loaded from elsewhere."""
+"""The OpenAPI description: JSON at `/schema`, without pages that load a CDN."""
 
 from typing import Any
 
@@ -12,15 +12,15 @@ from imagen.server.http.schemas import GenerationFields
 from imagen.settings.model import ServeSettings
 
 _STREAMING_PATHS = ("/v1/images/generations", "/v1/images/edits")
-"""What answers with events if asked for `stream`."""
+"""Paths that respond with server-sent events when `stream` is true."""
 _SCHEMA_REF = "#/components/schemas/{name}"
 
 
 class StructSchemaPlugin(JsonRenderPlugin):
-    """Has msgspec itself describe what it takes, for it knows every limit.
+    """Describes request bodies with msgspec's own JSON schema.
 
     Args:
-        limits: Those of the config.
+        limits: The limits of the config.
     """
 
     def __init__(self, limits: ServeSettings) -> None:
@@ -30,7 +30,8 @@ class StructSchemaPlugin(JsonRenderPlugin):
     def render(
         self, request: Request[Any, Any, Any], openapi_schema: dict[str, Any]
     ) -> bytes:
-        """Return the description with its bodies as they are read."""
+        """Return the description with msgspec's schemas of the request bodies."""
+        # msgspec validates the bodies, so its own schemas have every limit.
         _, bodies = msgspec.json.schema_components(
             [GenerationFields, EditFields],
             schema_hook=_file_schema,
@@ -61,7 +62,7 @@ def _file_schema(kind: type) -> dict[str, Any]:
 
 
 def _without_null(field: dict[str, Any]) -> dict[str, Any]:
-    """Return what a field of a form can be: what it is not is left out."""
+    """Return the schema without null: forms omit a field instead of sending null."""
     kinds = [kind for kind in field.get("anyOf", ()) if kind != {"type": "null"}]
     if len(kinds) != 1:
         return field

@@ -1,4 +1,4 @@
-"""Routes for whoever looks after the server."""
+"""Routes for operators: health and metrics."""
 
 from collections.abc import Sequence
 from typing import Any
@@ -15,7 +15,7 @@ from imagen.version import __version__
 
 
 class Health(msgspec.Struct, frozen=True, kw_only=True):
-    """That the server is there."""
+    """The state of the server."""
 
     status: str = "ok"
     version: str = __version__
@@ -25,7 +25,7 @@ class Health(msgspec.Struct, frozen=True, kw_only=True):
     "/health", responses=READ_ERROR_RESPONSES, tags=["operations"], sync_to_thread=False
 )
 def health() -> Health:
-    """Say that the server is there; needs no key."""
+    """Return the state and version of the server; needs no key."""
     return Health()
 
 
@@ -40,7 +40,7 @@ def metrics(
     context: NamedDependency[ServerContext],
     dispatcher: NamedDependency[RequestDispatcher],
 ) -> Response[str]:
-    """Count what was done, for Prometheus."""
+    """Return Prometheus metrics."""
     metrics = context.metrics
     metrics.requests_open.set(dispatcher.open)
     for name, queue in context.queues.items():
@@ -50,7 +50,5 @@ def metrics(
 
 
 routes: Sequence[Any] = (health, metrics)
-"""What this module answers."""
-
 OPEN = ("/health",)
-"""Which of it needs no key."""
+"""Path prefixes that need no key."""

@@ -111,7 +111,9 @@ def parse_size(fields: ImageFields) -> Size | None:
         return None
     text = fields.size or ""
     if re.fullmatch(SIZE, text) is None:
-        raise _invalid_size("`size` is WIDTHxHEIGHT, such as 1024x1024, or auto.")
+        raise _invalid_size(
+            "`size` must be WIDTHxHEIGHT, such as 1024x1024, or `auto`."
+        )
     try:
         return Size.parse(text)
     except InvalidRequest as error:

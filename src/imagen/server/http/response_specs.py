@@ -1,4 +1,4 @@
-"""What routes may answer that is no result, for their description."""
+"""OpenAPI descriptions of the error responses."""
 
 from litestar.openapi import ResponseSpec
 
@@ -7,27 +7,27 @@ from imagen.server.errors import ErrorBody
 ERROR_RESPONSES: dict[int, ResponseSpec] = {
     status: ResponseSpec(ErrorBody, description=description)
     for status, description in {
-        400: "The request makes no sense, or the backend will not make it.",
+        400: "The request is invalid, or the backend refuses the content.",
         401: "The API key is missing or wrong.",
-        402: "Over budget, or out of credit.",
-        403: "From a page of another site.",
-        404: "There is no such thing.",
-        408: "No more of the body came.",
-        409: "What was asked under this key runs still, or its fate is unknown.",
-        410: "What was made under this key is gone.",
+        402: "A budget is exceeded, or the backend is out of credit.",
+        403: "The request comes from a page of another site.",
+        404: "Not found.",
+        408: "Timeout while reading the body.",
+        409: "A request with this key is running, or its outcome is unknown.",
+        410: "The images of the request with this key have been deleted.",
         413: "The body is too large.",
-        421: "The server is not called so.",
-        422: "Too much for this server, or something else under this key.",
+        421: "Unknown Host header.",
+        422: "A limit is exceeded, or the key was used for another request.",
         429: "Too many requests; see Retry-After.",
-        500: "A fault of the server's own.",
+        500: "Internal server error.",
         502: "The backend failed.",
         503: "The backend is down.",
-        504: "No image in time.",
+        504: "No image before the timeout.",
     }.items()
 }
-"""What any route may answer, for its description."""
+"""For routes that generate images."""
 
 READ_ERROR_RESPONSES = {
     status: ERROR_RESPONSES[status] for status in (400, 401, 403, 404, 421, 500)
 }
-"""What those may answer that make nothing."""
+"""For routes that do not generate images."""

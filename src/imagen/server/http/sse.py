@@ -1,4 +1,4 @@
-"""A request told while it goes on, as server-sent events."""
+"""Server-sent events of a running job, in the format of OpenAI's images API."""
 
 import asyncio
 from collections.abc import AsyncGenerator
@@ -20,12 +20,13 @@ from imagen.server.http.responses import (
 from imagen.server.jobs.dispatcher import Job, RequestDispatcher
 from imagen.server.jobs.results import StoredOutput, load_stored_output
 
+# Seconds without an event after which a comment is sent: proxies close connections that
+# are silent for long, nginx by default after 60 s.
 KEEP_ALIVE_INTERVAL = 15.0
-"""Seconds of silence, after which a comment keeps proxies from hanging up."""
 
 
 class ProgressEvent(msgspec.Struct, frozen=True, kw_only=True):
-    """How far an image is; ours, for backends without previews."""
+    """The progress of an image; an extension, for backends without previews."""
 
     type: str
     index: int
@@ -34,7 +35,7 @@ class ProgressEvent(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class PartialImageEvent(msgspec.Struct, frozen=True, kw_only=True):
-    """An image so far, with OpenAI's fields and ours."""
+    """A preview of an image; `index` is an extension."""
 
     type: str
     b64_json: bytes
@@ -45,7 +46,7 @@ class PartialImageEvent(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class CompletedEvent(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
-    """An image that is done, with OpenAI's fields and ours."""
+    """A stored image, with OpenAI's fields and the extensions of `ImageData`."""
 
     type: str
     created_at: int
@@ -61,38 +62,15 @@ class CompletedEvent(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=Tr
     warnings: tuple[str, ...] = ()
 
 
-class EventNames(msgspec.Struct, frozen=True):
-    """What events are called: `image_generation`, or `image_edit`."""
-
-    kind: str
-
-    def builder(
-        self,
-        *,
-        response_format: ResponseFormat,
-        link: Link,
-        started_at: datetime,
-        partial: int = 0,
-    ) -> "EventBuilder":
-        """Return what tells one request."""
-        return EventBuilder(
-            kind=self.kind,
-            response_format=response_format,
-            link=link,
-            started_at=started_at,
-            partial=partial,
-        )
-
-
 class EventBuilder(msgspec.Struct, frozen=True, kw_only=True):
-    """What events of one request say.
+    """Builds the events of one request.
 
     Attributes:
-        kind: What they are called.
-        how: As what images are sent.
-        link: Makes URLs.
-        began: When it was asked for.
-        partial: Previews of each image, at most.
+        kind: `image_generation` or `image_edit`; the prefix of event types.
+        response_format: The form of completed images.
+        link: Builds URLs of images.
+        started_at: The time of the request.
+        partial: The maximum number of previews for each image.
     """
 
     kind: str
@@ -102,8 +80,8 @@ class EventBuilder(msgspec.Struct, frozen=True, kw_only=True):
     partial: int = 0
 
     def progress(self, step: Progressed) -> bytes:
-        """Say how far an image is."""
-        return _event(
+        """Return a progress event."""
+        return _encode(
             ProgressEvent(
                 type=f"{self.kind}.progress",
                 index=step.number - 1,
@@ -112,26 +90,26 @@ class EventBuilder(msgspec.Struct, frozen=True, kw_only=True):
             )
         )
 
-    def partial_image(self, preview: Previewed, *, sent: int) -> bytes:
-        """Show an image so far; so many were shown of it before."""
-        return _event(
+    def partial_image(self, preview: Previewed, *, index: int) -> bytes:
+        """Return a preview event; `index` counts the previews of one image from 0."""
+        return _encode(
             PartialImageEvent(
                 type=f"{self.kind}.partial_image",
                 b64_json=preview.content,
                 created_at=int(self.started_at.timestamp()),
                 output_format=preview.media_type.removeprefix("image/"),
-                partial_image_index=sent,
+                partial_image_index=index,
                 index=preview.number - 1,
             )
         )
 
     def completed(self, image: StoredOutput, index: int) -> bytes:
-        """Say that an image is done."""
+        """Return the event of a stored image."""
         data = build_image_data(
             image, response_format=self.response_format, link=self.link
         )
         sidecar = image.sidecar
-        return _event(
+        return _encode(
             CompletedEvent(
                 type=f"{self.kind}.completed",
                 created_at=created_timestamp(sidecar),
@@ -149,7 +127,7 @@ class EventBuilder(msgspec.Struct, frozen=True, kw_only=True):
         )
 
     def failed(self, error: BaseException) -> bytes:
-        """Say that no more comes."""
+        """Return the error event that ends a stream."""
         body = ErrorBody(error=to_error_response(error).details)
         return b"event: error\ndata: " + msgspec.json.encode(body) + b"\n\n"
 
@@ -157,10 +135,11 @@ class EventBuilder(msgspec.Struct, frozen=True, kw_only=True):
 async def stream_events(
     job: Job, dispatcher: RequestDispatcher, builder: EventBuilder
 ) -> StreamResponse:
-    """Return the events of a job; what fails before anything is sent has a status.
+    """Return the events of a job as a streaming response.
 
     Raises:
-        Failure, ImagenError: why nothing is sent.
+        ErrorResponse, ImagenError: the request failed before anything was sent to the
+            backend; the response then has an error status instead of events.
     """
     dispatcher.join(job)
     try:
@@ -174,15 +153,16 @@ async def stream_events(
     return StreamResponse(
         _events(job, dispatcher, builder),
         media_type="text/event-stream",
+        # nginx buffers responses unless X-Accel-Buffering forbids it.
         headers={"Cache-Control": "no-store", "X-Accel-Buffering": "no"},
     )
 
 
 class PreviewSelector:
-    """Chooses the previews that a client sees: so many, evenly over the work.
+    """Selects up to `EventBuilder.partial` previews, evenly spread over the progress.
 
     Args:
-        telling: What the client asked for.
+        builder: Builds the events.
     """
 
     def __init__(self, builder: EventBuilder) -> None:
@@ -190,16 +170,16 @@ class PreviewSelector:
         self._sent: dict[int, list[Previewed]] = {}
 
     def select(self, preview: Previewed, step: Progressed | None) -> bytes:
-        """Return the event that shows it; empty if it is not one of those."""
+        """Return the event of a preview; empty if the preview is skipped."""
         sent = self._sent.setdefault(preview.number, [])
-        done = 1.0 if step is None or step.fraction is None else step.fraction
+        fraction = 1.0 if step is None or step.fraction is None else step.fraction
         limit = self._builder.partial
         if len(sent) >= limit or (sent and sent[-1] is preview):
             return b""
-        if done < (len(sent) + 1) / (limit + 1):
+        if fraction < (len(sent) + 1) / (limit + 1):
             return b""
         sent.append(preview)
-        return self._builder.partial_image(preview, sent=len(sent) - 1)
+        return self._builder.partial_image(preview, index=len(sent) - 1)
 
 
 async def _events(
@@ -210,6 +190,7 @@ async def _events(
     previews = PreviewSelector(builder)
     try:
         while True:
+            # Read before the state: a change during the loop then causes another round.
             version, finished = job.progress.version, job.result.done()
             for number, step in list(job.progress.steps.items()):
                 if steps.get(number) is not step and number not in completed:
@@ -232,11 +213,12 @@ async def _events(
                     job.progress.wait_for_change(version), KEEP_ALIVE_INTERVAL
                 )
             except TimeoutError:
-                yield b": still at it\n\n"
+                yield b": keep-alive\n\n"
         error = job.result.exception()
         if error is not None:
             yield builder.failed(error)
-        elif not completed:  # it was made for an earlier request with the same key
+        elif not completed:
+            # The images are from an earlier request with the same key: no outcomes.
             for index, stored in enumerate(job.result.result().images):
                 yield builder.completed(stored, index)
     finally:
@@ -244,6 +226,6 @@ async def _events(
     yield b"data: [DONE]\n\n"
 
 
-def _event(event: ProgressEvent | PartialImageEvent | CompletedEvent) -> bytes:
+def _encode(event: ProgressEvent | PartialImageEvent | CompletedEvent) -> bytes:
     data = msgspec.json.encode(event)
     return b"event: " + event.type.encode() + b"\ndata: " + data + b"\n\n"

@@ -1,4 +1,4 @@
-"""The queue in front of one backend: so many at once, so many waiting, no more."""
+"""The request queue of one backend, with limits for running and waiting requests."""
 
 import asyncio
 from collections import deque
@@ -8,16 +8,21 @@ from typing import Self
 from imagen.server.errors import ErrorResponse, shutdown_error
 
 
+# asyncio.Semaphore was not enough: it does not limit how many wait, and cannot reject
+# all waiting requests at once when the server shuts down.
 class BackendQueue:
-    """Lets requests through in the order in which they came; of one event loop.
+    """Admits requests in order of arrival; belongs to one event loop.
 
-        async with lane:
+        async with queue:
             ...
 
     Args:
         name: The backend, for messages.
-        at_once: How many are let through.
-        waiting: How many may wait behind them.
+        concurrency: The number of requests that run at once.
+        waiting: The number of requests that may wait for a slot.
+
+    Attributes:
+        running: The number of requests that run now.
     """
 
     def __init__(self, name: str, *, concurrency: int, waiting: int) -> None:
@@ -30,14 +35,14 @@ class BackendQueue:
 
     @property
     def waiting(self) -> int:
-        """How many wait."""
+        """The number of requests that wait now."""
         return len(self._waiters)
 
     async def __aenter__(self) -> Self:
-        """Wait for one's turn.
+        """Wait for a free slot.
 
         Raises:
-            Failure: too many wait, or the server is about to stop.
+            ErrorResponse: the queue is full (429), or the server shuts down (503).
         """
         if self._closed:
             raise shutdown_error()
@@ -46,7 +51,8 @@ class BackendQueue:
         elif len(self._waiters) >= self._max_waiting:
             raise ErrorResponse(
                 429,
-                f"{len(self._waiters)} requests wait for {self._name} already.",
+                f"The queue of {self._name} is full: {len(self._waiters)} requests are "
+                "waiting.",
                 type="rate_limit_error",
                 code="rate_limit_exceeded",
                 retry_after=10,
@@ -66,7 +72,7 @@ class BackendQueue:
         self._release_slot()
 
     def close(self) -> None:
-        """Send away whoever waits, and let nobody in any more."""
+        """Reject all waiting and all later requests."""
         self._closed = True
         while self._waiters:
             slot = self._waiters.popleft()
@@ -79,8 +85,10 @@ class BackendQueue:
         try:
             await slot
         except BaseException:
+            # Cancelled in the moment after the slot was handed over: pass it on, else
+            # it would be lost for good.
             if slot.done() and not slot.cancelled() and slot.exception() is None:
-                self._release_slot()  # it came when nobody wanted it any more
+                self._release_slot()
             elif slot in self._waiters:
                 self._waiters.remove(slot)
             raise

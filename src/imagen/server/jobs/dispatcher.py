@@ -1,4 +1,4 @@
-"""Takes requests in: each is made once per key, and ends when nobody wants it."""
+"""Start jobs: once per idempotency key, cancelled when the last client leaves."""
 
 import asyncio
 from collections.abc import Awaitable, Callable
@@ -42,15 +42,16 @@ from imagen.server.workers.work_item import WorkItem
 
 
 class Job:
-    """A request that is being carried out.
+    """A request that is running.
 
     Attributes:
-        work: Ends when it is over.
-        result: What its followers are told: what came of it, or that nobody waits on.
-        feed: What is known until then.
-        cancellation: Ends it.
-        detached: Whether it goes on when nobody follows it.
-        followers: How many connections wait for it.
+        task: Runs the request; done when the request is finished.
+        result: The result or error for the followers. During a shutdown it is set
+            before `task` is done.
+        progress: The progress until then.
+        cancellation: Cancels the request.
+        detached: True if the request continues without followers.
+        followers: The number of connections that wait for the result.
     """
 
     def __init__(self, *, key: RequestKey | None, detached: bool) -> None:
@@ -65,25 +66,26 @@ class Job:
         )
 
     def resolve(self, result: RequestResult | BaseException) -> None:
-        """Have the followers told, unless they were before."""
+        """Set the result for the followers, unless it is already set."""
         if self.result.done():
             return
         if isinstance(result, BaseException):
             self.result.set_exception(result)
-            self.result.exception()  # nobody may follow
+            # Marks the exception as retrieved: without followers asyncio would log it.
+            self.result.exception()
         else:
             self.result.set_result(result)
         self.progress.notify()
 
 
 class RequestDispatcher:
-    """Where requests come in; of one event loop.
+    """Starts and tracks jobs; belongs to one event loop.
 
     Args:
-        workshop: What carries them out.
+        context: Runs the requests.
 
     Attributes:
-        workshop: Likewise.
+        context: The same.
     """
 
     def __init__(self, context: ServerContext) -> None:
@@ -96,22 +98,22 @@ class RequestDispatcher:
 
     @property
     def open(self) -> int:
-        """How many requests are not over."""
+        """The number of unfinished requests."""
         return len(self._jobs)
 
     def submit(
         self, item: WorkItem, *, key: RequestKey | None, detached: bool, live: bool
     ) -> Job:
-        """Have the order carried out, and return what goes on.
+        """Start a job for the item, or return the running job with the same key.
 
         Args:
-            order: What to make.
-            key: Under which it is asked for; what runs under the same is followed.
-            detached: Whether it goes on when nobody follows it.
-            live: Whether somebody wants to hear how far it is.
+            item: The work to do.
+            key: The idempotency key of the request.
+            detached: Continue when the last follower has left.
+            live: Report progress to `Job.progress`.
 
         Raises:
-            Failure: something else runs under that key.
+            ErrorResponse: a different request is running with this key (422).
         """
         name = None if key is None else _key_id(key)
         existing = None if name is None else self._by_key.get(name)
@@ -135,10 +137,14 @@ class RequestDispatcher:
         return job
 
     async def follow(self, job: Job, disconnected: Awaitable[None]) -> RequestResult:
-        """Wait for the result, until the client has gone.
+        """Wait for the result as long as the client is connected.
+
+        Args:
+            job: The job to wait for.
+            disconnected: Returns when the client has disconnected.
 
         Raises:
-            Failure, ImagenError: why there is none.
+            ErrorResponse, ImagenError: the request failed, or the client left (499).
         """
         disconnect = asyncio.ensure_future(disconnected)
         awaited: set[asyncio.Future[Any]] = {job.result, disconnect}
@@ -153,19 +159,19 @@ class RequestDispatcher:
             self.leave(job)
 
     def join(self, job: Job) -> None:
-        """Count as one who wants the job."""
+        """Register a follower of the job."""
         job.followers += 1
 
     def leave(self, job: Job) -> None:
-        """Count no longer; what nobody wants is cancelled."""
+        """Remove a follower; without followers a job is cancelled unless detached."""
         job.followers -= 1
         if not (job.followers or job.detached):
             job.cancellation.cancel()
 
     def close(self) -> None:
-        """Send away whoever waits for a turn; the others get a while.
+        """Reject queued requests, and give running ones `serve.grace` seconds.
 
-        What is not over by then is not cancelled: the next server finishes it.
+        Requests that take longer are not cancelled: the next server resumes them.
         """
         loop, grace = asyncio.get_running_loop(), self.context.settings.serve.grace
         self._deadline = loop.time() + grace
@@ -180,7 +186,7 @@ class RequestDispatcher:
             job.resolve(_interrupted_by_shutdown())
 
     async def drain(self) -> bool:
-        """Wait until everything is over, or the time is."""
+        """Wait for the open jobs until the deadline; return True if all finished."""
         left = self._deadline - asyncio.get_running_loop().time()
         if self._jobs:
             tasks = {job.task for job in self._jobs}
@@ -194,9 +200,9 @@ class RequestDispatcher:
         except (JournalError, Misconfigured) as error:
             self.context.log(f"{item.backend}: {error.message}")
             job.resolve(to_error_response(error))
-        except StorageError as error:  # the log has it, of the image
+        except StorageError as error:  # logged already, for the image that failed
             job.resolve(to_error_response(error))
-        except BaseException as error:  # noqa: BLE001 - it is raised where it is followed
+        except BaseException as error:  # noqa: BLE001 - raised in the followers
             job.resolve(error)
 
     async def _run(self, item: WorkItem, job: Job) -> RequestResult:
@@ -215,7 +221,7 @@ class RequestDispatcher:
     async def _run_once_per_key(
         self, item: WorkItem, job: Job, key: RequestKey
     ) -> RequestResult:
-        """Carry it out if nothing was made under its key, else say what was."""
+        """Run the item, or return the result of the earlier request with the key."""
         keys, in_thread = self.context.accounts.keys, self.context.in_thread
         await self._write_pending(_key_id(key))
         state = await in_thread(lambda: keys.claim(key, at=self.context.now()))
@@ -243,7 +249,9 @@ class RequestDispatcher:
         except WorkerDied:
             await self._write(key, lambda: keys.abandon(key))
             raise
-        except (ErrorResponse, ImagenError):  # nothing was sent
+        except (ErrorResponse, ImagenError):
+            # Raised instead of reported as a failed image: nothing was sent, and the
+            # key may be used again.
             await self._write(key, lambda: keys.release(key))
             raise
         except BaseException:
@@ -253,11 +261,16 @@ class RequestDispatcher:
         return build_result(report)
 
     async def _write(self, key: RequestKey, action: Callable[[], None]) -> None:
-        """Write down what became of a request, now or as soon as that is possible."""
+        """Record the outcome of a request, now or as soon as the database is writable.
+
+        A full disk must not lose the outcome: a retry with the key would pay twice.
+        """
         try:
             await self.context.in_thread(action)
         except JournalError as error:
-            self.context.log(f"what became of a request is yet to be kept: {error}")
+            self.context.log(
+                f"could not record the outcome of a request; retrying: {error}"
+            )
             self._pending_writes[_key_id(key)] = action
             if self._retry_task is None or self._retry_task.done():
                 self._retry_task = asyncio.create_task(self._retry_pending_writes())
@@ -270,20 +283,20 @@ class RequestDispatcher:
                     await self._write_pending(name)
 
     async def _write_pending(self, name: tuple[str, str]) -> None:
-        """Write down what could not be before.
+        """Write the outcome that could not be written before, if there is one.
 
         Raises:
-            JournalError: it still cannot be.
+            JournalError: the database is still not writable.
         """
         if (action := self._pending_writes.get(name)) is not None:
             await self.context.in_thread(action)
             self._pending_writes.pop(name, None)
 
     def _record_outcome(self, key: RequestKey, report: GenerationReport) -> None:
-        """Write down what is said ever after; or that it may be asked again.
+        """Store the response for later requests with the key, or release the key.
 
         Raises:
-            JournalError: it cannot be, as perhaps its images could not.
+            JournalError: the database is not writable.
         """
         keys = self.context.accounts.keys
         self._add_missing_history(report)
@@ -292,7 +305,7 @@ class RequestDispatcher:
             return
         try:
             result = build_result(report)
-        except BaseException as error:  # noqa: BLE001 - it is raised again elsewhere
+        except BaseException as error:  # noqa: BLE001 - `_run_once_per_key` raises it again
             if isinstance(error, ImagenError) and not error.may_have_cost:
                 keys.release(key)
                 return
@@ -307,7 +320,7 @@ class RequestDispatcher:
         )
 
     def _add_missing_history(self, report: GenerationReport) -> None:
-        """Add to the history what could not be added when it was made."""
+        """Add images to the history that could not be added when they were stored."""
         history = self.context.accounts.history
         rescued = (failed.rescued for failed in report.failed)
         missing = [
@@ -321,13 +334,14 @@ class RequestDispatcher:
     async def _recover(
         self, key: RequestKey, calls: tuple[RecordedCall, ...]
     ) -> RequestResult | None:
-        """Find out what became of a request whose process is gone.
+        """Return the result of a request whose process has died.
 
         Returns:
-            Its images; None when certainly nothing was made.
+            Its images; None if certainly nothing was generated.
 
         Raises:
-            Failure: it is not over, or may have cost money without an image.
+            ErrorResponse: the request is still running, its outcome is unknown, or it
+                may have cost money without an image.
         """
         in_thread = self.context.in_thread
         open_calls = [call.id for call in calls if call.open]
@@ -344,7 +358,8 @@ class RequestDispatcher:
             )
         )
         if any(call.live for call in state.calls):
-            raise _key_in_use()  # what was left open is being asked for
+            # Another process, or the resume thread of this one, has claimed a call.
+            raise _key_in_use()
         if any(call.open for call in state.calls):
             raise _unknown_outcome([call.id for call in state.calls if call.open])
         keys = self.context.accounts.keys
@@ -369,15 +384,15 @@ class RequestDispatcher:
         if len(images) < len(answer.image_ids):
             raise ErrorResponse(
                 410,
-                "This was made for an earlier request with the same Idempotency-Key, "
-                "and is gone since.",
+                "An earlier request with this Idempotency-Key generated images that "
+                "have been deleted since.",
                 code="image_gone",
             )
         return RequestResult(images=images, warnings=answer.warnings, replayed=True)
 
 
 _RETRY_INTERVAL = 5.0
-"""Seconds between two tries to write down what could not be."""
+"""Seconds between attempts to record an outcome that could not be written."""
 
 
 def _key_id(key: RequestKey) -> tuple[str, str]:
@@ -385,7 +400,7 @@ def _key_id(key: RequestKey) -> tuple[str, str]:
 
 
 def _is_open(failed: FailedImage) -> bool:
-    """Say whether something may still come of it."""
+    """Return True if the backend may still produce the image."""
     error = failed.error
     if isinstance(error, Cancelled):
         return not error.settled
@@ -402,7 +417,7 @@ def _stored_error(error: ErrorResponse) -> StoredAnswer:
 def _key_reused() -> ErrorResponse:
     return ErrorResponse(
         422,
-        "Something else was asked for under this Idempotency-Key.",
+        "This Idempotency-Key was used for a different request. Use a new key.",
         param="Idempotency-Key",
         code="idempotency_key_reused",
     )
@@ -411,7 +426,7 @@ def _key_reused() -> ErrorResponse:
 def _key_in_use() -> ErrorResponse:
     return ErrorResponse(
         409,
-        "The request with this Idempotency-Key is being carried out.",
+        "A request with this Idempotency-Key is still running.",
         code="idempotency_key_in_use",
         retry_after=5,
     )
@@ -420,9 +435,9 @@ def _key_in_use() -> ErrorResponse:
 def _interrupted_by_shutdown() -> ErrorResponse:
     return ErrorResponse(
         502,
-        "The server had to stop before this was over. The next one asks for what was "
-        "sent, and keeps it; do not repeat it under another key, or before you have "
-        "looked.",
+        "The server was stopped before the request finished. The next server resumes "
+        "it and stores the images. Look for them before you repeat the request, and "
+        "repeat it only with the same Idempotency-Key.",
         type="server_error",
         code="interrupted",
     )
@@ -431,9 +446,9 @@ def _interrupted_by_shutdown() -> ErrorResponse:
 def _unknown_outcome(calls: list[str]) -> ErrorResponse:
     return ErrorResponse(
         409,
-        "The first request with this Idempotency-Key was interrupted, and what became "
-        "of it is not known: it may have been billed. It is not sent again; "
-        f"`imagen resume {' '.join(calls)}` asks the backend for it.",
+        "The first request with this Idempotency-Key was interrupted and its outcome "
+        "is unknown: it may have been billed. It is not sent again. Run "
+        f"`imagen resume {' '.join(calls)}` to query the backend.",
         code="unfinished",
     )
 
@@ -441,8 +456,8 @@ def _unknown_outcome(calls: list[str]) -> ErrorResponse:
 def _no_image_error() -> ErrorResponse:
     return ErrorResponse(
         502,
-        "The first request with this Idempotency-Key was interrupted and brought no "
-        "image; it may have been billed. It is not sent again; another key sends it.",
+        "The first request with this Idempotency-Key was interrupted without an image; "
+        "it may have been billed. It is not sent again. Use a new key to send it.",
         type="server_error",
         code="interrupted",
     )

@@ -1,4 +1,4 @@
-"""What the routes share: the backends, the accounts, and whoever works."""
+"""The state that all routes share: queues, workers, stores, metrics."""
 
 import asyncio
 from collections.abc import Callable, Sequence
@@ -31,24 +31,26 @@ Result = TypeVar("Result")
 
 
 def ignore_message(text: str) -> None:
-    """Tell nobody."""
+    """Discard a log line."""
 
 
 class ServerContext:
-    """Carries out orders, so many at once for each backend.
+    """The queues, workers and stores of one server.
 
     Args:
         settings: The config.
-        environment: Where secrets are.
-        say: Tells whoever looks after the server.
+        environment: Source of secrets.
+        log: Writes one line to the server's log.
 
     Attributes:
-        began: When the server was started.
-        meters: What is counted.
-        secret: Signs URLs; the same after a restart.
-        runtime: The settings, stores and backends of this process.
-        workers: The processes that carry them out.
-        courier: Delivers what is owed to the cloud.
+        started_at: The time when the server was started.
+        metrics: Prometheus metrics.
+        secret: Signs URLs and sessions; the same after a restart.
+        runtime: Settings, stores and backends of this process.
+        caller: The caller's name where no key is required.
+        queues: The request queue of each backend.
+        workers: The processes that run requests.
+        cloud_sync: Uploads pending images and usage rows.
     """
 
     def __init__(
@@ -82,7 +84,7 @@ class ServerContext:
         )
 
     def log(self, text: str) -> None:
-        """Tell whoever looks after the server, on one line."""
+        """Write one line to the log; unprintable characters become spaces."""
         self._log("".join(c if c.isprintable() else " " for c in text))
 
     async def run(
@@ -93,17 +95,17 @@ class ServerContext:
         listen: Listener,
         on_outcome: Callable[[StoredImage | FailedImage], object],
     ) -> GenerationReport:
-        """Have it made, once it is its turn, and return what became of it.
+        """Wait for a slot of the backend, and run the item in a worker.
 
         Args:
-            order: What to make.
-            cancellation: Ends it.
-            listen: Hears what happens.
-            keep: Gets what becomes of each image, as soon as it is known.
+            item: The work to do.
+            cancellation: Cancels it.
+            listen: Receives its events.
+            on_outcome: Receives each image as soon as it is stored or has failed.
 
         Raises:
-            Failure: too many wait for the backend, or a worker has died.
-            ImagenError: as `GenerateImages.run` does.
+            ErrorResponse: the queue is full, or the worker has died.
+            ImagenError: as `GenerateImages.run` raises.
         """
 
         def on_event(event: Event) -> None:
@@ -125,41 +127,41 @@ class ServerContext:
         return report
 
     async def in_thread(self, work: Callable[[], Result]) -> Result:
-        """Do what blocks, and let the others go on meanwhile."""
+        """Run a blocking function in a thread and return its result."""
         loop = asyncio.get_running_loop()
         return await loop.run_in_executor(self._threads, work)
 
     def find(self, name: str | None) -> BackendSettings:
-        """Return an instance of the config, or its default one.
+        """Return the config of a backend; of the default backend for None.
 
         Raises:
-            InvalidRequest: there is none of that name.
+            InvalidRequest: no backend has that name.
         """
         return self.runtime.find_backend(name)
 
     def backend(self, name: str) -> ImageBackend:
-        """Return one to ask what it capabilities do; workers have theirs."""
+        """Return a backend for its capabilities; workers have their own instances."""
         return self.runtime.get_backend(name)
 
     def find_images(self, ids: Sequence[str]) -> tuple[StoredOutput, ...]:
-        """Return those of the images that are still what was stored."""
+        """Return the images whose files are unchanged since they were stored."""
         found = (self.accounts.history.get(image_id) for image_id in ids)
         read = (read_image(entry) for entry in found if entry is not None)
         return tuple(image for image in read if image is not None)
 
     def resume(self, ids: Sequence[str]) -> None:
-        """Finish calls that were left open, as far as that is possible now."""
+        """Resume these unfinished calls, as far as that is possible now."""
         use_case = self._build_resume()
         for call in self.accounts.journal.list_open():
             if call.call.id in ids and not call.live:
                 use_case.run(call, cancellation=Cancellation())
 
     def resume_all(self) -> None:
-        """Finish what a server before this one left open; whatever fails is said."""
+        """Resume unfinished calls of earlier servers and dead workers."""
         try:
             self._resume_all()
-        except Exception as error:  # noqa: BLE001 - the server is there all the same
-            self.log(f"what was left open stays so: {error}")
+        except Exception as error:  # noqa: BLE001 - the server works without it
+            self.log(f"could not resume unfinished calls: {error}")
 
     def _resume_all(self) -> None:
         use_case = self._build_resume()
@@ -169,7 +171,7 @@ class ServerContext:
             if call.call.origin == ORIGIN and not call.live
         ]
         if open_calls:
-            self.log(f"{len(open_calls)} calls were left open; asking for them")
+            self.log(f"resuming {len(open_calls)} unfinished calls")
         for resumed in use_case.outcomes(open_calls, Cancellation()):
             for image in resumed.stored:
                 self.log(f"stored {image.location}")
@@ -180,39 +182,39 @@ class ServerContext:
         return build_resume(self.runtime, listen=ignore_event)
 
     def now(self) -> datetime:
-        """Return this moment."""
+        """Return the current time."""
         return self.runtime.clock.now()
 
     def start(self) -> None:
-        """Finish what was left open, and have the first worker get ready."""
+        """Start the first worker and the cloud sync, and resume unfinished calls."""
         self.workers.start()
         self.cloud_sync.start()
         self._resume_soon()
 
     async def close(self) -> None:
-        """Let go of workers, connections and the database."""
+        """Close workers, connections and the database."""
         await self.workers.close()
         self.cloud_sync.close()
         self._threads.shutdown(wait=False, cancel_futures=True)
         self.runtime.close()
 
     def _resume_soon(self) -> None:
-        # A thread of its own, for nobody waits for it.
+        # Not in the pool: it can take minutes, and would delay quick lookups.
         Thread(target=self.resume_all, name="resume", daemon=True).start()
 
     def _log_failure(self, item: WorkItem, error: BaseException) -> None:
-        """Have the server's log say what the client is not told."""
+        """Log the error of a failed image; its response may leave out details."""
         if not isinstance(error, Cancelled):
             text = error.message if isinstance(error, ImagenError) else repr(error)
             self.log(f"{item.backend}: {text}")
 
 
+# For quick lookups in SQLite and reading files; requests run in the workers.
 _MAX_THREADS = 16
-"""For what is quick, such as looking something up."""
 
 
 def read_image(entry: HistoryEntry) -> StoredOutput | None:
-    """Return the image; None if its file is gone, or something else by now."""
+    """Return the image; None if its file is missing or was replaced."""
     content = read_stored_image(entry)
     return (
         None

@@ -1,4 +1,4 @@
-"""The processes that carry out orders, and what each of them has to do."""
+"""A pool of worker processes that run requests, with events and cancellation."""
 
 import asyncio
 import signal
@@ -34,48 +34,53 @@ from imagen.server.workers.messages import (
 from imagen.server.workers.work_item import WorkItem
 from imagen.settings.model import Settings
 
+# One thread of Python runs at a time, so more jobs in one process wait for each other:
+# before there were workers, a busy server used one core, however many there were.
 JOBS_PER_WORKER = 2
-"""Orders that a process works on at once before another one is started: one thread of
-Python runs at a time, so more of them in one process wait for each other."""
+"""Running jobs per worker above which another worker is started."""
 MAX_WORKERS = 4
-"""Processes, where the config names no number; fewer where there are fewer cores."""
+"""The default limit of worker processes; fewer with fewer cores."""
 EXIT_TIMEOUT = 5.0
-"""Seconds for one that has nothing to do any more to end."""
+"""Seconds that an idle worker has to exit before it is killed."""
 
 
 class WorkerDied(ErrorResponse):
-    """The process that carried out the order is gone."""
+    """The worker that ran the job has died (502)."""
 
     def __init__(self) -> None:
         super().__init__(
             502,
-            "The part of the server that made this has died. What was paid for is "
-            "asked for and kept; do not repeat it before you have looked.",
+            "The worker process that ran this request has died. The server resumes "
+            "the request and stores images that were paid for. Look for them before "
+            "you repeat the request.",
             type="server_error",
             code="interrupted",
         )
 
 
 class WorkerStartFailed(ErrorResponse):
-    """The process that was to carry out the order ended before it could begin."""
+    """The worker ended before it could run the job (503)."""
 
     def __init__(self) -> None:
         super().__init__(
             503,
-            "The part of the server that makes images did not start; nothing was sent.",
+            "The worker process could not start; nothing was sent to the backend.",
             type="server_error",
             code="unavailable",
             retry_after=5,
         )
 
 
+# concurrent.futures.ProcessPoolExecutor was not enough: when one process dies it fails
+# the jobs of all others, a running job cannot be cancelled, and a job cannot report
+# events or finished images before it returns.
 class Workers:
-    """As many as are needed, up to the config's number; of one event loop.
+    """Worker processes, started when needed up to a limit; of one event loop.
 
     Args:
         settings: The config.
-        say: Tells whoever looks after the server.
-        died: Called when one has died, from the event loop.
+        log: Writes one line to the server's log.
+        on_worker_died: Called from the event loop when a worker has died.
     """
 
     def __init__(
@@ -98,7 +103,7 @@ class Workers:
         }
 
     def start(self) -> None:
-        """Have the first one get ready."""
+        """Start the first worker."""
         self._spawn()
 
     async def run(
@@ -109,34 +114,35 @@ class Workers:
         listen: Listener,
         on_outcome: Callable[[StoredImage | FailedImage], object],
     ) -> GenerationReport:
-        """Have an order carried out, and return what became of it.
+        """Run an item in a worker and return its report.
 
         Args:
-            order: What to make.
-            cancellation: Ends it.
-            listen: Hears what happens.
-            keep: Gets what becomes of each image, as soon as it is known.
+            item: The work to do.
+            cancellation: Cancels it.
+            listen: Receives its events.
+            on_outcome: Receives each image as soon as it is stored or has failed.
 
         Raises:
-            WorkerDied: nobody knows.
-            Failure, ImagenError: nothing was sent.
+            WorkerDied: the outcome is unknown.
+            ErrorResponse, ImagenError: nothing was sent to the backend.
         """
         return await self._choose(item.backend).run(
             item, cancellation, listen=listen, on_outcome=on_outcome
         )
 
     async def close(self) -> None:
-        """Have all of them end, once nothing is left to do."""
+        """Let all idle workers exit; call it when no job is running."""
         await asyncio.gather(*(worker.close() for worker in self._workers))
 
     def kill(self) -> None:
-        """End all of them at once, whatever they do."""
+        """Kill all workers at once."""
         for worker in self._workers:
             worker.kill()
 
     def _choose(self, backend: str) -> "_WorkerProcess":
-        """Return the one with least to do; the first, of what is to be there once."""
+        """Return the worker with the fewest jobs, and start another if all are busy."""
         first = self._workers[0] if self._workers else self._spawn()
+        # Such a backend may hold a model in memory: one instance, in the first worker.
         if not self._multiprocess[backend]:
             return first
         ready = [worker for worker in self._workers if worker.ready] or [first]
@@ -150,7 +156,7 @@ class Workers:
             try:
                 self._spawn()
             except OSError as error:
-                self._log(f"no further worker can be started: {error}")
+                self._log(f"cannot start another worker: {error}")
         return least_loaded
 
     def _spawn(self) -> "_WorkerProcess":
@@ -164,13 +170,13 @@ class Workers:
         self._workers.remove(worker)
         code = await worker.exit_code
         if reason is not None:
-            self._log(f"a worker said what makes no sense, and was ended: {reason!r}")
-        self._log(f"a worker has died with {code}; what it left open is asked for")
+            self._log(f"a worker sent an invalid message and was killed: {reason!r}")
+        self._log(f"a worker exited with code {code}; resuming its unfinished calls")
         self._on_worker_died()
 
 
 class _PendingTask:
-    """An order in the hands of a worker."""
+    """A job that was sent to a worker, with its outcomes so far."""
 
     def __init__(
         self,
@@ -203,7 +209,7 @@ class _PendingTask:
 
 
 class _WorkerProcess:
-    """One process, from here."""
+    """A worker process, seen from the server."""
 
     def __init__(self, settings: Settings, *, on_exit: "_OnExit") -> None:
         self.ready = False
@@ -217,9 +223,9 @@ class _WorkerProcess:
         server_end, worker_end = socket.socketpair()
         try:
             with worker_end, _signals_blocked():
-                self._process = subprocess.Popen(  # noqa: S603 - a program of ours
-                    # Without -P whatever lies in the folder where the server was
-                    # started would be imported in place of what is installed.
+                self._process = subprocess.Popen(  # noqa: S603 - imagen's own module
+                    # Without -P a file such as `msgspec.py` in the folder where the
+                    # server was started would be imported in place of the library.
                     [sys.executable, "-P", "-m", _MODULE, str(worker_end.fileno())],
                     stdin=subprocess.DEVNULL,
                     pass_fds=[worker_end.fileno()],
@@ -233,7 +239,7 @@ class _WorkerProcess:
 
     @property
     def load(self) -> int:
-        """How many orders it works on."""
+        """The number of running jobs."""
         return len(self._tasks)
 
     async def run(
@@ -244,7 +250,7 @@ class _WorkerProcess:
         listen: Listener,
         on_outcome: Callable[[StoredImage | FailedImage], object],
     ) -> GenerationReport:
-        """Have it carried out."""
+        """Run an item, as `Workers.run` does."""
         self._last_number += 1
         number, task = self._last_number, _PendingTask(listen, on_outcome)
         self._tasks[number] = task
@@ -256,7 +262,7 @@ class _WorkerProcess:
             self._tasks.pop(number, None)
 
     async def close(self) -> None:
-        """Have it end; it is made to, if it does not."""
+        """Let the process exit; kill it after `EXIT_TIMEOUT` seconds."""
         self._closing = True
         if self._writer is not None:
             self._writer.close()
@@ -265,7 +271,7 @@ class _WorkerProcess:
         await self._reader_task
 
     def kill(self) -> None:
-        """End it at once."""
+        """Kill the process at once."""
         self._process.kill()
 
     def _cancel(self, number: int) -> None:
@@ -278,7 +284,8 @@ class _WorkerProcess:
     def _send(self, message: Message) -> None:
         if self._writer is None:
             self._unsent.append(encode_message(message))
-        elif not self._writer.is_closing():  # else it is about to be found dead
+        # A closing writer means that the worker died; `_read_messages` handles that.
+        elif not self._writer.is_closing():
             self._writer.write(encode_message(message))
 
     async def _read_messages(self, server_end: socket.socket) -> None:
@@ -294,27 +301,28 @@ class _WorkerProcess:
                 [length] = HEAD.unpack(await reader.readexactly(HEAD.size))
                 self._handle(decode_message(await reader.readexactly(length)))
         except (asyncio.IncompleteReadError, OSError):
-            pass  # it is over
-        except Exception as error:  # noqa: BLE001 - what follows cannot be heard
+            pass  # the worker has closed its end of the socket
+        except Exception as error:  # noqa: BLE001 - the stream cannot be read further
             reason = error
         finally:
             self._writer.close()
         if not self._closing:
-            self._loop.call_later(_EXIT_GRACE, self.kill)  # whatever is left of it
+            self._loop.call_later(_EXIT_GRACE, self.kill)
             await self._on_exit(self, reason)
         for task in self._tasks.values():
             task.finish(WorkerDied() if self.ready else WorkerStartFailed())
 
     def _wait_for_exit(self) -> None:
-        """Wait for its end, in a thread."""
+        # Runs in a thread, because Popen has no asynchronous wait.
         code = self._process.wait()
-        with suppress(RuntimeError):  # the server was over before
+        with suppress(RuntimeError):  # the event loop is closed already
             self._loop.call_soon_threadsafe(self._set_exit_code, code)
 
     def _set_exit_code(self, code: int) -> None:
         if not self.exit_code.done():
             self.exit_code.set_result(code)
-        # What it started itself may live on and have its end of the socket.
+        # A process that the worker started may live on with the worker's end of the
+        # socket: without this the requests of the dead worker hung forever.
         if self._writer is not None:
             self._loop.call_later(_EXIT_GRACE, self._writer.close)
 
@@ -334,7 +342,7 @@ class _WorkerProcess:
 
 @contextmanager
 def _signals_blocked() -> Generator[None]:
-    """Have what is started meanwhile hear no signal before it can ignore them."""
+    """Block SIGINT and SIGTERM in child processes until they can ignore them."""
     before = signal.pthread_sigmask(signal.SIG_BLOCK, SIGNALS)
     try:
         yield
@@ -344,6 +352,6 @@ def _signals_blocked() -> Generator[None]:
 
 _MODULE = "imagen.server.workers.process"
 _READ_BUFFER = 1 << 20
+# Seconds for the last messages and log lines of a process that exits.
 _EXIT_GRACE = 1.0
-"""Seconds for what a process says before its end to be heard, or be in the log."""
 _OnExit: TypeAlias = Callable[[_WorkerProcess, Exception | None], Awaitable[None]]

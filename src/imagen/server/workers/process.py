@@ -1,6 +1,7 @@
-"""A process that carries out orders; a server has one, and more when it is busy.
+"""The main module of a worker process.
 
-python -m imagen.server.workers.process HANDLE       # of the socket to the server
+The server starts it as `python -m imagen.server.workers.process FD`, where FD is the
+file descriptor of the socket to the server.
 """
 
 import os
@@ -37,11 +38,11 @@ from imagen.settings.model import Settings
 
 
 class Worker:
-    """Carries out orders, each in a thread of its own.
+    """Runs items, each in a thread of its own.
 
     Args:
         settings: The config.
-        channel: To the server.
+        channel: The connection to the server.
     """
 
     def __init__(self, settings: Settings, channel: Channel) -> None:
@@ -54,8 +55,8 @@ class Worker:
         )
 
     def run(self) -> None:
-        """Do what the server says, until it is gone."""
-        with suppress(OSError):  # the server is gone already, as is heard next
+        """Handle the server's messages until it closes the socket."""
+        with suppress(OSError):  # a closed socket is noticed by `receive`
             self._channel.send(Ready())
         while (message := self._channel.receive()) is not None:
             match message:
@@ -63,12 +64,15 @@ class Worker:
                     self._running[number] = cancellation = Cancellation()
                     self._threads.submit(self._run, number, item, cancellation)
                 case Cancel(number=number):
-                    # It may be over at this very moment.
+                    # Another thread may have finished it: `in` followed by a lookup
+                    # raised a KeyError that ended the worker with all its items.
                     if (running := self._running.get(number)) is not None:
                         running.cancel()
                 case _:
                     pass
-        if self._running:  # the next server asks for what is not over
+        # The server is gone: do not wait for running items, the next server resumes
+        # their calls.
+        if self._running:
             os._exit(0)
         self._threads.shutdown()
         self._runtime.close()
@@ -77,7 +81,7 @@ class Worker:
         failure: BaseException | None = None
         try:
             self._generate(number, item, cancellation)
-        except BaseException as error:  # noqa: BLE001 - it is raised in the server
+        except BaseException as error:  # noqa: BLE001 - raised again in the server
             failure = to_picklable(error)
         self._running.pop(number, None)
         self._channel.send(Done(number, failure))
@@ -132,7 +136,7 @@ def _to_sendable(outcome: StoredImage | FailedImage) -> StoredImage | FailedImag
 
 
 def main(socket_fd: int) -> None:
-    """Work for the server at the other end of that socket."""
+    """Run the worker for the server at the other end of the socket."""
     for number in SIGNALS:
         signal.signal(number, signal.SIG_IGN)
     signal.pthread_sigmask(signal.SIG_UNBLOCK, SIGNALS)
