@@ -46,6 +46,8 @@ PLUGIN = """
         def capabilities(self):
             if os.path.exists("stop"):
                 raise StopIteration
+            if os.path.exists("exit"):
+                raise SystemExit(3)
             if os.path.exists("lost"):
                 raise Misconfigured("/models is not there")
             return self._mock.capabilities()
@@ -262,6 +264,22 @@ def test_what_would_end_a_program_ends_one_request(told: Any) -> None:
     assert "in generate" in running.log.read_text()  # where it was raised
 
 
+@pytest.mark.parametrize("error", ["stop", "exit"])
+def test_what_would_end_a_program_does_not_end_the_server(
+    told: Any, error: str
+) -> None:
+    running = told("many")
+    running.config.with_name(error).touch()
+
+    for path in ("/v1/models", "/gallery/api/choices"):
+        with running.client() as client:
+            answer = client.get(path)
+        assert code_of(answer) == (500, "internal_error")
+
+    running.config.with_name(error).unlink()
+    assert ask(running).status_code == 200
+
+
 def test_what_a_dead_worker_paid_for_is_fetched(
     serve: Serve, vendor: ReplicateServer
 ) -> None:
@@ -282,6 +300,8 @@ def test_what_a_dead_worker_paid_for_is_fetched(
 
         until(lambda: len(running.stored) == 1)
         again = client.post(GENERATIONS, json=paid, headers=key)
+        while again.status_code == 409:  # stored, but the call is not closed yet
+            again = client.post(GENERATIONS, json=paid, headers=key)
 
     assert code_of(first) == (502, "interrupted")
     assert first.headers["x-should-retry"] == "false"

@@ -1,4 +1,4 @@
-"""What the server and its workers say to each other."""
+"""The messages between the server and its workers."""
 
 import socket
 from collections.abc import Iterator
@@ -8,6 +8,9 @@ from inspect import isclass
 import pytest
 
 from imagen.domain import errors
+from imagen.domain.reference import ReferenceImage
+from imagen.domain.request import GenerationRequest
+from imagen.domain.size import Size
 from imagen.server.errors import ErrorResponse
 from imagen.server.workers.messages import (
     HEAD,
@@ -15,11 +18,16 @@ from imagen.server.workers.messages import (
     Channel,
     Done,
     Ready,
+    Run,
     decode_message,
     encode_message,
     to_picklable,
 )
+from imagen.server.workers.work_item import WorkItem
 
+REFERENCE = ReferenceImage(
+    name="a.png", sha256="0" * 64, media_type="image/png", content=bytes(range(256))
+)
 KINDS = [
     kind
     for kind in vars(errors).values()
@@ -105,6 +113,23 @@ def test_what_is_not_ours_crosses_as_a_fault_with_its_trail(
 
 def fail(kind: type[BaseException]) -> None:
     raise kind("what")
+
+
+def test_a_request_arrives_unchanged_with_its_reference_images() -> None:
+    request = GenerationRequest(
+        prompt="a cat",
+        size=Size(64, 48),
+        seed=2**64 - 1,
+        options={"quality": "high", "guidance": 4.5},
+        images=(REFERENCE,),
+        mask=REFERENCE,
+        unsupported_fields={"user": "imagen does not forward it"},
+    )
+    item = WorkItem(backend="mock", request=request, caller="writer", live=True)
+
+    there = decode_message(encode_message(Run(1, item))[HEAD.size :])
+
+    assert there == Run(1, item)
 
 
 def test_words_arrive_in_their_order(ends: tuple[socket.socket, Channel]) -> None:

@@ -1,6 +1,7 @@
-"""What is made here: the choices there are, what a wish would cost, and reruns."""
+"""The gallery's routes for generating: choices, cost estimates, reruns."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Generator, Mapping, Sequence
+from contextlib import contextmanager
 from typing import Any, Literal
 
 import msgspec
@@ -11,21 +12,23 @@ from litestar.params import FromPath, JSONBody
 
 from imagen.bootstrap.generation import RequestContext, build_generate, build_rerun
 from imagen.bootstrap.output import OutputOptions
+from imagen.bootstrap.runtime import Runtime
+from imagen.domain.errors import InvalidRequest
 from imagen.domain.estimate import estimate_plan
 from imagen.domain.events import ignore_event
 from imagen.domain.rerun import Overrides
 from imagen.domain.sidecar import Change
 from imagen.server.gallery.library import ImageLibrary
 from imagen.server.gallery.pictures import PATH
-from imagen.server.gallery.rerun import RerunSpec, remove_hints
-from imagen.server.http import request_mapping
 from imagen.server.http.files import build_linker
 from imagen.server.http.models import ModelData, build_model_list
+from imagen.server.http.request_mapping import build_work_item, check_limits
 from imagen.server.http.schemas import MAX_PARTIAL_IMAGES, GenerationFields
 from imagen.server.http.sse import EventBuilder, stream_events
 from imagen.server.jobs.dispatcher import RequestDispatcher
 from imagen.server.jobs.service import ServerContext
 from imagen.server.workers.work_item import WorkItem
+from imagen.usecases.generate import GenerateImages
 
 
 class StyleChoice(msgspec.Struct, frozen=True, kw_only=True):
@@ -38,11 +41,13 @@ class StyleChoice(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Choices(msgspec.Struct, frozen=True, kw_only=True):
-    """What can be asked for here.
+    """The options of the form.
 
     Attributes:
-        most: Images at once.
-        longest: Characters of a prompt.
+        models: The backends and their models.
+        styles: The styles of the config.
+        most: The maximum number of images in one request.
+        longest: The maximum length of a prompt in characters.
     """
 
     models: tuple[ModelData, ...]
@@ -52,7 +57,7 @@ class Choices(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class CostEstimate(msgspec.Struct, frozen=True, kw_only=True):
-    """What would be sent, and what it would cost; None is unknown, never 0."""
+    """The request as it would be sent, and its cost; a cost of None is unknown."""
 
     backend: str
     model: str
@@ -68,10 +73,10 @@ class CostEstimate(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class RerunFields(msgspec.Struct, frozen=True, kw_only=True):
-    """How an image is made again.
+    """The options of a rerun.
 
     Attributes:
-        seed: The same, or one that is drawn anew.
+        seed: `same` for the seed of the image, `new` for a random seed.
     """
 
     seed: Literal["same", "new"] = "same"
@@ -103,18 +108,12 @@ async def estimate(
     request: Request[Any, Any, Any],
     context: NamedDependency[ServerContext],
 ) -> CostEstimate:
-    """Say what would be sent and what it would cost; nothing is reserved."""
-    settings = context.settings
-    request_mapping.check_limits(data, settings.serve)
-    backend, model = request_mapping.backend_and_model(settings, data.model)
-    item = WorkItem(
-        backend=backend,
-        ask=request_mapping.GenerateSpec(fields=data, model=model),
-        count=data.n or 1,
-        caller=request.user,
-        wish=request_mapping.build_output_options(data),
+    """Estimate the cost of a request; no budget is reserved."""
+    check_limits(data, context.settings.serve)
+    runtime, caller = context.runtime, request.user
+    return await context.in_thread(
+        lambda: _estimate(build_work_item(data, runtime, caller=caller), runtime)
     )
-    return await context.in_thread(lambda: _estimate(item, context))
 
 
 @post(PATH + "/{image_id:str}/again/estimate", include_in_schema=False, status_code=200)
@@ -125,14 +124,14 @@ async def estimate_rerun(
     context: NamedDependency[ServerContext],
     library: NamedDependency[ImageLibrary],
 ) -> CostEstimate:
-    """Say what making an image again would cost."""
+    """Estimate the cost of a rerun."""
     entry = await library.entry(image_id)
-
-    def run() -> CostEstimate:
-        item = _build_rerun_item(entry.sidecar.id, data, request.user, context)
-        return _estimate(item, context)
-
-    return await context.in_thread(run)
+    runtime, caller = context.runtime, request.user
+    return await context.in_thread(
+        lambda: _estimate(
+            _build_rerun_item(entry.sidecar.id, data, caller, runtime), runtime
+        )
+    )
 
 
 @post(PATH + "/{image_id:str}/again", include_in_schema=False, status_code=200)
@@ -143,13 +142,16 @@ async def rerun_image(
     dispatcher: NamedDependency[RequestDispatcher],
     library: NamedDependency[ImageLibrary],
 ) -> Response[Any]:
-    """Make an image again, as `imagen rerun` does, and tell how far it is."""
+    """Rerun an image, as `imagen rerun` does, and stream the events."""
     context = dispatcher.context
     entry = await library.entry(image_id)
+    caller = request.user
     item = await context.in_thread(
-        lambda: _build_rerun_item(entry.sidecar.id, data, request.user, context)
+        lambda: _build_rerun_item(entry.sidecar.id, data, caller, context.runtime)
     )
-    job = dispatcher.submit(item, key=None, detached=False, live=True)
+    job = dispatcher.submit(
+        item.backend, lambda: item, key=None, detached=False, live=True
+    )
     events = EventBuilder(
         kind="image_generation",
         response_format="url",
@@ -161,36 +163,50 @@ async def rerun_image(
 
 
 def _build_rerun_item(
-    image_id: str, rerun: RerunFields, caller: str, context: ServerContext
+    image_id: str, rerun: RerunFields, caller: str, runtime: Runtime
 ) -> WorkItem:
-    """Return the order for what made an image.
+    """Return the work item that generates an image again; reads reference images.
 
     Raises:
-        InvalidRequest: nobody knows how it was made, or its backend is gone.
+        InvalidRequest: the parameters of the image are unknown, its backend no longer
+            exists, or a reference image is missing.
     """
-    use_case = build_rerun(context.runtime, pipes=False)
-    with remove_hints():
-        past = use_case.look(image_id)
+    use_case = build_rerun(runtime, pipes=False)
+    with _without_hints():
+        source = use_case.look(image_id)
+    output = OutputOptions(format=source.format_on(source.backend))
+    maker = _build_generate(runtime, source.backend, output, caller=caller)
     overrides = Overrides(seed=0 if rerun.seed == "new" else None)
+    with _without_hints():
+        request = use_case.request(source, overrides, maker=maker)
     return WorkItem(
-        backend=past.backend,
-        ask=RerunSpec(past=past, overrides=overrides),
+        backend=source.backend,
+        request=request,
         caller=caller,
-        wish=OutputOptions(format=past.format_on(past.backend)),
+        output=output,
         live=True,
     )
 
 
-def _estimate(item: WorkItem, context: ServerContext) -> CostEstimate:
-    use_case = build_generate(
-        context.runtime,
+@contextmanager
+def _without_hints() -> Generator[None]:
+    # The hints of the use case are about the command line: `--image`, `imagen inspect`.
+    try:
+        yield
+    except InvalidRequest as error:
+        error.hint = ""
+        raise
+
+
+def _estimate(item: WorkItem, runtime: Runtime) -> CostEstimate:
+    use_case = _build_generate(
+        runtime,
         item.backend,
-        output=item.wish,
-        count=item.count,
-        listen=ignore_event,
-        context=RequestContext(caller=item.caller),
+        item.output,
+        caller=item.caller,
+        count=item.request.count,
     )
-    plan = use_case.plan(item.ask.request(use_case, context.runtime))
+    plan = use_case.plan(item.request)
     cost = estimate_plan(plan)
     return CostEstimate(
         backend=cost.backend,
@@ -204,6 +220,24 @@ def _estimate(item: WorkItem, context: ServerContext) -> CostEstimate:
         may_cost=plan.may_cost,
         ignored=cost.ignored,
         adjusted=cost.adjusted,
+    )
+
+
+def _build_generate(
+    runtime: Runtime,
+    backend: str,
+    output: OutputOptions,
+    *,
+    caller: str,
+    count: int = 1,
+) -> GenerateImages:
+    return build_generate(
+        runtime,
+        backend,
+        output=output,
+        count=count,
+        listen=ignore_event,
+        context=RequestContext(caller=caller),
     )
 
 

@@ -43,7 +43,7 @@ class ImageLibrary:
         Raises:
             ErrorResponse: the history has no such image (404).
         """
-        history = self._context.accounts.history
+        history = self._context.stores.history
         entry = await self._context.in_thread(lambda: history.get(image_id))
         if entry is None or entry.sidecar.id != image_id:
             raise image_not_found()
@@ -96,7 +96,7 @@ class ImageLibrary:
 
     @cached_property
     def _thumbnails(self) -> "Thumbnails":
-        return build_thumbnails(self._context.environment)
+        return build_thumbnails(self._context.runtime.environment)
 
     def _thumbnail(self, entry: HistoryEntry) -> bytes:
         found = self._thumbnails.find(entry.sidecar.sha256)

@@ -99,7 +99,7 @@ async def list_images(
     limit = min(max(limit, 1), MAX_IMAGES)
 
     def find() -> ImagePage:
-        found = context.accounts.history.find(
+        found = context.stores.history.find(
             words=words[:MAX_SEARCH_LENGTH],
             backend=backend,
             model=model,
@@ -123,7 +123,7 @@ async def count_images(
     context: NamedDependency[ServerContext],
 ) -> Mapping[str, Mapping[str, int]]:
     """Count images by week, backend, model and caller."""
-    history = context.accounts.history
+    history = context.stores.history
     return await context.in_thread(lambda: {by: history.count(by) for by in DIMENSIONS})
 
 

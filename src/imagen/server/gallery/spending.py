@@ -114,7 +114,7 @@ async def get_budgets(
         for budget in context.settings.budgets
         if budget.caller in {"", request.user}
     ]
-    journal = context.accounts.journal
+    journal = context.stores.journal
 
     def read_budgets() -> tuple[BudgetLeft, ...]:
         limits = current_limits(budgets, now=context.now())

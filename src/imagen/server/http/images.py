@@ -1,6 +1,7 @@
 """The routes of the OpenAI images API: generations and edits."""
 
 from collections.abc import Mapping, Sequence
+from functools import partial
 from hashlib import sha256
 from typing import Annotated, Any, Literal, TypeAlias
 
@@ -17,8 +18,12 @@ from imagen.domain.errors import InvalidRequest
 from imagen.domain.idempotency import LONGEST_KEY, RequestKey
 from imagen.domain.reference import ReferenceImage
 from imagen.server.errors import REPLAYED, ErrorResponse
-from imagen.server.http import request_mapping
 from imagen.server.http.files import build_linker
+from imagen.server.http.request_mapping import (
+    build_work_item,
+    check_limits,
+    parse_model,
+)
 from imagen.server.http.response_specs import ERROR_RESPONSES
 from imagen.server.http.responses import build_images_body
 from imagen.server.http.schemas import (
@@ -29,7 +34,7 @@ from imagen.server.http.schemas import (
 )
 from imagen.server.http.sse import EventBuilder, stream_events
 from imagen.server.jobs.dispatcher import RequestDispatcher
-from imagen.server.workers.work_item import WorkItem
+from imagen.server.jobs.service import ServerContext
 
 AnyRequest: TypeAlias = Request[Any, Any, Any]
 KeyHeader: TypeAlias = Annotated[
@@ -120,11 +125,16 @@ async def edit_images(
             param="image",
             code="invalid_value",
         )
+    context = dispatcher.context
+    images = [await _read_reference(each, "image", context) for each in uploads]
+    mask = None
+    if data.mask is not None:
+        mask = await _read_reference(data.mask, "mask", context)
     call = _ImagesCall(
         fields=_text_fields(data),
         unknown=_unknown_fields(dict.fromkeys(form.keys() - {IMAGE_ALIAS}), EditFields),
-        images=tuple([await _read_reference(upload, "image") for upload in uploads]),
-        mask=None if data.mask is None else await _read_reference(data.mask, "mask"),
+        images=tuple(images),
+        mask=mask,
         kind="image_edit",
         key=idempotency_key,
         detach=detach,
@@ -175,21 +185,16 @@ async def _respond(
     call: _ImagesCall, request: AnyRequest, dispatcher: RequestDispatcher
 ) -> Response[Any]:
     fields, context = call.fields, dispatcher.context
-    request_mapping.check_limits(fields, context.settings.serve, unknown=call.unknown)
-    backend, model = request_mapping.backend_and_model(context.settings, fields.model)
-    item = WorkItem(
-        backend=backend,
-        ask=request_mapping.GenerateSpec(
-            fields=fields,
-            model=model,
-            unknown=call.unknown,
-            images=call.images,
-            mask=call.mask,
-        ),
-        count=fields.n or 1,
+    check_limits(fields, context.settings.serve, unknown=call.unknown)
+    backend, _ = parse_model(context.settings, fields.model)
+    build_item = partial(
+        build_work_item,
+        fields,
+        context.runtime,
         caller=request.user,
-        wish=request_mapping.build_output_options(fields),
-        live=bool(fields.stream and fields.partial_images),
+        unknown=call.unknown,
+        images=call.images,
+        mask=call.mask,
     )
     key = None
     if call.key is not None:
@@ -197,7 +202,8 @@ async def _respond(
             caller=request.user, key=call.key, fingerprint=call.fingerprint()
         )
     job = dispatcher.submit(
-        item,
+        backend,
+        build_item,
         key=key,
         detached=call.detach == "true" or (key is not None and call.detach is None),
         live=bool(fields.stream),
@@ -229,9 +235,13 @@ async def _wait_for_disconnect(request: AnyRequest) -> None:
         pass
 
 
-async def _read_reference(upload: UploadFile, param: str) -> ReferenceImage:
+async def _read_reference(
+    upload: UploadFile, param: str, context: ServerContext
+) -> ReferenceImage:
+    content, name = await upload.read(), upload.filename or param
     try:
-        return build_reference(await upload.read(), name=upload.filename or param)
+        # In a thread: hashing and checking a large image would block other requests.
+        return await context.in_thread(lambda: build_reference(content, name=name))
     except InvalidRequest as error:
         raise ErrorResponse(
             400, error.message, param=param, code="invalid_image_file"

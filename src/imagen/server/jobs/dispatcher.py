@@ -102,12 +102,20 @@ class RequestDispatcher:
         return len(self._jobs)
 
     def submit(
-        self, item: WorkItem, *, key: RequestKey | None, detached: bool, live: bool
+        self,
+        backend: str,
+        build_item: Callable[[], WorkItem],
+        *,
+        key: RequestKey | None,
+        detached: bool,
+        live: bool,
     ) -> Job:
-        """Start a job for the item, or return the running job with the same key.
+        """Start a job, or return the running job with the same key.
 
         Args:
-            item: The work to do.
+            backend: The name of the backend.
+            build_item: Validates the request and returns the work to do. Called in a
+                thread, when the key is claimed and the backend has a free slot.
             key: The idempotency key of the request.
             detached: Continue when the last follower has left.
             live: Report progress to `Job.progress`.
@@ -123,7 +131,8 @@ class RequestDispatcher:
             existing.detached = existing.detached or detached
             return existing
         job = Job(key=key, detached=detached)
-        job.task = asyncio.create_task(self._work(item, job, live=live))
+        work = _Work(backend=backend, build_item=build_item, live=live)
+        job.task = asyncio.create_task(self._work(work, job))
         self._jobs.add(job)
         if name is not None:
             self._by_key[name] = job
@@ -193,36 +202,41 @@ class RequestDispatcher:
             await asyncio.wait(tasks, timeout=max(0.0, left))
         return not self._jobs
 
-    async def _work(self, item: WorkItem, job: Job, *, live: bool) -> None:
-        item = msgspec.structs.replace(item, report_progress=live, key=job.key)
+    async def _work(self, work: "_Work", job: Job) -> None:
         try:
-            job.resolve(await self._run(item, job))
+            job.resolve(await self._run(work, job))
         except (JournalError, Misconfigured) as error:
-            self.context.log(f"{item.backend}: {error.message}")
+            self.context.log(f"{work.backend}: {error.message}")
             job.resolve(to_error_response(error))
         except StorageError as error:  # logged already, for the image that failed
             job.resolve(to_error_response(error))
         except BaseException as error:  # noqa: BLE001 - raised in the followers
             job.resolve(error)
 
-    async def _run(self, item: WorkItem, job: Job) -> RequestResult:
+    async def _run(self, work: "_Work", job: Job) -> RequestResult:
         if job.key is None:
-            return build_result(await self._generate(item, job))
-        return await self._run_once_per_key(item, job, job.key)
+            return build_result(await self._generate(work, job))
+        return await self._run_once_per_key(work, job, job.key)
 
-    async def _generate(self, item: WorkItem, job: Job) -> GenerationReport:
+    async def _generate(self, work: "_Work", job: Job) -> GenerationReport:
+        def build_item() -> WorkItem:
+            return msgspec.structs.replace(
+                work.build_item(), report_progress=work.live, key=job.key
+            )
+
         return await self.context.run(
-            item,
+            work.backend,
+            build_item,
             job.cancellation,
             listen=job.progress.listen,
             on_outcome=job.progress.add_outcome,
         )
 
     async def _run_once_per_key(
-        self, item: WorkItem, job: Job, key: RequestKey
+        self, work: "_Work", job: Job, key: RequestKey
     ) -> RequestResult:
-        """Run the item, or return the result of the earlier request with the key."""
-        keys, in_thread = self.context.accounts.keys, self.context.in_thread
+        """Run the work, or return the result of the earlier request with the key."""
+        keys, in_thread = self.context.stores.keys, self.context.in_thread
         await self._write_pending(_key_id(key))
         state = await in_thread(lambda: keys.claim(key, at=self.context.now()))
         if isinstance(state, KeyInterrupted):
@@ -245,7 +259,7 @@ class RequestDispatcher:
                 return await in_thread(lambda: self._replay(answer))
 
         try:
-            report = await self._generate(item, job)
+            report = await self._generate(work, job)
         except WorkerDied:
             await self._write(key, lambda: keys.abandon(key))
             raise
@@ -298,7 +312,7 @@ class RequestDispatcher:
         Raises:
             JournalError: the database is not writable.
         """
-        keys = self.context.accounts.keys
+        keys = self.context.stores.keys
         self._add_missing_history(report)
         if any(_is_open(failed) for failed in report.failed):
             keys.abandon(key)
@@ -321,7 +335,7 @@ class RequestDispatcher:
 
     def _add_missing_history(self, report: GenerationReport) -> None:
         """Add images to the history that could not be added when they were stored."""
-        history = self.context.accounts.history
+        history = self.context.stores.history
         rescued = (failed.rescued for failed in report.failed)
         missing = [
             HistoryEntry(location=image.location, sidecar=image.sidecar)
@@ -348,7 +362,7 @@ class RequestDispatcher:
         if open_calls:
             await in_thread(lambda: self.context.resume(open_calls))
         state = await in_thread(
-            lambda: self.context.accounts.keys.claim(key, at=self.context.now())
+            lambda: self.context.stores.keys.claim(key, at=self.context.now())
         )
         if not isinstance(state, KeyInterrupted):
             raise _key_in_use()
@@ -362,7 +376,7 @@ class RequestDispatcher:
             raise _key_in_use()
         if any(call.open for call in state.calls):
             raise _unknown_outcome([call.id for call in state.calls if call.open])
-        keys = self.context.accounts.keys
+        keys = self.context.stores.keys
         if images:
             answer = StoredAnswer(
                 image_ids=tuple(image.sidecar.id for image in images),
@@ -389,6 +403,14 @@ class RequestDispatcher:
                 code="image_gone",
             )
         return RequestResult(images=images, warnings=answer.warnings, replayed=True)
+
+
+class _Work(msgspec.Struct, frozen=True, kw_only=True):
+    """The arguments of `RequestDispatcher.submit`."""
+
+    backend: str
+    build_item: Callable[[], WorkItem]
+    live: bool
 
 
 _RETRY_INTERVAL = 5.0

@@ -21,17 +21,14 @@ from imagen.server.jobs.backend_queue import BackendQueue
 from imagen.server.jobs.cloud_sync import BackgroundSync
 from imagen.server.jobs.results import StoredOutput
 from imagen.server.metrics import Metrics
+from imagen.server.workers.messages import to_picklable
 from imagen.server.workers.pool import Workers
 from imagen.server.workers.work_item import ORIGIN, WorkItem
 from imagen.settings.environment import Environment
-from imagen.settings.model import BackendSettings, Settings
+from imagen.settings.model import Settings
 from imagen.usecases.resume import ResumeCalls
 
 Result = TypeVar("Result")
-
-
-def ignore_message(text: str) -> None:
-    """Discard a log line."""
 
 
 class ServerContext:
@@ -46,7 +43,9 @@ class ServerContext:
         started_at: The time when the server was started.
         metrics: Prometheus metrics.
         secret: Signs URLs and sessions; the same after a restart.
+        settings: The config.
         runtime: Settings, stores and backends of this process.
+        stores: The stores of the runtime.
         caller: The caller's name where no key is required.
         queues: The request queue of each backend.
         workers: The processes that run requests.
@@ -58,16 +57,15 @@ class ServerContext:
         settings: Settings,
         *,
         environment: Environment,
-        log: Callable[[str], None] = ignore_message,
+        log: Callable[[str], None],
     ) -> None:
         self.settings = settings
-        self.environment = environment
         self._log = log
         self.runtime = Runtime(environment, settings=settings)
         self.started_at = self.now()
         self.metrics = Metrics()
         self.secret = load_server_secret(environment)
-        self.accounts = self.runtime.stores
+        self.stores = self.runtime.stores
         self.caller = find_caller(environment)
         limits = settings.serve
         self.queues = {
@@ -77,6 +75,11 @@ class ServerContext:
             for name in settings.backends
         }
         self._threads = ThreadPoolExecutor(_MAX_THREADS, "imagen")
+        # A pool of its own, with a thread for each running request: a backend that has
+        # to look up a model over the network must not delay the others.
+        self._builders = ThreadPoolExecutor(
+            limits.concurrency * len(settings.backends), "requests"
+        )
         self.workers = Workers(settings, log=self.log, on_worker_died=self._resume_soon)
         self.cloud_sync = BackgroundSync(
             lambda listen: build_delivery(self.runtime, listen=listen),
@@ -89,7 +92,8 @@ class ServerContext:
 
     async def run(
         self,
-        item: WorkItem,
+        backend: str,
+        build_item: Callable[[], WorkItem],
         cancellation: Cancellation,
         *,
         listen: Listener,
@@ -98,28 +102,30 @@ class ServerContext:
         """Wait for a slot of the backend, and run the item in a worker.
 
         Args:
-            item: The work to do.
+            backend: The name of the backend.
+            build_item: Returns the work to do; called in a thread.
             cancellation: Cancels it.
             listen: Receives its events.
             on_outcome: Receives each image as soon as it is stored or has failed.
 
         Raises:
             ErrorResponse: the queue is full, or the worker has died.
-            ImagenError: as `GenerateImages.run` raises.
+            ImagenError: as `build_item` and `GenerateImages.run` raise.
         """
 
         def on_event(event: Event) -> None:
             if isinstance(event, Warned):
-                self.log(f"{item.backend}: {event.message}")
+                self.log(f"{backend}: {event.message}")
             listen(event)
 
         def count(outcome: StoredImage | FailedImage) -> None:
-            self.metrics.count(item.backend, outcome)
+            self.metrics.count(backend, outcome)
             if isinstance(outcome, FailedImage):
-                self._log_failure(item, outcome.error)
+                self._log_failure(backend, outcome.error)
             on_outcome(outcome)
 
-        async with self.queues[item.backend]:
+        async with self.queues[backend]:
+            item = await self._run_in(self._builders, build_item)
             report = await self.workers.run(
                 item, cancellation, listen=on_event, on_outcome=count
             )
@@ -127,17 +133,14 @@ class ServerContext:
         return report
 
     async def in_thread(self, work: Callable[[], Result]) -> Result:
-        """Run a blocking function in a thread and return its result."""
+        """Run a quick blocking function in a thread and return its result."""
+        return await self._run_in(self._threads, work)
+
+    async def _run_in(
+        self, threads: ThreadPoolExecutor, work: Callable[[], Result]
+    ) -> Result:
         loop = asyncio.get_running_loop()
-        return await loop.run_in_executor(self._threads, work)
-
-    def find(self, name: str | None) -> BackendSettings:
-        """Return the config of a backend; of the default backend for None.
-
-        Raises:
-            InvalidRequest: no backend has that name.
-        """
-        return self.runtime.find_backend(name)
+        return await loop.run_in_executor(threads, _run_contained, work)
 
     def backend(self, name: str) -> ImageBackend:
         """Return a backend for its capabilities; workers have their own instances."""
@@ -145,14 +148,14 @@ class ServerContext:
 
     def find_images(self, ids: Sequence[str]) -> tuple[StoredOutput, ...]:
         """Return the images whose files are unchanged since they were stored."""
-        found = (self.accounts.history.get(image_id) for image_id in ids)
+        found = (self.stores.history.get(image_id) for image_id in ids)
         read = (read_image(entry) for entry in found if entry is not None)
         return tuple(image for image in read if image is not None)
 
     def resume(self, ids: Sequence[str]) -> None:
         """Resume these unfinished calls, as far as that is possible now."""
         use_case = self._build_resume()
-        for call in self.accounts.journal.list_open():
+        for call in self.stores.journal.list_open():
             if call.call.id in ids and not call.live:
                 use_case.run(call, cancellation=Cancellation())
 
@@ -167,7 +170,7 @@ class ServerContext:
         use_case = self._build_resume()
         open_calls = [
             call
-            for call in self.accounts.journal.list_open()
+            for call in self.stores.journal.list_open()
             if call.call.origin == ORIGIN and not call.live
         ]
         if open_calls:
@@ -196,21 +199,31 @@ class ServerContext:
         await self.workers.close()
         self.cloud_sync.close()
         self._threads.shutdown(wait=False, cancel_futures=True)
+        self._builders.shutdown(wait=False, cancel_futures=True)
         self.runtime.close()
 
     def _resume_soon(self) -> None:
         # Not in the pool: it can take minutes, and would delay quick lookups.
         Thread(target=self.resume_all, name="resume", daemon=True).start()
 
-    def _log_failure(self, item: WorkItem, error: BaseException) -> None:
+    def _log_failure(self, backend: str, error: BaseException) -> None:
         """Log the error of a failed image; its response may leave out details."""
         if not isinstance(error, Cancelled):
             text = error.message if isinstance(error, ImagenError) else repr(error)
-            self.log(f"{item.backend}: {text}")
+            self.log(f"{backend}: {text}")
 
 
 # For quick lookups in SQLite and reading files; requests run in the workers.
 _MAX_THREADS = 16
+
+
+def _run_contained(work: Callable[[], Result]) -> Result:
+    # asyncio cannot pass a StopIteration through a future, so that the request would
+    # hang; a SystemExit or a KeyboardInterrupt of an adapter would end the server.
+    try:
+        return work()
+    except (StopIteration, SystemExit, KeyboardInterrupt) as error:
+        raise to_picklable(error) from error
 
 
 def read_image(entry: HistoryEntry) -> StoredOutput | None:

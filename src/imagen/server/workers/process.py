@@ -107,8 +107,8 @@ class Worker:
         use_case = build_generate(
             runtime,
             item.backend,
-            output=item.wish,
-            count=item.count,
+            output=item.output,
+            count=item.request.count,
             listen=forward,
             live=item.live and capabilities.live,
             context=RequestContext(
@@ -120,7 +120,7 @@ class Worker:
                 numbering=self._numbering,
             ),
         )
-        plan = use_case.plan(item.ask.request(use_case, runtime))
+        plan = use_case.plan(item.request)
         for outcome in use_case.outcomes(plan, cancellation):
             self._channel.send(ResultMessage(number, _to_sendable(outcome)))
 
