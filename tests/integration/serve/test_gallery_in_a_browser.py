@@ -1,4 +1,4 @@
-"""The gallery in a real browser, as somebody with a mouse or a keyboard uses it."""
+"""The gallery in Chromium, used with mouse and keyboard."""
 
 import re
 import shutil
@@ -47,8 +47,8 @@ def browser() -> "Iterator[Browser]":
 
 @pytest.fixture
 def page(browser: "Browser", serve: Serve) -> "Iterator[Page]":
-    """A page of which nothing is complained in the browser's console."""
-    del serve  # which ends later
+    """A page; the test fails if the browser's console has an error."""
+    del serve  # requested so that the servers stop after the page is closed
     context = browser.new_context(viewport={"width": 1200, "height": 800})
     page = context.new_page()
     said: list[str] = []
@@ -56,7 +56,7 @@ def page(browser: "Browser", serve: Serve) -> "Iterator[Page]":
     page.on("pageerror", lambda each: said.append(str(each)))
     yield page
     context.close()
-    # The browser reports every refusal; the page says each where it belongs.
+    # The browser logs every failed request; the page itself shows those.
     assert [
         each for each in said if not re.search("a status of 40|net::ERR", each)
     ] == []
@@ -82,7 +82,7 @@ def see(it: Any) -> Any:
     return sync_api.expect(it)
 
 
-def test_pictures_are_shown_the_newest_first(page: "Page", shop: Running) -> None:
+def test_images_are_shown_the_newest_first(page: "Page", shop: Running) -> None:
     make(shop, "a fox", "an owl", "a hen")
 
     visit(page, shop)
@@ -94,7 +94,7 @@ def test_pictures_are_shown_the_newest_first(page: "Page", shop: Running) -> Non
     see(page.get_by_text("3 images")).to_be_visible()
 
 
-def test_without_pictures_it_says_what_to_do(page: "Page", shop: Running) -> None:
+def test_an_empty_gallery_links_to_the_form(page: "Page", shop: Running) -> None:
     visit(page, shop)
 
     page.get_by_role("link", name="Generate one").click()
@@ -125,7 +125,7 @@ def test_the_keyboard_is_enough(page: "Page", shop: Running) -> None:
     see(page.get_by_role("link", name="a fox")).to_be_focused()
 
 
-def test_what_is_looked_for_is_in_the_address(page: "Page", shop: Running) -> None:
+def test_filters_are_in_the_url(page: "Page", shop: Running) -> None:
     make(shop, "a red fox", "an owl")
     make(shop, "a blue fox", model="paid")
     visit(page, shop)
@@ -144,7 +144,7 @@ def test_what_is_looked_for_is_in_the_address(page: "Page", shop: Running) -> No
     see(page.locator(".tile")).to_have_count(3)
 
 
-def test_a_pause_behind_a_blank_does_not_lose_it(page: "Page", shop: Running) -> None:
+def test_a_trailing_space_in_the_search_is_kept(page: "Page", shop: Running) -> None:
     make(shop, "a fox", "a red fox")
     visit(page, shop)
     see(page.locator(".tile.there")).to_have_count(2)
@@ -158,7 +158,7 @@ def test_a_pause_behind_a_blank_does_not_lose_it(page: "Page", shop: Running) ->
     see(page.locator(".tile")).to_have_count(1)
 
 
-def test_a_picture_says_all_that_made_it(page: "Page", shop: Running) -> None:
+def test_the_image_dialog_shows_all_parameters(page: "Page", shop: Running) -> None:
     words = "<img src=x onerror=alert(1)> & 'a fox'\nin two lines"
     make(shop, words, seed=2**64 - 1, model="paid")
     visit(page, shop)
@@ -180,9 +180,7 @@ def test_a_picture_says_all_that_made_it(page: "Page", shop: Running) -> None:
     assert download.value.suggested_filename == file.name
 
 
-def test_from_a_picture_by_its_address_one_gets_to_the_others(
-    page: "Page", shop: Running
-) -> None:
+def test_an_image_opened_by_url_has_neighbours(page: "Page", shop: Running) -> None:
     make(shop, "a fox", "an owl", "a hen")
     with shop.client() as client:
         owl = client.get("/gallery/api/images").json()["images"][1]["id"]
@@ -197,7 +195,7 @@ def test_from_a_picture_by_its_address_one_gets_to_the_others(
     see(dialog.get_by_role("button", name="Older image")).to_be_disabled()
 
 
-def test_what_is_deleted_can_be_had_back(page: "Page", shop: Running) -> None:
+def test_a_deletion_can_be_undone(page: "Page", shop: Running) -> None:
     make(shop, "a fox", "an owl")
     visit(page, shop)
     page.locator(".tile a").first.click()
@@ -214,7 +212,7 @@ def test_what_is_deleted_can_be_had_back(page: "Page", shop: Running) -> None:
     assert len(shop.stored) == 2
 
 
-def test_who_closes_while_it_is_deleted_sees_no_other_picture(
+def test_closing_during_a_deletion_opens_no_other_image(
     page: "Page", shop: Running
 ) -> None:
     make(shop, "a fox", "an owl")
@@ -244,9 +242,7 @@ def test_who_closes_while_it_is_deleted_sees_no_other_picture(
     see(dialog).not_to_be_visible()
 
 
-def test_what_is_had_back_is_not_shown_among_others(
-    page: "Page", shop: Running
-) -> None:
+def test_a_restored_image_respects_the_filters(page: "Page", shop: Running) -> None:
     make(shop, "a fox", "an owl")
     visit(page, shop, "#/?words=fox")
     page.locator(".tile a").click()
@@ -262,7 +258,7 @@ def test_what_is_had_back_is_not_shown_among_others(
     assert page.evaluate("document.activeElement.id") == "main"
 
 
-def test_the_form_makes_pictures_and_says_before_what_they_cost(
+def test_the_form_shows_the_cost_and_generates_images(
     page: "Page", shop: Running
 ) -> None:
     visit(page, shop, "#/make")
@@ -283,7 +279,7 @@ def test_the_form_makes_pictures_and_says_before_what_they_cost(
     see(page.locator(".tile")).to_have_count(2)
 
 
-def test_what_takes_long_shows_how_far_it_is_and_can_be_cancelled(
+def test_a_slow_request_shows_progress_and_can_be_cancelled(
     page: "Page", shop: Running
 ) -> None:
     visit(page, shop, "#/make")
@@ -299,7 +295,7 @@ def test_what_takes_long_shows_how_far_it_is_and_can_be_cancelled(
     assert shop.stored == []
 
 
-def test_a_refusal_is_said_where_it_was_asked(page: "Page", shop: Running) -> None:
+def test_an_error_is_shown_at_its_request(page: "Page", shop: Running) -> None:
     visit(page, shop, "#/make")
     page.get_by_role("textbox", name="Prompt", exact=True).fill("a fox")
     page.get_by_role("combobox", name="Backend").select_option("paid")
@@ -312,7 +308,7 @@ def test_a_refusal_is_said_where_it_was_asked(page: "Page", shop: Running) -> No
     assert len(shop.stored) == 20
 
 
-def test_a_picture_is_made_again(page: "Page", shop: Running) -> None:
+def test_an_image_can_be_rerun(page: "Page", shop: Running) -> None:
     asked = {"seed": 7, "style": "flat", "negative_prompt": "text"}
     make(shop, "a fox", model="paid", **asked)
     visit(page, shop)
@@ -345,7 +341,7 @@ def test_spending_is_a_chart_and_a_table(page: "Page", shop: Running) -> None:
     see(page.get_by_role("cell", name="(none)")).to_be_visible()
 
 
-def test_where_keys_are_needed_one_is_asked_for(page: "Page", serve: Serve) -> None:
+def test_a_locked_gallery_asks_for_the_key(page: "Page", serve: Serve) -> None:
     shop = serve(env={"IMAGEN_SERVE_KEYS": f"writer:{KEY}"})
     with shop.client(headers={"Authorization": f"Bearer {KEY}"}) as client:
         client.post("/v1/images/generations", json={"prompt": "a", "size": "64x64"})
@@ -367,7 +363,7 @@ def test_where_keys_are_needed_one_is_asked_for(page: "Page", serve: Serve) -> N
     see(page.get_by_label("Key")).to_be_visible()
 
 
-def test_where_a_key_is_needed_escape_does_not_help(page: "Page", serve: Serve) -> None:
+def test_escape_does_not_close_the_key_dialog(page: "Page", serve: Serve) -> None:
     running = serve(CONFIG, env={"IMAGEN_SERVE_KEYS": f"writer:{KEY}"})
     visit(page, running)
     see(page.get_by_label("Key")).to_be_focused()
@@ -382,7 +378,7 @@ def test_where_a_key_is_needed_escape_does_not_help(page: "Page", serve: Serve) 
     see(page.get_by_label("Key")).not_to_be_visible()
 
 
-def test_a_server_that_is_gone_is_said_and_asked_again(
+def test_an_unreachable_server_is_reported_and_can_be_retried(
     page: "Page", shop: Running
 ) -> None:
     make(shop, *["a fox"] * 12, n=10)
@@ -402,7 +398,9 @@ def test_a_server_that_is_gone_is_said_and_asked_again(
     see(page.locator("[aria-posinset='120']")).to_be_visible()
 
 
-def test_a_server_that_ends_while_it_makes_is_said(page: "Page", shop: Running) -> None:
+def test_a_server_that_dies_during_a_request_is_reported(
+    page: "Page", shop: Running
+) -> None:
     visit(page, shop, "#/make")
     page.get_by_role("textbox", name="Prompt", exact=True).fill("a fox")
     page.get_by_role("combobox", name="Backend").select_option("slow")
@@ -416,9 +414,7 @@ def test_a_server_that_ends_while_it_makes_is_said(page: "Page", shop: Running) 
     see(page.locator(".job .wrong").first).to_have_text("The server cannot be reached.")
 
 
-def test_it_is_light_or_dark_as_the_system_or_as_one_likes(
-    page: "Page", shop: Running
-) -> None:
+def test_the_theme_follows_the_system_or_the_user(page: "Page", shop: Running) -> None:
     ground = "getComputedStyle(document.body).backgroundColor"
     page.emulate_media(color_scheme="light")
     visit(page, shop)
@@ -436,7 +432,7 @@ def test_it_is_light_or_dark_as_the_system_or_as_one_likes(
 
 
 @pytest.mark.parametrize("place", ["", "#/make", "#/spending"])
-def test_it_fits_on_a_telephone(page: "Page", shop: Running, place: str) -> None:
+def test_the_page_fits_on_a_phone(page: "Page", shop: Running, place: str) -> None:
     make(shop, "a fox", model="paid")
     page.set_viewport_size({"width": 360, "height": 640})
     visit(page, shop, place)
@@ -446,7 +442,7 @@ def test_it_fits_on_a_telephone(page: "Page", shop: Running, place: str) -> None
     assert page.evaluate("document.documentElement.scrollWidth") <= 360
 
 
-def test_of_many_only_those_near_the_window_are_in_the_page(
+def test_only_images_near_the_viewport_are_in_the_document(
     page: "Page", shop: Running
 ) -> None:
     with shop.client() as client:

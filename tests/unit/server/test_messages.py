@@ -54,7 +54,9 @@ def crossed(error: BaseException | None) -> BaseException | None:
 
 
 @pytest.mark.parametrize("kind", KINDS, ids=lambda kind: kind.__name__)
-def test_every_error_of_ours_crosses_whole(kind: type[errors.ImagenError]) -> None:
+def test_every_imagen_error_is_transferred_unchanged(
+    kind: type[errors.ImagenError],
+) -> None:
     error = kind("What is wrong.", hint="What to do.")
 
     there = crossed(error)
@@ -63,7 +65,7 @@ def test_every_error_of_ours_crosses_whole(kind: type[errors.ImagenError]) -> No
     assert (there.args, vars(there)) == (error.args, vars(error))
 
 
-def test_a_failure_crosses_with_its_status_and_headers() -> None:
+def test_an_error_response_is_transferred_with_status_and_headers() -> None:
     failure = ErrorResponse(
         429, "Later.", type="rate_limit_error", param="n", code="busy", retry_after=7
     )
@@ -75,7 +77,7 @@ def test_a_failure_crosses_with_its_status_and_headers() -> None:
     assert there.headers == {"X-Should-Retry": "true", "Retry-After": "7"}
 
 
-def test_of_an_error_that_cannot_cross_its_words_do() -> None:
+def test_an_error_that_cannot_be_pickled_becomes_a_runtime_error() -> None:
     there = crossed(to_picklable(Odd("this", other="that")))
 
     assert isinstance(there, RuntimeError)
@@ -87,7 +89,7 @@ class Picky(errors.Throttled):
         super().__init__(f"{one} and {other}", retry_after=7, hint="Later.")
 
 
-def test_an_error_of_an_adapters_own_crosses_as_the_kind_of_ours_that_it_is() -> None:
+def test_an_adapters_error_class_becomes_its_imagen_base_class() -> None:
     there = crossed(to_picklable(Picky("this", other="that")))
 
     assert type(there) is errors.Throttled
@@ -98,7 +100,7 @@ def test_an_error_of_an_adapters_own_crosses_as_the_kind_of_ours_that_it_is() ->
 @pytest.mark.parametrize(
     "kind", [ValueError, UnicodeError, StopIteration, SystemExit, KeyboardInterrupt]
 )
-def test_what_is_not_ours_crosses_as_a_fault_with_its_trail(
+def test_other_exceptions_become_runtime_errors_with_a_traceback(
     kind: type[BaseException],
 ) -> None:
     with pytest.raises(kind) as caught:
@@ -132,7 +134,7 @@ def test_a_request_arrives_unchanged_with_its_reference_images() -> None:
     assert there == Run(1, item)
 
 
-def test_words_arrive_in_their_order(ends: tuple[socket.socket, Channel]) -> None:
+def test_messages_arrive_in_order(ends: tuple[socket.socket, Channel]) -> None:
     server, channel = ends
     server.sendall(encode_message(Ready()) + encode_message(Cancel(3)))
 
@@ -140,7 +142,7 @@ def test_words_arrive_in_their_order(ends: tuple[socket.socket, Channel]) -> Non
 
 
 @pytest.mark.parametrize("sent", [b"", b"\0\0", encode_message(Cancel(3))[:-1]])
-def test_a_server_that_is_gone_says_nothing(
+def test_a_closed_socket_is_the_end(
     ends: tuple[socket.socket, Channel], sent: bytes
 ) -> None:
     server, channel = ends

@@ -60,7 +60,7 @@ class ImagePage(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class ImageDetails(msgspec.Struct, frozen=True, kw_only=True):
-    """How an image was generated.
+    """The parameters and the file of an image.
 
     Attributes:
         sidecar: The content of its sidecar file.
@@ -254,9 +254,9 @@ def _format_cursor(entry: HistoryEntry) -> str:
 def _parse_cursor(cursor: str) -> Position | None:
     if not cursor:
         return None
-    made, _, image_id = cursor.partition("~")
+    timestamp, _, image_id = cursor.partition("~")
     try:
-        moment = datetime.fromisoformat(made)
+        moment = datetime.fromisoformat(timestamp)
         utc = moment.astimezone(UTC)
     except (ValueError, OverflowError) as error:
         raise _invalid_cursor() from error

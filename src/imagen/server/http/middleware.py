@@ -81,12 +81,12 @@ class AccessMiddleware:
         except ErrorResponse as failure:
             await send_error(failure, scope, send)
             return
-        answer = _ResponseHeaders(send)
+        response = _ResponseHeaders(send)
         try:
-            await self._app(scope, _with_body_timeout(receive), answer.send)
+            await self._app(scope, _with_body_timeout(receive), response.send)
         except asyncio.CancelledError:
             # uvicorn cancels handlers that are not done when the shutdown time is over.
-            if answer.started:
+            if response.started:
                 raise
             await send_error(shutdown_error(), scope, send)
 

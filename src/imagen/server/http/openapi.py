@@ -48,8 +48,8 @@ class StructSchemaPlugin(JsonRenderPlugin):
             name: _without_null(field) for name, field in form["properties"].items()
         }
         for path in _STREAMING_PATHS:
-            answer = openapi_schema["paths"][path]["post"]["responses"]["200"]
-            answer["content"]["text/event-stream"] = {"schema": {"type": "string"}}
+            response = openapi_schema["paths"][path]["post"]["responses"]["200"]
+            response["content"]["text/event-stream"] = {"schema": {"type": "string"}}
         schemas = {**openapi_schema["components"]["schemas"], **bodies}
         components = {**openapi_schema["components"], "schemas": schemas}
         return super().render(request, {**openapi_schema, "components": components})

@@ -100,7 +100,7 @@ class Worker:
             ):
                 self._channel.send(EventMessage(number, event))
 
-        def begun(calls: Sequence[Call]) -> None:
+        def record_calls(calls: Sequence[Call]) -> None:
             if item.key is not None:
                 runtime.stores.keys.record_calls(item.key, calls)
 
@@ -114,7 +114,7 @@ class Worker:
             context=RequestContext(
                 caller=item.caller,
                 origin=ORIGIN,
-                before_send=begun,
+                before_send=record_calls,
                 in_caller_thread=True,
                 durable=priced or capabilities.may_cost,
                 numbering=self._numbering,
