@@ -1,10 +1,9 @@
-"""`imagen serve` beside a LiteLLM proxy and a bare handler, on one instant upstream.
+"""Compare `imagen serve` with LiteLLM and a bare handler on an instant upstream.
 
-Only imagen stores anything. How long a new file takes differs a hundredfold from one
-disk to another (ext4 without a journal, as in small virtual machines, walks over every
-file that was deleted in the last minutes), so it is measured and said. The servers are
-compared with the files in memory, where there is such a folder; what the disk adds is
-said too.
+Only imagen stores files. The time to create a file differs a hundredfold between disks
+(ext4 without a journal, as in small virtual machines, walks over every file that was
+deleted in the last minutes), so it is measured and printed. The servers are compared
+with files in memory, if there is such a folder; the cost of the disk is printed too.
 """
 
 import asyncio
@@ -42,7 +41,7 @@ KEY = "sk-0123456789abcdef"
 FACTOR = 1.15
 MEMORY = Path("/dev/shm")
 ROOM = 256 * 2**20
-"""Bytes that the images of all rounds fit into."""
+"""Bytes for the images of all rounds."""
 
 
 def main() -> int:
@@ -73,7 +72,9 @@ def main() -> int:
         if LITELLM:
             ports["LiteLLM"] = stack.enter_context(run_litellm(folder, upstream))
         else:
-            print("LiteLLM: skipped, there is no `litellm` ($IMAGEN_BENCH_LITELLM)")
+            print(
+                "LiteLLM: skipped, `litellm` is not installed ($IMAGEN_BENCH_LITELLM)"
+            )
         holds = [*compare(ports)]
     holds.append(measure_crowd())
     return 0 if all(holds) else 1
@@ -101,14 +102,14 @@ def compare(ports: Mapping[str, int]) -> Iterator[bool]:
     if "LiteLLM" in rates:
         ratio = ours / statistics.median(rates["LiteLLM"])
         yield report(
-            "imagen serve is so many times LiteLLM:", ratio, at_least=TIMES_LITELLM
+            "imagen serve, in times of LiteLLM:", ratio, at_least=TIMES_LITELLM
         )
     added = statistics.median(alone["imagen serve"]) - base
     yield report("added latency at one connection, ms:", added, at_most=ADDED_MS)
 
 
 def measure_crowd() -> bool:
-    """Have 1,000 requests wait for a slow backend, twice, and look at the memory."""
+    """Send 1,000 requests to a slow backend six times, and compare the memory."""
     with ExitStack() as stack:
         folder = Path(stack.enter_context(tempfile.TemporaryDirectory()))
         slow = stack.enter_context(
@@ -140,15 +141,15 @@ def run(port: int, *, connections: int, requests: int) -> tuple[float, list[floa
 
 
 def memory_folder() -> str | None:
-    """Return a folder that is no disk, if there is one with room; else that for all."""
+    """Return a folder in memory with enough space; None for the default folder."""
     if MEMORY.is_dir() and shutil.disk_usage(MEMORY).free > ROOM:
         return str(MEMORY)
-    print("there is no folder in memory with room: the disk it is")
+    print("no folder in memory has enough space: using the disk")
     return None
 
 
 def new_file(folder: Path) -> float:
-    """Return how long the system takes for one, in µs."""
+    """Return the median time to create a file, in µs."""
     took = []
     for number in range(200):
         began = time.perf_counter()
@@ -166,7 +167,7 @@ def port_in(log: Path) -> int:
 
 
 def total_memory(pid: int) -> float:
-    """Return what a server and its workers hold, in MB."""
+    """Return the resident memory of a server and its workers, in MB."""
     workers = Path(f"/proc/{pid}/task/{pid}/children").read_text().split()
     return sum(resident_memory(each) for each in (pid, *workers))
 
@@ -256,8 +257,8 @@ general_settings: {{master_key: {KEY}}}
         "--host",
         "127.0.0.1",
     ]
-    with (folder / "litellm.txt").open("wb") as said:
-        process = subprocess.Popen(command, stdout=said, stderr=said)
+    with (folder / "litellm.txt").open("wb") as log:
+        process = subprocess.Popen(command, stdout=log, stderr=log)
     try:
         for _ in range(300):
             try:

@@ -1,4 +1,4 @@
-"""What a server at least does: take a request, ask the upstream, hand on its answer.
+"""The minimum of a server: forward each request to the upstream.
 
 python bare.py UPSTREAM_PORT           # prints the port that it listens on
 """

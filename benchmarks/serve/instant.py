@@ -1,4 +1,4 @@
-"""A backend that asks that upstream, as an adapter of imagen's own would."""
+"""A backend for that upstream, with the HTTP client of the built-in adapters."""
 
 import msgspec
 

@@ -1,4 +1,4 @@
-"""Asks a server over so many connections, and times each answer."""
+"""Send requests over several connections, and time each response."""
 
 import asyncio
 import json
@@ -21,7 +21,7 @@ def asked(port: int, headers: Mapping[str, str]) -> bytes:
 async def ask(
     port: int, *, connections: int, requests: int, headers: Mapping[str, str]
 ) -> tuple[float, list[float]]:
-    """Return how long all of it took, and each of them, in seconds."""
+    """Return the total time and the time of each request, in seconds."""
     words, left, seconds = asked(port, headers), iter(range(requests)), []
 
     async def one() -> None:

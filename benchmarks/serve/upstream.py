@@ -1,4 +1,4 @@
-"""An images API that answers at once, or after a while, with a PNG of 10 kB.
+"""An images API that responds after SECONDS (default 0) with a PNG of 10 kB.
 
 python upstream.py [SECONDS]           # prints the port that it listens on
 """
@@ -16,7 +16,7 @@ CONTENT = 10_000
 
 
 def png() -> bytes:
-    """Return a picture that does not compress."""
+    """Return an image of random pixels, which does not compress."""
 
     def chunk(kind: bytes, data: bytes) -> bytes:
         crc = struct.pack(">I", zlib.crc32(kind + data))

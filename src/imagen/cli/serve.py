@@ -39,4 +39,4 @@ def serve(
             f"`imagen serve` needs {error.name}, which is not installed.",
             hint="pip install 'imagen-studio[serve]'",
         ) from error
-    return run(settings, parse_address(addr), environment=environment, say=say)
+    return run(settings, parse_address(addr), environment=environment, log=say)

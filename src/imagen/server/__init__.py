@@ -1,1 +1,1 @@
-"""imagen as an HTTP server: the OpenAI images API, and whatever else has routes."""
+"""The HTTP server of `imagen serve`: the OpenAI images API and the gallery."""

@@ -1,4 +1,4 @@
-"""Where the server listens, as `--addr` says it."""
+"""The listen address that `--addr` sets."""
 
 from ipaddress import ip_address
 
@@ -12,11 +12,11 @@ _HIGHEST_PORT = 65535
 
 
 class Address(msgspec.Struct, frozen=True, kw_only=True):
-    """An interface and a port.
+    """An interface and a port to listen on.
 
     Attributes:
-        host: A name or an address, without brackets.
-        port: 0 takes any that is free.
+        host: A host name or an IP address, without brackets.
+        port: 0 picks a free port.
     """
 
     host: str = LOOPBACK
@@ -28,7 +28,7 @@ class Address(msgspec.Struct, frozen=True, kw_only=True):
 
     @property
     def is_loopback(self) -> bool:
-        """Whether nobody but this machine reaches it."""
+        """True if only this machine can reach the address."""
         try:
             return ip_address(self.host).is_loopback
         except ValueError:
@@ -36,19 +36,21 @@ class Address(msgspec.Struct, frozen=True, kw_only=True):
 
 
 def parse_address(text: str) -> Address:
-    """Read `HOST:PORT`, or `:PORT`, which is this machine's alone.
+    """Parse `HOST:PORT`, or `:PORT` for the loopback interface.
 
     Raises:
-        UsageError: it is written differently.
+        UsageError: the text has another format, or the port is above 65535.
     """
     host, colon, port = text.strip().rpartition(":")
     host = host.removeprefix("[").removesuffix("]")
     if not (colon and port.isascii() and port.isdecimal()):
         raise UsageError(
-            f"{text!r} is no address to listen on.",
-            hint="Write :PORT for this machine alone, or HOST:PORT, such as "
+            f"Invalid listen address {text!r}.",
+            hint="Use :PORT (only this machine can connect), or HOST:PORT such as "
             "0.0.0.0:8080.",
         )
     if int(port) > _HIGHEST_PORT:
-        raise UsageError(f"There is no port {port}.", hint="Give one up to 65535.")
+        raise UsageError(
+            f"Invalid port {port}.", hint=f"Use a port up to {_HIGHEST_PORT}."
+        )
     return Address(host=host or LOOPBACK, port=int(port))

@@ -1,4 +1,4 @@
-"""The application: which modules have routes, and what all of them share."""
+"""The ASGI application: all routes, their shared dependencies, error responses."""
 
 import re
 from collections.abc import AsyncGenerator, Callable, Sequence
@@ -24,7 +24,7 @@ from imagen.server.jobs.service import ServerContext
 from imagen.server.keys import ApiKeys
 from imagen.version import __version__
 
-MODULES: Sequence[Any] = (
+ROUTE_MODULES: Sequence[Any] = (
     images,
     models,
     files,
@@ -35,142 +35,154 @@ MODULES: Sequence[Any] = (
     spending,
     generate,
 )
-"""Each has `routes`, and may have `OPEN`: beginnings of paths that need no key."""
+"""Modules with `routes`, and optionally `OPEN`: path prefixes that need no key."""
 
 
 def build_app(
-    workshop: ServerContext, desk: RequestDispatcher, *, keys: ApiKeys
+    context: ServerContext, dispatcher: RequestDispatcher, *, keys: ApiKeys
 ) -> AsgiApp:
-    """Return the whole server as an ASGI application, its guard included.
+    """Return the ASGI application, wrapped in the access middleware.
 
-    Every route may ask for `workshop: NamedDependency[Workshop]`, and for the `desk`;
-    `request.user` is the caller's name.
+    Route handlers can declare `context: NamedDependency[ServerContext]`, `dispatcher`,
+    `library` and `keys`; `request.user` is the name of the caller.
     """
-    shelf = ImageLibrary(workshop)
+    library = ImageLibrary(context)
     app = Litestar(
-        route_handlers=[route for module in MODULES for route in module.routes],
+        route_handlers=[route for module in ROUTE_MODULES for route in module.routes],
         dependencies={
-            "workshop": Provide(lambda: workshop, sync_to_thread=False),
-            "desk": Provide(lambda: desk, sync_to_thread=False),
-            "shelf": Provide(lambda: shelf, sync_to_thread=False),
+            "context": Provide(lambda: context, sync_to_thread=False),
+            "dispatcher": Provide(lambda: dispatcher, sync_to_thread=False),
+            "library": Provide(lambda: library, sync_to_thread=False),
             "keys": Provide(lambda: keys, sync_to_thread=False),
         },
-        exception_handlers={Exception: _failing(workshop)},
+        exception_handlers={Exception: _build_exception_handler(context)},
         openapi_config=OpenAPIConfig(
             title="imagen",
             version=__version__,
             use_handler_docstrings=True,
-            render_plugins=[StructSchemaPlugin(workshop.settings.serve)],
+            render_plugins=[StructSchemaPlugin(context.settings.serve)],
         ),
-        request_max_body_size=workshop.settings.serve.body,
-        lifespan=[_open(workshop, desk, shelf)],
+        request_max_body_size=context.settings.serve.body,
+        lifespan=[_build_lifespan(context, dispatcher, library)],
         logging_config=None,
     )
     return AccessMiddleware(
-        cast("AsgiApp", app),  # the same, with a type for each message
+        # Litestar is an ASGI application with a type of its own for each message.
+        cast("AsgiApp", app),
         keys=keys,
-        hosts=workshop.settings.serve.hosts,
-        anonymous=workshop.caller,
+        hosts=context.settings.serve.hosts,
+        anonymous=context.caller,
         open_paths=tuple(
-            path for module in MODULES for path in getattr(module, "OPEN", ())
+            path for module in ROUTE_MODULES for path in getattr(module, "OPEN", ())
         ),
-        session_of=sessions.build_session_reader(keys, workshop),
+        session_of=sessions.build_session_reader(keys, context),
     )
 
 
-def _open(workshop: ServerContext, desk: RequestDispatcher, shelf: ImageLibrary) -> Any:
+def _build_lifespan(
+    context: ServerContext, dispatcher: RequestDispatcher, library: ImageLibrary
+) -> Any:
     @asynccontextmanager
-    async def opened(app: Litestar) -> AsyncGenerator[None]:
+    async def lifespan(app: Litestar) -> AsyncGenerator[None]:
         del app
-        workshop.start()
+        context.start()
         try:
             yield
         finally:
-            shelf.close()
-            if await desk.finished():
-                await workshop.close()
+            library.close()
+            # With requests still open the workers and the database stay in use: the
+            # process exits without closing them, and the next server resumes.
+            if await dispatcher.drain():
+                await context.close()
 
-    return opened
+    return lifespan
 
 
-def _failing(
-    workshop: ServerContext,
+def _build_exception_handler(
+    context: ServerContext,
 ) -> Callable[[Request[Any, Any, Any], Exception], Any]:
-    def failed(
+    def handle_exception(
         request: Request[Any, Any, Any], error: Exception
     ) -> Response[ErrorBody]:
-        if isinstance(error, HTTPException):
-            failure = _of_the_framework(error)
-        elif isinstance(error, UnicodeError) or type(error) is LookupError:
-            failure = (
-                ErrorResponse(  # of a part of a form, whose charset may be unheard of
-                    400, f"A field cannot be read: {error}.", code="invalid_encoding"
-                )
-            )
-        elif isinstance(error, RecursionError):
-            failure = ErrorResponse(
-                400, "The body is nested too deeply.", code="invalid_request"
-            )
-        else:
-            failure = to_error_response(error)
+        response = _to_response(error)
+        where = f"{request.method} {request.url.path}"
         if isinstance(error, JournalError | Misconfigured | StorageError):
-            workshop.say(f"{request.method} {request.url.path}: {error.message}")
-        if failure.problem.code == INTERNAL:
-            workshop.say(f"{request.method} {request.url.path}: a fault of our own")
+            context.log(f"{where}: {error.message}")
+        if response.details.code == INTERNAL:
+            context.log(f"{where}: internal error")
             for line in "".join(format_exception(error)).splitlines():
-                workshop.say(line)
+                context.log(line)
         return Response(
-            ErrorBody(error=failure.problem),
-            status_code=failure.status,
-            headers=failure.headers,
+            ErrorBody(error=response.details),
+            status_code=response.status,
+            headers=response.headers,
             media_type="application/json",
         )
 
-    return failed
+    return handle_exception
 
 
-def _of_the_framework(error: HTTPException) -> ErrorResponse:
-    """Return what the framework found wrong with a request, in OpenAI's words."""
+def _to_response(error: Exception) -> ErrorResponse:
+    if isinstance(error, HTTPException):
+        return _from_litestar(error)
+    # Litestar decodes each part of a form with the charset that the part declares: an
+    # unknown charset is a LookupError, an undecodable value a UnicodeError.
+    if isinstance(error, UnicodeError) or type(error) is LookupError:
+        return ErrorResponse(
+            400, f"A field cannot be decoded: {error}.", code="invalid_encoding"
+        )
+    if isinstance(error, RecursionError):
+        return ErrorResponse(
+            400, "The body is nested too deeply.", code="invalid_request"
+        )
+    return to_error_response(error)
+
+
+def _from_litestar(error: HTTPException) -> ErrorResponse:
+    """Return Litestar's error about a request in OpenAI's format."""
     status, param, message = error.status_code, None, error.detail
     with suppress(msgspec.ValidationError):
-        for wrong in msgspec.convert(error.extra, list[_Wrong]):
-            param, message = wrong.param, wrong.words or message
+        for field_error in msgspec.convert(error.extra, list[_FieldError]):
+            param, message = field_error.param, field_error.text or message
             break
     return ErrorResponse(
         status,
         message,
-        type="invalid_request_error" if status < _FAULT else "server_error",
+        type="invalid_request_error" if status < _SERVER_ERROR else "server_error",
         param=param,
         code=_CODES.get(status, "invalid_request"),
         headers=dict(error.headers or {}),
     )
 
 
-class _Wrong(msgspec.Struct):
-    """What the framework says of one field."""
+class _FieldError(msgspec.Struct):
+    """Litestar's message about one field of a request."""
 
     key: str = ""
     message: str = ""
 
     @property
     def param(self) -> str | None:
-        """Which one it is; of one that is missing, only the message tells."""
+        """The name of the field; for a missing field only the message has it."""
         if self.key != _BODY:
             return self.key or None
-        named = _NAMED.search(self.message)
-        return named[1] if named else None
+        match = _QUOTED_FIELD.search(self.message)
+        return match[1] if match else None
 
     @property
-    def words(self) -> str:
-        """What is wrong with it; of no body at all, only our name for it is said."""
-        return "There is no body." if self.message == repr(_BODY) else self.message
+    def text(self) -> str:
+        # For a request without a body, Litestar's message is only the quoted name of
+        # the handler's parameter.
+        if self.message == repr(_BODY):
+            return "The request has no body."
+        return self.message
 
 
 _BODY = "data"
-_NAMED = re.compile(r"field `([^`]+)`")
+_QUOTED_FIELD = re.compile(r"field `([^`]+)`")
 
 
-_FAULT = 500
+_SERVER_ERROR = 500
 _CODES = {
     404: "not_found",
     405: "method_not_allowed",

@@ -1,4 +1,4 @@
-"""From what can go wrong to what OpenAI's clients understand of it."""
+"""Error responses, and the mapping from imagen's errors to OpenAI's format."""
 
 import math
 from typing import Any, Self
@@ -8,14 +8,14 @@ import msgspec
 from imagen.domain import errors
 
 INTERNAL = "internal_error"
-"""The code of what is a fault of ours."""
+"""The `code` of a bug in imagen or in an adapter."""
 
 REPLAYED = "Idempotent-Replayed"
-"""The header that says of an answer that it was given before."""
+"""Response header: the response repeats that of an earlier request with this key."""
 
 
 class ErrorDetails(msgspec.Struct, frozen=True, kw_only=True):
-    """The inside of an error, with OpenAI's names."""
+    """The `error` object of OpenAI's API."""
 
     message: str
     type: str
@@ -24,18 +24,18 @@ class ErrorDetails(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class ErrorBody(msgspec.Struct, frozen=True, kw_only=True):
-    """What every answer is that is not 2xx."""
+    """The body of every response whose status is not 2xx."""
 
     error: ErrorDetails
 
 
 class ErrorResponse(Exception):
-    """An answer that is no result.
+    """An HTTP error response.
 
     Attributes:
-        status: Of HTTP.
-        problem: What is said.
-        headers: That go with it.
+        status: The HTTP status code.
+        details: The `error` object of the body.
+        headers: Additional response headers.
     """
 
     def __init__(
@@ -44,47 +44,49 @@ class ErrorResponse(Exception):
         message: str,
         *,
         code: str,
-        type: str = "invalid_request_error",  # noqa: A002 - as OpenAI calls it
+        type: str = "invalid_request_error",  # noqa: A002 - OpenAI's name
         param: str | None = None,
         retry_after: float | None = None,
         headers: dict[str, str] | None = None,
     ) -> None:
         super().__init__(message)
         self.status = status
-        self.problem = ErrorDetails(message=message, type=type, param=param, code=code)
-        # OpenAI's clients repeat a 5xx by themselves, unless this tells them not to.
-        again = "false" if retry_after is None else "true"
-        self.headers = {"X-Should-Retry": again, **(headers or {})}
+        self.details = ErrorDetails(message=message, type=type, param=param, code=code)
+        # OpenAI's clients retry every 5xx by themselves, which could pay twice, unless
+        # this header forbids it.
+        should_retry = "false" if retry_after is None else "true"
+        self.headers = {"X-Should-Retry": should_retry, **(headers or {})}
         if retry_after is not None:
             self.headers["Retry-After"] = str(max(1, math.ceil(retry_after)))
 
     @classmethod
-    def again(cls, status: int, problem: ErrorDetails) -> Self:
-        """Return what was said before."""
+    def replay(cls, status: int, details: ErrorDetails) -> Self:
+        """Return the stored error response of an earlier request."""
         return cls(
             status,
-            problem.message,
-            code=problem.code or "",
-            type=problem.type,
-            param=problem.param,
+            details.message,
+            code=details.code or "",
+            type=details.type,
+            param=details.param,
             headers={REPLAYED: "true"},
         )
 
     def __reduce__(self) -> tuple[Any, ...]:
-        """Have it come out of a worker as it was raised there."""
-        return _as_it_was, (self.status, self.problem, self.headers)
+        # Exception's own __reduce__ passes only the message, and unpickling in the
+        # server would fail: errors that a worker raises arrive pickled.
+        return _rebuild, (self.status, self.details, self.headers)
 
     @property
     def body(self) -> bytes:
-        """The answer's body."""
-        return msgspec.json.encode(ErrorBody(error=self.problem))
+        """The body as JSON."""
+        return msgspec.json.encode(ErrorBody(error=self.details))
 
 
 def shutdown_error() -> ErrorResponse:
-    """Return what is said to those who are not begun with any more."""
+    """Return the response to requests that are rejected during shutdown."""
     return ErrorResponse(
         503,
-        "The server is about to stop; nothing was sent.",
+        "The server is shutting down; nothing was sent to the backend.",
         type="server_error",
         code="stopping",
         retry_after=5,
@@ -92,27 +94,27 @@ def shutdown_error() -> ErrorResponse:
 
 
 def client_disconnected() -> ErrorResponse:
-    """Return what is raised for nobody."""
+    """Return the error that ends a handler whose client has disconnected."""
     return ErrorResponse(
-        499, "The client has gone.", type="cancelled", code="cancelled"
+        499, "The client has disconnected.", type="cancelled", code="cancelled"
     )
 
 
-def _as_it_was(
-    status: int, problem: ErrorDetails, headers: dict[str, str]
+def _rebuild(
+    status: int, details: ErrorDetails, headers: dict[str, str]
 ) -> ErrorResponse:
     return ErrorResponse(
         status,
-        problem.message,
-        code=problem.code or "",
-        type=problem.type,
-        param=problem.param,
+        details.message,
+        code=details.code or "",
+        type=details.type,
+        param=details.param,
         headers=headers,
     )
 
 
 class ErrorMapping(msgspec.Struct, frozen=True):
-    """What a kind of error is to a client."""
+    """The status, type and code of a class of errors."""
 
     status: int
     type: str
@@ -130,6 +132,7 @@ BY_ERROR: dict[type[errors.ImagenError], ErrorMapping] = {
     errors.Refused: ErrorMapping(
         400, "image_generation_user_error", "moderation_blocked"
     ),
+    # 502, not 401: the client's own key was accepted, the backend's key was not.
     errors.Unauthorized: ErrorMapping(502, "server_error", "backend_unauthorized"),
     errors.OutOfCredit: ErrorMapping(
         402, "insufficient_quota", "backend_out_of_credit"
@@ -140,20 +143,21 @@ BY_ERROR: dict[type[errors.ImagenError], ErrorMapping] = {
     errors.JournalError: ErrorMapping(500, "server_error"),
     errors.Cancelled: ErrorMapping(499, "cancelled"),
 }
-"""`code` is that of the error itself where none stands here."""
+"""Without a `code` here, the response has the `code` of the error itself."""
 
-_WORDS: dict[type[errors.ImagenError], str] = {
-    errors.Misconfigured: "The server is not set up for this; its log says what is "
-    "missing.",
-    errors.StorageError: "The image was made, but not stored where it should be; the "
-    "server's log says where it is.",
-    errors.JournalError: "The server cannot read or write its account.",
+# The messages of these errors contain paths of the server's disk, which clients must
+# not see; the log has the full message.
+_SAFE_MESSAGES: dict[type[errors.ImagenError], str] = {
+    errors.Misconfigured: "The server is not configured for this request. The server's "
+    "log says what is missing.",
+    errors.StorageError: "The image was generated, but could not be stored in its "
+    "folder. The server's log says where it is.",
+    errors.JournalError: "The server cannot read or write its database.",
 }
-"""For what would say a path of the server's disk."""
 
 
 def to_error_response(error: BaseException) -> ErrorResponse:
-    """Return the answer that says it, without a path of the disk or a secret."""
+    """Return the response for an error, without paths of the disk or secrets."""
     if isinstance(error, ErrorResponse):
         return error
     if isinstance(error, errors.SomeImagesFailed) and error.errors:
@@ -161,30 +165,31 @@ def to_error_response(error: BaseException) -> ErrorResponse:
     if not isinstance(error, errors.ImagenError):
         return ErrorResponse(
             500,
-            "A fault of the server's own.",
+            "Internal server error. The server's log has the details.",
             type="server_error",
             code=INTERNAL,
         )
-    kinds = type(error).__mro__
-    meaning = next(BY_ERROR[kind] for kind in kinds if kind in BY_ERROR)
+    classes = type(error).__mro__
+    mapping = next(BY_ERROR[each] for each in classes if each in BY_ERROR)
     return ErrorResponse(
-        meaning.status,
-        _said(error),
-        type=meaning.type,
-        code=meaning.code or error.code,
+        mapping.status,
+        _message(error),
+        type=mapping.type,
+        code=mapping.code or error.code,
         retry_after=_retry_after(error),
     )
 
 
-def _said(error: errors.ImagenError) -> str:
-    for kind, words in _WORDS.items():
+def _message(error: errors.ImagenError) -> str:
+    for kind, message in _SAFE_MESSAGES.items():
         if isinstance(error, kind):
-            return words
+            return message
     return " ".join(filter(None, (error.message, error.hint)))
 
 
 def _retry_after(error: errors.ImagenError) -> float | None:
     if isinstance(error, errors.Throttled):
         return error.retry_after or 1.0
+    # TimedOut is a kind of Unavailable, but a retry would time out again.
     unavailable = isinstance(error, errors.Unavailable)
     return 5.0 if unavailable and not isinstance(error, errors.TimedOut) else None

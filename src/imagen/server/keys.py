@@ -1,18 +1,18 @@
-"""Who may use the server: API keys, each with the name of its caller."""
+"""API keys of the server, each with the name of its caller."""
 
 import hmac
 from hashlib import sha256
 
 from imagen.domain.errors import Misconfigured
 
-_SHORTEST = 16
-"""Characters; less can be guessed."""
+# Characters; shorter keys can be guessed.
+_MIN_LENGTH = 16
 
 
 class ApiKeys:
-    """The API keys of `$IMAGEN_SERVE_KEYS`.
+    """The API keys of `$IMAGEN_SERVE_KEYS`, stored as hashes.
 
-    Never shown: its `repr` counts them.
+    The `repr` shows only their number.
     """
 
     def __init__(self, names: dict[bytes, str] | None = None) -> None:
@@ -25,69 +25,76 @@ class ApiKeys:
         return bool(self._names)
 
     def caller_of(self, key: str) -> str | None:
-        """Return whose key it is; None if nobody's.
-
-        Takes as long for one that is nearly right as for any other.
-        """
+        """Return the caller's name for a key; None for an unknown key."""
         presented, caller = _digest(key), None
+        # No early exit, and a comparison in constant time: the duration must not show
+        # how much of a guessed key is right.
         for digest, name in self._names.items():
             if hmac.compare_digest(digest, presented):
                 caller = name
         return caller
 
-    def session_of(self, key: str, *, until: int, secret: bytes) -> str | None:
-        """Return what stands for a key until a moment; None if it is nobody's.
+    def create_session(self, key: str, *, expires: int, secret: bytes) -> str | None:
+        """Return a session token for a key; None for an unknown key.
 
-        It does not tell the key, and is worth nothing once the key is withdrawn.
+        The token does not reveal the key, and becomes invalid when the key is removed.
+
+        Args:
+            key: The API key.
+            expires: The end of the session, in seconds since 1970.
+            secret: Signs the token.
         """
         digest = _digest(key)
         if self.caller_of(key) is None:
             return None
-        return f"{until}.{_signature(digest, str(until), secret)}"
+        return f"{expires}.{_signature(digest, str(expires), secret)}"
 
-    def caller_in(self, session: str, *, now: int, secret: bytes) -> str | None:
-        """Return whose key it stands for; None if nobody's any more."""
-        until, _, presented = session.partition(".")
+    def caller_of_session(self, session: str, *, now: int, secret: bytes) -> str | None:
+        """Return the caller's name for a session token; None if it is not valid."""
+        expires, _, presented = session.partition(".")
         caller = None
         for digest, name in self._names.items():
-            right = _signature(digest, until, secret)
-            if hmac.compare_digest(right.encode(), presented.encode(errors="replace")):
+            expected = _signature(digest, expires, secret)
+            if hmac.compare_digest(
+                expected.encode(), presented.encode(errors="replace")
+            ):
                 caller = name
         if caller is None:
             return None
-        return caller if now < int(until) else None  # the number is one we signed
+        # Only now is it certain that `expires` is a number: this server signed it.
+        return caller if now < int(expires) else None
 
 
 def parse_keys(text: str) -> ApiKeys:
-    """Read keys with commas or blanks between them, each `NAME:KEY` or a key alone.
+    """Parse keys separated by commas or whitespace, each `NAME:KEY` or `KEY`.
 
-    One without a name is called `key-` and the beginning of its hash.
+    A key without a name gets `key-` and the first 8 hexadecimal digits of its hash.
 
     Raises:
-        Misconfigured: one of them is too short, or given twice.
+        Misconfigured: a key is too short, or occurs twice.
     """
     names: dict[bytes, str] = {}
-    for number, word in enumerate(text.replace(",", " ").split(), start=1):
-        name, _, key = word.rpartition(":")
-        if len(key) < _SHORTEST:
+    for number, entry in enumerate(text.replace(",", " ").split(), start=1):
+        name, _, key = entry.rpartition(":")
+        if len(key) < _MIN_LENGTH:
             raise Misconfigured(
                 f"Key {number} in $IMAGEN_SERVE_KEYS is too short to be safe.",
-                hint=f"Give it {_SHORTEST} characters or more; `openssl rand -hex 24` "
-                "makes one.",
+                hint=f"Use at least {_MIN_LENGTH} characters; `openssl rand -hex 24` "
+                "generates a key.",
             )
         digest = _digest(key)
         if digest in names:
             raise Misconfigured(
-                f"Key {number} in $IMAGEN_SERVE_KEYS stands there twice.",
-                hint="Give each caller a key of their own.",
+                f"Key {number} in $IMAGEN_SERVE_KEYS occurs twice.",
+                hint="Use a different key for each caller.",
             )
         names[digest] = name or f"key-{digest.hex()[:8]}"
     return ApiKeys(names)
 
 
-def _signature(digest: bytes, until: str, secret: bytes) -> str:
-    said = b"session " + digest + until.encode(errors="replace")
-    return hmac.new(secret, said, "sha256").hexdigest()
+def _signature(digest: bytes, expires: str, secret: bytes) -> str:
+    message = b"session " + digest + expires.encode(errors="replace")
+    return hmac.new(secret, message, "sha256").hexdigest()
 
 
 def _digest(key: str) -> bytes:

@@ -1,4 +1,4 @@
-"""What the server counts."""
+"""Prometheus metrics of the server."""
 
 from prometheus_client import (
     CollectorRegistry,
@@ -12,19 +12,23 @@ from prometheus_client import (
 from imagen.domain.errors import ImagenError
 from imagen.domain.result import FailedImage, StoredImage
 
-_SECONDS = (0.1, 0.25, 0.5, 1, 2.5, 5, 10, 25, 60, 120, 300, 600)
+# Generating an image takes from a fraction of a second to minutes; the default
+# buckets of prometheus_client end at 10 s.
+_BUCKETS = (0.1, 0.25, 0.5, 1, 2.5, 5, 10, 25, 60, 120, 300, 600)
 
 
 class Metrics:
-    """Counters of one server, from its start.
+    """Counters and gauges, all zero when the server starts.
 
     Attributes:
-        requests_open: Requests for images that are not over.
-        running: Those that a backend works on, by backend.
-        waiting: Those that wait for their turn, likewise.
+        requests_open: Image requests that are not finished.
+        running: Requests that a backend works on, by backend.
+        waiting: Requests in the queue of a backend, by backend.
     """
 
     def __init__(self) -> None:
+        # A registry of its own: the library's global one would also export metrics of
+        # the Python interpreter, and refuse a second server in one process.
         registry = self._registry = CollectorRegistry()
         ProcessCollector(registry=registry)
         self._images = Counter(
@@ -32,25 +36,27 @@ class Metrics:
         )
         self._failed = Counter(
             "imagen_failed_images",
-            "Images that did not come.",
+            "Images that failed, by error code.",
             ["backend", "code"],
             registry=registry,
         )
         self._cost = Counter(
             "imagen_cost_usd",
-            "What is known of the cost.",
+            "Known cost of stored images in US dollars.",
             ["backend"],
             registry=registry,
         )
         self._seconds = Histogram(
             "imagen_image_seconds",
-            "How long calls to a backend took.",
+            "Duration of calls to a backend in seconds.",
             ["backend"],
-            buckets=_SECONDS,
+            buckets=_BUCKETS,
             registry=registry,
         )
         self.requests_open = Gauge(
-            "imagen_requests_open", "Requests that are not over.", registry=registry
+            "imagen_requests_open",
+            "Image requests that are not finished.",
+            registry=registry,
         )
         self.running = Gauge(
             "imagen_requests_running",
@@ -66,7 +72,7 @@ class Metrics:
         )
 
     def count(self, backend: str, outcome: StoredImage | FailedImage) -> None:
-        """Count what became of an image; from any thread."""
+        """Count a stored or failed image; thread-safe."""
         if isinstance(outcome, StoredImage):
             self._images.labels(backend).inc()
             self._cost.labels(backend).inc(outcome.sidecar.cost_usd or 0.0)
@@ -77,5 +83,5 @@ class Metrics:
             self._failed.labels(backend, code).inc()
 
     def render(self) -> str:
-        """Return all of them as Prometheus reads them."""
+        """Return all metrics in Prometheus' text format."""
         return generate_latest(self._registry).decode()

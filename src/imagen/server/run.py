@@ -1,4 +1,4 @@
-"""Listens, serves, and ends in good order."""
+"""Run the HTTP server: bind the address, serve until a signal, shut down in order."""
 
 import os
 import signal
@@ -22,8 +22,8 @@ from imagen.server.process_limits import set_process_limits
 from imagen.settings.environment import Environment
 from imagen.settings.model import Settings
 
-LAST_WORDS = 2
-"""Seconds for the answers to those that were not over in time, and for what hangs."""
+EXTRA_SHUTDOWN_SECONDS = 2
+"""Time beyond `serve.grace` to send the responses of unfinished requests."""
 
 
 def serve(
@@ -31,111 +31,118 @@ def serve(
     address: Address,
     *,
     environment: Environment,
-    say: Callable[[str], None],
+    log: Callable[[str], None],
 ) -> int:
-    """Serve until a signal ends it, and return what the shell is told.
+    """Serve until SIGINT or SIGTERM, and return the exit code of the process.
 
-    A second signal ends it at once.
+    On the first signal running requests get `serve.grace` seconds to finish. Requests
+    that take longer stay in the journal, and the next server resumes them: work that
+    is paid for is never cancelled. A second signal exits at once.
 
-    What runs when it is told to stop is finished. What is not over after a while stays
-    in the journal, and the next server asks for it: nothing that is paid for is
-    cancelled.
+    Args:
+        settings: The config.
+        address: The interface and port to listen on.
+        environment: Source of keys and other secrets.
+        log: Writes one line to the server's log.
 
     Raises:
-        UsageError: others can reach the address, and no key is needed.
-        Unavailable: the address cannot be listened on.
+        UsageError: other machines can reach the address, and no key is configured.
+        Unavailable: the address cannot be bound.
     """
     keys = parse_keys(environment.serve_keys)
     if not (keys or address.is_loopback):
         raise UsageError(
-            f"Others can reach {address}, so $IMAGEN_SERVE_KEYS must say who may use "
-            "the server.",
-            hint="Set it to NAME:KEY, several with commas; or listen on :PORT, which "
-            "only this machine reaches.",
+            f"Other machines can reach {address}, so $IMAGEN_SERVE_KEYS must be set.",
+            hint="Set it to NAME:KEY (separate several with commas), or listen on "
+            ":PORT, which only this machine can reach.",
         )
     set_process_limits()
-    with closing(_listening(address)) as listening:
-        workshop = ServerContext(settings, environment=environment, say=say)
-        desk = RequestDispatcher(workshop)
+    with closing(_bind(address)) as listener:
+        context = ServerContext(settings, environment=environment, log=log)
+        dispatcher = RequestDispatcher(context)
         server = _Server(
             uvicorn.Config(
-                build_app(workshop, desk, keys=keys),
+                build_app(context, dispatcher, keys=keys),
                 log_config=None,
                 access_log=False,
                 server_header=False,
                 proxy_headers=False,
-                timeout_graceful_shutdown=ceil(settings.serve.grace) + LAST_WORDS,
+                timeout_graceful_shutdown=ceil(settings.serve.grace)
+                + EXTRA_SHUTDOWN_SECONDS,
             ),
-            desk,
+            dispatcher,
         )
-        port = listening.getsockname()[1]
-        say(f"listening on http://{Address(host=address.host, port=port)}")
-        server.run([listening])
+        port = listener.getsockname()[1]
+        log(f"listening on http://{Address(host=address.host, port=port)}")
+        server.run([listener])
     return server.exit_code
 
 
 class _Server(uvicorn.Server):
-    """Ends like any program that a signal ends, once what runs is over.
+    """A uvicorn server that exits like any program that is ended by a signal.
 
     Attributes:
-        exit_code: What the shell is told.
+        exit_code: The exit code of the process.
     """
 
-    def __init__(self, config: uvicorn.Config, desk: RequestDispatcher) -> None:
+    def __init__(self, config: uvicorn.Config, dispatcher: RequestDispatcher) -> None:
         super().__init__(config)
         self.exit_code = 0
-        self._desk = desk
+        self._dispatcher = dispatcher
 
     def handle_exit(self, sig: int, frame: FrameType | None) -> None:
-        """Stop taking requests in; the second time, stop."""
+        """Start the shutdown; on the second signal exit at once."""
         del frame
         if self.should_exit:
-            self._leave(128 + sig)
+            self._exit_now(128 + sig)
         self.exit_code = 128 + sig if sig == signal.SIGINT else 0
         self.should_exit = True
 
     async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
-        """Send away those who wait for a turn, and let the others finish."""
-        self._desk.close()
+        """Reject queued requests, let running ones finish, then exit."""
+        self._dispatcher.close()
         await super().shutdown(sockets)
-        if self._desk.open:
-            self._desk.workshop.say(
-                f"{self._desk.open} requests were not over; the next server asks for "
-                "them"
+        if self._dispatcher.open:
+            self._dispatcher.context.log(
+                f"{self._dispatcher.open} requests did not finish in time; the next "
+                "server resumes them"
             )
-        self._leave(self.exit_code)
+        self._exit_now(self.exit_code)
 
-    def _leave(self, code: int) -> NoReturn:
-        """End with whatever runs; Python would wait for it, and for whom it asks."""
-        self._desk.workshop.workers.kill()
+    def _exit_now(self, code: int) -> NoReturn:
+        # A normal exit waits for every thread that still runs, and cancels unfinished
+        # requests with the event loop: nothing was logged about them, and with
+        # warnings as errors the process never exited.
+        self._dispatcher.context.workers.kill()
         sys.stdout.flush()
         sys.stderr.flush()
         os._exit(code)
 
 
-def _listening(address: Address) -> socket.socket:
+def _bind(address: Address) -> socket.socket:
     try:
-        [(family, kind, number, _, where), *_] = socket.getaddrinfo(
+        [(family, kind, protocol, _, socket_address), *_] = socket.getaddrinfo(
             address.host, address.port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE
         )
-        listening = socket.socket(family, kind, number)
+        listener = socket.socket(family, kind, protocol)
     except OSError as error:
-        raise _unusable(address, error) from error
+        raise _bind_error(address, error) from error
     try:
-        listening.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        listening.bind(where)
-        listening.listen(_BACKLOG)
+        listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        listener.bind(socket_address)
+        listener.listen(_BACKLOG)
     except OSError as error:
-        listening.close()
-        raise _unusable(address, error) from error
-    return listening
+        listener.close()
+        raise _bind_error(address, error) from error
+    return listener
 
 
+# uvicorn's own default for a socket that it binds itself.
 _BACKLOG = 2048
 
 
-def _unusable(address: Address, error: OSError) -> Unavailable:
+def _bind_error(address: Address, error: OSError) -> Unavailable:
     return Unavailable(
-        f"{address} cannot be listened on: {error.strerror or error}.",
-        hint="Choose another one with --addr.",
+        f"Cannot listen on {address}: {error.strerror or error}.",
+        hint="Choose another address with --addr.",
     )

@@ -1,4 +1,4 @@
-"""What the tests of the server share."""
+"""Fixtures of the server tests."""
 
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
@@ -15,7 +15,7 @@ Serve = Callable[..., Running]
 
 @pytest.fixture(scope="module")
 def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Running]:
-    """A server with the mock, for tests that leave nothing behind."""
+    """A server with the mock backend, shared by the tests of a module."""
     with Running(tmp_path_factory.mktemp("serve")) as running:
         yield running
 
@@ -28,7 +28,7 @@ def client(server: Running) -> Iterator[httpx.Client]:
 
 @pytest.fixture
 def serve(tmp_path: Path) -> Iterator[Serve]:
-    """Start a server with a config of its own."""
+    """Return a function that starts a server with its own config."""
     numbers = count()
     with ExitStack() as started:
 

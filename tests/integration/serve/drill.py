@@ -1,7 +1,6 @@
-"""Many paid requests through a server that is killed again and again.
+"""Many paid requests through a server that is killed repeatedly.
 
-Each client repeats its request under the same Idempotency-Key until it has an answer,
-as a program would that wants its picture.
+Each client repeats its request with the same Idempotency-Key until it has a response.
 """
 
 import json
@@ -23,12 +22,12 @@ A_MOMENT = 0.2
 
 
 class Drill:
-    """What came of it.
+    """Runs the requests, kills the server, and counts the images.
 
     Attributes:
-        answers: The images of each key.
-        refused: What was said to keys that got none.
-        kills: How often the server was killed.
+        answers: The image ids of each key.
+        refused: The number of failed keys by error code.
+        kills: The number of times that the server was killed.
     """
 
     def __init__(
@@ -72,7 +71,7 @@ class Drill:
         killer.join()
 
     def finish(self) -> None:
-        """Wait until the server has nothing open, and stop all."""
+        """Wait until the server has no open requests, and stop it."""
         with self.running.client() as client:
             for _ in range(round(LONGEST / A_MOMENT)):
                 said = client.get("/metrics").text
@@ -83,7 +82,7 @@ class Drill:
         self.server.stop()
 
     def found(self) -> dict[str, int]:
-        """Return how many images there are, as each account has it."""
+        """Return the number of images according to each record."""
         notes = list(self.running.images.rglob("*.json"))
         predictions = {
             json.loads(note.read_bytes())["parameters"]["prediction"] for note in notes

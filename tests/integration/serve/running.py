@@ -1,4 +1,4 @@
-"""A server of ours, started as a user starts it."""
+"""Start `imagen serve` as a process."""
 
 import os
 import re
@@ -18,12 +18,13 @@ PATIENCE = 30.0
 
 
 class Running:
-    """`imagen serve` as a process, on a port of its own.
+    """`imagen serve` as a process, by default on a free port.
 
     Args:
-        folder: For its config, its account and its images.
-        config: What the config says besides the folder for images.
-        env: Variables that it gets besides.
+        folder: For its config, its database and its images.
+        config: The config without the output folder.
+        env: Additional environment variables.
+        addr: The listen address.
     """
 
     def __init__(
@@ -82,13 +83,13 @@ class Running:
         return self
 
     def kill(self) -> None:
-        """End it as a power cut would."""
+        """Kill the process, as a power failure would."""
         if self.process is not None:
             self.process.kill()
             self.process.wait()
 
     def stop(self, number: int = signal.SIGTERM) -> int:
-        """Ask it to stop, and return its exit code."""
+        """Send a signal, and return the exit code."""
         assert self.process is not None
         self.process.send_signal(number)
         return self.process.wait(PATIENCE * 2)
@@ -105,7 +106,7 @@ class Running:
         )
 
     def _said(self, pattern: str, begun: int) -> str:
-        """Read its words as they come, and return what was sought in them."""
+        """Read the log until the pattern matches, and return its group."""
         assert self.process is not None
         with self.log.open("rb") as log:
             log.seek(begun)
@@ -119,14 +120,14 @@ class Running:
                     self.process.wait(0.02)
                 except subprocess.TimeoutExpired:
                     continue
-                raise AssertionError(f"it ended: {words.decode()}")
+                raise AssertionError(f"the server exited: {words.decode()}")
 
 
 def until(so: Callable[[], object]) -> None:
-    """Look again and again, until it is so."""
+    """Wait until the condition is true."""
     moment = Event()
     for _ in range(round(PATIENCE / 0.02)):
         if so():
             return
         moment.wait(0.02)
-    raise AssertionError("it did not come to that")
+    raise AssertionError(f"still false after {PATIENCE:.0f} s")

@@ -1,4 +1,4 @@
-"""Who may come in, and how."""
+"""API keys, Host headers, origins, listen addresses."""
 
 import base64
 import json
@@ -28,7 +28,7 @@ def locked(tmp_path_factory: pytest.TempPathFactory) -> Running:
     [{}, {"Authorization": "Bearer nonsense"}, {"Authorization": f"Bearer {KEY}x"}],
     ids=["none", "wrong", "nearly right"],
 )
-def test_without_its_key_nobody_comes_in(
+def test_requests_without_a_valid_key_are_rejected(
     locked: Running, headers: dict[str, str]
 ) -> None:
     with locked.client(headers=headers) as client:
@@ -41,7 +41,7 @@ def test_without_its_key_nobody_comes_in(
         assert client.get("/health").status_code == 200
 
 
-def test_the_caller_is_whose_key_it_is(locked: Running) -> None:
+def test_the_caller_is_the_owner_of_the_key(locked: Running) -> None:
     basic = base64.b64encode(f"anybody:{KEY}".encode()).decode()
     for number, (credentials, caller) in enumerate(
         [
@@ -59,18 +59,20 @@ def test_the_caller_is_whose_key_it_is(locked: Running) -> None:
 
 
 @pytest.mark.parametrize("host", ["evil.example", "localhost.evil.example", ""])
-def test_a_name_that_is_not_ours_is_refused(client: httpx.Client, host: str) -> None:
+def test_an_unknown_host_header_is_rejected(client: httpx.Client, host: str) -> None:
     answer = client.get("/health", headers={"Host": host})
 
     assert answer.status_code == 421
 
 
 @pytest.mark.parametrize("host", ["localhost:1", "127.0.0.1", "[::1]:8080", "10.1.2.3"])
-def test_an_address_and_this_machine_are_ours(client: httpx.Client, host: str) -> None:
+def test_ip_addresses_and_localhost_are_accepted_as_host(
+    client: httpx.Client, host: str
+) -> None:
     assert client.get("/health", headers={"Host": host}).status_code == 200
 
 
-def test_a_name_of_the_config_is_ours(locked: Running) -> None:
+def test_a_host_of_the_config_is_accepted(locked: Running) -> None:
     with locked.client() as client:
         answer = client.get("/health", headers={"Host": "images.example.org"})
     assert answer.status_code == 200
@@ -84,7 +86,7 @@ def test_a_name_of_the_config_is_ours(locked: Running) -> None:
         {"Sec-Fetch-Site": "cross-site"},
     ],
 )
-def test_a_page_of_another_site_makes_nothing(
+def test_a_page_of_another_site_cannot_generate(
     client: httpx.Client, server: Running, headers: dict[str, str]
 ) -> None:
     before = server.stored
@@ -96,13 +98,15 @@ def test_a_page_of_another_site_makes_nothing(
     assert server.stored == before
 
 
-def test_a_page_of_ours_may(client: httpx.Client, server: Running) -> None:
+def test_a_page_of_the_same_origin_can_generate(
+    client: httpx.Client, server: Running
+) -> None:
     answer = client.post(GENERATIONS, json=ASKED, headers={"Origin": server.url})
     assert answer.status_code == 200
 
 
 @pytest.mark.parametrize("addr", ["0.0.0.0:0", "[::]:0", "192.0.2.7:0"])
-def test_others_reach_it_only_with_keys(tmp_path: Path, addr: str) -> None:
+def test_a_public_address_requires_keys(tmp_path: Path, addr: str) -> None:
     done = subprocess.run(
         [IMAGEN, "serve", "--addr", addr],
         env={"HOME": str(tmp_path), "PATH": "/bin:/usr/bin"},
@@ -117,7 +121,7 @@ def test_others_reach_it_only_with_keys(tmp_path: Path, addr: str) -> None:
     assert "Traceback" not in done.stderr
 
 
-def test_with_keys_they_do(serve: Serve) -> None:
+def test_a_public_address_works_with_keys(serve: Serve) -> None:
     running = serve(env={"IMAGEN_SERVE_KEYS": f"x:{KEY}"}, addr="0.0.0.0:0")
     with running.client(headers={"Authorization": f"Bearer {KEY}"}) as client:
         assert client.get("/v1/models").status_code == 200
@@ -127,7 +131,7 @@ def test_with_keys_they_do(serve: Serve) -> None:
     ("keys", "says"),
     [("short", "too short"), (f"a:{KEY},b:{KEY}", "twice")],
 )
-def test_keys_that_are_no_good_are_refused_and_not_shown(
+def test_invalid_keys_are_rejected_and_not_printed(
     tmp_path: Path, keys: str, says: str
 ) -> None:
     done = subprocess.run(
@@ -145,7 +149,7 @@ def test_keys_that_are_no_good_are_refused_and_not_shown(
     assert "short" not in done.stderr.replace("too short", "")
 
 
-def test_no_answer_has_a_path_of_the_disk(serve: Serve) -> None:
+def test_no_response_contains_a_path_of_the_disk(serve: Serve) -> None:
     running = serve({"output": {"dir": "/proc/nowhere"}})
     with running.client() as client:
         answers = [
@@ -164,7 +168,7 @@ def test_no_answer_has_a_path_of_the_disk(serve: Serve) -> None:
             assert place not in str(answer.headers)
 
 
-def test_a_budget_that_cannot_be_checked_is_no_budget_that_says_no(
+def test_a_damaged_database_is_a_server_error_not_an_exceeded_budget(
     serve: Serve, tmp_path: Path
 ) -> None:
     account = tmp_path / "damaged"

@@ -1,4 +1,4 @@
-"""The clients that people have: OpenAI's own, LiteLLM and curl."""
+"""Real clients: OpenAI's, LiteLLM and curl."""
 
 import base64
 import io
@@ -41,7 +41,7 @@ def client(running: Running) -> Iterator[openai.OpenAI]:
         yield client
 
 
-def test_openais_client_makes_an_image(client: openai.OpenAI) -> None:
+def test_openais_client_generates_an_image(client: openai.OpenAI) -> None:
     made = client.images.generate(
         model="mock", prompt="a cat", size="64x64", extra_body={"seed": 3}
     )
@@ -58,7 +58,7 @@ def test_openais_client_makes_an_image(client: openai.OpenAI) -> None:
     }
 
 
-def test_openais_client_hears_how_far_it_is(client: openai.OpenAI) -> None:
+def test_openais_client_receives_progress(client: openai.OpenAI) -> None:
     stream = client.images.generate(
         model="mock", prompt="a cat", size="64x64", stream=True
     )
@@ -74,7 +74,7 @@ def test_openais_client_lists_models(client: openai.OpenAI) -> None:
     assert client.models.retrieve("failing").owned_by == "mock"
 
 
-def test_openais_client_knows_our_errors(
+def test_openais_client_recognizes_errors(
     client: openai.OpenAI, running: Running
 ) -> None:
     with pytest.raises(openai.NotFoundError) as missing:
@@ -101,7 +101,7 @@ def test_openais_client_edits(client: openai.OpenAI) -> None:
         client.images.edit(image=[content, content], prompt="a dog", model="mock")
 
 
-def test_openais_client_asks_nobody_twice_for_what_may_have_cost(
+def test_openais_client_does_not_retry_what_may_have_cost_money(
     serve: Serve,
 ) -> None:
     config = {"backends": {"mock": {"adapter": "mock", "fail": "backend_error"}}}
@@ -138,7 +138,7 @@ for model in ("mock", "nothing", "failing"):
 
 
 @pytest.mark.skipif(find_spec("litellm") is None, reason="litellm is not installed")
-def test_litellm_makes_an_image_and_knows_our_errors(running: Running) -> None:
+def test_litellm_generates_an_image_and_recognizes_errors(running: Running) -> None:
     done = subprocess.run(
         [sys.executable, "-c", LITELLM, f"{running.url}/v1", KEY],
         env={"HOME": str(running.images), "LITELLM_LOCAL_MODEL_COST_MAP": "True"},
@@ -155,7 +155,7 @@ def test_litellm_makes_an_image_and_knows_our_errors(running: Running) -> None:
 
 
 @pytest.mark.skipif(shutil.which("curl") is None, reason="curl is not installed")
-def test_curl_makes_an_image_and_reads_errors(running: Running) -> None:
+def test_curl_generates_an_image_and_shows_errors(running: Running) -> None:
     def curl(path: str, *words: str, key: str = KEY) -> tuple[int, str]:
         done = subprocess.run(
             [

@@ -1,4 +1,4 @@
-"""Clients that go away, queues that are full, and a server that is told to stop."""
+"""Disconnecting clients, full queues, and shutdown."""
 
 import signal
 import socket
@@ -30,7 +30,7 @@ def count(running: Running, of: str) -> int:
 
 
 def hang_up(running: Running, **headers: str) -> None:
-    """Ask, and be gone as soon as it is being made."""
+    """Send a request, and disconnect as soon as it runs."""
     body = httpx.Request("POST", running.url, json=ASKED).read()
     host, port = "127.0.0.1", int(running.url.rpartition(":")[2])
     more = "".join(f"{name}: {value}\r\n" for name, value in headers.items())
@@ -44,7 +44,7 @@ def hang_up(running: Running, **headers: str) -> None:
         until(lambda: count(running, "imagen_requests_running") == 1)
 
 
-def test_what_nobody_waits_for_is_cancelled(serve: Serve) -> None:
+def test_a_request_is_cancelled_when_its_client_disconnects(serve: Serve) -> None:
     running = serve(slow(LONG))
 
     hang_up(running)
@@ -57,7 +57,9 @@ def test_what_nobody_waits_for_is_cancelled(serve: Serve) -> None:
 @pytest.mark.parametrize(
     "header", [("Imagen-Detach", "true"), ("Idempotency-Key", "one")]
 )
-def test_unless_it_was_asked_otherwise(serve: Serve, header: tuple[str, str]) -> None:
+def test_a_detached_request_continues_without_its_client(
+    serve: Serve, header: tuple[str, str]
+) -> None:
     running = serve(slow(A_WHILE))
 
     hang_up(running, **{header[0]: header[1]})
@@ -65,7 +67,7 @@ def test_unless_it_was_asked_otherwise(serve: Serve, header: tuple[str, str]) ->
     until(lambda: len(running.stored) == 1)
 
 
-def test_a_key_can_be_cancelled_as_well(serve: Serve) -> None:
+def test_a_request_with_a_key_can_be_made_cancellable(serve: Serve) -> None:
     running = serve(slow(LONG))
 
     hang_up(running, **{"Idempotency-Key": "one", "Imagen-Detach": "false"})
@@ -74,7 +76,7 @@ def test_a_key_can_be_cancelled_as_well(serve: Serve) -> None:
     assert running.stored == []
 
 
-def test_who_leaves_a_stream_cancels_it(serve: Serve) -> None:
+def test_closing_a_stream_cancels_the_request(serve: Serve) -> None:
     running = serve(slow(LONG))
     asked = {**ASKED, "stream": True, "num_inference_steps": 1000}
     with (
@@ -87,7 +89,7 @@ def test_who_leaves_a_stream_cancels_it(serve: Serve) -> None:
     assert running.stored == []
 
 
-def test_a_full_queue_says_when_to_come_back(serve: Serve) -> None:
+def test_a_full_queue_sends_retry_after(serve: Serve) -> None:
     running = serve(slow(LONG, concurrency=1, queue=1))
     with ThreadPoolExecutor(2) as pool, running.client() as client:
         for _ in range(2):
@@ -102,7 +104,7 @@ def test_a_full_queue_says_when_to_come_back(serve: Serve) -> None:
     assert answer.json()["error"]["code"] == "rate_limit_exceeded"
 
 
-def test_finishes_what_runs_and_sends_away_what_waits(serve: Serve) -> None:
+def test_shutdown_finishes_running_and_rejects_queued_requests(serve: Serve) -> None:
     running = serve(slow(1.5, concurrency=1))
     with ThreadPoolExecutor(2) as pool, running.client() as client:
         begun = pool.submit(client.post, GENERATIONS, json=ASKED)
@@ -119,7 +121,7 @@ def test_finishes_what_runs_and_sends_away_what_waits(serve: Serve) -> None:
     assert len(running.stored) == 1
 
 
-def test_finishes_what_was_detached(serve: Serve) -> None:
+def test_shutdown_finishes_detached_requests(serve: Serve) -> None:
     running = serve(slow(1.5))
     hang_up(running, **{"Imagen-Detach": "true"})
 
@@ -128,7 +130,7 @@ def test_finishes_what_was_detached(serve: Serve) -> None:
     assert len(running.stored) == 1
 
 
-def test_a_second_signal_ends_it_at_once(serve: Serve) -> None:
+def test_a_second_signal_ends_the_server_at_once(serve: Serve) -> None:
     running = serve(slow(LONG))
     with ThreadPoolExecutor(1) as pool, running.client() as client:
         begun = pool.submit(client.post, GENERATIONS, json=ASKED)
@@ -142,7 +144,7 @@ def test_a_second_signal_ends_it_at_once(serve: Serve) -> None:
 
 
 @pytest.mark.parametrize("stream", [False, True])
-def test_says_of_what_is_not_over_in_time_not_to_repeat_it(
+def test_requests_that_outlast_the_grace_period_must_not_be_retried(
     serve: Serve, *, stream: bool
 ) -> None:
     running = serve(slow(LONG, grace=1))
@@ -163,7 +165,7 @@ def test_says_of_what_is_not_over_in_time_not_to_repeat_it(
     assert "Traceback" not in running.log.read_text()
 
 
-def test_a_body_that_does_not_come_is_not_waited_for_at_the_end(serve: Serve) -> None:
+def test_shutdown_does_not_wait_for_an_incomplete_body(serve: Serve) -> None:
     running = serve(slow(0, grace=0))
     port = int(running.url.rpartition(":")[2])
     with socket.create_connection(("127.0.0.1", port)) as asking:
@@ -179,7 +181,7 @@ def test_a_body_that_does_not_come_is_not_waited_for_at_the_end(serve: Serve) ->
     assert "Traceback" not in running.log.read_text()
 
 
-def test_who_hangs_up_within_a_body_is_no_fault(serve: Serve) -> None:
+def test_a_disconnect_within_a_body_logs_no_error(serve: Serve) -> None:
     running = serve()
     port = int(running.url.rpartition(":")[2])
     with socket.create_connection(("127.0.0.1", port)) as asking:
@@ -189,7 +191,7 @@ def test_who_hangs_up_within_a_body_is_no_fault(serve: Serve) -> None:
         )
     running.stop()
 
-    assert "fault" not in running.log.read_text()
+    assert "error" not in running.log.read_text()
 
 
 def answers(running: Running) -> bool:

@@ -1,4 +1,4 @@
-"""What the page of the gallery asks for: images, thumbnails, sums, the bin, reruns."""
+"""The gallery's routes: images, thumbnails, spending, trash, reruns, sessions."""
 
 import json
 import os
@@ -57,7 +57,7 @@ def shop(serve: Serve) -> Running:
     return serve(CONFIG)
 
 
-def test_images_come_in_pages_the_newest_first(shop: Running) -> None:
+def test_images_are_listed_in_pages_the_newest_first(shop: Running) -> None:
     with shop.client() as client:
         made = [make(client, f"fox {number}") for number in range(5)]
 
@@ -72,7 +72,7 @@ def test_images_come_in_pages_the_newest_first(shop: Running) -> None:
     assert (first["images"][0]["width"], first["images"][0]["height"]) == (64, 48)
 
 
-def test_images_are_searched_and_told_apart(shop: Running) -> None:
+def test_images_can_be_searched_and_filtered(shop: Running) -> None:
     with shop.client() as client:
         fox = make(client, "a red fox in the snow")
         owl = make(client, "an OWL at night", model="paid")
@@ -99,7 +99,7 @@ def test_images_are_searched_and_told_apart(shop: Running) -> None:
         "week=now",
     ],
 )
-def test_what_makes_no_sense_is_400(server: Running, query: str) -> None:
+def test_an_invalid_query_is_400(server: Running, query: str) -> None:
     with server.client() as client:
         answer = client.get(f"{IMAGES}?{query}")
 
@@ -107,7 +107,7 @@ def test_what_makes_no_sense_is_400(server: Running, query: str) -> None:
     assert answer.json()["error"]["param"] == query.partition("=")[0]
 
 
-def test_a_picture_has_all_that_made_it_and_no_path(shop: Running) -> None:
+def test_details_have_all_parameters_and_no_path(shop: Running) -> None:
     with shop.client() as client:
         image_id = make(client, "a fox", seed=2**63)
         said = client.get(f"{IMAGES}/{image_id}")
@@ -119,7 +119,7 @@ def test_a_picture_has_all_that_made_it_and_no_path(shop: Running) -> None:
     assert str(shop.images) not in said.text
 
 
-def test_its_file_is_sent_whole_in_part_or_not_again(shop: Running) -> None:
+def test_a_file_supports_ranges_and_etags(shop: Running) -> None:
     with shop.client() as client:
         image_id = make(client, "a fox")
         path = f"{IMAGES}/{image_id}/file"
@@ -139,7 +139,7 @@ def test_its_file_is_sent_whole_in_part_or_not_again(shop: Running) -> None:
     assert (long.status_code, long.content) == (200, whole.content)
 
 
-def test_a_thumbnail_is_small_and_made_once(shop: Running) -> None:
+def test_a_thumbnail_is_small_and_created_once(shop: Running) -> None:
     with shop.client() as client:
         image_id = make(client, "a fox", size="1200x600")
         path = f"{IMAGES}/{image_id}/thumbnail"
@@ -154,7 +154,7 @@ def test_a_thumbnail_is_small_and_made_once(shop: Running) -> None:
     assert kept.content == small.content
 
 
-def test_a_file_that_is_gone_or_another_one_is_said(shop: Running) -> None:
+def test_a_missing_or_replaced_file_is_410(shop: Running) -> None:
     with shop.client() as client:
         image_id = make(client, "a fox")
         [file] = shop.stored
@@ -183,7 +183,7 @@ def vast(file: Path) -> None:
 
 
 @pytest.mark.parametrize("put", [pipe, endless, vast])
-def test_what_no_image_can_be_is_not_read_whatever_asks_for_it(
+def test_pipes_devices_and_huge_files_are_not_read(
     shop: Running, put: Callable[[Path], None]
 ) -> None:
     with shop.client() as client:
@@ -204,14 +204,12 @@ def test_what_no_image_can_be_is_not_read_whatever_asks_for_it(
     "image_id", ["0" * 36, "last", "..%2F..%2Fetc", "x" * 400, "%00"]
 )
 @pytest.mark.parametrize("what", ["", "/file", "/thumbnail"])
-def test_an_image_that_is_not_there_is_404(
-    server: Running, image_id: str, what: str
-) -> None:
+def test_an_unknown_image_is_404(server: Running, image_id: str, what: str) -> None:
     with server.client() as client:
         assert client.get(f"{IMAGES}/{image_id}{what}").status_code == 404
 
 
-def test_what_is_thrown_away_can_be_put_back_where_it_was(shop: Running) -> None:
+def test_a_deleted_image_can_be_restored(shop: Running) -> None:
     with shop.client() as client:
         image_id = make(client, "a fox")
         [file] = shop.stored
@@ -235,7 +233,7 @@ def test_what_is_thrown_away_can_be_put_back_where_it_was(shop: Running) -> None
         assert client.post(f"{IMAGES}/{image_id}/undo").status_code == 400
 
 
-def test_a_damaged_row_hides_no_other_and_can_be_forgotten(shop: Running) -> None:
+def test_a_damaged_history_row_hides_no_other_and_can_be_deleted(shop: Running) -> None:
     with shop.client() as client:
         fox, owl = make(client, "a fox"), make(client, "an owl")
         with closing(sqlite3.connect(shop.account / FILE)) as history, history:
@@ -258,7 +256,7 @@ def test_a_damaged_row_hides_no_other_and_can_be_forgotten(shop: Running) -> Non
     assert shop.log.read_text().count(f"'{owl}' is skipped in the history") == 1
 
 
-def test_what_lies_there_by_now_is_not_replaced(shop: Running) -> None:
+def test_restoring_does_not_overwrite_a_new_file(shop: Running) -> None:
     with shop.client() as client:
         image_id = make(client, "a fox")
         [file] = shop.stored
@@ -275,7 +273,7 @@ def test_what_lies_there_by_now_is_not_replaced(shop: Running) -> None:
         assert client.post(f"{IMAGES}/{image_id}/undo").status_code == 200
 
 
-def test_another_file_in_its_place_is_not_thrown_away(shop: Running) -> None:
+def test_deleting_keeps_a_file_that_replaced_the_image(shop: Running) -> None:
     with shop.client() as client:
         image_id = make(client, "a fox")
         [file] = shop.stored
@@ -287,7 +285,7 @@ def test_another_file_in_its_place_is_not_thrown_away(shop: Running) -> None:
     assert file.read_bytes() == b"somebody's"
 
 
-def test_a_picture_is_made_again_as_it_was_or_with_another_seed(shop: Running) -> None:
+def test_a_rerun_uses_the_same_or_a_new_seed(shop: Running) -> None:
     with shop.client() as client:
         image_id = make(client, "a fox", seed=7, model="paid")
         path = f"{IMAGES}/{image_id}/again"
@@ -302,7 +300,7 @@ def test_a_picture_is_made_again_as_it_was_or_with_another_seed(shop: Running) -
     assert len({pixels(path) for path in shop.stored}) == 2
 
 
-def test_what_is_made_again_does_not_say_where_the_old_file_is(shop: Running) -> None:
+def test_a_rerun_does_not_reveal_the_path_of_the_original(shop: Running) -> None:
     with shop.client() as client:
         image_id, other = make(client, "a fox"), make(client, "an owl")
         [file] = [path for path in shop.stored if "fox" in path.name]
@@ -320,7 +318,7 @@ def test_what_is_made_again_does_not_say_where_the_old_file_is(shop: Running) ->
         assert str(shop.images) not in sidecar.read_text()
 
 
-def test_what_cannot_be_made_again_is_not_said_to_a_command_line(
+def test_a_failed_rerun_has_no_hints_about_the_command_line(
     serve: Serve,
 ) -> None:
     running = serve(CONFIG)
@@ -345,10 +343,10 @@ def test_what_cannot_be_made_again_is_not_said_to_a_command_line(
         assert answer.status_code == 400
         said = answer.json()["error"]["message"]
         assert said.startswith("The image was made from upload.png (sha256 ")
-        assert said.endswith("not found by its content.")
+        assert said.endswith("no file with that content was found.")
 
 
-def test_an_estimate_says_what_it_would_cost_and_takes_nothing(shop: Running) -> None:
+def test_an_estimate_has_the_cost_and_reserves_no_budget(shop: Running) -> None:
     with shop.client() as client:
         asked = {"prompt": "a fox", "n": 3, "model": "paid"}
         said = client.post("/gallery/api/estimate", json=asked).json()
@@ -359,7 +357,7 @@ def test_an_estimate_says_what_it_would_cost_and_takes_nothing(shop: Running) ->
     assert shop.stored == []
 
 
-def test_spending_is_summed_by_week_and_budgets_say_what_is_left(
+def test_spending_is_summed_by_week_and_budgets_have_the_rest(
     shop: Running,
 ) -> None:
     with shop.client() as client:
@@ -375,10 +373,10 @@ def test_spending_is_summed_by_week_and_budgets_say_what_is_left(
     assert wrong.status_code == 400
 
 
-# Who may look
+# Sessions
 
 
-def test_the_page_asks_for_the_key_and_a_cookie_stands_for_it(serve: Serve) -> None:
+def test_a_key_is_exchanged_for_a_session_cookie(serve: Serve) -> None:
     running = serve(env={"IMAGEN_SERVE_KEYS": f"writer:{KEY},reader:{OTHER}"})
     with running.client() as client:
         assert client.get("/").status_code == 200
@@ -413,7 +411,7 @@ def test_the_page_asks_for_the_key_and_a_cookie_stands_for_it(serve: Serve) -> N
             assert client.get(IMAGES, headers=headers).status_code == 401
 
 
-def test_a_cookie_ends_with_the_key_that_it_stands_for(serve: Serve) -> None:
+def test_a_session_ends_when_its_key_is_removed(serve: Serve) -> None:
     running = serve(env={"IMAGEN_SERVE_KEYS": f"writer:{KEY},reader:{OTHER}"})
     with running.client() as client:
         client.post("/gallery/api/session", json={"key": KEY})
@@ -426,7 +424,7 @@ def test_a_cookie_ends_with_the_key_that_it_stands_for(serve: Serve) -> None:
         assert client.get(IMAGES).status_code == 401
 
 
-def test_a_browser_keeps_the_cookies_of_two_servers_of_one_machine(
+def test_two_servers_on_one_machine_have_separate_sessions(
     serve: Serve,
 ) -> None:
     first = serve(env={"IMAGEN_SERVE_KEYS": f"writer:{KEY}"})
@@ -442,7 +440,7 @@ def test_a_browser_keeps_the_cookies_of_two_servers_of_one_machine(
         assert other.get("/gallery/api/session").json()["caller"] == "reader"
 
 
-def test_the_page_runs_nothing_but_its_own(server: Running) -> None:
+def test_the_page_runs_only_its_own_scripts(server: Running) -> None:
     with server.client() as client:
         page = client.get("/")
         again = client.get("/", headers={"If-None-Match": page.headers["etag"]})
@@ -454,7 +452,7 @@ def test_the_page_runs_nothing_but_its_own(server: Running) -> None:
     assert again.status_code == 304
 
 
-def test_another_sites_page_throws_nothing_away(shop: Running) -> None:
+def test_a_page_of_another_site_cannot_delete(shop: Running) -> None:
     with shop.client() as client:
         image_id = make(client, "a fox")
         headers = {"Origin": "https://evil.example"}

@@ -1,4 +1,4 @@
-"""The gallery in a real browser, as somebody with a mouse or a keyboard uses it."""
+"""The gallery in Chromium, used with mouse and keyboard."""
 
 import re
 import shutil
@@ -47,8 +47,8 @@ def browser() -> "Iterator[Browser]":
 
 @pytest.fixture
 def page(browser: "Browser", serve: Serve) -> "Iterator[Page]":
-    """A page of which nothing is complained in the browser's console."""
-    del serve  # which ends later
+    """A page; the test fails if the browser's console has an error."""
+    del serve  # requested so that the servers stop after the page is closed
     context = browser.new_context(viewport={"width": 1200, "height": 800})
     page = context.new_page()
     said: list[str] = []
@@ -56,7 +56,7 @@ def page(browser: "Browser", serve: Serve) -> "Iterator[Page]":
     page.on("pageerror", lambda each: said.append(str(each)))
     yield page
     context.close()
-    # The browser reports every refusal; the page says each where it belongs.
+    # The browser logs every failed request; the page itself shows those.
     assert [
         each for each in said if not re.search("a status of 40|net::ERR", each)
     ] == []
@@ -82,7 +82,7 @@ def see(it: Any) -> Any:
     return sync_api.expect(it)
 
 
-def test_pictures_are_shown_the_newest_first(page: "Page", shop: Running) -> None:
+def test_images_are_shown_the_newest_first(page: "Page", shop: Running) -> None:
     make(shop, "a fox", "an owl", "a hen")
 
     visit(page, shop)
@@ -91,15 +91,15 @@ def test_pictures_are_shown_the_newest_first(page: "Page", shop: Running) -> Non
     see(page.locator(".tile.there")).to_have_count(3)
     names = [each.get_attribute("alt") for each in page.locator(".tile img").all()]
     assert names == ["a hen", "an owl", "a fox"]
-    see(page.get_by_text("3 pictures")).to_be_visible()
+    see(page.get_by_text("3 images")).to_be_visible()
 
 
-def test_without_pictures_it_says_what_to_do(page: "Page", shop: Running) -> None:
+def test_an_empty_gallery_links_to_the_form(page: "Page", shop: Running) -> None:
     visit(page, shop)
 
-    page.get_by_role("link", name="Make one").click()
+    page.get_by_role("link", name="Generate one").click()
 
-    see(page.get_by_role("heading", name="Make pictures")).to_be_visible()
+    see(page.get_by_role("heading", name="Generate images")).to_be_visible()
 
 
 def test_the_keyboard_is_enough(page: "Page", shop: Running) -> None:
@@ -115,7 +115,7 @@ def test_the_keyboard_is_enough(page: "Page", shop: Running) -> None:
     page.locator(".tile a").first.focus()
     page.keyboard.press("ArrowRight")
     page.keyboard.press("Enter")
-    dialog = page.get_by_role("dialog", name="Picture")
+    dialog = page.get_by_role("dialog", name="Image")
     see(dialog.get_by_text("an owl", exact=True)).to_be_visible()
     page.keyboard.press("ArrowRight")
     see(dialog.get_by_text("a fox", exact=True)).to_be_visible()
@@ -125,7 +125,7 @@ def test_the_keyboard_is_enough(page: "Page", shop: Running) -> None:
     see(page.get_by_role("link", name="a fox")).to_be_focused()
 
 
-def test_what_is_looked_for_is_in_the_address(page: "Page", shop: Running) -> None:
+def test_filters_are_in_the_url(page: "Page", shop: Running) -> None:
     make(shop, "a red fox", "an owl")
     make(shop, "a blue fox", model="paid")
     visit(page, shop)
@@ -134,7 +134,7 @@ def test_what_is_looked_for_is_in_the_address(page: "Page", shop: Running) -> No
     see(page.locator(".tile")).to_have_count(2)
     page.get_by_role("combobox", name="Backend").select_option("paid")
     see(page.locator(".tile")).to_have_count(1)
-    see(page.get_by_text("1 picture found")).to_be_visible()
+    see(page.get_by_text("1 image found")).to_be_visible()
     assert page.url.endswith("#/?words=FOX&backend=paid")
 
     page.reload()
@@ -144,7 +144,7 @@ def test_what_is_looked_for_is_in_the_address(page: "Page", shop: Running) -> No
     see(page.locator(".tile")).to_have_count(3)
 
 
-def test_a_pause_behind_a_blank_does_not_lose_it(page: "Page", shop: Running) -> None:
+def test_a_trailing_space_in_the_search_is_kept(page: "Page", shop: Running) -> None:
     make(shop, "a fox", "a red fox")
     visit(page, shop)
     see(page.locator(".tile.there")).to_have_count(2)
@@ -158,7 +158,7 @@ def test_a_pause_behind_a_blank_does_not_lose_it(page: "Page", shop: Running) ->
     see(page.locator(".tile")).to_have_count(1)
 
 
-def test_a_picture_says_all_that_made_it(page: "Page", shop: Running) -> None:
+def test_the_image_dialog_shows_all_parameters(page: "Page", shop: Running) -> None:
     words = "<img src=x onerror=alert(1)> & 'a fox'\nin two lines"
     make(shop, words, seed=2**64 - 1, model="paid")
     visit(page, shop)
@@ -166,7 +166,7 @@ def test_a_picture_says_all_that_made_it(page: "Page", shop: Running) -> None:
 
     page.locator(".tile a").click()
 
-    dialog = page.get_by_role("dialog", name="Picture")
+    dialog = page.get_by_role("dialog", name="Image")
     see(dialog.get_by_label("Prompt", exact=True)).to_have_text(words)
     see(dialog.get_by_text(str(2**64 - 1), exact=True)).to_be_visible()
     see(dialog.get_by_text("$0.04 (price_table)")).to_be_visible()
@@ -180,41 +180,39 @@ def test_a_picture_says_all_that_made_it(page: "Page", shop: Running) -> None:
     assert download.value.suggested_filename == file.name
 
 
-def test_from_a_picture_by_its_address_one_gets_to_the_others(
-    page: "Page", shop: Running
-) -> None:
+def test_an_image_opened_by_url_has_neighbours(page: "Page", shop: Running) -> None:
     make(shop, "a fox", "an owl", "a hen")
     with shop.client() as client:
         owl = client.get("/gallery/api/images").json()["images"][1]["id"]
 
     visit(page, shop, f"#/image/{owl}")
 
-    dialog = page.get_by_role("dialog", name="Picture")
+    dialog = page.get_by_role("dialog", name="Image")
     see(dialog.get_by_text("an owl", exact=True)).to_be_visible()
-    see(dialog.get_by_role("button", name="Newer picture")).to_be_enabled()
-    dialog.get_by_role("button", name="Older picture").click()
+    see(dialog.get_by_role("button", name="Newer image")).to_be_enabled()
+    dialog.get_by_role("button", name="Older image").click()
     see(dialog.get_by_text("a fox", exact=True)).to_be_visible()
-    see(dialog.get_by_role("button", name="Older picture")).to_be_disabled()
+    see(dialog.get_by_role("button", name="Older image")).to_be_disabled()
 
 
-def test_what_is_deleted_can_be_had_back(page: "Page", shop: Running) -> None:
+def test_a_deletion_can_be_undone(page: "Page", shop: Running) -> None:
     make(shop, "a fox", "an owl")
     visit(page, shop)
     page.locator(".tile a").first.click()
 
     page.get_by_role("button", name="Delete").click()
 
-    dialog = page.get_by_role("dialog", name="Picture")
+    dialog = page.get_by_role("dialog", name="Image")
     see(dialog.get_by_text("a fox", exact=True)).to_be_visible()
     assert len(shop.stored) == 1
     page.get_by_role("button", name="Undo").click()
-    see(page.get_by_text("It is back where it was")).to_be_visible()
+    see(page.get_by_text("Restored")).to_be_visible()
     page.keyboard.press("Escape")
     see(page.locator(".tile")).to_have_count(2)
     assert len(shop.stored) == 2
 
 
-def test_who_closes_while_it_is_deleted_sees_no_other_picture(
+def test_closing_during_a_deletion_opens_no_other_image(
     page: "Page", shop: Running
 ) -> None:
     make(shop, "a fox", "an owl")
@@ -222,7 +220,7 @@ def test_who_closes_while_it_is_deleted_sees_no_other_picture(
     page.locator(".tile a").first.click()
     waiting: list[Any] = []
     one = re.compile("/images/[^/]+$")
-    dialog = page.get_by_role("dialog", name="Picture")
+    dialog = page.get_by_role("dialog", name="Image")
     see(dialog.get_by_text("an owl", exact=True)).to_be_visible()
 
     def hold(route: Any) -> None:
@@ -244,92 +242,90 @@ def test_who_closes_while_it_is_deleted_sees_no_other_picture(
     see(dialog).not_to_be_visible()
 
 
-def test_what_is_had_back_is_not_shown_among_others(
-    page: "Page", shop: Running
-) -> None:
+def test_a_restored_image_respects_the_filters(page: "Page", shop: Running) -> None:
     make(shop, "a fox", "an owl")
     visit(page, shop, "#/?words=fox")
     page.locator(".tile a").click()
     page.get_by_role("button", name="Delete").click()
-    see(page.get_by_text("No picture is like that.")).to_be_visible()
+    see(page.get_by_text("No images match the filters.")).to_be_visible()
 
     page.get_by_label("Search prompts").fill("owl")
     see(page.locator(".tile")).to_have_count(1)
     page.get_by_role("button", name="Undo").click()
 
-    see(page.get_by_text("It is back where it was")).to_be_visible()
-    see(page.get_by_text("1 picture found")).to_be_visible()
+    see(page.get_by_text("Restored")).to_be_visible()
+    see(page.get_by_text("1 image found")).to_be_visible()
     assert page.evaluate("document.activeElement.id") == "main"
 
 
-def test_the_form_makes_pictures_and_says_before_what_they_cost(
+def test_the_form_shows_the_cost_and_generates_images(
     page: "Page", shop: Running
 ) -> None:
     visit(page, shop, "#/make")
-    page.get_by_role("textbox", name="Prompt").fill("a fox")
+    page.get_by_role("textbox", name="Prompt", exact=True).fill("a fox")
     page.get_by_role("combobox", name="Backend").select_option("paid")
     page.get_by_role("combobox", name="Style").select_option("flat")
-    page.get_by_label("How many").fill("2")
+    page.get_by_label("Number of images").fill("2")
 
-    see(page.get_by_text(f"2 pictures of 64{BY}64 for $0.08")).to_be_visible()
+    see(page.get_by_text(f"2 images of 64{BY}64 for $0.08")).to_be_visible()
     see(page.get_by_text("$1.00 left of $1.00")).to_be_visible()
-    page.get_by_role("textbox", name="Prompt").press("Control+Enter")
+    page.get_by_role("textbox", name="Prompt", exact=True).press("Control+Enter")
 
-    see(page.get_by_text("2 pictures made.")).to_be_visible()
+    see(page.get_by_text("2 images generated.")).to_be_visible()
     see(page.locator(".card img")).to_have_count(2)
     see(page.get_by_text("$0.92 left of $1.00")).to_be_visible()
     assert len(shop.stored) == 2
-    page.get_by_role("link", name="Pictures").click()
+    page.get_by_role("link", name="Images").click()
     see(page.locator(".tile")).to_have_count(2)
 
 
-def test_what_takes_long_shows_how_far_it_is_and_can_be_cancelled(
+def test_a_slow_request_shows_progress_and_can_be_cancelled(
     page: "Page", shop: Running
 ) -> None:
     visit(page, shop, "#/make")
-    page.get_by_role("textbox", name="Prompt").fill("a fox")
+    page.get_by_role("textbox", name="Prompt", exact=True).fill("a fox")
     page.get_by_role("combobox", name="Backend").select_option("slow")
-    page.get_by_role("button", name="Make", exact=True).click()
+    page.get_by_role("button", name="Generate", exact=True).click()
 
     see(page.locator(".card progress")).to_have_attribute("value", re.compile(r"0\.\d"))
     page.get_by_role("button", name="Cancel").click()
 
     see(page.get_by_text("Cancelled.")).to_be_visible()
-    see(page.get_by_role("button", name="Make", exact=True)).to_be_focused()
+    see(page.get_by_role("button", name="Generate", exact=True)).to_be_focused()
     assert shop.stored == []
 
 
-def test_a_refusal_is_said_where_it_was_asked(page: "Page", shop: Running) -> None:
+def test_an_error_is_shown_at_its_request(page: "Page", shop: Running) -> None:
     visit(page, shop, "#/make")
-    page.get_by_role("textbox", name="Prompt").fill("a fox")
+    page.get_by_role("textbox", name="Prompt", exact=True).fill("a fox")
     page.get_by_role("combobox", name="Backend").select_option("paid")
-    page.get_by_label("How many").fill("10")
+    page.get_by_label("Number of images").fill("10")
     make(shop, *["an owl"] * 20, model="paid")
 
-    page.get_by_role("button", name="Make", exact=True).click()
+    page.get_by_role("button", name="Generate", exact=True).click()
 
     see(page.locator(".job .wrong")).to_contain_text("of the budget day_usd ($1.00)")
     assert len(shop.stored) == 20
 
 
-def test_a_picture_is_made_again(page: "Page", shop: Running) -> None:
+def test_an_image_can_be_rerun(page: "Page", shop: Running) -> None:
     asked = {"seed": 7, "style": "flat", "negative_prompt": "text"}
     make(shop, "a fox", model="paid", **asked)
     visit(page, shop)
     page.locator(".tile a").click()
-    page.get_by_role("button", name="Make again").click()
+    page.get_by_role("button", name="Generate again").click()
 
-    see(page.get_by_role("textbox", name="Prompt")).to_have_value("a fox")
+    see(page.get_by_role("textbox", name="Prompt", exact=True)).to_have_value("a fox")
     see(page.get_by_role("textbox", name="Seed")).to_have_value("7")
     see(page.get_by_role("combobox", name="Style")).to_have_value("flat")
-    see(page.get_by_role("textbox", name="Keep out")).to_have_value("text")
+    see(page.get_by_role("textbox", name="Negative prompt")).to_have_value("text")
     again = page.get_by_role("region", name="Rerun")
-    see(again.get_by_text(f"1 picture of 64{BY}64 for $0.04")).to_be_visible()
+    see(again.get_by_text(f"1 image of 64{BY}64 for $0.04")).to_be_visible()
     again.get_by_role("button", name="Rerun").click()
 
-    see(page.get_by_text("1 picture made.")).to_be_visible()
+    see(page.get_by_text("1 image generated.")).to_be_visible()
     assert len(shop.stored) == 2
-    page.get_by_role("link", name="Make", exact=True).click()
+    page.get_by_role("link", name="Generate", exact=True).click()
     see(again).not_to_be_visible()
 
 
@@ -338,14 +334,14 @@ def test_spending_is_a_chart_and_a_table(page: "Page", shop: Running) -> None:
 
     visit(page, shop, "#/spending")
 
-    see(page.get_by_text("$0.08 for 2 pictures in 2 calls")).to_be_visible()
+    see(page.get_by_text("$0.08 for 2 images in 2 calls")).to_be_visible()
     see(page.locator("figure rect.c0 title")).to_contain_text(["paid: $0.08"])
     see(page.get_by_role("cell", name="paid")).to_be_visible()
     page.get_by_role("combobox", name="By").select_option("caller")
-    see(page.get_by_role("cell", name="nobody named")).to_be_visible()
+    see(page.get_by_role("cell", name="(none)")).to_be_visible()
 
 
-def test_where_keys_are_needed_one_is_asked_for(page: "Page", serve: Serve) -> None:
+def test_a_locked_gallery_asks_for_the_key(page: "Page", serve: Serve) -> None:
     shop = serve(env={"IMAGEN_SERVE_KEYS": f"writer:{KEY}"})
     with shop.client(headers={"Authorization": f"Bearer {KEY}"}) as client:
         client.post("/v1/images/generations", json={"prompt": "a", "size": "64x64"})
@@ -353,7 +349,7 @@ def test_where_keys_are_needed_one_is_asked_for(page: "Page", serve: Serve) -> N
 
     page.get_by_label("Key").fill("wrong")
     page.get_by_role("button", name="Open").click()
-    see(page.get_by_text("That is no key of this server.")).to_be_visible()
+    see(page.get_by_text("Invalid API key for this server.")).to_be_visible()
     page.get_by_label("Key").fill(KEY)
     page.get_by_role("button", name="Open").click()
 
@@ -361,13 +357,13 @@ def test_where_keys_are_needed_one_is_asked_for(page: "Page", serve: Serve) -> N
     see(page.get_by_text("writer", exact=True)).to_be_visible()
     page.route("**/session", lambda route: route.abort())
     page.get_by_role("button", name="Sign out").click()
-    see(page.get_by_text("You are not signed out.")).to_be_visible()
+    see(page.get_by_text("Signing out failed.")).to_be_visible()
     page.unroute("**/session")
     page.get_by_role("button", name="Sign out").click()
     see(page.get_by_label("Key")).to_be_visible()
 
 
-def test_where_a_key_is_needed_escape_does_not_help(page: "Page", serve: Serve) -> None:
+def test_escape_does_not_close_the_key_dialog(page: "Page", serve: Serve) -> None:
     running = serve(CONFIG, env={"IMAGEN_SERVE_KEYS": f"writer:{KEY}"})
     visit(page, running)
     see(page.get_by_label("Key")).to_be_focused()
@@ -378,11 +374,11 @@ def test_where_a_key_is_needed_escape_does_not_help(page: "Page", serve: Serve) 
 
     page.get_by_label("Key").fill(KEY)
     page.keyboard.press("Enter")
-    see(page.get_by_text("There is no picture yet.")).to_be_visible()
+    see(page.get_by_text("No images yet.")).to_be_visible()
     see(page.get_by_label("Key")).not_to_be_visible()
 
 
-def test_a_server_that_is_gone_is_said_and_asked_again(
+def test_an_unreachable_server_is_reported_and_can_be_retried(
     page: "Page", shop: Running
 ) -> None:
     make(shop, *["a fox"] * 12, n=10)
@@ -402,23 +398,23 @@ def test_a_server_that_is_gone_is_said_and_asked_again(
     see(page.locator("[aria-posinset='120']")).to_be_visible()
 
 
-def test_a_server_that_ends_while_it_makes_is_said(page: "Page", shop: Running) -> None:
+def test_a_server_that_dies_during_a_request_is_reported(
+    page: "Page", shop: Running
+) -> None:
     visit(page, shop, "#/make")
-    page.get_by_role("textbox", name="Prompt").fill("a fox")
+    page.get_by_role("textbox", name="Prompt", exact=True).fill("a fox")
     page.get_by_role("combobox", name="Backend").select_option("slow")
-    page.get_by_role("button", name="Make", exact=True).click()
-    see(page.get_by_text("Being made")).to_be_visible()
+    page.get_by_role("button", name="Generate", exact=True).click()
+    see(page.get_by_text("Generating")).to_be_visible()
 
     shop.kill()
 
     see(page.locator(".job .wrong")).to_contain_text("The connection to the server")
-    page.get_by_role("button", name="Make", exact=True).click()
+    page.get_by_role("button", name="Generate", exact=True).click()
     see(page.locator(".job .wrong").first).to_have_text("The server cannot be reached.")
 
 
-def test_it_is_light_or_dark_as_the_system_or_as_one_likes(
-    page: "Page", shop: Running
-) -> None:
+def test_the_theme_follows_the_system_or_the_user(page: "Page", shop: Running) -> None:
     ground = "getComputedStyle(document.body).backgroundColor"
     page.emulate_media(color_scheme="light")
     visit(page, shop)
@@ -427,7 +423,7 @@ def test_it_is_light_or_dark_as_the_system_or_as_one_likes(
     dark = page.evaluate(ground)
     assert light != dark
 
-    page.get_by_role("button", name="Theme: as the system").click()
+    page.get_by_role("button", name="Theme: system").click()
 
     assert page.evaluate(ground) == light
     page.reload()
@@ -436,7 +432,7 @@ def test_it_is_light_or_dark_as_the_system_or_as_one_likes(
 
 
 @pytest.mark.parametrize("place", ["", "#/make", "#/spending"])
-def test_it_fits_on_a_telephone(page: "Page", shop: Running, place: str) -> None:
+def test_the_page_fits_on_a_phone(page: "Page", shop: Running, place: str) -> None:
     make(shop, "a fox", model="paid")
     page.set_viewport_size({"width": 360, "height": 640})
     visit(page, shop, place)
@@ -446,7 +442,7 @@ def test_it_fits_on_a_telephone(page: "Page", shop: Running, place: str) -> None
     assert page.evaluate("document.documentElement.scrollWidth") <= 360
 
 
-def test_of_many_only_those_near_the_window_are_in_the_page(
+def test_only_images_near_the_viewport_are_in_the_document(
     page: "Page", shop: Running
 ) -> None:
     with shop.client() as client:

@@ -1,4 +1,4 @@
-"""A request with an Idempotency-Key is carried out once, whatever dies."""
+"""Idempotency keys: a request runs once, even if the server or a worker dies."""
 
 import os
 import re
@@ -51,7 +51,7 @@ def ids(answer: httpx.Response) -> list[str]:
     return [image["id"] for image in answer.json()["data"]]
 
 
-def test_the_same_key_brings_the_same_image(serve: Serve) -> None:
+def test_the_same_key_returns_the_same_image(serve: Serve) -> None:
     running = serve()
     with running.client() as client:
         first, second = asked(client, "one"), asked(client, "one")
@@ -68,7 +68,9 @@ def test_the_same_key_brings_the_same_image(serve: Serve) -> None:
     assert len(running.stored) == 2
 
 
-def test_a_stream_brings_it_as_well(client: httpx.Client) -> None:
+def test_a_stream_with_the_same_key_returns_the_same_image(
+    client: httpx.Client,
+) -> None:
     first = asked(client, "streamed")
 
     again = asked(client, "streamed", **ASKED, stream=True)
@@ -80,7 +82,9 @@ def test_a_stream_brings_it_as_well(client: httpx.Client) -> None:
     assert len(found[0]) == 1
 
 
-def test_something_else_under_the_same_key_is_refused(client: httpx.Client) -> None:
+def test_a_different_request_with_the_same_key_is_rejected(
+    client: httpx.Client,
+) -> None:
     asked(client, "used")
 
     answer = asked(client, "used", prompt="a dog", size="64x64")
@@ -100,7 +104,7 @@ def test_another_caller_may_use_the_same_key(serve: Serve) -> None:
     assert len(set(found)) == 2
 
 
-def test_who_asks_while_it_runs_waits_for_the_same_image(serve: Serve) -> None:
+def test_concurrent_requests_with_one_key_share_the_image(serve: Serve) -> None:
     running = serve({"backends": {"mock": {"adapter": "mock", "delay": 0.5}}})
     with running.client() as client, ThreadPoolExecutor(8) as pool:
         found = list(pool.map(lambda _: ids(asked(client, "one")), range(8)))
@@ -109,7 +113,7 @@ def test_who_asks_while_it_runs_waits_for_the_same_image(serve: Serve) -> None:
     assert len(running.stored) == 1
 
 
-def test_what_cost_nothing_may_be_asked_again(serve: Serve) -> None:
+def test_a_key_can_be_reused_after_a_free_failure(serve: Serve) -> None:
     config = {"backends": {"mock": {"adapter": "mock", "fail": "refused"}}}
     running = serve(config)
     with running.client() as client:
@@ -121,7 +125,7 @@ def test_what_cost_nothing_may_be_asked_again(serve: Serve) -> None:
     assert (wrong.status_code, right.status_code) == (404, 404)
 
 
-def test_what_was_paid_for_is_paid_once(
+def test_a_paid_image_is_replayed_after_a_restart(
     paid: Callable[..., Running], vendor: ReplicateServer
 ) -> None:
     running = paid()
@@ -136,7 +140,7 @@ def test_what_was_paid_for_is_paid_once(
     assert vendor.paid == len(running.stored) == 1
 
 
-def test_what_runs_when_the_server_dies_is_finished_by_the_next(
+def test_the_next_server_finishes_a_request_with_a_key(
     paid: Callable[..., Running], vendor: ReplicateServer
 ) -> None:
     running = paid()
@@ -156,7 +160,7 @@ def test_what_runs_when_the_server_dies_is_finished_by_the_next(
     assert vendor.created == vendor.paid == len(running.stored) == 1
 
 
-def test_what_nobody_asks_for_again_is_finished_too(
+def test_the_next_server_finishes_a_request_without_a_key(
     paid: Callable[..., Running], vendor: ReplicateServer
 ) -> None:
     running = paid()
@@ -170,7 +174,7 @@ def test_what_nobody_asks_for_again_is_finished_too(
     assert vendor.created == vendor.paid == 1
 
 
-def test_what_nobody_knows_the_fate_of_is_never_sent_again(
+def test_a_request_with_unknown_outcome_is_never_sent_again(
     paid: Callable[..., Running], vendor: ReplicateServer
 ) -> None:
     running = paid()
@@ -191,7 +195,7 @@ def test_what_nobody_knows_the_fate_of_is_never_sent_again(
     assert vendor.created == created
 
 
-def test_a_budget_of_a_key_holds_for_that_key(
+def test_a_budget_of_a_key_limits_only_that_key(
     serve: Serve, vendor: ReplicateServer
 ) -> None:
     keys = {"poor": "0123456789abcdef", "rich": "fedcba9876543210"}
@@ -218,7 +222,7 @@ def test_a_budget_of_a_key_holds_for_that_key(
 
 
 @pytest.mark.skipif(os.geteuid() != 0, reason="only root can make a small disk")
-def test_a_disk_that_fills_up_meanwhile_makes_nothing_twice(serve: Serve) -> None:
+def test_a_full_disk_generates_nothing_twice(serve: Serve) -> None:
     running = serve({"backends": {"mock": {"adapter": "mock", "delay": 1.5}}})
     running.stop()
     mount = ["mount", "-t", "tmpfs", "-o", "size=2m", "tmpfs", str(running.account)]
@@ -247,11 +251,13 @@ def test_a_disk_that_fills_up_meanwhile_makes_nothing_twice(serve: Serve) -> Non
     assert meanwhile.json()["error"]["code"] == "journal_error"
     assert ids(first) == ids(again) == ids(third)
     assert len(running.stored) == 1
-    assert "what became of a request is yet to be kept" in running.log.read_text()
+    assert (
+        "could not record the outcome of a request; retrying" in running.log.read_text()
+    )
 
 
 def begun(running: Running) -> bool:
-    """Say whether the calls of a request are written down."""
+    """Return True if the calls of a request are recorded."""
     with closing(sqlite3.connect(running.account / "imagen.sqlite3")) as database:
         return database.execute("SELECT calls FROM requests").fetchall() not in (
             [],
@@ -260,7 +266,7 @@ def begun(running: Running) -> bool:
 
 
 def fill(filler: Path) -> None:
-    """Leave no room on its disk."""
+    """Fill the disk."""
     with suppress(OSError), filler.open("wb", buffering=0) as file:
         while True:
             file.write(b"x" * 4096)

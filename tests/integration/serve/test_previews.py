@@ -40,7 +40,7 @@ def told(running: Running, **asked: object) -> list[dict[str, object]]:
 
 
 @pytest.mark.parametrize("most", [1, 3])
-def test_as_many_are_sent_as_were_asked_for(running: Running, most: int) -> None:
+def test_the_requested_number_of_previews_is_sent(running: Running, most: int) -> None:
     events = told(running, partial_images=most)
 
     partial = [each for each in events if each["type"].endswith(".partial_image")]
@@ -51,13 +51,13 @@ def test_as_many_are_sent_as_were_asked_for(running: Running, most: int) -> None
     assert {each["type"] for each in events[:first]} == {"image_generation.progress"}
 
 
-def test_unless_asked_for_none_is_sent(running: Running) -> None:
+def test_without_partial_images_no_preview_is_sent(running: Running) -> None:
     kinds = {str(each["type"]).rpartition(".")[2] for each in told(running)}
 
     assert kinds == {"progress", "completed"}
 
 
-def test_a_backend_without_previews_tells_steps_instead(running: Running) -> None:
+def test_a_backend_without_previews_sends_progress(running: Running) -> None:
     events = told(running, model="mock", partial_images=3)
 
     kinds = {str(each["type"]).rpartition(".")[2] for each in events}
@@ -65,7 +65,7 @@ def test_a_backend_without_previews_tells_steps_instead(running: Running) -> Non
     assert "no pictures" not in running.log.read_text()
 
 
-def test_more_than_openai_allows_is_400(running: Running) -> None:
+def test_more_previews_than_openai_allows_is_400(running: Running) -> None:
     asked = {"prompt": "a fox", "stream": True, "partial_images": 4}
     with running.client() as client:
         answer: httpx.Response = client.post("/v1/images/generations", json=asked)

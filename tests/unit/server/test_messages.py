@@ -1,4 +1,4 @@
-"""What the server and its workers say to each other."""
+"""The messages between the server and its workers."""
 
 import socket
 from collections.abc import Iterator
@@ -8,6 +8,9 @@ from inspect import isclass
 import pytest
 
 from imagen.domain import errors
+from imagen.domain.reference import ReferenceImage
+from imagen.domain.request import GenerationRequest
+from imagen.domain.size import Size
 from imagen.server.errors import ErrorResponse
 from imagen.server.workers.messages import (
     HEAD,
@@ -15,11 +18,16 @@ from imagen.server.workers.messages import (
     Channel,
     Done,
     Ready,
+    Run,
     decode_message,
     encode_message,
     to_picklable,
 )
+from imagen.server.workers.work_item import WorkItem
 
+REFERENCE = ReferenceImage(
+    name="a.png", sha256="0" * 64, media_type="image/png", content=bytes(range(256))
+)
 KINDS = [
     kind
     for kind in vars(errors).values()
@@ -42,11 +50,13 @@ def ends() -> Iterator[tuple[socket.socket, Channel]]:
 def crossed(error: BaseException | None) -> BaseException | None:
     over = decode_message(encode_message(Done(1, error))[HEAD.size :])
     assert isinstance(over, Done)
-    return over.refused
+    return over.error
 
 
 @pytest.mark.parametrize("kind", KINDS, ids=lambda kind: kind.__name__)
-def test_every_error_of_ours_crosses_whole(kind: type[errors.ImagenError]) -> None:
+def test_every_imagen_error_is_transferred_unchanged(
+    kind: type[errors.ImagenError],
+) -> None:
     error = kind("What is wrong.", hint="What to do.")
 
     there = crossed(error)
@@ -55,7 +65,7 @@ def test_every_error_of_ours_crosses_whole(kind: type[errors.ImagenError]) -> No
     assert (there.args, vars(there)) == (error.args, vars(error))
 
 
-def test_a_failure_crosses_with_its_status_and_headers() -> None:
+def test_an_error_response_is_transferred_with_status_and_headers() -> None:
     failure = ErrorResponse(
         429, "Later.", type="rate_limit_error", param="n", code="busy", retry_after=7
     )
@@ -63,11 +73,11 @@ def test_a_failure_crosses_with_its_status_and_headers() -> None:
     there = crossed(failure)
 
     assert isinstance(there, ErrorResponse)
-    assert (there.status, there.problem) == (429, failure.problem)
+    assert (there.status, there.details) == (429, failure.details)
     assert there.headers == {"X-Should-Retry": "true", "Retry-After": "7"}
 
 
-def test_of_an_error_that_cannot_cross_its_words_do() -> None:
+def test_an_error_that_cannot_be_pickled_becomes_a_runtime_error() -> None:
     there = crossed(to_picklable(Odd("this", other="that")))
 
     assert isinstance(there, RuntimeError)
@@ -79,7 +89,7 @@ class Picky(errors.Throttled):
         super().__init__(f"{one} and {other}", retry_after=7, hint="Later.")
 
 
-def test_an_error_of_an_adapters_own_crosses_as_the_kind_of_ours_that_it_is() -> None:
+def test_an_adapters_error_class_becomes_its_imagen_base_class() -> None:
     there = crossed(to_picklable(Picky("this", other="that")))
 
     assert type(there) is errors.Throttled
@@ -90,7 +100,7 @@ def test_an_error_of_an_adapters_own_crosses_as_the_kind_of_ours_that_it_is() ->
 @pytest.mark.parametrize(
     "kind", [ValueError, UnicodeError, StopIteration, SystemExit, KeyboardInterrupt]
 )
-def test_what_is_not_ours_crosses_as_a_fault_with_its_trail(
+def test_other_exceptions_become_runtime_errors_with_a_traceback(
     kind: type[BaseException],
 ) -> None:
     with pytest.raises(kind) as caught:
@@ -107,7 +117,24 @@ def fail(kind: type[BaseException]) -> None:
     raise kind("what")
 
 
-def test_words_arrive_in_their_order(ends: tuple[socket.socket, Channel]) -> None:
+def test_a_request_arrives_unchanged_with_its_reference_images() -> None:
+    request = GenerationRequest(
+        prompt="a cat",
+        size=Size(64, 48),
+        seed=2**64 - 1,
+        options={"quality": "high", "guidance": 4.5},
+        images=(REFERENCE,),
+        mask=REFERENCE,
+        unsupported_fields={"user": "imagen does not forward it"},
+    )
+    item = WorkItem(backend="mock", request=request, caller="writer", live=True)
+
+    there = decode_message(encode_message(Run(1, item))[HEAD.size :])
+
+    assert there == Run(1, item)
+
+
+def test_messages_arrive_in_order(ends: tuple[socket.socket, Channel]) -> None:
     server, channel = ends
     server.sendall(encode_message(Ready()) + encode_message(Cancel(3)))
 
@@ -115,7 +142,7 @@ def test_words_arrive_in_their_order(ends: tuple[socket.socket, Channel]) -> Non
 
 
 @pytest.mark.parametrize("sent", [b"", b"\0\0", encode_message(Cancel(3))[:-1]])
-def test_a_server_that_is_gone_says_nothing(
+def test_a_closed_socket_is_the_end(
     ends: tuple[socket.socket, Channel], sent: bytes
 ) -> None:
     server, channel = ends

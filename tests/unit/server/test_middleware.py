@@ -1,4 +1,4 @@
-"""Who may come in, and how long a body may take."""
+"""Timeouts and disconnects while a body is read."""
 
 import asyncio
 from typing import Any
@@ -28,7 +28,7 @@ GONE: Message = {"type": "http.disconnect"}
 
 
 def heard(*messages: Message) -> list[Any]:
-    """Return what an application hears when these come, and then nothing for long."""
+    """Return what the application receives: these messages, then a long pause."""
     coming, said = list(messages), []
 
     async def receive() -> Message:
@@ -52,17 +52,17 @@ def heard(*messages: Message) -> list[Any]:
     return said
 
 
-def test_a_body_may_not_pause_for_long(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(middleware, "PATIENCE", 0.01)
+def test_a_body_that_pauses_too_long_is_408(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(middleware, "BODY_TIMEOUT", 0.01)
 
     assert heard(PART) == [PART, 408]
 
 
-def test_after_a_body_nothing_is_hurried(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(middleware, "PATIENCE", 0.01)
+def test_there_is_no_timeout_after_the_body(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(middleware, "BODY_TIMEOUT", 0.01)
 
     assert heard(PART, LAST) == [PART, LAST, GONE]
 
 
-def test_who_goes_within_a_body_is_gone() -> None:
+def test_a_disconnect_within_a_body_is_499() -> None:
     assert heard(PART, GONE) == [PART, 499]

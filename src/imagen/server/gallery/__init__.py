@@ -1,1 +1,1 @@
-"""The gallery: a page of ours, and the routes that only it asks."""
+"""The gallery: a single-page web application, and the routes that it uses."""

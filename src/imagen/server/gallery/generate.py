@@ -1,6 +1,7 @@
-"""What is made here: the choices there are, what a wish would cost, and reruns."""
+"""The gallery's routes for generating: choices, cost estimates, reruns."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Generator, Mapping, Sequence
+from contextlib import contextmanager
 from typing import Any, Literal
 
 import msgspec
@@ -11,21 +12,23 @@ from litestar.params import FromPath, JSONBody
 
 from imagen.bootstrap.generation import RequestContext, build_generate, build_rerun
 from imagen.bootstrap.output import OutputOptions
+from imagen.bootstrap.runtime import Runtime
+from imagen.domain.errors import InvalidRequest
 from imagen.domain.estimate import estimate_plan
 from imagen.domain.events import ignore_event
 from imagen.domain.rerun import Overrides
 from imagen.domain.sidecar import Change
 from imagen.server.gallery.library import ImageLibrary
 from imagen.server.gallery.pictures import PATH
-from imagen.server.gallery.rerun import RerunSpec, remove_hints
-from imagen.server.http import request_mapping
 from imagen.server.http.files import build_linker
 from imagen.server.http.models import ModelData, build_model_list
-from imagen.server.http.schemas import MOST_PARTIAL_IMAGES, GenerationFields
-from imagen.server.http.sse import EventNames, stream_events
+from imagen.server.http.request_mapping import build_work_item, check_limits
+from imagen.server.http.schemas import MAX_PARTIAL_IMAGES, GenerationFields
+from imagen.server.http.sse import EventBuilder, stream_events
 from imagen.server.jobs.dispatcher import RequestDispatcher
 from imagen.server.jobs.service import ServerContext
 from imagen.server.workers.work_item import WorkItem
+from imagen.usecases.generate import GenerateImages
 
 
 class StyleChoice(msgspec.Struct, frozen=True, kw_only=True):
@@ -38,11 +41,13 @@ class StyleChoice(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Choices(msgspec.Struct, frozen=True, kw_only=True):
-    """What can be asked for here.
+    """The options of the form.
 
     Attributes:
-        most: Images at once.
-        longest: Characters of a prompt.
+        models: The backends and their models.
+        styles: The styles of the config.
+        most: The maximum number of images in one request.
+        longest: The maximum length of a prompt in characters.
     """
 
     models: tuple[ModelData, ...]
@@ -52,7 +57,7 @@ class Choices(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class CostEstimate(msgspec.Struct, frozen=True, kw_only=True):
-    """What would be sent, and what it would cost; None is unknown, never 0."""
+    """The request as it would be sent, and its cost; a cost of None is unknown."""
 
     backend: str
     model: str
@@ -68,21 +73,21 @@ class CostEstimate(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class RerunFields(msgspec.Struct, frozen=True, kw_only=True):
-    """How an image is made again.
+    """The options of a rerun.
 
     Attributes:
-        seed: The same, or one that is drawn anew.
+        seed: `same` for the seed of the image, `new` for a random seed.
     """
 
     seed: Literal["same", "new"] = "same"
 
 
 @get_route("/gallery/api/choices", include_in_schema=False)
-async def get_choices(workshop: NamedDependency[ServerContext]) -> Choices:
+async def get_choices(context: NamedDependency[ServerContext]) -> Choices:
     """List backends and styles."""
-    settings = workshop.settings
+    settings = context.settings
     return Choices(
-        models=await workshop.in_thread(lambda: build_model_list(workshop)),
+        models=await context.in_thread(lambda: build_model_list(context)),
         styles=tuple(
             StyleChoice(
                 name=name,
@@ -101,20 +106,14 @@ async def get_choices(workshop: NamedDependency[ServerContext]) -> Choices:
 async def estimate(
     data: JSONBody[GenerationFields],
     request: Request[Any, Any, Any],
-    workshop: NamedDependency[ServerContext],
+    context: NamedDependency[ServerContext],
 ) -> CostEstimate:
-    """Say what would be sent and what it would cost; nothing is reserved."""
-    settings = workshop.settings
-    request_mapping.check_limits(data, settings.serve)
-    backend, model = request_mapping.backend_and_model(settings, data.model)
-    order = WorkItem(
-        backend=backend,
-        ask=request_mapping.GenerateSpec(fields=data, model=model),
-        count=data.n or 1,
-        caller=request.user,
-        wish=request_mapping.build_output_options(data),
+    """Estimate the cost of a request; no budget is reserved."""
+    check_limits(data, context.settings.serve)
+    runtime, caller = context.runtime, request.user
+    return await context.in_thread(
+        lambda: _estimate(build_work_item(data, runtime, caller=caller), runtime)
     )
-    return await workshop.in_thread(lambda: _expected(order, workshop))
 
 
 @post(PATH + "/{image_id:str}/again/estimate", include_in_schema=False, status_code=200)
@@ -122,17 +121,17 @@ async def estimate_rerun(
     image_id: FromPath[str],
     data: JSONBody[RerunFields],
     request: Request[Any, Any, Any],
-    workshop: NamedDependency[ServerContext],
-    shelf: NamedDependency[ImageLibrary],
+    context: NamedDependency[ServerContext],
+    library: NamedDependency[ImageLibrary],
 ) -> CostEstimate:
-    """Say what making an image again would cost."""
-    entry = await shelf.entry(image_id)
-
-    def expect() -> CostEstimate:
-        order = _order_again(entry.sidecar.id, data, request.user, workshop)
-        return _expected(order, workshop)
-
-    return await workshop.in_thread(expect)
+    """Estimate the cost of a rerun."""
+    entry = await library.entry(image_id)
+    runtime, caller = context.runtime, request.user
+    return await context.in_thread(
+        lambda: _estimate(
+            _build_rerun_item(entry.sidecar.id, data, caller, runtime), runtime
+        )
+    )
 
 
 @post(PATH + "/{image_id:str}/again", include_in_schema=False, status_code=200)
@@ -140,69 +139,105 @@ async def rerun_image(
     image_id: FromPath[str],
     data: JSONBody[RerunFields],
     request: Request[Any, Any, Any],
-    desk: NamedDependency[RequestDispatcher],
-    shelf: NamedDependency[ImageLibrary],
+    dispatcher: NamedDependency[RequestDispatcher],
+    library: NamedDependency[ImageLibrary],
 ) -> Response[Any]:
-    """Make an image again, as `imagen rerun` does, and tell how far it is."""
-    workshop = desk.workshop
-    entry = await shelf.entry(image_id)
-    order = await workshop.in_thread(
-        lambda: _order_again(entry.sidecar.id, data, request.user, workshop)
+    """Rerun an image, as `imagen rerun` does, and stream the events."""
+    context = dispatcher.context
+    entry = await library.entry(image_id)
+    caller = request.user
+    item = await context.in_thread(
+        lambda: _build_rerun_item(entry.sidecar.id, data, caller, context.runtime)
     )
-    job = desk.submit(order, key=None, detached=False, live=True)
-    telling = EventNames("image_generation").telling(
-        how="url",
-        link=build_linker(request, workshop),
-        began=workshop.now(),
-        partial=MOST_PARTIAL_IMAGES,
+    job = dispatcher.submit(
+        item.backend, lambda: item, key=None, detached=False, live=True
     )
-    return await stream_events(job, desk, telling)
+    events = EventBuilder(
+        kind="image_generation",
+        response_format="url",
+        link=build_linker(request, context),
+        started_at=context.now(),
+        partial=MAX_PARTIAL_IMAGES,
+    )
+    return await stream_events(job, dispatcher, events)
 
 
-def _order_again(
-    image_id: str, rerun: RerunFields, caller: str, workshop: ServerContext
+def _build_rerun_item(
+    image_id: str, rerun: RerunFields, caller: str, runtime: Runtime
 ) -> WorkItem:
-    """Return the order for what made an image.
+    """Return the work item that generates an image again; reads reference images.
 
     Raises:
-        InvalidRequest: nobody knows how it was made, or its backend is gone.
+        InvalidRequest: the parameters of the image are unknown, its backend no longer
+            exists, or a reference image is missing.
     """
-    use_case = build_rerun(workshop.runtime, pipes=False)
-    with remove_hints():
-        past = use_case.find_source(image_id)
-    wanted = Overrides(seed=0 if rerun.seed == "new" else None)
+    use_case = build_rerun(runtime, pipes=False)
+    with _without_hints():
+        source = use_case.find_source(image_id)
+    output = OutputOptions(format=source.media_type_for(source.backend))
+    maker = _build_generate(runtime, source.backend, output, caller=caller)
+    overrides = Overrides(seed=0 if rerun.seed == "new" else None)
+    with _without_hints():
+        request = use_case.build_request(source, overrides, maker=maker)
     return WorkItem(
-        backend=past.backend,
-        ask=RerunSpec(past=past, wanted=wanted),
+        backend=source.backend,
+        request=request,
         caller=caller,
-        wish=OutputOptions(format=past.media_type_for(past.backend)),
+        output=output,
         live=True,
     )
 
 
-def _expected(order: WorkItem, workshop: ServerContext) -> CostEstimate:
-    use_case = build_generate(
-        workshop.runtime,
-        order.backend,
-        output=order.wish,
-        count=order.count,
-        listen=ignore_event,
-        context=RequestContext(caller=order.caller),
+@contextmanager
+def _without_hints() -> Generator[None]:
+    # The hints of the use case are about the command line: `--image`, `imagen inspect`.
+    try:
+        yield
+    except InvalidRequest as error:
+        error.hint = ""
+        raise
+
+
+def _estimate(item: WorkItem, runtime: Runtime) -> CostEstimate:
+    use_case = _build_generate(
+        runtime,
+        item.backend,
+        item.output,
+        caller=item.caller,
+        count=item.request.count,
     )
-    planned = use_case.plan(order.ask.request(use_case, workshop.runtime))
-    expected = estimate_plan(planned)
+    plan = use_case.plan(item.request)
+    cost = estimate_plan(plan)
     return CostEstimate(
-        backend=expected.backend,
-        model=expected.model,
-        images=expected.images,
-        calls=expected.calls,
-        prompt_sent=expected.prompt_sent,
-        negative=expected.negative,
-        size=expected.size,
-        cost_usd=expected.cost_usd,
-        may_cost=planned.may_cost,
-        ignored=expected.ignored,
-        adjusted=expected.adjusted,
+        backend=cost.backend,
+        model=cost.model,
+        images=cost.images,
+        calls=cost.calls,
+        prompt_sent=cost.prompt_sent,
+        negative=cost.negative,
+        size=cost.size,
+        cost_usd=cost.cost_usd,
+        may_cost=plan.may_cost,
+        ignored=cost.ignored,
+        adjusted=cost.adjusted,
+    )
+
+
+def _build_generate(
+    runtime: Runtime,
+    backend: str,
+    output: OutputOptions,
+    *,
+    caller: str,
+    count: int = 1,
+) -> GenerateImages:
+    return build_generate(
+        runtime,
+        backend,
+        output=output,
+        count=count,
+        listen=ignore_event,
+        context=RequestContext(caller=caller),
     )
 
 

@@ -1,4 +1,4 @@
-"""The images that the history knows, as a browser gets them: small, whole, and away."""
+"""The images of the history for the gallery: files, thumbnails, trash."""
 
 import asyncio
 from concurrent.futures import ThreadPoolExecutor
@@ -16,80 +16,87 @@ from imagen.server.jobs.service import ServerContext, read_image
 if TYPE_CHECKING:
     from imagen.adapters.imaging.thumbnails import Thumbnails
 
-MOST_WAITING = 256
-"""Thumbnails; whoever asks for more has to ask again."""
+MAX_WAITING = 256
+"""Thumbnails in progress; further requests are rejected and may be retried."""
 _THREADS = 2
 
 
 class ImageLibrary:
-    """Finds images by their ids, and has thumbnails made, a few at a time.
+    """Looks up images by id, and creates thumbnails, two at a time.
 
     Args:
-        workshop: What the server shares.
+        context: The state of the server.
+
+    Attributes:
+        bin: Moves images to the trash and back.
     """
 
-    def __init__(self, workshop: ServerContext) -> None:
-        self._workshop = workshop
-        self._pool = ThreadPoolExecutor(_THREADS, "thumbnails")
-        self._making: dict[str, asyncio.Future[bytes]] = {}
-        self.bin = build_trash(workshop.runtime)
+    def __init__(self, context: ServerContext) -> None:
+        self._context = context
+        self._threads = ThreadPoolExecutor(_THREADS, "thumbnails")
+        self._pending: dict[str, asyncio.Future[bytes]] = {}
+        self.bin = build_trash(context.runtime)
 
     async def entry(self, image_id: str) -> HistoryEntry:
-        """Return what the history has of the image.
+        """Return the history entry of an image.
 
         Raises:
-            Failure: it has none.
+            ErrorResponse: the history has no such image (404).
         """
-        history = self._workshop.accounts.history
-        entry = await self._workshop.in_thread(lambda: history.get(image_id))
+        history = self._context.stores.history
+        entry = await self._context.in_thread(lambda: history.get(image_id))
         if entry is None or entry.sidecar.id != image_id:
             raise image_not_found()
         return entry
 
     async def content(self, entry: HistoryEntry) -> bytes:
-        """Return its file.
+        """Return the content of an image's file.
 
         Raises:
-            Failure: it is gone, or another one by now.
+            ErrorResponse: the file is missing or was replaced (410).
         """
-        return await self._workshop.in_thread(lambda: self._read(entry))
+        return await self._context.in_thread(lambda: self._read(entry))
 
     async def thumbnail(self, entry: HistoryEntry) -> bytes:
-        """Return a small WebP of it, made now if there is none yet.
+        """Return the thumbnail (WebP) of an image, created on first use.
 
         Raises:
-            Failure: its file is gone, or too many wait already.
-            InvalidRequest: it cannot be drawn.
+            ErrorResponse: the file is missing (410), or too many thumbnails are in
+                progress (503).
+            InvalidRequest: the image cannot be decoded.
         """
         sha256 = entry.sidecar.sha256
-        making = self._making.get(sha256)
-        if making is None:
-            if len(self._making) >= MOST_WAITING:
+        pending = self._pending.get(sha256)
+        if pending is None:
+            if len(self._pending) >= MAX_WAITING:
                 raise ErrorResponse(
                     503,
-                    "Many thumbnails are being made.",
+                    "Too many thumbnails are in progress.",
                     type="server_error",
                     code="busy",
                     retry_after=1,
                 )
             loop = asyncio.get_running_loop()
-            making = loop.run_in_executor(self._pool, self._thumbnail, entry)
-            self._making[sha256] = making
-            making.add_done_callback(lambda done: self._made(sha256, done))
-        return await asyncio.shield(making)  # others may wait for it too
+            pending = loop.run_in_executor(self._threads, self._thumbnail, entry)
+            self._pending[sha256] = pending
+            pending.add_done_callback(lambda done: self._on_done(sha256, done))
+        # Shielded: a client that disconnects must not cancel it for the others.
+        return await asyncio.shield(pending)
 
     def close(self) -> None:
-        """Make no more thumbnails."""
-        self._pool.shutdown(wait=False, cancel_futures=True)
+        """Stop creating thumbnails."""
+        self._threads.shutdown(wait=False, cancel_futures=True)
 
-    def _made(self, sha256: str, done: asyncio.Future[bytes]) -> None:
-        del self._making[sha256]
+    def _on_done(self, sha256: str, done: asyncio.Future[bytes]) -> None:
+        del self._pending[sha256]
         if not done.cancelled():
-            done.exception()  # whoever waited has heard it; nobody may wait any more
+            # Marks the exception as retrieved: when all clients have disconnected
+            # asyncio would log it.
+            done.exception()
 
     @cached_property
     def _thumbnails(self) -> "Thumbnails":
-        return build_thumbnails(self._workshop.environment)
+        return build_thumbnails(self._context.runtime.environment)
 
     def _thumbnail(self, entry: HistoryEntry) -> bytes:
         found = self._thumbnails.find(entry.sidecar.sha256)
@@ -98,25 +105,23 @@ class ImageLibrary:
         return self._thumbnails.create(self._read(entry), entry.sidecar.sha256)
 
     def _read(self, entry: HistoryEntry) -> bytes:
-        made = read_image(entry)
-        if made is None:
+        image = read_image(entry)
+        if image is None:
             raise ErrorResponse(
                 410,
-                "The file of this image is not where it was stored any more.",
+                "The file of this image was moved, deleted or replaced.",
                 code="file_gone",
             )
-        return made.content
+        return image.content
 
 
 def file_exists(entry: HistoryEntry) -> bool:
-    """Say whether a file is where the image was stored."""
+    """Return True if a regular file is at the image's location."""
     with suppress(OSError, ValueError):
         return S_ISREG(Path(entry.location).stat().st_mode)
     return False
 
 
 def image_not_found() -> ErrorResponse:
-    """Return what is said of an image that the history does not know."""
-    return ErrorResponse(
-        404, "There is no such image in the history.", code="not_found"
-    )
+    """Return the response for an id that the history does not have."""
+    return ErrorResponse(404, "The history has no such image.", code="not_found")

@@ -1,4 +1,4 @@
-"""The page itself, and its scripts, styles and icons: small files of this package."""
+"""The static files of the gallery: HTML, scripts, styles, icon."""
 
 from collections.abc import Mapping, Sequence
 from functools import cache
@@ -14,13 +14,15 @@ from imagen.server.errors import ErrorResponse
 
 STATIC = "/gallery/static/"
 _FOLDER = Path(__file__).parent / "static"
-_KINDS: Mapping[str, str] = {
+_MEDIA_TYPES: Mapping[str, str] = {
     ".html": "text/html; charset=utf-8",
     ".css": "text/css; charset=utf-8",
     ".js": "text/javascript; charset=utf-8",
     ".svg": "image/svg+xml",
 }
-POLICY = "; ".join(
+# Scripts, styles, images and requests only from and to this server; with trusted types
+# no script can turn text, such as a prompt, into markup.
+CONTENT_SECURITY_POLICY = "; ".join(
     [
         "default-src 'none'",
         "script-src 'self'",
@@ -34,54 +36,53 @@ POLICY = "; ".join(
         "trusted-types 'none'",
     ]
 )
-"""Nothing but what this server sends is run, shown or asked; no text becomes markup."""
 
 
 class StaticFile(msgspec.Struct, frozen=True):
-    """A file of the page, as it is sent."""
+    """A static file with its response headers."""
 
     content: bytes
-    kind: str
-    tag: str
+    media_type: str
+    etag: str
 
 
 @get("/", include_in_schema=False, sync_to_thread=False)
 def get_page(request: Request[Any, Any, Any]) -> Response[bytes]:
-    """Return the page; it knows nothing yet, so it needs no key."""
-    return _sent("index.html", request)
+    """Return the page; it contains no data and needs no key."""
+    return _respond("index.html", request)
 
 
 @get(STATIC + "{name:str}", include_in_schema=False, sync_to_thread=False)
 def get_static(name: FromPath[str], request: Request[Any, Any, Any]) -> Response[bytes]:
-    """Return what the page is made of."""
-    return _sent(name, request)
+    """Return a script, the stylesheet or the icon."""
+    return _respond(name, request)
 
 
-def _sent(name: str, request: Request[Any, Any, Any]) -> Response[bytes]:
-    page = _pages().get(name)
-    if page is None:
-        raise ErrorResponse(404, "There is no such file.", code="not_found")
+def _respond(name: str, request: Request[Any, Any, Any]) -> Response[bytes]:
+    file = _load_files().get(name)
+    if file is None:
+        raise ErrorResponse(404, "File not found.", code="not_found")
     headers = {
-        "ETag": page.tag,
+        "ETag": file.etag,
         "Cache-Control": "no-cache",
-        "Content-Security-Policy": POLICY,
+        "Content-Security-Policy": CONTENT_SECURITY_POLICY,
         "Cross-Origin-Opener-Policy": "same-origin",
     }
-    if request.headers.get("if-none-match") == page.tag:
+    if request.headers.get("if-none-match") == file.etag:
         return Response(b"", status_code=304, headers=headers)
-    return Response(page.content, media_type=page.kind, headers=headers)
+    return Response(file.content, media_type=file.media_type, headers=headers)
 
 
 @cache
-def _pages() -> Mapping[str, StaticFile]:
+def _load_files() -> Mapping[str, StaticFile]:
     return {
         file.name: StaticFile(
             content := file.read_bytes(),
-            _KINDS[file.suffix],
+            _MEDIA_TYPES[file.suffix],
             f'"{sha256(content).hexdigest()[:16]}"',
         )
         for file in _FOLDER.iterdir()
-        if file.suffix in _KINDS
+        if file.suffix in _MEDIA_TYPES
     }
 
 

@@ -1,4 +1,4 @@
-"""Images: page by page, one with all that is known of it, its file, and its end."""
+"""The gallery's routes for images: list, details, file, thumbnail, trash."""
 
 import re
 from collections.abc import Mapping, Sequence
@@ -21,23 +21,27 @@ from imagen.server.gallery.library import ImageLibrary, file_exists, image_not_f
 from imagen.server.jobs.service import ServerContext
 
 PATH = "/gallery/api/images"
-MOST = 200
-"""Images of one answer."""
-LONGEST_WORDS = 1000
+MAX_IMAGES = 200
+"""Images in one response."""
+MAX_SEARCH_LENGTH = 1000
 _ID = re.compile(r"[0-9a-f-]{36}")
 _WEEK = re.compile(r"(\d{4})-W(\d{2})")
 _RANGE = re.compile(r"bytes=(\d{0,18})-(\d{0,18})")
-_FOR_GOOD = "private, max-age=31536000, immutable"
+_CACHE_FOREVER = "private, max-age=31536000, immutable"
 
 AnyRequest: TypeAlias = Request[Any, Any, Any]
 
 
 class ImageSummary(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
-    """An image among others.
+    """An image in a list.
 
     Attributes:
-        prompt: Its beginning.
-        missing: Whether its file is gone.
+        id: The image id.
+        created_at: The time of generation, ISO 8601.
+        prompt: The first 200 characters of the prompt.
+        width: Pixels.
+        height: Pixels.
+        missing: True if the file is missing.
     """
 
     id: str
@@ -49,20 +53,20 @@ class ImageSummary(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True
 
 
 class ImagePage(msgspec.Struct, frozen=True, kw_only=True):
-    """Some images, the newest first; `next` asks for more, if there may be any."""
+    """A page of images, the newest first; `next` is the cursor of the next page."""
 
     images: tuple[ImageSummary, ...]
     next: str | None = None
 
 
 class ImageDetails(msgspec.Struct, frozen=True, kw_only=True):
-    """Everything that made an image.
+    """The parameters and the file of an image.
 
     Attributes:
-        sidecar: As it lies beside the image.
-        seed: Its seed in digits; a script's numbers are too small for some.
-        name: What its file is called; never where it is.
-        missing: Whether its file is gone.
+        sidecar: The content of its sidecar file.
+        seed: The seed as text; JavaScript numbers are exact only up to 2^53.
+        name: The name of the file, without its folder.
+        missing: True if the file is missing.
     """
 
     sidecar: Sidecar
@@ -72,7 +76,7 @@ class ImageDetails(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class TrashResult(msgspec.Struct, frozen=True, kw_only=True):
-    """What became of an image that was thrown away; its file may have been gone."""
+    """The result of a deletion; without a file it cannot be undone."""
 
     id: str
     can_undo: bool
@@ -80,8 +84,8 @@ class TrashResult(msgspec.Struct, frozen=True, kw_only=True):
 
 @get(PATH, include_in_schema=False)
 async def list_images(
-    workshop: NamedDependency[ServerContext],
-    words: Annotated[FromQuery[str], Meta(max_length=LONGEST_WORDS)] = "",
+    context: NamedDependency[ServerContext],
+    words: Annotated[FromQuery[str], Meta(max_length=MAX_SEARCH_LENGTH)] = "",
     backend: FromQuery[str] = "",
     model: FromQuery[str] = "",
     caller: FromQuery[str] = "",
@@ -89,14 +93,14 @@ async def list_images(
     before: FromQuery[str] = "",
     limit: FromQuery[int] = 60,
 ) -> ImagePage:
-    """Return the newest images that are looked for, or those after them."""
-    since, until = _days(week)
-    position = _position(before)
-    limit = min(max(limit, 1), MOST)
+    """List images that match the filters, the newest first."""
+    since, until = _parse_week(week)
+    position = _parse_cursor(before)
+    limit = min(max(limit, 1), MAX_IMAGES)
 
     def find() -> ImagePage:
-        found = workshop.accounts.history.find(
-            words=words[:LONGEST_WORDS],
+        found = context.stores.history.find(
+            words=words[:MAX_SEARCH_LENGTH],
             backend=backend,
             model=model,
             caller=caller,
@@ -107,30 +111,28 @@ async def list_images(
         )
         entries = list(found)
         return ImagePage(
-            images=tuple(map(_tile, entries)),
-            next=_cursor(entries[-1]) if len(entries) == limit else None,
+            images=tuple(map(_summarize, entries)),
+            next=_format_cursor(entries[-1]) if len(entries) == limit else None,
         )
 
-    return await workshop.in_thread(find)
+    return await context.in_thread(find)
 
 
 @get("/gallery/api/counts", include_in_schema=False)
 async def count_images(
-    workshop: NamedDependency[ServerContext],
+    context: NamedDependency[ServerContext],
 ) -> Mapping[str, Mapping[str, int]]:
-    """Count the images of each week, backend, model and caller."""
-    history = workshop.accounts.history
-    return await workshop.in_thread(
-        lambda: {by: history.count(by) for by in DIMENSIONS}
-    )
+    """Count images by week, backend, model and caller."""
+    history = context.stores.history
+    return await context.in_thread(lambda: {by: history.count(by) for by in DIMENSIONS})
 
 
 @get(PATH + "/{image_id:str}", include_in_schema=False)
 async def get_image(
-    image_id: FromPath[str], shelf: NamedDependency[ImageLibrary]
+    image_id: FromPath[str], library: NamedDependency[ImageLibrary]
 ) -> ImageDetails:
-    """Return all that is known of an image."""
-    entry = await shelf.entry(_checked(image_id))
+    """Return the details of an image."""
+    entry = await library.entry(_validate_id(image_id))
     return ImageDetails(
         sidecar=entry.sidecar,
         seed=None if entry.sidecar.seed is None else str(entry.sidecar.seed),
@@ -141,16 +143,16 @@ async def get_image(
 
 @get(PATH + "/{image_id:str}/file", include_in_schema=False)
 async def get_file(
-    image_id: FromPath[str], request: AnyRequest, shelf: NamedDependency[ImageLibrary]
+    image_id: FromPath[str], request: AnyRequest, library: NamedDependency[ImageLibrary]
 ) -> Response[bytes]:
-    """Return the image as it is stored, or a part of it."""
-    entry = await shelf.entry(_checked(image_id))
-    tag = f'"{entry.sidecar.sha256}"'
-    if request.headers.get("if-none-match") == tag:
-        return _unchanged(tag)
-    content = await shelf.content(entry)
-    headers = _headers(tag)
-    first, end = _part(request, tag, len(content))
+    """Return the stored file, or the byte range that the request names."""
+    entry = await library.entry(_validate_id(image_id))
+    etag = f'"{entry.sidecar.sha256}"'
+    if request.headers.get("if-none-match") == etag:
+        return _not_modified(etag)
+    content = await library.content(entry)
+    headers = _image_headers(etag)
+    first, end = _parse_range(request, etag, len(content))
     if first is None:
         return Response(content, media_type=entry.sidecar.mime_type, headers=headers)
     headers["Content-Range"] = f"bytes {first}-{end - 1}/{len(content)}"
@@ -164,150 +166,169 @@ async def get_file(
 
 @get(PATH + "/{image_id:str}/thumbnail", include_in_schema=False)
 async def get_thumbnail(
-    image_id: FromPath[str], request: AnyRequest, shelf: NamedDependency[ImageLibrary]
+    image_id: FromPath[str], request: AnyRequest, library: NamedDependency[ImageLibrary]
 ) -> Response[bytes]:
-    """Return a small WebP of it."""
-    entry = await shelf.entry(_checked(image_id))
-    tag = f'"small-{entry.sidecar.sha256}"'
-    if request.headers.get("if-none-match") == tag:
-        return _unchanged(tag)
-    small = await shelf.thumbnail(entry)
-    return Response(small, media_type="image/webp", headers=_headers(tag))
+    """Return the thumbnail (WebP)."""
+    entry = await library.entry(_validate_id(image_id))
+    etag = f'"small-{entry.sidecar.sha256}"'
+    if request.headers.get("if-none-match") == etag:
+        return _not_modified(etag)
+    thumbnail = await library.thumbnail(entry)
+    return Response(thumbnail, media_type="image/webp", headers=_image_headers(etag))
 
 
 @delete(PATH + "/{image_id:str}", include_in_schema=False, status_code=200)
 async def trash_image(
     image_id: FromPath[str],
-    shelf: NamedDependency[ImageLibrary],
-    workshop: NamedDependency[ServerContext],
+    library: NamedDependency[ImageLibrary],
+    context: NamedDependency[ServerContext],
 ) -> TrashResult:
-    """Move its file and its sidecar to the bin, and have the history forget it."""
-    image_id = _checked(image_id)
+    """Move an image and its sidecar to the trash, and remove it from the history."""
+    image_id = _validate_id(image_id)
     try:
-        is_kept = await workshop.in_thread(lambda: shelf.bin.run(image_id))
+        can_undo = await context.in_thread(lambda: library.bin.run(image_id))
     except InvalidRequest as error:
         raise image_not_found() from error
     except StorageError as error:
-        raise _stays(error) from error
-    return TrashResult(id=image_id, can_undo=is_kept)
+        raise _not_moved(error) from error
+    return TrashResult(id=image_id, can_undo=can_undo)
 
 
 @post(PATH + "/{image_id:str}/undo", include_in_schema=False, status_code=200)
 async def restore_image(
     image_id: FromPath[str],
-    shelf: NamedDependency[ImageLibrary],
-    workshop: NamedDependency[ServerContext],
+    library: NamedDependency[ImageLibrary],
+    context: NamedDependency[ServerContext],
 ) -> ImageSummary:
-    """Put it back where it was."""
-    image_id = _checked(image_id)
+    """Restore an image from the trash."""
+    image_id = _validate_id(image_id)
     try:
-        entry = await workshop.in_thread(lambda: shelf.bin.undo(image_id))
+        entry = await context.in_thread(lambda: library.bin.undo(image_id))
     except StorageError as error:
-        raise _stays(error) from error
-    return _tile(entry)
+        raise _not_moved(error) from error
+    return _summarize(entry)
 
 
-def _stays(error: StorageError) -> ErrorResponse:
-    """Return why an image is where it was; the reason has no path."""
+def _not_moved(error: StorageError) -> ErrorResponse:
+    """Return the response for an image that could not be moved.
+
+    Unlike other storage errors this one has no path in its message.
+    """
     return ErrorResponse(500, error.message, type="server_error", code=error.code)
 
 
-def _tile(entry: HistoryEntry) -> ImageSummary:
+def _summarize(entry: HistoryEntry) -> ImageSummary:
     sidecar = entry.sidecar
     return ImageSummary(
         id=sidecar.id,
         created_at=sidecar.created_at,
-        prompt=_short(sidecar.prompt),
+        prompt=_shorten(sidecar.prompt),
         width=sidecar.width,
         height=sidecar.height,
         missing=not file_exists(entry),
     )
 
 
-def _short(prompt: str) -> str:
-    return prompt if len(prompt) <= _LONGEST else f"{prompt[:_LONGEST]}…"
+def _shorten(prompt: str) -> str:
+    return (
+        prompt
+        if len(prompt) <= _MAX_PROMPT_LENGTH
+        else f"{prompt[:_MAX_PROMPT_LENGTH]}…"
+    )
 
 
-_LONGEST = 200
+_MAX_PROMPT_LENGTH = 200
 
 
-def _checked(image_id: str) -> str:
+def _validate_id(image_id: str) -> str:
     if _ID.fullmatch(image_id) is None:
         raise image_not_found()
     return image_id
 
 
-def _cursor(entry: HistoryEntry) -> str:
+def _format_cursor(entry: HistoryEntry) -> str:
     position = entry.position
     return f"{position.made.isoformat()}~{position.image_id}"
 
 
-def _position(cursor: str) -> Position | None:
+def _parse_cursor(cursor: str) -> Position | None:
     if not cursor:
         return None
-    made, _, image_id = cursor.partition("~")
+    timestamp, _, image_id = cursor.partition("~")
     try:
-        moment = datetime.fromisoformat(made)
+        moment = datetime.fromisoformat(timestamp)
         utc = moment.astimezone(UTC)
     except (ValueError, OverflowError) as error:
-        raise _wrong("before") from error
+        raise _invalid_cursor() from error
     if moment.tzinfo is None or _ID.fullmatch(image_id) is None:
-        raise _wrong("before")
+        raise _invalid_cursor()
     return Position(utc, image_id)
 
 
-def _days(week: str) -> tuple[date | None, date | None]:
-    """Return the Monday of a week, and that of the next one."""
+def _parse_week(week: str) -> tuple[date | None, date | None]:
+    """Return the Monday of an ISO week, and the Monday after it."""
     if not week:
         return None, None
-    named = _WEEK.fullmatch(week)
-    if named is None:
-        raise _wrong("week")
+    match = _WEEK.fullmatch(week)
+    if match is None:
+        raise _invalid_week()
     try:
-        monday = date.fromisocalendar(int(named[1]), int(named[2]), 1)
+        monday = date.fromisocalendar(int(match[1]), int(match[2]), 1)
         return monday, monday + timedelta(days=7)
     except (ValueError, OverflowError) as error:
-        raise _wrong("week") from error
+        raise _invalid_week() from error
 
 
-def _wrong(param: str) -> ErrorResponse:
+def _invalid_week() -> ErrorResponse:
     return ErrorResponse(
-        400, f"`{param}` makes no sense.", param=param, code="invalid_value"
+        400,
+        "`week` must be an ISO week such as 2026-W47.",
+        param="week",
+        code="invalid_value",
     )
 
 
-def _headers(tag: str) -> dict[str, str]:
+def _invalid_cursor() -> ErrorResponse:
+    return ErrorResponse(
+        400,
+        "`before` must be the `next` value of an earlier response.",
+        param="before",
+        code="invalid_value",
+    )
+
+
+def _image_headers(etag: str) -> dict[str, str]:
     return {
-        "ETag": tag,
-        "Cache-Control": _FOR_GOOD,
+        "ETag": etag,
+        "Cache-Control": _CACHE_FOREVER,
         "Accept-Ranges": "bytes",
         "Content-Security-Policy": "default-src 'none'; sandbox",
     }
 
 
-def _unchanged(tag: str) -> Response[bytes]:
-    return Response(b"", status_code=304, headers=_headers(tag))
+def _not_modified(etag: str) -> Response[bytes]:
+    return Response(b"", status_code=304, headers=_image_headers(etag))
 
 
-def _part(request: AnyRequest, tag: str, size: int) -> tuple[int | None, int]:
-    """Return where the part that is asked for begins and ends; None is all of it.
+def _parse_range(request: AnyRequest, etag: str, size: int) -> tuple[int | None, int]:
+    """Return the first byte and the end of the requested range; None for all.
 
     Raises:
-        Failure: there is no such part.
+        ErrorResponse: the range is outside the file (416).
     """
-    asked = _RANGE.fullmatch(request.headers.get("range", ""))
-    if asked is None or not any(asked.groups()):
+    match = _RANGE.fullmatch(request.headers.get("range", ""))
+    if match is None or not any(match.groups()):
         return None, size
-    if request.headers.get("if-range", tag) != tag:
+    if request.headers.get("if-range", etag) != etag:
         return None, size
-    if asked[1]:
-        first, end = int(asked[1]), int(asked[2]) + 1 if asked[2] else size
+    if match[1]:
+        first, end = int(match[1]), int(match[2]) + 1 if match[2] else size
     else:
-        first, end = max(0, size - int(asked[2])), size
+        first, end = max(0, size - int(match[2])), size
     if first >= min(end, size):
         raise ErrorResponse(
             416,
-            "The image has no such part.",
+            "The requested range is outside the file.",
             code="invalid_range",
             headers={"Content-Range": f"bytes */{size}"},
         )

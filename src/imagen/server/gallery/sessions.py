@@ -1,4 +1,4 @@
-"""Who looks at the gallery where keys are required: a key, then a cookie for it."""
+"""Gallery sessions where API keys are required: a cookie that stands for a key."""
 
 from collections.abc import Callable, Sequence
 from hashlib import sha256
@@ -16,24 +16,23 @@ from imagen.server.jobs.service import ServerContext
 from imagen.server.keys import ApiKeys
 
 PATH = "/gallery/api/session"
-LASTS = 30 * 24 * 3600
-"""Seconds."""
-LONGEST_KEY = 1000
+SESSION_SECONDS = 30 * 24 * 3600
+MAX_KEY_LENGTH = 1000
 
 
 class Credentials(msgspec.Struct, frozen=True):
     """A key of `$IMAGEN_SERVE_KEYS`."""
 
-    key: Annotated[str, Meta(min_length=1, max_length=LONGEST_KEY)]
+    key: Annotated[str, Meta(min_length=1, max_length=MAX_KEY_LENGTH)]
 
 
 class Session(msgspec.Struct, frozen=True, kw_only=True):
-    """Who looks.
+    """The session of a browser.
 
     Attributes:
-        caller: Their name; "" if nobody said.
-        locked: Whether a key is needed, and there is none.
-        keys: Whether keys are needed at all.
+        caller: The caller's name; "" if unknown.
+        locked: True if a key is required and the browser has not sent one.
+        keys: True if the server requires keys.
     """
 
     caller: str
@@ -45,14 +44,14 @@ class Session(msgspec.Struct, frozen=True, kw_only=True):
 def get_session(
     request: Request[Any, Any, Any],
     keys: NamedDependency[ApiKeys],
-    workshop: NamedDependency[ServerContext],
+    context: NamedDependency[ServerContext],
 ) -> Session:
-    """Say who looks."""
+    """Return the session of this browser."""
     cookies = request.headers.get("cookie", "").encode("latin-1", "replace")
-    known = build_session_reader(keys, workshop)(cookies) is not None
-    known = known or "authorization" in request.headers
+    has_credentials = build_session_reader(keys, context)(cookies) is not None
+    has_credentials = has_credentials or "authorization" in request.headers
     return Session(
-        caller=request.user, locked=bool(keys) and not known, keys=bool(keys)
+        caller=request.user, locked=bool(keys) and not has_credentials, keys=bool(keys)
     )
 
 
@@ -60,57 +59,60 @@ def get_session(
 def open_session(
     data: JSONBody[Credentials],
     keys: NamedDependency[ApiKeys],
-    workshop: NamedDependency[ServerContext],
+    context: NamedDependency[ServerContext],
 ) -> Response[Session]:
-    """Take a key, and return a cookie that stands for it."""
-    until = int(workshop.now().timestamp()) + LASTS
-    token = keys.session_of(data.key.strip(), until=until, secret=workshop.secret)
+    """Exchange an API key for a session cookie."""
+    expires = int(context.now().timestamp()) + SESSION_SECONDS
+    token = keys.create_session(
+        data.key.strip(), expires=expires, secret=context.secret
+    )
     if token is None:
         raise ErrorResponse(
-            401, "That is no key of this server.", code="invalid_api_key"
+            401, "Invalid API key for this server.", code="invalid_api_key"
         )
     session = Session(
         caller=keys.caller_of(data.key.strip()) or "", locked=False, keys=True
     )
-    return Response(session, cookies=[_cookie(token, workshop, lasts=LASTS)])
+    return Response(session, cookies=[_cookie(token, context, max_age=SESSION_SECONDS)])
 
 
 @delete(PATH, include_in_schema=False, status_code=200, sync_to_thread=False)
-def close_session(workshop: NamedDependency[ServerContext]) -> Response[None]:
-    """Have the browser forget the cookie."""
-    return Response(None, cookies=[_cookie("", workshop, lasts=0)])
+def close_session(context: NamedDependency[ServerContext]) -> Response[None]:
+    """Delete the session cookie."""
+    return Response(None, cookies=[_cookie("", context, max_age=0)])
 
 
 def build_session_reader(
-    keys: ApiKeys, workshop: ServerContext
+    keys: ApiKeys, context: ServerContext
 ) -> Callable[[bytes], str | None]:
-    """Return what says whom a browser's cookies stand for."""
-    name = _name(workshop)
+    """Return a function from a Cookie header to the caller's name, or None."""
+    name = _cookie_name(context)
 
-    def session_of(cookies: bytes) -> str | None:
-        now = int(workshop.now().timestamp())
+    def create_session(cookies: bytes) -> str | None:
+        now = int(context.now().timestamp())
         parts = (
             one.strip().partition("=") for one in cookies.decode("latin-1").split(";")
         )
         session = next((value for each, _, value in parts if each == name), "")
-        return keys.caller_in(session, now=now, secret=workshop.secret)
+        return keys.caller_of_session(session, now=now, secret=context.secret)
 
-    return session_of
-
-
-def _name(workshop: ServerContext) -> str:
-    """Return a name of this server's own: to a browser ports are not part of a host."""
-    return "imagen_session_" + sha256(workshop.secret).hexdigest()[:8]
+    return create_session
 
 
-def _cookie(token: str, workshop: ServerContext, *, lasts: int) -> Cookie:
+def _cookie_name(context: ServerContext) -> str:
+    # Browsers share cookies between all ports of a host: with one name, two servers on
+    # one machine replaced each other's session.
+    return "imagen_session_" + sha256(context.secret).hexdigest()[:8]
+
+
+def _cookie(token: str, context: ServerContext, *, max_age: int) -> Cookie:
     return Cookie(
-        key=_name(workshop),
+        key=_cookie_name(context),
         value=token,
-        max_age=lasts,
+        max_age=max_age,
         httponly=True,
         samesite="strict",
-        secure=(workshop.settings.serve.url or "").startswith("https:"),
+        secure=(context.settings.serve.url or "").startswith("https:"),
         path="/",
     )
 

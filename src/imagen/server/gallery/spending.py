@@ -1,4 +1,4 @@
-"""What was spent, and what may still be."""
+"""Spending by week, and the remaining budgets."""
 
 from collections.abc import Sequence
 from datetime import datetime, timedelta
@@ -14,15 +14,20 @@ from imagen.domain.money.budget import current_limits
 from imagen.domain.money.cost import MICROS
 from imagen.server.jobs.service import ServerContext
 
-MOST_WEEKS = 520
+MAX_WEEKS = 520
 By: TypeAlias = Literal["backend", "model", "caller"]
 
 
 class SpendingRow(msgspec.Struct, frozen=True, kw_only=True):
-    """What one of them spent in one week, in dollars.
+    """The spending of one backend, model or caller in one week.
 
     Attributes:
-        unknown: Calls whose cost is not known, and is not counted.
+        week: The ISO week, such as 2026-W47.
+        name: The backend, model or caller.
+        usd: US dollars.
+        calls: The number of calls.
+        images: The number of images.
+        unknown: Calls whose cost is unknown and not part of `usd`.
     """
 
     week: str
@@ -34,7 +39,7 @@ class SpendingRow(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Spending(msgspec.Struct, frozen=True, kw_only=True):
-    """What was spent, the newest week first; and what open jobs may cost besides."""
+    """Spending, the newest week first, and the estimated cost of open jobs."""
 
     by: By
     rows: tuple[SpendingRow, ...]
@@ -43,7 +48,17 @@ class Spending(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class BudgetLeft(msgspec.Struct, frozen=True, kw_only=True):
-    """A budget, in dollars, and when it begins anew."""
+    """A budget in US dollars, and the time when it resets.
+
+    Attributes:
+        called: The name of the budget, such as `day_usd of flux`.
+        backend: The backend that it limits; "" for all.
+        caller: The caller that it limits; "" for all.
+        usd: The limit.
+        taken_usd: Spent, or reserved for open jobs.
+        left_usd: The rest.
+        until: The time of the reset.
+    """
 
     called: str
     backend: str
@@ -56,17 +71,17 @@ class BudgetLeft(msgspec.Struct, frozen=True, kw_only=True):
 
 @get("/gallery/api/spending", include_in_schema=False)
 async def get_spending(
-    workshop: NamedDependency[ServerContext],
+    context: NamedDependency[ServerContext],
     by: FromQuery[By] = "backend",
     weeks: FromQuery[int] = 26,
 ) -> Spending:
-    """Add up the weeks until now."""
-    weeks = min(max(weeks, 1), MOST_WEEKS)
-    today = workshop.now().date()
+    """Sum the spending of the last weeks."""
+    weeks = min(max(weeks, 1), MAX_WEEKS)
+    today = context.now().date()
     since = today - timedelta(days=today.weekday(), weeks=weeks - 1)
 
-    def add_up() -> Spending:
-        with open_usage(workshop.runtime) as usage:
+    def sum_usage() -> Spending:
+        with open_usage(context.runtime) as usage:
             pending = usage.pending()
             groups = usage.run(("week", by), since=since).groups
         return Spending(
@@ -86,23 +101,23 @@ async def get_spending(
             pending_calls=pending.calls,
         )
 
-    return await workshop.in_thread(add_up)
+    return await context.in_thread(sum_usage)
 
 
 @get("/gallery/api/budgets", include_in_schema=False)
 async def get_budgets(
-    request: Request[Any, Any, Any], workshop: NamedDependency[ServerContext]
+    request: Request[Any, Any, Any], context: NamedDependency[ServerContext]
 ) -> tuple[BudgetLeft, ...]:
-    """Say what is left of the budgets that whoever asks is under."""
+    """Return the budgets that apply to the caller."""
     budgets = [
         budget
-        for budget in workshop.settings.budgets
+        for budget in context.settings.budgets
         if budget.caller in {"", request.user}
     ]
-    journal = workshop.accounts.journal
+    journal = context.stores.journal
 
-    def look() -> tuple[BudgetLeft, ...]:
-        limits = current_limits(budgets, now=workshop.now())
+    def read_budgets() -> tuple[BudgetLeft, ...]:
+        limits = current_limits(budgets, now=context.now())
         taken = [journal.committed_micros(limit) for limit in limits]
         return tuple(
             BudgetLeft(
@@ -117,7 +132,7 @@ async def get_budgets(
             for limit, micros in zip(limits, taken, strict=True)
         )
 
-    return await workshop.in_thread(look)
+    return await context.in_thread(read_budgets)
 
 
 def _dollars(micros: int) -> float:

@@ -1,4 +1,4 @@
-"""Images under a URL that holds for a while, and that nobody can guess."""
+"""Images under signed URLs that expire."""
 
 import hmac
 from collections.abc import Sequence
@@ -12,51 +12,58 @@ from litestar.params import FromPath, FromQuery
 from imagen.domain.media import EXTENSIONS
 from imagen.domain.sidecar import Sidecar
 from imagen.server.errors import ErrorResponse
-from imagen.server.http.errors import REFUSALS
+from imagen.server.http.response_specs import READ_ERROR_RESPONSES
 from imagen.server.http.responses import Link
 from imagen.server.jobs.service import ServerContext
 
 PATH = "/v1/files/"
-HOLDS = 3600
-"""Seconds that a URL holds, as OpenAI's do."""
+URL_LIFETIME = 3600
+"""Seconds until a URL expires, as with OpenAI's."""
 
 
-def build_linker(request: Request[Any, Any, Any], workshop: ServerContext) -> Link:
-    """Return what makes URLs under the name by which the client called."""
-    base = workshop.settings.serve.url or str(request.base_url)
-    expires = str(int(workshop.now().timestamp()) + HOLDS)
+def build_linker(request: Request[Any, Any, Any], context: ServerContext) -> Link:
+    """Return a function that builds signed URLs below `serve.url` or the host."""
+    base_url = context.settings.serve.url or str(request.base_url)
+    expires = str(int(context.now().timestamp()) + URL_LIFETIME)
 
     def link(sidecar: Sidecar) -> str:
         name = f"{sidecar.id}.{EXTENSIONS[sidecar.mime_type]}"
-        signature = _signature(workshop.secret, name, expires)
+        signature = _signature(context.secret, name, expires)
         query = urlencode({"expires": expires, "signature": signature})
-        return f"{base.rstrip('/')}{PATH}{name}?{query}"
+        return f"{base_url.rstrip('/')}{PATH}{name}?{query}"
 
     return link
 
 
-@get(PATH + "{name:str}", responses=REFUSALS, tags=["images"], media_type="image/*")
+@get(
+    PATH + "{name:str}",
+    responses=READ_ERROR_RESPONSES,
+    tags=["images"],
+    media_type="image/*",
+)
 async def get_file(
     name: FromPath[str],
-    workshop: NamedDependency[ServerContext],
+    context: NamedDependency[ServerContext],
     expires: FromQuery[str] = "",
     signature: FromQuery[str] = "",
 ) -> Response[bytes]:
-    """Return an image under the URL that an answer had; needs no key."""
-    right = _signature(workshop.secret, name, expires)
-    is_ours = hmac.compare_digest(right.encode(), signature.encode(errors="replace"))
-    now = workshop.now().timestamp()
-    if not (is_ours and expires.isdecimal() and now <= int(expires)):
-        raise _not_there()
+    """Return the image of a signed URL; needs no key."""
+    expected = _signature(context.secret, name, expires)
+    is_valid = hmac.compare_digest(
+        expected.encode(), signature.encode(errors="replace")
+    )
+    now = context.now().timestamp()
+    if not (is_valid and expires.isdecimal() and now <= int(expires)):
+        raise _file_not_found()
     image_id = name.partition(".")[0]
-    images = await workshop.in_thread(lambda: workshop.find_images([image_id]))
+    images = await context.in_thread(lambda: context.find_images([image_id]))
     if not images:
-        raise _not_there()
+        raise _file_not_found()
     return Response(
         images[0].content,
         media_type=images[0].sidecar.mime_type,
         headers={
-            "Cache-Control": f"private, max-age={HOLDS}",
+            "Cache-Control": f"private, max-age={URL_LIFETIME}",
             "Content-Security-Policy": "default-src 'none'; sandbox",
             "Cross-Origin-Resource-Policy": "cross-origin",
         },
@@ -64,13 +71,13 @@ async def get_file(
 
 
 def _signature(secret: bytes, name: str, expires: str) -> str:
-    words = f"{name}?{expires}".encode(errors="replace")
-    return hmac.new(secret, words, "sha256").hexdigest()
+    message = f"{name}?{expires}".encode(errors="replace")
+    return hmac.new(secret, message, "sha256").hexdigest()
 
 
-def _not_there() -> ErrorResponse:
+def _file_not_found() -> ErrorResponse:
     return ErrorResponse(
-        404, "There is no such file, or its URL no longer holds.", code="not_found"
+        404, "The file does not exist, or its URL has expired.", code="not_found"
     )
 
 

@@ -1,6 +1,7 @@
-"""The routes of the OpenAI images API."""
+"""The routes of the OpenAI images API: generations and edits."""
 
 from collections.abc import Mapping, Sequence
+from functools import partial
 from hashlib import sha256
 from typing import Annotated, Any, Literal, TypeAlias
 
@@ -17,9 +18,13 @@ from imagen.domain.errors import InvalidRequest
 from imagen.domain.idempotency import LONGEST_KEY, RequestKey
 from imagen.domain.reference import ReferenceImage
 from imagen.server.errors import REPLAYED, ErrorResponse
-from imagen.server.http import request_mapping
-from imagen.server.http.errors import ERRORS
 from imagen.server.http.files import build_linker
+from imagen.server.http.request_mapping import (
+    build_work_item,
+    check_limits,
+    parse_model,
+)
+from imagen.server.http.response_specs import ERROR_RESPONSES
 from imagen.server.http.responses import build_images_body
 from imagen.server.http.schemas import (
     EditTextFields,
@@ -27,9 +32,9 @@ from imagen.server.http.schemas import (
     ImageFields,
     ImagesBody,
 )
-from imagen.server.http.sse import EventNames, stream_events
+from imagen.server.http.sse import EventBuilder, stream_events
 from imagen.server.jobs.dispatcher import RequestDispatcher
-from imagen.server.workers.work_item import WorkItem
+from imagen.server.jobs.service import ServerContext
 
 AnyRequest: TypeAlias = Request[Any, Any, Any]
 KeyHeader: TypeAlias = Annotated[
@@ -38,105 +43,126 @@ KeyHeader: TypeAlias = Annotated[
         name="Idempotency-Key",
         min_length=1,
         max_length=LONGEST_KEY,
-        description="The same key never generates twice, whatever happens in between;"
-        " the request goes on when its client goes away.",
+        description="Requests with the same key generate images only once, even if the"
+        " server is restarted in between. The request continues when its client"
+        " disconnects.",
     ),
 ]
 DetachHeader: TypeAlias = Annotated[
     Literal["true", "false"] | None,
     HeaderParameter(
         name="Imagen-Detach",
-        description="Whether the request goes on when its client goes away. Default:"
-        " true with an Idempotency-Key, else false: then it is cancelled.",
+        description="Continue when the client disconnects. Default: true with an"
+        " Idempotency-Key; otherwise false, and the request is cancelled.",
     ),
 ]
 
-MOST_IMAGES_TO_EDIT = 16
-ALSO = "image[]"
-"""How some clients call `image`."""
+MAX_EDIT_IMAGES = 16
+# PHP-style name of a repeated field, which OpenAI's clients send for several images.
+IMAGE_ALIAS = "image[]"
 
 
 class EditFields(EditTextFields, frozen=True, kw_only=True):
-    """What `POST /v1/images/edits` takes, as a form."""
+    """The form of `POST /v1/images/edits`."""
 
     image: Annotated[
         list[UploadFile] | None,
-        Meta(description="PNG, JPEG or WebP; the first is the one that a mask is for."),
+        Meta(description="PNG, JPEG or WebP files; a mask applies to the first."),
     ] = None
     mask: Annotated[
         UploadFile | None,
-        Meta(description="Where it is transparent the first image is painted anew."),
+        Meta(description="The first image is changed where the mask is transparent."),
     ] = None
 
 
-ANSWERS: dict[int, ResponseSpec] = {
-    200: ResponseSpec(ImagesBody, description="The images; or events, with `stream`."),
-    **ERRORS,
+RESPONSES: dict[int, ResponseSpec] = {
+    200: ResponseSpec(
+        ImagesBody, description="The images; with `stream`, server-sent events."
+    ),
+    **ERROR_RESPONSES,
 }
 
 
-@post("/v1/images/generations", status_code=200, responses=ANSWERS, tags=["images"])
+@post("/v1/images/generations", status_code=200, responses=RESPONSES, tags=["images"])
 async def generate_images(
     data: JSONBody[GenerationFields],
     request: AnyRequest,
-    desk: NamedDependency[RequestDispatcher],
+    dispatcher: NamedDependency[RequestDispatcher],
     idempotency_key: KeyHeader = None,
     detach: DetachHeader = None,
 ) -> Response[Any]:
-    """Make images of a prompt."""
-    given = msgspec.json.decode(await request.body(), type=dict[str, msgspec.Raw])
-    asked = _Request(
+    """Generate images from a prompt."""
+    # Litestar ignores unknown fields while decoding; the raw body has their names.
+    sent = msgspec.json.decode(await request.body(), type=dict[str, msgspec.Raw])
+    call = _ImagesCall(
         fields=data,
-        unknown=_unknown(given, GenerationFields),
-        tells=EventNames("image_generation"),
+        unknown=_unknown_fields(sent, GenerationFields),
+        kind="image_generation",
         key=idempotency_key,
         detach=detach,
     )
-    return await _answer(asked, request, desk)
+    return await _respond(call, request, dispatcher)
 
 
-@post("/v1/images/edits", status_code=200, responses=ANSWERS, tags=["images"])
+@post("/v1/images/edits", status_code=200, responses=RESPONSES, tags=["images"])
 async def edit_images(
     data: MultipartBody[EditFields],
     request: AnyRequest,
-    desk: NamedDependency[RequestDispatcher],
+    dispatcher: NamedDependency[RequestDispatcher],
     idempotency_key: KeyHeader = None,
     detach: DetachHeader = None,
 ) -> Response[Any]:
-    """Change images, or make one after them; a mask says what is painted anew."""
+    """Edit images, or generate an image from them; a mask limits the changed area."""
     form = await request.form()
-    others = [each for each in form.getall(ALSO, []) if isinstance(each, UploadFile)]
-    uploads = [*(data.image or ()), *others]
-    if not 1 <= len(uploads) <= MOST_IMAGES_TO_EDIT:
+    aliased = [
+        each for each in form.getall(IMAGE_ALIAS, []) if isinstance(each, UploadFile)
+    ]
+    uploads = [*(data.image or ()), *aliased]
+    if not 1 <= len(uploads) <= MAX_EDIT_IMAGES:
         raise ErrorResponse(
             400,
-            f"Send 1 to {MOST_IMAGES_TO_EDIT} files as `image`.",
+            f"Send 1 to {MAX_EDIT_IMAGES} files as `image`.",
             param="image",
             code="invalid_value",
         )
-    asked = _Request(
-        fields=_words(data),
-        unknown=_unknown(dict.fromkeys(form.keys() - {ALSO}), EditFields),
-        images=tuple([await _reference(upload, "image") for upload in uploads]),
-        mask=None if data.mask is None else await _reference(data.mask, "mask"),
-        tells=EventNames("image_edit"),
+    context = dispatcher.context
+    images = [await _read_reference(each, "image", context) for each in uploads]
+    mask = None
+    if data.mask is not None:
+        mask = await _read_reference(data.mask, "mask", context)
+    call = _ImagesCall(
+        fields=_text_fields(data),
+        unknown=_unknown_fields(dict.fromkeys(form.keys() - {IMAGE_ALIAS}), EditFields),
+        images=tuple(images),
+        mask=mask,
+        kind="image_edit",
         key=idempotency_key,
         detach=detach,
     )
-    return await _answer(asked, request, desk)
+    return await _respond(call, request, dispatcher)
 
 
-def _words(fields: EditFields) -> EditTextFields:
-    """Return what was sent without its files."""
+def _text_fields(fields: EditFields) -> EditTextFields:
+    """Return the fields without the files."""
     names = EditTextFields.__struct_fields__
     return EditTextFields(**{name: getattr(fields, name) for name in names})
 
 
-class _Request(msgspec.Struct, frozen=True, kw_only=True):
-    """A request, whichever route it came by."""
+class _ImagesCall(msgspec.Struct, frozen=True, kw_only=True):
+    """A request for images, of either route.
+
+    Attributes:
+        fields: The known fields, without files.
+        kind: `image_generation` or `image_edit`; the prefix of event types.
+        unknown: The names of unknown fields.
+        images: Reference images.
+        mask: The mask of the first image.
+        key: The Idempotency-Key header.
+        detach: The Imagen-Detach header.
+    """
 
     fields: ImageFields
-    tells: EventNames
+    kind: str
     unknown: tuple[str, ...]
     images: tuple[ReferenceImage, ...] = ()
     mask: ReferenceImage | None = None
@@ -144,82 +170,89 @@ class _Request(msgspec.Struct, frozen=True, kw_only=True):
     detach: Literal["true", "false"] | None
 
     def fingerprint(self) -> str:
-        """Return what is the same whenever the same is asked for."""
-        plain = {
+        """Return a hash that is equal for equal requests."""
+        values = {
             name: getattr(self.fields, name) for name in ImageFields.__struct_fields__
         }
         files = [file.sha256 for file in (*self.images, self.mask) if file is not None]
-        said = msgspec.json.encode(
-            [self.tells.kind, plain, files, self.mask is not None], order="sorted"
+        content = msgspec.json.encode(
+            [self.kind, values, files, self.mask is not None], order="sorted"
         )
-        return sha256(said).hexdigest()
+        return sha256(content).hexdigest()
 
 
-async def _answer(
-    asked: _Request, request: AnyRequest, desk: RequestDispatcher
+async def _respond(
+    call: _ImagesCall, request: AnyRequest, dispatcher: RequestDispatcher
 ) -> Response[Any]:
-    fields, workshop = asked.fields, desk.workshop
-    request_mapping.check_limits(fields, workshop.settings.serve, unknown=asked.unknown)
-    backend, model = request_mapping.backend_and_model(workshop.settings, fields.model)
-    order = WorkItem(
-        backend=backend,
-        ask=request_mapping.GenerateSpec(
-            fields=fields,
-            model=model,
-            unknown=asked.unknown,
-            images=asked.images,
-            mask=asked.mask,
-        ),
-        count=fields.n or 1,
+    fields, context = call.fields, dispatcher.context
+    check_limits(fields, context.settings.serve, unknown=call.unknown)
+    backend, _ = parse_model(context.settings, fields.model)
+    build_item = partial(
+        build_work_item,
+        fields,
+        context.runtime,
         caller=request.user,
-        wish=request_mapping.build_output_options(fields),
-        live=bool(fields.stream and fields.partial_images),
+        unknown=call.unknown,
+        images=call.images,
+        mask=call.mask,
     )
     key = None
-    if asked.key is not None:
+    if call.key is not None:
         key = RequestKey(
-            caller=request.user, key=asked.key, fingerprint=asked.fingerprint()
+            caller=request.user, key=call.key, fingerprint=call.fingerprint()
         )
-    job = desk.submit(
-        order,
+    job = dispatcher.submit(
+        backend,
+        build_item,
         key=key,
-        detached=asked.detach == "true" or (key is not None and asked.detach is None),
+        detached=call.detach == "true" or (key is not None and call.detach is None),
         live=bool(fields.stream),
     )
-    how, link = fields.response_format or "b64_json", build_linker(request, workshop)
+    response_format, link = (
+        fields.response_format or "b64_json",
+        build_linker(request, context),
+    )
     if fields.stream:
-        telling = asked.tells.telling(
-            how=how, link=link, began=workshop.now(), partial=fields.partial_images or 0
+        events = EventBuilder(
+            kind=call.kind,
+            response_format=response_format,
+            link=link,
+            started_at=context.now(),
+            partial=fields.partial_images or 0,
         )
-        return await stream_events(job, desk, telling)
-    result = await desk.follow(job, _gone(request))
+        return await stream_events(job, dispatcher, events)
+    result = await dispatcher.follow(job, _wait_for_disconnect(request))
     return Response(
-        build_images_body(result, how=how, link=link),
+        build_images_body(result, response_format=response_format, link=link),
         media_type="application/json",
         headers={REPLAYED: "true"} if result.replayed else {},
     )
 
 
-async def _gone(request: AnyRequest) -> None:
-    """Return when the client has gone."""
+async def _wait_for_disconnect(request: AnyRequest) -> None:
+    """Return when the client has disconnected."""
     while (await request.receive())["type"] != "http.disconnect":
         pass
 
 
-async def _reference(upload: UploadFile, param: str) -> ReferenceImage:
+async def _read_reference(
+    upload: UploadFile, param: str, context: ServerContext
+) -> ReferenceImage:
+    content, name = await upload.read(), upload.filename or param
     try:
-        return build_reference(await upload.read(), name=upload.filename or param)
+        # In a thread: hashing and checking a large image would block other requests.
+        return await context.in_thread(lambda: build_reference(content, name=name))
     except InvalidRequest as error:
         raise ErrorResponse(
             400, error.message, param=param, code="invalid_image_file"
         ) from error
 
 
-def _unknown(
-    given: Mapping[str, object], kind: type[msgspec.Struct]
+def _unknown_fields(
+    sent: Mapping[str, object], kind: type[msgspec.Struct]
 ) -> tuple[str, ...]:
     known = kind.__struct_encode_fields__
-    return tuple(name for name in given if name not in known)
+    return tuple(name for name in sent if name not in known)
 
 
 routes: Sequence[Any] = (generate_images, edit_images)

@@ -1,8 +1,8 @@
-"""Stands in front of every route: who may come in, and under which name.
+"""Access control in front of every route: API key, Host header, origin, slow bodies.
 
-A page of somebody else's must not reach this server through a visitor's browser: not
-under a name of its own (DNS rebinding: `Host` is checked), and not in the visitor's
-name (CSRF: `Provenance_` is).
+A page of another site must not reach this server through a visitor's browser: not
+through a host name of its own (DNS rebinding; `Host` is checked), and not with the
+visitor's credentials (CSRF; `Origin` is checked).
 """
 
 import asyncio
@@ -22,11 +22,12 @@ Receive: TypeAlias = Callable[[], Awaitable[Message]]
 Send: TypeAlias = Callable[[Message], Awaitable[None]]
 AsgiApp: TypeAlias = Callable[[Scope, Receive, Send], Awaitable[None]]
 
-PATIENCE = 30.0
-"""Seconds that a body may pause."""
-SAFE = frozenset({"GET", "HEAD", "OPTIONS"})
+BODY_TIMEOUT = 30.0
+"""Maximum pause between two parts of a request body, in seconds."""
+# Methods that change nothing, so that a page of another site may send them.
+SAFE_METHODS = frozenset({"GET", "HEAD", "OPTIONS"})
 
-_HEADERS = (
+_SECURITY_HEADERS = (
     (b"x-content-type-options", b"nosniff"),
     (b"referrer-policy", b"no-referrer"),
     (b"x-frame-options", b"DENY"),
@@ -35,21 +36,21 @@ _HEADERS = (
 
 
 def no_session(cookies: bytes) -> str | None:
-    """Know no session."""
+    """Return None: there are no browser sessions."""
     del cookies
     return None
 
 
 class AccessMiddleware:
-    """An ASGI application around another one.
+    """ASGI middleware that checks access before it calls the application.
 
     Args:
-        app: What answers those who may come in.
-        keys: Who may; if there are none, everybody on this machine.
-        hosts: Names under which the server is reached, besides its own.
-        anonymous: Who asks where no key is needed.
-        open_paths: Beginnings of paths that need no key, and `/`, which is one itself.
-        session_of: Says whom a browser's cookies stand for, if anybody.
+        app: The application.
+        keys: The accepted API keys; without keys every request is accepted.
+        hosts: Accepted host names besides those of this machine.
+        anonymous: The caller's name where no key is needed.
+        open_paths: Path prefixes that need no key; `/` is only the root itself.
+        session_of: Returns the caller's name for a Cookie header, or None.
     """
 
     def __init__(
@@ -66,12 +67,12 @@ class AccessMiddleware:
         self._keys = keys
         self._hosts = {host.lower() for host in (*hosts, *local_host_names())}
         self._anonymous = anonymous
-        self._open = tuple(path for path in open_paths if path != "/")
-        self._root = "/" in open_paths
+        self._open_paths = tuple(path for path in open_paths if path != "/")
+        self._root_is_open = "/" in open_paths
         self._session_of = session_of
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Let the request in, or answer it."""
+        """Pass the request to the application, or respond with an error."""
         if scope["type"] == "lifespan":
             await self._app(scope, receive, send)
             return
@@ -80,66 +81,71 @@ class AccessMiddleware:
         except ErrorResponse as failure:
             await send_error(failure, scope, send)
             return
-        answer = _ResponseHeaders(send)
+        response = _ResponseHeaders(send)
         try:
-            await self._app(scope, _paced(receive), answer.send)
-        except asyncio.CancelledError:  # the server stops, and has waited long enough
-            if answer.begun:
+            await self._app(scope, _with_body_timeout(receive), response.send)
+        except asyncio.CancelledError:
+            # uvicorn cancels handlers that are not done when the shutdown time is over.
+            if response.started:
                 raise
             await send_error(shutdown_error(), scope, send)
 
     def _check(self, scope: Scope) -> None:
         headers: dict[bytes, bytes] = dict(scope["headers"])
         host = headers.get(b"host", b"").decode("latin-1").lower()
-        if not self._is_ours(host):
+        if not self._is_known_host(host):
             raise ErrorResponse(
                 421,
-                "This server is not called so; `serve: {hosts: [...]}` in its config "
-                "names what it is called.",
+                f"Unknown Host header {host[:80]!r}. Add it to `serve.hosts` in the "
+                "server's config.",
                 code="unknown_host",
             )
         origin = headers.get(b"origin")
-        if scope.get("method") not in SAFE and not _same_site(origin, host, headers):
+        if scope.get("method") not in SAFE_METHODS and not _same_site(
+            origin, host, headers
+        ):
             raise ErrorResponse(
                 403,
-                "A page of another site may not send this.",
+                "Requests from pages of another site are not allowed.",
                 code="cross_origin",
                 type="permission_error",
             )
         scope["user"] = self._caller(scope["path"], headers)
 
-    def _is_ours(self, host: str) -> bool:
-        name = _name_of(host)
+    def _is_known_host(self, host: str) -> bool:
+        name = _host_name(host)
         if name in self._hosts or name.endswith(".localhost"):
             return True
         try:
             ip_address(name)
         except ValueError:
             return False
-        return True  # a name can be made to mean us, an address cannot
+        # DNS rebinding needs a name that an attacker controls; an IP address is safe.
+        return True
 
     def _caller(self, path: str, headers: Mapping[bytes, bytes]) -> str:
         if not self._keys:
             return self._anonymous
-        caller = self._keys.caller_of(_key_in(headers.get(b"authorization", b"")))
+        caller = self._keys.caller_of(_extract_key(headers.get(b"authorization", b"")))
         if caller is None and (cookies := headers.get(b"cookie")):
             caller = self._session_of(cookies)
         if caller is not None:
             return caller
-        if path.startswith(self._open) or (self._root and path == "/"):
+        if path.startswith(self._open_paths) or (self._root_is_open and path == "/"):
             return self._anonymous
-        # A page of ours asks for the key itself.
+        # With `Basic` the browser itself asks for the key, for example at /metrics. The
+        # gallery has a dialog of its own.
         api = path.startswith(("/v1/", "/gallery/"))
         raise ErrorResponse(
             401,
-            "The API key is missing or wrong; send `Authorization: Bearer KEY`.",
+            "The API key is missing or wrong. Send `Authorization: Bearer KEY`.",
             code="invalid_api_key",
             headers={"WWW-Authenticate": "Bearer" if api else 'Basic realm="imagen"'},
         )
 
 
 async def send_error(failure: ErrorResponse, scope: Scope, send: Send) -> None:
-    """Send an error as the whole answer."""
+    """Send an error as the whole response."""
     if scope["type"] == "websocket":
         await send({"type": "websocket.close", "code": 1008})
         return
@@ -147,7 +153,7 @@ async def send_error(failure: ErrorResponse, scope: Scope, send: Send) -> None:
     headers = [
         (b"content-type", b"application/json"),
         (b"content-length", str(len(body)).encode()),
-        *_HEADERS,
+        *_SECURITY_HEADERS,
         *((k.encode(), v.encode()) for k, v in failure.headers.items()),
     ]
     await send(
@@ -157,60 +163,60 @@ async def send_error(failure: ErrorResponse, scope: Scope, send: Send) -> None:
 
 
 def local_host_names() -> tuple[str, ...]:
-    """Return what this machine is called."""
+    """Return the host names of this machine."""
     name = socket.gethostname()
     return "localhost", name, f"{name}.local"
 
 
 class _ResponseHeaders:
-    """Says of an answer how a browser is to treat it.
+    """Adds security headers to a response.
 
     Attributes:
-        begun: Whether any of it is sent.
+        started: True once a part of the response is sent.
     """
 
     def __init__(self, send: Send) -> None:
         self._send = send
-        self.begun = False
+        self.started = False
 
     async def send(self, message: Message) -> None:
-        """Send it on."""
-        self.begun = True
+        """Send a message, with the headers added to the first."""
+        self.started = True
         if message["type"] == "http.response.start":
-            given = [*message.get("headers", ())]
-            there = {name for name, _ in given}
-            given += [each for each in _HEADERS if each[0] not in there]
-            message = {**message, "headers": given}
+            headers = [*message.get("headers", ())]
+            names = {name for name, _ in headers}
+            headers += [each for each in _SECURITY_HEADERS if each[0] not in names]
+            message = {**message, "headers": headers}
         await self._send(message)
 
 
-def _paced(receive: Receive) -> Receive:
-    """Have a body come without long pauses, and whole."""
-    whole = False
+def _with_body_timeout(receive: Receive) -> Receive:
+    """Return a `receive` that fails if the body pauses too long or is cut off."""
+    complete = False
 
-    async def received() -> Message:
-        nonlocal whole
-        if whole:
+    async def receive_in_time() -> Message:
+        nonlocal complete
+        if complete:
             return await receive()
         try:
-            async with asyncio.timeout(PATIENCE):
+            async with asyncio.timeout(BODY_TIMEOUT):
                 message = await receive()
         except TimeoutError as error:
             raise ErrorResponse(
                 408,
-                f"No more of the body came for {PATIENCE:.0f} seconds.",
+                f"No data of the request body arrived for {BODY_TIMEOUT:.0f} seconds.",
                 code="timeout",
                 headers={"Connection": "close"},
             ) from error
         if message["type"] == "http.disconnect":
             raise client_disconnected()
-        whole = not message.get("more_body", False)
+        complete = not message.get("more_body", False)
         return message
 
-    return received
+    return receive_in_time
 
 
-def _name_of(host: str) -> str:
+def _host_name(host: str) -> str:
     """Return `Host` without its port and its brackets."""
     if host.startswith("["):
         return host[1:].partition("]")[0]
@@ -218,20 +224,21 @@ def _name_of(host: str) -> str:
 
 
 def _same_site(origin: bytes | None, host: str, headers: Mapping[bytes, bytes]) -> bool:
-    if origin is None:  # no browser, or one that says it so
+    # Without `Origin` the client is a program, or a browser that sends Sec-Fetch-Site.
+    if origin is None:
         return headers.get(b"sec-fetch-site", b"none") in {b"none", b"same-origin"}
     return urlsplit(origin.decode("latin-1").lower()).netloc == host
 
 
-def _key_in(authorization: bytes) -> str:
-    """Return the key of `Bearer KEY`; or the password, which a browser asks for."""
-    kind, _, word = authorization.decode("latin-1").strip().partition(" ")
+def _extract_key(authorization: bytes) -> str:
+    """Return the key of `Bearer KEY`, or the password of `Basic`."""
+    kind, _, credentials = authorization.decode("latin-1").strip().partition(" ")
     match kind.lower():
         case "bearer":
-            return word.strip()
+            return credentials.strip()
         case "basic":
             try:
-                return b64decode(word, validate=True).decode().partition(":")[2]
+                return b64decode(credentials, validate=True).decode().partition(":")[2]
             except ValueError:
                 return ""
         case _:

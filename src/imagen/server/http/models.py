@@ -1,4 +1,4 @@
-"""The backends, as OpenAI's clients know models."""
+"""The routes that list backends as OpenAI models."""
 
 from collections.abc import Iterator, Sequence
 from typing import Any, Literal
@@ -11,26 +11,26 @@ from litestar.params import FromPath
 from imagen.domain.capabilities import Capabilities
 from imagen.domain.errors import ImagenError
 from imagen.server.errors import ErrorResponse, to_error_response
-from imagen.server.http.errors import REFUSALS
+from imagen.server.http.response_specs import READ_ERROR_RESPONSES
 from imagen.server.jobs.service import ServerContext
 from imagen.settings.model import BackendSettings
 
 
 class ModelCapabilities(msgspec.Struct, frozen=True, kw_only=True):
-    """What a backend understands of a request.
+    """The request parameters that a backend supports.
 
     Attributes:
-        sizes: The only ones there are; empty: any within the bounds.
-        multiple: Both sides are multiples of this many pixels.
-        smallest: The shortest side.
-        largest: The longest side.
-        seed: Whether the same picture can be made again.
-        negative_prompt: Whether it can keep things out of the picture.
-        num_inference_steps: Whether the number of steps can be chosen.
-        edits: How many images it takes to change; 0: none.
-        mask: Whether it takes a mask.
-        parameters: Of its own; null: any.
-        may_cost: Whether it may cost money.
+        sizes: The only sizes; empty: any size within the bounds.
+        multiple: Both sides must be multiples of this number of pixels.
+        smallest: The minimum side in pixels.
+        largest: The maximum side in pixels.
+        seed: True if the same seed gives the same image.
+        negative_prompt: True if `negative_prompt` is supported.
+        num_inference_steps: True if the number of steps can be set.
+        edits: The maximum number of reference images; 0: none.
+        mask: True if a mask is supported.
+        parameters: The names of backend-specific parameters; null: any.
+        may_cost: True if a request may cost money.
     """
 
     sizes: tuple[str, ...]
@@ -47,7 +47,11 @@ class ModelCapabilities(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class ModelData(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
-    """A backend, or one of its models; what is not OpenAI's is ours."""
+    """A backend, or one of its models.
+
+    `capabilities`, `default` and `trouble` are imagen's extensions of OpenAI's format.
+    `trouble` is the reason why the backend cannot be used.
+    """
 
     id: str
     created: int
@@ -59,55 +63,51 @@ class ModelData(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
 
 
 class ModelList(msgspec.Struct, frozen=True, kw_only=True):
-    """All of them, the default one first."""
+    """All models, those of the default backend first."""
 
     data: tuple[ModelData, ...]
     object: Literal["list"] = "list"
 
 
-@get("/v1/models", responses=REFUSALS, tags=["models"])
-async def list_models(workshop: NamedDependency[ServerContext]) -> ModelList:
-    """List what can be asked for as `model`."""
-    models = await workshop.in_thread(lambda: build_model_list(workshop))
+@get("/v1/models", responses=READ_ERROR_RESPONSES, tags=["models"])
+async def list_models(context: NamedDependency[ServerContext]) -> ModelList:
+    """List the values of `model`."""
+    models = await context.in_thread(lambda: build_model_list(context))
     return ModelList(data=models)
 
 
-@get("/v1/models/{model:path}", responses=REFUSALS, tags=["models"])
+@get("/v1/models/{model:path}", responses=READ_ERROR_RESPONSES, tags=["models"])
 async def get_model(
-    model: FromPath[str], workshop: NamedDependency[ServerContext]
+    model: FromPath[str], context: NamedDependency[ServerContext]
 ) -> ModelData:
-    """Describe one of them."""
+    """Describe one model."""
     name = model.removeprefix("/")
-    models = await workshop.in_thread(lambda: build_model_list(workshop))
+    models = await context.in_thread(lambda: build_model_list(context))
     for found in models:
         if found.id == name:
             return found
-    raise ErrorResponse(
-        404, f"There is no model {name[:80]!r} here.", code="model_not_found"
-    )
+    raise ErrorResponse(404, f"Unknown model {name[:80]!r}.", code="model_not_found")
 
 
-def build_model_list(workshop: ServerContext) -> tuple[ModelData, ...]:
-    """Return what can be asked for as `model`, the default one first."""
-    return tuple(_models(workshop))
+def build_model_list(context: ServerContext) -> tuple[ModelData, ...]:
+    """Return the values of `model`, those of the default backend first."""
+    return tuple(_models(context))
 
 
-def _models(workshop: ServerContext) -> Iterator[ModelData]:
-    settings = workshop.settings
+def _models(context: ServerContext) -> Iterator[ModelData]:
+    settings = context.settings
     default = settings.default_backend
     for name in sorted(settings.backends, key=lambda name: name != default):
-        yield from _models_of(
-            settings.backends[name], workshop, default=name == default
-        )
+        yield from _models_of(settings.backends[name], context, default=name == default)
 
 
 def _models_of(
-    chosen: BackendSettings, workshop: ServerContext, *, default: bool
+    backend: BackendSettings, context: ServerContext, *, default: bool
 ) -> Iterator[ModelData]:
-    name, adapter = chosen.instance.name, chosen.instance.adapter
-    created = int(workshop.began.timestamp())
+    name, adapter = backend.instance.name, backend.instance.adapter
+    created = int(context.started_at.timestamp())
     try:
-        can = workshop.backend(name).capabilities()
+        capabilities = context.backend(name).capabilities()
     except ImagenError as error:
         yield ModelData(
             id=name,
@@ -115,34 +115,38 @@ def _models_of(
             created=created,
             owned_by=adapter,
             default=default,
-            trouble=to_error_response(error).problem.message,
+            trouble=to_error_response(error).details.message,
         )
         return
-    may_cost = can.may_cost or chosen.instance.price is not None
-    abilities = _abilities(can, may_cost=may_cost)
-    for each in (name, *(f"{name}/{model}" for model in can.models or ())):
+    may_cost = capabilities.may_cost or backend.instance.price is not None
+    model_capabilities = _describe_capabilities(capabilities, may_cost=may_cost)
+    for each in (name, *(f"{name}/{model}" for model in capabilities.models or ())):
         yield ModelData(
             id=each,
             object="model",
             created=created,
             owned_by=adapter,
-            capabilities=abilities,
+            capabilities=model_capabilities,
             default=default and each == name,
         )
 
 
-def _abilities(can: Capabilities, *, may_cost: bool) -> ModelCapabilities:
+def _describe_capabilities(
+    capabilities: Capabilities, *, may_cost: bool
+) -> ModelCapabilities:
     return ModelCapabilities(
-        sizes=tuple(map(str, can.sizes.choices)),
-        multiple=can.sizes.multiple,
-        smallest=can.sizes.smallest,
-        largest=can.sizes.largest,
-        seed=can.largest_seed is not None,
-        negative_prompt=can.negative,
-        num_inference_steps=can.steps,
-        edits=can.references,
-        mask=can.mask,
-        parameters=None if can.parameters is None else tuple(can.parameters),
+        sizes=tuple(map(str, capabilities.sizes.choices)),
+        multiple=capabilities.sizes.multiple,
+        smallest=capabilities.sizes.smallest,
+        largest=capabilities.sizes.largest,
+        seed=capabilities.largest_seed is not None,
+        negative_prompt=capabilities.negative,
+        num_inference_steps=capabilities.steps,
+        edits=capabilities.references,
+        mask=capabilities.mask,
+        parameters=None
+        if capabilities.parameters is None
+        else tuple(capabilities.parameters),
         may_cost=may_cost,
     )
 

@@ -1,4 +1,4 @@
-"""The OpenAPI description, as JSON at `/schema`; nothing is loaded from elsewhere."""
+"""The OpenAPI description: JSON at `/schema`, without pages that load a CDN."""
 
 from typing import Any
 
@@ -11,16 +11,16 @@ from imagen.server.http.images import EditFields
 from imagen.server.http.schemas import GenerationFields
 from imagen.settings.model import ServeSettings
 
-_STREAMED = ("/v1/images/generations", "/v1/images/edits")
-"""What answers with events if asked for `stream`."""
-_PLACE = "#/components/schemas/{name}"
+_STREAMING_PATHS = ("/v1/images/generations", "/v1/images/edits")
+"""Paths that respond with server-sent events when `stream` is true."""
+_SCHEMA_REF = "#/components/schemas/{name}"
 
 
 class StructSchemaPlugin(JsonRenderPlugin):
-    """Has msgspec itself describe what it takes, for it knows every limit.
+    """Describes request bodies with msgspec's own JSON schema.
 
     Args:
-        limits: Those of the config.
+        limits: The limits of the config.
     """
 
     def __init__(self, limits: ServeSettings) -> None:
@@ -30,9 +30,12 @@ class StructSchemaPlugin(JsonRenderPlugin):
     def render(
         self, request: Request[Any, Any, Any], openapi_schema: dict[str, Any]
     ) -> bytes:
-        """Return the description with its bodies as they are read."""
+        """Return the description with msgspec's schemas of the request bodies."""
+        # msgspec validates the bodies, so its own schemas have every limit.
         _, bodies = msgspec.json.schema_components(
-            [GenerationFields, EditFields], schema_hook=_file, ref_template=_PLACE
+            [GenerationFields, EditFields],
+            schema_hook=_file_schema,
+            ref_template=_SCHEMA_REF,
         )
         for body in bodies.values():
             fields = body["properties"]
@@ -44,22 +47,22 @@ class StructSchemaPlugin(JsonRenderPlugin):
         form["properties"] = {
             name: _without_null(field) for name, field in form["properties"].items()
         }
-        for path in _STREAMED:
-            answer = openapi_schema["paths"][path]["post"]["responses"]["200"]
-            answer["content"]["text/event-stream"] = {"schema": {"type": "string"}}
+        for path in _STREAMING_PATHS:
+            response = openapi_schema["paths"][path]["post"]["responses"]["200"]
+            response["content"]["text/event-stream"] = {"schema": {"type": "string"}}
         schemas = {**openapi_schema["components"]["schemas"], **bodies}
         components = {**openapi_schema["components"], "schemas": schemas}
         return super().render(request, {**openapi_schema, "components": components})
 
 
-def _file(kind: type) -> dict[str, Any]:
+def _file_schema(kind: type) -> dict[str, Any]:
     if kind is UploadFile:
         return {"type": "string", "format": "binary"}
     raise NotImplementedError
 
 
 def _without_null(field: dict[str, Any]) -> dict[str, Any]:
-    """Return what a field of a form can be: what it is not is left out."""
+    """Return the schema without null: forms omit a field instead of sending null."""
     kinds = [kind for kind in field.get("anyOf", ()) if kind != {"type": "null"}]
     if len(kinds) != 1:
         return field

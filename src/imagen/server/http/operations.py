@@ -1,4 +1,4 @@
-"""Routes for whoever looks after the server."""
+"""Routes for operators: health and metrics."""
 
 from collections.abc import Sequence
 from typing import Any
@@ -8,46 +8,47 @@ from litestar import Response, get
 from litestar.di import NamedDependency
 from prometheus_client import CONTENT_TYPE_LATEST
 
-from imagen.server.http.errors import REFUSALS
+from imagen.server.http.response_specs import READ_ERROR_RESPONSES
 from imagen.server.jobs.dispatcher import RequestDispatcher
 from imagen.server.jobs.service import ServerContext
 from imagen.version import __version__
 
 
 class Health(msgspec.Struct, frozen=True, kw_only=True):
-    """That the server is there."""
+    """The state of the server."""
 
     status: str = "ok"
     version: str = __version__
 
 
-@get("/health", responses=REFUSALS, tags=["operations"], sync_to_thread=False)
+@get(
+    "/health", responses=READ_ERROR_RESPONSES, tags=["operations"], sync_to_thread=False
+)
 def health() -> Health:
-    """Say that the server is there; needs no key."""
+    """Return the state and version of the server; needs no key."""
     return Health()
 
 
 @get(
     "/metrics",
-    responses=REFUSALS,
+    responses=READ_ERROR_RESPONSES,
     tags=["operations"],
     media_type="text/plain",
     sync_to_thread=False,
 )
 def metrics(
-    workshop: NamedDependency[ServerContext], desk: NamedDependency[RequestDispatcher]
+    context: NamedDependency[ServerContext],
+    dispatcher: NamedDependency[RequestDispatcher],
 ) -> Response[str]:
-    """Count what was done, for Prometheus."""
-    meters = workshop.meters
-    meters.requests_open.set(desk.open)
-    for name, lane in workshop.lanes.items():
-        meters.running.labels(name).set(lane.running)
-        meters.waiting.labels(name).set(lane.waiting)
-    return Response(meters.render(), media_type=CONTENT_TYPE_LATEST)
+    """Return Prometheus metrics."""
+    metrics = context.metrics
+    metrics.requests_open.set(dispatcher.open)
+    for name, queue in context.queues.items():
+        metrics.running.labels(name).set(queue.running)
+        metrics.waiting.labels(name).set(queue.waiting)
+    return Response(metrics.render(), media_type=CONTENT_TYPE_LATEST)
 
 
 routes: Sequence[Any] = (health, metrics)
-"""What this module answers."""
-
 OPEN = ("/health",)
-"""Which of it needs no key."""
+"""Path prefixes that need no key."""

@@ -1,25 +1,27 @@
-"""From the fields of a request to what a use case understands."""
+"""Turn the fields of an HTTP request into a `GenerationRequest`."""
 
 import re
 from collections.abc import Mapping, Sequence
 
-import msgspec
-
+from imagen.bootstrap.generation import RequestContext, build_generate
 from imagen.bootstrap.output import OutputOptions
 from imagen.bootstrap.requests import build_request
 from imagen.bootstrap.runtime import Runtime
 from imagen.domain.errors import InvalidRequest
+from imagen.domain.events import ignore_event
 from imagen.domain.reference import ReferenceImage
-from imagen.domain.request import GenerationRequest
 from imagen.domain.size import Size
 from imagen.server.errors import ErrorResponse
 from imagen.server.http.schemas import SIZE, ImageFields
+from imagen.server.workers.work_item import WorkItem
 from imagen.settings.model import ServeSettings, Settings
 from imagen.usecases.generate import GenerateImages
 
 AUTO = "auto"
 
-_THEIRS = (
+# Fields that are passed to the backend under their own name, or under the alias that
+# the backend knows: OpenAI's names first, then those of other vendors.
+_BACKEND_PARAMETERS = (
     "quality",
     "background",
     "output_compression",
@@ -27,206 +29,227 @@ _THEIRS = (
     "guidance_scale",
     "input_fidelity",
 )
-"""Parameters that some backends have; each under one of the names below, or its own."""
-_ALSO_CALLED: Mapping[str, tuple[str, ...]] = {
+_ALIASES: Mapping[str, tuple[str, ...]] = {
     "guidance_scale": ("guidance", "cfg", "cfg_scale"),
     "output_compression": ("output_quality",),
 }
-_OPENAIS_STYLES = {"vivid", "natural"}
-_NOT_SENT = "it is not sent anywhere"
+# OpenAI's values for DALL-E 3: clients that send them must not get a 404.
+_OPENAI_STYLES = {"vivid", "natural"}
 
-MOST_UNKNOWN = 50
-"""Fields; each of them is a warning."""
-_LONGEST_SHOWN = 80
+MAX_UNKNOWN_FIELDS = 50
+"""Unknown fields in one request; each becomes a warning."""
+_MAX_NAME_LENGTH = 80
 
 
-def backend_and_model(settings: Settings, model: str | None) -> tuple[str, str | None]:
-    """Return the instance, and its model if one was chosen.
+def parse_model(settings: Settings, model: str | None) -> tuple[str, str | None]:
+    """Return the backend's name and its model; the model is None for the default.
 
     Raises:
-        Failure: there is no such backend.
+        ErrorResponse: the config has no such backend (404).
     """
     if model is None:
         return settings.default_backend, None
-    name, _, chosen = model.partition("/")
+    name, _, backend_model = model.partition("/")
     if name not in settings.backends:
-        there = ", ".join(settings.backends)
         raise ErrorResponse(
             404,
-            f"There is no model {model[:80]!r} here. There are: {there}.",
+            f"Unknown model {model[:80]!r}. Available: {', '.join(settings.backends)}.",
             param="model",
             code="model_not_found",
         )
-    return name, chosen or None
+    return name, backend_model or None
 
 
 def check_limits(
     fields: ImageFields, limits: ServeSettings, *, unknown: Sequence[str] = ()
 ) -> None:
-    """Refuse what is too large for this server.
+    """Check a request against the limits of the server.
 
     Args:
-        fields: What is asked for.
-        limits: Those of the config.
-        unknown: Fields that the API does not know.
+        fields: The fields of the request.
+        limits: The limits of the config.
+        unknown: The names of unknown fields.
 
     Raises:
-        Failure: it is, or makes no sense.
+        ErrorResponse: a limit is exceeded (422), or a field is invalid (400).
     """
-    if len(unknown) > MOST_UNKNOWN:
-        raise _too_much(
+    if len(unknown) > MAX_UNKNOWN_FIELDS:
+        raise _limit_exceeded(
             None,
-            f"{len(unknown)} fields are unknown here, such as {_shown(unknown[0])!r}; "
-            f"{MOST_UNKNOWN} are the most.",
+            f"The request has {len(unknown)} unknown fields, such as "
+            f"{_shorten(unknown[0])!r}; the maximum is {MAX_UNKNOWN_FIELDS}.",
         )
     if fields.n is not None and fields.n > limits.count:
-        raise _too_much("n", f"{limits.count} images at most can be asked for at once.")
+        raise _limit_exceeded("n", f"`n` must be at most {limits.count}.")
     for name in ("prompt", "negative_prompt"):
-        words = getattr(fields, name) or ""
-        if len(words) > limits.prompt:
-            raise _too_much(name, f"It can have {limits.prompt} characters at most.")
+        text = getattr(fields, name) or ""
+        if len(text) > limits.prompt:
+            raise _limit_exceeded(
+                name, f"`{name}` must have at most {limits.prompt} characters."
+            )
     size = parse_size(fields)
     if size is not None and size.megapixels > limits.megapixels:
-        raise _too_much("size", f"{limits.megapixels:g} megapixels are the most.")
+        raise _limit_exceeded(
+            "size", f"`size` must be at most {limits.megapixels:g} megapixels."
+        )
     if fields.background == "transparent" and fields.output_format == "jpeg":
         raise ErrorResponse(
             400,
-            "A JPEG cannot be transparent; ask for png or webp.",
+            "A JPEG cannot be transparent. Use the output format png or webp.",
             param="background",
             code="invalid_value",
         )
 
 
 def parse_size(fields: ImageFields) -> Size | None:
-    """Return the size that was asked for; None leaves it to the config.
+    """Return the requested size; None for the config's default.
 
     Raises:
-        Failure: it is none.
+        ErrorResponse: the size is invalid (400).
     """
     if fields.size in {None, "", AUTO}:
         return None
-    written = fields.size or ""
-    if re.fullmatch(SIZE, written) is None:
-        raise _no_size("`size` is WIDTHxHEIGHT, such as 1024x1024, or auto.")
+    text = fields.size or ""
+    if re.fullmatch(SIZE, text) is None:
+        raise _invalid_size(
+            "`size` must be WIDTHxHEIGHT, such as 1024x1024, or `auto`."
+        )
     try:
-        return Size.parse(written)
+        return Size.parse(text)
     except InvalidRequest as error:
-        raise _no_size(f"{error.message} {error.hint}") from error
+        raise _invalid_size(f"{error.message} {error.hint}") from error
 
 
-def _no_size(message: str) -> ErrorResponse:
-    return ErrorResponse(400, message, param="size", code="invalid_value")
+def build_work_item(
+    fields: ImageFields,
+    runtime: Runtime,
+    *,
+    caller: str,
+    unknown: Sequence[str] = (),
+    images: Sequence[ReferenceImage] = (),
+    mask: ReferenceImage | None = None,
+) -> WorkItem:
+    """Return the work item of a request; may ask the backend over the network.
 
+    A backend with several models may have to look up what a model supports.
 
-def build_output_options(fields: ImageFields) -> OutputOptions:
-    """Return how the files are to be."""
-    form = fields.output_format
-    return OutputOptions(format=None if form is None else f"image/{form}")
+    Args:
+        fields: The known fields, without files.
+        runtime: The settings and backends.
+        caller: The name of the caller.
+        unknown: The names of unknown fields.
+        images: Reference images.
+        mask: The mask of the first reference image.
 
-
-class GenerateSpec(msgspec.Struct, frozen=True, kw_only=True):
-    """What a client asks for, as an order has it.
-
-    Attributes:
-        fields: What the API knows, without files.
-        model: That of the backend; None for its own.
-        unknown: Fields that the API does not know.
-        images: To change, or to make one after.
-        mask: Where the first of them is painted anew.
+    Raises:
+        ErrorResponse: the backend, model or style does not exist (404).
+        ImagenError: the request is invalid, or the backend cannot be used.
     """
-
-    fields: ImageFields
-    model: str | None
-    unknown: tuple[str, ...] = ()
-    images: tuple[ReferenceImage, ...] = ()
-    mask: ReferenceImage | None = None
-
-    def request(self, maker: GenerateImages, runtime: Runtime) -> GenerationRequest:
-        """Return what is asked for, and with it what cannot be heeded.
-
-        Raises:
-            Failure, ImagenError: it makes no sense, or the backend cannot tell what it
-                can do.
-        """
-        fields, settings = self.fields, runtime.settings
-        model = _chosen(self.model, maker)
-        can = maker.capabilities(model or "")
-        options, unheeded = _settled(fields, can.parameters)
-        unheeded.update(
-            (name, _NOT_SENT)
-            for name in ("user", "safety_identifier")
-            if getattr(fields, name)
-        )
-        unheeded.update(
-            (_shown(name), "imagen has no such field") for name in self.unknown
-        )
-        style = fields.style or None
-        if style in _OPENAIS_STYLES and style not in settings.styles:
-            unheeded["style"] = f"there is no style {style!r} in the config"
-            style = None
-        if style is not None and style not in settings.styles:
-            there = ", ".join(settings.styles) or "none"
-            raise ErrorResponse(
-                404,
-                f"There is no style {style[:80]!r} here. There are: {there}.",
-                param="style",
-                code="style_not_found",
-            )
-        return build_request(
-            settings,
-            fields.prompt,
-            negative=fields.negative_prompt or "",
-            style=style,
-            size=parse_size(fields),
-            seed=fields.seed or 0,
-            steps=fields.num_inference_steps or 0,
-            model=model,
-            count=fields.n or 1,
-            options=options,
-            images=self.images,
-            mask=self.mask,
-            unheeded=unheeded,
-        )
+    settings = runtime.settings
+    backend, backend_model = parse_model(settings, fields.model)
+    media_type = fields.output_format and f"image/{fields.output_format}"
+    output = OutputOptions(format=media_type)
+    count = fields.n or 1
+    use_case = build_generate(
+        runtime,
+        backend,
+        output=output,
+        count=count,
+        # The worker looks up the capabilities again, and reports the warnings.
+        listen=ignore_event,
+        context=RequestContext(caller=caller),
+    )
+    model = _select_model(backend_model, use_case)
+    parameters = use_case.capabilities(model or "").parameters
+    options, unsupported = _split_options(fields, parameters)
+    for name in ("user", "safety_identifier"):
+        if getattr(fields, name):
+            unsupported[name] = "imagen does not forward it"
+    for name in unknown:
+        unsupported[_shorten(name)] = "unknown field"
+    style = fields.style or None
+    if style is not None and style not in settings.styles:
+        if style not in _OPENAI_STYLES:
+            raise _unknown_style(style, settings)
+        unsupported["style"] = f"the config has no style {style!r}"
+        style = None
+    request = build_request(
+        settings,
+        fields.prompt,
+        negative=fields.negative_prompt or "",
+        style=style,
+        size=parse_size(fields),
+        seed=fields.seed or 0,
+        steps=fields.num_inference_steps or 0,
+        model=model,
+        count=count,
+        options=options,
+        images=images,
+        mask=mask,
+        unheeded=unsupported,
+    )
+    return WorkItem(
+        backend=backend,
+        request=request,
+        caller=caller,
+        output=output,
+        live=bool(fields.stream and fields.partial_images),
+    )
 
 
-def _chosen(model: str | None, use_case: GenerateImages) -> str | None:
-    """Return the model; None for the backend's own, by whatever name."""
-    can = use_case.backend.capabilities()
-    if model is None or model == can.model:
+def _select_model(model: str | None, use_case: GenerateImages) -> str | None:
+    """Return the model; None if it is the backend's default."""
+    capabilities = use_case.backend.capabilities()
+    if model is None or model == capabilities.model:
         return None
-    if can.models is not None and model not in can.models:
+    if capabilities.models is not None and model not in capabilities.models:
         raise ErrorResponse(
             404,
-            f"{use_case.instance.name} has no model {model[:80]!r}; "
-            "`GET /v1/models` lists those there are.",
+            f"{use_case.instance.name} has no model {model[:80]!r}. "
+            "`GET /v1/models` lists the available models.",
             param="model",
             code="model_not_found",
         )
     return model
 
 
-def _settled(
-    fields: ImageFields, known: Mapping[str, str] | None
+def _split_options(
+    fields: ImageFields, parameters: Mapping[str, str] | None
 ) -> tuple[dict[str, object], dict[str, str]]:
-    """Return what the backend is told besides, and what it cannot be told."""
+    """Return options for the backend, and unsupported fields with the reason."""
     options: dict[str, object] = {}
-    unheeded: dict[str, str] = {}
-    for name in _THEIRS:
-        value = getattr(fields, name, None)
+    unsupported: dict[str, str] = {}
+    for field in _BACKEND_PARAMETERS:
+        value = getattr(fields, field, None)
         if value in {None, "", AUTO}:
             continue
-        names = (name, *_ALSO_CALLED.get(name, ()))
-        called = name if known is None else next((n for n in names if n in known), None)
-        if called is None:
-            unheeded[name] = "the backend has no such parameter"
+        names = (field, *_ALIASES.get(field, ()))
+        # None: the backend accepts any parameter.
+        name = next((n for n in names if parameters is None or n in parameters), None)
+        if name is None:
+            unsupported[field] = "the backend has no such parameter"
         else:
-            options[called] = value
-    return options, unheeded
+            options[name] = value
+    return options, unsupported
 
 
-def _shown(name: str) -> str:
-    return name if len(name) <= _LONGEST_SHOWN else f"{name[:_LONGEST_SHOWN]}…"
+def _shorten(name: str) -> str:
+    return name if len(name) <= _MAX_NAME_LENGTH else f"{name[:_MAX_NAME_LENGTH]}…"
 
 
-def _too_much(param: str | None, message: str) -> ErrorResponse:
+def _invalid_size(message: str) -> ErrorResponse:
+    return ErrorResponse(400, message, param="size", code="invalid_value")
+
+
+def _unknown_style(style: str, settings: Settings) -> ErrorResponse:
+    available = ", ".join(settings.styles) or "none"
+    return ErrorResponse(
+        404,
+        f"Unknown style {style[:80]!r}. Available: {available}.",
+        param="style",
+        code="style_not_found",
+    )
+
+
+def _limit_exceeded(param: str | None, message: str) -> ErrorResponse:
     return ErrorResponse(422, message, param=param, code="limit_exceeded")

@@ -1,4 +1,4 @@
-"""From what was made to what the client is told."""
+"""Build response bodies from stored images."""
 
 from collections.abc import Callable
 from datetime import datetime
@@ -9,19 +9,22 @@ from imagen.server.http.schemas import ImageData, ImagesBody
 from imagen.server.jobs.results import RequestResult, StoredOutput
 
 Link: TypeAlias = Callable[[Sidecar], str]
-"""Returns the URL under which an image can be fetched for a while."""
-How: TypeAlias = Literal["b64_json", "url"]
+"""Returns a signed URL of an image; it expires."""
+ResponseFormat: TypeAlias = Literal["b64_json", "url"]
 
 
-def build_images_body(result: RequestResult, *, how: How, link: Link) -> ImagesBody:
-    """Return the answer to a request that did not ask for a stream."""
+def build_images_body(
+    result: RequestResult, *, response_format: ResponseFormat, link: Link
+) -> ImagesBody:
+    """Return the response body of a request without `stream`."""
     first = result.images[0].sidecar
     costs = [image.sidecar.cost_usd for image in result.images]
     known = [cost for cost in costs if cost is not None]
     return ImagesBody(
         created=created_timestamp(first),
         data=tuple(
-            build_image_data(image, how=how, link=link) for image in result.images
+            build_image_data(image, response_format=response_format, link=link)
+            for image in result.images
         ),
         model=model_name(first),
         size=f"{first.width}x{first.height}",
@@ -31,15 +34,17 @@ def build_images_body(result: RequestResult, *, how: How, link: Link) -> ImagesB
     )
 
 
-def build_image_data(image: StoredOutput, *, how: How, link: Link) -> ImageData:
-    """Return one image of an answer."""
+def build_image_data(
+    image: StoredOutput, *, response_format: ResponseFormat, link: Link
+) -> ImageData:
+    """Return one image of a response."""
     sidecar = image.sidecar
-    changed = sidecar.prompt_sent != sidecar.prompt
+    is_revised = sidecar.prompt_sent != sidecar.prompt
     return ImageData(
         id=sidecar.id,
-        b64_json=image.content if how == "b64_json" else None,
-        url=link(sidecar) if how == "url" else None,
-        revised_prompt=sidecar.prompt_sent if changed else None,
+        b64_json=image.content if response_format == "b64_json" else None,
+        url=link(sidecar) if response_format == "url" else None,
+        revised_prompt=sidecar.prompt_sent if is_revised else None,
         seed=sidecar.seed,
         size=f"{sidecar.width}x{sidecar.height}",
         mime_type=sidecar.mime_type,
@@ -48,15 +53,15 @@ def build_image_data(image: StoredOutput, *, how: How, link: Link) -> ImageData:
 
 
 def created_timestamp(sidecar: Sidecar) -> int:
-    """Return when it was made, in seconds since 1970."""
+    """Return the time of generation in seconds since 1970."""
     return int(datetime.fromisoformat(sidecar.created_at).timestamp())
 
 
 def openai_format(sidecar: Sidecar) -> str:
-    """Return the format as OpenAI calls it."""
+    """Return OpenAI's name of the format: png, webp or jpeg."""
     return sidecar.mime_type.removeprefix("image/")
 
 
 def model_name(sidecar: Sidecar) -> str:
-    """Return what made it, as `GET /v1/models` may have it."""
+    """Return BACKEND/MODEL, an id of `GET /v1/models` where models can be chosen."""
     return "/".join(filter(None, (sidecar.backend, sidecar.model)))

@@ -1,4 +1,4 @@
-"""What is said over HTTP: OpenAI's fields, and our own beside them."""
+"""Request and response bodies: OpenAI's fields and imagen's extensions."""
 
 from typing import Annotated, Literal, TypeAlias
 
@@ -8,115 +8,127 @@ from msgspec import Meta
 from imagen.domain.request import MAX_IMAGES, MAX_STEPS
 
 LARGEST_SEED = 2**64 - 1
-MOST_PARTIAL_IMAGES = 3
-LONGEST_NAME = 300
-LONGEST_PROMPT = 1_000_000
+MAX_PARTIAL_IMAGES = 3
+MAX_NAME_LENGTH = 300
+MAX_PROMPT_LENGTH = 1_000_000
+# Only in the OpenAPI description: checked by msgspec, its error message would show the
+# regular expression. `request_mapping.parse_size` checks it with a message of its own.
 SIZE = r"^(auto|[0-9]{2,5}[xX][0-9]{2,5})?$"
-"""Of a whole size; described so, and looked at where a sentence can be said of it."""
 
 Format: TypeAlias = Literal["png", "webp", "jpeg"]
-Name: TypeAlias = Annotated[str, Meta(max_length=LONGEST_NAME)]
+Name: TypeAlias = Annotated[str, Meta(max_length=MAX_NAME_LENGTH)]
 
 
 class ImageFields(msgspec.Struct, frozen=True, kw_only=True):
-    """The fields that making an image and changing one have in common.
+    """The common fields of generations and edits.
 
-    A field that the backend cannot heed is a warning in the answer and in the sidecar.
+    A field that the backend does not support becomes a warning in the response and in
+    the sidecar.
     """
 
     prompt: Annotated[
         str,
         Meta(
-            min_length=1, max_length=LONGEST_PROMPT, description="What the image shows."
+            min_length=1,
+            max_length=MAX_PROMPT_LENGTH,
+            description="Description of the image.",
         ),
     ]
     model: Annotated[
         Name | None,
         Meta(
-            description="A backend by its name, or BACKEND/MODEL where its model can be"
-            " chosen; `GET /v1/models` lists them. Default: the config's."
+            description="The name of a backend, or BACKEND/MODEL if the backend has"
+            " several models; `GET /v1/models` lists them. Default: the config's"
+            " default backend."
         ),
     ] = None
     n: Annotated[
         Annotated[int, Meta(ge=1, le=MAX_IMAGES)] | None,
-        Meta(description="How many images; the config limits them to 10."),
+        Meta(description="Number of images; the default limit is 10."),
     ] = None
     size: Annotated[
         Annotated[str, Meta(extra_json_schema={"pattern": SIZE})] | None,
-        Meta(description="`auto`, or WIDTHxHEIGHT such as 1536x1024, 16 to 16384."),
+        Meta(
+            description="`auto`, or WIDTHxHEIGHT such as 1536x1024; 16 to 16384 each."
+        ),
     ] = None
     quality: Annotated[
         Name | None,
-        Meta(description="`auto`, or what the backend has by that parameter."),
+        Meta(
+            description="`auto`, or a value of the backend's own parameter `quality`."
+        ),
     ] = None
     background: Annotated[
         Literal["auto", "transparent", "opaque"] | None,
-        Meta(description="Heeded where the backend has such a parameter."),
+        Meta(description="Used if the backend has this parameter."),
     ] = None
     output_format: Annotated[
-        Format | None, Meta(description="Default: as the backend made it.")
+        Format | None, Meta(description="Default: the format that the backend returns.")
     ] = None
     output_compression: Annotated[
         Annotated[int, Meta(ge=0, le=100)] | None,
-        Meta(description="Heeded where the backend has such a parameter."),
+        Meta(description="Used if the backend has this parameter."),
     ] = None
     moderation: Annotated[
-        Name | None, Meta(description="Heeded where the backend has such a parameter.")
+        Name | None, Meta(description="Used if the backend has this parameter.")
     ] = None
     response_format: Annotated[
         Literal["b64_json", "url"] | None,
-        Meta(description="Default: b64_json. A URL holds for an hour."),
+        Meta(description="Default: b64_json. A URL expires after one hour."),
     ] = None
     stream: Annotated[
-        bool | None, Meta(description="Answer with server-sent events.")
+        bool | None, Meta(description="Respond with server-sent events.")
     ] = None
     partial_images: Annotated[
-        Annotated[int, Meta(ge=0, le=MOST_PARTIAL_IMAGES)] | None,
-        Meta(description="With `stream`: previews, where the backend has them."),
+        Annotated[int, Meta(ge=0, le=MAX_PARTIAL_IMAGES)] | None,
+        Meta(description="Number of previews with `stream`, if supported."),
     ] = None
-    user: Annotated[
-        Name | None, Meta(description="Who uses your program; not sent anywhere.")
+    user: Annotated[Name | None, Meta(description="Accepted and not forwarded.")] = None
+    safety_identifier: Annotated[
+        Name | None, Meta(description="Accepted and not forwarded.")
     ] = None
-    safety_identifier: Annotated[Name | None, Meta(description="Likewise.")] = None
     seed: Annotated[
         Annotated[int, Meta(ge=0)] | None,
-        Meta(description="Ours: 0 draws one, up to 2^64-1; the answer says which."),
+        Meta(
+            description="Extension: up to 2^64-1; 0 picks a random seed, which the"
+            " response contains."
+        ),
     ] = None
     negative_prompt: Annotated[
-        Annotated[str, Meta(max_length=LONGEST_PROMPT)] | None,
-        Meta(description="Ours: what to keep out of the image."),
+        Annotated[str, Meta(max_length=MAX_PROMPT_LENGTH)] | None,
+        Meta(description="Extension: what the image must not show."),
     ] = None
     num_inference_steps: Annotated[
         Annotated[int, Meta(ge=0, le=MAX_STEPS)] | None,
-        Meta(description="Ours: 0 is the backend's own number."),
+        Meta(description="Extension: 0 is the backend's default."),
     ] = None
     guidance_scale: Annotated[
         float | None,
-        Meta(description="Ours: heeded where the backend has such a parameter."),
+        Meta(description="Extension: used if the backend has this parameter."),
     ] = None
     style: Annotated[
         Name | None,
         Meta(
-            description="Ours: a style of the config. OpenAI's vivid and natural are"
-            " a warning where the config has none of that name."
+            description="Extension: a style of the config. OpenAI's vivid and natural"
+            " are ignored with a warning unless the config has a style of that name."
         ),
     ] = None
 
 
 class GenerationFields(ImageFields, frozen=True, kw_only=True):
-    """What `POST /v1/images/generations` takes."""
+    """The body of `POST /v1/images/generations`."""
 
 
 class EditTextFields(ImageFields, frozen=True, kw_only=True):
-    """What `POST /v1/images/edits` takes besides files."""
+    """The form fields of `POST /v1/images/edits`, without the files."""
 
     input_fidelity: Annotated[
-        Name | None, Meta(description="Heeded where the backend has such a parameter.")
+        Name | None, Meta(description="Used if the backend has this parameter.")
     ] = None
 
 
 class ImageData(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
-    """One image; what is not OpenAI's is ours."""
+    """One image; `id`, `seed`, `size`, `mime_type` and `cost_usd` are extensions."""
 
     id: str
     b64_json: bytes | None = None
@@ -129,7 +141,7 @@ class ImageData(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
 
 
 class ImagesBody(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
-    """The images of a request; `warnings`, `cost_usd` and `model` are ours."""
+    """The images of a request; `model`, `cost_usd` and `warnings` are extensions."""
 
     created: int
     data: tuple[ImageData, ...]

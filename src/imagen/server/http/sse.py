@@ -1,4 +1,4 @@
-"""A request told while it goes on, as server-sent events."""
+"""Server-sent events of a running job, in the format of OpenAI's images API."""
 
 import asyncio
 from collections.abc import AsyncGenerator
@@ -11,8 +11,8 @@ from imagen.domain.events import Previewed, Progressed
 from imagen.domain.result import FailedImage
 from imagen.server.errors import ErrorBody, to_error_response
 from imagen.server.http.responses import (
-    How,
     Link,
+    ResponseFormat,
     build_image_data,
     created_timestamp,
     openai_format,
@@ -20,12 +20,13 @@ from imagen.server.http.responses import (
 from imagen.server.jobs.dispatcher import Job, RequestDispatcher
 from imagen.server.jobs.results import StoredOutput, load_stored_output
 
-KEEP_ALIVE = 15.0
-"""Seconds of silence, after which a comment keeps proxies from hanging up."""
+# Seconds without an event after which a comment is sent: proxies close connections that
+# are silent for long, nginx by default after 60 s.
+KEEP_ALIVE_INTERVAL = 15.0
 
 
 class ProgressEvent(msgspec.Struct, frozen=True, kw_only=True):
-    """How far an image is; ours, for backends without previews."""
+    """The progress of an image; an extension, for backends without previews."""
 
     type: str
     index: int
@@ -34,7 +35,7 @@ class ProgressEvent(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class PartialImageEvent(msgspec.Struct, frozen=True, kw_only=True):
-    """An image so far, with OpenAI's fields and ours."""
+    """A preview of an image; `index` is an extension."""
 
     type: str
     b64_json: bytes
@@ -45,7 +46,7 @@ class PartialImageEvent(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class CompletedEvent(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
-    """An image that is done, with OpenAI's fields and ours."""
+    """A stored image, with OpenAI's fields and the extensions of `ImageData`."""
 
     type: str
     created_at: int
@@ -61,40 +62,26 @@ class CompletedEvent(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=Tr
     warnings: tuple[str, ...] = ()
 
 
-class EventNames(msgspec.Struct, frozen=True):
-    """What events are called: `image_generation`, or `image_edit`."""
-
-    kind: str
-
-    def telling(
-        self, *, how: How, link: Link, began: datetime, partial: int = 0
-    ) -> "EventBuilder":
-        """Return what tells one request."""
-        return EventBuilder(
-            kind=self.kind, how=how, link=link, began=began, partial=partial
-        )
-
-
 class EventBuilder(msgspec.Struct, frozen=True, kw_only=True):
-    """What events of one request say.
+    """Builds the events of one request.
 
     Attributes:
-        kind: What they are called.
-        how: As what images are sent.
-        link: Makes URLs.
-        began: When it was asked for.
-        partial: Previews of each image, at most.
+        kind: `image_generation` or `image_edit`; the prefix of event types.
+        response_format: The form of completed images.
+        link: Builds URLs of images.
+        started_at: The time of the request.
+        partial: The maximum number of previews for each image.
     """
 
     kind: str
-    how: How
+    response_format: ResponseFormat
     link: Link
-    began: datetime
+    started_at: datetime
     partial: int = 0
 
     def progress(self, step: Progressed) -> bytes:
-        """Say how far an image is."""
-        return _event(
+        """Return a progress event."""
+        return _encode(
             ProgressEvent(
                 type=f"{self.kind}.progress",
                 index=step.number - 1,
@@ -103,24 +90,26 @@ class EventBuilder(msgspec.Struct, frozen=True, kw_only=True):
             )
         )
 
-    def so_far(self, preview: Previewed, *, shown: int) -> bytes:
-        """Show an image so far; so many were shown of it before."""
-        return _event(
+    def partial_image(self, preview: Previewed, *, index: int) -> bytes:
+        """Return a preview event; `index` counts the previews of one image from 0."""
+        return _encode(
             PartialImageEvent(
                 type=f"{self.kind}.partial_image",
                 b64_json=preview.content,
-                created_at=int(self.began.timestamp()),
+                created_at=int(self.started_at.timestamp()),
                 output_format=preview.media_type.removeprefix("image/"),
-                partial_image_index=shown,
+                partial_image_index=index,
                 index=preview.number - 1,
             )
         )
 
     def completed(self, image: StoredOutput, index: int) -> bytes:
-        """Say that an image is done."""
-        data = build_image_data(image, how=self.how, link=self.link)
+        """Return the event of a stored image."""
+        data = build_image_data(
+            image, response_format=self.response_format, link=self.link
+        )
         sidecar = image.sidecar
-        return _event(
+        return _encode(
             CompletedEvent(
                 type=f"{self.kind}.completed",
                 created_at=created_timestamp(sidecar),
@@ -138,99 +127,105 @@ class EventBuilder(msgspec.Struct, frozen=True, kw_only=True):
         )
 
     def failed(self, error: BaseException) -> bytes:
-        """Say that no more comes."""
-        body = ErrorBody(error=to_error_response(error).problem)
+        """Return the error event that ends a stream."""
+        body = ErrorBody(error=to_error_response(error).details)
         return b"event: error\ndata: " + msgspec.json.encode(body) + b"\n\n"
 
 
 async def stream_events(
-    job: Job, desk: RequestDispatcher, telling: EventBuilder
+    job: Job, dispatcher: RequestDispatcher, builder: EventBuilder
 ) -> StreamResponse:
-    """Return the events of a job; what fails before anything is sent has a status.
+    """Return the events of a job as a streaming response.
 
     Raises:
-        Failure, ImagenError: why nothing is sent.
+        ErrorResponse, ImagenError: the request failed before anything was sent to the
+            backend; the response then has an error status instead of events.
     """
-    desk.join(job)
+    dispatcher.join(job)
     try:
-        while not (job.feed.planned or job.result.done()):
-            await job.feed.change(job.feed.version)
+        while not (job.progress.planned or job.result.done()):
+            await job.progress.wait_for_change(job.progress.version)
         if job.result.done():
             job.result.result()
     except BaseException:
-        desk.leave(job)
+        dispatcher.leave(job)
         raise
     return StreamResponse(
-        _events(job, desk, telling),
+        _events(job, dispatcher, builder),
         media_type="text/event-stream",
+        # nginx buffers responses unless X-Accel-Buffering forbids it.
         headers={"Cache-Control": "no-store", "X-Accel-Buffering": "no"},
     )
 
 
 class PreviewSelector:
-    """Chooses the previews that a client sees: so many, evenly over the work.
+    """Selects up to `EventBuilder.partial` previews, evenly spread over the progress.
 
     Args:
-        telling: What the client asked for.
+        builder: Builds the events.
     """
 
-    def __init__(self, telling: EventBuilder) -> None:
-        self._telling = telling
-        self._shown: dict[int, list[Previewed]] = {}
+    def __init__(self, builder: EventBuilder) -> None:
+        self._builder = builder
+        self._sent: dict[int, list[Previewed]] = {}
 
-    def say(self, preview: Previewed, step: Progressed | None) -> bytes:
-        """Return the event that shows it; empty if it is not one of those."""
-        shown = self._shown.setdefault(preview.number, [])
-        done = 1.0 if step is None or step.fraction is None else step.fraction
-        most = self._telling.partial
-        if len(shown) >= most or (shown and shown[-1] is preview):
+    def select(self, preview: Previewed, step: Progressed | None) -> bytes:
+        """Return the event of a preview; empty if the preview is skipped."""
+        sent = self._sent.setdefault(preview.number, [])
+        fraction = 1.0 if step is None or step.fraction is None else step.fraction
+        limit = self._builder.partial
+        if len(sent) >= limit or (sent and sent[-1] is preview):
             return b""
-        if done < (len(shown) + 1) / (most + 1):
+        if fraction < (len(sent) + 1) / (limit + 1):
             return b""
-        shown.append(preview)
-        return self._telling.so_far(preview, shown=len(shown) - 1)
+        sent.append(preview)
+        return self._builder.partial_image(preview, index=len(sent) - 1)
 
 
 async def _events(
-    job: Job, desk: RequestDispatcher, telling: EventBuilder
+    job: Job, dispatcher: RequestDispatcher, builder: EventBuilder
 ) -> AsyncGenerator[bytes]:
-    told: set[int] = set()
+    completed: set[int] = set()
     steps: dict[int, Progressed] = {}
-    previews = PreviewSelector(telling)
+    previews = PreviewSelector(builder)
     try:
         while True:
-            version, over = job.feed.version, job.result.done()
-            for number, step in list(job.feed.steps.items()):
-                if steps.get(number) is not step and number not in told:
+            # Read before the state: a change during the loop then causes another round.
+            version, finished = job.progress.version, job.result.done()
+            for number, step in list(job.progress.steps.items()):
+                if steps.get(number) is not step and number not in completed:
                     steps[number] = step
-                    yield telling.progress(step)
-            for number, preview in list(job.feed.previews.items()):
-                if number not in told:
-                    said = previews.say(preview, job.feed.steps.get(number))
-                    if said:
-                        yield said
-            for outcome in list(job.feed.outcomes):
+                    yield builder.progress(step)
+            for number, preview in list(job.progress.previews.items()):
+                if number not in completed:
+                    event = previews.select(preview, job.progress.steps.get(number))
+                    if event:
+                        yield event
+            for outcome in list(job.progress.outcomes):
                 image = outcome.rescued if isinstance(outcome, FailedImage) else outcome
-                if image is not None and image.number not in told:
-                    told.add(image.number)
-                    yield telling.completed(load_stored_output(image), image.number - 1)
-            if over:
+                if image is not None and image.number not in completed:
+                    completed.add(image.number)
+                    yield builder.completed(load_stored_output(image), image.number - 1)
+            if finished:
                 break
             try:
-                await asyncio.wait_for(job.feed.change(version), KEEP_ALIVE)
+                await asyncio.wait_for(
+                    job.progress.wait_for_change(version), KEEP_ALIVE_INTERVAL
+                )
             except TimeoutError:
-                yield b": still at it\n\n"
+                yield b": keep-alive\n\n"
         error = job.result.exception()
         if error is not None:
-            yield telling.failed(error)
-        elif not told:  # it was made for an earlier request with the same key
-            for index, kept in enumerate(job.result.result().images):
-                yield telling.completed(kept, index)
+            yield builder.failed(error)
+        elif not completed:
+            # The images are from an earlier request with the same key: no outcomes.
+            for index, stored in enumerate(job.result.result().images):
+                yield builder.completed(stored, index)
     finally:
-        desk.leave(job)
+        dispatcher.leave(job)
     yield b"data: [DONE]\n\n"
 
 
-def _event(said: ProgressEvent | PartialImageEvent | CompletedEvent) -> bytes:
-    words = msgspec.json.encode(said)
-    return b"event: " + said.type.encode() + b"\ndata: " + words + b"\n\n"
+def _encode(event: ProgressEvent | PartialImageEvent | CompletedEvent) -> bytes:
+    data = msgspec.json.encode(event)
+    return b"event: " + event.type.encode() + b"\ndata: " + data + b"\n\n"

@@ -1,4 +1,4 @@
-"""The queue in front of one backend: so many at once, so many waiting, no more."""
+"""The request queue of one backend, with limits for running and waiting requests."""
 
 import asyncio
 from collections import deque
@@ -8,51 +8,57 @@ from typing import Self
 from imagen.server.errors import ErrorResponse, shutdown_error
 
 
+# asyncio.Semaphore was not enough: it does not limit how many wait, and cannot reject
+# all waiting requests at once when the server shuts down.
 class BackendQueue:
-    """Lets requests through in the order in which they came; of one event loop.
+    """Admits requests in order of arrival; belongs to one event loop.
 
-        async with lane:
+        async with queue:
             ...
 
     Args:
         name: The backend, for messages.
-        at_once: How many are let through.
-        waiting: How many may wait behind them.
+        concurrency: The number of requests that run at once.
+        waiting: The number of requests that may wait for a slot.
+
+    Attributes:
+        running: The number of requests that run now.
     """
 
-    def __init__(self, name: str, *, at_once: int, waiting: int) -> None:
+    def __init__(self, name: str, *, concurrency: int, waiting: int) -> None:
         self._name = name
-        self._free = at_once
-        self._most = waiting
-        self._line: deque[asyncio.Future[None]] = deque()
+        self._free_slots = concurrency
+        self._max_waiting = waiting
+        self._waiters: deque[asyncio.Future[None]] = deque()
         self._closed = False
         self.running = 0
 
     @property
     def waiting(self) -> int:
-        """How many wait."""
-        return len(self._line)
+        """The number of requests that wait now."""
+        return len(self._waiters)
 
     async def __aenter__(self) -> Self:
-        """Wait for one's turn.
+        """Wait for a free slot.
 
         Raises:
-            Failure: too many wait, or the server is about to stop.
+            ErrorResponse: the queue is full (429), or the server shuts down (503).
         """
         if self._closed:
             raise shutdown_error()
-        if self._free:
-            self._free -= 1
-        elif len(self._line) >= self._most:
+        if self._free_slots:
+            self._free_slots -= 1
+        elif len(self._waiters) >= self._max_waiting:
             raise ErrorResponse(
                 429,
-                f"{len(self._line)} requests wait for {self._name} already.",
+                f"The queue of {self._name} is full: {len(self._waiters)} requests are "
+                "waiting.",
                 type="rate_limit_error",
                 code="rate_limit_exceeded",
                 retry_after=10,
             )
         else:
-            await self._turn()
+            await self._wait_for_slot()
         self.running += 1
         return self
 
@@ -63,32 +69,34 @@ class BackendQueue:
         trace: TracebackType | None,
     ) -> None:
         self.running -= 1
-        self._pass_on()
+        self._release_slot()
 
     def close(self) -> None:
-        """Send away whoever waits, and let nobody in any more."""
+        """Reject all waiting and all later requests."""
         self._closed = True
-        while self._line:
-            turn = self._line.popleft()
-            if not turn.done():
-                turn.set_exception(shutdown_error())
+        while self._waiters:
+            slot = self._waiters.popleft()
+            if not slot.done():
+                slot.set_exception(shutdown_error())
 
-    async def _turn(self) -> None:
-        turn = asyncio.get_running_loop().create_future()
-        self._line.append(turn)
+    async def _wait_for_slot(self) -> None:
+        slot = asyncio.get_running_loop().create_future()
+        self._waiters.append(slot)
         try:
-            await turn
+            await slot
         except BaseException:
-            if turn.done() and not turn.cancelled() and turn.exception() is None:
-                self._pass_on()  # it came when nobody wanted it any more
-            elif turn in self._line:
-                self._line.remove(turn)
+            # Cancelled in the moment after the slot was handed over: pass it on, else
+            # it would be lost for good.
+            if slot.done() and not slot.cancelled() and slot.exception() is None:
+                self._release_slot()
+            elif slot in self._waiters:
+                self._waiters.remove(slot)
             raise
 
-    def _pass_on(self) -> None:
-        while self._line:
-            turn = self._line.popleft()
-            if not turn.done():
-                turn.set_result(None)
+    def _release_slot(self) -> None:
+        while self._waiters:
+            slot = self._waiters.popleft()
+            if not slot.done():
+                slot.set_result(None)
                 return
-        self._free += 1
+        self._free_slots += 1

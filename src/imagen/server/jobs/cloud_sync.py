@@ -1,4 +1,4 @@
-"""Delivers what is owed to the cloud while the server runs, and nobody waits for it."""
+"""Upload pending images and usage rows to the cloud while the server runs."""
 
 from collections.abc import Callable
 from functools import partial
@@ -9,64 +9,68 @@ from imagen.domain.delivery import CHANNEL_LABELS
 from imagen.engine.cancellation import Cancellation
 from imagen.usecases.sync import DeliverPending
 
-PATIENCE = 60.0
+ATTEMPT_TIMEOUT = 60.0
 """Seconds for one attempt."""
 INTERVAL = 30.0
-"""Seconds between two looks whether something is owed, if nothing is made."""
+"""Seconds between attempts while no new images are generated."""
 
 
 class BackgroundSync:
-    """Delivers in a thread of its own: when something was made, and now and then.
+    """A thread that uploads after each request, and every `INTERVAL` seconds.
 
     Args:
-        build: Wires the use case; None if there is no cloud.
-        say: Tells whoever looks after the server; of the same trouble once.
+        build: Wires the use case; returns None if no cloud is configured.
+        log: Writes a line to the server's log; called once for repeated failures with
+            the same reason.
     """
 
     def __init__(
         self,
         build: Callable[[events.Listener], DeliverPending | None],
         *,
-        say: Callable[[str], None],
+        log: Callable[[str], None],
     ) -> None:
-        self._use_case = build(self._hear)
+        self._use_case = build(self._on_event)
         self._closed = False
-        self._say = say
-        self._said: set[str] = set()
-        self._awake = Event()
-        self._attempt = Cancellation()
+        self._log = log
+        self._logged: set[str] = set()
+        self._wake_up = Event()
+        self._cancellation = Cancellation()
 
     def start(self) -> None:
-        """Begin, if there is a cloud."""
+        """Start the thread, if a cloud is configured."""
         if self._use_case is not None:
             work = partial(self._work, self._use_case)
-            Thread(target=work, name="courier", daemon=True).start()
+            Thread(target=work, name="cloud-sync", daemon=True).start()
 
     def wake(self) -> None:
-        """Look soon: something was made."""
-        self._awake.set()
+        """Start an attempt now, because new images are pending."""
+        self._wake_up.set()
 
     def close(self) -> None:
-        """End it now; what it was about to deliver stays owed."""
+        """Stop at once; unfinished uploads stay pending."""
         self._closed = True
-        self._attempt.cancel()
-        self._awake.set()
+        self._cancellation.cancel()
+        self._wake_up.set()
 
     def _work(self, use_case: DeliverPending) -> None:
         while True:
-            self._attempt = Cancellation()
+            # First the new cancellation, then the check: in the other order `close`
+            # between the two would cancel the old one, and the attempt would run.
+            self._cancellation = Cancellation()
             if self._closed:
                 return
-            use_case.run_briefly(self._attempt, patience=PATIENCE)
-            self._awake.wait(INTERVAL)
-            self._awake.clear()
+            use_case.run_briefly(self._cancellation, patience=ATTEMPT_TIMEOUT)
+            self._wake_up.wait(INTERVAL)
+            self._wake_up.clear()
 
-    def _hear(self, event: events.Event) -> None:
+    def _on_event(self, event: events.Event) -> None:
         if isinstance(event, events.Delivered):
-            self._said.clear()
+            self._logged.clear()
         if isinstance(event, events.Undelivered):
-            words = f"{CHANNEL_LABELS[event.channel]}: {event.message}"
-            trouble, _, _ = words.partition(". ")
-            if trouble not in self._said:
-                self._said.add(trouble)
-                self._say(words)
+            message = f"{CHANNEL_LABELS[event.channel]}: {event.message}"
+            # The sentences after the first have counts and times that always differ.
+            reason, _, _ = message.partition(". ")
+            if reason not in self._logged:
+                self._logged.add(reason)
+                self._log(message)

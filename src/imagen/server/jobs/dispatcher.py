@@ -1,4 +1,4 @@
-"""Takes requests in: each is made once per key, and ends when nobody wants it."""
+"""Start jobs: once per idempotency key, cancelled when the last client leaves."""
 
 import asyncio
 from collections.abc import Awaitable, Callable
@@ -42,86 +42,97 @@ from imagen.server.workers.work_item import WorkItem
 
 
 class Job:
-    """A request that is being carried out.
+    """A request that is running.
 
     Attributes:
-        work: Ends when it is over.
-        result: What its followers are told: what came of it, or that nobody waits on.
-        feed: What is known until then.
-        cancellation: Ends it.
-        detached: Whether it goes on when nobody follows it.
-        followers: How many connections wait for it.
+        task: Runs the request; done when the request is finished.
+        result: The result or error for the followers. During a shutdown it is set
+            before `task` is done.
+        progress: The progress until then.
+        cancellation: Cancels the request.
+        detached: True if the request continues without followers.
+        followers: The number of connections that wait for the result.
     """
 
     def __init__(self, *, key: RequestKey | None, detached: bool) -> None:
         self.key = key
-        self.feed = JobProgress()
+        self.progress = JobProgress()
         self.cancellation = Cancellation()
         self.detached = detached
         self.followers = 0
-        self.work: asyncio.Task[None]
+        self.task: asyncio.Task[None]
         self.result: asyncio.Future[RequestResult] = (
             asyncio.get_running_loop().create_future()
         )
 
-    def tell(self, result: RequestResult | BaseException) -> None:
-        """Have the followers told, unless they were before."""
+    def resolve(self, result: RequestResult | BaseException) -> None:
+        """Set the result for the followers, unless it is already set."""
         if self.result.done():
             return
         if isinstance(result, BaseException):
             self.result.set_exception(result)
-            self.result.exception()  # nobody may follow
+            # Marks the exception as retrieved: without followers asyncio would log it.
+            self.result.exception()
         else:
             self.result.set_result(result)
-        self.feed.wake()
+        self.progress.notify()
 
 
 class RequestDispatcher:
-    """Where requests come in; of one event loop.
+    """Starts and tracks jobs; belongs to one event loop.
 
     Args:
-        workshop: What carries them out.
+        context: Runs the requests.
 
     Attributes:
-        workshop: Likewise.
+        context: The same.
     """
 
-    def __init__(self, workshop: ServerContext) -> None:
-        self.workshop = workshop
+    def __init__(self, context: ServerContext) -> None:
+        self.context = context
         self._jobs: set[Job] = set()
         self._by_key: dict[tuple[str, str], Job] = {}
         self._deadline = 0.0
-        self._owed: dict[tuple[str, str], Callable[[], None]] = {}
-        self._settling: asyncio.Task[None] | None = None
+        self._pending_writes: dict[tuple[str, str], Callable[[], None]] = {}
+        self._retry_task: asyncio.Task[None] | None = None
 
     @property
     def open(self) -> int:
-        """How many requests are not over."""
+        """The number of unfinished requests."""
         return len(self._jobs)
 
     def submit(
-        self, order: WorkItem, *, key: RequestKey | None, detached: bool, live: bool
+        self,
+        backend: str,
+        build_item: Callable[[], WorkItem],
+        *,
+        key: RequestKey | None,
+        detached: bool,
+        live: bool,
     ) -> Job:
-        """Have the order carried out, and return what goes on.
+        """Start a job, or return the running job with the same key.
 
         Args:
-            order: What to make.
-            key: Under which it is asked for; what runs under the same is followed.
-            detached: Whether it goes on when nobody follows it.
-            live: Whether somebody wants to hear how far it is.
+            backend: The name of the backend.
+            build_item: Validates the request and returns the work to do. Called in a
+                thread, when the key is claimed and the backend has a free slot.
+            key: The idempotency key of the request.
+            detached: Continue when the last follower has left.
+            live: Report progress to `Job.progress`.
 
         Raises:
-            Failure: something else runs under that key.
+            ErrorResponse: a different request is running with this key (422).
         """
-        name = None if key is None else _name(key)
-        there = None if name is None else self._by_key.get(name)
-        if key is not None and there is not None and there.key is not None:
-            if there.key.fingerprint != key.fingerprint:
-                raise _of_another()
-            there.detached = there.detached or detached
-            return there
+        name = None if key is None else _key_id(key)
+        existing = None if name is None else self._by_key.get(name)
+        if key is not None and existing is not None and existing.key is not None:
+            if existing.key.fingerprint != key.fingerprint:
+                raise _key_reused()
+            existing.detached = existing.detached or detached
+            return existing
         job = Job(key=key, detached=detached)
-        job.work = asyncio.create_task(self._work(order, job, live=live))
+        work = _Work(backend=backend, build_item=build_item, live=live)
+        job.task = asyncio.create_task(self._work(work, job))
         self._jobs.add(job)
         if name is not None:
             self._by_key[name] = job
@@ -131,94 +142,105 @@ class RequestDispatcher:
             if name is not None:
                 self._by_key.pop(name, None)
 
-        job.work.add_done_callback(forget)
+        job.task.add_done_callback(forget)
         return job
 
-    async def follow(self, job: Job, gone: Awaitable[None]) -> RequestResult:
-        """Wait for the result, until the client has gone.
+    async def follow(self, job: Job, disconnected: Awaitable[None]) -> RequestResult:
+        """Wait for the result as long as the client is connected.
+
+        Args:
+            job: The job to wait for.
+            disconnected: Returns when the client has disconnected.
 
         Raises:
-            Failure, ImagenError: why there is none.
+            ErrorResponse, ImagenError: the request failed, or the client left (499).
         """
-        leaving = asyncio.ensure_future(gone)
-        waited: set[asyncio.Future[Any]] = {job.result, leaving}
+        disconnect = asyncio.ensure_future(disconnected)
+        awaited: set[asyncio.Future[Any]] = {job.result, disconnect}
         self.join(job)
         try:
-            await asyncio.wait(waited, return_when=asyncio.FIRST_COMPLETED)
+            await asyncio.wait(awaited, return_when=asyncio.FIRST_COMPLETED)
             if not job.result.done():
                 raise client_disconnected()
             return job.result.result()
         finally:
-            leaving.cancel()
+            disconnect.cancel()
             self.leave(job)
 
     def join(self, job: Job) -> None:
-        """Count as one who wants the job."""
+        """Register a follower of the job."""
         job.followers += 1
 
     def leave(self, job: Job) -> None:
-        """Count no longer; what nobody wants is cancelled."""
+        """Remove a follower; without followers a job is cancelled unless detached."""
         job.followers -= 1
         if not (job.followers or job.detached):
             job.cancellation.cancel()
 
     def close(self) -> None:
-        """Send away whoever waits for a turn; the others get a while.
+        """Reject queued requests, and give running ones `serve.grace` seconds.
 
-        What is not over by then is not cancelled: the next server finishes it.
+        Requests that take longer are not cancelled: the next server resumes them.
         """
-        loop, grace = asyncio.get_running_loop(), self.workshop.settings.serve.grace
+        loop, grace = asyncio.get_running_loop(), self.context.settings.serve.grace
         self._deadline = loop.time() + grace
-        loop.call_later(grace, self._give_up)
+        loop.call_later(grace, self._fail_open_jobs)
         for job in self._jobs:
             job.detached = True
-        for lane in self.workshop.lanes.values():
-            lane.close()
+        for queue in self.context.queues.values():
+            queue.close()
 
-    def _give_up(self) -> None:
+    def _fail_open_jobs(self) -> None:
         for job in self._jobs:
-            job.tell(_interrupted())
+            job.resolve(_interrupted_by_shutdown())
 
-    async def finished(self) -> bool:
-        """Wait until everything is over, or the time is."""
+    async def drain(self) -> bool:
+        """Wait for the open jobs until the deadline; return True if all finished."""
         left = self._deadline - asyncio.get_running_loop().time()
         if self._jobs:
-            works = {job.work for job in self._jobs}
-            await asyncio.wait(works, timeout=max(0.0, left))
+            tasks = {job.task for job in self._jobs}
+            await asyncio.wait(tasks, timeout=max(0.0, left))
         return not self._jobs
 
-    async def _work(self, order: WorkItem, job: Job, *, live: bool) -> None:
-        order = msgspec.structs.replace(order, told=live, key=job.key)
+    async def _work(self, work: "_Work", job: Job) -> None:
         try:
-            job.tell(await self._carry_out(order, job))
+            job.resolve(await self._run(work, job))
         except (JournalError, Misconfigured) as error:
-            self.workshop.say(f"{order.backend}: {error.message}")
-            job.tell(to_error_response(error))
-        except StorageError as error:  # the log has it, of the image
-            job.tell(to_error_response(error))
-        except BaseException as error:  # noqa: BLE001 - it is raised where it is followed
-            job.tell(error)
+            self.context.log(f"{work.backend}: {error.message}")
+            job.resolve(to_error_response(error))
+        except StorageError as error:  # logged already, for the image that failed
+            job.resolve(to_error_response(error))
+        except BaseException as error:  # noqa: BLE001 - raised in the followers
+            job.resolve(error)
 
-    async def _carry_out(self, order: WorkItem, job: Job) -> RequestResult:
+    async def _run(self, work: "_Work", job: Job) -> RequestResult:
         if job.key is None:
-            return build_result(await self._made(order, job))
-        return await self._once(order, job, job.key)
+            return build_result(await self._generate(work, job))
+        return await self._run_once_per_key(work, job, job.key)
 
-    async def _made(self, order: WorkItem, job: Job) -> GenerationReport:
-        return await self.workshop.carry_out(
-            order,
+    async def _generate(self, work: "_Work", job: Job) -> GenerationReport:
+        def build_item() -> WorkItem:
+            return msgspec.structs.replace(
+                work.build_item(), report_progress=work.live, key=job.key
+            )
+
+        return await self.context.run(
+            work.backend,
+            build_item,
             job.cancellation,
-            listen=job.feed.listen,
-            keep=job.feed.keep,
+            listen=job.progress.listen,
+            on_outcome=job.progress.add_outcome,
         )
 
-    async def _once(self, order: WorkItem, job: Job, key: RequestKey) -> RequestResult:
-        """Carry it out if nothing was made under its key, else say what was."""
-        keys, in_thread = self.workshop.accounts.keys, self.workshop.in_thread
-        await self._settle_owed(_name(key))
-        state = await in_thread(lambda: keys.claim(key, at=self.workshop.now()))
+    async def _run_once_per_key(
+        self, work: "_Work", job: Job, key: RequestKey
+    ) -> RequestResult:
+        """Run the work, or return the result of the earlier request with the key."""
+        keys, in_thread = self.context.stores.keys, self.context.in_thread
+        await self._write_pending(_key_id(key))
+        state = await in_thread(lambda: keys.claim(key, at=self.context.now()))
         if isinstance(state, KeyInterrupted):
-            found = await self._pieced_together(key, state.calls)
+            found = await self._recover(key, state.calls)
             if found is not None:
                 return found
             state = (
@@ -230,71 +252,78 @@ class RequestDispatcher:
             case KeyClaimed():
                 pass
             case KeyConflict():
-                raise _of_another()
+                raise _key_reused()
             case KeyInProgress():
-                raise _busy()
+                raise _key_in_use()
             case KeyAnswered(answer=answer):
-                return await in_thread(lambda: self._replayed(answer))
+                return await in_thread(lambda: self._replay(answer))
 
         try:
-            report = await self._made(order, job)
+            report = await self._generate(work, job)
         except WorkerDied:
             await self._write(key, lambda: keys.abandon(key))
             raise
-        except (ErrorResponse, ImagenError):  # nothing was sent
+        except (ErrorResponse, ImagenError):
+            # Raised instead of reported as a failed image: nothing was sent, and the
+            # key may be used again.
             await self._write(key, lambda: keys.release(key))
             raise
         except BaseException:
             await self._write(key, lambda: keys.abandon(key))
             raise
-        await self._write(key, lambda: self._settle(key, report))
+        await self._write(key, lambda: self._record_outcome(key, report))
         return build_result(report)
 
     async def _write(self, key: RequestKey, action: Callable[[], None]) -> None:
-        """Write down what became of a request, now or as soon as that is possible."""
+        """Record the outcome of a request, now or as soon as the database is writable.
+
+        A full disk must not lose the outcome: a retry with the key would pay twice.
+        """
         try:
-            await self.workshop.in_thread(action)
+            await self.context.in_thread(action)
         except JournalError as error:
-            self.workshop.say(f"what became of a request is yet to be kept: {error}")
-            self._owed[_name(key)] = action
-            if self._settling is None or self._settling.done():
-                self._settling = asyncio.create_task(self._keep_settling())
+            self.context.log(
+                f"could not record the outcome of a request; retrying: {error}"
+            )
+            self._pending_writes[_key_id(key)] = action
+            if self._retry_task is None or self._retry_task.done():
+                self._retry_task = asyncio.create_task(self._retry_pending_writes())
 
-    async def _keep_settling(self) -> None:
-        while self._owed:
-            await asyncio.sleep(_PAUSE)
+    async def _retry_pending_writes(self) -> None:
+        while self._pending_writes:
+            await asyncio.sleep(_RETRY_INTERVAL)
             with suppress(JournalError):
-                for name in list(self._owed):
-                    await self._settle_owed(name)
+                for name in list(self._pending_writes):
+                    await self._write_pending(name)
 
-    async def _settle_owed(self, name: tuple[str, str]) -> None:
-        """Write down what could not be before.
-
-        Raises:
-            JournalError: it still cannot be.
-        """
-        if (action := self._owed.get(name)) is not None:
-            await self.workshop.in_thread(action)
-            self._owed.pop(name, None)
-
-    def _settle(self, key: RequestKey, report: GenerationReport) -> None:
-        """Write down what is said ever after; or that it may be asked again.
+    async def _write_pending(self, name: tuple[str, str]) -> None:
+        """Write the outcome that could not be written before, if there is one.
 
         Raises:
-            JournalError: it cannot be, as perhaps its images could not.
+            JournalError: the database is still not writable.
         """
-        keys = self.workshop.accounts.keys
-        self._remember(report)
+        if (action := self._pending_writes.get(name)) is not None:
+            await self.context.in_thread(action)
+            self._pending_writes.pop(name, None)
+
+    def _record_outcome(self, key: RequestKey, report: GenerationReport) -> None:
+        """Store the response for later requests with the key, or release the key.
+
+        Raises:
+            JournalError: the database is not writable.
+        """
+        keys = self.context.stores.keys
+        self._add_missing_history(report)
         if any(_is_open(failed) for failed in report.failed):
             keys.abandon(key)
             return
         try:
             result = build_result(report)
-        except BaseException as error:  # noqa: BLE001 - it is raised again elsewhere
+        except BaseException as error:  # noqa: BLE001 - `_run_once_per_key` raises it again
             if isinstance(error, ImagenError) and not error.may_have_cost:
                 keys.release(key)
                 return
-            keys.complete(key, _answer_of(to_error_response(error)))
+            keys.complete(key, _stored_error(to_error_response(error)))
             return
         keys.complete(
             key,
@@ -304,9 +333,9 @@ class RequestDispatcher:
             ),
         )
 
-    def _remember(self, report: GenerationReport) -> None:
-        """Add to the history what could not be added when it was made."""
-        history = self.workshop.accounts.history
+    def _add_missing_history(self, report: GenerationReport) -> None:
+        """Add images to the history that could not be added when they were stored."""
+        history = self.context.stores.history
         rescued = (failed.rescued for failed in report.failed)
         missing = [
             HistoryEntry(location=image.location, sidecar=image.sidecar)
@@ -316,36 +345,38 @@ class RequestDispatcher:
         if missing:
             history.add(missing)
 
-    async def _pieced_together(
+    async def _recover(
         self, key: RequestKey, calls: tuple[RecordedCall, ...]
     ) -> RequestResult | None:
-        """Find out what became of a request whose process is gone.
+        """Return the result of a request whose process has died.
 
         Returns:
-            Its images; None when certainly nothing was made.
+            Its images; None if certainly nothing was generated.
 
         Raises:
-            Failure: it is not over, or may have cost money without an image.
+            ErrorResponse: the request is still running, its outcome is unknown, or it
+                may have cost money without an image.
         """
-        in_thread = self.workshop.in_thread
+        in_thread = self.context.in_thread
         open_calls = [call.id for call in calls if call.open]
         if open_calls:
-            await in_thread(lambda: self.workshop.resume(open_calls))
+            await in_thread(lambda: self.context.resume(open_calls))
         state = await in_thread(
-            lambda: self.workshop.accounts.keys.claim(key, at=self.workshop.now())
+            lambda: self.context.stores.keys.claim(key, at=self.context.now())
         )
         if not isinstance(state, KeyInterrupted):
-            raise _busy()
+            raise _key_in_use()
         images = await in_thread(
-            lambda: self.workshop.find_images(
+            lambda: self.context.find_images(
                 [image_id for call in calls for image_id in call.image_ids]
             )
         )
         if any(call.live for call in state.calls):
-            raise _busy()  # what was left open is being asked for
+            # Another process, or the resume thread of this one, has claimed a call.
+            raise _key_in_use()
         if any(call.open for call in state.calls):
-            raise _unknown_fate([call.id for call in state.calls if call.open])
-        keys = self.workshop.accounts.keys
+            raise _unknown_outcome([call.id for call in state.calls if call.open])
+        keys = self.context.stores.keys
         if images:
             answer = StoredAnswer(
                 image_ids=tuple(image.sidecar.id for image in images),
@@ -354,36 +385,44 @@ class RequestDispatcher:
             await in_thread(lambda: keys.complete(key, answer))
             return RequestResult(images=images, warnings=answer.warnings, replayed=True)
         if any(call.billed for call in state.calls):
-            lost = _lost()
-            await in_thread(lambda: keys.complete(key, _answer_of(lost)))
+            lost = _no_image_error()
+            await in_thread(lambda: keys.complete(key, _stored_error(lost)))
             raise lost
         return None
 
-    def _replayed(self, answer: StoredAnswer) -> RequestResult:
+    def _replay(self, answer: StoredAnswer) -> RequestResult:
         if answer.problem:
-            problem = msgspec.json.decode(answer.problem, type=ErrorDetails)
-            raise ErrorResponse.again(answer.status, problem)
-        images = self.workshop.find_images(answer.image_ids)
+            details = msgspec.json.decode(answer.problem, type=ErrorDetails)
+            raise ErrorResponse.replay(answer.status, details)
+        images = self.context.find_images(answer.image_ids)
         if len(images) < len(answer.image_ids):
             raise ErrorResponse(
                 410,
-                "This was made for an earlier request with the same Idempotency-Key, "
-                "and is gone since.",
+                "An earlier request with this Idempotency-Key generated images that "
+                "have been deleted since.",
                 code="image_gone",
             )
         return RequestResult(images=images, warnings=answer.warnings, replayed=True)
 
 
-_PAUSE = 5.0
-"""Seconds between two tries to write down what could not be."""
+class _Work(msgspec.Struct, frozen=True, kw_only=True):
+    """The arguments of `RequestDispatcher.submit`."""
+
+    backend: str
+    build_item: Callable[[], WorkItem]
+    live: bool
 
 
-def _name(key: RequestKey) -> tuple[str, str]:
+_RETRY_INTERVAL = 5.0
+"""Seconds between attempts to record an outcome that could not be written."""
+
+
+def _key_id(key: RequestKey) -> tuple[str, str]:
     return key.caller, key.key
 
 
 def _is_open(failed: FailedImage) -> bool:
-    """Say whether something may still come of it."""
+    """Return True if the backend may still produce the image."""
     error = failed.error
     if isinstance(error, Cancelled):
         return not error.settled
@@ -392,55 +431,55 @@ def _is_open(failed: FailedImage) -> bool:
     return isinstance(error, Unfinished) or not isinstance(error, ImagenError)
 
 
-def _answer_of(failure: ErrorResponse) -> StoredAnswer:
-    problem = msgspec.json.encode(failure.problem).decode()
-    return StoredAnswer(status=failure.status, problem=problem)
+def _stored_error(error: ErrorResponse) -> StoredAnswer:
+    details = msgspec.json.encode(error.details).decode()
+    return StoredAnswer(status=error.status, problem=details)
 
 
-def _of_another() -> ErrorResponse:
+def _key_reused() -> ErrorResponse:
     return ErrorResponse(
         422,
-        "Something else was asked for under this Idempotency-Key.",
+        "This Idempotency-Key was used for a different request. Use a new key.",
         param="Idempotency-Key",
         code="idempotency_key_reused",
     )
 
 
-def _busy() -> ErrorResponse:
+def _key_in_use() -> ErrorResponse:
     return ErrorResponse(
         409,
-        "The request with this Idempotency-Key is being carried out.",
+        "A request with this Idempotency-Key is still running.",
         code="idempotency_key_in_use",
         retry_after=5,
     )
 
 
-def _interrupted() -> ErrorResponse:
+def _interrupted_by_shutdown() -> ErrorResponse:
     return ErrorResponse(
         502,
-        "The server had to stop before this was over. The next one asks for what was "
-        "sent, and keeps it; do not repeat it under another key, or before you have "
-        "looked.",
+        "The server was stopped before the request finished. The next server resumes "
+        "it and stores the images. Look for them before you repeat the request, and "
+        "repeat it only with the same Idempotency-Key.",
         type="server_error",
         code="interrupted",
     )
 
 
-def _unknown_fate(calls: list[str]) -> ErrorResponse:
+def _unknown_outcome(calls: list[str]) -> ErrorResponse:
     return ErrorResponse(
         409,
-        "The first request with this Idempotency-Key was interrupted, and what became "
-        "of it is not known: it may have been billed. It is not sent again; "
-        f"`imagen resume {' '.join(calls)}` asks the backend for it.",
+        "The first request with this Idempotency-Key was interrupted and its outcome "
+        "is unknown: it may have been billed. It is not sent again. Run "
+        f"`imagen resume {' '.join(calls)}` to query the backend.",
         code="unfinished",
     )
 
 
-def _lost() -> ErrorResponse:
+def _no_image_error() -> ErrorResponse:
     return ErrorResponse(
         502,
-        "The first request with this Idempotency-Key was interrupted and brought no "
-        "image; it may have been billed. It is not sent again; another key sends it.",
+        "The first request with this Idempotency-Key was interrupted without an image; "
+        "it may have been billed. It is not sent again. Use a new key to send it.",
         type="server_error",
         code="interrupted",
     )

@@ -1,4 +1,4 @@
-"""What is known of a running request, for those who follow it."""
+"""The progress of a running job, for the clients that follow it."""
 
 import asyncio
 
@@ -6,15 +6,17 @@ from imagen.domain.events import Event, Planned, Previewed, Progressed
 from imagen.domain.result import FailedImage, StoredImage
 
 
+# Not a queue of events: a client that reads slowly would make it grow without limit.
+# With the latest state a slow client misses steps, but never an image.
 class JobProgress:
-    """Keeps the latest, so that who follows slowly misses steps and no image.
+    """The latest state of a job.
 
     Attributes:
-        planned: Whether it was found possible; only then is anything sent.
-        steps: How far each image is.
-        previews: How each image looks so far.
-        outcomes: What became of images.
-        version: Another one whenever something is new.
+        planned: True once the request was found valid; only then is anything sent.
+        steps: The latest progress of each image, by its number.
+        previews: The latest preview of each image, by its number.
+        outcomes: The images that are stored or have failed.
+        version: Increases with every change.
     """
 
     def __init__(self) -> None:
@@ -26,7 +28,7 @@ class JobProgress:
         self._changed = asyncio.Event()
 
     def listen(self, event: Event) -> None:
-        """Hear an event."""
+        """Record an event of the job."""
         match event:
             case Planned():
                 self.planned = True
@@ -36,20 +38,20 @@ class JobProgress:
                 self.previews[event.number] = event
             case _:
                 return
-        self.wake()
+        self.notify()
 
-    def keep(self, outcome: StoredImage | FailedImage) -> None:
-        """Take what became of an image."""
+    def add_outcome(self, outcome: StoredImage | FailedImage) -> None:
+        """Record a stored or failed image."""
         self.outcomes.append(outcome)
-        self.wake()
+        self.notify()
 
-    def wake(self) -> None:
-        """Have those who wait look again."""
+    def notify(self) -> None:
+        """Wake up all that wait for a change."""
         self.version += 1
         self._changed.set()
         self._changed = asyncio.Event()
 
-    async def change(self, seen: int) -> None:
-        """Wait until something is newer than that version."""
-        if self.version == seen:
+    async def wait_for_change(self, version: int) -> None:
+        """Return as soon as the state is newer than `version`."""
+        if self.version == version:
             await self._changed.wait()

@@ -1,4 +1,4 @@
-"""The stored images and warnings that a request ended with."""
+"""The stored images and warnings of a finished request."""
 
 from collections.abc import Sequence
 
@@ -10,19 +10,19 @@ from imagen.server.errors import to_error_response
 
 
 class StoredOutput(msgspec.Struct, frozen=True, kw_only=True):
-    """An image that is stored."""
+    """A stored image with its bytes."""
 
     sidecar: Sidecar
     content: bytes
 
 
 class RequestResult(msgspec.Struct, frozen=True, kw_only=True):
-    """What came of a request.
+    """The result of a request.
 
     Attributes:
-        images: At least one, in their order.
-        warnings: What is not as it was asked for.
-        replayed: Whether it was made for an earlier request with the same key.
+        images: At least one image, in the order of their numbers.
+        warnings: Differences from the request, such as ignored parameters.
+        replayed: True if an earlier request with the same key generated the images.
     """
 
     images: tuple[StoredOutput, ...]
@@ -31,10 +31,10 @@ class RequestResult(msgspec.Struct, frozen=True, kw_only=True):
 
 
 def build_result(report: GenerationReport) -> RequestResult:
-    """Return the images that were made, wherever they are stored.
+    """Return the stored images of a report, including rescued ones.
 
     Raises:
-        BaseException: why there is not a single one.
+        BaseException: the first error, if no image was stored at all.
     """
     rescued = [failed.rescued for failed in report.failed if failed.rescued]
     stored = sorted([*report.stored, *rescued], key=lambda image: image.number)
@@ -43,7 +43,7 @@ def build_result(report: GenerationReport) -> RequestResult:
     warnings = [w for image in stored for w in image.sidecar.warnings]
     warnings += [
         f"image {failed.number} is missing: "
-        f"{to_error_response(failed.error).problem.message}"
+        f"{to_error_response(failed.error).details.message}"
         for failed in report.failed
         if failed.rescued is None
     ]
@@ -54,10 +54,10 @@ def build_result(report: GenerationReport) -> RequestResult:
 
 
 def load_stored_output(image: StoredImage) -> StoredOutput:
-    """Return what a client needs of a stored image."""
+    """Return the parts of a stored image that a response contains."""
     return StoredOutput(sidecar=image.sidecar, content=image.content)
 
 
 def collect_warnings(images: Sequence[StoredOutput]) -> tuple[str, ...]:
-    """Return what the sidecars say that is not as it was asked for."""
+    """Return the distinct warnings of all sidecars."""
     return tuple(dict.fromkeys(w for each in images for w in each.sidecar.warnings))

@@ -1,4 +1,4 @@
-"""What the routes share: the backends, the accounts, and whoever works."""
+"""The state that all routes share: queues, workers, stores, metrics."""
 
 import asyncio
 from collections.abc import Callable, Sequence
@@ -21,34 +21,35 @@ from imagen.server.jobs.backend_queue import BackendQueue
 from imagen.server.jobs.cloud_sync import BackgroundSync
 from imagen.server.jobs.results import StoredOutput
 from imagen.server.metrics import Metrics
+from imagen.server.workers.messages import to_picklable
 from imagen.server.workers.pool import Workers
 from imagen.server.workers.work_item import ORIGIN, WorkItem
 from imagen.settings.environment import Environment
-from imagen.settings.model import BackendSettings, Settings
+from imagen.settings.model import Settings
 from imagen.usecases.resume import ResumeCalls
 
 Result = TypeVar("Result")
 
 
-def ignore_change(words: str) -> None:
-    """Tell nobody."""
-
-
 class ServerContext:
-    """Carries out orders, so many at once for each backend.
+    """The queues, workers and stores of one server.
 
     Args:
         settings: The config.
-        environment: Where secrets are.
-        say: Tells whoever looks after the server.
+        environment: Source of secrets.
+        log: Writes one line to the server's log.
 
     Attributes:
-        began: When the server was started.
-        meters: What is counted.
-        secret: Signs URLs; the same after a restart.
-        runtime: The settings, stores and backends of this process.
-        workers: The processes that carry them out.
-        courier: Delivers what is owed to the cloud.
+        started_at: The time when the server was started.
+        metrics: Prometheus metrics.
+        secret: Signs URLs and sessions; the same after a restart.
+        settings: The config.
+        runtime: Settings, stores and backends of this process.
+        stores: The stores of the runtime.
+        caller: The caller's name where no key is required.
+        queues: The request queue of each backend.
+        workers: The processes that run requests.
+        cloud_sync: Uploads pending images and usage rows.
     """
 
     def __init__(
@@ -56,161 +57,177 @@ class ServerContext:
         settings: Settings,
         *,
         environment: Environment,
-        say: Callable[[str], None] = ignore_change,
+        log: Callable[[str], None],
     ) -> None:
         self.settings = settings
-        self.environment = environment
-        self._say = say
+        self._log = log
         self.runtime = Runtime(environment, settings=settings)
-        self.began = self.now()
-        self.meters = Metrics()
+        self.started_at = self.now()
+        self.metrics = Metrics()
         self.secret = load_server_secret(environment)
-        self.accounts = self.runtime.stores
+        self.stores = self.runtime.stores
         self.caller = find_caller(environment)
         limits = settings.serve
-        self.lanes = {
-            name: BackendQueue(name, at_once=limits.concurrency, waiting=limits.queue)
+        self.queues = {
+            name: BackendQueue(
+                name, concurrency=limits.concurrency, waiting=limits.queue
+            )
             for name in settings.backends
         }
-        self._pool = ThreadPoolExecutor(_THREADS, "imagen")
-        self.workers = Workers(settings, say=self.say, died=self._resume_soon)
-        self.courier = BackgroundSync(
+        self._threads = ThreadPoolExecutor(_MAX_THREADS, "imagen")
+        # A pool of its own, with a thread for each running request: a backend that has
+        # to look up a model over the network must not delay the others.
+        self._builders = ThreadPoolExecutor(
+            limits.concurrency * len(settings.backends), "requests"
+        )
+        self.workers = Workers(settings, log=self.log, on_worker_died=self._resume_soon)
+        self.cloud_sync = BackgroundSync(
             lambda listen: build_delivery(self.runtime, listen=listen),
-            say=self.say,
+            log=self.log,
         )
 
-    def say(self, words: str) -> None:
-        """Tell whoever looks after the server, on one line."""
-        self._say("".join(c if c.isprintable() else " " for c in words))
+    def log(self, text: str) -> None:
+        """Write one line to the log; unprintable characters become spaces."""
+        self._log("".join(c if c.isprintable() else " " for c in text))
 
-    async def carry_out(
+    async def run(
         self,
-        order: WorkItem,
+        backend: str,
+        build_item: Callable[[], WorkItem],
         cancellation: Cancellation,
         *,
         listen: Listener,
-        keep: Callable[[StoredImage | FailedImage], object],
+        on_outcome: Callable[[StoredImage | FailedImage], object],
     ) -> GenerationReport:
-        """Have it made, once it is its turn, and return what became of it.
+        """Wait for a slot of the backend, and run the item in a worker.
 
         Args:
-            order: What to make.
-            cancellation: Ends it.
-            listen: Hears what happens.
-            keep: Gets what becomes of each image, as soon as it is known.
+            backend: The name of the backend.
+            build_item: Returns the work to do; called in a thread.
+            cancellation: Cancels it.
+            listen: Receives its events.
+            on_outcome: Receives each image as soon as it is stored or has failed.
 
         Raises:
-            Failure: too many wait for the backend, or a worker has died.
-            ImagenError: as `GenerateImages.run` does.
+            ErrorResponse: the queue is full, or the worker has died.
+            ImagenError: as `build_item` and `GenerateImages.run` raise.
         """
 
-        def hear(event: Event) -> None:
+        def on_event(event: Event) -> None:
             if isinstance(event, Warned):
-                self.say(f"{order.backend}: {event.message}")
+                self.log(f"{backend}: {event.message}")
             listen(event)
 
         def count(outcome: StoredImage | FailedImage) -> None:
-            self.meters.count(order.backend, outcome)
+            self.metrics.count(backend, outcome)
             if isinstance(outcome, FailedImage):
-                self._say_why(order, outcome.error)
-            keep(outcome)
+                self._log_failure(backend, outcome.error)
+            on_outcome(outcome)
 
-        async with self.lanes[order.backend]:
-            report = await self.workers.make(
-                order, cancellation, listen=hear, keep=count
+        async with self.queues[backend]:
+            item = await self._run_in(self._builders, build_item)
+            report = await self.workers.run(
+                item, cancellation, listen=on_event, on_outcome=count
             )
-        self.courier.wake()
+        self.cloud_sync.wake()
         return report
 
     async def in_thread(self, work: Callable[[], Result]) -> Result:
-        """Do what blocks, and let the others go on meanwhile."""
+        """Run a quick blocking function in a thread and return its result."""
+        return await self._run_in(self._threads, work)
+
+    async def _run_in(
+        self, threads: ThreadPoolExecutor, work: Callable[[], Result]
+    ) -> Result:
         loop = asyncio.get_running_loop()
-        return await loop.run_in_executor(self._pool, work)
-
-    def find(self, name: str | None) -> BackendSettings:
-        """Return an instance of the config, or its default one.
-
-        Raises:
-            InvalidRequest: there is none of that name.
-        """
-        return self.runtime.find_backend(name)
+        return await loop.run_in_executor(threads, _run_contained, work)
 
     def backend(self, name: str) -> ImageBackend:
-        """Return one to ask what it can do; workers have theirs."""
+        """Return a backend for its capabilities; workers have their own instances."""
         return self.runtime.get_backend(name)
 
     def find_images(self, ids: Sequence[str]) -> tuple[StoredOutput, ...]:
-        """Return those of the images that are still what was stored."""
-        found = (self.accounts.history.get(image_id) for image_id in ids)
+        """Return the images whose files are unchanged since they were stored."""
+        found = (self.stores.history.get(image_id) for image_id in ids)
         read = (read_image(entry) for entry in found if entry is not None)
         return tuple(image for image in read if image is not None)
 
     def resume(self, ids: Sequence[str]) -> None:
-        """Finish calls that were left open, as far as that is possible now."""
+        """Resume these unfinished calls, as far as that is possible now."""
         use_case = self._build_resume()
-        for call in self.accounts.journal.list_open():
+        for call in self.stores.journal.list_open():
             if call.call.id in ids and not call.live:
                 use_case.run(call, cancellation=Cancellation())
 
     def resume_all(self) -> None:
-        """Finish what a server before this one left open; whatever fails is said."""
+        """Resume unfinished calls of earlier servers and dead workers."""
         try:
             self._resume_all()
-        except Exception as error:  # noqa: BLE001 - the server is there all the same
-            self.say(f"what was left open stays so: {error}")
+        except Exception as error:  # noqa: BLE001 - the server works without it
+            self.log(f"could not resume unfinished calls: {error}")
 
     def _resume_all(self) -> None:
         use_case = self._build_resume()
-        there = [
+        open_calls = [
             call
-            for call in self.accounts.journal.list_open()
+            for call in self.stores.journal.list_open()
             if call.call.origin == ORIGIN and not call.live
         ]
-        if there:
-            self.say(f"{len(there)} calls were left open; asking for them")
-        for resumed in use_case.outcomes(there, Cancellation()):
+        if open_calls:
+            self.log(f"resuming {len(open_calls)} unfinished calls")
+        for resumed in use_case.outcomes(open_calls, Cancellation()):
             for image in resumed.stored:
-                self.say(f"stored {image.location}")
+                self.log(f"stored {image.location}")
             if resumed.error is not None:
-                self.say(f"{resumed.call_id}: {resumed.error}")
+                self.log(f"{resumed.call_id}: {resumed.error}")
 
     def _build_resume(self) -> ResumeCalls:
         return build_resume(self.runtime, listen=ignore_event)
 
     def now(self) -> datetime:
-        """Return this moment."""
+        """Return the current time."""
         return self.runtime.clock.now()
 
     def start(self) -> None:
-        """Finish what was left open, and have the first worker get ready."""
+        """Start the first worker and the cloud sync, and resume unfinished calls."""
         self.workers.start()
-        self.courier.start()
+        self.cloud_sync.start()
         self._resume_soon()
 
     async def close(self) -> None:
-        """Let go of workers, connections and the database."""
+        """Close workers, connections and the database."""
         await self.workers.close()
-        self.courier.close()
-        self._pool.shutdown(wait=False, cancel_futures=True)
+        self.cloud_sync.close()
+        self._threads.shutdown(wait=False, cancel_futures=True)
+        self._builders.shutdown(wait=False, cancel_futures=True)
         self.runtime.close()
 
     def _resume_soon(self) -> None:
-        # A thread of its own, for nobody waits for it.
+        # Not in the pool: it can take minutes, and would delay quick lookups.
         Thread(target=self.resume_all, name="resume", daemon=True).start()
 
-    def _say_why(self, order: WorkItem, error: BaseException) -> None:
-        """Have the server's log say what the client is not told."""
+    def _log_failure(self, backend: str, error: BaseException) -> None:
+        """Log the error of a failed image; its response may leave out details."""
         if not isinstance(error, Cancelled):
-            words = error.message if isinstance(error, ImagenError) else repr(error)
-            self.say(f"{order.backend}: {words}")
+            text = error.message if isinstance(error, ImagenError) else repr(error)
+            self.log(f"{backend}: {text}")
 
 
-_THREADS = 16
-"""For what is quick, such as looking something up."""
+# For quick lookups in SQLite and reading files; requests run in the workers.
+_MAX_THREADS = 16
+
+
+def _run_contained(work: Callable[[], Result]) -> Result:
+    # asyncio cannot pass a StopIteration through a future, so that the request would
+    # hang; a SystemExit or a KeyboardInterrupt of an adapter would end the server.
+    try:
+        return work()
+    except (StopIteration, SystemExit, KeyboardInterrupt) as error:
+        raise to_picklable(error) from error
 
 
 def read_image(entry: HistoryEntry) -> StoredOutput | None:
-    """Return the image; None if its file is gone, or something else by now."""
+    """Return the image; None if its file is missing or was replaced."""
     content = read_stored_image(entry)
     return (
         None

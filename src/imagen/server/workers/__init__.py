@@ -1,1 +1,1 @@
-"""The processes that run requests."""
+"""The worker processes that run requests."""

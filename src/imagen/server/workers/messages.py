@@ -1,6 +1,7 @@
-"""What the server and its workers say to each other, each after its length.
+"""The messages between the server and its workers.
 
-It is pickled: both ends are the same program, and nobody else has the socket.
+A message is its length (8 bytes, big-endian) and its pickled object. Pickle is safe
+here: both ends are the same program, and no other process has the socket.
 """
 
 import pickle
@@ -21,96 +22,105 @@ from imagen.server.workers.work_item import WorkItem
 from imagen.settings.model import Settings
 
 HEAD = Struct(">Q")
-"""How long the rest is, in bytes."""
+"""The length of the pickled object in bytes."""
 SIGNALS = (signal.SIGINT, signal.SIGTERM)
-"""Those that a terminal or a service manager sends to the workers as well, who do not
-heed them: the server says when it is over."""
+"""Signals that workers ignore.
+
+A terminal or a service manager sends them to the workers as well, but only the server
+decides when to stop.
+"""
 
 
 class Setup(msgspec.Struct, frozen=True):
-    """The first thing a worker hears: the config."""
+    """The first message to a worker: the config."""
 
     settings: Settings
 
 
 class Ready(msgspec.Struct, frozen=True):
-    """The first thing it says."""
+    """The first message from a worker: it can run items."""
 
 
 class Run(msgspec.Struct, frozen=True):
-    """It shall carry out an order, which has this number from now on."""
+    """Run an item; later messages refer to it by this number."""
 
     number: int
-    order: WorkItem
+    item: WorkItem
 
 
 class Cancel(msgspec.Struct, frozen=True):
-    """Nobody wants it any more."""
+    """Cancel an item."""
 
     number: int
 
 
 class EventMessage(msgspec.Struct, frozen=True):
-    """Something happened while it was carried out."""
+    """An event of a running item."""
 
     number: int
     event: Event
 
 
 class ResultMessage(msgspec.Struct, frozen=True):
-    """One of its images is stored, or will not come."""
+    """An image of an item is stored or has failed."""
 
     number: int
     outcome: StoredImage | FailedImage
 
 
 class Done(msgspec.Struct, frozen=True):
-    """It is carried out; or was refused, and nothing was sent."""
+    """An item is finished.
+
+    Attributes:
+        number: The number of the item.
+        error: Set if the item was rejected before anything was sent to the backend.
+    """
 
     number: int
-    refused: BaseException | None = None
+    error: BaseException | None = None
 
 
-Word: TypeAlias = Setup | Ready | Run | Cancel | EventMessage | ResultMessage | Done
+Message: TypeAlias = Setup | Ready | Run | Cancel | EventMessage | ResultMessage | Done
 
 
-def encode_message(word: Word) -> bytes:
-    """Return what goes over the socket."""
-    body = pickle.dumps(word, pickle.HIGHEST_PROTOCOL)
+def encode_message(message: Message) -> bytes:
+    """Return the bytes of a message, length included."""
+    body = pickle.dumps(message, pickle.HIGHEST_PROTOCOL)
     return HEAD.pack(len(body)) + body
 
 
 def decode_message(body: bytes) -> Any:
-    """Return the word that this is, its length taken off."""
-    return pickle.loads(body)  # noqa: S301 - it is our own
+    """Return the message of these bytes, without the length."""
+    return pickle.loads(body)  # noqa: S301 - no other process has the socket
 
 
 def to_picklable(error: BaseException) -> BaseException:
-    """Return what the server raises for what was raised in a worker.
+    """Return the error that the server raises for an error of a worker.
 
-    An error of ours crosses as it is, or, where an adapter's own class does not survive
-    pickling, as the kind of ours that it is. Of any other a `RuntimeError` tells: the
-    server may not know its class, and a `SystemExit` or a `StopIteration` would end
-    more there than one request.
+    imagen's errors stay as they are. An adapter's subclass that cannot be pickled
+    becomes the class of imagen that it extends. Every other exception becomes a
+    `RuntimeError` with the traceback as a note.
     """
     if isinstance(error, ErrorResponse):
         return error
     if isinstance(error, ImagenError):
-        return error if _survives(error) else _plain(error)
+        return error if _is_picklable(error) else _to_base_class(error)
+    # Raised again in the server, a StopIteration ended the task that reads from the
+    # worker, so that its requests hung forever; a SystemExit ended the server.
     fault = RuntimeError(f"{type(error).__name__}: {error}")
     fault.add_note("".join(format_exception(error)))
     return fault
 
 
-def _survives(error: BaseException) -> bool:
+def _is_picklable(error: BaseException) -> bool:
     try:
-        pickle.loads(pickle.dumps(error))  # noqa: S301 - it is our own
-    except Exception:  # noqa: BLE001 - whatever its class does
+        pickle.loads(pickle.dumps(error))  # noqa: S301 - pickled in this line
+    except Exception:  # noqa: BLE001 - the class is an adapter's
         return False
     return True
 
 
-def _plain(error: ImagenError) -> ImagenError:
+def _to_base_class(error: ImagenError) -> ImagenError:
     kinds = (kind for kind in type(error).__mro__ if issubclass(kind, ImagenError))
     kind = next(kind for kind in kinds if kind.__module__ == ImagenError.__module__)
     plain = kind(error.message)
@@ -120,19 +130,19 @@ def _plain(error: ImagenError) -> ImagenError:
 
 
 class Channel:
-    """The worker's end; many threads may speak.
+    """The worker's end of the socket; any thread may send.
 
     Args:
-        connection: To the server.
+        connection: The socket to the server.
     """
 
     def __init__(self, connection: socket.socket) -> None:
         self._connection = connection
         self._reader = connection.makefile("rb")
-        self._speaking = Lock()
+        self._send_lock = Lock()
 
     def receive(self) -> Any:
-        """Wait for the next word, and return it; None when the server is gone."""
+        """Return the next message; None when the server has closed the socket."""
         try:
             head = self._reader.read(HEAD.size)
             if len(head) < HEAD.size:
@@ -144,16 +154,16 @@ class Channel:
         return decode_message(body) if len(body) == length else None
 
     def close(self) -> None:
-        """Hang up."""
+        """Close the socket."""
         self._reader.close()
         self._connection.close()
 
-    def send(self, word: Word) -> None:
-        """Send it.
+    def send(self, message: Message) -> None:
+        """Send a message.
 
         Raises:
-            OSError: the server is gone.
+            OSError: the server has closed the socket.
         """
-        words = encode_message(word)
-        with self._speaking:
-            self._connection.sendall(words)
+        data = encode_message(message)
+        with self._send_lock:
+            self._connection.sendall(data)

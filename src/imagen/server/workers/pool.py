@@ -1,4 +1,4 @@
-"""The processes that carry out orders, and what each of them has to do."""
+"""A pool of worker processes that run requests, with events and cancellation."""
 
 import asyncio
 import signal
@@ -23,312 +23,326 @@ from imagen.server.workers.messages import (
     Cancel,
     Done,
     EventMessage,
+    Message,
     Ready,
     ResultMessage,
     Run,
     Setup,
-    Word,
     decode_message,
     encode_message,
 )
 from imagen.server.workers.work_item import WorkItem
 from imagen.settings.model import Settings
 
-ENOUGH = 2
-"""Orders that a process works on at once before another one is started: one thread of
-Python runs at a time, so more of them in one process wait for each other."""
-MOST = 4
-"""Processes, where the config names no number; fewer where there are fewer cores."""
-PATIENCE = 5.0
-"""Seconds for one that has nothing to do any more to end."""
+# One thread of Python runs at a time, so more jobs in one process wait for each other:
+# before there were workers, a busy server used one core, however many there were.
+JOBS_PER_WORKER = 2
+"""Running jobs per worker above which another worker is started."""
+MAX_WORKERS = 4
+"""The default limit of worker processes; fewer with fewer cores."""
+EXIT_TIMEOUT = 5.0
+"""Seconds that an idle worker has to exit before it is killed."""
 
 
 class WorkerDied(ErrorResponse):
-    """The process that carried out the order is gone."""
+    """The worker that ran the job has died (502)."""
 
     def __init__(self) -> None:
         super().__init__(
             502,
-            "The part of the server that made this has died. What was paid for is "
-            "asked for and kept; do not repeat it before you have looked.",
+            "The worker process that ran this request has died. The server resumes "
+            "the request and stores images that were paid for. Look for them before "
+            "you repeat the request.",
             type="server_error",
             code="interrupted",
         )
 
 
 class WorkerStartFailed(ErrorResponse):
-    """The process that was to carry out the order ended before it could begin."""
+    """The worker ended before it could run the job (503)."""
 
     def __init__(self) -> None:
         super().__init__(
             503,
-            "The part of the server that makes images did not start; nothing was sent.",
+            "The worker process could not start; nothing was sent to the backend.",
             type="server_error",
             code="unavailable",
             retry_after=5,
         )
 
 
+# concurrent.futures.ProcessPoolExecutor was not enough: when one process dies it fails
+# the jobs of all others, a running job cannot be cancelled, and a job cannot report
+# events or finished images before it returns.
 class Workers:
-    """As many as are needed, up to the config's number; of one event loop.
+    """Worker processes, started when needed up to a limit; of one event loop.
 
     Args:
         settings: The config.
-        say: Tells whoever looks after the server.
-        died: Called when one has died, from the event loop.
+        log: Writes one line to the server's log.
+        on_worker_died: Called from the event loop when a worker has died.
     """
 
     def __init__(
         self,
         settings: Settings,
         *,
-        say: Callable[[str], None],
-        died: Callable[[], None],
+        log: Callable[[str], None],
+        on_worker_died: Callable[[], None],
     ) -> None:
         self._settings = settings
-        self._say = say
-        self._died = died
-        self._all: list[_WorkerProcess] = []
-        self._most = settings.serve.workers or min(MOST, count_processors())
+        self._log = log
+        self._on_worker_died = on_worker_died
+        self._workers: list[_WorkerProcess] = []
+        self._max_workers = settings.serve.workers or min(
+            MAX_WORKERS, count_processors()
+        )
         self._multiprocess = {
             name: find_adapter(chosen.instance.adapter).multiprocess
             for name, chosen in settings.backends.items()
         }
 
     def start(self) -> None:
-        """Have the first one get ready."""
-        self._hire()
+        """Start the first worker."""
+        self._spawn()
 
-    async def make(
+    async def run(
         self,
-        order: WorkItem,
+        item: WorkItem,
         cancellation: Cancellation,
         *,
         listen: Listener,
-        keep: Callable[[StoredImage | FailedImage], object],
+        on_outcome: Callable[[StoredImage | FailedImage], object],
     ) -> GenerationReport:
-        """Have an order carried out, and return what became of it.
+        """Run an item in a worker and return its report.
 
         Args:
-            order: What to make.
-            cancellation: Ends it.
-            listen: Hears what happens.
-            keep: Gets what becomes of each image, as soon as it is known.
+            item: The work to do.
+            cancellation: Cancels it.
+            listen: Receives its events.
+            on_outcome: Receives each image as soon as it is stored or has failed.
 
         Raises:
-            WorkerDied: nobody knows.
-            Failure, ImagenError: nothing was sent.
+            WorkerDied: the outcome is unknown.
+            ErrorResponse, ImagenError: nothing was sent to the backend.
         """
-        return await self._choose(order.backend).make(
-            order, cancellation, listen=listen, keep=keep
+        return await self._choose(item.backend).run(
+            item, cancellation, listen=listen, on_outcome=on_outcome
         )
 
     async def close(self) -> None:
-        """Have all of them end, once nothing is left to do."""
-        await asyncio.gather(*(worker.close() for worker in self._all))
+        """Let all idle workers exit; call it when no job is running."""
+        await asyncio.gather(*(worker.close() for worker in self._workers))
 
     def kill(self) -> None:
-        """End all of them at once, whatever they do."""
-        for worker in self._all:
+        """Kill all workers at once."""
+        for worker in self._workers:
             worker.kill()
 
     def _choose(self, backend: str) -> "_WorkerProcess":
-        """Return the one with least to do; the first, of what is to be there once."""
-        first = self._all[0] if self._all else self._hire()
+        """Return the worker with the fewest jobs, and start another if all are busy."""
+        first = self._workers[0] if self._workers else self._spawn()
+        # Such a backend may hold a model in memory: one instance, in the first worker.
         if not self._multiprocess[backend]:
             return first
-        ready = [worker for worker in self._all if worker.ready] or [first]
-        least = min(ready, key=lambda worker: worker.load)
-        hired = len(self._all) == len(ready)
-        if hired and least.load >= ENOUGH and len(ready) < self._most:
+        ready = [worker for worker in self._workers if worker.ready] or [first]
+        least_loaded = min(ready, key=lambda worker: worker.load)
+        all_ready = len(self._workers) == len(ready)
+        if (
+            all_ready
+            and least_loaded.load >= JOBS_PER_WORKER
+            and len(ready) < self._max_workers
+        ):
             try:
-                self._hire()
+                self._spawn()
             except OSError as error:
-                self._say(f"no further worker can be started: {error}")
-        return least
+                self._log(f"cannot start another worker: {error}")
+        return least_loaded
 
-    def _hire(self) -> "_WorkerProcess":
-        worker = _WorkerProcess(self._settings, lost=self._lose)
-        self._all.append(worker)
+    def _spawn(self) -> "_WorkerProcess":
+        worker = _WorkerProcess(self._settings, on_exit=self._on_exit)
+        self._workers.append(worker)
         return worker
 
-    async def _lose(self, worker: "_WorkerProcess", trouble: Exception | None) -> None:
-        self._all.remove(worker)
-        code = await worker.ended
-        if trouble is not None:
-            self._say(f"a worker said what makes no sense, and was ended: {trouble!r}")
-        self._say(f"a worker has died with {code}; what it left open is asked for")
-        self._died()
+    async def _on_exit(
+        self, worker: "_WorkerProcess", reason: Exception | None
+    ) -> None:
+        self._workers.remove(worker)
+        code = await worker.exit_code
+        if reason is not None:
+            self._log(f"a worker sent an invalid message and was killed: {reason!r}")
+        self._log(f"a worker exited with code {code}; resuming its unfinished calls")
+        self._on_worker_died()
 
 
 class _PendingTask:
-    """An order in the hands of a worker."""
+    """A job that was sent to a worker, with its outcomes so far."""
 
     def __init__(
         self,
         listen: Listener,
-        keep: Callable[[StoredImage | FailedImage], object],
+        on_outcome: Callable[[StoredImage | FailedImage], object],
     ) -> None:
         self.listen = listen
-        self.keep = keep
+        self.on_outcome = on_outcome
         self.outcomes: list[StoredImage | FailedImage] = []
-        self.over: asyncio.Future[GenerationReport]
-        self.over = asyncio.get_running_loop().create_future()
+        self.report: asyncio.Future[GenerationReport]
+        self.report = asyncio.get_running_loop().create_future()
 
-    def take(self, outcome: StoredImage | FailedImage) -> None:
+    def add(self, outcome: StoredImage | FailedImage) -> None:
         self.outcomes.append(outcome)
-        self.keep(outcome)
+        self.on_outcome(outcome)
 
-    def end(self, refused: BaseException | None) -> None:
-        if self.over.done():
+    def finish(self, error: BaseException | None) -> None:
+        if self.report.done():
             return
-        if refused is not None:
-            self.over.set_exception(refused)
+        if error is not None:
+            self.report.set_exception(error)
             return
-        made = sorted(self.outcomes, key=lambda outcome: outcome.number)
-        self.over.set_result(
+        outcomes = sorted(self.outcomes, key=lambda outcome: outcome.number)
+        self.report.set_result(
             GenerationReport(
-                stored=tuple(one for one in made if isinstance(one, StoredImage)),
-                failed=tuple(one for one in made if isinstance(one, FailedImage)),
+                stored=tuple(one for one in outcomes if isinstance(one, StoredImage)),
+                failed=tuple(one for one in outcomes if isinstance(one, FailedImage)),
             )
         )
 
 
 class _WorkerProcess:
-    """One process, from here."""
+    """A worker process, seen from the server."""
 
-    def __init__(self, settings: Settings, *, lost: "_Lost") -> None:
+    def __init__(self, settings: Settings, *, on_exit: "_OnExit") -> None:
         self.ready = False
-        self._lost = lost
+        self._on_exit = on_exit
         self._loop = asyncio.get_running_loop()
-        self._errands: dict[int, _PendingTask] = {}
-        self._last = 0
+        self._tasks: dict[int, _PendingTask] = {}
+        self._last_number = 0
         self._closing = False
-        self._words: list[bytes] = [encode_message(Setup(settings))]
+        self._unsent: list[bytes] = [encode_message(Setup(settings))]
         self._writer: asyncio.StreamWriter | None = None
-        ours, theirs = socket.socketpair()
+        server_end, worker_end = socket.socketpair()
         try:
-            with theirs, _deaf():
-                self._process = subprocess.Popen(  # noqa: S603 - a program of ours
-                    # Without -P whatever lies in the folder where the server was
-                    # started would be imported in place of what is installed.
-                    [sys.executable, "-P", "-m", _PROGRAM, str(theirs.fileno())],
+            with worker_end, _signals_blocked():
+                self._process = subprocess.Popen(  # noqa: S603 - imagen's own module
+                    # Without -P a file such as `msgspec.py` in the folder where the
+                    # server was started would be imported in place of the library.
+                    [sys.executable, "-P", "-m", _MODULE, str(worker_end.fileno())],
                     stdin=subprocess.DEVNULL,
-                    pass_fds=[theirs.fileno()],
+                    pass_fds=[worker_end.fileno()],
                 )
         except BaseException:
-            ours.close()
+            server_end.close()
             raise
-        self.ended: asyncio.Future[int] = self._loop.create_future()
-        Thread(target=self._wait, name="worker", daemon=True).start()
-        self._task = asyncio.create_task(self._listen(ours))
+        self.exit_code: asyncio.Future[int] = self._loop.create_future()
+        Thread(target=self._wait_for_exit, name="worker", daemon=True).start()
+        self._reader_task = asyncio.create_task(self._read_messages(server_end))
 
     @property
     def load(self) -> int:
-        """How many orders it works on."""
-        return len(self._errands)
+        """The number of running jobs."""
+        return len(self._tasks)
 
-    async def make(
+    async def run(
         self,
-        order: WorkItem,
+        item: WorkItem,
         cancellation: Cancellation,
         *,
         listen: Listener,
-        keep: Callable[[StoredImage | FailedImage], object],
+        on_outcome: Callable[[StoredImage | FailedImage], object],
     ) -> GenerationReport:
-        """Have it carried out."""
-        self._last += 1
-        number, errand = self._last, _PendingTask(listen, keep)
-        self._errands[number] = errand
+        """Run an item, as `Workers.run` does."""
+        self._last_number += 1
+        number, task = self._last_number, _PendingTask(listen, on_outcome)
+        self._tasks[number] = task
         try:
-            self._send(Run(number, order))
+            self._send(Run(number, item))
             cancellation.on_cancel(partial(self._cancel, number))
-            return await errand.over
+            return await task.report
         finally:
-            self._errands.pop(number, None)
+            self._tasks.pop(number, None)
 
     async def close(self) -> None:
-        """Have it end; it is made to, if it does not."""
+        """Let the process exit; kill it after `EXIT_TIMEOUT` seconds."""
         self._closing = True
         if self._writer is not None:
             self._writer.close()
-        await asyncio.wait([self.ended], timeout=PATIENCE)
+        await asyncio.wait([self.exit_code], timeout=EXIT_TIMEOUT)
         self.kill()
-        await self._task
+        await self._reader_task
 
     def kill(self) -> None:
-        """End it at once."""
+        """Kill the process at once."""
         self._process.kill()
 
     def _cancel(self, number: int) -> None:
         def cancel() -> None:
-            if number in self._errands:
+            if number in self._tasks:
                 self._send(Cancel(number))
 
         self._loop.call_soon_threadsafe(cancel)
 
-    def _send(self, word: Word) -> None:
+    def _send(self, message: Message) -> None:
         if self._writer is None:
-            self._words.append(encode_message(word))
-        elif not self._writer.is_closing():  # else it is about to be found dead
-            self._writer.write(encode_message(word))
+            self._unsent.append(encode_message(message))
+        # A closing writer means that the worker died; `_read_messages` handles that.
+        elif not self._writer.is_closing():
+            self._writer.write(encode_message(message))
 
-    async def _listen(self, ours: socket.socket) -> None:
+    async def _read_messages(self, server_end: socket.socket) -> None:
         reader, self._writer = await asyncio.open_unix_connection(
-            sock=ours, limit=_BUFFER
+            sock=server_end, limit=_READ_BUFFER
         )
-        for words in self._words:
-            self._writer.write(words)
-        self._words.clear()
-        trouble: Exception | None = None
+        for data in self._unsent:
+            self._writer.write(data)
+        self._unsent.clear()
+        reason: Exception | None = None
         try:
             while True:
                 [length] = HEAD.unpack(await reader.readexactly(HEAD.size))
-                self._heard(decode_message(await reader.readexactly(length)))
+                self._handle(decode_message(await reader.readexactly(length)))
         except (asyncio.IncompleteReadError, OSError):
-            pass  # it is over
-        except Exception as error:  # noqa: BLE001 - what follows cannot be heard
-            trouble = error
+            pass  # the worker has closed its end of the socket
+        except Exception as error:  # noqa: BLE001 - the stream cannot be read further
+            reason = error
         finally:
             self._writer.close()
         if not self._closing:
-            self._loop.call_later(_LAST_WORDS, self.kill)  # whatever is left of it
-            await self._lost(self, trouble)
-        for errand in self._errands.values():
-            errand.end(WorkerDied() if self.ready else WorkerStartFailed())
+            self._loop.call_later(_EXIT_GRACE, self.kill)
+            await self._on_exit(self, reason)
+        for task in self._tasks.values():
+            task.finish(WorkerDied() if self.ready else WorkerStartFailed())
 
-    def _wait(self) -> None:
-        """Wait for its end, in a thread."""
+    def _wait_for_exit(self) -> None:
+        # Runs in a thread, because Popen has no asynchronous wait.
         code = self._process.wait()
-        with suppress(RuntimeError):  # the server was over before
-            self._loop.call_soon_threadsafe(self._end, code)
+        with suppress(RuntimeError):  # the event loop is closed already
+            self._loop.call_soon_threadsafe(self._set_exit_code, code)
 
-    def _end(self, code: int) -> None:
-        if not self.ended.done():
-            self.ended.set_result(code)
-        # What it started itself may live on and have its end of the socket.
+    def _set_exit_code(self, code: int) -> None:
+        if not self.exit_code.done():
+            self.exit_code.set_result(code)
+        # A process that the worker started may live on with the worker's end of the
+        # socket: without this the requests of the dead worker hung forever.
         if self._writer is not None:
-            self._loop.call_later(_LAST_WORDS, self._writer.close)
+            self._loop.call_later(_EXIT_GRACE, self._writer.close)
 
-    def _heard(self, word: Word) -> None:
-        match word:
+    def _handle(self, message: Message) -> None:
+        match message:
             case Ready():
                 self.ready = True
-            case EventMessage(number=number, event=event) if number in self._errands:
-                self._errands[number].listen(event)
-            case ResultMessage(number=number, outcome=outcome) if (
-                number in self._errands
-            ):
-                self._errands[number].take(outcome)
-            case Done(number=number, refused=refused) if number in self._errands:
-                self._errands[number].end(refused)
+            case EventMessage(number=number, event=event) if number in self._tasks:
+                self._tasks[number].listen(event)
+            case ResultMessage(number=number, outcome=outcome) if number in self._tasks:
+                self._tasks[number].add(outcome)
+            case Done(number=number, error=error) if number in self._tasks:
+                self._tasks[number].finish(error)
             case _:
                 pass
 
 
 @contextmanager
-def _deaf() -> Generator[None]:
-    """Have what is started meanwhile hear no signal before it can ignore them."""
+def _signals_blocked() -> Generator[None]:
+    """Block SIGINT and SIGTERM in child processes until they can ignore them."""
     before = signal.pthread_sigmask(signal.SIG_BLOCK, SIGNALS)
     try:
         yield
@@ -336,8 +350,8 @@ def _deaf() -> Generator[None]:
         signal.pthread_sigmask(signal.SIG_SETMASK, before)
 
 
-_PROGRAM = "imagen.server.workers.process"
-_BUFFER = 1 << 20
-_LAST_WORDS = 1.0
-"""Seconds for what a process says before its end to be heard, or be in the log."""
-_Lost: TypeAlias = Callable[[_WorkerProcess, Exception | None], Awaitable[None]]
+_MODULE = "imagen.server.workers.process"
+_READ_BUFFER = 1 << 20
+# Seconds for the last messages and log lines of a process that exits.
+_EXIT_GRACE = 1.0
+_OnExit: TypeAlias = Callable[[_WorkerProcess, Exception | None], Awaitable[None]]

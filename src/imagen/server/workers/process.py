@@ -1,6 +1,7 @@
-"""A process that carries out orders; a server has one, and more when it is busy.
+"""The main module of a worker process.
 
-python -m imagen.server.workers.process HANDLE       # of the socket to the server
+The server starts it as `python -m imagen.server.workers.process FD`, where FD is the
+file descriptor of the socket to the server.
 """
 
 import os
@@ -37,11 +38,11 @@ from imagen.settings.model import Settings
 
 
 class Worker:
-    """Carries out orders, each in a thread of its own.
+    """Runs items, each in a thread of its own.
 
     Args:
         settings: The config.
-        channel: To the server.
+        channel: The connection to the server.
     """
 
     def __init__(self, settings: Settings, channel: Channel) -> None:
@@ -49,76 +50,82 @@ class Worker:
         self._channel = channel
         self._numbering = Numbering()
         self._running: dict[int, Cancellation] = {}
-        self._pool = ThreadPoolExecutor(
+        self._threads = ThreadPoolExecutor(
             settings.serve.concurrency * len(settings.backends), "worker"
         )
 
     def run(self) -> None:
-        """Do what the server says, until it is gone."""
-        with suppress(OSError):  # the server is gone already, as is heard next
+        """Handle the server's messages until it closes the socket."""
+        with suppress(OSError):  # a closed socket is noticed by `receive`
             self._channel.send(Ready())
-        while (word := self._channel.receive()) is not None:
-            match word:
-                case Run(number=number, order=order):
+        while (message := self._channel.receive()) is not None:
+            match message:
+                case Run(number=number, item=item):
                     self._running[number] = cancellation = Cancellation()
-                    self._pool.submit(self._work, number, order, cancellation)
+                    self._threads.submit(self._run, number, item, cancellation)
                 case Cancel(number=number):
-                    # It may be over at this very moment.
+                    # Another thread may have finished it: `in` followed by a lookup
+                    # raised a KeyError that ended the worker with all its items.
                     if (running := self._running.get(number)) is not None:
                         running.cancel()
                 case _:
                     pass
-        if self._running:  # the next server asks for what is not over
+        # The server is gone: do not wait for running items, the next server resumes
+        # their calls.
+        if self._running:
             os._exit(0)
-        self._pool.shutdown()
+        self._threads.shutdown()
         self._runtime.close()
 
-    def _work(self, number: int, order: WorkItem, cancellation: Cancellation) -> None:
-        refused: BaseException | None = None
+    def _run(self, number: int, item: WorkItem, cancellation: Cancellation) -> None:
+        failure: BaseException | None = None
         try:
-            self._make(number, order, cancellation)
-        except BaseException as error:  # noqa: BLE001 - it is raised in the server
-            refused = to_picklable(error)
+            self._generate(number, item, cancellation)
+        except BaseException as error:  # noqa: BLE001 - raised again in the server
+            failure = to_picklable(error)
         self._running.pop(number, None)
-        self._channel.send(Done(number, refused))
+        self._channel.send(Done(number, failure))
 
-    def _make(self, number: int, order: WorkItem, cancellation: Cancellation) -> None:
+    def _generate(
+        self, number: int, item: WorkItem, cancellation: Cancellation
+    ) -> None:
         runtime = self._runtime
-        can = runtime.get_backend(order.backend).capabilities()
-        priced = runtime.find_backend(order.backend).instance.price is not None
+        capabilities = runtime.get_backend(item.backend).capabilities()
+        priced = runtime.find_backend(item.backend).instance.price is not None
 
-        def hear(event: Event) -> None:
+        def forward(event: Event) -> None:
             if isinstance(event, Warned) or (
-                order.told and isinstance(event, Planned | Progressed | Previewed)
+                item.report_progress
+                and isinstance(event, Planned | Progressed | Previewed)
             ):
                 self._channel.send(EventMessage(number, event))
 
-        def begun(calls: Sequence[Call]) -> None:
-            if order.key is not None:
-                runtime.stores.keys.record_calls(order.key, calls)
+        def record_calls(calls: Sequence[Call]) -> None:
+            if item.key is not None:
+                runtime.stores.keys.record_calls(item.key, calls)
 
-        maker = build_generate(
+        use_case = build_generate(
             runtime,
-            order.backend,
-            output=order.wish,
-            count=order.count,
-            listen=hear,
-            live=order.live and can.live,
+            item.backend,
+            output=item.output,
+            count=item.request.count,
+            listen=forward,
+            live=item.live and capabilities.live,
             context=RequestContext(
-                caller=order.caller,
+                caller=item.caller,
                 origin=ORIGIN,
-                before_send=begun,
+                before_send=record_calls,
                 in_caller_thread=True,
-                durable=priced or can.may_cost,
+                durable=priced or capabilities.may_cost,
                 numbering=self._numbering,
             ),
         )
-        plan = maker.plan(order.ask.request(maker, runtime))
-        for outcome in maker.outcomes(plan, cancellation):
-            self._channel.send(ResultMessage(number, _sendable(outcome)))
+        plan = use_case.plan(item.request)
+        for outcome in use_case.outcomes(plan, cancellation):
+            self._channel.send(ResultMessage(number, _to_sendable(outcome)))
 
 
-def _sendable(outcome: StoredImage | FailedImage) -> StoredImage | FailedImage:
+def _to_sendable(outcome: StoredImage | FailedImage) -> StoredImage | FailedImage:
     if isinstance(outcome, StoredImage):
         return outcome
     return FailedImage(
@@ -128,14 +135,14 @@ def _sendable(outcome: StoredImage | FailedImage) -> StoredImage | FailedImage:
     )
 
 
-def main(handle: int) -> None:
-    """Work for the server at the other end of that socket."""
+def main(socket_fd: int) -> None:
+    """Run the worker for the server at the other end of the socket."""
     for number in SIGNALS:
         signal.signal(number, signal.SIG_IGN)
     signal.pthread_sigmask(signal.SIG_UNBLOCK, SIGNALS)
     end_with_parent()
     set_process_limits()
-    with closing(Channel(socket.socket(fileno=handle))) as channel:
+    with closing(Channel(socket.socket(fileno=socket_fd))) as channel:
         setup = channel.receive()
         if isinstance(setup, Setup):
             Worker(setup.settings, channel).run()

@@ -1,50 +1,32 @@
-"""What a worker is asked to make: data alone, for it lives in another process."""
-
-from typing import Protocol
+"""The data that a worker process needs to run a request."""
 
 import msgspec
 
 from imagen.bootstrap.output import OutputOptions
-from imagen.bootstrap.runtime import Runtime
 from imagen.domain.idempotency import RequestKey
 from imagen.domain.request import GenerationRequest
-from imagen.usecases.generate import GenerateImages
 
 ORIGIN = "serve"
-"""How the journal calls what was asked for here."""
-
-
-class RequestSpec(Protocol):
-    """Says what is wanted; can be pickled."""
-
-    def request(self, maker: GenerateImages, runtime: Runtime) -> GenerationRequest:
-        """Return it, once it is known who makes it.
-
-        Raises:
-            Failure, ImagenError: it makes no sense, or not to that backend.
-        """
-        ...
+"""The `origin` of the server's calls in the journal."""
 
 
 class WorkItem(msgspec.Struct, frozen=True, kw_only=True):
-    """What somebody wants made.
+    """A validated request; it can be pickled.
 
     Attributes:
-        backend: The instance that makes it.
-        ask: Says what.
-        count: How many images.
-        caller: Who wants it.
-        wish: Where the files go.
-        live: Whether previews are wanted, if the backend has them.
-        told: Whether somebody hears how far it is.
-        key: Under which the calls are written down before any of them is made.
+        backend: The name of the backend.
+        request: The images to generate.
+        caller: The name of the caller.
+        output: The format of the files.
+        live: True if previews are wanted; ignored if the backend has none.
+        report_progress: True if progress and previews are sent to the server.
+        key: The idempotency key; the calls are recorded with it before they are sent.
     """
 
     backend: str
-    ask: RequestSpec
-    count: int = 1
+    request: GenerationRequest
     caller: str = ""
-    wish: OutputOptions = OutputOptions()
+    output: OutputOptions = OutputOptions()
     live: bool = False
-    told: bool = False
+    report_progress: bool = False
     key: RequestKey | None = None

@@ -1,110 +1,110 @@
-/* Asks the server; where a key is needed, asks for the key first. */
+/* Requests to the server; shows the key dialog where the server requires a key. */
 
 import { find, h } from "./dom.js";
 
-export class Problem extends Error {
-  constructor(status, said) {
-    super(said?.error?.message ?? `The server answered ${status}.`);
+export class ApiError extends Error {
+  constructor(status, json) {
+    super(json?.error?.message ?? `The server answered ${status}.`);
     this.status = status;
-    this.code = said?.error?.code ?? "";
+    this.code = json?.error?.code ?? "";
   }
 }
 
-export async function ask(path, { method = "GET", body, signal } = {}) {
-  const answer = await sent(path, { method, body, signal });
-  const said = await answer.json().catch(() => null);
-  if (!answer.ok) throw new Problem(answer.status, said);
-  return said;
+export async function fetchJson(path, { method = "GET", body, signal } = {}) {
+  const response = await send(path, { method, body, signal });
+  const json = await response.json().catch(() => null);
+  if (!response.ok) throw new ApiError(response.status, json);
+  return json;
 }
 
-/** Yields the events of a request that is told while it goes on. */
-export async function* events(path, body, signal) {
-  const answer = await sent(path, { method: "POST", body, signal });
-  if (!answer.ok) throw new Problem(answer.status, await answer.json().catch(() => null));
-  const reader = answer.body.pipeThrough(new TextDecoderStream()).getReader();
-  let kept = "";
+/** Yields the server-sent events of a request. */
+export async function* streamEvents(path, body, signal) {
+  const response = await send(path, { method: "POST", body, signal });
+  if (!response.ok) throw new ApiError(response.status, await response.json().catch(() => null));
+  const reader = response.body.pipeThrough(new TextDecoderStream()).getReader();
+  let buffer = "";
   for (;;) {
-    const { value, done } = await reader.read().catch(lost);
-    if (done) lost();
-    kept += value;
-    const parts = kept.split("\n\n");
-    kept = parts.pop();
+    const { value, done } = await reader.read().catch(connectionLost);
+    if (done) connectionLost();
+    buffer += value;
+    const parts = buffer.split("\n\n");
+    buffer = parts.pop();
     for (const part of parts) {
       const data = part.split("\n").find((line) => line.startsWith("data: "))?.slice(6);
       if (data === "[DONE]") return;
       if (!data) continue;
-      const said = JSON.parse(data);
-      if (said.error) throw new Problem(0, said);
-      yield said;
+      const json = JSON.parse(data);
+      if (json.error) throw new ApiError(0, json);
+      yield json;
     }
   }
 }
 
-async function sent(path, { method, body, signal }) {
+async function send(path, { method, body, signal }) {
   const request = () => fetch(path, {
     method,
     signal,
     headers: body === undefined ? {} : { "Content-Type": "application/json" },
-    body: body === undefined ? undefined : written(body),
-  }).catch(unreachable);
-  const answer = await request();
-  if (answer.status !== 401 || path.endsWith("/session")) return answer;
+    body: body === undefined ? undefined : encodeBody(body),
+  }).catch(serverUnreachable);
+  const response = await request();
+  if (response.status !== 401 || path.endsWith("/session")) return response;
   await unlock();
   return request();
 }
 
-function lost(problem) {
-  if (problem?.name === "AbortError") throw problem;
-  throw new Problem(0, { error: { message: "The connection to the server was lost; what was under way may still be made." } });
+function connectionLost(error) {
+  if (error?.name === "AbortError") throw error;
+  throw new ApiError(0, { error: { message: "The connection to the server was lost. The server may still finish running requests." } });
 }
 
-function unreachable(problem) {
-  if (problem.name === "AbortError") throw problem;
-  throw new Problem(0, { error: { message: "The server cannot be reached." } });
+function serverUnreachable(error) {
+  if (error.name === "AbortError") throw error;
+  throw new ApiError(0, { error: { message: "The server cannot be reached." } });
 }
 
-/** As JSON; a seed is given in digits, for a number of JavaScript's may be too small. */
-function written({ seed, ...others }) {
-  const words = JSON.stringify(others);
+/** Encodes a body as JSON; the seed is a string, because JavaScript numbers are exact only up to 2^53. */
+function encodeBody({ seed, ...others }) {
+  const text = JSON.stringify(others);
   if (!/^\d+$/.test(seed ?? "")) return JSON.stringify({ ...others, seed });
-  return `{"seed":${BigInt(seed)}${words === "{}" ? "" : ","}${words.slice(1)}`;
+  return `{"seed":${BigInt(seed)}${text === "{}" ? "" : ","}${text.slice(1)}`;
 }
 
 let unlocking = null;
 
-/** Asks for a key, once, however many wait for it. */
+/** Shows the key dialog, once for all requests that wait for it. */
 export function unlock() {
-  unlocking ??= asked().finally(() => { unlocking = null; });
+  unlocking ??= showKeyDialog().finally(() => { unlocking = null; });
   return unlocking;
 }
 
-function asked() {
-  return new Promise((opened) => {
+function showKeyDialog() {
+  return new Promise((resolve) => {
     const dialog = find("unlock");
-    const wrong = h("p", { class: "wrong", role: "alert" });
+    const message = h("p", { class: "wrong", role: "alert" });
     const key = h("input", { type: "password", id: "key", autocomplete: "current-password", required: true, "aria-describedby": "unlock-help" });
-    const enter = async (event) => {
+    const submit = async (event) => {
       event.preventDefault();
-      wrong.textContent = "";
+      message.textContent = "";
       try {
-        const session = await ask("/gallery/api/session", { method: "POST", body: { key: key.value } });
+        const session = await fetchJson("/gallery/api/session", { method: "POST", body: { key: key.value } });
         dialog.onclose = null;
         dialog.close();
         dispatchEvent(new CustomEvent("unlocked", { detail: session }));
-        opened();
-      } catch (problem) {
-        wrong.textContent = problem.message;
+        resolve();
+      } catch (error) {
+        message.textContent = error.message;
         key.select();
       }
     };
-    dialog.replaceChildren(h("form", { onsubmit: enter },
+    dialog.replaceChildren(h("form", { onsubmit: submit },
       h("h2", { id: "unlock-title" }, "This gallery is locked"),
-      h("p", { id: "unlock-help" }, "Enter a key of this server. It is kept as a cookie that no script can read."),
-      h("input", { type: "text", autocomplete: "username", value: "imagen", hidden: true }), // for managers of passwords
-      h("label", { for: "key" }, "Key"), key, wrong,
+      h("p", { id: "unlock-help" }, "Enter an API key of this server. The browser stores a cookie that scripts cannot read."),
+      h("input", { type: "text", autocomplete: "username", value: "imagen", hidden: true }), // password managers need a user name
+      h("label", { for: "key" }, "Key"), key, message,
       h("button", { class: "primary" }, "Open")));
     dialog.oncancel = (event) => event.preventDefault();
-    dialog.onclose = () => dialog.showModal(); // a second Escape closes it all the same
+    dialog.onclose = () => dialog.showModal(); // Chromium closes it at the second Escape, despite preventDefault
     if (!dialog.open) dialog.showModal();
     key.focus();
   });

@@ -1,48 +1,48 @@
-/* Which view is shown: all of it is in the address, so that Back and bookmarks work. */
+/* The application: shows the view of the URL hash, so that Back and bookmarks work. */
 
-import { ask } from "./api.js";
+import { fetchJson } from "./api.js";
 import { find, h, number, plural, toast } from "./dom.js";
 import { Grid } from "./grid.js";
-import { MakeView } from "./make.js";
-import { PictureView } from "./picture.js";
+import { GenerateView } from "./generate.js";
+import { ImageView } from "./image.js";
 import { SpendingView } from "./spending.js";
 
 const FILTERS = ["words", "backend", "model", "caller", "week"];
-const ANY = { backend: "Any", model: "Any", caller: "Anybody", week: "Any" };
-const THEMES = { "": ["◐", "as the system"], light: ["☀", "light"], dark: ["☾", "dark"] };
+const ANY = { backend: "Any", model: "Any", caller: "Any", week: "Any" };
+const THEMES = { "": ["◐", "system"], light: ["☀", "light"], dark: ["☾", "dark"] };
 
 const form = find("filters");
-const grid = new Grid(find("grid"), { said: counted });
+const grid = new Grid(find("grid"), { onChange: updateCount });
 const views = {
-  make: new MakeView({ made: () => { stale = true; } }),
+  make: new GenerateView({ onGenerated: () => { stale = true; } }),
   spending: new SpendingView(),
 };
-const picture = new PictureView({
+const imageView = new ImageView({
   close: (id) => {
     document.body.append(find("toasts"));
     if (route().view === "image") location.hash = address(filters);
-    if (!find("pictures").hidden) grid.focus(Math.max(0, grid.indexOf(id)));
+    if (!find("images").hidden) grid.focus(Math.max(0, grid.indexOf(id)));
   },
   step,
-  gone: thrown,
-  back: (item) => {
-    if (thrownFrom.get(item.id) !== address(filters)) return refresh(); // it may not be like that
+  deleted: onDeleted,
+  restored: (item) => {
+    if (deletedFrom.get(item.id) !== address(filters)) return refresh(); // the filters changed, and may exclude it
     grid.insert(item);
     return refreshCounts();
   },
-  again: (sidecar) => { location.hash = `#/make?again=${sidecar.id}`; },
+  rerun: (sidecar) => { location.hash = `#/make?again=${sidecar.id}`; },
 });
 
 let filters = {};
-const thrownFrom = new Map();
+const deletedFrom = new Map();
 let stale = true;
 
-// Where we are
+// Routes
 
 function route() {
   const [path, query = ""] = location.hash.replace(/^#/, "").split("?", 2);
   const [, view = "", id = ""] = path.split("/");
-  return { view: view || "pictures", id, query: new URLSearchParams(query) };
+  return { view: view || "images", id, query: new URLSearchParams(query) };
 }
 
 function address(given) {
@@ -52,31 +52,31 @@ function address(given) {
 
 async function go() {
   const { view, id, query } = route();
-  const shown = view in views ? view : "pictures";
-  for (const name of ["pictures", ...Object.keys(views)]) find(name).hidden = name !== shown;
+  const current = view in views ? view : "images";
+  for (const name of ["images", ...Object.keys(views)]) find(name).hidden = name !== current;
   for (const link of document.querySelectorAll("[data-view]")) {
-    if (link.dataset.view === shown) link.setAttribute("aria-current", "page");
+    if (link.dataset.view === current) link.setAttribute("aria-current", "page");
     else link.removeAttribute("aria-current");
   }
-  document.title = { make: "Make · imagen", spending: "Spending · imagen" }[shown] ?? "imagen";
-  if (view !== "image") picture.close();
+  document.title = { make: "Generate · imagen", spending: "Spending · imagen" }[current] ?? "imagen";
+  if (view !== "image") imageView.close();
   try {
-    if (shown !== "pictures") await views[shown].open(query);
-    else if (view === "image") await openPicture(id);
-    else await openPictures(query);
-  } catch (problem) {
-    toast(problem.message);
+    if (current !== "images") await views[current].open(query);
+    else if (view === "image") await openImage(id);
+    else await openGrid(query);
+  } catch (error) {
+    toast(error.message);
   }
 }
 
-async function openPictures(query) {
-  const wanted = Object.fromEntries(FILTERS.map((name) => [name, query.get(name) ?? ""]).filter(([, value]) => value));
-  const changed = JSON.stringify(wanted) !== JSON.stringify(filters);
+async function openGrid(query) {
+  const requested = Object.fromEntries(FILTERS.map((name) => [name, query.get(name) ?? ""]).filter(([, value]) => value));
+  const changed = JSON.stringify(requested) !== JSON.stringify(filters);
   if (changed) {
-    filters = wanted;
+    filters = requested;
     for (const name of FILTERS) {
       const control = form.elements[name];
-      if (control.value.trim() !== (filters[name] ?? "")) choose(control, filters[name] ?? ""); // else a blank just typed would go
+      if (control.value.trim() !== (filters[name] ?? "")) choose(control, filters[name] ?? ""); // only then: it would remove a space that was just typed
     }
   }
   if (changed || stale || (grid.failed && !grid.items.length)) await refresh();
@@ -90,46 +90,46 @@ async function refresh() {
   await refreshCounts();
 }
 
-async function openPicture(id) {
+async function openImage(id) {
   const loading = stale ? refresh() : null;
-  await picture.open(id, beside(id));
-  await loading; // of a picture that is opened by its address, what lies beside it
-  if (loading && picture.id === id) picture.between(beside(id));
+  await imageView.open(id, neighbours(id));
+  await loading; // an image that is opened by its URL has no neighbours before the list is loaded
+  if (loading && imageView.id === id) imageView.setNeighbours(neighbours(id));
 }
 
-function beside(id) {
+function neighbours(id) {
   const at = grid.indexOf(id);
   return { hasPrevious: at > 0, hasNext: at >= 0 && (at < grid.items.length - 1 || !grid.complete) };
 }
 
-/** Goes to the picture before or behind the one that is open. */
+/** Opens the previous or the next image. */
 async function step(by) {
-  const at = grid.indexOf(picture.id);
+  const at = grid.indexOf(imageView.id);
   if (at + by >= grid.items.length) await grid.more();
   const there = at < 0 ? undefined : grid.items[at + by];
   if (!there) return;
   history.replaceState(null, "", `#/image/${there.id}`);
   grid.reveal(at + by);
-  await openPicture(there.id);
+  await openImage(there.id);
 }
 
-async function thrown(id) {
+async function onDeleted(id) {
   const at = grid.indexOf(id);
-  const looked = picture.id === id; // or somebody went on meanwhile
-  thrownFrom.set(id, address(filters));
+  const isOpen = imageView.id === id; // the user may have moved on meanwhile
+  deletedFrom.set(id, address(filters));
   grid.remove(id);
   refreshCounts();
-  if (!looked) return;
+  if (!isOpen) return;
   const next = grid.items[Math.min(at, grid.items.length - 1)];
   if (at >= 0 && next) {
     history.replaceState(null, "", `#/image/${next.id}`);
-    await openPicture(next.id);
+    await openImage(next.id);
   } else {
-    picture.close();
+    imageView.close();
   }
 }
 
-// What is looked for
+// Filters
 
 function choose(control, value) {
   if (control.tagName === "SELECT" && value && ![...control.options].some((each) => each.value === value)) {
@@ -156,7 +156,7 @@ function apply() {
 }
 
 async function refreshCounts() {
-  const counts = await ask("/gallery/api/counts");
+  const counts = await fetchJson("/gallery/api/counts");
   for (const [name, any] of Object.entries(ANY)) {
     const control = form.elements[name];
     const chosen = filters[name] ?? "";
@@ -168,81 +168,81 @@ async function refreshCounts() {
     choose(control, chosen);
   }
   total = Object.values(counts.backend).reduce((sum, images) => sum + images, 0);
-  counted();
+  updateCount();
 }
 
 let total = null;
 
-function counted() {
-  const looked = Object.keys(filters).length > 0;
-  const shown = grid.items.length;
-  if (looked) find("count").textContent = grid.complete ? `${plural(shown, "picture")} found` : "";
-  else if (total !== null) find("count").textContent = plural(total, "picture");
+function updateCount() {
+  const filtered = Object.keys(filters).length > 0;
+  const current = grid.items.length;
+  if (filtered) find("count").textContent = grid.complete ? `${plural(current, "image")} found` : "";
+  else if (total !== null) find("count").textContent = plural(total, "image");
   const empty = find("empty");
-  empty.hidden = !grid.failed && (shown > 0 || !grid.complete);
+  empty.hidden = !grid.failed && (current > 0 || !grid.complete);
   if (empty.hidden) return;
   if (grid.failed) {
-    empty.replaceChildren(h("p", { role: "alert" }, grid.failed.message), h("button", { type: "button", onclick: () => (shown ? grid.retry() : go()) }, "Try again"));
-  } else if (looked) {
-    empty.replaceChildren(h("p", {}, "No picture is like that."));
+    empty.replaceChildren(h("p", { role: "alert" }, grid.failed.message), h("button", { type: "button", onclick: () => (current ? grid.retry() : go()) }, "Try again"));
+  } else if (filtered) {
+    empty.replaceChildren(h("p", {}, "No images match the filters."));
   } else {
-    empty.replaceChildren(h("p", {}, "There is no picture yet."), h("a", { class: "button", href: "#/make" }, "Make one"));
+    empty.replaceChildren(h("p", {}, "No images yet."), h("a", { class: "button", href: "#/make" }, "Generate one"));
   }
 }
 
-// Who looks on, and how it looks
+// Session and theme
 
-async function greet() {
-  const session = await ask("/gallery/api/session");
+async function showSession() {
+  const session = await fetchJson("/gallery/api/session");
   find("who").textContent = session.caller;
   find("leave").hidden = !session.keys || session.locked;
 }
 
 find("leave").addEventListener("click", async () => {
   try {
-    await ask("/gallery/api/session", { method: "DELETE" });
+    await fetchJson("/gallery/api/session", { method: "DELETE" });
     location.replace("/");
-  } catch (problem) { toast(`You are not signed out. ${problem.message}`); }
+  } catch (error) { toast(`Signing out failed. ${error.message}`); }
 });
-addEventListener("unlocked", () => greet());
+addEventListener("unlocked", () => showSession());
 
-function paint(theme) {
-  const [sign, words] = THEMES[theme];
+function applyTheme(theme) {
+  const [symbol, label] = THEMES[theme];
   if (theme) document.documentElement.dataset.theme = theme;
   else delete document.documentElement.dataset.theme;
-  find("theme").textContent = sign;
-  find("theme").setAttribute("aria-label", `Theme: ${words}`);
-  find("theme").title = `Theme: ${words}`;
+  find("theme").textContent = symbol;
+  find("theme").setAttribute("aria-label", `Theme: ${label}`);
+  find("theme").title = `Theme: ${label}`;
 }
 
-function remembered() {
+function storedTheme() {
   try { return localStorage.getItem("theme") ?? ""; } catch { return ""; }
 }
 
 find("theme").addEventListener("click", () => {
   const names = Object.keys(THEMES);
   const next = names[(names.indexOf(document.documentElement.dataset.theme ?? "") + 1) % names.length];
-  try { localStorage.setItem("theme", next); } catch { /* it lasts as long as the page */ }
-  paint(next);
+  try { localStorage.setItem("theme", next); } catch { /* without storage the theme lasts as long as the page */ }
+  applyTheme(next);
 });
 
 document.querySelector(".skip").addEventListener("click", (event) => {
-  event.preventDefault(); // the address says which view is shown
+  event.preventDefault(); // following the link would change the hash, and so the view
   find("main").focus();
 });
 addEventListener("keydown", (event) => {
-  if (event.key !== "/" || event.target.matches("input, textarea, select") || find("pictures").hidden || document.querySelector("dialog[open]")) return;
+  if (event.key !== "/" || event.target.matches("input, textarea, select") || find("images").hidden || document.querySelector("dialog[open]")) return;
   event.preventDefault();
   form.elements.words.focus();
 });
 document.addEventListener("visibilitychange", async () => {
-  if (document.hidden || route().view !== "pictures" || scrollY > innerHeight) return;
-  const newest = await ask(`/gallery/api/images?${new URLSearchParams({ ...filters, limit: 1 })}`).catch(() => null);
+  if (document.hidden || route().view !== "images" || scrollY > innerHeight) return;
+  const newest = await fetchJson(`/gallery/api/images?${new URLSearchParams({ ...filters, limit: 1 })}`).catch(() => null);
   if (newest?.images.length && newest.images[0].id !== grid.items[0]?.id) refresh();
 });
 
-const known = remembered();
-paint(known in THEMES ? known : "");
+const initialTheme = storedTheme();
+applyTheme(initialTheme in THEMES ? initialTheme : "");
 addEventListener("hashchange", go);
-greet().catch(() => {});
+showSession().catch(() => {});
 go();

@@ -1,24 +1,24 @@
-/* The pictures in rows, the newest first: only what is near the window is in the page. */
+/* The images in rows, the newest first; only rows near the viewport are in the document. */
 
-import { ask } from "./api.js";
+import { fetchJson } from "./api.js";
 import { h } from "./dom.js";
 
 const GAP = 6;
 const PAGE = 100;
-const FAST = 1.5; // windows between two frames: whoever scrolls so looks at nothing
+const FAST = 1.5; // viewport heights between two frames; faster scrolling loads no thumbnails
 
 export class Grid {
-  constructor(root, { said }) {
+  constructor(root, { onChange }) {
     this.root = root;
-    this.said = said;
+    this.onChange = onChange;
     this.tiles = new Map();
     this.current = 0;
-    this.asked = 0;
+    this.generation = 0;
     this.reset({});
     const draw = () => { this.waiting ??= requestAnimationFrame(() => { this.waiting = null; this.draw(); }); };
     addEventListener("scroll", draw, { passive: true });
     new ResizeObserver(() => {
-      if (root.clientWidth !== this.width) { this.layOut(); draw(); }
+      if (root.clientWidth !== this.width) { this.layout(); draw(); }
     }).observe(root);
     root.addEventListener("keydown", (event) => this.move(event));
     root.addEventListener("focusin", (event) => {
@@ -36,8 +36,8 @@ export class Grid {
     this.loading = null;
     this.current = 0;
     this.failed = null;
-    this.asked += 1;
-    for (const tile of this.tiles.values()) drop(tile);
+    this.generation += 1;
+    for (const tile of this.tiles.values()) removeTile(tile);
     this.tiles.clear();
     this.root.style.height = "0px";
   }
@@ -51,74 +51,74 @@ export class Grid {
 
   indexOf(id) { return this.items.findIndex((item) => item.id === id); }
 
-  /** Loads the next page, once at a time. */
+  /** Loads the next page; only one request at a time. */
   more() {
     if (this.next === null || this.failed) return Promise.resolve();
-    this.loading ??= this.load(this.asked);
+    this.loading ??= this.load(this.generation);
     return this.loading;
   }
 
-  /** Loads the page that failed. */
+  /** Loads the failed page again. */
   retry() {
     this.failed = null;
     return this.more();
   }
 
-  async load(asked) {
+  async load(generation) {
     const query = new URLSearchParams({ ...this.query, limit: PAGE });
     if (this.next) query.set("before", this.next);
     try {
-      const page = await ask(`/gallery/api/images?${query}`);
-      if (asked !== this.asked) return;
+      const page = await fetchJson(`/gallery/api/images?${query}`);
+      if (generation !== this.generation) return;
       this.items.push(...page.images);
       this.next = page.next;
-    } catch (problem) {
-      if (asked !== this.asked) return;
-      this.failed = problem;
+    } catch (error) {
+      if (generation !== this.generation) return;
+      this.failed = error;
     }
     this.loading = null;
-    this.layOut();
+    this.layout();
     this.draw();
-    this.said(this);
+    this.onChange(this);
   }
 
   remove(id) {
     const index = this.indexOf(id);
     if (index < 0) return;
     this.items.splice(index, 1);
-    this.redo();
+    this.rebuild();
   }
 
   insert(item) {
     const after = this.items.findIndex((each) => each.created_at < item.created_at || (each.created_at === item.created_at && each.id < item.id));
     if (after < 0 && this.next) return;
     this.items.splice(after < 0 ? this.items.length : after, 0, item);
-    this.redo();
+    this.rebuild();
   }
 
-  redo() {
-    const held = this.root.contains(document.activeElement);
+  rebuild() {
+    const focused = this.root.contains(document.activeElement);
     this.width = 0;
-    for (const tile of this.tiles.values()) drop(tile);
+    for (const tile of this.tiles.values()) removeTile(tile);
     this.tiles.clear();
-    this.layOut();
+    this.layout();
     this.draw();
-    if (held) this.focus(Math.min(this.current, this.items.length - 1));
-    this.said(this);
+    if (focused) this.focus(Math.min(this.current, this.items.length - 1));
+    this.onChange(this);
   }
 
-  /** Fills rows of one width; those that are full already stay as they are. */
-  layOut() {
+  /** Arranges images in rows of equal width; full rows are not arranged again. */
+  layout() {
     const width = this.root.clientWidth;
     if (!width) return;
     if (width !== this.width) { this.rows = []; this.width = width; }
-    if (this.rows.length) this.rows.pop(); // it may not have been full
+    if (this.rows.length) this.rows.pop(); // the last row may not be full
     const ideal = Math.min(260, Math.max(130, width / 4.2));
-    let top = this.rows.length ? below(this.rows.at(-1)) : 0;
+    let top = this.rows.length ? bottomOf(this.rows.at(-1)) : 0;
     let first = this.rows.length ? this.rows.at(-1).end : 0;
     let sum = 0;
     for (let index = first; index < this.items.length; index += 1) {
-      sum += shape(this.items[index]);
+      sum += aspectRatio(this.items[index]);
       const gaps = (index - first) * GAP;
       const last = index === this.items.length - 1;
       if (sum * ideal + gaps < width && !last) continue;
@@ -134,36 +134,36 @@ export class Grid {
 
   draw() {
     if (!this.root.clientWidth) return;
-    const seen = -this.root.getBoundingClientRect().top;
+    const scrolled = -this.root.getBoundingClientRect().top;
     const tall = innerHeight;
-    const fast = Math.abs(seen - (this.seen ?? seen)) > tall * FAST;
-    this.seen = seen;
-    const from = this.rowAt(seen - tall);
-    const to = this.rowAt(seen + tall * 2);
+    const fast = Math.abs(scrolled - (this.scrolled ?? scrolled)) > tall * FAST;
+    this.scrolled = scrolled;
+    const from = this.rowAt(scrolled - tall);
+    const to = this.rowAt(scrolled + tall * 2);
     const wanted = new Set();
     for (let number = from; number <= to && number < this.rows.length; number += 1) {
       this.drawRow(this.rows[number], wanted);
     }
-    const held = document.activeElement?.closest?.(".tile");
+    const focused = document.activeElement?.closest?.(".tile");
     for (const [id, tile] of this.tiles) {
-      if (wanted.has(id) || tile === held) continue;
-      drop(tile);
+      if (wanted.has(id) || tile === focused) continue;
+      removeTile(tile);
       this.tiles.delete(id);
     }
     clearTimeout(this.filling);
     if (fast) this.filling = setTimeout(() => this.fill(), 90);
     else this.fill();
-    if (seen + tall * 3 > this.root.clientHeight) this.more();
+    if (scrolled + tall * 3 > this.root.clientHeight) this.more();
   }
 
   drawRow(row, wanted) {
     let left = 0;
     for (let index = row.first; index < row.end; index += 1) {
       const item = this.items[index];
-      const width = shape(item) * row.height;
+      const width = aspectRatio(item) * row.height;
       let tile = this.tiles.get(item.id);
       if (!tile) {
-        tile = tileOf(item);
+        tile = createTile(item);
         this.tiles.set(item.id, tile);
         this.root.append(tile);
       }
@@ -193,7 +193,7 @@ export class Grid {
     let high = this.rows.length - 1;
     while (low < high) {
       const middle = (low + high) >> 1;
-      if (below(this.rows[middle]) <= top) low = middle + 1; else high = middle;
+      if (bottomOf(this.rows[middle]) <= top) low = middle + 1; else high = middle;
     }
     return Math.max(0, low);
   }
@@ -222,22 +222,22 @@ export class Grid {
     switch (key) {
       case "ArrowRight": return Math.min(this.current + 1, last);
       case "ArrowLeft": return Math.max(this.current - 1, 0);
-      case "ArrowDown": return this.across(number, number + 1);
-      case "ArrowUp": return this.across(number, number - 1);
+      case "ArrowDown": return this.verticalNeighbour(number, number + 1);
+      case "ArrowUp": return this.verticalNeighbour(number, number - 1);
       case "Home": return 0;
       case "End": return last;
       default: return null;
     }
   }
 
-  /** The picture of the other row that is nearest to the middle of this one. */
-  across(from, to) {
+  /** The image of the other row that is closest to the middle of the current one. */
+  verticalNeighbour(from, to) {
     if (to < 0 || to >= this.rows.length) return this.current;
     const centre = (number, index) => {
       const row = this.rows[number];
       let left = 0;
-      for (let each = row.first; each < index; each += 1) left += shape(this.items[each]) * row.height + GAP;
-      return left + (shape(this.items[index]) * row.height) / 2;
+      for (let each = row.first; each < index; each += 1) left += aspectRatio(this.items[each]) * row.height + GAP;
+      return left + (aspectRatio(this.items[index]) * row.height) / 2;
     };
     const here = centre(from, this.current);
     let best = this.rows[to].first;
@@ -247,7 +247,7 @@ export class Grid {
     return best;
   }
 
-  /** Has the picture be in the window, and returns its link. */
+  /** Scrolls an image into view, and returns its link. */
   reveal(index) {
     const item = this.items[index];
     const row = this.rows[this.rowOf(index)];
@@ -264,27 +264,27 @@ export class Grid {
   focus(index) { this.reveal(index)?.focus({ preventScroll: true }); }
 }
 
-const below = (row) => row.top + row.height + GAP;
-const shape = (item) => Math.min(3, Math.max(0.45, item.width / item.height || 1));
+const bottomOf = (row) => row.top + row.height + GAP;
+const aspectRatio = (item) => Math.min(3, Math.max(0.45, item.width / item.height || 1));
 
-function tileOf(item) {
-  const words = item.prompt || "without a prompt";
-  const image = h("img", { alt: words, "data-src": `/gallery/api/images/${item.id}/thumbnail`, decoding: "async", draggable: "false" });
-  const link = h("a", { href: `#/image/${item.id}` }, item.missing ? null : image, h("span", { class: "caption", "aria-hidden": "true" }, words));
+function createTile(item) {
+  const label = item.prompt || "no prompt";
+  const image = h("img", { alt: label, "data-src": `/gallery/api/images/${item.id}/thumbnail`, decoding: "async", draggable: "false" });
+  const link = h("a", { href: `#/image/${item.id}` }, item.missing ? null : image, h("span", { class: "caption", "aria-hidden": "true" }, label));
   const tile = h("div", { class: "tile", role: "listitem" }, link);
-  const gone = (why) => {
+  const showPlaceholder = (reason) => {
     image.remove();
     tile.classList.add("gone");
-    link.setAttribute("aria-label", `${words} (${why})`);
-    link.prepend(h("span", { class: "why" }, why));
+    link.setAttribute("aria-label", `${label} (${reason})`);
+    link.prepend(h("span", { class: "why" }, reason));
   };
   image.addEventListener("load", () => tile.classList.add("there"));
-  image.addEventListener("error", () => { if (image.getAttribute("src")) gone("cannot be shown"); });
-  if (item.missing) gone("file missing");
+  image.addEventListener("error", () => { if (image.getAttribute("src")) showPlaceholder("cannot be shown"); });
+  if (item.missing) showPlaceholder("file missing");
   return tile;
 }
 
-function drop(tile) {
-  tile.querySelector("img")?.removeAttribute("src"); // so that nothing is fetched in vain
+function removeTile(tile) {
+  tile.querySelector("img")?.removeAttribute("src"); // cancels the download
   tile.remove();
 }

@@ -1,0 +1,293 @@
+/* The form that generates images: estimate, progress, remaining budgets. */
+
+import { fetchJson, streamEvents } from "./api.js";
+import { dollars, find, h, debounce, formatTime, money, plural } from "./dom.js";
+
+const SIZES = ["1024x1024", "1536x1024", "1024x1536", "1344x768", "768x1344", "512x512"];
+
+export class GenerateView {
+  constructor({ onGenerated }) {
+    this.root = find("make");
+    this.onGenerated = onGenerated;
+    this.running = 0;
+    this.scheduleEstimate = debounce(() => this.estimate(), 250);
+  }
+
+  async open(query) {
+    if (!this.form) {
+      this.choices = await fetchJson("/gallery/api/choices");
+      this.build();
+    }
+    if (query.has("again")) await this.loadImage(query.get("again"));
+    else this.rerun.replaceChildren();
+    this.updateFields();
+    this.estimate();
+    this.budgets();
+  }
+
+  build() {
+    const { models, styles, most, longest } = this.choices;
+    const usable = models.filter((each) => !each.trouble);
+    const field = (label, control, help) => h("label", { class: "field" }, h("span", {}, label), control, help ? h("small", {}, help) : null);
+    this.prompt = h("textarea", { name: "prompt", rows: 5, required: true, maxlength: longest, placeholder: "Describe the image", autocomplete: "off" });
+    this.model = h("select", { name: "model" }, models.map((each) => h("option", { value: each.id, disabled: Boolean(each.trouble), selected: each.default }, each.trouble ? `${each.id} (not available)` : each.id)));
+    this.style = h("select", { name: "style" }, h("option", { value: "" }, "None"), styles.map((each) => h("option", { value: each.name }, each.name)));
+    this.styleHelp = h("small");
+    this.size = h("input", { name: "size", list: "sizes", placeholder: "auto", pattern: "auto|[0-9]{2,5}[xX][0-9]{2,5}", autocomplete: "off", spellcheck: "false" });
+    this.sizes = h("datalist", { id: "sizes" });
+    this.count = h("input", { name: "n", type: "number", min: 1, max: most, value: 1 });
+    this.negative = h("textarea", { name: "negative_prompt", rows: 2, maxlength: longest });
+    this.seed = h("input", { name: "seed", inputmode: "numeric", pattern: "[0-9]{1,20}", placeholder: "random", autocomplete: "off" });
+    this.steps = h("input", { name: "num_inference_steps", type: "number", min: 1, max: 1000000, placeholder: "default" });
+    this.guidance = h("input", { name: "guidance_scale", type: "number", step: "any", min: 0, placeholder: "default" });
+    this.estimateText = h("div", { class: "expected", role: "status" });
+    this.send = h("button", { class: "primary", type: "submit" }, "Generate");
+    this.notes = h("p", { class: "note", role: "status" });
+    this.form = h("form", { class: "maker", onsubmit: (event) => { event.preventDefault(); this.run(); }, oninput: () => { this.updateFields(); this.scheduleEstimate(); } },
+      h("h1", { id: "make-title" }, "Generate images"),
+      this.notes,
+      field("Prompt", this.prompt),
+      h("div", { class: "pair" }, field("Backend", this.model), h("label", { class: "field" }, h("span", {}, "Style"), this.style)),
+      this.styleHelp,
+      h("div", { class: "pair" }, field("Size", this.size), field("Number of images", this.count)),
+      this.sizes,
+      h("details", {}, h("summary", {}, "Advanced"),
+        field("Negative prompt", this.negative),
+        h("div", { class: "trio" }, field("Seed", this.seed), field("Steps", this.steps), field("Guidance", this.guidance))),
+      this.estimateText,
+      h("div", { class: "send" }, this.send, h("kbd", {}, "Ctrl + Enter")));
+    this.form.addEventListener("keydown", (event) => {
+      if (event.key === "Enter" && (event.ctrlKey || event.metaKey)) { event.preventDefault(); this.form.requestSubmit(); }
+    });
+    this.budgetList = h("section", { class: "budgets", "aria-label": "Budgets" });
+    this.rerun = h("div", { class: "again" });
+    this.jobs = h("div", { class: "jobs" });
+    this.root.replaceChildren(h("div", { class: "making" }, h("div", { class: "side" }, this.form, this.budgetList), h("div", {}, this.rerun, this.jobs)));
+    if (!usable.length) this.notes.textContent = "No backend is available.";
+    this.showHint();
+  }
+
+  showHint() {
+    if (!this.jobs.childElementCount) this.jobs.append(h("p", { class: "empty" }, "New images appear here while they are generated, and afterwards under Images."));
+  }
+
+  /** Enables only the fields that the backend supports. */
+  updateFields() {
+    const capabilities = this.choices.models.find((each) => each.id === this.model.value)?.capabilities;
+    const sizes = capabilities?.sizes?.length ? capabilities.sizes : SIZES;
+    this.sizes.replaceChildren(...["auto", ...sizes].map((size) => h("option", { value: size })));
+    const enable = (control, yes) => { control.disabled = !yes; control.closest(".field").classList.toggle("off", !yes); };
+    if (capabilities) {
+      enable(this.negative, capabilities.negative_prompt);
+      enable(this.seed, capabilities.seed);
+      enable(this.steps, capabilities.num_inference_steps);
+      enable(this.guidance, !capabilities.parameters || ["guidance_scale", "guidance", "cfg", "cfg_scale"].some((name) => capabilities.parameters.includes(name)));
+    }
+    const style = this.choices.styles.find((each) => each.name === this.style.value);
+    this.styleHelp.textContent = style ? `Prompt: ${style.prompt}${style.negative ? `; negative prompt: ${style.negative}` : ""}${style.size ? `; ${style.size}` : ""}` : "";
+  }
+
+  /** Fills the form with the parameters of an image, and offers an exact rerun. */
+  async loadImage(id) {
+    const { sidecar, seed } = await fetchJson(`/gallery/api/images/${id}`);
+    const { guidance, guidance_scale: scale, cfg } = sidecar.parameters;
+    const from = sidecar.references?.length ? "reference images" : "";
+    this.fillIn({ ...sidecar, seed, size: sidecar.requested_size || `${sidecar.width}x${sidecar.height}`, guidance: guidance ?? scale ?? cfg, unfilled: from });
+    this.rerun.replaceChildren(...(await new RerunPanel(id, sidecar, (path, fields, prompt) => this.submit(path, fields, prompt)).render()));
+    this.prompt.focus();
+  }
+
+  fillIn(given) {
+    const set = (control, value) => { control.value = value ?? ""; };
+    set(this.prompt, given.prompt);
+    const models = [...this.model.options].map((option) => option.value);
+    const wanted = [`${given.backend}/${given.model}`, given.backend].find((name) => models.includes(name));
+    if (wanted) this.model.value = wanted;
+    set(this.style, [...this.style.options].some((option) => option.value === given.style) ? given.style : "");
+    set(this.size, given.size);
+    set(this.count, 1);
+    set(this.negative, this.withoutStyleNegative(given.negative));
+    set(this.seed, given.seed);
+    set(this.steps, given.steps);
+    set(this.guidance, given.guidance);
+    if (this.negative.value || given.seed || given.steps || given.guidance) this.form.querySelector("details").open = true;
+    const missing = [];
+    if (given.backend && !wanted) missing.push(`the backend ${given.backend} no longer exists`);
+    if (given.style && !this.style.value) missing.push(`the style ${given.style} is no longer in the config`);
+    if (given.unfilled) missing.push(`the form has no field for ${given.unfilled}`);
+    this.notes.textContent = `The form has the parameters of that image${missing.length ? `, but: ${missing.join("; ")}` : ""}.`;
+  }
+
+  /** Removes the style's negative prompt, which imagen puts first, from a stored negative prompt. */
+  withoutStyleNegative(negative) {
+    const style = this.choices.styles.find((each) => each.name === this.style.value);
+    if (!style?.negative) return negative;
+    if (negative === style.negative) return "";
+    return negative.startsWith(`${style.negative}, `) ? negative.slice(style.negative.length + 2) : negative;
+  }
+
+  fields() {
+    const text = (control) => (control.disabled || control.value.trim() === "" ? undefined : control.value.trim());
+    const numberOf = (control) => { const value = text(control); return value === undefined ? undefined : Number(value); };
+    return {
+      prompt: this.prompt.value,
+      model: this.model.value || undefined,
+      style: text(this.style),
+      size: text(this.size),
+      n: numberOf(this.count) ?? 1,
+      negative_prompt: text(this.negative),
+      seed: text(this.seed),
+      num_inference_steps: numberOf(this.steps),
+      guidance_scale: numberOf(this.guidance),
+    };
+  }
+
+  async estimate() {
+    this.pendingEstimate?.abort();
+    if (!this.prompt.value.trim() || !this.form.checkValidity()) { this.estimateText.replaceChildren(); return; }
+    this.pendingEstimate = new AbortController();
+    try {
+      const estimate = await fetchJson("/gallery/api/estimate", { method: "POST", body: this.fields(), signal: this.pendingEstimate.signal });
+      this.estimateText.replaceChildren(...describeEstimate(estimate));
+    } catch (error) {
+      if (error.name !== "AbortError") this.estimateText.replaceChildren(h("p", { class: "wrong" }, error.message));
+    }
+  }
+
+  async budgets() {
+    const budgets = await fetchJson("/gallery/api/budgets").catch(() => []);
+    this.budgetList.replaceChildren(...(budgets.length ? [h("h2", {}, "Budgets"), ...budgets.map(budget)] : []));
+  }
+
+  run() {
+    const fields = this.fields();
+    return this.submit("/v1/images/generations", { ...fields, stream: true, response_format: "url", partial_images: 3 }, fields.prompt);
+  }
+
+  /** Sends a request, and shows its progress and its images. */
+  async submit(path, fields, prompt) {
+    const stop = new AbortController();
+    const cards = Array.from({ length: fields.n ?? 1 }, (_, index) => new Card(index + 1));
+    const cancel = h("button", { type: "button", onclick: () => stop.abort() }, "Cancel");
+    const state = h("p", { class: "note", role: "status" }, "Queued…");
+    const job = h("article", { class: "job" },
+      h("header", {}, h("p", { class: "prompt" }, prompt), cancel), state,
+      h("div", { class: "cards" }, cards.map((card) => card.root)));
+    this.jobs.querySelector(".empty")?.remove();
+    this.jobs.prepend(job);
+    let done = 0;
+    this.running += 1;
+    try {
+      for await (const event of streamEvents(path, fields, stop.signal)) {
+        if (event.type.endsWith(".progress")) {
+          state.textContent = "Generating…";
+          cards[event.index]?.progress(event);
+        } else if (event.type.endsWith(".partial_image")) {
+          cards[event.index]?.preview(event);
+        } else if (event.type.endsWith(".completed")) {
+          done += 1;
+          cards[event.index]?.completed(event, prompt);
+        }
+      }
+      state.textContent = `${plural(done, "image")} generated.`;
+    } catch (error) {
+      const ended = stop.signal.aborted;
+      state.textContent = ended ? "Cancelled." : error.message;
+      state.classList.toggle("wrong", !ended);
+    } finally {
+      this.running -= 1;
+      if (document.activeElement === cancel) this.send.focus();
+      cancel.remove();
+      for (const card of cards) card.end();
+      this.budgets();
+      if (done) this.onGenerated();
+    }
+  }
+}
+
+class Card {
+  constructor(number_) {
+    this.bar = h("progress", { "aria-label": `Image ${number_}` });
+    this.note = h("span", { class: "caption" }, "");
+    this.root = h("div", { class: "card waiting" }, this.bar, this.note);
+  }
+
+  progress({ fraction, note }) {
+    if (fraction === null) this.bar.removeAttribute("value"); else this.bar.value = fraction;
+    this.note.textContent = note || (fraction === null ? "" : `${Math.round(fraction * 100)} %`);
+  }
+
+  preview({ b64_json, output_format }) {
+    this.image ??= h("img", { alt: "Preview" });
+    this.image.src = `data:image/${output_format};base64,${b64_json}`;
+    if (!this.image.isConnected) this.root.prepend(this.image);
+  }
+
+  completed({ id, cost_usd }, prompt) {
+    this.root.classList.remove("waiting");
+    this.root.replaceChildren(h("a", { href: `#/image/${id}` },
+      h("img", { src: `/gallery/api/images/${id}/thumbnail`, alt: prompt })),
+    h("span", { class: "caption" }, cost_usd ? money(cost_usd) : ""));
+  }
+
+  end() { if (this.root.classList.contains("waiting")) this.root.remove(); }
+}
+
+/** Offers an exact rerun of an image, with its cost. */
+class RerunPanel {
+  constructor(id, sidecar, submit) {
+    this.id = id;
+    this.sidecar = sidecar;
+    this.submit = submit;
+    this.newSeed = h("input", { type: "checkbox", onchange: () => this.estimate() });
+    this.estimateText = h("div", { class: "expected", role: "status" });
+    this.send = h("button", { type: "button", class: "primary", onclick: () => this.run() }, "Rerun");
+  }
+
+  get fields() { return { seed: this.newSeed.checked ? "new" : "same" }; }
+
+  get path() { return `/gallery/api/images/${this.id}/again`; }
+
+  async render() {
+    await this.estimate();
+    return [h("section", { class: "job", "aria-label": "Rerun" },
+      h("header", {}, h("p", { class: "prompt" }, "Generate that image again with the same parameters"),
+        h("a", { href: `#/image/${this.id}` }, h("img", { src: `/gallery/api/images/${this.id}/thumbnail`, alt: this.sidecar.prompt, height: 72 }))),
+      h("label", {}, this.newSeed, " with a new seed"),
+      this.estimateText, h("div", { class: "send" }, this.send))];
+  }
+
+  async estimate() {
+    try {
+      this.estimateText.replaceChildren(...describeEstimate(await fetchJson(`${this.path}/estimate`, { method: "POST", body: this.fields })));
+      this.send.disabled = false;
+    } catch (error) {
+      this.estimateText.replaceChildren(h("p", { class: "wrong" }, error.message));
+      this.send.disabled = true;
+    }
+  }
+
+  run() { this.submit(this.path, this.fields, this.sidecar.prompt); }
+}
+
+function describeEstimate(estimate) {
+  const cost = estimate.may_cost ? (estimate.cost_usd === null ? "at an unknown cost" : `for ${dollars(estimate.cost_usd)}`) : "for free";
+  return [h("p", {}, h("strong", {}, `${plural(estimate.images, "image")} of ${estimate.size.replace("x", "×")} ${cost}`)), ...notes(estimate)];
+}
+
+function notes({ ignored, adjusted }) {
+  const lines = [
+    ...Object.entries(adjusted).map(([name, each]) => `${name}: ${each.used} instead of ${each.requested}${each.reason ? ` (${each.reason})` : ""}`),
+    ...Object.entries(ignored).map(([name, why]) => `${name}: ${why}`),
+  ];
+  return lines.length ? [h("ul", {}, lines.map((line) => h("li", {}, line)))] : [];
+}
+
+function budget(each) {
+  const share = each.usd ? Math.min(1, each.taken_usd / each.usd) : 1;
+  const label = `${each.called.startsWith("day") ? "Today" : "This week"}${each.backend ? `, ${each.backend}` : ""}${each.caller ? `, ${each.caller}` : ""}`;
+  return h("div", { class: "budget" },
+    h("p", {}, h("strong", {}, label), h("span", {}, `${money(each.left_usd)} left of ${money(each.usd)}`)),
+    h("meter", { min: 0, max: 1, value: share, high: 0.8, low: 0.5, optimum: 0, "aria-label": `${label}: ${money(each.taken_usd)} of ${money(each.usd)} spent or reserved` }),
+    h("small", {}, `${money(each.taken_usd)} spent or reserved; resets ${formatTime(each.until)}`));
+}
