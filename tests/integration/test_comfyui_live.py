@@ -146,7 +146,7 @@ def test_a_server_that_sends_none_is_named(tmp_path: Path) -> None:
             "a fox", config=config, live=True, listen=heard.append, output=tmp_path
         )
 
-    assert any("lab sent no picture while it worked." in str(each) for each in heard)
+    assert any("lab sent no preview." in str(each) for each in heard)
 
 
 def test_a_backend_that_cannot_says_so(tmp_path: Path) -> None:

@@ -1,4 +1,4 @@
-"""One call to a backend, as the journal knows it: from the intent to the end."""
+"""A call to a backend, and the updates of its state in the journal."""
 
 from datetime import datetime
 from hashlib import sha256
@@ -19,18 +19,19 @@ CallState: TypeAlias = Literal["planned", "sent", "accepted", "received"]
 
 
 def classify_failure(error: BaseException, *, sent: bool) -> Fate:
-    """Return what is certain of a call that failed.
+    """Return the certain outcome of a failed call.
 
     Args:
-        error: Why it failed.
-        sent: Whether the backend may have heard of it.
+        error: The failure.
+        sent: Whether the backend may have received the call.
 
     Returns:
-        `free`: it cost nothing; `over`: it may have cost something, and nothing more
-        will come of it; `open`: nobody knows, or the backend still has it.
+        `free`: the call cost nothing. `over`: it may have cost something and has ended.
+        `open`: its state is unknown, or the backend still works on it.
     """
     if not sent:
         return "free"
+    # A bug in the adapter says nothing about the state of the job.
     if not isinstance(error, ImagenError):
         return "open"
     if error.used == UNTOUCHED or not error.may_have_cost:
@@ -43,14 +44,14 @@ def classify_failure(error: BaseException, *, sent: bool) -> Fate:
 
 
 class OutputTarget(msgspec.Struct, frozen=True, kw_only=True):
-    """Where the images of a request go, and what goes with them.
+    """The destination of a request's images.
 
     Attributes:
-        folder: An absolute path; "" is a stream, which is gone when it is asked later.
-        destination: What the files are called in it.
-        sidecar: Whether a note goes beside each image.
-        metadata: Whether the note goes inside it as well.
-        owner: Whose copy of each goes to the cloud; "" is nobody's.
+        folder: Absolute path; "" for a stream, which does not exist later.
+        destination: File names within the folder.
+        sidecar: Whether to write a sidecar beside each image.
+        metadata: Whether to embed the metadata in each image.
+        owner: Owner of the copies in the cloud; "" for no copies.
     """
 
     folder: str = ""
@@ -61,22 +62,22 @@ class OutputTarget(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Call(msgspec.Struct, frozen=True, kw_only=True):
-    """The intent to make one call: enough to finish it in another process.
+    """A planned call, with everything that another process needs to finish it.
 
     Attributes:
-        id: UUIDv7; the usage row of the call has the same.
-        created_at: When it was intended, UTC.
-        plan: The request, with this call as its only job; without the contents of
-            reference images.
-        target: Where the images go.
-        image_ids: One for each image of the job, UUIDv7.
-        caller: Who asks.
-        origin: Through which door: "serve", or "" for one that a person waits at.
-        may_cost: Whether it may cost money.
-        reserved: Micro-dollars that budgets hold back for it; None when its price is
-            not known.
+        id: UUIDv7, also the id of the call's usage row.
+        created_at: Time of planning, UTC.
+        plan: The plan with this call as its only job, without the content of reference
+            images.
+        target: Destination of the images.
+        image_ids: UUIDv7 of each image of the job.
+        caller: Name of the caller.
+        origin: "serve" for a request to the server, "" for a foreground command.
+        may_cost: Whether the call may cost money.
+        reserved: Micro-dollars reserved in the budgets; None if the price is unknown.
     """
 
+    # The journal stores calls as JSON, so renamed fields keep their stored names.
     id: str
     created_at: datetime
     plan: GenerationPlan
@@ -89,19 +90,19 @@ class Call(msgspec.Struct, frozen=True, kw_only=True):
 
     @property
     def job(self) -> ImageJob:
-        """What the backend is asked for."""
+        """The job that is sent to the backend."""
         return self.plan.jobs[0]
 
 
 class Received(msgspec.Struct, frozen=True, kw_only=True):
-    """What a backend returned, and when.
+    """The result of a call, with its time of arrival.
 
     Attributes:
-        generated: The images and all that was said with them.
-        at: When they were here, in local time.
-        latency_ms: How long the call took.
-        observed: Whether somebody stayed with it all the while; else nobody knows how
-            long the backend worked on it.
+        generated: The result.
+        at: Local time of arrival.
+        latency_ms: Duration of the call.
+        observed: Whether one process waited for the whole call; otherwise the backend's
+            working time is unknown.
     """
 
     generated: Generated
@@ -111,38 +112,38 @@ class Received(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class CallSending(msgspec.Struct, frozen=True, kw_only=True, tag=True):
-    """It is about to be sent; or, after a failure that cost nothing, no longer is."""
+    """The call is about to be sent (active), or failed at no cost (not active)."""
 
     active: bool = True
 
 
 class CallAccepted(msgspec.Struct, frozen=True, kw_only=True, tag=True):
-    """The backend took it and calls it by this name."""
+    """The backend accepted the job under this id."""
 
     reference: str
 
 
 class CallReceived(msgspec.Struct, frozen=True, kw_only=True, tag=True):
-    """The images are here, and must not be lost any more."""
+    """The images arrived and must not be lost."""
 
     received: Received
 
 
 class CallLeftOpen(msgspec.Struct, frozen=True, kw_only=True, tag=True):
-    """Nobody here works on it any more, and it is not over: for `resume` to finish.
+    """This process stops working on an unfinished call; `resume` can finish it.
 
     Attributes:
-        reason: Why, in a sentence.
+        reason: Reason, as a sentence.
     """
 
     reason: str = msgspec.field(name="trouble")
 
 
 class CallClosed(msgspec.Struct, frozen=True, kw_only=True, tag=True):
-    """It is over: nothing is owed, held back or open any more.
+    """The call is finished, and its reservation ends.
 
     Attributes:
-        usage: What the ledger says of it; None when it certainly cost nothing.
+        usage: Row for the ledger; None if the call certainly cost nothing.
     """
 
     usage: UsageRow | None = None
@@ -151,19 +152,19 @@ class CallClosed(msgspec.Struct, frozen=True, kw_only=True, tag=True):
 CallUpdate: TypeAlias = (
     CallSending | CallAccepted | CallReceived | CallLeftOpen | CallClosed
 )
-"""What the journal is told of a call, each as soon as it is so."""
+"""The updates of a call that the journal records, each as soon as it happens."""
 
 
 class OpenCall(msgspec.Struct, frozen=True, kw_only=True):
-    """A call that is not over.
+    """An unfinished call.
 
     Attributes:
-        call: What was intended.
-        state: `planned`: certainly not sent; `sent`: its fate is unknown; `accepted`:
-            the backend has it; `received`: the images are here, and not stored.
-        reference: What the backend calls it; "" when that is not known.
-        live: Whether a process works on it.
-        reason: Why it was left open; "" when its process died.
+        call: The planned call.
+        state: `planned`: certainly not sent; `sent`: in an unknown state; `accepted`:
+            the backend has the job; `received`: the images arrived, but are not stored.
+        reference: Id of the remote job; "" if unknown.
+        live: Whether a running process works on the call.
+        reason: Why the call was left open; "" if its process ended without a reason.
     """
 
     call: Call
@@ -174,16 +175,16 @@ class OpenCall(msgspec.Struct, frozen=True, kw_only=True):
 
     @property
     def never_sent(self) -> bool:
-        """Whether it certainly was not sent, and nobody is about to."""
+        """Whether the call was not sent, and no process is about to send it."""
         return self.state == "planned" and not self.live
 
 
 class ClaimedCall(msgspec.Struct, frozen=True, kw_only=True):
-    """An open call that nobody else works on from now on.
+    """An open call that belongs to this process.
 
     Attributes:
         open: The call.
-        received: The images, if they are here.
+        received: The result; None if it has not arrived.
     """
 
     open: OpenCall
@@ -199,15 +200,15 @@ def usage_row(
     images: int = 0,
     model: str = "",
 ) -> UsageRow | None:
-    """Return what the ledger says of a call that is over; None if it costs nothing.
+    """Return the ledger's row for a finished call; None if the call is free.
 
     Args:
         call: The call.
-        status: How it ended.
-        cost: What it cost.
-        latency_ms: How long it took; None when nobody saw its end.
-        images: How many came of it.
-        model: What the backend says that it used; "" when it does not say.
+        status: Result of the call.
+        cost: Cost of the call.
+        latency_ms: Duration; None if the end was not observed.
+        images: Number of images.
+        model: Model that was used, as reported by the backend; "" if unknown.
     """
     if not call.may_cost:
         return None

@@ -1,4 +1,4 @@
-"""What a backend says it can do: plain data, compared with every request."""
+"""The capabilities of a backend: plain data that a plan is checked against."""
 
 from collections.abc import Mapping
 
@@ -8,27 +8,27 @@ from imagen.domain.size import SizeRule
 
 
 class Capabilities(msgspec.Struct, frozen=True, kw_only=True):
-    """What one backend instance understands of a request.
+    """The parts of a request that one backend instance supports.
 
     Attributes:
-        model: What it uses unless told otherwise, one of `models` if there are any;
-            "" when it has no name for it.
-        models: What `--model` may choose; empty: nothing to choose; None: any name.
-        sizes: The sizes that it makes.
-        largest_seed: The highest seed that it takes, at least 1; None: it understands
-            none.
-        negative: Whether it can keep things out of the picture.
-        steps: Whether the number of steps can be chosen.
-        largest_batch: Images that one call can return, at least 1.
-        formats: Media types that it can be asked for; the first is what it sends
-            unasked. Empty: it cannot be asked.
-        parameters: Parameters of its own that `--set` may name, each with a word
-            on what it does; None: any, they are passed on unseen.
-        references: How many reference images it takes; 0: none.
-        mask: Whether it takes a mask, which says what of the first one to paint anew.
-        live: Whether it can send pictures of an image while it makes it.
-        provider: Who charges for it, as the price table calls them; "" for nobody.
-        may_cost: Whether a call may cost money; if not, no cost is ever reported but 0.
+        model: The default model, one of `models` unless that is empty; "" if the model
+            has no name.
+        models: The models that `--model` accepts; empty: none; None: any name.
+        sizes: The supported sizes.
+        largest_seed: The largest supported seed, at least 1; None: seeds are not
+            supported.
+        negative: Whether a negative prompt is supported.
+        steps: Whether the number of steps can be set.
+        largest_batch: Maximum number of images in one call, at least 1.
+        formats: Media types that can be requested, the default first; empty: the
+            format cannot be requested.
+        parameters: Backend parameters that `--set` accepts, each with a short
+            description; None: any, passed on without a check.
+        references: Maximum number of reference images; 0: not supported.
+        mask: Whether a mask for the first reference image is supported.
+        live: Whether previews of the unfinished image are supported.
+        provider: The vendor's name in the price table; "" for none.
+        may_cost: Whether a call may cost money; if False, every reported cost is 0.
     """
 
     model: str = ""

@@ -8,12 +8,12 @@ from imagen.domain.sidecar import Sidecar
 
 
 class CloudImage(msgspec.Struct, frozen=True, kw_only=True):
-    """An image as its owner has it in the cloud.
+    """The copy of an image in the cloud.
 
     Attributes:
-        owner: The id of the owner, who alone can read it.
-        path: Where its bytes are in the bucket: `OWNER/ID-SLUG.EXT`.
-        sidecar: How it was made.
+        owner: Id of the owner, the only one who can read the copy.
+        path: Path of the bytes in the bucket: `OWNER/ID-SLUG.EXT`.
+        sidecar: The image's sidecar.
     """
 
     owner: str
@@ -22,8 +22,10 @@ class CloudImage(msgspec.Struct, frozen=True, kw_only=True):
 
 
 def build_cloud_image(sidecar: Sidecar, *, owner: str) -> CloudImage:
-    """Return what the image is to be called in the cloud."""
-    owner = owner.lower()  # as the database writes it, which compares the path with it
+    """Return the cloud copy of an image, with its path."""
+    # The database compares the path with the owner's UUID, which it writes in lower
+    # case.
+    owner = owner.lower()
     extension = EXTENSIONS.get(sidecar.mime_type, "bin")
     path = f"{owner}/{sidecar.id}-{slugify(sidecar.prompt)}.{extension}"
     return CloudImage(owner=owner, path=path, sidecar=sidecar)

@@ -1,4 +1,4 @@
-"""What one call used: calls, images, megapixels, seconds, tokens."""
+"""The billable consumption of a call: calls, images, megapixels, seconds, tokens."""
 
 from collections.abc import Mapping
 
@@ -6,17 +6,17 @@ import msgspec
 
 
 class Used(msgspec.Struct, frozen=True, kw_only=True):
-    """What one call used up, which a price turns into a cost.
+    """The consumption of one call, which a price converts into a cost.
 
-    None where nobody says; a price for it is then unknown, never 0.
+    A value of None is unknown. A cost that depends on it is then unknown too, never 0.
 
     Attributes:
-        calls: 0 when the backend never took it.
-        images: How many were made.
-        megapixels: Of all of them together; a megapixel is a million pixels.
-        seconds: Of a machine's time.
-        tokens: By kind, such as `input_text` and `output_image`; of a kind that is not
-            named there were none.
+        calls: 1, or 0 if the backend never accepted the call.
+        images: Number of images.
+        megapixels: Total of all images, in millions of pixels.
+        seconds: Machine time.
+        tokens: Number by kind, such as `input_text` and `output_image`; a kind that is
+            missing counts 0.
     """
 
     calls: int = 1
@@ -27,4 +27,4 @@ class Used(msgspec.Struct, frozen=True, kw_only=True):
 
 
 UNTOUCHED = Used(calls=0, images=0, megapixels=0, seconds=0, tokens={})
-"""What a call used that the backend certainly refused before it began."""
+"""The consumption of a call that the backend certainly rejected before it began."""

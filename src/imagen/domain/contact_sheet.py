@@ -1,4 +1,4 @@
-"""What a contact sheet shows: every combination of a sweep, its image, its cost."""
+"""The content of a contact sheet: the images of a sweep with their settings."""
 
 from collections.abc import Mapping, Sequence
 from decimal import Decimal
@@ -17,11 +17,11 @@ class SheetCell(msgspec.Struct, frozen=True, kw_only=True):
     """One cell of a sheet.
 
     Attributes:
-        label: Which combination it is.
-        facts: How it was made and what it cost; of a failure what went wrong.
-        link: From the sheet to the image's file, as a URL; "" where there is none.
-        thumbnail: The image, made small; empty where there is none.
-        size: Of the thumbnail, in pixels.
+        label: The combination.
+        facts: Settings and cost of the image, or the reason of a failure.
+        link: URL of the image file, relative to the sheet; "" for none.
+        thumbnail: WebP file; empty for none.
+        size: Size of the thumbnail in pixels.
     """
 
     label: str
@@ -35,10 +35,10 @@ class Sheet(msgspec.Struct, frozen=True, kw_only=True):
     """A contact sheet, ready to be drawn.
 
     Attributes:
-        prompt: As it was given.
-        made_with: What all of the images have in common.
-        total: How many there are, and what they cost.
-        table: What stands above and beside them.
+        prompt: The prompt before the style was applied.
+        made_with: Settings that all images share.
+        total: Number of images and total cost.
+        table: Labels of the rows and columns.
         cells: From left to right, from top to bottom.
     """
 
@@ -50,20 +50,20 @@ class Sheet(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Thumbnail(msgspec.Struct, frozen=True, kw_only=True):
-    """An image made small: a WebP, and its size in pixels."""
+    """A small WebP of an image, with its size in pixels."""
 
     content: bytes
     size: tuple[int, int]
 
 
 class CellResult(msgspec.Struct, frozen=True, kw_only=True):
-    """What became of one cell, as far as a sheet shows it.
+    """The result of one cell, without the bytes of the image.
 
     Attributes:
-        note: How the image was made; None if it was not.
-        trouble: Why it was not, or is not where it belongs.
-        location: Where its file is.
-        thumbnail: None if there is none.
+        sidecar: Sidecar of the image; None if there is no image.
+        error: Reason why the image was not made, or not stored at its location.
+        location: Location of the image file.
+        thumbnail: None for none.
     """
 
     sidecar: Sidecar | None = None
@@ -75,7 +75,7 @@ class CellResult(msgspec.Struct, frozen=True, kw_only=True):
 def build_cell_result(
     outcome: StoredImage | FailedImage, thumbnail: Thumbnail | None = None
 ) -> CellResult:
-    """Return what a sheet shows of an outcome, without the bytes of the image."""
+    """Return the result of a cell for an outcome."""
     if isinstance(outcome, StoredImage):
         return CellResult(
             sidecar=outcome.sidecar, location=outcome.location, thumbnail=thumbnail
@@ -90,87 +90,90 @@ def build_cell_result(
 
 
 def build_sheet(
-    plan: SweepPlan, made: Mapping[int, CellResult], links: Mapping[int, str]
+    plan: SweepPlan, results: Mapping[int, CellResult], links: Mapping[int, str]
 ) -> Sheet:
-    """Return the sheet of what was made so far.
+    """Return the sheet for the results so far.
 
     Args:
         plan: The sweep.
-        made: What became of each cell, by its number; others were not made.
-        links: To the file of each, by the cell's number.
+        results: Results by the number of the cell; other cells were not made.
+        links: URLs of the image files, by the number of the cell.
     """
     request = plan.plans[0].request
     return Sheet(
         prompt=request.prompt,
-        made_with=_in_common(plan),
-        total=_total(plan, list(made.values())),
+        made_with=_shared_settings(plan),
+        total=_summarize(plan, list(results.values())),
         table=plan.sweep.table(),
         cells=tuple(
-            _shown(cell, made.get(cell.number), links.get(cell.number, ""))
+            _build_cell(cell, results.get(cell.number), links.get(cell.number, ""))
             for cell in plan.cells
         ),
     )
 
 
-def _shown(cell: Cell, made: CellResult | None, link: str) -> SheetCell:
-    if made is None or made.sidecar is None:
-        return SheetCell(label=cell.label, facts=made.error if made else "not made")
-    note, thumbnail = made.sidecar, made.thumbnail
-    observed = {"seed": note.seed, "steps": note.steps}
+def _build_cell(cell: Cell, result: CellResult | None, link: str) -> SheetCell:
+    if result is None or result.sidecar is None:
+        facts = result.error if result else "not made"
+        return SheetCell(label=cell.label, facts=facts)
+    sidecar, thumbnail = result.sidecar, result.thumbnail
+    # The sheet shows the seed and the steps that were used, not those of the axis.
+    observed = {"seed": sidecar.seed, "steps": sidecar.steps}
     own = [
         format_axis_value(name, value)
         for name, value in cell.values.items()
         if name not in {*observed, "backend", "model", "size"}
     ]
     label = [*own, *(format_axis_value(*each) for each in observed.items() if each[1])]
-    facts = [
-        note.backend,
-        note.model if note.model != note.backend else "",
-        f"{note.width}x{note.height}",
-        format_cost(note),
-        f"{note.latency_ms / 1000:.1f} s",
-        made.error,
+    parts = [
+        sidecar.backend,
+        sidecar.model if sidecar.model != sidecar.backend else "",
+        f"{sidecar.width}x{sidecar.height}",
+        format_cost(sidecar),
+        f"{sidecar.latency_ms / 1000:.1f} s",
+        result.error,
     ]
     return SheetCell(
         label=" · ".join(label),
-        facts=" · ".join(filter(None, facts)),
+        facts=" · ".join(filter(None, parts)),
         link=link,
         thumbnail=thumbnail.content if thumbnail else b"",
         size=thumbnail.size if thumbnail else (0, 0),
     )
 
 
-def format_cost(note: Sidecar) -> str:
-    """Return what an image cost, in words."""
-    micros = _cost(note).micros
+def format_cost(sidecar: Sidecar) -> str:
+    """Return the cost of an image for display: `$0.05` or `cost unknown`."""
+    micros = _cost(sidecar).micros
     return "cost unknown" if micros is None else format_micros(micros)
 
 
-def _cost(note: Sidecar) -> Cost:
-    if note.cost_usd is None:
+def _cost(sidecar: Sidecar) -> Cost:
+    if sidecar.cost_usd is None:
         return Cost()
-    return Cost(micros=usd_to_micros(round(Decimal(str(note.cost_usd)), 6)))
+    # A sidecar stores dollars as a float; rounding restores the exact micro-dollars.
+    return Cost(micros=usd_to_micros(round(Decimal(str(sidecar.cost_usd)), 6)))
 
 
-def _in_common(plan: SweepPlan) -> str:
+def _shared_settings(plan: SweepPlan) -> str:
     """Return the values of the axes with one value, and the negative prompt."""
-    said = [
+    settings = [
         format_axis_value(axis.name, axis.values[0])
         for axis in plan.sweep.axes
         if len(axis.values) == 1
     ]
     if negative := plan.plans[0].negative:
-        said.append(f"without {negative}")
-    return " · ".join(said)
+        settings.append(f"without {negative}")
+    return " · ".join(settings)
 
 
-def _total(plan: SweepPlan, made: Sequence[CellResult]) -> str:
-    notes = [each.sidecar for each in made if each.sidecar]
-    costs = [_cost(note).micros for note in notes]
+def _summarize(plan: SweepPlan, results: Sequence[CellResult]) -> str:
+    sidecars = [each.sidecar for each in results if each.sidecar]
+    costs = [_cost(sidecar).micros for sidecar in sidecars]
     known = sum(micros for micros in costs if micros is not None)
     unknown = costs.count(None)
-    missing = len(plan.cells) - len(notes)
-    images = "1 image" if len(notes) == 1 else f"{len(notes)} images"
+    missing = len(plan.cells) - len(sidecars)
+    images = "1 image" if len(sidecars) == 1 else f"{len(sidecars)} images"
     cost = format_micros(known) if len(costs) > unknown or not costs else ""
     parts = [
         images,

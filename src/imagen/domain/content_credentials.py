@@ -1,4 +1,4 @@
-"""What a C2PA manifest says of a file, and whether it still fits."""
+"""Content credentials (C2PA) of a file."""
 
 import msgspec
 
@@ -7,15 +7,13 @@ class ContentCredentials(msgspec.Struct, frozen=True, kw_only=True):
     """A C2PA manifest inside a file.
 
     Attributes:
-        fits: Whether every byte that it covers is as it was signed; None when that
-            was not checked.
-        trusted: Whether the signer is on a list of those to be trusted; None when
-            nobody was asked.
-        signed_by: Who signed, as the certificate names them.
-        signed_at: When, if a time stamp says so.
+        fits: Whether all signed bytes are unchanged; None if that was not verified.
+        trusted: Whether the signer is on a trust list; None if that was not verified.
+        signed_by: The signer's name in the certificate.
+        signed_at: The time stamp of the signature; "" for none.
         made_with: The program that wrote the manifest.
-        failures: What does not fit, in the codes of C2PA.
-        note: Why it was not checked, or what that leaves open.
+        failures: The failed checks, as C2PA status codes.
+        note: Why the manifest was not verified, or the limits of the verification.
     """
 
     fits: bool | None = None

@@ -1,4 +1,4 @@
-"""What is owed to the cloud, and what keeps it from getting there."""
+"""The state of uploads to the cloud: pending, failed and paused."""
 
 from collections.abc import Mapping
 from datetime import datetime, timedelta
@@ -10,19 +10,19 @@ Channel: TypeAlias = Literal["usage", "images"]
 
 CHANNELS: tuple[Channel, ...] = ("usage", "images")
 CHANNEL_LABELS: Mapping[Channel, str] = {"usage": "usage", "images": "cloud sync"}
-"""How a person is told which one it is about."""
+"""Name of each channel in messages."""
 
 FIRST_PAUSE = timedelta(seconds=30)
 LONGEST_PAUSE = timedelta(hours=1)
 
 
 class Pause(msgspec.Struct, frozen=True, kw_only=True):
-    """Nothing is tried over a channel for a while, because the last attempt failed.
+    """A pause of all uploads over a channel after a failed attempt.
 
     Attributes:
-        tries: How many attempts have failed since the last that did not.
-        until: When the next may be made, UTC.
-        trouble: What the last one failed of, in a sentence.
+        tries: Number of failed attempts since the last success.
+        until: End of the pause, UTC.
+        trouble: Reason of the last failure, as a sentence.
     """
 
     tries: int
@@ -30,16 +30,17 @@ class Pause(msgspec.Struct, frozen=True, kw_only=True):
     trouble: str
 
     def holds(self, now: datetime) -> bool:
-        """Say whether it still holds; not for long, even if the clock was set back."""
+        """Return whether the pause is in force."""
+        # The upper bound ends a pause that a clock set back would make last for days.
         return now < self.until <= now + LONGEST_PAUSE
 
 
 class FailedDelivery(msgspec.Struct, frozen=True, kw_only=True):
-    """Something that cannot be delivered as it is, and is kept.
+    """An item that the cloud rejected permanently; it is kept locally.
 
     Attributes:
-        id: Of the usage row, or of the image.
-        trouble: Why not, in a sentence.
+        id: Id of the usage row or the image.
+        trouble: Reason, as a sentence.
     """
 
     id: str
@@ -47,12 +48,12 @@ class FailedDelivery(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class DeliveryStatus(msgspec.Struct, frozen=True, kw_only=True):
-    """What is not delivered over a channel.
+    """The uploads of a channel that are not done.
 
     Attributes:
-        owed: How much is still to be tried.
-        aside: What was set aside.
-        pause: Why nothing is tried for a while, if so.
+        pending: Number of pending items.
+        failed: The items that failed permanently.
+        pause: The pause in force; None for none.
     """
 
     pending: int
@@ -61,7 +62,7 @@ class DeliveryStatus(msgspec.Struct, frozen=True, kw_only=True):
 
 
 def next_pause(before: Pause | None, trouble: str, *, now: datetime) -> Pause:
-    """Return the pause after one more attempt that failed: each twice as long."""
+    """Return the pause after another failed attempt, twice as long as the last one."""
     tries = 1 if before is None else before.tries + 1
     wait = min(LONGEST_PAUSE, FIRST_PAUSE * 2 ** min(tries - 1, 10))
     return Pause(tries=tries, until=now + wait, trouble=trouble)

@@ -1,4 +1,4 @@
-"""From what was planned and what came back to the note that says so."""
+"""The sidecar of an image, from the plan and the backend's result."""
 
 from collections.abc import Mapping
 from datetime import UTC, datetime
@@ -29,34 +29,34 @@ def build_sidecar(
     version: str,
     notes: tuple[str, ...] = (),
 ) -> Sidecar:
-    """Return the note of one image; size and hash of its file are still to come.
+    """Return the sidecar of one image, still without `bytes` and `sha256`.
 
     Args:
-        image_id: The image's own id.
-        created_at: When it came back.
-        plan: What was to be done.
-        job: The call that made it.
-        generated: What the call returned.
-        image: Which of the call's images it is.
-        facts: What the file will be, after conversions.
-        cost: The image's share of what the call cost.
-        latency_ms: How long the call took.
-        caller: Who asked.
-        usage_id: The ledger's row of the call, if it has one.
-        version: Of imagen.
-        notes: What happened to the image on its way to the file.
+        image_id: Id of the image.
+        created_at: Time when the image arrived.
+        plan: The plan of the request.
+        job: The call that made the image.
+        generated: The result of the call.
+        image: The image within the result.
+        facts: Type and size of the file after all conversions.
+        cost: The image's share of the call's cost.
+        latency_ms: Duration of the call.
+        caller: Name of the caller.
+        usage_id: Id of the call's usage row; None if it has none.
+        version: Version of imagen.
+        notes: Changes made to the image before it was stored.
     """
     request = plan.request
     seed = job.seed if image.seed is None else image.seed
     steps = job.steps if generated.steps is None else generated.steps
-    honesty = _observed(
+    report = _report_observed(
         plan, job, seed=seed, steps=steps, size=f"{facts.width}x{facts.height}"
     )
-    parameters, lost = _writable({**job.options, **generated.parameters})
+    parameters, problems = _to_json_values({**job.options, **generated.parameters})
     return Sidecar(
         id=image_id,
         usage_id=usage_id,
-        created_at=_written(created_at),
+        created_at=_format_utc(created_at),
         prompt=request.prompt,
         negative=plan.negative,
         style=request.style.name if request.style else None,
@@ -79,19 +79,19 @@ def build_sidecar(
         cost_source=cost.source,
         caller=caller,
         parameters=parameters,
-        applied=honesty.applied,
-        ignored=honesty.ignored,
-        adjusted=honesty.adjusted,
+        applied=report.applied,
+        ignored=report.ignored,
+        adjusted=report.adjusted,
         references=tuple(
             Reference(name=each.name, sha256=each.sha256)
             for each in (*job.images, *((job.mask,) if job.mask else ()))
         ),
-        warnings=(*honesty.warnings(), *lost, *notes),
+        warnings=(*report.warnings(), *problems, *notes),
         imagen_version=version,
     )
 
 
-def _observed(
+def _report_observed(
     plan: GenerationPlan,
     job: ImageJob,
     *,
@@ -99,27 +99,27 @@ def _observed(
     steps: int | None,
     size: str,
 ) -> ParameterReport:
-    """Return what became of each parameter, now that it can be seen."""
+    """Return the parameter report, corrected by the values of the actual image."""
     applied, adjusted = (
         dict(plan.parameter_report.applied),
         dict(plan.parameter_report.adjusted),
     )
     why = f"{plan.instance.name} reports or sent another one"
-    seen: tuple[tuple[str, object, object, object], ...] = (
+    observed: tuple[tuple[str, object, object, object], ...] = (
         ("size", str(plan.size), str(job.size), size),
-        ("seed", _asked_seed(plan, job), job.seed, seed),
+        ("seed", _requested_seed(plan, job), job.seed, seed),
         ("steps", job.steps, job.steps, steps),
     )
-    for name, asked, sent, used in seen:
-        if asked is None:
+    for name, requested, sent, used in observed:
+        if requested is None:
             continue
         planned = adjusted.pop(name, None)
         applied.pop(name, None)
-        if used == asked:
+        if used == requested:
             applied[name] = used
         else:
             reason = planned.reason if planned and used == sent else why
-            adjusted[name] = Change(requested=asked, used=used, reason=reason)
+            adjusted[name] = Change(requested=requested, used=used, reason=reason)
     return ParameterReport(
         applied=applied,
         ignored=plan.parameter_report.ignored,
@@ -128,24 +128,24 @@ def _observed(
     )
 
 
-def _asked_seed(plan: GenerationPlan, job: ImageJob) -> int | None:
-    """Return the seed that the image was to have; a drawn one was to be itself."""
+def _requested_seed(plan: GenerationPlan, job: ImageJob) -> int | None:
+    """Return the seed that was requested for the image, or drawn for it."""
     planned = plan.parameter_report.adjusted.get("seed")
     if planned is None or job.seed is None or not isinstance(planned.requested, int):
         return job.seed
     return planned.requested + job.number - 1
 
 
-def _writable(
+def _to_json_values(
     parameters: Mapping[str, object],
 ) -> tuple[Mapping[str, object], tuple[str, ...]]:
-    """Return the parameters as far as they can be written down, and a word if not."""
+    """Return the parameters as JSON values, or none of them and a warning."""
     try:
         return msgspec.json.decode(msgspec.json.encode(parameters)), ()
     except (TypeError, ValueError, OverflowError, RecursionError):
-        return {}, ("what the backend reported cannot be written down",)
+        return {}, ("the backend reported parameters that cannot be stored as JSON",)
 
 
-def _written(moment: datetime) -> str:
+def _format_utc(moment: datetime) -> str:
     utc = moment.astimezone(UTC).isoformat(timespec="milliseconds")
     return utc.replace("+00:00", "Z")

@@ -1,25 +1,26 @@
-"""Everything that can go wrong, as one family.
+"""All errors that imagen raises on purpose.
 
 ImagenError
-├── InvalidRequest          the words or numbers make no sense
+├── InvalidRequest          a value in the request is invalid
 │   ├── UsageError          ... on the command line
-│   └── Unsupported         ... to this backend
-├── Misconfigured           the config, or something that it names, is wrong or missing
-├── Unavailable             not reached, or down before it took the job
-│   └── TimedOut            took too long, at no cost, and was cancelled
-├── Throttled               too fast; ask again after a while
-├── BackendError            the backend let us down for good
-│   └── Refused             it will not make this; asking again will not help
-├── Unauthorized            credentials are missing or refused
-├── OutOfCredit             the account at the backend is empty
-├── OverBudget              our own budget says no
-├── Unfinished              accepted, or its fate is unknown: may have been billed
-├── StorageError            the image was made, but not stored where it should be
-│   └── NameTaken           something else is already stored under that name
-├── JournalError            the account of what was made cannot be read or written
-│   └── ReferenceTaken      another call has, or had, the remote job of that name
-├── SomeImagesFailed        of several images, not all were made
-└── Cancelled               a person, or a signal, stopped it
+│   └── Unsupported         ... for this backend
+├── Misconfigured           the config, or a resource it names, is wrong or missing
+│   └── UnknownOwner        the owner of the cloud copies does not exist
+├── Unavailable             not reached, or down before it accepted the job
+│   └── TimedOut            timed out and cancelled, at no cost
+├── Throttled               rate limit exceeded; retry later
+├── BackendError            the backend failed permanently
+│   └── Refused             the content was rejected; a retry will not help
+├── Unauthorized            credentials are missing or rejected
+├── OutOfCredit             the account at the backend has no credit left
+├── OverBudget              a budget in the config is exceeded
+├── Unfinished              accepted, or in an unknown state: may have been billed
+├── StorageError            the image was made, but could not be stored
+│   └── NameTaken           another file exists under that name
+├── JournalError            the journal, ledger or history cannot be read or written
+│   └── ReferenceTaken      the remote job belongs to another call
+├── SomeImagesFailed        some images of the request failed
+└── Cancelled               cancelled by the user, a signal or a deadline
 """
 
 from typing import TYPE_CHECKING, ClassVar
@@ -34,11 +35,11 @@ class ImagenError(Exception):
     """Base of every error that imagen raises on purpose.
 
     Attributes:
-        code: The stable name for machines; never changes its meaning.
-        retryable: Whether asking again by itself may help, and cost nothing twice.
-        may_have_cost: Whether money may have been spent all the same.
-        hint: What to do about it, one sentence, or nothing.
-        used: What the call used up all the same; None when nobody knows.
+        code: The stable, machine-readable name. Its meaning never changes.
+        retryable: Whether an automatic retry may help, without paying twice.
+        may_have_cost: Whether money may have been spent in spite of the error.
+        hint: What to do about it, as one sentence; "" for none.
+        used: What the call consumed in spite of the error; None if unknown.
     """
 
     code: ClassVar[str] = "imagen_error"
@@ -54,62 +55,62 @@ class ImagenError(Exception):
 
     @property
     def message(self) -> str:
-        """What is wrong and where, as one or two sentences."""
+        """The problem and its location, as one or two sentences."""
         return str(self.args[0])
 
 
 class InvalidRequest(ImagenError, ValueError):
-    """The request makes no sense, whichever backend would get it.
+    """A value in the request is invalid for every backend."""
 
-    Also a `ValueError`, so that a decoder adds the path to the field.
-    """
+    # Also a ValueError: msgspec adds the path of the field to a ValueError that a Struct
+    # raises while it is decoded.
 
     code = "invalid_request"
 
 
 class UsageError(InvalidRequest):
-    """The command line cannot be understood."""
+    """The command line is invalid."""
 
     code = "usage"
 
 
 class Unsupported(InvalidRequest):
-    """The request makes sense, but not to this backend."""
+    """The request is valid, but this backend does not support it."""
 
     code = "unsupported"
 
 
 class Misconfigured(ImagenError):
-    """The config, or something that it names, is wrong or missing."""
+    """The config, or a resource that it names, is wrong or missing."""
 
     code = "misconfigured"
 
 
 class UnknownOwner(Misconfigured):
-    """The user whose copies the cloud is to keep is not there."""
+    """The owner of the cloud copies does not exist."""
 
     code = "unknown_owner"
 
 
 class Unavailable(ImagenError):
-    """The backend was not reached, or was down before it took the job."""
+    """The backend was not reached, or was down before it accepted the job."""
 
     code = "unavailable"
     retryable = True
 
 
 class TimedOut(Unavailable):
-    """The image took too long; the job was cancelled and cost nothing."""
+    """The job exceeded its timeout, was cancelled and cost nothing."""
 
     code = "timed_out"
     retryable = False
 
 
 class Throttled(ImagenError):
-    """The backend asks us to slow down.
+    """The backend is rate limiting requests.
 
     Attributes:
-        retry_after: Seconds to wait before asking again, when the backend says.
+        retry_after: Seconds to wait before a retry; None if the backend does not say.
     """
 
     code = "throttled"
@@ -123,40 +124,41 @@ class Throttled(ImagenError):
 
 
 class BackendError(ImagenError):
-    """The backend took the job and failed, for a reason of its own."""
+    """The backend accepted the job and failed."""
 
     code = "backend_error"
     may_have_cost = True
 
 
 class Refused(BackendError):
-    """The backend will not make this; asking again will not help."""
+    """The backend rejected the content of the request; a retry will not help."""
 
     code = "refused"
 
 
 class Unauthorized(ImagenError):
-    """Credentials are missing or refused."""
+    """Credentials are missing or rejected."""
 
     code = "unauthorized"
 
 
 class OutOfCredit(ImagenError):
-    """The account at the backend is empty."""
+    """The account at the backend has no credit left."""
 
     code = "out_of_credit"
 
 
 class OverBudget(ImagenError):
-    """A budget of ours says no."""
+    """A budget in the config would be exceeded."""
 
     code = "over_budget"
 
 
 class Unfinished(ImagenError):
-    """Accepted, or of unknown fate: it may be billed, and is not repeated.
+    """The job was accepted, or its state is unknown: it may be billed.
 
-    What the backend calls the job is what it told the context, if it did.
+    The call is never repeated. The id of the remote job, if known, is the one that the
+    backend reported to the job context.
     """
 
     code = "unfinished"
@@ -164,10 +166,10 @@ class Unfinished(ImagenError):
 
 
 class StorageError(ImagenError):
-    """The image was made, but could not be stored where it should be.
+    """The image was made, but could not be stored at its location.
 
     Attributes:
-        rescued_at: Where it is instead; None when no place could take it.
+        rescued_at: The location where it was stored instead; None if that failed too.
     """
 
     code = "storage_error"
@@ -181,29 +183,29 @@ class StorageError(ImagenError):
 
 
 class NameTaken(StorageError):
-    """Something else is already stored under that name."""
+    """Another file already exists under that name."""
 
     code = "name_taken"
 
 
 class JournalError(ImagenError):
-    """The account of what was made cannot be read or written."""
+    """The journal, ledger or history cannot be read or written."""
 
     code = "journal_error"
 
 
 class ReferenceTaken(JournalError):
-    """Another call has, or had, the remote job of that name."""
+    """The remote job belongs, or belonged, to another call."""
 
     code = "reference_taken"
 
 
 class SomeImagesFailed(ImagenError):
-    """Of several images, not all were made.
+    """Some images of the request failed.
 
     Attributes:
-        images: Those that were made and stored.
-        errors: Why the others were not, in the order of the images.
+        images: The images that were made and stored.
+        errors: The errors of the others, in the order of the images.
     """
 
     code = "some_images_failed"
@@ -223,11 +225,11 @@ class SomeImagesFailed(ImagenError):
 
 
 class Cancelled(ImagenError):
-    """A person, a signal or a deadline stopped it.
+    """Cancelled by the user, a signal or a deadline.
 
     Attributes:
-        settled: Whether it is certain that nothing goes on at the backend: nothing was
-            sent, or the backend confirmed that the job has ended.
+        settled: Whether the backend certainly does no more work: nothing was sent, or
+            the backend confirmed that the job has ended.
     """
 
     code = "cancelled"

@@ -1,4 +1,4 @@
-"""What a plan would send and cost, for somebody who wants to know before."""
+"""Estimates: what a plan would send and cost."""
 
 from collections.abc import Mapping
 
@@ -12,24 +12,25 @@ from imagen.domain.sidecar import Change
 
 
 class Estimate(msgspec.Struct, frozen=True, kw_only=True):
-    """What would be sent, and what it would cost.
+    """The calls of a plan and their cost.
 
     Attributes:
-        backend: The instance that would get it.
-        model: "" when the backend has no name for it.
-        images: How many would be made.
-        calls: In how many calls.
-        prompt_sent: After the style.
-        negative: "" when there is none.
-        size: That the backend would make.
-        requested_size: That was asked for.
-        seeds: One for each call; empty when the backend takes none.
-        steps: None when it is the backend's own number.
-        cost_usd: Dollars for all of it; None when unknown, never 0 for unknown.
-        cost_source: Where that figure comes from.
-        applied: What is sent as asked.
-        ignored: What is not sent, and why.
-        adjusted: What is sent differently, and why.
+        backend: Name of the instance.
+        adapter: Name of its adapter.
+        model: Name of the model; "" if it has none.
+        images: Number of images.
+        calls: Number of calls.
+        prompt_sent: The prompt with the style applied.
+        negative: The negative prompt; "" for none.
+        size: Size that the backend makes.
+        requested_size: Size that was requested.
+        seeds: One for each call; empty if the backend takes no seed.
+        steps: Number of steps; None for the backend's default.
+        cost_usd: Total in dollars; None if unknown, never 0 for unknown.
+        cost_source: Source of the cost.
+        applied: Parameters that are sent as requested.
+        ignored: Parameters that are not sent, with the reason.
+        adjusted: Parameters that are sent with another value, with the reason.
     """
 
     backend: str
@@ -51,7 +52,7 @@ class Estimate(msgspec.Struct, frozen=True, kw_only=True):
 
 
 def estimate_job_cost(plan: GenerationPlan, job: ImageJob) -> Cost:
-    """Return what one of the plan's calls will cost, as far as that can be known."""
+    """Return the expected cost of one call of the plan; unknown without a price."""
     if not plan.may_cost:
         return FREE
     megapixels = job.count * job.size.megapixels
@@ -59,7 +60,7 @@ def estimate_job_cost(plan: GenerationPlan, job: ImageJob) -> Cost:
 
 
 def estimate_plan_cost(plan: GenerationPlan) -> Cost:
-    """Return what all of its calls will cost; unknown if that of one is."""
+    """Return the expected cost of all calls; unknown if one of them is unknown."""
     costs = [estimate_job_cost(plan, job) for job in plan.jobs]
     known = [cost.micros for cost in costs if cost.micros is not None]
     if len(known) < len(costs):
@@ -68,7 +69,7 @@ def estimate_plan_cost(plan: GenerationPlan) -> Cost:
 
 
 def estimate_plan(plan: GenerationPlan) -> Estimate:
-    """Return what carrying out the plan would send and cost."""
+    """Return the estimate of a plan."""
     job = plan.jobs[0]
     cost = estimate_plan_cost(plan)
     return Estimate(

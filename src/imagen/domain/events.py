@@ -1,4 +1,4 @@
-"""What happened, in the order it happened. Bars, logs and notebooks read these."""
+"""The events of a run, for progress bars, logs and notebooks."""
 
 from collections.abc import Callable
 from contextlib import suppress
@@ -9,38 +9,40 @@ import msgspec
 from imagen.domain.delivery import Channel
 
 
+# The class names are the event names in logs and in the server's event stream, so they
+# are part of the public interface.
 class Event(msgspec.Struct, frozen=True, kw_only=True, tag_field="event", tag=True):
-    """Something that happened."""
+    """Base of all events."""
 
 
 class Planned(Event, frozen=True, kw_only=True):
-    """It is decided what will be sent."""
+    """The plan is complete; nothing was sent yet."""
 
     backend: str
     images: int
 
 
 class Warned(Event, frozen=True, kw_only=True):
-    """Something is not as it was asked for, and the image is made all the same."""
+    """The image differs from the request, and is made nevertheless."""
 
     message: str
 
 
 class Started(Event, frozen=True, kw_only=True):
-    """The nth image was handed to the backend."""
+    """The call with this image is about to be sent to the backend."""
 
     number: int
 
 
 class Accepted(Event, frozen=True, kw_only=True):
-    """The backend took the job and calls it by this name."""
+    """The backend accepted the job under this id."""
 
     number: int
     reference: str
 
 
 class Progressed(Event, frozen=True, kw_only=True):
-    """The backend told how far it is; what it cannot know is None."""
+    """The backend reported progress; values that it does not know are None."""
 
     number: int
     fraction: float | None
@@ -49,7 +51,7 @@ class Progressed(Event, frozen=True, kw_only=True):
 
 
 class Previewed(Event, frozen=True, kw_only=True):
-    """The backend sent a small picture of the image so far, because somebody asked."""
+    """The backend sent a requested preview of the unfinished image."""
 
     number: int
     content: bytes
@@ -57,7 +59,7 @@ class Previewed(Event, frozen=True, kw_only=True):
 
 
 class Retrying(Event, frozen=True, kw_only=True):
-    """An attempt failed at no cost; another follows after the wait, in seconds."""
+    """An attempt failed at no cost; a retry follows after `wait` seconds."""
 
     number: int
     code: str
@@ -66,14 +68,14 @@ class Retrying(Event, frozen=True, kw_only=True):
 
 
 class Stored(Event, frozen=True, kw_only=True):
-    """The nth image is where it belongs."""
+    """The image was stored."""
 
     number: int
     location: str
 
 
 class Failed(Event, frozen=True, kw_only=True):
-    """The nth image will not come."""
+    """The image failed."""
 
     number: int
     code: str
@@ -81,42 +83,43 @@ class Failed(Event, frozen=True, kw_only=True):
 
 
 class Delivered(Event, frozen=True, kw_only=True):
-    """So much more of what is owed to the cloud is there."""
+    """Pending items were uploaded to the cloud."""
 
     channel: Channel
     count: int
 
 
 class Undelivered(Event, frozen=True, kw_only=True):
-    """Something is owed to the cloud, and it is kept until it can be delivered."""
+    """An upload failed; the items stay pending."""
 
     channel: Channel
     message: str
 
 
 class PreviewFailed(Event, frozen=True, kw_only=True):
-    """An image that is where it belongs cannot be shown; says why."""
+    """A stored image cannot be shown."""
 
     reason: str
 
 
 class Finished(Event, frozen=True, kw_only=True):
-    """Nothing more will happen."""
+    """The run is complete; no event follows."""
 
 
 Listener: TypeAlias = Callable[[Event], None]
-"""Hears every event, from whichever thread it happens in."""
+"""A function that receives every event, in the thread where it occurs."""
 
 
-def isolate_listener(listen: Listener) -> Listener:
-    """Return a listener that never raises: no image is lost because nobody can hear."""
+def isolate_listener(listener: Listener) -> Listener:
+    """Return a listener that passes events on and never raises."""
 
-    def hear(event: Event) -> None:
+    # A broken progress display or a full log disk must not cost an image.
+    def call_listener(event: Event) -> None:
         with suppress(Exception):
-            listen(event)
+            listener(event)
 
-    return hear
+    return call_listener
 
 
 def ignore_event(event: Event) -> None:
-    """Listen to nothing."""
+    """Ignore the event."""

@@ -1,16 +1,16 @@
-"""How an image that came out near the requested size is brought to it exactly."""
+"""Ways to bring an image to exactly the requested size."""
 
 from enum import StrEnum
 
 
 class Fit(StrEnum):
-    """What happens to the picture on the way to the requested size."""
+    """The method by which an image is brought to the requested size."""
 
     CROP = "crop"
-    """Scale until it covers, cut the rest off evenly."""
+    """Scale the image to cover the size, and crop the rest evenly."""
 
     PAD = "pad"
-    """Scale until it is inside, fill the rest: transparent if possible, else black."""
+    """Scale the image to fit inside; fill with transparency if possible, else black."""
 
     RESIZE = "resize"
-    """Scale both sides, whatever that does to the proportions."""
+    """Scale both sides independently; the proportions may change."""

@@ -1,4 +1,4 @@
-"""What was made on this machine."""
+"""The history of the images that were made on this machine."""
 
 from datetime import UTC, datetime
 
@@ -8,11 +8,11 @@ from imagen.domain.sidecar import Sidecar
 
 
 class Position(msgspec.Struct, frozen=True, order=True):
-    """Where an image stands among the others, whether or not it is still there.
+    """A position in the sort order of the history; an image need not exist there.
 
     Attributes:
-        made: When it was made.
-        image_id: Its id, which tells those of one moment apart.
+        made: Time when the image was made.
+        image_id: Id of the image, for images of the same time.
     """
 
     made: datetime
@@ -20,12 +20,12 @@ class Position(msgspec.Struct, frozen=True, order=True):
 
 
 class HistoryEntry(msgspec.Struct, frozen=True, kw_only=True):
-    """An image, where it was stored, and all that is known of how it was made.
+    """A stored image with its location and its sidecar.
 
     Attributes:
-        location: As its storage called the place.
-        sidecar: The note, whether or not one lies beside the image.
-        owner: Whose copy of it belongs in the cloud; "" is nobody's.
+        location: The location that the storage returned.
+        sidecar: The sidecar, even if no sidecar file was stored.
+        owner: Owner of the copy in the cloud; "" if there is no copy.
     """
 
     location: str
@@ -34,10 +34,10 @@ class HistoryEntry(msgspec.Struct, frozen=True, kw_only=True):
 
     @property
     def position(self) -> Position:
-        """Where it stands among the others.
+        """The position of the image in the sort order.
 
         Raises:
-            ValueError: its note does not say when it was made.
+            ValueError: the sidecar has no valid `created_at`.
         """
         made = datetime.fromisoformat(self.sidecar.created_at)
         made = made if made.tzinfo else made.replace(tzinfo=UTC)

@@ -1,4 +1,4 @@
-"""A request that may be asked again under the same key, and is carried out once."""
+"""Idempotency keys: a repeated request is executed once."""
 
 from typing import Annotated, TypeAlias
 
@@ -9,12 +9,12 @@ LONGEST_KEY = 255
 
 
 class RequestKey(msgspec.Struct, frozen=True, kw_only=True):
-    """What a client calls a request.
+    """The identity of a request.
 
     Attributes:
-        caller: Whose request it is; others may use the same key for theirs.
+        caller: Name of the caller. Different callers may use the same key.
         key: Any text.
-        fingerprint: Of all that is asked for.
+        fingerprint: Hash of the request's content.
     """
 
     caller: str
@@ -23,14 +23,14 @@ class RequestKey(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class RecordedCall(msgspec.Struct, frozen=True, kw_only=True):
-    """A call that was made for a request, as the account has it now.
+    """The current state of a call that was made for a request.
 
     Attributes:
-        id: In the journal and the ledger.
-        image_ids: Of the images that it was to make.
-        open: Whether it is not over.
-        live: Whether somebody works on it.
-        billed: Whether the ledger has it.
+        id: Id in the journal and the ledger.
+        image_ids: Ids of the planned images.
+        open: Whether the journal has the call.
+        live: Whether a running process works on the call.
+        billed: Whether the ledger has the call.
     """
 
     id: str
@@ -41,13 +41,13 @@ class RecordedCall(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class StoredAnswer(msgspec.Struct, frozen=True, kw_only=True):
-    """What a client was told of a request that is over.
+    """The response to a finished request.
 
     Attributes:
-        image_ids: Of the images that were made, in their order.
-        warnings: What was said with them.
-        status: Of HTTP, where there are none.
-        problem: What was said then, as JSON.
+        image_ids: Ids of the images, in order.
+        warnings: Warnings sent with the images.
+        status: HTTP status of a response without images.
+        problem: JSON body of a response without images.
     """
 
     image_ids: tuple[str, ...] = ()
@@ -57,32 +57,32 @@ class StoredAnswer(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class KeyClaimed(msgspec.Struct, frozen=True, tag=True):
-    """Nothing was made under that key; it is in our hands now."""
+    """The key was unused; this process has claimed the request."""
 
 
 class KeyInProgress(msgspec.Struct, frozen=True, tag=True):
-    """A process that lives works on it."""
+    """A running process works on the request."""
 
 
 class KeyConflict(msgspec.Struct, frozen=True, tag=True):
-    """Something else was asked for under that key."""
+    """A request with another content was made under the key."""
 
 
 class KeyInterrupted(msgspec.Struct, frozen=True, tag=True):
-    """Whoever worked on it is gone, or has left it open.
+    """The process that worked on the request ended, or abandoned it.
 
     Attributes:
-        calls: That were begun for it.
+        calls: The calls that were recorded for the request.
     """
 
     calls: tuple[RecordedCall, ...]
 
 
 class KeyAnswered(msgspec.Struct, frozen=True, tag=True):
-    """It is over.
+    """The request is finished.
 
     Attributes:
-        answer: What was said.
+        answer: The stored response.
     """
 
     answer: StoredAnswer

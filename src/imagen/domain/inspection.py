@@ -1,4 +1,4 @@
-"""Everything that is known of an image file, and whether it agrees."""
+"""The description of an image file from all sources, compared with each other."""
 
 from collections.abc import Mapping
 from typing import Literal, TypeAlias
@@ -10,31 +10,31 @@ from imagen.domain.metadata.embedded import EmbeddedMetadata, Recipe
 from imagen.domain.sidecar import Sidecar, select_embedded_fields
 
 Agreement: TypeAlias = Literal["none", "same", "changed", "other"]
-"""Of a note with a file: there is no note; it is about these very bytes; about this
-image, whose bytes were changed since; or, as far as can be told, about another."""
+"""Relation of a sidecar to a file: no sidecar; a sidecar of exactly these bytes; of the
+same image with other bytes; of another image, as far as that can be determined."""
 
 
 class Inspection(msgspec.Struct, frozen=True, kw_only=True):
-    """What a file, its sidecar and the history of this machine say of an image.
+    """The description of an image from its file, its sidecar and the history.
 
     Attributes:
-        path: Where the file is.
-        media_type: By what is inside.
+        path: Path of the file.
+        media_type: Media type of the content.
         width: In pixels.
         height: In pixels.
-        bytes: How many there are.
-        sha256: Of them.
-        agreement: How the sidecar agrees with the file.
-        history_agreement: How the history of this machine does.
-        differing: What the sidecar and the note inside do not agree on, if both are
-            about this image.
-        source_type: IPTC's DigitalSourceType, as a word of its vocabulary.
-        provenance: The C2PA manifest; None when there is none.
-        recipes: What each tool says inside the file; first the one that knows best.
-        sidecar: The note beside it.
-        history: The note in the history.
-        texts: Everything that is said inside the file, by its place, as it is there.
-        warnings: What could not be read, and why.
+        bytes: Size of the file.
+        sha256: Hash of the file.
+        agreement: Relation of the sidecar file to the image file.
+        history_agreement: Relation of the history entry to the image file.
+        differing: Fields with different values in the sidecar file and in the embedded
+            metadata, if both describe the same image.
+        source_type: Term of IPTC's DigitalSourceType vocabulary.
+        provenance: The C2PA manifest; None for none.
+        recipes: Generation metadata by tool, the most reliable first.
+        sidecar: Content of the sidecar file.
+        history: Sidecar in the history.
+        texts: All texts in the file, by key, unchanged.
+        warnings: Data that could not be read, with the reason.
     """
 
     path: str
@@ -66,9 +66,9 @@ def build_inspection(
     provenance: ContentCredentials | None,
     warnings: tuple[str, ...] = (),
 ) -> Inspection:
-    """Return what all of them say, compared."""
-    notes = (recipe.sidecar for recipe in metadata.recipes)
-    inside = next((note for note in notes if note is not None), None)
+    """Return the description, with the sources compared."""
+    sidecars = (recipe.sidecar for recipe in metadata.recipes)
+    embedded = next((each for each in sidecars if each is not None), None)
     return Inspection(
         path=path,
         media_type=metadata.facts.media_type,
@@ -76,9 +76,9 @@ def build_inspection(
         height=metadata.facts.height,
         bytes=len(content),
         sha256=sha256,
-        agreement=compare_with_sidecar(sidecar, sha256, inside),
-        history_agreement=compare_with_sidecar(history, sha256, inside),
-        differing=_differing(sidecar, inside),
+        agreement=compare_with_sidecar(sidecar, sha256, embedded),
+        history_agreement=compare_with_sidecar(history, sha256, embedded),
+        differing=_compare_fields(sidecar, embedded),
         source_type=metadata.source_type,
         provenance=provenance,
         recipes=metadata.recipes,
@@ -90,21 +90,28 @@ def build_inspection(
 
 
 def compare_with_sidecar(
-    note: Sidecar | None, sha256: str, inside: Sidecar | None
+    sidecar: Sidecar | None, sha256: str, embedded: Sidecar | None
 ) -> Agreement:
-    """Return how a note agrees with a file that has these bytes and that note inside.
+    """Return the relation of a sidecar to a file.
 
-    A file with no note inside may be anything, so that only its bytes tell.
+    Args:
+        sidecar: The sidecar.
+        sha256: Hash of the file.
+        embedded: Sidecar embedded in the file.
     """
-    if note is None:
+    if sidecar is None:
         return "none"
-    if note.sha256 == sha256:
+    if sidecar.sha256 == sha256:
         return "same"
-    return "changed" if inside is not None and inside.id == note.id else "other"
+    # Without embedded metadata only the hash identifies the image.
+    return "changed" if embedded is not None and embedded.id == sidecar.id else "other"
 
 
-def _differing(sidecar: Sidecar | None, inside: Sidecar | None) -> tuple[str, ...]:
-    if sidecar is None or inside is None or sidecar.id != inside.id:
+def _compare_fields(
+    sidecar: Sidecar | None, embedded: Sidecar | None
+) -> tuple[str, ...]:
+    """Return the names of the fields with different values."""
+    if sidecar is None or embedded is None or sidecar.id != embedded.id:
         return ()
-    beside, within = select_embedded_fields(sidecar), select_embedded_fields(inside)
-    return tuple(key for key in beside if beside[key] != within[key])
+    ours, theirs = select_embedded_fields(sidecar), select_embedded_fields(embedded)
+    return tuple(key for key in ours if ours[key] != theirs[key])

@@ -1,4 +1,4 @@
-"""A configured backend: its name, its adapter, and what the config says of it."""
+"""A configured backend: its name, its adapter and its settings."""
 
 import msgspec
 
@@ -7,20 +7,21 @@ from imagen.domain.money.price import Price
 from imagen.domain.size import Size
 
 DEFAULT_TIMEOUT = 600.0
-"""Seconds for one image, unless the flag or the instance says otherwise."""
+"""Seconds for one image, unless the flag or the instance sets another value."""
 
 
 class Instance(msgspec.Struct, frozen=True, kw_only=True):
     """One entry under `backends` in the config.
 
     Attributes:
-        name: What the user calls it.
-        adapter: Which adapter it is an instance of.
-        size: Used unless the request or its style names one.
-        steps: Likewise; 0 leaves it to the backend.
+        name: Key of the entry.
+        adapter: Name of the adapter.
+        size: Default size, used if neither the request nor its style sets one.
+        steps: Default number of steps, used in the same way; 0 leaves the number to the
+            backend.
         timeout: Seconds for one image.
-        concurrency: Calls that may run at once for one request.
-        price: What the user says that a call costs; goes before every price table.
+        concurrency: Maximum number of concurrent calls for one request.
+        price: Price from the config; takes precedence over the price table.
     """
 
     name: str
@@ -33,8 +34,8 @@ class Instance(msgspec.Struct, frozen=True, kw_only=True):
 
     def __post_init__(self) -> None:
         if self.steps < 0:
-            raise InvalidRequest("steps cannot be negative.")
+            raise InvalidRequest("steps must be 0 or more.")
         if not 0 < self.timeout < float("inf"):
-            raise InvalidRequest("timeout is a number of seconds above 0.")
+            raise InvalidRequest("timeout must be a number of seconds above 0.")
         if self.concurrency < 1:
-            raise InvalidRequest("concurrency is 1 or more.")
+            raise InvalidRequest("concurrency must be 1 or more.")

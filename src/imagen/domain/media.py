@@ -1,4 +1,4 @@
-"""The image formats that imagen stores, by media type and by file extension."""
+"""The image formats that imagen stores, by media type and file extension."""
 
 from imagen.domain.errors import InvalidRequest
 
@@ -9,7 +9,7 @@ EXTENSIONS = {
     "image/gif": "gif",
     "image/avif": "avif",
 }
-"""What a stored file of each type is called."""
+"""File extension of each media type that imagen stores."""
 
 WRITABLE = {
     "png": "image/png",
@@ -17,24 +17,24 @@ WRITABLE = {
     "jpeg": "image/jpeg",
     "webp": "image/webp",
 }
-"""The extensions that `--output` may ask for: imagen can convert to these."""
+"""Media type of each extension that `--output` accepts: imagen converts to these."""
 
 
 def guess_media_type(name: str) -> str:
-    """Return the media type that a file name asks for.
+    """Return the media type for the extension of a file name.
 
     Raises:
-        InvalidRequest: the extension is none that imagen can write.
+        InvalidRequest: imagen cannot write files with this extension.
     """
     stem, dot, extension = name.rpartition(".")
     if not (stem and dot) or extension.lower() not in WRITABLE:
-        has = (
-            f".{extension} is no image format"
+        problem = (
+            f"the extension .{extension} is not supported"
             if stem and dot
-            else "it has no extension"
+            else "the name has no extension"
         )
         raise InvalidRequest(
-            f"An image cannot be written to {name!r}: {has}.",
+            f"Cannot write an image to {name!r}: {problem}.",
             hint="Use .png, .jpg, .jpeg or .webp, or end the path with / for a folder.",
         )
     return WRITABLE[extension.lower()]

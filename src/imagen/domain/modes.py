@@ -1,4 +1,4 @@
-"""What is on, off, or on where it makes sense."""
+"""The modes of the preview: on, off, or automatic."""
 
 from typing import Literal, TypeAlias, get_args
 
@@ -10,12 +10,12 @@ MODES: tuple[Mode, ...] = get_args(Mode)
 def resolve_preview_mode(
     config: Mode, environment: Mode | None, *, flag: bool | None
 ) -> Mode:
-    """Return the mode that counts: the flag's, the environment's or the config's."""
+    """Return the effective mode: the flag, else the environment, else the config."""
     if flag is not None:
         return "on" if flag else "off"
     return environment or config
 
 
 def should_preview(mode: Mode, *, on_terminal: bool, in_tmux: bool) -> bool:
-    """Whether a preview is tried: by itself only for somebody who looks on, in tmux."""
+    """Return whether to show previews; `auto` does so on a terminal inside tmux."""
     return mode == "on" or (mode == "auto" and on_terminal and in_tmux)

@@ -1,4 +1,4 @@
-"""How an image file gets its name: a template and the facts, nothing else."""
+"""Names of image files, from a template and the facts of the image."""
 
 import re
 import unicodedata
@@ -14,8 +14,8 @@ DEFAULT_TEMPLATE = "{date}-{time}-{slug}-{seed}.{ext}"
 PLACEHOLDERS = ("date", "time", "slug", "seed", "backend", "ext")
 SIDECAR_SUFFIX = ".json"
 LONGEST_SLUG = 40
+# Bytes in one part of a path: the limit of ext4, XFS, APFS, NTFS and most others.
 LONGEST_NAME = 255
-"""Bytes in one part of a path, on every file system that we know of."""
 
 _PLACEHOLDER = re.compile(r"\{([a-z]+)\}")
 _NOT_PLAIN = re.compile(r"[^a-z0-9]+")
@@ -23,14 +23,14 @@ _ROOM_TO_NUMBER = len("-99999")
 
 
 class NameFacts(msgspec.Struct, frozen=True, kw_only=True):
-    """What a template may speak of.
+    """The values of a template's placeholders.
 
     Attributes:
-        at: When the request was made, in local time.
-        prompt: As given, before the style.
-        seed: The one actually used; None when there was none.
-        backend: The instance's name.
-        extension: By the media type of the result, without the dot.
+        at: Local time of the request.
+        prompt: The prompt before the style was applied.
+        seed: The seed that was used; None for none.
+        backend: Name of the instance.
+        extension: Extension for the result's media type, without the dot.
     """
 
     at: datetime
@@ -41,13 +41,13 @@ class NameFacts(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Destination(msgspec.Struct, frozen=True, kw_only=True):
-    """What the files of one request are called, within their storage.
+    """The file names of one request, within their storage.
 
     Attributes:
-        template: Names each file, and never one that exists.
-        name: Names the one file, and replaces what is there; several become
-            `x-1.png`, `x-2.png`, ...
-        format: The media type of templated files; None leaves it to the backend.
+        template: Template for the names; existing files are never replaced.
+        name: Name of the file, which replaces an existing one; several images become
+            `x-1.png`, `x-2.png`, ...; None uses the template.
+        format: Media type of templated files; None leaves the choice to the backend.
     """
 
     template: str = DEFAULT_TEMPLATE
@@ -56,14 +56,15 @@ class Destination(msgspec.Struct, frozen=True, kw_only=True):
 
     @property
     def media_type(self) -> str | None:
-        """The format that is asked for; None when none is."""
+        """The requested format; None if none was requested."""
         return self.format if self.name is None else guess_media_type(self.name)
 
     def check(self, *, at: datetime, backend: str, count: int, sidecar: bool) -> None:
-        """Find out what is wrong with the names before anything is sent.
+        """Validate the names before anything is sent.
 
         Raises:
-            InvalidRequest: they are too long, no image's, or out of the folder.
+            InvalidRequest: a name is too long, has an unsupported extension, or points
+                outside of the folder.
         """
         if self.name is not None:
             guess_media_type(self.name)
@@ -72,14 +73,14 @@ class Destination(msgspec.Struct, frozen=True, kw_only=True):
             if len(longest_name.encode(errors="surrogateescape")) > longest:
                 raise InvalidRequest(
                     f"The file name {self.name[:40]!r}... is too long.",
-                    hint=f"It can have {longest} bytes"
-                    + (", with --no-sidecar a few more." if sidecar else "."),
+                    hint=f"Use {longest} bytes or fewer"
+                    + (", or a few more with --no-sidecar." if sidecar else "."),
                 )
         facts = NameFacts(at=at, prompt="x", seed=1, backend=backend, extension="png")
         expand_template(self.template, facts)
 
     def names(self, facts: NameFacts, *, number: int, count: int) -> Iterator[str]:
-        """Yield names for one image; all but the first are for when it is taken."""
+        """Yield candidate names for one image, in order of preference."""
         if self.name is None:
             yield from candidate_names(expand_template(self.template, facts))
         else:
@@ -87,13 +88,14 @@ class Destination(msgspec.Struct, frozen=True, kw_only=True):
 
 
 def expand_template(template: str, facts: NameFacts) -> str:
-    """Return a relative path with `/` between its parts.
+    """Return a relative path with `/` as the separator.
 
-    Values never contain `/`, unknown placeholders stay as they are, every part is
-    short enough to be numbered and to have a sidecar beside it.
+    Values never contain `/`. Unknown placeholders stay unchanged. Every part is short
+    enough for a number and for the suffix of a sidecar.
 
     Raises:
-        InvalidRequest: the name would leave the output folder, or names nothing.
+        InvalidRequest: the path points outside of the output folder, or has no file
+            name.
     """
     values = {
         "date": facts.at.strftime("%Y-%m-%d"),
@@ -105,8 +107,8 @@ def expand_template(template: str, facts: NameFacts) -> str:
     }
     if template.rpartition("/")[2].strip() in {"", "{ext}", ".{ext}"}:
         raise InvalidRequest(
-            f"The naming template {template!r} names a folder and no file.",
-            hint="Add a name, such as {slug}-{seed}.{ext}.",
+            f"The naming template {template!r} has no file name.",
+            hint="Add one, such as {slug}-{seed}.{ext}.",
         )
     if "{ext}" not in template:
         template += ".{ext}"
@@ -114,17 +116,17 @@ def expand_template(template: str, facts: NameFacts) -> str:
     parts = filled.split("/")
     if filled.startswith("/") or any(part in {"", ".", ".."} for part in parts):
         raise InvalidRequest(
-            f"The naming template {template!r} leads out of the output folder.",
-            hint="Use a relative path without '..' and without empty parts.",
+            f"The naming template {template!r} points outside of the output folder.",
+            hint="Use a relative path without '..' and empty parts.",
         )
     if "\0" in filled:
         raise InvalidRequest("The naming template contains a NUL character.")
     *folders, name = parts
-    return "/".join([*(_cut(folder, 0) for folder in folders), _shortened(name)])
+    return "/".join([*(_cut(folder, 0) for folder in folders), _shorten(name)])
 
 
 def candidate_names(name: str) -> Iterator[str]:
-    """Yield the name, then with `-2`, `-3`, ... before its extension, without end."""
+    """Yield the name, then endlessly with `-2`, `-3`, ... before its extension."""
     yield name
     number = 2
     while True:
@@ -144,7 +146,7 @@ def add_number(name: str, number: int) -> str:
 def slugify(prompt: str) -> str:
     """Return lower-case ASCII words joined by hyphens, at most 40 characters.
 
-    Accents are dropped (`café` is `cafe`); `image` when nothing is left.
+    Accents are removed (`café` becomes `cafe`). If nothing is left, return `image`.
     """
     # NFKD can grow a character to 18, and a slug needs only the first few words.
     plain = unicodedata.normalize("NFKD", prompt[:4000]).encode("ascii", "ignore")
@@ -152,13 +154,14 @@ def slugify(prompt: str) -> str:
     return words[:LONGEST_SLUG].strip("-") or "image"
 
 
-def _shortened(name: str) -> str:
+def _shorten(name: str) -> str:
     stem, dot, extension = name.rpartition(".")
     if not stem:
         stem, dot, extension = name, "", ""
     tail = dot + extension
     room = len(tail.encode()) + len(SIDECAR_SUFFIX) + _ROOM_TO_NUMBER
-    if room >= LONGEST_NAME // 2:  # an "extension" of a hundred bytes is none
+    # A tail of more than a hundred bytes is part of the name, not an extension.
+    if room >= LONGEST_NAME // 2:
         return _cut(name, len(SIDECAR_SUFFIX) + _ROOM_TO_NUMBER)
     return _cut(stem, room) + tail
 

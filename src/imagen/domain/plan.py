@@ -1,4 +1,4 @@
-"""From what was asked to what will be sent; nothing is sent here."""
+"""From a request to the calls that will be sent. Nothing is sent here."""
 
 from collections.abc import Mapping
 from datetime import datetime
@@ -11,48 +11,35 @@ from imagen.domain.errors import Unsupported
 from imagen.domain.instance import Instance
 from imagen.domain.money.price import Price, PriceOf, no_price
 from imagen.domain.reference import ReferenceImage
-from imagen.domain.request import GenerationRequest
+from imagen.domain.request import FIELD_NAMES, GenerationRequest
 from imagen.domain.seed import RandomInt, build_seed_series, choose_seed
 from imagen.domain.sidecar import Change
 from imagen.domain.size import Size
 from imagen.domain.style import apply_style, combine_negatives
 from imagen.domain.suggestion import suggest_name
 
+# RFC 9649: a side has 14 bits.
 LARGEST_WEBP_SIDE = 16383
-"""RFC 9649: 14 bits hold a side."""
 
 Value = TypeVar("Value")
 
-_FLAGS = {
-    "fit",
-    "images",
-    "mask",
-    "model",
-    "negative",
-    "prompt",
-    "seed",
-    "size",
-    "steps",
-}
-
 
 class ImageJob(msgspec.Struct, frozen=True, kw_only=True):
-    """One call to a backend, decided to the last parameter.
+    """One call to a backend, with every parameter decided.
 
     Attributes:
-        number: Which of the request's images the (first) image is, from 1.
-        count: How many images the call is to return; above 1 only where the backend
-            understands no seed.
-        prompt: After the style.
-        negative: "" when there is none, or the backend would ignore it.
-        size: One that the backend makes.
-        seed: None when the backend understands none.
-        steps: None leaves it to the backend.
-        model: "" leaves it to the backend.
-        media_type: The format to ask for; None leaves it to the backend.
-        options: Parameters of the backend's own, as given.
-        images: Reference images, as many as the backend takes.
-        mask: Where it is transparent the first of them is painted anew.
+        number: Position of the (first) image in the request, from 1.
+        count: Number of images in the call; above 1 only if the backend takes no seed.
+        prompt: The prompt with the style applied.
+        negative: The negative prompt; "" for none, or if the backend takes none.
+        size: A size that the backend supports.
+        seed: None if the backend takes no seed.
+        steps: None uses the backend's default.
+        model: "" uses the backend's default.
+        media_type: Requested format; None uses the backend's default.
+        options: Backend parameters, unchanged.
+        images: Reference images, at most as many as the backend takes.
+        mask: The first reference image is repainted where the mask is transparent.
         timeout: Seconds for each image.
     """
 
@@ -72,13 +59,13 @@ class ImageJob(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class ParameterReport(msgspec.Struct, frozen=True, kw_only=True):
-    """What becomes of each parameter that was asked for.
+    """How the plan treats each requested parameter.
 
     Attributes:
-        applied: Sent as asked.
-        ignored: Not sent, and why.
-        adjusted: Sent differently, and why.
-        notes: What else is not as somebody may expect, each a sentence.
+        applied: Sent as requested.
+        ignored: Not sent, with the reason.
+        adjusted: Sent with another value, with the reason.
+        notes: Other differences from the request, each as a sentence.
     """
 
     applied: Mapping[str, object] = {}
@@ -87,7 +74,7 @@ class ParameterReport(msgspec.Struct, frozen=True, kw_only=True):
     notes: tuple[str, ...] = ()
 
     def warnings(self) -> tuple[str, ...]:
-        """One sentence for each parameter that is ignored or adjusted."""
+        """Return a sentence for each ignored or adjusted parameter, and the notes."""
         ignored = (f"{name} is ignored: {why}" for name, why in self.ignored.items())
         adjusted = (
             f"{name} {change.requested} becomes {change.used}: {change.reason}"
@@ -97,17 +84,17 @@ class ParameterReport(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class GenerationPlan(msgspec.Struct, frozen=True, kw_only=True):
-    """All the calls of one request, and how true they are to it.
+    """All calls of one request, and how they differ from it.
 
     Attributes:
-        instance: The backend that gets them.
-        size: What was asked for; the jobs have what the backend makes.
-        negative: What was to be kept out, even if the backend ignores that.
-        at: When, in local time.
+        instance: The backend that receives the calls.
+        size: The requested size; the jobs have the size that the backend makes.
+        negative: The requested negative prompt, even if the backend ignores it.
+        at: Local time of planning.
         jobs: In the order of their images.
-        parameter_report: What becomes of each parameter.
+        parameter_report: How each requested parameter is treated.
         may_cost: Whether the calls may cost money.
-        price: What each of them is charged; None when that is not known.
+        price: Price of each call; None if unknown.
     """
 
     instance: Instance
@@ -116,6 +103,7 @@ class GenerationPlan(msgspec.Struct, frozen=True, kw_only=True):
     negative: str
     at: datetime
     jobs: tuple[ImageJob, ...]
+    # The journal stores plans as JSON, so this field keeps its first name there.
     parameter_report: ParameterReport = msgspec.field(name="honesty")
     may_cost: bool
     price: Price | None = None
@@ -131,49 +119,49 @@ def plan_images(
     media_type: str | None = None,
     price_of: PriceOf = no_price,
 ) -> GenerationPlan:
-    """Decide everything that can be decided before anything is sent.
+    """Decide everything that can be decided before the first call.
 
     Args:
-        request: What was asked for.
-        instance: Which backend, and its own defaults.
-        capabilities: What that backend says it can do.
-        random_int: The dice, for a seed that nobody named.
-        now: This moment, in local time.
-        media_type: The format that the file's name asks for, if it does.
-        price_of: Looks up what the provider charges.
+        request: The request.
+        instance: The backend and its default settings.
+        capabilities: The capabilities of the backend with the requested model.
+        random_int: Source of a random seed.
+        now: Current local time.
+        media_type: The format that the file name requires; None for any.
+        price_of: Looks up the provider's price.
 
     Raises:
-        Unsupported: the backend has no such model or parameter, or takes no such
-            images; or, when strict,
-            something would be ignored or adjusted.
+        Unsupported: the backend lacks the model or a parameter, or does not take the
+            images; or the request is strict and a parameter would be ignored or
+            adjusted.
     """
-    settling = _Settling(request, instance, capabilities)
-    wished = request.size or _styled_size(request) or instance.size
-    size = wished or capabilities.sizes.nearest(Size())  # nobody asked for the default
+    resolver = _ParameterResolver(request, instance, capabilities)
+    chosen = request.size or _style_size(request) or instance.size
+    # The default size is not a request: using another one needs no warning.
+    size = chosen or capabilities.sizes.nearest(Size())
     if media_type == "image/webp" and max(size.sides) > LARGEST_WEBP_SIDE:
         raise Unsupported(
             f"A WebP file cannot hold {size}.",
             hint=f"Its sides go up to {LARGEST_WEBP_SIDE} pixels; use .png.",
         )
-    options = settling.options()
-    settled = ImageJob(
+    template = ImageJob(
         number=1,
+        options=resolver.options(),
         prompt=request.prompt_sent or apply_style(request.prompt, request.style),
-        negative=settling.negative(),
-        size=settling.size(size),
-        steps=settling.steps(),
-        model=settling.model(),
+        negative=resolver.negative(),
+        size=resolver.size(size),
+        steps=resolver.steps(),
+        model=resolver.model(),
         media_type=media_type if media_type in capabilities.formats else None,
-        options=options,
-        images=settling.images(),
-        mask=settling.mask(),
+        images=resolver.images(),
+        mask=resolver.mask(),
         timeout=request.timeout or instance.timeout,
     )
-    jobs = settling.jobs(settled, random_int)
-    honesty = settling.honesty()
-    if request.strict and honesty.warnings():
+    jobs = resolver.jobs(template, random_int)
+    report = resolver.report()
+    if request.strict and report.warnings():
         raise Unsupported(
-            f"{instance.name}: " + "; ".join(honesty.warnings()) + ".",
+            f"{instance.name}: " + "; ".join(report.warnings()) + ".",
             hint="Without --strict this is a warning.",
         )
     return GenerationPlan(
@@ -183,42 +171,42 @@ def plan_images(
         negative=combine_negatives(request.negative, request.style),
         at=now,
         jobs=jobs,
-        parameter_report=honesty,
+        parameter_report=report,
         may_cost=capabilities.may_cost or instance.price is not None,
-        price=_price(settled, instance, capabilities, price_of),
+        price=_price(template, instance, capabilities, price_of),
     )
 
 
 def _price(
-    job: ImageJob, instance: Instance, can: Capabilities, price_of: PriceOf
+    job: ImageJob, instance: Instance, capabilities: Capabilities, price_of: PriceOf
 ) -> Price | None:
-    if instance.price is not None or not can.may_cost:
+    if instance.price is not None or not capabilities.may_cost:
         return instance.price
     parameters = {"size": job.size, **job.options}
-    return price_of(can.provider, job.model or can.model, parameters)
+    return price_of(capabilities.provider, job.model or capabilities.model, parameters)
 
 
-def _styled_size(request: GenerationRequest) -> Size | None:
+def _style_size(request: GenerationRequest) -> Size | None:
     return request.style.size if request.style else None
 
 
-class _Settling:
-    """Settles one parameter after the other, and keeps account of what became of it."""
+class _ParameterResolver:
+    """Decides the value of each parameter, and records how it was treated."""
 
     def __init__(
-        self, request: GenerationRequest, instance: Instance, can: Capabilities
+        self,
+        request: GenerationRequest,
+        instance: Instance,
+        capabilities: Capabilities,
     ) -> None:
         self._request = request
         self._instance = instance
-        self._can = can
+        self._capabilities = capabilities
         self._applied: dict[str, object] = {}
-        self._ignored: dict[str, str] = {
-            **request.dropped.ignored,
-            **request.unsupported_fields,
-        }
-        self._adjusted: dict[str, Change] = {**request.dropped.adjusted}
+        self._ignored = {**request.dropped.ignored, **request.unsupported_fields}
+        self._adjusted = {**request.dropped.adjusted}
 
-    def honesty(self) -> ParameterReport:
+    def report(self) -> ParameterReport:
         return ParameterReport(
             applied=self._applied,
             ignored=self._ignored,
@@ -227,104 +215,106 @@ class _Settling:
         )
 
     def negative(self) -> str:
-        words = combine_negatives(self._request.negative, self._request.style)
-        if not words or self._can.negative:
-            return self._apply("negative", words) if words else ""
+        negative = combine_negatives(self._request.negative, self._request.style)
+        if not negative or self._capabilities.negative:
+            return self._apply("negative", negative) if negative else ""
         self._ignore("negative", "it takes no negative prompt")
         return ""
 
-    def size(self, asked: Size) -> Size:
-        sent = self._can.sizes.nearest(asked)
-        if sent == asked or self._request.fit is not None:
-            self._apply("size", str(asked))
+    def size(self, requested: Size) -> Size:
+        used = self._capabilities.sizes.nearest(requested)
+        if used == requested or self._request.fit is not None:
+            self._apply("size", str(requested))
         else:
-            self._adjust("size", str(asked), str(sent), "the nearest that it makes")
+            self._adjust("size", str(requested), str(used), "the nearest that it makes")
         if self._request.fit is not None:
             self._apply("fit", str(self._request.fit))
-        return sent
+        return used
 
     def steps(self) -> int | None:
         style = self._request.style
-        asked = self._request.steps or (style.steps if style else 0)
-        if not self._can.steps:
-            if asked or self._instance.steps:
+        requested = self._request.steps or (style.steps if style else 0)
+        steps = requested or self._instance.steps
+        if not self._capabilities.steps:
+            if steps:
                 self._ignore("steps", "their number cannot be chosen")
             return None
-        steps = asked or self._instance.steps
         return self._apply("steps", steps) if steps else None
 
     def model(self) -> str:
-        asked, models = self._request.model, self._can.models
-        if asked is None:
-            return self._can.model
-        if models is not None and asked not in models:
-            known = ", ".join(models) if models else self._can.model
+        requested, models = self._request.model, self._capabilities.models
+        if requested is None:
+            return self._capabilities.model
+        if models is not None and requested not in models:
+            known = ", ".join(models) if models else self._capabilities.model
             raise Unsupported(
-                f"{self._instance.name} has no model {asked!r}.",
-                hint=f"It has {known}." if known else "It has no choice of models.",
+                f"{self._instance.name} has no model {requested!r}.",
+                hint=f"Use {known}." if known else "Leave the model out.",
             )
-        return self._apply("model", asked)
+        return self._apply("model", requested)
 
     def options(self) -> dict[str, object]:
         style = self._request.style
-        asked = {**(style.options if style else {}), **self._request.options}
-        known = self._can.parameters
-        for name, value in asked.items():
+        requested = {**(style.options if style else {}), **self._request.options}
+        known = self._capabilities.parameters
+        for name, value in requested.items():
             if known is not None and name not in known:
-                near = suggest_name(name, known)
+                similar = suggest_name(name, known)
                 raise Unsupported(
                     f"{self._instance.name} has no parameter {name!r}.",
-                    hint=f"Did you mean {near}?"
-                    if near
-                    else "It has " + (", ".join(known) or "none of its own") + ".",
+                    hint=f"Did you mean {similar}?"
+                    if similar
+                    else f"Its parameters: {', '.join(known) or 'none'}.",
                 )
-            self._apply(f"set.{name}" if name in _FLAGS else name, value)
-        return asked
+            self._apply(f"set.{name}" if name in FIELD_NAMES else name, value)
+        return requested
 
     def images(self) -> tuple[ReferenceImage, ...]:
-        asked, most = self._request.images, self._can.references
-        if len(asked) > most:
+        images, limit = self._request.images, self._capabilities.references
+        if len(images) > limit:
             name = self._instance.name
             raise Unsupported(
                 f"{name} takes no reference images."
-                if most == 0
-                else f"{name} takes {most} reference images at most, not {len(asked)}."
+                if limit == 0
+                else f"{name} takes {limit} reference images at most, "
+                f"not {len(images)}."
             )
-        if asked:
-            self._apply("images", [image.name for image in asked])
-        return asked
+        if images:
+            self._apply("images", [image.name for image in images])
+        return images
 
     def mask(self) -> ReferenceImage | None:
         mask = self._request.mask
-        if mask is not None and not self._can.mask:
+        if mask is not None and not self._capabilities.mask:
             raise Unsupported(f"{self._instance.name} takes no mask.")
         if mask is not None:
             self._apply("mask", mask.name)
         return mask
 
-    def jobs(self, settled: ImageJob, draw: RandomInt) -> tuple[ImageJob, ...]:
-        style, limit = self._request.style, self._can.largest_seed
-        asked = self._request.seed or (style.seed if style else 0)
+    def jobs(self, template: ImageJob, random_int: RandomInt) -> tuple[ImageJob, ...]:
+        style, limit = self._request.style, self._capabilities.largest_seed
+        requested = self._request.seed or (style.seed if style else 0)
         if limit is None:
-            if asked:
+            if requested:
                 self._ignore("seed", "it takes none, so the image cannot be repeated")
-            return self._batches(settled)
-        first = choose_seed(asked, limit=limit, random_int=draw)
-        if asked not in {0, first}:
-            self._adjust("seed", asked, first, f"it takes seeds up to {limit}")
+            return self._batches(template)
+        first = choose_seed(requested, limit=limit, random_int=random_int)
+        if requested not in {0, first}:
+            self._adjust("seed", requested, first, f"it takes seeds up to {limit}")
         else:
             self._apply("seed", first)
+        # One call per image, so that each image has its own seed and can be repeated.
         seeds = build_seed_series(first, self._request.count, limit=limit)
         return tuple(
-            msgspec.structs.replace(settled, number=number, seed=seed)
+            msgspec.structs.replace(template, number=number, seed=seed)
             for number, seed in enumerate(seeds, start=1)
         )
 
-    def _batches(self, settled: ImageJob) -> tuple[ImageJob, ...]:
-        count, largest = self._request.count, max(1, self._can.largest_batch)
+    def _batches(self, template: ImageJob) -> tuple[ImageJob, ...]:
+        count, largest = self._request.count, max(1, self._capabilities.largest_batch)
         return tuple(
             msgspec.structs.replace(
-                settled, number=start, count=min(largest, count - start + 1)
+                template, number=start, count=min(largest, count - start + 1)
             )
             for start in range(1, count + 1, largest)
         )
@@ -336,7 +326,7 @@ class _Settling:
     def _ignore(self, name: str, why: str) -> None:
         self._ignored[name] = f"{self._instance.name}: {why}"
 
-    def _adjust(self, name: str, asked: object, used: object, why: str) -> None:
+    def _adjust(self, name: str, requested: object, used: object, why: str) -> None:
         self._adjusted[name] = Change(
-            requested=asked, used=used, reason=f"{self._instance.name}: {why}"
+            requested=requested, used=used, reason=f"{self._instance.name}: {why}"
         )

@@ -1,16 +1,16 @@
-"""Images that a request brings along, to be edited or to be like."""
+"""Reference images and masks of a request."""
 
 import msgspec
 
 
 class ReferenceImage(msgspec.Struct, frozen=True, kw_only=True):
-    """An image that the request brings along.
+    """An image that the request includes.
 
     Attributes:
-        name: What its file is called.
-        sha256: Of its content.
-        media_type: What it is.
-        content: The file; empty where only its name is kept.
+        name: File name.
+        sha256: Hash of the content.
+        media_type: Media type of the content.
+        content: The file; empty where only the description is kept.
     """
 
     name: str

@@ -1,4 +1,4 @@
-"""What a person asked for, before anyone decides how."""
+"""The generation request: what the user wants, for any backend."""
 
 from collections.abc import Mapping
 
@@ -12,20 +12,25 @@ from imagen.domain.sidecar import Change
 from imagen.domain.size import Size
 from imagen.domain.style import Style
 
-MAX_IMAGES = 1000
-"""More than this in one command is taken for a slip of the finger."""
+# The names of request fields in a parameter report. A backend parameter with one of
+# these names is reported as `set.NAME`.
+FIELD_NAMES = frozenset(
+    ("fit", "images", "mask", "model", "negative", "prompt", "seed", "size", "steps")
+)
 
+# Larger numbers are most likely typing errors. ComfyUI, for one, accepts no more than
+# 10,000 steps.
+MAX_IMAGES = 1000
 MAX_STEPS = 1_000_000
-"""Likewise; ComfyUI, for one, takes no more than 10,000."""
 
 
 class DroppedParameters(msgspec.Struct, frozen=True, kw_only=True):
-    """What does not come along when an image is made again.
+    """The differences between a rerun and the original image.
 
     Attributes:
-        ignored: Parameters that it was made with, and why they are left out.
-        adjusted: What stands in the place of what, and why.
-        notes: What else is not as it was, each a sentence.
+        ignored: Original parameters that are left out, with the reason.
+        adjusted: Original parameters that have another value, with the reason.
+        notes: Other differences, each as a sentence.
     """
 
     ignored: Mapping[str, str] = {}
@@ -37,30 +42,31 @@ NOTHING_DROPPED = DroppedParameters()
 
 
 class GenerationRequest(msgspec.Struct, frozen=True, kw_only=True):
-    """One ask. The defaults here are the defaults everywhere.
+    """A request for images. Its defaults apply to every interface of imagen.
 
     Attributes:
-        prompt: The words as given.
-        prompt_sent: The words as a style has put them already; "" lets `style` do that.
-        negative: What to keep out.
-        style: How to say it, and settings to fall back on.
-        size: None takes the style's, the instance's, else 1024x1024.
-        seed: 0 lets imagen draw one.
-        steps: 0 takes the style's, the instance's, else the backend's own.
-        model: None takes the instance's.
-        count: How many images.
-        options: Parameters of the backend's own.
+        prompt: The prompt without the style.
+        prompt_sent: The prompt with the style applied; "" applies `style`.
+        negative: The negative prompt.
+        style: Prompt template and default settings.
+        size: None uses that of the style, else of the instance, else 1024x1024.
+        seed: 0 chooses a random seed.
+        steps: 0 uses that of the style, else of the instance, else of the backend.
+        model: None uses the instance's model.
+        count: Number of images.
+        options: Backend parameters.
         images: Reference images.
-        mask: Where it is transparent the first reference image is painted anew.
-        fit: How to reach exactly the size, if the backend only comes near.
-        timeout: Seconds for one image; None takes the instance's.
-        strict: Refuse what would be ignored or changed.
-        max_cost: Micro-dollars that all of it may cost at most; None is no limit.
-        dropped: What an image was made with that is made again, and this one is not.
+        mask: The first reference image is repainted where the mask is transparent.
+        fit: How to reach exactly the size if the backend supports only a similar one.
+        timeout: Seconds for one image; None uses the instance's timeout.
+        strict: Reject the request if a parameter would be ignored or adjusted.
+        max_cost: Maximum cost of the request in micro-dollars; None is unlimited.
+        dropped: In a rerun, the differences from the original image.
         unsupported_fields: Requested fields that no backend here supports, by name,
             each with the reason.
     """
 
+    # The journal stores requests as JSON, so renamed fields keep their stored names.
     prompt: str
     prompt_sent: str = msgspec.field(default="", name="sent")
     negative: str = ""
@@ -86,7 +92,7 @@ class GenerationRequest(msgspec.Struct, frozen=True, kw_only=True):
         self._check_types()
         if not self.prompt.strip():
             raise InvalidRequest(
-                "The prompt is empty.", hint="Say what the image should show."
+                "The prompt is empty.", hint="Describe what the image should show."
             )
         style = self.style
         texts = {
@@ -95,68 +101,70 @@ class GenerationRequest(msgspec.Struct, frozen=True, kw_only=True):
             "model": self.model or "",
             "style": f"{style.name}{style.prompt}{style.negative}" if style else "",
         }
-        for where, words in texts.items():
-            _check_text(words, where)
+        for name, text in texts.items():
+            _check_text(name, text)
         _check_options({**(style.options if style else {}), **self.options})
         validate_seed(self.seed)
         if not 0 <= self.steps <= MAX_STEPS:
             raise InvalidRequest(
-                f"{self.steps} steps cannot be made.",
-                hint=f"Give 1 to {MAX_STEPS}; 0 is the backend's own number.",
+                f"The number of steps ({self.steps}) is out of range.",
+                hint=f"Use 1 to {MAX_STEPS}, or 0 for the backend's default.",
             )
         if not 1 <= self.count <= MAX_IMAGES:
             raise InvalidRequest(
-                f"{self.count} images cannot be asked for at once.",
-                hint=f"Give a count from 1 to {MAX_IMAGES}.",
+                f"The number of images ({self.count}) is out of range.",
+                hint=f"Use 1 to {MAX_IMAGES}.",
             )
         if self.timeout is not None and not 0 < self.timeout < float("inf"):
             raise InvalidRequest(
-                f"A timeout of {self.timeout:g} seconds makes no sense.",
-                hint="Give a number of seconds above 0.",
+                f"The timeout of {self.timeout:g} seconds is out of range.",
+                hint="Use a number of seconds above 0.",
             )
         if self.mask is not None and not self.images:
             raise InvalidRequest(
-                "There is a mask, but no image that it is for.",
-                hint="Give the image with --image.",
+                "The mask has no reference image.",
+                hint="Add the image that it applies to with --image.",
             )
         if self.max_cost is not None and self.max_cost < 0:
-            raise InvalidRequest("The highest cost is below nothing.")
+            raise InvalidRequest("The maximum cost is negative; use 0 or more.")
         if self.model is not None and not self.model.strip():
-            raise InvalidRequest("The model has no name.")
+            raise InvalidRequest("The model name is empty.")
 
     def _check_types(self) -> None:
-        """Python checks no types, and what comes in here is somebody else's."""
-        _check_type("prompt", self.prompt, str, what="text")
-        _check_type("negative", self.negative, str, what="text")
-        _check_type("seed", self.seed, int, what="a whole number")
-        _check_type("steps", self.steps, int, what="a whole number")
-        _check_type("count", self.count, int, what="a whole number")
+        # msgspec checks types only when it decodes; users of the Python API construct
+        # requests directly.
+        _check_type("prompt", self.prompt, str, expected="text")
+        _check_type("negative", self.negative, str, expected="text")
+        _check_type("seed", self.seed, int, expected="a whole number")
+        _check_type("steps", self.steps, int, expected="a whole number")
+        _check_type("count", self.count, int, expected="a whole number")
         if self.model is not None:
-            _check_type("model", self.model, str, what="text")
+            _check_type("model", self.model, str, expected="text")
         if self.timeout is not None:
-            _check_type("timeout", self.timeout, int, float, what="a number of seconds")
+            _check_type("timeout", self.timeout, int, float, expected="a number")
         try:
             msgspec.convert(self.options, dict[str, object])
         except msgspec.ValidationError:
             raise InvalidRequest(
-                f"set is {self.options!r}, and should be a mapping with names of text."
+                f"set must be a mapping with text keys, not {self.options!r}."
             ) from None
 
 
-def _check_type(name: str, value: object, *kinds: type, what: str) -> None:
+def _check_type(name: str, value: object, *kinds: type, expected: str) -> None:
     if not isinstance(value, kinds) or isinstance(value, bool):
-        raise InvalidRequest(f"{name} is {value!r}, and should be {what}.")
+        raise InvalidRequest(f"{name} must be {expected}, not {value!r}.")
 
 
-def _check_text(words: str, where: str) -> None:
+def _check_text(name: str, text: str) -> None:
     try:
-        words.encode()
+        text.encode()
     except UnicodeEncodeError:
         raise InvalidRequest(
-            f"The {where} is not valid UTF-8 text.", hint="Check how it was typed."
+            f"The {name} is not valid UTF-8 text.",
+            hint="Check the encoding of your input.",
         ) from None
-    if "\0" in words:
-        raise InvalidRequest(f"The {where} contains a NUL character.")
+    if "\0" in text:
+        raise InvalidRequest(f"The {name} contains a NUL character.")
 
 
 def _check_options(options: Mapping[str, object]) -> None:
@@ -164,6 +172,6 @@ def _check_options(options: Mapping[str, object]) -> None:
         msgspec.json.encode(options)
     except (TypeError, ValueError, OverflowError, RecursionError) as error:
         raise InvalidRequest(
-            f"The backend's own parameters cannot be written down as JSON: {error}.",
+            f"The backend parameters cannot be stored as JSON: {error}.",
             hint="Use text, numbers, booleans, lists and mappings.",
         ) from error

@@ -1,4 +1,4 @@
-"""How an image was made, as a request to make it again."""
+"""Reruns: from the metadata of an image to a request that makes it again."""
 
 from collections.abc import Callable, Mapping, Sequence
 from functools import cached_property
@@ -12,41 +12,40 @@ from imagen.domain.fit import Fit
 from imagen.domain.instance import Instance
 from imagen.domain.metadata.embedded import EmbeddedMetadata, Recipe
 from imagen.domain.reference import ReferenceImage
-from imagen.domain.request import DroppedParameters, GenerationRequest
+from imagen.domain.request import FIELD_NAMES, DroppedParameters, GenerationRequest
 from imagen.domain.sidecar import Change, Reference, Sidecar
 from imagen.domain.size import Size
 from imagen.domain.style import Style
 from imagen.formats.container import ImageFacts
 
 CapabilitiesOf: TypeAlias = Callable[[str], Capabilities]
-"""What a backend can do with a model; with "" with its own."""
+"""Returns the capabilities of a backend with a model; "" is its default model."""
 
-_OWN = "set."
-"""Before a parameter of a backend's own that is called like one of ours."""
-_OURS = frozenset(
-    {"fit", "images", "mask", "model", "negative", "prompt", "seed", "size", "steps"}
-)
-_NOTHING_TO_CARRY = ("version", "hash", "software", "app", "source", "request_type")
-_MOST_NAMED = 8
+# Prefix of a backend parameter that has the name of a request field.
+_OPTION_PREFIX = "set."
+# Parameters of other tools whose name contains one of these words describe the tool and
+# not the image, so a rerun loses nothing without them.
+_IRRELEVANT = ("version", "hash", "software", "app", "source", "request_type")
+_MAX_LISTED = 8
 
 
 class Provenance(msgspec.Struct, frozen=True, kw_only=True):
-    """How an image was made, as far as somebody says.
+    """How an image was made, according to its metadata.
 
     Attributes:
-        said_by: Who says so: `imagen`, or another tool.
-        backend: The instance that made it; "" when that is not known.
-        adapter: Of that instance; or what it would be called for another tool.
-        prompt: As it was given.
-        sent: After the style, where that is something else.
-        style: The name of the style, which has had its say.
-        asked_for_model: Whether the model was chosen for this image.
-        steps: That were asked for.
-        own_steps: That the backend took of itself.
-        options: Parameters of the backend's own.
-        references: The images that it was made from.
-        mask: The one that said where the first of them is painted anew.
-        others: What else is said, and imagen has no word for.
+        source: The tool that wrote the metadata: `imagen` or another one.
+        backend: Name of the instance; "" if unknown.
+        adapter: Adapter of the instance; for another tool, the matching adapter name.
+        prompt: The prompt without the style.
+        prompt_sent: The prompt with the style applied; "" if it is the same.
+        style: Name of the applied style.
+        steps: The requested number of steps; 0 for none.
+        default_steps: The number of steps that the backend used.
+        model_requested: Whether the model was requested rather than the default.
+        options: Backend parameters.
+        references: Reference images.
+        mask: Mask of the first reference image.
+        other_parameters: Names of parameters that a request cannot express.
     """
 
     source: str
@@ -70,14 +69,14 @@ class Provenance(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Overrides(msgspec.Struct, frozen=True, kw_only=True):
-    """What is to be different this time; None leaves it as it was.
+    """Changes for a rerun; None keeps the original value.
 
     Attributes:
-        seed: 0 draws one.
-        steps: 0 is the backend's own number.
-        options: Beside those that there were, or in their place.
-        images: In place of the references that there were.
-        max_cost: Micro-dollars.
+        seed: 0 chooses a random seed.
+        steps: 0 uses the backend's default.
+        options: Backend parameters to add or replace.
+        images: Reference images that replace the original ones.
+        max_cost: In micro-dollars.
     """
 
     count: int = 1
@@ -94,39 +93,41 @@ class Overrides(msgspec.Struct, frozen=True, kw_only=True):
     max_cost: int | None = None
 
 
-def provenance_from_sidecar(note: Sidecar) -> Provenance:
-    """Return how an image was made, by imagen's own note.
+def provenance_from_sidecar(sidecar: Sidecar) -> Provenance:
+    """Return how an image was made according to its sidecar.
 
     Raises:
-        InvalidRequest: the note makes no sense.
+        InvalidRequest: the sidecar has invalid values.
     """
-    applied, adjusted = note.applied, note.adjusted
-    asked_steps = applied.get("steps")
+    applied, adjusted = sidecar.applied, sidecar.adjusted
+    requested_steps = applied.get("steps")
     if change := adjusted.get("steps"):
-        asked_steps = change.requested
-    fit, images, mask = applied.get("fit"), note.references, None
+        requested_steps = change.requested
+    fit, images, mask = applied.get("fit"), sidecar.references, None
     if images and "mask" in applied:
         *others, mask = images
         images = tuple(others)
     try:
         return Provenance(
             source="imagen",
-            backend=note.backend,
-            adapter=note.adapter,
-            prompt=note.prompt,
-            prompt_sent="" if note.prompt_sent == note.prompt else note.prompt_sent,
-            negative=note.negative,
-            style=note.style,
-            size=Size.parse(note.requested_size),
-            seed=note.seed,
-            steps=asked_steps if isinstance(asked_steps, int) else 0,
-            default_steps=note.steps or 0,
-            model=note.model,
+            backend=sidecar.backend,
+            adapter=sidecar.adapter,
+            prompt=sidecar.prompt,
+            prompt_sent=""
+            if sidecar.prompt_sent == sidecar.prompt
+            else sidecar.prompt_sent,
+            negative=sidecar.negative,
+            style=sidecar.style,
+            size=Size.parse(sidecar.requested_size),
+            seed=sidecar.seed,
+            steps=requested_steps if isinstance(requested_steps, int) else 0,
+            default_steps=sidecar.steps or 0,
+            model=sidecar.model,
             model_requested="model" in applied,
             options={
-                name.removeprefix(_OWN): value
+                name.removeprefix(_OPTION_PREFIX): value
                 for name, value in applied.items()
-                if name not in _OURS
+                if name not in FIELD_NAMES
             },
             references=images,
             mask=mask,
@@ -134,16 +135,15 @@ def provenance_from_sidecar(note: Sidecar) -> Provenance:
         )
     except ValueError as error:
         raise InvalidRequest(
-            f"The note of image {note.id} makes no sense: {error}"
+            f"The sidecar of image {sidecar.id} has an invalid value: {error}"
         ) from error
 
 
-def provenance_from_file(making: EmbeddedMetadata) -> Provenance | None:
-    """Return how an image was made, by what its file says; None if it says nothing."""
-    told = [each for each in making.recipes if each.prompt]
-    if not told:
+def provenance_from_file(metadata: EmbeddedMetadata) -> Provenance | None:
+    """Return how an image was made according to its file; None without a prompt."""
+    recipe = next((each for each in metadata.recipes if each.prompt), None)
+    if recipe is None:
         return None
-    recipe = told[0]
     if recipe.sidecar is not None:
         return provenance_from_sidecar(recipe.sidecar)
     return Provenance(
@@ -151,11 +151,11 @@ def provenance_from_file(making: EmbeddedMetadata) -> Provenance | None:
         adapter=recipe.tool.lower(),
         prompt=recipe.prompt or "",
         negative=recipe.negative or "",
-        size=recipe.size or _size_of(making.facts),
+        size=recipe.size or _size_of(metadata.facts),
         seed=recipe.seed,
         steps=recipe.steps or 0,
         model=recipe.model or "",
-        other_parameters=tuple(_others(recipe)),
+        other_parameters=tuple(_list_other_parameters(recipe)),
     )
 
 
@@ -166,41 +166,43 @@ def _size_of(facts: ImageFacts) -> Size | None:
         return None
 
 
-def _others(recipe: Recipe) -> Sequence[str]:
-    said: dict[str, object] = {"sampler": recipe.sampler, "guidance": recipe.guidance}
-    named = [f"{name} {value}" for name, value in said.items() if value is not None]
-    return named + [
+def _list_other_parameters(recipe: Recipe) -> Sequence[str]:
+    known: dict[str, object] = {"sampler": recipe.sampler, "guidance": recipe.guidance}
+    listed = [f"{name} {value}" for name, value in known.items() if value is not None]
+    return listed + [
         name
         for name in recipe.parameters
-        if not any(word in name.lower() for word in _NOTHING_TO_CARRY)
+        if not any(word in name.lower() for word in _IRRELEVANT)
     ]
 
 
 def choose_backend(
     provenance: Provenance, instances: Mapping[str, Instance], *, default: str
 ) -> tuple[str, Change | None]:
-    """Return which backend makes it again, and in whose place if it is another one.
+    """Return the backend for the rerun, and the change if it is another one.
 
-    The instance that made it, if the config still has it; else one of the same
-    adapter, the default one before others; else the default.
+    Prefer the original instance, then the default instance if it has the original
+    adapter, then any instance with that adapter, then the default instance.
     """
-    there = instances.get(provenance.backend)
-    if there is not None and there.adapter == provenance.adapter:
+    original = instances.get(provenance.backend)
+    if original is not None and original.adapter == provenance.adapter:
         return provenance.backend, None
-    kin = [
+    similar = [
         name for name, each in instances.items() if each.adapter == provenance.adapter
     ]
-    if not provenance.backend and kin:
-        return (default if default in kin else kin[0]), None
-    used = default if default in kin or not kin else kin[0]
-    alike = f", and this one is of {provenance.adapter} too" if kin else ""
-    missing = "has none of that name"
-    if there is not None:
-        missing = f"has {provenance.adapter} no longer under that name"
+    if not provenance.backend and similar:
+        return (default if default in similar else similar[0]), None
+    used = default if default in similar or not similar else similar[0]
+    missing = f"the config has no backend {provenance.backend!r}"
+    if not provenance.backend:
+        missing = f"the config has no backend of {provenance.adapter}"
+    if original is not None:
+        missing = f"{provenance.backend} no longer uses {provenance.adapter}"
+    same = f"; {used} uses {provenance.adapter} too" if similar else ""
     return used, Change(
         requested=provenance.backend or provenance.source,
         used=used,
-        reason=f"the config {missing}{alike}",
+        reason=missing + same,
     )
 
 
@@ -215,128 +217,135 @@ def build_rerun_request(
     replaced: Change | None = None,
     notes: Sequence[str] = (),
 ) -> GenerationRequest:
-    """Return the request that makes the image again, as well as this backend can.
+    """Return the request that makes the image again, as closely as the backend can.
 
     Args:
-        origin: How it was made.
-        wishes: What is to be different.
-        instance: The backend that makes it now.
-        can_of: What that can do.
-        images: The references, found again, unless there are others.
-        mask: Likewise.
-        replaced: In whose place the backend stands, if nobody chose it.
-        notes: What else is to be said of it.
+        provenance: How the image was made.
+        overrides: What to change.
+        instance: The backend for the rerun.
+        capabilities_of: The capabilities of that backend.
+        images: The original reference images, unless the overrides have others.
+        mask: The original mask, unless the overrides have another.
+        replaced: The change of the backend, if the user did not choose it.
+        notes: Further differences from the original image.
     """
-    carrying = _ParameterTransfer(provenance, overrides, instance, capabilities_of)
-    carrying.notes.extend(notes)
+    transfer = _ParameterTransfer(provenance, overrides, instance, capabilities_of)
+    transfer.notes.extend(notes)
     if replaced is not None:
-        carrying.adjusted["backend"] = replaced
-    model = carrying.model()
-    can = capabilities_of(model) if model else carrying.own
+        transfer.adjusted["backend"] = replaced
+    model = transfer.model()
+    capabilities = capabilities_of(model) if model else transfer.default_capabilities
+    # The prompt has the style applied already, so the style only keeps its name.
+    style = None if provenance.style is None else Style(name=provenance.style)
     return GenerationRequest(
         prompt=provenance.prompt,
         prompt_sent=provenance.prompt_sent,
         negative=provenance.negative,
-        style=None if provenance.style is None else Style(name=provenance.style),
+        style=style,
         size=overrides.size or provenance.size,
-        seed=carrying.seed(can),
-        steps=carrying.steps(can, model),
+        seed=transfer.seed(capabilities),
+        steps=transfer.steps(capabilities, model),
         model=model,
         count=overrides.count,
-        options=carrying.options(can),
+        options=transfer.options(capabilities),
         images=tuple(images) if overrides.images is None else overrides.images,
         mask=overrides.mask or mask,
         fit=overrides.fit or provenance.fit,
         timeout=overrides.timeout,
         strict=overrides.strict,
         max_cost=overrides.max_cost,
-        dropped=carrying.lost(),
+        dropped=transfer.dropped(),
     )
 
 
 class _ParameterTransfer:
-    """Carries one thing after the other over, and keeps account of what is lost."""
+    """Transfers each parameter to the new request, and records what is lost."""
 
     def __init__(
         self,
-        origin: Provenance,
-        wishes: Overrides,
+        provenance: Provenance,
+        overrides: Overrides,
         instance: Instance,
-        can_of: CapabilitiesOf,
+        capabilities_of: CapabilitiesOf,
     ) -> None:
-        self._origin = origin
-        self._wishes = wishes
+        self._provenance = provenance
+        self._overrides = overrides
         self._name = instance.name
-        self._can_of = can_of
-        self._kin = instance.adapter == origin.adapter
-        self._same = self._kin and instance.name == origin.backend
+        self._capabilities_of = capabilities_of
+        self._same_adapter = instance.adapter == provenance.adapter
+        self._same_instance = self._same_adapter and instance.name == provenance.backend
         self.notes: list[str] = []
         self._ignored: dict[str, str] = {}
         self.adjusted: dict[str, Change] = {}
 
     @cached_property
-    def own(self) -> Capabilities:
-        """What the backend can do with its own model; it may have none."""
-        return self._can_of("")
+    def default_capabilities(self) -> Capabilities:
+        # Looked up only on demand: a backend may have no default model.
+        return self._capabilities_of("")
 
-    def lost(self) -> DroppedParameters:
-        origin = self._origin
-        if origin.other_parameters:
-            named = origin.other_parameters[:_MOST_NAMED]
-            more = len(origin.other_parameters) - len(named)
-            words = ", ".join(named) + (f" and {more} more" if more else "")
+    def dropped(self) -> DroppedParameters:
+        provenance = self._provenance
+        if provenance.other_parameters:
+            listed = provenance.other_parameters[:_MAX_LISTED]
+            more = len(provenance.other_parameters) - len(listed)
+            names = ", ".join(listed) + (f" and {more} more" if more else "")
             self.notes.append(
-                f"what else {origin.source} says is not carried over: {words}"
+                f"other parameters of {provenance.source} are not used: {names}"
             )
         return DroppedParameters(
             ignored=self._ignored, adjusted=self.adjusted, notes=tuple(self.notes)
         )
 
     def model(self) -> str | None:
-        """Return the model to ask for; None is the backend's own."""
-        if self._wishes.model is not None:
-            return self._wishes.model
-        asked = self._origin.model
-        if not asked:
+        """Return the model to request; None for the backend's default."""
+        if self._overrides.model is not None:
+            return self._overrides.model
+        original = self._provenance.model
+        if not original:
             return None
-        own, models = self.own.model, self.own.models
-        if asked == own:
+        default = self.default_capabilities.model
+        models = self.default_capabilities.models
+        if original == default:
             return None
-        if not self._origin.model_requested and own.partition(":")[0] == asked:
-            return None  # a backend reports its model without the version
-        if (models is None and self._kin) or (models and asked in models):
-            return asked
+        # A backend reports its default model without the version.
+        unversioned = default.partition(":")[0]
+        if not self._provenance.model_requested and unversioned == original:
+            return None
+        if (models is None and self._same_adapter) or (models and original in models):
+            return original
         self.adjusted["model"] = Change(
-            requested=asked,
-            used=own or "its own",
-            reason=f"{self._name}: it knows no such model",
+            requested=original,
+            used=default or "its own",
+            reason=f"{self._name}: it has no such model",
         )
         return None
 
-    def steps(self, can: Capabilities, model: str | None) -> int:
-        if self._wishes.steps is not None:
-            return self._wishes.steps
-        if self._origin.steps or not (self._same and can.steps):
-            return self._origin.steps
-        unchanged = (model or can.model) == self._origin.model
-        return self._origin.default_steps if unchanged else 0
+    def steps(self, capabilities: Capabilities, model: str | None) -> int:
+        if self._overrides.steps is not None:
+            return self._overrides.steps
+        requested = self._provenance.steps
+        if requested or not (self._same_instance and capabilities.steps):
+            return requested
+        unchanged = (model or capabilities.model) == self._provenance.model
+        return self._provenance.default_steps if unchanged else 0
 
-    def seed(self, can: Capabilities) -> int:
-        if self._wishes.seed is not None:
-            return self._wishes.seed
-        seed = self._origin.seed
-        if not seed and can.largest_seed is not None:
-            said = "is 0, for which imagen draws another" if seed == 0 else "is unknown"
-            self.notes.append(f"the seed {said}, so the image will be another one")
+    def seed(self, capabilities: Capabilities) -> int:
+        if self._overrides.seed is not None:
+            return self._overrides.seed
+        seed = self._provenance.seed
+        if not seed and capabilities.largest_seed is not None:
+            problem = "is unknown" if seed is None else "is 0, which means a random one"
+            self.notes.append(f"the seed {problem}, so the image will be different")
         return seed or 0
 
-    def options(self, can: Capabilities) -> dict[str, object]:
-        carried: dict[str, object] = {}
-        for name, value in self._origin.options.items():
-            if name in self._wishes.options:
+    def options(self, capabilities: Capabilities) -> dict[str, object]:
+        kept: dict[str, object] = {}
+        known = capabilities.parameters
+        for name, value in self._provenance.options.items():
+            if name in self._overrides.options:
                 continue
-            if self._kin if can.parameters is None else name in can.parameters:
-                carried[name] = value
+            if self._same_adapter if known is None else name in known:
+                kept[name] = value
             else:
-                self._ignored[name] = f"{self._name}: it knows no such parameter"
-        return {**carried, **self._wishes.options}
+                self._ignored[name] = f"{self._name}: it has no such parameter"
+        return {**kept, **self._overrides.options}

@@ -1,4 +1,4 @@
-"""What comes back from a backend, and what becomes of it."""
+"""Results: of a call to a backend, of an image, and of a request."""
 
 from collections.abc import Mapping
 
@@ -11,12 +11,12 @@ from imagen.formats.container import ImageFacts
 
 
 class GeneratedImage(msgspec.Struct, frozen=True, kw_only=True):
-    """One image as the backend sent it, bytes unchanged.
+    """One image as the backend sent it.
 
     Attributes:
-        content: The whole file.
-        media_type: What the backend says it is.
-        seed: The seed that the backend says it used; None when it does not say.
+        content: The file, unchanged.
+        media_type: Media type according to the backend.
+        seed: Seed that was used, as reported by the backend; None if unknown.
     """
 
     content: bytes
@@ -25,16 +25,16 @@ class GeneratedImage(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Generated(msgspec.Struct, frozen=True, kw_only=True):
-    """The answer to one call.
+    """The result of one call.
 
     Attributes:
-        images: One, or the batch that was asked for.
-        model: The model that the backend says it used; "" when it does not say.
-        steps: The steps that it says it took; None when it does not say.
-        cost: What the call cost, if the backend tells.
-        used: What it used, as far as the backend tells; without it the images are
-            counted and measured.
-        parameters: What else the backend reports; ends in the sidecar.
+        images: One image, or the requested batch.
+        model: Model that was used, as reported by the backend; "" if unknown.
+        steps: Number of steps, as reported by the backend; None if unknown.
+        cost: Cost of the call, if the backend reports it.
+        used: Consumption, as far as the backend reports it; missing numbers of images
+            and megapixels are measured.
+        parameters: Other values that the backend reports; stored in the sidecar.
     """
 
     images: tuple[GeneratedImage, ...]
@@ -46,14 +46,14 @@ class Generated(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class StoredImage(msgspec.Struct, frozen=True, kw_only=True):
-    """An image that is where it belongs.
+    """A stored image.
 
     Attributes:
-        number: Which of the request's images it is, from 1.
-        location: Where it is, as its storage calls the place.
-        content: The bytes that were stored.
-        facts: What those bytes are.
-        sidecar: How it was made.
+        number: Position of the image in the request, from 1.
+        location: Location that the storage returned.
+        content: The stored bytes.
+        facts: Type and size of these bytes.
+        sidecar: The image's sidecar.
     """
 
     number: int
@@ -64,12 +64,13 @@ class StoredImage(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class FailedImage(msgspec.Struct, frozen=True, kw_only=True):
-    """An image that will not come, or is not where it belongs, and why.
+    """An image that was not made, or could not be stored at its location.
 
     Attributes:
-        number: Which of the request's images it is, from 1.
-        error: Why; an `ImagenError`, unless it is a fault of ours or the adapter's.
-        rescued: The image, when it was made and lies elsewhere.
+        number: Position of the image in the request, from 1.
+        error: The reason: an `ImagenError`, or another exception for a bug in imagen or
+            in the adapter.
+        rescued: The image, if it was made and stored at another location.
     """
 
     number: int
@@ -78,7 +79,7 @@ class FailedImage(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class GenerationReport(msgspec.Struct, frozen=True, kw_only=True):
-    """The whole story of one request, in the order of its images."""
+    """The result of one request, in the order of its images."""
 
     stored: tuple[StoredImage, ...] = ()
     failed: tuple[FailedImage, ...] = ()

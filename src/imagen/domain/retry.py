@@ -1,4 +1,4 @@
-"""When to ask again, and how long to wait first."""
+"""Automatic retries and the waits between them."""
 
 import msgspec
 
@@ -6,14 +6,14 @@ from imagen.domain.errors import ImagenError, Throttled
 
 
 class RetryPolicy(msgspec.Struct, frozen=True, kw_only=True):
-    """Waits that double, up to a limit; the backend's own wish goes first."""
+    """Exponential back-off in seconds; a backend's `retry_after` takes precedence."""
 
     attempts: int = 4
     first_wait: float = 0.5
     longest_wait: float = 30.0
 
     def wait_after(self, failure: ImagenError, *, attempt: int) -> float | None:
-        """Return seconds to wait after the nth attempt, or None to give up."""
+        """Return the seconds to wait after the nth attempt, or None to give up."""
         if not failure.retryable or attempt >= self.attempts:
             return None
         if isinstance(failure, Throttled) and failure.retry_after is not None:

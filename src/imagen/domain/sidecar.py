@@ -1,4 +1,4 @@
-"""The note beside every image, and inside it, that says how to make it again."""
+"""The sidecar: a JSON description of an image, beside it and embedded in it."""
 
 from collections.abc import Mapping
 
@@ -6,7 +6,9 @@ import msgspec
 
 SCHEMA = 1
 
-_NOT_INSIDE: Mapping[str, object] = {
+# Fields that are not embedded in the image, because they are private or depend on the
+# finished file, and the values that replace them when embedded metadata is read.
+_NOT_EMBEDDED: Mapping[str, object] = {
     "usage_id": None,
     "bytes": 0,
     "sha256": "",
@@ -15,19 +17,17 @@ _NOT_INSIDE: Mapping[str, object] = {
     "caller": "",
     "warnings": (),
 }
-"""What is nobody else's business, or cannot be known before the note is written; and
-what stands for it when a note is read from a file."""
 
 
 class Reference(msgspec.Struct, frozen=True, kw_only=True):
-    """An image that the request brought along, by name and content."""
+    """A reference image of the request, by name and hash."""
 
     name: str
     sha256: str
 
 
 class Change(msgspec.Struct, frozen=True, kw_only=True):
-    """A parameter that did not stay as it was asked for."""
+    """A parameter whose used value differs from the requested one."""
 
     requested: object
     used: object
@@ -37,9 +37,9 @@ class Change(msgspec.Struct, frozen=True, kw_only=True):
 class Sidecar(msgspec.Struct, frozen=True, kw_only=True):
     """Everything needed to understand one image, or to make it again.
 
-    Times are UTC, sizes in pixels, `latency_ms` covers the whole call to the backend.
-    `width`, `height`, `mime_type`, `bytes` and `sha256` are read from the stored file;
-    `source_sha256` is that of the bytes as they came from the backend.
+    Times are UTC, sizes in pixels; `latency_ms` covers the whole call to the backend.
+    `width`, `height`, `mime_type`, `bytes` and `sha256` describe the stored file;
+    `source_sha256` is the hash of the bytes that the backend sent.
     """
 
     schema: int = SCHEMA
@@ -77,15 +77,15 @@ class Sidecar(msgspec.Struct, frozen=True, kw_only=True):
 
 
 def write_sidecar(sidecar: Sidecar) -> bytes:
-    """Return the note as readable JSON: UTF-8, indented, keys in their order."""
+    """Return the sidecar as indented UTF-8 JSON with the keys in field order."""
     return msgspec.json.format(msgspec.json.encode(sidecar), indent=2) + b"\n"
 
 
 def read_sidecar(content: bytes) -> Sidecar:
-    """Return the note that lies beside an image.
+    """Parse a sidecar file.
 
     Raises:
-        ValueError: it is none of ours; says why.
+        ValueError: the content is not a valid sidecar; the message has the reason.
     """
     try:
         return msgspec.json.decode(content, type=Sidecar)
@@ -94,22 +94,22 @@ def read_sidecar(content: bytes) -> Sidecar:
 
 
 def select_embedded_fields(sidecar: Sidecar) -> dict[str, object]:
-    """Return the part of the note that goes inside the image."""
-    kept = msgspec.to_builtins(sidecar)
-    return {key: value for key, value in kept.items() if key not in _NOT_INSIDE}
+    """Return the fields of the sidecar that are embedded in the image."""
+    fields = msgspec.to_builtins(sidecar)
+    return {key: value for key, value in fields.items() if key not in _NOT_EMBEDDED}
 
 
 def write_note(sidecar: Sidecar) -> str:
-    """Return the part of the note that goes inside the image, as short JSON."""
+    """Return the embedded fields of the sidecar as compact JSON."""
     text = msgspec.json.encode(select_embedded_fields(sidecar)).decode()
-    # Two characters that JSON may hold as they are, but XML may not.
+    # JSON allows these two characters unescaped, XML does not, and XMP is XML.
     return text.replace("\ufffe", r"\ufffe").replace("\uffff", r"\uffff")
 
 
-def read_note(said: Mapping[str, object]) -> Sidecar:
-    """Return the note that was inside an image; what is never there is empty.
+def read_note(fields: Mapping[str, object]) -> Sidecar:
+    """Return the sidecar embedded in an image; fields that are not embedded are empty.
 
     Raises:
-        msgspec.ValidationError: it is none of ours.
+        msgspec.ValidationError: the fields are not a valid sidecar.
     """
-    return msgspec.convert({**_NOT_INSIDE, **said}, Sidecar)
+    return msgspec.convert({**_NOT_EMBEDDED, **fields}, Sidecar)

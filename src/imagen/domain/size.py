@@ -1,4 +1,4 @@
-"""How large an image is, and which sizes a backend can make."""
+"""Image sizes, and the sizes that a backend supports."""
 
 import re
 from typing import Self
@@ -9,10 +9,10 @@ from imagen.domain.errors import InvalidRequest
 
 SMALLEST_SIDE = 16
 LARGEST_SIDE = 16384
+# Aspect ratios that differ by less than this factor look the same.
 ALIKE = 1.02
-"""Shapes that differ by less than this factor look the same."""
 
-_WRITTEN = re.compile(r"([0-9]{1,6})[xX]([0-9]{1,6})", re.ASCII)
+_PATTERN = re.compile(r"([0-9]{1,6})[xX]([0-9]{1,6})", re.ASCII)
 
 
 class Size(msgspec.Struct, frozen=True, order=True):
@@ -24,13 +24,13 @@ class Size(msgspec.Struct, frozen=True, order=True):
     def __post_init__(self) -> None:
         if not all(type(side) is int for side in self.sides):
             raise InvalidRequest(
-                f"{self.width!r} by {self.height!r} is not a size.",
-                hint="Width and height are whole numbers of pixels.",
+                f"Invalid size {self.width!r} by {self.height!r}.",
+                hint="Width and height must be whole numbers of pixels.",
             )
         if not all(SMALLEST_SIDE <= side <= LARGEST_SIDE for side in self.sides):
             raise InvalidRequest(
-                f"An image of {self} is out of range.",
-                hint=f"Width and height go from {SMALLEST_SIDE} to {LARGEST_SIDE}.",
+                f"The size {self} is out of range.",
+                hint=f"Width and height must be {SMALLEST_SIDE} to {LARGEST_SIDE}.",
             )
 
     def __str__(self) -> str:
@@ -53,28 +53,28 @@ class Size(msgspec.Struct, frozen=True, order=True):
 
     @classmethod
     def parse(cls, text: str) -> Self:
-        """Read `"1536x768"`.
+        """Parse a size such as `1536x768`.
 
         Raises:
-            InvalidRequest: it is written differently, or out of range.
+            InvalidRequest: the text has another form, or the size is out of range.
         """
-        written = _WRITTEN.fullmatch(text.strip())
-        if written is None:
+        match = _PATTERN.fullmatch(text.strip())
+        if match is None:
             raise InvalidRequest(
-                f"{text!r} is not a size.", hint="Write WIDTHxHEIGHT, such as 1536x768."
+                f"Invalid size {text!r}.", hint="Use WIDTHxHEIGHT, such as 1536x768."
             )
-        return cls(int(written[1]), int(written[2]))
+        return cls(int(match[1]), int(match[2]))
 
 
 class SizeRule(msgspec.Struct, frozen=True, kw_only=True):
-    """The sizes that a backend makes: a list of them, or a grid within bounds.
+    """The sizes that a backend supports: a list, or a grid within bounds.
 
     Attributes:
-        choices: The only sizes there are; empty means the grid below.
-        multiple: Both sides are multiples of this many pixels.
-        smallest: The shortest side.
-        largest: The longest side.
-        max_pixels: Width times height at most; None is no limit.
+        choices: All supported sizes; empty means the grid below.
+        multiple: Both sides are multiples of this number of pixels.
+        smallest: Minimum length of a side.
+        largest: Maximum length of a side.
+        max_pixels: Maximum of width times height; None is unlimited.
     """
 
     choices: tuple[Size, ...] = ()
@@ -84,7 +84,7 @@ class SizeRule(msgspec.Struct, frozen=True, kw_only=True):
     max_pixels: int | None = None
 
     def allows(self, size: Size) -> bool:
-        """Whether exactly this size can be made."""
+        """Return whether exactly this size is supported."""
         if self.choices:
             return size in self.choices
         in_grid = all(
@@ -94,25 +94,26 @@ class SizeRule(msgspec.Struct, frozen=True, kw_only=True):
         return in_grid and not self._too_many(*size.sides)
 
     def nearest(self, size: Size) -> Size:
-        """The size that can be made and is closest: first in shape, then in area."""
+        """Return the closest supported size: first by aspect ratio, then by area."""
         if self.allows(size):
             return size
         if self.choices:
             best = min(_difference(choice, size) for choice in self.choices)
-            alike = [
+            similar = [
                 choice
                 for choice in self.choices
                 if _difference(choice, size) <= best * ALIKE
             ]
-            return min(alike, key=lambda choice: _distance(choice, size))
-        return Size(*self._snapped(size))
+            return min(similar, key=lambda choice: _distance(choice, size))
+        return Size(*self._fit_grid(size))
 
-    def _snapped(self, size: Size) -> tuple[int, int]:
+    def _fit_grid(self, size: Size) -> tuple[int, int]:
         scale = max(1.0, self.smallest / min(size.sides))
         scale = min(scale, self.largest / max(size.sides))
         if self.max_pixels is not None:
             scale = min(scale, (self.max_pixels / (size.width * size.height)) ** 0.5)
         width, height = (self._snap(side * scale) for side in size.sides)
+        # Rounding to the grid can exceed the limit again, by a step or two.
         while self._too_many(width, height):
             if width >= height:
                 width -= self.multiple
@@ -130,7 +131,7 @@ class SizeRule(msgspec.Struct, frozen=True, kw_only=True):
 
 
 def _difference(choice: Size, size: Size) -> float:
-    """The factor between two shapes; 1 if they are the same."""
+    """Return the factor between two aspect ratios; 1 if they are the same."""
     return max(choice.ratio, size.ratio) / min(choice.ratio, size.ratio)
 
 

@@ -1,4 +1,4 @@
-"""A style is a reusable way of asking."""
+"""Styles: reusable prompt templates with settings."""
 
 from collections.abc import Mapping
 
@@ -10,16 +10,17 @@ from imagen.domain.size import Size
 
 
 class Style(msgspec.Struct, frozen=True, kw_only=True):
-    """Words wrapped around a prompt and settings to go with them, under a name.
+    """A named prompt template with default settings.
 
     Attributes:
-        name: What it is called in the config.
-        prompt: Where `{prompt}` stands, the prompt goes; without it, in front.
-        negative: What to keep out, before what the request itself keeps out.
-        size: Used unless the request names one.
-        steps: Likewise; 0 leaves it to the backend.
-        seed: Likewise; 0 lets imagen draw one.
-        options: Parameters of the backend's own, under those of the request.
+        name: Name in the config.
+        prompt: Text in which `{prompt}` is replaced by the prompt; without it the text
+            is appended to the prompt.
+        negative: Negative prompt, placed before that of the request.
+        size: Default size, used if the request sets none.
+        steps: Default number of steps, used in the same way; 0 for none.
+        seed: Default seed, used in the same way; 0 for none.
+        options: Backend parameters; those of the request take precedence.
     """
 
     name: str
@@ -34,12 +35,12 @@ class Style(msgspec.Struct, frozen=True, kw_only=True):
         validate_seed(self.seed)
         if self.steps < 0:
             raise InvalidRequest(
-                f"The style {self.name!r} cannot take {self.steps} steps."
+                f"The style {self.name!r} has {self.steps} steps; use 0 or more."
             )
 
 
 def apply_style(prompt: str, style: Style | None) -> str:
-    """Return the prompt as the style would say it."""
+    """Return the prompt with the style applied."""
     if style is None or not style.prompt:
         return prompt
     if "{prompt}" not in style.prompt:
@@ -48,6 +49,6 @@ def apply_style(prompt: str, style: Style | None) -> str:
 
 
 def combine_negatives(negative: str, style: Style | None) -> str:
-    """Return what to keep out: the style's wishes, then the request's."""
-    asked = (style.negative if style else "", negative)
-    return ", ".join(part for part in asked if part)
+    """Return the negative prompt of the style followed by that of the request."""
+    parts = (style.negative if style else "", negative)
+    return ", ".join(part for part in parts if part)

@@ -1,4 +1,4 @@
-"""Every combination of what was asked for, as one plan, and as a table of images."""
+"""Sweeps: all combinations of several values, as one plan and as a table."""
 
 import re
 from collections.abc import Callable, Mapping, Sequence
@@ -14,41 +14,44 @@ from imagen.domain.money.cost import Cost
 from imagen.domain.plan import GenerationPlan
 from imagen.domain.request import MAX_IMAGES
 
+# Images in a row of the contact sheet if only one axis has several values.
 MAX_COLUMNS = 8
-"""Images in a row, where only one thing varies."""
 
 _RANGE = re.compile(r"([0-9]{1,20})\.\.([0-9]{1,20})(?:\.\.([0-9]{1,20}))?", re.ASCII)
 _NUMBER = re.compile(r"[0-9]{1,20}", re.ASCII)
+# The order of the axes, the slowest first. The seed varies fastest, so that the images
+# of one setting are beside each other.
 _ORDER = ("backend", "style", "model", "size", "set", "steps", "seed")
 
 
 class Axis(msgspec.Struct, frozen=True, kw_only=True):
-    """One thing that varies: `seed`, `backend`, or a parameter as `set.NAME`."""
+    """A parameter with its values: `seed`, `backend`, ..., or `set.NAME`."""
 
     name: str
     values: tuple[object, ...]
 
     def __post_init__(self) -> None:
         if not self.values:
-            raise InvalidRequest(f"There is no value for {self.name}.")
+            raise InvalidRequest(f"{self.name} has no values.")
         if len(self.values) > MAX_IMAGES:
             raise InvalidRequest(
                 f"{self.name} has {len(self.values)} values.",
-                hint=f"{MAX_IMAGES} images can be made at once.",
+                hint=f"Use {MAX_IMAGES} or fewer.",
             )
+        # Compared with the type, because 1 == True in Python.
         seen: list[tuple[type, object]] = []
         for value in self.values:
-            if (type(value), value) in seen:  # for Python, 1 is True
-                raise InvalidRequest(f"{self.name} has {value} twice.")
+            if (type(value), value) in seen:
+                raise InvalidRequest(f"{self.name} has the value {value} twice.")
             seen.append((type(value), value))
 
 
 class Cell(msgspec.Struct, frozen=True, kw_only=True):
-    """One combination.
+    """One combination of a sweep.
 
     Attributes:
-        number: Which it is, from 1.
-        values: Of each axis, by its name.
+        number: Position of the combination, from 1.
+        values: The value of each axis, by its name.
     """
 
     number: int
@@ -56,14 +59,14 @@ class Cell(msgspec.Struct, frozen=True, kw_only=True):
 
     @property
     def label(self) -> str:
-        """Which it is, in words."""
+        """The values as text."""
         return " · ".join(
             format_axis_value(name, value) for name, value in self.values.items()
         )
 
     @property
     def options(self) -> dict[str, object]:
-        """The parameters of the backend's own."""
+        """The backend parameters."""
         return {
             name.removeprefix("set."): value
             for name, value in self.values.items()
@@ -72,16 +75,16 @@ class Cell(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class SweepGrid(msgspec.Struct, frozen=True, kw_only=True):
-    """Axes in the order in which they vary: the last one fastest."""
+    """The axes of a sweep; the last one varies fastest."""
 
     axes: tuple[Axis, ...]
 
     @classmethod
     def of(cls, axes: Sequence[Axis]) -> Self:
-        """Return the sweep over the axes, in the order that a table shows best.
+        """Return a sweep over the axes, sorted for display as a table.
 
         Raises:
-            InvalidRequest: there are too many combinations.
+            InvalidRequest: the number of combinations exceeds the limit.
         """
 
         def rank(axis: Axis) -> int:
@@ -90,13 +93,13 @@ class SweepGrid(msgspec.Struct, frozen=True, kw_only=True):
         images = prod(len(axis.values) for axis in axes)
         if images > MAX_IMAGES:
             raise InvalidRequest(
-                f"{images} combinations cannot be made at once.",
-                hint=f"{MAX_IMAGES} can.",
+                f"The sweep has {images} combinations.",
+                hint=f"Use {MAX_IMAGES} or fewer.",
             )
         return cls(axes=tuple(sorted(axes, key=rank)))
 
     def cells(self) -> tuple[Cell, ...]:
-        """Return every combination."""
+        """Return all combinations."""
         names = [axis.name for axis in self.axes]
         combinations = product(*(axis.values for axis in self.axes))
         return tuple(
@@ -105,10 +108,10 @@ class SweepGrid(msgspec.Struct, frozen=True, kw_only=True):
         )
 
     def table(self) -> "Table":
-        """Return the rows and columns in which the cells are shown.
+        """Return the labels of the rows and columns.
 
-        The last axis of several values goes across, the others go down. A single one
-        goes on in the next row where there is no more room.
+        The last axis with several values forms the columns, the others form the rows.
+        A single axis with many values is wrapped into several rows.
         """
         varied = [axis for axis in self.axes if len(axis.values) > 1]
         across = varied[-1] if varied else None
@@ -128,9 +131,9 @@ class SweepGrid(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Table(msgspec.Struct, frozen=True, kw_only=True):
-    """What stands above the columns and beside the rows; "" where nothing does.
+    """The labels of columns and rows; "" for no label.
 
-    The cells fill it from left to right, from top to bottom.
+    The cells fill the table from left to right, from top to bottom.
     """
 
     columns: tuple[str, ...]
@@ -138,12 +141,12 @@ class Table(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class SweepPlan(msgspec.Struct, frozen=True, kw_only=True):
-    """Every call of a sweep, decided to the last parameter.
+    """All calls of a sweep, with every parameter decided.
 
     Attributes:
-        sweep: What varies.
+        sweep: The axes.
         cells: The combinations.
-        plans: One for each cell, with one call for one image.
+        plans: The plan of each cell, with one call for one image.
     """
 
     sweep: SweepGrid
@@ -152,25 +155,27 @@ class SweepPlan(msgspec.Struct, frozen=True, kw_only=True):
 
     @property
     def cost(self) -> Cost:
-        """What all of it may cost; unknown if that of one call is."""
+        """The expected cost of all calls; unknown if one of them is unknown."""
         return total_cost([estimate_plan_cost(plan) for plan in self.plans])
 
     def warnings(self) -> tuple[str, ...]:
-        """Each warning of the plans, once."""
-        said = (
-            words for plan in self.plans for words in plan.parameter_report.warnings()
+        """Return the warnings of all plans without repetitions."""
+        warnings = (
+            warning
+            for plan in self.plans
+            for warning in plan.parameter_report.warnings()
         )
-        return tuple(dict.fromkeys(said))
+        return tuple(dict.fromkeys(warnings))
 
 
 class SweepEstimate(msgspec.Struct, frozen=True, kw_only=True):
-    """What a sweep would send, and what it would cost.
+    """The calls of a sweep and their cost.
 
     Attributes:
-        images: How many would be made, each in a call of its own.
-        cost_usd: Dollars for all of it; None when unknown, never 0 for unknown.
-        cost_source: Where that figure comes from.
-        cells: Of each combination its values, and what it would send.
+        images: Number of images, each made in a separate call.
+        cost_usd: Total in dollars; None if unknown, never 0 for unknown.
+        cost_source: Source of the cost.
+        cells: Values and estimate of each combination.
     """
 
     images: int
@@ -180,14 +185,14 @@ class SweepEstimate(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class CellEstimate(msgspec.Struct, frozen=True, kw_only=True):
-    """What one combination would send."""
+    """The values and the estimate of one combination."""
 
     cell: Mapping[str, object]
     estimate: Estimate
 
 
 def estimate_sweep(plan: SweepPlan) -> SweepEstimate:
-    """Return what carrying out the plan would send and cost."""
+    """Return the estimate of a sweep."""
     return SweepEstimate(
         images=len(plan.cells),
         cost_usd=plan.cost.usd,
@@ -200,7 +205,7 @@ def estimate_sweep(plan: SweepPlan) -> SweepEstimate:
 
 
 def total_cost(costs: Sequence[Cost]) -> Cost:
-    """Return the sum; unknown if one of them is."""
+    """Return the sum of the costs; unknown if one of them is unknown."""
     known = [cost.micros for cost in costs if cost.micros is not None]
     if len(known) < len(costs):
         return Cost()
@@ -208,10 +213,10 @@ def total_cost(costs: Sequence[Cost]) -> Cost:
 
 
 def parse_numbers(name: str, words: str) -> Axis:
-    """Read `1,4..8,20..50..10`: numbers, and ranges that include their ends.
+    """Parse numbers and inclusive ranges such as `1,4..8,20..50..10`.
 
     Raises:
-        InvalidRequest: it is written differently.
+        InvalidRequest: the text has another form, or a range is empty.
     """
     values: list[object] = []
     for word in words.split(","):
@@ -221,14 +226,14 @@ def parse_numbers(name: str, words: str) -> Axis:
         found = _RANGE.fullmatch(word.strip())
         if found is None:
             raise InvalidRequest(
-                f"{word.strip()!r} is neither a number nor a range for {name}.",
-                hint="Write 1,2,3 or 1..3 or 10..50..10.",
+                f"Invalid value {word.strip()!r} for {name}.",
+                hint="Use numbers or ranges, such as 1,2,3 or 1..3 or 10..50..10.",
             )
         first, last, step = int(found[1]), int(found[2]), int(found[3] or 1)
         if last < first or step < 1:
             raise InvalidRequest(
-                f"The range {word.strip()} of {name} holds nothing.",
-                hint="It goes from the smaller number to the larger one.",
+                f"The range {word.strip()} of {name} is empty.",
+                hint="Put the smaller number first, and use a step of 1 or more.",
             )
         values += range(first, last + 1, step)[: MAX_IMAGES + 1]
     return Axis(name=name, values=tuple(values))
@@ -237,10 +242,10 @@ def parse_numbers(name: str, words: str) -> Axis:
 def parse_words(
     name: str, words: str, *, read: Callable[[str], object] = str.strip
 ) -> Axis:
-    """Read `a,b`; a comma within quotes parts nothing.
+    """Parse a comma-separated list; a comma within quotes does not separate.
 
     Raises:
-        InvalidRequest: a value is empty, or there twice.
+        InvalidRequest: a value is empty, or occurs twice.
     """
     values: list[str] = [""]
     quote = ""
@@ -259,9 +264,9 @@ def parse_words(
 
 
 def format_axis_value(name: str, value: object) -> str:
-    """Return one value of an axis in words: `seed 7`, `8 steps`, `flux`."""
+    """Return a value of an axis as text: `seed 7`, `8 steps`, `flux`."""
     if name in {"backend", "model", "size"}:
         return str(value)
     if name == "steps":
-        return f"{value} steps" if value else "its own steps"
+        return f"{value} steps" if value else "default steps"
     return f"{name.removeprefix('set.')} {value}"

@@ -1,4 +1,4 @@
-"""The port to whatever makes images."""
+"""The port for image backends."""
 
 from collections.abc import Callable, Mapping
 from datetime import datetime
@@ -16,186 +16,191 @@ OptionsT = TypeVar("OptionsT", bound=msgspec.Struct)
 
 
 class JobContext(Protocol):
-    """Held by a backend while it works: the only way in which it may wait or speak."""
+    """The services that a running job may use: reports, waiting and cancellation."""
 
     def accepted(self, reference: str) -> None:
-        """Say what the remote job is called, as soon as that is known.
+        """Report the remote job's id as soon as it is known.
 
-        Once for a job, and never with an empty name.
+        Call this once for a job, never with an empty id.
         """
         ...
 
     def progress(
         self, fraction: float | None, note: str = "", *, steps: int | None = None
     ) -> None:
-        """Say how far the image is, from 0 to 1; None when that cannot be known.
+        """Report the progress of the job.
 
         Args:
-            fraction: How much of the work is done; never less than before.
-            note: What is being done, in a word or two.
-            steps: How many steps the whole work has, if it goes in steps; at least 1.
+            fraction: From 0 to 1, never decreasing; None if unknown.
+            note: The current activity, in one or two words.
+            steps: The total number of steps, at least 1; None if there are no steps.
         """
         ...
 
     def sleep(self, seconds: float) -> None:
-        """Let time pass.
+        """Wait.
 
         Raises:
-            Cancelled: nobody wants the image any more, or its time is over.
+            Cancelled: the user cancelled the job, or its deadline passed.
         """
         ...
 
     def on_cancel(self, close: Callable[[], None]) -> None:
-        """Have `close` called, once, from another thread, when the job is cancelled.
+        """Register a function that is called once, in another thread, on cancellation.
 
-        For breaking a read that blocks: a socket's `shutdown` does, closing an HTTP
-        client from outside does not on Linux, so read in slices of a second at most.
-        When it has been cancelled already, `close` is called at once, by the caller.
+        Use it to interrupt a blocking read. A socket's `shutdown` does that; on Linux
+        closing an HTTP client from another thread does not, so read in slices of one
+        second at most. If the job is cancelled already, call `close` at once, in the
+        thread of the caller.
         """
         ...
 
 
 @runtime_checkable
 class LiveJobContext(JobContext, Protocol):
-    """The context of somebody who wants to see the image while it is made.
+    """A job context that also accepts previews of the unfinished image.
 
-    A backend that cannot send pictures on the way need not know of it; one that can
-    asks its vendor for them only for such a context.
+    A backend that sends no previews may ignore this protocol. Other backends request
+    previews from their vendor only for such a context.
     """
 
     def show(self, content: bytes, *, media_type: str) -> None:
-        """Show what there is of the image so far: a small picture, as a whole file."""
+        """Show a preview: a complete, small image file."""
         ...
 
 
 class ImageBackend(Protocol):
-    """Makes images.
+    """A service that makes images.
 
-    Building one costs no network and no money. One instance may be used from several
-    threads at once, and keeps nothing from one job to the next. Neither its `repr` nor
-    any error (or its cause), parameter, note or reference that it hands out contains a
-    secret.
+    Construction uses no network and costs nothing. An instance is used from several
+    threads at once and keeps no state from one job to the next. No secret appears in
+    its `repr`, or in any error (or its cause), parameter, note or reference.
 
     Prove an implementation with `imagen.testing.BackendContract`.
     """
 
     def capabilities(self) -> Capabilities:
-        """Return what it can do. Quick, without network, the same every time."""
+        """Return what the backend supports: quickly, offline, always the same value."""
         ...
 
     def generate(self, job: ImageJob, context: JobContext) -> Generated:
-        """Make the images of one call and return their bytes, unchanged.
+        """Make the images of one call and return the vendor's bytes, unchanged.
 
-        Every parameter of the job is one that `capabilities` allows; its prompt is any
-        text. The job and its options are not changed. Tries once: asking again is the
-        caller's decision. Tells the context what the remote job is called before it
-        does anything else with it. Waits only through the context, and stops within 2 s
-        of its being cancelled, after cancelling the remote job. Returns as many images
-        as the job counts, fewer only if the vendor withheld some; each has the job's
-        size, the format that was asked for, and is an image of the media type that it
-        says. Claims no seed but the one it used. Reports fractions from 0 to 1 only.
+        May assume that `capabilities` allows every parameter of the job. The prompt is
+        any text. Must not change the job or its options.
+
+        Submits the job once; the caller decides about retries. Reports the id of the
+        remote job before any further request about it. Waits only through the context.
+        On cancellation, cancels the remote job and returns within 2 s.
+
+        Returns `job.count` images, fewer only if the vendor withheld some. Each has the
+        job's size, the requested format, and a `media_type` that matches its bytes.
+        Sets `seed` only to a seed that was used. Reports fractions from 0 to 1.
 
         Raises:
-            InvalidRequest: a value in `job.options` makes no sense; nothing was sent.
-            Refused: the vendor will not make this.
-            Throttled: too many requests, with `retry_after` if the vendor says.
-            Unavailable: not reached, or down before it took the job.
-            Unauthorized, OutOfCredit: as they say.
-            Unfinished: the vendor may have taken the job, and its fate is unknown.
-            BackendError: any other failure on the vendor's side.
-            Cancelled: passed through from the context; `settled` only if the vendor
-                confirmed that the job has ended, or was never sent one.
+            InvalidRequest: a value in `job.options` is invalid; nothing was sent.
+            Refused: the vendor rejects the content of the request.
+            Throttled: rate limit exceeded; `retry_after` if the vendor states it.
+            Unavailable: not reached, or down before the vendor accepted the job.
+            Unauthorized: the credentials are missing or rejected.
+            OutOfCredit: the vendor's account has no credit left.
+            Unfinished: the vendor may have accepted the job; its state is unknown.
+            BackendError: any other failure at the vendor.
+            Cancelled: raised by the context and passed on; `settled` only if nothing
+                was sent, or the vendor confirmed that the job has ended.
 
-        Every error that ends a job says what was `used` all the same, if that is known;
-        `UNTOUCHED` when it certainly cost nothing.
+        An error that ends a job has in `used` what the job consumed, if known:
+        `UNTOUCHED` if it certainly cost nothing.
         """
         ...
 
 
 @runtime_checkable
 class WarmupBackend(Protocol):
-    """A backend that takes a moment before it can send its first job."""
+    """A backend that needs some time before it can submit its first job."""
 
     def prepare(self) -> None:
-        """Load and build what a job needs; send nothing.
+        """Load what a job needs, without sending anything.
 
-        Called before it is written down that a job is about to be sent, so that little
-        time is left in which a process can die and nobody knows whether it was.
+        Called before the journal records that a job is about to be sent. That keeps the
+        time short in which a crash leaves the state of the job unknown.
 
         Raises:
-            Unauthorized, Misconfigured: it could send nothing.
+            Unauthorized, Misconfigured: no job could be sent.
         """
         ...
 
 
 @runtime_checkable
 class PerModelBackend(Protocol):
-    """A backend that has to look up what one of its models can do."""
+    """A backend whose capabilities depend on the model and must be looked up."""
 
     def capabilities_of(self, model: str, context: JobContext) -> Capabilities:
-        """Return what it can do with the model; "" is its own.
+        """Return what the backend supports with the model; "" is its default model.
 
-        May ask the network, and remembers what it learns; spends nothing. What it
-        returns holds for the next job, and is the same every time.
+        May use the network, costs nothing, and caches the result. The result is always
+        the same and applies to the next job.
 
         Raises:
-            InvalidRequest: there is no such model.
-            Throttled, Unavailable, Unauthorized, BackendError: as with a job.
-            Cancelled: passed through from the context.
+            InvalidRequest: the model does not exist.
+            Throttled, Unavailable, Unauthorized, BackendError: as for `generate`.
+            Cancelled: raised by the context and passed on.
         """
         ...
 
 
 @runtime_checkable
 class ResumableBackend(Protocol):
-    """A backend that can be asked for a job that another process handed in."""
+    """A backend that can continue a job that another process submitted."""
 
     def resume(self, job: ImageJob, reference: str, context: JobContext) -> Generated:
-        """Stay with the job of that name to its end, and return its images.
+        """Wait for the remote job with this id to end, and return its images.
 
-        Creates nothing and costs nothing more, so it can be asked any number of times.
-        Returns what `generate` would have returned, and raises what it would have
-        raised once the job was taken. Whoever cancels the context cancels the job.
+        Submits nothing, costs nothing, and may be repeated. Returns and raises the same
+        as `generate` after the vendor accepted the job. Cancelling the context cancels
+        the remote job.
 
         Raises:
-            BackendError: the job failed, or the backend does not have it any more.
-            Unfinished: it is not there, and may be in another account.
-            Unavailable, Throttled, Unauthorized: it cannot be asked now.
+            BackendError: the job failed, or the vendor has deleted it.
+            Unfinished: the job is not found; it may belong to another account.
+            Unavailable, Throttled, Unauthorized: the vendor cannot be asked now.
         """
         ...
 
 
 @runtime_checkable
 class LookupBackend(Protocol):
-    """A backend that can be asked whether it took a job whose fate is unknown."""
+    """A backend that can find out whether it accepted a job of unknown state."""
 
     def find(
         self, job: ImageJob, *, since: datetime, context: JobContext
     ) -> tuple[str, ...]:
-        """Return the names of all its jobs since then that are just like this one.
+        """Return the ids of all remote jobs since then that are identical to this one.
 
-        Creates nothing and costs nothing. One that is not listed yet may be missing.
+        Submits nothing and costs nothing. A job that the vendor does not list yet may
+        be missing.
 
         Args:
-            job: What was sent; the contents of its reference images may be missing.
-            since: When it was sent, at the earliest; with leave for clocks that differ.
-            context: As with a job.
+            job: The submitted job; its reference images may have no content.
+            since: The earliest time of the submission, with allowance for clock skew.
+            context: As for `generate`.
 
         Raises:
-            Unavailable, Throttled, Unauthorized: it cannot be asked now.
+            Unavailable, Throttled, Unauthorized: the vendor cannot be asked now.
         """
         ...
 
 
 class Readiness(msgspec.Struct, frozen=True, kw_only=True):
-    """One thing that must be in order before a backend can work.
+    """The result of one check of a backend.
 
     Attributes:
-        name: What was looked at, in a few words.
-        ready: Whether it is in order.
-        note: The version that was found; or what is missing and what to do about it.
+        name: What was checked, in a few words.
+        ready: Whether the check passed.
+        note: The version that was found; on failure what is missing and how to fix it.
     """
 
+    # `imagen backends check --json` calls this field "what".
     name: str = msgspec.field(name="what")
     ready: bool
     note: str = ""
@@ -203,30 +208,27 @@ class Readiness(msgspec.Struct, frozen=True, kw_only=True):
 
 @runtime_checkable
 class CheckableBackend(Protocol):
-    """A backend that can be asked whether it would work, without spending anything."""
+    """A backend that can check its setup without cost."""
 
     def check(self, context: JobContext) -> tuple[Readiness, ...]:
-        """Look at everything that a job would need; spend nothing, raise nothing.
+        """Check everything that a job needs, without cost and without errors.
 
-        Cancelled is passed through from the context.
+        Only `Cancelled`, raised by the context, is passed on.
         """
         ...
 
 
 @runtime_checkable
 class CloseableBackend(Protocol):
-    """A backend that holds something open, such as connections."""
+    """A backend that holds resources such as connections."""
 
     def close(self) -> None:
-        """Let go of it; nothing is asked of the backend afterwards."""
+        """Release the resources. The backend is not used afterwards."""
         ...
 
 
 class Secrets:
-    """The secrets of one instance, by the config key that names their variable.
-
-    Never shown: its `repr` counts them.
-    """
+    """The secrets of one instance, by config key. The `repr` shows their number."""
 
     def __init__(self, values: Mapping[str, str] | None = None) -> None:
         self._values = dict(values or {})
@@ -235,19 +237,19 @@ class Secrets:
         return f"<{len(self._values)} secrets>"
 
     def get(self, key: str) -> str | None:
-        """Return the secret whose variable the key names, or None if it is not set."""
+        """Return the value of the environment variable that the key names, or None."""
         return self._values.get(key)
 
 
 class BackendContext(msgspec.Struct, frozen=True, kw_only=True):
-    """What a backend is built with, beside its own options.
+    """What a backend is built with, besides its own options.
 
     Attributes:
         name: The instance's name, for messages.
-        secrets: What the environment variables hold that its `*_env` options name.
-        clock: The time, for those who need to measure it.
-        cache: A folder for what can be asked again, which may not be there yet; None
-            when nothing is to be kept.
+        secrets: Values of the environment variables named by its `*_env` options.
+        clock: The time, for measurements.
+        cache: Folder for data that can be requested again, which may not exist yet;
+            None if nothing may be cached.
     """
 
     name: str
@@ -257,15 +259,15 @@ class BackendContext(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Adapter(msgspec.Struct, Generic[OptionsT], frozen=True, kw_only=True):
-    """How a kind of backend is built; what an entry point in `imagen.backends` names.
+    """A factory of backends, registered as an entry point in `imagen.backends`.
 
     Attributes:
-        summary: What it is for, in half a line.
-        options: Its own block of the config, a Struct; unknown keys are refused,
-            each field's `msgspec.Meta` description becomes a comment in the sample.
-        create: Builds one instance; its return type is the port.
-        multiprocess: Whether a server may have it at work in several processes at once;
-            not one that holds a model in memory.
+        summary: The purpose, in half a line.
+        options: The Struct of the adapter's config block. Unknown keys are rejected;
+            each `msgspec.Meta` description becomes a comment in the sample config.
+        create: Builds one instance. The return type is the port.
+        multiprocess: Whether a server may use the backend in several processes at once;
+            False for a backend that holds a model in memory.
     """
 
     summary: str

@@ -1,4 +1,4 @@
-"""The port to time."""
+"""The port for the time."""
 
 from collections.abc import Callable
 from datetime import datetime
@@ -7,27 +7,28 @@ from typing import Protocol
 
 
 class Clock(Protocol):
-    """Tells the time and lets it pass."""
+    """A source of the current time, with interruptible waits and timers."""
 
     def now(self) -> datetime:
-        """Return this moment in local time, with its offset."""
+        """Return the current local time with its UTC offset."""
         ...
 
     def monotonic(self) -> float:
-        """Return seconds from some fixed moment; they never run backwards."""
+        """Return the seconds since a fixed moment; the value never decreases."""
         ...
 
     def wait(self, until: Event, seconds: float) -> bool:
-        """Come back when the event is set or the seconds are over; say if it is set.
+        """Wait for the event or the timeout; return whether the event is set.
 
-        With 0 seconds or less it only looks.
+        With a timeout of 0 seconds or less, only read the event.
         """
         ...
 
     def after(self, seconds: float, call: Callable[[], None]) -> Callable[[], None]:
-        """Call it so many seconds from now, in another thread.
+        """Start a timer that runs `call` in another thread after the given seconds.
 
         Returns:
-            How to call it off; too late, or twice, that does nothing.
+            A function that cancels the timer. After `call` has started, and on every
+            further use, the function does nothing.
         """
         ...

@@ -1,4 +1,4 @@
-"""The port to the copies of images in the cloud."""
+"""The port for the copies of images in the cloud."""
 
 from collections.abc import Iterator
 from typing import Protocol
@@ -7,55 +7,56 @@ from imagen.domain.cloud import CloudImage
 
 
 class Cloud(Protocol):
-    """Keeps a copy of images, each for its owner alone.
+    """A store of image copies, in which every owner sees only their own.
 
-    Tries once, in seconds: delivering again is the caller's decision. No error holds a
-    secret.
+    Each method tries once and takes seconds at most; the caller decides about retries.
+    No error contains a secret.
 
     Prove an implementation with `imagen.testing.CloudContract`.
     """
 
     def upload(self, image: CloudImage, content: bytes) -> None:
-        """Keep the bytes, then the row that says what they are; each once.
+        """Store the bytes, then the row that describes them.
 
-        However often it is kept, by however many at once, and whatever died in between:
-        there is one object and one row, and no row without its object.
+        Repeated and concurrent uploads of an image, and uploads that were interrupted
+        at any point, lead to exactly one object and one row. A row never exists without
+        its object.
 
         Raises:
-            Unavailable: it cannot be reached now, or is overloaded; all of it is owed.
-            Unauthorized, Misconfigured: something is not set up; the hint says what to
-                do, and everything is owed until that is done.
-            UnknownOwner: likewise, but only of this owner's images.
-            Refused: this image can never be kept as it is.
+            Unavailable: the cloud cannot be reached, or is overloaded. Retry later.
+            Unauthorized, Misconfigured: the account is not set up. Every upload fails
+                until the user follows the hint.
+            UnknownOwner: this owner does not exist. Other owners are not affected.
+            Refused: this image can never be uploaded in its present form.
         """
         ...
 
     def find(self, owner: str, *, limit: int | None = None) -> Iterator[CloudImage]:
-        """Yield the owner's images, the newest first, however many there are.
+        """Yield all of the owner's images, newest first.
 
         Raises:
-            Unavailable, Unauthorized, Misconfigured: as with `keep`.
+            Unavailable, Unauthorized, Misconfigured: as for `upload`.
         """
         ...
 
     def get(self, owner: str, name: str) -> CloudImage | None:
-        """Return the owner's image of that id, or of the only id that begins so.
+        """Return the owner's image whose id is, or uniquely begins with, the name.
 
         Raises:
-            InvalidRequest: several ids begin so.
-            Unavailable, Unauthorized, Misconfigured: as with `keep`.
+            InvalidRequest: several ids begin with the name.
+            Unavailable, Unauthorized, Misconfigured: as for `upload`.
         """
         ...
 
     def download(self, image: CloudImage) -> bytes:
-        """Return the bytes of the copy, whose hash is the one in its sidecar.
+        """Return the bytes of the copy, verified against the hash in its sidecar.
 
         Raises:
-            BackendError: there are none, or they are others.
-            Unavailable, Unauthorized, Misconfigured: as with `keep`.
+            BackendError: the object is missing, or has a different hash.
+            Unavailable, Unauthorized, Misconfigured: as for `upload`.
         """
         ...
 
     def close(self) -> None:
-        """Close connections; they are opened again when need be."""
+        """Close the connections. A later call opens new ones."""
         ...

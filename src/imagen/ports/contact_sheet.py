@@ -1,4 +1,4 @@
-"""The port to whatever draws contact sheets."""
+"""The port for drawing contact sheets."""
 
 from typing import Protocol
 
@@ -6,13 +6,13 @@ from imagen.domain.contact_sheet import Sheet, Thumbnail
 
 
 class SheetRenderer(Protocol):
-    """Draws contact sheets."""
+    """A renderer of contact sheets."""
 
     def make_thumbnail(self, content: bytes) -> Thumbnail:
-        """Return the image small enough for a sheet of hundreds.
+        """Return the image, small enough for a sheet of hundreds.
 
         Raises:
-            StorageError: it cannot be decoded.
+            StorageError: the image cannot be decoded.
         """
         ...
 
@@ -21,5 +21,5 @@ class SheetRenderer(Protocol):
         ...
 
     def render_html(self, sheet: Sheet) -> bytes:
-        """Return the sheet as an HTML page that needs nothing from elsewhere."""
+        """Return the sheet as an HTML page that loads nothing from other addresses."""
         ...

@@ -1,4 +1,4 @@
-"""The port to whatever can check a C2PA manifest."""
+"""The port for verifying C2PA manifests."""
 
 from collections.abc import Callable
 from typing import TypeAlias
@@ -6,8 +6,8 @@ from typing import TypeAlias
 from imagen.domain.content_credentials import ContentCredentials
 
 CheckProvenance: TypeAlias = Callable[[bytes, str], ContentCredentials]
-"""Returns what the manifest in a signed file says, given its content and media type.
+"""Return the manifest of a signed file, given its content and media type.
 
-Asks nobody outside of this machine. Never raises for what is in the file: what cannot
-be checked is said in the note.
+Use no network. Raise nothing for the content of the file: describe a manifest that
+cannot be verified in `ContentCredentials.note`.
 """

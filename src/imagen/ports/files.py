@@ -1,18 +1,18 @@
-"""The port to files that a person names."""
+"""The port for files and folders that the user names."""
 
 from collections.abc import Callable, Iterable
 from typing import TypeAlias
 
 ReadFile: TypeAlias = Callable[[str], bytes | None]
-"""Returns the whole content of the file of that path; None where there is no file.
+"""Return the whole content of the file at the path; None if there is no such file.
 
 Raises:
-    InvalidRequest: it is there, and cannot be read, or is larger than any image.
+    InvalidRequest: the file cannot be read, or is larger than any image.
 """
 
 ListImages: TypeAlias = Callable[[str], Iterable[str]]
-"""Yields the paths of the files in a folder that are called as images are.
+"""Yield the paths of the files in a folder that have an image extension.
 
-The newest first, and no more than anybody would look through; none where the folder
-cannot be read.
+Newest first, up to a limit of the implementation. Yield nothing if the folder cannot be
+read.
 """

@@ -1,4 +1,4 @@
-"""The port to the history: what was made on this machine."""
+"""The port for the history: the images that were made on this machine."""
 
 from collections.abc import Iterator, Mapping, Sequence
 from datetime import date, datetime
@@ -9,18 +9,18 @@ from imagen.domain.money.usage import Dimension
 
 
 class History(Protocol):
-    """Remembers every image that was stored.
+    """A searchable record of every stored image.
 
     Prove an implementation with `imagen.testing.HistoryContract`.
     """
 
     def add(self, entries: Sequence[HistoryEntry]) -> None:
-        """Remember them; one that is remembered already, by its id, is replaced.
+        """Add the entries; an entry with a known id replaces the earlier one.
 
-        Of one that has an owner a copy is owed to the cloud, unless it is there.
+        An entry with an owner becomes a pending upload, unless it was uploaded before.
 
         Raises:
-            JournalError: they could not be written down; none was.
+            JournalError: the history cannot be written; no entry was added.
         """
         ...
 
@@ -36,58 +36,58 @@ class History(Protocol):
         before: Position | None = None,
         limit: int | None = None,
     ) -> Iterator[HistoryEntry]:
-        """Yield images, the newest first.
+        """Yield the matching images, newest first.
 
         Args:
-            words: Each of them, parted by blanks, is somewhere in the prompt, in any
-                script and in upper or lower case; "" asks for none.
-            backend: The instance that made them; "" is any.
-            model: Likewise.
-            caller: Who asked for them; "" is anybody.
-            since: The first UTC date that counts.
-            until: The first UTC date that counts no more.
-            before: Only what comes after this position in the order of what is
-                yielded, whether or not there is an image at it.
-            limit: How many at most; None is all.
+            words: Search terms, separated by white space. The prompt contains each of
+                them, in any script and regardless of case; "" matches every prompt.
+            backend: Name of the instance that made the image; "" matches any.
+            model: Name of the model; "" matches any.
+            caller: Name of the caller; "" matches any.
+            since: First UTC date, inclusive.
+            until: Last UTC date, exclusive.
+            before: Yield only what comes after this position in the sort order. An
+                image need not exist at the position.
+            limit: Maximum number of images; None is unlimited.
 
         Raises:
-            JournalError: it cannot be read.
+            JournalError: the history cannot be read.
         """
         ...
 
     def count(self, by: Dimension) -> Mapping[str, int]:
-        """Return how many images each has made, asked for, or seen: a number by name.
+        """Return the number of images for each value of the dimension.
 
-        The newest week comes first, and everything else in the order of its name.
+        Weeks are sorted newest first, all other values by name.
 
         Raises:
-            JournalError: it cannot be read.
+            JournalError: the history cannot be read.
         """
         ...
 
     def get(self, name: str) -> HistoryEntry | None:
-        """Return the image of that id, or of the only id that begins so, or `last`.
+        """Return the image with this id, or unique start of an id, or the one `last`.
 
         Raises:
-            InvalidRequest: several ids begin so.
-            JournalError: it cannot be read.
+            InvalidRequest: several ids begin with the name.
+            JournalError: the history cannot be read.
         """
         ...
 
     def forget(self, image_id: str) -> bool:
-        """Leave no trace of the image but its file; say whether there was one.
+        """Delete all records of the image, but not its file; return whether it existed.
 
         Raises:
-            JournalError: it cannot be written.
+            JournalError: the history cannot be written.
         """
         ...
 
     def forget_older(self, than: datetime) -> int:
-        """Forget, likewise, what was made before that moment; say how many images.
+        """Delete, as `forget` does, all images made before; return their number.
 
-        What is still owed to the cloud is not forgotten.
+        Images with a pending upload stay.
 
         Raises:
-            JournalError: it cannot be written.
+            JournalError: the history cannot be written.
         """
         ...

@@ -1,4 +1,4 @@
-"""The port to what was asked for under which key."""
+"""The port for idempotency keys: which request was made under which key."""
 
 from collections.abc import Sequence
 from datetime import datetime
@@ -9,61 +9,62 @@ from imagen.domain.idempotency import KeyState, RequestKey, StoredAnswer
 
 
 class RequestKeys(Protocol):
-    """Remembers for good which requests were carried out under a key, whatever dies.
+    """A durable record of the requests that were made under an idempotency key.
 
-    May be used by several threads and processes at once. A request is its caller's and
-    has a key, to the letter; of two that have both, it is the same.
+    Used by several threads and processes at once. A request is identified by its caller
+    and its key, compared exactly. A claim belongs to the process and ends with it.
+    Records never expire.
     """
 
     def claim(self, key: RequestKey, *, at: datetime) -> KeyState:
-        """Take a request in hand, or say why not; of several, one gets it.
+        """Claim the request for this process, or return why that is impossible.
 
-        It is in the hands of this process until that lets go of it, or dies.
+        Of several concurrent claims exactly one succeeds.
 
         Raises:
-            JournalError: it cannot be read or written.
+            JournalError: the record cannot be read or written.
         """
         ...
 
     def take_over(self, key: RequestKey) -> bool:
-        """Take in hand what was `Interrupted`; False if somebody was quicker.
+        """Claim a request in state `KeyInterrupted`; False if another process did.
 
-        Of several, one gets it. Only for a request of which certainly nothing was made:
-        its calls are forgotten.
+        Of several concurrent claims exactly one succeeds. The recorded calls of the
+        request are deleted, so use this only if certainly none of them made anything.
 
         Raises:
-            JournalError: it cannot be written.
+            JournalError: the record cannot be written.
         """
         ...
 
     def record_calls(self, key: RequestKey, calls: Sequence[Call]) -> None:
-        """Write down which calls are about to be made for it, before one is.
+        """Record the calls that are about to be made, before the first one starts.
 
         Raises:
-            JournalError: it cannot be written.
+            JournalError: the record cannot be written.
         """
         ...
 
     def complete(self, key: RequestKey, answer: StoredAnswer) -> None:
-        """Write down what the client is told; the same is said ever after.
+        """Store the response of a finished request; `claim` returns it from now on.
 
         Raises:
-            JournalError: it cannot be written.
+            JournalError: the record cannot be written.
         """
         ...
 
     def abandon(self, key: RequestKey) -> None:
-        """Let go of what is not over: it is `Interrupted`.
+        """Give up the claim on an unfinished request; its state is `KeyInterrupted`.
 
         Raises:
-            JournalError: it cannot be written.
+            JournalError: the record cannot be written.
         """
         ...
 
     def release(self, key: RequestKey) -> None:
-        """Forget it: certainly nothing was made, so it may be asked again.
+        """Delete the record: certainly nothing was made, so a client may try again.
 
         Raises:
-            JournalError: it cannot be written.
+            JournalError: the record cannot be written.
         """
         ...

@@ -1,4 +1,4 @@
-"""The port to whatever can redraw an image: in another format, or at another size."""
+"""The port for re-encoding images in another format or at another size."""
 
 from typing import Protocol
 
@@ -7,7 +7,7 @@ from imagen.domain.size import Size
 
 
 class ImageEditor(Protocol):
-    """Redraws images; the only place where pixels are re-encoded.
+    """An image converter; the only place where pixels are re-encoded.
 
     Prove an implementation with `imagen.testing.ImageEditorContract`.
     """
@@ -15,12 +15,12 @@ class ImageEditor(Protocol):
     def redraw(
         self, content: bytes, *, media_type: str, fit: Fit | None, size: Size | None
     ) -> bytes:
-        """Return the picture as PNG, lossless WebP, or JPEG of quality 95 on white.
+        """Return the image as PNG, lossless WebP, or JPEG of quality 95 on white.
 
-        With `fit`, at exactly `size`; without it, `size` means nothing. Upright, if the
-        image said that it is to be turned.
+        With `fit` the result has exactly `size`; without it `size` is ignored. The
+        orientation of the source is applied to the pixels.
 
         Raises:
-            StorageError: the picture cannot be decoded, or not be written so.
+            StorageError: the image cannot be decoded, or not be encoded as requested.
         """
         ...

@@ -1,4 +1,4 @@
-"""The port to the journal: what was asked, sent, taken and received."""
+"""The port for the journal: the state of every call that is not finished."""
 
 from collections.abc import Sequence
 from typing import Protocol
@@ -8,12 +8,12 @@ from imagen.domain.money.budget import BudgetLimit
 
 
 class Journal(Protocol):
-    """Knows every call that is not over, whatever dies when.
+    """A crash-safe record of every open call.
 
-    May be used by several threads and processes at once. Whatever a method did is done
-    for good when it returns, for a call that may cost money: it outlives a power cut.
-    What nobody works on any more, because its process has died or left it open, can be
-    claimed; nothing else can.
+    Used by several threads and processes at once. For a call that may cost money, every
+    change is durable when the method returns: it survives a power failure. A call that
+    no running process works on, because its process ended or left it open, can be
+    claimed; other calls cannot.
 
     Prove an implementation with `imagen.testing.JournalContract`.
     """
@@ -21,71 +21,72 @@ class Journal(Protocol):
     def begin(
         self, calls: Sequence[Call], *, limits: Sequence[BudgetLimit] = ()
     ) -> None:
-        """Write down the intent of all these calls, or of none.
+        """Record all of the calls as `planned` by this process, or none of them.
 
-        Together with that, and so that no other process comes between: what the ledger
-        has for the time of each limit, its backend and its caller, what is reserved for
-        open calls, and what is asked for now is compared. What was reserved is held
-        until the call is closed; a call that was closed with an unknown cost counts
-        with its reservation; one that costs nothing takes no room, nor does one that
-        was `planned` by a process that has died: it was never sent. They are `planned`,
-        and in the hands of this process.
+        In the same transaction, so that no other process comes between, compare each
+        limit with the sum of three amounts for its period, backend and caller: the cost
+        in the ledger, the reservations of open calls, and the reservations requested
+        now. A reservation lasts until the call is closed. A call that was closed with
+        an unknown cost counts with its reservation. Not counted are calls that cost
+        nothing, and calls in state `planned` whose process has ended: these were never
+        sent.
 
         Raises:
-            OverBudget: a limit says no; nothing was written down.
-            JournalError: it could not be written down, or one of them was before.
+            OverBudget: a limit is exceeded; nothing was recorded.
+            JournalError: the journal cannot be written, or has one of the calls.
         """
         ...
 
     def committed_micros(self, limit: BudgetLimit) -> int:
-        """Return what `begin` would count for the limit already, in micro-dollars.
+        """Return what `begin` counts for the limit so far, in micro-dollars.
 
         Raises:
-            JournalError: it cannot be read.
+            JournalError: the journal cannot be read.
         """
         ...
 
     def record(self, call_id: str, update: CallUpdate) -> None:
-        """Write down what became of a call; a note of what is so changes nothing.
+        """Record an update of a call; a repeated update changes nothing.
 
-        A call only goes on, from `planned` to `received`; `Sending(active=False)` alone
-        takes one back, from `sent`. Images that arrived are kept, even if something
-        that was said with them cannot be. A call that is closed is gone, and its usage
-        row is in the ledger, once, however often it is closed. A note on a call that is
-        not there is ignored, but for the usage row of `CallClosed`.
+        The state only moves forward, from `planned` to `received`, except that
+        `CallSending(active=False)` moves it from `sent` back to `planned`. Images that
+        arrived are kept, even if some of the data sent with them cannot be stored.
+        `CallClosed` deletes the call and adds its usage row to the ledger, once for any
+        number of updates. Updates of an unknown call are ignored, except for the usage
+        row of `CallClosed`.
 
         Raises:
-            ReferenceTaken: another call of the same adapter is, or was, `Accepted`
-                under that name.
-            JournalError: it could not be written down.
+            ReferenceTaken: another call of the same adapter is or was `CallAccepted`
+                with this reference.
+            JournalError: the journal cannot be written.
         """
         ...
 
     def unclaimed_references(
         self, call: Call, references: Sequence[str]
     ) -> tuple[str, ...]:
-        """Return those of the names that no other call of its adapter has, or had.
+        """Return the references that no other call of the same adapter has or had.
 
         Raises:
-            JournalError: it cannot be read.
+            JournalError: the journal cannot be read.
         """
         ...
 
     def list_open(self) -> tuple[OpenCall, ...]:
-        """Return what is not over, the oldest first.
+        """Return all open calls, oldest first.
 
         Raises:
-            JournalError: it cannot be read.
+            JournalError: the journal cannot be read.
         """
         ...
 
     def claim(self, call_id: str) -> ClaimedCall | None:
-        """Take over a call that nobody works on; None when there is none, or somebody.
+        """Claim a call for this process; None if it is unknown or in use.
 
-        Of several that claim one at the same moment, one gets it. It is in the hands of
-        this process then, and why it was left open is forgotten.
+        Of several concurrent claims exactly one succeeds. The reason why the call was
+        left open is deleted.
 
         Raises:
-            JournalError: it cannot be read or written.
+            JournalError: the journal cannot be read or written.
         """
         ...

@@ -1,4 +1,4 @@
-"""The port to the ledger: what was spent."""
+"""The port for the ledger: the cost of every finished call."""
 
 from collections.abc import Iterator, Mapping, Sequence
 from datetime import date
@@ -8,77 +8,78 @@ from imagen.domain.money.usage import Dimension, UsageRow, UsageTotal
 
 
 class UsageReader(Protocol):
-    """Has usage rows, and adds them up."""
+    """A source of usage rows and of their totals."""
 
     def rows(self, *, since: date | None = None) -> Iterator[UsageRow]:
-        """Yield the rows, the newest first, without holding all of them in memory.
+        """Yield the rows, newest first, without loading all of them into memory.
 
         Args:
-            since: The first UTC date that counts.
+            since: First UTC date, inclusive.
 
         Raises:
-            ImagenError: they cannot be read.
+            ImagenError: the rows cannot be read.
         """
         ...
 
     def totals(
         self, by: Sequence[Dimension], *, since: date | None = None
     ) -> tuple[UsageTotal, ...]:
-        """Return what the rows add up to, a total for each group, never row by row.
+        """Return one total for each group of rows, without reading row by row.
 
-        Ordered by the dimensions in the order given, the newest week first and
-        everything else by its name.
+        Sorted by the dimensions in the given order: weeks newest first, everything else
+        by name.
 
         Args:
-            by: What tells groups apart; empty gives one total, of everything, and none
-                if there are no rows.
-            since: The first UTC date that counts.
+            by: The dimensions that define a group. Empty gives a single total of all
+                rows, or no total if there are no rows.
+            since: First UTC date, inclusive.
 
         Raises:
-            ImagenError: they cannot be read.
+            ImagenError: the rows cannot be read.
         """
         ...
 
 
 class Ledger(UsageReader, Protocol):
-    """Keeps one row for every call that cost something, or may have.
+    """A durable store with one row for every call that cost, or may have cost, money.
 
-    What it raises is a `JournalError`.
+    Every error is a `JournalError`.
 
     Prove an implementation with `imagen.testing.LedgerContract`.
     """
 
     def record(self, rows: Sequence[UsageRow]) -> None:
-        """Keep the rows, each once, however often and by however many it is recorded.
+        """Store the rows; a row that is recorded repeatedly is stored once.
 
         Raises:
-            JournalError: they could not be kept; none was.
+            JournalError: the ledger cannot be written; no row was stored.
         """
         ...
 
 
 class SharedLedger(UsageReader, Protocol):
-    """Has the rows of every machine.
+    """A remote ledger with the rows of all machines.
 
-    Tries once, in seconds: delivering again is the caller's decision. Whatever it does
-    may raise `Unavailable`, for now, or `Unauthorized` or `Misconfigured`, until
-    somebody does what the hint says. No error holds a secret.
+    Each method tries once and takes seconds at most; the caller decides about retries.
+    Every method may raise `Unavailable`, which is temporary, and `Unauthorized` or
+    `Misconfigured`, which last until the user follows the hint. No error contains a
+    secret.
 
     Prove an implementation with `imagen.testing.SharedLedgerContract`.
     """
 
     def deliver(self, rows: Sequence[UsageRow]) -> Mapping[str, str]:
-        """Keep the rows, each once, however often and by however many it is delivered.
+        """Store the rows; a row that is delivered repeatedly is stored once.
 
         Returns:
-            Of each row that can never be kept as it is, by its id, why not. All others
-            are kept.
+            The reason for each row that can never be stored, by its id. All other rows
+            are stored.
 
         Raises:
-            Unavailable, Unauthorized, Misconfigured: it is not known which are kept.
+            Unavailable, Unauthorized, Misconfigured: some of the rows may be stored.
         """
         ...
 
     def close(self) -> None:
-        """Close connections; they are opened again when need be."""
+        """Close the connections. A later call opens new ones."""
         ...

@@ -1,14 +1,13 @@
-"""The port to whatever can compare what two image files show."""
+"""The port for comparing the pixels of two image files."""
 
 from collections.abc import Callable
 from typing import TypeAlias
 
 ComparePixels: TypeAlias = Callable[[bytes, bytes], str]
-"""Returns how the decoded pixels of the second file differ from those of the first.
+"""Return how the decoded pixels of the second file differ from those of the first.
 
-"" says that all are equal; how they are packed, and what else the files say, does not
-matter.
+Return "" if all pixels are equal. Ignore compression and metadata.
 
 Raises:
-    StorageError: one of them cannot be decoded.
+    StorageError: one of the files cannot be decoded.
 """

@@ -1,22 +1,22 @@
-"""The port to wherever a person sees an image that was just made."""
+"""The port for showing a finished image to the user."""
 
 from typing import Protocol
 
 
 class PreviewError(Exception):
-    """The image cannot be shown; says why in a few words, without a full stop."""
+    """The image cannot be shown. The message is a short phrase without a full stop."""
 
 
 class Preview(Protocol):
-    """Shows an image beside what a person is doing, and takes no focus."""
+    """A view beside the user's work that does not take the keyboard focus."""
 
     def show(self, location: str) -> None:
-        """Show the file, and return at once; at most after a second or so.
+        """Show the file and return at once, after about a second at most.
 
         Args:
-            location: The absolute path of an image that was stored.
+            location: Absolute path of a stored image.
 
         Raises:
-            PreviewFailed: it cannot be shown, or nobody knows whether it is.
+            PreviewError: the image cannot be shown, or the result is unknown.
         """
         ...

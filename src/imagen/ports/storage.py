@@ -1,12 +1,12 @@
-"""The port to wherever images are stored."""
+"""The port for the place where images are stored."""
 
 from typing import Protocol
 
 
 class Storage(Protocol):
-    """Keeps images, each with its sidecar, under relative, forward-slashed names.
+    """A store of images and their sidecars, by relative names with forward slashes.
 
-    May be used by several threads and processes at once.
+    Used by several threads and processes at once.
 
     Prove an implementation with `imagen.testing.StorageContract`.
     """
@@ -21,39 +21,40 @@ class Storage(Protocol):
         replace: bool = False,
         again: bool = False,
     ) -> str:
-        """Keep the image, and its sidecar under the same name plus `.json`.
+        """Store the image, and its sidecar under the same name plus `.json`.
 
-        Both are kept whole or not at all, and neither is ever seen half-written. When
-        the machine dies in between there may be the one without the other.
-        Without a sidecar nothing lies under the sidecar's name afterwards.
+        Each file appears complete or not at all; no reader ever sees half of it. After
+        a crash of the machine one of the two may be missing. If there is no sidecar, no
+        file exists under the sidecar's name afterwards.
 
         Args:
             name: Of the image, such as `2026-05-08/a-cat-42.png`.
-            content: The image.
-            media_type: What it is.
-            sidecar: The note beside it.
-            replace: Put it in the place of what is there.
-            again: The same save may have happened already, perhaps half of it, before
-                its process died. If exactly these bytes are kept under the name, that
-                is the place, and its sidecar is put right. If exactly this sidecar is
-                there alone, the image is added. Several that save the same again at
-                once all get the one place. With `replace` it means nothing.
+            content: The image file.
+            media_type: Of the image.
+            sidecar: The sidecar file.
+            replace: Replace existing files of these names.
+            again: This may repeat a save whose process ended before it had finished. If
+                exactly this image exists under the name, return its location and
+                correct its sidecar. If exactly this sidecar exists without an image,
+                add the image. Concurrent repetitions all return the same location.
+                Ignored with `replace`.
 
         Returns:
-            Where it is, as a person or a program would ask for it.
+            The location of the image, in the form that users and programs expect.
 
         Raises:
-            NameTaken: something is kept under the image's or the sidecar's name, even
-                the same bytes, and neither `replace` nor `again` has a use for it; it
-                is left as it was.
-            StorageError: it could not be kept, or the name leads elsewhere.
+            NameTaken: a file exists under the image's or the sidecar's name, even with
+                the same bytes, and neither `replace` nor `again` applies. The file is
+                unchanged.
+            StorageError: the image cannot be stored, or the name points outside of the
+                storage.
         """
         ...
 
     def read(self, name: str) -> bytes | None:
-        """Return what is kept under the name, image or sidecar; None for nothing.
+        """Return the image or sidecar of this name; None if there is none.
 
         Raises:
-            StorageError: it is there, but could not be read.
+            StorageError: the file exists, but cannot be read.
         """
         ...

@@ -1,4 +1,4 @@
-"""The port to the bin: files that were thrown away, and can be fetched back."""
+"""The port for the trash: deleted files that can be restored."""
 
 from typing import Protocol
 
@@ -6,34 +6,34 @@ from imagen.domain.history import HistoryEntry
 
 
 class Trash(Protocol):
-    """Keeps the files of images for a while after nobody wants them."""
+    """A temporary store for the files of deleted images."""
 
     def put(self, entry: HistoryEntry) -> bool:
-        """Move the image and its sidecar here, and say whether the image is here now.
+        """Move the image and its sidecar into the trash; return whether it is there.
 
-        It is, too, if it was thrown away before. What lies in its place and is another
-        image, by its content, stays there.
+        That includes an image that was moved before. A file at the image's location
+        with other content is a different image and stays.
 
         Raises:
-            StorageError: it cannot be moved; it is where it was.
+            StorageError: the image cannot be moved; its files are unchanged.
         """
         ...
 
     def find(self, image_id: str) -> HistoryEntry | None:
-        """Return what the history had of an image that is here; None when it is not.
+        """Return the history entry of an image in the trash; None if it is not there.
 
         Raises:
-            StorageError: that cannot be found out.
+            StorageError: the trash cannot be read.
         """
         ...
 
     def restore(self, image_id: str) -> HistoryEntry | None:
-        """Put the image back where it was; None when it is not here.
+        """Move the image back to its location; None if it is not in the trash.
 
-        Nothing that lies there by now is replaced, and the image itself is fine there:
-        whoever put it back before may have been killed.
+        Existing files are never replaced. The image itself may already exist at its
+        location, after a `restore` that was interrupted; it then counts as restored.
 
         Raises:
-            StorageError: it cannot be put back; it is still here.
+            StorageError: the image cannot be restored; it is still in the trash.
         """
         ...

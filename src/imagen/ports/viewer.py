@@ -1,4 +1,4 @@
-"""The port to a terminal that can show pictures."""
+"""The port for a terminal that can show images."""
 
 from contextlib import AbstractContextManager
 from typing import Literal, Protocol, TypeAlias, get_args
@@ -6,12 +6,12 @@ from typing import Literal, Protocol, TypeAlias, get_args
 import msgspec
 
 Method: TypeAlias = Literal["kitty", "iterm2", "sixel", "blocks"]
-"""How a picture is drawn: Kitty's graphics, iTerm2's, Sixel, or half blocks of text."""
+"""The protocol: Kitty graphics, iTerm2 images, Sixel, or half-block characters."""
 
 METHODS: tuple[Method, ...] = get_args(Method)
 
 WindowEvent: TypeAlias = Literal["key", "quit", "changed"]
-"""A key was pressed; one that ends it, or a signal; or the window is another."""
+"""A key press; a quit key or a signal; or a new window size."""
 
 
 class TerminalSize(msgspec.Struct, frozen=True):
@@ -22,59 +22,60 @@ class TerminalSize(msgspec.Struct, frozen=True):
 
 
 class DrawingError(Exception):
-    """The picture cannot be drawn; says why in a few words, without a full stop."""
+    """The image cannot be drawn. The message is a short phrase without a full stop."""
 
 
 class Viewer(Protocol):
-    """Draws pictures on one terminal, at its cursor."""
+    """A terminal that draws images at the cursor."""
 
     def size(self) -> TerminalSize:
         """Return the size of the window."""
         ...
 
     def draw(self, content: bytes, *, max_size: TerminalSize) -> int:
-        """Draw an image file, no larger than the room or than it is.
+        """Draw an image file, at most at its own size and within `max_size`.
 
-        Afterwards the cursor is at the beginning of the line below it.
+        Afterwards the cursor is at the beginning of the line below the image.
 
         Returns:
-            How many rows it takes.
+            The number of rows that the image occupies.
 
         Raises:
-            DrawingError: it is no whole image, or the terminal cannot be written to.
+            DrawingError: the file is not a complete image, or the terminal cannot be
+                written to.
         """
         ...
 
     def erase(self, rows: int) -> None:
-        """Take away what was drawn in the last so many rows, and the rows with it."""
+        """Erase the last rows together with the images in them."""
         ...
 
     def fullscreen(self) -> "AbstractContextManager[FullscreenWindow]":
-        """Take the whole window for a while, and give it back as it was.
+        """Open a full-screen window, and restore the previous content on exit.
 
         Raises:
-            DrawingError: nobody can press a key here.
+            DrawingError: the terminal has no keyboard input.
         """
         ...
 
     def close(self) -> None:
-        """Put back what was changed for it; what is drawn stays."""
+        """Restore changed terminal settings. Drawn images stay."""
         ...
 
 
 class FullscreenWindow(Protocol):
-    """A window that waits for a key.
+    """A full-screen window that waits for a key.
 
     Attributes:
-        stopped_by: The number of the signal that ended it; 0 for none.
+        stopped_by: The number of the signal that ended the window; 0 for none.
     """
 
     stopped_by: int
 
     def clear(self) -> None:
-        """Empty the window, and put the cursor into its first corner."""
+        """Empty the window and move the cursor to the top left corner."""
         ...
 
     def wait(self) -> WindowEvent:
-        """Wait for a key, for another size of the window, or for a signal."""
+        """Wait for a key, a new window size or a signal."""
         ...

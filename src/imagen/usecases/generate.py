@@ -1,4 +1,4 @@
-"""Make the images that somebody asked for, and store each with how it was made."""
+"""Make the images of a request, and store each with its sidecar."""
 
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import closing
@@ -18,9 +18,9 @@ from imagen.domain.money.budget import (
     BudgetLimit,
     check_price,
     current_limits,
-    format_micros,
 )
 from imagen.domain.money.cost import Cost
+from imagen.domain.money.messages import describe_final_cost, describe_open_cost
 from imagen.domain.money.price import PriceOf, calculate_cost, no_price
 from imagen.domain.plan import GenerationPlan, ImageJob, plan_images
 from imagen.domain.request import GenerationRequest
@@ -39,28 +39,29 @@ from imagen.ports.clock import Clock
 
 
 def ignore_calls(calls: Sequence[Call]) -> None:
-    """Take no notice of what is about to be made."""
+    """Ignore the calls."""
 
 
 class GenerateImages(msgspec.Struct, frozen=True, kw_only=True):
-    """The one use case that spends money.
+    """The use case that makes images and spends money; the only one.
 
     Attributes:
-        instance: What the config says of the backend.
-        backend: What makes the images.
-        store: What puts them where they belong.
-        records: What is written down of every call.
+        instance: The backend's settings in the config.
+        backend: The backend.
+        store: Stores images at their destination.
+        records: Journal and history of the calls.
         clock: The time.
-        draw: The dice.
-        caller: Who is asking.
-        origin: Through which door.
-        price_of: Looks up what a provider charges.
-        budgets: What limits the spending on this backend.
-        retry: When to ask again.
-        live: Whether pictures are wanted of an image while it is made.
-        begun: Told of the calls that are about to be made; if it raises, none is.
-        here: Whether a single call is made in the thread that asks for its outcome.
-        listen: Hears what happens.
+        random_int: Source of seeds and ids.
+        caller: Name of the caller.
+        origin: "serve" for a request to the server, else "".
+        price_of: Looks up the provider's price.
+        budgets: Budgets that apply to this backend.
+        retry: Policy for automatic retries.
+        live: Whether to request previews of unfinished images.
+        before_calls: Called with the recorded calls before the first one is made; if it
+            raises, none is made.
+        inline: Whether to make a single call in the caller's thread.
+        listen: Receives the events.
     """
 
     instance: Instance
@@ -80,18 +81,18 @@ class GenerateImages(msgspec.Struct, frozen=True, kw_only=True):
     listen: events.Listener = events.ignore_event
 
     def capabilities(self, model: str = "") -> Capabilities:
-        """Return what the backend can do with a model; with "" with its own."""
+        """Return the backend's capabilities with a model; "" is its default model."""
         if not isinstance(self.backend, PerModelBackend):
             return self.backend.capabilities()
         context = RunningJobContext(number=1, clock=self.clock, listen=self.listen)
         return self.backend.capabilities_of(model, context)
 
     def plan(self, request: GenerationRequest) -> GenerationPlan:
-        """Decide everything, send nothing.
+        """Plan the calls of a request, without sending anything.
 
         Raises:
-            InvalidRequest: something makes no sense, here or to the backend.
-            OverBudget: it costs too much for any day.
+            InvalidRequest: a value is invalid, or not supported by the backend.
+            OverBudget: the request exceeds `max_cost` or the limit of a single call.
         """
         self.check_target(count=request.count)
         plan = plan_images(
@@ -112,34 +113,37 @@ class GenerateImages(msgspec.Struct, frozen=True, kw_only=True):
         return plan
 
     def check_target(self, *, count: int) -> None:
-        """Find out what is wrong with the names of so many images.
+        """Validate the names of the image files.
 
         Raises:
-            InvalidRequest: they are too long, no image's, or out of the folder.
+            InvalidRequest: a name is too long, has an unsupported extension, or points
+                outside of the folder.
         """
-        place = self.store.place
-        place.destination.check(
+        target = self.store.place
+        target.destination.check(
             at=self.clock.now(),
             backend=self.instance.name,
             count=count,
-            sidecar=place.sidecar,
+            sidecar=target.sidecar,
         )
 
     def check_budget(self, plan: GenerationPlan) -> None:
-        """Find out whether the plan could be carried out now, and reserve nothing.
+        """Check the plan against the budgets, without a lasting reservation.
 
         Raises:
-            OverBudget: it could not.
-            JournalError: that cannot be told.
+            OverBudget: a budget would be exceeded.
+            JournalError: the journal cannot be read or written.
         """
         if plan.may_cost and self.budgets:
+            # Only the journal's transaction can compare with the ledger and the open
+            # calls at one moment, so the check reserves and closes at once.
             for record in self._reserve(plan):
                 record.close(None)
 
     def run(
         self, request: GenerationRequest, *, cancellation: Cancellation | None = None
     ) -> GenerationReport:
-        """Make and store all the images, and return what became of them, in order.
+        """Make and store all images of a request, and return the results in order.
 
         Raises:
             InvalidRequest, OverBudget, JournalError: nothing was sent.
@@ -155,34 +159,34 @@ class GenerateImages(msgspec.Struct, frozen=True, kw_only=True):
     def outcomes(
         self, plan: GenerationPlan, cancellation: Cancellation
     ) -> Iterator[StoredImage | FailedImage]:
-        """Carry out a plan, and yield what becomes of each image once it is known.
+        """Execute a plan, and yield the result of each image as soon as it is known.
 
-        One that fails does not keep the others from being made.
+        A failed image does not affect the others.
 
         Raises:
             OverBudget, JournalError, Unauthorized, Misconfigured: nothing was sent.
         """
         self.prepare()
-        works = self.prepare_calls(self._begin(plan), plan.jobs)
+        calls = self.prepare_calls(self._begin(plan), plan.jobs)
         count = plan.request.count
         self.listen(events.Planned(backend=self.instance.name, images=count))
         for warning in plan.parameter_report.warnings():
             self.listen(events.Warned(message=warning))
         can_show = self.live and self.capabilities(plan.request.model or "").live
         if self.live and not can_show:
-            self._warn("sends no pictures of an image while it makes it.")
+            self._warn("does not support previews of unfinished images.")
         yield from run_calls(
-            [(works, self.instance.concurrency)],
+            [(calls, self.instance.concurrency)],
             cancellation=cancellation,
             clock=self.clock,
             inline=self.inline,
         )
-        if can_show and not any(_shown(work.context) for work in works):
-            self._warn("sent no picture while it worked.")
+        if can_show and not any(_count_previews(call.context) for call in calls):
+            self._warn("sent no preview.")
         self.listen(events.Finished())
 
-    def _warn(self, words: str) -> None:
-        self.listen(events.Warned(message=f"{self.instance.name} {words}"))
+    def _warn(self, message: str) -> None:
+        self.listen(events.Warned(message=f"{self.instance.name} {message}"))
 
     def _begin(self, plan: GenerationPlan) -> list[CallRecorder]:
         records = self._reserve(plan)
@@ -195,15 +199,15 @@ class GenerateImages(msgspec.Struct, frozen=True, kw_only=True):
         return records
 
     def _reserve(self, plan: GenerationPlan) -> list[CallRecorder]:
-        """Reserve what the calls may cost, and write down that they are intended."""
+        """Record the calls as planned, and reserve their cost in the budgets."""
         calls, limits = self.build_calls(plan)
         return self.records.begin(calls, limits=limits)
 
     def prepare(self) -> None:
-        """Have the backend find out what would keep it from working.
+        """Let the backend load what it needs, before a call is recorded.
 
         Raises:
-            Unauthorized, Misconfigured: it could not work.
+            Unauthorized, Misconfigured: the backend could send nothing.
         """
         if isinstance(self.backend, WarmupBackend):
             self.backend.prepare()
@@ -211,13 +215,13 @@ class GenerateImages(msgspec.Struct, frozen=True, kw_only=True):
     def build_calls(
         self, plan: GenerationPlan
     ) -> tuple[list[Call], tuple[BudgetLimit, ...]]:
-        """Return the calls of a plan, and the limits that they are under now."""
+        """Return the calls of a plan, and the budget limits that apply to them now."""
         now = self.clock.now().astimezone(UTC)
         calls = [
             Call(
                 id=new_id(now, self.random_int),
                 created_at=now,
-                plan=_only(job, plan),
+                plan=_reduce_plan(plan, job),
                 target=self.store.place,
                 image_ids=tuple(new_id(now, self.random_int) for _ in range(job.count)),
                 caller=self.caller,
@@ -232,16 +236,16 @@ class GenerateImages(msgspec.Struct, frozen=True, kw_only=True):
     def prepare_calls(
         self, records: Sequence[CallRecorder], jobs: Sequence[ImageJob]
     ) -> "list[PreparedCall]":
-        """Return what is to be done for calls that are begun.
+        """Return recorded calls, ready to be made.
 
         Args:
-            records: What is written down of each call.
-            jobs: What each asks for, contents of references included.
+            records: The recorder of each call.
+            jobs: The job of each call, with the content of its reference images.
         """
         kind = LiveRunningJobContext if self.live else RunningJobContext
         return [
             PreparedCall(
-                maker=self,
+                use_case=self,
                 job=job,
                 record=record,
                 context=kind(
@@ -256,14 +260,14 @@ class GenerateImages(msgspec.Struct, frozen=True, kw_only=True):
 
     @property
     def persist(self) -> PersistImages:
-        """What stores the images."""
+        """Stores the images of a call."""
         return PersistImages(store=self.store, records=self.records, listen=self.listen)
 
     def run_call(
         self, job: ImageJob, record: CallRecorder, context: RunningJobContext
     ) -> list[StoredImage | FailedImage]:
-        """Make one call, and keep what it returns; whatever fails is an outcome."""
-        began = self.clock.monotonic()
+        """Make one call and store its images; errors become failed images."""
+        started = self.clock.monotonic()
         try:
             context.sleep(0)
             self.listen(events.Started(number=job.number))
@@ -279,15 +283,15 @@ class GenerateImages(msgspec.Struct, frozen=True, kw_only=True):
             received = Received(
                 generated=generated,
                 at=self.clock.now(),
-                latency_ms=self._milliseconds_since(began),
+                latency_ms=self._milliseconds_since(started),
             )
             record.mark_received(received)
-        except BaseException as error:  # noqa: BLE001 - one call takes no other along
-            self._end(error, record, context, began)
+        except BaseException as error:  # noqa: BLE001 - a failed call does not stop others
+            self._end(error, record, context, started)
             return [self.persist.fail(one, error) for one in _numbers(record.call)]
         try:
             return self.persist.run(record, received)
-        except BaseException as error:  # noqa: BLE001 - what came makes no sense
+        except BaseException as error:  # noqa: BLE001 - the result is invalid
             record.leave_open(f"{type(error).__name__}: {error}")
             return [self.persist.fail(one, error) for one in _numbers(record.call)]
 
@@ -296,13 +300,13 @@ class GenerateImages(msgspec.Struct, frozen=True, kw_only=True):
         error: BaseException,
         record: CallRecorder,
         context: RunningJobContext,
-        began: float,
+        started: float,
     ) -> None:
-        """Write down what is certain of a call that failed, and say what to do."""
+        """Record the outcome of a failed call, and complete the hint of its error."""
         call, fate = record.call, classify_failure(error, sent=context.sent)
         if fate == "open" and (call.may_cost or not isinstance(error, Cancelled)):
             record.leave_open(str(error))
-            _advise(error, _open_words(record))
+            _extend_hint(error, _describe_open_call(record))
         elif fate == "free" or not call.may_cost:
             record.close(None)
         else:
@@ -313,33 +317,33 @@ class GenerateImages(msgspec.Struct, frozen=True, kw_only=True):
                     call,
                     status="cancelled" if isinstance(error, Cancelled) else "failed",
                     cost=cost,
-                    latency_ms=self._milliseconds_since(began),
+                    latency_ms=self._milliseconds_since(started),
                 )
             )
-            _advise(error, _cost_words(call, cost))
+            _extend_hint(error, describe_final_cost(cost, reserved=call.reserved))
 
-    def _milliseconds_since(self, began: float) -> int:
-        return round((self.clock.monotonic() - began) * 1000)
+    def _milliseconds_since(self, started: float) -> int:
+        return round((self.clock.monotonic() - started) * 1000)
 
 
 class PreparedCall(msgspec.Struct, frozen=True, kw_only=True):
-    """One call that is begun, and is to be made."""
+    """A recorded call, ready to be made."""
 
-    maker: GenerateImages
+    use_case: GenerateImages
     job: ImageJob
     record: CallRecorder
     context: RunningJobContext
 
     def run(self) -> list[StoredImage | FailedImage]:
-        """Make it."""
-        return self.maker.run_call(self.job, self.record, self.context)
+        """Make the call."""
+        return self.use_case.run_call(self.job, self.record, self.context)
 
-    def given_up(self, number: int) -> FailedImage:
-        """Return the outcome of an image of which nothing was heard in time."""
-        late = Cancelled("Cancelled, without an answer in time.")
+    def fail_unanswered(self, number: int) -> FailedImage:
+        """Return the failure of an image whose cancelled call did not end in time."""
+        error = Cancelled("Cancelled without an answer in time.")
         if self.context.sent:
-            _advise(late, _open_words(self.record))
-        return self.maker.persist.fail(number, late)
+            _extend_hint(error, _describe_open_call(self.record))
+        return self.use_case.persist.fail(number, error)
 
 
 def run_calls(
@@ -349,36 +353,37 @@ def run_calls(
     clock: Clock,
     inline: bool = False,
 ) -> Iterator[StoredImage | FailedImage]:
-    """Make all the calls, each crew so many at once, and yield what becomes of them."""
-    works = [work for crew, _ in groups for work in crew]
-    for work in works:
-        cancellation.on_cancel(work.context.stop)
-    missing = {number: work for work in works for number in _numbers(work.record.call)}
-    tasks = [([work.run for work in crew], at_once) for crew, at_once in groups]
+    """Make all calls, with a concurrency limit per group, and yield the results."""
+    calls = [call for group, _ in groups for call in group]
+    for call in calls:
+        cancellation.on_cancel(call.context.stop)
+    missing = {number: call for call in calls for number in _numbers(call.record.call)}
+    tasks = [([call.run for call in group], limit) for group, limit in groups]
     with closing(
         run_task_groups(tasks, cancellation=cancellation, clock=clock, inline=inline)
-    ) as calls:
-        for made in calls:
-            for outcome in made:
-                missing.pop(outcome.number, None)
-            yield from made
+    ) as results:
+        for images in results:
+            for image in images:
+                missing.pop(image.number, None)
+            yield from images
     for number in sorted(missing):
-        yield missing[number].given_up(number)
+        yield missing[number].fail_unanswered(number)
 
 
-def _only(job: ImageJob, plan: GenerationPlan) -> GenerationPlan:
-    """Return the plan of this one call, light enough to be written down."""
-    bare = msgspec.structs.replace
-    images = tuple(bare(image, content=b"") for image in job.images)
-    mask = None if job.mask is None else bare(job.mask, content=b"")
-    return bare(
+def _reduce_plan(plan: GenerationPlan, job: ImageJob) -> GenerationPlan:
+    """Return the plan of this one call, without the content of reference images."""
+    # The journal writes the plan of every call to the disk before it is sent.
+    replace = msgspec.structs.replace
+    images = tuple(replace(image, content=b"") for image in job.images)
+    mask = None if job.mask is None else replace(job.mask, content=b"")
+    return replace(
         plan,
-        jobs=(bare(job, images=images, mask=mask),),
-        request=bare(plan.request, images=images, mask=mask),
+        jobs=(replace(job, images=images, mask=mask),),
+        request=replace(plan.request, images=images, mask=mask),
     )
 
 
-def _shown(context: RunningJobContext) -> int:
+def _count_previews(context: RunningJobContext) -> int:
     return context.previews if isinstance(context, LiveRunningJobContext) else 0
 
 
@@ -386,28 +391,14 @@ def _numbers(call: Call) -> range:
     return range(call.job.number, call.job.number + call.job.count)
 
 
-def _advise(error: BaseException, words: str) -> None:
+def _extend_hint(error: BaseException, sentence: str) -> None:
     if isinstance(error, ImagenError):
-        error.hint = " ".join(filter(None, (error.hint, words)))
+        error.hint = " ".join(filter(None, (error.hint, sentence)))
 
 
-def _open_words(record: CallRecorder) -> str:
-    """Say what a call that is not over may cost, and how it is finished."""
+def _describe_open_call(record: CallRecorder) -> str:
+    """Return what an open call may cost, and how to finish it."""
     call = record.call
-    if not call.may_cost:
-        bill = ""
-    elif call.reserved is None:
-        bill = "It may have been billed."
-    else:
-        bill = f"It may have been billed, with {format_micros(call.reserved)}."
-    more = f"`imagen resume {call.id}` finishes it; do not repeat it."
-    return " ".join(filter(None, (bill, more if record.is_recorded else "")))
-
-
-def _cost_words(call: Call, cost: Cost) -> str:
-    """Say what a call cost that is over, without an image."""
-    if cost.micros is not None:
-        return f"It cost {format_micros(cost.micros)}."
-    if call.reserved is None:
-        return "What it cost is not known."
-    return f"What it cost is not known; an image costs {format_micros(call.reserved)}."
+    cost = describe_open_cost(call.reserved) if call.may_cost else ""
+    resume = f"`imagen resume {call.id}` finishes it; do not repeat it."
+    return " ".join(filter(None, (cost, resume if record.is_recorded else "")))

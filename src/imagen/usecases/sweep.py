@@ -105,7 +105,7 @@ class SweepImages(msgspec.Struct, frozen=True, kw_only=True):
         if at_once is None:
             groups = [
                 (
-                    [work for work in works if work.maker is maker],
+                    [work for work in works if work.use_case is maker],
                     maker.instance.concurrency,
                 )
                 for maker in self.makers.values()

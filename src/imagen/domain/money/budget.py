@@ -1,4 +1,4 @@
-"""Limits on what is spent, and what they say to one more call."""
+"""Budgets: limits on spending, and the checks of new calls against them."""
 
 from collections.abc import Sequence
 from datetime import UTC, datetime, timedelta
@@ -14,15 +14,15 @@ Unknown: TypeAlias = Literal["refuse", "allow"]
 
 
 class Budget(msgspec.Struct, frozen=True, kw_only=True):
-    """What may be spent, in micro-dollars; None is no limit.
+    """Spending limits in micro-dollars; None is unlimited.
 
     Attributes:
-        backend: The one instance that it is about; "" is all of them together.
-        caller: Whose calls it is about; "" is everybody's.
-        call: For one call.
-        day: In one day, UTC.
-        week: In one ISO week, UTC.
-        unknown: What becomes of a call whose price is not known.
+        backend: Name of the instance; "" for the sum of all instances.
+        caller: Name of the caller; "" for the sum of all callers.
+        call: Limit for one call.
+        day: Limit for one UTC day.
+        week: Limit for one ISO week, UTC.
+        unknown: Whether to refuse or allow calls with an unknown price.
     """
 
     backend: str = ""
@@ -34,15 +34,15 @@ class Budget(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class BudgetLimit(msgspec.Struct, frozen=True, kw_only=True):
-    """A budget's limit for a time that began at some moment.
+    """A limit of a budget in the current period.
 
     Attributes:
-        called: What the user calls it, such as `day_usd of flux`.
-        backend: The one instance that it is about; "" is all of them together.
-        caller: Whose calls it is about; "" is everybody's.
-        since: When the time began, UTC.
-        until: When it is over and the count begins anew, UTC.
-        micros: What may be spent in it.
+        label: Name for messages, such as `day_usd of flux`.
+        backend: Name of the instance; "" for the sum of all instances.
+        caller: Name of the caller; "" for the sum of all callers.
+        since: Start of the period, UTC.
+        until: End of the period, UTC.
+        micros: The limit in micro-dollars.
     """
 
     label: str
@@ -53,80 +53,78 @@ class BudgetLimit(msgspec.Struct, frozen=True, kw_only=True):
     micros: int
 
     def check(self, *, spent: int, reserved: int, requested: int) -> None:
-        """Let the calls pass, or not.
+        """Check whether the limit leaves room for new calls. All in micro-dollars.
 
         Args:
-            spent: What the ledger says of this time, in micro-dollars.
-            reserved: What calls in flight may still cost.
-            asked: What the new calls may cost.
+            spent: Cost of the period in the ledger.
+            reserved: Reservations of open calls.
+            requested: Expected cost of the new calls.
 
         Raises:
-            OverBudget: it would be too much.
+            OverBudget: the limit would be exceeded.
         """
         left = self.micros - spent - reserved
         if requested <= left:
             return
-        held = f"; {format_micros(reserved)} is held for open jobs" if reserved else ""
+        open_jobs = f", {format_micros(reserved)} is reserved for open jobs"
         raise OverBudget(
-            f"This may cost {format_micros(requested)}, and of the budget {self.label} "
-            f"({format_micros(self.micros)}) "
-            f"{format_micros(max(0, left))} is left{held}.",
-            hint=f"It begins anew at {self.until:%Y-%m-%d %H:%M} UTC."
+            f"This may cost {format_micros(requested)}, but the budget {self.label} "
+            f"({format_micros(self.micros)}) has {format_micros(max(0, left))} left"
+            f"{open_jobs if reserved else ''}.",
+            hint=f"The next period begins at {self.until:%Y-%m-%d %H:%M} UTC."
             if requested <= self.micros
-            else "It is more than all of that budget.",
+            else "It exceeds the whole budget.",
         )
 
 
 def check_price(
     budgets: Sequence[Budget], *, calls: Sequence[int | None], max_cost: int | None
 ) -> None:
-    """Compare the price of a request with the limits that need no ledger.
-
-    Whether a call may have an unknown price, the budget of the backend itself says, if
-    there is one; and nobody whose own budget refuses it may make one.
+    """Check the price of a request against the limits that need no ledger.
 
     Args:
-        budgets: Those that the backend is under.
-        calls: What each call may cost, in micro-dollars; None is unknown.
-        most: What the user said that the request may cost; None is no limit.
+        budgets: Budgets that apply to the backend.
+        calls: Expected cost of each call in micro-dollars; None if unknown.
+        max_cost: Maximum cost of the request; None is unlimited.
 
     Raises:
-        OverBudget: it is too much, or unknown.
+        OverBudget: a limit would be exceeded, or the price is unknown and must be
+            known.
     """
     known = [micros for micros in calls if micros is not None]
     unknown = len(known) < len(calls)
     if max_cost is not None and (unknown or sum(known) > max_cost):
-        costs = (
-            "it is not known what this costs"
+        problem = (
+            "the cost is unknown"
             if unknown
-            else f"this may cost {format_micros(sum(known))}"
+            else f"the request may cost {format_micros(sum(known))}"
         )
-        raise OverBudget(
-            f"At most {format_micros(max_cost)} was allowed with --max-cost, "
-            f"and {costs}."
-        )
-    everybodys = [budget for budget in budgets if not budget.caller]
-    closest = max(everybodys, key=lambda budget: bool(budget.backend), default=None)
+        raise OverBudget(f"--max-cost allows {format_micros(max_cost)}, but {problem}.")
+    # For all callers together, the backend's own budget decides about unknown prices,
+    # and the budget of all backends only if there is no other. A caller's own budget
+    # can refuse in addition.
+    shared = [budget for budget in budgets if not budget.caller]
+    decisive = max(shared, key=lambda budget: bool(budget.backend), default=None)
     own = [budget for budget in budgets if budget.caller]
-    for budget in (*own, *((closest,) if closest else ())):
+    for budget in (*own, *((decisive,) if decisive else ())):
         if unknown and budget.unknown == "refuse":
             raise OverBudget(
-                f"It is not known what this costs, and the budget{_whose(budget)} "
-                "refuses unknown prices.",
+                f"The cost is unknown, and the budget{_scope(budget)} refuses unknown "
+                "prices.",
                 hint="Give the backend a `price`, or the budget `unknown: allow`.",
             )
     for budget in budgets:
         if budget.call is not None and max(known, default=0) > budget.call:
             raise OverBudget(
-                f"A call may cost {format_micros(max(known))}, more than the budget "
-                f"call_usd{_whose(budget)} of {format_micros(budget.call)}."
+                f"A call may cost {format_micros(max(known))}, but the budget "
+                f"call_usd{_scope(budget)} allows {format_micros(budget.call)}."
             )
 
 
 def current_limits(
     budgets: Sequence[Budget], *, now: datetime
 ) -> tuple[BudgetLimit, ...]:
-    """Return the limits of the day and of the week that the moment is in."""
+    """Return the limits of the current UTC day and ISO week."""
     day = now.astimezone(UTC).replace(hour=0, minute=0, second=0, microsecond=0)
     week = day - timedelta(days=day.weekday())
     limits: list[BudgetLimit] = []
@@ -138,7 +136,7 @@ def current_limits(
             if micros is not None:
                 limits.append(
                     BudgetLimit(
-                        label=name + _whose(budget),
+                        label=name + _scope(budget),
                         backend=budget.backend,
                         caller=budget.caller,
                         since=since,
@@ -150,10 +148,10 @@ def current_limits(
 
 
 def format_micros(micros: int) -> str:
-    """Return an amount as people write it: `$0.05`, `$0.000035`, `$12.00`."""
+    """Return an amount for display: `$0.05`, `$0.000035`, `$12.00`."""
     return format_usd(Decimal(micros) / MICROS)
 
 
-def _whose(budget: Budget) -> str:
+def _scope(budget: Budget) -> str:
     names = [name for name in (budget.backend, budget.caller) if name]
     return f" of {' by '.join(names)}" if names else ""

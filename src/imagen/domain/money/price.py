@@ -1,4 +1,4 @@
-"""What is charged for what, and what a call costs by that."""
+"""Prices, and the cost of a call according to its price."""
 
 from collections.abc import Callable, Mapping, Sequence
 from datetime import date
@@ -17,20 +17,21 @@ Unit: TypeAlias = Literal[
     "per_call", "per_image", "per_megapixel", "per_second", "per_token"
 ]
 
+# Vendors quote prices per million tokens.
 MILLION = 1_000_000
-"""Tokens are sold by it."""
 
 _METERED = {"per_second", "per_token"}
-_EXACT = Context(prec=1000)  # digits, more than a price and an amount have together
+# More digits than a price and an amount have together, so that no product is rounded.
+_EXACT = Context(prec=1000)
 
 
 class Rate(msgspec.Struct, frozen=True, kw_only=True):
-    """So many US dollars for one unit.
+    """A price per unit in US dollars.
 
     Attributes:
-        unit: What is counted.
-        usd: For one of them.
-        kind: Of tokens, such as `output_image`; "" for anything else.
+        unit: The unit.
+        usd: Price of one unit.
+        kind: Kind of tokens, such as `output_image`; "" for other units.
     """
 
     unit: Unit
@@ -39,11 +40,11 @@ class Rate(msgspec.Struct, frozen=True, kw_only=True):
 
     def __post_init__(self) -> None:
         if not self.usd.is_finite() or self.usd < 0:
-            raise InvalidRequest("A price is a number of dollars, 0 or more.")
+            raise InvalidRequest("A price must be a number of dollars, 0 or more.")
 
     @property
     def words(self) -> str:
-        """The rate as people say it: `$0.003 an image`."""
+        """The rate for display: `$0.003 an image`."""
         if self.unit == "per_token":
             return f"{format_usd(self.usd * MILLION)} a million {self.kind} tokens"
         return f"{format_usd(self.usd)} {_ONE[self.unit]}"
@@ -58,13 +59,13 @@ _ONE = {
 
 
 class Price(msgspec.Struct, frozen=True, kw_only=True):
-    """What one call is charged: all of its rates together.
+    """The price of a call: the sum of its rates.
 
     Attributes:
-        rates: At least one.
-        as_of: When that was so, as much of a date as is known: `2026-10-08`, `2026`;
-            "" when it is the config's own.
-        source: Who says so.
+        rates: At least one rate.
+        as_of: Date of the price, as precisely as it is known: `2026-10-08`, `2026`; ""
+            for a price from the config.
+        source: Source of the price.
     """
 
     rates: tuple[Rate, ...]
@@ -73,39 +74,37 @@ class Price(msgspec.Struct, frozen=True, kw_only=True):
 
     def __post_init__(self) -> None:
         if not self.rates:
-            raise InvalidRequest("A price says what is charged for.")
+            raise InvalidRequest("A price must have at least one rate.")
         try:
             _ = self.since
         except ValueError as error:
-            raise InvalidRequest(f"{self.as_of!r} is no date.") from error
+            raise InvalidRequest(f"Invalid date {self.as_of!r}.") from error
 
     @property
     def since(self) -> date | None:
-        """The first day that `as_of` may mean; None when it says nothing."""
+        """The earliest day that `as_of` may mean; None for none."""
         return date.fromisoformat(f"{self.as_of}-01-01"[:10]) if self.as_of else None
 
     @property
     def words(self) -> str:
-        """The price as people say it: `$0.015 a call + $0.015 a megapixel`."""
+        """The price for display: `$0.015 a call + $0.015 a megapixel`."""
         return " + ".join(rate.words for rate in self.rates)
 
 
 class ListedPrice(msgspec.Struct, frozen=True, kw_only=True):
-    """One line of a price table.
-
-    A model has one line, or one for each of its tiers.
+    """One line of a price table: a model, or one price tier of a model.
 
     Attributes:
-        provider: Who charges it.
-        model: What the provider calls it.
-        price: What is charged.
-        when: The parameters of the model that choose this tier, each with the values
-            that do.
-        from_megapixels: The size of an image from which on it is this tier, where the
-            parameters say nothing; infinite where the size does not choose.
-        default: Whether it is the tier when nothing chooses. Where nobody knows which
-            one that is, it is the dearest, so that a budget errs on the safe side.
-        note: What else there is to know.
+        provider: Name of the vendor.
+        model: The vendor's name of the model.
+        price: The price.
+        when: The model parameters that select this tier, with the selecting values.
+        from_megapixels: Minimum image size that selects this tier if no parameter does;
+            infinite if the size never selects it.
+        default: Whether the tier applies if nothing selects one. If the vendor's
+            default is unknown, this is the most expensive tier, so that budgets are
+            not exceeded.
+        note: Further information.
     """
 
     provider: str
@@ -118,22 +117,22 @@ class ListedPrice(msgspec.Struct, frozen=True, kw_only=True):
 
     @property
     def words(self) -> str:
-        """The price with its tier as people say it: `4K: $0.30 an image`."""
+        """The price with its tier for display: `4K: $0.30 an image`."""
         tier = " or ".join(value for values in self.when.values() for value in values)
         mark = " (default)" if self.default else ""
         return f"{tier}{mark}: {self.price.words}" if tier else self.price.words
 
 
 PriceOf: TypeAlias = Callable[[str, str, Mapping[str, object]], Price | None]
-"""Looks up a price by provider, model and parameters; None when it is not known.
+"""Returns the price for a provider, a model and parameters; None if unknown.
 
-The parameters are those of the model that were given, and `size` is the `Size` of an
-image, unless the model has a parameter of that name which was given.
+The parameters are the requested model parameters. Unless one of them has this name,
+`size` is the `Size` of an image.
 """
 
 
 def no_price(provider: str, model: str, parameters: Mapping[str, object]) -> None:
-    """Know no price."""
+    """Return None: the price is unknown."""
 
 
 def find_price(
@@ -142,20 +141,20 @@ def find_price(
     model: str,
     parameters: Mapping[str, object],
 ) -> Price | None:
-    """Look up a price in a table; `owner/name:version` costs what `owner/name` does."""
+    """Return a price from a table; `owner/name:version` is priced as `owner/name`."""
     lines = [line for line in table if line.provider == provider]
     for name in (model, model.partition(":")[0]):
         if tiers := [line for line in lines if line.model == name]:
-            tier = _tier(tiers, parameters)
+            tier = _select_tier(tiers, parameters)
             return None if tier is None else tier.price
     return None
 
 
 def calculate_cost(price: Price | None, used: Used) -> Cost:
-    """Return what was charged for what was used, rounded up to a micro-dollar.
+    """Return the cost of a consumption, rounded up to a micro-dollar.
 
-    Unknown when there is no price, or nobody says how much of something was used that
-    is charged for, or what they say is no amount.
+    The cost is unknown without a price, and if a charged quantity is unknown, negative
+    or not finite.
     """
     if price is None:
         return Cost()
@@ -174,13 +173,13 @@ def calculate_cost(price: Price | None, used: Used) -> Cost:
 def measure_usage(
     reported: Used, *, images: int, megapixels: float, seconds: float | None
 ) -> Used:
-    """Return what a call used: what the backend says, and what can be seen.
+    """Return the consumption of a call: reported values, else measured ones.
 
     Args:
-        said: What the backend says of it.
-        images: How many came.
-        megapixels: Of all of them together.
-        seconds: How long it took, where that is what is charged for.
+        reported: Consumption according to the backend.
+        images: Number of images that arrived.
+        megapixels: Their total size.
+        seconds: Duration, if time is charged.
     """
     return msgspec.structs.replace(
         reported,
@@ -190,18 +189,18 @@ def measure_usage(
     )
 
 
-def _tier(
+def _select_tier(
     tiers: Sequence[ListedPrice], parameters: Mapping[str, object]
 ) -> ListedPrice | None:
-    """Return what the parameters choose, else the size, else the default."""
+    """Return the tier selected by parameters, else by size, else the default."""
     allowed = [tier for tier in tiers if _allows(tier, parameters)]
     for tier in allowed:
         if tier.when.keys() <= parameters.keys():
             return tier
     size = parameters.get("size")
     if isinstance(size, Size):
-        large = size.megapixels
-        reached = [tier for tier in allowed if tier.from_megapixels <= large]
+        megapixels = size.megapixels
+        reached = [tier for tier in allowed if tier.from_megapixels <= megapixels]
         if reached:
             return max(reached, key=lambda tier: tier.from_megapixels)
     return next((tier for tier in allowed if tier.default), None)
@@ -230,7 +229,8 @@ def _amount(rate: Rate, price: Price, used: Used) -> float | None:
 
 
 def _tokens(rate: Rate, price: Price, used: Used) -> int | None:
-    """Return how many there were of the kind; those of other names tell nothing."""
+    """Return the number of tokens of the rate's kind; None if unknown."""
+    # If none of the reported kinds has a price, the vendor uses other names.
     kinds = {other.kind for other in price.rates if other.unit == "per_token"}
     if used.tokens is None or (used.tokens and kinds.isdisjoint(used.tokens)):
         return None

@@ -1,4 +1,4 @@
-"""The ledger's rows, and what they add up to."""
+"""The rows of the ledger, and their totals."""
 
 from collections.abc import Iterable, Sequence
 from datetime import UTC, date, datetime, timedelta
@@ -16,18 +16,18 @@ DIMENSIONS: tuple[Dimension, ...] = ("week", "backend", "model", "caller")
 
 
 class UsageRow(msgspec.Struct, frozen=True, kw_only=True):
-    """One call to a backend that cost something, or may have.
+    """A call to a backend that cost, or may have cost, money.
 
     Attributes:
-        id: UUIDv7, ours; the same wherever the row is kept.
-        created_at: When the call was made, UTC.
-        caller: Who asked; "" when nobody says.
-        status: How it ended.
-        latency_ms: How long it took; None when nobody saw its end.
-        images: How many came of it.
-        cost_micros: Millionths of a dollar; None when unknown, never 0 for unknown.
-        cost_source: Where that figure comes from.
-        prompt_sha256: Of the prompt as given; never the prompt.
+        id: UUIDv7 made by imagen, the same in every ledger.
+        created_at: Time of the call, UTC.
+        caller: Name of the caller; "" if unknown.
+        status: Result of the call.
+        latency_ms: Duration; None if the end was not observed.
+        images: Number of images.
+        cost_micros: Millionths of a dollar; None if unknown, never 0 for unknown.
+        cost_source: Source of the cost.
+        prompt_sha256: Hash of the prompt without the style; never the prompt itself.
     """
 
     id: str
@@ -45,20 +45,20 @@ class UsageRow(msgspec.Struct, frozen=True, kw_only=True):
 
     @property
     def week(self) -> str:
-        """The ISO week that it is counted in, such as `2026-W47`."""
+        """The ISO week of the call, such as `2026-W47`."""
         return iso_week(self.created_at)
 
 
 class UsageTotal(msgspec.Struct, frozen=True, kw_only=True):
-    """What the rows of one group add up to.
+    """The total of one group of rows.
 
     Attributes:
-        week, backend, model, caller: What the rows have in common; None where they
-            were not told apart by it.
-        calls: How many rows there are.
-        images: How many images came of them.
-        cost_micros: What is known of the cost, in millionths of a dollar.
-        unknown: How many of the rows have a cost that is not known.
+        week, backend, model, caller: The group; None for dimensions that do not define
+            it.
+        calls: Number of rows.
+        images: Number of images.
+        cost_micros: Sum of the known costs, in millionths of a dollar.
+        unknown: Number of rows with an unknown cost.
     """
 
     week: str | None = None
@@ -74,18 +74,19 @@ class UsageTotal(msgspec.Struct, frozen=True, kw_only=True):
 def merge_totals(
     totals: Iterable[UsageTotal], by: Sequence[Dimension]
 ) -> tuple[UsageTotal, ...]:
-    """Return totals with the same values in these dimensions as one.
+    """Merge totals that have the same values in these dimensions.
 
-    Ordered by the dimensions in the order given, the newest week first and everything
-    else by its name.
+    Sorted by the dimensions in the given order: weeks newest first, everything else by
+    name.
     """
     groups: dict[tuple[str, ...], list[UsageTotal]] = {}
     for total in totals:
         key = tuple(getattr(total, name) for name in by)
         groups.setdefault(key, []).append(total)
+    # Sorting is stable, so the last key is sorted first.
     keys = list(groups)
-    for place, name in reversed(list(enumerate(by))):
-        keys.sort(key=itemgetter(place), reverse=name == "week")
+    for index, name in reversed(list(enumerate(by))):
+        keys.sort(key=itemgetter(index), reverse=name == "week")
     return tuple(
         UsageTotal(
             **dict(zip(by, key, strict=True)),
@@ -99,16 +100,16 @@ def merge_totals(
 
 
 def iso_week(moment: datetime) -> str:
-    """Return the ISO week of the moment, in UTC."""
+    """Return the ISO week of a time, in UTC."""
     year, week, _ = moment.astimezone(UTC).isocalendar()
     return f"{year}-W{week:02}"
 
 
 def start_of_day(day: date) -> datetime:
-    """Return the first moment of a UTC date."""
+    """Return the start of a UTC date."""
     return datetime(day.year, day.month, day.day, tzinfo=UTC)
 
 
 def age_in_days(moment: datetime, *, now: datetime) -> int:
-    """Return how many whole days ago it was."""
+    """Return the number of whole days since a time."""
     return (now - moment) // timedelta(days=1)
