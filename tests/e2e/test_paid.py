@@ -322,7 +322,7 @@ def test_over_a_budget_it_says_how_much_is_left_and_when_it_begins_anew(
     refused = customer.generate()
 
     assert refused.code == 5
-    assert "$0.001 is left" in refused.err
+    assert "has $0.001 left" in refused.err
     assert "UTC" in refused.err
     assert customer.generate("--estimate").code == 5
     assert server.created == 1

@@ -112,7 +112,7 @@ WRONG: list[tuple[tuple[str, ...], str]] = [
     ((*GENERATE, "--negative", BYTES), "The negative is not valid UTF-8 text."),
     # --count
     *(
-        ((*GENERATE, "--count", count), "Give a count from 1 to 1000.")
+        ((*GENERATE, "--count", count), "Use 1 to 1000.")
         for count in ("0", "-1", "1001", f"{10**30}")
     ),
     *(
@@ -122,11 +122,11 @@ WRONG: list[tuple[tuple[str, ...], str]] = [
     ((*GENERATE, "--count", "9" * 5000), "a number of 5000 digits is too large."),
     # --size
     *(
-        ((*GENERATE, "--size", size), "go from 16 to 16384.")
+        ((*GENERATE, "--size", size), "must be 16 to 16384.")
         for size in ("0x0", "15x100", "100x15", "16385x16", "16x999999")
     ),
     *(
-        ((*GENERATE, "--size", size), "Write WIDTHxHEIGHT, such as 1536x768.")
+        ((*GENERATE, "--size", size), "Use WIDTHxHEIGHT, such as 1536x768.")
         for size in (
             *("1024", "1024*1024", "axb", "", " ", "1024x", "x1024", "64x64x64"),
             *("1e2x1e2", "64.0x64", "64 x 64", "9999999x64", "64\u00d764"),
@@ -135,7 +135,7 @@ WRONG: list[tuple[tuple[str, ...], str]] = [
     ),
     # --seed and --steps
     *(
-        ((*GENERATE, "--seed", seed), "is not a seed.")
+        ((*GENERATE, "--seed", seed), "Use 1 to 2^64-1, or 0 for a random seed.")
         for seed in ("-1", f"{2**64}", "9" * 90)
     ),
     *(
@@ -147,10 +147,10 @@ WRONG: list[tuple[tuple[str, ...], str]] = [
         ((*GENERATE, flag, "9" * 5000), "is too large.")
         for flag in ("--seed", "--steps")
     ),
-    ((*GENERATE, "--steps", "-1"), "-1 steps cannot be made."),
+    ((*GENERATE, "--steps", "-1"), "The number of steps (-1) is out of range."),
     # --timeout
     *(
-        ((*GENERATE, "--timeout", word), "Give a number of seconds above 0.")
+        ((*GENERATE, "--timeout", word), "Use a number of seconds above 0.")
         for word in ("0", "-1", "0.0", "1e400", "1e-400")
     ),
     *(
@@ -162,7 +162,10 @@ WRONG: list[tuple[tuple[str, ...], str]] = [
         ((*GENERATE, "--set", word), "is not KEY=VALUE.")
         for word in ("novalue", "=x", "", " =1", "\x1b[31m\n")
     ),
-    ((*GENERATE, "--set", "frob=1"), "mock has no parameter 'frob'. It has delay,"),
+    (
+        (*GENERATE, "--set", "frob=1"),
+        "mock has no parameter 'frob'. Its parameters: delay,",
+    ),
     ((*GENERATE, "--set", "dely=1"), "Did you mean delay?"),
     ((*GENERATE, "--set", "adapter=replicate"), "no parameter 'adapter'"),
     *(
@@ -195,8 +198,8 @@ WRONG: list[tuple[tuple[str, ...], str]] = [
         ((*GENERATE, "--style", word), "There are: blog-header, photo, line-art")
         for word in ("x", "", "Photo", BYTES)
     ),
-    ((*GENERATE, "--model", "x"), "mock has no model 'x'. It has mock."),
-    ((*GENERATE, "--model", " "), "The model has no name."),
+    ((*GENERATE, "--model", "x"), "mock has no model 'x'. Use mock."),
+    ((*GENERATE, "--model", " "), "The model name is empty."),
     ((*GENERATE, "--model", BYTES), "The model is not valid UTF-8 text."),
     (("--install-completion", "--shell", "tcsh"), '"bash", "zsh", "fish"'),
     (("--install-completion", "--shell", ""), '"bash", "zsh", "fish"'),
@@ -294,7 +297,7 @@ def test_json_is_answered_however_it_was_asked_for(
 def test_a_flag_that_is_said_to_be_off_is_off(ask: Ask) -> None:
     run = ask(*GENERATE, "--json=false", "--size", "x")
 
-    assert_refused(run, "'x' is not a size.")
+    assert_refused(run, "Invalid size 'x'.")
 
 
 def test_nothing_typed_can_colour_the_terminal_or_move_its_cursor(ask: Ask) -> None:

@@ -156,4 +156,4 @@ def test_a_backend_that_cannot_says_so(tmp_path: Path) -> None:
         "a fox", backend="mock", live=True, listen=heard.append, output=tmp_path
     )
 
-    assert any("mock sends no pictures" in str(each) for each in heard)
+    assert any("mock does not support previews" in str(each) for each in heard)

@@ -62,8 +62,8 @@ class ImagenError(Exception):
 class InvalidRequest(ImagenError, ValueError):
     """A value in the request is invalid for every backend."""
 
-    # Also a ValueError: msgspec adds the path of the field to a ValueError that a Struct
-    # raises while it is decoded.
+    # Also a ValueError: if a Struct raises one while it is decoded, msgspec adds the
+    # path of the field to the message.
 
     code = "invalid_request"
 

@@ -304,7 +304,7 @@ def test_an_error_is_shown_at_its_request(page: "Page", shop: Running) -> None:
 
     page.get_by_role("button", name="Generate", exact=True).click()
 
-    see(page.locator(".job .wrong")).to_contain_text("of the budget day_usd ($1.00)")
+    see(page.locator(".job .wrong")).to_contain_text("the budget day_usd ($1.00)")
     assert len(shop.stored) == 20
 
 

@@ -78,7 +78,7 @@ def test_no_value_contains_a_slash(prompt: str, backend: str) -> None:
     ["/x", "../x", "x/../y", "x/../../y", "./x", "x//y", "x/./y", "{backend}/x"],
 )
 def test_refuses_a_template_that_leaves_the_folder(template: str) -> None:
-    with pytest.raises(InvalidRequest, match="leads out of the output folder"):
+    with pytest.raises(InvalidRequest, match="points outside of the output folder"):
         expand_template(template, facts(backend=".."))
 
 

@@ -229,9 +229,9 @@ def test_every_image_is_in_one_batch(count: int, largest: int) -> None:
 @pytest.mark.parametrize(
     ("can", "hint"),
     [
-        (able(), "It has plain, fancy."),
-        (Capabilities(model="only"), "It has only."),
-        (Capabilities(), "It has no choice of models."),
+        (able(), "Use plain, fancy."),
+        (Capabilities(model="only"), "Use only."),
+        (Capabilities(), "Leave the model out."),
     ],
 )
 def test_refuses_an_unknown_model(can: Capabilities, hint: str) -> None:
@@ -260,8 +260,8 @@ def test_sends_the_model(can: Capabilities, asked: str | None, model: str) -> No
     ("can", "name", "hint"),
     [
         (able(), "moood", "Did you mean mood?"),
-        (able(), "zzz", "It has mood."),
-        (PLAIN, "zzz", "It has none of its own."),
+        (able(), "zzz", "Its parameters: mood."),
+        (PLAIN, "zzz", "Its parameters: none."),
     ],
 )
 def test_refuses_an_unknown_parameter(can: Capabilities, name: str, hint: str) -> None:

@@ -95,7 +95,7 @@ def test_a_note_has_what_was_asked_for_and_not_what_became_of_it() -> None:
     "wrong", [{"requested_size": "huge"}, {"applied": {"fit": "x"}}]
 )
 def test_a_note_that_makes_no_sense_is_refused(wrong: Mapping[str, object]) -> None:
-    with pytest.raises(InvalidRequest, match="makes no sense"):
+    with pytest.raises(InvalidRequest, match="has an invalid value"):
         provenance_from_sidecar(noted(**wrong))
 
 
@@ -129,7 +129,7 @@ def test_what_another_tool_says_is_a_request_too() -> None:
     request = again(made, instance=OTHER)
     (note,) = request.dropped.notes
     assert note.startswith(
-        "what else AUTOMATIC1111 says is not carried over: sampler Euler a, guidance 7"
+        "other parameters of AUTOMATIC1111 are not used: sampler Euler a, guidance 7"
     )
     assert "hash" not in note.lower()
 
@@ -153,11 +153,11 @@ def test_a_file_that_says_nothing_is_none() -> None:
         (
             {"b": "comfyui", "c": "comfyui"},
             "b",
-            "the config has none of that name, and",
+            "the config has no backend 'box'; b uses comfyui too",
         ),
-        ({"d": "mock", "b": "comfyui"}, "b", "the config has none of that name, and"),
-        ({"d": "mock"}, "d", "the config has none of that name"),
-        ({"box": "mock", "d": "mock"}, "d", "the config has comfyui no longer under"),
+        ({"d": "mock", "b": "comfyui"}, "b", "the config has no backend 'box'; b uses"),
+        ({"d": "mock"}, "d", "the config has no backend 'box'"),
+        ({"box": "mock", "d": "mock"}, "d", "box no longer uses comfyui"),
     ],
 )
 def test_another_backend_takes_the_place_of_one_that_is_gone(
@@ -205,7 +205,7 @@ def test_a_parameter_that_the_backend_does_not_know_is_left_out_and_said() -> No
     request = again(made, instance=OTHER)
 
     assert request.options == {"mood": "grave"}
-    assert request.dropped.ignored == {"delay": "other: it knows no such parameter"}
+    assert request.dropped.ignored == {"delay": "other: it has no such parameter"}
 
 
 def test_of_a_stranger_nobody_knows_which_parameters_it_has() -> None:
@@ -243,7 +243,7 @@ def test_a_model_that_is_reported_without_its_version_is_the_same() -> None:
 
 
 @pytest.mark.parametrize(
-    ("seed", "said"), [(None, "is unknown"), (0, "is 0, for which")]
+    ("seed", "said"), [(None, "is unknown"), (0, "is 0, which means a random one")]
 )
 def test_a_seed_that_cannot_be_had_again_is_said(seed: int | None, said: str) -> None:
     (note,) = again(origin(seed=seed)).dropped.notes

@@ -45,7 +45,7 @@ def test_what_the_style_keeps_out_goes_first(
 
 
 def test_refuses_a_seed_that_is_none() -> None:
-    with pytest.raises(InvalidRequest, match="-1 is not a seed"):
+    with pytest.raises(InvalidRequest, match="The seed -1 is out of range"):
         Style(name="s", seed=-1)
 
 

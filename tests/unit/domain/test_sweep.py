@@ -121,5 +121,5 @@ def test_a_cell_says_which_it_is() -> None:
 
     (cell,) = sweep.cells()
 
-    assert cell.label == "mood grave · its own steps · seed 7"
+    assert cell.label == "mood grave · default steps · seed 7"
     assert cell.options == {"mood": "grave"}

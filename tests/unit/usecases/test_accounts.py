@@ -515,7 +515,7 @@ def test_the_highest_cost_of_a_request(most: int, passes: bool) -> None:
 def test_an_unknown_price_is_above_every_highest_cost() -> None:
     scene = PaidScene(paid_images, price=None)
 
-    with pytest.raises(OverBudget, match="not known"):
+    with pytest.raises(OverBudget, match="the cost is unknown"):
         scene.run(max_cost=10**12)
 
 

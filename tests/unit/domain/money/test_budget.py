@@ -53,22 +53,22 @@ def test_says_what_is_left_and_when_it_begins_anew() -> None:
     error = refusal(limit(DOLLAR), spent=700_000, reserved=250_000, asked=60_000)
 
     assert error.message == (
-        "This may cost $0.06, and of the budget day_usd of flux ($1.00) $0.05 is left;"
-        " $0.25 is held for open jobs."
+        "This may cost $0.06, but the budget day_usd of flux ($1.00) has $0.05 left, "
+        "$0.25 is reserved for open jobs."
     )
-    assert error.hint == "It begins anew at 2026-11-23 00:00 UTC."
+    assert error.hint == "The next period begins at 2026-11-23 00:00 UTC."
 
 
 def test_what_is_overspent_leaves_nothing() -> None:
     error = refusal(limit(DOLLAR), spent=3 * DOLLAR, reserved=0, asked=1)
 
-    assert error.message.endswith("($1.00) $0.00 is left.")
+    assert error.message.endswith("($1.00) has $0.00 left.")
 
 
 def test_no_waiting_helps_what_is_more_than_the_whole_budget() -> None:
     error = refusal(limit(DOLLAR), spent=0, reserved=0, asked=DOLLAR + 1)
 
-    assert error.hint == "It is more than all of that budget."
+    assert error.hint == "It exceeds the whole budget."
 
 
 @pytest.mark.parametrize(
@@ -133,8 +133,8 @@ def test_lets_pass(
 @pytest.mark.parametrize(
     ("budgets", "calls", "most", "said"),
     [
-        ((), [6, 5], 10, r"At most \$0.00001 was allowed .* may cost \$0.000011\.$"),
-        ((), [None, 1], 10, "it is not known what this costs"),
+        ((), [6, 5], 10, r"--max-cost allows \$0.00001, .* may cost \$0.000011\.$"),
+        ((), [None, 1], 10, "the cost is unknown"),
         ((Budget(),), [None], None, "the budget refuses unknown prices"),
         ((Budget(backend="x"),), [None], None, "the budget of x refuses unknown"),
         (
@@ -143,7 +143,7 @@ def test_lets_pass(
             None,
             "the budget of x refuses unknown",
         ),
-        ((Budget(call=5),), [6], None, r"A call may cost \$0.000006, more than .*005"),
+        ((Budget(call=5),), [6], None, r"A call may cost \$0.000006, but .*005"),
         ((Budget(backend="x", call=5),), [6], None, "call_usd of x"),
         ((Budget(call=5, unknown="allow"),), [None, 6], None, "A call may cost"),
     ],
