@@ -1,9 +1,8 @@
-"""What an image file says about itself, read from its bytes without decoding pixels.
+"""Type, size and structure of image files, read without decoding pixels.
 
-PNG chunks, JPEG segments, RIFF chunks (WebP) and GIF blocks are walked to their end,
-so a file that was cut off on its way is noticed. Layouts: PNG third edition (W3C
-2025), ITU T.81, RFC 9649 (WebP), GIF89a; where C2PA manifests lie: C2PA 2.2,
-appendix A.
+PNG chunks, JPEG segments, RIFF chunks (WebP) and GIF blocks are read to the end, so
+that truncated files are detected. Formats: PNG third edition (W3C 2025), ITU T.81
+(JPEG), RFC 9649 (WebP), GIF89a; positions of C2PA manifests: C2PA 2.2, appendix A.
 """
 
 import re
@@ -17,8 +16,8 @@ import msgspec
 PNG_SIGNATURE = b"\x89PNG\r\n\x1a\n"
 
 END_OF_IMAGE, START_OF_SCAN = 0xD9, 0xDA
+# Used in place of a marker for the compressed pixels of a JPEG.
 SCAN_DATA = 0
-"""Stands for a marker where the packed pixels of a JPEG are."""
 
 _APP11 = 0xEB
 _STANDALONE_MARKERS = {0x01, *range(0xD0, 0xD8), END_OF_IMAGE}
@@ -27,24 +26,24 @@ _MARKER = re.compile(rb"\xff+([^\x00\xff])", re.DOTALL)
 _MARKER_IN_A_SCAN = re.compile(rb"\xff[^\x00\x01\xd0-\xd7\xff]", re.DOTALL)
 _GIF_EXTENSION, _GIF_FRAME, _GIF_TRAILER = 0x21, 0x2C, 0x3B
 _IHDR_LENGTH = 13
+# Bit depth, colour type, compression, filter method, no interlacing.
 _EIGHT_BIT_RGB = (8, 2, 0, 0, 0)
-"""Bit depth, colour type, and the only compression, filters and interlacing it has."""
 _RIFF_HEADER = 12
 _VP8X_HAS_SIZE, _VP8L_MAGIC = 10, 0x2F
 
 
 class NotAnImage(Exception):
-    """The bytes are no image of a known format, or a broken one; says why."""
+    """The bytes are not a complete image of a known format."""
 
 
 class ImageFacts(msgspec.Struct, frozen=True, kw_only=True):
-    """What the bytes are.
+    """Type and size of an image file.
 
     Attributes:
-        media_type: By what is inside, whatever anyone called it.
+        media_type: Determined from the content, not from a name.
         width: In pixels.
         height: In pixels.
-        signed: Whether a C2PA manifest is inside, which any change would break.
+        signed: Whether the file has a C2PA manifest, which any change invalidates.
     """
 
     media_type: str
@@ -54,10 +53,10 @@ class ImageFacts(msgspec.Struct, frozen=True, kw_only=True):
 
 
 def read_facts(content: bytes) -> ImageFacts:
-    """Return what the bytes are.
+    """Return type and size of an image file.
 
     Raises:
-        NotAnImage: they are no PNG, JPEG, WebP or GIF, or not a whole one.
+        NotAnImage: the bytes are not a complete PNG, JPEG, WebP or GIF.
     """
     try:
         if content.startswith(PNG_SIGNATURE):
@@ -70,17 +69,17 @@ def read_facts(content: bytes) -> ImageFacts:
             return _gif_facts(content)
     except (IndexError, struct.error) as error:
         raise NotAnImage("it ends too early") from error
-    raise NotAnImage(_described(content))
+    raise NotAnImage(_describe(content))
 
 
 def png_chunks(
     content: bytes, *, checked: bool = True
 ) -> Iterator[tuple[bytes, int, int]]:
-    """Yield each chunk's type, and where the whole chunk begins and ends.
+    """Yield the type of each chunk, and the offsets of its start and end.
 
     Raises:
-        NotAnImage: a chunk is cut off, or does not fit its checksum if these are
-            `checked`, or there is no end.
+        NotAnImage: a chunk is truncated, the end is missing, or (with `checked`) a
+            checksum is wrong.
     """
     position = len(PNG_SIGNATURE)
     view = memoryview(content)
@@ -94,7 +93,7 @@ def png_chunks(
             and zlib.crc32(view[position + 4 : end - 4])
             != unpack_from(">I", content, end - 4)[0]
         ):
-            raise NotAnImage("a PNG chunk does not fit its checksum")
+            raise NotAnImage("a PNG chunk has a wrong checksum")
         kind = content[position + 4 : position + 8]
         yield kind, position, end
         if kind == b"IEND":
@@ -104,16 +103,17 @@ def png_chunks(
 
 
 def jpeg_segments(content: bytes) -> Iterator[tuple[int, int, int, int]]:
-    """Yield each segment's marker, and where it, its body and the next one begin.
+    """Yield the marker of each segment, and the offsets of its start, body and end.
 
-    The packed pixels after a start of scan come as `SCAN_DATA`. The last segment is
-    the end of the image, whatever may follow it in the file.
+    The compressed pixels after a start of scan have the marker `SCAN_DATA`. The last
+    segment is the end of the image, even if data follows it in the file.
 
     Raises:
-        NotAnImage: a segment is broken or cut off, or there is no end.
+        NotAnImage: a segment is damaged or truncated, or the end is missing.
     """
     position = 2
-    while found := _MARKER.match(content, position):  # several 0xFF may fill a gap
+    # A marker may be preceded by any number of fill bytes 0xFF.
+    while found := _MARKER.match(content, position):
         marker, body = found[1][0], found.end()
         end = body
         if marker not in _STANDALONE_MARKERS:
@@ -134,17 +134,17 @@ def jpeg_segments(content: bytes) -> Iterator[tuple[int, int, int, int]]:
             position = following.start()
             yield SCAN_DATA, end, end, position
     if position < len(content) - 1:
-        raise NotAnImage("the JPEG is broken between its segments")
+        raise NotAnImage("the JPEG is damaged between its segments")
     raise NotAnImage("the JPEG ends too early")
 
 
 def webp_chunks(content: bytes) -> Iterator[tuple[bytes, int, int, int]]:
-    """Yield each chunk's type, and where it, its body and what follows that begin.
+    """Yield the type of each chunk, and the offsets of its start, body and end.
 
-    A chunk of odd length is followed by one byte that belongs to none.
+    A chunk of odd length is followed by one byte of padding.
 
     Raises:
-        NotAnImage: the file or a chunk is cut off.
+        NotAnImage: the file or a chunk is truncated.
     """
     end_of_file = 8 + int.from_bytes(content[4:8], "little")
     if end_of_file > len(content):
@@ -155,7 +155,7 @@ def webp_chunks(content: bytes) -> Iterator[tuple[bytes, int, int, int]]:
 def riff_chunks(
     content: bytes, start: int, end: int
 ) -> Iterator[tuple[bytes, int, int, int]]:
-    """Yield the chunks between two places, as `webp_chunks` does."""
+    """Yield the chunks between two offsets, as `webp_chunks` does."""
     while start + 8 <= end:
         body = start + 8
         following = body + int.from_bytes(content[start + 4 : body], "little")
@@ -166,24 +166,25 @@ def riff_chunks(
 
 
 def png_chunk(kind: bytes, data: bytes) -> bytes:
-    """Return a whole chunk: its length, its type of four letters, data and checksum."""
+    """Return a complete chunk: length, four-letter type, data and checksum."""
     checksum = zlib.crc32(data, zlib.crc32(kind))
     return len(data).to_bytes(4) + kind + data + checksum.to_bytes(4)
 
 
 def rgb_png(width: int, height: int, rows: Iterable[bytes]) -> bytes:
-    """Return a PNG of 8 bits a colour, packed quickly rather than tightly.
+    """Return a PNG with 8 bits per colour.
 
     Args:
         width: In pixels.
         height: In pixels.
-        rows: One or more rows at a time; each is its filter's number in one byte,
-            then its filtered bytes.
+        rows: Blocks of one or more rows. Each row is one byte with the number of its
+            filter, followed by the filtered bytes.
     """
     header = struct.pack(">IIBBBBB", width, height, *_EIGHT_BIT_RGB)
-    packer = zlib.compressobj(level=1)
-    packed = [packer.compress(some) for some in rows]
-    data = b"".join([*packed, packer.flush()])
+    # The lowest level: these files are made for speed, not for size.
+    compressor = zlib.compressobj(level=1)
+    compressed = [compressor.compress(block) for block in rows]
+    data = b"".join([*compressed, compressor.flush()])
     chunks = {b"IHDR": header, b"IDAT": data, b"IEND": b""}
     return PNG_SIGNATURE + b"".join(png_chunk(*chunk) for chunk in chunks.items())
 
@@ -197,10 +198,10 @@ def _png_facts(content: bytes) -> ImageFacts:
         has_data = has_data or kind == b"IDAT"
         signed = signed or kind == b"caBX"
     if not has_data:
-        raise NotAnImage("the PNG has no picture in it")
+        raise NotAnImage("the PNG has no image data")
     length, _, width, height = unpack_from(">I4sII", content, len(PNG_SIGNATURE))
     if length != _IHDR_LENGTH:
-        raise NotAnImage("the PNG's header has a wrong length")
+        raise NotAnImage("the PNG header has a wrong length")
     return _facts("image/png", width, height, signed=signed)
 
 
@@ -209,7 +210,7 @@ def _jpeg_facts(content: bytes) -> ImageFacts:
     signed, pixels = False, 0
     for marker, _, body, end in jpeg_segments(content):
         if marker == END_OF_IMAGE:
-            raise NotAnImage("the JPEG has no picture in it")
+            raise NotAnImage("the JPEG has no image data")
         if marker in _FRAME_HEADERS:
             height, width = unpack_from(">HH", content, body + 1)
             size = width, height
@@ -220,8 +221,8 @@ def _jpeg_facts(content: bytes) -> ImageFacts:
             break
     if size is None:
         raise NotAnImage("the JPEG has no size")
-    # What follows the scans may be padding or an appended preview, so the end is
-    # looked for, not expected at the last byte.
+    # Padding or an appended preview may follow the scans, so the end marker is searched
+    # for and not expected in the last bytes.
     if content.find(b"\xff\xd9", pixels) < 0:
         raise NotAnImage("the JPEG ends too early")
     return _facts("image/jpeg", *size, signed=signed)
@@ -248,7 +249,7 @@ def _webp_facts(content: bytes) -> ImageFacts:
         elif kind == b"C2PA":
             signed = True
     if size is None:
-        raise NotAnImage("the WebP has no picture in it")
+        raise NotAnImage("the WebP has no image data")
     return _facts("image/webp", *(canvas or size), signed=signed)
 
 
@@ -263,12 +264,13 @@ def _gif_facts(content: bytes) -> ImageFacts:
             frames += 1
             position += 11 + _table_length(content[position + 9])
         else:
-            raise NotAnImage("the GIF is broken between its blocks")
-        while content[position]:  # blocks of up to 255 bytes, ended by an empty one
+            raise NotAnImage("the GIF is damaged between its blocks")
+        # Sub-blocks of up to 255 bytes; an empty one is the last.
+        while content[position]:
             position += 1 + content[position]
         position += 1
     if not frames:
-        raise NotAnImage("the GIF has no picture in it")
+        raise NotAnImage("the GIF has no image data")
     return _facts("image/gif", width, height, signed=False)
 
 
@@ -278,20 +280,20 @@ def _table_length(flags: int) -> int:
 
 def _facts(media_type: str, width: int, height: int, *, signed: bool) -> ImageFacts:
     if width < 1 or height < 1:
-        raise NotAnImage(f"it claims to be {width}x{height} pixels")
+        raise NotAnImage(f"its size is {width}x{height} pixels")
     return ImageFacts(media_type=media_type, width=width, height=height, signed=signed)
 
 
-def _described(content: bytes) -> str:
+def _describe(content: bytes) -> str:
     if not content:
         return "it is empty"
     start = content[:256].lstrip().lower()
     if start.startswith((b"<!doctype", b"<html")):
-        return "it is a page of HTML"
+        return "it is an HTML page"
     if start.startswith(b"<svg") or (start.startswith(b"<?xml") and b"<svg" in start):
-        return "it is an SVG drawing, which imagen does not store yet"
+        return "it is an SVG image, which imagen does not support"
     if start.startswith((b"{", b"[")):
         return "it is JSON"
     if content[4:12] in {b"ftypavif", b"ftypavis"}:
-        return "it is an AVIF image, which imagen does not store yet"
+        return "it is an AVIF image, which imagen does not support"
     return f"it begins with {content[:8].hex(' ')}"

@@ -1,4 +1,4 @@
-"""An EXIF block: TIFF directories with a few texts in them (CIPA DC-008, TIFF 6.0)."""
+"""EXIF blocks: TIFF directories with texts (CIPA DC-008, TIFF 6.0)."""
 
 import struct
 from collections.abc import Iterator, Mapping
@@ -6,18 +6,18 @@ from typing import Literal, TypeAlias
 
 from imagen.formats.texts import Texts
 
+# Prefix of the block in a JPEG. Some programs write it into other formats by mistake.
 EXIF_PREFIX = b"Exif\0\0"
-"""What stands before the block in a JPEG, and by mistake elsewhere."""
 
 _Order: TypeAlias = Literal["big", "little"]
 _ORDERS: Mapping[bytes, _Order] = {b"MM": "big", b"II": "little"}
+# Big-endian; the first directory follows immediately.
 _HEADER = b"MM\0*\0\0\0\x08"
-"""High bytes first, and the first directory follows at once."""
 _ASCII, _SHORT, _LONG, _UNDEFINED = 2, 3, 4, 7
+# Bytes per value, for the types that are used here.
 _SIZES = {1: 1, _ASCII: 1, _SHORT: 2, _LONG: 4, _UNDEFINED: 1, 13: 4}
-"""How many bytes a value takes, of the types that matter here."""
-_IN_THE_ENTRY = 4
-"""No more bytes of values stand in an entry itself."""
+# Longer values are stored outside of the directory entry.
+_INLINE_BYTES = 4
 _ORIENTATION, _SOFTWARE, _INNER, _USER_COMMENT = 0x0112, 0x0131, 0x8769, 0x9286
 _NAMES = {
     0x010D: "DocumentName",
@@ -28,20 +28,18 @@ _NAMES = {
     0x927C: "MakerNote",
     _USER_COMMENT: "UserComment",
 }
-_AS_STORED, _LAST_TURN = 1, 8
+_NORMAL, _MAX_ORIENTATION = 1, 8
 _CODE_LENGTH = 8
 _UNICODE = b"UNICODE\0"
 _CODES = {b"ASCII\0\0\0", b"JIS\0\0\0\0\0", bytes(_CODE_LENGTH)}
+# ComfyUI writes these two into a WebP, as `key:{...}` under any of the tags above.
 _COMFYUI_TEXTS = ("prompt", "workflow")
-"""What ComfyUI writes into a WebP, each under any of these names."""
 
 
 def build_exif(comment: str, *, software: str) -> bytes:
-    """Return a block with a user comment, as AUTOMATIC1111's web UI writes it.
-
-    The comment is UTF-16 with the high byte first, whatever the block's own order,
-    because that is what its readers assume; here both are the same.
-    """
+    """Return a block with a user comment, as AUTOMATIC1111's web UI writes it."""
+    # The comment is big-endian UTF-16, because readers assume that for any byte order
+    # of the block. This block is big-endian too.
     name = (_SOFTWARE, _ASCII, software.encode("ascii", "replace") + b"\0")
     outer = len(_directory(8, name, (_INNER, _LONG, bytes(4))))
     words = _UNICODE + comment.replace("\0", "\ufffd").encode("utf-16-be")
@@ -54,22 +52,24 @@ def build_exif(comment: str, *, software: str) -> bytes:
     )
 
 
-def build_orientation_exif(turned: int) -> bytes:
-    """Return a block that says how the picture is turned, and nothing else."""
-    return _HEADER + _directory(8, (_ORIENTATION, _SHORT, struct.pack(">H", turned)))
+def build_orientation_exif(orientation: int) -> bytes:
+    """Return a block with nothing but the orientation."""
+    return _HEADER + _directory(
+        8, (_ORIENTATION, _SHORT, struct.pack(">H", orientation))
+    )
 
 
 def read_orientation(block: bytes | memoryview) -> int:
-    """Return how the picture is turned, 2 to 8; 0 when it is as it is stored."""
+    """Return the orientation, 2 to 8; 0 for the normal one, or for none."""
     for tag, value, order in _values(memoryview(block)):
         if tag == _ORIENTATION:
-            turned = int.from_bytes(value[: _SIZES[_SHORT]], order)
-            return turned if _AS_STORED < turned <= _LAST_TURN else 0
+            orientation = int.from_bytes(value[: _SIZES[_SHORT]], order)
+            return orientation if _NORMAL < orientation <= _MAX_ORIENTATION else 0
     return 0
 
 
 def read_exif(block: bytes | memoryview, texts: Texts) -> None:
-    """Read the texts of a block; what is broken in it is skipped."""
+    """Read the texts of a block; damaged entries are skipped."""
     for tag, value, order in _values(memoryview(block)):
         name = _NAMES.get(tag)
         if name is None:
@@ -86,13 +86,13 @@ def read_exif(block: bytes | memoryview, texts: Texts) -> None:
 
 
 def _directory(start: int, *entries: tuple[int, int, bytes]) -> bytes:
-    """Return a directory that begins at `start`, and after it the longer values."""
+    """Return a directory at the offset `start`, followed by its longer values."""
     head, tail = struct.pack(">H", len(entries)), b""
     end_of_head = start + 2 + 12 * len(entries) + 4
     for tag, kind, value in entries:
         head += struct.pack(">HHI", tag, kind, len(value) // _SIZES[kind])
-        if len(value) <= _IN_THE_ENTRY:
-            head += value.ljust(_IN_THE_ENTRY, b"\0")
+        if len(value) <= _INLINE_BYTES:
+            head += value.ljust(_INLINE_BYTES, b"\0")
         else:
             head += struct.pack(">I", end_of_head + len(tail))
             tail += value + b"\0" * (len(value) % 2)
@@ -100,10 +100,9 @@ def _directory(start: int, *entries: tuple[int, int, bytes]) -> bytes:
 
 
 def _values(block: memoryview) -> Iterator[tuple[int, memoryview, _Order]]:
-    """Yield what stands in the first directory and in the inner one, by tag.
-
-    No other directory is gone into, so that none can lead in a circle.
-    """
+    """Yield tag, value and byte order of each entry in the two directories."""
+    # Only the first directory and its EXIF directory are read, so that a hostile file
+    # cannot form a cycle of directories.
     if bytes(block[: len(EXIF_PREFIX)]) == EXIF_PREFIX:
         block = block[len(EXIF_PREFIX) :]
     order = _ORDERS.get(bytes(block[:2]))
@@ -126,23 +125,23 @@ def _entries(
         entry = block[at : at + 12]
         if len(entry) < 12:  # noqa: PLR2004 - an entry
             return
-        tag, kind, number, place = (
+        tag, kind, number, offset = (
             int.from_bytes(entry[begin:end], order)
             for begin, end in ((0, 2), (2, 4), (4, 8), (8, 12))
         )
         length = number * _SIZES.get(kind, 0)
-        if length <= _IN_THE_ENTRY:
+        if length <= _INLINE_BYTES:
             yield tag, entry[8 : 8 + length]
-        elif place + length <= len(block):
-            yield tag, block[place : place + length]
+        elif offset + length <= len(block):
+            yield tag, block[offset : offset + length]
 
 
 def _utf_16(words: memoryview, order: _Order) -> str:
-    """Return which UTF-16 it is: by its mark, its zeros, or the order of the block."""
-    some = bytes(words[:2000])
-    if some.startswith((b"\xfe\xff", b"\xff\xfe")):
+    """Return the UTF-16 variant: by byte order mark, zero bytes, or block order."""
+    sample = bytes(words[:2000])
+    if sample.startswith((b"\xfe\xff", b"\xff\xfe")):
         return "utf-16"
-    high_first, low_first = some[0::2].count(0), some[1::2].count(0)
+    high_first, low_first = sample[0::2].count(0), sample[1::2].count(0)
     if high_first == low_first:
         return "utf-16-be" if order == "big" else "utf-16-le"
     return "utf-16-be" if high_first > low_first else "utf-16-le"

@@ -1,7 +1,7 @@
-"""Words in a JPEG: put there, found there, taken out; pixels stay as they are.
+"""Metadata in JPEG files: insertion, reading and removal, without changing pixels.
 
-ITU T.81 for the segments, CIPA DC-008 for EXIF, Adobe's XMP specification part 3 for
-XMP, which goes on in further segments where one is too short.
+Formats: ITU T.81 (segments), CIPA DC-008 (EXIF), Adobe's XMP specification part 3 (XMP,
+which continues in further segments if one is too short).
 """
 
 import struct
@@ -24,49 +24,51 @@ from imagen.formats.xmp import (
     read_xmp,
 )
 
-_LONGEST_SEGMENT = 0xFFFF - 2
-"""What fits into one segment."""
+# The length of a segment has 16 bits and includes its own two bytes.
+_MAX_SEGMENT = 0xFFFF - 2
 _XMP = b"http://ns.adobe.com/xap/1.0/\0"
-_MORE_XMP = b"http://ns.adobe.com/xmp/extension/\0"
-"""Then a digest in 32 letters, the whole length, and where this piece belongs."""
+# Followed by the MD5 in 32 hex digits, the total length, and the offset of this piece.
+_EXTENDED_XMP = b"http://ns.adobe.com/xmp/extension/\0"
 _CONTINUED = "xmpNote:HasExtendedXMP"
-_LONGEST_PIECE, _SHORT = 65_000, 1000
-_MOST_PIECES = 1000
-_PICTURES = b"MPF\0"
-"""Further pictures follow, and where they are and how long the first is stands here."""
+# Properties of up to `_SHORT` characters stay in the main packet, where readers without
+# support for extended XMP find them.
+_MAX_PIECE, _SHORT = 65_000, 1000
+_MAX_PIECES = 1000
+# Multi-picture format: the offsets of further images, and the length of the first one.
+_MULTI_PICTURE = b"MPF\0"
 _APP0, _APP1, _APP2, _APP14, _COMMENT = 0xE0, 0xE1, 0xE2, 0xEE, 0xFE
-_WORDS = {*range(_APP0, 0xF0), _COMMENT}
-_STAYS = {_APP0: b"JFIF\0", _APP2: b"ICC_PROFILE\0", _APP14: b"Adobe"}
-"""The application segments that say how the picture looks, and how they begin."""
+_METADATA = {*range(_APP0, 0xF0), _COMMENT}
+# The application segments that affect the display, with the start of their content.
+_DISPLAYED = {_APP0: b"JFIF\0", _APP2: b"ICC_PROFILE\0", _APP14: b"Adobe"}
 
 
 def insert_jpeg_metadata(jpeg: bytes, exif: bytes, xmp: Mapping[str, str]) -> bytes:
-    """Return the JPEG with both after its first segment, and nothing else changed.
+    """Return the JPEG with EXIF and XMP after its first segment.
 
-    An EXIF block or XMP packet that is there already stays instead; so does a file
-    that holds several pictures, because it says how long the first one is.
+    An existing EXIF block or XMP packet takes precedence.
     """
-    place, has_exif, has_xmp = 2, False, False
+    position, has_exif, has_xmp = 2, False, False
     for marker, start, body, end in jpeg_segments(jpeg):
         if marker == START_OF_SCAN:
             break
-        if marker == _APP0 and start == place:
-            place = end
+        if marker == _APP0 and start == position:
+            position = end
         if marker == _APP1:
             has_exif = has_exif or jpeg.startswith(EXIF_PREFIX, body, end)
             has_xmp = has_xmp or jpeg.startswith(_XMP, body, end)
-        elif marker == _APP2 and jpeg.startswith(_PICTURES, body, end):
+        # A multi-picture file stores the length of its first image, so it cannot grow.
+        elif marker == _APP2 and jpeg.startswith(_MULTI_PICTURE, body, end):
             return jpeg
-    ours: list[bytes] = []
-    if not has_exif and len(EXIF_PREFIX) + len(exif) <= _LONGEST_SEGMENT:
-        ours.append(_segment(EXIF_PREFIX + exif))
+    added: list[bytes] = []
+    if not has_exif and len(EXIF_PREFIX) + len(exif) <= _MAX_SEGMENT:
+        added.append(_segment(EXIF_PREFIX + exif))
     if not has_xmp:
-        ours.extend(_xmp_segments(xmp))
-    return b"".join((jpeg[:place], *ours, memoryview(jpeg)[place:]))
+        added.extend(_xmp_segments(xmp))
+    return b"".join((jpeg[:position], *added, memoryview(jpeg)[position:]))
 
 
 def read_jpeg_metadata(jpeg: bytes, texts: Texts) -> None:
-    """Read what the JPEG says before its pixels."""
+    """Read the metadata before the pixels of a JPEG."""
     view = memoryview(jpeg)
     pieces: list[memoryview] = []
     for marker, _, body, end in jpeg_segments(jpeg):
@@ -81,35 +83,36 @@ def read_jpeg_metadata(jpeg: bytes, texts: Texts) -> None:
             read_exif(content, texts)
         elif jpeg.startswith(_XMP, body, end):
             read_xmp(texts.take(XMP_KEY, content[len(_XMP) :]), texts)
-        elif jpeg.startswith(_MORE_XMP, body, end) and len(pieces) < _MOST_PIECES:
-            pieces.append(content[len(_MORE_XMP) :])
+        elif jpeg.startswith(_EXTENDED_XMP, body, end) and len(pieces) < _MAX_PIECES:
+            pieces.append(content[len(_EXTENDED_XMP) :])
     if pieces:
         digest = find_xmp_property(texts.found.get(XMP_KEY, ""), _CONTINUED)
-        joined = _joined(pieces, digest.encode())
+        joined = _join_pieces(pieces, digest.encode())
         if not joined:
-            texts.warn("of the XMP that goes on in further segments, some is missing")
+            texts.warn("the extended XMP is incomplete")
         read_xmp(texts.take(XMP_KEY + "+", joined), texts)
 
 
 def strip_jpeg(jpeg: bytes) -> bytes:
-    """Return the JPEG with nothing in it but what shows."""
-    view, kept, turned = memoryview(jpeg), bytearray(jpeg[:2]), 0
+    """Return the JPEG without metadata; the orientation is kept."""
+    view, kept, orientation = memoryview(jpeg), bytearray(jpeg[:2]), 0
     for marker, start, body, end in jpeg_segments(jpeg):
-        if marker not in _WORDS or _shows(jpeg, marker, body, end):
+        if marker not in _METADATA or _is_displayed(jpeg, marker, body, end):
             kept += view[start:end]
-        elif marker == _APP1 and not turned and jpeg.startswith(EXIF_PREFIX, body, end):
-            turned = read_orientation(view[body:end])
-            kept += (
-                _segment(EXIF_PREFIX + build_orientation_exif(turned))
-                if turned
-                else b""
-            )
+        elif (
+            marker == _APP1
+            and not orientation
+            and jpeg.startswith(EXIF_PREFIX, body, end)
+        ):
+            orientation = read_orientation(view[body:end])
+            if orientation:
+                kept += _segment(EXIF_PREFIX + build_orientation_exif(orientation))
     return bytes(kept)
 
 
-def _shows(jpeg: bytes, marker: int, body: int, end: int) -> bool:
-    beginning = _STAYS.get(marker)
-    return beginning is not None and jpeg.startswith(beginning, body, end)
+def _is_displayed(jpeg: bytes, marker: int, body: int, end: int) -> bool:
+    prefix = _DISPLAYED.get(marker)
+    return prefix is not None and jpeg.startswith(prefix, body, end)
 
 
 def _segment(content: bytes) -> bytes:
@@ -118,7 +121,7 @@ def _segment(content: bytes) -> bytes:
 
 def _xmp_segments(properties: Mapping[str, str]) -> Iterator[bytes]:
     whole = _XMP + build_xmp_packet(properties).encode()
-    if len(whole) <= _LONGEST_SEGMENT:
+    if len(whole) <= _MAX_SEGMENT:
         yield _segment(whole)
         return
     short = {k: text for k, text in properties.items() if len(text) <= _SHORT}
@@ -126,25 +129,26 @@ def _xmp_segments(properties: Mapping[str, str]) -> Iterator[bytes]:
     more = extract_xmp_properties(long).encode()
     digest = md5(more, usedforsecurity=False).hexdigest().upper()
     yield _segment(_XMP + build_xmp_packet({_CONTINUED: digest, **short}).encode())
-    for start in range(0, len(more), _LONGEST_PIECE):
-        head = _MORE_XMP + digest.encode() + struct.pack(">II", len(more), start)
-        yield _segment(head + more[start : start + _LONGEST_PIECE])
+    for start in range(0, len(more), _MAX_PIECE):
+        head = _EXTENDED_XMP + digest.encode() + struct.pack(">II", len(more), start)
+        yield _segment(head + more[start : start + _MAX_PIECE])
 
 
-def _joined(pieces: list[memoryview], digest: bytes) -> bytes:
-    """Return the pieces of one continuation in their order; nothing if one lacks."""
-    ours = sorted(
+def _join_pieces(pieces: list[memoryview], digest: bytes) -> bytes:
+    """Return the joined pieces with this digest; empty if one is missing."""
+    offsets = sorted(
         (int.from_bytes(piece[36:40]), number)
         for number, piece in enumerate(pieces)
         if bytes(piece[:32]) == digest
     )
-    joined = b"".join(pieces[number][40:] for _, number in ours)
-    complete = ours and len(joined) == int.from_bytes(pieces[ours[0][1]][32:36])
+    joined = b"".join(pieces[number][40:] for _, number in offsets)
+    complete = offsets and len(joined) == int.from_bytes(pieces[offsets[0][1]][32:36])
     return joined if complete else b""
 
 
 def _take_comment(content: memoryview, texts: Texts) -> None:
-    """Read a comment; that of stable-diffusion.cpp begins with its key."""
+    """Read a comment segment."""
+    # stable-diffusion.cpp writes the key and a zero byte in front of the text.
     key, zero, _ = bytes(content[:80]).partition(b"\0")
     if zero and key == b"parameters":
         texts.take("parameters", content[len(key) + 1 :])

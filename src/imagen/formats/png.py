@@ -1,7 +1,7 @@
-"""Words in a PNG: put there, found there, taken out; pixels stay as they are.
+"""Metadata in PNG files: insertion, reading and removal, without changing pixels.
 
-PNG third edition (W3C 2025), 11.3.3 for the texts; the keyword for XMP is that of
-Adobe's XMP specification part 3, 1.1.5.
+Formats: PNG third edition (W3C 2025), 11.3.3 (texts); Adobe's XMP specification part 3,
+1.1.5 (keyword of XMP).
 """
 
 from collections.abc import Mapping
@@ -12,21 +12,21 @@ from imagen.formats.texts import Texts
 from imagen.formats.xmp import XMP_KEY, read_xmp
 
 _TEXTS = {b"tEXt", b"zTXt", b"iTXt"}
+# ComfyUI writes its metadata into this chunk of an animated PNG, after the pixels.
 _COMFYUI_TEXT = b"comf"
-"""Where ComfyUI says the same in an animated PNG, after the pixels."""
-_LONGEST_KEY = 79
+_MAX_KEY = 79
 _ANCILLARY = 0x20
-_STAYS = {
+# The ancillary chunks that affect the display.
+_DISPLAYED = {
     *(b"tRNS", b"gAMA", b"cHRM", b"sRGB", b"iCCP", b"cICP", b"mDCV", b"cLLI"),
     *(b"mDCv", b"cLLi", b"sBIT", b"bKGD", b"hIST", b"pHYs", b"acTL", b"fcTL", b"fdAT"),
 }
-"""The ancillary chunks that say how the picture looks."""
 
 
 def insert_png_texts(png: bytes, texts: Mapping[str, str]) -> bytes:
-    """Return the PNG with the texts before its pixels, and nothing else changed.
+    """Return the PNG with the texts before its pixels.
 
-    A text that is there already stays instead of the one of the same key.
+    An existing text takes precedence over a new one with the same key.
     """
     missing, before_pixels = dict(texts), 0
     for kind, start, _ in png_chunks(png, checked=False):
@@ -34,48 +34,47 @@ def insert_png_texts(png: bytes, texts: Mapping[str, str]) -> bytes:
             before_pixels = start
         elif kind in _TEXTS:
             missing.pop(_keyword(png, start + 8), None)
-    ours = b"".join(_text_chunk(key, text) for key, text in missing.items())
-    return b"".join((png[:before_pixels], ours, memoryview(png)[before_pixels:]))
+    added = b"".join(_text_chunk(key, text) for key, text in missing.items())
+    return b"".join((png[:before_pixels], added, memoryview(png)[before_pixels:]))
 
 
 def read_png_metadata(png: bytes, texts: Texts) -> None:
-    """Read what the PNG says."""
+    """Read the metadata of a PNG."""
     view, has_exif = memoryview(png), False
     for kind, start, end in png_chunks(png, checked=False):
         if kind in _TEXTS or kind == _COMFYUI_TEXT:
             key = _keyword(png, start + 8)
             body = view[start + 8 : end - 4][len(key) + 1 :]
-            _take(texts, kind, key, body)
+            _add_text(texts, kind, key, body)
         elif kind == b"eXIf" and not has_exif:
             has_exif = True
             read_exif(view[start + 8 : end - 4], texts)
 
 
 def strip_png(png: bytes) -> bytes:
-    """Return the PNG with nothing in it but what shows."""
-    view, kept, turned = memoryview(png), bytearray(PNG_SIGNATURE), 0
+    """Return the PNG without metadata; the orientation is kept."""
+    view, kept, orientation = memoryview(png), bytearray(PNG_SIGNATURE), 0
     for kind, start, end in png_chunks(png, checked=False):
-        if kind in _STAYS or not kind[0] & _ANCILLARY:
+        if kind in _DISPLAYED or not kind[0] & _ANCILLARY:
             kept += view[start:end]
-        elif kind == b"eXIf" and not turned:
-            turned = read_orientation(view[start + 8 : end - 4])
-            kept += (
-                png_chunk(b"eXIf", build_orientation_exif(turned)) if turned else b""
-            )
+        elif kind == b"eXIf" and not orientation:
+            orientation = read_orientation(view[start + 8 : end - 4])
+            if orientation:
+                kept += png_chunk(b"eXIf", build_orientation_exif(orientation))
     return bytes(kept)
 
 
-def _keyword(png: bytes, at: int) -> str:
-    return png[at : at + _LONGEST_KEY + 1].split(b"\0", 1)[0].decode("latin-1")
+def _keyword(png: bytes, start: int) -> str:
+    return png[start : start + _MAX_KEY + 1].split(b"\0", 1)[0].decode("latin-1")
 
 
-def _take(texts: Texts, kind: bytes, key: str, body: memoryview) -> None:
+def _add_text(texts: Texts, kind: bytes, key: str, body: memoryview) -> None:
     deflated = kind == b"zTXt"
     if kind == b"zTXt":
         body = body[1:]
     elif kind == b"iTXt":
         deflated = bytes(body[:1]) == b"\1"
-        # Two flags, then a language and a translated key that both end with a zero.
+        # Two flags, then a language and a translated key, each ended by a zero byte.
         language, translated, *_ = (*bytes(body[2:1000]).split(b"\0", 2), b"", b"")
         body = body[2 + len(language) + 1 + len(translated) + 1 :]
     text = texts.take(key, body, deflated=deflated)

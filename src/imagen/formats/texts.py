@@ -1,39 +1,39 @@
-"""The words found inside an image file, within limits that no file can break."""
+"""The texts found in an image file, within limits against hostile files."""
 
 import zlib
 
-LONGEST_TEXT = 8 * 2**20
-MOST_TEXT = 16 * 2**20
-"""How many bytes of text are read: of one text, and of all of them."""
-MOST_TEXTS = 1000
-MOST_WARNINGS = 20
+# Bytes of a single text, and of all texts together.
+MAX_TEXT = 8 * 2**20
+MAX_TOTAL = 16 * 2**20
+MAX_TEXTS = 1000
+MAX_WARNINGS = 20
 
-_LONGEST_KEY = 79
-"""PNG's own limit."""
-_LARGEST_GROWTH = 1032
-"""No byte of a deflated stream unpacks to more than so many."""
+# The limit of PNG.
+_MAX_KEY = 79
+# The maximum compression ratio of deflate.
+_MAX_RATIO = 1032
 
 
 class Texts:
-    """What a file says, by key, and what of it could not be read.
+    """A collection of texts by key, with warnings about unreadable ones.
 
     Attributes:
-        found: The texts by their keys; of several under one key the first.
-        warnings: What was left out, and why.
+        found: The texts by key; the first one for a repeated key.
+        warnings: Texts that were left out, with the reason.
     """
 
     def __init__(self) -> None:
         self.found: dict[str, str] = {}
         self.warnings: list[str] = []
-        self._left = MOST_TEXT
+        self._left = MAX_TOTAL
 
     def warn(self, message: str) -> None:
-        """Remember what could not be read, the first few times."""
-        if len(self.warnings) < MOST_WARNINGS and message not in self.warnings:
+        """Add a warning, up to the maximum number of warnings."""
+        if len(self.warnings) < MAX_WARNINGS and message not in self.warnings:
             self.warnings.append(message)
 
     def put(self, key: str, text: str) -> None:
-        """Keep what was part of another text."""
+        """Add a text that was part of another one; it counts towards no limit."""
         if text:
             self.found.setdefault(key, text)
 
@@ -45,46 +45,47 @@ class Texts:
         encoding: str = "utf-8",
         deflated: bool = False,
     ) -> str:
-        """Read a text and keep it, unless that would be too much; then return ""."""
-        key = key[:_LONGEST_KEY]
+        """Decode and add a text; return it, or "" if it exceeds a limit."""
+        key = key[:_MAX_KEY]
         if key in self.found:
-            self.warn(f"there are several texts {key!r}; the first one counts")
+            self.warn(f"the text {key!r} is repeated; the first one is used")
             return ""
-        if len(self.found) >= MOST_TEXTS or not self._left:
-            self.warn("there are more texts inside than are read")
+        if len(self.found) >= MAX_TEXTS or not self._left:
+            self.warn("the file has too many texts")
             return ""
-        limit = min(LONGEST_TEXT, self._left)
+        limit = min(MAX_TEXT, self._left)
         if deflated:
-            content = self._inflated(key, content, limit)
+            content = self._inflate(key, content, limit)
         elif len(content) > limit:
-            self.warn(f"the text {key!r} is too long to be read")
+            self.warn(f"the text {key!r} is too long")
             return ""
         self._left -= len(content)
-        text = _decoded(bytes(content), encoding).rstrip("\0")
+        text = _decode(bytes(content), encoding).rstrip("\0")
         self.put(key, text)
         return text
 
-    def _inflated(self, key: str, content: bytes | memoryview, limit: int) -> bytes:
+    def _inflate(self, key: str, content: bytes | memoryview, limit: int) -> bytes:
         inflater = zlib.decompressobj()
         try:
             inflated = inflater.decompress(content, limit + 1)
         except zlib.error:
-            self._left -= min(limit, len(content) * _LARGEST_GROWTH)
-            self.warn(f"the text {key!r} cannot be unpacked")
+            # An invalid stream may have been decompressed in part, so it counts too.
+            self._left -= min(limit, len(content) * _MAX_RATIO)
+            self.warn(f"the text {key!r} cannot be decompressed")
             return b""
         if len(inflated) > limit:
             self._left -= limit
-            self.warn(f"the text {key!r} unpacks to more than is read")
+            self.warn(f"the decompressed text {key!r} is too long")
             return b""
         if not inflater.eof:
-            self.warn(f"the text {key!r} is cut off")
+            self.warn(f"the text {key!r} is truncated")
         return inflated
 
 
-def _decoded(content: bytes, encoding: str) -> str:
+def _decode(content: bytes, encoding: str) -> str:
     if encoding != "utf-8":
         return content.decode(encoding, "replace")
-    # PNG says Latin-1, but stable-diffusion.cpp and others write UTF-8 as it is.
+    # PNG specifies Latin-1, but stable-diffusion.cpp and others write UTF-8.
     try:
         return content.decode()
     except UnicodeDecodeError:

@@ -1,6 +1,6 @@
-"""Words in a WebP: put there, found there, taken out; pixels stay as they are.
+"""Metadata in WebP files: insertion, reading and removal, without changing pixels.
 
-RFC 9649, 2.7 for the extended format, which a simple file becomes when words come in.
+Metadata requires the extended format (RFC 9649, 2.7); simple files are converted to it.
 """
 
 from collections.abc import Mapping
@@ -11,7 +11,7 @@ from imagen.formats.texts import Texts
 from imagen.formats.xmp import XMP_KEY, build_xmp_packet, read_xmp
 
 _PIXELS = {b"VP8 ", b"VP8L", b"ALPH"}
-_STAYS = {*_PIXELS, b"ICCP", b"ANIM"}
+_DISPLAYED = {*_PIXELS, b"ICCP", b"ANIM"}
 _HEADER, _FRAME_HEADER = 12, 16
 _VP8X_LENGTH, _VP8X_CHUNK = 10, 18
 _HAS_ALPHA, _HAS_EXIF, _HAS_XMP = 0x10, 0x08, 0x04
@@ -19,10 +19,10 @@ _VP8L_FLAGS_AT, _VP8L_ALPHA = 24, 0x10
 
 
 def insert_webp_metadata(webp: bytes, exif: bytes, xmp: Mapping[str, str]) -> bytes:
-    """Return the WebP with both after its pixels, and nothing else changed.
+    """Return the WebP with EXIF and XMP after its pixels.
 
-    A block or packet that is there already stays instead. The header of the extended
-    format gets their flags; a simple file gets such a header.
+    An existing EXIF block or XMP packet takes precedence. The header of the extended
+    format gets the flags; a simple file gets such a header.
     """
     first, has = b"", 0
     after_pixels = after_exif = after_all = 0
@@ -56,7 +56,7 @@ def insert_webp_metadata(webp: bytes, exif: bytes, xmp: Mapping[str, str]) -> by
 
 
 def read_webp_metadata(webp: bytes, texts: Texts) -> None:
-    """Read what the WebP says."""
+    """Read the metadata of a WebP."""
     view = memoryview(webp)
     for kind, _, body, end in webp_chunks(webp):
         if kind == b"EXIF":
@@ -66,11 +66,11 @@ def read_webp_metadata(webp: bytes, texts: Texts) -> None:
 
 
 def strip_webp(webp: bytes) -> bytes:
-    """Return the WebP with nothing in it but what shows."""
-    view, kept, turned = memoryview(webp), bytearray(), 0
+    """Return the WebP without metadata; the orientation is kept."""
+    view, kept, orientation = memoryview(webp), bytearray(), 0
     for kind, _, body, end in webp_chunks(webp):
         content = view[body:end]
-        if kind in _STAYS:
+        if kind in _DISPLAYED:
             kept += _chunk(kind, content)
         elif kind == b"VP8X" and content:
             flags = content[0] & ~(_HAS_EXIF | _HAS_XMP)
@@ -82,15 +82,15 @@ def strip_webp(webp: bytes) -> bytes:
                     frame += _chunk(part, view[start:stop])
             kept += _chunk(kind, frame)
         elif kind == b"EXIF":
-            turned = turned or read_orientation(content)
-    if turned and kept.startswith(b"VP8X"):
+            orientation = orientation or read_orientation(content)
+    if orientation and kept.startswith(b"VP8X"):
         kept[8] |= _HAS_EXIF
-        kept += _chunk(b"EXIF", build_orientation_exif(turned))
+        kept += _chunk(b"EXIF", build_orientation_exif(orientation))
     return _riff(kept)
 
 
 def _new_header(webp: bytes) -> bytearray:
-    """Return a header of the extended format for a file of the simple one."""
+    """Return a header of the extended format for a file in the simple format."""
     facts = read_facts(webp)
     lossless = webp[_HEADER : _HEADER + 4] == b"VP8L"
     has_alpha = lossless and webp[_VP8L_FLAGS_AT] & _VP8L_ALPHA

@@ -69,7 +69,7 @@ def test_all_withheld_is_refused(
 
 
 @pytest.mark.parametrize(
-    ("file", "words"), [("svg", "SVG"), ("html", "page of HTML"), ("cut", "too early")]
+    ("file", "words"), [("svg", "SVG"), ("html", "an HTML page"), ("cut", "too early")]
 )
 def test_what_is_no_image_is_told_and_was_paid(
     build: Build, server: ReplicateServer, file: str, words: str

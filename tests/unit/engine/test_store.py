@@ -385,7 +385,7 @@ def test_a_fault_of_the_editor_loses_nothing(error: Exception) -> None:
     ("content", "said"),
     [
         (b"", "mock returned 0 bytes that are not a complete image: it is empty"),
-        (b"<html>Sorry", "it is a page of HTML"),
+        (b"<html>Sorry", "it is an HTML page"),
         (tiny_png()[:-5], "the PNG ends too early"),
     ],
 )

@@ -176,7 +176,7 @@ def test_a_backend_that_answers_nonsense_hangs_nothing(nonsense: object) -> None
 
 @pytest.mark.parametrize(
     ("content", "said"),
-    [(b"<html>Bad gateway</html>", "page of HTML"), (tiny_png()[:-9], "too early")],
+    [(b"<html>Bad gateway</html>", "an HTML page"), (tiny_png()[:-9], "too early")],
 )
 def test_what_is_no_image_is_never_stored(content: bytes, said: str) -> None:
     scene = Scene(sent(content))

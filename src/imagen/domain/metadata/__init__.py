@@ -1,1 +1,1 @@
-"""Generation metadata inside image files: parsers, and what imagen writes."""
+"""Generation metadata inside image files: parsers and writers."""

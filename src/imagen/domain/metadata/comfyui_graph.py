@@ -1,8 +1,7 @@
-"""What a ComfyUI graph says of the image that it made, followed along its links.
+"""Parser of ComfyUI graphs: the settings of an image, found along the links.
 
-Its nodes may be anyone's, so nothing is known but what inputs are usually called. The
-search begins at a sampler that no other one feeds, and takes the nearest value of each
-kind above it.
+The search starts at a sampler that feeds no other sampler, and takes the nearest value
+of each kind upstream of it.
 """
 
 from collections import deque
@@ -13,60 +12,63 @@ import msgspec
 from imagen.domain.metadata.embedded import FieldNames, Recipe, build_recipe
 from imagen.domain.metadata.foreign_json import as_object
 
+# Nodes may come from any extension, so the parser knows no node types. It relies on the
+# usual names of inputs.
 _TEXTS = ("text", "prompt", "text_g", "t5xxl", "text_l", "clip_l", "positive_prompt")
 _MODELS = ("ckpt_name", "unet_name", "model_name", "gguf_name")
-_PASSED_ON = ("value", "text", "string", "prompt", "int", "float", "seed", "number")
-"""What the nodes call it that only hold a value."""
-_NOT_WORDS = frozenset({"clip", "model", "vae", "image", "pixels", "control_net"})
+# Input names of nodes that only hold a value.
+_VALUE_INPUTS = ("value", "text", "string", "prompt", "int", "float", "seed", "number")
+_NOT_TEXT = frozenset({"clip", "model", "vae", "image", "pixels", "control_net"})
 _SIDES = ("width", "height")
 _KEYS = FieldNames(negative=("negative",), sampler=("sampler_name",))
-_MOST_SAMPLERS, _MOST_PASSES, _FARTHEST = 16, 8, 5_000
+# Limits for hostile graphs: samplers to try, value nodes in a row, nodes in one search.
+_MAX_SAMPLERS, _MAX_HOPS, _MAX_NODES = 16, 8, 5_000
 
 
-def read_graph(written: Mapping[str, object]) -> Recipe | None:
-    """Return what an API graph says; None when it is none."""
+def read_graph(data: Mapping[str, object]) -> Recipe | None:
+    """Return the settings in a graph of the API format; None if it is not a graph."""
     nodes = {
         name: _Node(kind=kind, inputs=as_object(node.get("inputs")))
-        for name, node in ((name, as_object(node)) for name, node in written.items())
+        for name, node in ((name, as_object(node)) for name, node in data.items())
         if isinstance(kind := node.get("class_type"), str)
     }
     if not nodes:
         return None
     graph = _Graph(nodes=nodes)
     sampler = graph.leading_sampler()
-    said = graph.sampled(sampler) if sampler else graph.only_text()
-    return build_recipe("ComfyUI", said, _KEYS)
+    settings = graph.settings(sampler) if sampler else graph.only_text()
+    return build_recipe("ComfyUI", settings, _KEYS)
 
 
 class _Node(msgspec.Struct, frozen=True):
-    """One step of the work, and where each of its inputs comes from."""
+    """A node of the graph. Each of its inputs is a value or a link."""
 
     kind: str
     inputs: Mapping[str, object]
 
     @property
-    def samples(self) -> bool:
+    def is_sampler(self) -> bool:
         return "latent_image" in self.inputs and bool(
             self.inputs.keys() & {"positive", "guider"}
         )
 
 
 class _Graph(msgspec.Struct, frozen=True, kw_only=True):
-    """The nodes by their names."""
+    """The nodes of a graph, by name."""
 
     nodes: Mapping[str, _Node]
 
     def leading_sampler(self) -> _Node | None:
-        """Return a sampler that no other one feeds; of several the first."""
-        samplers = [node for node in self.nodes.values() if node.samples]
-        for sampler in samplers[:_MOST_SAMPLERS]:
-            fed_by = self.above(sampler, ("latent_image",))
-            if not any(node.samples for node in fed_by):
+        """Return the first sampler whose latent image comes from no other sampler."""
+        samplers = [node for node in self.nodes.values() if node.is_sampler]
+        for sampler in samplers[:_MAX_SAMPLERS]:
+            sources = self.upstream(sampler, ("latent_image",))
+            if not any(node.is_sampler for node in sources):
                 return sampler
         return samplers[0] if samplers else None
 
     def only_text(self) -> dict[str, object]:
-        """Return the prompt of a graph without samplers, if it has but one text."""
+        """Return the prompt of a graph without samplers, if it has exactly one text."""
         texts = {
             text
             for node in self.nodes.values()
@@ -75,14 +77,14 @@ class _Graph(msgspec.Struct, frozen=True, kw_only=True):
         }
         return {"prompt": texts.pop()} if len(texts) == 1 else {}
 
-    def sampled(self, sampler: _Node) -> dict[str, object]:
-        """Return what belongs to the sampler."""
+    def settings(self, sampler: _Node) -> dict[str, object]:
+        """Return the settings of a sampler, under ComfyUI's names."""
         guider = self.linked(sampler.inputs.get("guider")) or sampler
         words = "positive" if "positive" in guider.inputs else "conditioning"
         guidance = self.nearest(guider, ("guidance",), (words,))
         cfg = self.nearest(sampler, ("cfg",), ("guider",))
         schedule = ("sigmas",)
-        models = list(self.above(guider, ("model",)))
+        models = list(self.upstream(guider, ("model",)))
         return {
             "prompt": self.text(guider, words, other="negative"),
             "negative": self.text(guider, "negative", other="positive"),
@@ -100,10 +102,11 @@ class _Graph(msgspec.Struct, frozen=True, kw_only=True):
         }
 
     def text(self, node: _Node, words: str, *, other: str) -> object:
-        """Return the nearest text on the way to the words, or to the other ones."""
-        without = _NOT_WORDS | {other}
-        for found in self.above(node, (words,), without=without):
-            if "ZeroOut" in found.kind:  # what comes from above counts for nothing
+        """Return the nearest text upstream of an input, without the `other` branch."""
+        without = _NOT_TEXT | {other}
+        for found in self.upstream(node, (words,), without=without):
+            # ConditioningZeroOut discards the text upstream of it.
+            if "ZeroOut" in found.kind:
                 return None
             for key in _TEXTS:
                 if isinstance(text := self.value(found.inputs.get(key)), str):
@@ -111,8 +114,8 @@ class _Graph(msgspec.Struct, frozen=True, kw_only=True):
         return None
 
     def size(self, sampler: _Node) -> dict[str, object]:
-        """Return the sides of the empty picture that the sampler began with."""
-        for node in self.above(sampler, ("latent_image",)):
+        """Return width and height of the empty latent image."""
+        for node in self.upstream(sampler, ("latent_image",)):
             sides = {side: self.value(node.inputs.get(side)) for side in _SIDES}
             if all(type(side) is int for side in sides.values()):
                 return sides
@@ -121,11 +124,11 @@ class _Graph(msgspec.Struct, frozen=True, kw_only=True):
     def nearest(
         self, node: _Node, keys: Sequence[str], through: Sequence[str]
     ) -> object:
-        """Return the value of the node, else the nearest above it."""
-        return self.first((node, *self.above(node, through)), keys)
+        """Return the value in the node, else the nearest one upstream."""
+        return self.first((node, *self.upstream(node, through)), keys)
 
     def first(self, nodes: Iterable[_Node], keys: Sequence[str]) -> object:
-        """Return the first value under one of the keys."""
+        """Return the first value with one of the keys."""
         values = (
             self.value(node.inputs[key])
             for node in nodes
@@ -134,28 +137,28 @@ class _Graph(msgspec.Struct, frozen=True, kw_only=True):
         )
         return next((value for value in values if value is not None), None)
 
-    def value(self, written: object) -> object:
-        """Return a value, be it written there or in a node that only holds it."""
-        for _ in range(_MOST_PASSES):
-            node = self.linked(written)
+    def value(self, entry: object) -> object:
+        """Return the value of an input, directly or through nodes that hold it."""
+        for _ in range(_MAX_HOPS):
+            node = self.linked(entry)
             if node is None:
                 break
-            held = (node.inputs[key] for key in _PASSED_ON if key in node.inputs)
-            written = next(held, None)
-        return written if isinstance(written, str | int | float) else None
+            held = (node.inputs[key] for key in _VALUE_INPUTS if key in node.inputs)
+            entry = next(held, None)
+        return entry if isinstance(entry, str | int | float) else None
 
-    def linked(self, written: object) -> _Node | None:
-        """Return the node that a link leads to."""
-        name = _linked_name(written)
+    def linked(self, entry: object) -> _Node | None:
+        """Return the node that a link points to; None if the input is not a link."""
+        name = _linked_name(entry)
         return None if name is None else self.nodes.get(name)
 
-    def above(
+    def upstream(
         self, node: _Node, through: Sequence[str], *, without: Collection[str] = ()
     ) -> Iterator[_Node]:
-        """Yield what feeds the inputs called so, and what feeds that; nearest first."""
+        """Yield all nodes upstream of the named inputs, nearest first."""
         waiting = deque(node.inputs.get(name) for name in through)
         seen: set[str] = set()
-        while waiting and len(seen) < _FARTHEST:
+        while waiting and len(seen) < _MAX_NODES:
             name = _linked_name(waiting.popleft())
             found = None if name is None or name in seen else self.nodes.get(name)
             if name is None or found is None:
@@ -167,9 +170,9 @@ class _Graph(msgspec.Struct, frozen=True, kw_only=True):
             )
 
 
-def _linked_name(written: object) -> str | None:
-    """Return the name of the node that is linked to: a name and an output's number."""
-    match written:
+def _linked_name(entry: object) -> str | None:
+    """Return the name of the linked node. A link is a name and an output number."""
+    match entry:
         case [str() | int() as name, int()]:
             return str(name)
         case _:

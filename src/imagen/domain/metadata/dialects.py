@@ -1,6 +1,6 @@
-"""How each tool writes into an image how it was made, and how that is read.
+"""Parsers for the generation metadata of each known tool.
 
-After what the tools' own code writes, as it was in November 2026.
+Based on the source code of the tools as of November 2026.
 """
 
 import re
@@ -40,6 +40,7 @@ _INFOTEXT = FieldNames(
     guidance=("CFG scale",),
     sampler=("Sampler",),
 )
+# Tools that write infotexts, by the start of their `Version` field.
 _WRITERS = {
     "imagen": re.compile(r"imagen "),
     "stable-diffusion.cpp": re.compile(r"stable-diffusion\.cpp"),
@@ -47,17 +48,16 @@ _WRITERS = {
     "ComfyUI": re.compile(r"ComfyUI"),
     "Forge": re.compile(r"f[0-9]|neo"),
 }
-"""Who writes infotexts, by how their `Version` begins."""
 
 
 def read_recipes(texts: Texts) -> Iterator[Recipe]:
-    """Yield what each tool says; first the one that knows best."""
+    """Yield the metadata of each tool, the most reliable first."""
     seen: set[str] = set()
     for read in _READERS:
         try:
             recipe = read(texts.found)
-        except Unreadable as why:
-            texts.warn(str(why))
+        except Unreadable as error:
+            texts.warn(str(error))
             continue
         if recipe is not None and recipe.tool not in seen:
             seen.add(recipe.tool)
@@ -65,15 +65,15 @@ def read_recipes(texts: Texts) -> Iterator[Recipe]:
 
 
 def _imagen(found: Found) -> Recipe | None:
-    said = decode_object(found, "imagen")
-    if said is None:
+    data = decode_object(found, "imagen")
+    if data is None:
         return None
     try:
-        sidecar = read_note(said)
+        sidecar = read_note(data)
     except msgspec.ValidationError as error:
-        raise Unreadable("the note of imagen is of a kind not known here") from error
+        raise Unreadable("imagen's own metadata has an unknown format") from error
     return msgspec.structs.replace(
-        build_recipe("imagen", said, _IMAGEN),
+        build_recipe("imagen", data, _IMAGEN),
         parameters=sidecar.parameters,
         sidecar=sidecar,
     )
@@ -82,37 +82,37 @@ def _imagen(found: Found) -> Recipe | None:
 def _fooocus(found: Found) -> Recipe | None:
     if "fooocus_scheme" not in found and not _begins(found, "Software", "Fooocus"):
         return None
-    said = _object(found, "parameters") or _object(found, "UserComment")
-    return build_recipe("Fooocus", said, _FOOOCUS) if said else None
+    data = _object(found, "parameters") or _object(found, "UserComment")
+    return build_recipe("Fooocus", data, _FOOOCUS) if data else None
 
 
 def _invokeai(found: Found) -> Recipe | None:
-    if said := decode_object(found, "invokeai_metadata"):
-        return build_recipe("InvokeAI", said, _INVOKEAI)
-    if said := decode_object(found, "sd-metadata"):
-        inner = as_object(said.get("image"))
+    if data := decode_object(found, "invokeai_metadata"):
+        return build_recipe("InvokeAI", data, _INVOKEAI)
+    if data := decode_object(found, "sd-metadata"):
+        inner = as_object(data.get("image"))
         return build_recipe(
-            "InvokeAI", {**said, "image": None, **inner}, _EARLY_INVOKEAI
+            "InvokeAI", {**data, "image": None, **inner}, _EARLY_INVOKEAI
         )
     return None
 
 
 def _mflux(found: Found) -> Recipe | None:
-    said = _object(found, "UserComment")
-    if said is None or "mflux_version" not in said:
+    data = _object(found, "UserComment")
+    if data is None or "mflux_version" not in data:
         return None
-    return build_recipe("mflux", said, FieldNames())
+    return build_recipe("mflux", data, FieldNames())
 
 
 def _novelai(found: Found) -> Recipe | None:
-    """Read what NovelAI says: in a PNG as texts, in a WebP as EXIF."""
-    said = _object(found, "Comment") or _object(found, "UserComment")
-    if said is None or not ("uc" in said or _begins(found, "Software", "NovelAI")):
+    """Read NovelAI's metadata: texts in a PNG, EXIF in a WebP."""
+    data = _object(found, "Comment") or _object(found, "UserComment")
+    if data is None or not ("uc" in data or _begins(found, "Software", "NovelAI")):
         return None
     source = found.get("Source") or found.get("Software", "")
     words = found.get("Description") or found.get("ImageDescription")
     return build_recipe(
-        "NovelAI", {"prompt": words, "Source": source, **said}, _NOVELAI
+        "NovelAI", {"prompt": words, "Source": source, **data}, _NOVELAI
     )
 
 
@@ -120,16 +120,17 @@ def _infotext(found: Found) -> Recipe | None:
     key = next((key for key in ("parameters", "UserComment") if found.get(key)), None)
     if key is None or _object(found, key) is not None:
         return None
-    said = read_infotext(found[key])
-    if not said.pairs and key != "parameters":
-        return None  # anyone's comment
-    version = said.pairs.get("Version", "")
+    infotext = read_infotext(found[key])
+    # A user comment without settings may come from any program.
+    if not infotext.pairs and key != "parameters":
+        return None
+    version = infotext.pairs.get("Version", "")
     writers = (tool for tool, begins in _WRITERS.items() if begins.match(version))
-    tool = "SD.Next" if said.pairs.get("App") == "SD.Next" else "AUTOMATIC1111"
+    tool = "SD.Next" if infotext.pairs.get("App") == "SD.Next" else "AUTOMATIC1111"
     return msgspec.structs.replace(
-        build_recipe(next(writers, tool), said.pairs, _INFOTEXT),
-        prompt=said.prompt,
-        negative=said.negative,
+        build_recipe(next(writers, tool), infotext.pairs, _INFOTEXT),
+        prompt=infotext.prompt,
+        negative=infotext.negative,
     )
 
 
@@ -142,7 +143,7 @@ def _comfyui(found: Found) -> Recipe | None:
 
 
 def _object(found: Found, key: str) -> Mapping[str, object] | None:
-    """Return the object of JSON that a text may be, or else anything."""
+    """Return the JSON object in a text; None if the text is something else."""
     try:
         return decode_object(found, key)
     except NotJson:
@@ -153,6 +154,8 @@ def _begins(found: Found, key: str, words: str) -> bool:
     return found.get(key, "").startswith(words)
 
 
+# The most reliable metadata first. The same keys, such as `parameters`, are used by
+# several tools, so parsers that recognize their own tool run before the general ones.
 _READERS: tuple[Callable[[Found], Recipe | None], ...] = (
     _imagen,
     _fooocus,

@@ -1,4 +1,4 @@
-"""What an image file says of how it was made, whichever tool says it."""
+"""The generation metadata of an image file, independent of the tool."""
 
 import re
 from collections.abc import Callable, Mapping, Sequence
@@ -19,25 +19,25 @@ _T = TypeVar("_T")
 _WHOLE = re.compile(r"[0-9]{1,20}", re.ASCII)
 _NUMBER = re.compile(r"[+-]?[0-9]{1,12}(\.[0-9]{0,20})?", re.ASCII)
 _LARGEST_NUMBER = 10**12
-_SIDES = re.compile(r"\(?([0-9]{1,6})(?:x|X|×|\*|, )([0-9]{1,6})\)?", re.ASCII)  # noqa: RUF001 - Fooocus's own sign
+# Fooocus writes a multiplication sign between the sides.
+_SIDES = re.compile(r"\(?([0-9]{1,6})(?:x|X|×|\*|, )([0-9]{1,6})\)?", re.ASCII)  # noqa: RUF001 - see above
 
 
 class Recipe(msgspec.Struct, frozen=True, kw_only=True):
-    """What one tool says of how the image was made; None is what it does not say.
+    """The metadata that one tool wrote; None for missing values.
 
     Attributes:
-        tool: Who says so.
-        prompt: The words; of imagen's own note those that were asked for, before any
-            style.
-        negative: What was to be kept out.
-        seed: Which draw of the dice.
-        steps: How many.
-        size: What the tool was told to make; the picture may have been enlarged since.
-        model: Its name.
-        guidance: How closely to follow the words.
-        sampler: Its name, as the tool calls it.
-        parameters: What else the tool says, in its own words.
-        sidecar: imagen's own note. What is never inside a file is empty in it.
+        tool: Name of the tool.
+        prompt: The prompt; in imagen's own metadata without the style.
+        negative: The negative prompt.
+        seed: The seed.
+        steps: Number of steps.
+        size: Requested size; the image may have been enlarged afterwards.
+        model: Name of the model.
+        guidance: Guidance scale.
+        sampler: The tool's name of the sampler.
+        parameters: All other parameters, unchanged.
+        sidecar: imagen's own metadata; fields that are not embedded are empty.
     """
 
     tool: str
@@ -54,14 +54,14 @@ class Recipe(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class EmbeddedMetadata(msgspec.Struct, frozen=True, kw_only=True):
-    """All that a file says of how it was made.
+    """All generation metadata of a file.
 
     Attributes:
-        facts: What the file is, and whether a C2PA manifest is inside.
-        recipes: What each tool says; first the one that knows best.
-        source_type: IPTC's DigitalSourceType, as a word of its vocabulary; "" for none.
-        texts: Everything that is said in the file, by its place, as it is there.
-        warnings: What could not be read, and why.
+        facts: Type and size of the file, and whether it has a C2PA manifest.
+        recipes: The metadata of each tool, the most reliable first.
+        source_type: Term of IPTC's DigitalSourceType vocabulary; "" for none.
+        texts: All texts in the file, by key, unchanged.
+        warnings: Data that could not be read, with the reason.
     """
 
     facts: ImageFacts
@@ -72,12 +72,12 @@ class EmbeddedMetadata(msgspec.Struct, frozen=True, kw_only=True):
 
     @property
     def recipe(self) -> Recipe | None:
-        """What the tool says that knows best."""
+        """The most reliable metadata; None for none."""
         return self.recipes[0] if self.recipes else None
 
 
 class FieldNames(msgspec.Struct, frozen=True, kw_only=True):
-    """What a tool calls the things that all of them say, the likeliest first."""
+    """A tool's names of the common fields, the preferred name first."""
 
     prompt: Sequence[str] = ("prompt",)
     negative: Sequence[str] = ("negative_prompt",)
@@ -90,9 +90,9 @@ class FieldNames(msgspec.Struct, frozen=True, kw_only=True):
     sampler: Sequence[str] = ("sampler",)
 
 
-def build_recipe(tool: str, said: Mapping[str, object], keys: FieldNames) -> Recipe:
-    """Return what a tool said; what fits no field stays among the parameters."""
-    rest = dict(said)
+def build_recipe(tool: str, data: Mapping[str, object], keys: FieldNames) -> Recipe:
+    """Return a tool's metadata; values that fit no field become `parameters`."""
+    rest = dict(data)
 
     def first(names: Sequence[str], read: Callable[[object], _T | None]) -> _T | None:
         for name in names:
@@ -110,8 +110,8 @@ def build_recipe(tool: str, said: Mapping[str, object], keys: FieldNames) -> Rec
         tool=tool,
         prompt=first(keys.prompt, _text),
         negative=first(keys.negative, _text),
-        seed=first(keys.seed, lambda value: _whole(value, most=LARGEST_SEED)),
-        steps=first(keys.steps, lambda value: _whole(value, most=MAX_STEPS)),
+        seed=first(keys.seed, lambda value: _whole(value, limit=LARGEST_SEED)),
+        steps=first(keys.steps, lambda value: _whole(value, limit=MAX_STEPS)),
         size=size,
         model=first(keys.model, _name),
         guidance=first(keys.guidance, _number),
@@ -125,18 +125,18 @@ def _text(value: object) -> str | None:
 
 
 def _name(value: object) -> str | None:
-    """Return a name, also one that stands in a record about what is named."""
+    """Return a name, which may be inside an object that describes the model."""
     named = as_object(value)
     value = named.get("name") or named.get("model_name") or value
     return value if isinstance(value, str) and value else None
 
 
-def _whole(value: object, *, most: int) -> int | None:
+def _whole(value: object, *, limit: int) -> int | None:
     if isinstance(value, str):
         value = int(value) if _WHOLE.fullmatch(value) else None
     if isinstance(value, float) and value.is_integer():
         value = int(value)
-    return value if type(value) is int and 0 <= value <= most else None
+    return value if type(value) is int and 0 <= value <= limit else None
 
 
 def _number(value: object) -> float | None:

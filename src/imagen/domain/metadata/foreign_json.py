@@ -1,4 +1,4 @@
-"""JSON that strangers wrote, read within limits."""
+"""A JSON decoder for untrusted files, with limits."""
 
 import json
 import math
@@ -7,69 +7,73 @@ from typing import cast
 
 import msgspec
 
-_MOST_VALUES = 250_000
-_DEEPEST = 64
+_MAX_VALUES = 250_000
+_MAX_DEPTH = 64
 
 
 class Unreadable(ValueError):
-    """It cannot be read; says why."""
+    """The metadata cannot be read. The message has the reason."""
 
 
 class NotJson(Unreadable):
-    """It begins like an object of JSON, and is none."""
+    """The text begins like a JSON object, but is invalid."""
 
 
 def decode_object(texts: Mapping[str, str], key: str) -> Mapping[str, object] | None:
-    """Return the object that the text is; None if there is no such text, or no object.
+    """Return the JSON object in a text; None without the text, or for other content.
 
     Raises:
-        NotJson: it only begins like one.
-        Unreadable: it is too large or too deep.
+        NotJson: the text begins like an object, but is invalid.
+        Unreadable: the object is too large or too deep.
     """
     text = texts.get(key, "").strip()
     if not text.startswith("{"):
         return None
-    if text.count(",") + text.count("[") + text.count("{") > _MOST_VALUES:
-        raise Unreadable(f"the JSON in {key!r} has more values than are read")
+    # Counted before decoding: a small file can hold an object that fills the memory.
+    if text.count(",") + text.count("[") + text.count("{") > _MAX_VALUES:
+        raise Unreadable(f"the JSON in {key!r} has too many values")
     try:
-        decoded = _decoded(text)
+        decoded = _decode(text)
     except RecursionError as error:
-        raise Unreadable(f"the JSON in {key!r} is too deep to be read") from error
+        raise Unreadable(f"the JSON in {key!r} is too deep") from error
     except ValueError as error:
-        raise NotJson(f"the JSON in {key!r} is broken") from error
-    if _is_deeper(decoded, _DEEPEST):
-        raise Unreadable(f"the JSON in {key!r} is too deep to be read")
+        raise NotJson(f"the JSON in {key!r} is invalid") from error
+    if _is_deeper(decoded, _MAX_DEPTH):
+        raise Unreadable(f"the JSON in {key!r} is too deep")
     return decoded
 
 
 def as_object(value: object) -> Mapping[str, object]:
-    """Return a value of decoded JSON that is an object; an empty one if it is none."""
-    # Keys of JSON are texts, and there is nothing but JSON here.
+    """Return a decoded JSON value that is an object; empty for any other value."""
+    # The value was decoded from JSON, so all keys are texts.
     return cast("dict[str, object]", value) if isinstance(value, dict) else {}
 
 
-def _decoded(text: str) -> dict[str, object]:
+def _decode(text: str) -> dict[str, object]:
     try:
         return msgspec.json.decode(text, type=dict[str, object])
     except (msgspec.DecodeError, ValueError):
-        # Python writes more than JSON allows: NaN (ComfyUI does), half characters.
-        loose = json.loads(text, parse_constant=_nothing, parse_float=_finite)
+        # Python's json module writes what JSON forbids: NaN, as ComfyUI does, and lone
+        # surrogates.
+        loose = json.loads(
+            text, parse_constant=_drop_constant, parse_float=_parse_finite
+        )
         whole = json.dumps(loose, ensure_ascii=False).encode("utf-8", "replace")
         decoded: dict[str, object] = json.loads(whole)
         return decoded
 
 
-def _nothing(_: str) -> None:
+def _drop_constant(_: str) -> None:
     return None
 
 
-def _finite(written: str) -> float | None:
-    number = float(written)
+def _parse_finite(text: str) -> float | None:
+    number = float(text)
     return number if math.isfinite(number) else None
 
 
 def _is_deeper(value: object, levels: int) -> bool:
     within = list(as_object(value).values())
     if isinstance(value, list):
-        within = cast("list[object]", value)  # JSON again
+        within = cast("list[object]", value)
     return any(not levels or _is_deeper(each, levels - 1) for each in within)

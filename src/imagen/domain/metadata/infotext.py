@@ -1,7 +1,8 @@
-"""How AUTOMATIC1111's web UI writes down how an image was made, and many after it.
+"""Infotext: the metadata format of AUTOMATIC1111's web UI and many other tools.
 
-The prompt, a line `Negative prompt: ...`, a line of `Key: value` pairs in which values
-with comma, colon or newline are JSON strings (webui-forge, modules/infotext_utils.py).
+The prompt, a line `Negative prompt: ...`, and a line of `Key: value` pairs, in which
+values with a comma, colon or newline are JSON strings (webui-forge,
+modules/infotext_utils.py).
 """
 
 import re
@@ -12,23 +13,25 @@ import msgspec
 
 from imagen.domain.sidecar import Sidecar
 
-_FEWEST_PAIRS = 3
-"""With fewer, the last line is one of the prompt."""
+# With fewer pairs the last line is part of the prompt.
+_MIN_PAIRS = 3
 _NEGATIVE = "Negative prompt:"
 _NEEDS_QUOTES = re.compile(r"[,:\n]")
 _KEY = re.compile(r"\w[\w \-/]+")
 _STRING = re.compile(r'"(?:[^"\\]|\\.)*+"', re.DOTALL)
 _PART_OF_AN_OBJECT = re.compile(r'"(?:[^"\\]|\\.)*+"?|[{}\[\]]', re.DOTALL)
-_MOST_PAIRS, _MOST_OBJECTS = 1000, 8
+# The search for the end of an unquoted JSON value may read the rest of the line, so the
+# number of these searches is limited too.
+_MAX_PAIRS, _MAX_OBJECTS = 1000, 8
 
 
 class Infotext(msgspec.Struct, frozen=True, kw_only=True):
-    """What such a text says.
+    """The content of an infotext.
 
     Attributes:
-        prompt: The words.
-        negative: What was to be kept out; None without such a line.
-        pairs: The settings by their names; empty when it has none.
+        prompt: The prompt.
+        negative: The negative prompt; None without such a line.
+        pairs: The settings by name; empty for none.
     """
 
     prompt: str
@@ -37,7 +40,7 @@ class Infotext(msgspec.Struct, frozen=True, kw_only=True):
 
 
 def write_infotext(sidecar: Sidecar) -> str:
-    """Return the note as AUTOMATIC1111's web UI would write it."""
+    """Return the sidecar as an infotext of AUTOMATIC1111's web UI."""
     pairs = {
         "Steps": sidecar.steps,
         "Seed": sidecar.seed,
@@ -49,18 +52,18 @@ def write_infotext(sidecar: Sidecar) -> str:
     if sidecar.negative and "negative" not in sidecar.ignored:
         lines.append(f"{_NEGATIVE} {sidecar.negative}")
     lines.append(
-        ", ".join(f"{k}: {_quoted(v)}" for k, v in pairs.items() if v is not None)
+        ", ".join(f"{k}: {_quote(v)}" for k, v in pairs.items() if v is not None)
     )
     return "\n".join(lines)
 
 
 def read_infotext(text: str) -> Infotext:
-    """Return what the text says; anything is at least a prompt."""
-    said, _, last = ("\n" + text.strip()).rpartition("\n")
-    pairs = dict(islice(_pairs(last), _MOST_PAIRS))
-    if len(pairs) < _FEWEST_PAIRS:
-        said, pairs = text, {}
-    prompt, found, negative = ("\n" + said.strip()).partition("\n" + _NEGATIVE)
+    """Parse an infotext; any text is at least a prompt."""
+    prompts, _, last = ("\n" + text.strip()).rpartition("\n")
+    pairs = dict(islice(_parse_pairs(last), _MAX_PAIRS))
+    if len(pairs) < _MIN_PAIRS:
+        prompts, pairs = text, {}
+    prompt, found, negative = ("\n" + prompts.strip()).partition("\n" + _NEGATIVE)
     return Infotext(
         prompt=prompt.strip(),
         negative=negative.strip() if found else None,
@@ -68,36 +71,36 @@ def read_infotext(text: str) -> Infotext:
     )
 
 
-def _pairs(line: str) -> Iterator[tuple[str, str]]:
-    """Yield the settings of a line, in time that grows with its length alone."""
-    position, objects = 0, _MOST_OBJECTS
+def _parse_pairs(line: str) -> Iterator[tuple[str, str]]:
+    """Yield the settings of a line, in linear time for any content."""
+    position, objects = 0, _MAX_OBJECTS
     while (colon := line.find(":", position)) >= 0:
         key = line[position:colon].rpartition(",")[2].strip()
         start = colon + 1
         while line.startswith(" ", start):
             start += 1
-        end = _comma(line, start)
+        end = _find_comma(line, start)
         value = line[start:end].strip()
         if quoted := _STRING.match(line, start):
-            end = _comma(line, quoted.end())
-            value = _unquoted(quoted[0])
+            end = _find_comma(line, quoted.end())
+            value = _unquote(quoted[0])
         elif objects and line.startswith(("{", "["), start):
             closed = _end_of_object(line, start)
             objects = objects - 1 if closed else 0
-            end = _comma(line, closed or start)
+            end = _find_comma(line, closed or start)
             value = line[start:end].strip()
         if _KEY.fullmatch(key):
             yield key, value
         position = end + 1
 
 
-def _comma(line: str, start: int) -> int:
+def _find_comma(line: str, start: int) -> int:
     found = line.find(",", start)
     return len(line) if found < 0 else found
 
 
 def _end_of_object(line: str, start: int) -> int:
-    """Return where JSON that begins there ends; 0 if it does not."""
+    """Return the end of the JSON value that starts there; 0 if it has no end."""
     depth = 0
     for part in _PART_OF_AN_OBJECT.finditer(line, start):
         depth += (part[0] in "{[") - (part[0] in "]}")
@@ -106,12 +109,12 @@ def _end_of_object(line: str, start: int) -> int:
     return 0
 
 
-def _quoted(value: object) -> str:
+def _quote(value: object) -> str:
     text = str(value)
     return msgspec.json.encode(text).decode() if _NEEDS_QUOTES.search(text) else text
 
 
-def _unquoted(text: str) -> str:
+def _unquote(text: str) -> str:
     try:
         return msgspec.json.decode(text, type=str)
     except (msgspec.DecodeError, UnicodeError):

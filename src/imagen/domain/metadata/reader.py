@@ -1,4 +1,4 @@
-"""From an image file to all that it says of how it was made."""
+"""The reader of generation metadata in an image file."""
 
 from imagen.domain.metadata.dialects import read_recipes
 from imagen.domain.metadata.embedded import EmbeddedMetadata
@@ -11,13 +11,13 @@ from imagen.formats.xmp import SOURCE_TYPE, SOURCE_TYPES, XMP_KEY, find_xmp_prop
 
 
 def read_embedded_metadata(content: bytes) -> EmbeddedMetadata:
-    """Return all that the file says of how it was made.
+    """Return all generation metadata of a file.
 
-    However hostile the file, this takes time and memory in proportion to its size, and
-    at most a fixed amount more; what is left out for that is among the warnings.
+    Time and memory are proportional to the size of the file, plus a constant, even for
+    hostile files. Data beyond the limits is left out, with a warning.
 
     Raises:
-        NotAnImage: it is no PNG, JPEG, WebP or GIF, or not a whole one.
+        NotAnImage: the file is not a complete PNG, JPEG, WebP or GIF.
     """
     facts, texts = read_facts(content), Texts()
     match facts.media_type:

@@ -1,4 +1,4 @@
-"""What stands inside an image file about its making: put there, and taken out."""
+"""Embedding and removal of metadata in image files."""
 
 from imagen.domain.errors import Unsupported
 from imagen.domain.metadata.infotext import write_infotext
@@ -14,17 +14,17 @@ _NOTE = "imagen:note"
 
 
 def embed_metadata(content: bytes, facts: ImageFacts, sidecar: Sidecar) -> bytes:
-    """Return the file with the note inside, or as it is where none may be put.
+    """Return the file with the sidecar embedded, if the format allows it.
 
-    No pixel is packed anew, and everything that is there stays, bit for bit and in its
-    order. A text, an EXIF block or an XMP packet that is there stays instead of ours.
-    With a C2PA manifest the file stays as it is, for any change would break that.
+    The compressed pixels and all existing data stay unchanged, in their order. An
+    existing text, EXIF block or XMP packet takes precedence over imagen's own.
     """
+    # Any change would invalidate the signature of a C2PA manifest.
     if facts.signed:
         return content
-    shared, note = write_infotext(sidecar), write_note(sidecar)
+    infotext, note = write_infotext(sidecar), write_note(sidecar)
     software = f"imagen {sidecar.imagen_version}"
-    said = {
+    properties = {
         "xmp:CreatorTool": software,
         SOURCE_TYPE: AI_MADE,
         "Iptc4xmpExt:AISystemUsed": sidecar.model or sidecar.backend,
@@ -34,29 +34,32 @@ def embed_metadata(content: bytes, facts: ImageFacts, sidecar: Sidecar) -> bytes
         case "image/png":
             return insert_png_texts(
                 content,
-                {"imagen": note, "parameters": shared, XMP_KEY: build_xmp_packet(said)},
+                {
+                    "imagen": note,
+                    "parameters": infotext,
+                    XMP_KEY: build_xmp_packet(properties),
+                },
             )
         case "image/jpeg":
-            block = build_exif(shared, software=software)
-            return insert_jpeg_metadata(content, block, {**said, _NOTE: note})
+            block = build_exif(infotext, software=software)
+            return insert_jpeg_metadata(content, block, {**properties, _NOTE: note})
         case "image/webp":
-            block = build_exif(shared, software=software)
-            return insert_webp_metadata(content, block, {**said, _NOTE: note})
+            block = build_exif(infotext, software=software)
+            return insert_webp_metadata(content, block, {**properties, _NOTE: note})
         case _:
             return content
 
 
 def strip_metadata(content: bytes) -> bytes:
-    """Return the file with nothing in it but what shows.
+    """Return the file without metadata and without data after the end of the image.
 
-    The packed pixels stay as they are, bit for bit; so do frames and their timing,
-    transparency, background, the colour profile and the other facts about colours, the
-    pixels' density and shape, and how the picture is turned. Everything else goes, and
-    so does what follows the end of the image.
+    Everything that affects the display stays unchanged: the compressed pixels, frames
+    and their timing, transparency, background, the colour profile and other colour
+    information, pixel density and aspect ratio, and the orientation.
 
     Raises:
-        NotAnImage: it is no PNG, JPEG, WebP or GIF, or not a whole one.
-        Unsupported: it is a GIF.
+        NotAnImage: the file is not a complete PNG, JPEG, WebP or GIF.
+        Unsupported: the file is a GIF.
     """
     match read_facts(content).media_type:
         case "image/png":
@@ -67,6 +70,6 @@ def strip_metadata(content: bytes) -> bytes:
             return strip_webp(content)
         case other:
             raise Unsupported(
-                f"What is inside {other} cannot be taken out yet.",
-                hint="imagen strip takes PNG, JPEG and WebP.",
+                f"Removing metadata from {other} is not supported.",
+                hint="imagen strip supports PNG, JPEG and WebP.",
             )

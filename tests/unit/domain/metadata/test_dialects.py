@@ -335,9 +335,9 @@ def test_several_tools_may_speak() -> None:
 @pytest.mark.parametrize(
     ("words", "why"),
     [
-        ('{"a": ', "is broken"),
+        ('{"a": ', "is invalid"),
         ('{"a": ' * 100 + "1" + "}" * 100, "is too deep"),
-        ('{"a": [' + "1," * 300_000 + "1]}", "has more values"),
+        ('{"a": [' + "1," * 300_000 + "1]}", "has too many values"),
     ],
 )
 def test_says_which_note_it_cannot_read(key: str, words: str, why: str) -> None:
@@ -352,7 +352,7 @@ def test_says_that_a_note_of_imagen_is_of_another_kind() -> None:
     making = read_embedded_metadata(png(imagen={"prompt": "a fox"}))
 
     assert making.recipes == ()
-    assert making.warnings == ("the note of imagen is of a kind not known here",)
+    assert making.warnings == ("imagen's own metadata has an unknown format",)
 
 
 @pytest.mark.parametrize(

@@ -22,10 +22,10 @@ from tests.unit.domain.pictures import (
 from imagen.domain.metadata.reader import read_embedded_metadata
 from imagen.domain.metadata.writer import embed_metadata, strip_metadata
 from imagen.formats.container import read_facts
-from imagen.formats.texts import LONGEST_TEXT, MOST_TEXT
+from imagen.formats.texts import MAX_TEXT, MAX_TOTAL
 
 MEGABYTE = 2**20
-ROOM = 3 * MOST_TEXT
+ROOM = 3 * MAX_TOTAL
 """Beside the file itself and its copies: what is read of it, and what that says."""
 
 
@@ -80,21 +80,21 @@ HOSTILE: dict[str, Callable[[], bytes]] = {
         * 500
     ),
     "a long text": lambda: png(text("parameters", bytes(100 * MEGABYTE))),
-    "deep lists": lambda: graph(b'{"a":' + b"[" * (LONGEST_TEXT - 9)),
+    "deep lists": lambda: graph(b'{"a":' + b"[" * (MAX_TEXT - 9)),
     "deep objects": lambda: graph(b'{"a":' * MEGABYTE),
     "many values": lambda: graph(b'{"a":[' + b"{}," * 2 * MEGABYTE + b"1]}"),
     "some values": lambda: graph(b'{"a":[' + b"{}," * 124_000 + b"1]}"),
-    "a long number": lambda: graph(b'{"a":' + b"1" * (LONGEST_TEXT - 9) + b"}"),
+    "a long number": lambda: graph(b'{"a":' + b"1" * (MAX_TEXT - 9) + b"}"),
     "half characters": lambda: graph(b'{"a":"' + rb"\ud800" * MEGABYTE + b'"}'),
     "samplers": lambda: graph(samplers()),
-    "one word": lambda: said(b"a" * LONGEST_TEXT),
-    "colons": lambda: said(b"aa:," * (LONGEST_TEXT // 4)),
-    "an open string": lambda: said(b'aa: "' + rb"\"" * (LONGEST_TEXT // 2 - 9)),
-    "open strings": lambda: said(b'aa: "x, ' * (LONGEST_TEXT // 8)),
-    "open objects": lambda: said(b"aa: {, " * (LONGEST_TEXT // 8)),
-    "lines": lambda: said(b"Negative prompt:\n" * (LONGEST_TEXT // 20)),
-    "open tags": lambda: xmp(b"<imagen:note " * (LONGEST_TEXT // 20)),
-    "open quotes": lambda: xmp(b" imagen:note='" * (LONGEST_TEXT // 20)),
+    "one word": lambda: said(b"a" * MAX_TEXT),
+    "colons": lambda: said(b"aa:," * (MAX_TEXT // 4)),
+    "an open string": lambda: said(b'aa: "' + rb"\"" * (MAX_TEXT // 2 - 9)),
+    "open strings": lambda: said(b'aa: "x, ' * (MAX_TEXT // 8)),
+    "open objects": lambda: said(b"aa: {, " * (MAX_TEXT // 8)),
+    "lines": lambda: said(b"Negative prompt:\n" * (MAX_TEXT // 20)),
+    "open tags": lambda: xmp(b"<imagen:note " * (MAX_TEXT // 20)),
+    "open quotes": lambda: xmp(b" imagen:note='" * (MAX_TEXT // 20)),
     "entities": lambda: xmp(b"<imagen:note>" + b"&#65;" * (MEGABYTE // 4) + b"</a>"),
     "exif blocks": lambda: png(
         chunk(b"eXIf", b"MM\0*\0\0\0\x08\0\1\x01\x0e\0\2\0\0\0\4\x61\x61\x61\x61")
