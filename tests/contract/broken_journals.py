@@ -43,7 +43,7 @@ class Torn(MemoryJournal):
     ) -> None:
         raise self.error
 
-    def record(self, call_id: str, note: CallUpdate) -> None:
+    def record(self, call_id: str, update: CallUpdate) -> None:
         raise self.error
 
     def committed_micros(self, limit: BudgetLimit) -> int:
@@ -182,9 +182,9 @@ class TestKnowsNothingOfAccepting(Staged):
 
 class TestNeverTakesBack(Staged):
     class Made(MemoryJournal):
-        def record(self, call_id: str, note: CallUpdate) -> None:
-            if note != CallSending(active=False):
-                super().record(call_id, note)
+        def record(self, call_id: str, update: CallUpdate) -> None:
+            if update != CallSending(active=False):
+                super().record(call_id, update)
 
     breaks: ClassVar[set[str]] = {
         "test_is_planned_again_when_it_was_not_sent",
@@ -193,12 +193,12 @@ class TestNeverTakesBack(Staged):
 
 class TestTakesEverythingBack(Staged):
     class Made(MemoryJournal):
-        def record(self, call_id: str, note: CallUpdate) -> None:
-            super().record(call_id, note)
-            if isinstance(note, CallSending) and (
+        def record(self, call_id: str, update: CallUpdate) -> None:
+            super().record(call_id, update)
+            if isinstance(update, CallSending) and (
                 entry := self._shared.calls.get(call_id)
             ):
-                entry.state = "sent" if note.active else "planned"
+                entry.state = "sent" if update.active else "planned"
 
     breaks: ClassVar[set[str]] = {
         "test_takes_nothing_else_back",
@@ -207,9 +207,9 @@ class TestTakesEverythingBack(Staged):
 
 class TestCountsNotes(Staged):
     class Made(MemoryJournal):
-        def record(self, call_id: str, note: CallUpdate) -> None:
-            again = (call_id, note) in self.notes
-            super().record(call_id, note)
+        def record(self, call_id: str, update: CallUpdate) -> None:
+            again = (call_id, update) in self.notes
+            super().record(call_id, update)
             if again and (entry := self._shared.calls.get(call_id)):
                 entry.reason += " Again!"
 
@@ -220,10 +220,10 @@ class TestCountsNotes(Staged):
 
 class TestKeepsWhatIsClosed(Staged):
     class Made(MemoryJournal):
-        def record(self, call_id: str, note: CallUpdate) -> None:
+        def record(self, call_id: str, update: CallUpdate) -> None:
             entry = self._shared.calls.get(call_id)
-            super().record(call_id, note)
-            if isinstance(note, CallClosed) and entry and entry.state == "received":
+            super().record(call_id, update)
+            if isinstance(update, CallClosed) and entry and entry.state == "received":
                 self._shared.calls[call_id] = entry
 
     breaks: ClassVar[set[str]] = {
@@ -234,10 +234,10 @@ class TestKeepsWhatIsClosed(Staged):
 
 class TestRaisesForNotesOnNothing(Staged):
     class Made(MemoryJournal):
-        def record(self, call_id: str, note: CallUpdate) -> None:
-            if call_id not in self._shared.calls and not isinstance(note, CallClosed):
+        def record(self, call_id: str, update: CallUpdate) -> None:
+            if call_id not in self._shared.calls and not isinstance(update, CallClosed):
                 raise JournalError("There is no such call.")
-            super().record(call_id, note)
+            super().record(call_id, update)
 
     breaks: ClassVar[set[str]] = {
         "test_ignores_notes_on_a_call_that_is_not_there",
@@ -249,11 +249,11 @@ class TestRaisesForNotesOnNothing(Staged):
 
 class TestRecordsEachClosing(Staged):
     class Made(MemoryJournal):
-        def record(self, call_id: str, note: CallUpdate) -> None:
-            super().record(call_id, note)
-            if isinstance(note, CallClosed) and note.usage:
+        def record(self, call_id: str, update: CallUpdate) -> None:
+            super().record(call_id, update)
+            if isinstance(update, CallClosed) and update.usage:
                 number = len(self.ledger.kept)
-                self.ledger.record([replaced(note.usage, id=f"{call_id}-{number}")])
+                self.ledger.record([replaced(update.usage, id=f"{call_id}-{number}")])
 
     breaks: ClassVar[set[str]] = {
         "test_records_usage_once",
@@ -266,10 +266,10 @@ class TestRecordsEachClosing(Staged):
 
 class TestRecordsWhatCostNothing(Staged):
     class Made(MemoryJournal):
-        def record(self, call_id: str, note: CallUpdate) -> None:
-            if note == CallClosed() and call_id in self._shared.calls:
-                note = CallClosed(usage=replaced(sample_row(cost=0), id=call_id))
-            super().record(call_id, note)
+        def record(self, call_id: str, update: CallUpdate) -> None:
+            if update == CallClosed() and call_id in self._shared.calls:
+                update = CallClosed(usage=replaced(sample_row(cost=0), id=call_id))
+            super().record(call_id, update)
 
     breaks: ClassVar[set[str]] = {
         "test_records_no_usage_of_what_cost_nothing",
@@ -279,9 +279,9 @@ class TestRecordsWhatCostNothing(Staged):
 
 class TestRecordsOnlyWhatIsThere(Staged):
     class Made(MemoryJournal):
-        def record(self, call_id: str, note: CallUpdate) -> None:
+        def record(self, call_id: str, update: CallUpdate) -> None:
             if call_id in self._shared.calls:
-                super().record(call_id, note)
+                super().record(call_id, update)
 
     breaks: ClassVar[set[str]] = {
         "test_records_usage_of_a_call_that_is_not_there",
@@ -293,9 +293,9 @@ class TestRecordsOnlyWhatIsThere(Staged):
 
 class TestGivesReferencesAway(Staged):
     class Made(MemoryJournal):
-        def record(self, call_id: str, note: CallUpdate) -> None:
+        def record(self, call_id: str, update: CallUpdate) -> None:
             self._shared.references.clear()
-            super().record(call_id, note)
+            super().record(call_id, update)
 
     breaks: ClassVar[set[str]] = {
         "test_gives_a_reference_to_one_call",
@@ -306,9 +306,9 @@ class TestGivesReferencesAway(Staged):
 
 class TestForgetsReferencesOfClosedCalls(Staged):
     class Made(MemoryJournal):
-        def record(self, call_id: str, note: CallUpdate) -> None:
-            super().record(call_id, note)
-            if isinstance(note, CallClosed):
+        def record(self, call_id: str, update: CallUpdate) -> None:
+            super().record(call_id, update)
+            if isinstance(update, CallClosed):
                 self._shared.references.clear()
 
     breaks: ClassVar[set[str]] = {
@@ -319,12 +319,12 @@ class TestForgetsReferencesOfClosedCalls(Staged):
 
 class TestRemembersOnlyTheLastReference(Staged):
     class Made(MemoryJournal):
-        def record(self, call_id: str, note: CallUpdate) -> None:
-            if isinstance(note, CallAccepted):
+        def record(self, call_id: str, update: CallUpdate) -> None:
+            if isinstance(update, CallAccepted):
                 owners = self._shared.references
                 for name in [name for name in owners if owners[name] == call_id]:
                     del owners[name]
-            super().record(call_id, note)
+            super().record(call_id, update)
 
     breaks: ClassVar[set[str]] = {
         "test_remembers_each_reference_of_a_call",
@@ -334,12 +334,12 @@ class TestRemembersOnlyTheLastReference(Staged):
 
 class TestKeepsReferencesFromOtherAdapters(Staged):
     class Made(MemoryJournal):
-        def record(self, call_id: str, note: CallUpdate) -> None:
-            if isinstance(note, CallAccepted):
+        def record(self, call_id: str, update: CallUpdate) -> None:
+            if isinstance(update, CallAccepted):
                 for (_, reference), owner in self._shared.references.items():
-                    if reference == note.reference and owner != call_id:
+                    if reference == update.reference and owner != call_id:
                         raise ReferenceTaken("Somebody has it.")
-            super().record(call_id, note)
+            super().record(call_id, update)
 
     breaks: ClassVar[set[str]] = {
         "test_lets_another_adapter_use_the_reference",
@@ -365,10 +365,10 @@ class TestClaimsWhatIsWorkedOn(Staged):
 
 class TestForgetsWhyItWasLeft(Staged):
     class Made(MemoryJournal):
-        def record(self, call_id: str, note: CallUpdate) -> None:
+        def record(self, call_id: str, update: CallUpdate) -> None:
             super().record(
                 call_id,
-                CallLeftOpen(reason="") if isinstance(note, CallLeftOpen) else note,
+                CallLeftOpen(reason="") if isinstance(update, CallLeftOpen) else update,
             )
 
     breaks: ClassVar[set[str]] = {
@@ -436,12 +436,12 @@ class TestKnowsOnlyItsOwn(Staged):
 
 class TestWantsToBeAlone(Staged):
     class Made(MemoryJournal):
-        def record(self, call_id: str, note: CallUpdate) -> None:
+        def record(self, call_id: str, update: CallUpdate) -> None:
             if not ONE.acquire(blocking=False):
                 raise JournalError("Somebody writes.")
             try:
                 time.sleep(0.003)
-                super().record(call_id, note)
+                super().record(call_id, update)
             finally:
                 ONE.release()
 
@@ -468,11 +468,11 @@ class TestForgetsWhatArrived(Staged):
 
 class TestForgetsTheOffset(Staged):
     class Made(MemoryJournal):
-        def record(self, call_id: str, note: CallUpdate) -> None:
-            if isinstance(note, CallReceived):
-                at = note.received.at.astimezone(UTC)
-                note = CallReceived(received=replaced(note.received, at=at))
-            super().record(call_id, note)
+        def record(self, call_id: str, update: CallUpdate) -> None:
+            if isinstance(update, CallReceived):
+                at = update.received.at.astimezone(UTC)
+                update = CallReceived(received=replaced(update.received, at=at))
+            super().record(call_id, update)
 
     breaks: ClassVar[set[str]] = {
         "test_hands_over_what_arrived",
@@ -481,13 +481,13 @@ class TestForgetsTheOffset(Staged):
 
 class TestIsParticularAboutParameters(Staged):
     class Made(MemoryJournal):
-        def record(self, call_id: str, note: CallUpdate) -> None:
-            if isinstance(note, CallReceived):
+        def record(self, call_id: str, update: CallUpdate) -> None:
+            if isinstance(update, CallReceived):
                 try:
-                    msgspec.json.encode(note)
+                    msgspec.json.encode(update)
                 except (TypeError, UnicodeEncodeError) as error:
                     raise JournalError(f"It cannot be written: {error}.") from error
-            super().record(call_id, note)
+            super().record(call_id, update)
 
     breaks: ClassVar[set[str]] = {
         "test_keeps_images_whatever_comes_with_them",
@@ -625,9 +625,9 @@ class TestForgetsTheLedger(Staged):
 
 class TestTakesUnknownForNothing(Staged):
     class Made(MemoryJournal):
-        def record(self, call_id: str, note: CallUpdate) -> None:
-            super().record(call_id, note)
-            if isinstance(note, CallClosed):
+        def record(self, call_id: str, update: CallUpdate) -> None:
+            super().record(call_id, update)
+            if isinstance(update, CallClosed):
                 self._shared.reserved.pop(call_id, None)
 
     breaks: ClassVar[set[str]] = {

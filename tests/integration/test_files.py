@@ -16,7 +16,7 @@ import imagen
 from imagen.domain.metadata.infotext import write_infotext
 from imagen.domain.metadata.reader import read_embedded_metadata
 from imagen.domain.metadata.writer import strip_metadata
-from imagen.domain.sidecar import write_note
+from imagen.domain.sidecar import write_embedded_sidecar
 
 AI_MADE = "http://cv.iptc.org/newscodes/digitalsourcetype/trainedAlgorithmicMedia"
 HARD = noted(
@@ -74,7 +74,9 @@ def test_exiftool_finds_the_words(said: dict[str, dict[str, Any]], file: str) ->
 
     if "PNG:Parameters" in found:
         assert found["PNG:Parameters"] == write_infotext(HARD)
-        assert json.loads(found["PNG:Imagen"]) == json.loads(write_note(HARD))
+        assert json.loads(found["PNG:Imagen"]) == json.loads(
+            write_embedded_sidecar(HARD)
+        )
     elif "IFD0:Make" in found:
         assert found["IFD0:Make"] == "Chalk"
     else:
@@ -93,7 +95,9 @@ def test_exiftool_finds_who_made_it(said: dict[str, dict[str, Any]], file: str) 
     assert found["XMP-iptcExt:AIPromptInformation"] == HARD.prompt_sent
     assert found["XMP-xmp:CreatorTool"] == "imagen 1.0"
     if not file.endswith("png"):
-        assert json.loads(found["XMP-imagen:Note"]) == json.loads(write_note(HARD))
+        assert json.loads(found["XMP-imagen:Note"]) == json.loads(
+            write_embedded_sidecar(HARD)
+        )
 
 
 @needs_exiftool
@@ -122,7 +126,7 @@ def test_exiftool_finds_a_long_prompt(tmp_path: Path, name: str, letter: str) ->
     found = read(tmp_path, "-b")[file]
 
     inside = found.get("XMP-imagen:Note") or found["PNG:Imagen"]
-    assert json.loads(inside) == json.loads(write_note(note))
+    assert json.loads(inside) == json.loads(write_embedded_sidecar(note))
     assert found["XMP-iptcExt:DigitalSourceType"] == AI_MADE
     assert "ExifTool:Warning" not in found
 

@@ -175,7 +175,7 @@ class OpenCall(msgspec.Struct, frozen=True, kw_only=True):
 
     @property
     def never_sent(self) -> bool:
-        """Whether the call was not sent, and no process is about to send it."""
+        """True if the call was not sent, and no process is about to send it."""
         return self.state == "planned" and not self.live
 
 

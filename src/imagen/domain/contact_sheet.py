@@ -60,7 +60,7 @@ class CellResult(msgspec.Struct, frozen=True, kw_only=True):
     """The result of one cell, without the bytes of the image.
 
     Attributes:
-        sidecar: Sidecar of the image; None if there is no image.
+        sidecar: Sidecar of the image; None without an image.
         error: Reason why the image was not made, or not stored at its location.
         location: Location of the image file.
         thumbnail: None for none.

@@ -25,7 +25,7 @@ class HistoryEntry(msgspec.Struct, frozen=True, kw_only=True):
     Attributes:
         location: The location that the storage returned.
         sidecar: The sidecar, even if no sidecar file was stored.
-        owner: Owner of the copy in the cloud; "" if there is no copy.
+        owner: Owner of the copy in the cloud; "" for no copy.
     """
 
     location: str

@@ -59,7 +59,7 @@ class ImageJob(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class ParameterReport(msgspec.Struct, frozen=True, kw_only=True):
-    """How the plan treats each requested parameter.
+    """The treatment of each requested parameter.
 
     Attributes:
         applied: Sent as requested.

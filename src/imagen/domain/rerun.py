@@ -30,7 +30,7 @@ _MAX_LISTED = 8
 
 
 class Provenance(msgspec.Struct, frozen=True, kw_only=True):
-    """How an image was made, according to its metadata.
+    """The origin of an image, according to its metadata.
 
     Attributes:
         source: The tool that wrote the metadata: `imagen` or another one.

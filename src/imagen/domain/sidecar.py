@@ -99,14 +99,14 @@ def select_embedded_fields(sidecar: Sidecar) -> dict[str, object]:
     return {key: value for key, value in fields.items() if key not in _NOT_EMBEDDED}
 
 
-def write_note(sidecar: Sidecar) -> str:
+def write_embedded_sidecar(sidecar: Sidecar) -> str:
     """Return the embedded fields of the sidecar as compact JSON."""
     text = msgspec.json.encode(select_embedded_fields(sidecar)).decode()
     # JSON allows these two characters unescaped, XML does not, and XMP is XML.
     return text.replace("\ufffe", r"\ufffe").replace("\uffff", r"\uffff")
 
 
-def read_note(fields: Mapping[str, object]) -> Sidecar:
+def read_embedded_sidecar(fields: Mapping[str, object]) -> Sidecar:
     """Return the sidecar embedded in an image; fields that are not embedded are empty.
 
     Raises:

@@ -49,6 +49,6 @@ def apply_style(prompt: str, style: Style | None) -> str:
 
 
 def combine_negatives(negative: str, style: Style | None) -> str:
-    """Return the negative prompt of the style followed by that of the request."""
+    """Return the negative prompts of the style and of the request, in this order."""
     parts = (style.negative if style else "", negative)
     return ", ".join(part for part in parts if part)

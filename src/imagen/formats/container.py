@@ -33,7 +33,7 @@ _VP8X_HAS_SIZE, _VP8L_MAGIC = 10, 0x2F
 
 
 class NotAnImage(Exception):
-    """The bytes are not a complete image of a known format."""
+    """The bytes are not a complete image; the message has the reason."""
 
 
 class ImageFacts(msgspec.Struct, frozen=True, kw_only=True):
@@ -141,7 +141,7 @@ def jpeg_segments(content: bytes) -> Iterator[tuple[int, int, int, int]]:
 def webp_chunks(content: bytes) -> Iterator[tuple[bytes, int, int, int]]:
     """Yield the type of each chunk, and the offsets of its start, body and end.
 
-    A chunk of odd length is followed by one byte of padding.
+    One byte of padding comes after a chunk of odd length.
 
     Raises:
         NotAnImage: the file or a chunk is truncated.
@@ -178,7 +178,7 @@ def rgb_png(width: int, height: int, rows: Iterable[bytes]) -> bytes:
         width: In pixels.
         height: In pixels.
         rows: Blocks of one or more rows. Each row is one byte with the number of its
-            filter, followed by the filtered bytes.
+            filter, and the filtered bytes.
     """
     header = struct.pack(">IIBBBBB", width, height, *_EIGHT_BIT_RGB)
     # The lowest level: these files are made for speed, not for size.

@@ -86,7 +86,7 @@ def read_exif(block: bytes | memoryview, texts: Texts) -> None:
 
 
 def _directory(start: int, *entries: tuple[int, int, bytes]) -> bytes:
-    """Return a directory at the offset `start`, followed by its longer values."""
+    """Return a directory for the offset `start`, and its longer values after it."""
     head, tail = struct.pack(">H", len(entries)), b""
     end_of_head = start + 2 + 12 * len(entries) + 4
     for tag, kind, value in entries:

@@ -27,7 +27,7 @@ from imagen.formats.xmp import (
 # The length of a segment has 16 bits and includes its own two bytes.
 _MAX_SEGMENT = 0xFFFF - 2
 _XMP = b"http://ns.adobe.com/xap/1.0/\0"
-# Followed by the MD5 in 32 hex digits, the total length, and the offset of this piece.
+# Next come the MD5 in 32 hex digits, the total length, and the offset of this piece.
 _EXTENDED_XMP = b"http://ns.adobe.com/xmp/extension/\0"
 _CONTINUED = "xmpNote:HasExtendedXMP"
 # Properties of up to `_SHORT` characters stay in the main packet, where readers without

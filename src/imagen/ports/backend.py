@@ -33,7 +33,7 @@ class JobContext(Protocol):
         Args:
             fraction: From 0 to 1, never decreasing; None if unknown.
             note: The current activity, in one or two words.
-            steps: The total number of steps, at least 1; None if there are no steps.
+            steps: The total number of steps, at least 1; None for a job without steps.
         """
         ...
 
@@ -242,7 +242,7 @@ class Secrets:
 
 
 class BackendContext(msgspec.Struct, frozen=True, kw_only=True):
-    """What a backend is built with, besides its own options.
+    """The environment of a backend, besides its own options.
 
     Attributes:
         name: The instance's name, for messages.

@@ -4,7 +4,7 @@ from collections.abc import Callable, Iterable
 from typing import TypeAlias
 
 ReadFile: TypeAlias = Callable[[str], bytes | None]
-"""Return the whole content of the file at the path; None if there is no such file.
+"""Return the whole content of the file at the path; None for a missing file.
 
 Raises:
     InvalidRequest: the file cannot be read, or is larger than any image.

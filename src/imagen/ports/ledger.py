@@ -31,7 +31,7 @@ class UsageReader(Protocol):
 
         Args:
             by: The dimensions that define a group. Empty gives a single total of all
-                rows, or no total if there are no rows.
+                rows, or no total for an empty ledger.
             since: First UTC date, inclusive.
 
         Raises:

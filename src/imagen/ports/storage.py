@@ -24,8 +24,8 @@ class Storage(Protocol):
         """Store the image, and its sidecar under the same name plus `.json`.
 
         Each file appears complete or not at all; no reader ever sees half of it. After
-        a crash of the machine one of the two may be missing. If there is no sidecar, no
-        file exists under the sidecar's name afterwards.
+        a crash of the machine one of the two may be missing. Without a sidecar, no file
+        exists under the sidecar's name afterwards.
 
         Args:
             name: Of the image, such as `2026-05-08/a-cat-42.png`.

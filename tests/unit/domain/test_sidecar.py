@@ -5,7 +5,12 @@ import pytest
 from hypothesis import given
 from tests.unit.domain.notes import INSIDE, NOTE, noted, sentences
 
-from imagen.domain.sidecar import Sidecar, read_note, write_note, write_sidecar
+from imagen.domain.sidecar import (
+    Sidecar,
+    read_embedded_sidecar,
+    write_embedded_sidecar,
+    write_sidecar,
+)
 
 KEYS = [
     "schema",
@@ -75,29 +80,29 @@ def test_writes_an_unknown_cost_as_null() -> None:
 
 
 def test_some_of_it_never_goes_inside() -> None:
-    assert list(json.loads(write_note(NOTE))) == [
+    assert list(json.loads(write_embedded_sidecar(NOTE))) == [
         key for key in KEYS if key not in NOT_INSIDE
     ]
 
 
 def test_what_never_goes_inside_is_empty_when_read() -> None:
-    assert read_note(json.loads(write_note(NOTE))) == INSIDE
+    assert read_embedded_sidecar(json.loads(write_embedded_sidecar(NOTE))) == INSIDE
 
 
 @given(sentences)
 def test_any_prompt_is_read_back_from_the_note_inside(prompt: str) -> None:
-    written = write_note(noted(prompt=prompt))
+    written = write_embedded_sidecar(noted(prompt=prompt))
 
-    assert read_note(json.loads(written)).prompt == prompt
+    assert read_embedded_sidecar(json.loads(written)).prompt == prompt
     assert "\ufffe" not in written
 
 
 def test_a_note_of_another_kind_is_refused() -> None:
     with pytest.raises(msgspec.ValidationError):
-        read_note({"prompt": "a cat"})
+        read_embedded_sidecar({"prompt": "a cat"})
 
 
 def test_a_note_of_a_later_kind_may_say_more() -> None:
-    said = {**json.loads(write_note(NOTE)), "schema": 2, "mood": "calm"}
+    said = {**json.loads(write_embedded_sidecar(NOTE)), "schema": 2, "mood": "calm"}
 
-    assert read_note(said) == msgspec.structs.replace(INSIDE, schema=2)
+    assert read_embedded_sidecar(said) == msgspec.structs.replace(INSIDE, schema=2)

@@ -57,7 +57,7 @@ class BrokenJournal(MemoryJournal):
             raise self.error
         super().begin(calls, limits=limits)
 
-    def record(self, call_id: str, note: CallUpdate) -> None:
+    def record(self, call_id: str, update: CallUpdate) -> None:
         raise self.error
 
 

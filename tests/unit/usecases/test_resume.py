@@ -48,8 +48,8 @@ class DyingJournal(MemoryJournal):
     def begin(self, calls: Sequence[Call], **limits: object) -> None:
         self._live_or_die(lambda: super(DyingJournal, self).begin(calls))
 
-    def record(self, call_id: str, note: CallUpdate) -> None:
-        self._live_or_die(lambda: super(DyingJournal, self).record(call_id, note))
+    def record(self, call_id: str, update: CallUpdate) -> None:
+        self._live_or_die(lambda: super(DyingJournal, self).record(call_id, update))
 
     def _live_or_die(self, write: object) -> None:
         if not self.alive:

@@ -18,7 +18,7 @@ from imagen.domain.metadata.foreign_json import (
     decode_object,
 )
 from imagen.domain.metadata.infotext import read_infotext
-from imagen.domain.sidecar import read_note
+from imagen.domain.sidecar import read_embedded_sidecar
 from imagen.formats.texts import Texts
 
 Found: TypeAlias = Mapping[str, str]
@@ -69,7 +69,7 @@ def _imagen(found: Found) -> Recipe | None:
     if data is None:
         return None
     try:
-        sidecar = read_note(data)
+        sidecar = read_embedded_sidecar(data)
     except msgspec.ValidationError as error:
         raise Unreadable("imagen's own metadata has an unknown format") from error
     return msgspec.structs.replace(

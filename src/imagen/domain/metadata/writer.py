@@ -2,7 +2,7 @@
 
 from imagen.domain.errors import Unsupported
 from imagen.domain.metadata.infotext import write_infotext
-from imagen.domain.sidecar import Sidecar, write_note
+from imagen.domain.sidecar import Sidecar, write_embedded_sidecar
 from imagen.formats.container import ImageFacts, read_facts
 from imagen.formats.exif import build_exif
 from imagen.formats.jpeg import insert_jpeg_metadata, strip_jpeg
@@ -22,7 +22,7 @@ def embed_metadata(content: bytes, facts: ImageFacts, sidecar: Sidecar) -> bytes
     # Any change would invalidate the signature of a C2PA manifest.
     if facts.signed:
         return content
-    infotext, note = write_infotext(sidecar), write_note(sidecar)
+    infotext, note = write_infotext(sidecar), write_embedded_sidecar(sidecar)
     software = f"imagen {sidecar.imagen_version}"
     properties = {
         "xmp:CreatorTool": software,

@@ -101,8 +101,7 @@ def check_price(
         )
         raise OverBudget(f"--max-cost allows {format_micros(max_cost)}, but {problem}.")
     # For all callers together, the backend's own budget decides about unknown prices,
-    # and the budget of all backends only if there is no other. A caller's own budget
-    # can refuse in addition.
+    # or else the budget of all backends. A caller's own budget can refuse in addition.
     shared = [budget for budget in budgets if not budget.caller]
     decisive = max(shared, key=lambda budget: bool(budget.backend), default=None)
     own = [budget for budget in budgets if budget.caller]

@@ -39,7 +39,7 @@ from imagen.domain.errors import Unsupported
 from imagen.domain.metadata.infotext import write_infotext
 from imagen.domain.metadata.reader import read_embedded_metadata
 from imagen.domain.metadata.writer import strip_metadata
-from imagen.domain.sidecar import write_note
+from imagen.domain.sidecar import write_embedded_sidecar
 from imagen.formats.container import NotAnImage, read_facts
 
 WITH_XMP = {"jpeg with xmp", "jpeg with both", "webp with xmp", "webp with both"}
@@ -148,7 +148,7 @@ def test_the_packet_is_xml_that_says_who_made_the_image(name: str) -> None:
 def test_pillow_reads_the_texts_of_a_png(name: str) -> None:
     texts = opened(described(FILES[name])).text  # type: ignore[attr-defined]
 
-    assert texts["imagen"] == write_note(NOTE)
+    assert texts["imagen"] == write_embedded_sidecar(NOTE)
     assert texts["parameters"] == write_infotext(NOTE)
 
 
