@@ -156,9 +156,8 @@ class ResumableBackend(Protocol):
     def resume(self, job: ImageJob, reference: str, context: JobContext) -> Generated:
         """Wait for the remote job with this id to end, and return its images.
 
-        Submits nothing, costs nothing, and may be repeated. Returns and raises the same
-        as `generate` after the vendor accepted the job. Cancelling the context cancels
-        the remote job.
+        Submits nothing, costs nothing, may be repeated. Returns and raises the same as
+        `generate` after acceptance. Cancelling the context cancels the remote job.
 
         Raises:
             BackendError: the job failed, or the vendor has deleted it.
@@ -177,8 +176,7 @@ class LookupBackend(Protocol):
     ) -> tuple[str, ...]:
         """Return the ids of all remote jobs since then that are identical to this one.
 
-        Submits nothing and costs nothing. A job that the vendor does not list yet may
-        be missing.
+        Submits nothing and is free. Jobs not yet listed by the vendor may be missing.
 
         Args:
             job: The submitted job; its reference images may have no content.
