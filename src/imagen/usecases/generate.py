@@ -19,8 +19,11 @@ from imagen.domain.money.budget import (
     check_price,
     current_limits,
 )
-from imagen.domain.money.cost import Cost
-from imagen.domain.money.messages import describe_final_cost, describe_open_cost
+from imagen.domain.money.cost import (
+    Cost,
+    describe_final_cost,
+    describe_open_cost,
+)
 from imagen.domain.money.price import PriceOf, calculate_cost, no_price
 from imagen.domain.plan import GenerationPlan, ImageJob, plan_images
 from imagen.domain.request import GenerationRequest

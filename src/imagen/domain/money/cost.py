@@ -59,6 +59,32 @@ def format_usd(usd: Decimal) -> str:
     return f"${whole}.{rest.rstrip('0').ljust(2, '0')}"
 
 
+def describe_open_cost(reserved: int | None) -> str:
+    """Return a sentence about an open call that may cost money.
+
+    Args:
+        reserved: Expected cost in micro-dollars; None if unknown.
+    """
+    if reserved is None:
+        return "It may have been billed."
+    return f"It may have been billed, with {format_usd(micros_to_usd(reserved))}."
+
+
+def describe_final_cost(cost: Cost, *, reserved: int | None) -> str:
+    """Return a sentence about the cost of a call that ended without an image.
+
+    Args:
+        cost: The cost.
+        reserved: Expected cost in micro-dollars; None if unknown.
+    """
+    if cost.micros is not None:
+        return f"It cost {format_usd(micros_to_usd(cost.micros))}."
+    if reserved is None:
+        return "Its cost is unknown."
+    expected = format_usd(micros_to_usd(reserved))
+    return f"Its cost is unknown; the expected cost was {expected}."
+
+
 def split_cost(cost: Cost, *, parts: int) -> tuple[Cost, ...]:
     """Split the cost of a call among its images; the shares add up to the cost."""
     if cost.micros is None:
