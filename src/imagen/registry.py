@@ -34,11 +34,11 @@ def find_adapter(name: str) -> AnyAdapter:
     """
     if target := BUILT_IN.get(name):
         module, _, attribute = target.partition(":")
-        return _checked(name, getattr(import_module(module), attribute))
-    entry = _installed().get(name)
+        return _check_adapter(name, getattr(import_module(module), attribute))
+    entry = _find_entry_points().get(name)
     if entry is not None:
         try:
-            return _checked(name, entry.load())
+            return _check_adapter(name, entry.load())
         except (ImportError, AttributeError) as error:
             raise Misconfigured(
                 f"The adapter {name!r} of another package cannot be loaded: {error}.",
@@ -54,7 +54,7 @@ def find_adapter(name: str) -> AnyAdapter:
 
 def adapter_names() -> list[str]:
     """Return every name there is, without importing any adapter."""
-    return sorted({*BUILT_IN, *_installed()})
+    return sorted({*BUILT_IN, *_find_entry_points()})
 
 
 def built_in_adapters() -> dict[str, AnyAdapter]:
@@ -62,13 +62,13 @@ def built_in_adapters() -> dict[str, AnyAdapter]:
     return {name: find_adapter(name) for name in BUILT_IN}
 
 
-def _installed() -> "dict[str, EntryPoint]":
+def _find_entry_points() -> "dict[str, EntryPoint]":
     from importlib.metadata import entry_points
 
     return {entry.name: entry for entry in entry_points(group=GROUP)}
 
 
-def _checked(name: str, found: object) -> AnyAdapter:
+def _check_adapter(name: str, found: object) -> AnyAdapter:
     if not isinstance(found, Adapter):
         raise Misconfigured(
             f"What is installed as the adapter {name!r} is no imagen Adapter.",

@@ -56,8 +56,8 @@ class RequestContext(msgspec.Struct, frozen=True, kw_only=True):
 
     caller: str = ""
     origin: str = ""
-    before_send: Callable[[Sequence[Call]], object] = ignore_calls
-    in_caller_thread: bool = False
+    before_calls: Callable[[Sequence[Call]], object] = ignore_calls
+    inline: bool = False
     durable: bool = True
     numbering: "Numbering | None" = None
 
@@ -110,8 +110,8 @@ def build_generate(
         random_int=random_int,
         caller=context.caller,
         origin=context.origin,
-        before_calls=context.before_send,
-        inline=context.in_caller_thread,
+        before_calls=context.before_calls,
+        inline=context.inline,
         price_of=_look_up_price,
         budgets=tuple(
             budget

@@ -50,7 +50,7 @@ def build_reader(environment: Environment, *, pipes: bool) -> "ReadFile":
     from imagen.adapters.system.files import read_file, read_regular  # noqa: PLC0415
 
     read = read_file if pipes else read_regular
-    return lambda name: read(str(environment.home(Path(name))))
+    return lambda name: read(str(environment.expand_home(Path(name))))
 
 
 def read_stored_image(entry: "HistoryEntry") -> bytes | None:
@@ -109,7 +109,7 @@ def build_strip(
     def choose_target(location: str) -> "CopyTarget":
         if output == STDOUT:
             return CopyTarget(storage=build_storage(None, stream))
-        image = environment.home(Path(location))
+        image = environment.expand_home(Path(location))
         target = folder if folder is not None else image.parent
         if name is not None and _is_same_file(target / name, image):
             raise InvalidRequest(

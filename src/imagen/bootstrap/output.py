@@ -163,7 +163,7 @@ def split_output_path(output: str, environment: Environment) -> tuple[Path, str 
         raise InvalidRequest("The output path is empty.")
     if "\0" in output:
         raise InvalidRequest("The output path contains a NUL character.")
-    path = environment.home(Path(output))
+    path = environment.expand_home(Path(output))
     if output.endswith("/") or _is_folder(path):
         _check_folder(path)
         return path, None

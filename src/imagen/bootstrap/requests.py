@@ -167,7 +167,7 @@ def read_reference(path: str | Path, *, environment: Environment) -> ReferenceIm
     Raises:
         InvalidRequest: the file cannot be read, is too large, or is no image.
     """
-    file = environment.home(Path(path))
+    file = environment.expand_home(Path(path))
     try:
         with file.open("rb") as opened:
             content = opened.read(LARGEST_REFERENCE + 1)

@@ -171,7 +171,7 @@ def _settings(context: "CompletionContext") -> "Settings":
     typed = context.get("config")
     named = _unquoted(typed.raw) if typed and typed.raw else None
     if named is not None:  # the shell has not filled in ~ and $VAR yet
-        named = str(environment.expand(named))
+        named = str(environment.expand_path(named))
     return Runtime.load(named, environment=environment).settings
 
 

@@ -18,8 +18,8 @@ from imagen.settings.tree import (
     ConfigProblem,
     Document,
     Entry,
+    KeyPath,
     Scalar,
-    Trail,
     YamlNode,
 )
 
@@ -63,13 +63,13 @@ def parse(content: bytes, *, source: str) -> Document:
         text = content.decode("utf-8-sig")
     except UnicodeDecodeError as error:
         line = content.count(b"\n", 0, error.start) + 1
-        problem = _Broken(line, "the file is not UTF-8 text", "save it as UTF-8")
-        return Document(source=source, problems=(problem.at(source),))
+        problem = _ParseError(line, "the file is not UTF-8 text", "save it as UTF-8")
+        return Document(source=source, problems=(problem.to_problem(source),))
     composer = _Composer(source)
     try:
         root = composer.compose(text)
-    except _Broken as broken:
-        problems = (*composer.problems, broken.at(source))
+    except _ParseError as broken:
+        problems = (*composer.problems, broken.to_problem(source))
         return Document(source=source, problems=problems)
     return Document(source=source, root=root, problems=tuple(composer.problems))
 
@@ -90,12 +90,12 @@ def parse_scalar(text: str) -> object:
     composer = _Composer("")
     try:
         if text.startswith(("[", "{", '"', "'", "!!")):
-            value = composer.compose(text).plain()
+            value = composer.compose(text).to_builtins()
         else:
             _check_characters(text)
-            value = _resolved(text, 1)
-    except _Broken as broken:
-        composer.problems.append(broken.at(""))
+            value = _resolve_scalar(text, 1)
+    except _ParseError as broken:
+        composer.problems.append(broken.to_problem(""))
         value = None
     for problem in composer.problems:
         hint = problem.suggestion and problem.suggestion[0].upper()
@@ -106,14 +106,14 @@ def parse_scalar(text: str) -> object:
     return value
 
 
-class _Broken(Exception):
+class _ParseError(Exception):
     """The text cannot be read beyond this point."""
 
     def __init__(self, line: int, message: str, suggestion: str = "") -> None:
         super().__init__(message)
         self.line, self.message, self.suggestion = line, message, suggestion
 
-    def at(self, source: str) -> ConfigProblem:
+    def to_problem(self, source: str) -> ConfigProblem:
         return ConfigProblem(
             file=source,
             line=self.line,
@@ -123,7 +123,7 @@ class _Broken(Exception):
         )
 
 
-class _Built(msgspec.Struct, frozen=True):
+class _ComposedNode(msgspec.Struct, frozen=True):
     """A node, how deep it is, and how many values there are in it."""
 
     node: YamlNode
@@ -137,90 +137,98 @@ class _Composer:
     def __init__(self, source: str) -> None:
         self.problems: list[ConfigProblem] = []
         self._source = source
-        self._anchors: dict[str, _Built] = {}
+        self._anchors: dict[str, _ComposedNode] = {}
         self._values = 0
 
     def compose(self, text: str) -> YamlNode:
         _check_characters(text)
-        events = _events(text)
+        events = _parse_events(text)
         root: YamlNode | None = None
         for event in events:
             if not isinstance(event, yaml.DocumentStartEvent):
                 continue
             if root is not None:
-                raise _Broken(
-                    _line(event), "a second document begins here", "remove the '---'"
+                raise _ParseError(
+                    _line_of(event), "a second document begins here", "remove the '---'"
                 )
-            root = self._node(next(events), events, (), 0).node
+            root = self._compose_node(next(events), events, (), 0).node
         return root or YamlNode(line=1, value=None)
 
-    def _node(
-        self, event: _Event, events: Iterator[_Event], trail: Trail, depth: int
-    ) -> _Built:
+    def _compose_node(
+        self, event: _Event, events: Iterator[_Event], path: KeyPath, depth: int
+    ) -> _ComposedNode:
         if isinstance(event, yaml.AliasEvent):
             built = self._anchors.get(str(event.anchor))
             if built is None:
-                raise _Broken(
-                    _line(event), "an alias (*) stands for nothing", "give its & first"
+                raise _ParseError(
+                    _line_of(event),
+                    "an alias (*) stands for nothing",
+                    "give its & first",
                 )
         elif isinstance(event, yaml.ScalarEvent):
-            built = _Built(self._scalar(event, trail))
+            built = _ComposedNode(self._compose_scalar(event, path))
         elif isinstance(event, yaml.SequenceStartEvent):
-            self._check_tag(event, f"{_PREFIX}seq", trail)
-            built = self._list(event, events, trail, depth)
+            self._check_tag(event, f"{_PREFIX}seq", path)
+            built = self._compose_list(event, events, path, depth)
         else:
-            self._check_tag(event, f"{_PREFIX}map", trail)
-            built = self._mapping(event, events, trail, depth)
+            self._check_tag(event, f"{_PREFIX}map", path)
+            built = self._compose_mapping(event, events, path, depth)
         if depth + built.depth > DEEPEST:
-            raise _Broken(_line(event), f"values are nested more than {DEEPEST} deep")
+            raise _ParseError(
+                _line_of(event), f"values are nested more than {DEEPEST} deep"
+            )
         if isinstance(event, yaml.AliasEvent):
-            self._count(event, built.values)
+            self._count_values(event, built.values)
         else:
-            self._count(event, 1)
+            self._count_values(event, 1)
             anchor: str | None = getattr(event, "anchor", None)
             if anchor is not None:
                 self._anchors[anchor] = built
         return built
 
-    def _count(self, event: _Event, values: int) -> None:
+    def _count_values(self, event: _Event, values: int) -> None:
         self._values += values
         if self._values > MOST_VALUES:
-            raise _Broken(_line(event), f"there are more than {MOST_VALUES} values")
+            raise _ParseError(
+                _line_of(event), f"there are more than {MOST_VALUES} values"
+            )
 
-    def _list(
-        self, event: _Event, events: Iterator[_Event], trail: Trail, depth: int
-    ) -> _Built:
-        items: list[_Built] = []
+    def _compose_list(
+        self, event: _Event, events: Iterator[_Event], path: KeyPath, depth: int
+    ) -> _ComposedNode:
+        items: list[_ComposedNode] = []
         self._check_depth(event, depth)
         for each in events:
             if isinstance(each, yaml.SequenceEndEvent):
                 break
-            items.append(self._node(each, events, (*trail, len(items)), depth + 1))
-        return _whole(event, items, tuple(item.node for item in items))
+            items.append(
+                self._compose_node(each, events, (*path, len(items)), depth + 1)
+            )
+        return _compose_collection(event, items, tuple(item.node for item in items))
 
-    def _mapping(
-        self, event: _Event, events: Iterator[_Event], trail: Trail, depth: int
-    ) -> _Built:
-        parts: list[_Built] = []
+    def _compose_mapping(
+        self, event: _Event, events: Iterator[_Event], path: KeyPath, depth: int
+    ) -> _ComposedNode:
+        parts: list[_ComposedNode] = []
         own: dict[str, Entry] = {}
         merged: dict[str, Entry] = {}
         self._check_depth(event, depth)
         for each in events:
             if isinstance(each, yaml.MappingEndEvent):
                 break
-            key = self._node(each, events, trail, depth + 1)
-            name, line = key.node.value, _line(each)
-            here = (*trail, name) if isinstance(name, str) else trail
-            part = self._node(next(events), events, here, depth + 1)
+            key = self._compose_node(each, events, path, depth + 1)
+            name, line = key.node.value, _line_of(each)
+            here = (*path, name) if isinstance(name, str) else path
+            part = self._compose_node(next(events), events, here, depth + 1)
             parts += [key, part]
             if not isinstance(name, str):
-                self._problem(
-                    line, trail, "a key here is not text", "put the key in quotes"
+                self._add_problem(
+                    line, path, "a key here is not text", "put the key in quotes"
                 )
             elif _is_merge(each):
-                self._merge(merged, part.node, line, trail)
+                self._merge(merged, part.node, line, path)
             elif name in own:
-                self._problem(
+                self._add_problem(
                     line,
                     here,
                     f"the key is given twice, first in line {own[name].line}",
@@ -228,68 +236,76 @@ class _Composer:
                 )
             else:
                 own[name] = Entry(line=line, node=part.node)
-        return _whole(event, parts, {**merged, **own})
+        return _compose_collection(event, parts, {**merged, **own})
 
     def _merge(
-        self, into: dict[str, Entry], node: YamlNode, line: int, trail: Trail
+        self, into: dict[str, Entry], node: YamlNode, line: int, path: KeyPath
     ) -> None:
         for each in node.value if isinstance(node.value, tuple) else (node,):
             if not isinstance(each.value, dict):
-                self._problem(line, trail, "'<<' takes a mapping, or a list of them")
+                self._add_problem(line, path, "'<<' takes a mapping, or a list of them")
                 return
             for key, entry in each.value.items():
                 into.setdefault(key, entry)
 
-    def _scalar(self, event: yaml.ScalarEvent, trail: Trail) -> YamlNode:
-        line, text, tag = _line(event), event.value, event.tag
+    def _compose_scalar(self, event: yaml.ScalarEvent, path: KeyPath) -> YamlNode:
+        line, text, tag = _line_of(event), event.value, event.tag
         if _UNSTORABLE.search(text):
-            self._problem(line, trail, "the text contains a character that is none")
+            self._add_problem(line, path, "the text contains a character that is none")
             return YamlNode(line=line, value=None)
         if tag in {None, "!"}:
             plain = tag is None and event.implicit[0]
-            return YamlNode(line=line, value=_resolved(text, line) if plain else text)
-        value: Scalar = text if tag == f"{_PREFIX}str" else _resolved(text, line)
+            return YamlNode(
+                line=line, value=_resolve_scalar(text, line) if plain else text
+            )
+        value: Scalar = text if tag == f"{_PREFIX}str" else _resolve_scalar(text, line)
         if not isinstance(value, _TAGGED.get(str(tag), ())):
-            self._bad_tag(line, trail)
+            self._add_tag_problem(line, path)
             return YamlNode(line=line, value=None)
         return YamlNode(line=line, value=value)
 
-    def _check_tag(self, event: _Event, allowed: str, trail: Trail) -> None:
+    def _check_tag(self, event: _Event, allowed: str, path: KeyPath) -> None:
         if getattr(event, "tag", None) not in {None, "!", allowed}:
-            self._bad_tag(_line(event), trail)
+            self._add_tag_problem(_line_of(event), path)
 
     def _check_depth(self, event: _Event, depth: int) -> None:
         if depth >= DEEPEST:
-            raise _Broken(_line(event), f"values are nested more than {DEEPEST} deep")
+            raise _ParseError(
+                _line_of(event), f"values are nested more than {DEEPEST} deep"
+            )
 
-    def _bad_tag(self, line: int, trail: Trail) -> None:
-        self._problem(line, trail, "the YAML tag does not fit here", "remove the '!'")
+    def _add_tag_problem(self, line: int, path: KeyPath) -> None:
+        self._add_problem(
+            line, path, "the YAML tag does not fit here", "remove the '!'"
+        )
 
-    def _problem(
-        self, line: int, trail: Trail, message: str, suggestion: str = ""
+    def _add_problem(
+        self, line: int, path: KeyPath, message: str, suggestion: str = ""
     ) -> None:
         self.problems.append(
             ConfigProblem(
                 file=self._source,
                 line=line,
-                key=format_key_path(trail),
+                key=format_key_path(path),
                 message=message,
                 suggestion=suggestion,
             )
         )
 
 
-def _whole(
-    event: _Event, parts: list[_Built], value: "tuple[YamlNode, ...] | dict[str, Entry]"
-) -> _Built:
-    return _Built(
-        YamlNode(line=_line(event), value=value),
+def _compose_collection(
+    event: _Event,
+    parts: list[_ComposedNode],
+    value: "tuple[YamlNode, ...] | dict[str, Entry]",
+) -> _ComposedNode:
+    return _ComposedNode(
+        YamlNode(line=_line_of(event), value=value),
         1 + max((part.depth for part in parts), default=0),
         1 + sum(part.values for part in parts),
     )
 
 
-def _resolved(text: str, line: int) -> Scalar:
+def _resolve_scalar(text: str, line: int) -> Scalar:
     """Return what an unquoted word is in the core schema of YAML 1.2."""
     if _NULL.fullmatch(text):
         return None
@@ -297,7 +313,9 @@ def _resolved(text: str, line: int) -> Scalar:
         return found[1] is not None
     if _INT.fullmatch(text):
         if len(text) > LONGEST_NUMBER:
-            raise _Broken(line, "a number has too many digits", "text goes in quotes")
+            raise _ParseError(
+                line, "a number has too many digits", "text goes in quotes"
+            )
         return int(text, {"0o": 8, "0x": 16}.get(text[:2], 10))
     if _FLOAT.fullmatch(text):
         return float(text)
@@ -316,26 +334,26 @@ def _is_merge(event: _Event) -> bool:
     )
 
 
-def _line(event: _Event) -> int:
+def _line_of(event: _Event) -> int:
     mark = event.start_mark
     return 1 if mark is None else int(mark.line) + 1
 
 
 def _check_characters(text: str) -> None:
     if found := _FORBIDDEN.search(text):
-        raise _Broken(
+        raise _ParseError(
             text.count("\n", 0, found.start()) + 1,
             f"the character U+{ord(found[0]):04X} cannot stand in a text file",
         )
 
 
-def _events(text: str) -> Iterator[_Event]:
+def _parse_events(text: str) -> Iterator[_Event]:
     try:
         yield from yaml.parse(text, Loader=_Loader)  # pyright: ignore[reportUnknownMemberType] - its stream has no type
     except yaml.MarkedYAMLError as error:
-        raise _explained(error) from None  # its message quotes the line
+        raise _translate_error(error) from None  # its message quotes the line
     except (yaml.YAMLError, ValueError, OverflowError):
-        raise _Broken(1, "the text is not YAML") from None
+        raise _ParseError(1, "the text is not YAML") from None
 
 
 _EXPLANATIONS = {
@@ -362,7 +380,7 @@ _EXPLANATIONS = {
 }
 
 
-def _explained(error: yaml.MarkedYAMLError) -> _Broken:
+def _translate_error(error: yaml.MarkedYAMLError) -> _ParseError:
     """Say it in other words: those of the parser may quote what they are about."""
     said = error.problem or ""
     mark = error.problem_mark or error.context_mark
@@ -374,4 +392,4 @@ def _explained(error: yaml.MarkedYAMLError) -> _Broken:
     )
     if begin is not None and begin < line:
         message += f"; what is unfinished begins in line {begin}"
-    return _Broken(line, message, suggestion)
+    return _ParseError(line, message, suggestion)

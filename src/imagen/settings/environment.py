@@ -40,13 +40,13 @@ class Environment:
     def config_home(self) -> Path:
         """The folder for config files: `$XDG_CONFIG_HOME` if absolute, `~/.config`."""
         named = Path(self._get("XDG_CONFIG_HOME"))
-        return named if named.is_absolute() else self.home(Path("~/.config"))
+        return named if named.is_absolute() else self.expand_home(Path("~/.config"))
 
     @property
     def data_dir(self) -> Path:
         """The folder for imagen's own files: `$IMAGEN_DATA_DIR`, or the platform's."""
         if named := self._get("IMAGEN_DATA_DIR"):
-            return self.home(Path(named)).absolute()
+            return self.expand_home(Path(named)).absolute()
         from platformdirs import user_data_path  # only when it is not named
 
         return user_data_path("imagen")
@@ -173,7 +173,7 @@ class Environment:
         }
         return Secrets({key: secret for key, secret in secrets.items() if secret})
 
-    def expand(self, path: str) -> Path:
+    def expand_path(self, path: str) -> Path:
         """Return a path of the config with `~`, `$VAR` and `${VAR}` filled in.
 
         Raises:
@@ -189,9 +189,9 @@ class Environment:
                 )
             return value
 
-        return self.home(Path(_VARIABLE.sub(value_of, path)))
+        return self.expand_home(Path(_VARIABLE.sub(value_of, path)))
 
-    def home(self, path: Path) -> Path:
+    def expand_home(self, path: Path) -> Path:
         """Return the path with `~` filled in.
 
         Raises:

@@ -28,7 +28,7 @@ def find_config(explicit: str | None, environment: Environment) -> tuple[Path, b
         raise Misconfigured(
             "The path of the config is empty.", hint="Give --config a file."
         )
-    return environment.home(Path(named)), True
+    return environment.expand_home(Path(named)), True
 
 
 def load_settings(
@@ -49,7 +49,7 @@ def load_settings(
         InvalidConfig: something is wrong in it.
     """
     path, named = find_config(explicit, environment)
-    content = _read(path, named=named)
+    content = _read_file(path, named=named)
     if content is None:
         return default_settings(adapter_of)
     from imagen.settings.document import parse  # noqa: PLC0415 - costs yaml
@@ -57,7 +57,7 @@ def load_settings(
 
     document = parse(content, source=str(path))
     return validate(
-        document, adapter_of=adapter_of, expand=environment.expand, path=path
+        document, adapter_of=adapter_of, expand=environment.expand_path, path=path
     )
 
 
@@ -73,7 +73,7 @@ def default_settings(adapter_of: Callable[[str], Adapter[Any]]) -> Settings:
     )
 
 
-def _read(path: Path, *, named: bool) -> bytes | None:
+def _read_file(path: Path, *, named: bool) -> bytes | None:
     try:
         with path.open("rb") as file:
             content = file.read(LARGEST_FILE + 1)

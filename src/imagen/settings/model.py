@@ -105,7 +105,7 @@ class PriceBlock(msgspec.Struct, frozen=True, kw_only=True):
                 hint=f"Give a number, or some of {', '.join(self.__struct_fields__)}.",
             )
 
-    def price(self) -> Price:
+    def to_price(self) -> Price:
         """Return it as it is reckoned with."""
         return Price(rates=self._rates(), source="config")
 
@@ -169,7 +169,7 @@ class BackendBlock(msgspec.Struct, frozen=True, kw_only=True):
         ),
     ] = None
 
-    def instance(self, name: str) -> Instance:
+    def to_instance(self, name: str) -> Instance:
         """Return the instance under its name."""
         return Instance(
             name=name,
@@ -178,7 +178,7 @@ class BackendBlock(msgspec.Struct, frozen=True, kw_only=True):
             steps=self.steps,
             timeout=self.timeout,
             concurrency=self.concurrency,
-            price=None if self.price is None else self.price.price(),
+            price=None if self.price is None else self.price.to_price(),
         )
 
 
@@ -214,7 +214,7 @@ class StyleBlock(msgspec.Struct, frozen=True, kw_only=True):
         ),
     ] = {}
 
-    def style(self, name: str) -> Style:
+    def to_style(self, name: str) -> Style:
         """Return the style under its name."""
         return Style(
             name=name,
@@ -249,7 +249,7 @@ class BudgetBlock(msgspec.Struct, frozen=True, kw_only=True):
         ),
     ] = None
 
-    def budget(
+    def to_budget(
         self, backend: str = "", *, caller: str = "", unknown: Unknown | None = None
     ) -> Budget:
         """Return it as it is reckoned with.
@@ -272,7 +272,7 @@ class BudgetBlock(msgspec.Struct, frozen=True, kw_only=True):
         )
 
     @property
-    def says_something(self) -> bool:
+    def is_set(self) -> bool:
         """Whether any of the keys is given."""
         keys = BudgetBlock.__struct_fields__
         return any(getattr(self, key) is not None for key in keys)
@@ -289,13 +289,13 @@ class BudgetSettings(BudgetBlock, frozen=True, kw_only=True):
         ),
     ] = {}
 
-    def budgets(self) -> tuple[Budget, ...]:
+    def to_budgets(self) -> tuple[Budget, ...]:
         """Return every budget that there is."""
-        own = (self.budget(),) if self.says_something else ()
+        own = (self.to_budget(),) if self.is_set else ()
         return own + tuple(
-            block.budget(name, unknown=self.unknown)
+            block.to_budget(name, unknown=self.unknown)
             for name, block in self.backends.items()
-            if block.says_something
+            if block.is_set
         )
 
 
@@ -401,12 +401,12 @@ class ServeSettings(msgspec.Struct, frozen=True, kw_only=True):
         ),
     ] = {}
 
-    def spending(self) -> tuple[Budget, ...]:
+    def to_budgets(self) -> tuple[Budget, ...]:
         """Return every budget of a caller."""
         return tuple(
-            block.budget(caller=name)
+            block.to_budget(caller=name)
             for name, block in self.budgets.items()
-            if block.says_something
+            if block.is_set
         )
 
 

@@ -19,12 +19,12 @@ from imagen.settings.secrets import (
     find_secrets,
     format_key_path,
 )
-from imagen.settings.tree import ConfigProblem, Document, Entry, Trail, YamlNode
+from imagen.settings.tree import ConfigProblem, Document, Entry, KeyPath, YamlNode
 
 StructT = TypeVar("StructT", bound=msgspec.Struct)
 
 
-class InvalidValue(Exception):
+class MismatchError(Exception):
     """The value does not fit; a note says why."""
 
 
@@ -42,42 +42,48 @@ class Reader:
         """Return everything that was found, in the order of the lines."""
         return tuple(sorted(self._problems, key=lambda problem: problem.line))
 
-    def note(self, line: int, trail: Trail, message: str, suggestion: str = "") -> None:
+    def add_problem(
+        self, line: int, path: KeyPath, message: str, suggestion: str = ""
+    ) -> None:
         """Add a problem; of a place that holds a secret nothing more is said."""
-        inside = any(trail[:end] in self._secrets for end in range(len(trail) + 1))
-        if inside or (line, format_key_path(trail)) in self._noted:
+        inside = any(path[:end] in self._secrets for end in range(len(path) + 1))
+        if inside or (line, format_key_path(path)) in self._noted:
             return
         problem = ConfigProblem(
             file=self._source,
             line=line,
-            key=format_key_path(trail),
+            key=format_key_path(path),
             message=message,
             suggestion=suggestion,
         )
         self._problems.append(problem)
-        self._noted.add((line, format_key_path(trail)))
+        self._noted.add((line, format_key_path(path)))
 
-    def note_error(self, line: int, trail: Trail, error: Exception) -> None:
+    def add_error(self, line: int, path: KeyPath, error: Exception) -> None:
         """Add what a value says of itself, unless it could say a secret."""
-        if any(secret[: len(trail)] == trail for secret in self._secrets):
+        if any(secret[: len(path)] == path for secret in self._secrets):
             return
         hint = error.hint if isinstance(error, ImagenError) else ""
-        self.note(line, trail, str(error).rstrip("."), _begun_small(hint.rstrip(".")))
+        self.add_problem(
+            line, path, str(error).rstrip("."), _lower_first(hint.rstrip("."))
+        )
 
-    def entries(self, node: YamlNode, trail: Trail, line: int) -> Mapping[str, Entry]:
+    def read_entries(
+        self, node: YamlNode, path: KeyPath, line: int
+    ) -> Mapping[str, Entry]:
         """Return the entries of a mapping; nothing at all is an empty one."""
         if isinstance(node.value, Mapping):
             return node.value
         if node.value is not None:
-            self.note(
-                line, trail, f"expected a mapping, got {display_value(node.value)}"
+            self.add_problem(
+                line, path, f"expected a mapping, got {display_value(node.value)}"
             )
         return {}
 
     def check_keys(
         self,
         entries: Mapping[str, Entry],
-        trail: Trail,
+        path: KeyPath,
         *structs: type[msgspec.Struct],
     ) -> None:
         """Note every key that none of the structs has."""
@@ -88,14 +94,14 @@ class Reader:
         ]
         for key, entry in entries.items():
             if key not in known:
-                self.note(
-                    entry.line, (*trail, key), "unknown key", suggest_choice(key, known)
+                self.add_problem(
+                    entry.line, (*path, key), "unknown key", suggest_choice(key, known)
                 )
 
-    def values(
+    def read_values(
         self,
         entries: Mapping[str, Entry],
-        trail: Trail,
+        path: KeyPath,
         line: int,
         struct: type[msgspec.Struct],
     ) -> dict[str, object] | None:
@@ -107,31 +113,33 @@ class Reader:
             entry = entries.get(key)
             try:
                 if entry is not None:
-                    here = (*trail, key)
+                    here = (*path, key)
                     values[field.name] = self._read(
                         entry.node, here, entry.line, field.type
                     )
                 elif field.required:
                     what = describe_type(field.type)
-                    self.note(line, (*trail, key), "the key is missing", f"give {what}")
+                    self.add_problem(
+                        line, (*path, key), "the key is missing", f"give {what}"
+                    )
                     complete = False
-            except InvalidValue:
+            except MismatchError:
                 complete = False
         return values if complete else None
 
-    def struct(
-        self, node: YamlNode, trail: Trail, line: int, struct: type[StructT]
+    def read_struct(
+        self, node: YamlNode, path: KeyPath, line: int, struct: type[StructT]
     ) -> StructT | None:
         """Return a mapping as a struct; None if something in it is wrong."""
-        entries = self.entries(node, trail, line)
-        self.check_keys(entries, trail, struct)
-        values = self.values(entries, trail, line, struct)
-        return None if values is None else self.build(line, trail, struct, values)
+        entries = self.read_entries(node, path, line)
+        self.check_keys(entries, path, struct)
+        values = self.read_values(entries, path, line, struct)
+        return None if values is None else self.build_struct(line, path, struct, values)
 
-    def build(
+    def build_struct(
         self,
         line: int,
-        trail: Trail,
+        path: KeyPath,
         struct: type[StructT],
         values: Mapping[str, object],
     ) -> StructT | None:
@@ -139,88 +147,94 @@ class Reader:
         try:
             return struct(**values)
         except (ImagenError, ValueError, TypeError) as error:
-            self.note_error(line, trail, error)
+            self.add_error(line, path, error)
             return None
 
-    def _read(self, node: YamlNode, trail: Trail, line: int, kind: object) -> object:
-        bare, value = _bare(kind), node.value
-        if value is None and _takes_nothing(kind):
+    def _read(self, node: YamlNode, path: KeyPath, line: int, kind: object) -> object:
+        bare, value = _strip_annotations(kind), node.value
+        if value is None and _accepts_null(kind):
             return None
         if isinstance(bare, type) and issubclass(bare, msgspec.Struct | Path):
             if issubclass(bare, Path) or bare is Size:
-                return self._written(value, trail, line, kind)
-            made = self._struct_or_alone(node, trail, line, bare)
+                return self._parse_text(value, path, line, kind)
+            made = self._read_struct_or_value(node, path, line, bare)
             if made is None:
-                raise InvalidValue
+                raise MismatchError
             return made
-        origin = _origin(kind)
+        origin = _find_origin(kind)
         parts = get_args(bare)
         if origin in _MAPPINGS:
             inner = parts[1] if parts else object
             read = {
-                key: self._read(entry.node, (*trail, key), entry.line, inner)
-                for key, entry in self._each(node, trail, line)
+                key: self._read(entry.node, (*path, key), entry.line, inner)
+                for key, entry in self._read_mapping(node, path, line)
             }
-            return self._converted(read, trail, line, kind)
+            return self._convert(read, path, line, kind)
         one_kind = origin is not tuple or parts[1:] == (...,)
         if origin in _LISTS and isinstance(value, tuple) and parts and one_kind:
             items = [
-                self._read(item, (*trail, place), item.line, parts[0])
+                self._read(item, (*path, place), item.line, parts[0])
                 for place, item in enumerate(value)
             ]
-            return self._converted(items, trail, line, kind)
-        return self._converted(node.plain(), trail, line, kind)
+            return self._convert(items, path, line, kind)
+        return self._convert(node.to_builtins(), path, line, kind)
 
-    def _struct_or_alone(
-        self, node: YamlNode, trail: Trail, line: int, kind: type[StructT]
+    def _read_struct_or_value(
+        self, node: YamlNode, path: KeyPath, line: int, kind: type[StructT]
     ) -> StructT | None:
         """Read a mapping; a single value is that of the field marked `alone`."""
-        alone = _alone(kind)
+        alone = _find_short_form(kind)
         if alone is None or isinstance(node.value, Mapping | tuple):
-            return self.struct(node, trail, line, kind)
-        value = self._read(node, trail, line, alone.type)
-        return self.build(line, trail, kind, {alone.name: value})
+            return self.read_struct(node, path, line, kind)
+        value = self._read(node, path, line, alone.type)
+        return self.build_struct(line, path, kind, {alone.name: value})
 
-    def _each(
-        self, node: YamlNode, trail: Trail, line: int
+    def _read_mapping(
+        self, node: YamlNode, path: KeyPath, line: int
     ) -> Iterator[tuple[str, Entry]]:
         if node.value is not None and not isinstance(node.value, Mapping):
-            self._unfit(line, trail, "a mapping", node.value)
-            raise InvalidValue
-        yield from self.entries(node, trail, line).items()
+            self._add_mismatch(line, path, "a mapping", node.value)
+            raise MismatchError
+        yield from self.read_entries(node, path, line).items()
 
-    def _written(self, value: object, trail: Trail, line: int, kind: object) -> object:
+    def _parse_text(
+        self, value: object, path: KeyPath, line: int, kind: object
+    ) -> object:
         if isinstance(value, str):
             try:
-                return Size.parse(value) if _bare(kind) is Size else self._expand(value)
+                return (
+                    Size.parse(value)
+                    if _strip_annotations(kind) is Size
+                    else self._expand(value)
+                )
             except InvalidRequest as error:
-                suggestion = _begun_small(error.hint.rstrip("."))
-                self._unfit(line, trail, describe_type(kind), value, suggestion)
-                raise InvalidValue from error
+                suggestion = _lower_first(error.hint.rstrip("."))
+                self._add_mismatch(line, path, describe_type(kind), value, suggestion)
+                raise MismatchError from error
             except Misconfigured as error:
-                self.note_error(line, trail, error)
-                raise InvalidValue from error
-        self._unfit(line, trail, describe_type(kind), value)
-        raise InvalidValue
+                self.add_error(line, path, error)
+                raise MismatchError from error
+        self._add_mismatch(line, path, describe_type(kind), value)
+        raise MismatchError
 
-    def _converted(
-        self, value: object, trail: Trail, line: int, kind: object
-    ) -> object:
+    def _convert(self, value: object, path: KeyPath, line: int, kind: object) -> object:
         try:
-            made: object = msgspec.convert(value, kind, dec_hook=_as_it_is)
+            made: object = msgspec.convert(value, kind, dec_hook=_accept_instance)
         except (msgspec.ValidationError, ValueError, TypeError, OverflowError) as error:
-            self._unfit(line, trail, describe_type(kind), value, _advice(value, kind))
-            raise InvalidValue from error
+            self._add_mismatch(
+                line, path, describe_type(kind), value, _suggest_fix(value, kind)
+            )
+            raise MismatchError from error
         if isinstance(made, float) and not math.isfinite(made):
-            self._unfit(line, trail, describe_type(kind), value)
-            raise InvalidValue
+            self._add_mismatch(line, path, describe_type(kind), value)
+            raise MismatchError
         return made
 
-    def _unfit(
-        self, line: int, trail: Trail, what: str, value: object, suggestion: str = ""
+    def _add_mismatch(
+        self, line: int, path: KeyPath, what: str, value: object, suggestion: str = ""
     ) -> None:
-        self.note(
-            line, trail, f"expected {what}, got {display_value(value)}", suggestion
+        self.add_problem(
+            line, path, f"expected {what}, got {display_value(value)}", suggestion
         )
 
 
@@ -238,13 +252,13 @@ def suggest_choice(name: str, known: Sequence[str]) -> str:
 
 def describe_type(kind: object) -> str:
     """Return in plain words what values a type has."""
-    bare, metas = _bare(kind), _metas(kind)
+    bare, metas = _strip_annotations(kind), _find_metas(kind)
     if get_origin(bare) is Literal:
         what = "one of " + ", ".join(map(str, get_args(bare)))
     elif isinstance(bare, type) and issubclass(bare, Enum):
         what = "one of " + ", ".join(str(member.value) for member in bare)
     else:
-        plain = _origin(kind)
+        plain = _find_origin(kind)
         what = next(
             (words for known, words in _WORDS.items() if plain is known), ""
         ) or (
@@ -256,7 +270,7 @@ def describe_type(kind: object) -> str:
         if "shape" in extra:
             return f"{extra['shape']}"
         what += f" of {extra['unit']}" if "unit" in extra else ""
-        what += _limits(meta)
+        what += _describe_limits(meta)
     return what
 
 
@@ -270,7 +284,7 @@ _WORDS = {
 }
 
 
-def _limits(meta: msgspec.Meta) -> str:
+def _describe_limits(meta: msgspec.Meta) -> str:
     lowest, highest = meta.ge, meta.le
     if lowest is not None and highest is not None:
         return f" from {lowest} to {highest}"
@@ -297,8 +311,8 @@ def _limits(meta: msgspec.Meta) -> str:
     return "".join(f" {words}" for words in said)
 
 
-def _advice(value: object, kind: object) -> str:
-    bare = _bare(kind)
+def _suggest_fix(value: object, kind: object) -> str:
+    bare = _strip_annotations(kind)
     if bare is str and isinstance(value, (bool, int, float)):
         return "put it in quotes"
     if isinstance(bare, type) and issubclass(bare, Enum):
@@ -311,35 +325,35 @@ def _advice(value: object, kind: object) -> str:
     return ""
 
 
-def _bare(kind: object) -> object:
+def _strip_annotations(kind: object) -> object:
     """Return a type without its annotations, and without its None."""
     while get_origin(kind) is Annotated:
         kind = get_args(kind)[0]
     if get_origin(kind) in {Union, types.UnionType}:
         others = [part for part in get_args(kind) if part is not type(None)]
-        return _bare(others[0]) if len(others) == 1 else kind
+        return _strip_annotations(others[0]) if len(others) == 1 else kind
     return kind
 
 
-def _origin(kind: object) -> object:
-    bare = _bare(kind)
+def _find_origin(kind: object) -> object:
+    bare = _strip_annotations(kind)
     return get_origin(bare) or bare
 
 
-def _metas(kind: object) -> list[msgspec.Meta]:
+def _find_metas(kind: object) -> list[msgspec.Meta]:
     if get_origin(kind) is Annotated:
         inner, *metas = get_args(kind)
         own = [meta for meta in metas if isinstance(meta, msgspec.Meta)]
-        return [*_metas(inner), *own]
+        return [*_find_metas(inner), *own]
     if get_origin(kind) in {Union, types.UnionType}:
-        return [meta for part in get_args(kind) for meta in _metas(part)]
+        return [meta for part in get_args(kind) for meta in _find_metas(part)]
     return []
 
 
 def describe_field(kind: object) -> tuple[str, object]:
     """Return a field's description, and an example if it has one."""
     description, example = "", None
-    for meta in _metas(kind):
+    for meta in _find_metas(kind):
         description = meta.description or description
         example = meta.examples[0] if meta.examples else example
     return description, example
@@ -354,15 +368,17 @@ def get_default(field: FieldInfo) -> object:
     return field.default
 
 
-def _alone(struct: type[msgspec.Struct]) -> FieldInfo | None:
+def _find_short_form(struct: type[msgspec.Struct]) -> FieldInfo | None:
     """Return the field that a value stands for which is given without a key."""
     for field in msgspec.structs.fields(struct):
-        if any(meta.extra and "alone" in meta.extra for meta in _metas(field.type)):
+        if any(
+            meta.extra and "alone" in meta.extra for meta in _find_metas(field.type)
+        ):
             return field
     return None
 
 
-def _takes_nothing(kind: object) -> bool:
+def _accepts_null(kind: object) -> bool:
     while get_origin(kind) is Annotated:
         kind = get_args(kind)[0]
     if get_origin(kind) in {Union, types.UnionType}:
@@ -370,12 +386,12 @@ def _takes_nothing(kind: object) -> bool:
     return kind is type(None) or kind is object
 
 
-def _as_it_is(kind: type, value: object) -> object:
+def _accept_instance(kind: type, value: object) -> object:
     if isinstance(value, kind):
         return value
     raise TypeError
 
 
-def _begun_small(text: str) -> str:
+def _lower_first(text: str) -> str:
     """Return a sentence to go in brackets; a proper name stays as it is."""
     return text[:1].lower() + text[1:] if text[1:2].islower() else text

@@ -45,44 +45,44 @@ def sample_config(adapters: Mapping[str, Adapter[Any]]) -> str:
     lines = [
         *_HEAD.splitlines(),
         "",
-        *_key(top["default_backend"], indent=0),
-        *_key(top["owner_user_id"], indent=0),
+        *_format_key(top["default_backend"], indent=0),
+        *_format_key(top["owner_user_id"], indent=0),
         "",
-        *_section(top["output"], OutputSettings),
+        *_format_section(top["output"], OutputSettings),
         "",
-        *_section(top["budget"], BudgetSettings),
+        *_format_section(top["budget"], BudgetSettings),
         "",
-        *_section(top["history"], HistorySettings),
+        *_format_section(top["history"], HistorySettings),
         "",
-        *_section(top["serve"], ServeSettings),
+        *_format_section(top["serve"], ServeSettings),
         "",
-        *_section(top["backends"]),
+        *_format_section(top["backends"]),
     ]
     for place, name in enumerate(names):
-        lines += _backend(name, adapters[name], complete=place == 0)
-    lines += ["", *_section(top["styles"])]
+        lines += _format_backend(name, adapters[name], complete=place == 0)
+    lines += ["", *_format_section(top["styles"])]
     for place, style in enumerate(SAMPLE_STYLES):
-        lines += _style(style, complete=place == 0)
+        lines += _format_style(style, complete=place == 0)
     return "\n".join(lines) + "\n"
 
 
-def _backend(name: str, adapter: Adapter[Any], *, complete: bool) -> list[str]:
-    lines = _commented(f"  {_written(name)}:", adapter.summary, indent=2)
+def _format_backend(name: str, adapter: Adapter[Any], *, complete: bool) -> list[str]:
+    lines = _add_comment(f"  {_to_yaml(name)}:", adapter.summary, indent=2)
     common = msgspec.structs.fields(BackendBlock)
     own = msgspec.structs.fields(adapter.options)
     for field in common:
         if field.encode_name == "adapter":
-            lines += _key(field, indent=4, value=name)
+            lines += _format_key(field, indent=4, value=name)
         elif complete:
-            lines += _key(field, indent=4)
+            lines += _format_key(field, indent=4)
     shared = {field.encode_name for field in common}
     for field in own:
         if field.encode_name not in shared:
-            lines += _key(field, indent=4)
+            lines += _format_key(field, indent=4)
     return lines
 
 
-def _style(style: Style, *, complete: bool) -> list[str]:
+def _format_style(style: Style, *, complete: bool) -> list[str]:
     given = {
         "prompt": style.prompt,
         "negative": style.negative,
@@ -91,25 +91,27 @@ def _style(style: Style, *, complete: bool) -> list[str]:
         "seed": style.seed,
         "set": style.options,
     }
-    lines = [f"  {_written(style.name)}:"]
+    lines = [f"  {_to_yaml(style.name)}:"]
     for field in msgspec.structs.fields(StyleBlock):
         if given[field.encode_name]:
             value = given[field.encode_name]
-            lines += _key(field, indent=4, value=value, comment=complete)
+            lines += _format_key(field, indent=4, value=value, comment=complete)
         elif complete:
-            lines += _key(field, indent=4)
+            lines += _format_key(field, indent=4)
     return lines
 
 
-def _section(section: FieldInfo, keys: type[msgspec.Struct] | None = None) -> list[str]:
+def _format_section(
+    section: FieldInfo, keys: type[msgspec.Struct] | None = None
+) -> list[str]:
     description, _ = describe_field(section.type)
-    lines = _commented(f"{section.encode_name}:", description, indent=0)
+    lines = _add_comment(f"{section.encode_name}:", description, indent=0)
     for field in () if keys is None else msgspec.structs.fields(keys):
-        lines += _key(field, indent=2)
+        lines += _format_key(field, indent=2)
     return lines
 
 
-def _key(
+def _format_key(
     field: FieldInfo, *, indent: int, value: object = None, comment: bool = True
 ) -> list[str]:
     """Return the lines of one key: live if it has a value, or must have one."""
@@ -121,38 +123,38 @@ def _key(
         empty = default in (None, "", {}, [], (), Path())
         value = default if example is None or not empty else example
     margin = " " * indent + ("" if live else "# ")
-    written = f"{margin}{field.encode_name}: {_written(value)}"
+    written = f"{margin}{field.encode_name}: {_to_yaml(value)}"
     if len(written) <= WIDTH:
-        return _commented(written, description, indent=indent)
+        return _add_comment(written, description, indent=indent)
     folded = textwrap.wrap(
         str(value), WIDTH - indent - 4, break_long_words=False, break_on_hyphens=False
     )
     return [
-        *_prose(description, indent=indent),
+        *_format_comment(description, indent=indent),
         f"{margin}{field.encode_name}: >-",
         *(f"{margin}  {line}" for line in folded),
     ]
 
 
-def _commented(written: str, comment: str, *, indent: int) -> list[str]:
+def _add_comment(written: str, comment: str, *, indent: int) -> list[str]:
     """Return a line with its comment: behind it where there is room, else above."""
     if not comment:
         return [written]
     if len(written) > _COLUMN - 2:
-        return [*_prose(comment, indent=indent), written]
+        return [*_format_comment(comment, indent=indent), written]
     first, *others = textwrap.wrap(comment, WIDTH - _COLUMN - 2)
     beside = [f"{written:<{_COLUMN}}# {first}"]
     return beside + [f"{'':<{_COLUMN}}# {line}" for line in others]
 
 
-def _prose(text: str, *, indent: int) -> list[str]:
+def _format_comment(text: str, *, indent: int) -> list[str]:
     margin = " " * indent + "# "
     return [margin + line for line in textwrap.wrap(text, WIDTH - len(margin))]
 
 
-def _written(value: object) -> str:
+def _to_yaml(value: object) -> str:
     """Return a value as YAML on one line."""
-    value = _plain(value)
+    value = _to_plain(value)
     if isinstance(value, str) and _PLAIN_TEXT.fullmatch(value):
         return value
     if isinstance(value, float) and value.is_integer():
@@ -160,7 +162,7 @@ def _written(value: object) -> str:
     return msgspec.json.format(msgspec.json.encode(value), indent=0).decode()
 
 
-def _plain(value: object) -> object:
+def _to_plain(value: object) -> object:
     if isinstance(value, Enum):
         return value.value
     return str(value) if isinstance(value, Path | Size) else value

@@ -4,7 +4,7 @@ import re
 from collections.abc import Iterator, Mapping
 from typing import TypeAlias
 
-from imagen.settings.tree import ConfigProblem, Document, Trail, YamlNode
+from imagen.settings.tree import ConfigProblem, Document, KeyPath, YamlNode
 
 HIDDEN = "(hidden)"
 LONGEST_SHOWN = 60
@@ -38,20 +38,20 @@ _SECRET_TEXT = re.compile(
 _VARIABLE = re.compile(r"[A-Za-z_][A-Za-z0-9_]*", re.ASCII)
 _SHORTEST_TOKEN = 20
 
-_Found: TypeAlias = tuple[Trail, int, str, str]
+_Found: TypeAlias = tuple[KeyPath, int, str, str]
 
 
-def find_secrets(document: Document) -> dict[Trail, ConfigProblem]:
+def find_secrets(document: Document) -> dict[KeyPath, ConfigProblem]:
     """Return every place that holds a secret, with what to write instead."""
     return {
-        trail: ConfigProblem(
+        path: ConfigProblem(
             file=document.source,
             line=line,
-            key=format_key_path(trail),
+            key=format_key_path(path),
             message=message,
             suggestion=suggestion,
         )
-        for trail, line, message, suggestion in _search(
+        for path, line, message, suggestion in _find_in_node(
             document.root, (), document.root.line, env=False
         )
     }
@@ -64,13 +64,13 @@ def is_secret(text: str) -> bool:
 
 def is_named_like_secret(key: str) -> bool:
     """Whether a key is named like one that holds a secret; `api_key_env` is not."""
-    words = _words(key)
+    words = _split_words(key)
     return not is_named_like_variable(key) and not _SECRET_WORDS.isdisjoint(words)
 
 
 def is_named_like_variable(key: str) -> bool:
     """Whether a key names the environment variable that holds a secret."""
-    return len(words := _words(key)) > 1 and words[-1] == "env"
+    return len(words := _split_words(key)) > 1 and words[-1] == "env"
 
 
 def is_variable(text: str) -> bool:
@@ -84,10 +84,10 @@ def is_variable(text: str) -> bool:
     return not (digits and (mixed or "_" not in text))
 
 
-def format_key_path(trail: Trail) -> str:
+def format_key_path(path: KeyPath) -> str:
     """Return `backends.mock.delay`, without secrets that stand for keys."""
     text = ""
-    for step in trail:
+    for step in path:
         if isinstance(step, int):
             text += f"[{step}]"
         else:
@@ -99,7 +99,7 @@ def display_key(key: str) -> str:
     """Return a key or name as it can be printed."""
     if is_secret(key):
         return HIDDEN
-    return _shortened(key if key.isprintable() else ascii(key)[1:-1]) or "''"
+    return _truncate(key if key.isprintable() else ascii(key)[1:-1]) or "''"
 
 
 def display_value(value: object) -> str:
@@ -109,45 +109,47 @@ def display_value(value: object) -> str:
     if isinstance(value, bool):
         return "true" if value else "false"
     if isinstance(value, str):
-        return HIDDEN if is_secret(value) else repr(_shortened(value))
+        return HIDDEN if is_secret(value) else repr(_truncate(value))
     if isinstance(value, Mapping):
         return "a mapping"
     return "a list" if isinstance(value, (list, tuple)) else str(value)
 
 
-def _search(node: YamlNode, trail: Trail, line: int, *, env: bool) -> Iterator[_Found]:
+def _find_in_node(
+    node: YamlNode, path: KeyPath, line: int, *, env: bool
+) -> Iterator[_Found]:
     if isinstance(node.value, tuple):
         for place, item in enumerate(node.value):
-            yield from _search(item, (*trail, place), item.line, env=env)
+            yield from _find_in_node(item, (*path, place), item.line, env=env)
     elif isinstance(node.value, Mapping):
         for key, entry in node.value.items():
-            here = (*trail, key)
+            here = (*path, key)
             if is_secret(key):
                 yield here, entry.line, "a secret stands in the place of a key", _MOVE
             elif (
                 not env
                 and is_named_like_secret(key)
-                and not _is_block(trail, entry.node)
+                and not _is_named_block(path, entry.node)
             ):
                 yield (
                     here,
                     entry.line,
                     "secrets do not belong in the config",
-                    _instead_of(key),
+                    _suggest_variable(key),
                 )
             else:
                 inside = env or is_named_like_variable(key)
-                yield from _search(entry.node, here, entry.line, env=inside)
+                yield from _find_in_node(entry.node, here, entry.line, env=inside)
     elif env and node.value is not None:
         if not (isinstance(node.value, str) and is_variable(node.value)):
             yield (
-                trail,
+                path,
                 line,
                 "expected the name of an environment variable, and this is none",
                 "write the name alone, without its value and without $",
             )
     elif isinstance(node.value, str) and is_secret(node.value):
-        yield trail, line, "the value looks like a secret", _MOVE
+        yield path, line, "the value looks like a secret", _MOVE
 
 
 _MOVE = (
@@ -156,27 +158,27 @@ _MOVE = (
 )
 
 
-def _instead_of(key: str) -> str:
+def _suggest_variable(key: str) -> str:
     if key.lower() in {"authorization", "bearer"}:
         return (
             "put it in an environment variable, and write"
             " `headers_env: {Authorization: VARIABLE}`"
         )
-    name = "_".join(_words(key))
+    name = "_".join(_split_words(key))
     return f"put it in an environment variable, and write `{name}_env: VARIABLE`"
 
 
-def _is_block(trail: Trail, node: YamlNode) -> bool:
+def _is_named_block(path: KeyPath, node: YamlNode) -> bool:
     """Whether a key is the name of an instance or style, such as `key-visual`."""
-    return trail in _NAMED_BLOCKS and isinstance(node.value, Mapping)
+    return path in _NAMED_BLOCKS and isinstance(node.value, Mapping)
 
 
-_NAMED_BLOCKS: set[Trail] = {("backends",), ("styles",), ("budget", "backends")}
+_NAMED_BLOCKS: set[KeyPath] = {("backends",), ("styles",), ("budget", "backends")}
 
 
-def _words(key: str) -> list[str]:
+def _split_words(key: str) -> list[str]:
     return [word.lower() for word in _WORDS.findall(key)]
 
 
-def _shortened(text: str) -> str:
+def _truncate(text: str) -> str:
     return text if len(text) <= LONGEST_SHOWN else text[: LONGEST_SHOWN - 3] + "..."

@@ -7,7 +7,7 @@ import msgspec
 
 Scalar: TypeAlias = "str | int | float | bool | None"
 
-Trail: TypeAlias = tuple[str | int, ...]
+KeyPath: TypeAlias = tuple[str | int, ...]
 """How to get from the top of the file to a value: keys, and places in lists."""
 
 
@@ -22,12 +22,12 @@ class YamlNode(msgspec.Struct, frozen=True, kw_only=True):
     line: int
     value: "Scalar | tuple[YamlNode, ...] | Mapping[str, Entry]"
 
-    def plain(self) -> object:
+    def to_builtins(self) -> object:
         """Return the value without its lines."""
         if isinstance(self.value, tuple):
-            return [item.plain() for item in self.value]
+            return [item.to_builtins() for item in self.value]
         if isinstance(self.value, Mapping):
-            return {key: entry.node.plain() for key, entry in self.value.items()}
+            return {key: entry.node.to_builtins() for key, entry in self.value.items()}
         return self.value
 
 

@@ -28,7 +28,7 @@ from imagen.settings.model import (
 )
 from imagen.settings.reading import Reader, StructT, suggest_choice
 from imagen.settings.secrets import display_value
-from imagen.settings.tree import ConfigProblem, Document, Entry, Trail, YamlNode
+from imagen.settings.tree import ConfigProblem, Document, Entry, KeyPath, YamlNode
 
 
 class InvalidConfig(Misconfigured):
@@ -66,7 +66,7 @@ def validate(
         InvalidConfig: with everything that is wrong.
     """
     reader = Reader(document, expand=expand)
-    return _Validation(reader, adapter_of).settings(document.root, styles, path)
+    return _Validation(reader, adapter_of).validate(document.root, styles, path)
 
 
 class _Validation:
@@ -76,28 +76,30 @@ class _Validation:
         self._reader = reader
         self._adapter_of = adapter_of
 
-    def settings(
+    def validate(
         self, root: YamlNode, styles: Iterable[Style], path: Path | None
     ) -> Settings:
-        top = self._reader.entries(root, (), root.line)
+        top = self._reader.read_entries(root, (), root.line)
         self._reader.check_keys(top, (), ConfigFile)
-        output = self._output(top.get("output"))
-        blocks = self._named(top.get("backends"), "backends")
-        backends = {name: self._backend(name, entry) for name, entry in blocks.items()}
+        output = self._read_output(top.get("output"))
+        blocks = self._read_named(top.get("backends"), "backends")
+        backends = {
+            name: self._read_backend(name, entry) for name, entry in blocks.items()
+        }
         if MOCK not in blocks:
-            node = YamlNode(line=1, value={"adapter": _entry(MOCK)})
-            backends[MOCK] = self._backend(MOCK, Entry(line=1, node=node))
+            node = YamlNode(line=1, value={"adapter": _build_entry(MOCK)})
+            backends[MOCK] = self._read_backend(MOCK, Entry(line=1, node=node))
         if "styles" in top:
-            written = self._named(top["styles"], "styles")
-            found = [self._style(name, entry) for name, entry in written.items()]
+            written = self._read_named(top["styles"], "styles")
+            found = [self._read_style(name, entry) for name, entry in written.items()]
             styles = [style for style in found if style is not None]
         there = list(dict.fromkeys([*blocks, MOCK]))
-        chosen = self._default_backend(top.get("default_backend"), blocks, there)
-        budget = self._budget(top.get("budget"), there)
-        history = self._section(top.get("history"), ("history",), HistorySettings)
+        chosen = self._read_default_backend(top.get("default_backend"), blocks, there)
+        budget = self._read_budget(top.get("budget"), there)
+        history = self._read_section(top.get("history"), ("history",), HistorySettings)
         owner = {key: top[key] for key in OwnerKey.__struct_fields__ if key in top}
-        cloud = self._reader.values(owner, (), root.line, OwnerKey) or {}
-        serve = self._serve(top.get("serve"))
+        cloud = self._reader.read_values(owner, (), root.line, OwnerKey) or {}
+        serve = self._read_serve(top.get("serve"))
         if problems := self._reader.problems():
             raise InvalidConfig(problems)
         return Settings(
@@ -106,91 +108,91 @@ class _Validation:
             owner_user_id=str(cloud.get("owner_user_id", "")).lower(),
             backends={name: block for name, block in backends.items() if block},
             styles={style.name: style for style in styles},
-            budgets=(*budget.budgets(), *serve.spending()),
+            budgets=(*budget.to_budgets(), *serve.to_budgets()),
             history=history,
             serve=serve,
             path=path,
         )
 
-    def _output(self, entry: Entry | None) -> OutputSettings:
-        trail: Trail = ("output",)
-        output = self._section(entry, trail, OutputSettings)
-        naming = None if entry is None else _given(entry.node, "naming")
+    def _read_output(self, entry: Entry | None) -> OutputSettings:
+        path: KeyPath = ("output",)
+        output = self._read_section(entry, path, OutputSettings)
+        naming = None if entry is None else _find_entry(entry.node, "naming")
         if naming is not None and isinstance(naming.node.value, str):
             destination = Destination(template=naming.node.value)
             try:
                 destination.check(at=_SOME_DAY, backend=MOCK, count=1, sidecar=True)
             except InvalidRequest as error:
-                self._reader.note_error(naming.line, (*trail, "naming"), error)
+                self._reader.add_error(naming.line, (*path, "naming"), error)
         return output
 
-    def _section(
-        self, entry: Entry | None, trail: Trail, kind: type[StructT]
+    def _read_section(
+        self, entry: Entry | None, path: KeyPath, kind: type[StructT]
     ) -> StructT:
         """Read a part of the file in which every key has a default."""
         if entry is None:
             return kind()
-        return self._reader.struct(entry.node, trail, entry.line, kind) or kind()
+        return self._reader.read_struct(entry.node, path, entry.line, kind) or kind()
 
-    def _budget(self, entry: Entry | None, there: Sequence[str]) -> BudgetSettings:
-        trail: Trail = ("budget",)
-        budget = self._section(entry, trail, BudgetSettings)
+    def _read_budget(self, entry: Entry | None, there: Sequence[str]) -> BudgetSettings:
+        path: KeyPath = ("budget",)
+        budget = self._read_section(entry, path, BudgetSettings)
         if entry is None:
             return budget
-        self._check_amounts(entry.node, trail)
-        trail = (*trail, "backends")
-        named = _given(entry.node, "backends")
+        self._check_amounts(entry.node, path)
+        path = (*path, "backends")
+        named = _find_entry(entry.node, "backends")
         if named is not None and isinstance(named.node.value, Mapping):
             for name, each in named.node.value.items():
-                self._check_amounts(each.node, (*trail, name))
+                self._check_amounts(each.node, (*path, name))
                 if name not in there:
                     message = f"there is no backend {display_value(name)}"
-                    self._reader.note(
-                        each.line, (*trail, name), message, suggest_choice(name, there)
+                    self._reader.add_problem(
+                        each.line, (*path, name), message, suggest_choice(name, there)
                     )
         return budget
 
-    def _serve(self, entry: Entry | None) -> ServeSettings:
-        trail: Trail = ("serve",)
-        serve = self._section(entry, trail, ServeSettings)
-        named = None if entry is None else _given(entry.node, "budgets")
+    def _read_serve(self, entry: Entry | None) -> ServeSettings:
+        path: KeyPath = ("serve",)
+        serve = self._read_section(entry, path, ServeSettings)
+        named = None if entry is None else _find_entry(entry.node, "budgets")
         if named is not None and isinstance(named.node.value, Mapping):
             for name, each in named.node.value.items():
-                self._check_amounts(each.node, (*trail, "budgets", name))
+                self._check_amounts(each.node, (*path, "budgets", name))
         return serve
 
-    def _check_amounts(self, node: YamlNode, trail: Trail) -> None:
+    def _check_amounts(self, node: YamlNode, path: KeyPath) -> None:
         for key in ("call_usd", "day_usd", "week_usd"):
-            amount = _given(node, key)
+            amount = _find_entry(node, key)
             if amount is not None and isinstance(amount.node.value, float):
                 try:
                     to_micros(amount.node.value)
                 except ValueError as error:
-                    self._reader.note_error(amount.line, (*trail, key), error)
+                    self._reader.add_error(amount.line, (*path, key), error)
 
-    def _backend(self, name: str, entry: Entry) -> BackendSettings | None:
-        reader, trail, line = self._reader, ("backends", name), entry.line
-        block = reader.entries(entry.node, trail, line)
+    def _read_backend(self, name: str, entry: Entry) -> BackendSettings | None:
+        reader, path, line = self._reader, ("backends", name), entry.line
+        block = reader.read_entries(entry.node, path, line)
         if not isinstance(entry.node.value, Mapping | None):
             return None
-        common = reader.values(block, trail, line, BackendBlock)
-        options = self._options_of(block, trail)
+        common = reader.read_values(block, path, line, BackendBlock)
+        options = self._find_options(block, path)
         if options is None:
             return None
-        reader.check_keys(block, trail, BackendBlock, options)
+        reader.check_keys(block, path, BackendBlock, options)
         shared = {field.encode_name for field in msgspec.structs.fields(BackendBlock)}
         own = {key: value for key, value in block.items() if key not in shared}
-        given = reader.values(own, trail, line, options)
+        given = reader.read_values(own, path, line, options)
         if common is None or given is None:
             return None
-        made = reader.build(line, trail, options, given)
-        written = reader.build(line, trail, BackendBlock, common)
+        made = reader.build_struct(line, path, options, given)
+        written = reader.build_struct(line, path, BackendBlock, common)
         if made is None or written is None:
             return None
-        return BackendSettings(instance=written.instance(name), options=made)
+        return BackendSettings(instance=written.to_instance(name), options=made)
 
-    def _options_of(
-        self, block: Mapping[str, Entry], trail: Trail
+    def _find_options(
+        self, block: Mapping[str, Entry], path: KeyPath
     ) -> type[msgspec.Struct] | None:
         entry = block.get("adapter")
         if entry is None or not isinstance(entry.node.value, str):
@@ -198,25 +200,25 @@ class _Validation:
         try:
             return self._adapter_of(entry.node.value).options
         except ImagenError as error:
-            self._reader.note_error(entry.line, (*trail, "adapter"), error)
+            self._reader.add_error(entry.line, (*path, "adapter"), error)
             return None
 
-    def _style(self, name: str, entry: Entry) -> Style | None:
-        trail: Trail = ("styles", name)
-        block = self._reader.struct(entry.node, trail, entry.line, StyleBlock)
-        seed = _given(entry.node, "seed")
+    def _read_style(self, name: str, entry: Entry) -> Style | None:
+        path: KeyPath = ("styles", name)
+        block = self._reader.read_struct(entry.node, path, entry.line, StyleBlock)
+        seed = _find_entry(entry.node, "seed")
         if seed is not None and type(seed.node.value) is int:
             try:
                 validate_seed(seed.node.value)
             except InvalidRequest as error:
-                self._reader.note_error(seed.line, (*trail, "seed"), error)
+                self._reader.add_error(seed.line, (*path, "seed"), error)
                 return None
-        return None if block is None else block.style(name)
+        return None if block is None else block.to_style(name)
 
-    def _named(self, entry: Entry | None, key: str) -> Mapping[str, Entry]:
+    def _read_named(self, entry: Entry | None, key: str) -> Mapping[str, Entry]:
         if entry is None:
             return {}
-        entries = self._reader.entries(entry.node, (key,), entry.line)
+        entries = self._reader.read_entries(entry.node, (key,), entry.line)
         for name, each in entries.items():
             if (
                 not name.isprintable()
@@ -224,7 +226,7 @@ class _Validation:
                 or name != name.strip()
                 or not name
             ):
-                self._reader.note(
+                self._reader.add_problem(
                     each.line,
                     (key, name),
                     "this cannot be a name",
@@ -232,29 +234,31 @@ class _Validation:
                 )
         return entries
 
-    def _default_backend(
+    def _read_default_backend(
         self, entry: Entry | None, blocks: Mapping[str, Entry], there: Sequence[str]
     ) -> str:
         if entry is None or entry.node.value is None:
             return next(iter(blocks)) if len(blocks) == 1 else MOCK
-        trail, value = ("default_backend",), entry.node.value
+        path, value = ("default_backend",), entry.node.value
         what = "the name of a backend"
         if not isinstance(value, str):
-            self._reader.note(
-                entry.line, trail, f"expected {what}, got {display_value(value)}"
+            self._reader.add_problem(
+                entry.line, path, f"expected {what}, got {display_value(value)}"
             )
         elif value not in there:
             message = f"there is no backend {display_value(value)}"
-            self._reader.note(entry.line, trail, message, suggest_choice(value, there))
+            self._reader.add_problem(
+                entry.line, path, message, suggest_choice(value, there)
+            )
         return str(value)
 
 
 _SOME_DAY = datetime(2026, 5, 8, tzinfo=UTC)
 
 
-def _entry(value: str) -> Entry:
+def _build_entry(value: str) -> Entry:
     return Entry(line=1, node=YamlNode(line=1, value=value))
 
 
-def _given(node: YamlNode, key: str) -> Entry | None:
+def _find_entry(node: YamlNode, key: str) -> Entry | None:
     return node.value.get(key) if isinstance(node.value, Mapping) else None

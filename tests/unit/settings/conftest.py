@@ -71,7 +71,7 @@ def adapter_of() -> Callable[[str], Adapter[Any]]:
 @pytest.fixture(scope="session")
 def settings_of() -> Callable[[str], Settings]:
     """Read the text of a config, in which $HOME is /home/ada."""
-    expand = Environment({"HOME": "/home/ada", "PICTURES": "/pictures"}).expand
+    expand = Environment({"HOME": "/home/ada", "PICTURES": "/pictures"}).expand_path
 
     def read(text: str) -> Settings:
         document = parse(text.encode(), source="imagen.yaml")

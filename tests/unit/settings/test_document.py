@@ -24,7 +24,7 @@ def test_words_are_typed_by_yaml_1_2(word: str, value: object) -> None:
     document = parse(f"key: {word}".encode(), source="x")
 
     assert document.problems == ()
-    assert document.root.plain() == {"key": value}
+    assert document.root.to_builtins() == {"key": value}
     assert parse_scalar(word) == value
 
 
@@ -72,7 +72,7 @@ def test_every_key_and_value_knows_its_line() -> None:
 def test_an_empty_file_is_an_empty_config(text: bytes) -> None:
     document = parse(text, source="x")
 
-    assert (document.root.plain(), document.problems) == (None, ())
+    assert (document.root.to_builtins(), document.problems) == (None, ())
 
 
 @pytest.mark.parametrize(
@@ -136,7 +136,7 @@ def test_anchors_and_merge_keys_are_understood() -> None:
     document = parse(text, source="x")
 
     assert document.problems == ()
-    assert document.root.plain() == {
+    assert document.root.to_builtins() == {
         "a": {"x": 1, "y": 2},
         "b": {"z": 3, "x": 9},
         "c": {"x": 0, "y": 2, "z": 3},

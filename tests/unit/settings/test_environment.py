@@ -49,13 +49,13 @@ def test_never_shows_what_it_holds() -> None:
 def test_expands_home_and_variables(path: str, expanded: str) -> None:
     environment = Environment({"HOME": "/home/ada", "A": "/a"})
 
-    assert environment.expand(path) == Path(expanded)
+    assert environment.expand_path(path) == Path(expanded)
 
 
 @pytest.mark.parametrize("path", ["$NOPE/x", "~nobody-of-that-name/x"])
 def test_what_cannot_be_expanded_is_an_error(path: str) -> None:
     with pytest.raises(Misconfigured):
-        Environment({}).expand(path)
+        Environment({}).expand_path(path)
 
 
 def test_the_data_folder_is_absolute() -> None:

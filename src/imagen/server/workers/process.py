@@ -114,8 +114,8 @@ class Worker:
             context=RequestContext(
                 caller=item.caller,
                 origin=ORIGIN,
-                before_send=record_calls,
-                in_caller_thread=True,
+                before_calls=record_calls,
+                inline=True,
                 durable=priced or capabilities.may_cost,
                 numbering=self._numbering,
             ),
