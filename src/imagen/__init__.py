@@ -1,4 +1,4 @@
-"""A prompt in, an image file out, through any backend.
+"""Generate image files from prompts, through any backend.
 
 Example:
     >>> import imagen
@@ -8,7 +8,8 @@ Example:
 
 from imagen.version import __version__
 
-TYPE_CHECKING = False  # as checkers know it; importing `typing` would double the cost
+# Type checkers know the name. Importing `typing` would double the import time.
+TYPE_CHECKING = False
 if TYPE_CHECKING:
     from imagen.api import Estimate as Estimate
     from imagen.api import Image as Image
@@ -76,7 +77,7 @@ _HOME = {
     "sweep": _API,
 }
 
-# A test compares the list above with this one.
+# A test compares the imports above, which type checkers read, with this table.
 __all__ = ["__version__", *_HOME]  # noqa: PLE0604  # pyright: ignore[reportUnsupportedDunderAll]
 
 
@@ -84,7 +85,7 @@ def __getattr__(name: str) -> object:
     if name not in _HOME:
         message = f"module {__name__!r} has no attribute {name!r}"
         raise AttributeError(message)
-    from importlib import import_module  # noqa: PLC0415 - this is what makes it late
+    from importlib import import_module  # noqa: PLC0415 - the names are resolved lazily
 
     value = globals()[name] = getattr(import_module(_HOME[name]), name)
     return value

@@ -1,8 +1,7 @@
-"""From an adapter's name to what builds its backends.
+"""Look up adapters by name: built-in ones, and those of installed packages.
 
-Built-in adapters are found in a table, so that a run with one of them never looks at
-what else is installed. Any other name is looked up among the entry points of installed
-packages. Both are the same kind of thing, and both are listed under the same group.
+Built-in adapters are in a table; any other name is looked up among the entry points of
+installed packages. The built-in ones are listed under the same entry point group.
 """
 
 from importlib import import_module
@@ -16,9 +15,11 @@ if TYPE_CHECKING:
     from importlib.metadata import EntryPoint
 
 AnyAdapter: TypeAlias = Adapter[Any]
-"""An adapter whose options nobody but itself knows."""
+"""An adapter with options of an unknown type."""
 
 GROUP = "imagen.backends"
+# A table, so that a run with a built-in adapter does not search the metadata of every
+# installed package. A test compares it with the entry points of the wheel.
 BUILT_IN = {
     "comfyui": "imagen.adapters.backends.comfyui.adapter:adapter",
     "mock": "imagen.adapters.backends.mock.adapter:adapter",
@@ -27,10 +28,10 @@ BUILT_IN = {
 
 
 def find_adapter(name: str) -> AnyAdapter:
-    """Return the adapter, importing its module and nothing else.
+    """Return the adapter of that name, importing its module and no other adapter.
 
     Raises:
-        Misconfigured: there is none of that name, or it cannot be loaded.
+        Misconfigured: no adapter has that name, or it cannot be loaded.
     """
     if target := BUILT_IN.get(name):
         module, _, attribute = target.partition(":")
@@ -41,19 +42,19 @@ def find_adapter(name: str) -> AnyAdapter:
             return _check_adapter(name, entry.load())
         except (ImportError, AttributeError) as error:
             raise Misconfigured(
-                f"The adapter {name!r} of another package cannot be loaded: {error}.",
-                hint=f"It is {entry.value}; reinstall the package it comes from.",
+                f"The adapter {name!r} cannot be loaded: {error}.",
+                hint=f"Reinstall the package that provides {entry.value}.",
             ) from error
     names = adapter_names()
     near = suggest_name(name, names)
     raise Misconfigured(
-        f"There is no adapter called {name!r}.",
-        hint=f"Did you mean {near}?" if near else f"There are: {', '.join(names)}.",
+        f"Unknown adapter {name!r}.",
+        hint=f"Did you mean {near}?" if near else f"Installed: {', '.join(names)}.",
     )
 
 
 def adapter_names() -> list[str]:
-    """Return every name there is, without importing any adapter."""
+    """Return the names of all adapters, without importing any."""
     return sorted({*BUILT_IN, *_find_entry_points()})
 
 
@@ -71,7 +72,7 @@ def _find_entry_points() -> "dict[str, EntryPoint]":
 def _check_adapter(name: str, found: object) -> AnyAdapter:
     if not isinstance(found, Adapter):
         raise Misconfigured(
-            f"What is installed as the adapter {name!r} is no imagen Adapter.",
-            hint="Its entry point must name an imagen.ports.backend.Adapter.",
+            f"The entry point of the adapter {name!r} is not an imagen Adapter.",
+            hint="It must name an instance of imagen.backend.Adapter.",
         )
-    return found  # pyright: ignore[reportUnknownVariableType] - only itself knows its options
+    return found  # pyright: ignore[reportUnknownVariableType] - its options have any type

@@ -102,7 +102,7 @@ def test_a_variable_that_names_no_file_is_an_error_everywhere(
     ):
         run = ask(*words)
         assert (run.code, run.out) == (2, "")
-        assert_one_sentence(run.err, "There is no config at gone.yaml.")
+        assert_one_sentence(run.err, "The config file gone.yaml does not exist.")
 
 
 def test_the_list_has_the_instances_and_the_adapters(ask: Ask, config: str) -> None:
@@ -168,4 +168,4 @@ def test_a_name_is_checked_before_anything_is(ask: Ask, config: str) -> None:
     run = ask("backends", "check", "good", "frob", "--config", config)
 
     assert (run.code, run.out) == (2, "")
-    assert_one_sentence(run.err, "There are: good, bad, mock.")
+    assert_one_sentence(run.err, "Configured backends: good, bad, mock.")

@@ -239,7 +239,7 @@ def test_what_cannot_be_asked_now_stays_and_the_next_is_finished(
 
     assert (run.code, len(run.lines)) == (1, 1)
     why, rest = run.err.splitlines()
-    assert why.startswith(f"imagen: {sample_id(1)}: There is no backend called ")
+    assert why.startswith(f"imagen: {sample_id(1)}: Unknown backend ")
     assert rest.startswith("imagen: 1 job is still open: `imagen resume` tries again,")
     assert [job["id"] for job in jobs()] == [sample_id(1)]
 
@@ -253,7 +253,10 @@ def test_another_service_under_the_same_name_is_not_asked(
     run = resume()
 
     assert run.code == 1
-    assert "The job was sent to comfyui, and paid is replicate" in run.err
+    assert (
+        "sent through the adapter comfyui, and paid uses replicate in this config"
+        in run.err
+    )
     assert [job["id"] for job in jobs()] == [call.id]
     assert server.requests == []
 
@@ -267,7 +270,7 @@ def test_the_trouble_is_that_of_the_last_who_tried(
     resume()
 
     (job,) = jobs()
-    assert job["trouble"].startswith("There is no backend called ")
+    assert job["trouble"].startswith("Unknown backend ")
 
 
 def test_images_that_were_damaged_meanwhile_do_not_keep_the_next_from_being_stored(

@@ -174,7 +174,7 @@ WRONG: list[tuple[tuple[str, ...], str]] = [
     ),
     ((*GENERATE, "--set", "fail=frob"), "fail"),
     *(
-        ((*GENERATE, "--set", word), "The value cannot be understood: ")
+        ((*GENERATE, "--set", word), "The value is not valid YAML: ")
         for word in (
             *("a=[1", "a={", "a='", 'a="\\q"', "a=[*b]", "a=!!python/object:os.x y"),
             *("a=" + "[" * 5000, "a=" + "9" * 5000, f"a={BYTES}", "a=\x07"),
@@ -188,14 +188,17 @@ WRONG: list[tuple[tuple[str, ...], str]] = [
         for word in ("x", "", "CROP", BYTES)
     ),
     *(
-        ((*GENERATE, "--backend", word), "There are: mock.")
+        ((*GENERATE, "--backend", word), "Configured backends: mock.")
         for word in ("x", "", "MOCK", " mock", BYTES)
     ),
-    (("backends", "check", "mock", "x"), "There are: mock."),
-    (("backends", "check", ""), "There are: mock."),
-    (("backends", "check", BYTES), "There are: mock."),
+    (("backends", "check", "mock", "x"), "Configured backends: mock."),
+    (("backends", "check", ""), "Configured backends: mock."),
+    (("backends", "check", BYTES), "Configured backends: mock."),
     *(
-        ((*GENERATE, "--style", word), "There are: blog-header, photo, line-art")
+        (
+            (*GENERATE, "--style", word),
+            "Configured styles: blog-header, photo, line-art",
+        )
         for word in ("x", "", "Photo", BYTES)
     ),
     ((*GENERATE, "--model", "x"), "mock has no model 'x'. Use mock."),
@@ -212,22 +215,31 @@ WRONG: list[tuple[tuple[str, ...], str]] = [
     ((*GENERATE, "-o", "x\0.png"), "contains a NUL character."),
     ((*GENERATE, "-o", "-x.png"), "A file of that name is ./-x.png."),
     ((*GENERATE, "--output=-\x1b[31m\n"), "looks like an option."),
-    ((*GENERATE, "-o", "-", "-n", "2"), "Only one can; give a folder instead."),
+    ((*GENERATE, "-o", "-", "-n", "2"), "Write one image, or give a folder."),
     ((*GENERATE, "-o", "a" * 248 + ".png"), "is too long."),
     ((*GENERATE, "-o", "a" * 246 + ".png", "-n", "3"), "is too long."),
     # --config
-    ((*GENERATE, "--config", "no.yaml"), "There is no config at no.yaml."),
-    ((*GENERATE, "--config", ""), "The path of the config is empty."),
-    ((*GENERATE, "--config", "/"), "The config / is a folder."),
+    ((*GENERATE, "--config", "no.yaml"), "The config file no.yaml does not exist."),
+    ((*GENERATE, "--config", ""), "The path of the config file is empty."),
+    ((*GENERATE, "--config", "/"), "The config file / is a folder."),
     ((*GENERATE, "--config", "/proc/self/mem"), "cannot be read: "),
     ((*GENERATE, "--config", "~nobody-at-all/x"), "The home folder of"),
-    ((*GENERATE, "--config", "x\0"), "cannot be the path of a config."),
+    ((*GENERATE, "--config", "x\0"), "is not a valid path."),
     ((*GENERATE, "--config", "a" * 300), "cannot be read: "),
-    ((*GENERATE, "--config", BYTES), "There is no config at "),
-    (("backends", "list", "--config", "no.yaml"), "There is no config at no.yaml."),
-    (("backends", "check", "--config", "no.yaml"), "There is no config at no.yaml."),
-    (("config", "validate", "--config", "no.yaml"), "There is no config at no.yaml."),
-    (("config", "path", "--config", ""), "The path of the config is empty."),
+    ((*GENERATE, "--config", BYTES), "The config file "),
+    (
+        ("backends", "list", "--config", "no.yaml"),
+        "The config file no.yaml does not exist.",
+    ),
+    (
+        ("backends", "check", "--config", "no.yaml"),
+        "The config file no.yaml does not exist.",
+    ),
+    (
+        ("config", "validate", "--config", "no.yaml"),
+        "The config file no.yaml does not exist.",
+    ),
+    (("config", "path", "--config", ""), "The path of the config file is empty."),
 ]
 
 ALL = [

@@ -26,7 +26,7 @@ def test_every_built_in_adapter_builds_a_backend(name: str) -> None:
 
 
 def test_an_unknown_name_is_answered_with_the_nearest() -> None:
-    with pytest.raises(Misconfigured, match="no adapter called 'mokc'") as failure:
+    with pytest.raises(Misconfigured, match="Unknown adapter 'mokc'") as failure:
         find_adapter("mokc")
 
     assert failure.value.hint == "Did you mean mock?"
@@ -61,7 +61,7 @@ def install(folder: Path, value: str) -> None:
     [
         ("no_such_module:adapter", "cannot be loaded"),
         ("os:no_such_name", "cannot be loaded"),
-        ("os:path", "is no imagen Adapter"),
+        ("os:path", "is not an imagen Adapter"),
     ],
 )
 def test_a_broken_adapter_of_another_package_is_one_clear_sentence(

@@ -8,6 +8,7 @@ from imagen.bootstrap.output import (
     OutputOptions,
     build_storage,
     get_cloud_mode,
+    join_missing,
     make_absolute,
     resolve_target,
 )
@@ -81,6 +82,8 @@ def build_brief_delivery(
     use_case = build_delivery(runtime, images=images, listen=listen)
     if use_case is None:
         return None
+    # Briefly: what is not delivered by then stays pending, and the user has the prompt
+    # back. The next command or `imagen sync` delivers it.
     return partial(use_case.run_briefly, patience=PATIENCE)
 
 
@@ -123,7 +126,8 @@ def build_fetch(
     folder, target = resolve_target(runtime, output, count=count)
     if target.destination.name is not None and count > 1:
         raise InvalidRequest(
-            f"{count} images cannot go to one file.", hint="Give a folder instead."
+            f"{count} images cannot be stored in one file.",
+            hint="Give a folder instead.",
         )
     return FetchImage(
         cloud=cloud,
@@ -149,7 +153,7 @@ def open_cloud(runtime: Runtime) -> "tuple[str, Cloud]":
         raise _not_configured(environment)
     if not settings.owner_user_id:
         raise Misconfigured(
-            "The config has no owner_user_id, so nobody's images are in the cloud.",
+            "The config has no owner_user_id, the owner of the images in the cloud.",
             hint="docs/supabase.md says where to find it.",
         )
     return settings.owner_user_id, _build_cloud(environment)
@@ -172,7 +176,7 @@ def check_supabase(runtime: Runtime) -> "Iterator[Readiness]":
         get_cloud_mode(settings, environment) == "on"
     )
     if missing:
-        note = f"{' and '.join(missing)} not set; docs/supabase.md has every step."
+        note = f"{join_missing(missing)}; docs/supabase.md has every step."
         used = wanted or not environment.supabase_is_unset
         yield Readiness(name="used" if used else "not used", ready=not used, note=note)
         return
@@ -194,8 +198,8 @@ def _build_access(environment: Environment) -> "SupabaseAccess":
 
 
 def _not_configured(environment: Environment) -> Misconfigured:
-    missing = " and ".join(environment.missing_for_supabase)
+    missing = join_missing(environment.missing_for_supabase)
     return Misconfigured(
-        f"Supabase is not set up: {missing} is not set.",
+        f"Supabase is not set up: {missing}.",
         hint="docs/supabase.md has every step.",
     )

@@ -1,4 +1,4 @@
-"""What shows images and events: tmux window, terminal, notebook, log."""
+"""The displays of images and events: tmux window, terminal, notebook, log."""
 
 import sys
 from typing import TYPE_CHECKING, TextIO

@@ -84,7 +84,7 @@ def build_generate(
         context: The shell that the request came through; None for the command line.
 
     Raises:
-        InvalidRequest: there is no such backend, or images cannot be stored there.
+        InvalidRequest: the backend is unknown, or images cannot be stored there.
         Misconfigured: a copy in the cloud is required, and Supabase is not set up.
     """
     from imagen.usecases.generate import GenerateImages  # noqa: PLC0415
@@ -140,7 +140,7 @@ def build_sweep(
         listen: Called with every event.
 
     Raises:
-        InvalidRequest: there is no such backend, or images cannot be stored there.
+        InvalidRequest: the backend is unknown, or images cannot be stored there.
         Misconfigured: a copy in the cloud is required, and Supabase is not set up.
     """
     from imagen.usecases.sweep import SweepImages  # noqa: PLC0415
@@ -151,6 +151,7 @@ def build_sweep(
             hint="Give a folder instead.",
         )
     listener = isolate_listener(listen)
+    # One for all backends, so that a journal that cannot be written is one warning.
     records = _build_recorder(runtime, listener)
     makers = {
         name: msgspec.structs.replace(
@@ -193,6 +194,7 @@ def build_rerun(runtime: Runtime, *, pipes: bool = True) -> "PrepareRerun":
     settings = runtime.settings
     return PrepareRerun(
         find=build_find(runtime, pipes=pipes),
+        # A recorded path may lead to a pipe by now; reading it could wait for ever.
         read=build_reader(runtime.environment, pipes=False),
         images_in=list_images,
         history=runtime.stores.history,
@@ -224,14 +226,15 @@ def build_resume(runtime: Runtime, *, listen: Listener) -> "ResumeCalls":
         configured = runtime.find_backend(name).instance.adapter
         if configured != instance.adapter:
             raise Misconfigured(
-                f"The job was sent to {instance.adapter}, and {name} is "
-                f"{configured} in this config.",
-                hint="Name the config that it was sent with: --config PATH.",
+                f"The job was sent through the adapter {instance.adapter}, and "
+                f"{name} uses {configured} in this config.",
+                hint="Use the config that it was sent with: --config PATH.",
             )
         return runtime.get_backend(name)
 
     def build_store(target: OutputTarget) -> "StoreImage":
-        if not target.folder:  # the stream of another process, which is closed by now
+        if not target.folder:
+            # The target was the stdout of another process, which is closed by now.
             folder = make_absolute(runtime.settings.output.dir)
             target = msgspec.structs.replace(target, folder=folder)
         return build_image_store(runtime.environment, target, Path(target.folder))

@@ -58,6 +58,7 @@ def read_stored_image(entry: "HistoryEntry") -> bytes | None:
     from imagen.adapters.system.files import read_regular  # noqa: PLC0415
 
     sidecar = entry.sidecar
+    # The size first, so that a file that was replaced by a huge one is not read.
     try:
         content = read_regular(
             entry.location, size=sidecar.bytes, largest=sidecar.bytes
@@ -89,7 +90,7 @@ def build_strip(
     Args:
         runtime: The stores and the environment.
         output: A file, a folder, `-` for the stream, or None for the image's folder.
-        stream: The stream that `-` stands for.
+        stream: The stream that `-` means.
 
     Raises:
         InvalidRequest: a copy cannot be stored there.
@@ -111,6 +112,7 @@ def build_strip(
             return CopyTarget(storage=build_storage(None, stream))
         image = environment.expand_home(Path(location))
         target = folder if folder is not None else image.parent
+        # Not by name: links, and disks that ignore case, give one file many names.
         if name is not None and _is_same_file(target / name, image):
             raise InvalidRequest(
                 f"The copy would replace {location} itself, and its sidecar.",
@@ -210,5 +212,6 @@ def build_check(runtime: Runtime) -> "CheckBackends":
 def _is_same_file(one: Path, other: Path) -> bool:
     try:
         return one.samefile(other)
-    except OSError:  # one of them does not exist
+    except OSError:
+        # One of them does not exist, so they differ.
         return False

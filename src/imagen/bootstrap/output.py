@@ -1,6 +1,7 @@
 """The places that images are stored in: files, folders, stdout, rescue folders."""
 
 import os
+from collections.abc import Sequence
 from os.path import lexists
 from pathlib import Path
 from typing import TYPE_CHECKING, BinaryIO
@@ -22,20 +23,20 @@ if TYPE_CHECKING:
     from imagen.ports.storage import Storage
 
 STDOUT = "-"
-"""The output path that stands for the stream."""
+"""The output path that means the stream."""
 
 
 class OutputOptions(msgspec.Struct, frozen=True, kw_only=True):
-    """Where the images of one request are stored, and what is stored with them.
+    """The place that the images of one request go to, and the files beside them.
 
     Attributes:
         path: A file, a folder, `-` for `stream`, or None for the naming template.
-        sidecar: False writes no sidecar, whatever the config says.
-        metadata: False writes no metadata into the files, whatever the config says.
-        cloud: False uploads no copy, whatever the config says.
+        sidecar: False writes no sidecar, even if the config enables it.
+        metadata: False writes no metadata into the files, even if the config does.
+        cloud: False uploads no copy, even if the config enables it.
         format: The media type of files whose name has no extension; None leaves it to
             the backend.
-        stream: The stream that `-` stands for.
+        stream: The stream that `-` means.
     """
 
     path: str | None = None
@@ -75,8 +76,8 @@ def resolve_target(
     if options.path == STDOUT:
         if count != 1:
             raise InvalidRequest(
-                f"{count} images cannot go to standard output.",
-                hint="Only one can; give a folder instead.",
+                f"{count} images cannot be written to standard output.",
+                hint="Write one image, or give a folder.",
             )
         return None, replace(target, folder="", sidecar=False)
     folder, name = split_output_path(options.path, runtime.environment)
@@ -102,7 +103,7 @@ def build_image_store(
         environment: The data folder, which rescued images go to.
         target: Names, sidecars and metadata.
         folder: The folder for the images; None for the stream.
-        stream: The stream that `-` stands for.
+        stream: The stream that `-` means.
         durable: Whether files must survive a power failure, which costs an fsync.
         numbering: The numbers that are taken, if requests share one folder.
     """
@@ -114,8 +115,9 @@ def build_image_store(
         rescued.mkdir(mode=0o700, parents=True, exist_ok=True)
         return rescued
 
+    # If the data folder cannot be written either, such as on a full disk.
     def create_temporary_folder() -> Path:
-        from tempfile import mkdtemp  # noqa: PLC0415 - the last resort
+        from tempfile import mkdtemp  # noqa: PLC0415 - rare
 
         return Path(mkdtemp(prefix="imagen-rescued-"))
 
@@ -134,10 +136,10 @@ def build_image_store(
 def build_storage(
     folder: Path | None, stream: BinaryIO | None, *, durable: bool = True
 ) -> "Storage":
-    """Build the storage for a folder, or for the stream where there is no folder.
+    """Build the storage for a folder, or else for the stream.
 
     Raises:
-        InvalidRequest: there is neither a folder nor a stream.
+        InvalidRequest: neither a folder nor a stream is given.
     """
     if folder is not None:
         from imagen.adapters.storage.local import LocalStorage  # noqa: PLC0415
@@ -147,8 +149,8 @@ def build_storage(
 
     if stream is None:
         raise InvalidRequest(
-            "There is no standard output to write to here.",
-            hint="The image's `bytes` has what `-` would write.",
+            "Standard output is not available here.",
+            hint="Use the `bytes` of the image instead of `-`.",
         )
     return StreamStorage(stream, name=STDOUT)
 
@@ -172,10 +174,11 @@ def split_output_path(output: str, environment: Environment) -> tuple[Path, str 
 
 
 def make_absolute(location: str | Path) -> str:
-    """Return the absolute path, or the same where the current folder is deleted."""
+    """Return the absolute path of a location; `-` stays as it is."""
     try:
         return str(location if location == STDOUT else Path(location).absolute())
     except OSError:
+        # The current folder was deleted, so that no absolute path is known.
         return str(location)
 
 
@@ -194,10 +197,15 @@ def find_cloud_owner(runtime: Runtime) -> str:
         missing = (*missing, "owner_user_id in the config")
     if missing and mode == "on":
         raise Misconfigured(
-            f"The cloud copy is on, and there is no {' and no '.join(missing)}.",
-            hint="Set it, or say --no-cloud; docs/supabase.md has every step.",
+            f"Cloud copies are on, and {join_missing(missing)}.",
+            hint="Set it, or use --no-cloud; docs/supabase.md has every step.",
         )
     return "" if missing else settings.owner_user_id
+
+
+def join_missing(names: Sequence[str]) -> str:
+    """Return `A is not set`, or `A and B are not set`."""
+    return f"{' and '.join(names)} {'is' if len(names) == 1 else 'are'} not set"
 
 
 def get_cloud_mode(settings: Settings, environment: Environment) -> str:
@@ -210,18 +218,18 @@ def _check_folder(folder: Path) -> None:
     long = [part for part in folder.parts if len(os.fsencode(part)) > LONGEST_NAME]
     if long:
         raise InvalidRequest(f"The folder name {long[0][:40]!r}... is too long.")
-    there = next((each for each in (folder, *folder.parents) if lexists(each)), None)
-    if there is not None and not _is_folder(there):
+    existing = next((each for each in (folder, *folder.parents) if lexists(each)), None)
+    if existing is not None and not _is_folder(existing):
         raise InvalidRequest(
-            f"{there} is no folder, so nothing can be stored in it.",
-            hint="Choose another output.",
+            f"{existing} is not a folder.", hint="Choose another output path."
         )
 
 
 def _is_folder(path: Path) -> bool:
     try:
         return path.is_dir()
-    except OSError:  # the name is too long; `Destination` raises with a message
+    except OSError:
+        # The name is too long, which `Destination` reports with a better message.
         return False
 
 

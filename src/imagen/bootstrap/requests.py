@@ -165,18 +165,19 @@ def read_reference(path: str | Path, *, environment: Environment) -> ReferenceIm
     """Read a reference image or mask from a file.
 
     Raises:
-        InvalidRequest: the file cannot be read, is too large, or is no image.
+        InvalidRequest: the file cannot be read, is too large, or is not an image.
     """
     file = environment.expand_home(Path(path))
     try:
         with file.open("rb") as opened:
+            # Not by the size that stat() reports, which is 0 for pipes and /dev/zero.
             content = opened.read(LARGEST_REFERENCE + 1)
     except (OSError, ValueError) as error:
-        reason = getattr(error, "strerror", None) or "it is no file"
+        reason = getattr(error, "strerror", None) or "not a regular file"
         raise InvalidRequest(f"The image {path} cannot be read: {reason}.") from error
     if len(content) > LARGEST_REFERENCE:
         raise InvalidRequest(
-            f"The image {path} has more than {LARGEST_REFERENCE} bytes."
+            f"The image {path} is larger than {LARGEST_REFERENCE} bytes."
         )
     return build_reference(content, name=file.name)
 
@@ -194,7 +195,7 @@ def build_reference(content: bytes, *, name: str) -> ReferenceImage:
     try:
         facts = read_facts(content)
     except NotAnImage as reason:
-        raise InvalidRequest(f"{name} is no whole image: {reason}.") from reason
+        raise InvalidRequest(f"{name} is not a complete image: {reason}.") from reason
     return ReferenceImage(
         name=name,
         sha256=sha256(content).hexdigest(),
@@ -209,10 +210,10 @@ def _find_style(settings: Settings, name: str | None) -> Style | None:
     if name not in settings.styles:
         from imagen.settings.secrets import display_value  # noqa: PLC0415 - rare
 
-        known = ", ".join(settings.styles) or "none; the config has no styles"
+        known = ", ".join(settings.styles)
         raise InvalidRequest(
-            f"There is no style called {display_value(name)}.",
-            hint=f"There are: {known}.",
+            f"Unknown style {display_value(name)}.",
+            hint=f"Configured styles: {known}." if known else "The config has none.",
         )
     return settings.styles[name]
 
@@ -236,6 +237,5 @@ def _parse_fit(fit: str | None) -> Fit | None:
         return None if fit is None else Fit(fit)
     except ValueError:
         raise InvalidRequest(
-            f"{fit!r} is no way to fit an image.",
-            hint=f"There are: {', '.join(Fit)}.",
+            f"Unknown fit {fit!r}.", hint=f"Use one of {', '.join(Fit)}."
         ) from None

@@ -103,8 +103,8 @@ class Runtime:
             from imagen.settings.secrets import display_value  # noqa: PLC0415 - rare
 
             raise InvalidRequest(
-                f"There is no backend called {display_value(chosen)}.",
-                hint=f"There are: {', '.join(settings.backends)}.",
+                f"Unknown backend {display_value(chosen)}.",
+                hint=f"Configured backends: {', '.join(settings.backends)}.",
             )
         return settings.backends[chosen]
 
@@ -142,7 +142,7 @@ class Runtime:
         """
         with self._lock:
             if self._closed:
-                raise InvalidRequest("The backends of this program are closed already.")
+                raise InvalidRequest("The backends are closed already.")
             name = self.find_backend(name).instance.name
             if name not in self._backends:
                 self._backends[name] = self.build_backend(name)

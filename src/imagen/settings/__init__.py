@@ -1,1 +1,1 @@
-"""What can be set, and where each setting is looked for."""
+"""The config file and the environment variables."""

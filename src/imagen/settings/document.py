@@ -1,8 +1,8 @@
-"""From the text of a YAML file to values with their lines, by the rules of YAML 1.2.
+"""Parse a YAML file into values with line numbers, by the rules of YAML 1.2.
 
-PyYAML only cuts the text into events. What they mean is decided here: its own
-resolvers speak YAML 1.1, in which `on` is true and `16:9` is 969, and its loaders
-follow any depth of brackets and any explosion of aliases.
+PyYAML only splits the text into events, which are composed and resolved here. Its own
+resolvers implement YAML 1.1, in which `on` is true and `16:9` is 969, and its loaders
+have no limit for nested brackets or for the values that aliases expand to.
 """
 
 import re
@@ -24,15 +24,16 @@ from imagen.settings.tree import (
 )
 
 DEEPEST = 100
-"""Brackets within brackets; nobody needs more, and a stack has an end."""
+"""Nested collections, at most: each takes a frame of Python's stack."""
 
 MOST_VALUES = 100_000
-"""Values in one file, each alias counted with all that it stands for."""
+"""Values in one file, at most; an alias counts as all values that it stands for."""
 
 LONGEST_NUMBER = 100
-"""Digits; beyond some thousands Python refuses to print one."""
+"""Digits of a number, at most: Python refuses to print one of some thousands."""
 
-_Loader = getattr(yaml, "CSafeLoader", yaml.SafeLoader)  # libyaml, where it is built in
+# libyaml, unless PyYAML was built without it.
+_Loader = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
 
 _NULL = re.compile(r"~|null|Null|NULL|")
 _BOOL = re.compile(r"(true|True|TRUE)|false|False|FALSE")
@@ -40,9 +41,11 @@ _INT = re.compile(r"[-+]?[0-9]+|0o[0-7]+|0x[0-9a-fA-F]+")
 _FLOAT = re.compile(r"[-+]?(\.[0-9]+|[0-9]+(\.[0-9]*)?)([eE][-+]?[0-9]+)?")
 _INF = re.compile(r"[-+]?\.(inf|Inf|INF)")
 _NAN = re.compile(r"\.(nan|NaN|NAN)")
+# The characters that YAML 1.2 forbids in a file, outside of escapes.
 _FORBIDDEN = re.compile(
     "[^\t\n\r\x20-\x7e\x85\xa0-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]"
 )
+# Escapes may produce these, which neither file names nor the database can hold.
 _UNSTORABLE = re.compile("[\0\ud800-\udfff]")
 
 _PREFIX = "tag:yaml.org,2002:"
@@ -58,7 +61,7 @@ _Event: TypeAlias = yaml.Event
 
 
 def parse(content: bytes, *, source: str) -> Document:
-    """Read a whole file; what is wrong with it is in the document's `problems`."""
+    """Parse a whole file; its errors are in the `problems` of the document."""
     try:
         text = content.decode("utf-8-sig")
     except UnicodeDecodeError as error:
@@ -75,14 +78,14 @@ def parse(content: bytes, *, source: str) -> Document:
 
 
 def parse_scalar(text: str) -> object:
-    """Return what a word of the command line means: `4`, `true`, `[1, 2]`, `{a: 1}`.
+    """Return the value of a command line word: `4`, `true`, `[1, 2]`, `{a: 1}`.
 
-    Typed as the same word in the config would be. In quotes it is text; and what
-    begins with no bracket and no quote is a single value, so that `#ff0000` and
-    `a: b` need no quotes.
+    It has the same type as in the config. Text in quotes stays text. A word that begins
+    without a bracket or quote is a single value, so that `#ff0000` and `a: b` need no
+    quotes.
 
     Raises:
-        InvalidRequest: brackets or quotes do not match, or it is no text.
+        InvalidRequest: brackets or quotes do not match, or characters are invalid.
     """
     text = text.strip()
     if not text:
@@ -100,14 +103,14 @@ def parse_scalar(text: str) -> object:
     for problem in composer.problems:
         hint = problem.suggestion and problem.suggestion[0].upper()
         raise InvalidRequest(
-            f"The value cannot be understood: {problem.message}.",
+            f"The value is not valid YAML: {problem.message}.",
             hint=f"{hint}{problem.suggestion[1:]}." if hint else "",
         )
     return value
 
 
 class _ParseError(Exception):
-    """The text cannot be read beyond this point."""
+    """The text cannot be parsed beyond this line."""
 
     def __init__(self, line: int, message: str, suggestion: str = "") -> None:
         super().__init__(message)
@@ -124,7 +127,7 @@ class _ParseError(Exception):
 
 
 class _ComposedNode(msgspec.Struct, frozen=True):
-    """A node, how deep it is, and how many values there are in it."""
+    """A node, the depth of its collections, and the number of values in it."""
 
     node: YamlNode
     depth: int = 1
@@ -132,7 +135,7 @@ class _ComposedNode(msgspec.Struct, frozen=True):
 
 
 class _Composer:
-    """Builds the tree; collects what is wrong and can be stepped over."""
+    """Composes events to nodes; collects the errors after which it can continue."""
 
     def __init__(self, source: str) -> None:
         self.problems: list[ConfigProblem] = []
@@ -145,6 +148,7 @@ class _Composer:
         events = _parse_events(text)
         root: YamlNode | None = None
         for event in events:
+            # Only these begin a value; `_compose_node` consumes what follows.
             if not isinstance(event, yaml.DocumentStartEvent):
                 continue
             if root is not None:
@@ -162,8 +166,8 @@ class _Composer:
             if built is None:
                 raise _ParseError(
                     _line_of(event),
-                    "an alias (*) stands for nothing",
-                    "give its & first",
+                    "an alias (*) has no anchor",
+                    "define the anchor (&) before it",
                 )
         elif isinstance(event, yaml.ScalarEvent):
             built = _ComposedNode(self._compose_scalar(event, path))
@@ -173,6 +177,7 @@ class _Composer:
         else:
             self._check_tag(event, f"{_PREFIX}map", path)
             built = self._compose_mapping(event, events, path, depth)
+        # Aliases within aliases are deeper than the brackets that are written.
         if depth + built.depth > DEEPEST:
             raise _ParseError(
                 _line_of(event), f"values are nested more than {DEEPEST} deep"
@@ -181,6 +186,7 @@ class _Composer:
             self._count_values(event, built.values)
         else:
             self._count_values(event, 1)
+            # After the node is complete, so that `&x [*x]` is an error and no loop.
             anchor: str | None = getattr(event, "anchor", None)
             if anchor is not None:
                 self._anchors[anchor] = built
@@ -241,6 +247,7 @@ class _Composer:
     def _merge(
         self, into: dict[str, Entry], node: YamlNode, line: int, path: KeyPath
     ) -> None:
+        # As YAML 1.1 defines merge keys; 1.2 has none, and many configs use them.
         for each in node.value if isinstance(node.value, tuple) else (node,):
             if not isinstance(each.value, dict):
                 self._add_problem(line, path, "'<<' takes a mapping, or a list of them")
@@ -251,7 +258,7 @@ class _Composer:
     def _compose_scalar(self, event: yaml.ScalarEvent, path: KeyPath) -> YamlNode:
         line, text, tag = _line_of(event), event.value, event.tag
         if _UNSTORABLE.search(text):
-            self._add_problem(line, path, "the text contains a character that is none")
+            self._add_problem(line, path, "the text contains an invalid character")
             return YamlNode(line=line, value=None)
         if tag in {None, "!"}:
             plain = tag is None and event.implicit[0]
@@ -275,9 +282,7 @@ class _Composer:
             )
 
     def _add_tag_problem(self, line: int, path: KeyPath) -> None:
-        self._add_problem(
-            line, path, "the YAML tag does not fit here", "remove the '!'"
-        )
+        self._add_problem(line, path, "the YAML tag is invalid here", "remove the '!'")
 
     def _add_problem(
         self, line: int, path: KeyPath, message: str, suggestion: str = ""
@@ -306,7 +311,7 @@ def _compose_collection(
 
 
 def _resolve_scalar(text: str, line: int) -> Scalar:
-    """Return what an unquoted word is in the core schema of YAML 1.2."""
+    """Return the value of an unquoted word in the core schema of YAML 1.2."""
     if _NULL.fullmatch(text):
         return None
     if found := _BOOL.fullmatch(text):
@@ -343,7 +348,7 @@ def _check_characters(text: str) -> None:
     if found := _FORBIDDEN.search(text):
         raise _ParseError(
             text.count("\n", 0, found.start()) + 1,
-            f"the character U+{ord(found[0]):04X} cannot stand in a text file",
+            f"the character U+{ord(found[0]):04X} is not allowed in a text file",
         )
 
 
@@ -351,18 +356,19 @@ def _parse_events(text: str) -> Iterator[_Event]:
     try:
         yield from yaml.parse(text, Loader=_Loader)  # pyright: ignore[reportUnknownMemberType] - its stream has no type
     except yaml.MarkedYAMLError as error:
-        raise _translate_error(error) from None  # its message quotes the line
+        # Without its cause, whose message quotes the line: it may hold a secret.
+        raise _translate_error(error) from None
     except (yaml.YAMLError, ValueError, OverflowError):
         raise _ParseError(1, "the text is not YAML") from None
 
 
 _EXPLANATIONS = {
     "cannot start any token": (
-        "a tab, '@', '`' or '%' cannot stand here",
+        "a tab, '@', '`' or '%' is not allowed here",
         "indent with spaces, and put such text in quotes",
     ),
     "mapping values are not allowed": (
-        "a ':' cannot stand here",
+        "a ':' is not allowed here",
         "put text that contains ': ' in quotes, and check the indentation",
     ),
     "expected ':'": ("a key has no ':'", "write `key: value`"),
@@ -370,26 +376,29 @@ _EXPLANATIONS = {
     "',' or '}'": ("a mapping has no '}', or lacks a comma", ""),
     "node content": ("a bracket is never closed, or a value is missing", ""),
     "unexpected end of stream": ("a quote is never closed", ""),
-    "expected key": ("the indentation or the quotes are not right here", ""),
-    "expected '-' indicator": ("the indentation of the list is not right here", ""),
-    "block sequence entries": ("a '-' cannot stand here", "indent the list below"),
+    "expected key": ("the indentation or the quotes are wrong here", ""),
+    "expected '-' indicator": ("the indentation of the list is wrong here", ""),
+    "block sequence entries": (
+        "a '-' is not allowed here",
+        "indent the list below its key",
+    ),
     "escape": (
-        "in double quotes a '\\' begins an escape, and this one is none",
+        "in double quotes a '\\' begins an escape, and this one is unknown",
         "use single quotes, or write '\\\\'",
     ),
 }
 
 
 def _translate_error(error: yaml.MarkedYAMLError) -> _ParseError:
-    """Say it in other words: those of the parser may quote what they are about."""
-    said = error.problem or ""
+    """Return the error in our own words: the parser's may quote a secret."""
+    reason = error.problem or ""
     mark = error.problem_mark or error.context_mark
     line = 1 if mark is None else mark.line + 1
     begin = None if error.context_mark is None else error.context_mark.line + 1
     message, suggestion = next(
-        (words for part, words in _EXPLANATIONS.items() if part in said),
-        ("the YAML is broken here", "check quotes and indentation"),
+        (words for part, words in _EXPLANATIONS.items() if part in reason),
+        ("the YAML is invalid here", "check quotes and indentation"),
     )
     if begin is not None and begin < line:
-        message += f"; what is unfinished begins in line {begin}"
+        message += f"; it begins in line {begin}"
     return _ParseError(line, message, suggestion)

@@ -1,4 +1,4 @@
-"""What the environment says; the only reader of `os.environ`."""
+"""The environment variables; the only reader of `os.environ`."""
 
 import os
 import re
@@ -20,25 +20,24 @@ _CLOUD_SYNC = {"", "auto", "on", "off"}
 
 
 class Environment:
-    """The environment variables that mean something to imagen.
-
-    Never shown: its `repr` has no values, for there are secrets among them.
-    """
+    """The environment variables that imagen reads."""
 
     def __init__(self, variables: Mapping[str, str]) -> None:
         self._variables = variables
 
     def __repr__(self) -> str:
+        # Without values: there are secrets among them, and a repr ends in tracebacks.
         return "<environment>"
 
     @property
     def config_path(self) -> str | None:
-        """The config file that `$IMAGEN_CONFIG` names, if it does."""
+        """The config file of `$IMAGEN_CONFIG`; None if it is not set."""
         return self._get("IMAGEN_CONFIG") or None
 
     @property
     def config_home(self) -> Path:
-        """The folder for config files: `$XDG_CONFIG_HOME` if absolute, `~/.config`."""
+        """The folder for config files: `$XDG_CONFIG_HOME` or `~/.config`."""
+        # The XDG specification has relative paths ignored.
         named = Path(self._get("XDG_CONFIG_HOME"))
         return named if named.is_absolute() else self.expand_home(Path("~/.config"))
 
@@ -47,25 +46,28 @@ class Environment:
         """The folder for imagen's own files: `$IMAGEN_DATA_DIR`, or the platform's."""
         if named := self._get("IMAGEN_DATA_DIR"):
             return self.expand_home(Path(named)).absolute()
-        from platformdirs import user_data_path  # only when it is not named
+        from platformdirs import user_data_path  # only without the variable
 
         return user_data_path("imagen")
 
     @property
     def cache_dir(self) -> Path:
-        """The folder for what can be asked again; in `$IMAGEN_DATA_DIR` if set."""
+        """The folder for files that can be fetched again.
+
+        A folder in `$IMAGEN_DATA_DIR`, or the platform's cache folder.
+        """
         if self._get("IMAGEN_DATA_DIR"):
             return self.data_dir / "cache"
-        from platformdirs import user_cache_path  # only when it is not named
+        from platformdirs import user_cache_path  # only without the variable
 
         return user_cache_path("imagen")
 
     @property
     def cloud_sync(self) -> str:
-        """What `$IMAGEN_CLOUD_SYNC` says: auto, on or off; "" when it says nothing.
+        """The mode of `$IMAGEN_CLOUD_SYNC`: auto, on or off; "" if it is not set.
 
         Raises:
-            Misconfigured: it says something else.
+            Misconfigured: the variable has another value.
         """
         mode = self._get("IMAGEN_CLOUD_SYNC")
         if mode not in _CLOUD_SYNC:
@@ -73,29 +75,29 @@ class Environment:
 
             raise Misconfigured(
                 f"$IMAGEN_CLOUD_SYNC is {display_value(mode)}.",
-                hint="Say auto, on or off.",
+                hint="Set it to auto, on or off.",
             )
         return mode
 
     @property
     def supabase_url(self) -> str:
-        """Where the Supabase project is, by `$SUPABASE_URL`; "" when nobody says."""
+        """The URL of the Supabase project, `$SUPABASE_URL`; "" if it is not set."""
         return self._get("SUPABASE_URL").strip()
 
     @property
     def supabase_key(self) -> str:
-        """What opens it: `$SUPABASE_SERVICE_KEY`, else `$MAI_SUPABASE_KEY`, or ""."""
+        """The key: `$SUPABASE_SERVICE_KEY`, else `$MAI_SUPABASE_KEY`, else ""."""
         named = self._get("SUPABASE_SERVICE_KEY") or self._get("MAI_SUPABASE_KEY")
         return named.strip()
 
     @property
     def supabase_is_unset(self) -> bool:
-        """Whether nothing at all is said about Supabase."""
+        """Whether neither the URL nor the key of Supabase is set."""
         return not (self.supabase_url or self.supabase_key)
 
     @property
     def missing_for_supabase(self) -> tuple[str, ...]:
-        """The variables that would have to be set so that Supabase is used."""
+        """The variables that Supabase needs and that are not set, each with a `$`."""
         needed = {
             "SUPABASE_URL": self.supabase_url,
             "SUPABASE_SERVICE_KEY": self.supabase_key,
@@ -104,60 +106,61 @@ class Environment:
 
     @property
     def caller(self) -> str:
-        """Who asks, by `$MAI_FROM_ID`; "" when nobody says. Always valid text."""
+        """The name of the caller, `$MAI_FROM_ID`; "" if it is not set."""
+        # Variables may hold bytes that are not UTF-8, which no database column takes.
         return self._get("MAI_FROM_ID").encode(errors="replace").decode()
 
     @property
     def serve_keys(self) -> str:
-        """What `$IMAGEN_SERVE_KEYS` holds: who may use the server; "" is nobody."""
+        """The API keys of the server, `$IMAGEN_SERVE_KEYS`; "" if it is not set."""
         return self._get("IMAGEN_SERVE_KEYS")
 
     @property
     def tmux(self) -> str:
-        """How `$TMUX` says the server is reached; "" outside of tmux."""
+        """The address of the tmux server, `$TMUX`; "" outside of tmux."""
         return self._get("TMUX")
 
     @property
     def tmux_pane(self) -> str:
-        """The pane that this runs in, by `$TMUX_PANE`; "" outside of tmux."""
+        """The pane of this process, `$TMUX_PANE`; "" outside of tmux."""
         return self._get("TMUX_PANE")
 
     @property
     def terminal(self) -> Mapping[str, str]:
-        """What the variables say by which terminals tell what they are."""
+        """The variables by which terminals identify themselves; "" if not set."""
         names = ("TERM", "COLORTERM", "TERM_PROGRAM", "LC_TERMINAL")
         return {name: self._get(name) for name in names}
 
     @property
     def preview(self) -> Mode | None:
-        """The mode that `$IMAGEN_PREVIEW` asks for, if it does.
+        """The mode of `$IMAGEN_PREVIEW`; None if it is not set.
 
         Raises:
-            Misconfigured: there is no such mode.
+            Misconfigured: the variable is not a mode.
         """
         named = self._get("IMAGEN_PREVIEW")
         if named and named not in MODES:
             raise Misconfigured(
                 f"$IMAGEN_PREVIEW is {named!r}.",
-                hint=f"There are: {', '.join(MODES)}.",
+                hint=f"Set it to one of {', '.join(MODES)}.",
             )
         return named or None
 
     @property
     def log(self) -> str:
-        """What `$IMAGEN_LOG` asks for; "" when it asks for nothing."""
+        """The log format of `$IMAGEN_LOG`; "" if it is not set."""
         return self._get("IMAGEN_LOG")
 
     @property
     def no_color(self) -> bool:
-        """Whether `$NO_COLOR` is set, and not empty."""
+        """Whether `$NO_COLOR` is set and not empty."""
         return bool(self._get("NO_COLOR"))
 
     def secrets_for(self, options: msgspec.Struct) -> "Secrets":
-        """Return what the variables hold that the `*_env` options name.
+        """Return the values of the variables that the `*_env` options name.
 
-        Each under the name of its option; of a mapping such as `headers_env`, under
-        `headers_env.NAME`. A variable that is not set, or empty, has no secret.
+        Each has the name of its option; those of a mapping such as `headers_env` are
+        named `headers_env.NAME`. Variables that are empty or not set are left out.
         """
         from imagen.ports.backend import Secrets  # noqa: PLC0415 - only for backends
 
@@ -165,7 +168,7 @@ class Environment:
         for field in msgspec.structs.fields(options):
             value: object = getattr(options, field.name)
             if field.name.endswith(_SUFFIX):
-                named.update(_named_variables(field.name, value))
+                named.update(_flatten(field.name, value))
         secrets = {
             key: self._get(variable)
             for key, variable in named.items()
@@ -174,28 +177,30 @@ class Environment:
         return Secrets({key: secret for key, secret in secrets.items() if secret})
 
     def expand_path(self, path: str) -> Path:
-        """Return a path of the config with `~`, `$VAR` and `${VAR}` filled in.
+        """Return a path of the config with `~`, `$VAR` and `${VAR}` expanded.
 
         Raises:
-            Misconfigured: it names a variable that is not set, or an unknown user.
+            Misconfigured: the path has a variable that is not set, or an unknown user.
         """
 
-        def value_of(found: re.Match[str]) -> str:
+        # os.path.expandvars leaves an unset variable as it is: images would be stored
+        # in a folder that is called `$PICTURES`.
+        def expand_variable(found: re.Match[str]) -> str:
             name = found[1] or found[2]
             if not (value := self._get(name)):
                 raise Misconfigured(
                     f"The path uses ${name}, which is not set.",
-                    hint="Set it, or write the path out.",
+                    hint="Set it, or write the path in full.",
                 )
             return value
 
-        return self.expand_home(Path(_VARIABLE.sub(value_of, path)))
+        return self.expand_home(Path(_VARIABLE.sub(expand_variable, path)))
 
     def expand_home(self, path: Path) -> Path:
-        """Return the path with `~` filled in.
+        """Return the path with `~` or `~user` expanded.
 
         Raises:
-            Misconfigured: nobody knows where that is.
+            Misconfigured: the home folder is unknown.
         """
         if path.parts[:1] == ("~",) and (home := self._get("HOME")):
             return Path(home, *path.parts[1:])
@@ -203,8 +208,8 @@ class Environment:
             return path.expanduser()
         except RuntimeError as error:
             raise Misconfigured(
-                f"The home folder of {path.parts[0]!r} is not known.",
-                hint="Write the path out, or set $HOME.",
+                f"The home folder of {path.parts[0]!r} is unknown.",
+                hint="Write the path in full, or set $HOME.",
             ) from error
 
     def _get(self, name: str) -> str:
@@ -216,7 +221,7 @@ def process_environment() -> Environment:
     return Environment(os.environ)
 
 
-def _named_variables(key: str, value: object) -> dict[str, object]:
+def _flatten(key: str, value: object) -> dict[str, object]:
     if not isinstance(value, Mapping):
         return {key: value}
     entries = cast("Mapping[object, object]", value)  # a Mapping's types are erased

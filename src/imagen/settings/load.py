@@ -1,4 +1,4 @@
-"""Where the config file is looked for, and what holds without one."""
+"""Find and read the config file; the defaults without one."""
 
 from collections.abc import Callable
 from pathlib import Path
@@ -13,20 +13,23 @@ from imagen.settings.styles import SAMPLE_STYLES
 
 FILE_NAME = "imagen.yaml"
 LARGEST_FILE = 4_000_000
-"""Bytes; a config has a few thousand, and /dev/zero has no end."""
+"""Bytes, at most. A config has a few thousand, and /dev/zero never ends."""
 
 
 def find_config(explicit: str | None, environment: Environment) -> tuple[Path, bool]:
-    """Return where the config is looked for, and whether somebody named that place.
+    """Return the path of the config file, and whether the user chose it.
 
-    The flag, else `$IMAGEN_CONFIG`, else `~/.config/imagen.yaml`.
+    `explicit` (the flag), else `$IMAGEN_CONFIG`, else `~/.config/imagen.yaml`.
+
+    Raises:
+        Misconfigured: the path is empty, or its home folder is unknown.
     """
     named = environment.config_path if explicit is None else explicit
     if named is None:
         return environment.config_home / FILE_NAME, False
     if not named:
         raise Misconfigured(
-            "The path of the config is empty.", hint="Give --config a file."
+            "The path of the config file is empty.", hint="Give --config a file."
         )
     return environment.expand_home(Path(named)), True
 
@@ -40,13 +43,13 @@ def load_settings(
     """Return the settings of the config file, or the defaults without one.
 
     Args:
-        explicit: The file that the flag names.
-        environment: Where `$IMAGEN_CONFIG` and `~` are looked up.
-        adapter_of: Finds an adapter by its name, or raises Misconfigured.
+        explicit: The path given by the flag; None if it was not given.
+        environment: The environment variables, `$IMAGEN_CONFIG` among them.
+        adapter_of: Returns the adapter of that name, or raises Misconfigured.
 
     Raises:
-        Misconfigured: a file that was named is not there, or cannot be read.
-        InvalidConfig: something is wrong in it.
+        Misconfigured: the file cannot be read, or the user chose it and it is missing.
+        InvalidConfig: the file has errors.
     """
     path, named = find_config(explicit, environment)
     content = _read_file(path, named=named)
@@ -62,7 +65,7 @@ def load_settings(
 
 
 def default_settings(adapter_of: Callable[[str], Adapter[Any]]) -> Settings:
-    """Return what holds without a config: the mock, and the styles of the sample."""
+    """Return the settings without a config: the mock, and the styles of the sample."""
     instance = Instance(name=MOCK, adapter=MOCK)
     options = adapter_of(MOCK).options()
     return Settings(
@@ -81,23 +84,25 @@ def _read_file(path: Path, *, named: bool) -> bytes | None:
         if not named:
             return None
         raise Misconfigured(
-            f"There is no config at {path}.",
-            hint="`imagen config init` prints a sample to begin with.",
+            f"The config file {path} does not exist.",
+            hint="`imagen config init` prints a sample to start from.",
         ) from None
     except IsADirectoryError:
         raise Misconfigured(
-            f"The config {path} is a folder.", hint=f"Name a file in it: {FILE_NAME}."
+            f"The config file {path} is a folder.",
+            hint=f"Give the path of a file in it, such as {FILE_NAME}.",
         ) from None
     except OSError as error:
         raise Misconfigured(
-            f"The config {path} cannot be read: {error.strerror or 'it is no file'}.",
-            hint="Check that it is a file, and that you may read it.",
+            f"The config file {path} cannot be read: "
+            f"{error.strerror or 'not a regular file'}.",
+            hint="Check that it is a file, and that you have permission to read it.",
         ) from error
-    except ValueError:  # a NUL, or half a surrogate
-        raise Misconfigured(f"{str(path)!r} cannot be the path of a config.") from None
+    except ValueError:  # a NUL character, or a lone surrogate
+        raise Misconfigured(f"{str(path)!r} is not a valid path.") from None
     if len(content) > LARGEST_FILE:
         raise Misconfigured(
-            f"The config {path} is larger than {LARGEST_FILE} bytes.",
+            f"The config file {path} is larger than {LARGEST_FILE} bytes.",
             hint="Check that it is the right file.",
         )
     return content

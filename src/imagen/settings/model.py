@@ -1,6 +1,8 @@
-"""Every key of imagen.yaml, said once: its type, its limits, its default, its words.
+"""The schema of imagen.yaml: type, limits, default and description of every key.
 
-The validator reads the types, the sample is printed from the descriptions.
+The validator reads the types and limits, the sample config is printed from the
+descriptions and examples. In `Meta.extra`, `shape` says what is expected in place of
+the type, `unit` follows a number, and `alone` marks the short form of a struct.
 """
 
 from collections.abc import Mapping
@@ -23,7 +25,7 @@ from imagen.domain.size import Size
 from imagen.domain.style import Style
 
 MOCK = "mock"
-"""The instance that is there without any config."""
+"""The name of the backend that exists without any config."""
 
 _NAMES = ", ".join(f"{{{name}}}" for name in PLACEHOLDERS)
 
@@ -31,11 +33,12 @@ _NAMES = ", ".join(f"{{{name}}}" for name in PLACEHOLDERS)
 Dollars: TypeAlias = Annotated[
     float, Meta(ge=0, le=1_000_000_000, extra={"unit": "US dollars"})
 ]
-"""As it is written; it becomes exact before anything is reckoned with it."""
+"""An amount as YAML has it; `to_decimal` makes it exact before any arithmetic."""
 
 
 CloudSync: TypeAlias = Literal["auto", "on", "off"]
 
+# Lower and upper case; `validate` makes it lower, as PostgreSQL prints UUIDs.
 UserId: TypeAlias = Annotated[
     str,
     Meta(
@@ -43,16 +46,16 @@ UserId: TypeAlias = Annotated[
         extra={"shape": "a UUID"},
     ),
 ]
-"""The id of a user of Supabase; "" is nobody."""
+"""The id of a Supabase user; "" for no user."""
 
 
 class OutputSettings(msgspec.Struct, frozen=True, kw_only=True):
-    """Where images go and what goes with them."""
+    """The folder and names of images, and the files beside them."""
 
     dir: Annotated[
         Path,
         Meta(
-            description="The folder for images; default: the current one.",
+            description="The folder for images; without it, the current folder.",
             examples=["~/Pictures/imagen"],
         ),
     ] = Path()
@@ -60,37 +63,37 @@ class OutputSettings(msgspec.Struct, frozen=True, kw_only=True):
         str,
         Meta(
             min_length=1,
-            description=f"What a file is called, from {_NAMES}; may contain /.",
+            description=f"Template of file names, from {_NAMES}; / makes folders.",
             examples=["{date}/{time}-{slug}-{seed}.{ext}"],
         ),
     ] = DEFAULT_TEMPLATE
     sidecar: Annotated[
         bool,
-        Meta(description="A JSON file beside each image: how to make it again."),
+        Meta(description="Write a JSON file with the parameters of each image."),
     ] = True
-    metadata: Annotated[bool, Meta(description="The same inside the image file.")] = (
-        True
-    )
+    metadata: Annotated[
+        bool, Meta(description="Write the same into the image file.")
+    ] = True
     cloud_sync: Annotated[
         CloudSync,
         Meta(
-            description="A copy of each image in Supabase: auto (if it is set up), on"
-            " or off.",
+            description="Upload a copy of each image to Supabase: auto (if configured),"
+            " on or off.",
             examples=["auto"],
         ),
     ] = "auto"
     preview: Annotated[
         Mode,
         Meta(
-            description="Whether a tmux window shows each image, auto, on or off; auto"
-            " does in tmux if stdout is a terminal.",
+            description="Show each image in a tmux window: auto (in tmux, if stdout is"
+            " a terminal), on or off.",
             examples=["auto"],
         ),
     ] = "auto"
 
 
 class PriceBlock(msgspec.Struct, frozen=True, kw_only=True):
-    """What one call is charged: all of it together."""
+    """The price of one call: the sum of its rates."""
 
     per_call: Dollars | None = None
     per_image: Annotated[Dollars | None, Meta(extra={"alone": True})] = None
@@ -99,14 +102,15 @@ class PriceBlock(msgspec.Struct, frozen=True, kw_only=True):
     per_million_tokens: Mapping[str, Dollars] = {}
 
     def __post_init__(self) -> None:
+        # `price: {}` would be a price of 0 dollars, and every budget would allow it.
         if not self._rates():
             raise InvalidRequest(
-                "The price says nothing.",
+                "The price has no rate.",
                 hint=f"Give a number, or some of {', '.join(self.__struct_fields__)}.",
             )
 
     def to_price(self) -> Price:
-        """Return it as it is reckoned with."""
+        """Return the price with exact rates."""
         return Price(rates=self._rates(), source="config")
 
     def _rates(self) -> tuple[Rate, ...]:
@@ -129,48 +133,53 @@ class PriceBlock(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class BackendBlock(msgspec.Struct, frozen=True, kw_only=True):
-    """The keys of an instance that mean the same for every adapter."""
+    """The keys of a backend that mean the same for every adapter."""
 
     adapter: Annotated[
         str,
-        Meta(description="Which adapter it is an instance of.", examples=["mock"]),
+        Meta(description="The adapter of this backend.", examples=["mock"]),
     ]
     timeout: Annotated[
         float,
         Meta(
             gt=0,
-            description="Seconds for one image; then the job is cancelled.",
+            description="Seconds for one image, after which the job is cancelled.",
             examples=[120],
             extra={"unit": "seconds"},
         ),
     ] = DEFAULT_TIMEOUT
     concurrency: Annotated[
         int,
-        Meta(ge=1, description="Calls at once for one request.", examples=[4]),
+        Meta(ge=1, description="Parallel calls of one request.", examples=[4]),
     ] = 1
     size: Annotated[
         Size | None,
         Meta(
-            description="Used unless the request or its style names one.",
+            description="Used if neither the request nor its style has a size.",
             examples=["1024x1024"],
         ),
     ] = None
     steps: Annotated[
         int,
-        Meta(ge=0, description="Likewise; 0 leaves it to the backend.", examples=[20]),
+        Meta(
+            ge=0,
+            description="Used if neither the request nor its style has steps; 0: the"
+            " backend's default.",
+            examples=[20],
+        ),
     ] = 0
     price: Annotated[
         PriceBlock | None,
         Meta(
             description="US dollars for an image; or some of per_call, per_image,"
             " per_megapixel, per_second (a number each) and per_million_tokens (for"
-            " each kind). Goes before the price table.",
+            " each kind). Overrides the price table.",
             examples=[{"per_call": 0.01, "per_megapixel": 0.015}],
         ),
     ] = None
 
     def to_instance(self, name: str) -> Instance:
-        """Return the instance under its name."""
+        """Return the instance with that name."""
         return Instance(
             name=name,
             adapter=self.adapter,
@@ -183,39 +192,48 @@ class BackendBlock(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class StyleBlock(msgspec.Struct, frozen=True, kw_only=True):
-    """A way of asking."""
+    """A named prompt template with its parameters."""
 
     prompt: Annotated[
         str,
         Meta(
-            description="{prompt} is where the prompt goes; without it, in front.",
+            description="The prompt replaces {prompt}; without it, it comes first.",
             examples=["{prompt}, watercolour on rough paper"],
         ),
     ] = "{prompt}"
     negative: Annotated[
-        str, Meta(description="What to keep out.", examples=["text, watermark"])
+        str, Meta(description="The negative prompt.", examples=["text, watermark"])
     ] = ""
     size: Annotated[
         Size | None,
-        Meta(description="Used unless the request names one.", examples=["1536x768"]),
+        Meta(description="Used if the request has no size.", examples=["1536x768"]),
     ] = None
     steps: Annotated[
         int,
-        Meta(ge=0, description="Likewise; 0 leaves it to the backend.", examples=[30]),
+        Meta(
+            ge=0,
+            description="Used if the request has no steps; 0: the backend's default.",
+            examples=[30],
+        ),
     ] = 0
     seed: Annotated[
-        int, Meta(ge=0, description="Likewise; 0 draws one.", examples=[42])
+        int,
+        Meta(
+            ge=0,
+            description="Used if the request has no seed; 0: a random one.",
+            examples=[42],
+        ),
     ] = 0
     set: Annotated[
         Mapping[str, object],
         Meta(
-            description="Parameters of the backend's own, as with --set.",
+            description="Backend-specific parameters, as with --set.",
             examples=[{"guidance": 3.5}],
         ),
     ] = {}
 
     def to_style(self, name: str) -> Style:
-        """Return the style under its name."""
+        """Return the style with that name."""
         return Style(
             name=name,
             prompt=self.prompt,
@@ -228,23 +246,27 @@ class StyleBlock(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class BudgetBlock(msgspec.Struct, frozen=True, kw_only=True):
-    """What may be spent."""
+    """Limits of spending, each of which holds by itself."""
 
     call_usd: Annotated[
         Dollars | None,
-        Meta(description="At most this for one call, in US dollars.", examples=[0.1]),
+        Meta(
+            description="The most that one call may cost, in US dollars.",
+            examples=[0.1],
+        ),
     ] = None
     day_usd: Annotated[
-        Dollars | None, Meta(description="In one day, UTC.", examples=[2])
+        Dollars | None, Meta(description="The most for one day (UTC).", examples=[2])
     ] = None
     week_usd: Annotated[
-        Dollars | None, Meta(description="In one ISO week, UTC.", examples=[20])
+        Dollars | None,
+        Meta(description="The most for one ISO week (UTC).", examples=[20]),
     ] = None
+    # None, so that a backend without the key takes that of `budget`.
     unknown: Annotated[
         Unknown | None,
         Meta(
-            description="What becomes of a call whose price is not known: refuse or"
-            " allow.",
+            description="Calls with an unknown price: refuse or allow.",
             examples=["refuse"],
         ),
     ] = None
@@ -252,12 +274,12 @@ class BudgetBlock(msgspec.Struct, frozen=True, kw_only=True):
     def to_budget(
         self, backend: str = "", *, caller: str = "", unknown: Unknown | None = None
     ) -> Budget:
-        """Return it as it is reckoned with.
+        """Return the budget in micro-dollars.
 
         Args:
-            backend: The one instance that it is about; "" is all of them together.
-            caller: Whose calls it is about; "" is everybody's.
-            unknown: What holds if it does not say.
+            backend: The backend that it limits; "" for all backends together.
+            caller: The caller that it limits; "" for all callers together.
+            unknown: The value of `unknown` if this block has none.
 
         Raises:
             ValueError: an amount is finer than a micro-dollar.
@@ -273,24 +295,24 @@ class BudgetBlock(msgspec.Struct, frozen=True, kw_only=True):
 
     @property
     def is_set(self) -> bool:
-        """Whether any of the keys is given."""
+        """Whether any key has a value."""
         keys = BudgetBlock.__struct_fields__
         return any(getattr(self, key) is not None for key in keys)
 
 
 class BudgetSettings(BudgetBlock, frozen=True, kw_only=True):
-    """What may be spent on all backends together, and on some of them."""
+    """Limits of spending for all backends together, and for single ones."""
 
     backends: Annotated[
         Mapping[str, BudgetBlock],
         Meta(
-            description="The same for one backend by its name; both hold.",
+            description="The same for single backends, by name; both limits hold.",
             examples=[{MOCK: {"day_usd": 1}}],
         ),
     ] = {}
 
     def to_budgets(self) -> tuple[Budget, ...]:
-        """Return every budget that there is."""
+        """Return every budget that has a limit."""
         own = (self.to_budget(),) if self.is_set else ()
         return own + tuple(
             block.to_budget(name, unknown=self.unknown)
@@ -300,54 +322,54 @@ class BudgetSettings(BudgetBlock, frozen=True, kw_only=True):
 
 
 class HistorySettings(msgspec.Struct, frozen=True, kw_only=True):
-    """How long what was made is remembered."""
+    """How long the history keeps its entries."""
 
     keep_days: Annotated[
         Annotated[int, Meta(ge=1, le=36500)] | None,
         Meta(
-            description="Days after which prompts are forgotten, if at all. The images"
-            " stay.",
+            description="Days after which entries of the history are deleted; default:"
+            " never. The image files stay.",
             examples=[90],
         ),
     ] = None
 
 
 class OwnerKey(msgspec.Struct, frozen=True, kw_only=True):
-    """Whose the copies in the cloud are."""
+    """The owner of the copies in the cloud."""
 
     owner_user_id: Annotated[
         UserId,
         Meta(
-            description="Your auth.users id on Supabase, whose the copies are; empty:"
-            " no copy.",
+            description="Your user id on Supabase (auth.users), which owns the copies."
+            " Leave it out to keep no copies.",
             examples=[""],
         ),
     ] = ""
 
 
 class ServeSettings(msgspec.Struct, frozen=True, kw_only=True):
-    """What `imagen serve` lets in, and how much of it at once."""
+    """Host names and limits of `imagen serve`."""
 
     hosts: Annotated[
         tuple[str, ...],
         Meta(
-            description="Names under which the server is reached, besides localhost,"
-            " this machine's own and addresses.",
+            description="Host names of the server, besides localhost, the name of this"
+            " machine and IP addresses.",
             examples=[["images.example.org"]],
         ),
     ] = ()
     url: Annotated[
         str,
         Meta(
-            description="How clients reach the server, for links to images; default: as"
-            " each of them called it.",
+            description="The URL of the server in links to images. Default: the Host"
+            " header of each request.",
             examples=["https://images.example.org"],
         ),
     ] = ""
     concurrency: Annotated[
         int,
         Meta(
-            ge=1, le=10_000, description="Requests that one backend works on at once."
+            ge=1, le=10_000, description="Requests that one backend processes at once."
         ),
     ] = 8
     queue: Annotated[
@@ -355,15 +377,14 @@ class ServeSettings(msgspec.Struct, frozen=True, kw_only=True):
         Meta(
             ge=0,
             le=1_000_000,
-            description="Requests that may wait for one backend; more are told to come"
-            " back later (429).",
+            description="Requests that may wait for one backend; more get HTTP 429.",
         ),
     ] = 1000
     workers: Annotated[
         Annotated[int, Meta(ge=1, le=64)] | None,
         Meta(
-            description="Processes that make images: one, and up to so many when it is"
-            " busy. Default: as many as there are cores, 4 at most.",
+            description="Worker processes, started as they are needed. Default: one for"
+            " each core, 4 at most.",
             examples=[2],
         ),
     ] = None
@@ -372,37 +393,37 @@ class ServeSettings(msgspec.Struct, frozen=True, kw_only=True):
         Meta(
             ge=0,
             le=3600,
-            description="Seconds that running requests get to end when the server is"
-            " told to stop.",
+            description="Seconds that running requests have to finish when the server"
+            " stops.",
         ),
     ] = 30.0
     count: Annotated[
         int,
-        Meta(ge=1, le=MAX_IMAGES, description="Images that one request may ask for."),
+        Meta(ge=1, le=MAX_IMAGES, description="Images in one request, at most."),
     ] = 10
     prompt: Annotated[
         int,
-        Meta(ge=1, description="Characters that a prompt may have."),
+        Meta(ge=1, description="Characters in a prompt, at most."),
     ] = 32_000
     megapixels: Annotated[
         float,
-        Meta(gt=0, description="Millions of pixels that one image may have."),
+        Meta(gt=0, description="Megapixels of one image, at most."),
     ] = 36.0
     body: Annotated[
         int,
-        Meta(ge=1024, description="Bytes that one request may have."),
+        Meta(ge=1024, description="Bytes of one request body, at most."),
     ] = 64_000_000
     budgets: Annotated[
         Mapping[str, BudgetBlock],
         Meta(
-            description="What a caller may spend, by the name of the API key; beside"
+            description="Limits for single callers, by the name of the API key, besides"
             " `budget`.",
             examples=[{"team": {"day_usd": 1}}],
         ),
     ] = {}
 
     def to_budgets(self) -> tuple[Budget, ...]:
-        """Return every budget of a caller."""
+        """Return the budget of each caller that has a limit."""
         return tuple(
             block.to_budget(caller=name)
             for name, block in self.budgets.items()
@@ -411,46 +432,49 @@ class ServeSettings(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class ConfigFile(OwnerKey, frozen=True, kw_only=True):
-    """The keys at the top of the file."""
+    """The keys at the top level of the file."""
 
     default_backend: Annotated[
         str | None,
         Meta(
-            description="Default: the only instance there is, else mock.",
+            description="The backend of requests that name none. Without this key: the"
+            " only one in the file, else mock.",
             examples=[MOCK],
         ),
     ] = None
     output: Annotated[
-        OutputSettings, Meta(description="Where images go and what goes with them.")
+        OutputSettings,
+        Meta(description="Folder and names of images, sidecars, copies."),
     ] = OutputSettings()
     budget: Annotated[
-        BudgetSettings, Meta(description="What may be spent; more is not sent.")
+        BudgetSettings,
+        Meta(description="Limits of spending; calls above are not sent."),
     ] = BudgetSettings()
     history: Annotated[
-        HistorySettings, Meta(description="How long what was made is remembered.")
+        HistorySettings, Meta(description="How long the history keeps its entries.")
     ] = HistorySettings()
     serve: Annotated[
-        ServeSettings, Meta(description="What `imagen serve` lets in.")
+        ServeSettings, Meta(description="Host names and limits of `imagen serve`.")
     ] = ServeSettings()
     backends: Annotated[
         Mapping[str, BackendBlock],
         Meta(
-            description="Instances, each a name with its adapter and that adapter's"
-            " own keys."
+            description="Backends by name, each with its adapter and that adapter's own"
+            " keys."
         ),
     ] = {}
     styles: Annotated[
         Mapping[str, StyleBlock],
-        Meta(description="Ways of asking, for --style."),
+        Meta(description="Prompt templates for --style, by name."),
     ] = {}
 
 
 class BackendSettings(msgspec.Struct, frozen=True, kw_only=True):
-    """An instance, and what the config says to its adapter.
+    """A backend of the config.
 
     Attributes:
-        instance: What imagen itself needs to know of it.
-        options: The adapter's own block, valid.
+        instance: Name, adapter and the keys that every adapter has.
+        options: The keys of the adapter, as its options struct.
     """
 
     instance: Instance
@@ -458,18 +482,18 @@ class BackendSettings(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Settings(msgspec.Struct, frozen=True, kw_only=True):
-    """Everything that a config says, valid and with the defaults filled in.
+    """The validated config, with the defaults filled in.
 
     Attributes:
-        default_backend: The instance that is used unless another is named.
-        output: Where images go and what goes with them.
-        owner_user_id: Whose the copies in the cloud are; "" is nobody.
-        backends: Every instance by its name; `mock` is always among them.
-        styles: Every style by its name.
-        budgets: What may be spent.
-        history: How long what was made is remembered.
-        serve: What `imagen serve` lets in.
-        path: The file that it came from; None without one.
+        default_backend: The name of the backend for requests that name none.
+        output: The folder and names of images, and the files beside them.
+        owner_user_id: The owner of the copies in the cloud; "" for none.
+        backends: The backends by name; always includes `mock`.
+        styles: The styles by name.
+        budgets: The limits of spending, those of single callers included.
+        history: How long the history keeps its entries.
+        serve: The host names and limits of `imagen serve`.
+        path: The config file; None without one.
     """
 
     default_backend: str
@@ -484,7 +508,8 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
 
 
 def to_decimal(usd: float) -> Decimal:
-    """Return an amount as it was written."""
+    """Return an amount with the digits that the file has."""
+    # Decimal(0.1) is 0.1000000000000000055...; the shortest repr is what was written.
     return Decimal(str(usd))
 
 
@@ -492,6 +517,6 @@ def to_micros(usd: float | None) -> int | None:
     """Return an amount in micro-dollars.
 
     Raises:
-        ValueError: it is finer than that.
+        ValueError: it is finer than a micro-dollar.
     """
     return None if usd is None else usd_to_micros(to_decimal(usd))

@@ -1,4 +1,4 @@
-"""Reads values as their types demand, and says in plain words what does not fit."""
+"""Convert YAML values to the types of structs; describe in plain words what differs."""
 
 import math
 import types
@@ -25,29 +25,35 @@ StructT = TypeVar("StructT", bound=msgspec.Struct)
 
 
 class MismatchError(Exception):
-    """The value does not fit; a note says why."""
+    """The value has another type; the problem is added already."""
 
 
 class Reader:
-    """Reads one document; collects everything that is wrong in it."""
+    """Converts the values of one document, and collects every error in it.
+
+    Args:
+        document: The parsed file.
+        expand: Expands `~` and `$VAR` in a path.
+    """
 
     def __init__(self, document: Document, *, expand: Callable[[str], Path]) -> None:
         self._source = document.source
         self._expand = expand
         self._secrets = find_secrets(document)
         self._problems = [*document.problems, *self._secrets.values()]
-        self._noted = {(problem.line, problem.key) for problem in self._problems}
+        # One error for each key: what follows from the first would only repeat it.
+        self._reported = {(problem.line, problem.key) for problem in self._problems}
 
     def problems(self) -> tuple[ConfigProblem, ...]:
-        """Return everything that was found, in the order of the lines."""
+        """Return every error, in the order of the lines."""
         return tuple(sorted(self._problems, key=lambda problem: problem.line))
 
     def add_problem(
         self, line: int, path: KeyPath, message: str, suggestion: str = ""
     ) -> None:
-        """Add a problem; of a place that holds a secret nothing more is said."""
+        """Add an error, unless its key has one already, or is inside a secret."""
         inside = any(path[:end] in self._secrets for end in range(len(path) + 1))
-        if inside or (line, format_key_path(path)) in self._noted:
+        if inside or (line, format_key_path(path)) in self._reported:
             return
         problem = ConfigProblem(
             file=self._source,
@@ -57,10 +63,11 @@ class Reader:
             suggestion=suggestion,
         )
         self._problems.append(problem)
-        self._noted.add((line, format_key_path(path)))
+        self._reported.add((line, format_key_path(path)))
 
     def add_error(self, line: int, path: KeyPath, error: Exception) -> None:
-        """Add what a value says of itself, unless it could say a secret."""
+        """Add the error that a value raised."""
+        # The message may quote the value, and so a secret that is inside.
         if any(secret[: len(path)] == path for secret in self._secrets):
             return
         hint = error.hint if isinstance(error, ImagenError) else ""
@@ -71,7 +78,7 @@ class Reader:
     def read_entries(
         self, node: YamlNode, path: KeyPath, line: int
     ) -> Mapping[str, Entry]:
-        """Return the entries of a mapping; nothing at all is an empty one."""
+        """Return the entries of a mapping; null is an empty one."""
         if isinstance(node.value, Mapping):
             return node.value
         if node.value is not None:
@@ -86,7 +93,7 @@ class Reader:
         path: KeyPath,
         *structs: type[msgspec.Struct],
     ) -> None:
-        """Note every key that none of the structs has."""
+        """Add an error for every key that none of the structs has."""
         known = [
             field.encode_name
             for struct in structs
@@ -105,7 +112,7 @@ class Reader:
         line: int,
         struct: type[msgspec.Struct],
     ) -> dict[str, object] | None:
-        """Return the values of a struct's fields; None if one is missing or wrong."""
+        """Return the values of a struct's fields; None if one is missing or invalid."""
         values: dict[str, object] = {}
         complete = True
         for field in msgspec.structs.fields(struct):
@@ -130,7 +137,7 @@ class Reader:
     def read_struct(
         self, node: YamlNode, path: KeyPath, line: int, struct: type[StructT]
     ) -> StructT | None:
-        """Return a mapping as a struct; None if something in it is wrong."""
+        """Return a mapping as a struct; None if it has an error."""
         entries = self.read_entries(node, path, line)
         self.check_keys(entries, path, struct)
         values = self.read_values(entries, path, line, struct)
@@ -143,7 +150,7 @@ class Reader:
         struct: type[StructT],
         values: Mapping[str, object],
     ) -> StructT | None:
-        """Return the struct; None if the values do not go together."""
+        """Return the struct; None if it refuses the combination of values."""
         try:
             return struct(**values)
         except (ImagenError, ValueError, TypeError) as error:
@@ -182,7 +189,7 @@ class Reader:
     def _read_struct_or_value(
         self, node: YamlNode, path: KeyPath, line: int, kind: type[StructT]
     ) -> StructT | None:
-        """Read a mapping; a single value is that of the field marked `alone`."""
+        """Read a mapping, or the value of the field that is marked `alone`."""
         alone = _find_short_form(kind)
         if alone is None or isinstance(node.value, Mapping | tuple):
             return self.read_struct(node, path, line, kind)
@@ -240,19 +247,26 @@ class Reader:
 
 _MAPPINGS: tuple[object, ...] = (dict, Mapping)
 _LISTS: tuple[object, ...] = (list, tuple, Sequence, set, frozenset)
+# `Optional[X]` and `X | None` have different origins until Python 3.14.
+_UNIONS: tuple[object, ...] = (Union, types.UnionType)
 
 
 def suggest_choice(name: str, known: Sequence[str]) -> str:
-    """Return what may have been meant, else what there is."""
+    """Return the name that is similar, else all names that are known."""
     if near := suggest_name(name, known):
         return f"did you mean {display_key(near)}?"
-    there = ", ".join(display_key(each) for each in known)
-    return f"there is {there}" if there else "there is none"
+    names = ", ".join(display_key(each) for each in known)
+    return f"use one of {names}" if len(known) > 1 else f"use {names}" if names else ""
 
 
 def describe_type(kind: object) -> str:
-    """Return in plain words what values a type has."""
+    """Return in plain words which values a type has, such as `a number above 0`.
+
+    `shape` in `Meta.extra` replaces the description of the type. A regular expression
+    is never shown: without a `shape`, the example of the field stands for it.
+    """
     bare, metas = _strip_annotations(kind), _find_metas(kind)
+    example = _find_example(kind)
     if get_origin(bare) is Literal:
         what = "one of " + ", ".join(map(str, get_args(bare)))
     elif isinstance(bare, type) and issubclass(bare, Enum):
@@ -264,11 +278,18 @@ def describe_type(kind: object) -> str:
         ) or (
             "a mapping" if plain in _MAPPINGS else "a list" if plain in _LISTS else ""
         )
-        what = what or "a value that fits"
+        if not what and plain in _UNIONS:
+            parts = [part for part in get_args(bare) if part is not type(None)]
+            what = " or ".join(map(describe_type, parts))
+            # Each part is described with its own limits; the rest are those of all.
+            metas = metas[sum(len(_find_metas(part)) for part in parts) :]
+        what = what or "a value of another type"
     for meta in metas:
         extra = meta.extra or {}
         if "shape" in extra:
             return f"{extra['shape']}"
+        if meta.pattern is not None and example:
+            return f"{'a URL' if _find_scheme(example) else what} such as {example}"
         what += f" of {extra['unit']}" if "unit" in extra else ""
         what += _describe_limits(meta)
     return what
@@ -288,7 +309,7 @@ def _describe_limits(meta: msgspec.Meta) -> str:
     lowest, highest = meta.ge, meta.le
     if lowest is not None and highest is not None:
         return f" from {lowest} to {highest}"
-    said = [
+    limits = [
         words.format(limit)
         for limit, words in (
             (meta.gt, "above {}"),
@@ -296,25 +317,28 @@ def _describe_limits(meta: msgspec.Meta) -> str:
             (meta.lt, "below {}"),
             (highest, "up to {}"),
             (meta.multiple_of, "that is a multiple of {}"),
-            (meta.pattern, "that matches {}"),
+            (meta.pattern, "in the form that the adapter requires"),
         )
         if limit is not None
     ]
     if meta.min_length:
-        said.append(
+        limits.append(
             "that is not empty"
             if meta.min_length == 1
             else f"of at least {meta.min_length}"
         )
     if meta.max_length is not None:
-        said.append(f"of at most {meta.max_length}")
-    return "".join(f" {words}" for words in said)
+        limits.append(f"of at most {meta.max_length}")
+    return "".join(f" {words}" for words in limits)
 
 
 def _suggest_fix(value: object, kind: object) -> str:
     bare = _strip_annotations(kind)
     if bare is str and isinstance(value, (bool, int, float)):
         return "put it in quotes"
+    scheme = _find_scheme(_find_example(kind))
+    if bare is str and scheme and isinstance(value, str) and "://" not in value:
+        return f"begin it with {scheme}"
     if isinstance(bare, type) and issubclass(bare, Enum):
         options = [str(member.value) for member in bare]
     else:
@@ -326,10 +350,10 @@ def _suggest_fix(value: object, kind: object) -> str:
 
 
 def _strip_annotations(kind: object) -> object:
-    """Return a type without its annotations, and without its None."""
+    """Return a type without its annotations and without None."""
     while get_origin(kind) is Annotated:
         kind = get_args(kind)[0]
-    if get_origin(kind) in {Union, types.UnionType}:
+    if get_origin(kind) in _UNIONS:
         others = [part for part in get_args(kind) if part is not type(None)]
         return _strip_annotations(others[0]) if len(others) == 1 else kind
     return kind
@@ -345,13 +369,13 @@ def _find_metas(kind: object) -> list[msgspec.Meta]:
         inner, *metas = get_args(kind)
         own = [meta for meta in metas if isinstance(meta, msgspec.Meta)]
         return [*_find_metas(inner), *own]
-    if get_origin(kind) in {Union, types.UnionType}:
+    if get_origin(kind) in _UNIONS:
         return [meta for part in get_args(kind) for meta in _find_metas(part)]
     return []
 
 
 def describe_field(kind: object) -> tuple[str, object]:
-    """Return a field's description, and an example if it has one."""
+    """Return the description of a field, and its example; None if it has none."""
     description, example = "", None
     for meta in _find_metas(kind):
         description = meta.description or description
@@ -359,8 +383,18 @@ def describe_field(kind: object) -> tuple[str, object]:
     return description, example
 
 
+def _find_example(kind: object) -> str:
+    _, example = describe_field(kind)
+    return example if isinstance(example, str) else ""
+
+
+def _find_scheme(example: str) -> str:
+    scheme, separator, _ = example.partition("://")
+    return scheme + separator if separator else ""
+
+
 def get_default(field: FieldInfo) -> object:
-    """Return what holds when the key is not given; None if it must be."""
+    """Return the default of a field; None if the field is required."""
     if not isinstance(field.default_factory, type(msgspec.NODEFAULT)):
         return field.default_factory()
     if isinstance(field.default, type(msgspec.NODEFAULT)):
@@ -369,7 +403,7 @@ def get_default(field: FieldInfo) -> object:
 
 
 def _find_short_form(struct: type[msgspec.Struct]) -> FieldInfo | None:
-    """Return the field that a value stands for which is given without a key."""
+    """Return the field that a value without a key belongs to."""
     for field in msgspec.structs.fields(struct):
         if any(
             meta.extra and "alone" in meta.extra for meta in _find_metas(field.type)
@@ -381,7 +415,7 @@ def _find_short_form(struct: type[msgspec.Struct]) -> FieldInfo | None:
 def _accepts_null(kind: object) -> bool:
     while get_origin(kind) is Annotated:
         kind = get_args(kind)[0]
-    if get_origin(kind) in {Union, types.UnionType}:
+    if get_origin(kind) in _UNIONS:
         return type(None) in get_args(kind)
     return kind is type(None) or kind is object
 
@@ -393,5 +427,5 @@ def _accept_instance(kind: type, value: object) -> object:
 
 
 def _lower_first(text: str) -> str:
-    """Return a sentence to go in brackets; a proper name stays as it is."""
+    """Return a sentence as it stands in brackets; an acronym keeps its case."""
     return text[:1].lower() + text[1:] if text[1:2].islower() else text

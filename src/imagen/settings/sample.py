@@ -1,4 +1,4 @@
-"""The complete imagen.yaml, written from the definitions that validate one."""
+"""The sample imagen.yaml, generated from the schema that validates one."""
 
 import re
 import textwrap
@@ -28,18 +28,18 @@ from imagen.settings.styles import SAMPLE_STYLES
 
 WIDTH = 80
 _COLUMN = 38
-"""Where the comments begin, behind what is not too long."""
+"""The column of comments, behind keys that are short enough."""
 
 _HEAD = """\
-# imagen.yaml. `imagen config validate` checks it, `imagen config path` says
-# where it belongs. A key behind a "#" can be left out, and is shown with its
-# default or an example. Tokens never stand here: a key that ends in _env names
-# the environment variable that holds one.
+# imagen.yaml. `imagen config validate` checks it, `imagen config path` prints
+# its path. A key behind a "#" is optional, and is shown with its default or an
+# example. Do not put tokens here: a key that ends in _env has the name of the
+# environment variable that holds one.
 """
 
 
 def sample_config(adapters: Mapping[str, Adapter[Any]]) -> str:
-    """Return a config that names every key, with its meaning and its default."""
+    """Return a config with every key, its description and its default."""
     top = {field.encode_name: field for field in msgspec.structs.fields(ConfigFile)}
     names = sorted(adapters, key=lambda name: (name != MOCK, name))
     lines = [
@@ -114,7 +114,7 @@ def _format_section(
 def _format_key(
     field: FieldInfo, *, indent: int, value: object = None, comment: bool = True
 ) -> list[str]:
-    """Return the lines of one key: live if it has a value, or must have one."""
+    """Return the lines of one key, commented out if it is optional."""
     description, example = describe_field(field.type)
     description = description if comment else ""
     live = value is not None or field.required
@@ -123,9 +123,9 @@ def _format_key(
         empty = default in (None, "", {}, [], (), Path())
         value = default if example is None or not empty else example
     margin = " " * indent + ("" if live else "# ")
-    written = f"{margin}{field.encode_name}: {_to_yaml(value)}"
-    if len(written) <= WIDTH:
-        return _add_comment(written, description, indent=indent)
+    entry = f"{margin}{field.encode_name}: {_to_yaml(value)}"
+    if len(entry) <= WIDTH:
+        return _add_comment(entry, description, indent=indent)
     folded = textwrap.wrap(
         str(value), WIDTH - indent - 4, break_long_words=False, break_on_hyphens=False
     )
@@ -136,14 +136,14 @@ def _format_key(
     ]
 
 
-def _add_comment(written: str, comment: str, *, indent: int) -> list[str]:
-    """Return a line with its comment: behind it where there is room, else above."""
+def _add_comment(entry: str, comment: str, *, indent: int) -> list[str]:
+    """Return a line with its comment: behind it if there is room, else above."""
     if not comment:
-        return [written]
-    if len(written) > _COLUMN - 2:
-        return [*_format_comment(comment, indent=indent), written]
+        return [entry]
+    if len(entry) > _COLUMN - 2:
+        return [*_format_comment(comment, indent=indent), entry]
     first, *others = textwrap.wrap(comment, WIDTH - _COLUMN - 2)
-    beside = [f"{written:<{_COLUMN}}# {first}"]
+    beside = [f"{entry:<{_COLUMN}}# {first}"]
     return beside + [f"{'':<{_COLUMN}}# {line}" for line in others]
 
 
@@ -168,7 +168,7 @@ def _to_plain(value: object) -> object:
     return str(value) if isinstance(value, Path | Size) else value
 
 
-# Text that is the same without quotes: a word that is no number, and none of YAML's.
+# Text that YAML reads the same without quotes: not a number, and none of its keywords.
 _PLAIN_TEXT = re.compile(
     r"(?!(?i:true|false|null)$)(?:[A-Za-z_/][\w./-]*|~?/[\w./-]+|[0-9]+x[0-9]+)"
     r"(?::[\w./-]+)*",

@@ -1,4 +1,4 @@
-"""What looks like a secret, so that none stands in the config or in a message."""
+"""Detection of secrets, so that none is in the config file or in a message."""
 
 import re
 from collections.abc import Iterator, Mapping
@@ -8,7 +8,9 @@ from imagen.settings.tree import ConfigProblem, Document, KeyPath, YamlNode
 
 HIDDEN = "(hidden)"
 LONGEST_SHOWN = 60
+"""Characters of a value or key in a message."""
 
+# Splits `APIKey`, `apiKey` and `api-key` alike, so that `monkey` is one word.
 _WORDS = re.compile(r"[A-Z]+(?![a-z])|[A-Z]?[a-z]+|[0-9]+", re.ASCII)
 _SECRET_WORDS = {
     *("token", "key", "secret", "password", "passwd", "passphrase", "authorization"),
@@ -16,16 +18,18 @@ _SECRET_WORDS = {
     *("apikeys", "apitoken", "accesstoken"),
 }
 
-# What vendors put before a token, and what its rest is made of.
+# The prefixes that vendors give their tokens.
 _PREFIXES = (
     r"r8_|sk[-_]|hf_|sb_secret_|sbp_|gsk_|xai-|gh[opsur]_|github_pat_|glpat-|whsec_"
     r"|rk_live_|rpa_|tgp_|nvapi-|pplx-|xox[abprs]-|fw_|AIza|AKIA|eyJ|ya29\."
 )
+# Within a sentence a prefix needs a longer rest, since `sk-` and `key-` occur in words,
+# and the word after `bearer` needs a digit, since "Bearer of gold" is a prompt.
 _SECRET_TEXT = re.compile(
     rf"""
       ^\s*(?:{_PREFIXES})[\w.~+/=-]{{3,}}               # the whole text is a token
     | (?<![\w-])(?:{_PREFIXES})[\w.~+/=-]{{12,}}        # or it is in the middle
-    | (?<![\w-])(?:key|comfyui)-(?=[\w-]*\d)\w{{16,}}   # `key-light` is no secret
+    | (?<![\w-])(?:key|comfyui)-(?=[\w-]*\d)\w{{16,}}   # but not `key-light`
     | ^\s*(?i:bearer|basic|token|key)\s+(?=\S*\d)\S{{6,}}\s*$
     | (?<!\w)(?i:bearer)\s+(?=\S*\d)[\w.~+/=-]{{16,}}
     | [0-9a-f]{{8}}-(?:[0-9a-f]{{4}}-){{3}}[0-9a-f]{{12}}:[0-9a-f]{{16,}}  # fal
@@ -42,7 +46,7 @@ _Found: TypeAlias = tuple[KeyPath, int, str, str]
 
 
 def find_secrets(document: Document) -> dict[KeyPath, ConfigProblem]:
-    """Return every place that holds a secret, with what to write instead."""
+    """Return an error for every place that holds a secret, by its key path."""
     return {
         path: ConfigProblem(
             file=document.source,
@@ -58,34 +62,35 @@ def find_secrets(document: Document) -> dict[KeyPath, ConfigProblem]:
 
 
 def is_secret(text: str) -> bool:
-    """Whether the text looks like a token, or has a password in it."""
+    """Whether the text looks like a token, or contains a password."""
     return _SECRET_TEXT.search(text) is not None
 
 
 def is_named_like_secret(key: str) -> bool:
-    """Whether a key is named like one that holds a secret; `api_key_env` is not."""
+    """Whether the name of a key says that it holds a secret, unlike `api_key_env`."""
     words = _split_words(key)
     return not is_named_like_variable(key) and not _SECRET_WORDS.isdisjoint(words)
 
 
 def is_named_like_variable(key: str) -> bool:
-    """Whether a key names the environment variable that holds a secret."""
+    """Whether the name of a key says that it holds a variable's name."""
     return len(words := _split_words(key)) > 1 and words[-1] == "env"
 
 
 def is_variable(text: str) -> bool:
-    """Whether the text could be a variable's name, and not the secret itself."""
+    """Whether the text can be the name of a variable, rather than a secret."""
     if not _VARIABLE.fullmatch(text) or is_secret(text):
         return False
     if len(text) < _SHORTEST_TOKEN:
         return True
+    # Long names have only one case, or underscores between words; tokens mix all.
     digits = any(letter.isdigit() for letter in text)
     mixed = text not in {text.lower(), text.upper()}
     return not (digits and (mixed or "_" not in text))
 
 
 def format_key_path(path: KeyPath) -> str:
-    """Return `backends.mock.delay`, without secrets that stand for keys."""
+    """Return a key path such as `backends.mock.delay`, with secret keys hidden."""
     text = ""
     for step in path:
         if isinstance(step, int):
@@ -96,14 +101,14 @@ def format_key_path(path: KeyPath) -> str:
 
 
 def display_key(key: str) -> str:
-    """Return a key or name as it can be printed."""
+    """Return a key or name for a message: printable, short, never a secret."""
     if is_secret(key):
         return HIDDEN
     return _truncate(key if key.isprintable() else ascii(key)[1:-1]) or "''"
 
 
 def display_value(value: object) -> str:
-    """Return a value as it can be printed in "expected ..., got ..."."""
+    """Return a value for a message: quoted, short, never a secret."""
     if value is None:
         return "nothing"
     if isinstance(value, bool):
@@ -125,7 +130,7 @@ def _find_in_node(
         for key, entry in node.value.items():
             here = (*path, key)
             if is_secret(key):
-                yield here, entry.line, "a secret stands in the place of a key", _MOVE
+                yield here, entry.line, "the key is a secret", _MOVE
             elif (
                 not env
                 and is_named_like_secret(key)
@@ -134,7 +139,7 @@ def _find_in_node(
                 yield (
                     here,
                     entry.line,
-                    "secrets do not belong in the config",
+                    "the config must not contain secrets",
                     _suggest_variable(key),
                 )
             else:
@@ -145,7 +150,7 @@ def _find_in_node(
             yield (
                 path,
                 line,
-                "expected the name of an environment variable, and this is none",
+                "expected the name of an environment variable",
                 "write the name alone, without its value and without $",
             )
     elif isinstance(node.value, str) and is_secret(node.value):
@@ -153,7 +158,7 @@ def _find_in_node(
 
 
 _MOVE = (
-    "put it in an environment variable, and the variable's name in the config:"
+    "put it in an environment variable, and the name of the variable in the config:"
     " `NAME_env: VARIABLE`"
 )
 
@@ -169,7 +174,7 @@ def _suggest_variable(key: str) -> str:
 
 
 def _is_named_block(path: KeyPath, node: YamlNode) -> bool:
-    """Whether a key is the name of an instance or style, such as `key-visual`."""
+    """Whether a key is the name of a backend or style, such as `key-visual`."""
     return path in _NAMED_BLOCKS and isinstance(node.value, Mapping)
 
 

@@ -1,4 +1,4 @@
-"""The styles of the sample, which are also those there are without a config."""
+"""The styles of the sample config, which are also the defaults without a config."""
 
 from imagen.domain.size import Size
 from imagen.domain.style import Style

@@ -1,4 +1,4 @@
-"""A config file as it was read: plain values, each with its line."""
+"""A parsed config file: plain values, each with its line number."""
 
 from collections.abc import Mapping
 from typing import TypeAlias
@@ -8,15 +8,15 @@ import msgspec
 Scalar: TypeAlias = "str | int | float | bool | None"
 
 KeyPath: TypeAlias = tuple[str | int, ...]
-"""How to get from the top of the file to a value: keys, and places in lists."""
+"""The keys and list indices that lead from the top level to a value."""
 
 
 class YamlNode(msgspec.Struct, frozen=True, kw_only=True):
     """A value: a scalar, a list, or a mapping.
 
     Attributes:
-        line: Where it begins, from 1.
-        value: What it is.
+        line: The line that it begins in, from 1.
+        value: The scalar, the items or the entries.
     """
 
     line: int
@@ -39,15 +39,15 @@ class Entry(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class ConfigProblem(msgspec.Struct, frozen=True, kw_only=True):
-    """One thing that is wrong in a config file.
+    """One error in a config file.
 
     Attributes:
-        file: The file, as it was named.
+        file: The path of the file, as the user gave it.
         line: The line, from 1.
-        key: The key with those around it, such as `backends.mock.delay`; "" when
-            none is to blame.
+        key: The full key, such as `backends.mock.delay`; "" if the error is not about
+            a key.
         message: What is wrong; never contains a secret.
-        suggestion: What to do about it, or nothing.
+        suggestion: What to do about it; may be empty.
     """
 
     file: str
@@ -63,12 +63,12 @@ class ConfigProblem(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Document(msgspec.Struct, frozen=True, kw_only=True):
-    """All of a file.
+    """A whole file.
 
     Attributes:
-        source: The file, as it was named.
-        root: Its content.
-        problems: What is wrong with it as YAML.
+        source: The path of the file, as the user gave it.
+        root: The content.
+        problems: The errors in its YAML.
     """
 
     source: str = ""

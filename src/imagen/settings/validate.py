@@ -1,4 +1,4 @@
-"""From a config file's tree to settings; everything wrong is found at once."""
+"""Convert a parsed config file to settings; all errors are reported together."""
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from datetime import UTC, datetime
@@ -32,10 +32,10 @@ from imagen.settings.tree import ConfigProblem, Document, Entry, KeyPath, YamlNo
 
 
 class InvalidConfig(Misconfigured):
-    """Something in the config file is wrong; the message has a line for each problem.
+    """The config file has errors; the message has a line for each.
 
     Attributes:
-        problems: Each problem, in the order of the file.
+        problems: The errors, in the order of the file.
     """
 
     code = "invalid_config"
@@ -56,14 +56,14 @@ def validate(
     """Return the settings that a document describes.
 
     Args:
-        document: The file as it was read.
-        adapter_of: Finds an adapter by its name, or raises Misconfigured.
-        expand: Fills in `~` and `$VAR` in a path.
-        styles: Those there are if the document has no `styles`.
-        path: Where the file is.
+        document: The parsed file.
+        adapter_of: Returns the adapter of that name, or raises Misconfigured.
+        expand: Expands `~` and `$VAR` in a path.
+        styles: The styles if the document has no `styles`.
+        path: The path of the file.
 
     Raises:
-        InvalidConfig: with everything that is wrong.
+        InvalidConfig: the document has errors; all of them are in it.
     """
     reader = Reader(document, expand=expand)
     return _Validation(reader, adapter_of).validate(document.root, styles, path)
@@ -86,6 +86,7 @@ class _Validation:
         backends = {
             name: self._read_backend(name, entry) for name, entry in blocks.items()
         }
+        # The mock is always there, so that `--backend mock` works with any config.
         if MOCK not in blocks:
             node = YamlNode(line=1, value={"adapter": _build_entry(MOCK)})
             backends[MOCK] = self._read_backend(MOCK, Entry(line=1, node=node))
@@ -93,9 +94,9 @@ class _Validation:
             written = self._read_named(top["styles"], "styles")
             found = [self._read_style(name, entry) for name, entry in written.items()]
             styles = [style for style in found if style is not None]
-        there = list(dict.fromkeys([*blocks, MOCK]))
-        chosen = self._read_default_backend(top.get("default_backend"), blocks, there)
-        budget = self._read_budget(top.get("budget"), there)
+        names = list(dict.fromkeys([*blocks, MOCK]))
+        chosen = self._read_default_backend(top.get("default_backend"), blocks, names)
+        budget = self._read_budget(top.get("budget"), names)
         history = self._read_section(top.get("history"), ("history",), HistorySettings)
         owner = {key: top[key] for key in OwnerKey.__struct_fields__ if key in top}
         cloud = self._reader.read_values(owner, (), root.line, OwnerKey) or {}
@@ -118,6 +119,7 @@ class _Validation:
         path: KeyPath = ("output",)
         output = self._read_section(entry, path, OutputSettings)
         naming = None if entry is None else _find_entry(entry.node, "naming")
+        # A template is checked now: a wrong one would fail after the image is paid for.
         if naming is not None and isinstance(naming.node.value, str):
             destination = Destination(template=naming.node.value)
             try:
@@ -129,12 +131,12 @@ class _Validation:
     def _read_section(
         self, entry: Entry | None, path: KeyPath, kind: type[StructT]
     ) -> StructT:
-        """Read a part of the file in which every key has a default."""
+        """Read a section in which every key has a default."""
         if entry is None:
             return kind()
         return self._reader.read_struct(entry.node, path, entry.line, kind) or kind()
 
-    def _read_budget(self, entry: Entry | None, there: Sequence[str]) -> BudgetSettings:
+    def _read_budget(self, entry: Entry | None, names: Sequence[str]) -> BudgetSettings:
         path: KeyPath = ("budget",)
         budget = self._read_section(entry, path, BudgetSettings)
         if entry is None:
@@ -145,10 +147,10 @@ class _Validation:
         if named is not None and isinstance(named.node.value, Mapping):
             for name, each in named.node.value.items():
                 self._check_amounts(each.node, (*path, name))
-                if name not in there:
-                    message = f"there is no backend {display_value(name)}"
+                if name not in names:
+                    message = f"unknown backend {display_value(name)}"
                     self._reader.add_problem(
-                        each.line, (*path, name), message, suggest_choice(name, there)
+                        each.line, (*path, name), message, suggest_choice(name, names)
                     )
         return budget
 
@@ -164,6 +166,7 @@ class _Validation:
     def _check_amounts(self, node: YamlNode, path: KeyPath) -> None:
         for key in ("call_usd", "day_usd", "week_usd"):
             amount = _find_entry(node, key)
+            # Whole numbers are exact; only a fraction can be finer than a micro-dollar.
             if amount is not None and isinstance(amount.node.value, float):
                 try:
                     to_micros(amount.node.value)
@@ -175,6 +178,8 @@ class _Validation:
         block = reader.read_entries(entry.node, path, line)
         if not isinstance(entry.node.value, Mapping | None):
             return None
+        # The common keys are checked even if the adapter is unknown: all errors of a
+        # file are reported together.
         common = reader.read_values(block, path, line, BackendBlock)
         options = self._find_options(block, path)
         if options is None:
@@ -229,13 +234,13 @@ class _Validation:
                 self._reader.add_problem(
                     each.line,
                     (key, name),
-                    "this cannot be a name",
-                    "use letters, digits, spaces within and signs other than /",
+                    "invalid name",
+                    "use letters, digits and signs other than /, no space at the ends",
                 )
         return entries
 
     def _read_default_backend(
-        self, entry: Entry | None, blocks: Mapping[str, Entry], there: Sequence[str]
+        self, entry: Entry | None, blocks: Mapping[str, Entry], names: Sequence[str]
     ) -> str:
         if entry is None or entry.node.value is None:
             return next(iter(blocks)) if len(blocks) == 1 else MOCK
@@ -245,14 +250,15 @@ class _Validation:
             self._reader.add_problem(
                 entry.line, path, f"expected {what}, got {display_value(value)}"
             )
-        elif value not in there:
-            message = f"there is no backend {display_value(value)}"
+        elif value not in names:
+            message = f"unknown backend {display_value(value)}"
             self._reader.add_problem(
-                entry.line, path, message, suggest_choice(value, there)
+                entry.line, path, message, suggest_choice(value, names)
             )
         return str(value)
 
 
+# Any date: only whether the template can be expanded is checked.
 _SOME_DAY = datetime(2026, 5, 8, tzinfo=UTC)
 
 

@@ -76,12 +76,12 @@ def test_a_pipe_is_read(adapter_of: Find) -> None:
 @pytest.mark.parametrize(
     ("name", "said"),
     [
-        ("missing.yaml", "There is no config at"),
-        ("file/x.yaml", "There is no config at"),
+        ("missing.yaml", "does not exist"),
+        ("file/x.yaml", "does not exist"),
         ("folder", "is a folder"),
         ("huge", "is larger than"),
         ("loop", "cannot be read"),
-        ("a\0b", "cannot be the path"),
+        ("a\0b", "is not a valid path"),
     ],
 )
 def test_a_named_file_that_cannot_be_read_is_a_clear_sentence(
