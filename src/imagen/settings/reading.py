@@ -333,6 +333,7 @@ def _describe_limits(meta: msgspec.Meta) -> str:
 
 
 def _suggest_fix(value: object, kind: object) -> str:
+    """Return what to change about a value of another type; "" if nothing is known."""
     bare = _strip_annotations(kind)
     if bare is str and isinstance(value, (bool, int, float)):
         return "put it in quotes"
@@ -346,7 +347,9 @@ def _suggest_fix(value: object, kind: object) -> str:
     if get_origin(bare) is Literal or (options and isinstance(bare, type)):
         near = suggest_name(str(value), options)
         return f"did you mean {near}?" if near else ""
-    return ""
+    _, example = describe_field(kind)
+    shown = str(example) if isinstance(example, str | int | float) else ""
+    return f"for example {shown}" if shown and shown not in describe_type(kind) else ""
 
 
 def _strip_annotations(kind: object) -> object:

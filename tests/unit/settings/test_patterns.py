@@ -93,6 +93,7 @@ def test_a_url_without_its_scheme_is_told_to_begin_with_it(adapter: str) -> None
             "text in the form that the adapter requires or a whole number, got 1.5",
         ),
         ("foreign", "voice: v1", "the key is missing (give a URL such as wss://a.ex"),
+        ("mock", "timeout: soon", "above 0, got 'soon' (for example 120)"),
         ("mock", "without: [x]", "expected one of seed, steps, negative, got 'x'"),
     ],
 )
