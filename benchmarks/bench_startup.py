@@ -1,4 +1,4 @@
-"""Start-up: `version`, `generate` and `import imagen`, each beside its peer.
+"""Start-up of `version`, `usage`, `history`, `generate` and `import imagen`.
 
 The peers are a bare one-command cyclopts program and a bare interpreter.
 """
@@ -29,6 +29,8 @@ def main() -> int:
             {
                 "bare cyclopts": [python, str(bare)],
                 "imagen version": [IMAGEN, "version"],
+                "imagen usage": [IMAGEN, "usage"],
+                "imagen history": [IMAGEN, "history"],
                 "imagen generate 1024x1024": [
                     IMAGEN, "generate", "a fox", "--size", "1024x1024", "-o", folder,
                 ],
@@ -40,6 +42,8 @@ def main() -> int:
         )  # fmt: skip
     holds = [
         report(seconds, of="imagen version", to="bare cyclopts", limit=1.0),
+        report(seconds, of="imagen usage", to="bare cyclopts", limit=1.5),
+        report(seconds, of="imagen history", to="bare cyclopts", limit=1.5),
         report(seconds, of="imagen generate 1024x1024", to="bare cyclopts", limit=2.5),
         report(seconds, of="import imagen", to="bare python", limit=2.0),
     ]

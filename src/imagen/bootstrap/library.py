@@ -2,7 +2,6 @@
 
 from collections.abc import Generator
 from contextlib import contextmanager
-from hashlib import sha256
 from pathlib import Path
 from typing import TYPE_CHECKING, BinaryIO
 
@@ -55,6 +54,8 @@ def build_reader(environment: Environment, *, pipes: bool) -> "ReadFile":
 
 def read_stored_image(entry: "HistoryEntry") -> bytes | None:
     """Return the file of an image; None if it is deleted or changed."""
+    from hashlib import sha256  # noqa: PLC0415 - loads OpenSSL, for `imagen usage` too
+
     from imagen.adapters.system.files import read_regular  # noqa: PLC0415
 
     sidecar = entry.sidecar

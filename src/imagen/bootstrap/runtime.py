@@ -166,6 +166,9 @@ class Runtime:
 
 def find_caller(environment: Environment) -> str:
     """Return the name of the caller, for the ledger; "" if it is unknown."""
+    if not (environment.caller or environment.tmux):
+        # Neither a variable nor a tmux pane has a name: two modules need not be loaded.
+        return ""
     from imagen.adapters.system import caller  # noqa: PLC0415 - only to generate
 
     return caller.find_caller(environment)

@@ -1,7 +1,6 @@
 """A call to a backend, and the updates of its state in the journal."""
 
 from datetime import datetime
-from hashlib import sha256
 from typing import Literal, TypeAlias
 
 import msgspec
@@ -212,6 +211,9 @@ def usage_row(
     """
     if not call.may_cost:
         return None
+    # Late, since it loads OpenSSL: `imagen usage` reads calls and never closes one.
+    from hashlib import sha256  # noqa: PLC0415
+
     plan = call.plan
     return UsageRow(
         id=call.id,

@@ -1,3 +1,4 @@
+import sys
 from collections.abc import Mapping
 from pathlib import Path
 
@@ -105,3 +106,35 @@ def test_what_is_missing_for_supabase_is_named() -> None:
     assert Environment(url | key).missing_for_supabase == ()
     assert Environment(url).missing_for_supabase == ("$SUPABASE_SERVICE_KEY",)
     assert Environment(key).missing_for_supabase == ("$SUPABASE_URL",)
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="macOS uses platformdirs itself")
+@pytest.mark.parametrize(
+    "variables",
+    [
+        {},
+        {"XDG_DATA_HOME": "/data", "XDG_CACHE_HOME": "/cache"},
+        {"XDG_DATA_HOME": "", "XDG_CACHE_HOME": " "},
+    ],
+)
+def test_the_folders_are_those_of_platformdirs(
+    monkeypatch: pytest.MonkeyPatch, variables: dict[str, str]
+) -> None:
+    from platformdirs import user_cache_path, user_data_path
+
+    for name in ("XDG_DATA_HOME", "XDG_CACHE_HOME"):
+        monkeypatch.delenv(name, raising=False)
+    for name, value in variables.items():
+        monkeypatch.setenv(name, value)
+    monkeypatch.setenv("HOME", "/home/ada")
+    environment = Environment({"HOME": "/home/ada", **variables})
+
+    assert environment.data_dir == user_data_path("imagen")
+    assert environment.cache_dir == user_cache_path("imagen")
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="macOS uses platformdirs itself")
+def test_a_relative_folder_is_ignored_as_xdg_has_it() -> None:
+    environment = Environment({"HOME": "/home/ada", "XDG_DATA_HOME": "data"})
+
+    assert environment.data_dir == Path("/home/ada/.local/share/imagen")
