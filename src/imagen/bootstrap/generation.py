@@ -47,9 +47,9 @@ class RequestContext(msgspec.Struct, frozen=True, kw_only=True):
     Attributes:
         caller: The name of the caller, for the ledger and the budgets.
         origin: The name of the shell in the journal; "" for the command line.
-        before_send: Called with the calls that are about to be sent; if it raises,
+        before_calls: Called with the calls that are about to be sent; if it raises,
             none is sent.
-        in_caller_thread: Whether a single call runs in the thread that asks for it.
+        inline: Whether a single call runs in the thread that asks for it.
         durable: Whether files must survive a power failure, which costs an fsync.
         numbering: The numbers that are taken, if requests share one folder.
     """
