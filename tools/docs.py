@@ -3,7 +3,7 @@
 from pathlib import Path
 
 import imagen.settings.validate  # noqa: F401 - defines InvalidConfig
-from imagen.cli.exit_codes import FAULT, INTERRUPTED, MEANINGS, exit_code_for
+from imagen.cli.exit_codes import FAILURE, INTERRUPTED, MEANINGS, exit_code_for
 from imagen.domain.errors import ImagenError, SomeImagesFailed
 
 DOCS = Path(__file__).parents[1] / "docs"
@@ -29,7 +29,7 @@ def exit_codes_page() -> str:
         codes = [
             f"`{k.code}`" for k in kinds[1:] if exit_code_for(k.__new__(k)) == exit_code
         ]
-        if exit_code == FAULT:
+        if exit_code == FAILURE:
             codes.insert(0, "`internal_error`")
         lines.append(f"| {exit_code} | {meaning} | {', '.join(codes)} |")
     lines += [

@@ -11,18 +11,16 @@ from imagen.version import __version__
 # Type checkers know the name. Importing `typing` would double the import time.
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from imagen.api import Estimate as Estimate
-    from imagen.api import Image as Image
-    from imagen.api import Images as Images
-    from imagen.api import Inspection as Inspection
-    from imagen.api import Studio as Studio
-    from imagen.api import Sweep as Sweep
-    from imagen.api import agenerate as agenerate
-    from imagen.api import estimate as estimate
-    from imagen.api import generate as generate
-    from imagen.api import inspect as inspect
-    from imagen.api import rerun as rerun
-    from imagen.api import sweep as sweep
+    from imagen.api.functions import agenerate as agenerate
+    from imagen.api.functions import estimate as estimate
+    from imagen.api.functions import generate as generate
+    from imagen.api.functions import inspect as inspect
+    from imagen.api.functions import rerun as rerun
+    from imagen.api.functions import sweep as sweep
+    from imagen.api.results import Image as Image
+    from imagen.api.results import Images as Images
+    from imagen.api.results import Sweep as Sweep
+    from imagen.api.studio import Studio as Studio
     from imagen.domain.errors import BackendError as BackendError
     from imagen.domain.errors import Cancelled as Cancelled
     from imagen.domain.errors import ImagenError as ImagenError
@@ -41,17 +39,20 @@ if TYPE_CHECKING:
     from imagen.domain.errors import Unfinished as Unfinished
     from imagen.domain.errors import UnknownOwner as UnknownOwner
     from imagen.domain.errors import Unsupported as Unsupported
+    from imagen.domain.estimate import Estimate as Estimate
+    from imagen.domain.inspection import Inspection as Inspection
 
-_API = "imagen.api"
+_FUNCTIONS = "imagen.api.functions"
+_RESULTS = "imagen.api.results"
 _ERRORS = "imagen.domain.errors"
 _HOME = {
     "BackendError": _ERRORS,
     "Cancelled": _ERRORS,
-    "Estimate": _API,
-    "Image": _API,
-    "Images": _API,
+    "Estimate": "imagen.domain.estimate",
+    "Image": _RESULTS,
+    "Images": _RESULTS,
     "ImagenError": _ERRORS,
-    "Inspection": _API,
+    "Inspection": "imagen.domain.inspection",
     "InvalidRequest": _ERRORS,
     "JournalError": _ERRORS,
     "Misconfigured": _ERRORS,
@@ -60,8 +61,8 @@ _HOME = {
     "Refused": _ERRORS,
     "SomeImagesFailed": _ERRORS,
     "StorageError": _ERRORS,
-    "Studio": _API,
-    "Sweep": _API,
+    "Studio": "imagen.api.studio",
+    "Sweep": _RESULTS,
     "Throttled": _ERRORS,
     "TimedOut": _ERRORS,
     "UnknownOwner": _ERRORS,
@@ -69,12 +70,12 @@ _HOME = {
     "Unavailable": _ERRORS,
     "Unfinished": _ERRORS,
     "Unsupported": _ERRORS,
-    "agenerate": _API,
-    "estimate": _API,
-    "generate": _API,
-    "inspect": _API,
-    "rerun": _API,
-    "sweep": _API,
+    "agenerate": _FUNCTIONS,
+    "estimate": _FUNCTIONS,
+    "generate": _FUNCTIONS,
+    "inspect": _FUNCTIONS,
+    "rerun": _FUNCTIONS,
+    "sweep": _FUNCTIONS,
 }
 
 # A test compares the imports above, which type checkers read, with this table.

@@ -84,7 +84,7 @@ def test_validate_says_what_holds(ask: Ask, config: str, home: Path) -> None:
     absent = ask("config", "validate")
     given = ask("config", "validate", "--config", config)
 
-    assert absent.out == f"{home}/.config/imagen.yaml: not there, the defaults hold\n"
+    assert absent.out == f"{home}/.config/imagen.yaml: not found, using the defaults\n"
     assert given.out == "c.yaml: valid, 3 backends, 0 styles\n"
     assert (absent.code, absent.err) == (given.code, given.err) == (0, "")
 

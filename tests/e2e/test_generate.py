@@ -237,7 +237,7 @@ def test_what_costs_nothing_is_tried_again(imagen: Imagen) -> None:
     run = imagen("generate", "a cat", "--set", "fail=unavailable")
 
     assert run.code == 3
-    assert run.err.count("Trying again") == 3
+    assert run.err.count("Retrying") == 3
 
 
 def test_a_timeout_ends_it(imagen: Imagen, here: Path) -> None:

@@ -83,8 +83,8 @@ def test_the_flags_of_generate_are_grouped_and_explained(ask: Ask) -> None:
 
     groups = re.findall(r"^╭─ (.+?) ─+╮$", run.out, re.MULTILINE)
     assert groups == [
-        *("Arguments", "What to make", "How to make it", "Where it goes"),
-        "What is said",
+        *("Arguments", "Image", "Generation", "Output"),
+        "General",
     ]
 
 

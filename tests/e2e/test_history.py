@@ -114,8 +114,8 @@ def test_when_there_is_nothing_stdout_is_empty(history: Ask) -> None:
     nothing, not_found, json = history(), history("--search", "x"), history("--json")
 
     assert (nothing.code, nothing.out) == (not_found.code, not_found.out) == (0, "")
-    assert nothing.err == "imagen: No image was made here yet.\n"
-    assert not_found.err == "imagen: No such image was made here.\n"
+    assert nothing.err == "imagen: No images yet.\n"
+    assert not_found.err == "imagen: No image matches.\n"
     assert (json.code, json.out, json.err) == (0, "", "")
 
 
@@ -127,7 +127,7 @@ def test_when_there_is_nothing_stdout_is_empty(history: Ask) -> None:
         (("--since", ""), "'' is not a date"),
         (("--limit", "-1"), "--limit -1 is below 0."),
         (("--limit", "1.5"), "'1.5' is not a whole number"),
-        (("frob",), "'frob' is one word too many."),
+        (("frob",), "Unexpected argument: 'frob'."),
         (("--frob",), "Unknown option: --frob."),
         (("forget",), "ID is missing."),
     ],
@@ -213,7 +213,9 @@ def test_what_is_forgotten_is_gone_and_its_file_stays(
     run = imagen("history", "forget", "last", env=accounts.env)
 
     assert (run.code, run.out) == (0, "")
-    assert_one_sentence(run.err, f"forgotten; its file stays at {here}/x.png.")
+    assert_one_sentence(
+        run.err, f"removed from the history; the file stays at {here}/x.png."
+    )
     assert (here / "x.png").exists()
     assert accounts.images == []
     left = b"".join(p.read_bytes() for p in accounts.folder.rglob("*") if p.is_file())

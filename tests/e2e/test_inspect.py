@@ -75,8 +75,8 @@ def test_a_file_that_was_changed_no_longer_agrees(
 
     said = rows(ask("inspect", fox).out)
 
-    assert said["sidecar"] == "DIFFERS: the file was changed since"
-    assert "differs from inside: prompt" in ask("inspect", fox).out
+    assert said["sidecar"] == "DIFFERS: the file was changed afterwards"
+    assert "differs from the metadata in the file: prompt" in ask("inspect", fox).out
 
 
 def test_the_sidecar_of_another_image_is_noticed(
@@ -87,7 +87,7 @@ def test_the_sidecar_of_another_image_is_noticed(
 
     said = rows(ask("inspect", fox).out)
 
-    assert said["sidecar"] == "DIFFERS: it is about other bytes"
+    assert said["sidecar"] == "DIFFERS: describes another file"
     assert said["prompt"] == "a red fox"
 
 
@@ -101,7 +101,7 @@ def test_what_another_tool_says_is_read(ask: Ask, here: Path) -> None:
     said = rows(ask("inspect", "x.png").out)
 
     assert (said["prompt"], said["seed"], said["steps"]) == ("a lighthouse", "5", "20")
-    assert (said["sidecar"], said["history"]) == ("none", "does not know it")
+    assert (said["sidecar"], said["history"]) == ("none", "no entry")
 
 
 def test_nothing_in_a_file_moves_the_cursor(ask: Ask, here: Path) -> None:
@@ -140,7 +140,7 @@ def test_what_is_not_there_is_said(ask: Ask, words: tuple[str, ...], said: str) 
 def test_python_gets_the_same_with_its_types(ask: Ask, fox: str, here: Path) -> None:
     found = library.inspect(here / fox)
 
-    assert isinstance(found, library.api.Inspection)  # type: ignore[attr-defined]
+    assert isinstance(found, library.Inspection)
     assert found.sidecar is not None
     assert found.sidecar.prompt == "a red fox"
     assert msgspec.to_builtins(found)["path"] == str(here / fox)

@@ -66,11 +66,11 @@ def test_each_is_said_with_where_it_stands_and_what_it_may_cost(
     ids = [sample_id(number)[:13] for number in range(6)]
     facts = [line for line in run.lines if not line.startswith("    ")]
     assert [cells(line) for line in facts] == [
-        [ids[1], "flux", "sent, fate unknown", "may be billed $0.04"],
+        [ids[1], "flux", "sent, outcome unknown", "may be billed $0.04"],
         [ids[2], "flux", "accepted as x-7", "may be billed, price unknown"],
         [ids[3], "flux", "accepted as x-8", "costs nothing"],
         [ids[4], "flux", "images received, not stored", "may be billed $0.04"],
-        [ids[5], "狐", "not sent; being worked on", "may be billed $0.04"],
+        [ids[5], "狐", "not sent; in progress", "may be billed $0.04"],
     ]
     assert [line[4:] for line in run.lines if line.startswith("    ")] == [
         *("one", "two", "three", "four", "The disk is full.", "five"),
@@ -82,7 +82,7 @@ def test_each_is_said_with_where_it_stands_and_what_it_may_cost(
 def test_when_nothing_is_open_stdout_is_empty(jobs: Ask, home: Path) -> None:
     run = jobs()
 
-    assert (run.code, run.out, run.err) == (0, "", "imagen: No job is open.\n")
+    assert (run.code, run.out, run.err) == (0, "", "imagen: No open jobs.\n")
     assert jobs("--json").out == ""
 
 
@@ -167,7 +167,9 @@ def test_one_that_is_given_up_is_off_the_list_and_in_the_ledger(
     run = jobs("forget", sample_id(1)[:10])
 
     assert (run.code, run.out) == (0, "")
-    assert_one_sentence(run.err, f"{sample_id(1)}: given up", "unknown cost")
+    assert_one_sentence(
+        run.err, f"{sample_id(1)}: forgotten; recorded in the ledger", "unknown cost"
+    )
     assert [job["id"] for job in jobs("--json").objects] == [sample_id(2)]
     assert accounts.ledger == [("unknown", None)]
 
@@ -191,7 +193,7 @@ def test_images_that_were_here_go_with_it(jobs: Ask, accounts: Accounts) -> None
 
     run = jobs("forget", "last")
 
-    assert_one_sentence(run.err, "and its images with it")
+    assert_one_sentence(run.err, "forgotten with its images")
     assert left_behind(accounts.folder / "spool") == []
 
 
@@ -206,7 +208,7 @@ def test_one_that_is_being_worked_on_stays(jobs: Ask, accounts: Accounts) -> Non
         {"id": sample_id(1), "forgotten": True},
         {"id": sample_id(2), "forgotten": False},
     ]
-    assert "another process works on it" in run.err
+    assert "another process is working on the job" in run.err
     assert [job["id"] for job in jobs("--json").objects] == [sample_id(2)]
 
 

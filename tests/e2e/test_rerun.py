@@ -85,7 +85,7 @@ def test_nothing_can_be_verified_against_a_file_that_is_gone(
     run = ask("rerun", "last", "--verify")
 
     assert run.code == 2
-    assert_one_sentence(run.err, "is missing", "nothing to compare with")
+    assert_one_sentence(run.err, "gone", "--verify needs the file")
     assert left_behind(here) == ["fox.png.json"]
 
 
@@ -175,7 +175,7 @@ def test_what_another_tool_wrote_is_made_again(imagen: Imagen, here: Path) -> No
     assert (said["width"], said["height"]) == (512, 768)
     assert said["adjusted"]["model"]["requested"] == "sd: 1"
     first, *warnings = run.err.splitlines()
-    assert first == "imagen: As AUTOMATIC1111 says that it was made."
+    assert first == "imagen: Using the parameters that AUTOMATIC1111 recorded."
     assert any("sampler Euler a" in line for line in warnings)
 
 
@@ -197,7 +197,7 @@ def test_a_graph_is_made_again(imagen: Imagen, here: Path) -> None:
         (("text.png",), "not a complete image"),
         (("last",), "No image was made on this machine yet"),
         (("bare.png", "--verify", "-n", "2"), "--verify compares one image"),
-        (("bare.png", "-o", "-", "--json"), "cannot both go to stdout"),
+        (("bare.png", "-o", "-", "--json"), "`--output -` cannot be combined"),
     ],
 )
 def test_what_cannot_be_made_again_is_one_sentence(

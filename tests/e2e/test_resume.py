@@ -119,7 +119,7 @@ def test_what_was_handed_in_is_fetched_and_its_path_printed(
     assert (first.code, first.err) == (0, "")
     assert [Path(line) for line in first.lines] == [images / stored(images)[0]]
     assert (second.code, second.out) == (0, "")
-    assert second.err == "imagen: No job is open.\n"
+    assert second.err == "imagen: No open jobs.\n"
     assert (server.created, server.paid) == (1, 1)
 
 
@@ -156,10 +156,10 @@ def test_only_what_is_named_is_finished(
 @pytest.mark.parametrize(
     ("words", "fragment"),
     [
-        (("frob",), "No open job 'frob'. Run `imagen jobs` to list"),
-        ((sample_id(1), ""), "No open job ''."),
-        (("019a",), "The ids of 2 open jobs begin with '019a'."),
-        (("last", "--all"), "An ID and --all exclude each other."),
+        (("frob",), "There is no open job 'frob'. `imagen jobs` lists"),
+        ((sample_id(1), ""), "There is no open job ''."),
+        (("019a",), "2 open jobs begin with '019a'."),
+        (("last", "--all"), "An ID and --all cannot be combined."),
         (("--frob",), "Unknown option: --frob."),
     ],
 )
@@ -239,8 +239,8 @@ def test_what_cannot_be_asked_now_stays_and_the_next_is_finished(
 
     assert (run.code, len(run.lines)) == (1, 1)
     why, rest = run.err.splitlines()
-    assert why.startswith(f"imagen: {sample_id(1)}: Unknown backend ")
-    assert rest.startswith("imagen: 1 job is still open: `imagen resume` tries again,")
+    assert why.startswith(f"imagen: {sample_id(1)}: There is no backend called ")
+    assert rest.startswith("imagen: 1 job is still open. Run `imagen resume` to retry,")
     assert [job["id"] for job in jobs()] == [sample_id(1)]
 
 
@@ -295,7 +295,7 @@ def test_what_another_process_works_on_is_left_alone(
     all_, named = resume(), resume(sample_id(2))
 
     assert (all_.code, len(all_.lines)) == (0, 1)
-    assert all_.err == "imagen: 1 job is being worked on by another process.\n"
+    assert all_.err == "imagen: 1 job is in progress in another process.\n"
     assert (named.code, named.out) == (1, "")
     assert named.err == f"imagen: {sample_id(2)}: Another process works on it.\n"
 

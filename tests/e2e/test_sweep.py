@@ -158,7 +158,7 @@ def test_a_signal_ends_it_and_the_sheet_shows_what_was_made(
         (("-o", "-"), "cannot go to standard output"),
         (("-o", "x.txt"), "the extension .txt is not supported"),
         (("--max-cost", "-1"), "max_cost"),
-        (("and", "more"), "Put a prompt in quotes"),
+        (("and", "more"), "Put the prompt in quotes"),
     ],
 )
 def test_a_mistake_is_one_sentence_and_nothing_is_made(

@@ -230,7 +230,7 @@ def test_when_nothing_was_spent_stdout_is_empty(
     run = usage(*words)
 
     assert (run.code, run.out) == (0, "")
-    assert run.err == "imagen: Nothing was spent.\n"
+    assert run.err == "imagen: No usage.\n"
     assert usage("--json").out == usage("--json", "--raw").out == ""
 
 
@@ -253,17 +253,17 @@ def test_what_open_jobs_may_add_is_said(usage: Ask, accounts: Accounts) -> None:
 @pytest.mark.parametrize(
     ("words", "fragment"),
     [
-        (("--json", "--csv"), "--json and --csv exclude each other."),
-        (("--csv", "--plot"), "--csv and --plot exclude each other."),
-        (("--raw", "--plot"), "--raw and --plot exclude each other."),
-        (("--raw", "--by", "week"), "--raw and --by exclude each other."),
+        (("--json", "--csv"), "--json and --csv cannot be combined."),
+        (("--csv", "--plot"), "--csv and --plot cannot be combined."),
+        (("--raw", "--plot"), "--raw and --plot cannot be combined."),
+        (("--raw", "--by", "week"), "--raw and --by cannot be combined."),
         (("--by", "modle"), "by 'modle'. Did you mean model?"),
-        (("--by", "frob"), "There are: week, backend, model, caller."),
+        (("--by", "frob"), "Use one or more of: week, backend, model, caller."),
         (("--by", "week,"), "by ''."),
         (("--by", ""), "by ''."),
-        (("--by", "week,model,week"), "--by has week twice."),
+        (("--by", "week,model,week"), "--by names week twice."),
         (("--since", "2026-13-01"), "'2026-13-01' is not a date such as 2026-05-01"),
-        (("week",), "'week' is one word too many."),
+        (("week",), "Unexpected argument: 'week'."),
     ],
 )
 def test_wrong_words_are_one_sentence(

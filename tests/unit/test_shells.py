@@ -1,18 +1,26 @@
-"""The shell and the notebook are two ways of saying the same thing."""
+"""The commands and the Python functions take the same parameters."""
 
-from collections.abc import Callable
 from inspect import signature
 
+import pytest
+
 import imagen
-from imagen.api import Parameters, RerunParameters, Studio
-from imagen.cli.generate import generate as command
-from imagen.cli.rerun import rerun
-from imagen.cli.sweep import sweep
+from imagen.api.parameters import Parameters, RerunArguments, SweepArguments
+from imagen.api.studio import Studio
+from imagen.bootstrap.parameters import (
+    PARAMETERS,
+    RequestParameters,
+    RerunParameters,
+    SharedParameters,
+    SweepParameters,
+)
+from imagen.cli.app import build_app
+from imagen.domain.request import GenerationRequest
 
 ONLY_IN_PYTHON = {"listen", "progress"}
 ONLY_IN_THE_SHELL = {"json", "quiet", "verbose", "estimate", "verify"}
-RENAMED = {"image": "images"}
-TURNED_ROUND = {
+POSITIONAL = {"prompt"}
+NEGATED = {
     "no_sidecar": "sidecar",
     "no_metadata": "metadata",
     "no_cloud": "cloud",
@@ -20,55 +28,92 @@ TURNED_ROUND = {
 }
 
 
-def shell(command: Callable[..., int] = command) -> dict[str, object]:
+def shell(command: str) -> dict[str, object]:
     """A command's parameters by their Python names, with their defaults."""
+    renamed = {info.flag: name for name, info in PARAMETERS.items() if info.flag}
     found: dict[str, object] = {}
-    for name, parameter in signature(command).parameters.items():
-        if name in TURNED_ROUND:
-            found[TURNED_ROUND[name]] = not parameter.default
-        elif name not in ONLY_IN_THE_SHELL:
-            found[RENAMED.get(name, name)] = parameter.default
+    for argument in build_app((command,))[command].assemble_argument_collection():
+        flag = next(name for name in argument.names if not name.startswith("--no-p"))
+        name = flag.lstrip("-").replace("-", "_").lower()
+        if not flag.startswith("--") or name in ONLY_IN_THE_SHELL:
+            continue
+        default = argument.field_info.default
+        if name in NEGATED:
+            found[NEGATED[name]] = not default
+        else:
+            found[renamed.get(name, name)] = default
     return found
 
 
-def python() -> dict[str, object]:
-    parameters = signature(imagen.generate).parameters
-    return {n: p.default for n, p in parameters.items() if n not in ONLY_IN_PYTHON}
+def python(function: str) -> dict[str, object]:
+    parameters = signature(getattr(imagen, function)).parameters
+    elsewhere = ONLY_IN_PYTHON | POSITIONAL | ({"image"} & parameters.keys())
+    return {n: p.default for n, p in parameters.items() if n not in elsewhere}
 
 
-def test_both_take_the_same_parameters() -> None:
-    assert python().keys() == shell().keys()
+@pytest.mark.parametrize("name", ["generate", "rerun", "sweep"])
+def test_both_take_the_same_parameters(name: str) -> None:
+    assert python(name).keys() == shell(name).keys()
 
 
 def test_what_is_left_out_means_the_same() -> None:
     # None is one image that is no list; and no window opens unless asked for.
     left_to_python = {"count", "preview"}
 
-    differing = {n for n in python() if python()[n] != shell()[n]}
+    function, command = python("generate"), shell("generate")
+    differing = {name for name in function if function[name] != command[name]}
 
     assert differing == left_to_python
 
 
-def test_the_typed_parameters_are_those_of_the_function() -> None:
-    elsewhere = {"prompt", "count", "config"}
+def test_the_typed_parameters_are_those_of_the_functions() -> None:
+    elsewhere = {"prompt", "image", "count", "config"}
 
-    assert Parameters.__annotations__.keys() == (
-        signature(imagen.generate).parameters.keys() - elsewhere
+    for name, kind in {
+        "generate": Parameters,
+        "agenerate": Parameters,
+        "estimate": Parameters,
+        "rerun": RerunArguments,
+        "sweep": SweepArguments,
+    }.items():
+        parameters = signature(getattr(imagen, name)).parameters.keys()
+        assert kind.__annotations__.keys() == parameters - elsewhere
+
+
+def test_every_parameter_is_a_field_of_the_request() -> None:
+    fields = set(GenerationRequest.__struct_fields__)
+
+    assert {{"set": "options"}.get(name, name) for name in PARAMETERS} <= fields
+    assert PARAMETERS.keys() == RequestParameters.__annotations__.keys()
+
+
+def test_the_defaults_are_those_of_the_request() -> None:
+    request = GenerationRequest(prompt="a cat")
+
+    for name, info in PARAMETERS.items():
+        if info.default is not None:
+            assert getattr(request, name) == info.default
+
+
+def test_a_sweep_varies_what_is_sweepable() -> None:
+    sweepable = {name for name, info in PARAMETERS.items() if info.sweepable}
+
+    assert sweepable == (
+        SweepParameters.__annotations__.keys()
+        - SharedParameters.__annotations__.keys()
+        - {"negative"}
+    )
+    assert RerunParameters.__annotations__.keys() - sweepable == (
+        SharedParameters.__annotations__.keys()
     )
 
 
-def test_what_makes_an_image_again_takes_the_same_in_both() -> None:
-    elsewhere = {"image", "count", "config"}
-
-    assert shell(rerun).keys() - elsewhere == (
-        RerunParameters.__annotations__.keys() - ONLY_IN_PYTHON
-    )
-
-
-def test_a_sweep_takes_the_same_in_both() -> None:
-    python = signature(imagen.sweep).parameters.keys() - ONLY_IN_PYTHON
-
-    assert shell(sweep).keys() == python
+def test_help_of_a_function_describes_every_parameter() -> None:
+    for name in ("generate", "rerun", "sweep"):
+        text = getattr(imagen, name).__doc__
+        for parameter in python(name):
+            assert f"\n        {parameter}: " in text
+        assert "Raises:" in text
 
 
 def test_a_studio_offers_what_the_module_does() -> None:

@@ -1,11 +1,20 @@
 """Parameters as a user gives them, turned into requests and reference images."""
 
-from collections.abc import Mapping, Sequence
-from decimal import Decimal
+from collections.abc import Iterable, Mapping, Sequence
+from decimal import Decimal, InvalidOperation
 from hashlib import sha256
+from os import PathLike, fspath
 from pathlib import Path
 from typing import TYPE_CHECKING, cast
 
+import msgspec
+
+from imagen.bootstrap.parameters import (
+    PARAMETERS,
+    RequestParameters,
+    RerunParameters,
+    SweepParameters,
+)
 from imagen.domain.errors import InvalidRequest
 from imagen.domain.fit import Fit
 from imagen.domain.money.cost import usd_to_micros
@@ -18,145 +27,163 @@ from imagen.settings.environment import Environment
 from imagen.settings.model import Settings
 
 if TYPE_CHECKING:
+    from imagen.bootstrap.runtime import Runtime
     from imagen.domain.rerun import Overrides
-    from imagen.domain.sweep import SweepGrid
+    from imagen.domain.sweep import Axis, SweepGrid
 
+# Bytes of a reference image, at most.
 LARGEST_REFERENCE = 100_000_000
-"""Bytes of a reference image, at most."""
 
 
 def build_request(
-    settings: Settings,
+    runtime: "Runtime",
     prompt: str,
+    parameters: RequestParameters,
     *,
-    negative: str = "",
-    style: str | None = None,
-    size: str | tuple[int, int] | Size | None = None,
-    seed: int = 0,
-    steps: int = 0,
-    model: str | None = None,
     count: int = 1,
-    options: Mapping[str, object] | None = None,
-    images: Sequence[ReferenceImage] = (),
-    mask: ReferenceImage | None = None,
-    max_cost: Decimal | None = None,
-    fit: str | None = None,
-    timeout: float | None = None,
-    strict: bool = False,
-    unheeded: Mapping[str, str] | None = None,
+    unsupported_fields: Mapping[str, str] | None = None,
 ) -> GenerationRequest:
     """Return the validated request that these parameters describe.
 
+    Args:
+        runtime: The styles of the config, and the home folder for paths.
+        prompt: The prompt.
+        parameters: The parameters; those that are missing or None have their defaults.
+        count: The number of images.
+        unsupported_fields: Requested fields that imagen does not support, with reasons.
+
     Raises:
         InvalidRequest: a parameter is invalid, or the config has no such style.
     """
-    return GenerationRequest(
-        prompt=prompt,
-        negative=negative,
-        style=_find_style(settings, style),
-        size=_parse_size(size),
-        seed=seed,
-        steps=steps,
-        model=model,
-        count=count,
-        options=options or {},
-        images=tuple(images),
-        mask=mask,
-        max_cost=parse_max_cost(max_cost),
-        fit=_parse_fit(fit),
-        timeout=timeout,
-        strict=strict,
-        unsupported_fields=unheeded or {},
+    return msgspec.structs.replace(
+        GenerationRequest(
+            prompt=prompt, count=count, unsupported_fields=unsupported_fields or {}
+        ),
+        **parse_parameters(runtime, parameters),
     )
 
 
-def build_sweep_requests(
-    settings: Settings,
-    sweep: "SweepGrid",
-    prompt: str,
-    *,
-    negative: str = "",
-    images: Sequence[ReferenceImage] = (),
-    mask: ReferenceImage | None = None,
-    fit: str | None = None,
-    timeout: float | None = None,
-    strict: bool = False,
-) -> list[tuple[str, GenerationRequest]]:
-    """Return the backend and the request of each combination of a sweep.
-
-    Raises:
-        InvalidRequest: a parameter is invalid, or the config has no such style.
-    """
-    return [
-        (
-            str(cell.values.get("backend", settings.default_backend)),
-            build_request(
-                settings,
-                prompt,
-                negative=negative,
-                style=cast("str | None", cell.values.get("style")),
-                size=cast("str | None", cell.values.get("size")),
-                seed=cast("int", cell.values.get("seed", 0)),
-                steps=cast("int", cell.values.get("steps", 0)),
-                model=cast("str | None", cell.values.get("model")),
-                options=cell.options,
-                images=images,
-                mask=mask,
-                fit=fit,
-                timeout=timeout,
-                strict=strict,
-            ),
-        )
-        for cell in sweep.cells()
-    ]
-
-
 def build_overrides(
-    *,
-    count: int = 1,
-    seed: int | None = None,
-    steps: int | None = None,
-    size: str | tuple[int, int] | Size | None = None,
-    model: str | None = None,
-    options: Mapping[str, object] | None = None,
-    images: Sequence[ReferenceImage] | None = None,
-    mask: ReferenceImage | None = None,
-    max_cost: Decimal | None = None,
-    fit: str | None = None,
-    timeout: float | None = None,
-    strict: bool = False,
+    runtime: "Runtime", parameters: RerunParameters, *, count: int = 1
 ) -> "Overrides":
-    """Return the parameters that replace those of the image that is made again.
+    """Return the fields of the request that a rerun replaces.
+
+    Args:
+        runtime: The home folder for paths.
+        parameters: The parameters; those that are missing or None stay the same.
+        count: The number of images.
 
     Raises:
         InvalidRequest: a parameter is invalid.
     """
     from imagen.domain.rerun import Overrides  # noqa: PLC0415 - only for reruns
 
-    return Overrides(
-        count=count,
-        seed=seed,
-        steps=steps,
-        size=_parse_size(size),
-        model=model,
-        options=options or {},
-        images=None if images is None else tuple(images),
-        mask=mask,
-        max_cost=parse_max_cost(max_cost),
-        fit=_parse_fit(fit),
-        timeout=timeout,
-        strict=strict,
-    )
+    return Overrides(fields={**parse_parameters(runtime, parameters), "count": count})
 
 
-def parse_max_cost(usd: Decimal | None) -> int | None:
-    """Return an amount of dollars in micro-dollars.
+def build_sweep_requests(
+    runtime: "Runtime",
+    prompt: str,
+    parameters: SweepParameters,
+    *,
+    backend: str | Sequence[str] | None = None,
+) -> "tuple[SweepGrid, list[tuple[str, GenerationRequest]]]":
+    """Return the grid of a sweep, and the backend and request of each combination.
+
+    The maximum cost is left out, since it limits the sweep as a whole.
+
+    Args:
+        runtime: The config, and the home folder for paths.
+        prompt: The prompt.
+        parameters: The parameters; of those that a sweep varies, one value or several.
+        backend: The names of the backends; None for the default one.
 
     Raises:
-        InvalidRequest: the amount is negative, not finite or too large.
+        InvalidRequest: a parameter is invalid, or the config has no such style.
+    """
+    from imagen.domain.sweep import SweepGrid  # noqa: PLC0415 - only for sweeps
+
+    grid = SweepGrid.of([*_build_backend_axis(backend), *_build_axes(parameters)])
+    fixed = {
+        name: value
+        for name, value in parameters.items()
+        if not PARAMETERS[name].sweepable and name != "max_cost"
+    }
+    # Parsed once for all combinations: reference images are read from files.
+    shared = msgspec.structs.replace(
+        GenerationRequest(prompt=prompt),
+        **parse_parameters(runtime, cast("RequestParameters", fixed)),
+    )
+    requests: list[tuple[str, GenerationRequest]] = []
+    for cell in grid.cells():
+        varied = {
+            name: value for name, value in cell.values.items() if name in PARAMETERS
+        }
+        fields = parse_parameters(
+            runtime, cast("RequestParameters", {**varied, "set": cell.options})
+        )
+        name = cell.values.get("backend", runtime.settings.default_backend)
+        requests.append((str(name), msgspec.structs.replace(shared, **fields)))
+    return grid, requests
+
+
+def parse_parameters(
+    runtime: "Runtime", parameters: RequestParameters | RerunParameters
+) -> dict[str, object]:
+    """Return the fields of a GenerationRequest that these parameters set.
+
+    Raises:
+        InvalidRequest: a parameter is invalid, or the config has no such style.
+    """
+    fields: dict[str, object] = {}
+    for name, value in parameters.items():
+        if value is None:
+            continue
+        if name == "style":
+            fields[name] = _find_style(runtime.settings, value)
+        elif name == "images":
+            sources = cast("Iterable[object]", value)
+            fields[name] = tuple(_read_image(each, runtime) for each in sources)
+        elif name == "mask":
+            fields[name] = _read_image(value, runtime)
+        else:
+            field, parsed = parse_parameter(name, value)
+            fields[field] = parsed
+    return fields
+
+
+def parse_parameter(name: str, value: object) -> tuple[str, object]:
+    """Return the field of a GenerationRequest that a parameter sets, and its value.
+
+    Raises:
+        InvalidRequest: the value is invalid.
+    """
+    match name:
+        case "size":
+            return name, _parse_size(value)
+        case "set":
+            return "options", _parse_options(value)
+        case "max_cost":
+            return name, parse_max_cost(value)
+        case "fit":
+            return name, _parse_fit(value)
+        case _:
+            return name, value
+
+
+def parse_max_cost(usd: object) -> int | None:
+    """Return an amount of dollars (number, text or Decimal) in micro-dollars.
+
+    Raises:
+        InvalidRequest: the amount is not a number, negative, not finite or too large.
     """
     try:
-        return None if usd is None else usd_to_micros(usd)
+        # Through text: Decimal(0.1) would have the binary digits of the float.
+        return None if usd is None else usd_to_micros(Decimal(str(usd)))
+    except InvalidOperation:
+        raise InvalidRequest(
+            f"max_cost is {usd!r}, but must be an amount in dollars such as 0.25."
+        ) from None
     except ValueError as error:
         raise InvalidRequest(f"max_cost: {error}") from error
 
@@ -204,37 +231,99 @@ def build_reference(content: bytes, *, name: str) -> ReferenceImage:
     )
 
 
-def _find_style(settings: Settings, name: str | None) -> Style | None:
-    if name is None:
-        return None
-    if name not in settings.styles:
+def _read_image(source: object, runtime: "Runtime") -> ReferenceImage:
+    if isinstance(source, ReferenceImage):
+        return source
+    if isinstance(source, bytes):
+        return build_reference(source, name="bytes")
+    if not isinstance(source, str | PathLike):
+        raise InvalidRequest(
+            f"{source!r} is not an image.",
+            hint="Give the path of a file, or its content as bytes.",
+        )
+    path = fspath(cast("str | PathLike[str]", source))
+    return read_reference(path, environment=runtime.environment)
+
+
+def _build_backend_axis(backend: str | Sequence[str] | None) -> "Iterable[Axis]":
+    from imagen.domain.sweep import Axis  # noqa: PLC0415 - only for sweeps
+
+    if backend is not None:
+        yield Axis(name="backend", values=_list_values(backend))
+
+
+def _build_axes(parameters: SweepParameters) -> "Iterable[Axis]":
+    """Yield an axis for each sweepable parameter that is given."""
+    from imagen.domain.sweep import Axis, parse_numbers  # noqa: PLC0415 - only for sweeps
+
+    for name, value in parameters.items():
+        info = PARAMETERS[name]
+        if value is None or not info.sweepable:
+            continue
+        if name == "set":
+            for key, values in _parse_options(value).items():
+                yield Axis(name=f"set.{key}", values=_list_values(values))
+        elif info.kind == "whole number" and isinstance(value, str):
+            yield parse_numbers(name, value)
+        elif info.kind == "whole number" and isinstance(value, Iterable):
+            yield Axis(name=name, values=tuple(cast("Iterable[object]", value)))
+        elif name == "size":
+            yield Axis(name=name, values=tuple(map(str, _list_sizes(value))))
+        else:
+            yield Axis(name=name, values=_list_values(value))
+
+
+def _list_sizes(value: object) -> Sequence[object]:
+    if isinstance(value, list):
+        return cast("Sequence[object]", value)
+    # Text may be invalid; it is parsed for each combination. A tuple is one size.
+    return [value if isinstance(value, str) else _parse_size(value)]
+
+
+def _list_values(value: object) -> tuple[object, ...]:
+    if isinstance(value, list | tuple):
+        return tuple(cast("Sequence[object]", value))
+    return (value,)
+
+
+def _find_style(settings: Settings, name: object) -> Style:
+    if not isinstance(name, str) or name not in settings.styles:
         from imagen.settings.secrets import display_value  # noqa: PLC0415 - rare
 
         known = ", ".join(settings.styles)
         raise InvalidRequest(
-            f"Unknown style {display_value(name)}.",
+            f"Unknown style {display_value(str(name))}.",
             hint=f"Configured styles: {known}." if known else "The config has none.",
         )
     return settings.styles[name]
 
 
-def _parse_size(size: str | tuple[int, int] | Size | None) -> Size | None:
-    match size:
-        case str():
-            return Size.parse(size)
-        case (width, height):
-            return Size(width, height)
-        case Size() | None:
-            return size
-        case _:  # pyright: ignore[reportUnnecessaryComparison] - Python checks no types
-            raise InvalidRequest(
-                f"{size!r} is not a size.", hint="Give '1536x768' or (1536, 768)."
-            )
+def _parse_size(size: object) -> Size:
+    if isinstance(size, Size):
+        return size
+    if isinstance(size, str):
+        return Size.parse(size)
+    sides = _list_values(size)
+    if len(sides) != 2:  # noqa: PLR2004 - width and height
+        raise InvalidRequest(
+            f"{size!r} is not a size.", hint="Give '1536x768' or (1536, 768)."
+        )
+    width, height = sides
+    return Size(cast("int", width), cast("int", height))
 
 
-def _parse_fit(fit: str | None) -> Fit | None:
+def _parse_options(options: object) -> Mapping[str, object]:
     try:
-        return None if fit is None else Fit(fit)
+        return msgspec.convert(options, dict[str, object])
+    except msgspec.ValidationError:
+        raise InvalidRequest(
+            f"set is {options!r}, and should be a mapping with names of text."
+        ) from None
+
+
+def _parse_fit(fit: object) -> Fit:
+    try:
+        return Fit(str(fit))
     except ValueError:
         raise InvalidRequest(
             f"Unknown fit {fit!r}.", hint=f"Use one of {', '.join(Fit)}."

@@ -1,1 +1,1 @@
-"""The command line: words in, lines and exit codes out."""
+"""The command line: parses arguments, prints results, returns exit codes."""

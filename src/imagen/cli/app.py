@@ -1,4 +1,4 @@
-"""The `imagen` program: which commands there are, and how it ends."""
+"""The `imagen` program: the table of commands, and the process exit code."""
 
 import os
 import sys
@@ -8,46 +8,47 @@ from importlib import import_module
 
 from imagen.version import __version__
 
-TYPE_CHECKING = False  # as checkers know it; `imagen version` can do without `typing`
+# A constant that type checkers know: importing `typing` would slow `imagen version`.
+TYPE_CHECKING = False
 if TYPE_CHECKING:
     from typing import TextIO
 
     from cyclopts import App
 
 COMMANDS = {
-    "generate": ("imagen.cli.generate:generate", "Generate images of a prompt."),
+    "generate": ("imagen.cli.generate:generate", "Generate images from a prompt."),
     "backends list": (
         "imagen.cli.backends:list_",
         "List the configured backends and the adapters.",
     ),
     "backends check": (
         "imagen.cli.backends:check",
-        "Check whether backends would work; spends nothing.",
+        "Check that backends are ready; costs nothing.",
     ),
     "config init": ("imagen.cli.config:init", "Print a complete sample config."),
     "config validate": (
         "imagen.cli.config:validate",
-        "Check the active config; every error with its line.",
+        "Check the active config; list errors by line.",
     ),
     "config path": ("imagen.cli.config:path", "Print the path of the active config."),
-    "jobs": ("imagen.cli.jobs:jobs", "List what did not finish, and may be billed."),
-    "jobs forget": ("imagen.cli.jobs:forget", "Give up generations."),
-    "resume": ("imagen.cli.resume:resume", "Finish what was interrupted."),
-    "history": ("imagen.cli.history:history", "List the images made here."),
+    "jobs": ("imagen.cli.jobs:jobs", "List unfinished jobs, which may be billed."),
+    "jobs forget": ("imagen.cli.jobs:forget", "Forget unfinished jobs."),
+    "resume": ("imagen.cli.resume:resume", "Finish interrupted jobs."),
+    "history": ("imagen.cli.history:history", "List the images made on this machine."),
     "history forget": (
         "imagen.cli.history:forget",
-        "Forget images; their files stay.",
+        "Remove images from the history; keep the files.",
     ),
-    "sync": ("imagen.cli.sync:sync", "Deliver what is owed to the cloud."),
-    "fetch": ("imagen.cli.fetch:fetch", "Bring an image back from the cloud."),
-    "show": ("imagen.cli.show:show", "Show images in this terminal."),
-    "inspect": ("imagen.cli.inspect:inspect", "Say what a file says of its making."),
+    "sync": ("imagen.cli.sync:sync", "Upload pending data to the cloud."),
+    "fetch": ("imagen.cli.fetch:fetch", "Download images from the cloud."),
+    "show": ("imagen.cli.show:show", "Show images in the terminal."),
+    "inspect": ("imagen.cli.inspect:inspect", "Print how an image was made."),
     "strip": ("imagen.cli.strip:strip", "Write a copy without prompt or metadata."),
-    "rerun": ("imagen.cli.rerun:rerun", "Make an image again."),
-    "sweep": ("imagen.cli.sweep:sweep", "Make every combination; a contact sheet."),
-    "usage": ("imagen.cli.usage:usage", "Print what was spent."),
+    "rerun": ("imagen.cli.rerun:rerun", "Generate an image again."),
+    "sweep": ("imagen.cli.sweep:sweep", "Generate combinations, with a contact sheet."),
+    "usage": ("imagen.cli.usage:usage", "Print costs and usage."),
     "serve": ("imagen.cli.serve:serve", "Serve the OpenAI images API and a gallery."),
-    "prices": ("imagen.cli.prices:prices", "Print what is charged for what."),
+    "prices": ("imagen.cli.prices:prices", "Print the known prices."),
     "version": ("imagen.cli.version:version", "Print the version."),
     "--install-completion": (
         "imagen.cli.completion:install",
@@ -55,15 +56,16 @@ COMMANDS = {
     ),
 }
 GROUPS = {
-    "backends": "What makes the images.",
-    "config": "The file that says what there is.",
-    **{name: COMMANDS[name][1] for name in ("history", "jobs")},  # which do something
+    "backends": "Manage image backends.",
+    "config": "Create, check and find the config file.",
+    # Groups that are commands themselves keep the summary of the command.
+    **{name: COMMANDS[name][1] for name in ("history", "jobs")},
 }
 SUMMARY = "A prompt in, an image file out, through any backend."
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    """Run one command and return what the shell should be told."""
+    """Run one command and return the exit code of the process."""
     words = list(sys.argv[1:] if argv is None else argv)
     _replace_closed_streams()
     code = 0
@@ -71,11 +73,13 @@ def main(argv: Sequence[str] | None = None) -> int:
         code = _run(words)
         sys.stdout.flush()
     except KeyboardInterrupt:
-        code = 130  # while nothing but imports went on
+        # Only while modules are imported: StopSignals handles it after that.
+        code = 130
     except BrokenPipeError:
-        _give_up(sys.stdout)  # whoever read it has gone; what could be done is done
+        # The reader closed the pipe. The work is done, so this is not an error.
+        _discard(sys.stdout)
     except OSError as error:
-        _give_up(sys.stdout)
+        _discard(sys.stdout)
         if code == 0:
             code = 1
             with suppress(OSError):
@@ -86,25 +90,30 @@ def main(argv: Sequence[str] | None = None) -> int:
     try:
         sys.stderr.flush()
     except OSError:
-        _give_up(sys.stderr)
+        _discard(sys.stderr)
     return code
 
 
-def _give_up(stream: "TextIO") -> None:
-    """Keep the interpreter from flushing it once more at its end."""
+def _discard(stream: "TextIO") -> None:
+    """Point the stream to /dev/null.
+
+    Otherwise the interpreter flushes it once more on exit, and fails again.
+    """
     with suppress(OSError):
         os.dup2(os.open(os.devnull, os.O_WRONLY), stream.fileno())
 
 
 def _replace_closed_streams() -> None:
-    """Put nothing where the parent left a hole (`>&-`): Python has None there.
+    """Open /dev/null for each standard stream that the parent closed (`>&-`).
 
-    In the order of their numbers, so that no image gets the number of stdout.
+    Python sets such a stream to None.
     """
+    # In the order of the file descriptors: otherwise the first image file that is
+    # opened gets descriptor 1, and printed text ends up in it.
     for name, mode in (("stdin", "r"), ("stdout", "w"), ("stderr", "w")):
         if getattr(sys, name) is None:
             number = os.open(os.devnull, os.O_RDWR)
-            setattr(sys, name, open(number, mode, closefd=False))  # noqa: SIM115 - to the end
+            setattr(sys, name, open(number, mode, closefd=False))  # noqa: SIM115 - stays open
 
 
 def _run(words: list[str]) -> int:
@@ -116,45 +125,49 @@ def _run(words: list[str]) -> int:
     from imagen.cli import exit_codes  # noqa: PLC0415
     from imagen.cli.output import Output  # noqa: PLC0415
 
-    said = Output(json=_asks(words, "--json"), verbose=_asks(words, "-v", "--verbose"))
+    out = Output(
+        json=_has_flag(words, "--json"), verbose=_has_flag(words, "-v", "--verbose")
+    )
     app = build_app(words)
     try:
         result = app(words, exit_on_error=False, print_error=False)
     except CycloptsError as error:
-        from imagen.cli.usage_errors import explain_usage_error  # noqa: PLC0415 - only on mistakes
+        from imagen.cli.usage_errors import explain_usage_error  # noqa: PLC0415 - rare
 
-        mistake = explain_usage_error(error, app, words)
-        said.error(mistake)
-        return exit_codes.exit_code_for(mistake)
+        usage_error = explain_usage_error(error, app, words)
+        out.print_error(usage_error)
+        return exit_codes.exit_code_for(usage_error)
     except BrokenPipeError:
         raise
-    except Exception as error:  # noqa: BLE001 - the end of the program
-        said.error(error)
+    except Exception as error:  # noqa: BLE001 - the last handler
+        out.print_error(error)
         return exit_codes.exit_code_for(error)
     return result if isinstance(result, int) else exit_codes.DONE
 
 
-def _asks(words: Sequence[str], *flags: str) -> bool:
-    """Whether a flag is among the words, though they may make no sense as a whole."""
+def _has_flag(words: Sequence[str], *flags: str) -> bool:
+    """Return true if a flag is set, even on a command line that cannot be parsed."""
     return any(
-        word in flags or (sign and option in flags and value.lower() not in _NO)
+        word in flags
+        or (sign and option in flags and value.lower() not in _FALSE_WORDS)
         for word in words
         for option, sign, value in [word.partition("=")]
     )
 
 
-_NO = {"no", "n", "0", "false", "f"}  # as cyclopts has it
+# The words that cyclopts reads as false, as in `--json=no`.
+_FALSE_WORDS = {"no", "n", "0", "false", "f"}
 
 
 def build_app(words: Sequence[str] = ()) -> "App":
-    """Return the table of commands; none is imported before it is called.
+    """Build the cyclopts app; each command is imported when it is called.
 
-    But for a group that does something by itself: what that is, is imported when its
-    name is among the words.
+    A group that is a command itself (`history`, `jobs`) is imported when its name is
+    among the words.
 
     Args:
-        words: The command line; empty is any. The help of the command that it names is
-            the command's docstring; of the others, the summaries.
+        words: The command line; empty means any. The command that it names is
+            described by its docstring, the others by their summaries.
     """
     from cyclopts import App, Parameter
 
@@ -170,8 +183,9 @@ def build_app(words: Sequence[str] = ()) -> "App":
     )
     parents = {"": app}
     for name, summary in GROUPS.items():
-        known = None if name in COMMANDS and _names(words, name) else summary
-        parents[name] = App(name=name, help=known, version_flags=[])
+        # None: cyclopts takes the help from the docstring of the command.
+        help_text = None if name in COMMANDS and _is_command(words, name) else summary
+        parents[name] = App(name=name, help=help_text, version_flags=[])
         app.command(parents[name])
     for name, (target, summary) in COMMANDS.items():
         if name in GROUPS:
@@ -180,10 +194,10 @@ def build_app(words: Sequence[str] = ()) -> "App":
                 parents[name].default(getattr(import_module(module), attribute))
             continue
         parent, _, last = name.rpartition(" ")
-        known = None if _names(words, name) else summary
-        parents[parent].command(target, name=last, help=known)
+        help_text = None if _is_command(words, name) else summary
+        parents[parent].command(target, name=last, help=help_text)
     return app
 
 
-def _names(words: Sequence[str], command: str) -> bool:
+def _is_command(words: Sequence[str], command: str) -> bool:
     return list(words[: command.count(" ") + 1]) == command.split()

@@ -17,7 +17,7 @@ from imagen.settings.model import Settings
 
 
 def list_(*, config: ConfigFlag = None, json: JsonFlag = False) -> int:
-    """List the configured backends, and the adapters that there are.
+    """List the configured backends and the available adapters.
 
     ```
     imagen backends list --json
@@ -25,30 +25,31 @@ def list_(*, config: ConfigFlag = None, json: JsonFlag = False) -> int:
     """
     runtime = Runtime.load(keep_path(config), environment=process_environment())
     settings = runtime.settings
-    said = Output(json=json)
+    out = Output(json=json)
     instances = [
         {
             "name": name,
             "adapter": found.instance.adapter,
-            "default": bool(_default(settings, name)),
+            "default": name == settings.default_backend,
         }
         for name, found in settings.backends.items()
     ]
     adapters = [
-        {"name": name, "summary": _summary(name)} for name in registry.adapter_names()
+        {"name": name, "summary": _describe_adapter(name)}
+        for name in registry.adapter_names()
     ]
     if json:
-        said.object({"backends": instances, "adapters": adapters})
+        out.print_json({"backends": instances, "adapters": adapters})
         return exit_codes.DONE
-    said.text("configured backends:")
-    said.table(
+    out.print_text("configured backends:")
+    out.print_table(
         [
-            (name, found.instance.adapter, _default(settings, name))
+            (name, found.instance.adapter, _default_label(settings, name))
             for name, found in settings.backends.items()
         ]
     )
-    said.text("adapters:")
-    said.table([(each["name"], each["summary"]) for each in adapters])
+    out.print_text("adapters:")
+    out.print_table([(each["name"], each["summary"]) for each in adapters])
     return exit_codes.DONE
 
 
@@ -57,37 +58,40 @@ def check(
     config: ConfigFlag = None,
     json: JsonFlag = False,
 ) -> int:
-    """Check whether backends would work, all of them or those NAMED; spends nothing.
+    """Check that the backends NAME are ready, or all of them; costs nothing.
 
-    Exits 0 when all are ready, 1 when one is not.
+    Exits 0 if all are ready, 1 if one is not.
 
     ```
     imagen backends check mock
     ```
 
     Args:
-        names: Instances of the config. [default: all]
+        names: Names of configured backends. [default: all]
     """
     runtime = Runtime.load(keep_path(config), environment=process_environment())
-    said, use_case = Output(json=json), build_check(runtime)
-    chosen = [runtime.find_backend(name) for name in names or runtime.settings.backends]
+    out, use_case = Output(json=json), build_check(runtime)
+    backends = [
+        runtime.find_backend(name) for name in names or runtime.settings.backends
+    ]
     ready = True
-    for each in chosen:
-        checked = use_case.run(
-            each.instance,
-            partial(runtime.build_backend, each.instance.name),
+    for backend in backends:
+        report = use_case.run(
+            backend.instance,
+            partial(runtime.build_backend, backend.instance.name),
         )
-        ready = ready and checked.ready
-        said.checked(checked)
+        ready = ready and report.ready
+        out.print_check(report)
     return exit_codes.DONE if ready else exit_codes.NOT_READY
 
 
-def _default(settings: Settings, name: str) -> str:
+def _default_label(settings: Settings, name: str) -> str:
     return "default" if name == settings.default_backend else ""
 
 
-def _summary(adapter: str) -> str:
+def _describe_adapter(adapter: str) -> str:
     try:
         return registry.find_adapter(adapter).summary
     except Misconfigured as error:
+        # A broken plug-in must not hide the other adapters.
         return f"cannot be used: {error.message}"

@@ -4,18 +4,18 @@ from pathlib import Path
 from typing import Literal
 
 from imagen.cli import app
-from imagen.cli.output import Output, say
+from imagen.cli.output import Output, print_message
 from imagen.domain.errors import Misconfigured, UsageError
 
 
 def install(*, shell: Literal["bash", "zsh", "fish"] | None = None) -> int:
     """Install completion of commands, flags, backends and styles for your shell.
 
-    It is written where the shell looks for it, and for bash and zsh a line is added to
-    its start-up file. The path is printed.
+    Writes the completion script to the shell's own folder and prints its path. For
+    bash and zsh, adds a line to the start-up file.
 
     Args:
-        shell: Which shell. [default: the one that this runs in]
+        shell: The shell. [default: the current one]
     """
     from cyclopts.completion import ShellDetectionError
 
@@ -23,7 +23,7 @@ def install(*, shell: Literal["bash", "zsh", "fish"] | None = None) -> int:
         path = app.build_app().install_completion(shell=shell)
     except ShellDetectionError as error:
         raise UsageError(
-            "The shell that this runs in is not known.",
+            "The current shell could not be detected.",
             hint="Name it: imagen --install-completion --shell zsh.",
         ) from error
     except OSError as error:
@@ -31,14 +31,18 @@ def install(*, shell: Literal["bash", "zsh", "fish"] | None = None) -> int:
             f"The completion could not be installed: {error.strerror or error}: "
             f"{error.filename}."
         ) from error
-    Output().text(str(path))
-    say("Open a new shell to use it.")
-    if path.name.startswith("_") and not _starts_completion(Path.home() / ".zshrc"):
-        say("In ~/.zshrc, zsh needs this as well: autoload -Uz compinit && compinit")
+    Output().print_text(str(path))
+    print_message("Open a new shell to use it.")
+    # zsh loads completion functions only after compinit, which its default start-up
+    # file does not run; the file name of a zsh completion begins with `_`.
+    if path.name.startswith("_") and not _runs_compinit(Path.home() / ".zshrc"):
+        print_message(
+            "Add this line to ~/.zshrc too: autoload -Uz compinit && compinit"
+        )
     return 0
 
 
-def _starts_completion(zshrc: Path) -> bool:
+def _runs_compinit(zshrc: Path) -> bool:
     try:
         return "compinit" in zshrc.read_text("utf-8", errors="replace")
     except OSError:

@@ -14,15 +14,15 @@ from imagen.settings.load import find_config
 
 
 def init() -> int:
-    """Print a complete sample imagen.yaml on stdout, with a comment on each key.
+    """Print a complete sample imagen.yaml on stdout, with a comment for each key.
 
     ```
     imagen config init > ~/.config/imagen.yaml
     ```
     """
-    from imagen.settings.sample import sample_config  # noqa: PLC0415 - only here
+    from imagen.settings.sample import sample_config  # noqa: PLC0415 - rare
 
-    Output().text(sample_config(built_in_adapters()).rstrip("\n"))
+    Output().print_text(sample_config(built_in_adapters()).rstrip("\n"))
     return exit_codes.DONE
 
 
@@ -31,7 +31,7 @@ def validate(
     online: Annotated[bool, Parameter(show_default=False)] = False,
     config: ConfigFlag = None,
 ) -> int:
-    """Check the active config: every error, with its file, line and key.
+    """Check the active config; list every error with its file, line and key.
 
     ```
     imagen config validate --config ./imagen.yaml
@@ -39,30 +39,31 @@ def validate(
     ```
 
     Args:
-        online: Look also whether Supabase is set up as it has to be; exits 1 if not.
+        online: Also check the set-up of Supabase; exits 1 if it is incomplete.
     """
     environment = process_environment()
     runtime = Runtime.load(keep_path(config), environment=environment)
     settings = runtime.settings
+    # A missing file is valid, unless --config or $IMAGEN_CONFIG names it.
     if settings.path is None:
         path, _ = find_config(keep_path(config), environment)
-        Output().text(f"{path}: not there, the defaults hold")
-        return _look(runtime) if online else exit_codes.DONE
-    backends = _counted(len(settings.backends), "backend")
-    styles = _counted(len(settings.styles), "style")
-    Output().text(f"{settings.path}: valid, {backends}, {styles}")
-    return _look(runtime) if online else exit_codes.DONE
+        Output().print_text(f"{path}: not found, using the defaults")
+        return _check_supabase(runtime) if online else exit_codes.DONE
+    backends = _format_count(len(settings.backends), "backend")
+    styles = _format_count(len(settings.styles), "style")
+    Output().print_text(f"{settings.path}: valid, {backends}, {styles}")
+    return _check_supabase(runtime) if online else exit_codes.DONE
 
 
 def path(*, config: ConfigFlag = None) -> int:
-    """Print the path of the active config, whether or not there is a file yet."""
+    """Print the path of the active config, even if the file does not exist."""
     found, _ = find_config(keep_path(config), process_environment())
-    Output().text(str(found))
+    Output().print_text(str(found))
     return exit_codes.DONE
 
 
-def _look(runtime: Runtime) -> int:
-    """Print what Supabase needs, and whether it has it."""
+def _check_supabase(runtime: Runtime) -> int:
+    """Print each check of Supabase; return the exit code."""
     from imagen.bootstrap.cloud import check_supabase  # noqa: PLC0415 - rare
 
     ready = True
@@ -70,9 +71,9 @@ def _look(runtime: Runtime) -> int:
         ready = ready and finding.ready
         state = "ready" if finding.ready else "NOT READY"
         note = f" ({finding.note})" if finding.note else ""
-        Output().text(f"supabase: {state}: {finding.name}{note}")
+        Output().print_text(f"supabase: {state}: {finding.name}{note}")
     return exit_codes.DONE if ready else exit_codes.NOT_READY
 
 
-def _counted(number: int, noun: str) -> str:
+def _format_count(number: int, noun: str) -> str:
     return f"{number} {noun}" if number == 1 else f"{number} {noun}s"

@@ -24,7 +24,7 @@ def fetch(
     config: ConfigFlag = None,
     json: JsonFlag = False,
 ) -> int:
-    """Bring images back from the cloud, each with its sidecar; print where they are.
+    """Download images from the cloud, each with its sidecar; print their paths.
 
     ```
     imagen fetch 01a2055c-f0e1
@@ -32,33 +32,34 @@ def fetch(
     ```
 
     Args:
-        ids: Ids, unique beginnings of ids, or `last`; `imagen history --cloud` lists
+        ids: Ids, unique prefixes of ids, or `last`; `imagen history --cloud` lists
             them.
         output: A file, a folder, or - for the bytes on stdout. [default: named by the
             config's template]
     """
     if not ids:
         raise UsageError(
-            "ID is missing.", hint="`imagen history --cloud` lists those there are."
+            "ID is missing.", hint="`imagen history --cloud` lists the ids."
         )
     environment = process_environment()
     where = check_output(output)
     if where == STDOUT and json:
-        raise UsageError("The bytes of an image and JSON cannot both go to stdout.")
-    said = Output(json=json, silent_results=where == STDOUT)
+        raise UsageError("--json and `--output -` cannot be combined.")
+    out = Output(json=json, hide_results=where == STDOUT)
     with Runtime.load(keep_path(config), environment=environment) as runtime:
         use_case = build_fetch(
             runtime,
             output=OutputOptions(
                 path=where,
                 sidecar=not no_sidecar,
+                # The image comes from the cloud; do not upload it again.
                 cloud=False,
                 stream=sys.stdout.buffer,
             ),
             count=len(ids),
-            listen=build_event_listener(said, None, environment),
+            listen=build_event_listener(out, None, environment),
         )
         with closing(use_case.cloud):
             for name in ids:
-                said.stored(use_case.run(name))
+                out.print_image(use_case.run(name))
     return exit_codes.DONE

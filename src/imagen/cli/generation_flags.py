@@ -1,187 +1,295 @@
-"""What commands that make images share: flags, and how a plan is carried out."""
+"""The flags of the commands that generate images: generate, rerun and sweep.
 
-from collections.abc import Callable, Iterator
-from contextlib import nullcontext
+The flags of request parameters are derived from their declarations in
+`imagen.bootstrap.parameters`; the flags of the command line alone are declared here.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, make_dataclass
 from decimal import Decimal
-from typing import TYPE_CHECKING, Annotated, Literal, TypeAlias
+from typing import TYPE_CHECKING, Annotated, Literal, TypeAlias, cast, get_args
 
 from cyclopts import Parameter  # noqa: TID253 - this is the command line
 
-from imagen.cli import exit_codes
-from imagen.cli.output import Output, say
+from imagen.bootstrap.output import STDOUT, OutputOptions
+from imagen.bootstrap.parameters import (
+    PARAMETERS,
+    Kind,
+    ParameterInfo,
+    RequestParameters,
+    RerunParameters,
+    SweepParameters,
+)
 from imagen.cli.parameters import (
-    HOW,
-    WHAT,
-    WHERE,
+    GENERATION_GROUP,
+    IMAGE_GROUP,
+    OUTPUT_GROUP,
     PathWord,
+    check_output,
     complete_backends,
+    complete_styles,
     parse_decimal,
     parse_number,
+    parse_options,
     parse_whole_number,
+    split_pairs,
 )
-from imagen.cli.signals import StopSignals
-from imagen.domain.errors import Cancelled, ImagenError
-from imagen.domain.result import FailedImage, StoredImage
-from imagen.engine.cancellation import Cancellation
+from imagen.domain.errors import UsageError
 
 if TYPE_CHECKING:
-    from imagen.cli.live import LivePicture
-    from imagen.cli.progress import ProgressBar
+    from typing import BinaryIO
 
 BackendFlag: TypeAlias = Annotated[
-    str | None, Parameter(group=HOW, metavar="NAME", completer=complete_backends)
-]
-SizeFlag: TypeAlias = Annotated[str | None, Parameter(group=WHAT, metavar="WxH")]
-CountFlag: TypeAlias = Annotated[
-    int, Parameter(alias="-n", group=WHAT, metavar="N", converter=parse_whole_number)
-]
-ModelFlag: TypeAlias = Annotated[str | None, Parameter(group=HOW, metavar="NAME")]
-SetFlag: TypeAlias = Annotated[
-    list[str] | None, Parameter(group=HOW, metavar="KEY=VALUE", negative=())
-]
-ImageFlag: TypeAlias = Annotated[
-    list[PathWord] | None, Parameter(group=WHAT, metavar="PATH", negative=())
-]
-MaskFlag: TypeAlias = Annotated[PathWord | None, Parameter(group=WHAT, metavar="PATH")]
-TimeoutFlag: TypeAlias = Annotated[
-    float | None,
-    Parameter(
-        group=HOW,
-        metavar="SECONDS",
-        converter=parse_number,
-        help="For one image; then the job is cancelled. [default: 600]",
-    ),
-]
-StrictFlag: TypeAlias = Annotated[
-    bool,
-    Parameter(
-        group=HOW,
-        show_default=False,
-        help="Refuse what would be ignored or changed.",
-    ),
-]
-LiveFlag: TypeAlias = Annotated[
-    bool,
-    Parameter(
-        group=HOW,
-        show_default=False,
-        help="Show the picture while it is made, where backend and terminal can.",
-    ),
+    str | None,
+    Parameter(group=GENERATION_GROUP, metavar="NAME", completer=complete_backends),
 ]
 EstimateFlag: TypeAlias = Annotated[
     bool,
     Parameter(
-        group=HOW,
+        group=GENERATION_GROUP,
         show_default=False,
-        help="Print what would be sent and cost, and send nothing.",
-    ),
-]
-MaxCostFlag: TypeAlias = Annotated[
-    Decimal | None,
-    Parameter(
-        group=HOW,
-        metavar="USD",
-        converter=parse_decimal,
-        help="Refuse what would cost more, in dollars, or nobody knows how much.",
+        help="Print the request and its cost, and send nothing.",
     ),
 ]
 OutputFlag: TypeAlias = Annotated[
     PathWord | None,
     Parameter(
         alias="-o",
-        group=WHERE,
+        group=OUTPUT_GROUP,
         metavar="PATH",
-        allow_leading_hyphen=True,  # for `-` alone; `check_output` refuses the rest
-    ),
-]
-FitFlag: TypeAlias = Annotated[
-    Literal["crop", "pad", "resize"] | None,
-    Parameter(
-        group=WHERE,
-        help="Reach exactly the size if the backend only came near it.",
+        # For `-` alone; `check_output` rejects other values.
+        allow_leading_hyphen=True,
+        help="A file (its extension sets the format), a folder, or - for stdout."
+        " [default: named by the config's template]",
     ),
 ]
 NoSidecarFlag: TypeAlias = Annotated[
     bool,
-    Parameter(group=WHERE, show_default=False, help="Write no .json beside the image."),
-]
-NoMetadataFlag: TypeAlias = Annotated[
-    bool,
     Parameter(
-        group=WHERE,
+        group=OUTPUT_GROUP,
         show_default=False,
-        help="Write nothing about the making inside the file.",
-    ),
-]
-NoCloudFlag: TypeAlias = Annotated[
-    bool,
-    Parameter(
-        group=WHERE, show_default=False, help="Keep no copy of the image in the cloud."
-    ),
-]
-PreviewFlag: TypeAlias = Annotated[
-    bool | None,
-    Parameter(
-        group=WHERE,
-        negative="--no-preview",
-        show_default=False,
-        help="Show it in a tmux window in the background. [default: the config's"
-        " or $IMAGEN_PREVIEW; else in tmux, if stdout is a terminal]",
+        help="Write no .json file beside the image.",
     ),
 ]
 
 
-def run_generation(
-    outcomes: Callable[[Cancellation], Iterator[StoredImage | FailedImage]],
-    said: Output,
-    bar: "ProgressBar | None",
-    *,
-    picture: "LivePicture | None" = None,
-    tell: Callable[[StoredImage], None] | None = None,
-    name: Callable[[FailedImage], str] | None = None,
-    deliver: Callable[[Cancellation], None] | None = None,
-) -> int:
-    """Make the images, say what becomes of each, and return how the program ends.
+@dataclass(frozen=True, kw_only=True)
+class OutputFlags:
+    """The flags that say where images are stored."""
 
-    Args:
-        outcomes: Begins, and yields what becomes of each image once it is known.
-        said: What speaks to the user.
-        bar: How far each image is; None shows nothing.
-        picture: The picture while it is made, drawn above the bar; None for none.
-        tell: Prints an image that is stored; None has `said` print it.
-        name: Says which image failed, where it is one of many of a kind.
-        deliver: Delivers afterwards what is owed to the cloud, in a moment.
-    """
-    tell = tell or said.stored
-    failures: dict[int, BaseException] = {}
-    unheard: ImagenError | None = None
-    nobody_reads = False
-    above = picture or bar
-    hiding = above.hidden if above else nullcontext
-    with StopSignals() as signals:
-        with bar or nullcontext(), picture or nullcontext():
-            for outcome in outcomes(signals.cancellation):
-                with hiding():
-                    if isinstance(outcome, FailedImage):
-                        failures[outcome.number] = outcome.error
-                        said.error(outcome.error, image=name(outcome) if name else "")
-                        continue
-                    try:
-                        tell(outcome)
-                    except BrokenPipeError:  # no more is wanted; what is made is stored
-                        nobody_reads = True
-                        signals.cancellation.cancel()
-                    except ImagenError as error:
-                        unheard = error
-                        said.error(error)
-                        say(f"The image is at {outcome.location}.")
-        if deliver is not None:
-            deliver(signals.cancellation)
-    if nobody_reads and failures:
-        return exit_codes.NOBODY_READS
-    if not failures:
-        return exit_codes.DONE if unheard is None else exit_codes.exit_code_for(unheard)
-    first = failures[min(failures)]
-    if isinstance(first, Cancelled) and signals.exit_code is not None:
-        return signals.exit_code
-    return exit_codes.exit_code_for(first)
+    output: OutputFlag = None
+    no_sidecar: NoSidecarFlag = False
+    no_metadata: Annotated[
+        bool,
+        Parameter(
+            group=OUTPUT_GROUP,
+            show_default=False,
+            help="Write no metadata into the image file.",
+        ),
+    ] = False
+    no_cloud: Annotated[
+        bool,
+        Parameter(
+            group=OUTPUT_GROUP,
+            show_default=False,
+            help="Upload no copy of the image to the cloud.",
+        ),
+    ] = False
+
+    def options(
+        self,
+        *,
+        json: bool = False,
+        media_type: str | None = None,
+        stream: "BinaryIO | None" = None,
+    ) -> OutputOptions:
+        """Return the output options.
+
+        Args:
+            json: True if results are printed to stdout as JSON.
+            media_type: The media type of files whose name has no extension.
+            stream: The stream that `-` stands for.
+
+        Raises:
+            UsageError: the path looks like an option, or stdout has two uses.
+        """
+        path = check_output(self.output)
+        if path == STDOUT and json:
+            raise UsageError("--json and `--output -` cannot be combined.")
+        return OutputOptions(
+            path=path,
+            sidecar=not self.no_sidecar,
+            metadata=not self.no_metadata,
+            cloud=not self.no_cloud,
+            format=media_type,
+            stream=stream,
+        )
+
+
+@dataclass(frozen=True, kw_only=True)
+class RunFlags:
+    """The flags of generate and rerun that say how to run the generation."""
+
+    count: Annotated[
+        int,
+        Parameter(
+            alias="-n",
+            group=IMAGE_GROUP,
+            metavar="N",
+            converter=parse_whole_number,
+            help="The number of images; their seeds count up from the first.",
+        ),
+    ] = 1
+    live: Annotated[
+        bool,
+        Parameter(
+            group=GENERATION_GROUP,
+            show_default=False,
+            help="Show the picture while it is generated, if backend and terminal can.",
+        ),
+    ] = False
+    estimate: EstimateFlag = False
+    preview: Annotated[
+        bool | None,
+        Parameter(
+            group=OUTPUT_GROUP,
+            negative="--no-preview",
+            show_default=False,
+            help="Show each image in a tmux window in the background. [default: the"
+            " config's or $IMAGEN_PREVIEW; else in tmux, if stdout is a terminal]",
+        ),
+    ] = None
+
+
+class RequestFlags:
+    """The values of the flags that are derived from the request parameters."""
+
+    def parameters(self) -> RequestParameters:
+        """Return the parameters that are given.
+
+        Raises:
+            UsageError: a `--set` is not KEY=VALUE, or a key is given twice.
+        """
+        given = {name: value for name, value in vars(self).items() if value is not None}
+        if "set" in given:
+            given["set"] = parse_options(given["set"])
+        return cast("RequestParameters", given)
+
+    def values(self) -> SweepParameters:
+        """Return the parameters of a sweep, with lists of the values to combine.
+
+        Raises:
+            UsageError: a `--set` is not KEY=VALUE, or a key is given twice.
+            InvalidRequest: a value is empty.
+        """
+        from imagen.domain.sweep import parse_words  # noqa: PLC0415 - only for sweeps
+
+        given = {name: value for name, value in vars(self).items() if value is not None}
+        for name, value in given.items():
+            info = PARAMETERS[name]
+            if info.kind == "text" and info.sweepable:
+                given[name] = list(parse_words(name, value).values)
+            elif info.kind == "pairs":
+                given[name] = _parse_option_lists(value)
+        return cast("SweepParameters", given)
+
+
+def _parse_option_lists(words: list[str]) -> dict[str, list[object]]:
+    from imagen.domain.sweep import parse_words  # noqa: PLC0415 - only for sweeps
+    from imagen.settings.document import parse_scalar  # noqa: PLC0415 - costs yaml
+
+    return {
+        key: list(parse_words(f"set.{key}", value, read=parse_scalar).values)
+        for key, value in split_pairs(words).items()
+    }
+
+
+_GROUPS = {
+    "Image": IMAGE_GROUP,
+    "Generation": GENERATION_GROUP,
+    "Output": OUTPUT_GROUP,
+}
+_TYPES: Mapping[Kind, object] = {
+    "text": str | None,
+    "whole number": int | None,
+    "number": float | None,
+    "dollars": Decimal | None,
+    "switch": bool,
+    "file": PathWord | None,
+    "files": list[PathWord] | None,
+    "pairs": list[str] | None,
+}
+_CONVERTERS = {
+    "whole number": parse_whole_number,
+    "number": parse_number,
+    "dollars": parse_decimal,
+}
+_COMPLETERS = {"style": complete_styles}
+
+
+def _build_flags(
+    parameters: type, command: Literal["generate", "rerun", "sweep"]
+) -> type:
+    """Return a dataclass with a flag for each parameter of a TypedDict."""
+    fields: list[tuple[str, object, object]] = []
+    for name, info in PARAMETERS.items():
+        if name not in parameters.__annotations__:
+            continue
+        several = command == "sweep" and info.sweepable
+        is_axis = several and info.kind != "pairs"
+        keeps = several or command == "rerun"
+        flag = Parameter(
+            name=f"--{info.flag}" if info.flag else None,
+            group=_GROUPS[info.group],
+            metavar=f"{info.metavar},..." if is_axis else info.metavar or None,
+            converter=None if several else _CONVERTERS.get(info.kind),
+            completer=_COMPLETERS.get(name),
+            negative=(),
+            show_default=None if info.kind == "whole number" else False,
+            help=_describe(info, command, several=several),
+        )
+        if info.kind == "choice":
+            kind = get_args(RequestParameters.__annotations__[name])[0]
+        else:
+            kind = str | None if is_axis else _TYPES[info.kind]
+        default = None if keeps and info.kind != "switch" else info.default
+        fields.append((name, Annotated[kind, flag], default))
+    return make_dataclass(
+        f"{command.title()}Flags",
+        fields,
+        bases=(RequestFlags,),
+        # Python 3.11 would set `types`, and cyclopts skip the class as a builtin.
+        namespace={"__module__": __name__},
+        frozen=True,
+        kw_only=True,
+    )
+
+
+def _describe(info: ParameterInfo, command: str, *, several: bool) -> str:
+    default = info.default_help
+    if command == "rerun":
+        default = info.rerun_default or default
+    sentences = [info.help]
+    if info.kind == "pairs":
+        sentences.append("The value is typed as in YAML.")
+    if info.kind in {"files", "pairs"}:
+        sentences.append("Repeatable.")
+    if several and info.kind == "whole number":
+        sentences.append("Several: 1,5 or 1..4 or 10..50..20.")
+    elif several and info.kind == "pairs":
+        sentences.append("Several values: KEY=A,B.")
+    elif several:
+        sentences.append("Several: A,B.")
+    return " ".join(sentences) + (f" [default: {default}]" if default else "")
+
+
+if TYPE_CHECKING:
+    GenerateFlags: TypeAlias = RequestFlags
+    RerunFlags: TypeAlias = RequestFlags
+    SweepFlags: TypeAlias = RequestFlags
+else:
+    # Built at run time, so that a new parameter needs no change here. cyclopts reads
+    # the fields of the dataclass; the commands use only the methods of RequestFlags.
+    GenerateFlags = _build_flags(RequestParameters, "generate")
+    RerunFlags = _build_flags(RerunParameters, "rerun")
+    SweepFlags = _build_flags(SweepParameters, "sweep")

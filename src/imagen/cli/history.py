@@ -11,7 +11,7 @@ from cyclopts import Parameter  # noqa: TID253 - this is the command line
 from imagen.bootstrap.library import build_forget
 from imagen.bootstrap.runtime import Runtime
 from imagen.cli import exit_codes
-from imagen.cli.output import Output, say
+from imagen.cli.output import Output, print_message
 from imagen.cli.parameters import (
     ConfigFlag,
     JsonFlag,
@@ -28,7 +28,7 @@ from imagen.domain.money.cost import format_usd
 from imagen.domain.sidecar import Sidecar
 from imagen.settings.environment import process_environment
 
-NEWEST = 20
+DEFAULT_LIMIT = 20
 
 
 def history(
@@ -40,14 +40,14 @@ def history(
     since: SinceFlag = None,
     limit: Annotated[
         int, Parameter(metavar="N", converter=parse_whole_number)
-    ] = NEWEST,
+    ] = DEFAULT_LIMIT,
     cloud: Annotated[bool, Parameter(show_default=False)] = False,
     config: ConfigFlag = None,
     json: JsonFlag = False,
 ) -> int:
     """List the images that were made on this machine, the newest first.
 
-    When (local time), id, backend, seed, size, cost, where it is, and the prompt.
+    The columns: local time, id, backend, seed, size, cost, path, prompt.
 
     ```
     imagen history --search "red fox" --since 2026-05-01
@@ -55,72 +55,74 @@ def history(
     ```
 
     Args:
-        search: Words that are all in the prompt, whole or in part.
-        backend: The instance that made them.
-        limit: How many at most; 0 is all.
-        cloud: Those that have a copy in the cloud, wherever they were made;
-            `imagen fetch` brings one back.
+        search: Words or parts of words that the prompt must all contain.
+        backend: The backend that made the image.
+        limit: The largest number of images; 0 is no limit.
+        cloud: List the images that have a copy in the cloud, from all machines;
+            `imagen fetch` downloads one.
     """
     if limit < 0:
-        raise UsageError(f"--limit {limit} is below 0.", hint="0 is all of them.")
-    asked = bool(search or backend or since)
-    said, environment = Output(json=json), process_environment()
+        raise UsageError(f"--limit {limit} is below 0.", hint="0 is no limit.")
+    filtered = bool(search or backend or since)
+    out, environment = Output(json=json), process_environment()
     if cloud:
-        if asked:
-            raise UsageError("--cloud lists all, and cannot search.")
+        if filtered:
+            raise UsageError(
+                "--cloud cannot be combined with --search, --backend or --since."
+            )
         from imagen.bootstrap.cloud import open_cloud  # noqa: PLC0415 - rare
 
         runtime = Runtime.load(keep_path(config), environment=environment)
-        owner, kept = open_cloud(runtime)
-        with closing(kept):
-            copies = kept.find(owner, limit=limit or None)
-            if not _print(said, (_entry(copy) for copy in copies)):
-                say("There is no image in the cloud.")
+        owner, cloud_images = open_cloud(runtime)
+        with closing(cloud_images):
+            copies = cloud_images.find(owner, limit=limit or None)
+            if not _print(out, (_history_entry(copy) for copy in copies)):
+                print_message("No image in the cloud.")
         return exit_codes.DONE
     with Runtime(environment) as runtime:
         found = runtime.stores.history.find(
             words=search, backend=backend, since=since, limit=limit or None
         )
-        if not _print(said, found) and not json:
-            what = "such image was made here" if asked else "image was made here yet"
-            say(f"No {what}.")
+        if not _print(out, found) and not json:
+            print_message("No image matches." if filtered else "No images yet.")
     return exit_codes.DONE
 
 
-def _print(said: Output, found: Iterable[HistoryEntry]) -> bool:
-    """Print the images; return whether there were any."""
-    columns, some = Columns(right={3, 5}, width=terminal_width()), False
+def _print(out: Output, found: Iterable[HistoryEntry]) -> bool:
+    """Print the images; return false if there were none."""
+    columns, is_empty = Columns(right={3, 5}, width=terminal_width()), True
     for page in paginate(found):
-        some = True
-        if said.json:
+        is_empty = False
+        if out.json:
             for entry in page:
-                said.note(entry.sidecar, entry.location)
+                out.print_sidecar(entry.sidecar, entry.location)
         else:
-            said.lines(columns.lines(_rows(page)))
-    return some
+            out.print_lines(columns.lines(_rows(page)))
+    return not is_empty
 
 
-def _entry(copy: CloudImage) -> HistoryEntry:
+def _history_entry(copy: CloudImage) -> HistoryEntry:
     return HistoryEntry(location=copy.path, sidecar=copy.sidecar)
 
 
 def forget(*ids: Annotated[str, Parameter(metavar="ID")]) -> int:
-    """Forget images, prompt and all; their files stay where they are.
+    """Remove images from the history, with their prompts; the files are kept.
 
     ```
     imagen history forget 01a2055c-f0e1
     ```
 
     Args:
-        ids: Ids, unique beginnings of ids, or `last`.
+        ids: Ids, unique prefixes of ids, or `last`.
     """
     if not ids:
-        raise UsageError(
-            "ID is missing.", hint="`imagen history` lists those there are."
-        )
+        raise UsageError("ID is missing.", hint="`imagen history` lists the ids.")
     with Runtime(process_environment()) as runtime:
         for entry in build_forget(runtime).run(ids):
-            say(f"{entry.sidecar.id}: forgotten; its file stays at {entry.location}.")
+            print_message(
+                f"{entry.sidecar.id}: removed from the history; "
+                f"the file stays at {entry.location}."
+            )
     return exit_codes.DONE
 
 
@@ -129,20 +131,22 @@ def _rows(entries: Sequence[HistoryEntry]) -> list[tuple[str, ...]]:
     return [_row(entry.sidecar, entry.location, ids) for entry in entries]
 
 
-def _row(note: Sidecar, location: str, ids: dict[str, str]) -> tuple[str, ...]:
+def _row(sidecar: Sidecar, location: str, ids: dict[str, str]) -> tuple[str, ...]:
+    cost = sidecar.cost_usd
     return (
-        _local(note.created_at),
-        ids[note.id],
-        note.backend,
-        "-" if note.seed is None else str(note.seed),
-        f"{note.width}x{note.height}",
-        "unknown" if note.cost_usd is None else format_usd(Decimal(str(note.cost_usd))),
+        _format_local_time(sidecar.created_at),
+        ids[sidecar.id],
+        sidecar.backend,
+        "-" if sidecar.seed is None else str(sidecar.seed),
+        f"{sidecar.width}x{sidecar.height}",
+        "unknown" if cost is None else format_usd(Decimal(str(cost))),
         location,
-        join_lines(note.prompt),
+        join_lines(sidecar.prompt),
     )
 
 
-def _local(created_at: str) -> str:
+def _format_local_time(created_at: str) -> str:
     moment = datetime.fromisoformat(created_at)
+    # A sidecar that another program edited may lack the offset; imagen writes UTC.
     at = moment if moment.tzinfo else moment.replace(tzinfo=UTC)
     return f"{at.astimezone():%Y-%m-%d %H:%M}"

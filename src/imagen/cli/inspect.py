@@ -22,21 +22,21 @@ from imagen.settings.environment import process_environment
 _LONGEST_NAME = 24
 _LONGEST_VALUE = 200
 
-_AGREEMENT: Mapping[Agreement, str] = {
+_SIDECAR_LABELS: Mapping[Agreement, str] = {
     "none": "none",
-    "same": "agrees: it is about these very bytes",
-    "changed": "DIFFERS: the file was changed since",
-    "other": "DIFFERS: it is about other bytes",
+    "same": "agrees: describes exactly these bytes",
+    "changed": "DIFFERS: the file was changed afterwards",
+    "other": "DIFFERS: describes another file",
 }
-_REMEMBERED: Mapping[Agreement, str] = {**_AGREEMENT, "none": "does not know it"}
+_HISTORY_LABELS: Mapping[Agreement, str] = {**_SIDECAR_LABELS, "none": "no entry"}
 
 
 def inspect(*images: PathWord, json: JsonFlag = False) -> int:
-    """Say what IMAGES and their sidecars say of how they were made.
+    """Print how IMAGES were made, from their metadata, sidecars and the history.
 
-    Reads what imagen wrote, and AUTOMATIC1111, Forge, SD.Next, stable-diffusion.cpp,
-    ComfyUI, InvokeAI, mflux, Fooocus and NovelAI; says whether file and sidecar agree,
-    and whether a C2PA manifest is there and still fits.
+    Reads metadata of imagen, AUTOMATIC1111, Forge, SD.Next, stable-diffusion.cpp,
+    ComfyUI, InvokeAI, mflux, Fooocus and NovelAI. Reports if file and sidecar agree,
+    and if a C2PA manifest is present and still valid.
 
     ```
     imagen inspect fox.png
@@ -44,11 +44,11 @@ def inspect(*images: PathWord, json: JsonFlag = False) -> int:
     ```
 
     Args:
-        images: Paths, ids, unique beginnings of ids, or `last`.
+        images: Paths, ids, unique prefixes of ids, or `last`.
     """
     if not images:
-        raise UsageError("IMAGE is missing.", hint="`last` is the newest one.")
-    said = Output(json=json)
+        raise UsageError("IMAGE is missing.", hint="`last` is the newest image.")
+    out = Output(json=json)
     failed: ImagenError | None = None
     with Runtime(process_environment()) as runtime:
         use_case = build_inspect(runtime)
@@ -56,16 +56,16 @@ def inspect(*images: PathWord, json: JsonFlag = False) -> int:
             try:
                 found = use_case.run(str(image))
             except ImagenError as error:
-                said.error(error)
+                out.print_error(error)
                 failed = failed or error
                 continue
             if json:
-                said.inspection(found)
+                out.print_inspection(found)
                 continue
             if number:
-                said.text("")
-            said.text(escape_control(found.path))
-            said.table(list(_rows(found)))
+                out.print_text("")
+            out.print_text(escape_control(found.path))
+            out.print_table(list(_rows(found)))
     return exit_codes.DONE if failed is None else exit_codes.exit_code_for(failed)
 
 
@@ -73,25 +73,25 @@ def _rows(found: Inspection) -> Iterator[tuple[str, str]]:
     kind = found.media_type.removeprefix("image/").upper()
     yield "file", f"{kind}, {found.width}x{found.height}, {found.bytes} bytes"
     yield "sha256", found.sha256
-    yield "sidecar", _AGREEMENT[found.agreement]
+    yield "sidecar", _SIDECAR_LABELS[found.agreement]
     if found.differing:
-        yield "", f"what it says differs from inside: {', '.join(found.differing)}"
-    yield "history", _REMEMBERED[found.history_agreement]
-    yield "C2PA", _provenance(found.provenance)
+        yield "", f"differs from the metadata in the file: {', '.join(found.differing)}"
+    yield "history", _HISTORY_LABELS[found.history_agreement]
+    yield "C2PA", _format_manifest(found.provenance)
     if found.source_type:
         yield "source type", found.source_type
-    yield "inside", ", ".join(each.tool for each in found.recipes) or "no words"
-    note = next(_notes(found), None)
-    if note is not None:
-        yield from _note(note)
+    yield "metadata", ", ".join(each.tool for each in found.recipes) or "none"
+    sidecar = next(_sidecars(found), None)
+    if sidecar is not None:
+        yield from _sidecar_rows(sidecar)
     elif found.recipes:
-        yield from _recipe(found.recipes[0])
+        yield from _recipe_rows(found.recipes[0])
     for warning in found.warnings:
         yield "warning", join_lines(warning)
 
 
-def _notes(found: Inspection) -> Iterator[Sidecar]:
-    """Yield notes about this image, the one that knows most first."""
+def _sidecars(found: Inspection) -> Iterator[Sidecar]:
+    """Yield the sidecars about this image, the most complete first."""
     if found.sidecar and found.agreement in {"same", "changed"}:
         yield found.sidecar
     if found.history and found.history_agreement in {"same", "changed"}:
@@ -99,72 +99,77 @@ def _notes(found: Inspection) -> Iterator[Sidecar]:
     yield from (each.sidecar for each in found.recipes if each.sidecar)
 
 
-def _note(note: Sidecar) -> Iterator[tuple[str, str]]:
-    cost = None if note.cost_usd is None else format_usd(Decimal(str(note.cost_usd)))
-    yield from _facts(
-        ("prompt", note.prompt),
-        ("as sent", "" if note.prompt_sent == note.prompt else note.prompt_sent),
-        ("negative", note.negative),
-        ("style", note.style),
-        ("backend", f"{note.backend} ({note.adapter})"),
-        ("model", note.model),
-        ("seed", note.seed),
-        ("steps", note.steps),
-        ("asked for", note.requested_size),
+def _sidecar_rows(sidecar: Sidecar) -> Iterator[tuple[str, str]]:
+    cost = (
+        None if sidecar.cost_usd is None else format_usd(Decimal(str(sidecar.cost_usd)))
+    )
+    yield from _fact_rows(
+        ("prompt", sidecar.prompt),
+        (
+            "sent prompt",
+            "" if sidecar.prompt_sent == sidecar.prompt else sidecar.prompt_sent,
+        ),
+        ("negative", sidecar.negative),
+        ("style", sidecar.style),
+        ("backend", f"{sidecar.backend} ({sidecar.adapter})"),
+        ("model", sidecar.model),
+        ("seed", sidecar.seed),
+        ("steps", sidecar.steps),
+        ("requested size", sidecar.requested_size),
         ("cost", cost),
-        ("made at", note.created_at),
-        ("id", note.id),
-        ("references", ", ".join(each.name for each in note.references)),
-        *note.parameters.items(),
-        *((f"ignored: {key}", why) for key, why in note.ignored.items()),
+        ("created at", sidecar.created_at),
+        ("id", sidecar.id),
+        ("references", ", ".join(each.name for each in sidecar.references)),
+        *sidecar.parameters.items(),
+        *((f"ignored: {key}", why) for key, why in sidecar.ignored.items()),
         *(
             (f"adjusted: {key}", f"{change.requested} became {change.used}")
-            for key, change in note.adjusted.items()
+            for key, change in sidecar.adjusted.items()
         ),
-        *(("was said", warning) for warning in note.warnings),
+        *(("warning then", warning) for warning in sidecar.warnings),
     )
 
 
-def _recipe(recipe: Recipe) -> Iterator[tuple[str, str]]:
-    yield from _facts(
+def _recipe_rows(recipe: Recipe) -> Iterator[tuple[str, str]]:
+    yield from _fact_rows(
         ("prompt", recipe.prompt),
         ("negative", recipe.negative),
         ("model", recipe.model),
         ("seed", recipe.seed),
         ("steps", recipe.steps),
-        ("asked for", recipe.size),
+        ("requested size", recipe.size),
         ("guidance", recipe.guidance),
         ("sampler", recipe.sampler),
         *recipe.parameters.items(),
     )
 
 
-def _facts(*facts: tuple[str, object]) -> Iterator[tuple[str, str]]:
+def _fact_rows(*facts: tuple[str, object]) -> Iterator[tuple[str, str]]:
     for name, fact in facts:
         if fact is not None and fact != "":
-            yield truncate(join_lines(name), _LONGEST_NAME), _written(fact)
+            yield truncate(join_lines(name), _LONGEST_NAME), _format_fact(fact)
 
 
-def _written(fact: object) -> str:
-    """Return it on one line; a graph of a thousand nodes is no line."""
+def _format_fact(fact: object) -> str:
     if not isinstance(fact, Mapping | list | tuple):
         return join_lines(str(fact))
+    # Cut: the graph of a ComfyUI workflow can have a thousand nodes.
     return truncate(join_lines(msgspec.json.encode(fact).decode()), _LONGEST_VALUE)
 
 
-def _provenance(found: ContentCredentials | None) -> str:
+def _format_manifest(found: ContentCredentials | None) -> str:
     if found is None:
         return "no manifest"
     state = {
-        None: "a manifest is there",
-        True: "a manifest is there and still fits",
-        False: "A MANIFEST IS THERE AND DOES NOT FIT",
+        None: "manifest present",
+        True: "manifest present and valid",
+        False: "MANIFEST DOES NOT MATCH THE FILE",
     }[found.fits]
-    words = (
+    parts = (
         state + (f" ({', '.join(found.failures)})" if found.failures else ""),
         f"signed by {found.signed_by}" if found.signed_by else "",
         found.signed_at,
-        f"with {found.made_with}" if found.made_with else "",
+        f"by {found.made_with}" if found.made_with else "",
         found.note,
     )
-    return join_lines("; ".join(filter(None, words)))
+    return join_lines("; ".join(filter(None, parts)))

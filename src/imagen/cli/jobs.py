@@ -9,7 +9,7 @@ from cyclopts import Parameter  # noqa: TID253 - this is the command line
 from imagen.bootstrap.library import build_jobs
 from imagen.bootstrap.runtime import Runtime
 from imagen.cli import exit_codes
-from imagen.cli.output import Output, say
+from imagen.cli.output import Output, print_message
 from imagen.cli.parameters import JsonFlag
 from imagen.cli.tables import Columns, join_lines, shorten_ids, terminal_width, truncate
 from imagen.domain.call import OpenCall
@@ -18,99 +18,104 @@ from imagen.domain.money.budget import format_micros
 from imagen.domain.money.cost import micros_to_usd
 from imagen.settings.environment import process_environment
 
-_BELOW = "    "
+_INDENT = "    "
 
 
 def jobs(*, json: JsonFlag = False) -> int:
-    """List the generations that are not over: where each stands, what it may cost.
+    """List unfinished jobs with their state and what they may cost.
 
-    `imagen resume` finishes them, `imagen jobs forget` gives one up.
+    `imagen resume` finishes them; `imagen jobs forget` removes one.
 
     ```
     imagen jobs
     imagen jobs forget 01a2055c-f0e1
     ```
     """
-    said = Output(json=json)
+    out = Output(json=json)
     with Runtime(process_environment()) as runtime:
-        there = build_jobs(runtime).select()
+        open_jobs = build_jobs(runtime).select()
     if json:
-        for each in there:
-            said.object(_described(each))
+        for job in open_jobs:
+            out.print_json(_job_fields(job))
         return exit_codes.DONE
-    shown = [each for each in there if not each.never_sent]
-    said.lines(_lines(shown, now=runtime.clock.now()))
-    if unsent := len(there) - len(shown):
+    # A job that was never sent cost nothing, and `imagen resume` closes it.
+    sent = [job for job in open_jobs if not job.never_sent]
+    out.print_lines(_format_jobs(sent, now=runtime.clock.now()))
+    if unsent := len(open_jobs) - len(sent):
         counted = "1 job was" if unsent == 1 else f"{unsent} jobs were"
-        say(f"{counted} never sent and cost nothing; `imagen resume` clears them away.")
-    elif not shown:
-        say("No job is open.")
+        print_message(
+            f"{counted} never sent and cost nothing; `imagen resume` removes them."
+        )
+    elif not sent:
+        print_message("No open jobs.")
     return exit_codes.DONE
 
 
 def forget(
     *ids: Annotated[str, Parameter(metavar="ID")], json: JsonFlag = False
 ) -> int:
-    """Give up generations: off the list, and into the ledger if they may be billed.
+    """Forget unfinished jobs; the ledger records those that may be billed.
 
-    Exits 1 when one of them is being worked on; that one stays.
+    Exits 1 if another process is working on one of them; that job is kept.
 
     ```
     imagen jobs forget 01a2055c-f0e1
     ```
 
     Args:
-        ids: Ids, unique beginnings of ids, or `last`.
+        ids: Ids, unique prefixes of ids, or `last`.
     """
     if not ids:
-        raise UsageError("ID is missing.", hint="`imagen jobs` lists those there are.")
-    said, all_gone = Output(json=json), True
+        raise UsageError("ID is missing.", hint="`imagen jobs` lists the ids.")
+    out, all_forgotten = Output(json=json), True
     with Runtime(process_environment()) as runtime:
         use_case = build_jobs(runtime)
         for job in use_case.select(ids):
-            gone = use_case.forget(job)
-            all_gone = all_gone and gone
+            forgotten = use_case.forget(job)
+            all_forgotten = all_forgotten and forgotten
             if json:
-                said.object({"id": job.call.id, "forgotten": gone})
-            say(f"{job.call.id}: {_farewell(job) if gone else _STAYS}")
-    return exit_codes.DONE if all_gone else exit_codes.NOT_READY
+                out.print_json({"id": job.call.id, "forgotten": forgotten})
+            print_message(
+                f"{job.call.id}: {_format_forgotten(job) if forgotten else _IN_USE}"
+            )
+    return exit_codes.DONE if all_forgotten else exit_codes.NOT_READY
 
 
-_STAYS = "another process works on it, so it is not given up."
+_IN_USE = "not forgotten: another process is working on the job."
 
 
-def _farewell(job: OpenCall) -> str:
-    lost = ", and its images with it" if job.state == "received" else ""
+def _format_forgotten(job: OpenCall) -> str:
+    lost = " with its images" if job.state == "received" else ""
     if job.call.may_cost and job.state != "planned":
-        return f"given up{lost}; the ledger has it, with an unknown cost."
-    return f"given up{lost}; it cost nothing."
+        return f"forgotten{lost}; recorded in the ledger with an unknown cost."
+    return f"forgotten{lost}; it cost nothing."
 
 
-def _lines(there: Sequence[OpenCall], *, now: datetime) -> Iterator[str]:
-    """Yield what a person reads: of each job the facts, the prompt, the trouble."""
+def _format_jobs(jobs: Sequence[OpenCall], *, now: datetime) -> Iterator[str]:
+    """Yield the lines of each job: its facts, the prompt, the last problem."""
     width = terminal_width()
-    room = None if width is None else width - len(_BELOW)
-    ids = shorten_ids(each.call.id for each in there)
+    room = None if width is None else width - len(_INDENT)
+    ids = shorten_ids(job.call.id for job in jobs)
     facts = Columns().lines(
         [
             (
-                ids[each.call.id],
-                _age(now - each.call.created_at),
-                each.call.plan.instance.name,
-                _state(each),
-                _bill(each),
+                ids[job.call.id],
+                _format_age(now - job.call.created_at),
+                job.call.plan.instance.name,
+                _format_state(job),
+                _format_cost(job),
             )
-            for each in there
+            for job in jobs
         ]
     )
-    for line, each in zip(facts, there, strict=True):
+    for line, job in zip(facts, jobs, strict=True):
         yield line
-        yield _BELOW + truncate(join_lines(each.call.plan.request.prompt), room)
-        if each.reason:
-            yield _BELOW + join_lines(each.reason)
+        yield _INDENT + truncate(join_lines(job.call.plan.request.prompt), room)
+        if job.reason:
+            yield _INDENT + join_lines(job.reason)
 
 
-def _age(age: timedelta) -> str:
+def _format_age(age: timedelta) -> str:
     seconds = max(0, int(age.total_seconds()))
     for unit, size in (("day", 86400), ("hour", 3600), ("minute", 60), ("second", 1)):
         if seconds >= size:
@@ -119,17 +124,17 @@ def _age(age: timedelta) -> str:
     return "now"
 
 
-def _state(job: OpenCall) -> str:
+def _format_state(job: OpenCall) -> str:
     words = {
         "planned": "not sent",
-        "sent": "sent, fate unknown",
+        "sent": "sent, outcome unknown",
         "accepted": f"accepted as {job.reference}",
         "received": "images received, not stored",
     }[job.state]
-    return f"{words}; being worked on" if job.live else words
+    return f"{words}; in progress" if job.live else words
 
 
-def _bill(job: OpenCall) -> str:
+def _format_cost(job: OpenCall) -> str:
     if not job.call.may_cost:
         return "costs nothing"
     if job.call.reserved is None:
@@ -137,7 +142,7 @@ def _bill(job: OpenCall) -> str:
     return f"may be billed {format_micros(job.call.reserved)}"
 
 
-def _described(job: OpenCall) -> dict[str, object]:
+def _job_fields(job: OpenCall) -> dict[str, object]:
     call = job.call
     return {
         "id": call.id,

@@ -1,4 +1,4 @@
-"""The picture on the terminal while an image is made: in its place, above the bar."""
+"""The live picture on the terminal: redrawn in place, above the progress bar."""
 
 import sys
 from collections.abc import Generator
@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Self
 
 from imagen.bootstrap.display import build_viewer
 from imagen.bootstrap.runtime import Runtime
-from imagen.cli.output import say
+from imagen.cli.output import print_message
 from imagen.domain import events
 from imagen.domain.events import Event
 from imagen.ports.clock import Clock
@@ -24,71 +24,74 @@ if TYPE_CHECKING:
 
 _NO_TERMINAL = {"", "dumb"}
 
-BREATH = 0.15
-"""Seconds in which one picture is enough."""
+# Seconds between two drawings. A backend may send a preview for every step.
+MIN_INTERVAL = 0.15
 
 
 def create_live_picture(
     runtime: Runtime, bar: "ProgressBar | None", *, logs: bool
 ) -> "LivePicture | None":
-    """Return what draws on stderr, or say why nothing is drawn there.
+    """Return a live picture on stderr; if none can be drawn, warn and return None.
 
     Args:
         runtime: The environment, whose variables describe the terminal.
-        bar: What is there already.
-        logs: Whether lines of a log come in between.
+        bar: The progress bar that is shown, if any.
+        logs: True if log lines are printed to stderr.
     """
-    terminal = runtime.environment.terminal
-    if logs or not sys.stderr.isatty() or terminal["TERM"] in _NO_TERMINAL:
-        why = "among lines of a log" if logs else "without a terminal on stderr"
-        say(f"warning: --live shows no picture {why}.")
+    terminal = runtime.environment.terminal["TERM"]
+    if logs or not sys.stderr.isatty() or terminal in _NO_TERMINAL:
+        why = (
+            "because log lines are printed" if logs else "without a terminal on stderr"
+        )
+        print_message(f"warning: --live shows no picture {why}.")
         return None
     viewer = build_viewer(runtime, sys.stderr)
     return LivePicture(viewer, bar, clock=runtime.clock)
 
 
 class LivePicture:
-    """Draws each picture in the place of the one before; hears events from any thread.
+    """An event listener that replaces the previous picture; safe from any thread.
 
     Args:
-        viewer: The terminal on which the bar is.
-        bar: What stands below the picture, if anything.
-        clock: Says whether it is time for another one.
+        viewer: Draws on the terminal of the progress bar.
+        bar: The progress bar below the picture, if any.
+        clock: Limits how often a picture is drawn.
     """
 
     def __init__(
         self, viewer: Viewer, bar: "ProgressBar | None", *, clock: Clock
     ) -> None:
-        self.shown = 0
         self._viewer = viewer
         self._bar = bar
         self._clock = clock
         self._rows = 0
         self._next = 0.0
+        # Re-entrant: the picture is hidden while an image is reported, and a preview
+        # window that fails then sends PreviewFailed, which hides the picture again.
         self._lock = RLock()
 
     def __enter__(self) -> Self:
         return self
 
     def __exit__(self, *_: object) -> None:
-        with self.hidden():
+        with self.hide():
             self._viewer.close()
 
     def __call__(self, event: Event) -> None:
-        """Draw a picture; take it away before words come in between."""
+        """Draw a preview; erase the picture before a message is printed."""
         match event:
             case events.Previewed(content=content):
                 self._draw(content)
             case events.Warned() | events.Retrying() | events.PreviewFailed():
-                with self.hidden():
+                with self.hide():
                     pass
             case _:
                 pass
 
     @contextmanager
-    def hidden(self) -> Generator[None]:
-        """Take picture and bar away while something else is printed."""
-        with self._lock, self._below():
+    def hide(self) -> Generator[None]:
+        """Erase picture and bar while other text is printed."""
+        with self._lock, self._hide_bar():
             self._erase()
             yield
 
@@ -96,13 +99,13 @@ class LivePicture:
         with self._lock:
             if self._clock.monotonic() < self._next:
                 return
-            with self._below(), suppress(DrawingError):
+            with self._hide_bar(), suppress(DrawingError):
                 self._erase()
                 room = self._viewer.size()
                 half = TerminalSize(room.columns, max(1, room.rows // 2))
                 self._rows = self._viewer.draw(content, max_size=half)
-                self.shown += 1
-            self._next = self._clock.monotonic() + BREATH
+            # Counted from the end of the drawing, so that a slow terminal gets a pause.
+            self._next = self._clock.monotonic() + MIN_INTERVAL
 
     def _erase(self) -> None:
         rows, self._rows = self._rows, 0
@@ -110,5 +113,5 @@ class LivePicture:
             with suppress(DrawingError):
                 self._viewer.erase(rows)
 
-    def _below(self) -> AbstractContextManager[None]:
-        return self._bar.hidden() if self._bar else nullcontext()
+    def _hide_bar(self) -> AbstractContextManager[None]:
+        return self._bar.hide() if self._bar else nullcontext()

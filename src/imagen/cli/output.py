@@ -1,4 +1,4 @@
-"""All that the command line prints: results to stdout, everything else to stderr."""
+"""The output of the command line: results on stdout, everything else on stderr."""
 
 import os
 import sys
@@ -9,7 +9,6 @@ from typing import TYPE_CHECKING
 
 import msgspec
 
-from imagen.cli.tables import Columns
 from imagen.domain import events
 from imagen.domain.delivery import CHANNEL_LABELS
 from imagen.domain.errors import ImagenError
@@ -27,95 +26,102 @@ if TYPE_CHECKING:
 
 
 class Output(msgspec.Struct, frozen=True, kw_only=True):
-    """Speaks to a person, or in JSON lines to a program.
+    """A printer of results and messages, as text, JSON lines or CSV.
 
     Attributes:
-        json: Results and failures are JSON objects, one a line.
-        csv: Results are comma-separated values.
-        quiet: Warnings are not said.
-        verbose: What happens is said, and a fault of ours is shown whole.
-        silent_results: Results are not said, because stdout is the result.
+        json: Print results and errors as JSON objects, one per line.
+        csv: Print results as comma-separated values.
+        quiet: Print no warnings.
+        verbose: Print events as they happen, and tracebacks of internal errors.
+        hide_results: Print no results, because stdout receives the image itself.
     """
 
     json: bool = False
     csv: bool = False
     quiet: bool = False
     verbose: bool = False
-    silent_results: bool = False
+    hide_results: bool = False
 
     @property
-    def to_program(self) -> bool:
-        """Whether what is printed is read by a program."""
+    def is_machine_readable(self) -> bool:
+        """True if results are printed as JSON or CSV."""
         return self.json or self.csv
 
-    def hear(self, event: Event) -> None:
-        """Say what a person should know while it happens."""
+    def on_event(self, event: Event) -> None:
+        """Print the message of an event, if it has one for the user."""
         match event:
             case events.Warned(message=message) if not self.quiet:
-                say(f"warning: {message}")
+                print_message(f"warning: {message}")
             case events.Retrying(message=message, wait=wait) if not self.quiet:
-                say(f"{message} Trying again in {wait:g} s.")
+                print_message(f"{message} Retrying in {wait:g} s.")
             case events.Undelivered(channel=channel, message=message) if not self.quiet:
-                say(f"{CHANNEL_LABELS[channel]}: {message}")
+                print_message(f"{CHANNEL_LABELS[channel]}: {message}")
             case events.PreviewFailed(reason=reason):
-                say(f"preview: {reason}")
+                print_message(f"preview: {reason}")
             case _:
                 pass
 
-    def stored(self, image: "StoredImage") -> None:
-        """Print where the image is, or all that is known of it."""
-        if self.silent_results:
+    def print_image(self, image: "StoredImage") -> None:
+        """Print the path of an image; with --json, its sidecar."""
+        if self.hide_results:
             return
         if self.json:
-            self.note(image.sidecar, image.location)
+            self.print_sidecar(image.sidecar, image.location)
         else:
-            self.place(image.location)
+            self.print_path(image.location)
 
-    def place(self, location: str) -> None:
-        """Print where a file is, byte for byte as it is called."""
+    def print_path(self, location: str) -> None:
+        """Print a path, byte for byte as the file system has it."""
         _write(os.fsencode(location) + b"\n")
 
-    def note(self, sidecar: "Sidecar", location: str) -> None:
-        """Print all that is known of an image, as a JSON object."""
-        self.object({**msgspec.to_builtins(sidecar), "path": display_path(location)})
+    def print_sidecar(self, sidecar: "Sidecar", location: str) -> None:
+        """Print the sidecar and the path of an image as a JSON object."""
+        self.print_json(
+            {**msgspec.to_builtins(sidecar), "path": display_path(location)}
+        )
 
-    def inspection(self, found: "Inspection") -> None:
-        """Print all that a file and the notes about it say, as a JSON object."""
-        self.object(
+    def print_inspection(self, found: "Inspection") -> None:
+        """Print the result of `imagen inspect` as a JSON object."""
+        self.print_json(
             msgspec.structs.replace(
                 found,
                 path=display_path(found.path),
-                warnings=tuple(map(_encodable, found.warnings)),
+                warnings=tuple(map(_replace_surrogates, found.warnings)),
             )
         )
 
-    def error(self, error: BaseException, *, job: str = "", image: str = "") -> None:
-        """Say what went wrong and what to do, in one or two lines.
+    def print_error(
+        self, error: BaseException, *, job: str = "", image: str = ""
+    ) -> None:
+        """Print the message and the hint of an error.
 
         Args:
-            error: What it was.
-            job: The id of the job that it is about, where it is not the only one.
-            image: Which image it is about, likewise.
+            error: The error; one that is not an ImagenError is an internal error.
+            job: The id of the job, if there are several.
+            image: The label of the image, if there are several.
         """
         if self.json:
             named = {"job": job, "image": image}
             about = {key: name for key, name in named.items() if name}
-            with suppress(BrokenPipeError, ImagenError):  # stderr has it as well
-                self.object({**about, "error": describe_error(error)})
-        of_it = f"{job or image}: " if job or image else ""
+            # A closed stdout is not reported here: stderr gets the message as well.
+            with suppress(BrokenPipeError, ImagenError):
+                self.print_json({**about, "error": describe_error(error)})
+        prefix = f"{job or image}: " if job or image else ""
         if isinstance(error, ImagenError):
-            say(of_it + " ".join(filter(None, (error.message, error.hint))))
+            print_message(prefix + " ".join(filter(None, (error.message, error.hint))))
             return
-        say(f"{of_it}a fault of our own: {type(error).__name__}: {_one_line(error)}")
+        print_message(
+            f"{prefix}internal error: {type(error).__name__}: {_join_lines(error)}"
+        )
         if self.verbose:
-            say("".join(format_exception(error)))
+            print_message("".join(format_exception(error)))
         else:
-            say("Please report it, with what --verbose adds.")
+            print_message("Please report this error, with the output of --verbose.")
 
-    def estimate(self, estimate: "Estimate") -> None:
-        """Print what would be sent, and what it would cost."""
+    def print_estimate(self, estimate: "Estimate") -> None:
+        """Print the request that would be sent, and its cost."""
         if self.json:
-            self.object(estimate)
+            self.print_json(estimate)
             return
         calls = "call" if estimate.calls == 1 else "calls"
         facts = {
@@ -124,7 +130,7 @@ class Output(msgspec.Struct, frozen=True, kw_only=True):
             "images": f"{estimate.images}, in {estimate.calls} {calls}",
             "size": estimate.size,
             "seed": ", ".join(map(str, estimate.seeds)) or "none",
-            "steps": estimate.steps or "the backend's own",
+            "steps": estimate.steps or "backend default",
             "prompt": estimate.prompt_sent,
             "negative": estimate.negative,
             **{f"ignored: {name}": why for name, why in estimate.ignored.items()},
@@ -132,77 +138,83 @@ class Output(msgspec.Struct, frozen=True, kw_only=True):
                 f"adjusted: {name}": f"{change.requested} becomes {change.used}"
                 for name, change in estimate.adjusted.items()
             },
-            "cost": _cost(estimate.cost_usd),
+            "cost": _format_cost(estimate.cost_usd),
         }
         for name, fact in facts.items():
             if fact:
-                self.text(f"{name}: {fact}")
+                self.print_text(f"{name}: {fact}")
 
-    def sweep(self, estimate: "SweepEstimate") -> None:
-        """Print what every combination would send, and what all of them would cost."""
+    def print_sweep_estimate(self, estimate: "SweepEstimate") -> None:
+        """Print a row for each combination, and the total cost."""
         if self.json:
-            self.object(estimate)
+            self.print_json(estimate)
             return
         names = list(estimate.cells[0].cell)
-        rows = [(*names, "makes", "from", "costs")]
+        rows = [(*names, "output size", "output seed", "cost")]
         for each in estimate.cells:
             values = (str(value) for value in each.cell.values())
             made = each.estimate
-            rows.append((*values, made.size, _seeds(made), _cost(made.cost_usd)))
-        self.table(rows)
+            rows.append(
+                (*values, made.size, _format_seeds(made), _format_cost(made.cost_usd))
+            )
+        self.print_table(rows)
         images = "1 image" if estimate.images == 1 else f"{estimate.images} images"
-        self.text(f"{images}, cost: {_cost(estimate.cost_usd)}")
+        self.print_text(f"{images}, cost: {_format_cost(estimate.cost_usd)}")
 
-    def checked(self, checked: "CheckedBackend") -> None:
-        """Print what a backend needs, and whether it has it."""
+    def print_check(self, report: "CheckedBackend") -> None:
+        """Print the findings about one backend."""
         if self.json:
-            self.object({**msgspec.to_builtins(checked), "ready": checked.ready})
+            self.print_json({**msgspec.to_builtins(report), "ready": report.ready})
             return
-        for finding in checked.findings:
+        for finding in report.findings:
             state = "ready" if finding.ready else "NOT READY"
             note = f" ({finding.note})" if finding.note else ""
-            self.text(f"{checked.name}: {state}: {finding.name}{note}")
+            self.print_text(f"{report.name}: {state}: {finding.name}{note}")
 
-    def records(self, columns: Sequence[str], rows: Iterable[Sequence[object]]) -> None:
-        """Print values for a program: JSON objects, or else CSV with a header."""
+    def print_records(
+        self, columns: Sequence[str], rows: Iterable[Sequence[object]]
+    ) -> None:
+        """Print rows as JSON objects, or else as CSV with a header (RFC 4180)."""
         if self.json:
             for row in rows:
-                self.object(dict(zip(columns, row, strict=True)))
+                self.print_json(dict(zip(columns, row, strict=True)))
             return
         import csv  # noqa: PLC0415 - rare
 
-        writer = csv.writer(_Stdout())  # as RFC 4180 has it
+        writer = csv.writer(_Stdout())
         writer.writerow(columns)
         writer.writerows(rows)
 
-    def table(self, rows: Sequence[Sequence[str]]) -> None:
-        """Print rows with their columns aligned."""
-        self.lines(Columns().lines(rows))
+    def print_table(self, rows: Sequence[Sequence[str]]) -> None:
+        """Print rows with aligned columns."""
+        from imagen.cli.tables import Columns  # noqa: PLC0415 - not for `imagen generate`
 
-    def lines(self, lines: Iterable[str]) -> None:
+        self.print_lines(Columns().lines(rows))
+
+    def print_lines(self, lines: Iterable[str]) -> None:
         """Print lines of text."""
         for line in lines:
-            self.text(line)
+            self.print_text(line)
 
-    def object(self, value: object) -> None:
-        """Print one JSON object on a line of its own."""
+    def print_json(self, value: object) -> None:
+        """Print a JSON object on one line."""
         _write(_JSON.encode(value) + b"\n")
 
-    def text(self, text: str) -> None:
-        """Print a result that is text."""
+    def print_text(self, text: str) -> None:
+        """Print text and a newline; bytes of file names are kept."""
         _write(text.encode(errors="surrogateescape") + b"\n")
 
 
-def _seeds(estimate: "Estimate") -> str:
+def _format_seeds(estimate: "Estimate") -> str:
     return "".join(f"seed {seed}" for seed in estimate.seeds) or "no seed"
 
 
-def _cost(usd: float | None) -> str:
+def _format_cost(usd: float | None) -> str:
     return "unknown" if usd is None else f"${usd:g}"
 
 
+# Amounts are exact decimals; the default would write them as strings.
 _JSON = msgspec.json.Encoder(decimal_format="number")
-"""Writes an exact amount as the number that it is."""
 
 
 class _Stdout:
@@ -211,79 +223,80 @@ class _Stdout:
 
 
 def build_event_listener(
-    said: Output,
+    out: Output,
     bar: "ProgressBar | None",
     environment: "Environment",
     *,
     first: Listener | None = None,
 ) -> Listener:
-    """Return what hears the events of a run: words, a bar, a log if it is wanted.
+    """Return a listener that prints messages, moves the bar and writes the log.
 
     Args:
-        said: The words.
-        bar: Moves on; None for none.
-        environment: Says whether there is a log.
-        first: Hears each event before all of these.
+        out: Prints the messages.
+        bar: The progress bar, if any.
+        environment: Enables the log ($IMAGEN_LOG).
+        first: A listener that is called before all others.
     """
 
-    def hear(event: Event) -> None:
+    def listen(event: Event) -> None:
         if first is not None:
             first(event)
-        said.hear(event)
+        out.on_event(event)
         if bar is not None:
             bar(event)
 
-    if not (said.verbose or environment.log):
-        return hear
+    if not (out.verbose or environment.log):
+        return listen
     from imagen.bootstrap.display import build_log_listener  # noqa: PLC0415 - rare
 
     return build_log_listener(
-        hear, as_json=environment.log == "json", colours=use_colours(environment)
+        listen, as_json=environment.log == "json", colours=use_colours(environment)
     )
 
 
 def create_progress_bar(
-    *, quiet: bool, doing: str = "generating"
+    *, quiet: bool, label: str = "generating"
 ) -> "ProgressBar | None":
-    """Return a bar for stderr, if that is a terminal where one can be shown."""
+    """Return a progress bar on stderr; None if stderr is not a terminal."""
     if quiet or not sys.stderr.isatty():
         return None
     from imagen.cli.progress import create_progress_bar  # noqa: PLC0415 - costs rich
 
-    return create_progress_bar(doing)
+    return create_progress_bar(label)
 
 
 def use_colours(environment: "Environment") -> bool:
-    """Whether what is said on stderr may have colours."""
+    """Return true if messages on stderr may be coloured."""
     return sys.stderr.isatty() and not environment.no_color
 
 
 def describe_error(error: BaseException) -> dict[str, str]:
-    """Return an error as a program wants it: code, message, hint."""
+    """Return the code, message and hint of an error for JSON output."""
     if isinstance(error, ImagenError):
-        message, hint = _encodable(error.message), _encodable(error.hint)
+        message, hint = (
+            _replace_surrogates(error.message),
+            _replace_surrogates(error.hint),
+        )
         return {"code": error.code, "message": message, "hint": hint}
     return {
         "code": "internal_error",
-        "message": f"{type(error).__name__}: {_one_line(error)}",
+        "message": f"{type(error).__name__}: {_join_lines(error)}",
         "hint": "",
     }
 
 
-def say(message: str) -> None:
-    """Print to stderr, each line with our name before it.
-
-    What would move the cursor or colour the terminal is shown and not done: words of
-    a vendor, or of a file's name, are among it.
-    """
-    with suppress(OSError, ValueError):  # nobody is listening
-        for line in _encodable(message).translate(_CONTROLS).splitlines():
+def print_message(message: str) -> None:
+    """Print a message to stderr, each line prefixed with `imagen: `."""
+    # Control characters are escaped: a message may quote a vendor or a file name, and
+    # those must not move the cursor. A closed stderr is ignored.
+    with suppress(OSError, ValueError):
+        for line in _replace_surrogates(message).translate(_CONTROLS).splitlines():
             print(f"imagen: {line}", file=sys.stderr)
         sys.stderr.flush()
 
 
 def display_path(location: str) -> str:
-    """Return a path as JSON can hold it: bytes that are no UTF-8 become U+FFFD."""
+    """Return a path for JSON; bytes that are not UTF-8 become U+FFFD."""
     return os.fsencode(location).decode(errors="replace")
 
 
@@ -294,11 +307,11 @@ _CONTROLS = {
 }
 
 
-def _encodable(text: str) -> str:
+def _replace_surrogates(text: str) -> str:
     return text.encode(errors="replace").decode()
 
 
-def _one_line(error: BaseException) -> str:
+def _join_lines(error: BaseException) -> str:
     return " ".join(str(error).split())
 
 

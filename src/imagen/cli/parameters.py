@@ -1,8 +1,9 @@
-"""The flags that commands share, and how their words are read."""
+"""Flags shared by commands, and the parsing of their values."""
 
 import re
 import sys
 from collections.abc import Sequence
+from dataclasses import dataclass
 from datetime import date
 from decimal import Decimal
 from pathlib import Path
@@ -20,34 +21,36 @@ if TYPE_CHECKING:
 
 STDIN = STDOUT = "-"
 
-LONGEST_PROMPT = 4_000_000
-"""Bytes on standard input; /dev/zero has no end."""
+# Bytes. A limit, because input such as /dev/zero never ends.
+MAX_PROMPT_BYTES = 4_000_000
 
 _WHOLE_NUMBER = re.compile(r"[+-]?[0-9]+", re.ASCII)
 _NUMBER = re.compile(r"[+-]?([0-9]+\.?[0-9]*|\.[0-9]+)([eE][+-]?[0-9]+)?", re.ASCII)
-_LONGEST_NUMBER = 100
+_MAX_DIGITS = 100
 
+# Values are always str: Path would drop a trailing `/`. Path is listed because the
+# shell completion of cyclopts then offers file names.
 PathWord: TypeAlias = str | Path
-"""Always text; the shells complete files because Path stands here."""
 
-WHAT = Group("What to make", sort_key=1)
-HOW = Group("How to make it", sort_key=2)
-WHERE = Group("Where it goes", sort_key=3)
-TALK = Group("What is said", sort_key=4)
+IMAGE_GROUP = Group("Image", sort_key=1)
+GENERATION_GROUP = Group("Generation", sort_key=2)
+OUTPUT_GROUP = Group("Output", sort_key=3)
+GENERAL_GROUP = Group("General", sort_key=4)
 
 
 def parse_whole_number(_: object, tokens: "Sequence[Token]") -> int:
-    """Read a whole number as it is written; `1.5` is none, and is not rounded."""
+    """Parse a whole number; reject `1.5`, which cyclopts would round."""
     text = tokens[0].value
     if not _WHOLE_NUMBER.fullmatch(text):
         raise ValueError(f"{text!r} is not a whole number")
-    if len(text) > _LONGEST_NUMBER:  # Python itself refuses some thousand digits
+    # Python refuses more than 4300 digits with a message about its own settings.
+    if len(text) > _MAX_DIGITS:
         raise ValueError(f"a number of {len(text)} digits is too large")
     return int(text)
 
 
 def parse_number(_: object, tokens: "Sequence[Token]") -> float:
-    """Read a number as it is written; `1_0` is none to anyone but Python."""
+    """Parse a number; reject `1_0`, which Python accepts."""
     text = tokens[0].value
     if not _NUMBER.fullmatch(text):
         raise ValueError(f"{text!r} is not a number")
@@ -55,13 +58,13 @@ def parse_number(_: object, tokens: "Sequence[Token]") -> float:
 
 
 def parse_decimal(_: object, tokens: "Sequence[Token]") -> Decimal:
-    """Read a number as it is written, to the last digit."""
+    """Parse a number exactly, without rounding to a float."""
     parse_number(_, tokens)
     return Decimal(tokens[0].value)
 
 
 def parse_date(_: object, tokens: "Sequence[Token]") -> date:
-    """Read a date as ISO 8601 writes it."""
+    """Parse an ISO 8601 date such as 2026-05-01."""
     text = tokens[0].value
     try:
         return date.fromisoformat(text)
@@ -70,10 +73,11 @@ def parse_date(_: object, tokens: "Sequence[Token]") -> date:
 
 
 def read_prompt(word: str) -> str:
-    """Return the prompt that was given, or what standard input says.
+    """Return the prompt; read it from standard input if the argument is `-`.
 
     Raises:
-        UsageError: it is a mistyped flag, or standard input is no text.
+        UsageError: the argument is a mistyped option, or standard input is not UTF-8
+            or too long.
     """
     if word != STDIN:
         if word.startswith("-"):
@@ -81,47 +85,47 @@ def read_prompt(word: str) -> str:
             raise UsageError(
                 f"Unknown option: {option}."
                 if option.isprintable() and " " not in option
-                else "The prompt begins with -, as only an option does.",
-                hint="A prompt that begins with - comes in on standard input.",
+                else "The prompt begins with -, like an option.",
+                hint="Pass a prompt that begins with - on standard input.",
             )
         return word
     try:
-        words = sys.stdin.buffer.read(LONGEST_PROMPT + 1)
-        if len(words) > LONGEST_PROMPT:
+        words = sys.stdin.buffer.read(MAX_PROMPT_BYTES + 1)
+        if len(words) > MAX_PROMPT_BYTES:
             raise UsageError(
-                f"Standard input is longer than {LONGEST_PROMPT} bytes.",
-                hint="Check that it is the prompt.",
+                f"Standard input is longer than {MAX_PROMPT_BYTES} bytes.",
+                hint="Check which file or command is piped in.",
             )
         return words.decode().removesuffix("\n")
     except UnicodeDecodeError as error:
-        raise UsageError("Standard input is no UTF-8 text.") from error
+        raise UsageError("The prompt on standard input is not UTF-8 text.") from error
 
 
 def check_output(path: PathWord | None) -> str | None:
-    """Return where the images go, unless it is a flag that was not meant to be one.
+    """Return the value of --output as text; reject a value that looks like an option.
 
     Raises:
-        UsageError: it begins with a hyphen, and is more than that.
+        UsageError: the value begins with `-` and is longer than that.
     """
     word = keep_path(path)
     if word is not None and word.startswith("-") and word != STDOUT:
         raise UsageError(
-            f"--output needs a path, and {_shown(word)} looks like an option.",
-            hint=f"A file of that name is {_shown('./' + word)}.",
+            f"--output needs a path, but {_quote(word)} looks like an option.",
+            hint=f"Write {_quote('./' + word)} for a file of that name.",
         )
     return word
 
 
 def keep_path(path: PathWord | None) -> str | None:
-    """Return a path as it was written, its `/` at the end included."""
+    """Return a path as typed, with a trailing `/`."""
     return None if path is None else str(path)
 
 
 def parse_options(words: Sequence[str]) -> dict[str, object]:
-    """Read each `KEY=VALUE`, the value typed as in YAML.
+    """Parse the values of --set, `KEY=VALUE`; the value is typed as in YAML.
 
     Raises:
-        UsageError: one is written differently, or a key is given twice.
+        UsageError: a value is not KEY=VALUE, or a key is given twice.
     """
     if not words:
         return {}
@@ -131,10 +135,10 @@ def parse_options(words: Sequence[str]) -> dict[str, object]:
 
 
 def split_pairs(words: Sequence[str]) -> dict[str, str]:
-    """Take each `KEY=VALUE` apart.
+    """Split each `KEY=VALUE` into key and value.
 
     Raises:
-        UsageError: one is written differently, or a key is given twice.
+        UsageError: a value is not KEY=VALUE, or a key is given twice.
     """
     options: dict[str, str] = {}
     for word in words:
@@ -142,42 +146,43 @@ def split_pairs(words: Sequence[str]) -> dict[str, str]:
         if not (key.strip() and sign):
             raise UsageError(f"--set {word!r} is not KEY=VALUE.")
         if not key.isprintable():
-            raise UsageError(f"--set {key!r} cannot be the name of a parameter.")
+            raise UsageError(f"--set {key!r} is not a valid parameter name.")
         if key in options:
             raise UsageError(f"--set {key} is given twice.")
         options[key] = value
     return options
 
 
-def _shown(word: str) -> str:
+def _quote(word: str) -> str:
     return word if word.isprintable() else repr(word)
 
 
 def complete_backends(context: "CompletionContext") -> list[str]:
-    """Return the instances of the active config, for the shell to complete."""
-    return list(_settings(context).backends)
+    """Return the backend names in the active config, for shell completion."""
+    return list(_load_settings(context).backends)
 
 
 def complete_styles(context: "CompletionContext") -> list[str]:
-    """Return the styles of the active config, for the shell to complete."""
-    return list(_settings(context).styles)
+    """Return the style names in the active config, for shell completion."""
+    return list(_load_settings(context).styles)
 
 
-def _settings(context: "CompletionContext") -> "Settings":
+def _load_settings(context: "CompletionContext") -> "Settings":
     from imagen.bootstrap.runtime import Runtime  # noqa: PLC0415 - only on Tab
     from imagen.settings.environment import process_environment  # noqa: PLC0415
 
     environment = process_environment()
     typed = context.get("config")
-    named = _unquoted(typed.raw) if typed and typed.raw else None
-    if named is not None:  # the shell has not filled in ~ and $VAR yet
+    named = _unquote(typed.raw) if typed and typed.raw else None
+    if named is not None:
+        # On TAB, the shell has not yet expanded `~` and `$VAR`.
         named = str(environment.expand_path(named))
     return Runtime.load(named, environment=environment).settings
 
 
-def _unquoted(word: str) -> str:
-    """Return a word without the quotes that bash and zsh hand over as they stand."""
-    from shlex import split  # noqa: PLC0415 - only when the shell asks
+def _unquote(word: str) -> str:
+    # bash and zsh pass words to the completion with their quotes.
+    from shlex import split  # noqa: PLC0415 - only for completion
 
     try:
         (plain,) = split(word)
@@ -189,32 +194,47 @@ def _unquoted(word: str) -> str:
 ConfigFlag: TypeAlias = Annotated[
     PathWord | None,
     Parameter(
-        group=TALK,
+        group=GENERAL_GROUP,
         metavar="PATH",
         help="The config file. [default: $IMAGEN_CONFIG, else ~/.config/imagen.yaml]",
     ),
 ]
 JsonFlag: TypeAlias = Annotated[
-    bool, Parameter(group=TALK, negative=(), show_default=False, help="Print JSON.")
+    bool,
+    Parameter(group=GENERAL_GROUP, negative=(), show_default=False, help="Print JSON."),
 ]
 SinceFlag: TypeAlias = Annotated[
     date | None,
-    Parameter(
-        metavar="DATE", converter=parse_date, help="The first day that counts, UTC."
-    ),
+    Parameter(metavar="DATE", converter=parse_date, help="First day to include, UTC."),
 ]
 QuietFlag: TypeAlias = Annotated[
     bool,
     Parameter(
-        alias="-q", group=TALK, show_default=False, help="Say nothing but errors."
+        alias="-q",
+        group=GENERAL_GROUP,
+        show_default=False,
+        help="Print errors only.",
     ),
 ]
 VerboseFlag: TypeAlias = Annotated[
     bool,
     Parameter(
         alias="-v",
-        group=TALK,
+        group=GENERAL_GROUP,
         show_default=False,
-        help="Say what happens, and show a fault whole.",
+        help="Print events as they happen, and tracebacks of internal errors.",
     ),
 ]
+
+FLATTEN = Parameter(name="*")
+"""Turns the fields of a dataclass into flags of the command."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class GeneralFlags:
+    """The flags of the commands that generate or resume images."""
+
+    config: ConfigFlag = None
+    json: JsonFlag = False
+    quiet: QuietFlag = False
+    verbose: VerboseFlag = False

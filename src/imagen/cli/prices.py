@@ -20,36 +20,36 @@ def prices(
     config: ConfigFlag = None,
     json: JsonFlag = False,
 ) -> int:
-    """Print what is charged for what, and when that was so.
+    """Print the known prices, each with its date.
 
     ```
     imagen prices flux
     ```
 
     Args:
-        model: A part of its name; also that of a backend with a `price` in the config.
-            [default: all]
+        model: Part of the name of a model, or of a backend with a `price` in the
+            config. [default: all]
     """
     runtime = Runtime.load(keep_path(config), environment=process_environment())
-    said = Output(json=json)
-    shown = build_prices(runtime, listen=said.hear).run(model)
+    out = Output(json=json)
+    prices_found = build_prices(runtime, listen=out.on_event).run(model)
     if json:
-        for each in shown:
-            said.object(_described(each))
+        for dated in prices_found:
+            out.print_json(_price_fields(dated))
     else:
         head = ("provider", "model", "price", "as of", "age")
-        said.table([head, *map(_row, shown)])
+        out.print_table([head, *map(_row, prices_found)])
     return exit_codes.DONE
 
 
-def _row(shown: DatedPrice) -> tuple[str, ...]:
-    listed, days = shown.listed, shown.age_days
+def _row(dated: DatedPrice) -> tuple[str, ...]:
+    listed, days = dated.listed, dated.age_days
     age = "" if days is None else "1 day" if days == 1 else f"{days} days"
     return (listed.provider, listed.model, listed.words, listed.price.as_of, age)
 
 
-def _described(shown: DatedPrice) -> dict[str, object]:
-    listed, price = shown.listed, shown.listed.price
+def _price_fields(dated: DatedPrice) -> dict[str, object]:
+    listed, price = dated.listed, dated.listed.price
     return {
         "provider": listed.provider,
         "model": listed.model,
@@ -61,7 +61,7 @@ def _described(shown: DatedPrice) -> dict[str, object]:
         "when": listed.when,
         "default": listed.default,
         "as_of": price.as_of,
-        "age_days": shown.age_days,
+        "age_days": dated.age_days,
         "source": price.source,
         "note": listed.note,
     }

@@ -1,4 +1,4 @@
-"""The bar on a terminal: steps, their rate, and the time it has taken."""
+"""Progress bars on a terminal: steps, rate and elapsed time."""
 
 from collections.abc import Generator, Mapping
 from contextlib import contextmanager
@@ -25,16 +25,16 @@ from imagen.domain.events import Event
 _WHOLE = 1.0
 
 
-def create_progress_bar(doing: str) -> "ProgressBar | None":
-    """Return a bar, if the terminal can move its cursor back (TERM=dumb cannot)."""
+def create_progress_bar(label: str) -> "ProgressBar | None":
+    """Return a progress bar; None if the terminal cannot redraw a line (TERM=dumb)."""
     console = Console(stderr=True)
-    return None if console.is_dumb_terminal else ProgressBar(console, doing=doing)
+    return None if console.is_dumb_terminal else ProgressBar(console, label=label)
 
 
 class ProgressBar:
-    """Shows how far each image is; hears the events from any thread."""
+    """An event listener that shows the progress of each image; safe from any thread."""
 
-    def __init__(self, console: Console, *, doing: str) -> None:
+    def __init__(self, console: Console, *, label: str) -> None:
         self._progress = Progress(
             SpinnerColumn(),
             TextColumn("{task.description}"),
@@ -44,7 +44,7 @@ class ProgressBar:
             console=console,
             transient=True,
         )
-        self._doing = doing
+        self._label = label
         self._images = 1
         self._bars: dict[int, TaskID] = {}
 
@@ -56,8 +56,9 @@ class ProgressBar:
         self._progress.stop()
 
     @contextmanager
-    def hidden(self) -> Generator[None]:
-        """Take the bar away while something else is printed."""
+    def hide(self) -> Generator[None]:
+        """Remove the bar while other text is printed."""
+        # Messages do not go through rich, which would otherwise draw over them.
         self._progress.stop()
         try:
             yield
@@ -65,7 +66,7 @@ class ProgressBar:
             self._progress.start()
 
     def __call__(self, event: Event) -> None:
-        """Move a bar, or add or remove one."""
+        """Add, update or remove the bar of an image."""
         match event:
             case events.Planned(images=images):
                 self._images = images
@@ -73,7 +74,7 @@ class ProgressBar:
                 self._bars[number] = self._progress.add_task(
                     f"image {number} of {self._images}"
                     if self._images > 1
-                    else self._doing,
+                    else self._label,
                     total=None,
                     steps=None,
                     note="",
@@ -95,9 +96,9 @@ class ProgressBar:
 
 
 class DeliveryBar:
-    """Shows how much of what is owed to the cloud is there; hears the events."""
+    """An event listener that shows the progress of uploads to the cloud."""
 
-    def __init__(self, console: Console, owed: Mapping[Channel, int]) -> None:
+    def __init__(self, console: Console, pending: Mapping[Channel, int]) -> None:
         self._progress = Progress(
             SpinnerColumn(),
             TextColumn("{task.description}"),
@@ -109,7 +110,7 @@ class DeliveryBar:
         )
         self._bars = {
             channel: self._progress.add_task(CHANNEL_LABELS[channel], total=count)
-            for channel, count in owed.items()
+            for channel, count in pending.items()
             if count
         }
 
@@ -121,22 +122,22 @@ class DeliveryBar:
         self._progress.stop()
 
     def __call__(self, event: Event) -> None:
-        """Move a bar."""
+        """Advance the bar of a channel."""
         if isinstance(event, events.Delivered) and event.channel in self._bars:
             self._progress.advance(self._bars[event.channel], event.count)
 
 
-def create_delivery_bar(owed: Mapping[Channel, int]) -> DeliveryBar | None:
-    """Return the bars, if the terminal can move its cursor back."""
+def create_delivery_bar(pending: Mapping[Channel, int]) -> DeliveryBar | None:
+    """Return upload bars; None if the terminal cannot redraw a line (TERM=dumb)."""
     console = Console(stderr=True)
-    return None if console.is_dumb_terminal else DeliveryBar(console, owed)
+    return None if console.is_dumb_terminal else DeliveryBar(console, pending)
 
 
 class _Steps(ProgressColumn):
-    """`7/20 steps, 3.1/s`, or else what the backend says it does."""
+    """A column such as `7/20 steps, 3.1/s`; without steps, the note of the backend."""
 
     def render(self, task: Task) -> Text:
-        """Return the text beside one bar."""
+        """Return the text for one bar."""
         steps = task.fields.get("steps")
         if not steps:
             return Text(str(task.fields.get("note") or ""), style="dim")

@@ -10,12 +10,15 @@ from imagen.bootstrap.generation import build_resume
 from imagen.bootstrap.library import build_jobs
 from imagen.bootstrap.runtime import Runtime
 from imagen.cli import exit_codes
-from imagen.cli.output import Output, build_event_listener, create_progress_bar, say
+from imagen.cli.output import (
+    Output,
+    build_event_listener,
+    create_progress_bar,
+    print_message,
+)
 from imagen.cli.parameters import (
-    ConfigFlag,
-    JsonFlag,
-    QuietFlag,
-    VerboseFlag,
+    FLATTEN,
+    GeneralFlags,
     keep_path,
 )
 from imagen.cli.signals import StopSignals
@@ -26,17 +29,14 @@ from imagen.usecases.resume import ResumeResult
 
 def resume(
     *ids: Annotated[str, Parameter(metavar="ID")],
-    all: Annotated[bool, Parameter(show_default=False)] = False,  # noqa: A002 - the flag is called so
-    config: ConfigFlag = None,
-    json: JsonFlag = False,
-    quiet: QuietFlag = False,
-    verbose: VerboseFlag = False,
+    all: Annotated[bool, Parameter(show_default=False)] = False,  # noqa: A002 - the flag's name
+    general: Annotated[GeneralFlags, FLATTEN] = GeneralFlags(),
 ) -> int:
-    """Finish what was interrupted: fetch what was paid for, and store it.
+    """Finish interrupted jobs: fetch the images that were paid for, and store them.
 
-    Sends nothing that could cost anything, and leaves alone what another process works
-    on. Prints where each image is. Exits 0 when all of it is over and stored, 1 when
-    something is still open, or has failed.
+    Sends no request that can cost money, and skips jobs of other running processes.
+    Prints the path of each image. Exits 0 if every job is finished and stored, 1 if
+    one is still open or has failed.
 
     ```
     imagen resume
@@ -44,74 +44,80 @@ def resume(
     ```
 
     Args:
-        ids: Ids, unique beginnings of ids, or `last`. [default: all that are open]
-        all: All that are open, as without an ID.
+        ids: Ids, unique prefixes of ids, or `last`. [default: all open jobs]
+        all: Resume all open jobs, which is the default.
     """
     if ids and all:
-        raise UsageError("An ID and --all exclude each other.")
+        raise UsageError("An ID and --all cannot be combined.")
     environment = process_environment()
-    said = Output(json=json, quiet=quiet, verbose=verbose)
-    runtime = Runtime.load(keep_path(config), environment=environment)
-    bar = create_progress_bar(
-        quiet=quiet or verbose or bool(environment.log), doing="fetching"
-    )
-    listen = build_event_listener(said, bar, environment)
+    out = Output(json=general.json, quiet=general.quiet, verbose=general.verbose)
+    runtime = Runtime.load(keep_path(general.config), environment=environment)
+    # Log lines on stderr would garble a progress bar.
+    logs = out.verbose or bool(environment.log)
+    bar = create_progress_bar(quiet=out.quiet or logs, label="fetching")
+    listen = build_event_listener(out, bar, environment)
     outcomes: list[ResumeResult] = []
-    all_said, nobody_reads = True, False
+    all_printed, pipe_closed = True, False
     with runtime, StopSignals() as signals:
         use_case = build_resume(runtime, listen=listen)
-        there = build_jobs(runtime).select(ids)
-        jobs = [each for each in there if ids or not each.live]
+        open_jobs = build_jobs(runtime).select(ids)
+        # Without ids, jobs that another process is working on are skipped.
+        jobs = [job for job in open_jobs if ids or not job.live]
         with bar or nullcontext():
             for outcome in use_case.outcomes(jobs, signals.cancellation):
                 outcomes.append(outcome)
-                with bar.hidden() if bar else nullcontext():
+                with bar.hide() if bar else nullcontext():
                     try:
-                        all_said = _tell(said, outcome) and all_said
-                    except BrokenPipeError:  # what was paid for is fetched all the same
-                        nobody_reads = True
+                        all_printed = _print_result(out, outcome) and all_printed
+                    except BrokenPipeError:
+                        # Continue: the remaining images are paid for.
+                        pipe_closed = True
         deliver = build_brief_delivery(runtime, listen=listen)
         if deliver is not None:
             deliver(signals.cancellation)
     still_open = len(jobs) - sum(each.closed or each.live for each in outcomes)
-    if not quiet:
-        _sum_up(still_open, busy=len(there) - len(jobs), nothing=not there)
-    unwell = [
+    if not out.quiet:
+        _print_summary(
+            still_open, busy=len(open_jobs) - len(jobs), is_empty=not open_jobs
+        )
+    incomplete = [
         each for each in outcomes if not (each.is_complete or (each.live and not ids))
     ]
-    if all_said and not (unwell or still_open):
+    if all_printed and not (incomplete or still_open):
         return exit_codes.DONE
-    if nobody_reads:
-        return exit_codes.NOBODY_READS
+    if pipe_closed:
+        return exit_codes.BROKEN_PIPE
     return signals.exit_code or exit_codes.NOT_READY
 
 
-def _tell(said: Output, outcome: ResumeResult) -> bool:
-    """Say what became of one job; return whether all of it could be said."""
-    all_said = True
+def _print_result(out: Output, outcome: ResumeResult) -> bool:
+    """Print the result of one job; return false if stdout cannot be written."""
+    all_printed = True
     for image in outcome.stored:
         try:
-            said.stored(image)
+            out.print_image(image)
         except ImagenError as error:
-            all_said = False
-            said.error(error)
-            say(f"The image is at {image.location}.")
+            all_printed = False
+            out.print_error(error)
+            print_message(f"The image is at {image.location}.")
     for failed in outcome.failed:
-        said.error(failed.error, job=outcome.call_id)
+        out.print_error(failed.error, job=outcome.call_id)
     if outcome.error is not None:
-        said.error(outcome.error, job=outcome.call_id)
-    if outcome.note and not said.quiet:
-        say(f"{outcome.call_id}: {outcome.note}")
-    return all_said
+        out.print_error(outcome.error, job=outcome.call_id)
+    if outcome.note and not out.quiet:
+        print_message(f"{outcome.call_id}: {outcome.note}")
+    return all_printed
 
 
-def _sum_up(still_open: int, *, busy: int, nothing: bool) -> None:
-    if nothing:
-        say("No job is open.")
+def _print_summary(still_open: int, *, busy: int, is_empty: bool) -> None:
+    if is_empty:
+        print_message("No open jobs.")
     if busy:
         jobs = "1 job is" if busy == 1 else f"{busy} jobs are"
-        say(f"{jobs} being worked on by another process.")
+        print_message(f"{jobs} in progress in another process.")
     if still_open:
         jobs = "1 job is" if still_open == 1 else f"{still_open} jobs are"
-        again = "`imagen resume` tries again, `imagen jobs forget` gives up"
-        say(f"{jobs} still open: {again}.")
+        print_message(
+            f"{jobs} still open. Run `imagen resume` to retry, "
+            "or `imagen jobs forget` to give up."
+        )

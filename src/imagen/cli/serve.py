@@ -5,7 +5,7 @@ from typing import Annotated
 from cyclopts import Parameter  # noqa: TID253 - this is the command line
 
 from imagen.bootstrap.runtime import Runtime
-from imagen.cli.output import say
+from imagen.cli.output import print_message
 from imagen.cli.parameters import ConfigFlag, keep_path
 from imagen.domain.errors import Misconfigured
 from imagen.settings.environment import process_environment
@@ -18,8 +18,8 @@ def serve(
 ) -> int:
     """Serve the OpenAI images API and a gallery, over every backend.
 
-    Only this machine reaches `:8080`. Another interface has to be named, and then
-    $IMAGEN_SERVE_KEYS says who may use it: `NAME:KEY`, several with commas.
+    `:8080` listens on loopback only. To listen on another interface, set
+    $IMAGEN_SERVE_KEYS to the accepted API keys: `NAME:KEY`, separated by commas.
 
     ```
     imagen serve
@@ -27,10 +27,11 @@ def serve(
     ```
 
     Args:
-        addr: Where to listen; without a host, on loopback only.
+        addr: The address to listen on; loopback if HOST is empty.
     """
     environment = process_environment()
     settings = Runtime.load(keep_path(config), environment=environment).settings
+    # The extra `serve` is optional, and loading Litestar takes time.
     try:
         from imagen.server.address import parse_address  # noqa: PLC0415 - an extra
         from imagen.server.run import serve as run  # noqa: PLC0415 - costs Litestar
@@ -39,4 +40,6 @@ def serve(
             f"`imagen serve` needs {error.name}, which is not installed.",
             hint="pip install 'imagen-studio[serve]'",
         ) from error
-    return run(settings, parse_address(addr), environment=environment, log=say)
+    return run(
+        settings, parse_address(addr), environment=environment, log=print_message
+    )

@@ -21,26 +21,26 @@ from imagen.ports.viewer import DrawingError, TerminalSize, Viewer
 from imagen.settings.environment import process_environment
 from imagen.usecases.find import FoundImage
 
-_LINES_OF_PROMPT = 3
-_FEWEST_ROWS = 2
-_UNUSABLE = {"", "dumb"}
+_PROMPT_LINES = 3
+_MIN_PICTURE_ROWS = 2
+_NO_GRAPHICS = {"", "dumb"}
 
 
 class _ImageView(msgspec.Struct, frozen=True, kw_only=True):
-    """A file, and what is said below its picture."""
+    """An image with its caption."""
 
     content: bytes
     prompt: str
     facts: str
-    place: str
+    path: str
 
-    def words(self, width: int) -> list[str]:
-        prompt = wrap(self.prompt, width, lines=_LINES_OF_PROMPT)
-        below = [self.facts, self.place]
+    def caption(self, width: int) -> list[str]:
+        prompt = wrap(self.prompt, width, lines=_PROMPT_LINES)
+        below = [self.facts, self.path]
         return [*prompt, *(wrap(each, width, lines=1)[0] for each in below)]
 
     def text(self) -> list[str]:
-        return [self.place, *filter(None, [self.prompt]), self.facts]
+        return [self.path, *filter(None, [self.prompt]), self.facts]
 
 
 def show(
@@ -51,10 +51,11 @@ def show(
         Parameter(name="--as"),
     ] = None,
 ) -> int:
-    """Show IMAGES in this terminal, with how each was made.
+    """Show IMAGES in the terminal, each with a caption about how it was made.
 
-    Draws with Kitty's graphics, iTerm2's, Sixel or half blocks: the best that the
-    terminal says it knows. Where stdout is no terminal there are only the words.
+    Draws with the Kitty protocol, the iTerm2 protocol, Sixel or half blocks: the best
+    one that the terminal supports. If stdout is not a terminal, only the captions are
+    printed.
 
     ```
     imagen show fox.png
@@ -62,15 +63,15 @@ def show(
     ```
 
     Args:
-        images: Paths, ids, unique beginnings of ids, or `last`.
-        hold: Take the whole window, and keep each image until a key is pressed; q
-            leaves.
-        as_: Draw so, whatever the terminal says.
+        images: Paths, ids, unique prefixes of ids, or `last`.
+        hold: Show one image at a time in the whole window until a key is pressed; q
+            quits.
+        as_: Draw with this method instead of the detected one.
     """
     if not images:
-        raise UsageError("IMAGE is missing.", hint="`last` is the newest one.")
-    environment, said = process_environment(), Output()
-    shown: list[_ImageView] = []
+        raise UsageError("IMAGE is missing.", hint="`last` is the newest image.")
+    environment, out = process_environment(), Output()
+    views: list[_ImageView] = []
     failed: ImagenError | None = None
     with Runtime(environment) as runtime:
         find = build_find(runtime)
@@ -78,64 +79,66 @@ def show(
             try:
                 found, content = find.load(str(image))
             except ImagenError as error:
-                said.error(error)
+                out.print_error(error)
                 failed = failed or error
                 continue
-            shown.append(_described(found, content))
+            views.append(_build_view(found, content))
     code = exit_codes.DONE if failed is None else exit_codes.exit_code_for(failed)
     term = environment.terminal["TERM"]
-    if as_ == "text" or not sys.stdout.isatty() or (not as_ and term in _UNUSABLE):
-        for number, each in enumerate(shown):
-            said.lines([*([""] if number else []), *each.text()])
+    if as_ == "text" or not sys.stdout.isatty() or (not as_ and term in _NO_GRAPHICS):
+        for number, view in enumerate(views):
+            out.print_lines([*([""] if number else []), *view.text()])
         return code
-    if not shown:
+    if not views:
         return code
+    # The viewer writes to the file descriptor, past the buffer of sys.stdout.
     sys.stdout.flush()
     viewer = build_viewer(runtime, sys.stdout, method=as_)
     try:
-        return (_held if hold else _printed)(viewer, shown, said) or code
+        return (_page_through if hold else _draw_all)(viewer, views, out) or code
     except DrawingError as why:
-        raise InvalidRequest(f"It cannot be shown: {why}.") from why
+        raise InvalidRequest(f"The images cannot be shown: {why}.") from why
     finally:
         viewer.close()
 
 
-def _printed(viewer: Viewer, shown: Sequence[_ImageView], said: Output) -> int:
-    codes = [_draw(viewer, each, said) for each in shown]
+def _draw_all(viewer: Viewer, views: Sequence[_ImageView], out: Output) -> int:
+    codes = [_draw_image(viewer, view, out) for view in views]
     return max(codes)
 
 
-def _held(viewer: Viewer, shown: Sequence[_ImageView], said: Output) -> int:
+def _page_through(viewer: Viewer, views: Sequence[_ImageView], out: Output) -> int:
     with viewer.fullscreen() as window:
         code = exit_codes.DONE
-        for each in shown:
+        for view in views:
+            # Draw again after each change of the window size.
             happened = "changed"
             while happened == "changed":
                 window.clear()
-                code = max(code, _draw(viewer, each, said))
+                code = max(code, _draw_image(viewer, view, out))
                 happened = window.wait()
             if happened == "quit":
                 break
     return 128 + window.stopped_by if window.stopped_by else code
 
 
-def _draw(viewer: Viewer, image: _ImageView, said: Output) -> int:
-    """Draw the picture, and say below it how it was made."""
+def _draw_image(viewer: Viewer, image: _ImageView, out: Output) -> int:
+    """Draw the picture with its caption; return the exit code."""
     room = viewer.size()
-    words = image.words(room.columns - 1)
-    left = max(_FEWEST_ROWS, room.rows - len(words) - 1)
+    caption = image.caption(room.columns - 1)
+    rows = max(_MIN_PICTURE_ROWS, room.rows - len(caption) - 1)
     code = exit_codes.DONE
     try:
-        viewer.draw(image.content, max_size=TerminalSize(room.columns, left))
+        viewer.draw(image.content, max_size=TerminalSize(room.columns, rows))
     except DrawingError as why:
-        error = InvalidRequest(f"{image.place} cannot be drawn: {why}.")
-        said.error(error)
+        error = InvalidRequest(f"{image.path} cannot be drawn: {why}.")
+        out.print_error(error)
         code = exit_codes.exit_code_for(error)
-    said.lines(words)
+    out.print_lines(caption)
     return code
 
 
-def _described(found: FoundImage, content: bytes) -> _ImageView:
+def _build_view(found: FoundImage, content: bytes) -> _ImageView:
     note, making = found.best_sidecar, found.metadata
     recipe = making.recipe if making else None
     size = f"{making.facts.width}x{making.facts.height}" if making else ""
@@ -155,5 +158,5 @@ def _described(found: FoundImage, content: bytes) -> _ImageView:
         content=content,
         prompt=join_lines(prompt),
         facts=join_lines(" · ".join(filter(None, facts))),
-        place=escape_control(found.location),
+        path=escape_control(found.location),
     )

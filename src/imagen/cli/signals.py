@@ -1,4 +1,4 @@
-"""How the program ends when somebody stops it."""
+"""Handling of SIGINT, SIGTERM and SIGHUP while images are generated."""
 
 import os
 import signal
@@ -14,13 +14,11 @@ _SHOW_CURSOR = b"\x1b[?25h"
 
 
 class StopSignals:
-    """While it is open, the first signal cancels, and a second one ends it at once.
-
-    A signal that the parent chose to ignore (`nohup`) stays ignored.
+    """A context in which the first signal cancels and a second one exits at once.
 
     Attributes:
-        cancellation: Thrown by the first signal.
-        exit_code: 128 plus the signal's number, once there was one.
+        cancellation: Triggered by the first signal.
+        exit_code: 128 plus the number of the signal; None before the first one.
     """
 
     def __init__(self) -> None:
@@ -30,19 +28,22 @@ class StopSignals:
 
     def __enter__(self) -> Self:
         for number in _STOPPING:
+            # A signal that the parent process ignores (`nohup`) stays ignored.
             if signal.getsignal(number) is not signal.SIG_IGN:
                 self._before[number] = signal.signal(number, self._stop)
         return self
 
     def __exit__(self, *_: object) -> None:
         for number, handler in self._before.items():
-            signal.signal(number, handler)  # type: ignore[arg-type]  # what it gave us
+            signal.signal(number, handler)  # type: ignore[arg-type]  # from signal()
 
     def _stop(self, number: int, _: FrameType | None) -> None:
         if self.exit_code is not None:
-            # Not through sys.stderr: while there is a bar, that stands for its console.
+            # Not through sys.stderr: rich replaces it while a progress bar is shown.
             if os.isatty(_STDERR):
                 os.write(_STDERR, _SHOW_CURSOR)
             os._exit(128 + number)
         self.exit_code = 128 + number
+        # In a thread: the handler interrupts the main thread, which may hold the lock
+        # that `cancel` needs.
         Thread(target=self.cancellation.cancel, daemon=True).start()

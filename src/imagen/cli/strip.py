@@ -23,9 +23,9 @@ def strip(
         Parameter(alias="-o", metavar="PATH", allow_leading_hyphen=True),
     ] = None,
 ) -> int:
-    """Write a copy of IMAGE without prompt or metadata, and print where it is.
+    """Write a copy of IMAGE without prompt or metadata, and print its path.
 
-    The pixels stay as they are, bit for bit, and so does whatever else shows.
+    Keeps the pixels bit for bit, and everything else that affects the display.
 
     ```
     imagen strip fox.png
@@ -33,14 +33,14 @@ def strip(
     ```
 
     Args:
-        image: A path, an id, a unique beginning of an id, or `last`.
-        output: A file, which is replaced; a folder; or - for the bytes on stdout.
-            [default: `x-stripped.png` beside `x.png`, and never what is there]
+        image: A path, an id, a unique prefix of an id, or `last`.
+        output: A file, which is replaced; a folder; or - for stdout. [default:
+            `x-stripped.png` beside `x.png`, or the next free name]
     """
     where = check_output(output)
     with Runtime(process_environment()) as runtime:
         use_case = build_strip(runtime, output=where, stream=sys.stdout.buffer)
         location = use_case.run(str(image))
     if where != STDOUT:
-        Output().place(location)
+        Output().print_path(location)
     return exit_codes.DONE

@@ -8,61 +8,31 @@ from cyclopts import Parameter  # noqa: TID253 - this is the command line
 
 from imagen.bootstrap.cloud import build_brief_delivery
 from imagen.bootstrap.generation import build_contact_sheet, build_sweep
-from imagen.bootstrap.output import OutputOptions
-from imagen.bootstrap.requests import (
-    build_sweep_requests,
-    parse_max_cost,
-    read_reference,
-)
+from imagen.bootstrap.requests import build_sweep_requests, parse_max_cost
 from imagen.bootstrap.runtime import Runtime
 from imagen.cli import exit_codes
-from imagen.cli.generation_flags import (
-    EstimateFlag,
-    FitFlag,
-    ImageFlag,
-    MaskFlag,
-    MaxCostFlag,
-    NoCloudFlag,
-    NoMetadataFlag,
-    NoSidecarFlag,
-    OutputFlag,
-    SetFlag,
-    StrictFlag,
-    TimeoutFlag,
-    run_generation,
-)
+from imagen.cli.generation import run_generation
+from imagen.cli.generation_flags import EstimateFlag, OutputFlags, SweepFlags
 from imagen.cli.output import (
     Output,
     build_event_listener,
     create_progress_bar,
     display_path,
-    say,
+    print_message,
 )
 from imagen.cli.parameters import (
-    HOW,
-    WHAT,
-    WHERE,
-    ConfigFlag,
-    JsonFlag,
-    QuietFlag,
-    VerboseFlag,
-    check_output,
+    FLATTEN,
+    GENERATION_GROUP,
+    OUTPUT_GROUP,
+    GeneralFlags,
     complete_backends,
-    complete_styles,
     keep_path,
     parse_whole_number,
     read_prompt,
-    split_pairs,
 )
 from imagen.domain.errors import ImagenError, UsageError
 from imagen.domain.result import FailedImage, StoredImage
-from imagen.domain.sweep import (
-    Axis,
-    SweepGrid,
-    estimate_sweep,
-    parse_numbers,
-    parse_words,
-)
+from imagen.domain.sweep import estimate_sweep, parse_words
 from imagen.engine.cancellation import Cancellation
 from imagen.settings.environment import process_environment
 from imagen.usecases.contact_sheet import ContactSheet
@@ -72,42 +42,28 @@ def sweep(
     prompt: Annotated[str, Parameter(allow_leading_hyphen=True)],
     /,
     *,
-    seed: Annotated[str | None, Parameter(group=WHAT, metavar="N..M")] = None,
-    steps: Annotated[str | None, Parameter(group=HOW, metavar="N,M")] = None,
+    output: Annotated[OutputFlags, FLATTEN] = OutputFlags(),
+    no_sheet: Annotated[
+        bool, Parameter(group=OUTPUT_GROUP, show_default=False)
+    ] = False,
     backend: Annotated[
-        str | None, Parameter(group=HOW, metavar="NAMES", completer=complete_backends)
+        str | None,
+        Parameter(group=GENERATION_GROUP, metavar="NAME", completer=complete_backends),
     ] = None,
-    model: Annotated[str | None, Parameter(group=HOW, metavar="NAMES")] = None,
-    style: Annotated[
-        str | None, Parameter(group=WHAT, metavar="NAMES", completer=complete_styles)
-    ] = None,
-    size: Annotated[str | None, Parameter(group=WHAT, metavar="WxH,WxH")] = None,
-    set: SetFlag = None,  # noqa: A002 - the flag is called so
-    negative: Annotated[str, Parameter(group=WHAT, show_default=False)] = "",
-    image: ImageFlag = None,
-    mask: MaskFlag = None,
+    request: Annotated[SweepFlags, FLATTEN] = SweepFlags(),
     jobs: Annotated[
-        int | None, Parameter(group=HOW, metavar="N", converter=parse_whole_number)
+        int | None,
+        Parameter(group=GENERATION_GROUP, metavar="N", converter=parse_whole_number),
     ] = None,
-    timeout: TimeoutFlag = None,
-    strict: StrictFlag = False,
     estimate: EstimateFlag = False,
-    max_cost: MaxCostFlag = None,
-    output: OutputFlag = None,
-    fit: FitFlag = None,
-    no_sidecar: NoSidecarFlag = False,
-    no_metadata: NoMetadataFlag = False,
-    no_cloud: NoCloudFlag = False,
-    no_sheet: Annotated[bool, Parameter(group=WHERE, show_default=False)] = False,
-    config: ConfigFlag = None,
-    json: JsonFlag = False,
-    quiet: QuietFlag = False,
-    verbose: VerboseFlag = False,
+    general: Annotated[GeneralFlags, FLATTEN] = GeneralFlags(),
 ) -> int:
-    """Make every combination of the values given, and a contact sheet of them.
+    """Generate every combination of the given values, and a contact sheet.
 
-    Prints the path of each image; the paths of the sheet, a picture and an HTML page,
-    go to stderr. One image that fails does not keep the others from being made.
+    Prints the path of each image to stdout, and the paths of the contact sheet, a
+    picture and an HTML page, to stderr. If an image fails, the others are still
+    generated. --max-cost limits the cost of the whole sweep. If --output is a file
+    name, the images are numbered.
 
     ```
     imagen sweep "a fox" --seed 1..4 --steps 4,8 --backend flux,mock --estimate
@@ -115,70 +71,43 @@ def sweep(
     ```
 
     Args:
-        prompt: What the images show; `-` reads it from standard input.
-        seed: Numbers and ranges: 1..4 is 1,2,3,4, and 10..50..20 is 10,30,50.
-            [default: one that is drawn for all]
-        steps: Likewise. [default: the backend's own number]
-        backend: Instances of the config. [default: its default_backend]
-        model: Where the backend lets it be chosen.
-        style: Styles of the config.
-        size: Width and height, 16 to 16384.
-        set: A parameter of the backend's own, as KEY=A,B; repeatable.
-        negative: What to keep out of the images.
-        image: A reference image, for backends that edit or take them; repeatable.
-        mask: Where it is transparent the first image is painted anew.
-        jobs: Calls at once. [default: of each backend its concurrency]
-        max_cost: Refuse the sweep if all of it would cost more, in dollars.
-        output: A folder, or a name that is numbered. [default: named by the config's
-            template]
+        prompt: The description of the images; `-` reads it from standard input.
         no_sheet: Make no contact sheet.
+        backend: The name of a backend in the config. Several, separated by commas.
+            [default: its default_backend]
+        jobs: The largest number of concurrent calls. [default: the concurrency of
+            each backend]
     """
     if jobs is not None and jobs < 1:
         raise UsageError(f"--jobs {jobs} is below 1.")
     environment = process_environment()
-    said = Output(json=json, quiet=quiet, verbose=verbose)
-    runtime = Runtime.load(keep_path(config), environment=environment)
-    asked = SweepGrid.of(
-        [
-            *_words(backend=backend, model=model, style=style, size=size),
-            *_numbers(steps=steps, seed=seed),
-            *_options(set or []),
-        ]
-    )
-    references = [
-        read_reference(each, environment=environment)
-        for each in [*(image or []), *([] if mask is None else [mask])]
-    ]
-    cells = build_sweep_requests(
-        runtime.settings,
-        asked,
+    out = Output(json=general.json, quiet=general.quiet, verbose=general.verbose)
+    runtime = Runtime.load(keep_path(general.config), environment=environment)
+    parameters = request.values()
+    grid, requests = build_sweep_requests(
+        runtime,
         read_prompt(prompt),
-        negative=negative,
-        images=references[: len(image or [])],
-        mask=None if mask is None else references[-1],
-        fit=fit,
-        timeout=timeout,
-        strict=strict,
+        parameters,
+        backend=None
+        if backend is None
+        else [str(name) for name in parse_words("backend", backend).values],
     )
-    bar = create_progress_bar(quiet=quiet or verbose or bool(environment.log))
-    listen = build_event_listener(said, bar, environment)
+    # Log lines on stderr would garble a progress bar.
+    logs = out.verbose or bool(environment.log)
+    bar = create_progress_bar(quiet=out.quiet or logs)
+    listen = build_event_listener(out, bar, environment)
+    options = output.options()
     with runtime:
         use_case = build_sweep(
-            runtime,
-            [name for name, _ in cells],
-            output=OutputOptions(
-                path=check_output(output),
-                sidecar=not no_sidecar,
-                metadata=not no_metadata,
-                cloud=not no_cloud,
-            ),
-            listen=listen,
+            runtime, [name for name, _ in requests], output=options, listen=listen
         )
-        plan = use_case.plan(asked, cells, max_cost=parse_max_cost(max_cost))
+        max_cost = parse_max_cost(parameters.get("max_cost"))
+        plan = use_case.plan(grid, requests, max_cost=max_cost)
         if estimate:
             use_case.check_budget(plan)
-            said.sweep(estimate_sweep(plan))
+            out.print_sweep_estimate(estimate_sweep(plan))
             return exit_codes.DONE
+        # Not for an estimate: it loads Pillow.
         sheet = None if no_sheet else build_contact_sheet(use_case, plan)
 
         def outcomes(
@@ -189,11 +118,11 @@ def sweep(
                     sheet.add(outcome)
                 yield outcome
 
-        def tell(image: StoredImage) -> None:
-            if not json:
-                said.stored(image)
+        def print_image(image: StoredImage) -> None:
+            if not out.json:
+                out.print_image(image)
                 return
-            said.object(
+            out.print_json(
                 {
                     **msgspec.to_builtins(image.sidecar),
                     "path": display_path(image.location),
@@ -201,56 +130,34 @@ def sweep(
                 }
             )
 
-        deliver = build_brief_delivery(runtime, images=not no_cloud, listen=listen)
         code = run_generation(
             outcomes,
-            said,
+            out,
             bar,
-            tell=tell,
-            name=lambda failed: plan.cells[failed.number - 1].label,
-            deliver=deliver,
+            print_image=print_image,
+            label=lambda failed: plan.cells[failed.number - 1].label,
+            deliver=build_brief_delivery(runtime, images=options.cloud, listen=listen),
         )
-    return code if sheet is None else _save(sheet, said, code)
+    return code if sheet is None else _save_sheet(sheet, out, code)
 
 
-def _save(sheet: ContactSheet, said: Output, code: int) -> int:
-    """Store the sheet and say where it is; return how the program ends."""
+def _save_sheet(sheet: ContactSheet, out: Output, code: int) -> int:
+    """Store the contact sheet and print its paths; return the exit code."""
     if sheet.is_empty:
         return code
     try:
         saved = sheet.save()
     except ImagenError as error:
-        said.error(error)
+        out.print_error(error)
         return code or exit_codes.exit_code_for(error)
-    if said.json and code != exit_codes.NOBODY_READS:
+    if out.json and code != exit_codes.BROKEN_PIPE:
         page, picture = (
             display_path(saved.page_location),
             display_path(saved.picture_location),
         )
-        said.object({"sheet": {"page": page, "picture": picture}})
-    elif not said.quiet:
-        say(sheet.sheet().total)
-        say(f"sheet: {saved.picture_location}")
-        say(f"sheet: {saved.page_location}")
+        out.print_json({"sheet": {"page": page, "picture": picture}})
+    elif not out.quiet:
+        print_message(sheet.sheet().total)
+        print_message(f"sheet: {saved.picture_location}")
+        print_message(f"sheet: {saved.page_location}")
     return code
-
-
-def _words(**given: str | None) -> Iterator[Axis]:
-    for name, words in given.items():
-        if words is not None:
-            yield parse_words(name, words)
-
-
-def _numbers(**given: str | None) -> Iterator[Axis]:
-    for name, words in given.items():
-        if words is not None:
-            yield parse_numbers(name, words)
-
-
-def _options(words: list[str]) -> Iterator[Axis]:
-    if not words:
-        return
-    from imagen.settings.document import parse_scalar  # noqa: PLC0415 - costs yaml
-
-    for key, value in split_pairs(words).items():
-        yield parse_words(f"set.{key}", value, read=parse_scalar)

@@ -9,7 +9,7 @@ from cyclopts import Parameter  # noqa: TID253 - this is the command line
 from imagen.bootstrap.cloud import build_sync
 from imagen.bootstrap.runtime import Runtime
 from imagen.cli import exit_codes
-from imagen.cli.output import Output, say
+from imagen.cli.output import Output, print_message
 from imagen.cli.parameters import ConfigFlag, JsonFlag, QuietFlag, keep_path
 from imagen.cli.signals import StopSignals
 from imagen.domain.delivery import CHANNEL_LABELS, Channel
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from imagen.cli.progress import DeliveryBar
     from imagen.usecases.sync import Delivery
 
-MOST_FAILED = 10
+MAX_LISTED_FAILURES = 10
 """Failed records that are listed one by one for each channel."""
 
 
@@ -46,6 +46,8 @@ def sync(
     environment = process_environment()
     out = Output(json=json, quiet=quiet)
     runtime = Runtime.load(keep_path(config), environment=environment)
+    # Filled later: the use case needs the listener, and the bar needs the numbers of
+    # pending uploads, which the use case knows.
     bars: list[DeliveryBar] = []
 
     def listen(event: Event) -> None:
@@ -80,7 +82,7 @@ def _bar(pending: dict[Channel, int], *, quiet: bool) -> "DeliveryBar | None":
 def _print(out: Output, delivery: "Delivery") -> None:
     label, status = CHANNEL_LABELS[delivery.channel], delivery.status
     if out.json:
-        out.object(
+        out.print_json(
             {
                 "what": delivery.channel,
                 "delivered": delivery.delivered,
@@ -92,13 +94,15 @@ def _print(out: Output, delivery: "Delivery") -> None:
     else:
         failed = f", {len(status.failed)} failed" if status.failed else ""
         counts = f"{delivery.delivered} delivered, {status.pending} pending{failed}"
-        out.text(f"{label}: {counts}")
+        out.print_text(f"{label}: {counts}")
     if delivery.reason:
-        say(f"{label}: {delivery.reason}")
-    for each in status.failed[:MOST_FAILED]:
-        say(f"{label}: {each.id} cannot be delivered: {each.trouble}")
-    if len(status.failed) > MOST_FAILED:
-        rest = len(status.failed) - MOST_FAILED
-        say(f"{label}: {rest} more failed; `imagen sync --json` lists all of them.")
+        print_message(f"{label}: {delivery.reason}")
+    for each in status.failed[:MAX_LISTED_FAILURES]:
+        print_message(f"{label}: {each.id} cannot be delivered: {each.trouble}")
+    if len(status.failed) > MAX_LISTED_FAILURES:
+        rest = len(status.failed) - MAX_LISTED_FAILURES
+        print_message(
+            f"{label}: {rest} more failed; `imagen sync --json` lists all of them."
+        )
     if status.failed:
-        say(f"{label}: Run `imagen sync --again` to retry failed records.")
+        print_message(f"{label}: Run `imagen sync --again` to retry failed records.")

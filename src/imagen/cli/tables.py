@@ -1,4 +1,4 @@
-"""Text in rows and columns: as wide as it looks, and nothing in it moves the cursor."""
+"""Text tables for the terminal: cell widths, truncation, escaped control characters."""
 
 import sys
 from collections.abc import Collection, Iterable, Iterator, Sequence
@@ -8,24 +8,25 @@ from unicodedata import category
 
 Item = TypeVar("Item")
 
+# Rows that are aligned together; a long history is printed page by page.
 PAGE = 50
-"""Rows that are laid out together; more are not waited for."""
-SHORTEST_ID = 13
-"""As many characters of a UUIDv7 have its millisecond."""
+# Characters of a UUIDv7 that hold its time in milliseconds.
+MIN_ID_LENGTH = 13
 
 _INDENT = _GAP = "  "
-_SHORTEST_LAST = 12
+_MIN_LAST_WIDTH = 12
 _ELLIPSIS = "…"
-_UNSEEN = {"Cc", "Cf", "Cs", "Zl", "Zp"}
-_JOINERS = "\u200c\u200d"  # which hold letters and emoji together
+_INVISIBLE = {"Cc", "Cf", "Cs", "Zl", "Zp"}
+# Zero-width (non-)joiners are invisible, but letters and emoji depend on them.
+_JOINERS = "\u200c\u200d"
 
 
 class Columns:
-    """Lines of a table, whose columns are as wide as their widest cell so far.
+    """A table printed in pages; each column is as wide as its widest cell so far.
 
     Args:
-        right: The numbers of the columns that are aligned at their right.
-        width: What the last column is cut to fit, if that leaves something of it.
+        right: The numbers of the right-aligned columns.
+        width: Cells per line; the last column is truncated to fit. None for no limit.
     """
 
     def __init__(
@@ -40,66 +41,67 @@ class Columns:
         table = [[escape_control(cell) for cell in row] for row in rows]
         columns = list(zip(*table, strict=True))
         if columns and len(columns) - 1 not in self._right:
-            columns.pop()  # nothing stands behind it, so it may be of any width
+            # No column follows the last one, so it needs no padding.
+            columns.pop()
         widths = [max(map(cell_width, column)) for column in columns]
         before = self._widths or [0] * len(widths)
         self._widths = [max(pair) for pair in zip(before, widths, strict=True)]
-        room = self._room()
+        room = self._last_width()
         for row in table:
             row[-1] = truncate(row[-1], room)
-            yield (_INDENT + _GAP.join(self._padded(row))).rstrip()
+            yield (_INDENT + _GAP.join(self._pad(row))).rstrip()
 
-    def _padded(self, row: list[str]) -> Iterator[str]:
+    def _pad(self, row: list[str]) -> Iterator[str]:
         for number, (cell, width) in enumerate(zip(row, self._widths, strict=False)):
-            blanks = " " * (width - cell_width(cell))
-            yield blanks + cell if number in self._right else cell + blanks
+            padding = " " * (width - cell_width(cell))
+            yield padding + cell if number in self._right else cell + padding
         yield from row[len(self._widths) :]
 
-    def _room(self) -> int | None:
+    def _last_width(self) -> int | None:
         if self._width is None:
             return None
         before = sum(len(_GAP) + width for width in self._widths)
-        return max(_SHORTEST_LAST, self._width - len(_INDENT) - before)
+        return max(_MIN_LAST_WIDTH, self._width - len(_INDENT) - before)
 
 
 def paginate(items: Iterable[Item]) -> Iterator[list[Item]]:
-    """Yield the items in lists that are short enough to be laid out at once."""
-    left = iter(items)
-    while page := list(islice(left, PAGE)):
+    """Yield the items in lists of at most PAGE items."""
+    rest = iter(items)
+    while page := list(islice(rest, PAGE)):
         yield page
 
 
 def escape_control(text: str) -> str:
-    """Return text in which what would move the cursor is shown, and not done."""
+    """Return the text with control characters as escape sequences."""
     if text.isprintable():
         return text
     return "".join(
         letter.encode("unicode_escape").decode()
-        if category(letter) in _UNSEEN and letter not in _JOINERS
+        if category(letter) in _INVISIBLE and letter not in _JOINERS
         else letter
         for letter in text
     )
 
 
 def join_lines(text: str) -> str:
-    """Return text of several lines as one."""
+    """Return the text on one line, with control characters escaped."""
     return escape_control(" ".join(text.split()))
 
 
 def truncate(text: str, width: int | None) -> str:
-    """Return as much of the text as fits into so many cells; None holds all of it."""
+    """Return the text truncated to a width in cells; None for no limit."""
     if width is None or cell_width(text) <= width:
         return text
     room = max(0, width - len(_ELLIPSIS))
     if text.isascii():
         return text[:room].rstrip() + _ELLIPSIS
-    from rich.cells import set_cell_size  # only for other scripts
+    from rich.cells import set_cell_size
 
     return set_cell_size(text, room).rstrip() + _ELLIPSIS
 
 
 def wrap(text: str, width: int, *, lines: int) -> list[str]:
-    """Return the text on at most so many lines of that width; the last one is cut."""
+    """Return the text on at most `lines` lines; the last one is truncated."""
     found: list[str] = []
     left = text
     while left and len(found) < lines - 1:
@@ -117,27 +119,27 @@ def wrap(text: str, width: int, *, lines: int) -> list[str]:
 
 
 def cell_width(text: str) -> int:
-    """Return how many cells of a terminal the text takes."""
+    """Return the width of the text in terminal cells."""
     if text.isascii():
         return len(text)
-    from rich.cells import cell_len  # only for other scripts
+    from rich.cells import cell_len
 
     return cell_len(text)
 
 
 def terminal_width() -> int | None:
-    """Return how wide the terminal is on which results appear; None if on none."""
+    """Return the width of the terminal in cells; None if stdout is not a terminal."""
     if not sys.stdout.isatty():
         return None
-    from shutil import get_terminal_size  # noqa: PLC0415 - only there
+    from shutil import get_terminal_size  # noqa: PLC0415 - rare
 
     return get_terminal_size().columns
 
 
 def shorten_ids(ids: Iterable[str]) -> dict[str, str]:
-    """Return of each id the beginning that none of the others has."""
+    """Return for each id its shortest unique prefix, of MIN_ID_LENGTH or more."""
     ordered = sorted(set(ids))
-    lengths = dict.fromkeys(ordered, SHORTEST_ID)
+    lengths = dict.fromkeys(ordered, MIN_ID_LENGTH)
     for pair in pairwise(ordered):
         alike = takewhile(lambda both: both[0] == both[1], zip(*pair, strict=False))
         apart = 1 + sum(1 for _ in alike)

@@ -1,4 +1,4 @@
-"""Bars in the terminal; imported only to draw some."""
+"""The bar chart of `imagen usage --plot`."""
 
 from collections.abc import Sequence
 
@@ -11,19 +11,19 @@ from imagen.cli.tables import escape_control
 
 
 def draw_bars(lines: Sequence[tuple[str, int, str]]) -> str:
-    """Return a line for each: its name, a bar as long as its number, and its words.
+    """Return a chart with one line per (name, value, label).
 
-    As wide as the terminal or as $COLUMNS says, and without colours where there is no
-    terminal, or $NO_COLOR is set.
+    It is as wide as the terminal or $COLUMNS. It has no colours if stdout is not a
+    terminal or $NO_COLOR is set.
     """
-    longest = max(1, *(number for _, number, _ in lines))
+    largest = max(1, *(value for _, value, _ in lines))
     grid = Table.grid(padding=(0, 1), expand=True)
     grid.add_column(no_wrap=True)
     grid.add_column(ratio=1)
     grid.add_column(no_wrap=True, justify="right")
-    for name, number, words in lines:
-        bar = Bar(longest, 0, number, color="cyan")
-        grid.add_row(Text(escape_control(name)), bar, Text(words))
+    for name, value, label in lines:
+        bar = Bar(largest, 0, value, color="cyan")
+        grid.add_row(Text(escape_control(name)), bar, Text(label))
     console = Console()
     with console.capture() as captured:
         console.print(grid)

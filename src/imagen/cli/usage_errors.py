@@ -1,9 +1,9 @@
-"""What is wrong with a command line, in one sentence."""
+"""Messages for command lines that cannot be parsed."""
 
 from collections.abc import Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING
 
-from cyclopts import (  # noqa: TID253 - imported only after a mistake
+from cyclopts import (  # noqa: TID253 - the command line
     CoercionError,
     CycloptsError,
     MissingArgumentError,
@@ -25,28 +25,30 @@ END_OF_OPTIONS = "--"
 def explain_usage_error(
     error: CycloptsError, app: "App", words: list[str]
 ) -> UsageError:
-    """Return the mistake in our own words, and where to read on."""
+    """Return the error of cyclopts as one sentence, with a hint."""
     commands, _, rest = app.parse_commands(words)
     name = " ".join(["imagen", *commands])
     hint = f"See `{name} --help`."
     if isinstance(error, UnknownCommandError):
         word = next(iter(error.unused_tokens or []), "")
         if len(word) > 1 and word.startswith("-"):
-            said = f"Unknown option: {word}. The options of a command come after it."
-            return UsageError(said, hint=hint)
+            message = f"Unknown option: {word}. The options of a command come after it."
+            return UsageError(message, hint=hint)
     elif isinstance(error, UnusedCliTokensError | UnknownOptionError):
-        unknown = _unknown_option(_options_of(app, commands), rest)
+        # cyclopts may report a mistyped option as an unexpected argument.
+        unknown = _find_unknown_option(_options_of(app, commands), rest)
         if unknown is not None:
             return UsageError(unknown, hint=hint)
-        extra = _extra(error)
         if commands[-1:] in {("generate",), ("sweep",)}:
-            hint = f"Put a prompt in quotes. {hint}"
-        return UsageError(f"{extra} too many.", hint=hint)
+            hint = f"Put the prompt in quotes. {hint}"
+        return UsageError(_describe_extra_words(error), hint=hint)
     elif isinstance(error, MissingArgumentError) and error.argument is not None:
         if error.keyword is None:
             return UsageError(f"{error.argument.name} is missing.", hint=hint)
-        said = _without_value(error.keyword, rest, _options_of(app, commands))
-        return UsageError(said, hint=hint)
+        message = _describe_missing_value(
+            error.keyword, rest, _options_of(app, commands)
+        )
+        return UsageError(message, hint=hint)
     elif isinstance(error, RepeatArgumentError):
         return UsageError(f"{error.token.keyword} is given twice.", hint=hint)
     elif isinstance(error, CoercionError) and error.target_type is bool and error.token:
@@ -58,7 +60,7 @@ def explain_usage_error(
 
 
 def _options_of(app: "App", commands: Sequence[str]) -> dict[str, bool]:
-    """Return the options of a command, and of each whether it takes a value."""
+    """Return the options of a command; True for those that take a value."""
     for command in commands:
         app = app[command]
     return {
@@ -68,8 +70,11 @@ def _options_of(app: "App", commands: Sequence[str]) -> dict[str, bool]:
     }
 
 
-def _unknown_option(options: Mapping[str, bool], rest: Sequence[str]) -> str | None:
-    for option in _written(rest, options):
+def _find_unknown_option(
+    options: Mapping[str, bool], rest: Sequence[str]
+) -> str | None:
+    for option in _typed_options(rest, options):
+        # `-n4` is `-n` with its value.
         if option in options or (option[1] != "-" and option[:2] in options):
             continue
         near = suggest_name(option.lower(), options)
@@ -78,8 +83,8 @@ def _unknown_option(options: Mapping[str, bool], rest: Sequence[str]) -> str | N
     return None
 
 
-def _written(rest: Sequence[str], options: Mapping[str, bool]) -> Iterator[str]:
-    """Yield what is written as an option, up to `--`; no option's value."""
+def _typed_options(rest: Sequence[str], options: Mapping[str, bool]) -> Iterator[str]:
+    """Yield the options on a command line up to `--`, without their values."""
     words = iter(rest)
     for word in words:
         if word == END_OF_OPTIONS:
@@ -90,20 +95,20 @@ def _written(rest: Sequence[str], options: Mapping[str, bool]) -> Iterator[str]:
             yield word.partition("=")[0]
 
 
-def _extra(error: UnusedCliTokensError | UnknownOptionError) -> str:
+def _describe_extra_words(error: UnusedCliTokensError | UnknownOptionError) -> str:
     if isinstance(error, UnknownOptionError):
-        return f"{error.token.keyword or error.token.value!r} is one word"
-    extra = error.unused_tokens or []
-    said = repr(" ".join(extra))
-    return f"{said} is one word" if len(extra) == 1 else f"{said} is {len(extra)} words"
+        return f"Unexpected argument: {error.token.keyword or error.token.value!r}."
+    words = error.unused_tokens or []
+    noun = "argument" if len(words) == 1 else "arguments"
+    return f"Unexpected {noun}: {' '.join(words)!r}."
 
 
-def _without_value(
+def _describe_missing_value(
     keyword: str, rest: Sequence[str], options: Mapping[str, bool]
 ) -> str:
-    said = f"{keyword} needs a value."
+    message = f"{keyword} needs a value."
     if keyword in rest[:-1]:
         found = rest[rest.index(keyword) + 1]
         if found.startswith("-") and found.partition("=")[0] not in options:
-            said += f" One that begins with - is written {keyword}={found}."
-    return said
+            message += f" Write {keyword}={found} for a value that begins with -."
+    return message

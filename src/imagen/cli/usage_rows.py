@@ -1,4 +1,4 @@
-"""What was spent, as rows: of words for people, of values for programs."""
+"""Rows of `imagen usage`: values for JSON and CSV, text for tables."""
 
 from collections.abc import Sequence
 from datetime import UTC
@@ -7,23 +7,21 @@ from imagen.domain.money.budget import format_micros
 from imagen.domain.money.cost import micros_to_usd
 from imagen.domain.money.usage import Dimension, UsageRow, UsageTotal
 
+# CSV columns and JSON keys, which scripts depend on.
 RAW = (
     *("id", "created_at", "caller", "backend", "adapter", "model", "status"),
     *("latency_ms", "images", "cost_usd", "cost_source", "prompt_sha256"),
 )
-"""The columns of a call, for programs."""
-RAW_WORDS = (
+RAW_HEADERS = (
     *("time (UTC)", "id", "caller", "backend", "model", "status"),
     *("took", "images", "cost"),
 )
-"""And for people."""
 SUMS = ("calls", "images", "cost_usd", "unknown")
-"""The columns of a group, beside what its calls have in common."""
-SUMS_WORDS = ("calls", "images", "cost", "")
+SUMS_HEADERS = ("calls", "images", "cost", "")
 
 
 def call_values(row: UsageRow) -> tuple[object, ...]:
-    """Return what stands in the columns of `RAW`."""
+    """Return the values of the columns `RAW`."""
     values = {name: getattr(row, name, None) for name in RAW}
     values["created_at"] = row.created_at.isoformat().replace("+00:00", "Z")
     values["cost_usd"] = (
@@ -33,7 +31,7 @@ def call_values(row: UsageRow) -> tuple[object, ...]:
 
 
 def format_call(row: UsageRow, *, short_id: str) -> tuple[str, ...]:
-    """Return what stands in the columns of `RAW_WORDS`."""
+    """Return the texts of the columns `RAW_HEADERS`."""
     return (
         f"{row.created_at.astimezone(UTC):%Y-%m-%d %H:%M:%S}",
         short_id,
@@ -48,7 +46,7 @@ def format_call(row: UsageRow, *, short_id: str) -> tuple[str, ...]:
 
 
 def group_values(group: UsageTotal, names: Sequence[Dimension]) -> tuple[object, ...]:
-    """Return what stands in the columns of the names, and of `SUMS`."""
+    """Return the values of the columns `names` and `SUMS`."""
     known = group.unknown < group.calls
     return (
         *(getattr(group, name) for name in names),
@@ -60,12 +58,12 @@ def group_values(group: UsageTotal, names: Sequence[Dimension]) -> tuple[object,
 
 
 def format_group(group: UsageTotal, names: Sequence[Dimension]) -> tuple[str, ...]:
-    """Return what stands in the columns of the names, and of `SUMS_WORDS`."""
+    """Return the texts of the columns `names` and `SUMS_HEADERS`."""
     return (*(getattr(group, name) or "-" for name in names), *format_sums(group))
 
 
 def format_sums(group: UsageTotal) -> tuple[str, ...]:
-    """Return what stands in the columns of `SUMS_WORDS`."""
+    """Return the texts of the columns `SUMS_HEADERS`."""
     known = group.unknown < group.calls
     return (
         str(group.calls),
@@ -76,6 +74,6 @@ def format_sums(group: UsageTotal) -> tuple[str, ...]:
 
 
 def format_total_cost(group: UsageTotal) -> str:
-    """Return what it cost, as far as that is known: `$0.05 + 2 unknown`."""
+    """Return the total cost with the number of unknown costs: `$0.05 + 2 unknown`."""
     *_, known, unknown = format_sums(group)
     return f"{known} {unknown}".strip().removeprefix("+ ")

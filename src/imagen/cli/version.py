@@ -6,4 +6,4 @@ from imagen.version import __version__
 
 def version() -> None:
     """Print the version."""
-    Output().text(__version__)
+    Output().print_text(__version__)

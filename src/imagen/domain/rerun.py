@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Mapping, Sequence
 from functools import cached_property
-from typing import TypeAlias
+from typing import TypeAlias, cast
 
 import msgspec
 
@@ -69,28 +69,34 @@ class Provenance(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Overrides(msgspec.Struct, frozen=True, kw_only=True):
-    """Changes for a rerun; None keeps the original value.
+    """The parameters that replace those of the source image.
 
     Attributes:
-        seed: 0 chooses a random seed.
-        steps: 0 uses the backend's default.
-        options: Backend parameters to add or replace.
-        images: Reference images that replace the original ones.
-        max_cost: In micro-dollars.
+        fields: Values of fields of GenerationRequest, by name; a field that is missing
+            stays the same. Options are added to those of the source image.
     """
 
-    count: int = 1
-    seed: int | None = None
-    steps: int | None = None
-    size: Size | None = None
-    model: str | None = None
-    options: Mapping[str, object] = {}
-    images: tuple[ReferenceImage, ...] | None = None
-    mask: ReferenceImage | None = None
-    fit: Fit | None = None
-    timeout: float | None = None
-    strict: bool = False
-    max_cost: int | None = None
+    fields: Mapping[str, object] = {}
+
+    @property
+    def model(self) -> str | None:
+        """The model; None keeps the one of the source image."""
+        return cast("str | None", self.fields.get("model"))
+
+    @property
+    def steps(self) -> int | None:
+        """The number of steps; None keeps the number of the source image."""
+        return cast("int | None", self.fields.get("steps"))
+
+    @property
+    def seed(self) -> int | None:
+        """The seed; None keeps the one of the source image."""
+        return cast("int | None", self.fields.get("seed"))
+
+    @property
+    def options(self) -> Mapping[str, object]:
+        """The backend parameters that are added or replaced."""
+        return cast("Mapping[str, object]", self.fields.get("options", {}))
 
 
 def provenance_from_sidecar(sidecar: Sidecar) -> Provenance:
@@ -237,24 +243,24 @@ def build_rerun_request(
     capabilities = capabilities_of(model) if model else transfer.default_capabilities
     # The prompt has the style applied already, so the style only keeps its name.
     style = None if provenance.style is None else Style(name=provenance.style)
-    return GenerationRequest(
-        prompt=provenance.prompt,
-        prompt_sent=provenance.prompt_sent,
-        negative=provenance.negative,
-        style=style,
-        size=overrides.size or provenance.size,
-        seed=transfer.seed(capabilities),
-        steps=transfer.steps(capabilities, model),
-        model=model,
-        count=overrides.count,
-        options=transfer.options(capabilities),
-        images=tuple(images) if overrides.images is None else overrides.images,
-        mask=overrides.mask or mask,
-        fit=overrides.fit or provenance.fit,
-        timeout=overrides.timeout,
-        strict=overrides.strict,
-        max_cost=overrides.max_cost,
-        dropped=transfer.dropped(),
+    fields: dict[str, object] = {
+        "prompt_sent": provenance.prompt_sent,
+        "negative": provenance.negative,
+        "style": style,
+        "size": provenance.size,
+        "images": tuple(images),
+        "mask": mask,
+        "fit": provenance.fit,
+        **overrides.fields,
+        "model": model,
+        "seed": transfer.seed(capabilities),
+        "steps": transfer.steps(capabilities, model),
+        "options": transfer.options(capabilities),
+        "dropped": transfer.dropped(),
+    }
+    # One call, since a mask is valid only together with an image.
+    return msgspec.structs.replace(
+        GenerationRequest(prompt=provenance.prompt), **fields
     )
 
 

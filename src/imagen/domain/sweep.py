@@ -88,7 +88,8 @@ class SweepGrid(msgspec.Struct, frozen=True, kw_only=True):
         """
 
         def rank(axis: Axis) -> int:
-            return _ORDER.index(axis.name.partition(".")[0])
+            name = axis.name.partition(".")[0]
+            return _ORDER.index(name if name in _ORDER else "size")
 
         images = prod(len(axis.values) for axis in axes)
         if images > MAX_IMAGES:

@@ -114,8 +114,8 @@ class PrepareRerun(msgspec.Struct, frozen=True, kw_only=True):
             InvalidRequest: a reference image of the original request is not found.
         """
         provenance, location = source.provenance, source.image.location
-        images = () if overrides.images is not None else provenance.references
-        mask = None if overrides.mask is not None else provenance.mask
+        images = () if "images" in overrides.fields else provenance.references
+        mask = None if "mask" in overrides.fields else provenance.mask
         instance = maker.instance
         return build_rerun_request(
             provenance,

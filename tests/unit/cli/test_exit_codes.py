@@ -4,7 +4,7 @@ import pytest
 from tools.docs import exit_codes_page, family
 
 import imagen.settings.validate  # it has an error of its own  # noqa: F401
-from imagen.cli.exit_codes import BY_ERROR, FAULT, MEANINGS, exit_code_for
+from imagen.cli.exit_codes import BY_ERROR, FAILURE, MEANINGS, exit_code_for
 from imagen.domain import errors
 
 PAGE = Path(__file__).parents[3] / "docs" / "exit-codes.md"
@@ -18,7 +18,7 @@ def test_every_error_has_its_own_code_and_leads_to_an_exit_code(
 
     assert "code" in vars(kind)
     of_ours = issubclass(kind, (errors.SomeImagesFailed, errors.JournalError))
-    assert (exit_code_for(error) == FAULT) is of_ours
+    assert (exit_code_for(error) == FAILURE) is of_ours
     assert exit_code_for(error) in MEANINGS
 
 

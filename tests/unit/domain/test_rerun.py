@@ -52,7 +52,7 @@ def again(
 ) -> GenerationRequest:
     return build_rerun_request(
         made,
-        Overrides(**wishes),  # type: ignore[arg-type]
+        Overrides(fields=wishes),
         instance=instance,
         capabilities_of=lambda _: can,
     )

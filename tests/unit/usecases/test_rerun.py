@@ -63,7 +63,7 @@ class Place:
         """Return the digests of what goes along."""
         request = self.again.build_request(
             self.again.find_source("in/x.png"),
-            Overrides(**wishes),  # type: ignore[arg-type]
+            Overrides(fields=wishes),
             maker=self.maker,
         )
         return [digest(image.content) for image in request.images]

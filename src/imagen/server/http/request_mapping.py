@@ -2,10 +2,12 @@
 
 import re
 from collections.abc import Mapping, Sequence
+from typing import cast
 
 from imagen.bootstrap.generation import RequestContext, build_generate
 from imagen.bootstrap.output import OutputOptions
-from imagen.bootstrap.requests import build_request
+from imagen.bootstrap.parameters import PARAMETERS, RequestParameters
+from imagen.bootstrap.requests import build_request, parse_parameter
 from imagen.bootstrap.runtime import Runtime
 from imagen.domain.errors import InvalidRequest
 from imagen.domain.events import ignore_event
@@ -87,11 +89,8 @@ def check_limits(
             raise _limit_exceeded(
                 name, f"`{name}` must have at most {limits.prompt} characters."
             )
-    size = parse_size(fields)
-    if size is not None and size.megapixels > limits.megapixels:
-        raise _limit_exceeded(
-            "size", f"`size` must be at most {limits.megapixels:g} megapixels."
-        )
+    if fields.size and fields.size != AUTO:
+        _check_size(fields.size, limits)
     if fields.background == "transparent" and fields.output_format == "jpeg":
         raise ErrorResponse(
             400,
@@ -99,25 +98,6 @@ def check_limits(
             param="background",
             code="invalid_value",
         )
-
-
-def parse_size(fields: ImageFields) -> Size | None:
-    """Return the requested size; None for the config's default.
-
-    Raises:
-        ErrorResponse: the size is invalid (400).
-    """
-    if fields.size in {None, "", AUTO}:
-        return None
-    text = fields.size or ""
-    if re.fullmatch(SIZE, text) is None:
-        raise _invalid_size(
-            "`size` must be WIDTHxHEIGHT, such as 1024x1024, or `auto`."
-        )
-    try:
-        return Size.parse(text)
-    except InvalidRequest as error:
-        raise _invalid_size(f"{error.message} {error.hint}") from error
 
 
 def build_work_item(
@@ -160,8 +140,8 @@ def build_work_item(
         context=RequestContext(caller=caller),
     )
     model = _select_model(backend_model, use_case)
-    parameters = use_case.capabilities(model or "").parameters
-    options, unsupported = _split_options(fields, parameters)
+    known = use_case.capabilities(model or "").parameters
+    options, unsupported = _split_options(fields, known)
     for name in ("user", "safety_identifier"):
         if getattr(fields, name):
             unsupported[name] = "imagen does not forward it"
@@ -173,20 +153,27 @@ def build_work_item(
             raise _unknown_style(style, settings)
         unsupported["style"] = f"the config has no style {style!r}"
         style = None
+    parameters = cast(
+        "RequestParameters",
+        {
+            # Forms send an empty text for a field that is not filled in.
+            name: getattr(fields, info.http_name) or None
+            for name, info in PARAMETERS.items()
+            if info.http_name
+        },
+    )
+    parameters["style"] = style
+    parameters["size"] = None if fields.size in {"", AUTO} else fields.size
+    parameters["model"] = model
+    parameters["set"] = options
+    parameters["images"] = images
+    parameters["mask"] = mask
     request = build_request(
-        settings,
+        runtime,
         fields.prompt,
-        negative=fields.negative_prompt or "",
-        style=style,
-        size=parse_size(fields),
-        seed=fields.seed or 0,
-        steps=fields.num_inference_steps or 0,
-        model=model,
+        parameters,
         count=count,
-        options=options,
-        images=images,
-        mask=mask,
-        unheeded=unsupported,
+        unsupported_fields=unsupported,
     )
     return WorkItem(
         backend=backend,
@@ -195,6 +182,21 @@ def build_work_item(
         output=output,
         live=bool(fields.stream and fields.partial_images),
     )
+
+
+def _check_size(text: str, limits: ServeSettings) -> None:
+    if re.fullmatch(SIZE, text) is None:
+        raise _invalid_size(
+            f"`size` must be {PARAMETERS['size'].http_format}, or `auto`."
+        )
+    try:
+        _, size = parse_parameter("size", text)
+    except InvalidRequest as error:
+        raise _invalid_size(f"{error.message} {error.hint}") from error
+    if isinstance(size, Size) and size.megapixels > limits.megapixels:
+        raise _limit_exceeded(
+            "size", f"`size` must be at most {limits.megapixels:g} megapixels."
+        )
 
 
 def _select_model(model: str | None, use_case: GenerateImages) -> str | None:

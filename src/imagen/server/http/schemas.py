@@ -1,10 +1,11 @@
 """Request and response bodies: OpenAI's fields and imagen's extensions."""
 
-from typing import Annotated, Literal, TypeAlias
+from typing import TYPE_CHECKING, Annotated, Literal, TypeAlias
 
 import msgspec
 from msgspec import Meta
 
+from imagen.bootstrap.parameters import PARAMETERS
 from imagen.domain.request import MAX_IMAGES, MAX_STEPS
 
 LARGEST_SEED = 2**64 - 1
@@ -12,14 +13,14 @@ MAX_PARTIAL_IMAGES = 3
 MAX_NAME_LENGTH = 300
 MAX_PROMPT_LENGTH = 1_000_000
 # Only in the OpenAPI description: checked by msgspec, its error message would show the
-# regular expression. `request_mapping.parse_size` checks it with a message of its own.
-SIZE = r"^(auto|[0-9]{2,5}[xX][0-9]{2,5})?$"
+# regular expression. `request_mapping.check_limits` has a message of its own.
+SIZE = rf"^(auto|{PARAMETERS['size'].http_pattern})?$"
 
 Format: TypeAlias = Literal["png", "webp", "jpeg"]
 Name: TypeAlias = Annotated[str, Meta(max_length=MAX_NAME_LENGTH)]
 
 
-class ImageFields(msgspec.Struct, frozen=True, kw_only=True):
+class KnownFields(msgspec.Struct, frozen=True, kw_only=True):
     """The common fields of generations and edits.
 
     A field that the backend does not support becomes a warning in the response and in
@@ -49,7 +50,8 @@ class ImageFields(msgspec.Struct, frozen=True, kw_only=True):
     size: Annotated[
         Annotated[str, Meta(extra_json_schema={"pattern": SIZE})] | None,
         Meta(
-            description="`auto`, or WIDTHxHEIGHT such as 1536x1024; 16 to 16384 each."
+            description=f"`auto`, or {PARAMETERS['size'].http_format}; 16 to 16384"
+            " each."
         ),
     ] = None
     quality: Annotated[
@@ -113,6 +115,23 @@ class ImageFields(msgspec.Struct, frozen=True, kw_only=True):
             " are ignored with a warning unless the config has a style of that name."
         ),
     ] = None
+
+
+if TYPE_CHECKING:
+    ImageFields: TypeAlias = KnownFields
+else:
+    # Built at run time, so that a new parameter needs no change here.
+    ImageFields = msgspec.defstruct(
+        "ImageFields",
+        [
+            (info.http_name, Annotated[Name | None, Meta(description=info.help)], None)
+            for info in PARAMETERS.values()
+            if info.http_name and info.http_name not in KnownFields.__struct_fields__
+        ],
+        bases=(KnownFields,),
+        frozen=True,
+        kw_only=True,
+    )
 
 
 class GenerationFields(ImageFields, frozen=True, kw_only=True):

@@ -1,0 +1,1 @@
+"""The Python API: functions, `Studio` and the results that they return."""

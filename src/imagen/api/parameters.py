@@ -1,0 +1,155 @@
+"""The keyword arguments of the Python API."""
+
+from collections.abc import Callable, Sequence
+from inspect import Parameter, signature
+from os import PathLike
+from typing import Annotated, Any, TypedDict, TypeVar, get_args
+
+from imagen.bootstrap.parameters import (
+    PARAMETERS,
+    ParameterInfo,
+    RequestParameters,
+    RerunParameters,
+    SweepParameters,
+)
+from imagen.domain.events import Listener, ignore_event
+
+Function = TypeVar("Function", bound=Callable[..., Any])
+
+
+class RunOptions(TypedDict, total=False):
+    """The options of every function that generates images."""
+
+    output: Annotated[
+        str | PathLike[str] | None,
+        ParameterInfo(
+            help="A file (its extension sets the format) or a folder; None uses the"
+            " naming template of the config."
+        ),
+    ]
+    sidecar: Annotated[
+        bool,
+        ParameterInfo(help="False writes no `.json` beside the image.", default=True),
+    ]
+    metadata: Annotated[
+        bool,
+        ParameterInfo(help="False writes no metadata into the file.", default=True),
+    ]
+    cloud: Annotated[
+        bool, ParameterInfo(help="False uploads no copy to the cloud.", default=True)
+    ]
+    progress: Annotated[
+        bool,
+        ParameterInfo(
+            help="False shows no progress in a notebook; elsewhere none is shown.",
+            default=True,
+        ),
+    ]
+    listen: Annotated[
+        Listener,
+        ParameterInfo(
+            help="Called with every event as it happens, from any thread.",
+            default=ignore_event,
+        ),
+    ]
+
+
+class SingleRunOptions(RunOptions, total=False):
+    """The options of the functions that make one request."""
+
+    backend: Annotated[
+        str | None,
+        ParameterInfo(help="The name of a backend in the config; None for a default."),
+    ]
+    preview: Annotated[
+        bool,
+        ParameterInfo(help="True shows each image in a tmux window.", default=False),
+    ]
+    live: Annotated[
+        bool,
+        ParameterInfo(
+            help="True sends `Previewed` events to `listen` while an image is"
+            " generated, if the backend has previews.",
+            default=False,
+        ),
+    ]
+
+
+class Parameters(SingleRunOptions, RequestParameters, total=False):
+    """The keyword arguments of `generate`."""
+
+
+class RerunArguments(SingleRunOptions, RerunParameters, total=False):
+    """The keyword arguments of `rerun`."""
+
+
+class SweepArguments(RunOptions, SweepParameters, total=False):
+    """The keyword arguments of `sweep`."""
+
+    backend: Annotated[
+        str | Sequence[str] | None,
+        ParameterInfo(
+            help="The name of a backend in the config, or several; None for a default."
+        ),
+    ]
+    jobs: Annotated[
+        int | None,
+        ParameterInfo(
+            help="The largest number of concurrent calls; None for the concurrency of"
+            " each backend."
+        ),
+    ]
+    sheet: Annotated[
+        bool, ParameterInfo(help="False makes no contact sheet.", default=True)
+    ]
+
+
+def check_names(given: RunOptions, kind: type) -> None:
+    """Reject unknown keyword arguments.
+
+    Python does not check arguments that are passed on as `**parameters`.
+
+    Raises:
+        TypeError: a name is not one of the TypedDict.
+    """
+    unknown = sorted(given.keys() - kind.__annotations__.keys())
+    if unknown:
+        raise TypeError(f"unexpected keyword argument {unknown[0]!r}")
+
+
+def document(kind: type, *, defaults: bool = True) -> Callable[[Function], Function]:
+    """Add the keyword arguments of a TypedDict to signature and docstring.
+
+    Type checkers and editors read the TypedDict. `help()`, `inspect.signature` and
+    notebooks would show only `**parameters`.
+
+    Args:
+        kind: The TypedDict.
+        defaults: False if a missing parameter does not mean its default.
+    """
+
+    def add(function: Function) -> Function:
+        keywords: list[Parameter] = []
+        lines: list[str] = []
+        for name, annotation in kind.__annotations__.items():
+            known = PARAMETERS.get(name)
+            info: ParameterInfo = known or annotation.__metadata__[0]
+            keywords.append(
+                Parameter(
+                    name,
+                    Parameter.KEYWORD_ONLY,
+                    default=info.default if defaults or not known else None,
+                    annotation=get_args(annotation)[0] if known else annotation,
+                )
+            )
+            lines.append(f"        {name}: {info.help}")
+        plain = signature(function)
+        others = [p for p in plain.parameters.values() if p.kind != p.VAR_KEYWORD]
+        function.__signature__ = plain.replace(parameters=[*others, *keywords])  # type: ignore[attr-defined]
+        before, mark, after = (function.__doc__ or "").partition("        parameters:")
+        if mark:
+            _, _, rest = after.partition("\n\n")
+            function.__doc__ = "\n".join([before.rstrip(), *lines, "", rest])
+        return function
+
+    return add

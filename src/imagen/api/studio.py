@@ -1,0 +1,380 @@
+"""`Studio`: one configuration with open connections, for many calls."""
+
+from collections.abc import Generator, Sequence
+from contextlib import contextmanager
+from os import PathLike, fspath
+from pathlib import Path
+from typing import Self, Unpack, cast, overload
+
+from imagen.api.parameters import (
+    Parameters,
+    RerunArguments,
+    RunOptions,
+    SingleRunOptions,
+    SweepArguments,
+    check_names,
+    document,
+)
+from imagen.api.results import Image, Images, Sweep
+from imagen.bootstrap.cloud import build_brief_delivery
+from imagen.bootstrap.display import build_notebook_progress, build_preview
+from imagen.bootstrap.generation import (
+    build_contact_sheet,
+    build_generate,
+    build_rerun,
+    build_sweep,
+)
+from imagen.bootstrap.output import OutputOptions
+from imagen.bootstrap.parameters import (
+    PARAMETERS,
+    RequestParameters,
+    RerunParameters,
+    SweepParameters,
+)
+from imagen.bootstrap.requests import (
+    build_overrides,
+    build_request,
+    build_sweep_requests,
+    parse_max_cost,
+)
+from imagen.bootstrap.runtime import Runtime
+from imagen.domain.errors import ImagenError, InvalidRequest, SomeImagesFailed
+from imagen.domain.estimate import Estimate, estimate_plan
+from imagen.domain.events import Event, Listener, ignore_event, isolate_listener
+from imagen.domain.request import GenerationRequest
+from imagen.domain.result import FailedImage, StoredImage
+from imagen.engine.cancellation import Cancellation
+from imagen.engine.thread_pool import GRACE
+from imagen.settings.environment import process_environment
+from imagen.usecases.generate import GenerateImages
+
+
+class Studio:
+    """One configuration with open connections, for many calls from any thread.
+
+    Example:
+        >>> with imagen.Studio(config="imagen.yaml") as studio:  # doctest: +SKIP
+        ...     image = studio.generate("a cat")
+
+    Args:
+        config: The config file; None uses the same file as the command line.
+
+    Raises:
+        Misconfigured: the config is missing or invalid.
+    """
+
+    def __init__(self, *, config: str | PathLike[str] | None = None) -> None:
+        self._runtime = Runtime.load(
+            None if config is None else fspath(config),
+            environment=process_environment(),
+        )
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """Close the connections. The studio cannot be used afterwards."""
+        self._runtime.close()
+
+    @overload
+    def generate(
+        self, prompt: str, *, count: None = None, **parameters: Unpack[Parameters]
+    ) -> Image: ...
+    @overload
+    def generate(
+        self, prompt: str, *, count: int, **parameters: Unpack[Parameters]
+    ) -> Images: ...
+    @document(Parameters)
+    def generate(
+        self, prompt: str, *, count: int | None = None, **parameters: Unpack[Parameters]
+    ) -> Image | Images:
+        """Do the same as `imagen.generate`, with the configuration of this studio."""
+        return self._generate(prompt, count, parameters)
+
+    @overload
+    async def agenerate(
+        self, prompt: str, *, count: None = None, **parameters: Unpack[Parameters]
+    ) -> Image: ...
+    @overload
+    async def agenerate(
+        self, prompt: str, *, count: int, **parameters: Unpack[Parameters]
+    ) -> Images: ...
+    @document(Parameters)
+    async def agenerate(
+        self, prompt: str, *, count: int | None = None, **parameters: Unpack[Parameters]
+    ) -> Image | Images:
+        """Do the same as `imagen.agenerate`, with the configuration of this studio."""
+        return await self._agenerate(prompt, count, parameters)
+
+    @document(Parameters)
+    def estimate(
+        self, prompt: str, *, count: int | None = None, **parameters: Unpack[Parameters]
+    ) -> Estimate:
+        """Do the same as `imagen.estimate`, with the configuration of this studio."""
+        use_case, request = self._prepare(prompt, count, parameters)
+        plan = use_case.plan(request)
+        use_case.check_budget(plan)
+        return estimate_plan(plan)
+
+    @overload
+    def rerun(
+        self,
+        image: str | PathLike[str] | Image,
+        *,
+        count: None = None,
+        **parameters: Unpack[RerunArguments],
+    ) -> Image: ...
+    @overload
+    def rerun(
+        self,
+        image: str | PathLike[str] | Image,
+        *,
+        count: int,
+        **parameters: Unpack[RerunArguments],
+    ) -> Images: ...
+    @document(RerunArguments, defaults=False)
+    def rerun(
+        self,
+        image: str | PathLike[str] | Image,
+        *,
+        count: int | None = None,
+        **parameters: Unpack[RerunArguments],
+    ) -> Image | Images:
+        """Do the same as `imagen.rerun`, with the configuration of this studio."""
+        return self._rerun(image, count, parameters)
+
+    def _generate(
+        self,
+        prompt: str,
+        count: int | None,
+        parameters: Parameters,
+        cancellation: Cancellation | None = None,
+    ) -> Image | Images:
+        with _listening(parameters) as listen:
+            use_case, request = self._prepare(prompt, count, parameters, listen)
+            report = use_case.run(request, cancellation=cancellation or Cancellation())
+        return self._finish(report.stored, report.failed, parameters, count)
+
+    async def _agenerate(
+        self, prompt: str, count: int | None, parameters: Parameters
+    ) -> Image | Images:
+        import asyncio
+
+        cancellation = Cancellation()
+        work = asyncio.ensure_future(
+            asyncio.to_thread(self._generate, prompt, count, parameters, cancellation)
+        )
+        try:
+            return await asyncio.shield(work)
+        except asyncio.CancelledError:
+            # Wait: cancelling the remote job needs the connections, and the caller
+            # closes them after this.
+            cancellation.cancel()
+            await asyncio.wait([work], timeout=GRACE + 1)
+            if work.done():
+                # Otherwise asyncio reports that the exception was never retrieved.
+                work.exception()
+            raise
+
+    def _rerun(
+        self,
+        image: str | PathLike[str] | Image,
+        count: int | None,
+        parameters: RerunArguments,
+    ) -> Image | Images:
+        check_names(parameters, RerunArguments)
+        prepare = build_rerun(self._runtime)
+        source = prepare.find_source(
+            str(image.path) if isinstance(image, Image) else fspath(image)
+        )
+        number = 1 if count is None else count
+        overrides = build_overrides(
+            self._runtime,
+            cast("RerunParameters", _select_request_parameters(parameters)),
+            count=number,
+        )
+        backend = parameters.get("backend") or source.backend
+        with _listening(parameters) as listen:
+            use_case = self._build_generate(
+                backend,
+                parameters,
+                count=number,
+                media_type=source.media_type_for(backend),
+                listen=listen,
+            )
+            report = use_case.run(
+                prepare.build_request(source, overrides, maker=use_case)
+            )
+        return self._finish(report.stored, report.failed, parameters, count)
+
+    def _sweep(self, prompt: str, parameters: SweepArguments) -> Sweep:
+        jobs = parameters.get("jobs")
+        if jobs is not None and jobs < 1:
+            raise InvalidRequest(f"jobs is {jobs}, and should be 1 or more.")
+        grid, requests = build_sweep_requests(
+            self._runtime,
+            prompt,
+            cast("SweepParameters", _select_request_parameters(parameters)),
+            backend=parameters.get("backend"),
+        )
+        self._check_open()
+        outcomes: list[StoredImage | FailedImage] = []
+        with _listening(parameters) as listen:
+            use_case = build_sweep(
+                self._runtime,
+                [name for name, _ in requests],
+                output=_build_output_options(parameters),
+                listen=listen,
+            )
+            max_cost = parse_max_cost(parameters.get("max_cost"))
+            plan = use_case.plan(grid, requests, max_cost=max_cost)
+            sheet = None
+            if parameters.get("sheet", True):
+                sheet = build_contact_sheet(use_case, plan)
+            for outcome in use_case.outcomes(plan, Cancellation(), at_once=jobs):
+                outcomes.append(outcome)
+                if sheet is not None:
+                    sheet.add(outcome)
+        saved = None if sheet is None or sheet.is_empty else sheet.save()
+        # They arrive as they finish, but are returned in the order of the cells.
+        outcomes.sort(key=lambda outcome: outcome.number)
+        images = self._finish(
+            [each for each in outcomes if isinstance(each, StoredImage)],
+            [each for each in outcomes if isinstance(each, FailedImage)],
+            parameters,
+            len(outcomes),
+        )
+        return Sweep(
+            Images([images]) if isinstance(images, Image) else images,
+            [cell.values for cell in plan.cells],
+            page=Path(saved.page_location) if saved else None,
+            picture=Path(saved.picture_location) if saved else None,
+        )
+
+    def _prepare(
+        self,
+        prompt: str,
+        count: int | None,
+        parameters: Parameters,
+        listen: Listener = ignore_event,
+    ) -> tuple[GenerateImages, GenerationRequest]:
+        check_names(parameters, Parameters)
+        number = 1 if count is None else count
+        request = build_request(
+            self._runtime,
+            prompt,
+            cast("RequestParameters", _select_request_parameters(parameters)),
+            count=number,
+        )
+        use_case = self._build_generate(
+            parameters.get("backend"), parameters, count=number, listen=listen
+        )
+        return use_case, request
+
+    def _build_generate(
+        self,
+        backend: str | None,
+        options: SingleRunOptions,
+        *,
+        count: int,
+        listen: Listener,
+        media_type: str | None = None,
+    ) -> GenerateImages:
+        self._check_open()
+        return build_generate(
+            self._runtime,
+            backend,
+            output=_build_output_options(options, media_type=media_type),
+            count=count,
+            live=options.get("live", False),
+            listen=listen,
+        )
+
+    def _finish(
+        self,
+        stored: Sequence[StoredImage],
+        failed: Sequence[FailedImage],
+        options: RunOptions,
+        count: int | None,
+    ) -> Image | Images:
+        """Preview and upload the stored images, and return them.
+
+        Raises:
+            SomeImagesFailed: some of several images failed.
+            Exception: the error of the only image, or an internal error.
+        """
+        listen = options.get("listen", ignore_event)
+        if options.get("preview", False):
+            self._preview(stored, listen)
+        deliver = build_brief_delivery(
+            self._runtime, images=options.get("cloud", True), listen=listen
+        )
+        if deliver is not None:
+            deliver(Cancellation())
+        images = Images(Image(each) for each in stored)
+        errors = [each.error for each in failed]
+        if not errors:
+            return images[0] if count is None else images
+        if len(errors) == 1 and not images:
+            raise errors[0]
+        internal = next((e for e in errors if not isinstance(e, ImagenError)), None)
+        # A bug must not hide among the errors of a partial failure.
+        if internal is not None:
+            raise internal
+        raise SomeImagesFailed(
+            f"{len(errors)} of {len(images) + len(errors)} images failed, the first of "
+            f"them: {errors[0]}",
+            images=images,
+            errors=[error for error in errors if isinstance(error, ImagenError)],
+        ) from errors[0]
+
+    def _preview(self, stored: Sequence[StoredImage], listen: Listener) -> None:
+        preview = build_preview(
+            self._runtime, flag=True, on_terminal=False, listen=listen
+        )
+        for image in stored:
+            if preview is not None:
+                preview.run(image)
+
+    def _check_open(self) -> None:
+        if self._runtime.closed:
+            raise InvalidRequest("This studio is closed.", hint="Open another one.")
+
+
+def _select_request_parameters(given: RunOptions) -> dict[str, object]:
+    return {name: value for name, value in given.items() if name in PARAMETERS}
+
+
+def _build_output_options(
+    options: RunOptions, *, media_type: str | None = None
+) -> OutputOptions:
+    output = options.get("output")
+    return OutputOptions(
+        path=None if output is None else fspath(output),
+        sidecar=options.get("sidecar", True),
+        metadata=options.get("metadata", True),
+        cloud=options.get("cloud", True),
+        format=media_type,
+    )
+
+
+@contextmanager
+def _listening(options: RunOptions) -> Generator[Listener]:
+    """Yield a listener that calls the caller's one and updates the notebook."""
+    listen = isolate_listener(options.get("listen", ignore_event))
+    progress = build_notebook_progress() if options.get("progress", True) else None
+    if progress is None:
+        yield listen
+        return
+
+    def listen_and_show(event: Event) -> None:
+        listen(event)
+        progress(event)
+
+    try:
+        yield listen_and_show
+    finally:
+        progress.close()

@@ -1,0 +1,162 @@
+"""Run a generation for the command line: progress, previews, results, exit code."""
+
+import sys
+from collections.abc import Callable, Iterator
+from contextlib import nullcontext
+from functools import partial
+from typing import TYPE_CHECKING
+
+from imagen.bootstrap.cloud import build_brief_delivery
+from imagen.bootstrap.display import build_preview
+from imagen.bootstrap.generation import build_generate
+from imagen.bootstrap.output import STDOUT, OutputOptions
+from imagen.bootstrap.runtime import Runtime
+from imagen.cli import exit_codes
+from imagen.cli.generation_flags import RunFlags
+from imagen.cli.output import (
+    Output,
+    build_event_listener,
+    create_progress_bar,
+    print_message,
+)
+from imagen.cli.signals import StopSignals
+from imagen.domain.errors import Cancelled, ImagenError
+from imagen.domain.estimate import estimate_plan
+from imagen.domain.request import GenerationRequest
+from imagen.domain.result import FailedImage, StoredImage
+from imagen.engine.cancellation import Cancellation
+from imagen.usecases.generate import GenerateImages
+
+if TYPE_CHECKING:
+    from imagen.cli.live import LivePicture
+    from imagen.cli.progress import ProgressBar
+
+
+def generate_images(
+    runtime: Runtime,
+    backend: str | None,
+    out: Output,
+    *,
+    flags: RunFlags,
+    output: OutputOptions,
+    build_request: Callable[[GenerateImages], GenerationRequest],
+    print_image: Callable[[StoredImage], None] | None = None,
+) -> int:
+    """Generate the images of one request, or print the estimate; return the exit code.
+
+    Args:
+        runtime: The settings, stores and backends. It is closed afterwards.
+        backend: The name of the backend; None for the default one.
+        out: Prints images, errors and messages.
+        flags: The flags of generate and rerun.
+        output: Where the images go.
+        build_request: Returns the request.
+        print_image: Prints a stored image; None prints it with `out`.
+    """
+    # Before the terminal is probed, so that an unknown name is the only message.
+    runtime.get_backend(backend)
+    # Log lines on stderr would garble a progress bar.
+    logs = out.verbose or bool(runtime.environment.log)
+    bar = create_progress_bar(quiet=out.quiet or logs)
+    picture = None
+    if flags.live and not flags.estimate:
+        from imagen.cli.live import create_live_picture  # noqa: PLC0415 - rare
+
+        picture = create_live_picture(runtime, bar, logs=logs)
+    listen = build_event_listener(out, bar, runtime.environment, first=picture)
+    preview = build_preview(
+        runtime,
+        flag=flags.preview,
+        on_terminal=sys.stdout.isatty() and output.path != STDOUT,
+        listen=listen,
+    )
+    use_case = build_generate(
+        runtime,
+        backend,
+        output=output,
+        count=flags.count,
+        live=picture is not None,
+        listen=listen,
+    )
+
+    def print_and_preview(image: StoredImage) -> None:
+        (print_image or out.print_image)(image)
+        if preview is not None:
+            preview.run(image)
+
+    with runtime:
+        plan = use_case.plan(build_request(use_case))
+        if flags.estimate:
+            use_case.check_budget(plan)
+            out.print_estimate(estimate_plan(plan))
+            return exit_codes.DONE
+        return run_generation(
+            partial(use_case.outcomes, plan),
+            out,
+            bar,
+            picture=picture,
+            print_image=print_and_preview,
+            deliver=build_brief_delivery(runtime, images=output.cloud, listen=listen),
+        )
+
+
+def run_generation(
+    outcomes: Callable[[Cancellation], Iterator[StoredImage | FailedImage]],
+    out: Output,
+    bar: "ProgressBar | None",
+    *,
+    picture: "LivePicture | None" = None,
+    print_image: Callable[[StoredImage], None] | None = None,
+    label: Callable[[FailedImage], str] | None = None,
+    deliver: Callable[[Cancellation], None] | None = None,
+) -> int:
+    """Generate the images, print the outcome of each, and return the exit code.
+
+    Args:
+        outcomes: Starts the generation and yields the outcome of each image.
+        out: Prints images and errors.
+        bar: The progress bar, if any.
+        picture: The live picture above the bar, if any.
+        print_image: Prints a stored image; None prints it with `out`.
+        label: Returns the label of a failed image, if there are several.
+        deliver: Uploads pending data for a moment afterwards.
+    """
+    print_image = print_image or out.print_image
+    failures: dict[int, BaseException] = {}
+    output_error: ImagenError | None = None
+    pipe_closed = False
+    top = picture or bar
+    hide = top.hide if top else nullcontext
+    with StopSignals() as signals:
+        with bar or nullcontext(), picture or nullcontext():
+            for outcome in outcomes(signals.cancellation):
+                with hide():
+                    if isinstance(outcome, FailedImage):
+                        failures[outcome.number] = outcome.error
+                        name = label(outcome) if label else ""
+                        out.print_error(outcome.error, image=name)
+                        continue
+                    try:
+                        print_image(outcome)
+                    except BrokenPipeError:
+                        # The reader wants no more images: cancel the remaining ones.
+                        # The loop goes on, because those that are under way are stored.
+                        pipe_closed = True
+                        signals.cancellation.cancel()
+                    except ImagenError as error:
+                        output_error = error
+                        out.print_error(error)
+                        print_message(f"The image is at {outcome.location}.")
+        if deliver is not None:
+            deliver(signals.cancellation)
+    if pipe_closed and failures:
+        return exit_codes.BROKEN_PIPE
+    if not failures:
+        return (
+            exit_codes.exit_code_for(output_error) if output_error else exit_codes.DONE
+        )
+    # The lowest number, not the first in time: the exit code is then reproducible.
+    first = failures[min(failures)]
+    if isinstance(first, Cancelled) and signals.exit_code is not None:
+        return signals.exit_code
+    return exit_codes.exit_code_for(first)
