@@ -8,7 +8,7 @@ import pytest
 from PIL import Image
 
 from imagen.domain.sidecar import Sidecar
-from tests.e2e.conftest import Imagen, Start, left_behind
+from tests.e2e.conftest import Ask, Imagen, Start, assert_one_sentence, left_behind
 
 SMALL = ("--size", "64x64")
 
@@ -24,6 +24,42 @@ def test_prints_the_path_of_a_picture_and_nothing_else(
     with Image.open(here / path) as picture:
         assert picture.size == (64, 64)
     assert left_behind(here) == [path, path + ".json"]
+
+
+@pytest.mark.parametrize("flag", ["--aspect", "--size"])
+def test_an_aspect_ratio_replaces_the_size(ask: Ask, here: Path, flag: str) -> None:
+    run = ask("generate", "a cat", flag, "16:9", "--json")
+
+    (image,) = run.objects
+    assert (run.code, run.err) == (0, "")
+    assert (image["width"], image["height"]) == (1365, 768)
+    assert image["requested_size"] == "1365x768"
+    assert image["applied"]["aspect"] == "16:9"
+    again = ask("rerun", str(image["path"]), "--json", "--verify")
+    assert (again.code, again.objects[0]["requested_size"]) == (0, "1365x768")
+
+
+@pytest.mark.parametrize(
+    ("words", "fragment"),
+    [
+        (("--aspect", "0:1"), "'0:1' is not an aspect ratio. Write WIDTH:HEIGHT, such"),
+        (("--aspect", "16"), "'16' is not an aspect ratio."),
+        (("--size", "16:0"), "'16:0' is not an aspect ratio."),
+        (
+            ("--aspect", "9000:1"),
+            "An aspect ratio of 9000:1 makes",
+        ),
+        (("--aspect", "16:9", "--size", "64x64"), "A size and an aspect ratio"),
+    ],
+)
+def test_an_invalid_aspect_ratio_is_one_sentence(
+    ask: Ask, here: Path, words: tuple[str, ...], fragment: str
+) -> None:
+    run = ask("generate", "a cat", *words)
+
+    assert (run.code, run.out) == (2, "")
+    assert_one_sentence(run.err, fragment)
+    assert left_behind(here) == []
 
 
 def test_the_sidecar_has_the_keys_of_the_specification_in_their_order(

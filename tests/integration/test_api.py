@@ -49,6 +49,34 @@ def test_a_size_is_text_or_a_pair(size: str | tuple[int, int]) -> None:
     assert (image.width, image.height) == (48, 32)
 
 
+def test_an_aspect_ratio_keeps_the_pixel_count_and_is_made_again_alike() -> None:
+    image = imagen.generate("a cat", aspect="16:9", style="blog-header", seed=4)
+
+    assert (image.width, image.height) == (1448, 815)
+    assert image.sidecar.requested_size == "1448x815"
+    assert image.sidecar.applied["aspect"] == "16:9"
+
+    again = imagen.rerun(image)
+    assert (again.width, again.height) == (1448, 815)
+    assert again.pil().tobytes() == image.pil().tobytes()
+    assert imagen.rerun(image, aspect="1:1").width == 1086
+
+
+def test_an_aspect_ratio_and_a_size_exclude_each_other() -> None:
+    with pytest.raises(imagen.InvalidRequest, match="size and an aspect ratio"):
+        imagen.generate("a cat", aspect="16:9", size=SMALL)
+
+
+def test_a_sweep_varies_the_aspect_ratio() -> None:
+    made = imagen.sweep("a cat", aspect=["1:1", "4:1"], seed=1, sheet=False)
+
+    assert [cell["aspect"] for cell in made.cells] == ["1:1", "4:1"]
+    assert [(each.width, each.height) for each in made.images] == [
+        (1024, 1024),
+        (2048, 512),
+    ]
+
+
 def test_a_path_is_text_or_a_path(here: Path) -> None:
     image = imagen.generate("a cat", size=SMALL, output=here / "new" / "x.webp")
 

@@ -129,15 +129,27 @@ class RerunParameters(SharedParameters, total=False):
     size: Annotated[
         str | tuple[int, int] | Size | None,
         ParameterInfo(
-            help="Width and height, 16 to 16384.",
+            help="Width and height, 16 to 16384, or an aspect ratio such as 16:9.",
             group="Image",
             default_help="the style's, the backend's, else 1024x1024",
             rerun_default="the requested size of the image",
             metavar="WxH",
             sweepable=True,
             http_name="size",
-            http_format="WIDTHxHEIGHT, such as 1024x1024",
-            http_pattern=r"[0-9]{2,5}[xX][0-9]{2,5}",
+            http_format="WIDTHxHEIGHT, such as 1024x1024, or WIDTH:HEIGHT, such as"
+            " 16:9",
+            http_pattern=r"[0-9]{2,5}[xX][0-9]{2,5}|[0-9.]{1,10}:[0-9.]{1,10}",
+        ),
+    ]
+    aspect: Annotated[
+        str | None,
+        ParameterInfo(
+            help="An aspect ratio instead of a size; the number of pixels stays that of"
+            " the default size.",
+            group="Image",
+            metavar="W:H",
+            sweepable=True,
+            http_name="aspect_ratio",
         ),
     ]
     seed: Annotated[
@@ -215,6 +227,7 @@ class SweepParameters(SharedParameters, total=False):
 
     style: str | Sequence[str] | None
     size: str | tuple[int, int] | Size | Sequence[str] | None
+    aspect: str | Sequence[str] | None
     seed: int | str | Iterable[int] | None
     steps: int | str | Iterable[int] | None
     model: str | Sequence[str] | None

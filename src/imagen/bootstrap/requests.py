@@ -19,7 +19,7 @@ from imagen.domain.errors import InvalidRequest
 from imagen.domain.fit import Fit
 from imagen.domain.money.cost import usd_to_micros
 from imagen.domain.reference import ReferenceImage
-from imagen.domain.request import GenerationRequest
+from imagen.domain.request import AspectRatio, GenerationRequest
 from imagen.domain.size import Size
 from imagen.domain.style import Style
 from imagen.formats.container import NotAnImage, read_facts
@@ -135,6 +135,10 @@ def parse_parameters(
     Raises:
         InvalidRequest: a parameter is invalid, or the config has no such style.
     """
+    if parameters.get("size") and parameters.get("aspect"):
+        raise InvalidRequest(
+            "A size and an aspect ratio are given.", hint="Give one of them."
+        )
     fields: dict[str, object] = {}
     for name, value in parameters.items():
         if value is None:
@@ -159,8 +163,12 @@ def parse_parameter(name: str, value: object) -> tuple[str, object]:
         InvalidRequest: the value is invalid.
     """
     match name:
+        case "size" if isinstance(value, str) and ":" in value:
+            return "aspect", AspectRatio.parse(value)
         case "size":
             return name, _parse_size(value)
+        case "aspect":
+            return name, AspectRatio.parse(value)
         case "set":
             return "options", _parse_options(value)
         case "max_cost":

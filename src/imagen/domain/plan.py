@@ -21,6 +21,10 @@ from imagen.domain.suggestion import suggest_name
 # RFC 9649: a side has 14 bits.
 LARGEST_WEBP_SIDE = 16383
 
+# Aspect ratios that differ by no more than this factor count as the same. Rounding to
+# multiples of 64 pixels changes 21:9 of one megapixel by 3 %.
+SAME_SHAPE = 1.05
+
 Value = TypeVar("Value")
 
 
@@ -138,7 +142,7 @@ def plan_images(
     resolver = _ParameterResolver(request, instance, capabilities)
     chosen = request.size or _style_size(request) or instance.size
     # The default size is not a request: using another one needs no warning.
-    size = chosen or capabilities.sizes.nearest(Size())
+    size = resolver.shape(chosen or capabilities.sizes.nearest(Size()))
     if media_type == "image/webp" and max(size.sides) > LARGEST_WEBP_SIDE:
         raise Unsupported(
             f"A WebP file cannot hold {size}.",
@@ -220,6 +224,20 @@ class _ParameterResolver:
             return self._apply("negative", negative) if negative else ""
         self._ignore("negative", "it takes no negative prompt")
         return ""
+
+    def shape(self, size: Size) -> Size:
+        aspect = self._request.aspect
+        if aspect is None:
+            return size
+        exact = aspect.resize(size)
+        # `fit` reaches the exact size from any other. Without it, rounding to a size
+        # that the backend makes is part of the request, and no adjustment.
+        used = exact if self._request.fit else self._capabilities.sizes.nearest(exact)
+        if max(used.ratio, aspect.ratio) <= SAME_SHAPE * min(used.ratio, aspect.ratio):
+            self._apply("aspect", str(aspect))
+        else:
+            self._adjust("aspect", str(aspect), str(used), "the nearest that it makes")
+        return used
 
     def size(self, requested: Size) -> Size:
         used = self._capabilities.sizes.nearest(requested)

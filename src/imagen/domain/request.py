@@ -1,6 +1,8 @@
 """The generation request: what the user wants, for any backend."""
 
+import re
 from collections.abc import Mapping
+from typing import Self
 
 import msgspec
 
@@ -15,13 +17,76 @@ from imagen.domain.style import Style
 # The names of request fields in a parameter report. A backend parameter with one of
 # these names is reported as `set.NAME`.
 FIELD_NAMES = frozenset(
-    ("fit", "images", "mask", "model", "negative", "prompt", "seed", "size", "steps")
+    {
+        "aspect",
+        "fit",
+        "images",
+        "mask",
+        "model",
+        "negative",
+        "prompt",
+        "seed",
+        "size",
+        "steps",
+    }
 )
 
 # Larger numbers are most likely typing errors. ComfyUI, for one, accepts no more than
 # 10,000 steps.
 MAX_IMAGES = 1000
 MAX_STEPS = 1_000_000
+
+
+_NUMBER = r"([0-9]{1,5}(?:\.[0-9]{1,4})?)"
+_ASPECT_RATIO = re.compile(f"{_NUMBER}:{_NUMBER}", re.ASCII)
+
+
+class AspectRatio(msgspec.Struct, frozen=True):
+    """The shape of an image: width to height, such as 16:9."""
+
+    width: float
+    height: float
+
+    def __str__(self) -> str:
+        return f"{self.width:g}:{self.height:g}"
+
+    @property
+    def ratio(self) -> float:
+        """Width divided by height."""
+        return self.width / self.height
+
+    @classmethod
+    def parse(cls, text: object) -> Self:
+        """Parse `"16:9"` or `"1.85:1"`.
+
+        Raises:
+            InvalidRequest: the text is not of this form, or a number is 0.
+        """
+        found = _ASPECT_RATIO.fullmatch(text.strip()) if isinstance(text, str) else None
+        if found is None or not float(found[1]) or not float(found[2]):
+            raise InvalidRequest(
+                f"{text!r} is not an aspect ratio.",
+                hint="Write WIDTH:HEIGHT, such as 16:9.",
+            )
+        return cls(float(found[1]), float(found[2]))
+
+    def resize(self, size: Size) -> Size:
+        """Return the size of this shape with the pixel count of another size.
+
+        Raises:
+            InvalidRequest: a side would be out of range.
+        """
+        pixels = size.width * size.height
+        width = round((pixels * self.ratio) ** 0.5)
+        height = round((pixels / self.ratio) ** 0.5)
+        try:
+            return Size(width, height)
+        except InvalidRequest as error:
+            raise InvalidRequest(
+                f"An aspect ratio of {self} makes an image of {width}x{height}, which "
+                "is out of range.",
+                hint=f"{error.hint} Use a ratio such as 16:9.",
+            ) from error
 
 
 class DroppedParameters(msgspec.Struct, frozen=True, kw_only=True):
@@ -50,6 +115,7 @@ class GenerationRequest(msgspec.Struct, frozen=True, kw_only=True):
         negative: The negative prompt.
         style: Prompt template and default settings.
         size: None uses that of the style, else of the instance, else 1024x1024.
+        aspect: The shape of the image; the size then only gives the pixel count.
         seed: 0 chooses a random seed.
         steps: 0 uses that of the style, else of the instance, else of the backend.
         model: None uses the instance's model.
@@ -72,6 +138,7 @@ class GenerationRequest(msgspec.Struct, frozen=True, kw_only=True):
     negative: str = ""
     style: Style | None = None
     size: Size | None = None
+    aspect: AspectRatio | None = None
     seed: int = 0
     steps: int = 0
     model: str | None = None

@@ -283,7 +283,39 @@ def test_an_invalid_size_is_explained(client: httpx.Client, size: str) -> None:
     assert answer.status_code == 400
     assert answer.json()["error"]["param"] == "size"
     said = answer.json()["error"]["message"]
-    assert said == "`size` must be WIDTHxHEIGHT, such as 1024x1024, or `auto`."
+    assert said == (
+        "`size` must be WIDTHxHEIGHT, such as 1024x1024, or WIDTH:HEIGHT, such as "
+        "16:9, or `auto`."
+    )
+
+
+@pytest.mark.parametrize("fields", [{"size": "16:9"}, {"aspect_ratio": "16:9"}])
+def test_an_aspect_ratio_replaces_the_size(
+    serve: Serve, fields: dict[str, str]
+) -> None:
+    running = serve({"backends": {"small": {"adapter": "mock", "size": "64x64"}}})
+    with running.client() as client:
+        answer = client.post(GENERATIONS, json={"prompt": "a cat", **fields})
+
+    assert answer.status_code == 200, answer.text
+    assert answer.json()["size"] == "85x48"
+
+
+@pytest.mark.parametrize(
+    "fields",
+    [
+        {"size": "16:0"},
+        {"aspect_ratio": "16:0"},
+        {"aspect_ratio": "5000:1"},
+        {"size": "64x64", "aspect_ratio": "16:9"},
+    ],
+)
+def test_an_invalid_aspect_ratio_is_refused(
+    client: httpx.Client, fields: dict[str, str]
+) -> None:
+    answer = client.post(GENERATIONS, json={"prompt": "a cat", **fields})
+
+    assert answer.status_code == 400, answer.text
 
 
 def test_up_to_50_unknown_fields_are_short_warnings(
