@@ -5,9 +5,7 @@ from imagen.domain.metadata.infotext import write_infotext
 from imagen.domain.sidecar import Sidecar, write_embedded_sidecar
 from imagen.formats.container import ImageFacts, read_facts
 from imagen.formats.exif import build_exif
-from imagen.formats.jpeg import insert_jpeg_metadata, strip_jpeg
 from imagen.formats.png import insert_png_texts, strip_png
-from imagen.formats.webp import insert_webp_metadata, strip_webp
 from imagen.formats.xmp import AI_MADE, SOURCE_TYPE, XMP_KEY, build_xmp_packet
 
 _NOTE = "imagen:note"
@@ -41,9 +39,13 @@ def embed_metadata(content: bytes, facts: ImageFacts, sidecar: Sidecar) -> bytes
                 },
             )
         case "image/jpeg":
+            from imagen.formats.jpeg import insert_jpeg_metadata  # noqa: PLC0415 - rarer
+
             block = build_exif(infotext, software=software)
             return insert_jpeg_metadata(content, block, {**properties, _NOTE: note})
         case "image/webp":
+            from imagen.formats.webp import insert_webp_metadata  # noqa: PLC0415 - rarer
+
             block = build_exif(infotext, software=software)
             return insert_webp_metadata(content, block, {**properties, _NOTE: note})
         case _:
@@ -65,8 +67,12 @@ def strip_metadata(content: bytes) -> bytes:
         case "image/png":
             return strip_png(content)
         case "image/jpeg":
+            from imagen.formats.jpeg import strip_jpeg  # noqa: PLC0415 - rarer
+
             return strip_jpeg(content)
         case "image/webp":
+            from imagen.formats.webp import strip_webp  # noqa: PLC0415 - rarer
+
             return strip_webp(content)
         case other:
             raise Unsupported(
