@@ -85,7 +85,7 @@ def test_nothing_can_be_verified_against_a_file_that_is_gone(
     run = ask("rerun", "last", "--verify")
 
     assert run.code == 2
-    assert_one_sentence(run.err, "gone", "--verify needs the file")
+    assert_one_sentence(run.err, "does not exist", "--verify needs the file")
     assert left_behind(here) == ["fox.png.json"]
 
 

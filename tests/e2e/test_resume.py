@@ -156,8 +156,8 @@ def test_only_what_is_named_is_finished(
 @pytest.mark.parametrize(
     ("words", "fragment"),
     [
-        (("frob",), "There is no open job 'frob'. `imagen jobs` lists"),
-        ((sample_id(1), ""), "There is no open job ''."),
+        (("frob",), "No open job 'frob'. Run `imagen jobs` to list"),
+        ((sample_id(1), ""), "No open job ''."),
         (("019a",), "2 open jobs begin with '019a'."),
         (("last", "--all"), "An ID and --all cannot be combined."),
         (("--frob",), "Unknown option: --frob."),
@@ -239,7 +239,7 @@ def test_what_cannot_be_asked_now_stays_and_the_next_is_finished(
 
     assert (run.code, len(run.lines)) == (1, 1)
     why, rest = run.err.splitlines()
-    assert why.startswith(f"imagen: {sample_id(1)}: There is no backend called ")
+    assert why.startswith(f"imagen: {sample_id(1)}: Unknown backend 'gone'.")
     assert rest.startswith("imagen: 1 job is still open. Run `imagen resume` to retry,")
     assert [job["id"] for job in jobs()] == [sample_id(1)]
 
