@@ -16,13 +16,13 @@ from imagen.ports.backend import Adapter
 from imagen.settings.model import (
     MOCK,
     BackendBlock,
-    BudgetSettings,
     ConfigFile,
     HistorySettings,
     OutputSettings,
     ServeSettings,
     StyleBlock,
 )
+from imagen.settings.money import BudgetSettings
 from imagen.settings.reading import describe_field, get_default
 from imagen.settings.styles import SAMPLE_STYLES
 

@@ -16,7 +16,6 @@ from imagen.settings.model import (
     MOCK,
     BackendBlock,
     BackendSettings,
-    BudgetSettings,
     ConfigFile,
     HistorySettings,
     OutputSettings,
@@ -24,8 +23,8 @@ from imagen.settings.model import (
     ServeSettings,
     Settings,
     StyleBlock,
-    to_micros,
 )
+from imagen.settings.money import BudgetSettings, to_micros
 from imagen.settings.reading import Reader, StructT, suggest_choice
 from imagen.settings.secrets import display_value
 from imagen.settings.tree import ConfigProblem, Document, Entry, KeyPath, YamlNode

@@ -7,13 +7,13 @@ import msgspec
 from imagen.ports.backend import Adapter
 from imagen.settings.model import (
     BackendBlock,
-    BudgetSettings,
     ConfigFile,
     HistorySettings,
     OutputSettings,
     Settings,
     StyleBlock,
 )
+from imagen.settings.money import BudgetSettings
 from imagen.settings.sample import sample_config
 from imagen.settings.styles import SAMPLE_STYLES
 
