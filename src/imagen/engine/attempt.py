@@ -1,5 +1,7 @@
 """Send a job to a backend, and retry where no second charge is possible."""
 
+from typing import TYPE_CHECKING
+
 from imagen.domain import events
 from imagen.domain.consumption import UNTOUCHED
 from imagen.domain.errors import (
@@ -16,7 +18,9 @@ from imagen.domain.retry import RetryPolicy
 from imagen.engine.job_context import RunningJobContext
 from imagen.engine.lookup import find_lost_job
 from imagen.ports.backend import ImageBackend, ResumableBackend
-from imagen.ports.clock import Clock
+
+if TYPE_CHECKING:
+    from imagen.ports.clock import Clock
 
 
 def attempt(
@@ -24,7 +28,7 @@ def attempt(
     job: ImageJob,
     *,
     context: RunningJobContext,
-    clock: Clock,
+    clock: "Clock",
     listen: events.Listener,
     retry: RetryPolicy,
     may_cost: bool,
@@ -97,7 +101,7 @@ def attempt(
 
 
 def _generate(
-    backend: ImageBackend, job: ImageJob, *, context: RunningJobContext, clock: Clock
+    backend: ImageBackend, job: ImageJob, *, context: RunningJobContext, clock: "Clock"
 ) -> Generated:
     """Submit the job once; look it up if the response was lost."""
     submitted_at = clock.now()

@@ -1,12 +1,15 @@
 """The `JobContext` of a running job: events, journal entries and cancellation."""
 
 from collections.abc import Callable, Sequence
+from typing import TYPE_CHECKING
 
 from imagen.domain import events
 from imagen.domain.errors import Cancelled
 from imagen.engine.cancellation import Cancellation
 from imagen.engine.recorder import CallRecorder
-from imagen.ports.clock import Clock
+
+if TYPE_CHECKING:
+    from imagen.ports.clock import Clock
 
 
 class RunningJobContext:
@@ -23,7 +26,7 @@ class RunningJobContext:
         self,
         *,
         number: int,
-        clock: Clock,
+        clock: "Clock",
         listen: events.Listener,
         record: CallRecorder | None = None,
     ) -> None:

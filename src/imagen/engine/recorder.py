@@ -6,6 +6,7 @@ A failed write never loses an image: the user gets one warning, and the job goes
 from collections.abc import Callable, Sequence
 from datetime import timedelta
 from functools import partial
+from typing import TYPE_CHECKING
 
 from imagen.domain import events
 from imagen.domain.call import (
@@ -23,10 +24,12 @@ from imagen.domain.history import HistoryEntry
 from imagen.domain.money.budget import BudgetLimit
 from imagen.domain.money.usage import UsageRow
 from imagen.domain.result import StoredImage
-from imagen.ports.clock import Clock
-from imagen.ports.history import History
-from imagen.ports.journal import Journal
-from imagen.ports.spool import Spool
+
+if TYPE_CHECKING:
+    from imagen.ports.clock import Clock
+    from imagen.ports.history import History
+    from imagen.ports.journal import Journal
+    from imagen.ports.spool import Spool
 
 
 class Recorder:
@@ -34,11 +37,11 @@ class Recorder:
 
     def __init__(
         self,
-        journal: Journal,
-        history: History,
+        journal: "Journal",
+        history: "History",
         *,
-        spool: Spool,
-        clock: Clock,
+        spool: "Spool",
+        clock: "Clock",
         locate: Callable[[str], str] = str,
         keep: timedelta | None = None,
         listen: events.Listener = events.ignore_event,

@@ -1,5 +1,6 @@
 """Write the file of an image, or rescue it to another place."""
 
+from typing import TYPE_CHECKING
 from datetime import datetime
 from hashlib import sha256
 from itertools import islice
@@ -22,8 +23,10 @@ from imagen.domain.sidecar import Sidecar, write_sidecar
 from imagen.domain.size import Size
 from imagen.engine.numbering import Numbering
 from imagen.formats.container import ImageFacts, NotAnImage, read_facts
-from imagen.ports.images import ImageEditor
-from imagen.ports.storage import Storage
+
+if TYPE_CHECKING:
+    from imagen.ports.images import ImageEditor
+    from imagen.ports.storage import Storage
 
 MAX_NAMES_TRIED = 100_000
 
@@ -58,9 +61,9 @@ class StoreImage(msgspec.Struct, frozen=True, kw_only=True):
             on the storage to report names that are taken.
     """
 
-    storage: Storage
-    rescues: tuple[Storage, ...]
-    editor: ImageEditor
+    storage: "Storage"
+    rescues: "tuple[Storage, ...]"
+    editor: "ImageEditor"
     place: OutputTarget = OutputTarget()
     numbering: Numbering | None = None
 
@@ -182,7 +185,7 @@ class StoreImage(msgspec.Struct, frozen=True, kw_only=True):
 
     def _save(
         self,
-        storage: Storage,
+        storage: "Storage",
         destination: Destination,
         image: StoredImage,
         note: bytes | None,
@@ -267,7 +270,9 @@ class StoreImage(msgspec.Struct, frozen=True, kw_only=True):
         return FailedImage(number=image.number, error=error)
 
 
-def _find_stored(storage: Storage, name: str, image: StoredImage) -> StoredImage | None:
+def _find_stored(
+    storage: "Storage", name: str, image: StoredImage
+) -> StoredImage | None:
     """Return the stored image of that name, if its sidecar has the same id."""
     # Compared by the id, not by the bytes: they contain metadata, which this process
     # may write differently from the one that died.

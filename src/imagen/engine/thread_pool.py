@@ -3,10 +3,12 @@
 from collections.abc import Callable, Generator, Sequence
 from queue import Empty, SimpleQueue
 from threading import Thread
-from typing import TypeVar
+from typing import TYPE_CHECKING, TypeVar
 
 from imagen.engine.cancellation import Cancellation
-from imagen.ports.clock import Clock
+
+if TYPE_CHECKING:
+    from imagen.ports.clock import Clock
 
 Outcome = TypeVar("Outcome")
 
@@ -36,7 +38,7 @@ def run_tasks(
     *,
     at_once: int,
     cancellation: Cancellation,
-    clock: Clock,
+    clock: "Clock",
 ) -> Generator[Outcome]:
     """Run one group of tasks; see `run_task_groups`."""
     return run_task_groups([(tasks, at_once)], cancellation=cancellation, clock=clock)
@@ -49,7 +51,7 @@ def run_task_groups(
     groups: Sequence[tuple[Sequence[Callable[[], Outcome]], int]],
     *,
     cancellation: Cancellation,
-    clock: Clock,
+    clock: "Clock",
     inline: bool = False,
 ) -> Generator[Outcome]:
     """Yield the outcome of each task as soon as it ends.
