@@ -125,7 +125,7 @@ def _graph() -> str:
 
     from imagen.adapters.backends.comfyui.filling import fill_workflow
     from imagen.adapters.backends.comfyui.workflow import load_workflow
-    from imagen.domain.plan import ImageJob
+    from imagen.domain.job import ImageJob
     from imagen.domain.size import Size
 
     job = ImageJob(number=1, prompt="a fox", size=Size(512, 512), steps=4, timeout=60)

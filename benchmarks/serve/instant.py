@@ -4,11 +4,13 @@ import msgspec
 
 from imagen.adapters.remote.client import build_client
 from imagen.domain.capabilities import Capabilities
+from imagen.domain.job import ImageJob
 from imagen.domain.money.cost import FREE
-from imagen.domain.plan import ImageJob
 from imagen.domain.result import Generated, GeneratedImage
 from imagen.domain.size import Size, SizeRule
-from imagen.ports.backend import Adapter, BackendContext, ImageBackend, JobContext
+from imagen.ports.adapter import Adapter, BackendContext
+from imagen.ports.backend import ImageBackend
+from imagen.ports.job_context import JobContext
 
 
 class Options(msgspec.Struct, frozen=True, kw_only=True):

@@ -21,28 +21,25 @@ from imagen.domain.errors import (
     Unfinished,
     Unsupported,
 )
+from imagen.domain.job import ImageJob
 from imagen.domain.money.cost import Cost, usd_to_micros
-from imagen.domain.plan import ImageJob
 from imagen.domain.reference import ReferenceImage
 from imagen.domain.result import Generated, GeneratedImage
 from imagen.domain.size import Size, SizeRule
 from imagen.formats.container import rgb_png
+from imagen.ports.adapter import Adapter, BackendContext, Secrets
 from imagen.ports.backend import (
-    Adapter,
-    BackendContext,
     CheckableBackend,
     CloseableBackend,
     ImageBackend,
-    JobContext,
-    LiveJobContext,
     LookupBackend,
     PerModelBackend,
     Readiness,
     ResumableBackend,
-    Secrets,
     WarmupBackend,
 )
 from imagen.ports.clock import Clock
+from imagen.ports.job_context import JobContext, LiveJobContext
 
 __all__ = [
     "UNTOUCHED",

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, TypeAlias
 
 from imagen.domain.errors import Misconfigured
 from imagen.domain.suggestion import suggest_name
-from imagen.ports.backend import Adapter
+from imagen.ports.adapter import Adapter
 
 if TYPE_CHECKING:
     from importlib.metadata import EntryPoint

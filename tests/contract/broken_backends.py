@@ -31,11 +31,12 @@ from imagen.domain.errors import (
     Unavailable,
     Unfinished,
 )
+from imagen.domain.job import ImageJob
 from imagen.domain.money.cost import FREE, Cost
-from imagen.domain.plan import ImageJob
 from imagen.domain.result import Generated, GeneratedImage
 from imagen.domain.size import Size, SizeRule
-from imagen.ports.backend import ImageBackend, JobContext, Readiness
+from imagen.ports.backend import ImageBackend, Readiness
+from imagen.ports.job_context import JobContext
 from imagen.testing import BackendContract, tiny_png
 
 SECRET = "sk-canary-5e55e"

@@ -13,8 +13,9 @@ from imagen.domain.errors import (
     Unavailable,
     Unfinished,
 )
-from imagen.domain.plan import ImageJob
-from imagen.ports.backend import BackendContext, ImageBackend
+from imagen.domain.job import ImageJob
+from imagen.ports.adapter import BackendContext
+from imagen.ports.backend import ImageBackend
 from imagen.testing import (
     BackendContract,
     FakeClock,

@@ -12,8 +12,8 @@ from imagen.adapters.database.journal import SqliteJournal
 from imagen.adapters.database.ledger import SqliteLedger
 from imagen.domain.call import Call, CallUpdate, OutputTarget, Received
 from imagen.domain.history import HistoryEntry
+from imagen.domain.job import ParameterReport
 from imagen.domain.money.usage import UsageRow
-from imagen.domain.plan import ParameterReport
 from imagen.domain.size import Size
 from imagen.testing.samples import sample_call, sample_received
 

@@ -38,11 +38,12 @@ from imagen.domain.errors import (
     Unavailable,
     Unfinished,
 )
-from imagen.domain.plan import ImageJob
+from imagen.domain.job import ImageJob
 from imagen.domain.result import Generated
 from imagen.domain.size import Size
 from imagen.formats.container import read_facts
-from imagen.ports.backend import BackendContext, CheckableBackend, ImageBackend, Secrets
+from imagen.ports.adapter import BackendContext, Secrets
+from imagen.ports.backend import CheckableBackend, ImageBackend
 from imagen.testing.fakes import RecordingContext, StoppableContext
 
 REPETITIONS = int(os.environ.get("IMAGEN_REPETITIONS", "20"))

@@ -7,7 +7,8 @@ from tests.integration.comfyui.server import ComfyServer
 
 from imagen.adapters.backends.comfyui.adapter import ComfyOptions, create
 from imagen.adapters.system.clock import SystemClock
-from imagen.ports.backend import BackendContext, ImageBackend, Secrets
+from imagen.ports.adapter import BackendContext, Secrets
+from imagen.ports.backend import ImageBackend
 from imagen.testing import BackendContract
 
 KEY = "comfy-canary-5b21"

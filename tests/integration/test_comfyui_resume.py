@@ -12,9 +12,10 @@ from tests.integration.comfyui.server import ComfyServer
 from imagen.adapters.backends.comfyui.adapter import ComfyBackend, ComfyOptions, create
 from imagen.adapters.system.clock import SystemClock
 from imagen.domain.errors import BackendError, Cancelled
-from imagen.domain.plan import ImageJob
+from imagen.domain.job import ImageJob
 from imagen.domain.size import Size
-from imagen.ports.backend import BackendContext, LookupBackend, ResumableBackend
+from imagen.ports.adapter import BackendContext
+from imagen.ports.backend import LookupBackend, ResumableBackend
 from imagen.testing.fakes import RecordingContext, StoppableContext
 
 JOB = ImageJob(number=1, prompt="a cat", size=Size(64, 64), seed=1, steps=3, timeout=60)

@@ -14,7 +14,8 @@ from imagen.adapters.backends.replicate.catalog import (
     Target,
 )
 from imagen.adapters.system.clock import SystemClock
-from imagen.ports.backend import BackendContext, ImageBackend, Secrets
+from imagen.ports.adapter import BackendContext, Secrets
+from imagen.ports.backend import ImageBackend
 from imagen.testing import BackendContract
 
 TOKEN = "r8_canary7c1f"

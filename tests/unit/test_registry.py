@@ -7,7 +7,7 @@ import pytest
 
 from imagen.adapters.system.clock import SystemClock
 from imagen.domain.errors import Misconfigured
-from imagen.ports.backend import BackendContext
+from imagen.ports.adapter import BackendContext
 from imagen.registry import BUILT_IN, GROUP, adapter_names, find_adapter
 
 PROJECT = Path(__file__).parents[2] / "pyproject.toml"

@@ -117,7 +117,7 @@ class Runtime:
             InvalidRequest: the config has no backend of that name.
             ImagenError: the adapter cannot be built with these options.
         """
-        from imagen.ports.backend import BackendContext  # noqa: PLC0415 - not for all
+        from imagen.ports.adapter import BackendContext  # noqa: PLC0415 - not for all
         from imagen.registry import find_adapter  # noqa: PLC0415
 
         chosen = self.find_backend(name)

@@ -7,10 +7,10 @@ import msgspec
 
 from imagen.domain.consumption import UNTOUCHED
 from imagen.domain.errors import Cancelled, ImagenError, Unfinished
+from imagen.domain.job import GenerationPlan, ImageJob
 from imagen.domain.money.cost import Cost
 from imagen.domain.money.usage import UsageRow, UsageStatus
 from imagen.domain.naming import Destination
-from imagen.domain.plan import GenerationPlan, ImageJob
 from imagen.domain.result import Generated
 
 Fate: TypeAlias = Literal["free", "over", "open"]

@@ -6,8 +6,8 @@ from hashlib import sha256
 
 import msgspec
 
+from imagen.domain.job import GenerationPlan, ImageJob, ParameterReport
 from imagen.domain.money.cost import Cost
-from imagen.domain.plan import GenerationPlan, ImageJob, ParameterReport
 from imagen.domain.result import Generated, GeneratedImage
 from imagen.domain.sidecar import Change, Reference, Sidecar
 from imagen.formats.container import ImageFacts

@@ -5,9 +5,9 @@ from collections.abc import Mapping
 import msgspec
 
 from imagen.domain.consumption import Used
+from imagen.domain.job import GenerationPlan, ImageJob
 from imagen.domain.money.cost import FREE, Cost
 from imagen.domain.money.price import calculate_cost
-from imagen.domain.plan import GenerationPlan, ImageJob
 from imagen.domain.sidecar import Change
 
 

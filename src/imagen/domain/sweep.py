@@ -10,8 +10,8 @@ import msgspec
 
 from imagen.domain.errors import InvalidRequest
 from imagen.domain.estimate import Estimate, estimate_plan, estimate_plan_cost
+from imagen.domain.job import GenerationPlan
 from imagen.domain.money.cost import Cost
-from imagen.domain.plan import GenerationPlan
 from imagen.domain.request import MAX_IMAGES
 
 # Images in a row of the contact sheet if only one axis has several values.

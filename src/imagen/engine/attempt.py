@@ -12,7 +12,7 @@ from imagen.domain.errors import (
     TimedOut,
     Unfinished,
 )
-from imagen.domain.plan import ImageJob
+from imagen.domain.job import ImageJob
 from imagen.domain.result import Generated
 from imagen.domain.retry import RetryPolicy
 from imagen.engine.job_context import RunningJobContext

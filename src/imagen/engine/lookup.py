@@ -3,7 +3,7 @@
 from datetime import datetime
 
 from imagen.domain.errors import Cancelled, ImagenError, ReferenceTaken
-from imagen.domain.plan import ImageJob
+from imagen.domain.job import ImageJob
 from imagen.engine.job_context import RunningJobContext
 from imagen.ports.backend import ImageBackend, LookupBackend
 

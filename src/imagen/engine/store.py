@@ -1,9 +1,9 @@
 """Write the file of an image, or rescue it to another place."""
 
-from typing import TYPE_CHECKING
 from datetime import datetime
 from hashlib import sha256
 from itertools import islice
+from typing import TYPE_CHECKING
 
 import msgspec
 

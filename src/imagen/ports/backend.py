@@ -1,72 +1,14 @@
 """The port for image backends."""
 
-from collections.abc import Callable, Mapping
 from datetime import datetime
-from pathlib import PurePosixPath
-from typing import Generic, Protocol, TypeVar, runtime_checkable
+from typing import Protocol, runtime_checkable
 
 import msgspec
 
 from imagen.domain.capabilities import Capabilities
-from imagen.domain.plan import ImageJob
+from imagen.domain.job import ImageJob
 from imagen.domain.result import Generated
-from imagen.ports.clock import Clock
-
-OptionsT = TypeVar("OptionsT", bound=msgspec.Struct)
-
-
-class JobContext(Protocol):
-    """The services that a running job may use: reports, waiting and cancellation."""
-
-    def accepted(self, reference: str) -> None:
-        """Report the remote job's id as soon as it is known.
-
-        Call this once for a job, never with an empty id.
-        """
-        ...
-
-    def progress(
-        self, fraction: float | None, note: str = "", *, steps: int | None = None
-    ) -> None:
-        """Report the progress of the job.
-
-        Args:
-            fraction: From 0 to 1, never decreasing; None if unknown.
-            note: The current activity, in one or two words.
-            steps: The total number of steps, at least 1; None for a job without steps.
-        """
-        ...
-
-    def sleep(self, seconds: float) -> None:
-        """Wait.
-
-        Raises:
-            Cancelled: the user cancelled the job, or its deadline passed.
-        """
-        ...
-
-    def on_cancel(self, close: Callable[[], None]) -> None:
-        """Register a function that is called once, in another thread, on cancellation.
-
-        Use it to interrupt a blocking read. A socket's `shutdown` does that; on Linux
-        closing an HTTP client from another thread does not, so read in slices of one
-        second at most. If the job is cancelled already, call `close` at once, in the
-        thread of the caller.
-        """
-        ...
-
-
-@runtime_checkable
-class LiveJobContext(JobContext, Protocol):
-    """A job context that also accepts previews of the unfinished image.
-
-    A backend that sends no previews may ignore this protocol. Other backends request
-    previews from their vendor only for such a context.
-    """
-
-    def show(self, content: bytes, *, media_type: str) -> None:
-        """Show a preview: a complete, small image file."""
-        ...
+from imagen.ports.job_context import JobContext
 
 
 class ImageBackend(Protocol):
@@ -223,52 +165,3 @@ class CloseableBackend(Protocol):
     def close(self) -> None:
         """Release the resources. The backend is not used afterwards."""
         ...
-
-
-class Secrets:
-    """The secrets of one instance, by config key. The `repr` shows their number."""
-
-    def __init__(self, values: Mapping[str, str] | None = None) -> None:
-        self._values = dict(values or {})
-
-    def __repr__(self) -> str:
-        return f"<{len(self._values)} secrets>"
-
-    def get(self, key: str) -> str | None:
-        """Return the value of the environment variable that the key names, or None."""
-        return self._values.get(key)
-
-
-class BackendContext(msgspec.Struct, frozen=True, kw_only=True):
-    """The environment of a backend, besides its own options.
-
-    Attributes:
-        name: The instance's name, for messages.
-        secrets: Values of the environment variables named by its `*_env` options.
-        clock: The time, for measurements.
-        cache: Folder for data that can be requested again, which may not exist yet;
-            None if nothing may be cached.
-    """
-
-    name: str
-    clock: Clock
-    secrets: Secrets = Secrets()
-    cache: PurePosixPath | None = None
-
-
-class Adapter(msgspec.Struct, Generic[OptionsT], frozen=True, kw_only=True):
-    """A factory of backends, registered as an entry point in `imagen.backends`.
-
-    Attributes:
-        summary: The purpose, in half a line.
-        options: The Struct of the adapter's config block. Unknown keys are rejected;
-            each `msgspec.Meta` description becomes a comment in the sample config.
-        create: Builds one instance. The return type is the port.
-        multiprocess: Whether a server may use the backend in several processes at once;
-            False for a backend that holds a model in memory.
-    """
-
-    summary: str
-    options: type[OptionsT]
-    create: Callable[[OptionsT, BackendContext], ImageBackend]
-    multiprocess: bool = False

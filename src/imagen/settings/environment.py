@@ -13,7 +13,7 @@ from imagen.domain.errors import Misconfigured
 from imagen.domain.modes import MODES, Mode
 
 if TYPE_CHECKING:
-    from imagen.ports.backend import Secrets
+    from imagen.ports.adapter import Secrets
 
 _VARIABLE = re.compile(r"\$(?:([A-Za-z_][A-Za-z0-9_]*)|\{([A-Za-z_][A-Za-z0-9_]*)\})")
 _SUFFIX = "_env"
@@ -165,7 +165,7 @@ class Environment:
         Each has the name of its option; those of a mapping such as `headers_env` are
         named `headers_env.NAME`. Variables that are empty or not set are left out.
         """
-        from imagen.ports.backend import Secrets  # noqa: PLC0415 - only for backends
+        from imagen.ports.adapter import Secrets  # noqa: PLC0415 - only for backends
 
         named: dict[str, object] = {}
         for field in msgspec.structs.fields(options):

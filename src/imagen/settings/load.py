@@ -6,7 +6,7 @@ from typing import Any
 
 from imagen.domain.errors import Misconfigured
 from imagen.domain.instance import Instance
-from imagen.ports.backend import Adapter
+from imagen.ports.adapter import Adapter
 from imagen.settings.environment import Environment
 from imagen.settings.model import MOCK, BackendSettings, OutputSettings, Settings
 from imagen.settings.styles import SAMPLE_STYLES

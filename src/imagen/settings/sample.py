@@ -12,7 +12,7 @@ from msgspec.structs import FieldInfo
 
 from imagen.domain.size import Size
 from imagen.domain.style import Style
-from imagen.ports.backend import Adapter
+from imagen.ports.adapter import Adapter
 from imagen.settings.model import (
     MOCK,
     BackendBlock,

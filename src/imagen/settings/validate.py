@@ -11,7 +11,7 @@ from imagen.domain.errors import ImagenError, InvalidRequest, Misconfigured
 from imagen.domain.naming import Destination
 from imagen.domain.seed import validate_seed
 from imagen.domain.style import Style
-from imagen.ports.backend import Adapter
+from imagen.ports.adapter import Adapter
 from imagen.settings.model import (
     MOCK,
     BackendBlock,

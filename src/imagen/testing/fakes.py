@@ -17,13 +17,13 @@ from imagen.domain.errors import (
     StorageError,
 )
 from imagen.domain.fit import Fit
+from imagen.domain.job import ImageJob
 from imagen.domain.money.cost import FREE
 from imagen.domain.naming import SIDECAR_SUFFIX
-from imagen.domain.plan import ImageJob
 from imagen.domain.result import Generated, GeneratedImage
 from imagen.domain.size import Size, SizeRule
 from imagen.formats.container import NotAnImage, read_facts, rgb_png
-from imagen.ports.backend import JobContext
+from imagen.ports.job_context import JobContext
 
 Colour: TypeAlias = tuple[int, int, int]
 

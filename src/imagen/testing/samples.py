@@ -5,10 +5,10 @@ from datetime import UTC, datetime, timedelta, timezone
 from imagen.domain.call import Call, OutputTarget, Received
 from imagen.domain.history import HistoryEntry
 from imagen.domain.instance import Instance
+from imagen.domain.job import GenerationPlan, ImageJob, ParameterReport
 from imagen.domain.money.cost import Cost
 from imagen.domain.money.usage import UsageRow
 from imagen.domain.naming import Destination
-from imagen.domain.plan import GenerationPlan, ImageJob, ParameterReport
 from imagen.domain.request import GenerationRequest
 from imagen.domain.result import Generated, GeneratedImage
 from imagen.domain.sidecar import Change, Sidecar

@@ -1,42 +1,35 @@
 """Make the images of a request, and store each with its sidecar."""
 
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import closing
 from datetime import UTC
 
 import msgspec
 
 from imagen.domain import events
-from imagen.domain.call import Call, Received, classify_failure, usage_row
+from imagen.domain.call import Call
 from imagen.domain.capabilities import Capabilities
-from imagen.domain.errors import Cancelled, ImagenError
 from imagen.domain.estimate import estimate_job_cost
 from imagen.domain.ids import new_id
 from imagen.domain.instance import Instance
+from imagen.domain.job import GenerationPlan, ImageJob
 from imagen.domain.money.budget import (
     Budget,
     BudgetLimit,
     check_price,
     current_limits,
 )
-from imagen.domain.money.cost import (
-    Cost,
-    describe_final_cost,
-    describe_open_cost,
-)
-from imagen.domain.money.price import PriceOf, calculate_cost, no_price
-from imagen.domain.plan import GenerationPlan, ImageJob, plan_images
+from imagen.domain.money.price import PriceOf, no_price
+from imagen.domain.plan import plan_images
 from imagen.domain.request import GenerationRequest
 from imagen.domain.result import FailedImage, GenerationReport, StoredImage
 from imagen.domain.retry import RetryPolicy
 from imagen.domain.seed import RandomInt
-from imagen.engine.attempt import attempt
+from imagen.engine.call import CallRunner, PreparedCall, count_previews, run_calls
 from imagen.engine.cancellation import Cancellation
 from imagen.engine.job_context import LiveRunningJobContext, RunningJobContext
 from imagen.engine.persist import PersistImages
 from imagen.engine.recorder import CallRecorder, Recorder
 from imagen.engine.store import StoreImage
-from imagen.engine.thread_pool import run_task_groups
 from imagen.ports.backend import ImageBackend, PerModelBackend, WarmupBackend
 from imagen.ports.clock import Clock
 
@@ -184,7 +177,7 @@ class GenerateImages(msgspec.Struct, frozen=True, kw_only=True):
             clock=self.clock,
             inline=self.inline,
         )
-        if can_show and not any(_count_previews(call.context) for call in calls):
+        if can_show and not any(count_previews(call.context) for call in calls):
             self._warn("sent no preview.")
         self.listen(events.Finished())
 
@@ -238,7 +231,7 @@ class GenerateImages(msgspec.Struct, frozen=True, kw_only=True):
 
     def prepare_calls(
         self, records: Sequence[CallRecorder], jobs: Sequence[ImageJob]
-    ) -> "list[PreparedCall]":
+    ) -> list[PreparedCall]:
         """Return recorded calls, ready to be made.
 
         Args:
@@ -246,9 +239,18 @@ class GenerateImages(msgspec.Struct, frozen=True, kw_only=True):
             jobs: The job of each call, with the content of its reference images.
         """
         kind = LiveRunningJobContext if self.live else RunningJobContext
+        runner = CallRunner(
+            backend=self.backend,
+            persist=PersistImages(
+                store=self.store, records=self.records, listen=self.listen
+            ),
+            clock=self.clock,
+            retry=self.retry,
+            listen=self.listen,
+        )
         return [
             PreparedCall(
-                use_case=self,
+                runner=runner,
                 job=job,
                 record=record,
                 context=kind(
@@ -260,117 +262,6 @@ class GenerateImages(msgspec.Struct, frozen=True, kw_only=True):
             )
             for job, record in zip(jobs, records, strict=True)
         ]
-
-    @property
-    def persist(self) -> PersistImages:
-        """Stores the images of a call."""
-        return PersistImages(store=self.store, records=self.records, listen=self.listen)
-
-    def run_call(
-        self, job: ImageJob, record: CallRecorder, context: RunningJobContext
-    ) -> list[StoredImage | FailedImage]:
-        """Make one call and store its images; errors become failed images."""
-        started = self.clock.monotonic()
-        try:
-            context.sleep(0)
-            self.listen(events.Started(number=job.number))
-            generated = attempt(
-                self.backend,
-                job,
-                context=context,
-                clock=self.clock,
-                listen=self.listen,
-                retry=self.retry,
-                may_cost=record.call.may_cost,
-            )
-            received = Received(
-                generated=generated,
-                at=self.clock.now(),
-                latency_ms=self._milliseconds_since(started),
-            )
-            record.mark_received(received)
-        except BaseException as error:  # noqa: BLE001 - a failed call does not stop others
-            self._end(error, record, context, started)
-            return [self.persist.fail(one, error) for one in _numbers(record.call)]
-        try:
-            return self.persist.run(record, received)
-        except BaseException as error:  # noqa: BLE001 - the result is invalid
-            record.leave_open(f"{type(error).__name__}: {error}")
-            return [self.persist.fail(one, error) for one in _numbers(record.call)]
-
-    def _end(
-        self,
-        error: BaseException,
-        record: CallRecorder,
-        context: RunningJobContext,
-        started: float,
-    ) -> None:
-        """Record the outcome of a failed call, and complete the hint of its error."""
-        call, fate = record.call, classify_failure(error, sent=context.sent)
-        if fate == "open" and (call.may_cost or not isinstance(error, Cancelled)):
-            record.leave_open(str(error))
-            _extend_hint(error, _describe_open_call(record))
-        elif fate == "free" or not call.may_cost:
-            record.close(None)
-        else:
-            used = error.used if isinstance(error, ImagenError) else None
-            cost = Cost() if used is None else calculate_cost(call.plan.price, used)
-            record.close(
-                usage_row(
-                    call,
-                    status="cancelled" if isinstance(error, Cancelled) else "failed",
-                    cost=cost,
-                    latency_ms=self._milliseconds_since(started),
-                )
-            )
-            _extend_hint(error, describe_final_cost(cost, reserved=call.reserved))
-
-    def _milliseconds_since(self, started: float) -> int:
-        return round((self.clock.monotonic() - started) * 1000)
-
-
-class PreparedCall(msgspec.Struct, frozen=True, kw_only=True):
-    """A recorded call, ready to be made."""
-
-    use_case: GenerateImages
-    job: ImageJob
-    record: CallRecorder
-    context: RunningJobContext
-
-    def run(self) -> list[StoredImage | FailedImage]:
-        """Make the call."""
-        return self.use_case.run_call(self.job, self.record, self.context)
-
-    def fail_unanswered(self, number: int) -> FailedImage:
-        """Return the failure of an image whose cancelled call did not end in time."""
-        error = Cancelled("Cancelled without an answer in time.")
-        if self.context.sent:
-            _extend_hint(error, _describe_open_call(self.record))
-        return self.use_case.persist.fail(number, error)
-
-
-def run_calls(
-    groups: Sequence[tuple[Sequence[PreparedCall], int]],
-    *,
-    cancellation: Cancellation,
-    clock: Clock,
-    inline: bool = False,
-) -> Iterator[StoredImage | FailedImage]:
-    """Make all calls, with a concurrency limit per group, and yield the results."""
-    calls = [call for group, _ in groups for call in group]
-    for call in calls:
-        cancellation.on_cancel(call.context.stop)
-    missing = {number: call for call in calls for number in _numbers(call.record.call)}
-    tasks = [([call.run for call in group], limit) for group, limit in groups]
-    with closing(
-        run_task_groups(tasks, cancellation=cancellation, clock=clock, inline=inline)
-    ) as results:
-        for images in results:
-            for image in images:
-                missing.pop(image.number, None)
-            yield from images
-    for number in sorted(missing):
-        yield missing[number].fail_unanswered(number)
 
 
 def _reduce_plan(plan: GenerationPlan, job: ImageJob) -> GenerationPlan:
@@ -384,24 +275,3 @@ def _reduce_plan(plan: GenerationPlan, job: ImageJob) -> GenerationPlan:
         jobs=(replace(job, images=images, mask=mask),),
         request=replace(plan.request, images=images, mask=mask),
     )
-
-
-def _count_previews(context: RunningJobContext) -> int:
-    return context.previews if isinstance(context, LiveRunningJobContext) else 0
-
-
-def _numbers(call: Call) -> range:
-    return range(call.job.number, call.job.number + call.job.count)
-
-
-def _extend_hint(error: BaseException, sentence: str) -> None:
-    if isinstance(error, ImagenError):
-        error.hint = " ".join(filter(None, (error.hint, sentence)))
-
-
-def _describe_open_call(record: CallRecorder) -> str:
-    """Return what an open call may cost, and how to finish it."""
-    call = record.call
-    cost = describe_open_cost(call.reserved) if call.may_cost else ""
-    resume = f"`imagen resume {call.id}` finishes it; do not repeat it."
-    return " ".join(filter(None, (cost, resume if record.is_recorded else "")))

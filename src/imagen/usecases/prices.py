@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from datetime import UTC
+from typing import TYPE_CHECKING
 
 import msgspec
 
@@ -9,7 +10,9 @@ from imagen.domain import events
 from imagen.domain.errors import InvalidRequest
 from imagen.domain.money.price import ListedPrice
 from imagen.domain.suggestion import suggest_name
-from imagen.ports.clock import Clock
+
+if TYPE_CHECKING:
+    from imagen.ports.clock import Clock
 
 QUARTER = 92
 """Days after which a price should be checked again."""
@@ -32,7 +35,7 @@ class ListPrices(msgspec.Struct, frozen=True, kw_only=True):
     """
 
     table: Sequence[ListedPrice]
-    clock: Clock
+    clock: "Clock"
     listen: events.Listener = events.ignore_event
 
     def run(self, part: str = "") -> tuple[DatedPrice, ...]:

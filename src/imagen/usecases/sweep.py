@@ -1,21 +1,23 @@
 """Generate an image for every combination of parameters, under one budget."""
 
 from collections.abc import Iterator, Mapping, Sequence
+from itertools import chain
 
 import msgspec
 
 from imagen.domain import events
 from imagen.domain.call import Call
 from imagen.domain.estimate import estimate_plan_cost
+from imagen.domain.job import GenerationPlan
 from imagen.domain.money.budget import BudgetLimit, check_price
-from imagen.domain.plan import GenerationPlan
 from imagen.domain.request import GenerationRequest
 from imagen.domain.result import FailedImage, StoredImage
 from imagen.domain.seed import LARGEST_DRAWN_SEED, choose_seed
 from imagen.domain.sweep import SweepGrid, SweepPlan
+from imagen.engine.call import PreparedCall, run_calls
 from imagen.engine.cancellation import Cancellation
 from imagen.engine.recorder import CallRecorder, Recorder
-from imagen.usecases.generate import GenerateImages, PreparedCall, run_calls
+from imagen.usecases.generate import GenerateImages
 
 
 class SweepImages(msgspec.Struct, frozen=True, kw_only=True):
@@ -98,18 +100,18 @@ class SweepImages(msgspec.Struct, frozen=True, kw_only=True):
         )
         for warning in plan.warnings():
             self.listen(events.Warned(message=warning))
-        works: list[PreparedCall] = []
+        calls: dict[str, list[PreparedCall]] = {name: [] for name in self.makers}
         for each, record in zip(plan.plans, records, strict=True):
-            works += self._maker(each).prepare_calls([record], each.jobs)
-        groups = [(works, at_once or 1)]
+            name = each.instance.name
+            calls[name] += self.makers[name].prepare_calls([record], each.jobs)
         if at_once is None:
             groups = [
-                (
-                    [work for work in works if work.use_case is maker],
-                    maker.instance.concurrency,
-                )
-                for maker in self.makers.values()
+                (calls[name], maker.instance.concurrency)
+                for name, maker in self.makers.items()
             ]
+        else:
+            in_order = sorted(chain(*calls.values()), key=lambda call: call.job.number)
+            groups = [(in_order, at_once)]
         yield from run_calls(groups, cancellation=cancellation, clock=self._any.clock)
         self.listen(events.Finished())
 

@@ -15,10 +15,11 @@ from imagen.adapters.backends.replicate.adapter import (
     ReplicateOptions,
 )
 from imagen.adapters.system.clock import SystemClock
-from imagen.domain.plan import ImageJob
+from imagen.domain.job import ImageJob
 from imagen.domain.size import Size
-from imagen.ports.backend import BackendContext, JobContext, Secrets
+from imagen.ports.adapter import BackendContext, Secrets
 from imagen.ports.clock import Clock
+from imagen.ports.job_context import JobContext
 from imagen.testing.fakes import RecordingContext
 
 Build = Callable[..., ReplicateBackend]

@@ -27,7 +27,7 @@ from imagen.adapters.backends.replicate.prediction import (
 )
 from imagen.adapters.backends.replicate.schema import read_fields
 from imagen.domain.errors import BackendError, ImagenError
-from imagen.domain.plan import ImageJob
+from imagen.domain.job import ImageJob
 from imagen.domain.size import Size
 
 FOLDER = Path(os.environ.get("IMAGEN_RECORDINGS", "")) / "replicate"

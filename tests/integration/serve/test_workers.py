@@ -29,7 +29,7 @@ PLUGIN = """
 
     import msgspec
     from imagen.adapters.backends.mock.adapter import MockOptions, create as build
-    from imagen.ports.backend import Adapter
+    from imagen.ports.adapter import Adapter
     from imagen.domain.errors import Misconfigured
     from imagen.domain.result import Generated
 

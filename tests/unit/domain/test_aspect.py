@@ -12,7 +12,8 @@ from imagen.domain.errors import InvalidRequest, Unsupported
 from imagen.domain.estimate import estimate_plan
 from imagen.domain.fit import Fit
 from imagen.domain.instance import Instance
-from imagen.domain.plan import GenerationPlan, plan_images
+from imagen.domain.job import GenerationPlan
+from imagen.domain.plan import plan_images
 from imagen.domain.request import AspectRatio, GenerationRequest
 from imagen.domain.sidecar import Change
 from imagen.domain.size import Size, SizeRule

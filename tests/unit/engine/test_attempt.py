@@ -12,13 +12,13 @@ from imagen.domain.errors import (
     Unavailable,
     Unfinished,
 )
-from imagen.domain.plan import ImageJob
+from imagen.domain.job import ImageJob
 from imagen.domain.result import Generated
 from imagen.domain.retry import RetryPolicy
 from imagen.domain.size import Size
 from imagen.engine.attempt import attempt
 from imagen.engine.job_context import RunningJobContext
-from imagen.ports.backend import JobContext
+from imagen.ports.job_context import JobContext
 from imagen.testing.fakes import FakeClock, ScriptedBackend, ScriptStep, plain_images
 
 JOB = ImageJob(number=1, prompt="a cat", size=Size(16, 16), timeout=60)

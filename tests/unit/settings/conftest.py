@@ -8,7 +8,8 @@ from msgspec import Meta
 
 from imagen.domain.errors import Misconfigured
 from imagen.domain.size import Size
-from imagen.ports.backend import Adapter, BackendContext, ImageBackend
+from imagen.ports.adapter import Adapter, BackendContext
+from imagen.ports.backend import ImageBackend
 from imagen.settings.document import parse
 from imagen.settings.environment import Environment
 from imagen.settings.model import Settings

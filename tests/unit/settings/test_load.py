@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from imagen.domain.errors import Misconfigured
-from imagen.ports.backend import Adapter
+from imagen.ports.adapter import Adapter
 from imagen.settings.environment import Environment
 from imagen.settings.load import LARGEST_FILE, find_config, load_settings
 from imagen.settings.styles import SAMPLE_STYLES

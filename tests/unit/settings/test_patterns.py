@@ -7,7 +7,8 @@ import msgspec
 import pytest
 from msgspec import Meta
 
-from imagen.ports.backend import Adapter, BackendContext, ImageBackend
+from imagen.ports.adapter import Adapter, BackendContext
+from imagen.ports.backend import ImageBackend
 from imagen.registry import built_in_adapters, find_adapter
 from imagen.settings.document import parse
 from imagen.settings.model import ConfigFile

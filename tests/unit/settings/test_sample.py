@@ -4,7 +4,7 @@ from typing import Any
 
 import msgspec
 
-from imagen.ports.backend import Adapter
+from imagen.ports.adapter import Adapter
 from imagen.settings.model import (
     BackendBlock,
     ConfigFile,

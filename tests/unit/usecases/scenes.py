@@ -10,18 +10,18 @@ from imagen.domain import events
 from imagen.domain.call import OutputTarget
 from imagen.domain.capabilities import Capabilities
 from imagen.domain.instance import Instance
+from imagen.domain.job import ImageJob
 from imagen.domain.money.budget import Budget
 from imagen.domain.money.cost import Cost
 from imagen.domain.money.price import Price, Rate
 from imagen.domain.naming import Destination
-from imagen.domain.plan import ImageJob
 from imagen.domain.request import GenerationRequest
 from imagen.domain.result import Generated, GenerationReport
 from imagen.domain.size import Size
 from imagen.engine.cancellation import Cancellation
 from imagen.engine.recorder import Recorder
 from imagen.engine.store import StoreImage
-from imagen.ports.backend import JobContext
+from imagen.ports.job_context import JobContext
 from imagen.ports.journal import Journal
 from imagen.ports.storage import Storage
 from imagen.testing.delivery import MemoryImageQueue, MemorySpool

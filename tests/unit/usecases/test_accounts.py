@@ -30,14 +30,14 @@ from imagen.domain.errors import (
     Unavailable,
     Unfinished,
 )
+from imagen.domain.job import ImageJob
 from imagen.domain.money.budget import Budget, BudgetLimit
 from imagen.domain.money.cost import Cost
-from imagen.domain.plan import ImageJob
 from imagen.domain.request import GenerationRequest
 from imagen.domain.result import Generated
 from imagen.domain.size import Size
 from imagen.engine.cancellation import Cancellation
-from imagen.ports.backend import JobContext
+from imagen.ports.job_context import JobContext
 from imagen.testing.fakes import ANYTHING, MemoryStorage, plain_images
 from imagen.testing.stores import MemoryJournal
 

@@ -2,7 +2,8 @@ import pytest
 
 from imagen.domain.errors import Misconfigured, Unauthorized
 from imagen.domain.instance import Instance
-from imagen.ports.backend import ImageBackend, JobContext, Readiness
+from imagen.ports.backend import ImageBackend, Readiness
+from imagen.ports.job_context import JobContext
 from imagen.testing.fakes import FakeClock, ScriptedBackend
 from imagen.usecases.check import LONGEST_CHECK, CheckBackends, CheckedBackend
 

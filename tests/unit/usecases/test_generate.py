@@ -17,16 +17,16 @@ from imagen.domain.errors import (
 )
 from imagen.domain.fit import Fit
 from imagen.domain.instance import Instance
+from imagen.domain.job import ImageJob
 from imagen.domain.money.cost import Cost
 from imagen.domain.naming import Destination
-from imagen.domain.plan import ImageJob
 from imagen.domain.request import GenerationRequest
 from imagen.domain.result import Generated, GeneratedImage, GenerationReport
 from imagen.domain.size import Size, SizeRule
 from imagen.engine.cancellation import Cancellation
 from imagen.engine.recorder import Recorder
 from imagen.engine.store import StoreImage
-from imagen.ports.backend import JobContext
+from imagen.ports.job_context import JobContext
 from imagen.testing import MemorySpool
 from imagen.testing.fakes import (
     ANYTHING,

@@ -18,11 +18,11 @@ from imagen.domain.errors import (
     Unfinished,
 )
 from imagen.domain.instance import Instance
+from imagen.domain.job import ImageJob
 from imagen.domain.money.price import Price, Rate
-from imagen.domain.plan import ImageJob
 from imagen.domain.result import Generated
 from imagen.engine.cancellation import Cancellation
-from imagen.ports.backend import JobContext
+from imagen.ports.job_context import JobContext
 from imagen.testing.fakes import ANYTHING
 from imagen.testing.stores import MemoryJournal
 from imagen.usecases.resume import ResumeCalls

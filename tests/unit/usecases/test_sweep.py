@@ -10,14 +10,14 @@ from imagen.domain import events
 from imagen.domain.capabilities import Capabilities
 from imagen.domain.errors import OverBudget, Refused
 from imagen.domain.instance import Instance
+from imagen.domain.job import ImageJob
 from imagen.domain.money.budget import Budget
-from imagen.domain.plan import ImageJob
 from imagen.domain.request import GenerationRequest
 from imagen.domain.result import FailedImage, Generated, StoredImage
 from imagen.domain.size import Size
 from imagen.domain.sweep import Axis, SweepGrid, SweepPlan, estimate_sweep
 from imagen.engine.cancellation import Cancellation
-from imagen.ports.backend import JobContext
+from imagen.ports.job_context import JobContext
 from imagen.testing.fakes import ScriptedBackend, ScriptStep
 from imagen.usecases.generate import GenerateImages
 from imagen.usecases.sweep import SweepImages

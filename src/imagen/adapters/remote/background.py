@@ -5,7 +5,7 @@ from contextlib import suppress
 from threading import Event, Lock, Thread
 from typing import Generic, TypeVar
 
-from imagen.ports.backend import JobContext
+from imagen.ports.job_context import JobContext
 
 CHECK_INTERVAL = 0.25
 """Seconds between two checks of the context for cancellation."""

@@ -5,7 +5,7 @@ from typing import NoReturn
 
 import pytest
 
-from imagen.domain.plan import ImageJob
+from imagen.domain.job import ImageJob
 from imagen.ports.backend import ImageBackend
 from imagen.testing.contracts.backend_capabilities import CapabilitiesContract
 from imagen.testing.contracts.backend_errors import ErrorsContract

@@ -2,7 +2,7 @@
 
 import pytest
 
-from imagen.domain.plan import ImageJob
+from imagen.domain.job import ImageJob
 from imagen.domain.seed import LARGEST_SEED
 from imagen.domain.size import Size
 from imagen.ports.backend import ImageBackend

@@ -16,7 +16,7 @@ from imagen.domain.errors import (
     Unavailable,
     Unfinished,
 )
-from imagen.domain.plan import ImageJob
+from imagen.domain.job import ImageJob
 from imagen.ports.backend import ImageBackend
 from imagen.testing.contracts.backend_jobs import small_job
 from imagen.testing.contracts.base import Contract

@@ -4,7 +4,7 @@ from collections.abc import Callable, Collection
 
 import msgspec
 
-from imagen.domain.plan import ImageJob
+from imagen.domain.job import ImageJob
 from imagen.ports.backend import ImageBackend
 from imagen.testing.contracts.backend_jobs import (
     find_damage,

@@ -5,7 +5,7 @@ from io import BytesIO
 import msgspec
 from PIL import Image
 
-from imagen.domain.plan import ImageJob
+from imagen.domain.job import ImageJob
 from imagen.domain.result import Generated
 from imagen.domain.size import Size
 from imagen.formats.container import NotAnImage, read_facts

@@ -14,7 +14,7 @@ from imagen.domain.errors import (
     InvalidRequest,
     Unfinished,
 )
-from imagen.domain.plan import ImageJob
+from imagen.domain.job import ImageJob
 from imagen.domain.result import Generated
 from imagen.domain.size import Size
 from imagen.ports.backend import (

@@ -3,7 +3,7 @@
 import pytest
 
 from imagen.domain.errors import Cancelled
-from imagen.domain.plan import ImageJob
+from imagen.domain.job import ImageJob
 from imagen.ports.backend import (
     CheckableBackend,
     CloseableBackend,

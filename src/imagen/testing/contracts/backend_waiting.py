@@ -8,7 +8,7 @@ from itertools import pairwise
 from threading import Event
 
 from imagen.domain.errors import Cancelled
-from imagen.domain.plan import ImageJob
+from imagen.domain.job import ImageJob
 from imagen.domain.result import Generated
 from imagen.ports.backend import ImageBackend
 from imagen.testing.concurrency import CROWD, run_at_once

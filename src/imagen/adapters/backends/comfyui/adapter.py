@@ -34,18 +34,14 @@ from imagen.domain.errors import (
     Misconfigured,
     Unauthorized,
 )
+from imagen.domain.job import ImageJob
 from imagen.domain.money.cost import FREE, Cost
-from imagen.domain.plan import ImageJob
 from imagen.domain.result import Generated, GeneratedImage
 from imagen.formats.container import NotAnImage, read_facts
-from imagen.ports.backend import (
-    Adapter,
-    BackendContext,
-    ImageBackend,
-    JobContext,
-    Readiness,
-)
+from imagen.ports.adapter import Adapter, BackendContext
+from imagen.ports.backend import ImageBackend, Readiness
 from imagen.ports.clock import Clock
+from imagen.ports.job_context import JobContext
 
 if TYPE_CHECKING:
     from imagen.adapters.backends.comfyui.client import ComfyClient

@@ -9,7 +9,7 @@ from imagen.adapters.backends.comfyui.run import MAX_OUTAGE
 from imagen.adapters.remote.background import BackgroundCall
 from imagen.adapters.remote.downloads import is_truncated
 from imagen.domain.errors import BackendError, ImagenError, Unavailable, Unfinished
-from imagen.ports.backend import JobContext
+from imagen.ports.job_context import JobContext
 
 _DOWNLOAD_TRIES = 4
 

@@ -12,7 +12,7 @@ from imagen.adapters.backends.comfyui.graph import (
 )
 from imagen.adapters.backends.comfyui.workflow import Workflow
 from imagen.domain.errors import InvalidRequest
-from imagen.domain.plan import ImageJob
+from imagen.domain.job import ImageJob
 from imagen.domain.suggestion import suggest_name
 
 MAX_PARAMETERS_LISTED = 40

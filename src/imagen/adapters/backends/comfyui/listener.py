@@ -29,8 +29,8 @@ from imagen.domain.errors import (
     Unauthorized,
     Unavailable,
 )
-from imagen.ports.backend import JobContext, LiveJobContext
 from imagen.ports.clock import Clock
+from imagen.ports.job_context import JobContext, LiveJobContext
 
 POLL_INTERVAL = 3.0
 """Seconds without a message about the job, after which the server is polled."""

@@ -2,7 +2,7 @@
 
 from imagen.adapters.backends.comfyui.errors import display_node_name
 from imagen.adapters.backends.comfyui.graph import ApiWorkflow
-from imagen.ports.backend import JobContext
+from imagen.ports.job_context import JobContext
 
 
 class StepReport:

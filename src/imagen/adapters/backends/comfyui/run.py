@@ -45,8 +45,8 @@ from imagen.domain.errors import (
     Unavailable,
     Unfinished,
 )
-from imagen.ports.backend import JobContext
 from imagen.ports.clock import Clock
+from imagen.ports.job_context import JobContext
 
 MAX_OUTAGE = 60.0
 """Seconds that a server may be unavailable while it has the job."""

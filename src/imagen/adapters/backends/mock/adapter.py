@@ -19,18 +19,14 @@ from imagen.domain.errors import (
     Unavailable,
     Unfinished,
 )
+from imagen.domain.job import ImageJob
 from imagen.domain.money.cost import FREE
-from imagen.domain.plan import ImageJob
 from imagen.domain.result import Generated, GeneratedImage
 from imagen.domain.seed import LARGEST_SEED
 from imagen.domain.size import SizeRule
-from imagen.ports.backend import (
-    Adapter,
-    BackendContext,
-    ImageBackend,
-    JobContext,
-    Readiness,
-)
+from imagen.ports.adapter import Adapter, BackendContext
+from imagen.ports.backend import ImageBackend, Readiness
+from imagen.ports.job_context import JobContext
 
 DEFAULT_STEPS = 20
 MAX_PROGRESS_REPORTS = 1000

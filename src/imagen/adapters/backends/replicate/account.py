@@ -30,11 +30,12 @@ from imagen.adapters.remote.background import BackgroundCall
 from imagen.adapters.remote.errors import mark_unsent
 from imagen.domain.consumption import UNTOUCHED
 from imagen.domain.errors import BackendError, InvalidRequest
-from imagen.domain.plan import ImageJob
+from imagen.domain.job import ImageJob
 from imagen.domain.result import Generated
 from imagen.domain.suggestion import suggest_name
-from imagen.ports.backend import JobContext, Readiness
+from imagen.ports.backend import Readiness
 from imagen.ports.clock import Clock
+from imagen.ports.job_context import JobContext
 
 
 class PredictionRequest(msgspec.Struct, frozen=True, kw_only=True):

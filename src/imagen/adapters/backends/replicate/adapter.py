@@ -26,15 +26,11 @@ from imagen.domain.errors import (
     ImagenError,
     Unauthorized,
 )
-from imagen.domain.plan import ImageJob
+from imagen.domain.job import ImageJob
 from imagen.domain.result import Generated
-from imagen.ports.backend import (
-    Adapter,
-    BackendContext,
-    ImageBackend,
-    JobContext,
-    Readiness,
-)
+from imagen.ports.adapter import Adapter, BackendContext
+from imagen.ports.backend import ImageBackend, Readiness
+from imagen.ports.job_context import JobContext
 
 if TYPE_CHECKING:
     from imagen.adapters.backends.replicate.account import ReplicateAccount

@@ -8,7 +8,7 @@ import msgspec
 
 from imagen.adapters.backends.replicate.inputs import ModelInputs, mask_is_inverted
 from imagen.domain.errors import InvalidRequest
-from imagen.domain.plan import ImageJob
+from imagen.domain.job import ImageJob
 from imagen.domain.reference import ReferenceImage
 
 MAX_INLINE_BYTES = 256_000

@@ -16,7 +16,7 @@ from imagen.adapters.backends.replicate.sizes import (
 )
 from imagen.domain.capabilities import Capabilities
 from imagen.domain.errors import InvalidRequest
-from imagen.domain.plan import ImageJob
+from imagen.domain.job import ImageJob
 from imagen.domain.size import SizeRule
 from imagen.domain.suggestion import suggest_name
 

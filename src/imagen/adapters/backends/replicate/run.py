@@ -34,7 +34,7 @@ from imagen.domain.errors import (
     Unavailable,
     Unfinished,
 )
-from imagen.domain.plan import ImageJob
+from imagen.domain.job import ImageJob
 from imagen.domain.result import Generated, GeneratedImage
 from imagen.domain.size import Size
 from imagen.formats.container import (
@@ -42,8 +42,8 @@ from imagen.formats.container import (
     NotAnImage,
     read_facts,
 )
-from imagen.ports.backend import JobContext
 from imagen.ports.clock import Clock
+from imagen.ports.job_context import JobContext
 
 # Some models take half a second, so polling starts at short intervals.
 FIRST_POLL_INTERVAL, MAX_POLL_INTERVAL = 0.2, 2.0

@@ -17,8 +17,8 @@ from imagen.adapters.backends.replicate.json_values import as_list
 from imagen.adapters.backends.replicate.prediction import Prediction, parse_time
 from imagen.adapters.backends.replicate.schema import json_equal
 from imagen.adapters.remote.background import BackgroundCall
-from imagen.ports.backend import JobContext
 from imagen.ports.clock import Clock
+from imagen.ports.job_context import JobContext
 
 CLOCK_TOLERANCE = timedelta(seconds=30)
 """How much earlier than the job a matching prediction may have been created."""

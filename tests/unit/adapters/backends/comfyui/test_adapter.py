@@ -5,7 +5,8 @@ import pytest
 
 from imagen.adapters.backends.comfyui.adapter import adapter
 from imagen.domain.errors import Misconfigured
-from imagen.ports.backend import BackendContext, ImageBackend, Secrets
+from imagen.ports.adapter import BackendContext, Secrets
+from imagen.ports.backend import ImageBackend
 from imagen.testing.fakes import FakeClock
 
 

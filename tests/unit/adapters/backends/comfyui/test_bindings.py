@@ -19,7 +19,7 @@ from imagen.adapters.backends.comfyui.workflow import (
     workflow_capabilities,
 )
 from imagen.domain.errors import Misconfigured
-from imagen.domain.plan import ImageJob
+from imagen.domain.job import ImageJob
 from imagen.domain.size import Size
 
 SQUARE = Size(512, 512)

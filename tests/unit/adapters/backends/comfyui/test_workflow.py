@@ -23,7 +23,7 @@ from imagen.adapters.backends.comfyui.workflow import (
     workflow_capabilities,
 )
 from imagen.domain.errors import InvalidRequest, Misconfigured
-from imagen.domain.plan import ImageJob
+from imagen.domain.job import ImageJob
 from imagen.domain.size import Size
 
 PORTRAIT = Size(512, 768)

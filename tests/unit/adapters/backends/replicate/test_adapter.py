@@ -5,9 +5,10 @@ import pytest
 
 from imagen.adapters.backends.replicate.adapter import adapter
 from imagen.domain.errors import InvalidRequest, Unauthorized
-from imagen.domain.plan import ImageJob
+from imagen.domain.job import ImageJob
 from imagen.domain.size import Size
-from imagen.ports.backend import BackendContext, ImageBackend, Secrets
+from imagen.ports.adapter import BackendContext, Secrets
+from imagen.ports.backend import ImageBackend
 from imagen.testing.fakes import FakeClock, RecordingContext
 
 JOB = ImageJob(number=1, prompt="a cat", size=Size(1024, 1024), timeout=60)

@@ -13,7 +13,7 @@ from imagen.adapters.backends.replicate.inputs import (
 )
 from imagen.adapters.backends.replicate.schema import Field, read_fields
 from imagen.domain.errors import InvalidRequest
-from imagen.domain.plan import ImageJob
+from imagen.domain.job import ImageJob
 from imagen.domain.size import Size
 
 JOB = ImageJob(number=1, prompt="a cat", size=Size(1024, 1024), seed=7, timeout=60)

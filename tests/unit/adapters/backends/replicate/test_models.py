@@ -12,7 +12,7 @@ from imagen.adapters.backends.replicate.models import (
     find_known_model,
     list_known_models,
 )
-from imagen.domain.plan import ImageJob
+from imagen.domain.job import ImageJob
 from imagen.domain.size import Size
 
 
