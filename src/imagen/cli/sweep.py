@@ -151,10 +151,8 @@ def _save_sheet(sheet: ContactSheet, out: Output, code: int) -> int:
         out.print_error(error)
         return code or exit_codes.exit_code_for(error)
     if out.json and code != exit_codes.BROKEN_PIPE:
-        page, picture = (
-            display_path(saved.page_location),
-            display_path(saved.picture_location),
-        )
+        page = display_path(saved.page_location)
+        picture = display_path(saved.picture_location)
         out.print_json({"sheet": {"page": page, "picture": picture}})
     elif not out.quiet:
         print_message(sheet.sheet().total)

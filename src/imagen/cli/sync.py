@@ -20,8 +20,8 @@ if TYPE_CHECKING:
     from imagen.cli.progress import DeliveryBar
     from imagen.usecases.sync import Delivery
 
+# Failed records that are listed for each channel.
 MAX_LISTED_FAILURES = 10
-"""Failed records that are listed one by one for each channel."""
 
 
 def sync(
@@ -61,7 +61,7 @@ def sync(
         pending: dict[Channel, int] = {
             each.channel: each.queue.status().pending for each in use_case.uploaders
         }
-        bar = _bar(pending, quiet=quiet)
+        bar = _create_bar(pending, quiet=quiet)
         bars += [] if bar is None else [bar]
         with bar or nullcontext():
             deliveries = use_case.run(signals.cancellation)
@@ -71,7 +71,7 @@ def sync(
     return exit_codes.DONE if done else signals.exit_code or exit_codes.NOT_READY
 
 
-def _bar(pending: dict[Channel, int], *, quiet: bool) -> "DeliveryBar | None":
+def _create_bar(pending: dict[Channel, int], *, quiet: bool) -> "DeliveryBar | None":
     if quiet or not sys.stderr.isatty() or not any(pending.values()):
         return None
     from imagen.cli.progress import create_delivery_bar  # noqa: PLC0415 - costs rich
