@@ -174,6 +174,10 @@ class _ImagesCall(msgspec.Struct, frozen=True, kw_only=True):
         values = {
             name: getattr(self.fields, name) for name in ImageFields.__struct_fields__
         }
+        # A field that was added later is part of the hash only if it is given, so that
+        # keys of requests from before still match.
+        if values["aspect_ratio"] is None:
+            del values["aspect_ratio"]
         files = [file.sha256 for file in (*self.images, self.mask) if file is not None]
         content = msgspec.json.encode(
             [self.kind, values, files, self.mask is not None], order="sorted"

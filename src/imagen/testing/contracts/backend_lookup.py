@@ -25,7 +25,7 @@ from imagen.ports.backend import (
 )
 from imagen.testing.contracts.backend_jobs import image_size, small_job
 from imagen.testing.contracts.base import Contract
-from imagen.testing.contracts.observation import Worker, outcome_of
+from imagen.testing.contracts.observation import ObservedThread, outcome_of
 from imagen.testing.fakes import CancelledContext, RecordingContext, StoppableContext
 
 PAST = datetime(2000, 1, 1, tzinfo=UTC)
@@ -282,9 +282,11 @@ class _StartedContext(StoppableContext):
         super().on_cancel(close)
 
 
-def _start(work: Callable[[], object], context: _StartedContext) -> Worker[object]:
+def _start(
+    work: Callable[[], object], context: _StartedContext
+) -> ObservedThread[object]:
     """Start the call in a thread, and return when it has reached the vendor."""
-    worker = Worker(work)
+    worker = ObservedThread(work)
     worker.start()
     context.started.wait(CANCEL_TIMEOUT)
     return worker

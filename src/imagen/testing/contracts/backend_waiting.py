@@ -19,7 +19,11 @@ from imagen.testing.contracts.backend_jobs import (
     small_job,
 )
 from imagen.testing.contracts.base import Contract
-from imagen.testing.contracts.observation import Worker, observe_thread, outcome_of
+from imagen.testing.contracts.observation import (
+    ObservedThread,
+    observe_thread,
+    outcome_of,
+)
 from imagen.testing.fakes import CancelledContext, RecordingContext, StoppableContext
 
 CANCEL_TIMEOUT = 2.0
@@ -191,7 +195,7 @@ def _cancel_running_job(backend: ImageBackend) -> tuple[object, float]:
     """Cancel a job that waits for a silent vendor; return its outcome and the time."""
     context = _HurriedContext()
     job = small_job(backend)
-    worker = Worker(lambda: backend.generate(job, context))
+    worker = ObservedThread(lambda: backend.generate(job, context))
     worker.start()
     # Not every vendor gives a job a reference, so the wait has a limit. After it, the
     # backend has reached a read that the vendor does not answer.

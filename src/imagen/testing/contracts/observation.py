@@ -22,7 +22,7 @@ def outcome_of(work: Callable[[], Result]) -> Result | Exception:
         return error
 
 
-class Worker(Thread, Generic[Result]):
+class ObservedThread(Thread, Generic[Result]):
     """A daemon thread that stores the outcome of a call.
 
     A daemon, so that an implementation that hangs does not keep pytest from exiting.

@@ -1,0 +1,28 @@
+"""A stored idempotency key must match its request also after an update of imagen."""
+
+import msgspec
+
+from imagen.server.http.images import _ImagesCall
+from imagen.server.http.schemas import GenerationFields
+
+
+def fingerprint(**fields: object) -> str:
+    call = _ImagesCall(
+        fields=msgspec.convert({"prompt": "a fox", **fields}, GenerationFields),
+        kind="image_generation",
+        unknown=(),
+        key="k",
+        detach=None,
+    )
+    return call.fingerprint()
+
+
+def test_the_fingerprint_of_a_request_never_changes() -> None:
+    # Computed by the first version of the server, before it had `aspect_ratio`.
+    assert fingerprint(n=2, size="512x512", seed=7, quality="high") == (
+        "1fd0770d56a5a98c525bb7cbc63e051b68bb0aef2d60c20cccb246eb81f8a11f"
+    )
+
+
+def test_a_given_aspect_ratio_is_part_of_the_fingerprint() -> None:
+    assert fingerprint(aspect_ratio="16:9") != fingerprint()
