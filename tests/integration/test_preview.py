@@ -280,7 +280,9 @@ def test_a_mode_that_does_not_exist_is_said_before_anything_is_sent(
     done = generate(server, env={"IMAGEN_PREVIEW": "sometimes"})
 
     assert (done.returncode, done.stdout) == (2, "")
-    assert "$IMAGEN_PREVIEW is 'sometimes'. Set it to one of auto, on, off." in done.stderr
+    assert (
+        "$IMAGEN_PREVIEW is 'sometimes'. Set it to one of auto, on, off." in done.stderr
+    )
 
 
 def test_in_python_nothing_opens_unless_asked_for(

@@ -1,12 +1,11 @@
 """Keeps the delivery state of usage rows and images in columns of their tables."""
 
-from collections.abc import Collection, Iterator, Mapping, Sequence
-from contextlib import closing
-from datetime import date
+from collections.abc import Collection, Mapping
 
 import msgspec
 
 from imagen.adapters.database.connection import Database
+from imagen.adapters.database.ledger import SqliteUsageReader
 from imagen.adapters.database.schema import (
     DELIVERED,
     FAILED,
@@ -16,14 +15,13 @@ from imagen.adapters.database.schema import (
     datetime_to_micros,
     from_json,
     micros_to_datetime,
-    query_usage_totals,
     read_usage_row,
     remove_surrogates,
     translate_decode_errors,
 )
 from imagen.domain.delivery import Channel, DeliveryStatus, FailedDelivery, Pause
 from imagen.domain.history import HistoryEntry
-from imagen.domain.money.usage import Dimension, UsageRow, UsageTotal, start_of_day
+from imagen.domain.money.usage import UsageRow
 
 _PENDING_IMAGES = f"""
     SELECT document FROM images
@@ -156,41 +154,11 @@ class SqliteImageQueue(_DeliveryState):
         )
 
 
-class SqliteUndeliveredUsage:
+class SqliteUndeliveredUsage(SqliteUsageReader):
     """The usage rows that are pending or failed."""
 
     def __init__(self, database: Database) -> None:
-        self._database = database
-
-    def rows(self, *, since: date | None = None) -> Iterator[UsageRow]:
-        """Step through the table."""
-        where, values = _undelivered(since)
-        query = f"{USAGE_ROWS}{where} ORDER BY created_at DESC, id DESC"
-        with (
-            translate_decode_errors(self._database.path),
-            self._database.reading() as connection,
-            closing(connection.execute(query, values)) as found,
-        ):
-            for row in found:
-                yield read_usage_row(row)
-
-    def totals(
-        self, by: Sequence[Dimension], *, since: date | None = None
-    ) -> tuple[UsageTotal, ...]:
-        """Group and sum in the database."""
-        where, values = _undelivered(since)
-        with (
-            translate_decode_errors(self._database.path),
-            self._database.reading() as connection,
-        ):
-            return query_usage_totals(connection, by, where=where, values=values)
-
-
-def _undelivered(since: date | None) -> tuple[str, list[int]]:
-    where = f" WHERE delivery IN ('{PENDING}', '{FAILED}')"
-    if since is None:
-        return where, []
-    return f"{where} AND created_at >= ?", [datetime_to_micros(start_of_day(since))]
+        super().__init__(database, condition=f"delivery IN ('{PENDING}', '{FAILED}')")
 
 
 def _json_list(ids: Collection[str]) -> str:

@@ -16,20 +16,21 @@ from imagen.adapters.database.schema import (
 from imagen.domain.money.usage import Dimension, UsageRow, UsageTotal, start_of_day
 
 
-class SqliteLedger:
-    """A table with a row for every call, and an index with all columns of totals."""
+class SqliteUsageReader:
+    """Reads the table of usage rows, or those of its rows that meet a condition.
 
-    def __init__(self, database: Database) -> None:
+    Args:
+        database: The database.
+        condition: An SQL condition without values; "" for all rows.
+    """
+
+    def __init__(self, database: Database, *, condition: str = "") -> None:
         self._database = database
-
-    def record(self, rows: Sequence[UsageRow]) -> None:
-        """Insert the rows that are not recorded yet, in one transaction."""
-        with self._database.writing(durable=True) as connection:
-            insert_usage(connection, rows)
+        self._condition = condition
 
     def rows(self, *, since: date | None = None) -> Iterator[UsageRow]:
         """Step through the table, in the order of its index of times."""
-        where, values = _since(since)
+        where, values = self._where(since)
         query = f"{USAGE_ROWS}{where} ORDER BY created_at DESC, id DESC"
         with (
             translate_decode_errors(self._database.path),
@@ -43,15 +44,26 @@ class SqliteLedger:
         self, by: Sequence[Dimension], *, since: date | None = None
     ) -> tuple[UsageTotal, ...]:
         """Group and sum in the database."""
-        where, values = _since(since)
+        where, values = self._where(since)
         with (
             translate_decode_errors(self._database.path),
             self._database.reading() as connection,
         ):
             return query_usage_totals(connection, by, where=where, values=values)
 
+    def _where(self, since: date | None) -> tuple[str, list[int]]:
+        conditions = [self._condition] if self._condition else []
+        values: list[int] = []
+        if since is not None:
+            conditions.append("created_at >= ?")
+            values.append(datetime_to_micros(start_of_day(since)))
+        return f" WHERE {' AND '.join(conditions)}" if conditions else "", values
 
-def _since(day: date | None) -> tuple[str, list[int]]:
-    if day is None:
-        return "", []
-    return " WHERE created_at >= ?", [datetime_to_micros(start_of_day(day))]
+
+class SqliteLedger(SqliteUsageReader):
+    """A table with a row for every call, and an index with all columns of totals."""
+
+    def record(self, rows: Sequence[UsageRow]) -> None:
+        """Insert the rows that are not recorded yet, in one transaction."""
+        with self._database.writing(durable=True) as connection:
+            insert_usage(connection, rows)
