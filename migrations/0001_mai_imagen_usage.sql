@@ -1,24 +1,24 @@
--- The shared ledger: one row for every call that cost something, or may have.
--- Safe to run twice.
+-- The shared ledger: one row for every call that cost money, or may have.
+-- Safe to run again.
 begin;
 
 create schema if not exists mai;
--- A new schema gives the API's roles nothing, not even to service_role: that it passes
--- by row-level security does not replace a grant.
+-- A new schema grants no rights to the API's roles, not even to service_role: bypassing
+-- row-level security does not replace a grant.
 revoke all on schema mai from public;
 grant usage on schema mai to service_role;
 
 create table if not exists mai.imagen_usage (
-  id            uuid           primary key,  -- ours, made before the first try: no default
+  id            uuid           primary key,  -- assigned before the first attempt: no default
   created_at    timestamptz    not null,
-  caller        text           not null,     -- '' when nobody says
+  caller        text           not null,     -- '' if unknown
   backend       text           not null,
   adapter       text           not null,
   model         text           not null,
   status        text           not null,
-  latency_ms    bigint,                      -- null: nobody saw its end
+  latency_ms    bigint,                      -- null: the end was not observed
   images        integer        not null,
-  cost_usd      numeric(19, 6),              -- null: not known; 0: known to be free
+  cost_usd      numeric(19, 6),              -- null: unknown; 0: free
   cost_source   text           not null,
   prompt_sha256 text           not null,     -- never the prompt
   constraint imagen_usage_status check (status in ('ok', 'failed', 'cancelled', 'unknown')),
@@ -32,18 +32,18 @@ create table if not exists mai.imagen_usage (
 
 create index if not exists imagen_usage_newest on mai.imagen_usage (created_at desc, id desc);
 
--- No policy: only service_role, which passes by them, sees or writes anything. Not even
--- it changes or deletes a row.
+-- No policy: only service_role, which bypasses them, can read and add rows. No role of
+-- the API can change or delete a row.
 alter table mai.imagen_usage enable row level security;
 revoke all on mai.imagen_usage from public, anon, authenticated, service_role;
 grant select, insert on mai.imagen_usage to service_role;
 
--- What the rows add up to, told apart by any of week, backend, model and caller. One JSON
--- value, since the API cuts a list of rows at 1000 and does not say so:
+-- The totals of the rows, grouped by any of week, backend, model and caller. One JSON
+-- value, because the API cuts off a list of rows at 1000 without an error:
 --   [{"week": "2026-W47", "backend": "flux", "calls": 3, "images": 5,
 --     "cost_micros": 150000, "unknown": 1}, ...]
--- Weeks are those of ISO 8601, in UTC. `cost_micros` is what is known of the cost, in
--- millionths of a dollar; `unknown` is how many rows have a cost that is not known.
+-- Weeks are ISO 8601 weeks in UTC. `cost_micros` is the sum of the known costs, in
+-- millionths of a dollar; `unknown` is the number of rows with an unknown cost.
 create or replace function mai.imagen_usage_report(by text[] default '{}', since date default null)
 returns json
 language plpgsql
@@ -57,7 +57,7 @@ declare
   keys text := '';
   report json;
 begin
-  -- Written out, it takes half the time of one query that could group by anything.
+  -- Dynamic SQL takes half the time of one query that can group by any column.
   foreach name in array by loop
     case name
       when 'week' then
@@ -67,7 +67,7 @@ begin
         columns := columns || name || ', ';
         keys := keys || ', ' || name;
       else
-        raise exception 'Rows cannot be told apart by %.', name using errcode = '22023';
+        raise exception 'Rows cannot be grouped by %.', name using errcode = '22023';
     end case;
   end loop;
   execute format(

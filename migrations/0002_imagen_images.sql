@@ -1,4 +1,4 @@
--- The images that have a copy in the bucket: one row for each. Safe to run twice.
+-- The images that have a copy in the bucket: one row for each. Safe to run again.
 begin;
 
 create schema if not exists imagen;
@@ -6,8 +6,8 @@ revoke all on schema imagen from public;
 grant usage on schema imagen to service_role, authenticated;
 
 create table if not exists imagen.images (
-  id            uuid        primary key,  -- ours, as in the sidecar: no default
-  owner_user_id uuid        not null references auth.users (id),  -- who owns images stays
+  id            uuid        primary key,  -- assigned by imagen, as in the sidecar: no default
+  owner_user_id uuid        not null references auth.users (id),  -- users with images cannot be deleted
   created_at    timestamptz not null,
   prompt        text        not null,
   prompt_sha256 text        not null,
@@ -18,15 +18,15 @@ create table if not exists imagen.images (
   width         integer     not null,
   height        integer     not null,
   latency_ms    bigint      not null,
-  cost_usd      numeric(19, 6),           -- null: not known
+  cost_usd      numeric(19, 6),           -- null: unknown
   storage_path  text        not null,
   mime_type     text        not null,
   bytes         bigint      not null,
   sha256        text        not null,
   sidecar       jsonb       not null,
   tags          text[]      not null default '{}',
-  -- OWNER_USER_ID/ID-SLUG.EXT: in the owner's folder, which the bucket's policy is about,
-  -- and no two rows have the same.
+  -- OWNER_USER_ID/ID-SLUG.EXT: in the owner's folder, which the bucket's policy checks,
+  -- and different for each row.
   constraint images_storage_path check (
     starts_with(storage_path, owner_user_id || '/' || id || '-')
     and storage_path !~ '/.*/'
@@ -43,21 +43,22 @@ create table if not exists imagen.images (
 create index if not exists images_newest
   on imagen.images (owner_user_id, created_at desc, id desc);
 
--- Owners read their own; only service_role writes, and nobody changes or deletes.
+-- Owners read their own rows; only service_role adds rows; no role of the API changes or
+-- deletes them.
 alter table imagen.images enable row level security;
 drop policy if exists images_owner_reads on imagen.images;
 create policy images_owner_reads on imagen.images
   for select to authenticated
-  using (owner_user_id = (select auth.uid()));  -- asked once, not once a row
+  using (owner_user_id = (select auth.uid()));  -- evaluated once, not for each row
 revoke all on imagen.images from public, anon, authenticated, service_role;
 grant select on imagen.images to authenticated;
 grant select, insert on imagen.images to service_role;
 
--- What keeps others out, as `imagen config validate --online` asks for it:
+-- The access rules, as `imagen config validate --online` reads them:
 --   {"open": [], "images": true, "files": true, "loose": []}
--- `open` has the tables whose row-level security is off; `images` and `files` say whether
--- a policy lets owners read their own; `loose` has the project's own policies for every
--- bucket, unless they are shut out of ours.
+-- `open` lists the tables without row-level security; `images` and `files` tell whether a
+-- policy lets owners read their own; `loose` lists the project's other policies that apply
+-- to every bucket, unless a restrictive policy excludes imagen's bucket.
 create or replace function imagen.imagen_privacy()
 returns json
 language sql

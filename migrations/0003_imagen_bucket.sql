@@ -1,4 +1,4 @@
--- The private bucket for the images. Safe to run twice.
+-- The private bucket for the images. Safe to run again.
 begin;
 
 insert into storage.buckets (id, name, public, allowed_mime_types)

@@ -1,6 +1,7 @@
--- Who reads from the bucket. Safe to run twice. A file of its own: storage.objects is not
--- ours, and a project that refuses this has all the rest already; docs/supabase.md says
--- how to do it by hand. (So no comment, no trigger and no ALTER TABLE here.)
+-- The read access to the bucket. Safe to run again. In a file of its own, because
+-- storage.objects belongs to Supabase: if a project refuses this file, everything else is
+-- set up already, and docs/supabase.md describes how to create the policy by hand. (For
+-- the same reason there is no comment, trigger or ALTER TABLE here.)
 begin;
 
 drop policy if exists imagen_generated_owner_reads on storage.objects;
@@ -11,7 +12,7 @@ create policy imagen_generated_owner_reads on storage.objects
     and (storage.foldername(name))[1] = (select auth.uid())::text
   );
 
--- A policy that the project already has may be about every bucket. Not about this one.
+-- An existing policy of the project may apply to every bucket. This excludes imagen's.
 drop policy if exists imagen_generated_owner_only on storage.objects;
 create policy imagen_generated_owner_only on storage.objects
   as restrictive to anon, authenticated

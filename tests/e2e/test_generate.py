@@ -212,11 +212,11 @@ def test_what_is_ignored_is_said_and_recorded(imagen: Imagen, here: Path) -> Non
     run = imagen(*words, "--config", "c.yaml", "--json")
 
     assert run.err.splitlines() == [
-        "imagen: warning: negative is ignored: odd: it takes no negative prompt",
-        "imagen: warning: size 100x100 becomes 96x96: odd: the nearest that it makes",
+        "imagen: warning: negative is ignored: odd takes no negative prompt",
+        "imagen: warning: size 100x100 becomes 96x96: the nearest that odd supports",
     ]
     (note,) = run.objects
-    assert note["ignored"] == {"negative": "odd: it takes no negative prompt"}
+    assert note["ignored"] == {"negative": "odd takes no negative prompt"}
     assert note["adjusted"]["size"]["used"] == "96x96"
     assert (note["width"], note["requested_size"]) == (96, "100x100")
 

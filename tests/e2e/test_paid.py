@@ -119,7 +119,7 @@ def test_what_cannot_be_looked_up_now_is_finished_later(
     assert made.code == 7
     (job,) = customer.jobs
     assert f"imagen resume {job['id']}" in made.err
-    assert "may have been billed, with $0.003" in made.err
+    assert "may have been billed ($0.003)" in made.err
     server.calm()
     resumed = customer.run("resume")
     assert resumed.code == 0

@@ -138,8 +138,8 @@ def test_what_another_backend_cannot_is_said_before_anything_is_sent(
 
     assert run.code == 0
     assert run.err.splitlines() == [
-        "imagen: warning: negative is ignored: plain: it takes no negative prompt",
-        "imagen: warning: size 64x48 becomes 64x64: plain: the nearest that it makes",
+        "imagen: warning: negative is ignored: plain takes no negative prompt",
+        "imagen: warning: size 64x48 becomes 64x64: the nearest that plain supports",
     ]
     strict = ask(*words, "--strict", "-o", "strict/")
     assert strict.code == 2

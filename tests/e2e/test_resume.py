@@ -297,7 +297,7 @@ def test_what_another_process_works_on_is_left_alone(
     assert (all_.code, len(all_.lines)) == (0, 1)
     assert all_.err == "imagen: 1 job is in progress in another process.\n"
     assert (named.code, named.out) == (1, "")
-    assert named.err == f"imagen: {sample_id(2)}: Another process works on it.\n"
+    assert named.err == f"imagen: {sample_id(2)}: Another process is working on it.\n"
 
 
 def test_several_that_resume_at_once_share_the_work(

@@ -8,7 +8,7 @@ import pytest
 
 from tests.e2e.conftest import Process, Start, left_behind
 
-GIVEN_UP = b"without an answer in time"
+GIVEN_UP = b"the backend did not respond in time"
 """What is said of a backend that does not stop within three seconds."""
 
 

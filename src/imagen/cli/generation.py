@@ -140,7 +140,7 @@ def run_generation(
                         print_image(outcome)
                     except BrokenPipeError:
                         # The reader wants no more images: cancel the remaining ones.
-                        # The loop goes on, because those that are under way are stored.
+                        # Continue the loop: images in progress are still stored.
                         pipe_closed = True
                         signals.cancellation.cancel()
                     except ImagenError as error:

@@ -104,7 +104,7 @@ def _report_observed(
         dict(plan.parameter_report.applied),
         dict(plan.parameter_report.adjusted),
     )
-    why = f"{plan.instance.name} reports or sent another one"
+    why = f"{plan.instance.name} reports or returned another value"
     observed: tuple[tuple[str, object, object, object], ...] = (
         ("size", str(plan.size), str(job.size), size),
         ("seed", _requested_seed(plan, job), job.seed, seed),

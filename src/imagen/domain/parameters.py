@@ -53,7 +53,7 @@ class ParameterResolver:
         negative = combine_negatives(self._request.negative, self._request.style)
         if not negative or self._capabilities.negative:
             return self._apply("negative", negative) if negative else ""
-        self._ignore("negative", "it takes no negative prompt")
+        self._ignore("negative", "takes no negative prompt")
         return ""
 
     def resolve_aspect(self, size: Size) -> Size:
@@ -68,7 +68,7 @@ class ParameterResolver:
         if max(used.ratio, aspect.ratio) <= SAME_SHAPE * min(used.ratio, aspect.ratio):
             self._apply("aspect", str(aspect))
         else:
-            self._adjust("aspect", str(aspect), str(used), "the nearest that it makes")
+            self._adjust_size("aspect", aspect, used)
         return used
 
     def resolve_size(self, requested: Size) -> Size:
@@ -77,7 +77,7 @@ class ParameterResolver:
         if used == requested or self._request.fit is not None:
             self._apply("size", str(requested))
         else:
-            self._adjust("size", str(requested), str(used), "the nearest that it makes")
+            self._adjust_size("size", requested, used)
         if self._request.fit is not None:
             self._apply("fit", str(self._request.fit))
         return used
@@ -89,7 +89,7 @@ class ParameterResolver:
         steps = requested or self._instance.steps
         if not self._capabilities.steps:
             if steps:
-                self._ignore("steps", "their number cannot be chosen")
+                self._ignore("steps", "takes no number of steps")
             return None
         return self._apply("steps", steps) if steps else None
 
@@ -171,11 +171,12 @@ class ParameterResolver:
         requested = self._request.seed or (style.seed if style else 0)
         if limit is None:
             if requested:
-                self._ignore("seed", "it takes none, so the image cannot be repeated")
+                self._ignore("seed", "takes no seed, so the image cannot be repeated")
             return self._batches(template)
         first = choose_seed(requested, limit=limit, random_int=random_int)
         if requested not in {0, first}:
-            self._adjust("seed", requested, first, f"it takes seeds up to {limit}")
+            reason = f"{self._instance.name} takes seeds up to {limit}"
+            self._adjust("seed", requested, first, reason)
         else:
             self._apply("seed", first)
         # One call per image, so that each image has its own seed and can be repeated.
@@ -199,9 +200,11 @@ class ParameterResolver:
         return value
 
     def _ignore(self, name: str, why: str) -> None:
-        self._ignored[name] = f"{self._instance.name}: {why}"
+        self._ignored[name] = f"{self._instance.name} {why}"
 
-    def _adjust(self, name: str, requested: object, used: object, why: str) -> None:
-        self._adjusted[name] = Change(
-            requested=requested, used=used, reason=f"{self._instance.name}: {why}"
-        )
+    def _adjust_size(self, name: str, requested: object, used: Size) -> None:
+        reason = f"the nearest that {self._instance.name} supports"
+        self._adjust(name, str(requested), str(used), reason)
+
+    def _adjust(self, name: str, requested: object, used: object, reason: str) -> None:
+        self._adjusted[name] = Change(requested=requested, used=used, reason=reason)

@@ -322,7 +322,7 @@ class _ParameterTransfer:
         self.adjusted["model"] = Change(
             requested=original,
             used=default or "its own",
-            reason=f"{self._name}: it has no such model",
+            reason=f"{self._name} has no such model",
         )
         return None
 
@@ -353,5 +353,5 @@ class _ParameterTransfer:
             if self._same_adapter if known is None else name in known:
                 kept[name] = value
             else:
-                self._ignored[name] = f"{self._name}: it has no such parameter"
+                self._ignored[name] = f"{self._name} has no such parameter"
         return {**kept, **self._overrides.options}

@@ -76,7 +76,7 @@ def attempt(
                     raise Unfinished(
                         f"{failure.message} The backend had accepted the job as "
                         f"{context.reference}.",
-                        hint="It may have been billed, so it is not submitted again.",
+                        hint="It is not submitted again automatically.",
                     ) from failure
                 if not failure.may_have_cost and not accepted:
                     context.set_sending(active=False)
@@ -138,5 +138,5 @@ def _timeout_error(
     suffix = f"; the remote job is {context.reference}" if context.reference else ""
     return Unfinished(
         f"{message} cancelled{suffix}.",
-        hint="It may have been billed, so it is not submitted again.",
+        hint="It is not submitted again automatically.",
     )

@@ -120,7 +120,7 @@ class PreparedCall(msgspec.Struct, frozen=True, kw_only=True):
 
     def fail_unanswered(self, number: int) -> FailedImage:
         """Return the failure of an image whose cancelled call did not end in time."""
-        error = Cancelled("Cancelled without an answer in time.")
+        error = Cancelled("Cancelled; the backend did not respond in time.")
         if self.context.sent:
             _extend_hint(error, _describe_open_call(self.record))
         return self.runner.persist.fail(number, error)

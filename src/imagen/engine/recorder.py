@@ -1,6 +1,6 @@
 """Record every call in the journal, and every image in the history.
 
-A failed write never loses an image: the user gets one warning, and the job goes on.
+A failed write never loses an image: the user gets one warning, and the job continues.
 """
 
 from collections.abc import Callable, Sequence
@@ -170,7 +170,7 @@ class Recorder:
         return False
 
     def warn_once(self, error: JournalError) -> None:
-        """Warn that the call is not recorded, unless that was said before."""
+        """Warn that the call is not recorded, unless the user was warned before."""
         if not self._has_warned:
             self._has_warned = True
             words = " ".join(filter(None, (error.message, error.hint)))

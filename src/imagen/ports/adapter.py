@@ -50,7 +50,8 @@ class Adapter(msgspec.Struct, Generic[OptionsT], frozen=True, kw_only=True):
     Attributes:
         summary: The purpose, in half a line.
         options: The Struct of the adapter's config block. Unknown keys are rejected;
-            each `msgspec.Meta` description becomes a comment in the sample config.
+            error messages describe valid values by the types and `msgspec.Meta`. The
+            sample config shows each `description` of the built-in adapters.
         create: Builds one instance. The return type is the port.
         multiprocess: Whether a server may use the backend in several processes at once;
             False for a backend that holds a model in memory.

@@ -104,7 +104,7 @@ class ResumableBackend(Protocol):
         Raises:
             BackendError: the job failed, or the vendor has deleted it.
             Unfinished: the job is not found; it may belong to another account.
-            Unavailable, Throttled, Unauthorized: the vendor cannot be asked now.
+            Unavailable, Throttled, Unauthorized: the vendor cannot be queried now.
         """
         ...
 
@@ -126,7 +126,7 @@ class LookupBackend(Protocol):
             context: As for `generate`.
 
         Raises:
-            Unavailable, Throttled, Unauthorized: the vendor cannot be asked now.
+            Unavailable, Throttled, Unauthorized: the vendor cannot be queried now.
         """
         ...
 

@@ -263,7 +263,7 @@ def describe_type(kind: object) -> str:
     """Return in plain words which values a type has, such as `a number above 0`.
 
     `shape` in `Meta.extra` replaces the description of the type. A regular expression
-    is never shown: without a `shape`, the example of the field stands for it.
+    is never shown: without a `shape`, the example of the field is used.
     """
     bare, metas = _strip_annotations(kind), _find_metas(kind)
     example = _find_example(kind)
@@ -430,5 +430,5 @@ def _accept_instance(kind: type, value: object) -> object:
 
 
 def _lower_first(text: str) -> str:
-    """Return a sentence as it stands in brackets; an acronym keeps its case."""
+    """Return a sentence as it is written in brackets; an acronym keeps its case."""
     return text[:1].lower() + text[1:] if text[1:2].islower() else text

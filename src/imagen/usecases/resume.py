@@ -147,7 +147,7 @@ class ResumeCalls(msgspec.Struct, frozen=True, kw_only=True):
             return ResumeResult(
                 call_id=call.id, closed=True, note="It was closed in the meantime."
             )
-        note = "Another process works on it."
+        note = "Another process is working on it."
         return ResumeResult(call_id=call.id, closed=False, live=True, note=note)
 
     def _finish(
@@ -256,5 +256,5 @@ class ResumeCalls(msgspec.Struct, frozen=True, kw_only=True):
 def _billing_hint(call: Call) -> str:
     if not call.may_cost:
         return ""
-    amount = "" if call.reserved is None else f", with {format_micros(call.reserved)}"
+    amount = "" if call.reserved is None else f" ({format_micros(call.reserved)})"
     return f"It may have been billed{amount}; it is not submitted again automatically."

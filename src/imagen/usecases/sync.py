@@ -280,8 +280,8 @@ class DeliverPending(msgspec.Struct, frozen=True, kw_only=True):
             for delivery in self._run(due, cancellation, patience=patience):
                 self._report(delivery)
         except ImagenError:
-            # The database cannot be read. The user was told so when the call was
-            # recorded.
+            # The database cannot be read. The user was warned of that when the call
+            # was recorded.
             pass
 
     def _run(

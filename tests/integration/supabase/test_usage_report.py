@@ -120,4 +120,4 @@ def test_a_word_that_it_does_not_know_is_refused(service: Caller) -> None:
     answer = service.report(by=["week", "prompt_sha256"])
 
     assert answer.status_code == 400
-    assert answer.json()["message"] == "Rows cannot be told apart by prompt_sha256."
+    assert answer.json()["message"] == "Rows cannot be grouped by prompt_sha256."

@@ -106,7 +106,9 @@ def test_another_shape_is_an_adjustment() -> None:
 
     assert report.adjusted == {
         "aspect": Change(
-            requested="4:1", used="1536x640", reason="box: the nearest that it makes"
+            requested="4:1",
+            used="1536x640",
+            reason="the nearest that box supports",
         )
     }
     with pytest.raises(Unsupported, match="aspect 4:1 becomes 1536x640"):

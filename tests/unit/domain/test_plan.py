@@ -140,7 +140,8 @@ def test_says_what_is_ignored() -> None:
 
     assert plan.parameter_report.ignored.keys() == {"seed", "steps", "negative"}
     assert all(
-        why.startswith("box: ") for why in plan.parameter_report.ignored.values()
+        why.startswith("box takes no ")
+        for why in plan.parameter_report.ignored.values()
     )
     assert len(plan.parameter_report.warnings()) == 3
     job = plan.jobs[0]
@@ -158,9 +159,11 @@ def test_says_what_is_adjusted() -> None:
 
     assert plan.parameter_report.adjusted == {
         "size": Change(
-            requested="100x100", used="128x128", reason="box: the nearest that it makes"
+            requested="100x100",
+            used="128x128",
+            reason="the nearest that box supports",
         ),
-        "seed": Change(requested=205, used=5, reason="box: it takes seeds up to 100"),
+        "seed": Change(requested=205, used=5, reason="box takes seeds up to 100"),
     }
     assert "size 100x100 becomes 128x128" in plan.parameter_report.warnings()[0]
     assert "seed 205 becomes 5" in plan.parameter_report.warnings()[1]

@@ -236,7 +236,9 @@ def test_records_the_seed_that_the_backend_reports() -> None:
     (image,) = report.stored
     assert image.sidecar.seed == 9
     assert "-9." in image.location
-    assert scene.warnings() == ["seed 5 becomes 9: box reports or sent another one"]
+    assert scene.warnings() == [
+        "seed 5 becomes 9: box reports or returned another value"
+    ]
 
 
 def test_a_seed_that_nobody_can_choose_is_recorded() -> None:

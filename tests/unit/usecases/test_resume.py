@@ -163,7 +163,7 @@ def test_what_is_not_found_stays_open_with_the_words_that_it_may_be_billed() -> 
     (resumed,) = scene.resume(scene.die())
 
     assert not resumed.closed
-    assert "may have been billed, with $0.05" in getattr(resumed.error, "hint", "")
+    assert "may have been billed ($0.05)" in getattr(resumed.error, "hint", "")
     assert len(backend.jobs) == 1
     assert scene.states == ["sent"]
 

@@ -235,6 +235,6 @@ def test_a_warning_is_said_once() -> None:
     scene.run()
 
     assert scene.scene.warnings == [
-        "seed is ignored: a: it takes none, so the image cannot be repeated",
-        "seed is ignored: b: it takes none, so the image cannot be repeated",
+        "seed is ignored: a takes no seed, so the image cannot be repeated",
+        "seed is ignored: b takes no seed, so the image cannot be repeated",
     ]

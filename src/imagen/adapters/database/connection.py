@@ -41,9 +41,9 @@ _PROBLEMS = {
     sqlite3.SQLITE_BUSY: ("is locked by another process", "Try again in a moment."),
     sqlite3.SQLITE_LOCKED: ("is locked by another process", "Try again in a moment."),
     sqlite3.SQLITE_CORRUPT: ("is damaged", ""),
-    sqlite3.SQLITE_NOTADB: ("is damaged, or no database", ""),
+    sqlite3.SQLITE_NOTADB: ("is damaged, or not a database", ""),
     sqlite3.SQLITE_READONLY: ("cannot be written", _PERMISSION),
-    sqlite3.SQLITE_PERM: ("cannot be used by you", _PERMISSION),
+    sqlite3.SQLITE_PERM: ("is not accessible to your user", _PERMISSION),
     sqlite3.SQLITE_CANTOPEN: ("cannot be opened", _PERMISSION),
     sqlite3.SQLITE_FULL: (
         "cannot grow: the disk is full",
@@ -82,7 +82,7 @@ class Database:
 
     @property
     def folder(self) -> Path:
-        """The folder, which is created when first asked for.
+        """The folder, which is created on first access.
 
         Raises:
             JournalError: the folder does not exist and cannot be created.
@@ -368,8 +368,8 @@ def _check_version(connection: sqlite3.Connection, path: Path, *, latest: int) -
         raise _error(path, sqlite3.SQLITE_NOTADB)
     if version > latest:
         raise JournalError(
-            f"{path} is of a newer version of imagen ({version}; this one knows up to "
-            f"{latest}).",
+            f"{path} was written by a newer version of imagen (format {version}; "
+            f"this version supports up to {latest}).",
             hint="Update imagen, or set another folder in $IMAGEN_DATA_DIR.",
         )
     return version

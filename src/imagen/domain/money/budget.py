@@ -66,7 +66,7 @@ class BudgetLimit(msgspec.Struct, frozen=True, kw_only=True):
         left = self.micros - spent - reserved
         if requested <= left:
             return
-        open_jobs = f", {format_micros(reserved)} is reserved for open jobs"
+        open_jobs = f"; {format_micros(reserved)} is reserved for open jobs"
         raise OverBudget(
             f"This may cost {format_micros(requested)}, but the budget {self.label} "
             f"({format_micros(self.micros)}) has {format_micros(max(0, left))} left"

@@ -67,7 +67,7 @@ def describe_open_cost(reserved: int | None) -> str:
     """
     if reserved is None:
         return "It may have been billed."
-    return f"It may have been billed, with {format_usd(micros_to_usd(reserved))}."
+    return f"It may have been billed ({format_usd(micros_to_usd(reserved))})."
 
 
 def describe_final_cost(cost: Cost, *, reserved: int | None) -> str:

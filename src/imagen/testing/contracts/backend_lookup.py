@@ -52,8 +52,6 @@ class LookupContract(Contract):
         """A valid reference of a remote job that does not exist."""
         return "nothing4711"
 
-    # PerModelBackend
-
     def test_says_the_same_of_a_model_every_time(self, backend: ImageBackend) -> None:
         """The capabilities of a model are equal at each call."""
         per_model = _per_model(backend)
@@ -103,8 +101,6 @@ class LookupContract(Contract):
         outcome = outcome_of(lambda: _per_model(backend).capabilities_of("", context))
 
         assert isinstance(outcome, Cancelled) or not context.waits
-
-    # ResumableBackend
 
     def test_returns_an_old_job_as_it_was(
         self, backend: ImageBackend, job: ImageJob
@@ -175,8 +171,6 @@ class LookupContract(Contract):
 
         assert isinstance(second.outcome, Cancelled), second.outcome
         assert cancelled, "`resume` did not cancel the remote job"
-
-    # LookupBackend
 
     def test_finds_the_jobs_that_it_took(
         self, backend: ImageBackend, job: ImageJob

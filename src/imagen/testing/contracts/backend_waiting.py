@@ -114,7 +114,7 @@ class WaitingContract(Contract):
         _cancel_running_job(slow_backend)
 
         assert cancelled_remotely(), (
-            "the vendor was not told to cancel the job, which may go on costing money"
+            "the vendor received no cancel request, so the job may still cost money"
         )
 
     def test_keeps_nothing_from_one_job_to_the_next(

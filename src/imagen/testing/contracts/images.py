@@ -44,7 +44,7 @@ class ImageEditorContract(Contract):
     @pytest.mark.parametrize("media_type", ["image/png", "image/webp"])
     def test_loses_nothing(self, editor: ImageEditor, media_type: str) -> None:
         """PNG and WebP keep every pixel, also transparent ones."""
-        # WebP encoders discard the colour of transparent pixels unless told otherwise.
+        # WebP encoders discard the colour of transparent pixels by default.
         redrawn = editor.redraw(_striped(), media_type=media_type, fit=None, size=None)
 
         assert abbreviate(_pixels(redrawn)) == abbreviate(_pixels(_striped()))

@@ -297,7 +297,8 @@ def test_a_newer_database_is_left_alone(tmp_path: Path) -> None:
     before = (tmp_path / FILE).read_bytes()
 
     for do in everything(tmp_path):
-        assert f"newer version of imagen (7; this one knows up to {LATEST})" in said(do)
+        words = f"(format 7; this version supports up to {LATEST})"
+        assert f"newer version of imagen {words}" in said(do)
 
     assert (tmp_path / FILE).read_bytes() == before
 

@@ -53,7 +53,7 @@ def test_says_what_is_left_and_when_it_begins_anew() -> None:
     error = refusal(limit(DOLLAR), spent=700_000, reserved=250_000, asked=60_000)
 
     assert error.message == (
-        "This may cost $0.06, but the budget day_usd of flux ($1.00) has $0.05 left, "
+        "This may cost $0.06, but the budget day_usd of flux ($1.00) has $0.05 left; "
         "$0.25 is reserved for open jobs."
     )
     assert error.hint == "The next period begins at 2026-11-23 00:00 UTC."

@@ -169,9 +169,6 @@ def resolve_input(graph: WorkflowGraph, text: str) -> NodeInput | None:
     return None
 
 
-# Overrides from the config
-
-
 def _resolve_overrides(
     graph: WorkflowGraph, overrides: BindingOverrides
 ) -> dict[str, tuple[NodeInput, ...]]:
@@ -217,9 +214,6 @@ def _display_node(graph: WorkflowGraph, node: str) -> str:
     return f"{display_name(node)} ({graph.describe_node(node)})"
 
 
-# Outputs
-
-
 def _find_outputs(
     graph: WorkflowGraph,
     override: str | Sequence[str] | None,
@@ -252,9 +246,6 @@ def _resolve_output_override(graph: WorkflowGraph, text: str) -> str:
             f"{graph.source}: binding output: node {text!r} does not exist."
         )
     return node
-
-
-# Workflows with samplers
 
 
 def _bind_samplers(
@@ -371,9 +362,6 @@ def _bind_single_nodes(
         pairs = [pair for node in nodes for pair in find_size_pairs(graph, node)]
         _bind_size(graph, pairs, found, ambiguous)
     return found
-
-
-# Errors
 
 
 def _ambiguity_error(

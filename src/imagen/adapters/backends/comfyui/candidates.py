@@ -68,9 +68,6 @@ def find_literal(
     return [] if target is None else [Candidate((target,), graph.value(target))]
 
 
-# Texts
-
-
 def find_texts(
     graph: WorkflowGraph, sampler: SamplerPass, role: Role
 ) -> list[Candidate]:
@@ -110,9 +107,6 @@ def find_negative_texts(graph: WorkflowGraph, sampler: SamplerPass) -> list[Cand
     positive = set(_collect_inputs(find_texts(graph, sampler, "positive")))
     candidates = find_texts(graph, sampler, "negative")
     return [each for each in candidates if positive.isdisjoint(each.inputs)]
-
-
-# Sampler settings
 
 
 def find_guidance(graph: WorkflowGraph, sampler: SamplerPass) -> list[Candidate]:
@@ -172,9 +166,6 @@ def find_models(graph: WorkflowGraph, sampler: SamplerPass) -> list[Candidate]:
         for name in MODEL_FILES:
             candidates.extend(find_literal(graph, node, name, "string"))
     return candidates
-
-
-# Size and batch
 
 
 def find_size_pairs(graph: WorkflowGraph, node: str) -> Iterator[Candidate]:

@@ -43,9 +43,6 @@ class _ErrorResponse(msgspec.Struct, frozen=True):
     node_errors: object = None
 
 
-# Rejected prompts
-
-
 def explain_refusal(answer: bytes, graph: ApiWorkflow) -> str:
     """Return why a prompt was rejected, in one or more sentences."""
     try:
@@ -202,9 +199,6 @@ def _explain_general_error(error: object, graph: ApiWorkflow) -> str:
     return f"{remove_paths(found.message or found.type).rstrip('.')}."
 
 
-# Failed prompts
-
-
 class ErrorExplanation(msgspec.Struct, frozen=True):
     """A failure as a sentence, and a hint on what to do."""
 
@@ -231,9 +225,6 @@ def explain_failure(error: ErrorData, graph: ApiWorkflow) -> ErrorExplanation:
 def _is_out_of_memory(kind: str, reason: str) -> bool:
     text = f"{kind} {reason}".lower()
     return "outofmemory" in text or "out of memory" in text or kind == "MemoryError"
-
-
-# Text
 
 
 def remove_paths(text: str) -> str:

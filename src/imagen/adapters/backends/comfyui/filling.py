@@ -98,9 +98,6 @@ def _apply_prefix(workflow: Workflow, prefix: str) -> dict[NodeInput, object]:
     return {target: prefix for target in targets if graph.value(target) is not None}
 
 
-# Options
-
-
 def _apply_option(
     workflow: Workflow, name: str, value: object
 ) -> dict[NodeInput, object]:

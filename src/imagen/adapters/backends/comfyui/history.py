@@ -91,9 +91,6 @@ def _read_step(data: ProgressData) -> tuple[int, int] | None:
     return (min(total, max(0, int(data.value))), total) if total >= 1 else None
 
 
-# The queue
-
-
 class QueueResponse(msgspec.Struct, frozen=True):
     """The running and pending items, undecoded: each contains a whole graph."""
 
@@ -194,9 +191,6 @@ def _decode_prompt(item: msgspec.Raw) -> _QueuedPrompt:
 
 def _decode_item(item: msgspec.Raw) -> _Item:
     return msgspec.json.decode(item, type=_Item)
-
-
-# The history
 
 
 class HistoryStatus(msgspec.Struct, frozen=True):

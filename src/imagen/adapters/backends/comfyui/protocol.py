@@ -45,9 +45,6 @@ class PromptAccepted(msgspec.Struct, frozen=True):
     node_errors: object = None
 
 
-# WebSocket text messages
-
-
 class ExecInfo(msgspec.Struct, frozen=True):
     """Number of prompts that run or wait."""
 
@@ -215,9 +212,6 @@ def extract_files(output: object) -> tuple[OutputFile, ...]:
         except msgspec.ValidationError:
             continue
     return tuple(files)
-
-
-# WebSocket binary messages
 
 
 class PreviewFrame(msgspec.Struct, frozen=True):

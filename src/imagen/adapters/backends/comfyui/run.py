@@ -143,8 +143,6 @@ class JobRun:
         except Cancelled as error:
             raise self._cancel(error) from error
 
-    # Submission
-
     def _submit(self) -> None:
         extra: dict[str, object] = {SENT_AT_KEY: self._clock.now().timestamp()}
         if self._listener.live:
@@ -281,8 +279,6 @@ class JobRun:
             f"{unfinished.message} The server does not have the job."
         ) from unfinished
 
-    # Polling
-
     def _poll(self) -> None:
         self._listener.reconnect()
         found = self._search()
@@ -374,8 +370,6 @@ class JobRun:
         self._listener.reconnect()
         self._submit()
 
-    # Result
-
     def _collect_files(self) -> list[OutputFile]:
         """Return the files of a successful job.
 
@@ -407,7 +401,7 @@ class JobRun:
         return [file for node in self._outputs for file in files.get(node, ())]
 
     def _complete_state(self) -> None:
-        """Read from the history what lost messages would have told."""
+        """Read from the history what the lost messages contained."""
         self._state.finished = False
         found = self._search()
         self._state.finished = True
@@ -415,8 +409,6 @@ class JobRun:
             self._state.apply_history(found)
         elif self._state.outcome is None:
             raise Unfinished(f"{self._server.name} does not report how the job ended.")
-
-    # Cancellation
 
     def _cancel(self, error: Cancelled) -> Cancelled:
         return Cancelled(error.message, settled=self._cancel_and_confirm())

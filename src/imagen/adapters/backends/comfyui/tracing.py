@@ -72,9 +72,6 @@ class SamplerPass(msgspec.Struct, frozen=True, kw_only=True):
     method: str
 
 
-# Values
-
-
 def trace_literal(
     graph: WorkflowGraph, start: NodeInput, kind: ValueKind
 ) -> NodeInput | None:
@@ -154,9 +151,6 @@ def _matches_kind(value: object, kind: ValueKind) -> bool:
     return isinstance(value, int | float)
 
 
-# Outputs and image inputs
-
-
 def find_output_candidates(graph: WorkflowGraph) -> list[str]:
     """Return the nodes that save images; else those that preview or receive them."""
     receivers = [node for node in graph.nodes if _find_image_source(graph, node)]
@@ -210,9 +204,6 @@ def find_image_inputs(
         and node.class_type.startswith("LoadImage")
         and isinstance(node.inputs.get("image"), str)
     )
-
-
-# Samplers
 
 
 def is_sampler(graph: WorkflowGraph, node: str) -> bool:
@@ -279,9 +270,6 @@ def _passthrough_link(graph: WorkflowGraph, link: Link) -> Link | None:
     if "reroute" in node.class_type.lower() and len(links) == 1:
         return links[0][1]
     return None
-
-
-# Text encoders
 
 
 def find_text_encoders(
@@ -353,9 +341,6 @@ def list_text_inputs(graph: WorkflowGraph, node: str, role: Role) -> Iterator[st
             yield from negative
             return
     yield from texts(POSITIVE_TEXTS)
-
-
-# Models and latents
 
 
 def trace_model(graph: WorkflowGraph, sampler: SamplerPass) -> Iterator[str]:

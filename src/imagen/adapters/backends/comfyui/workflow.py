@@ -185,9 +185,6 @@ def display_path(path: str) -> str:
     return display_name(path if short else "…" + path[1 - MAX_NAME_LENGTH :])
 
 
-# Reading
-
-
 def _read_built_in(name: str) -> bytes | None:
     if name not in BUILT_IN:
         return None
@@ -242,9 +239,6 @@ def _read_integer(graph: WorkflowGraph, targets: tuple[NodeInput, ...]) -> int |
     return None
 
 
-# Model files
-
-
 def _replace_files(graph: WorkflowGraph, files: Mapping[str, str]) -> WorkflowGraph:
     nodes = dict(graph.nodes)
     for key, name in files.items():
@@ -293,9 +287,6 @@ def _read_files(graph: WorkflowGraph) -> dict[str, str]:
         for key, targets in _group_file_inputs(graph).items()
         for target in targets
     }
-
-
-# Capabilities
 
 
 def _read_model(workflow: Workflow) -> str:

@@ -95,8 +95,6 @@ class ReplicateClient:
         """Close the HTTP client."""
         self._client.close()
 
-    # Predictions
-
     def create_prediction(
         self, path: str, body: bytes, *, wait: int, cancel_after: int
     ) -> Prediction:
@@ -168,8 +166,6 @@ class ReplicateClient:
         response = self._get("predictions", {"cursor": cursor} if cursor else {})
         return self._decode(response, PredictionPage), response.headers
 
-    # Models
-
     def describe_model(self, target: Target) -> ModelDescription:
         """Return Replicate's description of a model.
 
@@ -202,8 +198,6 @@ class ReplicateClient:
             ImagenError: the token is invalid, or the account cannot be read now.
         """
         return self._get_decoded("account", AccountInfo)
-
-    # Files
 
     def upload_file(
         self, name: str, content: bytes, *, media_type: str

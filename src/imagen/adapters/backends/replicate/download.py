@@ -152,8 +152,8 @@ class Downloader:
         if self._is_api_private() and (same or not self._is_public_host(host)):
             return parts
         raise BackendError(
-            f"The model returned an image at {parts.scheme}://{host}, from where imagen"
-            " downloads nothing.",
+            f"The model returned an image at {parts.scheme}://{host}, and imagen does"
+            " not download from there.",
             hint="Images are downloaded over https from public addresses only.",
         )
 

@@ -174,8 +174,6 @@ class PredictionRun:
         except Cancelled as stopped:
             return self._cancel(stopped)
 
-    # Polling
-
     def _poll(self) -> None:
         """Poll until all output files are there."""
         pause = FIRST_POLL_INTERVAL
@@ -274,8 +272,6 @@ class PredictionRun:
         note = "drawing" if status == "processing" else status
         self._context.progress(self._fraction, note, steps=bar.steps if bar else None)
 
-    # Downloads
-
     def _download_all(self) -> list[bytes]:
         """Return the content of the output files.
 
@@ -368,8 +364,6 @@ class PredictionRun:
                 "inputs": _list_recorded_inputs(prediction, self._job),
             },
         )
-
-    # Cancellation
 
     def _cancel_submission(
         self, call: BackgroundCall[Prediction], stopped: Cancelled

@@ -161,26 +161,26 @@ def read_fields(schema: object) -> tuple[Field, ...]:
     )
 
 
-def _read_field(name: str, said: Mapping[str, object], *, required: bool) -> Field:
-    kind = said.get("type")
+def _read_field(name: str, spec: Mapping[str, object], *, required: bool) -> Field:
+    kind = spec.get("type")
     return Field(
         name=name,
         kind=_KINDS.get(kind, "any") if isinstance(kind, str) else "any",
-        choices=tuple(as_list(said.get("enum"))),
-        lowest=as_number(said.get("minimum")),
-        highest=as_number(said.get("maximum")),
-        max_items=_as_count(said.get("maxItems")),
-        default=said.get("default"),
+        choices=tuple(as_list(spec.get("enum"))),
+        lowest=as_number(spec.get("minimum")),
+        highest=as_number(spec.get("maximum")),
+        max_items=_as_count(spec.get("maxItems")),
+        default=spec.get("default"),
         required=required,
-        note=as_line(said.get("description"), longest=_LONGEST_DESCRIPTION),
+        note=as_line(spec.get("description"), longest=_LONGEST_DESCRIPTION),
     )
 
 
-def _resolve(said: object, schemas: Mapping[str, object]) -> Mapping[str, object]:
+def _resolve(spec: object, schemas: Mapping[str, object]) -> Mapping[str, object]:
     """Return a property with its references resolved."""
     # Replicate puts the choices of an input into a schema of their own. Of several
     # alternatives the first that is not null is used: null marks an optional input.
-    found = dict(as_mapping(said))
+    found = dict(as_mapping(spec))
     for key in ("allOf", "anyOf", "oneOf"):
         for part in as_list(found.pop(key, None)):
             more = _resolve(part, schemas)
@@ -195,8 +195,8 @@ def _resolve(said: object, schemas: Mapping[str, object]) -> Mapping[str, object
     return found
 
 
-def _sort_key(said: object) -> float:
-    order = as_number(as_mapping(said).get("x-order"))
+def _sort_key(spec: object) -> float:
+    order = as_number(as_mapping(spec).get("x-order"))
     return float("inf") if order is None else order
 
 

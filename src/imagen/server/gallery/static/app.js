@@ -37,8 +37,6 @@ let filters = {};
 const deletedFrom = new Map();
 let stale = true;
 
-// Routes
-
 function route() {
   const [path, query = ""] = location.hash.replace(/^#/, "").split("?", 2);
   const [, view = "", id = ""] = path.split("/");
@@ -129,8 +127,6 @@ async function onDeleted(id) {
   }
 }
 
-// Filters
-
 function choose(control, value) {
   if (control.tagName === "SELECT" && value && ![...control.options].some((each) => each.value === value)) {
     control.append(h("option", { value }, value));
@@ -189,8 +185,6 @@ function updateCount() {
     empty.replaceChildren(h("p", {}, "No images yet."), h("a", { class: "button", href: "#/make" }, "Generate one"));
   }
 }
-
-// Session and theme
 
 async function showSession() {
   const session = await fetchJson("/gallery/api/session");
