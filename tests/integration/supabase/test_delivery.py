@@ -8,7 +8,7 @@ import pytest
 from tests.integration.supabase.machine import Machine, missing_or_twice, nobody
 from tests.integration.supabase.project import SupabaseProject
 
-LATE = "It took longer than 3 s."
+LATE = "took longer than 3 s."
 USAGE, IMAGES = "imagen: usage: ", "imagen: cloud sync: "
 FOX = ("--seed", "7", "-o", "fox.png")
 
