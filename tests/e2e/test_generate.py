@@ -42,9 +42,9 @@ def test_an_aspect_ratio_replaces_the_size(ask: Ask, here: Path, flag: str) -> N
 @pytest.mark.parametrize(
     ("words", "fragment"),
     [
-        (("--aspect", "0:1"), "'0:1' is not an aspect ratio. Write WIDTH:HEIGHT, such"),
-        (("--aspect", "16"), "'16' is not an aspect ratio."),
-        (("--size", "16:0"), "'16:0' is not an aspect ratio."),
+        (("--aspect", "0:1"), "Invalid aspect ratio '0:1'. Use WIDTH:HEIGHT"),
+        (("--aspect", "16"), "Invalid aspect ratio '16'."),
+        (("--size", "16:0"), "Invalid aspect ratio '16:0'."),
         (
             ("--aspect", "9000:1"),
             "An aspect ratio of 9000:1 makes",

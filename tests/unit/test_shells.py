@@ -1,5 +1,6 @@
 """The commands and the Python functions take the same parameters."""
 
+from collections.abc import Callable
 from inspect import signature
 
 import pytest
@@ -151,3 +152,22 @@ def test_every_kind_of_error_is_public() -> None:
     internal = {"NameTaken", "ReferenceTaken", "UsageError"}
 
     assert ours - internal <= set(imagen.__all__)
+
+
+@pytest.mark.parametrize("function", [imagen.generate, imagen.rerun, imagen.sweep])
+def test_a_signature_shows_types_and_no_declarations(
+    function: Callable[..., object],
+) -> None:
+    assert "ParameterInfo" not in str(signature(function))
+
+
+def test_the_docstring_has_units_forms_and_defaults() -> None:
+    text = " ".join((imagen.generate.__doc__ or "").split())
+
+    for fact in ("US dollars", "in seconds", "`(1536, 768)`", "else 1024x1024", "crop"):
+        assert fact in text, fact
+
+
+def test_an_unknown_parameter_is_named_with_its_function() -> None:
+    with pytest.raises(TypeError, match=r"generate\(\) got an unexpected .* 'fail'"):
+        imagen.generate("a cat", fail=1)  # type: ignore[call-overload]

@@ -199,6 +199,6 @@ def sweep(
             contact sheet.
         ImagenError: another error; nothing was sent.
     """
-    check_names(parameters, SweepArguments)
+    check_names("sweep", parameters, SweepArguments)
     with Studio(config=config) as studio:
         return studio._sweep(prompt, parameters)  # noqa: SLF001 - same package

@@ -104,7 +104,7 @@ class SweepArguments(RunOptions, SweepParameters, total=False):
     ]
 
 
-def check_names(given: RunOptions, kind: type) -> None:
+def check_names(function: str, given: RunOptions, kind: type) -> None:
     """Reject unknown keyword arguments.
 
     Python does not check arguments that are passed on as `**parameters`.
@@ -114,7 +114,9 @@ def check_names(given: RunOptions, kind: type) -> None:
     """
     unknown = sorted(given.keys() - kind.__annotations__.keys())
     if unknown:
-        raise TypeError(f"unexpected keyword argument {unknown[0]!r}")
+        raise TypeError(
+            f"{function}() got an unexpected keyword argument {unknown[0]!r}"
+        )
 
 
 def document(kind: type, *, defaults: bool = True) -> Callable[[Function], Function]:
@@ -139,10 +141,17 @@ def document(kind: type, *, defaults: bool = True) -> Callable[[Function], Funct
                     name,
                     Parameter.KEYWORD_ONLY,
                     default=info.default if defaults or not known else None,
-                    annotation=get_args(annotation)[0] if known else annotation,
+                    # The values without `ParameterInfo`, which would fill the page.
+                    annotation=get_args(annotation)[0]
+                    if hasattr(annotation, "__metadata__")
+                    else annotation,
                 )
             )
-            lines.append(f"        {name}: {info.help}")
+            default = info.rerun_default if not defaults else ""
+            default = default or info.default_help
+            sentences = [info.help, info.python_help]
+            sentences.append(f"Default: {default}." if default else "")
+            lines.append(f"        {name}: {' '.join(filter(None, sentences))}")
         plain = signature(function)
         others = [p for p in plain.parameters.values() if p.kind != p.VAR_KEYWORD]
         function.__signature__ = plain.replace(parameters=[*others, *keywords])  # type: ignore[attr-defined]

@@ -185,7 +185,7 @@ class Studio:
         count: int | None,
         parameters: RerunArguments,
     ) -> Image | Images:
-        check_names(parameters, RerunArguments)
+        check_names("rerun", parameters, RerunArguments)
         prepare = build_rerun(self._runtime)
         source = prepare.find_source(
             str(image.path) if isinstance(image, Image) else fspath(image)
@@ -261,7 +261,7 @@ class Studio:
         parameters: Parameters,
         listen: Listener = ignore_event,
     ) -> tuple[GenerateImages, GenerationRequest]:
-        check_names(parameters, Parameters)
+        check_names("generate", parameters, Parameters)
         number = 1 if count is None else count
         request = build_request(
             self._runtime,

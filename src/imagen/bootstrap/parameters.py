@@ -39,8 +39,10 @@ class ParameterInfo(msgspec.Struct, frozen=True, kw_only=True):
         kind: The kind of value that a flag parses.
         group: The section of `--help`.
         default: The value if the parameter is not given.
+        python_help: The forms of the value in Python, if they are not obvious.
         default_help: The default in words, where it depends on the config.
         rerun_default: The default of `imagen rerun`, in words.
+        sweep_default: The default of `imagen sweep`, in words.
         metavar: The placeholder for the value in `--help`.
         flag: The name of the flag, if it is not the name of the parameter.
         sweepable: True if a sweep takes several values.
@@ -53,8 +55,10 @@ class ParameterInfo(msgspec.Struct, frozen=True, kw_only=True):
     kind: Kind = "text"
     group: Literal["Image", "Generation", "Output"] = "Generation"
     default: object = None
+    python_help: str = ""
     default_help: str = ""
     rerun_default: str = ""
+    sweep_default: str = ""
     metavar: str = ""
     flag: str = ""
     sweepable: bool = False
@@ -70,6 +74,7 @@ class SharedParameters(TypedDict, total=False):
         Sequence[ImageSource] | None,
         ParameterInfo(
             help="Reference images, if the backend accepts any.",
+            python_help="Paths, or the content of files as bytes.",
             kind="files",
             group="Image",
             rerun_default="the same images",
@@ -90,7 +95,7 @@ class SharedParameters(TypedDict, total=False):
     timeout: Annotated[
         float | None,
         ParameterInfo(
-            help="Time limit for one image; then its job is cancelled.",
+            help="Time limit for one image in seconds; then its job is cancelled.",
             kind="number",
             default_help="the backend's, else 600",
             metavar="SECONDS",
@@ -107,8 +112,8 @@ class SharedParameters(TypedDict, total=False):
     max_cost: Annotated[
         float | str | Decimal | None,
         ParameterInfo(
-            help="Fail if the images may cost more than this, or if the cost is"
-            " unknown.",
+            help="Fail if the images may cost more than this many US dollars, or if the"
+            " cost is unknown.",
             kind="dollars",
             metavar="USD",
         ),
@@ -116,7 +121,8 @@ class SharedParameters(TypedDict, total=False):
     fit: Annotated[
         Literal["crop", "pad", "resize"] | None,
         ParameterInfo(
-            help="Change the image to the exact size if the backend cannot make it.",
+            help="Change the image to the exact size if the backend cannot make it:"
+            " crop, pad or resize it.",
             kind="choice",
             group="Output",
         ),
@@ -130,6 +136,7 @@ class RerunParameters(SharedParameters, total=False):
         str | tuple[int, int] | Size | None,
         ParameterInfo(
             help="Width and height, 16 to 16384, or an aspect ratio such as 16:9.",
+            python_help='`"1536x768"`, `(1536, 768)` or `"16:9"`.',
             group="Image",
             default_help="the style's, the backend's, else 1024x1024",
             rerun_default="the requested size of the image",
@@ -160,6 +167,7 @@ class RerunParameters(SharedParameters, total=False):
             group="Image",
             default=0,
             rerun_default="the seed of the image",
+            sweep_default="one seed, drawn for all combinations",
             metavar="N",
             sweepable=True,
             http_name="seed",

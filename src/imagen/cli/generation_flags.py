@@ -127,6 +127,23 @@ class OutputFlags:
 
 
 @dataclass(frozen=True, kw_only=True)
+class SweepOutputFlags(OutputFlags):
+    """The same flags for a sweep, whose images do not fit into one file or pipe."""
+
+    output: Annotated[
+        PathWord | None,
+        Parameter(
+            alias="-o",
+            group=OUTPUT_GROUP,
+            metavar="PATH",
+            allow_leading_hyphen=True,
+            help="A folder, or a file name that gets a number for each image."
+            " [default: named by the config's template]",
+        ),
+    ] = None
+
+
+@dataclass(frozen=True, kw_only=True)
 class RunFlags:
     """The flags of generate and rerun that say how to run the generation."""
 
@@ -269,6 +286,8 @@ def _describe(info: ParameterInfo, command: str, *, several: bool) -> str:
     default = info.default_help
     if command == "rerun":
         default = info.rerun_default or default
+    elif command == "sweep":
+        default = info.sweep_default or default
     sentences = [info.help]
     if info.kind == "pairs":
         sentences.append("The value is typed as in YAML.")

@@ -12,7 +12,7 @@ from imagen.bootstrap.requests import build_sweep_requests, parse_max_cost
 from imagen.bootstrap.runtime import Runtime
 from imagen.cli import exit_codes
 from imagen.cli.generation import run_generation
-from imagen.cli.generation_flags import EstimateFlag, OutputFlags, SweepFlags
+from imagen.cli.generation_flags import EstimateFlag, SweepFlags, SweepOutputFlags
 from imagen.cli.output import (
     Output,
     build_event_listener,
@@ -42,7 +42,7 @@ def sweep(
     prompt: Annotated[str, Parameter(allow_leading_hyphen=True)],
     /,
     *,
-    output: Annotated[OutputFlags, FLATTEN] = OutputFlags(),
+    output: Annotated[SweepOutputFlags, FLATTEN] = SweepOutputFlags(),
     no_sheet: Annotated[
         bool, Parameter(group=OUTPUT_GROUP, show_default=False)
     ] = False,

@@ -117,7 +117,7 @@ def expand_template(template: str, facts: NameFacts) -> str:
     if filled.startswith("/") or any(part in {"", ".", ".."} for part in parts):
         raise InvalidRequest(
             f"The naming template {template!r} points outside of the output folder.",
-            hint="Use a relative path without '..' and empty parts.",
+            hint="Use a relative path without '..' or empty parts.",
         )
     if "\0" in filled:
         raise InvalidRequest("The naming template contains a NUL character.")

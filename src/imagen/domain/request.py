@@ -65,8 +65,8 @@ class AspectRatio(msgspec.Struct, frozen=True):
         found = _ASPECT_RATIO.fullmatch(text.strip()) if isinstance(text, str) else None
         if found is None or not float(found[1]) or not float(found[2]):
             raise InvalidRequest(
-                f"{text!r} is not an aspect ratio.",
-                hint="Write WIDTH:HEIGHT, such as 16:9.",
+                f"Invalid aspect ratio {text!r}.",
+                hint="Use WIDTH:HEIGHT, up to 99999 each, such as 16:9.",
             )
         return cls(float(found[1]), float(found[2]))
 

@@ -305,7 +305,6 @@ def test_an_aspect_ratio_replaces_the_size(
     "fields",
     [
         {"size": "16:0"},
-        {"aspect_ratio": "16:0"},
         {"aspect_ratio": "5000:1"},
         {"size": "64x64", "aspect_ratio": "16:9"},
     ],
@@ -316,6 +315,26 @@ def test_an_invalid_aspect_ratio_is_refused(
     answer = client.post(GENERATIONS, json={"prompt": "a cat", **fields})
 
     assert answer.status_code == 400, answer.text
+
+
+@pytest.mark.parametrize("ratio", ["0:1", "16:0", "x", "64x64"])
+def test_an_invalid_aspect_ratio_names_its_field(
+    client: httpx.Client, ratio: str
+) -> None:
+    answer = client.post(GENERATIONS, json={**ASKED, "aspect_ratio": ratio})
+
+    error = answer.json()["error"]
+    assert answer.status_code == 400
+    assert (error["code"], error["param"]) == ("invalid_value", "aspect_ratio")
+
+
+@pytest.mark.parametrize("value", ["", "auto", None])
+def test_an_aspect_ratio_may_be_left_to_the_server(
+    client: httpx.Client, value: str | None
+) -> None:
+    answer = client.post(GENERATIONS, json={**ASKED, "aspect_ratio": value})
+
+    assert answer.status_code == 200, answer.text
 
 
 def test_up_to_50_unknown_fields_are_short_warnings(

@@ -48,6 +48,8 @@ PLUGIN = """
                 raise StopIteration
             if os.path.exists("exit"):
                 raise SystemExit(3)
+            if os.path.exists("crash"):
+                os._exit(9)
             if os.path.exists("lost"):
                 raise Misconfigured("/models is not there")
             return self._mock.capabilities()
@@ -68,6 +70,8 @@ PLUGIN = """
 
 
     def create(options, context):
+        with open("created", "a") as log:
+            print(os.getpid(), file=log)
         return Told(build(options, context))
 
 
@@ -278,6 +282,25 @@ def test_system_exit_in_capabilities_does_not_end_the_server(
 
     running.config.with_name(error).unlink()
     assert ask(running).status_code == 200
+
+
+def test_a_crash_in_capabilities_ends_a_worker_and_not_the_server(told: Any) -> None:
+    running = told("many")
+    running.config.with_name("crash").touch()
+
+    assert code_of(ask(running)) == (502, "interrupted")
+
+    running.config.with_name("crash").unlink()
+    assert ask(running).status_code == 200
+
+
+def test_a_backend_for_one_process_is_built_once(told: Any) -> None:
+    running = told("one")
+
+    assert [ask(running).status_code for _ in range(3)] == [200] * 3
+
+    created = running.config.with_name("created").read_text().split()
+    assert created == [str(pid) for pid in workers_of(running)]
 
 
 def test_paid_images_of_a_dead_worker_are_fetched(

@@ -139,10 +139,10 @@ def test_fit_reaches_the_exact_shape() -> None:
     ],
 )
 def test_a_ratio_is_two_numbers_above_0(text: str) -> None:
-    with pytest.raises(InvalidRequest, match="not an aspect ratio") as raised:
+    with pytest.raises(InvalidRequest, match="Invalid aspect ratio") as raised:
         AspectRatio.parse(text)
 
-    assert raised.value.hint == "Write WIDTH:HEIGHT, such as 16:9."
+    assert raised.value.hint == "Use WIDTH:HEIGHT, up to 99999 each, such as 16:9."
 
 
 @pytest.mark.parametrize("aspect", ["5000:1", "1:5000", "99999:0.0001"])

@@ -206,7 +206,7 @@ def _estimate(item: WorkItem, runtime: Runtime) -> CostEstimate:
         caller=item.caller,
         count=item.request.count,
     )
-    plan = use_case.plan(item.request)
+    plan = use_case.plan(item.resolve(use_case))
     cost = estimate_plan(plan)
     return CostEstimate(
         backend=cost.backend,

@@ -1,23 +1,20 @@
 """Turn the fields of an HTTP request into a `GenerationRequest`."""
 
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import cast
 
-from imagen.bootstrap.generation import RequestContext, build_generate
 from imagen.bootstrap.output import OutputOptions
 from imagen.bootstrap.parameters import PARAMETERS, RequestParameters
 from imagen.bootstrap.requests import build_request, parse_parameter
 from imagen.bootstrap.runtime import Runtime
 from imagen.domain.errors import InvalidRequest
-from imagen.domain.events import ignore_event
 from imagen.domain.reference import ReferenceImage
 from imagen.domain.size import Size
 from imagen.server.errors import ErrorResponse
-from imagen.server.http.schemas import SIZE, ImageFields
-from imagen.server.workers.work_item import WorkItem
+from imagen.server.http.schemas import SIZE, ImageFields, KnownFields
+from imagen.server.workers.work_item import OptionalParameter, WorkItem
 from imagen.settings.model import ServeSettings, Settings
-from imagen.usecases.generate import GenerateImages
 
 AUTO = "auto"
 
@@ -35,6 +32,8 @@ _ALIASES: Mapping[str, tuple[str, ...]] = {
     "guidance_scale": ("guidance", "cfg", "cfg_scale"),
     "output_compression": ("output_quality",),
 }
+# OpenAI's clients send `auto` for a default; in other fields it is a value.
+_AUTO_PARAMETERS = {"size", "aspect"}
 # OpenAI's values for DALL-E 3: clients that send them must not get a 404.
 _OPENAI_STYLES = {"vivid", "natural"}
 
@@ -91,6 +90,9 @@ def check_limits(
             )
     if fields.size and fields.size != AUTO:
         _check_size(fields.size, limits)
+    for name, info in PARAMETERS.items():
+        if info.http_name and info.http_name not in KnownFields.__struct_fields__:
+            _check_parameter(name, info.http_name, getattr(fields, info.http_name))
     if fields.background == "transparent" and fields.output_format == "jpeg":
         raise ErrorResponse(
             400,
@@ -109,9 +111,7 @@ def build_work_item(
     images: Sequence[ReferenceImage] = (),
     mask: ReferenceImage | None = None,
 ) -> WorkItem:
-    """Return the work item of a request; may ask the backend over the network.
-
-    A backend with several models may have to look up what a model supports.
+    """Return the work item of a request, without a look at the backend.
 
     Args:
         fields: The known fields, without files.
@@ -122,26 +122,14 @@ def build_work_item(
         mask: The mask of the first reference image.
 
     Raises:
-        ErrorResponse: the backend, model or style does not exist (404).
-        ImagenError: the request is invalid, or the backend cannot be used.
+        ErrorResponse: the backend or style does not exist (404).
+        ImagenError: the request is invalid.
     """
     settings = runtime.settings
-    backend, backend_model = parse_model(settings, fields.model)
+    backend, model = parse_model(settings, fields.model)
     media_type = fields.output_format and f"image/{fields.output_format}"
-    output = OutputOptions(format=media_type)
     count = fields.n or 1
-    use_case = build_generate(
-        runtime,
-        backend,
-        output=output,
-        count=count,
-        # The worker looks up the capabilities again, and reports the warnings.
-        listen=ignore_event,
-        context=RequestContext(caller=caller),
-    )
-    model = _select_model(backend_model, use_case)
-    known = use_case.capabilities(model or "").parameters
-    options, unsupported = _split_options(fields, known)
+    unsupported: dict[str, str] = {}
     for name in ("user", "safety_identifier"):
         if getattr(fields, name):
             unsupported[name] = "imagen does not forward it"
@@ -153,19 +141,21 @@ def build_work_item(
             raise _unknown_style(style, settings)
         unsupported["style"] = f"the config has no style {style!r}"
         style = None
+    given = {
+        name: getattr(fields, info.http_name)
+        for name, info in PARAMETERS.items()
+        if info.http_name
+    }
     parameters = cast(
         "RequestParameters",
         {
             # Forms send an empty text for a field that is not filled in.
-            name: getattr(fields, info.http_name) or None
-            for name, info in PARAMETERS.items()
-            if info.http_name
+            name: None if value == AUTO and name in _AUTO_PARAMETERS else value or None
+            for name, value in given.items()
         },
     )
     parameters["style"] = style
-    parameters["size"] = None if fields.size in {"", AUTO} else fields.size
     parameters["model"] = model
-    parameters["set"] = options
     parameters["images"] = images
     parameters["mask"] = mask
     request = build_request(
@@ -178,8 +168,9 @@ def build_work_item(
     return WorkItem(
         backend=backend,
         request=request,
+        optional=tuple(_list_optional(fields)),
         caller=caller,
-        output=output,
+        output=OutputOptions(format=media_type),
         live=bool(fields.stream and fields.partial_images),
     )
 
@@ -199,40 +190,25 @@ def _check_size(text: str, limits: ServeSettings) -> None:
         )
 
 
-def _select_model(model: str | None, use_case: GenerateImages) -> str | None:
-    """Return the model; None if it is the backend's default."""
-    capabilities = use_case.backend.capabilities()
-    if model is None or model == capabilities.model:
-        return None
-    if capabilities.models is not None and model not in capabilities.models:
+def _check_parameter(name: str, field: str, value: str | None) -> None:
+    """Check a field that has no type of its own in `KnownFields`."""
+    if value in {None, "", AUTO}:
+        return
+    try:
+        parse_parameter(name, value)
+    except InvalidRequest as error:
         raise ErrorResponse(
-            404,
-            f"{use_case.instance.name} has no model {model[:80]!r}. "
-            "`GET /v1/models` lists the available models.",
-            param="model",
-            code="model_not_found",
-        )
-    return model
+            400, f"{error.message} {error.hint}", param=field, code="invalid_value"
+        ) from error
 
 
-def _split_options(
-    fields: ImageFields, parameters: Mapping[str, str] | None
-) -> tuple[dict[str, object], dict[str, str]]:
-    """Return options for the backend, and unsupported fields with the reason."""
-    options: dict[str, object] = {}
-    unsupported: dict[str, str] = {}
+def _list_optional(fields: ImageFields) -> Iterator[OptionalParameter]:
+    """Yield the fields that become parameters of backends that have them."""
     for field in _BACKEND_PARAMETERS:
         value = getattr(fields, field, None)
-        if value in {None, "", AUTO}:
-            continue
-        names = (field, *_ALIASES.get(field, ()))
-        # None: the backend accepts any parameter.
-        name = next((n for n in names if parameters is None or n in parameters), None)
-        if name is None:
-            unsupported[field] = "the backend has no such parameter"
-        else:
-            options[name] = value
-    return options, unsupported
+        if value not in {None, "", AUTO}:
+            names = (field, *_ALIASES.get(field, ()))
+            yield OptionalParameter(field=field, names=names, value=value)
 
 
 def _shorten(name: str) -> str:

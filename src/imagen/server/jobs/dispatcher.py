@@ -114,8 +114,8 @@ class RequestDispatcher:
 
         Args:
             backend: The name of the backend.
-            build_item: Validates the request and returns the work to do. Called in a
-                thread, when the key is claimed and the backend has a free slot.
+            build_item: Validates the request and returns the work to do, without
+                blocking. Called when the key is claimed and the backend has a slot.
             key: The idempotency key of the request.
             detached: Continue when the last follower has left.
             live: Report progress to `Job.progress`.

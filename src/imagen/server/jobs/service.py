@@ -75,11 +75,6 @@ class ServerContext:
             for name in settings.backends
         }
         self._threads = ThreadPoolExecutor(_MAX_THREADS, "imagen")
-        # A pool of its own, with a thread for each running request: a backend that has
-        # to look up a model over the network must not delay the others.
-        self._builders = ThreadPoolExecutor(
-            limits.concurrency * len(settings.backends), "requests"
-        )
         self.workers = Workers(settings, log=self.log, on_worker_died=self._resume_soon)
         self.cloud_sync = BackgroundSync(
             lambda listen: build_delivery(self.runtime, listen=listen),
@@ -103,7 +98,7 @@ class ServerContext:
 
         Args:
             backend: The name of the backend.
-            build_item: Returns the work to do; called in a thread.
+            build_item: Returns the work to do, without blocking.
             cancellation: Cancels it.
             listen: Receives its events.
             on_outcome: Receives each image as soon as it is stored or has failed.
@@ -125,22 +120,16 @@ class ServerContext:
             on_outcome(outcome)
 
         async with self.queues[backend]:
-            item = await self._run_in(self._builders, build_item)
             report = await self.workers.run(
-                item, cancellation, listen=on_event, on_outcome=count
+                build_item(), cancellation, listen=on_event, on_outcome=count
             )
         self.cloud_sync.wake()
         return report
 
     async def in_thread(self, work: Callable[[], Result]) -> Result:
         """Run a quick blocking function in a thread and return its result."""
-        return await self._run_in(self._threads, work)
-
-    async def _run_in(
-        self, threads: ThreadPoolExecutor, work: Callable[[], Result]
-    ) -> Result:
         loop = asyncio.get_running_loop()
-        return await loop.run_in_executor(threads, _run_contained, work)
+        return await loop.run_in_executor(self._threads, _run_contained, work)
 
     def backend(self, name: str) -> ImageBackend:
         """Return a backend for its capabilities; workers have their own instances."""
@@ -199,7 +188,6 @@ class ServerContext:
         await self.workers.close()
         self.cloud_sync.close()
         self._threads.shutdown(wait=False, cancel_futures=True)
-        self._builders.shutdown(wait=False, cancel_futures=True)
         self.runtime.close()
 
     def _resume_soon(self) -> None:

@@ -120,7 +120,7 @@ class Worker:
                 numbering=self._numbering,
             ),
         )
-        plan = use_case.plan(item.request)
+        plan = use_case.plan(item.resolve(use_case))
         for outcome in use_case.outcomes(plan, cancellation):
             self._channel.send(ResultMessage(number, _to_sendable(outcome)))
 

@@ -33,7 +33,7 @@ export class GenerateView {
     this.model = h("select", { name: "model" }, models.map((each) => h("option", { value: each.id, disabled: Boolean(each.trouble), selected: each.default }, each.trouble ? `${each.id} (not available)` : each.id)));
     this.style = h("select", { name: "style" }, h("option", { value: "" }, "None"), styles.map((each) => h("option", { value: each.name }, each.name)));
     this.styleHelp = h("small");
-    this.size = h("input", { name: "size", list: "sizes", placeholder: "auto", pattern: "auto|[0-9]{2,5}[xX][0-9]{2,5}", autocomplete: "off", spellcheck: "false" });
+    this.size = h("input", { name: "size", list: "sizes", placeholder: "auto", pattern: "auto|[0-9]{2,5}[xX][0-9]{2,5}|[0-9.]{1,10}:[0-9.]{1,10}", title: "Width and height such as 1024x1024, or an aspect ratio such as 16:9", autocomplete: "off", spellcheck: "false" });
     this.sizes = h("datalist", { id: "sizes" });
     this.count = h("input", { name: "n", type: "number", min: 1, max: most, value: 1 });
     this.negative = h("textarea", { name: "negative_prompt", rows: 2, maxlength: longest });
