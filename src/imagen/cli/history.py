@@ -62,7 +62,7 @@ def history(
             `imagen fetch` downloads one.
     """
     if limit < 0:
-        raise UsageError(f"--limit {limit} is below 0.", hint="0 is no limit.")
+        raise UsageError(f"--limit {limit} is below 0.", hint="Use 0 for all.")
     filtered = bool(search or backend or since)
     out, environment = Output(json=json), process_environment()
     if cloud:

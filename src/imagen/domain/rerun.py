@@ -201,7 +201,7 @@ def choose_backend(
     used = default if default in similar or not similar else similar[0]
     missing = f"the config has no backend {provenance.backend!r}"
     if not provenance.backend:
-        missing = f"the config has no backend of {provenance.adapter}"
+        missing = f"the metadata of {provenance.source} names no backend"
     if original is not None:
         missing = f"{provenance.backend} no longer uses {provenance.adapter}"
     same = f"; {used} uses {provenance.adapter} too" if similar else ""

@@ -63,7 +63,7 @@ def test_a_url_without_its_scheme_is_told_to_begin_with_it(adapter: str) -> None
     ("adapter", "line", "said"),
     [
         ("comfyui", "base_url: http://a b", "expected a URL such as http://"),
-        ("comfyui", "prefix: ../x", "such as imagen/picture, got '../x'"),
+        ("comfyui", "prefix: ../x", "and without a leading slash, got '../x'"),
         ("replicate", "model: flux", "such as black-forest-labs/flux-dev, got 'flux'"),
         ("replicate", "deployment: a", "such as ada/my-deployment, got 'a'"),
         ("replicate", "base_url: https://u@x", "expected a URL such as https://"),

@@ -77,7 +77,9 @@ def _signature(secret: bytes, name: str, expires: str) -> str:
 
 def _file_not_found() -> ErrorResponse:
     return ErrorResponse(
-        404, "The file does not exist, or its URL has expired.", code="not_found"
+        404,
+        "The file does not exist, or its URL is invalid or has expired.",
+        code="not_found",
     )
 
 

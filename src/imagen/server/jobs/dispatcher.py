@@ -457,9 +457,9 @@ def _key_in_use() -> ErrorResponse:
 def _interrupted_by_shutdown() -> ErrorResponse:
     return ErrorResponse(
         502,
-        "The server was stopped before the request finished. The next server resumes "
-        "it and stores the images. Look for them before you repeat the request, and "
-        "repeat it only with the same Idempotency-Key.",
+        "The server was stopped before the request finished. The next server finishes "
+        "what a paid backend has accepted. Look for the images before you repeat the "
+        "request, and repeat it only with the same Idempotency-Key.",
         type="server_error",
         code="interrupted",
     )

@@ -99,6 +99,10 @@ class ComfyOptions(
             description="Prefix of the file names on the server, may start with a"
             " folder; empty uses that of the workflow.",
             examples=["imagen/picture"],
+            extra={
+                "shape": "at most 100 characters without `..` and without a leading"
+                " slash"
+            },
         ),
     ] = DEFAULT_PREFIX
     api_key_env: Annotated[
