@@ -88,7 +88,7 @@ class Runtime:
 
     @property
     def closed(self) -> bool:
-        """Whether `close` was called."""
+        """True after `close`."""
         return self._closed
 
     def find_backend(self, name: str | None) -> "BackendSettings":

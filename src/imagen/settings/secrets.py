@@ -62,23 +62,23 @@ def find_secrets(document: Document) -> dict[KeyPath, ConfigProblem]:
 
 
 def is_secret(text: str) -> bool:
-    """Whether the text looks like a token, or contains a password."""
+    """Return whether the text looks like a token, or contains a password."""
     return _SECRET_TEXT.search(text) is not None
 
 
 def is_named_like_secret(key: str) -> bool:
-    """Whether the name of a key says that it holds a secret, unlike `api_key_env`."""
+    """Return whether a key is named as a secret, which `api_key_env` is not."""
     words = _split_words(key)
     return not is_named_like_variable(key) and not _SECRET_WORDS.isdisjoint(words)
 
 
 def is_named_like_variable(key: str) -> bool:
-    """Whether the name of a key says that it holds a variable's name."""
+    """Return whether a key is named as the name of an environment variable."""
     return len(words := _split_words(key)) > 1 and words[-1] == "env"
 
 
 def is_variable(text: str) -> bool:
-    """Whether the text can be the name of a variable, rather than a secret."""
+    """Return whether the text can be the name of a variable, rather than a secret."""
     if not _VARIABLE.fullmatch(text) or is_secret(text):
         return False
     if len(text) < _SHORTEST_TOKEN:
@@ -174,7 +174,7 @@ def _suggest_variable(key: str) -> str:
 
 
 def _is_named_block(path: KeyPath, node: YamlNode) -> bool:
-    """Whether a key is the name of a backend or style, such as `key-visual`."""
+    """Return whether a key is the name of a backend or style, such as `key-visual`."""
     return path in _NAMED_BLOCKS and isinstance(node.value, Mapping)
 
 
