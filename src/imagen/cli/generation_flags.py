@@ -162,7 +162,8 @@ class RunFlags:
         Parameter(
             group=GENERATION_GROUP,
             show_default=False,
-            help="Show the picture while it is generated, if backend and terminal can.",
+            help="Show the picture while it is generated, if the backend and the"
+            " terminal support it.",
         ),
     ] = False
     estimate: EstimateFlag = False
