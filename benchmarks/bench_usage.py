@@ -27,7 +27,10 @@ FILL = """
     WITH RECURSIVE numbers (n) AS (
         SELECT 0 UNION ALL SELECT n + 1 FROM numbers WHERE n + 1 < :count
     )
-    INSERT INTO usage
+    INSERT INTO usage (
+        id, created_at, week, caller, backend, adapter, model, status, latency_ms,
+        images, cost_micros, cost_source, prompt_sha256, counted_micros
+    )
     SELECT printf('019a%08x-%04x-7000-8000-%012x', :first + n, n % 65536, n * 7919),
         :start + n * :step, :week, 'caller-' || (n % 10), 'backend-' || (n / 7 % 4),
         'replicate', 'owner/model-' || (n / 3 % 8), 'ok', 4321, 1 + n % 2,
