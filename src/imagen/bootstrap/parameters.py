@@ -245,17 +245,18 @@ class SweepParameters(SharedParameters, total=False):
 
 def _describe_parameters() -> dict[str, ParameterInfo]:
     """Return the declarations above, in the order in which help lists them."""
-    kinds = (RequestParameters, RerunParameters, SharedParameters)
-    names = {
-        name: next(kind for kind in reversed(kinds) if name in kind.__annotations__)
-        for name in RequestParameters.__annotations__
-    }
-    return {
+    described = {
         name: annotation.__metadata__[0]
-        for kind in kinds
-        for name, annotation in kind.__annotations__.items()
-        if names[name] is kind
+        for name, annotation in RequestParameters.__annotations__.items()
     }
+    # Those of a class come before those that it inherits.
+    bases = (SharedParameters, RerunParameters)
+    return dict(
+        sorted(
+            described.items(),
+            key=lambda item: sum(item[0] in base.__annotations__ for base in bases),
+        )
+    )
 
 
 PARAMETERS: Mapping[str, ParameterInfo] = _describe_parameters()

@@ -51,16 +51,23 @@ EstimateFlag: TypeAlias = Annotated[
         help="Print the request and its cost, and send nothing.",
     ),
 ]
-OutputFlag: TypeAlias = Annotated[
-    PathWord | None,
-    Parameter(
+
+
+def _describe_output(help: str) -> Parameter:  # noqa: A002 - the name in cyclopts
+    return Parameter(
         alias="-o",
         group=OUTPUT_GROUP,
         metavar="PATH",
         # For `-` alone; `check_output` rejects other values.
         allow_leading_hyphen=True,
-        help="A file (its extension sets the format), a folder, or - for stdout."
-        " [default: named by the config's template]",
+        help=f"{help} [default: named by the config's template]",
+    )
+
+
+OutputFlag: TypeAlias = Annotated[
+    PathWord | None,
+    _describe_output(
+        "A file (its extension sets the format), a folder, or - for stdout."
     ),
 ]
 NoSidecarFlag: TypeAlias = Annotated[
@@ -132,14 +139,7 @@ class SweepOutputFlags(OutputFlags):
 
     output: Annotated[
         PathWord | None,
-        Parameter(
-            alias="-o",
-            group=OUTPUT_GROUP,
-            metavar="PATH",
-            allow_leading_hyphen=True,
-            help="A folder, or a file name that gets a number for each image."
-            " [default: named by the config's template]",
-        ),
+        _describe_output("A folder, or a file name that gets a number for each image."),
     ] = None
 
 
@@ -308,8 +308,19 @@ if TYPE_CHECKING:
     RerunFlags: TypeAlias = RequestFlags
     SweepFlags: TypeAlias = RequestFlags
 else:
-    # Built at run time, so that a new parameter needs no change here. cyclopts reads
-    # the fields of the dataclass; the commands use only the methods of RequestFlags.
-    GenerateFlags = _build_flags(RequestParameters, "generate")
-    RerunFlags = _build_flags(RerunParameters, "rerun")
-    SweepFlags = _build_flags(SweepParameters, "sweep")
+
+    def __getattr__(name: str) -> type:
+        # Built at run time, so that a new parameter needs no change here, and on first
+        # use, because each takes about 2 ms. cyclopts reads the fields of the
+        # dataclass; the commands use only the methods of RequestFlags.
+        match name:
+            case "GenerateFlags":
+                flags = _build_flags(RequestParameters, "generate")
+            case "RerunFlags":
+                flags = _build_flags(RerunParameters, "rerun")
+            case "SweepFlags":
+                flags = _build_flags(SweepParameters, "sweep")
+            case _:
+                raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+        globals()[name] = flags
+        return flags

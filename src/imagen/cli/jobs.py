@@ -14,8 +14,7 @@ from imagen.cli.parameters import JsonFlag
 from imagen.cli.tables import Columns, join_lines, shorten_ids, terminal_width, truncate
 from imagen.domain.call import OpenCall
 from imagen.domain.errors import UsageError
-from imagen.domain.money.budget import format_micros
-from imagen.domain.money.cost import micros_to_usd
+from imagen.domain.money.cost import format_micros, micros_to_usd
 from imagen.settings.environment import process_environment
 
 _INDENT = "    "

@@ -3,8 +3,7 @@
 from collections.abc import Sequence
 from datetime import UTC
 
-from imagen.domain.money.budget import format_micros
-from imagen.domain.money.cost import micros_to_usd
+from imagen.domain.money.cost import format_micros, micros_to_usd
 from imagen.domain.money.usage import Dimension, UsageRow, UsageTotal
 
 # CSV columns and JSON keys, which scripts depend on.

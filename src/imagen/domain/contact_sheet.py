@@ -6,8 +6,7 @@ from decimal import Decimal
 import msgspec
 
 from imagen.domain.errors import ImagenError
-from imagen.domain.money.budget import format_micros
-from imagen.domain.money.cost import Cost, usd_to_micros
+from imagen.domain.money.cost import Cost, format_micros, usd_to_micros
 from imagen.domain.result import FailedImage, StoredImage
 from imagen.domain.sidecar import Sidecar
 from imagen.domain.sweep import Cell, SweepPlan, Table, format_axis_value

@@ -62,19 +62,26 @@ class ErrorResponse(Exception):
     @classmethod
     def replay(cls, status: int, details: ErrorDetails) -> Self:
         """Return the stored error response of an earlier request."""
+        return cls.rebuild(status, details, {REPLAYED: "true"})
+
+    @classmethod
+    def rebuild(
+        cls, status: int, details: ErrorDetails, headers: dict[str, str]
+    ) -> Self:
+        """Return the response with these details; for pickles too."""
         return cls(
             status,
             details.message,
             code=details.code or "",
             type=details.type,
             param=details.param,
-            headers={REPLAYED: "true"},
+            headers=headers,
         )
 
     def __reduce__(self) -> tuple[Any, ...]:
         # Exception's own __reduce__ passes only the message, and unpickling in the
         # server would fail: errors that a worker raises arrive pickled.
-        return _rebuild, (self.status, self.details, self.headers)
+        return ErrorResponse.rebuild, (self.status, self.details, self.headers)
 
     @property
     def body(self) -> bytes:
@@ -97,19 +104,6 @@ def client_disconnected() -> ErrorResponse:
     """Return the error that ends a handler whose client has disconnected."""
     return ErrorResponse(
         499, "The client has disconnected.", type="cancelled", code="cancelled"
-    )
-
-
-def _rebuild(
-    status: int, details: ErrorDetails, headers: dict[str, str]
-) -> ErrorResponse:
-    return ErrorResponse(
-        status,
-        details.message,
-        code=details.code or "",
-        type=details.type,
-        param=details.param,
-        headers=headers,
     )
 
 

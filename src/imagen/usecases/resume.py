@@ -22,8 +22,7 @@ from imagen.domain.errors import (
     Unfinished,
 )
 from imagen.domain.instance import Instance
-from imagen.domain.money.budget import format_micros
-from imagen.domain.money.cost import Cost
+from imagen.domain.money.cost import Cost, describe_open_cost
 from imagen.domain.money.price import calculate_cost
 from imagen.domain.result import FailedImage, StoredImage
 from imagen.domain.retry import RetryPolicy
@@ -256,5 +255,6 @@ class ResumeCalls(msgspec.Struct, frozen=True, kw_only=True):
 def _billing_hint(call: Call) -> str:
     if not call.may_cost:
         return ""
-    amount = "" if call.reserved is None else f" ({format_micros(call.reserved)})"
-    return f"It may have been billed{amount}; it is not submitted again automatically."
+    return describe_open_cost(
+        call.reserved, consequence="it is not submitted again automatically"
+    )

@@ -2,13 +2,12 @@
 
 from collections.abc import Sequence
 from datetime import UTC, datetime, timedelta
-from decimal import Decimal
 from typing import Literal, TypeAlias
 
 import msgspec
 
 from imagen.domain.errors import OverBudget
-from imagen.domain.money.cost import MICROS, format_usd
+from imagen.domain.money.cost import format_micros
 
 Unknown: TypeAlias = Literal["refuse", "allow"]
 
@@ -144,11 +143,6 @@ def current_limits(
                     )
                 )
     return tuple(limits)
-
-
-def format_micros(micros: int) -> str:
-    """Return an amount for display: `$0.05`, `$0.000035`, `$12.00`."""
-    return format_usd(Decimal(micros) / MICROS)
 
 
 def _scope(budget: Budget) -> str:

@@ -59,15 +59,21 @@ def format_usd(usd: Decimal) -> str:
     return f"${whole}.{rest.rstrip('0').ljust(2, '0')}"
 
 
-def describe_open_cost(reserved: int | None) -> str:
+def format_micros(micros: int) -> str:
+    """Return an amount for display: `$0.05`, `$0.000035`, `$12.00`."""
+    return format_usd(micros_to_usd(micros))
+
+
+def describe_open_cost(reserved: int | None, *, consequence: str = "") -> str:
     """Return a sentence about an open call that may cost money.
 
     Args:
         reserved: Expected cost in micro-dollars; None if unknown.
+        consequence: What follows from that, as a clause; "" for nothing.
     """
-    if reserved is None:
-        return "It may have been billed."
-    return f"It may have been billed ({format_usd(micros_to_usd(reserved))})."
+    amount = "" if reserved is None else f" ({format_micros(reserved)})"
+    clause = f"; {consequence}" if consequence else ""
+    return f"It may have been billed{amount}{clause}."
 
 
 def describe_final_cost(cost: Cost, *, reserved: int | None) -> str:
@@ -78,10 +84,10 @@ def describe_final_cost(cost: Cost, *, reserved: int | None) -> str:
         reserved: Expected cost in micro-dollars; None if unknown.
     """
     if cost.micros is not None:
-        return f"It cost {format_usd(micros_to_usd(cost.micros))}."
+        return f"It cost {format_micros(cost.micros)}."
     if reserved is None:
         return "Its cost is unknown."
-    expected = format_usd(micros_to_usd(reserved))
+    expected = format_micros(reserved)
     return f"Its cost is unknown; the expected cost was {expected}."
 
 

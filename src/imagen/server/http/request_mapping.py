@@ -92,7 +92,9 @@ def check_limits(
         _check_size(fields.size, limits)
     for name, info in PARAMETERS.items():
         if info.http_name and info.http_name not in KnownFields.__struct_fields__:
-            _check_parameter(name, info.http_name, getattr(fields, info.http_name))
+            value = getattr(fields, info.http_name)
+            if value not in {None, "", AUTO}:
+                _parse_field(name, info.http_name, value)
     if fields.background == "transparent" and fields.output_format == "jpeg":
         raise ErrorResponse(
             400,
@@ -177,29 +179,22 @@ def build_work_item(
 
 def _check_size(text: str, limits: ServeSettings) -> None:
     if re.fullmatch(SIZE, text) is None:
-        raise _invalid_size(
-            f"`size` must be {PARAMETERS['size'].http_format}, or `auto`."
+        raise _invalid_value(
+            "size", f"`size` must be {PARAMETERS['size'].http_format}, or `auto`."
         )
-    try:
-        _, size = parse_parameter("size", text)
-    except InvalidRequest as error:
-        raise _invalid_size(f"{error.message} {error.hint}") from error
+    size = _parse_field("size", "size", text)
     if isinstance(size, Size) and size.megapixels > limits.megapixels:
         raise _limit_exceeded(
             "size", f"`size` must be at most {limits.megapixels:g} megapixels."
         )
 
 
-def _check_parameter(name: str, field: str, value: str | None) -> None:
-    """Check a field that has no type of its own in `KnownFields`."""
-    if value in {None, "", AUTO}:
-        return
+def _parse_field(name: str, field: str, value: object) -> object:
     try:
-        parse_parameter(name, value)
+        return parse_parameter(name, value)[1]
     except InvalidRequest as error:
-        raise ErrorResponse(
-            400, f"{error.message} {error.hint}", param=field, code="invalid_value"
-        ) from error
+        message = f"{error.message} {error.hint}"
+        raise _invalid_value(field, message) from error
 
 
 def _list_optional(fields: ImageFields) -> Iterator[OptionalParameter]:
@@ -215,8 +210,8 @@ def _shorten(name: str) -> str:
     return name if len(name) <= _MAX_NAME_LENGTH else f"{name[:_MAX_NAME_LENGTH]}…"
 
 
-def _invalid_size(message: str) -> ErrorResponse:
-    return ErrorResponse(400, message, param="size", code="invalid_value")
+def _invalid_value(field: str, message: str) -> ErrorResponse:
+    return ErrorResponse(400, message, param=field, code="invalid_value")
 
 
 def _unknown_style(style: str, settings: Settings) -> ErrorResponse:

@@ -5,13 +5,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from imagen.domain.errors import OverBudget
-from imagen.domain.money.budget import (
-    Budget,
-    BudgetLimit,
-    check_price,
-    current_limits,
-    format_micros,
-)
+from imagen.domain.money.budget import Budget, BudgetLimit, check_price, current_limits
+from imagen.domain.money.cost import format_micros
 
 NOW = datetime(2026, 11, 22, 15, 30, tzinfo=UTC)  # a Sunday
 DOLLAR = 1_000_000
