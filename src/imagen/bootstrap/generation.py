@@ -37,10 +37,6 @@ if TYPE_CHECKING:
     from imagen.usecases.sweep import SweepImages
 
 
-def ignore_calls(calls: Sequence[Call]) -> None:
-    """Ignore the calls that are about to be sent."""
-
-
 class RequestContext(msgspec.Struct, frozen=True, kw_only=True):
     """The shell that a request came through, and what follows from that.
 
@@ -56,7 +52,7 @@ class RequestContext(msgspec.Struct, frozen=True, kw_only=True):
 
     caller: str = ""
     origin: str = ""
-    before_calls: Callable[[Sequence[Call]], object] = ignore_calls
+    before_calls: Callable[[Sequence[Call]], object] | None = None
     inline: bool = False
     durable: bool = True
     numbering: "Numbering | None" = None
@@ -87,7 +83,10 @@ def build_generate(
         InvalidRequest: the backend is unknown, or images cannot be stored there.
         Misconfigured: a copy in the cloud is required, and Supabase is not set up.
     """
-    from imagen.usecases.generate import GenerateImages  # noqa: PLC0415
+    from imagen.usecases.generate import (  # noqa: PLC0415
+        GenerateImages,
+        ignore_calls,
+    )
 
     instance = runtime.find_backend(backend).instance
     engine = runtime.get_backend(backend)
@@ -110,7 +109,7 @@ def build_generate(
         random_int=random_int,
         caller=context.caller,
         origin=context.origin,
-        before_calls=context.before_calls,
+        before_calls=context.before_calls or ignore_calls,
         inline=context.inline,
         price_of=_look_up_price,
         budgets=tuple(

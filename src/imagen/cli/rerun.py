@@ -97,7 +97,7 @@ def rerun(
     )
     # The exit code of a failed generation goes before that of a difference.
     differs = comparison is not None and comparison.differs
-    return code or (exit_codes.NOT_READY if differs else code)
+    return code or (exit_codes.NOT_READY if differs else exit_codes.DONE)
 
 
 class _Comparison:
