@@ -1,14 +1,12 @@
 """The port for a terminal that can show images."""
 
 from contextlib import AbstractContextManager
-from typing import Literal, Protocol, TypeAlias, get_args
+from typing import Literal, Protocol, TypeAlias
 
 import msgspec
 
 Method: TypeAlias = Literal["kitty", "iterm2", "sixel", "blocks"]
 """The protocol: Kitty graphics, iTerm2 images, Sixel, or half-block characters."""
-
-METHODS: tuple[Method, ...] = get_args(Method)
 
 WindowEvent: TypeAlias = Literal["key", "quit", "changed"]
 """A key press; a quit key or a signal; or a new window size."""

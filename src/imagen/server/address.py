@@ -6,7 +6,6 @@ import msgspec
 
 from imagen.domain.errors import UsageError
 
-DEFAULT_ADDRESS = ":8080"
 LOOPBACK = "127.0.0.1"
 _HIGHEST_PORT = 65535
 

@@ -6,6 +6,7 @@ Milliseconds depend on the machine; module names do not.
 import os
 import subprocess
 import sys
+from collections.abc import Mapping
 from pathlib import Path
 
 import pytest
@@ -47,6 +48,20 @@ print(sorted({heavy!r} & (set(sys.modules) - before)))
 MAIN = "from imagen.cli.app import main; "
 
 
+def last_line(code: str, home: Path, env: Mapping[str, str] | None = None) -> str:
+    """Run the code in an interpreter of its own, and return its last line."""
+    kept = {k: v for k, v in os.environ.items() if k in {"PATH", "LANG"}}
+    out = subprocess.run(
+        [sys.executable, "-c", code],
+        check=True,
+        capture_output=True,
+        text=True,
+        cwd=home,
+        env={**kept, "HOME": str(home), **(env or {})},
+    )
+    return out.stdout.splitlines()[-1]
+
+
 @pytest.mark.parametrize(
     ("code", "allowed"),
     [
@@ -86,18 +101,9 @@ MAIN = "from imagen.cli.app import main; "
 )
 def test_imports_only(code: str, allowed: set[str], tmp_path: Path) -> None:
     (tmp_path / "c.yaml").write_text("backends: {mine: {adapter: mock}}")
-    kept = {k: v for k, v in os.environ.items() if k in {"PATH", "LANG"}}
 
-    out = subprocess.run(
-        [sys.executable, "-c", RUN.format(code=code, heavy=HEAVY)],
-        check=True,
-        capture_output=True,
-        text=True,
-        cwd=tmp_path,
-        env={**kept, "HOME": str(tmp_path)},
-    )
+    loaded = set(eval(last_line(RUN.format(code=code, heavy=HEAVY), tmp_path)))
 
-    loaded = set(eval(out.stdout.splitlines()[-1]))
     assert loaded <= allowed
 
 
@@ -105,20 +111,12 @@ def test_nothing_of_the_cloud_is_imported_where_nothing_is_pending(
     tmp_path: Path,
 ) -> None:
     code = f"{MAIN}main(['generate', 'a fox', '--size', '16x16']); main(['usage'])"
-    kept = {k: v for k, v in os.environ.items() if k in {"PATH", "LANG"}}
     project = {"SUPABASE_URL": "http://127.0.0.1:9", "SUPABASE_SERVICE_KEY": "canary"}
 
     for env in ({}, project):
         only = code if not env else code.rpartition(";")[0]
-        out = subprocess.run(
-            [sys.executable, "-c", f"{only}; import sys; print(*sys.modules)"],
-            check=True,
-            capture_output=True,
-            text=True,
-            cwd=tmp_path,
-            env={**kept, "HOME": str(tmp_path), **env},
-        )
-        loaded = {name.partition(".")[0] for name in out.stdout.split()}
+        line = last_line(f"{only}; import sys; print(*sys.modules)", tmp_path, env)
+        loaded = {name.partition(".")[0] for name in line.split()}
         assert not loaded & {"httpx", "postgrest", "storage3", "supabase"}
 
 
@@ -126,16 +124,7 @@ def test_nothing_of_the_cloud_is_imported_where_nothing_is_pending(
 def test_help_imports_no_command(words: list[str], tmp_path: Path) -> None:
     code = f"{MAIN}main({words}); import sys; print(*sys.modules)"
 
-    out = subprocess.run(
-        [sys.executable, "-c", code],
-        check=True,
-        capture_output=True,
-        text=True,
-        cwd=tmp_path,
-        env={"HOME": str(tmp_path)},
-    )
-
-    loaded = set(out.stdout.splitlines()[-1].split())
+    loaded = set(last_line(code, tmp_path).split())
     named = {target.partition(":")[0] for target, _ in COMMANDS.values()}
     assert not named & loaded
 
@@ -155,15 +144,6 @@ def test_a_command_loads_few_modules_of_imagen(
 ) -> None:
     code = f"{MAIN}code = main({words}); import sys; print(); print(code, *sys.modules)"
 
-    out = subprocess.run(
-        [sys.executable, "-c", code],
-        check=True,
-        capture_output=True,
-        text=True,
-        cwd=tmp_path,
-        env={"HOME": str(tmp_path)},
-    )
-
-    code, *loaded = out.stdout.splitlines()[-1].split()
-    assert code == "0"
+    exit_code, *loaded = last_line(code, tmp_path).split()
+    assert exit_code == "0"
     assert len([n for n in loaded if n.partition(".")[0] == "imagen"]) < limit

@@ -17,7 +17,6 @@ from imagen.domain.errors import InvalidRequest
 
 SIDE = 512
 """The longer side in pixels; a smaller image is not enlarged."""
-MEDIA_TYPE = "image/webp"
 LARGEST_CACHE = 4 * 1024**3
 """Bytes; about 200,000 thumbnails."""
 
