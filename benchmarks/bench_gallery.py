@@ -24,13 +24,13 @@ import msgspec
 
 sys.path.insert(0, str(Path(__file__).parents[1]))
 
+from tests.contract_internal.samples import sample_entry
 from tests.integration.serve.running import Running
 
 from imagen.adapters.database.connection import Database
 from imagen.adapters.database.history import SqliteHistory
 from imagen.domain.history import HistoryEntry
 from imagen.testing.fakes import tiny_png
-from imagen.testing.samples import sample_entry
 
 IMAGES = 100_000
 LARGE = 400

@@ -13,15 +13,13 @@ from pathlib import Path
 
 from msgspec.structs import replace
 
+sys.path.insert(0, str(Path(__file__).parents[1]))
+
+from tests.contract_internal.samples import sample_call, sample_entry, sample_received
+
 from imagen.adapters.storage.local import LocalStorage
 from imagen.domain.call import CallAccepted, CallClosed, CallReceived, CallSending
-from imagen.testing.samples import (
-    sample_call,
-    sample_entry,
-    sample_id,
-    sample_received,
-    sample_row,
-)
+from imagen.testing.samples import sample_id, sample_row
 
 PAID_LIMIT_MS = 8.0
 FREE_LIMIT_MS = 2.0

@@ -7,13 +7,16 @@ import time
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
+sys.path.insert(0, str(Path(__file__).parents[1]))
+
+from tests.contract_internal.samples import sample_call
+
 from imagen.adapters.database.connection import Database
 from imagen.adapters.database.journal import SqliteJournal
 from imagen.adapters.database.ledger import SqliteLedger
 from imagen.adapters.database.schema import datetime_to_micros
 from imagen.domain.money.budget import BudgetLimit
 from imagen.domain.money.usage import DIMENSIONS, iso_week
-from imagen.testing.samples import sample_call
 
 ROWS = 1_000_000
 THIS_WEEK = 100_000

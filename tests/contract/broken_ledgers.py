@@ -10,10 +10,11 @@ from typing import ClassVar, Self
 
 import msgspec
 import pytest
+from tests.contract_internal.fakes.stores import MemoryLedger
 
 from imagen.domain.errors import JournalError
 from imagen.domain.money.usage import Dimension, UsageRow, UsageTotal
-from imagen.testing import LedgerContract, MemoryLedger
+from imagen.testing import LedgerContract
 
 replaced = msgspec.structs.replace
 

@@ -1,10 +1,11 @@
 from pathlib import Path
 
 import pytest
+from tests.contract_internal.fakes.stores import MemoryLedger
 
 from imagen.adapters.database.connection import FILE, Database
 from imagen.adapters.database.ledger import SqliteLedger
-from imagen.testing import LedgerContract, MemoryLedger
+from imagen.testing import LedgerContract
 
 
 class TestSqliteLedger(LedgerContract):

@@ -18,24 +18,18 @@ from imagen.testing.contracts.backend_lookup import LookupContract
 
 HERE = Path(__file__).parent
 EXAMPLE = HERE.parents[1] / "examples" / "imagen-chalk"
+FILES = {
+    file.stem: file
+    for folder in (HERE, HERE.parent / "contract_internal")
+    for file in sorted(folder.glob("broken_*.py"))
+}
 IMPLEMENTERS = {
     suite: {
         name: implementer
-        for name, implementer in runpy.run_path(str(HERE / f"{suite}.py")).items()
+        for name, implementer in runpy.run_path(str(file)).items()
         if name.startswith("Test")
     }
-    for suite in (
-        "broken_backends",
-        "broken_clouds",
-        "broken_delivery_queues",
-        "broken_histories",
-        "broken_journals",
-        "broken_ledgers",
-        "broken_requests",
-        "broken_shared_ledgers",
-        "broken_spools",
-        "broken_storages",
-    )
+    for suite, file in FILES.items()
 }
 
 LEAN = [
@@ -75,7 +69,7 @@ def verdicts(tmp_path_factory: pytest.TempPathFactory) -> Mapping[str, Verdicts]
     folder = shared / "verdicts"
     folder.mkdir(exist_ok=True)
     parts = [("example", [str(EXAMPLE)])] + [
-        (suite, [f"{HERE / suite}.py::{name}" for name in part])
+        (suite, [f"{FILES[suite]}::{name}" for name in part])
         for suite, names in IMPLEMENTERS.items()
         for part in _parts(list(names))
     ]

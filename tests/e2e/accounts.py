@@ -15,7 +15,7 @@ from imagen.domain.history import HistoryEntry
 from imagen.domain.job import ParameterReport
 from imagen.domain.money.usage import UsageRow
 from imagen.domain.size import Size
-from imagen.testing.samples import sample_call, sample_received
+from tests.contract_internal.samples import sample_call, sample_received
 
 SIZE = Size(16, 16)
 

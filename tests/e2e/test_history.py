@@ -11,7 +11,8 @@ import pytest
 from rich.cells import cell_len
 
 from imagen.domain.history import HistoryEntry
-from imagen.testing.samples import MONDAY, sample_entry, sample_id
+from imagen.testing.samples import MONDAY, sample_id
+from tests.contract_internal.samples import sample_entry
 from tests.e2e.accounts import Accounts
 from tests.e2e.conftest import IMAGEN, Ask, Imagen, Shell, assert_one_sentence
 from tests.e2e.test_terminal import Screen, screen

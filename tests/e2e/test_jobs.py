@@ -15,7 +15,8 @@ from imagen.domain.call import (
     CallReceived,
     CallSending,
 )
-from imagen.testing.samples import sample_call, sample_id, sample_received
+from imagen.testing.samples import sample_id
+from tests.contract_internal.samples import sample_call, sample_received
 from tests.e2e.accounts import Accounts
 from tests.e2e.conftest import IMAGEN, Ask, Imagen, assert_one_sentence, left_behind
 from tests.e2e.test_terminal import Screen, screen

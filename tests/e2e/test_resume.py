@@ -14,7 +14,8 @@ import pexpect
 import pytest
 
 from imagen.domain.call import CallAccepted, CallLeftOpen, CallReceived, CallSending
-from imagen.testing.samples import sample_call, sample_id
+from imagen.testing.samples import sample_id
+from tests.contract_internal.samples import sample_call
 from tests.e2e.accounts import Accounts, call_into, received_image
 from tests.e2e.conftest import (
     IMAGEN,

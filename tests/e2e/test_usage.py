@@ -11,7 +11,8 @@ import pytest
 from rich.cells import cell_len
 
 from imagen.domain.call import CallAccepted, CallSending
-from imagen.testing.samples import MONDAY, sample_call, sample_id, sample_row
+from imagen.testing.samples import MONDAY, sample_id, sample_row
+from tests.contract_internal.samples import sample_call
 from tests.e2e.accounts import Accounts
 from tests.e2e.conftest import IMAGEN, Ask, Imagen, Shell, assert_one_sentence
 from tests.e2e.test_terminal import COLOUR, Screen, screen

@@ -13,6 +13,10 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
+sys.path.insert(0, str(Path(__file__).parents[2]))  # it runs as a script
+
+from tests.contract_internal.samples import sample_call, sample_entry, sample_received
+
 from imagen.adapters.database.connection import Database
 from imagen.adapters.database.history import SqliteHistory
 from imagen.adapters.database.journal import SqliteJournal
@@ -20,14 +24,7 @@ from imagen.adapters.database.ledger import SqliteLedger
 from imagen.domain.call import CallAccepted, CallClosed, CallReceived, CallSending
 from imagen.domain.errors import JournalError, OverBudget
 from imagen.domain.money.budget import BudgetLimit
-from imagen.testing.samples import (
-    MONDAY,
-    sample_call,
-    sample_entry,
-    sample_id,
-    sample_received,
-    sample_row,
-)
+from imagen.testing.samples import MONDAY, sample_id, sample_row
 
 IMAGE = os.urandom(1_500_000)
 STEPS = ("planned", "sent", "accepted", "received", "closed")

@@ -13,10 +13,10 @@ from tempfile import TemporaryDirectory
 from typing import Any
 
 import pytest
+from tests.contract_internal.samples import sample_call
 
 from imagen.adapters.database.connection import Database
 from imagen.adapters.database.journal import SqliteJournal
-from imagen.testing.samples import sample_call
 
 DRILLS = Path(__file__).with_name("sqlite_drills.py")
 

@@ -14,15 +14,13 @@ from imagen.domain.errors import (
     ImagenError,
     InvalidRequest,
     NameTaken,
-    StorageError,
 )
-from imagen.domain.fit import Fit
 from imagen.domain.job import ImageJob
 from imagen.domain.money.cost import FREE
 from imagen.domain.naming import SIDECAR_SUFFIX
 from imagen.domain.result import Generated, GeneratedImage
-from imagen.domain.size import Size, SizeRule
-from imagen.formats.container import NotAnImage, read_facts, rgb_png
+from imagen.domain.size import SizeRule
+from imagen.formats.container import rgb_png
 from imagen.ports.job_context import JobContext
 
 Colour: TypeAlias = tuple[int, int, int]
@@ -354,29 +352,3 @@ class MemoryStorage:
         """Return the file; None when the name is unknown."""
         with self._lock:
             return self.kept.get(name)
-
-
-class PlainEditor:
-    """An image editor whose result is always a PNG of one colour.
-
-    Attributes:
-        calls: The media type and the fit of each call.
-    """
-
-    def __init__(self) -> None:
-        self.calls: list[tuple[str, Fit | None]] = []
-
-    def redraw(
-        self, content: bytes, *, media_type: str, fit: Fit | None, size: Size | None
-    ) -> bytes:
-        """Return a plain image, in the given size if there is a fit."""
-        self.calls.append((media_type, fit))
-        try:
-            facts = read_facts(content)
-        except NotAnImage as error:
-            raise StorageError(f"The image cannot be converted: {error}.") from error
-        if media_type != "image/png":
-            raise StorageError(f"PlainEditor cannot write {media_type}.")
-        if fit is None or size is None:
-            return tiny_png(facts.width, facts.height)
-        return tiny_png(*size.sides)

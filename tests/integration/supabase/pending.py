@@ -5,10 +5,11 @@ import zlib
 from datetime import UTC, datetime
 
 import msgspec
+from tests.contract_internal.samples import sample_entry
 from tests.integration.supabase.machine import Machine
 
 from imagen.domain.history import HistoryEntry
-from imagen.testing.samples import sample_entry, sample_id, sample_row
+from imagen.testing.samples import sample_id, sample_row
 
 
 def png(number: int) -> bytes:

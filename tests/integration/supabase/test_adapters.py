@@ -5,14 +5,15 @@ from hashlib import sha256
 
 import msgspec
 import pytest
+from tests.contract_internal.contracts.cloud import CloudContract, SharedLedgerContract
+from tests.contract_internal.samples import sample_entry
 from tests.integration.supabase.project import SupabaseProject
 
 from imagen.adapters.supabase.client import SupabaseAccess
 from imagen.adapters.supabase.images import SupabaseCloud
 from imagen.adapters.supabase.ledger import SupabaseLedger
 from imagen.domain.cloud import build_cloud_image
-from imagen.testing import CloudContract, SharedLedgerContract, tiny_png
-from imagen.testing.samples import sample_entry
+from imagen.testing import tiny_png
 
 NOWHERE = SupabaseAccess("http://127.0.0.1:9", "sb_secret_canary")
 

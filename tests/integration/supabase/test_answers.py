@@ -6,6 +6,7 @@ from typing import Any
 
 import msgspec
 import pytest
+from tests.contract_internal.samples import sample_entry
 from tests.integration.supabase.project import SupabaseProject
 
 from imagen.adapters.supabase.client import SupabaseAccess
@@ -23,7 +24,7 @@ from imagen.domain.errors import (
 )
 from imagen.domain.sidecar import Reference
 from imagen.testing import tiny_png
-from imagen.testing.samples import sample_entry, sample_row
+from imagen.testing.samples import sample_row
 
 Ask = Callable[[], object]
 

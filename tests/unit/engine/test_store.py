@@ -8,6 +8,7 @@ from zlib import crc32
 import msgspec
 import pytest
 from PIL import Image
+from tests.contract_internal.fakes.images import PlainEditor
 
 from imagen.adapters.imaging.convert import PillowEditor
 from imagen.domain.call import OutputTarget
@@ -22,7 +23,7 @@ from imagen.domain.size import Size
 from imagen.engine.store import FinishedImage, StoreImage
 from imagen.formats.container import ImageFacts, read_facts
 from imagen.ports.images import ImageEditor
-from imagen.testing.fakes import MemoryStorage, PlainEditor, tiny_png
+from imagen.testing.fakes import MemoryStorage, tiny_png
 
 AT = datetime(2026, 5, 8, 14, 30, 15, tzinfo=UTC)
 NAME = "2026-05-08-143015-a-cat-42.png"

@@ -5,6 +5,9 @@ from decimal import Decimal
 from itertools import count
 
 import msgspec
+from tests.contract_internal.fakes.delivery import MemoryImageQueue, MemorySpool
+from tests.contract_internal.fakes.images import PlainEditor
+from tests.contract_internal.fakes.stores import MemoryHistory, MemoryJournal
 
 from imagen.domain import events
 from imagen.domain.call import OutputTarget
@@ -24,17 +27,14 @@ from imagen.engine.store import StoreImage
 from imagen.ports.job_context import JobContext
 from imagen.ports.journal import Journal
 from imagen.ports.storage import Storage
-from imagen.testing.delivery import MemoryImageQueue, MemorySpool
 from imagen.testing.fakes import (
     ANYTHING,
     FakeClock,
     MemoryStorage,
-    PlainEditor,
     ScriptedBackend,
     ScriptStep,
     plain_images,
 )
-from imagen.testing.stores import MemoryHistory, MemoryJournal
 from imagen.usecases.generate import GenerateImages
 from imagen.usecases.resume import ResumeCalls, ResumeResult
 

@@ -5,6 +5,7 @@ from hashlib import sha256
 
 import msgspec
 import pytest
+from tests.contract_internal.fakes.stores import MemoryJournal
 from tests.unit.usecases.scenes import KnowingBackend, PaidScene, paid_images, taken
 
 from imagen.domain.call import (
@@ -39,7 +40,6 @@ from imagen.domain.size import Size
 from imagen.engine.cancellation import Cancellation
 from imagen.ports.job_context import JobContext
 from imagen.testing.fakes import ANYTHING, MemoryStorage, plain_images
-from imagen.testing.stores import MemoryJournal
 
 
 class BrokenJournal(MemoryJournal):

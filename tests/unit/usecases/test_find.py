@@ -5,6 +5,7 @@ from hashlib import sha256
 
 import msgspec
 import pytest
+from tests.contract_internal.fakes.stores import MemoryHistory
 from tests.unit.domain.notes import described, noted
 
 from imagen.domain.errors import InvalidRequest, JournalError
@@ -12,7 +13,6 @@ from imagen.domain.history import HistoryEntry
 from imagen.domain.sidecar import Sidecar, write_sidecar
 from imagen.testing.fakes import tiny_png
 from imagen.testing.samples import sample_id
-from imagen.testing.stores import MemoryHistory
 from imagen.usecases.find import FindImage
 
 PNG, OTHER = tiny_png(), tiny_png(colour=(0, 0, 9))

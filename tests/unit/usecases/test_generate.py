@@ -3,6 +3,9 @@ from threading import Event, Thread
 
 import msgspec
 import pytest
+from tests.contract_internal.fakes.delivery import MemorySpool
+from tests.contract_internal.fakes.images import PlainEditor
+from tests.contract_internal.fakes.stores import MemoryHistory, MemoryJournal
 
 from imagen.domain import events
 from imagen.domain.call import OutputTarget
@@ -27,18 +30,15 @@ from imagen.engine.cancellation import Cancellation
 from imagen.engine.recorder import Recorder
 from imagen.engine.store import StoreImage
 from imagen.ports.job_context import JobContext
-from imagen.testing import MemorySpool
 from imagen.testing.fakes import (
     ANYTHING,
     FakeClock,
     MemoryStorage,
-    PlainEditor,
     ScriptedBackend,
     ScriptStep,
     plain_images,
     tiny_png,
 )
-from imagen.testing.stores import MemoryHistory, MemoryJournal
 from imagen.usecases.generate import GenerateImages
 
 BATCHES = Capabilities(largest_batch=4)

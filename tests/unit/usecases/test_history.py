@@ -1,11 +1,12 @@
 """What is forgotten is what was named, all of it or nothing."""
 
 import pytest
+from tests.contract_internal.fakes.delivery import MemorySpool
+from tests.contract_internal.fakes.stores import MemoryHistory
+from tests.contract_internal.samples import sample_entry
 
 from imagen.domain.errors import InvalidRequest
-from imagen.testing.delivery import MemorySpool
-from imagen.testing.samples import sample_entry, sample_id
-from imagen.testing.stores import MemoryHistory
+from imagen.testing.samples import sample_id
 from imagen.usecases.history import ForgetImages
 
 

@@ -1,11 +1,11 @@
 """What is not over can be named, and given up."""
 
 import pytest
+from tests.contract_internal.fakes.stores import MemoryJournal
 from tests.unit.usecases.scenes import PaidScene, paid_images, taken
 
 from imagen.domain.errors import InvalidRequest, Unfinished
 from imagen.testing.fakes import ANYTHING
-from imagen.testing.stores import MemoryJournal
 from imagen.usecases.jobs import OpenJobs
 
 

@@ -4,6 +4,7 @@ from collections.abc import Callable
 from hashlib import sha256
 
 import pytest
+from tests.contract_internal.fakes.stores import MemoryHistory
 from tests.unit.domain.notes import noted
 from tests.unit.usecases.scenes import PaidScene
 
@@ -17,7 +18,6 @@ from imagen.domain.sidecar import Reference, write_sidecar
 from imagen.formats.container import read_facts
 from imagen.testing.fakes import tiny_png
 from imagen.testing.samples import sample_id
-from imagen.testing.stores import MemoryHistory
 from imagen.usecases.find import FindImage
 from imagen.usecases.rerun import PrepareRerun, VerifyImage
 

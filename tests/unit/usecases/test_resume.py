@@ -5,6 +5,7 @@ from decimal import Decimal
 
 import msgspec
 import pytest
+from tests.contract_internal.fakes.stores import MemoryJournal
 from tests.unit.usecases.scenes import KnowingBackend, PaidScene, paid_images, taken
 
 from imagen.domain.call import Call, CallUpdate, OpenCall
@@ -24,7 +25,6 @@ from imagen.domain.result import Generated
 from imagen.engine.cancellation import Cancellation
 from imagen.ports.job_context import JobContext
 from imagen.testing.fakes import ANYTHING
-from imagen.testing.stores import MemoryJournal
 from imagen.usecases.resume import ResumeCalls
 
 

@@ -7,6 +7,13 @@ from threading import Event
 
 import msgspec
 import pytest
+from tests.contract_internal.fakes.delivery import (
+    MemoryImageQueue,
+    MemorySpool,
+    MemoryUsageQueue,
+)
+from tests.contract_internal.fakes.stores import MemoryHistory, MemoryLedger
+from tests.contract_internal.samples import sample_entry
 
 from imagen.domain import events
 from imagen.domain.cloud import CloudImage
@@ -21,15 +28,8 @@ from imagen.domain.errors import (
 from imagen.domain.history import HistoryEntry
 from imagen.domain.money.usage import UsageRow
 from imagen.engine.cancellation import Cancellation
-from imagen.testing import (
-    FakeClock,
-    MemoryHistory,
-    MemoryImageQueue,
-    MemoryLedger,
-    MemorySpool,
-    MemoryUsageQueue,
-)
-from imagen.testing.samples import sample_entry, sample_id, sample_row
+from imagen.testing import FakeClock
+from imagen.testing.samples import sample_id, sample_row
 from imagen.usecases.sync import (
     FAILURES_IN_A_ROW,
     ROWS_AT_ONCE,

@@ -7,13 +7,13 @@ from pathlib import Path
 
 import msgspec
 import pytest
+from tests.contract_internal.fakes.delivery import MemorySpool
+from tests.contract_internal.fakes.stores import MemoryHistory
+from tests.contract_internal.samples import sample_entry
 
 from imagen.adapters.system.trash import FolderTrash
 from imagen.domain.errors import InvalidRequest, JournalError, StorageError
 from imagen.domain.history import HistoryEntry
-from imagen.testing.delivery import MemorySpool
-from imagen.testing.samples import sample_entry
-from imagen.testing.stores import MemoryHistory
 from imagen.usecases.trash import TrashImages
 
 CONTENT = b"a picture"

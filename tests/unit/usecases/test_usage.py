@@ -2,10 +2,12 @@
 
 from datetime import date
 
+from tests.contract_internal.fakes.stores import MemoryJournal
+from tests.contract_internal.samples import sample_call
+
 from imagen.domain.call import CallAccepted, CallClosed, CallSending
 from imagen.domain.money.usage import DIMENSIONS, UsageTotal
-from imagen.testing.samples import MONDAY, sample_call, sample_row
-from imagen.testing.stores import MemoryJournal
+from imagen.testing.samples import MONDAY, sample_row
 from imagen.usecases.usage import ShowUsage
 
 

@@ -7,6 +7,7 @@ from pathlib import Path
 from random import Random
 
 import pytest
+from tests.contract_internal.samples import sample_call, sample_entry, sample_received
 
 from imagen.adapters.database.connection import FILE, Database
 from imagen.adapters.database.delivery_queue import SqliteImageQueue, SqliteUsageQueue
@@ -17,13 +18,7 @@ from imagen.adapters.database.schema import MIGRATIONS, to_json
 from imagen.domain.call import CallReceived
 from imagen.domain.errors import JournalError, Misconfigured
 from imagen.testing.concurrency import run_at_once
-from imagen.testing.samples import (
-    sample_call,
-    sample_entry,
-    sample_id,
-    sample_received,
-    sample_row,
-)
+from imagen.testing.samples import sample_id, sample_row
 
 FULL, NORMAL = 2, 1
 

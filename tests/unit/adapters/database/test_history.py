@@ -9,13 +9,14 @@ from pathlib import Path
 
 import msgspec
 import pytest
+from tests.contract_internal.samples import sample_entry
 
 from imagen.adapters.database.connection import FILE, Database
 from imagen.adapters.database.history import SqliteHistory
 from imagen.adapters.database.schema import to_json
 from imagen.domain.errors import JournalError
 from imagen.domain.money.usage import Dimension
-from imagen.testing.samples import MONDAY, sample_entry, sample_id
+from imagen.testing.samples import MONDAY, sample_id
 
 SECRET = "Zwölf Boxkämpfer jagen Viktor quer über den großen Sylter Deich"
 

@@ -7,6 +7,7 @@ from sqlite3 import Connection
 
 import msgspec
 import pytest
+from tests.contract_internal.samples import sample_call, sample_received
 
 from imagen.adapters.database.connection import FILE, Database
 from imagen.adapters.database.journal import SqliteJournal
@@ -20,7 +21,7 @@ from imagen.domain.call import (
     OpenCall,
 )
 from imagen.domain.errors import JournalError
-from imagen.testing.samples import sample_call, sample_id, sample_received, sample_row
+from imagen.testing.samples import sample_id, sample_row
 
 
 class Watched(Database):

@@ -2,6 +2,7 @@ from datetime import timedelta
 from pathlib import Path
 
 import pytest
+from tests.contract_internal.samples import sample_call
 
 from imagen.adapters.database.connection import Database
 from imagen.adapters.database.journal import SqliteJournal
@@ -9,7 +10,7 @@ from imagen.adapters.database.ledger import SqliteLedger
 from imagen.domain.errors import OverBudget
 from imagen.domain.money.budget import BudgetLimit
 from imagen.domain.money.usage import DIMENSIONS
-from imagen.testing.samples import MONDAY, sample_call, sample_row
+from imagen.testing.samples import MONDAY, sample_row
 
 
 def test_a_row_of_unknown_cost_counts_as_its_open_call_does(tmp_path: Path) -> None:

@@ -5,13 +5,14 @@ from pathlib import Path
 from threading import Event, Thread
 
 import pytest
+from tests.contract_internal.samples import sample_call
 
 from imagen.adapters.database.connection import Database
 from imagen.adapters.database.journal import SqliteJournal
 from imagen.adapters.database.write_queue import MAX_WRITERS
 from imagen.domain.call import CallAccepted
 from imagen.domain.errors import JournalError
-from imagen.testing.samples import sample_call, sample_id
+from imagen.testing.samples import sample_id
 
 ADD = "INSERT INTO refs VALUES ('a', ?, 'b')"
 SOON = 0.001

@@ -9,12 +9,12 @@ from threading import Thread
 
 import msgspec
 import pytest
+from tests.contract_internal.samples import sample_entry
 
 from imagen.adapters.system import trash as adapter
 from imagen.adapters.system.trash import LARGEST_SIDECAR, RETENTION, FolderTrash
 from imagen.domain.errors import StorageError
 from imagen.domain.history import HistoryEntry
-from imagen.testing.samples import sample_entry
 
 CONTENT = b"a picture"
 A_WHILE = 0.3

@@ -11,6 +11,8 @@ from typing import ClassVar, Self
 
 import msgspec
 import pytest
+from tests.contract_internal.contracts.journal import JournalContract
+from tests.contract_internal.fakes.stores import MemoryJournal, MemoryLedger
 
 from imagen.domain.call import (
     Call,
@@ -26,7 +28,6 @@ from imagen.domain.call import (
 )
 from imagen.domain.errors import JournalError, ReferenceTaken
 from imagen.domain.money.budget import BudgetLimit
-from imagen.testing import JournalContract, MemoryJournal, MemoryLedger
 from imagen.testing.samples import sample_row
 
 replaced = msgspec.structs.replace

@@ -8,9 +8,10 @@ from collections.abc import Collection
 from typing import ClassVar
 
 import pytest
+from tests.contract_internal.contracts.spool import SpoolContract
+from tests.contract_internal.fakes.delivery import MemorySpool
 
 from imagen.domain.errors import JournalError
-from imagen.testing import MemorySpool, SpoolContract
 
 
 class Unusable(MemorySpool):

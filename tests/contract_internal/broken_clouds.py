@@ -10,10 +10,11 @@ from typing import Any, ClassVar, Self
 
 import msgspec
 import pytest
+from tests.contract_internal.contracts.cloud import CloudContract
+from tests.contract_internal.fakes.cloud import MemoryCloud
 
 from imagen.domain.cloud import CloudImage
 from imagen.domain.errors import InvalidRequest, Refused, Unauthorized, Unavailable
-from imagen.testing import CloudContract, MemoryCloud
 
 replaced = msgspec.structs.replace
 

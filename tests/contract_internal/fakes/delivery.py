@@ -3,10 +3,11 @@
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from datetime import date
 
+from tests.contract_internal.fakes.stores import MemoryHistory, MemoryLedger
+
 from imagen.domain.delivery import DeliveryStatus, FailedDelivery, Pause
 from imagen.domain.history import HistoryEntry
 from imagen.domain.money.usage import Dimension, UsageRow, UsageTotal
-from imagen.testing.stores import MemoryHistory, MemoryLedger
 
 
 class MemorySpool:

@@ -1,9 +1,10 @@
 from pathlib import Path
 
 import pytest
+from tests.contract_internal.contracts.spool import SpoolContract
+from tests.contract_internal.fakes.delivery import MemorySpool
 
 from imagen.adapters.database.files import FileSpool
-from imagen.testing import MemorySpool, SpoolContract
 
 
 class TestFileSpool(SpoolContract):

@@ -1,8 +1,9 @@
 import pytest
+from tests.contract_internal.contracts.clock import ClockContract
 
 from imagen.adapters.system.clock import SystemClock
 from imagen.ports.clock import Clock
-from imagen.testing import ClockContract, FakeClock
+from imagen.testing import FakeClock
 
 
 class TestSystemClock(ClockContract):

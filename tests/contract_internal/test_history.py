@@ -1,10 +1,11 @@
 from pathlib import Path
 
 import pytest
+from tests.contract_internal.contracts.history import HistoryContract
+from tests.contract_internal.fakes.stores import MemoryHistory
 
 from imagen.adapters.database.connection import FILE, Database
 from imagen.adapters.database.history import SqliteHistory
-from imagen.testing import HistoryContract, MemoryHistory
 
 
 class TestSqliteHistory(HistoryContract):

@@ -10,21 +10,22 @@ from typing import Any, ClassVar
 
 import msgspec
 import pytest
+from tests.contract_internal.contracts.delivery_queue import (
+    DeliveryQueueContract,
+    DeliveryQueues,
+)
+from tests.contract_internal.fakes.delivery import (
+    MemoryDeliveryState,
+    MemoryImageQueue,
+    MemoryUndeliveredUsage,
+    MemoryUsageQueue,
+)
+from tests.contract_internal.fakes.stores import MemoryHistory, MemoryLedger
 
 from imagen.domain.delivery import DeliveryStatus, Pause
 from imagen.domain.errors import JournalError
 from imagen.domain.history import HistoryEntry
 from imagen.domain.money.usage import Dimension, UsageRow, UsageTotal
-from imagen.testing import (
-    DeliveryQueueContract,
-    DeliveryQueues,
-    MemoryHistory,
-    MemoryImageQueue,
-    MemoryLedger,
-    MemoryUndeliveredUsage,
-    MemoryUsageQueue,
-)
-from imagen.testing.delivery import MemoryDeliveryState
 
 replaced = msgspec.structs.replace
 

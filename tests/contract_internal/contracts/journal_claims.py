@@ -3,6 +3,7 @@
 from collections.abc import Callable
 
 import msgspec
+from tests.contract_internal.samples import sample_call, sample_received
 
 from imagen.domain.call import (
     CallAccepted,
@@ -14,7 +15,7 @@ from imagen.domain.call import (
 from imagen.ports.journal import Journal
 from imagen.testing.concurrency import CROWD, run_at_once
 from imagen.testing.contracts.base import Contract
-from imagen.testing.samples import sample_call, sample_id, sample_received
+from imagen.testing.samples import sample_id
 
 
 class ClaimsContract(Contract):

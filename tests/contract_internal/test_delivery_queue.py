@@ -1,6 +1,16 @@
 from pathlib import Path
 
 import pytest
+from tests.contract_internal.contracts.delivery_queue import (
+    DeliveryQueueContract,
+    DeliveryQueues,
+)
+from tests.contract_internal.fakes.delivery import (
+    MemoryImageQueue,
+    MemoryUndeliveredUsage,
+    MemoryUsageQueue,
+)
+from tests.contract_internal.fakes.stores import MemoryHistory, MemoryLedger
 
 from imagen.adapters.database.connection import FILE, Database
 from imagen.adapters.database.delivery_queue import (
@@ -10,15 +20,6 @@ from imagen.adapters.database.delivery_queue import (
 )
 from imagen.adapters.database.history import SqliteHistory
 from imagen.adapters.database.ledger import SqliteLedger
-from imagen.testing import (
-    DeliveryQueueContract,
-    DeliveryQueues,
-    MemoryHistory,
-    MemoryImageQueue,
-    MemoryLedger,
-    MemoryUndeliveredUsage,
-    MemoryUsageQueue,
-)
 
 
 def sqlite_queues(folder: Path) -> DeliveryQueues:

@@ -7,6 +7,7 @@ from threading import RLock
 from typing import Self
 
 import msgspec
+from tests.contract_internal.fakes.stores import MemoryJournal
 
 from imagen.domain.call import Call
 from imagen.domain.idempotency import (
@@ -20,7 +21,6 @@ from imagen.domain.idempotency import (
     RequestKey,
     StoredAnswer,
 )
-from imagen.testing.stores import MemoryJournal
 
 
 class _Request(msgspec.Struct):

@@ -6,6 +6,7 @@ from hashlib import sha256
 
 import msgspec
 import pytest
+from tests.contract_internal.samples import sample_entry
 
 from imagen.domain.cloud import CloudImage, build_cloud_image
 from imagen.domain.errors import (
@@ -25,7 +26,7 @@ from imagen.testing.concurrency import CROWD, run_at_once
 from imagen.testing.contracts.base import Contract
 from imagen.testing.contracts.ledger import RowsContract
 from imagen.testing.fakes import tiny_png
-from imagen.testing.samples import MONDAY, sample_entry, sample_id, sample_row
+from imagen.testing.samples import MONDAY, sample_id, sample_row
 
 UNAVAILABLE = (Unavailable, Throttled)
 MISCONFIGURED = (Unauthorized, Misconfigured)

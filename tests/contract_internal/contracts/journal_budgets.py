@@ -4,6 +4,8 @@ from collections.abc import Callable, Sequence
 from datetime import timedelta
 
 import pytest
+from tests.contract_internal.contracts.journal_calls import open_ids
+from tests.contract_internal.samples import sample_call, sample_received
 
 from imagen.domain.call import (
     Call,
@@ -18,14 +20,7 @@ from imagen.ports.journal import Journal
 from imagen.ports.ledger import Ledger
 from imagen.testing.concurrency import CROWD, run_at_once
 from imagen.testing.contracts.base import Contract
-from imagen.testing.contracts.journal_calls import open_ids
-from imagen.testing.samples import (
-    MONDAY,
-    sample_call,
-    sample_id,
-    sample_received,
-    sample_row,
-)
+from imagen.testing.samples import MONDAY, sample_id, sample_row
 
 
 class BudgetsContract(Contract):

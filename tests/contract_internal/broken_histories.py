@@ -12,11 +12,12 @@ from typing import ClassVar, Self, TypedDict, Unpack
 
 import msgspec
 import pytest
+from tests.contract_internal.contracts.history import HistoryContract
+from tests.contract_internal.fakes.stores import MemoryHistory
 
 from imagen.domain.errors import InvalidRequest, JournalError
 from imagen.domain.history import HistoryEntry, Position
 from imagen.domain.money.usage import Dimension
-from imagen.testing import HistoryContract, MemoryHistory
 
 replaced = msgspec.structs.replace
 

@@ -2,11 +2,12 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+from tests.contract_internal.contracts.journal import JournalContract
+from tests.contract_internal.fakes.stores import MemoryJournal, MemoryLedger
 
 from imagen.adapters.database.connection import FILE, Database
 from imagen.adapters.database.journal import SqliteJournal
 from imagen.adapters.database.ledger import SqliteLedger
-from imagen.testing import JournalContract, MemoryJournal, MemoryLedger
 
 
 class TestSqliteJournal(JournalContract):

@@ -1,6 +1,7 @@
 """The part of `JournalContract` about the states of a call and its usage row."""
 
 import pytest
+from tests.contract_internal.samples import sample_call, sample_received
 
 from imagen.domain.call import (
     CallAccepted,
@@ -16,12 +17,7 @@ from imagen.ports.journal import Journal
 from imagen.ports.ledger import Ledger
 from imagen.testing.concurrency import CROWD, run_at_once
 from imagen.testing.contracts.base import Contract
-from imagen.testing.samples import (
-    sample_call,
-    sample_id,
-    sample_received,
-    sample_row,
-)
+from imagen.testing.samples import sample_id, sample_row
 
 EVERY_UPDATE: tuple[CallUpdate, ...] = (
     CallSending(),

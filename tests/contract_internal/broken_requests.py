@@ -10,6 +10,9 @@ from typing import ClassVar
 
 import msgspec
 import pytest
+from tests.contract_internal.contracts.requests import RequestKeysContract
+from tests.contract_internal.fakes.requests import MemoryRequestKeys
+from tests.contract_internal.fakes.stores import MemoryJournal
 
 from imagen.domain.call import Call
 from imagen.domain.errors import JournalError
@@ -22,7 +25,6 @@ from imagen.domain.idempotency import (
     RequestKey,
     StoredAnswer,
 )
-from imagen.testing import MemoryJournal, MemoryRequestKeys, RequestKeysContract
 
 replaced = msgspec.structs.replace
 

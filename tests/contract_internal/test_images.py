@@ -1,8 +1,8 @@
 import pytest
+from tests.contract_internal.contracts.images import ImageEditorContract
 
 from imagen.adapters.imaging.convert import PillowEditor
 from imagen.ports.images import ImageEditor
-from imagen.testing import ImageEditorContract
 
 
 class TestPillowEditor(ImageEditorContract):

@@ -5,6 +5,7 @@ from datetime import UTC, date, datetime
 
 import msgspec
 import pytest
+from tests.contract_internal.samples import sample_entry
 
 from imagen.domain.delivery import (
     CHANNELS,
@@ -21,7 +22,7 @@ from imagen.ports.history import History
 from imagen.ports.ledger import Ledger, UsageReader
 from imagen.testing.concurrency import CROWD, run_at_once
 from imagen.testing.contracts.base import Contract
-from imagen.testing.samples import sample_entry, sample_id, sample_row
+from imagen.testing.samples import sample_id, sample_row
 
 LATER = date(2100, 1, 1)
 OWNER = "6f0c7f7e-3b1f-4a53-9d4c-0f6a2f0b7c11"

@@ -2,11 +2,13 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+from tests.contract_internal.contracts.requests import RequestKeysContract
+from tests.contract_internal.fakes.requests import MemoryRequestKeys
+from tests.contract_internal.fakes.stores import MemoryJournal
 
 from imagen.adapters.database.connection import FILE, Database
 from imagen.adapters.database.idempotency import SqliteRequestKeys
 from imagen.adapters.database.journal import SqliteJournal
-from imagen.testing import MemoryJournal, MemoryRequestKeys, RequestKeysContract
 
 
 def _sqlite(folder: Path) -> tuple[SqliteRequestKeys, SqliteJournal]:

@@ -3,16 +3,20 @@
 from collections.abc import Callable
 
 import pytest
+from tests.contract_internal.contracts.journal_budgets import (
+    BudgetsContract,
+    budget_limit,
+)
+from tests.contract_internal.contracts.journal_calls import CallStatesContract
+from tests.contract_internal.contracts.journal_claims import ClaimsContract
+from tests.contract_internal.samples import sample_call
 
 from imagen.domain.call import CallSending
 from imagen.domain.errors import JournalError, ReferenceTaken
 from imagen.ports.journal import Journal
 from imagen.ports.ledger import Ledger
 from imagen.testing.contracts.base import Contract
-from imagen.testing.contracts.journal_budgets import BudgetsContract, budget_limit
-from imagen.testing.contracts.journal_calls import CallStatesContract
-from imagen.testing.contracts.journal_claims import ClaimsContract
-from imagen.testing.samples import sample_call, sample_id
+from imagen.testing.samples import sample_id
 
 
 class JournalContract(CallStatesContract, ClaimsContract, BudgetsContract, Contract):

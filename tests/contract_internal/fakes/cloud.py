@@ -4,10 +4,11 @@ from collections.abc import Iterator, Mapping, Sequence
 from datetime import date
 from hashlib import sha256
 
+from tests.contract_internal.fakes.stores import MemoryLedger
+
 from imagen.domain.cloud import CloudImage
 from imagen.domain.errors import BackendError, ImagenError, InvalidRequest, Refused
 from imagen.domain.money.usage import Dimension, UsageRow, UsageTotal
-from imagen.testing.stores import MemoryLedger
 
 
 class MemorySharedLedger(MemoryLedger):

@@ -5,6 +5,7 @@ from datetime import UTC, date, datetime, timedelta
 from typing import TypedDict, Unpack
 
 import pytest
+from tests.contract_internal.samples import sample_entry
 
 from imagen.domain.errors import InvalidRequest, JournalError
 from imagen.domain.history import HistoryEntry, Position
@@ -12,7 +13,7 @@ from imagen.domain.money.usage import DIMENSIONS
 from imagen.ports.history import History
 from imagen.testing.concurrency import CROWD, run_at_once
 from imagen.testing.contracts.base import Contract
-from imagen.testing.samples import sample_entry, sample_id
+from imagen.testing.samples import sample_id
 
 MIDNIGHT = datetime(2026, 11, 16, tzinfo=UTC)
 PROMPTS = (

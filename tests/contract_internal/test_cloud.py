@@ -1,12 +1,8 @@
 import pytest
+from tests.contract_internal.contracts.cloud import CloudContract, SharedLedgerContract
+from tests.contract_internal.fakes.cloud import MemoryCloud, MemorySharedLedger
 
 from imagen.domain.errors import Unauthorized, Unavailable
-from imagen.testing import (
-    CloudContract,
-    MemoryCloud,
-    MemorySharedLedger,
-    SharedLedgerContract,
-)
 
 
 class TestMemoryCloud(CloudContract):

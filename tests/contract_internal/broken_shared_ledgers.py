@@ -11,10 +11,11 @@ from typing import Any, ClassVar
 
 import pytest
 from tests.contract import broken_ledgers as ill
+from tests.contract_internal.contracts.cloud import SharedLedgerContract
+from tests.contract_internal.fakes.cloud import MemorySharedLedger
 
 from imagen.domain.errors import ImagenError, Unauthorized, Unavailable
 from imagen.domain.money.usage import UsageRow
-from imagen.testing import MemorySharedLedger, SharedLedgerContract
 
 AWAY = Unavailable("It is not reached.")
 CLOSED = Unauthorized("It does not take the key.", hint="Get another.")

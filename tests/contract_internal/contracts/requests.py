@@ -4,6 +4,7 @@ from collections import Counter
 from collections.abc import Callable
 
 import pytest
+from tests.contract_internal.samples import PROMPT, sample_call
 
 from imagen.domain.call import CallClosed, CallSending
 from imagen.domain.errors import JournalError
@@ -23,7 +24,7 @@ from imagen.ports.idempotency import RequestKeys
 from imagen.ports.journal import Journal
 from imagen.testing.concurrency import CROWD, run_at_once
 from imagen.testing.contracts.base import Contract
-from imagen.testing.samples import MONDAY, PROMPT, sample_call, sample_id, sample_row
+from imagen.testing.samples import MONDAY, sample_id, sample_row
 
 KEY = RequestKey(caller="writer", key="header-1", fingerprint="ab" * 32)
 # A database whose collation ignores case or trailing spaces would mix these up.
