@@ -7,11 +7,12 @@ BIN := .venv/bin
 PIP := $(BIN)/python -m pip --quiet --disable-pip-version-check
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test check format bench lock clean
+.PHONY: help demo test nightly check format bench lock clean
 
 help:
 	@echo "make demo    install into .venv, generate an image, print its path"
 	@echo "make test    install what the tests need, run all tests"
+	@echo "make nightly run the tests that take long, too"
 	@echo "make check   check format, lint, types, layers and start-up"
 	@echo "make format  format the code and fix lint errors"
 	@echo "make bench   measure against peers and limits"
@@ -42,6 +43,10 @@ demo: .venv/installed
 test: .venv/tested
 	@sh tools/test-packages.sh
 	@$(BIN)/python -m pytest -n auto --dist worksteal
+
+nightly: .venv/tested
+	@sh tools/test-packages.sh
+	@IMAGEN_NIGHTLY=1 $(BIN)/python -m pytest -n auto --dist worksteal
 
 check: .venv/tested
 	@sh tools/check.sh
