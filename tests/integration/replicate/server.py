@@ -357,6 +357,11 @@ class ReplicateServer:
         self.thawed.set()
         if self._runner is not None:
             await self._runner.cleanup()
+        # aiohttp forgets the handler of a client that has hung up.
+        left = asyncio.all_tasks() - {asyncio.current_task()}
+        for task in left:
+            task.cancel()
+        await asyncio.gather(*left, return_exceptions=True)
         await self._loop.shutdown_asyncgens()
         await self._loop.shutdown_default_executor()
 
