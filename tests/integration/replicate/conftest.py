@@ -24,7 +24,7 @@ from imagen.testing.fakes import RecordingContext
 
 Build = Callable[..., ReplicateBackend]
 
-TOO_LONG = 20.0
+TOO_LONG = 60.0
 JOB = ImageJob(number=1, prompt="a cat", size=Size(512, 512), seed=7, timeout=60)
 
 
@@ -95,13 +95,13 @@ def job(**changes: Any) -> ImageJob:
 def drawn(
     backend: ReplicateBackend, context: JobContext | None = None, **changes: Any
 ) -> Any:
-    """Return what becomes of a job, in a time that nobody would call hanging."""
+    """Return the result or the error of a job."""
     wanted = job(**changes)
     return outcome_of(lambda: backend.generate(wanted, context or RecordingContext()))
 
 
 def outcome_of(work: Callable[[], Any]) -> Any:
-    """Return what comes of it, in a time that nobody would call hanging."""
+    """Return the result or the error of a call that does not hang."""
     outcomes: list[Any] = []
 
     def run() -> None:

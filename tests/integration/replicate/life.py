@@ -134,7 +134,7 @@ class Prediction:
             said["started_at"] = self._written(self.created + timedelta(seconds=0.1))
         if self.status in OVER and not early:
             said["completed_at"] = self._written(self.created + timedelta(seconds=1))
-            if not self.trouble.no_metrics and self.fraction > 0:
+            if self.fraction > 0:
                 said["metrics"] = self._metrics()
         if listed:
             said.pop("logs")

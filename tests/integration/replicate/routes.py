@@ -1,4 +1,4 @@
-"""The routes of our Replicate, and those by which it is watched and troubled."""
+"""The routes of our Replicate."""
 
 import asyncio
 import hashlib
@@ -57,9 +57,6 @@ class Routes:
             add(method, f"{base}/{path}", self.guarded(handler))
         add("GET", "/out/{id}/{name}", self.watched(self.output))
         add("GET", "/elsewhere/{hops}/{id}/{name}", self.watched(self.elsewhere))
-        add("GET", "/_state", self.state)
-        add("POST", "/_trouble", self.trouble)
-        add("POST", "/_{word:calm|freeze|thaw}", self.word)
         return app
 
     # Before each request
@@ -69,15 +66,19 @@ class Routes:
             path = request.path.removeprefix(self.server.base)
             body = b"" if path == "/files" else await request.read()
             self.server.note_request(request.method, path, request.headers, body)
-            await self.server.thawed.wait()
             order = self.server.trouble_of_request(request.method, path)
-            if order is not None:
-                await asyncio.sleep(order.late)
-                if order.drops:
-                    return self.drop(request)
-                if order.status is not None:
-                    return self.spoilt(order.status, order.body, asdict(order))
-            return await handler(request)
+            if order is None:
+                return await handler(request)
+            await asyncio.sleep(order.late)
+            if order.drops:
+                return self.drop(request)
+            if order.status is not None:
+                sent = self.spoilt(order.status, order.body, asdict(order))
+            else:
+                sent = await handler(request)
+            if order.held:
+                await self.server.released.wait()
+            return sent
 
         return handle
 
@@ -268,11 +269,7 @@ class Routes:
         return answer(prediction.shown())
 
     async def predictions(self, request: web.Request) -> web.StreamResponse:
-        there = [
-            prediction
-            for prediction in reversed(self.server.predictions)
-            if not prediction.trouble.unlisted
-        ]
+        there = self.server.predictions[::-1]
         begin = int(request.query.get("cursor", "0"))
         end = begin + self.server.page_size
         for prediction in there[begin:end]:
@@ -321,7 +318,6 @@ class Routes:
         if prediction is None or number >= len(prediction.contents):
             return web.Response(status=404, text="gone")
         trouble = prediction.trouble
-        await asyncio.sleep(trouble.file_late)
         if trouble.guarded and not self.knows(request):
             return web.Response(status=401, text="who are you?")
         prediction.asked_files += 1
@@ -360,30 +356,6 @@ class Routes:
             case _:
                 self.server.served.append(content)
                 return web.Response(body=content)
-
-    # Those who watch
-
-    async def state(self, _: web.Request) -> web.Response:
-        return answer(self.server.state())
-
-    async def trouble(self, request: web.Request) -> web.Response:
-        order = await request.json()
-        times = order.pop("times", None)
-        if "path" in order:
-            self.server.order_spoiling(times=times, **order)
-        else:
-            self.server.order_trouble(times=times, **order)
-        return answer({})
-
-    async def word(self, request: web.Request) -> web.Response:
-        match request.match_info["word"]:
-            case "calm":
-                self.server.forget_trouble()
-            case "freeze":
-                self.server.thawed.clear()
-            case _:
-                self.server.thawed.set()
-        return answer({})
 
 
 NOTHING: Mapping[str, Any] = {"retry_after": None, "location": None}

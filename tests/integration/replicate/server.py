@@ -12,21 +12,11 @@
 `PredictionTrouble` and `RequestTrouble` in `trouble.py` list all the trouble there is.
 A prediction goes on when somebody looks at it: after two looks it is done; with
 `seconds` it takes that long instead. Every accepted prediction costs, unless it fails,
-or is cancelled before it began. Nothing happens by chance.
-
-    python -m tests.integration.replicate.server --port 8299 --seconds 2
-
-runs it by hand (token `r8_test`). Then, over HTTP, for those in other processes:
-
-    GET  /_state                     what was created, paid, cancelled, asked
-    POST /_trouble {"accepts_then": "drop", "times": 1}
-    POST /_trouble {"path": "/predictions", "status": 503, "times": 2}
-    POST /_calm, /_freeze, /_thaw    frozen, it takes requests and answers none
+or is cancelled before it began. Nothing happens by chance. `test_recordings.py` holds
+its answers against recordings.
 """
 
-import argparse
 import asyncio
-import contextlib
 import secrets
 import socket
 import threading
@@ -64,16 +54,11 @@ class ReplicateServer:
         self,
         *,
         token: str = TOKEN,
-        host: str = "127.0.0.1",
-        port: int = 0,
         seconds: float = 0.0,
-        looks: int = 2,
-        page_size: int = 100,
-        ahead: timedelta = timedelta(),
     ) -> None:
-        self.token, self.host, self.port = token, host, port
-        self.seconds, self.looks, self.page_size = seconds, looks, page_size
-        self.ahead = ahead
+        self.token, self.host, self.port = token, "127.0.0.1", 0
+        self.seconds, self.looks, self.page_size = seconds, 2, 100
+        self.ahead = timedelta()
         """How far its clock is ahead of ours."""
         self.base = "/v1"
         self.models: dict[str, Model] = models()
@@ -84,8 +69,7 @@ class ReplicateServer:
         self.served: list[bytes] = []
         self.files: dict[str, tuple[str, str, bytes]] = {}
 
-        self.thawed = asyncio.Event()
-        self.thawed.set()
+        self.released = asyncio.Event()
         self._troubles: list[tuple[dict[str, Any], list[int]]] = []
         self._spoilt: list[tuple[RequestTrouble, list[int]]] = []
         self._changed = threading.Condition()
@@ -152,13 +136,9 @@ class ReplicateServer:
         """Take back all trouble that was ordered and did not happen yet."""
         self._do(self.forget_trouble)
 
-    def freeze(self) -> None:
-        """Take requests, and answer none until `thaw()`."""
-        self._do(self.thawed.clear)
-
-    def thaw(self) -> None:
-        """Answer again, what was asked meanwhile as well."""
-        self._do(self.thawed.set)
+    def release(self) -> None:
+        """Send the answers that were `held`, and hold none from now on."""
+        self._do(self.released.set)
 
     # What happened
 
@@ -207,31 +187,8 @@ class ReplicateServer:
             if (request.method, request.path) == (method, path)
         ]
 
-    def state(self) -> dict[str, Any]:
-        """What happened, for those in other processes."""
-        for prediction in self.predictions:
-            prediction.go_on()
-        return {
-            "created": self.created,
-            "paid": self.paid,
-            "orders": len(self.orders),
-            "predictions": [
-                {
-                    "id": prediction.id,
-                    "model": prediction.model.name,
-                    "status": prediction.status,
-                    "paid": prediction.paid,
-                    "cancelled": prediction.cancelled,
-                    "input": prediction.given,
-                }
-                for prediction in self.predictions
-            ],
-            "files": len(self.files),
-            "requests": [f"{each.method} {each.path}" for each in self.requests],
-        }
-
     def wait_until(
-        self, condition: Callable[[], object], *, seconds: float = 5.0
+        self, condition: Callable[[], object], *, seconds: float = 60.0
     ) -> None:
         """Wait for something that the server does or is asked, without polling."""
         with self._changed:
@@ -354,7 +311,7 @@ class ReplicateServer:
         await web.SockSite(self._runner, listening).start()
 
     async def _end(self) -> None:
-        self.thawed.set()
+        self.released.set()
         if self._runner is not None:
             await self._runner.cleanup()
         # aiohttp forgets the handler of a client that has hung up.
@@ -364,22 +321,3 @@ class ReplicateServer:
         await asyncio.gather(*left, return_exceptions=True)
         await self._loop.shutdown_asyncgens()
         await self._loop.shutdown_default_executor()
-
-
-def main() -> None:
-    """Run the server by hand until it is interrupted."""
-    words = argparse.ArgumentParser(description="A Replicate that only pretends.")
-    words.add_argument("--port", type=int, default=8299)
-    words.add_argument("--seconds", type=float, default=2.0, help="for each prediction")
-    words.add_argument("--token", default=TOKEN)
-    said = words.parse_args()
-    with ReplicateServer(
-        port=said.port, seconds=said.seconds, token=said.token
-    ) as server:
-        print(server.url, flush=True)
-        with contextlib.suppress(KeyboardInterrupt):
-            threading.Event().wait()
-
-
-if __name__ == "__main__":
-    main()

@@ -1,11 +1,11 @@
 """Staying with a prediction: what passes, what does not, and calling it off."""
 
-import time
 from collections.abc import Callable
-from threading import Thread
+from threading import Event, Thread
 
 import pytest
 from tests.integration.replicate.conftest import (
+    TOO_LONG,
     ActingContext,
     Build,
     drawn,
@@ -15,8 +15,10 @@ from tests.integration.replicate.conftest import (
 from tests.integration.replicate.models import COLLAGE, SKETCH
 from tests.integration.replicate.server import ReplicateServer
 
+from imagen.adapters.backends.replicate import run
 from imagen.adapters.backends.replicate.adapter import ReplicateBackend
-from imagen.adapters.backends.replicate.run import MAX_OUTAGE
+from imagen.adapters.backends.replicate.run import CANCEL_TIMEOUT, MAX_OUTAGE
+from imagen.adapters.remote.background import CHECK_INTERVAL
 from imagen.domain.consumption import UNTOUCHED
 from imagen.domain.errors import (
     BackendError,
@@ -26,9 +28,8 @@ from imagen.domain.errors import (
 )
 from imagen.domain.result import Generated
 from imagen.formats.container import read_facts
+from imagen.ports.job_context import JobContext
 from imagen.testing.fakes import CancelledContext, RecordingContext, StoppableContext
-
-PATIENCE = 2.0
 
 
 @pytest.mark.parametrize(
@@ -196,28 +197,61 @@ def test_what_was_deleted_is_told(
 # Calling it off
 
 
+class NoticedContext(StoppableContext):
+    """Knows when the adapter has noticed that the job is stopped."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.noticed = Event()
+
+    def sleep(self, seconds: float) -> None:
+        try:
+            super().sleep(seconds)
+        except Cancelled:
+            self.noticed.set()
+            raise
+
+
+@pytest.fixture(autouse=True)
+def patient(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Let a cancelled job end even on a machine that is very busy."""
+    monkeypatch.setattr(run, "CANCEL_TIMEOUT", TOO_LONG)
+
+
+@pytest.fixture
+def hurried(patient: None, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Leave a cancelled job soon that does not end."""
+    monkeypatch.setattr(run, "CANCEL_TIMEOUT", 0.3)
+
+
 def stopped_when(
     condition: Callable[[], object],
     server: ReplicateServer,
-    backend: ReplicateBackend,
-    work: Callable[[StoppableContext], object] | None = None,
-) -> tuple[object, StoppableContext]:
-    """Return what becomes of a job that is stopped when it has come to that."""
-    context = StoppableContext()
+    work: Callable[[JobContext], object],
+    *,
+    release: bool = False,
+) -> tuple[object, NoticedContext]:
+    """Stop the work once the condition holds; return its outcome.
+
+    With `release` the server then sends the answers that it holds.
+    """
+    context = NoticedContext()
     outcomes: list[object] = []
-    doing = work or (lambda context: backend.generate(job(), context))
     worker = Thread(
-        target=lambda: outcomes.append(outcome_of(lambda: doing(context))), daemon=True
+        target=lambda: outcomes.append(outcome_of(lambda: work(context))), daemon=True
     )
     worker.start()
     server.wait_until(condition)
-    context.sleep(0.05)  # by then the adapter has seen it too
-    began = time.perf_counter()
     context.stop()
-    worker.join(PATIENCE)
-    assert outcomes, "it did not stop in time"
-    assert time.perf_counter() - began < PATIENCE
+    assert context.noticed.wait(TOO_LONG)
+    if release:
+        server.release()
+    worker.join(TOO_LONG)
     return outcomes[0], context
+
+
+def generate_with(backend: ReplicateBackend) -> Callable[[JobContext], object]:
+    return lambda context: backend.generate(job(), context)
 
 
 def test_nothing_is_sent_for_what_was_cancelled_before(
@@ -236,7 +270,7 @@ def test_what_was_cancelled_is_settled_once_replicate_says_so(
 ) -> None:
     server.trouble(never_ends=True)
 
-    outcome, _ = stopped_when(lambda: server.looked, server, backend)
+    outcome, _ = stopped_when(lambda: server.looked, server, generate_with(backend))
 
     assert isinstance(outcome, Cancelled)
     assert outcome.settled
@@ -250,7 +284,7 @@ def test_what_was_cancelled_before_it_began_is_free(
 ) -> None:
     server.trouble(never_begins=True)
 
-    outcome, _ = stopped_when(lambda: server.looked, server, backend)
+    outcome, _ = stopped_when(lambda: server.looked, server, generate_with(backend))
 
     assert isinstance(outcome, Cancelled)
     assert outcome.settled
@@ -262,64 +296,78 @@ def test_what_was_finished_all_the_same_is_brought_along(
 ) -> None:
     server.trouble(never_ends=True, ignores_cancel=True)
 
-    outcome, _ = stopped_when(lambda: server.looked, server, backend)
+    outcome, _ = stopped_when(lambda: server.looked, server, generate_with(backend))
 
     assert isinstance(outcome, Generated), outcome
     assert server.paid == 1
 
 
-def test_what_was_finished_and_cannot_be_fetched_in_time_stays_open(
+@pytest.mark.usefixtures("hurried")
+def test_what_was_finished_and_cannot_be_downloaded_in_time_stays_open(
     backend: ReplicateBackend, server: ReplicateServer
 ) -> None:
-    server.trouble(never_ends=True, ignores_cancel=True, file_late=30)
+    server.trouble(never_ends=True, ignores_cancel=True)
+    server.spoil("/out", held=True)
 
-    outcome, _ = stopped_when(lambda: server.looked, server, backend)
+    outcome, _ = stopped_when(lambda: server.looked, server, generate_with(backend))
 
     assert isinstance(outcome, Cancelled)
     assert not outcome.settled
 
 
-def test_a_cancelling_during_the_fetching_still_brings_the_image(
+def test_a_cancellation_during_the_download_still_brings_the_image(
     backend: ReplicateBackend, server: ReplicateServer
 ) -> None:
-    server.trouble(file_late=0.5)
+    server.spoil("/out", held=True)
 
-    outcome, _ = stopped_when(lambda: server.fetched, server, backend)
+    outcome, _ = stopped_when(
+        lambda: server.fetched, server, generate_with(backend), release=True
+    )
 
     assert isinstance(outcome, Generated), outcome
     assert not server.predictions[0].cancelled
 
 
-def test_a_frozen_server_does_not_keep_anybody(
+@pytest.mark.usefixtures("hurried")
+def test_a_silent_server_keeps_no_cancelled_job(
     backend: ReplicateBackend, server: ReplicateServer
 ) -> None:
-    server.spoil("/predictions", late=60)
+    server.spoil("/predictions", held=True)
 
-    outcome, _ = stopped_when(lambda: len(server.requests) > 1, server, backend)
+    outcome, _ = stopped_when(
+        lambda: len(server.requests) > 1, server, generate_with(backend)
+    )
 
     assert isinstance(outcome, Cancelled)
     assert not outcome.settled
 
 
-def test_a_cancelling_is_tried_again(
+def test_a_cancelled_job_stops_within_the_2_s_that_the_port_promises() -> None:
+    assert CANCEL_TIMEOUT + CHECK_INTERVAL < 2
+
+
+def test_a_cancel_request_is_sent_again(
     backend: ReplicateBackend, server: ReplicateServer
 ) -> None:
     server.trouble(never_ends=True)
     server.spoil("/predictions", method="POST", status=502, times=2)
 
-    outcome, _ = stopped_when(lambda: server.looked, server, backend)
+    outcome, _ = stopped_when(lambda: server.looked, server, generate_with(backend))
 
     assert isinstance(outcome, Cancelled)
     assert outcome.settled
     assert server.predictions[0].cancelled
 
 
-def test_an_order_that_is_answered_after_the_cancelling_is_cancelled_and_named(
+def test_a_job_that_is_accepted_after_the_cancellation_is_cancelled_and_named(
     backend: ReplicateBackend, server: ReplicateServer
 ) -> None:
-    server.trouble(never_ends=True, answer_late=0.8)
+    server.trouble(never_ends=True)
+    server.spoil("/models", method="POST", held=True)
 
-    outcome, context = stopped_when(lambda: server.predictions, server, backend)
+    outcome, context = stopped_when(
+        lambda: server.predictions, server, generate_with(backend), release=True
+    )
 
     assert isinstance(outcome, Cancelled)
     assert outcome.settled
@@ -327,24 +375,32 @@ def test_an_order_that_is_answered_after_the_cancelling_is_cancelled_and_named(
     assert server.predictions[0].status == "canceled"
 
 
-def test_an_order_that_is_answered_much_later_is_cancelled_then(
+@pytest.mark.usefixtures("hurried")
+def test_a_job_that_is_accepted_much_later_is_cancelled_then(
     backend: ReplicateBackend, server: ReplicateServer
 ) -> None:
-    server.trouble(never_ends=True, answer_late=2.2)
+    server.trouble(never_ends=True)
+    server.spoil("/models", method="POST", held=True)
 
-    outcome, _ = stopped_when(lambda: server.predictions, server, backend)
+    outcome, _ = stopped_when(
+        lambda: server.predictions, server, generate_with(backend)
+    )
 
     assert isinstance(outcome, Cancelled)
     assert not outcome.settled
+    assert not server.predictions[0].cancelled
+    server.release()
     server.wait_until(lambda: server.predictions[0].cancelled)
 
 
-def test_an_order_that_is_refused_after_the_cancelling_is_settled(
-    build: Build, server: ReplicateServer
+def test_a_job_that_is_refused_after_the_cancellation_is_settled(
+    backend: ReplicateBackend, server: ReplicateServer
 ) -> None:
-    server.spoil("/models", method="POST", late=0.6, status=402)
+    server.spoil("/models", method="POST", held=True, status=402)
 
-    outcome, _ = stopped_when(lambda: server.orders, server, build())
+    outcome, _ = stopped_when(
+        lambda: server.orders, server, generate_with(backend), release=True
+    )
 
     assert isinstance(outcome, Cancelled)
     assert outcome.settled
@@ -403,20 +459,26 @@ def test_an_old_job_cannot_be_asked_for_now(
         backend.resume(job(), "abc", RecordingContext())
 
 
-def test_whoever_cancels_the_asking_cancels_the_job(
-    backend: ReplicateBackend, server: ReplicateServer
-) -> None:
-    server.spoil("/predictions", method="GET", status=401)
+def left_open(backend: ReplicateBackend, server: ReplicateServer) -> str:
+    """Leave a job that runs and was never polled; return its reference."""
     context = RecordingContext()
     server.trouble(never_ends=True)
-    drawn(backend, context)
+    server.spoil("/predictions", method="GET", status=401)
+    assert isinstance(drawn(backend, context), Unfinished)
     server.calm()
+    return context.references[0]
 
-    def enough() -> None:
+
+def test_cancelling_between_two_polls_of_an_old_job_cancels_it(
+    backend: ReplicateBackend, server: ReplicateServer
+) -> None:
+    reference = left_open(backend, server)
+
+    def cancel() -> None:
         raise Cancelled("Enough.")
 
     outcome = outcome_of(
-        lambda: backend.resume(job(), context.references[0], ActingContext(enough))
+        lambda: backend.resume(job(), reference, ActingContext(cancel))
     )
 
     assert isinstance(outcome, Cancelled)
@@ -424,23 +486,20 @@ def test_whoever_cancels_the_asking_cancels_the_job(
     assert server.predictions[0].status == "canceled"
 
 
-def test_whoever_cancels_the_first_look_cancels_the_job(
+def test_cancelling_the_first_poll_of_an_old_job_cancels_it(
     backend: ReplicateBackend, server: ReplicateServer
 ) -> None:
-    server.trouble(never_ends=True, answer_late=0.1)
-    server.spoil("/predictions", method="GET", late=60)
-    context = StoppableContext()
-    ordering = Thread(target=drawn, args=(backend, context), daemon=True)
-    ordering.start()
-    server.wait_until(lambda: context.references)
+    reference = left_open(backend, server)
+    server.spoil("/predictions", method="GET", held=True)
+    before = len(server.requests)
 
     outcome, _ = stopped_when(
-        lambda: len(server.requests) > 2,
+        lambda: len(server.requests) > before,
         server,
-        backend,
-        work=lambda second: backend.resume(job(), context.references[0], second),
+        lambda context: backend.resume(job(), reference, context),
+        release=True,
     )
 
     assert isinstance(outcome, Cancelled)
-    assert server.predictions[0].cancelled
-    context.stop()
+    assert outcome.settled
+    assert server.predictions[0].status == "canceled"

@@ -46,11 +46,8 @@ class PredictionTrouble:
     """Another line of its log."""
     loads_first: bool = False
     """Its log begins with the full bar of another work."""
-    no_metrics: bool = False
     adds_defaults: bool = False
     """What it was asked for is listed with inputs that nobody sent."""
-    unlisted: bool = False
-    """The list of all predictions lacks it."""
 
     # Its files
     output: Literal["usual", "data", "dict", "nulls", "growing", "text", "none"] = (
@@ -70,7 +67,6 @@ class PredictionTrouble:
     file_status: int | None = None
     """The file is answered with this."""
     file_status_times: int = 1_000_000
-    file_late: float = 0
     removed: bool = False
     """Its data is deleted as soon as it has succeeded."""
 
@@ -89,4 +85,6 @@ class RequestTrouble:
     location: str | None = None
     drops: bool = False
     late: float = 0
+    held: bool = False
+    """The request is worked on, and its answer waits for `release()`."""
     times: int | None = None
