@@ -1,4 +1,4 @@
-"""Replicate keeps every promise of a backend, with a model that we know and one not."""
+"""Replicate keeps every promise of a backend, for known and for unknown models."""
 
 from collections.abc import Callable, Collection, Iterator, Mapping
 from pathlib import Path, PurePosixPath
@@ -32,7 +32,7 @@ def servers() -> Iterator[list[ReplicateServer]]:
 
 
 class ReplicateContract(BackendContract):
-    """What is staged alike for both."""
+    """What is staged alike for all models."""
 
     @pytest.fixture
     def model(self) -> str:
@@ -137,7 +137,7 @@ class TestKnownModel(ReplicateContract):
         return _build("http://127.0.0.1:1/v1", SCHNELL)
 
 
-class TestModelOfSomebody(ReplicateContract):
+class TestCommunityModel(ReplicateContract):
     @pytest.fixture
     def model(self) -> str:
         return SKETCH
@@ -147,8 +147,9 @@ class TestModelOfSomebody(ReplicateContract):
         return {"guidance_scale": "much"}
 
 
-class TestModelThatWasLookedUpBefore(TestModelOfSomebody):
-    """An earlier process left in the cache what the model takes."""
+@pytest.mark.nightly
+class TestModelThatWasLookedUpBefore(TestCommunityModel):
+    """An earlier process has cached the description of the model."""
 
     @pytest.fixture
     def cache(self, tmp_path: Path) -> Path:

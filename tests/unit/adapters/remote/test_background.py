@@ -4,17 +4,15 @@ from threading import Event
 import pytest
 
 from imagen.adapters.remote.background import BackgroundCall
-from imagen.domain.errors import (
-    Cancelled,
-)
+from imagen.domain.errors import Cancelled
 from imagen.testing.fakes import CancelledContext, RecordingContext
 
 
-def test_an_errand_brings_back_its_answer() -> None:
+def test_a_call_returns_its_result() -> None:
     assert BackgroundCall(lambda: 7).result(RecordingContext()) == 7
 
 
-def test_an_errand_brings_back_its_error() -> None:
+def test_a_call_raises_its_error() -> None:
     def fail() -> int:
         raise KeyError("x")
 
@@ -23,11 +21,11 @@ def test_an_errand_brings_back_its_error() -> None:
 
 
 def left_behind(undone: Callable[[int], object]) -> Event:
-    """Leave an call behind, and return what lets it arrive."""
+    """Abandon a call, and return the event that lets it return."""
     arrive = Event()
 
     def call() -> int:
-        arrive.wait(5)
+        arrive.wait(60)
         return 7
 
     with pytest.raises(Cancelled):
@@ -35,7 +33,7 @@ def left_behind(undone: Callable[[int], object]) -> Event:
     return arrive
 
 
-def test_what_nobody_waits_for_is_undone() -> None:
+def test_the_result_of_an_abandoned_call_is_undone() -> None:
     undone, happened = [], Event()
 
     def undo(answer: int) -> None:
@@ -44,33 +42,33 @@ def test_what_nobody_waits_for_is_undone() -> None:
 
     left_behind(undo).set()
 
-    assert happened.wait(5)
+    assert happened.wait(60)
     assert undone == [7]
 
 
-def test_an_errand_ends_in_time_or_not() -> None:
+def test_a_call_is_waited_for_with_a_limit() -> None:
     block = Event()
-    call = BackgroundCall(lambda: block.wait(5))
+    call = BackgroundCall(lambda: block.wait(60))
 
     assert not call.wait(0.01)
     block.set()
-    assert call.wait(5)
+    assert call.wait(60)
 
 
-def test_a_call_that_was_left_may_still_bring_something() -> None:
+def test_an_abandoned_call_may_still_return_in_time() -> None:
     go, undone = Event(), Event()
 
     def undo(_: int) -> None:
         undone.set()
 
-    call = BackgroundCall(lambda: go.wait(5) and 42, undo=undo)
+    call = BackgroundCall(lambda: go.wait(60) and 42, undo=undo)
     with pytest.raises(Cancelled):
         call.result(CancelledContext())
 
     assert call.result_within(0.01) is None
     go.set()
-    assert call.result_within(5) == 42
-    assert undone.wait(5)
+    assert call.result_within(60) == 42
+    assert undone.wait(60)
 
 
 def test_a_late_call_may_fail() -> None:
@@ -78,4 +76,4 @@ def test_a_late_call_may_fail() -> None:
         raise ValueError("no")
 
     with pytest.raises(ValueError, match="no"):
-        BackgroundCall(fail).result_within(5)
+        BackgroundCall(fail).result_within(60)
