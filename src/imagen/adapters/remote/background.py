@@ -18,7 +18,10 @@ Result = TypeVar("Result")
 # executor's threads at exit, so one silent server would keep the process alive. A
 # daemon thread per call can be left behind, and `undo` reverts what it still creates.
 class BackgroundCall(Generic[Result]):
-    """A blocking call that runs in a daemon thread."""
+    """A blocking call that runs in a daemon thread, which starts at once.
+
+    `undo` gets a result that arrives after the call was abandoned.
+    """
 
     def __init__(
         self,
@@ -26,12 +29,6 @@ class BackgroundCall(Generic[Result]):
         *,
         undo: Callable[[Result], object] | None = None,
     ) -> None:
-        """Start the call.
-
-        Args:
-            call: The blocking function.
-            undo: Called with a result that arrives after the call was abandoned.
-        """
         self._call = call
         self._undo = undo
         # `_returned` is set before the undo and `_finished` after it: a caller that
@@ -56,22 +53,19 @@ class BackgroundCall(Generic[Result]):
         except BaseException:
             self.abandon()
             raise
-        if self._error is not None:
-            raise self._error
-        return self._results[0]
+        return self._get_result()
 
     def wait(self, seconds: float) -> bool:
         """Wait for the call and its undo, and return whether both have finished."""
         return self._finished.wait(max(0.0, seconds))
 
     def result_within(self, seconds: float) -> Result | None:
-        """Return the result if it arrives in time, even after the call was abandoned.
-
-        Returns:
-            None when no result arrives in time.
-        """
+        """Return the result, even of an abandoned call; None if it does not arrive."""
         if not self._returned.wait(max(0.0, seconds)):
             return None
+        return self._get_result()
+
+    def _get_result(self) -> Result:
         if self._error is not None:
             raise self._error
         return self._results[0]
@@ -80,31 +74,27 @@ class BackgroundCall(Generic[Result]):
         """Stop waiting for the call; a result that arrives later is undone."""
         with self._lock:
             self._abandoned = True
-            results = list(self._results)
-        for result in results:
-            self._undo_result(result)
+            arrived = bool(self._results)
+        if arrived:
+            self._undo_result()
 
     def _run(self) -> None:
         try:
             result = self._call()
+            with self._lock:
+                self._results.append(result)
+                self._returned.set()
+                abandoned = self._abandoned
+            if abandoned:
+                self._undo_result()
         except BaseException as error:  # noqa: BLE001 - raised again by `result`
             self._error = error
-        else:
-            self._deliver(result)
         finally:
             self._returned.set()
             self._finished.set()
 
-    def _deliver(self, result: Result) -> None:
-        with self._lock:
-            self._results.append(result)
-            self._returned.set()
-            abandoned = self._abandoned
-        if abandoned:
-            self._undo_result(result)
-
-    def _undo_result(self, result: Result) -> None:
+    def _undo_result(self) -> None:
         if self._undo is not None:
             # The caller has left, so an error of the undo cannot be reported.
             with suppress(Exception):
-                self._undo(result)
+                self._undo(self._results[0])

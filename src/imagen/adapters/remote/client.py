@@ -39,6 +39,7 @@ def build_client(
             settings cannot be used.
     """
     _check_headers(headers or {})
+    loopback = is_loopback(base_url)
     try:
         return httpx.Client(
             base_url=base_url,
@@ -46,8 +47,10 @@ def build_client(
             timeout=httpx.Timeout(timeout, connect=connect_timeout),
             limits=httpx.Limits(max_connections=None, max_keepalive_connections=32),
             verify=(ssl_context := build_ssl_context(base_url)),
-            trust_env=not is_loopback(base_url),
-            transport=None if _has_proxy(base_url) else _ConnectionPool(ssl_context),
+            trust_env=not loopback,
+            transport=None
+            if getproxies() and not loopback
+            else _ConnectionPool(ssl_context),
             follow_redirects=False,
         )
     except (httpx.InvalidURL, ValueError, UnicodeError) as error:
@@ -89,10 +92,6 @@ def is_loopback(url: str) -> bool:
         return ip_address(host.partition("%")[0]).is_loopback
     except ValueError:
         return False
-
-
-def _has_proxy(url: str) -> bool:
-    return not is_loopback(url) and bool(getproxies())
 
 
 def _check_headers(headers: Mapping[str, str]) -> None:

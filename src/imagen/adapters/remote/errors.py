@@ -72,11 +72,7 @@ def translate_errors(
 
 @contextmanager
 def mark_unsent() -> Generator[None, None, None]:
-    """Mark every error inside as raised before anything was sent: it cost nothing.
-
-    Raises:
-        Cancelled: from the context, now settled.
-    """
+    """Mark every error inside as raised before anything was sent: it cost nothing."""
     try:
         yield
     except Cancelled as stopped:
@@ -200,10 +196,16 @@ def _describe_error(error: Exception) -> str:
             return "timed out"
         case httpx.ProxyError():
             return "the proxy refused the connection"
-        case httpx.ConnectError() if isinstance(_root_cause(error), ssl.SSLError):
-            return f"its certificate is not trusted ({_root_cause(error)})"
+        case httpx.ConnectError() if isinstance(
+            cause := _root_cause(error), ssl.SSLError
+        ):
+            return f"its certificate is not trusted ({cause})"
         case httpx.ConnectError():
-            return _describe_os_error(error)
+            number = getattr(_root_cause(error), "errno", None)
+            # A failed name lookup has a negative number of getaddrinfo, not an errno.
+            if isinstance(number, int) and number > 0:
+                return os.strerror(number).lower()
+            return "unknown host, or no route to it"
         case httpx.InvalidURL() | httpx.UnsupportedProtocol():
             return "invalid address"
         case _:
@@ -214,10 +216,3 @@ def _root_cause(error: BaseException) -> BaseException:
     while (cause := error.__cause__ or error.__context__) is not None:
         error = cause
     return error
-
-
-def _describe_os_error(error: Exception) -> str:
-    number = getattr(_root_cause(error), "errno", None)
-    # A failed name lookup carries a negative number of getaddrinfo's, not an errno.
-    text = os.strerror(number).lower() if isinstance(number, int) and number > 0 else ""
-    return text or "unknown host, or no route to it"

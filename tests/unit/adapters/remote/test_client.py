@@ -4,6 +4,7 @@ from threading import Thread
 from typing import Self
 
 import pytest
+from tests.nightly import examples
 
 from imagen.adapters.remote.client import (
     build_client,
@@ -14,7 +15,6 @@ from imagen.domain.errors import (
     Misconfigured,
 )
 from imagen.testing.concurrency import run_at_once
-from tests.nightly import examples
 
 SECRET = "canary-8c1f"
 

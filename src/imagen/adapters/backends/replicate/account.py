@@ -1,6 +1,7 @@
 """One Replicate account: models, predictions, and the search for lost predictions."""
 
 from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
 from datetime import datetime
 from functools import partial
 
@@ -70,50 +71,27 @@ class PredictionRequest(msgspec.Struct, frozen=True, kw_only=True):
         return msgspec.json.encode({**named, "input": self.payload})
 
 
+@dataclass(kw_only=True)
 class ReplicateAccount:
-    """One account at Replicate; thread-safe."""
+    """One account at Replicate; thread-safe. Nothing is sent at first."""
 
-    def __init__(
-        self,
-        api: ReplicateClient,
-        downloader: Downloader,
-        *,
-        catalog: ModelCatalog,
-        configured: ConfiguredInputs,
-        wait: int,
-        clock: Clock,
-    ) -> None:
-        """Create the account; nothing is sent yet.
+    api: ReplicateClient
+    downloader: Downloader
+    catalog: ModelCatalog
+    configured: ConfiguredInputs
+    wait: int
+    """Seconds for which Replicate may delay its response to a new prediction."""
 
-        Args:
-            api: The client for the API.
-            downloader: Downloads the output files.
-            catalog: The known models.
-            configured: The inputs that the config sets for every job.
-            wait: Seconds for which Replicate may delay its response to a new
-                prediction, to return the finished image in it.
-            clock: The clock.
-        """
-        self._api = api
-        self._downloader = downloader
-        self._catalog = catalog
-        self._configured = configured
-        self._wait = wait
-        self._clock = clock
+    clock: Clock
 
     def close(self) -> None:
         """Close the HTTP clients."""
-        self._api.close()
-        self._downloader.close()
+        self.api.close()
+        self.downloader.close()
 
     def load_model(self, target: Target, context: JobContext) -> Model:
-        """Return the description of a model, from the catalog or else from the API.
-
-        Raises:
-            InvalidRequest: the model does not exist.
-            ImagenError: the API cannot be read now.
-        """
-        return self._catalog.get(target) or self._reload_model(target, context)
+        """Return the description of a model, from the catalog or else from the API."""
+        return self.catalog.get(target) or self._reload_model(target, context)
 
     def generate(self, job: ImageJob, target: Target, context: JobContext) -> Generated:
         """Create a prediction, wait for it, and return its images."""
@@ -138,7 +116,7 @@ class ReplicateAccount:
         self, job: ImageJob, target: Target, reference: str, context: JobContext
     ) -> Generated:
         """Wait for a prediction that was created earlier, and return its images."""
-        inputs = (self._catalog.get(target) or Model()).build_inputs({})
+        inputs = (self.catalog.get(target) or Model()).build_inputs({})
         return self._create_run(job, inputs, context).resume(reference)
 
     def find(
@@ -146,7 +124,7 @@ class ReplicateAccount:
     ) -> tuple[str, ...]:
         """Return the ids of the account's predictions since then that match the job."""
         model = self.load_model(target, context)
-        inputs = model.build_inputs(self._configured.for_target(target, model))
+        inputs = model.build_inputs(self.configured.for_target(target, model))
         images = compute_digests(job, inputs)
         if images is None:
             return ()
@@ -158,15 +136,16 @@ class ReplicateAccount:
             images=images,
             defaults={field.name: field.default for field in model.fields},
         )
-        found = find_matching(
-            criteria, since=since, api=self._api, clock=self._clock, context=context
+        return tuple(
+            find_matching(
+                criteria, since=since, api=self.api, clock=self.clock, context=context
+            )
         )
-        return tuple(found)
 
     def check(self, target: Target, context: JobContext) -> Iterator[Readiness]:
         """Read the account and the model, and yield the results; both cost nothing."""
-        owner = BackgroundCall(self._api.get_account).result(context)
-        note = f"{self._api.name}, {owner.username or 'unnamed'}"
+        owner = BackgroundCall(self.api.get_account).result(context)
+        note = f"{self.api.name}, {owner.username or 'unnamed'}"
         yield Readiness(name="account", ready=True, note=note)
         what = f"{'deployment' if target.deployment else 'model'} {target}"
         try:
@@ -182,13 +161,9 @@ class ReplicateAccount:
     ) -> Model:
         """Read the description of a model from the API, and update the catalog.
 
-        Args:
-            target: The model.
-            context: Cancels the call.
-            by_version: Whether predictions of the model need a version, as it turned
-                out.
+        `by_version` records that predictions of the model need a version.
         """
-        call = BackgroundCall(partial(self._api.describe_model, target))
+        call = BackgroundCall(partial(self.api.describe_model, target))
         try:
             description = call.result(context)
         except NotFoundError as missing:
@@ -197,17 +172,12 @@ class ReplicateAccount:
             raise refusal.refused from refusal
         if by_version:
             description = msgspec.structs.replace(description, official=False)
-        return self._catalog.update(target, description)
+        return self.catalog.update(target, description)
 
     def _build_request(
         self, job: ImageJob, target: Target, model: Model, attached: AttachedImages
     ) -> PredictionRequest:
-        """Return the request for a job.
-
-        Raises:
-            InvalidRequest: the model does not support something in the job.
-        """
-        configured = self._configured.for_target(target, model)
+        configured = self.configured.for_target(target, model)
         inputs = model.build_inputs(configured)
         return PredictionRequest(
             job=job,
@@ -224,11 +194,7 @@ class ReplicateAccount:
         refusal: InvalidInputError,
         context: JobContext,
     ) -> PredictionRequest:
-        """Return the request for the model as it is described now.
-
-        Raises:
-            Refused: the request is the same as the refused one.
-        """
+        """Return the request for the model as it is described now, if it differs."""
         model = self._reload_model(request.target, context)
         rebuilt = self._build_request(
             request.job, request.target, model, request.attached
@@ -238,11 +204,7 @@ class ReplicateAccount:
         return rebuilt
 
     def _submit(self, request: PredictionRequest, context: JobContext) -> Generated:
-        """Create the prediction at the endpoint of its target, and wait for it.
-
-        Raises:
-            InvalidInputError: the inputs are not those of the model.
-        """
+        """Create the prediction at the endpoint of its target, and wait for it."""
         run = self._create_run(request.job, request.inputs, context)
         target, version = request.target, request.version
         # Only official models run without a version. Whether a model is official is not
@@ -251,25 +213,23 @@ class ReplicateAccount:
         if not (version or target.deployment):
             path = f"models/{target.name}/predictions"
             try:
-                return run.submit(path, request.body(""), wait=self._wait)
+                return run.submit(path, request.body(""), wait=self.wait)
             except NotFoundError:
                 with mark_unsent():
-                    version = self._look_up_version(target, context)
+                    model = self._reload_model(target, context, by_version=True)
+                    version = model.version
+                    if not version:
+                        raise InvalidRequest(
+                            f"The model {target} has no version that can run."
+                        ) from None
         path = f"deployments/{target.name}/" if target.deployment else ""
         body = request.body(version)
         try:
-            return run.submit(f"{path}predictions", body, wait=self._wait)
+            return run.submit(f"{path}predictions", body, wait=self.wait)
         except NotFoundError as missing:
             unknown = self._unknown_target_error(target)
             unknown.used = UNTOUCHED
             raise unknown from missing
-
-    def _look_up_version(self, target: Target, context: JobContext) -> str:
-        """Return the version of a model that does not run without one."""
-        model = self._reload_model(target, context, by_version=True)
-        if not model.version:
-            raise InvalidRequest(f"The model {target} has no version that can run.")
-        return model.version
 
     def _attach_images(
         self, model: Model, job: ImageJob, context: JobContext
@@ -286,27 +246,22 @@ class ReplicateAccount:
         if len(image.content) <= MAX_INLINE_BYTES:
             return image.data_uri
         context.progress(None, f"uploading {image.name}")
-        upload = partial(
-            self._api.upload_file,
-            image.name,
-            image.content,
-            media_type=image.media_type,
-        )
+        upload = partial(self.api.upload_file, image)
         try:
             return BackgroundCall(upload).result(context).urls.get
         except (NotFoundError, InvalidInputError) as error:
-            raise BackendError(f"{self._api.name} does not accept uploads.") from error
+            raise BackendError(f"{self.api.name} does not accept uploads.") from error
 
     def _create_run(
         self, job: ImageJob, inputs: ModelInputs, context: JobContext
     ) -> PredictionRun:
         return PredictionRun(
-            self._api,
-            self._downloader,
+            api=self.api,
+            downloader=self.downloader,
             job=job,
             steps=job.steps or inputs.default_steps,
             context=context,
-            clock=self._clock,
+            clock=self.clock,
         )
 
     def _unknown_target_error(self, target: Target) -> InvalidRequest:
@@ -314,6 +269,6 @@ class ReplicateAccount:
         known = () if target.deployment else list_known_models()
         near = suggest_name(target.name, known)
         return InvalidRequest(
-            f"{self._api.name} has no {kind} {target}, or not for this token.",
+            f"{self.api.name} has no {kind} {target}, or not for this token.",
             hint=f"Did you mean {near}?" if near not in {None, target.name} else "",
         )

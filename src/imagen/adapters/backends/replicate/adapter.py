@@ -21,11 +21,7 @@ from imagen.adapters.backends.replicate.catalog import (
     Target,
 )
 from imagen.domain.capabilities import Capabilities
-from imagen.domain.errors import (
-    Cancelled,
-    ImagenError,
-    Unauthorized,
-)
+from imagen.domain.errors import Cancelled, ImagenError, Unauthorized
 from imagen.domain.job import ImageJob
 from imagen.domain.result import Generated
 from imagen.ports.adapter import Adapter, BackendContext
@@ -118,7 +114,10 @@ class ReplicateBackend:
         self._options = options
         self._clock = context.clock
         self._token = context.secrets.get("api_token_env")
-        self._target = _configured_target(options)
+        if options.deployment:
+            self._target = Target(name=options.deployment, deployment=True)
+        else:
+            self._target = Target.parse(options.model or DEFAULT_MODEL)
         self._configured = ConfiguredInputs(target=self._target, values=options.input)
         self._catalog = ModelCatalog(
             options.base_url.rstrip("/"),
@@ -205,11 +204,6 @@ class ReplicateBackend:
             account.close()
 
     def _open_account(self) -> "ReplicateAccount":
-        """Return the account; nothing is sent yet.
-
-        Raises:
-            Unauthorized: the environment variable with the token is not set.
-        """
         if self._token is None:
             raise Unauthorized(
                 f"${self._options.api_token_env} is not set.",
@@ -219,16 +213,14 @@ class ReplicateBackend:
             ReplicateAccount,
         )
         from imagen.adapters.backends.replicate.client import ReplicateClient  # noqa: PLC0415
-        from imagen.adapters.backends.replicate.download import (  # noqa: PLC0415
-            Downloader,
-        )
+        from imagen.adapters.backends.replicate.download import Downloader  # noqa: PLC0415
 
         url = self._options.base_url
         with self._lock:
             if self._account is None:
                 self._account = ReplicateAccount(
-                    ReplicateClient(url, token=self._token, clock=self._clock),
-                    Downloader(url, token=self._token),
+                    api=ReplicateClient(url, token=self._token, clock=self._clock),
+                    downloader=Downloader(url, token=self._token),
                     catalog=self._catalog,
                     configured=self._configured,
                     wait=self._options.wait,
@@ -237,26 +229,14 @@ class ReplicateBackend:
             return self._account
 
     def _resolve_target(self, model: str) -> Target:
-        """Return the target for the model of a job; "" is the default model.
-
-        Raises:
-            InvalidRequest: it is not the name of a model.
-        """
-        if model in {"", str(self._target)}:
-            return self._target
-        return Target.parse(model)
+        is_default = model in {"", str(self._target)}
+        return self._target if is_default else Target.parse(model)
 
     def _build_capabilities(self, target: Target, model: Model) -> Capabilities:
         configured = self._configured.for_target(target, model)
         return model.build_inputs(configured).capabilities(
             str(target), models=() if target.deployment else None
         )
-
-
-def _configured_target(options: ReplicateOptions) -> Target:
-    if options.deployment:
-        return Target(name=options.deployment, deployment=True)
-    return Target.parse(options.model or DEFAULT_MODEL)
 
 
 def create(options: ReplicateOptions, context: BackendContext) -> ImageBackend:

@@ -6,9 +6,10 @@ from contextlib import suppress
 from datetime import datetime, timedelta
 from pathlib import Path
 from threading import Lock
-from typing import Self
+from typing import Annotated, Self
 
 import msgspec
+from msgspec import Meta
 
 from imagen.adapters.backends.replicate.inputs import ModelInputs, build_model_inputs
 from imagen.adapters.backends.replicate.models import find_known_model
@@ -44,11 +45,7 @@ class Target(msgspec.Struct, frozen=True, kw_only=True):
 
     @classmethod
     def parse(cls, text: str) -> Self:
-        """Parse `owner/name` or `owner/name:version`.
-
-        Raises:
-            InvalidRequest: the text has another form.
-        """
+        """Parse `owner/name` or `owner/name:version`."""
         found = _NAME.fullmatch(text)
         if found is None:
             raise InvalidRequest(
@@ -119,7 +116,7 @@ class _CachedDescription(msgspec.Struct, frozen=True, kw_only=True):
     form: int
     url: str
     name: str
-    read_at: datetime
+    read_at: Annotated[datetime, Meta(tz=True)]
     description: ModelDescription
 
 
@@ -127,13 +124,7 @@ class ModelCatalog:
     """The known models, in memory and in cache files for the next process."""
 
     def __init__(self, url: str, *, folder: Path | None, clock: Clock) -> None:
-        """Create an empty catalog.
-
-        Args:
-            url: The URL of the API that the models belong to.
-            folder: The folder for cache files, created when needed; None for none.
-            clock: The clock, for the age of the files.
-        """
+        """Create an empty catalog for one API; `folder` is for the cache files."""
         self._url = url
         self._folder = folder
         self._clock = clock
@@ -184,14 +175,13 @@ class ModelCatalog:
         except (OSError, msgspec.DecodeError):
             return None
         identity = (cached.form, cached.url, cached.name)
-        if identity != (_FORMAT_VERSION, self._url, str(target)):
-            return None
-        try:
-            age = self._clock.now() - cached.read_at
-        # A time without a zone cannot be subtracted.
-        except TypeError:
-            return None
-        return cached.description if timedelta() <= age < CACHE_LIFETIME else None
+        age = self._clock.now() - cached.read_at
+        if (
+            identity == (_FORMAT_VERSION, self._url, str(target))
+            and timedelta() <= age < CACHE_LIFETIME
+        ):
+            return cached.description
+        return None
 
     def _write_cache(self, target: Target, description: ModelDescription) -> None:
         """Write the description to its cache file; without effect if that fails."""

@@ -13,6 +13,7 @@ from imagen.adapters.backends.replicate.catalog import (
     Target,
 )
 from imagen.adapters.backends.replicate.errors import to_error
+from imagen.adapters.backends.replicate.input_images import InputImage
 from imagen.adapters.backends.replicate.prediction import Prediction, PredictionPage
 from imagen.adapters.remote.client import build_client
 from imagen.adapters.remote.errors import display_url, translate_errors
@@ -68,6 +69,9 @@ class UploadedFile(msgspec.Struct, frozen=True):
 
 class ReplicateClient:
     """The API of Replicate with one token.
+
+    A GET raises NotFoundError for a 404, and an ImagenError if it cannot be answered
+    now.
 
     Attributes:
         name: The name for messages.
@@ -136,20 +140,11 @@ class ReplicateClient:
             ) from error
 
     def get_prediction(self, prediction_id: str) -> Prediction:
-        """Return a prediction.
-
-        Raises:
-            NotFoundError: this account has no prediction with the id.
-            ImagenError: it cannot be read now.
-        """
+        """Return a prediction."""
         return self._get_decoded(f"predictions/{_quote(prediction_id)}", Prediction)
 
     def cancel_prediction(self, prediction_id: str) -> Prediction:
-        """Cancel a prediction, and return its new state.
-
-        Raises:
-            NotFoundError, ImagenError: it was not cancelled.
-        """
+        """Cancel a prediction, and return its new state."""
         path = f"predictions/{_quote(prediction_id)}/cancel"
         with translate_errors(self.name):
             response = self._client.post(path, timeout=_CONNECT_TIMEOUT)
@@ -158,21 +153,12 @@ class ReplicateClient:
     def list_predictions(
         self, cursor: str | None
     ) -> tuple[PredictionPage, httpx.Headers]:
-        """Return one page of predictions, newest first, and the response's headers.
-
-        Raises:
-            ImagenError: they cannot be listed now.
-        """
+        """Return one page of predictions, newest first, and the response's headers."""
         response = self._get("predictions", {"cursor": cursor} if cursor else {})
         return self._decode(response, PredictionPage), response.headers
 
     def describe_model(self, target: Target) -> ModelDescription:
-        """Return Replicate's description of a model.
-
-        Raises:
-            NotFoundError: the model, version or deployment does not exist.
-            ImagenError: it cannot be read now.
-        """
+        """Return Replicate's description of a model."""
         if target.deployment:
             deployment = self._get_decoded(f"deployments/{target.name}", _Deployment)
             release = deployment.current_release or _Release()
@@ -192,36 +178,21 @@ class ReplicateClient:
         )
 
     def get_account(self) -> AccountInfo:
-        """Return the owner of the token.
-
-        Raises:
-            ImagenError: the token is invalid, or the account cannot be read now.
-        """
+        """Return the owner of the token."""
         return self._get_decoded("account", AccountInfo)
 
-    def upload_file(
-        self, name: str, content: bytes, *, media_type: str
-    ) -> UploadedFile:
-        """Upload a file, which is free; Replicate keeps it for a day.
-
-        Raises:
-            ImagenError: the upload failed.
-        """
+    def upload_file(self, image: InputImage) -> UploadedFile:
+        """Upload a file, which is free; Replicate keeps it for a day."""
         with translate_errors(self.name):
             response = self._client.post(
                 "files",
-                files={"content": (name, content, media_type)},
+                files={"content": (image.name, image.content, image.media_type)},
                 timeout=httpx.Timeout(_WRITE_TIMEOUT, connect=_CONNECT_TIMEOUT),
             )
         return self._decode(response, UploadedFile)
 
     def get_file(self, file_id: str) -> UploadedFile:
-        """Return the metadata of an uploaded file.
-
-        Raises:
-            NotFoundError: the file does not exist, or was deleted.
-            ImagenError: it cannot be read now.
-        """
+        """Return the metadata of an uploaded file."""
         return self._get_decoded(f"files/{_quote(file_id)}", UploadedFile)
 
     def _get_decoded(self, path: str, kind: type[_Decoded]) -> _Decoded:

@@ -44,18 +44,15 @@ def resolve_host(host: str) -> list[str]:
 
 
 class Downloader:
-    """Downloads files; thread-safe."""
+    """Downloads files; thread-safe.
+
+    The token is for files that are not public; only the host of the API and Replicate's
+    own hosts receive it.
+    """
 
     def __init__(
         self, api_url: str, *, token: str, resolve: Resolve = resolve_host
     ) -> None:
-        """Create the downloader; nothing is sent yet.
-
-        Args:
-            api_url: The URL of the API; its host may receive the token.
-            token: The token, for files that are not public.
-            resolve: Returns the IP addresses of a host.
-        """
         self._api = urlsplit(api_url)
         self._token = token
         self._resolve = resolve
@@ -75,11 +72,7 @@ class Downloader:
             client.close()
 
     def fetch(self, url: str, stopped: Event) -> bytes:
-        """Return the content of a file.
-
-        Args:
-            url: The URL of the file, or a data URI that contains it.
-            stopped: Set when the caller no longer needs the file.
+        """Return the content of a URL or data URI, unless it is `stopped` meanwhile.
 
         Raises:
             GoneError: the file was deleted.
@@ -136,12 +129,7 @@ class Downloader:
             return self._clients[loopback]
 
     def _check_url(self, url: str) -> SplitResult:
-        """Return the parts of a URL that may be requested.
-
-        Raises:
-            BackendError: the URL leads into a private network, or is not https.
-            Unavailable: the host cannot be resolved.
-        """
+        """Return the parts of a URL that is https and leads to public addresses."""
         parts = _parse_url(url)
         host = parts.hostname or ""
         if parts.scheme == "https" and self._is_public_host(host):

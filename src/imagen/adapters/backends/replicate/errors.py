@@ -1,7 +1,7 @@
 """Translation of Replicate's error responses into imagen's errors."""
 
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from datetime import datetime
 from typing import cast
 
@@ -47,39 +47,6 @@ class InvalidInputError(Exception):
         self.refused = refused
 
 
-class ApiError(msgspec.Struct, frozen=True, kw_only=True):
-    """The body of an error response.
-
-    Attributes:
-        detail: Replicate's message, on one line; "" if there is none.
-        retry_after: Seconds to wait before the next request; None if not stated.
-    """
-
-    detail: str = ""
-    retry_after: float | None = None
-
-
-def parse_problem(body: bytes, *, hide: Callable[[str], str]) -> ApiError:
-    """Parse the body of an error response; a body that is not JSON gives no detail.
-
-    Args:
-        body: The body, which may also be the HTML page of a proxy.
-        hide: Removes secrets from a text.
-    """
-    try:
-        decoded = cast("object", msgspec.json.decode(body))
-    except (msgspec.DecodeError, UnicodeError):
-        return ApiError()
-    problem = as_mapping(decoded)
-    detail = problem.get("detail") or problem.get("title")
-    text = hide(detail).removeprefix("- ") if isinstance(detail, str) else ""
-    wait = as_number(problem.get("retry_after"))
-    return ApiError(
-        detail=as_line(text, longest=_MAX_DETAIL),
-        retry_after=wait if wait is not None and 0 <= wait < float("inf") else None,
-    )
-
-
 def to_error(
     response: httpx.Response,
     server: str,
@@ -101,8 +68,10 @@ def to_error(
         NotFoundError: for a 404.
         InvalidInputError: for a 422.
     """
-    status, problem = response.status_code, parse_problem(response.content, hide=hide)
-    detail = problem.detail
+    status, problem = response.status_code, _parse_problem(response.content)
+    text = problem.get("detail") or problem.get("title")
+    text = hide(text).removeprefix("- ") if isinstance(text, str) else ""
+    detail = as_line(text, longest=_MAX_DETAIL)
     more = f": {detail}" if detail else ""
     match status:
         case 404:
@@ -117,14 +86,16 @@ def to_error(
         case 429:
             # Replicate states the seconds in the body, in the header, or only in the
             # text of the message.
-            wait = problem.retry_after
-            if wait is None:
+            wait = as_number(problem.get("retry_after"))
+            if wait is None or not 0 <= wait < float("inf"):
                 header = response.headers.get("Retry-After")
                 wait = parse_retry_after(header, now=now)
+            if wait is None and (found := _RETRY_SECONDS.search(detail)):
+                wait = float(found[1])
             return to_throttled(
                 server,
                 detail=detail,
-                retry_after=_parse_retry_seconds(detail) if wait is None else wait,
+                retry_after=wait,
                 hint=LOW_CREDIT_HINT if _LOW_CREDIT.search(detail) else "",
             )
         # No recorded 5xx of Replicate's says whether the prediction was created, so
@@ -144,6 +115,9 @@ def to_error(
             )
 
 
-def _parse_retry_seconds(text: str) -> float | None:
-    found = _RETRY_SECONDS.search(text)
-    return float(found[1]) if found else None
+def _parse_problem(body: bytes) -> Mapping[str, object]:
+    """Return the body of an error response; empty for the HTML page of a proxy."""
+    try:
+        return as_mapping(cast("object", msgspec.json.decode(body)))
+    except (msgspec.DecodeError, UnicodeError):
+        return {}

@@ -30,28 +30,17 @@ class InputImage(msgspec.Struct, frozen=True, kw_only=True):
 
 
 def prepare_image(reference: ReferenceImage) -> InputImage:
-    """Return a reference image, unchanged.
-
-    Raises:
-        InvalidRequest: its content is missing.
-    """
+    """Return a reference image, unchanged; InvalidRequest if its content is missing."""
     if not reference.content:
         raise InvalidRequest(
             f"The content of the reference image {reference.name} is missing."
         )
-    return InputImage(
-        name=reference.name,
-        media_type=reference.media_type,
-        content=reference.content,
-    )
+    name, kind, content = reference.name, reference.media_type, reference.content
+    return InputImage(name=name, media_type=kind, content=content)
 
 
 def prepare_mask(reference: ReferenceImage, inputs: ModelInputs) -> InputImage:
-    """Return a mask in black and white, as the model expects it.
-
-    Raises:
-        InvalidRequest: it cannot be read.
-    """
+    """Return a mask in black and white, as the model expects it."""
     plain = prepare_image(reference)
     if inputs.mask is None:
         return plain

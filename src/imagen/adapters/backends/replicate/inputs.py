@@ -39,8 +39,6 @@ _IMAGES = (
     "image_reference_url",
 )
 _MASK = ("mask", "mask_image")
-# In a model with this input, `max_images` limits how many images the model decides to
-# make; it is not the number to make (bytedance/seedream-4).
 _SEQUENCE = "sequential_image_generation"
 
 _MEDIA_TYPES = {
@@ -111,14 +109,13 @@ class ModelInputs(msgspec.Struct, frozen=True, kw_only=True):
     def unmapped(self) -> Mapping[str, str]:
         """Descriptions of the inputs that only `options` of a job can set.
 
-        Size inputs other than width and height are included: they can be set in both
-        ways.
+        Size inputs other than width and height are included: they can be set both ways.
         """
-        mapped = {field.name for field in self._mapped_fields()} | {
-            WIDTH,
-            HEIGHT,
-            *_COUNT,
-        }
+        fields = (
+            *(self.prompt, self.negative, self.seed, self.steps, self.count),
+            *(self.format, self.images, self.mask),
+        )
+        mapped = {WIDTH, HEIGHT, *_COUNT, *(field.name for field in fields if field)}
         return {
             name: field.summary
             for name, field in self.fields.items()
@@ -143,7 +140,7 @@ class ModelInputs(msgspec.Struct, frozen=True, kw_only=True):
             largest_seed=_largest_seed(self.seed) if self.seed else None,
             negative=self.negative is not None,
             steps=self.steps is not None,
-            largest_batch=_largest_batch(self.count) if self.count else 1,
+            largest_batch=max(1, int((self.count and self.count.highest) or 1)),
             formats=self.formats,
             parameters=self.unmapped,
             references=_max_references(self.images) if self.images else 0,
@@ -159,10 +156,7 @@ class ModelInputs(msgspec.Struct, frozen=True, kw_only=True):
     ) -> dict[str, object]:
         """Return the values of the inputs for a job.
 
-        Args:
-            job: The job.
-            configured: The values from the config; those of the job take precedence.
-            attached: The job's images.
+        The values from the config give way to those of the job.
 
         Raises:
             InvalidRequest: the model does not support something in the job.
@@ -177,7 +171,10 @@ class ModelInputs(msgspec.Struct, frozen=True, kw_only=True):
             **self._image_inputs(attached),
             **job.options,
         }
-        return {name: self._convert(name, value) for name, value in values.items()}
+        return {
+            name: self.fields[name].convert(value) if name in self.fields else value
+            for name, value in values.items()
+        }
 
     def _standard_inputs(self, job: ImageJob) -> dict[str, object]:
         sent: dict[str, object] = {self.prompt.name: job.prompt}
@@ -211,10 +208,6 @@ class ModelInputs(msgspec.Struct, frozen=True, kw_only=True):
             sent[self.mask.name] = attached.mask
         return sent
 
-    def _convert(self, name: str, value: object) -> object:
-        field = self.fields.get(name)
-        return value if field is None else field.convert(value)
-
     def _check(self, job: ImageJob, attached: AttachedImages) -> None:
         if self.fields and self.prompt.name not in self.fields:
             raise InvalidRequest(
@@ -243,13 +236,6 @@ class ModelInputs(msgspec.Struct, frozen=True, kw_only=True):
                 "The model needs a reference image.", hint="Set it with --image."
             )
 
-    def _mapped_fields(self) -> Iterable[Field]:
-        mapped = (
-            *(self.prompt, self.negative, self.seed, self.steps, self.count),
-            *(self.format, self.images, self.mask),
-        )
-        return filter(None, mapped)
-
 
 def build_model_inputs(
     fields: Iterable[Field],
@@ -257,14 +243,18 @@ def build_model_inputs(
     pixels: Pixels | None = None,
     configured: Mapping[str, object] | None = None,
 ) -> ModelInputs:
-    """Return the inputs of a model.
-
-    Args:
-        fields: The inputs in its description.
-        pixels: The known sizes of its images.
-        configured: The values from the config, which replace the model's defaults.
-    """
-    named = {field.name: _with_default(field, configured or {}) for field in fields}
+    """Return the inputs of a model; configured values replace its own defaults."""
+    named = {field.name: field for field in fields}
+    for name in (configured or {}).keys() & named.keys():
+        default = (configured or {})[name]
+        named[name] = msgspec.structs.replace(named[name], default=default)
+    count, image_format = _find_field(named, _COUNT), _find_field(named, _FORMAT)
+    # In a model with this input, `max_images` limits how many images the model decides
+    # to make; it is not the number to make (bytedance/seedream-4).
+    if count and count.name == "max_images" and _SEQUENCE in named:
+        count = None
+    if image_format and not any(map(_media_type, image_format.text_choices)):
+        image_format = None
     return ModelInputs(
         fields=named,
         sizes=read_sizes(named, pixels) if named else SizeInputs(grid=SizeRule()),
@@ -272,8 +262,8 @@ def build_model_inputs(
         negative=_find_field(named, _NEGATIVE),
         seed=_find_field(named, _SEED),
         steps=_find_field(named, _STEPS),
-        count=_find_count(named),
-        format=_find_format(named),
+        count=count,
+        format=image_format,
         images=_find_field(named, _IMAGES),
         mask=_find_field(named, _MASK),
     )
@@ -294,25 +284,6 @@ def _is_deprecated(field: Field) -> bool:
     return field.note.lower().startswith("deprecated")
 
 
-def _find_count(fields: Mapping[str, Field]) -> Field | None:
-    count = _find_field(fields, _COUNT)
-    return (
-        None if count and count.name == "max_images" and _SEQUENCE in fields else count
-    )
-
-
-def _find_format(fields: Mapping[str, Field]) -> Field | None:
-    found = _find_field(fields, _FORMAT)
-    known = found and any(_media_type(word) for word in found.text_choices)
-    return found if known else None
-
-
-def _with_default(field: Field, configured: Mapping[str, object]) -> Field:
-    if field.name not in configured:
-        return field
-    return msgspec.structs.replace(field, default=configured[field.name])
-
-
 def _media_type(word: object) -> str | None:
     return _MEDIA_TYPES.get(word) if isinstance(word, str) else None
 
@@ -322,10 +293,6 @@ def _largest_seed(seed: Field) -> int:
         return max(1, min(int(seed.highest), _MAX_EXACT_INTEGER))
     found = _SEED_RANGE.search(seed.note)
     return int(found[0]) if found else DEFAULT_LARGEST_SEED
-
-
-def _largest_batch(count: Field) -> int:
-    return max(1, int(count.highest)) if count.highest is not None else 1
 
 
 def _max_references(field: Field) -> int:

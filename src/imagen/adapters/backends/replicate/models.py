@@ -7,7 +7,7 @@ which costs nothing, and its description is read.
 """
 
 from collections.abc import Mapping
-from functools import cache
+from functools import cache, partial
 
 import msgspec
 
@@ -54,37 +54,20 @@ def _ratio(words: str, default: str | None = "1:1") -> Field:
     return _choice("aspect_ratio", words.replace(" ", ","), default)
 
 
-def _whole(
-    name: str,
-    low: int | None = None,
-    high: int | None = None,
-    default: int | None = None,
-    note: str = "",
-) -> Field:
-    return _numbered("whole", name, low, high, default, note)
-
-
-def _number(
+def _number(  # noqa: PLR0917 - keeps the table narrow
     name: str,
     low: float | None = None,
     high: float | None = None,
     default: float | None = None,
     note: str = "",
-) -> Field:
-    return _numbered("number", name, low, high, default, note)
-
-
-def _numbered(  # noqa: PLR0917 - called only by the two functions above
-    kind: Kind,
-    name: str,
-    low: float | None,
-    high: float | None,
-    default: float | None,
-    note: str,
+    kind: Kind = "number",
 ) -> Field:
     return Field(
         name=name, kind=kind, lowest=low, highest=high, default=default, note=note
     )
+
+
+_whole = partial(_number, kind="whole")
 
 
 def _flag(name: str, note: str, *, default: bool = False) -> Field:
@@ -107,9 +90,14 @@ def _mask(note: str) -> Field:
     return Field(name="mask", kind="text", note=note)
 
 
-def _custom(low: int, high: int, multiple: int) -> tuple[Field, Field]:
-    note = f"a multiple of {multiple}"
-    return _whole("width", low, high, note=note), _whole("height", low, high, note=note)
+def _sides(
+    multiple: int,
+    low: int | None = None,
+    high: int | None = None,
+    default: int | None = None,
+) -> tuple[Field, Field]:
+    side = _whole("width", low, high, default, f"a multiple of {multiple}")
+    return side, msgspec.structs.replace(side, name="height")
 
 
 _PROMPT = Field(name="prompt", kind="text", required=True)
@@ -161,7 +149,7 @@ def _flux_2(*more: Field, pictures: int) -> KnownModel:
     size = (
         _ratio(f"{_MATCH} custom {_P9}"),
         _choice("resolution", f"{_MATCH},0.5 MP,1 MP,2 MP,4 MP", "1 MP"),
-        *_custom(256, 2048, 16),
+        *_sides(16, 256, 2048),
     )
     return KnownModel(
         fields=(
@@ -341,13 +329,10 @@ def _gpt_image() -> KnownModel:
 
 
 def _sdxl() -> KnownModel:
-    note = "a multiple of 8"
     return KnownModel(
         official=False,
         fields=(
-            _PROMPT,
-            _whole("width", default=1024, note=note),
-            _whole("height", default=1024, note=note),
+            *(_PROMPT, *_sides(8, default=1024)),
             *(_SEED, _outputs(4), _steps(500, 50), _NEGATIVE, _picture("image")),
             _mask("black parts are kept, white parts are redrawn"),
             *(_STRENGTH, _number("guidance_scale", 1, 50, 7.5, _FOLLOW)),
@@ -368,12 +353,9 @@ def _sdxl() -> KnownModel:
 
 
 def _z_image() -> KnownModel:
-    note = "a multiple of 16"
     return KnownModel(
         fields=(
-            _PROMPT,
-            _whole("width", default=1024, note=note),
-            _whole("height", default=1024, note=note),
+            *(_PROMPT, *_sides(16, default=1024)),
             *(_SEED, _whole("num_inference_steps", 1, default=8)),
             _number("guidance_scale", 0, default=0, note=_FOLLOW),
             msgspec.structs.replace(_WEBP, default=None),
@@ -394,7 +376,7 @@ def _table() -> Mapping[str, KnownModel]:
         ),
         "black-forest-labs/flux-1.1-pro": KnownModel(
             fields=(
-                *(_PROMPT, _ratio(f"custom {_P9}"), *_custom(256, 1440, 32), _SEED),
+                *(_PROMPT, _ratio(f"custom {_P9}"), *_sides(32, 256, 1440), _SEED),
                 *(_picture("image_prompt"), _tolerance(1, 6), _UPSAMPLING, _WEBP),
                 _QUALITY,
             )
@@ -461,7 +443,7 @@ def _table() -> Mapping[str, KnownModel]:
         "bytedance/seedream-4": _seedream(
             "1K,2K,4K,custom",
             "",
-            *_custom(1024, 4096, 16),
+            *_sides(16, 1024, 4096),
             _flag("enhance_prompt", "expand the prompt", default=True),
             pictures=10,
         ),

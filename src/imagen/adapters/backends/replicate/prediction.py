@@ -136,12 +136,7 @@ def list_outputs(prediction: Prediction) -> tuple[str, ...]:
 
 
 def read_progress(prediction: Prediction, *, steps: int | None) -> LogProgress | None:
-    """Return the progress in the log; None if there is none.
-
-    Args:
-        prediction: The prediction.
-        steps: The steps of the job; None if unknown.
-    """
+    """Return the progress in the log; None if there is none."""
     # Loading a model prints progress bars too. Only bars with the number of steps of
     # the job count; if that number is unknown, the last bar.
     bars = [
@@ -159,12 +154,7 @@ def read_seed(prediction: Prediction) -> int | None:
 
 
 def read_usage(prediction: Prediction, sizes: Sequence[Size] = ()) -> Used:
-    """Return what the prediction used, as far as it is known.
-
-    Args:
-        prediction: The prediction.
-        sizes: The sizes of its images.
-    """
+    """Return what the prediction used, as far as it is known."""
     seconds = prediction.metric("predict_time")
     stopped = prediction.status in {"aborted", "canceled"}
     # Replicate charges nothing for a prediction that never started.
@@ -177,45 +167,32 @@ def read_usage(prediction: Prediction, sizes: Sequence[Size] = ()) -> Used:
 
 def explain_failure(prediction: Prediction) -> ImagenError:
     """Return the error for a prediction that has ended without an image."""
-    used = read_usage(prediction)
     reason = as_line(prediction.error, longest=_MAX_MESSAGE)
+    status = prediction.status
+    error: type[ImagenError] = BackendError
+    withheld = status == "succeeded" and "NSFW" in _log(prediction)
     if prediction.data_removed is True:
-        return BackendError(
-            "Replicate made the image and has deleted it.",
-            hint=DELETED_HINT,
-            used=used,
+        message, hint = "Replicate made the image and has deleted it.", DELETED_HINT
+    elif status == "aborted":
+        message = (
+            "Replicate did not start the job in time, and cancelled it at no cost."
         )
-    if prediction.status == "aborted":
-        return BackendError(
-            "Replicate did not start the job in time, and cancelled it at no cost.",
-            hint="Try again with a longer --timeout.",
-            used=used,
-        )
-    if prediction.status == "canceled":
-        return BackendError(
-            "The job was cancelled at Replicate, or its timeout expired.",
-            hint="Use a longer --timeout to give it more time.",
-            used=used,
-        )
-    withheld = prediction.status == "succeeded" and "NSFW" in _log(prediction)
-    if withheld or _MODERATION.search(reason):
-        return Refused(
-            "Replicate withholds the image because of its content"
-            + (f": {reason}." if reason else "."),
-            hint="Change the prompt or the seed.",
-            used=used,
-        )
-    if prediction.status == "succeeded":
-        return BackendError(
-            "The model finished without an image.",
-            hint="Check that the model makes images.",
-            used=used,
-        )
-    return BackendError(
-        f"The model failed: {reason or 'no reason given'}.",
-        hint=_choose_hint(reason),
-        used=used,
-    )
+        hint = "Try again with a longer --timeout."
+    elif status == "canceled":
+        message = "The job was cancelled at Replicate, or its timeout expired."
+        hint = "Use a longer --timeout to give it more time."
+    elif withheld or _MODERATION.search(reason):
+        error = Refused
+        more = f": {reason}" if reason else ""
+        message = f"Replicate withholds the image because of its content{more}."
+        hint = "Change the prompt or the seed."
+    elif status == "succeeded":
+        message = "The model finished without an image."
+        hint = "Check that the model makes images."
+    else:
+        message = f"The model failed: {reason or 'no reason given'}."
+        hint = _choose_hint(reason)
+    return error(message, hint=hint, used=read_usage(prediction))
 
 
 def _choose_hint(reason: str) -> str:
@@ -230,11 +207,7 @@ def _choose_hint(reason: str) -> str:
 
 
 def _count_images(prediction: Prediction, *, seen: int) -> int | None:
-    """Return the number of images that were made, also those that were deleted since.
-
-    Returns:
-        None if it is unknown.
-    """
+    """Return the number of images made, deleted ones as well; None if unknown."""
     counted = prediction.metric("image_count")
     if counted is not None:
         return int(counted)

@@ -5,6 +5,7 @@ out. Other failures leave the job open, so that `imagen resume` can fetch its im
 """
 
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from functools import partial
 from math import ceil
 from threading import Event
@@ -37,11 +38,7 @@ from imagen.domain.errors import (
 from imagen.domain.job import ImageJob
 from imagen.domain.result import Generated, GeneratedImage
 from imagen.domain.size import Size
-from imagen.formats.container import (
-    ImageFacts,
-    NotAnImage,
-    read_facts,
-)
+from imagen.formats.container import ImageFacts, NotAnImage, read_facts
 from imagen.ports.clock import Clock
 from imagen.ports.job_context import JobContext
 
@@ -67,40 +64,25 @@ _CANCEL_POLL_INTERVAL = 0.1
 _MAX_RECORDED_INPUT = 200
 """The longest text input that is recorded in the sidecar, in characters."""
 
+_NONE_YET = Prediction(id="none yet", status="starting")
+
 Result = TypeVar("Result")
 
 
+@dataclass(kw_only=True)
 class PredictionRun:
-    """One prediction, from its submission to its images."""
+    """One prediction, from its submission to its images; nothing is sent at first."""
 
-    def __init__(
-        self,
-        api: ReplicateClient,
-        downloader: Downloader,
-        *,
-        job: ImageJob,
-        steps: int | None,
-        context: JobContext,
-        clock: Clock,
-    ) -> None:
-        """Prepare the run; nothing is sent yet.
+    api: ReplicateClient
+    downloader: Downloader
+    job: ImageJob
+    steps: int | None
+    """The number of steps, to read the progress; None if unknown."""
 
-        Args:
-            api: The client for the API.
-            downloader: Downloads the output files.
-            job: The job of imagen.
-            steps: The number of steps, to read the progress; None if unknown.
-            context: The context of the job.
-            clock: The clock.
-        """
-        self._api = api
-        self._downloader = downloader
-        self._job = job
-        self._steps = steps
-        self._context = context
-        self._clock = clock
-        self._fraction: float | None = None
-        self._latest = Prediction(id="none yet", status="starting")
+    context: JobContext
+    clock: Clock
+    _fraction: float | None = None
+    _latest: Prediction = _NONE_YET
 
     def submit(self, path: str, body: bytes, *, wait: int) -> Generated:
         """Create the prediction, report its id, and wait for its images.
@@ -111,24 +93,18 @@ class PredictionRun:
             ImagenError: the prediction was not created, or made no image.
         """
         with mark_unsent():
-            self._context.sleep(0)
-        seconds = ceil(self._job.timeout * self._job.count)
+            self.context.sleep(0)
+        seconds = ceil(self.job.timeout * self.job.count)
         cancel_after = min(max(seconds, MIN_CANCEL_AFTER), MAX_CANCEL_AFTER)
-        create = partial(
-            self._api.create_prediction,
-            path,
-            body,
-            wait=wait,
-            cancel_after=cancel_after,
-        )
+        create = self.api.create_prediction
         # If the caller leaves before the response arrives, the job is cancelled as soon
         # as its id is known.
         call = BackgroundCall(
-            create,
-            undo=lambda prediction: self._api.cancel_prediction(prediction.id),
+            partial(create, path, body, wait=wait, cancel_after=cancel_after),
+            undo=lambda prediction: self.api.cancel_prediction(prediction.id),
         )
         try:
-            prediction = call.result(self._context)
+            prediction = call.result(self.context)
         except Cancelled as stopped:
             return self._cancel_submission(call, stopped)
         except Unfinished:
@@ -136,7 +112,7 @@ class PredictionRun:
         except ImagenError as error:
             error.used = UNTOUCHED
             raise
-        self._context.accepted(prediction.id)
+        self.context.accepted(prediction.id)
         return self.follow(prediction)
 
     def resume(self, reference: str) -> Generated:
@@ -144,29 +120,23 @@ class PredictionRun:
 
         Raises:
             Unfinished: this account has no prediction with the id.
-            BackendError: the prediction made no image.
-            ImagenError: the prediction cannot be read now.
         """
         self._latest = Prediction(id=reference, status="starting")
-        call = BackgroundCall(partial(self._api.get_prediction, reference))
+        call = BackgroundCall(partial(self.api.get_prediction, reference))
         try:
-            prediction = call.result(self._context)
+            prediction = call.result(self.context)
         except Cancelled as stopped:
             return self._cancel(stopped)
         except (NotFoundError, InvalidInputError) as gone:
             raise Unfinished(
-                f"{self._api.name} has no job {reference}, or not for this token.",
+                f"{self.api.name} has no job {reference}, or not for this token.",
                 hint="Use the token of the account that paid for the job. If there is"
                 " none, forget the job.",
             ) from gone
         return self.follow(prediction)
 
     def follow(self, prediction: Prediction) -> Generated:
-        """Wait until the prediction has ended, and return its images.
-
-        Raises:
-            ImagenError: it made no image, or the images cannot be downloaded now.
-        """
+        """Wait until the prediction has ended, and return its images."""
         self._latest = prediction
         try:
             self._poll()
@@ -179,45 +149,34 @@ class PredictionRun:
         pause = FIRST_POLL_INTERVAL
         while not self._is_complete(self._latest):
             self._report_progress()
-            self._context.sleep(pause)
+            self.context.sleep(pause)
             pause = min(MAX_POLL_INTERVAL, pause * _BACKOFF)
             self._refresh()
         if not self._latest.is_finished:
-            self._refresh_final()
+            # A response that was delayed by `wait` has the files before the metrics and
+            # the log. Those are worth one more request, but not the failure of the job.
+            call = BackgroundCall(partial(self._get_prediction, self._latest.id))
+            try:
+                later = call.result(self.context)
+            except Cancelled:
+                raise
+            except ImagenError:
+                later = self._latest
+            if self._is_complete(later):
+                self._latest = later
         self._report_progress()
 
-    def _refresh_final(self) -> None:
-        """Read the prediction once more, for its metrics and its log."""
-        # A response that was delayed by `wait` has the files before the metrics and the
-        # log. Those are worth one more request, but not the failure of the job.
-        call = BackgroundCall(partial(self._get_prediction, self._latest.id))
-        try:
-            later = call.result(self._context)
-        except Cancelled:
-            raise
-        except ImagenError:
-            return
-        if self._is_complete(later):
-            self._latest = later
-
     def _is_complete(self, prediction: Prediction) -> bool:
-        """Return whether the prediction has ended or has all its files."""
         # All files, not the first: some models add one after the other while the
         # status is `processing`.
-        return (
-            prediction.is_finished or len(list_outputs(prediction)) >= self._job.count
-        )
+        return prediction.is_finished or len(list_outputs(prediction)) >= self.job.count
 
     def _refresh(self) -> None:
-        """Read the current state of the prediction.
-
-        Raises:
-            Unfinished: the state cannot be read; the job exists.
-        """
+        """Read the current state; Unfinished if that fails, because the job exists."""
         reference = self._latest.id
         read = partial(self._get_prediction, reference)
         try:
-            self._latest = self._read_with_retries(read, self._api.name)
+            self._latest = self._read_with_retries(read, self.api.name)
         except (Cancelled, Unfinished):
             raise
         except ImagenError as error:
@@ -227,62 +186,58 @@ class PredictionRun:
 
     def _get_prediction(self, reference: str) -> Prediction:
         try:
-            return self._api.get_prediction(reference)
+            return self.api.get_prediction(reference)
         # A job that was there a moment ago is not gone: the 404 is temporary.
         except (NotFoundError, InvalidInputError) as error:
             raise Unavailable(
-                f"{self._api.name} does not find the job {reference}."
+                f"{self.api.name} does not find the job {reference}."
             ) from error
 
     def _read_with_retries(self, read: Callable[[], Result], server: str) -> Result:
-        """Repeat a read until it succeeds or `MAX_OUTAGE` is over.
-
-        Raises:
-            Unfinished: it did not succeed in time.
-        """
+        """Repeat a read until it succeeds, or raise Unfinished after `MAX_OUTAGE`."""
         outage, pause = 0.0, FIRST_POLL_INTERVAL
         while True:
-            began = self._clock.monotonic()
+            began = self.clock.monotonic()
             try:
-                return BackgroundCall(read).result(self._context)
+                return BackgroundCall(read).result(self.context)
             except (Unavailable, Throttled) as error:
                 reason = error
             wait = pause
             if isinstance(reason, Throttled) and reason.retry_after is not None:
                 wait = max(pause, reason.retry_after)
-            outage += self._clock.monotonic() - began + wait
+            outage += self.clock.monotonic() - began + wait
             if outage > MAX_OUTAGE:
                 raise Unfinished(
                     f"{server} was not available for {MAX_OUTAGE:g} s: "
                     f"{reason.message}",
                     hint="The job exists; its images can be fetched later.",
                 ) from reason
-            self._context.progress(self._fraction, "waiting for Replicate")
-            self._context.sleep(wait)
+            self.context.progress(self._fraction, "waiting for Replicate")
+            self.context.sleep(wait)
             pause = min(2 * MAX_POLL_INTERVAL, pause * 2)
 
     def _report_progress(self) -> None:
+        status = self._latest.status
         # The log of a job that has not started is about something else, such as the
         # start of the model.
-        started = self._latest.status != "starting"
-        bar = read_progress(self._latest, steps=self._steps) if started else None
+        started = status != "starting"
+        bar = read_progress(self._latest, steps=self.steps) if started else None
         if bar is not None:
             self._fraction = max(self._fraction or 0.0, bar.fraction)
-        status = self._latest.status
         note = "drawing" if status == "processing" else status
-        self._context.progress(self._fraction, note, steps=bar.steps if bar else None)
+        self.context.progress(self._fraction, note, steps=bar.steps if bar else None)
 
     def _download_all(self) -> list[bytes]:
         """Return the content of the output files.
 
         Raises:
             Unfinished: the files exist, and cannot be downloaded now.
-            BackendError: the files were deleted, or their URLs are forbidden.
+            BackendError: all were deleted, or their URLs are forbidden.
         """
         contents: list[bytes] = []
         missing: list[BackendError] = []
         for url in list_outputs(self._latest):
-            self._context.progress(self._fraction, "downloading")
+            self.context.progress(self._fraction, "downloading")
             # A file that cannot be downloaded does not stop the others.
             try:
                 contents.append(self._download(url))
@@ -294,18 +249,18 @@ class PredictionRun:
 
     def _download(self, url: str) -> bytes:
         stopped = Event()
-        fetch = partial(self._downloader.fetch, url, stopped)
+        fetch = partial(self.downloader.fetch, url, stopped)
         server = "The server of the image"
         try:
             for number in range(1, _MAX_DOWNLOADS):
                 content = self._read_with_retries(fetch, server)
                 if not is_truncated(content):
                     return content
-                self._context.sleep(number * FIRST_POLL_INTERVAL)
+                self.context.sleep(number * FIRST_POLL_INTERVAL)
             return self._read_with_retries(fetch, server)
         except GoneError as gone:
             raise BackendError(
-                f"{self._api.name} made the image and has deleted it.",
+                f"{self.api.name} made the image and has deleted it.",
                 hint=DELETED_HINT,
                 used=read_usage(self._latest),
             ) from gone
@@ -318,11 +273,7 @@ class PredictionRun:
     def _build_result(
         self, prediction: Prediction, contents: Sequence[bytes]
     ) -> Generated:
-        """Return the result; files that are not images are left out.
-
-        Raises:
-            Refused, BackendError: none of the files is an image.
-        """
+        """Return the result; files that are not images are left out."""
         faults: list[str] = []
         images: list[tuple[bytes, ImageFacts]] = []
         for content in contents:
@@ -343,25 +294,25 @@ class PredictionRun:
         if not images:
             raise explain_failure(prediction)
         logged = read_seed(prediction)
-        seed = self._job.seed if logged is None else logged
-        bar = read_progress(prediction, steps=self._steps)
+        seed = self.job.seed if logged is None else logged
+        bar = read_progress(prediction, steps=self.steps)
         return Generated(
             images=tuple(
                 GeneratedImage(
                     content=content,
                     media_type=facts.media_type,
                     # The log names one seed, which cannot be that of several images.
-                    seed=seed if len(contents) == 1 else self._job.seed,
+                    seed=seed if len(contents) == 1 else self.job.seed,
                 )
                 for content, facts in images
             ),
-            model=prediction.model_name or self._job.model,
-            steps=bar.steps if self._job.steps is None and bar else self._job.steps,
+            model=prediction.model_name or self.job.model,
+            steps=bar.steps if self.job.steps is None and bar else self.job.steps,
             used=used,
             parameters={
                 "prediction": prediction.id,
                 "version": prediction.version,
-                "inputs": _list_recorded_inputs(prediction, self._job),
+                "inputs": _list_recorded_inputs(prediction, self.job),
             },
         )
 
@@ -373,7 +324,7 @@ class PredictionRun:
         Raises:
             Cancelled: settled if the prediction was not created, or has ended.
         """
-        began = self._clock.monotonic()
+        began = self.clock.monotonic()
         try:
             prediction = call.result_within(CANCEL_TIMEOUT)
         except Unfinished:
@@ -382,9 +333,9 @@ class PredictionRun:
             raise _build_cancelled(stopped, used=UNTOUCHED, settled=True) from stopped
         if prediction is None:
             raise _build_cancelled(stopped) from stopped
-        self._context.accepted(prediction.id)
+        self.context.accepted(prediction.id)
         self._latest = prediction
-        return self._cancel(stopped, spent=self._clock.monotonic() - began)
+        return self._cancel(stopped, spent=self.clock.monotonic() - began)
 
     def _cancel(self, stopped: Cancelled, *, spent: float = 0.0) -> Generated:
         """Cancel the prediction; return its images if it had finished before.
@@ -392,7 +343,7 @@ class PredictionRun:
         Raises:
             Cancelled: settled if the prediction has certainly ended without an image.
         """
-        deadline = self._clock.monotonic() + CANCEL_TIMEOUT - spent
+        deadline = self.clock.monotonic() + CANCEL_TIMEOUT - spent
         ended = self._cancel_remote_job(deadline)
         if ended is None:
             raise _build_cancelled(stopped) from stopped
@@ -408,20 +359,20 @@ class PredictionRun:
 
     def _cancel_remote_job(self, deadline: float) -> Prediction | None:
         """Return the final state of the prediction; None if it is not known in time."""
-        latest, request = self._latest, self._api.cancel_prediction
+        latest, request = self._latest, self.api.cancel_prediction
         while not latest.is_finished:
-            left = deadline - self._clock.monotonic()
+            left = deadline - self.clock.monotonic()
             if left <= 0:
                 return None
             try:
                 found = BackgroundCall(partial(request, latest.id)).result_within(left)
             # Too late to cancel: the prediction has ended, and its state says how.
             except (NotFoundError, InvalidInputError):
-                request = self._api.get_prediction
+                request = self.api.get_prediction
             except ImagenError:
                 pass
             else:
-                latest, request = found or latest, self._api.get_prediction
+                latest, request = found or latest, self.api.get_prediction
             # The context raises at once when it is cancelled, so it cannot wait here.
             if not latest.is_finished:
                 Event().wait(min(_CANCEL_POLL_INTERVAL, max(0.0, left)))
@@ -435,10 +386,10 @@ class PredictionRun:
 
         def fetch() -> list[bytes]:
             urls = list_outputs(prediction)
-            return [self._downloader.fetch(url, stopped) for url in urls]
+            return [self.downloader.fetch(url, stopped) for url in urls]
 
         try:
-            left = deadline - self._clock.monotonic()
+            left = deadline - self.clock.monotonic()
             return BackgroundCall(fetch).result_within(left)
         except (ImagenError, GoneError):
             return None

@@ -75,11 +75,7 @@ class Field(msgspec.Struct, frozen=True, kw_only=True):
         return as_line(text, longest=_LONGEST_NOTE)
 
     def convert(self, value: object) -> object:
-        """Return a value in the form that the model expects.
-
-        Raises:
-            InvalidRequest: the model does not accept the value.
-        """
+        """Return the value as the model expects it, or raise InvalidRequest."""
         if self.choices:
             return self._find_choice(value)
         match self.kind:

@@ -50,11 +50,7 @@ def find_matching(
     clock: Clock,
     context: JobContext,
 ) -> Iterator[str]:
-    """Yield the ids of all predictions since then that certainly match.
-
-    Raises:
-        ImagenError: the predictions cannot be listed now.
-    """
+    """Yield the ids of all predictions since then that certainly match."""
     cursor: str | None = None
     for _ in range(_MAX_PAGES):
         call = BackgroundCall(partial(api.list_predictions, cursor))
@@ -124,9 +120,8 @@ def _has_same_images(
     for name, digests in criteria.images.items():
         value = prediction.inputs.get(name)
         sent = as_list(value) or [value]
-        if len(sent) != len(digests):
-            return False
-        if any(
+        # The lengths first, because a digest may need a request.
+        if len(sent) != len(digests) or any(
             _find_digest(each, api, context) != digest
             for each, digest in zip(sent, digests, strict=True)
         ):
@@ -145,10 +140,9 @@ def _find_digest(
             return sha256(b64decode(value.partition(",")[2], validate=True)).hexdigest()
         except ValueError:
             return None
-    path = urlsplit(value).path
     if not value.startswith(f"{api.url}/files/"):
         return None
-    file_id = unquote(path.rpartition("/")[2])
+    file_id = unquote(urlsplit(value).path.rpartition("/")[2])
     try:
         found = BackgroundCall(partial(api.get_file, file_id)).result(context)
     except NotFoundError:

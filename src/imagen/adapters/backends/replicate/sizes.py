@@ -97,9 +97,7 @@ class SizeInputs(msgspec.Struct, frozen=True, kw_only=True):
     ) -> dict[str, object]:
         """Return the inputs that select the size, or the nearest possible size.
 
-        Args:
-            size: The requested size.
-            given: Size inputs that the user set; they take precedence over the size.
+        Size inputs that the user has `given` take precedence over the size.
         """
         if self.grid is not None and given.keys() <= {WIDTH, HEIGHT}:
             near = self.grid.nearest(size)
@@ -189,16 +187,14 @@ def _list_ratio_sizes(
     ratios = [
         word for word in _text_choices(fields, RATIO) if _RATIO_PATTERN.fullmatch(word)
     ]
-    scales = {
-        name: words
-        for name in SCALES
-        if (
-            words := [
-                word for word in _text_choices(fields, name) if _is_scale(word, pixels)
-            ]
+    scales = (
+        (
+            name,
+            [w for w in _text_choices(fields, name) if w in pixels or _parse_area(w)],
         )
-    }
-    name, words = next(iter(scales.items()), ("", [""]))
+        for name in SCALES
+    )
+    name, words = next((scale for scale in scales if scale[1]), ("", [""]))
     return tuple(
         SizeOption(
             size=size, inputs={RATIO: ratio, name: word} if name else {RATIO: ratio}
@@ -209,20 +205,13 @@ def _list_ratio_sizes(
     )
 
 
-def _is_scale(word: str, pixels: Pixels) -> bool:
-    return word in pixels or _parse_area(word) is not None
-
-
 def _find_size(ratio: str, word: str, pixels: Pixels) -> Size | None:
     """Return the size of an aspect ratio at a scale."""
     # The known size, else the known size at another scale, else a computed one.
     for known, sizes in sorted(pixels.items(), key=lambda entry: entry[0] != word):
         if ratio in sizes and (known == word or _parse_area(known)):
-            factor = (
-                1.0
-                if known == word
-                else _area_or_default(word) / _area_or_default(known)
-            )
+            same = known == word
+            factor = 1.0 if same else _area_or_default(word) / _area_or_default(known)
             return _scale(sizes[ratio], factor)
     found = _RATIO_PATTERN.fullmatch(ratio)
     if found is None or not float(found[2]):
