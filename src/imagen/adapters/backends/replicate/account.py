@@ -9,7 +9,6 @@ import msgspec
 
 from imagen.adapters.backends.replicate.catalog import (
     ConfiguredInputs,
-    Model,
     ModelCatalog,
     Target,
 )
@@ -24,7 +23,7 @@ from imagen.adapters.backends.replicate.input_images import (
     prepare_mask,
 )
 from imagen.adapters.backends.replicate.inputs import AttachedImages, ModelInputs
-from imagen.adapters.backends.replicate.models import list_known_models
+from imagen.adapters.backends.replicate.models import Model, list_known_models
 from imagen.adapters.backends.replicate.run import PredictionRun
 from imagen.adapters.backends.replicate.search import SearchCriteria, find_matching
 from imagen.adapters.remote.background import BackgroundCall

@@ -16,10 +16,10 @@ from msgspec import Meta
 from imagen.adapters.backends.replicate.catalog import (
     DEFAULT_URL,
     ConfiguredInputs,
-    Model,
     ModelCatalog,
     Target,
 )
+from imagen.adapters.backends.replicate.models import Model
 from imagen.domain.capabilities import Capabilities
 from imagen.domain.errors import Cancelled, ImagenError, Unauthorized
 from imagen.domain.job import ImageJob

@@ -11,10 +11,8 @@ from typing import Annotated, Self
 import msgspec
 from msgspec import Meta
 
-from imagen.adapters.backends.replicate.inputs import ModelInputs, build_model_inputs
-from imagen.adapters.backends.replicate.models import find_known_model
-from imagen.adapters.backends.replicate.schema import Field, read_fields
-from imagen.adapters.backends.replicate.sizes import Pixels
+from imagen.adapters.backends.replicate.models import Model, find_known_model
+from imagen.adapters.backends.replicate.schema import read_fields
 from imagen.domain.errors import InvalidRequest
 from imagen.ports.clock import Clock
 
@@ -53,28 +51,6 @@ class Target(msgspec.Struct, frozen=True, kw_only=True):
                 hint="Use owner/name, such as black-forest-labs/flux-schnell.",
             )
         return cls(name=f"{found[1]}/{found[2]}", version=found[3] or "")
-
-
-class Model(msgspec.Struct, frozen=True, kw_only=True):
-    """The description of one model.
-
-    Attributes:
-        fields: Its inputs; empty if they are unknown.
-        pixels: The known sizes of its images.
-        version: Its latest version; "" if unknown.
-        official: Whether it runs without naming a version; None if unknown.
-    """
-
-    fields: tuple[Field, ...] = ()
-    pixels: Pixels = {}
-    version: str = ""
-    official: bool | None = None
-
-    def build_inputs(self, configured: Mapping[str, object]) -> ModelInputs:
-        """Return the inputs, with the config's values as their defaults."""
-        return build_model_inputs(
-            self.fields, pixels=self.pixels, configured=configured
-        )
 
 
 class ConfiguredInputs(msgspec.Struct, frozen=True, kw_only=True):
@@ -219,7 +195,4 @@ def _find_in_table(target: Target) -> Model | None:
     # A specific version is not looked up: its inputs may differ from the table's.
     if target.version or target.deployment:
         return None
-    found = find_known_model(target.name)
-    if found is None:
-        return None
-    return Model(fields=found.fields, pixels=found.pixels, official=found.official)
+    return find_known_model(target.name)

@@ -11,26 +11,35 @@ from functools import cache, partial
 
 import msgspec
 
+from imagen.adapters.backends.replicate.inputs import ModelInputs, build_model_inputs
 from imagen.adapters.backends.replicate.schema import Field, Kind
 from imagen.adapters.backends.replicate.sizes import Pixels, parse_ratio_sizes
 
 
-class KnownModel(msgspec.Struct, frozen=True, kw_only=True):
-    """A model in the table.
+class Model(msgspec.Struct, frozen=True, kw_only=True):
+    """The description of one model.
 
     Attributes:
-        fields: Its inputs.
-        pixels: The sizes of its images, where its inputs do not state them.
-        official: Whether Replicate maintains it; only official models run without
-            naming a version.
+        fields: Its inputs; empty if they are unknown.
+        pixels: The known sizes of its images, where its inputs do not state them.
+        version: Its latest version; "" if unknown.
+        official: Whether Replicate maintains it, so that it runs without naming a
+            version; None if unknown.
     """
 
-    fields: tuple[Field, ...]
+    fields: tuple[Field, ...] = ()
     pixels: Pixels = {}
-    official: bool = True
+    version: str = ""
+    official: bool | None = None
+
+    def build_inputs(self, configured: Mapping[str, object]) -> ModelInputs:
+        """Return the inputs, with the config's values as their defaults."""
+        return build_model_inputs(
+            self.fields, pixels=self.pixels, configured=configured
+        )
 
 
-def find_known_model(name: str) -> KnownModel | None:
+def find_known_model(name: str) -> Model | None:
     """Return the model `owner/name`; None if it is not in the table."""
     return _table().get(name)
 
@@ -38,6 +47,13 @@ def find_known_model(name: str) -> KnownModel | None:
 def list_known_models() -> tuple[str, ...]:
     """Return the names of all models in the table."""
     return tuple(_table())
+
+
+def _model(
+    *fields: Field, official: bool = True, pixels: Mapping[str, str] | None = None
+) -> Model:
+    sizes = {scale: parse_ratio_sizes(text) for scale, text in (pixels or {}).items()}
+    return Model(fields=fields, pixels=sizes, official=official)
 
 
 def _choice(name: str, words: str, default: str | None = None, note: str = "") -> Field:
@@ -135,39 +151,33 @@ def _tolerance(low: int, high: int) -> Field:
     return _whole("safety_tolerance", low, high, 2, f"{low} is the strictest")
 
 
-def _flux_1(steps: Field, *more: Field) -> KnownModel:
+def _flux_1(steps: Field, *more: Field) -> Model:
     size = _ratio(_F11), _choice("megapixels", "1,0.25", "1")
-    return KnownModel(
-        fields=(
-            *(_PROMPT, *size, _SEED, _outputs(4), steps, *more),
-            *(_WEBP, _QUALITY, _FAST, _UNSAFE),
-        )
+    return _model(
+        *(_PROMPT, *size, _SEED, _outputs(4), steps, *more),
+        *(_WEBP, _QUALITY, _FAST, _UNSAFE),
     )
 
 
-def _flux_2(*more: Field, pictures: int) -> KnownModel:
+def _flux_2(*more: Field, pictures: int) -> Model:
     size = (
         _ratio(f"{_MATCH} custom {_P9}"),
         _choice("resolution", f"{_MATCH},0.5 MP,1 MP,2 MP,4 MP", "1 MP"),
         *_sides(16, 256, 2048),
     )
-    return KnownModel(
-        fields=(
-            *(_PROMPT, *size, _SEED, _pictures("input_images", pictures), *more),
-            *(_tolerance(1, 5), _WEBP, _QUALITY),
-        )
+    return _model(
+        *(_PROMPT, *size, _SEED, _pictures("input_images", pictures), *more),
+        *(_tolerance(1, 5), _WEBP, _QUALITY),
     )
 
 
-def _kontext() -> KnownModel:
+def _kontext() -> Model:
     ratios = "1:1 16:9 9:16 4:3 3:4 3:2 2:3 4:5 5:4 21:9 9:21 2:1 1:2"
-    return KnownModel(
-        fields=(
-            *(_PROMPT, _ratio(f"{_MATCH} {ratios}", _MATCH), _picture("input_image")),
-            *(_SEED, _tolerance(0, 6), _UPSAMPLING, _PNG),
-        ),
+    return _model(
+        *(_PROMPT, _ratio(f"{_MATCH} {ratios}", _MATCH), _picture("input_image")),
+        *(_SEED, _tolerance(0, 6), _UPSAMPLING, _PNG),
         pixels={
-            "": parse_ratio_sizes(
+            "": (
                 "1:1 1024x1024, 16:9 1392x752, 9:16 752x1392, 4:3 1184x880,"
                 " 3:4 880x1184, 3:2 1248x832, 2:3 832x1248, 21:9 1568x672,"
                 " 9:21 672x1568, 2:1 1456x720, 1:2 720x1456"
@@ -176,24 +186,20 @@ def _kontext() -> KnownModel:
     )
 
 
-def _sd35(guidance: float) -> KnownModel:
-    return KnownModel(
-        fields=(
-            *(_PROMPT, _ratio(_SD35), _SEED, _NEGATIVE, _picture("image"), _STRENGTH),
-            *(_number("cfg", 1, 10, guidance, _FOLLOW), _WEBP),
-        )
+def _sd35(guidance: float) -> Model:
+    return _model(
+        *(_PROMPT, _ratio(_SD35), _SEED, _NEGATIVE, _picture("image"), _STRENGTH),
+        *(_number("cfg", 1, 10, guidance, _FOLLOW), _WEBP),
     )
 
 
-def _imagen() -> KnownModel:
+def _imagen() -> Model:
     levels = "block_low_and_above,block_medium_and_above,block_only_high"
-    return KnownModel(
-        fields=(
-            *(_PROMPT, _ratio("1:1 9:16 16:9 3:4 4:3"), _JPG),
-            _choice("safety_filter_level", levels, "block_only_high"),
-        ),
+    return _model(
+        *(_PROMPT, _ratio("1:1 9:16 16:9 3:4 4:3"), _JPG),
+        _choice("safety_filter_level", levels, "block_only_high"),
         pixels={
-            "": parse_ratio_sizes(
+            "": (
                 "1:1 1024x1024, 9:16 768x1408, 16:9 1408x768, 3:4 896x1280,"
                 " 4:3 1280x896"
             )
@@ -201,15 +207,13 @@ def _imagen() -> KnownModel:
     )
 
 
-def _banana(ratios: str, resolution: str, *more: Field) -> KnownModel:
-    return KnownModel(
-        fields=(
-            *(_PROMPT, _ratio(f"{_MATCH} {ratios}", _MATCH), _JPG),
-            *(_choice("resolution", "1K,2K,4K", resolution), *more),
-            _pictures("image_input", 14),
-        ),
+def _banana(ratios: str, resolution: str, *more: Field) -> Model:
+    return _model(
+        *(_PROMPT, _ratio(f"{_MATCH} {ratios}", _MATCH), _JPG),
+        *(_choice("resolution", "1K,2K,4K", resolution), *more),
+        _pictures("image_input", 14),
         pixels={
-            "1K": parse_ratio_sizes(
+            "1K": (
                 "1:1 1024x1024, 2:3 848x1264, 3:2 1264x848, 3:4 896x1200, 4:3 1200x896,"
                 " 4:5 928x1152, 5:4 1152x928, 9:16 768x1376, 16:9 1376x768,"
                 " 21:9 1584x672, 1:4 512x2048, 4:1 2048x512, 1:8 384x3072, 8:1 3072x384"
@@ -230,34 +234,30 @@ _IDEOGRAM_SIZES = (
 )
 
 
-def _ideogram_3() -> KnownModel:
+def _ideogram_3() -> Model:
     ratios = "1:3 3:1 1:2 2:1 9:16 16:9 10:16 16:10 2:3 3:2 3:4 4:3 4:5 5:4 1:1"
-    return KnownModel(
-        fields=(
-            *(_PROMPT, _ratio(ratios), _SMALL_SEED, _picture("image")),
-            _choice("resolution", f"None,{_IDEOGRAM_SIZES}", "None"),
-            _mask("black parts are inpainted, white parts are kept"),
-            _choice("style_type", "None,Auto,General,Realistic,Design", "None"),
-            _text("style_preset", "one of about sixty styles", "None"),
-            _choice("magic_prompt_option", "Auto,On,Off", "Auto"),
-            Field(name="style_reference_images", kind="list", note="style references"),
-        )
+    return _model(
+        *(_PROMPT, _ratio(ratios), _SMALL_SEED, _picture("image")),
+        _choice("resolution", f"None,{_IDEOGRAM_SIZES}", "None"),
+        _mask("black parts are inpainted, white parts are kept"),
+        _choice("style_type", "None,Auto,General,Realistic,Design", "None"),
+        _text("style_preset", "one of about sixty styles", "None"),
+        _choice("magic_prompt_option", "Auto,On,Off", "Auto"),
+        Field(name="style_reference_images", kind="list", note="style references"),
     )
 
 
-def _seedream(sizes: str, pixels: str, *more: Field, pictures: int = 14) -> KnownModel:
+def _seedream(sizes: str, pixels: str, *more: Field, pictures: int = 14) -> Model:
     ratios = f"{_MATCH} 1:1 4:3 3:4 16:9 9:16 3:2 2:3 21:9"
-    known = {"2K": parse_ratio_sizes(pixels)} if pixels else {}
-    return KnownModel(
-        fields=(
-            *(_PROMPT, _choice("size", sizes, "2K"), _ratio(ratios, _MATCH)),
-            *(
-                _pictures("image_input", pictures),
-                _whole("max_images", 1, 15, 1),
-                *more,
-            ),
-            _choice("sequential_image_generation", "disabled,auto", "disabled"),
+    known = {"2K": pixels} if pixels else {}
+    return _model(
+        *(_PROMPT, _choice("size", sizes, "2K"), _ratio(ratios, _MATCH)),
+        *(
+            _pictures("image_input", pictures),
+            _whole("max_images", 1, 15, 1),
+            *more,
         ),
+        _choice("sequential_image_generation", "disabled,auto", "disabled"),
         pixels=known,
     )
 
@@ -276,34 +276,30 @@ _RECRAFT_4 = (
 )
 
 
-def _recraft(sizes: str, ratios: str, *more: Field) -> KnownModel:
-    return KnownModel(
-        fields=(
-            *(_PROMPT, _choice("size", sizes, "1024x1024"), *more),
-            _choice("aspect_ratio", f"Not set,{ratios}", "Not set"),
-        )
+def _recraft(sizes: str, ratios: str, *more: Field) -> Model:
+    return _model(
+        *(_PROMPT, _choice("size", sizes, "1024x1024"), *more),
+        _choice("aspect_ratio", f"Not set,{ratios}", "Not set"),
     )
 
 
-def _qwen() -> KnownModel:
-    return KnownModel(
-        fields=(
-            *(_PROMPT, _ratio("1:1 16:9 9:16 4:3 3:4 3:2 2:3", "16:9")),
-            _choice(
-                "image_size",
-                "optimize_for_quality,optimize_for_speed",
-                "optimize_for_quality",
-            ),
-            *(_SEED, _steps(50, 30), _NEGATIVE, _picture("image"), _WEBP, _QUALITY),
-            _number("guidance", 0, 10, 3, _FOLLOW),
-            _number("strength", 0, 1, 0.9, _FORGET),
-            _flag("enhance_prompt", "expand the prompt"),
-            _text("lora_weights", "the URL of a LoRA"),
-            _number("lora_scale", note="its strength"),
-            *(_FAST, _UNSAFE),
+def _qwen() -> Model:
+    return _model(
+        *(_PROMPT, _ratio("1:1 16:9 9:16 4:3 3:4 3:2 2:3", "16:9")),
+        _choice(
+            "image_size",
+            "optimize_for_quality,optimize_for_speed",
+            "optimize_for_quality",
         ),
+        *(_SEED, _steps(50, 30), _NEGATIVE, _picture("image"), _WEBP, _QUALITY),
+        _number("guidance", 0, 10, 3, _FOLLOW),
+        _number("strength", 0, 1, 0.9, _FORGET),
+        _flag("enhance_prompt", "expand the prompt"),
+        _text("lora_weights", "the URL of a LoRA"),
+        _number("lora_scale", note="its strength"),
+        *(_FAST, _UNSAFE),
         pixels={
-            "optimize_for_quality": parse_ratio_sizes(
+            "optimize_for_quality": (
                 "1:1 1328x1328, 16:9 1664x928, 9:16 928x1664, 4:3 1472x1104,"
                 " 3:4 1104x1472, 3:2 1584x1056, 2:3 1056x1584"
             )
@@ -311,85 +307,78 @@ def _qwen() -> KnownModel:
     )
 
 
-def _gpt_image() -> KnownModel:
-    return KnownModel(
-        fields=(
-            *(_PROMPT, _ratio("1:1 3:2 2:3"), _pictures("input_images", 16)),
-            _choice("quality", "low,medium,high,auto", "auto"),
-            _choice("background", "auto,transparent,opaque", "auto"),
-            _choice("moderation", "auto,low", "auto"),
-            _choice("input_fidelity", "low,high", "low"),
-            _whole("number_of_images", 1, 10, 1),
-            _choice("output_format", "png,jpeg,webp", "webp"),
-            _whole("output_compression", 0, 100, 90, "of WebP and JPEG"),
-            _text("user_id", "id of the end user, for OpenAI"),
-        ),
-        pixels={"": parse_ratio_sizes("1:1 1024x1024, 3:2 1536x1024, 2:3 1024x1536")},
+def _gpt_image() -> Model:
+    return _model(
+        *(_PROMPT, _ratio("1:1 3:2 2:3"), _pictures("input_images", 16)),
+        _choice("quality", "low,medium,high,auto", "auto"),
+        _choice("background", "auto,transparent,opaque", "auto"),
+        _choice("moderation", "auto,low", "auto"),
+        _choice("input_fidelity", "low,high", "low"),
+        _whole("number_of_images", 1, 10, 1),
+        _choice("output_format", "png,jpeg,webp", "webp"),
+        _whole("output_compression", 0, 100, 90, "of WebP and JPEG"),
+        _text("user_id", "id of the end user, for OpenAI"),
+        pixels={"": "1:1 1024x1024, 3:2 1536x1024, 2:3 1024x1536"},
     )
 
 
-def _sdxl() -> KnownModel:
-    return KnownModel(
+def _sdxl() -> Model:
+    return _model(
+        *(_PROMPT, *_sides(8, default=1024)),
+        *(_SEED, _outputs(4), _steps(500, 50), _NEGATIVE, _picture("image")),
+        _mask("black parts are kept, white parts are redrawn"),
+        *(_STRENGTH, _number("guidance_scale", 1, 50, 7.5, _FOLLOW)),
+        _choice("scheduler", f"{_SCHEDULERS},PNDM", "K_EULER"),
+        _choice(
+            "refine",
+            "no_refiner,expert_ensemble_refiner,base_image_refiner",
+            "no_refiner",
+        ),
+        _whole("refine_steps", note="steps of the refiner"),
+        _number("high_noise_frac", 0, 1, 0.8, "share of expert_ensemble_refiner"),
+        _flag("apply_watermark", "add an invisible watermark", default=True),
+        _text("replicate_weights", "a LoRA that was trained on Replicate"),
+        _number("lora_scale", 0, 1, 0.6, "its strength"),
+        _UNSAFE,
         official=False,
-        fields=(
-            *(_PROMPT, *_sides(8, default=1024)),
-            *(_SEED, _outputs(4), _steps(500, 50), _NEGATIVE, _picture("image")),
-            _mask("black parts are kept, white parts are redrawn"),
-            *(_STRENGTH, _number("guidance_scale", 1, 50, 7.5, _FOLLOW)),
-            _choice("scheduler", f"{_SCHEDULERS},PNDM", "K_EULER"),
-            _choice(
-                "refine",
-                "no_refiner,expert_ensemble_refiner,base_image_refiner",
-                "no_refiner",
-            ),
-            _whole("refine_steps", note="steps of the refiner"),
-            _number("high_noise_frac", 0, 1, 0.8, "share of expert_ensemble_refiner"),
-            _flag("apply_watermark", "add an invisible watermark", default=True),
-            _text("replicate_weights", "a LoRA that was trained on Replicate"),
-            _number("lora_scale", 0, 1, 0.6, "its strength"),
-            _UNSAFE,
-        ),
     )
 
 
-def _z_image() -> KnownModel:
-    return KnownModel(
-        fields=(
-            *(_PROMPT, *_sides(16, default=1024)),
-            *(_SEED, _whole("num_inference_steps", 1, default=8)),
-            _number("guidance_scale", 0, default=0, note=_FOLLOW),
-            msgspec.structs.replace(_WEBP, default=None),
-            *(_QUALITY, msgspec.structs.replace(_FAST, default=False)),
-        )
+def _z_image() -> Model:
+    return _model(
+        *(_PROMPT, *_sides(16, default=1024)),
+        *(_SEED, _whole("num_inference_steps", 1, default=8)),
+        _number("guidance_scale", 0, default=0, note=_FOLLOW),
+        msgspec.structs.replace(_WEBP, default=None),
+        *(_QUALITY, msgspec.structs.replace(_FAST, default=False)),
     )
 
 
 # Built at the first lookup: every config that names Replicate loads this module.
 @cache
-def _table() -> Mapping[str, KnownModel]:
+def _table() -> Mapping[str, Model]:
     guidance = _number("guidance", 0, 10, 3, _FOLLOW)
     flex = _number("guidance", 1.5, 10, 4.5, _FOLLOW)
-    known: dict[str, KnownModel] = {
+    known: dict[str, Model] = {
         "black-forest-labs/flux-schnell": _flux_1(_steps(4, 4)),
         "black-forest-labs/flux-dev": _flux_1(
             _steps(50, 28), guidance, _picture("image"), _STRENGTH
         ),
-        "black-forest-labs/flux-1.1-pro": KnownModel(
-            fields=(
-                *(_PROMPT, _ratio(f"custom {_P9}"), *_sides(32, 256, 1440), _SEED),
-                *(_picture("image_prompt"), _tolerance(1, 6), _UPSAMPLING, _WEBP),
-                _QUALITY,
-            )
+        "black-forest-labs/flux-1.1-pro": _model(
+            *(_PROMPT, _ratio(f"custom {_P9}"), *_sides(32, 256, 1440), _SEED),
+            *(_picture("image_prompt"), _tolerance(1, 6), _UPSAMPLING, _WEBP),
+            _QUALITY,
         ),
-        "black-forest-labs/flux-1.1-pro-ultra": KnownModel(
-            fields=(
-                *(_PROMPT, _ratio(_F11), _SEED, _picture("image_prompt")),
-                _number("image_prompt_strength", 0, 1, 0.1, "its strength"),
-                *(_flag("raw", "less processed images"), _tolerance(1, 6), _JPG),
-            ),
-            # Four megapixels. Only the first three sizes are confirmed.
+        "black-forest-labs/flux-1.1-pro-ultra": _model(
+            *(_PROMPT, _ratio(_F11), _SEED, _picture("image_prompt")),
+            _number("image_prompt_strength", 0, 1, 0.1, "its strength"),
+            *(
+                _flag("raw", "less processed images"),
+                _tolerance(1, 6),
+                _JPG,
+            ),  # Four megapixels. Only the first three sizes are confirmed.
             pixels={
-                "": parse_ratio_sizes(
+                "": (
                     "1:1 2048x2048, 16:9 2752x1536, 9:16 1536x2752, 4:3 2368x1792,"
                     " 3:4 1792x2368, 3:2 2496x1664, 2:3 1664x2496, 21:9 3136x1344,"
                     " 9:21 1344x3136, 5:4 2272x1824, 4:5 1824x2272"
@@ -402,13 +391,11 @@ def _table() -> Mapping[str, KnownModel]:
             msgspec.structs.replace(_UPSAMPLING, default=True),
             pictures=10,
         ),
-        "black-forest-labs/flux-2-klein-4b": KnownModel(
-            fields=(
-                *(_PROMPT, _ratio(f"{_F11} {_MATCH}"), _SEED, _pictures("images", 5)),
-                _choice("output_megapixels", "0.25,0.5,1,2,4", "1"),
-                *(_WEBP_OR_JPG, msgspec.structs.replace(_QUALITY, default=95)),
-                *(msgspec.structs.replace(_FAST, default=False), _UNSAFE),
-            )
+        "black-forest-labs/flux-2-klein-4b": _model(
+            *(_PROMPT, _ratio(f"{_F11} {_MATCH}"), _SEED, _pictures("images", 5)),
+            _choice("output_megapixels", "0.25,0.5,1,2,4", "1"),
+            *(_WEBP_OR_JPG, msgspec.structs.replace(_QUALITY, default=95)),
+            *(msgspec.structs.replace(_FAST, default=False), _UNSAFE),
         ),
         "stability-ai/sdxl": _sdxl(),
         "google/nano-banana-pro": _banana(
@@ -432,13 +419,11 @@ def _table() -> Mapping[str, KnownModel]:
             _RECRAFT_4, "1:1,4:3,3:4,3:2,2:3,16:9,9:16,1:2,2:1,14:10,10:14,4:5,5:4,6:10"
         ),
         "qwen/qwen-image": _qwen(),
-        "qwen/qwen-image-2-pro": KnownModel(
-            fields=(
-                *(_PROMPT, _ratio("1:1 16:9 9:16 4:3 3:4 3:2 2:3 2:1 1:2"), _SEED),
-                *(_NEGATIVE, _picture("image")),
-                _flag("match_input_image", "the size of the reference image"),
-                _flag("enable_prompt_expansion", "expand the prompt", default=True),
-            )
+        "qwen/qwen-image-2-pro": _model(
+            *(_PROMPT, _ratio("1:1 16:9 9:16 4:3 3:4 3:2 2:3 2:1 1:2"), _SEED),
+            *(_NEGATIVE, _picture("image")),
+            _flag("match_input_image", "the size of the reference image"),
+            _flag("enable_prompt_expansion", "expand the prompt", default=True),
         ),
         "bytedance/seedream-4": _seedream(
             "1K,2K,4K,custom",
