@@ -1,15 +1,18 @@
-"""What is written down on a machine, as processes left it that are gone."""
+"""The accounts of a user as earlier processes left them, and waits that are short."""
 
 from io import BytesIO
 from pathlib import Path
+from threading import Event
 
 import msgspec
+import pytest
 from PIL import Image
 
 from imagen.adapters.database.connection import FILE, Database
 from imagen.adapters.database.history import SqliteHistory
 from imagen.adapters.database.journal import SqliteJournal
 from imagen.adapters.database.ledger import SqliteLedger
+from imagen.adapters.system.clock import SystemClock
 from imagen.domain.call import Call, CallUpdate, OutputTarget, Received
 from imagen.domain.history import HistoryEntry
 from imagen.domain.job import ParameterReport
@@ -47,13 +50,13 @@ class Accounts:
         self._database.close()
 
     def leave(self, call: Call, *notes: CallUpdate) -> Call:
-        """Leave a call open, after all of these notes."""
+        """Leave a call open after these updates."""
         self.work_on(call, *notes)
         self.journal.close()
         return call
 
     def work_on(self, call: Call, *notes: CallUpdate) -> Call:
-        """Have a call in the hands of this process, until the next that is left."""
+        """Keep a call in progress in this process until the next `leave`."""
         self.journal.begin([call])
         for note in notes:
             self.journal.record(call.id, note)
@@ -85,3 +88,13 @@ def received_image() -> Received:
     file = BytesIO()
     Image.new("RGB", SIZE.sides).save(file, "PNG")
     return sample_received(file.getvalue())
+
+
+@pytest.fixture(autouse=True)
+def short_waits(monkeypatch: pytest.MonkeyPatch) -> None:
+    """In this process, let each wait between two requests take a hundredth."""
+
+    def wait(_: SystemClock, until: Event, seconds: float) -> bool:
+        return until.wait(max(0.0, seconds) / 100)
+
+    monkeypatch.setattr(SystemClock, "wait", wait)

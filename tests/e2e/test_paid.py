@@ -1,4 +1,4 @@
-"""A paid image is never lost and never paid twice, whatever happens in between."""
+"""A paid image is never lost and never paid twice, even if a process dies."""
 
 import json
 import os
@@ -10,15 +10,16 @@ import sys
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
-from threading import Event
 from typing import Any
 
 import pytest
 
-from imagen.adapters.system.clock import SystemClock
+from tests.e2e.accounts import short_waits
 from tests.e2e.conftest import IMAGEN, Ask, Process, Run, Start
 from tests.integration.replicate.server import ReplicateServer
 from tests.nightly import examples
+
+__all__ = ["short_waits"]  # a fixture
 
 CONFIG = """\
 backends:
@@ -86,16 +87,6 @@ class Customer:
 def server() -> Iterator[ReplicateServer]:
     with ReplicateServer() as server:
         yield server
-
-
-@pytest.fixture(autouse=True)
-def short_waits(monkeypatch: pytest.MonkeyPatch) -> None:
-    """In this process, let each wait between two requests take a hundredth."""
-
-    def wait(_: SystemClock, until: Event, seconds: float) -> bool:
-        return until.wait(max(0.0, seconds) / 100)
-
-    monkeypatch.setattr(SystemClock, "wait", wait)
 
 
 @pytest.fixture

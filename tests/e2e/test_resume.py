@@ -17,7 +17,12 @@ import pytest
 from imagen.domain.call import CallAccepted, CallLeftOpen, CallReceived, CallSending
 from imagen.testing.samples import sample_id
 from tests.contract_internal.samples import sample_call
-from tests.e2e.accounts import Accounts, call_into, received_image
+from tests.e2e.accounts import (
+    Accounts,
+    call_into,
+    received_image,
+    short_waits,
+)
 from tests.e2e.conftest import (
     IMAGEN,
     Ask,
@@ -30,7 +35,7 @@ from tests.e2e.conftest import (
 from tests.e2e.test_terminal import Screen, last_words, screen
 from tests.integration.replicate.server import ReplicateServer
 
-__all__ = ["screen"]  # a fixture
+__all__ = ["screen", "short_waits"]  # fixtures
 
 CONFIG = """
 output: {{dir: {images}}}

@@ -16,7 +16,7 @@ STEPS = 4
 
 @dataclass
 class Prediction:
-    """One prediction; it goes on whenever somebody looks, or as time passes."""
+    """One prediction; it advances with each poll, or as time passes."""
 
     id: str
     model: Model
@@ -32,7 +32,7 @@ class Prediction:
     status: str = "starting"
     looks: int = 0
     cancelled: bool = False
-    """Whether somebody told it to stop."""
+    """Whether it was told to stop."""
     contents: list[bytes] = field(default_factory=list)
     began: float = field(default_factory=time.monotonic)
     asked_files: int = 0
@@ -97,7 +97,7 @@ class Prediction:
         self.end("succeeded" if self.trouble.ignores_cancel else "canceled")
 
     def finish_now(self) -> None:
-        """Be done at once, for somebody who waits for it."""
+        """Finish at once, for a request that waits for it."""
         self.looks = self.looks_needed
         self.go_on()
 
@@ -105,7 +105,7 @@ class Prediction:
         """What the API says of it.
 
         Args:
-            early: It came while somebody waited: files, but no figures, and no end.
+            early: The answer to a request that waited: files, but no figures, no end.
             listed: It stands in a list.
         """
         removed = self.trouble.removed and self.status == "succeeded"

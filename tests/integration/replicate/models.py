@@ -211,7 +211,7 @@ def _pro() -> Properties:
 
 
 def _sketch() -> Properties:
-    """A model of somebody's, with its own ideas of names."""
+    """A community model, with its own names."""
     side = {"minimum": 64, "maximum": 512, "default": 256}
     return {
         "prompt": _text(default="a house", description="What to draw."),

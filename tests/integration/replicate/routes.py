@@ -31,7 +31,7 @@ PAGE = "<!doctype html><title>{status}</title><h1>Bad gateway</h1>"
 
 
 class Routes:
-    """Answers every request, after whatever trouble was ordered for it."""
+    """Answers every request, after the trouble that was ordered for it."""
 
     def __init__(self, server: "ReplicateServer") -> None:
         self.server = server
@@ -274,7 +274,7 @@ class Routes:
         end = begin + self.server.page_size
         for prediction in there[begin:end]:
             prediction.go_on()
-        # The link leads elsewhere: nobody should follow it with a token in hand.
+        # The link leads elsewhere: it must not be followed with the token.
         link = "https://somewhere.example/predictions?cursor={}"
         return answer(
             {

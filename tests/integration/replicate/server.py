@@ -10,7 +10,7 @@
         server.calm()                                  # no more trouble
 
 `PredictionTrouble` and `RequestTrouble` in `trouble.py` list all the trouble there is.
-A prediction goes on when somebody looks at it: after two looks it is done; with
+A prediction advances when it is polled: after two polls it is done; with
 `seconds` it takes that long instead. Every accepted prediction costs, unless it fails,
 or is cancelled before it began. Nothing happens by chance. `test_recordings.py` holds
 its answers against recordings.
@@ -99,7 +99,7 @@ class ReplicateServer:
         return self
 
     def stop(self) -> None:
-        """End, whatever is under way."""
+        """Stop the server, also in the middle of a request."""
         if not self._thread.is_alive():
             return
         self._on_loop(self._end())
@@ -154,7 +154,7 @@ class ReplicateServer:
 
     @property
     def looked(self) -> bool:
-        """Whether somebody looked at a prediction."""
+        """Whether a prediction was polled."""
         return any(prediction.looks for prediction in list(self.predictions))
 
     @property
@@ -198,7 +198,7 @@ class ReplicateServer:
     # For its routes, which run on the loop
 
     def note(self) -> None:
-        """Wake whoever waits for something to happen."""
+        """Wake the threads in `wait_until`."""
         with self._changed:
             self._changed.notify_all()
 

@@ -24,7 +24,7 @@ from imagen.testing.fakes import RecordingContext, tiny_png
 
 @pytest.fixture
 def elsewhere() -> Iterator[ReplicateServer]:
-    """A host that nobody should hand a token to."""
+    """A host that must not receive the token."""
     with ReplicateServer() as server:
         yield server
 
@@ -46,7 +46,7 @@ def test_takes_files_however_they_are_named(
 
 
 @pytest.mark.parametrize("output", ["none", "text"])
-def test_no_file_at_all_is_told(
+def test_an_output_without_files_is_an_error(
     backend: ReplicateBackend, server: ReplicateServer, output: str
 ) -> None:
     server.trouble(output=output)
@@ -114,7 +114,7 @@ def test_a_file_that_cannot_be_had_for_long_leaves_the_job(
 
 
 @pytest.mark.parametrize("status", [404, 410])
-def test_a_file_that_is_gone_is_told(
+def test_a_deleted_file_is_an_error(
     backend: ReplicateBackend, server: ReplicateServer, status: int
 ) -> None:
     server.trouble(file_status=status)
@@ -180,7 +180,7 @@ def test_the_token_goes_nowhere_else(
     assert [r for r in elsewhere.requests if "authorization" in r.headers] == []
 
 
-def test_redirects_are_followed_but_not_for_ever(
+def test_only_a_few_redirects_are_followed(
     backend: ReplicateBackend, server: ReplicateServer
 ) -> None:
     server.trouble(redirects=3, times=1)

@@ -56,7 +56,7 @@ def test_any_other_model_is_asked_what_it_takes(
     assert len(server.requests) == 1
 
 
-def test_says_little_of_a_model_that_nobody_asked_about(
+def test_promises_little_for_a_model_that_was_not_looked_up(
     build: Build, server: ReplicateServer
 ) -> None:
     backend = build(model=SKETCH)
@@ -126,13 +126,13 @@ def test_a_cache_that_cannot_be_written_is_done_without(
     )
 
 
-def test_a_model_that_there_is_not_is_told(backend: ReplicateBackend) -> None:
+def test_an_unknown_model_is_an_error(backend: ReplicateBackend) -> None:
     for name in ("acme/nothing", "nothing", "a/b/c", "https://x/y"):
         with pytest.raises(InvalidRequest):
             backend.capabilities_of(name, RecordingContext())
 
 
-def test_a_slip_of_the_finger_is_answered_with_what_was_meant(
+def test_the_nearest_known_model_is_suggested(
     backend: ReplicateBackend,
 ) -> None:
     with pytest.raises(InvalidRequest) as refused:
@@ -141,7 +141,7 @@ def test_a_slip_of_the_finger_is_answered_with_what_was_meant(
     assert refused.value.hint == "Did you mean black-forest-labs/flux-schnell?"
 
 
-def test_nobody_is_asked_whether_they_meant_what_they_said(build: Build) -> None:
+def test_a_known_name_is_not_suggested_for_itself(build: Build) -> None:
     outcome = drawn(build(model="google/imagen-4"))
 
     assert isinstance(outcome, InvalidRequest)
@@ -151,7 +151,7 @@ def test_nobody_is_asked_whether_they_meant_what_they_said(build: Build) -> None
 @pytest.mark.parametrize(
     ("status", "error"), [(401, Unauthorized), (429, Throttled), (503, Unavailable)]
 )
-def test_a_model_that_cannot_be_asked_about_now_is_told(
+def test_a_model_that_cannot_be_read_now_is_an_error(
     backend: ReplicateBackend,
     server: ReplicateServer,
     status: int,
@@ -399,7 +399,7 @@ def test_one_with_a_mask_that_is_gone_is_not_claimed(build: Build) -> None:
 @pytest.mark.parametrize(
     ("status", "error"), [(401, Unauthorized), (429, Throttled), (502, Unavailable)]
 )
-def test_a_list_that_cannot_be_had_now_is_told(
+def test_a_list_that_cannot_be_read_now_is_an_error(
     backend: ReplicateBackend,
     server: ReplicateServer,
     status: int,

@@ -89,7 +89,7 @@ def test_without_a_token_nothing_is_sent(build: Build, server: ReplicateServer) 
     assert server.requests == []
 
 
-def test_nonsense_is_not_sent(
+def test_invalid_inputs_are_not_sent(
     backend: ReplicateBackend, server: ReplicateServer
 ) -> None:
     outcome = drawn(backend, steps=50)
@@ -100,7 +100,7 @@ def test_nonsense_is_not_sent(
 
 
 @pytest.mark.parametrize("says_wait", ["body", "header", "words"])
-def test_is_throttled_for_as_long_as_it_is_told(
+def test_rate_limiting_states_when_to_retry(
     backend: ReplicateBackend, server: ReplicateServer, says_wait: str
 ) -> None:
     server.trouble(refuses_with=429, waits=5, says_wait=says_wait)
@@ -204,7 +204,7 @@ def test_what_was_never_begun_is_free(
     assert outcome.used == UNTOUCHED
 
 
-def test_somebody_elses_cancelling_is_told(
+def test_a_prediction_cancelled_elsewhere_is_an_error(
     backend: ReplicateBackend, server: ReplicateServer
 ) -> None:
     server.trouble(ends="canceled")
@@ -227,7 +227,7 @@ def test_gives_replicate_the_same_time_as_we_have(
 # One model after the other
 
 
-def test_a_model_of_somebody_is_ordered_by_its_version(
+def test_a_community_model_runs_by_its_version(
     build: Build, server: ReplicateServer
 ) -> None:
     backend = build(model=SKETCH)

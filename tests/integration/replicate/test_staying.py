@@ -58,7 +58,7 @@ def test_what_passes_is_ridden_out(
     assert server.created == 1
 
 
-def test_waits_as_long_as_it_is_told(
+def test_waits_as_long_as_retry_after_states(
     backend: ReplicateBackend, server: ReplicateServer
 ) -> None:
     server.spoil("/predictions", method="GET", times=1, status=429, retry_after="9")
@@ -182,7 +182,7 @@ def test_stays_until_the_last_of_several_is_there(
     assert len(generated.images) == 2
 
 
-def test_what_was_deleted_is_told(
+def test_deleted_data_is_an_error(
     backend: ReplicateBackend, server: ReplicateServer
 ) -> None:
     server.trouble(removed=True)

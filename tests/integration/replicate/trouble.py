@@ -47,7 +47,7 @@ class PredictionTrouble:
     loads_first: bool = False
     """Its log begins with the full bar of another work."""
     adds_defaults: bool = False
-    """What it was asked for is listed with inputs that nobody sent."""
+    """Its inputs are listed with defaults that were not sent."""
 
     # Its files
     output: Literal["usual", "data", "dict", "nulls", "growing", "text", "none"] = (

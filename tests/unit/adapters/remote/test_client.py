@@ -103,7 +103,7 @@ def test_a_header_that_cannot_be_sent_is_not_shown(value: str) -> None:
     assert SECRET not in f"{refused.value!r}{refused.value.__context__!r}"
 
 
-def test_a_proxy_that_makes_no_sense_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_an_invalid_proxy_is_an_error(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("HTTP_PROXY", "gopher://x")
 
     with pytest.raises(Misconfigured):

@@ -71,7 +71,7 @@ def test_what_may_have_arrived_is_not_sent_again(error: Exception) -> None:
     assert type(failing(error, creates=False)) is Unavailable
 
 
-def test_nobody_else_s_fault_is_translated() -> None:
+def test_other_exceptions_pass_through() -> None:
     with pytest.raises(KeyError), translate_errors("Chalk"):
         raise KeyError("ours")
 

@@ -59,7 +59,7 @@ def test_a_deployment_leaves_no_choice_of_models() -> None:
     ],
     ids=str,
 )
-def test_refuses_options_that_make_no_sense(options: dict[str, object]) -> None:
+def test_refuses_invalid_options(options: dict[str, object]) -> None:
     with pytest.raises(msgspec.ValidationError):
         build(**options)
 

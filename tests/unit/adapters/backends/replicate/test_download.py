@@ -86,7 +86,7 @@ def test_an_api_of_ones_own_may_hand_out_from_inside(
         assert fine
 
 
-def test_a_host_that_nobody_knows_may_be_known_later(
+def test_an_unknown_host_is_unavailable(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.delenv("HTTPS_PROXY", raising=False)
@@ -137,7 +137,7 @@ def test_takes_a_file_out_of_its_address(uri: str, content: bytes) -> None:
     assert downloads().fetch(uri, Event()) == content
 
 
-def test_a_garbled_address_is_told() -> None:
+def test_an_invalid_data_uri_is_an_error() -> None:
     with pytest.raises(BackendError, match="invalid data URI"):
         downloads().fetch("data:image/png;base64,***", Event())
 

@@ -179,7 +179,7 @@ def test_a_ratio_that_is_set_goes_before_width_and_height() -> None:
     assert sent(inputs, options={"aspect_ratio": "16:9"}) == {"aspect_ratio": "16:9"}
 
 
-# The rest, under whatever name
+# The other inputs, under their several names
 
 
 @pytest.mark.parametrize(
@@ -359,7 +359,7 @@ def test_the_config_stands_for_the_defaults_and_the_job_goes_before() -> None:
     }
 
 
-def test_what_the_config_says_that_nobody_knows_is_passed_on() -> None:
+def test_unknown_inputs_of_the_config_are_passed_on() -> None:
     assert sent(model(), {"brand_new": True}) == {"brand_new": True}
 
 

@@ -43,7 +43,7 @@ def prediction(**said: Any) -> Prediction:
     ],
     ids=str,
 )
-def test_finds_files_in_whatever_a_model_returns(
+def test_finds_files_in_every_form_of_output(
     output: object, addresses: tuple[str, ...]
 ) -> None:
     assert list_outputs(prediction(output=output)) == addresses

@@ -63,11 +63,11 @@ def test_finds_choices_wherever_they_are_listed(said: dict[str, object]) -> None
     ],
     ids=str,
 )
-def test_reads_nothing_from_what_makes_no_sense(schema: object) -> None:
+def test_reads_nothing_from_an_invalid_schema(schema: object) -> None:
     assert read_fields(schema) == ()
 
 
-def test_reads_what_is_left_of_a_field_that_makes_no_sense() -> None:
+def test_reads_the_valid_part_of_a_field() -> None:
     odd = {"type": ["string", "null"], "enum": "x", "minimum": True, "maxItems": "9"}
 
     assert read_fields(described({"odd": odd, "none": None})) == (
@@ -120,7 +120,7 @@ def test_writes_a_value_as_the_model_wants_it(
         (Field(name="x", kind="list"), "a", ""),
     ],
 )
-def test_refuses_what_makes_no_sense(field: Field, given: object, hint: str) -> None:
+def test_refuses_invalid_values(field: Field, given: object, hint: str) -> None:
     with pytest.raises(InvalidRequest, match=field.name) as refused:
         field.convert(given)
 
