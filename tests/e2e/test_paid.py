@@ -190,8 +190,9 @@ def test_resume_leaves_a_running_generation_alone(
 
     assert (resumed.code, resumed.out) == (0, "")
     assert "in progress in another process" in resumed.err
-    server.predictions[0].end("succeeded")
-    out, _ = running.communicate(timeout=60)
+    server.end()
+    out, err = running.communicate(timeout=60)
+    assert running.returncode == 0, err
     assert [Path(line).name for line in out.decode().splitlines()] == customer.stored
     assert (server.created, server.paid, len(customer.stored)) == (1, 1, 1)
 
@@ -278,7 +279,7 @@ def test_a_kill_before_the_job_is_accepted_or_ends_loses_nothing(
         server,
         when=lambda: server.created == 2 and server.predictions[1].looks,
     )
-    server.predictions[1].end("succeeded")
+    server.end(1)
     assert_finished_once(customer, server)
 
 

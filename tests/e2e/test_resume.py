@@ -419,7 +419,7 @@ def test_a_terminal_shows_that_it_is_fetching(
 
     process = screen.start(IMAGEN, "resume", **env)
     process.expect("fetching", timeout=60)
-    server.predictions[0].end("succeeded")
+    server.end()
     process.expect(pexpect.EOF, timeout=60)
     process.close()
 

@@ -136,6 +136,10 @@ class ReplicateServer:
         """Take back all trouble that was ordered and did not happen yet."""
         self._do(self.forget_trouble)
 
+    def end(self, number: int = 0, status: str = "succeeded") -> None:
+        """End a prediction between two requests."""
+        self._do(lambda: self.predictions[number].end(status))
+
     def release(self) -> None:
         """Send the answers that were `held`, and hold none from now on."""
         self._do(self.released.set)

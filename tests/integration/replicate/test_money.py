@@ -150,7 +150,7 @@ def test_asks_once_more_for_the_figures_after_waiting(
 
 def test_looks_on_when_the_wait_is_over(build: Build, server: ReplicateServer) -> None:
     server.trouble(never_ends=True)
-    context = ActingContext(lambda: server.predictions[0].end("succeeded"))
+    context = ActingContext(server.end)
 
     generated = drawn(build(wait=1), context)
 
@@ -196,7 +196,7 @@ def test_what_was_never_begun_is_free(
     backend: ReplicateBackend, server: ReplicateServer
 ) -> None:
     server.trouble(never_begins=True)
-    context = ActingContext(lambda: server.predictions[0].end("aborted"))
+    context = ActingContext(lambda: server.end(status="aborted"))
 
     outcome = drawn(backend, context)
 
