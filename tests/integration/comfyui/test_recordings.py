@@ -1,327 +1,287 @@
-"""Our ComfyUI against recordings of a real one, where somebody has them.
+"""The simulator against recordings: requests, responses and WebSocket messages.
 
-`IMAGEN_RECORDINGS` names the folder. What was sent to the real server is sent to ours,
-one thing after another, and what comes back is compared: every frame with its keys and
-values, every refusal with its words, every schema with its inputs. Left out are times,
-ids, tooltips, tracebacks and the folders in them.
+Each file in tests/recordings/comfyui is one conversation with a ComfyUI, written by us
+after the shapes that were observed on ComfyUI 0.3.64. A file has the arguments of the
+`ComfyServer`, the graphs that it sends, and its steps. The first key of a step says
+what is done:
+
+- `open`, `close`: a client opens or closes its WebSocket; `says` are its messages.
+- `send`: a request, with `graph` (and the inputs to `set` or to `drop`), `json` or
+  `content`; then the expected `status`, `headers` and `body`, the `size` of an image,
+  or `cut` for a connection that breaks.
+- `hear`: the messages that a client receives, in this order. `until` skips to a message
+  of that type, with the data `last`; `silent` says that no other message was sent, and
+  `closed` how the connection ended.
+- `do`: what the test does to the server: a method of `ComfyServer`.
+- `wait`: for a state of the server.
+
+In an expected value, "<any>" stands for any value, "<time>" for milliseconds since
+1970. Any other name in angle brackets stands for one value in the whole file. The keys
+of objects are compared in their order.
 """
 
+import copy
 import json
-import os
 import re
-from collections.abc import Iterator
+import struct
+from collections.abc import Callable
+from contextlib import ExitStack
 from pathlib import Path
-from typing import Any
+from threading import Thread
+from typing import Any, Self
 
 import httpx
 import pytest
+from tests.integration.comfyui.graph import check
+from tests.integration.comfyui.nodes import MODELS, object_info
+from tests.integration.comfyui.png import size_of
 from tests.integration.comfyui.server import ComfyServer
-from tests.integration.comfyui.talk import Talk
+from websockets.exceptions import ConnectionClosed, InvalidStatus
+from websockets.sync.client import ClientConnection, connect
 
-FOLDER = os.environ.get("IMAGEN_RECORDINGS")
-pytestmark = pytest.mark.skipif(
-    FOLDER is None, reason="IMAGEN_RECORDINGS names no folder with recordings"
-)
+from imagen.adapters.backends.comfyui.filling import fill_workflow
+from imagen.adapters.backends.comfyui.workflow import BUILT_IN, load_workflow
+from imagen.domain.job import ImageJob
+from imagen.domain.size import Size
 
-TINY = {
-    "checkpoints": [
-        "tiny-sd15-random.safetensors",
-        "tiny-sd15-tae-random.safetensors",
-    ],
-    "diffusion_models": [
-        "tiny-flux-dev-random.safetensors",
-        "tiny-flux-schnell-random.safetensors",
-    ],
-    "text_encoders": [
-        "clip_l-random.safetensors",
-        "t5xxl-1layer-random.safetensors",
-    ],
-    "vae": [
-        "flux-ae-random.safetensors",
-        "tiny-flux-tae-random.safetensors",
-        "tiny-sd15-tae-random.safetensors",
-    ],
+FOLDER = Path(__file__).parents[2] / "recordings" / "comfyui"
+
+LIMIT = 60
+"""Seconds after which a message that does not arrive counts as lost."""
+
+NODE_STATE = ["value", "max", "state", "node_id", "prompt_id", "display_node_id"]
+NODE_STATE += ["parent_node_id", "real_node_id"]
+
+STATES: dict[str, Callable[[ComfyServer], object]] = {
+    "paused": lambda server: server.paused,
+    "idle": lambda server: server.up and not server.queued,
+    "no socket": lambda server: not server.sockets,
+    "up": lambda server: server.up,
 }
 
-
-@pytest.mark.parametrize(
-    "name",
-    [
-        "01_modelfree",
-        "02_cached",
-        "03_invalid",
-        "04_runtime_error",
-        "13_filename_prefix",
-        "14_png_metadata",
-        "15_save_image_websocket",
-        "16_latent_previews",
-        "flux_schnell_64",
-        "sd15_kl_64",
-        "sd15_tae_64",
-        "sd15_tae_256",
-    ],
-)
-def test_the_same_frames_come_in_the_same_order(name: str) -> None:
-    faults: list[str] = []
-    compared = 0
-
-    with ComfyServer(models=TINY, custom_nodes=True, previews=True) as server:
-        server.previews = name.startswith("16")
-        if name.startswith("04"):
-            server.trouble(fails="It broke.\n", fails_at="VAEDecode", times=1)
-        for path, asked, theirs in runs_of(name):
-            with Talk(server, asked.get("client_id", "nobody")) as talk:
-                assert talk.ws is not None
-                talk.hear()
-                for said in said_on(name, asked.get("client_id")):
-                    talk.ws.send(json.dumps(said))
-                    talk.hear()
-                here = str(server.folder)
-                sent = json.dumps(asked).replace("/opt/ComfyUI", here)
-                answer = talk.http.post(path, content=sent)
-                if not theirs:
-                    continue
-                ours = talk.hear_until("end", of=answer.json()["prompt_id"])
-            mine = [about(frame) for frame in ours if concerns(frame)]
-            compared += 1
-            if mine != theirs:
-                faults.append(first_difference(theirs, mine))
-
-    assert compared
-    assert not faults, f"{len(faults)} of {compared}:\n" + "\n".join(faults)
+Step = dict[str, Any]
 
 
-def test_the_same_words_come_with_a_refusal() -> None:
-    faults: list[str] = []
-    compared = 0
+@pytest.mark.parametrize("file", sorted(FOLDER.glob("*.json")), ids=lambda f: f.stem)
+def test_the_simulator_behaves_as_recorded(file: Path) -> None:
+    recording = json.loads(file.read_text(encoding="utf-8"))
 
-    with ComfyServer(models={**TINY, "checkpoints": TINY["checkpoints"]}) as server:
-        talk = Talk(server)
-        for event in events_of("03_invalid"):
-            if event.get("path") != "/prompt" or "request_json" not in event:
-                continue
-            answer = talk.http.request(
-                event["method"], "/prompt", json=event["request_json"]
-            )
-            mine = [answer.status_code, refusal(answer)]
-            theirs = [event["status"], refusal(event["response"])]
-            compared += 1
-            if mine != theirs:
-                faults.append(f"{event['request_json']}\n  {theirs}\n  {mine}")
-        talk.http.close()
-
-    assert compared > 30
-    assert not faults, f"{len(faults)} of {compared}:\n" + "\n".join(faults)
+    with (
+        ComfyServer(**recording["server"]) as server,
+        Replay(server, recording["graphs"]) as replay,
+    ):
+        for number, step in enumerate(recording["steps"], 1):
+            try:
+                replay.run(step)
+            except Exception as error:
+                error.add_note(f"{file.name}, step {number}: {json.dumps(step)[:500]}")
+                raise
 
 
-def test_the_same_history_is_kept() -> None:
-    with ComfyServer(models=TINY) as server, Talk(server) as talk:
-        for name in ("01_modelfree", "sd15_tae_64", "flux_schnell_64"):
-            (_, asked, _), *_ = runs_of(name)
-            talk.client_id = asked["client_id"]
-            made = talk.http.post("/prompt", json=asked).json()["prompt_id"]
-            server.wait_until(lambda made=made: server.prompt(made).state == "success")
-            ours = talk.history(made)[made]
+@pytest.mark.parametrize("name", BUILT_IN)
+def test_a_server_accepts_each_built_in_workflow(name: str) -> None:
+    job = ImageJob(number=1, prompt="a cat", size=Size(64, 64), seed=1, timeout=60)
 
-            theirs = next(
-                entry
-                for event in events_of(name)
-                if str(event.get("path")).startswith("/history/")
-                for entry in event["response"].values()
-            )
-            assert kept(ours) == kept(theirs)
+    graph = fill_workflow(load_workflow(name), job, prefix="test")
+
+    checked = check(graph, object_info(MODELS, newer=name == "flux2-klein"))
+    assert (checked.error, checked.node_errors) == (None, {})
+    assert checked.outputs == ["save"]
 
 
-def test_the_same_inputs_are_asked_for() -> None:
-    with ComfyServer(models=TINY) as server:
-        talk = Talk(server)
-        for event in events_of("11_misc"):
-            path = str(event.get("path"))
-            if path.startswith("/object_info/") and "__truncated__" not in str(event):
-                ours = talk.http.get(path).json()
-                assert schemas(ours) == schemas(event["response"]), path
-        talk.http.close()
+class Replay:
+    """The clients of a recording."""
 
+    def __init__(self, server: ComfyServer, graphs: dict[str, Any]) -> None:
+        self.names: dict[str, object] = {}
+        self._server, self._graphs = server, graphs
+        self._sockets: dict[str, ClientConnection] = {}
+        self._opened = ExitStack()
+        client = httpx.Client(base_url=server.url, timeout=LIMIT)
+        self._http = self._opened.enter_context(client)
 
-def test_the_same_status_comes_for_what_can_only_be_read() -> None:
-    compared = 0
-    with ComfyServer(models=TINY) as server:
-        talk = Talk(server)
-        for event in events_of("11_misc"):
-            path = str(event.get("path"))
-            begins = ("/models", "/system_stats", "/features", "/queue", "/prompt")
-            if event.get("method") != "GET" or not path.startswith(begins):
-                continue
-            headers = dict(event.get("request_headers", {}))
-            if "8188" in headers.get("Origin", ""):
-                continue
-            answer = talk.http.get(path, headers=headers)
-            compared += 1
-            assert answer.status_code == event["status"], event
-            theirs = event["response"]
-            if isinstance(theirs, dict) and "__truncated__" not in theirs:
-                assert list(answer.json()) == list(theirs)
-        talk.http.close()
-    assert compared > 10
+    def __enter__(self) -> Self:
+        return self
 
+    def __exit__(self, *_: object) -> None:
+        self._opened.close()
 
-def events_of(name: str) -> list[dict[str, Any]]:
-    """Read a recording."""
-    assert FOLDER is not None
-    events: list[dict[str, Any]] = json.loads(
-        (Path(FOLDER) / f"{name}.json").read_text(encoding="utf-8")
-    )["events"]
-    return events
+    def run(self, step: Step) -> None:
+        """Do one step of the recording."""
+        getattr(self, next(iter(step)))(step)
 
-
-def runs_of(name: str) -> Iterator[tuple[str, dict[str, Any], list[object]]]:
-    """Give what was posted, and the frames that it led to, if anybody heard them."""
-    events = events_of(name)
-    for event in events:
-        asked = event.get("request_json")
-        if event["kind"] != "http" or not isinstance(asked, dict):
-            continue
-        if event["path"] == "/free":
-            yield "/free", asked, []
-        elif event["path"] == "/prompt" and event["status"] == 200:
-            frames = list(frames_of(events, event["response"]["prompt_id"]))
-            yield "/prompt", asked, frames
-
-
-def frames_of(events: list[dict[str, Any]], prompt_id: str) -> Iterator[object]:
-    """Give the frames of a prompt from execution_start to `executing null`."""
-    owner: object = None
-    for event in events:
-        if event["kind"] != "ws_frame":
-            continue
-        frame = event.get("frame")
-        said = frame["data"] if frame else {}
-        if said.get("prompt_id") == prompt_id and frame["type"] == "execution_start":
-            owner = event["ws"]
-        if owner is None or event["ws"] != owner:
-            continue
-        if frame is None:
-            layout = [event["event_type"], list(event.get("metadata", ()))]
-            yield [*layout, event["payload_magic"][:6]]
-        elif concerns(frame):
-            yield about(frame)
-        if said.get("prompt_id") == prompt_id and said.get("node", "") is None:
+    def open(self, step: Step) -> None:
+        """Open the WebSocket of a client; the one without a name has no client id."""
+        query = f"?clientId={step['open']}" if step["open"] else ""
+        url = f"{self._server.url.replace('http', 'ws', 1)}/ws{query}"
+        if "status" in step:
+            with pytest.raises(InvalidStatus) as refused:
+                connect(url)
+            assert refused.value.response.status_code == step["status"]
             return
+        opening = connect(url, max_size=None, max_queue=None, close_timeout=1)
+        socket = self._opened.enter_context(opening)
+        for message in step.get("says", ()):
+            socket.send(json.dumps(message))
+        self._sockets[step.get("as", step["open"])] = socket
+
+    def close(self, step: Step) -> None:
+        """Close the WebSocket of a client."""
+        self._sockets.pop(step["close"]).close()
+
+    def send(self, step: Step) -> None:
+        """Send a request, and compare the response."""
+        if "first" not in step:
+            self.check_response(step, self.response_to(step))
+            return
+        # The messages of `first` arrive before the response.
+        responses: list[httpx.Response | None] = []
+        sender = Thread(target=lambda: responses.append(self.response_to(step)))
+        sender.start()
+        self.run(step["first"])
+        early = list(responses)
+        sender.join()
+        assert early == []
+        self.check_response(step, responses[0])
+
+    def response_to(self, step: Step) -> httpx.Response | None:
+        """Return the response; None if the connection breaks."""
+        method, path = self.filled(step["send"]).split(" ", maxsplit=1)
+        body = self.filled(step.get("json"))
+        if "graph" in step:
+            body = {"prompt": self.changed_graph(step), **(body or {})}
+        content = step["content"].encode() if "content" in step else None
+        try:
+            return self._http.request(
+                method, path, json=body, content=content, headers=step.get("with")
+            )
+        except httpx.TransportError:
+            return None
+
+    def changed_graph(self, step: Step) -> Any:
+        """Return a graph of the file with the changes of a step."""
+        graph = copy.deepcopy(self._graphs[step["graph"]])
+        for target, value in step.get("set", {}).items():
+            node, _, name = target.partition(".")
+            graph[node]["inputs"][name] = value
+        for target in step.get("drop", ()):
+            node, _, name = target.partition(".")
+            del graph[node]["inputs"][name]
+        return graph
+
+    def check_response(self, step: Step, response: httpx.Response | None) -> None:
+        """Compare a response with that of the recording."""
+        if step.get("cut"):
+            assert response is None
+            return
+        assert response is not None, "the connection broke"
+        assert response.status_code == step["status"], response.text
+        for name, value in step.get("headers", {}).items():
+            self.compare(value, response.headers.get(name), name)
+        if "size" in step:
+            assert list(size_of(response.content)) == step["size"]
+        if "length" in step:
+            assert len(response.content) == step["length"]
+        if "body" in step:
+            is_json = "json" in response.headers.get("content-type", "")
+            body = response.json() if is_json else response.text
+            self.compare(step["body"], body, "body")
+
+    def hear(self, step: Step) -> None:
+        """Compare the next messages of a client."""
+        socket = self._sockets[step["hear"]]
+        for number, expected in enumerate(step.get("frames", ()), 1):
+            self.compare(expected, shortened(self.next_message(socket)), f"#{number}")
+        if "until" in step:
+            while (message := self.next_message(socket))[0] != step["until"]:
+                pass
+            self.compare(step.get("last", "<any>"), shortened(message)[1], "last")
+        if "closed" in step:
+            with pytest.raises(ConnectionClosed) as closed:
+                self.read_to_the_end(socket)
+            # Without a close frame (1006), or with one.
+            assert (closed.value.rcvd is None) is (step["closed"] == "abort")
+        if step.get("silent"):
+            assert socket.ping().wait(LIMIT)
+            with pytest.raises(TimeoutError):
+                self.next_message(socket, seconds=0)
+
+    def next_message(
+        self, socket: ClientConnection, seconds: float = LIMIT
+    ) -> list[Any]:
+        """Return the type and the data of a message; of the last one, "end"."""
+        message = socket.recv(timeout=seconds)
+        if isinstance(message, bytes):
+            return ["binary", message]
+        frame = json.loads(message)
+        last = frame["type"] == "executing" and frame["data"]["node"] is None
+        return ["end" if last else frame["type"], frame["data"]]
+
+    def read_to_the_end(self, socket: ClientConnection) -> None:
+        """Read the messages of a connection until it is closed."""
+        while True:
+            socket.recv(timeout=LIMIT)
+
+    def do(self, step: Step) -> None:
+        """Call a method of the server."""
+        arguments = self.filled(step.get("with", {}))
+        returned = getattr(self._server, step["do"])(**arguments)
+        if "as" in step:
+            self.names[step["as"]] = returned
+
+    def wait(self, step: Step) -> None:
+        """Wait for a state of the server."""
+        state = STATES[step["wait"]]
+        self._server.wait_until(lambda: state(self._server), seconds=LIMIT)
+
+    def filled(self, value: Any) -> Any:
+        """Return a value with the known names in place of their placeholders."""
+        text = json.dumps(value)
+        for name, known in self.names.items():
+            text = text.replace(name, str(known))
+        return json.loads(text)
+
+    def compare(self, expected: Any, actual: Any, where: str) -> None:
+        """Compare a value with that of the recording."""
+        if isinstance(expected, str) and re.fullmatch("<[a-z0-9 ]+>", expected):
+            if expected == "<time>":
+                assert isinstance(actual, int), where
+                assert actual > 1_000_000_000_000, where
+            elif expected != "<any>":
+                assert self.names.setdefault(expected, actual) == actual, where
+        elif isinstance(expected, dict) and isinstance(actual, dict):
+            wanted = {self.names.get(key, key): each for key, each in expected.items()}
+            assert list(wanted) == list(actual), where
+            for key, each in wanted.items():
+                self.compare(each, actual[key], f"{where}.{key}")
+        elif isinstance(expected, list) and isinstance(actual, list):
+            assert len(expected) == len(actual), f"{where}: {actual}"
+            for number, pair in enumerate(zip(expected, actual, strict=True)):
+                self.compare(*pair, f"{where}.{number}")
+        else:
+            # As JSON, because 1, 1.0 and true are equal in Python.
+            assert json.dumps(expected) == json.dumps(actual), where
 
 
-def said_on(name: str, client_id: object) -> list[Any]:
-    """Give what a client said on its socket."""
-    return [
-        event["frame"]
-        for event in events_of(name)
-        if event["kind"] == "ws_send" and event["ws"] == client_id
-    ]
-
-
-def concerns(frame: Any) -> bool:
-    """Tell whether a frame is about a prompt."""
-    return isinstance(frame, bytes) or frame["type"] not in {"status", "feature_flags"}
-
-
-def about(frame: Any) -> object:
-    """Keep of a frame what must be the same."""
-    if isinstance(frame, bytes):
-        if frame[:4] == b"\0\0\0\x01":
-            return [1, [], frame[8:11].hex()]
-        length = int.from_bytes(frame[4:8])
-        keys = list(json.loads(frame[8 : 8 + length]))
-        return [4, keys, frame[8 + length : 11 + length].hex()]
-    kind, said = frame["type"], dict(frame["data"])
-    keys = list(said)
-    for gone in ("timestamp", "prompt_id", "traceback", "current_outputs"):
-        said.pop(gone, None)
-    if kind == "execution_error":
-        said["executed"] = sorted(said["executed"])
-        said["current_inputs"] = sorted(said["current_inputs"])
-        told = str(said["exception_message"])
-        saves = told.startswith(("****", "[Errno"))
-        said["exception_message"] = (
-            told.split("\n", maxsplit=1)[0][:60] if saves else "…"
-        )
-        if not saves:
-            said.pop("exception_type")
-    told = json.dumps([kind, keys, said])
-    told = re.sub(r'"prompt_id": "[^"]*"', '"prompt_id": "…"', told)
-    told = re.sub(r"/[a-z/]*/comfyui[^/]*/", "/…/", told, flags=re.IGNORECASE)
-    told = re.sub(r"temp_[a-z]{5}_", "temp_…_", told)
-    told = re.sub(r"\d{4}-\d\d-\d\d_\d{6}", "now", told)
-    return re.sub(r"_\d{5}_", "_n_", told)
-
-
-def first_difference(theirs: list[object], ours: list[object]) -> str:
-    """Say where two rows of frames part."""
-    for at, (one, other) in enumerate(zip(theirs, ours, strict=False)):
-        if one != other:
-            return f"frame {at}\n  {one}\n  {other}"
-    return f"{len(theirs)} frames, and ours are {len(ours)}"
-
-
-def refusal(answer: Any) -> object:
-    """Keep of an answer to POST /prompt what must be the same."""
-    if isinstance(answer, httpx.Response):
-        is_json = answer.headers["content-type"].startswith("application/json")
-        answer = answer.json() if is_json else answer.text
-    if not isinstance(answer, dict):
-        return answer
-    told = {"error": answer.get("error"), "node_errors": answer["node_errors"]}
-    for node in told["node_errors"].values():
-        for fault in node["errors"]:
-            more = fault["extra_info"]
-            more.pop("traceback", None)
-            if more.get("input_config"):
-                kind, limits = more["input_config"]
-                known = {k: v for k, v in limits.items() if k in {"min", "max"}}
-                more["input_config"] = [kind, known]
-    return told
-
-
-def kept(entry: Any) -> object:
-    """Keep of a history entry what must be the same."""
-    said = entry["prompt"]
-    return [
-        list(entry),
-        [said[2], list(said[3]), said[4]],
-        re.sub(r"_\d{5}_", "_n_", json.dumps(entry["outputs"])),
-        entry["status"]["status_str"],
-        entry["status"]["completed"],
-        [[name, list(data)] for name, data in entry["status"]["messages"]],
-        entry["meta"],
-    ]
-
-
-def schemas(told: Any) -> object:
-    """Keep of an `/object_info` answer what must be the same."""
-    return {
-        name: [
-            [key for key in list(schema) if key in COMMON],
-            [
-                [group, key, spec if group == "hidden" else spec[0]]
-                for group, inputs in schema["input"].items()
-                for key, spec in inputs.items()
-            ],
-            schema["input_order"],
-            schema["output"],
-            schema["output_node"],
-        ]
-        for name, schema in told.items()
-    }
-
-
-COMMON = [
-    "input",
-    "input_order",
-    "output",
-    "output_is_list",
-    "output_name",
-    "name",
-    "display_name",
-    "description",
-    "python_module",
-    "category",
-    "output_node",
-]
+def shortened(message: list[Any]) -> list[Any]:
+    """Return a message in the form of the recordings."""
+    kind, data = message
+    if kind == "binary":
+        layout, number = struct.unpack(">II", data[:8])
+        if layout == 1:
+            return [kind, {"layout": 1, "format": number, "begins": data[8:11].hex()}]
+        metadata = json.loads(data[8 : 8 + number])
+        begins = data[8 + number :][:3].hex()
+        return [kind, {"layout": layout, "metadata": metadata, "begins": begins}]
+    if kind == "progress_state":
+        for node, state in data["nodes"].items():
+            assert list(state) == NODE_STATE
+            same = {state["node_id"], state["display_node_id"], state["real_node_id"]}
+            assert (same, state["parent_node_id"]) == ({node}, None)
+            assert state["prompt_id"] == data["prompt_id"]
+        states = {
+            node: f"{state['value']}/{state['max']} {state['state']}"
+            for node, state in data["nodes"].items()
+        }
+        return [kind, {"prompt_id": data["prompt_id"], "nodes": states}]
+    return message
