@@ -83,7 +83,7 @@ def run_server(step: float) -> Iterator[str]:
     """Run the server, and give its address."""
     command = [
         *(sys.executable, "-m", "tests.integration.comfyui.server"),
-        *("--port", "0", "--load", "0", "--step", str(step)),
+        *("--port", "0", "--step", str(step)),
     ]
     server = subprocess.Popen(
         command, cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True

@@ -6,7 +6,6 @@ import json
 import uuid
 from collections.abc import Collection
 from dataclasses import dataclass, field
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from aiohttp import WSMsgType, web
@@ -95,19 +94,11 @@ class Life:
         self._counter += 1
         return self._counter - 1
 
-    def in_order(self) -> list[Prompt]:
-        """List what is pending, the next one first."""
-        return sorted(self.pending, key=lambda prompt: (prompt.number, prompt.id))
-
     def put(self, prompt: Prompt) -> None:
-        """Queue a prompt; equal number and id are queued too, and then it fails."""
-        twin = any((p.number, p.id) == (prompt.number, prompt.id) for p in self.pending)
+        """Queue a prompt."""
         self.pending.append(prompt)
         self.jobs[prompt.id] = prompt
         self.server.prompts.append(prompt)
-        if twin:
-            self.release(prompt)
-            raise TypeError("'<' not supported between instances of 'dict' and 'dict'")
         self.send_status()
 
     def release(self, prompt: Prompt) -> None:
@@ -123,13 +114,6 @@ class Life:
             self.send_status()
         self._wake.set()
 
-    def clear(self) -> None:
-        """Take everything out of the queue that does not run yet."""
-        for prompt in self.pending:
-            prompt.end("deleted")
-        self.pending.clear()
-        self.send_status()
-
     def interrupt(self, prompt_id: str | None) -> None:
         """Stop what runs, or this one if it is what runs."""
         if prompt_id is None or any(p.id == prompt_id for p in self.running):
@@ -139,6 +123,11 @@ class Life:
     def resume(self) -> None:
         """Let what stands still go on."""
         self._go_on.set()
+
+    async def hold(self) -> None:
+        """Wait until `resume`."""
+        self._go_on.clear()
+        await self._go_on.wait()
 
     def free(self) -> None:
         """Drop the cache once nothing runs."""
@@ -216,12 +205,10 @@ class Life:
             if self._free:
                 self._free = False
                 self.cache.clear()
-            waiting = self.in_order()[:1]
-            if not waiting or not waiting[0].released:
+            if not self.pending or not self.pending[0].released:
                 await self._wake.wait()
                 continue
-            prompt = waiting[0]
-            self.pending.remove(prompt)
+            prompt = self.pending.pop(0)
             self.running.append(prompt)
             self.server.ran.append(prompt.id)
             prompt.state = "running"
@@ -307,13 +294,3 @@ class Life:
                 flags = message.get("data", {})
                 socket.metadata = bool(flags.get("supports_preview_metadata"))
                 await self._tell(sid, "feature_flags", dict(FEATURES))
-
-    # Files
-
-    def loadable(self, name: str) -> Path:
-        """Find what LoadImage means by a name such as "a.png" or "a.png [output]"."""
-        folder = "input"
-        for kind in ("input", "output", "temp"):
-            if name.endswith(f" [{kind}]"):
-                folder, name = kind, name.removesuffix(f" [{kind}]")
-        return self.server.folder / folder / name

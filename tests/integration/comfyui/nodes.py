@@ -13,11 +13,6 @@ MODELS: Mapping[str, tuple[str, ...]] = {
         "sd_xl_turbo_1.0_fp16.safetensors",
         "v1-5-pruned-emaonly-fp16.safetensors",
     ),
-    "configs": (),
-    "loras": (
-        "Qwen-Image-Lightning-8steps-V1.0.safetensors",
-        "watercolour.safetensors",
-    ),
     "vae": (
         "ae.safetensors",
         "flux2-vae.safetensors",
@@ -46,11 +41,6 @@ MODELS: Mapping[str, tuple[str, ...]] = {
         "z_image_bf16.safetensors",
         "z_image_turbo_bf16.safetensors",
     ),
-    "clip_vision": (),
-    "style_models": (),
-    "embeddings": (),
-    "controlnet": (),
-    "upscale_models": ("4x-stripes.pth",),
 }
 
 SAMPLERS = [
@@ -110,30 +100,13 @@ SCHEDULERS = [
 ]
 MAX_SEED = 2**64 - 1
 
-LOADERS = frozenset(
-    {
-        "CheckpointLoaderSimple",
-        "UNETLoader",
-        "CLIPLoader",
-        "DualCLIPLoader",
-        "TripleCLIPLoader",
-        "VAELoader",
-        "LoraLoader",
-        "LoraLoaderModelOnly",
-        "UpscaleModelLoader",
-    }
-)
-SAMPLING = frozenset(
-    {"KSampler", "KSamplerAdvanced", "SamplerCustom", "SamplerCustomAdvanced"}
-)
+SAMPLING = frozenset({"KSampler", "SamplerCustomAdvanced"})
 
 
 def object_info(
     models: Mapping[str, Collection[str]],
     *,
-    inputs_to_load: Collection[str] = (),
     newer: bool = False,
-    custom: bool = False,
     without: Collection[str] = (),
 ) -> dict[str, Schema]:
     """List every node of a server that has these model files."""
@@ -174,9 +147,7 @@ def object_info(
     dual_types = ["sdxl", "sd3", "flux", "hunyuan_video", "hidream", "hunyuan_image"]
     device = {"device": [["default", "cpu"], {"advanced": True}]}
     dtypes = ["default", "fp8_e4m3fn", "fp8_e4m3fn_fast", "fp8_e5m2"]
-    methods = ["nearest-exact", "bilinear", "area", "bicubic", "lanczos"]
     text = ["STRING", {"multiline": True, "dynamicPrompts": True}]
-    either = [["enable", "disable"]]
 
     nodes = [
         node(
@@ -193,43 +164,6 @@ def object_info(
             category="sampling",
         ),
         node(
-            "KSamplerAdvanced",
-            {
-                "model": ["MODEL"],
-                "add_noise": either,
-                "noise_seed": noise_seed,
-                "steps": sampler["steps"],
-                "cfg": sampler["cfg"],
-                "sampler_name": [SAMPLERS],
-                "scheduler": [SCHEDULERS],
-                "positive": ["CONDITIONING"],
-                "negative": ["CONDITIONING"],
-                "latent_image": ["LATENT"],
-                "start_at_step": whole(0, min=0, max=10000),
-                "end_at_step": whole(10000, min=0, max=10000),
-                "return_with_leftover_noise": [["disable", "enable"]],
-            },
-            "LATENT",
-            category="sampling",
-        ),
-        node(
-            "SamplerCustom",
-            {
-                "model": ["MODEL"],
-                "add_noise": ["BOOLEAN", {"default": True}],
-                "noise_seed": noise_seed,
-                "cfg": sampler["cfg"],
-                "positive": ["CONDITIONING"],
-                "negative": ["CONDITIONING"],
-                "sampler": ["SAMPLER"],
-                "sigmas": ["SIGMAS"],
-                "latent_image": ["LATENT"],
-            },
-            "LATENT",
-            "LATENT",
-            category="sampling/custom_sampling",
-        ),
-        node(
             "SamplerCustomAdvanced",
             {
                 "noise": ["NOISE"],
@@ -243,7 +177,6 @@ def object_info(
             category="sampling/custom_sampling",
         ),
         node("RandomNoise", {"noise_seed": noise_seed}, "NOISE"),
-        node("DisableNoise", {}, "NOISE"),
         node("KSamplerSelect", {"sampler_name": [SAMPLERS]}, "SAMPLER"),
         node(
             "BasicScheduler",
@@ -253,21 +186,6 @@ def object_info(
                 "steps": whole(20, min=1, max=10000),
                 "denoise": number(1.0, min=0.0, max=1.0, step=0.01),
             },
-            "SIGMAS",
-        ),
-        node(
-            "SDTurboScheduler",
-            {
-                "model": ["MODEL"],
-                "steps": whole(1, min=1, max=10),
-                "denoise": number(1.0, min=0.0, max=1.0, step=0.01),
-            },
-            "SIGMAS",
-        ),
-        node(
-            "SplitSigmas",
-            {"sigmas": ["SIGMAS"], "step": whole(0, min=0, max=10000)},
-            "SIGMAS",
             "SIGMAS",
         ),
         node(
@@ -296,19 +214,13 @@ def object_info(
             },
             "MODEL",
         ),
-        *(
-            node(
-                name,
-                {
-                    "model": ["MODEL"],
-                    "shift": number(shift, min=0.0, max=100.0, step=0.01),
-                },
-                "MODEL",
-            )
-            for name, shift in (
-                ("ModelSamplingAuraFlow", 1.73),
-                ("ModelSamplingSD3", 3.0),
-            )
+        node(
+            "ModelSamplingAuraFlow",
+            {
+                "model": ["MODEL"],
+                "shift": number(1.73, min=0.0, max=100.0, step=0.01),
+            },
+            "MODEL",
         ),
         node(
             "CheckpointLoaderSimple",
@@ -343,80 +255,12 @@ def object_info(
             category="advanced/loaders",
         ),
         node(
-            "TripleCLIPLoader",
-            {f"clip_name{n}": files("text_encoders") for n in (1, 2, 3)},
-            "CLIP",
-            category="advanced/loaders",
-        ),
-        node(
             "VAELoader",
             {"vae_name": [[*sorted(models.get("vae", ())), "pixel_space"]]},
             "VAE",
             category="loaders",
         ),
-        node(
-            "LoraLoader",
-            {
-                "model": ["MODEL"],
-                "clip": ["CLIP"],
-                "lora_name": files("loras", tooltip="The LoRA to add."),
-                "strength_model": number(1.0, min=-100.0, max=100.0, step=0.01),
-                "strength_clip": number(1.0, min=-100.0, max=100.0, step=0.01),
-            },
-            "MODEL",
-            "CLIP",
-            category="loaders",
-        ),
-        node(
-            "LoraLoaderModelOnly",
-            {
-                "model": ["MODEL"],
-                "lora_name": files("loras"),
-                "strength_model": number(1.0, min=-100.0, max=100.0, step=0.01),
-            },
-            "MODEL",
-            category="loaders",
-        ),
-        node(
-            "UpscaleModelLoader",
-            {"model_name": files("upscale_models")},
-            "UPSCALE_MODEL",
-            category="loaders",
-        ),
         node("CLIPTextEncode", {"text": text, "clip": ["CLIP"]}, "CONDITIONING"),
-        node(
-            "CLIPTextEncodeFlux",
-            {
-                "clip": ["CLIP"],
-                "clip_l": text,
-                "t5xxl": text,
-                "guidance": number(3.5, min=0.0, max=100.0, step=0.1),
-            },
-            "CONDITIONING",
-        ),
-        node(
-            "CLIPTextEncodeSDXL",
-            {
-                "clip": ["CLIP"],
-                "width": whole(1024, min=0, max=16384),
-                "height": whole(1024, min=0, max=16384),
-                "crop_w": whole(0, min=0, max=16384),
-                "crop_h": whole(0, min=0, max=16384),
-                "target_width": whole(1024, min=0, max=16384),
-                "target_height": whole(1024, min=0, max=16384),
-                "text_g": text,
-                "text_l": text,
-            },
-            "CONDITIONING",
-        ),
-        node(
-            "CLIPSetLastLayer",
-            {
-                "clip": ["CLIP"],
-                "stop_at_clip_layer": whole(-1, min=-24, max=-1, step=1),
-            },
-            "CLIP",
-        ),
         node(
             "FluxGuidance",
             {
@@ -426,11 +270,6 @@ def object_info(
             "CONDITIONING",
         ),
         node("ConditioningZeroOut", {"conditioning": ["CONDITIONING"]}, "CONDITIONING"),
-        node(
-            "ConditioningCombine",
-            {"conditioning_1": ["CONDITIONING"], "conditioning_2": ["CONDITIONING"]},
-            "CONDITIONING",
-        ),
         node("EmptyLatentImage", latent, "LATENT", category="latent"),
         node("EmptySD3LatentImage", latent16, "LATENT", category="latent/sd3"),
         node(
@@ -450,42 +289,13 @@ def object_info(
             "IMAGE",
             category="vae",
         ),
-        node(
-            "VAEDecodeTiled",
-            {
-                "samples": ["LATENT"],
-                "vae": ["VAE"],
-                "tile_size": whole(512, min=64, max=4096, step=32),
-                "overlap": whole(64, min=0, max=4096, step=32),
-            },
-            "IMAGE",
-            category="vae",
-        ),
         node("VAEEncode", {"pixels": ["IMAGE"], "vae": ["VAE"]}, "LATENT"),
         node(
             "LoadImage",
-            {"image": [sorted(inputs_to_load), {"image_upload": True}]},
+            {"image": [[], {"image_upload": True}]},
             "IMAGE",
             "MASK",
             category="image",
-        ),
-        node("ImageInvert", {"image": ["IMAGE"]}, "IMAGE", category="image"),
-        node("ImageScale", {"image": ["IMAGE"], **scaled_to(methods, step=1)}, "IMAGE"),
-        node("ImageScaleBy", {"image": ["IMAGE"], **scaled_by(methods, 1.0)}, "IMAGE"),
-        node(
-            "LatentUpscale",
-            {"samples": ["LATENT"], **scaled_to(methods, step=8)},
-            "LATENT",
-        ),
-        node(
-            "LatentUpscaleBy",
-            {"samples": ["LATENT"], **scaled_by(methods, 1.5)},
-            "LATENT",
-        ),
-        node(
-            "ImageUpscaleWithModel",
-            {"upscale_model": ["UPSCALE_MODEL"], "image": ["IMAGE"]},
-            "IMAGE",
         ),
         node(
             "SaveImage",
@@ -521,8 +331,6 @@ def object_info(
                 "SIGMAS",
             ),
         ]
-    if custom:
-        nodes.append(node("SaveImageWebsocket", {"images": ["IMAGE"]}, saves=True))
     return {schema["name"]: schema for schema in nodes if schema["name"] not in without}
 
 
@@ -534,24 +342,6 @@ def whole(default: int, **limits: object) -> list[object]:
 def number(default: float, **limits: object) -> list[object]:
     """Describe an input that is a number."""
     return ["FLOAT", {"default": default, **limits}]
-
-
-def scaled_to(methods: list[str], *, step: int) -> dict[str, object]:
-    """Describe the inputs of a node that scales to a size."""
-    return {
-        "upscale_method": [methods],
-        "width": whole(512, min=0, max=16384, step=step),
-        "height": whole(512, min=0, max=16384, step=step),
-        "crop": [["disabled", "center"]],
-    }
-
-
-def scaled_by(methods: list[str], factor: float) -> dict[str, object]:
-    """Describe the inputs of a node that scales by a factor."""
-    return {
-        "upscale_method": [methods],
-        "scale_by": number(factor, min=0.01, max=8.0, step=0.01),
-    }
 
 
 def node(

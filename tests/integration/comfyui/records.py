@@ -23,11 +23,9 @@ class Request:
     method: str
     path: str
     """Without the prefix and without `/api`."""
-    raw_path: str
     query: dict[str, str]
     headers: dict[str, str]
     body: bytes
-    at: float
     status: int | None = None
     """None while there is no answer, and for ever if there was none."""
 
@@ -104,7 +102,6 @@ class Preview:
     """
 
     content: bytes
-    media_type: str
     metadata: Mapping[str, object] | None = None
     """What the new layout says of it; the old one says nothing."""
 
@@ -112,8 +109,7 @@ class Preview:
     def packed(self) -> bytes:
         """The whole frame."""
         if self.metadata is not None:
-            told = {**self.metadata, "image_type": self.media_type}
+            told = {**self.metadata, "image_type": "image/jpeg"}
             said = json.dumps(told).encode()
             return struct.pack(">II", 4, len(said)) + said + self.content
-        form = 1 if self.media_type == "image/jpeg" else 2
-        return struct.pack(">II", 1, form) + self.content
+        return struct.pack(">II", 1, 1) + self.content

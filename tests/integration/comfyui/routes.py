@@ -6,13 +6,12 @@ import ipaddress
 import os
 import re
 import sys
-import time
 import uuid
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from contextvars import ContextVar
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
-from urllib.parse import quote, unquote, urlsplit
+from typing import TYPE_CHECKING
+from urllib.parse import unquote, urlsplit
 
 from aiohttp import web
 from tests.integration.comfyui import graph as graphs
@@ -25,7 +24,6 @@ if TYPE_CHECKING:
 
 Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
 
-SECRETS = ("auth_token_comfy_org", "api_key_comfy_org")
 CANONICAL = re.compile(r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}")
 FEATURES = {"supports_preview_metadata": True, "max_upload_size": 104857600}
 TROUBLED = "500 Internal Server Error\n\nServer got itself in trouble"
@@ -47,40 +45,26 @@ class Routes:
             middlewares=[self._guard], client_max_size=FEATURES["max_upload_size"]
         )
         get: dict[str, Handler] = {
-            "/prompt": self._get_prompt,
             "/queue": self._get_queue,
             "/history": self._get_history,
             "/history/{id}": self._get_history_of,
             "/view": self._get_view,
-            "/object_info": self._get_object_info,
             "/object_info/{node}": self._get_object_info,
-            "/models": self._get_models,
-            "/models/{folder}": self._get_models_in,
-            "/embeddings": self._get_embeddings,
             "/system_stats": self._get_system_stats,
-            "/features": self._get_features,
             "/ws": self.life.socket,
         }
         post: dict[str, Handler] = {
             "/prompt": self._post_prompt,
             "/queue": self._post_queue,
             "/interrupt": self._post_interrupt,
-            "/history": self._post_history,
-            "/upload/image": self._post_upload,
             "/free": self._post_free,
         }
-        here, jobs = self.server.prefix, f"{self.server.prefix}/api/jobs"
+        here = self.server.prefix
         for root in (f"{here}/api",) if self.server.only_api else (here, f"{here}/api"):
             for path, handler in get.items():
                 app.router.add_get(root + path, handler)
             for path, handler in post.items():
                 app.router.add_post(root + path, handler)
-        if self.server.newer:
-            app.router.add_get(jobs, self._get_jobs)
-            app.router.add_get(f"{jobs}/{{id}}", self._get_job)
-            app.router.add_post(f"{jobs}/cancel", self._cancel_jobs)
-            app.router.add_post(f"{jobs}/{{id}}/cancel", self._cancel_job)
-        app.router.add_get(f"{here}/signed/{{kind}}/{{path:.+}}", self._get_signed)
         return app
 
     # What every request goes through
@@ -96,15 +80,13 @@ class Routes:
         asked = Request(
             method=request.method,
             path=path,
-            raw_path=request.raw_path,
             query=dict(request.query),
             headers=dict(request.headers),
-            body=await _body(request),
-            at=time.time(),
+            body=await request.read(),
         )
         server.requests.append(asked)
         server.note()
-        trouble = server.trouble_of_request(request.method, path)
+        trouble = server.trouble_of_request(path)
         _ASKED.set(asked)
         _TROUBLE.set(trouble)
         try:
@@ -129,23 +111,20 @@ class Routes:
             return refused
         if trouble is not None:
             await self._wait(trouble.late)
+            if trouble.held:
+                await self.life.hold()
             if trouble.drops:
                 raise Gone
             if trouble.status is not None:
                 return _bad(trouble.status, trouble.body)
-        if request.method == "OPTIONS":
-            return web.Response()
-        answer = await handler(request)
-        if trouble is not None:
-            await self._wait(trouble.late_answer)
-        return answer
+        return await handler(request)
 
     def _refuse_stranger(self, request: web.Request) -> web.Response | None:
         origin, host = request.headers.get("Origin"), request.headers.get("Host", "")
         if origin and _is_loopback(host) and urlsplit(origin).netloc != host:
             return web.Response(status=403)
         token = self.server.token
-        if token is None or request.path.startswith(f"{self.server.prefix}/signed/"):
+        if token is None:
             return None
         known = {
             request.headers.get("X-API-Key"),
@@ -171,16 +150,8 @@ class Routes:
         trouble = server.trouble_of_prompt()
         if trouble.refuses_with is not None:
             return _bad(trouble.refuses_with, None)
-        if trouble.drops_before_accepting:
-            raise Gone
         asked = await request.json()
-        number: float
-        if "number" in asked:
-            number = float(asked["number"])
-        else:
-            number = life.next_number()
-            if isinstance(asked, dict) and asked.get("front"):
-                number = -number
+        number = life.next_number()
         if "prompt" not in asked:
             return _refusal("no_prompt", "No prompt provided", "No prompt provided")
         prompt_id = str(uuid.uuid4())
@@ -192,8 +163,6 @@ class Routes:
         checked = graphs.check(
             graph,
             server.schemas(),
-            targets=asked.get("partial_execution_targets"),
-            can_load=lambda name: life.loadable(name).is_file(),
         )
         if checked.error is not None:
             told = {"error": checked.error, "node_errors": checked.node_errors}
@@ -201,8 +170,6 @@ class Routes:
         extra = asked.get("extra_data", {})
         if "client_id" in asked:
             extra["client_id"] = asked["client_id"]
-        if server.newer:
-            extra["create_time"] = int(time.time() * 1000)
         prompt = Prompt(
             id=prompt_id,
             number=number,
@@ -212,8 +179,7 @@ class Routes:
             trouble=trouble,
         )
         life.put(prompt)
-        node_errors = trouble.node_errors or checked.node_errors
-        return await self._answer_prompt(request, prompt, node_errors)
+        return await self._answer_prompt(request, prompt, checked.node_errors)
 
     def _refuse_id(self, prompt_id: str) -> web.Response | None:
         if not self.server.newer:
@@ -260,36 +226,20 @@ class Routes:
     def _begin(self, prompt: Prompt) -> None:
         if prompt.trouble.deleted_by_another:
             self.life.delete({prompt.id})
-        elif not prompt.trouble.never_runs:
+        else:
             self.life.release(prompt)
 
-    async def _get_prompt(self, _: web.Request) -> web.Response:
-        remaining = len(self.life.pending) + len(self.life.running)
-        return web.json_response({"exec_info": {"queue_remaining": remaining}})
-
     async def _get_queue(self, _: web.Request) -> web.Response:
-        first = self.life.in_order()[:1]
-        rest = [prompt for prompt in self.life.pending if prompt not in first]
-        hides = SECRETS if self.server.newer else ()
-
-        def shown(prompt: Prompt) -> list[object]:
-            item = prompt.item
-            item[3] = {k: v for k, v in prompt.extra_data.items() if k not in hides}
-            return item
-
         return web.json_response(
             {
-                "queue_running": [shown(prompt) for prompt in self.life.running],
-                "queue_pending": [shown(prompt) for prompt in [*first, *rest]],
+                "queue_running": [prompt.item for prompt in self.life.running],
+                "queue_pending": [prompt.item for prompt in self.life.pending],
             }
         )
 
     async def _post_queue(self, request: web.Request) -> web.Response:
         asked = await request.json()
-        if asked.get("clear"):
-            self.life.clear()
-        if "delete" in asked:
-            self.life.delete(set(asked["delete"]))
+        self.life.delete(set(asked["delete"]))
         return web.Response()
 
     async def _post_interrupt(self, request: web.Request) -> web.Response:
@@ -308,26 +258,14 @@ class Routes:
 
     async def _get_history(self, request: web.Request) -> web.Response:
         entries = list(self.life.history.items())
-        most, offset = request.query.get("max_items"), request.query.get("offset")
-        count = None if most is None else int(most)
-        start = -1 if offset is None else int(offset)
-        if start < 0:
-            start = 0 if count is None else max(0, len(entries) - count)
-        end = None if count is None else start + count
-        return web.json_response(dict(entries[start:end]))
+        most = request.query.get("max_items")
+        start = 0 if most is None else max(0, len(entries) - int(most))
+        return web.json_response(dict(entries[start:]))
 
     async def _get_history_of(self, request: web.Request) -> web.Response:
         wanted = request.match_info["id"]
         entry = self.life.history.get(wanted)
         return web.json_response({} if entry is None else {wanted: entry})
-
-    async def _post_history(self, request: web.Request) -> web.Response:
-        asked = await request.json()
-        if asked.get("clear"):
-            self.life.history.clear()
-        for wanted in asked.get("delete", ()):
-            self.life.history.pop(wanted, None)
-        return web.Response()
 
     # Files
 
@@ -343,20 +281,7 @@ class Routes:
         if folder is None:
             return web.Response(status=403)
         path = folder / os.path.basename(name)  # noqa: PTH119 - as upstream does it
-        if not _is_file(path):
-            return web.Response(status=404)
-        if self.server.redirects_view:
-            where = quote(f"/signed/{kind}/{path.relative_to(root).as_posix()}")
-            there = f"http://localhost:{self.server.port}{self.server.prefix}{where}"
-            return web.Response(status=302, headers={"Location": there})
-        return await self._send_file(request, path)
-
-    async def _get_signed(self, request: web.Request) -> web.StreamResponse:
-        if {"Authorization", "X-API-Key"} & set(request.headers):
-            return web.Response(status=400, text="Only one auth mechanism allowed")
-        root = self.server.folder / request.match_info["kind"]
-        path = _within(root, request.match_info["path"])
-        if path is None or not _is_file(path):
+        if not path.is_file():
             return web.Response(status=404)
         return await self._send_file(request, path)
 
@@ -365,8 +290,6 @@ class Routes:
         trouble = _TROUBLE.get()
         if trouble is not None:
             return await self._spoilt_view(request, path, headers, trouble)
-        if request.method == "GET":
-            self.server.served.append(path.name)
         return web.FileResponse(path, headers=headers)
 
     async def _spoilt_view(
@@ -376,13 +299,11 @@ class Routes:
         headers: dict[str, str],
         trouble: RequestTrouble,
     ) -> web.StreamResponse:
-        sent = content = _read(path)
+        sent = content = await asyncio.to_thread(path.read_bytes)
         if trouble.cut == "empty":
             sent = b""
         elif trouble.cut is not None:
             sent = content[: len(content) // 2]
-        else:
-            self.server.served.append(path.name)
         said = len(content) if trouble.cut == "short" else len(sent)
         said += trouble.wrong_length
         answer = web.StreamResponse(
@@ -419,22 +340,8 @@ class Routes:
 
     async def _get_object_info(self, request: web.Request) -> web.Response:
         schemas = self.server.schemas()
-        wanted = request.match_info.get("node")
-        if wanted is None:
-            return web.json_response(schemas)
+        wanted = request.match_info["node"]
         return web.json_response({wanted: schemas[wanted]} if wanted in schemas else {})
-
-    async def _get_models(self, _: web.Request) -> web.Response:
-        return web.json_response(list(self.server.models))
-
-    async def _get_models_in(self, request: web.Request) -> web.Response:
-        names = self.server.models.get(request.match_info["folder"])
-        if names is None:
-            return web.Response(status=404)
-        return web.json_response(sorted(names))
-
-    async def _get_embeddings(self, _: web.Request) -> web.Response:
-        return web.json_response([])
 
     async def _get_system_stats(self, _: web.Request) -> web.Response:
         memory = 24 * 2**30
@@ -462,101 +369,10 @@ class Routes:
         }
         return web.json_response({"system": system, "devices": [device]})
 
-    async def _get_features(self, _: web.Request) -> web.Response:
-        return web.json_response(FEATURES)
-
-    async def _post_upload(self, request: web.Request) -> web.Response:
-        form = await request.post()
-        image = form.get("image")
-        if not isinstance(image, web.FileField) or not image.filename:
-            return web.Response(status=400)
-        kind, subfolder = str(form.get("type", "input")), str(form.get("subfolder", ""))
-        if kind not in KINDS:
-            raise ValueError(kind)
-        folder = _within(self.server.folder / kind, subfolder)
-        if folder is None:
-            return web.Response(status=400)
-        overwrite = form.get("overwrite") in {"true", "1"}
-        path = _keep(folder, image.filename, image.file.read(), overwrite=overwrite)
-        return web.json_response(
-            {"name": path.name, "subfolder": subfolder, "type": kind}
-        )
-
-    # What newer servers have
-
-    async def _get_jobs(self, request: web.Request) -> web.Response:
-        wanted = {each for each in request.query.get("status", "").split(",") if each}
-        found = [_job(prompt) for prompt in self.life.jobs.values()]
-        found = [job for job in found if not wanted or job["status"] in wanted]
-        limit, offset = request.query.get("limit"), request.query.get("offset", "0")
-        start = int(offset)
-        end = None if limit is None else start + int(limit)
-        shown = found[start:end]
-        return web.json_response(
-            {
-                "jobs": shown,
-                "pagination": {
-                    "offset": start,
-                    "limit": None if limit is None else int(limit),
-                    "total": len(found),
-                    "has_more": start + len(shown) < len(found),
-                },
-            }
-        )
-
-    async def _get_job(self, request: web.Request) -> web.Response:
-        prompt = self.life.jobs.get(request.match_info["id"])
-        if prompt is None or prompt.state == "deleted":
-            return web.json_response({"error": "Job not found"}, status=404)
-        entry = self.life.history.get(prompt.id, {})
-        return web.json_response({**_job(prompt), "outputs": entry.get("outputs", {})})
-
-    async def _cancel_job(self, request: web.Request) -> web.Response:
-        return self._cancel([request.match_info["id"]])
-
-    async def _cancel_jobs(self, request: web.Request) -> web.Response:
-        return self._cancel((await request.json())["job_ids"])
-
-    def _cancel(self, ids: list[str]) -> web.Response:
-        hit = {p.id for p in [*self.life.pending, *self.life.running]} & set(ids)
-        self.life.delete(hit)
-        for prompt in self.life.running:
-            if prompt.id in hit:
-                self.life.interrupt(prompt.id)
-        return web.json_response({"cancelled": bool(hit)})
-
-
-async def _body(request: web.Request) -> bytes:
-    if request.content_type.startswith("multipart/"):
-        return b""
-    try:
-        return await request.read()
-    except ConnectionError:
-        return b""
-
 
 def _within(root: Path, subfolder: str) -> Path | None:
     folder = Path(os.path.normpath(root / subfolder))
     return folder if folder == root or root in folder.parents else None
-
-
-def _is_file(path: Path) -> bool:
-    return path.is_file()
-
-
-def _read(path: Path) -> bytes:
-    return path.read_bytes()
-
-
-def _keep(folder: Path, name: str, content: bytes, *, overwrite: bool) -> Path:
-    folder.mkdir(parents=True, exist_ok=True)
-    stem, ending = os.path.splitext(name)  # noqa: PTH122 - a name, not a path
-    path, number = folder / name, 1
-    while not overwrite and path.exists() and path.read_bytes() != content:
-        path = folder / f"{stem} ({number}){ending}"
-        number += 1
-    path.write_bytes(content)
-    return path
 
 
 def _bad(status: int, body: str | None) -> web.Response:
@@ -576,24 +392,6 @@ def _bad(status: int, body: str | None) -> web.Response:
 def _refusal(kind: str, message: str, details: str) -> web.Response:
     error = {"type": kind, "message": message, "details": details, "extra_info": {}}
     return web.json_response({"error": error, "node_errors": {}}, status=400)
-
-
-def _job(prompt: Prompt) -> dict[str, Any]:
-    words = {
-        "pending": "pending",
-        "running": "in_progress",
-        "success": "completed",
-        "error": "failed",
-        "interrupted": "cancelled",
-        "deleted": "cancelled",
-    }
-    return {
-        "id": prompt.id,
-        "status": words.get(prompt.state, "failed"),
-        "priority": prompt.number,
-        "create_time": prompt.extra_data.get("create_time"),
-        "outputs_count": len(prompt.files),
-    }
 
 
 def _is_loopback(host: str) -> bool:

@@ -1,20 +1,18 @@
 """One prompt from execution_start to `executing null`: its nodes, frames and files."""
 
 import asyncio
-import errno
-import hashlib
 import json
 import os
 import re
 import time
 import uuid
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, NoReturn
+from typing import TYPE_CHECKING, Any
 
 from tests.integration.comfyui import graph as graphs
 from tests.integration.comfyui.graph import Picture
-from tests.integration.comfyui.nodes import LOADERS, SAMPLING
-from tests.integration.comfyui.png import jpeg_like, png, size_of
+from tests.integration.comfyui.nodes import SAMPLING
+from tests.integration.comfyui.png import jpeg_like, png
 from tests.integration.comfyui.records import (
     Failed,
     Interrupted,
@@ -22,7 +20,6 @@ from tests.integration.comfyui.records import (
     Prompt,
     State,
 )
-from tests.integration.comfyui.routes import SECRETS
 
 if TYPE_CHECKING:
     from tests.integration.comfyui.life import Life
@@ -71,7 +68,7 @@ class Run:
 
     async def _run_graph(self) -> None:
         life, prompt = self.life, self.prompt
-        names = graphs.signatures(prompt.graph, salt=self._salt)
+        names = graphs.signatures(prompt.graph)
         life.cache = {
             name: told for name, told in life.cache.items() if name in names.values()
         }
@@ -88,11 +85,9 @@ class Run:
     def _finish(self, state: State) -> None:
         life, prompt = self.life, self.prompt
         life.running.remove(prompt)
-        item = prompt.item
-        item[3] = {k: v for k, v in prompt.extra_data.items() if k not in SECRETS}
         life.history.pop(prompt.id, None)
         life.history[prompt.id] = {
-            "prompt": item,
+            "prompt": prompt.item,
             "outputs": self.outputs,
             "status": {
                 "status_str": "success" if state == "success" else "error",
@@ -131,8 +126,6 @@ class Run:
             await self._pass(0)
         if prompt.trouble.fails and prompt.trouble.fails_at in {node, kind}:
             raise Failed(prompt.trouble.fails, prompt.trouble.fails_with)
-        if kind in LOADERS and self.server.load_seconds:
-            await asyncio.sleep(self.server.load_seconds)
         if kind in SAMPLING:
             await self._sample(node)
         told = self._look(node, kind)
@@ -142,8 +135,7 @@ class Run:
         most = self.progress[node]["max"]
         self._progress(node, most, most, "finished")
         self.executed.append(node)
-        if kind != "SaveImageWebsocket":
-            life.cache[name] = told
+        life.cache[name] = told
 
     async def _sample(self, node: str) -> None:
         prompt = self.prompt
@@ -174,35 +166,20 @@ class Run:
         if trouble.fails and trouble.fails_at is None:
             raise Failed(trouble.fails, trouble.fails_with)
 
-    def _salt(self, node: str) -> str:
-        if graphs.class_of(self.prompt.graph, node) != "LoadImage":
-            return ""
-        path = self.life.loadable(
-            str(graphs.inputs_of(self.prompt.graph, node)["image"])
-        )
-        content = path.read_bytes() if path.is_file() else b""
-        return hashlib.sha256(content).hexdigest()
-
     def _look(self, node: str, kind: str) -> dict[str, Any] | None:
         prompt, inputs = self.prompt, graphs.inputs_of(self.prompt.graph, node)
         if not self.schemas[kind]["output_node"]:
-            if kind == "LoadImage":
-                self._load(str(inputs["image"]))
             return None
         if not graphs.is_link(inputs.get("images")):
             raise Failed("'str' object has no attribute 'cpu'", "AttributeError")
-        seen = graphs.picture_at(prompt.graph, node, loaded=self._load)
+        seen = graphs.picture_at(prompt.graph, node)
         pictures = [self._draw(node, seen, index) for index in range(seen.count)]
-        if kind == "SaveImageWebsocket":
-            for index, content in enumerate(pictures):
-                self._advance(node, index, seen.count, content, "image/png")
-            return None
         if kind == "PreviewImage":
             letters = "".join(chr(97 + c % 26) for c in uuid.uuid4().bytes[:5])
             prefix, root = f"ComfyUI_temp_{letters}", "temp"
         else:
             prefix, root = str(inputs["filename_prefix"]), "output"
-        images = self._save(pictures, prefix, root, seen)
+        images = self._save(pictures, prefix, root)
         told: dict[str, Any] = {"images": images}
         if prompt.trouble.huge_frames:
             told["text"] = ["x" * prompt.trouble.huge_frames]
@@ -210,83 +187,31 @@ class Run:
 
     def _draw(self, node: str, seen: Picture, index: int) -> bytes:
         prompt = self.prompt
-        kind = graphs.class_of(prompt.graph, node)
-        texts: dict[str, str] = {}
-        if kind != "SaveImageWebsocket":
-            texts["prompt"] = json.dumps(prompt.graph)
-            more = prompt.extra_data.get("extra_pnginfo") or {}
-            texts.update({key: json.dumps(value) for key, value in more.items()})
         source = graphs.inputs_of(prompt.graph, node)["images"][0]
         seed = int(graphs.signatures(prompt.graph)[source][:8], 16) + index
         return png(
             width=seen.width,
             height=seen.height,
             seed=seed,
-            texts=texts,
-            noisy=self.server.noisy,
+            texts={"prompt": json.dumps(prompt.graph)},
         )
-
-    def _load(self, name: str) -> Picture:
-        path = self.life.loadable(name)
-        try:
-            width, height = size_of(path.read_bytes())
-        except (OSError, ValueError):
-            told = f"cannot identify image file '{ROOT}/input/{name}'\n"
-            raise Failed(told, "PIL.UnidentifiedImageError") from None
-        return Picture(width, height, 1)
 
     def _save(
-        self, pictures: list[bytes], prefix: str, root: str, seen: Picture
+        self, pictures: list[bytes], prefix: str, root: str
     ) -> list[dict[str, str]]:
-        now = time.localtime()
-        for name, value in {
-            "%width%": str(seen.width),
-            "%height%": str(seen.height),
-            "%year%": str(now.tm_year),
-            "%month%": f"{now.tm_mon:02}",
-            "%day%": f"{now.tm_mday:02}",
-            "%hour%": f"{now.tm_hour:02}",
-            "%minute%": f"{now.tm_min:02}",
-            "%second%": f"{now.tm_sec:02}",
-        }.items():
-            prefix = prefix.replace(name, value)
-        prefix = os.path.normpath(prefix)
-        subfolder, name = os.path.split(prefix)
-        top = self.server.folder / root
-        folder = Path(os.path.normpath(top / subfolder))
-        if folder != top and top not in folder.parents:
-            self._outside(folder, root)
+        subfolder, name = os.path.split(os.path.normpath(prefix))
+        folder = self.server.folder / root / subfolder
+        folder.mkdir(parents=True, exist_ok=True)
+        counter = _next_counter(folder, name)
         images = []
-        try:
-            folder.mkdir(parents=True, exist_ok=True)
-            counter = _next_counter(folder, name)
-            for index, content in enumerate(pictures):
-                numbered = name.replace("%batch_num%", str(index))
-                filename = f"{numbered}_{counter:05}_.png"
-                (folder / filename).write_bytes(content)
-                self.prompt.files.append(folder / filename)
-                images.append(
-                    {"filename": filename, "subfolder": subfolder, "type": root}
-                )
-                counter += 1
-        except OSError as error:
-            if error.errno != errno.ENAMETOOLONG:
-                raise
-            where = str(error.filename).replace(str(self.server.folder), ROOT)
-            told = f"[Errno {error.errno}] File name too long: '{where}'"
-            raise Failed(told, "OSError") from None
+        for filename in (f"{name}_{counter + n:05}_.png" for n in range(len(pictures))):
+            self.prompt.files.append(folder / filename)
+            images.append({"filename": filename, "subfolder": subfolder, "type": root})
+        for path, content in zip(
+            self.prompt.files[-len(pictures) :], pictures, strict=True
+        ):
+            path.write_bytes(content)
         return images
-
-    def _outside(self, folder: Path, root: str) -> NoReturn:
-        where = str(folder).replace(str(self.server.folder), ROOT)
-        common = os.path.commonpath([f"{ROOT}/{root}", where])
-        raise Failed(
-            "**** ERROR: Saving image outside the output folder is not allowed.\n"
-            f" full_output_folder: {where}\n"
-            f"         output_dir: {ROOT}/{root}\n"
-            f"         commonpath: {common}\n",
-            "Exception",
-        )
 
     # Frames
 
@@ -336,7 +261,6 @@ class Run:
         value: int,
         most: int,
         picture: bytes | None,
-        media_type: str = "image/jpeg",
     ) -> None:
         prompt_id = self.prompt.id
         self._progress(node, value, most, "running")
@@ -348,11 +272,11 @@ class Run:
             "real_node_id": node,
         }
         if picture is not None:
-            self._send("preview", Preview(picture, media_type, about))
+            self._send("preview", Preview(picture, about))
         said = {"value": value, "max": most, "prompt_id": prompt_id, "node": node}
         self._send("progress", said)
         if picture is not None:
-            self._send("preview", Preview(picture, media_type))
+            self._send("preview", Preview(picture))
 
     def _where(self) -> dict[str, Any]:
         graph = self.prompt.graph

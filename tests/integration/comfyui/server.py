@@ -8,7 +8,6 @@
         ...
         assert server.count("POST", "/prompt") == 1   # what was asked
         assert server.ran == [prompt_id]              # what was run
-        server.calm()                                 # no more trouble
 
 It behaves as a ComfyUI 0.3.64 was seen to: one worker, first in first out,
 every route with and without `/api`. `PromptTrouble` and `RequestTrouble` in
@@ -16,18 +15,15 @@ every route with and without `/api`. `PromptTrouble` and `RequestTrouble` in
 
 Ways to be another server, all keywords of `ComfyServer`: `prefix="/comfy"` (a base
 path), `token="…"` (401 without it), `newer=True` (prompt ids must be UUIDs, used once;
-/api/jobs; flux2 nodes), `ignores_prompt_id=True` (older), `previews=True`,
-`custom_nodes=True` (SaveImageWebsocket), `models={"checkpoints": [...]}`,
-`without_nodes=[...]`, `more_nodes={name: nodes.node(...)}`, `greets=False` (no first
-status), `sid="…"` (another one than asked for), `only_api=True`, `redirects_view=True`
-(/view leads to another host, which refuses a key), `host="::1"`, `tls=…`, `noisy=True`
-(large files), `step_seconds`, `load_seconds`.
+flux2 nodes), `ignores_prompt_id=True` (older), `previews=True`,
+`models={"checkpoints": [...]}`, `without_nodes=[...]`, `greets=False` (no status first),
+`sid="…"` (another one than asked for), `only_api=True`, `host="::1"`, `tls=…`,
+`step_seconds`.
 
-What a test does to it while it runs: `restart(away=…)`, `kill()`, `come_back()`,
-`delete(id)`, `interrupt(id)`, `wipe_history()`, `delete_file(name)`,
-`drop_sockets("abort")`, `deafen(client_id)`, `occupy()` (somebody else's prompt runs
-until `resume()`), `pauses=True` and `resume()`; `wait_until(condition)` waits for
-anything that is recorded: `requests`, `prompts`, `frames`, `served`, `sockets`.
+What a test does to it while it runs: `restart(away=…)`, `delete_file(name)`, `occupy()`
+(a prompt of another client runs until `resume()`), `pauses=True` and `resume()`;
+`wait_until(condition)` waits for anything that is recorded: `requests`, `prompts`,
+`frames`, `sockets`. test_recordings.py holds it against recordings.
 
     python -m tests.integration.comfyui.server --port 8188 --step 0.1
 
@@ -47,7 +43,7 @@ import uuid
 from collections.abc import Callable, Collection, Coroutine, Mapping
 from pathlib import Path
 from types import TracebackType
-from typing import Any, Literal, Self
+from typing import Any, Self
 
 from tests.integration.comfyui.graph import Graph
 from tests.integration.comfyui.life import Life
@@ -84,47 +80,36 @@ class ComfyServer:
         port: int = 0,
         tls: ssl.SSLContext | None = None,
         newer: bool = False,
-        version: str | None = None,
         ignores_prompt_id: bool = False,
         only_api: bool = False,
-        redirects_view: bool = False,
         greets: bool = True,
         sid: str | None = None,
         previews: bool = False,
         preview_bytes: int = 2000,
         preview_picture: bytes | None = None,
-        custom_nodes: bool = False,
         models: Mapping[str, Collection[str]] | None = None,
         without_nodes: Collection[str] = (),
-        more_nodes: Mapping[str, Mapping[str, object]] | None = None,
-        noisy: bool = False,
         step_seconds: float = 0.0,
-        load_seconds: float = 0.0,
     ) -> None:
         self.prefix = "/" + prefix.strip("/") if prefix.strip("/") else ""
         self.token, self.host, self.port, self.tls = token, host, port, tls
         self.newer, self.ignores_prompt_id = newer, ignores_prompt_id
-        self.version = version or ("0.26.0" if newer else "0.3.64")
+        self.version = "0.26.0" if newer else "0.3.64"
         self.only_api, self.greets, self.sid = only_api, greets, sid
-        self.redirects_view = redirects_view
         self.previews, self.preview_bytes = previews, preview_bytes
         self.preview_picture = preview_picture
-        self.custom_nodes, self.noisy = custom_nodes, noisy
         self.models: dict[str, list[str]] = {
             folder: list(names)
             for folder, names in {**MODELS, **(models or {})}.items()
         }
         self.without_nodes = set(without_nodes)
-        self.more_nodes = dict(more_nodes or {})
-        self.step_seconds, self.load_seconds = step_seconds, load_seconds
+        self.step_seconds = step_seconds
 
         self.requests: list[Request] = []
         self.prompts: list[Prompt] = []
         self.ran: list[str] = []
         """Ids of the prompts that were started, in order."""
         self.frames: list[Frame] = []
-        self.served: list[str] = []
-        """Names of the files that were sent whole, noted as the sending begins."""
         self.sockets_opened: list[str] = []
         """The client id of every socket ever opened."""
         self.paused: list[str] = []
@@ -192,14 +177,6 @@ class ComfyServer:
         self._home.cleanup()
         self._home = None
 
-    def kill(self) -> None:
-        """Die as with `kill -9`: every connection is cut, all but the files is lost."""
-        self._on_loop(self._kill())
-
-    def come_back(self) -> None:
-        """Listen again on the same port, with nothing in the queue or the history."""
-        self._on_loop(self._come_back())
-
     def restart(self, *, away: float = 0.0) -> None:
         """Die, and be back after so many seconds; returns when it is back."""
         self._on_loop(self._restart(away), seconds=30 + away)
@@ -232,15 +209,6 @@ class ComfyServer:
         """Order trouble for requests to a path; see `RequestTrouble` for which."""
         order = RequestTrouble(path=path, times=times, **trouble)
         self._on_loop(self._do(self._spoilt.append, (order, _left(times))))
-
-    def calm(self) -> None:
-        """Take back all trouble that was ordered and did not happen yet."""
-
-        def forget() -> None:
-            self._troubles.clear()
-            self._spoilt.clear()
-
-        self._on_loop(self._do(forget))
 
     def resume(self) -> None:
         """Let what stands still go on."""
@@ -275,35 +243,9 @@ class ComfyServer:
         self._with(queue)
         return prompt.id
 
-    def delete(self, prompt_id: str) -> None:
-        """Take a prompt out of the queue, as anybody may."""
-        self._with(lambda life: life.delete({prompt_id}))
-
-    def interrupt(self, prompt_id: str | None = None) -> None:
-        """Stop this prompt, or whatever runs, as anybody may."""
-        self._with(lambda life: life.interrupt(prompt_id))
-
-    def wipe_history(self) -> None:
-        """Clear the history, as anybody may."""
-        self._with(lambda life: life.history.clear())
-
     def delete_file(self, filename: str, *, subfolder: str = "") -> None:
         """Remove a finished picture from the server's disk."""
         (self.folder / "output" / subfolder / filename).unlink()
-
-    def drop_sockets(self, how: Literal["clean", "abort"] = "abort") -> None:
-        """Close every socket, or cut it (1006)."""
-
-        async def drop() -> None:
-            life = self._alive()
-            for sid in list(life.sockets):
-                await life.drop(sid, how)
-
-        self._on_loop(drop())
-
-    def deafen(self, client_id: str) -> None:
-        """Forget a socket: it stays open and answers pings, and gets no frame."""
-        self._with(lambda life: life.sockets.pop(client_id, None))
 
     # What happened
 
@@ -343,7 +285,7 @@ class ComfyServer:
         return [p.id for p in [*life.running, *life.pending]] if life else []
 
     def wait_until(
-        self, condition: Callable[[], object], *, seconds: float = 5.0
+        self, condition: Callable[[], object], *, seconds: float = 60.0
     ) -> None:
         """Wait for something that the server does or is asked, without polling."""
         with self._changed:
@@ -424,12 +366,10 @@ class ComfyServer:
             wanted.update(order)
         return PromptTrouble(**wanted)
 
-    def trouble_of_request(self, method: str, path: str) -> RequestTrouble | None:
+    def trouble_of_request(self, path: str) -> RequestTrouble | None:
         """Find the trouble for the request that comes now."""
         for order, left in reversed(self._spoilt):
             if left and left[0] == 0:
-                continue
-            if order.method not in {None, method}:
                 continue
             if path != order.path and not path.startswith(order.path + "/"):
                 continue
@@ -447,19 +387,7 @@ class ComfyServer:
 
     def schemas(self) -> dict[str, Mapping[str, object]]:
         """List the nodes there are, with the files there are."""
-        found = [
-            path.relative_to(self.folder / "input").as_posix()
-            for path in (self.folder / "input").rglob("*")
-            if path.is_file()
-        ]
-        known = object_info(
-            self.models,
-            inputs_to_load=found,
-            newer=self.newer,
-            custom=self.custom_nodes,
-            without=self.without_nodes,
-        )
-        return {**known, **self.more_nodes}
+        return object_info(self.models, newer=self.newer, without=self.without_nodes)
 
 
 def _empty(folder: Path) -> None:
@@ -476,14 +404,12 @@ def main() -> None:
     words = argparse.ArgumentParser(description="A ComfyUI that only pretends.")
     words.add_argument("--port", type=int, default=8188)
     words.add_argument("--step", type=float, default=0.1, help="seconds per step")
-    words.add_argument("--load", type=float, default=0.5, help="seconds per model")
     words.add_argument("--newer", action="store_true")
     words.add_argument("--previews", action="store_true")
     said = words.parse_args()
     with ComfyServer(
         port=said.port,
         step_seconds=said.step,
-        load_seconds=said.load,
         newer=said.newer,
         previews=said.previews,
     ) as server:

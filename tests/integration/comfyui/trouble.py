@@ -1,6 +1,6 @@
 """The trouble that a test can order from our ComfyUI, by name."""
 
-from collections.abc import Collection, Mapping
+from collections.abc import Collection
 from dataclasses import dataclass
 from typing import Literal
 
@@ -20,18 +20,13 @@ class PromptTrouble:
     # The answer to POST /prompt
     refuses_with: int | None = None
     """This status before anything is accepted; 502, 503 and 504 come as HTML."""
-    drops_before_accepting: bool = False
     accepts_then: Literal["500", "drop", "hang"] | None = None
     """Queued, and it will run; the answer is a 500, no answer, or never comes."""
     frames_before_answer: bool = False
     """The answer comes only after the last frame."""
     answer_late: float = 0
-    node_errors: Mapping[str, object] | None = None
-    """A 200 with these; what is good runs."""
 
     # The run
-    never_runs: bool = False
-    """Accepted, and pending for ever, with whatever is behind it."""
     pauses: bool = False
     """Stands still at `at_step` until `resume()`, an interrupt or a restart."""
     fails: str | None = None
@@ -75,7 +70,6 @@ class RequestTrouble:
     """What goes wrong with the requests to one path, such as "/view" or "/queue"."""
 
     path: str
-    method: str | None = None
     status: int | None = None
     """This status instead of the answer; 502, 503 and 504 come as HTML of a proxy."""
     body: str | None = None
@@ -84,8 +78,8 @@ class RequestTrouble:
     """The connection is cut without an answer."""
     late: float = 0
     """So many seconds pass before the server looks at it."""
-    late_answer: float = 0
-    """So many seconds pass between looking and answering: the answer is stale."""
+    held: bool = False
+    """The server does not look at it until `resume()`."""
     bytes_per_second: float | None = None
     """/view only: a slow network."""
     cut: Literal["short", "silent", "empty"] | None = None
