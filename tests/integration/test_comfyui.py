@@ -1,9 +1,5 @@
-"""ComfyUI as it was seen to be: refusals, failures and races, on a socket.
+"""ComfyUI as it was seen to be: refusals, failures and races, on a socket."""
 
-Each race is repeated $IMAGEN_REPETITIONS times.
-"""
-
-import os
 import ssl
 import subprocess
 import sys
@@ -22,11 +18,13 @@ from tests.integration.comfyui.server import (
     OUT_OF_MEMORY_TYPE,
     ComfyServer,
 )
+from tests.nightly import examples, some_by_day
 
 from imagen.adapters.backends.comfyui.adapter import ComfyOptions, create
-from imagen.adapters.backends.comfyui.client import ComfyClient
+from imagen.adapters.backends.comfyui.client import READ_TIMEOUT, ComfyClient
 from imagen.adapters.backends.comfyui.filling import fill_workflow
-from imagen.adapters.backends.comfyui.run import JobRun
+from imagen.adapters.backends.comfyui.listener import GRACE_PERIOD
+from imagen.adapters.backends.comfyui.run import MAX_CANCEL_TIME, JobRun
 from imagen.adapters.backends.comfyui.workflow import load_workflow
 from imagen.adapters.system.clock import SystemClock
 from imagen.domain.errors import (
@@ -44,18 +42,39 @@ from imagen.domain.size import Size
 from imagen.formats.container import read_facts
 from imagen.ports.adapter import BackendContext, Secrets
 from imagen.ports.backend import CheckableBackend, ImageBackend
-from imagen.testing.fakes import RecordingContext, StoppableContext
+from imagen.ports.clock import Clock
+from imagen.testing.fakes import FakeClock, RecordingContext, StoppableContext
 
-REPETITIONS = int(os.environ.get("IMAGEN_REPETITIONS", "20"))
 AT_ONCE = 8
-TOO_LONG = 20.0
+REPETITIONS = examples(AT_ONCE, nightly=40)
+TOO_LONG = 60.0
 JOB = ImageJob(number=1, prompt="a cat", size=Size(64, 64), seed=1, steps=3, timeout=60)
 
 Graph = dict[str, dict[str, Any]]
 
 
+class FastClock(SystemClock):
+    """A clock on which the seconds until a poll pass twenty times as fast."""
+
+    def monotonic(self) -> float:
+        return 20 * super().monotonic()
+
+
+@pytest.fixture(scope="module")
+def shared_server() -> Iterator[ComfyServer]:
+    with ComfyServer() as server:
+        yield server
+
+
 @pytest.fixture
-def server() -> Iterator[ComfyServer]:
+def server(shared_server: ComfyServer) -> Iterator[ComfyServer]:
+    yield shared_server
+    shared_server.reset()
+
+
+@pytest.fixture
+def own_server() -> Iterator[ComfyServer]:
+    """A server that no other test uses, for calls that are still open at the end."""
     with ComfyServer() as server:
         yield server
 
@@ -68,12 +87,13 @@ def build() -> Iterator[Callable[..., ImageBackend]]:
         server: ComfyServer | str,
         *,
         secrets: Mapping[str, str] | None = None,
+        clock: Clock | None = None,
         **options: Any,
     ) -> ImageBackend:
         url = server if isinstance(server, str) else server.url
         chosen = ComfyOptions(**{"base_url": url, "workflow": "sd15", **options})
         context = BackendContext(
-            name="comfy", clock=SystemClock(), secrets=Secrets(secrets)
+            name="comfy", clock=clock or SystemClock(), secrets=Secrets(secrets)
         )
         built.append(create(chosen, context))
         return built[-1]
@@ -120,7 +140,7 @@ def numbered(number: int) -> ImageJob:
 
 
 def outcome_of(work: Callable[[], Any]) -> Any:
-    """Return what comes of it, in a time that nobody would call hanging."""
+    """Return the result or the error of a call that does not hang."""
     outcomes: list[Any] = []
 
     def run() -> None:
@@ -160,10 +180,11 @@ def test_draws_what_was_asked(backend: ImageBackend, server: ComfyServer) -> Non
     assert generated.images[0].seed == JOB.seed
 
 
-def test_nothing_polls_where_a_frame_tells(
-    backend: ImageBackend, server: ComfyServer
+def test_nothing_polls_while_messages_arrive(
+    build: Callable[..., ImageBackend], server: ComfyServer
 ) -> None:
-    backend.generate(JOB, StoppableContext())
+    # On this clock, no poll is ever due.
+    build(server, clock=FakeClock()).generate(JOB, StoppableContext())
 
     assert [(asked.method, asked.path) for asked in server.requests] == [
         ("GET", "/ws"),
@@ -208,7 +229,8 @@ def test_takes_the_name_that_an_older_server_gives(
         {"host": "::1"},
         {"sid": "another-name"},
         {"previews": True, "preview_bytes": 3_000_000},
-        {"greets": False},
+        # Waits 3 s for the greeting.
+        pytest.param({"greets": False}, marks=pytest.mark.nightly),
     ],
     ids=str,
 )
@@ -230,9 +252,13 @@ def test_takes_large_frames(backend: ImageBackend, server: ComfyServer) -> None:
     server.trouble(huge_frames=5_000_000)
 
     assert is_whole(drawn(backend))
+    assert max(len(str(frame.data)) for frame in server.frames) > 5_000_000
 
 
-def test_waits_its_turn(backend: ImageBackend, server: ComfyServer) -> None:
+def test_waits_its_turn(
+    build: Callable[..., ImageBackend], server: ComfyServer
+) -> None:
+    backend = build(server, clock=FastClock())
     server.occupy()
     context = StoppableContext()
     worker = Thread(target=lambda: outcomes.append(backend.generate(JOB, context)))
@@ -283,8 +309,6 @@ def test_gives_up_on_files_that_are_always_gone(
 
 # Section 4: refused prompts
 
-LOOPED = {"latent": {"width": ["decode", 0]}}
-
 
 @pytest.mark.parametrize(
     ("graph", "words"),
@@ -296,10 +320,6 @@ LOOPED = {"latent": {"width": ["decode", 0]}}
         ({**sd15(), "odd": {"inputs": {}}}, ["node odd", "class_type"]),
         ({}, ["no output node, such as SaveImage"]),
         (
-            {"only": {"class_type": "EmptyLatentImage", "inputs": {"width": 64}}},
-            ["no output node, such as SaveImage"],
-        ),
-        (
             sd15(checkpoint={"ckpt_name": "mine.safetensors"}),
             [
                 "CheckpointLoaderSimple (node checkpoint)",
@@ -307,22 +327,12 @@ LOOPED = {"latent": {"width": ["decode", 0]}}
             ],
         ),
         (
-            sd15(sampler={"sampler_name": "quick"}),
-            ["KSampler", "sampler_name: 'quick' is not on this server"],
-        ),
-        (
             sd15(sampler={"scheduler": "odd"}),
             ["scheduler: 'odd' is not on this server; it has: simple"],
         ),
         (sd15(latent={"width": 0}), ["width: 0 is out of range (16 to"]),
-        (sd15(latent={"width": 16392}), ["width: 16392 is out of range", "16384"]),
-        (sd15(sampler={"steps": 0}), ["steps: 0 is out of range (1 to"]),
-        (sd15(sampler={"steps": 10001}), ["steps: 10001 is out of range", "10000"]),
-        (sd15(sampler={"cfg": 101}), ["cfg: 101", "100"]),
-        (sd15(sampler={"seed": -1}), ["seed: -1 is out of range"]),
         (sd15(sampler={"seed": 2**64}), ["seed: ", str(2**64 - 1)]),
         (sd15(sampler={"seed": "abc"}), ["seed: 'abc' is not a value of type INT"]),
-        (sd15(sampler={"seed": None}), ["seed: None is not a value of type INT"]),
         (
             sd15(save={"images": ["latent", 0]}),
             ["images: linked to a value of type", "LATENT"],
@@ -495,23 +505,21 @@ def test_says_that_somebody_interrupted_it(
     assert "interrupted" in drawn(backend).message
 
 
-def test_says_that_somebody_took_it_off_the_queue(
+def test_says_that_another_client_deleted_it_from_the_queue(
     backend: ImageBackend, server: ComfyServer
 ) -> None:
     server.trouble(deleted_by_another=True)
-    began = time.perf_counter()
 
     error = drawn(backend)
 
     assert type(error) is BackendError
     assert "deleted it from the queue" in error.message
-    assert time.perf_counter() - began < 5
 
 
 def test_a_restarted_server_gets_the_job_again(
     backend: ImageBackend, server: ComfyServer
 ) -> None:
-    server.trouble(restarts=0.5, times=1)
+    server.trouble(restarts=0.1, times=1)
     context = StoppableContext()
 
     outcome = outcome_of(lambda: backend.generate(JOB, context))
@@ -526,7 +534,7 @@ def test_a_restarted_server_gets_the_job_again(
 def test_a_server_that_always_dies_gets_it_only_twice(
     backend: ImageBackend, server: ComfyServer
 ) -> None:
-    server.trouble(restarts=0.2)
+    server.trouble(restarts=0.05)
 
     error = drawn(backend)
 
@@ -539,12 +547,13 @@ def test_what_may_cost_is_told_as_lost_and_not_repeated(
     build: Callable[..., ImageBackend],
 ) -> None:
     with ComfyServer(token="k-1") as server:
-        server.trouble(restarts=0.5)
+        server.trouble(restarts=0.1)
         backend = build(server, api_key_env="K", secrets={"api_key_env": "k-1"})
-        began = time.perf_counter()
 
-        assert type(drawn(backend)) is Unfinished
-        assert time.perf_counter() - began < 0.5 + 5
+        error = drawn(backend)
+
+        assert type(error) is Unfinished
+        assert "lost the job" in error.message
         assert len(server.ran) == 1
 
 
@@ -567,7 +576,7 @@ def test_a_restart_while_it_waits_in_the_queue_is_noticed(
     worker.start()
     server.wait_until(lambda: len(server.queued) == 2)
 
-    server.restart(away=0.3)
+    server.restart(away=0.1)
     worker.join(TOO_LONG)
 
     assert is_whole(outcomes[0])
@@ -579,7 +588,7 @@ RACES: dict[str, dict[str, Any]] = {
     "frames before the answer": {"frames_before_answer": True},
     "the answer comes late": {"answer_late": 0.3},
     "no history yet at success": {
-        "history_late": 0.2,
+        "history_late": 0.05,
         "loses_frames": {"executed", "executing"},
     },
     "frames come late": {"late_frames": 0.38},
@@ -602,11 +611,20 @@ RACES: dict[str, dict[str, Any]] = {
 }
 
 
+# In these, only a poll helps. In the others, the real clock: messages that are on
+# their way must arrive before a poll that is due.
+POLLED = {
+    "no history yet at success",
+    "no answer and no frame although it runs",
+    "deaf in the middle",
+}
+
+
 @pytest.mark.parametrize("race", RACES)
 def test_loses_no_race(
     race: str, build: Callable[..., ImageBackend], server: ComfyServer
 ) -> None:
-    backend = build(server)
+    backend = build(server, clock=FastClock() if race in POLLED else SystemClock())
     server.trouble(**RACES[race])
 
     with ThreadPoolExecutor(AT_ONCE) as crew:
@@ -630,15 +648,11 @@ def test_asks_the_queue_before_the_history(
     assert looks[history - 1] == "/queue"
 
 
-@pytest.mark.parametrize("repeated", range(max(1, REPETITIONS // 10)))
-def test_loses_nothing_in_a_restart(
-    repeated: int, build: Callable[..., ImageBackend], server: ComfyServer
-) -> None:
-    backend = build(server)
-    for number in range(1, 11):
+def test_loses_nothing_in_a_restart(backend: ImageBackend, server: ComfyServer) -> None:
+    for number in range(1, examples(4, nightly=20)):
         server.trouble(restarts=0.05, times=1)
 
-        assert is_whole(drawn(backend, numbered(number))), (repeated, number)
+        assert is_whole(drawn(backend, numbered(number))), number
 
 
 # Fetching
@@ -649,12 +663,11 @@ def test_loses_nothing_in_a_restart(
     [
         {"cut": "short"},
         {"cut": "silent"},
-        {"cut": "empty"},
-        {"wrong_length": 10},
         {"status": 502},
         {"status": 500},
-        {"drops": True},
-        {"bytes_per_second": 2000.0},
+        pytest.param({"cut": "empty"}, marks=pytest.mark.nightly),
+        pytest.param({"drops": True}, marks=pytest.mark.nightly),
+        pytest.param({"bytes_per_second": 2000.0}, marks=pytest.mark.nightly),
     ],
     ids=str,
 )
@@ -683,7 +696,7 @@ def test_says_that_an_image_was_made_but_cannot_be_fetched(
 def cancelled(
     backend: ImageBackend, when: Callable[[], object], server: ComfyServer
 ) -> tuple[object, float]:
-    """Cancel a job at the moment, and return what came of it and how soon."""
+    """Cancel a job at the moment, and return its outcome and how soon it came."""
     context = StoppableContext()
     outcomes: list[Any] = []
     worker = Thread(
@@ -699,59 +712,72 @@ def cancelled(
     return outcomes[0], time.perf_counter() - began
 
 
-def test_a_cancelled_job_is_stopped(backend: ImageBackend, server: ComfyServer) -> None:
-    server.trouble(pauses=True)
+def test_cancelling_takes_less_time_than_the_port_allows() -> None:
+    assert MAX_CANCEL_TIME + GRACE_PERIOD < 2
 
-    outcome, seconds = cancelled(backend, lambda: server.paused, server)
+
+def test_a_cancelled_job_is_stopped(
+    build: Callable[..., ImageBackend], own_server: ComfyServer
+) -> None:
+    own_server.trouble(pauses=True)
+
+    outcome, seconds = cancelled(
+        build(own_server), lambda: own_server.paused, own_server
+    )
 
     assert isinstance(outcome, Cancelled)
-    assert seconds < 2
-    assert server.prompts[-1].state == "interrupted"
+    assert seconds < READ_TIMEOUT
+    own_server.wait_until(lambda: own_server.prompts[-1].state == "interrupted")
 
 
 def test_a_cancelled_job_leaves_the_queue_and_nobody_else_is_touched(
-    backend: ImageBackend, server: ComfyServer
+    build: Callable[..., ImageBackend], own_server: ComfyServer
 ) -> None:
-    theirs = server.occupy()
+    theirs = own_server.occupy()
 
-    outcome, seconds = cancelled(backend, lambda: len(server.queued) == 2, server)
+    outcome, seconds = cancelled(
+        build(own_server), lambda: len(own_server.queued) == 2, own_server
+    )
 
     assert isinstance(outcome, Cancelled)
-    assert seconds < 2
-    assert server.prompts[-1].state == "deleted"
-    assert server.prompt(theirs).state == "running"
-    server.resume()
+    assert seconds < READ_TIMEOUT
+    own_server.wait_until(lambda: own_server.prompts[-1].state == "deleted")
+    assert own_server.prompt(theirs).state == "running"
+    own_server.resume()
 
 
 @pytest.mark.parametrize(
     ("path", "method"), [("/ws", "GET"), ("/prompt", "POST"), ("/view", "GET")]
 )
 def test_is_cancelled_while_the_server_is_silent(
-    path: str, method: str, backend: ImageBackend, server: ComfyServer
+    path: str, method: str, build: Callable[..., ImageBackend], own_server: ComfyServer
 ) -> None:
     for each in (path, "/queue", "/interrupt", "/history"):
-        server.spoil(each, late=60)
-
-    outcome, seconds = cancelled(backend, lambda: server.count(method, path), server)
-
-    assert isinstance(outcome, Cancelled)
-    assert seconds < 2
-
-
-def test_an_order_that_arrives_after_its_cancelling_is_taken_back(
-    backend: ImageBackend, server: ComfyServer
-) -> None:
-    server.trouble(pauses=True)
-    server.spoil("/prompt", late=2.5)
+        own_server.spoil(each, late=60)
 
     outcome, seconds = cancelled(
-        backend, lambda: server.count("POST", "/prompt"), server
+        build(own_server), lambda: own_server.count(method, path), own_server
     )
 
     assert isinstance(outcome, Cancelled)
-    assert seconds < 2
-    server.wait_until(
-        lambda: server.prompts and server.prompts[-1].state == "interrupted"
+    assert seconds < READ_TIMEOUT
+
+
+def test_an_order_that_arrives_after_its_cancelling_is_taken_back(
+    build: Callable[..., ImageBackend], own_server: ComfyServer
+) -> None:
+    own_server.trouble(pauses=True)
+    own_server.spoil("/prompt", held=True)
+
+    outcome, seconds = cancelled(
+        build(own_server), lambda: own_server.count("POST", "/prompt"), own_server
+    )
+
+    assert isinstance(outcome, Cancelled)
+    assert seconds < READ_TIMEOUT
+    own_server.resume()
+    own_server.wait_until(
+        lambda: own_server.prompts and own_server.prompts[-1].state == "interrupted"
     )
 
 
@@ -770,8 +796,8 @@ class FickleContext(StoppableContext):
 
 
 def test_is_cancelled_at_any_moment(backend: ImageBackend, server: ComfyServer) -> None:
-    for number in range(1, REPETITIONS + 1):
-        context, job = FickleContext(number % 25), numbered(number)
+    for number in some_by_day(range(1, 26), 9):
+        context, job = FickleContext(number), numbered(number)
         outcome = outcome_of(
             lambda job=job, context=context: backend.generate(job, context)
         )
@@ -781,8 +807,9 @@ def test_is_cancelled_at_any_moment(backend: ImageBackend, server: ComfyServer) 
 
 
 def test_a_busy_server_is_not_taken_for_one_that_is_gone(
-    backend: ImageBackend, server: ComfyServer
+    build: Callable[..., ImageBackend], server: ComfyServer
 ) -> None:
+    backend = build(server, clock=FastClock())
     server.trouble(deaf=True)
     server.spoil("/queue", status=502, times=3)
 
@@ -811,7 +838,9 @@ def test_works_where_sockets_do_not_get_through(
 ) -> None:
     server.spoil("/ws", status=404)
 
-    assert is_whole(drawn(backend))
+    # Without a WebSocket, it polls once a second; on this context, at once.
+    assert is_whole(outcome_of(lambda: backend.generate(JOB, RecordingContext())))
+    assert server.count("GET", "/queue") > 0
 
 
 def test_without_its_key_nothing_is_sent(
@@ -936,13 +965,13 @@ def test_several_instances_do_not_disturb_each_other(
 ) -> None:
     backends = [build(server) for _ in range(3)]
 
-    with ThreadPoolExecutor(9) as crew:
+    with ThreadPoolExecutor(9) as threads:
         outcomes = list(
-            crew.map(lambda n: drawn(backends[n % 3], numbered(n)), range(1, 31))
+            threads.map(lambda n: drawn(backends[n % 3], numbered(n)), range(1, 13))
         )
 
     assert [outcome for outcome in outcomes if not is_whole(outcome)] == []
-    assert len({outcome.images[0].content for outcome in outcomes}) == 30
+    assert len({outcome.images[0].content for outcome in outcomes}) == 12
 
 
 def test_its_modules_cost_nothing_before_they_are_used() -> None:

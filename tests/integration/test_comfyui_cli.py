@@ -11,7 +11,9 @@ from pathlib import Path
 
 import pytest
 from tests.integration.comfyui.server import ComfyServer
+from tests.nightly import examples
 
+from imagen.cli.app import main
 from imagen.formats.container import read_facts
 from imagen.registry import BUILT_IN
 
@@ -19,7 +21,7 @@ pytestmark = pytest.mark.skipif(
     "comfyui" not in BUILT_IN, reason="ComfyUI is not in the table of adapters"
 )
 
-PROCESSES = 5
+PROCESSES = examples(2, nightly=5)
 
 Start = Callable[..., "subprocess.Popen[str]"]
 
@@ -31,13 +33,18 @@ def server() -> Iterator[ComfyServer]:
 
 
 @pytest.fixture
-def start(server: ComfyServer, tmp_path: Path) -> Iterator[Start]:
-    """Run the command beside the test, and no longer than that, even if it fails."""
+def config(server: ComfyServer, tmp_path: Path) -> Path:
     config = tmp_path / "imagen.yaml"
     config.write_text(
         "backends:\n"
         f"  comfy: {{adapter: comfyui, base_url: '{server.url}', workflow: sd15}}\n"
     )
+    return config
+
+
+@pytest.fixture
+def start(config: Path, tmp_path: Path) -> Iterator[Start]:
+    """Run the command beside the test, and no longer than that, even if it fails."""
     env = {**os.environ, "HOME": str(tmp_path), "PYTHONWARNINGS": "error"}
 
     with ExitStack() as started:
@@ -60,21 +67,13 @@ def start(server: ComfyServer, tmp_path: Path) -> Iterator[Start]:
         yield start_one
 
 
-def test_makes_an_image(start: Start, tmp_path: Path) -> None:
-    process = start("generate", "a cat", "--size", "128x64", "--steps", "3")
-    out, err = process.communicate(timeout=60)
-
-    assert process.returncode == 0, err
-    facts = read_facts((tmp_path / out.strip()).read_bytes())
-    assert (facts.width, facts.height) == (128, 64)
-
-
 def test_several_processes_do_not_disturb_each_other(
-    start: Start, server: ComfyServer
+    start: Start, server: ComfyServer, tmp_path: Path
 ) -> None:
     processes = [
         start(
-            "generate", "a cat", "--size", "64x64", "--count", "3", "--seed", f"{n}00"
+            *("generate", "a cat", "--size", "128x64", "--steps", "3"),
+            *("--count", "3", "--seed", f"{n}00"),
         )
         for n in range(1, PROCESSES + 1)
     ]
@@ -83,6 +82,12 @@ def test_several_processes_do_not_disturb_each_other(
     assert [err for out, err in ended if len(out.splitlines()) != 3] == []
     assert [process.returncode for process in processes] == [0] * PROCESSES
     assert len(server.ran) == 3 * PROCESSES
+    facts = [
+        read_facts((tmp_path / path).read_bytes())
+        for out, _ in ended
+        for path in out.splitlines()
+    ]
+    assert {(each.width, each.height) for each in facts} == {(128, 64)}
 
 
 def test_a_signal_stops_the_job_on_the_server(
@@ -101,11 +106,18 @@ def test_a_signal_stops_the_job_on_the_server(
     assert "Traceback" not in err
 
 
-def test_a_check_says_what_is_missing(start: Start, server: ComfyServer) -> None:
+def test_a_check_says_what_is_missing(
+    config: Path,
+    server: ComfyServer,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
     server.models["checkpoints"] = ["another.safetensors"]
+    monkeypatch.setenv("HOME", str(tmp_path))
 
-    process = start("backends", "check", "comfy", "--json")
-    out, err = process.communicate(timeout=60)
+    code = main(["backends", "check", "comfy", "--json", "--config", str(config)])
 
-    assert process.returncode != 0, err
+    out, err = capsys.readouterr()
+    assert code != 0, err
     assert "another.safetensors" in json.dumps(json.loads(out))

@@ -120,6 +120,9 @@ class ComfyContract(BackendContract):
         return lambda: len(servers[-1].prompts)
 
 
+# A server without a key differs in two things only: its jobs are free, and a lost one
+# is submitted again. test_comfyui.py checks both.
+@pytest.mark.nightly
 class TestOwnServer(ComfyContract):
     pass
 

@@ -1,6 +1,5 @@
 """Pictures on the way: asked for by those who want to see them, and shown in place."""
 
-import subprocess
 import sys
 from collections.abc import Iterator
 from pathlib import Path
@@ -10,6 +9,7 @@ import pytest
 from tests.integration.comfyui.server import ComfyServer
 
 import imagen
+from imagen.cli.app import main
 from imagen.domain.events import Previewed
 from imagen.registry import BUILT_IN
 from imagen.testing.fakes import tiny_png
@@ -24,10 +24,14 @@ WORDS = ("a fox", "--size", "64x64", "--steps", "3", "-o", "x.png")
 WAIT = 60
 
 
-@pytest.fixture(params=["older", "newer"])
-def server(request: pytest.FixtureRequest) -> Iterator[ComfyServer]:
+@pytest.fixture
+def newer() -> bool:
+    return True
+
+
+@pytest.fixture
+def server(newer: bool) -> Iterator[ComfyServer]:
     """An older one that was started to send pictures, or one that can be asked to."""
-    newer = request.param == "newer"
     with ComfyServer(
         newer=newer, previews=not newer, preview_picture=PICTURE
     ) as server:
@@ -54,6 +58,7 @@ def env(tmp_path: Path) -> dict[str, str]:
     }
 
 
+@pytest.mark.parametrize("newer", [False, True], ids=["older", "newer"])
 def test_whoever_listens_live_hears_a_picture_for_each_step(
     config: Path, tmp_path: Path
 ) -> None:
@@ -75,6 +80,7 @@ def test_whoever_listens_live_hears_a_picture_for_each_step(
     assert {(each.number, each.media_type) for each in heard} == {(1, "image/jpeg")}
 
 
+@pytest.mark.parametrize("newer", [False, True], ids=["older", "newer"])
 def test_nobody_else_asks_for_pictures_or_hears_them(
     config: Path, tmp_path: Path, server: ComfyServer
 ) -> None:
@@ -116,21 +122,19 @@ def test_on_a_terminal_it_is_drawn_in_place_and_taken_away(
 
 
 def test_without_a_terminal_it_is_one_warning(
-    config: Path, tmp_path: Path, env: dict[str, str]
+    config: Path,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capfd: pytest.CaptureFixture[str],
 ) -> None:
-    command = [sys.executable, "-m", "imagen", "generate", *WORDS, "--live"]
+    monkeypatch.setenv("HOME", str(tmp_path))
+    monkeypatch.chdir(tmp_path)
 
-    run = subprocess.run(
-        [*command, "--config", str(config)],
-        capture_output=True,
-        cwd=tmp_path,
-        env=env,
-        timeout=WAIT,
-        check=True,
-    )
+    code = main(["generate", *WORDS, "--live", "--config", str(config)])
 
-    assert run.stdout == b"x.png\n"
-    (line,) = run.stderr.decode().splitlines()
+    out, err = capfd.readouterr()
+    assert (code, out) == (0, "x.png\n")
+    (line,) = err.splitlines()
     assert line.startswith("imagen: warning: --live shows no picture without")
 
 

@@ -25,10 +25,16 @@ LONG_AGO = datetime(2020, 1, 1, tzinfo=UTC)
 Build = Callable[[], ComfyBackend]
 
 
-@pytest.fixture
-def server() -> Iterator[ComfyServer]:
+@pytest.fixture(scope="module")
+def shared_server() -> Iterator[ComfyServer]:
     with ComfyServer() as server:
         yield server
+
+
+@pytest.fixture
+def server(shared_server: ComfyServer) -> Iterator[ComfyServer]:
+    yield shared_server
+    shared_server.reset()
 
 
 @pytest.fixture
@@ -73,15 +79,22 @@ def test_a_job_that_still_runs_is_waited_for(build: Build, server: ComfyServer) 
     context, made = StoppableContext(), list[Any]()
     worker = Thread(target=lambda: made.append(build().generate(JOB, context)))
     worker.start()
-    while not context.references:
-        context.sleep(0.01)
+    server.wait_until(lambda: server.paused and context.references)
+    asked = len(server.requests)
+    fetched = list[Any]()
+    resumed = Thread(
+        target=lambda: fetched.append(
+            build().resume(JOB, context.references[0], RecordingContext())
+        )
+    )
+    resumed.start()
+    # Three polls while the job runs.
+    server.wait_until(lambda: len(server.requests) > asked + 2)
+    server.resume()
 
-    Thread(target=lambda: (context.sleep(0.3), server.resume())).start()
-
-    fetched = build().resume(JOB, context.references[0], StoppableContext())
-
+    resumed.join()
     worker.join()
-    assert [fetched] == made
+    assert fetched == made
 
 
 def test_a_job_that_a_restart_lost_is_over(build: Build, server: ComfyServer) -> None:
@@ -121,8 +134,7 @@ def test_a_cancelled_job_is_certainly_gone(build: Build, server: ComfyServer) ->
 
     worker = Thread(target=draw)
     worker.start()
-    while not context.references:
-        context.sleep(0.01)
+    server.wait_until(lambda: server.paused and context.references)
     context.stop()
     worker.join()
 

@@ -305,7 +305,6 @@ class Routes:
         elif trouble.cut is not None:
             sent = content[: len(content) // 2]
         said = len(content) if trouble.cut == "short" else len(sent)
-        said += trouble.wrong_length
         answer = web.StreamResponse(
             headers={
                 **headers,

@@ -16,7 +16,7 @@ every route with and without `/api`. `PromptTrouble` and `RequestTrouble` in
 Ways to be another server, all keywords of `ComfyServer`: `prefix="/comfy"` (a base
 path), `token="…"` (401 without it), `newer=True` (prompt ids must be UUIDs, used once;
 flux2 nodes), `ignores_prompt_id=True` (older), `previews=True`,
-`models={"checkpoints": [...]}`, `without_nodes=[...]`, `greets=False` (no status first),
+`models={"checkpoints": [...]}`, `without_nodes=[...]`, `greets=False` (silent),
 `sid="…"` (another one than asked for), `only_api=True`, `host="::1"`, `tls=…`,
 `step_seconds`.
 
@@ -98,13 +98,27 @@ class ComfyServer:
         self.only_api, self.greets, self.sid = only_api, greets, sid
         self.previews, self.preview_bytes = previews, preview_bytes
         self.preview_picture = preview_picture
-        self.models: dict[str, list[str]] = {
-            folder: list(names)
-            for folder, names in {**MODELS, **(models or {})}.items()
-        }
+        self._models = {**MODELS, **(models or {})}
         self.without_nodes = set(without_nodes)
         self.step_seconds = step_seconds
 
+        self._forget()
+
+        self._changed = threading.Condition()
+        self._loop = asyncio.new_event_loop()
+        self._thread = threading.Thread(
+            target=self._loop.run_forever, name="comfyui", daemon=True
+        )
+        self._port_kept: socket.socket | None = None
+        self._home: tempfile.TemporaryDirectory[str] | None = None
+        self._life: Life | None = None
+        self._away: set[asyncio.Task[None]] = set()
+
+    def _forget(self) -> None:
+        """Begin with nothing recorded, no trouble and all the files there are."""
+        self.models: dict[str, list[str]] = {
+            folder: list(names) for folder, names in self._models.items()
+        }
         self.requests: list[Request] = []
         self.prompts: list[Prompt] = []
         self.ran: list[str] = []
@@ -117,15 +131,6 @@ class ComfyServer:
 
         self._troubles: list[tuple[dict[str, Any], list[int]]] = []
         self._spoilt: list[tuple[RequestTrouble, list[int]]] = []
-        self._changed = threading.Condition()
-        self._loop = asyncio.new_event_loop()
-        self._thread = threading.Thread(
-            target=self._loop.run_forever, name="comfyui", daemon=True
-        )
-        self._port_kept: socket.socket | None = None
-        self._home: tempfile.TemporaryDirectory[str] | None = None
-        self._life: Life | None = None
-        self._away: set[asyncio.Task[None]] = set()
 
     # Its life
 
@@ -180,6 +185,10 @@ class ComfyServer:
     def restart(self, *, away: float = 0.0) -> None:
         """Die, and be back after so many seconds; returns when it is back."""
         self._on_loop(self._restart(away), seconds=30 + away)
+
+    def reset(self) -> None:
+        """Be as new for the next test: restart, with no files and nothing recorded."""
+        self._on_loop(self._reset())
 
     @property
     def url(self) -> str:
@@ -343,6 +352,15 @@ class ComfyServer:
         if life is not None:
             await life.end()
         self.note()
+
+    async def _reset(self) -> None:
+        for task in self._away:
+            task.cancel()
+        await self._kill()
+        for folder in ("output", "input"):
+            _empty(self.folder / folder)
+        self._forget()
+        await self._come_back()
 
     async def _restart(self, away: float) -> None:
         await self._kill()

@@ -85,6 +85,4 @@ class RequestTrouble:
     cut: Literal["short", "silent", "empty"] | None = None
     """/view only: half the file and then a cut connection ("short"), half a file
     with a Content-Length that says so ("silent"), or no bytes at all ("empty")."""
-    wrong_length: int = 0
-    """/view only: the Content-Length says so many bytes more than are sent."""
     times: int | None = None

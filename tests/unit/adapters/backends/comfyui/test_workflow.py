@@ -9,8 +9,9 @@ from importlib import resources
 from pathlib import Path
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
+from tests.nightly import examples
 
 from imagen.adapters.backends.comfyui.filling import fill_workflow
 from imagen.adapters.backends.comfyui.workflow import (
@@ -27,6 +28,7 @@ from imagen.domain.job import ImageJob
 from imagen.domain.size import Size
 
 PORTRAIT = Size(512, 768)
+SD15 = load_workflow("sd15")
 FLUX = ["flux-schnell", "flux-schnell-checkpoint", "flux-dev", "z-image-turbo"]
 
 
@@ -142,6 +144,7 @@ def test_filling_leaves_the_workflow_as_it_was() -> None:
     assert workflow == before
 
 
+@settings(max_examples=examples(20, nightly=200))
 @given(
     prompt=st.text(),
     negative=st.text(),
@@ -152,8 +155,7 @@ def test_every_job_finds_its_way_into_the_graph(
     prompt: str, negative: str, seed: int, steps: int | None
 ) -> None:
     graph = fill_workflow(
-        load_workflow("sd15"),
-        job(prompt=prompt, negative=negative, seed=seed, steps=steps),
+        SD15, job(prompt=prompt, negative=negative, seed=seed, steps=steps)
     )
 
     assert inputs(graph, "prompt")["text"] == prompt
@@ -422,6 +424,7 @@ class TestHostileFiles:
         with pytest.raises(Misconfigured):
             load_workflow(name)
 
+    @settings(max_examples=examples(40, nightly=1000))
     @given(
         st.dictionaries(
             st.sampled_from("123"),
