@@ -20,7 +20,6 @@ from imagen.adapters.backends.comfyui.workflow import (
     FILE_KEYS,
     RequiredFile,
     Workflow,
-    find_output_nodes,
     list_required_files,
     list_required_nodes,
     load_workflow,
@@ -244,7 +243,7 @@ class ComfyBackend:
         return JobRun(
             self._connect(),
             graph,
-            outputs=find_output_nodes(self._workflow),
+            outputs=self._workflow.bindings.output,
             context=context,
             clock=self._clock,
             free=self._free,
@@ -268,7 +267,7 @@ class ComfyBackend:
         return Generated(
             images=tuple(_build_image(*content, job) for content in contents),
             model=job.model or self.capabilities().model,
-            steps=self._workflow.defaults.steps if job.steps is None else job.steps,
+            steps=self._workflow.steps if job.steps is None else job.steps,
             cost=FREE if self._free else Cost(),
             parameters={
                 "workflow": self._workflow.name,

@@ -1,13 +1,11 @@
 """Filling of a workflow with the values of a job."""
 
-import copy
 import math
 
 from imagen.adapters.backends.comfyui.bindings import resolve_input
 from imagen.adapters.backends.comfyui.graph import (
     NodeInput,
     WorkflowGraph,
-    WorkflowNode,
     display_name,
 )
 from imagen.adapters.backends.comfyui.workflow import Workflow
@@ -34,7 +32,7 @@ _INTEGER_INPUTS = {"seed", "noise_seed", "steps", "width", "height", "batch_size
 def fill_workflow(
     workflow: Workflow, job: ImageJob, *, prefix: str = ""
 ) -> dict[str, dict[str, object]]:
-    """Return the workflow to submit for a job, a copy that shares nothing.
+    """Return the workflow to submit for a job, in which the links are the file's own.
 
     Args:
         workflow: The workflow; it is not changed.
@@ -66,29 +64,25 @@ def fill_workflow(
     inputs = {name: dict(node.inputs) for name, node in graph.nodes.items()}
     for target, filled in values.items():
         inputs[target.node][target.input] = filled
-    return {
-        name: _node_to_json(node, copy.deepcopy(inputs[name]))
-        for name, node in graph.nodes.items()
-    }
-
-
-def _node_to_json(node: WorkflowNode, inputs: dict[str, object]) -> dict[str, object]:
-    body: dict[str, object] = {"class_type": node.class_type, "inputs": inputs}
-    return {**body, "_meta": {"title": node.title}} if node.title else body
+    filled_graph: dict[str, dict[str, object]] = {}
+    for name, node in graph.nodes.items():
+        filled_graph[name] = {"class_type": node.class_type, "inputs": inputs[name]}
+        if node.title:
+            filled_graph[name]["_meta"] = {"title": node.title}
+    return filled_graph
 
 
 def _scale_handover_steps(
     workflow: Workflow, steps: int | None
 ) -> dict[NodeInput, object]:
     """Scale the steps at which samplers hand over with the number of steps."""
-    default = workflow.defaults.steps
-    if not steps or not default:
+    if not steps or not workflow.steps:
         return {}
     scaled: dict[NodeInput, object] = {}
     for target in workflow.bindings.handover:
         at = workflow.graph.value(target)
         if isinstance(at, int):
-            scaled[target] = round(at * steps / default)
+            scaled[target] = round(at * steps / workflow.steps)
     return scaled
 
 
@@ -146,16 +140,14 @@ def _check_settable(workflow: Workflow, target: NodeInput) -> None:
 
 
 def _named_parameters(workflow: Workflow) -> dict[str, tuple[NodeInput, ...]]:
-    bindings = workflow.bindings
-    found = {
-        "cfg": bindings.cfg,
-        "guidance": bindings.guidance,
-        "sampler": bindings.sampler,
-        "scheduler": bindings.scheduler,
-        "denoise": bindings.denoise,
-        "image": bindings.image if len(bindings.image) == 1 else (),
+    names = ("cfg", "guidance", "sampler", "scheduler", "denoise", "image")
+    found = {name: getattr(workflow.bindings, name) for name in names}
+    # Several input images have no name in common.
+    return {
+        name: targets
+        for name, targets in found.items()
+        if targets and (name != "image" or len(targets) == 1)
     }
-    return {name: targets for name, targets in found.items() if targets}
 
 
 def _list_settable_inputs(graph: WorkflowGraph) -> list[str]:

@@ -9,8 +9,6 @@ import msgspec
 from imagen.domain.errors import Misconfigured
 
 MAX_BYTES = 8 * 1024 * 1024
-MAX_NODES = 2000
-MAX_DEPTH = 50
 MAX_NAME_LENGTH = 60
 
 EXPORT_HINT = "In ComfyUI, use Workflow > Export (API), and use the exported file."
@@ -115,11 +113,7 @@ def parse_link(value: object) -> Link | None:
 
 
 def parse_graph(content: bytes, *, source: str) -> WorkflowGraph:
-    """Parse a workflow and check its links.
-
-    Args:
-        content: The bytes of the file.
-        source: The workflow's name or file, for messages.
+    """Parse a workflow and check its links; `source` names it in messages.
 
     Raises:
         Misconfigured: the content is not a workflow in API format, or a link is broken.
@@ -133,10 +127,6 @@ def parse_graph(content: bytes, *, source: str) -> WorkflowGraph:
         node: _parse_node(body, f"{source}: node {display_name(node)}")
         for node, body in _decode_object(content, source).items()
     }
-    if len(nodes) > MAX_NODES:
-        raise Misconfigured(
-            f"{source} has {len(nodes)} nodes; at most {MAX_NODES} are supported."
-        )
     return WorkflowGraph(source=source, nodes=nodes, order=_sort_nodes(nodes, source))
 
 
@@ -151,7 +141,9 @@ def _decode_object(content: bytes, source: str) -> dict[str, object]:
     try:
         body: object = msgspec.json.decode(content.removeprefix(b"\xef\xbb\xbf"))
     except RecursionError as error:
-        raise _too_deep_error(source) from error
+        raise Misconfigured(
+            f"{source} is nested too deeply to be a workflow."
+        ) from error
     except (msgspec.DecodeError, UnicodeDecodeError, ValueError) as error:
         raise Misconfigured(
             f"{source} is not JSON: {error}.", hint=EXPORT_HINT
@@ -159,7 +151,8 @@ def _decode_object(content: bytes, source: str) -> dict[str, object]:
     if not isinstance(body, dict):
         raise Misconfigured(f"{source} is JSON, but not a workflow.", hint=EXPORT_HINT)
     fields = cast("dict[str, object]", body)  # the keys of JSON are strings
-    if _is_editor_format(fields):
+    # The editor saves lists of nodes and links; in API format, keys are node ids.
+    if isinstance(fields.get("nodes"), list):
         raise Misconfigured(
             f"{source} is in the format of ComfyUI's editor, not in API format.",
             hint=EXPORT_HINT,
@@ -167,11 +160,6 @@ def _decode_object(content: bytes, source: str) -> dict[str, object]:
     if not fields:
         raise Misconfigured(f"{source} is an empty workflow.", hint=EXPORT_HINT)
     return fields
-
-
-def _is_editor_format(body: Mapping[str, object]) -> bool:
-    # The editor saves lists of nodes and links; in API format, keys are node ids.
-    return isinstance(body.get("nodes"), list)
 
 
 def _parse_node(body: object, where: str) -> WorkflowNode:
@@ -186,40 +174,13 @@ def _parse_node(body: object, where: str) -> WorkflowNode:
         raise Misconfigured(
             f"{where} ({display_name(class_type)}): inputs is not a JSON object."
         )
-    named = cast("dict[str, object]", inputs)
-    if _depth_exceeds(named, MAX_DEPTH):
-        raise _too_deep_error(f"{where} ({display_name(class_type)})")
-    return WorkflowNode(
-        class_type=class_type, inputs=named, title=_read_title(fields.get("_meta"))
-    )
-
-
-def _read_title(meta: object) -> str:
-    match meta:
+    match fields.get("_meta"):
         case {"title": str(title)}:
-            return title
+            pass
         case _:
-            return ""
-
-
-def _depth_exceeds(value: object, limit: int) -> bool:
-    # Level by level, because a recursive check would itself fail on a deep value.
-    level: list[object] = [value]
-    for _ in range(limit):
-        deeper: list[object] = []
-        for item in level:
-            if isinstance(item, dict):
-                deeper.extend(cast("dict[str, object]", item).values())
-            elif isinstance(item, list):
-                deeper.extend(cast("list[object]", item))
-        if not deeper:
-            return False
-        level = deeper
-    return True
-
-
-def _too_deep_error(where: str) -> Misconfigured:
-    return Misconfigured(f"{where} is nested too deeply to be a workflow.")
+            title = ""
+    named = cast("dict[str, object]", inputs)
+    return WorkflowNode(class_type=class_type, inputs=named, title=title)
 
 
 def _sort_nodes(nodes: Mapping[str, WorkflowNode], source: str) -> tuple[str, ...]:

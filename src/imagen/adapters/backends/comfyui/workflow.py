@@ -56,40 +56,23 @@ _MULTIPLE_OF_16 = {
 }
 
 
-class WorkflowDefaults(msgspec.Struct, frozen=True, kw_only=True):
-    """Values from the workflow's file.
+class Workflow(msgspec.Struct, frozen=True, kw_only=True):
+    """A workflow graph, the inputs of it that a job fills, and values from the file.
 
     Attributes:
         size: The size; None if the file has none that imagen supports.
         steps: The number of steps; None if the file has none.
-        seed: The seed; None if the file has none.
-        files: Each model file by its key (`checkpoint`, `unet`, ...), or by its
-            `node.input` if several have the same key.
     """
-
-    size: Size | None = None
-    steps: int | None = None
-    seed: int | None = None
-    files: Mapping[str, str] = {}
-
-
-class Workflow(msgspec.Struct, frozen=True, kw_only=True):
-    """A workflow graph, and the inputs of it that a job fills."""
 
     name: str
     graph: WorkflowGraph
     bindings: Bindings
-    defaults: WorkflowDefaults
+    size: Size | None = None
+    steps: int | None = None
 
 
 class RequiredFile(msgspec.Struct, frozen=True, kw_only=True):
-    """A model file that the server must have for the workflow.
-
-    Attributes:
-        class_type: The class of the node that loads it.
-        input: The name of the input that names it.
-        name: The name of the file.
-    """
+    """A model file that the server must have, and the input of a node that names it."""
 
     class_type: str
     input: str
@@ -102,14 +85,13 @@ def load_workflow(
     files: Mapping[str, str] | None = None,
     bindings: BindingOverrides | None = None,
 ) -> Workflow:
-    """Read a built-in workflow, or one from a file.
+    """Read a built-in workflow, or one from a file in ComfyUI's API format.
 
     Args:
-        name_or_path: One of `BUILT_IN`, or the path of a file in ComfyUI's API format.
+        name_or_path: One of `BUILT_IN`, or a path.
         files: Model files to use instead of those in the workflow, by their key
             (`FILE_KEYS`) or `node.input`.
-        bindings: Inputs to bind, as one or several `node.input`; an empty list binds
-            none. `output` takes the id of a node.
+        bindings: See `find_bindings`.
 
     Raises:
         Misconfigured: the workflow does not exist or is invalid, or a file or binding
@@ -127,12 +109,8 @@ def load_workflow(
         name=name_or_path if name_or_path in BUILT_IN else Path(name_or_path).stem,
         graph=graph,
         bindings=found,
-        defaults=WorkflowDefaults(
-            size=_read_size(graph, found),
-            steps=_read_integer(graph, found.steps),
-            seed=_read_integer(graph, found.seed),
-            files=_read_files(graph),
-        ),
+        size=_read_size(graph, found),
+        steps=_read_integer(graph, found.steps),
     )
 
 
@@ -140,7 +118,7 @@ def workflow_capabilities(workflow: Workflow) -> Capabilities:
     """Return what a job may choose in the workflow."""
     bindings = workflow.bindings
     return Capabilities(
-        model=_read_model(workflow),
+        model=str(workflow.graph.value(bindings.model[0])) if bindings.model else "",
         models=None if bindings.model else (),
         sizes=_find_size_rule(workflow),
         largest_seed=LARGEST_SEED if bindings.seed else None,
@@ -169,14 +147,6 @@ def list_required_files(workflow: Workflow) -> tuple[RequiredFile, ...]:
         if isinstance(value, str)
         and (key in known or value.lower().endswith(_MODEL_FILE_SUFFIXES))
     )
-
-
-def find_output_nodes(workflow: Workflow) -> tuple[str, ...]:
-    """Return the ids of the nodes whose images are the result.
-
-    Other nodes may preview or save intermediate images.
-    """
-    return workflow.bindings.output
 
 
 def display_path(path: str) -> str:
@@ -281,25 +251,10 @@ def _group_file_inputs(graph: WorkflowGraph) -> dict[str, list[NodeInput]]:
     return groups
 
 
-def _read_files(graph: WorkflowGraph) -> dict[str, str]:
-    return {
-        key if len(targets) == 1 else str(target): str(graph.value(target))
-        for key, targets in _group_file_inputs(graph).items()
-        for target in targets
-    }
-
-
-def _read_model(workflow: Workflow) -> str:
-    for target in workflow.bindings.model[:1]:
-        return str(workflow.graph.value(target))
-    return ""
-
-
 def _find_size_rule(workflow: Workflow) -> SizeRule:
     bindings, graph = workflow.bindings, workflow.graph
     if not bindings.width:
-        size = workflow.defaults.size
-        return SizeRule(choices=(size,)) if size else SizeRule(choices=(Size(),))
+        return SizeRule(choices=(workflow.size or Size(),))
     # ComfyUI does not check the step of a latent's sides and rounds down (65 gives 64,
     # observed on 0.3.64), so imagen checks it: 8 pixels for each latent pixel, and 16
     # for models that take two latent pixels at a time (FLUX, SD3 and similar).

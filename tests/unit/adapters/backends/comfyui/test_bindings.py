@@ -383,7 +383,7 @@ class TestLinkedValues:
 
         graph = fill_workflow(workflow, job(Size(512, 640)))
 
-        assert workflow.defaults.size == Size(768, 768)
+        assert workflow.size == Size(768, 768)
         assert graph["5"]["inputs"] == {"width": 512, "height": 640, "batch_size": 1}
 
 
