@@ -68,6 +68,9 @@ class UnreadableMessage:
 class ComfyClient:
     """A client for one ComfyUI server; each method sends its requests once.
 
+    A method raises Unavailable if the server does not answer, or not like ComfyUI, and
+    the error of `to_status_error` if it answers with an error status.
+
     Attributes:
         name: The server's name in messages.
     """
@@ -100,16 +103,11 @@ class ComfyClient:
 
         Returns:
             The socket, or None if the server or a proxy refuses WebSockets.
-
-        Raises:
-            Unavailable: the connection failed.
-            Unauthorized, BackendError: the server refused it with another HTTP status.
         """
         parts = urlsplit(self._url)
         scheme = "wss" if parts.scheme == "https" else "ws"
-        path = f"{parts.path}/ws"
         query = f"clientId={quote(client_id, safe='')}"
-        url = urlunsplit((scheme, parts.netloc, path, query, ""))
+        url = urlunsplit((scheme, parts.netloc, f"{parts.path}/ws", query, ""))
         try:
             socket = connect(
                 url,
@@ -144,7 +142,7 @@ class ComfyClient:
         if live:
             with suppress(ConnectionClosed):
                 socket.send(_FEATURE_FLAGS)
-        return JobSocket(socket, client_id).wait_until_ready()
+        return JobSocket(socket, client_id)
 
     def submit(self, body: bytes) -> httpx.Response:
         """Submit a prompt; return the response with any status.
@@ -162,12 +160,7 @@ class ComfyClient:
             )
 
     def find_prompt(self, prompt_id: str) -> QueuePosition | PromptHistory | None:
-        """Return a prompt's queue position or history; None if it has neither.
-
-        Raises:
-            Unavailable: the server did not answer, or not like ComfyUI.
-            BackendError: it answered with an error.
-        """
+        """Return a prompt's queue position or history; None if it has neither."""
         # The queue first: a prompt moves from the queue to the history under one lock,
         # so the other order missed it in 74 of 150 lookups, and this order in none.
         position = self.queue_position(prompt_id)
@@ -177,31 +170,17 @@ class ComfyClient:
         with self._decoding():
             return parse_history(history, prompt_id)
 
-    def queue_position(
-        self, prompt_id: str, *, timeout: float = READ_TIMEOUT
-    ) -> QueuePosition | None:
-        """Return a prompt's position in the queue, or None if it is not in it.
-
-        Raises:
-            Unavailable: the server did not answer, or not like ComfyUI.
-            BackendError: it answered with an error.
-        """
-        queue = self._read("queue", timeout=timeout)
+    def queue_position(self, prompt_id: str) -> QueuePosition | None:
+        """Return a prompt's position in the queue, or None if it is not in it."""
+        queue = self._read("queue")
         with self._decoding():
             return find_queue_position(queue, prompt_id)
 
     def find_prompts_like(self, graph: ApiWorkflow, *, since: float) -> tuple[str, ...]:
         """Return the ids of all prompts with exactly this workflow.
 
-        Searches the queue and the newest `MAX_HISTORY_ITEMS` finished prompts.
-
-        Args:
-            graph: The workflow.
-            since: Seconds since 1970; prompts that imagen sent earlier are left out.
-
-        Raises:
-            Unavailable: the server did not answer, or not like ComfyUI.
-            BackendError: it answered with an error.
+        Searches the queue and the newest `MAX_HISTORY_ITEMS` finished prompts. Leaves
+        out what imagen sent before `since`, in seconds since 1970.
         """
         queue = self._read("queue", timeout=LONG_TIMEOUT)
         history = self._read(
@@ -210,12 +189,8 @@ class ComfyClient:
         with self._decoding():
             return find_prompts(queue, history, graph, since=since)
 
-    def cancel(self, prompt_id: str, *, timeout: float = SHORT_TIMEOUT) -> None:
-        """Delete a prompt from the queue, and interrupt it if it runs.
-
-        Raises:
-            ImagenError: a request failed.
-        """
+    def cancel(self, prompt_id: str) -> None:
+        """Delete a prompt from the queue, and interrupt it if it runs."""
         # Both requests, because the prompt can start between them. An interrupt without
         # a prompt id would stop the running prompt, also another client's prompt.
         for path, body in (
@@ -223,14 +198,10 @@ class ComfyClient:
             ("interrupt", {"prompt_id": prompt_id}),
         ):
             with translate_errors(self.name):
-                self._client.post(path, json=body, timeout=timeout)
+                self._client.post(path, json=body, timeout=SHORT_TIMEOUT)
 
     def free_cache(self) -> None:
-        """Drop the server's cache of node results, so that every node runs again.
-
-        Raises:
-            ImagenError: the request failed.
-        """
+        """Drop the server's cache of node results, so that every node runs again."""
         with translate_errors(self.name):
             self._client.post("free", json={"free_memory": True})
 
@@ -239,17 +210,11 @@ class ComfyClient:
 
         Raises:
             FileGone: the server does not have the file.
-            ImagenError: the download failed.
         """
-        params = {
-            "filename": file.filename,
-            "subfolder": file.subfolder,
-            "type": file.type,
-        }
         with translate_errors(self.name):
             response = self._client.get(
                 "view",
-                params=params,
+                params=msgspec.structs.asdict(file),
                 timeout=httpx.Timeout(LONG_TIMEOUT, connect=SHORT_TIMEOUT),
             )
         if response.status_code == _NOT_FOUND:
@@ -260,21 +225,13 @@ class ComfyClient:
         return response.content, media_type
 
     def version(self) -> str:
-        """Return the server's version.
-
-        Raises:
-            ImagenError: the server did not answer, or is not ComfyUI.
-        """
+        """Return the server's version."""
         with self._decoding():
             stats = msgspec.json.decode(self._read("system_stats"), type=_Stats)
         return stats.system.comfyui_version or "unknown version"
 
     def node_inputs(self, node_class: str) -> Mapping[str, object] | None:
-        """Return the schema of a node's inputs by name; None for an unknown node.
-
-        Raises:
-            ImagenError: the server did not answer, or not like ComfyUI.
-        """
+        """Return the schema of a node's inputs by name; None for an unknown node."""
         # One class at a time: all of them are 507 kB (0.3.64). The server answers `{}`
         # with status 200 for an unknown class.
         with self._decoding():
@@ -324,25 +281,18 @@ class _NodeInfo(msgspec.Struct, frozen=True):
 
 
 class JobSocket:
-    """The WebSocket of one job.
-
-    Attributes:
-        client_id: The client whose messages the server sends to it.
-    """
+    """The WebSocket of one job, to which the server sends the messages of a client."""
 
     def __init__(self, socket: ClientConnection, client_id: str) -> None:
+        """Wait for the first status message."""
         self.client_id = client_id
         self._socket = socket
-
-    def wait_until_ready(self) -> "JobSocket":
-        """Wait for the first status message; return the socket itself."""
         # The server registers a socket before it sends the first status. A prompt that
         # is submitted earlier could lose messages.
         with suppress(SocketClosed):
             first = self.receive(SHORT_TIMEOUT)
             if isinstance(first, Status) and first.data.sid:
                 self.client_id = first.data.sid
-        return self
 
     def receive(
         self, seconds: float

@@ -1,7 +1,7 @@
 """The state of one prompt, from WebSocket messages, the queue and the history."""
 
 from collections.abc import Mapping
-from typing import ClassVar, Literal, TypeAlias
+from typing import ClassVar, Generic, Literal, TypeAlias, TypeVar
 
 import msgspec
 
@@ -91,11 +91,14 @@ def _read_step(data: ProgressData) -> tuple[int, int] | None:
     return (min(total, max(0, int(data.value))), total) if total >= 1 else None
 
 
-class QueueResponse(msgspec.Struct, frozen=True):
-    """The running and pending items, undecoded: each contains a whole graph."""
+Item = TypeVar("Item")
 
-    queue_running: tuple[msgspec.Raw, ...] = ()
-    queue_pending: tuple[msgspec.Raw, ...] = ()
+
+class _Queue(msgspec.Struct, Generic[Item], frozen=True):
+    """Body of `/queue`."""
+
+    queue_running: tuple[Item, ...] = ()
+    queue_pending: tuple[Item, ...] = ()
 
 
 class QueuePosition(msgspec.Struct, frozen=True):
@@ -111,15 +114,13 @@ class QueuePosition(msgspec.Struct, frozen=True):
 
 
 class _Item(msgspec.Struct, frozen=True, array_like=True):
-    number: float
-    prompt_id: str
-
-
-class _QueuedPrompt(msgspec.Struct, frozen=True, array_like=True):
-    """A prompt with its graph, in the form that queue and history share."""
+    """A prompt, in the form that queue and history share, without its graph."""
 
     number: float
     prompt_id: str
+
+
+class _QueuedPrompt(_Item, frozen=True, array_like=True):
     graph: object = None
     extra_data: dict[str, object] = {}
 
@@ -140,9 +141,8 @@ def find_queue_position(queue: bytes, prompt_id: str) -> QueuePosition | None:
     Raises:
         msgspec.DecodeError: the body is not a queue.
     """
-    response = msgspec.json.decode(queue, type=QueueResponse)
-    running = [_decode_item(item) for item in response.queue_running]
-    pending = [_decode_item(item) for item in response.queue_pending]
+    response = msgspec.json.decode(queue, type=_Queue[_Item])
+    running, pending = response.queue_running, response.queue_pending
     if any(item.prompt_id == prompt_id for item in running):
         return QueuePosition(running=True)
     for found in pending:
@@ -156,22 +156,18 @@ def find_queue_position(queue: bytes, prompt_id: str) -> QueuePosition | None:
 def find_prompts(
     queue: bytes, history: bytes, graph: ApiWorkflow, *, since: float
 ) -> tuple[str, ...]:
-    """Return the ids of all prompts with exactly this graph.
+    """Return the ids of all prompts with exactly this graph in two bodies.
 
-    Args:
-        queue: Body of `/queue`: pending and running prompts.
-        history: Body of `/history`: finished prompts.
-        graph: The graph to look for.
-        since: Seconds since 1970; prompts that imagen sent earlier are left out.
+    Leaves out what imagen sent before `since`, in seconds since 1970.
 
     Raises:
         msgspec.DecodeError: a body is not a queue or a history.
     """
-    response = msgspec.json.decode(queue, type=QueueResponse)
+    response = msgspec.json.decode(queue, type=_Queue[_QueuedPrompt])
     entries = msgspec.json.decode(history, type=dict[str, _HistoryEntry])
     prompts = [
-        *(_decode_prompt(item) for item in response.queue_running),
-        *(_decode_prompt(item) for item in response.queue_pending),
+        *response.queue_running,
+        *response.queue_pending,
         *(entry.prompt for entry in entries.values() if entry.prompt),
     ]
     # A round trip through JSON, so that tuples and numbers compare as the server's do.
@@ -183,14 +179,6 @@ def find_prompts(
     ]
     # A prompt can move from the queue to the history between the two requests.
     return tuple(dict.fromkeys(matches))
-
-
-def _decode_prompt(item: msgspec.Raw) -> _QueuedPrompt:
-    return msgspec.json.decode(item, type=_QueuedPrompt)
-
-
-def _decode_item(item: msgspec.Raw) -> _Item:
-    return msgspec.json.decode(item, type=_Item)
 
 
 class HistoryStatus(msgspec.Struct, frozen=True):
@@ -240,7 +228,5 @@ def parse_history(history: bytes, prompt_id: str) -> PromptHistory | None:
     Raises:
         msgspec.DecodeError: the body is not a history.
     """
-    entries = msgspec.json.decode(history, type=dict[str, msgspec.Raw])
-    if prompt_id not in entries:
-        return None
-    return msgspec.json.decode(entries[prompt_id], type=PromptHistory)
+    entries = msgspec.json.decode(history, type=dict[str, PromptHistory])
+    return entries.get(prompt_id)

@@ -4,7 +4,7 @@ WebSocket messages tell how a job proceeds, but messages can be lost. So the ser
 polled as well: the queue first, then the history (see `ComfyClient.find_prompt`).
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from contextlib import suppress
 from functools import partial
 
@@ -60,7 +60,11 @@ _CONFLICT, _BAD_REQUEST = 409, 400
 
 
 class JobRun:
-    """Submits a job, or resumes a submitted one, and waits for its files."""
+    """Submits a job, or resumes a submitted one, and waits for its files.
+
+    Attributes:
+        reference: The job's reference, once it was reported to the context.
+    """
 
     def __init__(
         self,
@@ -82,7 +86,7 @@ class JobRun:
             context: Receives the reference and the progress.
             clock: Times the polls.
             free: True if the server costs nothing, so a lost job may be repeated.
-            reference: The job's reference, if it was reported to the context already.
+            reference: The job's reference, if the context has it already.
         """
         self._server = server
         self._graph = graph
@@ -90,17 +94,12 @@ class JobRun:
         self._context = context
         self._clock = clock
         self._free = free
-        self._reference = reference
+        self.reference = reference
         self._listener = JobListener(server, graph, context=context, clock=clock)
         self._may_be_queued = False
         self._submitted_here = True
         self._response_received = True
         self._resubmitted = False
-
-    @property
-    def reference(self) -> str | None:
-        """The job's reference that was reported to the context."""
-        return self._reference
 
     @property
     def _state(self) -> PromptState:
@@ -121,7 +120,8 @@ class JobRun:
                     self._poll()
             return self._collect_files()
         except Cancelled as error:
-            raise self._cancel(error) from error
+            settled = self._cancel_and_confirm()
+            raise Cancelled(error.message, settled=settled) from error
         finally:
             self._listener.close()
 
@@ -132,7 +132,7 @@ class JobRun:
             ImagenError: the job failed, was cancelled, or the server no longer has it.
         """
         # Without a socket: the messages go to the client id that submitted the job.
-        self._state.prompt_id = self._reference or ""
+        self._state.prompt_id = self.reference or ""
         self._may_be_queued, self._submitted_here = True, False
         try:
             while not self._state.finished:
@@ -141,7 +141,8 @@ class JobRun:
                     self._context.sleep(FAST_POLL_INTERVAL)
             return self._collect_files()
         except Cancelled as error:
-            raise self._cancel(error) from error
+            settled = self._cancel_and_confirm()
+            raise Cancelled(error.message, settled=settled) from error
 
     def _submit(self) -> None:
         extra: dict[str, object] = {SENT_AT_KEY: self._clock.now().timestamp()}
@@ -253,9 +254,9 @@ class JobRun:
         )
 
     def _report_accepted(self) -> None:
-        if self._reference is None:
-            self._reference = self._state.prompt_id
-            self._context.accepted(self._reference)
+        if self.reference is None:
+            self.reference = self._state.prompt_id
+            self._context.accepted(self.reference)
 
     def _look_up_submitted(self, unfinished: Unfinished) -> None:
         """Look for a job whose response was lost; never submit it again here.
@@ -286,14 +287,14 @@ class JobRun:
         match found:
             case _ if self._state.finished:
                 pass
-            case PromptHistory():
-                self._state.apply_history(found)
-            case QueuePosition(running=False, ahead=ahead):
-                self._listener.report(f"queued, {ahead} ahead" if ahead else "queued")
-            case QueuePosition():
-                pass
             case None:
                 self._handle_missing()
+            case PromptHistory():
+                self._state.apply_history(found)
+            case QueuePosition(running=running, ahead=ahead):
+                if not running:
+                    note = f"queued, {ahead} ahead" if ahead else "queued"
+                    self._listener.report(note)
 
     def _search(self) -> QueuePosition | PromptHistory | None:
         """Ask the server until it answers or a message ends the job.
@@ -410,9 +411,6 @@ class JobRun:
         elif self._state.outcome is None:
             raise Unfinished(f"{self._server.name} does not report how the job ended.")
 
-    def _cancel(self, error: Cancelled) -> Cancelled:
-        return Cancelled(error.message, settled=self._cancel_and_confirm())
-
     def _cancel_and_confirm(self) -> bool:
         """Cancel the job; return True if it has certainly left the server."""
         if not self._may_be_queued:
@@ -422,11 +420,10 @@ class JobRun:
         until = self._clock.monotonic() + MAX_CANCEL_TIME
         for _ in range(_CANCEL_TRIES):
             call = BackgroundCall(self._cancel_once)
-            if not call.wait(until - self._clock.monotonic()):
-                return False
             with suppress(ImagenError):
-                if call.result(_DetachedContext()):
-                    return True
+                gone = call.result_within(until - self._clock.monotonic())
+                if gone is not False:
+                    return gone or False
             if self._clock.monotonic() + GRACE_PERIOD > until:
                 return False
             self._listener.pause()
@@ -436,17 +433,3 @@ class JobRun:
         self._server.cancel(self._state.prompt_id)
         position = self._server.queue_position(self._state.prompt_id)
         return position is None and self._response_received
-
-
-class _DetachedContext:
-    """A context that does nothing, for calls after a cancellation."""
-
-    def accepted(self, reference: str) -> None: ...
-
-    def progress(
-        self, fraction: float | None, note: str = "", *, steps: int | None = None
-    ) -> None: ...
-
-    def sleep(self, seconds: float) -> None: ...
-
-    def on_cancel(self, close: Callable[[], None]) -> None: ...
