@@ -3,12 +3,13 @@
 The error types and shapes were observed on ComfyUI 0.3.64.
 """
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 
 import msgspec
 
 from imagen.adapters.backends.comfyui.graph import ApiWorkflow
 from imagen.adapters.backends.comfyui.protocol import ErrorData
+from imagen.domain.errors import BackendError
 
 MAX_CHOICES = 12
 """Number of choices that a message lists before it says "and N more"."""
@@ -60,11 +61,7 @@ def explain_node_errors(
 ) -> dict[str, str]:
     """Return the errors of each node, in sentences, by node id.
 
-    Args:
-        node_errors: The `node_errors` of the server's response.
-        graph: The workflow that was submitted.
-        outputs: Leave out errors that affect none of these output nodes; None
-            includes all errors.
+    With `outputs`, leave out errors that affect none of these output nodes.
     """
     try:
         nodes = msgspec.convert(node_errors or {}, dict[str, _NodeErrors])
@@ -98,85 +95,45 @@ def display_node_name(graph: ApiWorkflow, node: str, class_type: str = "") -> st
 
 
 def _explain_error(error: _ValidationError) -> str:
-    explain = _EXPLANATIONS.get(error.type)
-    if explain is not None:
-        return explain(error)
-    name = error.extra_info.input_name
-    return (f"{name}: " if name else "") + (error.message or error.type).rstrip(".")
-
-
-def _explain_not_in_list(error: _ValidationError) -> str:
     info = error.extra_info
-    choices = parse_choices(info.input_config)
+    name, kind = info.input_name, _first_item(info.input_config)
     value = _display_value(info.received_value)
-    text = f"{info.input_name}: {value} is not on this server"
-    # The server sends up to 20 choices; for a longer list `input_config` is null.
-    if choices is None:
-        return text
-    return (
-        f"{text}; it has: {join_choices(choices)}"
-        if choices
-        else f"{text}; it has none"
-    )
-
-
-def _explain_out_of_bounds(error: _ValidationError) -> str:
-    info = error.extra_info
-    limits = _input_options(info.input_config)
-    text = f"{info.input_name}: {_display_value(info.received_value)} is out of range"
-    if "min" in limits and "max" in limits:
-        return f"{text} ({limits['min']} to {limits['max']})"
-    return text
-
-
-def _explain_wrong_type(error: _ValidationError) -> str:
-    info = error.extra_info
-    kind = _first_item(info.input_config)
-    value = _display_value(info.received_value)
-    if isinstance(kind, str):
-        return f"{info.input_name}: {value} is not a value of type {kind}"
-    return f"{info.input_name}: {value} has the wrong type"
-
-
-def _explain_missing_input(error: _ValidationError) -> str:
-    return f"{error.extra_info.input_name or error.details}: the input is missing"
-
-
-def _explain_wrong_link(error: _ValidationError) -> str:
-    info = error.extra_info
-    wanted = _first_item(info.input_config)
-    return (
-        f"{info.input_name}: linked to a value of type "
-        f"{_display_value(info.received_type)}, not {wanted}"
-    )
-
-
-def _explain_broken_link(error: _ValidationError) -> str:
-    # The details are a traceback with server paths; only the exception's type is shown.
-    if error.extra_info.exception_type in {"KeyError", "IndexError"}:
-        return "one of its links leads to a node or output that does not exist"
-    return f"the server failed to validate it ({error.extra_info.exception_type})"
-
-
-def _explain_custom(error: _ValidationError) -> str:
-    name = error.extra_info.input_name
-    details = remove_paths(error.details)
-    # The details start with the input's name: "image - Invalid image file: x.png".
-    text = details.removeprefix(f"{name} - ") if name else details
-    return f"{name}: {text}" if name else text
-
-
-_EXPLANATIONS: Mapping[str, Callable[[_ValidationError], str]] = {
-    "value_not_in_list": _explain_not_in_list,
-    "value_smaller_than_min": _explain_out_of_bounds,
-    "value_bigger_than_max": _explain_out_of_bounds,
-    "invalid_input_type": _explain_wrong_type,
-    "required_input_missing": _explain_missing_input,
-    "return_type_mismatch": _explain_wrong_link,
-    "exception_during_validation": _explain_broken_link,
-    "exception_during_inner_validation": _explain_broken_link,
-    "custom_validation_failed": _explain_custom,
-}
+    match error.type:
+        case "value_not_in_list":
+            text = f"{name}: {value} is not on this server"
+            choices = parse_choices(info.input_config)
+            # The server sends up to 20 choices; for a longer list the config is null.
+            if choices is None:
+                return text
+            some = f"it has: {join_choices(choices)}" if choices else "it has none"
+            return f"{text}; {some}"
+        case "value_smaller_than_min" | "value_bigger_than_max":
+            text = f"{name}: {value} is out of range"
+            limits = _input_options(info.input_config)
+            if "min" in limits and "max" in limits:
+                return f"{text} ({limits['min']} to {limits['max']})"
+            return text
+        case "invalid_input_type" if isinstance(kind, str):
+            return f"{name}: {value} is not a value of type {kind}"
+        case "invalid_input_type":
+            return f"{name}: {value} has the wrong type"
+        case "required_input_missing":
+            return f"{name or error.details}: the input is missing"
+        case "return_type_mismatch":
+            received = _display_value(info.received_type)
+            return f"{name}: linked to a value of type {received}, not {kind}"
+        case "exception_during_validation" | "exception_during_inner_validation":
+            # The details are a traceback with server paths.
+            if info.exception_type in {"KeyError", "IndexError"}:
+                return "one of its links leads to a node or output that does not exist"
+            return f"the server failed to validate it ({info.exception_type})"
+        case "custom_validation_failed":
+            details = remove_paths(error.details)
+            # They start with the input's name: "image - Invalid image file: x.png".
+            return f"{name}: {details.removeprefix(f'{name} - ')}" if name else details
+        case _:
+            text = (error.message or error.type).rstrip(".")
+            return f"{name}: {text}" if name else text
 
 
 def _explain_general_error(error: object, graph: ApiWorkflow) -> str:
@@ -199,27 +156,19 @@ def _explain_general_error(error: object, graph: ApiWorkflow) -> str:
     return f"{remove_paths(found.message or found.type).rstrip('.')}."
 
 
-class ErrorExplanation(msgspec.Struct, frozen=True):
-    """A failure as a sentence, and a hint on what to do."""
-
-    message: str
-    hint: str = ""
-
-
-def explain_failure(error: ErrorData, graph: ApiWorkflow) -> ErrorExplanation:
-    """Return the node that failed and its exception, in one sentence."""
+def explain_failure(error: ErrorData, graph: ApiWorkflow) -> BackendError:
+    """Return an error with the node that failed and its exception, in one sentence."""
     node = display_node_name(graph, error.node_id or "?", error.node_type or "")
     reason = remove_paths(error.exception_message or "").rstrip(".")
     kind = (error.exception_type or "").rsplit(".", maxsplit=1)[-1]
     if _is_out_of_memory(kind, reason):
-        return ErrorExplanation(
+        return BackendError(
             f"{node} ran out of memory.",
             hint="Use a smaller size or a smaller model, or free memory on the server.",
         )
-    details = ": ".join(filter(None, (kind, reason)))
-    if not details:
-        return ErrorExplanation(f"{node} failed without an error message.")
-    return ErrorExplanation(f"{node} failed: {details}.")
+    if details := ": ".join(filter(None, (kind, reason))):
+        return BackendError(f"{node} failed: {details}.")
+    return BackendError(f"{node} failed without an error message.")
 
 
 def _is_out_of_memory(kind: str, reason: str) -> bool:

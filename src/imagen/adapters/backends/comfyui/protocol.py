@@ -86,24 +86,17 @@ class ExecutionStarted(_Frame, frozen=True, tag="execution_start"):
     data: PromptData
 
 
-class CachedData(msgspec.Struct, frozen=True):
-    """Nodes whose results are cached."""
-
-    prompt_id: str | None = None
-    nodes: tuple[str, ...] = ()
-
-
 class ExecutionCached(_Frame, frozen=True, tag="execution_cached"):
-    """The nodes that are not run, because their results are cached."""
+    """Some nodes are not run, because their results are cached."""
 
-    data: CachedData
+    data: PromptData
 
 
-class NodeData(msgspec.Struct, frozen=True):
-    """A node, or None at the end of the prompt."""
+class NodeData(PromptData, frozen=True):
+    """A node, or None at the end of the prompt, and the result of an output node."""
 
-    prompt_id: str | None = None
     node: str | None = None
+    output: object = None
 
 
 class Executing(_Frame, frozen=True, tag="executing"):
@@ -112,13 +105,11 @@ class Executing(_Frame, frozen=True, tag="executing"):
     data: NodeData
 
 
-class ProgressData(msgspec.Struct, frozen=True):
+class ProgressData(NodeData, frozen=True, kw_only=True):
     """Step `value` of `max` of a node."""
 
     value: float
     max: float
-    prompt_id: str | None = None
-    node: str | None = None
 
 
 class ProgressMessage(_Frame, frozen=True, tag="progress"):
@@ -127,18 +118,10 @@ class ProgressMessage(_Frame, frozen=True, tag="progress"):
     data: ProgressData
 
 
-class ExecutedData(msgspec.Struct, frozen=True):
-    """The output of an output node."""
-
-    prompt_id: str | None = None
-    node: str | None = None
-    output: object = None
-
-
 class NodeExecuted(_Frame, frozen=True, tag="executed"):
     """An output node finished."""
 
-    data: ExecutedData
+    data: NodeData
 
 
 class ExecutionSucceeded(_Frame, frozen=True, tag="execution_success"):
@@ -150,13 +133,12 @@ class ExecutionSucceeded(_Frame, frozen=True, tag="execution_success"):
     data: PromptData
 
 
-class ErrorData(msgspec.Struct, frozen=True):
+class ErrorData(PromptData, frozen=True):
     """The node that failed, and its exception.
 
     Omits the traceback and the node's inputs, which are long and contain server paths.
     """
 
-    prompt_id: str | None = None
     node_id: str | None = None
     node_type: str | None = None
     exception_type: str | None = None

@@ -382,8 +382,7 @@ class JobRun:
         ):
             self._complete_state()
         if self._state.outcome == "error":
-            failure = explain_failure(self._state.error, self._graph)
-            raise BackendError(failure.message, hint=failure.hint)
+            raise explain_failure(self._state.error, self._graph)
         if self._state.outcome == "interrupted":
             raise BackendError(f"The job was interrupted on {self._server.name}.")
         files = self._output_files()
@@ -422,8 +421,10 @@ class JobRun:
             call = BackgroundCall(self._cancel_once)
             with suppress(ImagenError):
                 gone = call.result_within(until - self._clock.monotonic())
-                if gone is not False:
-                    return gone or False
+                if gone is None:  # no answer in time
+                    return False
+                if gone:
+                    return True
             if self._clock.monotonic() + GRACE_PERIOD > until:
                 return False
             self._listener.pause()

@@ -6,7 +6,6 @@ import msgspec
 import pytest
 
 from imagen.adapters.backends.comfyui.errors import (
-    ErrorExplanation,
     display_node_name,
     explain_failure,
     explain_node_errors,
@@ -353,6 +352,6 @@ def test_knows_when_memory_ran_out(kind: str, message: str) -> None:
 
 
 def test_a_failure_without_words_is_told_all_the_same() -> None:
-    assert explain_failure(ErrorData(), GRAPH) == ErrorExplanation(
-        "node ? failed without an error message."
-    )
+    error = explain_failure(ErrorData(), GRAPH)
+
+    assert error.message == "node ? failed without an error message."
