@@ -21,7 +21,6 @@ from imagen.adapters.backends.comfyui.workflow import (
     RequiredFile,
     Workflow,
     list_required_files,
-    list_required_nodes,
     load_workflow,
     workflow_capabilities,
 )
@@ -154,22 +153,38 @@ class ComfyBackend:
 
     def generate(self, job: ImageJob, context: JobContext) -> Generated:
         """Submit the job, wait until it is finished, and download the images."""
+        from imagen.adapters.backends.comfyui.client import FileGone  # noqa: PLC0415 - network
+        from imagen.adapters.backends.comfyui.listener import new_id  # noqa: PLC0415 - network
+
         graph = self._fill(job)
-        self._check_credentials()
-        return self._build_result(*self._generate_files(graph, job, context), job)
+        reference: str | None = None
+        # The server answers an unchanged workflow from its cache, with the name of the
+        # old file, even if that was deleted (observed on 0.3.64). A second run with
+        # another prefix, or without the cache, makes the file again.
+        for last in (False, True):
+            run = self._new_run(graph, context, reference)
+            files = run.run()
+            reference = run.reference
+            try:
+                return self._download(files, job, context)
+            except FileGone as error:
+                if last or not self._free:
+                    raise self._file_gone_error(error) from error
+            prefix = f"{self._options.prefix or DEFAULT_PREFIX}-{new_id()[:8]}"
+            graph, before = fill_workflow(self._workflow, job, prefix=prefix), graph
+            if graph == before:  # no output node has a prefix
+                self._connect().free_cache()
+        raise AssertionError("the second run returns or raises")
 
     def resume(self, job: ImageJob, reference: str, context: JobContext) -> Generated:
         """Wait for a job that was submitted before, and download the images."""
         from imagen.adapters.backends.comfyui.client import FileGone  # noqa: PLC0415 - network
 
-        self._check_credentials()
-        run = self._new_run(self._fill(job), context, reference)
-        files = run.rejoin()
+        files = self._new_run(self._fill(job), context, reference).rejoin()
         try:
-            contents = self._download(files, context)
+            return self._download(files, job, context)
         except FileGone as error:
-            raise _file_gone_error(self._connect(), error) from error
-        return self._build_result(files, contents, job)
+            raise self._file_gone_error(error) from error
 
     def find(
         self, job: ImageJob, *, since: datetime, context: JobContext
@@ -201,37 +216,6 @@ class ComfyBackend:
     def _fill(self, job: ImageJob) -> dict[str, dict[str, object]]:
         return fill_workflow(self._workflow, job, prefix=self._options.prefix)
 
-    def _check_credentials(self) -> None:
-        if self._unset:
-            raise _missing_credentials_error(self._unset)
-
-    def _generate_files(
-        self, graph: dict[str, dict[str, object]], job: ImageJob, context: JobContext
-    ) -> tuple[list["OutputFile"], list[tuple[bytes, str]]]:
-        """Return the files and their contents."""
-        from imagen.adapters.backends.comfyui.client import FileGone  # noqa: PLC0415 - network
-        from imagen.adapters.backends.comfyui.listener import new_id  # noqa: PLC0415 - network
-
-        server = self._connect()
-        reference: str | None = None
-        # The server answers an unchanged workflow from its cache, with the name of the
-        # old file, even if that was deleted (observed on 0.3.64). A second run with
-        # another prefix, or without the cache, makes the file again.
-        for last in (False, True):
-            run = self._new_run(graph, context, reference)
-            files = run.run()
-            reference = run.reference
-            try:
-                return files, self._download(files, context)
-            except FileGone as error:
-                if last or not self._free:
-                    raise _file_gone_error(server, error) from error
-            prefix = f"{self._options.prefix or DEFAULT_PREFIX}-{new_id()[:8]}"
-            graph, before = fill_workflow(self._workflow, job, prefix=prefix), graph
-            if graph == before:  # no output node has a prefix
-                server.free_cache()
-        raise AssertionError("the second run returns or raises")
-
     def _new_run(
         self,
         graph: dict[str, dict[str, object]],
@@ -240,6 +224,8 @@ class ComfyBackend:
     ) -> "JobRun":
         from imagen.adapters.backends.comfyui.run import JobRun  # noqa: PLC0415 - network
 
+        if self._unset:
+            raise _missing_credentials_error(self._unset)
         return JobRun(
             self._connect(),
             graph,
@@ -251,29 +237,35 @@ class ComfyBackend:
         )
 
     def _download(
-        self, files: list["OutputFile"], context: JobContext
-    ) -> list[tuple[bytes, str]]:
+        self, files: list["OutputFile"], job: ImageJob, context: JobContext
+    ) -> Generated:
         from imagen.adapters.backends.comfyui.download import read_download  # noqa: PLC0415 - network
 
-        server = self._connect()
-        return [read_download(server, file, context) for file in files]
-
-    def _build_result(
-        self,
-        files: list["OutputFile"],
-        contents: list[tuple[bytes, str]],
-        job: ImageJob,
-    ) -> Generated:
+        downloads = [read_download(self._connect(), file, context) for file in files]
         return Generated(
-            images=tuple(_build_image(*content, job) for content in contents),
+            images=tuple(
+                GeneratedImage(
+                    content=content,
+                    media_type=_detect_media_type(content, reported),
+                    seed=job.seed,
+                )
+                for content, reported in downloads
+            ),
             model=job.model or self.capabilities().model,
             steps=self._workflow.steps if job.steps is None else job.steps,
             cost=FREE if self._free else Cost(),
             parameters={
                 "workflow": self._workflow.name,
-                "files": [_display_file(file) for file in files],
+                "files": [
+                    "/".join(filter(None, (file.type, file.subfolder, file.filename)))
+                    for file in files
+                ],
             },
         )
+
+    def _file_gone_error(self, error: Exception) -> BackendError:
+        name = self._connect().name
+        return BackendError(f"{name} made {error}, but no longer has the file.")
 
     def _connect(self) -> "ComfyClient":
         from imagen.adapters.backends.comfyui.client import ComfyClient  # noqa: PLC0415 - network
@@ -295,16 +287,17 @@ class ComfyBackend:
         version = BackgroundCall(server.version).result(context)
         yield Readiness(name="server", ready=True, note=f"{server.name}, {version}")
         files = list_required_files(self._workflow)
-        for kind in list_required_nodes(self._workflow):
+        nodes = self._workflow.graph.nodes.values()
+        for kind in sorted({node.class_type for node in nodes}):
             inputs = BackgroundCall(partial(server.node_inputs, kind)).result(context)
-            yield _node_readiness(kind, known=inputs is not None)
+            if inputs is None:
+                note = "unknown on the server; install it, or update ComfyUI"
+                yield Readiness(name=f"node {kind}", ready=False, note=note)
+                continue
+            yield Readiness(name=f"node {kind}", ready=True)
             for file in files:
-                if file.class_type == kind and inputs is not None:
+                if file.class_type == kind:
                     yield _file_readiness(file, inputs)
-
-
-def _file_gone_error(server: "ComfyClient", error: Exception) -> BackendError:
-    return BackendError(f"{server.name} made {error}, but no longer has the file.")
 
 
 def _build_headers(
@@ -333,14 +326,6 @@ def _missing_credentials_error(unset: list[str]) -> Unauthorized:
     return Unauthorized(f"{names} is not set.", hint="It holds the key for ComfyUI.")
 
 
-def _build_image(content: bytes, reported: str, job: ImageJob) -> GeneratedImage:
-    return GeneratedImage(
-        content=content,
-        media_type=_detect_media_type(content, reported),
-        seed=job.seed,
-    )
-
-
 def _detect_media_type(content: bytes, reported: str) -> str:
     try:
         return read_facts(content).media_type
@@ -348,18 +333,9 @@ def _detect_media_type(content: bytes, reported: str) -> str:
         return reported or "application/octet-stream"
 
 
-def _display_file(file: "OutputFile") -> str:
-    return "/".join(filter(None, (file.type, file.subfolder, file.filename)))
-
-
 def _not_ready(name: str, error: ImagenError) -> Readiness:
     note = " ".join(filter(None, (error.message, error.hint)))
     return Readiness(name=name, ready=False, note=note)
-
-
-def _node_readiness(kind: str, *, known: bool) -> Readiness:
-    note = "" if known else "unknown on the server; install it, or update ComfyUI"
-    return Readiness(name=f"node {kind}", ready=known, note=note)
 
 
 def _file_readiness(file: RequiredFile, inputs: Mapping[str, object]) -> Readiness:

@@ -21,7 +21,6 @@ import msgspec
 
 from imagen.adapters.backends.comfyui.candidates import (
     Candidate,
-    deduplicate_pairs,
     find_batch_inputs,
     find_denoise,
     find_guidance,
@@ -221,7 +220,14 @@ def _find_outputs(
 ) -> tuple[str, ...]:
     if override is not None:
         texts = [override] if isinstance(override, str) else override
-        return tuple(_resolve_output_override(graph, text) for text in texts)
+        targets = {text: resolve_input(graph, text) for text in texts}
+        nodes = tuple(to.node if to else text for text, to in targets.items())
+        for node in nodes:
+            if node not in graph.nodes:
+                raise Misconfigured(
+                    f"{graph.source}: binding output: node {node!r} does not exist."
+                )
+        return nodes
     candidates = find_output_candidates(graph)
     if not candidates:
         raise Misconfigured(
@@ -236,16 +242,6 @@ def _find_outputs(
     if len(outputs) > 1:
         ambiguous["output"] = [_display_node(graph, node) for node in outputs]
     return outputs
-
-
-def _resolve_output_override(graph: WorkflowGraph, text: str) -> str:
-    target = resolve_input(graph, text)
-    node = target.node if target is not None else text
-    if node not in graph.nodes:
-        raise Misconfigured(
-            f"{graph.source}: binding output: node {text!r} does not exist."
-        )
-    return node
 
 
 def _bind_samplers(
@@ -319,7 +315,7 @@ def _bind_size(
 def _store_size(
     pairs: Iterable[Candidate], found: dict[str, tuple[NodeInput, ...]]
 ) -> None:
-    unique = deduplicate_pairs(pairs)
+    unique = {pair.inputs: pair for pair in pairs}.values()
     found["width"] = tuple(pair.inputs[0] for pair in unique)
     found["height"] = tuple(pair.inputs[1] for pair in unique)
 

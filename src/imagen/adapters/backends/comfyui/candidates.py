@@ -49,12 +49,7 @@ def resolve_candidates(
 
 
 def _collect_inputs(candidates: Iterable[Candidate]) -> tuple[NodeInput, ...]:
-    return _deduplicate(
-        target for candidate in candidates for target in candidate.inputs
-    )
-
-
-def _deduplicate(inputs: Iterable[NodeInput]) -> tuple[NodeInput, ...]:
+    inputs = (target for candidate in candidates for target in candidate.inputs)
     return tuple(dict.fromkeys(inputs))
 
 
@@ -86,7 +81,7 @@ def find_texts(
         if plain:
             texts = {text for target in plain if (text := graph.value(target))}
             value = texts.pop() if len(texts) == 1 else tuple(sorted(map(str, texts)))
-            candidates.append(Candidate(_deduplicate(plain), value))
+            candidates.append(Candidate(tuple(dict.fromkeys(plain)), value))
     return candidates
 
 
@@ -156,7 +151,7 @@ def find_handover_steps(
             value = graph.value(at) if at else None
             if at and isinstance(value, int) and isinstance(total, int | float):
                 found.extend([at] if 0 < value < total else [])
-    return _deduplicate(found)
+    return tuple(dict.fromkeys(found))
 
 
 def find_models(graph: WorkflowGraph, sampler: SamplerPass) -> list[Candidate]:
@@ -201,27 +196,14 @@ def find_size_copies(
         for role in ("positive", "negative"):
             for node in find_text_encoders(graph, sampler, role):
                 for names in (("width", "height"), ("target_width", "target_height")):
-                    yield from _find_equal_pair(graph, node, names, value)
-
-
-def _find_equal_pair(
-    graph: WorkflowGraph, node: str, names: tuple[str, str], value: object
-) -> Iterator[Candidate]:
-    width, height = (
-        trace_literal(graph, NodeInput(node, name), "integer") for name in names
-    )
-    if (
-        width
-        and height
-        and width != height
-        and (graph.value(width), graph.value(height)) == value
-    ):
-        yield Candidate((width, height), value)
-
-
-def deduplicate_pairs(candidates: Iterable[Candidate]) -> list[Candidate]:
-    """Return each pair of inputs once."""
-    return list({candidate.inputs: candidate for candidate in candidates}.values())
+                    width, height = (
+                        trace_literal(graph, NodeInput(node, name), "integer")
+                        for name in names
+                    )
+                    if not width or not height or width == height:
+                        continue
+                    if (graph.value(width), graph.value(height)) == value:
+                        yield Candidate((width, height), value)
 
 
 def find_batch_inputs(

@@ -89,7 +89,7 @@ def display_node_name(graph: ApiWorkflow, node: str, class_type: str = "") -> st
     meta = entry.get("_meta")
     title: object = meta.get("title") if isinstance(meta, Mapping) else None  # pyright: ignore[reportUnknownVariableType] - JSON
     if isinstance(title, str) and title and title != kind:
-        name = _display_value(title)
+        name = _truncate(repr(title))
         return f"{name} ({kind}, node {node})" if kind else name
     return f"{kind} (node {node})" if kind else f"node {node}"
 
@@ -97,7 +97,7 @@ def display_node_name(graph: ApiWorkflow, node: str, class_type: str = "") -> st
 def _explain_error(error: _ValidationError) -> str:
     info = error.extra_info
     name, kind = info.input_name, _first_item(info.input_config)
-    value = _display_value(info.received_value)
+    value = _truncate(repr(info.received_value))
     match error.type:
         case "value_not_in_list":
             text = f"{name}: {value} is not on this server"
@@ -120,7 +120,7 @@ def _explain_error(error: _ValidationError) -> str:
         case "required_input_missing":
             return f"{name or error.details}: the input is missing"
         case "return_type_mismatch":
-            received = _display_value(info.received_type)
+            received = _truncate(repr(info.received_type))
             return f"{name}: linked to a value of type {received}, not {kind}"
         case "exception_during_validation" | "exception_during_inner_validation":
             # The details are a traceback with server paths.
@@ -161,7 +161,8 @@ def explain_failure(error: ErrorData, graph: ApiWorkflow) -> BackendError:
     node = display_node_name(graph, error.node_id or "?", error.node_type or "")
     reason = remove_paths(error.exception_message or "").rstrip(".")
     kind = (error.exception_type or "").rsplit(".", maxsplit=1)[-1]
-    if _is_out_of_memory(kind, reason):
+    text = f"{kind} {reason}".lower()
+    if "outofmemory" in text or "out of memory" in text or kind == "MemoryError":
         return BackendError(
             f"{node} ran out of memory.",
             hint="Use a smaller size or a smaller model, or free memory on the server.",
@@ -169,11 +170,6 @@ def explain_failure(error: ErrorData, graph: ApiWorkflow) -> BackendError:
     if details := ": ".join(filter(None, (kind, reason))):
         return BackendError(f"{node} failed: {details}.")
     return BackendError(f"{node} failed without an error message.")
-
-
-def _is_out_of_memory(kind: str, reason: str) -> bool:
-    text = f"{kind} {reason}".lower()
-    return "outofmemory" in text or "out of memory" in text or kind == "MemoryError"
 
 
 def remove_paths(text: str) -> str:
@@ -215,10 +211,6 @@ def _input_options(config: object) -> Mapping[str, object]:
     if isinstance(config, list) and len(config) > 1 and isinstance(config[1], dict):  # pyright: ignore[reportUnknownArgumentType] - JSON
         return config[1]  # pyright: ignore[reportUnknownVariableType] - JSON
     return {}
-
-
-def _display_value(value: object) -> str:
-    return _truncate(repr(value))
 
 
 def _truncate(text: str) -> str:

@@ -5,7 +5,6 @@ import math
 from imagen.adapters.backends.comfyui.bindings import resolve_input
 from imagen.adapters.backends.comfyui.graph import (
     NodeInput,
-    WorkflowGraph,
     display_name,
 )
 from imagen.adapters.backends.comfyui.workflow import Workflow
@@ -57,10 +56,14 @@ def fill_workflow(
     ):
         if value is not None:
             values.update(dict.fromkeys(targets, value))
-    if prefix:
-        values.update(_apply_prefix(workflow, prefix))
+    for output in bindings.output if prefix else ():
+        target = NodeInput(output, "filename_prefix")
+        if graph.value(target) is not None:
+            values[target] = prefix
     for name, option in job.options.items():
-        values.update(_apply_option(workflow, name, option))
+        for target in _find_option_inputs(workflow, name):
+            _check_value(name, option, target=target, default=graph.value(target))
+            values[target] = option
     inputs = {name: dict(node.inputs) for name, node in graph.nodes.items()}
     for target, filled in values.items():
         inputs[target.node][target.input] = filled
@@ -86,21 +89,6 @@ def _scale_handover_steps(
     return scaled
 
 
-def _apply_prefix(workflow: Workflow, prefix: str) -> dict[NodeInput, object]:
-    graph = workflow.graph
-    targets = (NodeInput(node, "filename_prefix") for node in workflow.bindings.output)
-    return {target: prefix for target in targets if graph.value(target) is not None}
-
-
-def _apply_option(
-    workflow: Workflow, name: str, value: object
-) -> dict[NodeInput, object]:
-    targets = _find_option_inputs(workflow, name)
-    for target in targets:
-        _check_value(name, value, target=target, default=workflow.graph.value(target))
-    return dict.fromkeys(targets, value)
-
-
 def _find_option_inputs(workflow: Workflow, name: str) -> tuple[NodeInput, ...]:
     graph = workflow.graph
     parameters = _named_parameters(workflow)
@@ -110,7 +98,12 @@ def _find_option_inputs(workflow: Workflow, name: str) -> tuple[NodeInput, ...]:
     if target is not None:
         _check_settable(workflow, target)
         return (target,)
-    known = [*parameters, *_list_settable_inputs(graph)]
+    inputs = [
+        NodeInput(node, key)
+        for node, body in graph.nodes.items()
+        for key in body.inputs
+    ]
+    known = [*parameters, *(str(each) for each in inputs if not graph.link(each))]
     near, more = suggest_name(name, known), len(known) - MAX_PARAMETERS_LISTED
     raise InvalidRequest(
         f"{workflow.name} has no parameter {display_name(name)!r}.",
@@ -148,15 +141,6 @@ def _named_parameters(workflow: Workflow) -> dict[str, tuple[NodeInput, ...]]:
         for name, targets in found.items()
         if targets and (name != "image" or len(targets) == 1)
     }
-
-
-def _list_settable_inputs(graph: WorkflowGraph) -> list[str]:
-    return [
-        str(target)
-        for name, node in graph.nodes.items()
-        for target in (NodeInput(name, key) for key in node.inputs)
-        if graph.link(target) is None
-    ]
 
 
 def _check_value(

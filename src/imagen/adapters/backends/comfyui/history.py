@@ -18,7 +18,6 @@ from imagen.adapters.backends.comfyui.protocol import (
     Frame,
     NodeExecuted,
     OutputFile,
-    ProgressData,
     ProgressMessage,
     Status,
     extract_files,
@@ -61,7 +60,9 @@ class PromptState:
                 self.finished = self.finished or data.node is None
             case ProgressMessage(data=data):
                 self.node = data.node or self.node
-                self.step = _read_step(data)
+                total = int(data.max)
+                done = min(total, max(0, int(data.value)))
+                self.step = (done, total) if total >= 1 else None
             case NodeExecuted(data=data):
                 self._store_files(data.node or "", data.output)
             case ExecutionSucceeded():
@@ -86,11 +87,6 @@ class PromptState:
             self.files[node] = files
 
 
-def _read_step(data: ProgressData) -> tuple[int, int] | None:
-    total = int(data.max)
-    return (min(total, max(0, int(data.value))), total) if total >= 1 else None
-
-
 Item = TypeVar("Item")
 
 
@@ -102,12 +98,7 @@ class _Queue(msgspec.Struct, Generic[Item], frozen=True):
 
 
 class QueuePosition(msgspec.Struct, frozen=True):
-    """The position of a prompt in the queue.
-
-    Attributes:
-        running: True if the worker executes it.
-        ahead: The number of prompts before it.
-    """
+    """The position of a prompt in the queue; `ahead` counts the prompts before it."""
 
     running: bool
     ahead: int = 0

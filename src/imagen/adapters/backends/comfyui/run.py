@@ -80,11 +80,7 @@ class JobRun:
         """Prepare the run; nothing is sent yet.
 
         Args:
-            server: The server that runs the job.
-            graph: The workflow to submit.
             outputs: The nodes whose images are the result.
-            context: Receives the reference and the progress.
-            clock: Times the polls.
             free: True if the server costs nothing, so a lost job may be repeated.
             reference: The job's reference, if the context has it already.
         """
@@ -297,11 +293,7 @@ class JobRun:
                     self._listener.report(note)
 
     def _search(self) -> QueuePosition | PromptHistory | None:
-        """Ask the server until it answers or a message ends the job.
-
-        Raises:
-            Unfinished: the server was unavailable for `MAX_OUTAGE` seconds.
-        """
+        """Ask the server until it answers or a message ends the job."""
         absent, tries = 0.0, 0
         while not self._state.finished:
             started = self._clock.monotonic()
@@ -329,12 +321,7 @@ class JobRun:
         self._listener.report("waiting for the server to come back")
 
     def _handle_missing(self) -> None:
-        """Decide what to do when neither queue nor history has the job.
-
-        Raises:
-            BackendError: the job is gone.
-            Unfinished: the job is gone, and may have been billed.
-        """
+        """Decide what to do when neither queue nor history has the job."""
         self._listener.receive_late_messages()
         # The history was cleared after the job's last message.
         if self._state.outcome is not None:
@@ -372,11 +359,7 @@ class JobRun:
         self._submit()
 
     def _collect_files(self) -> list[OutputFile]:
-        """Return the files of a successful job.
-
-        Raises:
-            BackendError: the job failed, was interrupted, or made no image.
-        """
+        """Return the files of a successful job; raise the error of any other."""
         if self._state.outcome is None or (
             self._state.outcome == "success" and not self._output_files()
         ):

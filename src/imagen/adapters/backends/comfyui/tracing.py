@@ -154,18 +154,16 @@ def _matches_kind(value: object, kind: ValueKind) -> bool:
 def find_output_candidates(graph: WorkflowGraph) -> list[str]:
     """Return the nodes that save images; else those that preview or receive them."""
     receivers = [node for node in graph.nodes if _find_image_source(graph, node)]
+    # By parts of the name, as node packs call their SaveImage "Image Save".
+    names = {node: graph.nodes[node].class_type.lower() for node in receivers}
     for verb in ("save", "preview"):
-        found = [node for node in receivers if _is_image_node(graph, node, verb)]
+        found = [
+            node for node, name in names.items() if verb in name and "image" in name
+        ]
         if found:
             return found
     used = {link.node for node in graph.nodes for _, link in graph.links(node)}
     return [node for node in receivers if node not in used]
-
-
-def _is_image_node(graph: WorkflowGraph, node: str, verb: str) -> bool:
-    # By parts of the name, as node packs call their SaveImage "Image Save".
-    name = graph.nodes[node].class_type.lower()
-    return verb in name and "image" in name
 
 
 def _find_image_source(graph: WorkflowGraph, node: str) -> str | None:

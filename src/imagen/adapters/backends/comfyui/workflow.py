@@ -132,11 +132,6 @@ def workflow_capabilities(workflow: Workflow) -> Capabilities:
     )
 
 
-def list_required_nodes(workflow: Workflow) -> tuple[str, ...]:
-    """Return the node classes that the server must have."""
-    return tuple(sorted({node.class_type for node in workflow.graph.nodes.values()}))
-
-
 def list_required_files(workflow: Workflow) -> tuple[RequiredFile, ...]:
     """Return the model files that the server must have."""
     known = {name for names in FILE_KEYS.values() for name in names}
