@@ -101,8 +101,7 @@ def test_a_signal_stops_the_job_on_the_server(
     _, err = process.communicate(timeout=60)
 
     assert process.returncode == 130
-    assert "did not respond in time" not in err  # which comes after 3 s
-    assert server.prompts[-1].state == "interrupted"
+    server.wait_until(lambda: server.prompts[-1].state == "interrupted")
     assert "Traceback" not in err
 
 
