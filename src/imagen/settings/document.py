@@ -1,34 +1,22 @@
 """Parse a YAML file into values with line numbers, by the rules of YAML 1.2.
 
 PyYAML only splits the text into events, which are composed and resolved here. Its own
-resolvers implement YAML 1.1, in which `on` is true and `16:9` is 969, and its loaders
-have no limit for nested brackets or for the values that aliases expand to.
+resolvers implement YAML 1.1, in which `on` is true and `16:9` is 969; its composer in
+C crashes the process on some thousands of open brackets (6.0.3).
 """
 
 import re
 from collections.abc import Iterator
 from typing import TypeAlias
 
-import msgspec
 import yaml
 
 from imagen.domain.errors import InvalidRequest
 from imagen.settings.secrets import format_key_path
-from imagen.settings.tree import (
-    ConfigProblem,
-    Document,
-    Entry,
-    KeyPath,
-    Scalar,
-    YamlNode,
-)
+from imagen.settings.tree import ConfigProblem, Document, KeyPath, Node, Scalar
 
 DEEPEST = 100
-"""Nested collections, at most: each takes a frame of Python's stack."""
-
-MOST_VALUES = 100_000
-"""Values in one file, at most; an alias counts as all values that it stands for."""
-
+"""Nested collections, at most: each takes some frames of Python's stack."""
 LONGEST_NUMBER = 100
 """Digits of a number, at most: Python refuses to print one of some thousands."""
 
@@ -48,6 +36,7 @@ _FORBIDDEN = re.compile(
 # Escapes may produce these, which neither file names nor the database can hold.
 _UNSTORABLE = re.compile("[\0\ud800-\udfff]")
 
+_NOT_TEXT = ("a key here is not text", "put the key in quotes")
 _PREFIX = "tag:yaml.org,2002:"
 _TAGGED: dict[str, tuple[type, ...]] = {
     f"{_PREFIX}str": (str,),
@@ -62,18 +51,12 @@ _Event: TypeAlias = yaml.Event
 
 def parse(content: bytes, *, source: str) -> Document:
     """Parse a whole file; its errors are in the `problems` of the document."""
-    try:
-        text = content.decode("utf-8-sig")
-    except UnicodeDecodeError as error:
-        line = content.count(b"\n", 0, error.start) + 1
-        problem = _ParseError(line, "the file is not UTF-8 text", "save it as UTF-8")
-        return Document(source=source, problems=(problem.to_problem(source),))
     composer = _Composer(source)
+    root = Node()
     try:
-        root = composer.compose(text)
+        root = composer.compose(_decode(content))
     except _ParseError as broken:
-        problems = (*composer.problems, broken.to_problem(source))
-        return Document(source=source, problems=problems)
+        composer.add_problem(broken.line, (), str(broken), broken.suggestion)
     return Document(source=source, root=root, problems=tuple(composer.problems))
 
 
@@ -91,6 +74,7 @@ def parse_scalar(text: str) -> object:
     if not text:
         return ""
     composer = _Composer("")
+    value: object = None
     try:
         if text.startswith(("[", "{", '"', "'", "!!")):
             value = composer.compose(text).to_builtins()
@@ -98,8 +82,7 @@ def parse_scalar(text: str) -> object:
             _check_characters(text)
             value = _resolve_scalar(text, 1)
     except _ParseError as broken:
-        composer.problems.append(broken.to_problem(""))
-        value = None
+        composer.add_problem(broken.line, (), str(broken), broken.suggestion)
     for problem in composer.problems:
         hint = problem.suggestion and problem.suggestion[0].upper()
         raise InvalidRequest(
@@ -114,24 +97,7 @@ class _ParseError(Exception):
 
     def __init__(self, line: int, message: str, suggestion: str = "") -> None:
         super().__init__(message)
-        self.line, self.message, self.suggestion = line, message, suggestion
-
-    def to_problem(self, source: str) -> ConfigProblem:
-        return ConfigProblem(
-            file=source,
-            line=self.line,
-            key="",
-            message=self.message,
-            suggestion=self.suggestion,
-        )
-
-
-class _ComposedNode(msgspec.Struct, frozen=True):
-    """A node, the depth of its collections, and the number of values in it."""
-
-    node: YamlNode
-    depth: int = 1
-    values: int = 1
+        self.line, self.suggestion = line, suggestion
 
 
 class _Composer:
@@ -140,151 +106,27 @@ class _Composer:
     def __init__(self, source: str) -> None:
         self.problems: list[ConfigProblem] = []
         self._source = source
-        self._anchors: dict[str, _ComposedNode] = {}
-        self._values = 0
+        self._anchors: dict[str, Node] = {}
+        self._events: Iterator[_Event] = iter(())
 
-    def compose(self, text: str) -> YamlNode:
+    def compose(self, text: str) -> Node:
         _check_characters(text)
-        events = _parse_events(text)
-        root: YamlNode | None = None
-        for event in events:
-            # Only these begin a value; `_compose_node` consumes what follows.
+        self._events = _parse_events(text)
+        root: Node | None = None
+        for event in self._events:
+            # Only these begin a value; `_compose` consumes what follows.
             if not isinstance(event, yaml.DocumentStartEvent):
                 continue
+            line = _line_of(event)
             if root is not None:
                 raise _ParseError(
-                    _line_of(event), "a second document begins here", "remove the '---'"
+                    line, "a second document begins here", "remove the '---'"
                 )
-            root = self._compose_node(next(events), events, (), 0).node
-        return root or YamlNode(line=1, value=None)
+            value = next(self._events)
+            root = self._compose(value, (), _line_of(value))
+        return root or Node()
 
-    def _compose_node(
-        self, event: _Event, events: Iterator[_Event], path: KeyPath, depth: int
-    ) -> _ComposedNode:
-        if isinstance(event, yaml.AliasEvent):
-            built = self._anchors.get(str(event.anchor))
-            if built is None:
-                raise _ParseError(
-                    _line_of(event),
-                    "an alias (*) has no anchor",
-                    "define the anchor (&) before it",
-                )
-        elif isinstance(event, yaml.ScalarEvent):
-            built = _ComposedNode(self._compose_scalar(event, path))
-        elif isinstance(event, yaml.SequenceStartEvent):
-            self._check_tag(event, f"{_PREFIX}seq", path)
-            built = self._compose_list(event, events, path, depth)
-        else:
-            self._check_tag(event, f"{_PREFIX}map", path)
-            built = self._compose_mapping(event, events, path, depth)
-        # Aliases within aliases are deeper than the brackets that are written.
-        if depth + built.depth > DEEPEST:
-            raise _ParseError(
-                _line_of(event), f"values are nested more than {DEEPEST} deep"
-            )
-        if isinstance(event, yaml.AliasEvent):
-            self._count_values(event, built.values)
-        else:
-            self._count_values(event, 1)
-            # After the node is complete, so that `&x [*x]` is an error and no loop.
-            anchor: str | None = getattr(event, "anchor", None)
-            if anchor is not None:
-                self._anchors[anchor] = built
-        return built
-
-    def _count_values(self, event: _Event, values: int) -> None:
-        self._values += values
-        if self._values > MOST_VALUES:
-            raise _ParseError(
-                _line_of(event), f"there are more than {MOST_VALUES} values"
-            )
-
-    def _compose_list(
-        self, event: _Event, events: Iterator[_Event], path: KeyPath, depth: int
-    ) -> _ComposedNode:
-        items: list[_ComposedNode] = []
-        self._check_depth(event, depth)
-        for each in events:
-            if isinstance(each, yaml.SequenceEndEvent):
-                break
-            items.append(
-                self._compose_node(each, events, (*path, len(items)), depth + 1)
-            )
-        return _compose_collection(event, items, tuple(item.node for item in items))
-
-    def _compose_mapping(
-        self, event: _Event, events: Iterator[_Event], path: KeyPath, depth: int
-    ) -> _ComposedNode:
-        parts: list[_ComposedNode] = []
-        own: dict[str, Entry] = {}
-        merged: dict[str, Entry] = {}
-        self._check_depth(event, depth)
-        for each in events:
-            if isinstance(each, yaml.MappingEndEvent):
-                break
-            key = self._compose_node(each, events, path, depth + 1)
-            name, line = key.node.value, _line_of(each)
-            here = (*path, name) if isinstance(name, str) else path
-            part = self._compose_node(next(events), events, here, depth + 1)
-            parts += [key, part]
-            if not isinstance(name, str):
-                self._add_problem(
-                    line, path, "a key here is not text", "put the key in quotes"
-                )
-            elif _is_merge(each):
-                self._merge(merged, part.node, line, path)
-            elif name in own:
-                self._add_problem(
-                    line,
-                    here,
-                    f"the key is given twice, first in line {own[name].line}",
-                    "remove one of them",
-                )
-            else:
-                own[name] = Entry(line=line, node=part.node)
-        return _compose_collection(event, parts, {**merged, **own})
-
-    def _merge(
-        self, into: dict[str, Entry], node: YamlNode, line: int, path: KeyPath
-    ) -> None:
-        # As YAML 1.1 defines merge keys; 1.2 has none, and many configs use them.
-        for each in node.value if isinstance(node.value, tuple) else (node,):
-            if not isinstance(each.value, dict):
-                self._add_problem(line, path, "'<<' takes a mapping, or a list of them")
-                return
-            for key, entry in each.value.items():
-                into.setdefault(key, entry)
-
-    def _compose_scalar(self, event: yaml.ScalarEvent, path: KeyPath) -> YamlNode:
-        line, text, tag = _line_of(event), event.value, event.tag
-        if _UNSTORABLE.search(text):
-            self._add_problem(line, path, "the text contains an invalid character")
-            return YamlNode(line=line, value=None)
-        if tag in {None, "!"}:
-            plain = tag is None and event.implicit[0]
-            return YamlNode(
-                line=line, value=_resolve_scalar(text, line) if plain else text
-            )
-        value: Scalar = text if tag == f"{_PREFIX}str" else _resolve_scalar(text, line)
-        if not isinstance(value, _TAGGED.get(str(tag), ())):
-            self._add_tag_problem(line, path)
-            return YamlNode(line=line, value=None)
-        return YamlNode(line=line, value=value)
-
-    def _check_tag(self, event: _Event, allowed: str, path: KeyPath) -> None:
-        if getattr(event, "tag", None) not in {None, "!", allowed}:
-            self._add_tag_problem(_line_of(event), path)
-
-    def _check_depth(self, event: _Event, depth: int) -> None:
-        if depth >= DEEPEST:
-            raise _ParseError(
-                _line_of(event), f"values are nested more than {DEEPEST} deep"
-            )
-
-    def _add_tag_problem(self, line: int, path: KeyPath) -> None:
-        self._add_problem(line, path, "the YAML tag is invalid here", "remove the '!'")
-
-    def _add_problem(
+    def add_problem(
         self, line: int, path: KeyPath, message: str, suggestion: str = ""
     ) -> None:
         self.problems.append(
@@ -297,17 +139,109 @@ class _Composer:
             )
         )
 
+    def _compose(self, event: _Event, path: KeyPath, line: int) -> Node:
+        _check_depth(path, line)
+        anchor: str | None = getattr(event, "anchor", None)
+        value: Scalar | tuple[Node, ...] | dict[str, Node]
+        if isinstance(event, yaml.AliasEvent):
+            if anchor not in self._anchors:
+                raise _ParseError(
+                    _line_of(event),
+                    "an alias (*) has no anchor",
+                    "define the anchor (&) before it",
+                )
+            return _move(self._anchors[anchor], path, line)
+        if isinstance(event, yaml.ScalarEvent):
+            value = self._resolve(event, path)
+        elif isinstance(event, yaml.SequenceStartEvent):
+            self._check_tag(event, f"{_PREFIX}seq", path)
+            value = self._compose_list(path)
+        else:
+            self._check_tag(event, f"{_PREFIX}map", path)
+            value = self._compose_mapping(path)
+        node = Node(path=path, line=line, value=value)
+        # After the node is complete, so that `&x [*x]` is an error and no loop.
+        if anchor is not None:
+            self._anchors[anchor] = node
+        return node
 
-def _compose_collection(
-    event: _Event,
-    parts: list[_ComposedNode],
-    value: "tuple[YamlNode, ...] | dict[str, Entry]",
-) -> _ComposedNode:
-    return _ComposedNode(
-        YamlNode(line=_line_of(event), value=value),
-        1 + max((part.depth for part in parts), default=0),
-        1 + sum(part.values for part in parts),
-    )
+    def _compose_list(self, path: KeyPath) -> tuple[Node, ...]:
+        items: list[Node] = []
+        while not isinstance(event := next(self._events), yaml.SequenceEndEvent):
+            items.append(self._compose(event, (*path, len(items)), _line_of(event)))
+        return tuple(items)
+
+    def _compose_mapping(self, path: KeyPath) -> dict[str, Node]:
+        own: dict[str, Node] = {}
+        merged: dict[str, Node] = {}
+        while not isinstance(event := next(self._events), yaml.MappingEndEvent):
+            line = _line_of(event)
+            if not isinstance(event, yaml.ScalarEvent | yaml.AliasEvent):
+                raise _ParseError(line, *_NOT_TEXT)
+            name = self._compose(event, path, line).value
+            here = (*path, name) if isinstance(name, str) else path
+            node = self._compose(next(self._events), here, line)
+            if not isinstance(name, str):
+                self.add_problem(line, path, *_NOT_TEXT)
+            elif _is_merge(event):
+                self._merge(merged, node, path)
+            elif name in own:
+                first = f"the key is given twice, first in line {own[name].line}"
+                self.add_problem(line, here, first, "remove one of them")
+            else:
+                own[name] = node
+        return {**merged, **own}
+
+    def _merge(self, into: dict[str, Node], node: Node, path: KeyPath) -> None:
+        # As YAML 1.1 defines merge keys; 1.2 has none, and many configs use them.
+        for each in node.value if isinstance(node.value, tuple) else (node,):
+            if not isinstance(each.value, dict):
+                what = "'<<' takes a mapping, or a list of them"
+                self.add_problem(node.line, path, what)
+                return
+            for key, entry in each.value.items():
+                into.setdefault(key, _move(entry, (*path, key), entry.line))
+
+    def _resolve(self, event: yaml.ScalarEvent, path: KeyPath) -> Scalar:
+        line, text, tag = _line_of(event), event.value, event.tag
+        if _UNSTORABLE.search(text):
+            self.add_problem(line, path, "the text contains an invalid character")
+            return None
+        if tag in {None, "!"}:
+            plain = tag is None and event.implicit[0]
+            return _resolve_scalar(text, line) if plain else text
+        value: Scalar = text if tag == f"{_PREFIX}str" else _resolve_scalar(text, line)
+        if not isinstance(value, _TAGGED.get(str(tag), ())):
+            self._add_tag_problem(line, path)
+            return None
+        return value
+
+    def _check_tag(self, event: _Event, allowed: str, path: KeyPath) -> None:
+        if getattr(event, "tag", None) not in {None, "!", allowed}:
+            self._add_tag_problem(_line_of(event), path)
+
+    def _add_tag_problem(self, line: int, path: KeyPath) -> None:
+        self.add_problem(line, path, "the YAML tag is invalid here", "remove the '!'")
+
+
+def _move(node: Node, path: KeyPath, line: int) -> Node:
+    """Return a copy for another place; what is inside keeps its lines."""
+    _check_depth(path, line)
+    value = node.value
+    if isinstance(value, tuple):
+        value = tuple(
+            _move(item, (*path, place), item.line) for place, item in enumerate(value)
+        )
+    elif isinstance(value, dict):
+        value = {
+            key: _move(each, (*path, key), each.line) for key, each in value.items()
+        }
+    return Node(path=path, line=line, value=value)
+
+
+def _check_depth(path: KeyPath, line: int) -> None:
+    if len(path) > DEEPEST:
+        raise _ParseError(line, f"values are nested more than {DEEPEST} deep")
 
 
 def _resolve_scalar(text: str, line: int) -> Scalar:
@@ -342,6 +276,15 @@ def _is_merge(event: _Event) -> bool:
 def _line_of(event: _Event) -> int:
     mark = event.start_mark
     return 1 if mark is None else int(mark.line) + 1
+
+
+def _decode(content: bytes) -> str:
+    try:
+        return content.decode("utf-8-sig")
+    except UnicodeDecodeError as error:
+        line = content.count(b"\n", 0, error.start) + 1
+        problem = "the file is not UTF-8 text", "save it as UTF-8"
+        raise _ParseError(line, *problem) from None
 
 
 def _check_characters(text: str) -> None:

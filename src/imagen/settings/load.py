@@ -12,8 +12,6 @@ from imagen.settings.model import MOCK, BackendSettings, OutputSettings, Setting
 from imagen.settings.styles import SAMPLE_STYLES
 
 FILE_NAME = "imagen.yaml"
-LARGEST_FILE = 4_000_000
-"""Bytes, at most. A config has a few thousand, and /dev/zero never ends."""
 
 
 def find_config(explicit: str | None, environment: Environment) -> tuple[Path, bool]:
@@ -78,8 +76,7 @@ def default_settings(adapter_of: Callable[[str], Adapter[Any]]) -> Settings:
 
 def _read_file(path: Path, *, named: bool) -> bytes | None:
     try:
-        with path.open("rb") as file:
-            content = file.read(LARGEST_FILE + 1)
+        return path.read_bytes()
     except (FileNotFoundError, NotADirectoryError):
         if not named:
             return None
@@ -100,9 +97,3 @@ def _read_file(path: Path, *, named: bool) -> bytes | None:
         ) from error
     except ValueError:  # a NUL character, or a lone surrogate
         raise Misconfigured(f"{str(path)!r} is not a valid path.") from None
-    if len(content) > LARGEST_FILE:
-        raise Misconfigured(
-            f"The config file {path} is larger than {LARGEST_FILE} bytes.",
-            hint="Check that it is the right file.",
-        )
-    return content

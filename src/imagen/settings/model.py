@@ -2,10 +2,12 @@
 
 The validator reads the types and limits, the sample config is printed from the
 descriptions and examples. In `Meta.extra`, `shape` says what is expected in place of
-the type, `unit` follows a number, and `alone` marks the short form of a struct.
+the type, `unit` follows a number, `alone` marks the short form of a struct, and `check`
+raises an error for a value that the type allows.
 """
 
 from collections.abc import Mapping
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Annotated, Literal, TypeAlias
 
@@ -15,8 +17,9 @@ from msgspec import Meta
 from imagen.domain.instance import DEFAULT_TIMEOUT, Instance
 from imagen.domain.modes import Mode
 from imagen.domain.money.budget import Budget
-from imagen.domain.naming import DEFAULT_TEMPLATE, PLACEHOLDERS
+from imagen.domain.naming import DEFAULT_TEMPLATE, PLACEHOLDERS, Destination
 from imagen.domain.request import MAX_IMAGES
+from imagen.domain.seed import validate_seed
 from imagen.domain.size import Size
 from imagen.domain.style import Style
 from imagen.settings.money import BudgetBlock, BudgetSettings, PriceBlock
@@ -25,6 +28,13 @@ MOCK = "mock"
 """The name of the backend that exists without any config."""
 
 _NAMES = ", ".join(f"{{{name}}}" for name in PLACEHOLDERS)
+
+
+def _check_template(template: str) -> None:
+    # Now, and on any day: a wrong one would fail after the image is paid for.
+    some_day = datetime(2026, 5, 8, tzinfo=UTC)
+    destination = Destination(template=template)
+    destination.check(at=some_day, backend=MOCK, count=1, sidecar=True)
 
 
 CloudSync: TypeAlias = Literal["auto", "on", "off"]
@@ -56,6 +66,7 @@ class OutputSettings(msgspec.Struct, frozen=True, kw_only=True):
             min_length=1,
             description=f"Template of file names, from {_NAMES}; / makes folders.",
             examples=["{date}/{time}-{slug}-{seed}.{ext}"],
+            extra={"check": _check_template},
         ),
     ] = DEFAULT_TEMPLATE
     sidecar: Annotated[
@@ -173,6 +184,7 @@ class StyleBlock(msgspec.Struct, frozen=True, kw_only=True):
             ge=0,
             description="Used if the request has no seed; 0: a random one.",
             examples=[42],
+            extra={"check": validate_seed},
         ),
     ] = 0
     set: Annotated[
@@ -207,19 +219,6 @@ class HistorySettings(msgspec.Struct, frozen=True, kw_only=True):
             examples=[90],
         ),
     ] = None
-
-
-class OwnerKey(msgspec.Struct, frozen=True, kw_only=True):
-    """The owner of the copies in the cloud."""
-
-    owner_user_id: Annotated[
-        UserId,
-        Meta(
-            description="Your user id on Supabase (auth.users), which owns the copies."
-            " Leave it out to keep no copies.",
-            examples=[""],
-        ),
-    ] = ""
 
 
 class ServeSettings(msgspec.Struct, frozen=True, kw_only=True):
@@ -306,15 +305,24 @@ class ServeSettings(msgspec.Struct, frozen=True, kw_only=True):
         )
 
 
-class ConfigFile(OwnerKey, frozen=True, kw_only=True):
+class ConfigFile(msgspec.Struct, frozen=True, kw_only=True):
     """The keys at the top level of the file."""
 
+    owner_user_id: Annotated[
+        UserId,
+        Meta(
+            description="Your user id on Supabase (auth.users), which owns the copies."
+            " Leave it out to keep no copies.",
+            examples=[""],
+        ),
+    ] = ""
     default_backend: Annotated[
         str | None,
         Meta(
             description="The backend of requests that name none. Without this key: the"
             " only one in the file, else mock.",
             examples=[MOCK],
+            extra={"shape": "the name of a backend"},
         ),
     ] = None
     output: Annotated[

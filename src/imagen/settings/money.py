@@ -18,6 +18,25 @@ Dollars: TypeAlias = Annotated[
 """An amount as YAML has it; `to_decimal` makes it exact before any arithmetic."""
 
 
+def to_decimal(usd: float) -> Decimal:
+    """Return an amount with the digits that the file has."""
+    # Decimal(0.1) is 0.1000000000000000055...; the shortest repr is what was written.
+    return Decimal(str(usd))
+
+
+def to_micros(usd: float | None) -> int | None:
+    """Return an amount in micro-dollars.
+
+    Raises:
+        ValueError: it is finer than a micro-dollar.
+    """
+    return None if usd is None else usd_to_micros(to_decimal(usd))
+
+
+Limit: TypeAlias = Annotated[Dollars, Meta(extra={"check": to_micros})]
+"""An amount that a budget compares with, in whole micro-dollars."""
+
+
 class PriceBlock(msgspec.Struct, frozen=True, kw_only=True):
     """The price of one call: the sum of its rates."""
 
@@ -62,17 +81,17 @@ class BudgetBlock(msgspec.Struct, frozen=True, kw_only=True):
     """Limits of spending, each of which holds by itself."""
 
     call_usd: Annotated[
-        Dollars | None,
+        Limit | None,
         Meta(
             description="The most that one call may cost, in US dollars.",
             examples=[0.1],
         ),
     ] = None
     day_usd: Annotated[
-        Dollars | None, Meta(description="The most for one day (UTC).", examples=[2])
+        Limit | None, Meta(description="The most for one day (UTC).", examples=[2])
     ] = None
     week_usd: Annotated[
-        Dollars | None,
+        Limit | None,
         Meta(description="The most for one ISO week (UTC).", examples=[20]),
     ] = None
     # None, so that a backend without the key takes that of `budget`.
@@ -87,16 +106,7 @@ class BudgetBlock(msgspec.Struct, frozen=True, kw_only=True):
     def to_budget(
         self, backend: str = "", *, caller: str = "", unknown: Unknown | None = None
     ) -> Budget:
-        """Return the budget in micro-dollars.
-
-        Args:
-            backend: The backend that it limits; "" for all backends together.
-            caller: The caller that it limits; "" for all callers together.
-            unknown: The value of `unknown` if this block has none.
-
-        Raises:
-            ValueError: an amount is finer than a micro-dollar.
-        """
+        """Return the budget of one backend or caller; `unknown` if it has none."""
         return Budget(
             backend=backend,
             caller=caller,
@@ -132,18 +142,3 @@ class BudgetSettings(BudgetBlock, frozen=True, kw_only=True):
             for name, block in self.backends.items()
             if block.is_set
         )
-
-
-def to_decimal(usd: float) -> Decimal:
-    """Return an amount with the digits that the file has."""
-    # Decimal(0.1) is 0.1000000000000000055...; the shortest repr is what was written.
-    return Decimal(str(usd))
-
-
-def to_micros(usd: float | None) -> int | None:
-    """Return an amount in micro-dollars.
-
-    Raises:
-        ValueError: it is finer than a micro-dollar.
-    """
-    return None if usd is None else usd_to_micros(to_decimal(usd))

@@ -2,12 +2,13 @@
 
 import math
 import types
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from enum import Enum
 from pathlib import Path
 from typing import Annotated, Literal, TypeVar, Union, get_args, get_origin
 
 import msgspec
+from msgspec import UNSET, UnsetType
 from msgspec.structs import FieldInfo
 
 from imagen.domain.errors import ImagenError, InvalidRequest, Misconfigured
@@ -19,13 +20,9 @@ from imagen.settings.secrets import (
     find_secrets,
     format_key_path,
 )
-from imagen.settings.tree import ConfigProblem, Document, Entry, KeyPath, YamlNode
+from imagen.settings.tree import ConfigProblem, Document, Node
 
 StructT = TypeVar("StructT", bound=msgspec.Struct)
-
-
-class MismatchError(Exception):
-    """The value has another type; the problem is added already."""
 
 
 class Reader:
@@ -48,201 +45,151 @@ class Reader:
         """Return every error, in the order of the lines."""
         return tuple(sorted(self._problems, key=lambda problem: problem.line))
 
-    def add_problem(
-        self, line: int, path: KeyPath, message: str, suggestion: str = ""
-    ) -> None:
+    def add_problem(self, node: Node, message: str, suggestion: str = "") -> None:
         """Add an error, unless its key has one already, or is inside a secret."""
-        inside = any(path[:end] in self._secrets for end in range(len(path) + 1))
-        if inside or (line, format_key_path(path)) in self._reported:
+        key = format_key_path(node.path)
+        steps = range(len(node.path) + 1)
+        inside = any(node.path[:end] in self._secrets for end in steps)
+        if inside or (node.line, key) in self._reported:
             return
-        problem = ConfigProblem(
-            file=self._source,
-            line=line,
-            key=format_key_path(path),
-            message=message,
-            suggestion=suggestion,
+        self._reported.add((node.line, key))
+        self._problems.append(
+            ConfigProblem(
+                file=self._source,
+                line=node.line,
+                key=key,
+                message=message,
+                suggestion=suggestion,
+            )
         )
-        self._problems.append(problem)
-        self._reported.add((line, format_key_path(path)))
 
-    def add_error(self, line: int, path: KeyPath, error: Exception) -> None:
+    def add_error(self, node: Node, error: Exception) -> None:
         """Add the error that a value raised."""
         # The message may quote the value, and so a secret that is inside.
-        if any(secret[: len(path)] == path for secret in self._secrets):
+        if any(secret[: len(node.path)] == node.path for secret in self._secrets):
             return
-        hint = error.hint if isinstance(error, ImagenError) else ""
-        self.add_problem(
-            line, path, str(error).rstrip("."), _lower_first(hint.rstrip("."))
-        )
+        self.add_problem(node, str(error).rstrip("."), _get_hint(error))
 
-    def read_entries(
-        self, node: YamlNode, path: KeyPath, line: int
-    ) -> Mapping[str, Entry]:
+    def read_entries(self, node: Node) -> Mapping[str, Node]:
         """Return the entries of a mapping; null is an empty one."""
         if isinstance(node.value, Mapping):
             return node.value
         if node.value is not None:
-            self.add_problem(
-                line, path, f"expected a mapping, got {display_value(node.value)}"
-            )
+            self._add_mismatch(node, "a mapping")
         return {}
 
     def check_keys(
-        self,
-        entries: Mapping[str, Entry],
-        path: KeyPath,
-        *structs: type[msgspec.Struct],
+        self, entries: Mapping[str, Node], *structs: type[msgspec.Struct]
     ) -> None:
         """Add an error for every key that none of the structs has."""
-        known = [
-            field.encode_name
-            for struct in structs
-            for field in msgspec.structs.fields(struct)
-        ]
+        known = [name for struct in structs for name in struct.__struct_encode_fields__]
         for key, entry in entries.items():
             if key not in known:
-                self.add_problem(
-                    entry.line, (*path, key), "unknown key", suggest_choice(key, known)
-                )
+                self.add_problem(entry, "unknown key", suggest_choice(key, known))
 
-    def read_values(
-        self,
-        entries: Mapping[str, Entry],
-        path: KeyPath,
-        line: int,
-        struct: type[msgspec.Struct],
-    ) -> dict[str, object] | None:
-        """Return the values of a struct's fields; None if one is missing or invalid."""
+    def read_struct(self, node: Node, struct: type[StructT]) -> StructT | None:
+        """Return a mapping as a struct; None if it has an error."""
+        entries = self.read_entries(node)
+        self.check_keys(entries, struct)
+        return self.read_fields(node, entries, struct)
+
+    def read_fields(
+        self, node: Node, entries: Mapping[str, Node], struct: type[StructT]
+    ) -> StructT | None:
+        """Return the struct of those entries of a node; None if it has an error."""
         values: dict[str, object] = {}
-        complete = True
         for field in msgspec.structs.fields(struct):
             key = field.encode_name
-            entry = entries.get(key)
-            try:
-                if entry is not None:
-                    here = (*path, key)
-                    values[field.name] = self._read(
-                        entry.node, here, entry.line, field.type
-                    )
-                elif field.required:
-                    what = describe_type(field.type)
-                    self.add_problem(
-                        line, (*path, key), "the key is missing", f"give {what}"
-                    )
-                    complete = False
-            except MismatchError:
-                complete = False
-        return values if complete else None
+            if (entry := entries.get(key)) is not None:
+                values[field.name] = self._read(entry, field.type)
+            elif field.required:
+                missing = Node(path=(*node.path, key), line=node.line)
+                what = f"give {describe_type(field.type)}"
+                self.add_problem(missing, "the key is missing", what)
+                values[field.name] = UNSET
+        return self._build(node, struct, values)
 
-    def read_struct(
-        self, node: YamlNode, path: KeyPath, line: int, struct: type[StructT]
+    def _build(
+        self, node: Node, struct: type[StructT], values: Mapping[str, object]
     ) -> StructT | None:
-        """Return a mapping as a struct; None if it has an error."""
-        entries = self.read_entries(node, path, line)
-        self.check_keys(entries, path, struct)
-        values = self.read_values(entries, path, line, struct)
-        return None if values is None else self.build_struct(line, path, struct, values)
-
-    def build_struct(
-        self,
-        line: int,
-        path: KeyPath,
-        struct: type[StructT],
-        values: Mapping[str, object],
-    ) -> StructT | None:
-        """Return the struct; None if it refuses the combination of values."""
+        if UNSET in values.values():
+            return None
         try:
             return struct(**values)
         except (ImagenError, ValueError, TypeError) as error:
-            self.add_error(line, path, error)
+            self.add_error(node, error)
             return None
 
-    def _read(self, node: YamlNode, path: KeyPath, line: int, kind: object) -> object:
+    def _read(self, node: Node, kind: object) -> object:
+        """Return the value of a type; UNSET if it has an error, which is added."""
         bare, value = _strip_annotations(kind), node.value
+        origin, parts = get_origin(bare) or bare, get_args(bare)
         if value is None and _accepts_null(kind):
             return None
-        if isinstance(bare, type) and issubclass(bare, msgspec.Struct | Path):
-            if issubclass(bare, Path) or bare is Size:
-                return self._parse_text(value, path, line, kind)
-            made = self._read_struct_or_value(node, path, line, bare)
-            if made is None:
-                raise MismatchError
-            return made
-        origin = _find_origin(kind)
-        parts = get_args(bare)
-        if origin in _MAPPINGS:
+        if bare is Size or bare is Path:
+            return self._parse_text(
+                node, kind, Size.parse if bare is Size else self._expand
+            )
+        if isinstance(bare, type) and issubclass(bare, msgspec.Struct):
+            made = self._read_struct_or_value(node, bare)
+            return UNSET if made is None else made
+        plain = node.to_builtins()
+        if origin in _MAPPINGS and isinstance(value, Mapping | None):
             inner = parts[1] if parts else object
-            read = {
-                key: self._read(entry.node, (*path, key), entry.line, inner)
-                for key, entry in self._read_mapping(node, path, line)
+            plain = {
+                key: self._read(each, inner) for key, each in (value or {}).items()
             }
-            return self._convert(read, path, line, kind)
+            if UNSET in plain.values():
+                return UNSET
         one_kind = origin is not tuple or parts[1:] == (...,)
         if origin in _LISTS and isinstance(value, tuple) and parts and one_kind:
-            items = [
-                self._read(item, (*path, place), item.line, parts[0])
-                for place, item in enumerate(value)
-            ]
-            return self._convert(items, path, line, kind)
-        return self._convert(node.to_builtins(), path, line, kind)
+            plain = [self._read(item, parts[0]) for item in value]
+            if UNSET in plain:
+                return UNSET
+        return self._convert(node, plain, kind)
 
-    def _read_struct_or_value(
-        self, node: YamlNode, path: KeyPath, line: int, kind: type[StructT]
-    ) -> StructT | None:
+    def _read_struct_or_value(self, node: Node, kind: type[StructT]) -> StructT | None:
         """Read a mapping, or the value of the field that is marked `alone`."""
         alone = _find_short_form(kind)
         if alone is None or isinstance(node.value, Mapping | tuple):
-            return self.read_struct(node, path, line, kind)
-        value = self._read(node, path, line, alone.type)
-        return self.build_struct(line, path, kind, {alone.name: value})
-
-    def _read_mapping(
-        self, node: YamlNode, path: KeyPath, line: int
-    ) -> Iterator[tuple[str, Entry]]:
-        if node.value is not None and not isinstance(node.value, Mapping):
-            self._add_mismatch(line, path, "a mapping", node.value)
-            raise MismatchError
-        yield from self.read_entries(node, path, line).items()
+            return self.read_struct(node, kind)
+        return self._build(node, kind, {alone.name: self._read(node, alone.type)})
 
     def _parse_text(
-        self, value: object, path: KeyPath, line: int, kind: object
+        self, node: Node, kind: object, parse: Callable[[str], object]
     ) -> object:
-        if isinstance(value, str):
-            try:
-                return (
-                    Size.parse(value)
-                    if _strip_annotations(kind) is Size
-                    else self._expand(value)
-                )
-            except InvalidRequest as error:
-                suggestion = _lower_first(error.hint.rstrip("."))
-                self._add_mismatch(line, path, describe_type(kind), value, suggestion)
-                raise MismatchError from error
-            except Misconfigured as error:
-                self.add_error(line, path, error)
-                raise MismatchError from error
-        self._add_mismatch(line, path, describe_type(kind), value)
-        raise MismatchError
+        if not isinstance(node.value, str):
+            return self._add_mismatch(node, describe_type(kind))
+        try:
+            return parse(node.value)
+        except InvalidRequest as error:
+            return self._add_mismatch(node, describe_type(kind), _get_hint(error))
+        except Misconfigured as error:
+            self.add_error(node, error)
+            return UNSET
 
-    def _convert(self, value: object, path: KeyPath, line: int, kind: object) -> object:
+    def _convert(self, node: Node, value: object, kind: object) -> object:
         try:
             made: object = msgspec.convert(value, kind, dec_hook=_accept_instance)
-        except (msgspec.ValidationError, ValueError, TypeError, OverflowError) as error:
-            self._add_mismatch(
-                line, path, describe_type(kind), value, _suggest_fix(value, kind)
+        except (msgspec.ValidationError, ValueError, TypeError, OverflowError):
+            return self._add_mismatch(
+                node, describe_type(kind), _suggest_fix(value, kind)
             )
-            raise MismatchError from error
         if isinstance(made, float) and not math.isfinite(made):
-            self._add_mismatch(line, path, describe_type(kind), value)
-            raise MismatchError
+            return self._add_mismatch(node, describe_type(kind))
+        try:
+            for meta in _find_metas(kind):
+                if callable(check := (meta.extra or {}).get("check")):
+                    check(made)
+        except (ImagenError, ValueError) as error:
+            self.add_error(node, error)
+            return UNSET
         return made
 
-    def _add_mismatch(
-        self, line: int, path: KeyPath, what: str, value: object, suggestion: str = ""
-    ) -> None:
-        self.add_problem(
-            line, path, f"expected {what}, got {display_value(value)}", suggestion
-        )
+    def _add_mismatch(self, node: Node, what: str, suggestion: str = "") -> UnsetType:
+        got = display_value(node.value)
+        self.add_problem(node, f"expected {what}, got {got}", suggestion)
+        return UNSET
 
 
 _MAPPINGS: tuple[object, ...] = (dict, Mapping)
@@ -429,6 +376,7 @@ def _accept_instance(kind: type, value: object) -> object:
     raise TypeError
 
 
-def _lower_first(text: str) -> str:
-    """Return a sentence as it is written in brackets; an acronym keeps its case."""
-    return text[:1].lower() + text[1:] if text[1:2].islower() else text
+def _get_hint(error: Exception) -> str:
+    """Return the hint as it is written in brackets; an acronym keeps its case."""
+    hint = error.hint.rstrip(".") if isinstance(error, ImagenError) else ""
+    return hint[:1].lower() + hint[1:] if hint[1:2].islower() else hint

@@ -2,9 +2,8 @@
 
 import re
 from collections.abc import Iterator, Mapping
-from typing import TypeAlias
 
-from imagen.settings.tree import ConfigProblem, Document, KeyPath, YamlNode
+from imagen.settings.tree import ConfigProblem, Document, KeyPath, Node
 
 HIDDEN = "(hidden)"
 LONGEST_SHOWN = 60
@@ -42,22 +41,18 @@ _SECRET_TEXT = re.compile(
 _VARIABLE = re.compile(r"[A-Za-z_][A-Za-z0-9_]*", re.ASCII)
 _SHORTEST_TOKEN = 20
 
-_Found: TypeAlias = tuple[KeyPath, int, str, str]
-
 
 def find_secrets(document: Document) -> dict[KeyPath, ConfigProblem]:
     """Return an error for every place that holds a secret, by its key path."""
     return {
-        path: ConfigProblem(
+        node.path: ConfigProblem(
             file=document.source,
-            line=line,
-            key=format_key_path(path),
+            line=node.line,
+            key=format_key_path(node.path),
             message=message,
             suggestion=suggestion,
         )
-        for path, line, message, suggestion in _find_in_node(
-            document.root, (), document.root.line, env=False
-        )
+        for node, message, suggestion in _find_in_node(document.root, env=False)
     }
 
 
@@ -120,41 +115,28 @@ def display_value(value: object) -> str:
     return "a list" if isinstance(value, (list, tuple)) else str(value)
 
 
-def _find_in_node(
-    node: YamlNode, path: KeyPath, line: int, *, env: bool
-) -> Iterator[_Found]:
+def _find_in_node(node: Node, *, env: bool) -> Iterator[tuple[Node, str, str]]:
     if isinstance(node.value, tuple):
-        for place, item in enumerate(node.value):
-            yield from _find_in_node(item, (*path, place), item.line, env=env)
+        for item in node.value:
+            yield from _find_in_node(item, env=env)
     elif isinstance(node.value, Mapping):
         for key, entry in node.value.items():
-            here = (*path, key)
             if is_secret(key):
-                yield here, entry.line, "the key is a secret", _MOVE
-            elif (
-                not env
-                and is_named_like_secret(key)
-                and not _is_named_block(path, entry.node)
-            ):
-                yield (
-                    here,
-                    entry.line,
-                    "the config must not contain secrets",
-                    _suggest_variable(key),
-                )
+                yield entry, "the key is a secret", _MOVE
+            elif not env and is_named_like_secret(key) and not _is_named_block(entry):
+                what = "the config must not contain secrets"
+                yield entry, what, _suggest_variable(key)
             else:
-                inside = env or is_named_like_variable(key)
-                yield from _find_in_node(entry.node, here, entry.line, env=inside)
+                yield from _find_in_node(entry, env=env or is_named_like_variable(key))
     elif env and node.value is not None:
         if not (isinstance(node.value, str) and is_variable(node.value)):
             yield (
-                path,
-                line,
+                node,
                 "expected the name of an environment variable",
                 "write the name alone, without its value and without $",
             )
     elif isinstance(node.value, str) and is_secret(node.value):
-        yield path, line, "the value looks like a secret", _MOVE
+        yield node, "the value looks like a secret", _MOVE
 
 
 _MOVE = (
@@ -173,9 +155,9 @@ def _suggest_variable(key: str) -> str:
     return f"put it in an environment variable, and write `{name}_env: VARIABLE`"
 
 
-def _is_named_block(path: KeyPath, node: YamlNode) -> bool:
+def _is_named_block(node: Node) -> bool:
     """Return whether a key is the name of a backend or style, such as `key-visual`."""
-    return path in _NAMED_BLOCKS and isinstance(node.value, Mapping)
+    return node.path[:-1] in _NAMED_BLOCKS and isinstance(node.value, Mapping)
 
 
 _NAMED_BLOCKS: set[KeyPath] = {("backends",), ("styles",), ("budget", "backends")}

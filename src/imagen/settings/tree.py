@@ -1,4 +1,4 @@
-"""A parsed config file: plain values, each with its line number."""
+"""A parsed config file: plain values, each with its key path and line number."""
 
 from collections.abc import Mapping
 from typing import TypeAlias
@@ -11,31 +11,30 @@ KeyPath: TypeAlias = tuple[str | int, ...]
 """The keys and list indices that lead from the top level to a value."""
 
 
-class YamlNode(msgspec.Struct, frozen=True, kw_only=True):
+class Node(msgspec.Struct, frozen=True, kw_only=True):
     """A value: a scalar, a list, or a mapping.
 
     Attributes:
-        line: The line that it begins in, from 1.
+        path: Where it is in the file.
+        line: The line of its key, from 1; without a key, the line that it begins in.
         value: The scalar, the items or the entries.
     """
 
-    line: int
-    value: "Scalar | tuple[YamlNode, ...] | Mapping[str, Entry]"
+    path: KeyPath = ()
+    line: int = 1
+    value: "Scalar | tuple[Node, ...] | Mapping[str, Node]" = None
+
+    def get(self, key: str) -> "Node | None":
+        """Return an entry of a mapping; None if there is none, or no mapping."""
+        return self.value.get(key) if isinstance(self.value, Mapping) else None
 
     def to_builtins(self) -> object:
         """Return the value without its lines."""
         if isinstance(self.value, tuple):
             return [item.to_builtins() for item in self.value]
         if isinstance(self.value, Mapping):
-            return {key: entry.node.to_builtins() for key, entry in self.value.items()}
+            return {key: entry.to_builtins() for key, entry in self.value.items()}
         return self.value
-
-
-class Entry(msgspec.Struct, frozen=True, kw_only=True):
-    """A key's value in a mapping, and the line of the key."""
-
-    line: int
-    node: YamlNode
 
 
 class ConfigProblem(msgspec.Struct, frozen=True, kw_only=True):
@@ -52,7 +51,7 @@ class ConfigProblem(msgspec.Struct, frozen=True, kw_only=True):
 
     file: str
     line: int
-    key: str
+    key: str = ""
     message: str
     suggestion: str = ""
 
@@ -63,14 +62,8 @@ class ConfigProblem(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Document(msgspec.Struct, frozen=True, kw_only=True):
-    """A whole file.
+    """A whole file: its path, its content, and the errors in its YAML."""
 
-    Attributes:
-        source: The path of the file, as the user gave it.
-        root: The content.
-        problems: The errors in its YAML.
-    """
-
-    source: str = ""
-    root: YamlNode = YamlNode(line=1, value=None)
+    source: str
+    root: Node = Node()
     problems: tuple[ConfigProblem, ...] = ()

@@ -222,8 +222,8 @@ def test_finds_everything_that_is_wrong_at_once(problems_of: Wrong) -> None:
     assert [(each.line, each.key) for each in problems] == [
         (1, "default_backend"),
         (2, "foo"),
-        (3, "output.sidecar"),
         (3, "output.naming"),
+        (3, "output.sidecar"),
         (5, "backends.a.timeout"),
         (5, "backends.a.adapter"),
         (6, "backends.b.x"),
