@@ -142,15 +142,9 @@ class BackendBlock(msgspec.Struct, frozen=True, kw_only=True):
 
     def to_instance(self, name: str) -> Instance:
         """Return the instance with that name."""
-        return Instance(
-            name=name,
-            adapter=self.adapter,
-            size=self.size,
-            steps=self.steps,
-            timeout=self.timeout,
-            concurrency=self.concurrency,
-            price=None if self.price is None else self.price.to_price(),
-        )
+        keys = msgspec.structs.asdict(self)
+        keys["price"] = None if self.price is None else self.price.to_price()
+        return Instance(name=name, **keys)
 
 
 class StyleBlock(msgspec.Struct, frozen=True, kw_only=True):
@@ -187,25 +181,17 @@ class StyleBlock(msgspec.Struct, frozen=True, kw_only=True):
             extra={"check": validate_seed},
         ),
     ] = 0
-    set: Annotated[
+    options: Annotated[
         Mapping[str, object],
         Meta(
             description="Backend-specific parameters, as with --set.",
             examples=[{"guidance": 3.5}],
         ),
-    ] = {}
+    ] = msgspec.field(default_factory=dict[str, object], name="set")
 
     def to_style(self, name: str) -> Style:
         """Return the style with that name."""
-        return Style(
-            name=name,
-            prompt=self.prompt,
-            negative=self.negative,
-            size=self.size,
-            steps=self.steps,
-            seed=self.seed,
-            options=self.set,
-        )
+        return Style(name=name, **msgspec.structs.asdict(self))
 
 
 class HistorySettings(msgspec.Struct, frozen=True, kw_only=True):
@@ -308,14 +294,6 @@ class ServeSettings(msgspec.Struct, frozen=True, kw_only=True):
 class ConfigFile(msgspec.Struct, frozen=True, kw_only=True):
     """The keys at the top level of the file."""
 
-    owner_user_id: Annotated[
-        UserId,
-        Meta(
-            description="Your user id on Supabase (auth.users), which owns the copies."
-            " Leave it out to keep no copies.",
-            examples=[""],
-        ),
-    ] = ""
     default_backend: Annotated[
         str | None,
         Meta(
@@ -325,6 +303,14 @@ class ConfigFile(msgspec.Struct, frozen=True, kw_only=True):
             extra={"shape": "the name of a backend"},
         ),
     ] = None
+    owner_user_id: Annotated[
+        UserId,
+        Meta(
+            description="Your user id on Supabase (auth.users), which owns the copies."
+            " Leave it out to keep no copies.",
+            examples=[""],
+        ),
+    ] = ""
     output: Annotated[
         OutputSettings,
         Meta(description="Folder and names of images, sidecars, copies."),

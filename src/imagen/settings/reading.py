@@ -122,23 +122,27 @@ class Reader:
 
     def _read(self, node: Node, kind: object) -> object:
         """Return the value of a type; UNSET if it has an error, which is added."""
-        bare, value = _strip_annotations(kind), node.value
-        origin, parts = get_origin(bare) or bare, get_args(bare)
-        if value is None and _accepts_null(kind):
+        bare, nullable = _unwrap(kind)
+        value, origin, parts = node.value, get_origin(bare) or bare, get_args(bare)
+        if value is None and nullable:
             return None
-        if bare is Size or bare is Path:
-            return self._parse_text(
-                node, kind, Size.parse if bare is Size else self._expand
-            )
+        if bare is Size:
+            return self._parse_text(node, kind, Size.parse)
+        if bare is Path:
+            return self._parse_text(node, kind, self._expand)
         if isinstance(bare, type) and issubclass(bare, msgspec.Struct):
-            made = self._read_struct_or_value(node, bare)
+            short = _find_short_form(bare)
+            if short is None or isinstance(value, Mapping | tuple):
+                made = self.read_struct(node, bare)
+            else:
+                alone = {short.name: self._read(node, short.type)}
+                made = self._build(node, bare, alone)
             return UNSET if made is None else made
         plain = node.to_builtins()
         if origin in _MAPPINGS and isinstance(value, Mapping | None):
             inner = parts[1] if parts else object
-            plain = {
-                key: self._read(each, inner) for key, each in (value or {}).items()
-            }
+            entries = (value or {}).items()
+            plain = {key: self._read(each, inner) for key, each in entries}
             if UNSET in plain.values():
                 return UNSET
         one_kind = origin is not tuple or parts[1:] == (...,)
@@ -147,13 +151,6 @@ class Reader:
             if UNSET in plain:
                 return UNSET
         return self._convert(node, plain, kind)
-
-    def _read_struct_or_value(self, node: Node, kind: type[StructT]) -> StructT | None:
-        """Read a mapping, or the value of the field that is marked `alone`."""
-        alone = _find_short_form(kind)
-        if alone is None or isinstance(node.value, Mapping | tuple):
-            return self.read_struct(node, kind)
-        return self._build(node, kind, {alone.name: self._read(node, alone.type)})
 
     def _parse_text(
         self, node: Node, kind: object, parse: Callable[[str], object]
@@ -212,43 +209,37 @@ def describe_type(kind: object) -> str:
     `shape` in `Meta.extra` replaces the description of the type. A regular expression
     is never shown: without a `shape`, the example of the field is used.
     """
-    bare, metas = _strip_annotations(kind), _find_metas(kind)
-    example = _find_example(kind)
-    if get_origin(bare) is Literal:
-        what = "one of " + ", ".join(map(str, get_args(bare)))
-    elif isinstance(bare, type) and issubclass(bare, Enum):
-        what = "one of " + ", ".join(str(member.value) for member in bare)
+    bare, _ = _unwrap(kind)
+    metas, (_, example) = _find_metas(kind), describe_field(kind)
+    if choices := _list_choices(bare):
+        what = "one of " + ", ".join(choices)
+    elif get_origin(bare) in _UNIONS:
+        parts = [part for part in get_args(bare) if part is not type(None)]
+        what = " or ".join(map(describe_type, parts))
+        # Each part is described with its own limits; the rest are those of all.
+        metas = metas[sum(len(_find_metas(part)) for part in parts) :]
     else:
-        plain = _find_origin(kind)
-        what = next(
-            (words for known, words in _WORDS.items() if plain is known), ""
-        ) or (
-            "a mapping" if plain in _MAPPINGS else "a list" if plain in _LISTS else ""
-        )
-        if not what and plain in _UNIONS:
-            parts = [part for part in get_args(bare) if part is not type(None)]
-            what = " or ".join(map(describe_type, parts))
-            # Each part is described with its own limits; the rest are those of all.
-            metas = metas[sum(len(_find_metas(part)) for part in parts) :]
-        what = what or "a value of another type"
+        what = _WORDS.get(get_origin(bare) or bare, "a value of another type")
     for meta in metas:
         extra = meta.extra or {}
         if "shape" in extra:
             return f"{extra['shape']}"
-        if meta.pattern is not None and example:
-            return f"{'a URL' if _find_scheme(example) else what} such as {example}"
+        if meta.pattern is not None and isinstance(example, str):
+            return f"{'a URL' if '://' in example else what} such as {example}"
         what += f" of {extra['unit']}" if "unit" in extra else ""
         what += _describe_limits(meta)
     return what
 
 
-_WORDS = {
+_WORDS: dict[object, str] = {
     str: "text",
     int: "a whole number",
     float: "a number",
     bool: "true or false",
     Path: "a path",
     Size: "a size such as 1536x768",
+    **dict.fromkeys(_MAPPINGS, "a mapping"),
+    **dict.fromkeys(_LISTS, "a list"),
 }
 
 
@@ -268,12 +259,8 @@ def _describe_limits(meta: msgspec.Meta) -> str:
         )
         if limit is not None
     ]
-    if meta.min_length:
-        limits.append(
-            "that is not empty"
-            if meta.min_length == 1
-            else f"of at least {meta.min_length}"
-        )
+    if least := meta.min_length:
+        limits.append("that is not empty" if least == 1 else f"of at least {least}")
     if meta.max_length is not None:
         limits.append(f"of at most {meta.max_length}")
     return "".join(f" {words}" for words in limits)
@@ -281,37 +268,35 @@ def _describe_limits(meta: msgspec.Meta) -> str:
 
 def _suggest_fix(value: object, kind: object) -> str:
     """Return what to change about a value of another type; "" if nothing is known."""
-    bare = _strip_annotations(kind)
-    if bare is str and isinstance(value, (bool, int, float)):
-        return "put it in quotes"
-    scheme = _find_scheme(_find_example(kind))
-    if bare is str and scheme and isinstance(value, str) and "://" not in value:
-        return f"begin it with {scheme}"
-    if isinstance(bare, type) and issubclass(bare, Enum):
-        options = [str(member.value) for member in bare]
-    else:
-        options = [str(each) for each in get_args(bare)]
-    if get_origin(bare) is Literal or (options and isinstance(bare, type)):
-        near = suggest_name(str(value), options)
-        return f"did you mean {near}?" if near else ""
+    bare, _ = _unwrap(kind)
     _, example = describe_field(kind)
     shown = str(example) if isinstance(example, str | int | float) else ""
+    if bare is str and isinstance(value, (bool, int, float)):
+        return "put it in quotes"
+    scheme, separator, _ = shown.partition("://")
+    if bare is str and separator and isinstance(value, str) and "://" not in value:
+        return f"begin it with {scheme}://"
+    if choices := _list_choices(bare):
+        near = suggest_name(str(value), choices)
+        return f"did you mean {near}?" if near else ""
     return f"for example {shown}" if shown and shown not in describe_type(kind) else ""
 
 
-def _strip_annotations(kind: object) -> object:
-    """Return a type without its annotations and without None."""
+def _unwrap(kind: object) -> tuple[object, bool]:
+    """Return a type without its annotations and None, and whether it has None."""
     while get_origin(kind) is Annotated:
         kind = get_args(kind)[0]
-    if get_origin(kind) in _UNIONS:
-        others = [part for part in get_args(kind) if part is not type(None)]
-        return _strip_annotations(others[0]) if len(others) == 1 else kind
-    return kind
+    if get_origin(kind) not in _UNIONS:
+        return kind, kind is object
+    parts = get_args(kind)
+    others = [part for part in parts if part is not type(None)]
+    return _unwrap(others[0])[0] if len(others) == 1 else kind, type(None) in parts
 
 
-def _find_origin(kind: object) -> object:
-    bare = _strip_annotations(kind)
-    return get_origin(bare) or bare
+def _list_choices(bare: object) -> list[str]:
+    if isinstance(bare, type) and issubclass(bare, Enum):
+        return [str(member.value) for member in bare]
+    return [str(each) for each in get_args(bare)] if get_origin(bare) is Literal else []
 
 
 def _find_metas(kind: object) -> list[msgspec.Meta]:
@@ -333,41 +318,12 @@ def describe_field(kind: object) -> tuple[str, object]:
     return description, example
 
 
-def _find_example(kind: object) -> str:
-    _, example = describe_field(kind)
-    return example if isinstance(example, str) else ""
-
-
-def _find_scheme(example: str) -> str:
-    scheme, separator, _ = example.partition("://")
-    return scheme + separator if separator else ""
-
-
-def get_default(field: FieldInfo) -> object:
-    """Return the default of a field; None if the field is required."""
-    if not isinstance(field.default_factory, type(msgspec.NODEFAULT)):
-        return field.default_factory()
-    if isinstance(field.default, type(msgspec.NODEFAULT)):
-        return None
-    return field.default
-
-
 def _find_short_form(struct: type[msgspec.Struct]) -> FieldInfo | None:
     """Return the field that a value without a key belongs to."""
     for field in msgspec.structs.fields(struct):
-        if any(
-            meta.extra and "alone" in meta.extra for meta in _find_metas(field.type)
-        ):
+        if any("alone" in (meta.extra or {}) for meta in _find_metas(field.type)):
             return field
     return None
-
-
-def _accepts_null(kind: object) -> bool:
-    while get_origin(kind) is Annotated:
-        kind = get_args(kind)[0]
-    if get_origin(kind) in _UNIONS:
-        return type(None) in get_args(kind)
-    return kind is type(None) or kind is object
 
 
 def _accept_instance(kind: type, value: object) -> object:

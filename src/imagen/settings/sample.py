@@ -23,7 +23,7 @@ from imagen.settings.model import (
     StyleBlock,
 )
 from imagen.settings.money import BudgetSettings
-from imagen.settings.reading import describe_field, get_default
+from imagen.settings.reading import describe_field
 from imagen.settings.styles import SAMPLE_STYLES
 
 WIDTH = 80
@@ -40,30 +40,34 @@ _HEAD = """\
 
 def sample_config(adapters: Mapping[str, Adapter[Any]]) -> str:
     """Return a config with every key, its description and its default."""
-    top = {field.encode_name: field for field in msgspec.structs.fields(ConfigFile)}
-    names = sorted(adapters, key=lambda name: (name != MOCK, name))
-    lines = [
-        *_HEAD.splitlines(),
-        "",
-        *_format_key(top["default_backend"], indent=0),
-        *_format_key(top["owner_user_id"], indent=0),
-        "",
-        *_format_section(top["output"], OutputSettings),
-        "",
-        *_format_section(top["budget"], BudgetSettings),
-        "",
-        *_format_section(top["history"], HistorySettings),
-        "",
-        *_format_section(top["serve"], ServeSettings),
-        "",
-        *_format_section(top["backends"]),
-    ]
-    for place, name in enumerate(names):
-        lines += _format_backend(name, adapters[name], complete=place == 0)
-    lines += ["", *_format_section(top["styles"])]
-    for place, style in enumerate(SAMPLE_STYLES):
-        lines += _format_style(style, complete=place == 0)
+    lines = [*_HEAD.splitlines(), ""]
+    for field in msgspec.structs.fields(ConfigFile):
+        keys = _SECTIONS.get(field.encode_name)
+        if keys is None:
+            lines += _format_key(field, indent=0)
+            continue
+        description, _ = describe_field(field.type)
+        lines += ["", *_add_comment(f"{field.encode_name}:", description, indent=0)]
+        for key in keys:
+            lines += _format_key(key, indent=2)
+        if field.encode_name == "backends":
+            names = sorted(adapters, key=lambda name: (name != MOCK, name))
+            for name in names:
+                complete = name == names[0]
+                lines += _format_backend(name, adapters[name], complete=complete)
+    for style in SAMPLE_STYLES:
+        lines += _format_style(style, complete=style is SAMPLE_STYLES[0])
     return "\n".join(lines) + "\n"
+
+
+_SECTIONS: dict[str, tuple[FieldInfo, ...]] = {
+    "output": msgspec.structs.fields(OutputSettings),
+    "budget": msgspec.structs.fields(BudgetSettings),
+    "history": msgspec.structs.fields(HistorySettings),
+    "serve": msgspec.structs.fields(ServeSettings),
+    "backends": (),
+    "styles": (),
+}
 
 
 def _format_backend(name: str, adapter: Adapter[Any], *, complete: bool) -> list[str]:
@@ -83,31 +87,12 @@ def _format_backend(name: str, adapter: Adapter[Any], *, complete: bool) -> list
 
 
 def _format_style(style: Style, *, complete: bool) -> list[str]:
-    given = {
-        "prompt": style.prompt,
-        "negative": style.negative,
-        "size": style.size,
-        "steps": style.steps,
-        "seed": style.seed,
-        "set": style.options,
-    }
     lines = [f"  {_to_yaml(style.name)}:"]
     for field in msgspec.structs.fields(StyleBlock):
-        if given[field.encode_name]:
-            value = given[field.encode_name]
+        if value := getattr(style, field.name):
             lines += _format_key(field, indent=4, value=value, comment=complete)
         elif complete:
             lines += _format_key(field, indent=4)
-    return lines
-
-
-def _format_section(
-    section: FieldInfo, keys: type[msgspec.Struct] | None = None
-) -> list[str]:
-    description, _ = describe_field(section.type)
-    lines = _add_comment(f"{section.encode_name}:", description, indent=0)
-    for field in () if keys is None else msgspec.structs.fields(keys):
-        lines += _format_key(field, indent=2)
     return lines
 
 
@@ -119,7 +104,9 @@ def _format_key(
     description = description if comment else ""
     live = value is not None or field.required
     if value is None:
-        default = get_default(field)
+        default: object = None if field.required else field.default
+        if default is msgspec.NODEFAULT:
+            default = field.default_factory()
         empty = default in (None, "", {}, [], (), Path())
         value = default if example is None or not empty else example
     margin = " " * indent + ("" if live else "# ")

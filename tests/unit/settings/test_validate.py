@@ -25,7 +25,7 @@ STYLE = "styles:\n  s:\n    "
     ("text", "line", "key", "said"),
     [
         ("[1]", 1, "", "expected a mapping, got a list"),
-        ("dir: x", 1, "dir", "unknown key (use one of owner_user_id, default_backend"),
+        ("dir: x", 1, "dir", "unknown key (use one of default_backend, owner_user_id"),
         ("owner_user_id: me", 1, "owner_user_id", "expected a UUID, got 'me'"),
         (
             "output: {cloud_sync: yes}",
