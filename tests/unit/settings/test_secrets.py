@@ -29,7 +29,6 @@ CANARIES = [
 ]
 
 
-@pytest.mark.parametrize("canary", CANARIES)
 @pytest.mark.parametrize(
     "where",
     [
@@ -53,13 +52,14 @@ CANARIES = [
         "styles: {{s: {{a: !tag {}}}}}",
     ],
 )
-def test_a_secret_is_refused_wherever_it_stands_and_never_said(
-    problems_of: Wrong, where: str, canary: str
+def test_a_secret_is_refused_everywhere_and_never_printed(
+    problems_of: Wrong, where: str
 ) -> None:
-    problems = problems_of(where.format(f'"{canary}"'))
+    for canary in CANARIES:
+        problems = problems_of(where.format(f'"{canary}"'))
 
-    assert problems
-    assert "canary" not in repr(problems).lower()
+        assert problems, canary
+        assert "canary" not in repr(problems).lower()
 
 
 @pytest.mark.parametrize(

@@ -3,6 +3,7 @@
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from tests.nightly import NIGHTLY
 from tests.unit.domain.notes import NOTE, described, noted
 from tests.unit.domain.pictures import (
     FILES,
@@ -46,9 +47,9 @@ def assert_survived(content: bytes) -> None:
         assert not read_embedded_metadata(bare).texts
 
 
-@given(st.sampled_from(sorted({**FILES, **SIGNED})), st.data())
+@given(st.sampled_from(sorted(FILES | SIGNED)), st.data())
 def test_any_damage_is_survived(name: str, data: st.DataObject) -> None:
-    content = described({**FILES, **SIGNED}[name])
+    content = described((FILES | SIGNED)[name])
     for bit in data.draw(st.lists(st.integers(0, len(content) * 8 - 1), max_size=4)):
         content = flipped(content, bit)
 
@@ -56,10 +57,10 @@ def test_any_damage_is_survived(name: str, data: st.DataObject) -> None:
 
 
 @pytest.mark.parametrize("name", ["jpeg", "webp lossy", "webp animated"])
-def test_every_flipped_bit_is_survived(name: str) -> None:
+def test_flipped_bits_are_survived(name: str) -> None:
     content = described(FILES[name], noted(prompt="c", prompt_sent="c", negative=""))
 
-    for bit in range(0, len(content) * 8, 3):
+    for bit in range(0, len(content) * 8, 3 if NIGHTLY else 29):
         assert_survived(flipped(content, bit))
 
 

@@ -64,16 +64,16 @@ def test_the_colour_profile_stays(name: str) -> None:
 
 
 @pytest.mark.parametrize("kind", ["PNG", "JPEG", "WEBP"])
-@pytest.mark.parametrize("turned", range(10))
-def test_how_the_picture_is_turned_stays(kind: str, turned: int) -> None:
-    exif = Image.Exif()
-    exif[0x0112] = turned
-    exif[0x010F] = "Chalk"
-    content = encoded(picture(), kind, exif=exif)
+def test_how_the_picture_is_turned_stays(kind: str) -> None:
+    for turned in range(10):
+        exif = Image.Exif()
+        exif[0x0112] = turned
+        exif[0x010F] = "Chalk"
+        content = encoded(picture(), kind, exif=exif)
 
-    left = opened(strip_metadata(content)).getexif()
+        left = opened(strip_metadata(content)).getexif()
 
-    assert dict(left) == ({0x0112: turned} if 2 <= turned <= 8 else {})
+        assert dict(left) == ({0x0112: turned} if 2 <= turned <= 8 else {})
 
 
 def test_words_between_the_parts_of_a_frame_go_as_well() -> None:

@@ -1,8 +1,9 @@
 """Notes that hold anything: whatever is read of them can be written again."""
 
 import msgspec
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
+from tests.nightly import examples
 from tests.unit.domain.written import FOOOCUS, GRAPH, INVOKEAI, MFLUX, NOVELAI, png
 
 from imagen.domain.metadata.embedded import EmbeddedMetadata
@@ -27,13 +28,14 @@ KEYS = sorted(
 SAID = st.dictionaries(st.sampled_from(KEYS), WILD, max_size=12)
 
 
+@settings(max_examples=examples(25, nightly=100))
 @given(
     st.sampled_from(["imagen", "invokeai_metadata", "sd-metadata", "parameters"])
     | st.sampled_from(["Comment", "prompt", "workflow"]),
     SAID,
     st.sampled_from(["", "NovelAI", "Fooocus v2"]),
 )
-def test_whatever_a_note_holds_can_be_written_again(
+def test_any_note_can_be_written_again(
     key: str, said: dict[str, object], software: str
 ) -> None:
     making = read_embedded_metadata(png(**{key: said, "Software": software}))
@@ -41,13 +43,14 @@ def test_whatever_a_note_holds_can_be_written_again(
     assert_can_be_written(making)
 
 
+@settings(max_examples=examples(25, nightly=100))
 @given(
     st.dictionaries(
         st.sampled_from(["1", "2", "3", "4"]),
         st.fixed_dictionaries({"class_type": st.just("X"), "inputs": SAID}),
     )
 )
-def test_whatever_a_graph_holds_can_be_written_again(graph: dict[str, object]) -> None:
+def test_any_graph_can_be_written_again(graph: dict[str, object]) -> None:
     assert_can_be_written(read_embedded_metadata(png(prompt=graph)))
 
 
