@@ -20,10 +20,6 @@ CallState: TypeAlias = Literal["planned", "sent", "accepted", "received"]
 def classify_failure(error: BaseException, *, sent: bool) -> Fate:
     """Return the certain outcome of a failed call.
 
-    Args:
-        error: The failure.
-        sent: Whether the backend may have received the call.
-
     Returns:
         `free`: the call cost nothing. `over`: it may have cost something and has ended.
         `open`: its state is unknown, or the backend still works on it.
@@ -47,9 +43,6 @@ class OutputTarget(msgspec.Struct, frozen=True, kw_only=True):
 
     Attributes:
         folder: Absolute path; "" for a stream, which does not exist later.
-        destination: File names within the folder.
-        sidecar: Whether to write a sidecar beside each image.
-        metadata: Whether to embed the metadata in each image.
         owner: Owner of the copies in the cloud; "" for no copies.
     """
 
@@ -68,11 +61,8 @@ class Call(msgspec.Struct, frozen=True, kw_only=True):
         created_at: Time of planning, UTC.
         plan: The plan with this call as its only job, without the content of reference
             images.
-        target: Destination of the images.
         image_ids: UUIDv7 of each image of the job.
-        caller: Name of the caller.
         origin: "serve" for a request to the server, "" for a foreground command.
-        may_cost: Whether the call may cost money.
         reserved: Micro-dollars reserved in the budgets; None if the price is unknown.
     """
 
@@ -97,9 +87,7 @@ class Received(msgspec.Struct, frozen=True, kw_only=True):
     """The result of a call, with its time of arrival.
 
     Attributes:
-        generated: The result.
         at: Local time of arrival.
-        latency_ms: Duration of the call.
         observed: Whether one process waited for the whole call; otherwise the backend's
             working time is unknown.
     """
@@ -129,11 +117,7 @@ class CallReceived(msgspec.Struct, frozen=True, kw_only=True, tag=True):
 
 
 class CallLeftOpen(msgspec.Struct, frozen=True, kw_only=True, tag=True):
-    """This process stops working on an unfinished call; `resume` can finish it.
-
-    Attributes:
-        reason: Reason, as a sentence.
-    """
+    """This process stops working on an unfinished call; `resume` can finish it."""
 
     reason: str = msgspec.field(name="trouble")
 
@@ -158,7 +142,6 @@ class OpenCall(msgspec.Struct, frozen=True, kw_only=True):
     """An unfinished call.
 
     Attributes:
-        call: The planned call.
         state: `planned`: certainly not sent; `sent`: in an unknown state; `accepted`:
             the backend has the job; `received`: the images arrived, but are not stored.
         reference: Id of the remote job; "" if unknown.
@@ -182,7 +165,6 @@ class ClaimedCall(msgspec.Struct, frozen=True, kw_only=True):
     """An open call that belongs to this process.
 
     Attributes:
-        open: The call.
         received: The result; None if it has not arrived.
     """
 
@@ -202,11 +184,7 @@ def usage_row(
     """Return the ledger's row for a finished call; None if the call is free.
 
     Args:
-        call: The call.
-        status: Result of the call.
-        cost: Cost of the call.
         latency_ms: Duration; None if the end was not observed.
-        images: Number of images.
         model: Model that was used, as reported by the backend; "" if unknown.
     """
     if not call.may_cost:

@@ -13,7 +13,6 @@ class CloudImage(msgspec.Struct, frozen=True, kw_only=True):
     Attributes:
         owner: Id of the owner, the only one who can read the copy.
         path: Path of the bytes in the bucket: `OWNER/ID-SLUG.EXT`.
-        sidecar: The image's sidecar.
     """
 
     owner: str

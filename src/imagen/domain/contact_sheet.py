@@ -16,11 +16,9 @@ class SheetCell(msgspec.Struct, frozen=True, kw_only=True):
     """One cell of a sheet.
 
     Attributes:
-        label: The combination.
         facts: Settings and cost of the image, or the reason of a failure.
         link: URL of the image file, relative to the sheet; "" for none.
         thumbnail: WebP file; empty for none.
-        size: Size of the thumbnail in pixels.
     """
 
     label: str
@@ -37,7 +35,6 @@ class Sheet(msgspec.Struct, frozen=True, kw_only=True):
         prompt: The prompt before the style was applied.
         made_with: Settings that all images share.
         total: Number of images and total cost.
-        table: Labels of the rows and columns.
         cells: From left to right, from top to bottom.
     """
 
@@ -59,10 +56,7 @@ class CellResult(msgspec.Struct, frozen=True, kw_only=True):
     """The result of one cell, without the bytes of the image.
 
     Attributes:
-        sidecar: Sidecar of the image; None without an image.
         error: Reason why the image was not made, or not stored at its location.
-        location: Location of the image file.
-        thumbnail: None for none.
     """
 
     sidecar: Sidecar | None = None
@@ -94,7 +88,6 @@ def build_sheet(
     """Return the sheet for the results so far.
 
     Args:
-        plan: The sweep.
         results: Results by the number of the cell; other cells were not made.
         links: URLs of the image files, by the number of the cell.
     """

@@ -22,7 +22,6 @@ class Pause(msgspec.Struct, frozen=True, kw_only=True):
     Attributes:
         tries: Number of failed attempts since the last success.
         until: End of the pause, UTC.
-        trouble: Reason of the last failure, as a sentence.
     """
 
     tries: int
@@ -40,7 +39,6 @@ class FailedDelivery(msgspec.Struct, frozen=True, kw_only=True):
 
     Attributes:
         id: Id of the usage row or the image.
-        trouble: Reason, as a sentence.
     """
 
     id: str
@@ -52,8 +50,6 @@ class DeliveryStatus(msgspec.Struct, frozen=True, kw_only=True):
 
     Attributes:
         pending: Number of pending items.
-        failed: The items that failed permanently.
-        pause: The pause in force; None for none.
     """
 
     pending: int

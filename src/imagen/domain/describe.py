@@ -32,18 +32,9 @@ def build_sidecar(
     """Return the sidecar of one image, still without `bytes` and `sha256`.
 
     Args:
-        image_id: Id of the image.
-        created_at: Time when the image arrived.
-        plan: The plan of the request.
-        job: The call that made the image.
-        generated: The result of the call.
-        image: The image within the result.
         facts: Type and size of the file after all conversions.
         cost: The image's share of the call's cost.
-        latency_ms: Duration of the call.
-        caller: Name of the caller.
         usage_id: Id of the call's usage row; None if it has none.
-        version: Version of imagen.
         notes: Changes made to the image before it was stored.
     """
     request = plan.request

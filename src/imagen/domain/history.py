@@ -11,7 +11,6 @@ class Position(msgspec.Struct, frozen=True, order=True):
     """A position in the sort order of the history; an image need not exist there.
 
     Attributes:
-        made: Time when the image was made.
         image_id: Id of the image, for images of the same time.
     """
 

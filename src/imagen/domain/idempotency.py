@@ -13,8 +13,6 @@ class RequestKey(msgspec.Struct, frozen=True, kw_only=True):
 
     Attributes:
         caller: Name of the caller. Different callers may use the same key.
-        key: Any text.
-        fingerprint: Hash of the request's content.
     """
 
     caller: str
@@ -26,8 +24,6 @@ class RecordedCall(msgspec.Struct, frozen=True, kw_only=True):
     """The current state of a call that was made for a request.
 
     Attributes:
-        id: Id in the journal and the ledger.
-        image_ids: Ids of the planned images.
         open: Whether the journal has the call.
         live: Whether a running process works on the call.
         billed: Whether the ledger has the call.
@@ -44,8 +40,6 @@ class StoredAnswer(msgspec.Struct, frozen=True, kw_only=True):
     """The response to a finished request.
 
     Attributes:
-        image_ids: Ids of the images, in order.
-        warnings: Warnings sent with the images.
         status: HTTP status of a response without images.
         problem: JSON body of a response without images.
     """
@@ -69,21 +63,13 @@ class KeyConflict(msgspec.Struct, frozen=True, tag=True):
 
 
 class KeyInterrupted(msgspec.Struct, frozen=True, tag=True):
-    """The process that worked on the request ended, or abandoned it.
-
-    Attributes:
-        calls: The calls that were recorded for the request.
-    """
+    """The process that worked on the request ended, or abandoned it."""
 
     calls: tuple[RecordedCall, ...]
 
 
 class KeyAnswered(msgspec.Struct, frozen=True, tag=True):
-    """The request is finished.
-
-    Attributes:
-        answer: The stored response.
-    """
+    """The request is finished."""
 
     answer: StoredAnswer
 

@@ -92,13 +92,7 @@ def build_inspection(
 def compare_with_sidecar(
     sidecar: Sidecar | None, sha256: str, embedded: Sidecar | None
 ) -> Agreement:
-    """Return the relation of a sidecar to a file.
-
-    Args:
-        sidecar: The sidecar.
-        sha256: Hash of the file.
-        embedded: Sidecar embedded in the file.
-    """
+    """Return the relation of a sidecar to a file."""
     if sidecar is None:
         return "none"
     if sidecar.sha256 == sha256:

@@ -14,8 +14,6 @@ class Instance(msgspec.Struct, frozen=True, kw_only=True):
     """One entry under `backends` in the config.
 
     Attributes:
-        name: Key of the entry.
-        adapter: Name of the adapter.
         size: Default size, used if neither the request nor its style sets one.
         steps: Default number of steps, used in the same way; 0 leaves the number to the
             backend.

@@ -76,13 +76,10 @@ class GenerationPlan(msgspec.Struct, frozen=True, kw_only=True):
     """All calls of one request, and how they differ from it.
 
     Attributes:
-        instance: The backend that receives the calls.
         size: The requested size; the jobs have the size that the backend makes.
         negative: The requested negative prompt, even if the backend ignores it.
         at: Local time of planning.
         jobs: In the order of their images.
-        parameter_report: How each requested parameter is treated.
-        may_cost: Whether the calls may cost money.
         price: Price of each call; None if unknown.
     """
 

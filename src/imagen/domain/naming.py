@@ -28,8 +28,6 @@ class NameFacts(msgspec.Struct, frozen=True, kw_only=True):
     Attributes:
         at: Local time of the request.
         prompt: The prompt before the style was applied.
-        seed: The seed that was used; None for none.
-        backend: Name of the instance.
         extension: Extension for the result's media type, without the dot.
     """
 

@@ -94,11 +94,7 @@ class ParameterResolver:
         return self._apply("steps", steps) if steps else None
 
     def resolve_model(self) -> str:
-        """Return the model; the backend's default if none was requested.
-
-        Raises:
-            Unsupported: the backend lacks the model.
-        """
+        """Return the model; the backend's default if none was requested."""
         requested, models = self._request.model, self._capabilities.models
         if requested is None:
             return self._capabilities.model
@@ -111,11 +107,7 @@ class ParameterResolver:
         return self._apply("model", requested)
 
     def resolve_options(self) -> dict[str, object]:
-        """Return the backend parameters of the style and the request.
-
-        Raises:
-            Unsupported: the backend lacks a parameter.
-        """
+        """Return the backend parameters of the style and the request."""
         style = self._request.style
         requested = {**(style.options if style else {}), **self._request.options}
         known = self._capabilities.parameters
@@ -132,11 +124,7 @@ class ParameterResolver:
         return requested
 
     def resolve_images(self) -> tuple[ReferenceImage, ...]:
-        """Return the reference images.
-
-        Raises:
-            Unsupported: the backend takes fewer reference images.
-        """
+        """Return the reference images."""
         images, limit = self._request.images, self._capabilities.references
         if len(images) > limit:
             name = self._instance.name
@@ -151,11 +139,7 @@ class ParameterResolver:
         return images
 
     def resolve_mask(self) -> ReferenceImage | None:
-        """Return the mask.
-
-        Raises:
-            Unsupported: the backend takes no mask.
-        """
+        """Return the mask."""
         mask = self._request.mask
         if mask is not None and not self._capabilities.mask:
             raise Unsupported(f"{self._instance.name} takes no mask.")

@@ -30,13 +30,8 @@ def plan_images(
     """Decide everything that can be decided before the first call.
 
     Args:
-        request: The request.
-        instance: The backend and its default settings.
         capabilities: The capabilities of the backend with the requested model.
-        random_int: Source of a random seed.
-        now: Current local time.
         media_type: The format that the file name requires; None for any.
-        price_of: Looks up the provider's price.
 
     Raises:
         Unsupported: the backend lacks the model or a parameter, or does not take the

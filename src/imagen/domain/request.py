@@ -112,16 +112,11 @@ class GenerationRequest(msgspec.Struct, frozen=True, kw_only=True):
     Attributes:
         prompt: The prompt without the style.
         prompt_sent: The prompt with the style applied; "" applies `style`.
-        negative: The negative prompt.
-        style: Prompt template and default settings.
         size: None uses that of the style, else of the instance, else 1024x1024.
         aspect: The shape of the image; the size then only gives the pixel count.
         seed: 0 chooses a random seed.
         steps: 0 uses that of the style, else of the instance, else of the backend.
         model: None uses the instance's model.
-        count: Number of images.
-        options: Backend parameters.
-        images: Reference images.
         mask: The first reference image is repainted where the mask is transparent.
         fit: How to reach exactly the size if the backend supports only a similar one.
         timeout: Seconds for one image; None uses the instance's timeout.

@@ -38,13 +38,9 @@ class Provenance(msgspec.Struct, frozen=True, kw_only=True):
         adapter: Adapter of the instance; for another tool, the matching adapter name.
         prompt: The prompt without the style.
         prompt_sent: The prompt with the style applied; "" if it is the same.
-        style: Name of the applied style.
         steps: The requested number of steps; 0 for none.
         default_steps: The number of steps that the backend used.
         model_requested: Whether the model was requested rather than the default.
-        options: Backend parameters.
-        references: Reference images.
-        mask: Mask of the first reference image.
         other_parameters: Names of parameters that a request cannot express.
     """
 
@@ -226,14 +222,9 @@ def build_rerun_request(
     """Return the request that makes the image again, as closely as the backend can.
 
     Args:
-        provenance: How the image was made.
-        overrides: What to change.
-        instance: The backend for the rerun.
-        capabilities_of: The capabilities of that backend.
         images: The original reference images, unless the overrides have others.
         mask: The original mask, unless the overrides have another.
         replaced: The change of the backend, if the user did not choose it.
-        notes: Further differences from the original image.
     """
     transfer = _ParameterTransfer(provenance, overrides, instance, capabilities_of)
     transfer.notes.extend(notes)

@@ -50,10 +50,6 @@ class StoredImage(msgspec.Struct, frozen=True, kw_only=True):
 
     Attributes:
         number: Position of the image in the request, from 1.
-        location: Location that the storage returned.
-        content: The stored bytes.
-        facts: Type and size of these bytes.
-        sidecar: The image's sidecar.
     """
 
     number: int

@@ -13,7 +13,6 @@ class Style(msgspec.Struct, frozen=True, kw_only=True):
     """A named prompt template with default settings.
 
     Attributes:
-        name: Name in the config.
         prompt: Text in which `{prompt}` is replaced by the prompt; without it the text
             is appended to the prompt.
         negative: Negative prompt, placed before that of the request.

@@ -51,7 +51,6 @@ class Cell(msgspec.Struct, frozen=True, kw_only=True):
 
     Attributes:
         number: Position of the combination, from 1.
-        values: The value of each axis, by its name.
     """
 
     number: int
@@ -145,8 +144,6 @@ class SweepPlan(msgspec.Struct, frozen=True, kw_only=True):
     """All calls of a sweep, with every parameter decided.
 
     Attributes:
-        sweep: The axes.
-        cells: The combinations.
         plans: The plan of each cell, with one call for one image.
     """
 
@@ -175,8 +172,6 @@ class SweepEstimate(msgspec.Struct, frozen=True, kw_only=True):
     Attributes:
         images: Number of images, each made in a separate call.
         cost_usd: Total in dollars; None if unknown, never 0 for unknown.
-        cost_source: Source of the cost.
-        cells: Values and estimate of each combination.
     """
 
     images: int

@@ -39,19 +39,13 @@ def attempt(
     If the response to the submit request was lost, the job is looked up instead.
 
     Args:
-        backend: The backend.
         job: The job. Its timeout, in seconds, applies to each of its images.
         context: The context of the job, new for each call.
-        clock: The clock.
-        listen: Receives an event for each retry.
-        retry: When to retry, and after which delay.
-        may_cost: Whether the job may cost money.
 
     Raises:
         TimedOut: the timeout is over, and the job cost nothing.
         Unfinished: the job was accepted, or may have been, and has not ended.
         JournalError: the job was not sent, because a budget could not count it.
-        ImagenError: any other error of the backend.
     """
     deadline = clock.monotonic() + job.timeout * job.count
     cancel_alarm = clock.after(job.timeout * job.count, context.expire)

@@ -27,15 +27,7 @@ if TYPE_CHECKING:
 
 
 class CallRunner(msgspec.Struct, frozen=True, kw_only=True):
-    """Runs the calls of one backend; errors become failed images.
-
-    Attributes:
-        backend: The backend.
-        persist: Stores the images of a call.
-        clock: The time.
-        retry: Policy for automatic retries.
-        listen: Receives the events.
-    """
+    """Runs the calls of one backend; errors become failed images."""
 
     backend: "ImageBackend"
     persist: PersistImages

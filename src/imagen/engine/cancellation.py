@@ -10,9 +10,6 @@ class Cancellation:
 
     Do not call `cancel` inside a signal handler: a listener may need a lock that the
     interrupted thread holds. Let the handler start a thread that calls it.
-
-    Attributes:
-        event: Set once `cancel` was called.
     """
 
     def __init__(self) -> None:

@@ -19,7 +19,6 @@ class RunningJobContext:
         number: The number of the first image of the job.
         reference: The id of the remote job, once the backend has accepted it.
         sent: Whether the job may have been sent.
-        timed_out: Whether the job was stopped by its timeout.
     """
 
     def __init__(
@@ -108,11 +107,7 @@ class RunningJobContext:
 
 
 class LiveRunningJobContext(RunningJobContext):
-    """The same for a caller that wants previews of the unfinished image.
-
-    Attributes:
-        previews: The number of previews so far.
-    """
+    """The same for a caller that wants previews of the unfinished image."""
 
     previews = 0
 

@@ -18,9 +18,6 @@ def find_lost_job(
 
     The id is then recorded in the context and in the journal. Remote jobs of other
     calls do not count, and of two candidates neither is chosen.
-
-    Raises:
-        Cancelled: passed through from the context.
     """
     if not isinstance(backend, LookupBackend):
         return None

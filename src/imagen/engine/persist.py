@@ -19,9 +19,6 @@ class PersistImages(msgspec.Struct, frozen=True, kw_only=True):
     """Stores the images of one call, and closes the call with its cost.
 
     Attributes:
-        store: Writes image files.
-        records: Writes the journal and the history.
-        listen: Receives an event for each image.
         again: Whether the images may be stored already, by a process that has died.
     """
 

@@ -49,10 +49,7 @@ class Recorder:
         """Create a recorder.
 
         Args:
-            journal: The open calls.
-            history: The images that were made.
             spool: The bytes of images until they are uploaded.
-            clock: The clock.
             locate: Converts the location of an image to an absolute one.
             keep: How long the history keeps images; None keeps them forever.
             listen: Receives one warning if something cannot be written.
@@ -102,7 +99,6 @@ class Recorder:
         """Add the images to the history, and let it forget those that are too old.
 
         Args:
-            images: The images.
             owner: The user id in the cloud. If there is one, a copy of each image is
                 pending from then on.
         """
@@ -182,9 +178,6 @@ class CallRecorder:
 
     A call that may cost money is recorded before it is sent, and at every step. One
     that costs nothing is recorded once its remote job has an id, for `resume`.
-
-    Attributes:
-        call: The call.
     """
 
     def __init__(
@@ -199,8 +192,6 @@ class CallRecorder:
         """Create a recorder of one call.
 
         Args:
-            recorder: The recorder of the request.
-            call: The call.
             recorded: Whether the journal has the call.
             broken: Whether the journal could not record it.
             counted: Whether a budget counts it.

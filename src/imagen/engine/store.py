@@ -35,9 +35,6 @@ class FinishedImage(msgspec.Struct, frozen=True, kw_only=True):
     """An image in its final format and size, without embedded metadata.
 
     Attributes:
-        content: The file.
-        facts: Its format and size.
-        notes: The changes that were made to the image.
         losses: The information that the image has lost by that.
         error: Why the image could not be converted, if it should have been.
     """
@@ -53,10 +50,7 @@ class StoreImage(msgspec.Struct, frozen=True, kw_only=True):
     """Converts, names and stores images, and never drops one.
 
     Attributes:
-        storage: The destination.
         rescues: Other places, in order, for images that the destination does not take.
-        editor: Converts images to another format or size.
-        place: The folder, the file names, and whether metadata is stored.
         numbering: Shared by all that store images there at the same time; None relies
             on the storage to report names that are taken.
     """
@@ -87,10 +81,7 @@ class StoreImage(msgspec.Struct, frozen=True, kw_only=True):
         """Convert an image to the format of the file name, and to the requested size.
 
         Args:
-            content: The image.
-            facts: Its format and size.
             fit: How to fit another size to the requested one; None leaves the size.
-            size: The requested size.
         """
         media_type = self.place.destination.media_type or facts.media_type
         misfit = fit is not None and (facts.width, facts.height) != size.sides
@@ -136,11 +127,6 @@ class StoreImage(msgspec.Struct, frozen=True, kw_only=True):
         """Store an image at the destination, or rescue it to another place.
 
         Args:
-            finished: The image.
-            sidecar: Its metadata.
-            number: The number of the image in the request.
-            count: The number of images in the request.
-            at: The time for the file name.
             again: Whether a process that has died may have stored the image already. It
                 is looked for then, and no existing file is replaced.
 

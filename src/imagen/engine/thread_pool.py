@@ -63,8 +63,6 @@ def run_task_groups(
 
     Args:
         groups: The tasks of each group, and how many of the group run at the same time.
-        cancellation: Cancels all tasks.
-        clock: The clock.
         inline: Run a single task in the caller's thread, without a time limit. For
             callers that handle no signals, and that are waited for with a time limit.
 

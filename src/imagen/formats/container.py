@@ -41,8 +41,6 @@ class ImageFacts(msgspec.Struct, frozen=True, kw_only=True):
 
     Attributes:
         media_type: Determined from the content, not from a name.
-        width: In pixels.
-        height: In pixels.
         signed: Whether the file has a C2PA manifest, which any change invalidates.
     """
 

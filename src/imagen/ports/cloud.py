@@ -10,9 +10,8 @@ class Cloud(Protocol):
     """A store of image copies, in which every owner sees only their own.
 
     Each method tries once and takes seconds at most; the caller decides about retries.
-    No error contains a secret.
-
-    Prove an implementation with `imagen.testing.CloudContract`.
+    No error contains a secret. Every method raises `Unavailable`, `Unauthorized` and
+    `Misconfigured` as `upload` does.
     """
 
     def upload(self, image: CloudImage, content: bytes) -> None:
@@ -32,11 +31,7 @@ class Cloud(Protocol):
         ...
 
     def find(self, owner: str, *, limit: int | None = None) -> Iterator[CloudImage]:
-        """Yield all of the owner's images, newest first.
-
-        Raises:
-            Unavailable, Unauthorized, Misconfigured: as for `upload`.
-        """
+        """Yield all of the owner's images, newest first."""
         ...
 
     def get(self, owner: str, name: str) -> CloudImage | None:
@@ -44,7 +39,6 @@ class Cloud(Protocol):
 
         Raises:
             InvalidRequest: several ids begin with the name.
-            Unavailable, Unauthorized, Misconfigured: as for `upload`.
         """
         ...
 
@@ -53,7 +47,6 @@ class Cloud(Protocol):
 
         Raises:
             BackendError: the object is missing, or has a different hash.
-            Unavailable, Unauthorized, Misconfigured: as for `upload`.
         """
         ...
 

@@ -14,12 +14,11 @@ class DeliveryQueue(Protocol[Item_co]):
     Nothing is enqueued explicitly. In the queue of usage rows, each row is pending from
     the moment the ledger records it. In the queue of images, each entry of the history
     that has an `owner` is pending. The state of a record survives a crash of any
-    process. Several threads and processes may use the queue at the same time.
+    process. Several threads and processes may use the queue at the same time. Every
+    method raises `JournalError` if the state cannot be read or written.
 
     The usage rows that are not delivered can be listed and added up through a
     `UsageReader` of their own, so that totals need not be computed from the queue.
-
-    Prove an implementation with `imagen.testing.DeliveryQueueContract`.
     """
 
     def pending(
@@ -29,22 +28,11 @@ class DeliveryQueue(Protocol[Item_co]):
 
         Usage rows are ordered from the oldest to the newest, images from the newest to
         the oldest.
-
-        Args:
-            limit: The maximum number of records.
-            excluding: Ids of records to leave out.
-
-        Raises:
-            JournalError: the records cannot be read.
         """
         ...
 
     def mark_delivered(self, ids: Collection[str]) -> None:
-        """Record that these records were delivered; unknown ids are ignored.
-
-        Raises:
-            JournalError: the state cannot be written.
-        """
+        """Record that these records were delivered; unknown ids are ignored."""
         ...
 
     def mark_failed(self, reasons: Mapping[str, str]) -> None:
@@ -55,32 +43,17 @@ class DeliveryQueue(Protocol[Item_co]):
 
         Args:
             reasons: A sentence for each id of a record.
-
-        Raises:
-            JournalError: the state cannot be written.
         """
         ...
 
     def retry_failed(self) -> None:
-        """Make every failed record pending again.
-
-        Raises:
-            JournalError: the state cannot be written.
-        """
+        """Make every failed record pending again."""
         ...
 
     def pause(self, pause: Pause | None) -> None:
-        """Store the pause after a failed attempt; None ends the pause.
-
-        Raises:
-            JournalError: the pause cannot be written.
-        """
+        """Store the pause after a failed attempt; None ends the pause."""
         ...
 
     def status(self) -> DeliveryStatus:
-        """Return the number of pending records, the failed ones, and the pause.
-
-        Raises:
-            JournalError: the state cannot be read.
-        """
+        """Return the number of pending records, the failed ones, and the pause."""
         ...

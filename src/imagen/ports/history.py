@@ -11,7 +11,7 @@ from imagen.domain.money.usage import Dimension
 class History(Protocol):
     """A searchable record of every stored image.
 
-    Prove an implementation with `imagen.testing.HistoryContract`.
+    Every method raises `JournalError` if the history cannot be read or written.
     """
 
     def add(self, entries: Sequence[HistoryEntry]) -> None:
@@ -49,9 +49,6 @@ class History(Protocol):
             before: Yield only what comes after this position in the sort order. An
                 image need not exist at the position.
             limit: Maximum number of images; None is unlimited.
-
-        Raises:
-            JournalError: the history cannot be read.
         """
         ...
 
@@ -59,9 +56,6 @@ class History(Protocol):
         """Return the number of images for each value of the dimension.
 
         Weeks are sorted newest first, all other values by name.
-
-        Raises:
-            JournalError: the history cannot be read.
         """
         ...
 
@@ -70,24 +64,16 @@ class History(Protocol):
 
         Raises:
             InvalidRequest: several ids begin with the name.
-            JournalError: the history cannot be read.
         """
         ...
 
     def forget(self, image_id: str) -> bool:
-        """Delete all records of the image, but not its file; return whether it existed.
-
-        Raises:
-            JournalError: the history cannot be written.
-        """
+        """Delete all records of the image, not its file; return whether it existed."""
         ...
 
     def forget_older(self, than: datetime) -> int:
         """Delete, as `forget` does, all images made before; return their number.
 
         Images with a pending upload stay.
-
-        Raises:
-            JournalError: the history cannot be written.
         """
         ...

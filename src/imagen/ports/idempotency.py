@@ -13,16 +13,14 @@ class RequestKeys(Protocol):
 
     Used by several threads and processes at once. A request is identified by its caller
     and its key, compared exactly. A claim belongs to the process and ends with it.
-    Records never expire.
+    Records never expire. Every method raises `JournalError` if the record cannot be
+    read or written.
     """
 
     def claim(self, key: RequestKey, *, at: datetime) -> KeyState:
         """Claim the request for this process, or return why that is impossible.
 
         Of several concurrent claims exactly one succeeds.
-
-        Raises:
-            JournalError: the record cannot be read or written.
         """
         ...
 
@@ -31,40 +29,21 @@ class RequestKeys(Protocol):
 
         Of several concurrent claims exactly one succeeds. The recorded calls of the
         request are deleted, so use this only if certainly none of them made anything.
-
-        Raises:
-            JournalError: the record cannot be written.
         """
         ...
 
     def record_calls(self, key: RequestKey, calls: Sequence[Call]) -> None:
-        """Record the calls that are about to be made, before the first one starts.
-
-        Raises:
-            JournalError: the record cannot be written.
-        """
+        """Record the calls that are about to be made, before the first one starts."""
         ...
 
     def complete(self, key: RequestKey, answer: StoredAnswer) -> None:
-        """Store the response of a finished request; `claim` returns it from now on.
-
-        Raises:
-            JournalError: the record cannot be written.
-        """
+        """Store the response of a finished request; `claim` returns it from now on."""
         ...
 
     def abandon(self, key: RequestKey) -> None:
-        """Give up the claim on an unfinished request; its state is `KeyInterrupted`.
-
-        Raises:
-            JournalError: the record cannot be written.
-        """
+        """Give up the claim on an unfinished request; its state is `KeyInterrupted`."""
         ...
 
     def release(self, key: RequestKey) -> None:
-        """Delete the record: certainly nothing was made, so a client may try again.
-
-        Raises:
-            JournalError: the record cannot be written.
-        """
+        """Delete the record: certainly nothing was made, so a client may try again."""
         ...

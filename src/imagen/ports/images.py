@@ -7,10 +7,7 @@ from imagen.domain.size import Size
 
 
 class ImageEditor(Protocol):
-    """An image converter; the only place where pixels are re-encoded.
-
-    Prove an implementation with `imagen.testing.ImageEditorContract`.
-    """
+    """An image converter; the only place where pixels are re-encoded."""
 
     def redraw(
         self, content: bytes, *, media_type: str, fit: Fit | None, size: Size | None

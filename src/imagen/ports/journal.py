@@ -13,9 +13,8 @@ class Journal(Protocol):
     Used by several threads and processes at once. For a call that may cost money, every
     change is durable when the method returns: it survives a power failure. A call that
     no running process works on, because its process ended or left it open, can be
-    claimed; other calls cannot.
-
-    Prove an implementation with `imagen.testing.JournalContract`.
+    claimed; other calls cannot. Every method raises `JournalError` if the journal
+    cannot be read or written.
     """
 
     def begin(
@@ -38,11 +37,7 @@ class Journal(Protocol):
         ...
 
     def committed_micros(self, limit: BudgetLimit) -> int:
-        """Return what `begin` counts for the limit so far, in micro-dollars.
-
-        Raises:
-            JournalError: the journal cannot be read.
-        """
+        """Return what `begin` counts for the limit so far, in micro-dollars."""
         ...
 
     def record(self, call_id: str, update: CallUpdate) -> None:
@@ -58,26 +53,17 @@ class Journal(Protocol):
         Raises:
             ReferenceTaken: another call of the same adapter is or was `CallAccepted`
                 with this reference.
-            JournalError: the journal cannot be written.
         """
         ...
 
     def unclaimed_references(
         self, call: Call, references: Sequence[str]
     ) -> tuple[str, ...]:
-        """Return the references that no other call of the same adapter has or had.
-
-        Raises:
-            JournalError: the journal cannot be read.
-        """
+        """Return the references that no other call of the same adapter has or had."""
         ...
 
     def list_open(self) -> tuple[OpenCall, ...]:
-        """Return all open calls, oldest first.
-
-        Raises:
-            JournalError: the journal cannot be read.
-        """
+        """Return all open calls, oldest first."""
         ...
 
     def claim(self, call_id: str) -> ClaimedCall | None:
@@ -85,8 +71,5 @@ class Journal(Protocol):
 
         Of several concurrent claims exactly one succeeds. The reason why the call was
         left open is deleted.
-
-        Raises:
-            JournalError: the journal cannot be read or written.
         """
         ...

@@ -64,8 +64,6 @@ class SharedLedger(UsageReader, Protocol):
     Every method may raise `Unavailable`, which is temporary, and `Unauthorized` or
     `Misconfigured`, which last until the user follows the hint. No error contains a
     secret.
-
-    Prove an implementation with `imagen.testing.SharedLedgerContract`.
     """
 
     def deliver(self, rows: Sequence[UsageRow]) -> Mapping[str, str]:

@@ -9,27 +9,18 @@ class Spool(Protocol):
 
     The user may move or edit the file of an image before its copy is uploaded; the
     spool still has the bytes as they were. Several threads and processes may use it at
-    the same time.
-
-    Prove an implementation with `imagen.testing.SpoolContract`.
+    the same time. `JournalError`: the bytes cannot be read or stored.
     """
 
     def write(self, image_id: str, content: bytes) -> None:
         """Store the bytes of an image, in place of those stored before.
 
         Called before the image is added to the history.
-
-        Raises:
-            JournalError: the bytes cannot be stored.
         """
         ...
 
     def read(self, image_id: str) -> bytes | None:
-        """Return the stored bytes of an image; None if the spool has none.
-
-        Raises:
-            JournalError: the bytes cannot be read.
-        """
+        """Return the stored bytes of an image; None if the spool has none."""
         ...
 
     def discard(self, image_ids: Collection[str]) -> None:

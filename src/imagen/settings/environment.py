@@ -67,11 +67,7 @@ class Environment:
 
     @property
     def cloud_sync(self) -> str:
-        """The mode of `$IMAGEN_CLOUD_SYNC`: auto, on or off; "" if it is not set.
-
-        Raises:
-            Misconfigured: the variable has another value.
-        """
+        """The mode of `$IMAGEN_CLOUD_SYNC`: auto, on or off; "" if it is not set."""
         mode = self._get("IMAGEN_CLOUD_SYNC")
         if mode not in _CLOUD_SYNC:
             from imagen.settings.secrets import display_value  # noqa: PLC0415 - rare
@@ -136,11 +132,7 @@ class Environment:
 
     @property
     def preview(self) -> Mode | None:
-        """The mode of `$IMAGEN_PREVIEW`; None if it is not set.
-
-        Raises:
-            Misconfigured: the variable is not a mode.
-        """
+        """The mode of `$IMAGEN_PREVIEW`; None if it is not set."""
         named = self._get("IMAGEN_PREVIEW")
         if named and named not in MODES:
             raise Misconfigured(

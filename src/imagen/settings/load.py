@@ -41,8 +41,6 @@ def load_settings(
     """Return the settings of the config file, or the defaults without one.
 
     Args:
-        explicit: The path given by the flag; None if it was not given.
-        environment: The environment variables, `$IMAGEN_CONFIG` among them.
         adapter_of: Returns the adapter of that name, or raises Misconfigured.
 
     Raises:

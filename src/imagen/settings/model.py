@@ -339,12 +339,7 @@ class ConfigFile(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class BackendSettings(msgspec.Struct, frozen=True, kw_only=True):
-    """A backend of the config.
-
-    Attributes:
-        instance: Name, adapter and the keys that every adapter has.
-        options: The keys of the adapter, as its options struct.
-    """
+    """A backend of the config."""
 
     instance: Instance
     options: msgspec.Struct
@@ -354,14 +349,9 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     """The validated config, with the defaults filled in.
 
     Attributes:
-        default_backend: The name of the backend for requests that name none.
-        output: The folder and names of images, and the files beside them.
         owner_user_id: The owner of the copies in the cloud; "" for none.
         backends: The backends by name; always includes `mock`.
-        styles: The styles by name.
         budgets: The limits of spending, those of single callers included.
-        history: How long the history keeps its entries.
-        serve: The host names and limits of `imagen serve`.
         path: The config file; None without one.
     """
 

@@ -26,12 +26,7 @@ StructT = TypeVar("StructT", bound=msgspec.Struct)
 
 
 class Reader:
-    """Converts the values of one document, and collects every error in it.
-
-    Args:
-        document: The parsed file.
-        expand: Expands `~` and `$VAR` in a path.
-    """
+    """Converts the values of one document, and collects every error in it."""
 
     def __init__(self, document: Document, *, expand: Callable[[str], Path]) -> None:
         self._source = document.source

@@ -15,9 +15,7 @@ class Node(msgspec.Struct, frozen=True, kw_only=True):
     """A value: a scalar, a list, or a mapping.
 
     Attributes:
-        path: Where it is in the file.
         line: The line of its key, from 1; without a key, the line that it begins in.
-        value: The scalar, the items or the entries.
     """
 
     path: KeyPath = ()
@@ -41,12 +39,9 @@ class ConfigProblem(msgspec.Struct, frozen=True, kw_only=True):
     """One error in a config file.
 
     Attributes:
-        file: The path of the file, as the user gave it.
-        line: The line, from 1.
         key: The full key, such as `backends.mock.delay`; "" if the error is not about
             a key.
         message: What is wrong; never contains a secret.
-        suggestion: What to do about it; may be empty.
     """
 
     file: str

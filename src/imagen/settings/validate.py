@@ -44,10 +44,8 @@ def validate(
     """Return the settings that a document describes.
 
     Args:
-        document: The parsed file.
         adapter_of: Returns the adapter of that name, or raises Misconfigured.
         expand: Expands `~` and `$VAR` in a path.
-        path: The path of the file.
 
     Raises:
         InvalidConfig: the document has errors; all of them are in it.

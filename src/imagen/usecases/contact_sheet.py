@@ -48,10 +48,6 @@ class ContactSheet:
         """Create an empty sheet.
 
         Args:
-            plan: The sweep.
-            renderer: Renders the sheet.
-            storage: The destination of the images and of the sheet.
-            destination: The naming of the images.
             link: Converts the location of an image to a URL relative to the page name.
         """
         self._plan = plan

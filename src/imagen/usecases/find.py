@@ -35,7 +35,6 @@ class FoundImage(msgspec.Struct, frozen=True, kw_only=True):
         sha256: The hash of the content; "" without content.
         metadata: The metadata in the file; None without content.
         sidecar: The sidecar beside the file, which may describe other content.
-        entry: The entry in the history of this machine.
         warnings: Which metadata could not be read, and why, without paths.
         missing_reason: Why the content is missing, in a sentence.
     """
@@ -81,10 +80,6 @@ class FindImage(msgspec.Struct, frozen=True, kw_only=True):
 
     A file takes precedence over an id of the same spelling. `last` is always the newest
     image of this machine; a file of that name is `./last`.
-
-    Attributes:
-        read: Reads files.
-        history: The history of this machine.
     """
 
     read: ReadFile
@@ -111,7 +106,6 @@ class FindImage(msgspec.Struct, frozen=True, kw_only=True):
 
         Raises:
             InvalidRequest: as in `run`, or the file is missing.
-            JournalError: the history is needed, and cannot be read.
         """
         found = self.run(name)
         if found.content is None:

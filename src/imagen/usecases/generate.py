@@ -42,22 +42,11 @@ class GenerateImages(msgspec.Struct, frozen=True, kw_only=True):
     """The use case that makes images and spends money; the only one.
 
     Attributes:
-        instance: The backend's settings in the config.
-        backend: The backend.
-        store: Stores images at their destination.
-        records: Journal and history of the calls.
-        clock: The time.
-        random_int: Source of seeds and ids.
-        caller: Name of the caller.
         origin: "serve" for a request to the server, else "".
-        price_of: Looks up the provider's price.
-        budgets: Budgets that apply to this backend.
-        retry: Policy for automatic retries.
         live: Whether to request previews of unfinished images.
         before_calls: Called with the recorded calls before the first one is made; if it
             raises, none is made.
         inline: Whether to make a single call in the caller's thread.
-        listen: Receives the events.
     """
 
     instance: Instance
@@ -235,7 +224,6 @@ class GenerateImages(msgspec.Struct, frozen=True, kw_only=True):
         """Return recorded calls, ready to be made.
 
         Args:
-            records: The recorder of each call.
             jobs: The job of each call, with the content of its reference images.
         """
         kind = LiveRunningJobContext if self.live else RunningJobContext

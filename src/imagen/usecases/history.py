@@ -11,12 +11,7 @@ from imagen.ports.spool import Spool
 
 
 class ForgetImages(msgspec.Struct, frozen=True, kw_only=True):
-    """Removes entries from the history; the image files stay.
-
-    Attributes:
-        history: The history.
-        spool: The bytes of images that are not uploaded yet.
-    """
+    """Removes entries from the history; the image files stay."""
 
     history: History
     spool: Spool
@@ -29,7 +24,6 @@ class ForgetImages(msgspec.Struct, frozen=True, kw_only=True):
 
         Raises:
             InvalidRequest: a name matches no image, or several.
-            JournalError: the history cannot be read or written.
         """
         # All names are resolved before the first image is forgotten, so that a
         # misspelled name changes nothing.

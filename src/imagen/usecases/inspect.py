@@ -9,12 +9,7 @@ from imagen.usecases.find import FindImage
 
 
 class InspectImage(msgspec.Struct, frozen=True, kw_only=True):
-    """Reads and compares all metadata of an image.
-
-    Attributes:
-        find: Finds the image.
-        check: Checks the C2PA manifest of a signed file.
-    """
+    """Reads and compares all metadata of an image."""
 
     find: FindImage
     check: CheckProvenance
@@ -24,7 +19,6 @@ class InspectImage(msgspec.Struct, frozen=True, kw_only=True):
 
         Raises:
             InvalidRequest: no such image exists, or its file is missing.
-            JournalError: the history is needed, and cannot be read.
         """
         found, content = self.find.load(name)
         if found.metadata is None:

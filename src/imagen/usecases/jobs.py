@@ -14,11 +14,7 @@ if TYPE_CHECKING:
 
 
 class OpenJobs(msgspec.Struct, frozen=True, kw_only=True):
-    """Reads the open calls from the journal.
-
-    Attributes:
-        journal: The journal.
-    """
+    """Reads the open calls from the journal."""
 
     journal: "Journal"
 
@@ -30,7 +26,6 @@ class OpenJobs(msgspec.Struct, frozen=True, kw_only=True):
 
         Raises:
             InvalidRequest: a name matches no open call, or several.
-            JournalError: the journal cannot be read.
         """
         open_calls = self.journal.list_open()
         if not names:
@@ -42,9 +37,6 @@ class OpenJobs(msgspec.Struct, frozen=True, kw_only=True):
 
         Returns:
             False if another process works on the call.
-
-        Raises:
-            JournalError: the journal cannot be written.
         """
         # Claimed first, so that no other process resumes the call in the meantime.
         claim = self.journal.claim(job.call.id)

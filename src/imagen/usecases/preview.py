@@ -14,13 +14,7 @@ STREAM = "-"
 
 
 class PreviewImages:
-    """Shows the first few images of one request.
-
-    Args:
-        preview: Shows an image.
-        locate: Converts the location of an image to an absolute one.
-        listen: Receives an event when an image cannot be shown.
-    """
+    """Shows the first few images of one request."""
 
     def __init__(
         self, preview: Preview, *, locate: Callable[[str], str], listen: Listener

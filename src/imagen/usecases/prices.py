@@ -26,13 +26,7 @@ class DatedPrice(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class ListPrices(msgspec.Struct, frozen=True, kw_only=True):
-    """Searches the prices by model name.
-
-    Attributes:
-        table: All known prices.
-        clock: The clock.
-        listen: Receives a warning if prices are old.
-    """
+    """Searches the prices by model name."""
 
     table: Sequence[ListedPrice]
     clock: "Clock"

@@ -34,7 +34,6 @@ class RerunSource(msgspec.Struct, frozen=True, kw_only=True):
     """An image that is to be generated again.
 
     Attributes:
-        image: The file and all its metadata.
         provenance: How the image was made, from the most complete metadata.
         backend: The backend to use, unless the user chooses another one.
         replaced: The change from the original backend, if that is not in the config.
@@ -63,12 +62,6 @@ class PrepareRerun(msgspec.Struct, frozen=True, kw_only=True):
     """Builds a request from the metadata of an image.
 
     Attributes:
-        find: Finds the image.
-        read: Reads files.
-        images_in: Lists the images of a folder.
-        history: The history of this machine.
-        instances: The backends of the config.
-        default: The default backend.
         folders: The folders in which reference images are searched.
     """
 
@@ -85,7 +78,6 @@ class PrepareRerun(msgspec.Struct, frozen=True, kw_only=True):
 
         Raises:
             InvalidRequest: no such image exists, or it has no usable metadata.
-            JournalError: the history is needed, and cannot be read.
         """
         found = self.find.run(name)
         provenance = _provenance_of(found)
@@ -170,12 +162,7 @@ class PrepareRerun(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class VerifyImage(msgspec.Struct, frozen=True, kw_only=True):
-    """Compares an image that was generated again with the original.
-
-    Attributes:
-        compare: Compares the pixels of two files.
-        editor: Converts an image to another format.
-    """
+    """Compares an image that was generated again with the original."""
 
     compare: ComparePixels
     editor: ImageEditor

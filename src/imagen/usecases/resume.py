@@ -42,11 +42,7 @@ class ResumeResult(msgspec.Struct, frozen=True, kw_only=True):
     """The result of resuming one open call.
 
     Attributes:
-        call_id: The id of the call.
-        closed: Whether the call is closed now.
         live: Whether another process works on it.
-        stored: The images that are stored now.
-        failed: The images that are not, and why.
         note: A remark for the user, in a sentence.
         error: Why the call is still open, or has failed.
     """
@@ -72,13 +68,7 @@ class ResumeCalls(msgspec.Struct, frozen=True, kw_only=True):
     remote job is looked up. Several processes may do this at the same time.
 
     Attributes:
-        journal: The open calls.
-        records: Writes the journal and the history.
         backend_of: Builds the backend of an instance; raises if the config has none.
-        store_of: Returns what stores images at a target.
-        clock: The clock.
-        retry: When to retry, and after which delay.
-        listen: Receives every event.
     """
 
     journal: Journal
@@ -108,11 +98,7 @@ class ResumeCalls(msgspec.Struct, frozen=True, kw_only=True):
         self.listen(events.Finished())
 
     def run(self, open_call: OpenCall, *, cancellation: Cancellation) -> ResumeResult:
-        """Finish one call, as far as that is possible at the moment.
-
-        Raises:
-            JournalError: the journal cannot be read or written.
-        """
+        """Finish one call, as far as that is possible at the moment."""
         call = open_call.call
         claim = self.journal.claim(call.id)
         if claim is None:

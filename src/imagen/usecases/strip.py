@@ -20,7 +20,6 @@ class CopyTarget(msgspec.Struct, frozen=True, kw_only=True):
     """The destination of a copy.
 
     Attributes:
-        storage: The folder, or the stream.
         name: The file name, which is replaced if it exists; None finds a free name.
     """
 
@@ -29,12 +28,7 @@ class CopyTarget(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class StripImage(msgspec.Struct, frozen=True, kw_only=True):
-    """Writes copies without prompt and metadata; the pixels do not change.
-
-    Attributes:
-        find: Finds the image.
-        place_of: Returns the destination of the copy of the image at a location.
-    """
+    """Writes copies without prompt and metadata; the pixels do not change."""
 
     find: FindImage
     place_of: Callable[[str], CopyTarget]
@@ -45,8 +39,6 @@ class StripImage(msgspec.Struct, frozen=True, kw_only=True):
         Raises:
             InvalidRequest: no such image exists, its format is not supported, or the
                 suffix of the copy does not match its format.
-            JournalError: the history is needed, and cannot be read.
-            StorageError: the copy cannot be written.
         """
         found, content = self.find.load(name)
         bare = strip_metadata(content)

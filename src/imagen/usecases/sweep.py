@@ -25,8 +25,6 @@ class SweepImages(msgspec.Struct, frozen=True, kw_only=True):
 
     Attributes:
         makers: The use case for each backend, by name; all of them use `records`.
-        records: Writes the journal and the history.
-        listen: Receives every event.
     """
 
     makers: Mapping[str, GenerateImages]
@@ -46,7 +44,6 @@ class SweepImages(msgspec.Struct, frozen=True, kw_only=True):
         differ only in the other parameters.
 
         Args:
-            grid: The parameters that vary.
             requests: For each cell of the grid, the backend and the request for one
                 image.
             max_cost: Limit for the whole sweep in micro-dollars; None for no limit.
@@ -83,8 +80,6 @@ class SweepImages(msgspec.Struct, frozen=True, kw_only=True):
         A failed image does not stop the others.
 
         Args:
-            plan: The plan.
-            cancellation: Stops the sweep early.
             at_once: Calls at the same time, on all backends together; None uses the
                 `concurrency` of each backend.
 

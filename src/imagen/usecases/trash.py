@@ -15,13 +15,7 @@ from imagen.ports.trash import Trash
 
 
 class TrashImages(msgspec.Struct, frozen=True, kw_only=True):
-    """Moves images to the trash, and removes them from the history.
-
-    Attributes:
-        history: The history.
-        spool: The bytes of images that are not uploaded yet.
-        trash: The trash.
-    """
+    """Moves images to the trash, and removes them from the history."""
 
     history: History
     spool: Spool

@@ -20,7 +20,6 @@ class UsageReport(msgspec.Struct, frozen=True, kw_only=True):
 
     Attributes:
         groups: One total for each combination of the dimensions, in ledger order.
-        total: The sum of all groups.
     """
 
     groups: tuple[UsageTotal, ...]
@@ -31,8 +30,6 @@ class ShowUsage(msgspec.Struct, frozen=True, kw_only=True):
     """Reads and adds up usage rows.
 
     Attributes:
-        ledger: The ledger, of this machine or shared.
-        journal: The journal, which has the open calls.
         undelivered: The rows of this machine that are not in the shared ledger yet;
             None if the ledger is that of this machine.
     """
@@ -42,11 +39,7 @@ class ShowUsage(msgspec.Struct, frozen=True, kw_only=True):
     undelivered: "UsageReader | None" = None
 
     def run(self, by: Sequence[Dimension], *, since: date | None = None) -> UsageReport:
-        """Return the totals since a UTC date, grouped by these dimensions.
-
-        Raises:
-            ImagenError: the ledger cannot be read.
-        """
+        """Return the totals since a UTC date, grouped by these dimensions."""
         groups = self.ledger.totals(by, since=since)
         if self.undelivered is not None:
             rest = self.undelivered.totals(by, since=since)
@@ -57,11 +50,7 @@ class ShowUsage(msgspec.Struct, frozen=True, kw_only=True):
         return UsageReport(groups=groups, total=total)
 
     def rows(self, *, since: date | None = None) -> Iterator[UsageRow]:
-        """Yield every row since a UTC date, the newest first.
-
-        Raises:
-            ImagenError: the ledger cannot be read.
-        """
+        """Yield every row since a UTC date, the newest first."""
         rows = self.ledger.rows(since=since)
         if self.undelivered is None:
             return rows
@@ -70,20 +59,12 @@ class ShowUsage(msgspec.Struct, frozen=True, kw_only=True):
         return heapq.merge(rest, rows, key=attrgetter("created_at", "id"), reverse=True)
 
     def undelivered_total(self) -> UsageTotal | None:
-        """Return the total of the rows that are not in the shared ledger; None if none.
-
-        Raises:
-            JournalError: the rows cannot be read.
-        """
+        """Return the total of the rows that only this machine has; None if none."""
         totals = () if self.undelivered is None else self.undelivered.totals(())
         return totals[0] if totals else None
 
     def pending(self) -> UsageTotal:
-        """Return what the open jobs may cost; budgets reserve this amount.
-
-        Raises:
-            JournalError: the journal cannot be read.
-        """
+        """Return what the open jobs may cost; budgets reserve this amount."""
         calls = [
             each.call
             for each in self.journal.list_open()

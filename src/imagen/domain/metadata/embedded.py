@@ -27,14 +27,8 @@ class Recipe(msgspec.Struct, frozen=True, kw_only=True):
     """The metadata that one tool wrote; None for missing values.
 
     Attributes:
-        tool: Name of the tool.
         prompt: The prompt; in imagen's own metadata without the style.
-        negative: The negative prompt.
-        seed: The seed.
-        steps: Number of steps.
         size: Requested size; the image may have been enlarged afterwards.
-        model: Name of the model.
-        guidance: Guidance scale.
         sampler: The tool's name of the sampler.
         parameters: All other parameters, unchanged.
         sidecar: imagen's own metadata; fields that are not embedded are empty.

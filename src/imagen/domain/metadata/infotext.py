@@ -29,9 +29,7 @@ class Infotext(msgspec.Struct, frozen=True, kw_only=True):
     """The content of an infotext.
 
     Attributes:
-        prompt: The prompt.
         negative: The negative prompt; None without such a line.
-        pairs: The settings by name; empty for none.
     """
 
     prompt: str

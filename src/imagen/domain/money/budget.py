@@ -18,10 +18,8 @@ class Budget(msgspec.Struct, frozen=True, kw_only=True):
     Attributes:
         backend: Name of the instance; "" for the sum of all instances.
         caller: Name of the caller; "" for the sum of all callers.
-        call: Limit for one call.
         day: Limit for one UTC day.
         week: Limit for one ISO week, UTC.
-        unknown: Whether to refuse or allow calls with an unknown price.
     """
 
     backend: str = ""
@@ -54,11 +52,6 @@ class BudgetLimit(msgspec.Struct, frozen=True, kw_only=True):
     def check(self, *, spent: int, reserved: int, requested: int) -> None:
         """Check whether the limit leaves room for new calls. All in micro-dollars.
 
-        Args:
-            spent: Cost of the period in the ledger.
-            reserved: Reservations of open calls.
-            requested: Expected cost of the new calls.
-
         Raises:
             OverBudget: the limit would be exceeded.
         """
@@ -82,7 +75,6 @@ def check_price(
     """Check the price of a request against the limits that need no ledger.
 
     Args:
-        budgets: Budgets that apply to the backend.
         calls: Expected cost of each call in micro-dollars; None if unknown.
         max_cost: Maximum cost of the request; None is unlimited.
 

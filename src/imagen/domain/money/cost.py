@@ -77,12 +77,7 @@ def describe_open_cost(reserved: int | None, *, consequence: str = "") -> str:
 
 
 def describe_final_cost(cost: Cost, *, reserved: int | None) -> str:
-    """Return a sentence about the cost of a call that ended without an image.
-
-    Args:
-        cost: The cost.
-        reserved: Expected cost in micro-dollars; None if unknown.
-    """
+    """Return a sentence about the cost of a call that ended without an image."""
     if cost.micros is not None:
         return f"It cost {format_micros(cost.micros)}."
     if reserved is None:

@@ -29,8 +29,6 @@ class Rate(msgspec.Struct, frozen=True, kw_only=True):
     """A price per unit in US dollars.
 
     Attributes:
-        unit: The unit.
-        usd: Price of one unit.
         kind: Kind of tokens, such as `output_image`; "" for other units.
     """
 
@@ -65,7 +63,6 @@ class Price(msgspec.Struct, frozen=True, kw_only=True):
         rates: At least one rate.
         as_of: Date of the price, as precisely as it is known: `2026-10-08`, `2026`; ""
             for a price from the config.
-        source: Source of the price.
     """
 
     rates: tuple[Rate, ...]
@@ -95,16 +92,13 @@ class ListedPrice(msgspec.Struct, frozen=True, kw_only=True):
     """One line of a price table: a model, or one price tier of a model.
 
     Attributes:
-        provider: Name of the vendor.
         model: The vendor's name of the model.
-        price: The price.
         when: The model parameters that select this tier, with the selecting values.
         from_megapixels: Minimum image size that selects this tier if no parameter does;
             infinite if the size never selects it.
         default: Whether the tier applies if nothing selects one. If the vendor's
             default is unknown, this is the most expensive tier, so that budgets are
             not exceeded.
-        note: Further information.
     """
 
     provider: str
@@ -176,9 +170,6 @@ def measure_usage(
     """Return the consumption of a call: reported values, else measured ones.
 
     Args:
-        reported: Consumption according to the backend.
-        images: Number of images that arrived.
-        megapixels: Their total size.
         seconds: Duration, if time is charged.
     """
     return msgspec.structs.replace(

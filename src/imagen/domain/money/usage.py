@@ -21,12 +21,8 @@ class UsageRow(msgspec.Struct, frozen=True, kw_only=True):
     Attributes:
         id: UUIDv7 made by imagen, the same in every ledger.
         created_at: Time of the call, UTC.
-        caller: Name of the caller; "" if unknown.
-        status: Result of the call.
         latency_ms: Duration; None if the end was not observed.
-        images: Number of images.
         cost_micros: Millionths of a dollar; None if unknown, never 0 for unknown.
-        cost_source: Source of the cost.
         prompt_sha256: Hash of the prompt without the style; never the prompt itself.
     """
 
@@ -55,8 +51,6 @@ class UsageTotal(msgspec.Struct, frozen=True, kw_only=True):
     Attributes:
         week, backend, model, caller: The group; None for dimensions that do not define
             it.
-        calls: Number of rows.
-        images: Number of images.
         cost_micros: Sum of the known costs, in millionths of a dollar.
         unknown: Number of rows with an unknown cost.
     """
