@@ -6,7 +6,7 @@ import msgspec
 
 from imagen.domain.consumption import Used
 from imagen.domain.job import GenerationPlan, ImageJob
-from imagen.domain.money.cost import FREE, Cost
+from imagen.domain.money.cost import FREE, Cost, sum_costs
 from imagen.domain.money.price import calculate_cost
 from imagen.domain.sidecar import Change
 
@@ -61,11 +61,7 @@ def estimate_job_cost(plan: GenerationPlan, job: ImageJob) -> Cost:
 
 def estimate_plan_cost(plan: GenerationPlan) -> Cost:
     """Return the expected cost of all calls; unknown if one of them is unknown."""
-    costs = [estimate_job_cost(plan, job) for job in plan.jobs]
-    known = [cost.micros for cost in costs if cost.micros is not None]
-    if len(known) < len(costs):
-        return Cost()
-    return Cost(micros=sum(known), source=costs[0].source)
+    return sum_costs([estimate_job_cost(plan, job) for job in plan.jobs])
 
 
 def estimate_plan(plan: GenerationPlan) -> Estimate:

@@ -74,26 +74,6 @@ class Overrides(msgspec.Struct, frozen=True, kw_only=True):
 
     fields: Mapping[str, object] = {}
 
-    @property
-    def model(self) -> str | None:
-        """The model; None keeps the one of the source image."""
-        return cast("str | None", self.fields.get("model"))
-
-    @property
-    def steps(self) -> int | None:
-        """The number of steps; None keeps the number of the source image."""
-        return cast("int | None", self.fields.get("steps"))
-
-    @property
-    def seed(self) -> int | None:
-        """The seed; None keeps the one of the source image."""
-        return cast("int | None", self.fields.get("seed"))
-
-    @property
-    def options(self) -> Mapping[str, object]:
-        """The backend parameters that are added or replaced."""
-        return cast("Mapping[str, object]", self.fields.get("options", {}))
-
 
 def provenance_from_sidecar(sidecar: Sidecar) -> Provenance:
     """Return how an image was made according to its sidecar.
@@ -266,7 +246,7 @@ class _ParameterTransfer:
         capabilities_of: CapabilitiesOf,
     ) -> None:
         self._provenance = provenance
-        self._overrides = overrides
+        self._overrides = overrides.fields
         self._name = instance.name
         self._capabilities_of = capabilities_of
         self._same_adapter = instance.adapter == provenance.adapter
@@ -295,8 +275,8 @@ class _ParameterTransfer:
 
     def model(self) -> str | None:
         """Return the model to request; None for the backend's default."""
-        if self._overrides.model is not None:
-            return self._overrides.model
+        if isinstance(override := self._overrides.get("model"), str):
+            return override
         original = self._provenance.model
         if not original:
             return None
@@ -318,8 +298,8 @@ class _ParameterTransfer:
         return None
 
     def steps(self, capabilities: Capabilities, model: str | None) -> int:
-        if self._overrides.steps is not None:
-            return self._overrides.steps
+        if isinstance(override := self._overrides.get("steps"), int):
+            return override
         requested = self._provenance.steps
         if requested or not (self._same_instance and capabilities.steps):
             return requested
@@ -327,8 +307,8 @@ class _ParameterTransfer:
         return self._provenance.default_steps if unchanged else 0
 
     def seed(self, capabilities: Capabilities) -> int:
-        if self._overrides.seed is not None:
-            return self._overrides.seed
+        if isinstance(override := self._overrides.get("seed"), int):
+            return override
         seed = self._provenance.seed
         if not seed and capabilities.largest_seed is not None:
             problem = "is unknown" if seed is None else "is 0, which means a random one"
@@ -338,11 +318,12 @@ class _ParameterTransfer:
     def options(self, capabilities: Capabilities) -> dict[str, object]:
         kept: dict[str, object] = {}
         known = capabilities.parameters
+        added = cast("Mapping[str, object]", self._overrides.get("options", {}))
         for name, value in self._provenance.options.items():
-            if name in self._overrides.options:
+            if name in added:
                 continue
             if self._same_adapter if known is None else name in known:
                 kept[name] = value
             else:
                 self._ignored[name] = f"{self._name} has no such parameter"
-        return {**kept, **self._overrides.options}
+        return {**kept, **added}

@@ -11,7 +11,7 @@ import msgspec
 from imagen.domain.errors import InvalidRequest
 from imagen.domain.estimate import Estimate, estimate_plan, estimate_plan_cost
 from imagen.domain.job import GenerationPlan
-from imagen.domain.money.cost import Cost
+from imagen.domain.money.cost import Cost, sum_costs
 from imagen.domain.request import MAX_IMAGES
 
 # Images in a row of the contact sheet if only one axis has several values.
@@ -154,7 +154,7 @@ class SweepPlan(msgspec.Struct, frozen=True, kw_only=True):
     @property
     def cost(self) -> Cost:
         """The expected cost of all calls; unknown if one of them is unknown."""
-        return total_cost([estimate_plan_cost(plan) for plan in self.plans])
+        return sum_costs([estimate_plan_cost(plan) for plan in self.plans])
 
     def warnings(self) -> tuple[str, ...]:
         """Return the warnings of all plans without repetitions."""
@@ -198,14 +198,6 @@ def estimate_sweep(plan: SweepPlan) -> SweepEstimate:
             for cell, each in zip(plan.cells, plan.plans, strict=True)
         ),
     )
-
-
-def total_cost(costs: Sequence[Cost]) -> Cost:
-    """Return the sum of the costs; unknown if one of them is unknown."""
-    known = [cost.micros for cost in costs if cost.micros is not None]
-    if len(known) < len(costs):
-        return Cost()
-    return Cost(micros=sum(known), source=costs[0].source if costs else "unknown")
 
 
 def parse_numbers(name: str, words: str) -> Axis:

@@ -7,11 +7,10 @@ from typing import TYPE_CHECKING
 import msgspec
 
 from imagen.domain import events
-from imagen.domain.call import Call, Received, classify_failure, usage_row
+from imagen.domain.call import Call, Received, classify_failure
 from imagen.domain.errors import Cancelled, ImagenError
 from imagen.domain.job import ImageJob
-from imagen.domain.money.cost import Cost, describe_final_cost, describe_open_cost
-from imagen.domain.money.price import calculate_cost
+from imagen.domain.money.cost import describe_final_cost, describe_open_cost
 from imagen.domain.result import FailedImage, StoredImage
 from imagen.domain.retry import RetryPolicy
 from imagen.engine.attempt import attempt
@@ -26,27 +25,28 @@ if TYPE_CHECKING:
     from imagen.ports.clock import Clock
 
 
-class CallRunner(msgspec.Struct, frozen=True, kw_only=True):
-    """Runs the calls of one backend; errors become failed images."""
+class PreparedCall(msgspec.Struct, frozen=True, kw_only=True):
+    """A recorded call, ready to be made. Errors become failed images."""
 
     backend: "ImageBackend"
     persist: PersistImages
     clock: "Clock"
     retry: RetryPolicy = RetryPolicy()
     listen: events.Listener = events.ignore_event
+    job: ImageJob
+    record: CallRecorder
+    context: RunningJobContext
 
-    def run(
-        self, job: ImageJob, record: CallRecorder, context: RunningJobContext
-    ) -> list[StoredImage | FailedImage]:
-        """Make one call and store its images; errors become failed images."""
-        started = self.clock.monotonic()
+    def run(self) -> list[StoredImage | FailedImage]:
+        """Make the call and store its images."""
+        started, record = self.clock.monotonic(), self.record
         try:
-            context.sleep(0)
-            self.listen(events.Started(number=job.number))
+            self.context.sleep(0)
+            self.listen(events.Started(number=self.job.number))
             generated = attempt(
                 self.backend,
-                job,
-                context=context,
+                self.job,
+                context=self.context,
                 clock=self.clock,
                 listen=self.listen,
                 retry=self.retry,
@@ -59,7 +59,7 @@ class CallRunner(msgspec.Struct, frozen=True, kw_only=True):
             )
             record.mark_received(received)
         except BaseException as error:  # noqa: BLE001 - a failed call does not stop others
-            self._end(error, record, context, started)
+            self._end(error, started)
             return [self.persist.fail(one, error) for one in _numbers(record.call)]
         try:
             return self.persist.run(record, received)
@@ -67,55 +67,29 @@ class CallRunner(msgspec.Struct, frozen=True, kw_only=True):
             record.leave_open(f"{type(error).__name__}: {error}")
             return [self.persist.fail(one, error) for one in _numbers(record.call)]
 
-    def _end(
-        self,
-        error: BaseException,
-        record: CallRecorder,
-        context: RunningJobContext,
-        started: float,
-    ) -> None:
+    def fail_unanswered(self, number: int) -> FailedImage:
+        """Return the failure of an image whose cancelled call did not end in time."""
+        error = Cancelled("Cancelled; the backend did not respond in time.")
+        if self.context.sent:
+            _extend_hint(error, _describe_open_call(self.record))
+        return self.persist.fail(number, error)
+
+    def _end(self, error: BaseException, started: float) -> None:
         """Record the outcome of a failed call, and complete the hint of its error."""
-        call, fate = record.call, classify_failure(error, sent=context.sent)
+        record, call = self.record, self.record.call
+        fate = classify_failure(error, sent=self.context.sent)
         if fate == "open" and (call.may_cost or not isinstance(error, Cancelled)):
             record.leave_open(str(error))
             _extend_hint(error, _describe_open_call(record))
         elif fate == "free" or not call.may_cost:
             record.close(None)
         else:
-            used = error.used if isinstance(error, ImagenError) else None
-            cost = Cost() if used is None else calculate_cost(call.plan.price, used)
-            record.close(
-                usage_row(
-                    call,
-                    status="cancelled" if isinstance(error, Cancelled) else "failed",
-                    cost=cost,
-                    latency_ms=self._milliseconds_since(started),
-                )
-            )
+            latency_ms = self._milliseconds_since(started)
+            cost = record.close_failed(error, latency_ms=latency_ms)
             _extend_hint(error, describe_final_cost(cost, reserved=call.reserved))
 
     def _milliseconds_since(self, started: float) -> int:
         return round((self.clock.monotonic() - started) * 1000)
-
-
-class PreparedCall(msgspec.Struct, frozen=True, kw_only=True):
-    """A recorded call, ready to be made."""
-
-    runner: CallRunner
-    job: ImageJob
-    record: CallRecorder
-    context: RunningJobContext
-
-    def run(self) -> list[StoredImage | FailedImage]:
-        """Make the call."""
-        return self.runner.run(self.job, self.record, self.context)
-
-    def fail_unanswered(self, number: int) -> FailedImage:
-        """Return the failure of an image whose cancelled call did not end in time."""
-        error = Cancelled("Cancelled; the backend did not respond in time.")
-        if self.context.sent:
-            _extend_hint(error, _describe_open_call(self.record))
-        return self.runner.persist.fail(number, error)
 
 
 def run_calls(

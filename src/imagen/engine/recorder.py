@@ -18,10 +18,13 @@ from imagen.domain.call import (
     CallSending,
     CallUpdate,
     Received,
+    usage_row,
 )
-from imagen.domain.errors import JournalError, ReferenceTaken
+from imagen.domain.errors import Cancelled, ImagenError, JournalError, ReferenceTaken
 from imagen.domain.history import HistoryEntry
 from imagen.domain.money.budget import BudgetLimit
+from imagen.domain.money.cost import Cost
+from imagen.domain.money.price import calculate_cost
 from imagen.domain.money.usage import UsageRow
 from imagen.domain.result import StoredImage
 
@@ -248,6 +251,20 @@ class CallRecorder:
             usage: The row for the ledger; None if the call certainly cost nothing.
         """
         self._record(CallClosed(usage=usage))
+
+    def close_failed(self, error: BaseException, *, latency_ms: int | None) -> Cost:
+        """Record that the call has failed, and return its cost."""
+        used = error.used if isinstance(error, ImagenError) else None
+        cost = Cost() if used is None else calculate_cost(self.call.plan.price, used)
+        self.close(
+            usage_row(
+                self.call,
+                status="cancelled" if isinstance(error, Cancelled) else "failed",
+                cost=cost,
+                latency_ms=latency_ms,
+            )
+        )
+        return cost
 
     @property
     def is_recorded(self) -> bool:

@@ -22,17 +22,6 @@ _POLL_INTERVAL = 0.5
 """Seconds after which the caller's thread interrupts its wait to handle signals."""
 
 
-class _Cancelled:
-    """Wakes the thread that waits for outcomes."""
-
-
-class _TaskFailed:
-    """The error of a task, which is a bug of that task."""
-
-    def __init__(self, error: BaseException) -> None:
-        self.error = error
-
-
 def run_tasks(
     tasks: Sequence[Callable[[], Outcome]],
     *,
@@ -72,7 +61,10 @@ def run_task_groups(
     if inline and sum(len(tasks) for tasks, _ in groups) == 1:
         yield from (task() for tasks, _ in groups for task in tasks)
         return
-    results: SimpleQueue[Outcome | _Cancelled | _TaskFailed] = SimpleQueue()
+    # The outcome of a task, or its error; None after a cancellation.
+    results: SimpleQueue[tuple[list[Outcome], BaseException | None] | None] = (
+        SimpleQueue()
+    )
 
     def work(waiting: SimpleQueue[Callable[[], Outcome]]) -> None:
         while True:
@@ -81,11 +73,11 @@ def run_task_groups(
             except Empty:
                 return
             try:
-                results.put(task())
+                results.put(([task()], None))
             except BaseException as error:  # noqa: BLE001 - raised in the caller's thread
-                results.put(_TaskFailed(error))
+                results.put(([], error))
 
-    cancellation.on_cancel(lambda: results.put(_Cancelled()))
+    cancellation.on_cancel(lambda: results.put(None))
     workers: list[Thread] = []
     for tasks, at_once in groups:
         waiting: SimpleQueue[Callable[[], Outcome]] = SimpleQueue()
@@ -110,13 +102,14 @@ def run_task_groups(
                 if left is None:
                     continue
                 return
-            if isinstance(item, _Cancelled):
+            if item is None:
                 deadline = clock.monotonic() + GRACE
                 continue
             open_tasks -= 1
-            if isinstance(item, _TaskFailed):
-                raise item.error
-            yield item
+            outcomes, error = item
+            if error is not None:
+                raise error
+            yield from outcomes
     finally:
         if open_tasks and deadline is None:
             cancellation.cancel()

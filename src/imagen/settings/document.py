@@ -52,11 +52,7 @@ _Event: TypeAlias = yaml.Event
 def parse(content: bytes, *, source: str) -> Document:
     """Parse a whole file; its errors are in the `problems` of the document."""
     composer = _Composer(source)
-    root = Node()
-    try:
-        root = composer.compose(_decode(content))
-    except _ParseError as broken:
-        composer.add_problem(broken.line, (), str(broken), broken.suggestion)
+    root = composer.compose(content)
     return Document(source=source, root=root, problems=tuple(composer.problems))
 
 
@@ -74,20 +70,13 @@ def parse_scalar(text: str) -> object:
     if not text:
         return ""
     composer = _Composer("")
-    value: object = None
-    try:
-        if text.startswith(("[", "{", '"', "'", "!!")):
-            value = composer.compose(text).to_builtins()
-        else:
-            _check_characters(text)
-            value = _resolve_scalar(text, 1)
-    except _ParseError as broken:
-        composer.add_problem(broken.line, (), str(broken), broken.suggestion)
+    is_yaml = text.startswith(("[", "{", '"', "'", "!!"))
+    value = composer.compose(text, plain=not is_yaml).to_builtins()
     for problem in composer.problems:
-        hint = problem.suggestion and problem.suggestion[0].upper()
+        hint = problem.suggestion[:1].upper() + problem.suggestion[1:]
         raise InvalidRequest(
             f"The value is not valid YAML: {problem.message}.",
-            hint=f"{hint}{problem.suggestion[1:]}." if hint else "",
+            hint=f"{hint}." if hint else "",
         )
     return value
 
@@ -109,8 +98,19 @@ class _Composer:
         self._anchors: dict[str, Node] = {}
         self._events: Iterator[_Event] = iter(())
 
-    def compose(self, text: str) -> Node:
-        _check_characters(text)
+    def compose(self, text: bytes | str, *, plain: bool = False) -> Node:
+        """Return the root; a `plain` text is a single value without quotes."""
+        try:
+            text = text if isinstance(text, str) else _decode(text)
+            _check_characters(text)
+            if plain:
+                return Node(value=_resolve_scalar(text, 1))
+            return self._compose_document(text)
+        except _ParseError as error:
+            self.add_problem(error.line, (), str(error), error.suggestion)
+            return Node()
+
+    def _compose_document(self, text: str) -> Node:
         self._events = _parse_events(text)
         root: Node | None = None
         for event in self._events:

@@ -53,10 +53,7 @@ class Environment:
 
     @property
     def cache_dir(self) -> Path:
-        """The folder for files that can be fetched again.
-
-        A folder in `$IMAGEN_DATA_DIR`, or the platform's cache folder.
-        """
+        """The folder for files that can be fetched again."""
         if self._get("IMAGEN_DATA_DIR"):
             return self.data_dir / "cache"
         if sys.platform == "darwin":

@@ -50,46 +50,46 @@ UserId: TypeAlias = Annotated[
 """The id of a Supabase user; "" for no user."""
 
 
+def _key(description: str, example: object = None) -> Meta:
+    examples = None if example is None else [example]
+    return Meta(description=description, examples=examples)
+
+
 class OutputSettings(msgspec.Struct, frozen=True, kw_only=True):
     """The folder and names of images, and the files beside them."""
 
     dir: Annotated[
         Path,
-        Meta(
-            description="The folder for images; without it, the current folder.",
-            examples=["~/Pictures/imagen"],
+        _key(
+            "The folder for images; without it, the current folder.",
+            "~/Pictures/imagen",
         ),
     ] = Path()
     naming: Annotated[
         str,
-        Meta(
-            min_length=1,
-            description=f"Template of file names, from {_NAMES}; / makes folders.",
-            examples=["{date}/{time}-{slug}-{seed}.{ext}"],
-            extra={"check": _check_template},
+        Meta(min_length=1, extra={"check": _check_template}),
+        _key(
+            f"Template of file names, from {_NAMES}; / makes folders.",
+            "{date}/{time}-{slug}-{seed}.{ext}",
         ),
     ] = DEFAULT_TEMPLATE
     sidecar: Annotated[
-        bool,
-        Meta(description="Write a JSON file with the parameters of each image."),
+        bool, _key("Write a JSON file with the parameters of each image.")
     ] = True
-    metadata: Annotated[
-        bool, Meta(description="Write the same into the image file.")
-    ] = True
+    metadata: Annotated[bool, _key("Write the same into the image file.")] = True
     cloud_sync: Annotated[
         CloudSync,
-        Meta(
-            description="Upload a copy of each image to Supabase: auto (if configured),"
-            " on or off.",
-            examples=["auto"],
+        _key(
+            "Upload a copy of each image to Supabase: auto (if configured), on or off.",
+            "auto",
         ),
     ] = "auto"
     preview: Annotated[
         Mode,
-        Meta(
-            description="Show each image in a tmux window: auto (in tmux, if stdout is"
+        _key(
+            "Show each image in a tmux window: auto (in tmux, if stdout is"
             " a terminal), on or off.",
-            examples=["auto"],
+            "auto",
         ),
     ] = "auto"
 
@@ -97,46 +97,35 @@ class OutputSettings(msgspec.Struct, frozen=True, kw_only=True):
 class BackendBlock(msgspec.Struct, frozen=True, kw_only=True):
     """The keys of a backend that mean the same for every adapter."""
 
-    adapter: Annotated[
-        str,
-        Meta(description="The adapter of this backend.", examples=["mock"]),
-    ]
+    adapter: Annotated[str, _key("The adapter of this backend.", "mock")]
     timeout: Annotated[
         float,
-        Meta(
-            gt=0,
-            description="Seconds for one image, after which the job is cancelled.",
-            examples=[120],
-            extra={"unit": "seconds"},
-        ),
+        Meta(gt=0, extra={"unit": "seconds"}),
+        _key("Seconds for one image, after which the job is cancelled.", 120),
     ] = DEFAULT_TIMEOUT
     concurrency: Annotated[
-        int,
-        Meta(ge=1, description="Parallel calls of one request.", examples=[4]),
+        int, Meta(ge=1), _key("Parallel calls of one request.", 4)
     ] = 1
     size: Annotated[
         Size | None,
-        Meta(
-            description="Used if neither the request nor its style has a size.",
-            examples=["1024x1024"],
-        ),
+        _key("Used if neither the request nor its style has a size.", "1024x1024"),
     ] = None
     steps: Annotated[
         int,
-        Meta(
-            ge=0,
-            description="Used if neither the request nor its style has steps; 0: the"
+        Meta(ge=0),
+        _key(
+            "Used if neither the request nor its style has steps; 0: the"
             " backend's default.",
-            examples=[20],
+            20,
         ),
     ] = 0
     price: Annotated[
         PriceBlock | None,
-        Meta(
-            description="US dollars for an image; or some of per_call, per_image,"
+        _key(
+            "US dollars for an image; or some of per_call, per_image,"
             " per_megapixel, per_second (a number each) and per_million_tokens (for"
             " each kind). Overrides the price table.",
-            examples=[{"per_call": 0.01, "per_megapixel": 0.015}],
+            {"per_call": 0.01, "per_megapixel": 0.015},
         ),
     ] = None
 
@@ -152,41 +141,28 @@ class StyleBlock(msgspec.Struct, frozen=True, kw_only=True):
 
     prompt: Annotated[
         str,
-        Meta(
-            description="The prompt replaces {prompt}; without it, it comes first.",
-            examples=["{prompt}, watercolour on rough paper"],
+        _key(
+            "The prompt replaces {prompt}; without it, it comes first.",
+            "{prompt}, watercolour on rough paper",
         ),
     ] = "{prompt}"
-    negative: Annotated[
-        str, Meta(description="The negative prompt.", examples=["text, watermark"])
-    ] = ""
+    negative: Annotated[str, _key("The negative prompt.", "text, watermark")] = ""
     size: Annotated[
-        Size | None,
-        Meta(description="Used if the request has no size.", examples=["1536x768"]),
+        Size | None, _key("Used if the request has no size.", "1536x768")
     ] = None
     steps: Annotated[
         int,
-        Meta(
-            ge=0,
-            description="Used if the request has no steps; 0: the backend's default.",
-            examples=[30],
-        ),
+        Meta(ge=0),
+        _key("Used if the request has no steps; 0: the backend's default.", 30),
     ] = 0
     seed: Annotated[
         int,
-        Meta(
-            ge=0,
-            description="Used if the request has no seed; 0: a random one.",
-            examples=[42],
-            extra={"check": validate_seed},
-        ),
+        Meta(ge=0, extra={"check": validate_seed}),
+        _key("Used if the request has no seed; 0: a random one.", 42),
     ] = 0
     options: Annotated[
         Mapping[str, object],
-        Meta(
-            description="Backend-specific parameters, as with --set.",
-            examples=[{"guidance": 3.5}],
-        ),
+        _key("Backend-specific parameters, as with --set.", {"guidance": 3.5}),
     ] = msgspec.field(default_factory=dict[str, object], name="set")
 
     def to_style(self, name: str) -> Style:
@@ -199,10 +175,10 @@ class HistorySettings(msgspec.Struct, frozen=True, kw_only=True):
 
     keep_days: Annotated[
         Annotated[int, Meta(ge=1, le=36500)] | None,
-        Meta(
-            description="Days after which entries of the history are deleted; default:"
+        _key(
+            "Days after which entries of the history are deleted; default:"
             " never. The image files stay.",
-            examples=[90],
+            90,
         ),
     ] = None
 
@@ -212,73 +188,58 @@ class ServeSettings(msgspec.Struct, frozen=True, kw_only=True):
 
     hosts: Annotated[
         tuple[str, ...],
-        Meta(
-            description="Host names of the server, besides localhost, the name of this"
+        _key(
+            "Host names of the server, besides localhost, the name of this"
             " machine and IP addresses.",
-            examples=[["images.example.org"]],
+            ["images.example.org"],
         ),
     ] = ()
     url: Annotated[
         str,
-        Meta(
-            description="The URL of the server in links to images. Default: the Host"
+        _key(
+            "The URL of the server in links to images. Default: the Host"
             " header of each request.",
-            examples=["https://images.example.org"],
+            "https://images.example.org",
         ),
     ] = ""
     concurrency: Annotated[
-        int,
-        Meta(
-            ge=1, le=10_000, description="Requests that one backend processes at once."
-        ),
+        int, Meta(ge=1, le=10_000), _key("Requests that one backend processes at once.")
     ] = 8
     queue: Annotated[
         int,
-        Meta(
-            ge=0,
-            le=1_000_000,
-            description="Requests that may wait for one backend; more get HTTP 429.",
-        ),
+        Meta(ge=0, le=1_000_000),
+        _key("Requests that may wait for one backend; more get HTTP 429."),
     ] = 1000
     workers: Annotated[
         Annotated[int, Meta(ge=1, le=64)] | None,
-        Meta(
-            description="Worker processes, started as they are needed. Default: one for"
+        _key(
+            "Worker processes, started as they are needed. Default: one for"
             " each core, 4 at most.",
-            examples=[2],
+            2,
         ),
     ] = None
     grace: Annotated[
         float,
-        Meta(
-            ge=0,
-            le=3600,
-            description="Seconds that running requests have to finish when the server"
-            " stops.",
-        ),
+        Meta(ge=0, le=3600),
+        _key("Seconds that running requests have to finish when the server stops."),
     ] = 30.0
     count: Annotated[
-        int,
-        Meta(ge=1, le=MAX_IMAGES, description="Images in one request, at most."),
+        int, Meta(ge=1, le=MAX_IMAGES), _key("Images in one request, at most.")
     ] = 10
-    prompt: Annotated[
-        int,
-        Meta(ge=1, description="Characters in a prompt, at most."),
-    ] = 32_000
+    prompt: Annotated[int, Meta(ge=1), _key("Characters in a prompt, at most.")] = (
+        32_000
+    )
     megapixels: Annotated[
-        float,
-        Meta(gt=0, description="Megapixels of one image, at most."),
+        float, Meta(gt=0), _key("Megapixels of one image, at most.")
     ] = 36.0
-    body: Annotated[
-        int,
-        Meta(ge=1024, description="Bytes of one request body, at most."),
-    ] = 64_000_000
+    body: Annotated[int, Meta(ge=1024), _key("Bytes of one request body, at most.")] = (
+        64_000_000
+    )
     budgets: Annotated[
         Mapping[str, BudgetBlock],
-        Meta(
-            description="Limits for single callers, by the name of the API key, besides"
-            " `budget`.",
-            examples=[{"team": {"day_usd": 1}}],
+        _key(
+            "Limits for single callers, by the name of the API key, besides `budget`.",
+            {"team": {"day_usd": 1}},
         ),
     ] = {}
 
@@ -296,45 +257,39 @@ class ConfigFile(msgspec.Struct, frozen=True, kw_only=True):
 
     default_backend: Annotated[
         str | None,
-        Meta(
-            description="The backend of requests that name none. Without this key: the"
+        Meta(extra={"shape": "the name of a backend"}),
+        _key(
+            "The backend of requests that name none. Without this key: the"
             " only one in the file, else mock.",
-            examples=[MOCK],
-            extra={"shape": "the name of a backend"},
+            MOCK,
         ),
     ] = None
     owner_user_id: Annotated[
         UserId,
-        Meta(
-            description="Your user id on Supabase (auth.users), which owns the copies."
+        _key(
+            "Your user id on Supabase (auth.users), which owns the copies."
             " Leave it out to keep no copies.",
-            examples=[""],
+            "",
         ),
     ] = ""
     output: Annotated[
-        OutputSettings,
-        Meta(description="Folder and names of images, sidecars, copies."),
+        OutputSettings, _key("Folder and names of images, sidecars, copies.")
     ] = OutputSettings()
     budget: Annotated[
-        BudgetSettings,
-        Meta(description="Limits of spending; calls above are not sent."),
+        BudgetSettings, _key("Limits of spending; calls above are not sent.")
     ] = BudgetSettings()
     history: Annotated[
-        HistorySettings, Meta(description="How long the history keeps its entries.")
+        HistorySettings, _key("How long the history keeps its entries.")
     ] = HistorySettings()
     serve: Annotated[
-        ServeSettings, Meta(description="Host names and limits of `imagen serve`.")
+        ServeSettings, _key("Host names and limits of `imagen serve`.")
     ] = ServeSettings()
     backends: Annotated[
         Mapping[str, BackendBlock],
-        Meta(
-            description="Backends by name, each with its adapter and that adapter's own"
-            " keys."
-        ),
+        _key("Backends by name, each with its adapter and that adapter's own keys."),
     ] = {}
     styles: Annotated[
-        Mapping[str, StyleBlock],
-        Meta(description="Prompt templates for --style, by name."),
+        Mapping[str, StyleBlock], _key("Prompt templates for --style, by name.")
     ] = {}
 
 

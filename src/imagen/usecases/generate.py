@@ -24,7 +24,7 @@ from imagen.domain.request import GenerationRequest
 from imagen.domain.result import FailedImage, GenerationReport, StoredImage
 from imagen.domain.retry import RetryPolicy
 from imagen.domain.seed import RandomInt
-from imagen.engine.call import CallRunner, PreparedCall, count_previews, run_calls
+from imagen.engine.call import PreparedCall, count_previews, run_calls
 from imagen.engine.cancellation import Cancellation
 from imagen.engine.job_context import LiveRunningJobContext, RunningJobContext
 from imagen.engine.persist import PersistImages
@@ -227,18 +227,16 @@ class GenerateImages(msgspec.Struct, frozen=True, kw_only=True):
             jobs: The job of each call, with the content of its reference images.
         """
         kind = LiveRunningJobContext if self.live else RunningJobContext
-        runner = CallRunner(
-            backend=self.backend,
-            persist=PersistImages(
-                store=self.store, records=self.records, listen=self.listen
-            ),
-            clock=self.clock,
-            retry=self.retry,
-            listen=self.listen,
+        persist = PersistImages(
+            store=self.store, records=self.records, listen=self.listen
         )
         return [
             PreparedCall(
-                runner=runner,
+                backend=self.backend,
+                persist=persist,
+                clock=self.clock,
+                retry=self.retry,
+                listen=self.listen,
                 job=job,
                 record=record,
                 context=kind(

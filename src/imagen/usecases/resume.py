@@ -7,23 +7,10 @@ from functools import partial
 import msgspec
 
 from imagen.domain import events
-from imagen.domain.call import (
-    Call,
-    ClaimedCall,
-    OpenCall,
-    OutputTarget,
-    Received,
-    usage_row,
-)
-from imagen.domain.errors import (
-    Cancelled,
-    ImagenError,
-    JournalError,
-    Unfinished,
-)
+from imagen.domain.call import Call, ClaimedCall, OpenCall, OutputTarget, Received
+from imagen.domain.errors import Cancelled, ImagenError, JournalError, Unfinished
 from imagen.domain.instance import Instance
-from imagen.domain.money.cost import Cost, describe_open_cost
-from imagen.domain.money.price import calculate_cost
+from imagen.domain.money.cost import describe_open_cost
 from imagen.domain.result import FailedImage, StoredImage
 from imagen.domain.retry import RetryPolicy
 from imagen.engine.cancellation import Cancellation
@@ -185,14 +172,13 @@ class ResumeCalls(msgspec.Struct, frozen=True, kw_only=True):
         while True:
             try:
                 generated = backend.resume(call.job, reference, context)
+                break
             except ImagenError as failure:
                 wait = self.retry.wait_after(failure, attempt=attempt)
                 if wait is None:
                     raise
-                context.sleep(wait)
-                attempt += 1
-            else:
-                break
+            context.sleep(wait)
+            attempt += 1
         now = self.clock.now()
         elapsed_ms = round((now - call.created_at).total_seconds() * 1000)
         return Received(
@@ -214,19 +200,7 @@ class ResumeCalls(msgspec.Struct, frozen=True, kw_only=True):
         if not (settled or failed):
             record.leave_open(error.message)
             return ResumeResult(call_id=call.id, closed=False, error=error)
-        cost = (
-            Cost()
-            if error.used is None
-            else calculate_cost(call.plan.price, error.used)
-        )
-        record.close(
-            usage_row(
-                call,
-                status="cancelled" if settled else "failed",
-                cost=cost,
-                latency_ms=None,
-            )
-        )
+        record.close_failed(error, latency_ms=None)
         return ResumeResult(call_id=call.id, closed=True, error=error)
 
     def _is_closed(self, call: Call) -> bool:

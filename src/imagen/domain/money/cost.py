@@ -1,5 +1,6 @@
 """Costs in whole micro-dollars, never floating point."""
 
+from collections.abc import Sequence
 from decimal import Decimal
 from typing import Literal, TypeAlias
 
@@ -84,6 +85,14 @@ def describe_final_cost(cost: Cost, *, reserved: int | None) -> str:
         return "Its cost is unknown."
     expected = format_micros(reserved)
     return f"Its cost is unknown; the expected cost was {expected}."
+
+
+def sum_costs(costs: Sequence[Cost]) -> Cost:
+    """Return the sum of the costs; unknown if one of them is unknown."""
+    known = [cost.micros for cost in costs if cost.micros is not None]
+    if len(known) < len(costs):
+        return Cost()
+    return Cost(micros=sum(known), source=costs[0].source if costs else "unknown")
 
 
 def split_cost(cost: Cost, *, parts: int) -> tuple[Cost, ...]:

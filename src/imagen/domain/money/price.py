@@ -206,17 +206,14 @@ def _allows(tier: ListedPrice, parameters: Mapping[str, object]) -> bool:
 
 
 def _amount(rate: Rate, price: Price, used: Used) -> float | None:
-    match rate.unit:
-        case "per_call":
-            return used.calls
-        case "per_image":
-            return used.images
-        case "per_megapixel":
-            return used.megapixels
-        case "per_second":
-            return used.seconds
-        case "per_token":
-            return _tokens(rate, price, used)
+    if rate.unit == "per_token":
+        return _tokens(rate, price, used)
+    return {
+        "per_call": used.calls,
+        "per_image": used.images,
+        "per_megapixel": used.megapixels,
+        "per_second": used.seconds,
+    }[rate.unit]
 
 
 def _tokens(rate: Rate, price: Price, used: Used) -> int | None:
