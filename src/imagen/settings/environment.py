@@ -16,15 +16,38 @@ if TYPE_CHECKING:
     from imagen.ports.adapter import Secrets
 
 _VARIABLE = re.compile(r"\$(?:([A-Za-z_][A-Za-z0-9_]*)|\{([A-Za-z_][A-Za-z0-9_]*)\})")
-_SUFFIX = "_env"
 _CLOUD_SYNC = {"", "auto", "on", "off"}
 
 
 class Environment:
-    """The environment variables that imagen reads."""
+    """The environment variables that imagen reads; "" for those that are not set.
+
+    Attributes:
+        supabase_url: The URL of the Supabase project, `$SUPABASE_URL`.
+        supabase_key: The key: `$SUPABASE_SERVICE_KEY`, else `$MAI_SUPABASE_KEY`.
+        caller: The name of the caller, `$MAI_FROM_ID`.
+        serve_keys: The API keys of the server, `$IMAGEN_SERVE_KEYS`.
+        tmux: The address of the tmux server, `$TMUX`; "" outside of tmux.
+        tmux_pane: The pane of this process, `$TMUX_PANE`; "" outside of tmux.
+        terminal: The variables by which terminals identify themselves.
+        log: The log format of `$IMAGEN_LOG`.
+        no_color: Whether `$NO_COLOR` is set and not empty.
+    """
 
     def __init__(self, variables: Mapping[str, str]) -> None:
         self._variables = variables
+        named = self._get("SUPABASE_SERVICE_KEY") or self._get("MAI_SUPABASE_KEY")
+        self.supabase_url = self._get("SUPABASE_URL").strip()
+        self.supabase_key = named.strip()
+        # Variables may hold bytes that are not UTF-8, which no database column takes.
+        self.caller = self._get("MAI_FROM_ID").encode(errors="replace").decode()
+        self.serve_keys = self._get("IMAGEN_SERVE_KEYS")
+        self.tmux = self._get("TMUX")
+        self.tmux_pane = self._get("TMUX_PANE")
+        names = ("TERM", "COLORTERM", "TERM_PROGRAM", "LC_TERMINAL")
+        self.terminal = {name: self._get(name) for name in names}
+        self.log = self._get("IMAGEN_LOG")
+        self.no_color = bool(self._get("NO_COLOR"))
 
     def __repr__(self) -> str:
         # Without values: there are secrets among them, and a repr ends in tracebacks.
@@ -76,17 +99,6 @@ class Environment:
         return mode
 
     @property
-    def supabase_url(self) -> str:
-        """The URL of the Supabase project, `$SUPABASE_URL`; "" if it is not set."""
-        return self._get("SUPABASE_URL").strip()
-
-    @property
-    def supabase_key(self) -> str:
-        """The key: `$SUPABASE_SERVICE_KEY`, else `$MAI_SUPABASE_KEY`, else ""."""
-        named = self._get("SUPABASE_SERVICE_KEY") or self._get("MAI_SUPABASE_KEY")
-        return named.strip()
-
-    @property
     def supabase_is_unset(self) -> bool:
         """Whether neither the URL nor the key of Supabase is set."""
         return not (self.supabase_url or self.supabase_key)
@@ -101,33 +113,6 @@ class Environment:
         return tuple(f"${name}" for name, value in needed.items() if not value)
 
     @property
-    def caller(self) -> str:
-        """The name of the caller, `$MAI_FROM_ID`; "" if it is not set."""
-        # Variables may hold bytes that are not UTF-8, which no database column takes.
-        return self._get("MAI_FROM_ID").encode(errors="replace").decode()
-
-    @property
-    def serve_keys(self) -> str:
-        """The API keys of the server, `$IMAGEN_SERVE_KEYS`; "" if it is not set."""
-        return self._get("IMAGEN_SERVE_KEYS")
-
-    @property
-    def tmux(self) -> str:
-        """The address of the tmux server, `$TMUX`; "" outside of tmux."""
-        return self._get("TMUX")
-
-    @property
-    def tmux_pane(self) -> str:
-        """The pane of this process, `$TMUX_PANE`; "" outside of tmux."""
-        return self._get("TMUX_PANE")
-
-    @property
-    def terminal(self) -> Mapping[str, str]:
-        """The variables by which terminals identify themselves; "" if not set."""
-        names = ("TERM", "COLORTERM", "TERM_PROGRAM", "LC_TERMINAL")
-        return {name: self._get(name) for name in names}
-
-    @property
     def preview(self) -> Mode | None:
         """The mode of `$IMAGEN_PREVIEW`; None if it is not set."""
         named = self._get("IMAGEN_PREVIEW")
@@ -138,16 +123,6 @@ class Environment:
             )
         return named or None
 
-    @property
-    def log(self) -> str:
-        """The log format of `$IMAGEN_LOG`; "" if it is not set."""
-        return self._get("IMAGEN_LOG")
-
-    @property
-    def no_color(self) -> bool:
-        """Whether `$NO_COLOR` is set and not empty."""
-        return bool(self._get("NO_COLOR"))
-
     def secrets_for(self, options: msgspec.Struct) -> "Secrets":
         """Return the values of the variables that the `*_env` options name.
 
@@ -156,16 +131,17 @@ class Environment:
         """
         from imagen.ports.adapter import Secrets  # noqa: PLC0415 - only for backends
 
-        named: dict[str, object] = {}
+        secrets: dict[str, str] = {}
         for field in msgspec.structs.fields(options):
             value: object = getattr(options, field.name)
-            if field.name.endswith(_SUFFIX):
-                named.update(_flatten(field.name, value))
-        secrets = {
-            key: self._get(variable)
-            for key, variable in named.items()
-            if isinstance(variable, str)
-        }
+            if not field.name.endswith("_env"):
+                continue
+            if isinstance(value, str):
+                secrets[field.name] = self._get(value)
+            elif isinstance(value, Mapping):
+                entries = cast("Mapping[str, str]", value)  # its types are erased
+                for name, variable in entries.items():
+                    secrets[f"{field.name}.{name}"] = self._get(variable)
         return Secrets({key: secret for key, secret in secrets.items() if secret})
 
     def expand_path(self, path: str) -> Path:
@@ -219,10 +195,3 @@ class Environment:
 def process_environment() -> Environment:
     """Return the environment of this process."""
     return Environment(os.environ)
-
-
-def _flatten(key: str, value: object) -> dict[str, object]:
-    if not isinstance(value, Mapping):
-        return {key: value}
-    entries = cast("Mapping[object, object]", value)  # a Mapping's types are erased
-    return {f"{key}.{name}": variable for name, variable in entries.items()}

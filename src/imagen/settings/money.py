@@ -37,6 +37,9 @@ Limit: TypeAlias = Annotated[Dollars, Meta(extra={"check": to_micros})]
 """An amount that a budget compares with, in whole micro-dollars."""
 
 
+_UNITS: tuple[Unit, ...] = ("per_call", "per_image", "per_megapixel", "per_second")
+
+
 class PriceBlock(msgspec.Struct, frozen=True, kw_only=True):
     """The price of one call: the sum of its rates."""
 
@@ -59,16 +62,10 @@ class PriceBlock(msgspec.Struct, frozen=True, kw_only=True):
         return Price(rates=self._rates(), source="config")
 
     def _rates(self) -> tuple[Rate, ...]:
-        units: dict[Unit, float | None] = {
-            "per_call": self.per_call,
-            "per_image": self.per_image,
-            "per_megapixel": self.per_megapixel,
-            "per_second": self.per_second,
-        }
         rates = [
             Rate(unit=unit, usd=to_decimal(usd))
-            for unit, usd in units.items()
-            if usd is not None
+            for unit in _UNITS
+            if (usd := getattr(self, unit)) is not None
         ]
         rates += [
             Rate(unit="per_token", usd=to_decimal(usd) / MILLION, kind=kind)
