@@ -185,7 +185,7 @@ def frames(content: bytes) -> list[tuple[str, bytes, object]]:
 
 
 ICC = noise(150_000)
-"""A profile that takes three segments of a JPEG; nobody looks into it."""
+"""A profile that takes three segments of a JPEG; its content is not read."""
 EXIF = Image.Exif()
 EXIF[0x0112] = 6
 EXIF[0x010F] = "Chalk"

@@ -224,7 +224,7 @@ def test_the_signed_files_can_be_decoded(name: str) -> None:
     assert image.size == (24, 17)
 
 
-def test_an_app11_segment_of_another_kind_is_no_signature() -> None:
+def test_another_app11_segment_is_not_a_signature() -> None:
     other = JPEG[:2] + segment(0xEB, b"HDR_RI ver=11" + bytes(40)) + JPEG[2:]
 
     assert not read_facts(other).signed

@@ -116,7 +116,7 @@ def test_an_empty_file_is_an_empty_config(text: bytes) -> None:
         (b"a: " + b"9" * 5000, 1, "too many digits"),
     ],
 )
-def test_what_is_no_config_is_a_problem_with_its_line(
+def test_invalid_yaml_is_a_problem_with_its_line(
     text: bytes, line: int, said: str
 ) -> None:
     problems = parse(text, source="x.yaml").problems

@@ -96,7 +96,7 @@ def test_a_named_file_that_cannot_be_read_is_a_clear_sentence(
         )
 
 
-def test_an_empty_name_is_no_file(adapter_of: Find) -> None:
+def test_an_empty_path_is_refused(adapter_of: Find) -> None:
     with pytest.raises(Misconfigured, match="empty"):
         load_settings("", environment=Environment({}), adapter_of=adapter_of)
 

@@ -127,7 +127,7 @@ def test_other_keys_are_not(key: str) -> None:
         *("https://example.org/@user", "http://[::1]:80/a@b", "1536x768", "16:9"),
     ],
 )
-def test_ordinary_text_is_no_secret(text: str) -> None:
+def test_ordinary_text_is_not_a_secret(text: str) -> None:
     assert not is_secret(text)
 
 
@@ -139,11 +139,13 @@ def test_a_variables_name_is_one(value: str) -> None:
 @pytest.mark.parametrize(
     "value", ["$TOKEN", "", "a b", "aB3" * 10, "deadbeef" * 4 + "1", "r8_abcdefgh"]
 )
-def test_a_token_is_no_variables_name(value: str) -> None:
+def test_a_token_is_not_the_name_of_a_variable(value: str) -> None:
     assert not is_variable(value)
 
 
-def test_a_number_in_place_of_a_variables_name_is_not_said(problems_of: Wrong) -> None:
+def test_a_number_in_place_of_the_name_of_a_variable_is_not_printed(
+    problems_of: Wrong,
+) -> None:
     (problem,) = problems_of("backends: {m: {adapter: mock, api_key_env: 31415926}}")
 
     assert "31415926" not in str(problem)

@@ -292,7 +292,7 @@ def test_tokens_are_priced_by_the_million(settings_of: Read) -> None:
 
 
 @pytest.mark.parametrize("text", ["", MOCK + "price:", "budget:\nhistory:\n"])
-def test_nothing_is_limited_that_is_not_said(settings_of: Read, text: str) -> None:
+def test_without_a_budget_nothing_is_limited(settings_of: Read, text: str) -> None:
     settings = settings_of(text)
 
     assert settings.budgets == ()

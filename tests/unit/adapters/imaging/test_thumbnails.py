@@ -68,7 +68,7 @@ def test_every_kind_of_pixels_can_be_drawn(mode: str) -> None:
 @pytest.mark.parametrize(
     "content", [b"", b"no image", tiny_png()[:60]], ids=["empty", "text", "cut"]
 )
-def test_what_is_no_image_is_said(content: bytes) -> None:
+def test_refuses_content_that_is_not_an_image(content: bytes) -> None:
     with pytest.raises(InvalidRequest, match="cannot be drawn"):
         render_thumbnail(content)
 

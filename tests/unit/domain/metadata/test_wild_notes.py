@@ -1,4 +1,4 @@
-"""Notes that hold anything: whatever is read of them can be written again."""
+"""Metadata with any values: what is read can be written again."""
 
 import msgspec
 from hypothesis import given, settings

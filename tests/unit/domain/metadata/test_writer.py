@@ -103,7 +103,7 @@ def test_reads_the_note_back(name: str) -> None:
 
 
 @pytest.mark.parametrize("name", sorted(WITH_XMP - WITH_BOTH))
-def test_beside_xmp_of_somebody_else_the_lines_can_be_read(name: str) -> None:
+def test_beside_the_xmp_of_another_tool_the_infotext_can_be_read(name: str) -> None:
     recipe = read_embedded_metadata(described(FILES[name])).recipe
 
     assert recipe is not None
@@ -302,7 +302,7 @@ def test_a_gif_says_nothing_and_cannot_be_stripped() -> None:
 
 
 @pytest.mark.parametrize("act", [read_embedded_metadata, strip_metadata])
-def test_what_is_no_image_is_said(act) -> None:  # type: ignore[no-untyped-def]
+def test_refuses_content_that_is_not_an_image(act) -> None:  # type: ignore[no-untyped-def]
     with pytest.raises(NotAnImage, match="it is JSON"):
         act(b"{}")
 
