@@ -39,7 +39,8 @@ def plan_images(
             adjusted.
     """
     resolver = ParameterResolver(request, instance, capabilities)
-    chosen = request.size or _style_size(request) or instance.size
+    style = request.style
+    chosen = request.size or (style and style.size) or instance.size
     # The default size is not a request: using another one needs no warning.
     size = resolver.resolve_aspect(chosen or capabilities.sizes.nearest(Size()))
     if media_type == "image/webp" and max(size.sides) > LARGEST_WEBP_SIDE:
@@ -87,7 +88,3 @@ def _price(
         return instance.price
     parameters = {"size": job.size, **job.options}
     return price_of(capabilities.provider, job.model or capabilities.model, parameters)
-
-
-def _style_size(request: GenerationRequest) -> Size | None:
-    return request.style.size if request.style else None

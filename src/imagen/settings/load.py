@@ -40,9 +40,6 @@ def load_settings(
 ) -> Settings:
     """Return the settings of the config file, or the defaults without one.
 
-    Args:
-        adapter_of: Returns the adapter of that name, or raises Misconfigured.
-
     Raises:
         Misconfigured: the file cannot be read, or the user chose it and it is missing.
         InvalidConfig: the file has errors.

@@ -165,10 +165,6 @@ class StyleBlock(msgspec.Struct, frozen=True, kw_only=True):
         _key("Backend-specific parameters, as with --set.", {"guidance": 3.5}),
     ] = msgspec.field(default_factory=dict[str, object], name="set")
 
-    def to_style(self, name: str) -> Style:
-        """Return the style with that name."""
-        return Style(name=name, **msgspec.structs.asdict(self))
-
 
 class HistorySettings(msgspec.Struct, frozen=True, kw_only=True):
     """How long the history keeps its entries."""

@@ -141,18 +141,15 @@ def _format_comment(text: str, *, indent: int) -> list[str]:
 
 def _to_yaml(value: object) -> str:
     """Return a value as YAML on one line."""
-    value = _to_plain(value)
+    if isinstance(value, Enum):
+        value = value.value
+    elif isinstance(value, Path | Size):
+        value = str(value)
     if isinstance(value, str) and _PLAIN_TEXT.fullmatch(value):
         return value
     if isinstance(value, float) and value.is_integer():
         value = int(value)
     return msgspec.json.format(msgspec.json.encode(value), indent=0).decode()
-
-
-def _to_plain(value: object) -> object:
-    if isinstance(value, Enum):
-        return value.value
-    return str(value) if isinstance(value, Path | Size) else value
 
 
 # Text that YAML reads the same without quotes: not a number, and none of its keywords.

@@ -120,10 +120,12 @@ def _find_in_node(node: Node, *, env: bool) -> Iterator[tuple[Node, str, str]]:
         for item in node.value:
             yield from _find_in_node(item, env=env)
     elif isinstance(node.value, Mapping):
+        named = node.path in _NAMED_BLOCKS
         for key, entry in node.value.items():
+            is_name = named and isinstance(entry.value, Mapping)
             if is_secret(key):
                 yield entry, "the key is a secret", _MOVE
-            elif not env and is_named_like_secret(key) and not _is_named_block(entry):
+            elif not (env or is_name) and is_named_like_secret(key):
                 what = "the config must not contain secrets"
                 yield entry, what, _suggest_variable(key)
             else:
@@ -155,11 +157,7 @@ def _suggest_variable(key: str) -> str:
     return f"put it in an environment variable, and write `{name}_env: VARIABLE`"
 
 
-def _is_named_block(node: Node) -> bool:
-    """Return whether a key is the name of a backend or style, such as `key-visual`."""
-    return node.path[:-1] in _NAMED_BLOCKS and isinstance(node.value, Mapping)
-
-
+# Keys in these are names of backends and styles, such as `key-visual`.
 _NAMED_BLOCKS: set[KeyPath] = {("backends",), ("styles",), ("budget", "backends")}
 
 

@@ -7,6 +7,7 @@ from typing import Any
 import msgspec
 
 from imagen.domain.errors import ImagenError, Misconfigured
+from imagen.domain.style import Style
 from imagen.ports.adapter import Adapter
 from imagen.settings.model import (
     MOCK,
@@ -41,11 +42,7 @@ def validate(
     expand: Callable[[str], Path] = Path,
     path: Path | None = None,
 ) -> Settings:
-    """Return the settings that a document describes.
-
-    Args:
-        adapter_of: Returns the adapter of that name, or raises Misconfigured.
-        expand: Expands `~` and `$VAR` in a path.
+    """Return the settings that a document describes; `expand` is for paths.
 
     Raises:
         InvalidConfig: the document has errors; all of them are in it.
@@ -83,7 +80,10 @@ def validate(
         output=config.output,
         owner_user_id=config.owner_user_id.lower(),
         backends={each.instance.name: each for each in backends if each is not None},
-        styles={name: config.styles[name].to_style(name) for name in styles},
+        styles={
+            name: Style(name=name, **msgspec.structs.asdict(config.styles[name]))
+            for name in styles
+        },
         budgets=(*config.budget.to_budgets(), *config.serve.to_budgets()),
         history=config.history,
         serve=config.serve,

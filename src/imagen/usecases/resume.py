@@ -164,9 +164,11 @@ class ResumeCalls(msgspec.Struct, frozen=True, kw_only=True):
             backend, call.job, since=call.created_at, context=context
         )
         if not reference:
+            consequence = "it is not submitted again automatically"
+            cost = describe_open_cost(call.reserved, consequence=consequence)
             raise Unfinished(
                 f"{name} has no job that certainly belongs to this call.",
-                hint=_billing_hint(call),
+                hint=cost if call.may_cost else "",
             )
         attempt = 1
         while True:
@@ -210,11 +212,3 @@ class ResumeCalls(msgspec.Struct, frozen=True, kw_only=True):
             # The images are stored, and that has to be reported in any case.
             return False
         return call.id not in {each.call.id for each in open_calls}
-
-
-def _billing_hint(call: Call) -> str:
-    if not call.may_cost:
-        return ""
-    return describe_open_cost(
-        call.reserved, consequence="it is not submitted again automatically"
-    )

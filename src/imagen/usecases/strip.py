@@ -54,16 +54,11 @@ class StripImage(msgspec.Struct, frozen=True, kw_only=True):
                 place.name, bare, media_type=media_type, replace=True
             )
         # Never replaces a file: the name of the copy was not chosen by the user.
-        for copy in islice(
-            candidate_names(_copy_name(found.location)), MAX_NAMES_TRIED
-        ):
+        path = PurePosixPath(found.location)
+        names = candidate_names(f"{path.stem}-stripped{path.suffix}")
+        for copy in islice(names, MAX_NAMES_TRIED):
             try:
                 return place.storage.save(copy, bare, media_type=media_type)
             except NameTaken:
                 continue
         raise StorageError(f"No free name was found after {MAX_NAMES_TRIED} tries.")
-
-
-def _copy_name(location: str) -> str:
-    path = PurePosixPath(location)
-    return f"{path.stem}-stripped{path.suffix}"

@@ -114,9 +114,6 @@ class SweepImages(msgspec.Struct, frozen=True, kw_only=True):
     def _any(self) -> GenerateImages:
         return next(iter(self.makers.values()))
 
-    def _maker(self, plan: GenerationPlan) -> GenerateImages:
-        return self.makers[plan.instance.name]
-
     def _plan(
         self,
         backend: str,
@@ -145,7 +142,7 @@ class SweepImages(msgspec.Struct, frozen=True, kw_only=True):
         calls: list[Call] = []
         limits: dict[str, BudgetLimit] = {}
         for each in plan.plans:
-            intended, under = self._maker(each).build_calls(each)
+            intended, under = self.makers[each.instance.name].build_calls(each)
             calls += intended
             # By label, because backends share limits, and each is checked once.
             limits |= {limit.label: limit for limit in under}

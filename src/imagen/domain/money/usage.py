@@ -1,7 +1,7 @@
 """The rows of the ledger, and their totals."""
 
 from collections.abc import Iterable, Sequence
-from datetime import UTC, date, datetime, timedelta
+from datetime import UTC, date, datetime
 from operator import itemgetter
 from typing import Literal, TypeAlias
 
@@ -102,8 +102,3 @@ def iso_week(moment: datetime) -> str:
 def start_of_day(day: date) -> datetime:
     """Return the start of a UTC date."""
     return datetime(day.year, day.month, day.day, tzinfo=UTC)
-
-
-def age_in_days(moment: datetime, *, now: datetime) -> int:
-    """Return the number of whole days since a time."""
-    return (now - moment) // timedelta(days=1)

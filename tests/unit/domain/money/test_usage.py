@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from imagen.domain.money.usage import UsageRow, age_in_days, iso_week, start_of_day
+from imagen.domain.money.usage import UsageRow, iso_week, start_of_day
 
 EAST = timezone(timedelta(hours=14))
 WEEK = timedelta(days=7)
@@ -60,12 +60,3 @@ def test_a_row_is_counted_in_the_week_of_its_call() -> None:
 
 def test_a_date_begins_at_midnight_utc() -> None:
     assert start_of_day(date(2026, 11, 22)) == datetime(2026, 11, 22, tzinfo=UTC)
-
-
-@pytest.mark.parametrize(
-    ("hours", "days"), [(0, 0), (23, 0), (24, 1), (49, 2), (24 * 92, 92)]
-)
-def test_only_whole_days_count_as_age(hours: int, days: int) -> None:
-    now = datetime(2026, 11, 22, 12, tzinfo=UTC)
-
-    assert age_in_days(now - timedelta(hours=hours), now=now) == days
