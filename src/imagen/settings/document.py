@@ -12,7 +12,7 @@ from typing import TypeAlias
 import yaml
 
 from imagen.domain.errors import InvalidRequest
-from imagen.settings.secrets import format_key_path
+from imagen.settings.secrets import build_problem
 from imagen.settings.tree import ConfigProblem, Document, KeyPath, Node, Scalar
 
 DEEPEST = 100
@@ -129,15 +129,8 @@ class _Composer:
     def add_problem(
         self, line: int, path: KeyPath, message: str, suggestion: str = ""
     ) -> None:
-        self.problems.append(
-            ConfigProblem(
-                file=self._source,
-                line=line,
-                key=format_key_path(path),
-                message=message,
-                suggestion=suggestion,
-            )
-        )
+        node = Node(path=path, line=line)
+        self.problems.append(build_problem(self._source, node, message, suggestion))
 
     def _compose(self, event: _Event, path: KeyPath, line: int) -> Node:
         _check_depth(path, line)

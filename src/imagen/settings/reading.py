@@ -15,6 +15,7 @@ from imagen.domain.errors import ImagenError, InvalidRequest, Misconfigured
 from imagen.domain.size import Size
 from imagen.domain.suggestion import suggest_name
 from imagen.settings.secrets import (
+    build_problem,
     display_key,
     display_value,
     find_secrets,
@@ -48,15 +49,8 @@ class Reader:
         if inside or (node.line, key) in self._reported:
             return
         self._reported.add((node.line, key))
-        self._problems.append(
-            ConfigProblem(
-                file=self._source,
-                line=node.line,
-                key=key,
-                message=message,
-                suggestion=suggestion,
-            )
-        )
+        problem = build_problem(self._source, node, message, suggestion)
+        self._problems.append(problem)
 
     def add_error(self, node: Node, error: Exception) -> None:
         """Add the error that a value raised."""

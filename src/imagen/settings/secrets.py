@@ -45,15 +45,19 @@ _SHORTEST_TOKEN = 20
 def find_secrets(document: Document) -> dict[KeyPath, ConfigProblem]:
     """Return an error for every place that holds a secret, by its key path."""
     return {
-        node.path: ConfigProblem(
-            file=document.source,
-            line=node.line,
-            key=format_key_path(node.path),
-            message=message,
-            suggestion=suggestion,
-        )
+        node.path: build_problem(document.source, node, message, suggestion)
         for node, message, suggestion in _find_in_node(document.root, env=False)
     }
+
+
+def build_problem(
+    source: str, node: Node, message: str, suggestion: str = ""
+) -> ConfigProblem:
+    """Return an error about a value, with secret keys hidden."""
+    key, line = format_key_path(node.path), node.line
+    return ConfigProblem(
+        file=source, line=line, key=key, message=message, suggestion=suggestion
+    )
 
 
 def is_secret(text: str) -> bool:
