@@ -4,7 +4,7 @@ import statistics
 import sys
 import time
 
-from imagen.adapters.backends.mock.picture import encode_png, paint
+from imagen.adapters.backends.mock.painter.picture import encode_png, paint
 
 LIMIT_MS = 150.0
 

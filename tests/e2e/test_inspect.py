@@ -42,7 +42,7 @@ def test_it_says_what_file_and_sidecar_say_and_that_they_agree(
     assert said["sidecar"].startswith("agrees")
     assert said["history"].startswith("agrees")
     assert said["C2PA"] == "no manifest"
-    assert said["source type"] == "trainedAlgorithmicMedia"
+    assert said["source type"] == "algorithmicMedia"
     assert (said["prompt"], said["seed"], said["cost"]) == ("a red fox", "7", "$0.00")
 
 

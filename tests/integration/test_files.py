@@ -193,7 +193,8 @@ def test_what_imagen_makes_says_how(home: Path, name: str) -> None:
     assert making.recipe.sidecar is not None
     assert making.recipe.sidecar.id == image.sidecar.id
     assert (making.recipe.prompt, making.recipe.seed) == ("a cat", 42)
-    assert making.source_type == "trainedAlgorithmicMedia"
+    assert making.source_type == "algorithmicMedia", "the mock is no trained model"
+    assert b"AISystemUsed" not in (home / name).read_bytes()
     with Image.open(home / name) as opened:
         opened.load()
 

@@ -9,6 +9,9 @@ from imagen.domain.money.cost import Cost
 from imagen.domain.sidecar import Sidecar
 from imagen.formats.container import ImageFacts
 
+AI_GENERATED = "trainedAlgorithmicMedia"
+"""IPTC's term for an image made by a trained model."""
+
 
 class GeneratedImage(msgspec.Struct, frozen=True, kw_only=True):
     """One image as the backend sent it.
@@ -35,6 +38,9 @@ class Generated(msgspec.Struct, frozen=True, kw_only=True):
         used: Consumption, as far as the backend reports it; missing numbers of images
             and megapixels are measured.
         parameters: Other values that the backend reports; stored in the sidecar.
+        source_type: How the images were made, a term of IPTC's DigitalSourceType
+            vocabulary, which is embedded in the files: "trainedAlgorithmicMedia" for a
+            trained model, "algorithmicMedia" for a program that draws by itself.
     """
 
     images: tuple[GeneratedImage, ...]
@@ -43,6 +49,7 @@ class Generated(msgspec.Struct, frozen=True, kw_only=True):
     cost: Cost = Cost()
     used: Used = Used()
     parameters: Mapping[str, object] = {}
+    source_type: str = AI_GENERATED
 
 
 class StoredImage(msgspec.Struct, frozen=True, kw_only=True):

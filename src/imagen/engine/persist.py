@@ -116,6 +116,7 @@ class PersistImages(msgspec.Struct, frozen=True, kw_only=True):
                 number=number,
                 count=plan.request.count,
                 at=plan.at,
+                source_type=received.generated.source_type,
                 again=self.again,
             )
         except Exception as error:  # noqa: BLE001 - a bug must not lose an image

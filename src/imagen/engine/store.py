@@ -18,7 +18,7 @@ from imagen.domain.naming import (
     NameFacts,
     candidate_names,
 )
-from imagen.domain.result import FailedImage, StoredImage
+from imagen.domain.result import AI_GENERATED, FailedImage, StoredImage
 from imagen.domain.sidecar import Sidecar, write_sidecar
 from imagen.domain.size import Size
 from imagen.engine.numbering import Numbering
@@ -122,11 +122,13 @@ class StoreImage(msgspec.Struct, frozen=True, kw_only=True):
         number: int,
         count: int,
         at: datetime,
+        source_type: str = AI_GENERATED,
         again: bool = False,
     ) -> StoredImage | FailedImage:
         """Store an image at the destination, or rescue it to another place.
 
         Args:
+            source_type: How it was made, in IPTC's words (`Generated.source_type`).
             again: Whether a process that has died may have stored the image already. It
                 is looked for then, and no existing file is replaced.
 
@@ -135,7 +137,9 @@ class StoreImage(msgspec.Struct, frozen=True, kw_only=True):
         """
         content = finished.content
         if self.place.metadata:
-            content = embed_metadata(content, finished.facts, sidecar)
+            content = embed_metadata(
+                content, finished.facts, sidecar, source_type=source_type
+            )
         image = StoredImage(
             number=number,
             location="",

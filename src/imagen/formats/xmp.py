@@ -11,7 +11,6 @@ XMP_KEY = "XML:com.adobe.xmp"
 SOURCE_TYPE = "Iptc4xmpExt:DigitalSourceType"
 # Prefix of all terms of the vocabulary.
 SOURCE_TYPES = "http://cv.iptc.org/newscodes/digitalsourcetype/"
-AI_MADE = SOURCE_TYPES + "trainedAlgorithmicMedia"
 
 _NAMESPACES = {
     "xmp": "http://ns.adobe.com/xap/1.0/",

@@ -1,11 +1,16 @@
 """Convert and compare images with Pillow."""
 
-from io import BytesIO
 from typing import cast
 
 from PIL import Image, ImageChops, ImageOps, ImageSequence
 
-from imagen.adapters.imaging.pixels import UNREADABLE, apply_orientation, open_image
+from imagen.adapters.imaging.pixels import (
+    UNREADABLE,
+    apply_orientation,
+    encode_image,
+    flatten_alpha,
+    open_image,
+)
 from imagen.domain.errors import StorageError
 from imagen.domain.fit import Fit
 from imagen.domain.size import Size
@@ -101,27 +106,23 @@ def _fit(picture: Image.Image, fit: Fit, size: Size, media_type: str) -> Image.I
     if fit is Fit.CROP:
         return ImageOps.fit(picture, size.sides, lanczos)
     if media_type == "image/jpeg":
-        picture = _flatten(picture, "white")
+        picture = _put_on_white(picture)
         return ImageOps.pad(picture, size.sides, lanczos, color="black")
     transparent = picture.convert("RGBA")
     return ImageOps.pad(transparent, size.sides, lanczos, color=(0, 0, 0, 0))
 
 
 def _encode(picture: Image.Image, media_type: str, profile: bytes | None) -> bytes:
-    buffer = BytesIO()
     if media_type == "image/jpeg":
-        picture = _flatten(picture, "white")
-        picture.save(buffer, "JPEG", quality=JPEG_QUALITY, icc_profile=profile)
-    elif media_type == "image/webp":
-        picture.save(buffer, "WEBP", lossless=True, exact=True, icc_profile=profile)
-    else:
-        picture.save(buffer, "PNG", icc_profile=profile)
-    return buffer.getvalue()
+        plain = _put_on_white(picture)
+        return encode_image(plain, "JPEG", quality=JPEG_QUALITY, icc_profile=profile)
+    if media_type == "image/webp":
+        lossless = {"lossless": True, "exact": True}
+        return encode_image(picture, "WEBP", icc_profile=profile, **lossless)
+    return encode_image(picture, "PNG", icc_profile=profile)
 
 
-def _flatten(picture: Image.Image, colour: str) -> Image.Image:
+def _put_on_white(picture: Image.Image) -> Image.Image:
     if picture.mode != "RGBA":
         return picture
-    background = Image.new("RGB", picture.size, colour)
-    background.paste(picture, mask=picture.getchannel("A"))
-    return background
+    return flatten_alpha(picture, Image.new("RGB", picture.size, "white"))

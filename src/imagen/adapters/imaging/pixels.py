@@ -1,4 +1,4 @@
-"""Decode the pixels of image files with Pillow."""
+"""Decode and encode image files with Pillow."""
 
 from io import BytesIO
 from threading import Lock
@@ -44,15 +44,22 @@ def apply_orientation(image: Image.Image) -> Image.Image:
     image.load()
     # In place, because a copy of a large image takes about another gigabyte.
     ImageOps.exif_transpose(image, in_place=True)
-    picture = image
-    if picture.mode in _DEEP_MODES:
-        picture = _eight_bit(picture)
-    if picture.mode != "RGBA":
-        transparent = picture.has_transparency_data
-        picture = picture.convert("RGBA" if transparent else "RGB")
-    return picture
+    if image.mode in _DEEP_MODES:
+        # Pillow's own conversion clips 16-bit grey at 255 instead of scaling it.
+        image = image.convert("I").point(lambda value: value * (1 / 257)).convert("L")
+    if image.mode == "RGBA":
+        return image
+    return image.convert("RGBA" if image.has_transparency_data else "RGB")
 
 
-def _eight_bit(picture: Image.Image) -> Image.Image:
-    # Pillow's own conversion clips 16-bit grey at 255 instead of scaling it.
-    return picture.convert("I").point(lambda value: value * (1 / 257)).convert("L")
+def flatten_alpha(picture: Image.Image, background: Image.Image) -> Image.Image:
+    """Return the picture in front of the background, which is painted over."""
+    background.paste(picture, mask=picture.getchannel("A"))
+    return background
+
+
+def encode_image(picture: Image.Image, kind: str, **options: object) -> bytes:
+    """Return the picture as a file of one of Pillow's formats."""
+    file = BytesIO()
+    picture.save(file, kind, **options)
+    return file.getvalue()

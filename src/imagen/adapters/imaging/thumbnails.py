@@ -9,6 +9,7 @@ from threading import Lock
 
 from PIL import Image, ImageOps
 
+from imagen.adapters.imaging.pixels import encode_image
 from imagen.adapters.system.private_files import (
     create_private_file,
     create_private_folder,
@@ -115,6 +116,4 @@ def render_thumbnail(content: bytes) -> bytes:
     # Pillow's decoders raise many types of exception for broken or oversized files.
     except Exception as error:
         raise InvalidRequest(f"The image cannot be drawn: {error}.") from error
-    buffer = BytesIO()
-    plain.save(buffer, "WEBP", quality=_QUALITY, method=_EFFORT)
-    return buffer.getvalue()
+    return encode_image(plain, "WEBP", quality=_QUALITY, method=_EFFORT)

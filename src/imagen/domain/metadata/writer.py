@@ -2,17 +2,26 @@
 
 from imagen.domain.errors import Unsupported
 from imagen.domain.metadata.infotext import write_infotext
+from imagen.domain.result import AI_GENERATED
 from imagen.domain.sidecar import Sidecar, write_embedded_sidecar
 from imagen.formats.container import ImageFacts, read_facts
 from imagen.formats.exif import build_exif
 from imagen.formats.png import insert_png_texts, strip_png
-from imagen.formats.xmp import AI_MADE, SOURCE_TYPE, XMP_KEY, build_xmp_packet
+from imagen.formats.xmp import SOURCE_TYPE, SOURCE_TYPES, XMP_KEY, build_xmp_packet
 
 _NOTE = "imagen:note"
 
 
-def embed_metadata(content: bytes, facts: ImageFacts, sidecar: Sidecar) -> bytes:
+def embed_metadata(
+    content: bytes,
+    facts: ImageFacts,
+    sidecar: Sidecar,
+    *,
+    source_type: str = AI_GENERATED,
+) -> bytes:
     """Return the file with the sidecar embedded, if the format allows it.
+
+    IPTC's fields for the model and its prompt are written for AI-generated images only.
 
     The compressed pixels and all existing data stay unchanged, in their order. An
     existing text, EXIF block or XMP packet takes precedence over imagen's own.
@@ -24,10 +33,13 @@ def embed_metadata(content: bytes, facts: ImageFacts, sidecar: Sidecar) -> bytes
     software = f"imagen {sidecar.imagen_version}"
     properties = {
         "xmp:CreatorTool": software,
-        SOURCE_TYPE: AI_MADE,
-        "Iptc4xmpExt:AISystemUsed": sidecar.model or sidecar.backend,
-        "Iptc4xmpExt:AIPromptInformation": sidecar.prompt_sent,
+        SOURCE_TYPE: SOURCE_TYPES + source_type,
     }
+    if source_type == AI_GENERATED:
+        properties |= {
+            "Iptc4xmpExt:AISystemUsed": sidecar.model or sidecar.backend,
+            "Iptc4xmpExt:AIPromptInformation": sidecar.prompt_sent,
+        }
     match facts.media_type:
         case "image/png":
             return insert_png_texts(

@@ -6,8 +6,11 @@ from io import BytesIO
 import pytest
 from PIL import Image
 
-from imagen.adapters.imaging.sheet_picture import LARGEST_AREA
-from imagen.adapters.imaging.sheet_renderer import THUMBNAIL, PillowSheetRenderer
+from imagen.adapters.imaging.sheet_renderer import (
+    LARGEST_AREA,
+    THUMBNAIL,
+    PillowSheetRenderer,
+)
 from imagen.domain.contact_sheet import Sheet, SheetCell
 from imagen.domain.errors import StorageError
 from imagen.domain.sweep import Table

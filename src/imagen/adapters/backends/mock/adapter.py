@@ -47,17 +47,18 @@ Failure = Literal[
     "deaf",
 ]
 
-ERRORS: dict[Failure, Callable[[str], ImagenError]] = {
-    "refused": Refused,
+# A real vendor raises these before it accepts the job, and the others while it works.
+_BEFORE_START: dict[Failure, Callable[[str], ImagenError]] = {
     "throttled": lambda message: Throttled(message, retry_after=1.0),
     "unavailable": Unavailable,
     "unauthorized": Unauthorized,
     "out_of_credit": OutOfCredit,
+}
+_WHILE_WORKING: dict[Failure, Callable[[str], ImagenError]] = {
+    "refused": Refused,
     "backend_error": BackendError,
     "unfinished": Unfinished,
 }
-# A real vendor raises these before it accepts the job; the others come while it works.
-_BEFORE_START = {"unavailable", "unauthorized", "out_of_credit", "throttled"}
 
 
 class MockOptions(
@@ -91,9 +92,6 @@ class MockBackend:
         self._options = options
         self._name = name
 
-    def __repr__(self) -> str:
-        return f"MockBackend({self._name!r})"
-
     def capabilities(self) -> Capabilities:
         """Return support for every parameter that the options do not switch off."""
         without = self._options.without
@@ -114,7 +112,9 @@ class MockBackend:
     def generate(self, job: ImageJob, context: JobContext) -> Generated:
         """Report progress step by step, then draw the picture."""
         options = _merge_options(self._options, job)
-        _raise_simulated(options.fail, self._name, before=True)
+        failure = f"{self._name}: failure simulated by `fail: {options.fail}`."
+        if error := _BEFORE_START.get(options.fail):
+            raise error(failure)
         steps = DEFAULT_STEPS if job.steps is None else job.steps
         # A job can have more steps than are worth an event each.
         ticks = min(steps, MAX_PROGRESS_REPORTS)
@@ -128,15 +128,21 @@ class MockBackend:
         # it cannot be cancelled, and shows what the core does with such a backend.
         if options.fail == "deaf":
             Event().wait(ONE_DAY)
-        _raise_simulated(options.fail, self._name, before=False)
+        if error := _WHILE_WORKING.get(options.fail):
+            raise error(failure)
         context.sleep(0)
-        image = GeneratedImage(
-            content=_draw_png(job, steps, options.fail),
-            media_type="image/png",
-            seed=job.seed,
-        )
+        content = _draw_png(job, steps)
+        if options.fail == "no_image":
+            content = b"<!doctype html><title>502 Bad Gateway</title>"
+        if options.fail == "truncated":
+            content = content[: len(content) // 2]
+        image = GeneratedImage(content=content, media_type="image/png", seed=job.seed)
         return Generated(
-            images=(image,) * job.count, model="mock", steps=steps, cost=FREE
+            images=(image,) * job.count,
+            model="mock",
+            steps=steps,
+            cost=FREE,
+            source_type="algorithmicMedia",
         )
 
     def check(self, context: JobContext) -> tuple[Readiness, ...]:
@@ -151,8 +157,6 @@ class MockBackend:
 
 def _merge_options(options: MockOptions, job: ImageJob) -> MockOptions:
     """Return the config's options with those of the job, which take precedence."""
-    if not job.options:
-        return options
     try:
         return msgspec.convert(
             {**msgspec.structs.asdict(options), **job.options}, MockOptions
@@ -166,16 +170,9 @@ def _merge_options(options: MockOptions, job: ImageJob) -> MockOptions:
         ) from error
 
 
-def _raise_simulated(fail: Failure, name: str, *, before: bool) -> None:
-    if fail in ERRORS and (fail in _BEFORE_START) is before:
-        raise ERRORS[fail](f"{name}: failure simulated by `fail: {fail}`.")
-
-
-def _draw_png(job: ImageJob, steps: int, fail: Failure) -> bytes:
-    if fail == "no_image":
-        return b"<!doctype html><title>502 Bad Gateway</title>"
+def _draw_png(job: ImageJob, steps: int) -> bytes:
     # Every command that reads the config loads this module; only drawing needs Pillow.
-    from imagen.adapters.backends.mock.picture import (  # noqa: PLC0415 - costs Pillow
+    from imagen.adapters.backends.mock.painter.picture import (  # noqa: PLC0415 - costs Pillow
         encode_png,
         paint,
     )
@@ -188,8 +185,7 @@ def _draw_png(job: ImageJob, steps: int, fail: Failure) -> bytes:
         height=job.size.height,
         steps=steps,
     )
-    content = encode_png(picture)
-    return content[: len(content) // 2] if fail == "truncated" else content
+    return encode_png(picture)
 
 
 def create(options: MockOptions, context: BackendContext) -> ImageBackend:

@@ -7,14 +7,13 @@ seed choose the composition, the size frames it, and more steps add detail.
 import math
 import re
 import unicodedata
-from bisect import bisect_right
 from collections.abc import Iterator, Sequence
 from hashlib import blake2b
 from typing import cast
 
 from PIL import Image, ImageChops, ImageDraw, ImageFont
 
-from imagen.adapters.backends.mock.scene import (
+from imagen.adapters.backends.mock.painter.scene import (
     COMPOSITIONS,
     PALETTES,
     WHITE,
@@ -25,6 +24,7 @@ from imagen.adapters.backends.mock.scene import (
     mix,
     parse_palette,
 )
+from imagen.adapters.imaging.text import wrap_text
 from imagen.formats.container import rgb_png
 
 UP_FILTER = b"\2"
@@ -182,8 +182,8 @@ def _draw_caption(
     margin, padding = unit // 24, max(8, unit // 32)
     large, small = _load_font(max(12, unit // 28)), _load_font(max(10, unit // 40))
     room = min(picture.width - 2 * (margin + padding), large.size * 30)
-    title = _wrap(prompt.split(), between=" ", font=large, room=room)
-    notes = _wrap(facts, between=" · ", font=small, room=room)
+    title = wrap_text(prompt.split(), font=large, room=room, most=MAX_LINES)
+    notes = wrap_text(facts, between=" · ", font=small, room=room, most=MAX_LINES)
     set_lines = [(line, large, 1.25) for line in title]
     set_lines += [(line, small, 1.65) for line in notes]
 
@@ -236,43 +236,6 @@ def _load_font(size: int) -> ImageFont.FreeTypeFont:
     # Raqm, where it is installed, sets the text differently: the bytes of a picture
     # would depend on the machine.
     return scalable.font_variant(layout_engine=ImageFont.Layout.BASIC)
-
-
-def _wrap(
-    words: Sequence[str], *, between: str, font: ImageFont.FreeTypeFont, room: float
-) -> list[str]:
-    """Break words into lines that fit, with an ellipsis where some are left out."""
-    lines = [""]
-    for piece in _split_words(words, font=font, room=room):
-        longer = lines[-1] + between + piece if lines[-1] else piece
-        if font.getlength(longer) <= room:
-            lines[-1] = longer
-        elif len(lines) < MAX_LINES:
-            lines.append(piece)
-        else:
-            last = lines[-1] + between
-            keep = _count_fitting(last, font=font, room=room - font.getlength("…"))
-            lines[-1] = last[:keep].rstrip(" ·,;:-") + "…"
-            break
-    return lines
-
-
-def _split_words(
-    words: Sequence[str], *, font: ImageFont.FreeTypeFont, room: float
-) -> Iterator[str]:
-    """Yield the words, cut into pieces where one is longer than a line."""
-    for word in words:
-        rest = word
-        while rest:
-            fitting = max(1, _count_fitting(rest, font=font, room=room))
-            yield rest[:fitting]
-            rest = rest[fitting:]
-
-
-def _count_fitting(text: str, *, font: ImageFont.FreeTypeFont, room: float) -> int:
-    """Return the number of leading characters that fit."""
-    lengths = range(1, len(text) + 1)
-    return bisect_right(lengths, room, key=lambda end: font.getlength(text[:end]))
 
 
 def _to_letter(character: str) -> str:

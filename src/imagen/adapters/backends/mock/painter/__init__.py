@@ -1,0 +1,1 @@
+"""The illustrations of the mock; nothing in here is needed to write an adapter."""
