@@ -7,7 +7,7 @@ from imagen.bootstrap.runtime import Runtime
 from imagen.domain.events import Event, Listener, isolate_listener
 
 if TYPE_CHECKING:
-    from imagen.adapters.display.notebook_progress import NotebookProgress
+    from imagen.adapters.display.notebook import NotebookProgress
     from imagen.adapters.display.terminal.viewer import TerminalViewer
     from imagen.ports.viewer import Method
     from imagen.usecases.preview import PreviewImages
@@ -79,7 +79,7 @@ def build_notebook_progress() -> "NotebookProgress | None":
     """Build the progress display of a notebook; None outside of one."""
     if "IPython" not in sys.modules:
         return None
-    from imagen.adapters.display.notebook_progress import (  # noqa: PLC0415 - only there
+    from imagen.adapters.display.notebook import (  # noqa: PLC0415 - only there
         create_notebook_progress,
     )
 

@@ -97,7 +97,7 @@ def test_without_true_colour_it_is_the_nearest_of_256() -> None:
 def test_the_nearest_colour_is_in_the_cube_or_grey(
     colour: tuple[int, int, int], number: int
 ) -> None:
-    assert protocols.find_xterm_colour(*colour) == number
+    assert protocols._xterm_code(bytes(colour)) == f"5;{number}"
 
 
 def test_transparency_is_shown_as_a_chequered_ground() -> None:

@@ -17,9 +17,9 @@ from typing import Protocol
 
 import msgspec
 
-from imagen.adapters.system.tmux import Tmux, TmuxError
+from imagen.adapters.system.tmux import Tmux, TmuxEnvironment, TmuxError
 from imagen.ports.clock import Clock
-from imagen.ports.viewer import Method
+from imagen.ports.viewer import DrawingError, Method
 
 TIMEOUT = 1.0
 """Seconds for all answers together; a terminal that answers nothing takes them all."""
@@ -50,18 +50,8 @@ _PLACEHOLDERS = ("kitty", "ghostty")
 """Terminals with Unicode placeholders; others claim the Kitty protocol without them."""
 
 
-class TerminalEnvironment(Protocol):
+class TerminalEnvironment(TmuxEnvironment, Protocol):
     """The environment variables that describe the terminal."""
-
-    @property
-    def tmux(self) -> str:
-        """The value of `$TMUX`; "" outside tmux."""
-        ...
-
-    @property
-    def tmux_pane(self) -> str:
-        """The value of `$TMUX_PANE`; "" outside tmux."""
-        ...
 
     @property
     def terminal(self) -> Mapping[str, str]:
@@ -102,36 +92,35 @@ def probe_terminal(
     The terminal is queried only while this process is in the foreground and no typed
     key is waiting, so that reading the answers loses no input.
     """
+    if environment.tmux:
+        return _probe_tmux(handle, environment, clock=clock, timeout=timeout)
     variables = environment.terminal
     term = variables.get("TERM", "")
     true_colour = variables.get("COLORTERM", "") in {"truecolor", "24bit"}
     true_colour = true_colour or term.endswith("-direct")
-    if environment.tmux:
-        return _probe_tmux(handle, environment, clock=clock, timeout=timeout)
     if term.startswith(_UNABLE) or variables.get("TERM_PROGRAM") == "Apple_Terminal":
         cell = _cell_size(handle, b"")
         return TerminalCapabilities(cell=cell, true_colour=true_colour)
     queries = (_GRAPHICS, _NAME, _CELL, _AREA, _ATTRIBUTES)
     answer = _query(handle, b"".join(queries), clock=clock, timeout=timeout)
     name = found[1] if (found := _NAME_ANSWER.search(answer)) else b""
-    programs = (variables.get("TERM_PROGRAM", ""), variables.get("LC_TERMINAL", ""))
-    supported = {
-        "kitty": bool(_GRAPHICS_ANSWER.search(answer)),
-        "iterm2": name.startswith((b"iTerm2", b"WezTerm", b"mintty"))
-        or any(each in {"iTerm.app", "iTerm2", "WezTerm"} for each in programs),
+    programs = {variables.get("TERM_PROGRAM", ""), variables.get("LC_TERMINAL", "")}
+    kitty = bool(_GRAPHICS_ANSWER.search(answer))
+    iterm2 = name.startswith((b"iTerm2", b"WezTerm", b"mintty"))
+    iterm2 = iterm2 or not programs.isdisjoint({"iTerm.app", "iTerm2", "WezTerm"})
+    supported: dict[Method, bool] = {
+        "kitty": kitty,
+        "iterm2": iterm2,
         "sixel": _SIXEL in _device_attributes(answer),
         "blocks": True,
     }
     return TerminalCapabilities(
-        methods=tuple(method for method in _METHODS if supported[method]),
+        methods=tuple(method for method, has in supported.items() if has),
         cell=_cell_size(handle, answer),
-        true_colour=true_colour or supported["kitty"] or supported["iterm2"],
+        true_colour=true_colour or kitty or iterm2,
         # xterm refuses pictures over 1000 pixels in its default configuration.
         largest=_LARGEST_IN_XTERM if name.startswith(b"XTerm") else 0,
     )
-
-
-_METHODS: tuple[Method, ...] = ("kitty", "iterm2", "sixel", "blocks")
 
 
 def _probe_tmux(
@@ -150,7 +139,9 @@ def _probe_tmux(
         words = "#{client_termtype} #{client_termname};#{client_termfeatures}"
         command = ("list-clients", "-t", tmux.pane, "-F", words)
         lines = tmux.run(*command, timeout=TMUX_TIMEOUT).splitlines()
-        if lines and all(_has_placeholders(line) for line in lines):
+        if lines and all(
+            any(name in line.lower() for name in _PLACEHOLDERS) for line in lines
+        ):
             methods.insert(0, "kitty")
         exact = all("RGB" in line.rpartition(";")[2] for line in lines)
     except TmuxError:
@@ -162,10 +153,6 @@ def _probe_tmux(
         tmux=tmux,
         exact_ids=exact,
     )
-
-
-def _has_placeholders(line: str) -> bool:
-    return any(name in line.lower() for name in _PLACEHOLDERS)
 
 
 def _device_attributes(answer: bytes) -> list[bytes]:
@@ -208,49 +195,46 @@ def _cell_size(handle: int, answer: bytes) -> tuple[int, int]:
 
 def _query(handle: int, query: bytes, *, clock: Clock, timeout: float) -> bytes:
     """Return the terminal's answer; b"" when it cannot be queried."""
-    try:
-        terminal = os.open(os.ttyname(handle), os.O_RDWR | os.O_NOCTTY)
-    except OSError:
-        return b""
-    try:
-        if os.tcgetpgrp(terminal) != os.getpgrp():
-            return b""  # SIGTTIN stops a background process that reads
-        with raw_input_mode(terminal):
-            if select([terminal], [], [], 0)[0]:
-                return b""  # the user has typed ahead
-            os.write(terminal, query)
-            return _read_answer(terminal, clock=clock, timeout=timeout)
-    except (OSError, termios.error):
-        return b""
-    finally:
-        os.close(terminal)
-
-
-def _read_answer(terminal: int, *, clock: Clock, timeout: float) -> bytes:
     answer, end = b"", clock.monotonic() + timeout
-    while not _ATTRIBUTES_ANSWER.search(answer) and len(answer) < _MAX_ANSWER:
-        left = end - clock.monotonic()
-        if left <= 0 or not select([terminal], [], [], left)[0]:
-            break
-        if not (more := os.read(terminal, 1024)):
-            break
-        answer += more
+    with suppress(DrawingError), open_keyboard(handle) as terminal:
+        if select([terminal], [], [], 0)[0]:
+            return b""  # the user has typed ahead
+        os.write(terminal, query)
+        while not _ATTRIBUTES_ANSWER.search(answer) and len(answer) < _MAX_ANSWER:
+            left = end - clock.monotonic()
+            if left <= 0 or not select([terminal], [], [], left)[0]:
+                break
+            if not (more := os.read(terminal, 1024)):
+                break
+            answer += more
     return answer
 
 
 @contextmanager
-def raw_input_mode(terminal: int) -> Generator[None]:
-    """Turn off line buffering and echo of the terminal, and restore them on exit.
+def open_keyboard(handle: int) -> Generator[int]:
+    """Open the terminal of a handle to read single keys, which it does not echo.
 
     Raises:
-        termios.error: the handle is not a terminal.
+        DrawingError: no keys can be read, or the terminal was closed meanwhile.
     """
-    before = termios.tcgetattr(terminal)
-    during = termios.tcgetattr(terminal)
-    during[3] &= ~(termios.ICANON | termios.ECHO)
-    during[6][termios.VMIN], during[6][termios.VTIME] = 1, 0
-    termios.tcsetattr(terminal, termios.TCSANOW, during)
     try:
-        yield
+        terminal = os.open(os.ttyname(handle), os.O_RDWR | os.O_NOCTTY)
+    except OSError as error:
+        raise DrawingError(f"keys cannot be read: {error.strerror}") from error
+    try:
+        if os.tcgetpgrp(terminal) != os.getpgrp():
+            # SIGTTIN would stop this process.
+            raise DrawingError("keys cannot be read by a process in the background")
+        before = termios.tcgetattr(terminal)
+        during = termios.tcgetattr(terminal)
+        during[3] &= ~(termios.ICANON | termios.ECHO)
+        during[6][termios.VMIN], during[6][termios.VTIME] = 1, 0
+        termios.tcsetattr(terminal, termios.TCSANOW, during)
+        try:
+            yield terminal
+        finally:
+            termios.tcsetattr(terminal, termios.TCSANOW, before)
+    except (OSError, termios.error) as error:
+        raise DrawingError(f"the terminal was closed: {error}") from error
     finally:
-        termios.tcsetattr(terminal, termios.TCSANOW, before)
+        os.close(terminal)

@@ -5,12 +5,12 @@ iTerm2: OSC 1337. Blocks: two pixels in each character, one above the other.
 """
 
 from base64 import b64encode
-from collections.abc import Iterable, Iterator
-from importlib import import_module
-from io import BytesIO
+from collections.abc import Callable, Iterator
+from functools import lru_cache
 
 from PIL import Image
 
+from imagen.adapters.imaging import pixels
 from imagen.ports.viewer import DrawingError, Method, TerminalSize
 
 _CHUNK = 4096
@@ -19,8 +19,6 @@ _PLACEHOLDER = "\U0010eeee"
 _SIXEL_COLOURS = 256
 """Colours of one picture in Sixel, at most."""
 _LIGHT, _DARK, _SQUARE = 153, 102, 8
-_GREYS_FROM, _GREY_STEP, _LAST_GREY = 8, 10, 23
-_LEVELS = (0, 95, 135, 175, 215, 255)
 
 _DIACRITICS = """
 0305030d030e03100312033d033e033f0346034a034b034c0350035103520357035b036303640365
@@ -41,6 +39,9 @@ fe24fe25fe26
 """
 """The diacritics that encode 0, 1, 2, ... in a placeholder, four hexadecimal digits
 each: the part of Kitty's table with four digits, which suffices for a window."""
+
+_DIGITS = _DIACRITICS.replace("\n", "")
+_MAX_CELLS = len(_DIGITS) // 4
 
 
 def fit_cells(
@@ -79,24 +80,21 @@ def encode_blocks(
     picture: Image.Image, space: TerminalSize, *, true_colour: bool
 ) -> bytes:
     """Return lines of half-block characters, each with two rows of pixels."""
-    small = flatten_alpha(picture.resize((space.columns, space.rows * 2), _SMOOTH))
-    pixels = small.tobytes()
+    size = space.columns, space.rows * 2
+    colours = flatten_alpha(picture.resize(size, Image.Resampling.LANCZOS)).tobytes()
+    code = _triple if true_colour else _xterm_code
     row = space.columns * 3
-    lines: list[str] = []
-    for top in range(0, len(pixels), 2 * row):
-        line: list[str] = []
+    text: list[str] = []
+    for top in range(0, len(colours), 2 * row):
         before = "", ""
         for at in range(top, top + row, 3):
-            upper = _colour_code(pixels[at : at + 3], true_colour=true_colour)
-            lower = _colour_code(
-                pixels[at + row : at + row + 3], true_colour=true_colour
-            )
-            if before != (upper, lower):
-                line.append(f"\x1b[38;{upper};48;{lower}m")
-                before = upper, lower
-            line.append("\u2580")
-        lines.append("".join(line) + "\x1b[0m\r\n")
-    return "".join(lines).encode()
+            both = code(colours[at : at + 3]), code(colours[at + row : at + row + 3])
+            if before != both:
+                text.append(f"\x1b[38;{both[0]};48;{both[1]}m")
+                before = both
+            text.append("\u2580")
+        text.append("\x1b[0m\r\n")
+    return "".join(text).encode()
 
 
 def encode_kitty(picture: Image.Image, space: TerminalSize, *, number: int) -> bytes:
@@ -119,7 +117,7 @@ def encode_kitty_in_tmux(
     """
     keys = f"a=T,U=1,f=100,i={number},c={space.columns},r={space.rows},q=2"
     sent = map(wrap_for_tmux, _graphics(keys, encode_png(picture)))
-    colour = f"2;{_triple(number.to_bytes(3))}" if exact else f"5;{number}"
+    colour = _triple(number.to_bytes(3)) if exact else f"5;{number}"
     lines = (
         f"\x1b[38;{colour}m"
         + "".join(
@@ -154,13 +152,7 @@ def encode_iterm2(picture: Image.Image, space: TerminalSize) -> bytes:
 
 def can_encode(method: Method) -> bool:
     """Return whether the libraries of a method are installed."""
-    if method != "sixel":
-        return True
-    try:
-        import_module("textual_image._sixel")
-    except ImportError:
-        return False
-    return True
+    return method != "sixel" or _load_sixel_encoder() is not None
 
 
 def encode_sixel(picture: Image.Image) -> bytes:
@@ -169,15 +161,23 @@ def encode_sixel(picture: Image.Image) -> bytes:
     Raises:
         DrawingError: the extra `show` is not installed.
     """
-    try:
-        # Only this module: `textual_image.renderable` queries the terminal on import.
-        from textual_image._sixel import image_to_sixels  # noqa: PLC0415 - an extra
-    except ImportError as error:
-        raise DrawingError("Sixel needs the extra `imagen-studio[show]`") from error
+    encode = _load_sixel_encoder()
+    if encode is None:
+        raise DrawingError("Sixel needs the extra `imagen-studio[show]`")
     plain = flatten_alpha(picture)
     # The library's own quantization is faster, but shows bands in every sky.
     palette = plain.quantize(_SIXEL_COLOURS, Image.Quantize.MEDIANCUT)
-    return image_to_sixels(plain.quantize(palette=palette)).encode()
+    return encode(plain.quantize(palette=palette)).encode()
+
+
+def _load_sixel_encoder() -> Callable[[Image.Image], str] | None:
+    try:
+        # The private module, because `textual_image.renderable`, the public way to it,
+        # queries the terminal on import (0.12.0); pyproject.toml pins that version.
+        from textual_image._sixel import image_to_sixels  # noqa: PLC0415 - an extra
+    except ImportError:
+        return None
+    return image_to_sixels
 
 
 def reserve_space(sequence: bytes, rows: int) -> bytes:
@@ -188,30 +188,20 @@ def reserve_space(sequence: bytes, rows: int) -> bytes:
 
 def encode_png(picture: Image.Image) -> bytes:
     """Return the picture as a PNG with fast compression."""
-    file = BytesIO()
-    picture.save(file, "PNG", compress_level=1)
-    return file.getvalue()
+    return pixels.encode_image(picture, "PNG", compress_level=1)
 
 
 def flatten_alpha(picture: Image.Image) -> Image.Image:
     """Return the picture without transparency, on a chequered background."""
     if picture.mode != "RGBA":
         return picture
-    squares = Image.new("L", (2, 2), _LIGHT)
-    squares.putpixel((1, 0), _DARK)
-    squares.putpixel((0, 1), _DARK)
+    squares = Image.frombytes("L", (2, 2), bytes([_LIGHT, _DARK, _DARK, _LIGHT]))
     tile = squares.resize((2 * _SQUARE, 2 * _SQUARE), Image.Resampling.NEAREST)
     ground = Image.new("RGB", picture.size)
     for top in range(0, picture.height, tile.height):
         for left in range(0, picture.width, tile.width):
             ground.paste(tile.convert("RGB"), (left, top))
-    ground.paste(picture, mask=picture.getchannel("A"))
-    return ground
-
-
-_SMOOTH = Image.Resampling.LANCZOS
-_DIGITS = _DIACRITICS.replace("\n", "")
-_MAX_CELLS = len(_DIGITS) // 4
+    return pixels.flatten_alpha(picture, ground)
 
 
 def _graphics(keys: str, content: bytes) -> Iterator[bytes]:
@@ -228,26 +218,13 @@ def _diacritic(number: int) -> str:
     return chr(int(_DIGITS[4 * number : 4 * number + 4], 16))
 
 
-def _colour_code(pixel: bytes, *, true_colour: bool) -> str:
-    return f"2;{_triple(pixel)}" if true_colour else f"5;{find_xterm_colour(*pixel)}"
-
-
 def _triple(colour: bytes) -> str:
-    return ";".join(map(str, colour))
+    return "2;" + ";".join(map(str, colour))
 
 
-def find_xterm_colour(*colour: int) -> int:
-    """Return the number of the nearest colour in xterm's palette of 256."""
-    cube = [min(range(6), key=lambda n: abs(_LEVELS[n] - c)) for c in colour]
-    grey = round((sum(colour) / len(colour) - _GREYS_FROM) / _GREY_STEP)
-    grey = min(max(grey, 0), _LAST_GREY)
-    shade = _GREYS_FROM + _GREY_STEP * grey
+@lru_cache(maxsize=4096)
+def _xterm_code(colour: bytes) -> str:
+    """Return the nearest colour in xterm's palette of 256."""
+    from rich.color import Color, ColorSystem  # noqa: PLC0415 - few terminals need it
 
-    def away(levels: Iterable[int]) -> int:
-        return sum(
-            (one - other) ** 2 for one, other in zip(levels, colour, strict=True)
-        )
-
-    if away([shade] * 3) < away(_LEVELS[number] for number in cube):
-        return 232 + grey
-    return 16 + 36 * cube[0] + 6 * cube[1] + cube[2]
+    return f"5;{Color.from_rgb(*colour).downgrade(ColorSystem.EIGHT_BIT).number}"

@@ -2,7 +2,7 @@
 
 import os
 from collections.abc import Callable
-from contextlib import AbstractContextManager, suppress
+from contextlib import AbstractContextManager
 
 from PIL import Image
 
@@ -42,18 +42,13 @@ class TerminalViewer:
         random_int: Callable[[int], int],
         method: Method | None = None,
     ) -> None:
-        """Create a viewer for the terminal that the handle writes to.
+        """Create a viewer for the terminal of a handle, which has to stay open.
 
-        Args:
-            handle: A file descriptor that stays open while the viewer is in use.
-            capabilities: The result of `probe_terminal`.
-            clock: Measures the time limit of queries.
-            random_int: Chooses the ids of pictures.
-            method: The protocol to use; None for the best one that is supported.
+        `random_int` chooses the ids of pictures; `method` is None for the best one.
         """
-        known = capabilities.methods
-        methods: list[Method] = [each for each in known if protocols.can_encode(each)]
-        self.method: Method = method or methods[0]  # "blocks" is always among them
+        # "blocks" is always among them.
+        best = next(filter(protocols.can_encode, capabilities.methods))
+        self.method: Method = method or best
         self._handle = handle
         self._capabilities = capabilities
         self._clock = clock
@@ -130,47 +125,42 @@ class TerminalViewer:
 
     def _allow_passthrough(self) -> None:
         """Let tmux pass on the output of this pane, also while it is not visible."""
-        tmux = self._capabilities.tmux
-        if tmux is None or self._passthrough is not None:
+        if self._passthrough is not None:
             return
-        query = ("show-options", "-pqvA", "-t", tmux.pane, _PASSTHROUGH)
-        try:
-            self._passthrough = tmux.run(*query, timeout=TMUX_TIMEOUT).strip()
-        except TmuxError:
-            self._passthrough = ""
+        self._passthrough = self._run_tmux("show-options", "-pqvA", _PASSTHROUGH) or ""
         if self._passthrough in {"on", "all"}:
             return
         # tmux 3.4 added "all"; tmux 3.3 knows only "on".
         for mode in ("all", "on"):
-            words = ("set-option", "-p", "-t", tmux.pane, _PASSTHROUGH, mode)
-            try:
-                tmux.run(*words, timeout=TMUX_TIMEOUT)
-            except TmuxError:
-                continue
-            self._passthrough, self._changed = mode, True
-            return
+            if self._run_tmux("set-option", "-p", _PASSTHROUGH, mode) is not None:
+                self._passthrough, self._changed = mode, True
+                return
 
     def close(self) -> None:
         """Restore the option of tmux, once it has processed all output."""
-        tmux, changed = self._capabilities.tmux, self._changed
-        self._changed, self._passthrough = False, None
-        if tmux is None or not changed:
-            return
-        wait_until_drawn(self._handle, clock=self._clock)
-        words = ("set-option", "-pu", "-t", tmux.pane, _PASSTHROUGH)
-        with suppress(TmuxError):  # the pane is about to be closed
-            tmux.run(*words, timeout=TMUX_TIMEOUT)
+        changed, self._changed, self._passthrough = self._changed, False, None
+        if changed:
+            wait_until_drawn(self._handle, clock=self._clock)
+            self._run_tmux("set-option", "-pu", _PASSTHROUGH)
 
     def _is_hidden(self) -> bool:
         """Return whether tmux would drop output now, because the pane is hidden."""
+        if self._passthrough != "on":
+            return False
+        format_ = "#{window_active_clients}"
+        return self._run_tmux("display-message", "-p", format_) == "0"
+
+    def _run_tmux(self, command: str, flags: str, *words: str) -> str | None:
+        """Return the answer for this pane; None if the command failed."""
         tmux = self._capabilities.tmux
-        if tmux is None or self._passthrough != "on":
-            return False
-        query = ("display-message", "-p", "-t", tmux.pane, "#{window_active_clients}")
+        if tmux is None:
+            return None
+        target = ("-t", tmux.pane)
         try:
-            return tmux.run(*query, timeout=TMUX_TIMEOUT).strip() == "0"
+            answer = tmux.run(command, flags, *target, *words, timeout=TMUX_TIMEOUT)
         except TmuxError:
-            return False
+            return None
+        return answer.strip()
 
     def _write(self, content: bytes) -> None:
         rest = memoryview(content)

@@ -1,6 +1,6 @@
 """Progress in a notebook: few updates, and a correct final state."""
 
-from imagen.adapters.display.notebook_progress import (
+from imagen.adapters.display.notebook import (
     MIN_INTERVAL,
     Bundle,
     NotebookProgress,
