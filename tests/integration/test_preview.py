@@ -4,14 +4,18 @@ import os
 import shutil
 import subprocess
 import sys
-from collections.abc import Iterator, Mapping
+import time
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
+from typing import NamedTuple
 from uuid import uuid4
 
 import pexpect
 import pytest
+from tests.integration.terminals import PATIENT_IMAGEN
 
 from imagen.adapters.display.tmux_preview import TmuxPreview
+from imagen.cli.app import main
 from imagen.ports.preview import PreviewError
 from imagen.settings.environment import Environment
 from imagen.testing.fakes import tiny_png
@@ -21,7 +25,6 @@ pytestmark = pytest.mark.skipif(
 )
 
 WAIT = 60
-MANY = 1000
 SMALL = ("--size", "32x32")
 
 HOSTILE = [
@@ -87,10 +90,11 @@ class Server:
 @pytest.fixture
 def server(tmp_path: Path) -> Iterator[Server]:
     server = Server(tmp_path)
-    try:
+    with pytest.MonkeyPatch.context() as patch:
+        # One second is for users; on a busy machine tmux may need longer.
+        patch.setitem(TmuxPreview.__init__.__kwdefaults__, "timeout", WAIT)
         yield server
-    finally:
-        server.close()
+    server.close()
 
 
 @pytest.fixture
@@ -108,6 +112,15 @@ def tmux_img(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     program.chmod(0o755)
     monkeypatch.setenv("PATH", f"{program.parent}:{os.environ['PATH']}")
     return said
+
+
+def until(holds: Callable[[], bool], problem: str) -> None:
+    """Poll tmux, which has no event for many of its changes."""
+    end = time.monotonic() + WAIT
+    while not holds():
+        if time.monotonic() > end:
+            pytest.fail(problem)
+        time.sleep(0.02)
 
 
 def preview(variables: Mapping[str, str], timeout: float = WAIT) -> TmuxPreview:
@@ -191,29 +204,47 @@ def test_a_tmux_that_does_not_answer_is_not_waited_for(
 # The command
 
 
+class Run(NamedTuple):
+    code: int
+    out: bytes
+    err: str
+
+
+Generate = Callable[..., Run]
+
+
+@pytest.fixture
 def generate(
-    server: Server, *words: str, env: Mapping[str, str] | None = None
-) -> "subprocess.CompletedProcess[str]":
-    return subprocess.run(
-        [sys.executable, "-m", "imagen", "generate", "a fox", *SMALL, *words],
-        capture_output=True,
-        text=True,
-        cwd=server.folder,
-        env={**server.inside, "PATH": os.environ["PATH"], **(env or {})},
-        timeout=WAIT * 3,
-        check=False,
-    )
+    server: Server,
+    monkeypatch: pytest.MonkeyPatch,
+    capfdbinary: pytest.CaptureFixture[bytes],
+) -> Generate:
+    """Return a function that runs the command in this process, as in the first pane."""
+    monkeypatch.chdir(server.folder)
+    for name in [name for name in os.environ if name.startswith(("IMAGEN_", "XDG_"))]:
+        monkeypatch.delenv(name)
+
+    def run(*words: str, **env: str) -> Run:
+        with monkeypatch.context() as patch:
+            for name, value in {**server.inside, **env}.items():
+                if name != "PATH":
+                    patch.setenv(name, value)
+            code = main(["generate", "a fox", *SMALL, *words])
+        out, err = capfdbinary.readouterr()
+        return Run(code, out, err.decode())
+
+    return run
 
 
-def test_a_preview_is_asked_for_by_flag_environment_or_config(
-    server: Server, tmux_img: Path, tmp_path: Path
+def test_a_preview_is_requested_by_flag_environment_or_config(
+    server: Server, tmux_img: Path, tmp_path: Path, generate: Generate
 ) -> None:
     (tmp_path / "on.yaml").write_text("output: {preview: on}")
 
     def windows(*words: str, **env: str) -> int:
         before = len(server.windows())
-        done = generate(server, *words, env=env)
-        assert (done.returncode, done.stderr) == (0, "")
+        done = generate(*words, **env)
+        assert (done.code, done.err) == (0, "")
         return len(server.windows()) - before
 
     assert windows() == 0  # stdout is no terminal here
@@ -225,11 +256,13 @@ def test_a_preview_is_asked_for_by_flag_environment_or_config(
     assert windows("--no-preview", IMAGEN_PREVIEW="on") == 0
 
 
-def test_of_many_images_four_are_previewed(server: Server, tmux_img: Path) -> None:
-    done = generate(server, "--preview", "--count", "6")
+def test_of_many_images_four_are_previewed(
+    server: Server, tmux_img: Path, generate: Generate
+) -> None:
+    done = generate("--preview", "--count", "6")
 
-    assert done.returncode == 0
-    assert len(done.stdout.splitlines()) == 6
+    assert done.code == 0
+    assert len(done.out.splitlines()) == 6
     assert len(server.windows()) == 1 + 4
 
 
@@ -245,44 +278,32 @@ def test_with_a_terminal_in_tmux_it_happens_by_itself(
     assert seen.startswith(b"--hold\0" + os.fsencode(server.folder))
 
 
-def test_a_failed_preview_is_one_line_and_changes_nothing(server: Server) -> None:
-    done = generate(server, "--preview", "--count", "2", env={"TMUX": ""})
+def test_a_failed_preview_is_one_line_and_changes_nothing(generate: Generate) -> None:
+    done = generate("--preview", "--count", "2", TMUX="")
 
-    assert done.returncode == 0
-    assert len(done.stdout.splitlines()) == 2
-    (line,) = done.stderr.splitlines()
+    assert done.code == 0
+    assert len(done.out.splitlines()) == 2
+    (line,) = done.err.splitlines()
     assert line == "imagen: preview: this is not inside a tmux session"
 
 
-def test_an_image_that_has_no_file_is_not_previewed(server: Server) -> None:
-    done = generate(server, "--preview", "-o", "x.png", "--quiet", env={"TMUX": "x"})
-    assert "imagen: preview: " in done.stderr
+def test_an_image_that_has_no_file_is_not_previewed(generate: Generate) -> None:
+    done = generate("--preview", "-o", "x.png", "--quiet", TMUX="x")
+    assert "imagen: preview: " in done.err
 
-    streamed = subprocess.run(
-        [sys.executable, "-m", "imagen", "generate", "a", *SMALL, "--preview", "-o-"],
-        capture_output=True,
-        env=server.inside,
-        cwd=server.folder,
-        timeout=WAIT,
-        check=False,
-    )
+    streamed = generate("--preview", "-o-")
 
-    assert streamed.returncode == 0
-    assert (
-        streamed.stderr
-        == b"imagen: preview: the image was written to standard output\n"
-    )
+    assert streamed.code == 0
+    assert streamed.err == "imagen: preview: the image was written to standard output\n"
 
 
-def test_a_mode_that_does_not_exist_is_said_before_anything_is_sent(
-    server: Server,
+def test_an_unknown_mode_is_refused_before_a_request_is_sent(
+    generate: Generate,
 ) -> None:
-    done = generate(server, env={"IMAGEN_PREVIEW": "sometimes"})
+    done = generate(IMAGEN_PREVIEW="sometimes")
 
-    assert (done.returncode, done.stdout) == (2, "")
-    assert (
-        "$IMAGEN_PREVIEW is 'sometimes'. Set it to one of auto, on, off." in done.stderr
-    )
+    assert (done.code, done.out) == (2, b"")
+    assert "$IMAGEN_PREVIEW is 'sometimes'. Set it to one of auto, on, off." in done.err
 
 
 def test_in_python_nothing_opens_unless_asked_for(
@@ -317,11 +338,10 @@ def kitty(server: Server) -> Iterator["pexpect.spawn[bytes]"]:
     )
     client.expect_exact(b"\x1b[>q")
     client.send(b"\x1b[?62;22c\x1bP>|kitty(0.35.2)\x1b\\")
-    for _ in range(MANY):  # until tmux has heard it
-        if server("list-clients", "-F", "#{client_termtype}").startswith("kitty"):
-            break
-    else:
-        pytest.fail("tmux does not know its terminal")
+    until(
+        lambda: server("list-clients", "-F", "#{client_termtype}").startswith("kitty"),
+        "tmux does not know its terminal",
+    )
     yield client
     client.close(force=True)
 
@@ -330,7 +350,7 @@ def test_on_kitty_the_picture_goes_past_tmux_and_its_place_is_text(
     server: Server, kitty: "pexpect.spawn[bytes]", tmp_path: Path
 ) -> None:
     (tmp_path / "x.png").write_bytes(tiny_png())
-    command = [sys.executable, "-m", "imagen", "show", "--hold", "x.png"]
+    command = [*PATIENT_IMAGEN, "show", "--hold", "x.png"]
     server("respawn-pane", "-k", "-t", server.pane, *command)
 
     kitty.expect(rb"\x1b_Ga=T,U=1,f=100,i=\d+,c=\d+,r=\d+,q=2,m=0;[^\x1b]+\x1b\\")
@@ -340,17 +360,15 @@ def test_on_kitty_the_picture_goes_past_tmux_and_its_place_is_text(
     assert server(*passing) in {"on", "all"}
     server("set-option", "-p", "-t", server.pane, "remain-on-exit", "on")
     kitty.send(b"q")
-    for _ in range(MANY):  # tmux 3.3a may miss that its child ended, so no hook tells
-        if server("list-panes", "-t", server.pane, "-F", "#{pane_dead}") == "1":
-            break
-    assert server(*passing) == ""
+    # tmux 3.3a may miss that its child ended, so no hook tells.
+    until(lambda: server(*passing) == "", "passing through is still allowed")
 
 
 def test_in_a_window_that_nobody_sees_it_is_drawn_once_somebody_does(
     server: Server, kitty: "pexpect.spawn[bytes]", tmp_path: Path
 ) -> None:
     (tmp_path / "x.png").write_bytes(tiny_png())
-    command = [sys.executable, "-m", "imagen", "show", "--hold", "x.png"]
+    command = [*PATIENT_IMAGEN, "show", "--hold", "x.png"]
     server("new-window", "-d", "-t", "work:", "-n", "hidden", *command)
 
     server("select-window", "-t", "work:hidden")
@@ -363,7 +381,7 @@ def test_where_nobody_looks_on_it_is_half_blocks(
     server: Server, tmp_path: Path
 ) -> None:
     (tmp_path / "x.png").write_bytes(tiny_png())
-    command = [sys.executable, "-m", "imagen", "show", "--hold", "x.png"]
+    command = [*PATIENT_IMAGEN, "show", "--hold", "x.png"]
     server("set-option", "-g", "remain-on-exit", "on")
     server("respawn-pane", "-k", "-t", server.pane, *command, "nothing.png")
 

@@ -4,13 +4,17 @@ import os
 import re
 import signal
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
 import pexpect
 import pytest
 from PIL import Image
 from PIL.PngImagePlugin import PngInfo
+from tests.integration.terminals import PATIENT_IMAGEN
+from tests.nightly import some_by_day
+
+from imagen.cli.app import main
 
 WAIT = 30
 ASKED = b"\x1b[16t\x1b[14t\x1b[c"
@@ -20,23 +24,32 @@ BLOCK = "▀".encode()
 ENTER, LEAVE = b"\x1b[?1049h", b"\x1b[?1049l"
 
 Show = Callable[..., "pexpect.spawn[bytes]"]
+Captured = pytest.CaptureFixture[bytes]
 
 
 @pytest.fixture
-def show(tmp_path: Path) -> Iterator[Show]:
-    """Return a function that starts the command on its own terminal."""
-    started: list[pexpect.spawn[bytes]] = []
+def pictures(tmp_path: Path) -> Path:
+    """A folder with a red picture and text about how it was made."""
     words = PngInfo()
     words.add_text("parameters", "a \x1b[31mlighthouse\nSteps: 4, Seed: 5, Size: 8x8")
     Image.new("RGB", (40, 40), (200, 30, 30)).save(tmp_path / "x.png", pnginfo=words)
+    return tmp_path
 
-    def start(*words: str, **env: str) -> "pexpect.spawn[bytes]":
-        kept = {"PATH": os.environ["PATH"], "HOME": str(tmp_path), "LANG": "C.UTF-8"}
+
+@pytest.fixture
+def show(pictures: Path) -> Iterator[Show]:
+    """Return a function that starts the command on its own terminal."""
+    started: list[pexpect.spawn[bytes]] = []
+
+    def start(
+        *words: str, command: Sequence[str] = PATIENT_IMAGEN, **env: str
+    ) -> "pexpect.spawn[bytes]":
+        kept = {"PATH": os.environ["PATH"], "HOME": str(pictures), "LANG": "C.UTF-8"}
         started.append(
             pexpect.spawn(
-                sys.executable,
-                ["-W", "error", "-m", "imagen", "show", *words],
-                cwd=str(tmp_path),
+                command[0],
+                [*command[1:], "show", *words],
+                cwd=str(pictures),
                 env={**kept, "TERM": "xterm-256color", **env},
                 dimensions=(30, 80),
                 timeout=WAIT,
@@ -99,16 +112,16 @@ def test_every_other_terminal_shows_half_blocks(show: Show) -> None:
     assert b"\x1b[38;2;200;30;30;48;2;200;30;30m" + BLOCK in said
 
 
-def test_a_terminal_that_says_nothing_is_not_waited_for_without_end(
-    show: Show,
-) -> None:
-    said = finished(show("x.png"))
+def test_the_wait_for_a_silent_terminal_ends(show: Show) -> None:
+    said = finished(show("x.png", command=[sys.executable, "-m", "imagen"]))
 
     assert BLOCK in said
 
 
-@pytest.mark.parametrize("term", ["linux", "screen-256color", "vt100"])
-def test_one_that_would_print_the_question_is_not_asked(show: Show, term: str) -> None:
+@pytest.mark.parametrize("term", some_by_day(["linux", "screen-256color", "vt100"], 1))
+def test_a_terminal_that_would_print_the_query_is_not_queried(
+    show: Show, term: str
+) -> None:
     said = finished(show("x.png", TERM=term))
 
     assert BLOCK in said
@@ -122,20 +135,15 @@ def test_a_way_can_be_forced(show: Show) -> None:
     assert b"\x1b]1337;File=" in said
 
 
-@pytest.mark.parametrize(
-    ("words", "env"), [(("--as", "text"), {}), ((), {"TERM": "dumb"})]
-)
-def test_words_alone_are_words(
-    show: Show, words: tuple[str, ...], env: dict[str, str]
-) -> None:
-    said = finished(show(*words, "x.png", **env))
+def test_a_dumb_terminal_gets_captions_only(show: Show) -> None:
+    said = finished(show("x.png", TERM="dumb"))
 
     assert b"\x1b" not in said
     assert b"seed 5" in said
 
 
-def test_nothing_in_a_file_moves_the_cursor(show: Show, tmp_path: Path) -> None:
-    (tmp_path / "x.png").rename(tmp_path / "\x1b[2J.png")
+def test_nothing_in_a_file_moves_the_cursor(show: Show, pictures: Path) -> None:
+    (pictures / "x.png").rename(pictures / "\x1b[2J.png")
 
     said = finished(show("--as", "text", "\x1b[2J.png"))
 
@@ -143,17 +151,15 @@ def test_nothing_in_a_file_moves_the_cursor(show: Show, tmp_path: Path) -> None:
     assert b"a \\x1b[31mlighthouse" in said
 
 
-def test_what_is_typed_ahead_is_left_to_whoever_reads_next(
-    show: Show, tmp_path: Path
-) -> None:
+def test_keys_typed_ahead_are_left_to_the_next_program(pictures: Path) -> None:
     terminal = pexpect.spawn(
         "/bin/sh",
         ["-c", f"read a; {sys.executable} -m imagen show x.png; read b; echo $a.$b."],
-        cwd=str(show("--as", "text", "x.png").cwd or tmp_path),
-        env={"PATH": os.environ["PATH"], "HOME": str(tmp_path), "TERM": "xterm"},
+        cwd=str(pictures),
+        env={"PATH": os.environ["PATH"], "HOME": str(pictures), "TERM": "xterm"},
         timeout=WAIT,
     )
-    terminal.send(b"one\ntwo\n")  # the second before anybody reads it
+    terminal.send(b"one\ntwo\n")  # the second before a program reads it
     terminal.expect_exact(b"one.two.")
     terminal.close(force=True)
 
@@ -170,7 +176,7 @@ def held(show: Show, *words: str) -> "pexpect.spawn[bytes]":
     return terminal
 
 
-@pytest.mark.parametrize("key", [b" ", b"q", b"\x1b", b"\x1b[A", b"\n"])
+@pytest.mark.parametrize("key", some_by_day([b"\x1b[A", b" ", b"\x1b", b"\n"], 1))
 def test_it_stays_until_a_key(show: Show, key: bytes) -> None:
     terminal = held(show, "x.png")
     terminal.send(key)
@@ -216,53 +222,54 @@ def test_a_signal_gives_the_terminal_back(show: Show, number: signal.Signals) ->
 # Where stdout is no terminal
 
 
-def test_in_a_pipe_there_are_only_words(show: Show, tmp_path: Path) -> None:
-    import subprocess
+@pytest.fixture
+def here(pictures: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """The same folder, current and the home, for a command in this process."""
+    monkeypatch.chdir(pictures)
+    for name in ("HOME", "XDG_DATA_HOME", "XDG_CONFIG_HOME"):
+        monkeypatch.setenv(name, str(pictures))
+    return pictures
 
-    show("--as", "text", "x.png")  # makes the file
-    run = subprocess.run(
-        [sys.executable, "-m", "imagen", "show", "--hold", "x.png", "x.png"],
-        capture_output=True,
-        cwd=tmp_path,
-        env={"HOME": str(tmp_path), "TERM": "xterm-kitty"},
-        timeout=WAIT,
-        check=True,
-    )
 
-    assert run.stdout.count(b"x.png\n") == 2
-    assert not re.search(rb"[\x00-\x09\x0b-\x1f]", run.stdout)
-    assert run.stderr == b""
+def test_without_a_terminal_only_captions_are_printed(
+    here: Path, monkeypatch: pytest.MonkeyPatch, capfdbinary: Captured
+) -> None:
+    monkeypatch.setenv("TERM", "xterm-kitty")
+
+    assert main(["show", "--hold", "x.png", "x.png"]) == 0
+
+    out, err = capfdbinary.readouterr()
+    assert out.count(b"x.png\n") == 2
+    assert b"seed 5" in out
+    assert not re.search(rb"[\x00-\x09\x0b-\x1f]", out)
+    assert err == b""
 
 
 @pytest.mark.parametrize(
     ("words", "said"),
     [((), b"IMAGE is missing"), (("nothing.png",), b"No such file: nothing.png")],
 )
-def test_what_is_not_there_is_said(
-    show: Show, words: tuple[str, ...], said: bytes
+def test_a_missing_image_is_a_usage_error(
+    here: Path, capfdbinary: Captured, words: tuple[str, ...], said: bytes
 ) -> None:
-    terminal = show(*words)
-    terminal.expect(pexpect.EOF)
-    terminal.close()
+    assert main(["show", *words]) == 2
 
-    assert terminal.exitstatus == 2
-    assert said in (terminal.before or b"")
+    assert said in capfdbinary.readouterr().err
 
 
-def test_a_picture_that_cannot_be_drawn_is_said_and_the_others_are_shown(
-    show: Show, tmp_path: Path
+def test_after_a_picture_that_cannot_be_drawn_the_others_are_drawn(
+    show: Show, pictures: Path
 ) -> None:
     from imagen.formats.container import PNG_SIGNATURE, png_chunk, png_chunks
 
-    show("--as", "text", "x.png")  # makes the file
-    whole = (tmp_path / "x.png").read_bytes()
+    whole = (pictures / "x.png").read_bytes()
     chunks = [
         png_chunk(kind, b"no pixels" if kind == b"IDAT" else whole[start + 8 : end - 4])
         for kind, start, end in png_chunks(whole)
     ]
     broken = PNG_SIGNATURE + b"".join(chunks)
+    (pictures / "broken.png").write_bytes(broken)
     terminal = show("broken.png", "x.png", TERM="linux")
-    (tmp_path / "broken.png").write_bytes(broken)
     terminal.expect(pexpect.EOF)
     terminal.close()
 

@@ -254,8 +254,18 @@ def test_what_cannot_be_written_is_a_storage_error() -> None:
         PillowEditor().redraw(wide, media_type="image/webp", fit=None, size=None)
 
 
+def test_redraws_more_pixels_than_pillow_allows(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(Image, "MAX_IMAGE_PIXELS", 500)
+
+    assert redrawn(encoded(halves()), fit=Fit.RESIZE, size=Size(16, 16)).width == 16
+    assert Image.MAX_IMAGE_PIXELS == 500
+
+
+@pytest.mark.nightly
 @pytest.mark.parametrize("side", [10_000, 16_384])
-def test_redraws_the_largest_sizes_that_can_be_asked_for(side: int) -> None:
+def test_redraws_the_largest_sizes_that_can_be_requested(side: int) -> None:
     large = encoded(Image.new("1", (side, side)), compress_level=1)
 
     assert redrawn(large, fit=Fit.RESIZE, size=Size(16, 16)).size == (16, 16)

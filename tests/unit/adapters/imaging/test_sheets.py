@@ -6,8 +6,8 @@ from io import BytesIO
 import pytest
 from PIL import Image
 
+from imagen.adapters.imaging import sheet_renderer
 from imagen.adapters.imaging.sheet_renderer import (
-    LARGEST_AREA,
     THUMBNAIL,
     PillowSheetRenderer,
 )
@@ -169,13 +169,20 @@ def test_any_prompt_fits(prompt: str) -> None:
     drawn(sheet(shown(), FAILED, prompt=prompt))
 
 
-def test_a_thousand_cells_stay_within_bounds() -> None:
-    cells = [shown()] * 1000
-    what = sheet(*cells, columns=tuple("abcdefghij"), rows=("r",) * 100)
+@pytest.mark.parametrize(
+    ("rows", "largest"),
+    [(4, 1_000_000), pytest.param(100, 40_000_000, marks=pytest.mark.nightly)],
+)
+def test_the_cells_of_a_large_sheet_are_smaller(
+    rows: int, largest: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(sheet_renderer, "LARGEST_AREA", largest)
+    cells = [shown(size=(480, 480))] * 10 * rows
+    what = sheet(*cells, columns=tuple("abcdefghij"), rows=("r",) * rows)
 
     picture = drawn(what)
 
-    assert picture.width * picture.height < 4 * LARGEST_AREA
+    assert picture.width * picture.height < 2 * largest
 
 
 def test_a_thumbnail_is_small_and_keeps_its_shape() -> None:
