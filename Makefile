@@ -12,10 +12,10 @@ PIP := $(BIN)/python -m pip --quiet --disable-pip-version-check
 help:
 	@echo "make demo    install into .venv, generate an image, print its path"
 	@echo "make test    install what the tests need, run all tests"
-	@echo "make nightly run the tests that take long, too"
+	@echo "make nightly run the tests that take long, too, and the drills"
 	@echo "make check   check format, lint, types, layers and start-up"
 	@echo "make format  format the code and fix lint errors"
-	@echo "make bench   measure against peers and limits"
+	@echo "make bench   measure against peers and limits; MODE=--smoke takes a minute"
 	@echo "make lock    pin the newest versions in constraints.txt"
 
 .venv/bin/python:
@@ -46,7 +46,8 @@ test: .venv/tested
 
 nightly: .venv/tested
 	@sh tools/test-packages.sh
-	@IMAGEN_NIGHTLY=1 $(BIN)/python -m pytest -n auto --dist worksteal
+	@IMAGEN_NIGHTLY=1 $(BIN)/python -m pytest -n auto --dist worksteal; tests=$$?; \
+		$(BIN)/python -m benchmarks --drills && exit $$tests
 
 check: .venv/tested
 	@sh tools/check.sh
@@ -56,7 +57,7 @@ format: .venv/tested
 	@$(BIN)/ruff format --quiet .
 
 bench: .venv/tested
-	@for file in benchmarks/bench_*.py; do $(BIN)/python $$file || exit 1; done
+	@$(BIN)/python -m benchmarks $(MODE)
 
 lock:
 	@rm -rf .venv-lock && $(PYTHON) -m venv .venv-lock

@@ -4,14 +4,13 @@ The raw script does the least that gives a file: submit, wait on the socket for 
 fetch, write, fsync. It keeps nothing of how the image was made, tells no progress, and
 waits for ever for a job that is gone.
 
-    python benchmarks/bench_comfyui.py [--step SECONDS] [--rounds N]
+    python -m benchmarks.bench_comfyui [--step SECONDS] [--rounds N]
 
 The server is the scripted one of the tests, in a process of its own. A step takes as
 long as the quickest that was seen on a real one (SD1.5 at 64x64, 0.07 s); with --step 0
 an image takes no time at all, and what is left is overhead on both sides.
 """
 
-import argparse
 import contextlib
 import random
 import re
@@ -19,12 +18,11 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
-from sidebyside import IMAGEN, report, wall_times
+from benchmarks.common import IMAGEN, ROOT, Verdicts, arguments, wall_times
 
-ROOT = Path(__file__).parents[1]
 MOST_AS_PROCESS, MOST_IN_STUDIO = 1.4, 1.15
 
 RAW = """
@@ -32,15 +30,20 @@ import json, os, sys, uuid
 import httpx
 from websockets.sync.client import connect
 
-url, folder = sys.argv[1:3]
-graph = json.loads(open(os.path.join(os.path.dirname(__file__), "graph.json")).read())
+with open(os.path.join(os.path.dirname(__file__), "graph.json")) as file:
+    graph = json.load(file)
 
 class Raw:
-    def __init__(self):
+    def __init__(self, url, folder):
+        self.folder = folder
         self.client = httpx.Client(base_url=url)
         self.name = str(uuid.uuid4())
         self.socket = connect(url.replace("http", "ws") + "/ws?clientId=" + self.name)
         self.socket.recv()
+
+    def close(self):
+        self.socket.close()
+        self.client.close()
 
     def draw(self, seed):
         graph["sampler"]["inputs"]["seed"] = seed
@@ -63,13 +66,13 @@ class Raw:
                 break
         for file in files:
             content = self.client.get("/view", params=file).content
-            with open(os.path.join(folder, f"raw-{seed}.png"), "wb") as out:
+            with open(os.path.join(self.folder, f"raw-{seed}.png"), "wb") as out:
                 out.write(content)
                 out.flush()
                 os.fsync(out.fileno())
 
 if __name__ == "__main__":
-    Raw().draw(int.from_bytes(os.urandom(4)))
+    Raw(*sys.argv[1:]).draw(int.from_bytes(os.urandom(4)))
 """
 
 CONFIG = """
@@ -85,15 +88,14 @@ def run_server(step: float) -> Iterator[str]:
         *(sys.executable, "-m", "tests.integration.comfyui.server"),
         *("--port", "0", "--step", str(step)),
     ]
-    server = subprocess.Popen(
+    with subprocess.Popen(
         command, cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True
-    )
-    assert server.stdout is not None
-    try:
-        yield _address(server.stdout.readline())
-    finally:
-        server.terminate()
-        server.wait()
+    ) as server:
+        assert server.stdout is not None
+        try:
+            yield _address(server.stdout.readline())
+        finally:
+            server.terminate()
 
 
 def _address(line: str) -> str:
@@ -102,22 +104,28 @@ def _address(line: str) -> str:
     return found[0].rstrip(".,")
 
 
-def main() -> int:
-    parser = argparse.ArgumentParser()
+def main(argv: Sequence[str] | None = None) -> int:
+    parser = arguments(__doc__)
     parser.add_argument("--step", type=float, default=0.07, help="seconds")
     parser.add_argument("--rounds", type=int, default=20)
-    asked = parser.parse_args()
-    with run_server(asked.step) as url, tempfile.TemporaryDirectory() as folder:
+    given = parser.parse_args(argv)
+    step, rounds = (0.0, 1) if given.smoke else (given.step, given.rounds)
+    verdicts = Verdicts(smoke=given.smoke)
+    with run_server(step) as url, tempfile.TemporaryDirectory() as folder:
         config = Path(folder, "imagen.yaml")
         config.write_text(CONFIG.format(url=url))
         raw = Path(folder, "raw.py")
         raw.write_text(RAW)
         Path(folder, "graph.json").write_text(_graph())
-        holds = [
-            _compare_processes(url, folder, config, raw, rounds=asked.rounds),
-            _compare_loops(url, folder, config, raw, rounds=2 * asked.rounds),
-        ]
-    return 0 if all(holds) else 1
+        seconds = _time_processes(
+            url, folder, config, raw, rounds=rounds, warm_up=not given.smoke
+        )
+        seconds |= _time_loops(url, folder, config, raw, rounds=2 * rounds)
+    verdicts.ratio(
+        seconds, of="imagen generate", to="raw process", limit=MOST_AS_PROCESS
+    )
+    verdicts.ratio(seconds, of="Studio", to="raw loop", limit=MOST_IN_STUDIO)
+    return verdicts.exit_code()
 
 
 def _graph() -> str:
@@ -132,10 +140,10 @@ def _graph() -> str:
     return json.dumps(fill_workflow(load_workflow("sd15"), job, prefix="raw"))
 
 
-def _compare_processes(
-    url: str, folder: str, config: Path, raw: Path, *, rounds: int
-) -> bool:
-    seconds = wall_times(
+def _time_processes(
+    url: str, folder: str, config: Path, raw: Path, *, rounds: int, warm_up: bool
+) -> dict[str, list[float]]:
+    return wall_times(
         {
             "raw process": [sys.executable, str(raw), url, folder],
             "imagen generate": [
@@ -144,25 +152,22 @@ def _compare_processes(
             ],
         },
         rounds=rounds,
+        warm_up=warm_up,
         env={"HOME": folder},
     )
-    return report(
-        seconds, of="imagen generate", to="raw process", limit=MOST_AS_PROCESS
-    )
 
 
-def _compare_loops(
+def _time_loops(
     url: str, folder: str, config: Path, raw: Path, *, rounds: int
-) -> bool:
+) -> dict[str, list[float]]:
     import imagen
 
-    sys.argv = [str(raw), url, folder]
     names: dict[str, object] = {"__name__": "raw", "__file__": str(raw)}
     exec(compile(raw.read_text(), raw, "exec"), names)
-    script = names["Raw"]()  # type: ignore[operator]
+    script = names["Raw"](url, folder)  # type: ignore[operator]
     seeds = iter(random.sample(range(2**31), 2 * rounds + 4))
-    with imagen.Studio(config=config) as studio:
-        seconds = _alternate(
+    with imagen.Studio(config=config) as studio, contextlib.closing(script):
+        return _alternate(
             {
                 "raw loop": lambda: script.draw(next(seeds)),
                 "Studio": lambda: studio.generate(
@@ -171,7 +176,6 @@ def _compare_loops(
             },
             rounds=rounds,
         )
-    return report(seconds, of="Studio", to="raw loop", limit=MOST_IN_STUDIO)
 
 
 def _alternate(

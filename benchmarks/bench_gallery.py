@@ -1,6 +1,6 @@
 """The gallery of 100,000 images in Chromium: the first picture, scrolling, memory.
 
-    python benchmarks/bench_gallery.py [IMAGES]
+    python -m benchmarks.bench_gallery [IMAGES]
 
 The newest 400 are of 1024x1024, the others small, and none has a thumbnail yet. Skipped
 without Chromium and Playwright.
@@ -14,16 +14,14 @@ import statistics
 import sys
 import tempfile
 import time
-from collections.abc import Iterator
+from collections.abc import Sequence
 from datetime import UTC, datetime, timedelta
 from hashlib import sha256
 from pathlib import Path
 
 import httpx
 import msgspec
-
-sys.path.insert(0, str(Path(__file__).parents[1]))
-
+from benchmarks.common import Verdicts, arguments, skip
 from tests.contract_internal.samples import sample_entry
 from tests.integration.serve.running import Running
 
@@ -66,32 +64,37 @@ performance.getEntries().filter((each) => each.responseEnd).slice(0, 16)
 """
 
 
-def main() -> int:
-    images = int(sys.argv[1]) if len(sys.argv) > 1 else IMAGES
+def main(argv: Sequence[str] | None = None) -> int:
+    parser = arguments(__doc__)
+    parser.add_argument("images", nargs="?", type=int, default=IMAGES)
+    given = parser.parse_args(argv)
+    images, large, screens = given.images, LARGE, SCREENS
+    if given.smoke:
+        images, large, screens = 120, 10, 1
+    verdicts = Verdicts(smoke=given.smoke)
     chromium = shutil.which("chromium") or shutil.which("chromium-browser")
     try:
         from playwright.sync_api import sync_playwright
     except ImportError:
         chromium = None
     if chromium is None:
-        print("the gallery: skipped, there is no Chromium or no Playwright")
-        return 0
+        return skip("needs Chromium and Playwright")
     with tempfile.TemporaryDirectory() as folder, Running(Path(folder)) as running:
         began = time.perf_counter()
-        fill(running, images)
+        fill(running, images, large)
         print(f"{images} images put there in {time.perf_counter() - began:.0f} s")
-        holds = [*measure_pages(running, images)]
+        measure_pages(running, images, verdicts)
         with sync_playwright() as playwright:
             browser = playwright.chromium.launch(
                 executable_path=chromium,
                 args=["--no-sandbox", "--disable-background-networking"],
             )
-            holds += measure_browser(running, browser)
+            measure_browser(running, browser, screens, verdicts)
             browser.close()
-    return 0 if all(holds) else 1
+    return verdicts.exit_code()
 
 
-def fill(running: Running, images: int) -> None:
+def fill(running: Running, images: int, large: int) -> None:
     """Have the mock draw the newest, and put small ones behind them."""
     folder = running.images / "small"
     folder.mkdir(parents=True)
@@ -99,7 +102,7 @@ def fill(running: Running, images: int) -> None:
     oldest = datetime.now(UTC) - timedelta(days=400)
     step = timedelta(days=399) / images
     batch: list[HistoryEntry] = []
-    for number in range(images - LARGE):
+    for number in range(images - large):
         content = tiny_png(6 + number % 7, 6, (number % 256, number // 256 % 256, 90))
         path = folder / f"{number}.png"
         path.write_bytes(content)
@@ -120,13 +123,13 @@ def fill(running: Running, images: int) -> None:
             batch = []
     history.add(batch)
     with running.client() as client:
-        for number in range(LARGE // 10):
+        for number in range(large // 10):
             asked = {"prompt": f"a large fox {number}", "n": 10, "size": "1024x1024"}
             asked["response_format"] = "url"
             client.post("/v1/images/generations", json=asked).raise_for_status()
 
 
-def measure_pages(running: Running, images: int) -> Iterator[bool]:
+def measure_pages(running: Running, images: int, verdicts: Verdicts) -> None:
     """Page through all of it as the page does, and look at the memory."""
     with running.client() as client:
         took, seen, before = [], 0, None
@@ -142,9 +145,12 @@ def measure_pages(running: Running, images: int) -> Iterator[bool]:
             if before is None:
                 break
         assert seen == images
-        yield report("a page of 100, the slowest of all, ms:", max(took), ANSWER_MS)
+        what = "a page of 100, the slowest of all"
+        verdicts.at_most(what, max(took), ANSWER_MS, " ms")
+        memory.append(resident_memory(running))
         print(f"  the median {statistics.median(took):.1f} ms; memory {memory} MB")
-        yield report("memory at the end, in times:", memory[-1] / memory[1], FACTOR)
+        growth = memory[-1] / memory[1]
+        verdicts.at_most("memory at the end, in times", growth, FACTOR)
         for what, query in (
             ("three words of one image", {"words": "fox otters 77741"}),
             ("a word of a tenth of all", {"words": "lynx"}),
@@ -152,28 +158,31 @@ def measure_pages(running: Running, images: int) -> Iterator[bool]:
             ("a backend and a week", {"backend": "backend-3", "week": weeks_ago(9)}),
         ):
             _, ms = time_request(client, "/gallery/api/images", query)
-            yield report(f"search, {what}, ms:", ms, ANSWER_MS)
+            verdicts.at_most(f"search, {what}", ms, ANSWER_MS, " ms")
         _, ms = time_request(client, "/gallery/api/counts", {})
         print(f"counts for the filters: {ms:.0f} ms")
 
 
-def measure_browser(running: Running, browser: object) -> Iterator[bool]:
+def measure_browser(
+    running: Running, browser: object, screens: int, verdicts: Verdicts
+) -> None:
     page = browser.new_page(viewport={"width": 1280, "height": 800})
     began = time.perf_counter()
     page.goto(running.url, wait_until="commit")
     page.locator(".tile.there").first.wait_for()
     first = (time.perf_counter() - began) * 1000
-    yield report("first picture on the screen, no thumbnail yet, ms:", first, FIRST_MS)
+    what = "first picture on the screen, no thumbnail yet"
+    verdicts.at_most(what, first, FIRST_MS, " ms")
     print("  " + page.evaluate(STEPS))
     memory = resident_memory(running)
-    times = page.evaluate(SCROLL, SCREENS)
+    times = page.evaluate(SCROLL, screens)
     late = sum(each > 50 for each in times) / len(times)
     print(
-        f"  {len(times)} frames over {SCREENS} screens: median "
+        f"  {len(times)} frames over {screens} screens: median "
         f"{statistics.median(times):.1f} ms, longest {max(times):.0f} ms, "
         f"{page.locator('.tile').count()} tiles in the page"
     )
-    yield report("share of frames that took more than 50 ms:", late, LATE_FRAMES)
+    verdicts.at_most("share of frames that took more than 50 ms", late, LATE_FRAMES)
     after = resident_memory(running)
     print(f"  the server's memory: {memory:.0f} MB, then {after:.0f} MB")
 
@@ -191,12 +200,6 @@ def weeks_ago(weeks: int) -> str:
 def resident_memory(running: Running) -> float:
     status = Path(f"/proc/{running.process.pid}/status").read_text()
     return int(re.search(r"VmRSS:\s+(\d+)", status)[1]) / 1000
-
-
-def report(what: str, value: float, at_most: float) -> bool:
-    holds = value <= at_most
-    print(f"{what} {value:.2f}, limit {at_most:g}: {'holds' if holds else 'EXCEEDED'}")
-    return holds
 
 
 if __name__ == "__main__":

@@ -7,14 +7,12 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from importlib import import_module
 from pathlib import Path
 
+from benchmarks.common import ROOT, Verdicts, arguments
 from msgspec.structs import replace
-
-sys.path.insert(0, str(Path(__file__).parents[1]))
-
 from tests.contract_internal.samples import sample_call, sample_entry, sample_received
 
 from imagen.adapters.storage.local import LocalStorage
@@ -26,21 +24,22 @@ FREE_LIMIT_MS = 2.0
 WAIT_LIMIT_MS = 1000.0
 ROUNDS = 60
 IMAGE = os.urandom(1_500_000)
-CROWD = Path(__file__).parents[1] / "tests" / "integration" / "sqlite_drills.py"
+CROWD = ROOT / "tests" / "integration" / "sqlite_drills.py"
 
 
-def main() -> int:
+def main(argv: Sequence[str] | None = None) -> int:
+    smoke = arguments(__doc__).parse_args(argv).smoke
+    rounds = 2 if smoke else ROUNDS
+    verdicts = Verdicts(smoke=smoke)
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
-        holds = [
-            time_paid_call(folder),
-            time_free_image(folder),
-            time_crowd(folder / "crowd"),
-        ]
-    return 0 if all(holds) else 1
+        time_paid_call(folder, rounds, verdicts)
+        time_free_image(folder, rounds // 2, verdicts)
+        time_crowd(folder / "crowd", verdicts)
+    return verdicts.exit_code()
 
 
-def time_paid_call(folder: Path) -> bool:
+def time_paid_call(folder: Path, rounds: int, verdicts: Verdicts) -> None:
     """Time all that is written of a paid call, beside saving its image."""
     from imagen.adapters.database.connection import Database
     from imagen.adapters.database.history import SqliteHistory
@@ -64,35 +63,33 @@ def time_paid_call(folder: Path) -> bool:
         history.add([sample_entry(number)])
         journal.record(call_id, CallClosed(usage=sample_row(number)))
 
-    for number in range(ROUNDS):
+    for number in range(rounds):
         without.append(milliseconds(lambda number=number: save(number)))
         added.append(milliseconds(lambda number=number: account(number)))
     journal.close()
     both = statistics.median(map(sum, zip(without, added, strict=True)))
-    return report(
+    print(
         f"paid image of 1.5 MB: {statistics.median(without):.1f} ms to save without "
-        f"the journal, {both:.1f} ms with it; it adds",
-        statistics.median(added),
-        PAID_LIMIT_MS,
+        f"the journal, {both:.1f} ms with it"
     )
+    what = "added by the journal to a paid image"
+    verdicts.at_most(what, statistics.median(added), PAID_LIMIT_MS, " ms")
 
 
-def time_free_image(folder: Path) -> bool:
+def time_free_image(folder: Path, rounds: int, verdicts: Verdicts) -> None:
     """Time the one row of a free image in processes that have not yet opened it."""
-    command = [sys.executable, __file__, "one-free-image", str(folder)]
+    module = ["-m", "benchmarks.bench_journal", "one-free-image", str(folder)]
+    command = [sys.executable, *module]
     seen = [
-        tuple(map(float, subprocess.check_output(command).split()))
-        for _ in range(ROUNDS // 2)
+        tuple(map(float, subprocess.check_output(command, cwd=ROOT).split()))
+        for _ in range(rounds)
     ]
     loading, adding, closing = (
         statistics.median(each) for each in zip(*seen, strict=True)
     )
-    return report(
-        f"free image: {loading:.1f} ms to load SQLite, {closing:.1f} ms to close it; "
-        "to open it and add the row takes",
-        adding,
-        FREE_LIMIT_MS,
-    )
+    print(f"free image: {loading:.1f} ms to load SQLite, {closing:.1f} ms to close it")
+    what = "to open SQLite and add the row of a free image"
+    verdicts.at_most(what, adding, FREE_LIMIT_MS, " ms")
 
 
 def record_free_image(folder: Path) -> None:
@@ -108,26 +105,19 @@ def record_free_image(folder: Path) -> None:
     print(loading, adding, milliseconds(database.close))
 
 
-def time_crowd(folder: Path) -> bool:
+def time_crowd(folder: Path, verdicts: Verdicts) -> None:
     """Have 50 processes make a paid call at the same moment, the first of all."""
     done = subprocess.check_output([sys.executable, str(CROWD), "crowd", str(folder)])
     seen = json.loads(done)
+    verdicts.promise("50 processes at once: none fails", holds=not seen["failed"])
     wait = seen["longest_wait"] * 1000
-    what = f"50 processes at once: {len(seen['failed'])} failed, the longest wait"
-    return report(what, wait, WAIT_LIMIT_MS) and not seen["failed"]
+    verdicts.at_most("the longest wait among 50 processes", wait, WAIT_LIMIT_MS, " ms")
 
 
 def milliseconds(do: Callable[[], object]) -> float:
     start = time.perf_counter()
     do()
     return (time.perf_counter() - start) * 1000
-
-
-def report(what: str, value: float, limit: float) -> bool:
-    holds = value <= limit
-    verdict = "holds" if holds else "EXCEEDED"
-    print(f"{what} {value:.1f} ms, limit {limit:g} ms: {verdict}")
-    return holds
 
 
 if __name__ == "__main__":

@@ -2,7 +2,10 @@
 
 import sys
 import tempfile
+from collections.abc import Sequence
 from pathlib import Path
+
+from benchmarks.common import Verdicts, arguments
 
 import imagen
 
@@ -17,20 +20,20 @@ def resident_mib() -> float:
     raise LookupError("VmRSS")
 
 
-def main() -> int:
+def main(argv: Sequence[str] | None = None) -> int:
+    smoke = arguments(__doc__).parse_args(argv).smoke
+    first, last = (3, 10) if smoke else (100, 1000)
     with tempfile.TemporaryDirectory() as folder, imagen.Studio() as studio:
-        for number in range(1, 1001):
+        for number in range(1, last + 1):
             studio.generate("a fox", size="256x256", seed=number, output=folder)
-            if number == 100:
+            if number == first:
                 early = resident_mib()
         late = resident_mib()
-    ratio = late / early
-    verdict = "holds" if ratio <= LIMIT else "EXCEEDED"
-    print(
-        f"resident after 100 generations {early:.1f} MiB, after 1,000 {late:.1f} MiB, "
-        f"ratio {ratio:.3f}, limit {LIMIT:g}: {verdict}"
-    )
-    return 0 if ratio <= LIMIT else 1
+    print(f"resident after {first} generations {early:.1f} MiB, then {late:.1f} MiB")
+    verdicts = Verdicts(smoke=smoke)
+    what = f"memory after {last} generations, in times of that after {first}"
+    verdicts.at_most(what, late / early, LIMIT)
+    return verdicts.exit_code()
 
 
 if __name__ == "__main__":

@@ -18,23 +18,18 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
 import httpx
+import msgspec
+from benchmarks.common import IMAGEN, Verdicts, arguments
+from benchmarks.serve import load
 
 HERE = Path(__file__).parent / "serve"
-sys.path.insert(0, str(HERE))
-
-import load  # noqa: E402
-
-IMAGEN = str(Path(sys.executable).with_name("imagen"))
 LITELLM = os.environ.get("IMAGEN_BENCH_LITELLM") or shutil.which("litellm")
-ROUNDS = 5
 MANY = 16
-REQUESTS = 600
-AT_ONCE = 1000
 TIMES_LITELLM = 5.0
 ADDED_MS = 5.0
 KEY = "sk-0123456789abcdef"
@@ -44,7 +39,24 @@ ROOM = 256 * 2**20
 """Bytes for the images of all rounds."""
 
 
-def main() -> int:
+class Size(msgspec.Struct, frozen=True):
+    """How much is measured."""
+
+    rounds: int = 5
+    requests: int = 600
+    alone: int = 60
+    at_once: int = 1000
+    crowds: int = 6
+    slow: float = 3.0
+    """Seconds that the backend takes for each request of the crowd."""
+
+
+SMOKE = Size(rounds=1, requests=20, alone=3, at_once=10, crowds=2, slow=0.05)
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    smoke = arguments(__doc__).parse_args(argv).smoke
+    size, verdicts = SMOKE if smoke else Size(), Verdicts(smoke=smoke)
     _, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
     with ExitStack() as stack:
@@ -61,33 +73,32 @@ def main() -> int:
         ports["bare handler"] = stack.enter_context(
             run_listening([sys.executable, str(HERE / "bare.py"), str(upstream)])
         )
-        for name, place, paid in (
+        servers = [
             ("imagen serve", memory, False),
             ("imagen serve on the disk", folder, False),
             ("imagen serve on the disk, paid", folder, True),
-        ):
+        ]
+        for name, place, paid in servers[:1] if smoke else servers:
             ports[name] = stack.enter_context(
                 run_imagen(place / str(paid), upstream, paid=paid)
             )
-        if LITELLM:
+        if LITELLM and not smoke:
             ports["LiteLLM"] = stack.enter_context(run_litellm(folder, upstream))
         else:
-            print(
-                "LiteLLM: skipped, `litellm` is not installed ($IMAGEN_BENCH_LITELLM)"
-            )
-        holds = [*compare(ports)]
-    holds.append(measure_crowd())
-    return 0 if all(holds) else 1
+            print("without LiteLLM: not installed ($IMAGEN_BENCH_LITELLM), or smoke")
+        compare(ports, size, verdicts)
+    measure_crowd(size, verdicts)
+    return verdicts.exit_code()
 
 
-def compare(ports: Mapping[str, int]) -> Iterator[bool]:
+def compare(ports: Mapping[str, int], size: Size, verdicts: Verdicts) -> None:
     rates: dict[str, list[float]] = {name: [] for name in ports}
     alone: dict[str, list[float]] = {name: [] for name in ports}
-    for turn in range(ROUNDS + 1):
+    for turn in range(size.rounds + 1):
         for name, port in ports.items():
-            requests = REQUESTS // (4 if name == "LiteLLM" else 1)
+            requests = size.requests // (4 if name == "LiteLLM" else 1)
             took, _ = run(port, connections=MANY, requests=requests)
-            _, each = run(port, connections=1, requests=60)
+            _, each = run(port, connections=1, requests=size.alone)
             if turn:
                 rates[name].append(requests / took)
                 alone[name].append(statistics.median(each) * 1000)
@@ -101,36 +112,31 @@ def compare(ports: Mapping[str, int]) -> Iterator[bool]:
     ours = statistics.median(rates["imagen serve"])
     if "LiteLLM" in rates:
         ratio = ours / statistics.median(rates["LiteLLM"])
-        yield report(
-            "imagen serve, in times of LiteLLM:", ratio, at_least=TIMES_LITELLM
-        )
+        verdicts.at_least("imagen serve, in times of LiteLLM", ratio, TIMES_LITELLM)
     added = statistics.median(alone["imagen serve"]) - base
-    yield report("added latency at one connection, ms:", added, at_most=ADDED_MS)
+    verdicts.at_most("added latency at one connection", added, ADDED_MS, " ms")
 
 
-def measure_crowd() -> bool:
+def measure_crowd(size: Size, verdicts: Verdicts) -> None:
     """Send 1,000 requests to a slow backend six times, and compare the memory."""
     with ExitStack() as stack:
         folder = Path(stack.enter_context(tempfile.TemporaryDirectory()))
         slow = stack.enter_context(
-            run_listening([sys.executable, str(HERE / "upstream.py"), "3"])
+            run_listening([sys.executable, str(HERE / "upstream.py"), str(size.slow)])
         )
         port, pid = stack.enter_context(
-            imagen_process(folder, slow, concurrency=AT_ONCE)
+            imagen_process(folder, slow, concurrency=size.at_once)
         )
         seen = []
-        for _ in range(6):
-            took, _ = run(port, connections=AT_ONCE, requests=AT_ONCE)
+        for _ in range(size.crowds):
+            took, _ = run(port, connections=size.at_once, requests=size.at_once)
             seen.append(total_memory(pid))
             print(
-                f"{AT_ONCE} at once on a backend that takes 3 s: {took:.1f} s, "
-                f"{seen[-1]:.0f} MB"
+                f"{size.at_once} at once on a backend that takes {size.slow:g} s: "
+                f"{took:.1f} s, {seen[-1]:.0f} MB"
             )
-        return report(
-            "memory after the last, in times of the second:",
-            seen[-1] / seen[1],
-            at_most=FACTOR,
-        )
+        what = "memory after the last, in times of the second"
+        verdicts.at_most(what, seen[-1] / seen[1], FACTOR)
 
 
 def run(port: int, *, connections: int, requests: int) -> tuple[float, list[float]]:
@@ -179,12 +185,11 @@ def resident_memory(pid: int | str) -> float:
 
 @contextmanager
 def run_listening(command: list[str]) -> Iterator[int]:
-    process = subprocess.Popen(command, stdout=subprocess.PIPE)
-    try:
-        yield int(process.stdout.readline())
-    finally:
-        process.kill()
-        process.wait()
+    with subprocess.Popen(command, stdout=subprocess.PIPE) as process:
+        try:
+            yield int(process.stdout.readline())
+        finally:
+            process.kill()
 
 
 @contextmanager
@@ -272,21 +277,6 @@ general_settings: {{master_key: {KEY}}}
     finally:
         process.kill()
         process.wait()
-
-
-def report(
-    what: str,
-    value: float,
-    *,
-    at_most: float | None = None,
-    at_least: float | None = None,
-) -> bool:
-    holds = (at_most is None or value <= at_most) and (
-        at_least is None or value >= at_least
-    )
-    limit = f"at most {at_most:g}" if at_least is None else f"at least {at_least:g}"
-    print(f"{what} {value:.2f}, limit {limit}: {'holds' if holds else 'EXCEEDED'}")
-    return holds
 
 
 if __name__ == "__main__":

@@ -5,9 +5,10 @@ The peers are a bare one-command cyclopts program and a bare interpreter.
 
 import sys
 import tempfile
+from collections.abc import Sequence
 from pathlib import Path
 
-from sidebyside import IMAGEN, report, wall_times
+from benchmarks.common import IMAGEN, Verdicts, arguments, wall_times
 
 BARE = """
 from cyclopts import App
@@ -20,7 +21,9 @@ app()
 """
 
 
-def main() -> int:
+def main(argv: Sequence[str] | None = None) -> int:
+    smoke = arguments(__doc__).parse_args(argv).smoke
+    size = "64x64" if smoke else "1024x1024"
     with tempfile.TemporaryDirectory() as folder:
         bare = Path(folder, "bare.py")
         bare.write_text(BARE)
@@ -31,23 +34,23 @@ def main() -> int:
                 "imagen version": [IMAGEN, "version"],
                 "imagen usage": [IMAGEN, "usage"],
                 "imagen history": [IMAGEN, "history"],
-                "imagen generate 1024x1024": [
-                    IMAGEN, "generate", "a fox", "--size", "1024x1024", "-o", folder,
+                "imagen generate": [
+                    IMAGEN, "generate", "a fox", "--size", size, "-o", folder,
                 ],
                 "bare python": [python, "-c", "pass"],
                 "import imagen": [python, "-c", "import imagen"],
             },
-            rounds=20,
+            rounds=1 if smoke else 20,
+            warm_up=not smoke,
             env={"HOME": folder},
         )  # fmt: skip
-    holds = [
-        report(seconds, of="imagen version", to="bare cyclopts", limit=1.0),
-        report(seconds, of="imagen usage", to="bare cyclopts", limit=1.5),
-        report(seconds, of="imagen history", to="bare cyclopts", limit=1.5),
-        report(seconds, of="imagen generate 1024x1024", to="bare cyclopts", limit=2.5),
-        report(seconds, of="import imagen", to="bare python", limit=2.0),
-    ]
-    return 0 if all(holds) else 1
+    verdicts = Verdicts(smoke=smoke)
+    verdicts.ratio(seconds, of="imagen version", to="bare cyclopts", limit=1.0)
+    verdicts.ratio(seconds, of="imagen usage", to="bare cyclopts", limit=1.5)
+    verdicts.ratio(seconds, of="imagen history", to="bare cyclopts", limit=1.5)
+    verdicts.ratio(seconds, of="imagen generate", to="bare cyclopts", limit=2.5)
+    verdicts.ratio(seconds, of="import imagen", to="bare python", limit=2.0)
+    return verdicts.exit_code()
 
 
 if __name__ == "__main__":

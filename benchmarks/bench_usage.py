@@ -4,11 +4,11 @@ import resource
 import sys
 import tempfile
 import time
+from collections.abc import Sequence
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
-sys.path.insert(0, str(Path(__file__).parents[1]))
-
+from benchmarks.common import Verdicts, arguments
 from tests.contract_internal.samples import sample_call
 
 from imagen.adapters.database.connection import Database
@@ -19,7 +19,6 @@ from imagen.domain.money.budget import BudgetLimit
 from imagen.domain.money.usage import DIMENSIONS, iso_week
 
 ROWS = 1_000_000
-THIS_WEEK = 100_000
 NOW = datetime(2026, 11, 20, tzinfo=UTC)
 MONDAY = NOW - timedelta(days=4)
 LIMIT_MS = 1000.0
@@ -43,19 +42,26 @@ FILL = """
 """
 
 
-def main() -> int:
+def main(argv: Sequence[str] | None = None) -> int:
+    smoke = arguments(__doc__).parse_args(argv).smoke
+    rows = 1_000 if smoke else ROWS
+    verdicts = Verdicts(smoke=smoke)
     with tempfile.TemporaryDirectory() as name:
         database = Database(Path(name))
-        fill(database)
-        holds = [time_totals(database), time_rows(database), time_budget(database)]
-    return 0 if all(holds) else 1
+        fill(database, rows)
+        time_totals(database, rows, verdicts)
+        time_rows(database, rows, verdicts)
+        time_budget(database, rows // 10, verdicts)
+        database.close()
+    return verdicts.exit_code()
 
 
-def fill(database: Database) -> None:
+def fill(database: Database, rows: int) -> None:
     """Put a tenth of the rows into this week, and the others into the year before."""
-    weeks = [(THIS_WEEK, MONDAY)]
+    this_week = rows // 10
+    weeks = [(this_week, MONDAY)]
     weeks += [
-        ((ROWS - THIS_WEEK) // 45, MONDAY - timedelta(weeks=n)) for n in range(1, 46)
+        ((rows - this_week) // 45, MONDAY - timedelta(weeks=n)) for n in range(1, 46)
     ]
     first = 0
     with database.writing(durable=False) as connection:
@@ -71,31 +77,28 @@ def fill(database: Database) -> None:
             first += count
 
 
-def time_totals(database: Database) -> bool:
+def time_totals(database: Database, rows: int, verdicts: Verdicts) -> None:
     ledger = SqliteLedger(database)
-    holds = True
     for by in (DIMENSIONS, DIMENSIONS[1:], DIMENSIONS[:1], ()):
         before, start = peak_memory(), time.perf_counter()
         found = ledger.totals(by)
         took, grown = (time.perf_counter() - start) * 1000, peak_memory() - before
-        assert sum(total.calls for total in found) == ROWS
-        holds &= report(
-            f"{ROWS:,} rows by {', '.join(by) or 'nothing'}: {len(found):,} totals",
-            took=took,
-            grown=grown,
-        )
-    return holds
+        assert sum(total.calls for total in found) == rows
+        what = f"{rows:,} rows by {', '.join(by) or 'nothing'}, {len(found):,} totals"
+        verdicts.at_most(what, took, LIMIT_MS, " ms")
+        verdicts.at_most(what, grown, LIMIT_MIB, " MiB more")
 
 
-def time_rows(database: Database) -> bool:
+def time_rows(database: Database, rows: int, verdicts: Verdicts) -> None:
     before, start = peak_memory(), time.perf_counter()
     seen = sum(1 for _ in SqliteLedger(database).rows())
     took, grown = (time.perf_counter() - start) * 1000, peak_memory() - before
-    assert seen == ROWS
-    return report(f"{ROWS:,} rows, one by one in {took / 1000:.1f} s", grown=grown)
+    assert seen == rows
+    what = f"{rows:,} rows, one by one in {took / 1000:.1f} s"
+    verdicts.at_most(what, grown, LIMIT_MIB, " MiB more")
 
 
-def time_budget(database: Database) -> bool:
+def time_budget(database: Database, rows: int, verdicts: Verdicts) -> None:
     journal = SqliteJournal(database)
     week = BudgetLimit(
         label="week_usd", backend="", since=MONDAY, until=NOW, micros=10**12
@@ -105,22 +108,13 @@ def time_budget(database: Database) -> bool:
     journal.begin([sample_call(2)], limits=[week])
     took = (time.perf_counter() - start) * 1000
     journal.close()
-    return report(f"a call under a budget for a week of {THIS_WEEK:,} rows", took=took)
+    what = f"a call under a budget for a week of {rows:,} rows"
+    verdicts.at_most(what, took, LIMIT_MS, " ms")
 
 
 def peak_memory() -> float:
     """Return the most MiB that this process ever had."""
     return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
-
-
-def report(what: str, *, took: float = 0.0, grown: float = 0.0) -> bool:
-    holds = took <= LIMIT_MS and grown <= LIMIT_MIB
-    figures = [f"{took:.0f} ms, limit {LIMIT_MS:g} ms"] if took else []
-    figures += (
-        [f"{grown:.1f} MiB more, limit {LIMIT_MIB:g} MiB"] if not took or grown else []
-    )
-    print(f"{what}: {'; '.join(figures)}: {'holds' if holds else 'EXCEEDED'}")
-    return holds
 
 
 if __name__ == "__main__":

@@ -8,17 +8,15 @@ one `imagen sync` later local rows = remote rows, images = rows in imagen.images
 objects in the bucket, nothing twice.
 """
 
-import argparse
 import random
 import sys
 import tempfile
 import time
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
-sys.path.insert(0, str(Path(__file__).parents[1]))
-
+from benchmarks.common import Verdicts, arguments, skip
 from tests.integration.supabase.machine import Machine, missing_or_twice
 from tests.integration.supabase.project import SupabaseProject, missing_parts
 
@@ -27,19 +25,23 @@ AT_ONCE = 50
 Drill = Callable[[Machine, random.Random, int], object]
 
 
-def main() -> int:
-    words = argparse.ArgumentParser(description=__doc__)
+def main(argv: Sequence[str] | None = None) -> int:
+    words = arguments(__doc__)
     words.add_argument("--runs", type=int, default=200)
     words.add_argument("--drill", choices=DRILLS, default=None)
     words.add_argument("--seed", type=int, default=None)
-    given = words.parse_args()
+    given = words.parse_args(argv)
+    if given.smoke:
+        given.runs, given.drill = 1, given.drill or "line"
     if missing := missing_parts():
-        print(f"skipped, {missing}")
-        return 0
-    chosen = [given.drill] if given.drill else list(DRILLS)
+        return skip(missing)
+    verdicts = Verdicts(smoke=given.smoke)
     with SupabaseProject() as project:
-        verdicts = [_run(name, project, given.runs, given.seed) for name in chosen]
-    return 0 if all(verdicts) else 1
+        for name in [given.drill] if given.drill else DRILLS:
+            whole = _run(name, project, given.runs, given.seed)
+            what = f"{name}: both sides have the same, nothing twice"
+            verdicts.promise(what, holds=whole)
+    return verdicts.exit_code()
 
 
 def _run(name: str, project: SupabaseProject, runs: int, seed: int | None) -> bool:
@@ -59,7 +61,7 @@ def _run(name: str, project: SupabaseProject, runs: int, seed: int | None) -> bo
             f"{pending[1]} of them pending before the sync, which exited {done.code}; "
             f"{time.perf_counter() - began:.0f} s"
         )
-        print(*(wrong or ["both sides have the same, nothing twice"]), sep="\n")
+        print(*wrong, sep="\n", end="\n" if wrong else "")
         project.reset()
         return not wrong and done.code == 0
 

@@ -8,7 +8,6 @@ a few times. At the end images paid = images stored = sidecars = rows in the
 ledger = images in the history, and no prediction has two.
 """
 
-import argparse
 import json
 import os
 import random
@@ -18,13 +17,12 @@ import sys
 import tempfile
 import time
 from collections import Counter
+from collections.abc import Sequence
 from pathlib import Path
 
-sys.path.insert(0, str(Path(__file__).parents[1]))
-
+from benchmarks.common import IMAGEN, Verdicts, arguments
 from tests.integration.replicate.server import ReplicateServer
 
-IMAGEN = str(Path(sys.executable).with_name("imagen"))
 CONFIG = """\
 backends:
   paid: {{adapter: replicate, model: black-forest-labs/flux-schnell, base_url: "{url}"}}
@@ -36,20 +34,29 @@ TROUBLES: dict[str, dict[str, object]] = {
     "throttle": {"refuses_with": 429, "waits": 0.1, "times": 1},
     "late": {"answer_late": 0.2},
 }
-KILLED_RESUMES = 5
 
 
-def main() -> int:
-    words = argparse.ArgumentParser(description=__doc__)
+def main(argv: Sequence[str] | None = None) -> int:
+    words = arguments(__doc__)
     words.add_argument("--runs", type=int, default=200)
     words.add_argument("--trouble", choices=TROUBLES, default="none")
     words.add_argument("--seed", type=int, default=None)
-    given = words.parse_args()
+    words.add_argument("--killed-resumes", type=int, default=5)
+    given = words.parse_args(argv)
+    if given.smoke:
+        given.runs, given.killed_resumes = 2, 1
+    verdicts = Verdicts(smoke=given.smoke)
     with tempfile.TemporaryDirectory() as folder:
-        return drill(Path(folder), given.runs, given.trouble, given.seed)
+        whole = drill(
+            Path(folder), given.runs, given.killed_resumes, given.trouble, given.seed
+        )
+    verdicts.promise("nothing lost, nothing paid twice", holds=whole)
+    return verdicts.exit_code()
 
 
-def drill(folder: Path, runs: int, trouble: str, seed: int | None) -> int:
+def drill(
+    folder: Path, runs: int, killed_resumes: int, trouble: str, seed: int | None
+) -> bool:
     dice = random.Random(seed)
     with ReplicateServer(seconds=0.15) as server:
         user = User(folder, server)
@@ -62,7 +69,7 @@ def drill(folder: Path, runs: int, trouble: str, seed: int | None) -> int:
                 server.trouble(**TROUBLES[trouble])
             ends[user.generate_and_kill(dice.uniform(0.02, usual * 1.05), number)] += 1
         server.calm()
-        for _ in range(KILLED_RESUMES):
+        for _ in range(killed_resumes):
             user.run_and_kill("resume", "--all", after=dice.uniform(0.3, usual * 2))
         last = user.run("resume", "--all")
         found = user.count_images()
@@ -72,18 +79,16 @@ def drill(folder: Path, runs: int, trouble: str, seed: int | None) -> int:
         print(f"created {server.created}, paid {server.paid}, {found}")
         unknown = user.open_calls()
         print(f"still open, certainly not accepted: {len(unknown)}")
-        whole = (
+        return (
             set(found.values()) == {server.paid}
             and server.created == server.paid
             and server.created == len(user.predictions())
             and all(each["state"] == "sent" for each in unknown)
         )
-        print("nothing lost, nothing paid twice" if whole else "BROKEN")
-        return 0 if whole else 1
 
 
 class User:
-    """Somebody with a config, a folder for images, and a token."""
+    """A user with a config, a folder for images, and a token."""
 
     def __init__(self, folder: Path, server: ReplicateServer) -> None:
         self.folder = folder

@@ -6,24 +6,26 @@ A Replicate of our own counts what it was paid for; clients repeat their request
 the same Idempotency-Key until they have an answer.
 """
 
-import argparse
 import sys
 import tempfile
 import time
+from collections.abc import Sequence
 from pathlib import Path
 
-sys.path.insert(0, str(Path(__file__).parents[1]))
-
+from benchmarks.common import Verdicts, arguments
 from tests.integration.serve.drill import Drill
 
 
-def main() -> int:
-    words = argparse.ArgumentParser(description=__doc__)
+def main(argv: Sequence[str] | None = None) -> int:
+    words = arguments(__doc__)
     words.add_argument("--requests", type=int, default=10_000)
     words.add_argument("--kills", type=int, default=20)
     words.add_argument("--at-once", type=int, default=16)
     words.add_argument("--seed", type=int, default=1)
-    given = words.parse_args()
+    given = words.parse_args(argv)
+    if given.smoke:
+        given.requests, given.kills, given.at_once = 8, 1, 4
+    verdicts = Verdicts(smoke=given.smoke)
     began = time.perf_counter()
     with tempfile.TemporaryDirectory() as folder:
         drill = Drill(
@@ -44,8 +46,8 @@ def main() -> int:
         f"{time.perf_counter() - began:.0f} s"
     )
     print(found, dict(drill.refused))
-    print("nothing lost, nothing paid twice" if whole else "BROKEN")
-    return 0 if whole else 1
+    verdicts.promise("nothing lost, nothing paid twice", holds=whole)
+    return verdicts.exit_code()
 
 
 if __name__ == "__main__":
