@@ -7,7 +7,7 @@ from collections.abc import Sequence
 
 from benchmarks.common import Verdicts, arguments
 
-from imagen.adapters.backends.mock.painter.picture import encode_png, paint
+from imagen.adapters.backends.mock.painter import encode_png, paint
 
 LIMIT_MS = 150.0
 

@@ -2,7 +2,7 @@ from itertools import combinations
 
 import pytest
 
-from imagen.adapters.backends.mock.painter.picture import encode_png, paint, to_legible
+from imagen.adapters.backends.mock.painter import encode_png, paint, to_legible
 from imagen.formats.container import read_facts
 
 

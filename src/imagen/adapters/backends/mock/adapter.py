@@ -1,4 +1,8 @@
-"""The mock backend: draws a picture locally, and simulates failures on request."""
+"""The mock backend: draws a picture locally, and simulates failures on request.
+
+A short example of an adapter. The picture comes from `painter` and `scene`, which need
+not be read for that.
+"""
 
 from collections.abc import Callable
 from threading import Event
@@ -172,10 +176,7 @@ def _merge_options(options: MockOptions, job: ImageJob) -> MockOptions:
 
 def _draw_png(job: ImageJob, steps: int) -> bytes:
     # Every command that reads the config loads this module; only drawing needs Pillow.
-    from imagen.adapters.backends.mock.painter.picture import (  # noqa: PLC0415 - costs Pillow
-        encode_png,
-        paint,
-    )
+    from imagen.adapters.backends.mock.painter import encode_png, paint  # noqa: PLC0415
 
     picture = paint(
         prompt=job.prompt,

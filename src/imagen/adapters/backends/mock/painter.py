@@ -13,7 +13,7 @@ from typing import cast
 
 from PIL import Image, ImageChops, ImageDraw, ImageFont
 
-from imagen.adapters.backends.mock.painter.scene import (
+from imagen.adapters.backends.mock.scene import (
     COMPOSITIONS,
     PALETTES,
     WHITE,
