@@ -5,6 +5,7 @@ from contextlib import suppress
 from functools import lru_cache
 from io import BytesIO
 from math import sqrt
+from typing import TypeAlias
 
 from PIL import Image, ImageDraw, ImageFont
 
@@ -89,7 +90,7 @@ def _render_picture(sheet: Sheet) -> bytes:
         2 * _MARGIN + beside + len(columns) * (side + _GAP) - _GAP,
     )
     head = list(_heading_lines(sheet, width - 2 * _MARGIN))
-    above = [_wrap(words, _SMALL, side, most=2) for words in columns]
+    above = [_wrap_lines(words, side, most=2) for words in columns]
     captions = [_caption_lines(cell, side) for cell in sheet.cells]
     deepest = max((len(lines) for lines in captions), default=0)
     row_height = height + _line_height(_SMALL) * deepest + 2 * _GAP
@@ -103,18 +104,16 @@ def _render_picture(sheet: Sheet) -> bytes:
     for number, lines in enumerate(above):
         left = _MARGIN + beside + number * (side + _GAP)
         start = top - len(lines) * _line_height(_SMALL) - _GAP // 2
-        _draw_lines(pen, (left, start), [(line, _SMALL, _INK) for line in lines])
+        _draw_lines(pen, (left, start), lines)
     for number, words in enumerate(rows):
-        lines = _wrap(words, _SMALL, beside - _GAP, most=8) if words else []
-        start = top + number * row_height
-        _draw_lines(pen, (_MARGIN, start), [(line, _SMALL, _INK) for line in lines])
+        lines = _wrap_lines(words, beside - _GAP, most=8)
+        _draw_lines(pen, (_MARGIN, top + number * row_height), lines)
     for number, cell in enumerate(sheet.cells):
         row, column = divmod(number, len(columns))
         left = _MARGIN + beside + column * (side + _GAP)
         box = (left, top + row * row_height, side, height)
         _draw_cell(paper, pen, cell, box)
-        below = (left, box[1] + height + 4)
-        _draw_lines(pen, below, [(line, _SMALL, ink) for line, ink in captions[number]])
+        _draw_lines(pen, (left, box[1] + height + 4), captions[number])
     return encode_image(paper, "PNG")
 
 
@@ -133,21 +132,22 @@ def _scale_down(size: tuple[int, int], most: int) -> tuple[int, int]:
     return max(1, round(size[0] * scale)), max(1, round(size[1] * scale))
 
 
-def _heading_lines(sheet: Sheet, room: int) -> Iterator[tuple[str, int, str]]:
+_Line: TypeAlias = tuple[str, int, str]
+"""A line of text with its font size and colour."""
+
+
+def _heading_lines(sheet: Sheet, room: int) -> Iterator[_Line]:
     title = " ".join(sheet.prompt.split())
-    for line in _wrap(title, _LARGE, room, most=_MAX_TITLE_LINES):
-        yield line, _LARGE, _INK
+    yield from _wrap_lines(title, room, size=_LARGE, most=_MAX_TITLE_LINES)
     for words in (sheet.made_with, sheet.total):
-        for line in _wrap(words, _SMALL, room, most=2):
-            yield line, _SMALL, _SOFT
+        yield from _wrap_lines(words, room, most=2, ink=_SOFT)
 
 
-def _caption_lines(cell: SheetCell, side: int) -> list[tuple[str, str]]:
-    label = _wrap(cell.label, _SMALL, side, most=2)
-    facts = _wrap(cell.facts, _SMALL, side, most=_MAX_CAPTION_LINES - 2)
-    if not cell.thumbnail:
-        facts = []  # drawn in place of the thumbnail
-    return [(line, _INK) for line in label] + [(line, _SOFT) for line in facts]
+def _caption_lines(cell: SheetCell, side: int) -> list[_Line]:
+    # The facts of a failed image are drawn in place of the thumbnail.
+    facts = cell.facts if cell.thumbnail else ""
+    label = _wrap_lines(cell.label, side, most=2)
+    return label + _wrap_lines(facts, side, most=_MAX_CAPTION_LINES - 2, ink=_SOFT)
 
 
 def _draw_cell(
@@ -161,8 +161,8 @@ def _draw_cell(
         corners = (left, top, left + width - 1, top + height - 1)
         pen.rectangle(corners, fill=_BAD_PAPER, outline=_BAD)
         most = max(1, min(_MAX_ERROR_LINES, (height - 16) // _line_height(_SMALL)))
-        lines = _wrap(cell.facts, _SMALL, width - 16, most=most)
-        _draw_lines(pen, (left + 8, top + 8), [(line, _SMALL, _BAD) for line in lines])
+        lines = _wrap_lines(cell.facts, width - 16, most=most, ink=_BAD)
+        _draw_lines(pen, (left + 8, top + 8), lines)
         return
     with Image.open(BytesIO(cell.thumbnail)) as opened:
         picture = opened.convert("RGBA")
@@ -173,22 +173,22 @@ def _draw_cell(
 
 
 def _draw_lines(
-    pen: ImageDraw.ImageDraw,
-    at: tuple[int, int],
-    lines: Sequence[tuple[str, int, str]],
+    pen: ImageDraw.ImageDraw, at: tuple[int, int], lines: Sequence[_Line]
 ) -> None:
     left, top = at
     for words, size, ink in lines:
-        pen.text(
-            (left, top), words, fill=ink, font=_font(size, _foreign_letters(words))
-        )
+        font = _font(size, _foreign_letters(words))
+        pen.text((left, top), words, fill=ink, font=font)
         top += _line_height(size)
 
 
-def _wrap(words: str, size: int, room: int, *, most: int) -> list[str]:
-    font = _font(size, _foreign_letters(words))
+def _wrap_lines(
+    text: str, room: int, *, most: int, size: int = _SMALL, ink: str = _INK
+) -> list[_Line]:
+    font = _font(size, _foreign_letters(text))
     # Not split(): it would also break a label at its no-break spaces.
-    return wrap_text(words.split(" "), font=font, room=room, most=most)
+    lines = wrap_text(text.split(" "), font=font, room=room, most=most)
+    return [(line, size, ink) for line in lines]
 
 
 def _line_height(size: int) -> int:

@@ -16,12 +16,7 @@ def wrap_text(
 ) -> list[str]:
     """Return at most `most` lines; the last ends in an ellipsis if words are left out.
 
-    Args:
-        words: The words; one that is longer than a line is cut into pieces.
-        font: The font that measures them.
-        room: The width of a line in pixels.
-        most: The maximum number of lines.
-        between: The separator of two words on one line.
+    A word that is longer than the room, in pixels, is cut into pieces.
     """
     lines: list[str] = []
     for piece in _split_words(words, font=font, room=room):

@@ -32,13 +32,8 @@ class Thumbnails:
     """A cache of thumbnails in files named after the SHA-256 of the image.
 
     A folder of files rather than a database table: a reader needs no lock, the user may
-    delete any file, and no backup of the database has to carry them.
-
-    Thread-safe and process-safe.
-
-    Args:
-        folder: Returns the folder; it is created when first needed.
-        largest: Size of the cache in bytes; the oldest thumbnails are deleted above it.
+    delete any file, and no backup of the database has to carry them. The oldest are
+    deleted above `largest` bytes. Thread-safe and process-safe.
     """
 
     def __init__(

@@ -51,12 +51,7 @@ class Shape(NamedTuple):
 class Scene(NamedTuple):
     """The parameters of a composition.
 
-    Attributes:
-        key: The key of all random numbers.
-        width: In pixels.
-        height: In pixels.
-        detail: The amount of detail, from 0 to 1.
-        palette: The colours.
+    `key` is that of all random numbers; the amount of detail is from 0 to 1.
     """
 
     key: bytes
@@ -118,26 +113,16 @@ def arc(middle: Point, *, radius: float, start: float, end: float) -> list[Point
 
 def wavy_line(scene: Scene, number: int, *, base: float, swell: float) -> list[Point]:
     """Return a wavy line from the left edge to the right edge."""
-    waves = [
-        (
-            swell / (1 + part),
-            math.tau
-            * (1 + part)
-            / scene.unit
-            * scene.uniform("wave", number, part)
-            * 1.4,
-            scene.uniform("phase", number, part, within=(0, math.tau)),
-        )
-        for part in range(3)
-    ]
-    return [
-        (
-            x,
-            base
-            + sum(tall * math.sin(turn * x + phase) for tall, turn, phase in waves),
-        )
-        for x in sample_x(scene)
-    ]
+    waves: list[tuple[float, float, float]] = []
+    for part in range(3):
+        turn = math.tau * (1 + part) / scene.unit * scene.uniform("wave", number, part)
+        phase = scene.uniform("phase", number, part, within=(0, math.tau))
+        waves.append((swell / (1 + part), turn * 1.4, phase))
+
+    def height(x: float) -> float:
+        return sum(tall * math.sin(turn * x + phase) for tall, turn, phase in waves)
+
+    return [(x, base + height(x)) for x in sample_x(scene)]
 
 
 def sample_x(scene: Scene) -> list[float]:
@@ -159,11 +144,9 @@ def interpolate(start: float, end: float, share: float) -> float:
 
 def mix(one: Colour, other: Colour, share: float) -> Colour:
     """Return the colour at a share of the way from one to the other."""
-    red, green, blue = (
-        round(interpolate(*pair, min(1, share)))
-        for pair in zip(one, other, strict=True)
-    )
-    return red, green, blue
+    share = min(1, share)
+    red, green, blue = map(interpolate, one, other, (share,) * 3)
+    return round(red), round(green), round(blue)
 
 
 def blend(colours: Sequence[Colour], share: float) -> Colour:
@@ -245,11 +228,8 @@ def _sea(scene: Scene) -> Iterator[Shape]:
         yield scene.fill_below(water, edge)
     for glint in range(scene.scale_count(8, 46)):
         share = scene.uniform("share", glint) ** 1.5
-        off = (
-            unit
-            * interpolate(0.08, 0.3, share)
-            * scene.uniform("x", glint, within=(-1, 1))
-        )
+        off = unit * interpolate(0.08, 0.3, share)
+        off *= scene.uniform("x", glint, within=(-1, 1))
         middle = x + off, horizon + unit * 0.02 + depth * 0.85 * share
         long = unit * scene.uniform("long", glint, within=(0.015, 0.09))
         colour = mix(palette.sun, palette.far, 0.55 * share)
@@ -270,15 +250,10 @@ def _ribbons(scene: Scene) -> Iterator[Shape]:
         share = band / (bands - 1)
         base = scene.height * interpolate(0.02, 1, share)
         swell = unit * 0.13 * (0.5 + math.sin(share * math.pi))
-        edge = [
-            (
-                x,
-                base
-                + lean * (x / scene.width - 0.5)
-                + swell * math.sin(start + drift * share + math.tau * x / length),
-            )
-            for x in sample_x(scene)
-        ]
+        edge: list[Point] = []
+        for x in sample_x(scene):
+            wave = swell * math.sin(start + drift * share + math.tau * x / length)
+            edge.append((x, base + lean * (x / scene.width - 0.5) + wave))
         yield scene.fill_below(blend(inks, share), edge)
 
 
@@ -381,12 +356,5 @@ def _birds(scene: Scene) -> Iterator[Shape]:
         yield Shape(scene.palette.near, [tips[0], body[0], tips[1], body[1]])
 
 
-COMPOSITIONS: tuple[Callable[[Scene], Iterator[Shape]], ...] = (
-    _hills,
-    _peaks,
-    _sea,
-    _ribbons,
-    _arches,
-    _tiles,
-    _orbits,
-)
+COMPOSITIONS: Sequence[Callable[[Scene], Iterator[Shape]]]
+COMPOSITIONS = (_hills, _peaks, _sea, _ribbons, _arches, _tiles, _orbits)

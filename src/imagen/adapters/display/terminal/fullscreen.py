@@ -59,9 +59,7 @@ def open_fullscreen(
 ) -> Generator[Fullscreen]:
     """Switch the terminal to its alternate screen, and restore it on exit.
 
-    Args:
-        handle: A file descriptor that writes to the terminal.
-        hidden: Returns whether output would be lost because the pane is not visible.
+    `hidden` tells whether output would be lost because the pane is not visible.
 
     Raises:
         DrawingError: no keys can be read from the terminal.

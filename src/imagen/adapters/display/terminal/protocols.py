@@ -47,14 +47,9 @@ _MAX_CELLS = len(_DIGITS) // 4
 def fit_cells(
     picture: tuple[int, int], room: TerminalSize, cell: tuple[int, int]
 ) -> TerminalSize:
-    """Return the columns and rows of the picture, as large as fit.
+    """Return the columns and rows of a picture in pixels, as large as fit.
 
     The aspect ratio is kept, and the picture is never enlarged.
-
-    Args:
-        picture: Width and height of the picture in pixels.
-        room: The available columns and rows.
-        cell: Width and height of a character, in the same pixels.
     """
     width, height = picture
     across, down = room.columns * cell[0], room.rows * cell[1]
@@ -100,7 +95,7 @@ def encode_blocks(
 def encode_kitty(picture: Image.Image, space: TerminalSize, *, number: int) -> bytes:
     """Return the sequence that draws the picture at the cursor."""
     keys = f"a=T,f=100,i={number},c={space.columns},r={space.rows},C=1,q=2"
-    return b"".join(_graphics(keys, encode_png(picture)))
+    return b"".join(_graphics(keys, picture))
 
 
 def encode_kitty_in_tmux(
@@ -108,15 +103,10 @@ def encode_kitty_in_tmux(
 ) -> bytes:
     """Return the picture wrapped for tmux, and the placeholders that position it.
 
-    Args:
-        picture: The picture, in its final size.
-        space: The columns and rows that it takes.
-        number: The id of the picture; at most 255 unless `exact`.
-        exact: Whether tmux passes 24-bit colours on: the colour of the placeholders
-            carries the id.
+    Their colour carries the id, so it is at most 255 unless tmux passes exact colours.
     """
     keys = f"a=T,U=1,f=100,i={number},c={space.columns},r={space.rows},q=2"
-    sent = map(wrap_for_tmux, _graphics(keys, encode_png(picture)))
+    sent = map(wrap_for_tmux, _graphics(keys, picture))
     colour = _triple(number.to_bytes(3)) if exact else f"5;{number}"
     lines = (
         f"\x1b[38;{colour}m"
@@ -142,7 +132,7 @@ def wrap_for_tmux(sequence: bytes) -> bytes:
 
 def encode_iterm2(picture: Image.Image, space: TerminalSize) -> bytes:
     """Return the picture as an inline file of OSC 1337."""
-    content = encode_png(picture)
+    content = _encode_png(picture)
     options = (
         f"inline=1;size={len(content)};width={space.columns};height={space.rows}"
         ";preserveAspectRatio=0"
@@ -186,11 +176,6 @@ def reserve_space(sequence: bytes, rows: int) -> bytes:
     return scroll + sequence + skip
 
 
-def encode_png(picture: Image.Image) -> bytes:
-    """Return the picture as a PNG with fast compression."""
-    return pixels.encode_image(picture, "PNG", compress_level=1)
-
-
 def flatten_alpha(picture: Image.Image) -> Image.Image:
     """Return the picture without transparency, on a chequered background."""
     if picture.mode != "RGBA":
@@ -204,14 +189,19 @@ def flatten_alpha(picture: Image.Image) -> Image.Image:
     return pixels.flatten_alpha(picture, ground)
 
 
-def _graphics(keys: str, content: bytes) -> Iterator[bytes]:
-    """Yield the Kitty escape sequences that carry the content in chunks."""
-    text = b64encode(content)
+def _graphics(keys: str, picture: Image.Image) -> Iterator[bytes]:
+    """Yield the Kitty escape sequences that carry the picture in chunks."""
+    text = b64encode(_encode_png(picture))
     chunks = [text[at : at + _CHUNK] for at in range(0, len(text), _CHUNK)]
     for number, chunk in enumerate(chunks):
         more = int(number < len(chunks) - 1)
         about = f"{keys},m={more}" if number == 0 else f"m={more},q=2"
         yield b"\x1b_G" + about.encode() + b";" + chunk + b"\x1b\\"
+
+
+def _encode_png(picture: Image.Image) -> bytes:
+    # Compressed for speed: a terminal reads it once.
+    return pixels.encode_image(picture, "PNG", compress_level=1)
 
 
 def _diacritic(number: int) -> str:

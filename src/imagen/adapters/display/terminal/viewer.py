@@ -27,11 +27,7 @@ _DETAIL = 2
 
 
 class TerminalViewer:
-    """A viewer that draws on one terminal.
-
-    Attributes:
-        method: The protocol in use.
-    """
+    """A viewer that draws on one terminal with the protocol `method`."""
 
     def __init__(
         self,
