@@ -1,7 +1,7 @@
 """The content of a picture: palettes, shapes, and seven compositions."""
 
 import math
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from functools import partial
 from hashlib import blake2b
 from typing import NamedTuple, TypeAlias
@@ -356,5 +356,4 @@ def _birds(scene: Scene) -> Iterator[Shape]:
         yield Shape(scene.palette.near, [tips[0], body[0], tips[1], body[1]])
 
 
-COMPOSITIONS: Sequence[Callable[[Scene], Iterator[Shape]]]
 COMPOSITIONS = (_hills, _peaks, _sea, _ribbons, _arches, _tiles, _orbits)
