@@ -62,11 +62,16 @@ def here(tmp_path: Path) -> Path:
     return here
 
 
-@pytest.fixture
-def clean_env(home: Path) -> dict[str, str]:
+def clean_environment(home: Path) -> dict[str, str]:
+    """Return the environment of a user who has set nothing."""
     kept = {"PATH", "LANG", "LC_ALL", "TERM", "TZ"}
     env = {name: value for name, value in os.environ.items() if name in kept}
     return {**env, "HOME": str(home), "PYTHONWARNINGS": "error"}
+
+
+@pytest.fixture
+def clean_env(home: Path) -> dict[str, str]:
+    return clean_environment(home)
 
 
 @pytest.fixture

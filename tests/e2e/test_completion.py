@@ -3,13 +3,21 @@
 import os
 import shutil
 import subprocess
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 
 import pexpect
 import pytest
 
-from tests.e2e.conftest import IMAGEN, Imagen, assert_one_sentence, left_behind
+from tests.e2e.conftest import (
+    IMAGEN,
+    Ask,
+    Imagen,
+    assert_one_sentence,
+    clean_environment,
+    left_behind,
+)
+from tests.nightly import some_by_day
 
 PROMPT = "READY> "
 START_UP = {
@@ -39,20 +47,29 @@ styles:
 class Shell:
     """An interactive shell in which somebody presses TAB."""
 
-    def __init__(self, kind: str, here: Path, env: dict[str, str]) -> None:
+    def __init__(self, kind: str, folder: Path, env: dict[str, str]) -> None:
         self._shell = pexpect.spawn(
             kind,
             ["-i"],
-            cwd=str(here),
+            cwd=str(folder),
             env=env,
             encoding="utf-8",
             dimensions=(40, 200),
-            timeout=15,
+            timeout=60,
         )
         self._shell.expect_exact(PROMPT)
+        self._commands = 0
 
     def close(self) -> None:
         self._shell.close(force=True)
+
+    def run(self, command: str) -> None:
+        """Run a command, and wait for the prompt after it."""
+        self._commands += 1
+        # The shell prints the word in one piece only when it runs the command.
+        self._shell.send(f"{command}; echo FIN''ISHED{self._commands}\r")
+        self._shell.expect_exact(f"FINISHED{self._commands}")
+        self._shell.expect_exact(PROMPT)
 
     def completes(self, typed: str, whole: str) -> None:
         """Press TAB after what is typed, and see the last word become whole."""
@@ -65,30 +82,22 @@ class Shell:
 
     def offers_nothing(self, typed: str) -> None:
         """Press TAB twice, and see nothing but what was typed."""
-        self._shell.send(typed)
-        self._shell.expect_exact(typed)
-        self._shell.send("\t\t")
-        seen = self._until_quiet(1.0)
+        self._shell.send(f"{typed}\t\t")
+        seen = self._empty_the_line()
         assert "imagen: " not in seen
         assert "Traceback" not in seen
-        self._empty_the_line()
 
-    def _empty_the_line(self) -> None:
-        self._until_quiet(0.2)
+    def _empty_the_line(self) -> str:
+        """Return what the shell printed until it had handled everything typed."""
         self._shell.sendcontrol("u")
-        self._until_quiet(0.2)
-
-    def _until_quiet(self, seconds: float) -> str:
-        seen = ""
-        while self._shell.expect([r"(?s).+", pexpect.TIMEOUT], timeout=seconds) == 0:
-            seen += str(self._shell.after)
+        self._shell.send("echo EM''PTY\r")
+        self._shell.expect_exact("EMPTY")
+        seen = str(self._shell.before)
+        self._shell.expect_exact(PROMPT)
         return seen
 
 
-Start = Callable[..., Shell]
-
-
-@pytest.fixture(params=["bash", "zsh", "fish"])
+@pytest.fixture(scope="module", params=["bash", "zsh", "fish"])
 def kind(request: pytest.FixtureRequest) -> str:
     shell: str = request.param
     if shutil.which(shell) is None:
@@ -96,111 +105,115 @@ def kind(request: pytest.FixtureRequest) -> str:
     return shell
 
 
-@pytest.fixture
-def start(
-    kind: str, here: Path, home: Path, clean_env: dict[str, str], imagen: Imagen
-) -> Iterator[Start]:
-    """Install the completion into a fresh home, and open a shell there."""
-    started: list[Shell] = []
-    folder = str(Path(IMAGEN).parent)
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The working folder of the shells."""
+    folder = tmp_path_factory.mktemp("here")
+    (folder / "active.yaml").write_text(CONFIG)
+    (folder / "other.yaml").write_text(CONFIG.replace("lab-two", "garage"))
+    (folder / "broken.yaml").write_text("backends: [")
+    (folder / "some-config.yaml").touch()
+    (folder / "pictures").mkdir()
+    return folder
 
-    def open_shell(**env: str) -> Shell:
-        file, content = START_UP[kind]
-        (home / file).parent.mkdir(parents=True, exist_ok=True)
-        (home / file).write_text(content)
-        run = imagen("--install-completion", "--shell", kind)
-        assert run.code == 0
-        path = f"{folder}{os.pathsep}{clean_env['PATH']}"
-        plain = {**clean_env, "PATH": path, "TERM": "dumb", "PYTHONWARNINGS": ""}
-        shell = Shell(kind, here, {**plain, **env})
-        started.append(shell)
-        return shell
 
-    yield open_shell
-    for shell in started:
+@pytest.fixture(scope="module")
+def shell(
+    kind: str, folder: Path, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[Shell]:
+    """A shell whose home has the completion installed."""
+    home = tmp_path_factory.mktemp("home")
+    env = clean_environment(home)
+    file, content = START_UP[kind]
+    (home / file).parent.mkdir(parents=True, exist_ok=True)
+    (home / file).write_text(content)
+    install = [IMAGEN, "--install-completion", "--shell", kind]
+    subprocess.run(install, env=env, check=True, capture_output=True, timeout=60)
+    path = f"{Path(IMAGEN).parent}{os.pathsep}{env['PATH']}"
+    shell = Shell(
+        kind, folder, {**env, "PATH": path, "TERM": "dumb", "PYTHONWARNINGS": ""}
+    )
+    try:
+        yield shell
+    finally:
         shell.close()
 
 
-def test_commands_and_flags_are_completed(start: Start) -> None:
-    shell = start()
-
-    shell.completes("imagen gen", "imagen generate")
-    shell.completes("imagen backends ch", "imagen backends check")
-    shell.completes("imagen config val", "imagen config validate")
-    shell.completes("imagen generate cat --neg", "--negative")
-    shell.completes("imagen generate cat --fit res", "resize")
-    shell.completes("imagen hist", "imagen history")
-    shell.completes("imagen history fo", "imagen history forget")
-    shell.completes("imagen history --sea", "rch")  # zsh writes on where it is
-    shell.completes("imagen jobs fo", "imagen jobs forget")
-    shell.completes("imagen usage --pl", "--plot")
-
-
-def test_names_of_the_active_config_are_completed(start: Start, here: Path) -> None:
-    (here / "active.yaml").write_text(CONFIG)
-    (here / "other.yaml").write_text(CONFIG.replace("lab-two", "garage"))
-    shell = start(IMAGEN_CONFIG=str(here / "active.yaml"))
-
-    shell.completes("imagen generate 'a cat' --backend lab-", "lab-two")
-    shell.completes("imagen generate 'a cat' --backend=lab-", "--backend=lab-two")
-    shell.completes("imagen generate cat --style wat", "watercolour")
-    shell.completes("imagen backends check mock lab-", "lab-two")
-    shell.completes("imagen history --backend lab-", "lab-two")
-    shell.completes(
-        "imagen generate cat --config other.yaml --backend gar", "--backend garage"
-    )
-    shell.completes(
-        "imagen generate cat --config './other.yaml' --backend gar", "--backend garage"
-    )
-    shell.completes("imagen backends check --config other.yaml gar", "yaml garage")
+def test_commands_and_flags_are_completed(shell: Shell) -> None:
+    for typed, whole in [
+        ("imagen gen", "imagen generate"),
+        ("imagen hist", "imagen history"),
+        ("imagen backends ch", "imagen backends check"),
+        ("imagen config val", "imagen config validate"),
+        ("imagen generate cat --neg", "--negative"),
+        ("imagen usage --pl", "--plot"),
+        ("imagen history fo", "imagen history forget"),
+        ("imagen jobs fo", "imagen jobs forget"),
+        ("imagen generate cat --fit res", "resize"),
+        ("imagen history --sea", "rch"),  # zsh only prints the rest
+    ]:
+        shell.completes(typed, whole)
 
 
-def test_files_are_completed_where_files_go(start: Start, here: Path) -> None:
-    (here / "some-config.yaml").touch()
-    (here / "pictures").mkdir()
-    shell = start()
+def test_names_of_the_active_config_are_completed(shell: Shell, folder: Path) -> None:
+    shell.run(f"export IMAGEN_CONFIG={folder / 'active.yaml'}")
 
-    shell.completes("imagen generate cat --config some", "some-config.yaml")
-    shell.completes("imagen config validate --config some", "some-config.yaml")
-    shell.completes("imagen generate cat -o pic", "pictures")
+    for typed, whole in some_by_day(
+        [
+            ("imagen generate 'a cat' --backend lab-", "lab-two"),
+            ("imagen generate 'a cat' --backend=lab-", "--backend=lab-two"),
+            ("imagen generate cat --style wat", "watercolour"),
+            ("imagen history --backend lab-", "lab-two"),
+            ("imagen backends check mock lab-", "lab-two"),
+            ("imagen generate cat --config other.yaml --backend gar", "garage"),
+            ("imagen generate cat --config './other.yaml' --backend gar", "garage"),
+            ("imagen backends check --config other.yaml gar", "garage"),
+        ],
+        2,
+    ):
+        shell.completes(typed, whole)
 
 
-def test_a_broken_config_says_nothing_into_the_line(start: Start, here: Path) -> None:
-    (here / "broken.yaml").write_text("backends: [")
-    shell = start(IMAGEN_CONFIG=str(here / "broken.yaml"))
+def test_files_are_completed_where_files_go(shell: Shell) -> None:
+    for typed, whole in [
+        ("imagen generate cat --config some", "some-config.yaml"),
+        ("imagen generate cat -o pic", "pictures"),
+        ("imagen config validate --config some", "some-config.yaml"),
+    ]:
+        shell.completes(typed, whole)
+
+
+def test_a_broken_config_says_nothing_into_the_line(shell: Shell, folder: Path) -> None:
+    shell.run(f"export IMAGEN_CONFIG={folder / 'broken.yaml'}")
 
     shell.offers_nothing("imagen generate cat --backend la")
     shell.completes("imagen generate cat --neg", "--negative")
 
 
 def test_the_path_is_printed_and_installing_again_changes_nothing(
-    kind: str, imagen: Imagen, home: Path
+    kind: str, ask: Ask, home: Path
 ) -> None:
-    first = imagen("--install-completion", "--shell", kind)
+    first = ask("--install-completion", "--shell", kind)
     before = {name: (home / name).read_bytes() for name in left_behind(home)}
-    second = imagen("--install-completion", "--shell", kind)
+    second = ask("--install-completion", "--shell", kind)
 
     assert first.lines == second.lines == [str(home / INSTALLED[kind])]
     assert first.err.splitlines()[0] == "imagen: Open a new shell to use it."
     assert {name: (home / name).read_bytes() for name in left_behind(home)} == before
 
 
-def test_a_zsh_that_would_complete_nothing_is_told_why(
-    imagen: Imagen, home: Path
-) -> None:
-    lacking = imagen("--install-completion", "--shell", "zsh")
+def test_a_zsh_that_would_complete_nothing_is_told_why(ask: Ask, home: Path) -> None:
+    lacking = ask("--install-completion", "--shell", "zsh")
     (home / ".zshrc").write_text("autoload -Uz compinit && compinit")
-    complete = imagen("--install-completion", "--shell", "zsh")
+    complete = ask("--install-completion", "--shell", "zsh")
 
     assert "autoload -Uz compinit && compinit" in lacking.err
     assert "compinit" not in complete.err
 
 
 @pytest.mark.parametrize("shell", ["bash", "zsh", "fish"])
-def test_a_home_that_cannot_be_written_is_one_sentence(
-    imagen: Imagen, shell: str
-) -> None:
-    run = imagen("--install-completion", "--shell", shell, env={"HOME": "/dev/null"})
+def test_a_home_that_cannot_be_written_is_one_sentence(ask: Ask, shell: str) -> None:
+    run = ask("--install-completion", "--shell", shell, env={"HOME": "/dev/null"})
 
     assert (run.code, run.out) == (2, "")
     assert_one_sentence(run.err, "could not be installed: Not a directory")
@@ -240,12 +253,10 @@ def test_the_shells_question_is_answered_without_a_word_on_stderr(
     strict=True, reason="cyclopts 5.4 writes fpath=(...) without quotes into .zshrc"
 )
 @pytest.mark.skipif(shutil.which("zsh") is None, reason="zsh is not installed")
-def test_a_home_with_a_space_in_its_name_works_in_zsh(
-    tmp_path: Path, imagen: Imagen
-) -> None:
+def test_a_home_with_a_space_in_its_name_works_in_zsh(tmp_path: Path, ask: Ask) -> None:
     home = tmp_path / "my home"
     home.mkdir()
-    imagen("--install-completion", "--shell", "zsh", env={"HOME": str(home)})
+    ask("--install-completion", "--shell", "zsh", env={"HOME": str(home)})
 
     found = subprocess.run(
         ["zsh", "-ic", "print -l $fpath"],

@@ -63,9 +63,9 @@ def test_an_invalid_aspect_ratio_is_one_sentence(
 
 
 def test_the_sidecar_has_the_keys_of_the_specification_in_their_order(
-    imagen: Imagen, here: Path
+    ask: Ask, here: Path
 ) -> None:
-    imagen("generate", "a cat", *SMALL, "-o", "x.png")
+    ask("generate", "a cat", *SMALL, "-o", "x.png")
 
     note = json.loads((here / "x.png.json").read_text("utf-8"))
     keys = """
@@ -77,8 +77,8 @@ def test_the_sidecar_has_the_keys_of_the_specification_in_their_order(
     assert list(note) == keys.split()
 
 
-def test_the_sidecar_tells_the_truth_about_the_file(imagen: Imagen, here: Path) -> None:
-    imagen("generate", "a cat", *SMALL, "-o", "x.png", env={"MAI_FROM_ID": "ci"})
+def test_the_sidecar_tells_the_truth_about_the_file(ask: Ask, here: Path) -> None:
+    ask("generate", "a cat", *SMALL, "-o", "x.png", env={"MAI_FROM_ID": "ci"})
 
     note = msgspec.json.decode((here / "x.png.json").read_bytes(), type=Sidecar)
     content = (here / "x.png").read_bytes()
@@ -90,10 +90,8 @@ def test_the_sidecar_tells_the_truth_about_the_file(imagen: Imagen, here: Path) 
     assert 1 <= (note.seed or 0) < 2**31
 
 
-def test_the_picture_says_inside_how_it_was_made(imagen: Imagen, here: Path) -> None:
-    imagen(
-        "generate", "a cat", *SMALL, "--seed", "7", "--negative", "dogs", "-o", "x.png"
-    )
+def test_the_picture_says_inside_how_it_was_made(ask: Ask, here: Path) -> None:
+    ask("generate", "a cat", *SMALL, "--seed", "7", "--negative", "dogs", "-o", "x.png")
 
     with Image.open(here / "x.png") as picture:
         texts = dict(picture.info)
@@ -103,15 +101,15 @@ def test_the_picture_says_inside_how_it_was_made(imagen: Imagen, here: Path) -> 
     )
 
 
-def test_the_same_words_make_the_same_picture(imagen: Imagen, here: Path) -> None:
+def test_the_same_words_make_the_same_picture(ask: Ask, here: Path) -> None:
     for name in ("a.png", "b.png"):
-        imagen("generate", "a cat", *SMALL, "--seed", "7", "--no-metadata", "-o", name)
+        ask("generate", "a cat", *SMALL, "--seed", "7", "--no-metadata", "-o", name)
 
     assert (here / "a.png").read_bytes() == (here / "b.png").read_bytes()
 
 
-def test_a_style_of_the_sample_works_without_a_config(imagen: Imagen) -> None:
-    run = imagen("generate", "RAG systems", "--style", "blog-header", "--json")
+def test_a_style_of_the_sample_works_without_a_config(ask: Ask) -> None:
+    run = ask("generate", "RAG systems", "--style", "blog-header", "--json")
 
     (note,) = run.objects
     assert note["style"] == "blog-header"
@@ -119,8 +117,8 @@ def test_a_style_of_the_sample_works_without_a_config(imagen: Imagen) -> None:
     assert (note["width"], note["height"]) == (1536, 768)
 
 
-def test_several_images_have_seeds_that_follow_on(imagen: Imagen, here: Path) -> None:
-    run = imagen("generate", "a cat", *SMALL, "-n", "3", "--seed", "5", "-o", "x.png")
+def test_several_images_have_seeds_that_follow_on(ask: Ask, here: Path) -> None:
+    run = ask("generate", "a cat", *SMALL, "-n", "3", "--seed", "5", "-o", "x.png")
 
     assert run.lines == ["x-1.png", "x-2.png", "x-3.png"]
     seeds = [
@@ -129,36 +127,32 @@ def test_several_images_have_seeds_that_follow_on(imagen: Imagen, here: Path) ->
     assert seeds == [5, 6, 7]
 
 
-def test_the_prompt_comes_in_on_standard_input(imagen: Imagen) -> None:
-    run = imagen("generate", "-", *SMALL, "--json", stdin="ein Bär\n".encode())
+def test_the_prompt_comes_in_on_standard_input(ask: Ask) -> None:
+    run = ask("generate", "-", *SMALL, "--json", stdin="ein Bär\n".encode())
 
     assert run.objects[0]["prompt"] == "ein Bär"
 
 
-def test_the_bytes_go_out_on_standard_output(imagen: Imagen, here: Path) -> None:
-    run = imagen("generate", "a cat", *SMALL, "-o", "-")
+def test_the_bytes_go_out_on_standard_output(ask: Ask, here: Path) -> None:
+    run = ask("generate", "a cat", *SMALL, "-o", "-")
 
     assert run.bytes.startswith(b"\x89PNG")
     assert (run.code, left_behind(here)) == (0, [])
 
 
-def test_an_output_file_and_its_sidecar_are_replaced(
-    imagen: Imagen, here: Path
-) -> None:
-    imagen("generate", "a cat", *SMALL, "-o", "x.png")
-    run = imagen("generate", "a dog", *SMALL, "-o", "x.png", "--no-sidecar")
+def test_an_output_file_and_its_sidecar_are_replaced(ask: Ask, here: Path) -> None:
+    ask("generate", "a cat", *SMALL, "-o", "x.png")
+    run = ask("generate", "a dog", *SMALL, "-o", "x.png", "--no-sidecar")
 
     assert run.lines == ["x.png"]
     assert left_behind(here) == ["x.png"]
 
 
 @pytest.mark.parametrize("output", ["new/folder/", "there"])
-def test_a_folder_gets_a_templated_name(
-    imagen: Imagen, here: Path, output: str
-) -> None:
+def test_a_folder_gets_a_templated_name(ask: Ask, here: Path, output: str) -> None:
     (here / "there").mkdir()
 
-    run = imagen("generate", "a cat", *SMALL, "-o", output)
+    run = ask("generate", "a cat", *SMALL, "-o", output)
 
     assert Path(run.lines[0]).parent == Path(output)
     assert (here / run.lines[0]).exists()
@@ -168,9 +162,9 @@ def test_a_folder_gets_a_templated_name(
     ("name", "kind"), [("x.webp", "WEBP"), ("x.jpg", "JPEG"), ("x.JPEG", "JPEG")]
 )
 def test_the_extension_decides_the_format(
-    imagen: Imagen, here: Path, name: str, kind: str
+    ask: Ask, here: Path, name: str, kind: str
 ) -> None:
-    imagen("generate", "a cat", *SMALL, "-o", name)
+    ask("generate", "a cat", *SMALL, "-o", name)
 
     with Image.open(here / name) as picture:
         assert picture.format == kind
@@ -178,38 +172,38 @@ def test_the_extension_decides_the_format(
     assert any("converted from image/png" in warning for warning in note["warnings"])
 
 
-def test_a_templated_name_never_overwrites(imagen: Imagen, here: Path) -> None:
+def test_a_templated_name_never_overwrites(ask: Ask, here: Path) -> None:
     config = here / "c.yaml"
     config.write_text("output: {naming: '{slug}.{ext}'}")
 
-    runs = [imagen("generate", "a cat", *SMALL, "--config", "c.yaml") for _ in range(3)]
+    runs = [ask("generate", "a cat", *SMALL, "--config", "c.yaml") for _ in range(3)]
 
     assert [run.lines[0] for run in runs] == ["a-cat.png", "a-cat-2.png", "a-cat-3.png"]
 
 
-def test_json_has_the_sidecar_and_the_path(imagen: Imagen, here: Path) -> None:
-    run = imagen("generate", "a cat", *SMALL, "--json")
+def test_json_has_the_sidecar_and_the_path(ask: Ask, here: Path) -> None:
+    run = ask("generate", "a cat", *SMALL, "--json")
 
     (note,) = run.objects
     path = note.pop("path")
     assert note == json.loads((here / f"{path}.json").read_text())
 
 
-def test_an_estimate_sends_and_writes_nothing(imagen: Imagen, here: Path) -> None:
-    run = imagen("generate", "a cat", "--set", "fail=refused", "--estimate", "--json")
+def test_an_estimate_sends_and_writes_nothing(ask: Ask, here: Path) -> None:
+    run = ask("generate", "a cat", "--set", "fail=refused", "--estimate", "--json")
 
     assert run.code == 0
     assert run.objects[0]["images"] == 1
     assert left_behind(here) == []
 
 
-def test_what_is_ignored_is_said_and_recorded(imagen: Imagen, here: Path) -> None:
+def test_what_is_ignored_is_said_and_recorded(ask: Ask, here: Path) -> None:
     (here / "c.yaml").write_text(
         "backends: {odd: {adapter: mock, without: [negative], size_multiple: 48}}"
     )
 
     words = ("generate", "a cat", "--negative", "dogs", "--size", "100x100")
-    run = imagen(*words, "--config", "c.yaml", "--json")
+    run = ask(*words, "--config", "c.yaml", "--json")
 
     assert run.err.splitlines() == [
         "imagen: warning: negative is ignored: odd takes no negative prompt",
@@ -221,12 +215,10 @@ def test_what_is_ignored_is_said_and_recorded(imagen: Imagen, here: Path) -> Non
     assert (note["width"], note["requested_size"]) == (96, "100x100")
 
 
-def test_strict_sends_nothing_that_would_not_be_as_asked(
-    imagen: Imagen, here: Path
-) -> None:
+def test_strict_sends_nothing_that_would_not_be_as_asked(ask: Ask, here: Path) -> None:
     (here / "c.yaml").write_text("backends: {odd: {adapter: mock, without: [seed]}}")
 
-    run = imagen("generate", "a cat", "--seed", "4", "--strict", "--config", "c.yaml")
+    run = ask("generate", "a cat", "--seed", "4", "--strict", "--config", "c.yaml")
 
     assert run.code == 2
     assert "seed is ignored" in run.err
@@ -234,11 +226,11 @@ def test_strict_sends_nothing_that_would_not_be_as_asked(
 
 
 @pytest.mark.parametrize("fit", ["crop", "pad", "resize"])
-def test_fit_reaches_exactly_the_size(imagen: Imagen, here: Path, fit: str) -> None:
+def test_fit_reaches_exactly_the_size(ask: Ask, here: Path, fit: str) -> None:
     (here / "c.yaml").write_text("backends: {odd: {adapter: mock, size_multiple: 48}}")
 
     words = ("generate", "a cat", "--size", "100x70", "--fit", fit, "-o", "x.png")
-    run = imagen(*words, "--strict", "--config", "c.yaml")
+    run = ask(*words, "--strict", "--config", "c.yaml")
 
     assert run.code == 0
     with Image.open(here / "x.png") as picture:
@@ -258,9 +250,9 @@ def test_fit_reaches_exactly_the_size(imagen: Imagen, here: Path, fit: str) -> N
     ],
 )
 def test_a_rehearsed_failure_has_its_exit_code_and_leaves_nothing(
-    imagen: Imagen, here: Path, fail: str, code: int, name: str
+    ask: Ask, here: Path, fail: str, code: int, name: str
 ) -> None:
-    run = imagen("generate", "a cat", "--set", f"fail={fail}", "--json")
+    run = ask("generate", "a cat", "--set", f"fail={fail}", "--json")
 
     assert run.code == code
     assert run.objects[0]["error"]["code"] == name
@@ -269,15 +261,15 @@ def test_a_rehearsed_failure_has_its_exit_code_and_leaves_nothing(
     assert left_behind(here) == []
 
 
-def test_what_costs_nothing_is_tried_again(imagen: Imagen) -> None:
-    run = imagen("generate", "a cat", "--set", "fail=unavailable")
+def test_what_costs_nothing_is_tried_again(ask: Ask) -> None:
+    run = ask("generate", "a cat", "--set", "fail=unavailable")
 
     assert run.code == 3
     assert run.err.count("Retrying") == 3
 
 
-def test_a_timeout_ends_it(imagen: Imagen, here: Path) -> None:
-    run = imagen("generate", "a cat", "--set", "fail=silent", "--timeout", "0.3")
+def test_a_timeout_ends_it(ask: Ask, here: Path) -> None:
+    run = ask("generate", "a cat", "--set", "fail=silent", "--timeout", "0.3")
 
     assert run.code == 3
     assert run.err == (
@@ -288,9 +280,9 @@ def test_a_timeout_ends_it(imagen: Imagen, here: Path) -> None:
 
 
 def test_a_folder_that_cannot_be_made_does_not_cost_the_image(
-    imagen: Imagen, here: Path, home: Path
+    ask: Ask, here: Path, home: Path
 ) -> None:
-    run = imagen("generate", "a cat", *SMALL, "-o", "/proc/imagen/x.png")
+    run = ask("generate", "a cat", *SMALL, "-o", "/proc/imagen/x.png")
 
     assert run.code == 6
     rescued = re.search(r"The image is safe at (.+\.png)\.", run.err)
@@ -313,8 +305,8 @@ def test_a_closed_pipe_is_no_traceback_and_loses_nothing(
     assert len(left_behind(here)) == 2
 
 
-def test_verbose_says_what_happens_and_json_logs_can_be_read(imagen: Imagen) -> None:
-    run = imagen("generate", "a cat", *SMALL, env={"IMAGEN_LOG": "json"})
+def test_verbose_says_what_happens_and_json_logs_can_be_read(ask: Ask) -> None:
+    run = ask("generate", "a cat", *SMALL, env={"IMAGEN_LOG": "json"})
 
     events = [json.loads(line)["event"] for line in run.err.splitlines()]
     assert events[0] == "Planned"

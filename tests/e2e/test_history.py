@@ -14,7 +14,7 @@ from imagen.domain.history import HistoryEntry
 from imagen.testing.samples import MONDAY, sample_id
 from tests.contract_internal.samples import sample_entry
 from tests.e2e.accounts import Accounts
-from tests.e2e.conftest import IMAGEN, Ask, Imagen, Shell, assert_one_sentence
+from tests.e2e.conftest import IMAGEN, Ask, Shell, assert_one_sentence
 from tests.e2e.test_terminal import Screen, screen
 
 __all__ = ["screen"]  # a fixture
@@ -39,13 +39,13 @@ def entry(number: int = 1, **facts: object) -> HistoryEntry:
 
 
 def test_what_was_made_is_listed_the_newest_first(
-    imagen: Imagen, accounts: Accounts, here: Path
+    ask: Ask, accounts: Accounts, here: Path
 ) -> None:
     words = ("--size", "32x32", "--seed", "7", "-o")
     for name in ("one.png", "two.png"):
-        imagen("generate", f"a cat in {name}", *words, name, env=accounts.env)
+        ask("generate", f"a cat in {name}", *words, name, env=accounts.env)
 
-    run = imagen("history", env={**accounts.env, "TZ": "UTC"})
+    run = ask("history", env={**accounts.env, "TZ": "UTC"})
 
     assert (run.code, run.err) == (0, "")
     assert [re.split(" {2,}", line.strip())[2:] for line in run.lines] == [
@@ -55,11 +55,11 @@ def test_what_was_made_is_listed_the_newest_first(
 
 
 def test_times_are_local_and_what_is_unknown_is_not_nothing(
-    imagen: Imagen, accounts: Accounts
+    ask: Ask, accounts: Accounts
 ) -> None:
     accounts.make(entry(1, seed=None, cost_usd=None), entry(2, cost_usd=1e-06))
 
-    run = imagen("history", env={**accounts.env, "TZ": "Asia/Tokyo"})
+    run = ask("history", env={**accounts.env, "TZ": "Asia/Tokyo"})
 
     newest, oldest = (re.split(" {2,}", line.strip()) for line in run.lines)
     assert newest[:2] == ["2026-11-16 18:32", sample_id(2)[:13]]
@@ -68,12 +68,12 @@ def test_times_are_local_and_what_is_unknown_is_not_nothing(
 
 
 def test_in_json_it_is_the_sidecar_and_the_path(
-    imagen: Imagen, accounts: Accounts, here: Path
+    ask: Ask, accounts: Accounts, here: Path
 ) -> None:
     words = ("a cat", "--size", "32x32", "-o", "x.png", "--json")
-    made = imagen("generate", *words, env=accounts.env)
+    made = ask("generate", *words, env=accounts.env)
 
-    run = imagen("history", "--json", env=accounts.env)
+    run = ask("history", "--json", env=accounts.env)
 
     assert (run.code, run.err) == (0, "")
     assert run.objects == [{**made.objects[0], "path": str(here / "x.png")}]
@@ -161,13 +161,13 @@ def test_nothing_in_it_can_garble_the_terminal(
 
 @pytest.mark.parametrize("prompt", ["a red fox " * 40, "\u72d0" * 200])
 def test_a_terminal_shortens_the_prompt_and_a_pipe_does_not(
-    screen: Screen, imagen: Imagen, accounts: Accounts, prompt: str
+    screen: Screen, ask: Ask, accounts: Accounts, prompt: str
 ) -> None:
     accounts.make(entry(1, prompt=prompt, seed=7))
 
     code, wide = screen.run(IMAGEN, "history", **accounts.env)
     _, wider = screen.run(IMAGEN, "history", **accounts.env, COLUMNS="150")
-    piped = imagen("history", env={**accounts.env, "COLUMNS": "40"})
+    piped = ask("history", env={**accounts.env, "COLUMNS": "40"})
 
     assert code == 0
     assert cell_len(wide.rstrip("\r\n")) in {99, 100}
@@ -205,13 +205,13 @@ def test_whoever_stops_reading_is_not_waited_for(sh: Shell, accounts: Accounts) 
 
 
 def test_what_is_forgotten_is_gone_and_its_file_stays(
-    imagen: Imagen, accounts: Accounts, here: Path
+    ask: Ask, accounts: Accounts, here: Path
 ) -> None:
     prompt = "a zebra named Quagmire"
     words = (prompt, "--size", "32x32", "-o", "x.png", "--no-metadata", "--no-sidecar")
-    imagen("generate", *words, env=accounts.env)
+    ask("generate", *words, env=accounts.env)
 
-    run = imagen("history", "forget", "last", env=accounts.env)
+    run = ask("history", "forget", "last", env=accounts.env)
 
     assert (run.code, run.out) == (0, "")
     assert_one_sentence(
@@ -261,7 +261,7 @@ def test_the_beginnings_of_a_request_of_many_tell_its_images_apart(
 
 
 def test_the_config_of_the_docs_forgets_by_itself(
-    imagen: Imagen, accounts: Accounts, here: Path
+    ask: Ask, accounts: Accounts, here: Path
 ) -> None:
     page = Path(__file__).parents[2] / "docs" / "accounts.md"
     (block,) = re.findall(r"```yaml\n(.*?)```", page.read_text("utf-8"), re.DOTALL)
@@ -269,7 +269,7 @@ def test_the_config_of_the_docs_forgets_by_itself(
     accounts.make(sample_entry(1, at=MONDAY - timedelta(days=365 * 100)))
 
     words = ("a cat", "--size", "32x32", "--config", "imagen.yaml", "--json")
-    run = imagen("generate", *words, env=accounts.env)
+    run = ask("generate", *words, env=accounts.env)
 
     assert (run.code, run.err) == (0, "")
     assert accounts.images == [run.objects[0]["id"]]

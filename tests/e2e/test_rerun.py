@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.e2e.conftest import Ask, Imagen, assert_one_sentence, left_behind
+from tests.e2e.conftest import Ask, assert_one_sentence, left_behind
 from tests.integration.replicate.server import ReplicateServer
 from tests.unit.domain.written import GRAPH, INFOTEXT, png
 
@@ -164,10 +164,10 @@ def test_a_backend_that_is_gone_is_replaced_and_recorded(
     assert "backend gone becomes" in run.err
 
 
-def test_what_another_tool_wrote_is_made_again(imagen: Imagen, here: Path) -> None:
+def test_what_another_tool_wrote_is_made_again(ask: Ask, here: Path) -> None:
     (here / "sd.png").write_bytes(png(parameters=INFOTEXT))
 
-    run = imagen("rerun", "sd.png", "--json")
+    run = ask("rerun", "sd.png", "--json")
 
     (said,) = run.objects
     assert said["prompt"] == said["prompt_sent"] == "a fox, <lora:ink:0.8>\nin the snow"
@@ -179,10 +179,10 @@ def test_what_another_tool_wrote_is_made_again(imagen: Imagen, here: Path) -> No
     assert any("sampler Euler a" in line for line in warnings)
 
 
-def test_a_graph_is_made_again(imagen: Imagen, here: Path) -> None:
+def test_a_graph_is_made_again(ask: Ask, here: Path) -> None:
     (here / "c.png").write_bytes(png(prompt=GRAPH))
 
-    run = imagen("rerun", "c.png", "--json")
+    run = ask("rerun", "c.png", "--json")
 
     (said,) = run.objects
     assert (said["prompt"], said["negative"]) == ("a fox", "dogs")
@@ -233,16 +233,16 @@ def vendor() -> Iterator[ReplicateServer]:
 
 
 def test_a_paid_image_is_asked_for_with_the_very_same_words(
-    imagen: Imagen, here: Path, vendor: ReplicateServer
+    ask: Ask, here: Path, vendor: ReplicateServer
 ) -> None:
     env = {"REPLICATE_API_TOKEN": vendor.token, "IMAGEN_CONFIG": str(here / "c.yaml")}
     block = {"adapter": "replicate", "base_url": vendor.url}
     (here / "c.yaml").write_text(json.dumps({"backends": {"paid": block}}))
     words = ("--set", "go_fast=false", "--size", "1152x896", "--steps", "4")
-    made = imagen("generate", "a fox", "--backend", "paid", *words, env=env)
+    made = ask("generate", "a fox", "--backend", "paid", *words, env=env)
     assert made.code == 0, made.err
 
-    again = imagen("rerun", "last", "--strict", "--json", env=env)
+    again = ask("rerun", "last", "--strict", "--json", env=env)
 
     assert again.code == 0, again.err
     (path,) = made.lines
@@ -256,17 +256,17 @@ def test_a_paid_image_is_asked_for_with_the_very_same_words(
 
 
 def test_what_it_was_made_from_goes_along_under_another_name(
-    imagen: Imagen, here: Path, vendor: ReplicateServer
+    ask: Ask, here: Path, vendor: ReplicateServer
 ) -> None:
     env = {"REPLICATE_API_TOKEN": vendor.token, "IMAGEN_CONFIG": str(here / "c.yaml")}
     block = {"adapter": "replicate", "base_url": vendor.url, "model": "acme/collage"}
     (here / "c.yaml").write_text(json.dumps({"backends": {"paid": block}}))
     (here / "a.png").write_bytes(png())
     words = ("--backend", "paid", "--image", "a.png", "-o", "x.png")
-    assert imagen("generate", "a fox", *words, env=env).code == 0
+    assert ask("generate", "a fox", *words, env=env).code == 0
     (here / "a.png").rename(here / "b.png")
 
-    again = imagen("rerun", "x.png", "--json", env=env)
+    again = ask("rerun", "x.png", "--json", env=env)
 
     assert again.code == 0, again.err
     (said,) = again.objects
@@ -275,7 +275,7 @@ def test_what_it_was_made_from_goes_along_under_another_name(
     assert second == first | {"input_images": second["input_images"]}
     assert first["output_format"] == "png"
     (here / "b.png").unlink()
-    missing = imagen("rerun", "x.png", env=env)
+    missing = ask("rerun", "x.png", env=env)
     assert missing.code == 2
     assert_one_sentence(missing.err, "made from a.png", "--image")
     assert len(vendor.predictions) == 2

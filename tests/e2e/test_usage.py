@@ -14,7 +14,7 @@ from imagen.domain.call import CallAccepted, CallSending
 from imagen.testing.samples import MONDAY, sample_id, sample_row
 from tests.contract_internal.samples import sample_call
 from tests.e2e.accounts import Accounts
-from tests.e2e.conftest import IMAGEN, Ask, Imagen, Shell, assert_one_sentence
+from tests.e2e.conftest import IMAGEN, Ask, Shell, assert_one_sentence
 from tests.e2e.test_terminal import COLOUR, Screen, screen
 
 __all__ = ["screen"]  # a fixture
@@ -159,13 +159,13 @@ def test_amounts_are_exact_however_large(usage: Ask, accounts: Accounts) -> None
     assert " $9007199254.740993\n" in usage().out
 
 
-def test_csv_is_what_rfc_4180_says(imagen: Imagen, accounts: Accounts) -> None:
+def test_csv_is_what_rfc_4180_says(ask: Ask, accounts: Accounts) -> None:
     caller = 'Ada, "the\nfirst"; лиса'
     accounts.spend(sample_row(1, caller=caller), sample_row(2, cost=None))
 
-    raw = imagen("usage", "--raw", "--csv", env=accounts.env)
-    groups = imagen("usage", "--csv", "--by", "caller", env=accounts.env)
-    empty = imagen("usage", "--csv", "--since", "2030-01-01", env=accounts.env)
+    raw = ask("usage", "--raw", "--csv", env=accounts.env)
+    groups = ask("usage", "--csv", "--by", "caller", env=accounts.env)
+    empty = ask("usage", "--csv", "--since", "2030-01-01", env=accounts.env)
 
     assert (raw.code, raw.err) == (0, "")
     assert raw.bytes.startswith(b"id,created_at,caller,backend,adapter,model,status,")

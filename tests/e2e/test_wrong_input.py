@@ -435,9 +435,9 @@ def test_a_token_in_the_config_is_never_printed(
     ],
 )
 def test_words_that_are_no_utf_8_are_refused(
-    imagen: Imagen, here: Path, home: Path, words: tuple[bytes, ...]
+    ask: Ask, here: Path, home: Path, words: tuple[bytes, ...]
 ) -> None:
-    run = imagen("generate", *words)
+    run = ask("generate", *words)
 
     assert run.code == 2
     assert_one_sentence(run.err)
