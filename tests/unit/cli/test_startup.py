@@ -11,6 +11,7 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 
 import pytest
+from tests.nightly import some_by_day
 
 from imagen.cli.app import COMMANDS
 
@@ -90,19 +91,24 @@ def packages(modules: frozenset[str]) -> set[str]:
         (MAIN + "main(['config', 'path'])", ALWAYS | {"cyclopts"}),
         (MAIN + "main(['jobs'])", ALWAYS | HISTORY | {"cyclopts"}),
         (MAIN + "main(['history'])", ALWAYS | HISTORY | {"cyclopts"}),
-        (MAIN + "main(['show', 'x'])", ALWAYS | HISTORY | {"cyclopts"}),
-        (MAIN + "main(['inspect', 'x'])", ALWAYS | HISTORY | {"cyclopts"}),
-        (MAIN + "main(['strip', 'x'])", ALWAYS | HISTORY | {"cyclopts"}),
         (MAIN + "main(['usage'])", ALWAYS | HISTORY | {"cyclopts"}),
-        (MAIN + "main(['resume'])", ALWAYS | HISTORY | {"cyclopts"}),
-        (MAIN + "main(['rerun', 'last'])", ALWAYS | HISTORY | {"cyclopts"}),
-        (
-            MAIN + "main(['sweep', 'fox', '--seed', '1,2', '--estimate'])",
-            ALWAYS | HISTORY | {"cyclopts"},
+        *(
+            (f"{MAIN}main({words})", ALWAYS | HISTORY | {"cyclopts"})
+            for words in some_by_day(
+                [
+                    ["show", "x"],
+                    ["inspect", "x"],
+                    ["strip", "x"],
+                    ["fetch", "last"],
+                    ["resume"],
+                    ["sync"],
+                    ["history", "--cloud"],
+                    ["rerun", "last"],
+                    ["sweep", "fox", "--seed", "1,2", "--estimate"],
+                ],
+                4,
+            )
         ),
-        (MAIN + "main(['sync'])", ALWAYS | HISTORY | {"cyclopts"}),
-        (MAIN + "main(['fetch', 'last'])", ALWAYS | HISTORY | {"cyclopts"}),
-        (MAIN + "main(['history', '--cloud'])", ALWAYS | HISTORY | {"cyclopts"}),
         (
             "import imagen; imagen.generate('fox', size='16x16')",
             ALWAYS | HISTORY | {"PIL"},
