@@ -171,7 +171,8 @@ def build_app(words: Sequence[str] = ()) -> "App":
     """
     from cyclopts import App, Parameter
 
-    defaults = Parameter(negative=())
+    # A flag shows its default only where that says more than `False` or nothing.
+    defaults = Parameter(negative=(), show_default=False)
     app = App(
         name="imagen",
         help=SUMMARY,

@@ -1,9 +1,5 @@
 """The commands `imagen config init`, `validate` and `path`."""
 
-from typing import Annotated
-
-from cyclopts import Parameter  # noqa: TID253 - this is the command line
-
 from imagen.bootstrap.runtime import Runtime
 from imagen.cli import exit_codes
 from imagen.cli.output import Output
@@ -28,7 +24,7 @@ def init() -> int:
 
 def validate(
     *,
-    online: Annotated[bool, Parameter(show_default=False)] = False,
+    online: bool = False,
     config: ConfigFlag = None,
 ) -> int:
     """Check the active config; list every error with its file, line and key.

@@ -47,7 +47,6 @@ EstimateFlag: TypeAlias = Annotated[
     bool,
     Parameter(
         group=GENERATION_GROUP,
-        show_default=False,
         help="Print the request and its cost, and send nothing.",
     ),
 ]
@@ -74,7 +73,6 @@ NoSidecarFlag: TypeAlias = Annotated[
     bool,
     Parameter(
         group=OUTPUT_GROUP,
-        show_default=False,
         help="Write no .json file beside the image.",
     ),
 ]
@@ -90,7 +88,6 @@ class OutputFlags:
         bool,
         Parameter(
             group=OUTPUT_GROUP,
-            show_default=False,
             help="Write no metadata into the image file.",
         ),
     ] = False
@@ -98,7 +95,6 @@ class OutputFlags:
         bool,
         Parameter(
             group=OUTPUT_GROUP,
-            show_default=False,
             help="Upload no copy of the image to the cloud.",
         ),
     ] = False
@@ -154,6 +150,7 @@ class RunFlags:
             group=IMAGE_GROUP,
             metavar="N",
             converter=parse_whole_number,
+            show_default=True,
             help="The number of images; their seeds count up from the first.",
         ),
     ] = 1
@@ -161,7 +158,6 @@ class RunFlags:
         bool,
         Parameter(
             group=GENERATION_GROUP,
-            show_default=False,
             help="Show the picture while it is generated, if the backend and the"
             " terminal support it.",
         ),
@@ -172,7 +168,6 @@ class RunFlags:
         Parameter(
             group=OUTPUT_GROUP,
             negative="--no-preview",
-            show_default=False,
             help="Show each image in a tmux window in the background. [default: the"
             " config's or $IMAGEN_PREVIEW; else in tmux, if stdout is a terminal]",
         ),
@@ -256,6 +251,7 @@ def _build_flags(
         several = command == "sweep" and info.sweepable
         is_axis = several and info.kind != "pairs"
         keeps = several or command == "rerun"
+        default = None if keeps and info.kind != "switch" else info.default
         flag = Parameter(
             name=f"--{info.flag}" if info.flag else None,
             group=_GROUPS[info.group],
@@ -263,14 +259,13 @@ def _build_flags(
             converter=None if several else _CONVERTERS.get(info.kind),
             completer=_COMPLETERS.get(name),
             negative=(),
-            show_default=None if info.kind == "whole number" else False,
+            show_default=info.kind == "whole number" and default is not None,
             help=_describe(info, command, several=several),
         )
         if info.kind == "choice":
             kind = get_args(RequestParameters.__annotations__[name])[0]
         else:
             kind = str | None if is_axis else _TYPES[info.kind]
-        default = None if keeps and info.kind != "switch" else info.default
         fields.append((name, Annotated[kind, flag], default))
     return make_dataclass(
         f"{command.title()}Flags",

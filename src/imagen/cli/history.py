@@ -33,15 +33,15 @@ DEFAULT_LIMIT = 20
 
 def history(
     *,
-    search: Annotated[str, Parameter(metavar="WORDS", show_default=False)] = "",
+    search: Annotated[str, Parameter(metavar="WORDS")] = "",
     backend: Annotated[
-        str, Parameter(metavar="NAME", show_default=False, completer=complete_backends)
+        str, Parameter(metavar="NAME", completer=complete_backends)
     ] = "",
     since: SinceFlag = None,
     limit: Annotated[
-        int, Parameter(metavar="N", converter=parse_whole_number)
+        int, Parameter(metavar="N", converter=parse_whole_number, show_default=True)
     ] = DEFAULT_LIMIT,
-    cloud: Annotated[bool, Parameter(show_default=False)] = False,
+    cloud: bool = False,
     config: ConfigFlag = None,
     json: JsonFlag = False,
 ) -> int:

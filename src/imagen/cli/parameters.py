@@ -201,7 +201,7 @@ ConfigFlag: TypeAlias = Annotated[
 ]
 JsonFlag: TypeAlias = Annotated[
     bool,
-    Parameter(group=GENERAL_GROUP, negative=(), show_default=False, help="Print JSON."),
+    Parameter(group=GENERAL_GROUP, help="Print JSON."),
 ]
 SinceFlag: TypeAlias = Annotated[
     date | None,
@@ -212,7 +212,6 @@ QuietFlag: TypeAlias = Annotated[
     Parameter(
         alias="-q",
         group=GENERAL_GROUP,
-        show_default=False,
         help="Print errors only.",
     ),
 ]
@@ -221,7 +220,6 @@ VerboseFlag: TypeAlias = Annotated[
     Parameter(
         alias="-v",
         group=GENERAL_GROUP,
-        show_default=False,
         help="Print events as they happen, and tracebacks of internal errors.",
     ),
 ]

@@ -14,7 +14,7 @@ from imagen.usecases.prices import DatedPrice
 
 
 def prices(
-    model: Annotated[str, Parameter(metavar="MODEL", show_default=False)] = "",
+    model: Annotated[str, Parameter(metavar="MODEL")] = "",
     /,
     *,
     config: ConfigFlag = None,

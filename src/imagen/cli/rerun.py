@@ -40,9 +40,7 @@ def rerun(
     backend: BackendFlag = None,
     request: Annotated[RerunFlags, FLATTEN] = RerunFlags(),
     run: Annotated[RunFlags, FLATTEN] = RunFlags(),
-    verify: Annotated[
-        bool, Parameter(group=GENERATION_GROUP, show_default=False)
-    ] = False,
+    verify: Annotated[bool, Parameter(group=GENERATION_GROUP)] = False,
     general: Annotated[GeneralFlags, FLATTEN] = GeneralFlags(),
 ) -> int:
     """Generate IMAGE again, and print the path of the new one.

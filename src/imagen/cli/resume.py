@@ -29,7 +29,7 @@ from imagen.usecases.resume import ResumeResult
 
 def resume(
     *ids: Annotated[str, Parameter(metavar="ID")],
-    all: Annotated[bool, Parameter(show_default=False)] = False,  # noqa: A002 - the flag's name
+    all: bool = False,  # noqa: A002 - the flag's name
     general: Annotated[GeneralFlags, FLATTEN] = GeneralFlags(),
 ) -> int:
     """Finish interrupted jobs: fetch the images that were paid for, and store them.

@@ -13,7 +13,7 @@ from imagen.settings.environment import process_environment
 
 def serve(
     *,
-    addr: Annotated[str, Parameter(metavar="HOST:PORT")] = ":8080",
+    addr: Annotated[str, Parameter(metavar="HOST:PORT", show_default=True)] = ":8080",
     config: ConfigFlag = None,
 ) -> int:
     """Serve the OpenAI images API and a gallery, over every backend.

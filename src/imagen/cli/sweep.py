@@ -43,9 +43,7 @@ def sweep(
     /,
     *,
     output: Annotated[SweepOutputFlags, FLATTEN] = SweepOutputFlags(),
-    no_sheet: Annotated[
-        bool, Parameter(group=OUTPUT_GROUP, show_default=False)
-    ] = False,
+    no_sheet: Annotated[bool, Parameter(group=OUTPUT_GROUP)] = False,
     backend: Annotated[
         str | None,
         Parameter(group=GENERATION_GROUP, metavar="NAME", completer=complete_backends),

@@ -2,9 +2,7 @@
 
 import sys
 from contextlib import nullcontext
-from typing import TYPE_CHECKING, Annotated
-
-from cyclopts import Parameter  # noqa: TID253 - this is the command line
+from typing import TYPE_CHECKING
 
 from imagen.bootstrap.cloud import build_sync
 from imagen.bootstrap.runtime import Runtime
@@ -26,7 +24,7 @@ MAX_LISTED_FAILURES = 10
 
 def sync(
     *,
-    again: Annotated[bool, Parameter(show_default=False)] = False,
+    again: bool = False,
     config: ConfigFlag = None,
     json: JsonFlag = False,
     quiet: QuietFlag = False,

@@ -25,11 +25,11 @@ def usage(
     *,
     since: SinceFlag = None,
     by: Annotated[str | None, Parameter(metavar="NAMES")] = None,
-    raw: Annotated[bool, Parameter(show_default=False)] = False,
+    raw: bool = False,
     json: JsonFlag = False,
-    csv: Annotated[bool, Parameter(show_default=False)] = False,
-    plot: Annotated[bool, Parameter(show_default=False)] = False,
-    local: Annotated[bool, Parameter(show_default=False)] = False,
+    csv: bool = False,
+    plot: bool = False,
+    local: bool = False,
 ) -> int:
     """Print costs and usage; days and weeks are in UTC.
 
