@@ -42,50 +42,26 @@ if TYPE_CHECKING:
     from imagen.domain.estimate import Estimate as Estimate
     from imagen.domain.inspection import Inspection as Inspection
 
-_FUNCTIONS = "imagen.api.functions"
-_RESULTS = "imagen.api.results"
-_ERRORS = "imagen.domain.errors"
-_HOME = {
-    "BackendError": _ERRORS,
-    "Cancelled": _ERRORS,
-    "Estimate": "imagen.domain.estimate",
-    "Image": _RESULTS,
-    "Images": _RESULTS,
-    "ImagenError": _ERRORS,
-    "Inspection": "imagen.domain.inspection",
-    "InvalidRequest": _ERRORS,
-    "JournalError": _ERRORS,
-    "Misconfigured": _ERRORS,
-    "OutOfCredit": _ERRORS,
-    "OverBudget": _ERRORS,
-    "Refused": _ERRORS,
-    "SomeImagesFailed": _ERRORS,
-    "StorageError": _ERRORS,
-    "Studio": "imagen.api.studio",
-    "Sweep": _RESULTS,
-    "Throttled": _ERRORS,
-    "TimedOut": _ERRORS,
-    "UnknownOwner": _ERRORS,
-    "Unauthorized": _ERRORS,
-    "Unavailable": _ERRORS,
-    "Unfinished": _ERRORS,
-    "Unsupported": _ERRORS,
-    "agenerate": _FUNCTIONS,
-    "estimate": _FUNCTIONS,
-    "generate": _FUNCTIONS,
-    "inspect": _FUNCTIONS,
-    "rerun": _FUNCTIONS,
-    "sweep": _FUNCTIONS,
-}
-
 # A test compares the imports above, which type checkers read, with this table.
+_NAMES = {
+    "imagen.api.functions": "agenerate estimate generate inspect rerun sweep",
+    "imagen.api.results": "Image Images Sweep",
+    "imagen.api.studio": "Studio",
+    "imagen.domain.errors": "BackendError Cancelled ImagenError InvalidRequest"
+    " JournalError Misconfigured OutOfCredit OverBudget Refused SomeImagesFailed"
+    " StorageError Throttled TimedOut Unauthorized Unavailable Unfinished UnknownOwner"
+    " Unsupported",
+    "imagen.domain.estimate": "Estimate",
+    "imagen.domain.inspection": "Inspection",
+}
+_HOME = {name: module for module, names in _NAMES.items() for name in names.split()}
+
 __all__ = ["__version__", *_HOME]  # noqa: PLE0604  # pyright: ignore[reportUnsupportedDunderAll]
 
 
 def __getattr__(name: str) -> object:
     if name not in _HOME:
-        message = f"module {__name__!r} has no attribute {name!r}"
-        raise AttributeError(message)
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
     from importlib import import_module  # noqa: PLC0415 - the names are resolved lazily
 
     value = globals()[name] = getattr(import_module(_HOME[name]), name)
