@@ -55,14 +55,12 @@ def generate_images(
     """
     # Before the terminal is probed, so that an unknown name is the only message.
     runtime.get_backend(backend)
-    # Log lines on stderr would garble a progress bar.
-    logs = out.verbose or bool(runtime.environment.log)
-    bar = create_progress_bar(quiet=out.quiet or logs)
+    bar = create_progress_bar(out, runtime.environment)
     picture = None
     if flags.live and not flags.estimate:
         from imagen.cli.live import create_live_picture  # noqa: PLC0415 - rare
 
-        picture = create_live_picture(runtime, bar, logs=logs)
+        picture = create_live_picture(runtime, bar, out)
     listen = build_event_listener(out, bar, runtime.environment, first=picture)
     preview = build_preview(
         runtime,

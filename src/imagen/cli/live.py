@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Self
 
 from imagen.bootstrap.display import build_viewer
 from imagen.bootstrap.runtime import Runtime
-from imagen.cli.output import print_message
+from imagen.cli.output import Output, print_message
 from imagen.domain import events
 from imagen.domain.events import Event
 from imagen.ports.clock import Clock
@@ -29,16 +29,11 @@ MIN_INTERVAL = 0.15
 
 
 def create_live_picture(
-    runtime: Runtime, bar: "ProgressBar | None", *, logs: bool
+    runtime: Runtime, bar: "ProgressBar | None", out: Output
 ) -> "LivePicture | None":
-    """Return a live picture on stderr; if none can be drawn, warn and return None.
-
-    Args:
-        runtime: The environment, whose variables describe the terminal.
-        bar: The progress bar that is shown, if any.
-        logs: True if log lines are printed to stderr.
-    """
+    """Return a live picture on stderr; if none can be drawn, warn and return None."""
     terminal = runtime.environment.terminal["TERM"]
+    logs = out.verbose or bool(runtime.environment.log)
     if logs or not sys.stderr.isatty() or terminal in _NO_TERMINAL:
         why = (
             "because log lines are printed" if logs else "without a terminal on stderr"

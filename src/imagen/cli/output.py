@@ -15,6 +15,8 @@ from imagen.domain.errors import ImagenError
 from imagen.domain.events import Event, Listener
 
 if TYPE_CHECKING:
+    from rich.console import Console
+
     from imagen.cli.progress import ProgressBar
     from imagen.domain.estimate import Estimate
     from imagen.domain.inspection import Inspection
@@ -74,11 +76,10 @@ class Output(msgspec.Struct, frozen=True, kw_only=True):
         """Print a path, byte for byte as the file system has it."""
         _write(os.fsencode(location) + b"\n")
 
-    def print_sidecar(self, sidecar: "Sidecar", location: str) -> None:
+    def print_sidecar(self, sidecar: "Sidecar", location: str, **more: object) -> None:
         """Print the sidecar and the path of an image as a JSON object."""
-        self.print_json(
-            {**msgspec.to_builtins(sidecar), "path": display_path(location)}
-        )
+        path = display_path(location)
+        self.print_json({**msgspec.to_builtins(sidecar), "path": path, **more})
 
     def print_inspection(self, found: "Inspection") -> None:
         """Print the result of `imagen inspect` as a JSON object."""
@@ -95,24 +96,26 @@ class Output(msgspec.Struct, frozen=True, kw_only=True):
     ) -> None:
         """Print the message and the hint of an error.
 
-        Args:
-            error: The error; one that is not an ImagenError is an internal error.
-            job: The id of the job, if there are several.
-            image: The label of the image, if there are several.
+        With several jobs or images, `job` or `image` says which one has failed.
         """
+        if isinstance(error, ImagenError):
+            code, message, hint = error.code, error.message, error.hint
+        else:
+            words = " ".join(str(error).split())
+            code, hint = "internal_error", ""
+            message = f"{type(error).__name__}: {words}"
         if self.json:
-            named = {"job": job, "image": image}
-            about = {key: name for key, name in named.items() if name}
+            texts = {"code": code, "message": message, "hint": hint}
+            described = {key: _replace_surrogates(text) for key, text in texts.items()}
+            about = {k: name for k, name in (("job", job), ("image", image)) if name}
             # A closed stdout is not reported here: stderr gets the message as well.
             with suppress(BrokenPipeError, ImagenError):
-                self.print_json({**about, "error": describe_error(error)})
+                self.print_json({**about, "error": described})
         prefix = f"{job or image}: " if job or image else ""
         if isinstance(error, ImagenError):
-            print_message(prefix + " ".join(filter(None, (error.message, error.hint))))
+            print_message(prefix + " ".join(filter(None, (message, hint))))
             return
-        print_message(
-            f"{prefix}internal error: {type(error).__name__}: {_join_lines(error)}"
-        )
+        print_message(f"{prefix}internal error: {message}")
         if self.verbose:
             print_message("".join(format_exception(error)))
         else:
@@ -154,9 +157,8 @@ class Output(msgspec.Struct, frozen=True, kw_only=True):
         for each in estimate.cells:
             values = (str(value) for value in each.cell.values())
             made = each.estimate
-            rows.append(
-                (*values, made.size, _format_seeds(made), _format_cost(made.cost_usd))
-            )
+            seed = f"seed {made.seeds[0]}" if made.seeds else "no seed"
+            rows.append((*values, made.size, seed, _format_cost(made.cost_usd)))
         self.print_table(rows)
         images = "1 image" if estimate.images == 1 else f"{estimate.images} images"
         self.print_text(f"{images}, cost: {_format_cost(estimate.cost_usd)}")
@@ -205,10 +207,6 @@ class Output(msgspec.Struct, frozen=True, kw_only=True):
         _write(text.encode(errors="surrogateescape") + b"\n")
 
 
-def _format_seeds(estimate: "Estimate") -> str:
-    return "".join(f"seed {seed}" for seed in estimate.seeds) or "no seed"
-
-
 def _format_cost(usd: float | None) -> str:
     return "unknown" if usd is None else f"${usd:g}"
 
@@ -229,14 +227,7 @@ def build_event_listener(
     *,
     first: Listener | None = None,
 ) -> Listener:
-    """Return a listener that prints messages, moves the bar and writes the log.
-
-    Args:
-        out: Prints the messages.
-        bar: The progress bar, if any.
-        environment: Enables the log ($IMAGEN_LOG).
-        first: A listener that is called before all others.
-    """
+    """Return a listener that prints messages, moves the bar and writes the log."""
 
     def listen(event: Event) -> None:
         if first is not None:
@@ -249,40 +240,34 @@ def build_event_listener(
         return listen
     from imagen.bootstrap.display import build_log_listener  # noqa: PLC0415 - rare
 
+    colours = sys.stderr.isatty() and not environment.no_color
     return build_log_listener(
-        listen, as_json=environment.log == "json", colours=use_colours(environment)
+        listen, as_json=environment.log == "json", colours=colours
     )
 
 
 def create_progress_bar(
-    *, quiet: bool, label: str = "generating"
+    out: Output, environment: "Environment", *, label: str = "generating"
 ) -> "ProgressBar | None":
-    """Return a progress bar on stderr; None if stderr is not a terminal."""
+    """Return a progress bar on stderr; None if none can be shown."""
+    # Log lines on stderr would garble a progress bar.
+    logs = out.verbose or environment.log
+    console = None if logs else create_console(quiet=out.quiet)
+    if console is None:
+        return None
+    from imagen.cli.progress import ProgressBar  # noqa: PLC0415 - costs rich
+
+    return ProgressBar(console, label=label)
+
+
+def create_console(*, quiet: bool) -> "Console | None":
+    """Return stderr for progress bars; None if it cannot redraw a line (TERM=dumb)."""
     if quiet or not sys.stderr.isatty():
         return None
-    from imagen.cli.progress import create_progress_bar  # noqa: PLC0415 - costs rich
+    from rich.console import Console
 
-    return create_progress_bar(label)
-
-
-def use_colours(environment: "Environment") -> bool:
-    """Return true if messages on stderr may be coloured."""
-    return sys.stderr.isatty() and not environment.no_color
-
-
-def describe_error(error: BaseException) -> dict[str, str]:
-    """Return the code, message and hint of an error for JSON output."""
-    if isinstance(error, ImagenError):
-        message, hint = (
-            _replace_surrogates(error.message),
-            _replace_surrogates(error.hint),
-        )
-        return {"code": error.code, "message": message, "hint": hint}
-    return {
-        "code": "internal_error",
-        "message": f"{type(error).__name__}: {_join_lines(error)}",
-        "hint": "",
-    }
+    console = Console(stderr=True)
+    return None if console.is_dumb_terminal else console
 
 
 def print_message(message: str) -> None:
@@ -309,10 +294,6 @@ _CONTROLS = {
 
 def _replace_surrogates(text: str) -> str:
     return text.encode(errors="replace").decode()
-
-
-def _join_lines(error: BaseException) -> str:
-    return " ".join(str(error).split())
 
 
 def _write(line: bytes) -> None:

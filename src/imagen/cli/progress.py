@@ -22,31 +22,20 @@ from imagen.domain import events
 from imagen.domain.delivery import CHANNEL_LABELS, Channel
 from imagen.domain.events import Event
 
-_WHOLE = 1.0
 
+class _Bars:
+    """Bars that are on the screen inside a `with` block, and gone after it."""
 
-def create_progress_bar(label: str) -> "ProgressBar | None":
-    """Return a progress bar; None if the terminal cannot redraw a line (TERM=dumb)."""
-    console = Console(stderr=True)
-    return None if console.is_dumb_terminal else ProgressBar(console, label=label)
-
-
-class ProgressBar:
-    """An event listener that shows the progress of each image; safe from any thread."""
-
-    def __init__(self, console: Console, *, label: str) -> None:
+    def __init__(self, console: Console, amount: ProgressColumn) -> None:
         self._progress = Progress(
             SpinnerColumn(),
             TextColumn("{task.description}"),
             BarColumn(bar_width=24),
-            _Steps(),
+            amount,
             TimeElapsedColumn(),
             console=console,
             transient=True,
         )
-        self._label = label
-        self._images = 1
-        self._bars: dict[int, TaskID] = {}
 
     def __enter__(self) -> Self:
         self._progress.start()
@@ -54,6 +43,16 @@ class ProgressBar:
 
     def __exit__(self, *_: object) -> None:
         self._progress.stop()
+
+
+class ProgressBar(_Bars):
+    """An event listener that shows the progress of each image; safe from any thread."""
+
+    def __init__(self, console: Console, *, label: str) -> None:
+        super().__init__(console, _Steps())
+        self._label = label
+        self._images = 1
+        self._bars: dict[int, TaskID] = {}
 
     @contextmanager
     def hide(self) -> Generator[None]:
@@ -82,7 +81,7 @@ class ProgressBar:
             case events.Progressed(number=number) if number in self._bars:
                 self._progress.update(
                     self._bars[number],
-                    total=None if event.fraction is None else _WHOLE,
+                    total=None if event.fraction is None else 1.0,
                     completed=event.fraction or 0.0,
                     steps=event.steps,
                     note=event.note,
@@ -95,42 +94,21 @@ class ProgressBar:
                 pass
 
 
-class DeliveryBar:
+class DeliveryBar(_Bars):
     """An event listener that shows the progress of uploads to the cloud."""
 
     def __init__(self, console: Console, pending: Mapping[Channel, int]) -> None:
-        self._progress = Progress(
-            SpinnerColumn(),
-            TextColumn("{task.description}"),
-            BarColumn(bar_width=24),
-            MofNCompleteColumn(),
-            TimeElapsedColumn(),
-            console=console,
-            transient=True,
-        )
+        super().__init__(console, MofNCompleteColumn())
         self._bars = {
             channel: self._progress.add_task(CHANNEL_LABELS[channel], total=count)
             for channel, count in pending.items()
             if count
         }
 
-    def __enter__(self) -> Self:
-        self._progress.start()
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self._progress.stop()
-
     def __call__(self, event: Event) -> None:
         """Advance the bar of a channel."""
         if isinstance(event, events.Delivered) and event.channel in self._bars:
             self._progress.advance(self._bars[event.channel], event.count)
-
-
-def create_delivery_bar(pending: Mapping[Channel, int]) -> DeliveryBar | None:
-    """Return upload bars; None if the terminal cannot redraw a line (TERM=dumb)."""
-    console = Console(stderr=True)
-    return None if console.is_dumb_terminal else DeliveryBar(console, pending)
 
 
 class _Steps(ProgressColumn):

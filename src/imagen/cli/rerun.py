@@ -3,7 +3,6 @@
 import sys
 from typing import Annotated
 
-import msgspec
 from cyclopts import Parameter  # noqa: TID253 - this is the command line
 
 from imagen.bootstrap.generation import build_rerun, build_verify
@@ -17,7 +16,7 @@ from imagen.cli.generation_flags import (
     RerunFlags,
     RunFlags,
 )
-from imagen.cli.output import Output, display_path, print_message
+from imagen.cli.output import Output, print_message
 from imagen.cli.parameters import (
     FLATTEN,
     GENERATION_GROUP,
@@ -117,9 +116,7 @@ class _Comparison:
         difference = build_verify().run(self._content, image)
         self.differs = bool(difference)
         if self._out.json:
-            sidecar = msgspec.to_builtins(image.sidecar)
-            path = display_path(image.location)
-            self._out.print_json({**sidecar, "path": path, "equal": not difference})
+            self._out.print_sidecar(image.sidecar, image.location, equal=not difference)
         if difference:
             print_message(f"Not the same as {self._location}: {difference}.")
         elif not self._out.quiet:

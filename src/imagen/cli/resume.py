@@ -52,9 +52,7 @@ def resume(
     environment = process_environment()
     out = Output(json=general.json, quiet=general.quiet, verbose=general.verbose)
     runtime = Runtime.load(keep_path(general.config), environment=environment)
-    # Log lines on stderr would garble a progress bar.
-    logs = out.verbose or bool(environment.log)
-    bar = create_progress_bar(quiet=out.quiet or logs, label="fetching")
+    bar = create_progress_bar(out, environment, label="fetching")
     listen = build_event_listener(out, bar, environment)
     outcomes: list[ResumeResult] = []
     all_printed, pipe_closed = True, False

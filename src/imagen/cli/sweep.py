@@ -3,7 +3,6 @@
 from collections.abc import Iterator
 from typing import Annotated
 
-import msgspec
 from cyclopts import Parameter  # noqa: TID253 - this is the command line
 
 from imagen.bootstrap.cloud import build_brief_delivery
@@ -90,9 +89,7 @@ def sweep(
         if backend is None
         else [str(name) for name in parse_words("backend", backend).values],
     )
-    # Log lines on stderr would garble a progress bar.
-    logs = out.verbose or bool(environment.log)
-    bar = create_progress_bar(quiet=out.quiet or logs)
+    bar = create_progress_bar(out, environment)
     listen = build_event_listener(out, bar, environment)
     options = output.options()
     with runtime:
@@ -120,13 +117,8 @@ def sweep(
             if not out.json:
                 out.print_image(image)
                 return
-            out.print_json(
-                {
-                    **msgspec.to_builtins(image.sidecar),
-                    "path": display_path(image.location),
-                    "cell": plan.cells[image.number - 1].values,
-                }
-            )
+            cell = plan.cells[image.number - 1].values
+            out.print_sidecar(image.sidecar, image.location, cell=cell)
 
         code = run_generation(
             outcomes,

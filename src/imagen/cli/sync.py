@@ -1,13 +1,12 @@
 """The command `imagen sync`."""
 
-import sys
 from contextlib import nullcontext
 from typing import TYPE_CHECKING
 
 from imagen.bootstrap.cloud import build_sync
 from imagen.bootstrap.runtime import Runtime
 from imagen.cli import exit_codes
-from imagen.cli.output import Output, print_message
+from imagen.cli.output import Output, create_console, print_message
 from imagen.cli.parameters import ConfigFlag, JsonFlag, QuietFlag, keep_path
 from imagen.cli.signals import StopSignals
 from imagen.domain.delivery import CHANNEL_LABELS, Channel
@@ -59,22 +58,17 @@ def sync(
         pending: dict[Channel, int] = {
             each.channel: each.queue.status().pending for each in use_case.uploaders
         }
-        bar = _create_bar(pending, quiet=quiet)
-        bars += [] if bar is None else [bar]
-        with bar or nullcontext():
+        console = create_console(quiet=quiet) if any(pending.values()) else None
+        if console is not None:
+            from imagen.cli import progress  # noqa: PLC0415 - costs rich
+
+            bars.append(progress.DeliveryBar(console, pending))
+        with bars[0] if bars else nullcontext():
             deliveries = use_case.run(signals.cancellation)
     for delivery in deliveries:
         _print(out, delivery)
     done = not any(each.status.pending or each.status.failed for each in deliveries)
     return exit_codes.DONE if done else signals.exit_code or exit_codes.NOT_READY
-
-
-def _create_bar(pending: dict[Channel, int], *, quiet: bool) -> "DeliveryBar | None":
-    if quiet or not sys.stderr.isatty() or not any(pending.values()):
-        return None
-    from imagen.cli.progress import create_delivery_bar  # noqa: PLC0415 - costs rich
-
-    return create_delivery_bar(pending)
 
 
 def _print(out: Output, delivery: "Delivery") -> None:
