@@ -7,12 +7,15 @@ from cyclopts import Parameter  # noqa: TID253 - this is the command line
 
 from imagen import registry
 from imagen.bootstrap.library import build_check
-from imagen.bootstrap.runtime import Runtime
 from imagen.cli import exit_codes
 from imagen.cli.output import Output
-from imagen.cli.parameters import ConfigFlag, JsonFlag, complete_backends, keep_path
+from imagen.cli.parameters import (
+    ConfigFlag,
+    JsonFlag,
+    complete_backends,
+    load_runtime,
+)
 from imagen.domain.errors import Misconfigured
-from imagen.settings.environment import process_environment
 from imagen.settings.model import Settings
 
 
@@ -23,7 +26,7 @@ def list_(*, config: ConfigFlag = None, json: JsonFlag = False) -> int:
     imagen backends list --json
     ```
     """
-    runtime = Runtime.load(keep_path(config), environment=process_environment())
+    runtime = load_runtime(config)
     settings = runtime.settings
     out = Output(json=json)
     instances = [
@@ -69,7 +72,7 @@ def check(
     Args:
         names: Names of configured backends. [default: all]
     """
-    runtime = Runtime.load(keep_path(config), environment=process_environment())
+    runtime = load_runtime(config)
     out, use_case = Output(json=json), build_check(runtime)
     backends = [
         runtime.find_backend(name) for name in names or runtime.settings.backends

@@ -3,7 +3,7 @@
 from imagen.bootstrap.runtime import Runtime
 from imagen.cli import exit_codes
 from imagen.cli.output import Output
-from imagen.cli.parameters import ConfigFlag, keep_path
+from imagen.cli.parameters import ConfigFlag, keep_path, load_runtime
 from imagen.registry import built_in_adapters
 from imagen.settings.environment import process_environment
 from imagen.settings.load import find_config
@@ -37,12 +37,11 @@ def validate(
     Args:
         online: Also check the set-up of Supabase; exits 1 if it is incomplete.
     """
-    environment = process_environment()
-    runtime = Runtime.load(keep_path(config), environment=environment)
+    runtime = load_runtime(config)
     settings = runtime.settings
     # A missing file is valid, unless --config or $IMAGEN_CONFIG names it.
     if settings.path is None:
-        path, _ = find_config(keep_path(config), environment)
+        path, _ = find_config(keep_path(config), runtime.environment)
         Output().print_text(f"{path}: not found, using the defaults")
         return _check_supabase(runtime) if online else exit_codes.DONE
     backends = _format_count(len(settings.backends), "backend")

@@ -8,13 +8,17 @@ from cyclopts import Parameter  # noqa: TID253 - this is the command line
 
 from imagen.bootstrap.cloud import build_fetch
 from imagen.bootstrap.output import OutputOptions
-from imagen.bootstrap.runtime import Runtime
 from imagen.cli import exit_codes
 from imagen.cli.generation_flags import NoSidecarFlag, OutputFlag
 from imagen.cli.output import Output, build_event_listener
-from imagen.cli.parameters import STDOUT, ConfigFlag, JsonFlag, check_output, keep_path
+from imagen.cli.parameters import (
+    STDOUT,
+    ConfigFlag,
+    JsonFlag,
+    check_output,
+    load_runtime,
+)
 from imagen.domain.errors import UsageError
-from imagen.settings.environment import process_environment
 
 
 def fetch(
@@ -41,12 +45,11 @@ def fetch(
         raise UsageError(
             "ID is missing.", hint="`imagen history --cloud` lists the ids."
         )
-    environment = process_environment()
     where = check_output(output)
     if where == STDOUT and json:
         raise UsageError("--json and `--output -` cannot be combined.")
     out = Output(json=json, hide_results=where == STDOUT)
-    with Runtime.load(keep_path(config), environment=environment) as runtime:
+    with load_runtime(config) as runtime:
         use_case = build_fetch(
             runtime,
             output=OutputOptions(
@@ -57,7 +60,7 @@ def fetch(
                 stream=sys.stdout.buffer,
             ),
             count=len(ids),
-            listen=build_event_listener(out, None, environment),
+            listen=build_event_listener(out, None, runtime.environment),
         )
         with closing(use_case.cloud):
             for name in ids:

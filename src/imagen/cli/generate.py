@@ -7,7 +7,6 @@ from cyclopts import Parameter  # noqa: TID253 - this is the command line
 
 from imagen.bootstrap.output import STDOUT
 from imagen.bootstrap.requests import build_request
-from imagen.bootstrap.runtime import Runtime
 from imagen.cli.generation import generate_images
 from imagen.cli.generation_flags import (
     BackendFlag,
@@ -15,9 +14,12 @@ from imagen.cli.generation_flags import (
     OutputFlags,
     RunFlags,
 )
-from imagen.cli.output import Output
-from imagen.cli.parameters import FLATTEN, GeneralFlags, keep_path, read_prompt
-from imagen.settings.environment import process_environment
+from imagen.cli.parameters import (
+    FLATTEN,
+    GeneralFlags,
+    load_runtime,
+    read_prompt,
+)
 
 
 def generate(
@@ -42,13 +44,8 @@ def generate(
         prompt: The description of the image; `-` reads it from standard input.
         backend: The name of a backend in the config. [default: its default_backend]
     """
-    out = Output(
-        json=general.json,
-        quiet=general.quiet,
-        verbose=general.verbose,
-        hide_results=output.output == STDOUT,
-    )
-    runtime = Runtime.load(keep_path(general.config), environment=process_environment())
+    out = general.out(hide_results=output.output == STDOUT)
+    runtime = load_runtime(general.config)
     parsed = build_request(
         runtime, read_prompt(prompt), request.parameters(), count=run.count
     )

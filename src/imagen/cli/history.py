@@ -17,7 +17,7 @@ from imagen.cli.parameters import (
     JsonFlag,
     SinceFlag,
     complete_backends,
-    keep_path,
+    load_runtime,
     parse_whole_number,
 )
 from imagen.cli.tables import Columns, join_lines, paginate, shorten_ids, terminal_width
@@ -64,7 +64,7 @@ def history(
     if limit < 0:
         raise UsageError(f"--limit {limit} is below 0.", hint="Use 0 for all.")
     filtered = bool(search or backend or since)
-    out, environment = Output(json=json), process_environment()
+    out = Output(json=json)
     if cloud:
         if filtered:
             raise UsageError(
@@ -72,14 +72,14 @@ def history(
             )
         from imagen.bootstrap.cloud import open_cloud  # noqa: PLC0415 - rare
 
-        runtime = Runtime.load(keep_path(config), environment=environment)
+        runtime = load_runtime(config)
         owner, cloud_images = open_cloud(runtime)
         with closing(cloud_images):
             copies = cloud_images.find(owner, limit=limit or None)
             if not _print(out, (_history_entry(copy) for copy in copies)):
                 print_message("No image in the cloud.")
         return exit_codes.DONE
-    with Runtime(environment) as runtime:
+    with Runtime(process_environment()) as runtime:
         found = runtime.stores.history.find(
             words=search, backend=backend, since=since, limit=limit or None
         )

@@ -11,7 +11,10 @@ from typing import TYPE_CHECKING, Annotated, TypeAlias
 
 from cyclopts import Group, Parameter  # noqa: TID253 - every command needs it
 
+from imagen.bootstrap.runtime import Runtime
+from imagen.cli.output import Output
 from imagen.domain.errors import UsageError
+from imagen.settings.environment import process_environment
 
 if TYPE_CHECKING:
     from cyclopts import Token
@@ -121,6 +124,15 @@ def keep_path(path: PathWord | None) -> str | None:
     return None if path is None else str(path)
 
 
+def load_runtime(config: PathWord | None) -> Runtime:
+    """Return a runtime whose config is read now.
+
+    Raises:
+        Misconfigured: the config file is missing, or something in it is wrong.
+    """
+    return Runtime.load(keep_path(config), environment=process_environment())
+
+
 def parse_options(words: Sequence[str]) -> dict[str, object]:
     """Parse the values of --set, `KEY=VALUE`; the value is typed as in YAML.
 
@@ -168,16 +180,13 @@ def complete_styles(context: "CompletionContext") -> list[str]:
 
 
 def _load_settings(context: "CompletionContext") -> "Settings":
-    from imagen.bootstrap.runtime import Runtime  # noqa: PLC0415 - only on Tab
-    from imagen.settings.environment import process_environment  # noqa: PLC0415
-
     environment = process_environment()
     typed = context.get("config")
     named = _unquote(typed.raw) if typed and typed.raw else None
     if named is not None:
         # On TAB, the shell has not yet expanded `~` and `$VAR`.
         named = str(environment.expand_path(named))
-    return Runtime.load(named, environment=environment).settings
+    return load_runtime(named).settings
 
 
 def _unquote(word: str) -> str:
@@ -236,3 +245,12 @@ class GeneralFlags:
     json: JsonFlag = False
     quiet: QuietFlag = False
     verbose: VerboseFlag = False
+
+    def out(self, *, hide_results: bool = False) -> Output:
+        """Return the printer that these flags describe."""
+        return Output(
+            json=self.json,
+            quiet=self.quiet,
+            verbose=self.verbose,
+            hide_results=hide_results,
+        )

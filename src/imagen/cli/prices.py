@@ -5,11 +5,9 @@ from typing import Annotated
 from cyclopts import Parameter  # noqa: TID253 - this is the command line
 
 from imagen.bootstrap.library import build_prices
-from imagen.bootstrap.runtime import Runtime
 from imagen.cli import exit_codes
 from imagen.cli.output import Output
-from imagen.cli.parameters import ConfigFlag, JsonFlag, keep_path
-from imagen.settings.environment import process_environment
+from imagen.cli.parameters import ConfigFlag, JsonFlag, load_runtime
 from imagen.usecases.prices import DatedPrice
 
 
@@ -30,7 +28,7 @@ def prices(
         model: Part of the name of a model, or of a backend with a `price` in the
             config. [default: all]
     """
-    runtime = Runtime.load(keep_path(config), environment=process_environment())
+    runtime = load_runtime(config)
     out = Output(json=json)
     prices_found = build_prices(runtime, listen=out.on_event).run(model)
     if json:

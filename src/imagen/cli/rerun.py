@@ -7,7 +7,6 @@ from cyclopts import Parameter  # noqa: TID253 - this is the command line
 
 from imagen.bootstrap.generation import build_rerun, build_verify
 from imagen.bootstrap.requests import build_overrides
-from imagen.bootstrap.runtime import Runtime
 from imagen.cli import exit_codes
 from imagen.cli.generation import generate_images
 from imagen.cli.generation_flags import (
@@ -23,11 +22,10 @@ from imagen.cli.parameters import (
     STDOUT,
     GeneralFlags,
     PathWord,
-    keep_path,
+    load_runtime,
 )
 from imagen.domain.errors import InvalidRequest, UsageError
 from imagen.domain.result import StoredImage
-from imagen.settings.environment import process_environment
 from imagen.usecases.rerun import RerunSource
 
 
@@ -63,13 +61,8 @@ def rerun(
     path = output.options(json=general.json).path
     if verify and run.count != 1:
         raise UsageError("--verify compares one image; omit --count.")
-    out = Output(
-        json=general.json,
-        quiet=general.quiet,
-        verbose=general.verbose,
-        hide_results=path == STDOUT,
-    )
-    runtime = Runtime.load(keep_path(general.config), environment=process_environment())
+    out = general.out(hide_results=path == STDOUT)
+    runtime = load_runtime(general.config)
     overrides = build_overrides(runtime, request.parameters(), count=run.count)
     use_case = build_rerun(runtime)
     source = use_case.find_source(str(image))

@@ -8,7 +8,6 @@ from cyclopts import Parameter  # noqa: TID253 - this is the command line
 from imagen.bootstrap.cloud import build_brief_delivery
 from imagen.bootstrap.generation import build_resume
 from imagen.bootstrap.library import build_jobs
-from imagen.bootstrap.runtime import Runtime
 from imagen.cli import exit_codes
 from imagen.cli.output import (
     Output,
@@ -19,11 +18,10 @@ from imagen.cli.output import (
 from imagen.cli.parameters import (
     FLATTEN,
     GeneralFlags,
-    keep_path,
+    load_runtime,
 )
 from imagen.cli.signals import StopSignals
 from imagen.domain.errors import ImagenError, UsageError
-from imagen.settings.environment import process_environment
 from imagen.usecases.resume import ResumeResult
 
 
@@ -49,11 +47,10 @@ def resume(
     """
     if ids and all:
         raise UsageError("An ID and --all cannot be combined.")
-    environment = process_environment()
-    out = Output(json=general.json, quiet=general.quiet, verbose=general.verbose)
-    runtime = Runtime.load(keep_path(general.config), environment=environment)
-    bar = create_progress_bar(out, environment, label="fetching")
-    listen = build_event_listener(out, bar, environment)
+    out = general.out()
+    runtime = load_runtime(general.config)
+    bar = create_progress_bar(out, runtime.environment, label="fetching")
+    listen = build_event_listener(out, bar, runtime.environment)
     outcomes: list[ResumeResult] = []
     all_printed, pipe_closed = True, False
     with runtime, StopSignals() as signals:

@@ -8,7 +8,6 @@ from cyclopts import Parameter  # noqa: TID253 - this is the command line
 from imagen.bootstrap.cloud import build_brief_delivery
 from imagen.bootstrap.generation import build_contact_sheet, build_sweep
 from imagen.bootstrap.requests import build_sweep_requests, parse_max_cost
-from imagen.bootstrap.runtime import Runtime
 from imagen.cli import exit_codes
 from imagen.cli.generation import run_generation
 from imagen.cli.generation_flags import EstimateFlag, SweepFlags, SweepOutputFlags
@@ -25,7 +24,7 @@ from imagen.cli.parameters import (
     OUTPUT_GROUP,
     GeneralFlags,
     complete_backends,
-    keep_path,
+    load_runtime,
     parse_whole_number,
     read_prompt,
 )
@@ -33,7 +32,6 @@ from imagen.domain.errors import ImagenError, UsageError
 from imagen.domain.result import FailedImage, StoredImage
 from imagen.domain.sweep import estimate_sweep, parse_words
 from imagen.engine.cancellation import Cancellation
-from imagen.settings.environment import process_environment
 from imagen.usecases.contact_sheet import ContactSheet
 
 
@@ -77,9 +75,8 @@ def sweep(
     """
     if jobs is not None and jobs < 1:
         raise UsageError(f"--jobs {jobs} is below 1.")
-    environment = process_environment()
-    out = Output(json=general.json, quiet=general.quiet, verbose=general.verbose)
-    runtime = Runtime.load(keep_path(general.config), environment=environment)
+    out = general.out()
+    runtime = load_runtime(general.config)
     parameters = request.values()
     grid, requests = build_sweep_requests(
         runtime,
@@ -89,8 +86,8 @@ def sweep(
         if backend is None
         else [str(name) for name in parse_words("backend", backend).values],
     )
-    bar = create_progress_bar(out, environment)
-    listen = build_event_listener(out, bar, environment)
+    bar = create_progress_bar(out, runtime.environment)
+    listen = build_event_listener(out, bar, runtime.environment)
     options = output.options()
     with runtime:
         use_case = build_sweep(

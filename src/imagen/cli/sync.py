@@ -4,14 +4,17 @@ from contextlib import nullcontext
 from typing import TYPE_CHECKING
 
 from imagen.bootstrap.cloud import build_sync
-from imagen.bootstrap.runtime import Runtime
 from imagen.cli import exit_codes
 from imagen.cli.output import Output, create_console, print_message
-from imagen.cli.parameters import ConfigFlag, JsonFlag, QuietFlag, keep_path
+from imagen.cli.parameters import (
+    ConfigFlag,
+    JsonFlag,
+    QuietFlag,
+    load_runtime,
+)
 from imagen.cli.signals import StopSignals
 from imagen.domain.delivery import CHANNEL_LABELS, Channel
 from imagen.domain.events import Event
-from imagen.settings.environment import process_environment
 
 if TYPE_CHECKING:
     from imagen.cli.progress import DeliveryBar
@@ -40,9 +43,8 @@ def sync(
     Args:
         again: Also retry failed records, which could not be delivered unchanged.
     """
-    environment = process_environment()
     out = Output(json=json, quiet=quiet)
-    runtime = Runtime.load(keep_path(config), environment=environment)
+    runtime = load_runtime(config)
     # Filled later: the use case needs the listener, and the bar needs the numbers of
     # pending uploads, which the use case knows.
     bars: list[DeliveryBar] = []
