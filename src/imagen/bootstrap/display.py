@@ -55,13 +55,7 @@ def build_preview(
 def build_viewer(
     runtime: Runtime, stream: TextIO, *, method: "Method | None" = None
 ) -> "TerminalViewer":
-    """Ask the terminal for its capabilities, and build the viewer that draws on it.
-
-    Args:
-        runtime: The environment, whose variables describe the terminal.
-        stream: The terminal.
-        method: The graphics protocol; None for the best that the terminal has.
-    """
+    """Ask the terminal for its capabilities, and build the viewer that draws on it."""
     from imagen.adapters.display.terminal.capability_probe import probe_terminal  # noqa: PLC0415
     from imagen.adapters.display.terminal.viewer import (  # noqa: PLC0415 - costs Pillow
         TerminalViewer,

@@ -68,16 +68,7 @@ def build_generate(
     listen: Listener,
     context: RequestContext | None = None,
 ) -> "GenerateImages":
-    """Build the use case that generates images.
-
-    Args:
-        runtime: The settings, stores and backends.
-        backend: The name of the backend; None for the default one.
-        output: Where the images go.
-        count: The number of images.
-        live: Whether previews of unfinished images are wanted.
-        listen: Called with every event.
-        context: The shell that the request came through; None for the command line.
+    """Build the use case that generates images; without a context, for a command.
 
     Raises:
         InvalidRequest: the backend is unknown, or images cannot be stored there.
@@ -132,12 +123,6 @@ def build_sweep(
 ) -> "SweepImages":
     """Build the use case that generates every combination of some values.
 
-    Args:
-        runtime: The settings, stores and backends.
-        backends: The names of the backends; a name may come several times.
-        output: Where the images go; a file name gets a number for each image.
-        listen: Called with every event.
-
     Raises:
         InvalidRequest: the backend is unknown, or images cannot be stored there.
         Misconfigured: a copy in the cloud is required, and Supabase is not set up.
@@ -180,12 +165,7 @@ def build_contact_sheet(use_case: "SweepImages", plan: "SweepPlan") -> "ContactS
 
 
 def build_rerun(runtime: Runtime, *, pipes: bool = True) -> "PrepareRerun":
-    """Build the use case that turns an image back into a request.
-
-    Args:
-        runtime: The settings and stores.
-        pipes: Whether the image may be read from a pipe, which can block for ever.
-    """
+    """Build the use case that turns an image back into a request."""
     from imagen.adapters.system.files import list_images  # noqa: PLC0415
     from imagen.bootstrap.library import build_find, build_reader  # noqa: PLC0415
     from imagen.usecases.rerun import PrepareRerun  # noqa: PLC0415

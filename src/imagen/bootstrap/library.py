@@ -29,9 +29,7 @@ if TYPE_CHECKING:
 def build_find(runtime: Runtime, *, pipes: bool = True) -> "FindImage":
     """Build the use case that finds an image by path, id or `last`.
 
-    Args:
-        runtime: The stores and the environment.
-        pipes: Whether the image may be read from a pipe, which can block for ever.
+    Reading a pipe can block for ever; with `pipes=False`, none is read.
     """
     from imagen.usecases.find import FindImage  # noqa: PLC0415
 
@@ -40,12 +38,7 @@ def build_find(runtime: Runtime, *, pipes: bool = True) -> "FindImage":
 
 
 def build_reader(environment: Environment, *, pipes: bool) -> "ReadFile":
-    """Return the function that reads a file, `~` included.
-
-    Args:
-        environment: The home folder.
-        pipes: Whether the file may be a pipe, which can block for ever.
-    """
+    """Return the function that reads a file, `~` included."""
     from imagen.adapters.system.files import read_file, read_regular  # noqa: PLC0415
 
     read = read_file if pipes else read_regular
@@ -87,11 +80,6 @@ def build_strip(
     runtime: Runtime, *, output: str | None = None, stream: BinaryIO | None = None
 ) -> "StripImage":
     """Build the use case that writes copies without metadata.
-
-    Args:
-        runtime: The stores and the environment.
-        output: A file, a folder, `-` for the stream, or None for the image's folder.
-        stream: The stream that `-` means.
 
     Raises:
         InvalidRequest: a copy cannot be stored there.
@@ -162,10 +150,6 @@ def build_jobs(runtime: Runtime) -> "OpenJobs":
 @contextmanager
 def open_usage(runtime: Runtime, *, shared: bool = False) -> Generator["ShowUsage"]:
     """Build the use case that adds up costs, and close its connections afterwards.
-
-    Args:
-        runtime: The stores and the environment.
-        shared: Whether to read the shared ledger in the cloud as well.
 
     Raises:
         Misconfigured: the ledger is shared, and Supabase is not set up.

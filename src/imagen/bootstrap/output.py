@@ -97,16 +97,7 @@ def build_image_store(
     durable: bool = True,
     numbering: "Numbering | None" = None,
 ) -> "StoreImage":
-    """Build what stores the images of one request.
-
-    Args:
-        environment: The data folder, which rescued images go to.
-        target: Names, sidecars and metadata.
-        folder: The folder for the images; None for the stream.
-        stream: The stream that `-` means.
-        durable: Whether files must survive a power failure, which costs an fsync.
-        numbering: The numbers that are taken, if requests share one folder.
-    """
+    """Build what stores the images of one request, in a folder or else the stream."""
     from imagen.adapters.storage.local import LocalStorage  # noqa: PLC0415
     from imagen.engine.store import StoreImage  # noqa: PLC0415
 

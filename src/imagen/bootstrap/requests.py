@@ -45,12 +45,7 @@ def build_request(
 ) -> GenerationRequest:
     """Return the validated request that these parameters describe.
 
-    Args:
-        runtime: The styles of the config, and the home folder for paths.
-        prompt: The prompt.
-        parameters: The parameters; those that are missing or None have their defaults.
-        count: The number of images.
-        unsupported_fields: Requested fields that imagen does not support, with reasons.
+    `unsupported_fields` are those that imagen does not support, with reasons.
 
     Raises:
         InvalidRequest: a parameter is invalid, or the config has no such style.
@@ -67,11 +62,6 @@ def build_overrides(
     runtime: "Runtime", parameters: RerunParameters, *, count: int = 1
 ) -> "Overrides":
     """Return the fields of the request that a rerun replaces.
-
-    Args:
-        runtime: The home folder for paths.
-        parameters: The parameters; those that are missing or None stay the same.
-        count: The number of images.
 
     Raises:
         InvalidRequest: a parameter is invalid.
@@ -91,12 +81,6 @@ def build_sweep_requests(
     """Return the grid of a sweep, and the backend and request of each combination.
 
     The maximum cost is left out, since it limits the sweep as a whole.
-
-    Args:
-        runtime: The config, and the home folder for paths.
-        prompt: The prompt.
-        parameters: The parameters; of those that a sweep varies, one value or several.
-        backend: The names of the backends; None for the default one.
 
     Raises:
         InvalidRequest: a parameter is invalid, or the config has no such style.
@@ -219,10 +203,6 @@ def read_reference(path: str | Path, *, environment: Environment) -> ReferenceIm
 
 def build_reference(content: bytes, *, name: str) -> ReferenceImage:
     """Return the reference image with that content.
-
-    Args:
-        content: The whole file.
-        name: The file name, for messages and the sidecar.
 
     Raises:
         InvalidRequest: the content is not a complete image of a known format.

@@ -34,6 +34,7 @@ class Stores:
     def __init__(self, folder: Callable[[], Path]) -> None:
         self._folder = folder
         self._built: dict[str, object] = {}
+        self._database: Database | None = None
         # functools.cached_property has no lock since Python 3.12. Two threads could
         # each build a journal, and the one that is dropped would release the process
         # lock under which calls are being made. Reentrant: `keys` builds the journal.
@@ -44,21 +45,21 @@ class Stores:
         """The calls that are not finished."""
         from imagen.adapters.database.journal import SqliteJournal  # noqa: PLC0415
 
-        return self._get("journal", lambda: SqliteJournal(self._database()))
+        return self._get("journal", SqliteJournal)
 
     @property
     def ledger(self) -> "SqliteLedger":
         """The usage rows: what each call cost."""
         from imagen.adapters.database.ledger import SqliteLedger  # noqa: PLC0415
 
-        return self._get("ledger", lambda: SqliteLedger(self._database()))
+        return self._get("ledger", SqliteLedger)
 
     @property
     def history(self) -> "SqliteHistory":
         """The images that were made on this machine."""
         from imagen.adapters.database.history import SqliteHistory  # noqa: PLC0415
 
-        return self._get("history", lambda: SqliteHistory(self._database()))
+        return self._get("history", SqliteHistory)
 
     @property
     def usage_queue(self) -> "SqliteUsageQueue":
@@ -67,7 +68,7 @@ class Stores:
             SqliteUsageQueue,
         )
 
-        return self._get("usage_queue", lambda: SqliteUsageQueue(self._database()))
+        return self._get("usage_queue", SqliteUsageQueue)
 
     @property
     def image_queue(self) -> "SqliteImageQueue":
@@ -76,7 +77,7 @@ class Stores:
             SqliteImageQueue,
         )
 
-        return self._get("image_queue", lambda: SqliteImageQueue(self._database()))
+        return self._get("image_queue", SqliteImageQueue)
 
     @property
     def undelivered(self) -> "SqliteUndeliveredUsage":
@@ -85,9 +86,7 @@ class Stores:
             SqliteUndeliveredUsage,
         )
 
-        return self._get(
-            "undelivered", lambda: SqliteUndeliveredUsage(self._database())
-        )
+        return self._get("undelivered", SqliteUndeliveredUsage)
 
     @property
     def spool(self) -> "FileSpool":
@@ -95,9 +94,7 @@ class Stores:
         from imagen.adapters.database.files import FileSpool  # noqa: PLC0415
 
         # The folder keeps the name of its first version, because it may hold images.
-        return self._get(
-            "spool", lambda: FileSpool(lambda: self._database().folder / "outbox")
-        )
+        return self._get("spool", lambda db: FileSpool(lambda: db.folder / "outbox"))
 
     @property
     def keys(self) -> "SqliteRequestKeys":
@@ -105,8 +102,7 @@ class Stores:
         from imagen.adapters.database.idempotency import SqliteRequestKeys  # noqa: PLC0415
 
         return self._get(
-            "keys",
-            lambda: SqliteRequestKeys(self._database(), self.journal.process_lock),
+            "keys", lambda db: SqliteRequestKeys(db, self.journal.process_lock)
         )
 
     def close(self) -> None:
@@ -114,16 +110,14 @@ class Stores:
         with self._lock:
             if "journal" in self._built:
                 self.journal.close()
-            elif "database" in self._built:
-                self._database().close()
+            elif self._database is not None:
+                self._database.close()
 
-    def _database(self) -> "Database":
+    def _get(self, name: str, build: "Callable[[Database], Store]") -> Store:
         from imagen.adapters.database.connection import Database  # noqa: PLC0415
 
-        return self._get("database", lambda: Database(self._folder))
-
-    def _get(self, name: str, build: Callable[[], Store]) -> Store:
         with self._lock:
+            self._database = self._database or Database(self._folder)
             if name not in self._built:
-                self._built[name] = build()
+                self._built[name] = build(self._database)
             return cast("Store", self._built[name])

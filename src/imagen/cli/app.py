@@ -163,11 +163,8 @@ def build_app(words: Sequence[str] = ()) -> "App":
     """Build the cyclopts app; each command is imported when it is called.
 
     A group that is a command itself (`history`, `jobs`) is imported when its name is
-    among the words.
-
-    Args:
-        words: The command line; empty means any. The command that it names is
-            described by its docstring, the others by their summaries.
+    among the words; no words mean any command. The command that they name is described
+    by its docstring, the others by their summaries.
     """
     from cyclopts import App, Parameter
 

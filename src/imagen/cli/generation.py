@@ -44,14 +44,7 @@ def generate_images(
 ) -> int:
     """Generate the images of one request, or print the estimate; return the exit code.
 
-    Args:
-        runtime: The settings, stores and backends. It is closed afterwards.
-        backend: The name of the backend; None for the default one.
-        out: Prints images, errors and messages.
-        flags: The flags of generate and rerun.
-        output: Where the images go.
-        build_request: Returns the request.
-        print_image: Prints a stored image; None prints it with `out`.
+    Closes the runtime.
     """
     # Before the terminal is probed, so that an unknown name is the only message.
     runtime.get_backend(backend)
@@ -108,17 +101,7 @@ def run_generation(
     label: Callable[[FailedImage], str] | None = None,
     deliver: Callable[[Cancellation], None] | None = None,
 ) -> int:
-    """Generate the images, print the outcome of each, and return the exit code.
-
-    Args:
-        outcomes: Starts the generation and yields the outcome of each image.
-        out: Prints images and errors.
-        bar: The progress bar, if any.
-        picture: The live picture above the bar, if any.
-        print_image: Prints a stored image; None prints it with `out`.
-        label: Returns the label of a failed image, if there are several.
-        deliver: Uploads pending data for a moment afterwards.
-    """
+    """Generate the images, print the outcome of each, and return the exit code."""
     print_image = print_image or out.print_image
     failures: dict[int, BaseException] = {}
     output_error: ImagenError | None = None

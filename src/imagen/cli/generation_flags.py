@@ -108,11 +108,6 @@ class OutputFlags:
     ) -> OutputOptions:
         """Return the output options.
 
-        Args:
-            json: True if results are printed to stdout as JSON.
-            media_type: The media type of files whose name has no extension.
-            stream: The stream that `-` stands for.
-
         Raises:
             UsageError: the path looks like an option, or stdout has two uses.
         """

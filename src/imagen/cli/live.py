@@ -45,13 +45,7 @@ def create_live_picture(
 
 
 class LivePicture:
-    """An event listener that replaces the previous picture; safe from any thread.
-
-    Args:
-        viewer: Draws on the terminal of the progress bar.
-        bar: The progress bar below the picture, if any.
-        clock: Limits how often a picture is drawn.
-    """
+    """An event listener that replaces the previous picture; safe from any thread."""
 
     def __init__(
         self, viewer: Viewer, bar: "ProgressBar | None", *, clock: Clock
