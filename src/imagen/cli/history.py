@@ -1,9 +1,8 @@
 """The commands `imagen history` and `imagen history forget`."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 from contextlib import closing
 from datetime import UTC, datetime
-from decimal import Decimal
 from typing import Annotated
 
 from cyclopts import Parameter  # noqa: TID253 - this is the command line
@@ -20,12 +19,16 @@ from imagen.cli.parameters import (
     load_runtime,
     parse_whole_number,
 )
-from imagen.cli.tables import Columns, join_lines, paginate, shorten_ids, terminal_width
-from imagen.domain.cloud import CloudImage
+from imagen.cli.tables import (
+    Columns,
+    format_cost,
+    join_lines,
+    paginate,
+    shorten_ids,
+    terminal_width,
+)
 from imagen.domain.errors import UsageError
 from imagen.domain.history import HistoryEntry
-from imagen.domain.money.cost import format_usd
-from imagen.domain.sidecar import Sidecar
 from imagen.settings.environment import process_environment
 
 DEFAULT_LIMIT = 20
@@ -75,8 +78,11 @@ def history(
         runtime = load_runtime(config)
         owner, cloud_images = open_cloud(runtime)
         with closing(cloud_images):
-            copies = cloud_images.find(owner, limit=limit or None)
-            if not _print(out, (_history_entry(copy) for copy in copies)):
+            copies = (
+                HistoryEntry(location=copy.path, sidecar=copy.sidecar)
+                for copy in cloud_images.find(owner, limit=limit or None)
+            )
+            if not _print(out, copies):
                 print_message("No image in the cloud.")
         return exit_codes.DONE
     with Runtime(process_environment()) as runtime:
@@ -97,12 +103,9 @@ def _print(out: Output, found: Iterable[HistoryEntry]) -> bool:
             for entry in page:
                 out.print_sidecar(entry.sidecar, entry.location)
         else:
-            out.print_lines(columns.lines(_rows(page)))
+            ids = shorten_ids(entry.sidecar.id for entry in page)
+            out.print_lines(columns.lines([_row(entry, ids) for entry in page]))
     return not is_empty
-
-
-def _history_entry(copy: CloudImage) -> HistoryEntry:
-    return HistoryEntry(location=copy.path, sidecar=copy.sidecar)
 
 
 def forget(*ids: Annotated[str, Parameter(metavar="ID")]) -> int:
@@ -126,21 +129,16 @@ def forget(*ids: Annotated[str, Parameter(metavar="ID")]) -> int:
     return exit_codes.DONE
 
 
-def _rows(entries: Sequence[HistoryEntry]) -> list[tuple[str, ...]]:
-    ids = shorten_ids(entry.sidecar.id for entry in entries)
-    return [_row(entry.sidecar, entry.location, ids) for entry in entries]
-
-
-def _row(sidecar: Sidecar, location: str, ids: dict[str, str]) -> tuple[str, ...]:
-    cost = sidecar.cost_usd
+def _row(entry: HistoryEntry, ids: dict[str, str]) -> tuple[str, ...]:
+    sidecar = entry.sidecar
     return (
         _format_local_time(sidecar.created_at),
         ids[sidecar.id],
         sidecar.backend,
         "-" if sidecar.seed is None else str(sidecar.seed),
         f"{sidecar.width}x{sidecar.height}",
-        "unknown" if cost is None else format_usd(Decimal(str(cost))),
-        location,
+        format_cost(sidecar.cost_usd) or "unknown",
+        entry.location,
         join_lines(sidecar.prompt),
     )
 

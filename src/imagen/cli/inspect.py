@@ -1,7 +1,6 @@
 """The command `imagen inspect`."""
 
 from collections.abc import Iterator, Mapping
-from decimal import Decimal
 
 import msgspec
 
@@ -10,12 +9,11 @@ from imagen.bootstrap.runtime import Runtime
 from imagen.cli import exit_codes
 from imagen.cli.output import Output
 from imagen.cli.parameters import JsonFlag, PathWord
-from imagen.cli.tables import escape_control, join_lines, truncate
+from imagen.cli.tables import escape_control, format_cost, join_lines, truncate
 from imagen.domain.content_credentials import ContentCredentials
 from imagen.domain.errors import ImagenError, UsageError
 from imagen.domain.inspection import Agreement, Inspection
 from imagen.domain.metadata.embedded import Recipe
-from imagen.domain.money.cost import format_usd
 from imagen.domain.sidecar import Sidecar
 from imagen.settings.environment import process_environment
 
@@ -100,9 +98,6 @@ def _sidecars(found: Inspection) -> Iterator[Sidecar]:
 
 
 def _sidecar_rows(sidecar: Sidecar) -> Iterator[tuple[str, str]]:
-    cost = (
-        None if sidecar.cost_usd is None else format_usd(Decimal(str(sidecar.cost_usd)))
-    )
     yield from _fact_rows(
         ("prompt", sidecar.prompt),
         (
@@ -116,7 +111,7 @@ def _sidecar_rows(sidecar: Sidecar) -> Iterator[tuple[str, str]]:
         ("seed", sidecar.seed),
         ("steps", sidecar.steps),
         ("requested size", sidecar.requested_size),
-        ("cost", cost),
+        ("cost", format_cost(sidecar.cost_usd)),
         ("created at", sidecar.created_at),
         ("id", sidecar.id),
         ("references", ", ".join(each.name for each in sidecar.references)),

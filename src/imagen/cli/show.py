@@ -2,7 +2,6 @@
 
 import sys
 from collections.abc import Sequence
-from decimal import Decimal
 from typing import Annotated, Literal
 
 import msgspec
@@ -14,9 +13,8 @@ from imagen.bootstrap.runtime import Runtime
 from imagen.cli import exit_codes
 from imagen.cli.output import Output
 from imagen.cli.parameters import PathWord
-from imagen.cli.tables import escape_control, join_lines, wrap
+from imagen.cli.tables import escape_control, format_cost, join_lines, wrap
 from imagen.domain.errors import ImagenError, InvalidRequest, UsageError
-from imagen.domain.money.cost import format_usd
 from imagen.ports.viewer import DrawingError, TerminalSize, Viewer
 from imagen.settings.environment import process_environment
 from imagen.usecases.find import FoundImage
@@ -143,11 +141,9 @@ def _build_view(found: FoundImage, content: bytes) -> _ImageView:
     recipe = making.recipe if making else None
     size = f"{making.facts.width}x{making.facts.height}" if making else ""
     if note is not None:
-        cost = note.cost_usd
         prompt, seed, model = note.prompt, note.seed, note.model
         by = (note.backend, model if model != note.backend else "")
-        price = "" if cost is None else format_usd(Decimal(str(cost)))
-        priced = price or "cost unknown"
+        priced = format_cost(note.cost_usd) or "cost unknown"
     elif recipe is not None:
         prompt, seed = recipe.prompt or "", recipe.seed
         by, priced = (recipe.tool, recipe.model or ""), ""

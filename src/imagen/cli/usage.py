@@ -1,17 +1,19 @@
 """The command `imagen usage`."""
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
+from datetime import UTC
 from typing import TYPE_CHECKING, Annotated, cast
 
 from cyclopts import Parameter  # noqa: TID253 - this is the command line
 
 from imagen.bootstrap.library import open_usage
 from imagen.bootstrap.runtime import Runtime
-from imagen.cli import exit_codes, usage_rows
+from imagen.cli import exit_codes
 from imagen.cli.output import Output, print_message
 from imagen.cli.parameters import JsonFlag, SinceFlag
-from imagen.cli.tables import Columns, paginate, shorten_ids
+from imagen.cli.tables import Columns, escape_control, paginate, shorten_ids
 from imagen.domain.errors import UsageError
+from imagen.domain.money.cost import format_micros, micros_to_usd
 from imagen.domain.money.usage import DIMENSIONS, Dimension, UsageRow, UsageTotal
 from imagen.domain.suggestion import suggest_name
 from imagen.settings.environment import process_environment
@@ -19,6 +21,19 @@ from imagen.usecases.usage import UsageReport
 
 if TYPE_CHECKING:
     from imagen.usecases.sync import DeliverPending
+
+
+# CSV columns and JSON keys, which scripts depend on.
+CALL_COLUMNS = (
+    *("id", "created_at", "caller", "backend", "adapter", "model", "status"),
+    *("latency_ms", "images", "cost_usd", "cost_source", "prompt_sha256"),
+)
+SUM_COLUMNS = ("calls", "images", "cost_usd", "unknown")
+_CALL_HEADERS = (
+    *("time (UTC)", "id", "caller", "backend", "model", "status"),
+    *("took", "images", "cost"),
+)
+_SUM_HEADERS = ("calls", "images", "cost", "")
 
 
 def usage(
@@ -94,14 +109,14 @@ def _parse_dimensions(by: str) -> tuple[Dimension, ...]:
 
 def _print_calls(out: Output, rows: Iterable[UsageRow]) -> None:
     if out.is_machine_readable:
-        out.print_records(usage_rows.RAW, map(usage_rows.call_values, rows))
+        out.print_records(CALL_COLUMNS, map(_call_values, rows))
         return
     columns = Columns(right={6, 7, 8})
-    head: tuple[tuple[str, ...], ...] = (usage_rows.RAW_HEADERS,)
+    head: tuple[tuple[str, ...], ...] = (_CALL_HEADERS,)
     for page in paginate(rows):
         ids = shorten_ids(row.id for row in page)
-        words = (usage_rows.format_call(row, short_id=ids[row.id]) for row in page)
-        out.print_lines(columns.lines([*head, *words]))
+        lines = (_format_call(row, short_id=ids[row.id]) for row in page)
+        out.print_lines(columns.lines([*head, *lines]))
         head = ()
     if head:
         _print_empty()
@@ -111,8 +126,8 @@ def _print_groups(
     out: Output, report: UsageReport, names: tuple[Dimension, ...]
 ) -> None:
     if out.is_machine_readable:
-        values = (usage_rows.group_values(group, names) for group in report.groups)
-        out.print_records((*names, *usage_rows.SUMS), values)
+        values = (_group_values(group, names) for group in report.groups)
+        out.print_records((*names, *SUM_COLUMNS), values)
         return
     if not report.groups:
         _print_empty()
@@ -121,31 +136,44 @@ def _print_groups(
     out.print_lines(
         Columns(right={len(names), len(names) + 1, len(names) + 2}).lines(
             [
-                (*names, *usage_rows.SUMS_HEADERS),
-                *(usage_rows.format_group(group, names) for group in report.groups),
-                ("total", *blank, *usage_rows.format_sums(report.total)),
+                (*names, *_SUM_HEADERS),
+                *(
+                    (*(getattr(group, name) or "-" for name in names), *_sums(group))
+                    for group in report.groups
+                ),
+                ("total", *blank, *_sums(report.total)),
             ]
         )
     )
 
 
 def _print_chart(out: Output, report: UsageReport, name: Dimension) -> None:
+    """Print a bar for each group, as wide as the terminal or $COLUMNS.
+
+    It has no colours if stdout is not a terminal or $NO_COLOR is set.
+    """
     if not report.groups:
         _print_empty()
         return
-    from imagen.cli.usage_chart import draw_bars  # noqa: PLC0415 - costs rich
+    from rich.bar import Bar
+    from rich.console import Console
+    from rich.table import Table
+    from rich.text import Text
 
-    lines = [
-        (
-            getattr(group, name) or "-",
-            group.cost_micros,
-            usage_rows.format_total_cost(group),
-        )
-        for group in report.groups
-    ]
-    out.print_text(
-        draw_bars([*lines, ("total", 0, usage_rows.format_total_cost(report.total))])
-    )
+    largest = max(1, *(group.cost_micros for group in report.groups))
+    grid = Table.grid(padding=(0, 1), expand=True)
+    grid.add_column(no_wrap=True)
+    grid.add_column(ratio=1)
+    grid.add_column(no_wrap=True, justify="right")
+    for group in report.groups:
+        bar = Bar(largest, 0, group.cost_micros, color="cyan")
+        label = Text(escape_control(getattr(group, name) or "-"))
+        grid.add_row(label, bar, Text(_total_cost(group)))
+    grid.add_row("total", Bar(largest, 0, 0), Text(_total_cost(report.total)))
+    console = Console()
+    with console.capture() as captured:
+        console.print(grid)
+    out.print_text(captured.get().rstrip("\n"))
 
 
 def _print_empty() -> None:
@@ -170,7 +198,7 @@ def _report_undelivered(rest: UsageTotal | None, reason: str) -> None:
         print_message(f"usage: {reason}")
     if rest is not None:
         rows = "1 row" if rest.calls == 1 else f"{rest.calls} rows"
-        cost = usage_rows.format_total_cost(rest)
+        cost = _total_cost(rest)
         print_message(
             f"Included {rows} of this machine, {cost}, not yet in the shared ledger."
         )
@@ -180,6 +208,52 @@ def _report_pending(pending: UsageTotal) -> None:
     """Report open jobs, whose costs may still be added to the ledger."""
     if pending.calls:
         jobs = "1 open job" if pending.calls == 1 else f"{pending.calls} open jobs"
-        print_message(
-            f"{jobs} may add {usage_rows.format_total_cost(pending)}: imagen jobs"
-        )
+        print_message(f"{jobs} may add {_total_cost(pending)}: imagen jobs")
+
+
+def _call_values(row: UsageRow) -> tuple[object, ...]:
+    values = {name: getattr(row, name, None) for name in CALL_COLUMNS}
+    values["created_at"] = row.created_at.isoformat().replace("+00:00", "Z")
+    values["cost_usd"] = (
+        None if row.cost_micros is None else micros_to_usd(row.cost_micros)
+    )
+    return tuple(values.values())
+
+
+def _format_call(row: UsageRow, *, short_id: str) -> tuple[str, ...]:
+    return (
+        f"{row.created_at.astimezone(UTC):%Y-%m-%d %H:%M:%S}",
+        short_id,
+        row.caller or "-",
+        row.backend,
+        row.model or "-",
+        row.status,
+        "-" if row.latency_ms is None else f"{row.latency_ms / 1000:.1f} s",
+        str(row.images),
+        "unknown" if row.cost_micros is None else format_micros(row.cost_micros),
+    )
+
+
+def _group_values(group: UsageTotal, names: Sequence[Dimension]) -> tuple[object, ...]:
+    return (
+        *(getattr(group, name) for name in names),
+        group.calls,
+        group.images,
+        micros_to_usd(group.cost_micros) if group.unknown < group.calls else None,
+        group.unknown,
+    )
+
+
+def _sums(group: UsageTotal) -> tuple[str, ...]:
+    return (
+        str(group.calls),
+        str(group.images),
+        format_micros(group.cost_micros) if group.unknown < group.calls else "",
+        f"+ {group.unknown} unknown" if group.unknown else "",
+    )
+
+
+def _total_cost(group: UsageTotal) -> str:
+    """Return the total cost with the number of unknown costs: `$0.05 + 2 unknown`."""
+    *_, known, unknown = _sums(group)
+    return f"{known} {unknown}".strip().removeprefix("+ ")
