@@ -9,7 +9,7 @@ from cyclopts import Parameter  # noqa: TID253 - this is the command line
 from imagen.bootstrap.cloud import build_fetch
 from imagen.bootstrap.output import OutputOptions
 from imagen.cli import exit_codes
-from imagen.cli.generation_flags import NoSidecarFlag, OutputFlag
+from imagen.cli.generation_flags import OutputFlag, OutputSwitch
 from imagen.cli.output import Output, build_event_listener
 from imagen.cli.parameters import (
     STDOUT,
@@ -24,7 +24,7 @@ from imagen.domain.errors import UsageError
 def fetch(
     *ids: Annotated[str, Parameter(metavar="ID")],
     output: OutputFlag = None,
-    no_sidecar: NoSidecarFlag = False,
+    no_sidecar: OutputSwitch = False,
     config: ConfigFlag = None,
     json: JsonFlag = False,
 ) -> int:
@@ -40,6 +40,7 @@ def fetch(
             them.
         output: A file, a folder, or - for the bytes on stdout. [default: named by the
             config's template]
+        no_sidecar: Write no .json file beside the image.
     """
     if not ids:
         raise UsageError(

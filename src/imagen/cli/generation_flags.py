@@ -43,61 +43,36 @@ BackendFlag: TypeAlias = Annotated[
     str | None,
     Parameter(group=GENERATION_GROUP, metavar="NAME", completer=complete_backends),
 ]
-EstimateFlag: TypeAlias = Annotated[
-    bool,
+GenerationSwitch: TypeAlias = Annotated[bool, Parameter(group=GENERATION_GROUP)]
+OutputSwitch: TypeAlias = Annotated[bool, Parameter(group=OUTPUT_GROUP)]
+OutputFlag: TypeAlias = Annotated[
+    PathWord | None,
     Parameter(
-        group=GENERATION_GROUP,
-        help="Print the request and its cost, and send nothing.",
-    ),
-]
-
-
-def _describe_output(help: str) -> Parameter:  # noqa: A002 - the name in cyclopts
-    return Parameter(
         alias="-o",
         group=OUTPUT_GROUP,
         metavar="PATH",
         # For `-` alone; `check_output` rejects other values.
         allow_leading_hyphen=True,
-        help=f"{help} [default: named by the config's template]",
-    )
-
-
-OutputFlag: TypeAlias = Annotated[
-    PathWord | None,
-    _describe_output(
-        "A file (its extension sets the format), a folder, or - for stdout."
-    ),
-]
-NoSidecarFlag: TypeAlias = Annotated[
-    bool,
-    Parameter(
-        group=OUTPUT_GROUP,
-        help="Write no .json file beside the image.",
     ),
 ]
 
 
 @dataclass(frozen=True, kw_only=True)
 class OutputFlags:
-    """The flags that say where images are stored."""
+    """The flags that say where images are stored.
+
+    Attributes:
+        output: A file (its extension sets the format), a folder, or - for stdout.
+            [default: named by the config's template]
+        no_sidecar: Write no .json file beside the image.
+        no_metadata: Write no metadata into the image file.
+        no_cloud: Upload no copy of the image to the cloud.
+    """
 
     output: OutputFlag = None
-    no_sidecar: NoSidecarFlag = False
-    no_metadata: Annotated[
-        bool,
-        Parameter(
-            group=OUTPUT_GROUP,
-            help="Write no metadata into the image file.",
-        ),
-    ] = False
-    no_cloud: Annotated[
-        bool,
-        Parameter(
-            group=OUTPUT_GROUP,
-            help="Upload no copy of the image to the cloud.",
-        ),
-    ] = False
+    no_sidecar: OutputSwitch = False
+    no_metadata: OutputSwitch = False
+    no_cloud: OutputSwitch = False
 
     def options(
         self,
@@ -126,17 +101,28 @@ class OutputFlags:
 
 @dataclass(frozen=True, kw_only=True)
 class SweepOutputFlags(OutputFlags):
-    """The same flags for a sweep, whose images do not fit into one file or pipe."""
+    """The same flags for a sweep, whose images do not fit into one file or pipe.
 
-    output: Annotated[
-        PathWord | None,
-        _describe_output("A folder, or a file name that gets a number for each image."),
-    ] = None
+    Attributes:
+        output: A folder, or a file name that gets a number for each image. [default:
+            named by the config's template]
+    """
+
+    output: OutputFlag = None
 
 
 @dataclass(frozen=True, kw_only=True)
 class RunFlags:
-    """The flags of generate and rerun that say how to run the generation."""
+    """The flags of generate and rerun that say how to run the generation.
+
+    Attributes:
+        count: The number of images; their seeds count up from the first.
+        live: Show the picture while it is generated, if the backend and the terminal
+            support it.
+        estimate: Print the request and its cost, and send nothing.
+        preview: Show each image in a tmux window in the background. [default: the
+            config's or $IMAGEN_PREVIEW; else in tmux, if stdout is a terminal]
+    """
 
     count: Annotated[
         int,
@@ -146,26 +132,12 @@ class RunFlags:
             metavar="N",
             converter=parse_whole_number,
             show_default=True,
-            help="The number of images; their seeds count up from the first.",
         ),
     ] = 1
-    live: Annotated[
-        bool,
-        Parameter(
-            group=GENERATION_GROUP,
-            help="Show the picture while it is generated, if the backend and the"
-            " terminal support it.",
-        ),
-    ] = False
-    estimate: EstimateFlag = False
+    live: GenerationSwitch = False
+    estimate: GenerationSwitch = False
     preview: Annotated[
-        bool | None,
-        Parameter(
-            group=OUTPUT_GROUP,
-            negative="--no-preview",
-            help="Show each image in a tmux window in the background. [default: the"
-            " config's or $IMAGEN_PREVIEW; else in tmux, if stdout is a terminal]",
-        ),
+        bool | None, Parameter(group=OUTPUT_GROUP, negative="--no-preview")
     ] = None
 
 

@@ -209,28 +209,14 @@ ConfigFlag: TypeAlias = Annotated[
     ),
 ]
 JsonFlag: TypeAlias = Annotated[
-    bool,
-    Parameter(group=GENERAL_GROUP, help="Print JSON."),
+    bool, Parameter(group=GENERAL_GROUP, help="Print JSON.")
+]
+QuietFlag: TypeAlias = Annotated[
+    bool, Parameter(alias="-q", group=GENERAL_GROUP, help="Print errors only.")
 ]
 SinceFlag: TypeAlias = Annotated[
     date | None,
     Parameter(metavar="DATE", converter=parse_date, help="First day to include, UTC."),
-]
-QuietFlag: TypeAlias = Annotated[
-    bool,
-    Parameter(
-        alias="-q",
-        group=GENERAL_GROUP,
-        help="Print errors only.",
-    ),
-]
-VerboseFlag: TypeAlias = Annotated[
-    bool,
-    Parameter(
-        alias="-v",
-        group=GENERAL_GROUP,
-        help="Print events as they happen, and tracebacks of internal errors.",
-    ),
 ]
 
 FLATTEN = Parameter(name="*")
@@ -239,12 +225,16 @@ FLATTEN = Parameter(name="*")
 
 @dataclass(frozen=True, kw_only=True)
 class GeneralFlags:
-    """The flags of the commands that generate or resume images."""
+    """The flags of the commands that generate or resume images.
+
+    Attributes:
+        verbose: Print events as they happen, and tracebacks of internal errors.
+    """
 
     config: ConfigFlag = None
     json: JsonFlag = False
     quiet: QuietFlag = False
-    verbose: VerboseFlag = False
+    verbose: Annotated[bool, Parameter(alias="-v", group=GENERAL_GROUP)] = False
 
     def out(self, *, hide_results: bool = False) -> Output:
         """Return the printer that these flags describe."""

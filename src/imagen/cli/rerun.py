@@ -3,14 +3,13 @@
 import sys
 from typing import Annotated
 
-from cyclopts import Parameter  # noqa: TID253 - this is the command line
-
 from imagen.bootstrap.generation import build_rerun, build_verify
 from imagen.bootstrap.requests import build_overrides
 from imagen.cli import exit_codes
 from imagen.cli.generation import generate_images
 from imagen.cli.generation_flags import (
     BackendFlag,
+    GenerationSwitch,
     OutputFlags,
     RerunFlags,
     RunFlags,
@@ -18,7 +17,6 @@ from imagen.cli.generation_flags import (
 from imagen.cli.output import Output, print_message
 from imagen.cli.parameters import (
     FLATTEN,
-    GENERATION_GROUP,
     STDOUT,
     GeneralFlags,
     PathWord,
@@ -37,7 +35,7 @@ def rerun(
     backend: BackendFlag = None,
     request: Annotated[RerunFlags, FLATTEN] = RerunFlags(),
     run: Annotated[RunFlags, FLATTEN] = RunFlags(),
-    verify: Annotated[bool, Parameter(group=GENERATION_GROUP)] = False,
+    verify: GenerationSwitch = False,
     general: Annotated[GeneralFlags, FLATTEN] = GeneralFlags(),
 ) -> int:
     """Generate IMAGE again, and print the path of the new one.

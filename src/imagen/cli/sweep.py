@@ -10,7 +10,13 @@ from imagen.bootstrap.generation import build_contact_sheet, build_sweep
 from imagen.bootstrap.requests import build_sweep_requests, parse_max_cost
 from imagen.cli import exit_codes
 from imagen.cli.generation import run_generation
-from imagen.cli.generation_flags import EstimateFlag, SweepFlags, SweepOutputFlags
+from imagen.cli.generation_flags import (
+    BackendFlag,
+    GenerationSwitch,
+    OutputSwitch,
+    SweepFlags,
+    SweepOutputFlags,
+)
 from imagen.cli.output import (
     Output,
     build_event_listener,
@@ -21,9 +27,7 @@ from imagen.cli.output import (
 from imagen.cli.parameters import (
     FLATTEN,
     GENERATION_GROUP,
-    OUTPUT_GROUP,
     GeneralFlags,
-    complete_backends,
     load_runtime,
     parse_whole_number,
     read_prompt,
@@ -40,17 +44,14 @@ def sweep(
     /,
     *,
     output: Annotated[SweepOutputFlags, FLATTEN] = SweepOutputFlags(),
-    no_sheet: Annotated[bool, Parameter(group=OUTPUT_GROUP)] = False,
-    backend: Annotated[
-        str | None,
-        Parameter(group=GENERATION_GROUP, metavar="NAME", completer=complete_backends),
-    ] = None,
+    no_sheet: OutputSwitch = False,
+    backend: BackendFlag = None,
     request: Annotated[SweepFlags, FLATTEN] = SweepFlags(),
     jobs: Annotated[
         int | None,
         Parameter(group=GENERATION_GROUP, metavar="N", converter=parse_whole_number),
     ] = None,
-    estimate: EstimateFlag = False,
+    estimate: GenerationSwitch = False,
     general: Annotated[GeneralFlags, FLATTEN] = GeneralFlags(),
 ) -> int:
     """Generate every combination of the given values, and a contact sheet.
@@ -72,6 +73,7 @@ def sweep(
             [default: its default_backend]
         jobs: The largest number of concurrent calls. [default: the concurrency of
             each backend]
+        estimate: Print the request and its cost, and send nothing.
     """
     if jobs is not None and jobs < 1:
         raise UsageError(f"--jobs {jobs} is below 1.")
