@@ -11,7 +11,7 @@ from imagen.api.parameters import (
     document,
 )
 from imagen.api.results import Image, Images, Sweep
-from imagen.api.studio import Studio
+from imagen.api.studio import AnyImage, Studio
 from imagen.bootstrap.library import build_inspect
 from imagen.bootstrap.runtime import Runtime
 from imagen.domain.estimate import Estimate
@@ -126,7 +126,7 @@ def inspect(image: str | PathLike[str]) -> Inspection:
 
 @overload
 def rerun(
-    image: str | PathLike[str] | Image,
+    image: AnyImage,
     *,
     count: None = None,
     config: str | PathLike[str] | None = None,
@@ -134,7 +134,7 @@ def rerun(
 ) -> Image: ...
 @overload
 def rerun(
-    image: str | PathLike[str] | Image,
+    image: AnyImage,
     *,
     count: int,
     config: str | PathLike[str] | None = None,
@@ -142,7 +142,7 @@ def rerun(
 ) -> Images: ...
 @document(RerunArguments, defaults=False)
 def rerun(
-    image: str | PathLike[str] | Image,
+    image: AnyImage,
     *,
     count: int | None = None,
     config: str | PathLike[str] | None = None,

@@ -1,10 +1,10 @@
 """`Studio`: one configuration with open connections, for many calls."""
 
 from collections.abc import Generator, Sequence
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from os import PathLike, fspath
 from pathlib import Path
-from typing import Self, Unpack, cast, overload
+from typing import Self, TypeAlias, Unpack, cast, overload
 
 from imagen.api.parameters import (
     Parameters,
@@ -47,6 +47,9 @@ from imagen.engine.cancellation import Cancellation
 from imagen.engine.thread_pool import GRACE
 from imagen.settings.environment import process_environment
 from imagen.usecases.generate import GenerateImages
+
+AnyImage: TypeAlias = str | PathLike[str] | Image
+"""A path, an id, a unique prefix of an id, `"last"`, or an `Image`."""
 
 
 class Studio:
@@ -122,23 +125,19 @@ class Studio:
     @overload
     def rerun(
         self,
-        image: str | PathLike[str] | Image,
+        image: AnyImage,
         *,
         count: None = None,
         **parameters: Unpack[RerunArguments],
     ) -> Image: ...
     @overload
     def rerun(
-        self,
-        image: str | PathLike[str] | Image,
-        *,
-        count: int,
-        **parameters: Unpack[RerunArguments],
+        self, image: AnyImage, *, count: int, **parameters: Unpack[RerunArguments]
     ) -> Images: ...
     @document(RerunArguments, defaults=False)
     def rerun(
         self,
-        image: str | PathLike[str] | Image,
+        image: AnyImage,
         *,
         count: int | None = None,
         **parameters: Unpack[RerunArguments],
@@ -180,10 +179,7 @@ class Studio:
             raise
 
     def _rerun(
-        self,
-        image: str | PathLike[str] | Image,
-        count: int | None,
-        parameters: RerunArguments,
+        self, image: AnyImage, count: int | None, parameters: RerunArguments
     ) -> Image | Images:
         check_names("rerun", parameters, RerunArguments)
         prepare = build_rerun(self._runtime)
@@ -308,7 +304,12 @@ class Studio:
         """
         listen = options.get("listen", ignore_event)
         if options.get("preview", False):
-            self._preview(stored, listen)
+            preview = build_preview(
+                self._runtime, flag=True, on_terminal=False, listen=listen
+            )
+            for image in stored:
+                if preview is not None:
+                    preview.run(image)
         deliver = build_brief_delivery(
             self._runtime, images=options.get("cloud", True), listen=listen
         )
@@ -330,14 +331,6 @@ class Studio:
             images=images,
             errors=[error for error in errors if isinstance(error, ImagenError)],
         ) from errors[0]
-
-    def _preview(self, stored: Sequence[StoredImage], listen: Listener) -> None:
-        preview = build_preview(
-            self._runtime, flag=True, on_terminal=False, listen=listen
-        )
-        for image in stored:
-            if preview is not None:
-                preview.run(image)
 
     def _check_open(self) -> None:
         if self._runtime.closed:
@@ -374,7 +367,5 @@ def _listening(options: RunOptions) -> Generator[Listener]:
         listen(event)
         progress(event)
 
-    try:
+    with closing(progress):
         yield listen_and_show
-    finally:
-        progress.close()

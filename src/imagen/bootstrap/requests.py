@@ -85,9 +85,12 @@ def build_sweep_requests(
     Raises:
         InvalidRequest: a parameter is invalid, or the config has no such style.
     """
-    from imagen.domain.sweep import SweepGrid  # noqa: PLC0415 - only for sweeps
+    from imagen.domain.sweep import Axis, SweepGrid  # noqa: PLC0415 - only for sweeps
 
-    grid = SweepGrid.of([*_build_backend_axis(backend), *_build_axes(parameters)])
+    axes = list(_build_axes(parameters))
+    if backend is not None:
+        axes.insert(0, Axis(name="backend", values=_list_values(backend)))
+    grid = SweepGrid.of(axes)
     fixed = {
         name: value
         for name, value in parameters.items()
@@ -233,13 +236,6 @@ def _read_image(source: object, runtime: "Runtime") -> ReferenceImage:
     return read_reference(path, environment=runtime.environment)
 
 
-def _build_backend_axis(backend: str | Sequence[str] | None) -> "Iterable[Axis]":
-    from imagen.domain.sweep import Axis  # noqa: PLC0415 - only for sweeps
-
-    if backend is not None:
-        yield Axis(name="backend", values=_list_values(backend))
-
-
 def _build_axes(parameters: SweepParameters) -> "Iterable[Axis]":
     """Yield an axis for each sweepable parameter that is given."""
     from imagen.domain.sweep import Axis, parse_numbers  # noqa: PLC0415 - only for sweeps
@@ -256,16 +252,11 @@ def _build_axes(parameters: SweepParameters) -> "Iterable[Axis]":
         elif info.kind == "whole number" and isinstance(value, Iterable):
             yield Axis(name=name, values=tuple(cast("Iterable[object]", value)))
         elif name == "size":
-            yield Axis(name=name, values=tuple(map(str, _list_sizes(value))))
+            # Text may be invalid: each combination parses it. A tuple is one size.
+            one = value if isinstance(value, str | list) else _parse_size(value)
+            yield Axis(name=name, values=tuple(map(str, _list_values(one))))
         else:
             yield Axis(name=name, values=_list_values(value))
-
-
-def _list_sizes(value: object) -> Sequence[object]:
-    if isinstance(value, list):
-        return cast("Sequence[object]", value)
-    # Text may be invalid; it is parsed for each combination. A tuple is one size.
-    return [value if isinstance(value, str) else _parse_size(value)]
 
 
 def _list_values(value: object) -> tuple[object, ...]:
