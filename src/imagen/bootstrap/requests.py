@@ -253,8 +253,10 @@ def _build_axes(parameters: SweepParameters) -> "Iterable[Axis]":
             yield Axis(name=name, values=tuple(cast("Iterable[object]", value)))
         elif name == "size":
             # Text may be invalid: each combination parses it. A tuple is one size.
-            one = value if isinstance(value, str | list) else _parse_size(value)
-            yield Axis(name=name, values=tuple(map(str, _list_values(one))))
+            sizes: object = value
+            if not isinstance(value, str | list):
+                sizes = _parse_size(value)
+            yield Axis(name=name, values=tuple(map(str, _list_values(sizes))))
         else:
             yield Axis(name=name, values=_list_values(value))
 

@@ -43,10 +43,10 @@ def validate(
     if settings.path is None:
         path, _ = find_config(keep_path(config), runtime.environment)
         Output().print_text(f"{path}: not found, using the defaults")
-        return _check_supabase(runtime) if online else exit_codes.DONE
-    backends = _format_count(len(settings.backends), "backend")
-    styles = _format_count(len(settings.styles), "style")
-    Output().print_text(f"{settings.path}: valid, {backends}, {styles}")
+    else:
+        backends = _format_count(len(settings.backends), "backend")
+        styles = _format_count(len(settings.styles), "style")
+        Output().print_text(f"{settings.path}: valid, {backends}, {styles}")
     return _check_supabase(runtime) if online else exit_codes.DONE
 
 
@@ -64,9 +64,7 @@ def _check_supabase(runtime: Runtime) -> int:
     ready = True
     for finding in check_supabase(runtime):
         ready = ready and finding.ready
-        state = "ready" if finding.ready else "NOT READY"
-        note = f" ({finding.note})" if finding.note else ""
-        Output().print_text(f"supabase: {state}: {finding.name}{note}")
+        Output().print_finding("supabase", finding)
     return exit_codes.DONE if ready else exit_codes.NOT_READY
 
 

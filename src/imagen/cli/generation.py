@@ -97,12 +97,11 @@ def run_generation(
     bar: "ProgressBar | None",
     *,
     picture: "LivePicture | None" = None,
-    print_image: Callable[[StoredImage], None] | None = None,
-    label: Callable[[FailedImage], str] | None = None,
-    deliver: Callable[[Cancellation], None] | None = None,
+    print_image: Callable[[StoredImage], None],
+    label: Callable[[FailedImage], str] = lambda _: "",
+    deliver: Callable[[Cancellation], None] | None,
 ) -> int:
     """Generate the images, print the outcome of each, and return the exit code."""
-    print_image = print_image or out.print_image
     failures: dict[int, BaseException] = {}
     output_error: ImagenError | None = None
     pipe_closed = False
@@ -114,8 +113,7 @@ def run_generation(
                 with hide():
                     if isinstance(outcome, FailedImage):
                         failures[outcome.number] = outcome.error
-                        name = label(outcome) if label else ""
-                        out.print_error(outcome.error, image=name)
+                        out.print_error(outcome.error, image=label(outcome))
                         continue
                     try:
                         print_image(outcome)

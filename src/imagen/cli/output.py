@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from imagen.domain.result import StoredImage
     from imagen.domain.sidecar import Sidecar
     from imagen.domain.sweep import SweepEstimate
+    from imagen.ports.backend import Readiness
     from imagen.settings.environment import Environment
     from imagen.usecases.check import CheckedBackend
 
@@ -169,9 +170,13 @@ class Output(msgspec.Struct, frozen=True, kw_only=True):
             self.print_json({**msgspec.to_builtins(report), "ready": report.ready})
             return
         for finding in report.findings:
-            state = "ready" if finding.ready else "NOT READY"
-            note = f" ({finding.note})" if finding.note else ""
-            self.print_text(f"{report.name}: {state}: {finding.name}{note}")
+            self.print_finding(report.name, finding)
+
+    def print_finding(self, about: str, finding: "Readiness") -> None:
+        """Print one finding about a backend or a service."""
+        state = "ready" if finding.ready else "NOT READY"
+        note = f" ({finding.note})" if finding.note else ""
+        self.print_text(f"{about}: {state}: {finding.name}{note}")
 
     def print_records(
         self, columns: Sequence[str], rows: Iterable[Sequence[object]]
