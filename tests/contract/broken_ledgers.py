@@ -1,78 +1,61 @@
 """A correct ledger and faulty ones; `breaks` lists the tests that each fails.
 
-Not collected by itself: `test_the_contracts.py` runs it and compares.
+Not collected by itself: `test_broken.py` runs it and compares.
 """
 
-import time
 from collections.abc import Iterator, Sequence
 from datetime import UTC, date, timedelta
-from typing import ClassVar, Self
+from itertools import count
+from pathlib import Path
+from threading import Lock
+from typing import ClassVar
 
 import msgspec
 import pytest
-from tests.contract_internal.fakes.stores import MemoryLedger
+from tests.contract.broken import Rendezvous
+from tests.contract_internal.databases import (
+    FailingDatabase,
+    QuickDatabase,
+    damaged_database,
+)
 
+from imagen.adapters.database.ledger import SqliteLedger
+from imagen.adapters.database.schema import insert_usage
 from imagen.domain.errors import JournalError
 from imagen.domain.money.usage import Dimension, UsageRow, UsageTotal
 from imagen.testing import LedgerContract
 
 replaced = msgspec.structs.replace
-
-
-class Book(MemoryLedger):
-    """A correct ledger; several instances may share the rows."""
-
-    def another(self) -> Self:
-        another = type(self)()
-        another.kept = self.kept
-        return another
-
-    def totals_of(
-        self,
-        rows: Sequence[UsageRow],
-        by: Sequence[Dimension],
-        *,
-        since: date | None = None,
-    ) -> tuple[UsageTotal, ...]:
-        """Return totals of these rows instead of the stored ones."""
-        other = MemoryLedger()
-        other.record(rows)
-        return other.totals(by, since=since)
-
-
-class Burnt(Book):
-    """A ledger that can be neither read nor written."""
-
-    error: Exception = JournalError("The book is burnt.")
-
-    def record(self, rows: Sequence[UsageRow]) -> None:
-        raise self.error
-
-    def rows(self, *, since: date | None = None) -> Iterator[UsageRow]:
-        raise self.error
-
-    def totals(
-        self, by: Sequence[Dimension], *, since: date | None = None
-    ) -> tuple[UsageTotal, ...]:
-        raise self.error
+NUMBERS = count(1)
 
 
 class Staged(LedgerContract):
-    Made: ClassVar[type[Book]] = Book
-    Broken: ClassVar[type[Book]] = Burnt
+    """Builds ledgers of a class over one database.
+
+    Attributes:
+        Made: The class.
+        error: What every method of the broken ledger raises; None to damage its file.
+        is_shared: Whether the second instance has the same rows.
+    """
+
+    Made: ClassVar[type[SqliteLedger]] = SqliteLedger
+    error: ClassVar[Exception | None] = None
+    is_shared: ClassVar[bool] = True
     breaks: ClassVar[set[str]]
 
     @pytest.fixture
-    def ledger(self) -> Book:
-        return self.Made()
+    def ledger(self, tmp_path: Path) -> SqliteLedger:
+        return self.Made(QuickDatabase(tmp_path))
 
     @pytest.fixture
-    def another(self, ledger: Book) -> Book:
-        return ledger.another()
+    def another(self, tmp_path: Path) -> SqliteLedger:
+        return self.Made(QuickDatabase(tmp_path if self.is_shared else tmp_path / "b"))
 
     @pytest.fixture
-    def broken_ledger(self) -> Book:
-        return self.Broken()
+    def broken_ledger(self, tmp_path: Path) -> SqliteLedger:
+        if self.error is None:
+            return SqliteLedger(damaged_database(tmp_path))
+        return SqliteLedger(FailingDatabase(tmp_path, self.error))
 
 
 class TestIsHealthy(Staged):
@@ -80,7 +63,7 @@ class TestIsHealthy(Staged):
 
 
 class TestKeepsWholeSeconds(Staged):
-    class Made(Book):
+    class Made(SqliteLedger):
         def record(self, rows: Sequence[UsageRow]) -> None:
             super().record(
                 [
@@ -100,7 +83,7 @@ class TestKeepsWholeSeconds(Staged):
 
 
 class TestTakesUnknownForNothing(Staged):
-    class Made(Book):
+    class Made(SqliteLedger):
         def record(self, rows: Sequence[UsageRow]) -> None:
             super().record([replaced(r, cost_micros=r.cost_micros or 0) for r in rows])
 
@@ -112,10 +95,13 @@ class TestTakesUnknownForNothing(Staged):
 
 
 class TestKeepsARowAgain(Staged):
-    class Made(Book):
+    class Made(SqliteLedger):
         def record(self, rows: Sequence[UsageRow]) -> None:
-            for row in rows:
-                self.kept[f"{row.id}/{len(self.kept)}"] = row
+            super().record([replaced(r, id=f"{r.id}/{next(NUMBERS)}") for r in rows])
+
+        def rows(self, *, since: date | None = None) -> Iterator[UsageRow]:
+            for row in super().rows(since=since):
+                yield replaced(row, id=row.id.partition("/")[0])
 
     breaks: ClassVar[set[str]] = {
         "test_keeps_each_row_once",
@@ -124,13 +110,15 @@ class TestKeepsARowAgain(Staged):
 
 
 class TestLosesRowsInACrowd(Staged):
-    class Made(Book):
+    class Made(SqliteLedger):
+        crowd, lock = Rendezvous(), Lock()
+
         def record(self, rows: Sequence[UsageRow]) -> None:
-            before = dict(self.kept)
-            time.sleep(0.1)
-            self.kept.clear()
-            self.kept.update(before)
-            super().record(rows)
+            before = list(super().rows())
+            self.crowd.wait()
+            with self.lock, self._database.writing(durable=False) as connection:
+                connection.execute("DELETE FROM usage")
+                insert_usage(connection, [*before, *rows])
 
     breaks: ClassVar[set[str]] = {
         "test_keeps_each_row_once_whoever_records_it",
@@ -138,10 +126,7 @@ class TestLosesRowsInACrowd(Staged):
 
 
 class TestKnowsOnlyItsOwn(Staged):
-    class Made(Book):
-        def another(self) -> Self:
-            return type(self)()
-
+    is_shared = False
     breaks: ClassVar[set[str]] = {
         "test_keeps_each_row_once_whoever_records_it",
         "test_is_seen_by_another",
@@ -149,7 +134,7 @@ class TestKnowsOnlyItsOwn(Staged):
 
 
 class TestYieldsTheOldestFirst(Staged):
-    class Made(Book):
+    class Made(SqliteLedger):
         def rows(self, *, since: date | None = None) -> Iterator[UsageRow]:
             return reversed(list(super().rows(since=since)))
 
@@ -158,12 +143,13 @@ class TestYieldsTheOldestFirst(Staged):
         "test_keeps_each_row_once",
         "test_keeps_each_row_once_whoever_records_it",
         "test_yields_the_newest_first",
+        "test_does_not_hold_all_rows_at_once",
         "test_yields_rows_since_a_date",
     }
 
 
 class TestIsInNoOrder(Staged):
-    class Made(Book):
+    class Made(SqliteLedger):
         def rows(self, *, since: date | None = None) -> Iterator[UsageRow]:
             return iter(
                 sorted(super().rows(since=since), key=_last_letter, reverse=True)
@@ -174,12 +160,13 @@ class TestIsInNoOrder(Staged):
         "test_keeps_each_row_once",
         "test_keeps_each_row_once_whoever_records_it",
         "test_yields_the_newest_first",
+        "test_does_not_hold_all_rows_at_once",
         "test_yields_rows_since_a_date",
     }
 
 
 class TestHoldsAllRows(Staged):
-    class Made(Book):
+    class Made(SqliteLedger):
         def rows(self, *, since: date | None = None) -> Iterator[UsageRow]:
             return iter([replaced(row) for row in super().rows(since=since)])
 
@@ -189,18 +176,15 @@ class TestHoldsAllRows(Staged):
 
 
 class TestBeginsADayLater(Staged):
-    class Made(Book):
+    class Made(SqliteLedger):
         def rows(self, *, since: date | None = None) -> Iterator[UsageRow]:
             return super().rows(since=since and since + timedelta(days=1))
 
-    breaks: ClassVar[set[str]] = {
-        "test_yields_rows_since_a_date",
-        "test_adds_up_since_a_date",
-    }
+    breaks: ClassVar[set[str]] = {"test_yields_rows_since_a_date"}
 
 
 class TestBeginsTheDayInNewZealand(Staged):
-    class Made(Book):
+    class Made(SqliteLedger):
         def rows(self, *, since: date | None = None) -> Iterator[UsageRow]:
             for row in super().rows():
                 if (
@@ -209,14 +193,11 @@ class TestBeginsTheDayInNewZealand(Staged):
                 ):
                     yield row
 
-    breaks: ClassVar[set[str]] = {
-        "test_yields_rows_since_a_date",
-        "test_adds_up_since_a_date",
-    }
+    breaks: ClassVar[set[str]] = {"test_yields_rows_since_a_date"}
 
 
 class TestAddsUpAllOfTime(Staged):
-    class Made(Book):
+    class Made(SqliteLedger):
         def totals(
             self, by: Sequence[Dimension], *, since: date | None = None
         ) -> tuple[UsageTotal, ...]:
@@ -228,7 +209,7 @@ class TestAddsUpAllOfTime(Staged):
 
 
 class TestAddsUpNothing(Staged):
-    class Made(Book):
+    class Made(SqliteLedger):
         def totals(
             self, by: Sequence[Dimension], *, since: date | None = None
         ) -> tuple[UsageTotal, ...]:
@@ -242,7 +223,7 @@ class TestAddsUpNothing(Staged):
 
 
 class TestCountsRowsForImages(Staged):
-    class Made(Book):
+    class Made(SqliteLedger):
         def totals(
             self, by: Sequence[Dimension], *, since: date | None = None
         ) -> tuple[UsageTotal, ...]:
@@ -255,7 +236,7 @@ class TestCountsRowsForImages(Staged):
 
 
 class TestCannotAddUpWhatIsUnknown(Staged):
-    class Made(Book):
+    class Made(SqliteLedger):
         def totals(
             self, by: Sequence[Dimension], *, since: date | None = None
         ) -> tuple[UsageTotal, ...]:
@@ -268,7 +249,7 @@ class TestCannotAddUpWhatIsUnknown(Staged):
 
 
 class TestTellsAllModelsApart(Staged):
-    class Made(Book):
+    class Made(SqliteLedger):
         def totals(
             self, by: Sequence[Dimension], *, since: date | None = None
         ) -> tuple[UsageTotal, ...]:
@@ -284,7 +265,7 @@ class TestTellsAllModelsApart(Staged):
 
 
 class TestOrdersByItsOwnDimensions(Staged):
-    class Made(Book):
+    class Made(SqliteLedger):
         def totals(
             self, by: Sequence[Dimension], *, since: date | None = None
         ) -> tuple[UsageTotal, ...]:
@@ -296,7 +277,7 @@ class TestOrdersByItsOwnDimensions(Staged):
 
 
 class TestHasTheOldestWeekFirst(Staged):
-    class Made(Book):
+    class Made(SqliteLedger):
         def totals(
             self, by: Sequence[Dimension], *, since: date | None = None
         ) -> tuple[UsageTotal, ...]:
@@ -312,15 +293,11 @@ class TestHasTheOldestWeekFirst(Staged):
 
 
 class TestCountsWeeksWhereTheCallerIs(Staged):
-    class Made(Book):
-        def totals(
-            self, by: Sequence[Dimension], *, since: date | None = None
-        ) -> tuple[UsageTotal, ...]:
-            rows = [
-                replaced(row, created_at=row.created_at.replace(tzinfo=UTC))
-                for row in self.kept.values()
-            ]
-            return self.totals_of(rows, by, since=since)
+    class Made(SqliteLedger):
+        def record(self, rows: Sequence[UsageRow]) -> None:
+            super().record(
+                [replaced(r, created_at=r.created_at.replace(tzinfo=UTC)) for r in rows]
+            )
 
     breaks: ClassVar[set[str]] = {
         "test_counts_iso_weeks_of_utc",
@@ -328,18 +305,14 @@ class TestCountsWeeksWhereTheCallerIs(Staged):
 
 
 class TestLetsAnOsErrorOut(Staged):
-    class Broken(Burnt):
-        error = OSError("Input/output error")
-
+    error = OSError("Input/output error")
     breaks: ClassVar[set[str]] = {
         "test_says_that_it_is_broken",
     }
 
 
 class TestSaysNoSentence(Staged):
-    class Broken(Burnt):
-        error = JournalError("EIO")
-
+    error = JournalError("EIO")
     breaks: ClassVar[set[str]] = {
         "test_says_that_it_is_broken",
     }

@@ -1,19 +1,27 @@
 """A correct journal and faulty ones; `breaks` lists the tests that each fails.
 
-Not collected by itself: `test_the_contracts.py` runs it and compares.
+Not collected by itself: `test_broken.py` runs it and compares.
 """
 
-import time
 from collections.abc import Callable, Sequence
 from datetime import UTC
-from threading import Lock
-from typing import ClassVar, Self
+from pathlib import Path
+from sqlite3 import Connection
+from threading import Lock, get_ident
+from typing import ClassVar
 
 import msgspec
 import pytest
+from tests.contract.broken import Rendezvous
 from tests.contract_internal.contracts.journal import JournalContract
-from tests.contract_internal.fakes.stores import MemoryJournal, MemoryLedger
+from tests.contract_internal.databases import (
+    FailingDatabase,
+    QuickDatabase,
+    damaged_database,
+)
 
+from imagen.adapters.database.journal import SqliteJournal, _check
+from imagen.adapters.database.ledger import SqliteLedger
 from imagen.domain.call import (
     Call,
     CallAccepted,
@@ -31,56 +39,76 @@ from imagen.domain.money.budget import BudgetLimit
 from imagen.testing.samples import sample_row
 
 replaced = msgspec.structs.replace
-ONE = Lock()
+LEAVE = "UPDATE calls SET owner = NULL WHERE id = ?"
 
 
-class Torn(MemoryJournal):
-    """A journal that can be neither read nor written."""
+class Diary(SqliteJournal):
+    """A correct journal, which can be distorted with SQL.
 
-    error: Exception = JournalError("The journal is torn.")
+    Attributes:
+        triggers: SQL statements to execute once.
+    """
+
+    triggers: ClassVar[Sequence[str]] = ()
+
+    def __init__(self, database: QuickDatabase) -> None:
+        super().__init__(database)
+        self.sql = database.sql
+        for statement in self.triggers:
+            self.sql(statement)
+
+    def is_open(self, call_id: str) -> bool:
+        return bool(self.sql("SELECT 1 FROM calls WHERE id = ?", call_id))
+
+
+class Limiting(Diary):
+    """A journal with its own idea of a limit."""
+
+    def limit(self, limit: BudgetLimit) -> BudgetLimit:
+        raise NotImplementedError
 
     def begin(
         self, calls: Sequence[Call], *, limits: Sequence[BudgetLimit] = ()
     ) -> None:
-        raise self.error
-
-    def record(self, call_id: str, update: CallUpdate) -> None:
-        raise self.error
-
-    def committed_micros(self, limit: BudgetLimit) -> int:
-        raise self.error
-
-    def list_open(self) -> tuple[OpenCall, ...]:
-        raise self.error
-
-    def claim(self, call_id: str) -> ClaimedCall | None:
-        raise self.error
+        super().begin(calls, limits=list(map(self.limit, limits)))
 
 
 class Staged(JournalContract):
-    Made: ClassVar[type[MemoryJournal]] = MemoryJournal
-    Broken: ClassVar[type[MemoryJournal]] = Torn
+    """Builds journals of a class over one database.
+
+    Attributes:
+        Made: The class.
+        error: What every method of the broken journal raises; None to damage its file.
+        is_shared: Whether the second instance has the same calls.
+    """
+
+    Made: ClassVar[type[Diary]] = Diary
+    error: ClassVar[Exception | None] = None
+    is_shared: ClassVar[bool] = True
     breaks: ClassVar[set[str]]
 
     @pytest.fixture
-    def journal(self) -> MemoryJournal:
-        return self.Made()
+    def journal(self, tmp_path: Path) -> Diary:
+        return self.Made(QuickDatabase(tmp_path))
 
     @pytest.fixture
-    def ledger(self, journal: MemoryJournal) -> MemoryLedger:
-        return journal.ledger
+    def ledger(self, tmp_path: Path) -> SqliteLedger:
+        return SqliteLedger(QuickDatabase(tmp_path))
 
     @pytest.fixture
-    def another(self, journal: MemoryJournal) -> MemoryJournal:
-        return journal.another()
+    def another(self, journal: Diary, tmp_path: Path) -> Diary:
+        another = Diary if self.Made.triggers else self.Made
+        return another(QuickDatabase(tmp_path if self.is_shared else tmp_path / "b"))
 
     @pytest.fixture
-    def end(self, journal: MemoryJournal) -> Callable[[], None]:
+    def end(self, journal: Diary) -> Callable[[], None]:
         return journal.close
 
     @pytest.fixture
-    def broken_journal(self) -> MemoryJournal:
-        return self.Broken()
+    def broken_journal(self, tmp_path: Path) -> SqliteJournal:
+        if self.error is None:
+            return SqliteJournal(damaged_database(tmp_path))
+        return SqliteJournal(FailingDatabase(tmp_path, self.error))
 
 
 class TestIsHealthy(Staged):
@@ -91,7 +119,7 @@ class TestIsHealthy(Staged):
 
 
 class TestBeginsOneAfterTheOther(Staged):
-    class Made(MemoryJournal):
+    class Made(Diary):
         def begin(
             self, calls: Sequence[Call], *, limits: Sequence[BudgetLimit] = ()
         ) -> None:
@@ -105,12 +133,12 @@ class TestBeginsOneAfterTheOther(Staged):
 
 
 class TestBeginsTwice(Staged):
-    class Made(MemoryJournal):
+    class Made(Diary):
         def begin(
             self, calls: Sequence[Call], *, limits: Sequence[BudgetLimit] = ()
         ) -> None:
             for call in calls:
-                self._shared.calls.pop(call.id, None)
+                self.sql("DELETE FROM calls WHERE id = ?", call.id)
             super().begin(calls, limits=limits)
 
     breaks: ClassVar[set[str]] = {
@@ -119,7 +147,7 @@ class TestBeginsTwice(Staged):
 
 
 class TestForgetsWhereImagesGo(Staged):
-    class Made(MemoryJournal):
+    class Made(Diary):
         def begin(
             self, calls: Sequence[Call], *, limits: Sequence[BudgetLimit] = ()
         ) -> None:
@@ -136,10 +164,11 @@ class TestForgetsWhereImagesGo(Staged):
 
 
 class TestIsInNoOrder(Staged):
-    class Made(MemoryJournal):
+    class Made(Diary):
         def list_open(self) -> tuple[OpenCall, ...]:
             there = {each.call.id: each for each in super().list_open()}
-            return tuple(there[call_id] for call_id in self._shared.calls)
+            rows = self.sql("SELECT id FROM calls ORDER BY rowid")
+            return tuple(there[call_id] for (call_id,) in rows)
 
     breaks: ClassVar[set[str]] = {
         "test_returns_the_oldest_first",
@@ -147,9 +176,9 @@ class TestIsInNoOrder(Staged):
 
 
 class TestRaisesForWhatIsNotThere(Staged):
-    class Made(MemoryJournal):
+    class Made(Diary):
         def claim(self, call_id: str) -> ClaimedCall | None:
-            if call_id not in self._shared.calls:
+            if not self.is_open(call_id):
                 raise JournalError("There is no such call.")
             return super().claim(call_id)
 
@@ -164,7 +193,7 @@ class TestRaisesForWhatIsNotThere(Staged):
 
 
 class TestKnowsNothingOfAccepting(Staged):
-    class Made(MemoryJournal):
+    class Made(Diary):
         def list_open(self) -> tuple[OpenCall, ...]:
             return tuple(
                 replaced(each, state="sent") if each.state == "accepted" else each
@@ -182,7 +211,7 @@ class TestKnowsNothingOfAccepting(Staged):
 
 
 class TestNeverTakesBack(Staged):
-    class Made(MemoryJournal):
+    class Made(Diary):
         def record(self, call_id: str, update: CallUpdate) -> None:
             if update != CallSending(active=False):
                 super().record(call_id, update)
@@ -193,26 +222,29 @@ class TestNeverTakesBack(Staged):
 
 
 class TestTakesEverythingBack(Staged):
-    class Made(MemoryJournal):
+    class Made(Diary):
         def record(self, call_id: str, update: CallUpdate) -> None:
             super().record(call_id, update)
-            if isinstance(update, CallSending) and (
-                entry := self._shared.calls.get(call_id)
-            ):
-                entry.state = "sent" if update.active else "planned"
+            if isinstance(update, CallSending):
+                state = "sent" if update.active else "planned"
+                self.sql("UPDATE calls SET state = ? WHERE id = ?", state, call_id)
+                self._received.remove(call_id)
 
     breaks: ClassVar[set[str]] = {
         "test_takes_nothing_else_back",
     }
 
 
-class TestCountsNotes(Staged):
-    class Made(MemoryJournal):
+class TestCountsUpdates(Staged):
+    class Made(Diary):
+        last: object = None
+
         def record(self, call_id: str, update: CallUpdate) -> None:
-            again = (call_id, update) in self.notes
             super().record(call_id, update)
-            if again and (entry := self._shared.calls.get(call_id)):
-                entry.reason += " Again!"
+            if self.last == (call_id, update):
+                add = "UPDATE calls SET trouble = trouble || ' Again!' WHERE id = ?"
+                self.sql(add, call_id)
+            self.last = call_id, update
 
     breaks: ClassVar[set[str]] = {
         "test_changes_nothing_that_is_so_already",
@@ -220,12 +252,13 @@ class TestCountsNotes(Staged):
 
 
 class TestKeepsWhatIsClosed(Staged):
-    class Made(MemoryJournal):
+    class Made(Diary):
         def record(self, call_id: str, update: CallUpdate) -> None:
-            entry = self._shared.calls.get(call_id)
-            super().record(call_id, update)
-            if isinstance(update, CallClosed) and entry and entry.state == "received":
-                self._shared.calls[call_id] = entry
+            received = self._received.read(call_id)
+            if isinstance(update, CallClosed) and update.usage and received:
+                SqliteLedger(self._database).record([update.usage])
+            else:
+                super().record(call_id, update)
 
     breaks: ClassVar[set[str]] = {
         "test_forgets_a_call_that_is_closed",
@@ -234,9 +267,9 @@ class TestKeepsWhatIsClosed(Staged):
 
 
 class TestRaisesForNotesOnNothing(Staged):
-    class Made(MemoryJournal):
+    class Made(Diary):
         def record(self, call_id: str, update: CallUpdate) -> None:
-            if call_id not in self._shared.calls and not isinstance(update, CallClosed):
+            if not self.is_open(call_id) and not isinstance(update, CallClosed):
                 raise JournalError("There is no such call.")
             super().record(call_id, update)
 
@@ -249,12 +282,13 @@ class TestRaisesForNotesOnNothing(Staged):
 
 
 class TestRecordsEachClosing(Staged):
-    class Made(MemoryJournal):
+    class Made(Diary):
         def record(self, call_id: str, update: CallUpdate) -> None:
             super().record(call_id, update)
             if isinstance(update, CallClosed) and update.usage:
-                number = len(self.ledger.kept)
-                self.ledger.record([replaced(update.usage, id=f"{call_id}-{number}")])
+                ledger = SqliteLedger(self._database)
+                number = len(list(ledger.rows()))
+                ledger.record([replaced(update.usage, id=f"{call_id}-{number}")])
 
     breaks: ClassVar[set[str]] = {
         "test_records_usage_once",
@@ -266,9 +300,9 @@ class TestRecordsEachClosing(Staged):
 
 
 class TestRecordsWhatCostNothing(Staged):
-    class Made(MemoryJournal):
+    class Made(Diary):
         def record(self, call_id: str, update: CallUpdate) -> None:
-            if update == CallClosed() and call_id in self._shared.calls:
+            if update == CallClosed() and self.is_open(call_id):
                 update = CallClosed(usage=replaced(sample_row(cost=0), id=call_id))
             super().record(call_id, update)
 
@@ -279,9 +313,9 @@ class TestRecordsWhatCostNothing(Staged):
 
 
 class TestRecordsOnlyWhatIsThere(Staged):
-    class Made(MemoryJournal):
+    class Made(Diary):
         def record(self, call_id: str, update: CallUpdate) -> None:
-            if call_id in self._shared.calls:
+            if self.is_open(call_id):
                 super().record(call_id, update)
 
     breaks: ClassVar[set[str]] = {
@@ -293,9 +327,9 @@ class TestRecordsOnlyWhatIsThere(Staged):
 
 
 class TestGivesReferencesAway(Staged):
-    class Made(MemoryJournal):
+    class Made(Diary):
         def record(self, call_id: str, update: CallUpdate) -> None:
-            self._shared.references.clear()
+            self.sql("DELETE FROM refs")
             super().record(call_id, update)
 
     breaks: ClassVar[set[str]] = {
@@ -306,11 +340,11 @@ class TestGivesReferencesAway(Staged):
 
 
 class TestForgetsReferencesOfClosedCalls(Staged):
-    class Made(MemoryJournal):
+    class Made(Diary):
         def record(self, call_id: str, update: CallUpdate) -> None:
             super().record(call_id, update)
             if isinstance(update, CallClosed):
-                self._shared.references.clear()
+                self.sql("DELETE FROM refs")
 
     breaks: ClassVar[set[str]] = {
         "test_gives_a_reference_to_one_call",
@@ -319,12 +353,10 @@ class TestForgetsReferencesOfClosedCalls(Staged):
 
 
 class TestRemembersOnlyTheLastReference(Staged):
-    class Made(MemoryJournal):
+    class Made(Diary):
         def record(self, call_id: str, update: CallUpdate) -> None:
             if isinstance(update, CallAccepted):
-                owners = self._shared.references
-                for name in [name for name in owners if owners[name] == call_id]:
-                    del owners[name]
+                self.sql("DELETE FROM refs WHERE call_id = ?", call_id)
             super().record(call_id, update)
 
     breaks: ClassVar[set[str]] = {
@@ -334,12 +366,13 @@ class TestRemembersOnlyTheLastReference(Staged):
 
 
 class TestKeepsReferencesFromOtherAdapters(Staged):
-    class Made(MemoryJournal):
+    class Made(Diary):
         def record(self, call_id: str, update: CallUpdate) -> None:
-            if isinstance(update, CallAccepted):
-                for (_, reference), owner in self._shared.references.items():
-                    if reference == update.reference and owner != call_id:
-                        raise ReferenceTaken("Somebody has it.")
+            query = "SELECT 1 FROM refs WHERE reference = ? AND call_id <> ?"
+            if isinstance(update, CallAccepted) and self.sql(
+                query, update.reference, call_id
+            ):
+                raise ReferenceTaken("Another call has it.")
             super().record(call_id, update)
 
     breaks: ClassVar[set[str]] = {
@@ -351,11 +384,10 @@ class TestKeepsReferencesFromOtherAdapters(Staged):
 
 
 class TestClaimsWhatIsWorkedOn(Staged):
-    class Made(MemoryJournal):
+    class Made(Diary):
         def claim(self, call_id: str) -> ClaimedCall | None:
-            entry = self._shared.calls.get(call_id)
-            if entry is not None and entry.owner is self:
-                entry.owner = None
+            mine = self.process_lock.acquire()
+            self.sql(f"{LEAVE} AND owner = ?", call_id, mine)
             return super().claim(call_id)
 
     breaks: ClassVar[set[str]] = {
@@ -365,7 +397,7 @@ class TestClaimsWhatIsWorkedOn(Staged):
 
 
 class TestForgetsWhyItWasLeft(Staged):
-    class Made(MemoryJournal):
+    class Made(Diary):
         def record(self, call_id: str, update: CallUpdate) -> None:
             super().record(
                 call_id,
@@ -378,11 +410,12 @@ class TestForgetsWhyItWasLeft(Staged):
 
 
 class TestRemembersTrouble(Staged):
-    class Made(MemoryJournal):
+    class Made(Diary):
         def claim(self, call_id: str) -> ClaimedCall | None:
             claim = super().claim(call_id)
             if claim is not None:
-                self._shared.calls[call_id].reason = claim.open.reason
+                query = "UPDATE calls SET trouble = ? WHERE id = ?"
+                self.sql(query, claim.open.reason, call_id)
             return claim
 
     breaks: ClassVar[set[str]] = {
@@ -392,7 +425,7 @@ class TestRemembersTrouble(Staged):
 
 
 class TestTakesTheDeadForAlive(Staged):
-    class Made(MemoryJournal):
+    class Made(Diary):
         def close(self) -> None:
             pass
 
@@ -404,14 +437,17 @@ class TestTakesTheDeadForAlive(Staged):
 
 
 class TestGivesACallToSeveral(Staged):
-    class Made(MemoryJournal):
+    class Made(Diary):
+        crowd, lock = Rendezvous(), Lock()
+
         def claim(self, call_id: str) -> ClaimedCall | None:
-            entry = self._shared.calls.get(call_id)
-            free = entry is not None and entry.owner is None
-            time.sleep(0.1)
-            if free:
-                self._shared.calls[call_id].owner = None
-            return super().claim(call_id)
+            query = "SELECT 1 FROM calls WHERE id = ? AND owner IS NULL"
+            is_free = self.sql(query, call_id)
+            self.crowd.wait()
+            with self.lock:
+                if is_free:
+                    self.sql(LEAVE, call_id)
+                return super().claim(call_id)
 
     breaks: ClassVar[set[str]] = {
         "test_gives_a_call_to_one_of_many",
@@ -419,10 +455,7 @@ class TestGivesACallToSeveral(Staged):
 
 
 class TestKnowsOnlyItsOwn(Staged):
-    class Made(MemoryJournal):
-        def another(self) -> Self:
-            return type(self)(self.ledger)
-
+    is_shared = False
     breaks: ClassVar[set[str]] = {
         "test_counts_nothing_for_what_a_dead_process_never_sent",
         "test_lets_nobody_claim_what_is_worked_on",
@@ -435,16 +468,15 @@ class TestKnowsOnlyItsOwn(Staged):
     }
 
 
-class TestWantsToBeAlone(Staged):
-    class Made(MemoryJournal):
+class TestBelongsToOneThread(Staged):
+    class Made(Diary):
+        thread = 0
+
         def record(self, call_id: str, update: CallUpdate) -> None:
-            if not ONE.acquire(blocking=False):
-                raise JournalError("Somebody writes.")
-            try:
-                time.sleep(0.003)
-                super().record(call_id, update)
-            finally:
-                ONE.release()
+            self.thread = self.thread or get_ident()
+            if self.thread != get_ident():
+                raise JournalError("Another thread writes.")
+            super().record(call_id, update)
 
     breaks: ClassVar[set[str]] = {
         "test_is_used_by_many_at_once",
@@ -455,7 +487,7 @@ class TestWantsToBeAlone(Staged):
 
 
 class TestForgetsWhatArrived(Staged):
-    class Made(MemoryJournal):
+    class Made(Diary):
         def claim(self, call_id: str) -> ClaimedCall | None:
             claim = super().claim(call_id)
             return None if claim is None else replaced(claim, received=None)
@@ -468,7 +500,7 @@ class TestForgetsWhatArrived(Staged):
 
 
 class TestForgetsTheOffset(Staged):
-    class Made(MemoryJournal):
+    class Made(Diary):
         def record(self, call_id: str, update: CallUpdate) -> None:
             if isinstance(update, CallReceived):
                 at = update.received.at.astimezone(UTC)
@@ -481,7 +513,7 @@ class TestForgetsTheOffset(Staged):
 
 
 class TestIsParticularAboutParameters(Staged):
-    class Made(MemoryJournal):
+    class Made(Diary):
         def record(self, call_id: str, update: CallUpdate) -> None:
             if isinstance(update, CallReceived):
                 try:
@@ -499,7 +531,7 @@ class TestIsParticularAboutParameters(Staged):
 
 
 class TestHasNoLimits(Staged):
-    class Made(MemoryJournal):
+    class Made(Diary):
         def begin(
             self, calls: Sequence[Call], *, limits: Sequence[BudgetLimit] = ()
         ) -> None:
@@ -521,7 +553,7 @@ class TestHasNoLimits(Staged):
 
 
 class TestHasOneLimit(Staged):
-    class Made(MemoryJournal):
+    class Made(Diary):
         def begin(
             self, calls: Sequence[Call], *, limits: Sequence[BudgetLimit] = ()
         ) -> None:
@@ -533,14 +565,9 @@ class TestHasOneLimit(Staged):
 
 
 class TestLeavesSomethingOver(Staged):
-    class Made(MemoryJournal):
-        def begin(
-            self, calls: Sequence[Call], *, limits: Sequence[BudgetLimit] = ()
-        ) -> None:
-            super().begin(
-                calls,
-                limits=[replaced(each, micros=each.micros - 1) for each in limits],
-            )
+    class Made(Limiting):
+        def limit(self, limit: BudgetLimit) -> BudgetLimit:
+            return replaced(limit, micros=limit.micros - 1)
 
     breaks: ClassVar[set[str]] = {
         "test_counts_nothing_for_what_a_dead_process_never_sent",
@@ -557,13 +584,17 @@ class TestLeavesSomethingOver(Staged):
 
 
 class TestLooksBeforeItWrites(Staged):
-    class Made(MemoryJournal):
+    class Made(Diary):
+        crowd = Rendezvous()
+
         def begin(
             self, calls: Sequence[Call], *, limits: Sequence[BudgetLimit] = ()
         ) -> None:
-            for limit in limits:
-                self._check_limit(limit, calls)
-            time.sleep(0.1)
+            with self._database.reading() as connection:
+                self._delete_unsent(connection)
+                for limit in limits:
+                    _check(connection, limit, calls)
+            self.crowd.wait()
             super().begin(calls)
 
     breaks: ClassVar[set[str]] = {
@@ -572,17 +603,16 @@ class TestLooksBeforeItWrites(Staged):
 
 
 class TestForgetsReservations(Staged):
-    class Made(MemoryJournal):
-        def _check_limit(self, limit: BudgetLimit, calls: Sequence[Call]) -> None:
-            there, self._shared.calls = self._shared.calls, {}
-            try:
-                super()._check_limit(limit, calls)
-            finally:
-                self._shared.calls = there
+    class Made(Diary):
+        triggers = (
+            "CREATE TRIGGER forget AFTER INSERT ON calls BEGIN "
+            "UPDATE calls SET reserved = 0 WHERE id = new.id; END",
+        )
 
     breaks: ClassVar[set[str]] = {
         "test_counts_nothing_for_what_a_dead_process_never_sent",
         "test_counts_what_is_reserved",
+        "test_counts_an_unknown_cost_as_reserved",
         "test_counts_what_the_limit_is_about",
         "test_counts_whom_the_limit_is_about",
         "test_begins_as_many_as_there_is_room_for",
@@ -590,16 +620,9 @@ class TestForgetsReservations(Staged):
 
 
 class TestHoldsBackWhatWasNeverSent(Staged):
-    class Made(MemoryJournal):
-        def _check_limit(self, limit: BudgetLimit, calls: Sequence[Call]) -> None:
-            dead = [
-                entry.call.reserved or 0
-                for entry in self._shared.calls.values()
-                if entry.state == "planned" and entry.owner and not entry.owner.alive
-            ]
-            super()._check_limit(
-                replaced(limit, micros=limit.micros - sum(dead)), calls
-            )
+    class Made(Diary):
+        def _delete_unsent(self, connection: Connection) -> None:
+            """Keep the calls."""
 
     breaks: ClassVar[set[str]] = {
         "test_counts_nothing_for_what_a_dead_process_never_sent",
@@ -607,13 +630,9 @@ class TestHoldsBackWhatWasNeverSent(Staged):
 
 
 class TestForgetsTheLedger(Staged):
-    class Made(MemoryJournal):
-        def _check_limit(self, limit: BudgetLimit, calls: Sequence[Call]) -> None:
-            kept, self.ledger.kept = self.ledger.kept, {}
-            try:
-                super()._check_limit(limit, calls)
-            finally:
-                self.ledger.kept = kept
+    class Made(Limiting):
+        def limit(self, limit: BudgetLimit) -> BudgetLimit:
+            return replaced(limit, since=limit.since.replace(year=9000))
 
     breaks: ClassVar[set[str]] = {
         "test_counts_what_was_spent",
@@ -625,11 +644,11 @@ class TestForgetsTheLedger(Staged):
 
 
 class TestTakesUnknownForNothing(Staged):
-    class Made(MemoryJournal):
-        def record(self, call_id: str, update: CallUpdate) -> None:
-            super().record(call_id, update)
-            if isinstance(update, CallClosed):
-                self._shared.reserved.pop(call_id, None)
+    class Made(Diary):
+        triggers = (
+            "CREATE TRIGGER forget AFTER INSERT ON usage WHEN new.cost_micros IS NULL "
+            "BEGIN UPDATE usage SET counted_micros = 0 WHERE id = new.id; END",
+        )
 
     breaks: ClassVar[set[str]] = {
         "test_counts_an_unknown_cost_as_reserved",
@@ -637,11 +656,19 @@ class TestTakesUnknownForNothing(Staged):
 
 
 class TestNeverReleases(Staged):
-    class Made(MemoryJournal):
-        def _check_limit(self, limit: BudgetLimit, calls: Sequence[Call]) -> None:
-            gone = self._shared.reserved.keys() - self._shared.calls.keys()
-            held = sum(self._shared.reserved[call_id] for call_id in gone)
-            super()._check_limit(replaced(limit, micros=limit.micros - held), calls)
+    class Made(Diary):
+        triggers = (
+            "CREATE TABLE gone (reserved INTEGER)",
+            "CREATE TRIGGER hold AFTER DELETE ON calls BEGIN "
+            "INSERT INTO gone VALUES (old.reserved); END",
+        )
+
+        def begin(
+            self, calls: Sequence[Call], *, limits: Sequence[BudgetLimit] = ()
+        ) -> None:
+            [(held,)] = self.sql("SELECT coalesce(sum(reserved), 0) FROM gone")
+            lower = [replaced(each, micros=each.micros - held) for each in limits]
+            super().begin(calls, limits=lower)
 
     breaks: ClassVar[set[str]] = {
         "test_counts_what_was_spent",
@@ -653,10 +680,9 @@ class TestNeverReleases(Staged):
 
 
 class TestCountsFromTheBeginningOfTime(Staged):
-    class Made(MemoryJournal):
-        def _check_limit(self, limit: BudgetLimit, calls: Sequence[Call]) -> None:
-            since = limit.since.replace(year=1970)
-            super()._check_limit(replaced(limit, since=since), calls)
+    class Made(Limiting):
+        def limit(self, limit: BudgetLimit) -> BudgetLimit:
+            return replaced(limit, since=limit.since.replace(year=1970))
 
     breaks: ClassVar[set[str]] = {
         "test_counts_from_when_the_limit_began",
@@ -664,9 +690,9 @@ class TestCountsFromTheBeginningOfTime(Staged):
 
 
 class TestCountsEveryBackend(Staged):
-    class Made(MemoryJournal):
-        def _check_limit(self, limit: BudgetLimit, calls: Sequence[Call]) -> None:
-            super()._check_limit(replaced(limit, backend=""), calls)
+    class Made(Limiting):
+        def limit(self, limit: BudgetLimit) -> BudgetLimit:
+            return replaced(limit, backend="")
 
     breaks: ClassVar[set[str]] = {
         "test_counts_what_the_limit_is_about",
@@ -674,9 +700,9 @@ class TestCountsEveryBackend(Staged):
 
 
 class TestCountsEveryCaller(Staged):
-    class Made(MemoryJournal):
-        def _check_limit(self, limit: BudgetLimit, calls: Sequence[Call]) -> None:
-            super()._check_limit(replaced(limit, caller=""), calls)
+    class Made(Limiting):
+        def limit(self, limit: BudgetLimit) -> BudgetLimit:
+            return replaced(limit, caller="")
 
     breaks: ClassVar[set[str]] = {
         "test_counts_whom_the_limit_is_about",
@@ -684,7 +710,7 @@ class TestCountsEveryCaller(Staged):
 
 
 class TestCountsWhatIsFree(Staged):
-    class Made(MemoryJournal):
+    class Made(Diary):
         def begin(
             self, calls: Sequence[Call], *, limits: Sequence[BudgetLimit] = ()
         ) -> None:
@@ -699,18 +725,14 @@ class TestCountsWhatIsFree(Staged):
 
 
 class TestLetsAnOsErrorOut(Staged):
-    class Broken(Torn):
-        error = OSError("Input/output error")
-
+    error = OSError("Input/output error")
     breaks: ClassVar[set[str]] = {
         "test_says_that_it_is_broken",
     }
 
 
 class TestSaysNoSentence(Staged):
-    class Broken(Torn):
-        error = JournalError("EIO")
-
+    error = JournalError("EIO")
     breaks: ClassVar[set[str]] = {
         "test_says_that_it_is_broken",
     }

@@ -1,0 +1,128 @@
+"""Run contracts against deliberately broken implementations, inside this process.
+
+A file `broken_*.py` has a correct implementation, `TestIsHealthy`, and broken ones. The
+set `breaks` of each names the tests that it must fail.
+"""
+
+from collections import defaultdict
+from collections.abc import Sequence
+from pathlib import Path
+from threading import Barrier, current_thread, main_thread
+
+import pytest
+from tests.nightly import NIGHTLY
+
+from imagen.testing.concurrency import CROWD
+
+HEALTHY = "TestIsHealthy"
+# Plugins that these runs do not need. The timeout is that of the test that runs them.
+LEAN = [
+    *(
+        f"-pno:{name}"
+        for name in ("cacheprovider", "faulthandler", "hypothesispytest", "logging")
+    ),
+    *("-pno:junitxml", "-pno:xdist", "-otimeout=0", "--assert=plain", "--tb=no"),
+]
+
+
+def check_broken(file: Path, folder: Path) -> None:
+    """Check that each implementation of the file fails the tests that it names.
+
+    By day the broken ones run only these tests, by night all. The correct one runs all
+    tests at any time, skips none, and each of its tests is failed by a broken one.
+    """
+    outcomes = run_contracts(file, folder)
+    classes = outcomes.classes
+    promises = {name for name in dir(classes[HEALTHY]) if name.startswith("test_")}
+
+    wrong = {
+        name: f"passes {made.breaks - failed}, fails {failed - made.breaks}"
+        for name, made in classes.items()
+        if (failed := outcomes.failed[name]) != made.breaks
+    }
+    assert wrong == {}, wrong
+    skipped = outcomes.skipped[HEALTHY]
+    assert skipped == set(), skipped
+    unbroken = promises - set().union(*(made.breaks for made in classes.values()))
+    assert unbroken == set(), unbroken
+
+
+def run_contracts(tests: Path, folder: Path) -> "Outcomes":
+    """Run the tests of a file or folder.
+
+    Args:
+        tests: The file or folder.
+        folder: A folder for temporary files.
+    """
+    outcomes = Outcomes()
+    status = pytest.main(
+        ["-qq", "-s", f"--basetemp={folder / 'nested'}", *LEAN, str(tests)],
+        plugins=[outcomes],
+    )
+    assert status in {pytest.ExitCode.OK, pytest.ExitCode.TESTS_FAILED}
+    return outcomes
+
+
+class Outcomes:
+    """A plugin that collects which tests of which classes failed, and runs few by day.
+
+    Attributes:
+        classes: The classes with tests, by name.
+        failed: The names of the failed tests of each class.
+        skipped: The names of the skipped tests of each class.
+        passed: The names of the tests of each class of which every case passed.
+    """
+
+    def __init__(self) -> None:
+        self.classes: dict[str, type] = {}
+        self.failed: dict[str, set[str]] = defaultdict(set)
+        self.skipped: dict[str, set[str]] = defaultdict(set)
+        self.passed: dict[str, set[str]] = defaultdict(set)
+
+    def pytest_pycollect_makeitem(
+        self, collector: object, name: str, obj: object
+    ) -> Sequence[pytest.Item] | None:
+        """Leave out by day the tests that a broken implementation passes."""
+        if not isinstance(collector, pytest.Class) or not name.startswith("test_"):
+            return None
+        self.classes[collector.name] = collector.obj
+        breaks = getattr(collector.obj, "breaks", set[str]())
+        is_left_out = not NIGHTLY and breaks and name not in breaks
+        return [] if is_left_out else None
+
+    @pytest.hookimpl(tryfirst=True)
+    def pytest_runtest_protocol(self, item: pytest.Item) -> bool | None:
+        """Leave out by day the other cases of a test that has failed."""
+        owner, test = _names(item.nodeid)
+        return True if not NIGHTLY and test in self.failed[owner] else None
+
+    def pytest_runtest_logreport(self, report: pytest.TestReport) -> None:
+        """Note the outcome of a case."""
+        owner, test = _names(report.nodeid)
+        if report.failed:
+            self.failed[owner].add(test)
+            self.passed[owner].discard(test)
+        elif report.skipped:
+            self.skipped[owner].add(test)
+        elif report.when == "call" and test not in self.failed[owner]:
+            self.passed[owner].add(test)
+
+
+class Rendezvous:
+    """Makes the threads of `run_at_once` wait for each other, and no other thread.
+
+    With it a race is lost every time, however busy the machine is.
+    """
+
+    def __init__(self) -> None:
+        self._barrier = Barrier(CROWD, timeout=60)
+
+    def wait(self) -> None:
+        """Return when all threads of the crowd have arrived."""
+        if current_thread() is not main_thread():
+            self._barrier.wait()
+
+
+def _names(node: str) -> tuple[str, str]:
+    *_, owner, test = node.partition("[")[0].split("::")
+    return owner, test

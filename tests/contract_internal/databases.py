@@ -1,0 +1,69 @@
+"""Temporary SQLite databases, which stand in for every port that keeps records."""
+
+from contextlib import AbstractContextManager
+from functools import cache
+from pathlib import Path
+from shutil import rmtree
+from sqlite3 import Connection
+from tempfile import TemporaryDirectory, mkdtemp
+from typing import Any
+from weakref import finalize
+
+from imagen.adapters.database.connection import FILE, Database
+
+
+class QuickDatabase(Database):
+    """A database that has its tables at once, and whose commits await no disk."""
+
+    def __init__(self, folder: Path) -> None:
+        super().__init__(folder)
+        if not self.path.exists():
+            folder.mkdir(mode=0o700, exist_ok=True)
+            self.path.write_bytes(_empty_database())
+
+    def writing(self, *, durable: bool) -> AbstractContextManager[Connection]:
+        del durable
+        return super().writing(durable=False)
+
+    def sql(self, statement: str, *values: object) -> list[Any]:
+        """Execute a statement behind the back of the adapters; return the rows."""
+        with self.writing(durable=False) as connection:
+            return connection.execute(statement, values).fetchall()
+
+
+class FailingDatabase(QuickDatabase):
+    """A database that raises an error instead of being read or written."""
+
+    def __init__(self, folder: Path, error: Exception) -> None:
+        super().__init__(folder)
+        self._error = error
+
+    def reading(self) -> AbstractContextManager[Connection]:
+        raise self._error
+
+    def writing(self, *, durable: bool) -> AbstractContextManager[Connection]:
+        raise self._error
+
+
+def damaged_database(folder: Path) -> Database:
+    """Return a database whose file is not a database."""
+    (folder / FILE).write_text("This is a text.")
+    return Database(folder)
+
+
+def temporary_folder(owner: object) -> Path:
+    """Return a new folder, which is deleted together with its owner."""
+    folder = Path(mkdtemp(prefix="imagen-"))
+    finalize(owner, rmtree, folder, ignore_errors=True)
+    return folder
+
+
+@cache
+def _empty_database() -> bytes:
+    # Copied, because creating the tables takes longer than most of the tests.
+    with TemporaryDirectory() as folder:
+        database = Database(Path(folder))
+        with database.reading():
+            pass
+        database.close()
+        return database.path.read_bytes()
