@@ -60,6 +60,7 @@ def run_contracts(tests: Path, folder: Path) -> "Outcomes":
         plugins=[outcomes],
     )
     assert status in {pytest.ExitCode.OK, pytest.ExitCode.TESTS_FAILED}
+    assert outcomes.errors == [], outcomes.errors
     return outcomes
 
 
@@ -71,6 +72,7 @@ class Outcomes:
         failed: The names of the failed tests of each class.
         skipped: The names of the skipped tests of each class.
         passed: The names of the tests of each class of which every case passed.
+        errors: The tests that failed before or after their call.
     """
 
     def __init__(self) -> None:
@@ -78,6 +80,7 @@ class Outcomes:
         self.failed: dict[str, set[str]] = defaultdict(set)
         self.skipped: dict[str, set[str]] = defaultdict(set)
         self.passed: dict[str, set[str]] = defaultdict(set)
+        self.errors: list[str] = []
 
     def pytest_pycollect_makeitem(
         self, collector: object, name: str, obj: object
@@ -91,15 +94,18 @@ class Outcomes:
         return [] if is_left_out else None
 
     @pytest.hookimpl(tryfirst=True)
-    def pytest_runtest_protocol(self, item: pytest.Item) -> bool | None:
-        """Leave out by day the other cases of a test that has failed."""
+    def pytest_runtest_setup(self, item: pytest.Item) -> None:
+        """Skip by day the other cases of a test that has failed."""
         owner, test = _names(item.nodeid)
-        return True if not NIGHTLY and test in self.failed[owner] else None
+        if not NIGHTLY and test in self.failed[owner]:
+            pytest.skip("another case has failed")
 
     def pytest_runtest_logreport(self, report: pytest.TestReport) -> None:
         """Note the outcome of a case."""
         owner, test = _names(report.nodeid)
-        if report.failed:
+        if report.failed and report.when != "call":
+            self.errors.append(report.nodeid)
+        elif report.failed:
             self.failed[owner].add(test)
             self.passed[owner].discard(test)
         elif report.skipped:

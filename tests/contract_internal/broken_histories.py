@@ -1,20 +1,27 @@
 """A correct history and faulty ones; `breaks` lists the tests that each fails.
 
-Not collected by itself: `test_the_contracts.py` runs it and compares.
+Not collected by itself: `test_broken.py` runs it and compares.
 """
 
 import re
-import time
 from collections.abc import Iterator, Mapping, Sequence
 from datetime import date, datetime, timedelta
 from itertools import islice
-from typing import ClassVar, Self, TypedDict, Unpack
+from pathlib import Path
+from threading import Lock
+from typing import ClassVar, TypedDict, Unpack
 
 import msgspec
 import pytest
+from tests.contract.broken import Rendezvous
 from tests.contract_internal.contracts.history import HistoryContract
-from tests.contract_internal.fakes.stores import MemoryHistory
+from tests.contract_internal.databases import (
+    FailingDatabase,
+    QuickDatabase,
+    damaged_database,
+)
 
+from imagen.adapters.database.history import SqliteHistory
 from imagen.domain.errors import InvalidRequest, JournalError
 from imagen.domain.history import HistoryEntry, Position
 from imagen.domain.money.usage import Dimension
@@ -33,55 +40,33 @@ class Search(TypedDict, total=False):
     limit: int | None
 
 
-class Album(MemoryHistory):
-    """A correct history; several instances may share the images."""
-
-    def another(self) -> Self:
-        another = type(self)()
-        another.kept = self.kept
-        return another
-
-
-class Burnt(Album):
-    """A history that can be neither read nor written."""
-
-    error: Exception = JournalError("The album is burnt.")
-
-    def add(self, entries: Sequence[HistoryEntry]) -> None:
-        raise self.error
-
-    def find(self, **search: Unpack[Search]) -> Iterator[HistoryEntry]:
-        raise self.error
-
-    def count(self, by: Dimension) -> Mapping[str, int]:
-        raise self.error
-
-    def get(self, name: str) -> HistoryEntry | None:
-        raise self.error
-
-    def forget(self, image_id: str) -> bool:
-        raise self.error
-
-    def forget_older(self, than: datetime) -> int:
-        raise self.error
-
-
 class Staged(HistoryContract):
-    Made: ClassVar[type[Album]] = Album
-    Broken: ClassVar[type[Album]] = Burnt
+    """Builds histories of a class over one database.
+
+    Attributes:
+        Made: The class.
+        error: What every method of the broken history raises; None to damage its file.
+        is_shared: Whether the second instance has the same images.
+    """
+
+    Made: ClassVar[type[SqliteHistory]] = SqliteHistory
+    error: ClassVar[Exception | None] = None
+    is_shared: ClassVar[bool] = True
     breaks: ClassVar[set[str]]
 
     @pytest.fixture
-    def history(self) -> Album:
-        return self.Made()
+    def history(self, tmp_path: Path) -> SqliteHistory:
+        return self.Made(QuickDatabase(tmp_path))
 
     @pytest.fixture
-    def another(self, history: Album) -> Album:
-        return history.another()
+    def another(self, tmp_path: Path) -> SqliteHistory:
+        return self.Made(QuickDatabase(tmp_path if self.is_shared else tmp_path / "b"))
 
     @pytest.fixture
-    def broken_history(self) -> Album:
-        return self.Broken()
+    def broken_history(self, tmp_path: Path) -> SqliteHistory:
+        if self.error is None:
+            return SqliteHistory(damaged_database(tmp_path))
+        return SqliteHistory(FailingDatabase(tmp_path, self.error))
 
 
 class TestIsHealthy(Staged):
@@ -92,7 +77,7 @@ class TestIsHealthy(Staged):
 
 
 class TestForgetsParameters(Staged):
-    class Made(Album):
+    class Made(SqliteHistory):
         def add(self, entries: Sequence[HistoryEntry]) -> None:
             super().add(
                 [
@@ -112,9 +97,9 @@ class TestForgetsParameters(Staged):
 
 
 class TestKeepsTheFirst(Staged):
-    class Made(Album):
+    class Made(SqliteHistory):
         def add(self, entries: Sequence[HistoryEntry]) -> None:
-            super().add([e for e in entries if e.sidecar.id not in self.kept])
+            super().add([e for e in entries if self.get(e.sidecar.id) is None])
 
     breaks: ClassVar[set[str]] = {
         "test_replaces_what_is_remembered",
@@ -122,7 +107,7 @@ class TestKeepsTheFirst(Staged):
 
 
 class TestHasTheOldestFirst(Staged):
-    class Made(Album):
+    class Made(SqliteHistory):
         def find(self, **search: Unpack[Search]) -> Iterator[HistoryEntry]:
             limit = search.pop("limit", None)
             return islice(reversed(list(super().find(**search))), limit)
@@ -142,7 +127,7 @@ class TestHasTheOldestFirst(Staged):
 
 
 class TestIsInNoOrder(Staged):
-    class Made(Album):
+    class Made(SqliteHistory):
         def find(self, **search: Unpack[Search]) -> Iterator[HistoryEntry]:
             found = super().find(**search)
             return iter(sorted(found, key=_last_letter, reverse=True))
@@ -162,10 +147,7 @@ class TestIsInNoOrder(Staged):
 
 
 class TestKnowsOnlyItsOwn(Staged):
-    class Made(Album):
-        def another(self) -> Self:
-            return type(self)()
-
+    is_shared = False
     breaks: ClassVar[set[str]] = {
         "test_is_seen_by_another",
         "test_is_used_by_many_at_once",
@@ -173,13 +155,16 @@ class TestKnowsOnlyItsOwn(Staged):
 
 
 class TestLosesImagesInACrowd(Staged):
-    class Made(Album):
+    class Made(SqliteHistory):
+        crowd, lock = Rendezvous(), Lock()
+
         def add(self, entries: Sequence[HistoryEntry]) -> None:
-            before = dict(self.kept)
-            time.sleep(0.1)
-            self.kept.clear()
-            self.kept.update(before)
-            super().add(entries)
+            before = list(self.find())
+            self.crowd.wait()
+            with self.lock:
+                for entry in list(self.find()):
+                    self.forget(entry.sidecar.id)
+                super().add([*before, *entries])
 
     breaks: ClassVar[set[str]] = {
         "test_is_used_by_many_at_once",
@@ -189,7 +174,7 @@ class TestLosesImagesInACrowd(Staged):
 # Faults of the search.
 
 
-class Filtering(Album):
+class Filtering(SqliteHistory):
     """A history with its own rule for matching words."""
 
     def matches(self, words: str, prompt: str) -> bool:
@@ -274,7 +259,7 @@ class TestFindsShortWordsEverywhere(Staged):
 
 
 class TestFindsBackendsThatBeginSo(Staged):
-    class Made(Album):
+    class Made(SqliteHistory):
         def find(self, **search: Unpack[Search]) -> Iterator[HistoryEntry]:
             backend, limit = search.pop("backend", ""), search.pop("limit", None)
             found = super().find(**search)
@@ -288,7 +273,7 @@ class TestFindsBackendsThatBeginSo(Staged):
 
 
 class TestBeginsADayLater(Staged):
-    class Made(Album):
+    class Made(SqliteHistory):
         def find(self, **search: Unpack[Search]) -> Iterator[HistoryEntry]:
             if day := search.get("since"):
                 search["since"] = day + timedelta(days=1)
@@ -301,7 +286,7 @@ class TestBeginsADayLater(Staged):
 
 
 class TestCountsBeforeItLooks(Staged):
-    class Made(Album):
+    class Made(SqliteHistory):
         def find(self, **search: Unpack[Search]) -> Iterator[HistoryEntry]:
             limit = search.pop("limit", None)
             newest = list(super().find(limit=limit))
@@ -314,7 +299,7 @@ class TestCountsBeforeItLooks(Staged):
 
 
 class TestHasNoLimit(Staged):
-    class Made(Album):
+    class Made(SqliteHistory):
         def find(self, **search: Unpack[Search]) -> Iterator[HistoryEntry]:
             search["limit"] = search.get("limit") or None
             return super().find(**search)
@@ -325,7 +310,7 @@ class TestHasNoLimit(Staged):
 
 
 class TestTakesTheDayAsWell(Staged):
-    class Made(Album):
+    class Made(SqliteHistory):
         def find(self, **search: Unpack[Search]) -> Iterator[HistoryEntry]:
             if day := search.get("until"):
                 search["until"] = day + timedelta(days=1)
@@ -337,7 +322,7 @@ class TestTakesTheDayAsWell(Staged):
 
 
 class TestKnowsNoCallers(Staged):
-    class Made(Album):
+    class Made(SqliteHistory):
         def find(self, **search: Unpack[Search]) -> Iterator[HistoryEntry]:
             search["caller"] = ""
             return super().find(**search)
@@ -348,7 +333,7 @@ class TestKnowsNoCallers(Staged):
 
 
 class TestSkipsWhatIsOfTheSameMoment(Staged):
-    class Made(Album):
+    class Made(SqliteHistory):
         def find(self, **search: Unpack[Search]) -> Iterator[HistoryEntry]:
             if before := search.get("before"):
                 search["before"] = Position(before.made, "")
@@ -360,7 +345,7 @@ class TestSkipsWhatIsOfTheSameMoment(Staged):
 
 
 class TestBeginsWithThePosition(Staged):
-    class Made(Album):
+    class Made(SqliteHistory):
         def find(self, **search: Unpack[Search]) -> Iterator[HistoryEntry]:
             if before := search.get("before"):
                 search["before"] = Position(before.made, before.image_id + "0")
@@ -372,7 +357,7 @@ class TestBeginsWithThePosition(Staged):
 
 
 class TestCountsInNoOrder(Staged):
-    class Made(Album):
+    class Made(SqliteHistory):
         def count(self, by: Dimension) -> Mapping[str, int]:
             return dict(reversed(super().count(by).items()))
 
@@ -382,7 +367,7 @@ class TestCountsInNoOrder(Staged):
 
 
 class TestSearchesForOneThing(Staged):
-    class Made(Album):
+    class Made(SqliteHistory):
         def find(self, **search: Unpack[Search]) -> Iterator[HistoryEntry]:
             if search.get("words"):
                 search["backend"], search["since"] = "", None
@@ -398,7 +383,7 @@ class TestSearchesForOneThing(Staged):
 
 
 class TestMindsTheCaseOfIds(Staged):
-    class Made(Album):
+    class Made(SqliteHistory):
         def get(self, name: str) -> HistoryEntry | None:
             return None if name != name.lower() else super().get(name)
 
@@ -409,23 +394,24 @@ class TestMindsTheCaseOfIds(Staged):
 
 
 class TestWantsWholeIds(Staged):
-    class Made(Album):
+    class Made(SqliteHistory):
         def get(self, name: str) -> HistoryEntry | None:
-            return super().get(name) if name == "last" else self.kept.get(name.lower())
+            found = super().get(name)
+            is_whole = found and found.sidecar.id == name.lower()
+            return found if name == "last" or is_whole else None
 
     breaks: ClassVar[set[str]] = {
         "test_gets_an_image_by_its_id",
-        "test_says_that_several_begin_so",
     }
 
 
 class TestGetsTheFirstOfSeveral(Staged):
-    class Made(Album):
+    class Made(SqliteHistory):
         def get(self, name: str) -> HistoryEntry | None:
             try:
                 return super().get(name)
             except InvalidRequest:
-                return next(iter(self.kept.values()))
+                return next(self.find())
 
     breaks: ClassVar[set[str]] = {
         "test_says_that_several_begin_so",
@@ -433,9 +419,10 @@ class TestGetsTheFirstOfSeveral(Staged):
 
 
 class TestDoubtsWholeIds(Staged):
-    class Made(Album):
+    class Made(SqliteHistory):
         def get(self, name: str) -> HistoryEntry | None:
-            if sum(key.startswith(name) for key in self.kept) > 1:
+            ids = [entry.sidecar.id for entry in self.find()]
+            if sum(each.startswith(name.lower()) for each in ids) > 1:
                 raise InvalidRequest("Several begin so.")
             return super().get(name)
 
@@ -445,7 +432,7 @@ class TestDoubtsWholeIds(Staged):
 
 
 class TestRaisesForWhatIsNotThere(Staged):
-    class Made(Album):
+    class Made(SqliteHistory):
         def get(self, name: str) -> HistoryEntry | None:
             found = super().get(name)
             if found is None:
@@ -460,10 +447,10 @@ class TestRaisesForWhatIsNotThere(Staged):
 
 
 class TestHasTheOldestLast(Staged):
-    class Made(Album):
+    class Made(SqliteHistory):
         def get(self, name: str) -> HistoryEntry | None:
             if name == "last":
-                return list(self.find())[-1] if self.kept else None
+                return next(reversed(list(self.find())), None)
             return super().get(name)
 
     breaks: ClassVar[set[str]] = {
@@ -475,20 +462,19 @@ class TestHasTheOldestLast(Staged):
 
 
 class TestNeverForgets(Staged):
-    class Made(Album):
+    class Made(SqliteHistory):
         def forget(self, image_id: str) -> bool:
-            return image_id in self.kept
+            return self.get(image_id) is not None
 
     breaks: ClassVar[set[str]] = {
         "test_forgets_an_image",
         "test_says_that_there_is_nothing_to_forget",
-        "test_forgets_what_is_older",
         "test_is_seen_by_another",
     }
 
 
 class TestSaysThatItForgot(Staged):
-    class Made(Album):
+    class Made(SqliteHistory):
         def forget(self, image_id: str) -> bool:
             super().forget(image_id)
             return True
@@ -499,7 +485,7 @@ class TestSaysThatItForgot(Staged):
 
 
 class TestForgetsTheMomentToo(Staged):
-    class Made(Album):
+    class Made(SqliteHistory):
         def forget_older(self, than: datetime) -> int:
             return super().forget_older(than + timedelta(microseconds=1))
 
@@ -509,7 +495,7 @@ class TestForgetsTheMomentToo(Staged):
 
 
 class TestLosesCount(Staged):
-    class Made(Album):
+    class Made(SqliteHistory):
         def forget_older(self, than: datetime) -> int:
             return bool(super().forget_older(than))
 
@@ -522,18 +508,14 @@ class TestLosesCount(Staged):
 
 
 class TestLetsAnOsErrorOut(Staged):
-    class Broken(Burnt):
-        error = OSError("Input/output error")
-
+    error = OSError("Input/output error")
     breaks: ClassVar[set[str]] = {
         "test_says_that_it_is_broken",
     }
 
 
 class TestSaysNoSentence(Staged):
-    class Broken(Burnt):
-        error = JournalError("EIO")
-
+    error = JournalError("EIO")
     breaks: ClassVar[set[str]] = {
         "test_says_that_it_is_broken",
     }

@@ -385,10 +385,13 @@ class TestKeepsReferencesFromOtherAdapters(Staged):
 
 class TestClaimsWhatIsWorkedOn(Staged):
     class Made(Diary):
+        lock = Lock()
+
         def claim(self, call_id: str) -> ClaimedCall | None:
             mine = self.process_lock.acquire()
-            self.sql(f"{LEAVE} AND owner = ?", call_id, mine)
-            return super().claim(call_id)
+            with self.lock:
+                self.sql(f"{LEAVE} AND owner = ?", call_id, mine)
+                return super().claim(call_id)
 
     breaks: ClassVar[set[str]] = {
         "test_lets_nobody_claim_what_is_worked_on",

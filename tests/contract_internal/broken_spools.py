@@ -1,56 +1,56 @@
 """A correct spool and broken ones; each lists the contract tests that must fail.
 
-Not collected by itself: `test_the_contracts.py` runs it and compares.
+Not collected by itself: `test_broken.py` runs it and compares.
 """
 
-import time
 from collections.abc import Collection
+from pathlib import Path
 from typing import ClassVar
 
 import pytest
+from tests.contract.broken import Rendezvous
 from tests.contract_internal.contracts.spool import SpoolContract
-from tests.contract_internal.fakes.delivery import MemorySpool
 
+from imagen.adapters.database.files import FileSpool
 from imagen.domain.errors import JournalError
 
 
-class Unusable(MemorySpool):
-    """Can be neither read nor written."""
-
-    def write(self, image_id: str, content: bytes) -> None:
-        raise JournalError("The disk is broken.")
-
-    def read(self, image_id: str) -> bytes | None:
-        raise JournalError("The disk is broken.")
-
-
 class Staged(SpoolContract):
-    Made: ClassVar[type[MemorySpool]] = MemorySpool
-    Broken: ClassVar[type[MemorySpool]] = Unusable
+    """Builds spools of a class over one folder.
+
+    Attributes:
+        Made: The class.
+        Broken: The class of the spool whose folder is a file.
+        is_shared: Whether the second instance has the same files.
+    """
+
+    Made: ClassVar[type[FileSpool]] = FileSpool
+    Broken: ClassVar[type[FileSpool]] = FileSpool
+    is_shared: ClassVar[bool] = True
     breaks: ClassVar[set[str]]
 
     @pytest.fixture
-    def spool(self) -> MemorySpool:
-        return self.Made()
+    def spool(self, tmp_path: Path) -> FileSpool:
+        return self.Made(lambda: tmp_path / "spool")
 
     @pytest.fixture
-    def another_spool(self, spool: MemorySpool) -> MemorySpool:
-        another = type(spool)()
-        another.contents = spool.contents
-        return another
+    def another_spool(self, tmp_path: Path) -> FileSpool:
+        return self.Made(lambda: tmp_path / ("spool" if self.is_shared else "other"))
 
     @pytest.fixture
-    def broken_spool(self) -> MemorySpool:
-        return self.Broken()
+    def broken_spool(self, tmp_path: Path) -> FileSpool:
+        (tmp_path / "file").write_text("This is a text.")
+        return self.Broken(lambda: tmp_path / "file")
 
 
 class TestIsHealthy(Staged):
     breaks: ClassVar[set[str]] = set()
 
 
-class FirstBytes(MemorySpool):
+class FirstBytes(FileSpool):
     def write(self, image_id: str, content: bytes) -> None:
-        self.contents.setdefault(image_id, content)
+        if self.read(image_id) is None:
+            super().write(image_id, content)
 
 
 class TestKeepsTheFirstBytes(Staged):
@@ -58,7 +58,7 @@ class TestKeepsTheFirstBytes(Staged):
     breaks: ClassVar[set[str]] = {"test_returns_the_bytes_unchanged"}
 
 
-class Hoarder(MemorySpool):
+class Hoarder(FileSpool):
     def discard(self, image_ids: Collection[str]) -> None:
         pass
 
@@ -71,9 +71,9 @@ class TestNeverDiscards(Staged):
     }
 
 
-class Sweeper(MemorySpool):
+class Sweeper(FileSpool):
     def discard(self, image_ids: Collection[str]) -> None:
-        self.contents.clear()
+        super().discard([path.name for path in self._folder().iterdir()])
 
 
 class TestDiscardsEverything(Staged):
@@ -82,21 +82,21 @@ class TestDiscardsEverything(Staged):
 
 
 class TestIsNotShared(Staged):
+    is_shared = False
     breaks: ClassVar[set[str]] = {"test_shares_bytes_between_instances"}
 
-    @pytest.fixture
-    def another_spool(self) -> MemorySpool:
-        return MemorySpool()
 
-
-class Torn(MemorySpool):
+class Torn(FileSpool):
     """Writes a file in two parts, without a draft."""
+
+    crowd = Rendezvous()
 
     def write(self, image_id: str, content: bytes) -> None:
         half = len(content) // 2
-        self.contents[image_id] = content[:half]
-        time.sleep(0.1)
-        self.contents[image_id] += content[half:]
+        super().write(image_id, content[:half])
+        self.crowd.wait()
+        with (self._folder() / image_id).open("ab") as file:
+            file.write(content[half:])
 
 
 class TestMixesTheBytesOfWriters(Staged):
@@ -104,7 +104,7 @@ class TestMixesTheBytesOfWriters(Staged):
     breaks: ClassVar[set[str]] = {"test_is_written_by_many_threads"}
 
 
-class Crashing(MemorySpool):
+class Crashing(FileSpool):
     """Raises an error that says nothing."""
 
     def write(self, image_id: str, content: bytes) -> None:
@@ -119,7 +119,7 @@ class TestReportsNothing(Staged):
     breaks: ClassVar[set[str]] = {"test_reports_what_is_wrong"}
 
 
-class Strict(Unusable):
+class Strict(FileSpool):
     """Raises when it cannot discard."""
 
     def discard(self, image_ids: Collection[str]) -> None:
