@@ -1,15 +1,16 @@
 """A correct cloud and faulty ones; `breaks` lists the tests that each fails.
 
-Not collected by itself: `test_the_contracts.py` runs it and compares.
+Not collected by itself: `test_broken.py` runs it and compares.
 """
 
-import time
 from collections.abc import Iterator
 from itertools import islice
+from threading import Lock
 from typing import Any, ClassVar, Self
 
 import msgspec
 import pytest
+from tests.contract.broken import Rendezvous
 from tests.contract_internal.contracts.cloud import CloudContract
 from tests.contract_internal.fakes.cloud import MemoryCloud
 
@@ -138,12 +139,15 @@ class TestIsNotToBeAskedTwice(Staged):
 
 class TestLosesImagesInACrowd(Staged):
     class Made(Sky):
+        crowd, lock = Rendezvous(), Lock()
+
         def upload(self, image: CloudImage, content: bytes) -> None:
             before = dict(self.kept)
-            time.sleep(0.1)
-            self.kept.clear()
-            self.kept.update(before)
-            super().upload(image, content)
+            self.crowd.wait()
+            with self.lock:
+                self.kept.clear()
+                self.kept.update(before)
+                super().upload(image, content)
 
     breaks: ClassVar[set[str]] = {
         "test_keeps_an_image_once_whoever_keeps_it",

@@ -1,102 +1,99 @@
 """Correct delivery queues and broken ones; each lists the tests that must fail.
 
-Not collected by itself: `test_the_contracts.py` runs it and compares.
+Not collected by itself: `test_broken.py` runs it and compares.
 """
 
-import time
-from collections.abc import Collection, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping
 from datetime import date
-from typing import Any, ClassVar
+from pathlib import Path
+from threading import Lock
+from typing import ClassVar
 
 import msgspec
 import pytest
+from tests.contract.broken import Rendezvous
 from tests.contract_internal.contracts.delivery_queue import (
     DeliveryQueueContract,
     DeliveryQueues,
 )
-from tests.contract_internal.fakes.delivery import (
-    MemoryDeliveryState,
-    MemoryImageQueue,
-    MemoryUndeliveredUsage,
-    MemoryUsageQueue,
+from tests.contract_internal.databases import (
+    FailingDatabase,
+    QuickDatabase,
+    damaged_database,
 )
-from tests.contract_internal.fakes.stores import MemoryHistory, MemoryLedger
 
+from imagen.adapters.database.connection import Database
+from imagen.adapters.database.delivery_queue import (
+    SqliteImageQueue,
+    SqliteUndeliveredUsage,
+    SqliteUsageQueue,
+    _DeliveryState,
+)
+from imagen.adapters.database.history import SqliteHistory
+from imagen.adapters.database.ledger import SqliteLedger
+from imagen.adapters.database.schema import PENDING
 from imagen.domain.delivery import DeliveryStatus, Pause
-from imagen.domain.errors import JournalError
 from imagen.domain.history import HistoryEntry
-from imagen.domain.money.usage import Dimension, UsageRow, UsageTotal
+from imagen.domain.money.usage import UsageRow
 
 replaced = msgspec.structs.replace
 
 
-def burn(*_: object, **__: object) -> Any:
-    raise JournalError("The database is burnt.")
-
-
-class BurntState:
-    """Can be neither read nor written."""
-
-    pending = mark_delivered = mark_failed = retry_failed = pause = status = burn
-
-
-class BurntReader:
-    rows = totals = burn
-
-
-BURNT = DeliveryQueues(
-    usage=BurntState(), images=BurntState(), undelivered=BurntReader()
-)
-
-
 class Staged(DeliveryQueueContract):
-    """Builds the queues of these classes.
+    """Builds the queues of these classes over one database.
 
     Attributes:
         State: A mixin that both queues get.
+        error: What the broken queues raise; None to damage their file.
+        is_shared: Whether the second instances have the same records.
+        triggers: SQL statements to execute once.
     """
 
     State: ClassVar[type] = object
-    Usage: ClassVar[type[MemoryUsageQueue]] = MemoryUsageQueue
-    Images: ClassVar[type[MemoryImageQueue]] = MemoryImageQueue
-    Undelivered: ClassVar[type[MemoryUndeliveredUsage]] = MemoryUndeliveredUsage
-    broken: ClassVar[DeliveryQueues] = BURNT
+    Usage: ClassVar[type[SqliteUsageQueue]] = SqliteUsageQueue
+    Images: ClassVar[type[SqliteImageQueue]] = SqliteImageQueue
+    Undelivered: ClassVar[type[SqliteUndeliveredUsage]] = SqliteUndeliveredUsage
+    error: ClassVar[Exception | None] = None
+    is_shared: ClassVar[bool] = True
+    triggers: ClassVar[tuple[str, ...]] = ()
     breaks: ClassVar[set[str]]
 
     @pytest.fixture
-    def ledger(self) -> MemoryLedger:
-        return MemoryLedger()
+    def database(self, tmp_path: Path) -> QuickDatabase:
+        database = QuickDatabase(tmp_path)
+        for statement in self.triggers:
+            database.sql(statement)
+        return database
 
     @pytest.fixture
-    def history(self) -> MemoryHistory:
-        return MemoryHistory()
+    def ledger(self, database: QuickDatabase) -> SqliteLedger:
+        return SqliteLedger(database)
 
     @pytest.fixture
-    def queues(self, ledger: MemoryLedger, history: MemoryHistory) -> DeliveryQueues:
-        return self._build(ledger, history)
+    def history(self, database: QuickDatabase) -> SqliteHistory:
+        return SqliteHistory(database)
 
     @pytest.fixture
-    def other_queues(
-        self, queues: DeliveryQueues, ledger: MemoryLedger, history: MemoryHistory
-    ) -> DeliveryQueues:
-        others = self._build(ledger, history)
-        for mine, other in (
-            (queues.usage, others.usage),
-            (queues.images, others.images),
-        ):
-            other.__dict__ = mine.__dict__
-        return others
+    def queues(self, database: QuickDatabase) -> DeliveryQueues:
+        return self._build(database)
 
     @pytest.fixture
-    def broken_queues(self) -> DeliveryQueues:
-        return self.broken
+    def other_queues(self, database: QuickDatabase) -> DeliveryQueues:
+        folder = database.folder if self.is_shared else database.folder / "other"
+        return self._build(QuickDatabase(folder))
 
-    def _build(self, ledger: MemoryLedger, history: MemoryHistory) -> DeliveryQueues:
+    @pytest.fixture
+    def broken_queues(self, tmp_path: Path) -> DeliveryQueues:
+        if self.error is None:
+            return self._build(damaged_database(tmp_path))
+        return self._build(FailingDatabase(tmp_path, self.error))
+
+    def _build(self, database: Database) -> DeliveryQueues:
         mixin = () if self.State is object else (self.State,)
-        usage = type("Usage", (*mixin, self.Usage), {})(ledger)
-        images = type("Images", (*mixin, self.Images), {})(history)
+        usage = type("Usage", (*mixin, self.Usage), {})(database)
+        images = type("Images", (*mixin, self.Images), {})(database)
         return DeliveryQueues(
-            usage=usage, images=images, undelivered=self.Undelivered(usage)
+            usage=usage, images=images, undelivered=self.Undelivered(database)
         )
 
 
@@ -104,7 +101,7 @@ class TestIsHealthy(Staged):
     breaks: ClassVar[set[str]] = set()
 
 
-class Full(MemoryDeliveryState):
+class Full(_DeliveryState):
     def status(self) -> DeliveryStatus:
         return replaced(super().status(), pending=1)
 
@@ -127,7 +124,7 @@ class TestHasOnePendingAlways(Staged):
     }
 
 
-class NewestFirst(MemoryUsageQueue):
+class NewestFirst(SqliteUsageQueue):
     def pending(
         self, limit: int, *, excluding: Collection[str] = ()
     ) -> tuple[UsageRow, ...]:
@@ -142,7 +139,7 @@ class TestHasTheNewestRowsFirst(Staged):
     }
 
 
-class OldestFirst(MemoryImageQueue):
+class OldestFirst(SqliteImageQueue):
     def pending(
         self, limit: int, *, excluding: Collection[str] = ()
     ) -> tuple[HistoryEntry, ...]:
@@ -157,7 +154,7 @@ class TestHasTheOldestImagesFirst(Staged):
     }
 
 
-class Unlimited(MemoryImageQueue):
+class Unlimited(SqliteImageQueue):
     def pending(
         self, limit: int, *, excluding: Collection[str] = ()
     ) -> tuple[HistoryEntry, ...]:
@@ -169,7 +166,7 @@ class TestIgnoresTheLimit(Staged):
     breaks: ClassVar[set[str]] = {"test_has_images_with_an_owner_pending"}
 
 
-class Inclusive(MemoryUsageQueue):
+class Inclusive(SqliteUsageQueue):
     def pending(
         self, limit: int, *, excluding: Collection[str] = ()
     ) -> tuple[UsageRow, ...]:
@@ -181,13 +178,11 @@ class TestIgnoresTheExclusion(Staged):
     breaks: ClassVar[set[str]] = {"test_has_every_row_pending"}
 
 
-class Orphans(MemoryImageQueue):
-    def ids(self) -> set[str]:
-        return set(self.history.kept)
-
-
 class TestDeliversImagesWithoutAnOwner(Staged):
-    Images = Orphans
+    triggers = (
+        "CREATE TRIGGER deliver AFTER INSERT ON images WHEN new.delivery = 'none' "
+        "BEGIN UPDATE images SET delivery = 'owed' WHERE id = new.id; END",
+    )
     breaks: ClassVar[set[str]] = {
         "test_has_images_with_an_owner_pending",
         "test_marks_delivered",
@@ -201,9 +196,9 @@ class TestDeliversImagesWithoutAnOwner(Staged):
     }
 
 
-class Spiteful(MemoryDeliveryState):
+class Spiteful(_DeliveryState):
     def mark_failed(self, reasons: Mapping[str, str]) -> None:
-        self.done -= set(reasons)
+        self._update(dict.fromkeys(reasons, ""), PENDING, of="1")
         super().mark_failed(reasons)
 
 
@@ -212,30 +207,20 @@ class TestFailsDeliveredRecords(Staged):
     breaks: ClassVar[set[str]] = {"test_does_not_fail_a_delivered_record"}
 
 
-class Mixed(MemoryImageQueue):
+class Mixed(SqliteImageQueue):
     """Delivers a usage row for each image."""
-
-    usage: MemoryUsageQueue
 
     def mark_delivered(self, ids: Collection[str]) -> None:
         super().mark_delivered(ids)
-        self.usage.mark_delivered(ids)
+        SqliteUsageQueue(self._database).mark_delivered(ids)
 
 
 class TestMixesTheChannels(Staged):
     Images = Mixed
     breaks: ClassVar[set[str]] = {"test_marks_delivered"}
 
-    @pytest.fixture
-    def queues(self, ledger: MemoryLedger, history: MemoryHistory) -> DeliveryQueues:
-        queues = self._build(ledger, history)
-        assert isinstance(queues.images, Mixed)
-        assert isinstance(queues.usage, MemoryUsageQueue)
-        queues.images.usage = queues.usage
-        return queues
 
-
-class Forgetful(MemoryDeliveryState):
+class Forgetful(_DeliveryState):
     """Treats failed records as delivered ones."""
 
     def mark_failed(self, reasons: Mapping[str, str]) -> None:
@@ -251,7 +236,7 @@ class TestDropsFailedRecords(Staged):
     }
 
 
-class Stubborn(MemoryDeliveryState):
+class Stubborn(_DeliveryState):
     def retry_failed(self) -> None:
         pass
 
@@ -261,11 +246,10 @@ class TestNeverRetries(Staged):
     breaks: ClassVar[set[str]] = {"test_retries_failed"}
 
 
-class Undecided(MemoryDeliveryState):
+class Undecided(_DeliveryState):
     def mark_delivered(self, ids: Collection[str]) -> None:
-        reasons = dict(self.reasons)
-        super().mark_delivered(ids)
-        self.reasons = reasons
+        failed = {each.id for each in self.status().failed}
+        super().mark_delivered(set(ids) - failed)
 
 
 class TestKeepsTheReasonOfDeliveredRecords(Staged):
@@ -273,13 +257,10 @@ class TestKeepsTheReasonOfDeliveredRecords(Staged):
     breaks: ClassVar[set[str]] = {"test_delivers_a_failed_record"}
 
 
-class Short(MemoryUndeliveredUsage):
-    def totals(
-        self, by: Sequence[Dimension], *, since: date | None = None
-    ) -> tuple[UsageTotal, ...]:
-        rest = MemoryLedger()
-        rest.record(self.queue.pending(1000))
-        return rest.totals(by, since=since)
+class Short(SqliteUndeliveredUsage):
+    def __init__(self, database: Database) -> None:
+        super().__init__(database)
+        self._condition = f"delivery = '{PENDING}'"
 
 
 class TestLeavesFailedRowsOutOfTotals(Staged):
@@ -287,7 +268,7 @@ class TestLeavesFailedRowsOutOfTotals(Staged):
     breaks: ClassVar[set[str]] = {"test_adds_up_undelivered_usage"}
 
 
-class Timeless(MemoryUndeliveredUsage):
+class Timeless(SqliteUndeliveredUsage):
     def rows(self, *, since: date | None = None) -> Iterator[UsageRow]:
         return super().rows()
 
@@ -297,9 +278,9 @@ class TestYieldsRowsOfAnyTime(Staged):
     breaks: ClassVar[set[str]] = {"test_adds_up_undelivered_usage"}
 
 
-class Restless(MemoryDeliveryState):
+class Restless(_DeliveryState):
     def pause(self, pause: Pause | None) -> None:
-        if pause is None or self.paused is None:
+        if pause is None or self.status().pause is None:
             super().pause(pause)
 
 
@@ -309,23 +290,23 @@ class TestKeepsTheFirstPause(Staged):
 
 
 class TestIsNotShared(Staged):
+    is_shared = False
     breaks: ClassVar[set[str]] = {"test_shares_its_state_between_instances"}
 
-    @pytest.fixture
-    def other_queues(
-        self, ledger: MemoryLedger, history: MemoryHistory
-    ) -> DeliveryQueues:
-        return self._build(ledger, history)
 
-
-class Careless(MemoryDeliveryState):
+class Careless(_DeliveryState):
     """Reads the state, waits, and writes what it has read."""
 
+    crowd, lock = Rendezvous(), Lock()
+
     def mark_delivered(self, ids: Collection[str]) -> None:
-        done = set(self.done)
-        time.sleep(0.1)
-        self.done = done
-        super().mark_delivered(ids)
+        query = f"SELECT id FROM {self.channel} WHERE delivery = 'owed'"
+        with self._database.reading() as connection:
+            pending = [each for (each,) in connection.execute(query).fetchall()]
+        self.crowd.wait()
+        with self.lock:
+            self._update(dict.fromkeys(pending, ""), PENDING, of="1")
+            super().mark_delivered(ids)
 
 
 class TestLosesWhatOthersWrite(Staged):
@@ -333,33 +314,14 @@ class TestLosesWhatOthersWrite(Staged):
     breaks: ClassVar[set[str]] = {"test_is_written_by_many_threads"}
 
 
-class Obstinate(MemoryImageQueue):
-    """Makes the history keep every image that has an owner."""
-
-    def __init__(self, history: MemoryHistory | None = None) -> None:
-        super().__init__(history)
-        self.history.is_pending = lambda image_id: image_id in self.ids()
-
-
 class TestIsNeverForgotten(Staged):
-    Images = Obstinate
+    triggers = (
+        "CREATE TRIGGER keep BEFORE DELETE ON images WHEN old.delivery <> 'none' "
+        "BEGIN SELECT raise(ignore); END",
+    )
     breaks: ClassVar[set[str]] = {"test_keeps_pending_images_in_the_history"}
 
 
-class CrashingState:
-    """Raises an error that says nothing."""
-
-    pending = mark_delivered = mark_failed = retry_failed = pause = status = (
-        lambda *_, **__: 1 / 0
-    )
-
-
-class CrashingReader:
-    rows = totals = lambda *_, **__: 1 / 0
-
-
 class TestReportsNothing(Staged):
-    broken = DeliveryQueues(
-        usage=CrashingState(), images=CrashingState(), undelivered=CrashingReader()
-    )
+    error = ZeroDivisionError()
     breaks: ClassVar[set[str]] = {"test_reports_what_is_wrong"}

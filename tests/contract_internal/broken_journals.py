@@ -466,6 +466,7 @@ class TestKnowsOnlyItsOwn(Staged):
         "test_hands_over_what_arrived",
         "test_lets_what_a_dead_process_had_be_claimed",
         "test_forgets_why_it_was_left_when_the_next_one_dies",
+        "test_is_used_by_many_at_once",
         "test_is_seen_by_another",
         "test_begins_as_many_as_there_is_room_for",
     }

@@ -1,24 +1,33 @@
 """Correct request keys and faulty ones; `breaks` lists the tests that each fails.
 
-Not collected by itself: `test_the_contracts.py` runs it and compares.
+Not collected by itself: `test_broken.py` runs it and compares.
 """
 
-import time
 from collections.abc import Callable, Sequence
 from datetime import datetime
-from typing import ClassVar
+from pathlib import Path
+from threading import Lock
+from typing import ClassVar, NamedTuple
 
 import msgspec
 import pytest
+from tests.contract.broken import Rendezvous
 from tests.contract_internal.contracts.requests import RequestKeysContract
-from tests.contract_internal.fakes.requests import MemoryRequestKeys
-from tests.contract_internal.fakes.stores import MemoryJournal
+from tests.contract_internal.databases import (
+    FailingDatabase,
+    QuickDatabase,
+    damaged_database,
+)
 
+from imagen.adapters.database.connection import Database
+from imagen.adapters.database.idempotency import SqliteRequestKeys
+from imagen.adapters.database.journal import SqliteJournal
 from imagen.domain.call import Call
 from imagen.domain.errors import JournalError
 from imagen.domain.idempotency import (
     KeyAnswered,
     KeyClaimed,
+    KeyConflict,
     KeyInProgress,
     KeyInterrupted,
     KeyState,
@@ -29,58 +38,72 @@ from imagen.domain.idempotency import (
 replaced = msgspec.structs.replace
 
 
-class Keys(MemoryRequestKeys):
-    """Correct request keys."""
+class Keys(SqliteRequestKeys):
+    """Correct request keys, which can be distorted with SQL.
+
+    Attributes:
+        journal: The journal of the same process.
+    """
+
+    def __init__(self, database: Database) -> None:
+        self.journal = SqliteJournal(database)
+        super().__init__(database, self.journal.process_lock)
+
+    def row(self, key: RequestKey) -> "Row | None":
+        """Return the row of a key."""
+        query = "SELECT owner, calls, answer FROM requests WHERE caller = ? AND key = ?"
+        with self._database.reading() as connection:
+            row = connection.execute(query, [key.caller, key.key]).fetchone()
+        return None if row is None else Row(*row)
+
+    def set(self, key: RequestKey, column: str, value: str | None) -> None:
+        """Change a column of a row."""
+        query = f"UPDATE requests SET {column} = ? WHERE caller = ? AND key = ?"
+        with self._database.writing(durable=False) as connection:
+            connection.execute(query, [value, key.caller, key.key])
 
 
-class Lost(Keys):
-    """Request keys that can be neither read nor written."""
-
-    error: Exception = JournalError("The keys are lost.")
-
-    def claim(self, key: RequestKey, *, at: datetime) -> KeyState:
-        raise self.error
-
-    def take_over(self, key: RequestKey) -> bool:
-        raise self.error
-
-    def record_calls(self, key: RequestKey, calls: Sequence[Call]) -> None:
-        raise self.error
-
-    def complete(self, key: RequestKey, answer: StoredAnswer) -> None:
-        raise self.error
-
-    def abandon(self, key: RequestKey) -> None:
-        raise self.error
-
-    def release(self, key: RequestKey) -> None:
-        raise self.error
+class Row(NamedTuple):
+    owner: str | None
+    calls: str
+    answer: str | None
 
 
 class Staged(RequestKeysContract):
+    """Builds keys of a class over one database.
+
+    Attributes:
+        Made: The class.
+        error: What every method of the broken keys raises; None to damage their file.
+        is_shared: Whether the second instance has the same requests.
+    """
+
     Made: ClassVar[type[Keys]] = Keys
-    Broken: ClassVar[type[Keys]] = Lost
+    error: ClassVar[Exception | None] = None
+    is_shared: ClassVar[bool] = True
     breaks: ClassVar[set[str]]
 
     @pytest.fixture
-    def keys(self) -> Keys:
-        return self.Made()
+    def keys(self, tmp_path: Path) -> Keys:
+        return self.Made(QuickDatabase(tmp_path))
 
     @pytest.fixture
-    def journal(self, keys: Keys) -> MemoryJournal:
+    def journal(self, keys: Keys) -> SqliteJournal:
         return keys.journal
 
     @pytest.fixture
-    def another(self, keys: Keys) -> Keys:
-        return keys.another()
+    def another(self, tmp_path: Path) -> Keys:
+        return self.Made(QuickDatabase(tmp_path if self.is_shared else tmp_path / "b"))
 
     @pytest.fixture
     def end(self, keys: Keys) -> Callable[[], None]:
         return keys.journal.close
 
     @pytest.fixture
-    def broken_keys(self) -> Keys:
-        return self.Broken()
+    def broken_keys(self, tmp_path: Path) -> Keys:
+        if self.error is None:
+            return Keys(damaged_database(tmp_path))
+        return Keys(FailingDatabase(tmp_path, self.error))
 
 
 class TestIsHealthy(Staged):
@@ -153,10 +176,11 @@ class TestDoesNotLookAtWhatIsAsked(Staged):
 class TestForgetsWhatWasAskedOnceItIsOver(Staged):
     class Made(Keys):
         def claim(self, key: RequestKey, *, at: datetime) -> KeyState:
-            there = self._requests.get((key.caller, key.key))
-            if there is not None and there.answer is not None:
-                return KeyAnswered(there.answer)
-            return super().claim(key, at=at)
+            state = super().claim(key, at=at)
+            row = self.row(key)
+            if isinstance(state, KeyConflict) and row is not None and row.answer:
+                return KeyAnswered(msgspec.json.decode(row.answer, type=StoredAnswer))
+            return state
 
     breaks: ClassVar[set[str]] = {"test_refuses_something_else"}
 
@@ -166,11 +190,13 @@ class TestForgetsWhatWasAskedOnceItIsOver(Staged):
 
 class TestLooksBeforeItTakes(Staged):
     class Made(Keys):
+        crowd = Rendezvous()
+
         def claim(self, key: RequestKey, *, at: datetime) -> KeyState:
-            new = (key.caller, key.key) not in self._requests
-            time.sleep(0.1)
+            is_new = self.row(key) is None
+            self.crowd.wait()
             state = super().claim(key, at=at)
-            return KeyClaimed() if new and state == KeyInProgress() else state
+            return KeyClaimed() if is_new and state == KeyInProgress() else state
 
     breaks: ClassVar[set[str]] = {"test_gives_a_request_to_one_of_many"}
 
@@ -178,10 +204,10 @@ class TestLooksBeforeItTakes(Staged):
 class TestGivesItselfWhatItHas(Staged):
     class Made(Keys):
         def claim(self, key: RequestKey, *, at: datetime) -> KeyState:
-            there = self._requests.get((key.caller, key.key))
             state = super().claim(key, at=at)
-            mine = there is not None and there.owner is self.journal
-            return KeyClaimed() if mine and state == KeyInProgress() else state
+            row = self.row(key)
+            is_mine = row and row.owner == self._process_lock.acquire()
+            return KeyClaimed() if is_mine and state == KeyInProgress() else state
 
     breaks: ClassVar[set[str]] = {
         "test_gives_a_request_to_one_of_many",
@@ -194,11 +220,10 @@ class TestThinksThatNobodyDies(Staged):
     class Made(Keys):
         def claim(self, key: RequestKey, *, at: datetime) -> KeyState:
             state = super().claim(key, at=at)
-            owner = self._requests[key.caller, key.key].owner
-            dead = owner is not None and not owner.alive
-            return (
-                KeyInProgress() if dead and isinstance(state, KeyInterrupted) else state
-            )
+            row = self.row(key)
+            has_owner = row is not None and row.owner is not None
+            is_interrupted = isinstance(state, KeyInterrupted)
+            return KeyInProgress() if has_owner and is_interrupted else state
 
     breaks: ClassVar[set[str]] = {
         "test_is_interrupted_when_its_process_dies",
@@ -207,10 +232,7 @@ class TestThinksThatNobodyDies(Staged):
 
 
 class TestKnowsOnlyItsOwn(Staged):
-    class Made(Keys):
-        def another(self) -> "TestKnowsOnlyItsOwn.Made":
-            return type(self)()
-
+    is_shared = False
     breaks: ClassVar[set[str]] = {
         "test_gives_a_request_to_one_of_many",
         "test_gives_nobody_what_is_worked_on",
@@ -234,10 +256,6 @@ class TestForgetsWhatIsLeft(Staged):
     class Made(Keys):
         def abandon(self, key: RequestKey) -> None:
             super().release(key)
-
-        def complete(self, key: RequestKey, answer: StoredAnswer) -> None:
-            if (key.caller, key.key) in self._requests:
-                super().complete(key, answer)
 
     breaks: ClassVar[set[str]] = {
         "test_refuses_something_else",
@@ -338,22 +356,27 @@ class TestDoesNotLookIntoTheLedger(Staged):
 
 class TestIsTakenOverByAll(Staged):
     class Made(Keys):
+        crowd = Rendezvous()
+
         def take_over(self, key: RequestKey) -> bool:
-            there = self._requests.get((key.caller, key.key))
-            free = there is not None and there.owner is None and there.answer is None
-            time.sleep(0.1)
-            return super().take_over(key) or free
+            row = self.row(key)
+            is_free = row is not None and row.owner is None and row.answer is None
+            self.crowd.wait()
+            return super().take_over(key) or is_free
 
     breaks: ClassVar[set[str]] = {"test_is_taken_over_by_one_of_many"}
 
 
 class TestIsTakenOverInNobodysName(Staged):
     class Made(Keys):
+        lock = Lock()
+
         def take_over(self, key: RequestKey) -> bool:
-            taken = super().take_over(key)
-            if taken:
-                self.abandon(key)
-            return taken
+            with self.lock:
+                taken = super().take_over(key)
+                if taken:
+                    self.abandon(key)
+                return taken
 
     breaks: ClassVar[set[str]] = {"test_is_taken_over_by_one_of_many"}
 
@@ -361,11 +384,10 @@ class TestIsTakenOverInNobodysName(Staged):
 class TestKeepsTheCallsOfWhatItTakesOver(Staged):
     class Made(Keys):
         def take_over(self, key: RequestKey) -> bool:
-            there = self._requests.get((key.caller, key.key))
-            calls = () if there is None else there.calls
+            before = self.row(key)
             taken = super().take_over(key)
-            if there is not None:
-                there.calls = calls
+            if before is not None:
+                self.set(key, "calls", before.calls)
             return taken
 
     breaks: ClassVar[set[str]] = {"test_forgets_the_calls_of_what_is_taken_over"}
@@ -374,10 +396,10 @@ class TestKeepsTheCallsOfWhatItTakesOver(Staged):
 class TestTakesOverWhatIsAnswered(Staged):
     class Made(Keys):
         def take_over(self, key: RequestKey) -> bool:
-            there = self._requests.get((key.caller, key.key))
-            if there is None or there.answer is None:
+            row = self.row(key)
+            if row is None or row.answer is None:
                 return super().take_over(key)
-            there.answer = None
+            self.set(key, "answer", None)
             return True
 
     breaks: ClassVar[set[str]] = {"test_takes_over_nothing_else"}
@@ -387,14 +409,10 @@ class TestTakesOverWhatIsAnswered(Staged):
 
 
 class TestLetsAnotherErrorOut(Staged):
-    class Broken(Lost):
-        error = OSError("No space left on device")
-
+    error = OSError("No space left on device")
     breaks: ClassVar[set[str]] = {"test_says_that_it_is_broken"}
 
 
 class TestSaysNoSentence(Staged):
-    class Broken(Lost):
-        error = JournalError("SQLITE_FULL")
-
+    error = JournalError("SQLITE_FULL")
     breaks: ClassVar[set[str]] = {"test_says_that_it_is_broken"}

@@ -1,18 +1,19 @@
 """A correct shared ledger and faulty ones; `breaks` lists the tests that each fails.
 
 What it promises of its rows and totals is what a ledger of this machine promises, so
-some that are ill in that way are ill in this one. Not collected by itself:
-`test_the_contracts.py` runs it and compares.
+some have the faults of a broken ledger. Not collected by itself: `test_broken.py` runs it and compares.
 """
 
 from collections.abc import Iterator, Mapping, Sequence
 from datetime import date
+from pathlib import Path
 from typing import Any, ClassVar
 
 import pytest
-from tests.contract import broken_ledgers as ill
+from tests.contract import broken_ledgers as broken
 from tests.contract_internal.contracts.cloud import SharedLedgerContract
-from tests.contract_internal.fakes.cloud import MemorySharedLedger
+from tests.contract_internal.databases import QuickDatabase
+from tests.contract_internal.fakes.cloud import LocalSharedLedger
 
 from imagen.domain.errors import ImagenError, Unauthorized, Unavailable
 from imagen.domain.money.usage import UsageRow
@@ -23,36 +24,33 @@ CUT = 1000
 """Rows per response of a server that does not report that there are more."""
 
 
-class Book(MemorySharedLedger, ill.Book):
-    """A correct shared ledger; several instances may share the rows."""
-
-
 class Staged(SharedLedgerContract):
-    Made: ClassVar[type[Book]] = Book
+    Made: ClassVar[type[LocalSharedLedger]] = LocalSharedLedger
     away_with: ClassVar[Exception] = AWAY
     closed_with: ClassVar[Exception] = CLOSED
+    is_shared: ClassVar[bool] = True
     breaks: ClassVar[set[str]]
 
     @pytest.fixture
-    def shared(self) -> Book:
-        return self.Made()
+    def shared(self, tmp_path: Path) -> LocalSharedLedger:
+        return self.Made(QuickDatabase(tmp_path))
 
     @pytest.fixture
-    def another_shared(self, shared: Book) -> Book:
-        return shared.another()
+    def another_shared(self, tmp_path: Path) -> LocalSharedLedger:
+        return self.Made(QuickDatabase(tmp_path if self.is_shared else tmp_path / "b"))
 
     @pytest.fixture
-    def away(self) -> Book:
-        return in_trouble(self.Made(), self.away_with)
+    def away(self, shared: LocalSharedLedger) -> LocalSharedLedger:
+        return in_trouble(shared, self.away_with)
 
     @pytest.fixture
-    def closed(self) -> Book:
-        return in_trouble(self.Made(), self.closed_with)
+    def closed(self, shared: LocalSharedLedger) -> LocalSharedLedger:
+        return in_trouble(shared, self.closed_with)
 
 
-def in_trouble(book: Book, trouble: Any) -> Book:
-    book.trouble = trouble
-    return book
+def in_trouble(ledger: LocalSharedLedger, trouble: Any) -> LocalSharedLedger:
+    ledger.trouble = trouble
+    return ledger
 
 
 class TestIsHealthy(Staged):
@@ -60,16 +58,16 @@ class TestIsHealthy(Staged):
 
 
 class TestAddsUpNothing(Staged):
-    class Made(Book, ill.TestAddsUpNothing.Made): ...
+    class Made(LocalSharedLedger, broken.TestAddsUpNothing.Made): ...
 
-    breaks: ClassVar[set[str]] = ill.TestAddsUpNothing.breaks
+    breaks: ClassVar[set[str]] = broken.TestAddsUpNothing.breaks
 
 
 class TestYieldsTheOldestFirst(Staged):
-    class Made(Book, ill.TestYieldsTheOldestFirst.Made): ...
+    class Made(LocalSharedLedger, broken.TestYieldsTheOldestFirst.Made): ...
 
     breaks: ClassVar[set[str]] = {
-        *ill.TestYieldsTheOldestFirst.breaks,
+        *broken.TestYieldsTheOldestFirst.breaks,
         "test_tells_what_it_can_never_keep",
         "test_yields_more_rows_than_an_answer_has",
         "test_is_opened_again",
@@ -77,49 +75,48 @@ class TestYieldsTheOldestFirst(Staged):
 
 
 class TestKeepsARowAgain(Staged):
-    class Made(Book, ill.TestKeepsARowAgain.Made): ...
+    class Made(LocalSharedLedger, broken.TestKeepsARowAgain.Made): ...
 
-    breaks: ClassVar[set[str]] = ill.TestKeepsARowAgain.breaks
+    breaks: ClassVar[set[str]] = broken.TestKeepsARowAgain.breaks
 
 
 class TestKnowsOnlyItsOwn(Staged):
-    class Made(Book, ill.TestKnowsOnlyItsOwn.Made): ...
-
-    breaks: ClassVar[set[str]] = ill.TestKnowsOnlyItsOwn.breaks
+    is_shared = False
+    breaks: ClassVar[set[str]] = broken.TestKnowsOnlyItsOwn.breaks
 
 
 class TestBeginsADayLater(Staged):
-    class Made(Book, ill.TestBeginsADayLater.Made): ...
+    class Made(LocalSharedLedger, broken.TestBeginsADayLater.Made): ...
 
-    breaks: ClassVar[set[str]] = ill.TestBeginsADayLater.breaks
+    breaks: ClassVar[set[str]] = broken.TestBeginsADayLater.breaks
 
 
 class TestHoldsAllRows(Staged):
-    class Made(Book, ill.TestHoldsAllRows.Made): ...
+    class Made(LocalSharedLedger, broken.TestHoldsAllRows.Made): ...
 
-    breaks: ClassVar[set[str]] = ill.TestHoldsAllRows.breaks
+    breaks: ClassVar[set[str]] = broken.TestHoldsAllRows.breaks
 
 
 class TestTellsAllModelsApart(Staged):
-    class Made(Book, ill.TestTellsAllModelsApart.Made): ...
+    class Made(LocalSharedLedger, broken.TestTellsAllModelsApart.Made): ...
 
-    breaks: ClassVar[set[str]] = ill.TestTellsAllModelsApart.breaks
+    breaks: ClassVar[set[str]] = broken.TestTellsAllModelsApart.breaks
 
 
 class TestCountsWeeksWhereTheCallerIs(Staged):
-    class Made(Book, ill.TestCountsWeeksWhereTheCallerIs.Made): ...
+    class Made(LocalSharedLedger, broken.TestCountsWeeksWhereTheCallerIs.Made): ...
 
-    breaks: ClassVar[set[str]] = ill.TestCountsWeeksWhereTheCallerIs.breaks
+    breaks: ClassVar[set[str]] = broken.TestCountsWeeksWhereTheCallerIs.breaks
 
 
 class TestCountsRowsForImages(Staged):
-    class Made(Book, ill.TestCountsRowsForImages.Made): ...
+    class Made(LocalSharedLedger, broken.TestCountsRowsForImages.Made): ...
 
-    breaks: ClassVar[set[str]] = ill.TestCountsRowsForImages.breaks
+    breaks: ClassVar[set[str]] = broken.TestCountsRowsForImages.breaks
 
 
 class TestStumblesOverNothing(Staged):
-    class Made(Book):
+    class Made(LocalSharedLedger):
         def deliver(self, rows: Sequence[UsageRow]) -> Mapping[str, str]:
             assert rows[0].id
             return super().deliver(rows)
@@ -130,7 +127,7 @@ class TestStumblesOverNothing(Staged):
 
 
 class TestRefusesAllForOne(Staged):
-    class Made(Book):
+    class Made(LocalSharedLedger):
         def deliver(self, rows: Sequence[UsageRow]) -> Mapping[str, str]:
             if all(row.images >= 0 for row in rows):
                 return super().deliver(rows)
@@ -142,7 +139,7 @@ class TestRefusesAllForOne(Staged):
 
 
 class TestLeavesOutWhatItCannotKeep(Staged):
-    class Made(Book):
+    class Made(LocalSharedLedger):
         def deliver(self, rows: Sequence[UsageRow]) -> Mapping[str, str]:
             super().deliver(rows)
             return {}
@@ -153,7 +150,7 @@ class TestLeavesOutWhatItCannotKeep(Staged):
 
 
 class TestDoesNotSayWhy(Staged):
-    class Made(Book):
+    class Made(LocalSharedLedger):
         def deliver(self, rows: Sequence[UsageRow]) -> Mapping[str, str]:
             return dict.fromkeys(super().deliver(rows), "")
 
@@ -163,7 +160,7 @@ class TestDoesNotSayWhy(Staged):
 
 
 class TestIsCutOff(Staged):
-    class Made(Book):
+    class Made(LocalSharedLedger):
         def rows(self, *, since: date | None = None) -> Iterator[UsageRow]:
             return iter(list(super().rows(since=since))[:CUT])
 
@@ -174,7 +171,7 @@ class TestIsCutOff(Staged):
 
 
 class TestTurnsPagesByTheTimeAlone(Staged):
-    class Made(Book):
+    class Made(LocalSharedLedger):
         def rows(self, *, since: date | None = None) -> Iterator[UsageRow]:
             yielded: list[UsageRow] = []
             for row in super().rows(since=since):
@@ -189,7 +186,7 @@ class TestTurnsPagesByTheTimeAlone(Staged):
 
 
 class TestIsClosedForGood(Staged):
-    class Made(Book):
+    class Made(LocalSharedLedger):
         def close(self) -> None:
             self.trouble = AWAY
 
@@ -234,7 +231,7 @@ class TestTakesClosedForAway(Staged):
 
 
 class TestHidesThatItIsClosed(Staged):
-    class Made(Book):
+    class Made(LocalSharedLedger):
         def deliver(self, rows: Sequence[UsageRow]) -> Mapping[str, str]:
             return {} if self.trouble is CLOSED else super().deliver(rows)
 

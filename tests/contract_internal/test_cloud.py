@@ -1,6 +1,9 @@
+from pathlib import Path
+
 import pytest
 from tests.contract_internal.contracts.cloud import CloudContract, SharedLedgerContract
-from tests.contract_internal.fakes.cloud import MemoryCloud, MemorySharedLedger
+from tests.contract_internal.databases import QuickDatabase
+from tests.contract_internal.fakes.cloud import LocalSharedLedger, MemoryCloud
 
 from imagen.domain.errors import Unauthorized, Unavailable
 
@@ -31,23 +34,23 @@ class TestMemoryCloud(CloudContract):
         return cloud
 
 
-class TestMemorySharedLedger(SharedLedgerContract):
+class TestLocalSharedLedger(SharedLedgerContract):
     @pytest.fixture
-    def shared(self) -> MemorySharedLedger:
-        return MemorySharedLedger()
+    def shared(self, tmp_path: Path) -> LocalSharedLedger:
+        return LocalSharedLedger(QuickDatabase(tmp_path))
 
     @pytest.fixture
-    def another_shared(self, shared: MemorySharedLedger) -> MemorySharedLedger:
-        return shared
+    def another_shared(self, tmp_path: Path) -> LocalSharedLedger:
+        return LocalSharedLedger(QuickDatabase(tmp_path))
 
     @pytest.fixture
-    def away(self) -> MemorySharedLedger:
-        ledger = MemorySharedLedger()
+    def away(self, tmp_path: Path) -> LocalSharedLedger:
+        ledger = LocalSharedLedger(QuickDatabase(tmp_path))
         ledger.trouble = Unavailable("It is not reached.")
         return ledger
 
     @pytest.fixture
-    def closed(self) -> MemorySharedLedger:
-        ledger = MemorySharedLedger()
+    def closed(self, tmp_path: Path) -> LocalSharedLedger:
+        ledger = LocalSharedLedger(QuickDatabase(tmp_path))
         ledger.trouble = Unauthorized("It does not take the key.", hint="Get another.")
         return ledger

@@ -1,25 +1,25 @@
-"""Fakes of the shared ledger and the cloud in memory."""
+"""Fakes of the shared ledger and the cloud."""
 
 from collections.abc import Iterator, Mapping, Sequence
 from datetime import date
 from hashlib import sha256
 
-from tests.contract_internal.fakes.stores import MemoryLedger
-
+from imagen.adapters.database.connection import Database
+from imagen.adapters.database.ledger import SqliteLedger
 from imagen.domain.cloud import CloudImage
 from imagen.domain.errors import BackendError, ImagenError, InvalidRequest, Refused
 from imagen.domain.money.usage import Dimension, UsageRow, UsageTotal
 
 
-class MemorySharedLedger(MemoryLedger):
-    """A shared ledger in a dictionary.
+class LocalSharedLedger(SqliteLedger):
+    """A shared ledger in a database of this machine.
 
     Attributes:
         trouble: An error that every method raises; None for a working ledger.
     """
 
-    def __init__(self) -> None:
-        super().__init__()
+    def __init__(self, database: Database) -> None:
+        super().__init__(database)
         self.trouble: ImagenError | None = None
 
     def deliver(self, rows: Sequence[UsageRow]) -> Mapping[str, str]:
