@@ -1,6 +1,6 @@
 """A correct backend and many faulty ones; `breaks` lists the tests that each fails.
 
-Not collected by itself: `test_the_contracts.py` runs it and compares.
+Not collected by itself: `test_broken.py` runs it and compares.
 """
 
 import asyncio
@@ -38,6 +38,7 @@ from imagen.domain.size import Size, SizeRule
 from imagen.ports.backend import ImageBackend, Readiness
 from imagen.ports.job_context import JobContext
 from imagen.testing import BackendContract, tiny_png
+from imagen.testing.contracts import backend_lookup, backend_waiting
 
 SECRET = "sk-canary-5e55e"
 MINUTE = 60.0
@@ -612,6 +613,12 @@ class TestDoesNotHearTheCancelling(Staged):
         "test_cancels_the_remote_job",
         "test_cancels_an_old_job",
     }
+
+    @pytest.fixture(autouse=True)
+    def impatience(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        # It never stops, so nothing is learned by waiting the whole two seconds.
+        for part in (backend_lookup, backend_waiting):
+            monkeypatch.setattr(part, "CANCEL_TIMEOUT", 0.1)
 
 
 class TestLeavesTheRemoteJobRunning(Staged):

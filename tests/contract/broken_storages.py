@@ -1,13 +1,14 @@
 """A correct storage and faulty ones; `breaks` lists the tests that each fails.
 
-Not collected by itself: `test_the_contracts.py` runs it and compares.
+Not collected by itself: `test_broken.py` runs it and compares.
 """
 
-import time
 from collections.abc import Callable, Mapping
+from threading import Event, Lock, current_thread, main_thread
 from typing import ClassVar
 
 import pytest
+from tests.contract.broken import Rendezvous
 
 from imagen.domain.errors import NameTaken, StorageError
 from imagen.ports.storage import Storage
@@ -88,11 +89,29 @@ class TestTakesTheSameTwice(Staged):
 
 class TestIsSeenHalfWritten(Staged):
     class Made(Shelf):
+        """Saves a half, and waits for a reader if another thread reads."""
+
+        has_reader = False
+
+        def __init__(self, like: Shelf | None = None) -> None:
+            super().__init__(like)
+            self.was_read = Event()
+
         def save(self, name: str, content: bytes, **how: object) -> str:
             if how["replace"] and name in self.kept:
                 self.kept[name] = content[: len(content) // 2]
-                time.sleep(0.005)
+                self.was_read.clear()
+                if self.has_reader:
+                    self.was_read.wait(60)
+                    self.has_reader = False
             return super().save(name, content, **how)
+
+        def read(self, name: str) -> bytes | None:
+            content = super().read(name)
+            if current_thread() is not main_thread():
+                self.has_reader = True
+                self.was_read.set()
+            return content
 
     breaks: ClassVar[set[str]] = {"test_is_never_seen_half_written"}
 
@@ -195,11 +214,13 @@ class TestWritesWrongAndReadsWrong(Staged):
 
 class TestIsTooLateToLook(Staged):
     class Made(Shelf):
+        crowd = Rendezvous()
+
         def save(self, name: str, content: bytes, **how: object) -> str:
-            if name in self.kept or f"{name}.json" in self.kept:
-                return super().save(name, content, **how)
-            time.sleep(0.2)
-            return super().save(name, content, **{**how, "replace": True})
+            is_free = not {name, f"{name}.json"} & self.kept.keys()
+            self.crowd.wait()
+            how["replace"] = how["replace"] or is_free
+            return super().save(name, content, **how)
 
     breaks: ClassVar[set[str]] = {
         "test_gives_a_name_to_one_of_many",
@@ -391,10 +412,12 @@ class TestNumbersWhatIsSavedAgain(Staged):
 
 class TestLooksForWhatItSavedTooEarly(Staged):
     class Made(Shelf):
+        crowd = Rendezvous()
+
         def save(self, name: str, content: bytes, **how: object) -> str:
-            if how["again"] and not {name, f"{name}.json"} & self.kept.keys():
-                time.sleep(0.2)
-                how["again"] = False
+            is_free = not {name, f"{name}.json"} & self.kept.keys()
+            self.crowd.wait()
+            how["again"] = how["again"] and not is_free
             return super().save(name, content, **how)
 
     breaks: ClassVar[set[str]] = {
@@ -423,11 +446,14 @@ class TestCallsAFullDiskATakenName(Staged):
 
 class TestForgetsTheFoldersOfOthers(Staged):
     class Made(Shelf):
+        crowd, lock = Rendezvous(), Lock()
+
         def save(self, name: str, content: bytes, **how: object) -> str:
             folder = name.rpartition("/")[0]
-            if folder.startswith("new") and folder not in self.media_types:
-                time.sleep(0.2)
-                if folder in self.media_types:
+            is_new = folder.startswith("new") and folder not in self.media_types
+            self.crowd.wait()
+            with self.lock:
+                if is_new and folder in self.media_types:
                     raise StorageError(f"{folder} exists.")
                 self.media_types[folder] = "folder"
             return super().save(name, content, **how)

@@ -1,7 +1,6 @@
 from pathlib import Path
 
 import pytest
-from tests.contract_internal.fakes.stores import MemoryLedger
 
 from imagen.adapters.database.connection import FILE, Database
 from imagen.adapters.database.ledger import SqliteLedger
@@ -21,9 +20,3 @@ class TestSqliteLedger(LedgerContract):
     def broken_ledger(self, tmp_path: Path) -> SqliteLedger:
         (tmp_path / FILE).write_text("This is a text.")
         return SqliteLedger(Database(tmp_path))
-
-
-class TestMemoryLedger(LedgerContract):
-    @pytest.fixture
-    def ledger(self) -> MemoryLedger:
-        return MemoryLedger()

@@ -1,7 +1,8 @@
 """A correct shared ledger and faulty ones; `breaks` lists the tests that each fails.
 
 What it promises of its rows and totals is what a ledger of this machine promises, so
-some have the faults of a broken ledger. Not collected by itself: `test_broken.py` runs it and compares.
+some have the faults of a broken ledger. Not collected by itself: `test_broken.py` runs
+it and compares.
 """
 
 from collections.abc import Iterator, Mapping, Sequence

@@ -5,12 +5,6 @@ from tests.contract_internal.contracts.delivery_queue import (
     DeliveryQueueContract,
     DeliveryQueues,
 )
-from tests.contract_internal.fakes.delivery import (
-    MemoryImageQueue,
-    MemoryUndeliveredUsage,
-    MemoryUsageQueue,
-)
-from tests.contract_internal.fakes.stores import MemoryHistory, MemoryLedger
 
 from imagen.adapters.database.connection import FILE, Database
 from imagen.adapters.database.delivery_queue import (
@@ -52,22 +46,3 @@ class TestSqliteDeliveryQueues(DeliveryQueueContract):
     def broken_queues(self, tmp_path: Path) -> DeliveryQueues:
         (tmp_path / FILE).write_text("This is a text.")
         return sqlite_queues(tmp_path)
-
-
-class TestMemoryDeliveryQueues(DeliveryQueueContract):
-    @pytest.fixture
-    def queues(self, ledger: MemoryLedger, history: MemoryHistory) -> DeliveryQueues:
-        usage = MemoryUsageQueue(ledger)
-        return DeliveryQueues(
-            usage=usage,
-            images=MemoryImageQueue(history),
-            undelivered=MemoryUndeliveredUsage(usage),
-        )
-
-    @pytest.fixture
-    def ledger(self) -> MemoryLedger:
-        return MemoryLedger()
-
-    @pytest.fixture
-    def history(self) -> MemoryHistory:
-        return MemoryHistory()

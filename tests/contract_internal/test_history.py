@@ -2,7 +2,6 @@ from pathlib import Path
 
 import pytest
 from tests.contract_internal.contracts.history import HistoryContract
-from tests.contract_internal.fakes.stores import MemoryHistory
 
 from imagen.adapters.database.connection import FILE, Database
 from imagen.adapters.database.history import SqliteHistory
@@ -21,9 +20,3 @@ class TestSqliteHistory(HistoryContract):
     def broken_history(self, tmp_path: Path) -> SqliteHistory:
         (tmp_path / FILE).write_text("This is a text.")
         return SqliteHistory(Database(tmp_path))
-
-
-class TestMemoryHistory(HistoryContract):
-    @pytest.fixture
-    def history(self) -> MemoryHistory:
-        return MemoryHistory()

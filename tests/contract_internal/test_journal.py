@@ -3,7 +3,6 @@ from pathlib import Path
 
 import pytest
 from tests.contract_internal.contracts.journal import JournalContract
-from tests.contract_internal.fakes.stores import MemoryJournal, MemoryLedger
 
 from imagen.adapters.database.connection import FILE, Database
 from imagen.adapters.database.journal import SqliteJournal
@@ -31,21 +30,3 @@ class TestSqliteJournal(JournalContract):
     def broken_journal(self, tmp_path: Path) -> SqliteJournal:
         (tmp_path / FILE).write_text("This is a text.")
         return SqliteJournal(Database(tmp_path))
-
-
-class TestMemoryJournal(JournalContract):
-    @pytest.fixture
-    def journal(self) -> MemoryJournal:
-        return MemoryJournal()
-
-    @pytest.fixture
-    def ledger(self, journal: MemoryJournal) -> MemoryLedger:
-        return journal.ledger
-
-    @pytest.fixture
-    def another(self, journal: MemoryJournal) -> MemoryJournal:
-        return journal.another()
-
-    @pytest.fixture
-    def end(self, journal: MemoryJournal) -> Callable[[], None]:
-        return journal.close

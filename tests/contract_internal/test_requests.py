@@ -3,8 +3,6 @@ from pathlib import Path
 
 import pytest
 from tests.contract_internal.contracts.requests import RequestKeysContract
-from tests.contract_internal.fakes.requests import MemoryRequestKeys
-from tests.contract_internal.fakes.stores import MemoryJournal
 
 from imagen.adapters.database.connection import FILE, Database
 from imagen.adapters.database.idempotency import SqliteRequestKeys
@@ -46,21 +44,3 @@ class TestSqliteRequestKeys(RequestKeysContract):
     def broken_keys(self, tmp_path: Path) -> SqliteRequestKeys:
         (tmp_path / FILE).write_text("This is a text.")
         return _sqlite(tmp_path)[0]
-
-
-class TestMemoryRequestKeys(RequestKeysContract):
-    @pytest.fixture
-    def keys(self) -> MemoryRequestKeys:
-        return MemoryRequestKeys()
-
-    @pytest.fixture
-    def journal(self, keys: MemoryRequestKeys) -> MemoryJournal:
-        return keys.journal
-
-    @pytest.fixture
-    def another(self, keys: MemoryRequestKeys) -> MemoryRequestKeys:
-        return keys.another()
-
-    @pytest.fixture
-    def end(self, keys: MemoryRequestKeys) -> Callable[[], None]:
-        return keys.journal.close

@@ -2,7 +2,6 @@ from pathlib import Path
 
 import pytest
 from tests.contract_internal.contracts.spool import SpoolContract
-from tests.contract_internal.fakes.delivery import MemorySpool
 
 from imagen.adapters.database.files import FileSpool
 
@@ -20,9 +19,3 @@ class TestFileSpool(SpoolContract):
     def broken_spool(self, tmp_path: Path) -> FileSpool:
         (tmp_path / "outbox").write_text("This is a text.")
         return FileSpool(lambda: tmp_path / "outbox")
-
-
-class TestMemorySpool(SpoolContract):
-    @pytest.fixture
-    def spool(self) -> MemorySpool:
-        return MemorySpool()
