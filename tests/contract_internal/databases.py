@@ -10,6 +10,7 @@ from typing import Any
 from weakref import finalize
 
 from imagen.adapters.database.connection import FILE, Database
+from imagen.adapters.database.files import FileSpool
 
 
 class QuickDatabase(Database):
@@ -51,11 +52,18 @@ def damaged_database(folder: Path) -> Database:
     return Database(folder)
 
 
-def temporary_folder(owner: object) -> Path:
-    """Return a new folder, which is deleted together with its owner."""
+def temporary_database() -> QuickDatabase:
+    """Return a new database, whose folder is deleted together with it."""
     folder = Path(mkdtemp(prefix="imagen-"))
-    finalize(owner, rmtree, folder, ignore_errors=True)
-    return folder
+    database = QuickDatabase(folder)
+    finalize(database, rmtree, folder, ignore_errors=True)
+    return database
+
+
+def temporary_spool() -> FileSpool:
+    """Return a new spool, whose folder is deleted together with it."""
+    database = temporary_database()
+    return FileSpool(lambda: database.folder / "outbox")
 
 
 @cache

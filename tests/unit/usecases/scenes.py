@@ -1,16 +1,20 @@
-"""A backend that may cost money, and all that is written down of it, in memory."""
+"""A backend that may cost money, and everything that is recorded about it."""
 
 from collections.abc import Callable
 from decimal import Decimal
 from itertools import count
 
 import msgspec
-from tests.contract_internal.fakes.delivery import MemoryImageQueue, MemorySpool
+from tests.contract_internal.databases import QuickDatabase, temporary_database
 from tests.contract_internal.fakes.images import PlainEditor
-from tests.contract_internal.fakes.stores import MemoryHistory, MemoryJournal
 
+from imagen.adapters.database.delivery_queue import SqliteImageQueue
+from imagen.adapters.database.files import FileSpool
+from imagen.adapters.database.history import SqliteHistory
+from imagen.adapters.database.journal import SqliteJournal
+from imagen.adapters.database.ledger import SqliteLedger
 from imagen.domain import events
-from imagen.domain.call import OutputTarget
+from imagen.domain.call import CallUpdate, OutputTarget
 from imagen.domain.capabilities import Capabilities
 from imagen.domain.instance import Instance
 from imagen.domain.job import ImageJob
@@ -42,6 +46,28 @@ PAID = msgspec.structs.replace(ANYTHING, may_cost=True, provider="vendor")
 FIVE_CENTS = Price(rates=(Rate(unit="per_image", usd=Decimal("0.05")),))
 
 
+class RecordingJournal(SqliteJournal):
+    """A journal of one process.
+
+    Attributes:
+        database: The database.
+        updates: The recorded updates.
+    """
+
+    def __init__(self, database: QuickDatabase) -> None:
+        super().__init__(database)
+        self.database = database
+        self.updates: list[CallUpdate] = []
+
+    def record(self, call_id: str, update: CallUpdate) -> None:
+        self.updates.append(update)
+        super().record(call_id, update)
+
+    def another(self) -> "RecordingJournal":
+        """Return the journal of another process on the same calls."""
+        return RecordingJournal(QuickDatabase(self.database.folder))
+
+
 class PaidScene:
     """One request to a vendor, and afterwards another process that resumes it."""
 
@@ -61,10 +87,12 @@ class PaidScene:
         self.clock = FakeClock()
         self.kept = MemoryStorage()
         self.heard: list[events.Event] = []
-        self.memory = MemoryJournal()
-        self.history = MemoryHistory()
-        self.spool = MemorySpool()
-        self.image_queue = MemoryImageQueue(self.history)
+        database = temporary_database()
+        self.journal = RecordingJournal(database)
+        self.usage = SqliteLedger(database)
+        self.history = SqliteHistory(database)
+        self.spool = FileSpool(lambda: database.folder / "outbox")
+        self.image_queue = SqliteImageQueue(database)
         numbers = count(1)
         place = OutputTarget(
             folder="/pictures", destination=Destination(name=name), owner=owner
@@ -79,7 +107,7 @@ class PaidScene:
             instance=Instance(name="vendor", adapter="scripted"),
             backend=self.backend,
             store=self.store,
-            records=self.records(journal or self.memory),
+            records=self.records(journal or self.journal),
             clock=self.clock,
             random_int=lambda bound: next(numbers) % bound,
             caller="me",
@@ -106,12 +134,12 @@ class PaidScene:
             cancellation=cancellation,
         )
 
-    def die(self) -> MemoryJournal:
+    def die(self) -> RecordingJournal:
         """End the process; return the journal of the next one."""
-        self.memory.close()
-        return self.memory.another()
+        self.journal.close()
+        return self.journal.another()
 
-    def resume(self, journal: MemoryJournal) -> list[ResumeResult]:
+    def resume(self, journal: SqliteJournal) -> list[ResumeResult]:
         """Finish every open call in another process."""
         resume = ResumeCalls(
             journal=journal,
@@ -128,12 +156,12 @@ class PaidScene:
 
     @property
     def states(self) -> list[str]:
-        return [each.state for each in self.memory.list_open()]
+        return [each.state for each in self.journal.list_open()]
 
     @property
     def ledger(self) -> list[tuple[str, int | None]]:
         """Status and cost of each row."""
-        rows = self.memory.ledger.kept.values()
+        rows = reversed(list(self.usage.rows()))
         return [(row.status, row.cost_micros) for row in rows]
 
     @property

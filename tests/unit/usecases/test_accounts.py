@@ -5,8 +5,14 @@ from hashlib import sha256
 
 import msgspec
 import pytest
-from tests.contract_internal.fakes.stores import MemoryJournal
-from tests.unit.usecases.scenes import KnowingBackend, PaidScene, paid_images, taken
+from tests.contract_internal.databases import temporary_database
+from tests.unit.usecases.scenes import (
+    KnowingBackend,
+    PaidScene,
+    RecordingJournal,
+    paid_images,
+    taken,
+)
 
 from imagen.domain.call import (
     Call,
@@ -42,11 +48,11 @@ from imagen.ports.job_context import JobContext
 from imagen.testing.fakes import ANYTHING, MemoryStorage, plain_images
 
 
-class BrokenJournal(MemoryJournal):
+class BrokenJournal(RecordingJournal):
     """Cannot be written, for one reason or another."""
 
     def __init__(self, error: Exception, *, from_note: bool = False) -> None:
-        super().__init__()
+        super().__init__(temporary_database())
         self.error = error
         self.from_note = from_note
 
@@ -73,7 +79,7 @@ def test_every_step_is_written_down_before_the_next() -> None:
 
     scene.run()
 
-    assert [type(note) for _, note in scene.memory.notes] == [
+    assert list(map(type, scene.journal.updates)) == [
         CallSending,
         CallAccepted,
         CallReceived,
@@ -100,9 +106,9 @@ def test_an_image_and_its_row_know_each_other() -> None:
 
     (image,) = scene.run().stored
 
-    (row,) = scene.memory.ledger.kept.values()
+    (row,) = scene.usage.rows()
     assert image.sidecar.usage_id == row.id
-    assert image.sidecar.id in scene.history.kept
+    assert scene.history.get(image.sidecar.id) is not None
     assert (row.backend, row.caller, row.images) == ("vendor", "me", 1)
     assert row.prompt_sha256 == image.sidecar.prompt_sha256
     assert (image.sidecar.cost_usd, image.sidecar.cost_source) == (
@@ -116,10 +122,10 @@ def test_what_costs_nothing_is_in_the_history_alone() -> None:
 
     (image,) = scene.run().stored
 
-    assert scene.memory.notes == []
+    assert scene.journal.updates == []
     assert scene.ledger == []
     assert image.sidecar.usage_id is None
-    assert list(scene.history.kept) == [image.sidecar.id]
+    assert [entry.sidecar for entry in scene.history.find()] == [image.sidecar]
 
 
 def test_a_free_job_can_be_asked_for_once_it_has_a_name() -> None:
@@ -219,7 +225,7 @@ def test_an_open_call_is_named_with_what_it_may_cost() -> None:
 
     (failed,) = scene.run().failed
 
-    (call,) = scene.memory.list_open()
+    (call,) = scene.journal.list_open()
     assert f"imagen resume {call.call.id}" in getattr(failed.error, "hint", "")
     assert "$0.05" in getattr(failed.error, "hint", "")
 
@@ -229,7 +235,7 @@ def test_between_two_attempts_it_is_certainly_not_sent() -> None:
 
     scene.run()
 
-    sending = [n.active for _, n in scene.memory.notes if isinstance(n, CallSending)]
+    sending = [n.active for n in scene.journal.updates if isinstance(n, CallSending)]
     assert sending == [True, False, True]
 
 
@@ -537,16 +543,16 @@ def test_an_image_with_an_owner_waits_for_its_upload() -> None:
 
     [pending] = scene.image_queue.pending(10)
     assert pending.owner == OWNER
-    content = scene.spool.contents[pending.sidecar.id]
+    content = scene.spool.read(pending.sidecar.id) or b""
     assert sha256(content).hexdigest() == pending.sidecar.sha256
 
 
 def test_an_image_without_an_owner_is_not_uploaded() -> None:
     scene = PaidScene(taken())
-    scene.run()
+    (image,) = scene.run().stored
 
     assert scene.image_queue.pending(10) == ()
-    assert scene.spool.contents == {}
+    assert scene.spool.read(image.sidecar.id) is None
 
 
 def test_a_resumed_image_with_an_owner_waits_for_its_upload() -> None:

@@ -5,9 +5,10 @@ from hashlib import sha256
 
 import msgspec
 import pytest
-from tests.contract_internal.fakes.stores import MemoryHistory
+from tests.contract_internal.databases import temporary_database
 from tests.unit.domain.notes import described, noted
 
+from imagen.adapters.database.history import SqliteHistory
 from imagen.domain.errors import InvalidRequest, JournalError
 from imagen.domain.history import HistoryEntry
 from imagen.domain.sidecar import Sidecar, write_sidecar
@@ -27,7 +28,7 @@ class Place:
 
     def __init__(self) -> None:
         self.files: dict[str, bytes] = {}
-        self.history = MemoryHistory()
+        self.history = SqliteHistory(temporary_database())
         self.find = FindImage(read=self.files.get, history=self.history)
 
     def put(
@@ -221,13 +222,13 @@ def test_a_warning_does_not_say_where_the_note_is(
 
 
 def test_a_history_that_cannot_be_read_takes_no_file_away(place: Place) -> None:
-    class Damaged(MemoryHistory):
+    class Damaged(SqliteHistory):
         def get(self, name: str) -> HistoryEntry | None:
             raise JournalError("The database is damaged.")
 
     content = described(PNG)
     place.put("x.png", content)
-    find = msgspec.structs.replace(place.find, history=Damaged())
+    find = msgspec.structs.replace(place.find, history=Damaged(temporary_database()))
 
     assert find.run("x.png").content == content
     assert find.run("x.png").warnings == (

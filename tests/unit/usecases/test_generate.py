@@ -3,10 +3,12 @@ from threading import Event, Thread
 
 import msgspec
 import pytest
-from tests.contract_internal.fakes.delivery import MemorySpool
+from tests.contract_internal.databases import temporary_database
 from tests.contract_internal.fakes.images import PlainEditor
-from tests.contract_internal.fakes.stores import MemoryHistory, MemoryJournal
 
+from imagen.adapters.database.files import FileSpool
+from imagen.adapters.database.history import SqliteHistory
+from imagen.adapters.database.journal import SqliteJournal
 from imagen.domain import events
 from imagen.domain.call import OutputTarget
 from imagen.domain.capabilities import Capabilities
@@ -45,7 +47,7 @@ BATCHES = Capabilities(largest_batch=4)
 
 
 class Scene:
-    """A backend with a script, and everything around it in memory."""
+    """A backend with a script, and everything around it."""
 
     def __init__(
         self,
@@ -59,6 +61,7 @@ class Scene:
         self.clock = FakeClock()
         self.storage, self.rescue = MemoryStorage(), MemoryStorage()
         self.heard: list[events.Event] = []
+        database = temporary_database()
         self.generate = GenerateImages(
             instance=Instance(name="box", adapter="fake", concurrency=concurrency),
             backend=self.backend,
@@ -69,9 +72,9 @@ class Scene:
                 place=OutputTarget(destination=destination or Destination()),
             ),
             records=Recorder(
-                MemoryJournal(),
-                MemoryHistory(),
-                spool=MemorySpool(),
+                SqliteJournal(database),
+                SqliteHistory(database),
+                spool=FileSpool(lambda: database.folder / "outbox"),
                 clock=self.clock,
                 listen=self.heard.append,
             ),

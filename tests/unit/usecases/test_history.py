@@ -1,62 +1,63 @@
 """What is forgotten is what was named, all of it or nothing."""
 
 import pytest
-from tests.contract_internal.fakes.delivery import MemorySpool
-from tests.contract_internal.fakes.stores import MemoryHistory
+from tests.contract_internal.databases import temporary_database, temporary_spool
 from tests.contract_internal.samples import sample_entry
 
+from imagen.adapters.database.history import SqliteHistory
 from imagen.domain.errors import InvalidRequest
 from imagen.testing.samples import sample_id
 from imagen.usecases.history import ForgetImages
 
 
 @pytest.fixture
-def history() -> MemoryHistory:
-    history = MemoryHistory()
+def history() -> SqliteHistory:
+    history = SqliteHistory(temporary_database())
     history.add([sample_entry(1), sample_entry(2), sample_entry(3)])
     return history
 
 
-def forget(history: MemoryHistory) -> ForgetImages:
-    return ForgetImages(history=history, spool=MemorySpool())
+def forget(history: SqliteHistory) -> ForgetImages:
+    return ForgetImages(history=history, spool=temporary_spool())
 
 
 def test_images_are_named_by_their_ids_or_beginnings_or_as_the_last(
-    history: MemoryHistory,
+    history: SqliteHistory,
 ) -> None:
     gone = forget(history).run([sample_id(1), sample_id(1)[:10].upper(), "last"])
 
     assert [entry.sidecar.id for entry in gone] == [sample_id(1), sample_id(3)]
-    assert list(history.kept) == [sample_id(2)]
+    assert list(history.find()) == [sample_entry(2)]
 
 
 def test_their_bytes_are_not_kept_for_the_cloud_any_more(
-    history: MemoryHistory,
+    history: SqliteHistory,
 ) -> None:
-    spool = MemorySpool()
+    spool = temporary_spool()
     spool.write(sample_id(1), b"forgotten")
     spool.write(sample_id(2), b"kept")
 
     ForgetImages(history=history, spool=spool).run([sample_id(1)])
 
-    assert spool.contents == {sample_id(2): b"kept"}
+    assert spool.read(sample_id(1)) is None
+    assert spool.read(sample_id(2)) == b"kept"
 
 
 @pytest.mark.parametrize("name", ["nothing", "", "019a"])
 def test_one_that_names_none_or_several_keeps_them_all(
-    history: MemoryHistory, name: str
+    history: SqliteHistory, name: str
 ) -> None:
     with pytest.raises(InvalidRequest):
         forget(history).run([sample_id(1), name])
 
-    assert len(history.kept) == 3
+    assert len(list(history.find())) == 3
 
 
 def test_an_empty_name_is_not_the_only_image_there_is() -> None:
-    history = MemoryHistory()
+    history = SqliteHistory(temporary_database())
     history.add([sample_entry(1)])
 
     with pytest.raises(InvalidRequest, match="No image ''"):
         forget(history).run([""])
 
-    assert len(history.kept) == 1
+    assert len(list(history.find())) == 1

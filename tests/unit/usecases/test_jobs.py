@@ -1,15 +1,14 @@
 """What is not over can be named, and given up."""
 
 import pytest
-from tests.contract_internal.fakes.stores import MemoryJournal
-from tests.unit.usecases.scenes import PaidScene, paid_images, taken
+from tests.unit.usecases.scenes import PaidScene, RecordingJournal, paid_images, taken
 
 from imagen.domain.errors import InvalidRequest, Unfinished
 from imagen.testing.fakes import ANYTHING
 from imagen.usecases.jobs import OpenJobs
 
 
-def jobs_of(scene: PaidScene) -> tuple[OpenJobs, MemoryJournal]:
+def jobs_of(scene: PaidScene) -> tuple[OpenJobs, RecordingJournal]:
     journal = scene.die()
     return OpenJobs(journal=journal), journal
 
@@ -60,7 +59,7 @@ def test_what_somebody_works_on_is_not_given_up() -> None:
     given_up: list[bool] = []
 
     def answer(job: object, context: object) -> object:
-        there = OpenJobs(journal=scene.memory.another())
+        there = OpenJobs(journal=scene.journal.another())
         given_up.append(there.forget(there.select()[0]))
         return paid_images(job, context)  # type: ignore[arg-type]
 

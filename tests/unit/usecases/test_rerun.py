@@ -4,10 +4,11 @@ from collections.abc import Callable
 from hashlib import sha256
 
 import pytest
-from tests.contract_internal.fakes.stores import MemoryHistory
+from tests.contract_internal.databases import temporary_database
 from tests.unit.domain.notes import noted
 from tests.unit.usecases.scenes import PaidScene
 
+from imagen.adapters.database.history import SqliteHistory
 from imagen.adapters.imaging.convert import PillowEditor, compare_pixels
 from imagen.domain.errors import InvalidRequest
 from imagen.domain.history import HistoryEntry
@@ -45,7 +46,7 @@ class Place:
             adjusted={},
         )
         self.files = {"in/x.png": MADE, "in/x.png.json": write_sidecar(note)}
-        self.history = MemoryHistory()
+        self.history = SqliteHistory(temporary_database())
         self.maker = PaidScene().generate
         self.again = PrepareRerun(
             find=FindImage(read=self.files.get, history=self.history),

@@ -1,13 +1,21 @@
 """What another process began is finished, once, whatever it died of."""
 
 from collections.abc import Sequence
+from contextlib import suppress
 from decimal import Decimal
 
 import msgspec
 import pytest
-from tests.contract_internal.fakes.stores import MemoryJournal
-from tests.unit.usecases.scenes import KnowingBackend, PaidScene, paid_images, taken
+from tests.contract_internal.databases import temporary_database
+from tests.unit.usecases.scenes import (
+    KnowingBackend,
+    PaidScene,
+    RecordingJournal,
+    paid_images,
+    taken,
+)
 
+from imagen.adapters.database.ledger import SqliteLedger
 from imagen.domain.call import Call, CallUpdate, OpenCall
 from imagen.domain.consumption import Used
 from imagen.domain.errors import (
@@ -32,18 +40,14 @@ class Killed(BaseException):
     """The process is gone."""
 
 
-class DyingJournal(MemoryJournal):
-    """Its process dies at the nth note, before or after that is written down."""
+class DyingJournal(RecordingJournal):
+    """Its process dies at the nth write, before or after that is stored."""
 
     def __init__(self, last: int, *, before: bool) -> None:
-        super().__init__()
+        super().__init__(temporary_database())
         self.left = last
         self.before = before
-
-    def another(self) -> MemoryJournal:  # type: ignore[override]  # the next one lives
-        next_one = MemoryJournal(self.ledger)
-        next_one._shared = self._shared
-        return next_one
+        self.alive = True
 
     def begin(self, calls: Sequence[Call], **limits: object) -> None:
         self._live_or_die(lambda: super(DyingJournal, self).begin(calls))
@@ -58,8 +62,12 @@ class DyingJournal(MemoryJournal):
         if self.left or not self.before:
             write()  # type: ignore[operator]
         if not self.left:
-            self.alive = False
+            self.die()
             raise Killed
+
+    def die(self) -> None:
+        self.alive = False
+        self.close()
 
 
 def open_scene(answer: object, **there: object) -> tuple[PaidScene, KnowingBackend]:
@@ -79,10 +87,9 @@ def test_wherever_it_dies_the_image_is_stored_once_and_paid_once(
     journal = DyingJournal(last, before=before)
     backend = KnowingBackend(taken())
     scene = PaidScene(backend=backend, journal=journal)
-    try:
+    with suppress(Killed):
         scene.run()
-    except Killed:
-        journal.alive = False
+    journal.die()
     if len(backend.jobs) == 1:
         backend.found = [("job-7",)] * 9
     next_one = journal.another()
@@ -91,7 +98,7 @@ def test_wherever_it_dies_the_image_is_stored_once_and_paid_once(
 
     assert len(backend.jobs) <= 1
     assert len(scene.images) == len(backend.jobs)
-    assert len(next_one.ledger.kept) == len(backend.jobs)
+    assert len(list(SqliteLedger(next_one.database).rows())) == len(backend.jobs)
     sent_or_not = (last, before) == (2, False)  # nobody can know
     assert [each.closed for each in resumed] == [not sent_or_not for _ in resumed]
     assert len(next_one.list_open()) == sent_or_not
@@ -226,7 +233,7 @@ def test_what_is_being_worked_on_is_left_alone() -> None:
 
     def answer(job: ImageJob, context: JobContext) -> Generated:
         context.accepted("job-7")
-        seen.extend(scene.resume(scene.memory.another()))
+        seen.extend(scene.resume(scene.journal.another()))
         return paid_images(job, context)
 
     scene = PaidScene(backend=KnowingBackend(answer))
@@ -330,8 +337,7 @@ def test_a_bar_hears_when_each_begins_and_how_it_ends() -> None:
 def test_an_image_that_is_stored_is_said_though_the_journal_fails_then() -> None:
     scene, _ = open_scene(taken(Unfinished("Silence.")))
     journal = scene.die()
-    journal_that_forgets = ForgetfulJournal(journal.ledger)
-    journal_that_forgets._shared = journal._shared
+    journal_that_forgets = ForgetfulJournal(journal.database)
     resume = ResumeCalls(
         journal=journal_that_forgets,
         records=scene.records(journal_that_forgets),
@@ -346,7 +352,7 @@ def test_an_image_that_is_stored_is_said_though_the_journal_fails_then() -> None
     assert (len(resumed.stored), resumed.closed) == (1, False)
 
 
-class ForgetfulJournal(MemoryJournal):
+class ForgetfulJournal(RecordingJournal):
     """Can be written, and not be read."""
 
     def list_open(self) -> tuple[OpenCall, ...]:

@@ -7,14 +7,14 @@ from threading import Event
 
 import msgspec
 import pytest
-from tests.contract_internal.fakes.delivery import (
-    MemoryImageQueue,
-    MemorySpool,
-    MemoryUsageQueue,
-)
-from tests.contract_internal.fakes.stores import MemoryHistory, MemoryLedger
+from tests.contract_internal.databases import temporary_database
 from tests.contract_internal.samples import sample_entry
 
+from imagen.adapters.database.delivery_queue import SqliteImageQueue, SqliteUsageQueue
+from imagen.adapters.database.files import FileSpool
+from imagen.adapters.database.history import SqliteHistory
+from imagen.adapters.database.ledger import SqliteLedger
+from imagen.adapters.database.schema import remove_surrogates
 from imagen.domain import events
 from imagen.domain.cloud import CloudImage
 from imagen.domain.delivery import DeliveryStatus, Pause
@@ -43,11 +43,11 @@ OWNER = "6f0c7f7e-3b1f-4a53-9d4c-0f6a2f0b7c11"
 AWAY = Unavailable("Supabase is not reached.")
 
 
-class Ledger(MemoryLedger):
+class Ledger(SqliteLedger):
     """The shared one; asks `stand` about every batch before it keeps it."""
 
     def __init__(self) -> None:
-        super().__init__()
+        super().__init__(temporary_database())
         self.batches: list[int] = []
         self.stand: Callable[[], object] = lambda: None
         self.refuses: dict[str, str] = {}
@@ -89,18 +89,30 @@ class Cloud:
 
 
 class PatientClock(FakeClock):
-    """Gives those who work a moment, and then lets all of the time pass at once."""
+    """A clock whose time passes only once nothing is left to be done.
+
+    Attributes:
+        is_stuck: Returns whether the work that goes on will not end.
+    """
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.is_stuck: Callable[[], bool] = lambda: False
 
     def wait(self, until: Event, seconds: float) -> bool:
-        return until.wait(2) or super().wait(until, seconds)
+        while not until.wait(0.01):
+            if self.is_stuck():
+                return super().wait(until, seconds)
+        return True
 
 
 class Scene:
     def __init__(self) -> None:
-        self.mine, self.history = MemoryLedger(), MemoryHistory()
-        self.spool = MemorySpool()
-        self.usage_queue = MemoryUsageQueue(self.mine)
-        self.image_queue = MemoryImageQueue(self.history)
+        database = temporary_database()
+        self.mine, self.history = SqliteLedger(database), SqliteHistory(database)
+        self.spool = FileSpool(lambda: database.folder / "outbox")
+        self.usage_queue = SqliteUsageQueue(database)
+        self.image_queue = SqliteImageQueue(database)
         self.ledger, self.cloud = Ledger(), Cloud()
         self.clock = PatientClock()
         self.files: dict[str, bytes] = {}
@@ -186,10 +198,10 @@ def test_everything_gets_there(scene: Scene) -> None:
         status=DeliveryStatus(pending=0),
     )
     assert (images.delivered, images.status) == (5, DeliveryStatus(pending=0))
-    assert scene.ledger.kept == scene.mine.kept
+    assert list(scene.ledger.rows()) == list(scene.mine.rows())
     assert scene.ledger.batches == [ROWS_AT_ONCE, 1]
     assert sorted(scene.cloud.kept.values()) == [content(n) for n in (1, 2, 3, 4, 5)]
-    assert scene.spool.contents == {}
+    assert [scene.spool.read(sample_id(n)) for n in range(1, 6)] == [None] * 5
 
 
 def test_it_says_how_far_it_is(scene: Scene) -> None:
@@ -219,7 +231,7 @@ def test_refused_records_fail_and_the_rest_is_delivered(scene: Scene) -> None:
         f"usage: {sample_id(2)} cannot be delivered: It breaks a rule.",
         f"images: {sample_id(1)} cannot be delivered: No PNG.",
     ]
-    assert set(scene.ledger.kept) == {sample_id(1), sample_id(3)}
+    assert list(scene.ledger.rows()) == [sample_row(3), sample_row(1)]
     assert len(scene.cloud.kept) == 2
     assert scene.pending() == [0, 0]
     assert scene.briefly() == []
@@ -232,10 +244,10 @@ def test_failed_records_are_retried_on_request(scene: Scene) -> None:
     scene.ledger.refuses = {}
 
     scene.run()
-    assert scene.ledger.kept == {}
+    assert list(scene.ledger.rows()) == []
     scene.use_case.retry_failed()
     scene.run()
-    assert scene.ledger.kept == scene.mine.kept
+    assert list(scene.ledger.rows()) == list(scene.mine.rows())
 
 
 def test_a_cloud_that_is_away_is_said_and_left_alone_for_a_while(scene: Scene) -> None:
@@ -294,8 +306,14 @@ def test_sync_does_not_heed_the_pause(scene: Scene) -> None:
 def test_what_takes_too_long_is_left_to_itself(scene: Scene) -> None:
     scene.spend(1)
     scene.draw(1)
-    go_on = Event()
-    scene.ledger.stand = lambda: go_on.wait(30)
+    began, go_on = Event(), Event()
+
+    def stand() -> None:
+        began.set()
+        go_on.wait(60)
+
+    scene.ledger.stand = stand
+    scene.clock.is_stuck = lambda: began.is_set() and scene.pending() == [1, 0]
 
     said = scene.briefly()
 
@@ -361,7 +379,7 @@ def test_what_is_not_set_up_is_tried_once(scene: Scene) -> None:
 
 def test_an_image_whose_bytes_were_not_kept_is_read_where_it_is(scene: Scene) -> None:
     scene.draw(1)
-    scene.spool.contents.clear()
+    scene.spool.discard([sample_id(1)])
     scene.files[drawn(1).location] = content(1)
 
     scene.run()
@@ -372,7 +390,7 @@ def test_an_image_whose_bytes_were_not_kept_is_read_where_it_is(scene: Scene) ->
 @pytest.mark.parametrize("there", [None, b"another picture"])
 def test_an_image_that_is_missing_fails(scene: Scene, there: bytes | None) -> None:
     scene.draw(1)
-    scene.spool.contents.clear()
+    scene.spool.discard([sample_id(1)])
     if there is not None:
         scene.files[drawn(1).location] = there
 
@@ -380,7 +398,8 @@ def test_an_image_that_is_missing_fails(scene: Scene, there: bytes | None) -> No
 
     [failed] = images.newly_failed
     assert failed.id == sample_id(1)
-    assert drawn(1).location in failed.trouble
+    # The database replaces what is not valid UTF-8 in a file name.
+    assert remove_surrogates(drawn(1).location) in failed.trouble
     assert scene.cloud.kept == {}
 
 

@@ -7,10 +7,10 @@ from pathlib import Path
 
 import msgspec
 import pytest
-from tests.contract_internal.fakes.delivery import MemorySpool
-from tests.contract_internal.fakes.stores import MemoryHistory
+from tests.contract_internal.databases import temporary_database, temporary_spool
 from tests.contract_internal.samples import sample_entry
 
+from imagen.adapters.database.history import SqliteHistory
 from imagen.adapters.system.trash import FolderTrash
 from imagen.domain.errors import InvalidRequest, JournalError, StorageError
 from imagen.domain.history import HistoryEntry
@@ -19,11 +19,11 @@ from imagen.usecases.trash import TrashImages
 CONTENT = b"a picture"
 
 
-class Album(MemoryHistory):
+class Album(SqliteHistory):
     """Cannot always be written, and has pages that cannot be read."""
 
     def __init__(self) -> None:
-        super().__init__()
+        super().__init__(temporary_database())
         self.is_full = False
         self.torn: set[str] = set()
 
@@ -65,7 +65,7 @@ class Table:
         self.id = note.id
         self.history = Album()
         self.history.add([self.entry])
-        self.spool = MemorySpool()
+        self.spool = temporary_spool()
         self.bin = FolderTrash(lambda: folder / "bin", now=lambda: datetime.now(UTC))
         self.throw_away = TrashImages(
             history=self.history, spool=self.spool, trash=self.bin
@@ -156,8 +156,8 @@ def test_what_cannot_be_read_is_forgotten_and_stays(table: Table) -> None:
 
     assert table.throw_away.run(table.id) is False
 
-    assert table.history.kept == {}
-    assert table.spool.contents == {}
+    assert list(table.history.find()) == []
+    assert table.spool.read(table.id) is None
     assert table.file.read_bytes() == CONTENT
 
 
@@ -167,7 +167,8 @@ def test_nothing_is_forgotten_while_nothing_can_be_read(table: Table) -> None:
     with pytest.raises(JournalError):
         table.throw_away.run(table.id)
 
-    assert table.history.kept == {table.id: table.entry}
+    table.history.torn.clear()
+    assert list(table.history.find()) == [table.entry]
 
 
 def test_what_cannot_be_read_and_is_not_there_is_unknown(table: Table) -> None:

@@ -2,23 +2,26 @@
 
 from datetime import date
 
-from tests.contract_internal.fakes.stores import MemoryJournal
+from tests.contract_internal.databases import temporary_database
 from tests.contract_internal.samples import sample_call
 
+from imagen.adapters.database.journal import SqliteJournal
+from imagen.adapters.database.ledger import SqliteLedger
 from imagen.domain.call import CallAccepted, CallClosed, CallSending
 from imagen.domain.money.usage import DIMENSIONS, UsageTotal
 from imagen.testing.samples import MONDAY, sample_row
 from imagen.usecases.usage import ShowUsage
 
 
-def show() -> tuple[ShowUsage, MemoryJournal]:
-    journal = MemoryJournal()
-    return ShowUsage(ledger=journal.ledger, journal=journal), journal
+def show() -> tuple[ShowUsage, SqliteLedger, SqliteJournal]:
+    database = temporary_database()
+    ledger, journal = SqliteLedger(database), SqliteJournal(database)
+    return ShowUsage(ledger=ledger, journal=journal), ledger, journal
 
 
 def test_the_total_is_that_of_the_groups() -> None:
-    usage, journal = show()
-    journal.ledger.record(
+    usage, ledger, _ = show()
+    ledger.record(
         [
             sample_row(1, cost=1, images=2),
             sample_row(2, cost=None, backend="other"),
@@ -35,8 +38,8 @@ def test_the_total_is_that_of_the_groups() -> None:
 
 
 def test_what_was_before_does_not_count() -> None:
-    usage, journal = show()
-    journal.ledger.record([sample_row(1)])
+    usage, ledger, _ = show()
+    ledger.record([sample_row(1)])
     day = MONDAY.date()
 
     assert usage.run(["week"], since=day).total.calls == 1
@@ -45,7 +48,7 @@ def test_what_was_before_does_not_count() -> None:
 
 
 def test_of_open_jobs_those_count_that_may_cost_and_may_have_been_sent() -> None:
-    usage, journal = show()
+    usage, _, journal = show()
     calls = {
         "unsent": sample_call(1),
         "sent": sample_call(2),
