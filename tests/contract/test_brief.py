@@ -1,6 +1,6 @@
 import os
 
-from imagen.testing.contracts.brief import abbreviate
+from imagen.testing.contracts.observation import abbreviate
 
 IMAGE = os.urandom(4_000_000)
 

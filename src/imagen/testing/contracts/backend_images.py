@@ -1,21 +1,18 @@
-"""The part of `BackendContract` about generated images and their facts."""
+"""The part of `BackendContract` about generated images, and the jobs that it sends."""
 
 from collections.abc import Callable, Collection
+from io import BytesIO
 
 import msgspec
+from PIL import Image
 
 from imagen.domain.job import ImageJob
+from imagen.domain.result import Generated
+from imagen.domain.size import Size
+from imagen.formats.container import NotAnImage, read_facts
 from imagen.ports.backend import ImageBackend
-from imagen.testing.contracts.backend_jobs import (
-    find_damage,
-    full_job,
-    image_size,
-    image_type,
-    small_job,
-    small_sizes,
-)
 from imagen.testing.contracts.base import Contract
-from imagen.testing.contracts.brief import abbreviate
+from imagen.testing.contracts.observation import abbreviate
 from imagen.testing.fakes import RecordingContext
 
 
@@ -73,8 +70,7 @@ class ImagesContract(Contract):
     def test_makes_images_at_the_size_of_the_job(self, backend: ImageBackend) -> None:
         """Each image has the size of the job, which `Capabilities.sizes` allows."""
         for size in small_sizes(backend):
-            job = small_job(backend, size=size)
-            generated = backend.generate(job, RecordingContext())
+            generated = generate(backend, size=size)
 
             sizes = {image_size(image.content) for image in generated.images}
             assert sizes == {size.sides}, (
@@ -96,8 +92,7 @@ class ImagesContract(Contract):
     def test_sends_the_format_that_is_asked_for(self, backend: ImageBackend) -> None:
         """A job with a media type returns that format."""
         for media_type in backend.capabilities().formats[1:]:
-            job = small_job(backend, media_type=media_type)
-            generated = backend.generate(job, RecordingContext())
+            generated = generate(backend, media_type=media_type)
 
             types = {image_type(image.content) for image in generated.images}
             assert types == {media_type}
@@ -107,8 +102,7 @@ class ImagesContract(Contract):
         # `imagen rerun` repeats an image with the seed in its sidecar.
         largest = backend.capabilities().largest_seed
         for seed in {1, largest} if largest else ():
-            job = small_job(backend, seed=seed)
-            generated = backend.generate(job, RecordingContext())
+            generated = generate(backend, seed=seed)
 
             assert {image.seed for image in generated.images} <= {seed, None}, (
                 "the backend reports a seed that differs from the seed of the job"
@@ -168,3 +162,103 @@ class ImagesContract(Contract):
 
         encoded = msgspec.json.encode(generated.parameters)
         assert msgspec.json.decode(encoded).keys() == generated.parameters.keys()
+
+
+def small_job(backend: ImageBackend, **changes: object) -> ImageJob:
+    """Return the smallest job that the backend accepts, with the given changes."""
+    capabilities = backend.capabilities()
+    largest_seed = capabilities.largest_seed
+    job = ImageJob(
+        number=1,
+        prompt="a red square",
+        size=small_sizes(backend)[0],
+        seed=min(7, largest_seed) if largest_seed else None,
+        model=capabilities.model,
+        timeout=60,
+    )
+    return msgspec.structs.replace(job, **changes)
+
+
+def generate(backend: ImageBackend, **changes: object) -> Generated:
+    """Send the smallest job, with the given changes."""
+    return backend.generate(small_job(backend, **changes), RecordingContext())
+
+
+def full_job(backend: ImageBackend, **changes: object) -> ImageJob:
+    """Return a job with every supported field set, different from `small_job`."""
+    capabilities = backend.capabilities()
+    models, formats = capabilities.models, capabilities.formats
+    largest_seed = capabilities.largest_seed
+    return small_job(
+        backend,
+        **{
+            "prompt": "a blue circle",
+            "size": small_sizes(backend)[-1],
+            "negative": "squares" if capabilities.negative else "",
+            "steps": 4 if capabilities.steps else None,
+            "seed": min(8, largest_seed) if largest_seed else None,
+            "media_type": formats[-1] if formats else None,
+            "model": models[-1] if models else capabilities.model,
+            **changes,
+        },
+    )
+
+
+def different_jobs(backend: ImageBackend, count: int) -> list[ImageJob]:
+    """Return jobs that differ in prompt, size and seed."""
+    sizes, largest_seed = small_sizes(backend), backend.capabilities().largest_seed
+    return [
+        small_job(
+            backend,
+            prompt=f"a red square, number {number}",
+            size=sizes[number % len(sizes)],
+            seed=1 + number % largest_seed if largest_seed else None,
+        )
+        for number in range(count)
+    ]
+
+
+def small_sizes(backend: ImageBackend) -> list[Size]:
+    """Return up to three small sizes that the backend supports, the smallest first."""
+    rule = backend.capabilities().sizes
+    candidates = rule.choices or (Size(64, 64), Size(192, 64), Size(64, 128))
+    sizes = {rule.nearest(size) for size in candidates}
+    return sorted(sizes, key=lambda size: (size.width * size.height, size))[:3]
+
+
+def describe(generated: Generated) -> object:
+    """Return the facts that must be equal when the same job is generated again."""
+    images = [
+        (image.media_type, image_size(image.content), image.seed)
+        for image in generated.images
+    ]
+    return images, generated.model, generated.steps
+
+
+def image_size(content: bytes) -> tuple[int, int] | None:
+    """Return width and height; None when the content is not an image."""
+    try:
+        facts = read_facts(content)
+    except NotAnImage:
+        return None
+    return facts.width, facts.height
+
+
+def image_type(content: bytes) -> str:
+    """Return the media type according to the first bytes; the rest may be missing."""
+    try:
+        with Image.open(BytesIO(content)) as image:
+            return Image.MIME[image.format or ""]
+    except (OSError, KeyError):
+        return f"not an image: {content[:32]!r}"
+
+
+def find_damage(content: bytes) -> str | None:
+    """Decode the whole image; return the error, or None when it is intact."""
+    try:
+        read_facts(content)
+        with Image.open(BytesIO(content)) as image:
+            image.load()
+    except (NotAnImage, OSError, SyntaxError, ValueError) as error:
+        return str(error)
+    return None

@@ -23,7 +23,7 @@ from imagen.ports.backend import (
     PerModelBackend,
     ResumableBackend,
 )
-from imagen.testing.contracts.backend_jobs import image_size, small_job
+from imagen.testing.contracts.backend_images import image_size, small_job
 from imagen.testing.contracts.base import Contract
 from imagen.testing.contracts.observation import ObservedThread, outcome_of
 from imagen.testing.fakes import CancelledContext, RecordingContext, StoppableContext

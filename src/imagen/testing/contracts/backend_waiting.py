@@ -12,7 +12,7 @@ from imagen.domain.job import ImageJob
 from imagen.domain.result import Generated
 from imagen.ports.backend import ImageBackend
 from imagen.testing.concurrency import CROWD, run_at_once
-from imagen.testing.contracts.backend_jobs import (
+from imagen.testing.contracts.backend_images import (
     describe,
     different_jobs,
     full_job,

@@ -7,7 +7,6 @@ from typing import cast
 import pytest
 
 _DISABLING_MARKS = {"skip", "skipif", "xfail"}
-_HIDING_METHODS = ("__init__", "__new__")
 _GIVE_UP = "override it with @pytest.mark.xfail(reason=..., strict=True)"
 
 
@@ -22,12 +21,9 @@ class _ContractMeta(type):
         super().__init__(name, bases, namespace)
         if cls.is_contract():
             return
-        for test, original in _contract_tests(cls).items():
-            _refuse_borrowed_marks(cls, test, original)
-            _check_test(cls, test, getattr_static(cls, test), original)
-        for setting in ("__test__", "pytestmark"):
-            _check_setting(cls, setting, getattr(cls, setting, None))
-        for method in _HIDING_METHODS:
+        for attribute in (*_contract_tests(cls), "__test__", "pytestmark"):
+            _check(cls, attribute, getattr_static(cls, attribute, None))
+        for method in ("__init__", "__new__"):
             if getattr_static(cls, method) is not getattr_static(object, method):
                 raise TypeError(
                     f"{name}.{method} keeps pytest from running the contract. Use a "
@@ -39,21 +35,20 @@ class _ContractMeta(type):
         return cls.__bases__ == (object,) or Contract in cls.__bases__
 
     def __setattr__(cls, name: str, value: object) -> None:
-        if cls.is_contract() and name.startswith("test_"):
-            raise TypeError(
-                f"{cls.__name__}.{name} belongs to the contract and cannot be changed."
-            )
-        if name in _contract_tests(cls):
-            _check_test(cls, name, value, _contract_tests(cls)[name])
-        _check_setting(cls, name, value)
+        cls._keep(name, "changed")
+        _check(cls, name, value)
         super().__setattr__(name, value)
 
     def __delattr__(cls, name: str) -> None:
+        cls._keep(name, "deleted")
+        super().__delattr__(name)
+
+    def _keep(cls, name: str, participle: str) -> None:
         if cls.is_contract() and name.startswith("test_"):
             raise TypeError(
-                f"{cls.__name__}.{name} belongs to the contract and cannot be deleted."
+                f"{cls.__name__}.{name} belongs to the contract and cannot be "
+                f"{participle}."
             )
-        super().__delattr__(name)
 
 
 class Contract(metaclass=_ContractMeta):
@@ -75,13 +70,25 @@ def _contract_tests(cls: type) -> dict[str, object]:
     }
 
 
-def _check_test(cls: type, name: str, test: object, original: object) -> None:
-    if test is original or _is_given_up(test):
-        return
-    raise TypeError(
-        f"{cls.__name__}.{name} replaces a test of the contract. To give up the test, "
-        f"{_GIVE_UP} and call super().{name}."
-    )
+def _check(cls: type, name: str, value: object) -> None:
+    """Raise a TypeError if this attribute of the class would drop a test."""
+    path, advice = f"{cls.__name__}.{name}", f"To give up a single test, {_GIVE_UP}."
+    if name == "__test__" and value is False:
+        raise TypeError(f"{path} = False disables the whole contract. {advice}")
+    if name == "pytestmark":
+        if marks := {mark.name for mark in _flatten(value)} & _DISABLING_MARKS:
+            raise TypeError(
+                f"The mark {', '.join(sorted(marks))} on {cls.__name__} disables the "
+                f"whole contract. {advice}"
+            )
+    elif name in (tests := _contract_tests(cls)):
+        if value is tests[name]:
+            _refuse_borrowed_marks(path, value)
+        elif not _is_given_up(value):
+            raise TypeError(
+                f"{path} replaces a test of the contract. To give up the test, "
+                f"{_GIVE_UP} and call super().{name}."
+            )
 
 
 def _is_given_up(test: object) -> bool:
@@ -98,32 +105,16 @@ def _is_given_up(test: object) -> bool:
     )
 
 
-def _check_setting(cls: type, name: str, value: object) -> None:
-    advice = f"To give up a single test, {_GIVE_UP}."
-    if name == "__test__" and value is False:
+def _refuse_borrowed_marks(path: str, test: object) -> None:
+    kept = [mark for mark in _marks(test) if mark.name not in _DISABLING_MARKS]
+    if len(kept) < len(_marks(test)):
+        # `pytest.mark.skip(Contract.test_x)` marks the function of the contract itself,
+        # and so every implementation in this process. So the mark is removed.
+        vars(test)["pytestmark"] = kept
         raise TypeError(
-            f"{cls.__name__}.__test__ = False disables the whole contract. {advice}"
+            f"{path} marks the test of the contract, which affects every "
+            "implementation. Define a method that calls the test, and mark the method."
         )
-    if name == "pytestmark" and value is not None:
-        disabling = {mark.name for mark in _flatten(value)} & _DISABLING_MARKS
-        if disabling:
-            raise TypeError(
-                f"The mark {', '.join(sorted(disabling))} on {cls.__name__} disables "
-                f"the whole contract. {advice}"
-            )
-
-
-def _refuse_borrowed_marks(cls: type, name: str, original: object) -> None:
-    if not {mark.name for mark in _marks(original)} & _DISABLING_MARKS:
-        return
-    # `pytest.mark.skip(Contract.test_x)` marks the function of the contract itself, and
-    # so every implementation in this process. Remove the mark before refusing it.
-    kept = [mark for mark in _marks(original) if mark.name not in _DISABLING_MARKS]
-    vars(original)["pytestmark"] = kept
-    raise TypeError(
-        f"{cls.__name__}.{name} marks the test of the contract, which affects every "
-        "implementation. Define a method that calls the test, and mark the method."
-    )
 
 
 def _marks(test: object) -> list[pytest.Mark]:

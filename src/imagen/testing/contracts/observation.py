@@ -5,6 +5,7 @@ import sys
 import time
 from collections.abc import Callable, Generator, Iterator
 from contextlib import contextmanager
+from hashlib import sha256
 from threading import Thread
 from types import FrameType
 from typing import Generic, TypeVar
@@ -12,6 +13,9 @@ from typing import Generic, TypeVar
 import msgspec
 
 Result = TypeVar("Result")
+
+SHORT = 24
+"""Bytes that are displayed in full."""
 
 
 def outcome_of(work: Callable[[], Result]) -> Result | Exception:
@@ -101,3 +105,15 @@ def _connects(function: object) -> bool:
 def _is_async_sleep(frame: FrameType) -> bool:
     module = frame.f_globals.get("__name__")
     return module == "asyncio.tasks" and frame.f_code.co_name == "sleep"
+
+
+def abbreviate(content: bytes | None) -> str:
+    """Return a short text that is the same for equal bytes only."""
+    # pytest searches for the difference of two unequal values, which takes minutes for
+    # two images. Contracts compare these texts instead.
+    if content is None:
+        return "nothing"
+    if len(content) <= SHORT:
+        return repr(content)
+    digest = sha256(content).hexdigest()[:16]
+    return f"{len(content)} bytes, {content[:8]!r}..., sha256 {digest}..."

@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Mapping
 from threading import Event, Thread
+from typing import TypedDict, Unpack
 
 import pytest
 
@@ -9,13 +10,19 @@ from imagen.domain.errors import NameTaken, StorageError
 from imagen.ports.storage import Storage
 from imagen.testing.concurrency import CROWD, run_at_once
 from imagen.testing.contracts.base import Contract
-from imagen.testing.contracts.brief import abbreviate
+from imagen.testing.contracts.observation import abbreviate
 
 IMAGE = bytes(range(256)) * 1024 + b"\r\n\x1a\n\0"
 """Every byte value, more than one buffer, and an end that a text mode would change."""
 SIDECAR = b'{"schema": 1, "prompt": "\xd1\x8f"}\n'
 NAME = "2026-05-08/a-cat-42.png"
 SIDECAR_NAME = f"{NAME}.json"
+
+
+class _How(TypedDict, total=False):
+    sidecar: bytes | None
+    replace: bool
+    again: bool
 
 
 class StorageContract(Contract):
@@ -48,8 +55,7 @@ class StorageContract(Contract):
         """Image and sidecar are returned unchanged, to the byte."""
         _save(storage, IMAGE, sidecar=SIDECAR)
 
-        assert _read(storage) == abbreviate(IMAGE)
-        assert _read(storage, SIDECAR_NAME) == abbreviate(SIDECAR)
+        _check_files(storage, IMAGE, SIDECAR)
 
     def test_returns_none_where_nothing_is(self, storage: Storage) -> None:
         """Reading an unknown name returns None."""
@@ -67,8 +73,7 @@ class StorageContract(Contract):
         """Without a sidecar, no file is stored under the sidecar's name."""
         _save(storage, IMAGE)
 
-        assert _read(storage) == abbreviate(IMAGE)
-        assert _read(storage, SIDECAR_NAME) == abbreviate(None)
+        _check_files(storage, IMAGE, None)
 
     def test_says_where_it_is(self, storage: Storage) -> None:
         """`save` returns a location that is different for each name."""
@@ -84,8 +89,7 @@ class StorageContract(Contract):
         with pytest.raises(NameTaken):
             _save(storage, b"newer", sidecar=b"{}")
 
-        assert _read(storage) == abbreviate(b"older")
-        assert _read(storage, SIDECAR_NAME) == abbreviate(SIDECAR)
+        _check_files(storage, b"older", SIDECAR)
 
     def test_takes_no_name_twice_for_the_same_image(self, storage: Storage) -> None:
         """A name is in use even for the same content."""
@@ -106,8 +110,7 @@ class StorageContract(Contract):
         with pytest.raises(NameTaken):
             _save(storage, IMAGE, sidecar=sidecar)
 
-        assert _read(storage) == abbreviate(None)
-        assert _read(storage, SIDECAR_NAME) == abbreviate(b"older")
+        _check_files(storage, None, b"older")
 
     def test_leaves_nothing_behind_when_a_name_is_taken(
         self, storage: Storage, kept: Callable[[], Mapping[str, bytes]]
@@ -126,8 +129,7 @@ class StorageContract(Contract):
 
         _save(storage, IMAGE, sidecar=SIDECAR, replace=True)
 
-        assert _read(storage) == abbreviate(IMAGE)
-        assert _read(storage, SIDECAR_NAME) == abbreviate(SIDECAR)
+        _check_files(storage, IMAGE, SIDECAR)
 
     def test_leaves_no_sidecar_of_an_older_image(self, storage: Storage) -> None:
         """Replacing with an image without a sidecar deletes the old sidecar."""
@@ -136,15 +138,13 @@ class StorageContract(Contract):
 
         _save(storage, IMAGE, replace=True)
 
-        assert _read(storage) == abbreviate(IMAGE)
-        assert _read(storage, SIDECAR_NAME) == abbreviate(None)
+        _check_files(storage, IMAGE, None)
 
     def test_replaces_what_is_not_there(self, storage: Storage) -> None:
         """`replace` of an unknown name stores the image."""
         _save(storage, IMAGE, sidecar=SIDECAR, replace=True)
 
-        assert _read(storage) == abbreviate(IMAGE)
-        assert _read(storage, SIDECAR_NAME) == abbreviate(SIDECAR)
+        _check_files(storage, IMAGE, SIDECAR)
 
     def test_finds_again_what_is_kept_already(self, storage: Storage) -> None:
         """`again` with the same content returns the same location."""
@@ -153,8 +153,7 @@ class StorageContract(Contract):
         location = _save(storage, IMAGE, sidecar=SIDECAR)
 
         assert _save(storage, IMAGE, sidecar=SIDECAR, again=True) == location
-        assert _read(storage) == abbreviate(IMAGE)
-        assert _read(storage, SIDECAR_NAME) == abbreviate(SIDECAR)
+        _check_files(storage, IMAGE, SIDECAR)
 
     @pytest.mark.parametrize(
         ("older", "sidecar"),
@@ -168,8 +167,7 @@ class StorageContract(Contract):
         location = _save(storage, IMAGE, sidecar=older)
 
         assert _save(storage, IMAGE, sidecar=sidecar, again=True) == location
-        assert _read(storage) == abbreviate(IMAGE)
-        assert _read(storage, SIDECAR_NAME) == abbreviate(sidecar)
+        _check_files(storage, IMAGE, sidecar)
 
     def test_adds_the_image_to_its_sidecar(
         self, storage: Storage, kept: Callable[[], Mapping[str, bytes]]
@@ -188,8 +186,7 @@ class StorageContract(Contract):
         """`again` with an unknown name stores the image."""
         _save(storage, IMAGE, sidecar=sidecar, again=True)
 
-        assert _read(storage) == abbreviate(IMAGE)
-        assert _read(storage, SIDECAR_NAME) == abbreviate(sidecar)
+        _check_files(storage, IMAGE, sidecar)
 
     @pytest.mark.parametrize("older", [SIDECAR, None], ids=["sidecar", "alone"])
     def test_leaves_another_image_when_it_saves_again(
@@ -202,8 +199,7 @@ class StorageContract(Contract):
         with pytest.raises(NameTaken):
             _save(storage, IMAGE, sidecar=SIDECAR, again=True)
 
-        assert _read(storage) == abbreviate(other)
-        assert _read(storage, SIDECAR_NAME) == abbreviate(older)
+        _check_files(storage, other, older)
 
     @pytest.mark.parametrize("sidecar", [SIDECAR, None], ids=["sidecar", "alone"])
     def test_leaves_another_sidecar_when_it_saves_again(
@@ -215,8 +211,7 @@ class StorageContract(Contract):
         with pytest.raises(NameTaken):
             _save(storage, IMAGE, sidecar=sidecar, again=True)
 
-        assert _read(storage) == abbreviate(None)
-        assert _read(storage, SIDECAR_NAME) == abbreviate(b"{}")
+        _check_files(storage, None, b"{}")
 
     def test_replaces_again(self, storage: Storage) -> None:
         """`replace` with `again` replaces."""
@@ -224,8 +219,7 @@ class StorageContract(Contract):
 
         _save(storage, IMAGE, sidecar=SIDECAR, replace=True, again=True)
 
-        assert _read(storage) == abbreviate(IMAGE)
-        assert _read(storage, SIDECAR_NAME) == abbreviate(SIDECAR)
+        _check_files(storage, IMAGE, SIDECAR)
 
     def test_gives_one_place_to_all_that_save_the_same_again(
         self, storage: Storage
@@ -306,37 +300,28 @@ class StorageContract(Contract):
 
 
 def _save(
-    storage: Storage,
-    content: bytes,
-    *,
-    name: str = NAME,
-    sidecar: bytes | None = None,
-    replace: bool = False,
-    again: bool = False,
+    storage: Storage, content: bytes, *, name: str = NAME, **how: Unpack[_How]
 ) -> str:
-    return storage.save(
-        name,
-        content,
-        media_type="image/png",
-        sidecar=sidecar,
-        replace=replace,
-        again=again,
-    )
+    return storage.save(name, content, media_type="image/png", **how)
 
 
 def _save_at_once(
     storages: list[Storage], name_of: Callable[[int], str]
 ) -> list[str | Exception | None]:
-
-    def save(number: int) -> str:
-        return _save(
+    return run_at_once(
+        lambda number: _save(
             storages[number],
             _image(number),
             name=name_of(number),
             sidecar=b"%d" % number,
-        )
+        ),
+        crowd=len(storages),
+    )
 
-    return run_at_once(save, crowd=len(storages))
+
+def _check_files(storage: Storage, image: bytes | None, sidecar: bytes | None) -> None:
+    assert _read(storage) == abbreviate(image)
+    assert _read(storage, SIDECAR_NAME) == abbreviate(sidecar)
 
 
 def _check_one_winner(storage: Storage, outcomes: list[str | Exception | None]) -> None:
@@ -345,8 +330,7 @@ def _check_one_winner(storage: Storage, outcomes: list[str | Exception | None]) 
 
     assert len(winners) == 1, outcomes
     assert [error for error in others if not isinstance(error, NameTaken)] == []
-    assert _read(storage) == abbreviate(_image(winners[0]))
-    assert _read(storage, SIDECAR_NAME) == abbreviate(b"%d" % winners[0])
+    _check_files(storage, _image(winners[0]), b"%d" % winners[0])
 
 
 def _check_one_location(storage: Storage, storages: list[Storage]) -> None:
@@ -357,8 +341,7 @@ def _check_one_location(storage: Storage, storages: list[Storage]) -> None:
 
     location = _save(storage, IMAGE, sidecar=SIDECAR, again=True)
     assert outcomes == [location] * len(storages)
-    assert _read(storage) == abbreviate(IMAGE)
-    assert _read(storage, SIDECAR_NAME) == abbreviate(SIDECAR)
+    _check_files(storage, IMAGE, SIDECAR)
 
 
 def _image(number: int) -> bytes:
