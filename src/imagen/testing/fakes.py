@@ -55,13 +55,11 @@ class RecordingContext:
         self.waits: list[float] = []
 
     def accepted(self, reference: str) -> None:
-        """Record the reference."""
         self.references.append(reference)
 
     def progress(
         self, fraction: float | None, note: str = "", *, steps: int | None = None
     ) -> None:
-        """Record the report."""
         self.fractions.append(fraction)
         self.notes.append(note)
         self.steps.append(steps)
@@ -141,11 +139,9 @@ class FakeClock:
         self._lock = Lock()
 
     def now(self) -> datetime:
-        """Return the start plus the elapsed time."""
         return self._start + timedelta(seconds=self._elapsed)
 
     def monotonic(self) -> float:
-        """Return the total of the seconds that were waited."""
         return self._elapsed
 
     def wait(self, until: Event, seconds: float) -> bool:
@@ -227,11 +223,9 @@ class ScriptedBackend:
         self._lock = Lock()
 
     def capabilities(self) -> Capabilities:
-        """Return the capabilities given at creation."""
         return self._capabilities
 
     def generate(self, job: ImageJob, context: JobContext) -> Generated:
-        """Play the next step."""
         return _play(self._next_step(job), job, context)
 
     def _next_step(self, job: ImageJob) -> ScriptStep:

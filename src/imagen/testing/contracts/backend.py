@@ -2,7 +2,6 @@
 
 import math
 from collections.abc import Callable, Collection, Mapping
-from typing import NoReturn
 
 import msgspec
 import pytest
@@ -31,7 +30,7 @@ from imagen.ports.backend import (
 from imagen.testing.contracts.backend_images import ImagesContract, generate, small_job
 from imagen.testing.contracts.backend_lookup import LookupContract
 from imagen.testing.contracts.backend_waiting import WaitingContract
-from imagen.testing.contracts.base import Contract
+from imagen.testing.contracts.base import Contract, missing_fixture
 from imagen.testing.contracts.observation import (
     error_texts,
     observe_thread,
@@ -74,7 +73,7 @@ class BackendContract(ImagesContract, WaitingContract, LookupContract, Contract)
     @pytest.fixture
     def secret(self, backend: ImageBackend) -> str:
         """The API key that all these backends were created with."""
-        _missing_fixture("secret", backend)
+        missing_fixture("secret", backend)
 
     @pytest.fixture
     def nonsense(self) -> Mapping[str, object]:
@@ -89,37 +88,37 @@ class BackendContract(ImagesContract, WaitingContract, LookupContract, Contract)
     @pytest.fixture
     def refusing_backend(self, backend: ImageBackend) -> ImageBackend:
         """A backend whose vendor refuses the prompt."""
-        _missing_fixture("refusing_backend", backend)
+        missing_fixture("refusing_backend", backend)
 
     @pytest.fixture
     def throttled_backend(self, backend: ImageBackend) -> ImageBackend:
         """A backend whose vendor rate-limits the first request only."""
-        _missing_fixture("throttled_backend", backend)
+        missing_fixture("throttled_backend", backend)
 
     @pytest.fixture
     def unavailable_backend(self, backend: ImageBackend) -> ImageBackend:
         """A backend whose vendor is unavailable for the first request only."""
-        _missing_fixture("unavailable_backend", backend)
+        missing_fixture("unavailable_backend", backend)
 
     @pytest.fixture
     def unauthorized_backend(self, backend: ImageBackend) -> ImageBackend:
         """A backend whose vendor rejects the API key."""
-        _missing_fixture("unauthorized_backend", backend)
+        missing_fixture("unauthorized_backend", backend)
 
     @pytest.fixture
     def creditless_backend(self, backend: ImageBackend) -> ImageBackend:
         """A backend whose account has no credit."""
-        _missing_fixture("creditless_backend", backend)
+        missing_fixture("creditless_backend", backend)
 
     @pytest.fixture
     def failing_backend(self, backend: ImageBackend) -> ImageBackend:
         """A backend whose vendor accepts the job and then fails."""
-        _missing_fixture("failing_backend", backend)
+        missing_fixture("failing_backend", backend)
 
     @pytest.fixture
     def vanishing_backend(self, backend: ImageBackend) -> ImageBackend:
         """A backend whose vendor drops the connection when it may have the job."""
-        _missing_fixture("vanishing_backend", backend)
+        missing_fixture("vanishing_backend", backend)
 
     @pytest.fixture
     def slow_backend(self) -> ImageBackend:
@@ -334,17 +333,6 @@ class BackendContract(ImagesContract, WaitingContract, LookupContract, Contract)
 
         assert isinstance(outcome, Cancelled) or not context.waits
         assert isinstance(outcome, (Cancelled, tuple))
-
-
-def _missing_fixture(fixture: str, backend: ImageBackend) -> NoReturn:
-    if backend.capabilities().may_cost:
-        pytest.fail(
-            f"The fixture `{fixture}` is required, because this backend may cost money "
-            "and its errors decide whether a retry pays twice or a key leaks. Override "
-            "it. If the vendor has no such case, call pytest.skip with the reason.",
-            pytrace=False,
-        )
-    pytest.skip(f"the fixture `{fixture}` is not provided")
 
 
 def _checkable(backend: ImageBackend) -> CheckableBackend:

@@ -3,7 +3,6 @@
 from collections.abc import Callable
 from datetime import UTC, datetime
 from threading import Event
-from typing import NoReturn
 
 import msgspec
 import pytest
@@ -23,15 +22,15 @@ from imagen.ports.backend import (
     PerModelBackend,
     ResumableBackend,
 )
+from imagen.ports.job_context import JobContext
 from imagen.testing.contracts.backend_images import image_size, small_job
-from imagen.testing.contracts.base import Contract
-from imagen.testing.contracts.observation import ObservedThread, outcome_of
-from imagen.testing.fakes import CancelledContext, RecordingContext, StoppableContext
+from imagen.testing.contracts.backend_waiting import CANCEL_TIMEOUT, check_cancelled
+from imagen.testing.contracts.base import Contract, missing_fixture
+from imagen.testing.contracts.observation import ObservedThread
+from imagen.testing.fakes import RecordingContext, StoppableContext
 
 PAST = datetime(2000, 1, 1, tzinfo=UTC)
 FUTURE = datetime(2999, 1, 1, tzinfo=UTC)
-CANCEL_TIMEOUT = 2.0
-"""Seconds in which a cancelled call must end."""
 
 
 class LookupContract(Contract):
@@ -40,7 +39,12 @@ class LookupContract(Contract):
     @pytest.fixture
     def jobs_created(self, backend: ImageBackend) -> Callable[[], int]:
         """A function that counts the jobs that the vendor of `backend` accepted."""
-        _missing_counter(backend)
+        missing_fixture(
+            "jobs_created",
+            backend,
+            "a lookup must not pay for a new job. Override it and return a function "
+            "that counts the submitted jobs.",
+        )
 
     @pytest.fixture
     def unknown_model(self) -> str:
@@ -97,10 +101,9 @@ class LookupContract(Contract):
 
     def test_stops_looking_up_when_cancelled(self, backend: ImageBackend) -> None:
         """`capabilities_of` lets Cancelled pass through from the context."""
-        context = CancelledContext()
-        outcome = outcome_of(lambda: _per_model(backend).capabilities_of("", context))
+        per_model = _per_model(backend)
 
-        assert isinstance(outcome, Cancelled) or not context.waits
+        check_cancelled(lambda context: per_model.capabilities_of("", context))
 
     def test_returns_an_old_job_as_it_was(
         self, backend: ImageBackend, job: ImageJob
@@ -140,14 +143,11 @@ class LookupContract(Contract):
         self, backend: ImageBackend, job: ImageJob
     ) -> None:
         """`resume` lets Cancelled pass through from the context."""
-        resumable, context = _resumable(backend), RecordingContext()
-        backend.generate(job, context)
-        cancelled = CancelledContext()
-        outcome = outcome_of(
-            lambda: resumable.resume(job, context.references[0], cancelled)
-        )
+        resumable, submitting = _resumable(backend), RecordingContext()
+        backend.generate(job, submitting)
+        reference = submitting.references[0]
 
-        assert isinstance(outcome, Cancelled) or not cancelled.waits
+        check_cancelled(lambda context: resumable.resume(job, reference, context))
 
     def test_cancels_an_old_job(
         self,
@@ -157,11 +157,13 @@ class LookupContract(Contract):
         """Cancelling `resume` cancels the remote job and returns within 2 s."""
         job, resumable = small_job(slow_backend), _resumable(slow_backend)
         submitting, resuming = _StartedContext(), _StartedContext()
-        first = _start(lambda: slow_backend.generate(job, submitting), submitting)
+        first = submitting.start(lambda context: slow_backend.generate(job, context))
         if not submitting.references:
             pytest.fail("the vendor accepted the job, but no reference was reported")
         reference = submitting.references[0]
-        second = _start(lambda: resumable.resume(job, reference, resuming), resuming)
+        second = resuming.start(
+            lambda context: resumable.resume(job, reference, context)
+        )
         resuming.stop()
         second.join(CANCEL_TIMEOUT)
         # Read before the first call is cancelled, which would cancel the job, too.
@@ -217,23 +219,9 @@ class LookupContract(Contract):
         self, backend: ImageBackend, job: ImageJob
     ) -> None:
         """`find` lets Cancelled pass through from the context."""
-        context = CancelledContext()
-        outcome = outcome_of(
-            lambda: _lookup(backend).find(job, since=PAST, context=context)
-        )
+        lookup = _lookup(backend)
 
-        assert isinstance(outcome, Cancelled) or not context.waits
-
-
-def _missing_counter(backend: ImageBackend) -> NoReturn:
-    if backend.capabilities().may_cost:
-        pytest.fail(
-            "The fixture `jobs_created` is required, because this backend may cost "
-            "money and a lookup must not pay for a new job. Override it and return a "
-            "function that counts the submitted jobs.",
-            pytrace=False,
-        )
-    pytest.skip("the fixture `jobs_created` is not provided")
+        check_cancelled(lambda context: lookup.find(job, since=PAST, context=context))
 
 
 def _per_model(backend: ImageBackend) -> PerModelBackend:
@@ -275,15 +263,12 @@ class _StartedContext(StoppableContext):
         self.started.set()
         super().on_cancel(close)
 
-
-def _start(
-    work: Callable[[], object], context: _StartedContext
-) -> ObservedThread[object]:
-    """Start the call in a thread, and return when it has reached the vendor."""
-    worker = ObservedThread(work)
-    worker.start()
-    context.started.wait(CANCEL_TIMEOUT)
-    return worker
+    def start(self, work: Callable[[JobContext], object]) -> ObservedThread[object]:
+        """Start the call in a thread, and return when it has reached the vendor."""
+        worker = ObservedThread(lambda: work(self))
+        worker.start()
+        self.started.wait(CANCEL_TIMEOUT)
+        return worker
 
 
 def _describe(generated: Generated) -> object:

@@ -11,6 +11,7 @@ from imagen.domain.errors import Cancelled
 from imagen.domain.job import ImageJob
 from imagen.domain.result import Generated
 from imagen.ports.backend import ImageBackend
+from imagen.ports.job_context import JobContext
 from imagen.testing.concurrency import CROWD, run_at_once
 from imagen.testing.contracts.backend_images import (
     describe,
@@ -27,7 +28,7 @@ from imagen.testing.contracts.observation import (
 from imagen.testing.fakes import CancelledContext, RecordingContext, StoppableContext
 
 CANCEL_TIMEOUT = 2.0
-"""Seconds in which a cancelled job must end."""
+"""Seconds in which a cancelled call must end."""
 
 MAX_POLL_INTERVAL = 10.0
 """Seconds between two status requests of a backend, at most."""
@@ -90,12 +91,8 @@ class WaitingContract(Contract):
         self, backend: ImageBackend, job: ImageJob
     ) -> None:
         """Cancelled passes through from the context, and no other error is raised."""
-        context = CancelledContext()
-        outcome = outcome_of(lambda: backend.generate(job, context))
+        outcome = check_cancelled(lambda context: backend.generate(job, context))
 
-        assert isinstance(outcome, Cancelled) or not context.waits, (
-            "the backend caught Cancelled; cancel the remote job and raise it again"
-        )
         assert isinstance(outcome, (Cancelled, Generated))
 
     def test_stops_while_the_vendor_is_silent(self, slow_backend: ImageBackend) -> None:
@@ -152,6 +149,17 @@ class WaitingContract(Contract):
         assert together == alone, (
             "jobs in several threads mixed up; keep no state in the instance"
         )
+
+
+def check_cancelled(call: Callable[[JobContext], object]) -> object:
+    """Make a call of which every wait is cancelled; return its outcome."""
+    context = CancelledContext()
+    outcome = outcome_of(lambda: call(context))
+
+    assert isinstance(outcome, Cancelled) or not context.waits, (
+        "the backend caught Cancelled; cancel the remote job and raise it again"
+    )
+    return outcome
 
 
 class _YieldingContext(RecordingContext):

@@ -2,9 +2,11 @@
 
 from collections.abc import Iterator
 from inspect import getattr_static
-from typing import cast
+from typing import NoReturn, cast
 
 import pytest
+
+from imagen.ports.backend import ImageBackend
 
 _DISABLING_MARKS = {"skip", "skipif", "xfail"}
 _GIVE_UP = "override it with @pytest.mark.xfail(reason=..., strict=True)"
@@ -130,3 +132,19 @@ def _flatten(marks: object) -> Iterator[pytest.Mark]:
     elif isinstance(marks, (list, tuple)):
         for mark in cast("list[object]", marks):
             yield from _flatten(mark)
+
+
+def missing_fixture(
+    fixture: str,
+    backend: ImageBackend,
+    reason: str = "its errors decide whether a retry pays twice or a key leaks. "
+    "Override it. If the vendor has no such case, call pytest.skip with the reason.",
+) -> NoReturn:
+    """Fail the test if the backend may cost money, and skip it otherwise."""
+    if backend.capabilities().may_cost:
+        pytest.fail(
+            f"The fixture `{fixture}` is required, because this backend may cost money "
+            f"and {reason}",
+            pytrace=False,
+        )
+    pytest.skip(f"the fixture `{fixture}` is not provided")
