@@ -1,4 +1,5 @@
 from collections.abc import Callable, Mapping
+from typing import ClassVar
 
 import msgspec
 import pytest
@@ -14,8 +15,10 @@ from imagen.domain.errors import (
     Unfinished,
 )
 from imagen.domain.job import ImageJob
+from imagen.domain.result import Generated
 from imagen.ports.adapter import BackendContext
 from imagen.ports.backend import ImageBackend
+from imagen.ports.job_context import JobContext
 from imagen.testing import (
     BackendContract,
     FakeClock,
@@ -23,12 +26,15 @@ from imagen.testing import (
     ResumableScriptedBackend,
     ScriptedBackend,
 )
+from imagen.testing.fakes import plain_images
 
 
 class TestScriptedBackend(BackendContract):
+    Made: ClassVar[type[ScriptedBackend]] = ScriptedBackend
+
     @pytest.fixture
     def backend(self) -> ImageBackend:
-        return ScriptedBackend()
+        return self.Made()
 
     @pytest.fixture
     def nonsense(self) -> Mapping[str, object]:
@@ -36,53 +42,47 @@ class TestScriptedBackend(BackendContract):
 
     @pytest.fixture
     def refusing_backend(self) -> ImageBackend:
-        return ScriptedBackend(Refused("Not this."))
+        return self.Made(Refused("Not this."))
 
     @pytest.fixture
     def throttled_backend(self) -> ImageBackend:
-        return ScriptedBackend(Throttled("Slowly.", retry_after=5))
+        return self.Made(Throttled("Slowly.", retry_after=5))
 
     @pytest.fixture
     def unavailable_backend(self) -> ImageBackend:
-        return ScriptedBackend(Unavailable("Down."))
+        return self.Made(Unavailable("Down."))
 
     @pytest.fixture
     def unauthorized_backend(self) -> ImageBackend:
-        return ScriptedBackend(Unauthorized("Who are you?"))
+        return self.Made(Unauthorized("Who are you?"))
 
     @pytest.fixture
     def creditless_backend(self) -> ImageBackend:
-        return ScriptedBackend(OutOfCredit("Empty."))
+        return self.Made(OutOfCredit("Empty."))
 
     @pytest.fixture
     def failing_backend(self) -> ImageBackend:
-        return ScriptedBackend(BackendError("Broken."))
+        return self.Made(BackendError("Broken."))
 
     @pytest.fixture
     def vanishing_backend(self) -> ImageBackend:
-        return ScriptedBackend(Unfinished("Gone."))
-
-
-class TestResumableScriptedBackend(BackendContract):
-    @pytest.fixture
-    def backend(self) -> ImageBackend:
-        return ResumableScriptedBackend()
+        return self.Made(Unfinished("Gone."))
 
     @pytest.fixture
-    def nonsense(self) -> Mapping[str, object]:
-        return {"mood": "purple"}
+    def slow_backend(self) -> ImageBackend:
+        def wait(job: ImageJob, context: JobContext) -> Generated:
+            context.sleep(60)
+            return plain_images(job, context)
+
+        return self.Made(wait)
+
+
+class TestResumableScriptedBackend(TestScriptedBackend):
+    Made = ResumableScriptedBackend
 
     @pytest.fixture
     def jobs_created(self, backend: ResumableScriptedBackend) -> Callable[[], int]:
         return lambda: len(backend.taken)
-
-    @pytest.fixture
-    def throttled_backend(self) -> ImageBackend:
-        return ResumableScriptedBackend(Throttled("Slowly.", retry_after=5))
-
-    @pytest.fixture
-    def vanishing_backend(self) -> ImageBackend:
-        return ResumableScriptedBackend(Unfinished("Gone."))
 
     def test_takes_nothing_that_it_refuses(
         self, throttled_backend: ResumableScriptedBackend, job: ImageJob
@@ -135,7 +135,7 @@ class TestMockBackend(BackendContract):
         return _mock(fail="silent")
 
 
-class TestModestMockBackend(BackendContract):
+class TestModestMockBackend(TestMockBackend):
     @pytest.fixture
     def backend(self) -> ImageBackend:
         return _mock(without=("seed", "steps", "negative"), size_multiple=48)
