@@ -21,6 +21,7 @@ from tests.contract_internal.databases import (
     QuickDatabase,
     damaged_database,
 )
+from tests.contract_internal.test_delivery_queue import sqlite_queues
 
 from imagen.adapters.database.connection import Database
 from imagen.adapters.database.delivery_queue import (
@@ -85,8 +86,8 @@ class Staged(DeliveryQueueContract):
     @pytest.fixture
     def broken_queues(self, tmp_path: Path) -> DeliveryQueues:
         if self.error is None:
-            return self._build(damaged_database(tmp_path))
-        return self._build(FailingDatabase(tmp_path, self.error))
+            return sqlite_queues(damaged_database(tmp_path))
+        return sqlite_queues(FailingDatabase(tmp_path, self.error))
 
     def _build(self, database: Database) -> DeliveryQueues:
         mixin = () if self.State is object else (self.State,)
@@ -319,7 +320,10 @@ class TestIsNeverForgotten(Staged):
         "CREATE TRIGGER keep BEFORE DELETE ON images WHEN old.delivery <> 'none' "
         "BEGIN SELECT raise(ignore); END",
     )
-    breaks: ClassVar[set[str]] = {"test_keeps_pending_images_in_the_history"}
+    breaks: ClassVar[set[str]] = {
+        "test_keeps_pending_images_in_the_history",
+        "test_does_not_deliver_forgotten_images",
+    }
 
 
 class TestReportsNothing(Staged):

@@ -5,8 +5,9 @@ from tests.contract_internal.contracts.delivery_queue import (
     DeliveryQueueContract,
     DeliveryQueues,
 )
+from tests.contract_internal.databases import QuickDatabase, damaged_database
 
-from imagen.adapters.database.connection import FILE, Database
+from imagen.adapters.database.connection import Database
 from imagen.adapters.database.delivery_queue import (
     SqliteImageQueue,
     SqliteUndeliveredUsage,
@@ -16,8 +17,7 @@ from imagen.adapters.database.history import SqliteHistory
 from imagen.adapters.database.ledger import SqliteLedger
 
 
-def sqlite_queues(folder: Path) -> DeliveryQueues:
-    database = Database(folder)
+def sqlite_queues(database: Database) -> DeliveryQueues:
     return DeliveryQueues(
         usage=SqliteUsageQueue(database),
         images=SqliteImageQueue(database),
@@ -28,21 +28,20 @@ def sqlite_queues(folder: Path) -> DeliveryQueues:
 class TestSqliteDeliveryQueues(DeliveryQueueContract):
     @pytest.fixture
     def queues(self, tmp_path: Path) -> DeliveryQueues:
-        return sqlite_queues(tmp_path)
+        return sqlite_queues(QuickDatabase(tmp_path))
 
     @pytest.fixture
     def ledger(self, tmp_path: Path) -> SqliteLedger:
-        return SqliteLedger(Database(tmp_path))
+        return SqliteLedger(QuickDatabase(tmp_path))
 
     @pytest.fixture
     def history(self, tmp_path: Path) -> SqliteHistory:
-        return SqliteHistory(Database(tmp_path))
+        return SqliteHistory(QuickDatabase(tmp_path))
 
     @pytest.fixture
     def other_queues(self, tmp_path: Path) -> DeliveryQueues:
-        return sqlite_queues(tmp_path)
+        return sqlite_queues(QuickDatabase(tmp_path))
 
     @pytest.fixture
     def broken_queues(self, tmp_path: Path) -> DeliveryQueues:
-        (tmp_path / FILE).write_text("This is a text.")
-        return sqlite_queues(tmp_path)
+        return sqlite_queues(damaged_database(tmp_path))

@@ -11,7 +11,7 @@ from imagen.domain.size import Size
 from imagen.formats.container import read_facts
 from imagen.ports.images import ImageEditor
 from imagen.testing.contracts.base import Contract
-from imagen.testing.contracts.brief import abbreviate
+from imagen.testing.contracts.observation import abbreviate
 from imagen.testing.fakes import tiny_png
 
 WRITTEN = ("image/png", "image/webp", "image/jpeg")
