@@ -4,6 +4,8 @@ from collections.abc import Callable
 from threading import Barrier, Thread
 from typing import TypeVar
 
+from imagen.testing.contracts.observation import outcome_of
+
 CROWD = 8
 """Threads that use one object at once."""
 
@@ -24,10 +26,7 @@ def run_at_once(
 
     def run(number: int) -> None:
         start.wait()
-        try:
-            outcomes[number] = call(number)
-        except Exception as error:  # noqa: BLE001 - the test inspects every exception
-            outcomes[number] = error
+        outcomes[number] = outcome_of(lambda: call(number))
 
     threads = [Thread(target=run, args=[n], daemon=True) for n in range(crowd)]
     for thread in threads:

@@ -149,7 +149,11 @@ class FakeClock:
         self.waits.append(seconds)
         end = self._elapsed + max(0.0, seconds)
         while not until.is_set() and (due := self._next(end)) is not None:
-            _call_in_thread(due.call)
+            # In another thread, as with the real clock: a call that takes a lock of the
+            # waiting thread would pass a test in the same thread, and deadlock later.
+            thread = Thread(target=due.call)
+            thread.start()
+            thread.join()
         if not until.is_set():
             with self._lock:
                 self._elapsed = max(self._elapsed, end)
@@ -177,14 +181,6 @@ class FakeClock:
             self._due.remove(due)
             self._elapsed = max(self._elapsed, due.moment)
             return due
-
-
-def _call_in_thread(call: Callable[[], None]) -> None:
-    # Another thread, as with the real clock: a call that takes a lock of the waiting
-    # thread would pass a test in the same thread and deadlock in production.
-    thread = Thread(target=call)
-    thread.start()
-    thread.join()
 
 
 ScriptStep: TypeAlias = (

@@ -2,7 +2,6 @@
 
 from collections.abc import Callable
 from datetime import UTC, datetime
-from threading import Event
 
 import msgspec
 import pytest
@@ -22,12 +21,14 @@ from imagen.ports.backend import (
     PerModelBackend,
     ResumableBackend,
 )
-from imagen.ports.job_context import JobContext
 from imagen.testing.contracts.backend_images import image_size, small_job
-from imagen.testing.contracts.backend_waiting import CANCEL_TIMEOUT, check_cancelled
+from imagen.testing.contracts.backend_waiting import (
+    CANCEL_TIMEOUT,
+    LiveContext,
+    check_cancelled,
+)
 from imagen.testing.contracts.base import Contract, missing_fixture
-from imagen.testing.contracts.observation import ObservedThread
-from imagen.testing.fakes import RecordingContext, StoppableContext
+from imagen.testing.fakes import RecordingContext
 
 PAST = datetime(2000, 1, 1, tzinfo=UTC)
 FUTURE = datetime(2999, 1, 1, tzinfo=UTC)
@@ -156,14 +157,15 @@ class LookupContract(Contract):
     ) -> None:
         """Cancelling `resume` cancels the remote job and returns within 2 s."""
         job, resumable = small_job(slow_backend), _resumable(slow_backend)
-        submitting, resuming = _StartedContext(), _StartedContext()
+        submitting, resuming = LiveContext(), LiveContext()
         first = submitting.start(lambda context: slow_backend.generate(job, context))
-        if not submitting.references:
+        if not submitting.has_reference.wait(CANCEL_TIMEOUT):
             pytest.fail("the vendor accepted the job, but no reference was reported")
         reference = submitting.references[0]
         second = resuming.start(
             lambda context: resumable.resume(job, reference, context)
         )
+        resuming.has_begun.wait(CANCEL_TIMEOUT)
         resuming.stop()
         second.join(CANCEL_TIMEOUT)
         # Read before the first call is cancelled, which would cancel the job, too.
@@ -240,35 +242,6 @@ def _lookup(backend: ImageBackend) -> LookupBackend:
     if not isinstance(backend, LookupBackend):
         pytest.skip("the backend has no `find`")
     return backend
-
-
-class _StartedContext(StoppableContext):
-    """A context that records when the backend has reached the vendor."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.started = Event()
-
-    def accepted(self, reference: str) -> None:
-        super().accepted(reference)
-        self.started.set()
-
-    def sleep(self, seconds: float) -> None:
-        # sleep(0) only checks for cancellation, and may come before the request.
-        if seconds:
-            self.started.set()
-        super().sleep(seconds)
-
-    def on_cancel(self, close: Callable[[], None]) -> None:
-        self.started.set()
-        super().on_cancel(close)
-
-    def start(self, work: Callable[[JobContext], object]) -> ObservedThread[object]:
-        """Start the call in a thread, and return when it has reached the vendor."""
-        worker = ObservedThread(lambda: work(self))
-        worker.start()
-        self.started.wait(CANCEL_TIMEOUT)
-        return worker
 
 
 def _describe(generated: Generated) -> object:

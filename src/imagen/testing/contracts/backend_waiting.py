@@ -184,27 +184,45 @@ def _yield_thread() -> None:
     Event().wait(0.002)
 
 
-class _HurriedContext(StoppableContext):
-    """A context that shortens the waits between status requests."""
+class LiveContext(StoppableContext):
+    """The context of a job in a thread, which hurries from one poll to the next.
+
+    Attributes:
+        has_reference: Set once the job has reported its reference.
+        has_begun: Set once the backend has reached the vendor.
+    """
 
     def __init__(self) -> None:
         super().__init__()
         self.has_reference = Event()
+        self.has_begun = Event()
 
     def accepted(self, reference: str) -> None:
         super().accepted(reference)
         self.has_reference.set()
+        self.has_begun.set()
 
     def sleep(self, seconds: float) -> None:
+        # sleep(0) only checks for cancellation, and may come before the request.
+        if seconds:
+            self.has_begun.set()
         super().sleep(seconds if seconds > MAX_POLL_INTERVAL else 0.01)
+
+    def on_cancel(self, close: Callable[[], None]) -> None:
+        super().on_cancel(close)
+        self.has_begun.set()
+
+    def start(self, call: Callable[[JobContext], object]) -> ObservedThread:
+        """Make the call in a thread."""
+        worker = ObservedThread(lambda: call(self))
+        worker.start()
+        return worker
 
 
 def _cancel_running_job(backend: ImageBackend) -> tuple[object, float]:
     """Cancel a job that waits for a silent vendor; return its outcome and the time."""
-    context = _HurriedContext()
-    job = small_job(backend)
-    worker = ObservedThread(lambda: backend.generate(job, context))
-    worker.start()
+    context, job = LiveContext(), small_job(backend)
+    worker = context.start(lambda context: backend.generate(job, context))
     # Not every vendor gives a job a reference, so the wait has a limit. After it, the
     # backend has reached a read that the vendor does not answer.
     context.has_reference.wait(0.3)

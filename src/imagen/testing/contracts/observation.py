@@ -8,7 +8,7 @@ from contextlib import contextmanager
 from hashlib import sha256
 from threading import Thread
 from types import FrameType
-from typing import Generic, TypeVar
+from typing import TypeVar
 
 import msgspec
 
@@ -26,7 +26,7 @@ def outcome_of(work: Callable[[], Result]) -> Result | Exception:
         return error
 
 
-class ObservedThread(Thread, Generic[Result]):
+class ObservedThread(Thread):
     """A daemon thread that stores the outcome of a call.
 
     A daemon, so that an implementation that hangs does not keep pytest from exiting.
@@ -35,13 +35,12 @@ class ObservedThread(Thread, Generic[Result]):
         outcome: The result or the exception; None while the call runs.
     """
 
-    def __init__(self, work: Callable[[], Result]) -> None:
+    def __init__(self, work: Callable[[], object]) -> None:
         super().__init__(daemon=True)
-        self.outcome: Result | Exception | None = None
+        self.outcome: object = None
         self._work = work
 
     def run(self) -> None:
-        """Call the function."""
         self.outcome = outcome_of(self._work)
 
 
