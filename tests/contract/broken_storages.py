@@ -77,7 +77,7 @@ class TestOverwrites(Staged):
 class TestTakesTheSameTwice(Staged):
     class Made(Shelf):
         def save(self, name: str, content: bytes, **how: object) -> str:
-            if self.kept.get(name) == content and not how["sidecar"]:
+            if self.kept.get(name) == content and not how.get("sidecar"):
                 return f"memory:{name}"
             return super().save(name, content, **how)
 
@@ -98,7 +98,7 @@ class TestIsSeenHalfWritten(Staged):
             self.was_read = Event()
 
         def save(self, name: str, content: bytes, **how: object) -> str:
-            if how["replace"] and name in self.kept:
+            if how.get("replace") and name in self.kept:
                 self.kept[name] = content[: len(content) // 2]
                 self.was_read.clear()
                 if self.has_reader:
@@ -158,8 +158,8 @@ class TestLeavesAStaleSidecar(Staged):
 class TestMakesUpASidecar(Staged):
     class Made(Shelf):
         def save(self, name: str, content: bytes, **how: object) -> str:
-            if not how["replace"] and not name.endswith(".json"):
-                how["sidecar"] = how["sidecar"] or b"{}"
+            if not how.get("replace") and not name.endswith(".json"):
+                how["sidecar"] = how.get("sidecar") or b"{}"
             return super().save(name, content, **how)
 
     breaks: ClassVar[set[str]] = {
@@ -219,7 +219,7 @@ class TestIsTooLateToLook(Staged):
         def save(self, name: str, content: bytes, **how: object) -> str:
             is_free = not {name, f"{name}.json"} & self.kept.keys()
             self.crowd.wait()
-            how["replace"] = how["replace"] or is_free
+            how["replace"] = how.get("replace") or is_free
             return super().save(name, content, **how)
 
     breaks: ClassVar[set[str]] = {
@@ -243,7 +243,7 @@ class TestKeepsAPart(Staged):
     class Made(Shelf):
         def save(self, name: str, content: bytes, **how: object) -> str:
             note = f"{name}.json"
-            if note in self.kept and name not in self.kept and not how["replace"]:
+            if note in self.kept and name not in self.kept and not how.get("replace"):
                 self.kept[f".{name}.part"] = content
             return super().save(name, content, **how)
 
@@ -323,7 +323,7 @@ class TestForgetsThatItMayHaveSaved(Staged):
 class TestSavesAgainOverWhateverIsThere(Staged):
     class Made(Shelf):
         def save(self, name: str, content: bytes, **how: object) -> str:
-            how["replace"] = how["replace"] or how["again"]
+            how["replace"] = how.get("replace") or how.get("again")
             return super().save(name, content, **how)
 
     breaks: ClassVar[set[str]] = {
@@ -335,7 +335,7 @@ class TestSavesAgainOverWhateverIsThere(Staged):
 class TestTakesTheSameLengthForTheSame(Staged):
     class Made(Shelf):
         def save(self, name: str, content: bytes, **how: object) -> str:
-            if how["again"] and len(self.kept.get(name, b"")) == len(content):
+            if how.get("again") and len(self.kept.get(name, b"")) == len(content):
                 content = self.kept[name]
             return super().save(name, content, **how)
 
@@ -345,7 +345,7 @@ class TestTakesTheSameLengthForTheSame(Staged):
 class TestLeavesTheSidecarOfAnImageAsItIs(Staged):
     class Made(Shelf):
         def save(self, name: str, content: bytes, **how: object) -> str:
-            if how["again"] and self.kept.get(name) == content:
+            if how.get("again") and self.kept.get(name) == content:
                 how["sidecar"] = self.kept.get(f"{name}.json")
             return super().save(name, content, **how)
 
@@ -355,7 +355,7 @@ class TestLeavesTheSidecarOfAnImageAsItIs(Staged):
 class TestAddsTheImageToAnySidecar(Staged):
     class Made(Shelf):
         def save(self, name: str, content: bytes, **how: object) -> str:
-            if how["again"] and name not in self.kept:
+            if how.get("again") and name not in self.kept:
                 self.kept.pop(f"{name}.json", None)
             return super().save(name, content, **how)
 
@@ -365,7 +365,7 @@ class TestAddsTheImageToAnySidecar(Staged):
 class TestLeavesAHalfDoneSave(Staged):
     class Made(Shelf):
         def save(self, name: str, content: bytes, **how: object) -> str:
-            how["again"] = how["again"] and name in self.kept
+            how["again"] = how.get("again") and name in self.kept
             return super().save(name, content, **how)
 
     breaks: ClassVar[set[str]] = {"test_adds_the_image_to_its_sidecar"}
@@ -374,7 +374,7 @@ class TestLeavesAHalfDoneSave(Staged):
 class TestSavesNothingThatWasNotThere(Staged):
     class Made(Shelf):
         def save(self, name: str, content: bytes, **how: object) -> str:
-            if how["again"] and not {name, f"{name}.json"} & self.kept.keys():
+            if how.get("again") and not {name, f"{name}.json"} & self.kept.keys():
                 raise StorageError(f"{name} was never there.")
             return super().save(name, content, **how)
 
@@ -388,7 +388,7 @@ class TestSavesNothingThatWasNotThere(Staged):
 class TestDoesNotReplaceAgain(Staged):
     class Made(Shelf):
         def save(self, name: str, content: bytes, **how: object) -> str:
-            how["replace"] = how["replace"] and not how["again"]
+            how["replace"] = how.get("replace") and not how.get("again")
             return super().save(name, content, **how)
 
     breaks: ClassVar[set[str]] = {"test_replaces_again"}
@@ -397,8 +397,10 @@ class TestDoesNotReplaceAgain(Staged):
 class TestNumbersWhatIsSavedAgain(Staged):
     class Made(Shelf):
         def save(self, name: str, content: bytes, **how: object) -> str:
-            if how["again"] and self.kept.get(name) == content:
-                self.kept.update({name: content, f"{name}.json": how["sidecar"] or b""})
+            if how.get("again") and self.kept.get(name) == content:
+                self.kept.update(
+                    {name: content, f"{name}.json": how.get("sidecar") or b""}
+                )
                 name = f"{name}.2"
             return super().save(name, content, **how)
 
@@ -417,7 +419,7 @@ class TestLooksForWhatItSavedTooEarly(Staged):
         def save(self, name: str, content: bytes, **how: object) -> str:
             is_free = not {name, f"{name}.json"} & self.kept.keys()
             self.crowd.wait()
-            how["again"] = how["again"] and not is_free
+            how["again"] = how.get("again") and not is_free
             return super().save(name, content, **how)
 
     breaks: ClassVar[set[str]] = {

@@ -22,9 +22,9 @@ from imagen.domain.errors import (
 from imagen.domain.money.usage import UsageRow
 from imagen.ports.cloud import Cloud
 from imagen.ports.ledger import Ledger, SharedLedger
-from imagen.testing.concurrency import CROWD, run_at_once
 from imagen.testing.contracts.base import Contract
 from imagen.testing.contracts.ledger import RowsContract
+from imagen.testing.contracts.observation import CROWD, run_at_once
 from imagen.testing.fakes import tiny_png
 from imagen.testing.samples import MONDAY, sample_id, sample_row
 

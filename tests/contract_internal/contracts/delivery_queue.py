@@ -20,8 +20,8 @@ from imagen.domain.money.usage import UsageRow
 from imagen.ports.delivery_queue import DeliveryQueue
 from imagen.ports.history import History
 from imagen.ports.ledger import Ledger, UsageReader
-from imagen.testing.concurrency import CROWD, run_at_once
 from imagen.testing.contracts.base import Contract
+from imagen.testing.contracts.observation import CROWD, run_at_once
 from imagen.testing.samples import sample_id, sample_row
 
 LATER = date(2100, 1, 1)

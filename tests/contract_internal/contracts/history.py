@@ -11,8 +11,8 @@ from imagen.domain.errors import InvalidRequest, JournalError
 from imagen.domain.history import HistoryEntry, Position
 from imagen.domain.money.usage import DIMENSIONS
 from imagen.ports.history import History
-from imagen.testing.concurrency import CROWD, run_at_once
 from imagen.testing.contracts.base import Contract
+from imagen.testing.contracts.observation import CROWD, run_at_once
 from imagen.testing.samples import sample_id
 
 MIDNIGHT = datetime(2026, 11, 16, tzinfo=UTC)

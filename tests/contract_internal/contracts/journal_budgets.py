@@ -18,8 +18,8 @@ from imagen.domain.errors import OverBudget
 from imagen.domain.money.budget import BudgetLimit
 from imagen.ports.journal import Journal
 from imagen.ports.ledger import Ledger
-from imagen.testing.concurrency import CROWD, run_at_once
 from imagen.testing.contracts.base import Contract
+from imagen.testing.contracts.observation import CROWD, run_at_once
 from imagen.testing.samples import MONDAY, sample_id, sample_row
 
 

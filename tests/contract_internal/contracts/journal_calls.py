@@ -15,8 +15,8 @@ from imagen.domain.call import (
 from imagen.domain.errors import JournalError, ReferenceTaken
 from imagen.ports.journal import Journal
 from imagen.ports.ledger import Ledger
-from imagen.testing.concurrency import CROWD, run_at_once
 from imagen.testing.contracts.base import Contract
+from imagen.testing.contracts.observation import CROWD, run_at_once
 from imagen.testing.samples import sample_id, sample_row
 
 EVERY_UPDATE: tuple[CallUpdate, ...] = (

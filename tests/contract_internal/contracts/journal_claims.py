@@ -13,8 +13,8 @@ from imagen.domain.call import (
     OpenCall,
 )
 from imagen.ports.journal import Journal
-from imagen.testing.concurrency import CROWD, run_at_once
 from imagen.testing.contracts.base import Contract
+from imagen.testing.contracts.observation import CROWD, run_at_once
 from imagen.testing.samples import sample_id
 
 

@@ -22,8 +22,8 @@ from imagen.domain.idempotency import (
 )
 from imagen.ports.idempotency import RequestKeys
 from imagen.ports.journal import Journal
-from imagen.testing.concurrency import CROWD, run_at_once
 from imagen.testing.contracts.base import Contract
+from imagen.testing.contracts.observation import CROWD, run_at_once
 from imagen.testing.samples import MONDAY, sample_id, sample_row
 
 KEY = RequestKey(caller="writer", key="header-1", fingerprint="ab" * 32)

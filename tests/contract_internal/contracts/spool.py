@@ -6,8 +6,8 @@ import pytest
 
 from imagen.domain.errors import JournalError
 from imagen.ports.spool import Spool
-from imagen.testing.concurrency import CROWD, run_at_once
 from imagen.testing.contracts.base import Contract
+from imagen.testing.contracts.observation import CROWD, run_at_once
 from imagen.testing.samples import sample_id
 
 

@@ -12,7 +12,6 @@ from imagen.domain.job import ImageJob
 from imagen.domain.result import Generated
 from imagen.ports.backend import ImageBackend
 from imagen.ports.job_context import JobContext
-from imagen.testing.concurrency import CROWD, run_at_once
 from imagen.testing.contracts.backend_images import (
     describe,
     different_jobs,
@@ -21,9 +20,11 @@ from imagen.testing.contracts.backend_images import (
 )
 from imagen.testing.contracts.base import Contract
 from imagen.testing.contracts.observation import (
+    CROWD,
     ObservedThread,
     observe_thread,
     outcome_of,
+    run_at_once,
 )
 from imagen.testing.fakes import CancelledContext, RecordingContext, StoppableContext
 

@@ -10,8 +10,8 @@ import pytest
 from imagen.domain.errors import JournalError
 from imagen.domain.money.usage import DIMENSIONS, Dimension, UsageRow, UsageTotal
 from imagen.ports.ledger import Ledger
-from imagen.testing.concurrency import CROWD, run_at_once
 from imagen.testing.contracts.base import Contract
+from imagen.testing.contracts.observation import CROWD, run_at_once
 from imagen.testing.samples import MONDAY, sample_row
 
 MIDNIGHT = datetime(2026, 11, 16, tzinfo=UTC)

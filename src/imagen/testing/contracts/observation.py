@@ -1,4 +1,4 @@
-"""Tools with which contract tests observe an implementation from outside."""
+"""Tools with which contract tests call and observe an implementation."""
 
 import socket
 import sys
@@ -6,13 +6,16 @@ import time
 from collections.abc import Callable, Generator, Iterator
 from contextlib import contextmanager
 from hashlib import sha256
-from threading import Thread
+from threading import Barrier, Thread
 from types import FrameType
 from typing import TypeVar
 
 import msgspec
 
 Result = TypeVar("Result")
+
+CROWD = 8
+"""Threads that use one object at once."""
 
 SHORT = 24
 """Bytes that are displayed in full."""
@@ -42,6 +45,30 @@ class ObservedThread(Thread):
 
     def run(self) -> None:
         self.outcome = outcome_of(self._work)
+
+
+def run_at_once(
+    call: Callable[[int], Result], *, crowd: int = CROWD
+) -> list[Result | Exception | None]:
+    """Call the function with 0, 1, 2, ... in one thread each.
+
+    Returns:
+        The results or exceptions, in the order of the numbers.
+    """
+    outcomes: list[Result | Exception | None] = [None] * crowd
+    # Threads that start one after the other rarely collide: all wait for the last.
+    start = Barrier(crowd, timeout=30)
+
+    def run(number: int) -> None:
+        start.wait()
+        outcomes[number] = outcome_of(lambda: call(number))
+
+    threads = [Thread(target=run, args=[n], daemon=True) for n in range(crowd)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    return outcomes
 
 
 def error_texts(outcome: object) -> Iterator[str]:

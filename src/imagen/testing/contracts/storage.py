@@ -8,9 +8,8 @@ import pytest
 
 from imagen.domain.errors import NameTaken, StorageError
 from imagen.ports.storage import Storage
-from imagen.testing.concurrency import CROWD, run_at_once
 from imagen.testing.contracts.base import Contract
-from imagen.testing.contracts.observation import abbreviate
+from imagen.testing.contracts.observation import CROWD, abbreviate, run_at_once
 
 IMAGE = bytes(range(256)) * 1024 + b"\r\n\x1a\n\0"
 """Every byte value, more than one buffer, and an end that a text mode would change."""

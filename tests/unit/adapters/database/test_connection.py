@@ -17,7 +17,7 @@ from imagen.adapters.database.ledger import SqliteLedger
 from imagen.adapters.database.schema import MIGRATIONS, to_json
 from imagen.domain.call import CallReceived
 from imagen.domain.errors import JournalError, Misconfigured
-from imagen.testing.concurrency import run_at_once
+from imagen.testing.contracts.observation import run_at_once
 from imagen.testing.samples import sample_id, sample_row
 
 FULL, NORMAL = 2, 1

@@ -14,7 +14,7 @@ from imagen.adapters.remote.client import (
 from imagen.domain.errors import (
     Misconfigured,
 )
-from imagen.testing.concurrency import run_at_once
+from imagen.testing.contracts.observation import run_at_once
 
 SECRET = "canary-8c1f"
 
