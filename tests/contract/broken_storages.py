@@ -320,7 +320,7 @@ class TestForgetsThatItMayHaveSaved(Staged):
     }
 
 
-class TestSavesAgainOverWhateverIsThere(Staged):
+class TestSavesAgainOverAnything(Staged):
     class Made(Shelf):
         def save(self, name: str, content: bytes, **how: object) -> str:
             how["replace"] = how.get("replace") or how.get("again")

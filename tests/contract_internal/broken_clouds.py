@@ -195,7 +195,7 @@ class TestTakesALimitOfNothingForNone(Staged):
     }
 
 
-class TestShowsEverybodyEverything(Staged):
+class TestShowsAllImagesToAll(Staged):
     class Made(Sky):
         def find(self, owner: str, *, limit: int | None = None) -> Iterator[CloudImage]:
             return super().find(OWNER, limit=limit)
@@ -205,7 +205,7 @@ class TestShowsEverybodyEverything(Staged):
     }
 
 
-class TestGetsFromAnybody(Staged):
+class TestIgnoresTheOwner(Staged):
     class Made(Sky):
         def get(self, owner: str, name: str) -> CloudImage | None:
             return super().get(OWNER, name)
@@ -264,7 +264,7 @@ class TestHasARowOfWhatItRefused(Staged):
     }
 
 
-class TestReturnsWhateverIsThere(Staged):
+class TestReturnsAnyBytes(Staged):
     class Made(Sky):
         def download(self, image: CloudImage) -> bytes:
             self._check()

@@ -514,7 +514,7 @@ class TestLetsAnOsErrorOut(Staged):
     }
 
 
-class TestSaysNoSentence(Staged):
+class TestRaisesAnErrorCode(Staged):
     error = JournalError("EIO")
     breaks: ClassVar[set[str]] = {
         "test_says_that_it_is_broken",

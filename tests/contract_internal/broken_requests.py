@@ -113,7 +113,7 @@ class TestIsHealthy(Staged):
 # Faults of the identity of a request.
 
 
-class TestGivesEverythingToEverybody(Staged):
+class TestGivesEachKeyToAll(Staged):
     class Made(Keys):
         def claim(self, key: RequestKey, *, at: datetime) -> KeyState:
             super().claim(key, at=at)
@@ -149,7 +149,7 @@ class TestGivesNothing(Staged):
     }
 
 
-class TestTakesNobodyForTheWriter(Staged):
+class TestTakesAnEmptyCallerForTheWriter(Staged):
     class Made(Keys):
         def claim(self, key: RequestKey, *, at: datetime) -> KeyState:
             return super().claim(replaced(key, caller=key.caller or "writer"), at=at)
@@ -216,7 +216,7 @@ class TestGivesItselfWhatItHas(Staged):
     }
 
 
-class TestThinksThatNobodyDies(Staged):
+class TestTakesEachProcessForAlive(Staged):
     class Made(Keys):
         def claim(self, key: RequestKey, *, at: datetime) -> KeyState:
             state = super().claim(key, at=at)
@@ -367,7 +367,7 @@ class TestIsTakenOverByAll(Staged):
     breaks: ClassVar[set[str]] = {"test_is_taken_over_by_one_of_many"}
 
 
-class TestIsTakenOverInNobodysName(Staged):
+class TestIsTakenOverWithoutAnOwner(Staged):
     class Made(Keys):
         lock = Lock()
 
@@ -413,6 +413,6 @@ class TestLetsAnotherErrorOut(Staged):
     breaks: ClassVar[set[str]] = {"test_says_that_it_is_broken"}
 
 
-class TestSaysNoSentence(Staged):
+class TestRaisesAnErrorCode(Staged):
     error = JournalError("SQLITE_FULL")
     breaks: ClassVar[set[str]] = {"test_says_that_it_is_broken"}

@@ -204,7 +204,7 @@ class TestLetsAnOsErrorOut(Staged):
     }
 
 
-class TestSaysNoSentence(Staged):
+class TestRaisesAnErrorCode(Staged):
     away_with: ClassVar[Exception] = Unavailable("ECONNREFUSED")
     breaks: ClassVar[set[str]] = {
         "test_says_that_it_is_away",
