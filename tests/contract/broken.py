@@ -60,7 +60,7 @@ def run_contracts(tests: Path, folder: Path) -> "Outcomes":
         # There pytest compares values in full, which would take minutes for two images.
         patch.setenv("CI", "true")
         status = pytest.main(
-            ["-qq", "-s", f"--basetemp={folder / 'nested'}", *LEAN, str(tests)],
+            ["-qq", "-s", "-rN", f"--basetemp={folder / 'nested'}", *LEAN, str(tests)],
             plugins=[outcomes],
         )
     assert status in {pytest.ExitCode.OK, pytest.ExitCode.TESTS_FAILED}
