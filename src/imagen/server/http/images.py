@@ -1,6 +1,7 @@
 """The routes of the OpenAI images API: generations and edits."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import AsyncGenerator, Sequence
+from contextlib import suppress
 from functools import partial
 from hashlib import sha256
 from typing import Annotated, Any, Literal, TypeAlias
@@ -9,9 +10,11 @@ import msgspec
 from litestar import Request, Response, post
 from litestar.datastructures import UploadFile
 from litestar.di import NamedDependency
+from litestar.exceptions.http_exceptions import RequestEntityTooLarge
 from litestar.openapi import ResponseSpec
 from litestar.params import HeaderParameter, JSONBody, MultipartBody
 from msgspec import Meta
+from multipart import MultipartError, MultipartSegment, PushMultipartParser
 
 from imagen.bootstrap.requests import build_reference
 from imagen.domain.errors import InvalidRequest
@@ -22,6 +25,7 @@ from imagen.server.http.files import build_linker
 from imagen.server.http.request_mapping import (
     build_work_item,
     check_limits,
+    check_unknown_fields,
     parse_model,
 )
 from imagen.server.http.response_specs import ERROR_RESPONSES
@@ -75,6 +79,9 @@ class EditFields(EditTextFields, frozen=True, kw_only=True):
     ] = None
 
 
+_JSON_FIELDS = frozenset(GenerationFields.__struct_encode_fields__)
+_FORM_FIELDS = frozenset([*EditFields.__struct_encode_fields__, IMAGE_ALIAS])
+
 RESPONSES: dict[int, ResponseSpec] = {
     200: ResponseSpec(
         ImagesBody, description="The images; with `stream`, server-sent events."
@@ -96,7 +103,7 @@ async def generate_images(
     sent = msgspec.json.decode(await request.body(), type=dict[str, msgspec.Raw])
     call = _ImagesCall(
         fields=data,
-        unknown=_unknown_fields(sent, GenerationFields),
+        unknown=tuple(name for name in sent if name not in _JSON_FIELDS),
         kind="image_generation",
         key=idempotency_key,
         detach=detach,
@@ -104,7 +111,47 @@ async def generate_images(
     return await _respond(call, request, dispatcher)
 
 
-@post("/v1/images/edits", status_code=200, responses=RESPONSES, tags=["images"])
+class FormRequest(AnyRequest):
+    """Checks a form's fields and size while it arrives: the first limit decides.
+
+    Checked at the end, or with the announced size, a form with too many fields was
+    refused for its size or for its fields, as the size of its picture had it. A JSON
+    body has no fields until all of it is here.
+    """
+
+    async def stream(self) -> AsyncGenerator[bytes]:
+        """Return the body in parts.
+
+        Raises:
+            ErrorResponse: the form has too many unknown fields (422).
+            RequestEntityTooLarge: the body is too large.
+        """
+        limit = self.route_handler.resolve_request_max_body_size() or 0
+        boundary = self.content_type[1].get("boundary", "")
+        parser, unknown, more = PushMultipartParser(boundary), set[str](), True
+        while more:
+            message = await self.receive()
+            body, more = message["body"], message["more_body"]
+            # A form that is not well-formed is Litestar's to report.
+            with suppress(MultipartError):
+                for part in parser.parse(body[:limit]):
+                    if isinstance(part, MultipartSegment):
+                        unknown |= {part.name} - _FORM_FIELDS
+            check_unknown_fields(sorted(unknown))
+            limit -= len(body)
+            if limit < 0:
+                raise RequestEntityTooLarge
+            yield body
+        yield b""
+
+
+@post(
+    "/v1/images/edits",
+    status_code=200,
+    responses=RESPONSES,
+    tags=["images"],
+    request_class=FormRequest,
+)
 async def edit_images(
     data: MultipartBody[EditFields],
     request: AnyRequest,
@@ -132,7 +179,7 @@ async def edit_images(
         mask = await _read_reference(data.mask, "mask", context)
     call = _ImagesCall(
         fields=_text_fields(data),
-        unknown=_unknown_fields(dict.fromkeys(form.keys() - {IMAGE_ALIAS}), EditFields),
+        unknown=tuple(name for name in form if name not in _FORM_FIELDS),
         images=tuple(images),
         mask=mask,
         kind="image_edit",
@@ -189,7 +236,8 @@ async def _respond(
     call: _ImagesCall, request: AnyRequest, dispatcher: RequestDispatcher
 ) -> Response[Any]:
     fields, context = call.fields, dispatcher.context
-    check_limits(fields, context.settings.serve, unknown=call.unknown)
+    check_unknown_fields(call.unknown)
+    check_limits(fields, context.settings.serve)
     backend, _ = parse_model(context.settings, fields.model)
     build_item = partial(
         build_work_item,
@@ -250,13 +298,6 @@ async def _read_reference(
         raise ErrorResponse(
             400, error.message, param=param, code="invalid_image_file"
         ) from error
-
-
-def _unknown_fields(
-    sent: Mapping[str, object], kind: type[msgspec.Struct]
-) -> tuple[str, ...]:
-    known = kind.__struct_encode_fields__
-    return tuple(name for name in sent if name not in known)
 
 
 routes: Sequence[Any] = (generate_images, edit_images)

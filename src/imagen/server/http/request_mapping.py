@@ -61,25 +61,22 @@ def parse_model(settings: Settings, model: str | None) -> tuple[str, str | None]
     return name, backend_model or None
 
 
-def check_limits(
-    fields: ImageFields, limits: ServeSettings, *, unknown: Sequence[str] = ()
-) -> None:
-    """Check a request against the limits of the server.
+def check_unknown_fields(names: Sequence[str]) -> None:
+    """Raise an ErrorResponse (422) if there are more than `MAX_UNKNOWN_FIELDS`."""
+    if len(names) > MAX_UNKNOWN_FIELDS:
+        raise _limit_exceeded(
+            None,
+            f"The request has {len(names)} unknown fields, such as "
+            f"{_shorten(names[0])!r}; the maximum is {MAX_UNKNOWN_FIELDS}.",
+        )
 
-    Args:
-        fields: The fields of the request.
-        limits: The limits of the config.
-        unknown: The names of unknown fields.
+
+def check_limits(fields: ImageFields, limits: ServeSettings) -> None:
+    """Check a request against the limits of the server.
 
     Raises:
         ErrorResponse: a limit is exceeded (422), or a field is invalid (400).
     """
-    if len(unknown) > MAX_UNKNOWN_FIELDS:
-        raise _limit_exceeded(
-            None,
-            f"The request has {len(unknown)} unknown fields, such as "
-            f"{_shorten(unknown[0])!r}; the maximum is {MAX_UNKNOWN_FIELDS}.",
-        )
     if fields.n is not None and fields.n > limits.count:
         raise _limit_exceeded("n", f"`n` must be at most {limits.count}.")
     for name in ("prompt", "negative_prompt"):
