@@ -1,4 +1,4 @@
-"""Fixtures of the server tests."""
+"""The servers of the tests: shared ones, and `serve` for a server of a test's own."""
 
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
@@ -12,18 +12,84 @@ from tests.integration.serve.running import Running
 
 Serve = Callable[..., Running]
 
+PLUGIN = Path(__file__).with_name("plugin")
+KEY, OTHER = "0123456789abcdef-writer", "fedcba9876543210"
+FAILURES = (
+    *("refused", "unauthorized", "out_of_credit", "backend_error", "unfinished"),
+    *("no_image", "throttled"),
+)
+CONFIG = {
+    "default_backend": "mock",
+    "backends": {
+        "mock": {"adapter": "mock", "size": "96x64"},
+        "small": {"adapter": "mock", "size": "64x64"},
+        "paid": {"adapter": "mock", "price": 0.04, "size": "96x64"},
+        "probe": {"adapter": "many"},
+        "single": {"adapter": "single"},
+        "locked": {"adapter": "replicate", "model": "black-forest-labs/flux-schnell"},
+        **{name: {"adapter": "mock", "fail": name} for name in FAILURES},
+    },
+    "styles": {
+        "grim": {"prompt": "{prompt}, grim"},
+        "flat": {"prompt": "flat vector", "negative": "haze", "size": "64x64"},
+    },
+    "serve": {"workers": 2},
+    "budget": {"day_usd": 1},
+}
 
-@pytest.fixture(scope="module")
-def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Running]:
-    """A server with the mock backend, shared by the tests of a module."""
-    with Running(tmp_path_factory.mktemp("serve")) as running:
+
+def running_probe(
+    folder: Path, config: Any = CONFIG, *, addr: str = ":0", **env: str
+) -> Running:
+    """Return a server that has the adapters of `plugin/`, and `site/` in its path."""
+    path = f"{folder / 'site'}:{PLUGIN}"
+    return Running(folder, config, addr=addr, env={"PYTHONPATH": path, **env})
+
+
+@pytest.fixture(scope="session")
+def shared(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Running]:
+    folder = tmp_path_factory.mktemp("serve")
+    # Would be imported in place of the library, without the option -P.
+    (folder / "msgspec.py").write_text("raise SystemExit('the wrong msgspec')")
+    with running_probe(folder) as running:
         yield running
 
 
 @pytest.fixture
-def client(server: Running) -> Iterator[httpx.Client]:
-    with server.client() as client:
-        yield client
+def server(shared: Running) -> Running:
+    """The server that all tests share; its images are those of the tests before."""
+    shared.restart_if_dead()
+    return shared
+
+
+@pytest.fixture
+def client(server: Running) -> httpx.Client:
+    return server.http
+
+
+@pytest.fixture
+def shop(server: Running) -> Running:
+    """The same server, without images, calls and spending."""
+    server.clear()
+    return server
+
+
+@pytest.fixture(scope="session")
+def guarded(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Running]:
+    """A server that requires keys, on a public address."""
+    config = {
+        **CONFIG,
+        "serve": {
+            "hosts": ["images.example.org"],
+            "budgets": {"writer": {"day_usd": 0.001}},
+        },
+    }
+    keys = f"writer:{KEY}, {OTHER}"
+    folder = tmp_path_factory.mktemp("guarded")
+    with running_probe(
+        folder, config, addr="0.0.0.0:0", IMAGEN_SERVE_KEYS=keys
+    ) as running:
+        yield running
 
 
 @pytest.fixture
@@ -32,8 +98,8 @@ def serve(tmp_path: Path) -> Iterator[Serve]:
     numbers = count()
     with ExitStack() as started:
 
-        def start(config: Any = None, **options: Any) -> Running:
-            running = Running(tmp_path / f"serve{next(numbers)}", config, **options)
-            return started.enter_context(running)
+        def start(config: Any = None, **env: str) -> Running:
+            folder = tmp_path / f"serve{next(numbers)}"
+            return started.enter_context(running_probe(folder, config, **env))
 
         yield start

@@ -14,11 +14,10 @@ from threading import Event, Lock, Thread
 import httpx
 from tests.integration.replicate.models import SCHNELL
 from tests.integration.replicate.server import ReplicateServer
-from tests.integration.serve.running import Running
+from tests.integration.serve.running import GENERATIONS, Running
 
-GENERATIONS = "/v1/images/generations"
 LONGEST = 600.0
-A_MOMENT = 0.2
+A_MOMENT = 0.05
 
 
 class Drill:
@@ -36,8 +35,8 @@ class Drill:
         self.answers: dict[int, list[str]] = {}
         self.refused: Counter[str] = Counter()
         self.kills = 0
-        self._requests, self._most_kills, self._at_once = requests, kills, at_once
-        self._dice = random.Random(seed)
+        self._requests, self._kills_planned, self._at_once = requests, kills, at_once
+        self._random = random.Random(seed)
         self._lock = Lock()
         self._up = Event()
         self.server = ReplicateServer(seconds=0.05)
@@ -72,13 +71,12 @@ class Drill:
 
     def finish(self) -> None:
         """Wait until the server has no open requests, and stop it."""
-        with self.running.client() as client:
-            for _ in range(round(LONGEST / A_MOMENT)):
-                said = client.get("/metrics").text
-                if "imagen_requests_open 0.0" in said and not self._left():
-                    break
-                Event().wait(A_MOMENT)
+        for _ in range(round(LONGEST / A_MOMENT)):
+            if not self.running.metric("imagen_requests_open") and not self._spooled():
+                break
+            Event().wait(A_MOMENT)
         self.running.stop()
+        self.running.http.close()
         self.server.stop()
 
     def found(self) -> dict[str, int]:
@@ -95,17 +93,17 @@ class Drill:
             "answered": len({each for ids in self.answers.values() for each in ids}),
         }
 
-    def _left(self) -> bool:
+    def _spooled(self) -> bool:
         spool = self.running.account / "spool"
         return spool.is_dir() and any(spool.iterdir())
 
     def _kill_now_and_then(self) -> None:
-        step = self._requests / (self._most_kills + 1)
-        for number in range(1, self._most_kills + 1):
+        step = self._requests / (self._kills_planned + 1)
+        for number in range(1, self._kills_planned + 1):
             target = step * number
             while len(self.answers) + sum(self.refused.values()) < target:
                 Event().wait(0.005)
-            Event().wait(self._dice.uniform(0, 0.1))
+            Event().wait(self._random.uniform(0, 0.1))
             self._up.clear()
             self.running.kill()
             self.kills += 1
@@ -118,11 +116,8 @@ class Drill:
         for _ in range(round(LONGEST / A_MOMENT)):
             self._up.wait()
             try:
-                answer = httpx.post(
-                    f"{self.running.url}{GENERATIONS}",
-                    json=asked,
-                    headers=headers,
-                    timeout=60,
+                answer = self.running.http.post(
+                    GENERATIONS, json=asked, headers=headers
                 )
             except httpx.HTTPError:
                 Event().wait(0.02)

@@ -1,47 +1,40 @@
-"""API keys, Host headers, origins, listen addresses."""
+"""API keys, Host headers, origins, listen addresses, sessions."""
 
 import base64
 import json
-import subprocess
 from pathlib import Path
 
 import httpx
 import pytest
-from tests.integration.serve.conftest import Serve
-from tests.integration.serve.running import IMAGEN, Running
+from tests.integration.serve.conftest import KEY, OTHER, Serve
+from tests.integration.serve.running import GENERATIONS, Running
 
-GENERATIONS = "/v1/images/generations"
+from imagen.cli.app import main
+
 ASKED = {"prompt": "a cat", "size": "64x64"}
-KEY, OTHER = "0123456789abcdef-writer", "fedcba9876543210"
+IMAGES, SESSION = "/gallery/api/images", "/gallery/api/session"
 
 
-@pytest.fixture(scope="module")
-def locked(tmp_path_factory: pytest.TempPathFactory) -> Running:
-    folder = tmp_path_factory.mktemp("locked")
-    env = {"IMAGEN_SERVE_KEYS": f"writer:{KEY}, {OTHER}"}
-    with Running(folder, {"serve": {"hosts": ["images.example.org"]}}, env=env) as it:
-        yield it
+def bearer(key: str) -> dict[str, str]:
+    return {"Authorization": f"Bearer {key}"}
 
 
 @pytest.mark.parametrize(
-    "headers",
-    [{}, {"Authorization": "Bearer nonsense"}, {"Authorization": f"Bearer {KEY}x"}],
-    ids=["none", "wrong", "nearly right"],
+    "headers", [{}, bearer("nonsense"), bearer(f"{KEY}x")], ids=["no", "wrong", "long"]
 )
 def test_requests_without_a_valid_key_are_rejected(
-    locked: Running, headers: dict[str, str]
+    guarded: Running, headers: dict[str, str]
 ) -> None:
-    with locked.client(headers=headers) as client:
-        for path in ("/v1/models", "/metrics", "/schema/openapi.json", "/nowhere"):
-            assert client.get(path).status_code == 401
-        answer = client.post(GENERATIONS, json=ASKED)
+    for path in ("/v1/models", "/metrics", "/schema/openapi.json", "/nowhere"):
+        assert guarded.http.get(path, headers=headers).status_code == 401
+    answer = guarded.http.post(GENERATIONS, json=ASKED, headers=headers)
 
-        assert answer.status_code == 401
-        assert answer.json()["error"]["code"] == "invalid_api_key"
-        assert client.get("/health").status_code == 200
+    assert answer.status_code == 401
+    assert answer.json()["error"]["code"] == "invalid_api_key"
+    assert guarded.http.get("/health", headers=headers).status_code == 200
 
 
-def test_the_caller_is_the_owner_of_the_key(locked: Running) -> None:
+def test_the_caller_is_the_owner_of_the_key(guarded: Running) -> None:
     basic = base64.b64encode(f"anybody:{KEY}".encode()).decode()
     for number, (credentials, caller) in enumerate(
         [
@@ -50,32 +43,55 @@ def test_the_caller_is_the_owner_of_the_key(locked: Running) -> None:
             (f"Bearer {OTHER}", "key-"),
         ]
     ):
-        prompt = f"asked {number}"
-        with locked.client(headers={"Authorization": credentials}) as client:
-            answer = client.post(GENERATIONS, json={**ASKED, "prompt": prompt})
+        asked = {**ASKED, "prompt": f"asked {number}"}
+        headers = {"Authorization": credentials}
+        answer = guarded.http.post(GENERATIONS, json=asked, headers=headers)
         assert answer.status_code == 200, answer.text
-        [note] = locked.images.glob(f"*asked-{number}*.json")
+        [note] = guarded.images.glob(f"*asked-{number}*.json")
         assert json.loads(note.read_bytes())["caller"].startswith(caller)
 
 
-@pytest.mark.parametrize("host", ["evil.example", "localhost.evil.example", ""])
-def test_an_unknown_host_header_is_rejected(client: httpx.Client, host: str) -> None:
-    answer = client.get("/health", headers={"Host": host})
+def test_a_budget_of_a_key_limits_only_that_key(guarded: Running) -> None:
+    asked = {**ASKED, "model": "paid"}
+    poor, rich = (
+        guarded.http.post(GENERATIONS, json=asked, headers=bearer(key))
+        for key in (KEY, OTHER)
+    )
 
-    assert answer.status_code == 421
+    assert poor.status_code == 402
+    assert poor.json()["error"]["code"] == "insufficient_quota"
+    assert "day_usd of writer" in poor.json()["error"]["message"]
+    assert rich.status_code == 200
 
 
-@pytest.mark.parametrize("host", ["localhost:1", "127.0.0.1", "[::1]:8080", "10.1.2.3"])
-def test_ip_addresses_and_localhost_are_accepted_as_host(
-    client: httpx.Client, host: str
+def test_another_caller_may_use_the_same_idempotency_key(guarded: Running) -> None:
+    found = [
+        guarded.http.post(
+            GENERATIONS, json=ASKED, headers={**bearer(key), "Idempotency-Key": "one"}
+        ).json()["data"][0]["id"]
+        for key in (KEY, OTHER)
+    ]
+
+    assert len(set(found)) == 2
+
+
+@pytest.mark.parametrize(
+    ("host", "status"),
+    [
+        ("evil.example", 421),
+        ("localhost.evil.example", 421),
+        ("", 421),
+        ("localhost:1", 200),
+        ("127.0.0.1", 200),
+        ("[::1]:8080", 200),
+        ("10.1.2.3", 200),
+        ("images.example.org", 200),  # in the config
+    ],
+)
+def test_only_known_host_headers_are_accepted(
+    guarded: Running, host: str, status: int
 ) -> None:
-    assert client.get("/health", headers={"Host": host}).status_code == 200
-
-
-def test_a_host_of_the_config_is_accepted(locked: Running) -> None:
-    with locked.client() as client:
-        answer = client.get("/health", headers={"Host": "images.example.org"})
-    assert answer.status_code == 200
+    assert guarded.http.get("/health", headers={"Host": host}).status_code == status
 
 
 @pytest.mark.parametrize(
@@ -98,6 +114,16 @@ def test_a_page_of_another_site_cannot_generate(
     assert server.stored == before
 
 
+def test_a_page_of_another_site_cannot_delete(shop: Running) -> None:
+    [image] = shop.ask().json()["data"]
+    headers = {"Origin": "https://evil.example"}
+
+    answer = shop.http.delete(f"{IMAGES}/{image['id']}", headers=headers)
+
+    assert answer.status_code == 403
+    assert len(shop.stored) == 1
+
+
 def test_a_page_of_the_same_origin_can_generate(
     client: httpx.Client, server: Running
 ) -> None:
@@ -106,25 +132,19 @@ def test_a_page_of_the_same_origin_can_generate(
 
 
 @pytest.mark.parametrize("addr", ["0.0.0.0:0", "[::]:0", "192.0.2.7:0"])
-def test_a_public_address_requires_keys(tmp_path: Path, addr: str) -> None:
-    done = subprocess.run(
-        [IMAGEN, "serve", "--addr", addr],
-        env={"HOME": str(tmp_path), "PATH": "/bin:/usr/bin"},
-        capture_output=True,
-        text=True,
-        timeout=60,
-        check=False,
-    )
+def test_a_public_address_requires_keys(
+    cli_environment: None, capsys: pytest.CaptureFixture[str], addr: str
+) -> None:
+    assert main(["serve", "--addr", addr]) == 2
 
-    assert done.returncode == 2
-    assert "IMAGEN_SERVE_KEYS" in done.stderr
-    assert "Traceback" not in done.stderr
+    said = capsys.readouterr().err
+    assert "IMAGEN_SERVE_KEYS" in said
+    assert "Traceback" not in said
 
 
-def test_a_public_address_works_with_keys(serve: Serve) -> None:
-    running = serve(env={"IMAGEN_SERVE_KEYS": f"x:{KEY}"}, addr="0.0.0.0:0")
-    with running.client(headers={"Authorization": f"Bearer {KEY}"}) as client:
-        assert client.get("/v1/models").status_code == 200
+def test_a_public_address_works_with_keys(guarded: Running) -> None:
+    answer = guarded.http.get("/v1/models", headers=bearer(KEY))
+    assert answer.status_code == 200
 
 
 @pytest.mark.parametrize(
@@ -132,35 +152,41 @@ def test_a_public_address_works_with_keys(serve: Serve) -> None:
     [("short", "too short"), (f"a:{KEY},b:{KEY}", "twice")],
 )
 def test_invalid_keys_are_rejected_and_not_printed(
-    tmp_path: Path, keys: str, says: str
+    cli_environment: None,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+    keys: str,
+    says: str,
 ) -> None:
-    done = subprocess.run(
-        [IMAGEN, "serve"],
-        env={"HOME": str(tmp_path), "PATH": "/bin", "IMAGEN_SERVE_KEYS": keys},
-        capture_output=True,
-        text=True,
-        timeout=60,
-        check=False,
-    )
+    monkeypatch.setenv("IMAGEN_SERVE_KEYS", keys)
 
-    assert done.returncode == 2
-    assert says in done.stderr
-    assert KEY not in done.stderr
-    assert "short" not in done.stderr.replace("too short", "")
+    assert main(["serve"]) == 2
+
+    said = capsys.readouterr().err
+    assert says in said
+    assert KEY not in said
+    assert "short" not in said.replace("too short", "")
+
+
+@pytest.fixture
+def cli_environment(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("HOME", str(tmp_path))
+    monkeypatch.setenv("IMAGEN_DATA_DIR", str(tmp_path / "data"))
+    monkeypatch.delenv("IMAGEN_SERVE_KEYS", raising=False)
 
 
 def test_no_response_contains_a_path_of_the_disk(serve: Serve) -> None:
     running = serve({"output": {"dir": "/proc/nowhere"}})
-    with running.client() as client:
-        answers = [
-            client.post(GENERATIONS, json=ASKED),
-            client.post(GENERATIONS, json={**ASKED, "response_format": "url"}),
-            client.post(GENERATIONS, json={**ASKED, "style": "nonsense"}),
-            client.get("/v1/models"),
-            client.get("/metrics"),
-            client.get("/v1/files/../../etc/passwd"),
-            client.get("/schema/openapi.json"),
-        ]
+    client = running.http
+    answers = [
+        client.post(GENERATIONS, json=ASKED),
+        client.post(GENERATIONS, json={**ASKED, "response_format": "url"}),
+        client.post(GENERATIONS, json={**ASKED, "style": "nonsense"}),
+        client.get("/v1/models"),
+        client.get("/metrics"),
+        client.get("/v1/files/../../etc/passwd"),
+        client.get("/schema/openapi.json"),
+    ]
 
     for answer in answers:
         for place in ("/proc/nowhere", str(running.account), str(running.images)):
@@ -177,16 +203,82 @@ def test_a_damaged_database_is_a_server_error_not_an_exceeded_budget(
     paid = {"adapter": "mock", "price": 0.04}
     running = serve(
         {"backends": {"paid": paid}, "budget": {"day_usd": 1}},
-        env={"IMAGEN_DATA_DIR": str(account)},
+        IMAGEN_DATA_DIR=str(account),
     )
-    with running.client() as client:
-        answers = [
-            client.post(GENERATIONS, json={**ASKED, "stream": stream})
-            for stream in (False, True)
-        ]
-
-    for answer in answers:
+    for stream in (False, True):
+        answer = running.ask(stream=stream)
         assert answer.status_code == 500
         assert answer.json()["error"]["code"] == "journal_error"
         assert str(account) not in answer.text
     assert str(account) in running.log.read_text()
+
+
+# Sessions of the gallery
+
+
+def test_a_key_is_exchanged_for_a_session_cookie(guarded: Running) -> None:
+    with guarded.client() as client:
+        assert client.get("/").status_code == 200
+        assert client.get("/gallery/static/app.js").status_code == 200
+        assert client.get(IMAGES).status_code == 401
+        assert client.get(SESSION).json()["locked"] is True
+        wrong = client.post(SESSION, json={"key": f"{KEY}x"})
+        assert wrong.status_code == 401
+        assert "set-cookie" not in wrong.headers
+
+        opened = client.post(SESSION, json={"key": KEY})
+
+        cookie = opened.headers["set-cookie"].lower()
+        assert "httponly" in cookie
+        assert "samesite=strict" in cookie
+        assert KEY not in cookie
+        assert client.get(SESSION).json()["caller"] == "writer"
+        assert client.get(IMAGES).status_code == 200
+        [image] = client.post(GENERATIONS, json=ASKED).json()["data"]
+        details = client.get(f"{IMAGES}/{image['id']}").json()
+        assert details["sidecar"]["caller"] == "writer"
+
+        [(name, value)] = client.cookies.items()
+        client.delete(SESSION)
+        client.cookies.clear()
+        assert client.get(IMAGES).status_code == 401
+
+        until, _, signature = value.partition(".")
+        forged = f"{int(until) + 1}.{signature}"
+        for each in (forged, "", ".", "1.x", f"{until}.", "é.ü", "9" * 5000 + ".x"):
+            headers = {b"cookie": f"{name}={each}".encode()}
+            assert client.get(IMAGES, headers=headers).status_code == 401
+
+
+def test_sessions_are_of_one_server_and_end_when_their_key_is_removed(
+    guarded: Running, serve: Serve
+) -> None:
+    third = "0123456789abcdef-reader"
+    other = serve(IMAGEN_SERVE_KEYS=f"reader:{third},guest:{OTHER}")
+    cookies = httpx.Cookies()
+    with guarded.client() as client:
+        client.post(SESSION, json={"key": KEY})
+        cookies.update(client.cookies)
+    with other.client(cookies=cookies) as client:
+        # Browsers send the cookies of one server on a host to the others, too.
+        assert client.get(IMAGES).status_code == 401
+        client.post(SESSION, json={"key": third})
+        assert client.get(SESSION).json()["caller"] == "reader"
+        cookies.update(client.cookies)
+    with guarded.client(cookies=cookies) as client:
+        assert client.get(SESSION).json()["caller"] == "writer"
+    guest = other.client()
+    guest.post(SESSION, json={"key": OTHER})
+    image = guest.post(GENERATIONS, json={**ASKED, "response_format": "url"}).json()
+
+    other.stop()
+    other.env["IMAGEN_SERVE_KEYS"] = f"guest:{OTHER}"
+    other.start()
+
+    with other.client(cookies=cookies) as client:
+        assert client.get(IMAGES).status_code == 401
+        path = httpx.URL(image["data"][0]["url"]).raw_path.decode()
+        assert client.get(path).status_code == 200  # signed URLs stay valid, too
+    with other.client(cookies=dict(guest.cookies)) as client:
+        assert client.get(SESSION).json()["caller"] == "guest"
+    guest.close()

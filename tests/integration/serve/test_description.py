@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 from tests.integration.serve.running import Running
+from tests.nightly import examples
 
 SENSE = "positive_data_acceptance"
 """A schema cannot say that bytes must be an image, or that a key was used before."""
@@ -26,27 +27,25 @@ def running(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Running]:
 
 @pytest.mark.skipif(not SCHEMATHESIS.exists(), reason="schemathesis is not installed")
 @pytest.mark.parametrize(
-    "words",
+    ("phase", "excluded"),
     [
         # Schemathesis takes an unknown header for a violation of the schema.
-        [
-            "--phases",
-            "coverage",
-            "--exclude-checks",
-            f"{SENSE},negative_data_rejection",
-        ],
-        ["--phases", "fuzzing", "--exclude-checks", SENSE],
+        pytest.param(
+            "coverage", f"{SENSE},negative_data_rejection", marks=pytest.mark.nightly
+        ),
+        ("fuzzing", SENSE),
     ],
     ids=["every limit", "by chance"],
 )
 def test_every_response_matches_the_openapi_description(
-    running: Running, words: list[str], tmp_path: Path
+    running: Running, phase: str, excluded: str, tmp_path: Path
 ) -> None:
+    most = str(examples(8, nightly=60))
     done = subprocess.run(
         [
             *(SCHEMATHESIS, "run", f"{running.url}/schema/openapi.json"),
-            *("--max-examples", "60", "--seed", "7", "--no-color", *words),
-            *("--suppress-health-check", "all"),
+            *("--phases", phase, "--exclude-checks", excluded, "--no-color"),
+            *("--max-examples", most, "--seed", "7", "--suppress-health-check", "all"),
         ],
         cwd=tmp_path,
         capture_output=True,
@@ -61,8 +60,7 @@ def test_every_response_matches_the_openapi_description(
 
 
 def test_the_description_has_the_limits_of_the_config(running: Running) -> None:
-    with running.client() as client:
-        said = client.get("/schema").json()
+    said = running.http.get("/schema").json()
 
     fields = said["components"]["schemas"]["GenerationFields"]["properties"]
     assert fields["prompt"]["maxLength"] == 500
@@ -72,8 +70,7 @@ def test_the_description_has_the_limits_of_the_config(running: Running) -> None:
 
 
 def test_the_description_has_json_and_event_stream_responses(running: Running) -> None:
-    with running.client() as client:
-        paths = client.get("/schema").json()["paths"]
+    paths = running.http.get("/schema").json()["paths"]
 
     for path in ("/v1/images/generations", "/v1/images/edits"):
         content = paths[path]["post"]["responses"]["200"]["content"]

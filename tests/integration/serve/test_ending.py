@@ -2,202 +2,156 @@
 
 import signal
 import socket
+from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
 
 import httpx
 import pytest
-from tests.integration.serve.conftest import Serve
-from tests.integration.serve.running import Running, until
-
-GENERATIONS = "/v1/images/generations"
-ASKED = {"prompt": "a cat", "size": "64x64"}
-A_WHILE, LONG = 0.7, 120
+from tests.integration.serve.conftest import CONFIG, Serve
+from tests.integration.serve.running import GENERATIONS, Running, until
 
 
-def slow(seconds: float, **limits: int) -> dict[str, object]:
-    return {
-        "backends": {"mock": {"adapter": "mock", "delay": seconds}},
-        "serve": limits,
-    }
+def wait_for(gate: str) -> dict[str, str]:
+    """Return a request that takes until this gate is opened."""
+    return {"prompt": f"wait for {gate}", "size": "64x64", "model": "probe"}
 
 
-def count(running: Running, of: str) -> int:
-    with running.client() as client:
-        for line in client.get("/metrics").text.splitlines():
-            if line.startswith(of):
-                return int(float(line.split()[-1]))
-    return 0
+def count(running: Running, name: str) -> int:
+    return running.metric(f"imagen_requests_{name}", backend="probe")
 
 
-def hang_up(running: Running, **headers: str) -> None:
-    """Send a request, and disconnect as soon as it runs."""
-    body = httpx.Request("POST", running.url, json=ASKED).read()
-    host, port = "127.0.0.1", int(running.url.rpartition(":")[2])
+@contextmanager
+def sent(
+    running: Running, body: bytes, *, missing: int = 0, **headers: str
+) -> Iterator[socket.socket]:
+    """Send a request, and yield its connection; `missing` bytes are announced only."""
+    host, port = "127.0.0.1", running.port
     more = "".join(f"{name}: {value}\r\n" for name, value in headers.items())
-    with socket.create_connection((host, port)) as asking:
-        asking.sendall(
+    with socket.create_connection((host, port)) as connection:
+        connection.sendall(
             f"POST {GENERATIONS} HTTP/1.1\r\nHost: {host}:{port}\r\n{more}"
-            f"Content-Type: application/json\r\n"
-            f"Content-Length: {len(body)}\r\n\r\n".encode()
+            "Content-Type: application/json\r\n"
+            f"Content-Length: {len(body) + missing}\r\n\r\n".encode()
             + body
         )
-        until(lambda: count(running, "imagen_requests_running") == 1)
+        yield connection
 
 
-def test_a_request_is_cancelled_when_its_client_disconnects(serve: Serve) -> None:
-    running = serve(slow(LONG))
-
-    hang_up(running)
-
-    until(lambda: count(running, "imagen_requests_open") == 0)
-    assert count(running, 'imagen_failed_images_total{backend="mock",code="canc') == 1
-    assert running.stored == []
+def disconnect(running: Running, gate: str, **headers: str) -> None:
+    """Send a request, and disconnect as soon as it runs."""
+    before = count(running, "running")
+    body = httpx.Request("POST", running.url, json=wait_for(gate)).read()
+    with sent(running, body, **headers):
+        until(lambda: count(running, "running") == before + 1)
 
 
 @pytest.mark.parametrize(
-    "header", [("Imagen-Detach", "true"), ("Idempotency-Key", "one")]
+    "headers", [{}, {"Idempotency-Key": "cancellable", "Imagen-Detach": "false"}]
+)
+def test_a_request_is_cancelled_when_its_client_disconnects(
+    shop: Running, headers: dict[str, str]
+) -> None:
+    failed = {"backend": "probe", "code": "cancelled"}
+    before = shop.metric("imagen_failed_images_total", **failed)
+
+    disconnect(shop, "never", **headers)
+
+    until(lambda: shop.metric("imagen_requests_open") == 0)
+    assert shop.metric("imagen_failed_images_total", **failed) == before + 1
+    assert shop.stored == []
+
+
+@pytest.mark.parametrize(
+    "header", [("Imagen-Detach", "true"), ("Idempotency-Key", "detached")]
 )
 def test_a_detached_request_continues_without_its_client(
-    serve: Serve, header: tuple[str, str]
+    shop: Running, header: tuple[str, str]
 ) -> None:
-    running = serve(slow(A_WHILE))
+    disconnect(shop, header[0], **{header[0]: header[1]})
 
-    hang_up(running, **{header[0]: header[1]})
+    shop.open_gate(header[0])
 
-    until(lambda: len(running.stored) == 1)
-
-
-def test_a_request_with_a_key_can_be_made_cancellable(serve: Serve) -> None:
-    running = serve(slow(LONG))
-
-    hang_up(running, **{"Idempotency-Key": "one", "Imagen-Detach": "false"})
-
-    until(lambda: count(running, "imagen_requests_open") == 0)
-    assert running.stored == []
+    until(lambda: len(shop.stored) == 1)
 
 
-def test_closing_a_stream_cancels_the_request(serve: Serve) -> None:
-    running = serve(slow(LONG))
-    asked = {**ASKED, "stream": True, "num_inference_steps": 1000}
+def test_closing_a_stream_cancels_the_request(shop: Running) -> None:
+    asked = {**wait_for("never"), "stream": True}
     with (
-        running.client() as client,
+        shop.client() as client,
         client.stream("POST", GENERATIONS, json=asked) as answer,
     ):
         assert b"progress" in next(answer.iter_raw())
 
-    until(lambda: count(running, "imagen_requests_open") == 0)
-    assert running.stored == []
+    until(lambda: shop.metric("imagen_requests_open") == 0)
+    assert shop.stored == []
 
 
-def test_a_full_queue_sends_retry_after(serve: Serve) -> None:
-    running = serve(slow(LONG, concurrency=1, queue=1))
-    with ThreadPoolExecutor(2) as pool, running.client() as client:
-        for _ in range(2):
-            pool.submit(client.post, GENERATIONS, json=ASKED)
-        until(lambda: count(running, "imagen_requests_waiting") == 1)
-
-        answer = client.post(GENERATIONS, json=ASKED)
-        running.kill()
-
-    assert answer.status_code == 429
-    assert int(answer.headers["retry-after"]) > 0
-    assert answer.json()["error"]["code"] == "rate_limit_exceeded"
+@pytest.fixture
+def narrow(serve: Serve) -> Running:
+    """A server that runs two requests at once, and lets one more wait."""
+    return serve({**CONFIG, "serve": {"concurrency": 2, "queue": 1}})
 
 
-def test_shutdown_finishes_running_and_rejects_queued_requests(serve: Serve) -> None:
-    running = serve(slow(1.5, concurrency=1))
-    with ThreadPoolExecutor(2) as pool, running.client() as client:
-        begun = pool.submit(client.post, GENERATIONS, json=ASKED)
-        until(lambda: count(running, "imagen_requests_running") == 1)
-        waiting = pool.submit(client.post, GENERATIONS, json=ASKED)
-        until(lambda: count(running, "imagen_requests_waiting") == 1)
+def test_a_full_queue_rejects_and_shutdown_finishes_what_runs(narrow: Running) -> None:
+    with ThreadPoolExecutor(2) as pool:
+        running = pool.submit(narrow.ask, **wait_for("gate"))
+        disconnect(narrow, "gate", **{"Imagen-Detach": "true"})
+        until(lambda: count(narrow, "running") == 2)
+        waiting = pool.submit(narrow.ask, **wait_for("gate"))
+        until(lambda: count(narrow, "waiting") == 1)
 
-        code = running.stop(signal.SIGTERM)
+        rejected = narrow.ask(**wait_for("gate"))
 
-        assert code == 0
-        assert begun.result().status_code == 200
+        assert rejected.status_code == 429
+        assert int(rejected.headers["retry-after"]) > 0
+        assert rejected.json()["error"]["code"] == "rate_limit_exceeded"
+
+        narrow.send_signal(signal.SIGTERM)
+
         assert waiting.result().status_code == 503
         assert waiting.result().headers["x-should-retry"] == "true"
-    assert len(running.stored) == 1
+        narrow.open_gate("gate")
+        assert narrow.wait() == 0
+        assert running.result().status_code == 200
+    assert len(narrow.stored) == 2  # that of the detached request, too
 
 
-def test_shutdown_finishes_detached_requests(serve: Serve) -> None:
-    running = serve(slow(1.5))
-    hang_up(running, **{"Imagen-Detach": "true"})
-
-    running.stop()
-
-    assert len(running.stored) == 1
-
-
-def test_a_second_signal_ends_the_server_at_once(serve: Serve) -> None:
-    running = serve(slow(LONG))
-    with ThreadPoolExecutor(1) as pool, running.client() as client:
-        begun = pool.submit(client.post, GENERATIONS, json=ASKED)
-        until(lambda: count(running, "imagen_requests_running") == 1)
-        assert running.process is not None
-        running.process.send_signal(signal.SIGINT)
-        until(lambda: not answers(running))
-
-        assert running.stop(signal.SIGINT) == 130
-        assert isinstance(begun.exception(), httpx.HTTPError)
-
-
-@pytest.mark.parametrize("stream", [False, True])
 def test_requests_that_outlast_the_grace_period_must_not_be_retried(
-    serve: Serve, *, stream: bool
+    serve: Serve,
 ) -> None:
-    running = serve(slow(LONG, grace=1))
-    with ThreadPoolExecutor(1) as pool, running.client() as client:
-        asked = {**ASKED, "stream": stream}
-        begun = pool.submit(client.post, GENERATIONS, json=asked)
-        until(lambda: count(running, "imagen_requests_running") == 1)
+    running = serve({**CONFIG, "serve": {"grace": 0}})
+    asked = {**wait_for("never"), "stream": True}
+    with (
+        ThreadPoolExecutor(1) as pool,
+        sent(running, b"{", missing=99) as incomplete,
+        running.client() as client,
+        client.stream("POST", GENERATIONS, json=asked) as stream,
+    ):
+        events = stream.iter_text()
+        assert "progress" in next(events)
+        plain = pool.submit(running.ask, **wait_for("never"))
+        until(lambda: count(running, "running") == 2)
 
         assert running.stop() == 0
 
-        answer = begun.result()
-    if stream:
-        assert "event: error" in answer.text
-    else:
-        assert answer.status_code == 502
-        assert answer.headers["x-should-retry"] == "false"
-    assert '"code":"interrupted"' in answer.text
-    assert "Traceback" not in running.log.read_text()
-
-
-def test_shutdown_does_not_wait_for_an_incomplete_body(serve: Serve) -> None:
-    running = serve(slow(0, grace=0))
-    port = int(running.url.rpartition(":")[2])
-    with socket.create_connection(("127.0.0.1", port)) as asking:
-        asking.sendall(
-            f"POST {GENERATIONS} HTTP/1.1\r\nHost: 127.0.0.1:{port}\r\n"
-            "Content-Type: application/json\r\nContent-Length: 100\r\n\r\n{".encode()
-        )
-        until(lambda: count(running, "imagen_requests_open") == 0)
-
-        assert running.stop() == 0
-
-        assert b" 503 " in asking.recv(65536).split(b"\r\n", 1)[0]
-    assert "Traceback" not in running.log.read_text()
+        said = "".join(events)
+        # Nothing waits for the rest of a body, which may never come.
+        assert b" 503 " in incomplete.recv(65536).split(b"\r\n", 1)[0]
+    assert plain.result().status_code == 502
+    assert plain.result().headers["x-should-retry"] == "false"
+    assert "event: error" in said
+    for answer in (plain.result().text, said):
+        assert '"code":"interrupted"' in answer
+    log = running.log.read_text()
+    assert "2 requests did not finish in time; the next server resumes them" in log
+    assert "Traceback" not in log
 
 
 def test_a_disconnect_within_a_body_logs_no_error(serve: Serve) -> None:
     running = serve()
-    port = int(running.url.rpartition(":")[2])
-    with socket.create_connection(("127.0.0.1", port)) as asking:
-        asking.sendall(
-            f"POST {GENERATIONS} HTTP/1.1\r\nHost: 127.0.0.1:{port}\r\n"
-            "Content-Type: application/json\r\nContent-Length: 100\r\n\r\n{".encode()
-        )
+    with sent(running, b"{", missing=99):
+        pass
     running.stop()
 
     assert "error" not in running.log.read_text()
-
-
-def answers(running: Running) -> bool:
-    port = int(running.url.rpartition(":")[2])
-    try:
-        socket.create_connection(("127.0.0.1", port)).close()
-    except OSError:
-        return False
-    return True

@@ -1,4 +1,4 @@
-"""The gallery's routes: images, thumbnails, spending, trash, reruns, sessions."""
+"""The gallery's routes: images, thumbnails, spending, trash, reruns."""
 
 import json
 import os
@@ -13,8 +13,7 @@ import httpx
 import msgspec
 import pytest
 from PIL import Image
-from tests.integration.serve.conftest import Serve
-from tests.integration.serve.running import Running
+from tests.integration.serve.running import GENERATIONS, Running
 
 from imagen.adapters.database.connection import FILE
 from imagen.bootstrap.runtime import Runtime
@@ -23,16 +22,7 @@ from imagen.domain.sidecar import Reference, read_sidecar
 from imagen.settings.environment import Environment
 
 IMAGES = "/gallery/api/images"
-GENERATIONS = "/v1/images/generations"
 ASKED = {"prompt": "a fox", "size": "64x48"}
-KEY, OTHER = "0123456789abcdef-writer", "0123456789abcdef-reader"
-CONFIG = {
-    "backends": {
-        "mock": {"adapter": "mock"},
-        "paid": {"adapter": "mock", "price": 0.04},
-    },
-    "budget": {"day_usd": 1},
-}
 
 
 def make(client: httpx.Client, prompt: str, **fields: object) -> str:
@@ -50,11 +40,6 @@ def events(text: str) -> list[dict[str, Any]]:
 def pixels(path: Path) -> bytes:
     with Image.open(path) as image:
         return image.tobytes()
-
-
-@pytest.fixture
-def shop(serve: Serve) -> Running:
-    return serve(CONFIG)
 
 
 def test_images_are_listed_in_pages_the_newest_first(shop: Running) -> None:
@@ -86,7 +71,7 @@ def test_images_can_be_searched_and_filtered(shop: Running) -> None:
         assert found(words="owl") == found(backend="paid") == [owl]
         assert found(words="snow fox") == found(backend="mock") == [fox]
         assert found(model="mock") == found(week=next(iter(week))) == [owl, fox]
-        assert found(week="2001-W01") == found(caller="nobody") == []
+        assert found(week="2001-W01") == found(caller="ann") == []
 
 
 @pytest.mark.parametrize(
@@ -200,13 +185,11 @@ def test_pipes_devices_and_huge_files_are_not_read(
         assert client.post(f"{path}/again/estimate", json={}).status_code == 200
 
 
-@pytest.mark.parametrize(
-    "image_id", ["0" * 36, "last", "..%2F..%2Fetc", "x" * 400, "%00"]
-)
 @pytest.mark.parametrize("what", ["", "/file", "/thumbnail"])
-def test_an_unknown_image_is_404(server: Running, image_id: str, what: str) -> None:
-    with server.client() as client:
-        assert client.get(f"{IMAGES}/{image_id}{what}").status_code == 404
+def test_an_unknown_image_is_404(server: Running, what: str) -> None:
+    for image_id in ("0" * 36, "last", "..%2F..%2Fetc", "x" * 400, "%00"):
+        answer = server.http.get(f"{IMAGES}/{image_id}{what}")
+        assert answer.status_code == 404, image_id
 
 
 def test_a_deleted_image_can_be_restored(shop: Running) -> None:
@@ -261,14 +244,14 @@ def test_restoring_does_not_overwrite_a_new_file(shop: Running) -> None:
         image_id = make(client, "a fox")
         [file] = shop.stored
         client.delete(f"{IMAGES}/{image_id}")
-        file.write_bytes(b"somebody's")
+        file.write_bytes(b"another file")
 
         refused = client.post(f"{IMAGES}/{image_id}/undo")
 
         assert refused.status_code >= 400
         said = refused.json()["error"]["message"]
         assert said == "The image cannot be moved: File exists."
-        assert file.read_bytes() == b"somebody's"
+        assert file.read_bytes() == b"another file"
         file.unlink()
         assert client.post(f"{IMAGES}/{image_id}/undo").status_code == 200
 
@@ -277,12 +260,12 @@ def test_deleting_keeps_a_file_that_replaced_the_image(shop: Running) -> None:
     with shop.client() as client:
         image_id = make(client, "a fox")
         [file] = shop.stored
-        file.write_bytes(b"somebody's")
+        file.write_bytes(b"another file")
 
         thrown = client.delete(f"{IMAGES}/{image_id}").json()
 
     assert thrown["can_undo"] is False
-    assert file.read_bytes() == b"somebody's"
+    assert file.read_bytes() == b"another file"
 
 
 def test_a_rerun_uses_the_same_or_a_new_seed(shop: Running) -> None:
@@ -318,13 +301,10 @@ def test_a_rerun_does_not_reveal_the_path_of_the_original(shop: Running) -> None
         assert str(shop.images) not in sidecar.read_text()
 
 
-def test_a_failed_rerun_has_no_hints_about_the_command_line(
-    serve: Serve,
-) -> None:
-    running = serve(CONFIG)
-    with running.client() as client:
+def test_a_failed_rerun_has_no_hints_about_the_command_line(shop: Running) -> None:
+    with shop.client() as client:
         make(client, "a fox")
-        [file] = running.stored
+        [file] = shop.stored
         note = read_sidecar(file.with_name(f"{file.name}.json").read_bytes())
         edited = msgspec.structs.replace(
             note,
@@ -333,7 +313,7 @@ def test_a_failed_rerun_has_no_hints_about_the_command_line(
             applied={**note.applied, "images": ["upload.png"]},
         )
         entry = HistoryEntry(location=str(file.with_name("gone.png")), sidecar=edited)
-        environment = Environment({"IMAGEN_DATA_DIR": str(running.account)})
+        environment = Environment({"IMAGEN_DATA_DIR": str(shop.account)})
         with Runtime(environment) as runtime:
             runtime.stores.history.add([entry])
         path = f"{IMAGES}/{edited.id}/again"
@@ -373,73 +353,6 @@ def test_spending_is_summed_by_week_and_budgets_have_the_rest(
     assert wrong.status_code == 400
 
 
-# Sessions
-
-
-def test_a_key_is_exchanged_for_a_session_cookie(serve: Serve) -> None:
-    running = serve(env={"IMAGEN_SERVE_KEYS": f"writer:{KEY},reader:{OTHER}"})
-    with running.client() as client:
-        assert client.get("/").status_code == 200
-        assert client.get("/gallery/static/app.js").status_code == 200
-        assert client.get(IMAGES).status_code == 401
-        assert client.get("/gallery/api/session").json()["locked"] is True
-        wrong = client.post("/gallery/api/session", json={"key": f"{KEY}x"})
-        assert wrong.status_code == 401
-        assert "set-cookie" not in wrong.headers
-
-        opened = client.post("/gallery/api/session", json={"key": KEY})
-
-        cookie = opened.headers["set-cookie"].lower()
-        assert "httponly" in cookie
-        assert "samesite=strict" in cookie
-        assert KEY not in cookie
-        assert client.get("/gallery/api/session").json()["caller"] == "writer"
-        assert client.get(IMAGES).status_code == 200
-        image_id = make(client, "a fox")
-        said = client.get(f"{IMAGES}/{image_id}").json()
-        assert said["sidecar"]["caller"] == "writer"
-
-        [(name, value)] = client.cookies.items()
-        client.delete("/gallery/api/session")
-        client.cookies.clear()
-        assert client.get(IMAGES).status_code == 401
-
-        until, _, signature = value.partition(".")
-        forged = f"{int(until) + 1}.{signature}"
-        for each in (forged, "", ".", "1.x", f"{until}.", "é.ü", "9" * 5000 + ".x"):
-            headers = {b"cookie": f"{name}={each}".encode()}
-            assert client.get(IMAGES, headers=headers).status_code == 401
-
-
-def test_a_session_ends_when_its_key_is_removed(serve: Serve) -> None:
-    running = serve(env={"IMAGEN_SERVE_KEYS": f"writer:{KEY},reader:{OTHER}"})
-    with running.client() as client:
-        client.post("/gallery/api/session", json={"key": KEY})
-        cookies = dict(client.cookies)
-    running.stop()
-    running.env["IMAGEN_SERVE_KEYS"] = f"reader:{OTHER}"
-    running.start()
-
-    with running.client(cookies=cookies) as client:
-        assert client.get(IMAGES).status_code == 401
-
-
-def test_two_servers_on_one_machine_have_separate_sessions(
-    serve: Serve,
-) -> None:
-    first = serve(env={"IMAGEN_SERVE_KEYS": f"writer:{KEY}"})
-    second = serve(env={"IMAGEN_SERVE_KEYS": f"reader:{OTHER}"})
-    with first.client() as one, second.client() as other:
-        one.post("/gallery/api/session", json={"key": KEY})
-        other.cookies = one.cookies
-        assert other.get(IMAGES).status_code == 401
-        other.post("/gallery/api/session", json={"key": OTHER})
-        one.cookies = other.cookies
-
-        assert one.get("/gallery/api/session").json()["caller"] == "writer"
-        assert other.get("/gallery/api/session").json()["caller"] == "reader"
-
-
 def test_the_page_runs_only_its_own_scripts(server: Running) -> None:
     with server.client() as client:
         page = client.get("/")
@@ -450,13 +363,3 @@ def test_the_page_runs_only_its_own_scripts(server: Running) -> None:
     assert "unsafe" not in policy
     assert "http" not in page.text
     assert again.status_code == 304
-
-
-def test_a_page_of_another_site_cannot_delete(shop: Running) -> None:
-    with shop.client() as client:
-        image_id = make(client, "a fox")
-        headers = {"Origin": "https://evil.example"}
-        answer = client.delete(f"{IMAGES}/{image_id}", headers=headers)
-
-    assert answer.status_code == 403
-    assert len(shop.stored) == 1

@@ -3,12 +3,18 @@
 import re
 import shutil
 from collections.abc import Iterator
+from datetime import datetime, timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import msgspec
 import pytest
-from tests.integration.serve.conftest import Serve
-from tests.integration.serve.running import Running
+from tests.integration.serve.conftest import KEY
+from tests.integration.serve.running import GENERATIONS, PATIENCE, Running
+
+from imagen.adapters.database.connection import Database
+from imagen.adapters.database.history import SqliteHistory
+from imagen.domain.history import HistoryEntry
 
 if TYPE_CHECKING:
     from playwright.sync_api import Browser, Page
@@ -25,53 +31,58 @@ FLAGS = [
     *("--disable-background-networking", "--disable-component-update"),
 ]
 BY = "\N{MULTIPLICATION SIGN}"
-KEY = "0123456789abcdef-writer"
-CONFIG = {
-    "backends": {
-        "mock": {"adapter": "mock", "size": "96x64"},
-        "paid": {"adapter": "mock", "price": 0.04, "size": "96x64"},
-        "slow": {"adapter": "mock", "delay": 60, "size": "96x64"},
-    },
-    "styles": {"flat": {"prompt": "flat vector", "negative": "haze", "size": "64x64"}},
-    "budget": {"day_usd": 1},
-}
 
 
 @pytest.fixture(scope="module")
 def browser() -> "Iterator[Browser]":
+    """Chromium; not for longer, because Playwright keeps an event loop running."""
     with sync_api.sync_playwright() as playwright:
+        sync_api.expect.set_options(timeout=PATIENCE * 1000)
         browser = playwright.chromium.launch(executable_path=CHROMIUM, args=FLAGS)
         yield browser
         browser.close()
 
 
 @pytest.fixture
-def page(browser: "Browser", serve: Serve) -> "Iterator[Page]":
+def page(browser: "Browser") -> "Iterator[Page]":
     """A page; the test fails if the browser's console has an error."""
-    del serve  # requested so that the servers stop after the page is closed
     context = browser.new_context(viewport={"width": 1200, "height": 800})
+    context.set_default_timeout(PATIENCE * 1000)
     page = context.new_page()
-    said: list[str] = []
-    page.on("console", lambda each: said.append(each.text))
-    page.on("pageerror", lambda each: said.append(str(each)))
+    logged: list[str] = []
+    page.on("console", lambda each: logged.append(each.text))
+    page.on("pageerror", lambda each: logged.append(str(each)))
     yield page
     context.close()
     # The browser logs every failed request; the page itself shows those.
     assert [
-        each for each in said if not re.search("a status of 40|net::ERR", each)
+        each for each in logged if not re.search("a status of 40|net::ERR", each)
     ] == []
 
 
-@pytest.fixture
-def shop(serve: Serve) -> Running:
-    return serve(CONFIG)
-
-
 def make(shop: Running, *prompts: str, **fields: object) -> None:
-    with shop.client() as client:
-        for prompt in prompts:
-            asked = {"prompt": prompt, "response_format": "url", **fields}
-            client.post("/v1/images/generations", json=asked).raise_for_status()
+    for prompt in prompts:
+        asked = {"prompt": prompt, "response_format": "url", **fields}
+        shop.http.post(GENERATIONS, json=asked).raise_for_status()
+
+
+def make_many(shop: Running, count: int) -> None:
+    """Generate one image, and list it many times."""
+    make(shop, "a fox")
+    history = SqliteHistory(Database(shop.account))
+    [entry] = history.find(limit=1)
+    moment = datetime.fromisoformat(entry.sidecar.created_at)
+    history.add(
+        HistoryEntry(
+            location=entry.location,
+            sidecar=msgspec.structs.replace(
+                entry.sidecar,
+                id=f"{number:08x}-0000-7000-8000-{number:012x}",
+                created_at=(moment - timedelta(seconds=number)).isoformat(),
+            ),
+        )
+        for number in range(1, count)
+    )
 
 
 def visit(page: "Page", shop: Running, place: str = "") -> None:
@@ -182,8 +193,7 @@ def test_the_image_dialog_shows_all_parameters(page: "Page", shop: Running) -> N
 
 def test_an_image_opened_by_url_has_neighbours(page: "Page", shop: Running) -> None:
     make(shop, "a fox", "an owl", "a hen")
-    with shop.client() as client:
-        owl = client.get("/gallery/api/images").json()["images"][1]["id"]
+    owl = shop.http.get("/gallery/api/images").json()["images"][1]["id"]
 
     visit(page, shop, f"#/image/{owl}")
 
@@ -283,11 +293,12 @@ def test_a_slow_request_shows_progress_and_can_be_cancelled(
     page: "Page", shop: Running
 ) -> None:
     visit(page, shop, "#/make")
-    page.get_by_role("textbox", name="Prompt", exact=True).fill("a fox")
-    page.get_by_role("combobox", name="Backend").select_option("slow")
+    prompt = page.get_by_role("textbox", name="Prompt", exact=True)
+    prompt.fill("wait for never")
+    page.get_by_role("combobox", name="Backend").select_option("probe")
     page.get_by_role("button", name="Generate", exact=True).click()
 
-    see(page.locator(".card progress")).to_have_attribute("value", re.compile(r"0\.\d"))
+    see(page.locator(".card progress")).to_have_attribute("value", "0.1")
     page.get_by_role("button", name="Cancel").click()
 
     see(page.get_by_text("Cancelled.")).to_be_visible()
@@ -300,7 +311,7 @@ def test_an_error_is_shown_at_its_request(page: "Page", shop: Running) -> None:
     page.get_by_role("textbox", name="Prompt", exact=True).fill("a fox")
     page.get_by_role("combobox", name="Backend").select_option("paid")
     page.get_by_label("Number of images").fill("10")
-    make(shop, *["an owl"] * 20, model="paid")
+    make(shop, "an owl", "an owl", model="paid", n=10)
 
     page.get_by_role("button", name="Generate", exact=True).click()
 
@@ -341,11 +352,18 @@ def test_spending_is_a_chart_and_a_table(page: "Page", shop: Running) -> None:
     see(page.get_by_role("cell", name="(none)")).to_be_visible()
 
 
-def test_a_locked_gallery_asks_for_the_key(page: "Page", serve: Serve) -> None:
-    shop = serve(env={"IMAGEN_SERVE_KEYS": f"writer:{KEY}"})
-    with shop.client(headers={"Authorization": f"Bearer {KEY}"}) as client:
-        client.post("/v1/images/generations", json={"prompt": "a", "size": "64x64"})
-    visit(page, shop)
+@pytest.fixture
+def locked(guarded: Running) -> Running:
+    """A server that requires a key, with one image."""
+    headers = {"Authorization": f"Bearer {KEY}"}
+    guarded.clear(headers)
+    asked = {"prompt": "a", "size": "64x64"}
+    guarded.http.post(GENERATIONS, json=asked, headers=headers).raise_for_status()
+    return guarded
+
+
+def test_a_locked_gallery_asks_for_the_key(page: "Page", locked: Running) -> None:
+    visit(page, locked)
 
     page.get_by_label("Key").fill("wrong")
     page.get_by_role("button", name="Open").click()
@@ -363,9 +381,8 @@ def test_a_locked_gallery_asks_for_the_key(page: "Page", serve: Serve) -> None:
     see(page.get_by_label("Key")).to_be_visible()
 
 
-def test_escape_does_not_close_the_key_dialog(page: "Page", serve: Serve) -> None:
-    running = serve(CONFIG, env={"IMAGEN_SERVE_KEYS": f"writer:{KEY}"})
-    visit(page, running)
+def test_escape_does_not_close_the_key_dialog(page: "Page", locked: Running) -> None:
+    visit(page, locked)
     see(page.get_by_label("Key")).to_be_focused()
 
     for _ in range(3):
@@ -374,14 +391,14 @@ def test_escape_does_not_close_the_key_dialog(page: "Page", serve: Serve) -> Non
 
     page.get_by_label("Key").fill(KEY)
     page.keyboard.press("Enter")
-    see(page.get_by_text("No images yet.")).to_be_visible()
+    see(page.locator(".tile.there")).to_have_count(1)
     see(page.get_by_label("Key")).not_to_be_visible()
 
 
 def test_an_unreachable_server_is_reported_and_can_be_retried(
     page: "Page", shop: Running
 ) -> None:
-    make(shop, *["a fox"] * 12, n=10)
+    make_many(shop, 120)
     visit(page, shop)
     see(page.locator(".tile.there").first).to_be_visible()
     gone = re.compile("/gallery/api/(images[?]|estimate)|/v1/")
@@ -402,8 +419,9 @@ def test_a_server_that_dies_during_a_request_is_reported(
     page: "Page", shop: Running
 ) -> None:
     visit(page, shop, "#/make")
-    page.get_by_role("textbox", name="Prompt", exact=True).fill("a fox")
-    page.get_by_role("combobox", name="Backend").select_option("slow")
+    prompt = page.get_by_role("textbox", name="Prompt", exact=True)
+    prompt.fill("wait for never")
+    page.get_by_role("combobox", name="Backend").select_option("probe")
     page.get_by_role("button", name="Generate", exact=True).click()
     see(page.get_by_text("Generating")).to_be_visible()
 
@@ -431,24 +449,22 @@ def test_the_theme_follows_the_system_or_the_user(page: "Page", shop: Running) -
     see(page.get_by_role("button", name="Theme: light")).to_be_visible()
 
 
-@pytest.mark.parametrize("place", ["", "#/make", "#/spending"])
-def test_the_page_fits_on_a_phone(page: "Page", shop: Running, place: str) -> None:
+def test_the_page_fits_on_a_phone(page: "Page", shop: Running) -> None:
     make(shop, "a fox", model="paid")
     page.set_viewport_size({"width": 360, "height": 640})
-    visit(page, shop, place)
-    see(page.locator("main > section:not([hidden])")).to_be_visible()
-    see(page.locator(".tile.there, .maker, figure").first).to_be_visible()
+    for place in ("", "#/make", "#/spending"):
+        visit(page, shop, place)
+        see(page.locator("main > section:not([hidden])")).to_be_visible()
+        visible = page.locator(".tile.there, .maker, figure").filter(visible=True)
+        see(visible.first).to_be_visible()
 
-    assert page.evaluate("document.documentElement.scrollWidth") <= 360
+        assert page.evaluate("document.documentElement.scrollWidth") <= 360, place
 
 
 def test_only_images_near_the_viewport_are_in_the_document(
     page: "Page", shop: Running
 ) -> None:
-    with shop.client() as client:
-        for _ in range(30):
-            asked = {"prompt": "a fox", "n": 10, "response_format": "url"}
-            client.post("/v1/images/generations", json=asked).raise_for_status()
+    make_many(shop, 300)
     visit(page, shop)
     see(page.locator(".tile.there").first).to_be_visible()
 

@@ -4,115 +4,34 @@ import os
 import signal
 import subprocess
 import sys
-import textwrap
-from collections.abc import Callable, Iterator
-from concurrent.futures import Future, ThreadPoolExecutor
-from contextlib import suppress
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
 import httpx
 import pytest
-from tests.integration.replicate.models import SCHNELL
-from tests.integration.replicate.server import ReplicateServer
 from tests.integration.serve.conftest import Serve
 from tests.integration.serve.running import Running, until
-from tests.integration.serve.test_ending import answers
-
-GENERATIONS = "/v1/images/generations"
-ASKED = {"prompt": "a cat", "size": "64x64"}
-LONG = 120
-
-PLUGIN = """
-    import os
-    import time
-
-    import msgspec
-    from imagen.adapters.backends.mock.adapter import MockOptions, create as build
-    from imagen.ports.adapter import Adapter
-    from imagen.domain.errors import Misconfigured
-    from imagen.domain.result import Generated
-
-
-    class Odd(Exception):
-        def __init__(self, one, *, other):
-            super().__init__(f"{one} and {other}")
-
-
-    class Told:
-        def __init__(self, mock):
-            self._mock = mock
-
-        def capabilities(self):
-            if os.path.exists("stop"):
-                raise StopIteration
-            if os.path.exists("exit"):
-                raise SystemExit(3)
-            if os.path.exists("crash"):
-                os._exit(9)
-            if os.path.exists("lost"):
-                raise Misconfigured("/models is not there")
-            return self._mock.capabilities()
-
-        def generate(self, job, context):
-            if job.prompt == "odd":
-                raise Odd("this", other="that")
-            if job.prompt == "exit":
-                raise SystemExit(3)
-            if job.prompt == "dead":
-                os._exit(7)
-            if job.prompt == "survived":
-                if os.fork() == 0:
-                    time.sleep(30)
-                os._exit(8)
-            made = self._mock.generate(job, context)
-            return msgspec.structs.replace(made, parameters={"pid": os.getpid()})
-
-
-    def create(options, context):
-        with open("created", "a") as log:
-            print(os.getpid(), file=log)
-        return Told(build(options, context))
-
-
-    one = Adapter(summary="In one.", options=MockOptions, create=create)
-    many = Adapter(
-        summary="In many.", options=MockOptions, create=create, multiprocess=True
-    )
-"""
+from tests.nightly import some_by_day
 
 
 @pytest.fixture
-def plugin(tmp_path: Path) -> Path:
-    """An adapter that records its process id: single-process `one`, and `many`."""
-    info = tmp_path / "plugin" / "told-1.0.dist-info"
-    info.mkdir(parents=True)
-    (info / "METADATA").write_text("Metadata-Version: 2.1\nName: told\nVersion: 1.0\n")
-    (info / "entry_points.txt").write_text(
-        "[imagen.backends]\none = told:one\nmany = told:many\n"
-    )
-    (tmp_path / "plugin" / "told.py").write_text(textwrap.dedent(PLUGIN))
-    return tmp_path / "plugin"
+def idle(server: Running) -> Running:
+    """The shared server with one worker, which is new and ready."""
+    kill_workers(server)
+    assert ask(server).status_code == 200
+    return server
 
 
-@pytest.fixture
-def vendor() -> Iterator[ReplicateServer]:
-    with ReplicateServer(seconds=1) as vendor:
-        yield vendor
-
-
-@pytest.fixture
-def told(serve: Serve, plugin: Path) -> Callable[..., Running]:
-    def start(adapter: str, *, delay: float = 0, **limits: int) -> Running:
-        return serve(
-            {
-                "backends": {"told": {"adapter": adapter, "delay": delay}},
-                "serve": limits,
-            },
-            env={"PYTHONPATH": str(plugin)},
-        )
-
-    return start
+def kill_workers(running: Running) -> None:
+    """Kill all workers, and wait until the server has noticed."""
+    workers, told = workers_of(running), "a worker exited with code"
+    expected = running.log.read_text().count(told) + len(workers)
+    for worker in workers:
+        os.kill(worker, signal.SIGKILL)
+    until(lambda: running.log.read_text().count(told) == expected)
 
 
 def workers_of(running: Running) -> list[int]:
@@ -144,22 +63,29 @@ def gone(pid: int) -> bool:
     return False
 
 
-def ask(running: Running, prompt: str = "a cat", **headers: str) -> httpx.Response:
-    with running.client() as client:
-        asked = {"prompt": prompt, "size": "64x64"}
-        return client.post(GENERATIONS, json=asked, headers=headers)
+def ask(running: Running, prompt: str = "a cat", **fields: Any) -> httpx.Response:
+    return running.ask(prompt, **{"model": "probe", **fields})
 
 
-def crowd(running: Running, size: int) -> list[httpx.Response]:
+@contextmanager
+def crowd(running: Running, gate: str, size: int, model: str) -> Iterator[None]:
+    """Have several requests run at the same time, then let them finish."""
     with ThreadPoolExecutor(size) as pool:
-        return list(pool.map(lambda n: ask(running, f"cat {n}"), range(size)))
+        answers = [
+            pool.submit(ask, running, f"wait for {gate}", model=model)
+            for _ in range(size)
+        ]
+        until(lambda: running.metric("imagen_requests_running", backend=model) == size)
+        yield
+        running.open_gate(gate)
+    assert {answer.result().status_code for answer in answers} == {200}
 
 
 def makers(running: Running) -> set[int]:
-    with running.client() as client:
-        made = client.get("/gallery/api/images").json()["images"]
-        pages = [f"/gallery/api/images/{each['id']}" for each in made]
-        notes = [client.get(page).json()["sidecar"] for page in pages]
+    """Return the processes that made the images."""
+    images = running.http.get("/gallery/api/images").json()["images"]
+    pages = [f"/gallery/api/images/{each['id']}" for each in images]
+    notes = [running.http.get(page).json()["sidecar"] for page in pages]
     return {note["parameters"]["pid"] for note in notes}
 
 
@@ -167,268 +93,193 @@ def code_of(answer: httpx.Response) -> tuple[int, str]:
     return answer.status_code, answer.json()["error"]["code"]
 
 
-def test_workers_are_added_when_the_server_is_busy(told: Any) -> None:
-    running = told("many", delay=0.3, workers=2)
-    ask(running)
-    assert len(workers_of(running)) == 1
+def test_workers_are_added_when_the_server_is_busy(idle: Running) -> None:
+    assert len(workers_of(idle)) == 1
+    with crowd(idle, "more", 8, "probe"):
+        until(lambda: len(workers_of(idle)) == 2)  # the limit of the config
+    # Until the second is ready, the first gets all requests.
+    for number in range(100):
+        with crowd(idle, f"spread{number}", 8, "probe"):
+            assert len(workers_of(idle)) == 2
+        if makers(idle) == set(workers_of(idle)):
+            break
+    else:
+        raise AssertionError("the second worker makes no image")
 
-    for _ in range(4):
-        assert {each.status_code for each in crowd(running, 8)} == {200}
-
-    assert len(workers_of(running)) == 2
-    assert makers(running) == set(workers_of(running))
-
-
-def test_the_config_limits_the_number_of_workers(told: Any) -> None:
-    running = told("many", delay=0.2, workers=1)
-
-    crowd(running, 8)
-    crowd(running, 8)
-
-    assert len(workers_of(running)) == 1
-
-
-def test_a_single_process_backend_runs_in_one_worker(told: Any) -> None:
-    running = told("one", delay=0.2, workers=4)
-
-    for _ in range(3):
-        crowd(running, 8)
-
-    assert len(makers(running)) == 1
+    idle.clear()
+    with crowd(idle, "single", 8, "single"):
+        assert len(workers_of(idle)) == 2
+    assert len(makers(idle)) == 1
+    created = (idle.folder / "created").read_text().splitlines()
+    assert created.count(str(*makers(idle))) == 2  # once for `probe`, once for `single`
 
 
-def test_the_death_of_a_worker_fails_only_its_requests(told: Any) -> None:
-    running = told("many")
+def test_the_config_limits_the_number_of_workers(serve: Serve) -> None:
+    running = serve(
+        {"backends": {"probe": {"adapter": "many"}}, "serve": {"workers": 1}}
+    )
+    for gate in ("first", "second"):
+        with crowd(running, gate, 8, "probe"):
+            assert len(workers_of(running)) == 1
 
-    assert code_of(ask(running, "dead")) == (502, "interrupted")
 
-    assert ask(running).status_code == 200
-    assert "a worker exited with code 7" in running.log.read_text()
+@pytest.mark.parametrize(("prompt", "code"), [("dead", 7), ("survived", 8)])
+def test_the_death_of_a_worker_fails_only_its_requests(
+    server: Running, prompt: str, code: int
+) -> None:
+    """`survived` leaves a child process that keeps the worker's socket open."""
+    assert code_of(ask(server, prompt)) == (502, "interrupted")
+
+    assert ask(server).status_code == 200
+    assert f"a worker exited with code {code}" in server.log.read_text()
 
 
-def test_a_worker_that_cannot_start_is_503(told: Any, plugin: Path) -> None:
-    running = told("many")
-    ask(running)
-    first = plugin / "sitecustomize.py"  # what Python runs before anything else
+def test_a_worker_that_cannot_start_is_503(server: Running) -> None:
+    first = server.folder / "site" / "sitecustomize.py"  # what Python runs first
+    first.parent.mkdir(exist_ok=True)
     first.write_text("import os\nos._exit(4)\n")
-    [worker] = workers_of(running)
-    os.kill(worker, signal.SIGKILL)
-    until(lambda: not workers_of(running))
+    keyed = {"Idempotency-Key": "unstarted"}
+    asked = {"prompt": "a cat", "size": "64x64", "model": "probe"}
+    try:
+        kill_workers(server)
 
-    with ThreadPoolExecutor(8) as pool:
-        keyed = {"Idempotency-Key": "one"}
-        said = list(pool.map(lambda _: ask(running), range(8)))
-        said.append(ask(running, **keyed))
+        with ThreadPoolExecutor(8) as pool:
+            said = list(pool.map(lambda _: ask(server), range(8)))
+        said.append(
+            server.http.post("/v1/images/generations", json=asked, headers=keyed)
+        )
+    finally:
+        first.unlink()
 
     assert {code_of(answer) for answer in said} == {(503, "unavailable")}
     assert {answer.headers["x-should-retry"] for answer in said} == {"true"}
-    first.unlink()
-    assert ask(running, **keyed).status_code == 200
-
-
-def test_a_surviving_child_process_does_not_hide_a_dead_worker(told: Any) -> None:
-    running = told("many")
-
-    assert code_of(ask(running, "survived")) == (502, "interrupted")
-
-    assert ask(running).status_code == 200
-    assert "a worker exited with code 8" in running.log.read_text()
-
-
-def test_an_error_that_cannot_be_pickled_reaches_the_server(told: Any) -> None:
-    running = told("many")
-
-    assert code_of(ask(running, "odd")) == (500, "internal_error")
-
-    assert ask(running).status_code == 200
-    assert "Odd: this and that" in running.log.read_text()
-
-
-def test_the_log_has_the_details_that_a_response_omits(told: Any) -> None:
-    running = told("many")
-    running.config.with_name("lost").touch()
-
-    answer = ask(running)
-
-    assert code_of(answer) == (500, "misconfigured")
-    assert "log says what is missing" in answer.text
-    assert "told: /models is not there" in running.log.read_text()
-
-
-def test_system_exit_in_a_worker_fails_only_its_request(told: Any) -> None:
-    running = told("many")
-
-    assert code_of(ask(running, "exit")) == (500, "internal_error")
-
-    stop = running.config.with_name("stop")
-    stop.touch()
-    assert code_of(ask(running)) == (500, "internal_error")
-    stop.unlink()
-    assert ask(running).status_code == 200
-    assert "in generate" in running.log.read_text()  # where it was raised
-
-
-@pytest.mark.parametrize("error", ["stop", "exit"])
-def test_system_exit_in_capabilities_does_not_end_the_server(
-    told: Any, error: str
-) -> None:
-    running = told("many")
-    running.config.with_name(error).touch()
-
-    for path in ("/v1/models", "/gallery/api/choices"):
-        with running.client() as client:
-            answer = client.get(path)
-        assert code_of(answer) == (500, "internal_error")
-
-    running.config.with_name(error).unlink()
-    assert ask(running).status_code == 200
-
-
-def test_a_crash_in_capabilities_ends_a_worker_and_not_the_server(told: Any) -> None:
-    running = told("many")
-    running.config.with_name("crash").touch()
-
-    assert code_of(ask(running)) == (502, "interrupted")
-
-    running.config.with_name("crash").unlink()
-    assert ask(running).status_code == 200
-
-
-def test_a_backend_for_one_process_is_built_once(told: Any) -> None:
-    running = told("one")
-
-    assert [ask(running).status_code for _ in range(3)] == [200] * 3
-
-    created = running.config.with_name("created").read_text().split()
-    assert created == [str(pid) for pid in workers_of(running)]
-
-
-def test_paid_images_of_a_dead_worker_are_fetched(
-    serve: Serve, vendor: ReplicateServer
-) -> None:
-    backend = {"adapter": "replicate", "model": SCHNELL, "base_url": vendor.url}
-    running = serve(
-        {"backends": {"paid": backend}}, env={"REPLICATE_API_TOKEN": vendor.token}
-    )
-    paid = {"prompt": "a fox", "size": "1024x1024"}
-    key = {"Idempotency-Key": "fox"}
-    with ThreadPoolExecutor(1) as pool, running.client() as client:
-        begun: Future[httpx.Response] = pool.submit(
-            client.post, GENERATIONS, json=paid, headers=key
-        )
-        until(lambda: vendor.paid == 1)
-        [worker] = workers_of(running)
-        os.kill(worker, signal.SIGKILL)
-        first = begun.result()
-
-        until(lambda: len(running.stored) == 1)
-        again = client.post(GENERATIONS, json=paid, headers=key)
-        while again.status_code == 409:  # stored, but the call is not closed yet
-            again = client.post(GENERATIONS, json=paid, headers=key)
-
-    assert code_of(first) == (502, "interrupted")
-    assert first.headers["x-should-retry"] == "false"
+    # Nothing was sent: the key may be used again.
+    again = server.http.post("/v1/images/generations", json=asked, headers=keyed)
     assert again.status_code == 200
-    assert vendor.paid == 1
-    assert len(running.stored) == 1
 
 
-def test_no_worker_outlives_the_server(told: Any) -> None:
-    running = told("many", delay=LONG)
-    with ThreadPoolExecutor(1) as pool:
-        pool.submit(ask, running)
-        until(lambda: "running{" in metrics(running) and busy(running) == 1)
-        [worker] = workers_of(running)
+def test_an_error_that_cannot_be_pickled_reaches_the_server(server: Running) -> None:
+    assert code_of(ask(server, "odd")) == (500, "internal_error")
 
-        running.kill()
-
-        until(lambda: gone(worker))
+    assert ask(server).status_code == 200
+    assert "OddError: this and that" in server.log.read_text()
 
 
-def test_a_frozen_worker_is_killed_with_the_server(told: Any) -> None:
-    running = told("many", delay=LONG)
-    with ThreadPoolExecutor(1) as pool:
-        pool.submit(ask, running)
-        until(lambda: busy(running) == 1)
-        [worker] = workers_of(running)
-        os.kill(worker, signal.SIGSTOP)
-        assert running.process is not None
-        running.process.send_signal(signal.SIGINT)
-        until(lambda: not answers(running))
+def test_system_exit_in_a_worker_fails_only_its_request(server: Running) -> None:
+    assert code_of(ask(server, "exit")) == (500, "internal_error")
 
-        assert running.stop(signal.SIGINT) == 130
-
-    until(lambda: gone(worker))
+    assert ask(server).status_code == 200
+    assert "in generate" in server.log.read_text()  # where it was raised
 
 
-def test_unfinished_requests_are_logged_and_left_to_the_next_server(told: Any) -> None:
-    running = told("many", delay=LONG, grace=1)
-    with ThreadPoolExecutor(1) as pool:
-        pool.submit(ask, running)
-        until(lambda: busy(running) == 1)
-        [worker] = workers_of(running)
-
-        assert running.stop() == 0
-
-    assert "1 requests did not finish in time" in running.log.read_text()
-    until(lambda: gone(worker))
-
-
-@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
-def test_a_server_that_ends_before_its_worker_is_ready_logs_nothing(
-    told: Any, number: int
+@pytest.mark.parametrize(
+    ("error", "listed", "asked"),
+    [
+        ("stop", (500, "internal_error"), (500, "internal_error")),
+        ("exit", (500, "internal_error"), (500, "internal_error")),
+        ("lost", (200, ""), (500, "misconfigured")),
+    ],
+)
+def test_an_error_in_capabilities_fails_only_its_request(
+    server: Running, error: str, listed: tuple[int, str], asked: tuple[int, str]
 ) -> None:
-    running = told("many")
+    file = server.folder / error
+    file.touch()
+    try:
+        lists = [server.http.get(p) for p in ("/v1/models", "/gallery/api/choices")]
+        answer = ask(server)
+    finally:
+        file.unlink()
+
+    assert code_of(answer) == asked
+    for each in lists:
+        if listed[0] == 200:  # the other backends are listed, and the reason
+            assert "log says what is missing" in each.text
+        else:
+            assert code_of(each) == listed
+    if error == "lost":
+        assert "/models is not there" not in answer.text
+        assert "probe: /models is not there" in server.log.read_text()
+    assert ask(server).status_code == 200
+
+
+def test_a_crash_in_capabilities_ends_a_worker_and_not_the_server(
+    server: Running,
+) -> None:
+    file = server.folder / "crash"
+    file.touch()
+    try:
+        assert code_of(ask(server)) == (502, "interrupted")
+    finally:
+        file.unlink()
+
+    assert ask(server).status_code == 200
+
+
+def test_files_in_the_working_folder_are_not_imported(idle: Running) -> None:
+    assert (idle.folder / "msgspec.py").exists()  # and yet a new worker has started
+
+    assert ask(idle).status_code == 200
+
+
+# The end of the server
+
+
+@pytest.mark.parametrize(
+    "number", some_by_day([signal.SIGTERM, signal.SIGINT], count=1)
+)
+def test_a_server_that_ends_before_its_worker_is_ready_logs_nothing(
+    serve: Serve, number: int
+) -> None:
+    running = serve()
 
     running.stop(number)
 
     assert len(running.log.read_text().splitlines()) == 1
 
 
-@pytest.mark.skipif(sys.platform != "linux", reason="only Linux ends it")
-def test_a_frozen_worker_does_not_outlive_a_killed_server(told: Any) -> None:
-    running = told("many")
-    ask(running)
+def test_a_frozen_worker_does_not_outlive_a_killed_server(serve: Serve) -> None:
+    running = serve({"backends": {"probe": {"adapter": "many"}}})
+    assert ask(running).status_code == 200
     [worker] = workers_of(running)
-    os.kill(worker, signal.SIGSTOP)
+    if sys.platform == "linux":  # elsewhere only a running worker notices
+        os.kill(worker, signal.SIGSTOP)
 
     running.kill()
 
     until(lambda: gone(worker))
 
 
-def test_signals_to_workers_end_no_running_request(told: Any) -> None:
-    running = told("many", delay=1.5)
+def test_a_second_signal_ends_the_server_and_a_frozen_worker_at_once(
+    serve: Serve,
+) -> None:
+    running = serve({"backends": {"probe": {"adapter": "many"}}})
     with ThreadPoolExecutor(1) as pool:
-        begun = pool.submit(ask, running)
-        until(lambda: busy(running) == 1)
+        begun = pool.submit(ask, running, "wait for never")
+        until(lambda: running.metric("imagen_requests_running", backend="probe") == 1)
+        [worker] = workers_of(running)
+        os.kill(worker, signal.SIGSTOP)
+        running.send_signal(signal.SIGINT)
+        until(lambda: not running.listens)
+
+        assert running.stop(signal.SIGINT) == 130
+        assert isinstance(begun.exception(), httpx.HTTPError)
+
+    until(lambda: gone(worker))
+
+
+def test_signals_to_workers_end_no_running_request(serve: Serve) -> None:
+    running = serve({"backends": {"probe": {"adapter": "many"}}})
+    with ThreadPoolExecutor(1) as pool:
+        begun = pool.submit(ask, running, "wait for gate")
+        until(lambda: running.metric("imagen_requests_running", backend="probe") == 1)
         [worker] = workers_of(running)
         for number in (signal.SIGINT, signal.SIGTERM):  # as tmux and systemd do
             os.kill(worker, number)
+        running.send_signal(signal.SIGTERM)
+        until(lambda: not running.listens)
+        running.open_gate("gate")
 
-        assert running.stop(signal.SIGTERM) == 0
+        assert running.wait() == 0
         assert begun.result().status_code == 200
     until(lambda: gone(worker))
-
-
-def test_files_in_the_working_folder_are_not_imported(serve: Serve) -> None:
-    running = serve()
-    running.kill()
-    (running.config.parent / "msgspec.py").write_text("raise SystemExit('taken')")
-    running.start()
-
-    assert ask(running).status_code == 200
-
-
-def metrics(running: Running) -> str:
-    with running.client() as client:
-        return client.get("/metrics").text
-
-
-def busy(running: Running) -> int:
-    [line] = [
-        line
-        for line in metrics(running).splitlines()
-        if line.startswith('imagen_requests_running{backend="told"')
-    ] or ["0"]
-    return int(float(line.split()[-1]))

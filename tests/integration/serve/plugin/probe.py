@@ -1,0 +1,79 @@
+"""A mock for the server tests, in one process (`single`) or in several (`many`).
+
+A prompt `wait for NAME` takes until the working folder has a file NAME. The prompts
+`odd`, `exit`, `dead` and `survived` fail in their own ways, and so do the capabilities
+while there is a file `stop`, `exit`, `crash` or `lost`. Each image records the process
+that made it.
+"""
+
+import os
+import time
+from pathlib import Path
+
+import msgspec
+
+from imagen.adapters.backends.mock.adapter import MockOptions
+from imagen.adapters.backends.mock.adapter import create as create_mock
+from imagen.domain.capabilities import Capabilities
+from imagen.domain.errors import Misconfigured
+from imagen.domain.job import ImageJob
+from imagen.domain.result import Generated
+from imagen.ports.adapter import Adapter, BackendContext
+from imagen.ports.backend import ImageBackend
+from imagen.ports.job_context import JobContext
+
+WAIT = "wait for "
+
+
+class OddError(Exception):
+    """An error that cannot be unpickled."""
+
+    def __init__(self, one: str, *, other: str) -> None:
+        super().__init__(f"{one} and {other}")
+
+
+class Probe:
+    def __init__(self, mock: ImageBackend) -> None:
+        self._mock = mock
+
+    def capabilities(self) -> Capabilities:
+        if Path("stop").exists():
+            raise StopIteration
+        if Path("exit").exists():
+            raise SystemExit(3)
+        if Path("crash").exists():
+            os._exit(9)
+        if Path("lost").exists():
+            raise Misconfigured("/models is not there")
+        return self._mock.capabilities()
+
+    def generate(self, job: ImageJob, context: JobContext) -> Generated:
+        match job.prompt:
+            case "odd":
+                raise OddError("this", other="that")
+            case "exit":
+                raise SystemExit(3)
+            case "dead":
+                os._exit(7)
+            case "survived":
+                if os.fork() == 0:
+                    time.sleep(30)
+                os._exit(8)
+        if job.prompt.startswith(WAIT):
+            context.progress(0.1, "waiting")
+            while not Path(job.prompt.removeprefix(WAIT)).exists():
+                context.sleep(0.02)
+        made = self._mock.generate(job, context)
+        return msgspec.structs.replace(made, parameters={"pid": os.getpid()})
+
+
+def create(options: MockOptions, context: BackendContext) -> ImageBackend:
+    with Path("created").open("a", encoding="utf-8") as log:
+        print(os.getpid(), file=log)
+    return Probe(create_mock(options, context))
+
+
+single = Adapter(summary="In one process.", options=MockOptions, create=create)
+many = Adapter(
+    summary="In several.", options=MockOptions, create=create, multiprocess=True
+)
