@@ -60,15 +60,10 @@ class ErrorResponse(Exception):
             self.headers["Retry-After"] = str(max(1, math.ceil(retry_after)))
 
     @classmethod
-    def replay(cls, status: int, details: ErrorDetails) -> Self:
-        """Return the stored error response of an earlier request."""
-        return cls.rebuild(status, details, {REPLAYED: "true"})
-
-    @classmethod
     def rebuild(
         cls, status: int, details: ErrorDetails, headers: dict[str, str]
     ) -> Self:
-        """Return the response with these details; for pickles too."""
+        """Return the response with these details, stored or from a pickle."""
         return cls(
             status,
             details.message,
@@ -100,6 +95,11 @@ def shutdown_error() -> ErrorResponse:
     )
 
 
+def invalid_value(param: str, message: str) -> ErrorResponse:
+    """Return the response to an invalid field."""
+    return ErrorResponse(400, message, param=param, code="invalid_value")
+
+
 def client_disconnected() -> ErrorResponse:
     """Return the error that ends a handler whose client has disconnected."""
     return ErrorResponse(
@@ -107,37 +107,25 @@ def client_disconnected() -> ErrorResponse:
     )
 
 
-class ErrorMapping(msgspec.Struct, frozen=True):
-    """The status, type and code of a class of errors."""
-
-    status: int
-    type: str
-    code: str | None = None
-
-
-BY_ERROR: dict[type[errors.ImagenError], ErrorMapping] = {
-    errors.ImagenError: ErrorMapping(500, "server_error"),
-    errors.InvalidRequest: ErrorMapping(400, "invalid_request_error"),
-    errors.Misconfigured: ErrorMapping(500, "server_error"),
-    errors.Unavailable: ErrorMapping(503, "server_error"),
-    errors.TimedOut: ErrorMapping(504, "server_error"),
-    errors.Throttled: ErrorMapping(429, "rate_limit_error", "rate_limit_exceeded"),
-    errors.BackendError: ErrorMapping(502, "server_error"),
-    errors.Refused: ErrorMapping(
-        400, "image_generation_user_error", "moderation_blocked"
-    ),
+# Status, type and code; without a code the response has the code of the error itself.
+_BY_ERROR: dict[type[errors.ImagenError], tuple[int, str, str]] = {
+    errors.ImagenError: (500, "server_error", ""),
+    errors.InvalidRequest: (400, "invalid_request_error", ""),
+    errors.Misconfigured: (500, "server_error", ""),
+    errors.Unavailable: (503, "server_error", ""),
+    errors.TimedOut: (504, "server_error", ""),
+    errors.Throttled: (429, "rate_limit_error", "rate_limit_exceeded"),
+    errors.BackendError: (502, "server_error", ""),
+    errors.Refused: (400, "image_generation_user_error", "moderation_blocked"),
     # 502, not 401: the client's own key was accepted, the backend's key was not.
-    errors.Unauthorized: ErrorMapping(502, "server_error", "backend_unauthorized"),
-    errors.OutOfCredit: ErrorMapping(
-        402, "insufficient_quota", "backend_out_of_credit"
-    ),
-    errors.OverBudget: ErrorMapping(402, "insufficient_quota", "insufficient_quota"),
-    errors.Unfinished: ErrorMapping(504, "server_error"),
-    errors.StorageError: ErrorMapping(500, "server_error"),
-    errors.JournalError: ErrorMapping(500, "server_error"),
-    errors.Cancelled: ErrorMapping(499, "cancelled"),
+    errors.Unauthorized: (502, "server_error", "backend_unauthorized"),
+    errors.OutOfCredit: (402, "insufficient_quota", "backend_out_of_credit"),
+    errors.OverBudget: (402, "insufficient_quota", "insufficient_quota"),
+    errors.Unfinished: (504, "server_error", ""),
+    errors.StorageError: (500, "server_error", ""),
+    errors.JournalError: (500, "server_error", ""),
+    errors.Cancelled: (499, "cancelled", ""),
 }
-"""Without a `code` here, the response has the `code` of the error itself."""
 
 # The messages of these errors contain paths of the server's disk, which clients must
 # not see; the log has the full message.
@@ -164,21 +152,15 @@ def to_error_response(error: BaseException) -> ErrorResponse:
             code=INTERNAL,
         )
     classes = type(error).__mro__
-    mapping = next(BY_ERROR[each] for each in classes if each in BY_ERROR)
+    status, kind, code = next(_BY_ERROR[each] for each in classes if each in _BY_ERROR)
+    safe = (text for kind, text in _SAFE_MESSAGES.items() if isinstance(error, kind))
     return ErrorResponse(
-        mapping.status,
-        _message(error),
-        type=mapping.type,
-        code=mapping.code or error.code,
+        status,
+        next(safe, " ".join(filter(None, (error.message, error.hint)))),
+        type=kind,
+        code=code or error.code,
         retry_after=_retry_after(error),
     )
-
-
-def _message(error: errors.ImagenError) -> str:
-    for kind, message in _SAFE_MESSAGES.items():
-        if isinstance(error, kind):
-            return message
-    return " ".join(filter(None, (error.message, error.hint)))
 
 
 def _retry_after(error: errors.ImagenError) -> float | None:

@@ -37,12 +37,8 @@ class ApiKeys:
     def create_session(self, key: str, *, expires: int, secret: bytes) -> str | None:
         """Return a session token for a key; None for an unknown key.
 
-        The token does not reveal the key, and becomes invalid when the key is removed.
-
-        Args:
-            key: The API key.
-            expires: The end of the session, in seconds since 1970.
-            secret: Signs the token.
+        The token does not reveal the key, and becomes invalid when the key is removed,
+        or at `expires`, in seconds since 1970.
         """
         digest = _digest(key)
         if self.caller_of(key) is None:

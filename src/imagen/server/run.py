@@ -39,12 +39,6 @@ def serve(
     that take longer stay in the journal, and the next server resumes them: work that
     is paid for is never cancelled. A second signal exits at once.
 
-    Args:
-        settings: The config.
-        address: The interface and port to listen on.
-        environment: Source of keys and other secrets.
-        log: Writes one line to the server's log.
-
     Raises:
         UsageError: other machines can reach the address, and no key is configured.
         Unavailable: the address cannot be bound.
@@ -79,11 +73,7 @@ def serve(
 
 
 class _Server(uvicorn.Server):
-    """A uvicorn server that exits like any program that is ended by a signal.
-
-    Attributes:
-        exit_code: The exit code of the process.
-    """
+    """A uvicorn server that exits like any program that is ended by a signal."""
 
     def __init__(self, config: uvicorn.Config, dispatcher: RequestDispatcher) -> None:
         super().__init__(config)

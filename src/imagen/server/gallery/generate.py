@@ -44,8 +44,6 @@ class Choices(msgspec.Struct, frozen=True, kw_only=True):
     """The options of the form.
 
     Attributes:
-        models: The backends and their models.
-        styles: The styles of the config.
         most: The maximum number of images in one request.
         longest: The maximum length of a prompt in characters.
     """
@@ -207,20 +205,9 @@ def _estimate(item: WorkItem, runtime: Runtime) -> CostEstimate:
         count=item.request.count,
     )
     plan = use_case.plan(item.resolve(use_case))
-    cost = estimate_plan(plan)
-    return CostEstimate(
-        backend=cost.backend,
-        model=cost.model,
-        images=cost.images,
-        calls=cost.calls,
-        prompt_sent=cost.prompt_sent,
-        negative=cost.negative,
-        size=cost.size,
-        cost_usd=cost.cost_usd,
-        may_cost=plan.may_cost,
-        ignored=cost.ignored,
-        adjusted=cost.adjusted,
-    )
+    cost = msgspec.structs.asdict(estimate_plan(plan))
+    names = cost.keys() & set(CostEstimate.__struct_fields__)
+    return CostEstimate(may_cost=plan.may_cost, **{name: cost[name] for name in names})
 
 
 def _build_generate(

@@ -1,6 +1,7 @@
 """The images of the history for the gallery: files, thumbnails, trash."""
 
 import asyncio
+import re
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from functools import cached_property
@@ -8,10 +9,14 @@ from pathlib import Path
 from stat import S_ISREG
 from typing import TYPE_CHECKING
 
-from imagen.bootstrap.library import build_thumbnails, build_trash
+from imagen.bootstrap.library import (
+    build_thumbnails,
+    build_trash,
+    read_stored_image,
+)
 from imagen.domain.history import HistoryEntry
 from imagen.server.errors import ErrorResponse
-from imagen.server.jobs.service import ServerContext, read_image
+from imagen.server.jobs.service import ServerContext
 
 if TYPE_CHECKING:
     from imagen.adapters.imaging.thumbnails import Thumbnails
@@ -19,13 +24,12 @@ if TYPE_CHECKING:
 MAX_WAITING = 256
 """Thumbnails in progress; further requests are rejected and may be retried."""
 _THREADS = 2
+IMAGE_ID = re.compile(r"[0-9a-f-]{36}")
+"""A whole id: the history also understands the beginning of one, and `last`."""
 
 
 class ImageLibrary:
     """Looks up images by id, and creates thumbnails, two at a time.
-
-    Args:
-        context: The state of the server.
 
     Attributes:
         bin: Moves images to the trash and back.
@@ -43,9 +47,10 @@ class ImageLibrary:
         Raises:
             ErrorResponse: the history has no such image (404).
         """
+        check_id(image_id)
         history = self._context.stores.history
         entry = await self._context.in_thread(lambda: history.get(image_id))
-        if entry is None or entry.sidecar.id != image_id:
+        if entry is None:
             raise image_not_found()
         return entry
 
@@ -105,14 +110,14 @@ class ImageLibrary:
         return self._thumbnails.create(self._read(entry), entry.sidecar.sha256)
 
     def _read(self, entry: HistoryEntry) -> bytes:
-        image = read_image(entry)
-        if image is None:
+        content = read_stored_image(entry)
+        if content is None:
             raise ErrorResponse(
                 410,
                 "The file of this image was moved, deleted or replaced.",
                 code="file_gone",
             )
-        return image.content
+        return content
 
 
 def file_exists(entry: HistoryEntry) -> bool:
@@ -120,6 +125,12 @@ def file_exists(entry: HistoryEntry) -> bool:
     with suppress(OSError, ValueError):
         return S_ISREG(Path(entry.location).stat().st_mode)
     return False
+
+
+def check_id(image_id: str) -> None:
+    """Raise an ErrorResponse (404) unless it is the id of an image."""
+    if IMAGE_ID.fullmatch(image_id) is None:
+        raise image_not_found()
 
 
 def image_not_found() -> ErrorResponse:

@@ -6,7 +6,6 @@ from hashlib import sha256
 from pathlib import Path
 from typing import Any
 
-import msgspec
 from litestar import Request, Response, get
 from litestar.params import FromPath
 
@@ -38,14 +37,6 @@ CONTENT_SECURITY_POLICY = "; ".join(
 )
 
 
-class StaticFile(msgspec.Struct, frozen=True):
-    """A static file with its response headers."""
-
-    content: bytes
-    media_type: str
-    etag: str
-
-
 @get("/", include_in_schema=False, sync_to_thread=False)
 def get_page(request: Request[Any, Any, Any]) -> Response[bytes]:
     """Return the page; it contains no data and needs no key."""
@@ -62,21 +53,23 @@ def _respond(name: str, request: Request[Any, Any, Any]) -> Response[bytes]:
     file = _load_files().get(name)
     if file is None:
         raise ErrorResponse(404, "File not found.", code="not_found")
+    content, media_type, etag = file
     headers = {
-        "ETag": file.etag,
+        "ETag": etag,
         "Cache-Control": "no-cache",
         "Content-Security-Policy": CONTENT_SECURITY_POLICY,
         "Cross-Origin-Opener-Policy": "same-origin",
     }
-    if request.headers.get("if-none-match") == file.etag:
+    if request.headers.get("if-none-match") == etag:
         return Response(b"", status_code=304, headers=headers)
-    return Response(file.content, media_type=file.media_type, headers=headers)
+    return Response(content, media_type=media_type, headers=headers)
 
 
 @cache
-def _load_files() -> Mapping[str, StaticFile]:
+def _load_files() -> Mapping[str, tuple[bytes, str, str]]:
+    """Return content, media type and ETag by file name."""
     return {
-        file.name: StaticFile(
+        file.name: (
             content := file.read_bytes(),
             _MEDIA_TYPES[file.suffix],
             f'"{sha256(content).hexdigest()[:16]}"',
@@ -87,4 +80,4 @@ def _load_files() -> Mapping[str, StaticFile]:
 
 
 routes: Sequence[Any] = (get_page, get_static)
-OPEN = ("/", STATIC)
+OPEN = (STATIC,)

@@ -2,6 +2,7 @@
 
 import re
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
 from typing import Annotated, Any, TypeAlias
@@ -16,15 +17,21 @@ from imagen.domain.errors import InvalidRequest, StorageError
 from imagen.domain.history import HistoryEntry, Position
 from imagen.domain.money.usage import DIMENSIONS
 from imagen.domain.sidecar import Sidecar
-from imagen.server.errors import ErrorResponse
-from imagen.server.gallery.library import ImageLibrary, file_exists, image_not_found
+from imagen.server.errors import ErrorResponse, invalid_value
+from imagen.server.gallery.library import (
+    IMAGE_ID,
+    ImageLibrary,
+    check_id,
+    file_exists,
+    image_not_found,
+)
 from imagen.server.jobs.service import ServerContext
 
 PATH = "/gallery/api/images"
 MAX_IMAGES = 200
 """Images in one response."""
 MAX_SEARCH_LENGTH = 1000
-_ID = re.compile(r"[0-9a-f-]{36}")
+_MAX_PROMPT_LENGTH = 200
 _WEEK = re.compile(r"(\d{4})-W(\d{2})")
 _RANGE = re.compile(r"bytes=(\d{0,18})-(\d{0,18})")
 _CACHE_FOREVER = "private, max-age=31536000, immutable"
@@ -33,16 +40,7 @@ AnyRequest: TypeAlias = Request[Any, Any, Any]
 
 
 class ImageSummary(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
-    """An image in a list.
-
-    Attributes:
-        id: The image id.
-        created_at: The time of generation, ISO 8601.
-        prompt: The first 200 characters of the prompt.
-        width: Pixels.
-        height: Pixels.
-        missing: True if the file is missing.
-    """
+    """An image in a list; `prompt` is its beginning."""
 
     id: str
     created_at: str
@@ -110,10 +108,11 @@ async def list_images(
             limit=limit,
         )
         entries = list(found)
-        return ImagePage(
-            images=tuple(map(_summarize, entries)),
-            next=_format_cursor(entries[-1]) if len(entries) == limit else None,
-        )
+        cursor = None
+        if len(entries) == limit:
+            last = entries[-1].position
+            cursor = f"{last.made.isoformat()}~{last.image_id}"
+        return ImagePage(images=tuple(map(_summarize, entries)), next=cursor)
 
     return await context.in_thread(find)
 
@@ -132,7 +131,7 @@ async def get_image(
     image_id: FromPath[str], library: NamedDependency[ImageLibrary]
 ) -> ImageDetails:
     """Return the details of an image."""
-    entry = await library.entry(_validate_id(image_id))
+    entry = await library.entry(image_id)
     return ImageDetails(
         sidecar=entry.sidecar,
         seed=None if entry.sidecar.seed is None else str(entry.sidecar.seed),
@@ -146,10 +145,10 @@ async def get_file(
     image_id: FromPath[str], request: AnyRequest, library: NamedDependency[ImageLibrary]
 ) -> Response[bytes]:
     """Return the stored file, or the byte range that the request names."""
-    entry = await library.entry(_validate_id(image_id))
+    entry = await library.entry(image_id)
     etag = f'"{entry.sidecar.sha256}"'
     if request.headers.get("if-none-match") == etag:
-        return _not_modified(etag)
+        return Response(b"", status_code=304, headers=_image_headers(etag))
     content = await library.content(entry)
     headers = _image_headers(etag)
     first, end = _parse_range(request, etag, len(content))
@@ -169,10 +168,10 @@ async def get_thumbnail(
     image_id: FromPath[str], request: AnyRequest, library: NamedDependency[ImageLibrary]
 ) -> Response[bytes]:
     """Return the thumbnail (WebP)."""
-    entry = await library.entry(_validate_id(image_id))
+    entry = await library.entry(image_id)
     etag = f'"small-{entry.sidecar.sha256}"'
     if request.headers.get("if-none-match") == etag:
-        return _not_modified(etag)
+        return Response(b"", status_code=304, headers=_image_headers(etag))
     thumbnail = await library.thumbnail(entry)
     return Response(thumbnail, media_type="image/webp", headers=_image_headers(etag))
 
@@ -184,7 +183,7 @@ async def trash_image(
     context: NamedDependency[ServerContext],
 ) -> TrashResult:
     """Move an image and its sidecar to the trash, and remove it from the history."""
-    image_id = _validate_id(image_id)
+    check_id(image_id)
     try:
         can_undo = await context.in_thread(lambda: library.bin.run(image_id))
     except InvalidRequest as error:
@@ -201,7 +200,7 @@ async def restore_image(
     context: NamedDependency[ServerContext],
 ) -> ImageSummary:
     """Restore an image from the trash."""
-    image_id = _validate_id(image_id)
+    check_id(image_id)
     try:
         entry = await context.in_thread(lambda: library.bin.undo(image_id))
     except StorageError as error:
@@ -222,79 +221,37 @@ def _summarize(entry: HistoryEntry) -> ImageSummary:
     return ImageSummary(
         id=sidecar.id,
         created_at=sidecar.created_at,
-        prompt=_shorten(sidecar.prompt),
+        prompt=sidecar.prompt
+        if len(sidecar.prompt) <= _MAX_PROMPT_LENGTH
+        else f"{sidecar.prompt[:_MAX_PROMPT_LENGTH]}…",
         width=sidecar.width,
         height=sidecar.height,
         missing=not file_exists(entry),
     )
 
 
-def _shorten(prompt: str) -> str:
-    return (
-        prompt
-        if len(prompt) <= _MAX_PROMPT_LENGTH
-        else f"{prompt[:_MAX_PROMPT_LENGTH]}…"
-    )
-
-
-_MAX_PROMPT_LENGTH = 200
-
-
-def _validate_id(image_id: str) -> str:
-    if _ID.fullmatch(image_id) is None:
-        raise image_not_found()
-    return image_id
-
-
-def _format_cursor(entry: HistoryEntry) -> str:
-    position = entry.position
-    return f"{position.made.isoformat()}~{position.image_id}"
-
-
 def _parse_cursor(cursor: str) -> Position | None:
     if not cursor:
         return None
     timestamp, _, image_id = cursor.partition("~")
-    try:
+    with suppress(ValueError, OverflowError):
         moment = datetime.fromisoformat(timestamp)
-        utc = moment.astimezone(UTC)
-    except (ValueError, OverflowError) as error:
-        raise _invalid_cursor() from error
-    if moment.tzinfo is None or _ID.fullmatch(image_id) is None:
-        raise _invalid_cursor()
-    return Position(utc, image_id)
+        if moment.tzinfo is not None and IMAGE_ID.fullmatch(image_id):
+            return Position(moment.astimezone(UTC), image_id)
+    raise invalid_value(
+        "before", "`before` must be the `next` value of an earlier response."
+    )
 
 
 def _parse_week(week: str) -> tuple[date | None, date | None]:
     """Return the Monday of an ISO week, and the Monday after it."""
     if not week:
         return None, None
-    match = _WEEK.fullmatch(week)
-    if match is None:
-        raise _invalid_week()
-    try:
-        monday = date.fromisocalendar(int(match[1]), int(match[2]), 1)
-        return monday, monday + timedelta(days=7)
-    except (ValueError, OverflowError) as error:
-        raise _invalid_week() from error
-
-
-def _invalid_week() -> ErrorResponse:
-    return ErrorResponse(
-        400,
-        "`week` must be an ISO week such as 2026-W47.",
-        param="week",
-        code="invalid_value",
-    )
-
-
-def _invalid_cursor() -> ErrorResponse:
-    return ErrorResponse(
-        400,
-        "`before` must be the `next` value of an earlier response.",
-        param="before",
-        code="invalid_value",
-    )
+    with suppress(ValueError, OverflowError):
+        if match := _WEEK.fullmatch(week):
+            monday = date.fromisocalendar(int(match[1]), int(match[2]), 1)
+            return monday, monday + timedelta(days=7)
+    raise invalid_value("week", "`week` must be an ISO week such as 2026-W47.")
 
 
 def _image_headers(etag: str) -> dict[str, str]:
@@ -304,10 +261,6 @@ def _image_headers(etag: str) -> dict[str, str]:
         "Accept-Ranges": "bytes",
         "Content-Security-Policy": "default-src 'none'; sandbox",
     }
-
-
-def _not_modified(etag: str) -> Response[bytes]:
-    return Response(b"", status_code=304, headers=_image_headers(etag))
 
 
 def _parse_range(request: AnyRequest, etag: str, size: int) -> tuple[int | None, int]:

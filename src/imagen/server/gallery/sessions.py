@@ -30,7 +30,6 @@ class Session(msgspec.Struct, frozen=True, kw_only=True):
     """The session of a browser.
 
     Attributes:
-        caller: The caller's name; "" if unknown.
         locked: True if a key is required and the browser has not sent one.
         keys: True if the server requires keys.
     """
@@ -88,7 +87,7 @@ def build_session_reader(
     """Return a function from a Cookie header to the caller's name, or None."""
     name = _cookie_name(context)
 
-    def create_session(cookies: bytes) -> str | None:
+    def read_session(cookies: bytes) -> str | None:
         now = int(context.now().timestamp())
         parts = (
             one.strip().partition("=") for one in cookies.decode("latin-1").split(";")
@@ -96,7 +95,7 @@ def build_session_reader(
         session = next((value for each, _, value in parts if each == name), "")
         return keys.caller_of_session(session, now=now, secret=context.secret)
 
-    return create_session
+    return read_session
 
 
 def _cookie_name(context: ServerContext) -> str:

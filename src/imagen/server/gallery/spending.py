@@ -19,14 +19,9 @@ By: TypeAlias = Literal["backend", "model", "caller"]
 
 
 class SpendingRow(msgspec.Struct, frozen=True, kw_only=True):
-    """The spending of one backend, model or caller in one week.
+    """The spending of one backend, model or caller in one ISO week.
 
     Attributes:
-        week: The ISO week, such as 2026-W47.
-        name: The backend, model or caller.
-        usd: US dollars.
-        calls: The number of calls.
-        images: The number of images.
         unknown: Calls whose cost is unknown and not part of `usd`.
     """
 
@@ -48,15 +43,13 @@ class Spending(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class BudgetLeft(msgspec.Struct, frozen=True, kw_only=True):
-    """A budget in US dollars, and the time when it resets.
+    """A budget in US dollars.
 
     Attributes:
         called: The name of the budget, such as `day_usd of flux`.
         backend: The backend that it limits; "" for all.
         caller: The caller that it limits; "" for all.
-        usd: The limit.
         taken_usd: Spent, or reserved for open jobs.
-        left_usd: The rest.
         until: The time of the reset.
     """
 

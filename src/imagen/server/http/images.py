@@ -14,13 +14,22 @@ from litestar.exceptions.http_exceptions import RequestEntityTooLarge
 from litestar.openapi import ResponseSpec
 from litestar.params import HeaderParameter, JSONBody, MultipartBody
 from msgspec import Meta
-from multipart import MultipartError, MultipartSegment, PushMultipartParser
+from multipart import (  # type: ignore[import-untyped]  # it has no types
+    MultipartError,
+    MultipartSegment,
+    PushMultipartParser,
+)
 
 from imagen.bootstrap.requests import build_reference
 from imagen.domain.errors import InvalidRequest
 from imagen.domain.idempotency import LONGEST_KEY, RequestKey
 from imagen.domain.reference import ReferenceImage
-from imagen.server.errors import REPLAYED, ErrorResponse
+from imagen.server.errors import (
+    REPLAYED,
+    ErrorResponse,
+    client_disconnected,
+    invalid_value,
+)
 from imagen.server.http.files import build_linker
 from imagen.server.http.request_mapping import (
     build_work_item,
@@ -131,12 +140,14 @@ class FormRequest(AnyRequest):
         parser, unknown, more = PushMultipartParser(boundary), set[str](), True
         while more:
             message = await self.receive()
+            if message["type"] != "http.request":
+                raise client_disconnected()
             body, more = message["body"], message["more_body"]
             # A form that is not well-formed is Litestar's to report.
             with suppress(MultipartError):
                 for part in parser.parse(body[:limit]):
                     if isinstance(part, MultipartSegment):
-                        unknown |= {part.name} - _FORM_FIELDS
+                        unknown |= {part.name or ""} - _FORM_FIELDS
             check_unknown_fields(sorted(unknown))
             limit -= len(body)
             if limit < 0:
@@ -166,12 +177,7 @@ async def edit_images(
     ]
     uploads = [*(data.image or ()), *aliased]
     if not 1 <= len(uploads) <= MAX_EDIT_IMAGES:
-        raise ErrorResponse(
-            400,
-            f"Send 1 to {MAX_EDIT_IMAGES} files as `image`.",
-            param="image",
-            code="invalid_value",
-        )
+        raise invalid_value("image", f"Send 1 to {MAX_EDIT_IMAGES} files as `image`.")
     context = dispatcher.context
     images = [await _read_reference(each, "image", context) for each in uploads]
     mask = None
@@ -202,10 +208,6 @@ class _ImagesCall(msgspec.Struct, frozen=True, kw_only=True):
         fields: The known fields, without files.
         kind: `image_generation` or `image_edit`; the prefix of event types.
         unknown: The names of unknown fields.
-        images: Reference images.
-        mask: The mask of the first image.
-        key: The Idempotency-Key header.
-        detach: The Imagen-Detach header.
     """
 
     fields: ImageFields
@@ -260,10 +262,8 @@ async def _respond(
         detached=call.detach == "true" or (key is not None and call.detach is None),
         live=bool(fields.stream),
     )
-    response_format, link = (
-        fields.response_format or "b64_json",
-        build_linker(request, context),
-    )
+    response_format = fields.response_format or "b64_json"
+    link = build_linker(request, context)
     if fields.stream:
         events = EventBuilder(
             kind=call.kind,

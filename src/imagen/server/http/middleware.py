@@ -9,6 +9,7 @@ import asyncio
 import socket
 from base64 import b64decode
 from collections.abc import Awaitable, Callable, Mapping, MutableMapping, Sequence
+from contextlib import suppress
 from ipaddress import ip_address
 from typing import Any, TypeAlias
 from urllib.parse import urlsplit
@@ -35,12 +36,6 @@ _SECURITY_HEADERS = (
 )
 
 
-def no_session(cookies: bytes) -> str | None:
-    """Return None: there are no browser sessions."""
-    del cookies
-    return None
-
-
 class AccessMiddleware:
     """ASGI middleware that checks access before it calls the application.
 
@@ -49,7 +44,7 @@ class AccessMiddleware:
         keys: The accepted API keys; without keys every request is accepted.
         hosts: Accepted host names besides those of this machine.
         anonymous: The caller's name where no key is needed.
-        open_paths: Path prefixes that need no key; `/` is only the root itself.
+        open_paths: Prefixes of paths that need no key, besides the root.
         session_of: Returns the caller's name for a Cookie header, or None.
     """
 
@@ -61,14 +56,15 @@ class AccessMiddleware:
         hosts: Sequence[str] = (),
         anonymous: str = "",
         open_paths: tuple[str, ...] = (),
-        session_of: Callable[[bytes], str | None] = no_session,
+        session_of: Callable[[bytes], str | None] = lambda _: None,
     ) -> None:
         self._app = app
         self._keys = keys
-        self._hosts = {host.lower() for host in (*hosts, *local_host_names())}
+        name = socket.gethostname()
+        local = ("localhost", name, f"{name}.local")
+        self._hosts = {host.lower() for host in (*hosts, *local)}
         self._anonymous = anonymous
-        self._open_paths = tuple(path for path in open_paths if path != "/")
-        self._root_is_open = "/" in open_paths
+        self._open_paths = open_paths
         self._session_of = session_of
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -81,12 +77,23 @@ class AccessMiddleware:
         except ErrorResponse as failure:
             await send_error(failure, scope, send)
             return
-        response = _ResponseHeaders(send)
+        started = False
+
+        async def send_with_headers(message: Message) -> None:
+            nonlocal started
+            started = True
+            if message["type"] == "http.response.start":
+                headers = [*message.get("headers", ())]
+                names = {name for name, _ in headers}
+                headers += [each for each in _SECURITY_HEADERS if each[0] not in names]
+                message = {**message, "headers": headers}
+            await send(message)
+
         try:
-            await self._app(scope, _with_body_timeout(receive), response.send)
+            await self._app(scope, _with_body_timeout(receive), send_with_headers)
         except asyncio.CancelledError:
             # uvicorn cancels handlers that are not done when the shutdown time is over.
-            if response.started:
+            if started:
                 raise
             await send_error(shutdown_error(), scope, send)
 
@@ -113,7 +120,9 @@ class AccessMiddleware:
         scope["user"] = self._caller(scope["path"], headers)
 
     def _is_known_host(self, host: str) -> bool:
-        name = _host_name(host)
+        # Without the port, and an IPv6 address without its brackets.
+        bracketed, plain = host[1:].partition("]")[0], host.partition(":")[0]
+        name = bracketed if host.startswith("[") else plain
         if name in self._hosts or name.endswith(".localhost"):
             return True
         try:
@@ -131,7 +140,7 @@ class AccessMiddleware:
             caller = self._session_of(cookies)
         if caller is not None:
             return caller
-        if path.startswith(self._open_paths) or (self._root_is_open and path == "/"):
+        if path == "/" or path.startswith(self._open_paths):
             return self._anonymous
         # With `Basic` the browser itself asks for the key, for example at /metrics. The
         # gallery has a dialog of its own.
@@ -162,34 +171,6 @@ async def send_error(failure: ErrorResponse, scope: Scope, send: Send) -> None:
     await send({"type": "http.response.body", "body": body})
 
 
-def local_host_names() -> tuple[str, ...]:
-    """Return the host names of this machine."""
-    name = socket.gethostname()
-    return "localhost", name, f"{name}.local"
-
-
-class _ResponseHeaders:
-    """Adds security headers to a response.
-
-    Attributes:
-        started: True once a part of the response is sent.
-    """
-
-    def __init__(self, send: Send) -> None:
-        self._send = send
-        self.started = False
-
-    async def send(self, message: Message) -> None:
-        """Send a message, with the headers added to the first."""
-        self.started = True
-        if message["type"] == "http.response.start":
-            headers = [*message.get("headers", ())]
-            names = {name for name, _ in headers}
-            headers += [each for each in _SECURITY_HEADERS if each[0] not in names]
-            message = {**message, "headers": headers}
-        await self._send(message)
-
-
 def _with_body_timeout(receive: Receive) -> Receive:
     """Return a `receive` that fails if the body pauses too long or is cut off."""
     complete = False
@@ -216,13 +197,6 @@ def _with_body_timeout(receive: Receive) -> Receive:
     return receive_in_time
 
 
-def _host_name(host: str) -> str:
-    """Return `Host` without its port and its brackets."""
-    if host.startswith("["):
-        return host[1:].partition("]")[0]
-    return host.partition(":")[0]
-
-
 def _same_site(origin: bytes | None, host: str, headers: Mapping[bytes, bytes]) -> bool:
     # Without `Origin` the client is a program, or a browser that sends Sec-Fetch-Site.
     if origin is None:
@@ -231,15 +205,11 @@ def _same_site(origin: bytes | None, host: str, headers: Mapping[bytes, bytes]) 
 
 
 def _extract_key(authorization: bytes) -> str:
-    """Return the key of `Bearer KEY`, or the password of `Basic`."""
+    """Return the key of `Bearer KEY`, or the password of `Basic`; else ""."""
     kind, _, credentials = authorization.decode("latin-1").strip().partition(" ")
-    match kind.lower():
-        case "bearer":
-            return credentials.strip()
-        case "basic":
-            try:
-                return b64decode(credentials, validate=True).decode().partition(":")[2]
-            except ValueError:
-                return ""
-        case _:
-            return ""
+    if kind.lower() == "bearer":
+        return credentials.strip()
+    with suppress(ValueError):
+        if kind.lower() == "basic":
+            return b64decode(credentials, validate=True).decode().partition(":")[2]
+    return ""

@@ -91,44 +91,34 @@ async def get_model(
 
 def build_model_list(context: ServerContext) -> tuple[ModelData, ...]:
     """Return the values of `model`, those of the default backend first."""
-    return tuple(_models(context))
+    backends, default = context.settings.backends, context.settings.default_backend
+    names = sorted(backends, key=lambda name: name != default)
+    return tuple(
+        model for name in names for model in _models_of(backends[name], context)
+    )
 
 
-def _models(context: ServerContext) -> Iterator[ModelData]:
-    settings = context.settings
-    default = settings.default_backend
-    for name in sorted(settings.backends, key=lambda name: name != default):
-        yield from _models_of(settings.backends[name], context, default=name == default)
-
-
-def _models_of(
-    backend: BackendSettings, context: ServerContext, *, default: bool
-) -> Iterator[ModelData]:
-    name, adapter = backend.instance.name, backend.instance.adapter
-    created = int(context.started_at.timestamp())
+def _models_of(backend: BackendSettings, context: ServerContext) -> Iterator[ModelData]:
+    name = backend.instance.name
+    model = ModelData(
+        id=name,
+        object="model",
+        created=int(context.started_at.timestamp()),
+        owned_by=backend.instance.adapter,
+        default=name == context.settings.default_backend,
+    )
     try:
-        capabilities = context.backend(name).capabilities()
+        found = context.runtime.get_backend(name).capabilities()
     except ImagenError as error:
-        yield ModelData(
-            id=name,
-            object="model",
-            created=created,
-            owned_by=adapter,
-            default=default,
-            trouble=to_error_response(error).details.message,
-        )
+        reason = to_error_response(error).details.message
+        yield msgspec.structs.replace(model, trouble=reason)
         return
-    may_cost = capabilities.may_cost or backend.instance.price is not None
-    model_capabilities = _describe_capabilities(capabilities, may_cost=may_cost)
-    for each in (name, *(f"{name}/{model}" for model in capabilities.models or ())):
-        yield ModelData(
-            id=each,
-            object="model",
-            created=created,
-            owned_by=adapter,
-            capabilities=model_capabilities,
-            default=default and each == name,
-        )
+    may_cost = found.may_cost or backend.instance.price is not None
+    capabilities = _describe_capabilities(found, may_cost=may_cost)
+    model = msgspec.structs.replace(model, capabilities=capabilities)
+    yield model
+    for each in found.models or ():
+        yield msgspec.structs.replace(model, id=f"{name}/{each}", default=False)
 
 
 def _describe_capabilities(

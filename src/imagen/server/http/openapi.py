@@ -17,11 +17,7 @@ _SCHEMA_REF = "#/components/schemas/{name}"
 
 
 class StructSchemaPlugin(JsonRenderPlugin):
-    """Describes request bodies with msgspec's own JSON schema.
-
-    Args:
-        limits: The limits of the config.
-    """
+    """Describes request bodies with msgspec's own JSON schema."""
 
     def __init__(self, limits: ServeSettings) -> None:
         super().__init__(path=["/", "/openapi.json"])

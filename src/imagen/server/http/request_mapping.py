@@ -11,7 +11,7 @@ from imagen.bootstrap.runtime import Runtime
 from imagen.domain.errors import InvalidRequest
 from imagen.domain.reference import ReferenceImage
 from imagen.domain.size import Size
-from imagen.server.errors import ErrorResponse
+from imagen.server.errors import ErrorResponse, invalid_value
 from imagen.server.http.schemas import SIZE, ImageFields, KnownFields
 from imagen.server.workers.work_item import OptionalParameter, WorkItem
 from imagen.settings.model import ServeSettings, Settings
@@ -93,11 +93,9 @@ def check_limits(fields: ImageFields, limits: ServeSettings) -> None:
             if value not in {None, "", AUTO}:
                 _parse_field(name, info.http_name, value)
     if fields.background == "transparent" and fields.output_format == "jpeg":
-        raise ErrorResponse(
-            400,
+        raise invalid_value(
+            "background",
             "A JPEG cannot be transparent. Use the output format png or webp.",
-            param="background",
-            code="invalid_value",
         )
 
 
@@ -112,14 +110,6 @@ def build_work_item(
 ) -> WorkItem:
     """Return the work item of a request, without a look at the backend.
 
-    Args:
-        fields: The known fields, without files.
-        runtime: The settings and backends.
-        caller: The name of the caller.
-        unknown: The names of unknown fields.
-        images: Reference images.
-        mask: The mask of the first reference image.
-
     Raises:
         ErrorResponse: the backend or style does not exist (404).
         ImagenError: the request is invalid.
@@ -127,7 +117,6 @@ def build_work_item(
     settings = runtime.settings
     backend, model = parse_model(settings, fields.model)
     media_type = fields.output_format and f"image/{fields.output_format}"
-    count = fields.n or 1
     unsupported: dict[str, str] = {}
     for name in ("user", "safety_identifier"):
         if getattr(fields, name):
@@ -137,31 +126,28 @@ def build_work_item(
     style = fields.style or None
     if style is not None and style not in settings.styles:
         if style not in _OPENAI_STYLES:
-            raise _unknown_style(style, settings)
+            raise ErrorResponse(
+                404,
+                f"Unknown style {style[:80]!r}. Available: "
+                f"{', '.join(settings.styles) or 'none'}.",
+                param="style",
+                code="style_not_found",
+            )
         unsupported["style"] = f"the config has no style {style!r}"
         style = None
-    given = {
-        name: getattr(fields, info.http_name)
-        for name, info in PARAMETERS.items()
-        if info.http_name
-    }
-    parameters = cast(
-        "RequestParameters",
-        {
+    parameters: dict[str, object] = {}
+    for name, info in PARAMETERS.items():
+        if info.http_name:
+            value = getattr(fields, info.http_name)
+            is_auto = value == AUTO and name in _AUTO_PARAMETERS
             # Forms send an empty text for a field that is not filled in.
-            name: None if value == AUTO and name in _AUTO_PARAMETERS else value or None
-            for name, value in given.items()
-        },
-    )
-    parameters["style"] = style
-    parameters["model"] = model
-    parameters["images"] = images
-    parameters["mask"] = mask
+            parameters[name] = None if is_auto else value or None
+    parameters |= {"style": style, "model": model, "images": images, "mask": mask}
     request = build_request(
         runtime,
         fields.prompt,
-        parameters,
-        count=count,
+        cast("RequestParameters", parameters),
+        count=fields.n or 1,
         unsupported_fields=unsupported,
     )
     return WorkItem(
@@ -176,7 +162,7 @@ def build_work_item(
 
 def _check_size(text: str, limits: ServeSettings) -> None:
     if re.fullmatch(SIZE, text) is None:
-        raise _invalid_value(
+        raise invalid_value(
             "size", f"`size` must be {PARAMETERS['size'].http_format}, or `auto`."
         )
     size = _parse_field("size", "size", text)
@@ -191,7 +177,7 @@ def _parse_field(name: str, field: str, value: object) -> object:
         return parse_parameter(name, value)[1]
     except InvalidRequest as error:
         message = f"{error.message} {error.hint}"
-        raise _invalid_value(field, message) from error
+        raise invalid_value(field, message) from error
 
 
 def _list_optional(fields: ImageFields) -> Iterator[OptionalParameter]:
@@ -205,20 +191,6 @@ def _list_optional(fields: ImageFields) -> Iterator[OptionalParameter]:
 
 def _shorten(name: str) -> str:
     return name if len(name) <= _MAX_NAME_LENGTH else f"{name[:_MAX_NAME_LENGTH]}…"
-
-
-def _invalid_value(field: str, message: str) -> ErrorResponse:
-    return ErrorResponse(400, message, param=field, code="invalid_value")
-
-
-def _unknown_style(style: str, settings: Settings) -> ErrorResponse:
-    available = ", ".join(settings.styles) or "none"
-    return ErrorResponse(
-        404,
-        f"Unknown style {style[:80]!r}. Available: {available}.",
-        param="style",
-        code="style_not_found",
-    )
 
 
 def _limit_exceeded(param: str | None, message: str) -> ErrorResponse:

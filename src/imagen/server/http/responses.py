@@ -6,7 +6,7 @@ from typing import Literal, TypeAlias
 
 from imagen.domain.sidecar import Sidecar
 from imagen.server.http.schemas import ImageData, ImagesBody
-from imagen.server.jobs.results import RequestResult, StoredOutput
+from imagen.server.jobs.results import Output, RequestResult
 
 Link: TypeAlias = Callable[[Sidecar], str]
 """Returns a signed URL of an image; it expires."""
@@ -35,7 +35,7 @@ def build_images_body(
 
 
 def build_image_data(
-    image: StoredOutput, *, response_format: ResponseFormat, link: Link
+    image: Output, *, response_format: ResponseFormat, link: Link
 ) -> ImageData:
     """Return one image of a response."""
     sidecar = image.sidecar

@@ -18,7 +18,7 @@ from imagen.server.http.responses import (
     openai_format,
 )
 from imagen.server.jobs.dispatcher import Job, RequestDispatcher
-from imagen.server.jobs.results import StoredOutput, load_stored_output
+from imagen.server.jobs.results import Output
 
 # Seconds without an event after which a comment is sent: proxies close connections that
 # are silent for long, nginx by default after 60 s.
@@ -67,9 +67,6 @@ class EventBuilder(msgspec.Struct, frozen=True, kw_only=True):
 
     Attributes:
         kind: `image_generation` or `image_edit`; the prefix of event types.
-        response_format: The form of completed images.
-        link: Builds URLs of images.
-        started_at: The time of the request.
         partial: The maximum number of previews for each image.
     """
 
@@ -103,7 +100,7 @@ class EventBuilder(msgspec.Struct, frozen=True, kw_only=True):
             )
         )
 
-    def completed(self, image: StoredOutput, index: int) -> bytes:
+    def completed(self, image: Output, index: int) -> bytes:
         """Return the event of a stored image."""
         data = build_image_data(
             image, response_format=self.response_format, link=self.link
@@ -159,11 +156,7 @@ async def stream_events(
 
 
 class PreviewSelector:
-    """Selects up to `EventBuilder.partial` previews, evenly spread over the progress.
-
-    Args:
-        builder: Builds the events.
-    """
+    """Selects up to `EventBuilder.partial` previews, evenly spread over the run."""
 
     def __init__(self, builder: EventBuilder) -> None:
         self._builder = builder
@@ -205,7 +198,7 @@ async def _events(
                 image = outcome.rescued if isinstance(outcome, FailedImage) else outcome
                 if image is not None and image.number not in completed:
                     completed.add(image.number)
-                    yield builder.completed(load_stored_output(image), image.number - 1)
+                    yield builder.completed(image, image.number - 1)
             if finished:
                 break
             try:

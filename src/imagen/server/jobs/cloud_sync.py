@@ -18,10 +18,8 @@ INTERVAL = 30.0
 class BackgroundSync:
     """A thread that uploads after each request, and every `INTERVAL` seconds.
 
-    Args:
-        build: Wires the use case; returns None if no cloud is configured.
-        log: Writes a line to the server's log; called once for repeated failures with
-            the same reason.
+    Repeated failures with the same reason are logged once. Without a cloud, `build`
+    returns None.
     """
 
     def __init__(

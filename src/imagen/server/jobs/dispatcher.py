@@ -29,13 +29,14 @@ from imagen.domain.idempotency import (
 from imagen.domain.result import FailedImage, GenerationReport
 from imagen.engine.cancellation import Cancellation
 from imagen.server.errors import (
+    REPLAYED,
     ErrorDetails,
     ErrorResponse,
     client_disconnected,
     to_error_response,
 )
 from imagen.server.jobs.progress import JobProgress
-from imagen.server.jobs.results import RequestResult, build_result, collect_warnings
+from imagen.server.jobs.results import RequestResult, build_result
 from imagen.server.jobs.service import ServerContext
 from imagen.server.workers.pool import WorkerDied
 from imagen.server.workers.work_item import WorkItem
@@ -45,21 +46,35 @@ class Job:
     """A request that is running.
 
     Attributes:
+        backend: The name of the backend.
+        build_item: Validates the request and returns the work to do, without blocking.
+            Called when the key is claimed and the backend has a slot.
+        key: The idempotency key of the request.
+        live: True if progress is reported to `progress`.
+        detached: True if the request continues without followers.
+        followers: The number of connections that wait for the result.
         task: Runs the request; done when the request is finished.
         result: The result or error for the followers. During a shutdown it is set
             before `task` is done.
-        progress: The progress until then.
-        cancellation: Cancels the request.
-        detached: True if the request continues without followers.
-        followers: The number of connections that wait for the result.
     """
 
-    def __init__(self, *, key: RequestKey | None, detached: bool) -> None:
+    def __init__(
+        self,
+        backend: str,
+        build_item: Callable[[], WorkItem],
+        *,
+        key: RequestKey | None,
+        live: bool,
+        detached: bool,
+    ) -> None:
+        self.backend = backend
+        self.build_item = build_item
         self.key = key
-        self.progress = JobProgress()
-        self.cancellation = Cancellation()
+        self.live = live
         self.detached = detached
         self.followers = 0
+        self.progress = JobProgress()
+        self.cancellation = Cancellation()
         self.task: asyncio.Task[None]
         self.result: asyncio.Future[RequestResult] = (
             asyncio.get_running_loop().create_future()
@@ -79,14 +94,7 @@ class Job:
 
 
 class RequestDispatcher:
-    """Starts and tracks jobs; belongs to one event loop.
-
-    Args:
-        context: Runs the requests.
-
-    Attributes:
-        context: The same.
-    """
+    """Starts and tracks jobs; belongs to one event loop."""
 
     def __init__(self, context: ServerContext) -> None:
         self.context = context
@@ -112,45 +120,31 @@ class RequestDispatcher:
     ) -> Job:
         """Start a job, or return the running job with the same key.
 
-        Args:
-            backend: The name of the backend.
-            build_item: Validates the request and returns the work to do, without
-                blocking. Called when the key is claimed and the backend has a slot.
-            key: The idempotency key of the request.
-            detached: Continue when the last follower has left.
-            live: Report progress to `Job.progress`.
-
         Raises:
             ErrorResponse: a different request is running with this key (422).
         """
-        name = None if key is None else _key_id(key)
-        existing = None if name is None else self._by_key.get(name)
+        existing = None if key is None else self._by_key.get(_key_id(key))
         if key is not None and existing is not None and existing.key is not None:
             if existing.key.fingerprint != key.fingerprint:
                 raise _key_reused()
             existing.detached = existing.detached or detached
             return existing
-        job = Job(key=key, detached=detached)
-        work = _Work(backend=backend, build_item=build_item, live=live)
-        job.task = asyncio.create_task(self._work(work, job))
+        job = Job(backend, build_item, key=key, live=live, detached=detached)
+        job.task = asyncio.create_task(self._work(job))
         self._jobs.add(job)
-        if name is not None:
-            self._by_key[name] = job
+        if key is not None:
+            self._by_key[_key_id(key)] = job
 
         def forget(_: asyncio.Task[None]) -> None:
             self._jobs.discard(job)
-            if name is not None:
-                self._by_key.pop(name, None)
+            if key is not None:
+                self._by_key.pop(_key_id(key), None)
 
         job.task.add_done_callback(forget)
         return job
 
     async def follow(self, job: Job, disconnected: Awaitable[None]) -> RequestResult:
-        """Wait for the result as long as the client is connected.
-
-        Args:
-            job: The job to wait for.
-            disconnected: Returns when the client has disconnected.
+        """Wait for the result until the client has disconnected.
 
         Raises:
             ErrorResponse, ImagenError: the request failed, or the client left (499).
@@ -192,7 +186,14 @@ class RequestDispatcher:
 
     def _fail_open_jobs(self) -> None:
         for job in self._jobs:
-            job.resolve(_interrupted_by_shutdown())
+            job.resolve(
+                _interrupted(
+                    "The server was stopped before the request finished. The next "
+                    "server finishes what a paid backend has accepted. Look for the "
+                    "images before you repeat the request, and repeat it only with the "
+                    "same Idempotency-Key."
+                )
+            )
 
     async def drain(self) -> bool:
         """Wait for the open jobs until the deadline; return True if all finished."""
@@ -202,39 +203,31 @@ class RequestDispatcher:
             await asyncio.wait(tasks, timeout=max(0.0, left))
         return not self._jobs
 
-    async def _work(self, work: "_Work", job: Job) -> None:
+    async def _work(self, job: Job) -> None:
         try:
-            job.resolve(await self._run(work, job))
+            if job.key is None:
+                job.resolve(build_result(await self._generate(job)))
+            else:
+                job.resolve(await self._run_once_per_key(job, job.key))
         except (JournalError, Misconfigured) as error:
-            self.context.log(f"{work.backend}: {error.message}")
+            self.context.log(f"{job.backend}: {error.message}")
             job.resolve(to_error_response(error))
         except StorageError as error:  # logged already, for the image that failed
             job.resolve(to_error_response(error))
         except BaseException as error:  # noqa: BLE001 - raised in the followers
             job.resolve(error)
 
-    async def _run(self, work: "_Work", job: Job) -> RequestResult:
-        if job.key is None:
-            return build_result(await self._generate(work, job))
-        return await self._run_once_per_key(work, job, job.key)
-
-    async def _generate(self, work: "_Work", job: Job) -> GenerationReport:
+    async def _generate(self, job: Job) -> GenerationReport:
         def build_item() -> WorkItem:
             return msgspec.structs.replace(
-                work.build_item(), report_progress=work.live, key=job.key
+                job.build_item(), report_progress=job.live, key=job.key
             )
 
         return await self.context.run(
-            work.backend,
-            build_item,
-            job.cancellation,
-            listen=job.progress.listen,
-            on_outcome=job.progress.add_outcome,
+            job.backend, build_item, job.cancellation, job.progress.update
         )
 
-    async def _run_once_per_key(
-        self, work: "_Work", job: Job, key: RequestKey
-    ) -> RequestResult:
+    async def _run_once_per_key(self, job: Job, key: RequestKey) -> RequestResult:
         """Run the work, or return the result of the earlier request with the key."""
         keys, in_thread = self.context.stores.keys, self.context.in_thread
         await self._write_pending(_key_id(key))
@@ -243,11 +236,8 @@ class RequestDispatcher:
             found = await self._recover(key, state.calls)
             if found is not None:
                 return found
-            state = (
-                KeyClaimed()
-                if await in_thread(lambda: keys.take_over(key))
-                else KeyInProgress()
-            )
+            taken = await in_thread(lambda: keys.take_over(key))
+            state = KeyClaimed() if taken else KeyInProgress()
         match state:
             case KeyClaimed():
                 pass
@@ -259,17 +249,14 @@ class RequestDispatcher:
                 return await in_thread(lambda: self._replay(answer))
 
         try:
-            report = await self._generate(work, job)
-        except WorkerDied:
-            await self._write(key, lambda: keys.abandon(key))
-            raise
-        except (ErrorResponse, ImagenError):
-            # Raised instead of reported as a failed image: nothing was sent, and the
-            # key may be used again.
-            await self._write(key, lambda: keys.release(key))
-            raise
-        except BaseException:
-            await self._write(key, lambda: keys.abandon(key))
+            report = await self._generate(job)
+        except BaseException as error:
+            # An error that is raised instead of reported as a failed image: nothing was
+            # sent, and the key may be used again.
+            unsent = isinstance(error, ErrorResponse | ImagenError)
+            unsent = unsent and not isinstance(error, WorkerDied)
+            end = keys.release if unsent else keys.abandon
+            await self._write(key, lambda: end(key))
             raise
         await self._write(key, lambda: self._record_outcome(key, report))
         return build_result(report)
@@ -307,11 +294,7 @@ class RequestDispatcher:
             self._pending_writes.pop(name, None)
 
     def _record_outcome(self, key: RequestKey, report: GenerationReport) -> None:
-        """Store the response for later requests with the key, or release the key.
-
-        Raises:
-            JournalError: the database is not writable.
-        """
+        """Store the response for later requests with the key, or release the key."""
         keys = self.context.stores.keys
         self._add_missing_history(report)
         if any(_is_open(failed) for failed in report.failed):
@@ -325,13 +308,7 @@ class RequestDispatcher:
                 return
             keys.complete(key, _stored_error(to_error_response(error)))
             return
-        keys.complete(
-            key,
-            StoredAnswer(
-                image_ids=tuple(image.sidecar.id for image in result.images),
-                warnings=result.warnings,
-            ),
-        )
+        keys.complete(key, _stored_images(result))
 
     def _add_missing_history(self, report: GenerationReport) -> None:
         """Add images to the history that could not be added when they were stored."""
@@ -348,22 +325,19 @@ class RequestDispatcher:
     async def _recover(
         self, key: RequestKey, calls: tuple[RecordedCall, ...]
     ) -> RequestResult | None:
-        """Return the result of a request whose process has died.
+        """Return the images of a request whose process has died.
 
-        Returns:
-            Its images; None if certainly nothing was generated.
+        None if certainly nothing was generated.
 
         Raises:
             ErrorResponse: the request is still running, its outcome is unknown, or it
                 may have cost money without an image.
         """
-        in_thread = self.context.in_thread
+        in_thread, keys = self.context.in_thread, self.context.stores.keys
         open_calls = [call.id for call in calls if call.open]
         if open_calls:
             await in_thread(lambda: self.context.resume(open_calls))
-        state = await in_thread(
-            lambda: self.context.stores.keys.claim(key, at=self.context.now())
-        )
+        state = await in_thread(lambda: keys.claim(key, at=self.context.now()))
         if not isinstance(state, KeyInterrupted):
             raise _key_in_use()
         images = await in_thread(
@@ -374,18 +348,29 @@ class RequestDispatcher:
         if any(call.live for call in state.calls):
             # Another process, or the resume thread of this one, has claimed a call.
             raise _key_in_use()
-        if any(call.open for call in state.calls):
-            raise _unknown_outcome([call.id for call in state.calls if call.open])
-        keys = self.context.stores.keys
-        if images:
-            answer = StoredAnswer(
-                image_ids=tuple(image.sidecar.id for image in images),
-                warnings=collect_warnings(images),
+        if still_open := [call.id for call in state.calls if call.open]:
+            raise ErrorResponse(
+                409,
+                "The first request with this Idempotency-Key was interrupted and its "
+                "outcome is unknown: it may have been billed. It is not sent again. "
+                f"Run `imagen resume {' '.join(still_open)}` to query the backend.",
+                code="unfinished",
             )
-            await in_thread(lambda: keys.complete(key, answer))
-            return RequestResult(images=images, warnings=answer.warnings, replayed=True)
+        if images:
+            warnings = dict.fromkeys(
+                w for each in images for w in each.sidecar.warnings
+            )
+            result = RequestResult(
+                images=images, warnings=tuple(warnings), replayed=True
+            )
+            await in_thread(lambda: keys.complete(key, _stored_images(result)))
+            return result
         if any(call.billed for call in state.calls):
-            lost = _no_image_error()
+            lost = _interrupted(
+                "The first request with this Idempotency-Key was interrupted without "
+                "an image; it may have been billed. It is not sent again. Use a new "
+                "key to send it."
+            )
             await in_thread(lambda: keys.complete(key, _stored_error(lost)))
             raise lost
         return None
@@ -393,7 +378,7 @@ class RequestDispatcher:
     def _replay(self, answer: StoredAnswer) -> RequestResult:
         if answer.problem:
             details = msgspec.json.decode(answer.problem, type=ErrorDetails)
-            raise ErrorResponse.replay(answer.status, details)
+            raise ErrorResponse.rebuild(answer.status, details, {REPLAYED: "true"})
         images = self.context.find_images(answer.image_ids)
         if len(images) < len(answer.image_ids):
             raise ErrorResponse(
@@ -403,14 +388,6 @@ class RequestDispatcher:
                 code="image_gone",
             )
         return RequestResult(images=images, warnings=answer.warnings, replayed=True)
-
-
-class _Work(msgspec.Struct, frozen=True, kw_only=True):
-    """The arguments of `RequestDispatcher.submit`."""
-
-    backend: str
-    build_item: Callable[[], WorkItem]
-    live: bool
 
 
 _RETRY_INTERVAL = 5.0
@@ -429,6 +406,13 @@ def _is_open(failed: FailedImage) -> bool:
     if isinstance(error, StorageError):
         return failed.rescued is None
     return isinstance(error, Unfinished) or not isinstance(error, ImagenError)
+
+
+def _stored_images(result: RequestResult) -> StoredAnswer:
+    return StoredAnswer(
+        image_ids=tuple(image.sidecar.id for image in result.images),
+        warnings=result.warnings,
+    )
 
 
 def _stored_error(error: ErrorResponse) -> StoredAnswer:
@@ -454,32 +438,5 @@ def _key_in_use() -> ErrorResponse:
     )
 
 
-def _interrupted_by_shutdown() -> ErrorResponse:
-    return ErrorResponse(
-        502,
-        "The server was stopped before the request finished. The next server finishes "
-        "what a paid backend has accepted. Look for the images before you repeat the "
-        "request, and repeat it only with the same Idempotency-Key.",
-        type="server_error",
-        code="interrupted",
-    )
-
-
-def _unknown_outcome(calls: list[str]) -> ErrorResponse:
-    return ErrorResponse(
-        409,
-        "The first request with this Idempotency-Key was interrupted and its outcome "
-        "is unknown: it may have been billed. It is not sent again. Run "
-        f"`imagen resume {' '.join(calls)}` to query the backend.",
-        code="unfinished",
-    )
-
-
-def _no_image_error() -> ErrorResponse:
-    return ErrorResponse(
-        502,
-        "The first request with this Idempotency-Key was interrupted without an image; "
-        "it may have been billed. It is not sent again. Use a new key to send it.",
-        type="server_error",
-        code="interrupted",
-    )
+def _interrupted(message: str) -> ErrorResponse:
+    return ErrorResponse(502, message, type="server_error", code="interrupted")

@@ -2,8 +2,9 @@
 
 import asyncio
 
-from imagen.domain.events import Event, Planned, Previewed, Progressed
+from imagen.domain.events import Planned, Previewed, Progressed
 from imagen.domain.result import FailedImage, StoredImage
+from imagen.server.workers.messages import Update
 
 
 # Not a queue of events: a client that reads slowly would make it grow without limit.
@@ -27,22 +28,19 @@ class JobProgress:
         self.version = 0
         self._changed = asyncio.Event()
 
-    def listen(self, event: Event) -> None:
-        """Record an event of the job."""
-        match event:
+    def update(self, update: Update) -> None:
+        """Record an event, or an image that is stored or has failed."""
+        match update:
             case Planned():
                 self.planned = True
             case Progressed():
-                self.steps[event.number] = event
+                self.steps[update.number] = update
             case Previewed():
-                self.previews[event.number] = event
+                self.previews[update.number] = update
+            case StoredImage() | FailedImage():
+                self.outcomes.append(update)
             case _:
                 return
-        self.notify()
-
-    def add_outcome(self, outcome: StoredImage | FailedImage) -> None:
-        """Record a stored or failed image."""
-        self.outcomes.append(outcome)
         self.notify()
 
     def notify(self) -> None:

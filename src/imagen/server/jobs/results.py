@@ -1,6 +1,6 @@
 """The stored images and warnings of a finished request."""
 
-from collections.abc import Sequence
+from typing import TypeAlias
 
 import msgspec
 
@@ -10,10 +10,14 @@ from imagen.server.errors import to_error_response
 
 
 class StoredOutput(msgspec.Struct, frozen=True, kw_only=True):
-    """A stored image with its bytes."""
+    """An image of the history, with its bytes."""
 
     sidecar: Sidecar
     content: bytes
+
+
+Output: TypeAlias = StoredImage | StoredOutput
+"""An image of this or of an earlier request."""
 
 
 class RequestResult(msgspec.Struct, frozen=True, kw_only=True):
@@ -25,7 +29,7 @@ class RequestResult(msgspec.Struct, frozen=True, kw_only=True):
         replayed: True if an earlier request with the same key generated the images.
     """
 
-    images: tuple[StoredOutput, ...]
+    images: tuple[Output, ...]
     warnings: tuple[str, ...] = ()
     replayed: bool = False
 
@@ -47,17 +51,4 @@ def build_result(report: GenerationReport) -> RequestResult:
         for failed in report.failed
         if failed.rescued is None
     ]
-    return RequestResult(
-        images=tuple(map(load_stored_output, stored)),
-        warnings=tuple(dict.fromkeys(warnings)),
-    )
-
-
-def load_stored_output(image: StoredImage) -> StoredOutput:
-    """Return the parts of a stored image that a response contains."""
-    return StoredOutput(sidecar=image.sidecar, content=image.content)
-
-
-def collect_warnings(images: Sequence[StoredOutput]) -> tuple[str, ...]:
-    """Return the distinct warnings of all sidecars."""
-    return tuple(dict.fromkeys(w for each in images for w in each.sidecar.warnings))
+    return RequestResult(images=tuple(stored), warnings=tuple(dict.fromkeys(warnings)))

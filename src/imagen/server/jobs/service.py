@@ -12,21 +12,18 @@ from imagen.bootstrap.generation import build_resume
 from imagen.bootstrap.library import read_stored_image
 from imagen.bootstrap.runtime import Runtime, find_caller, load_server_secret
 from imagen.domain.errors import Cancelled, ImagenError
-from imagen.domain.events import Event, Listener, Warned, ignore_event
-from imagen.domain.history import HistoryEntry
+from imagen.domain.events import Warned, ignore_event
 from imagen.domain.result import FailedImage, GenerationReport, StoredImage
 from imagen.engine.cancellation import Cancellation
-from imagen.ports.backend import ImageBackend
 from imagen.server.jobs.backend_queue import BackendQueue
 from imagen.server.jobs.cloud_sync import BackgroundSync
 from imagen.server.jobs.results import StoredOutput
 from imagen.server.metrics import Metrics
-from imagen.server.workers.messages import to_picklable
-from imagen.server.workers.pool import Workers
+from imagen.server.workers.messages import Update, to_picklable
+from imagen.server.workers.pool import OnUpdate, Workers
 from imagen.server.workers.work_item import ORIGIN, WorkItem
 from imagen.settings.environment import Environment
 from imagen.settings.model import Settings
-from imagen.usecases.resume import ResumeCalls
 
 Result = TypeVar("Result")
 
@@ -34,18 +31,9 @@ Result = TypeVar("Result")
 class ServerContext:
     """The queues, workers and stores of one server.
 
-    Args:
-        settings: The config.
-        environment: Source of secrets.
-        log: Writes one line to the server's log.
-
     Attributes:
-        started_at: The time when the server was started.
-        metrics: Prometheus metrics.
-        secret: Signs URLs and sessions; the same after a restart.
-        settings: The config.
         runtime: Settings, stores and backends of this process.
-        stores: The stores of the runtime.
+        secret: Signs URLs and sessions; the same after a restart.
         caller: The caller's name where no key is required.
         queues: The request queue of each backend.
         workers: The processes that run requests.
@@ -90,39 +78,26 @@ class ServerContext:
         backend: str,
         build_item: Callable[[], WorkItem],
         cancellation: Cancellation,
-        *,
-        listen: Listener,
-        on_outcome: Callable[[StoredImage | FailedImage], object],
+        on_update: OnUpdate,
     ) -> GenerationReport:
         """Wait for a slot of the backend, and run the item in a worker.
-
-        Args:
-            backend: The name of the backend.
-            build_item: Returns the work to do, without blocking.
-            cancellation: Cancels it.
-            listen: Receives its events.
-            on_outcome: Receives each image as soon as it is stored or has failed.
 
         Raises:
             ErrorResponse: the queue is full, or the worker has died.
             ImagenError: as `build_item` and `GenerateImages.run` raise.
         """
 
-        def on_event(event: Event) -> None:
-            if isinstance(event, Warned):
-                self.log(f"{backend}: {event.message}")
-            listen(event)
+        def observe(update: Update) -> None:
+            if isinstance(update, Warned):
+                self.log(f"{backend}: {update.message}")
+            if isinstance(update, StoredImage | FailedImage):
+                self.metrics.count(backend, update)
+            if isinstance(update, FailedImage):
+                self._log_failure(backend, update.error)
+            on_update(update)
 
-        def count(outcome: StoredImage | FailedImage) -> None:
-            self.metrics.count(backend, outcome)
-            if isinstance(outcome, FailedImage):
-                self._log_failure(backend, outcome.error)
-            on_outcome(outcome)
-
-        async with self.queues[backend]:
-            report = await self.workers.run(
-                build_item(), cancellation, listen=on_event, on_outcome=count
-            )
+        async with self.queues[backend].slot():
+            report = await self.workers.run(build_item(), cancellation, observe)
         self.cloud_sync.wake()
         return report
 
@@ -131,32 +106,25 @@ class ServerContext:
         loop = asyncio.get_running_loop()
         return await loop.run_in_executor(self._threads, _run_contained, work)
 
-    def backend(self, name: str) -> ImageBackend:
-        """Return a backend for its capabilities; workers have their own instances."""
-        return self.runtime.get_backend(name)
-
     def find_images(self, ids: Sequence[str]) -> tuple[StoredOutput, ...]:
         """Return the images whose files are unchanged since they were stored."""
         found = (self.stores.history.get(image_id) for image_id in ids)
-        read = (read_image(entry) for entry in found if entry is not None)
-        return tuple(image for image in read if image is not None)
+        return tuple(
+            StoredOutput(sidecar=entry.sidecar, content=content)
+            for entry in found
+            if entry is not None and (content := read_stored_image(entry)) is not None
+        )
 
     def resume(self, ids: Sequence[str]) -> None:
         """Resume these unfinished calls, as far as that is possible now."""
-        use_case = self._build_resume()
+        use_case = build_resume(self.runtime, listen=ignore_event)
         for call in self.stores.journal.list_open():
             if call.call.id in ids and not call.live:
                 use_case.run(call, cancellation=Cancellation())
 
-    def resume_all(self) -> None:
-        """Resume unfinished calls of earlier servers and dead workers."""
-        try:
-            self._resume_all()
-        except Exception as error:  # noqa: BLE001 - the server works without it
-            self.log(f"could not resume unfinished calls: {error}")
-
     def _resume_all(self) -> None:
-        use_case = self._build_resume()
+        """Resume unfinished calls of earlier servers and dead workers."""
+        use_case = build_resume(self.runtime, listen=ignore_event)
         open_calls = [
             call
             for call in self.stores.journal.list_open()
@@ -169,9 +137,6 @@ class ServerContext:
                 self.log(f"stored {image.location}")
             if resumed.error is not None:
                 self.log(f"{resumed.call_id}: {resumed.error}")
-
-    def _build_resume(self) -> ResumeCalls:
-        return build_resume(self.runtime, listen=ignore_event)
 
     def now(self) -> datetime:
         """Return the current time."""
@@ -191,8 +156,14 @@ class ServerContext:
         self.runtime.close()
 
     def _resume_soon(self) -> None:
+        def resume() -> None:
+            try:
+                self._resume_all()
+            except Exception as error:  # noqa: BLE001 - the server works without it
+                self.log(f"could not resume unfinished calls: {error}")
+
         # Not in the pool: it can take minutes, and would delay quick lookups.
-        Thread(target=self.resume_all, name="resume", daemon=True).start()
+        Thread(target=resume, name="resume", daemon=True).start()
 
     def _log_failure(self, backend: str, error: BaseException) -> None:
         """Log the error of a failed image; its response may leave out details."""
@@ -212,13 +183,3 @@ def _run_contained(work: Callable[[], Result]) -> Result:
         return work()
     except (StopIteration, SystemExit, KeyboardInterrupt) as error:
         raise to_picklable(error) from error
-
-
-def read_image(entry: HistoryEntry) -> StoredOutput | None:
-    """Return the image; None if its file is missing or was replaced."""
-    content = read_stored_image(entry)
-    return (
-        None
-        if content is None
-        else StoredOutput(sidecar=entry.sidecar, content=content)
-    )

@@ -31,6 +31,10 @@ decides when to stop.
 """
 
 
+Update: TypeAlias = Event | StoredImage | FailedImage
+"""An event of an item, or an image that is stored or has failed."""
+
+
 class Setup(msgspec.Struct, frozen=True):
     """The first message to a worker: the config."""
 
@@ -54,33 +58,21 @@ class Cancel(msgspec.Struct, frozen=True):
     number: int
 
 
-class EventMessage(msgspec.Struct, frozen=True):
-    """An event of a running item."""
+class UpdateMessage(msgspec.Struct, frozen=True):
+    """Something happened to a running item."""
 
     number: int
-    event: Event
-
-
-class ResultMessage(msgspec.Struct, frozen=True):
-    """An image of an item is stored or has failed."""
-
-    number: int
-    outcome: StoredImage | FailedImage
+    update: Update
 
 
 class Done(msgspec.Struct, frozen=True):
-    """An item is finished.
-
-    Attributes:
-        number: The number of the item.
-        error: Set if the item was rejected before anything was sent to the backend.
-    """
+    """An item is finished; with an error, nothing was sent to the backend."""
 
     number: int
     error: BaseException | None = None
 
 
-Message: TypeAlias = Setup | Ready | Run | Cancel | EventMessage | ResultMessage | Done
+Message: TypeAlias = Setup | Ready | Run | Cancel | UpdateMessage | Done
 
 
 def encode_message(message: Message) -> bytes:
@@ -130,11 +122,7 @@ def _to_base_class(error: ImagenError) -> ImagenError:
 
 
 class Channel:
-    """The worker's end of the socket; any thread may send.
-
-    Args:
-        connection: The socket to the server.
-    """
+    """The worker's end of the socket; any thread may send."""
 
     def __init__(self, connection: socket.socket) -> None:
         self._connection = connection

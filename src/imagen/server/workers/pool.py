@@ -12,7 +12,6 @@ from threading import Thread
 from typing import TypeAlias
 
 from imagen.bootstrap.runtime import count_processors
-from imagen.domain.events import Listener
 from imagen.domain.result import FailedImage, GenerationReport, StoredImage
 from imagen.engine.cancellation import Cancellation
 from imagen.registry import find_adapter
@@ -22,12 +21,12 @@ from imagen.server.workers.messages import (
     SIGNALS,
     Cancel,
     Done,
-    EventMessage,
     Message,
     Ready,
-    ResultMessage,
     Run,
     Setup,
+    Update,
+    UpdateMessage,
     decode_message,
     encode_message,
 )
@@ -42,6 +41,9 @@ MAX_WORKERS = 4
 """The default limit of worker processes; fewer with fewer cores."""
 EXIT_TIMEOUT = 5.0
 """Seconds that an idle worker has to exit before it is killed."""
+
+
+OnUpdate: TypeAlias = Callable[[Update], object]
 
 
 class WorkerDied(ErrorResponse):
@@ -75,13 +77,7 @@ class WorkerStartFailed(ErrorResponse):
 # the jobs of all others, a running job cannot be cancelled, and a job cannot report
 # events or finished images before it returns.
 class Workers:
-    """Worker processes, started when needed up to a limit; of one event loop.
-
-    Args:
-        settings: The config.
-        log: Writes one line to the server's log.
-        on_worker_died: Called from the event loop when a worker has died.
-    """
+    """Worker processes, started when needed up to a limit; of one event loop."""
 
     def __init__(
         self,
@@ -107,28 +103,15 @@ class Workers:
         self._spawn()
 
     async def run(
-        self,
-        item: WorkItem,
-        cancellation: Cancellation,
-        *,
-        listen: Listener,
-        on_outcome: Callable[[StoredImage | FailedImage], object],
+        self, item: WorkItem, cancellation: Cancellation, on_update: OnUpdate
     ) -> GenerationReport:
         """Run an item in a worker and return its report.
-
-        Args:
-            item: The work to do.
-            cancellation: Cancels it.
-            listen: Receives its events.
-            on_outcome: Receives each image as soon as it is stored or has failed.
 
         Raises:
             WorkerDied: the outcome is unknown.
             ErrorResponse, ImagenError: nothing was sent to the backend.
         """
-        return await self._choose(item.backend).run(
-            item, cancellation, listen=listen, on_outcome=on_outcome
-        )
+        return await self._choose(item.backend).run(item, cancellation, on_update)
 
     async def close(self) -> None:
         """Let all idle workers exit; call it when no job is running."""
@@ -160,7 +143,7 @@ class Workers:
         return least_loaded
 
     def _spawn(self) -> "_WorkerProcess":
-        worker = _WorkerProcess(self._settings, on_exit=self._on_exit)
+        worker = _WorkerProcess(self._settings, self._on_exit)
         self._workers.append(worker)
         return worker
 
@@ -178,20 +161,16 @@ class Workers:
 class _PendingTask:
     """A job that was sent to a worker, with its outcomes so far."""
 
-    def __init__(
-        self,
-        listen: Listener,
-        on_outcome: Callable[[StoredImage | FailedImage], object],
-    ) -> None:
-        self.listen = listen
-        self.on_outcome = on_outcome
-        self.outcomes: list[StoredImage | FailedImage] = []
+    def __init__(self, on_update: OnUpdate) -> None:
+        self._on_update = on_update
+        self._outcomes: list[StoredImage | FailedImage] = []
         self.report: asyncio.Future[GenerationReport]
         self.report = asyncio.get_running_loop().create_future()
 
-    def add(self, outcome: StoredImage | FailedImage) -> None:
-        self.outcomes.append(outcome)
-        self.on_outcome(outcome)
+    def add(self, update: Update) -> None:
+        if isinstance(update, StoredImage | FailedImage):
+            self._outcomes.append(update)
+        self._on_update(update)
 
     def finish(self, error: BaseException | None) -> None:
         if self.report.done():
@@ -199,7 +178,7 @@ class _PendingTask:
         if error is not None:
             self.report.set_exception(error)
             return
-        outcomes = sorted(self.outcomes, key=lambda outcome: outcome.number)
+        outcomes = sorted(self._outcomes, key=lambda outcome: outcome.number)
         self.report.set_result(
             GenerationReport(
                 stored=tuple(one for one in outcomes if isinstance(one, StoredImage)),
@@ -211,7 +190,11 @@ class _PendingTask:
 class _WorkerProcess:
     """A worker process, seen from the server."""
 
-    def __init__(self, settings: Settings, *, on_exit: "_OnExit") -> None:
+    def __init__(
+        self,
+        settings: Settings,
+        on_exit: "Callable[[_WorkerProcess, Exception | None], Awaitable[None]]",
+    ) -> None:
         self.ready = False
         self._on_exit = on_exit
         self._loop = asyncio.get_running_loop()
@@ -239,20 +222,14 @@ class _WorkerProcess:
 
     @property
     def load(self) -> int:
-        """The number of running jobs."""
         return len(self._tasks)
 
     async def run(
-        self,
-        item: WorkItem,
-        cancellation: Cancellation,
-        *,
-        listen: Listener,
-        on_outcome: Callable[[StoredImage | FailedImage], object],
+        self, item: WorkItem, cancellation: Cancellation, on_update: OnUpdate
     ) -> GenerationReport:
         """Run an item, as `Workers.run` does."""
         self._last_number += 1
-        number, task = self._last_number, _PendingTask(listen, on_outcome)
+        number, task = self._last_number, _PendingTask(on_update)
         self._tasks[number] = task
         try:
             self._send(Run(number, item))
@@ -271,7 +248,6 @@ class _WorkerProcess:
         await self._reader_task
 
     def kill(self) -> None:
-        """Kill the process at once."""
         self._process.kill()
 
     def _cancel(self, number: int) -> None:
@@ -330,10 +306,8 @@ class _WorkerProcess:
         match message:
             case Ready():
                 self.ready = True
-            case EventMessage(number=number, event=event) if number in self._tasks:
-                self._tasks[number].listen(event)
-            case ResultMessage(number=number, outcome=outcome) if number in self._tasks:
-                self._tasks[number].add(outcome)
+            case UpdateMessage(number=number, update=update) if number in self._tasks:
+                self._tasks[number].add(update)
             case Done(number=number, error=error) if number in self._tasks:
                 self._tasks[number].finish(error)
             case _:
@@ -354,4 +328,3 @@ _MODULE = "imagen.server.workers.process"
 _READ_BUFFER = 1 << 20
 # Seconds for the last messages and log lines of a process that exits.
 _EXIT_GRACE = 1.0
-_OnExit: TypeAlias = Callable[[_WorkerProcess, Exception | None], Awaitable[None]]

@@ -12,11 +12,13 @@ from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing, suppress
 
+import msgspec
+
 from imagen.bootstrap.generation import RequestContext, build_generate
 from imagen.bootstrap.runtime import Runtime
 from imagen.domain.call import Call
 from imagen.domain.events import Event, Planned, Previewed, Progressed, Warned
-from imagen.domain.result import FailedImage, StoredImage
+from imagen.domain.result import FailedImage
 from imagen.engine.cancellation import Cancellation
 from imagen.engine.numbering import Numbering
 from imagen.server.process_limits import end_with_parent, set_process_limits
@@ -25,11 +27,10 @@ from imagen.server.workers.messages import (
     Cancel,
     Channel,
     Done,
-    EventMessage,
     Ready,
-    ResultMessage,
     Run,
     Setup,
+    UpdateMessage,
     to_picklable,
 )
 from imagen.server.workers.work_item import ORIGIN, WorkItem
@@ -38,12 +39,7 @@ from imagen.settings.model import Settings
 
 
 class Worker:
-    """Runs items, each in a thread of its own.
-
-    Args:
-        settings: The config.
-        channel: The connection to the server.
-    """
+    """Runs items, each in a thread of its own."""
 
     def __init__(self, settings: Settings, channel: Channel) -> None:
         self._runtime = Runtime(process_environment(), settings=settings)
@@ -98,7 +94,7 @@ class Worker:
                 item.report_progress
                 and isinstance(event, Planned | Progressed | Previewed)
             ):
-                self._channel.send(EventMessage(number, event))
+                self._channel.send(UpdateMessage(number, event))
 
         def record_calls(calls: Sequence[Call]) -> None:
             if item.key is not None:
@@ -122,17 +118,11 @@ class Worker:
         )
         plan = use_case.plan(item.resolve(use_case))
         for outcome in use_case.outcomes(plan, cancellation):
-            self._channel.send(ResultMessage(number, _to_sendable(outcome)))
-
-
-def _to_sendable(outcome: StoredImage | FailedImage) -> StoredImage | FailedImage:
-    if isinstance(outcome, StoredImage):
-        return outcome
-    return FailedImage(
-        number=outcome.number,
-        error=to_picklable(outcome.error),
-        rescued=outcome.rescued,
-    )
+            if isinstance(outcome, FailedImage):
+                outcome = msgspec.structs.replace(  # noqa: PLW2901 - the same outcome
+                    outcome, error=to_picklable(outcome.error)
+                )
+            self._channel.send(UpdateMessage(number, outcome))
 
 
 def main(socket_fd: int) -> None:

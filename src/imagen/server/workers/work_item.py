@@ -23,7 +23,6 @@ class OptionalParameter(msgspec.Struct, frozen=True, kw_only=True):
     Attributes:
         field: The name of the field, for the warning if the backend has none.
         names: The names of the backend's parameter, best first.
-        value: The value.
     """
 
     field: str
@@ -35,12 +34,8 @@ class WorkItem(msgspec.Struct, frozen=True, kw_only=True):
     """A validated request; it can be pickled.
 
     Attributes:
-        backend: The name of the backend.
-        request: The images to generate.
         optional: Parameters to add if the backend has them; None if the request is
             complete, as that of a rerun is.
-        caller: The name of the caller.
-        output: The format of the files.
         live: True if previews are wanted; ignored if the backend has none.
         report_progress: True if progress and previews are sent to the server.
         key: The idempotency key; the calls are recorded with it before they are sent.
