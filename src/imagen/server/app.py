@@ -142,14 +142,19 @@ def _from_litestar(error: HTTPException) -> ErrorResponse:
     """Return Litestar's error about a request in OpenAI's format."""
     status, param, message = error.status_code, None, error.detail
     with suppress(msgspec.ValidationError):
-        for field_error in msgspec.convert(error.extra, list[_FieldError]):
-            param, message = field_error.param, field_error.text or message
-            break
+        for each in msgspec.convert(error.extra, list[_FieldError])[:1]:
+            # For a missing field only the message has its name.
+            match = _QUOTED_FIELD.search(each.message)
+            param = each.key if each.key != _BODY else match and match[1]
+            # For a request without a body, Litestar's message is only the quoted name
+            # of the handler's parameter.
+            empty = each.message == repr(_BODY)
+            message = "The request has no body." if empty else each.message or message
     return ErrorResponse(
         status,
         message,
         type="invalid_request_error" if status < _SERVER_ERROR else "server_error",
-        param=param,
+        param=param or None,
         code=_CODES.get(status, "invalid_request"),
         headers=dict(error.headers or {}),
     )
@@ -160,22 +165,6 @@ class _FieldError(msgspec.Struct):
 
     key: str = ""
     message: str = ""
-
-    @property
-    def param(self) -> str | None:
-        """The name of the field; for a missing field only the message has it."""
-        if self.key != _BODY:
-            return self.key or None
-        match = _QUOTED_FIELD.search(self.message)
-        return match[1] if match else None
-
-    @property
-    def text(self) -> str:
-        # For a request without a body, Litestar's message is only the quoted name of
-        # the handler's parameter.
-        if self.message == repr(_BODY):
-            return "The request has no body."
-        return self.message
 
 
 _BODY = "data"

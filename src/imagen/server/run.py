@@ -5,7 +5,7 @@ import signal
 import socket
 import sys
 from collections.abc import Callable
-from contextlib import closing
+from contextlib import ExitStack, closing
 from math import ceil
 from types import FrameType
 from typing import NoReturn
@@ -110,29 +110,26 @@ class _Server(uvicorn.Server):
 
 
 def _bind(address: Address) -> socket.socket:
-    try:
-        [(family, kind, protocol, _, socket_address), *_] = socket.getaddrinfo(
-            address.host, address.port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE
-        )
-        listener = socket.socket(family, kind, protocol)
-    except OSError as error:
-        raise _bind_error(address, error) from error
-    try:
-        listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        listener.bind(socket_address)
-        listener.listen(_BACKLOG)
-    except OSError as error:
-        listener.close()
-        raise _bind_error(address, error) from error
-    return listener
+    with ExitStack() as on_error:
+        try:
+            [(family, kind, protocol, _, socket_address), *_] = socket.getaddrinfo(
+                address.host,
+                address.port,
+                type=socket.SOCK_STREAM,
+                flags=socket.AI_PASSIVE,
+            )
+            listener = on_error.enter_context(socket.socket(family, kind, protocol))
+            listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            listener.bind(socket_address)
+            listener.listen(_BACKLOG)
+        except OSError as error:
+            raise Unavailable(
+                f"Cannot listen on {address}: {error.strerror or error}.",
+                hint="Choose another address with --addr.",
+            ) from error
+        on_error.pop_all()
+        return listener
 
 
 # uvicorn's own default for a socket that it binds itself.
 _BACKLOG = 2048
-
-
-def _bind_error(address: Address, error: OSError) -> Unavailable:
-    return Unavailable(
-        f"Cannot listen on {address}: {error.strerror or error}.",
-        hint="Choose another address with --addr.",
-    )

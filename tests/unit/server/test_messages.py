@@ -1,9 +1,8 @@
 """The messages between the server and its workers."""
 
 import socket
-from collections.abc import Iterator
-from contextlib import closing
 from inspect import isclass
+from multiprocessing.connection import Connection
 
 import pytest
 
@@ -15,7 +14,6 @@ from imagen.server.errors import ErrorResponse
 from imagen.server.workers.messages import (
     HEAD,
     Cancel,
-    Channel,
     Done,
     Ready,
     Run,
@@ -38,13 +36,6 @@ KINDS = [
 class Odd(Exception):
     def __init__(self, one: str, *, other: str) -> None:
         super().__init__(f"{one} and {other}")
-
-
-@pytest.fixture
-def ends() -> Iterator[tuple[socket.socket, Channel]]:
-    server, worker = socket.socketpair()
-    with server, worker, closing(Channel(worker)) as channel:
-        yield server, channel
 
 
 def crossed(error: BaseException | None) -> BaseException | None:
@@ -134,19 +125,18 @@ def test_a_request_arrives_unchanged_with_its_reference_images() -> None:
     assert there == Run(1, item)
 
 
-def test_messages_arrive_in_order(ends: tuple[socket.socket, Channel]) -> None:
-    server, channel = ends
-    server.sendall(encode_message(Ready()) + encode_message(Cancel(3)))
+def test_the_worker_reads_and_writes_the_messages_of_the_server() -> None:
+    """The server frames messages by itself, as `multiprocessing.Connection` does."""
+    server, worker = socket.socketpair()
+    with server, Connection(worker.detach()) as connection:
+        server.sendall(encode_message(Ready()) + encode_message(Cancel(3)))
+        assert [connection.recv(), connection.recv()] == [Ready(), Cancel(3)]
 
-    assert [channel.receive(), channel.receive()] == [Ready(), Cancel(3)]
+        connection.send(Done(5))
 
-
-@pytest.mark.parametrize("sent", [b"", b"\0\0", encode_message(Cancel(3))[:-1]])
-def test_a_closed_socket_is_the_end(
-    ends: tuple[socket.socket, Channel], sent: bytes
-) -> None:
-    server, channel = ends
-    server.sendall(sent)
-    server.close()
-
-    assert channel.receive() is None
+        sent = server.recv(1000)
+        head, body = sent[: HEAD.size], sent[HEAD.size :]
+        assert (HEAD.unpack(head), decode_message(body)) == ((len(body),), Done(5))
+        server.close()
+        with pytest.raises(EOFError):
+            connection.recv()

@@ -12,8 +12,7 @@ from litestar.params import FromPath, FromQuery
 from imagen.domain.media import EXTENSIONS
 from imagen.domain.sidecar import Sidecar
 from imagen.server.errors import ErrorResponse
-from imagen.server.http.response_specs import READ_ERROR_RESPONSES
-from imagen.server.http.responses import Link
+from imagen.server.http.responses import READ_ERROR_RESPONSES, Link
 from imagen.server.jobs.service import ServerContext
 
 PATH = "/v1/files/"

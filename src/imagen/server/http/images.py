@@ -37,8 +37,7 @@ from imagen.server.http.request_mapping import (
     check_unknown_fields,
     parse_model,
 )
-from imagen.server.http.response_specs import ERROR_RESPONSES
-from imagen.server.http.responses import build_images_body
+from imagen.server.http.responses import ERROR_RESPONSES, build_images_body
 from imagen.server.http.schemas import (
     EditTextFields,
     GenerationFields,

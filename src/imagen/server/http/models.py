@@ -11,7 +11,7 @@ from litestar.params import FromPath
 from imagen.domain.capabilities import Capabilities
 from imagen.domain.errors import ImagenError
 from imagen.server.errors import ErrorResponse, to_error_response
-from imagen.server.http.response_specs import READ_ERROR_RESPONSES
+from imagen.server.http.responses import READ_ERROR_RESPONSES
 from imagen.server.jobs.service import ServerContext
 from imagen.settings.model import BackendSettings
 

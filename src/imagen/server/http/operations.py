@@ -8,7 +8,7 @@ from litestar import Response, get
 from litestar.di import NamedDependency
 from prometheus_client import CONTENT_TYPE_LATEST
 
-from imagen.server.http.response_specs import READ_ERROR_RESPONSES
+from imagen.server.http.responses import READ_ERROR_RESPONSES
 from imagen.server.jobs.dispatcher import RequestDispatcher
 from imagen.server.jobs.service import ServerContext
 from imagen.version import __version__

@@ -19,6 +19,13 @@ SIZE = rf"^(auto|{PARAMETERS['size'].http_pattern})?$"
 Format: TypeAlias = Literal["png", "webp", "jpeg"]
 Name: TypeAlias = Annotated[str, Meta(max_length=MAX_NAME_LENGTH)]
 
+BackendParameter: TypeAlias = Annotated[
+    Name | None, Meta(description="Used if the backend has this parameter.")
+]
+NotForwarded: TypeAlias = Annotated[
+    Name | None, Meta(description="Accepted and not forwarded.")
+]
+
 
 class KnownFields(msgspec.Struct, frozen=True, kw_only=True):
     """The common fields of generations and edits.
@@ -71,9 +78,7 @@ class KnownFields(msgspec.Struct, frozen=True, kw_only=True):
         Annotated[int, Meta(ge=0, le=100)] | None,
         Meta(description="Used if the backend has this parameter."),
     ] = None
-    moderation: Annotated[
-        Name | None, Meta(description="Used if the backend has this parameter.")
-    ] = None
+    moderation: BackendParameter = None
     response_format: Annotated[
         Literal["b64_json", "url"] | None,
         Meta(description="Default: b64_json. A URL expires after one hour."),
@@ -85,10 +90,8 @@ class KnownFields(msgspec.Struct, frozen=True, kw_only=True):
         Annotated[int, Meta(ge=0, le=MAX_PARTIAL_IMAGES)] | None,
         Meta(description="Number of previews with `stream`, if supported."),
     ] = None
-    user: Annotated[Name | None, Meta(description="Accepted and not forwarded.")] = None
-    safety_identifier: Annotated[
-        Name | None, Meta(description="Accepted and not forwarded.")
-    ] = None
+    user: NotForwarded = None
+    safety_identifier: NotForwarded = None
     seed: Annotated[
         Annotated[int, Meta(ge=0)] | None,
         Meta(
@@ -141,9 +144,7 @@ class GenerationFields(ImageFields, frozen=True, kw_only=True):
 class EditTextFields(ImageFields, frozen=True, kw_only=True):
     """The form fields of `POST /v1/images/edits`, without the files."""
 
-    input_fidelity: Annotated[
-        Name | None, Meta(description="Used if the backend has this parameter.")
-    ] = None
+    input_fidelity: BackendParameter = None
 
 
 class ImageData(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):

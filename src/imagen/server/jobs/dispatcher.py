@@ -26,7 +26,7 @@ from imagen.domain.idempotency import (
     RequestKey,
     StoredAnswer,
 )
-from imagen.domain.result import FailedImage, GenerationReport
+from imagen.domain.result import FailedImage, GenerationReport, StoredImage
 from imagen.engine.cancellation import Cancellation
 from imagen.server.errors import (
     REPLAYED,
@@ -223,8 +223,13 @@ class RequestDispatcher:
                 job.build_item(), report_progress=job.live, key=job.key
             )
 
-        return await self.context.run(
+        await self.context.run(
             job.backend, build_item, job.cancellation, job.progress.update
+        )
+        outcomes = sorted(job.progress.outcomes, key=lambda outcome: outcome.number)
+        return GenerationReport(
+            stored=tuple(one for one in outcomes if isinstance(one, StoredImage)),
+            failed=tuple(one for one in outcomes if isinstance(one, FailedImage)),
         )
 
     async def _run_once_per_key(self, job: Job, key: RequestKey) -> RequestResult:

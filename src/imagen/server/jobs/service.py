@@ -13,7 +13,7 @@ from imagen.bootstrap.library import read_stored_image
 from imagen.bootstrap.runtime import Runtime, find_caller, load_server_secret
 from imagen.domain.errors import Cancelled, ImagenError
 from imagen.domain.events import Warned, ignore_event
-from imagen.domain.result import FailedImage, GenerationReport, StoredImage
+from imagen.domain.result import FailedImage, StoredImage
 from imagen.engine.cancellation import Cancellation
 from imagen.server.jobs.backend_queue import BackendQueue
 from imagen.server.jobs.cloud_sync import BackgroundSync
@@ -79,7 +79,7 @@ class ServerContext:
         build_item: Callable[[], WorkItem],
         cancellation: Cancellation,
         on_update: OnUpdate,
-    ) -> GenerationReport:
+    ) -> None:
         """Wait for a slot of the backend, and run the item in a worker.
 
         Raises:
@@ -92,14 +92,17 @@ class ServerContext:
                 self.log(f"{backend}: {update.message}")
             if isinstance(update, StoredImage | FailedImage):
                 self.metrics.count(backend, update)
+            # The response may leave out details of the error.
             if isinstance(update, FailedImage):
-                self._log_failure(backend, update.error)
+                error = update.error
+                text = error.message if isinstance(error, ImagenError) else repr(error)
+                if not isinstance(error, Cancelled):
+                    self.log(f"{backend}: {text}")
             on_update(update)
 
         async with self.queues[backend].slot():
-            report = await self.workers.run(build_item(), cancellation, observe)
+            await self.workers.run(build_item(), cancellation, observe)
         self.cloud_sync.wake()
-        return report
 
     async def in_thread(self, work: Callable[[], Result]) -> Result:
         """Run a quick blocking function in a thread and return its result."""
@@ -164,12 +167,6 @@ class ServerContext:
 
         # Not in the pool: it can take minutes, and would delay quick lookups.
         Thread(target=resume, name="resume", daemon=True).start()
-
-    def _log_failure(self, backend: str, error: BaseException) -> None:
-        """Log the error of a failed image; its response may leave out details."""
-        if not isinstance(error, Cancelled):
-            text = error.message if isinstance(error, ImagenError) else repr(error)
-            self.log(f"{backend}: {text}")
 
 
 # For quick lookups in SQLite and reading files; requests run in the workers.

@@ -1,14 +1,13 @@
 """The messages between the server and its workers.
 
-A message is its length (8 bytes, big-endian) and its pickled object. Pickle is safe
+A message is its length and its pickled object, as `multiprocessing.Connection` sends
+it: the worker uses one, the server reads and writes without blocking. Pickle is safe
 here: both ends are the same program, and no other process has the socket.
 """
 
 import pickle
 import signal
-import socket
 from struct import Struct
-from threading import Lock
 from traceback import format_exception
 from typing import Any, TypeAlias
 
@@ -21,7 +20,7 @@ from imagen.server.errors import ErrorResponse
 from imagen.server.workers.work_item import WorkItem
 from imagen.settings.model import Settings
 
-HEAD = Struct(">Q")
+HEAD = Struct("!i")
 """The length of the pickled object in bytes."""
 SIGNALS = (signal.SIGINT, signal.SIGTERM)
 """Signals that workers ignore.
@@ -29,8 +28,6 @@ SIGNALS = (signal.SIGINT, signal.SIGTERM)
 A terminal or a service manager sends them to the workers as well, but only the server
 decides when to stop.
 """
-
-
 Update: TypeAlias = Event | StoredImage | FailedImage
 """An event of an item, or an image that is stored or has failed."""
 
@@ -119,39 +116,3 @@ def _to_base_class(error: ImagenError) -> ImagenError:
     for name in vars(plain):
         setattr(plain, name, getattr(error, name))
     return plain
-
-
-class Channel:
-    """The worker's end of the socket; any thread may send."""
-
-    def __init__(self, connection: socket.socket) -> None:
-        self._connection = connection
-        self._reader = connection.makefile("rb")
-        self._send_lock = Lock()
-
-    def receive(self) -> Any:
-        """Return the next message; None when the server has closed the socket."""
-        try:
-            head = self._reader.read(HEAD.size)
-            if len(head) < HEAD.size:
-                return None
-            [length] = HEAD.unpack(head)
-            body = self._reader.read(length)
-        except OSError:
-            return None
-        return decode_message(body) if len(body) == length else None
-
-    def close(self) -> None:
-        """Close the socket."""
-        self._reader.close()
-        self._connection.close()
-
-    def send(self, message: Message) -> None:
-        """Send a message.
-
-        Raises:
-            OSError: the server has closed the socket.
-        """
-        data = encode_message(message)
-        with self._send_lock:
-            self._connection.sendall(data)

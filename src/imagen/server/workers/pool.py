@@ -11,8 +11,9 @@ from functools import partial
 from threading import Thread
 from typing import TypeAlias
 
+import msgspec
+
 from imagen.bootstrap.runtime import count_processors
-from imagen.domain.result import FailedImage, GenerationReport, StoredImage
 from imagen.engine.cancellation import Cancellation
 from imagen.registry import find_adapter
 from imagen.server.errors import ErrorResponse
@@ -104,14 +105,14 @@ class Workers:
 
     async def run(
         self, item: WorkItem, cancellation: Cancellation, on_update: OnUpdate
-    ) -> GenerationReport:
-        """Run an item in a worker and return its report.
+    ) -> None:
+        """Run an item in a worker; `on_update` receives each image and event.
 
         Raises:
             WorkerDied: the outcome is unknown.
             ErrorResponse, ImagenError: nothing was sent to the backend.
         """
-        return await self._choose(item.backend).run(item, cancellation, on_update)
+        await self._choose(item.backend).run(item, cancellation, on_update)
 
     async def close(self) -> None:
         """Let all idle workers exit; call it when no job is running."""
@@ -158,33 +159,19 @@ class Workers:
         self._on_worker_died()
 
 
-class _PendingTask:
-    """A job that was sent to a worker, with its outcomes so far."""
+class _PendingTask(msgspec.Struct, frozen=True):
+    """A job that was sent to a worker."""
 
-    def __init__(self, on_update: OnUpdate) -> None:
-        self._on_update = on_update
-        self._outcomes: list[StoredImage | FailedImage] = []
-        self.report: asyncio.Future[GenerationReport]
-        self.report = asyncio.get_running_loop().create_future()
-
-    def add(self, update: Update) -> None:
-        if isinstance(update, StoredImage | FailedImage):
-            self._outcomes.append(update)
-        self._on_update(update)
+    on_update: OnUpdate
+    done: asyncio.Future[None]
 
     def finish(self, error: BaseException | None) -> None:
-        if self.report.done():
+        if self.done.done():
             return
-        if error is not None:
-            self.report.set_exception(error)
-            return
-        outcomes = sorted(self._outcomes, key=lambda outcome: outcome.number)
-        self.report.set_result(
-            GenerationReport(
-                stored=tuple(one for one in outcomes if isinstance(one, StoredImage)),
-                failed=tuple(one for one in outcomes if isinstance(one, FailedImage)),
-            )
-        )
+        if error is None:
+            self.done.set_result(None)
+        else:
+            self.done.set_exception(error)
 
 
 class _WorkerProcess:
@@ -226,15 +213,15 @@ class _WorkerProcess:
 
     async def run(
         self, item: WorkItem, cancellation: Cancellation, on_update: OnUpdate
-    ) -> GenerationReport:
+    ) -> None:
         """Run an item, as `Workers.run` does."""
         self._last_number += 1
-        number, task = self._last_number, _PendingTask(on_update)
-        self._tasks[number] = task
+        number, done = self._last_number, self._loop.create_future()
+        self._tasks[number] = _PendingTask(on_update, done)
         try:
             self._send(Run(number, item))
             cancellation.on_cancel(partial(self._cancel, number))
-            return await task.report
+            await done
         finally:
             self._tasks.pop(number, None)
 
@@ -307,7 +294,7 @@ class _WorkerProcess:
             case Ready():
                 self.ready = True
             case UpdateMessage(number=number, update=update) if number in self._tasks:
-                self._tasks[number].add(update)
+                self._tasks[number].on_update(update)
             case Done(number=number, error=error) if number in self._tasks:
                 self._tasks[number].finish(error)
             case _:

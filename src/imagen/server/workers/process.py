@@ -6,11 +6,12 @@ file descriptor of the socket to the server.
 
 import os
 import signal
-import socket
 import sys
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import closing, suppress
+from contextlib import suppress
+from multiprocessing.connection import Connection
+from threading import Lock
 
 import msgspec
 
@@ -25,8 +26,8 @@ from imagen.server.process_limits import end_with_parent, set_process_limits
 from imagen.server.workers.messages import (
     SIGNALS,
     Cancel,
-    Channel,
     Done,
+    Message,
     Ready,
     Run,
     Setup,
@@ -41,9 +42,10 @@ from imagen.settings.model import Settings
 class Worker:
     """Runs items, each in a thread of its own."""
 
-    def __init__(self, settings: Settings, channel: Channel) -> None:
+    def __init__(self, settings: Settings, connection: Connection) -> None:
         self._runtime = Runtime(process_environment(), settings=settings)
-        self._channel = channel
+        self._connection = connection
+        self._send_lock = Lock()
         self._numbering = Numbering()
         self._running: dict[int, Cancellation] = {}
         self._threads = ThreadPoolExecutor(
@@ -52,26 +54,30 @@ class Worker:
 
     def run(self) -> None:
         """Handle the server's messages until it closes the socket."""
-        with suppress(OSError):  # a closed socket is noticed by `receive`
-            self._channel.send(Ready())
-        while (message := self._channel.receive()) is not None:
-            match message:
-                case Run(number=number, item=item):
-                    self._running[number] = cancellation = Cancellation()
-                    self._threads.submit(self._run, number, item, cancellation)
-                case Cancel(number=number):
-                    # Another thread may have finished it: `in` followed by a lookup
-                    # raised a KeyError that ended the worker with all its items.
-                    if (running := self._running.get(number)) is not None:
-                        running.cancel()
-                case _:
-                    pass
+        with suppress(OSError, EOFError):
+            self._send(Ready())
+            while True:
+                match self._connection.recv():
+                    case Run(number=number, item=item):
+                        self._running[number] = cancellation = Cancellation()
+                        self._threads.submit(self._run, number, item, cancellation)
+                    case Cancel(number=number):
+                        # Another thread may have finished it: `in` followed by a lookup
+                        # raised a KeyError that ended the worker with all its items.
+                        if (running := self._running.get(number)) is not None:
+                            running.cancel()
+                    case _:
+                        pass
         # The server is gone: do not wait for running items, the next server resumes
         # their calls.
         if self._running:
             os._exit(0)
         self._threads.shutdown()
         self._runtime.close()
+
+    def _send(self, message: Message) -> None:
+        with self._send_lock:
+            self._connection.send(message)
 
     def _run(self, number: int, item: WorkItem, cancellation: Cancellation) -> None:
         failure: BaseException | None = None
@@ -80,7 +86,7 @@ class Worker:
         except BaseException as error:  # noqa: BLE001 - raised again in the server
             failure = to_picklable(error)
         self._running.pop(number, None)
-        self._channel.send(Done(number, failure))
+        self._send(Done(number, failure))
 
     def _generate(
         self, number: int, item: WorkItem, cancellation: Cancellation
@@ -94,7 +100,7 @@ class Worker:
                 item.report_progress
                 and isinstance(event, Planned | Progressed | Previewed)
             ):
-                self._channel.send(UpdateMessage(number, event))
+                self._send(UpdateMessage(number, event))
 
         def record_calls(calls: Sequence[Call]) -> None:
             if item.key is not None:
@@ -122,7 +128,7 @@ class Worker:
                 outcome = msgspec.structs.replace(  # noqa: PLW2901 - the same outcome
                     outcome, error=to_picklable(outcome.error)
                 )
-            self._channel.send(UpdateMessage(number, outcome))
+            self._send(UpdateMessage(number, outcome))
 
 
 def main(socket_fd: int) -> None:
@@ -132,10 +138,10 @@ def main(socket_fd: int) -> None:
     signal.pthread_sigmask(signal.SIG_UNBLOCK, SIGNALS)
     end_with_parent()
     set_process_limits()
-    with closing(Channel(socket.socket(fileno=socket_fd))) as channel:
-        setup = channel.receive()
+    with Connection(socket_fd) as connection, suppress(OSError, EOFError):
+        setup = connection.recv()
         if isinstance(setup, Setup):
-            Worker(setup.settings, channel).run()
+            Worker(setup.settings, connection).run()
 
 
 if __name__ == "__main__":
