@@ -8,7 +8,7 @@ from typing import Any
 
 import httpx
 import pytest
-from tests.integration.serve.running import Running
+from tests.integration.serve.running import Running, until
 
 Serve = Callable[..., Running]
 
@@ -59,6 +59,8 @@ def shared(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Running]:
 def server(shared: Running) -> Running:
     """The server that all tests share; its images are those of the tests before."""
     shared.restart_if_dead()
+    # The last test may have looked only for its image or its response.
+    until(lambda: shared.metric("imagen_requests_open") == 0)
     return shared
 
 

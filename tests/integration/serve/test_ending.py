@@ -96,6 +96,7 @@ def narrow(serve: Serve) -> Running:
 def test_a_full_queue_rejects_and_shutdown_finishes_what_runs(narrow: Running) -> None:
     with ThreadPoolExecutor(2) as pool:
         running = pool.submit(narrow.ask, **wait_for("gate"))
+        until(lambda: count(narrow, "running") == 1)
         disconnect(narrow, "gate", **{"Imagen-Detach": "true"})
         until(lambda: count(narrow, "running") == 2)
         waiting = pool.submit(narrow.ask, **wait_for("gate"))
