@@ -207,6 +207,17 @@ def test_an_edit_needs_an_image(client: httpx.Client, files: Any) -> None:
     assert answer.json()["error"]["param"] == "image"
 
 
+@pytest.mark.parametrize(
+    "kind", [None, "multipart/form-data", "multipart/form-data; boundary="]
+)
+def test_an_edit_needs_a_form(client: httpx.Client, kind: str | None) -> None:
+    headers = {} if kind is None else {"Content-Type": kind}
+    for content in (b"", b"x"):
+        answer = client.post(EDITS, content=content, headers=headers)
+
+        assert answer.status_code == 400
+
+
 # Errors
 
 

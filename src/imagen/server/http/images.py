@@ -135,16 +135,17 @@ class FormRequest(AnyRequest):
             RequestEntityTooLarge: the body is too large.
         """
         limit = self.route_handler.resolve_request_max_body_size() or 0
-        boundary = self.content_type[1].get("boundary", "")
-        parser, unknown, more = PushMultipartParser(boundary), set[str](), True
+        parser, unknown, more = None, set[str](), True
+        # What is not a well-formed form is Litestar's to report.
+        with suppress(MultipartError):
+            parser = PushMultipartParser(self.content_type[1].get("boundary", ""))
         while more:
             message = await self.receive()
             if message["type"] != "http.request":
                 raise client_disconnected()
             body, more = message["body"], message["more_body"]
-            # A form that is not well-formed is Litestar's to report.
             with suppress(MultipartError):
-                for part in parser.parse(body[:limit]):
+                for part in parser.parse(body[:limit]) if parser else ():
                     if isinstance(part, MultipartSegment):
                         unknown |= {part.name or ""} - _FORM_FIELDS
             check_unknown_fields(sorted(unknown))
