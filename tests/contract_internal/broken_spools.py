@@ -11,6 +11,7 @@ import pytest
 from tests.contract.broken import Rendezvous
 from tests.contract_internal.contracts.spool import SpoolContract
 
+from imagen.adapters.database.connection import Database
 from imagen.adapters.database.files import FileSpool
 from imagen.domain.errors import JournalError
 
@@ -31,16 +32,16 @@ class Staged(SpoolContract):
 
     @pytest.fixture
     def spool(self, tmp_path: Path) -> FileSpool:
-        return self.Made(lambda: tmp_path / "spool")
+        return self.Made(Database(tmp_path))
 
     @pytest.fixture
     def another_spool(self, tmp_path: Path) -> FileSpool:
-        return self.Made(lambda: tmp_path / ("spool" if self.is_shared else "other"))
+        return self.Made(Database(tmp_path if self.is_shared else tmp_path / "other"))
 
     @pytest.fixture
     def broken_spool(self, tmp_path: Path) -> FileSpool:
-        (tmp_path / "file").write_text("This is a text.")
-        return self.Broken(lambda: tmp_path / "file")
+        (tmp_path / "outbox").write_text("This is a text.")
+        return self.Broken(Database(tmp_path))
 
 
 class TestIsHealthy(Staged):
@@ -73,7 +74,7 @@ class TestNeverDiscards(Staged):
 
 class Sweeper(FileSpool):
     def discard(self, image_ids: Collection[str]) -> None:
-        super().discard([path.name for path in self._folder().iterdir()])
+        super().discard([path.name for path in self._folder.iterdir()])
 
 
 class TestDiscardsEverything(Staged):
@@ -95,7 +96,7 @@ class Torn(FileSpool):
         half = len(content) // 2
         super().write(image_id, content[:half])
         self.crowd.wait()
-        with (self._folder() / image_id).open("ab") as file:
+        with (self._folder / image_id).open("ab") as file:
             file.write(content[half:])
 
 

@@ -63,7 +63,7 @@ def temporary_database() -> QuickDatabase:
 def temporary_spool() -> FileSpool:
     """Return a new spool, whose folder is deleted together with it."""
     database = temporary_database()
-    return FileSpool(lambda: database.folder / "outbox")
+    return FileSpool(database)
 
 
 @cache

@@ -93,8 +93,7 @@ class Stores:
         """The bytes of images until they are uploaded."""
         from imagen.adapters.database.files import FileSpool  # noqa: PLC0415
 
-        # The folder keeps the name of its first version, because it may hold images.
-        return self._get("spool", lambda db: FileSpool(lambda: db.folder / "outbox"))
+        return self._get("spool", FileSpool)
 
     @property
     def keys(self) -> "SqliteRequestKeys":

@@ -4,7 +4,8 @@ A failed write never loses an image: the user gets one warning, and the job cont
 """
 
 from collections.abc import Callable, Sequence
-from datetime import timedelta
+from contextlib import nullcontext
+from datetime import datetime, timedelta
 from functools import partial
 from typing import TYPE_CHECKING
 
@@ -105,12 +106,6 @@ class Recorder:
             owner: The user id in the cloud. If there is one, a copy of each image is
                 pending from then on.
         """
-        # The bytes come before the entry: the entry makes the upload pending, and
-        # another process may begin with it at once.
-        if owner:
-            for image in images:
-                write = partial(self._spool.write, image.sidecar.id, image.content)
-                self.try_write(write)
         entries = [
             HistoryEntry(
                 location=self._locate(image.location),
@@ -119,10 +114,20 @@ class Recorder:
             )
             for image in images
         ]
-        self.try_write(lambda: self._history.add(entries))
+        # The bytes come before the entry: the entry makes the upload pending, and
+        # another process may begin with it at once.
+        with self._spool.adding() if owner else nullcontext():
+            for image in images if owner else ():
+                write = partial(self._spool.write, image.sidecar.id, image.content)
+                self.try_write(write)
+            self.try_write(lambda: self._history.add(entries))
         if self._keep is not None:
-            oldest = self._clock.now() - self._keep
-            self.try_write(lambda: self._history.forget_older(oldest))
+            self.try_write(partial(self._forget_older, self._clock.now() - self._keep))
+
+    def _forget_older(self, than: datetime) -> None:
+        if self._history.forget_older(than):
+            # Also where no cloud is set up any more, which would do this otherwise.
+            self._spool.sweep()
 
     def begin_free(self, call: Call) -> bool:
         """Record a call that costs nothing, once its remote job can be resumed."""

@@ -1,6 +1,7 @@
 """The port to the bytes of images that wait for their upload."""
 
 from collections.abc import Collection
+from contextlib import AbstractContextManager
 from typing import Protocol
 
 
@@ -12,10 +13,18 @@ class Spool(Protocol):
     the same time. `JournalError`: the bytes cannot be read or stored.
     """
 
+    def adding(self) -> AbstractContextManager[object]:
+        """Return a block in which bytes are written and their images recorded.
+
+        `sweep` leaves all bytes alone while any process is inside such a block. Ends
+        with the process, however that ends. Never raises.
+        """
+        ...
+
     def write(self, image_id: str, content: bytes) -> None:
         """Store the bytes of an image, in place of those stored before.
 
-        Called before the image is added to the history.
+        Called before the image is added to the history, both in one block of `adding`.
         """
         ...
 
@@ -25,4 +34,12 @@ class Spool(Protocol):
 
     def discard(self, image_ids: Collection[str]) -> None:
         """Delete the bytes of these images; errors and unknown ids are ignored."""
+        ...
+
+    def sweep(self) -> None:
+        """Delete all bytes whose image is neither pending nor failed.
+
+        A process that dies leaves such bytes between any two steps. Without effect
+        while another process is inside a block of `adding`; errors are ignored.
+        """
         ...

@@ -134,6 +134,9 @@ class ImageUploader(msgspec.Struct, frozen=True, kw_only=True):
 
         A failed upload does not stop the others, unless several fail in a row.
         """
+        # What processes that died have left, also those that a user or a time limit
+        # ended between `mark_delivered` and `discard`.
+        self.spool.sweep()
         failed: dict[str, ImagenError] = {}
         in_a_row = 0
         while entries := self.queue.pending(IMAGES_AT_ONCE, excluding=failed):
@@ -170,8 +173,9 @@ class ImageUploader(msgspec.Struct, frozen=True, kw_only=True):
         image_id = entry.sidecar.id
         try:
             self._upload(entry, self._read_content(entry))
-            # In this order: a crash in between leaves bytes that nothing needs, never
-            # a pending image without bytes.
+            # In this order: a crash in between leaves bytes that `sweep` deletes, never
+            # a pending image without bytes. One that was printed on stdout would be
+            # lost, because its bytes are nowhere else.
             self.queue.mark_delivered([image_id])
             self.spool.discard([image_id])
         except Refused as error:

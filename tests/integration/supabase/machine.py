@@ -1,18 +1,22 @@
 """The machine of somebody who has a project: a home, a config, and the command."""
 
+import atexit
 import contextlib
 import hashlib
 import json
 import os
 import signal
-import subprocess
 import sys
+import tempfile
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence
+from functools import cache
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 from uuid import uuid4
 
+from tests.integration.supabase.launcher import Fault, Launcher, Process
 from tests.integration.supabase.project import SupabaseProject
 
 from imagen.adapters.database.connection import Database
@@ -35,13 +39,13 @@ _PATIENCE = 60.0
 
 
 class Run:
-    """What one run of the command left behind."""
+    """The exit code and the output of one run of the command."""
 
-    def __init__(self, process: "subprocess.CompletedProcess[bytes]") -> None:
-        self.code = process.returncode
-        self.bytes = process.stdout
-        self.out = process.stdout.decode(errors="replace")
-        self.err = process.stderr.decode(errors="replace")
+    def __init__(self, code: int, out: bytes, err: bytes) -> None:
+        self.code = code
+        self.bytes = out
+        self.out = out.decode(errors="replace")
+        self.err = err.decode(errors="replace")
 
     @property
     def objects(self) -> list[Any]:
@@ -71,64 +75,79 @@ class Machine:
             "HOME": str(folder),
             "IMAGEN_CONFIG": str(folder / "imagen.yaml"),
             "IMAGEN_DATA_DIR": str(folder / "data"),
-            "PYTHONWARNINGS": "error",
             "SUPABASE_URL": project.url,
             "SUPABASE_SERVICE_KEY": project.secret_key,
         }
 
     # What is done on it
 
-    def run(self, *words: str, stdin: bytes | None = None, **env: str) -> Run:
+    def run(self, *words: str, stdin: bytes = b"", **env: str) -> Run:
         """Run the command to its end."""
-        process = subprocess.run(
-            [IMAGEN, *words],
-            input=stdin,
-            stdin=subprocess.DEVNULL if stdin is None else None,
-            capture_output=True,
-            cwd=self.folder,
-            env={**self.env, **env},
-            timeout=120,
-            check=False,
-        )
-        return Run(process)
+        with (
+            tempfile.TemporaryFile() as given,
+            tempfile.TemporaryFile() as out,
+            tempfile.TemporaryFile() as err,
+        ):
+            given.write(stdin)
+            given.seek(0)
+            files = given.fileno(), out.fileno(), err.fileno()
+            code = self._launch(words, files, env=env).wait()
+            out.seek(0)
+            err.seek(0)
+            return Run(code, out.read(), err.read())
 
     def generate(self, prompt: str = "a fox", *words: str, **env: str) -> Run:
         """Make an image that costs something."""
         return self.run("generate", prompt, *words, **env)
 
-    def start(self, *words: str) -> "subprocess.Popen[bytes]":
+    def start(
+        self, *words: str, gate: int | None = None, fault: Fault | None = None
+    ) -> Process:
         """Start the command, and let it run."""
-        return subprocess.Popen(
-            [IMAGEN, *words],
-            stdin=subprocess.DEVNULL,
-            stdout=subprocess.DEVNULL,
-            stderr=subprocess.DEVNULL,
-            cwd=self.folder,
-            env=self.env,
-        )
+        with Path(os.devnull).open("r+b") as nothing:
+            files = [nothing.fileno()] * 3
+            return self._launch(words, files, gate=gate, fault=fault)
 
     def killed(self, *words: str, after: float) -> str:
         """Run the command for so many seconds at most; say how it ended."""
         process = self.start(*words)
-        with contextlib.suppress(subprocess.TimeoutExpired):
+        with contextlib.suppress(TimeoutError):
             process.wait(after)
         process.kill()
         code = process.wait()
         return "killed" if code == -signal.SIGKILL else f"exit {code}"
 
     def crowd(self, processes: int, *words: str) -> list[int]:
-        """Run the command so often at once, and return how each ended."""
-        program = [sys.executable, "-m", "tests.integration.supabase.crowd"]
-        done = subprocess.run(
-            [*program, str(processes), *words],
-            capture_output=True,
-            check=True,
+        """Run the command so often at once, and return how each ended.
+
+        `{}` in the words is the number of the process.
+        """
+        gate, opening = os.pipe()
+        started = [
+            self.start(*(word.replace("{}", str(number)) for word in words), gate=gate)
+            for number in range(processes)
+        ]
+        os.close(gate)
+        os.close(opening)  # all begin at the same moment
+        return [process.wait(600) for process in started]
+
+    def _launch(
+        self,
+        words: Sequence[str],
+        files: Sequence[int],
+        *,
+        env: Mapping[str, str] = MappingProxyType({}),
+        gate: int | None = None,
+        fault: Fault | None = None,
+    ) -> Process:
+        return _launcher().start(
+            words,
             cwd=self.folder,
-            env={**self.env, "PYTHONPATH": str(Path(__file__).parents[3])},
-            timeout=600,
+            env={**self.env, **env},
+            files=files,
+            gate=gate,
+            fault=fault,
         )
-        codes: list[int] = json.loads(done.stdout.splitlines()[-1])
-        return codes
 
     def another(self, name: str, **how: Any) -> "Machine":
         """Return a second machine of the same owner."""
@@ -146,7 +165,7 @@ class Machine:
             yield (
                 SqliteLedger(database),
                 SqliteHistory(database),
-                FileSpool(lambda: database.folder / "outbox"),
+                FileSpool(database),
             )
         finally:
             database.close()
@@ -171,6 +190,13 @@ class Machine:
         """What nothing that is said may have in it."""
         project = self.project
         return project.secret_key, project.service_key, project.anon_key, "Bearer"
+
+
+@cache
+def _launcher() -> Launcher:
+    launcher = Launcher()
+    atexit.register(launcher.close)
+    return launcher
 
 
 def missing_or_twice(*machines: Machine) -> list[str]:

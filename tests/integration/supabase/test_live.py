@@ -41,7 +41,7 @@ def test_a_real_project_takes_a_row_and_an_image_and_gives_them_back(
             timeout=120,
             check=False,
         )
-        done = Run(process)
+        done = Run(process.returncode, process.stdout, process.stderr)
         assert done.code == 0, done.err
         return done
 

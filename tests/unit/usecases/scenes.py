@@ -91,7 +91,7 @@ class PaidScene:
         self.journal = RecordingJournal(database)
         self.usage = SqliteLedger(database)
         self.history = SqliteHistory(database)
-        self.spool = FileSpool(lambda: database.folder / "outbox")
+        self.spool = FileSpool(database)
         self.image_queue = SqliteImageQueue(database)
         numbers = count(1)
         place = OutputTarget(

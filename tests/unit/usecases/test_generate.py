@@ -74,7 +74,7 @@ class Scene:
             records=Recorder(
                 SqliteJournal(database),
                 SqliteHistory(database),
-                spool=FileSpool(lambda: database.folder / "outbox"),
+                spool=FileSpool(database),
                 clock=self.clock,
                 listen=self.heard.append,
             ),

@@ -110,7 +110,7 @@ class Scene:
     def __init__(self) -> None:
         database = temporary_database()
         self.mine, self.history = SqliteLedger(database), SqliteHistory(database)
-        self.spool = FileSpool(lambda: database.folder / "outbox")
+        self.spool = FileSpool(database)
         self.usage_queue = SqliteUsageQueue(database)
         self.image_queue = SqliteImageQueue(database)
         self.ledger, self.cloud = Ledger(), Cloud()

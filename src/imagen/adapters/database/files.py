@@ -3,43 +3,88 @@
 They hold the images that are not stored yet, and those that are not uploaded yet.
 """
 
+import fcntl
 import os
-from collections.abc import Callable, Collection, Iterable
-from contextlib import suppress
+from collections.abc import Collection, Generator, Iterable
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
-from imagen.adapters.database.connection import translate_errors
+from imagen.adapters.database.connection import Database, translate_errors
+from imagen.adapters.database.schema import FAILED, PENDING
 from imagen.adapters.system.private_files import (
     create_private_file,
     create_private_folder,
     sync_folder,
 )
+from imagen.domain.errors import JournalError
+
+_FOLDER = os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC
+
+_NEEDED = f"SELECT id FROM images WHERE delivery IN ('{PENDING}', '{FAILED}')"  # noqa: S608 - constants only
 
 
 class FileSpool:
     """A folder with one file for each image that is not uploaded yet.
 
     Args:
-        folder: Returns the folder, which is created when first needed.
+        database: Has the delivery states; the folder is beside it.
     """
 
-    def __init__(self, folder: Callable[[], Path]) -> None:
-        self._folder = folder
+    def __init__(self, database: Database) -> None:
+        self._database = database
+
+    @property
+    def _folder(self) -> Path:
+        # The name of the first version, because the folder may hold images.
+        return self._database.folder / "outbox"
+
+    @contextmanager
+    def adding(self) -> Generator[None]:
+        """Hold a shared lock on the folder."""
+        handle = None
+        # Without the lock, a crash in another process could delete these bytes; the
+        # upload then falls back to the saved image.
+        with suppress(JournalError, OSError):
+            handle = os.open(create_private_folder(self._folder), _FOLDER)
+            fcntl.flock(handle, fcntl.LOCK_SH)
+        try:
+            yield
+        finally:
+            if handle is not None:
+                os.close(handle)
 
     def write(self, image_id: str, content: bytes) -> None:
         """Write the file."""
         # Not durable: after a power cut the upload falls back to the image that was
         # saved for the user, and that one was synced.
-        write_file(self._folder() / image_id, content, durable=False)
+        write_file(self._folder / image_id, content, durable=False)
 
     def read(self, image_id: str) -> bytes | None:
         """Read the file."""
-        return read_file(self._folder() / image_id)
+        return read_file(self._folder / image_id)
 
     def discard(self, image_ids: Collection[str]) -> None:
         """Delete the files."""
-        folder = self._folder()
-        remove_files(folder / image_id for image_id in image_ids)
+        with suppress(JournalError):
+            folder = self._folder
+            remove_files(folder / image_id for image_id in image_ids)
+
+    def sweep(self) -> None:
+        """Delete files and drafts under an exclusive lock on the folder."""
+        with suppress(JournalError, OSError):
+            handle = os.open(self._folder, _FOLDER)
+            try:
+                # No age limit instead of the lock: a process may be suspended for hours
+                # between its file and its row.
+                fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                if files := list(self._folder.iterdir()):
+                    with self._database.reading() as connection:
+                        needed = {id_ for (id_,) in connection.execute(_NEEDED)}
+                    remove_files(
+                        path for path in files if path.name.lower() not in needed
+                    )
+            finally:
+                os.close(handle)
 
 
 def write_file(path: Path, content: bytes, *, durable: bool) -> None:
