@@ -14,7 +14,7 @@
 PostgreSQL and PostgREST are the real ones; the gateway before them, Storage and Auth
 are ours (`gateway.py`, `storage.py`). They are processes that keep all they have in one
 temporary folder; where we are root, PostgreSQL is run by an unprivileged user. What is
-in the project was put there by `migrations/`, run by a role that is no superuser.
+in the project was put there by the migrations, run by a role that is no superuser.
 
     python -m tests.integration.supabase.project
 
@@ -46,7 +46,7 @@ import psycopg
 from tests.integration.supabase.gateway import Request, Setup, Trouble
 
 ROOT = Path(__file__).parents[3]
-MIGRATIONS = sorted((ROOT / "migrations").glob("*.sql"))
+MIGRATIONS = sorted(ROOT.glob("src/imagen/adapters/supabase/migrations/*.sql"))
 EXPOSED = ("public", "graphql_public", "mai", "imagen")
 MOST_ROWS = 1000
 """Of one answer of PostgREST, as on a new project."""

@@ -114,7 +114,7 @@ def _call_report(project: SupabaseProject) -> None:
 
 
 class _Privacy(msgspec.Struct):
-    """The result of imagen_privacy(); see migrations/0002_imagen_images.sql.
+    """The result of imagen_privacy(); see 0002_imagen_images.sql.
 
     Attributes:
         open: Tables without row-level security.
