@@ -185,6 +185,14 @@ def check_supabase(runtime: Runtime) -> "Iterator[Readiness]":
     yield from check_project(_build_access(environment), owner=settings.owner_user_id)
 
 
+def read_migrations() -> str:
+    """Return the SQL files for Supabase in their order, each below its name."""
+    from imagen.adapters.supabase.diagnostics import MIGRATIONS  # noqa: PLC0415 - rare
+
+    files = sorted(MIGRATIONS.glob("*.sql"))
+    return "\n".join(f"-- {file.name}\n\n{file.read_text('utf-8')}" for file in files)
+
+
 def _build_cloud(environment: Environment) -> "Cloud":
     from imagen.adapters.supabase.images import SupabaseCloud  # noqa: PLC0415
 

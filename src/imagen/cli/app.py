@@ -30,6 +30,10 @@ COMMANDS = {
         "imagen.cli.config:validate",
         "Check the active config; list errors by line.",
     ),
+    "config migrations": (
+        "imagen.cli.config:migrations",
+        "Print the SQL that sets up Supabase.",
+    ),
     "config path": ("imagen.cli.config:path", "Print the path of the active config."),
     "jobs": ("imagen.cli.jobs:jobs", "List unfinished jobs, which may be billed."),
     "jobs forget": ("imagen.cli.jobs:forget", "Forget unfinished jobs."),

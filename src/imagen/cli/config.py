@@ -1,4 +1,4 @@
-"""The commands `imagen config init`, `validate` and `path`."""
+"""The commands `imagen config init`, `validate`, `migrations` and `path`."""
 
 from imagen.bootstrap.runtime import Runtime
 from imagen.cli import exit_codes
@@ -48,6 +48,21 @@ def validate(
         styles = _format_count(len(settings.styles), "style")
         Output().print_text(f"{settings.path}: valid, {backends}, {styles}")
     return _check_supabase(runtime) if online else exit_codes.DONE
+
+
+def migrations() -> int:
+    """Print the SQL that creates the tables, policies and bucket in Supabase.
+
+    It can be run again at any time without losing data.
+
+    ```
+    imagen config migrations | psql "$DATABASE_URL" -v ON_ERROR_STOP=1
+    ```
+    """
+    from imagen.bootstrap.cloud import read_migrations  # noqa: PLC0415 - rare
+
+    Output().print_text(read_migrations())
+    return exit_codes.DONE
 
 
 def path(*, config: ConfigFlag = None) -> int:

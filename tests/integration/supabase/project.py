@@ -45,8 +45,9 @@ import msgspec
 import psycopg
 from tests.integration.supabase.gateway import Request, Setup, Trouble
 
+from imagen.bootstrap.cloud import read_migrations
+
 ROOT = Path(__file__).parents[3]
-MIGRATIONS = sorted(ROOT.glob("src/imagen/adapters/supabase/migrations/*.sql"))
 EXPOSED = ("public", "graphql_public", "mai", "imagen")
 MOST_ROWS = 1000
 """Of one answer of PostgREST, as on a new project."""
@@ -154,9 +155,8 @@ class SupabaseProject:
         self._restart_postgrest()
 
     def migrate(self) -> None:
-        """Run the migrations, once more."""
-        for migration in MIGRATIONS:
-            self.sql(migration.read_bytes())
+        """Run the migrations once more, as the command prints them."""
+        self.sql(read_migrations().encode())
 
     def dump(self) -> str:
         """Return all that there is but what is in it, as SQL."""

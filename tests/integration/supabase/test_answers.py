@@ -220,7 +220,7 @@ def test_a_column_that_is_missing_is_no_fault_of_the_rows(
     for what in ("deliver", "rows"):
         error = adapters.failure(what)
         assert type(error) is Misconfigured
-        assert "Run migrations/0001" in error.hint
+        assert "Run 0001_" in error.hint
 
 
 def test_a_file_that_is_gone_is_nobodys_network(adapters: Adapters) -> None:

@@ -9,6 +9,7 @@ import pytest
 from tests.integration.supabase.project import SupabaseProject
 from tests.integration.supabase.rows import Caller, image_row, usage_row
 
+from imagen.cli.app import main
 from imagen.domain.media import EXTENSIONS
 from imagen.domain.money.usage import UsageRow
 
@@ -40,14 +41,15 @@ def test_the_columns_are_those_of_the_ledger_and_the_images(
 
 
 def test_a_role_that_is_no_superuser_runs_them_again_and_nothing_changes(
-    project: SupabaseProject,
+    project: SupabaseProject, capsysbinary: pytest.CaptureFixture[bytes]
 ) -> None:
     with Caller(project, key=project.service_key) as service:
         service.insert("mai.imagen_usage", usage_row())
         service.insert("imagen.images", image_row(project.user()))
     before = project.dump()
 
-    project.migrate()
+    assert main(["config", "migrations"]) == 0
+    project.sql(capsysbinary.readouterr().out)
 
     assert project.dump() == before
     assert project.sql("select count(*) from mai.imagen_usage") == [(1,)]
@@ -55,6 +57,19 @@ def test_a_role_that_is_no_superuser_runs_them_again_and_nothing_changes(
     assert project.sql("select usesuper from pg_user where usename = current_user") == [
         (False,)
     ]
+
+
+def test_the_command_creates_all_of_it(
+    project: SupabaseProject, capsysbinary: pytest.CaptureFixture[bytes]
+) -> None:
+    before = project.dump()
+    project.change("drop schema mai, imagen cascade; truncate storage.buckets cascade")
+
+    assert main(["config", "migrations"]) == 0
+    project.sql(capsysbinary.readouterr().out)
+
+    assert project.dump() == before
+    assert project.sql("select id from storage.buckets") == [("imagen-generated",)]
 
 
 def test_the_bucket_becomes_private_again_and_takes_every_format(

@@ -52,32 +52,32 @@ PRIVACY = "imagen.imagen_privacy()"
         (
             lambda p: p.change("revoke insert on mai.imagen_usage from service_role"),
             {"add to mai.imagen_usage"},
-            "Run migrations/0001",
+            "Run 0001",
         ),
         (
             lambda p: p.change("drop table mai.imagen_usage cascade"),
             {*USAGE, "mai.imagen_usage_report()"},
-            "Run migrations/0001",
+            "Run 0001",
         ),
         (
             lambda p: p.change("drop function mai.imagen_usage_report"),
             {"mai.imagen_usage_report()"},
-            "Run migrations/0001",
+            "Run 0001",
         ),
         (
             lambda p: p.change("drop schema imagen cascade"),
             {*IMAGES, PRIVACY},
-            "Run migrations/0002",
+            "Run 0002",
         ),
         (
             lambda p: p.change("revoke all on imagen.images from service_role"),
             IMAGES,
-            "Run migrations/0002",
+            "Run 0002",
         ),
         (
             lambda p: p.change("drop function imagen.imagen_privacy"),
             {PRIVACY},
-            "Run migrations/0002",
+            "Run 0002",
         ),
         (
             lambda p: p.expose("public", "mai"),
@@ -87,29 +87,29 @@ PRIVACY = "imagen.imagen_privacy()"
         (
             lambda p: p.change("alter table imagen.images disable row level security"),
             {"row-level security"},
-            "Disabled for imagen.images. Run the files",
+            "Disabled for imagen.images. Run `imagen config migrations` again",
         ),
         (
             lambda p: p.change("drop policy images_owner_reads on imagen.images"),
             {"policy: owners read their rows"},
-            "Run migrations/0002",
+            "Run 0002",
         ),
         (
             lambda p: p.change(
                 "drop policy imagen_generated_owner_reads on storage.objects"
             ),
             {"policy: owners read their files"},
-            "Run migrations/0004",
+            "Run 0004",
         ),
         (
             lambda p: p.change("truncate storage.buckets cascade"),
             {"bucket imagen-generated"},
-            "Run migrations/0003",
+            "Run 0003",
         ),
         (
             lambda p: p.change("update storage.buckets set public = true"),
             {"bucket imagen-generated"},
-            "Run migrations/0003",
+            "Run 0003",
         ),
     ],
     ids=[

@@ -390,7 +390,7 @@ _UNPARSED = "Unable to parse error message: "
 def migration_hint(what: str) -> str:
     """Return which SQL file creates a table, function or bucket."""
     file = next(file for begin, file in _SQL.items() if what.startswith(begin))
-    return f"Run migrations/{file} in the project's SQL editor."
+    return f"Run {file} of `imagen config migrations` in the project's SQL editor."
 
 
 def read_jwt_role(key: str) -> str:
