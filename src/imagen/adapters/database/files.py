@@ -12,9 +12,8 @@ from pathlib import Path
 from imagen.adapters.database.connection import Database, translate_errors
 from imagen.adapters.database.schema import FAILED, PENDING
 from imagen.adapters.system.private_files import (
-    create_private_file,
     create_private_folder,
-    sync_folder,
+    write_private_file,
 )
 from imagen.domain.errors import JournalError
 
@@ -88,37 +87,14 @@ class FileSpool:
 
 
 def write_file(path: Path, content: bytes, *, durable: bool) -> None:
-    """Write a draft beside the file, then rename it; the folder is created if missing.
-
-    Args:
-        path: The file, which is replaced if it exists.
-        content: The whole content.
-        durable: Whether the file must survive a power cut, which takes until the disk
-            has confirmed it.
+    """Write or replace the file; the folder is created if missing.
 
     Raises:
-        JournalError: the file cannot be written; the draft is removed.
+        JournalError: the file cannot be written.
     """
-    folder = path.parent
-    with translate_errors(folder):
-        create_private_folder(folder)
-        # The part before the first dot is the id; a crash leaves `ID.RANDOM.part`.
-        stem = path.name.partition(".")[0]
-        draft = folder / f"{stem}.{os.urandom(8).hex()}.part"
-        try:
-            with os.fdopen(create_private_file(draft), "wb") as file:
-                file.write(content)
-                if durable:
-                    # Before the rename: otherwise a power cut can leave the new name
-                    # with no content.
-                    file.flush()
-                    os.fsync(file.fileno())
-            draft.replace(path)
-        except BaseException:
-            draft.unlink(missing_ok=True)
-            raise
-        if durable:
-            sync_folder(folder)
+    with translate_errors(path.parent):
+        create_private_folder(path.parent)
+        write_private_file(path, content, durable=durable)
 
 
 def read_file(path: Path) -> bytes | None:

@@ -1,6 +1,5 @@
 """Create thumbnails and cache them in a folder that may be deleted at any time."""
 
-import os
 from collections.abc import Callable
 from contextlib import suppress
 from io import BytesIO
@@ -11,8 +10,8 @@ from PIL import Image, ImageOps
 
 from imagen.adapters.imaging.pixels import encode_image
 from imagen.adapters.system.private_files import (
-    create_private_file,
     create_private_folder,
+    write_private_file,
 )
 from imagen.domain.errors import InvalidRequest
 
@@ -68,13 +67,7 @@ class Thumbnails:
     def _store(self, thumbnail: bytes, path: Path) -> None:
         create_private_folder(self._folder())
         create_private_folder(path.parent)
-        draft = path.with_name(f".{path.name}.{os.urandom(8).hex()}")
-        try:
-            with os.fdopen(create_private_file(draft), "wb") as file:
-                file.write(thumbnail)
-            draft.replace(path)
-        finally:
-            draft.unlink(missing_ok=True)
+        write_private_file(path, thumbnail)
         with self._lock:
             self._made += 1
             if self._made % _CHECK_EVERY == 0:

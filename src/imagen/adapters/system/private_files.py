@@ -39,6 +39,43 @@ def create_private_file(path: Path) -> int:
     return handle
 
 
+def write_private_file(
+    path: Path, content: bytes, *, durable: bool = False, replace: bool = True
+) -> None:
+    """Write a file with mode 0600; other processes see all of it or nothing.
+
+    A crash may leave a draft beside it, `NAME.RANDOM.part`.
+
+    Args:
+        path: The file.
+        content: The whole content.
+        durable: Whether the file must survive a power cut, which takes until the disk
+            has confirmed it.
+        replace: Whether an existing file is replaced.
+
+    Raises:
+        FileExistsError: the file exists, and `replace` is false.
+        OSError: the file cannot be written.
+    """
+    draft = path.with_name(f"{path.name}.{os.urandom(8).hex()}.part")
+    try:
+        with os.fdopen(create_private_file(draft), "wb") as file:
+            file.write(content)
+            if durable:
+                # Before the rename: otherwise a power cut can leave the new name with
+                # no content.
+                file.flush()
+                os.fsync(file.fileno())
+        if replace:
+            draft.replace(path)
+        else:
+            path.hardlink_to(draft)
+    finally:
+        draft.unlink(missing_ok=True)
+    if durable:
+        sync_folder(path.parent)
+
+
 def sync_folder(folder: Path) -> None:
     """Make the file names in a folder survive a power cut, if the system can."""
     # Some network file systems refuse fsync() on a folder.

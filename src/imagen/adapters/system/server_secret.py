@@ -6,8 +6,8 @@ from contextlib import suppress
 from pathlib import Path
 
 from imagen.adapters.system.private_files import (
-    create_private_file,
     create_private_folder,
+    write_private_file,
 )
 from imagen.domain.errors import ImagenError
 
@@ -28,14 +28,8 @@ def _load_or_create(path: Path) -> bytes:
         if len(secret := path.read_bytes()) == LENGTH:
             return secret
         path.unlink()
-    draft = path.with_name(f".{path.name}.{os.urandom(8).hex()}")
-    try:
-        with os.fdopen(create_private_file(draft), "wb") as file:
-            file.write(os.urandom(LENGTH))
-        # A link, not a rename: if another process created the secret first, its
-        # secret must stay. Both processes then return the same one.
-        with suppress(FileExistsError):
-            path.hardlink_to(draft)
-    finally:
-        draft.unlink(missing_ok=True)
+    # If another process created the secret first, its secret must stay. Both processes
+    # then return the same one.
+    with suppress(FileExistsError):
+        write_private_file(path, os.urandom(LENGTH), replace=False)
     return path.read_bytes()

@@ -13,6 +13,7 @@ from msgspec import Meta
 
 from imagen.adapters.backends.replicate.models import Model, find_known_model
 from imagen.adapters.backends.replicate.schema import read_fields
+from imagen.adapters.system.private_files import write_private_file
 from imagen.domain.errors import InvalidRequest
 from imagen.ports.clock import Clock
 
@@ -173,22 +174,7 @@ class ModelCatalog:
         )
         with suppress(OSError):
             path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-            _write_atomically(path, msgspec.json.encode(cached))
-
-
-def _write_atomically(path: Path, content: bytes) -> None:
-    """Write a file that other processes may read or write at the same time."""
-    from tempfile import NamedTemporaryFile  # noqa: PLC0415 - rare
-
-    with NamedTemporaryFile(dir=path.parent, prefix=".new-", delete=False) as file:
-        new = Path(file.name)
-        try:
-            file.write(content)
-            file.flush()
-            new.replace(path)
-        except OSError:
-            new.unlink()
-            raise
+            write_private_file(path, msgspec.json.encode(cached))
 
 
 def _find_in_table(target: Target) -> Model | None:
