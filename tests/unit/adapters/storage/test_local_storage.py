@@ -11,6 +11,7 @@ from shutil import rmtree, which
 from tempfile import mkdtemp
 
 import pytest
+from tests.nightly import examples
 
 from imagen.adapters.storage.local import LocalStorage
 from imagen.domain.errors import NameTaken, StorageError
@@ -392,7 +393,7 @@ def race(
     ]
 
 
-def test_fifty_processes_want_one_name(start: Start, tmp_path: Path) -> None:
+def test_many_processes_want_one_name(start: Start, tmp_path: Path) -> None:
     program = """
 from imagen.domain.errors import NameTaken
 from imagen.domain.naming import candidate_names
@@ -406,18 +407,19 @@ for name in candidate_names("new/a.png"):
     except NameTaken:
         pass
 """
-    ends = race(start, 50, program, tmp_path)
+    many = examples(6, nightly=50)
+    ends = race(start, many, program, tmp_path)
 
-    assert ends == [(0, b"")] * 50
+    assert ends == [(0, b"")] * many
     folder = tmp_path / "new"
-    images = ["a.png", *(f"a-{number}.png" for number in range(2, 51))]
+    images = ["a.png", *(f"a-{number}.png" for number in range(2, many + 1))]
     assert names(folder) == {*images, *(f"{name}.json" for name in images)}
     for name in images:
         who = (folder / f"{name}.json").read_bytes()
         assert (folder / name).read_bytes() == who * 9999
 
 
-def test_twenty_processes_that_save_the_same_again_get_one_place(
+def test_processes_that_save_the_same_again_get_one_place(
     start: Start, tmp_path: Path
 ) -> None:
     program = """
@@ -426,9 +428,10 @@ sys.stdin.read()
 how = {"media_type": "image/png", "sidecar": b"{}", "again": True}
 print(storage.save("new/a.png", b"the same" * 9999, **how), end="")
 """
-    ends = race(start, 20, program, tmp_path)
+    many = examples(4, nightly=20)
+    ends = race(start, many, program, tmp_path)
 
-    assert ends == [(0, os.fsencode(tmp_path / "new/a.png"))] * 20
+    assert ends == [(0, os.fsencode(tmp_path / "new/a.png"))] * many
     assert names(tmp_path / "new") == {"a.png", "a.png.json"}
     assert (tmp_path / "new/a.png").read_bytes() == b"the same" * 9999
 
@@ -445,7 +448,7 @@ for number in count():
     storage.save(f"{number}.png", b"%d" % number * 99_999, **how)
 """
     drafts = set()
-    for moment in range(12):
+    for moment in range(0, 12, examples(4, nightly=1)):
         folder = tmp_path / str(moment)
         process = start(program, folder)
         assert process.stdout
