@@ -16,6 +16,7 @@ from pathlib import Path
 sys.path.insert(0, str(Path(__file__).parents[2]))  # it runs as a script
 
 from tests.contract_internal.samples import sample_call, sample_entry, sample_received
+from tests.nightly import examples
 
 from imagen.adapters.database.connection import Database
 from imagen.adapters.database.history import SqliteHistory
@@ -27,6 +28,9 @@ from imagen.domain.money.budget import BudgetLimit
 from imagen.testing.samples import MONDAY, sample_id, sample_row
 
 IMAGE = os.urandom(1_500_000)
+CROWD = examples(12, nightly=50)
+RACERS = examples(16, nightly=40)
+KILLS = examples(6, nightly=20)
 STEPS = ("planned", "sent", "accepted", "received", "closed")
 
 
@@ -57,7 +61,7 @@ class Accounts:
                 self.journal.record(name, CallClosed(usage=sample_row(number)))
 
 
-def crowd(folder: Path, *, processes: int = 50) -> object:
+def crowd(folder: Path, *, processes: int = CROWD) -> object:
     """Have each process make a paid call; say what failed and the longest wait."""
 
     def make(number: int) -> object:
@@ -79,7 +83,7 @@ def crowd(folder: Path, *, processes: int = 50) -> object:
     }
 
 
-def race(folder: Path, *, processes: int = 40, room: int = 7) -> object:
+def race(folder: Path, *, processes: int = RACERS, room: int = 7) -> object:
     """Have each process ask for a budget that has room for a few."""
     limit = BudgetLimit(
         label="day_usd", backend="", since=MONDAY, until=MONDAY, micros=room * 40_000
@@ -97,7 +101,7 @@ def race(folder: Path, *, processes: int = 40, room: int = 7) -> object:
     return {"outcomes": sorted(map(str, _all_at_once(begin, processes)))}
 
 
-def kills(folder: Path, *, times: int = 20) -> object:
+def kills(folder: Path, *, times: int = KILLS) -> object:
     """Kill a process at random moments; say where the account of it was wrong."""
     dice, wrong, number = random.Random(7), list[str](), 0
     for _ in range(times):
@@ -228,11 +232,13 @@ def _said(do: Callable[[], None]) -> str:
 
 def _all_at_once(do: Callable[[int], object], processes: int) -> list[object]:
     """Return what each process returned, or its exception in words."""
-    start, readers = time.time() + 0.5, list[int]()
+    gate, opening = os.pipe()
+    readers = list[int]()
     for number in range(1, processes + 1):
         reader, writer = os.pipe()
         if os.fork() == 0:
-            time.sleep(max(0.0, start - time.time()))
+            os.close(opening)
+            os.read(gate, 1)  # until all are there
             try:
                 outcome = do(number)
             except BaseException as error:  # noqa: BLE001 - it is told as it is
@@ -241,6 +247,7 @@ def _all_at_once(do: Callable[[int], object], processes: int) -> list[object]:
             os._exit(0)
         os.close(writer)
         readers.append(reader)
+    os.close(opening)
     outcomes = [json.loads(os.read(reader, 65536)) for reader in readers]
     for _ in range(processes):
         os.wait()

@@ -14,6 +14,7 @@ from typing import Any
 
 import pytest
 from tests.contract_internal.samples import sample_call
+from tests.integration.sqlite_drills import CROWD, KILLS, RACERS
 
 from imagen.adapters.database.connection import Database
 from imagen.adapters.database.journal import SqliteJournal
@@ -43,21 +44,21 @@ def open_folder() -> Iterator[Path]:
         folder.chmod(0o755)
 
 
-def test_fifty_processes_at_once_from_the_first_moment_on(tmp_path: Path) -> None:
+def test_many_processes_at_once_from_the_first_moment_on(tmp_path: Path) -> None:
     seen = drill("crowd", tmp_path / "new")
 
     assert seen["failed"] == []
-    assert (seen["rows"], seen["images"], seen["open"]) == (50, 50, 0)
+    assert (seen["rows"], seen["images"], seen["open"]) == (CROWD, CROWD, 0)
 
 
-def test_forty_processes_share_a_budget_that_has_room_for_seven(tmp_path: Path) -> None:
+def test_processes_share_a_budget_that_has_room_for_seven(tmp_path: Path) -> None:
     outcomes = Counter(drill("race", tmp_path)["outcomes"])
 
-    assert outcomes == {"begun": 7, "over": 33}
+    assert outcomes == {"begun": 7, "over": RACERS - 7}
 
 
-def test_whatever_kills_a_process_its_calls_are_as_it_left_them(tmp_path: Path) -> None:
-    assert drill("kills", tmp_path) == {"wrong": [], "killed": 20}
+def test_the_calls_of_a_killed_process_are_as_it_left_them(tmp_path: Path) -> None:
+    assert drill("kills", tmp_path) == {"wrong": [], "killed": KILLS}
 
 
 def test_a_process_is_dead_even_if_its_children_live(tmp_path: Path) -> None:

@@ -158,9 +158,14 @@ def test_without_a_gateway_the_door_is_shut_until_it_is_back_at_the_same_address
     ("change", "status", "code"),
     [
         ("drop table mai.imagen_usage", 404, None),
-        ("drop schema mai cascade", 404, None),
+        pytest.param("drop schema mai cascade", 404, None, marks=pytest.mark.nightly),
         ("revoke all on mai.imagen_usage from service_role", 403, "42501"),
-        ("revoke usage on schema mai from service_role", 403, "42501"),
+        pytest.param(
+            "revoke usage on schema mai from service_role",
+            403,
+            "42501",
+            marks=pytest.mark.nightly,
+        ),
     ],
 )
 def test_what_is_not_set_up_is_told_as_hosted_tells_it(
@@ -197,6 +202,7 @@ def processes_of(folder: Path) -> list[str]:
     return found
 
 
+@pytest.mark.nightly
 @pytest.mark.skipif(not Path("/proc/self/cmdline").exists(), reason="needs Linux")
 @pytest.mark.parametrize("how", [signal.SIGTERM, signal.SIGKILL])
 def test_nothing_runs_on_when_it_ends_however_it_ends(how: signal.Signals) -> None:

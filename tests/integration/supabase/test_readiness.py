@@ -46,85 +46,89 @@ IMAGES = {"read imagen.images", "add to imagen.images"}
 PRIVACY = "imagen.imagen_privacy()"
 
 
+# They are among the faults of `test_all_that_is_missing_is_told_at_once`, or take the
+# same branch as another case.
+BY_NIGHT = {
+    "no grant to add",
+    "no report",
+    "no grant at all",
+    "nothing to ask",
+    "no policy for files",
+    "a public bucket",
+}
+FAULTS: dict[str, tuple[Callable[[SupabaseProject], None], set[str], str]] = {
+    "no grant to add": (
+        lambda p: p.change("revoke insert on mai.imagen_usage from service_role"),
+        {"add to mai.imagen_usage"},
+        "Run 0001",
+    ),
+    "no usage table": (
+        lambda p: p.change("drop table mai.imagen_usage cascade"),
+        {*USAGE, "mai.imagen_usage_report()"},
+        "Run 0001",
+    ),
+    "no report": (
+        lambda p: p.change("drop function mai.imagen_usage_report"),
+        {"mai.imagen_usage_report()"},
+        "Run 0001",
+    ),
+    "no schema": (
+        lambda p: p.change("drop schema imagen cascade"),
+        {*IMAGES, PRIVACY},
+        "Run 0002",
+    ),
+    "no grant at all": (
+        lambda p: p.change("revoke all on imagen.images from service_role"),
+        IMAGES,
+        "Run 0002",
+    ),
+    "nothing to ask": (
+        lambda p: p.change("drop function imagen.imagen_privacy"),
+        {PRIVACY},
+        "Run 0002",
+    ),
+    "not exposed": (
+        lambda p: p.expose("public", "mai"),
+        {*IMAGES, PRIVACY},
+        "Exposed schemas",
+    ),
+    "open to all": (
+        lambda p: p.change("alter table imagen.images disable row level security"),
+        {"row-level security"},
+        "Disabled for imagen.images. Run `imagen config migrations` again",
+    ),
+    "no policy for rows": (
+        lambda p: p.change("drop policy images_owner_reads on imagen.images"),
+        {"policy: owners read their rows"},
+        "Run 0002",
+    ),
+    "no policy for files": (
+        lambda p: p.change(
+            "drop policy imagen_generated_owner_reads on storage.objects"
+        ),
+        {"policy: owners read their files"},
+        "Run 0004",
+    ),
+    "no bucket": (
+        lambda p: p.change("truncate storage.buckets cascade"),
+        {"bucket imagen-generated"},
+        "Run 0003",
+    ),
+    "a public bucket": (
+        lambda p: p.change("update storage.buckets set public = true"),
+        {"bucket imagen-generated"},
+        "Run 0003",
+    ),
+}
+
+
 @pytest.mark.parametrize(
     ("fault", "things", "hint"),
     [
-        (
-            lambda p: p.change("revoke insert on mai.imagen_usage from service_role"),
-            {"add to mai.imagen_usage"},
-            "Run 0001",
-        ),
-        (
-            lambda p: p.change("drop table mai.imagen_usage cascade"),
-            {*USAGE, "mai.imagen_usage_report()"},
-            "Run 0001",
-        ),
-        (
-            lambda p: p.change("drop function mai.imagen_usage_report"),
-            {"mai.imagen_usage_report()"},
-            "Run 0001",
-        ),
-        (
-            lambda p: p.change("drop schema imagen cascade"),
-            {*IMAGES, PRIVACY},
-            "Run 0002",
-        ),
-        (
-            lambda p: p.change("revoke all on imagen.images from service_role"),
-            IMAGES,
-            "Run 0002",
-        ),
-        (
-            lambda p: p.change("drop function imagen.imagen_privacy"),
-            {PRIVACY},
-            "Run 0002",
-        ),
-        (
-            lambda p: p.expose("public", "mai"),
-            {*IMAGES, PRIVACY},
-            "Exposed schemas",
-        ),
-        (
-            lambda p: p.change("alter table imagen.images disable row level security"),
-            {"row-level security"},
-            "Disabled for imagen.images. Run `imagen config migrations` again",
-        ),
-        (
-            lambda p: p.change("drop policy images_owner_reads on imagen.images"),
-            {"policy: owners read their rows"},
-            "Run 0002",
-        ),
-        (
-            lambda p: p.change(
-                "drop policy imagen_generated_owner_reads on storage.objects"
-            ),
-            {"policy: owners read their files"},
-            "Run 0004",
-        ),
-        (
-            lambda p: p.change("truncate storage.buckets cascade"),
-            {"bucket imagen-generated"},
-            "Run 0003",
-        ),
-        (
-            lambda p: p.change("update storage.buckets set public = true"),
-            {"bucket imagen-generated"},
-            "Run 0003",
-        ),
-    ],
-    ids=[
-        "no grant to add",
-        "no usage table",
-        "no report",
-        "no schema",
-        "no grant at all",
-        "nothing to ask",
-        "not exposed",
-        "open to all",
-        "no policy for rows",
-        "no policy for files",
-        "no bucket",
-        "a public bucket",
+        pytest.param(
+            *case, id=name, marks=pytest.mark.nightly if name in BY_NIGHT else ()
+        )
+        for name, case in FAULTS.items()
     ],
 )
 def test_what_is_missing(
@@ -154,7 +158,13 @@ def test_a_policy_made_by_hand_is_one(project: SupabaseProject) -> None:
         project.change("drop policy mine on storage.objects")
 
 
-@pytest.mark.parametrize("may", ["using (true)", "for insert with check (true)"])
+@pytest.mark.parametrize(
+    "may",
+    [
+        "using (true)",
+        pytest.param("for insert with check (true)", marks=pytest.mark.nightly),
+    ],
+)
 def test_a_policy_for_every_bucket_is_seen_unless_it_is_shut_out(
     project: SupabaseProject, may: str
 ) -> None:
@@ -190,7 +200,14 @@ def test_all_that_is_missing_is_told_at_once(project: SupabaseProject) -> None:
     ("path", "thing"),
     [("/storage/v1", "bucket imagen-generated"), ("/auth/v1", "owner_user_id")],
 )
-@pytest.mark.parametrize("trouble", [{"status": 503}, {"status": 200}, {"cut": True}])
+@pytest.mark.parametrize(
+    "trouble",
+    [
+        {"status": 503},
+        pytest.param({"status": 200}, marks=pytest.mark.nightly),
+        pytest.param({"cut": True}, marks=pytest.mark.nightly),
+    ],
+)
 def test_a_part_of_the_project_that_is_away(
     project: SupabaseProject, path: str, thing: str, trouble: dict[str, Any]
 ) -> None:
