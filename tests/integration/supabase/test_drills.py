@@ -21,8 +21,8 @@ from tests.nightly import examples
 from imagen.testing.samples import sample_row
 
 KILLS = examples(5, nightly=20)
-PROCESSES = examples(12, nightly=50)
-IMAGES = examples(150, nightly=1000)
+PROCESSES = examples(8, nightly=50)
+IMAGES = examples(40, nightly=1000)
 ROW = ("POST", "/rest/v1/imagen_usage")
 BYTES = ("POST", "/storage/v1/object")
 IMAGE = ("POST", "/rest/v1/images")
@@ -166,7 +166,7 @@ def restart(part: Part) -> Callable[[SupabaseProject], object]:
 def test_the_project_dies_in_the_middle(
     strike: Callable[[SupabaseProject], object], machine: Machine
 ) -> None:
-    add_pending(machine, rows=1500, images=20)
+    add_pending(machine, rows=1500, images=10)
     process = machine.start("sync")
     await_request(machine.project, *ROW)
     strike(machine.project)
@@ -187,9 +187,9 @@ def test_many_processes_at_once(machine: Machine) -> None:
 
 
 def test_many_deliver_the_same_at_once(machine: Machine) -> None:
-    add_pending(machine, rows=300, images=examples(20, nightly=60))
+    add_pending(machine, rows=300, images=examples(8, nightly=60))
 
-    codes = machine.crowd(examples(4, nightly=10), "sync", "--quiet")
+    codes = machine.crowd(examples(3, nightly=10), "sync", "--quiet")
 
     assert set(codes) <= {0, 1}
     assert whole(machine) == []

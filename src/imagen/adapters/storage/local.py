@@ -12,15 +12,17 @@ import errno
 import os
 import sys
 from collections.abc import Callable, Generator
-from contextlib import AbstractContextManager, contextmanager, nullcontext, suppress
+from contextlib import ExitStack, contextmanager, suppress
+from functools import partial
 from pathlib import Path
 from threading import Lock
-from typing import BinaryIO, Protocol
+from typing import BinaryIO
 
 from imagen.adapters.system.private_files import sync_folder
 from imagen.domain.errors import NameTaken, StorageError
 from imagen.domain.naming import SIDECAR_SUFFIX
 
+_NEW_FILE = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC
 _NO_HARD_LINKS = {
     errno.EPERM,
     errno.ENOTSUP,
@@ -129,14 +131,14 @@ def _create_files(
         again and _has_content(sidecar_path, sidecar)
     ):
         raise NameTaken(f"{sidecar_path} already exists.")
-    with (
-        _open_draft(target.parent, content, sync=sync) as image_draft,
-        _open_sidecar_draft(sidecar_path, sidecar, sync=sync) as sidecar_draft,
-    ):
-        # The sidecar first, so that no reader sees an image without it.
-        linked = sidecar_draft is not None and _link(
-            sidecar_path, sidecar_draft, again=again
+    with ExitStack() as drafts:
+        open_draft = partial(_open_draft, target.parent, sync=sync)
+        image_draft = drafts.enter_context(open_draft(content))
+        sidecar_draft = sidecar is not None and drafts.enter_context(
+            open_draft(sidecar)
         )
+        # The sidecar first, so that no reader sees an image without it.
+        linked = sidecar_draft and _link(sidecar_path, sidecar_draft, again=again)
         try:
             _link(target, image_draft, again=again)
         except (NameTaken, OSError):
@@ -155,28 +157,29 @@ def _replace_files(
     if sidecar is not None:
         with suppress(FileNotFoundError):
             os.lstat(sidecar_path)
+    # Both are written before one is replaced: the disk may be full.
     with (
-        _open_draft(target.parent, content) as image_draft,
-        _open_sidecar_draft(sidecar_path, sidecar) as sidecar_draft,
+        _open_draft(target.parent, content) as draft,
+        _replace_sidecar(sidecar_path, sidecar),
     ):
-        image_draft.replace(target)
-        if sidecar_draft is None:
-            _remove_sidecar(sidecar_path)
-        else:
-            sidecar_draft.replace(sidecar_path)
+        draft.replace(target)
 
 
 def _repair_sidecar(path: Path, sidecar: bytes | None) -> None:
-    if _has_content(path, sidecar):
-        return
-    with _open_sidecar_draft(path, sidecar) as draft:
-        if draft is None:
-            _remove_sidecar(path)
-        else:
+    if not _has_content(path, sidecar):
+        with _replace_sidecar(path, sidecar):
+            pass
+
+
+@contextmanager
+def _replace_sidecar(path: Path, sidecar: bytes | None) -> Generator[None]:
+    """Write a draft of the sidecar, and replace the sidecar after the block."""
+    if sidecar is not None:
+        with _open_draft(path.parent, sidecar) as draft:
+            yield
             draft.replace(path)
-
-
-def _remove_sidecar(path: Path) -> None:
+        return
+    yield
     # lexists first: `unlink` would raise for a name that is too long to exist.
     if os.path.lexists(path):
         path.unlink(missing_ok=True)
@@ -212,44 +215,86 @@ def _link(path: Path, draft: "_Draft", *, again: bool) -> bool:
     return True
 
 
-class _Draft(Protocol):
-    """A complete file that does not have its final name yet."""
+class _Draft:
+    """A complete file that does not have its final name yet.
 
-    content: bytes
+    Args:
+        content: The content of the file.
+        path: Its hidden name in the folder of its final name.
+        handle: The open file, which has no name unless one was needed; None for a file
+            that has had its hidden name from the beginning.
+    """
+
+    def __init__(self, content: bytes, path: Path, handle: int | None) -> None:
+        self.content = content
+        self._path = path
+        self._handle = handle
 
     def link(self, target: Path) -> None:
         """Give the file its name; raise FileExistsError if the name is taken."""
-        ...
+        if self._link_nameless(target):
+            return
+        try:
+            os.link(self._path, target)
+        except OSError as error:
+            if error.errno not in _NO_HARD_LINKS:
+                raise
+            # File systems without hard links (exFAT, some network ones): an empty file
+            # reserves the name, and the rename then replaces it.
+            os.close(os.open(target, _NEW_FILE, 0o666))
+            try:
+                self._path.replace(target)
+            except OSError:
+                target.unlink()
+                raise
 
     def replace(self, target: Path) -> None:
         """Give the file its name, in place of any other file."""
-        ...
+        # linkat() cannot replace a file, so the draft needs a name that can be renamed.
+        self._link_nameless(self._path)
+        self._path.replace(target)
 
-
-def _open_sidecar_draft(
-    path: Path, sidecar: bytes | None, *, sync: bool = True
-) -> AbstractContextManager[_Draft] | AbstractContextManager[None]:
-    if sidecar is None:
-        return nullcontext()
-    return _open_draft(path.parent, sidecar, sync=sync)
+    def _link_nameless(self, target: Path) -> bool:
+        """Return whether the open file got the name; else it has its hidden one."""
+        if self._handle is None:
+            return False
+        source = f"/proc/self/fd/{self._handle}"
+        try:
+            # `src_dir_fd` has no effect on an absolute path. Without it Python calls
+            # link() instead of linkat(), and that links the symbolic link in /proc
+            # (seen with Python 3.11).
+            os.link(source, target, src_dir_fd=self._handle, follow_symlinks=True)
+        except FileExistsError:
+            raise
+        # For example, /proc is not mounted. Any other cause fails again, with its own
+        # error, for the named file.
+        except OSError:
+            _write_named(self._path, self.content, sync=True)
+            self._handle = None
+        return self._handle is not None
 
 
 @contextmanager
 def _open_draft(
     folder: Path, content: bytes, *, sync: bool = True
 ) -> Generator[_Draft]:
-    """Write a file without its final name, and delete it afterwards unless linked."""
-    handle = _open_unnamed(folder)
-    if handle is None:
-        with _open_named_draft(folder, content, sync=sync) as draft:
-            yield draft
-    else:
-        with os.fdopen(handle, "wb") as file:
-            _write(file, content, sync=sync)
-            yield _UnnamedDraft(folder, content, file.fileno())
+    """Write a file without its final name, and delete it afterwards unless renamed."""
+    path = folder / f".imagen-{os.urandom(8).hex()}.part"
+    handle = _open_nameless(folder)
+    try:
+        if handle is None:
+            _write_named(path, content, sync=sync)
+            yield _Draft(content, path, None)
+        else:
+            with os.fdopen(handle, "wb") as file:
+                _write(file, content, sync=sync)
+                yield _Draft(content, path, handle)
+    finally:
+        with suppress(FileNotFoundError):
+            path.unlink()
 
 
-def _open_unnamed(folder: Path) -> int | None:
+def _open_nameless(folder: Path) -> int | None:
     """Open a file without a name, which vanishes if the process closes it or dies."""
     if sys.platform != "linux":
         return None
@@ -261,25 +306,9 @@ def _open_unnamed(folder: Path) -> int | None:
         return None
 
 
-@contextmanager
-def _open_named_draft(
-    folder: Path, content: bytes, *, sync: bool = True
-) -> Generator["_NamedDraft"]:
-    with _temporary_path(folder) as path:
-        flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC
-        with os.fdopen(os.open(path, flags, 0o666), "wb") as file:
-            _write(file, content, sync=sync)
-        yield _NamedDraft(path, content)
-
-
-@contextmanager
-def _temporary_path(folder: Path) -> Generator[Path]:
-    path = folder / f".imagen-{os.urandom(8).hex()}.part"
-    try:
-        yield path
-    finally:
-        with suppress(FileNotFoundError):
-            path.unlink()
+def _write_named(path: Path, content: bytes, *, sync: bool) -> None:
+    with os.fdopen(os.open(path, _NEW_FILE, 0o666), "wb") as file:
+        _write(file, content, sync=sync)
 
 
 def _write(file: BinaryIO, content: bytes, *, sync: bool) -> None:
@@ -287,62 +316,6 @@ def _write(file: BinaryIO, content: bytes, *, sync: bool) -> None:
     file.flush()
     if sync:
         os.fsync(file.fileno())
-
-
-class _UnnamedDraft:
-    """An open file without a name in any folder."""
-
-    def __init__(self, folder: Path, content: bytes, handle: int) -> None:
-        self._folder = folder
-        self.content = content
-        self._handle = handle
-
-    def link(self, target: Path) -> None:
-        source = f"/proc/self/fd/{self._handle}"
-        try:
-            # `src_dir_fd` has no effect on an absolute path. Without it Python calls
-            # link() instead of linkat(), and that links the symbolic link in /proc
-            # (seen with Python 3.11).
-            os.link(source, target, src_dir_fd=self._handle, follow_symlinks=True)
-        except FileExistsError:
-            raise
-        # For example, /proc is not mounted. Any other cause fails again, with its own
-        # error, in the named draft.
-        except OSError:
-            with _open_named_draft(self._folder, self.content) as draft:
-                draft.link(target)
-
-    def replace(self, target: Path) -> None:
-        # linkat() cannot replace a file, so the draft needs a name that can be renamed.
-        with _temporary_path(self._folder) as path:
-            self.link(path)
-            path.replace(target)
-
-
-class _NamedDraft:
-    """A hidden file in the folder of its final name."""
-
-    def __init__(self, path: Path, content: bytes) -> None:
-        self._path = path
-        self.content = content
-
-    def link(self, target: Path) -> None:
-        try:
-            os.link(self._path, target)
-        except OSError as error:
-            if error.errno not in _NO_HARD_LINKS:
-                raise
-            # File systems without hard links (exFAT, some network ones): an empty file
-            # reserves the name, and the rename then replaces it.
-            os.close(os.open(target, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o666))
-            try:
-                self._path.replace(target)
-            except OSError:
-                target.unlink()
-                raise
-
-    def replace(self, target: Path) -> None:
-        self._path.replace(target)
 
 
 def _make_folder(folder: Path) -> None:
