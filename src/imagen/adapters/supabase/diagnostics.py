@@ -12,6 +12,7 @@ from imagen.adapters.supabase.client import (
     BUCKET,
     SupabaseAccess,
     SupabaseProject,
+    TimedRow,
     migration_hint,
 )
 from imagen.domain.errors import (
@@ -94,28 +95,17 @@ def _run_check(what: str, check: Callable[[], None]) -> Readiness:
 
 
 def _read_nothing(project: SupabaseProject, table: str) -> None:
-    schema, _, name = table.partition(".")
-    with project.translate_errors(table):
-        project.table(schema).from_(name).select("id").limit(1).execute()
-        project.check_rest_response()
+    query = project.table(table).select("id,created_at").limit(1)
+    project.read(table, query, TimedRow)
 
 
 def _insert_nothing(project: SupabaseProject, table: str) -> None:
     # PostgreSQL checks the permission to insert even for an empty list of rows.
-    schema, _, name = table.partition(".")
-    with project.translate_errors(table):
-        project.table(schema).from_(name).insert(
-            [],
-            returning="minimal",  # type: ignore[arg-type]  # the value of its enum
-        ).execute()
-        project.check_rest_response()
+    project.insert(table, [])
 
 
 def _call_report(project: SupabaseProject) -> None:
-    parameters: dict[str, object] = {"by": [], "since": "9999-12-31"}
-    with project.translate_errors(REPORT):
-        project.table("mai").rpc("imagen_usage_report", parameters).execute()  # type: ignore[arg-type]  # any JSON is accepted
-        project.check_rest_response()
+    project.call(REPORT, {"by": [], "since": "9999-12-31"}, object)
 
 
 class _Privacy(msgspec.Struct):
@@ -137,10 +127,7 @@ class _Privacy(msgspec.Struct):
 def _check_privacy(project: SupabaseProject) -> Iterator[Readiness]:
     """Check that owners can read their rows and files, and that other users cannot."""
     try:
-        with project.translate_errors(PRIVACY):
-            found = project.table("imagen").rpc("imagen_privacy", {}).execute()
-            project.check_rest_response()
-            privacy = msgspec.convert(found.data, _Privacy)
+        privacy = project.call(PRIVACY, {}, _Privacy)
     except ImagenError as error:
         yield Readiness(name=PRIVACY, ready=False, note=_describe_error(error))
         return

@@ -5,24 +5,25 @@ from collections.abc import Iterator
 from contextlib import suppress
 from decimal import Decimal
 from hashlib import sha256
-
-import msgspec
+from typing import TYPE_CHECKING
+from uuid import UUID  # noqa: TID251 - only to format one
 
 from imagen.adapters.supabase.client import (
     BUCKET,
-    PAGE,
     SupabaseAccess,
     SupabaseProject,
-    to_jsonable,
+    TimedRow,
 )
 from imagen.domain.cloud import CloudImage
 from imagen.domain.errors import BackendError, InvalidRequest, UnknownOwner
 from imagen.domain.sidecar import Sidecar
 
-SCHEMA, TABLE = "imagen", "images"
+if TYPE_CHECKING:
+    from postgrest import SyncSelectRequestBuilder
+
+TABLE = "imagen.images"
 _COLUMNS = "id,created_at,owner_user_id,storage_path,sidecar"
 _BEGINNING = re.compile(r"[0-9a-f]{1,32}", re.ASCII)
-_SHAPE = (8, 4, 4, 4, 12)
 
 
 class SupabaseCloud:
@@ -56,28 +57,14 @@ class SupabaseCloud:
             bucket.upload(
                 image.path, content, {"content-type": media_type, "x-upsert": "true"}
             )
-        with self._project.translate_errors(f"{SCHEMA}.{TABLE}"):
-            self._project.table(SCHEMA).from_(TABLE).upsert(
-                to_jsonable(_to_row(image)),  # type: ignore[arg-type]  # any JSON is accepted
-                on_conflict="id",
-                ignore_duplicates=True,
-                returning="minimal",  # type: ignore[arg-type]  # the value of its enum
-            ).execute()
-            self._project.check_rest_response()
+        self._project.insert(TABLE, [_to_row(image)])
 
     def find(self, owner: str, *, limit: int | None = None) -> Iterator[CloudImage]:
         """Yield the images page by page."""
-        last: _Row | None = None
-        left = limit
-        while left is None or left > 0:
-            page = self._read_page(
-                owner, last, PAGE if left is None else min(left, PAGE)
-            )
-            if not page:
-                return
-            yield from map(_from_row, page)
-            last = page[-1]
-            left = None if left is None else left - len(page)
+        rows = self._project.read_newest(
+            TABLE, _Row, lambda: self._select(owner), limit=limit
+        )
+        yield from map(_from_row, rows)
 
     def get(self, owner: str, name: str) -> CloudImage | None:
         """Return the image whose id begins with the name."""
@@ -87,14 +74,9 @@ class SupabaseCloud:
         digits = begin.replace("-", "")
         if not _BEGINNING.fullmatch(digits):
             return None
-        with self._project.translate_errors(f"{SCHEMA}.{TABLE}"):
-            query = self._project.table(SCHEMA).from_(TABLE).select(_COLUMNS)
-            query = query.eq("owner_user_id", owner)
-            query = query.gte("id", _format_uuid(digits.ljust(32, "0")))
-            query = query.lte("id", _format_uuid(digits.ljust(32, "f")))
-            found = query.order("id").limit(2).execute()
-            self._project.check_rest_response()
-            rows = msgspec.convert(found.data, list[_Row])
+        first, last = (str(UUID(digits.ljust(32, digit))) for digit in "0f")
+        query = self._select(owner).gte("id", first).lte("id", last)
+        rows = self._project.read(TABLE, query.order("id").limit(2), _Row)
         rows = [row for row in rows if row.id.startswith(begin)]
         if len(rows) > 1:
             raise InvalidRequest(
@@ -118,28 +100,11 @@ class SupabaseCloud:
         """Close the connections; the next request opens new ones."""
         self._project.close()
 
-    def _read_page(self, owner: str, last: "_Row | None", limit: int) -> "list[_Row]":
-        with self._project.translate_errors(f"{SCHEMA}.{TABLE}"):
-            query = self._project.table(SCHEMA).from_(TABLE).select(_COLUMNS)
-            query = query.eq("owner_user_id", owner)
-            # Continued after the last row, not by offset: a row that is added meanwhile
-            # would shift the pages.
-            if last is not None:
-                at = last.created_at
-                query = query.or_(
-                    f'created_at.lt."{at}",and(created_at.eq."{at}",id.lt.{last.id})'
-                )
-            query = query.order("created_at", desc=True).order("id", desc=True)
-            found = query.limit(limit).execute()
-            self._project.check_rest_response()
-            return msgspec.convert(found.data, list[_Row])
+    def _select(self, owner: str) -> "SyncSelectRequestBuilder":
+        return self._project.table(TABLE).select(_COLUMNS).eq("owner_user_id", owner)
 
 
-class _Row(msgspec.Struct):
-    """A row in a response of PostgREST."""
-
-    id: str
-    created_at: str
+class _Row(TimedRow):
     owner_user_id: str
     storage_path: str
     sidecar: Sidecar
@@ -174,11 +139,3 @@ def _from_row(row: _Row) -> CloudImage:
     return CloudImage(
         owner=row.owner_user_id, path=row.storage_path, sidecar=row.sidecar
     )
-
-
-def _format_uuid(digits: str) -> str:
-    parts: list[str] = []
-    for length in _SHAPE:
-        parts.append(digits[:length])
-        digits = digits[length:]
-    return "-".join(parts)

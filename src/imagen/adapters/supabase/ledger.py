@@ -3,14 +3,14 @@
 from collections.abc import Iterator, Mapping, Sequence
 from datetime import UTC, date
 from decimal import Decimal
+from typing import TYPE_CHECKING
 
 import msgspec
 
 from imagen.adapters.supabase.client import (
-    PAGE,
     SupabaseAccess,
     SupabaseProject,
-    to_jsonable,
+    TimedRow,
 )
 from imagen.domain.errors import Refused
 from imagen.domain.money.cost import MICROS
@@ -22,7 +22,10 @@ from imagen.domain.money.usage import (
     start_of_day,
 )
 
-SCHEMA, TABLE, REPORT = "mai", "imagen_usage", "imagen_usage_report"
+if TYPE_CHECKING:
+    from postgrest import SyncSelectRequestBuilder
+
+TABLE, REPORT = "mai.imagen_usage", "mai.imagen_usage_report()"
 _COLUMNS = (
     "id,created_at,caller,backend,adapter,model,status,latency_ms,images,"
     "cost_usd::text,cost_source,prompt_sha256"
@@ -43,7 +46,8 @@ class SupabaseLedger:
         # One refused row makes PostgreSQL refuse the whole request, so it is searched
         # for by halves.
         try:
-            self._insert(rows)
+            if rows:
+                self._project.insert(TABLE, [_to_row(row) for row in rows])
         except Refused as error:
             if len(rows) == 1:
                 return {rows[0].id: error.message}
@@ -53,62 +57,30 @@ class SupabaseLedger:
 
     def rows(self, *, since: date | None = None) -> Iterator[UsageRow]:
         """Yield the rows page by page."""
-        last: UsageRow | None = None
-        while page := self._read_page(since, last):
-            yield from page
-            last = page[-1]
+
+        def build() -> "SyncSelectRequestBuilder":
+            query = self._project.table(TABLE).select(_COLUMNS)
+            if since is None:
+                return query
+            return query.gte("created_at", start_of_day(since).isoformat())
+
+        yield from map(_from_row, self._project.read_newest(TABLE, _Row, build))
 
     def totals(
         self, by: Sequence[Dimension], *, since: date | None = None
     ) -> tuple[UsageTotal, ...]:
         """Return the totals that the database computes."""
         first = None if since is None else since.isoformat()
-        parameters = {"by": list(by), "since": first}
-        with self._project.translate_errors(f"{SCHEMA}.{REPORT}()"):
-            found = self._project.table(SCHEMA).rpc(REPORT, parameters).execute()  # type: ignore[arg-type]  # any JSON is accepted
-            self._project.check_rest_response()
-            totals = msgspec.convert(found.data, list[UsageTotal])
+        parameters: dict[str, object] = {"by": list(by), "since": first}
+        totals = self._project.call(REPORT, parameters, list[UsageTotal])
         return merge_totals(totals, by)
 
     def close(self) -> None:
         """Close the connections; the next request opens new ones."""
         self._project.close()
 
-    def _insert(self, rows: Sequence[UsageRow]) -> None:
-        if not rows:
-            return
-        with self._project.translate_errors(f"{SCHEMA}.{TABLE}"):
-            self._project.table(SCHEMA).from_(TABLE).upsert(
-                to_jsonable([_to_row(row) for row in rows]),  # type: ignore[arg-type]  # any JSON is accepted
-                on_conflict="id",
-                ignore_duplicates=True,
-                returning="minimal",  # type: ignore[arg-type]  # the value of its enum
-            ).execute()
-            self._project.check_rest_response()
 
-    def _read_page(self, since: date | None, last: UsageRow | None) -> list[UsageRow]:
-        with self._project.translate_errors(f"{SCHEMA}.{TABLE}"):
-            query = self._project.table(SCHEMA).from_(TABLE).select(_COLUMNS)
-            if since is not None:
-                query = query.gte("created_at", start_of_day(since).isoformat())
-            # Continued after the last row, not by offset: a row that is delivered
-            # meanwhile would shift the pages.
-            if last is not None:
-                at = last.created_at.isoformat()
-                query = query.or_(
-                    f'created_at.lt."{at}",and(created_at.eq."{at}",id.lt.{last.id})'
-                )
-            query = query.order("created_at", desc=True).order("id", desc=True)
-            found = query.limit(PAGE).execute()
-            self._project.check_rest_response()
-            return [_from_row(row) for row in msgspec.convert(found.data, list[_Row])]
-
-
-class _Row(msgspec.Struct):
-    """A row in a response of PostgREST."""
-
-    id: str
-    created_at: str
+class _Row(TimedRow):
     caller: str
     backend: str
     adapter: str
