@@ -6,7 +6,7 @@ from datetime import UTC, datetime
 from functools import partial
 from hashlib import sha256
 from threading import Event, Thread
-from typing import Protocol
+from typing import ClassVar, TypeAlias
 
 import msgspec
 
@@ -44,33 +44,6 @@ LONG = 3600.0
 """Seconds between two checks of whether an attempt without a time limit is over."""
 
 
-class Uploader(Protocol):
-    """Uploads the pending records of one channel."""
-
-    @property
-    def channel(self) -> Channel:
-        """The channel."""
-        ...
-
-    @property
-    def queue(self) -> DeliveryQueue[object]:
-        """The delivery state of the channel."""
-        ...
-
-    def upload(self) -> Generator[int]:
-        """Upload all pending records; yield the number of records after each step.
-
-        Raises:
-            ImagenError: the upload cannot continue. Records that were not delivered
-                stay pending.
-        """
-        ...
-
-    def close(self) -> None:
-        """Close the connections; they are opened again when needed."""
-        ...
-
-
 class UsageUploader(msgspec.Struct, frozen=True, kw_only=True):
     """Uploads usage rows to the shared ledger.
 
@@ -79,13 +52,10 @@ class UsageUploader(msgspec.Struct, frozen=True, kw_only=True):
         ledger: The shared ledger.
     """
 
+    channel: ClassVar[Channel] = "usage"
+
     queue: DeliveryQueue[UsageRow]
     ledger: SharedLedger
-
-    @property
-    def channel(self) -> Channel:
-        """The channel of usage rows."""
-        return "usage"
 
     def upload(self) -> Generator[int]:
         """Upload rows, the oldest first, many in one request."""
@@ -116,6 +86,8 @@ class ImageUploader(msgspec.Struct, frozen=True, kw_only=True):
         read: Reads the file at a location of the history.
     """
 
+    channel: ClassVar[Channel] = "images"
+
     queue: DeliveryQueue[HistoryEntry]
     spool: Spool
     cloud: Cloud
@@ -123,11 +95,6 @@ class ImageUploader(msgspec.Struct, frozen=True, kw_only=True):
     owner: str
     clock: Clock
     read: ReadFile
-
-    @property
-    def channel(self) -> Channel:
-        """The channel of images."""
-        return "images"
 
     def upload(self) -> Generator[int]:
         """Upload images, the newest first, a few in parallel.
@@ -172,14 +139,16 @@ class ImageUploader(msgspec.Struct, frozen=True, kw_only=True):
     def _deliver(self, entry: HistoryEntry) -> tuple[str, ImagenError | None]:
         image_id = entry.sidecar.id
         try:
-            self._upload(entry, self._read_content(entry))
+            try:
+                self._upload(entry, self._read_content(entry))
+            except Refused as error:
+                self.queue.mark_failed({image_id: format_problem(error)})
+                return image_id, None
             # In this order: a crash in between leaves bytes that `sweep` deletes, never
             # a pending image without bytes. One that was printed on stdout would be
             # lost, because its bytes are nowhere else.
             self.queue.mark_delivered([image_id])
             self.spool.discard([image_id])
-        except Refused as error:
-            return self._mark_failed(image_id, error)
         except ImagenError as error:
             return image_id, error
         return image_id, None
@@ -209,14 +178,14 @@ class ImageUploader(msgspec.Struct, frozen=True, kw_only=True):
             f"{entry.location} is missing, or contains a different image by now."
         )
 
-    def _mark_failed(
-        self, image_id: str, error: Refused
-    ) -> tuple[str, ImagenError | None]:
-        try:
-            self.queue.mark_failed({image_id: format_problem(error)})
-        except ImagenError as journal_error:
-            return image_id, journal_error
-        return image_id, None
+
+Uploader: TypeAlias = UsageUploader | ImageUploader
+"""Uploads the pending records of one channel.
+
+`upload` yields the number of records after each step, and raises an `ImagenError` if it
+cannot continue. Records that were not delivered stay pending. `close` closes the
+connections, which are opened again when needed.
+"""
 
 
 class Delivery(msgspec.Struct, frozen=True, kw_only=True):
@@ -323,13 +292,7 @@ class DeliverPending(msgspec.Struct, frozen=True, kw_only=True):
     def _conclude(
         self, attempt: "_Attempt", late: str, before: DeliveryStatus
     ) -> Delivery:
-        """Store or end the pause of a channel, and return the result.
-
-        Args:
-            attempt: The attempt, which may still run.
-            late: The reason to report if it does.
-            before: The status before the attempt.
-        """
+        """Store or end the pause of a channel; `late` is why an attempt still runs."""
         queue, delivered = attempt.uploader.queue, attempt.delivered
         reason = attempt.reason if attempt.is_over else late
         if not reason and before.pause is not None:

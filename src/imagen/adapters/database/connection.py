@@ -5,6 +5,7 @@ operating system are translated to a `JournalError` that names the file.
 """
 
 import errno
+import fcntl
 import os
 import sqlite3
 import stat
@@ -19,6 +20,7 @@ from imagen.adapters.database.write_queue import Batch, WriteQueue
 from imagen.adapters.system.private_files import (
     create_private_file,
     create_private_folder,
+    lock_folder,
     sync_folder,
 )
 from imagen.domain.errors import ImagenError, JournalError
@@ -332,25 +334,13 @@ def _create(path: Path, migrations: Sequence[Sequence[str]]) -> None:
             # POSIX drops all locks of a process on a file when it closes any handle of
             # that file. So this one is closed before the database is in use.
             os.close(handle)
-        with _lock_folder(path.parent):
+        with lock_folder(path.parent, fcntl.LOCK_EX):
             if not path.exists():
                 _move_log_away(path.with_name(f"{path.name}-wal"))
                 draft.rename(path)
     finally:
         draft.unlink(missing_ok=True)
     sync_folder(path.parent)
-
-
-@contextmanager
-def _lock_folder(folder: Path) -> Generator[None]:
-    import fcntl  # noqa: PLC0415 - needed once in the life of a database
-
-    handle = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
-    try:
-        fcntl.flock(handle, fcntl.LOCK_EX)
-        yield
-    finally:
-        os.close(handle)
 
 
 def _move_log_away(log: Path) -> None:

@@ -50,17 +50,14 @@ class _DeliveryState:
         self._database = database
 
     def mark_delivered(self, ids: Collection[str]) -> None:
-        """Update the columns."""
         self._update(
             dict.fromkeys(ids, ""), DELIVERED, of=f"delivery <> '{NOT_DELIVERED}'"
         )
 
     def mark_failed(self, reasons: Mapping[str, str]) -> None:
-        """Update the columns."""
         self._update(reasons, FAILED, of=f"delivery = '{PENDING}'")
 
     def retry_failed(self) -> None:
-        """Update the columns."""
         query = f"""
             UPDATE {self.channel} SET delivery = '{PENDING}', trouble = ''
             WHERE delivery = '{FAILED}'
@@ -69,7 +66,6 @@ class _DeliveryState:
             connection.execute(query)
 
     def pause(self, pause: Pause | None) -> None:
-        """Insert, update or delete the row."""
         with self._database.writing(durable=False) as connection:
             if pause is None:
                 connection.execute(
@@ -81,7 +77,6 @@ class _DeliveryState:
             connection.execute(_PAUSE, [self.channel, pause.tries, until, trouble])
 
     def status(self) -> DeliveryStatus:
-        """Count the pending rows, and read the failed ones and the pause."""
         with (
             translate_decode_errors(self._database.path),
             self._database.reading() as connection,

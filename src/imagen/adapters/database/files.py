@@ -4,20 +4,18 @@ They hold the images that are not stored yet, and those that are not uploaded ye
 """
 
 import fcntl
-import os
 from collections.abc import Collection, Generator, Iterable
-from contextlib import contextmanager, suppress
+from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
 
 from imagen.adapters.database.connection import Database, translate_errors
 from imagen.adapters.database.schema import FAILED, PENDING
 from imagen.adapters.system.private_files import (
     create_private_folder,
+    lock_folder,
     write_private_file,
 )
 from imagen.domain.errors import JournalError
-
-_FOLDER = os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC
 
 _NEEDED = f"SELECT id FROM images WHERE delivery IN ('{PENDING}', '{FAILED}')"  # noqa: S608 - constants only
 
@@ -40,17 +38,13 @@ class FileSpool:
     @contextmanager
     def adding(self) -> Generator[None]:
         """Hold a shared lock on the folder."""
-        handle = None
-        # Without the lock, a crash in another process could delete these bytes; the
-        # upload then falls back to the saved image.
-        with suppress(JournalError, OSError):
-            handle = os.open(create_private_folder(self._folder), _FOLDER)
-            fcntl.flock(handle, fcntl.LOCK_SH)
-        try:
+        with ExitStack() as lock:
+            # Without the lock, a sweep of another process could delete these bytes; the
+            # upload then falls back to the saved image.
+            with suppress(JournalError, OSError):
+                folder = create_private_folder(self._folder)
+                lock.enter_context(lock_folder(folder, fcntl.LOCK_SH))
             yield
-        finally:
-            if handle is not None:
-                os.close(handle)
 
     def write(self, image_id: str, content: bytes) -> None:
         """Write the file."""
@@ -70,20 +64,16 @@ class FileSpool:
 
     def sweep(self) -> None:
         """Delete files and drafts under an exclusive lock on the folder."""
-        with suppress(JournalError, OSError):
-            handle = os.open(self._folder, _FOLDER)
-            try:
-                # No age limit instead of the lock: a process may be suspended for hours
-                # between its file and its row.
-                fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
-                if files := list(self._folder.iterdir()):
-                    with self._database.reading() as connection:
-                        needed = {id_ for (id_,) in connection.execute(_NEEDED)}
-                    remove_files(
-                        path for path in files if path.name.lower() not in needed
-                    )
-            finally:
-                os.close(handle)
+        with (
+            suppress(JournalError, OSError),
+            # No age limit instead of the lock: a process may be suspended for hours
+            # between its file and its row.
+            lock_folder(self._folder, fcntl.LOCK_EX | fcntl.LOCK_NB),
+        ):
+            if files := list(self._folder.iterdir()):
+                with self._database.reading() as connection:
+                    needed = {id_ for (id_,) in connection.execute(_NEEDED)}
+                remove_files(path for path in files if path.name.lower() not in needed)
 
 
 def write_file(path: Path, content: bytes, *, durable: bool) -> None:

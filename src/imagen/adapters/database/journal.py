@@ -1,7 +1,7 @@
 """Keeps the journal in the database, and received images in files beside it."""
 
 import sqlite3
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from datetime import datetime
 from functools import cache
 from pathlib import Path
@@ -80,7 +80,6 @@ class SqliteJournal:
 
     def __init__(self, database: Database) -> None:
         self._database = database
-        self._received = _ReceivedFiles(lambda: database.folder / "spool")
         self.process_lock = ProcessLock(lambda: database.folder / "locks")
 
     def begin(
@@ -120,7 +119,8 @@ class SqliteJournal:
         if may_cost is None and usage is None:
             return
         if isinstance(update, CallReceived):
-            self._received.write(call_id, update.received)
+            path = self._received_path(call_id)
+            write_file(path, _encode(update.received), durable=True)
             return
         durable = bool(may_cost) or usage is not None
         with self._database.writing(durable=durable) as connection:
@@ -128,7 +128,7 @@ class SqliteJournal:
         # Only after the commit: a crash in between leaves a file that `list_open`
         # deletes, while the other order could lose images that are not stored yet.
         if isinstance(update, CallClosed):
-            self._received.remove(call_id)
+            remove_files([self._received_path(call_id)])
 
     def unclaimed_references(
         self, call: Call, references: Sequence[str]
@@ -150,7 +150,9 @@ class SqliteJournal:
         """Read all rows, and delete the files that dead processes have left."""
         # The files are listed before the rows are read: each of these files had a row
         # when it was written, so a file without a row belongs to a closed call.
-        files = self._received.list_files()
+        folder = self._database.folder / "spool"
+        with translate_errors(folder):
+            files = list(folder.iterdir()) if folder.is_dir() else []
         with self._database.reading() as connection:
             query = f"{_OPEN_CALLS} ORDER BY created_at, id"
             found = connection.execute(query).fetchall()
@@ -178,7 +180,9 @@ class SqliteJournal:
             found = self._open_call(_Row(*row), received=False)
             if found.live:
                 return None
-            received = self._received.read(call_id)
+            path = self._received_path(call_id)
+            content = read_file(path)
+            received = None if content is None else _decode(content, path)
             connection.execute(
                 "UPDATE calls SET owner = ?, trouble = '' WHERE id = ?",
                 [self.process_lock.acquire(), remove_surrogates(call_id)],
@@ -197,6 +201,10 @@ class SqliteJournal:
         for call_id, owner in connection.execute(_UNSENT).fetchall():
             if not self.process_lock.is_held(owner):
                 connection.execute("DELETE FROM calls WHERE id = ?", [call_id])
+
+    def _received_path(self, call_id: str) -> Path:
+        """Return the file with the images of a call that are not stored yet."""
+        return self._database.folder / "spool" / f"{call_id}{_RECEIVED}"
 
     def _may_cost(self, call_id: str) -> bool | None:
         """Return whether the call may cost money; None if it is not open."""
@@ -329,49 +337,21 @@ class _StoredReceived(msgspec.Struct, frozen=True, kw_only=True):
     watched: bool = True
 
 
-class _ReceivedFiles:
-    """A folder with a file for every call whose images arrived and are not stored."""
-
-    def __init__(self, folder: Callable[[], Path]) -> None:
-        self._folder = folder
-
-    def write(self, call_id: str, received: Received) -> None:
-        """Write the file so that it survives a power cut."""
-        write_file(self._path(call_id), _encode(received), durable=True)
-
-    def read(self, call_id: str) -> Received | None:
-        """Return the content of the file; None if there is none."""
-        path = self._path(call_id)
-        content = read_file(path)
-        if content is None:
-            return None
-        try:
-            stored = msgspec.msgpack.decode(content, type=_StoredReceived)
-            at = datetime.fromisoformat(stored.at)
-        except ValueError as error:
-            raise JournalError(
-                f"{path} is damaged: {error}.",
-                hint="Move it away, and imagen asks the backend for the images again.",
-            ) from error
-        return Received(
-            generated=stored.generated,
-            at=at,
-            latency_ms=stored.latency_ms,
-            observed=stored.watched,
-        )
-
-    def list_files(self) -> list[Path]:
-        """Return all files, drafts included."""
-        folder = self._folder()
-        with translate_errors(folder):
-            return list(folder.iterdir()) if folder.is_dir() else []
-
-    def remove(self, call_id: str) -> None:
-        """Delete the file of a closed call, if there is one."""
-        remove_files([self._path(call_id)])
-
-    def _path(self, call_id: str) -> Path:
-        return self._folder() / f"{call_id}{_RECEIVED}"
+def _decode(content: bytes, path: Path) -> Received:
+    try:
+        stored = msgspec.msgpack.decode(content, type=_StoredReceived)
+        at = datetime.fromisoformat(stored.at)
+    except ValueError as error:
+        raise JournalError(
+            f"{path} is damaged: {error}.",
+            hint="Move it away, and imagen asks the backend for the images again.",
+        ) from error
+    return Received(
+        generated=stored.generated,
+        at=at,
+        latency_ms=stored.latency_ms,
+        observed=stored.watched,
+    )
 
 
 def _call_id(path: Path) -> str:

@@ -1,8 +1,10 @@
 """Create files and folders that only their owner can read and that survive a crash."""
 
 import errno
+import fcntl
 import os
-from contextlib import suppress
+from collections.abc import Generator
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 
@@ -74,6 +76,26 @@ def write_private_file(
         draft.unlink(missing_ok=True)
     if durable:
         sync_folder(path.parent)
+
+
+@contextmanager
+def lock_folder(folder: Path, operation: int) -> Generator[None]:
+    """Hold a `flock` on a folder; the system releases it when the process dies.
+
+    Args:
+        folder: The folder.
+        operation: The flags of `fcntl.flock`.
+
+    Raises:
+        BlockingIOError: another process holds the lock, and the flags say not to wait.
+        OSError: the folder cannot be opened, or its file system has no locks.
+    """
+    handle = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+    try:
+        fcntl.flock(handle, operation)
+        yield
+    finally:
+        os.close(handle)
 
 
 def sync_folder(folder: Path) -> None:

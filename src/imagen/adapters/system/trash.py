@@ -10,7 +10,7 @@ import os
 import shutil
 import stat
 from collections.abc import Callable, Generator
-from contextlib import contextmanager, suppress
+from contextlib import ExitStack, contextmanager, suppress
 from datetime import datetime, timedelta
 from hashlib import file_digest
 from io import BufferedReader
@@ -18,7 +18,7 @@ from pathlib import Path
 
 import msgspec
 
-from imagen.adapters.system.private_files import create_private_folder
+from imagen.adapters.system.private_files import create_private_folder, lock_folder
 from imagen.domain.errors import StorageError
 from imagen.domain.history import HistoryEntry
 from imagen.domain.naming import SIDECAR_SUFFIX
@@ -63,17 +63,13 @@ class FolderTrash:
     def _locked(self) -> Generator[None]:
         """Hold the lock of the trash, among threads and processes."""
         try:
-            handle = os.open(
-                create_private_folder(self._folder()), os.O_RDONLY | os.O_CLOEXEC
-            )
+            folder = create_private_folder(self._folder())
         except OSError as error:
             raise _storage_error(error) from error
-        try:
+        with ExitStack() as lock:
             with suppress(OSError):  # some network file systems have no locks
-                fcntl.flock(handle, fcntl.LOCK_EX)
+                lock.enter_context(lock_folder(folder, fcntl.LOCK_EX))
             yield
-        finally:
-            os.close(handle)
 
     def _put(self, entry: HistoryEntry) -> bool:
         self._delete_expired()
