@@ -8,18 +8,17 @@ import errno
 import fcntl
 import os
 import shutil
-import stat
 from collections.abc import Callable, Generator
 from contextlib import ExitStack, contextmanager, suppress
 from datetime import datetime, timedelta
-from hashlib import file_digest
-from io import BufferedReader
+from hashlib import sha256
 from pathlib import Path
 
 import msgspec
 
+from imagen.adapters.system.files import read_regular
 from imagen.adapters.system.private_files import create_private_folder, lock_folder
-from imagen.domain.errors import StorageError
+from imagen.domain.errors import InvalidRequest, StorageError
 from imagen.domain.history import HistoryEntry
 from imagen.domain.naming import SIDECAR_SUFFIX
 
@@ -54,70 +53,45 @@ class FolderTrash:
         The order makes a crash harmless: an image is in the trash only when all that
         is needed to restore it is there, too.
         """
-        # Without the lock, a second process could delete the folder that already
-        # contains the image.
         with self._locked():
-            return self._put(entry)
-
-    @contextmanager
-    def _locked(self) -> Generator[None]:
-        """Hold the lock of the trash, among threads and processes."""
-        try:
-            folder = create_private_folder(self._folder())
-        except OSError as error:
-            raise _storage_error(error) from error
-        with ExitStack() as lock:
-            with suppress(OSError):  # some network file systems have no locks
-                lock.enter_context(lock_folder(folder, fcntl.LOCK_EX))
-            yield
-
-    def _put(self, entry: HistoryEntry) -> bool:
-        self._delete_expired()
-        file = Path(entry.location)
-        if not _is_image(file, entry):
-            return self.find(entry.sidecar.id) is not None
-        try:
-            place = create_private_folder(self._folder()) / entry.sidecar.id
+            self._delete_expired()
+            file = Path(entry.location)
+            if not _is_image(file, entry):
+                return self.find(entry.sidecar.id) is not None
+            place = self._folder() / entry.sidecar.id
             # A folder that is left over from an image that was restored since.
             shutil.rmtree(place, ignore_errors=True)
-            kept = create_private_folder(place)
-            (kept / _ENTRY).write_bytes(msgspec.json.encode(entry))
+            create_private_folder(place)
+            (place / _ENTRY).write_bytes(msgspec.json.encode(entry))
             if _is_sidecar(_sidecar_path(file), entry):
-                _move(_sidecar_path(file), kept / _SIDECAR)
+                _move(_sidecar_path(file), place / _SIDECAR)
             try:
-                _move(file, kept / _IMAGE)
+                _move(file, place / _IMAGE)
             except OSError:
-                if (kept / _SIDECAR).exists():
-                    _move(kept / _SIDECAR, _sidecar_path(file))
+                if (place / _SIDECAR).exists():
+                    _move(place / _SIDECAR, _sidecar_path(file))
                 raise
-        except (OSError, ValueError, TypeError) as error:
-            raise _storage_error(error) from error
         return True
 
     def find(self, image_id: str) -> HistoryEntry | None:
         """Return the stored history entry; None when the image is not in the trash."""
-        try:
+        with _translate_errors():
             kept = self._folder() / image_id
-            entry = msgspec.json.decode((kept / _ENTRY).read_bytes(), type=HistoryEntry)
+            try:
+                content = (kept / _ENTRY).read_bytes()
+                entry = msgspec.json.decode(content, type=HistoryEntry)
+            except (FileNotFoundError, msgspec.DecodeError):
+                return None
             is_here = entry.sidecar.id == image_id and (kept / _IMAGE).is_file()
-        except (FileNotFoundError, msgspec.DecodeError):
-            return None
-        except (OSError, ValueError) as error:
-            raise _storage_error(error) from error
-        return entry if is_here else None
+            return entry if is_here else None
 
     def restore(self, image_id: str) -> HistoryEntry | None:
         """Move the files back, the image first, so that a crash loses no image."""
         with self._locked():
-            return self._restore(image_id)
-
-    def _restore(self, image_id: str) -> HistoryEntry | None:
-        entry = self.find(image_id)
-        if entry is None:
-            return None
-        try:
-            kept = self._folder() / image_id
-            file = Path(entry.location)
+            entry = self.find(image_id)
+            if entry is None:
+                return None
+            kept, file = self._folder() / image_id, Path(entry.location)
             file.parent.mkdir(parents=True, exist_ok=True)
             if not _is_image(file, entry):
                 _move(kept / _IMAGE, file)
@@ -125,9 +99,18 @@ class FolderTrash:
                 with suppress(FileExistsError):
                     _move(kept / _SIDECAR, _sidecar_path(file))
             shutil.rmtree(kept, ignore_errors=True)
-        except (OSError, ValueError) as error:
-            raise _storage_error(error) from error
-        return entry
+            return entry
+
+    @contextmanager
+    def _locked(self) -> Generator[None]:
+        """Hold the lock of the trash, among threads and processes."""
+        # Without the lock, a second process could delete the folder that already
+        # contains the image.
+        with ExitStack() as lock, _translate_errors():
+            folder = create_private_folder(self._folder())
+            with suppress(OSError):  # some network file systems have no locks
+                lock.enter_context(lock_folder(folder, fcntl.LOCK_EX))
+            yield
 
     def _delete_expired(self) -> None:
         """Delete images that have been in the trash for longer than `RETENTION`."""
@@ -144,42 +127,25 @@ def _sidecar_path(file: Path) -> Path:
 
 def _is_image(file: Path, entry: HistoryEntry) -> bool:
     note = entry.sidecar
-    try:
-        with _open_regular(file, least=note.bytes, most=note.bytes) as content:
-            return file_digest(content, "sha256").hexdigest() == note.sha256
-    except (OSError, ValueError):
-        return False
+    content = _read(file, size=note.bytes, largest=note.bytes)
+    return content is not None and sha256(content).hexdigest() == note.sha256
 
 
 def _is_sidecar(file: Path, entry: HistoryEntry) -> bool:
     try:
-        with _open_regular(file, most=LARGEST_SIDECAR) as content:
-            noted = msgspec.json.decode(content.read(LARGEST_SIDECAR), type=_SidecarId)
-    except (OSError, ValueError, RecursionError):
+        content = _read(file, size=None, largest=LARGEST_SIDECAR)
+        noted = msgspec.json.decode(content or b"", type=_SidecarId)
+    except (ValueError, RecursionError):
         return False
     return noted.id == entry.sidecar.id
 
 
-@contextmanager
-def _open_regular(
-    file: Path, *, most: int, least: int = 0
-) -> Generator[BufferedReader]:
-    """Open a regular file whose size is within the limits.
-
-    Raises:
-        OSError: it cannot be opened, is not a regular file, or has another size.
-        ValueError: the path is invalid.
-    """
-    # O_NONBLOCK: opening a pipe would block until another process writes to it.
-    handle = os.open(file, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
+def _read(file: Path, *, size: int | None, largest: int) -> bytes | None:
+    """Return the content of a regular file; None if it cannot be read."""
     try:
-        found = os.fstat(handle)
-        if not (stat.S_ISREG(found.st_mode) and least <= found.st_size <= most):
-            raise OSError(errno.EINVAL, "not a regular file of the expected size")
-        with open(handle, "rb", closefd=False) as content:
-            yield content
-    finally:
-        os.close(handle)
+        return read_regular(str(file), size=size, largest=largest)
+    except InvalidRequest:
+        return None
 
 
 class _SidecarId(msgspec.Struct):
@@ -218,6 +184,10 @@ def _copy(source: Path, target: Path) -> None:
         raise
 
 
-def _storage_error(error: Exception) -> StorageError:
-    reason = getattr(error, "strerror", None) or str(error)
-    return StorageError(f"The image cannot be moved: {reason}.")
+@contextmanager
+def _translate_errors() -> Generator[None]:
+    try:
+        yield
+    except (OSError, ValueError, TypeError) as error:
+        reason = getattr(error, "strerror", None) or str(error)
+        raise StorageError(f"The image cannot be moved: {reason}.") from error
