@@ -1,4 +1,6 @@
-"""Processes that use one database at once, and die: `sqlite_drills.py DRILL FOLDER`.
+"""Processes that use one database at once, and die.
+
+    sqlite_drills.py DRILL FOLDER [COUNT]
 
 A program of its own, without threads, so that it can fork. It prints JSON.
 """
@@ -16,7 +18,6 @@ from pathlib import Path
 sys.path.insert(0, str(Path(__file__).parents[2]))  # it runs as a script
 
 from tests.contract_internal.samples import sample_call, sample_entry, sample_received
-from tests.nightly import examples
 
 from imagen.adapters.database.connection import Database
 from imagen.adapters.database.history import SqliteHistory
@@ -28,9 +29,6 @@ from imagen.domain.money.budget import BudgetLimit
 from imagen.testing.samples import MONDAY, sample_id, sample_row
 
 IMAGE = os.urandom(1_500_000)
-CROWD = examples(12, nightly=50)
-RACERS = examples(16, nightly=40)
-KILLS = examples(6, nightly=20)
 STEPS = ("planned", "sent", "accepted", "received", "closed")
 
 
@@ -61,7 +59,7 @@ class Accounts:
                 self.journal.record(name, CallClosed(usage=sample_row(number)))
 
 
-def crowd(folder: Path, *, processes: int = CROWD) -> object:
+def crowd(folder: Path, processes: int = 50) -> object:
     """Have each process make a paid call; say what failed and the longest wait."""
 
     def make(number: int) -> object:
@@ -83,7 +81,7 @@ def crowd(folder: Path, *, processes: int = CROWD) -> object:
     }
 
 
-def race(folder: Path, *, processes: int = RACERS, room: int = 7) -> object:
+def race(folder: Path, processes: int = 40, *, room: int = 7) -> object:
     """Have each process ask for a budget that has room for a few."""
     limit = BudgetLimit(
         label="day_usd", backend="", since=MONDAY, until=MONDAY, micros=room * 40_000
@@ -101,7 +99,7 @@ def race(folder: Path, *, processes: int = RACERS, room: int = 7) -> object:
     return {"outcomes": sorted(map(str, _all_at_once(begin, processes)))}
 
 
-def kills(folder: Path, *, times: int = KILLS) -> object:
+def kills(folder: Path, times: int = 20) -> object:
     """Kill a process at random moments; say where the account of it was wrong."""
     dice, wrong, number = random.Random(7), list[str](), 0
     for _ in range(times):
@@ -254,7 +252,7 @@ def _all_at_once(do: Callable[[int], object], processes: int) -> list[object]:
     return outcomes
 
 
-DRILLS: dict[str, Callable[[Path], object]] = {
+DRILLS: dict[str, Callable[..., object]] = {
     "crowd": crowd,
     "race": race,
     "kills": kills,
@@ -264,4 +262,5 @@ DRILLS: dict[str, Callable[[Path], object]] = {
 }
 
 if __name__ == "__main__":
-    print(json.dumps(DRILLS[sys.argv[1]](Path(sys.argv[2]))))
+    drill, where, *count = sys.argv[1:]
+    print(json.dumps(DRILLS[drill](Path(where), *map(int, count))))

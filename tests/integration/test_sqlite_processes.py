@@ -14,17 +14,20 @@ from typing import Any
 
 import pytest
 from tests.contract_internal.samples import sample_call
-from tests.integration.sqlite_drills import CROWD, KILLS, RACERS
+from tests.nightly import examples
 
 from imagen.adapters.database.connection import Database
 from imagen.adapters.database.journal import SqliteJournal
 
+CROWD = examples(12, nightly=50)
+RACERS = examples(16, nightly=40)
+KILLS = examples(6, nightly=20)
 DRILLS = Path(__file__).with_name("sqlite_drills.py")
 
 
-def drill(name: str, folder: Path) -> Any:
+def drill(name: str, folder: Path, *count: int) -> Any:
     done = subprocess.run(
-        [sys.executable, str(DRILLS), name, str(folder)],
+        [sys.executable, str(DRILLS), name, str(folder), *map(str, count)],
         capture_output=True,
         text=True,
         check=False,
@@ -45,20 +48,20 @@ def open_folder() -> Iterator[Path]:
 
 
 def test_many_processes_at_once_from_the_first_moment_on(tmp_path: Path) -> None:
-    seen = drill("crowd", tmp_path / "new")
+    seen = drill("crowd", tmp_path / "new", CROWD)
 
     assert seen["failed"] == []
     assert (seen["rows"], seen["images"], seen["open"]) == (CROWD, CROWD, 0)
 
 
 def test_processes_share_a_budget_that_has_room_for_seven(tmp_path: Path) -> None:
-    outcomes = Counter(drill("race", tmp_path)["outcomes"])
+    outcomes = Counter(drill("race", tmp_path, RACERS)["outcomes"])
 
     assert outcomes == {"begun": 7, "over": RACERS - 7}
 
 
 def test_the_calls_of_a_killed_process_are_as_it_left_them(tmp_path: Path) -> None:
-    assert drill("kills", tmp_path) == {"wrong": [], "killed": KILLS}
+    assert drill("kills", tmp_path, KILLS) == {"wrong": [], "killed": KILLS}
 
 
 def test_a_process_is_dead_even_if_its_children_live(tmp_path: Path) -> None:

@@ -215,27 +215,16 @@ _Document = TypeVar("_Document")
 
 def insert_usage(connection: sqlite3.Connection, rows: Iterable[UsageRow]) -> None:
     """Insert the rows whose ids are not recorded yet."""
-    connection.executemany(
-        _INSERT_USAGE,
-        [
-            {
-                "id": remove_surrogates(row.id),
-                "created_at": datetime_to_micros(row.created_at),
-                "week": row.week,
-                "caller": remove_surrogates(row.caller),
-                "backend": remove_surrogates(row.backend),
-                "adapter": remove_surrogates(row.adapter),
-                "model": remove_surrogates(row.model),
-                "status": row.status,
-                "latency_ms": row.latency_ms,
-                "images": row.images,
-                "cost_micros": row.cost_micros,
-                "cost_source": row.cost_source,
-                "prompt_sha256": row.prompt_sha256,
-            }
-            for row in rows
-        ],
-    )
+    connection.executemany(_INSERT_USAGE, map(_usage_columns, rows))
+
+
+def _usage_columns(row: UsageRow) -> dict[str, object]:
+    texts = {
+        name: remove_surrogates(value) if isinstance(value, str) else value
+        for name, value in msgspec.structs.asdict(row).items()
+    }
+    created_at = datetime_to_micros(row.created_at)
+    return {**texts, "created_at": created_at, "week": row.week}
 
 
 def read_usage_row(row: tuple[object, ...]) -> UsageRow:
