@@ -52,12 +52,7 @@ class WriteQueue:
         self._waiters: deque[_Waiter] = deque()
 
     def acquire(self, *, durable: bool, timeout: float) -> bool:
-        """Wait until it is the caller's turn; return False on a timeout.
-
-        Args:
-            durable: Whether the write must survive a power cut.
-            timeout: Seconds.
-        """
+        """Wait until it is the caller's turn; return False after `timeout` seconds."""
         with self._mutex:
             if not self._is_held:
                 self._is_held = True

@@ -41,12 +41,10 @@ class LocalStorage:
     def __init__(
         self, root: Path | Callable[[], Path], *, durable: bool = True
     ) -> None:
-        """Use a folder.
+        """Use a folder, or what the function returns at the first access.
 
-        Args:
-            root: The folder, or a function that returns it, called at the first access.
-            durable: Whether to wait until files are on the disk. False for images that
-                can be made again at no cost after a power cut.
+        With `durable` false, a file may be lost in a power cut, for images that can be
+        made again at no cost.
         """
         self._root = root
         self._durable = durable

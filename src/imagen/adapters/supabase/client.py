@@ -255,20 +255,16 @@ class SupabaseProject:
         """The HTTP client of all requests, built when it is first needed.
 
         Raises:
-            Misconfigured: the URL or the key is invalid.
+            Misconfigured: the URL or the key is invalid; nothing is sent.
         """
+        from imagen.adapters.remote.client import build_client  # noqa: PLC0415 - only to send
+
         with self._lock:
             if self._http is None:
-                self._http = self._build_client()
+                self.access.check()
+                self._http = build_client(self.access.url, timeout=self._timeout)
+                self._http.event_hooks = {"response": [self._remember]}
             return self._http
-
-    def validate(self) -> None:
-        """Check URL and key; nothing is sent.
-
-        Raises:
-            Misconfigured: one of them is invalid.
-        """
-        _ = self.http
 
     def close(self) -> None:
         """Close the connections; the next request opens new ones."""
@@ -321,12 +317,7 @@ class SupabaseProject:
             raise self._foreign_response_error()
 
     def to_error(self, what: str, message: str) -> ImagenError:
-        """Return the error for the last response, or for the lack of one.
-
-        Args:
-            what: The table, function or bucket of the request.
-            message: The library's error message.
-        """
+        """Return the error for the last response, or for the lack of one."""
         message = _sanitize(message)
         if self.last_response is None:
             return Unavailable(f"{self.access.host} was not reached: {message}.")
@@ -334,11 +325,7 @@ class SupabaseProject:
 
     @contextmanager
     def translate_errors(self, what: str) -> Generator[None]:
-        """Translate the errors of the client libraries.
-
-        Args:
-            what: The table, function or bucket of the request, such as
-                `mai.imagen_usage`.
+        """Translate the errors of the client libraries in a request for `what`.
 
         Raises:
             Unavailable, Throttled: the request can succeed later.
@@ -367,14 +354,6 @@ class SupabaseProject:
         # The libraries raise these while they parse a response of another server.
         except (TypeError, ValueError, KeyError) as error:
             raise self._foreign_response_error() from error
-
-    def _build_client(self) -> "httpx.Client":
-        from imagen.adapters.remote.client import build_client  # noqa: PLC0415 - only to send
-
-        self.access.check()
-        client = build_client(self.access.url, timeout=self._timeout)
-        client.event_hooks = {"response": [self._remember]}
-        return client
 
     def _remember(self, response: "httpx.Response") -> None:
         self._local.response = response

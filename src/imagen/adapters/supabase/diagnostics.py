@@ -47,7 +47,7 @@ def check_project(access: SupabaseAccess, *, owner: str) -> Iterator[Readiness]:
     """
     project = SupabaseProject(access, timeout=CHECK_TIMEOUT)
     try:
-        project.validate()
+        _ = project.http  # a wrong URL or key ends it here
         yield from _run_checks(project, owner)
     except (Unavailable, Misconfigured) as error:
         yield Readiness(name="project", ready=False, note=_describe_error(error))
@@ -72,21 +72,26 @@ def _run_checks(project: SupabaseProject, owner: str) -> Iterator[Readiness]:
     except Misconfigured:
         pass
     yield Readiness(name="key", ready=True)
-    yield _run_check(f"read {USAGE}", lambda: _read_nothing(project, USAGE))
-    yield _run_check(f"add to {USAGE}", lambda: _insert_nothing(project, USAGE))
-    yield _run_check(REPORT, lambda: _call_report(project))
+    yield from _check_table(project, USAGE)
+    empty: dict[str, object] = {"by": [], "since": "9999-12-31"}
+    yield _run_check(REPORT, lambda: project.call(REPORT, empty, object))
     if not owner:
         note = "Not set in the config, so images are not copied."
         yield Readiness(name="owner_user_id", ready=True, note=note)
         return
-    yield _run_check(f"read {IMAGES}", lambda: _read_nothing(project, IMAGES))
-    yield _run_check(f"add to {IMAGES}", lambda: _insert_nothing(project, IMAGES))
+    yield from _check_table(project, IMAGES)
     yield from _check_privacy(project)
     yield _run_check(f"bucket {BUCKET}", lambda: _check_bucket(project))
     yield _run_check("owner_user_id", lambda: _check_owner(project, owner))
 
 
-def _run_check(what: str, check: Callable[[], None]) -> Readiness:
+def _check_table(project: SupabaseProject, table: str) -> Iterator[Readiness]:
+    yield _run_check(f"read {table}", lambda: _read_nothing(project, table))
+    # PostgreSQL checks the permission to insert even for an empty list of rows.
+    yield _run_check(f"add to {table}", lambda: project.insert(table, []))
+
+
+def _run_check(what: str, check: Callable[[], object]) -> Readiness:
     try:
         check()
     except ImagenError as error:
@@ -99,29 +104,13 @@ def _read_nothing(project: SupabaseProject, table: str) -> None:
     project.read(table, query, TimedRow)
 
 
-def _insert_nothing(project: SupabaseProject, table: str) -> None:
-    # PostgreSQL checks the permission to insert even for an empty list of rows.
-    project.insert(table, [])
-
-
-def _call_report(project: SupabaseProject) -> None:
-    project.call(REPORT, {"by": [], "since": "9999-12-31"}, object)
-
-
 class _Privacy(msgspec.Struct):
-    """The result of imagen_privacy(); see 0002_imagen_images.sql.
+    """The result of imagen_privacy(); see 0002_imagen_images.sql."""
 
-    Attributes:
-        open: Tables without row-level security.
-        images: Whether owners can read their rows.
-        files: Whether owners can read their files.
-        loose: Policies that apply to every bucket.
-    """
-
-    open: list[str]
-    images: bool
-    files: bool
-    loose: list[str]
+    open: list[str]  # tables without row-level security
+    images: bool  # whether owners can read their rows
+    files: bool  # whether owners can read their files
+    loose: list[str]  # policies that apply to every bucket
 
 
 def _check_privacy(project: SupabaseProject) -> Iterator[Readiness]:

@@ -40,7 +40,7 @@ def test_an_address_that_is_no_projects(url: str) -> None:
 @pytest.mark.parametrize("key", ["", "sb_secret_\ncanary", "eyJ canary", "cafécanary"])
 def test_a_key_that_is_none(key: str) -> None:
     with pytest.raises(Misconfigured) as refused:
-        SupabaseProject(SupabaseAccess(URL, key)).validate()
+        _ = SupabaseProject(SupabaseAccess(URL, key)).http
 
     assert "canary" not in refused.value.message + refused.value.hint
     assert "SUPABASE_SERVICE_KEY" in refused.value.hint
