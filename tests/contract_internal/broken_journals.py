@@ -228,7 +228,7 @@ class TestTakesEverythingBack(Staged):
             if isinstance(update, CallSending):
                 state = "sent" if update.active else "planned"
                 self.sql("UPDATE calls SET state = ? WHERE id = ?", state, call_id)
-                self._received.remove(call_id)
+                self._received_path(call_id).unlink(missing_ok=True)
 
     breaks: ClassVar[set[str]] = {
         "test_takes_nothing_else_back",
@@ -254,7 +254,7 @@ class TestCountsUpdates(Staged):
 class TestKeepsWhatIsClosed(Staged):
     class Made(Diary):
         def record(self, call_id: str, update: CallUpdate) -> None:
-            received = self._received.read(call_id)
+            received = self._received_path(call_id).exists()
             if isinstance(update, CallClosed) and update.usage and received:
                 SqliteLedger(self._database).record([update.usage])
             else:
