@@ -22,16 +22,17 @@ import threading
 from collections.abc import Mapping, Sequence
 from importlib import import_module
 from pathlib import Path
+from pkgutil import iter_modules
 from typing import NoReturn
 
 import msgspec
+
+from imagen.adapters.backends import mock
 
 ROOT = Path(__file__).parents[3]
 STARTED, STOPPED = b"started", b"stopped"
 MODULES = (
     *("postgrest", "pydantic.dataclasses", "storage3", "yaml"),
-    "imagen.adapters.backends.mock.adapter",
-    "imagen.adapters.backends.mock.picture",
     "imagen.adapters.database.journal",
     "imagen.adapters.imaging.convert",
     "imagen.adapters.remote.client",
@@ -141,6 +142,7 @@ class Launcher:
                 cwd=ROOT,
                 env={**os.environ, "PYTHONWARNINGS": "error"},
             )
+        assert self._channel.recv(len(STARTED)), "the process did not start"
 
     def start(
         self,
@@ -182,6 +184,7 @@ class Launcher:
 def serve(channel: socket.socket) -> None:
     """Start commands until the other side closes the channel."""
     running = set[int]()
+    channel.send(STARTED)
     while True:
         said, descriptors, _, _ = socket.recv_fds(channel, 1, 6)
         # Waited for, so that their CPU time counts as that of the tests.
@@ -247,6 +250,8 @@ def _load_modules() -> None:
     """Import what the commands import when they run."""
     for name in MODULES:
         import_module(name)
+    for each in iter_modules(mock.__path__, f"{mock.__name__}."):
+        import_module(each.name)
 
 
 if __name__ == "__main__":
