@@ -68,7 +68,7 @@ WRONG: list[tuple[tuple[str, ...], str]] = [
     (("a cat",), 'Unknown command "a cat".'),
     (("",), 'Unknown command "".'),
     (("backends", "frob"), "Available commands: list, check."),
-    (("config", "frob"), "Available commands: init, validate, path."),
+    (("config", "frob"), "Available commands: init, validate, migrations, path."),
     # What is missing, what is too much, what is there twice.
     (("generate",), "PROMPT is missing."),
     *(((*GENERATE, flag), f"{flag} needs a value.") for flag in VALUED),
