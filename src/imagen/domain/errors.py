@@ -23,12 +23,18 @@ ImagenError
 └── Cancelled               cancelled by the user, a signal or a deadline
 """
 
-from typing import TYPE_CHECKING, ClassVar
+from typing import TYPE_CHECKING, ClassVar, TypedDict, Unpack
 
 from imagen.domain.consumption import Used
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
+
+
+class _Attributes(TypedDict, total=False):
+    code: str
+    retryable: bool
+    may_have_cost: bool
 
 
 class ImagenError(Exception):
@@ -46,6 +52,12 @@ class ImagenError(Exception):
     retryable: ClassVar[bool] = False
     may_have_cost: ClassVar[bool] = False
 
+    def __init_subclass__(cls, **attributes: Unpack[_Attributes]) -> None:
+        """Set the attributes given in the class statement; inherit the others."""
+        super().__init_subclass__()
+        for name, value in attributes.items():
+            setattr(cls, name, value)
+
     def __init__(
         self, message: str, *, hint: str = "", used: Used | None = None
     ) -> None:
@@ -59,62 +71,43 @@ class ImagenError(Exception):
         return str(self.args[0])
 
 
-class InvalidRequest(ImagenError, ValueError):
+class InvalidRequest(ImagenError, ValueError, code="invalid_request"):
     """A value in the request is invalid for every backend."""
 
     # Also a ValueError: if a Struct raises one while it is decoded, msgspec adds the
     # path of the field to the message.
 
-    code = "invalid_request"
 
-
-class UsageError(InvalidRequest):
+class UsageError(InvalidRequest, code="usage"):
     """The command line is invalid."""
 
-    code = "usage"
 
-
-class Unsupported(InvalidRequest):
+class Unsupported(InvalidRequest, code="unsupported"):
     """The request is valid, but this backend does not support it."""
 
-    code = "unsupported"
 
-
-class Misconfigured(ImagenError):
+class Misconfigured(ImagenError, code="misconfigured"):
     """The config, or a resource that it names, is wrong or missing."""
 
-    code = "misconfigured"
 
-
-class UnknownOwner(Misconfigured):
+class UnknownOwner(Misconfigured, code="unknown_owner"):
     """The owner of the cloud copies does not exist."""
 
-    code = "unknown_owner"
 
-
-class Unavailable(ImagenError):
+class Unavailable(ImagenError, code="unavailable", retryable=True):
     """The backend was not reached, or was down before it accepted the job."""
 
-    code = "unavailable"
-    retryable = True
 
-
-class TimedOut(Unavailable):
+class TimedOut(Unavailable, code="timed_out", retryable=False):
     """The job exceeded its timeout, was cancelled and cost nothing."""
 
-    code = "timed_out"
-    retryable = False
 
-
-class Throttled(ImagenError):
+class Throttled(ImagenError, code="throttled", retryable=True):
     """The backend is rate limiting requests.
 
     Attributes:
         retry_after: Seconds to wait before a retry; None if the backend does not say.
     """
-
-    code = "throttled"
-    retryable = True
 
     def __init__(
         self, message: str, *, retry_after: float | None = None, hint: str = ""
@@ -123,57 +116,40 @@ class Throttled(ImagenError):
         self.retry_after = retry_after
 
 
-class BackendError(ImagenError):
+class BackendError(ImagenError, code="backend_error", may_have_cost=True):
     """The backend accepted the job and failed."""
 
-    code = "backend_error"
-    may_have_cost = True
 
-
-class Refused(BackendError):
+class Refused(BackendError, code="refused"):
     """The backend rejected the content of the request; a retry will not help."""
 
-    code = "refused"
 
-
-class Unauthorized(ImagenError):
+class Unauthorized(ImagenError, code="unauthorized"):
     """Credentials are missing or rejected."""
 
-    code = "unauthorized"
 
-
-class OutOfCredit(ImagenError):
+class OutOfCredit(ImagenError, code="out_of_credit"):
     """The account at the backend has no credit left."""
 
-    code = "out_of_credit"
 
-
-class OverBudget(ImagenError):
+class OverBudget(ImagenError, code="over_budget"):
     """A budget in the config would be exceeded."""
 
-    code = "over_budget"
 
-
-class Unfinished(ImagenError):
+class Unfinished(ImagenError, code="unfinished", may_have_cost=True):
     """The job was accepted, or its state is unknown: it may be billed.
 
     The call is never repeated. The id of the remote job, if known, is the one that the
     backend reported to the job context.
     """
 
-    code = "unfinished"
-    may_have_cost = True
 
-
-class StorageError(ImagenError):
+class StorageError(ImagenError, code="storage_error", may_have_cost=True):
     """The image was made, but could not be stored at its location.
 
     Attributes:
         rescued_at: The location where it was stored instead; None if that failed too.
     """
-
-    code = "storage_error"
-    may_have_cost = True
 
     def __init__(
         self, message: str, *, hint: str = "", rescued_at: str | None = None
@@ -182,34 +158,25 @@ class StorageError(ImagenError):
         self.rescued_at = rescued_at
 
 
-class NameTaken(StorageError):
+class NameTaken(StorageError, code="name_taken"):
     """Another file already exists under that name."""
 
-    code = "name_taken"
 
-
-class JournalError(ImagenError):
+class JournalError(ImagenError, code="journal_error"):
     """The journal, ledger or history cannot be read or written."""
 
-    code = "journal_error"
 
-
-class ReferenceTaken(JournalError):
+class ReferenceTaken(JournalError, code="reference_taken"):
     """The remote job belongs, or belonged, to another call."""
 
-    code = "reference_taken"
 
-
-class SomeImagesFailed(ImagenError):
+class SomeImagesFailed(ImagenError, code="some_images_failed", may_have_cost=True):
     """Some images of the request failed.
 
     Attributes:
         images: The images that were made and stored.
         errors: The errors of the others, in the order of the images.
     """
-
-    code = "some_images_failed"
-    may_have_cost = True
 
     def __init__(
         self,
@@ -224,16 +191,13 @@ class SomeImagesFailed(ImagenError):
         self.errors = tuple(errors)
 
 
-class Cancelled(ImagenError):
+class Cancelled(ImagenError, code="cancelled", may_have_cost=True):
     """Cancelled by the user, a signal or a deadline.
 
     Attributes:
         settled: Whether the backend certainly does no more work: nothing was sent, or
             the backend confirmed that the job has ended.
     """
-
-    code = "cancelled"
-    may_have_cost = True
 
     def __init__(
         self,

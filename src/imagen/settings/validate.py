@@ -21,14 +21,12 @@ from imagen.settings.secrets import display_value
 from imagen.settings.tree import ConfigProblem, Document, Node
 
 
-class InvalidConfig(Misconfigured):
+class InvalidConfig(Misconfigured, code="invalid_config"):
     """The config file has errors; the message has a line for each.
 
     Attributes:
         problems: The errors, in the order of the file.
     """
-
-    code = "invalid_config"
 
     def __init__(self, problems: tuple[ConfigProblem, ...]) -> None:
         super().__init__("\n".join(map(str, problems)))
