@@ -66,9 +66,7 @@ def build_overrides(
     Raises:
         InvalidRequest: a parameter is invalid.
     """
-    from imagen.domain.rerun import Overrides  # noqa: PLC0415 - only for reruns
-
-    return Overrides(fields={**parse_parameters(runtime, parameters), "count": count})
+    return {**parse_parameters(runtime, parameters), "count": count}
 
 
 def build_sweep_requests(

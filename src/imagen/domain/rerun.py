@@ -10,16 +10,19 @@ from imagen.domain.capabilities import Capabilities
 from imagen.domain.errors import InvalidRequest
 from imagen.domain.fit import Fit
 from imagen.domain.instance import Instance
-from imagen.domain.metadata.embedded import EmbeddedMetadata, Recipe
+from imagen.domain.metadata.embedded import EmbeddedMetadata, Recipe, parse_size
 from imagen.domain.reference import ReferenceImage
 from imagen.domain.request import FIELD_NAMES, DroppedParameters, GenerationRequest
 from imagen.domain.sidecar import Change, Reference, Sidecar
 from imagen.domain.size import Size
 from imagen.domain.style import Style
-from imagen.formats.container import ImageFacts
 
 CapabilitiesOf: TypeAlias = Callable[[str], Capabilities]
 """Returns the capabilities of a backend with a model; "" is its default model."""
+
+Overrides: TypeAlias = Mapping[str, object]
+"""Values of fields of GenerationRequest, by name, that replace those of the source
+image. A field that is missing stays the same, and options are added."""
 
 # Prefix of a backend parameter that has the name of a request field.
 _OPTION_PREFIX = "set."
@@ -62,17 +65,6 @@ class Provenance(msgspec.Struct, frozen=True, kw_only=True):
     mask: Reference | None = None
     fit: Fit | None = None
     other_parameters: tuple[str, ...] = ()
-
-
-class Overrides(msgspec.Struct, frozen=True, kw_only=True):
-    """The parameters that replace those of the source image.
-
-    Attributes:
-        fields: Values of fields of GenerationRequest, by name; a field that is missing
-            stays the same. Options are added to those of the source image.
-    """
-
-    fields: Mapping[str, object] = {}
 
 
 def provenance_from_sidecar(sidecar: Sidecar) -> Provenance:
@@ -128,24 +120,18 @@ def provenance_from_file(metadata: EmbeddedMetadata) -> Provenance | None:
         return None
     if recipe.sidecar is not None:
         return provenance_from_sidecar(recipe.sidecar)
+    facts = metadata.facts
     return Provenance(
         source=recipe.tool,
         adapter=recipe.tool.lower(),
         prompt=recipe.prompt or "",
         negative=recipe.negative or "",
-        size=recipe.size or _size_of(metadata.facts),
+        size=recipe.size or parse_size(f"{facts.width}x{facts.height}"),
         seed=recipe.seed,
         steps=recipe.steps or 0,
         model=recipe.model or "",
         other_parameters=tuple(_list_other_parameters(recipe)),
     )
-
-
-def _size_of(facts: ImageFacts) -> Size | None:
-    try:
-        return Size(facts.width, facts.height)
-    except InvalidRequest:
-        return None
 
 
 def _list_other_parameters(recipe: Recipe) -> Sequence[str]:
@@ -222,7 +208,7 @@ def build_rerun_request(
         "images": tuple(images),
         "mask": mask,
         "fit": provenance.fit,
-        **overrides.fields,
+        **overrides,
         "model": model,
         "seed": transfer.seed(capabilities),
         "steps": transfer.steps(capabilities, model),
@@ -246,7 +232,7 @@ class _ParameterTransfer:
         capabilities_of: CapabilitiesOf,
     ) -> None:
         self._provenance = provenance
-        self._overrides = overrides.fields
+        self._overrides = overrides
         self._name = instance.name
         self._capabilities_of = capabilities_of
         self._same_adapter = instance.adapter == provenance.adapter

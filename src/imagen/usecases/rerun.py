@@ -106,8 +106,8 @@ class PrepareRerun(msgspec.Struct, frozen=True, kw_only=True):
             InvalidRequest: a reference image of the original request is not found.
         """
         provenance, location = source.provenance, source.image.location
-        images = () if "images" in overrides.fields else provenance.references
-        mask = None if "mask" in overrides.fields else provenance.mask
+        images = () if "images" in overrides else provenance.references
+        mask = None if "mask" in overrides else provenance.mask
         instance = maker.instance
         return build_rerun_request(
             provenance,

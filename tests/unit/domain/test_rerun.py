@@ -14,7 +14,6 @@ from imagen.domain.instance import Instance
 from imagen.domain.metadata.reader import read_embedded_metadata
 from imagen.domain.request import GenerationRequest
 from imagen.domain.rerun import (
-    Overrides,
     Provenance,
     build_rerun_request,
     choose_backend,
@@ -52,7 +51,7 @@ def again(
 ) -> GenerationRequest:
     return build_rerun_request(
         made,
-        Overrides(fields=wishes),
+        wishes,
         instance=instance,
         capabilities_of=lambda _: can,
     )

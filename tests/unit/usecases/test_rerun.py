@@ -13,7 +13,6 @@ from imagen.adapters.imaging.convert import PillowEditor, compare_pixels
 from imagen.domain.errors import InvalidRequest
 from imagen.domain.history import HistoryEntry
 from imagen.domain.instance import Instance
-from imagen.domain.rerun import Overrides
 from imagen.domain.result import StoredImage
 from imagen.domain.sidecar import Reference, write_sidecar
 from imagen.formats.container import read_facts
@@ -64,7 +63,7 @@ class Place:
         """Return the digests of what goes along."""
         request = self.again.build_request(
             self.again.find_source("in/x.png"),
-            Overrides(fields=wishes),
+            wishes,
             maker=self.maker,
         )
         return [digest(image.content) for image in request.images]

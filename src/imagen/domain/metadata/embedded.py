@@ -95,9 +95,9 @@ def build_recipe(tool: str, data: Mapping[str, object], keys: FieldNames) -> Rec
                 return value
         return None
 
-    size = first(keys.size, _size)
+    size = first(keys.size, parse_size)
     width, height = (rest.get(name) for name in keys.sides)
-    if size is None and (size := _size(f"{width}x{height}")):
+    if size is None and (size := parse_size(f"{width}x{height}")):
         for name in keys.sides:
             del rest[name]
     return Recipe(
@@ -141,7 +141,8 @@ def _number(value: object) -> float | None:
     return float(value) if abs(value) <= _LARGEST_NUMBER else None
 
 
-def _size(value: object) -> Size | None:
+def parse_size(value: object) -> Size | None:
+    """Return a size in any notation of these tools; None if it is out of range."""
     if not isinstance(value, str) or not (sides := _SIDES.fullmatch(value.strip())):
         return None
     try:

@@ -174,7 +174,7 @@ def _build_rerun_item(
         source = use_case.find_source(image_id)
     output = OutputOptions(format=source.media_type_for(source.backend))
     maker = _build_generate(runtime, source.backend, output, caller=caller)
-    overrides = Overrides(fields={"seed": 0} if rerun.seed == "new" else {})
+    overrides: Overrides = {"seed": 0} if rerun.seed == "new" else {}
     with _without_hints():
         request = use_case.build_request(source, overrides, maker=maker)
     return WorkItem(
