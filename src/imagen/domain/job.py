@@ -8,8 +8,7 @@ import msgspec
 from imagen.domain.instance import Instance
 from imagen.domain.money.price import Price
 from imagen.domain.reference import ReferenceImage
-from imagen.domain.request import GenerationRequest
-from imagen.domain.sidecar import Change
+from imagen.domain.request import DroppedParameters, GenerationRequest
 from imagen.domain.size import Size
 
 
@@ -47,20 +46,14 @@ class ImageJob(msgspec.Struct, frozen=True, kw_only=True):
     timeout: float
 
 
-class ParameterReport(msgspec.Struct, frozen=True, kw_only=True):
+class ParameterReport(DroppedParameters, frozen=True, kw_only=True):
     """The treatment of each requested parameter.
 
     Attributes:
-        applied: Sent as requested.
-        ignored: Not sent, with the reason.
-        adjusted: Sent with another value, with the reason.
-        notes: Other differences from the request, each as a sentence.
+        applied: Parameters that are sent as requested.
     """
 
     applied: Mapping[str, object] = {}
-    ignored: Mapping[str, str] = {}
-    adjusted: Mapping[str, Change] = {}
-    notes: tuple[str, ...] = ()
 
     def warnings(self) -> tuple[str, ...]:
         """Return a sentence for each ignored or adjusted parameter, and the notes."""

@@ -90,20 +90,17 @@ class AspectRatio(msgspec.Struct, frozen=True):
 
 
 class DroppedParameters(msgspec.Struct, frozen=True, kw_only=True):
-    """The differences between a rerun and the original image.
+    """The differences between a rerun and the original image, or a plan and a request.
 
     Attributes:
-        ignored: Original parameters that are left out, with the reason.
-        adjusted: Original parameters that have another value, with the reason.
+        ignored: Parameters that are not sent, with the reason.
+        adjusted: Parameters that are sent with another value, with the reason.
         notes: Other differences, each as a sentence.
     """
 
     ignored: Mapping[str, str] = {}
     adjusted: Mapping[str, Change] = {}
     notes: tuple[str, ...] = ()
-
-
-NOTHING_DROPPED = DroppedParameters()
 
 
 class GenerationRequest(msgspec.Struct, frozen=True, kw_only=True):
@@ -145,7 +142,7 @@ class GenerationRequest(msgspec.Struct, frozen=True, kw_only=True):
     timeout: float | None = None
     strict: bool = False
     max_cost: int | None = None
-    dropped: DroppedParameters = msgspec.field(default=NOTHING_DROPPED, name="lost")
+    dropped: DroppedParameters = msgspec.field(default=DroppedParameters(), name="lost")
     unsupported_fields: Mapping[str, str] = msgspec.field(
         default_factory=dict[str, str], name="unheeded"
     )
