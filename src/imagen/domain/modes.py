@@ -1,4 +1,4 @@
-"""The modes of the preview: on, off, or automatic."""
+"""The modes of the preview and of the cloud sync: on, off, or automatic."""
 
 from typing import Literal, TypeAlias, get_args
 

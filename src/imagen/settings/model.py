@@ -9,7 +9,7 @@ raises an error for a value that the type allows.
 from collections.abc import Mapping
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Annotated, Literal, TypeAlias
+from typing import Annotated, TypeAlias
 
 import msgspec
 from msgspec import Meta
@@ -22,7 +22,7 @@ from imagen.domain.request import MAX_IMAGES
 from imagen.domain.seed import validate_seed
 from imagen.domain.size import Size
 from imagen.domain.style import Style
-from imagen.settings.money import BudgetBlock, BudgetSettings, PriceBlock
+from imagen.settings.money import BudgetBlock, BudgetSettings, PriceBlock, key
 
 MOCK = "mock"
 """The name of the backend that exists without any config."""
@@ -37,8 +37,6 @@ def _check_template(template: str) -> None:
     destination.check(at=some_day, backend=MOCK, count=1, sidecar=True)
 
 
-CloudSync: TypeAlias = Literal["auto", "on", "off"]
-
 # Lower and upper case; `validate` makes it lower, as PostgreSQL prints UUIDs.
 UserId: TypeAlias = Annotated[
     str,
@@ -50,17 +48,12 @@ UserId: TypeAlias = Annotated[
 """The id of a Supabase user; "" for no user."""
 
 
-def _key(description: str, example: object = None) -> Meta:
-    examples = None if example is None else [example]
-    return Meta(description=description, examples=examples)
-
-
 class OutputSettings(msgspec.Struct, frozen=True, kw_only=True):
     """The folder and names of images, and the files beside them."""
 
     dir: Annotated[
         Path,
-        _key(
+        key(
             "The folder for images; without it, the current folder.",
             "~/Pictures/imagen",
         ),
@@ -68,25 +61,25 @@ class OutputSettings(msgspec.Struct, frozen=True, kw_only=True):
     naming: Annotated[
         str,
         Meta(min_length=1, extra={"check": _check_template}),
-        _key(
+        key(
             f"Template of file names, from {_NAMES}; / makes folders.",
             "{date}/{time}-{slug}-{seed}.{ext}",
         ),
     ] = DEFAULT_TEMPLATE
     sidecar: Annotated[
-        bool, _key("Write a JSON file with the parameters of each image.")
+        bool, key("Write a JSON file with the parameters of each image.")
     ] = True
-    metadata: Annotated[bool, _key("Write the same into the image file.")] = True
+    metadata: Annotated[bool, key("Write the same into the image file.")] = True
     cloud_sync: Annotated[
-        CloudSync,
-        _key(
+        Mode,
+        key(
             "Upload a copy of each image to Supabase: auto (if configured), on or off.",
             "auto",
         ),
     ] = "auto"
     preview: Annotated[
         Mode,
-        _key(
+        key(
             "Show each image in a tmux window: auto (in tmux, if stdout is"
             " a terminal), on or off.",
             "auto",
@@ -97,23 +90,23 @@ class OutputSettings(msgspec.Struct, frozen=True, kw_only=True):
 class BackendBlock(msgspec.Struct, frozen=True, kw_only=True):
     """The keys of a backend that mean the same for every adapter."""
 
-    adapter: Annotated[str, _key("The adapter of this backend.", "mock")]
+    adapter: Annotated[str, key("The adapter of this backend.", "mock")]
     timeout: Annotated[
         float,
         Meta(gt=0, extra={"unit": "seconds"}),
-        _key("Seconds for one image, after which the job is cancelled.", 120),
+        key("Seconds for one image, after which the job is cancelled.", 120),
     ] = DEFAULT_TIMEOUT
     concurrency: Annotated[
-        int, Meta(ge=1), _key("Parallel calls of one request.", 4)
+        int, Meta(ge=1), key("Parallel calls of one request.", 4)
     ] = 1
     size: Annotated[
         Size | None,
-        _key("Used if neither the request nor its style has a size.", "1024x1024"),
+        key("Used if neither the request nor its style has a size.", "1024x1024"),
     ] = None
     steps: Annotated[
         int,
         Meta(ge=0),
-        _key(
+        key(
             "Used if neither the request nor its style has steps; 0: the"
             " backend's default.",
             20,
@@ -121,7 +114,7 @@ class BackendBlock(msgspec.Struct, frozen=True, kw_only=True):
     ] = 0
     price: Annotated[
         PriceBlock | None,
-        _key(
+        key(
             "US dollars for an image; or some of per_call, per_image,"
             " per_megapixel, per_second (a number each) and per_million_tokens (for"
             " each kind). Overrides the price table.",
@@ -141,28 +134,28 @@ class StyleBlock(msgspec.Struct, frozen=True, kw_only=True):
 
     prompt: Annotated[
         str,
-        _key(
+        key(
             "The prompt replaces {prompt}; without it, it comes first.",
             "{prompt}, watercolour on rough paper",
         ),
     ] = "{prompt}"
-    negative: Annotated[str, _key("The negative prompt.", "text, watermark")] = ""
+    negative: Annotated[str, key("The negative prompt.", "text, watermark")] = ""
     size: Annotated[
-        Size | None, _key("Used if the request has no size.", "1536x768")
+        Size | None, key("Used if the request has no size.", "1536x768")
     ] = None
     steps: Annotated[
         int,
         Meta(ge=0),
-        _key("Used if the request has no steps; 0: the backend's default.", 30),
+        key("Used if the request has no steps; 0: the backend's default.", 30),
     ] = 0
     seed: Annotated[
         int,
         Meta(ge=0, extra={"check": validate_seed}),
-        _key("Used if the request has no seed; 0: a random one.", 42),
+        key("Used if the request has no seed; 0: a random one.", 42),
     ] = 0
     options: Annotated[
         Mapping[str, object],
-        _key("Backend-specific parameters, as with --set.", {"guidance": 3.5}),
+        key("Backend-specific parameters, as with --set.", {"guidance": 3.5}),
     ] = msgspec.field(default_factory=dict[str, object], name="set")
 
 
@@ -171,7 +164,7 @@ class HistorySettings(msgspec.Struct, frozen=True, kw_only=True):
 
     keep_days: Annotated[
         Annotated[int, Meta(ge=1, le=36500)] | None,
-        _key(
+        key(
             "Days after which entries of the history are deleted; default:"
             " never. The image files stay.",
             90,
@@ -184,7 +177,7 @@ class ServeSettings(msgspec.Struct, frozen=True, kw_only=True):
 
     hosts: Annotated[
         tuple[str, ...],
-        _key(
+        key(
             "Host names of the server, besides localhost, the name of this"
             " machine and IP addresses.",
             ["images.example.org"],
@@ -192,23 +185,23 @@ class ServeSettings(msgspec.Struct, frozen=True, kw_only=True):
     ] = ()
     url: Annotated[
         str,
-        _key(
+        key(
             "The URL of the server in links to images. Default: the Host"
             " header of each request.",
             "https://images.example.org",
         ),
     ] = ""
     concurrency: Annotated[
-        int, Meta(ge=1, le=10_000), _key("Requests that one backend processes at once.")
+        int, Meta(ge=1, le=10_000), key("Requests that one backend processes at once.")
     ] = 8
     queue: Annotated[
         int,
         Meta(ge=0, le=1_000_000),
-        _key("Requests that may wait for one backend; more get HTTP 429."),
+        key("Requests that may wait for one backend; more get HTTP 429."),
     ] = 1000
     workers: Annotated[
         Annotated[int, Meta(ge=1, le=64)] | None,
-        _key(
+        key(
             "Worker processes, started as they are needed. Default: one for"
             " each core, 4 at most.",
             2,
@@ -217,23 +210,21 @@ class ServeSettings(msgspec.Struct, frozen=True, kw_only=True):
     grace: Annotated[
         float,
         Meta(ge=0, le=3600),
-        _key("Seconds that running requests have to finish when the server stops."),
+        key("Seconds that running requests have to finish when the server stops."),
     ] = 30.0
     count: Annotated[
-        int, Meta(ge=1, le=MAX_IMAGES), _key("Images in one request, at most.")
+        int, Meta(ge=1, le=MAX_IMAGES), key("Images in one request, at most.")
     ] = 10
-    prompt: Annotated[int, Meta(ge=1), _key("Characters in a prompt, at most.")] = (
-        32_000
-    )
+    prompt: Annotated[int, Meta(ge=1), key("Characters in a prompt, at most.")] = 32_000
     megapixels: Annotated[
-        float, Meta(gt=0), _key("Megapixels of one image, at most.")
+        float, Meta(gt=0), key("Megapixels of one image, at most.")
     ] = 36.0
-    body: Annotated[int, Meta(ge=1024), _key("Bytes of one request body, at most.")] = (
+    body: Annotated[int, Meta(ge=1024), key("Bytes of one request body, at most.")] = (
         64_000_000
     )
     budgets: Annotated[
         Mapping[str, BudgetBlock],
-        _key(
+        key(
             "Limits for single callers, by the name of the API key, besides `budget`.",
             {"team": {"day_usd": 1}},
         ),
@@ -254,7 +245,7 @@ class ConfigFile(msgspec.Struct, frozen=True, kw_only=True):
     default_backend: Annotated[
         str | None,
         Meta(extra={"shape": "the name of a backend"}),
-        _key(
+        key(
             "The backend of requests that name none. Without this key: the"
             " only one in the file, else mock.",
             MOCK,
@@ -262,30 +253,30 @@ class ConfigFile(msgspec.Struct, frozen=True, kw_only=True):
     ] = None
     owner_user_id: Annotated[
         UserId,
-        _key(
+        key(
             "Your user id on Supabase (auth.users), which owns the copies."
             " Leave it out to keep no copies.",
             "",
         ),
     ] = ""
     output: Annotated[
-        OutputSettings, _key("Folder and names of images, sidecars, copies.")
+        OutputSettings, key("Folder and names of images, sidecars, copies.")
     ] = OutputSettings()
     budget: Annotated[
-        BudgetSettings, _key("Limits of spending; calls above are not sent.")
+        BudgetSettings, key("Limits of spending; calls above are not sent.")
     ] = BudgetSettings()
     history: Annotated[
-        HistorySettings, _key("How long the history keeps its entries.")
+        HistorySettings, key("How long the history keeps its entries.")
     ] = HistorySettings()
-    serve: Annotated[
-        ServeSettings, _key("Host names and limits of `imagen serve`.")
-    ] = ServeSettings()
+    serve: Annotated[ServeSettings, key("Host names and limits of `imagen serve`.")] = (
+        ServeSettings()
+    )
     backends: Annotated[
         Mapping[str, BackendBlock],
-        _key("Backends by name, each with its adapter and that adapter's own keys."),
+        key("Backends by name, each with its adapter and that adapter's own keys."),
     ] = {}
     styles: Annotated[
-        Mapping[str, StyleBlock], _key("Prompt templates for --style, by name.")
+        Mapping[str, StyleBlock], key("Prompt templates for --style, by name.")
     ] = {}
 
 

@@ -12,6 +12,13 @@ from imagen.domain.money.budget import Budget, Unknown
 from imagen.domain.money.cost import usd_to_micros
 from imagen.domain.money.price import MILLION, Price, Rate, Unit
 
+
+def key(description: str, example: object = None) -> Meta:
+    """Return the description of a key, with an example where the default is none."""
+    examples = None if example is None else [example]
+    return Meta(description=description, examples=examples)
+
+
 Dollars: TypeAlias = Annotated[
     float, Meta(ge=0, le=1_000_000_000, extra={"unit": "US dollars"})
 ]
@@ -78,26 +85,15 @@ class BudgetBlock(msgspec.Struct, frozen=True, kw_only=True):
     """Limits of spending, each of which holds by itself."""
 
     call_usd: Annotated[
-        Limit | None,
-        Meta(
-            description="The most that one call may cost, in US dollars.",
-            examples=[0.1],
-        ),
+        Limit | None, key("The most that one call may cost, in US dollars.", 0.1)
     ] = None
-    day_usd: Annotated[
-        Limit | None, Meta(description="The most for one day (UTC).", examples=[2])
-    ] = None
-    week_usd: Annotated[
-        Limit | None,
-        Meta(description="The most for one ISO week (UTC).", examples=[20]),
-    ] = None
+    day_usd: Annotated[Limit | None, key("The most for one day (UTC).", 2)] = None
+    week_usd: Annotated[Limit | None, key("The most for one ISO week (UTC).", 20)] = (
+        None
+    )
     # None, so that a backend without the key takes that of `budget`.
     unknown: Annotated[
-        Unknown | None,
-        Meta(
-            description="Calls with an unknown price: refuse or allow.",
-            examples=["refuse"],
-        ),
+        Unknown | None, key("Calls with an unknown price: refuse or allow.", "refuse")
     ] = None
 
     def to_budget(
@@ -125,9 +121,9 @@ class BudgetSettings(BudgetBlock, frozen=True, kw_only=True):
 
     backends: Annotated[
         Mapping[str, BudgetBlock],
-        Meta(
-            description="The same for single backends, by name; both limits hold.",
-            examples=[{"mock": {"day_usd": 1}}],
+        key(
+            "The same for single backends, by name; both limits hold.",
+            {"mock": {"day_usd": 1}},
         ),
     ] = {}
 

@@ -13,16 +13,7 @@ from msgspec.structs import FieldInfo
 from imagen.domain.size import Size
 from imagen.domain.style import Style
 from imagen.ports.adapter import Adapter
-from imagen.settings.model import (
-    MOCK,
-    BackendBlock,
-    ConfigFile,
-    HistorySettings,
-    OutputSettings,
-    ServeSettings,
-    StyleBlock,
-)
-from imagen.settings.money import BudgetSettings
+from imagen.settings.model import MOCK, BackendBlock, ConfigFile, StyleBlock
 from imagen.settings.reading import describe_field
 from imagen.settings.styles import SAMPLE_STYLES
 
@@ -42,8 +33,10 @@ def sample_config(adapters: Mapping[str, Adapter[Any]]) -> str:
     """Return a config with every key, its description and its default."""
     lines = [*_HEAD.splitlines(), ""]
     for field in msgspec.structs.fields(ConfigFile):
-        keys = _SECTIONS.get(field.encode_name)
-        if keys is None:
+        keys: tuple[FieldInfo, ...] = ()
+        if isinstance(field.default, msgspec.Struct):
+            keys = msgspec.structs.fields(field.default)
+        elif field.encode_name not in {"backends", "styles"}:
             lines += _format_key(field, indent=0)
             continue
         description, _ = describe_field(field.type)
@@ -58,16 +51,6 @@ def sample_config(adapters: Mapping[str, Adapter[Any]]) -> str:
     for style in SAMPLE_STYLES:
         lines += _format_style(style, complete=style is SAMPLE_STYLES[0])
     return "\n".join(lines) + "\n"
-
-
-_SECTIONS: dict[str, tuple[FieldInfo, ...]] = {
-    "output": msgspec.structs.fields(OutputSettings),
-    "budget": msgspec.structs.fields(BudgetSettings),
-    "history": msgspec.structs.fields(HistorySettings),
-    "serve": msgspec.structs.fields(ServeSettings),
-    "backends": (),
-    "styles": (),
-}
 
 
 def _format_backend(name: str, adapter: Adapter[Any], *, complete: bool) -> list[str]:
