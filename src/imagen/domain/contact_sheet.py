@@ -6,7 +6,7 @@ from decimal import Decimal
 import msgspec
 
 from imagen.domain.errors import ImagenError
-from imagen.domain.money.cost import Cost, format_micros, usd_to_micros
+from imagen.domain.money.cost import format_micros, usd_to_micros
 from imagen.domain.result import FailedImage, StoredImage
 from imagen.domain.sidecar import Sidecar
 from imagen.domain.sweep import Cell, SweepPlan, Table, format_axis_value
@@ -18,14 +18,12 @@ class SheetCell(msgspec.Struct, frozen=True, kw_only=True):
     Attributes:
         facts: Settings and cost of the image, or the reason of a failure.
         link: URL of the image file, relative to the sheet; "" for none.
-        thumbnail: WebP file; empty for none.
     """
 
     label: str
     facts: str
     link: str = ""
-    thumbnail: bytes = b""
-    size: tuple[int, int] = (0, 0)
+    thumbnail: "Thumbnail | None" = None
 
 
 class Sheet(msgspec.Struct, frozen=True, kw_only=True):
@@ -108,7 +106,7 @@ def _build_cell(cell: Cell, result: CellResult | None, link: str) -> SheetCell:
     if result is None or result.sidecar is None:
         facts = result.error if result else "not made"
         return SheetCell(label=cell.label, facts=facts)
-    sidecar, thumbnail = result.sidecar, result.thumbnail
+    sidecar = result.sidecar
     # The sheet shows the seed and the steps that were used, not those of the axis.
     observed = {"seed": sidecar.seed, "steps": sidecar.steps}
     own = [
@@ -129,22 +127,21 @@ def _build_cell(cell: Cell, result: CellResult | None, link: str) -> SheetCell:
         label=" · ".join(label),
         facts=" · ".join(filter(None, parts)),
         link=link,
-        thumbnail=thumbnail.content if thumbnail else b"",
-        size=thumbnail.size if thumbnail else (0, 0),
+        thumbnail=result.thumbnail,
     )
 
 
 def format_cost(sidecar: Sidecar) -> str:
     """Return the cost of an image for display: `$0.05` or `cost unknown`."""
-    micros = _cost(sidecar).micros
+    micros = _micros(sidecar)
     return "cost unknown" if micros is None else format_micros(micros)
 
 
-def _cost(sidecar: Sidecar) -> Cost:
+def _micros(sidecar: Sidecar) -> int | None:
     if sidecar.cost_usd is None:
-        return Cost()
+        return None
     # A sidecar stores dollars as a float; rounding restores the exact micro-dollars.
-    return Cost(micros=usd_to_micros(round(Decimal(str(sidecar.cost_usd)), 6)))
+    return usd_to_micros(round(Decimal(str(sidecar.cost_usd)), 6))
 
 
 def _shared_settings(plan: SweepPlan) -> str:
@@ -161,16 +158,14 @@ def _shared_settings(plan: SweepPlan) -> str:
 
 def _summarize(plan: SweepPlan, results: Sequence[CellResult]) -> str:
     sidecars = [each.sidecar for each in results if each.sidecar]
-    costs = [_cost(sidecar).micros for sidecar in sidecars]
+    costs = [_micros(sidecar) for sidecar in sidecars]
     known = sum(micros for micros in costs if micros is not None)
     unknown = costs.count(None)
     missing = len(plan.cells) - len(sidecars)
-    images = "1 image" if len(sidecars) == 1 else f"{len(sidecars)} images"
-    cost = format_micros(known) if len(costs) > unknown or not costs else ""
     parts = [
-        images,
+        "1 image" if len(sidecars) == 1 else f"{len(sidecars)} images",
         f"{missing} not made" if missing else "",
-        cost,
+        format_micros(known) if len(costs) > unknown or not costs else "",
         f"{unknown} of unknown cost" if unknown else "",
     ]
     return " · ".join(filter(None, parts))

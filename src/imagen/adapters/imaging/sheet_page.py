@@ -52,9 +52,8 @@ _LONGEST_ALT = 160
 def render_page(sheet: Sheet) -> bytes:
     """Return the page in UTF-8, with the thumbnails embedded as data URLs."""
     title = " ".join(sheet.prompt.split())
-    body = "".join(
-        _render_grid(sheet) if _has_no_headings(sheet) else _render_table(sheet)
-    )
+    headings = any((*sheet.table.columns, *sheet.table.rows))
+    body = "".join(_render_table(sheet) if headings else _render_grid(sheet))
     made_with = f"<p>{escape(sheet.made_with)}</p>" if sheet.made_with else ""
     return (
         '<!doctype html>\n<html lang="en">\n<meta charset="utf-8">\n'
@@ -67,10 +66,6 @@ def render_page(sheet: Sheet) -> bytes:
         '<main class="sheet" tabindex="0" role="region" aria-label="Contact sheet">'
         f"\n{body}</main>\n<footer>imagen {__version__}</footer>\n</html>\n"
     ).encode(errors="replace")
-
-
-def _has_no_headings(sheet: Sheet) -> bool:
-    return not any((*sheet.table.columns, *sheet.table.rows))
 
 
 def _render_grid(sheet: Sheet) -> Iterator[str]:
@@ -102,9 +97,9 @@ def _render_figure(cell: SheetCell, prompt: str) -> str:
     caption = f"<figcaption>{label}<span>{facts}</span></figcaption>"
     if not cell.thumbnail:
         return f'<figure class="missing">{caption}</figure>'
-    width, height = cell.size
+    width, height = cell.thumbnail.size
     alt = escape(f"{_truncate(' '.join(prompt.split()), _LONGEST_ALT)}: {cell.label}")
-    data = b64encode(cell.thumbnail).decode()
+    data = b64encode(cell.thumbnail.content).decode()
     picture = (
         f'<img src="data:image/webp;base64,{data}" alt="{alt}" width="{width}" '
         f'height="{height}">'

@@ -74,54 +74,51 @@ class PillowSheetRenderer:
 
     def render_png(self, sheet: Sheet) -> bytes:
         """Return the sheet as a PNG."""
-        return _render_picture(sheet)
+        columns, rows = sheet.table.columns, sheet.table.rows
+        side, height = _cell_size(sheet)
+        beside = _HEAD_WIDTH if any(rows) else 0
+        width = max(
+            _NARROWEST_SHEET,
+            2 * _MARGIN + beside + len(columns) * (side + _GAP) - _GAP,
+        )
+        head = list(_heading_lines(sheet, width - 2 * _MARGIN))
+        above = [_wrap_lines(words, side, most=2) for words in columns]
+        captions = [_caption_lines(cell, side) for cell in sheet.cells]
+        deepest = max((len(lines) for lines in captions), default=0)
+        row_height = height + _line_height(_SMALL) * deepest + 2 * _GAP
+        top = _MARGIN + sum(_line_height(size) for _, size, _ in head) + _GAP
+        top += max((len(lines) for lines in above), default=0) * _line_height(_SMALL)
+        total = top + len(rows) * row_height + _MARGIN
+
+        paper = Image.new("RGB", (width, total), _PAPER)
+        pen = ImageDraw.Draw(paper)
+        _draw_lines(pen, (_MARGIN, _MARGIN), head)
+        for number, lines in enumerate(above):
+            left = _MARGIN + beside + number * (side + _GAP)
+            start = top - len(lines) * _line_height(_SMALL) - _GAP // 2
+            _draw_lines(pen, (left, start), lines)
+        for number, words in enumerate(rows):
+            lines = _wrap_lines(words, beside - _GAP, most=8)
+            _draw_lines(pen, (_MARGIN, top + number * row_height), lines)
+        for number, cell in enumerate(sheet.cells):
+            row, column = divmod(number, len(columns))
+            left = _MARGIN + beside + column * (side + _GAP)
+            box = (left, top + row * row_height, side, height)
+            _draw_cell(paper, pen, cell, box)
+            _draw_lines(pen, (left, box[1] + height + 4), captions[number])
+        return encode_image(paper, "PNG")
 
     def render_html(self, sheet: Sheet) -> bytes:
         """Return the sheet as an HTML page."""
         return render_page(sheet)
 
 
-def _render_picture(sheet: Sheet) -> bytes:
-    columns, rows = sheet.table.columns, sheet.table.rows
-    side, height = _cell_size(sheet)
-    beside = _HEAD_WIDTH if any(rows) else 0
-    width = max(
-        _NARROWEST_SHEET,
-        2 * _MARGIN + beside + len(columns) * (side + _GAP) - _GAP,
-    )
-    head = list(_heading_lines(sheet, width - 2 * _MARGIN))
-    above = [_wrap_lines(words, side, most=2) for words in columns]
-    captions = [_caption_lines(cell, side) for cell in sheet.cells]
-    deepest = max((len(lines) for lines in captions), default=0)
-    row_height = height + _line_height(_SMALL) * deepest + 2 * _GAP
-    top = _MARGIN + sum(_line_height(size) for _, size, _ in head) + _GAP
-    top += max((len(lines) for lines in above), default=0) * _line_height(_SMALL)
-    total = top + len(rows) * row_height + _MARGIN
-
-    paper = Image.new("RGB", (width, total), _PAPER)
-    pen = ImageDraw.Draw(paper)
-    _draw_lines(pen, (_MARGIN, _MARGIN), head)
-    for number, lines in enumerate(above):
-        left = _MARGIN + beside + number * (side + _GAP)
-        start = top - len(lines) * _line_height(_SMALL) - _GAP // 2
-        _draw_lines(pen, (left, start), lines)
-    for number, words in enumerate(rows):
-        lines = _wrap_lines(words, beside - _GAP, most=8)
-        _draw_lines(pen, (_MARGIN, top + number * row_height), lines)
-    for number, cell in enumerate(sheet.cells):
-        row, column = divmod(number, len(columns))
-        left = _MARGIN + beside + column * (side + _GAP)
-        box = (left, top + row * row_height, side, height)
-        _draw_cell(paper, pen, cell, box)
-        _draw_lines(pen, (left, box[1] + height + 4), captions[number])
-    return encode_image(paper, "PNG")
-
-
 def _cell_size(sheet: Sheet) -> tuple[int, int]:
     """Return the width and height of a cell, those of the largest thumbnail."""
     room = int(sqrt(LARGEST_AREA / max(1, len(sheet.cells))))
     most = max(_NARROWEST, min(_WIDEST, room))
-    scaled = [_scale_down(cell.size, most) for cell in sheet.cells if cell.thumbnail]
+    sizes = [cell.thumbnail.size for cell in sheet.cells if cell.thumbnail]
+    scaled = [_scale_down(size, most) for size in sizes]
     width = max((width for width, _ in scaled), default=most)
     height = max((height for _, height in scaled), default=most // 2)
     return max(width, min(most, _READABLE)), max(height, _NARROWEST)
@@ -164,7 +161,7 @@ def _draw_cell(
         lines = _wrap_lines(cell.facts, width - 16, most=most, ink=_BAD)
         _draw_lines(pen, (left + 8, top + 8), lines)
         return
-    with Image.open(BytesIO(cell.thumbnail)) as opened:
+    with Image.open(BytesIO(cell.thumbnail.content)) as opened:
         picture = opened.convert("RGBA")
     picture.thumbnail((width, height), Image.Resampling.LANCZOS)
     paper.paste(picture, (left, top), picture)
@@ -214,12 +211,12 @@ def _font(size: int, foreign: str) -> ImageFont.FreeTypeFont:
         with suppress(OSError):
             fonts.append(ImageFont.truetype(name, size))
     return max(
-        fonts, key=lambda font: sum(_has_glyph(font, letter) for letter in foreign)
+        fonts,
+        key=lambda font: sum(
+            _render_glyph(font, letter) != _render_glyph(font, _UNASSIGNED)
+            for letter in foreign
+        ),
     )
-
-
-def _has_glyph(font: ImageFont.FreeTypeFont, letter: str) -> bool:
-    return _render_glyph(font, letter) != _render_glyph(font, _UNASSIGNED)
 
 
 def _render_glyph(font: ImageFont.FreeTypeFont, letter: str) -> bytes:

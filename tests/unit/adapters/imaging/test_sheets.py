@@ -53,8 +53,7 @@ def shown(label: str = "seed 1", **changes: object) -> SheetCell:
         "label": label,
         "facts": "mock · $0.003",
         "link": "./x%20y.png",
-        "thumbnail": thumbnail.content,
-        "size": thumbnail.size,
+        "thumbnail": thumbnail,
     }
     return SheetCell(**(facts | changes))  # type: ignore[arg-type]
 
@@ -177,7 +176,8 @@ def test_the_cells_of_a_large_sheet_are_smaller(
     rows: int, largest: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(sheet_renderer, "LARGEST_AREA", largest)
-    cells = [shown(size=(480, 480))] * 10 * rows
+    thumbnail = ARTIST.make_thumbnail(tiny_png(480, 480))
+    cells = [shown(thumbnail=thumbnail)] * 10 * rows
     what = sheet(*cells, columns=tuple("abcdefghij"), rows=("r",) * rows)
 
     picture = drawn(what)
