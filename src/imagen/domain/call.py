@@ -162,11 +162,7 @@ class OpenCall(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class ClaimedCall(msgspec.Struct, frozen=True, kw_only=True):
-    """An open call that belongs to this process.
-
-    Attributes:
-        received: The result; None if it has not arrived.
-    """
+    """An open call that belongs to this process, and its result if it has arrived."""
 
     open: OpenCall
     received: Received | None = None

@@ -35,22 +35,14 @@ class Pause(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class FailedDelivery(msgspec.Struct, frozen=True, kw_only=True):
-    """An item that the cloud rejected permanently; it is kept locally.
-
-    Attributes:
-        id: Id of the usage row or the image.
-    """
+    """A usage row or image that the cloud rejected permanently; it is kept locally."""
 
     id: str
     trouble: str
 
 
 class DeliveryStatus(msgspec.Struct, frozen=True, kw_only=True):
-    """The uploads of a channel that are not done.
-
-    Attributes:
-        pending: Number of pending items.
-    """
+    """The uploads of a channel that are not done, the pending ones by number."""
 
     pending: int
     failed: tuple[FailedDelivery, ...] = ()

@@ -16,21 +16,14 @@ class Estimate(msgspec.Struct, frozen=True, kw_only=True):
 
     Attributes:
         backend: Name of the instance.
-        adapter: Name of its adapter.
         model: Name of the model; "" if it has none.
-        images: Number of images.
-        calls: Number of calls.
         prompt_sent: The prompt with the style applied.
-        negative: The negative prompt; "" for none.
         size: Size that the backend makes.
         requested_size: Size that was requested.
         seeds: One for each call; empty if the backend takes no seed.
         steps: Number of steps; None for the backend's default.
         cost_usd: Total in dollars; None if unknown, never 0 for unknown.
-        cost_source: Source of the cost.
-        applied: Parameters that are sent as requested.
-        ignored: Parameters that are not sent, with the reason.
-        adjusted: Parameters that are sent with another value, with the reason.
+        applied, ignored, adjusted: As in `ParameterReport`.
     """
 
     backend: str

@@ -18,23 +18,17 @@ class Inspection(msgspec.Struct, frozen=True, kw_only=True):
     """The description of an image from its file, its sidecar and the history.
 
     Attributes:
-        path: Path of the file.
         media_type: Media type of the content.
-        width: In pixels.
-        height: In pixels.
         bytes: Size of the file.
         sha256: Hash of the file.
         agreement: Relation of the sidecar file to the image file.
         history_agreement: Relation of the history entry to the image file.
         differing: Fields with different values in the sidecar file and in the embedded
             metadata, if both describe the same image.
-        source_type: Term of IPTC's DigitalSourceType vocabulary.
         provenance: The C2PA manifest; None for none.
-        recipes: Generation metadata by tool, the most reliable first.
+        recipes, source_type, texts, warnings: As in `EmbeddedMetadata`.
         sidecar: Content of the sidecar file.
         history: Sidecar in the history.
-        texts: All texts in the file, by key, unchanged.
-        warnings: Data that could not be read, with the reason.
     """
 
     path: str
@@ -104,7 +98,6 @@ def compare_with_sidecar(
 def _compare_fields(
     sidecar: Sidecar | None, embedded: Sidecar | None
 ) -> tuple[str, ...]:
-    """Return the names of the fields with different values."""
     if sidecar is None or embedded is None or sidecar.id != embedded.id:
         return ()
     ours, theirs = select_embedded_fields(sidecar), select_embedded_fields(embedded)

@@ -47,11 +47,7 @@ class Axis(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Cell(msgspec.Struct, frozen=True, kw_only=True):
-    """One combination of a sweep.
-
-    Attributes:
-        number: Position of the combination, from 1.
-    """
+    """One combination of a sweep, with its position from 1."""
 
     number: int
     values: Mapping[str, object]

@@ -173,8 +173,6 @@ def rgb_png(width: int, height: int, rows: Iterable[bytes]) -> bytes:
     """Return a PNG with 8 bits per colour.
 
     Args:
-        width: In pixels.
-        height: In pixels.
         rows: Blocks of one or more rows. Each row is one byte with the number of its
             filter, and the filtered bytes.
     """

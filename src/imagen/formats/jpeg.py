@@ -147,7 +147,6 @@ def _join_pieces(pieces: list[memoryview], digest: bytes) -> bytes:
 
 
 def _take_comment(content: memoryview, texts: Texts) -> None:
-    """Read a comment segment."""
     # stable-diffusion.cpp writes the key and a zero byte in front of the text.
     key, zero, _ = bytes(content[:80]).partition(b"\0")
     if zero and key == b"parameters":

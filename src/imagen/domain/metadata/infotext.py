@@ -26,11 +26,7 @@ _MAX_PAIRS, _MAX_OBJECTS = 1000, 8
 
 
 class Infotext(msgspec.Struct, frozen=True, kw_only=True):
-    """The content of an infotext.
-
-    Attributes:
-        negative: The negative prompt; None without such a line.
-    """
+    """The content of an infotext; `negative` is None without such a line."""
 
     prompt: str
     negative: str | None = None

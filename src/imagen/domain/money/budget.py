@@ -35,10 +35,8 @@ class BudgetLimit(msgspec.Struct, frozen=True, kw_only=True):
 
     Attributes:
         label: Name for messages, such as `day_usd of flux`.
-        backend: Name of the instance; "" for the sum of all instances.
-        caller: Name of the caller; "" for the sum of all callers.
-        since: Start of the period, UTC.
-        until: End of the period, UTC.
+        backend, caller: As in `Budget`.
+        since, until: Start and end of the period, UTC.
         micros: The limit in micro-dollars.
     """
 
