@@ -91,10 +91,8 @@ def _report_observed(
     size: str,
 ) -> ParameterReport:
     """Return the parameter report, corrected by the values of the actual image."""
-    applied, adjusted = (
-        dict(plan.parameter_report.applied),
-        dict(plan.parameter_report.adjusted),
-    )
+    report = plan.parameter_report
+    applied, adjusted = dict(report.applied), dict(report.adjusted)
     why = f"{plan.instance.name} reports or returned another value"
     observed: tuple[tuple[str, object, object, object], ...] = (
         ("size", str(plan.size), str(job.size), size),
@@ -111,12 +109,7 @@ def _report_observed(
         else:
             reason = planned.reason if planned and used == sent else why
             adjusted[name] = Change(requested=requested, used=used, reason=reason)
-    return ParameterReport(
-        applied=applied,
-        ignored=plan.parameter_report.ignored,
-        adjusted=adjusted,
-        notes=plan.parameter_report.notes,
-    )
+    return msgspec.structs.replace(report, applied=applied, adjusted=adjusted)
 
 
 def _requested_seed(plan: GenerationPlan, job: ImageJob) -> int | None:

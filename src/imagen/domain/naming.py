@@ -4,6 +4,7 @@ import re
 import unicodedata
 from collections.abc import Iterator
 from datetime import datetime
+from itertools import count
 
 import msgspec
 
@@ -126,10 +127,8 @@ def expand_template(template: str, facts: NameFacts) -> str:
 def candidate_names(name: str) -> Iterator[str]:
     """Yield the name, then endlessly with `-2`, `-3`, ... before its extension."""
     yield name
-    number = 2
-    while True:
+    for number in count(2):
         yield add_number(name, number)
-        number += 1
 
 
 def add_number(name: str, number: int) -> str:

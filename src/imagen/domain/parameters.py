@@ -10,7 +10,7 @@ from imagen.domain.instance import Instance
 from imagen.domain.job import ImageJob, ParameterReport
 from imagen.domain.reference import ReferenceImage
 from imagen.domain.request import FIELD_NAMES, GenerationRequest
-from imagen.domain.seed import RandomInt, build_seed_series, choose_seed
+from imagen.domain.seed import RandomInt, choose_seed, wrap_seed
 from imagen.domain.sidecar import Change
 from imagen.domain.size import Size
 from imagen.domain.style import combine_negatives
@@ -164,10 +164,11 @@ class ParameterResolver:
         else:
             self._apply("seed", first)
         # One call per image, so that each image has its own seed and can be repeated.
-        seeds = build_seed_series(first, self._request.count, limit=limit)
         return tuple(
-            msgspec.structs.replace(template, number=number, seed=seed)
-            for number, seed in enumerate(seeds, start=1)
+            msgspec.structs.replace(
+                template, number=1 + step, seed=wrap_seed(first + step, limit=limit)
+            )
+            for step in range(self._request.count)
         )
 
     def _batches(self, template: ImageJob) -> tuple[ImageJob, ...]:

@@ -6,7 +6,7 @@ from imagen.domain.capabilities import Capabilities
 from imagen.domain.errors import Unsupported
 from imagen.domain.instance import Instance
 from imagen.domain.job import GenerationPlan, ImageJob
-from imagen.domain.money.price import Price, PriceOf, no_price
+from imagen.domain.money.price import PriceOf, no_price
 from imagen.domain.parameters import ParameterResolver
 from imagen.domain.request import GenerationRequest
 from imagen.domain.seed import RandomInt
@@ -62,6 +62,11 @@ def plan_images(
         timeout=request.timeout or instance.timeout,
     )
     jobs = resolver.resolve_jobs(template, random_int)
+    price = instance.price
+    if price is None and capabilities.may_cost:
+        model = template.model or capabilities.model
+        parameters = {"size": template.size, **template.options}
+        price = price_of(capabilities.provider, model, parameters)
     report = resolver.report()
     if request.strict and report.warnings():
         raise Unsupported(
@@ -77,14 +82,5 @@ def plan_images(
         jobs=jobs,
         parameter_report=report,
         may_cost=capabilities.may_cost or instance.price is not None,
-        price=_price(template, instance, capabilities, price_of),
+        price=price,
     )
-
-
-def _price(
-    job: ImageJob, instance: Instance, capabilities: Capabilities, price_of: PriceOf
-) -> Price | None:
-    if instance.price is not None or not capabilities.may_cost:
-        return instance.price
-    parameters = {"size": job.size, **job.options}
-    return price_of(capabilities.provider, job.model or capabilities.model, parameters)

@@ -1,4 +1,4 @@
-"""Seeds: validation, random choice, and series for several images."""
+"""Seeds: validation, random choice, and wrapping at the limit of a backend."""
 
 from collections.abc import Callable
 from typing import TypeAlias
@@ -32,11 +32,6 @@ def choose_seed(requested: int, *, limit: int, random_int: RandomInt) -> int:
     if requested == 0:
         return 1 + random_int(min(limit, LARGEST_DRAWN_SEED))
     return wrap_seed(requested, limit=limit)
-
-
-def build_seed_series(first: int, count: int, *, limit: int) -> tuple[int, ...]:
-    """Return `count` consecutive seeds from the first one, wrapping at the limit."""
-    return tuple(wrap_seed(first + step, limit=limit) for step in range(count))
 
 
 def wrap_seed(seed: int, *, limit: int) -> int:

@@ -104,7 +104,14 @@ class SizeRule(msgspec.Struct, frozen=True, kw_only=True):
                 for choice in self.choices
                 if _difference(choice, size) <= best * ALIKE
             ]
-            return min(similar, key=lambda choice: _distance(choice, size))
+            pixels = size.width * size.height
+            return min(
+                similar,
+                key=lambda choice: (
+                    abs(choice.width * choice.height - pixels),
+                    _difference(choice, size),
+                ),
+            )
         return Size(*self._fit_grid(size))
 
     def _fit_grid(self, size: Size) -> tuple[int, int]:
@@ -133,8 +140,3 @@ class SizeRule(msgspec.Struct, frozen=True, kw_only=True):
 def _difference(choice: Size, size: Size) -> float:
     """Return the factor between two aspect ratios; 1 if they are the same."""
     return max(choice.ratio, size.ratio) / min(choice.ratio, size.ratio)
-
-
-def _distance(choice: Size, size: Size) -> tuple[float, float]:
-    area = abs(choice.width * choice.height - size.width * size.height)
-    return area, _difference(choice, size)

@@ -27,8 +27,7 @@ _NULL = re.compile(r"~|null|Null|NULL|")
 _BOOL = re.compile(r"(true|True|TRUE)|false|False|FALSE")
 _INT = re.compile(r"[-+]?[0-9]+|0o[0-7]+|0x[0-9a-fA-F]+")
 _FLOAT = re.compile(r"[-+]?(\.[0-9]+|[0-9]+(\.[0-9]*)?)([eE][-+]?[0-9]+)?")
-_INF = re.compile(r"[-+]?\.(inf|Inf|INF)")
-_NAN = re.compile(r"\.(nan|NaN|NAN)")
+_INF_OR_NAN = re.compile(r"[-+]?\.(inf|Inf|INF)|\.(nan|NaN|NAN)")
 # The characters that YAML 1.2 forbids in a file, outside of escapes.
 _FORBIDDEN = re.compile(
     "[^\t\n\r\x20-\x7e\x85\xa0-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]"
@@ -176,7 +175,11 @@ class _Composer:
             node = self._compose(next(self._events), here, line)
             if not isinstance(name, str):
                 self.add_problem(line, path, *_NOT_TEXT)
-            elif _is_merge(event):
+            elif (
+                isinstance(event, yaml.ScalarEvent)
+                and event.value == "<<"
+                and event.implicit[0]
+            ):
                 self._merge(merged, node, path)
             elif name in own:
                 first = f"the key is given twice, first in line {own[name].line}"
@@ -251,19 +254,9 @@ def _resolve_scalar(text: str, line: int) -> Scalar:
         return int(text, {"0o": 8, "0x": 16}.get(text[:2], 10))
     if _FLOAT.fullmatch(text):
         return float(text)
-    if _INF.fullmatch(text):
-        return float("-inf" if text.startswith("-") else "inf")
-    if _NAN.fullmatch(text):
-        return float("nan")
+    if _INF_OR_NAN.fullmatch(text):
+        return float(text.replace(".", ""))
     return text
-
-
-def _is_merge(event: _Event) -> bool:
-    return (
-        isinstance(event, yaml.ScalarEvent)
-        and event.value == "<<"
-        and bool(event.implicit[0])
-    )
 
 
 def _line_of(event: _Event) -> int:

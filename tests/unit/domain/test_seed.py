@@ -6,7 +6,6 @@ from imagen.domain.errors import InvalidRequest
 from imagen.domain.seed import (
     LARGEST_DRAWN_SEED,
     LARGEST_SEED,
-    build_seed_series,
     choose_seed,
     validate_seed,
     wrap_seed,
@@ -63,12 +62,4 @@ def test_is_never_above_the_limit(seed: int, limit: int) -> None:
 
 @given(limits)
 def test_one_follows_the_highest(limit: int) -> None:
-    assert build_seed_series(limit, 2, limit=limit) == (limit, 1)
-
-
-@given(st.integers(1, 50), st.integers(50, 100), st.integers(1, 50))
-def test_a_series_has_no_seed_twice(count: int, limit: int, first: int) -> None:
-    series = build_seed_series(first, count, limit=limit)
-
-    assert series[0] == first
-    assert len(set(series)) == count
+    assert wrap_seed(limit + 1, limit=limit) == 1

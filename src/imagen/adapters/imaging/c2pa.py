@@ -1,11 +1,13 @@
 """Check C2PA manifests with `c2pa-python`, the library of the standard's authors."""
 
+from collections.abc import Mapping
 from io import BytesIO
 from typing import Any, cast
 
 import msgspec
 
 from imagen.domain.content_credentials import ContentCredentials
+from imagen.domain.metadata.foreign_json import as_object
 
 # Checking a file must not contact the hosts that the file names.
 _OFFLINE = {"verify": {"remote_manifest_fetch": False, "ocsp_fetch": False}}
@@ -27,7 +29,7 @@ def check_content_credentials(content: bytes, media_type: str) -> ContentCredent
     try:
         context = c2pa.Context.from_dict(_OFFLINE)
         reader: Any = c2pa.Reader(media_type, BytesIO(content), context=context)
-        report = msgspec.json.decode(reader.json(), type=dict[str, Any])
+        report = msgspec.json.decode(reader.json(), type=dict[str, object])
         state = str(reader.get_validation_state())
     # A hostile file can make the native library raise any exception.
     except Exception as error:  # noqa: BLE001 - see above
@@ -35,16 +37,16 @@ def check_content_credentials(content: bytes, media_type: str) -> ContentCredent
     return parse_report(report, state)
 
 
-def parse_report(report: dict[str, Any], state: str) -> ContentCredentials:
+def parse_report(report: Mapping[str, object], state: str) -> ContentCredentials:
     """Return the result for the active manifest of the library's report."""
-    manifests = _record(report.get("manifests"))
-    active = _record(manifests.get(str(report.get("active_manifest"))))
-    signature = _record(active.get("signature_info"))
-    results = _record(report.get("validation_results"))
-    failures = _records(_record(results.get("activeManifest")).get("failure"))
+    manifests = as_object(report.get("manifests"))
+    active = as_object(manifests.get(str(report.get("active_manifest"))))
+    signature = as_object(active.get("signature_info"))
+    results = as_object(report.get("validation_results"))
+    failures = _objects(as_object(results.get("activeManifest")).get("failure"))
     codes = [str(each.get("code")) for each in failures]
-    generators = _records(active.get("claim_generator_info"))
-    first = generators[0] if generators else {}
+    generators = _objects(active.get("claim_generator_info"))
+    first = as_object(next(iter(generators), None))
     words = (first.get("name"), first.get("version"))
     made_with = " ".join(str(word) for word in words if word)
     names = (signature.get("common_name"), signature.get("issuer"))
@@ -60,10 +62,6 @@ def parse_report(report: dict[str, Any], state: str) -> ContentCredentials:
     )
 
 
-def _record(value: object) -> dict[str, Any]:
-    return cast("dict[str, Any]", value) if isinstance(value, dict) else {}
-
-
-def _records(value: object) -> list[dict[str, Any]]:
+def _objects(value: object) -> list[Mapping[str, object]]:
     items = cast("list[object]", value) if isinstance(value, list) else []
-    return [_record(item) for item in items]
+    return [as_object(item) for item in items]

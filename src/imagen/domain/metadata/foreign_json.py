@@ -56,15 +56,11 @@ def _decode(text: str) -> dict[str, object]:
         # Python's json module writes what JSON forbids: NaN, as ComfyUI does, and lone
         # surrogates.
         loose = json.loads(
-            text, parse_constant=_drop_constant, parse_float=_parse_finite
+            text, parse_constant=lambda _: None, parse_float=_parse_finite
         )
         whole = json.dumps(loose, ensure_ascii=False).encode("utf-8", "replace")
         decoded: dict[str, object] = json.loads(whole)
         return decoded
-
-
-def _drop_constant(_: str) -> None:
-    return None
 
 
 def _parse_finite(text: str) -> float | None:

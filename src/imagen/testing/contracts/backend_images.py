@@ -226,7 +226,7 @@ def small_sizes(backend: ImageBackend) -> list[Size]:
     return sorted(sizes, key=lambda size: (size.width * size.height, size))[:3]
 
 
-def describe(generated: Generated) -> object:
+def describe(generated: Generated) -> tuple[object, ...]:
     """Return the facts that must be equal when the same job is generated again."""
     images = [
         (image.media_type, image_size(image.content), image.seed)

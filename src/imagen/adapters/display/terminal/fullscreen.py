@@ -80,7 +80,8 @@ def _signal_pipe() -> Generator[int]:
     os.set_blocking(writer, False)
     woken = signal.set_wakeup_fd(writer, warn_on_full_buffer=False)
     before = {
-        number: signal.signal(number, _do_nothing)
+        # A handler that does nothing: the number is written to the pipe.
+        number: signal.signal(number, lambda _number, _frame: None)
         for number in _SIGNALS
         # A signal that the parent process ignores, as nohup does, stays ignored.
         if signal.getsignal(number) is not signal.SIG_IGN
@@ -93,7 +94,3 @@ def _signal_pipe() -> Generator[int]:
         signal.set_wakeup_fd(woken)
         os.close(reader)
         os.close(writer)
-
-
-def _do_nothing(*_: object) -> None:
-    """Handle a signal, so that its number is written to the pipe."""

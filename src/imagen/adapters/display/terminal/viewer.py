@@ -67,13 +67,12 @@ class TerminalViewer:
                     across = max_size.columns * cell[0]
                     down = max_size.rows * cell[1]
                     image.draft("RGB", (across * _DETAIL, down * _DETAIL))
-                size = _upright_size(image)
                 picture = apply_orientation(image)
         except UNREADABLE as error:
             raise DrawingError(str(error)) from error
         if self.method == "blocks":  # one pixel has the width of a character
             cell = 1, max(1, round(cell[1] / cell[0]))
-        space = protocols.fit_cells(size, max_size, cell)
+        space = protocols.fit_cells(picture.size, max_size, cell)
         self._write(self._encode(picture, space))
         return space.rows
 
@@ -165,9 +164,3 @@ class TerminalViewer:
                 rest = rest[os.write(self._handle, rest) :]
         except OSError as error:
             raise DrawingError(f"writing to the terminal failed: {error}") from error
-
-
-def _upright_size(image: Image.Image) -> tuple[int, int]:
-    """Return width and height after the rotation by the EXIF orientation."""
-    rotated = image.getexif().get(0x0112, 1) in {5, 6, 7, 8}
-    return (image.height, image.width) if rotated else (image.width, image.height)
