@@ -140,7 +140,7 @@ def _to_response(error: Exception) -> ErrorResponse:
 
 def _from_litestar(error: HTTPException) -> ErrorResponse:
     """Return Litestar's error about a request in OpenAI's format."""
-    status, param, message = error.status_code, None, error.detail
+    param, message = None, error.detail
     with suppress(msgspec.ValidationError):
         for each in msgspec.convert(error.extra, list[_FieldError])[:1]:
             # For a missing field only the message has its name.
@@ -151,11 +151,10 @@ def _from_litestar(error: HTTPException) -> ErrorResponse:
             empty = each.message == repr(_BODY)
             message = "The request has no body." if empty else each.message or message
     return ErrorResponse(
-        status,
+        error.status_code,
         message,
-        type="invalid_request_error" if status < _SERVER_ERROR else "server_error",
         param=param or None,
-        code=_CODES.get(status, "invalid_request"),
+        code=_CODES.get(error.status_code, "invalid_request"),
         headers=dict(error.headers or {}),
     )
 
@@ -169,9 +168,6 @@ class _FieldError(msgspec.Struct):
 
 _BODY = "data"
 _QUOTED_FIELD = re.compile(r"field `([^`]+)`")
-
-
-_SERVER_ERROR = 500
 _CODES = {
     404: "not_found",
     405: "method_not_allowed",

@@ -23,6 +23,15 @@ class ErrorDetails(msgspec.Struct, frozen=True, kw_only=True):
     code: str | None = None
 
 
+_TYPES = {
+    402: "insufficient_quota",
+    403: "permission_error",
+    429: "rate_limit_error",
+    499: "cancelled",
+}
+_SERVER_ERROR = 500
+
+
 class ErrorBody(msgspec.Struct, frozen=True, kw_only=True):
     """The body of every response whose status is not 2xx."""
 
@@ -34,7 +43,8 @@ class ErrorResponse(Exception):
 
     Attributes:
         status: The HTTP status code.
-        details: The `error` object of the body.
+        details: The `error` object of the body; without a `type`, it follows from the
+            status.
         headers: Additional response headers.
     """
 
@@ -44,14 +54,20 @@ class ErrorResponse(Exception):
         message: str,
         *,
         code: str,
-        type: str = "invalid_request_error",  # noqa: A002 - OpenAI's name
+        type: str = "",  # noqa: A002 - OpenAI's name
         param: str | None = None,
         retry_after: float | None = None,
         headers: dict[str, str] | None = None,
     ) -> None:
         super().__init__(message)
         self.status = status
-        self.details = ErrorDetails(message=message, type=type, param=param, code=code)
+        usual = "server_error" if status >= _SERVER_ERROR else "invalid_request_error"
+        self.details = ErrorDetails(
+            message=message,
+            type=type or _TYPES.get(status, usual),
+            param=param,
+            code=code,
+        )
         # OpenAI's clients retry every 5xx by themselves, which could pay twice, unless
         # this header forbids it.
         should_retry = "false" if retry_after is None else "true"
@@ -89,7 +105,6 @@ def shutdown_error() -> ErrorResponse:
     return ErrorResponse(
         503,
         "The server is shutting down; nothing was sent to the backend.",
-        type="server_error",
         code="stopping",
         retry_after=5,
     )
@@ -102,29 +117,24 @@ def invalid_value(param: str, message: str) -> ErrorResponse:
 
 def client_disconnected() -> ErrorResponse:
     """Return the error that ends a handler whose client has disconnected."""
-    return ErrorResponse(
-        499, "The client has disconnected.", type="cancelled", code="cancelled"
-    )
+    return ErrorResponse(499, "The client has disconnected.", code="cancelled")
 
 
-# Status, type and code; without a code the response has the code of the error itself.
-_BY_ERROR: dict[type[errors.ImagenError], tuple[int, str, str]] = {
-    errors.ImagenError: (500, "server_error", ""),
-    errors.InvalidRequest: (400, "invalid_request_error", ""),
-    errors.Misconfigured: (500, "server_error", ""),
-    errors.Unavailable: (503, "server_error", ""),
-    errors.TimedOut: (504, "server_error", ""),
-    errors.Throttled: (429, "rate_limit_error", "rate_limit_exceeded"),
-    errors.BackendError: (502, "server_error", ""),
-    errors.Refused: (400, "image_generation_user_error", "moderation_blocked"),
+# Status and code; without a code the response has the code of the error itself.
+_BY_ERROR: dict[type[errors.ImagenError], tuple[int, str]] = {
+    errors.ImagenError: (500, ""),
+    errors.InvalidRequest: (400, ""),
+    errors.Unavailable: (503, ""),
+    errors.TimedOut: (504, ""),
+    errors.Throttled: (429, "rate_limit_exceeded"),
+    errors.BackendError: (502, ""),
+    errors.Refused: (400, "moderation_blocked"),
     # 502, not 401: the client's own key was accepted, the backend's key was not.
-    errors.Unauthorized: (502, "server_error", "backend_unauthorized"),
-    errors.OutOfCredit: (402, "insufficient_quota", "backend_out_of_credit"),
-    errors.OverBudget: (402, "insufficient_quota", "insufficient_quota"),
-    errors.Unfinished: (504, "server_error", ""),
-    errors.StorageError: (500, "server_error", ""),
-    errors.JournalError: (500, "server_error", ""),
-    errors.Cancelled: (499, "cancelled", ""),
+    errors.Unauthorized: (502, "backend_unauthorized"),
+    errors.OutOfCredit: (402, "backend_out_of_credit"),
+    errors.OverBudget: (402, "insufficient_quota"),
+    errors.Unfinished: (504, ""),
+    errors.Cancelled: (499, ""),
 }
 
 # The messages of these errors contain paths of the server's disk, which clients must
@@ -148,16 +158,15 @@ def to_error_response(error: BaseException) -> ErrorResponse:
         return ErrorResponse(
             500,
             "Internal server error. The server's log has the details.",
-            type="server_error",
             code=INTERNAL,
         )
     classes = type(error).__mro__
-    status, kind, code = next(_BY_ERROR[each] for each in classes if each in _BY_ERROR)
+    status, code = next(_BY_ERROR[each] for each in classes if each in _BY_ERROR)
     safe = (text for kind, text in _SAFE_MESSAGES.items() if isinstance(error, kind))
     return ErrorResponse(
         status,
         next(safe, " ".join(filter(None, (error.message, error.hint)))),
-        type=kind,
+        type="image_generation_user_error" if isinstance(error, errors.Refused) else "",
         code=code or error.code,
         retry_after=_retry_after(error),
     )

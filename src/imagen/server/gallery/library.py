@@ -74,13 +74,8 @@ class ImageLibrary:
         pending = self._pending.get(sha256)
         if pending is None:
             if len(self._pending) >= MAX_WAITING:
-                raise ErrorResponse(
-                    503,
-                    "Too many thumbnails are in progress.",
-                    type="server_error",
-                    code="busy",
-                    retry_after=1,
-                )
+                message = "Too many thumbnails are in progress."
+                raise ErrorResponse(503, message, code="busy", retry_after=1)
             loop = asyncio.get_running_loop()
             pending = loop.run_in_executor(self._threads, self._thumbnail, entry)
             self._pending[sha256] = pending

@@ -213,7 +213,7 @@ def _not_moved(error: StorageError) -> ErrorResponse:
 
     Unlike other storage errors this one has no path in its message.
     """
-    return ErrorResponse(500, error.message, type="server_error", code=error.code)
+    return ErrorResponse(500, error.message, code=error.code)
 
 
 def _summarize(entry: HistoryEntry) -> ImageSummary:

@@ -115,7 +115,6 @@ class AccessMiddleware:
                 403,
                 "Requests from pages of another site are not allowed.",
                 code="cross_origin",
-                type="permission_error",
             )
         scope["user"] = self._caller(scope["path"], headers)
 

@@ -37,7 +37,6 @@ class BackendQueue:
                 429,
                 f"The queue of {self._name} is full: {self.waiting} requests are "
                 "waiting.",
-                type="rate_limit_error",
                 code="rate_limit_exceeded",
                 retry_after=10,
             )
