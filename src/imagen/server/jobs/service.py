@@ -147,7 +147,7 @@ class ServerContext:
 
     def start(self) -> None:
         """Start the first worker and the cloud sync, and resume unfinished calls."""
-        self.workers.start()
+        self.workers.spawn()
         self.cloud_sync.start()
         self._resume_soon()
 

@@ -32,12 +32,6 @@ Update: TypeAlias = Event | StoredImage | FailedImage
 """An event of an item, or an image that is stored or has failed."""
 
 
-class Setup(msgspec.Struct, frozen=True):
-    """The first message to a worker: the config."""
-
-    settings: Settings
-
-
 class Ready(msgspec.Struct, frozen=True):
     """The first message from a worker: it can run items."""
 
@@ -69,7 +63,8 @@ class Done(msgspec.Struct, frozen=True):
     error: BaseException | None = None
 
 
-Message: TypeAlias = Setup | Ready | Run | Cancel | UpdateMessage | Done
+Message: TypeAlias = Settings | Ready | Run | Cancel | UpdateMessage | Done
+"""The first message to a worker is the config."""
 
 
 def encode_message(message: Message) -> bytes:

@@ -25,7 +25,6 @@ from imagen.server.workers.messages import (
     Message,
     Ready,
     Run,
-    Setup,
     Update,
     UpdateMessage,
     decode_message,
@@ -56,21 +55,7 @@ class WorkerDied(ErrorResponse):
             "The worker process that ran this request has died. The server resumes "
             "the request and stores images that were paid for. Look for them before "
             "you repeat the request.",
-            type="server_error",
             code="interrupted",
-        )
-
-
-class WorkerStartFailed(ErrorResponse):
-    """The worker ended before it could run the job (503)."""
-
-    def __init__(self) -> None:
-        super().__init__(
-            503,
-            "The worker process could not start; nothing was sent to the backend.",
-            type="server_error",
-            code="unavailable",
-            retry_after=5,
         )
 
 
@@ -99,10 +84,6 @@ class Workers:
             for name, chosen in settings.backends.items()
         }
 
-    def start(self) -> None:
-        """Start the first worker."""
-        self._spawn()
-
     async def run(
         self, item: WorkItem, cancellation: Cancellation, on_update: OnUpdate
     ) -> None:
@@ -125,7 +106,7 @@ class Workers:
 
     def _choose(self, backend: str) -> "_WorkerProcess":
         """Return the worker with the fewest jobs, and start another if all are busy."""
-        first = self._workers[0] if self._workers else self._spawn()
+        first = self._workers[0] if self._workers else self.spawn()
         # Such a backend may hold a model in memory: one instance, in the first worker.
         if not self._multiprocess[backend]:
             return first
@@ -138,12 +119,13 @@ class Workers:
             and len(ready) < self._max_workers
         ):
             try:
-                self._spawn()
+                self.spawn()
             except OSError as error:
                 self._log(f"cannot start another worker: {error}")
         return least_loaded
 
-    def _spawn(self) -> "_WorkerProcess":
+    def spawn(self) -> "_WorkerProcess":
+        """Start a worker."""
         worker = _WorkerProcess(self._settings, self._on_exit)
         self._workers.append(worker)
         return worker
@@ -188,7 +170,7 @@ class _WorkerProcess:
         self._tasks: dict[int, _PendingTask] = {}
         self._last_number = 0
         self._closing = False
-        self._unsent: list[bytes] = [encode_message(Setup(settings))]
+        self._unsent: list[bytes] = [encode_message(settings)]
         self._writer: asyncio.StreamWriter | None = None
         server_end, worker_end = socket.socketpair()
         try:
@@ -273,7 +255,7 @@ class _WorkerProcess:
             self._loop.call_later(_EXIT_GRACE, self.kill)
             await self._on_exit(self, reason)
         for task in self._tasks.values():
-            task.finish(WorkerDied() if self.ready else WorkerStartFailed())
+            task.finish(WorkerDied() if self.ready else _start_failed())
 
     def _wait_for_exit(self) -> None:
         # Runs in a thread, because Popen has no asynchronous wait.
@@ -299,6 +281,15 @@ class _WorkerProcess:
                 self._tasks[number].finish(error)
             case _:
                 pass
+
+
+def _start_failed() -> ErrorResponse:
+    return ErrorResponse(
+        503,
+        "The worker process could not start; nothing was sent to the backend.",
+        code="unavailable",
+        retry_after=5,
+    )
 
 
 @contextmanager

@@ -30,7 +30,6 @@ from imagen.server.workers.messages import (
     Message,
     Ready,
     Run,
-    Setup,
     UpdateMessage,
     to_picklable,
 )
@@ -139,9 +138,9 @@ def main(socket_fd: int) -> None:
     end_with_parent()
     set_process_limits()
     with Connection(socket_fd) as connection, suppress(OSError, EOFError):
-        setup = connection.recv()
-        if isinstance(setup, Setup):
-            Worker(setup.settings, connection).run()
+        settings = connection.recv()
+        if isinstance(settings, Settings):
+            Worker(settings, connection).run()
 
 
 if __name__ == "__main__":
