@@ -2,19 +2,13 @@
 
 import msgspec
 
-from imagen.server.http.images import _ImagesCall
+from imagen.server.http import images
 from imagen.server.http.schemas import GenerationFields
 
 
 def fingerprint(**fields: object) -> str:
-    call = _ImagesCall(
-        fields=msgspec.convert({"prompt": "a fox", **fields}, GenerationFields),
-        kind="image_generation",
-        unknown=(),
-        key="k",
-        detach=None,
-    )
-    return call.fingerprint()
+    known = msgspec.convert({"prompt": "a fox", **fields}, GenerationFields)
+    return images.fingerprint("image_generation", known, images=(), mask=None)
 
 
 def test_the_fingerprint_of_a_request_never_changes() -> None:

@@ -5,25 +5,23 @@ from datetime import UTC, datetime
 import pytest
 
 from imagen.domain.events import Previewed, Progressed
-from imagen.server.http.sse import EventBuilder, PreviewSelector
+from imagen.server.http.sse import EventBuilder
 
 
 @pytest.mark.parametrize(("most", "steps"), [(0, []), (1, [10]), (3, [5, 10, 15])])
 def test_previews_are_spread_evenly_over_the_run(most: int, steps: list[int]) -> None:
-    selector = PreviewSelector(
-        EventBuilder(
-            kind="image_generation",
-            response_format="b64_json",
-            link=lambda sidecar: sidecar.id,
-            started_at=datetime(2026, 1, 1, tzinfo=UTC),
-            partial=most,
-        )
+    builder = EventBuilder(
+        kind="image_generation",
+        response_format="b64_json",
+        link=lambda sidecar: sidecar.id,
+        started_at=datetime(2026, 1, 1, tzinfo=UTC),
+        partial=most,
     )
 
     sent = [
         step
         for step in range(1, 21)
-        if selector.select(
+        if builder.partial_image(
             Previewed(number=1, content=b"%d" % step, media_type="image/jpeg"),
             Progressed(number=1, fraction=step / 20, note="", steps=20),
         )

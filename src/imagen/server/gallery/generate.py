@@ -157,7 +157,7 @@ async def rerun_image(
         started_at=context.now(),
         partial=MAX_PARTIAL_IMAGES,
     )
-    return await stream_events(job, dispatcher, events)
+    return await stream_events(job, events)
 
 
 def _build_rerun_item(

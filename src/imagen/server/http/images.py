@@ -39,7 +39,7 @@ from imagen.server.http.request_mapping import (
 )
 from imagen.server.http.responses import ERROR_RESPONSES, build_images_body
 from imagen.server.http.schemas import (
-    EditTextFields,
+    BackendParameter,
     GenerationFields,
     ImageFields,
     ImagesBody,
@@ -74,9 +74,10 @@ MAX_EDIT_IMAGES = 16
 IMAGE_ALIAS = "image[]"
 
 
-class EditFields(EditTextFields, frozen=True, kw_only=True):
+class EditFields(ImageFields, frozen=True, kw_only=True):
     """The form of `POST /v1/images/edits`."""
 
+    input_fidelity: BackendParameter = None
     image: Annotated[
         list[UploadFile] | None,
         Meta(description="PNG, JPEG or WebP files; a mask applies to the first."),
@@ -109,14 +110,15 @@ async def generate_images(
     """Generate images from a prompt."""
     # Litestar ignores unknown fields while decoding; the raw body has their names.
     sent = msgspec.json.decode(await request.body(), type=dict[str, msgspec.Raw])
-    call = _ImagesCall(
-        fields=data,
-        unknown=tuple(name for name in sent if name not in _JSON_FIELDS),
+    return await _respond(
+        data,
+        request,
+        dispatcher,
         kind="image_generation",
+        unknown=[name for name in sent if name not in _JSON_FIELDS],
         key=idempotency_key,
         detach=detach,
     )
-    return await _respond(call, request, dispatcher)
 
 
 class FormRequest(AnyRequest):
@@ -183,102 +185,93 @@ async def edit_images(
     mask = None
     if data.mask is not None:
         mask = await _read_reference(data.mask, "mask", context)
-    call = _ImagesCall(
-        fields=_text_fields(data),
-        unknown=tuple(name for name in form if name not in _FORM_FIELDS),
+    return await _respond(
+        # Without the files: a job that waits would keep them a second time.
+        msgspec.structs.replace(data, image=None, mask=None),
+        request,
+        dispatcher,
+        kind="image_edit",
+        unknown=[name for name in form if name not in _FORM_FIELDS],
         images=tuple(images),
         mask=mask,
-        kind="image_edit",
         key=idempotency_key,
         detach=detach,
     )
-    return await _respond(call, request, dispatcher)
-
-
-def _text_fields(fields: EditFields) -> EditTextFields:
-    """Return the fields without the files."""
-    names = EditTextFields.__struct_fields__
-    return EditTextFields(**{name: getattr(fields, name) for name in names})
-
-
-class _ImagesCall(msgspec.Struct, frozen=True, kw_only=True):
-    """A request for images, of either route.
-
-    Attributes:
-        fields: The known fields, without files.
-        kind: `image_generation` or `image_edit`; the prefix of event types.
-        unknown: The names of unknown fields.
-    """
-
-    fields: ImageFields
-    kind: str
-    unknown: tuple[str, ...]
-    images: tuple[ReferenceImage, ...] = ()
-    mask: ReferenceImage | None = None
-    key: str | None
-    detach: Literal["true", "false"] | None
-
-    def fingerprint(self) -> str:
-        """Return a hash that is equal for equal requests."""
-        values = {
-            name: getattr(self.fields, name) for name in ImageFields.__struct_fields__
-        }
-        # A field that was added later is part of the hash only if it is given, so that
-        # keys of requests from before still match.
-        if values["aspect_ratio"] is None:
-            del values["aspect_ratio"]
-        files = [file.sha256 for file in (*self.images, self.mask) if file is not None]
-        content = msgspec.json.encode(
-            [self.kind, values, files, self.mask is not None], order="sorted"
-        )
-        return sha256(content).hexdigest()
 
 
 async def _respond(
-    call: _ImagesCall, request: AnyRequest, dispatcher: RequestDispatcher
+    fields: ImageFields,
+    request: AnyRequest,
+    dispatcher: RequestDispatcher,
+    *,
+    kind: str,
+    unknown: Sequence[str],
+    images: tuple[ReferenceImage, ...] = (),
+    mask: ReferenceImage | None = None,
+    key: str | None,
+    detach: Literal["true", "false"] | None,
 ) -> Response[Any]:
-    fields, context = call.fields, dispatcher.context
-    check_unknown_fields(call.unknown)
+    context = dispatcher.context
+    check_unknown_fields(unknown)
     check_limits(fields, context.settings.serve)
     backend, _ = parse_model(context.settings, fields.model)
-    build_item = partial(
-        build_work_item,
-        fields,
-        context.runtime,
-        caller=request.user,
-        unknown=call.unknown,
-        images=call.images,
-        mask=call.mask,
-    )
-    key = None
-    if call.key is not None:
-        key = RequestKey(
-            caller=request.user, key=call.key, fingerprint=call.fingerprint()
-        )
     job = dispatcher.submit(
         backend,
-        build_item,
-        key=key,
-        detached=call.detach == "true" or (key is not None and call.detach is None),
+        partial(
+            build_work_item,
+            fields,
+            context.runtime,
+            caller=request.user,
+            unknown=unknown,
+            images=images,
+            mask=mask,
+        ),
+        key=None
+        if key is None
+        else RequestKey(
+            caller=request.user,
+            key=key,
+            fingerprint=fingerprint(kind, fields, images, mask),
+        ),
+        detached=detach == "true" or (key is not None and detach is None),
         live=bool(fields.stream),
     )
     response_format = fields.response_format or "b64_json"
     link = build_linker(request, context)
     if fields.stream:
         events = EventBuilder(
-            kind=call.kind,
+            kind=kind,
             response_format=response_format,
             link=link,
             started_at=context.now(),
             partial=fields.partial_images or 0,
         )
-        return await stream_events(job, dispatcher, events)
-    result = await dispatcher.follow(job, _wait_for_disconnect(request))
+        return await stream_events(job, events)
+    result = await job.follow(_wait_for_disconnect(request))
     return Response(
         build_images_body(result, response_format=response_format, link=link),
         media_type="application/json",
         headers={REPLAYED: "true"} if result.replayed else {},
     )
+
+
+def fingerprint(
+    kind: str,
+    fields: ImageFields,
+    images: Sequence[ReferenceImage],
+    mask: ReferenceImage | None,
+) -> str:
+    """Return a hash that is equal for equal requests."""
+    values = {name: getattr(fields, name) for name in ImageFields.__struct_fields__}
+    # A field that was added later is part of the hash only if it is given, so that
+    # keys of requests from before still match.
+    if values["aspect_ratio"] is None:
+        del values["aspect_ratio"]
+    files = [file.sha256 for file in (*images, mask) if file is not None]
+    content = msgspec.json.encode(
+        [kind, values, files, mask is not None], order="sorted"
+    )
+    return sha256(content).hexdigest()
 
 
 async def _wait_for_disconnect(request: AnyRequest) -> None:

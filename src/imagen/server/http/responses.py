@@ -9,7 +9,7 @@ from litestar.openapi import ResponseSpec
 from imagen.domain.sidecar import Sidecar
 from imagen.server.errors import ErrorBody
 from imagen.server.http.schemas import ImageData, ImagesBody
-from imagen.server.jobs.results import Output, RequestResult
+from imagen.server.jobs.job import Output, RequestResult
 
 Link: TypeAlias = Callable[[Sidecar], str]
 """Returns a signed URL of an image; it expires."""

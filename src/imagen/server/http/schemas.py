@@ -141,12 +141,6 @@ class GenerationFields(ImageFields, frozen=True, kw_only=True):
     """The body of `POST /v1/images/generations`."""
 
 
-class EditTextFields(ImageFields, frozen=True, kw_only=True):
-    """The form fields of `POST /v1/images/edits`, without the files."""
-
-    input_fidelity: BackendParameter = None
-
-
 class ImageData(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     """One image; `id`, `seed`, `size`, `mime_type` and `cost_usd` are extensions."""
 

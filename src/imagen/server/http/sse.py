@@ -17,8 +17,7 @@ from imagen.server.http.responses import (
     created_timestamp,
     openai_format,
 )
-from imagen.server.jobs.dispatcher import Job, RequestDispatcher
-from imagen.server.jobs.results import Output
+from imagen.server.jobs.job import Job, Output
 
 # Seconds without an event after which a comment is sent: proxies close connections that
 # are silent for long, nginx by default after 60 s.
@@ -62,12 +61,13 @@ class CompletedEvent(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=Tr
     warnings: tuple[str, ...] = ()
 
 
-class EventBuilder(msgspec.Struct, frozen=True, kw_only=True):
-    """Builds the events of one request.
+class EventBuilder(msgspec.Struct, kw_only=True):
+    """Builds the events of one stream.
 
     Attributes:
         kind: `image_generation` or `image_edit`; the prefix of event types.
         partial: The maximum number of previews for each image.
+        sent: The previews that were sent, by the number of the image.
     """
 
     kind: str
@@ -75,6 +75,7 @@ class EventBuilder(msgspec.Struct, frozen=True, kw_only=True):
     link: Link
     started_at: datetime
     partial: int = 0
+    sent: dict[int, list[Previewed]] = {}
 
     def progress(self, step: Progressed) -> bytes:
         """Return a progress event."""
@@ -87,39 +88,46 @@ class EventBuilder(msgspec.Struct, frozen=True, kw_only=True):
             )
         )
 
-    def partial_image(self, preview: Previewed, *, index: int) -> bytes:
-        """Return a preview event; `index` counts the previews of one image from 0."""
+    def partial_image(self, preview: Previewed, step: Progressed | None) -> bytes:
+        """Return a preview event; empty if it is skipped.
+
+        Up to `partial` previews are sent, evenly spread over the run.
+        """
+        sent = self.sent.setdefault(preview.number, [])
+        fraction = 1.0 if step is None or step.fraction is None else step.fraction
+        if len(sent) >= self.partial or (sent and sent[-1] is preview):
+            return b""
+        if fraction < (len(sent) + 1) / (self.partial + 1):
+            return b""
+        sent.append(preview)
         return _encode(
             PartialImageEvent(
                 type=f"{self.kind}.partial_image",
                 b64_json=preview.content,
                 created_at=int(self.started_at.timestamp()),
                 output_format=preview.media_type.removeprefix("image/"),
-                partial_image_index=index,
+                partial_image_index=len(sent) - 1,
                 index=preview.number - 1,
             )
         )
 
     def completed(self, image: Output, index: int) -> bytes:
         """Return the event of a stored image."""
-        data = build_image_data(
-            image, response_format=self.response_format, link=self.link
-        )
         sidecar = image.sidecar
+        data = msgspec.structs.asdict(
+            build_image_data(
+                image, response_format=self.response_format, link=self.link
+            )
+        )
+        del data["mime_type"]
         return _encode(
             CompletedEvent(
                 type=f"{self.kind}.completed",
                 created_at=created_timestamp(sidecar),
-                size=data.size,
                 output_format=openai_format(sidecar),
-                b64_json=data.b64_json,
-                url=data.url,
-                id=data.id,
                 index=index,
-                seed=data.seed,
-                revised_prompt=data.revised_prompt,
-                cost_usd=data.cost_usd,
                 warnings=sidecar.warnings,
+                **data,
             )
         )
 
@@ -129,72 +137,48 @@ class EventBuilder(msgspec.Struct, frozen=True, kw_only=True):
         return b"event: error\ndata: " + msgspec.json.encode(body) + b"\n\n"
 
 
-async def stream_events(
-    job: Job, dispatcher: RequestDispatcher, builder: EventBuilder
-) -> StreamResponse:
+async def stream_events(job: Job, builder: EventBuilder) -> StreamResponse:
     """Return the events of a job as a streaming response.
 
     Raises:
         ErrorResponse, ImagenError: the request failed before anything was sent to the
             backend; the response then has an error status instead of events.
     """
-    dispatcher.join(job)
+    job.followers += 1
     try:
-        while not (job.progress.planned or job.result.done()):
-            await job.progress.wait_for_change(job.progress.version)
+        while not (job.planned or job.result.done()):
+            await job.changed.wait()
         if job.result.done():
             job.result.result()
     except BaseException:
-        dispatcher.leave(job)
+        job.leave()
         raise
     return StreamResponse(
-        _events(job, dispatcher, builder),
+        _events(job, builder),
         media_type="text/event-stream",
         # nginx buffers responses unless X-Accel-Buffering forbids it.
         headers={"Cache-Control": "no-store", "X-Accel-Buffering": "no"},
     )
 
 
-class PreviewSelector:
-    """Selects up to `EventBuilder.partial` previews, evenly spread over the run."""
-
-    def __init__(self, builder: EventBuilder) -> None:
-        self._builder = builder
-        self._sent: dict[int, list[Previewed]] = {}
-
-    def select(self, preview: Previewed, step: Progressed | None) -> bytes:
-        """Return the event of a preview; empty if the preview is skipped."""
-        sent = self._sent.setdefault(preview.number, [])
-        fraction = 1.0 if step is None or step.fraction is None else step.fraction
-        limit = self._builder.partial
-        if len(sent) >= limit or (sent and sent[-1] is preview):
-            return b""
-        if fraction < (len(sent) + 1) / (limit + 1):
-            return b""
-        sent.append(preview)
-        return self._builder.partial_image(preview, index=len(sent) - 1)
-
-
-async def _events(
-    job: Job, dispatcher: RequestDispatcher, builder: EventBuilder
-) -> AsyncGenerator[bytes]:
+async def _events(job: Job, builder: EventBuilder) -> AsyncGenerator[bytes]:
     completed: set[int] = set()
     steps: dict[int, Progressed] = {}
-    previews = PreviewSelector(builder)
     try:
         while True:
             # Read before the state: a change during the loop then causes another round.
-            version, finished = job.progress.version, job.result.done()
-            for number, step in list(job.progress.steps.items()):
+            changed, finished = job.changed, job.result.done()
+            for number, step in list(job.steps.items()):
                 if steps.get(number) is not step and number not in completed:
                     steps[number] = step
                     yield builder.progress(step)
-            for number, preview in list(job.progress.previews.items()):
-                if number not in completed:
-                    event = previews.select(preview, job.progress.steps.get(number))
-                    if event:
-                        yield event
-            for outcome in list(job.progress.outcomes):
+            for number, preview in list(job.previews.items()):
+                latest = job.steps.get(number)
+                if number not in completed and (
+                    event := builder.partial_image(preview, latest)
+                ):
+                    yield event
+            for outcome in list(job.outcomes):
                 image = outcome.rescued if isinstance(outcome, FailedImage) else outcome
                 if image is not None and image.number not in completed:
                     completed.add(image.number)
@@ -202,9 +186,7 @@ async def _events(
             if finished:
                 break
             try:
-                await asyncio.wait_for(
-                    job.progress.wait_for_change(version), KEEP_ALIVE_INTERVAL
-                )
+                await asyncio.wait_for(changed.wait(), KEEP_ALIVE_INTERVAL)
             except TimeoutError:
                 yield b": keep-alive\n\n"
         error = job.result.exception()
@@ -215,7 +197,7 @@ async def _events(
             for index, stored in enumerate(job.result.result().images):
                 yield builder.completed(stored, index)
     finally:
-        dispatcher.leave(job)
+        job.leave()
     yield b"data: [DONE]\n\n"
 
 

@@ -1,9 +1,8 @@
 """Start jobs: once per idempotency key, cancelled when the last client leaves."""
 
 import asyncio
-from collections.abc import Awaitable, Callable
+from collections.abc import Callable
 from contextlib import suppress
-from typing import Any
 
 import msgspec
 
@@ -27,70 +26,16 @@ from imagen.domain.idempotency import (
     StoredAnswer,
 )
 from imagen.domain.result import FailedImage, GenerationReport, StoredImage
-from imagen.engine.cancellation import Cancellation
 from imagen.server.errors import (
     REPLAYED,
     ErrorDetails,
     ErrorResponse,
-    client_disconnected,
     to_error_response,
 )
-from imagen.server.jobs.progress import JobProgress
-from imagen.server.jobs.results import RequestResult, build_result
+from imagen.server.jobs.job import Job, RequestResult, build_result
 from imagen.server.jobs.service import ServerContext
 from imagen.server.workers.pool import WorkerDied
 from imagen.server.workers.work_item import WorkItem
-
-
-class Job:
-    """A request that is running.
-
-    Attributes:
-        backend: The name of the backend.
-        build_item: Validates the request and returns the work to do, without blocking.
-            Called when the key is claimed and the backend has a slot.
-        key: The idempotency key of the request.
-        live: True if progress is reported to `progress`.
-        detached: True if the request continues without followers.
-        followers: The number of connections that wait for the result.
-        task: Runs the request; done when the request is finished.
-        result: The result or error for the followers. During a shutdown it is set
-            before `task` is done.
-    """
-
-    def __init__(
-        self,
-        backend: str,
-        build_item: Callable[[], WorkItem],
-        *,
-        key: RequestKey | None,
-        live: bool,
-        detached: bool,
-    ) -> None:
-        self.backend = backend
-        self.build_item = build_item
-        self.key = key
-        self.live = live
-        self.detached = detached
-        self.followers = 0
-        self.progress = JobProgress()
-        self.cancellation = Cancellation()
-        self.task: asyncio.Task[None]
-        self.result: asyncio.Future[RequestResult] = (
-            asyncio.get_running_loop().create_future()
-        )
-
-    def resolve(self, result: RequestResult | BaseException) -> None:
-        """Set the result for the followers, unless it is already set."""
-        if self.result.done():
-            return
-        if isinstance(result, BaseException):
-            self.result.set_exception(result)
-            # Marks the exception as retrieved: without followers asyncio would log it.
-            self.result.exception()
-        else:
-            self.result.set_result(result)
-        self.progress.notify()
 
 
 class RequestDispatcher:
@@ -98,8 +43,8 @@ class RequestDispatcher:
 
     def __init__(self, context: ServerContext) -> None:
         self.context = context
-        self._jobs: set[Job] = set()
-        self._by_key: dict[tuple[str, str], Job] = {}
+        # By the id of the key; jobs without a key have an id of their own.
+        self._jobs: dict[object, Job] = {}
         self._deadline = 0.0
         self._pending_writes: dict[tuple[str, str], Callable[[], None]] = {}
         self._retry_task: asyncio.Task[None] | None = None
@@ -123,53 +68,17 @@ class RequestDispatcher:
         Raises:
             ErrorResponse: a different request is running with this key (422).
         """
-        existing = None if key is None else self._by_key.get(_key_id(key))
-        if key is not None and existing is not None and existing.key is not None:
-            if existing.key.fingerprint != key.fingerprint:
+        job_id = object() if key is None else _key_id(key)
+        if (existing := self._jobs.get(job_id)) is not None:
+            if existing.key != key:
                 raise _key_reused()
             existing.detached = existing.detached or detached
             return existing
         job = Job(backend, build_item, key=key, live=live, detached=detached)
         job.task = asyncio.create_task(self._work(job))
-        self._jobs.add(job)
-        if key is not None:
-            self._by_key[_key_id(key)] = job
-
-        def forget(_: asyncio.Task[None]) -> None:
-            self._jobs.discard(job)
-            if key is not None:
-                self._by_key.pop(_key_id(key), None)
-
-        job.task.add_done_callback(forget)
+        self._jobs[job_id] = job
+        job.task.add_done_callback(lambda _: self._jobs.pop(job_id))
         return job
-
-    async def follow(self, job: Job, disconnected: Awaitable[None]) -> RequestResult:
-        """Wait for the result until the client has disconnected.
-
-        Raises:
-            ErrorResponse, ImagenError: the request failed, or the client left (499).
-        """
-        disconnect = asyncio.ensure_future(disconnected)
-        awaited: set[asyncio.Future[Any]] = {job.result, disconnect}
-        self.join(job)
-        try:
-            await asyncio.wait(awaited, return_when=asyncio.FIRST_COMPLETED)
-            if not job.result.done():
-                raise client_disconnected()
-            return job.result.result()
-        finally:
-            disconnect.cancel()
-            self.leave(job)
-
-    def join(self, job: Job) -> None:
-        """Register a follower of the job."""
-        job.followers += 1
-
-    def leave(self, job: Job) -> None:
-        """Remove a follower; without followers a job is cancelled unless detached."""
-        job.followers -= 1
-        if not (job.followers or job.detached):
-            job.cancellation.cancel()
 
     def close(self) -> None:
         """Reject queued requests, and give running ones `serve.grace` seconds.
@@ -179,13 +88,13 @@ class RequestDispatcher:
         loop, grace = asyncio.get_running_loop(), self.context.settings.serve.grace
         self._deadline = loop.time() + grace
         loop.call_later(grace, self._fail_open_jobs)
-        for job in self._jobs:
+        for job in self._jobs.values():
             job.detached = True
         for queue in self.context.queues.values():
             queue.close()
 
     def _fail_open_jobs(self) -> None:
-        for job in self._jobs:
+        for job in self._jobs.values():
             job.resolve(
                 _interrupted(
                     "The server was stopped before the request finished. The next "
@@ -199,7 +108,7 @@ class RequestDispatcher:
         """Wait for the open jobs until the deadline; return True if all finished."""
         left = self._deadline - asyncio.get_running_loop().time()
         if self._jobs:
-            tasks = {job.task for job in self._jobs}
+            tasks = {job.task for job in self._jobs.values()}
             await asyncio.wait(tasks, timeout=max(0.0, left))
         return not self._jobs
 
@@ -223,10 +132,8 @@ class RequestDispatcher:
                 job.build_item(), report_progress=job.live, key=job.key
             )
 
-        await self.context.run(
-            job.backend, build_item, job.cancellation, job.progress.update
-        )
-        outcomes = sorted(job.progress.outcomes, key=lambda outcome: outcome.number)
+        await self.context.run(job.backend, build_item, job.cancellation, job.update)
+        outcomes = sorted(job.outcomes, key=lambda outcome: outcome.number)
         return GenerationReport(
             stored=tuple(one for one in outcomes if isinstance(one, StoredImage)),
             failed=tuple(one for one in outcomes if isinstance(one, FailedImage)),
@@ -244,15 +151,14 @@ class RequestDispatcher:
             taken = await in_thread(lambda: keys.take_over(key))
             state = KeyClaimed() if taken else KeyInProgress()
         match state:
-            case KeyClaimed():
-                pass
             case KeyConflict():
                 raise _key_reused()
             case KeyInProgress():
                 raise _key_in_use()
             case KeyAnswered(answer=answer):
                 return await in_thread(lambda: self._replay(answer))
-
+            case KeyClaimed():
+                pass
         try:
             report = await self._generate(job)
         except BaseException as error:
@@ -444,4 +350,4 @@ def _key_in_use() -> ErrorResponse:
 
 
 def _interrupted(message: str) -> ErrorResponse:
-    return ErrorResponse(502, message, type="server_error", code="interrupted")
+    return ErrorResponse(502, message, code="interrupted")

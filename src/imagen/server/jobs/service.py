@@ -17,7 +17,7 @@ from imagen.domain.result import FailedImage, StoredImage
 from imagen.engine.cancellation import Cancellation
 from imagen.server.jobs.backend_queue import BackendQueue
 from imagen.server.jobs.cloud_sync import BackgroundSync
-from imagen.server.jobs.results import StoredOutput
+from imagen.server.jobs.job import StoredOutput
 from imagen.server.metrics import Metrics
 from imagen.server.workers.messages import Update, to_picklable
 from imagen.server.workers.pool import OnUpdate, Workers
