@@ -18,11 +18,11 @@ from tests.nightly import some_by_day
 
 
 @pytest.fixture
-def idle(server: Running) -> Running:
+def idle(shop: Running) -> Running:
     """The shared server with one worker, which is new and ready."""
-    kill_workers(server)
-    assert ask(server).status_code == 200
-    return server
+    kill_workers(shop)
+    assert ask(shop).status_code == 200
+    return shop
 
 
 def kill_workers(running: Running) -> None:
