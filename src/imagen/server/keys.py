@@ -15,8 +15,8 @@ class ApiKeys:
     The `repr` shows only their number.
     """
 
-    def __init__(self, names: dict[bytes, str] | None = None) -> None:
-        self._names = names or {}
+    def __init__(self, names: dict[bytes, str]) -> None:
+        self._names = names
 
     def __repr__(self) -> str:
         return f"<{len(self._names)} keys>"

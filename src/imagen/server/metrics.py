@@ -1,5 +1,7 @@
 """Prometheus metrics of the server."""
 
+from functools import partial
+
 from prometheus_client import (
     CollectorRegistry,
     Counter,
@@ -31,20 +33,18 @@ class Metrics:
         # the Python interpreter, and refuse a second server in one process.
         registry = self._registry = CollectorRegistry()
         ProcessCollector(registry=registry)
-        self._images = Counter(
-            "imagen_images", "Images stored.", ["backend"], registry=registry
-        )
-        self._failed = Counter(
+        counter = partial(Counter, registry=registry)
+        gauge = partial(Gauge, registry=registry)
+        self._images = counter("imagen_images", "Images stored.", ["backend"])
+        self._failed = counter(
             "imagen_failed_images",
             "Images that failed, by error code.",
             ["backend", "code"],
-            registry=registry,
         )
-        self._cost = Counter(
+        self._cost = counter(
             "imagen_cost_usd",
             "Known cost of stored images in US dollars.",
             ["backend"],
-            registry=registry,
         )
         self._seconds = Histogram(
             "imagen_image_seconds",
@@ -53,22 +53,16 @@ class Metrics:
             buckets=_BUCKETS,
             registry=registry,
         )
-        self.requests_open = Gauge(
-            "imagen_requests_open",
-            "Image requests that are not finished.",
-            registry=registry,
+        self.requests_open = gauge(
+            "imagen_requests_open", "Image requests that are not finished."
         )
-        self.running = Gauge(
+        self.running = gauge(
             "imagen_requests_running",
             "Requests that a backend works on.",
             ["backend"],
-            registry=registry,
         )
-        self.waiting = Gauge(
-            "imagen_requests_waiting",
-            "Requests that wait for a backend.",
-            ["backend"],
-            registry=registry,
+        self.waiting = gauge(
+            "imagen_requests_waiting", "Requests that wait for a backend.", ["backend"]
         )
 
     def count(self, backend: str, outcome: StoredImage | FailedImage) -> None:

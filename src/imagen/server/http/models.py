@@ -8,7 +8,6 @@ from litestar import get
 from litestar.di import NamedDependency
 from litestar.params import FromPath
 
-from imagen.domain.capabilities import Capabilities
 from imagen.domain.errors import ImagenError
 from imagen.server.errors import ErrorResponse, to_error_response
 from imagen.server.http.responses import READ_ERROR_RESPONSES
@@ -113,32 +112,23 @@ def _models_of(backend: BackendSettings, context: ServerContext) -> Iterator[Mod
         reason = to_error_response(error).details.message
         yield msgspec.structs.replace(model, trouble=reason)
         return
-    may_cost = found.may_cost or backend.instance.price is not None
-    capabilities = _describe_capabilities(found, may_cost=may_cost)
+    capabilities = ModelCapabilities(
+        sizes=tuple(map(str, found.sizes.choices)),
+        multiple=found.sizes.multiple,
+        smallest=found.sizes.smallest,
+        largest=found.sizes.largest,
+        seed=found.largest_seed is not None,
+        negative_prompt=found.negative,
+        num_inference_steps=found.steps,
+        edits=found.references,
+        mask=found.mask,
+        parameters=None if found.parameters is None else tuple(found.parameters),
+        may_cost=found.may_cost or backend.instance.price is not None,
+    )
     model = msgspec.structs.replace(model, capabilities=capabilities)
     yield model
     for each in found.models or ():
         yield msgspec.structs.replace(model, id=f"{name}/{each}", default=False)
-
-
-def _describe_capabilities(
-    capabilities: Capabilities, *, may_cost: bool
-) -> ModelCapabilities:
-    return ModelCapabilities(
-        sizes=tuple(map(str, capabilities.sizes.choices)),
-        multiple=capabilities.sizes.multiple,
-        smallest=capabilities.sizes.smallest,
-        largest=capabilities.sizes.largest,
-        seed=capabilities.largest_seed is not None,
-        negative_prompt=capabilities.negative,
-        num_inference_steps=capabilities.steps,
-        edits=capabilities.references,
-        mask=capabilities.mask,
-        parameters=None
-        if capabilities.parameters is None
-        else tuple(capabilities.parameters),
-        may_cost=may_cost,
-    )
 
 
 routes: Sequence[Any] = (list_models, get_model)

@@ -4,6 +4,8 @@ from collections.abc import Callable
 from functools import partial
 from threading import Event, Thread
 
+from imagen.bootstrap.cloud import build_delivery
+from imagen.bootstrap.runtime import Runtime
 from imagen.domain import events
 from imagen.domain.delivery import CHANNEL_LABELS
 from imagen.engine.cancellation import Cancellation
@@ -18,17 +20,12 @@ INTERVAL = 30.0
 class BackgroundSync:
     """A thread that uploads after each request, and every `INTERVAL` seconds.
 
-    Repeated failures with the same reason are logged once. Without a cloud, `build`
-    returns None.
+    Repeated failures with the same reason are logged once.
     """
 
-    def __init__(
-        self,
-        build: Callable[[events.Listener], DeliverPending | None],
-        *,
-        log: Callable[[str], None],
-    ) -> None:
-        self._use_case = build(self._on_event)
+    def __init__(self, runtime: Runtime, *, log: Callable[[str], None]) -> None:
+        # None without a cloud.
+        self._use_case = build_delivery(runtime, listen=self._on_event)
         self._closed = False
         self._log = log
         self._logged: set[str] = set()

@@ -141,24 +141,11 @@ class RequestDispatcher:
 
     async def _run_once_per_key(self, job: Job, key: RequestKey) -> RequestResult:
         """Run the work, or return the result of the earlier request with the key."""
-        keys, in_thread = self.context.stores.keys, self.context.in_thread
+        keys = self.context.stores.keys
         await self._write_pending(_key_id(key))
-        state = await in_thread(lambda: keys.claim(key, at=self.context.now()))
-        if isinstance(state, KeyInterrupted):
-            found = await self._recover(key, state.calls)
-            if found is not None:
-                return found
-            taken = await in_thread(lambda: keys.take_over(key))
-            state = KeyClaimed() if taken else KeyInProgress()
-        match state:
-            case KeyConflict():
-                raise _key_reused()
-            case KeyInProgress():
-                raise _key_in_use()
-            case KeyAnswered(answer=answer):
-                return await in_thread(lambda: self._replay(answer))
-            case KeyClaimed():
-                pass
+        earlier = await self.context.in_thread(lambda: self._claim(key))
+        if earlier is not None:
+            return earlier
         try:
             report = await self._generate(job)
         except BaseException as error:
@@ -212,14 +199,13 @@ class RequestDispatcher:
             keys.abandon(key)
             return
         try:
-            result = build_result(report)
+            answer = _stored_images(build_result(report))
         except BaseException as error:  # noqa: BLE001 - `_run_once_per_key` raises it again
             if isinstance(error, ImagenError) and not error.may_have_cost:
                 keys.release(key)
                 return
-            keys.complete(key, _stored_error(to_error_response(error)))
-            return
-        keys.complete(key, _stored_images(result))
+            answer = _stored_error(to_error_response(error))
+        keys.complete(key, answer)
 
     def _add_missing_history(self, report: GenerationReport) -> None:
         """Add images to the history that could not be added when they were stored."""
@@ -233,7 +219,25 @@ class RequestDispatcher:
         if missing:
             history.add(missing)
 
-    async def _recover(
+    def _claim(self, key: RequestKey) -> RequestResult | None:
+        """Claim the key, or return the result of the earlier request with it."""
+        keys = self.context.stores.keys
+        match keys.claim(key, at=self.context.now()):
+            case KeyConflict():
+                raise _key_reused()
+            case KeyInProgress():
+                raise _key_in_use()
+            case KeyAnswered(answer=answer):
+                return self._replay(answer)
+            case KeyInterrupted(calls=calls):
+                found = self._recover(key, calls)
+                if found is None and not keys.take_over(key):
+                    raise _key_in_use()
+                return found
+            case KeyClaimed():
+                return None
+
+    def _recover(
         self, key: RequestKey, calls: tuple[RecordedCall, ...]
     ) -> RequestResult | None:
         """Return the images of a request whose process has died.
@@ -244,17 +248,14 @@ class RequestDispatcher:
             ErrorResponse: the request is still running, its outcome is unknown, or it
                 may have cost money without an image.
         """
-        in_thread, keys = self.context.in_thread, self.context.stores.keys
-        open_calls = [call.id for call in calls if call.open]
-        if open_calls:
-            await in_thread(lambda: self.context.resume(open_calls))
-        state = await in_thread(lambda: keys.claim(key, at=self.context.now()))
+        keys = self.context.stores.keys
+        if open_calls := [call.id for call in calls if call.open]:
+            self.context.resume(open_calls)
+        state = keys.claim(key, at=self.context.now())
         if not isinstance(state, KeyInterrupted):
             raise _key_in_use()
-        images = await in_thread(
-            lambda: self.context.find_images(
-                [image_id for call in calls for image_id in call.image_ids]
-            )
+        images = self.context.find_images(
+            [image_id for call in calls for image_id in call.image_ids]
         )
         if any(call.live for call in state.calls):
             # Another process, or the resume thread of this one, has claimed a call.
@@ -274,7 +275,7 @@ class RequestDispatcher:
             result = RequestResult(
                 images=images, warnings=tuple(warnings), replayed=True
             )
-            await in_thread(lambda: keys.complete(key, _stored_images(result)))
+            keys.complete(key, _stored_images(result))
             return result
         if any(call.billed for call in state.calls):
             lost = _interrupted(
@@ -282,7 +283,7 @@ class RequestDispatcher:
                 "an image; it may have been billed. It is not sent again. Use a new "
                 "key to send it."
             )
-            await in_thread(lambda: keys.complete(key, _stored_error(lost)))
+            keys.complete(key, _stored_error(lost))
             raise lost
         return None
 

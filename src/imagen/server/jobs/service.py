@@ -7,7 +7,6 @@ from datetime import datetime
 from threading import Thread
 from typing import TypeVar
 
-from imagen.bootstrap.cloud import build_delivery
 from imagen.bootstrap.generation import build_resume
 from imagen.bootstrap.library import read_stored_image
 from imagen.bootstrap.runtime import Runtime, find_caller, load_server_secret
@@ -64,10 +63,7 @@ class ServerContext:
         }
         self._threads = ThreadPoolExecutor(_MAX_THREADS, "imagen")
         self.workers = Workers(settings, log=self.log, on_worker_died=self._resume_soon)
-        self.cloud_sync = BackgroundSync(
-            lambda listen: build_delivery(self.runtime, listen=listen),
-            log=self.log,
-        )
+        self.cloud_sync = BackgroundSync(self.runtime, log=self.log)
 
     def log(self, text: str) -> None:
         """Write one line to the log; unprintable characters become spaces."""
