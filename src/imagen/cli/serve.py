@@ -33,13 +33,11 @@ def serve(
     settings = Runtime.load(keep_path(config), environment=environment).settings
     # The extra `serve` is optional, and loading Litestar takes time.
     try:
-        from imagen.server.address import parse_address  # noqa: PLC0415 - an extra
-        from imagen.server.run import serve as run  # noqa: PLC0415 - costs Litestar
+        from imagen.server import run  # noqa: PLC0415 - an extra; costs Litestar
     except ImportError as error:
         raise Misconfigured(
             f"`imagen serve` needs {error.name}, which is not installed.",
             hint="pip install 'imagen-studio[serve]'",
         ) from error
-    return run(
-        settings, parse_address(addr), environment=environment, log=print_message
-    )
+    address = run.parse_address(addr)
+    return run.serve(settings, address, environment=environment, log=print_message)

@@ -10,6 +10,7 @@ import msgspec
 from litestar import Litestar, Request, Response
 from litestar.di import Provide
 from litestar.exceptions import HTTPException
+from litestar.handlers import HTTPRouteHandler
 from litestar.openapi import OpenAPIConfig
 
 from imagen.domain.errors import JournalError, Misconfigured, StorageError
@@ -35,7 +36,7 @@ ROUTE_MODULES: Sequence[Any] = (
     spending,
     generate,
 )
-"""Modules with `routes`, and optionally `OPEN`: path prefixes that need no key."""
+"""Modules with route handlers, and optionally `OPEN`: path prefixes without a key."""
 
 
 def build_app(
@@ -48,7 +49,12 @@ def build_app(
     """
     library = ImageLibrary(context)
     app = Litestar(
-        route_handlers=[route for module in ROUTE_MODULES for route in module.routes],
+        route_handlers=[
+            each
+            for module in ROUTE_MODULES
+            for each in vars(module).values()
+            if isinstance(each, HTTPRouteHandler)
+        ],
         dependencies={
             "context": Provide(lambda: context, sync_to_thread=False),
             "dispatcher": Provide(lambda: dispatcher, sync_to_thread=False),

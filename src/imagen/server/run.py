@@ -6,14 +6,15 @@ import socket
 import sys
 from collections.abc import Callable
 from contextlib import ExitStack, closing
+from ipaddress import ip_address
 from math import ceil
 from types import FrameType
 from typing import NoReturn
 
+import msgspec
 import uvicorn
 
 from imagen.domain.errors import Unavailable, UsageError
-from imagen.server.address import Address
 from imagen.server.app import build_app
 from imagen.server.jobs.dispatcher import RequestDispatcher
 from imagen.server.jobs.service import ServerContext
@@ -22,8 +23,54 @@ from imagen.server.process_limits import set_process_limits
 from imagen.settings.environment import Environment
 from imagen.settings.model import Settings
 
+_HIGHEST_PORT = 65535
 EXTRA_SHUTDOWN_SECONDS = 2
 """Time beyond `serve.grace` to send the responses of unfinished requests."""
+
+
+class Address(msgspec.Struct, frozen=True, kw_only=True):
+    """An interface and a port to listen on.
+
+    Attributes:
+        host: A host name or an IP address, without brackets.
+        port: 0 picks a free port.
+    """
+
+    host: str
+    port: int
+
+    def __str__(self) -> str:
+        host = f"[{self.host}]" if ":" in self.host else self.host
+        return f"{host}:{self.port}"
+
+    @property
+    def is_loopback(self) -> bool:
+        """True if only this machine can reach the address."""
+        try:
+            return ip_address(self.host).is_loopback
+        except ValueError:
+            return self.host == "localhost"
+
+
+def parse_address(text: str) -> Address:
+    """Parse `HOST:PORT`, or `:PORT` for the loopback interface.
+
+    Raises:
+        UsageError: the text has another format, or the port is above 65535.
+    """
+    host, colon, port = text.strip().rpartition(":")
+    host = host.removeprefix("[").removesuffix("]")
+    if not (colon and port.isascii() and port.isdecimal()):
+        raise UsageError(
+            f"Invalid listen address {text!r}.",
+            hint="Use :PORT (only this machine can connect), or HOST:PORT such as "
+            "0.0.0.0:8080.",
+        )
+    if int(port) > _HIGHEST_PORT:
+        raise UsageError(
+            f"Invalid port {port}.", hint=f"Use a port up to {_HIGHEST_PORT}."
+        )
+    return Address(host=host or "127.0.0.1", port=int(port))
 
 
 def serve(

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from imagen.domain.errors import UsageError
-from imagen.server.address import parse_address
+from imagen.server.run import parse_address
 
 WITHOUT = """
 import sys

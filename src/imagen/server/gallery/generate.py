@@ -1,6 +1,6 @@
 """The gallery's routes for generating: choices, cost estimates, reruns."""
 
-from collections.abc import Generator, Mapping, Sequence
+from collections.abc import Generator, Mapping
 from contextlib import contextmanager
 from typing import Any, Literal
 
@@ -16,6 +16,7 @@ from imagen.bootstrap.runtime import Runtime
 from imagen.domain.errors import InvalidRequest
 from imagen.domain.estimate import estimate_plan
 from imagen.domain.events import ignore_event
+from imagen.domain.history import HistoryEntry
 from imagen.domain.rerun import Overrides
 from imagen.domain.sidecar import Change
 from imagen.server.gallery.library import ImageLibrary
@@ -126,9 +127,7 @@ async def estimate_rerun(
     entry = await library.entry(image_id)
     runtime, caller = context.runtime, request.user
     return await context.in_thread(
-        lambda: _estimate(
-            _build_rerun_item(entry.sidecar.id, data, caller, runtime), runtime
-        )
+        lambda: _estimate(_build_rerun_item(entry, data, caller, runtime), runtime)
     )
 
 
@@ -141,11 +140,10 @@ async def rerun_image(
     library: NamedDependency[ImageLibrary],
 ) -> Response[Any]:
     """Rerun an image, as `imagen rerun` does, and stream the events."""
-    context = dispatcher.context
     entry = await library.entry(image_id)
-    caller = request.user
+    context, caller = dispatcher.context, request.user
     item = await context.in_thread(
-        lambda: _build_rerun_item(entry.sidecar.id, data, caller, context.runtime)
+        lambda: _build_rerun_item(entry, data, caller, context.runtime)
     )
     job = dispatcher.submit(
         item.backend, lambda: item, key=None, detached=False, live=True
@@ -161,7 +159,7 @@ async def rerun_image(
 
 
 def _build_rerun_item(
-    image_id: str, rerun: RerunFields, caller: str, runtime: Runtime
+    entry: HistoryEntry, rerun: RerunFields, caller: str, runtime: Runtime
 ) -> WorkItem:
     """Return the work item that generates an image again; reads reference images.
 
@@ -171,18 +169,14 @@ def _build_rerun_item(
     """
     use_case = build_rerun(runtime, pipes=False)
     with _without_hints():
-        source = use_case.find_source(image_id)
+        source = use_case.find_source(entry.sidecar.id)
     output = OutputOptions(format=source.media_type_for(source.backend))
-    maker = _build_generate(runtime, source.backend, output, caller=caller)
+    maker = _build_generate(runtime, source.backend, output, caller, count=1)
     overrides: Overrides = {"seed": 0} if rerun.seed == "new" else {}
     with _without_hints():
         request = use_case.build_request(source, overrides, maker=maker)
     return WorkItem(
-        backend=source.backend,
-        request=request,
-        caller=caller,
-        output=output,
-        live=True,
+        backend=source.backend, request=request, caller=caller, output=output, live=True
     )
 
 
@@ -197,13 +191,8 @@ def _without_hints() -> Generator[None]:
 
 
 def _estimate(item: WorkItem, runtime: Runtime) -> CostEstimate:
-    use_case = _build_generate(
-        runtime,
-        item.backend,
-        item.output,
-        caller=item.caller,
-        count=item.request.count,
-    )
+    count, caller = item.request.count, item.caller
+    use_case = _build_generate(runtime, item.backend, item.output, caller, count)
     plan = use_case.plan(item.resolve(use_case))
     cost = msgspec.structs.asdict(estimate_plan(plan))
     names = cost.keys() & set(CostEstimate.__struct_fields__)
@@ -214,9 +203,8 @@ def _build_generate(
     runtime: Runtime,
     backend: str,
     output: OutputOptions,
-    *,
     caller: str,
-    count: int = 1,
+    count: int,
 ) -> GenerateImages:
     return build_generate(
         runtime,
@@ -226,6 +214,3 @@ def _build_generate(
         listen=ignore_event,
         context=RequestContext(caller=caller),
     )
-
-
-routes: Sequence[Any] = (get_choices, estimate, estimate_rerun, rerun_image)

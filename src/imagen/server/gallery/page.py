@@ -1,6 +1,6 @@
 """The static files of the gallery: HTML, scripts, styles, icon."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from functools import cache
 from hashlib import sha256
 from pathlib import Path
@@ -79,5 +79,4 @@ def _load_files() -> Mapping[str, tuple[bytes, str, str]]:
     }
 
 
-routes: Sequence[Any] = (get_page, get_static)
 OPEN = (STATIC,)

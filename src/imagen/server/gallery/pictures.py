@@ -1,7 +1,7 @@
 """The gallery's routes for images: list, details, file, thumbnail, trash."""
 
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from contextlib import suppress
 from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
@@ -152,15 +152,13 @@ async def get_file(
     content = await library.content(entry)
     headers = _image_headers(etag)
     first, end = _parse_range(request, etag, len(content))
-    if first is None:
-        return Response(content, media_type=entry.sidecar.mime_type, headers=headers)
-    headers["Content-Range"] = f"bytes {first}-{end - 1}/{len(content)}"
-    return Response(
-        content[first:end],
-        status_code=206,
-        media_type=entry.sidecar.mime_type,
-        headers=headers,
-    )
+    status = 200
+    if first is not None:
+        status = 206
+        headers["Content-Range"] = f"bytes {first}-{end - 1}/{len(content)}"
+        content = content[first:end]
+    mime_type = entry.sidecar.mime_type
+    return Response(content, status_code=status, media_type=mime_type, headers=headers)
 
 
 @get(PATH + "/{image_id:str}/thumbnail", include_in_schema=False)
@@ -286,14 +284,3 @@ def _parse_range(request: AnyRequest, etag: str, size: int) -> tuple[int | None,
             headers={"Content-Range": f"bytes */{size}"},
         )
     return first, min(end, size)
-
-
-routes: Sequence[Any] = (
-    list_images,
-    count_images,
-    get_image,
-    get_file,
-    get_thumbnail,
-    trash_image,
-    restore_image,
-)

@@ -1,6 +1,6 @@
 """Gallery sessions where API keys are required: a cookie that stands for a key."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from hashlib import sha256
 from typing import Annotated, Any
 
@@ -116,5 +116,4 @@ def _cookie(token: str, context: ServerContext, *, max_age: int) -> Cookie:
     )
 
 
-routes: Sequence[Any] = (get_session, open_session, close_session)
 OPEN = (PATH,)

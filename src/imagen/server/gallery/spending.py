@@ -1,6 +1,5 @@
 """Spending by week, and the remaining budgets."""
 
-from collections.abc import Sequence
 from datetime import datetime, timedelta
 from typing import Any, Literal, TypeAlias
 
@@ -130,6 +129,3 @@ async def get_budgets(
 
 def _dollars(micros: int) -> float:
     return micros / MICROS
-
-
-routes: Sequence[Any] = (get_spending, get_budgets)

@@ -1,7 +1,6 @@
 """Images under signed URLs that expire."""
 
 import hmac
-from collections.abc import Sequence
 from typing import Any
 from urllib.parse import urlencode
 
@@ -82,5 +81,4 @@ def _file_not_found() -> ErrorResponse:
     )
 
 
-routes: Sequence[Any] = (get_file,)
 OPEN = (PATH,)

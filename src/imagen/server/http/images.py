@@ -291,6 +291,3 @@ async def _read_reference(
         raise ErrorResponse(
             400, error.message, param=param, code="invalid_image_file"
         ) from error
-
-
-routes: Sequence[Any] = (generate_images, edit_images)

@@ -1,7 +1,7 @@
 """The routes that list backends as OpenAI models."""
 
-from collections.abc import Iterator, Sequence
-from typing import Any, Literal
+from collections.abc import Iterator
+from typing import Literal
 
 import msgspec
 from litestar import get
@@ -129,6 +129,3 @@ def _models_of(backend: BackendSettings, context: ServerContext) -> Iterator[Mod
     yield model
     for each in found.models or ():
         yield msgspec.structs.replace(model, id=f"{name}/{each}", default=False)
-
-
-routes: Sequence[Any] = (list_models, get_model)

@@ -1,8 +1,5 @@
 """Routes for operators: health and metrics."""
 
-from collections.abc import Sequence
-from typing import Any
-
 import msgspec
 from litestar import Response, get
 from litestar.di import NamedDependency
@@ -49,6 +46,5 @@ def metrics(
     return Response(metrics.render(), media_type=CONTENT_TYPE_LATEST)
 
 
-routes: Sequence[Any] = (health, metrics)
 OPEN = ("/health",)
 """Path prefixes that need no key."""
