@@ -20,13 +20,7 @@ _BUCKETS = (0.1, 0.25, 0.5, 1, 2.5, 5, 10, 25, 60, 120, 300, 600)
 
 
 class Metrics:
-    """Counters and gauges, all zero when the server starts.
-
-    Attributes:
-        requests_open: Image requests that are not finished.
-        running: Requests that a backend works on, by backend.
-        waiting: Requests in the queue of a backend, by backend.
-    """
+    """Counters and gauges, all zero when the server starts."""
 
     def __init__(self) -> None:
         # A registry of its own: the library's global one would also export metrics of

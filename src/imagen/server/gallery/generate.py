@@ -2,6 +2,7 @@
 
 from collections.abc import Generator, Mapping
 from contextlib import contextmanager
+from functools import partial
 from typing import Any, Literal
 
 import msgspec
@@ -24,6 +25,7 @@ from imagen.server.gallery.pictures import PATH
 from imagen.server.http.files import build_linker
 from imagen.server.http.models import ModelData, build_model_list
 from imagen.server.http.request_mapping import build_work_item, check_limits
+from imagen.server.http.responses import build_image_data
 from imagen.server.http.schemas import MAX_PARTIAL_IMAGES, GenerationFields
 from imagen.server.http.sse import EventBuilder, stream_events
 from imagen.server.jobs.dispatcher import RequestDispatcher
@@ -150,8 +152,9 @@ async def rerun_image(
     )
     events = EventBuilder(
         kind="image_generation",
-        response_format="url",
-        link=build_linker(request, context),
+        describe=partial(
+            build_image_data, response_format="url", link=build_linker(request, context)
+        ),
         started_at=context.now(),
         partial=MAX_PARTIAL_IMAGES,
     )

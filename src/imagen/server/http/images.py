@@ -37,7 +37,11 @@ from imagen.server.http.request_mapping import (
     check_unknown_fields,
     parse_model,
 )
-from imagen.server.http.responses import ERROR_RESPONSES, build_images_body
+from imagen.server.http.responses import (
+    ERROR_RESPONSES,
+    build_image_data,
+    build_images_body,
+)
 from imagen.server.http.schemas import (
     BackendParameter,
     GenerationFields,
@@ -236,20 +240,22 @@ async def _respond(
         detached=detach == "true" or (key is not None and detach is None),
         live=bool(fields.stream),
     )
-    response_format = fields.response_format or "b64_json"
-    link = build_linker(request, context)
+    describe = partial(
+        build_image_data,
+        response_format=fields.response_format or "b64_json",
+        link=build_linker(request, context),
+    )
     if fields.stream:
         events = EventBuilder(
             kind=kind,
-            response_format=response_format,
-            link=link,
+            describe=describe,
             started_at=context.now(),
             partial=fields.partial_images or 0,
         )
         return await stream_events(job, events)
     result = await job.follow(_wait_for_disconnect(request))
     return Response(
-        build_images_body(result, response_format=response_format, link=link),
+        build_images_body(result, describe),
         media_type="application/json",
         headers={REPLAYED: "true"} if result.replayed else {},
     )

@@ -13,7 +13,8 @@ from imagen.server.jobs.job import Output, RequestResult
 
 Link: TypeAlias = Callable[[Sidecar], str]
 """Returns a signed URL of an image; it expires."""
-ResponseFormat: TypeAlias = Literal["b64_json", "url"]
+Describe: TypeAlias = Callable[[Output], ImageData]
+"""Returns one image of a response, in the requested format."""
 ERROR_RESPONSES: dict[int, ResponseSpec] = {
     status: ResponseSpec(ErrorBody, description=description)
     for status, description in {
@@ -43,20 +44,16 @@ READ_ERROR_RESPONSES = {
 """For routes that do not generate images."""
 
 
-def build_images_body(
-    result: RequestResult, *, response_format: ResponseFormat, link: Link
-) -> ImagesBody:
+def build_images_body(result: RequestResult, describe: Describe) -> ImagesBody:
     """Return the response body of a request without `stream`."""
     first = result.images[0].sidecar
     costs = [image.sidecar.cost_usd for image in result.images]
     known = [cost for cost in costs if cost is not None]
     return ImagesBody(
         created=created_timestamp(first),
-        data=tuple(
-            build_image_data(image, response_format=response_format, link=link)
-            for image in result.images
-        ),
-        model=model_name(first),
+        data=tuple(map(describe, result.images)),
+        # An id of `GET /v1/models` where models can be chosen.
+        model="/".join(filter(None, (first.backend, first.model))),
         size=f"{first.width}x{first.height}",
         output_format=openai_format(first),
         cost_usd=sum(known) if len(known) == len(costs) else None,
@@ -65,7 +62,7 @@ def build_images_body(
 
 
 def build_image_data(
-    image: Output, *, response_format: ResponseFormat, link: Link
+    image: Output, *, response_format: Literal["b64_json", "url"], link: Link
 ) -> ImageData:
     """Return one image of a response."""
     sidecar = image.sidecar
@@ -90,8 +87,3 @@ def created_timestamp(sidecar: Sidecar) -> int:
 def openai_format(sidecar: Sidecar) -> str:
     """Return OpenAI's name of the format: png, webp or jpeg."""
     return sidecar.mime_type.removeprefix("image/")
-
-
-def model_name(sidecar: Sidecar) -> str:
-    """Return BACKEND/MODEL, an id of `GET /v1/models` where models can be chosen."""
-    return "/".join(filter(None, (sidecar.backend, sidecar.model)))

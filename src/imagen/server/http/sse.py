@@ -11,9 +11,7 @@ from imagen.domain.events import Previewed, Progressed
 from imagen.domain.result import FailedImage
 from imagen.server.errors import ErrorBody, to_error_response
 from imagen.server.http.responses import (
-    Link,
-    ResponseFormat,
-    build_image_data,
+    Describe,
     created_timestamp,
     openai_format,
 )
@@ -71,8 +69,7 @@ class EventBuilder(msgspec.Struct, kw_only=True):
     """
 
     kind: str
-    response_format: ResponseFormat
-    link: Link
+    describe: Describe
     started_at: datetime
     partial: int = 0
     sent: dict[int, list[Previewed]] = {}
@@ -114,11 +111,7 @@ class EventBuilder(msgspec.Struct, kw_only=True):
     def completed(self, image: Output, index: int) -> bytes:
         """Return the event of a stored image."""
         sidecar = image.sidecar
-        data = msgspec.structs.asdict(
-            build_image_data(
-                image, response_format=self.response_format, link=self.link
-            )
-        )
+        data = msgspec.structs.asdict(self.describe(image))
         del data["mime_type"]
         return _encode(
             CompletedEvent(

@@ -8,12 +8,7 @@ from imagen.server.errors import ErrorResponse, shutdown_error
 
 
 class BackendQueue:
-    """Admits requests in order of arrival; belongs to one event loop.
-
-    Attributes:
-        running: The number of requests that run now.
-        waiting: The number of requests that wait for a slot.
-    """
+    """Admits requests in order of arrival; belongs to one event loop."""
 
     def __init__(self, name: str, *, concurrency: int, waiting: int) -> None:
         self._name = name

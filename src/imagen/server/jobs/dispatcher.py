@@ -14,6 +14,7 @@ from imagen.domain.errors import (
     StorageError,
     Unfinished,
 )
+from imagen.domain.events import Warned
 from imagen.domain.history import HistoryEntry
 from imagen.domain.idempotency import (
     KeyAnswered,
@@ -34,6 +35,7 @@ from imagen.server.errors import (
 )
 from imagen.server.jobs.job import Job, RequestResult, build_result
 from imagen.server.jobs.service import ServerContext
+from imagen.server.workers.messages import Update
 from imagen.server.workers.pool import WorkerDied
 from imagen.server.workers.work_item import WorkItem
 
@@ -127,12 +129,28 @@ class RequestDispatcher:
             job.resolve(error)
 
     async def _generate(self, job: Job) -> GenerationReport:
-        def build_item() -> WorkItem:
-            return msgspec.structs.replace(
+        """Wait for a slot of the backend, and run the job in a worker."""
+        context, backend = self.context, job.backend
+
+        def observe(update: Update) -> None:
+            if isinstance(update, Warned):
+                context.log(f"{backend}: {update.message}")
+            if isinstance(update, StoredImage | FailedImage):
+                context.metrics.count(backend, update)
+            # The response may leave out details of the error.
+            if isinstance(update, FailedImage):
+                error = update.error
+                text = error.message if isinstance(error, ImagenError) else repr(error)
+                if not isinstance(error, Cancelled):
+                    context.log(f"{backend}: {text}")
+            job.update(update)
+
+        async with context.queues[backend].slot():
+            item = msgspec.structs.replace(
                 job.build_item(), report_progress=job.live, key=job.key
             )
-
-        await self.context.run(job.backend, build_item, job.cancellation, job.update)
+            await context.workers.run(item, job.cancellation, observe)
+        context.cloud_sync.wake()
         outcomes = sorted(job.outcomes, key=lambda outcome: outcome.number)
         return GenerationReport(
             stored=tuple(one for one in outcomes if isinstance(one, StoredImage)),

@@ -10,17 +10,15 @@ from typing import TypeVar
 from imagen.bootstrap.generation import build_resume
 from imagen.bootstrap.library import read_stored_image
 from imagen.bootstrap.runtime import Runtime, find_caller, load_server_secret
-from imagen.domain.errors import Cancelled, ImagenError
-from imagen.domain.events import Warned, ignore_event
-from imagen.domain.result import FailedImage, StoredImage
+from imagen.domain.events import ignore_event
 from imagen.engine.cancellation import Cancellation
 from imagen.server.jobs.backend_queue import BackendQueue
 from imagen.server.jobs.cloud_sync import BackgroundSync
 from imagen.server.jobs.job import StoredOutput
 from imagen.server.metrics import Metrics
-from imagen.server.workers.messages import Update, to_picklable
-from imagen.server.workers.pool import OnUpdate, Workers
-from imagen.server.workers.work_item import ORIGIN, WorkItem
+from imagen.server.workers.messages import to_picklable
+from imagen.server.workers.pool import Workers
+from imagen.server.workers.work_item import ORIGIN
 from imagen.settings.environment import Environment
 from imagen.settings.model import Settings
 
@@ -34,9 +32,6 @@ class ServerContext:
         runtime: Settings, stores and backends of this process.
         secret: Signs URLs and sessions; the same after a restart.
         caller: The caller's name where no key is required.
-        queues: The request queue of each backend.
-        workers: The processes that run requests.
-        cloud_sync: Uploads pending images and usage rows.
     """
 
     def __init__(
@@ -68,37 +63,6 @@ class ServerContext:
     def log(self, text: str) -> None:
         """Write one line to the log; unprintable characters become spaces."""
         self._log("".join(c if c.isprintable() else " " for c in text))
-
-    async def run(
-        self,
-        backend: str,
-        build_item: Callable[[], WorkItem],
-        cancellation: Cancellation,
-        on_update: OnUpdate,
-    ) -> None:
-        """Wait for a slot of the backend, and run the item in a worker.
-
-        Raises:
-            ErrorResponse: the queue is full, or the worker has died.
-            ImagenError: as `build_item` and `GenerateImages.run` raise.
-        """
-
-        def observe(update: Update) -> None:
-            if isinstance(update, Warned):
-                self.log(f"{backend}: {update.message}")
-            if isinstance(update, StoredImage | FailedImage):
-                self.metrics.count(backend, update)
-            # The response may leave out details of the error.
-            if isinstance(update, FailedImage):
-                error = update.error
-                text = error.message if isinstance(error, ImagenError) else repr(error)
-                if not isinstance(error, Cancelled):
-                    self.log(f"{backend}: {text}")
-            on_update(update)
-
-        async with self.queues[backend].slot():
-            await self.workers.run(build_item(), cancellation, observe)
-        self.cloud_sync.wake()
 
     async def in_thread(self, work: Callable[[], Result]) -> Result:
         """Run a quick blocking function in a thread and return its result."""

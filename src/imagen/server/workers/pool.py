@@ -7,7 +7,6 @@ import subprocess
 import sys
 from collections.abc import Awaitable, Callable, Generator
 from contextlib import contextmanager, suppress
-from functools import partial
 from threading import Thread
 from typing import TypeAlias
 
@@ -200,9 +199,13 @@ class _WorkerProcess:
         self._last_number += 1
         number, done = self._last_number, self._loop.create_future()
         self._tasks[number] = _PendingTask(on_update, done)
+
+        def cancel() -> None:
+            self._loop.call_soon_threadsafe(self._cancel, number)
+
         try:
             self._send(Run(number, item))
-            cancellation.on_cancel(partial(self._cancel, number))
+            cancellation.on_cancel(cancel)
             await done
         finally:
             self._tasks.pop(number, None)
@@ -220,11 +223,8 @@ class _WorkerProcess:
         self._process.kill()
 
     def _cancel(self, number: int) -> None:
-        def cancel() -> None:
-            if number in self._tasks:
-                self._send(Cancel(number))
-
-        self._loop.call_soon_threadsafe(cancel)
+        if number in self._tasks:
+            self._send(Cancel(number))
 
     def _send(self, message: Message) -> None:
         if self._writer is None:
