@@ -1,8 +1,9 @@
 """The ASGI application: all routes, their shared dependencies, error responses."""
 
 import re
-from collections.abc import AsyncGenerator, Callable, Sequence
+from collections.abc import AsyncGenerator, Sequence
 from contextlib import asynccontextmanager, suppress
+from functools import partial
 from traceback import format_exception
 from typing import Any, cast
 
@@ -61,7 +62,7 @@ def build_app(
             "library": Provide(lambda: library, sync_to_thread=False),
             "keys": Provide(lambda: keys, sync_to_thread=False),
         },
-        exception_handlers={Exception: _build_exception_handler(context)},
+        exception_handlers={Exception: partial(_handle_exception, context)},
         openapi_config=OpenAPIConfig(
             title="imagen",
             version=__version__,
@@ -69,7 +70,7 @@ def build_app(
             render_plugins=[StructSchemaPlugin(context.settings.serve)],
         ),
         request_max_body_size=context.settings.serve.body,
-        lifespan=[_build_lifespan(context, dispatcher, library)],
+        lifespan=[_lifespan(context, dispatcher, library)],
         logging_config=None,
     )
     return AccessMiddleware(
@@ -81,51 +82,42 @@ def build_app(
         open_paths=tuple(
             path for module in ROUTE_MODULES for path in getattr(module, "OPEN", ())
         ),
-        session_of=sessions.build_session_reader(keys, context),
+        session_of=partial(sessions.read_session, keys, context),
     )
 
 
-def _build_lifespan(
+@asynccontextmanager
+async def _lifespan(
     context: ServerContext, dispatcher: RequestDispatcher, library: ImageLibrary
-) -> Any:
-    @asynccontextmanager
-    async def lifespan(app: Litestar) -> AsyncGenerator[None]:
-        del app
-        context.start()
-        try:
-            yield
-        finally:
-            library.close()
-            # With requests still open the workers and the database stay in use: the
-            # process exits without closing them, and the next server resumes.
-            if await dispatcher.drain():
-                await context.close()
-
-    return lifespan
+) -> AsyncGenerator[None]:
+    context.start()
+    try:
+        yield
+    finally:
+        library.close()
+        # With requests still open the workers and the database stay in use: the
+        # process exits without closing them, and the next server resumes.
+        if await dispatcher.drain():
+            await context.close()
 
 
-def _build_exception_handler(
-    context: ServerContext,
-) -> Callable[[Request[Any, Any, Any], Exception], Any]:
-    def handle_exception(
-        request: Request[Any, Any, Any], error: Exception
-    ) -> Response[ErrorBody]:
-        response = _to_response(error)
-        where = f"{request.method} {request.url.path}"
-        if isinstance(error, JournalError | Misconfigured | StorageError):
-            context.log(f"{where}: {error.message}")
-        if response.details.code == INTERNAL:
-            context.log(f"{where}: internal error")
-            for line in "".join(format_exception(error)).splitlines():
-                context.log(line)
-        return Response(
-            ErrorBody(error=response.details),
-            status_code=response.status,
-            headers=response.headers,
-            media_type="application/json",
-        )
-
-    return handle_exception
+def _handle_exception(
+    context: ServerContext, request: Request[Any, Any, Any], error: Exception
+) -> Response[ErrorBody]:
+    response = _to_response(error)
+    where = f"{request.method} {request.url.path}"
+    if isinstance(error, JournalError | Misconfigured | StorageError):
+        context.log(f"{where}: {error.message}")
+    if response.details.code == INTERNAL:
+        context.log(f"{where}: internal error")
+        for line in "".join(format_exception(error)).splitlines():
+            context.log(line)
+    return Response(
+        ErrorBody(error=response.details),
+        status_code=response.status,
+        headers=response.headers,
+        media_type="application/json",
+    )
 
 
 def _to_response(error: Exception) -> ErrorResponse:

@@ -42,10 +42,8 @@ class ErrorResponse(Exception):
     """An HTTP error response.
 
     Attributes:
-        status: The HTTP status code.
-        details: The `error` object of the body; without a `type`, it follows from the
-            status.
-        headers: Additional response headers.
+        details: The `error` object of the body; its `type` follows from the status,
+            unless one is given.
     """
 
     def __init__(

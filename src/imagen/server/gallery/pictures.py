@@ -61,10 +61,8 @@ class ImageDetails(msgspec.Struct, frozen=True, kw_only=True):
     """The parameters and the file of an image.
 
     Attributes:
-        sidecar: The content of its sidecar file.
         seed: The seed as text; JavaScript numbers are exact only up to 2^53.
         name: The name of the file, without its folder.
-        missing: True if the file is missing.
     """
 
     sidecar: Sidecar

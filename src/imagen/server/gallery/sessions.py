@@ -1,6 +1,5 @@
 """Gallery sessions where API keys are required: a cookie that stands for a key."""
 
-from collections.abc import Callable
 from hashlib import sha256
 from typing import Annotated, Any
 
@@ -47,8 +46,10 @@ def get_session(
 ) -> Session:
     """Return the session of this browser."""
     cookies = request.headers.get("cookie", "").encode("latin-1", "replace")
-    has_credentials = build_session_reader(keys, context)(cookies) is not None
-    has_credentials = has_credentials or "authorization" in request.headers
+    has_credentials = (
+        "authorization" in request.headers
+        or read_session(keys, context, cookies) is not None
+    )
     return Session(
         caller=request.user, locked=bool(keys) and not has_credentials, keys=bool(keys)
     )
@@ -62,16 +63,13 @@ def open_session(
 ) -> Response[Session]:
     """Exchange an API key for a session cookie."""
     expires = int(context.now().timestamp()) + SESSION_SECONDS
-    token = keys.create_session(
-        data.key.strip(), expires=expires, secret=context.secret
-    )
+    key = data.key.strip()
+    token = keys.create_session(key, expires=expires, secret=context.secret)
     if token is None:
         raise ErrorResponse(
             401, "Invalid API key for this server.", code="invalid_api_key"
         )
-    session = Session(
-        caller=keys.caller_of(data.key.strip()) or "", locked=False, keys=True
-    )
+    session = Session(caller=keys.caller_of(key) or "", locked=False, keys=True)
     return Response(session, cookies=[_cookie(token, context, max_age=SESSION_SECONDS)])
 
 
@@ -81,21 +79,12 @@ def close_session(context: NamedDependency[ServerContext]) -> Response[None]:
     return Response(None, cookies=[_cookie("", context, max_age=0)])
 
 
-def build_session_reader(
-    keys: ApiKeys, context: ServerContext
-) -> Callable[[bytes], str | None]:
-    """Return a function from a Cookie header to the caller's name, or None."""
-    name = _cookie_name(context)
-
-    def read_session(cookies: bytes) -> str | None:
-        now = int(context.now().timestamp())
-        parts = (
-            one.strip().partition("=") for one in cookies.decode("latin-1").split(";")
-        )
-        session = next((value for each, _, value in parts if each == name), "")
-        return keys.caller_of_session(session, now=now, secret=context.secret)
-
-    return read_session
+def read_session(keys: ApiKeys, context: ServerContext, cookies: bytes) -> str | None:
+    """Return the caller's name for a Cookie header; None without a valid session."""
+    name, now = _cookie_name(context), int(context.now().timestamp())
+    parts = (one.strip().partition("=") for one in cookies.decode("latin-1").split(";"))
+    session = next((value for each, _, value in parts if each == name), "")
+    return keys.caller_of_session(session, now=now, secret=context.secret)
 
 
 def _cookie_name(context: ServerContext) -> str:

@@ -82,14 +82,14 @@ async def get_spending(
                 SpendingRow(
                     week=group.week or "",
                     name=getattr(group, by) or "",
-                    usd=_dollars(group.cost_micros),
+                    usd=group.cost_micros / MICROS,
                     calls=group.calls,
                     images=group.images,
                     unknown=group.unknown,
                 )
                 for group in groups
             ),
-            pending_usd=_dollars(pending.cost_micros),
+            pending_usd=pending.cost_micros / MICROS,
             pending_calls=pending.calls,
         )
 
@@ -116,16 +116,12 @@ async def get_budgets(
                 called=limit.label,
                 backend=limit.backend,
                 caller=limit.caller,
-                usd=_dollars(limit.micros),
-                taken_usd=_dollars(micros),
-                left_usd=_dollars(max(0, limit.micros - micros)),
+                usd=limit.micros / MICROS,
+                taken_usd=micros / MICROS,
+                left_usd=max(0, limit.micros - micros) / MICROS,
                 until=limit.until,
             )
             for limit, micros in zip(limits, taken, strict=True)
         )
 
     return await context.in_thread(read_budgets)
-
-
-def _dollars(micros: int) -> float:
-    return micros / MICROS

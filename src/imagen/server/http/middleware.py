@@ -40,7 +40,6 @@ class AccessMiddleware:
     """ASGI middleware that checks access before it calls the application.
 
     Args:
-        app: The application.
         keys: The accepted API keys; without keys every request is accepted.
         hosts: Accepted host names besides those of this machine.
         anonymous: The caller's name where no key is needed.

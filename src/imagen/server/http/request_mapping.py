@@ -1,7 +1,7 @@
 """Turn the fields of an HTTP request into a `GenerationRequest`."""
 
 import re
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from typing import cast
 
 from imagen.bootstrap.output import OutputOptions
@@ -153,7 +153,13 @@ def build_work_item(
     return WorkItem(
         backend=backend,
         request=request,
-        optional=tuple(_list_optional(fields)),
+        optional=tuple(
+            OptionalParameter(
+                field=name, names=(name, *_ALIASES.get(name, ())), value=value
+            )
+            for name in _BACKEND_PARAMETERS
+            if (value := getattr(fields, name, None)) not in {None, "", AUTO}
+        ),
         caller=caller,
         output=OutputOptions(format=media_type),
         live=bool(fields.stream and fields.partial_images),
@@ -178,15 +184,6 @@ def _parse_field(name: str, field: str, value: object) -> object:
     except InvalidRequest as error:
         message = f"{error.message} {error.hint}"
         raise invalid_value(field, message) from error
-
-
-def _list_optional(fields: ImageFields) -> Iterator[OptionalParameter]:
-    """Yield the fields that become parameters of backends that have them."""
-    for field in _BACKEND_PARAMETERS:
-        value = getattr(fields, field, None)
-        if value not in {None, "", AUTO}:
-            names = (field, *_ALIASES.get(field, ()))
-            yield OptionalParameter(field=field, names=names, value=value)
 
 
 def _shorten(name: str) -> str:
