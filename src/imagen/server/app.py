@@ -5,6 +5,7 @@ from collections.abc import AsyncGenerator, Sequence
 from contextlib import asynccontextmanager, suppress
 from functools import partial
 from traceback import format_exception
+from types import ModuleType
 from typing import Any, cast
 
 import msgspec
@@ -26,7 +27,7 @@ from imagen.server.jobs.service import ServerContext
 from imagen.server.keys import ApiKeys
 from imagen.version import __version__
 
-ROUTE_MODULES: Sequence[Any] = (
+ROUTE_MODULES: Sequence[ModuleType] = (
     images,
     models,
     files,
