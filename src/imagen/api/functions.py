@@ -4,8 +4,9 @@ from os import PathLike, fspath
 from typing import Unpack, overload
 
 from imagen.api.parameters import (
+    ConfiguredParameters,
+    ConfiguredRerunArguments,
     Parameters,
-    RerunArguments,
     SweepArguments,
     check_names,
     document,
@@ -21,27 +22,15 @@ from imagen.settings.environment import process_environment
 
 @overload
 def generate(
-    prompt: str,
-    *,
-    count: None = None,
-    config: str | PathLike[str] | None = None,
-    **parameters: Unpack[Parameters],
+    prompt: str, *, count: None = None, **parameters: Unpack[ConfiguredParameters]
 ) -> Image: ...
 @overload
 def generate(
-    prompt: str,
-    *,
-    count: int,
-    config: str | PathLike[str] | None = None,
-    **parameters: Unpack[Parameters],
+    prompt: str, *, count: int, **parameters: Unpack[ConfiguredParameters]
 ) -> Images: ...
-@document(Parameters)
+@document(ConfiguredParameters)
 def generate(
-    prompt: str,
-    *,
-    count: int | None = None,
-    config: str | PathLike[str] | None = None,
-    **parameters: Unpack[Parameters],
+    prompt: str, *, count: int | None = None, **parameters: Unpack[ConfiguredParameters]
 ) -> Image | Images:
     """Generate an image from the prompt and store it; with `count`, a list of images.
 
@@ -50,7 +39,6 @@ def generate(
     Args:
         prompt: The description of the image.
         count: The number of images; their seeds count up from the first.
-        config: The config file; None uses the same file as the command line.
         parameters: The fields of `imagen.api.parameters.Parameters`.
 
     Returns:
@@ -60,36 +48,24 @@ def generate(
         SomeImagesFailed: some of several images failed; it has the others.
         ImagenError: another error; each kind has its own class.
     """
-    with Studio(config=config) as studio:
+    with Studio(config=parameters.pop("config", None)) as studio:
         return studio._generate(prompt, count, parameters)  # noqa: SLF001 - same package
 
 
 @overload
 async def agenerate(
-    prompt: str,
-    *,
-    count: None = None,
-    config: str | PathLike[str] | None = None,
-    **parameters: Unpack[Parameters],
+    prompt: str, *, count: None = None, **parameters: Unpack[ConfiguredParameters]
 ) -> Image: ...
 @overload
 async def agenerate(
-    prompt: str,
-    *,
-    count: int,
-    config: str | PathLike[str] | None = None,
-    **parameters: Unpack[Parameters],
+    prompt: str, *, count: int, **parameters: Unpack[ConfiguredParameters]
 ) -> Images: ...
-@document(Parameters)
+@document(ConfiguredParameters)
 async def agenerate(
-    prompt: str,
-    *,
-    count: int | None = None,
-    config: str | PathLike[str] | None = None,
-    **parameters: Unpack[Parameters],
+    prompt: str, *, count: int | None = None, **parameters: Unpack[ConfiguredParameters]
 ) -> Image | Images:
     """Do the same as `generate` in async code; cancelling the task cancels the job."""
-    with Studio(config=config) as studio:
+    with Studio(config=parameters.pop("config", None)) as studio:
         return await studio._agenerate(prompt, count, parameters)  # noqa: SLF001 - same package
 
 
@@ -129,24 +105,18 @@ def rerun(
     image: AnyImage,
     *,
     count: None = None,
-    config: str | PathLike[str] | None = None,
-    **parameters: Unpack[RerunArguments],
+    **parameters: Unpack[ConfiguredRerunArguments],
 ) -> Image: ...
 @overload
 def rerun(
-    image: AnyImage,
-    *,
-    count: int,
-    config: str | PathLike[str] | None = None,
-    **parameters: Unpack[RerunArguments],
+    image: AnyImage, *, count: int, **parameters: Unpack[ConfiguredRerunArguments]
 ) -> Images: ...
-@document(RerunArguments, defaults=False)
+@document(ConfiguredRerunArguments, defaults=False)
 def rerun(
     image: AnyImage,
     *,
     count: int | None = None,
-    config: str | PathLike[str] | None = None,
-    **parameters: Unpack[RerunArguments],
+    **parameters: Unpack[ConfiguredRerunArguments],
 ) -> Image | Images:
     """Generate an image again; with `count`, a list of images.
 
@@ -159,7 +129,6 @@ def rerun(
     Args:
         image: A path, an id, a unique prefix of an id, `"last"`, or an `Image`.
         count: The number of images; their seeds count up from the first.
-        config: The config file; None uses the same file as the command line.
         parameters: The fields of `imagen.api.parameters.RerunArguments`.
 
     Raises:
@@ -168,7 +137,7 @@ def rerun(
         SomeImagesFailed: some of several images failed; it has the others.
         ImagenError: another error; each kind has its own class.
     """
-    with Studio(config=config) as studio:
+    with Studio(config=parameters.pop("config", None)) as studio:
         return studio._rerun(image, count, parameters)  # noqa: SLF001 - same package
 
 

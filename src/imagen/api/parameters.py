@@ -83,6 +83,25 @@ class RerunArguments(SingleRunOptions, RerunParameters, total=False):
     """The keyword arguments of `rerun`."""
 
 
+class ConfigOption(TypedDict, total=False):
+    """The option of the functions that a `Studio` has for all its calls."""
+
+    config: Annotated[
+        str | PathLike[str] | None,
+        ParameterInfo(
+            help="The config file; None uses the same file as the command line."
+        ),
+    ]
+
+
+class ConfiguredParameters(ConfigOption, Parameters, total=False):
+    """The same, for the function that opens a `Studio` itself."""
+
+
+class ConfiguredRerunArguments(ConfigOption, RerunArguments, total=False):
+    """The same, for the function that opens a `Studio` itself."""
+
+
 class SweepArguments(RunOptions, SweepParameters, total=False):
     """The keyword arguments of `sweep`."""
 

@@ -1,6 +1,6 @@
 """The images and sweeps that the Python API returns."""
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -70,12 +70,9 @@ class Image:
         picture.load()
         return picture
 
-    def _repr_mimebundle_(
-        self, include: Iterable[str] | None = None, exclude: Iterable[str] | None = None
-    ) -> dict[str, str]:
+    # A notebook passes `include` and `exclude`, and selects from the bundle itself too.
+    def _repr_mimebundle_(self, **_: object) -> dict[str, str]:
         """Return the picture with its caption, as HTML and as text."""
-        # The notebook selects from the bundle itself.
-        del include, exclude
         from imagen.adapters.display.notebook import render_figure  # noqa: PLC0415 - rare
 
         return {"text/html": render_figure(self._stored), "text/plain": repr(self)}
@@ -84,10 +81,7 @@ class Image:
 class Images(list[Image]):
     """The images of one request; shows itself as a grid in a notebook."""
 
-    def _repr_mimebundle_(
-        self, include: Iterable[str] | None = None, exclude: Iterable[str] | None = None
-    ) -> dict[str, str]:
-        del include, exclude
+    def _repr_mimebundle_(self, **_: object) -> dict[str, str]:
         from imagen.adapters.display.notebook import render_grid  # noqa: PLC0415 - rare
 
         stored = [image._stored for image in self]  # noqa: SLF001 - same module
@@ -123,11 +117,9 @@ class Sweep:
             + ">"
         )
 
-    def _repr_mimebundle_(
-        self, include: Iterable[str] | None = None, exclude: Iterable[str] | None = None
-    ) -> dict[str, object]:
+    def _repr_mimebundle_(self, **_: object) -> dict[str, object]:
         if self.picture is None:
-            return {**self.images._repr_mimebundle_(include, exclude)}
+            return {**self.images._repr_mimebundle_()}
         from base64 import b64encode  # noqa: PLC0415 - rare
 
         data = b64encode(self.picture.read_bytes()).decode()
