@@ -27,8 +27,7 @@ from imagen.engine.recorder import Recorder
 
 if TYPE_CHECKING:
     from imagen.domain.sweep import SweepPlan
-    from imagen.engine.numbering import Numbering
-    from imagen.engine.store import StoreImage
+    from imagen.engine.store import Numbering, StoreImage
     from imagen.ports.backend import ImageBackend
     from imagen.usecases.contact_sheet import ContactSheet
     from imagen.usecases.generate import GenerateImages
@@ -74,10 +73,7 @@ def build_generate(
         InvalidRequest: the backend is unknown, or images cannot be stored there.
         Misconfigured: a copy in the cloud is required, and Supabase is not set up.
     """
-    from imagen.usecases.generate import (  # noqa: PLC0415
-        GenerateImages,
-        ignore_calls,
-    )
+    from imagen.usecases.generate import GenerateImages  # noqa: PLC0415
 
     instance = runtime.find_backend(backend).instance
     engine = runtime.get_backend(backend)
@@ -100,7 +96,7 @@ def build_generate(
         random_int=random_int,
         caller=context.caller,
         origin=context.origin,
-        before_calls=context.before_calls or ignore_calls,
+        before_calls=context.before_calls,
         inline=context.inline,
         price_of=_look_up_price,
         budgets=tuple(

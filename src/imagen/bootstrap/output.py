@@ -18,8 +18,7 @@ if TYPE_CHECKING:
     from imagen.domain.call import OutputTarget
     from imagen.domain.fit import Fit
     from imagen.domain.size import Size
-    from imagen.engine.numbering import Numbering
-    from imagen.engine.store import StoreImage
+    from imagen.engine.store import Numbering, StoreImage
     from imagen.ports.storage import Storage
 
 STDOUT = "-"

@@ -1,5 +1,6 @@
 """Send a job to a backend, and retry where no second charge is possible."""
 
+from datetime import datetime
 from typing import TYPE_CHECKING
 
 from imagen.domain import events
@@ -16,11 +17,13 @@ from imagen.domain.job import ImageJob
 from imagen.domain.result import Generated
 from imagen.domain.retry import RetryPolicy
 from imagen.engine.job_context import RunningJobContext
-from imagen.engine.lookup import find_lost_job
-from imagen.ports.backend import ImageBackend, ResumableBackend
+from imagen.ports.backend import ImageBackend, LookupBackend, ResumableBackend
 
 if TYPE_CHECKING:
     from imagen.ports.clock import Clock
+
+LOOKUP_DELAYS = (0.5, 2.0, 5.0)
+"""Seconds to wait before each attempt, because a vendor's job list may lag behind."""
 
 
 def attempt(
@@ -113,6 +116,37 @@ def _generate(
     if reference is None:
         raise error
     return backend.resume(job, reference, context)
+
+
+def find_lost_job(
+    backend: ImageBackend, job: ImageJob, *, since: datetime, context: RunningJobContext
+) -> str | None:
+    """Return the id of the remote job, if exactly one candidate exists; else None.
+
+    The id is then recorded in the context and in the journal. Remote jobs of other
+    calls do not count, and of two candidates neither is chosen.
+    """
+    if not isinstance(backend, LookupBackend):
+        return None
+    for seconds in LOOKUP_DELAYS:
+        context.sleep(seconds)
+        try:
+            references = backend.find(job, since=since, context=context)
+            candidates = context.unclaimed_references(references)
+        except Cancelled:
+            raise
+        except ImagenError:
+            # The vendor may be unavailable for a moment only.
+            continue
+        if len(candidates) == 1:
+            [reference] = candidates
+            try:
+                context.accepted(reference)
+            except ReferenceTaken:
+                # Another call has claimed the job since the check above.
+                continue
+            return reference
+    return None
 
 
 def _timeout_error(

@@ -15,10 +15,10 @@ from imagen.domain.result import FailedImage, StoredImage
 from imagen.domain.retry import RetryPolicy
 from imagen.engine.attempt import attempt
 from imagen.engine.cancellation import Cancellation
-from imagen.engine.job_context import LiveRunningJobContext, RunningJobContext
+from imagen.engine.job_context import RunningJobContext
 from imagen.engine.persist import PersistImages
 from imagen.engine.recorder import CallRecorder
-from imagen.engine.thread_pool import run_task_groups
+from imagen.engine.thread_pool import run_tasks
 
 if TYPE_CHECKING:
     from imagen.ports.backend import ImageBackend
@@ -106,7 +106,7 @@ def run_calls(
     missing = {number: call for call in calls for number in _numbers(call.record.call)}
     tasks = [([call.run for call in group], limit) for group, limit in groups]
     with closing(
-        run_task_groups(tasks, cancellation=cancellation, clock=clock, inline=inline)
+        run_tasks(tasks, cancellation=cancellation, clock=clock, inline=inline)
     ) as results:
         for images in results:
             for image in images:
@@ -114,11 +114,6 @@ def run_calls(
             yield from images
     for number in sorted(missing):
         yield missing[number].fail_unanswered(number)
-
-
-def count_previews(context: RunningJobContext) -> int:
-    """Return the number of previews that the backend sent."""
-    return context.previews if isinstance(context, LiveRunningJobContext) else 0
 
 
 def _numbers(call: Call) -> range:

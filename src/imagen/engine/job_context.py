@@ -19,6 +19,7 @@ class RunningJobContext:
         number: The number of the first image of the job.
         reference: The id of the remote job, once the backend has accepted it.
         sent: Whether the job may have been sent.
+        previews: The number of previews that the backend sent.
     """
 
     def __init__(
@@ -32,6 +33,7 @@ class RunningJobContext:
         self.number = number
         self.reference: str | None = None
         self.sent = False
+        self.previews = 0
         self.timed_out = False
         self._clock = clock
         self._listen = listen
@@ -108,8 +110,6 @@ class RunningJobContext:
 
 class LiveRunningJobContext(RunningJobContext):
     """The same for a caller that wants previews of the unfinished image."""
-
-    previews = 0
 
     def show(self, content: bytes, *, media_type: str) -> None:
         """Report the preview as an event."""

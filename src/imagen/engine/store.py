@@ -1,8 +1,10 @@
 """Write the file of an image, or rescue it to another place."""
 
+from collections.abc import Iterator
 from datetime import datetime
 from hashlib import sha256
 from itertools import islice
+from threading import Lock
 from typing import TYPE_CHECKING
 
 import msgspec
@@ -16,12 +18,12 @@ from imagen.domain.naming import (
     SIDECAR_SUFFIX,
     Destination,
     NameFacts,
+    add_number,
     candidate_names,
 )
 from imagen.domain.result import AI_GENERATED, FailedImage, StoredImage
 from imagen.domain.sidecar import Sidecar, write_sidecar
 from imagen.domain.size import Size
-from imagen.engine.numbering import Numbering
 from imagen.formats.container import ImageFacts, NotAnImage, read_facts
 
 if TYPE_CHECKING:
@@ -29,6 +31,9 @@ if TYPE_CHECKING:
     from imagen.ports.storage import Storage
 
 MAX_NAMES_TRIED = 100_000
+
+_MAX_REMEMBERED = 10_000
+"""File names that are remembered; the oldest are dropped."""
 
 
 class FinishedImage(msgspec.Struct, frozen=True, kw_only=True):
@@ -44,6 +49,32 @@ class FinishedImage(msgspec.Struct, frozen=True, kw_only=True):
     notes: tuple[str, ...] = ()
     losses: tuple[str, ...] = ()
     error: StorageError | None = None
+
+
+class Numbering:
+    """Gives each request for the same file name a different number, from any thread.
+
+    Without it, many requests with the same name in the same second would each try all
+    the names that the others have just taken.
+    """
+
+    def __init__(self) -> None:
+        self._last: dict[str, int] = {}
+        self._lock = Lock()
+
+    def names(self, name: str) -> Iterator[str]:
+        """Yield the name, then the name with `-2`, `-3`, and so on, each once."""
+        while True:
+            number = self._next(name)
+            yield name if number == 1 else add_number(name, number)
+
+    def _next(self, name: str) -> int:
+        with self._lock:
+            number = self._last.get(name, 0) + 1
+            self._last[name] = number
+            if len(self._last) > _MAX_REMEMBERED:
+                del self._last[next(iter(self._last))]
+            return number
 
 
 class StoreImage(msgspec.Struct, frozen=True, kw_only=True):

@@ -22,21 +22,10 @@ _POLL_INTERVAL = 0.5
 """Seconds after which the caller's thread interrupts its wait to handle signals."""
 
 
-def run_tasks(
-    tasks: Sequence[Callable[[], Outcome]],
-    *,
-    at_once: int,
-    cancellation: Cancellation,
-    clock: "Clock",
-) -> Generator[Outcome]:
-    """Run one group of tasks; see `run_task_groups`."""
-    return run_task_groups([(tasks, at_once)], cancellation=cancellation, clock=clock)
-
-
 # Not a `concurrent.futures.ThreadPoolExecutor`: Python waits for its threads when the
 # program ends, so a task that ignores a cancellation would keep the program running.
 # These threads are daemons, which are left behind after the grace period.
-def run_task_groups(
+def run_tasks(
     groups: Sequence[tuple[Sequence[Callable[[], Outcome]], int]],
     *,
     cancellation: Cancellation,

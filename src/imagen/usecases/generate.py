@@ -24,7 +24,7 @@ from imagen.domain.request import GenerationRequest
 from imagen.domain.result import FailedImage, GenerationReport, StoredImage
 from imagen.domain.retry import RetryPolicy
 from imagen.domain.seed import RandomInt
-from imagen.engine.call import PreparedCall, count_previews, run_calls
+from imagen.engine.call import PreparedCall, run_calls
 from imagen.engine.cancellation import Cancellation
 from imagen.engine.job_context import LiveRunningJobContext, RunningJobContext
 from imagen.engine.persist import PersistImages
@@ -32,10 +32,6 @@ from imagen.engine.recorder import CallRecorder, Recorder
 from imagen.engine.store import StoreImage
 from imagen.ports.backend import ImageBackend, PerModelBackend, WarmupBackend
 from imagen.ports.clock import Clock
-
-
-def ignore_calls(calls: Sequence[Call]) -> None:
-    """Ignore the calls."""
 
 
 class GenerateImages(msgspec.Struct, frozen=True, kw_only=True):
@@ -61,7 +57,7 @@ class GenerateImages(msgspec.Struct, frozen=True, kw_only=True):
     budgets: tuple[Budget, ...] = ()
     retry: RetryPolicy = RetryPolicy()
     live: bool = False
-    before_calls: Callable[[Sequence[Call]], object] = ignore_calls
+    before_calls: Callable[[Sequence[Call]], object] | None = None
     inline: bool = False
     listen: events.Listener = events.ignore_event
 
@@ -166,7 +162,7 @@ class GenerateImages(msgspec.Struct, frozen=True, kw_only=True):
             clock=self.clock,
             inline=self.inline,
         )
-        if can_show and not any(count_previews(call.context) for call in calls):
+        if can_show and not any(call.context.previews for call in calls):
             self._warn("sent no preview.")
         self.listen(events.Finished())
 
@@ -176,7 +172,8 @@ class GenerateImages(msgspec.Struct, frozen=True, kw_only=True):
     def _begin(self, plan: GenerationPlan) -> list[CallRecorder]:
         records = self._reserve(plan)
         try:
-            self.before_calls([record.call for record in records])
+            if self.before_calls is not None:
+                self.before_calls([record.call for record in records])
         except BaseException:
             for record in records:
                 record.close(None)

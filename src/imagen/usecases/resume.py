@@ -13,9 +13,9 @@ from imagen.domain.instance import Instance
 from imagen.domain.money.cost import describe_open_cost
 from imagen.domain.result import FailedImage, StoredImage
 from imagen.domain.retry import RetryPolicy
+from imagen.engine.attempt import find_lost_job
 from imagen.engine.cancellation import Cancellation
 from imagen.engine.job_context import RunningJobContext
-from imagen.engine.lookup import find_lost_job
 from imagen.engine.persist import PersistImages
 from imagen.engine.recorder import CallRecorder, Recorder
 from imagen.engine.store import StoreImage
@@ -75,10 +75,9 @@ class ResumeCalls(msgspec.Struct, frozen=True, kw_only=True):
         were not started yield nothing.
         """
         tasks = [partial(self._try_run, call, cancellation) for call in calls]
-        results = run_tasks(
-            tasks, at_once=1, cancellation=cancellation, clock=self.clock
-        )
-        with closing(results):
+        with closing(
+            run_tasks([(tasks, 1)], cancellation=cancellation, clock=self.clock)
+        ) as results:
             for result in results:
                 if result is not None:
                     yield result

@@ -111,8 +111,7 @@ class ImageUploader(msgspec.Struct, frozen=True, kw_only=True):
             tasks = [partial(self._deliver, entry) for entry in entries]
             with closing(
                 run_tasks(
-                    tasks,
-                    at_once=IMAGES_AT_ONCE,
+                    [(tasks, IMAGES_AT_ONCE)],
                     cancellation=cancellation,
                     clock=self.clock,
                 )

@@ -23,8 +23,7 @@ def together(
     clock: FakeClock | None = None,
 ) -> Iterator[str]:
     return run_tasks(
-        tasks,
-        at_once=at_once,
+        [(tasks, at_once)],
         cancellation=cancellation or Cancellation(),
         clock=clock or FakeClock(),
     )

@@ -21,7 +21,7 @@ from imagen.domain.call import Call
 from imagen.domain.events import Event, Planned, Previewed, Progressed, Warned
 from imagen.domain.result import FailedImage
 from imagen.engine.cancellation import Cancellation
-from imagen.engine.numbering import Numbering
+from imagen.engine.store import Numbering
 from imagen.server.process_limits import end_with_parent, set_process_limits
 from imagen.server.workers.messages import (
     SIGNALS,
