@@ -23,6 +23,7 @@ from imagen.domain.errors import InvalidRequest, Misconfigured
 from imagen.domain.events import Listener, isolate_listener
 from imagen.domain.instance import Instance
 from imagen.domain.money.price import Price
+from imagen.domain.result import StoredImage
 from imagen.engine.recorder import Recorder
 
 if TYPE_CHECKING:
@@ -31,7 +32,7 @@ if TYPE_CHECKING:
     from imagen.ports.backend import ImageBackend
     from imagen.usecases.contact_sheet import ContactSheet
     from imagen.usecases.generate import GenerateImages
-    from imagen.usecases.rerun import PrepareRerun, VerifyImage
+    from imagen.usecases.rerun import PrepareRerun
     from imagen.usecases.resume import ResumeCalls
     from imagen.usecases.sweep import SweepImages
 
@@ -179,15 +180,18 @@ def build_rerun(runtime: Runtime, *, pipes: bool = True) -> "PrepareRerun":
     )
 
 
-def build_verify() -> "VerifyImage":
-    """Build the use case that compares the pixels of two images."""
-    from imagen.adapters.imaging.convert import (  # noqa: PLC0415 - costs Pillow
-        PillowEditor,
-        compare_pixels,
-    )
-    from imagen.usecases.rerun import VerifyImage  # noqa: PLC0415
+def verify_image(original: bytes, new: StoredImage) -> str:
+    """Return how the pixels of the new image differ; "" if all are equal.
 
-    return VerifyImage(compare=compare_pixels, editor=PillowEditor())
+    Raises:
+        StorageError: one of the images cannot be decoded.
+    """
+    from imagen.adapters.imaging import convert  # noqa: PLC0415 - costs Pillow
+    from imagen.usecases.rerun import compare_images  # noqa: PLC0415
+
+    return compare_images(
+        original, new, compare=convert.compare_pixels, editor=convert.PillowEditor()
+    )
 
 
 def build_resume(runtime: Runtime, *, listen: Listener) -> "ResumeCalls":

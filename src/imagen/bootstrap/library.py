@@ -15,11 +15,8 @@ if TYPE_CHECKING:
     from imagen.domain.content_credentials import ContentCredentials
     from imagen.domain.history import HistoryEntry
     from imagen.ports.files import ReadFile
-    from imagen.usecases.check import CheckBackends
     from imagen.usecases.find import FindImage
-    from imagen.usecases.history import ForgetImages
     from imagen.usecases.inspect import InspectImage
-    from imagen.usecases.jobs import OpenJobs
     from imagen.usecases.prices import ListPrices
     from imagen.usecases.strip import CopyTarget, StripImage
     from imagen.usecases.trash import TrashImages
@@ -112,13 +109,6 @@ def build_strip(
     return StripImage(find=build_find(runtime), place_of=choose_target)
 
 
-def build_forget(runtime: Runtime) -> "ForgetImages":
-    """Build the use case that removes images from the history."""
-    from imagen.usecases.history import ForgetImages  # noqa: PLC0415
-
-    return ForgetImages(history=runtime.stores.history, spool=runtime.stores.spool)
-
-
 def build_trash(runtime: Runtime) -> "TrashImages":
     """Build the use case that moves images to the trash, and back."""
     from imagen.adapters.system.trash import FolderTrash  # noqa: PLC0415
@@ -138,13 +128,6 @@ def build_thumbnails(environment: Environment) -> "Thumbnails":
     from imagen.adapters.imaging.thumbnails import Thumbnails  # noqa: PLC0415 - costs Pillow
 
     return Thumbnails(lambda: environment.cache_dir / "thumbnails")
-
-
-def build_jobs(runtime: Runtime) -> "OpenJobs":
-    """Build the use case that lists the open calls, and gives them up."""
-    from imagen.usecases.jobs import OpenJobs  # noqa: PLC0415
-
-    return OpenJobs(journal=runtime.stores.journal)
 
 
 @contextmanager
@@ -185,13 +168,6 @@ def build_prices(runtime: Runtime, *, listen: Listener) -> "ListPrices":
     return ListPrices(
         table=(*configured, *load_price_table()), clock=runtime.clock, listen=listen
     )
-
-
-def build_check(runtime: Runtime) -> "CheckBackends":
-    """Build the use case that checks whether backends are ready."""
-    from imagen.usecases.check import CheckBackends  # noqa: PLC0415
-
-    return CheckBackends(clock=runtime.clock)
 
 
 def _is_same_file(one: Path, other: Path) -> bool:

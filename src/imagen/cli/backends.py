@@ -6,7 +6,6 @@ from typing import Annotated
 from cyclopts import Parameter  # noqa: TID253 - this is the command line
 
 from imagen import registry
-from imagen.bootstrap.library import build_check
 from imagen.cli import exit_codes
 from imagen.cli.output import Output
 from imagen.cli.parameters import (
@@ -16,7 +15,7 @@ from imagen.cli.parameters import (
     load_runtime,
 )
 from imagen.domain.errors import Misconfigured
-from imagen.settings.model import Settings
+from imagen.usecases.check import check_backend
 
 
 def list_(*, config: ConfigFlag = None, json: JsonFlag = False) -> int:
@@ -47,7 +46,11 @@ def list_(*, config: ConfigFlag = None, json: JsonFlag = False) -> int:
     out.print_text("configured backends:")
     out.print_table(
         [
-            (name, found.instance.adapter, _default_label(settings, name))
+            (
+                name,
+                found.instance.adapter,
+                "default" if name == settings.default_backend else "",
+            )
             for name, found in settings.backends.items()
         ]
     )
@@ -73,23 +76,18 @@ def check(
         names: Names of configured backends. [default: all]
     """
     runtime = load_runtime(config)
-    out, use_case = Output(json=json), build_check(runtime)
+    out = Output(json=json)
     backends = [
         runtime.find_backend(name) for name in names or runtime.settings.backends
     ]
     ready = True
     for backend in backends:
-        report = use_case.run(
-            backend.instance,
-            partial(runtime.build_backend, backend.instance.name),
-        )
+        instance = backend.instance
+        build = partial(runtime.build_backend, instance.name)
+        report = check_backend(instance, build, clock=runtime.clock)
         ready = ready and report.ready
         out.print_check(report)
     return exit_codes.DONE if ready else exit_codes.NOT_READY
-
-
-def _default_label(settings: Settings, name: str) -> str:
-    return "default" if name == settings.default_backend else ""
 
 
 def _describe_adapter(adapter: str) -> str:

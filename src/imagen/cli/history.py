@@ -7,7 +7,6 @@ from typing import Annotated
 
 from cyclopts import Parameter  # noqa: TID253 - this is the command line
 
-from imagen.bootstrap.library import build_forget
 from imagen.bootstrap.runtime import Runtime
 from imagen.cli import exit_codes
 from imagen.cli.output import Output, print_message
@@ -30,6 +29,7 @@ from imagen.cli.tables import (
 from imagen.domain.errors import UsageError
 from imagen.domain.history import HistoryEntry
 from imagen.settings.environment import process_environment
+from imagen.usecases.history import forget_images
 
 DEFAULT_LIMIT = 20
 
@@ -121,7 +121,8 @@ def forget(*ids: Annotated[str, Parameter(metavar="ID")]) -> int:
     if not ids:
         raise UsageError("ID is missing.", hint="`imagen history` lists the ids.")
     with Runtime(process_environment()) as runtime:
-        for entry in build_forget(runtime).run(ids):
+        stores = runtime.stores
+        for entry in forget_images(ids, history=stores.history, spool=stores.spool):
             print_message(
                 f"{entry.sidecar.id}: removed from the history; "
                 f"the file stays at {entry.location}."

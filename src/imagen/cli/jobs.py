@@ -6,7 +6,6 @@ from typing import Annotated
 
 from cyclopts import Parameter  # noqa: TID253 - this is the command line
 
-from imagen.bootstrap.library import build_jobs
 from imagen.bootstrap.runtime import Runtime
 from imagen.cli import exit_codes
 from imagen.cli.output import Output, print_message
@@ -16,6 +15,7 @@ from imagen.domain.call import OpenCall
 from imagen.domain.errors import UsageError
 from imagen.domain.money.cost import format_micros, micros_to_usd
 from imagen.settings.environment import process_environment
+from imagen.usecases.jobs import forget_job, select_jobs
 
 _INDENT = "    "
 
@@ -32,7 +32,7 @@ def jobs(*, json: JsonFlag = False) -> int:
     """
     out = Output(json=json)
     with Runtime(process_environment()) as runtime:
-        open_jobs = build_jobs(runtime).select()
+        open_jobs = select_jobs(runtime.stores.journal)
     if json:
         for job in open_jobs:
             out.print_json(_job_fields(job))
@@ -68,9 +68,9 @@ def forget(
         raise UsageError("ID is missing.", hint="`imagen jobs` lists the ids.")
     out, all_forgotten = Output(json=json), True
     with Runtime(process_environment()) as runtime:
-        use_case = build_jobs(runtime)
-        for job in use_case.select(ids):
-            forgotten = use_case.forget(job)
+        journal = runtime.stores.journal
+        for job in select_jobs(journal, ids):
+            forgotten = forget_job(journal, job)
             all_forgotten = all_forgotten and forgotten
             if json:
                 out.print_json({"id": job.call.id, "forgotten": forgotten})

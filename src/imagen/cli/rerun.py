@@ -3,7 +3,7 @@
 import sys
 from typing import Annotated
 
-from imagen.bootstrap.generation import build_rerun, build_verify
+from imagen.bootstrap.generation import build_rerun, verify_image
 from imagen.bootstrap.requests import build_overrides
 from imagen.cli import exit_codes
 from imagen.cli.generation import generate_images
@@ -14,7 +14,7 @@ from imagen.cli.generation_flags import (
     RerunFlags,
     RunFlags,
 )
-from imagen.cli.output import Output, print_message
+from imagen.cli.output import print_message
 from imagen.cli.parameters import (
     FLATTEN,
     STDOUT,
@@ -24,7 +24,6 @@ from imagen.cli.parameters import (
 )
 from imagen.domain.errors import InvalidRequest, UsageError
 from imagen.domain.result import StoredImage
-from imagen.usecases.rerun import RerunSource
 
 
 def rerun(
@@ -69,7 +68,21 @@ def rerun(
     if source.provenance.source != "imagen" and not out.quiet:
         print_message(f"Using the parameters that {source.provenance.source} recorded.")
     name = source.backend if backend is None else backend
-    comparison = _Comparison(out, source) if verify else None
+    # Read before the generation, because the new image may replace the file.
+    original, differences = source.image.content or b"", list[str]()
+
+    def compare(new: StoredImage) -> None:
+        if not general.json:
+            out.print_image(new)
+        difference = verify_image(original, new)
+        if general.json:
+            out.print_sidecar(new.sidecar, new.location, equal=not difference)
+        if difference:
+            differences.append(difference)
+            print_message(f"Not the same as {source.image.location}: {difference}.")
+        elif not out.quiet:
+            print_message(f"The same as {source.image.location}, pixel for pixel.")
+
     code = generate_images(
         runtime,
         name,
@@ -81,34 +94,7 @@ def rerun(
         build_request=lambda generate: use_case.build_request(
             source, overrides, maker=generate
         ),
-        print_image=comparison.print_image if comparison else None,
+        print_image=compare if verify else None,
     )
     # The exit code of a failed generation goes before that of a difference.
-    differs = comparison is not None and comparison.differs
-    return code or (exit_codes.NOT_READY if differs else exit_codes.DONE)
-
-
-class _Comparison:
-    """The comparison of the new image with the source image.
-
-    The source is read before, because the new image may replace its file.
-    """
-
-    def __init__(self, out: Output, source: RerunSource) -> None:
-        self._out = out
-        self._location = source.image.location
-        self._content = source.image.content or b""
-        self.differs = False
-
-    def print_image(self, image: StoredImage) -> None:
-        """Print the path of the new image, and how it differs from the source."""
-        if not self._out.json:
-            self._out.print_image(image)
-        difference = build_verify().run(self._content, image)
-        self.differs = bool(difference)
-        if self._out.json:
-            self._out.print_sidecar(image.sidecar, image.location, equal=not difference)
-        if difference:
-            print_message(f"Not the same as {self._location}: {difference}.")
-        elif not self._out.quiet:
-            print_message(f"The same as {self._location}, pixel for pixel.")
+    return code or (exit_codes.NOT_READY if differences else exit_codes.DONE)

@@ -7,7 +7,6 @@ from cyclopts import Parameter  # noqa: TID253 - this is the command line
 
 from imagen.bootstrap.cloud import build_brief_delivery
 from imagen.bootstrap.generation import build_resume
-from imagen.bootstrap.library import build_jobs
 from imagen.cli import exit_codes
 from imagen.cli.output import (
     Output,
@@ -22,6 +21,7 @@ from imagen.cli.parameters import (
 )
 from imagen.cli.signals import StopSignals
 from imagen.domain.errors import ImagenError, UsageError
+from imagen.usecases.jobs import select_jobs
 from imagen.usecases.resume import ResumeResult
 
 
@@ -55,7 +55,7 @@ def resume(
     all_printed, pipe_closed = True, False
     with runtime, StopSignals() as signals:
         use_case = build_resume(runtime, listen=listen)
-        open_jobs = build_jobs(runtime).select(ids)
+        open_jobs = select_jobs(runtime.stores.journal, ids)
         # Without ids, jobs that another process is working on are skipped.
         jobs = [job for job in open_jobs if ids or not job.live]
         with bar or nullcontext():

@@ -33,45 +33,38 @@ class CheckedBackend(msgspec.Struct, frozen=True, kw_only=True):
         return all(finding.ready for finding in self.findings)
 
 
-class CheckBackends(msgspec.Struct, frozen=True, kw_only=True):
-    """Checks one backend of the config after the other."""
-
-    clock: Clock
-
-    def run(
-        self, instance: Instance, build: Callable[[], ImageBackend]
-    ) -> CheckedBackend:
-        """Build the backend and run its check; an error becomes a finding."""
-        backend: ImageBackend | None = None
-        context = RunningJobContext(
-            number=1, clock=self.clock, listen=events.ignore_event
-        )
-        cancel_alarm = self.clock.after(LONGEST_CHECK, context.expire)
-        try:
-            backend = build()
-            if isinstance(backend, CheckableBackend):
-                findings = backend.check(context)
-            else:
-                findings = (
-                    Readiness(
-                        name="configured",
-                        ready=True,
-                        note="this adapter has no further check that costs nothing",
-                    ),
-                )
-        except ImagenError as error:
-            note = " ".join(filter(None, (error.message, error.hint)))
-            # The error of an expired check is that of the connection it has closed.
-            if context.timed_out:
-                note = f"no response within {LONGEST_CHECK:g} seconds"
-            findings = (Readiness(name="configured", ready=False, note=note),)
-        except Exception as error:  # noqa: BLE001 - a bug of an adapter is a finding too
-            note = f"the adapter raised {type(error).__name__}: {error}"
-            findings = (Readiness(name="configured", ready=False, note=note),)
-        finally:
-            cancel_alarm()
-            if isinstance(backend, CloseableBackend):
-                backend.close()
-        return CheckedBackend(
-            name=instance.name, adapter=instance.adapter, findings=findings
-        )
+def check_backend(
+    instance: Instance, build: Callable[[], ImageBackend], *, clock: Clock
+) -> CheckedBackend:
+    """Build the backend and run its check; an error becomes a finding."""
+    backend: ImageBackend | None = None
+    context = RunningJobContext(number=1, clock=clock, listen=events.ignore_event)
+    cancel_alarm = clock.after(LONGEST_CHECK, context.expire)
+    try:
+        backend = build()
+        if isinstance(backend, CheckableBackend):
+            findings = backend.check(context)
+        else:
+            findings = (
+                Readiness(
+                    name="configured",
+                    ready=True,
+                    note="this adapter has no further check that costs nothing",
+                ),
+            )
+    except ImagenError as error:
+        note = " ".join(filter(None, (error.message, error.hint)))
+        # The error of an expired check is that of the connection it has closed.
+        if context.timed_out:
+            note = f"no response within {LONGEST_CHECK:g} seconds"
+        findings = (Readiness(name="configured", ready=False, note=note),)
+    except Exception as error:  # noqa: BLE001 - a bug of an adapter is a finding too
+        note = f"the adapter raised {type(error).__name__}: {error}"
+        findings = (Readiness(name="configured", ready=False, note=note),)
+    finally:
+        cancel_alarm()
+        if isinstance(backend, CloseableBackend):
+            backend.close()
+    return CheckedBackend(
+        name=instance.name, adapter=instance.adapter, findings=findings
+    )

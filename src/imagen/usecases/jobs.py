@@ -3,8 +3,6 @@
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
-import msgspec
-
 from imagen.domain.call import CallClosed, OpenCall, usage_row
 from imagen.domain.errors import InvalidRequest
 from imagen.domain.money.cost import Cost
@@ -13,39 +11,35 @@ if TYPE_CHECKING:
     from imagen.ports.journal import Journal
 
 
-class OpenJobs(msgspec.Struct, frozen=True, kw_only=True):
-    """Reads the open calls from the journal."""
+def select_jobs(journal: "Journal", names: Sequence[str] = ()) -> tuple[OpenCall, ...]:
+    """Return the named open calls, or all open calls, the oldest first.
 
-    journal: "Journal"
+    Args:
+        names: Ids, unique prefixes of ids, or `last`.
 
-    def select(self, names: Sequence[str] = ()) -> tuple[OpenCall, ...]:
-        """Return the named open calls, or all open calls, the oldest first.
+    Raises:
+        InvalidRequest: a name matches no open call, or several.
+    """
+    open_calls = journal.list_open()
+    if not names:
+        return open_calls
+    return tuple(_select(name, open_calls) for name in dict.fromkeys(names))
 
-        Args:
-            names: Ids, unique prefixes of ids, or `last`.
 
-        Raises:
-            InvalidRequest: a name matches no open call, or several.
-        """
-        open_calls = self.journal.list_open()
-        if not names:
-            return open_calls
-        return tuple(_select(name, open_calls) for name in dict.fromkeys(names))
+def forget_job(journal: "Journal", job: OpenCall) -> bool:
+    """Close a call without its images; record its cost as unknown if it was sent.
 
-    def forget(self, job: OpenCall) -> bool:
-        """Close a call without its images; record its cost as unknown if it was sent.
-
-        Returns:
-            False if another process works on the call.
-        """
-        # Claimed first, so that no other process resumes the call in the meantime.
-        claim = self.journal.claim(job.call.id)
-        if claim is None:
-            return False
-        row = usage_row(job.call, status="unknown", cost=Cost(), latency_ms=None)
-        sent = claim.open.state != "planned"
-        self.journal.record(job.call.id, CallClosed(usage=row if sent else None))
-        return True
+    Returns:
+        False if another process works on the call.
+    """
+    # Claimed first, so that no other process resumes the call in the meantime.
+    claim = journal.claim(job.call.id)
+    if claim is None:
+        return False
+    row = usage_row(job.call, status="unknown", cost=Cost(), latency_ms=None)
+    sent = claim.open.state != "planned"
+    journal.record(job.call.id, CallClosed(usage=row if sent else None))
+    return True
 
 
 def _select(name: str, open_calls: tuple[OpenCall, ...]) -> OpenCall:

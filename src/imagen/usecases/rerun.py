@@ -161,27 +161,21 @@ class PrepareRerun(msgspec.Struct, frozen=True, kw_only=True):
             yield from self.images_in(folder)
 
 
-class VerifyImage(msgspec.Struct, frozen=True, kw_only=True):
-    """Compares an image that was generated again with the original."""
+def compare_images(
+    original: bytes, new: StoredImage, *, compare: ComparePixels, editor: ImageEditor
+) -> str:
+    """Return how the new image differs; "" if all pixels are equal.
 
-    compare: ComparePixels
-    editor: ImageEditor
+    If the original is a JPEG and the new image is not, the new image is converted
+    first, because JPEG changes the pixels.
 
-    def run(self, original: bytes, new: StoredImage) -> str:
-        """Return how the new image differs; "" if all pixels are equal.
-
-        If the original is a JPEG and the new image is not, the new image is converted
-        first, because JPEG changes the pixels.
-
-        Raises:
-            StorageError: one of the images cannot be decoded.
-        """
-        content, media_type = new.content, read_facts(original).media_type
-        if media_type == "image/jpeg" != new.facts.media_type:
-            content = self.editor.redraw(
-                content, media_type=media_type, fit=None, size=None
-            )
-        return self.compare(original, content)
+    Raises:
+        StorageError: one of the images cannot be decoded.
+    """
+    content, media_type = new.content, read_facts(original).media_type
+    if media_type == "image/jpeg" != new.facts.media_type:
+        content = editor.redraw(content, media_type=media_type, fit=None, size=None)
+    return compare(original, content)
 
 
 def _provenance_of(found: FoundImage) -> Provenance | None:

@@ -5,7 +5,7 @@ from imagen.domain.instance import Instance
 from imagen.ports.backend import ImageBackend, Readiness
 from imagen.ports.job_context import JobContext
 from imagen.testing.fakes import FakeClock, ScriptedBackend
-from imagen.usecases.check import LONGEST_CHECK, CheckBackends, CheckedBackend
+from imagen.usecases.check import LONGEST_CHECK, CheckedBackend, check_backend
 
 READY = Readiness(name="reachable", ready=True, note="1.2")
 MISSING = Readiness(name="model", ready=False, note="not there")
@@ -35,7 +35,7 @@ def checked(backend: ImageBackend | Exception) -> CheckedBackend:
         return backend
 
     instance = Instance(name="box", adapter="fake")
-    return CheckBackends(clock=FakeClock()).run(instance, build)
+    return check_backend(instance, build, clock=FakeClock())
 
 
 @pytest.mark.parametrize(

@@ -6,8 +6,9 @@ from tests.contract_internal.samples import sample_entry
 
 from imagen.adapters.database.history import SqliteHistory
 from imagen.domain.errors import InvalidRequest
+from imagen.domain.history import HistoryEntry
 from imagen.testing.samples import sample_id
-from imagen.usecases.history import ForgetImages
+from imagen.usecases.history import forget_images
 
 
 @pytest.fixture
@@ -17,14 +18,14 @@ def history() -> SqliteHistory:
     return history
 
 
-def forget(history: SqliteHistory) -> ForgetImages:
-    return ForgetImages(history=history, spool=temporary_spool())
+def forget(history: SqliteHistory, names: list[str]) -> tuple[HistoryEntry, ...]:
+    return forget_images(names, history=history, spool=temporary_spool())
 
 
 def test_images_are_named_by_their_ids_or_beginnings_or_as_the_last(
     history: SqliteHistory,
 ) -> None:
-    gone = forget(history).run([sample_id(1), sample_id(1)[:10].upper(), "last"])
+    gone = forget(history, [sample_id(1), sample_id(1)[:10].upper(), "last"])
 
     assert [entry.sidecar.id for entry in gone] == [sample_id(1), sample_id(3)]
     assert list(history.find()) == [sample_entry(2)]
@@ -37,7 +38,7 @@ def test_their_bytes_are_not_kept_for_the_cloud_any_more(
     spool.write(sample_id(1), b"forgotten")
     spool.write(sample_id(2), b"kept")
 
-    ForgetImages(history=history, spool=spool).run([sample_id(1)])
+    forget_images([sample_id(1)], history=history, spool=spool)
 
     assert spool.read(sample_id(1)) is None
     assert spool.read(sample_id(2)) == b"kept"
@@ -48,7 +49,7 @@ def test_one_that_names_none_or_several_keeps_them_all(
     history: SqliteHistory, name: str
 ) -> None:
     with pytest.raises(InvalidRequest):
-        forget(history).run([sample_id(1), name])
+        forget(history, [sample_id(1), name])
 
     assert len(list(history.find())) == 3
 
@@ -58,6 +59,6 @@ def test_an_empty_name_is_not_the_only_image_there_is() -> None:
     history.add([sample_entry(1)])
 
     with pytest.raises(InvalidRequest, match="No image ''"):
-        forget(history).run([""])
+        forget(history, [""])
 
     assert len(list(history.find())) == 1
