@@ -13,7 +13,7 @@ from imagen.api.parameters import (
 )
 from imagen.api.results import Image, Images, Sweep
 from imagen.api.studio import AnyImage, Studio
-from imagen.bootstrap.library import build_inspect
+from imagen.bootstrap.library import inspect_image
 from imagen.bootstrap.runtime import Runtime
 from imagen.domain.estimate import Estimate
 from imagen.domain.inspection import Inspection
@@ -97,7 +97,7 @@ def inspect(image: str | PathLike[str]) -> Inspection:
         JournalError: the history cannot be read, and is needed.
     """
     with Runtime(process_environment()) as runtime:
-        return build_inspect(runtime).run(fspath(image))
+        return inspect_image(runtime, fspath(image))
 
 
 @overload

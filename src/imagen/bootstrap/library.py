@@ -7,18 +7,18 @@ from typing import TYPE_CHECKING, BinaryIO
 
 from imagen.bootstrap.runtime import Runtime
 from imagen.domain.errors import InvalidRequest
-from imagen.domain.events import Listener
 from imagen.settings.environment import Environment
 
 if TYPE_CHECKING:
     from imagen.adapters.imaging.thumbnails import Thumbnails
     from imagen.domain.content_credentials import ContentCredentials
     from imagen.domain.history import HistoryEntry
+    from imagen.domain.inspection import Inspection
+    from imagen.domain.money.price import ListedPrice
     from imagen.ports.files import ReadFile
+    from imagen.ports.storage import Storage
     from imagen.usecases.find import FindImage
-    from imagen.usecases.inspect import InspectImage
-    from imagen.usecases.prices import ListPrices
-    from imagen.usecases.strip import CopyTarget, StripImage
+    from imagen.usecases.strip import StripImage
     from imagen.usecases.trash import TrashImages
     from imagen.usecases.usage import ShowUsage
 
@@ -61,16 +61,16 @@ def read_stored_image(entry: "HistoryEntry") -> bytes | None:
     return content
 
 
-def build_inspect(runtime: Runtime) -> "InspectImage":
-    """Build the use case that reads everything known about an image."""
-    from imagen.usecases.inspect import InspectImage  # noqa: PLC0415
+def inspect_image(runtime: Runtime, name: str) -> "Inspection":
+    """Return everything known about an image, as the use case of that name does."""
+    from imagen.usecases import inspect  # noqa: PLC0415
 
     def check(content: bytes, media_type: str) -> "ContentCredentials":
         from imagen.adapters.imaging.c2pa import check_content_credentials  # noqa: PLC0415 - rare
 
         return check_content_credentials(content, media_type)
 
-    return InspectImage(find=build_find(runtime), check=check)
+    return inspect.inspect_image(name, find=build_find(runtime), check=check)
 
 
 def build_strip(
@@ -86,16 +86,16 @@ def build_strip(
         build_storage,
         split_output_path,
     )
-    from imagen.usecases.strip import CopyTarget, StripImage  # noqa: PLC0415
+    from imagen.usecases.strip import StripImage  # noqa: PLC0415
 
     environment = runtime.environment
     folder, name = (
         (None, None) if output is None else split_output_path(output, environment)
     )
 
-    def choose_target(location: str) -> "CopyTarget":
+    def choose_target(location: str) -> "tuple[Storage, str | None]":
         if output == STDOUT:
-            return CopyTarget(storage=build_storage(None, stream))
+            return build_storage(None, stream), None
         image = environment.expand_home(Path(location))
         target = folder if folder is not None else image.parent
         # Not by name: links, and disks that ignore case, give one file many names.
@@ -104,7 +104,7 @@ def build_strip(
                 f"The copy would replace {location} itself, and its sidecar.",
                 hint="Give it another name.",
             )
-        return CopyTarget(storage=build_storage(target, None), name=name)
+        return build_storage(target, None), name
 
     return StripImage(find=build_find(runtime), place_of=choose_target)
 
@@ -154,20 +154,17 @@ def open_usage(runtime: Runtime, *, shared: bool = False) -> Generator["ShowUsag
         ledger.close()
 
 
-def build_prices(runtime: Runtime, *, listen: Listener) -> "ListPrices":
-    """Build the use case that lists the prices of the table and of the config."""
+def load_prices(runtime: Runtime) -> "tuple[ListedPrice, ...]":
+    """Return the prices in the config, then those of the table."""
     from imagen.adapters.system.prices import load_price_table  # noqa: PLC0415 - reads a table
     from imagen.domain.money.price import ListedPrice  # noqa: PLC0415
-    from imagen.usecases.prices import ListPrices  # noqa: PLC0415
 
     configured = [
         ListedPrice(provider="config", model=name, price=each.instance.price)
         for name, each in runtime.settings.backends.items()
         if each.instance.price is not None
     ]
-    return ListPrices(
-        table=(*configured, *load_price_table()), clock=runtime.clock, listen=listen
-    )
+    return (*configured, *load_price_table())
 
 
 def _is_same_file(one: Path, other: Path) -> bool:

@@ -23,7 +23,6 @@ from imagen.domain.request import AspectRatio, GenerationRequest
 from imagen.domain.size import Size
 from imagen.domain.style import Style
 from imagen.formats.container import NotAnImage, read_facts
-from imagen.settings.environment import Environment
 from imagen.settings.model import Settings
 
 if TYPE_CHECKING:
@@ -181,27 +180,6 @@ def parse_max_cost(usd: object) -> int | None:
         raise InvalidRequest(f"max_cost: {error}") from error
 
 
-def read_reference(path: str | Path, *, environment: Environment) -> ReferenceImage:
-    """Read a reference image or mask from a file.
-
-    Raises:
-        InvalidRequest: the file cannot be read, is too large, or is not an image.
-    """
-    file = environment.expand_home(Path(path))
-    try:
-        with file.open("rb") as opened:
-            # Not by the size that stat() reports, which is 0 for pipes and /dev/zero.
-            content = opened.read(LARGEST_REFERENCE + 1)
-    except (OSError, ValueError) as error:
-        reason = getattr(error, "strerror", None) or "not a regular file"
-        raise InvalidRequest(f"The image {path} cannot be read: {reason}.") from error
-    if len(content) > LARGEST_REFERENCE:
-        raise InvalidRequest(
-            f"The image {path} is larger than {LARGEST_REFERENCE} bytes."
-        )
-    return build_reference(content, name=file.name)
-
-
 def build_reference(content: bytes, *, name: str) -> ReferenceImage:
     """Return the reference image with that content.
 
@@ -231,7 +209,19 @@ def _read_image(source: object, runtime: "Runtime") -> ReferenceImage:
             hint="Give the path of a file, or its content as bytes.",
         )
     path = fspath(cast("str | PathLike[str]", source))
-    return read_reference(path, environment=runtime.environment)
+    file = runtime.environment.expand_home(Path(path))
+    try:
+        with file.open("rb") as opened:
+            # Not by the size that stat() reports, which is 0 for pipes and /dev/zero.
+            content = opened.read(LARGEST_REFERENCE + 1)
+    except (OSError, ValueError) as error:
+        reason = getattr(error, "strerror", None) or "not a regular file"
+        raise InvalidRequest(f"The image {path} cannot be read: {reason}.") from error
+    if len(content) > LARGEST_REFERENCE:
+        raise InvalidRequest(
+            f"The image {path} is larger than {LARGEST_REFERENCE} bytes."
+        )
+    return build_reference(content, name=file.name)
 
 
 def _build_axes(parameters: SweepParameters) -> "Iterable[Axis]":

@@ -24,14 +24,14 @@ class Runtime:
     threads.
 
     Args:
-        environment: The environment variables of this process.
         config: The path of the config file; None for `$IMAGEN_CONFIG` or the default
             path. Read when `settings` is first used.
         settings: The settings, if the config was read already.
 
     Attributes:
-        environment: The same.
+        environment: The environment variables of this process.
         stores: The database of this machine.
+        closed: True after `close`.
     """
 
     def __init__(
@@ -46,7 +46,7 @@ class Runtime:
         self._config = config
         self._settings = settings
         self._backends: dict[str, ImageBackend] = {}
-        self._closed = False
+        self.closed = False
         # Reentrant: building a backend reads the settings.
         self._lock = RLock()
 
@@ -85,11 +85,6 @@ class Runtime:
         from imagen.adapters.system.clock import SystemClock  # noqa: PLC0415 - not for all
 
         return SystemClock()
-
-    @property
-    def closed(self) -> bool:
-        """True after `close`."""
-        return self._closed
 
     def find_backend(self, name: str | None) -> "BackendSettings":
         """Return the settings of a backend; None for the default one.
@@ -141,7 +136,7 @@ class Runtime:
             ImagenError: the adapter cannot be built with these options.
         """
         with self._lock:
-            if self._closed:
+            if self.closed:
                 raise InvalidRequest("The backends are closed already.")
             name = self.find_backend(name).instance.name
             if name not in self._backends:
@@ -151,7 +146,7 @@ class Runtime:
     def close(self) -> None:
         """Close the backends, then the database. Safe to call twice."""
         with self._lock:
-            self._closed = True
+            self.closed = True
             backends, self._backends = list(self._backends.values()), {}
         with ExitStack() as closing:
             # Last, and also if a backend fails to close: the process lock goes with it.

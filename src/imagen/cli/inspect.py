@@ -4,7 +4,7 @@ from collections.abc import Iterator, Mapping
 
 import msgspec
 
-from imagen.bootstrap.library import build_inspect
+from imagen.bootstrap.library import inspect_image
 from imagen.bootstrap.runtime import Runtime
 from imagen.cli import exit_codes
 from imagen.cli.output import Output
@@ -49,10 +49,9 @@ def inspect(*images: PathWord, json: JsonFlag = False) -> int:
     out = Output(json=json)
     failed: ImagenError | None = None
     with Runtime(process_environment()) as runtime:
-        use_case = build_inspect(runtime)
         for number, image in enumerate(images):
             try:
-                found = use_case.run(str(image))
+                found = inspect_image(runtime, str(image))
             except ImagenError as error:
                 out.print_error(error)
                 failed = failed or error

@@ -4,11 +4,11 @@ from typing import Annotated
 
 from cyclopts import Parameter  # noqa: TID253 - this is the command line
 
-from imagen.bootstrap.library import build_prices
+from imagen.bootstrap.library import load_prices
 from imagen.cli import exit_codes
 from imagen.cli.output import Output
 from imagen.cli.parameters import ConfigFlag, JsonFlag, load_runtime
-from imagen.usecases.prices import DatedPrice
+from imagen.usecases.prices import DatedPrice, list_prices
 
 
 def prices(
@@ -30,7 +30,9 @@ def prices(
     """
     runtime = load_runtime(config)
     out = Output(json=json)
-    prices_found = build_prices(runtime, listen=out.on_event).run(model)
+    prices_found = list_prices(
+        load_prices(runtime), model, clock=runtime.clock, listen=out.on_event
+    )
     if json:
         for dated in prices_found:
             out.print_json(_price_fields(dated))

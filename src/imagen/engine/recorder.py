@@ -186,6 +186,9 @@ class CallRecorder:
 
     A call that may cost money is recorded before it is sent, and at every step. One
     that costs nothing is recorded once its remote job has an id, for `resume`.
+
+    Attributes:
+        is_recorded: True if the journal has the call, so that it can be resumed.
     """
 
     def __init__(
@@ -206,7 +209,7 @@ class CallRecorder:
         """
         self.call = call
         self._recorder = recorder
-        self._recorded = recorded
+        self.is_recorded = recorded
         self._broken = broken and call.may_cost
         self._counted = counted
 
@@ -230,9 +233,9 @@ class CallRecorder:
         Raises:
             ReferenceTaken: passed through from the journal.
         """
-        if not self._recorded and not self._broken:
-            self._recorded = self._recorder.begin_free(self.call)
-            self._broken = not self._recorded
+        if not self.is_recorded and not self._broken:
+            self.is_recorded = self._recorder.begin_free(self.call)
+            self._broken = not self.is_recorded
         self._record(CallAccepted(reference=reference))
 
     def unclaimed_references(self, references: Sequence[str]) -> tuple[str, ...]:
@@ -271,10 +274,5 @@ class CallRecorder:
         )
         return cost
 
-    @property
-    def is_recorded(self) -> bool:
-        """True if the journal has the call, so that it can be resumed."""
-        return self._recorded
-
     def _record(self, update: CallUpdate) -> bool:
-        return self._recorded and self._recorder.record(self.call, update)
+        return self.is_recorded and self._recorder.record(self.call, update)

@@ -16,22 +16,16 @@ from imagen.usecases.find import FindImage
 MAX_NAMES_TRIED = 10_000
 
 
-class CopyTarget(msgspec.Struct, frozen=True, kw_only=True):
-    """The destination of a copy.
+class StripImage(msgspec.Struct, frozen=True, kw_only=True):
+    """Writes copies without prompt and metadata; the pixels do not change.
 
     Attributes:
-        name: The file name, which is replaced if it exists; None finds a free name.
+        place_of: Returns the storage of the copy of an image, and the file name, which
+            is replaced if it exists; None finds a free name.
     """
 
-    storage: Storage
-    name: str | None = None
-
-
-class StripImage(msgspec.Struct, frozen=True, kw_only=True):
-    """Writes copies without prompt and metadata; the pixels do not change."""
-
     find: FindImage
-    place_of: Callable[[str], CopyTarget]
+    place_of: Callable[[str], tuple[Storage, str | None]]
 
     def run(self, name: str) -> str:
         """Write a copy of the image with that name, and return its location.
@@ -42,23 +36,21 @@ class StripImage(msgspec.Struct, frozen=True, kw_only=True):
         """
         found, content = self.find.load(name)
         bare = strip_metadata(content)
-        place = self.place_of(found.location)
+        storage, copy_name = self.place_of(found.location)
         media_type = found.media_type
-        if place.name is not None:
-            if guess_media_type(place.name) != media_type:
+        if copy_name is not None:
+            if guess_media_type(copy_name) != media_type:
                 raise InvalidRequest(
                     f"The copy of {found.location} has the same format, {media_type}.",
                     hint=f"Name the copy .{EXTENSIONS[media_type]}.",
                 )
-            return place.storage.save(
-                place.name, bare, media_type=media_type, replace=True
-            )
+            return storage.save(copy_name, bare, media_type=media_type, replace=True)
         # Never replaces a file: the name of the copy was not chosen by the user.
         path = PurePosixPath(found.location)
         names = candidate_names(f"{path.stem}-stripped{path.suffix}")
         for copy in islice(names, MAX_NAMES_TRIED):
             try:
-                return place.storage.save(copy, bare, media_type=media_type)
+                return storage.save(copy, bare, media_type=media_type)
             except NameTaken:
                 continue
         raise StorageError(f"No free name was found after {MAX_NAMES_TRIED} tries.")

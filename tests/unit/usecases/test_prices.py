@@ -7,7 +7,7 @@ from imagen.domain import events
 from imagen.domain.errors import InvalidRequest
 from imagen.domain.money.price import ListedPrice, Price, Rate
 from imagen.testing.fakes import FakeClock
-from imagen.usecases.prices import DatedPrice, ListPrices
+from imagen.usecases.prices import DatedPrice, list_prices
 
 TODAY = datetime(2026, 11, 22, 12, tzinfo=UTC)
 
@@ -24,12 +24,14 @@ class Shop:
 
     def __init__(self, *table: ListedPrice) -> None:
         self.heard: list[events.Event] = []
-        self.prices = ListPrices(
-            table=table, clock=FakeClock(TODAY), listen=self.heard.append
-        )
+        self.table = table
+
+    def prices(self, part: str = "") -> tuple[DatedPrice, ...]:
+        clock = FakeClock(TODAY)
+        return list_prices(self.table, part, clock=clock, listen=self.heard.append)
 
     def ages(self, part: str = "") -> dict[str, int | None]:
-        return {each.listed.model: each.age_days for each in self.prices.run(part)}
+        return {each.listed.model: each.age_days for each in self.prices(part)}
 
 
 def test_says_how_old_a_price_may_be() -> None:
@@ -58,7 +60,7 @@ def test_warns_once_of_prices_older_than_a_quarter() -> None:
         listed("a/long", "2025"),
     )
 
-    shop.prices.run()
+    shop.prices()
 
     (heard,) = shop.heard
     assert isinstance(heard, events.Warned)
@@ -68,7 +70,7 @@ def test_warns_once_of_prices_older_than_a_quarter() -> None:
 def test_warns_only_of_what_is_shown() -> None:
     shop = Shop(listed("a/new", "2026-11-22"), listed("a/old", "2025"))
 
-    shop.prices.run("new")
+    shop.prices("new")
 
     assert shop.heard == []
 
@@ -77,7 +79,7 @@ def test_warns_only_of_what_is_shown() -> None:
 def test_finds_a_model_by_a_part_of_its_name(part: str) -> None:
     shop = Shop(listed("b/flux-2", "2026-11-22"))
 
-    assert shop.prices.run(part) == (
+    assert shop.prices(part) == (
         DatedPrice(listed=listed("b/flux-2", "2026-11-22"), age_days=0),
     )
 
@@ -93,6 +95,6 @@ def test_a_model_without_a_price_is_a_mistake(part: str, hint: str) -> None:
     shop = Shop(listed("b/flux-2", "2026-11-22"))
 
     with pytest.raises(InvalidRequest, match="No price for a model") as caught:
-        shop.prices.run(part)
+        shop.prices(part)
 
     assert caught.value.hint.startswith(hint)
