@@ -4,7 +4,7 @@ import sys
 from typing import TYPE_CHECKING, TextIO
 
 from imagen.bootstrap.runtime import Runtime
-from imagen.domain.events import Event, Listener, isolate_listener
+from imagen.domain.events import Listener, isolate_listener
 
 if TYPE_CHECKING:
     from imagen.adapters.display.notebook import NotebookProgress
@@ -80,14 +80,8 @@ def build_notebook_progress() -> "NotebookProgress | None":
     return create_notebook_progress()
 
 
-def build_log_listener(listen: Listener, *, as_json: bool, colours: bool) -> Listener:
-    """Return a listener that logs every event, and then passes it on."""
+def build_log_listener(*, as_json: bool, colours: bool) -> Listener:
+    """Build the listener that logs every event."""
     from imagen.adapters.system.log import LogListener  # noqa: PLC0415 - costs structlog
 
-    log = LogListener(as_json=as_json, colours=colours)
-
-    def log_and_pass_on(event: Event) -> None:
-        log(event)
-        listen(event)
-
-    return log_and_pass_on
+    return LogListener(as_json=as_json, colours=colours)

@@ -64,29 +64,23 @@ class Stores:
     @property
     def usage_queue(self) -> "SqliteUsageQueue":
         """The delivery state of usage rows."""
-        from imagen.adapters.database.delivery_queue import (  # noqa: PLC0415
-            SqliteUsageQueue,
-        )
+        from imagen.adapters.database import delivery_queue  # noqa: PLC0415
 
-        return self._get("usage_queue", SqliteUsageQueue)
+        return self._get("usage_queue", delivery_queue.SqliteUsageQueue)
 
     @property
     def image_queue(self) -> "SqliteImageQueue":
         """The delivery state of images."""
-        from imagen.adapters.database.delivery_queue import (  # noqa: PLC0415
-            SqliteImageQueue,
-        )
+        from imagen.adapters.database import delivery_queue  # noqa: PLC0415
 
-        return self._get("image_queue", SqliteImageQueue)
+        return self._get("image_queue", delivery_queue.SqliteImageQueue)
 
     @property
     def undelivered(self) -> "SqliteUndeliveredUsage":
         """The usage rows that are not in the shared ledger yet."""
-        from imagen.adapters.database.delivery_queue import (  # noqa: PLC0415
-            SqliteUndeliveredUsage,
-        )
+        from imagen.adapters.database import delivery_queue  # noqa: PLC0415
 
-        return self._get("undelivered", SqliteUndeliveredUsage)
+        return self._get("undelivered", delivery_queue.SqliteUndeliveredUsage)
 
     @property
     def spool(self) -> "FileSpool":

@@ -1,6 +1,5 @@
 """The commands `imagen config init`, `validate`, `migrations` and `path`."""
 
-from imagen.bootstrap.runtime import Runtime
 from imagen.cli import exit_codes
 from imagen.cli.output import Output
 from imagen.cli.parameters import ConfigFlag, keep_path, load_runtime
@@ -47,7 +46,14 @@ def validate(
         backends = _format_count(len(settings.backends), "backend")
         styles = _format_count(len(settings.styles), "style")
         Output().print_text(f"{settings.path}: valid, {backends}, {styles}")
-    return _check_supabase(runtime) if online else exit_codes.DONE
+    ready = True
+    if online:
+        from imagen.bootstrap.cloud import check_supabase  # noqa: PLC0415 - rare
+
+        for finding in check_supabase(runtime):
+            ready = ready and finding.ready
+            Output().print_finding("supabase", finding)
+    return exit_codes.DONE if ready else exit_codes.NOT_READY
 
 
 def migrations() -> int:
@@ -70,17 +76,6 @@ def path(*, config: ConfigFlag = None) -> int:
     found, _ = find_config(keep_path(config), process_environment())
     Output().print_text(str(found))
     return exit_codes.DONE
-
-
-def _check_supabase(runtime: Runtime) -> int:
-    """Print each check of Supabase; return the exit code."""
-    from imagen.bootstrap.cloud import check_supabase  # noqa: PLC0415 - rare
-
-    ready = True
-    for finding in check_supabase(runtime):
-        ready = ready and finding.ready
-        Output().print_finding("supabase", finding)
-    return exit_codes.DONE if ready else exit_codes.NOT_READY
 
 
 def _format_count(number: int, noun: str) -> str:

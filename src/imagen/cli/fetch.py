@@ -2,9 +2,6 @@
 
 import sys
 from contextlib import closing
-from typing import Annotated
-
-from cyclopts import Parameter  # noqa: TID253 - this is the command line
 
 from imagen.bootstrap.cloud import build_fetch
 from imagen.bootstrap.output import OutputOptions
@@ -14,6 +11,7 @@ from imagen.cli.output import Output, build_event_listener
 from imagen.cli.parameters import (
     STDOUT,
     ConfigFlag,
+    IdWord,
     JsonFlag,
     check_output,
     load_runtime,
@@ -22,7 +20,7 @@ from imagen.domain.errors import UsageError
 
 
 def fetch(
-    *ids: Annotated[str, Parameter(metavar="ID")],
+    *ids: IdWord,
     output: OutputFlag = None,
     no_sidecar: OutputSwitch = False,
     config: ConfigFlag = None,

@@ -3,8 +3,6 @@
 import sys
 from typing import Annotated
 
-from cyclopts import Parameter  # noqa: TID253 - this is the command line
-
 from imagen.bootstrap.output import STDOUT
 from imagen.bootstrap.requests import build_request
 from imagen.cli.generation import generate_images
@@ -17,13 +15,14 @@ from imagen.cli.generation_flags import (
 from imagen.cli.parameters import (
     FLATTEN,
     GeneralFlags,
+    PromptWord,
     load_runtime,
     read_prompt,
 )
 
 
 def generate(
-    prompt: Annotated[str, Parameter(allow_leading_hyphen=True)],
+    prompt: PromptWord,
     /,
     *,
     output: Annotated[OutputFlags, FLATTEN] = OutputFlags(),

@@ -145,11 +145,7 @@ class RequestFlags:
     """The values of the flags that are derived from the request parameters."""
 
     def parameters(self) -> RequestParameters:
-        """Return the parameters that are given.
-
-        Raises:
-            UsageError: a `--set` is not KEY=VALUE, or a key is given twice.
-        """
+        """Return the parameters that are given."""
         given = {name: value for name, value in vars(self).items() if value is not None}
         if "set" in given:
             given["set"] = parse_options(given["set"])
@@ -159,7 +155,6 @@ class RequestFlags:
         """Return the parameters of a sweep, with lists of the values to combine.
 
         Raises:
-            UsageError: a `--set` is not KEY=VALUE, or a key is given twice.
             InvalidRequest: a value is empty.
         """
         from imagen.domain.sweep import parse_words  # noqa: PLC0415 - only for sweeps
@@ -204,7 +199,6 @@ _CONVERTERS = {
     "number": parse_number,
     "dollars": parse_decimal,
 }
-_COMPLETERS = {"style": complete_styles}
 
 
 def _build_flags(
@@ -224,7 +218,7 @@ def _build_flags(
             group=_GROUPS[info.group],
             metavar=f"{info.metavar},..." if is_axis else info.metavar or None,
             converter=None if several else _CONVERTERS.get(info.kind),
-            completer=_COMPLETERS.get(name),
+            completer=complete_styles if name == "style" else None,
             negative=(),
             show_default=info.kind == "whole number" and default is not None,
             help=_describe(info, command, several=several),

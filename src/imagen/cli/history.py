@@ -12,6 +12,7 @@ from imagen.cli import exit_codes
 from imagen.cli.output import Output, print_message
 from imagen.cli.parameters import (
     ConfigFlag,
+    IdWord,
     JsonFlag,
     SinceFlag,
     complete_backends,
@@ -108,7 +109,7 @@ def _print(out: Output, found: Iterable[HistoryEntry]) -> bool:
     return not is_empty
 
 
-def forget(*ids: Annotated[str, Parameter(metavar="ID")]) -> int:
+def forget(*ids: IdWord) -> int:
     """Remove images from the history, with their prompts; the files are kept.
 
     ```

@@ -2,14 +2,11 @@
 
 from collections.abc import Iterator, Sequence
 from datetime import datetime, timedelta
-from typing import Annotated
-
-from cyclopts import Parameter  # noqa: TID253 - this is the command line
 
 from imagen.bootstrap.runtime import Runtime
 from imagen.cli import exit_codes
 from imagen.cli.output import Output, print_message
-from imagen.cli.parameters import JsonFlag
+from imagen.cli.parameters import IdWord, JsonFlag
 from imagen.cli.tables import Columns, join_lines, shorten_ids, terminal_width, truncate
 from imagen.domain.call import OpenCall
 from imagen.domain.errors import UsageError
@@ -50,9 +47,7 @@ def jobs(*, json: JsonFlag = False) -> int:
     return exit_codes.DONE
 
 
-def forget(
-    *ids: Annotated[str, Parameter(metavar="ID")], json: JsonFlag = False
-) -> int:
+def forget(*ids: IdWord, json: JsonFlag = False) -> int:
     """Forget unfinished jobs; the ledger records those that may be billed.
 
     Exits 1 if another process is working on one of them; that job is kept.

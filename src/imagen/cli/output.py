@@ -233,22 +233,19 @@ def build_event_listener(
     first: Listener | None = None,
 ) -> Listener:
     """Return a listener that prints messages, moves the bar and writes the log."""
+    listeners = [each for each in (first, out.on_event, bar) if each is not None]
+    if out.verbose or environment.log:
+        from imagen.bootstrap.display import build_log_listener  # noqa: PLC0415 - rare
+
+        colours = sys.stderr.isatty() and not environment.no_color
+        log = build_log_listener(as_json=environment.log == "json", colours=colours)
+        listeners.insert(0, log)
 
     def listen(event: Event) -> None:
-        if first is not None:
-            first(event)
-        out.on_event(event)
-        if bar is not None:
-            bar(event)
+        for each in listeners:
+            each(event)
 
-    if not (out.verbose or environment.log):
-        return listen
-    from imagen.bootstrap.display import build_log_listener  # noqa: PLC0415 - rare
-
-    colours = sys.stderr.isatty() and not environment.no_color
-    return build_log_listener(
-        listen, as_json=environment.log == "json", colours=colours
-    )
+    return listen
 
 
 def create_progress_bar(

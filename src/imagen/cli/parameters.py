@@ -125,22 +125,12 @@ def keep_path(path: PathWord | None) -> str | None:
 
 
 def load_runtime(config: PathWord | None) -> Runtime:
-    """Return a runtime whose config is read now.
-
-    Raises:
-        Misconfigured: the config file is missing, or something in it is wrong.
-    """
+    """Return a runtime whose config is read now."""
     return Runtime.load(keep_path(config), environment=process_environment())
 
 
 def parse_options(words: Sequence[str]) -> dict[str, object]:
-    """Parse the values of --set, `KEY=VALUE`; the value is typed as in YAML.
-
-    Raises:
-        UsageError: a value is not KEY=VALUE, or a key is given twice.
-    """
-    if not words:
-        return {}
+    """Parse the values of --set, `KEY=VALUE`; the value is typed as in YAML."""
     from imagen.settings.document import parse_scalar  # noqa: PLC0415 - costs yaml
 
     return {key: parse_scalar(value) for key, value in split_pairs(words).items()}
@@ -211,6 +201,8 @@ ConfigFlag: TypeAlias = Annotated[
 JsonFlag: TypeAlias = Annotated[
     bool, Parameter(group=GENERAL_GROUP, help="Print JSON.")
 ]
+IdWord: TypeAlias = Annotated[str, Parameter(metavar="ID")]
+PromptWord: TypeAlias = Annotated[str, Parameter(allow_leading_hyphen=True)]
 QuietFlag: TypeAlias = Annotated[
     bool, Parameter(alias="-q", group=GENERAL_GROUP, help="Print errors only.")
 ]

@@ -3,8 +3,6 @@
 from contextlib import nullcontext
 from typing import Annotated
 
-from cyclopts import Parameter  # noqa: TID253 - this is the command line
-
 from imagen.bootstrap.cloud import build_brief_delivery
 from imagen.bootstrap.generation import build_resume
 from imagen.cli import exit_codes
@@ -14,11 +12,7 @@ from imagen.cli.output import (
     create_progress_bar,
     print_message,
 )
-from imagen.cli.parameters import (
-    FLATTEN,
-    GeneralFlags,
-    load_runtime,
-)
+from imagen.cli.parameters import FLATTEN, GeneralFlags, IdWord, load_runtime
 from imagen.cli.signals import StopSignals
 from imagen.domain.errors import ImagenError, UsageError
 from imagen.usecases.jobs import select_jobs
@@ -26,7 +20,7 @@ from imagen.usecases.resume import ResumeResult
 
 
 def resume(
-    *ids: Annotated[str, Parameter(metavar="ID")],
+    *ids: IdWord,
     all: bool = False,  # noqa: A002 - the flag's name
     general: Annotated[GeneralFlags, FLATTEN] = GeneralFlags(),
 ) -> int:

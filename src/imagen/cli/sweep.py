@@ -28,6 +28,7 @@ from imagen.cli.parameters import (
     FLATTEN,
     GENERATION_GROUP,
     GeneralFlags,
+    PromptWord,
     load_runtime,
     parse_whole_number,
     read_prompt,
@@ -40,7 +41,7 @@ from imagen.usecases.contact_sheet import ContactSheet
 
 
 def sweep(
-    prompt: Annotated[str, Parameter(allow_leading_hyphen=True)],
+    prompt: PromptWord,
     /,
     *,
     output: Annotated[SweepOutputFlags, FLATTEN] = SweepOutputFlags(),
