@@ -118,12 +118,7 @@ def build_sweep(
     output: OutputOptions,
     listen: Listener,
 ) -> "SweepImages":
-    """Build the use case that generates every combination of some values.
-
-    Raises:
-        InvalidRequest: the backend is unknown, or images cannot be stored there.
-        Misconfigured: a copy in the cloud is required, and Supabase is not set up.
-    """
+    """Build the use case that generates every combination of some values."""
     from imagen.usecases.sweep import SweepImages  # noqa: PLC0415
 
     if output.path == STDOUT:
@@ -181,11 +176,7 @@ def build_rerun(runtime: Runtime, *, pipes: bool = True) -> "PrepareRerun":
 
 
 def verify_image(original: bytes, new: StoredImage) -> str:
-    """Return how the pixels of the new image differ; "" if all are equal.
-
-    Raises:
-        StorageError: one of the images cannot be decoded.
-    """
+    """Return how the pixels of the new image differ; "" if all are equal."""
     from imagen.adapters.imaging import convert  # noqa: PLC0415 - costs Pillow
     from imagen.usecases.rerun import compare_images  # noqa: PLC0415
 

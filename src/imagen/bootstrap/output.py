@@ -16,9 +16,8 @@ from imagen.settings.model import Settings
 
 if TYPE_CHECKING:
     from imagen.domain.call import OutputTarget
-    from imagen.domain.fit import Fit
-    from imagen.domain.size import Size
     from imagen.engine.store import Numbering, StoreImage
+    from imagen.ports.images import ImageEditor
     from imagen.ports.storage import Storage
 
 STDOUT = "-"
@@ -118,7 +117,7 @@ def build_image_store(
             LocalStorage(create_rescue_folder),
             LocalStorage(create_temporary_folder),
         ),
-        editor=_LateEditor(),
+        load_editor=_load_editor,
         place=target,
     )
 
@@ -223,17 +222,7 @@ def _is_folder(path: Path) -> bool:
         return False
 
 
-class _LateEditor:
-    """An image editor that imports Pillow when there is something to edit."""
+def _load_editor() -> "ImageEditor":
+    from imagen.adapters.imaging.convert import PillowEditor  # noqa: PLC0415 - costs Pillow
 
-    def redraw(
-        self,
-        content: bytes,
-        *,
-        media_type: str,
-        fit: "Fit | None",
-        size: "Size | None",
-    ) -> bytes:
-        from imagen.adapters.imaging.convert import PillowEditor  # noqa: PLC0415 - costs Pillow
-
-        return PillowEditor().redraw(content, media_type=media_type, fit=fit, size=size)
+    return PillowEditor()

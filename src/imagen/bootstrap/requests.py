@@ -60,11 +60,7 @@ def build_request(
 def build_overrides(
     runtime: "Runtime", parameters: RerunParameters, *, count: int = 1
 ) -> "Overrides":
-    """Return the fields of the request that a rerun replaces.
-
-    Raises:
-        InvalidRequest: a parameter is invalid.
-    """
+    """Return the fields of the request that a rerun replaces."""
     return {**parse_parameters(runtime, parameters), "count": count}
 
 
@@ -141,11 +137,7 @@ def parse_parameters(
 
 
 def parse_parameter(name: str, value: object) -> tuple[str, object]:
-    """Return the field of a GenerationRequest that a parameter sets, and its value.
-
-    Raises:
-        InvalidRequest: the value is invalid.
-    """
+    """Return the field of a GenerationRequest that a parameter sets, and its value."""
     match name:
         case "size" if isinstance(value, str) and ":" in value:
             return "aspect", AspectRatio.parse(value)

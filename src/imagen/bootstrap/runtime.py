@@ -52,11 +52,7 @@ class Runtime:
 
     @classmethod
     def load(cls, config: str | None, *, environment: Environment) -> Self:
-        """Return a runtime whose config is read now.
-
-        Raises:
-            Misconfigured: the config file is missing, or something in it is wrong.
-        """
+        """Return a runtime whose config is read now."""
         runtime = cls(environment, config=config)
         runtime._settings = runtime.settings
         return runtime

@@ -30,7 +30,6 @@ from imagen.cli.tables import (
 from imagen.domain.errors import UsageError
 from imagen.domain.history import HistoryEntry
 from imagen.settings.environment import process_environment
-from imagen.usecases.history import forget_images
 
 DEFAULT_LIMIT = 20
 
@@ -121,6 +120,8 @@ def forget(*ids: IdWord) -> int:
     """
     if not ids:
         raise UsageError("ID is missing.", hint="`imagen history` lists the ids.")
+    from imagen.usecases.history import forget_images  # noqa: PLC0415 - only here
+
     with Runtime(process_environment()) as runtime:
         stores = runtime.stores
         for entry in forget_images(ids, history=stores.history, spool=stores.spool):

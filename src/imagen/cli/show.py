@@ -93,16 +93,13 @@ def show(
     sys.stdout.flush()
     viewer = build_viewer(runtime, sys.stdout, method=as_)
     try:
-        return (_page_through if hold else _draw_all)(viewer, views, out) or code
+        if hold:
+            return _page_through(viewer, views, out) or code
+        return max([_draw_image(viewer, view, out) for view in views]) or code
     except DrawingError as why:
         raise InvalidRequest(f"The images cannot be shown: {why}.") from why
     finally:
         viewer.close()
-
-
-def _draw_all(viewer: Viewer, views: Sequence[_ImageView], out: Output) -> int:
-    codes = [_draw_image(viewer, view, out) for view in views]
-    return max(codes)
 
 
 def _page_through(viewer: Viewer, views: Sequence[_ImageView], out: Output) -> int:

@@ -119,7 +119,7 @@ def _print_calls(out: Output, rows: Iterable[UsageRow]) -> None:
         out.print_lines(columns.lines([*head, *lines]))
         head = ()
     if head:
-        _print_empty()
+        print_message("No usage.")
 
 
 def _print_groups(
@@ -130,7 +130,7 @@ def _print_groups(
         out.print_records((*names, *SUM_COLUMNS), values)
         return
     if not report.groups:
-        _print_empty()
+        print_message("No usage.")
         return
     blank = [""] * (len(names) - 1)
     out.print_lines(
@@ -153,7 +153,7 @@ def _print_chart(out: Output, report: UsageReport, name: Dimension) -> None:
     It has no colours if stdout is not a terminal or $NO_COLOR is set.
     """
     if not report.groups:
-        _print_empty()
+        print_message("No usage.")
         return
     from rich.bar import Bar
     from rich.console import Console
@@ -174,10 +174,6 @@ def _print_chart(out: Output, report: UsageReport, name: Dimension) -> None:
     with console.capture() as captured:
         console.print(grid)
     out.print_text(captured.get().rstrip("\n"))
-
-
-def _print_empty() -> None:
-    print_message("No usage.")
 
 
 def _upload_rows(use_case: "DeliverPending") -> str:

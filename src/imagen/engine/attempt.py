@@ -1,7 +1,6 @@
 """Send a job to a backend, and retry where no second charge is possible."""
 
 from datetime import datetime
-from typing import TYPE_CHECKING
 
 from imagen.domain import events
 from imagen.domain.consumption import UNTOUCHED
@@ -18,9 +17,7 @@ from imagen.domain.result import Generated
 from imagen.domain.retry import RetryPolicy
 from imagen.engine.job_context import RunningJobContext
 from imagen.ports.backend import ImageBackend, LookupBackend, ResumableBackend
-
-if TYPE_CHECKING:
-    from imagen.ports.clock import Clock
+from imagen.ports.clock import Clock
 
 LOOKUP_DELAYS = (0.5, 2.0, 5.0)
 """Seconds to wait before each attempt, because a vendor's job list may lag behind."""
@@ -31,7 +28,7 @@ def attempt(
     job: ImageJob,
     *,
     context: RunningJobContext,
-    clock: "Clock",
+    clock: Clock,
     listen: events.Listener,
     retry: RetryPolicy,
     may_cost: bool,
@@ -98,7 +95,7 @@ def attempt(
 
 
 def _generate(
-    backend: ImageBackend, job: ImageJob, *, context: RunningJobContext, clock: "Clock"
+    backend: ImageBackend, job: ImageJob, *, context: RunningJobContext, clock: Clock
 ) -> Generated:
     """Submit the job once; look it up if the response was lost."""
     submitted_at = clock.now()

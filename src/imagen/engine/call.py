@@ -2,7 +2,6 @@
 
 from collections.abc import Iterator, Sequence
 from contextlib import closing
-from typing import TYPE_CHECKING
 
 import msgspec
 
@@ -19,18 +18,16 @@ from imagen.engine.job_context import RunningJobContext
 from imagen.engine.persist import PersistImages
 from imagen.engine.recorder import CallRecorder
 from imagen.engine.thread_pool import run_tasks
-
-if TYPE_CHECKING:
-    from imagen.ports.backend import ImageBackend
-    from imagen.ports.clock import Clock
+from imagen.ports.backend import ImageBackend
+from imagen.ports.clock import Clock
 
 
 class PreparedCall(msgspec.Struct, frozen=True, kw_only=True):
     """A recorded call, ready to be made. Errors become failed images."""
 
-    backend: "ImageBackend"
+    backend: ImageBackend
     persist: PersistImages
-    clock: "Clock"
+    clock: Clock
     retry: RetryPolicy = RetryPolicy()
     listen: events.Listener = events.ignore_event
     job: ImageJob
@@ -96,7 +93,7 @@ def run_calls(
     groups: Sequence[tuple[Sequence[PreparedCall], int]],
     *,
     cancellation: Cancellation,
-    clock: "Clock",
+    clock: Clock,
     inline: bool = False,
 ) -> Iterator[StoredImage | FailedImage]:
     """Make all calls, with a concurrency limit per group, and yield the results."""

@@ -1,15 +1,12 @@
 """The `JobContext` of a running job: events, journal entries and cancellation."""
 
 from collections.abc import Callable, Sequence
-from typing import TYPE_CHECKING
 
 from imagen.domain import events
 from imagen.domain.errors import Cancelled
 from imagen.engine.cancellation import Cancellation
 from imagen.engine.recorder import CallRecorder
-
-if TYPE_CHECKING:
-    from imagen.ports.clock import Clock
+from imagen.ports.clock import Clock
 
 
 class RunningJobContext:
@@ -26,7 +23,7 @@ class RunningJobContext:
         self,
         *,
         number: int,
-        clock: "Clock",
+        clock: Clock,
         listen: events.Listener,
         record: CallRecorder | None = None,
     ) -> None:
@@ -46,11 +43,7 @@ class RunningJobContext:
         return self._cancellation.event.is_set()
 
     def set_sending(self, *, active: bool) -> None:
-        """Record that the job is about to be sent, or that it failed at no cost.
-
-        Raises:
-            JournalError: passed through from the recorder.
-        """
+        """Record that the job is about to be sent, or that it failed at no cost."""
         if self._record is not None:
             self._record.set_sending(active=active)
         self.sent = active

@@ -134,11 +134,7 @@ class Recorder:
         return self.try_write(lambda: self._journal.begin([call]))
 
     def record(self, call: Call, update: CallUpdate) -> bool:
-        """Record the new state of a call; return whether that was possible.
-
-        Raises:
-            ReferenceTaken: passed through from the journal.
-        """
+        """Record the new state of a call; return whether that was possible."""
         return self.try_write(lambda: self._journal.record(call.id, update))
 
     def unclaimed_references(
@@ -228,11 +224,7 @@ class CallRecorder:
             )
 
     def mark_accepted(self, reference: str) -> None:
-        """Record the id of the remote job.
-
-        Raises:
-            ReferenceTaken: passed through from the journal.
-        """
+        """Record the id of the remote job."""
         if not self.is_recorded and not self._broken:
             self.is_recorded = self._recorder.begin_free(self.call)
             self._broken = not self.is_recorded

@@ -1,6 +1,6 @@
 """Write the file of an image, or rescue it to another place."""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from datetime import datetime
 from hashlib import sha256
 from itertools import islice
@@ -81,6 +81,7 @@ class StoreImage(msgspec.Struct, frozen=True, kw_only=True):
     """Converts, names and stores images, and never drops one.
 
     Attributes:
+        load_editor: Called when there is something to edit, because it imports Pillow.
         rescues: Other places, in order, for images that the destination does not take.
         numbering: Shared by all that store images there at the same time; None relies
             on the storage to report names that are taken.
@@ -88,7 +89,7 @@ class StoreImage(msgspec.Struct, frozen=True, kw_only=True):
 
     storage: "Storage"
     rescues: "tuple[Storage, ...]"
-    editor: "ImageEditor"
+    load_editor: Callable[[], "ImageEditor"]
     place: OutputTarget = OutputTarget()
     numbering: Numbering | None = None
 
@@ -121,7 +122,7 @@ class StoreImage(msgspec.Struct, frozen=True, kw_only=True):
         if media_type not in EXTENSIONS or media_type == "image/gif":
             media_type = "image/png"
         try:
-            redrawn = self.editor.redraw(
+            redrawn = self.load_editor().redraw(
                 content, media_type=media_type, fit=fit if misfit else None, size=size
             )
             redrawn_facts = read_facts(redrawn)

@@ -3,12 +3,10 @@
 from collections.abc import Callable, Generator, Sequence
 from queue import Empty, SimpleQueue
 from threading import Thread
-from typing import TYPE_CHECKING, TypeVar
+from typing import TypeVar
 
 from imagen.engine.cancellation import Cancellation
-
-if TYPE_CHECKING:
-    from imagen.ports.clock import Clock
+from imagen.ports.clock import Clock
 
 Outcome = TypeVar("Outcome")
 
@@ -29,7 +27,7 @@ def run_tasks(
     groups: Sequence[tuple[Sequence[Callable[[], Outcome]], int]],
     *,
     cancellation: Cancellation,
-    clock: "Clock",
+    clock: Clock,
     inline: bool = False,
 ) -> Generator[Outcome]:
     """Yield the outcome of each task as soon as it ends.

@@ -80,7 +80,11 @@ class PrepareRerun(msgspec.Struct, frozen=True, kw_only=True):
             InvalidRequest: no such image exists, or it has no usable metadata.
         """
         found = self.find.run(name)
-        provenance = _provenance_of(found)
+        provenance = None
+        if found.best_sidecar is not None:
+            provenance = provenance_from_sidecar(found.best_sidecar)
+        elif found.metadata is not None:
+            provenance = provenance_from_file(found.metadata)
         if provenance is None:
             raise InvalidRequest(
                 f"No metadata says how {name} was made.",
@@ -176,12 +180,6 @@ def compare_images(
     if media_type == "image/jpeg" != new.facts.media_type:
         content = editor.redraw(content, media_type=media_type, fit=None, size=None)
     return compare(original, content)
-
-
-def _provenance_of(found: FoundImage) -> Provenance | None:
-    if found.best_sidecar is not None:
-        return provenance_from_sidecar(found.best_sidecar)
-    return None if found.metadata is None else provenance_from_file(found.metadata)
 
 
 def _doubts(found: FoundImage) -> Iterator[str]:

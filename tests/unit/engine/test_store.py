@@ -103,7 +103,7 @@ class Scene:
         self.store = StoreImage(
             storage=self.storage,
             rescues=self.rescues,
-            editor=editor or PlainEditor(),
+            load_editor=lambda: editor or PlainEditor(),
             place=OutputTarget(
                 destination=destination or Destination(),
                 sidecar=sidecar,

@@ -100,7 +100,7 @@ class PaidScene:
         self.store = StoreImage(
             storage=storage or self.kept,
             rescues=(),
-            editor=PlainEditor(),
+            load_editor=PlainEditor,
             place=place,
         )
         self.generate = GenerateImages(

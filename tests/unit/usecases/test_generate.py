@@ -68,7 +68,7 @@ class Scene:
             store=StoreImage(
                 storage=self.storage,
                 rescues=(self.rescue,),
-                editor=PlainEditor(),
+                load_editor=PlainEditor,
                 place=OutputTarget(destination=destination or Destination()),
             ),
             records=Recorder(
