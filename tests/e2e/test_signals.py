@@ -2,6 +2,7 @@
 
 import signal
 import time
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -71,12 +72,33 @@ def test_a_backend_that_does_not_listen_is_left_after_three_seconds(
     assert GIVEN_UP in err
 
 
-def test_an_ignored_hangup_stays_ignored(start: Start) -> None:
+@pytest.fixture
+def nohup() -> Iterator[None]:
+    """Let the processes of the test ignore SIGHUP, as `nohup` does."""
     before = signal.signal(signal.SIGHUP, signal.SIG_IGN)
-    try:
-        process = at_work(start, "--set", "fail=silent")
-    finally:
-        signal.signal(signal.SIGHUP, before)
+    yield
+    signal.signal(signal.SIGHUP, before)
+
+
+@pytest.mark.usefixtures("nohup")
+def test_an_ignored_hangup_does_not_disturb_a_generation(
+    start: Start, here: Path
+) -> None:
+    process = at_work(start, "--set", "delay=1", "-o", "cat.png")
+
+    # On a machine that is busy for a second the image may be there already, and this
+    # test show less, but not fail.
+    process.send_signal(signal.SIGHUP)
+    out, err = process.communicate(timeout=60)
+
+    assert (process.returncode, out) == (0, b"cat.png\n")
+    assert b"cancelled" not in err
+    assert (here / "cat.png").read_bytes().startswith(b"\x89PNG")
+
+
+@pytest.mark.usefixtures("nohup")
+def test_an_ignored_hangup_stays_ignored(start: Start) -> None:
+    process = at_work(start, "--set", "fail=silent")
 
     process.send_signal(signal.SIGHUP)
     process.send_signal(signal.SIGTERM)
