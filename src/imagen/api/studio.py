@@ -1,6 +1,6 @@
 """`Studio`: one configuration with open connections, for many calls."""
 
-from collections.abc import Generator, Sequence
+from collections.abc import Generator
 from contextlib import closing, contextmanager
 from os import PathLike, fspath
 from pathlib import Path
@@ -42,11 +42,11 @@ from imagen.domain.errors import ImagenError, InvalidRequest, SomeImagesFailed
 from imagen.domain.estimate import Estimate, estimate_plan
 from imagen.domain.events import Event, Listener, ignore_event, isolate_listener
 from imagen.domain.request import GenerationRequest
-from imagen.domain.result import FailedImage, StoredImage
+from imagen.domain.result import FailedImage, GenerationReport, StoredImage
 from imagen.engine.cancellation import Cancellation
 from imagen.engine.thread_pool import GRACE
 from imagen.settings.environment import process_environment
-from imagen.usecases.generate import GenerateImages
+from imagen.usecases.generate import GenerateImages, build_report
 
 AnyImage: TypeAlias = str | PathLike[str] | Image
 """A path, an id, a unique prefix of an id, `"last"`, or an `Image`."""
@@ -155,7 +155,8 @@ class Studio:
         with _listening(parameters) as listen:
             use_case, request = self._prepare(prompt, count, parameters, listen)
             report = use_case.run(request, cancellation=cancellation or Cancellation())
-        return self._finish(report.stored, report.failed, parameters, count)
+        images = self._finish(report, parameters)
+        return images[0] if count is None else images
 
     async def _agenerate(
         self, prompt: str, count: int | None, parameters: Parameters
@@ -204,7 +205,8 @@ class Studio:
             report = use_case.run(
                 prepare.build_request(source, overrides, maker=use_case)
             )
-        return self._finish(report.stored, report.failed, parameters, count)
+        images = self._finish(report, parameters)
+        return images[0] if count is None else images
 
     def _sweep(self, prompt: str, parameters: SweepArguments) -> Sweep:
         jobs = parameters.get("jobs")
@@ -235,16 +237,8 @@ class Studio:
                 if sheet is not None:
                     sheet.add(outcome)
         saved = None if sheet is None or sheet.is_empty else sheet.save()
-        # They arrive as they finish, but are returned in the order of the cells.
-        outcomes.sort(key=lambda outcome: outcome.number)
-        images = self._finish(
-            [each for each in outcomes if isinstance(each, StoredImage)],
-            [each for each in outcomes if isinstance(each, FailedImage)],
-            parameters,
-            len(outcomes),
-        )
         return Sweep(
-            Images([images]) if isinstance(images, Image) else images,
+            self._finish(build_report(outcomes), parameters),
             [cell.values for cell in plan.cells],
             page=Path(saved.page_location) if saved else None,
             picture=Path(saved.picture_location) if saved else None,
@@ -289,13 +283,7 @@ class Studio:
             listen=listen,
         )
 
-    def _finish(
-        self,
-        stored: Sequence[StoredImage],
-        failed: Sequence[FailedImage],
-        options: RunOptions,
-        count: int | None,
-    ) -> Image | Images:
+    def _finish(self, report: GenerationReport, options: RunOptions) -> Images:
         """Preview and upload the stored images, and return them.
 
         Raises:
@@ -307,7 +295,7 @@ class Studio:
             preview = build_preview(
                 self._runtime, flag=True, on_terminal=False, listen=listen
             )
-            for image in stored:
+            for image in report.stored:
                 if preview is not None:
                     preview.run(image)
         deliver = build_brief_delivery(
@@ -315,10 +303,10 @@ class Studio:
         )
         if deliver is not None:
             deliver(Cancellation())
-        images = Images(Image(each) for each in stored)
-        errors = [each.error for each in failed]
+        images = Images(Image(each) for each in report.stored)
+        errors = [each.error for each in report.failed]
         if not errors:
-            return images[0] if count is None else images
+            return images
         if len(errors) == 1 and not images:
             raise errors[0]
         internal = next((e for e in errors if not isinstance(e, ImagenError)), None)

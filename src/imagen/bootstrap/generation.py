@@ -1,7 +1,7 @@
 """The use cases that make images: generate, sweep, rerun, verify and resume."""
 
 import os
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from datetime import timedelta
 from functools import partial
 from pathlib import Path
@@ -18,7 +18,7 @@ from imagen.bootstrap.output import (
     resolve_target,
 )
 from imagen.bootstrap.runtime import Runtime, find_caller
-from imagen.domain.call import Call, OutputTarget
+from imagen.domain.call import OutputTarget
 from imagen.domain.errors import InvalidRequest, Misconfigured
 from imagen.domain.events import Listener, isolate_listener
 from imagen.domain.instance import Instance
@@ -37,27 +37,6 @@ if TYPE_CHECKING:
     from imagen.usecases.sweep import SweepImages
 
 
-class RequestContext(msgspec.Struct, frozen=True, kw_only=True):
-    """The shell that a request came through, and what follows from that.
-
-    Attributes:
-        caller: The name of the caller, for the ledger and the budgets.
-        origin: The name of the shell in the journal; "" for the command line.
-        before_calls: Called with the calls that are about to be sent; if it raises,
-            none is sent.
-        inline: Whether a single call runs in the thread that asks for it.
-        durable: Whether files must survive a power failure, which costs an fsync.
-        numbering: The numbers that are taken, if requests share one folder.
-    """
-
-    caller: str = ""
-    origin: str = ""
-    before_calls: Callable[[Sequence[Call]], object] | None = None
-    inline: bool = False
-    durable: bool = True
-    numbering: "Numbering | None" = None
-
-
 def build_generate(
     runtime: Runtime,
     backend: str | None,
@@ -66,9 +45,17 @@ def build_generate(
     count: int,
     live: bool = False,
     listen: Listener,
-    context: RequestContext | None = None,
+    caller: str | None = None,
+    durable: bool = True,
+    numbering: "Numbering | None" = None,
 ) -> "GenerateImages":
-    """Build the use case that generates images; without a context, for a command.
+    """Build the use case that generates images.
+
+    Args:
+        caller: The name of the caller, for the ledger and the budgets; None finds the
+            caller of this process.
+        durable: Whether files must survive a power failure, which costs an fsync.
+        numbering: The numbers that are taken, if requests share one folder.
 
     Raises:
         InvalidRequest: the backend is unknown, or images cannot be stored there.
@@ -80,7 +67,8 @@ def build_generate(
     engine = runtime.get_backend(backend)
     folder, target = resolve_target(runtime, output, count=count)
     listener = isolate_listener(listen)
-    context = context or RequestContext(caller=find_caller(runtime.environment))
+    if caller is None:
+        caller = find_caller(runtime.environment)
     return GenerateImages(
         instance=instance,
         backend=engine,
@@ -89,22 +77,18 @@ def build_generate(
             target,
             folder,
             stream=output.stream,
-            durable=context.durable,
-            numbering=context.numbering,
+            durable=durable,
+            numbering=numbering,
         ),
         records=_build_recorder(runtime, listener),
         clock=runtime.clock,
         random_int=random_int,
-        caller=context.caller,
-        origin=context.origin,
-        before_calls=context.before_calls,
-        inline=context.inline,
+        caller=caller,
         price_of=_look_up_price,
         budgets=tuple(
             budget
             for budget in runtime.settings.budgets
-            if budget.backend in {"", instance.name}
-            and budget.caller in {"", context.caller}
+            if budget.backend in {"", instance.name} and budget.caller in {"", caller}
         ),
         live=live,
         listen=listener,

@@ -95,7 +95,10 @@ class FindImage(msgspec.Struct, frozen=True, kw_only=True):
         """
         content = self.read(name) if name not in {"", LAST} else None
         if content is not None:
-            return self._from_path(name, content)
+            found = self._read_metadata(name, content)
+            entry, warnings = self._look_up(found)
+            warnings = found.warnings + warnings
+            return msgspec.structs.replace(found, entry=entry, warnings=warnings)
         entry = self.history.get(name) if name == LAST or _ID.fullmatch(name) else None
         if entry is None:
             raise _unknown(name)
@@ -111,13 +114,6 @@ class FindImage(msgspec.Struct, frozen=True, kw_only=True):
         if found.content is None:
             raise InvalidRequest(found.missing_reason)
         return found, found.content
-
-    def _from_path(self, location: str, content: bytes) -> FoundImage:
-        found = self._read_metadata(location, content)
-        entry, warnings = self._look_up(found)
-        return msgspec.structs.replace(
-            found, entry=entry, warnings=found.warnings + warnings
-        )
 
     def _from_entry(self, entry: HistoryEntry) -> FoundImage:
         location, note = entry.location, entry.sidecar

@@ -1,6 +1,6 @@
 """Make the images of a request, and store each with its sidecar."""
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from datetime import UTC
 
 import msgspec
@@ -130,12 +130,7 @@ class GenerateImages(msgspec.Struct, frozen=True, kw_only=True):
             InvalidRequest, OverBudget, JournalError: nothing was sent.
         """
         plan = self.plan(request)
-        outcomes = list(self.outcomes(plan, cancellation or Cancellation()))
-        outcomes.sort(key=lambda outcome: outcome.number)
-        return GenerationReport(
-            stored=tuple(image for image in outcomes if isinstance(image, StoredImage)),
-            failed=tuple(image for image in outcomes if isinstance(image, FailedImage)),
-        )
+        return build_report(self.outcomes(plan, cancellation or Cancellation()))
 
     def outcomes(
         self, plan: GenerationPlan, cancellation: Cancellation
@@ -148,7 +143,15 @@ class GenerateImages(msgspec.Struct, frozen=True, kw_only=True):
             OverBudget, JournalError, Unauthorized, Misconfigured: nothing was sent.
         """
         self.prepare()
-        calls = self.prepare_calls(self._begin(plan), plan.jobs)
+        records = self._reserve(plan)
+        try:
+            if self.before_calls is not None:
+                self.before_calls([record.call for record in records])
+        except BaseException:
+            for record in records:
+                record.close(None)
+            raise
+        calls = self.prepare_calls(records, plan.jobs)
         count = plan.request.count
         self.listen(events.Planned(backend=self.instance.name, images=count))
         for warning in plan.parameter_report.warnings():
@@ -168,17 +171,6 @@ class GenerateImages(msgspec.Struct, frozen=True, kw_only=True):
 
     def _warn(self, message: str) -> None:
         self.listen(events.Warned(message=f"{self.instance.name} {message}"))
-
-    def _begin(self, plan: GenerationPlan) -> list[CallRecorder]:
-        records = self._reserve(plan)
-        try:
-            if self.before_calls is not None:
-                self.before_calls([record.call for record in records])
-        except BaseException:
-            for record in records:
-                record.close(None)
-            raise
-        return records
 
     def _reserve(self, plan: GenerationPlan) -> list[CallRecorder]:
         """Record the calls as planned, and reserve their cost in the budgets."""
@@ -245,6 +237,15 @@ class GenerateImages(msgspec.Struct, frozen=True, kw_only=True):
             )
             for job, record in zip(jobs, records, strict=True)
         ]
+
+
+def build_report(outcomes: Iterable[StoredImage | FailedImage]) -> GenerationReport:
+    """Return the outcomes by kind, in the order of their numbers."""
+    ordered = sorted(outcomes, key=lambda outcome: outcome.number)
+    return GenerationReport(
+        stored=tuple(image for image in ordered if isinstance(image, StoredImage)),
+        failed=tuple(image for image in ordered if isinstance(image, FailedImage)),
+    )
 
 
 def _reduce_plan(plan: GenerationPlan, job: ImageJob) -> GenerationPlan:

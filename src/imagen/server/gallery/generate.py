@@ -11,7 +11,7 @@ from litestar import get as get_route
 from litestar.di import NamedDependency
 from litestar.params import FromPath, JSONBody
 
-from imagen.bootstrap.generation import RequestContext, build_generate, build_rerun
+from imagen.bootstrap.generation import build_generate, build_rerun
 from imagen.bootstrap.output import OutputOptions
 from imagen.bootstrap.runtime import Runtime
 from imagen.domain.errors import InvalidRequest
@@ -215,5 +215,5 @@ def _build_generate(
         output=output,
         count=count,
         listen=ignore_event,
-        context=RequestContext(caller=caller),
+        caller=caller,
     )

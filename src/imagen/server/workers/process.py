@@ -15,7 +15,7 @@ from threading import Lock
 
 import msgspec
 
-from imagen.bootstrap.generation import RequestContext, build_generate
+from imagen.bootstrap.generation import build_generate
 from imagen.bootstrap.runtime import Runtime
 from imagen.domain.call import Call
 from imagen.domain.events import Event, Planned, Previewed, Progressed, Warned
@@ -112,14 +112,12 @@ class Worker:
             count=item.request.count,
             listen=forward,
             live=item.live and capabilities.live,
-            context=RequestContext(
-                caller=item.caller,
-                origin=ORIGIN,
-                before_calls=record_calls,
-                inline=True,
-                durable=priced or capabilities.may_cost,
-                numbering=self._numbering,
-            ),
+            caller=item.caller,
+            durable=priced or capabilities.may_cost,
+            numbering=self._numbering,
+        )
+        use_case = msgspec.structs.replace(
+            use_case, origin=ORIGIN, before_calls=record_calls, inline=True
         )
         plan = use_case.plan(item.resolve(use_case))
         for outcome in use_case.outcomes(plan, cancellation):
