@@ -132,7 +132,7 @@ def build_contact_sheet(use_case: "SweepImages", plan: "SweepPlan") -> "ContactS
 
     store = next(iter(use_case.makers.values())).store
     return ContactSheet(
-        plan,
+        plan=plan,
         renderer=PillowSheetRenderer(),
         storage=store.storage,
         destination=store.place.destination,
@@ -207,8 +207,8 @@ def _build_recorder(runtime: Runtime, listen: Listener) -> Recorder:
     days = runtime.settings.history.keep_days
     stores = runtime.stores
     return Recorder(
-        stores.journal,
-        stores.history,
+        journal=stores.journal,
+        history=stores.history,
         spool=stores.spool,
         clock=runtime.clock,
         locate=make_absolute,

@@ -9,6 +9,8 @@ from datetime import datetime, timedelta
 from functools import partial
 from typing import TYPE_CHECKING
 
+import msgspec
+
 from imagen.domain import events
 from imagen.domain.call import (
     Call,
@@ -36,36 +38,24 @@ if TYPE_CHECKING:
     from imagen.ports.spool import Spool
 
 
-class Recorder:
-    """Writes the journal and the history for one request."""
+class Recorder(msgspec.Struct, kw_only=True, eq=False):
+    """Writes the journal and the history for one request.
 
-    def __init__(
-        self,
-        journal: "Journal",
-        history: "History",
-        *,
-        spool: "Spool",
-        clock: "Clock",
-        locate: Callable[[str], str] = str,
-        keep: timedelta | None = None,
-        listen: events.Listener = events.ignore_event,
-    ) -> None:
-        """Create a recorder.
+    Attributes:
+        spool: The bytes of images until they are uploaded.
+        locate: Converts the location of an image to an absolute one.
+        keep: How long the history keeps images; None keeps them forever.
+        listen: Receives one warning if something cannot be written.
+    """
 
-        Args:
-            spool: The bytes of images until they are uploaded.
-            locate: Converts the location of an image to an absolute one.
-            keep: How long the history keeps images; None keeps them forever.
-            listen: Receives one warning if something cannot be written.
-        """
-        self._journal = journal
-        self._history = history
-        self._spool = spool
-        self._clock = clock
-        self._locate = locate
-        self._keep = keep
-        self._listen = listen
-        self._has_warned = False
+    journal: "Journal"
+    history: "History"
+    spool: "Spool"
+    clock: "Clock"
+    locate: Callable[[str], str] = str
+    keep: timedelta | None = None
+    listen: events.Listener = events.ignore_event
+    has_warned: bool = False
 
     def begin(
         self, calls: Sequence[Call], *, limits: Sequence[BudgetLimit] = ()
@@ -79,7 +69,7 @@ class Recorder:
         is_recorded = False
         if paid := [call for call in calls if call.may_cost]:
             try:
-                self._journal.begin(paid, limits=limits)
+                self.journal.begin(paid, limits=limits)
                 is_recorded = True
             except JournalError as error:
                 if limits:
@@ -90,11 +80,11 @@ class Recorder:
                 self.warn_once(error)
         return [
             CallRecorder(
-                self,
-                call,
-                recorded=is_recorded and call.may_cost,
-                broken=not is_recorded,
-                counted=bool(limits) and call.may_cost,
+                recorder=self,
+                call=call,
+                is_recorded=is_recorded and call.may_cost,
+                is_broken=call.may_cost and not is_recorded,
+                is_counted=call.may_cost and bool(limits),
             )
             for call in calls
         ]
@@ -108,7 +98,7 @@ class Recorder:
         """
         entries = [
             HistoryEntry(
-                location=self._locate(image.location),
+                location=self.locate(image.location),
                 sidecar=image.sidecar,
                 owner=owner,
             )
@@ -116,39 +106,18 @@ class Recorder:
         ]
         # The bytes come before the entry: the entry makes the upload pending, and
         # another process may begin with it at once.
-        with self._spool.adding() if owner else nullcontext():
+        with self.spool.adding() if owner else nullcontext():
             for image in images if owner else ():
-                write = partial(self._spool.write, image.sidecar.id, image.content)
+                write = partial(self.spool.write, image.sidecar.id, image.content)
                 self.try_write(write)
-            self.try_write(lambda: self._history.add(entries))
-        if self._keep is not None:
-            self.try_write(partial(self._forget_older, self._clock.now() - self._keep))
+            self.try_write(lambda: self.history.add(entries))
+        if self.keep is not None:
+            self.try_write(partial(self._forget_older, self.clock.now() - self.keep))
 
     def _forget_older(self, than: datetime) -> None:
-        if self._history.forget_older(than):
+        if self.history.forget_older(than):
             # Also where no cloud is set up any more, which would do this otherwise.
-            self._spool.sweep()
-
-    def begin_free(self, call: Call) -> bool:
-        """Record a call that costs nothing, once its remote job can be resumed."""
-        return self.try_write(lambda: self._journal.begin([call]))
-
-    def record(self, call: Call, update: CallUpdate) -> bool:
-        """Record the new state of a call; return whether that was possible."""
-        return self.try_write(lambda: self._journal.record(call.id, update))
-
-    def unclaimed_references(
-        self, call: Call, references: Sequence[str]
-    ) -> tuple[str, ...]:
-        """Return the ids of remote jobs that belong to no other call.
-
-        All of them, if the journal cannot be read.
-        """
-        try:
-            return self._journal.unclaimed_references(call, references)
-        except JournalError as error:
-            self.warn_once(error)
-            return tuple(references)
+            self.spool.sweep()
 
     def try_write(self, write: Callable[[], object]) -> bool:
         """Call `write`, and return whether it succeeded; warn if not.
@@ -171,43 +140,29 @@ class Recorder:
 
     def warn_once(self, error: JournalError) -> None:
         """Warn that the call is not recorded, unless the user was warned before."""
-        if not self._has_warned:
-            self._has_warned = True
+        if not self.has_warned:
+            self.has_warned = True
             words = " ".join(filter(None, (error.message, error.hint)))
-            self._listen(events.Warned(message=f"not recorded: {words}"))
+            self.listen(events.Warned(message=f"not recorded: {words}"))
 
 
-class CallRecorder:
+class CallRecorder(msgspec.Struct, kw_only=True, eq=False):
     """Records one call.
 
     A call that may cost money is recorded before it is sent, and at every step. One
     that costs nothing is recorded once its remote job has an id, for `resume`.
 
     Attributes:
-        is_recorded: True if the journal has the call, so that it can be resumed.
+        is_recorded: Whether the journal has the call, so that it can be resumed.
+        is_broken: Whether the journal could not record it.
+        is_counted: Whether a budget counts it.
     """
 
-    def __init__(
-        self,
-        recorder: Recorder,
-        call: Call,
-        *,
-        recorded: bool,
-        broken: bool = False,
-        counted: bool = False,
-    ) -> None:
-        """Create a recorder of one call.
-
-        Args:
-            recorded: Whether the journal has the call.
-            broken: Whether the journal could not record it.
-            counted: Whether a budget counts it.
-        """
-        self.call = call
-        self._recorder = recorder
-        self.is_recorded = recorded
-        self._broken = broken and call.may_cost
-        self._counted = counted
+    recorder: Recorder
+    call: Call
+    is_recorded: bool
+    is_broken: bool = False
+    is_counted: bool = False
 
     def set_sending(self, *, active: bool) -> None:
         """Record that the call is about to be sent, or that it failed at no cost.
@@ -217,7 +172,7 @@ class CallRecorder:
                 call must not be sent then.
         """
         is_recorded = self._record(CallSending(active=active))
-        if active and self._counted and not is_recorded:
+        if active and self.is_counted and not is_recorded:
             raise JournalError(
                 "The call was not sent, because the journal cannot record it and a "
                 "budget has to count it."
@@ -225,14 +180,23 @@ class CallRecorder:
 
     def mark_accepted(self, reference: str) -> None:
         """Record the id of the remote job."""
-        if not self.is_recorded and not self._broken:
-            self.is_recorded = self._recorder.begin_free(self.call)
-            self._broken = not self.is_recorded
+        if not self.is_recorded and not self.is_broken:
+            recorder = self.recorder
+            begin = partial(recorder.journal.begin, [self.call])
+            self.is_recorded = recorder.try_write(begin)
+            self.is_broken = not self.is_recorded
         self._record(CallAccepted(reference=reference))
 
     def unclaimed_references(self, references: Sequence[str]) -> tuple[str, ...]:
-        """Return the ids of remote jobs that belong to no other call."""
-        return self._recorder.unclaimed_references(self.call, references)
+        """Return the ids of remote jobs that belong to no other call.
+
+        All of them, if the journal cannot be read.
+        """
+        try:
+            return self.recorder.journal.unclaimed_references(self.call, references)
+        except JournalError as error:
+            self.recorder.warn_once(error)
+            return tuple(references)
 
     def mark_received(self, received: Received) -> None:
         """Record the images of a call that may cost money."""
@@ -267,4 +231,6 @@ class CallRecorder:
         return cost
 
     def _record(self, update: CallUpdate) -> bool:
-        return self.is_recorded and self._recorder.record(self.call, update)
+        recorder = self.recorder
+        write = partial(recorder.journal.record, self.call.id, update)
+        return self.is_recorded and recorder.try_write(write)

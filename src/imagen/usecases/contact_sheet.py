@@ -33,29 +33,19 @@ class SavedSheet(msgspec.Struct, frozen=True, kw_only=True):
     page_location: str
 
 
-class ContactSheet:
-    """Collects a thumbnail of each image, and no full-size image."""
+class ContactSheet(msgspec.Struct, kw_only=True, eq=False):
+    """Collects a thumbnail of each image, and no full-size image.
 
-    def __init__(
-        self,
-        plan: SweepPlan,
-        *,
-        renderer: SheetRenderer,
-        storage: Storage,
-        destination: Destination,
-        link: Callable[[str, str], str],
-    ) -> None:
-        """Create an empty sheet.
+    Attributes:
+        link: Converts the location of an image to a URL relative to the page name.
+    """
 
-        Args:
-            link: Converts the location of an image to a URL relative to the page name.
-        """
-        self._plan = plan
-        self._renderer = renderer
-        self._storage = storage
-        self._destination = destination
-        self._link = link
-        self._cells: dict[int, CellResult] = {}
+    plan: SweepPlan
+    renderer: SheetRenderer
+    storage: Storage
+    destination: Destination
+    link: Callable[[str, str], str]
+    cells: dict[int, CellResult] = {}
 
     def add(self, outcome: StoredImage | FailedImage) -> None:
         """Add the outcome of a cell."""
@@ -64,13 +54,13 @@ class ContactSheet:
         if image is not None:
             # Without a thumbnail, the cell still shows the parameters.
             with suppress(StorageError):
-                thumbnail = self._renderer.make_thumbnail(image.content)
-        self._cells[outcome.number] = build_cell_result(outcome, thumbnail)
+                thumbnail = self.renderer.make_thumbnail(image.content)
+        self.cells[outcome.number] = build_cell_result(outcome, thumbnail)
 
     @property
     def is_empty(self) -> bool:
         """True if the sheet has no image."""
-        return not any(made.sidecar for made in self._cells.values())
+        return not any(made.sidecar for made in self.cells.values())
 
     def sheet(self, name: str = "") -> Sheet:
         """Return the current sheet.
@@ -79,11 +69,11 @@ class ContactSheet:
             name: The name of the page, to which links are relative.
         """
         links = {
-            number: self._link(made.location, name)
-            for number, made in self._cells.items()
+            number: self.link(made.location, name)
+            for number, made in self.cells.items()
             if made.location
         }
-        return build_sheet(self._plan, self._cells, links)
+        return build_sheet(self.plan, self.cells, links)
 
     def save(self) -> SavedSheet:
         """Store the sheet as a PNG and as an HTML page, beside the images.
@@ -92,17 +82,17 @@ class ContactSheet:
             StorageError: one of the files cannot be stored.
         """
         stem = self._stem()
-        page = self._renderer.render_html(self.sheet(stem))
-        picture = self._renderer.render_png(self.sheet(stem))
+        page = self.renderer.render_html(self.sheet(stem))
+        picture = self.renderer.render_png(self.sheet(stem))
         return SavedSheet(
             page_location=self._save(f"{stem}.html", page, "text/html"),
             picture_location=self._save(f"{stem}.png", picture, "image/png"),
         )
 
     def _stem(self) -> str:
-        if self._destination.name is not None:
-            return self._destination.name.rpartition(".")[0] + "-sheet"
-        first = self._plan.plans[0]
+        if self.destination.name is not None:
+            return self.destination.name.rpartition(".")[0] + "-sheet"
+        first = self.plan.plans[0]
         facts = NameFacts(
             at=first.at,
             prompt=first.request.prompt,
@@ -110,18 +100,18 @@ class ContactSheet:
             backend=first.instance.name,
             extension="png",
         )
-        folder, slash, _ = expand_template(
-            self._destination.template, facts
-        ).rpartition("/")
+        folder, slash, _ = expand_template(self.destination.template, facts).rpartition(
+            "/"
+        )
         return (
             folder + slash + expand_template("{date}-{time}-{slug}-sheet", facts)[:-4]
         )
 
     def _save(self, name: str, content: bytes, media_type: str) -> str:
-        replace = self._destination.name is not None
+        replace = self.destination.name is not None
         for free, _ in zip(candidate_names(name), range(_MAX_NAMES), strict=False):
             try:
-                return self._storage.save(
+                return self.storage.save(
                     free, content, media_type=media_type, replace=replace
                 )
             except NameTaken:

@@ -89,7 +89,7 @@ class ResumeCalls(msgspec.Struct, frozen=True, kw_only=True):
         claim = self.journal.claim(call.id)
         if claim is None:
             return self._describe_unclaimed(call)
-        record = CallRecorder(self.records, call, recorded=True)
+        record = CallRecorder(recorder=self.records, call=call, is_recorded=True)
         try:
             return self._finish(claim, record, cancellation)
         except ImagenError as error:

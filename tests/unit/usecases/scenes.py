@@ -118,8 +118,8 @@ class PaidScene:
 
     def records(self, journal: Journal) -> Recorder:
         return Recorder(
-            journal,
-            self.history,
+            journal=journal,
+            history=self.history,
             spool=self.spool,
             clock=self.clock,
             listen=self.heard.append,

@@ -72,8 +72,8 @@ class Scene:
                 place=OutputTarget(destination=destination or Destination()),
             ),
             records=Recorder(
-                SqliteJournal(database),
-                SqliteHistory(database),
+                journal=SqliteJournal(database),
+                history=SqliteHistory(database),
                 spool=FileSpool(database),
                 clock=self.clock,
                 listen=self.heard.append,
