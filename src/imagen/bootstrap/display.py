@@ -48,7 +48,9 @@ def build_preview(
     from imagen.usecases.preview import PreviewImages  # noqa: PLC0415
 
     return PreviewImages(
-        TmuxPreview(environment), locate=make_absolute, listen=isolate_listener(listen)
+        preview=TmuxPreview(environment),
+        locate=make_absolute,
+        listen=isolate_listener(listen),
     )
 
 

@@ -165,18 +165,13 @@ class RequestFlags:
             if info.kind == "text" and info.sweepable:
                 given[name] = list(parse_words(name, value).values)
             elif info.kind == "pairs":
-                given[name] = _parse_option_lists(value)
+                from imagen.settings.document import parse_scalar  # noqa: PLC0415 - costs yaml
+
+                given[name] = {
+                    key: list(parse_words(f"set.{key}", text, read=parse_scalar).values)
+                    for key, text in split_pairs(value).items()
+                }
         return cast("SweepParameters", given)
-
-
-def _parse_option_lists(words: list[str]) -> dict[str, list[object]]:
-    from imagen.domain.sweep import parse_words  # noqa: PLC0415 - only for sweeps
-    from imagen.settings.document import parse_scalar  # noqa: PLC0415 - costs yaml
-
-    return {
-        key: list(parse_words(f"set.{key}", value, read=parse_scalar).values)
-        for key, value in split_pairs(words).items()
-    }
 
 
 _GROUPS = {

@@ -134,8 +134,11 @@ def forget(*ids: IdWord) -> int:
 
 def _row(entry: HistoryEntry, ids: dict[str, str]) -> tuple[str, ...]:
     sidecar = entry.sidecar
+    moment = datetime.fromisoformat(sidecar.created_at)
+    # A sidecar that another program edited may lack the offset; imagen writes UTC.
+    at = moment if moment.tzinfo else moment.replace(tzinfo=UTC)
     return (
-        _format_local_time(sidecar.created_at),
+        f"{at.astimezone():%Y-%m-%d %H:%M}",
         ids[sidecar.id],
         sidecar.backend,
         "-" if sidecar.seed is None else str(sidecar.seed),
@@ -144,10 +147,3 @@ def _row(entry: HistoryEntry, ids: dict[str, str]) -> tuple[str, ...]:
         entry.location,
         join_lines(sidecar.prompt),
     )
-
-
-def _format_local_time(created_at: str) -> str:
-    moment = datetime.fromisoformat(created_at)
-    # A sidecar that another program edited may lack the offset; imagen writes UTC.
-    at = moment if moment.tzinfo else moment.replace(tzinfo=UTC)
-    return f"{at.astimezone():%Y-%m-%d %H:%M}"

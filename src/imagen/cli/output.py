@@ -45,11 +45,6 @@ class Output(msgspec.Struct, frozen=True, kw_only=True):
     verbose: bool = False
     hide_results: bool = False
 
-    @property
-    def is_machine_readable(self) -> bool:
-        """True if results are printed as JSON or CSV."""
-        return self.json or self.csv
-
     def on_event(self, event: Event) -> None:
         """Print the message of an event, if it has one for the user."""
         match event:

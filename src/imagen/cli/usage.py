@@ -108,7 +108,7 @@ def _parse_dimensions(by: str) -> tuple[Dimension, ...]:
 
 
 def _print_calls(out: Output, rows: Iterable[UsageRow]) -> None:
-    if out.is_machine_readable:
+    if out.json or out.csv:
         out.print_records(CALL_COLUMNS, map(_call_values, rows))
         return
     columns = Columns(right={6, 7, 8})
@@ -125,7 +125,7 @@ def _print_calls(out: Output, rows: Iterable[UsageRow]) -> None:
 def _print_groups(
     out: Output, report: UsageReport, names: tuple[Dimension, ...]
 ) -> None:
-    if out.is_machine_readable:
+    if out.json or out.csv:
         values = (_group_values(group, names) for group in report.groups)
         out.print_records((*names, *SUM_COLUMNS), values)
         return

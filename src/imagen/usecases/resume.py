@@ -1,7 +1,7 @@
 """Finish open calls: download the images of remote jobs, and store them."""
 
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import closing
+from contextlib import closing, suppress
 from functools import partial
 
 import msgspec
@@ -113,8 +113,7 @@ class ResumeCalls(msgspec.Struct, frozen=True, kw_only=True):
 
     def _describe_unclaimed(self, call: Call) -> ResumeResult:
         """Return the result of a call that this process could not claim."""
-        open_ids = {each.call.id for each in self.journal.list_open()}
-        if call.id not in open_ids:
+        if not self._is_open(call):
             return ResumeResult(
                 call_id=call.id, closed=True, note="It was closed in the meantime."
             )
@@ -139,12 +138,16 @@ class ResumeCalls(msgspec.Struct, frozen=True, kw_only=True):
             again=True,
         )
         outcomes = persist.run(record, received)
-        failed = tuple(each for each in outcomes if isinstance(each, FailedImage))
+        # If the journal cannot be read, the images are stored all the same, and that
+        # has to be reported.
+        is_closed = False
+        with suppress(JournalError):
+            is_closed = not self._is_open(call)
         return ResumeResult(
             call_id=call.id,
-            closed=self._is_closed(call),
+            closed=is_closed,
             stored=tuple(each for each in outcomes if isinstance(each, StoredImage)),
-            failed=failed,
+            failed=tuple(each for each in outcomes if isinstance(each, FailedImage)),
         )
 
     def _fetch(
@@ -204,10 +207,5 @@ class ResumeCalls(msgspec.Struct, frozen=True, kw_only=True):
         record.close_failed(error, latency_ms=None)
         return ResumeResult(call_id=call.id, closed=True, error=error)
 
-    def _is_closed(self, call: Call) -> bool:
-        try:
-            open_calls = self.journal.list_open()
-        except JournalError:
-            # The images are stored, and that has to be reported in any case.
-            return False
-        return call.id not in {each.call.id for each in open_calls}
+    def _is_open(self, call: Call) -> bool:
+        return call.id in {each.call.id for each in self.journal.list_open()}
