@@ -3,6 +3,7 @@
 from functools import partial
 from typing import Annotated
 
+import msgspec
 from cyclopts import Parameter  # noqa: TID253 - this is the command line
 
 from imagen import registry
@@ -86,7 +87,11 @@ def check(
         build = partial(runtime.build_backend, instance.name)
         report = check_backend(instance, build, clock=runtime.clock)
         ready = ready and report.ready
-        out.print_check(report)
+        if json:
+            out.print_json({**msgspec.to_builtins(report), "ready": report.ready})
+            continue
+        for finding in report.findings:
+            out.print_finding(report.name, finding)
     return exit_codes.DONE if ready else exit_codes.NOT_READY
 
 

@@ -25,7 +25,6 @@ if TYPE_CHECKING:
     from imagen.domain.sweep import SweepEstimate
     from imagen.ports.backend import Readiness
     from imagen.settings.environment import Environment
-    from imagen.usecases.check import CheckedBackend
 
 
 class Output(msgspec.Struct, frozen=True, kw_only=True):
@@ -158,14 +157,6 @@ class Output(msgspec.Struct, frozen=True, kw_only=True):
         self.print_table(rows)
         images = "1 image" if estimate.images == 1 else f"{estimate.images} images"
         self.print_text(f"{images}, cost: {_format_cost(estimate.cost_usd)}")
-
-    def print_check(self, report: "CheckedBackend") -> None:
-        """Print the findings about one backend."""
-        if self.json:
-            self.print_json({**msgspec.to_builtins(report), "ready": report.ready})
-            return
-        for finding in report.findings:
-            self.print_finding(report.name, finding)
 
     def print_finding(self, about: str, finding: "Readiness") -> None:
         """Print one finding about a backend or a service."""
