@@ -1,5 +1,7 @@
 """What holds for every test."""
 
+import signal
+
 import pytest
 from hypothesis import HealthCheck, settings
 
@@ -10,6 +12,12 @@ settings.register_profile(
     "imagen", deadline=None, suppress_health_check=[HealthCheck.too_slow]
 )
 settings.load_profile("imagen")
+
+# In the background of a script, or under nohup, these are ignored, and every process
+# that a test starts would ignore them too.
+for number in (signal.SIGINT, signal.SIGHUP):
+    if signal.getsignal(number) is signal.SIG_IGN:
+        signal.signal(number, signal.SIG_DFL)
 
 # pytest explains a failed `assert` only in test modules and in those registered here.
 pytest.register_assert_rewrite("tests.contract_internal.contracts")
