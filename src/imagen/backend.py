@@ -5,6 +5,25 @@ move. Prove an adapter with `imagen.testing.BackendContract`. docs/adapters.md s
 whole of it.
 """
 
+from imagen.adapters.remote.backend import http_adapter, remote_backend
+from imagen.adapters.remote.vendor import (
+    Accepted,
+    Exchange,
+    Failed,
+    HttpRequest,
+    HttpResponse,
+    Output,
+    PollNow,
+    Running,
+    Status,
+    Succeeded,
+    UnreadableResponse,
+    Vendor,
+    basic_auth,
+    bearer,
+    decode_options,
+    quote_segment,
+)
 from imagen.domain.capabilities import Capabilities
 from imagen.domain.consumption import UNTOUCHED, Used
 from imagen.domain.errors import (
@@ -43,6 +62,7 @@ from imagen.ports.job_context import JobContext, LiveJobContext
 
 __all__ = [
     "UNTOUCHED",
+    "Accepted",
     "Adapter",
     "BackendContext",
     "BackendError",
@@ -52,8 +72,12 @@ __all__ = [
     "Clock",
     "CloseableBackend",
     "Cost",
+    "Exchange",
+    "Failed",
     "Generated",
     "GeneratedImage",
+    "HttpRequest",
+    "HttpResponse",
     "ImageBackend",
     "ImageJob",
     "ImagenError",
@@ -63,21 +87,34 @@ __all__ = [
     "LookupBackend",
     "Misconfigured",
     "OutOfCredit",
+    "Output",
     "PerModelBackend",
+    "PollNow",
     "Readiness",
     "ReferenceImage",
     "Refused",
     "ResumableBackend",
+    "Running",
     "Secrets",
     "Size",
     "SizeRule",
+    "Status",
+    "Succeeded",
     "Throttled",
     "Unauthorized",
     "Unavailable",
     "Unfinished",
+    "UnreadableResponse",
     "Unsupported",
     "Used",
+    "Vendor",
     "WarmupBackend",
+    "basic_auth",
+    "bearer",
+    "decode_options",
+    "http_adapter",
+    "quote_segment",
+    "remote_backend",
     "rgb_png",
     "usd_to_micros",
 ]

@@ -1,0 +1,242 @@
+"""Backends for vendor files.
+
+Every config that names an instance loads this module, so the modules that use the
+network are imported when the first request is sent.
+"""
+
+from collections.abc import Callable, Mapping
+from datetime import datetime
+from threading import Lock
+from typing import TYPE_CHECKING, Annotated, Any, TypeAlias, cast
+from uuid import uuid4  # noqa: TID251 - some vendors accept only a UUID as job id
+
+import msgspec
+
+from imagen.adapters.remote.vendor import (
+    CheckableVendor,
+    LookupVendor,
+    PerModelVendor,
+    Vendor,
+    bearer,
+)
+from imagen.domain.capabilities import Capabilities
+from imagen.domain.errors import BackendError, Cancelled, ImagenError, InvalidRequest
+from imagen.domain.job import ImageJob
+from imagen.domain.result import Generated
+from imagen.ports.adapter import Adapter, BackendContext
+from imagen.ports.backend import ImageBackend, Readiness
+from imagen.ports.job_context import JobContext
+
+if TYPE_CHECKING:
+    from imagen.adapters.remote.job import RemoteJob
+    from imagen.adapters.remote.service import VendorService
+
+VendorFactory: TypeAlias = Callable[..., Vendor]
+
+
+class _RemoteBackend:
+    """One instance of a vendor.
+
+    `remote_backend` adds the optional methods of the port that the vendor file allows,
+    because the core finds an optional ability by the presence of its method.
+    """
+
+    def __init__(
+        self,
+        vendor: Vendor,
+        context: BackendContext,
+        *,
+        base_url: str,
+        credentials: Mapping[str, str] | None,
+        hint: str,
+    ) -> None:
+        self._vendor = vendor
+        self._clock = context.clock
+        self._base_url = base_url
+        self._credentials = credentials
+        self._hint = hint
+        self._lock = Lock()
+        self._opened: VendorService | None = None
+        self._per_model: dict[str, Capabilities] = {}
+
+    def __repr__(self) -> str:
+        return f"<backend for {self._vendor.name}>"
+
+    def capabilities(self) -> Capabilities:
+        """Return the capabilities that the vendor file states."""
+        return self._vendor.capabilities()
+
+    def prepare(self) -> None:
+        """Import the network modules, and check that there are credentials."""
+        self._open().client.require_credentials()
+
+    def generate(self, job: ImageJob, context: JobContext) -> Generated:
+        """Submit the job, wait for it, and download its images."""
+        return self._start(job, context).generate()
+
+    def close(self) -> None:
+        """Close the HTTP clients."""
+        with self._lock:
+            opened, self._opened = self._opened, None
+        if opened is not None:
+            opened.close()
+
+    def _resume(self, job: ImageJob, reference: str, context: JobContext) -> Generated:
+        """Wait for a job that was submitted earlier, and download its images."""
+        context.sleep(0)
+        return self._start(job, context).resume(reference)
+
+    def _find(
+        self, job: ImageJob, *, since: datetime, context: JobContext
+    ) -> tuple[str, ...]:
+        """Return the ids of all jobs since then that are identical to this one."""
+        context.sleep(0)
+        vendor = cast("LookupVendor", self._vendor)
+        return self._open().run_exchange(vendor.find(job, since), context)
+
+    def _check(self, context: JobContext) -> tuple[Readiness, ...]:
+        """Send the vendor's free request."""
+        context.sleep(0)
+        note = ""
+        try:
+            self._open().read(cast("CheckableVendor", self._vendor).check(), context)
+        except Cancelled:
+            raise
+        except ImagenError as error:
+            note = " ".join(filter(None, (error.message, error.hint)))
+        return (Readiness(name=self._vendor.name, ready=not note, note=note),)
+
+    def _capabilities_of(self, model: str, context: JobContext) -> Capabilities:
+        """Return the capabilities with a model; ask the vendor the first time."""
+        model = model or self._vendor.capabilities().model
+        if model not in self._per_model:
+            context.sleep(0)
+            exchange = cast("PerModelVendor", self._vendor).look_up_model(model)
+            try:
+                found = self._open().run_exchange(exchange, context)
+            except BackendError as error:
+                raise InvalidRequest(
+                    f"{self._vendor.name} has no model {model!r}.", hint=error.message
+                ) from error
+            with self._lock:
+                self._per_model.setdefault(model, found)
+        return self._per_model[model]
+
+    def _start(self, job: ImageJob, context: JobContext) -> "RemoteJob":
+        return self._open().start(job, key=str(uuid4()), context=context)
+
+    def _open(self) -> "VendorService":
+        """Return the HTTP clients; nothing is sent yet."""
+        from imagen.adapters.remote.service import VendorService  # noqa: PLC0415
+
+        with self._lock:
+            if self._opened is None:
+                self._opened = VendorService(
+                    self._vendor,
+                    base_url=self._base_url,
+                    credentials=self._credentials,
+                    hint=self._hint,
+                    clock=self._clock,
+                )
+            return self._opened
+
+
+_OPTIONAL = {
+    "poll": "resume",
+    "find": "find",
+    "check": "check",
+    "look_up_model": "capabilities_of",
+}
+"""The optional methods of a vendor file, and the port's method that each allows."""
+
+
+def remote_backend(
+    vendor: Vendor,
+    context: BackendContext,
+    *,
+    base_url: str,
+    credentials: Mapping[str, str] | None,
+    hint: str = "",
+) -> ImageBackend:
+    """Return a backend for a vendor file; nothing is sent yet.
+
+    Args:
+        vendor: The vendor file.
+        context: The environment of the instance.
+        base_url: The address of the API. The credentials are sent there, and to the
+            vendor's `hosts`.
+        credentials: Headers with the credentials; {} if the vendor needs none, None if
+            they are missing.
+        hint: What to do if they are missing.
+    """
+    methods = {
+        name: getattr(_RemoteBackend, f"_{name}")
+        for ability, name in _OPTIONAL.items()
+        if hasattr(vendor, ability)
+    }
+    kind = cast(
+        "type[_RemoteBackend]", type("RemoteBackend", (_RemoteBackend,), methods)
+    )
+    return kind(vendor, context, base_url=base_url, credentials=credentials, hint=hint)
+
+
+def http_adapter(
+    vendor: VendorFactory,
+    *,
+    summary: str,
+    base_url: str,
+    key_env: str,
+    credentials: Callable[[str], Mapping[str, str]] = bearer,
+    needs_key: bool = True,
+    options: type[msgspec.Struct] | None = None,
+) -> Adapter[msgspec.Struct]:
+    """Return the adapter of a vendor, with the options `base_url` and `api_key_env`.
+
+    Args:
+        vendor: Creates the vendor file; called with the options if there are `options`.
+        summary: The purpose, in half a line.
+        base_url: The default address of the API.
+        key_env: The default environment variable of the key.
+        credentials: Returns the headers for a key.
+        needs_key: Whether nothing can be sent without a key.
+        options: A Struct with further options of the config block.
+    """
+    url = Annotated[
+        str,
+        msgspec.Meta(
+            pattern=r"^https?://[^\s/?#@]+[^\s?#@]*$",
+            description="The URL of the API.",
+            examples=[base_url],
+            extra={"shape": f"a URL such as {base_url}"},
+        ),
+    ]
+    env = Annotated[
+        str,
+        msgspec.Meta(
+            min_length=1,
+            description="The environment variable that holds the API key.",
+            examples=[key_env],
+        ),
+    ]
+    struct = msgspec.defstruct(
+        "Options",
+        [("base_url", url, base_url), ("api_key_env", env, key_env)],
+        bases=None if options is None else (options,),
+        frozen=True,
+        kw_only=True,
+        forbid_unknown_fields=True,
+    )
+
+    # The Struct is made above, so its fields have no static types.
+    def create(chosen: Any, context: BackendContext) -> ImageBackend:
+        key = context.secrets.get("api_key_env")
+        missing: Mapping[str, str] | None = None if needs_key else {}
+        return remote_backend(
+            vendor() if options is None else vendor(chosen),
+            context,
+            base_url=chosen.base_url,
+            credentials=credentials(key) if key else missing,
+            hint=f"Set ${chosen.api_key_env}.",
+        )
+
+    return Adapter(summary=summary, options=struct, create=create, multiprocess=True)

@@ -1,0 +1,285 @@
+"""Downloads of the files that a job made.
+
+The URLs come from a response, and the output of a model is up to its author. So a URL
+is checked before it is requested, and the credentials are sent to the vendor only.
+
+A file that was paid for is *delayed*, not lost, until the vendor says that it is
+deleted or the time is over for which the vendor keeps it: every other failure can pass.
+"""
+
+import socket
+from base64 import b64decode
+from collections.abc import Callable, Generator, Iterable
+from contextlib import contextmanager
+from datetime import datetime
+from ipaddress import IPv4Address, IPv6Address, ip_address
+from threading import Event, Lock
+from urllib.parse import SplitResult, unquote_to_bytes, urljoin, urlsplit
+from urllib.request import getproxies
+
+import httpx
+
+from imagen.adapters.remote.client import build_client, is_loopback
+from imagen.adapters.remote.downloads import is_truncated
+from imagen.adapters.remote.errors import (
+    parse_retry_after,
+    to_throttled,
+    to_unavailable,
+    translate_errors,
+)
+from imagen.adapters.remote.vendor import Output
+from imagen.adapters.remote.vendor_client import VendorClient, has_same_origin
+from imagen.domain.errors import BackendError, Unavailable, Unfinished
+
+MAX_FILE_BYTES = 256 * 1024 * 1024
+FILE_TIMEOUT = 30.0
+"""Seconds without a byte of a file."""
+
+_MAX_REDIRECTS = 4
+_REDIRECTS = {301, 302, 303, 307, 308}
+_GONE = {404, 410}
+_FORBIDDEN = {401, 403}
+_RATE_LIMITED = 429
+
+Resolve = Callable[[str], Iterable[str]]
+
+
+class OutputDeleted(BackendError):
+    """The vendor no longer keeps the file."""
+
+
+def resolve_host(host: str) -> list[str]:
+    """Return the IP addresses of a host; none if the name is unknown."""
+    try:
+        found = socket.getaddrinfo(host, None, type=socket.SOCK_STREAM)
+    except (OSError, UnicodeError):
+        return []
+    return list(dict.fromkeys(str(entry[4][0]) for entry in found))
+
+
+class FileDownloader:
+    """Downloads the files of one vendor; thread-safe."""
+
+    def __init__(
+        self,
+        client: VendorClient,
+        *,
+        now: Callable[[], datetime],
+        resolve: Resolve = resolve_host,
+    ) -> None:
+        """Create the downloader; nothing is sent yet.
+
+        Args:
+            client: The client of the vendor, which knows the hosts to trust.
+            now: Returns the current time.
+            resolve: Returns the IP addresses of a host.
+        """
+        self._vendor = client
+        self._now = now
+        self._resolve = resolve
+        self._lock = Lock()
+        self._clients: dict[bool, httpx.Client] = {}
+
+    def close(self) -> None:
+        """Close the HTTP clients."""
+        with self._lock:
+            clients = list(self._clients.values())
+            self._clients.clear()
+        for client in clients:
+            client.close()
+
+    def fetch(self, output: Output, stopped: Event) -> bytes:
+        """Return the content of a file.
+
+        Args:
+            output: The file.
+            stopped: Set when the caller no longer needs the file.
+
+        Raises:
+            OutputDeleted: the vendor has deleted the file.
+            Unavailable, Throttled: the file cannot be downloaded now.
+            Unfinished: the file is at an address that imagen does not request.
+        """
+        if output.content is not None:
+            return output.content
+        if output.url.startswith("data:"):
+            return _decode_data_uri(output.url)
+        url = urljoin(self._vendor.base_url, output.url)
+        for _ in range(_MAX_REDIRECTS + 1):
+            with self._open(url) as response:
+                if response.status_code in _REDIRECTS:
+                    url = urljoin(url, response.headers.get("Location", ""))
+                    continue
+                content = _read_body(response, stopped)
+            self._check_response(output, response, content)
+            return content
+        raise Unavailable("The URL of the image has too many redirects.")
+
+    def _check_response(
+        self, output: Output, response: httpx.Response, content: bytes
+    ) -> None:
+        """Raise an error unless the content can be the file."""
+        status, host = response.status_code, response.url.host
+        kept_until = output.kept_until
+        if status in _GONE and kept_until is not None and self._now() > kept_until:
+            raise OutputDeleted(f"{self._vendor.name} has deleted the image.")
+        if status == _RATE_LIMITED:
+            header = response.headers.get("Retry-After")
+            raise to_throttled(
+                host, retry_after=parse_retry_after(header, now=self._now())
+            )
+        if not response.is_success:
+            raise to_unavailable(host, status=status)
+        if _is_text(response, content):
+            raise Unavailable(f"{host} sent text instead of the image.")
+        if is_truncated(content):
+            raise Unavailable(f"{host} sent an incomplete image.")
+
+    @contextmanager
+    def _open(self, url: str) -> Generator[httpx.Response, None, None]:
+        """Request a file: with the credentials at the vendor's own address only."""
+        addresses = self._check_url(url)
+        own = has_same_origin(url, self._vendor.base_url)
+        headers = dict(self._vendor.require_credentials()) if own else {}
+        with translate_errors(urlsplit(url).hostname or "The server of the image"):
+            response = self._request(url, headers, addresses)
+            # The files of most vendors are public. Another host of the vendor receives
+            # the credentials only if it asks for them.
+            if (
+                response.status_code in _FORBIDDEN
+                and not own
+                and self._vendor.is_trusted(url)
+            ):
+                response.close()
+                headers = dict(self._vendor.require_credentials())
+                response = self._request(url, headers, addresses)
+            try:
+                yield response
+            finally:
+                response.close()
+
+    def _request(
+        self, url: str, headers: dict[str, str], addresses: list[str]
+    ) -> httpx.Response:
+        """Send the request to one of the addresses that were checked."""
+        client = self._client(loopback=is_loopback(url))
+        target, extensions = httpx.URL(url), dict[str, object]()
+        headers = {**headers, "Host": target.netloc.decode("ascii")}
+        # Another name lookup might return another address than the one that was
+        # checked (DNS rebinding), so the connection goes to that address.
+        for number, address in enumerate(addresses or [target.host], start=1):
+            if addresses:
+                extensions = {"sni_hostname": target.host}
+            request = client.build_request(
+                "GET",
+                target.copy_with(host=address),
+                headers=headers,
+                extensions=extensions,
+            )
+            try:
+                return client.send(request, stream=True)
+            except (httpx.ConnectError, httpx.ConnectTimeout):
+                if number >= len(addresses):
+                    raise
+        raise AssertionError
+
+    def _client(self, *, loopback: bool) -> httpx.Client:
+        """Return a client without credentials; for loopback hosts without a proxy."""
+        with self._lock:
+            if loopback not in self._clients:
+                base = "http://localhost" if loopback else "https://example.invalid"
+                self._clients[loopback] = build_client(base, timeout=FILE_TIMEOUT)
+            return self._clients[loopback]
+
+    def _check_url(self, url: str) -> list[str]:
+        """Return the addresses to connect to; none for the vendor's own host.
+
+        Raises:
+            Unfinished: the URL leads into a private network, or is not https.
+            Unavailable: the host cannot be resolved.
+        """
+        parts = _parse_url(url)
+        if has_same_origin(url, self._vendor.base_url):
+            return []
+        host = parts.hostname or ""
+        if parts.scheme == "https":
+            found = _parse_ip_literal(host) or list(self._resolve(host))
+            if not found and not getproxies().get("https"):
+                raise Unavailable(f"The host {host} is unknown, or DNS is unavailable.")
+            # Behind a proxy the local resolver may know no public names: the proxy
+            # resolves the host, in its own network.
+            if all(map(is_public, found)):
+                return [] if getproxies().get("https") else found
+        raise Unfinished(
+            f"The image is at {parts.scheme}://{host}, and imagen does not download"
+            " from there.",
+            hint="Images are downloaded over https from public addresses, and from the"
+            " vendor's own address.",
+        )
+
+
+def is_public(text: str) -> bool:
+    """Return whether an IP address belongs to the public internet."""
+    try:
+        address: IPv4Address | IPv6Address = ip_address(text.partition("%")[0])
+    except ValueError:
+        return False
+    # Python versions disagree about mapped addresses such as ::ffff:8.8.8.8 (3.11 calls
+    # all of them private); what counts is the IPv4 address that is connected to.
+    if isinstance(address, IPv6Address) and address.ipv4_mapped is not None:
+        address = address.ipv4_mapped
+    return address.is_global and not address.is_multicast
+
+
+def _read_body(response: httpx.Response, stopped: Event) -> bytes:
+    content = bytearray()
+    for chunk in response.iter_bytes():
+        content += chunk
+        if len(content) > MAX_FILE_BYTES:
+            raise Unfinished(f"The file is larger than {MAX_FILE_BYTES // 2**20} MB.")
+        if stopped.is_set():
+            raise Unavailable("The download was cancelled.")
+    return bytes(content)
+
+
+def _is_text(response: httpx.Response, content: bytes) -> bool:
+    """Return whether the content is a page or a message, and not an image.
+
+    An SVG image is text too, but says so in its type.
+    """
+    kind = response.headers.get("Content-Type", "").partition(";")[0].strip().lower()
+    if kind == "image/svg+xml":
+        return False
+    return (
+        kind.startswith("text/")
+        or kind in {"application/json", "application/xml"}
+        or content.lstrip()[:1] in {b"<", b"{"}
+    )
+
+
+def _decode_data_uri(uri: str) -> bytes:
+    head, _, body = uri.partition(",")
+    try:
+        content = unquote_to_bytes(body)
+        return b64decode(content, validate=True) if ";base64" in head else content
+    except ValueError as error:
+        raise Unfinished("The model returned an invalid data URI.") from error
+
+
+def _parse_url(url: str) -> SplitResult:
+    try:
+        parts = urlsplit(url)
+        valid = bool(parts.hostname) and parts.port != 0
+    except ValueError:
+        valid, parts = False, urlsplit("")
+    if not valid or parts.username is not None:
+        raise Unfinished("The model returned an invalid URL.")
+    return parts
+
+
+def _parse_ip_literal(host: str) -> list[str]:
+    try:
+        ip_address(host.partition("%")[0])
+    except ValueError:
+        return []
+    return [host]

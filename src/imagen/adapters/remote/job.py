@@ -1,0 +1,472 @@
+"""One remote job, from its submission to its files.
+
+Everything that decides whether a paid image is lost or paid twice is here, once:
+
+- a submit request is sent once, and `submission` decides what its response means;
+- an accepted job is never given up because of a failed read: status requests and
+  downloads are repeated while the vendor is unavailable, and then the job stays open;
+- a bug in the vendor file closes no accepted job.
+"""
+
+from collections.abc import Callable, Sequence
+from contextlib import suppress
+from functools import partial
+from threading import Event
+from typing import TypeVar, cast
+
+from imagen.adapters.remote.background import CHECK_INTERVAL, BackgroundCall
+from imagen.adapters.remote.cancellation import Canceller, real_time
+from imagen.adapters.remote.errors import mark_unsent
+from imagen.adapters.remote.events import EventStream
+from imagen.adapters.remote.fetch import FileDownloader, OutputDeleted
+from imagen.adapters.remote.requests import JobRequests
+from imagen.adapters.remote.submission import (
+    Answer,
+    Submission,
+    UnknownState,
+    ended_error,
+)
+from imagen.adapters.remote.vendor import (
+    Accepted,
+    Exchange,
+    Failed,
+    HttpRequest,
+    Output,
+    PollNow,
+    PreparingVendor,
+    PushVendor,
+    Running,
+    Status,
+    Succeeded,
+    Vendor,
+)
+from imagen.adapters.remote.vendor_client import VendorClient
+from imagen.domain.errors import (
+    BackendError,
+    Cancelled,
+    ImagenError,
+    OutOfCredit,
+    Refused,
+    Throttled,
+    Unauthorized,
+    Unavailable,
+    Unfinished,
+)
+from imagen.domain.job import ImageJob
+from imagen.domain.result import Generated, GeneratedImage
+from imagen.formats.container import NotAnImage, read_facts
+from imagen.ports.clock import Clock
+from imagen.ports.job_context import JobContext
+
+SUBMIT_TIMEOUT = 30.0
+"""Seconds to wait for the response to a submit request that returns a job id."""
+
+# Some models take half a second, so polling starts at short intervals.
+FIRST_POLL_INTERVAL, MAX_POLL_INTERVAL = 0.2, 2.0
+"""Seconds between two polls, at first and at most."""
+
+PUSH_POLL_INTERVAL = 10.0
+"""Seconds between two polls of a vendor that pushes events: an event may be lost."""
+
+MAX_OUTAGE = 60.0
+"""Seconds for which the vendor may be unavailable while it has the job."""
+
+MAX_SUBMISSIONS = 3
+"""How often an idempotent submit request is sent."""
+
+_BACKOFF = 1.25
+
+Result = TypeVar("Result")
+
+
+class RemoteJob:
+    """One job of one vendor."""
+
+    def __init__(
+        self,
+        vendor: Vendor,
+        client: VendorClient,
+        downloader: FileDownloader,
+        *,
+        job: ImageJob,
+        key: str,
+        context: JobContext,
+        clock: Clock,
+    ) -> None:
+        """Prepare the job; nothing is sent yet.
+
+        Args:
+            vendor: The vendor file.
+            client: The HTTP client of the vendor.
+            downloader: Downloads the files.
+            job: The job of imagen.
+            key: The idempotency key, task id or client id for this job.
+            context: The context of the job.
+            clock: The clock.
+        """
+        self._vendor = vendor
+        self._client = client
+        self._downloader = downloader
+        self._job = job
+        self._key = key
+        self._context = context
+        self._clock = clock
+        self._requests = JobRequests(vendor, client, job=job, key=key, clock=clock)
+        self._reference = ""
+        self._fraction: float | None = None
+        self._events: EventStream | None = None
+        self._canceller: Canceller | None = None
+
+    def generate(self) -> Generated:
+        """Submit the job, and return its images.
+
+        Raises:
+            ImagenError: as the port says.
+        """
+        with mark_unsent():
+            self._context.sleep(0)
+            self._client.require_credentials()
+            request = self._prepare_request()
+        if hasattr(self._vendor, "events"):
+            vendor = cast("PushVendor", self._vendor)
+            # Opened before the job is submitted, so that no event is missed.
+            self._events = EventStream(self._client, vendor.events(self._key))
+        try:
+            return self._follow(self._submit(request))
+        finally:
+            if self._events is not None:
+                self._events.close()
+
+    def resume(self, reference: str) -> Generated:
+        """Return the images of a job that was submitted earlier.
+
+        Raises:
+            ImagenError: as the port says.
+        """
+        self._reference = reference
+        try:
+            status = BackgroundCall(self._poll).result(self._context)
+        except Cancelled as stopped:
+            return self._cancel(stopped)
+        except (Unavailable, Throttled, Unauthorized, OutOfCredit):
+            raise
+        except ImagenError as error:
+            # A response such as 404: the job may belong to another account.
+            raise Unfinished(
+                f"{self._client.name} has no job {reference}, or not for this key.",
+                hint="Use the key of the account that paid for the job. If there is"
+                " none, forget the job.",
+            ) from error
+        return self._finish(status)
+
+    # Submission
+
+    def _prepare_request(self) -> HttpRequest:
+        """Return the submit request; everything here is free.
+
+        Raises:
+            ImagenError: nothing was sent.
+        """
+        vendor, job = self._vendor, self._job
+        try:
+            if hasattr(vendor, "prepare"):
+                exchange = cast("PreparingVendor", vendor).prepare(job)
+                self._job = job = run_exchange(
+                    exchange, self._client, context=self._context, clock=self._clock
+                )
+            request = vendor.submit(job, self._key)
+            self._client.build(request)
+        except ImagenError:
+            raise
+        except Exception as error:
+            raise BackendError(
+                f"The adapter for {self._client.name} could not build the request"
+                f" ({type(error).__name__}: {error}).",
+                hint="Nothing was sent. Report it to the adapter's author.",
+            ) from error
+        return request
+
+    def _submit(self, request: HttpRequest) -> Answer:
+        """Send the submit request; again only under a key that makes it the same job.
+
+        Raises:
+            ImagenError: the job does not exist, has ended, or is in an unknown state.
+        """
+        idempotent = bool(getattr(self._vendor, "idempotent", False))
+        pause = FIRST_POLL_INTERVAL
+        for number in range(1, MAX_SUBMISSIONS + 1):
+            try:
+                return self._submit_once(request, repeated=number > 1)
+            except Unfinished as error:
+                if not idempotent or number == MAX_SUBMISSIONS:
+                    raise
+                wait = max(pause, min(_retry_after(error) or 0.0, MAX_OUTAGE))
+            self._context.sleep(wait)
+            pause = min(MAX_POLL_INTERVAL, pause * 2)
+        raise AssertionError
+
+    def _submit_once(self, request: HttpRequest, *, repeated: bool) -> Answer:
+        requests = self._requests
+        long_call = self._job.timeout * self._job.count
+        limit = SUBMIT_TIMEOUT if requests.can_poll else long_call
+        submission = Submission(
+            self._vendor, self._client, job=self._job, clock=self._clock
+        )
+        send = partial(submission.send, request, timeout=limit, repeated=repeated)
+        # If the response arrives after the caller has left, the job is cancelled.
+        call = BackgroundCall(send, undo=self._cancel_answer)
+        try:
+            while not call.wait(CHECK_INTERVAL):
+                self._context.sleep(0)
+                if requests.has_progress:
+                    self._report_own_progress()
+            return call.result(self._context)
+        except Cancelled as stopped:
+            canceller = self._start_cancelling(stopped)
+            answer = canceller.settle(call)
+            if isinstance(answer, Accepted):
+                self._accept(answer.reference)
+                return canceller.end(answer.reference)
+            return answer
+        except BaseException:
+            call.abandon()
+            raise
+
+    def _report_own_progress(self) -> None:
+        """Report the progress of a long call, if the vendor can be asked now."""
+        with suppress(Unavailable, Throttled, Unauthorized, BackendError):
+            running = BackgroundCall(self._requests.read_progress).result(self._context)
+            if running is not None:
+                self._accept(self._key)
+                self._report(running)
+
+    # Status
+
+    def _follow(self, answer: Answer) -> Generated:
+        if isinstance(answer, Accepted):
+            self._accept(answer.reference)
+            return self._finish(Running(note="queued"))
+        if isinstance(answer, Succeeded):
+            self._accept(answer.reference)
+        return self._finish(answer)
+
+    def _accept(self, reference: str) -> None:
+        if reference and not self._reference:
+            self._reference = reference
+            self._context.accepted(reference)
+
+    def _finish(self, status: Status) -> Generated:
+        """Poll until the job has ended, and return its images.
+
+        Raises:
+            ImagenError: it made no image, or they cannot be downloaded now.
+        """
+        try:
+            pause = FIRST_POLL_INTERVAL
+            while isinstance(status, Running):
+                self._report(status)
+                self._wait_for_change(pause)
+                pause = min(MAX_POLL_INTERVAL, pause * _BACKOFF)
+                status = self._read_with_retries(self._poll, self._client.name)
+            return self._collect(status)
+        except Cancelled as stopped:
+            if not self._reference:
+                raise
+            return self._cancel(stopped)
+        except ImagenError:
+            raise
+        except Exception as error:
+            raise Unfinished(
+                f"The adapter for {self._client.name} does not understand a response"
+                f" ({type(error).__name__}).",
+                hint="The job exists; it can be fetched with a corrected adapter.",
+            ) from error
+
+    def _collect(self, status: Succeeded | Failed) -> Generated:
+        """Return the images of a job that has ended."""
+        if isinstance(status, Failed):
+            raise ended_error(self._client.mask(status.error))
+        return self._build_result(status, self._download_all(status))
+
+    def _poll(self) -> Status:
+        return self._requests.poll(self._reference)
+
+    def _wait_for_change(self, seconds: float) -> None:
+        """Wait for the next poll, or for an event that makes it worthwhile."""
+        if self._events is None:
+            self._context.sleep(seconds)
+            return
+        vendor = cast("PushVendor", self._vendor)
+        deadline = real_time() + PUSH_POLL_INTERVAL
+        while (left := deadline - real_time()) > 0:
+            message = self._events.next(min(CHECK_INTERVAL, left))
+            self._context.sleep(0)
+            if message is None:
+                continue
+            # An event is a hint; one that cannot be read is skipped.
+            with suppress(Exception):
+                event = vendor.event(self._reference, message)
+                if isinstance(event, PollNow):
+                    return
+                if event is not None:
+                    self._report(event)
+
+    def _read_with_retries(self, read: Callable[[], Result], server: str) -> Result:
+        """Repeat a read until it succeeds or `MAX_OUTAGE` is over.
+
+        Raises:
+            Unfinished: it did not succeed; the job exists.
+        """
+        outage, pause = 0.0, FIRST_POLL_INTERVAL
+        while True:
+            began = self._clock.monotonic()
+            try:
+                return BackgroundCall(read).result(self._context)
+            except (Cancelled, Unfinished, OutputDeleted):
+                raise
+            except (Unauthorized, OutOfCredit) as error:
+                raise self._left_open(error.message, error.hint) from error
+            # A job that was there a moment ago is not gone, so an error such as 404 is
+            # temporary as well.
+            except ImagenError as error:
+                reason = error
+            wait = max(pause, _retry_after(reason) or 0.0)
+            outage += self._clock.monotonic() - began + wait
+            if outage > MAX_OUTAGE:
+                message = f"{server} was not available for {MAX_OUTAGE:g} s"
+                raise self._left_open(
+                    f"{message}: {reason.message}",
+                    "The job exists; its images can be fetched later.",
+                ) from reason
+            self._context.progress(self._fraction, f"waiting for {server}")
+            self._context.sleep(wait)
+            pause = min(2 * MAX_POLL_INTERVAL, pause * 2)
+
+    def _left_open(self, message: str, hint: str) -> Unfinished:
+        return Unfinished(f"{message} The job is {self._reference}.", hint=hint)
+
+    def _report(self, running: Running) -> None:
+        if running.fraction is not None:
+            fraction = min(1.0, max(0.0, running.fraction))
+            self._fraction = max(self._fraction or 0.0, fraction)
+        self._context.progress(
+            self._fraction, running.note, steps=running.steps or None
+        )
+
+    # Files
+
+    def _download_all(self, status: Succeeded) -> list[GeneratedImage]:
+        """Return all files.
+
+        Raises:
+            Unfinished: a file exists and cannot be downloaded now.
+            OutputDeleted: the files were deleted.
+        """
+        stopped = Event()
+        try:
+            images: list[GeneratedImage] = []
+            deleted: list[OutputDeleted] = []
+            for output in status.outputs:
+                self._context.progress(self._fraction, "downloading")
+                try:
+                    fetch = partial(self._downloader.fetch, output, stopped)
+                    content = self._read_with_retries(fetch, "The server of the image")
+                    images.append(_build_image(output, content))
+                # A file that was deleted does not stop the others.
+                except OutputDeleted as error:
+                    error.used = status.used
+                    deleted.append(error)
+        finally:
+            stopped.set()
+        if deleted and not images:
+            raise deleted[0]
+        return images
+
+    def _build_result(
+        self, status: Succeeded, images: Sequence[GeneratedImage]
+    ) -> Generated:
+        if not images:
+            raise Refused(
+                f"{self._client.name} returned no image; it may have withheld it.",
+                used=status.used,
+            )
+        return Generated(
+            images=tuple(images),
+            model=status.model,
+            steps=status.steps,
+            cost=status.cost,
+            used=status.used,
+            parameters=dict(status.parameters),
+        )
+
+    # Cancellation
+
+    def _cancel(self, stopped: Cancelled) -> Generated:
+        """Cancel the job; return its images if it had finished before.
+
+        Raises:
+            Cancelled: settled if the job has certainly ended without an image.
+        """
+        canceller = self._start_cancelling(stopped)
+        ended, unwanted = canceller.end(self._reference), Event()
+
+        def fetch() -> list[GeneratedImage]:
+            return [
+                _build_image(output, self._downloader.fetch(output, unwanted))
+                for output in ended.outputs
+            ]
+
+        # The job was finished before it was cancelled: its images were paid for.
+        images = canceller.attempt(fetch)
+        unwanted.set()
+        if images is None:
+            raise canceller.unsettled() from stopped
+        return self._build_result(ended, images)
+
+    def _start_cancelling(self, stopped: Cancelled) -> Canceller:
+        """Return the canceller, whose two seconds begin with the first call."""
+        if self._canceller is None:
+            self._canceller = Canceller(
+                self._requests, stopped, timeout=self._job.timeout
+            )
+        return self._canceller
+
+    def _cancel_answer(self, answer: Answer) -> None:
+        """Cancel a job whose submit response arrived after cancellation."""
+        if isinstance(answer, Accepted) and self._requests.can_cancel:
+            self._requests.cancel(answer.reference)
+
+
+def run_exchange(
+    exchange: Exchange[Result],
+    client: VendorClient,
+    *,
+    context: JobContext,
+    clock: Clock,
+) -> Result:
+    """Send the free requests of an exchange, and return its result.
+
+    Raises:
+        ImagenError: a request failed.
+    """
+    try:
+        request = next(exchange)
+        while True:
+            read = partial(client.read, request, now=clock.now())
+            request = exchange.send(BackgroundCall(read).result(context))
+    except StopIteration as end:
+        return cast("Result", end.value)
+
+
+def _retry_after(error: ImagenError) -> float | None:
+    if isinstance(error, Throttled | UnknownState):
+        return error.retry_after
+    return None
+
+
+def _build_image(output: Output, content: bytes) -> GeneratedImage:
+    try:
+        media_type = read_facts(content).media_type
+    except NotAnImage:
+        media_type = "application/octet-stream"
+    return GeneratedImage(content=content, media_type=media_type, seed=output.seed)

@@ -1,0 +1,84 @@
+"""The requests about one job, each sent once."""
+
+from typing import cast
+
+from imagen.adapters.remote.vendor import (
+    CancellingVendor,
+    HttpRequest,
+    HttpResponse,
+    PollingVendor,
+    ProgressVendor,
+    Running,
+    Status,
+    Vendor,
+)
+from imagen.adapters.remote.vendor_client import READ_TIMEOUT, VendorClient
+from imagen.domain.job import ImageJob
+from imagen.ports.clock import Clock
+
+# The port promises that a cancelled job stops within 2 s.
+CANCEL_TIMEOUT = 1.3
+"""Seconds to wait until a cancelled job has ended."""
+
+
+class JobRequests:
+    """Polls and cancels one job.
+
+    Attributes:
+        key: The idempotency key, task id or client id for this job.
+        can_poll: Whether the vendor has job ids.
+        can_cancel: Whether the vendor can cancel a job.
+        has_progress: Whether the submit request lasts as long as the job, and the
+            vendor tells the progress of the current job.
+    """
+
+    def __init__(
+        self,
+        vendor: Vendor,
+        client: VendorClient,
+        *,
+        job: ImageJob,
+        key: str,
+        clock: Clock,
+    ) -> None:
+        self.can_poll = hasattr(vendor, "poll")
+        self.can_cancel = hasattr(vendor, "cancel")
+        self.has_progress = hasattr(vendor, "progress")
+        self._vendor = vendor
+        self._client = client
+        self._job = job
+        self.key = key
+        self._clock = clock
+
+    def poll(self, reference: str) -> Status:
+        """Return the status of the job.
+
+        Raises:
+            ImagenError: it cannot be read now.
+        """
+        vendor = cast("PollingVendor", self._vendor)
+        return vendor.status(self._job, self._read(vendor.poll(reference)))
+
+    def cancel(self, reference: str) -> None:
+        """Cancel the job.
+
+        Raises:
+            ImagenError: the vendor did not confirm it.
+        """
+        request = cast("CancellingVendor", self._vendor).cancel(reference)
+        self._read(request, timeout=CANCEL_TIMEOUT)
+
+    def read_progress(self) -> Running | None:
+        """Return the progress of the job; None while the vendor draws another one.
+
+        Raises:
+            ImagenError: it cannot be read now.
+        """
+        vendor = cast("ProgressVendor", self._vendor)
+        response = self._read(vendor.progress(self.key), timeout=CANCEL_TIMEOUT)
+        return vendor.progressed(self.key, response)
+
+    def _read(
+        self, request: HttpRequest, *, timeout: float = READ_TIMEOUT
+    ) -> HttpResponse:
+        return self._client.read(request, now=self._clock.now(), timeout=timeout)

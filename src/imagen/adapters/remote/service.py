@@ -1,0 +1,67 @@
+"""The network side of one vendor instance: its clients, and the jobs that use them."""
+
+from collections.abc import Mapping
+from functools import partial
+
+from imagen.adapters.remote.background import BackgroundCall
+from imagen.adapters.remote.fetch import FileDownloader
+from imagen.adapters.remote.job import RemoteJob, Result, run_exchange
+from imagen.adapters.remote.vendor import Exchange, HttpRequest, HttpResponse, Vendor
+from imagen.adapters.remote.vendor_client import VendorClient
+from imagen.domain.job import ImageJob
+from imagen.ports.clock import Clock
+from imagen.ports.job_context import JobContext
+
+
+class VendorService:
+    """The HTTP clients of one instance.
+
+    Attributes:
+        client: The client for the API.
+    """
+
+    def __init__(
+        self,
+        vendor: Vendor,
+        *,
+        base_url: str,
+        credentials: Mapping[str, str] | None,
+        hint: str,
+        clock: Clock,
+    ) -> None:
+        self.client = VendorClient(
+            vendor, base_url=base_url, credentials=credentials, hint=hint
+        )
+        self._vendor = vendor
+        self._clock = clock
+        self._downloader = FileDownloader(self.client, now=clock.now)
+
+    def start(self, job: ImageJob, *, key: str, context: JobContext) -> RemoteJob:
+        """Return a new job; nothing is sent yet."""
+        return RemoteJob(
+            self._vendor,
+            self.client,
+            self._downloader,
+            job=job,
+            key=key,
+            context=context,
+            clock=self._clock,
+        )
+
+    def read(self, request: HttpRequest, context: JobContext) -> HttpResponse:
+        """Send a free request, and return a successful response.
+
+        Raises:
+            ImagenError: there is none.
+        """
+        read = partial(self.client.read, request, now=self._clock.now())
+        return BackgroundCall(read).result(context)
+
+    def run_exchange(self, exchange: Exchange[Result], context: JobContext) -> Result:
+        """Send the requests of an exchange, and return its result."""
+        return run_exchange(exchange, self.client, context=context, clock=self._clock)
+
+    def close(self) -> None:
+        """Close the HTTP clients."""
+        self.client.close()
+        self._downloader.close()

@@ -1,0 +1,128 @@
+"""The submit request, and the rule of money.
+
+Not connected, a 4xx status except 408 and 425, or one of the vendor's `refuses_with`:
+the job does not exist and cost nothing. One of `fails_with`: it has ended. Any other
+response that is not a readable success leaves the job in an unknown state, whatever the
+vendor file returns or raises.
+"""
+
+from typing import NoReturn, TypeAlias
+
+from imagen.adapters.remote.errors import parse_retry_after
+from imagen.adapters.remote.vendor import (
+    Accepted,
+    Failed,
+    HttpRequest,
+    HttpResponse,
+    Succeeded,
+    UnreadableResponse,
+    Vendor,
+)
+from imagen.adapters.remote.vendor_client import VendorClient
+from imagen.domain.consumption import UNTOUCHED
+from imagen.domain.errors import BackendError, ImagenError, Unavailable, Unfinished
+from imagen.domain.job import ImageJob
+from imagen.ports.clock import Clock
+
+_REQUEST_TIMEOUT, _TOO_EARLY = 408, 425
+_CLIENT_ERRORS = range(400, 500)
+
+Answer: TypeAlias = Accepted | Succeeded | Failed
+"""The meaning of a successful response to a submit request."""
+
+
+class UnknownState(Unfinished):
+    """The response to the submit request does not say whether the job exists."""
+
+    def __init__(self, message: str, *, hint: str, retry_after: float | None) -> None:
+        super().__init__(message, hint=hint)
+        self.retry_after = retry_after
+
+
+class Submission:
+    """Sends the submit requests of one job, and decides what became of the job."""
+
+    def __init__(
+        self, vendor: Vendor, client: VendorClient, *, job: ImageJob, clock: Clock
+    ) -> None:
+        self._vendor = vendor
+        self._client = client
+        self._job = job
+        self._clock = clock
+
+    def send(self, request: HttpRequest, *, timeout: float, repeated: bool) -> Answer:
+        """Send the submit request, and return the meaning of the response.
+
+        Args:
+            request: The submit request.
+            timeout: Seconds to wait for the response.
+            repeated: Whether the same request was sent before, under the same key.
+
+        Raises:
+            Unfinished: the job may exist.
+            ImagenError: the job does not exist, or has ended.
+        """
+        name = self._client.name
+        try:
+            response = self._client.send(
+                self._client.build(request, timeout=timeout), creates=True
+            )
+        except Unavailable as error:
+            if repeated:
+                raise Unfinished(f"{name} may have accepted the job.") from error
+            error.used = UNTOUCHED
+            raise
+        if response.ok:
+            return self._read_answer(response)
+        return self._reject(response, repeated=repeated)
+
+    def _reject(self, response: HttpResponse, *, repeated: bool) -> NoReturn:
+        """Raise the error for a response without success."""
+        name, status = self._client.name, response.status
+        error = self._client.to_error(response, now=self._clock.now())
+        refused = status in self._vendor.refuses_with or (
+            status in _CLIENT_ERRORS and status not in {_REQUEST_TIMEOUT, _TOO_EARLY}
+        )
+        # A refusal of a repeated request says nothing about the first one.
+        if refused and not repeated:
+            error.used = UNTOUCHED
+            raise error
+        if status in self._vendor.fails_with:
+            raise ended_error(error)
+        raise UnknownState(
+            f"{name} may have accepted the job, but returned HTTP {status}.",
+            hint=error.message,
+            retry_after=parse_retry_after(
+                response.headers.get("retry-after"), now=self._clock.now()
+            ),
+        ) from error
+
+    def _read_answer(self, response: HttpResponse) -> Answer:
+        try:
+            return _check_answer(self._vendor.submitted(self._job, response))
+        except Exception as error:
+            # A success that cannot be read may come from a proxy, but also from the
+            # vendor, which would then have accepted a job that costs money.
+            raise Unfinished(
+                f"{self._client.name} may have accepted the job, but its response is"
+                f" invalid ({type(error).__name__})."
+            ) from error
+
+
+def ended_error(error: ImagenError) -> ImagenError:
+    """Return the error of a job that has ended.
+
+    An error that would allow a retry becomes a BackendError, unless the vendor file
+    says that nothing was consumed.
+    """
+    if error.may_have_cost or error.used == UNTOUCHED:
+        return error
+    ended = BackendError(error.message, hint=error.hint, used=error.used)
+    ended.__cause__ = error
+    return ended
+
+
+def _check_answer(answer: Answer) -> Answer:
+    if isinstance(answer, Accepted) and not answer.reference:
+        raise UnreadableResponse("The response has no job id.")
+    return answer

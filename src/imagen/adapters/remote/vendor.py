@@ -1,0 +1,333 @@
+"""The language between a vendor file and the remote job: values, no network.
+
+A vendor file is pure. It maps a job to an HTTP request, and an HTTP response to a
+status; it has no client, thread, retry, sleep or clock. `RemoteBackend` does the rest.
+"""
+
+from base64 import b64encode
+from collections.abc import Generator, Mapping
+from datetime import datetime
+from typing import Protocol, TypeAlias, TypeVar
+from urllib.parse import quote
+
+import msgspec
+
+from imagen.domain.capabilities import Capabilities
+from imagen.domain.consumption import Used
+from imagen.domain.errors import ImagenError, InvalidRequest, Unavailable
+from imagen.domain.job import ImageJob
+from imagen.domain.money.cost import Cost
+
+T = TypeVar("T")
+OptionsT = TypeVar("OptionsT", bound=msgspec.Struct)
+
+
+class UnreadableResponse(Unavailable):
+    """The response is not what the vendor's API sends; it may come from a proxy."""
+
+
+class HttpRequest(msgspec.Struct, frozen=True, kw_only=True):
+    """One request to the vendor. The credentials are added when it is sent.
+
+    Attributes:
+        method: The HTTP method.
+        path: Relative to the base URL, or a URL on one of the vendor's `hosts`.
+        query: Query parameters.
+        headers: Additional headers, without credentials.
+        json: A body that is sent as JSON; None for none.
+        content: A body as bytes; None for none.
+        files: Fields of a multipart form: file name, content and media type.
+        timeout: Seconds without a byte; None for the default of this kind of request.
+    """
+
+    method: str = "GET"
+    path: str
+    query: Mapping[str, str] = {}
+    headers: Mapping[str, str] = {}
+    json: object = None
+    content: bytes | None = None
+    files: Mapping[str, tuple[str, bytes, str]] = {}
+    timeout: float | None = None
+
+
+class HttpResponse(msgspec.Struct, frozen=True, kw_only=True):
+    """One complete response; the names of headers are in lower case."""
+
+    status: int
+    headers: Mapping[str, str] = {}
+    content: bytes = b""
+
+    @property
+    def ok(self) -> bool:
+        """Whether the status is 200 to 299."""
+        return 200 <= self.status < 300  # noqa: PLR2004 - the range of RFC 9110
+
+    def json(self, kind: type[T]) -> T:
+        """Return the body as a value of the type.
+
+        Raises:
+            UnreadableResponse: the body is not JSON, or of another shape.
+        """
+        try:
+            return msgspec.json.decode(self.content, type=kind)
+        except (msgspec.DecodeError, UnicodeError, RecursionError) as error:
+            raise UnreadableResponse("The response is not from this API.") from error
+
+
+class Output(msgspec.Struct, frozen=True, kw_only=True):
+    """One file that a job made.
+
+    Attributes:
+        url: Address of the file, absolute or relative to the base URL; "" if the
+            response contains the file.
+        content: The file, if the response contains it.
+        seed: Seed of this image, as reported by the vendor.
+        kept_until: Time at which the vendor deletes the file; None if unknown.
+    """
+
+    url: str = ""
+    content: bytes | None = None
+    seed: int | None = None
+    kept_until: datetime | None = None
+
+
+class Accepted(msgspec.Struct, frozen=True, kw_only=True):
+    """The vendor has the job under this id."""
+
+    reference: str
+
+
+class Running(msgspec.Struct, frozen=True, kw_only=True):
+    """The job has not ended.
+
+    Attributes:
+        fraction: Progress from 0 to 1; None if unknown.
+        note: The current activity, in one or two words.
+        steps: The total number of steps; None if unknown.
+    """
+
+    fraction: float | None = None
+    note: str = "drawing"
+    steps: int | None = None
+
+
+class Succeeded(msgspec.Struct, frozen=True, kw_only=True):
+    """The job has ended with these files.
+
+    Attributes:
+        outputs: All files, including those that were not requested.
+        reference: Id of the job, for a vendor whose first response is the result.
+        model: Model that was used; "" if the vendor does not say.
+        steps: Number of steps; None if the vendor does not say.
+        cost: Cost of the job, if the vendor reports it.
+        used: Consumption, as far as the vendor reports it.
+        parameters: Other values that the vendor reports; stored in the sidecar.
+    """
+
+    outputs: tuple[Output, ...]
+    reference: str = ""
+    model: str = ""
+    steps: int | None = None
+    cost: Cost = Cost()
+    used: Used = Used()
+    parameters: Mapping[str, object] = {}
+
+
+class Failed(msgspec.Struct, frozen=True, kw_only=True):
+    """The job has ended without a file.
+
+    Attributes:
+        error: The reason, with what the job consumed in `used` if that is known. An
+            error that would allow a retry is reported as a BackendError unless its
+            `used` is UNTOUCHED.
+    """
+
+    error: ImagenError
+
+
+class PollNow(msgspec.Struct, frozen=True, kw_only=True):
+    """A pushed event after which a status request is worthwhile at once."""
+
+
+Status: TypeAlias = Running | Succeeded | Failed
+
+Exchange: TypeAlias = Generator[HttpRequest, HttpResponse, T]
+"""Several free requests: yields each, receives its successful response, returns T."""
+
+
+class Vendor(Protocol):
+    """The requests and responses of one HTTP service.
+
+    A vendor may also have the methods of the protocols below and these attributes:
+    `idempotent` (True: the same submit request with the same key is one job) and
+    `hosts` (names of the vendor's other hosts, to which the credentials may be sent).
+
+    Attributes:
+        name: The vendor's name, for messages.
+        refuses_with: Statuses from 500 that mean that the job was not accepted.
+        fails_with: Statuses from 500 that mean that the job has ended without an image.
+    """
+
+    @property
+    def name(self) -> str:
+        """The vendor's name, for messages."""
+        ...
+
+    @property
+    def refuses_with(self) -> frozenset[int]:
+        """Statuses from 500 that mean that the job was not accepted."""
+        ...
+
+    @property
+    def fails_with(self) -> frozenset[int]:
+        """Statuses from 500 that mean that the job has ended without an image."""
+        ...
+
+    def capabilities(self) -> Capabilities:
+        """Return what the vendor supports, always the same value."""
+        ...
+
+    def submit(self, job: ImageJob, key: str) -> HttpRequest:
+        """Return the request that creates the job.
+
+        Args:
+            job: The job.
+            key: An id that is new for each job: an idempotency key or a task id.
+
+        Raises:
+            InvalidRequest: a value in `job.options` is invalid.
+        """
+        ...
+
+    def submitted(
+        self, job: ImageJob, response: HttpResponse
+    ) -> Accepted | Succeeded | Failed:
+        """Return the meaning of a successful response to the submit request.
+
+        An exception leaves the job in an unknown state: it may exist.
+        """
+        ...
+
+    def error(self, response: HttpResponse) -> ImagenError | None:
+        """Return the error for another response; None for the usual one of its status.
+
+        It supplies the words. Whether the job may exist is decided by the status.
+        """
+        ...
+
+
+class PollingVendor(Vendor, Protocol):
+    """A vendor with job ids: the backend can be polled and resumed."""
+
+    def poll(self, reference: str) -> HttpRequest:
+        """Return the request for the status of a job."""
+        ...
+
+    def status(self, job: ImageJob, response: HttpResponse) -> Status:
+        """Return the meaning of a successful response to a status request."""
+        ...
+
+
+class CancellingVendor(Vendor, Protocol):
+    """A vendor that can cancel a job."""
+
+    def cancel(self, reference: str) -> HttpRequest:
+        """Return the request that cancels a job."""
+        ...
+
+
+class ProgressVendor(CancellingVendor, Protocol):
+    """A vendor whose submit request lasts as long as the job.
+
+    A `cancel` request may concern whatever the vendor draws at the moment, so it is
+    sent only directly after `progressed` has recognised the own job.
+    """
+
+    def progress(self, key: str) -> HttpRequest:
+        """Return the request for the progress of the current job."""
+        ...
+
+    def progressed(self, key: str, response: HttpResponse) -> Running | None:
+        """Return the progress of the job with this key; None if another one runs."""
+        ...
+
+
+class PreparingVendor(Vendor, Protocol):
+    """A vendor that needs free requests before the submit request, such as uploads."""
+
+    def prepare(self, job: ImageJob) -> Exchange[ImageJob]:
+        """Yield the requests, and return the job to submit."""
+        ...
+
+
+class LookupVendor(PollingVendor, Protocol):
+    """A vendor that lists its jobs, so that a lost one can be found."""
+
+    def find(self, job: ImageJob, since: datetime) -> Exchange[tuple[str, ...]]:
+        """Yield the requests, and return the ids of all identical jobs."""
+        ...
+
+
+class CheckableVendor(Vendor, Protocol):
+    """A vendor with a free request that needs the credentials."""
+
+    def check(self) -> HttpRequest:
+        """Return the request."""
+        ...
+
+
+class PerModelVendor(Vendor, Protocol):
+    """A vendor whose capabilities depend on the model."""
+
+    def look_up_model(self, model: str) -> Exchange[Capabilities]:
+        """Yield the requests, and return the capabilities with this model."""
+        ...
+
+
+class PushVendor(PollingVendor, Protocol):
+    """A vendor that pushes events. They are hints: the status request decides."""
+
+    def events(self, key: str) -> HttpRequest:
+        """Return the request that opens the event stream, before the submission."""
+        ...
+
+    def event(self, reference: str, message: str) -> Running | PollNow | None:
+        """Return the meaning of an event for this job; None if it is about another."""
+        ...
+
+
+def decode_options(job: ImageJob, kind: type[OptionsT], *, vendor: str) -> OptionsT:
+    """Return the options of a job (`--set`) as a value of the Struct.
+
+    Raises:
+        InvalidRequest: an option is unknown, or its value is invalid.
+    """
+    known = {field.encode_name for field in msgspec.structs.fields(kind)}
+    for name in job.options:
+        if name not in known:
+            raise InvalidRequest(
+                f"{vendor} has no parameter {name!r}.",
+                hint=f"Parameters for --set: {', '.join(sorted(known)) or 'none'}.",
+            )
+    try:
+        return msgspec.convert(dict(job.options), kind)
+    except msgspec.ValidationError as error:
+        raise InvalidRequest(
+            f"Invalid parameter for {vendor}: {error}.",
+            hint="Change the value of --set.",
+        ) from error
+
+
+def quote_segment(text: str) -> str:
+    """Return the text as one segment of a URL's path."""
+    return quote(text, safe="")
+
+
+def bearer(key: str) -> Mapping[str, str]:
+    """Return the header `Authorization: Bearer KEY`."""
+    return {"Authorization": f"Bearer {key}"}
+
+
+def basic_auth(login: str) -> Mapping[str, str]:
+    """Return the header of basic authentication for `user:password`."""
+    return {"Authorization": f"Basic {b64encode(login.encode()).decode()}"}

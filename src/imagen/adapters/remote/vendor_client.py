@@ -1,0 +1,200 @@
+"""The HTTP client of a vendor: sends one request, once, to the vendor's own hosts."""
+
+from collections.abc import Mapping
+from contextlib import AbstractContextManager
+from datetime import datetime
+from urllib.parse import urljoin, urlsplit
+
+import httpx
+
+from imagen.adapters.remote.client import build_client
+from imagen.adapters.remote.errors import to_status_error, translate_errors
+from imagen.adapters.remote.vendor import HttpRequest, HttpResponse, Vendor
+from imagen.domain.errors import ImagenError, Throttled, Unauthorized, Unavailable
+
+CONNECT_TIMEOUT, READ_TIMEOUT = 5.0, 15.0
+"""Seconds to open a connection, and without a byte of a response that only reads."""
+
+MAX_RESPONSE_BYTES = 1024 * 1024 * 1024
+"""Largest response of the API; one long call returns several images as Base64."""
+
+EVENT_TIMEOUT = 60.0
+"""Seconds without an event after which an event stream is opened again."""
+
+_HIDDEN = "(hidden)"
+_SERVER_ERROR = 500
+_MIN_SECRET = 4
+_MAX_MESSAGE = 500
+
+
+class VendorClient:
+    """Sends the requests of a vendor file.
+
+    Attributes:
+        name: The vendor's name, for messages.
+        base_url: The base URL, ending in a slash.
+    """
+
+    def __init__(
+        self,
+        vendor: Vendor,
+        *,
+        base_url: str,
+        credentials: Mapping[str, str] | None,
+        hint: str,
+    ) -> None:
+        self.name = vendor.name
+        self.base_url = base_url.rstrip("/") + "/"
+        self._vendor = vendor
+        self._credentials = credentials
+        self._hint = hint
+        self._hosts: tuple[str, ...] = tuple(getattr(vendor, "hosts", ()))
+        self._client = build_client(
+            self.base_url,
+            headers=credentials,
+            timeout=READ_TIMEOUT,
+            connect_timeout=CONNECT_TIMEOUT,
+        )
+        # "Bearer KEY" contains the secret as a word; so does "Basic LOGIN".
+        self._secrets = [
+            word
+            for value in (credentials or {}).values()
+            for word in value.split()
+            if len(word) > _MIN_SECRET
+        ]
+
+    def require_credentials(self) -> Mapping[str, str]:
+        """Return the headers with the credentials.
+
+        Raises:
+            Unauthorized: they are not configured.
+        """
+        if self._credentials is None:
+            raise Unauthorized(f"The key for {self.name} is not set.", hint=self._hint)
+        return self._credentials
+
+    def is_trusted(self, url: str) -> bool:
+        """Return whether the URL may receive the credentials."""
+        return has_same_origin(url, self.base_url) or self._is_own_host(url)
+
+    def close(self) -> None:
+        """Close the HTTP client."""
+        self._client.close()
+
+    def build(
+        self, request: HttpRequest, *, timeout: float = READ_TIMEOUT
+    ) -> httpx.Request:
+        """Return the request with its body encoded; nothing is sent yet.
+
+        Raises:
+            Unauthorized: the credentials are not configured.
+            ValueError, TypeError: the body cannot be encoded, or the path leads to
+                another host.
+        """
+        self.require_credentials()
+        url = urljoin(self.base_url, request.path.lstrip("/"))
+        if not self.is_trusted(url):
+            raise ValueError(f"{request.path} is not on a host of {self.name}")
+        return self._client.build_request(
+            request.method,
+            url,
+            params=dict(request.query) or None,
+            headers=dict(request.headers),
+            json=request.json,
+            content=request.content,
+            files=dict(request.files) or None,
+            timeout=httpx.Timeout(request.timeout or timeout, connect=CONNECT_TIMEOUT),
+        )
+
+    def send(self, request: httpx.Request, *, creates: bool = False) -> HttpResponse:
+        """Send a request, once, and return the complete response.
+
+        Args:
+            request: The request.
+            creates: Whether it creates a job.
+
+        Raises:
+            Unavailable: nothing was sent, or the request only reads.
+            Unfinished: the request was sent and creates a job; no response arrived.
+        """
+        with translate_errors(self.name, creates=creates):
+            response = self._client.send(request, stream=True)
+            try:
+                content = bytearray()
+                for chunk in response.iter_bytes():
+                    content += chunk
+                    if len(content) > MAX_RESPONSE_BYTES:
+                        raise httpx.StreamError("too large")
+            finally:
+                response.close()
+        return HttpResponse(
+            status=response.status_code,
+            headers={name.lower(): value for name, value in response.headers.items()},
+            content=bytes(content),
+        )
+
+    def read(
+        self, request: HttpRequest, *, now: datetime, timeout: float = READ_TIMEOUT
+    ) -> HttpResponse:
+        """Send a request that may be repeated, and return a successful response.
+
+        Raises:
+            ImagenError: there is none.
+        """
+        response = self.send(self.build(request, timeout=timeout))
+        if response.ok:
+            return response
+        error = self.to_error(response, now=now)
+        if response.status >= _SERVER_ERROR and not isinstance(error, Throttled):
+            raise Unavailable(error.message, hint=error.hint)
+        raise error
+
+    def open_stream(
+        self, request: HttpRequest
+    ) -> AbstractContextManager[httpx.Response]:
+        """Open an event stream."""
+        built = self.build(request, timeout=EVENT_TIMEOUT)
+        return self._client.stream(
+            built.method,
+            built.url,
+            headers=built.headers,
+            timeout=httpx.Timeout(EVENT_TIMEOUT, connect=CONNECT_TIMEOUT),
+        )
+
+    def to_error(self, response: HttpResponse, *, now: datetime) -> ImagenError:
+        """Return the error for a response without success, in printable words."""
+        error = self._vendor.error(response) or to_status_error(
+            httpx.Response(response.status, headers=dict(response.headers)),
+            self.name,
+            now=now,
+        )
+        return self.mask(error)
+
+    def mask(self, error: ImagenError) -> ImagenError:
+        """Remove secrets and control characters from the error, and shorten it."""
+        error.args = (self._mask_text(error.message),)
+        error.hint = self._mask_text(error.hint)
+        return error
+
+    def _mask_text(self, text: str) -> str:
+        for secret in self._secrets:
+            text = text.replace(secret, _HIDDEN)
+        text = "".join(char if char.isprintable() else " " for char in text)
+        return text if len(text) <= _MAX_MESSAGE else f"{text[:_MAX_MESSAGE]} ..."
+
+    def _is_own_host(self, url: str) -> bool:
+        parts = urlsplit(url)
+        host = parts.hostname or ""
+        return parts.scheme == "https" and any(
+            host == own or host.endswith(f".{own}") for own in self._hosts
+        )
+
+
+def has_same_origin(url: str, other: str) -> bool:
+    """Return whether both URLs have the same scheme, host and port."""
+    first, second = httpx.URL(url), httpx.URL(other)
+    return (first.scheme, first.host, first.port) == (
+        second.scheme,
+        second.host,
+        second.port,
+    )

@@ -1,0 +1,257 @@
+"""An accepted job is followed until its files are here, or it stays open."""
+
+from collections.abc import Callable
+from datetime import UTC, datetime, timedelta
+from hashlib import sha256
+
+import pytest
+from tests.integration.remote.server import Recorded, Reply, ScriptedServer, json_reply
+from tests.integration.remote.vendors import KEY, Job, Pencil, PencilServer
+
+from imagen import backend as kit
+from imagen.testing import RecordingContext, tiny_png
+
+Connect = Callable[..., kit.ImageBackend]
+
+JOB = kit.ImageJob(number=1, prompt="a fox", size=kit.Size(64, 64), timeout=60)
+PAGE = Reply(content=b"<html>Sign in</html>", headers={"Content-Type": "text/html"})
+PASSING = [
+    *(Reply(status=status) for status in (404, 408, 410, 429, 500, 503, 520)),
+    Reply(status=429, headers={"Retry-After": "3"}),
+    Reply(status=429, headers={"Retry-After": "soon"}),
+    Reply(status=302, headers={"Location": "/elsewhere"}),
+    PAGE,
+    Reply(content=b"{", headers={"Content-Type": "application/json"}),
+    Reply(content=b""),
+    Reply(dropped=True),
+    Reply(content=b"{}", length=100),
+]
+"""Responses to a read that say nothing about the job."""
+
+
+def name_of(reply: Reply) -> str:
+    return f"{reply.status} {reply.content[:9]!r} {dict(reply.headers)} {reply.dropped}"
+
+
+@pytest.mark.parametrize("reply", PASSING, ids=name_of)
+def test_a_failed_poll_is_repeated(
+    connect: Connect, server: ScriptedServer, pencil: PencilServer, reply: Reply
+) -> None:
+    pencil.poll = [reply, json_reply({"id": "job-1", "state": "running"}), reply]
+    context = RecordingContext()
+
+    generated = connect(Pencil()).generate(JOB, context)
+
+    assert generated.images[0].content == pencil.image
+    assert context.references == ["job-1"]
+    assert len(server.sent("POST", "/jobs")) == 1
+
+
+@pytest.mark.parametrize("reply", [Reply(status=404), PAGE, Reply(dropped=True)])
+def test_a_job_that_cannot_be_polled_stays_open(
+    connect: Connect, pencil: PencilServer, reply: Reply
+) -> None:
+    pencil.poll = [reply] * 200
+    context = RecordingContext()
+
+    with pytest.raises(kit.Unfinished, match="job-1"):
+        connect(Pencil()).generate(JOB, context)
+
+    assert context.references == ["job-1"]
+    assert sum(context.waits) > 30
+
+
+def test_a_key_that_is_no_longer_valid_leaves_the_job_open(
+    connect: Connect, pencil: PencilServer
+) -> None:
+    pencil.poll = [Reply(status=401)] * 200
+
+    with pytest.raises(kit.Unfinished, match="credentials"):
+        connect(Pencil()).generate(JOB, RecordingContext())
+
+
+@pytest.mark.parametrize("state", ["failed", "busy"])
+def test_a_failed_job_is_over_and_not_submitted_again(
+    connect: Connect, server: ScriptedServer, pencil: PencilServer, state: str
+) -> None:
+    pencil.ends = state
+
+    with pytest.raises(kit.BackendError) as caught:
+        connect(Pencil()).generate(JOB, RecordingContext())
+
+    assert not caught.value.retryable
+    assert len(server.sent("POST", "/jobs")) == 1
+
+
+FILE_FAULTS = [
+    *PASSING,
+    Reply(status=401),
+    Reply(status=403),
+    Reply(content=b"not found", headers={"Content-Type": "text/plain"}),
+    Reply(content=b'{"detail": "not yet"}', headers={"Content-Type": "image/png"}),
+    Reply(content=tiny_png()[:-8], headers={"Content-Type": "image/png"}),
+    Reply(content=tiny_png()[:40], length=9999),
+]
+
+
+@pytest.mark.parametrize("reply", FILE_FAULTS, ids=name_of)
+def test_a_file_that_is_delayed_is_downloaded_later(
+    connect: Connect, server: ScriptedServer, pencil: PencilServer, reply: Reply
+) -> None:
+    pencil.file = [reply, reply]
+
+    generated = connect(Pencil()).generate(JOB, RecordingContext())
+
+    assert generated.images[0].content == pencil.image
+    assert len(server.sent("POST", "/jobs")) == 1
+
+
+@pytest.mark.parametrize("reply", FILE_FAULTS, ids=name_of)
+def test_a_file_that_cannot_be_downloaded_leaves_the_job_open(
+    connect: Connect, pencil: PencilServer, reply: Reply
+) -> None:
+    pencil.file = [reply] * 400
+    backend, context = connect(Pencil()), RecordingContext()
+    with pytest.raises(kit.Unfinished):
+        backend.generate(JOB, context)
+
+    pencil.file = []
+    assert isinstance(backend, kit.ResumableBackend)
+    resumed = backend.resume(JOB, context.references[0], RecordingContext())
+
+    assert resumed.images[0].content == pencil.image
+
+
+def test_a_file_is_deleted_only_when_its_time_is_over(
+    connect: Connect, pencil: PencilServer
+) -> None:
+    pencil.file = [Reply(status=404)] * 400
+    pencil.kept_until = datetime.now(UTC) - timedelta(minutes=1)
+
+    with pytest.raises(kit.BackendError, match="deleted"):
+        connect(Pencil()).generate(JOB, RecordingContext())
+
+
+def test_all_files_are_returned(connect: Connect, pencil: PencilServer) -> None:
+    pencil.urls = ["/files/1", "/files/2", "/files/3"]
+
+    generated = connect(Pencil()).generate(JOB, RecordingContext())
+
+    assert len(generated.images) == 3
+
+
+@pytest.mark.parametrize(
+    "url",
+    [
+        "http://169.254.169.254/latest/meta-data",
+        "https://10.0.0.1/x.png",
+        "https://[::ffff:10.0.0.1]/x.png",
+        "http://192.0.2.1/x.png",
+        "file:///etc/passwd",
+        "https://user:word@example.org/x.png",
+        "https://:0/x.png",
+    ],
+)
+def test_an_address_inside_a_network_is_not_requested(
+    connect: Connect, server: ScriptedServer, pencil: PencilServer, url: str
+) -> None:
+    pencil.urls = [url]
+
+    with pytest.raises(kit.Unfinished):
+        connect(Pencil()).generate(JOB, RecordingContext())
+
+
+def test_a_redirect_inside_a_network_is_not_followed(
+    connect: Connect, pencil: PencilServer
+) -> None:
+    inside = {"Location": "http://169.254.169.254/latest"}
+    pencil.file = [Reply(status=302, headers=inside)]
+
+    with pytest.raises(kit.Unfinished, match="does not download"):
+        connect(Pencil()).generate(JOB, RecordingContext())
+
+
+def test_a_redirect_to_another_host_does_not_carry_the_key(
+    connect: Connect, server: ScriptedServer, pencil: PencilServer
+) -> None:
+    def answer(request: Recorded) -> Reply:
+        if request.path == "/files/1":
+            return Reply(status=302, headers={"Location": "/files/2"})
+        return pencil(request)
+
+    server.answer = answer
+
+    generated = connect(Pencil()).generate(JOB, RecordingContext())
+
+    assert generated.images[0].content == pencil.image
+    assert server.sent("GET", "/files/1")[0].headers["authorization"] == f"Bearer {KEY}"
+
+
+def test_a_data_uri_needs_no_request(
+    connect: Connect, server: ScriptedServer, pencil: PencilServer
+) -> None:
+    pencil.urls = ["data:image/svg+xml,%3Csvg/%3E"]
+
+    generated = connect(Pencil()).generate(JOB, RecordingContext())
+
+    assert generated.images[0].content == b"<svg/>"
+    assert server.sent("GET", "/files/") == []
+
+
+def test_an_unknown_job_may_belong_to_another_account(
+    connect: Connect, pencil: PencilServer
+) -> None:
+    pencil.poll = [Reply(status=404)]
+    backend = connect(Pencil())
+    assert isinstance(backend, kit.ResumableBackend)
+
+    with pytest.raises(kit.Unfinished, match="has no job job-9"):
+        backend.resume(JOB, "job-9", RecordingContext())
+
+
+@pytest.mark.parametrize("status", [429, 500, 503])
+def test_a_vendor_that_is_down_can_be_asked_again_later(
+    connect: Connect, pencil: PencilServer, status: int
+) -> None:
+    pencil.poll = [Reply(status=status)]
+    backend = connect(Pencil())
+    assert isinstance(backend, kit.ResumableBackend)
+
+    with pytest.raises((kit.Unavailable, kit.Throttled)):
+        backend.resume(JOB, "job-1", RecordingContext())
+
+
+def test_progress_never_goes_back(connect: Connect, pencil: PencilServer) -> None:
+    class Jumping(Pencil):
+        fractions = iter([0.2, 7.0, 0.1, None, -1.0])
+
+        def status(self, job: kit.ImageJob, response: kit.HttpResponse) -> kit.Status:
+            for fraction in self.fractions:
+                return kit.Running(fraction=fraction)
+            return super().status(job, response)
+
+    context = RecordingContext()
+    connect(Jumping()).generate(JOB, context)
+
+    known = [fraction for fraction in context.fractions if fraction is not None]
+    assert known == sorted(known)
+    assert set(known) <= {0.2, 1.0}
+
+
+def test_bytes_that_are_no_image_are_returned_unchanged(
+    connect: Connect, pencil: PencilServer
+) -> None:
+    pencil.image = b"\0\0\0\x18ftypmp42" + sha256(b"video").digest()
+
+    generated = connect(Pencil()).generate(JOB, RecordingContext())
+
+    assert generated.images[0].content == pencil.image
+    assert generated.images[0].media_type == "application/octet-stream"
+
+
+def test_a_job_is_done_with_the_state_of_its_last_poll(
+    connect: Connect, pencil: PencilServer
+) -> None:
+    pencil.poll = [json_reply(Job("job-1", "running"))] * 3
+
+    assert connect(Pencil()).generate(JOB, RecordingContext()).images
