@@ -23,6 +23,7 @@ class ChalkServer(ThreadingHTTPServer):
         submitted: The body of each submit request, by the id of the drawing.
         sent: The image files that were downloaded.
         cancelled: The ids of the drawings that were cancelled.
+        received: Set when a drawing was accepted, before the answer.
     """
 
     daemon_threads = True
@@ -46,6 +47,7 @@ class ChalkServer(ThreadingHTTPServer):
         self.cancelled: list[str] = []
         self.lock = Lock()
         self.closing = Event()
+        self.received = Event()
         Thread(target=self.serve_forever, args=(0.01,), daemon=True).start()
 
     @property
@@ -78,6 +80,7 @@ class _Handler(BaseHTTPRequestHandler):
         with self.server.lock:
             name = f"d-{len(self.server.submitted) + 1}"
             self.server.submitted[name] = body
+        self.server.received.set()
         if self.server.behaviour == "disconnecting":
             self.close_connection = True
             return None
@@ -90,6 +93,8 @@ class _Handler(BaseHTTPRequestHandler):
         if self.path == "/v1/account":
             return self._answer(self.server.first_status or 200, {})
         _, _, _, name, *rest = self.path.split("/")
+        if name not in self.server.submitted:
+            return self._answer(404)
         if rest:
             return self._send_image(self.server.submitted[name])
         if self.server.behaviour == "silent":
@@ -98,6 +103,8 @@ class _Handler(BaseHTTPRequestHandler):
         polls = self.server.polls[name] = self.server.polls.get(name, 0) + 1
         behaviour = self.server.behaviour
         end = "done" if behaviour == "well" else behaviour
+        if name in self.server.cancelled:
+            end, polls = "failed", 3
         return self._answer(
             200,
             {

@@ -1,5 +1,5 @@
-import time
 from collections.abc import Callable, Collection, Iterator, Mapping
+from threading import Thread
 
 import imagen_chalk
 import pytest
@@ -20,6 +20,7 @@ from imagen.testing import (
     CancelledContext,
     FakeClock,
     RecordingContext,
+    StoppableContext,
 )
 
 KEY = "chalk-canary-7f3a"
@@ -51,7 +52,7 @@ def create() -> Iterator[Callable[..., ImageBackend]]:
     def create_one(url: str, key: str | None = KEY) -> ImageBackend:
         secrets = Secrets({"api_key_env": key} if key else {})
         context = BackendContext(name="chalk", clock=FakeClock(), secrets=secrets)
-        options = imagen_chalk.ChalkOptions(base_url=url)
+        options = imagen_chalk.adapter.options(base_url=url)
         backends.append(imagen_chalk.adapter.create(options, context))
         return backends[-1]
 
@@ -86,6 +87,10 @@ class TestChalkBackend(BackendContract):
     @pytest.fixture
     def sent_images(self, server: ChalkServer) -> Callable[[], Collection[bytes]]:
         return lambda: server.sent
+
+    @pytest.fixture
+    def jobs_created(self, server: ChalkServer) -> Callable[[], int]:
+        return lambda: len(server.submitted)
 
     @pytest.fixture
     def refusing_backend(
@@ -170,9 +175,30 @@ def test_reports_the_price_that_chalk_charged(
 def test_waits_for_a_slow_submit_response(
     create_with: Callable[..., ImageBackend],
 ) -> None:
-    backend = create_with(submit_delay=imagen_chalk.READ_TIMEOUT + 0.3)
+    backend = create_with(submit_delay=1.2)
 
     assert backend.generate(JOB, RecordingContext()).images
+
+
+def test_submits_nothing_when_it_is_cancelled_already(
+    create: Callable[..., ImageBackend], server: ChalkServer
+) -> None:
+    with pytest.raises(Cancelled):
+        create(server.url).generate(JOB, CancelledContext())
+
+    assert server.submitted == {}
+
+
+def _cancel_once_received(server: ChalkServer) -> StoppableContext:
+    """Return a context that is cancelled when the server has accepted a drawing."""
+    context = StoppableContext()
+
+    def cancel() -> None:
+        server.received.wait(60)
+        context.stop()
+
+    Thread(target=cancel, daemon=True).start()
+    return context
 
 
 def test_cancels_a_drawing_whose_id_arrives_after_cancellation(
@@ -181,18 +207,18 @@ def test_cancels_a_drawing_whose_id_arrives_after_cancellation(
     server = start_server(submit_delay=0.4)
 
     with pytest.raises(Cancelled):
-        create(server.url).generate(JOB, CancelledContext())
+        create(server.url).generate(JOB, _cancel_once_received(server))
 
     assert server.cancelled == ["d-1"]
 
 
 def test_stops_waiting_for_a_submit_response_when_cancelled(
-    create_with: Callable[..., ImageBackend],
+    create: Callable[..., ImageBackend], start_server: Callable[..., ChalkServer]
 ) -> None:
-    backend = create_with(submit_delay=60)
-    began = time.perf_counter()
+    server = start_server(submit_delay=60)
+    backend, context = create(server.url), _cancel_once_received(server)
 
     with pytest.raises(Cancelled):
-        backend.generate(JOB, CancelledContext())
+        backend.generate(JOB, context)
 
-    assert time.perf_counter() - began < 2
+    assert server.received.is_set()
