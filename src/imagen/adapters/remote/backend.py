@@ -14,6 +14,8 @@ import msgspec
 
 from imagen.adapters.remote.vendor import (
     CheckableVendor,
+    Exchange,
+    HttpRequest,
     LookupVendor,
     PerModelVendor,
     Vendor,
@@ -49,12 +51,14 @@ class _RemoteBackend:
         base_url: str,
         credentials: Mapping[str, str] | None,
         hint: str,
+        key_env: str,
     ) -> None:
         self._vendor = vendor
         self._clock = context.clock
         self._base_url = base_url
         self._credentials = credentials
         self._hint = hint
+        self._key_env = key_env
         self._lock = Lock()
         self._opened: VendorService | None = None
         self._per_model: dict[str, Capabilities] = {}
@@ -95,16 +99,24 @@ class _RemoteBackend:
         return self._open().run_exchange(vendor.find(job, since), context)
 
     def _check(self, context: JobContext) -> tuple[Readiness, ...]:
-        """Send the vendor's free request."""
+        """Send the vendor's free requests."""
         context.sleep(0)
-        note = ""
-        try:
-            self._open().read(cast("CheckableVendor", self._vendor).check(), context)
-        except Cancelled:
-            raise
-        except ImagenError as error:
-            note = " ".join(filter(None, (error.message, error.hint)))
-        return (Readiness(name=self._vendor.name, ready=not note, note=note),)
+        checks = cast("CheckableVendor", self._vendor).check()
+        if isinstance(checks, HttpRequest):
+            checks = {self._vendor.name: _send_one(checks)}
+        results: list[Readiness] = []
+        for name, exchange in checks.items():
+            try:
+                note, ready = self._open().run_exchange(exchange, context), True
+            except Cancelled:
+                raise
+            except ImagenError as error:
+                note = " ".join(filter(None, (error.message, error.hint)))
+                ready = False
+            results.append(Readiness(name=name, ready=ready, note=note))
+            if not ready:
+                break
+        return tuple(results)
 
     def _capabilities_of(self, model: str, context: JobContext) -> Capabilities:
         """Return the capabilities with a model; ask the vendor the first time."""
@@ -136,9 +148,15 @@ class _RemoteBackend:
                     base_url=self._base_url,
                     credentials=self._credentials,
                     hint=self._hint,
+                    key_env=self._key_env,
                     clock=self._clock,
                 )
             return self._opened
+
+
+def _send_one(request: HttpRequest) -> Exchange[str]:
+    yield request
+    return ""
 
 
 _OPTIONAL = {
@@ -157,6 +175,7 @@ def remote_backend(
     base_url: str,
     credentials: Mapping[str, str] | None,
     hint: str = "",
+    key_env: str = "",
 ) -> ImageBackend:
     """Return a backend for a vendor file; nothing is sent yet.
 
@@ -168,6 +187,7 @@ def remote_backend(
         credentials: Headers with the credentials; {} if the vendor needs none, None if
             they are missing.
         hint: What to do if they are missing.
+        key_env: The environment variable that holds them.
     """
     methods = {
         name: getattr(_RemoteBackend, f"_{name}")
@@ -177,7 +197,14 @@ def remote_backend(
     kind = cast(
         "type[_RemoteBackend]", type("RemoteBackend", (_RemoteBackend,), methods)
     )
-    return kind(vendor, context, base_url=base_url, credentials=credentials, hint=hint)
+    return kind(
+        vendor,
+        context,
+        base_url=base_url,
+        credentials=credentials,
+        hint=hint,
+        key_env=key_env,
+    )
 
 
 def http_adapter(
@@ -236,7 +263,8 @@ def http_adapter(
             context,
             base_url=chosen.base_url,
             credentials=credentials(key) if key else missing,
-            hint=f"Set ${chosen.api_key_env}.",
+            hint="Set it to a key for this API.",
+            key_env=chosen.api_key_env,
         )
 
     return Adapter(summary=summary, options=struct, create=create, multiprocess=True)

@@ -71,9 +71,14 @@ class Canceller:
         Raises:
             Cancelled: settled if the job has certainly ended without an image.
         """
-        if self._requests.can_cancel:
-            self.attempt(lambda: self._requests.cancel(reference))
-        while self._requests.can_poll and real_time() < self.deadline:
+        cancelled = not self._requests.can_cancel
+        while real_time() < self.deadline:
+            # Repeated while it fails, because an uncancelled job costs money.
+            cancelled = cancelled or bool(
+                self.attempt(lambda: self._requests.cancel(reference))
+            )
+            if not self._requests.can_poll:
+                break
             status = self.attempt(lambda: self._requests.poll(reference))
             if isinstance(status, Failed):
                 raise self._settled(status.error.used) from self._stopped

@@ -9,7 +9,7 @@ import os
 import ssl
 from collections.abc import Generator
 from contextlib import contextmanager, suppress
-from datetime import datetime
+from datetime import UTC, datetime
 from urllib.parse import urlsplit
 
 import httpx
@@ -171,11 +171,18 @@ def parse_retry_after(
     text = (value or "").strip()
     if text.isascii() and text.isdigit():
         return float(text)
-    if now is not None and text:
-        from email.utils import parsedate_to_datetime  # noqa: PLC0415 - rare
+    if now is not None and (moment := parse_date(text)) is not None:
+        return max(0.0, (moment - now).total_seconds())
+    return None
 
-        with suppress(ValueError, TypeError):
-            return max(0.0, (parsedate_to_datetime(text) - now).total_seconds())
+
+def parse_date(value: str | None) -> datetime | None:
+    """Return the time that a header states; None if it is missing or unreadable."""
+    from email.utils import parsedate_to_datetime  # noqa: PLC0415 - rare
+
+    with suppress(ValueError, TypeError):
+        moment = parsedate_to_datetime(value or "")
+        return moment if moment.tzinfo else moment.replace(tzinfo=UTC)
     return None
 
 

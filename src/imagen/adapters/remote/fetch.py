@@ -7,6 +7,7 @@ A file that was paid for is *delayed*, not lost, until the vendor says that it i
 deleted or the time is over for which the vendor keeps it: every other failure can pass.
 """
 
+import re
 import socket
 from base64 import b64decode
 from collections.abc import Callable, Generator, Iterable
@@ -22,6 +23,7 @@ import httpx
 from imagen.adapters.remote.client import build_client, is_loopback
 from imagen.adapters.remote.downloads import is_truncated
 from imagen.adapters.remote.errors import (
+    parse_date,
     parse_retry_after,
     to_throttled,
     to_unavailable,
@@ -37,9 +39,14 @@ FILE_TIMEOUT = 30.0
 
 _MAX_REDIRECTS = 4
 _REDIRECTS = {301, 302, 303, 307, 308}
-_GONE = {404, 410}
+_GONE = {403, 404, 410}
 _FORBIDDEN = {401, 403}
 _RATE_LIMITED = 429
+
+_SVG = re.compile(
+    rb"(?:\xef\xbb\xbf)?(?:\s|<\?.*?\?>|<!--.*?-->|<!DOCTYPE svg[^>]*>)*<svg\b",
+    re.DOTALL | re.IGNORECASE,
+)
 
 Resolve = Callable[[str], Iterable[str]]
 
@@ -100,6 +107,14 @@ class FileDownloader:
             Unavailable, Throttled: the file cannot be downloaded now.
             Unfinished: the file is at an address that imagen does not request.
         """
+        try:
+            return self._fetch(output, stopped)
+        except Unfinished as error:
+            if output.kept_until is None or self._now() <= output.kept_until:
+                raise
+            raise OutputDeleted(error.message, hint=error.hint) from error
+
+    def _fetch(self, output: Output, stopped: Event) -> bytes:
         if output.content is not None:
             return output.content
         if output.url.startswith("data:"):
@@ -121,8 +136,12 @@ class FileDownloader:
         """Raise an error unless the content can be the file."""
         status, host = response.status_code, response.url.host
         kept_until = output.kept_until
-        if status in _GONE and kept_until is not None and self._now() > kept_until:
-            raise OutputDeleted(f"{self._vendor.name} has deleted the image.")
+        # An address may have been signed for a time, so 403 means the same as 404.
+        if status in _GONE and kept_until is not None:
+            # The server's own clock, because ours may be wrong by hours.
+            now = parse_date(response.headers.get("Date")) or self._now()
+            if now > kept_until:
+                raise OutputDeleted(f"{self._vendor.name} has deleted the image.")
         if status == _RATE_LIMITED:
             header = response.headers.get("Retry-After")
             raise to_throttled(
@@ -199,9 +218,13 @@ class FileDownloader:
             Unavailable: the host cannot be resolved.
         """
         parts = _parse_url(url)
-        if has_same_origin(url, self._vendor.base_url):
+        base_url = self._vendor.base_url
+        if has_same_origin(url, base_url):
             return []
         host = parts.hostname or ""
+        # A service on this machine may have its files on another port.
+        if is_loopback(base_url) and host == urlsplit(base_url).hostname:
+            return []
         if parts.scheme == "https":
             found = _parse_ip_literal(host) or list(self._resolve(host))
             if not found and not getproxies().get("https"):
@@ -245,10 +268,10 @@ def _read_body(response: httpx.Response, stopped: Event) -> bytes:
 def _is_text(response: httpx.Response, content: bytes) -> bool:
     """Return whether the content is a page or a message, and not an image.
 
-    An SVG image is text too, but says so in its type.
+    An SVG image is text too, but its type or its first element says so.
     """
     kind = response.headers.get("Content-Type", "").partition(";")[0].strip().lower()
-    if kind == "image/svg+xml":
+    if kind == "image/svg+xml" or _SVG.match(content):
         return False
     return (
         kind.startswith("text/")

@@ -8,8 +8,8 @@ Everything that decides whether a paid image is lost or paid twice is here, once
 - a bug in the vendor file closes no accepted job.
 """
 
-from collections.abc import Callable, Sequence
-from contextlib import suppress
+from collections.abc import Callable, Generator, Sequence
+from contextlib import contextmanager, suppress
 from functools import partial
 from threading import Event
 from typing import TypeVar, cast
@@ -28,6 +28,7 @@ from imagen.adapters.remote.submission import (
 )
 from imagen.adapters.remote.vendor import (
     Accepted,
+    CorrectingVendor,
     Exchange,
     Failed,
     HttpRequest,
@@ -41,6 +42,7 @@ from imagen.adapters.remote.vendor import (
     Vendor,
 )
 from imagen.adapters.remote.vendor_client import VendorClient
+from imagen.domain.consumption import UNTOUCHED
 from imagen.domain.errors import (
     BackendError,
     Cancelled,
@@ -114,6 +116,7 @@ class RemoteJob:
         self._requests = JobRequests(vendor, client, job=job, key=key, clock=clock)
         self._reference = ""
         self._fraction: float | None = None
+        self._ended: Succeeded | None = None
         self._events: EventStream | None = None
         self._canceller: Canceller | None = None
 
@@ -123,16 +126,15 @@ class RemoteJob:
         Raises:
             ImagenError: as the port says.
         """
-        with mark_unsent():
+        with self._before_sending():
             self._context.sleep(0)
-            self._client.require_credentials()
             request = self._prepare_request()
         if hasattr(self._vendor, "events"):
             vendor = cast("PushVendor", self._vendor)
             # Opened before the job is submitted, so that no event is missed.
             self._events = EventStream(self._client, vendor.events(self._key))
         try:
-            return self._follow(self._submit(request))
+            return self._follow(self._submit_or_correct(request))
         finally:
             if self._events is not None:
                 self._events.close()
@@ -161,30 +163,61 @@ class RemoteJob:
 
     # Submission
 
+    @contextmanager
+    def _before_sending(self) -> Generator[None, None, None]:
+        """Translate a bug of the vendor file, and mark that the job was not sent."""
+        with mark_unsent():
+            try:
+                yield
+            except ImagenError:
+                raise
+            except Exception as error:
+                raise BackendError(
+                    f"The adapter for {self._client.name} could not build the request"
+                    f" ({type(error).__name__}: {error}).",
+                    hint="Nothing was sent. Report it to the adapter's author.",
+                ) from error
+
     def _prepare_request(self) -> HttpRequest:
-        """Return the submit request; everything here is free.
+        """Return the submit request; everything here is free."""
+        job = self._job
+        if hasattr(self._vendor, "prepare"):
+            vendor = cast("PreparingVendor", self._vendor)
+            job = self._run_exchange(vendor.prepare(job))
+        return self._build_request(job)
+
+    def _build_request(self, job: ImageJob) -> HttpRequest:
+        request = self._vendor.submit(job, self._key)
+        self._client.build(request)
+        self._job = self._requests.job = job
+        return request
+
+    def _run_exchange(self, exchange: Exchange[Result]) -> Result:
+        return run_exchange(
+            exchange, self._client, context=self._context, clock=self._clock
+        )
+
+    def _submit_or_correct(self, request: HttpRequest) -> Answer:
+        """Submit the job, and after a certain refusal perhaps a corrected one, once.
 
         Raises:
-            ImagenError: nothing was sent.
+            ImagenError: the job does not exist, has ended, or is in an unknown state.
         """
-        vendor, job = self._vendor, self._job
         try:
-            if hasattr(vendor, "prepare"):
-                exchange = cast("PreparingVendor", vendor).prepare(job)
-                self._job = job = run_exchange(
-                    exchange, self._client, context=self._context, clock=self._clock
-                )
-            request = vendor.submit(job, self._key)
-            self._client.build(request)
-        except ImagenError:
-            raise
-        except Exception as error:
-            raise BackendError(
-                f"The adapter for {self._client.name} could not build the request"
-                f" ({type(error).__name__}: {error}).",
-                hint="Nothing was sent. Report it to the adapter's author.",
-            ) from error
-        return request
+            return self._submit(request)
+        except ImagenError as error:
+            # Nothing was consumed: the vendor certainly has not accepted the job.
+            refused = error.used == UNTOUCHED and not isinstance(error, Cancelled)
+            if not (refused and hasattr(self._vendor, "correct")):
+                raise
+            refusal = error
+        vendor = cast("CorrectingVendor", self._vendor)
+        with self._before_sending():
+            job = self._run_exchange(vendor.correct(self._job, refusal))
+            if job is None:
+                raise refusal
+            request = self._build_request(job)
+        return self._submit(request)
 
     def _submit(self, request: HttpRequest) -> Answer:
         """Send the submit request; again only under a key that makes it the same job.
@@ -245,7 +278,7 @@ class RemoteJob:
     def _follow(self, answer: Answer) -> Generated:
         if isinstance(answer, Accepted):
             self._accept(answer.reference)
-            return self._finish(Running(note="queued"))
+            return self._finish(answer.status)
         if isinstance(answer, Succeeded):
             self._accept(answer.reference)
         return self._finish(answer)
@@ -268,7 +301,11 @@ class RemoteJob:
                 self._wait_for_change(pause)
                 pause = min(MAX_POLL_INTERVAL, pause * _BACKOFF)
                 status = self._read_with_retries(self._poll, self._client.name)
-            return self._collect(status)
+            if isinstance(status, Succeeded):
+                self._ended = status
+                if not status.final:
+                    self._poll_once_more()
+            return self._collect(self._ended or status)
         except Cancelled as stopped:
             if not self._reference:
                 raise
@@ -281,6 +318,17 @@ class RemoteJob:
                 f" ({type(error).__name__}).",
                 hint="The job exists; it can be fetched with a corrected adapter.",
             ) from error
+
+    def _poll_once_more(self) -> None:
+        """Read figures that the vendor adds later than the files, if it has them."""
+        try:
+            status = BackgroundCall(self._poll).result(self._context)
+        except Cancelled:
+            raise
+        except ImagenError:
+            return
+        if isinstance(status, Succeeded):
+            self._ended = status
 
     def _collect(self, status: Succeeded | Failed) -> Generated:
         """Return the images of a job that has ended."""
@@ -362,6 +410,8 @@ class RemoteJob:
             Unfinished: a file exists and cannot be downloaded now.
             OutputDeleted: the files were deleted.
         """
+        if self._fraction is not None:
+            self._fraction = 1.0
         stopped = Event()
         try:
             images: list[GeneratedImage] = []
@@ -407,8 +457,8 @@ class RemoteJob:
         Raises:
             Cancelled: settled if the job has certainly ended without an image.
         """
-        canceller = self._start_cancelling(stopped)
-        ended, unwanted = canceller.end(self._reference), Event()
+        canceller, unwanted = self._start_cancelling(stopped), Event()
+        ended = self._ended or canceller.end(self._reference)
 
         def fetch() -> list[GeneratedImage]:
             return [
@@ -447,13 +497,22 @@ def run_exchange(
     """Send the free requests of an exchange, and return its result.
 
     Raises:
-        ImagenError: a request failed.
+        ImagenError: a request failed, and the exchange did not catch its error.
     """
     try:
         request = next(exchange)
         while True:
+            if request.note:
+                context.progress(None, request.note)
             read = partial(client.read, request, now=clock.now())
-            request = exchange.send(BackgroundCall(read).result(context))
+            try:
+                response = BackgroundCall(read).result(context)
+            except Cancelled:
+                raise
+            except ImagenError as error:
+                request = exchange.throw(error)
+            else:
+                request = exchange.send(response)
     except StopIteration as end:
         return cast("Result", end.value)
 

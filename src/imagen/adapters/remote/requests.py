@@ -25,6 +25,7 @@ class JobRequests:
     """Polls and cancels one job.
 
     Attributes:
+        job: The job, as it was submitted.
         key: The idempotency key, task id or client id for this job.
         can_poll: Whether the vendor has job ids.
         can_cancel: Whether the vendor can cancel a job.
@@ -46,7 +47,7 @@ class JobRequests:
         self.has_progress = hasattr(vendor, "progress")
         self._vendor = vendor
         self._client = client
-        self._job = job
+        self.job = job
         self.key = key
         self._clock = clock
 
@@ -57,16 +58,17 @@ class JobRequests:
             ImagenError: it cannot be read now.
         """
         vendor = cast("PollingVendor", self._vendor)
-        return vendor.status(self._job, self._read(vendor.poll(reference)))
+        return vendor.status(self.job, self._read(vendor.poll(reference)))
 
-    def cancel(self, reference: str) -> None:
-        """Cancel the job.
+    def cancel(self, reference: str) -> bool:
+        """Cancel the job, and return True.
 
         Raises:
             ImagenError: the vendor did not confirm it.
         """
         request = cast("CancellingVendor", self._vendor).cancel(reference)
         self._read(request, timeout=CANCEL_TIMEOUT)
+        return True
 
     def read_progress(self) -> Running | None:
         """Return the progress of the job; None while the vendor draws another one.

@@ -1,12 +1,10 @@
 """The network side of one vendor instance: its clients, and the jobs that use them."""
 
 from collections.abc import Mapping
-from functools import partial
 
-from imagen.adapters.remote.background import BackgroundCall
 from imagen.adapters.remote.fetch import FileDownloader
 from imagen.adapters.remote.job import RemoteJob, Result, run_exchange
-from imagen.adapters.remote.vendor import Exchange, HttpRequest, HttpResponse, Vendor
+from imagen.adapters.remote.vendor import Exchange, Vendor
 from imagen.adapters.remote.vendor_client import VendorClient
 from imagen.domain.job import ImageJob
 from imagen.ports.clock import Clock
@@ -27,10 +25,15 @@ class VendorService:
         base_url: str,
         credentials: Mapping[str, str] | None,
         hint: str,
+        key_env: str,
         clock: Clock,
     ) -> None:
         self.client = VendorClient(
-            vendor, base_url=base_url, credentials=credentials, hint=hint
+            vendor,
+            base_url=base_url,
+            credentials=credentials,
+            hint=hint,
+            key_env=key_env,
         )
         self._vendor = vendor
         self._clock = clock
@@ -47,15 +50,6 @@ class VendorService:
             context=context,
             clock=self._clock,
         )
-
-    def read(self, request: HttpRequest, context: JobContext) -> HttpResponse:
-        """Send a free request, and return a successful response.
-
-        Raises:
-            ImagenError: there is none.
-        """
-        read = partial(self.client.read, request, now=self._clock.now())
-        return BackgroundCall(read).result(context)
 
     def run_exchange(self, exchange: Exchange[Result], context: JobContext) -> Result:
         """Send the requests of an exchange, and return its result."""

@@ -38,6 +38,7 @@ class HttpRequest(msgspec.Struct, frozen=True, kw_only=True):
         content: A body as bytes; None for none.
         files: Fields of a multipart form: file name, content and media type.
         timeout: Seconds without a byte; None for the default of this kind of request.
+        note: The activity that is reported while the request runs; "" for none.
     """
 
     method: str = "GET"
@@ -48,6 +49,7 @@ class HttpRequest(msgspec.Struct, frozen=True, kw_only=True):
     content: bytes | None = None
     files: Mapping[str, tuple[str, bytes, str]] = {}
     timeout: float | None = None
+    note: str = ""
 
 
 class HttpResponse(msgspec.Struct, frozen=True, kw_only=True):
@@ -71,7 +73,10 @@ class HttpResponse(msgspec.Struct, frozen=True, kw_only=True):
         try:
             return msgspec.json.decode(self.content, type=kind)
         except (msgspec.DecodeError, UnicodeError, RecursionError) as error:
-            raise UnreadableResponse("The response is not from this API.") from error
+            raise UnreadableResponse(
+                "The response is not from this API.",
+                hint="Check base_url, and whether the network requires a sign-in.",
+            ) from error
 
 
 class Output(msgspec.Struct, frozen=True, kw_only=True):
@@ -89,12 +94,6 @@ class Output(msgspec.Struct, frozen=True, kw_only=True):
     content: bytes | None = None
     seed: int | None = None
     kept_until: datetime | None = None
-
-
-class Accepted(msgspec.Struct, frozen=True, kw_only=True):
-    """The vendor has the job under this id."""
-
-    reference: str
 
 
 class Running(msgspec.Struct, frozen=True, kw_only=True):
@@ -122,6 +121,8 @@ class Succeeded(msgspec.Struct, frozen=True, kw_only=True):
         cost: Cost of the job, if the vendor reports it.
         used: Consumption, as far as the vendor reports it.
         parameters: Other values that the vendor reports; stored in the sidecar.
+        final: False if the files are complete, and the vendor may still add figures
+            such as the seed or the cost: the backend polls once more.
     """
 
     outputs: tuple[Output, ...]
@@ -131,6 +132,7 @@ class Succeeded(msgspec.Struct, frozen=True, kw_only=True):
     cost: Cost = Cost()
     used: Used = Used()
     parameters: Mapping[str, object] = {}
+    final: bool = True
 
 
 class Failed(msgspec.Struct, frozen=True, kw_only=True):
@@ -151,8 +153,24 @@ class PollNow(msgspec.Struct, frozen=True, kw_only=True):
 
 Status: TypeAlias = Running | Succeeded | Failed
 
+
+class Accepted(msgspec.Struct, frozen=True, kw_only=True):
+    """The vendor has the job.
+
+    Attributes:
+        reference: The id of the job.
+        status: The status, if the response contains it.
+    """
+
+    reference: str
+    status: Status = Running(note="queued")
+
+
 Exchange: TypeAlias = Generator[HttpRequest, HttpResponse, T]
-"""Several free requests: yields each, receives its successful response, returns T."""
+"""Several free requests: yields each, receives its successful response, returns T.
+
+A request without one raises its error at the `yield`.
+"""
 
 
 class Vendor(Protocol):
@@ -208,10 +226,14 @@ class Vendor(Protocol):
         """
         ...
 
-    def error(self, response: HttpResponse) -> ImagenError | None:
-        """Return the error for another response; None for the usual one of its status.
+    def error(self, response: HttpResponse) -> ImagenError | str | None:
+        """Return the error for another response, without success.
 
         It supplies the words. Whether the job may exist is decided by the status.
+
+        Returns:
+            The error; or the vendor's own message, for the usual error of the status;
+            None for that error without a message.
         """
         ...
 
@@ -260,6 +282,21 @@ class PreparingVendor(Vendor, Protocol):
         ...
 
 
+class CorrectingVendor(PreparingVendor, Protocol):
+    """A vendor whose refusal can show how the job must be submitted instead."""
+
+    def correct(self, job: ImageJob, refusal: ImagenError) -> Exchange[ImageJob | None]:
+        """Yield requests, and return another job to submit; None if there is none.
+
+        Called once, for a job that was certainly not accepted.
+
+        Args:
+            job: The job that was submitted.
+            refusal: The error, as returned by `error`.
+        """
+        ...
+
+
 class LookupVendor(PollingVendor, Protocol):
     """A vendor that lists its jobs, so that a lost one can be found."""
 
@@ -271,8 +308,11 @@ class LookupVendor(PollingVendor, Protocol):
 class CheckableVendor(Vendor, Protocol):
     """A vendor with a free request that needs the credentials."""
 
-    def check(self) -> HttpRequest:
-        """Return the request."""
+    def check(self) -> HttpRequest | Mapping[str, Exchange[str]]:
+        """Return the request; or several checks by name, which return a note.
+
+        The first check that raises an ImagenError is the last.
+        """
         ...
 
 

@@ -8,7 +8,11 @@ from urllib.parse import urljoin, urlsplit
 import httpx
 
 from imagen.adapters.remote.client import build_client
-from imagen.adapters.remote.errors import to_status_error, translate_errors
+from imagen.adapters.remote.errors import (
+    parse_retry_after,
+    to_status_error,
+    translate_errors,
+)
 from imagen.adapters.remote.vendor import HttpRequest, HttpResponse, Vendor
 from imagen.domain.errors import ImagenError, Throttled, Unauthorized, Unavailable
 
@@ -42,12 +46,14 @@ class VendorClient:
         base_url: str,
         credentials: Mapping[str, str] | None,
         hint: str,
+        key_env: str = "",
     ) -> None:
         self.name = vendor.name
         self.base_url = base_url.rstrip("/") + "/"
         self._vendor = vendor
         self._credentials = credentials
         self._hint = hint
+        self._key = f"${key_env}" if key_env else f"The key for {vendor.name}"
         self._hosts: tuple[str, ...] = tuple(getattr(vendor, "hosts", ()))
         self._client = build_client(
             self.base_url,
@@ -70,7 +76,7 @@ class VendorClient:
             Unauthorized: they are not configured.
         """
         if self._credentials is None:
-            raise Unauthorized(f"The key for {self.name} is not set.", hint=self._hint)
+            raise Unauthorized(f"{self._key} is not set.", hint=self._hint)
         return self._credentials
 
     def is_trusted(self, url: str) -> bool:
@@ -163,11 +169,17 @@ class VendorClient:
 
     def to_error(self, response: HttpResponse, *, now: datetime) -> ImagenError:
         """Return the error for a response without success, in printable words."""
-        error = self._vendor.error(response) or to_status_error(
-            httpx.Response(response.status, headers=dict(response.headers)),
-            self.name,
-            now=now,
-        )
+        error = self._vendor.error(response)
+        if not isinstance(error, ImagenError):
+            error = to_status_error(
+                httpx.Response(response.status, headers=dict(response.headers)),
+                self.name,
+                detail=self._mask_text(error or ""),
+                now=now,
+            )
+        elif isinstance(error, Throttled) and error.retry_after is None:
+            header = response.headers.get("retry-after")
+            error.retry_after = parse_retry_after(header, now=now)
         return self.mask(error)
 
     def mask(self, error: ImagenError) -> ImagenError:
