@@ -150,6 +150,7 @@ def test_all_files_are_returned(connect: Connect, pencil: PencilServer) -> None:
         "file:///etc/passwd",
         "https://user:word@example.org/x.png",
         "https://:0/x.png",
+        "http://[::1/x.png",
     ],
 )
 def test_an_address_inside_a_network_is_not_requested(

@@ -3,24 +3,42 @@
 from collections.abc import Callable, Iterator
 from pathlib import PurePosixPath
 from threading import Thread
-from typing import Any
+from typing import Any, Protocol, cast
 
 import msgspec
 import pytest
 from tests.integration.replicate.models import SCHNELL
 from tests.integration.replicate.server import ReplicateServer
 
-from imagen.adapters.backends.replicate.adapter import (
-    ReplicateBackend,
-    ReplicateOptions,
-)
+from imagen.adapters.backends.replicate.adapter import ReplicateOptions, create
 from imagen.adapters.system.clock import SystemClock
 from imagen.domain.job import ImageJob
 from imagen.domain.size import Size
 from imagen.ports.adapter import BackendContext, Secrets
+from imagen.ports.backend import (
+    CheckableBackend,
+    CloseableBackend,
+    ImageBackend,
+    LookupBackend,
+    PerModelBackend,
+    ResumableBackend,
+)
 from imagen.ports.clock import Clock
 from imagen.ports.job_context import JobContext
 from imagen.testing.fakes import RecordingContext
+
+
+class ReplicateBackend(
+    ImageBackend,
+    PerModelBackend,
+    ResumableBackend,
+    LookupBackend,
+    CheckableBackend,
+    CloseableBackend,
+    Protocol,
+):
+    """What the backend can do, apart from its construction."""
+
 
 Build = Callable[..., ReplicateBackend]
 
@@ -55,9 +73,8 @@ def build(server: ReplicateServer) -> Iterator[Build]:
             secrets=Secrets({"api_token_env": token} if token else {}),
             cache=cache,
         )
-        built.append(
-            ReplicateBackend(msgspec.convert(wanted, ReplicateOptions), context)
-        )
+        backend = create(msgspec.convert(wanted, ReplicateOptions), context)
+        built.append(cast("ReplicateBackend", backend))
         return built[-1]
 
     yield build_one

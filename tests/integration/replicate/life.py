@@ -142,7 +142,7 @@ class Prediction:
 
     @property
     def _made(self) -> int:
-        return max(0, self.asked - self.trouble.withholds)
+        return max(0, self.asked - self.trouble.withholds) + self.trouble.extra
 
     def _metrics(self) -> dict[str, Any]:
         figures: dict[str, Any] = {"predict_time": 0.5, "total_time": 0.75}

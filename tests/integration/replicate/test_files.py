@@ -2,18 +2,24 @@
 
 import base64
 from collections.abc import Iterator
+from datetime import timedelta
 from hashlib import sha256
 from io import BytesIO
 
 import pytest
 from PIL import Image
-from tests.integration.replicate.conftest import Build, drawn
+from tests.integration.replicate.conftest import (
+    Build,
+    ReplicateBackend,
+    drawn,
+    job,
+)
 from tests.integration.replicate.models import COLLAGE, PRO, SKETCH
 from tests.integration.replicate.server import ReplicateServer
+from tests.integration.replicate.trouble import PredictionTrouble
 
-from imagen.adapters.backends.replicate import download
-from imagen.adapters.backends.replicate.adapter import ReplicateBackend
 from imagen.adapters.backends.replicate.input_images import MAX_INLINE_BYTES
+from imagen.adapters.remote import fetch
 from imagen.domain.consumption import Used
 from imagen.domain.errors import BackendError, InvalidRequest, Refused, Unfinished
 from imagen.domain.reference import ReferenceImage
@@ -69,18 +75,39 @@ def test_all_withheld_is_refused(
 
 
 @pytest.mark.parametrize(
-    ("file", "words"), [("svg", "SVG"), ("html", "an HTML page"), ("cut", "too early")]
+    ("file", "words"), [("html", "sent text"), ("cut", "incomplete")]
 )
-def test_what_is_no_image_is_told_and_was_paid(
+def test_what_is_no_image_leaves_the_job_open(
     build: Build, server: ReplicateServer, file: str, words: str
 ) -> None:
     server.trouble(file=file)
+    context = RecordingContext()
 
-    outcome = drawn(build(model=PRO), media_type="image/png")
+    outcome = drawn(build(model=PRO), context, media_type="image/png")
 
-    assert type(outcome) is BackendError
+    assert type(outcome) is Unfinished
     assert words in outcome.message
-    assert outcome.used == Used(images=1, megapixels=None, seconds=0.5)
+    assert context.references[0] in outcome.message
+
+
+def test_an_svg_image_is_returned(build: Build, server: ReplicateServer) -> None:
+    server.trouble(file="svg")
+
+    generated = drawn(build(model=PRO))
+
+    assert generated.images[0].content == server.served[0]
+    assert generated.used == Used(images=1, seconds=0.5)
+
+
+def test_more_files_than_requested_are_returned(
+    build: Build, server: ReplicateServer
+) -> None:
+    server.trouble(extra=2)
+
+    generated = drawn(build(model=COLLAGE), count=1, seed=None)
+
+    assert [image.content for image in generated.images] == server.served
+    assert len(generated.images) == 3
 
 
 def test_a_file_that_is_cut_off_is_fetched_again(
@@ -113,11 +140,27 @@ def test_a_file_that_cannot_be_had_for_long_leaves_the_job(
     assert type(drawn(backend)) is Unfinished
 
 
-@pytest.mark.parametrize("status", [404, 410])
+@pytest.mark.parametrize("status", [403, 404, 410])
+def test_a_file_is_not_given_up_within_the_hour_that_replicate_keeps_it(
+    build: Build, server: ReplicateServer, status: int
+) -> None:
+    server.trouble(file_status=status)
+    context = RecordingContext()
+
+    outcome = drawn(build(), context)
+    server.predictions[0].trouble = PredictionTrouble()
+    resumed = build().resume(job(), context.references[0], RecordingContext())
+
+    assert type(outcome) is Unfinished
+    assert len(resumed.images) == 1
+
+
+@pytest.mark.parametrize("status", [403, 404, 410])
 def test_a_deleted_file_is_an_error(
     backend: ReplicateBackend, server: ReplicateServer, status: int
 ) -> None:
     server.trouble(file_status=status)
+    server.ahead = timedelta(hours=-1, minutes=-1)
 
     outcome = drawn(backend)
 
@@ -131,34 +174,25 @@ def test_a_file_of_any_length_is_not_read_to_its_end(
     server: ReplicateServer,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr(download, "MAX_FILE_BYTES", 4 * 1024 * 1024)
+    monkeypatch.setattr(fetch, "MAX_FILE_BYTES", 4 * 1024 * 1024)
     server.trouble(file="endless")
 
     outcome = drawn(backend)
 
-    assert type(outcome) is BackendError
+    assert type(outcome) is Unfinished
     assert "4 MB" in outcome.message
 
 
-def test_no_token_goes_along_where_none_is_asked_for(
-    backend: ReplicateBackend, server: ReplicateServer
+@pytest.mark.parametrize("guarded", [True, False])
+def test_the_token_goes_along_to_the_host_of_the_api(
+    backend: ReplicateBackend, server: ReplicateServer, guarded: bool
 ) -> None:
-    drawn(backend)
-
-    (fetch,) = server.fetched
-    assert "authorization" not in fetch.headers
-
-
-def test_the_token_goes_along_where_it_is_asked_for(
-    backend: ReplicateBackend, server: ReplicateServer
-) -> None:
-    server.trouble(guarded=True)
+    server.trouble(guarded=guarded)
 
     generated = drawn(backend)
 
     assert isinstance(generated, Generated), generated
     assert [fetch.headers.get("authorization") for fetch in server.fetched] == [
-        None,
         f"Bearer {server.token}",
     ]
 
@@ -189,7 +223,7 @@ def test_only_a_few_redirects_are_followed(
     server.trouble(redirects=9)
     outcome = drawn(backend)
 
-    assert type(outcome) is BackendError
+    assert type(outcome) is Unfinished
     assert "redirects" in outcome.message
 
 
@@ -197,7 +231,6 @@ def test_only_a_few_redirects_are_followed(
     "address",
     [
         "http://8.8.8.8/x.png",
-        "ftp://127.0.0.1/x.png",
         "http://user:word@127.0.0.1/x.png",
         "http://[::1/x.png",
         "https:///x.png",
@@ -208,6 +241,9 @@ def test_an_image_does_not_come_from_just_anywhere(
 ) -> None:
     server.trouble(leads_to=address)
 
+    assert type(drawn(backend)) is Unfinished
+
+    server.ahead = timedelta(hours=-1, minutes=-1)
     outcome = drawn(backend)
 
     assert type(outcome) is BackendError

@@ -5,11 +5,16 @@ from hashlib import sha256
 from pathlib import Path, PurePosixPath
 
 import pytest
-from tests.integration.replicate.conftest import Build, drawn, job, outcome_of
+from tests.integration.replicate.conftest import (
+    Build,
+    ReplicateBackend,
+    drawn,
+    job,
+    outcome_of,
+)
 from tests.integration.replicate.models import COLLAGE, PRO, SKETCH
 from tests.integration.replicate.server import ReplicateServer
 
-from imagen.adapters.backends.replicate.adapter import ReplicateBackend
 from imagen.domain.errors import (
     Cancelled,
     ImagenError,
@@ -355,7 +360,7 @@ def test_is_found_by_the_digests_of_its_pictures(
 ) -> None:
     if not inline:
         monkeypatch.setattr(
-            "imagen.adapters.backends.replicate.account.MAX_INLINE_BYTES", 1
+            "imagen.adapters.backends.replicate.vendor.MAX_INLINE_BYTES", 1
         )
     backend = build(model=COLLAGE)
     sent, other = tiny_png(), tiny_png(colour=(1, 2, 3))

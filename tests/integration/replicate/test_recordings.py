@@ -5,7 +5,6 @@ The folder `recordings` has small recordings; each file names its sources.
 
 import json
 from collections.abc import Iterator
-from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -16,11 +15,7 @@ from tests.integration.replicate.models import PRO, SCHNELL
 from tests.integration.replicate.server import ReplicateServer
 from tests.integration.replicate.trouble import INTERRUPTED, NSFW
 
-from imagen.adapters.backends.replicate.errors import (
-    InvalidInputError,
-    NotFoundError,
-    to_error,
-)
+from imagen.adapters.backends.replicate.errors import to_error
 from imagen.adapters.backends.replicate.inputs import AttachedImages, build_model_inputs
 from imagen.adapters.backends.replicate.prediction import (
     Prediction,
@@ -29,6 +24,7 @@ from imagen.adapters.backends.replicate.prediction import (
     read_usage,
 )
 from imagen.adapters.backends.replicate.schema import read_fields
+from imagen.adapters.remote.vendor import HttpResponse
 from imagen.domain.errors import BackendError, ImagenError, Refused
 from imagen.domain.job import ImageJob
 from imagen.domain.size import Size
@@ -66,17 +62,19 @@ def test_a_prediction_is_read(name: str) -> None:
 @pytest.mark.parametrize("name", ERRORS)
 def test_an_error_response_is_read(name: str) -> None:
     answer = ERRORS[name]
-    response = httpx.Response(
-        answer["status"], json=answer["body"], headers=answer.get("headers")
+    response = HttpResponse(
+        status=answer["status"],
+        content=msgspec.json.encode(answer["body"]),
+        headers=answer.get("headers") or {},
     )
-    error: Exception
-    try:
-        error = to_error(response, "Replicate", hide=str, now=datetime.now(UTC))
-    except (NotFoundError, InvalidInputError) as special:
-        error = special
 
-    assert isinstance(error, (ImagenError, NotFoundError, InvalidInputError))
-    assert getattr(error, "code", "") != "backend_error"
+    error = to_error(response, "Replicate")
+
+    # For the usual error of a status, only the words are Replicate's.
+    assert isinstance(error, ImagenError) or (
+        answer["status"] in {401, 402, 500}
+        and error == answer["body"]["detail"].rstrip(".")
+    )
 
 
 @pytest.mark.parametrize("name", MODELS)

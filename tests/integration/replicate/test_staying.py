@@ -8,6 +8,7 @@ from tests.integration.replicate.conftest import (
     TOO_LONG,
     ActingContext,
     Build,
+    ReplicateBackend,
     drawn,
     job,
     outcome_of,
@@ -15,10 +16,10 @@ from tests.integration.replicate.conftest import (
 from tests.integration.replicate.models import COLLAGE, SKETCH
 from tests.integration.replicate.server import ReplicateServer
 
-from imagen.adapters.backends.replicate import run
-from imagen.adapters.backends.replicate.adapter import ReplicateBackend
-from imagen.adapters.backends.replicate.run import CANCEL_TIMEOUT, MAX_OUTAGE
+from imagen.adapters.remote import cancellation
 from imagen.adapters.remote.background import CHECK_INTERVAL
+from imagen.adapters.remote.job import MAX_OUTAGE
+from imagen.adapters.remote.requests import CANCEL_TIMEOUT
 from imagen.domain.consumption import UNTOUCHED
 from imagen.domain.errors import (
     BackendError,
@@ -215,13 +216,13 @@ class NoticedContext(StoppableContext):
 @pytest.fixture(autouse=True)
 def patient(monkeypatch: pytest.MonkeyPatch) -> None:
     """Let a cancelled job end even on a machine that is very busy."""
-    monkeypatch.setattr(run, "CANCEL_TIMEOUT", TOO_LONG)
+    monkeypatch.setattr(cancellation, "CANCEL_TIMEOUT", TOO_LONG)
 
 
 @pytest.fixture
 def hurried(patient: None, monkeypatch: pytest.MonkeyPatch) -> None:
     """Leave a cancelled job soon that does not end."""
-    monkeypatch.setattr(run, "CANCEL_TIMEOUT", 0.3)
+    monkeypatch.setattr(cancellation, "CANCEL_TIMEOUT", 0.3)
 
 
 def stopped_when(
@@ -446,7 +447,7 @@ def test_an_old_job_brings_what_it_would_have_brought(
 def test_an_old_job_that_this_account_does_not_have_stays_open(
     backend: ReplicateBackend,
 ) -> None:
-    with pytest.raises(Unfinished, match="no job abc, or not for this token"):
+    with pytest.raises(Unfinished, match="no job abc, or not for this key"):
         backend.resume(job(), "abc", RecordingContext())
 
 

@@ -55,6 +55,8 @@ class PredictionTrouble:
     )
     withholds: int = 0
     """So many images fewer than were asked for."""
+    extra: int = 0
+    """So many images more than were asked for."""
     file: Literal["image", "svg", "html", "cut", "endless"] = "image"
     cut_times: int = 0
     """So many times only half of the file is sent."""

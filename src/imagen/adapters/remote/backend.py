@@ -76,7 +76,13 @@ class _RemoteBackend:
 
     def generate(self, job: ImageJob, context: JobContext) -> Generated:
         """Submit the job, wait for it, and download its images."""
-        return self._start(job, context).generate()
+        started = self._start(job, context)
+        try:
+            return started.generate()
+        finally:
+            if started.corrected:
+                # The vendor has described a model anew.
+                self._per_model.clear()
 
     def close(self) -> None:
         """Close the HTTP clients."""
@@ -130,8 +136,7 @@ class _RemoteBackend:
                 raise InvalidRequest(
                     f"{self._vendor.name} has no model {model!r}.", hint=error.message
                 ) from error
-            with self._lock:
-                self._per_model.setdefault(model, found)
+            return self._per_model.setdefault(model, found)
         return self._per_model[model]
 
     def _start(self, job: ImageJob, context: JobContext) -> "RemoteJob":

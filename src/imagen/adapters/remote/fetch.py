@@ -119,11 +119,11 @@ class FileDownloader:
             return output.content
         if output.url.startswith("data:"):
             return _decode_data_uri(output.url)
-        url = urljoin(self._vendor.base_url, output.url)
+        url = _join_url(self._vendor.base_url, output.url)
         for _ in range(_MAX_REDIRECTS + 1):
             with self._open(url) as response:
                 if response.status_code in _REDIRECTS:
-                    url = urljoin(url, response.headers.get("Location", ""))
+                    url = _join_url(url, response.headers.get("Location", ""))
                     continue
                 content = _read_body(response, stopped)
             self._check_response(output, response, content)
@@ -287,6 +287,13 @@ def _decode_data_uri(uri: str) -> bytes:
         return b64decode(content, validate=True) if ";base64" in head else content
     except ValueError as error:
         raise Unfinished("The model returned an invalid data URI.") from error
+
+
+def _join_url(base: str, url: str) -> str:
+    try:
+        return urljoin(base, url)
+    except ValueError as error:
+        raise Unfinished("The model returned an invalid URL.") from error
 
 
 def _parse_url(url: str) -> SplitResult:

@@ -82,7 +82,11 @@ Result = TypeVar("Result")
 
 
 class RemoteJob:
-    """One job of one vendor."""
+    """One job of one vendor.
+
+    Attributes:
+        corrected: Whether another job was submitted after a refusal.
+    """
 
     def __init__(
         self,
@@ -114,6 +118,7 @@ class RemoteJob:
         self._context = context
         self._clock = clock
         self._requests = JobRequests(vendor, client, job=job, key=key, clock=clock)
+        self.corrected = False
         self._reference = ""
         self._fraction: float | None = None
         self._ended: Succeeded | None = None
@@ -217,6 +222,7 @@ class RemoteJob:
             if job is None:
                 raise refusal
             request = self._build_request(job)
+        self.corrected = True
         return self._submit(request)
 
     def _submit(self, request: HttpRequest) -> Answer:
@@ -408,7 +414,7 @@ class RemoteJob:
 
         Raises:
             Unfinished: a file exists and cannot be downloaded now.
-            OutputDeleted: the files were deleted.
+            BackendError: the files were deleted.
         """
         if self._fraction is not None:
             self._fraction = 1.0
@@ -424,12 +430,13 @@ class RemoteJob:
                     images.append(_build_image(output, content))
                 # A file that was deleted does not stop the others.
                 except OutputDeleted as error:
-                    error.used = status.used
                     deleted.append(error)
         finally:
             stopped.set()
         if deleted and not images:
-            raise deleted[0]
+            raise BackendError(
+                deleted[0].message, hint=deleted[0].hint, used=status.used
+            ) from deleted[0]
         return images
 
     def _build_result(

@@ -1,47 +1,67 @@
-"""Where an image may come from."""
+"""Where a file may come from, and who receives the credentials."""
 
 from threading import Event
 
+import httpx
 import pytest
+from tests.integration.remote.vendors import Pencil
 
-from imagen.adapters.backends.replicate.download import Downloader
-from imagen.domain.errors import BackendError, Unavailable
+from imagen.adapters.remote.fetch import FileDownloader, _is_text
+from imagen.adapters.remote.vendor import Output, bearer
+from imagen.adapters.remote.vendor_client import VendorClient
+from imagen.domain.errors import Unavailable, Unfinished
+from imagen.testing.fakes import FakeClock
 
 PUBLIC, PRIVATE = "151.101.1.1", "10.0.0.5"
 HOSTS = {
-    "replicate.delivery": [PUBLIC],
+    "pencil.example": [PUBLIC],
+    "api.pencil.example": [PUBLIC],
     "cdn.example": [PUBLIC, "2a04:4e42::223"],
     "inside.example": [PRIVATE],
     "half.example": [PUBLIC, "127.0.0.1"],
     "router.lan": ["192.168.1.1"],
     "mapped.example": ["::ffff:10.0.0.5"],
     "cloud.example": ["169.254.169.254"],
-    "api.replicate.com": [PUBLIC],
     "proxy.lan": [PRIVATE],
 }
+HOME = "https://api.pencil.example/v1"
 
 
-def downloads(home: str = "https://api.replicate.com/v1") -> Downloader:
-    return Downloader(home, token="t", resolve=lambda host: HOSTS.get(host, []))
+class PencilWithFiles(Pencil):
+    hosts = ("api.pencil.example", "pencil.example")
+
+
+def client(home: str = HOME) -> VendorClient:
+    return VendorClient(
+        PencilWithFiles(), base_url=home, credentials=bearer("t"), hint=""
+    )
+
+
+def downloads(home: str = HOME) -> FileDownloader:
+    return FileDownloader(
+        client(home), now=FakeClock().now, resolve=lambda host: HOSTS.get(host, [])
+    )
 
 
 @pytest.mark.parametrize(
-    "address",
+    ("url", "addresses"),
     [
-        "https://replicate.delivery/a/out.webp",
-        "https://cdn.example:8443/a.png?x=1",
-        f"https://{PUBLIC}/a.png",
-        "https://[2a04:4e42::223]/a.png",
+        ("https://pencil.example/a/out.webp", [PUBLIC]),
+        ("https://cdn.example:8443/a.png?x=1", HOSTS["cdn.example"]),
+        (f"https://{PUBLIC}/a.png", [PUBLIC]),
+        ("https://[2a04:4e42::223]/a.png", ["2a04:4e42::223"]),
     ],
 )
-def test_images_come_from_anywhere_on_the_network(address: str) -> None:
-    assert downloads()._check_url(address).scheme == "https"
+def test_a_public_address_is_requested_at_the_address_that_was_checked(
+    url: str, addresses: list[str]
+) -> None:
+    assert downloads()._check_url(url) == addresses
 
 
 @pytest.mark.parametrize(
-    "address",
+    "url",
     [
-        "http://replicate.delivery/a.png",
+        "http://pencil.example/a.png",
         "https://inside.example/a.png",
         "https://half.example/a.png",
         "https://router.lan/a.png",
@@ -60,35 +80,40 @@ def test_images_come_from_anywhere_on_the_network(address: str) -> None:
         "https://cdn.example:99999/a.png",
     ],
 )
-def test_but_not_from_inside_and_not_in_the_clear(address: str) -> None:
-    with pytest.raises(BackendError):
-        downloads()._check_url(address)
+def test_a_private_or_unencrypted_address_is_not_requested(url: str) -> None:
+    with pytest.raises(Unfinished):
+        downloads()._check_url(url)
 
 
-@pytest.mark.parametrize("home", ["http://127.0.0.1:9/v1", "http://proxy.lan/v1"])
 @pytest.mark.parametrize(
-    ("address", "fine"),
+    ("home", "url", "requested"),
     [
-        ("http://proxy.lan/out.png", True),
-        ("http://192.168.1.1/out.png", True),
-        ("https://cdn.example/out.png", True),
-        ("http://cdn.example/out.png", False),
+        ("http://127.0.0.1:9/v1", "http://127.0.0.1:9/out.png", True),
+        ("http://127.0.0.1:9/v1", "http://127.0.0.1:10/out.png", True),
+        ("http://localhost:9/v1", "http://localhost/out.png", True),
+        ("http://127.0.0.1:9/v1", "http://127.0.0.2:9/out.png", False),
+        ("http://127.0.0.1:9/v1", "http://proxy.lan/out.png", False),
+        ("http://127.0.0.1:9/v1", "http://192.168.1.1/out.png", False),
+        ("http://127.0.0.1:9/v1", "http://169.254.169.254/latest", False),
+        ("http://127.0.0.1:9/v1", "http://cdn.example/out.png", False),
+        ("http://127.0.0.1:9/v1", "https://cdn.example/out.png", True),
+        ("http://proxy.lan/v1", "http://proxy.lan/out.png", True),
+        ("http://proxy.lan/v1", "http://proxy.lan:9/out.png", False),
+        ("http://proxy.lan/v1", "http://192.168.1.1/out.png", False),
     ],
 )
-def test_an_api_of_ones_own_may_hand_out_from_inside(
-    home: str, address: str, fine: bool
+def test_a_private_service_has_files_at_its_own_host_only(
+    home: str, url: str, requested: bool
 ) -> None:
     try:
-        downloads(home)._check_url(address)
-    except BackendError:
-        assert not fine
+        downloads(home)._check_url(url)
+    except Unfinished:
+        assert not requested
     else:
-        assert fine
+        assert requested
 
 
-def test_an_unknown_host_is_unavailable(
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
+def test_an_unknown_host_is_unavailable(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delenv("HTTPS_PROXY", raising=False)
     monkeypatch.delenv("https_proxy", raising=False)
 
@@ -96,33 +121,31 @@ def test_an_unknown_host_is_unavailable(
         downloads()._check_url("https://nowhere.example/a.png")
 
 
-def test_behind_a_proxy_the_proxy_looks_names_up(
+def test_behind_a_proxy_the_proxy_resolves_names(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.setenv("https_proxy", "http://proxy.lan:3128")
 
-    assert downloads()._check_url("https://nowhere.example/a.png").hostname
+    assert downloads()._check_url("https://nowhere.example/a.png") == []
 
 
 @pytest.mark.parametrize(
-    ("home", "address", "trusted"),
+    ("home", "url", "trusted"),
     [
-        ("https://api.replicate.com/v1", "https://api.replicate.com/v1/files/x", True),
-        ("https://api.replicate.com/v1", "https://replicate.delivery/x", True),
-        ("https://api.replicate.com/v1", "https://pbxt.replicate.delivery/x", True),
-        ("https://api.replicate.com/v1", "http://replicate.delivery/x", False),
-        ("https://api.replicate.com/v1", "https://replicate.delivery.evil.io/x", False),
-        ("https://api.replicate.com/v1", "https://evilreplicate.delivery/x", False),
+        (HOME, "https://api.pencil.example/v1/files/x", True),
+        (HOME, "https://pencil.example/x", True),
+        (HOME, "https://pbxt.pencil.example/x", True),
+        (HOME, "http://pencil.example/x", False),
+        (HOME, "https://pencil.example.evil.io/x", False),
+        (HOME, "https://evilpencil.example/x", False),
         ("http://127.0.0.1:9/v1", "http://127.0.0.1:9/out", True),
         ("http://127.0.0.1:9/v1", "http://127.0.0.1:10/out", False),
     ],
 )
-def test_the_token_goes_to_replicate_alone(
-    home: str, address: str, trusted: bool
+def test_the_credentials_are_for_the_hosts_of_the_vendor(
+    home: str, url: str, trusted: bool
 ) -> None:
-    from urllib.parse import urlsplit
-
-    assert downloads(home)._is_trusted(urlsplit(address)) is trusted
+    assert client(home).is_trusted(url) is trusted
 
 
 @pytest.mark.parametrize(
@@ -133,14 +156,32 @@ def test_the_token_goes_to_replicate_alone(
         ("data:,", b""),
     ],
 )
-def test_takes_a_file_out_of_its_address(uri: str, content: bytes) -> None:
-    assert downloads().fetch(uri, Event()) == content
+def test_a_data_uri_is_decoded(uri: str, content: bytes) -> None:
+    assert downloads().fetch(Output(url=uri), Event()) == content
 
 
 def test_an_invalid_data_uri_is_an_error() -> None:
-    with pytest.raises(BackendError, match="invalid data URI"):
-        downloads().fetch("data:image/png;base64,***", Event())
+    with pytest.raises(Unfinished, match="invalid data URI"):
+        downloads().fetch(Output(url="data:image/png;base64,***"), Event())
 
 
-def test_shows_no_token() -> None:
-    assert repr(downloads()) == "<downloader>"
+@pytest.mark.parametrize(
+    ("content", "kind", "text"),
+    [
+        (b"<svg/>", "image/svg+xml", False),
+        (b"<svg xmlns='x'/>", "application/octet-stream", False),
+        (b"<?xml version='1.0'?>\n<!-- by a model -->\n<svg>", "text/xml", False),
+        (b"<!DOCTYPE svg PUBLIC 'x'>\n<svg>", "", False),
+        (b"<html><svg></svg></html>", "", True),
+        (b"<?xml version='1.0'?><Error><Code>NoSuchKey</Code></Error>", "", True),
+        (b"{}", "image/png", True),
+        (b"not found", "text/plain; charset=utf-8", True),
+        (b"\x89PNG", "image/png", False),
+    ],
+)
+def test_an_svg_image_is_told_from_a_page(
+    content: bytes, kind: str, text: bool
+) -> None:
+    assert (
+        _is_text(httpx.Response(200, headers={"Content-Type": kind}), content) is text
+    )

@@ -98,13 +98,17 @@ class _CachedDescription(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class ModelCatalog:
-    """The known models, in memory and in cache files for the next process."""
+    """The known models, in memory and in cache files for the next process.
+
+    Attributes:
+        clock: The clock, for the age of the cache files.
+    """
 
     def __init__(self, url: str, *, folder: Path | None, clock: Clock) -> None:
         """Create an empty catalog for one API; `folder` is for the cache files."""
         self._url = url
         self._folder = folder
-        self._clock = clock
+        self.clock = clock
         self._lock = Lock()
         self._known: dict[Target, Model] = {}
 
@@ -152,7 +156,7 @@ class ModelCatalog:
         except (OSError, msgspec.DecodeError):
             return None
         identity = (cached.form, cached.url, cached.name)
-        age = self._clock.now() - cached.read_at
+        age = self.clock.now() - cached.read_at
         if (
             identity == (_FORMAT_VERSION, self._url, str(target))
             and timedelta() <= age < CACHE_LIFETIME
@@ -169,7 +173,7 @@ class ModelCatalog:
             form=_FORMAT_VERSION,
             url=self._url,
             name=str(target),
-            read_at=self._clock.now(),
+            read_at=self.clock.now(),
             description=description,
         )
         with suppress(OSError):

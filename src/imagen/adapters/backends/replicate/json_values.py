@@ -3,6 +3,8 @@
 from collections.abc import Mapping
 from typing import cast
 
+import msgspec
+
 
 def as_mapping(value: object) -> Mapping[str, object]:
     """Return the value if it is an object, else an empty one."""
@@ -23,6 +25,8 @@ def as_number(value: object) -> float | None:
 
 
 def as_line(value: object, *, longest: int) -> str:
-    """Return the value if it is text, on one line and without a final full stop."""
+    """Return text on one line and without a final full stop; a structure as JSON."""
+    if isinstance(value, dict | list) and value:
+        value = msgspec.json.encode(value).decode()
     text = " ".join(value.split()).rstrip(".") if isinstance(value, str) else ""
     return text if len(text) <= longest else text[: longest - 3] + "..."

@@ -5,8 +5,8 @@ recorded responses.
 """
 
 import re
-from collections.abc import Iterator, Mapping, Sequence
-from datetime import UTC, datetime
+from collections.abc import Iterator, Mapping
+from datetime import UTC, datetime, timedelta
 
 import msgspec
 
@@ -16,16 +16,29 @@ from imagen.adapters.backends.replicate.json_values import (
     as_mapping,
     as_number,
 )
+from imagen.adapters.remote.vendor import (
+    Failed,
+    Output,
+    Running,
+    Status,
+    Succeeded,
+)
 from imagen.domain.consumption import UNTOUCHED, Used
 from imagen.domain.errors import BackendError, ImagenError, Refused
-from imagen.domain.size import Size
+from imagen.domain.job import ImageJob
 
 FINAL_STATES = {"succeeded", "failed", "canceled", "aborted"}
 """The statuses of a prediction that has ended."""
 
 DELETED_HINT = "Replicate deletes the images of API jobs after an hour."
 
+FILE_LIFETIME = timedelta(hours=1)
+"""How long Replicate keeps the files of an API job after its end."""
+
 _MAX_MESSAGE = 300
+_MAX_RECORDED_INPUT = 200
+"""The longest text input that is recorded in the sidecar, in characters."""
+
 _URL_PREFIXES = ("https://", "http://", "data:")
 _PROGRESS_BAR = re.compile(r"(\d{1,3})%\|[^|\n]*\| *(\d+)/(\d+)")
 """A progress bar of tqdm: ` 50%|█████     | 2/4 [00:00<00:00, 6.55it/s]`."""
@@ -60,6 +73,7 @@ class Prediction(msgspec.Struct, frozen=True, kw_only=True):
     data_removed: object = None
     created_at: object = None
     started_at: object = None
+    completed_at: object = None
 
     def __post_init__(self) -> None:
         if not self.id.strip():
@@ -79,11 +93,6 @@ class Prediction(msgspec.Struct, frozen=True, kw_only=True):
     def inputs(self) -> Mapping[str, object]:
         """The inputs; empty if Replicate has deleted them."""
         return as_mapping(self.input)
-
-    @property
-    def has_metrics(self) -> bool:
-        """True if the response states what the prediction used."""
-        return bool(as_mapping(self.metrics))
 
     def metric(self, name: str) -> float | None:
         """Return a metric of a finished prediction; None if it is missing."""
@@ -130,6 +139,45 @@ def parse_time(text: object) -> datetime | None:
     return moment if moment.tzinfo else moment.replace(tzinfo=UTC)
 
 
+def read_status(prediction: Prediction, job: ImageJob, *, steps: int | None) -> Status:
+    """Return the status; `steps` is the number of steps, None if unknown."""
+    urls, bar = list_outputs(prediction), read_progress(prediction, steps=steps)
+    # All files, not the first: some models add one after the other while the status is
+    # `processing`.
+    if not prediction.is_finished and len(urls) < job.count:
+        # The log of a job that has not started is about something else, such as the
+        # start of the model.
+        if prediction.status == "starting":
+            return Running(note="starting")
+        note = "drawing" if prediction.status == "processing" else prediction.status
+        if bar is None:
+            return Running(note=note)
+        return Running(fraction=bar.fraction, note=note, steps=bar.steps)
+    if not urls:
+        return Failed(error=explain_failure(prediction))
+    ended = parse_time(prediction.completed_at)
+    logged = read_seed(prediction) if len(urls) == 1 else None
+    # The log names one seed, which cannot be that of several images.
+    seed = job.seed if logged is None else logged
+    kept_until = None if ended is None else ended + FILE_LIFETIME
+    return Succeeded(
+        outputs=tuple(
+            Output(url=url, seed=seed, kept_until=kept_until) for url in urls
+        ),
+        model=prediction.model_name or job.model,
+        steps=bar.steps if job.steps is None and bar else job.steps,
+        used=read_usage(prediction),
+        parameters={
+            "prediction": prediction.id,
+            "version": prediction.version,
+            "inputs": _list_recorded_inputs(prediction, job),
+        },
+        # A response that was delayed by `wait` has the files before the metrics and the
+        # log.
+        final=prediction.is_finished,
+    )
+
+
 def list_outputs(prediction: Prediction) -> tuple[str, ...]:
     """Return the URLs of the output files in order, without duplicates."""
     return tuple(dict.fromkeys(_find_urls(prediction.output)))
@@ -153,16 +201,16 @@ def read_seed(prediction: Prediction) -> int | None:
     return int(found[1]) if found else None
 
 
-def read_usage(prediction: Prediction, sizes: Sequence[Size] = ()) -> Used:
+def read_usage(prediction: Prediction) -> Used:
     """Return what the prediction used, as far as it is known."""
     seconds = prediction.metric("predict_time")
     stopped = prediction.status in {"aborted", "canceled"}
     # Replicate charges nothing for a prediction that never started.
     if stopped and seconds is None and prediction.started_at is None:
         return UNTOUCHED
-    images = _count_images(prediction, seen=len(sizes))
-    measured = sum(size.megapixels for size in sizes) if images == len(sizes) else None
-    return Used(images=images, megapixels=measured, seconds=seconds)
+    images = _count_images(prediction)
+    megapixels = None if images != 0 else 0
+    return Used(images=images, megapixels=megapixels, seconds=seconds)
 
 
 def explain_failure(prediction: Prediction) -> ImagenError:
@@ -206,15 +254,28 @@ def _choose_hint(reason: str) -> str:
     return ""
 
 
-def _count_images(prediction: Prediction, *, seen: int) -> int | None:
+def _count_images(prediction: Prediction) -> int | None:
     """Return the number of images made, deleted ones as well; None if unknown."""
     counted = prediction.metric("image_count")
     if counted is not None:
         return int(counted)
-    made = max(seen, len(list_outputs(prediction)))
+    made = len(list_outputs(prediction))
     # Replicate does not document the price of a prediction that is cancelled while it
     # runs, so without outputs the number is unknown, not 0.
     return None if prediction.status in {"succeeded", "canceled"} and not made else made
+
+
+def _list_recorded_inputs(prediction: Prediction, job: ImageJob) -> dict[str, object]:
+    """Return the inputs for the sidecar: without prompts, seed, images, long texts."""
+    return {
+        name: value
+        for name, value in prediction.inputs.items()
+        if name != "seed"
+        and value not in (job.prompt, job.negative)
+        and isinstance(value, (str, int, float, bool))
+        and not (isinstance(value, str) and len(value) > _MAX_RECORDED_INPUT)
+        and not str(value).startswith(("data:", "http:", "https:"))
+    }
 
 
 def _find_urls(output: object) -> Iterator[str]:

@@ -1,24 +1,25 @@
 """The search for predictions of an account that match a job."""
 
 from base64 import b64decode
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime, timedelta
 from email.utils import parsedate_to_datetime
-from functools import partial
 from hashlib import sha256
-from urllib.parse import unquote, urlsplit
+from urllib.parse import parse_qs, unquote, urlsplit
 
 import msgspec
 
 from imagen.adapters.backends.replicate.catalog import Target
-from imagen.adapters.backends.replicate.client import ReplicateClient, parse_cursor
-from imagen.adapters.backends.replicate.errors import NotFoundError
+from imagen.adapters.backends.replicate.errors import NotFound
 from imagen.adapters.backends.replicate.json_values import as_list
-from imagen.adapters.backends.replicate.prediction import Prediction, parse_time
+from imagen.adapters.backends.replicate.prediction import (
+    Prediction,
+    PredictionPage,
+    parse_time,
+)
 from imagen.adapters.backends.replicate.schema import json_equal
-from imagen.adapters.remote.background import BackgroundCall
+from imagen.adapters.remote.vendor import Exchange, HttpRequest, quote_segment
 from imagen.ports.clock import Clock
-from imagen.ports.job_context import JobContext
 
 CLOCK_TOLERANCE = timedelta(seconds=30)
 """How much earlier than the job a matching prediction may have been created."""
@@ -42,33 +43,47 @@ class SearchCriteria(msgspec.Struct, frozen=True, kw_only=True):
     defaults: Mapping[str, object] = {}
 
 
+class _Checksums(msgspec.Struct, frozen=True):
+    sha256: str = ""
+
+
+class _UploadedFile(msgspec.Struct, frozen=True):
+    checksums: _Checksums = _Checksums()
+
+
 def find_matching(
-    criteria: SearchCriteria,
-    *,
-    since: datetime,
-    api: ReplicateClient,
-    clock: Clock,
-    context: JobContext,
-) -> Iterator[str]:
-    """Yield the ids of all predictions since then that certainly match."""
-    cursor: str | None = None
+    criteria: SearchCriteria, *, since: datetime, url: str, clock: Clock
+) -> Exchange[tuple[str, ...]]:
+    """Return the ids of all predictions since then that certainly match.
+
+    Args:
+        criteria: The properties of a matching prediction.
+        since: The earliest time of the submission, by our clock.
+        url: The base URL of the API, where the uploaded files are.
+        clock: Our clock.
+    """
+    found: list[str] = []
+    query: Mapping[str, str] = {}
     for _ in range(_MAX_PAGES):
-        call = BackgroundCall(partial(api.list_predictions, cursor))
-        page, headers = call.result(context)
-        offset = _measure_clock_offset(headers.get("Date"), clock.now())
+        response = yield HttpRequest(path="predictions", query=query)
+        page = response.json(PredictionPage)
+        offset = _measure_clock_offset(response.headers.get("date"), clock.now())
         earliest = since - CLOCK_TOLERANCE + offset
         for prediction in page.predictions:
             created = parse_time(prediction.created_at)
             if created is not None and created < earliest:
-                return
+                return tuple(found)
             # The images last, because comparing them may need requests.
-            if matches(prediction, criteria) and _has_same_images(
-                prediction, criteria, api, context
+            if matches(prediction, criteria) and (
+                yield from _has_same_images(prediction, criteria, url)
             ):
-                yield prediction.id
-        cursor = parse_cursor(page.next)
+                found.append(prediction.id)
+        # The link itself is not requested: it may lead to another host, with our token.
+        cursor = parse_qs(urlsplit(page.next or "").query).get("cursor")
         if cursor is None:
-            return
+            break
+        query = {"cursor": cursor[0]}
+    return tuple(found)
 
 
 def matches(prediction: Prediction, criteria: SearchCriteria) -> bool:
@@ -111,27 +126,22 @@ def _measure_clock_offset(date: str | None, now: datetime) -> timedelta:
 
 
 def _has_same_images(
-    prediction: Prediction,
-    criteria: SearchCriteria,
-    api: ReplicateClient,
-    context: JobContext,
-) -> bool:
+    prediction: Prediction, criteria: SearchCriteria, url: str
+) -> Exchange[bool]:
     """Return whether all images certainly match; False where it cannot be decided."""
     for name, digests in criteria.images.items():
         value = prediction.inputs.get(name)
         sent = as_list(value) or [value]
         # The lengths first, because a digest may need a request.
-        if len(sent) != len(digests) or any(
-            _find_digest(each, api, context) != digest
-            for each, digest in zip(sent, digests, strict=True)
-        ):
+        if len(sent) != len(digests):
             return False
+        for each, digest in zip(sent, digests, strict=True):
+            if (yield from _find_digest(each, url)) != digest:
+                return False
     return True
 
 
-def _find_digest(
-    value: object, api: ReplicateClient, context: JobContext
-) -> str | None:
+def _find_digest(value: object, url: str) -> Exchange[str | None]:
     """Return the digest of a data URI or of an uploaded file; None if unknown."""
     if not isinstance(value, str):
         return None
@@ -140,11 +150,11 @@ def _find_digest(
             return sha256(b64decode(value.partition(",")[2], validate=True)).hexdigest()
         except ValueError:
             return None
-    if not value.startswith(f"{api.url}/files/"):
+    if not value.startswith(f"{url}/files/"):
         return None
     file_id = unquote(urlsplit(value).path.rpartition("/")[2])
     try:
-        found = BackgroundCall(partial(api.get_file, file_id)).result(context)
-    except NotFoundError:
+        response = yield HttpRequest(path=f"files/{quote_segment(file_id)}")
+    except NotFound:
         return None
-    return found.checksums.sha256 or None
+    return response.json(_UploadedFile).checksums.sha256 or None

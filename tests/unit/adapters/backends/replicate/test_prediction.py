@@ -17,7 +17,6 @@ from imagen.adapters.backends.replicate.prediction import (
 )
 from imagen.domain.consumption import UNTOUCHED, Used
 from imagen.domain.errors import BackendError, ImagenError, Refused
-from imagen.domain.size import Size
 
 A, B = "https://replicate.delivery/a/out-0.webp", "https://replicate.delivery/b.png"
 
@@ -147,22 +146,19 @@ def failed(error: str | None) -> dict[str, object]:
     return {"status": "failed", "error": error}
 
 
-SIZES = [Size(1000, 1000)] * 2
-
-
 @pytest.mark.parametrize(
     ("said", "used"),
     [
-        ({}, Used(images=2, megapixels=2.0)),
-        ({"metrics": {"predict_time": 1.5}}, Used(images=2, megapixels=2, seconds=1.5)),
+        ({}, Used(images=2)),
+        ({"metrics": {"predict_time": 1.5}}, Used(images=2, seconds=1.5)),
         ({"metrics": {"image_count": 4}}, Used(images=4)),
-        ({"metrics": {"image_count": "x"}}, Used(images=2, megapixels=2)),
-        ({"metrics": {"predict_time": -1}}, Used(images=2, megapixels=2)),
+        ({"metrics": {"image_count": "x"}}, Used(images=2)),
+        ({"metrics": {"predict_time": -1}}, Used(images=2)),
     ],
     ids=str,
 )
 def test_says_what_was_used(said: dict[str, object], used: Used) -> None:
-    assert read_usage(prediction(**said), SIZES) == used
+    assert read_usage(prediction(output=[A, B], **said)) == used
 
 
 @pytest.mark.parametrize(

@@ -1,0 +1,392 @@
+"""Replicate as a vendor file: its requests, and the meaning of its responses."""
+
+from collections.abc import Generator, Mapping
+from datetime import datetime
+from math import ceil
+from typing import cast
+
+import msgspec
+
+from imagen.adapters.backends.replicate.catalog import (
+    DEFAULT_URL,
+    ConfiguredInputs,
+    ModelCatalog,
+    ModelDescription,
+    Target,
+)
+from imagen.adapters.backends.replicate.errors import NotFound, to_error
+from imagen.adapters.backends.replicate.input_images import (
+    MAX_INLINE_BYTES,
+    InputImage,
+    compute_digests,
+    prepare_image,
+    prepare_mask,
+)
+from imagen.adapters.backends.replicate.inputs import AttachedImages, ModelInputs
+from imagen.adapters.backends.replicate.models import Model, list_known_models
+from imagen.adapters.backends.replicate.prediction import Prediction, read_status
+from imagen.adapters.backends.replicate.search import SearchCriteria, find_matching
+from imagen.adapters.remote.vendor import (
+    Accepted,
+    Exchange,
+    HttpRequest,
+    HttpResponse,
+    Status,
+    quote_segment,
+)
+from imagen.domain.capabilities import Capabilities
+from imagen.domain.errors import BackendError, ImagenError, InvalidRequest, Refused
+from imagen.domain.job import ImageJob
+from imagen.domain.suggestion import suggest_name
+from imagen.ports.clock import Clock
+
+MIN_CANCEL_AFTER, MAX_CANCEL_AFTER = 5, 24 * 60 * 60
+"""The limits of Replicate's header `Cancel-After`, in seconds."""
+
+WRITE_TIMEOUT = 30.0
+"""Seconds to wait for the response to a submit request or an upload."""
+
+
+class Account(msgspec.Struct, frozen=True):
+    """The owner of the token."""
+
+    username: str = ""
+
+
+class _Version(msgspec.Struct, frozen=True):
+    id: str = ""
+    openapi_schema: object = None
+
+
+class _Model(msgspec.Struct, frozen=True):
+    latest_version: _Version | None = None
+    is_official: object = None
+
+
+class _Release(msgspec.Struct, frozen=True):
+    model: str = ""
+    version: str = ""
+
+
+class _Deployment(msgspec.Struct, frozen=True):
+    current_release: _Release | None = None
+
+
+class _Urls(msgspec.Struct, frozen=True):
+    get: str
+
+
+class _UploadedFile(msgspec.Struct, frozen=True):
+    urls: _Urls
+
+
+class PredictionJob(ImageJob, frozen=True, kw_only=True):
+    """A job in the inputs of its model.
+
+    Attributes:
+        target: The model or deployment.
+        version: The version that the request must name; "" if the name is sufficient.
+        attached: The job's images, as the model receives them.
+        payload: The values of the inputs.
+    """
+
+    target: Target
+    version: str
+    attached: AttachedImages
+    payload: Mapping[str, object]
+
+
+class Replicate:
+    """One account at Replicate with a default model."""
+
+    # No recorded 5xx of Replicate's says whether the prediction was created, so every
+    # one of them leaves that open.
+    refuses_with: frozenset[int] = frozenset()
+    fails_with: frozenset[int] = frozenset()
+    hosts = ("api.replicate.com", "replicate.delivery")
+
+    def __init__(
+        self,
+        *,
+        url: str,
+        configured: ConfiguredInputs,
+        wait: int,
+        catalog: ModelCatalog,
+    ) -> None:
+        """Create the vendor file.
+
+        Args:
+            url: The base URL of the API, without a slash at the end.
+            configured: The default model or deployment, and the inputs in the config.
+            wait: Seconds for which Replicate may delay its response to a new job.
+            catalog: The known models.
+        """
+        self._url = url
+        self._target = configured.target
+        self._configured = configured
+        self._wait = wait
+        self._catalog = catalog
+        self._clock: Clock = catalog.clock
+        self._cached: dict[Target, Capabilities] = {}
+
+    @property
+    def name(self) -> str:
+        """The name for messages: with the address, unless it is the usual one."""
+        from imagen.adapters.remote.errors import display_url  # noqa: PLC0415 - network
+
+        default = self._url == DEFAULT_URL
+        return "Replicate" if default else f"Replicate at {display_url(self._url)}"
+
+    # Models
+
+    def capabilities(self) -> Capabilities:
+        """Return the capabilities of the default model, without network.
+
+        They come from the table of known models or from an earlier description; for an
+        unknown model they are minimal.
+        """
+        # Computed once: the port promises the same answer every time, and a description
+        # that is read later would change it.
+        target = self._target
+        if target not in self._cached:
+            known = self._catalog.get(target) or Model()
+            self._cached.setdefault(target, self._build_capabilities(target, known))
+        return self._cached[target]
+
+    def look_up_model(self, model: str) -> Exchange[Capabilities]:
+        """Return the capabilities of a model; read its description if necessary."""
+        target = self._find_target(model)
+        known = yield from self._load_model(target)
+        return self._build_capabilities(target, known)
+
+    def _build_capabilities(self, target: Target, model: Model) -> Capabilities:
+        return self._build_inputs(target, model).capabilities(
+            str(target), models=() if target.deployment else None
+        )
+
+    def _build_inputs(self, target: Target, model: Model) -> ModelInputs:
+        return model.build_inputs(self._configured.for_target(target, model))
+
+    def _find_target(self, model: str) -> Target:
+        is_default = model in {"", str(self._target)}
+        return self._target if is_default else Target.parse(model)
+
+    def _load_model(self, target: Target) -> Exchange[Model]:
+        """Return the description of a model, from the catalog or else from the API."""
+        known = self._catalog.get(target)
+        return known if known is not None else (yield from self._reload_model(target))
+
+    def _reload_model(
+        self, target: Target, *, by_version: bool = False
+    ) -> Exchange[Model]:
+        """Read the description of a model from the API, and update the catalog.
+
+        `by_version` records that predictions of the model need a version.
+        """
+        try:
+            description = yield from _describe_model(target)
+        except NotFound as missing:
+            raise self._unknown_target_error(target) from missing
+        official = description.official
+        if official is None and (known := self._catalog.get(target)):
+            official = known.official
+        return self._catalog.update(
+            target,
+            msgspec.structs.replace(
+                description, official=False if by_version else official
+            ),
+        )
+
+    def _unknown_target_error(self, target: Target) -> InvalidRequest:
+        kind = "deployment" if target.deployment else "model"
+        known = () if target.deployment else list_known_models()
+        near = suggest_name(target.name, known)
+        return InvalidRequest(
+            f"{self.name} has no {kind} {target}, or not for this token.",
+            hint=f"Did you mean {near}?" if near not in {None, target.name} else "",
+        )
+
+    # Submission
+
+    def prepare(self, job: ImageJob) -> Exchange[PredictionJob]:
+        """Read the description of the model if necessary, and upload large images."""
+        target = self._find_target(job.model)
+        model = yield from self._load_model(target)
+        images = [prepare_image(image) for image in job.images]
+        mask = prepare_mask(job.mask, model.build_inputs({})) if job.mask else None
+        urls: list[str] = []
+        for image in images:
+            # A comprehension cannot yield requests.
+            urls.append((yield from self._attach(image)))  # noqa: PERF401
+        attached = AttachedImages(
+            images=tuple(urls), mask=(yield from self._attach(mask)) if mask else None
+        )
+        return self._prepare_job(job, target, model, attached)
+
+    def correct(
+        self, job: ImageJob, refusal: ImagenError
+    ) -> Exchange[PredictionJob | None]:
+        """Return the job for the model as it is described now, if that differs."""
+        job = cast("PredictionJob", job)
+        target, missing = job.target, isinstance(refusal, NotFound)
+        if missing and (job.version or target.deployment):
+            raise self._unknown_target_error(target) from refusal
+        if not missing and not isinstance(refusal, Refused):
+            return None
+        # Only official models run without a version. Whether a model is official is not
+        # always known; the endpoint answers 404 for a model that is not, as if it did
+        # not exist, and then the version is needed.
+        model = yield from self._reload_model(target, by_version=missing)
+        if missing and not model.version:
+            raise InvalidRequest(f"The model {target} has no version that can run.")
+        corrected = self._prepare_job(job, target, model, job.attached)
+        return None if corrected == job else corrected
+
+    def _prepare_job(
+        self, job: ImageJob, target: Target, model: Model, attached: AttachedImages
+    ) -> PredictionJob:
+        version = model.version if model.official is False else ""
+        configured = self._configured.for_target(target, model)
+        inputs = model.build_inputs(configured)
+        return PredictionJob(
+            **{name: getattr(job, name) for name in ImageJob.__struct_fields__},
+            target=target,
+            version="" if target.deployment else target.version or version,
+            attached=attached,
+            payload=inputs.build_payload(job, configured, attached),
+        )
+
+    def _attach(self, image: InputImage) -> Exchange[str]:
+        """Return an image as a data URI; a large one as the URL of an upload."""
+        if len(image.content) <= MAX_INLINE_BYTES:
+            return image.data_uri
+        try:
+            response = yield HttpRequest(
+                method="POST",
+                path="files",
+                files={"content": (image.name, image.content, image.media_type)},
+                timeout=WRITE_TIMEOUT,
+                note=f"uploading {image.name}",
+            )
+        except NotFound as error:
+            raise BackendError(f"{self.name} does not accept uploads.") from error
+        return response.json(_UploadedFile).urls.get
+
+    def submit(self, job: ImageJob, key: str) -> HttpRequest:
+        """Return the request that creates the prediction."""
+        job = cast("PredictionJob", job)
+        folder = f"models/{job.target.name}/"
+        if job.target.deployment:
+            folder = f"deployments/{job.target.name}/"
+        elif job.version:
+            folder = ""
+        seconds = ceil(job.timeout * job.count)
+        cancel_after = min(max(seconds, MIN_CANCEL_AFTER), MAX_CANCEL_AFTER)
+        return HttpRequest(
+            method="POST",
+            path=f"{folder}predictions",
+            headers={
+                "Cancel-After": f"{cancel_after}s",
+                **({"Prefer": f"wait={self._wait}"} if self._wait else {}),
+            },
+            json={
+                **({"version": job.version} if job.version else {}),
+                "input": job.payload,
+            },
+            timeout=WRITE_TIMEOUT + self._wait,
+        )
+
+    def submitted(self, job: ImageJob, response: HttpResponse) -> Accepted:
+        """Return the id of the prediction, and its status."""
+        prediction = response.json(Prediction)
+        return Accepted(
+            reference=prediction.id, status=self._read_status(job, prediction)
+        )
+
+    # Status
+
+    def poll(self, reference: str) -> HttpRequest:
+        """Return the request for a prediction."""
+        return HttpRequest(path=f"predictions/{quote_segment(reference)}")
+
+    def status(self, job: ImageJob, response: HttpResponse) -> Status:
+        """Return the status of a prediction."""
+        return self._read_status(job, response.json(Prediction))
+
+    def _read_status(self, job: ImageJob, prediction: Prediction) -> Status:
+        target = self._find_target(job.model)
+        inputs = self._build_inputs(target, self._catalog.get(target) or Model())
+        return read_status(prediction, job, steps=job.steps or inputs.default_steps)
+
+    def cancel(self, reference: str) -> HttpRequest:
+        """Return the request that cancels a prediction."""
+        path = f"predictions/{quote_segment(reference)}/cancel"
+        return HttpRequest(method="POST", path=path)
+
+    # Free requests
+
+    def find(self, job: ImageJob, since: datetime) -> Exchange[tuple[str, ...]]:
+        """Return the ids of the account's predictions since then that match the job."""
+        target = self._find_target(job.model)
+        model = yield from self._load_model(target)
+        images = compute_digests(job, self._build_inputs(target, model))
+        if images is None:
+            return ()
+        names = AttachedImages(images=tuple(image.name for image in job.images))
+        payload = self._prepare_job(job, target, model, names).payload
+        criteria = SearchCriteria(
+            target=target,
+            inputs={name: payload[name] for name in payload.keys() - images},
+            images=images,
+            defaults={field.name: field.default for field in model.fields},
+        )
+        return (
+            yield from find_matching(
+                criteria, since=since, url=self._url, clock=self._clock
+            )
+        )
+
+    def check(self) -> Mapping[str, Exchange[str]]:
+        """Check the token, and then the model."""
+        kind = "deployment" if self._target.deployment else "model"
+        return {
+            "account": self._check_account(),
+            f"{kind} {self._target}": self._check_model(),
+        }
+
+    def _check_account(self) -> Exchange[str]:
+        response = yield HttpRequest(path="account")
+        return f"{self.name}, {response.json(Account).username or 'unnamed'}"
+
+    def _check_model(self) -> Exchange[str]:
+        yield from self._reload_model(self._target)
+        return ""
+
+    def error(self, response: HttpResponse) -> ImagenError | str:
+        """Return the error for a response without success, or Replicate's message."""
+        return to_error(response, self.name)
+
+
+def _describe_model(
+    target: Target,
+) -> Generator[HttpRequest, HttpResponse, ModelDescription]:
+    """Return Replicate's description of a model, or of the model of a deployment."""
+    if target.deployment:
+        response = yield HttpRequest(path=f"deployments/{target.name}")
+        release = response.json(_Deployment).current_release or _Release()
+        if not release.model:
+            return ModelDescription()
+        target = Target(name=release.model, version=release.version)
+    if target.version:
+        path = f"models/{target.name}/versions/{target.version}"
+        response = yield HttpRequest(path=path)
+        version, official = response.json(_Version), None
+    else:
+        response = yield HttpRequest(path=f"models/{target.name}")
+        model = response.json(_Model)
+        version, official = model.latest_version or _Version(), model.is_official
+    return ModelDescription(
+        openapi_schema=version.openapi_schema,
+        version=version.id,
+        official=official if isinstance(official, bool) else None,
+    )
