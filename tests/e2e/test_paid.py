@@ -412,7 +412,7 @@ def test_no_secret_prompt_or_path_is_where_it_does_not_belong(
         {"refuses_with": 402},
         {"refuses_with": 422, "detail": "- input.seed: wrong"},
         {"ends": "failed"},
-        {"file": "html"},
+        {"output": "text"},
     ):
         server.calm()
         if trouble:

@@ -108,8 +108,9 @@ class _Handler(BaseHTTPRequestHandler):
         if reply.dropped:
             self.close_connection = True
             return
-        self.send_response(reply.status)
-        for name, value in reply.headers.items():
+        self.send_response_only(reply.status)
+        headers = {"Date": self.date_time_string(), **reply.headers}
+        for name, value in headers.items():
             self.send_header(name, value)
         length = len(reply.content) if reply.length is None else reply.length
         self.send_header("Content-Length", str(length))

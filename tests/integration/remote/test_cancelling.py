@@ -9,11 +9,18 @@ from tests.integration.remote.server import Recorded, Reply, ScriptedServer, jso
 from tests.integration.remote.vendors import Brush, Pencil, PencilServer, drawn
 
 from imagen import backend as kit
+from imagen.adapters.remote import cancellation
 from imagen.testing import CancelledContext, RecordingContext, StoppableContext
 
 Connect = Callable[..., kit.ImageBackend]
 
 JOB = kit.ImageJob(number=1, prompt="a fox", size=kit.Size(64, 64), timeout=60)
+
+
+@pytest.fixture
+def patient(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Let a cancelled job end even on a machine that is very busy."""
+    monkeypatch.setattr(cancellation, "CANCEL_TIMEOUT", 60.0)
 
 
 class AnsweringContext(StoppableContext):
@@ -76,6 +83,7 @@ def test_a_job_that_was_cancelled_before_costs_nothing(
     assert server.requests == []
 
 
+@pytest.mark.usefixtures("patient")
 def test_a_running_job_is_cancelled_once(
     connect: Connect, server: ScriptedServer, pencil: PencilServer
 ) -> None:
@@ -86,6 +94,35 @@ def test_a_running_job_is_cancelled_once(
 
     assert cancelled.settled
     assert [request.path for request in server.sent("DELETE", "/")] == ["/jobs/job-1"]
+
+
+@pytest.mark.usefixtures("patient")
+def test_a_cancel_request_that_fails_is_repeated(
+    connect: Connect, server: ScriptedServer, pencil: PencilServer
+) -> None:
+    pencil.ends = "running"
+    failures = [Reply(status=502), Reply(dropped=True)]
+
+    def answer(request: Recorded) -> Reply:
+        failing = request.method == "DELETE" and failures
+        return failures.pop() if failing else pencil(request)
+
+    context = cancelled_at(server, answer, "GET", "/jobs/")
+
+    assert cancel(connect(Pencil()), context).settled
+    assert len(server.sent("DELETE", "/jobs/job-1")) == 3
+
+
+@pytest.mark.usefixtures("patient")
+def test_a_job_that_ended_before_is_not_cancelled(
+    connect: Connect, server: ScriptedServer, pencil: PencilServer
+) -> None:
+    context = cancelled_at(server, pencil, "GET", "/files/", held=True)
+
+    generated = connect(Pencil()).generate(JOB, context)
+
+    assert generated.images[0].content == pencil.image
+    assert server.sent("DELETE", "/") == []
 
 
 def test_a_job_whose_end_is_not_confirmed_is_not_settled(
@@ -100,6 +137,7 @@ def test_a_job_whose_end_is_not_confirmed_is_not_settled(
     assert not cancel(connect(Pencil()), context).settled
 
 
+@pytest.mark.usefixtures("patient")
 def test_an_answer_that_arrives_in_time_cancels_the_job(
     connect: Connect, server: ScriptedServer, pencil: PencilServer
 ) -> None:
@@ -133,6 +171,7 @@ def test_an_answer_that_arrives_late_cancels_the_job_in_the_background(
     assert server.sent("DELETE", "/jobs/job-1")
 
 
+@pytest.mark.usefixtures("patient")
 def test_a_refused_job_that_was_cancelled_is_settled(
     connect: Connect, server: ScriptedServer, pencil: PencilServer
 ) -> None:
@@ -145,6 +184,7 @@ def test_a_refused_job_that_was_cancelled_is_settled(
     assert cancelled.used == kit.UNTOUCHED
 
 
+@pytest.mark.usefixtures("patient")
 def test_a_job_that_finished_before_returns_its_image(
     connect: Connect, server: ScriptedServer, pencil: PencilServer
 ) -> None:
@@ -159,6 +199,7 @@ def test_a_job_that_finished_before_returns_its_image(
     assert generated.images[0].content == pencil.image
 
 
+@pytest.mark.usefixtures("patient")
 def test_a_job_that_is_resumed_can_be_cancelled(
     connect: Connect, server: ScriptedServer, pencil: PencilServer
 ) -> None:
