@@ -140,6 +140,61 @@ def test_all_files_are_returned(connect: Connect, pencil: PencilServer) -> None:
     assert len(generated.images) == 3
 
 
+@pytest.mark.parametrize("delayed", [1, 2])
+def test_one_file_that_is_delayed_leaves_the_job_open(
+    connect: Connect, server: ScriptedServer, pencil: PencilServer, delayed: int
+) -> None:
+    pencil.urls = ["/files/1", "/files/2"]
+    server.answer = lambda request: (
+        Reply(status=404) if request.path == f"/files/{delayed}" else pencil(request)
+    )
+    backend, context = connect(Pencil()), RecordingContext()
+    with pytest.raises(kit.Unfinished):
+        backend.generate(JOB, context)
+
+    server.answer = pencil
+    assert isinstance(backend, kit.ResumableBackend)
+    assert len(backend.resume(JOB, "job-1", RecordingContext()).images) == 2
+
+
+def test_a_download_waits_as_long_as_it_was_told(
+    connect: Connect, pencil: PencilServer
+) -> None:
+    pencil.file = [Reply(status=429, headers={"Retry-After": "9"})]
+    context = RecordingContext()
+
+    connect(Pencil()).generate(JOB, context)
+
+    assert 9 in context.waits
+
+
+@pytest.mark.parametrize("page", [1, 2])
+def test_a_page_beside_the_image_is_no_file(
+    connect: Connect, server: ScriptedServer, pencil: PencilServer, page: int
+) -> None:
+    pencil.urls = ["/files/1", "/files/2"]
+    server.answer = lambda request: (
+        PAGE if request.path == f"/files/{page}" else pencil(request)
+    )
+    context = RecordingContext()
+
+    generated = connect(Pencil()).generate(JOB, context)
+
+    assert [image.content for image in generated.images] == [pencil.image]
+    assert sum(context.waits) < 10
+
+
+def test_text_is_returned_when_the_time_of_the_file_is_over(
+    connect: Connect, pencil: PencilServer
+) -> None:
+    pencil.file = [PAGE] * 400
+    pencil.kept_until = datetime.now(UTC) - timedelta(minutes=1)
+
+    generated = connect(Pencil()).generate(JOB, RecordingContext())
+
+    assert generated.images[0].content == PAGE.content
+
+
 @pytest.mark.parametrize(
     "url",
     [
@@ -166,7 +221,7 @@ def test_a_redirect_inside_a_network_is_not_followed(
     connect: Connect, pencil: PencilServer
 ) -> None:
     inside = {"Location": "http://169.254.169.254/latest"}
-    pencil.file = [Reply(status=302, headers=inside)]
+    pencil.file = [Reply(status=302, headers=inside)] * 9
 
     with pytest.raises(kit.Unfinished, match="does not download"):
         connect(Pencil()).generate(JOB, RecordingContext())

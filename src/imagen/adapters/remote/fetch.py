@@ -55,6 +55,10 @@ class OutputDeleted(BackendError):
     """The vendor no longer keeps the file."""
 
 
+class TextReceived(Unavailable):
+    """The server sent a page or a message, and not an image."""
+
+
 def resolve_host(host: str) -> list[str]:
     """Return the IP addresses of a host; none if the name is unknown."""
     try:
@@ -135,13 +139,12 @@ class FileDownloader:
     ) -> None:
         """Raise an error unless the content can be the file."""
         status, host = response.status_code, response.url.host
-        kept_until = output.kept_until
+        # By the server's own clock, because ours may be wrong by hours.
+        now = parse_date(response.headers.get("Date")) or self._now()
+        expired = output.kept_until is not None and now > output.kept_until
         # An address may have been signed for a time, so 403 means the same as 404.
-        if status in _GONE and kept_until is not None:
-            # The server's own clock, because ours may be wrong by hours.
-            now = parse_date(response.headers.get("Date")) or self._now()
-            if now > kept_until:
-                raise OutputDeleted(f"{self._vendor.name} has deleted the image.")
+        if expired and status in _GONE:
+            raise OutputDeleted(f"{self._vendor.name} has deleted the image.")
         if status == _RATE_LIMITED:
             header = response.headers.get("Retry-After")
             raise to_throttled(
@@ -149,8 +152,11 @@ class FileDownloader:
             )
         if not response.is_success:
             raise to_unavailable(host, status=status)
+        # Nothing better will come, so the caller gets what there is.
+        if expired:
+            return
         if _is_text(response, content):
-            raise Unavailable(f"{host} sent text instead of the image.")
+            raise TextReceived(f"{host} sent text instead of the image.")
         if is_truncated(content):
             raise Unavailable(f"{host} sent an incomplete image.")
 

@@ -18,7 +18,7 @@ from imagen.adapters.remote.background import CHECK_INTERVAL, BackgroundCall
 from imagen.adapters.remote.cancellation import Canceller, real_time
 from imagen.adapters.remote.errors import mark_unsent
 from imagen.adapters.remote.events import EventStream
-from imagen.adapters.remote.fetch import FileDownloader, OutputDeleted
+from imagen.adapters.remote.fetch import FileDownloader, OutputDeleted, TextReceived
 from imagen.adapters.remote.requests import JobRequests
 from imagen.adapters.remote.submission import (
     Answer,
@@ -72,6 +72,9 @@ PUSH_POLL_INTERVAL = 10.0
 
 MAX_OUTAGE = 60.0
 """Seconds for which the vendor may be unavailable while it has the job."""
+
+MAX_PAGE_OUTAGE = 5.0
+"""The same for a page that may not be a file, once the requested images are here."""
 
 MAX_SUBMISSIONS = 3
 """How often an idempotent submit request is sent."""
@@ -132,7 +135,6 @@ class RemoteJob:
             ImagenError: as the port says.
         """
         with self._before_sending():
-            self._context.sleep(0)
             request = self._prepare_request()
         if hasattr(self._vendor, "events"):
             vendor = cast("PushVendor", self._vendor)
@@ -172,6 +174,7 @@ class RemoteJob:
     def _before_sending(self) -> Generator[None, None, None]:
         """Translate a bug of the vendor file, and mark that the job was not sent."""
         with mark_unsent():
+            self._context.sleep(0)
             try:
                 yield
             except ImagenError:
@@ -365,8 +368,10 @@ class RemoteJob:
                 if event is not None:
                     self._report(event)
 
-    def _read_with_retries(self, read: Callable[[], Result], server: str) -> Result:
-        """Repeat a read until it succeeds or `MAX_OUTAGE` is over.
+    def _read_with_retries(
+        self, read: Callable[[], Result], server: str, *, limit: float = MAX_OUTAGE
+    ) -> Result:
+        """Repeat a read until it succeeds or the limit in seconds is over.
 
         Raises:
             Unfinished: it did not succeed; the job exists.
@@ -386,8 +391,8 @@ class RemoteJob:
                 reason = error
             wait = max(pause, _retry_after(reason) or 0.0)
             outage += self._clock.monotonic() - began + wait
-            if outage > MAX_OUTAGE:
-                message = f"{server} was not available for {MAX_OUTAGE:g} s"
+            if outage > limit:
+                message = f"{server} was not available for {limit:g} s"
                 raise self._left_open(
                     f"{message}: {reason.message}",
                     "The job exists; its images can be fetched later.",
@@ -418,26 +423,49 @@ class RemoteJob:
         """
         if self._fraction is not None:
             self._fraction = 1.0
-        stopped = Event()
-        try:
-            images: list[GeneratedImage] = []
-            deleted: list[OutputDeleted] = []
-            for output in status.outputs:
-                self._context.progress(self._fraction, "downloading")
+        images: dict[int, GeneratedImage] = {}
+        deleted: list[OutputDeleted] = []
+        delayed: dict[int, Unfinished] = {}
+        # First each file once, so that one that is delayed does not hold up the others.
+        for limit in (0.0, MAX_OUTAGE):
+            if delayed:
+                self._context.sleep(max(map(_first_pause, delayed.values())))
+            for number in tuple(delayed) if limit else range(len(status.outputs)):
+                before = delayed.pop(number, None)
+                # Some models name a page beside the images.
+                page = (
+                    before is not None
+                    and isinstance(before.__cause__, TextReceived)
+                    and len(images) >= self._job.count
+                )
                 try:
-                    fetch = partial(self._downloader.fetch, output, stopped)
-                    content = self._read_with_retries(fetch, "The server of the image")
-                    images.append(_build_image(output, content))
-                # A file that was deleted does not stop the others.
+                    images[number] = self._download(
+                        status.outputs[number], limit=MAX_PAGE_OUTAGE if page else limit
+                    )
                 except OutputDeleted as error:
                     deleted.append(error)
-        finally:
-            stopped.set()
+                except Unfinished as error:
+                    if not page:
+                        delayed[number] = error
+        if delayed:
+            raise next(iter(delayed.values()))
         if deleted and not images:
             raise BackendError(
                 deleted[0].message, hint=deleted[0].hint, used=status.used
             ) from deleted[0]
-        return images
+        return [images[number] for number in sorted(images)]
+
+    def _download(self, output: Output, *, limit: float) -> GeneratedImage:
+        self._context.progress(self._fraction, "downloading")
+        stopped = Event()
+        try:
+            fetch = partial(self._downloader.fetch, output, stopped)
+            server = "The server of the image"
+            return _build_image(
+                output, self._read_with_retries(fetch, server, limit=limit)
+            )
+        finally:
+            stopped.set()
 
     def _build_result(
         self, status: Succeeded, images: Sequence[GeneratedImage]
@@ -528,6 +556,13 @@ def _retry_after(error: ImagenError) -> float | None:
     if isinstance(error, Throttled | UnknownState):
         return error.retry_after
     return None
+
+
+def _first_pause(error: Unfinished) -> float:
+    """Return the seconds to wait before a file is requested again."""
+    reason = error.__cause__
+    stated = _retry_after(reason) if isinstance(reason, ImagenError) else None
+    return min(MAX_OUTAGE, max(FIRST_POLL_INTERVAL, stated or 0.0))
 
 
 def _build_image(output: Output, content: bytes) -> GeneratedImage:

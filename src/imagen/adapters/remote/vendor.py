@@ -288,7 +288,8 @@ class CorrectingVendor(PreparingVendor, Protocol):
     def correct(self, job: ImageJob, refusal: ImagenError) -> Exchange[ImageJob | None]:
         """Yield requests, and return another job to submit; None if there is none.
 
-        Called once, for a job that was certainly not accepted.
+        Called once, for a job that was certainly not accepted. The other job has the
+        same key.
 
         Args:
             job: The job that was submitted.
