@@ -91,9 +91,12 @@ class Canceller:
 
     def attempt(self, call: Callable[[], Result]) -> Result | None:
         """Return the result of a call; None if it fails or takes too long."""
+        left = self.deadline - real_time()
+        if left <= 0:
+            return None
         # A bug in the vendor file must not turn a cancelled job into another error.
         with suppress(Exception):
-            return BackgroundCall(call).result_within(self.deadline - real_time())
+            return BackgroundCall(call).result_within(left)
         return None
 
     def unsettled(self) -> Cancelled:
