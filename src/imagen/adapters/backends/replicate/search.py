@@ -2,8 +2,7 @@
 
 from base64 import b64decode
 from collections.abc import Mapping, Sequence
-from datetime import UTC, datetime, timedelta
-from email.utils import parsedate_to_datetime
+from datetime import datetime, timedelta
 from hashlib import sha256
 from urllib.parse import parse_qs, unquote, urlsplit
 
@@ -118,11 +117,10 @@ def _is_default(value: object, default: object) -> bool:
 
 def _measure_clock_offset(date: str | None, now: datetime) -> timedelta:
     """Return by how much Replicate's clock is ahead, from a response's `Date`."""
-    try:
-        theirs = parsedate_to_datetime(date or "")
-    except (ValueError, TypeError):
-        return timedelta()
-    return (theirs if theirs.tzinfo else theirs.replace(tzinfo=UTC)) - now
+    from imagen.adapters.remote.errors import parse_date  # noqa: PLC0415 - network
+
+    theirs = parse_date(date)
+    return timedelta() if theirs is None else theirs - now
 
 
 def _has_same_images(
