@@ -83,6 +83,7 @@ def test_the_commands_of_the_readme_are_those_there_are() -> None:
         "docs/replicate.md",
         "docs/rerun-and-sweep.md",
         "docs/supabase.md",
+        "docs/vendor-files.md",
         "CONTRIBUTING.md",
     ],
 )
@@ -135,10 +136,9 @@ def test_the_quoted_error_messages_exist(page: str) -> None:
     assert missing == []
 
 
-def test_the_adapter_of_the_docs_passes_its_contract(tmp_path: Path) -> None:
-    for code in blocks("docs/adapters.md", "python") + blocks(
-        "docs/adapters.md", "toml"
-    ):
+@pytest.mark.parametrize("page", ["docs/adapters.md", "docs/vendor-files.md"])
+def test_the_adapter_of_a_page_passes_its_tests(tmp_path: Path, page: str) -> None:
+    for code in blocks(page, "python") + blocks(page, "toml"):
         first, _, _ = code.partition("\n")
         if named := FILE_NAME.match(first):
             (tmp_path / named[1]).parent.mkdir(parents=True, exist_ok=True)

@@ -6,7 +6,7 @@ import pytest
 from tests.integration.remote.server import ScriptedServer
 from tests.integration.remote.vendors import KEY, PencilServer
 
-from imagen import backend as kit
+import imagen.backend as kit
 from imagen.adapters.system.clock import SystemClock
 
 

@@ -8,7 +8,7 @@ import pytest
 from tests.integration.remote.server import Recorded, Reply, ScriptedServer, json_reply
 from tests.integration.remote.vendors import Brush, Pencil, PencilServer, drawn
 
-from imagen import backend as kit
+import imagen.backend as kit
 from imagen.adapters.remote import cancellation
 from imagen.testing import CancelledContext, RecordingContext, StoppableContext
 

@@ -9,7 +9,7 @@ import pytest
 from tests.integration.remote.server import Recorded, Reply, ScriptedServer, json_reply
 from tests.integration.remote.vendors import Job, Pencil, PencilServer
 
-from imagen import backend as kit
+import imagen.backend as kit
 from imagen.testing import RecordingContext
 
 Connect = Callable[..., kit.ImageBackend]

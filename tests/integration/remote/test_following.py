@@ -8,7 +8,7 @@ import pytest
 from tests.integration.remote.server import Recorded, Reply, ScriptedServer, json_reply
 from tests.integration.remote.vendors import KEY, Job, Pencil, PencilServer
 
-from imagen import backend as kit
+import imagen.backend as kit
 from imagen.testing import RecordingContext, tiny_png
 
 Connect = Callable[..., kit.ImageBackend]

@@ -8,7 +8,7 @@ import pytest
 from tests.integration.remote.server import Reply, ScriptedServer, json_reply
 from tests.integration.remote.vendors import KEY, Brush, Pencil, PencilServer, drawn
 
-from imagen import backend as kit
+import imagen.backend as kit
 from imagen.testing import RecordingContext
 
 Connect = Callable[..., kit.ImageBackend]

@@ -6,7 +6,7 @@ from datetime import datetime
 import msgspec
 from tests.integration.remote.server import Recorded, Reply, json_reply
 
-from imagen import backend as kit
+import imagen.backend as kit
 from imagen.testing import tiny_png
 
 KEY = "canary-4d1f-secret"

@@ -4,7 +4,7 @@ from typing import Literal
 
 import msgspec
 
-from imagen import backend as kit
+import imagen.backend as kit
 
 
 class ChalkParameters(msgspec.Struct, frozen=True):
@@ -43,7 +43,6 @@ class Chalk:
 
     def submit(self, job: kit.ImageJob, key: str) -> kit.HttpRequest:
         """Return the request that creates the drawing; Chalk chooses its id itself."""
-        del key
         parameters = kit.decode_options(job, ChalkParameters, vendor=self.name)
         body = {
             "prompt": job.prompt,
