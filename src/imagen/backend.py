@@ -43,7 +43,7 @@ from imagen.domain.errors import (
 from imagen.domain.job import ImageJob
 from imagen.domain.money.cost import Cost, usd_to_micros
 from imagen.domain.reference import ReferenceImage
-from imagen.domain.result import Generated, GeneratedImage
+from imagen.domain.result import DelayedOutput, Generated, GeneratedImage
 from imagen.domain.size import Size, SizeRule
 from imagen.formats.container import rgb_png
 from imagen.ports.adapter import Adapter, BackendContext, Secrets
@@ -72,6 +72,7 @@ __all__ = [
     "Clock",
     "CloseableBackend",
     "Cost",
+    "DelayedOutput",
     "Exchange",
     "Failed",
     "Generated",

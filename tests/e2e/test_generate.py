@@ -72,7 +72,7 @@ def test_the_sidecar_has_the_keys_of_the_specification_in_their_order(
         schema id usage_id created_at prompt negative style prompt_sent prompt_sha256
         backend adapter model seed steps width height requested_size mime_type bytes
         sha256 source_sha256 latency_ms cost_usd cost_source caller parameters applied
-        ignored adjusted references warnings imagen_version
+        ignored adjusted references warnings imagen_version extra
     """
     assert list(note) == keys.split()
 

@@ -105,6 +105,43 @@ def test_a_paid_image_is_stored_and_accounted_for(customer: Customer) -> None:
     assert customer.run("history", "--json").objects[0]["id"] == note["id"]
 
 
+@pytest.mark.parametrize("words", [(), ("--quiet",), ("--json",)])
+def test_images_beyond_those_requested_are_stored_and_named(
+    customer: Customer, server: ReplicateServer, words: tuple[str, ...]
+) -> None:
+    server.trouble(extra=2)
+
+    made = customer.generate(*words)
+
+    assert made.code == 0
+    assert len(customer.stored) == 3
+    assert len(made.lines) == 1
+    extras = re.findall(r"^imagen: extra image: (.+)$", made.err, re.MULTILINE)
+    named = {Path(path).name for path in extras}
+    assert len(named) == 2
+    if "--json" in words:
+        (image,) = made.objects
+        assert [each["path"] for each in image["extras"]] == extras
+        assert image["extras"][0]["usage_id"] == image["usage_id"]
+    else:
+        assert {*named, Path(made.lines[0]).name} == {*customer.stored}
+    history = customer.run("history", "--json").objects
+    assert sorted(each["extra"] for each in history) == [False, True, True]
+    assert customer.ledger == [("ok", 0.003)]
+
+
+def test_images_beyond_the_one_that_is_piped_are_stored(
+    customer: Customer, server: ReplicateServer
+) -> None:
+    server.trouble(extra=1)
+
+    made = customer.run("generate", "a red fox", "--backend", "paid", "-o", "-")
+
+    assert made.code == 0
+    (extra,) = re.findall(r"^imagen: extra image: (.+)$", made.err, re.MULTILINE)
+    assert Path(extra).is_file()
+
+
 @pytest.mark.parametrize("answer", ["drop", "500", "garbage"])
 def test_an_answer_that_is_lost_is_looked_up_at_once(
     customer: Customer, server: ReplicateServer, answer: str

@@ -24,6 +24,7 @@ NAMES = [
     "Clock",
     "CloseableBackend",
     "Cost",
+    "DelayedOutput",
     "Exchange",
     "Failed",
     "Generated",

@@ -60,6 +60,11 @@ class Image:
         """The cost in dollars; None if it is unknown."""
         return self.sidecar.cost_usd
 
+    @property
+    def extras(self) -> "list[Image]":
+        """Images that the same call made beyond the requested ones."""
+        return [Image(each) for each in self._stored.extras]
+
     def pil(self) -> "PillowImage.Image":
         """Return the image as a `PIL.Image.Image`."""
         from io import BytesIO  # noqa: PLC0415 - only here

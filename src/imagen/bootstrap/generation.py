@@ -77,6 +77,7 @@ def build_generate(
             target,
             folder,
             stream=output.stream,
+            extras=runtime.settings.output.dir,
             durable=durable,
             numbering=numbering,
         ),

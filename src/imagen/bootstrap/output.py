@@ -92,10 +92,14 @@ def build_image_store(
     folder: Path | None,
     *,
     stream: BinaryIO | None = None,
+    extras: Path | None = None,
     durable: bool = True,
     numbering: "Numbering | None" = None,
 ) -> "StoreImage":
-    """Build what stores the images of one request, in a folder or else the stream."""
+    """Build what stores the images of one request, in a folder or else the stream.
+
+    Images beyond the requested ones go to the folder `extras`, if there is no other.
+    """
     from imagen.adapters.storage.local import LocalStorage  # noqa: PLC0415
     from imagen.engine.store import StoreImage  # noqa: PLC0415
 
@@ -112,6 +116,7 @@ def build_image_store(
 
     return StoreImage(
         storage=build_storage(folder, stream, durable=durable),
+        extras=None if folder or not extras else LocalStorage(extras, durable=durable),
         numbering=numbering,
         rescues=(
             LocalStorage(create_rescue_folder),

@@ -53,17 +53,21 @@ class Output(msgspec.Struct, frozen=True, kw_only=True):
                 print_message(f"{message} Retrying in {wait:g} s.")
             case events.Undelivered(channel=channel, message=message) if not self.quiet:
                 print_message(f"{CHANNEL_LABELS[channel]}: {message}")
+            case events.StoredExtra(location=location):
+                print_message(f"extra image: {location}")
             case events.PreviewFailed(reason=reason):
                 print_message(f"preview: {reason}")
             case _:
                 pass
 
-    def print_image(self, image: "StoredImage") -> None:
-        """Print the path of an image; with --json, its sidecar."""
+    def print_image(self, image: "StoredImage", **more: object) -> None:
+        """Print the path of an image; with --json, its sidecar, extras and `more`."""
         if self.hide_results:
             return
         if self.json:
-            self.print_sidecar(image.sidecar, image.location)
+            extras = [_describe(each.sidecar, each.location) for each in image.extras]
+            more = {"extras": extras, **more} if extras else more
+            self.print_sidecar(image.sidecar, image.location, **more)
         else:
             self.print_path(image.location)
 
@@ -73,8 +77,7 @@ class Output(msgspec.Struct, frozen=True, kw_only=True):
 
     def print_sidecar(self, sidecar: "Sidecar", location: str, **more: object) -> None:
         """Print the sidecar and the path of an image as a JSON object."""
-        path = display_path(location)
-        self.print_json({**msgspec.to_builtins(sidecar), "path": path, **more})
+        self.print_json({**_describe(sidecar, location), **more})
 
     def print_inspection(self, found: "Inspection") -> None:
         """Print the result of `imagen inspect` as a JSON object."""
@@ -196,6 +199,10 @@ class Output(msgspec.Struct, frozen=True, kw_only=True):
     def print_text(self, text: str) -> None:
         """Print text and a newline; bytes of file names are kept."""
         _write(text.encode(errors="surrogateescape") + b"\n")
+
+
+def _describe(sidecar: "Sidecar", location: str) -> dict[str, object]:
+    return {**msgspec.to_builtins(sidecar), "path": display_path(location)}
 
 
 def _format_cost(usd: float | None) -> str:

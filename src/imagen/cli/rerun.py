@@ -76,7 +76,7 @@ def rerun(
             out.print_image(new)
         difference = verify_image(original, new)
         if general.json:
-            out.print_sidecar(new.sidecar, new.location, equal=not difference)
+            out.print_image(new, equal=not difference)
         if difference:
             differences.append(difference)
             print_message(f"Not the same as {source.image.location}: {difference}.")

@@ -114,11 +114,7 @@ def sweep(
                 yield outcome
 
         def print_image(image: StoredImage) -> None:
-            if not out.json:
-                out.print_image(image)
-                return
-            cell = plan.cells[image.number - 1].values
-            out.print_sidecar(image.sidecar, image.location, cell=cell)
+            out.print_image(image, cell=plan.cells[image.number - 1].values)
 
         code = run_generation(
             outcomes,

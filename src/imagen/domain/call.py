@@ -7,6 +7,7 @@ import msgspec
 
 from imagen.domain.consumption import UNTOUCHED
 from imagen.domain.errors import Cancelled, ImagenError, Unfinished
+from imagen.domain.ids import derive_id
 from imagen.domain.job import GenerationPlan, ImageJob
 from imagen.domain.money.cost import Cost
 from imagen.domain.money.usage import UsageRow, UsageStatus
@@ -81,6 +82,12 @@ class Call(msgspec.Struct, frozen=True, kw_only=True):
     def job(self) -> ImageJob:
         """The job that is sent to the backend."""
         return self.plan.jobs[0]
+
+    def output_id(self, position: int) -> str:
+        """Return the id of an output; that of an extra one follows from the call."""
+        if position < len(self.image_ids):
+            return self.image_ids[position]
+        return derive_id(self.id, created_at=self.created_at, position=position)
 
 
 class Received(msgspec.Struct, frozen=True, kw_only=True):

@@ -28,6 +28,7 @@ def build_sidecar(
     usage_id: str | None,
     version: str,
     notes: tuple[str, ...] = (),
+    extra: bool = False,
 ) -> Sidecar:
     """Return the sidecar of one image, still without `bytes` and `sha256`.
 
@@ -36,6 +37,7 @@ def build_sidecar(
         cost: The image's share of the call's cost.
         usage_id: Id of the call's usage row; None if it has none.
         notes: Changes made to the image before it was stored.
+        extra: Whether the image is beyond the requested ones.
     """
     request = plan.request
     seed = job.seed if image.seed is None else image.seed
@@ -79,6 +81,7 @@ def build_sidecar(
         ),
         warnings=(*report.warnings(), *problems, *notes),
         imagen_version=version,
+        extra=extra,
     )
 
 

@@ -74,6 +74,12 @@ class Stored(Event, frozen=True, kw_only=True):
     location: str
 
 
+class StoredExtra(Event, frozen=True, kw_only=True):
+    """An image beyond the requested ones was stored."""
+
+    location: str
+
+
 class Failed(Event, frozen=True, kw_only=True):
     """The image failed."""
 

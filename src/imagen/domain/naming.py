@@ -1,5 +1,6 @@
 """Names of image files, from a template and the facts of the image."""
 
+import itertools
 import re
 import unicodedata
 from collections.abc import Iterator
@@ -84,6 +85,14 @@ class Destination(msgspec.Struct, frozen=True, kw_only=True):
             yield from candidate_names(expand_template(self.template, facts))
         else:
             yield self.name if count == 1 else add_number(self.name, number)
+
+    def extra_names(self, facts: NameFacts, *, count: int) -> Iterator[str]:
+        """Yield candidate names for an image beyond the `count` requested ones."""
+        if self.name is None:
+            yield from self.names(facts, number=1, count=1)
+        else:
+            for number in itertools.count(max(2, count + 1)):
+                yield add_number(self.name, number)
 
 
 def expand_template(template: str, facts: NameFacts) -> str:

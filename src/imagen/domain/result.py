@@ -1,6 +1,7 @@
 """Results: of a call to a backend, of an image, and of a request."""
 
 from collections.abc import Mapping
+from itertools import count
 
 import msgspec
 
@@ -27,11 +28,21 @@ class GeneratedImage(msgspec.Struct, frozen=True, kw_only=True):
     seed: int | None = None
 
 
+class DelayedOutput(msgspec.Struct, frozen=True, kw_only=True):
+    """An output of a call that exists and cannot be had now.
+
+    Attributes:
+        reason: Why not, in a sentence.
+    """
+
+    reason: str
+
+
 class Generated(msgspec.Struct, frozen=True, kw_only=True):
     """The result of one call.
 
     Attributes:
-        images: One image, or the requested batch.
+        images: The requested images first, then any others that the call made.
         model: Model that was used, as reported by the backend; "" if unknown.
         steps: Number of steps, as reported by the backend; None if unknown.
         cost: Cost of the call, if the backend reports it.
@@ -41,6 +52,9 @@ class Generated(msgspec.Struct, frozen=True, kw_only=True):
         source_type: How the images were made, a term of IPTC's DigitalSourceType
             vocabulary, which is embedded in the files: "trainedAlgorithmicMedia" for a
             trained model, "algorithmicMedia" for a program that draws by itself.
+        delayed: Outputs that exist and cannot be had now, by their position among all
+            outputs, from 0: `resume` is asked for them later. Not part of `images`.
+        deleted: Why an output can never be had, by its position. Not part of `images`.
     """
 
     images: tuple[GeneratedImage, ...]
@@ -50,6 +64,15 @@ class Generated(msgspec.Struct, frozen=True, kw_only=True):
     used: Used = Used()
     parameters: Mapping[str, object] = {}
     source_type: str = AI_GENERATED
+    delayed: Mapping[int, DelayedOutput] = {}
+    deleted: Mapping[int, str] = {}
+
+    @property
+    def outputs(self) -> dict[int, GeneratedImage]:
+        """The images, by their position among all outputs."""
+        missing = {*self.delayed, *self.deleted}
+        free = (position for position in count() if position not in missing)
+        return dict(zip(free, self.images, strict=False))
 
 
 class StoredImage(msgspec.Struct, frozen=True, kw_only=True):
@@ -57,6 +80,7 @@ class StoredImage(msgspec.Struct, frozen=True, kw_only=True):
 
     Attributes:
         number: Position of the image in the request, from 1.
+        extras: Images that the same call made beyond the requested ones.
     """
 
     number: int
@@ -64,6 +88,7 @@ class StoredImage(msgspec.Struct, frozen=True, kw_only=True):
     content: bytes
     facts: ImageFacts
     sidecar: Sidecar
+    extras: "tuple[StoredImage, ...]" = ()
 
 
 class FailedImage(msgspec.Struct, frozen=True, kw_only=True):

@@ -39,7 +39,8 @@ class Sidecar(msgspec.Struct, frozen=True, kw_only=True):
 
     Times are UTC, sizes in pixels; `latency_ms` covers the whole call to the backend.
     `width`, `height`, `mime_type`, `bytes` and `sha256` describe the stored file;
-    `source_sha256` is the hash of the bytes that the backend sent.
+    `source_sha256` is the hash of the bytes that the backend sent. `extra` is true for
+    an image beyond those that were requested.
     """
 
     schema: int = SCHEMA
@@ -74,6 +75,7 @@ class Sidecar(msgspec.Struct, frozen=True, kw_only=True):
     references: tuple[Reference, ...] = ()
     warnings: tuple[str, ...] = ()
     imagen_version: str
+    extra: bool = False
 
 
 def write_sidecar(sidecar: Sidecar) -> bytes:

@@ -1,14 +1,21 @@
 """Store the images that a backend returned, and record their cost."""
 
 import msgspec
+from msgspec.structs import replace
 
 from imagen.domain import events
 from imagen.domain.call import Call, Received, usage_row
 from imagen.domain.describe import build_sidecar
-from imagen.domain.errors import ImagenError, Refused
-from imagen.domain.money.cost import FREE, Cost, split_cost
+from imagen.domain.errors import (
+    BackendError,
+    ImagenError,
+    Refused,
+    StorageError,
+    Unfinished,
+)
+from imagen.domain.money.cost import FREE, Cost, format_micros, split_cost
 from imagen.domain.money.price import calculate_cost, measure_usage
-from imagen.domain.result import FailedImage, GeneratedImage, StoredImage
+from imagen.domain.result import FailedImage, Generated, GeneratedImage, StoredImage
 from imagen.engine.recorder import CallRecorder, Recorder
 from imagen.engine.store import StoreImage
 from imagen.formats.container import ImageFacts
@@ -32,30 +39,54 @@ class PersistImages(msgspec.Struct, frozen=True, kw_only=True):
     ) -> list[StoredImage | FailedImage]:
         """Store the images, and close the call; an error becomes a failed image.
 
-        The call stays open if an image could not be stored anywhere.
+        The call stays open if an output is delayed or could not be stored anywhere.
 
         Returns:
-            An outcome for each requested image, in order.
+            An outcome for each requested image, in order. Images beyond the requested
+            ones are `extras` of the last one that is stored.
         """
-        call = record.call
-        parsed = [self._parse(call, image) for image in self._requested(call, received)]
-        whole = [image for image in parsed if isinstance(image, _Image)]
-        cost = _cost(call, received, whole)
-        shares = iter(split_cost(cost, parts=max(1, len(whole))))
-        outcomes = [
-            self._store(call, received, image, number, next(shares))
-            if isinstance(image, _Image)
-            else self.fail(number, image)
-            for number, image in enumerate(parsed, start=call.job.number)
-        ]
-        missing = Refused(f"{call.plan.instance.name} returned too few images.")
-        outcomes += [
-            self.fail(call.job.number + number, missing)
-            for number in range(len(parsed), call.job.count)
-        ]
-        stored = [image for image in map(_stored_image, outcomes) if image is not None]
-        self._close(record, received, stored, whole, cost)
-        return outcomes
+        call, generated = record.call, received.generated
+        parsed = {
+            position: self._parse(call, image)
+            for position, image in generated.outputs.items()
+        }
+        kept = [each for each in parsed.values() if isinstance(each, _Output)]
+        cost = _cost(call, received, kept)
+        parts = max(1, len(kept) + len(generated.delayed))
+        shares = iter(split_cost(cost, parts=parts))
+        last, extra_note = _describe_extras(call, generated)
+        noted = max(
+            (
+                position
+                for position, output in parsed.items()
+                if position < call.job.count
+                and isinstance(output, _Output)
+                and output.facts is not None
+            ),
+            default=None,
+        )
+        if extra_note and noted is None:
+            self.listen(events.Warned(message=extra_note))
+        outcomes: list[StoredImage | FailedImage] = []
+        for position in range(max(last, call.job.count - 1) + 1):
+            output = parsed.get(position)
+            if not isinstance(output, _Output):
+                error = output or _missing_error(record, generated, position)
+                outcomes.append(
+                    FailedImage(number=_number(call, position), error=error)
+                )
+            else:
+                note = extra_note if position == noted else ""
+                cost_share = next(shares)
+                outcomes.append(
+                    self._store(call, received, output, position, cost_share, note=note)
+                )
+            self._report(outcomes[-1], extra=position >= call.job.count)
+        over = call.reserved is not None and (cost.micros or 0) > call.reserved
+        if extra_note and over:
+            self.listen(events.Warned(message=_describe_excess(call, cost)))
+        self._close(record, received, outcomes, kept, cost)
+        return _attach_extras(outcomes, count=call.job.count)
 
     def fail(
         self, number: int, error: BaseException, rescued: StoredImage | None = None
@@ -65,35 +96,49 @@ class PersistImages(msgspec.Struct, frozen=True, kw_only=True):
         self.listen(events.Failed(number=number, code=code, message=str(error)))
         return FailedImage(number=number, error=error, rescued=rescued)
 
-    def _requested(self, call: Call, received: Received) -> tuple[GeneratedImage, ...]:
-        images, requested = received.generated.images, call.job.count
-        if len(images) > requested:
-            name = call.plan.instance.name
-            self.listen(
-                events.Warned(
-                    message=f"{name} returned {len(images)} images, not {requested}; "
-                    "the others are dropped"
-                )
-            )
-        return images[:requested]
+    def _report(self, outcome: StoredImage | FailedImage, *, extra: bool) -> None:
+        image = _stored_image(outcome)
+        if extra:
+            if isinstance(outcome, FailedImage):
+                self.listen(events.Warned(message=f"extra output: {outcome.error}"))
+            if image is not None:
+                self.listen(events.StoredExtra(location=image.location))
+        elif isinstance(outcome, FailedImage):
+            self.fail(outcome.number, outcome.error)
+        else:
+            self.listen(events.Stored(number=outcome.number, location=outcome.location))
 
-    def _parse(self, call: Call, image: GeneratedImage) -> "_Image | Exception":
+    def _parse(self, call: Call, image: GeneratedImage) -> "_Output | Exception":
         try:
             facts = self.store.read_facts(
                 image.content, backend=call.plan.instance.name
             )
         except Exception as error:  # noqa: BLE001 - one image must not affect the others
-            return error
-        return _Image(image=image, facts=facts)
+            # What costs nothing can be made again.
+            if not (call.may_cost and image.content):
+                return error
+            return _Output(image=image, facts=None, problem=str(error))
+        return _Output(image=image, facts=facts)
 
     def _store(
-        self, call: Call, received: Received, parsed: "_Image", number: int, cost: Cost
+        self,
+        call: Call,
+        received: Received,
+        output: "_Output",
+        position: int,
+        cost: Cost,
+        *,
+        note: str,
     ) -> StoredImage | FailedImage:
-        plan, content = call.plan, parsed.image.content
-        image_id = call.image_ids[number - call.job.number]
+        plan, content, facts = call.plan, output.image.content, output.facts
+        number, image_id = _number(call, position), call.output_id(position)
+        if facts is None:
+            return self.store.rescue_bytes(
+                content, name=image_id, number=number, problem=output.problem
+            )
         try:
             finished = self.store.finish(
-                content, parsed.facts, fit=plan.request.fit, size=plan.size
+                content, facts, fit=plan.request.fit, size=plan.size
             )
             sidecar = build_sidecar(
                 image_id=image_id,
@@ -101,14 +146,19 @@ class PersistImages(msgspec.Struct, frozen=True, kw_only=True):
                 plan=plan,
                 job=call.job,
                 generated=received.generated,
-                image=parsed.image,
+                image=output.image,
                 facts=finished.facts,
                 cost=cost,
                 latency_ms=received.latency_ms,
                 caller=call.caller,
                 usage_id=call.id if call.may_cost else None,
                 version=__version__,
-                notes=(*finished.notes, *finished.losses),
+                notes=(
+                    *finished.notes,
+                    *finished.losses,
+                    *((note,) if note else ()),
+                ),
+                extra=position >= call.job.count,
             )
             outcome = self.store.save(
                 finished,
@@ -120,51 +170,60 @@ class PersistImages(msgspec.Struct, frozen=True, kw_only=True):
                 again=self.again,
             )
         except Exception as error:  # noqa: BLE001 - a bug must not lose an image
-            bare = self.store.rescue_bare(
-                content, parsed.facts, name=image_id, number=number, error=error
+            return self.store.rescue_bytes(
+                content,
+                name=image_id,
+                number=number,
+                problem=f"Internal error: {type(error).__name__}: {error}.",
             )
-            return self.fail(number, bare.error)
         reported = {*plan.parameter_report.warnings(), *finished.notes}
         for warning in sidecar.warnings:
             if warning not in reported:
                 self.listen(events.Warned(message=warning))
-        if isinstance(outcome, FailedImage):
-            return self.fail(number, outcome.error, outcome.rescued)
-        self.listen(events.Stored(number=number, location=outcome.location))
         return outcome
 
     def _close(
         self,
         record: CallRecorder,
         received: Received,
-        stored: list[StoredImage],
-        whole: "list[_Image]",
+        outcomes: "list[StoredImage | FailedImage]",
+        kept: "list[_Output]",
         cost: Cost,
     ) -> None:
+        stored = [image for image in map(_stored_image, outcomes) if image is not None]
         self.records.add_to_history(stored, owner=self.store.place.owner)
-        if len(stored) < len(whole):
+        if sum(map(_is_safe, outcomes)) < len(kept):
             record.leave_open("An image could not be stored anywhere.")
+            return
+        for delayed in received.generated.delayed.values():
+            record.leave_open(delayed.reason)
             return
         record.close(
             usage_row(
                 record.call,
-                status="ok" if whole else "failed",
+                status="ok" if kept else "failed",
                 cost=cost,
                 latency_ms=received.latency_ms,
-                images=len(whole),
+                images=len(kept),
                 model=received.generated.model,
             )
         )
 
 
-class _Image(msgspec.Struct, frozen=True, kw_only=True):
-    """An image as the backend returned it, and its format and size."""
+class _Output(msgspec.Struct, frozen=True, kw_only=True):
+    """An output that is kept.
+
+    Attributes:
+        facts: The format and size; None for what is not an image that imagen stores.
+        problem: Why it is not, in a sentence.
+    """
 
     image: GeneratedImage
-    facts: ImageFacts
+    facts: ImageFacts | None
+    problem: str = ""
 
 
-def _cost(call: Call, received: Received, whole: list[_Image]) -> Cost:
+def _cost(call: Call, received: Received, kept: list[_Output]) -> Cost:
     """Return the cost by the price in the config, the backend's report, or the list."""
     plan, generated = call.plan, received.generated
     own_price = plan.instance.price is not None
@@ -174,14 +233,78 @@ def _cost(call: Call, received: Received, whole: list[_Image]) -> Cost:
         return generated.cost
     if not call.may_cost:
         return FREE
+    facts = [each.facts for each in kept if each.facts is not None]
+    images = len(kept) + len(generated.delayed)
+    # An output of unknown size counts with the requested one.
+    unknown = (images - len(facts)) * call.job.size.megapixels
     used = measure_usage(
         generated.used,
-        images=len(whole),
-        megapixels=sum(each.facts.width * each.facts.height for each in whole) / 1e6,
+        images=images,
+        megapixels=sum(each.width * each.height for each in facts) / 1e6 + unknown,
         seconds=received.latency_ms / 1000 if timed else None,
     )
     return calculate_cost(plan.price, used)
 
 
+def _describe_extras(call: Call, generated: Generated) -> tuple[int, str]:
+    """Return the last position of an output, and a sentence about those not asked for.
+
+    The sentence is the same each time, so that a repeated save finds what is stored.
+    """
+    positions = {*generated.outputs, *generated.delayed, *generated.deleted}
+    last, count = max(positions, default=-1), call.job.count
+    if last < count:
+        return last, ""
+    ids = ", ".join(call.output_id(position) for position in range(count, last + 1))
+    name = call.plan.instance.name
+    return (
+        last,
+        f"{name} returned {last + 1} images, not {count}; "
+        f"the others are stored as {ids}",
+    )
+
+
+def _describe_excess(call: Call, cost: Cost) -> str:
+    spent, expected = map(format_micros, (cost.micros or 0, call.reserved or 0))
+    return f"all images together cost {spent}; the expected cost was {expected}"
+
+
+def _missing_error(
+    record: CallRecorder, generated: Generated, position: int
+) -> ImagenError:
+    call, name = record.call, record.call.plan.instance.name
+    if (delayed := generated.delayed.get(position)) is not None:
+        hint = f"`imagen resume {call.id}` fetches it; do not repeat the request."
+        return Unfinished(delayed.reason, hint=hint if record.is_recorded else "")
+    if (reason := generated.deleted.get(position)) is not None:
+        return BackendError(reason)
+    return Refused(f"{name} returned too few images.")
+
+
+def _attach_extras(
+    outcomes: list[StoredImage | FailedImage], *, count: int
+) -> list[StoredImage | FailedImage]:
+    """Return the outcomes of the requested images; the last one has the extras."""
+    requested = outcomes[:count]
+    extras = tuple(filter(None, map(_stored_image, outcomes[count:])))
+    for position, outcome in reversed([*enumerate(requested)]):
+        if isinstance(outcome, StoredImage):
+            requested[position] = replace(outcome, extras=extras)
+            break
+    return requested
+
+
+def _number(call: Call, position: int) -> int:
+    """Return the number of the requested image that the output is, or belongs to."""
+    return call.job.number + min(position, call.job.count - 1)
+
+
 def _stored_image(outcome: StoredImage | FailedImage) -> StoredImage | None:
     return outcome.rescued if isinstance(outcome, FailedImage) else outcome
+
+
+def _is_safe(outcome: StoredImage | FailedImage) -> bool:
+    if isinstance(outcome, StoredImage):
+        return True
+    error = outcome.error
+    return isinstance(error, StorageError) and error.rescued_at is not None

@@ -83,6 +83,7 @@ class StoreImage(msgspec.Struct, frozen=True, kw_only=True):
     Attributes:
         load_editor: Called when there is something to edit, because it imports Pillow.
         rescues: Other places, in order, for images that the destination does not take.
+        extras: The place for images beyond the requested ones; None uses `storage`.
         numbering: Shared by all that store images there at the same time; None relies
             on the storage to report names that are taken.
     """
@@ -91,6 +92,7 @@ class StoreImage(msgspec.Struct, frozen=True, kw_only=True):
     rescues: "tuple[Storage, ...]"
     load_editor: Callable[[], "ImageEditor"]
     place: OutputTarget = OutputTarget()
+    extras: "Storage | None" = None
     numbering: Numbering | None = None
 
     def read_facts(self, content: bytes, *, backend: str) -> ImageFacts:
@@ -193,7 +195,7 @@ class StoreImage(msgspec.Struct, frozen=True, kw_only=True):
         if storage_error is None:
             try:
                 return self._save(
-                    self.storage,
+                    self.extras if sidecar.extra and self.extras else self.storage,
                     self.place.destination,
                     image,
                     note,
@@ -218,9 +220,11 @@ class StoreImage(msgspec.Struct, frozen=True, kw_only=True):
     ) -> StoredImage:
         names = destination.names(facts, number=image.number, count=count)
         replace = destination.name is not None and not again
-        if again and destination.name is not None:
+        if image.sidecar.extra:
+            names, replace = destination.extra_names(facts, count=count), False
+        elif again and destination.name is not None:
             names = candidate_names(next(names))
-        elif self.numbering is not None and destination.name is None and not again:
+        if self.numbering is not None and destination.name is None and not again:
             names = self.numbering.names(next(names))
         for name in islice(names, MAX_NAMES_TRIED):
             if again and (found := _find_stored(storage, name, image)):
@@ -239,28 +243,27 @@ class StoreImage(msgspec.Struct, frozen=True, kw_only=True):
             return msgspec.structs.replace(image, location=location)
         raise StorageError(f"No free name was found after {MAX_NAMES_TRIED} tries.")
 
-    def rescue_bare(
-        self,
-        content: bytes,
-        facts: ImageFacts,
-        *,
-        name: str,
-        number: int,
-        error: Exception,
+    def rescue_bytes(
+        self, content: bytes, *, name: str, number: int, problem: str
     ) -> FailedImage:
-        """Rescue an image whose metadata cannot be encoded, without any."""
-        problem = f"Internal error: {type(error).__name__}: {error}."
+        """Rescue the unchanged output of a backend, without metadata.
+
+        Args:
+            name: The name of the file without its extension, for this output only.
+            problem: Why the output is not stored as an image, in a sentence.
+        """
+        from imagen.formats.file_type import guess_file_type  # noqa: PLC0415 - rare
+
+        media_type, extension = guess_file_type(content)
         for storage in self.rescues:
             try:
                 location = storage.save(
-                    f"{name}.{EXTENSIONS[facts.media_type]}",
-                    content,
-                    media_type=facts.media_type,
+                    f"{name}.{extension}", content, media_type=media_type, again=True
                 )
             except Exception:  # noqa: BLE001, S112 - try the next place
                 continue
             rescued = StorageError(
-                f"{problem} The image is safe at {location}.", rescued_at=location
+                f"{problem} The file is safe at {location}.", rescued_at=location
             )
             return FailedImage(number=number, error=rescued)
         return FailedImage(number=number, error=StorageError(problem))

@@ -62,8 +62,9 @@ class Metrics:
     def count(self, backend: str, outcome: StoredImage | FailedImage) -> None:
         """Count a stored or failed image; thread-safe."""
         if isinstance(outcome, StoredImage):
-            self._images.labels(backend).inc()
-            self._cost.labels(backend).inc(outcome.sidecar.cost_usd or 0.0)
+            for image in (outcome, *outcome.extras):
+                self._images.labels(backend).inc()
+                self._cost.labels(backend).inc(image.sidecar.cost_usd or 0.0)
             self._seconds.labels(backend).observe(outcome.sidecar.latency_ms / 1000)
         else:
             error = outcome.error

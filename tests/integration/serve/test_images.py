@@ -139,6 +139,23 @@ def test_several_images_have_consecutive_seeds(client: httpx.Client) -> None:
     assert [each["seed"] for each in answer.json()["data"]] == [5, 6, 7]
 
 
+def test_images_beyond_those_requested_are_stored_and_only_mentioned(
+    client: httpx.Client, server: Running
+) -> None:
+    asked = {**ASKED, "prompt": "three at once", "model": "probe"}
+
+    answer = client.post(GENERATIONS, json=asked).json()
+
+    [image] = answer["data"]
+    paths = server.images.glob("*-three-at-once-*.json")
+    notes = [json.loads(path.read_bytes()) for path in paths]
+    extras = sorted(note["id"] for note in notes if note["extra"])
+    assert {note["id"] for note in notes} == {image["id"], *extras}
+    [warning] = answer["warnings"]
+    assert "probe returned 3 images, not 1" in warning
+    assert all(extra in warning for extra in extras)
+
+
 def test_a_url_returns_the_image_and_cannot_be_forged(
     client: httpx.Client,
 ) -> None:

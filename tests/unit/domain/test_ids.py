@@ -5,7 +5,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from imagen.adapters.system.random import random_int
-from imagen.domain.ids import new_id
+from imagen.domain.ids import derive_id, new_id
 
 moments = st.integers(0, 10**12).map(
     lambda ms: datetime(1970, 1, 1, tzinfo=UTC) + timedelta(milliseconds=ms)
@@ -40,3 +40,13 @@ def test_two_of_the_same_moment_differ() -> None:
     at = datetime(2026, 5, 8, tzinfo=UTC)
 
     assert len({new_id(at, random_int) for _ in range(1000)}) == 1000
+
+
+@given(moments, st.integers(0, 9))
+def test_a_derived_id_is_the_same_in_every_process(at: datetime, position: int) -> None:
+    made = derive_id("call", created_at=at, position=position)
+
+    assert made == derive_id("call", created_at=at, position=position)
+    assert made != derive_id("call", created_at=at, position=position + 1)
+    assert (UUID(made).version, UUID(made).variant) == (7, RFC_4122)
+    assert made[:13] == new_id(at, lambda _: 0)[:13]

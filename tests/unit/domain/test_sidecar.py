@@ -45,6 +45,7 @@ KEYS = [
     "references",
     "warnings",
     "imagen_version",
+    "extra",
 ]
 NOT_INSIDE = {
     "bytes",

@@ -229,9 +229,10 @@ class RequestDispatcher:
         """Add images to the history that could not be added when they were stored."""
         history = self.context.stores.history
         rescued = (failed.rescued for failed in report.failed)
+        extras = (extra for image in report.stored for extra in image.extras)
         missing = [
             HistoryEntry(location=image.location, sidecar=image.sidecar)
-            for image in (*report.stored, *rescued)
+            for image in (*report.stored, *rescued, *extras)
             if image is not None and history.get(image.sidecar.id) is None
         ]
         if missing:

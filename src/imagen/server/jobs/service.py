@@ -97,7 +97,8 @@ class ServerContext:
             self.log(f"resuming {len(open_calls)} unfinished calls")
         for resumed in use_case.outcomes(open_calls, Cancellation()):
             for image in resumed.stored:
-                self.log(f"stored {image.location}")
+                for each in (image, *image.extras):
+                    self.log(f"stored {each.location}")
             if resumed.error is not None:
                 self.log(f"{resumed.call_id}: {resumed.error}")
 

@@ -2,8 +2,8 @@
 
 A prompt `wait for NAME` takes until the working folder has a file NAME. The prompts
 `odd`, `exit`, `dead` and `survived` fail in their own ways, and so do the capabilities
-while there is a file `stop`, `exit`, `crash` or `lost`. Each image records the process
-that made it.
+while there is a file `stop`, `exit`, `crash` or `lost`. The prompt `three at once`
+makes two images more than requested. Each image records the process that made it.
 """
 
 import os
@@ -64,6 +64,8 @@ class Probe:
             while not Path(job.prompt.removeprefix(WAIT)).exists():
                 context.sleep(0.02)
         made = self._mock.generate(job, context)
+        if job.prompt == "three at once":
+            made = msgspec.structs.replace(made, images=made.images * 3)
         return msgspec.structs.replace(made, parameters={"pid": os.getpid()})
 
 
