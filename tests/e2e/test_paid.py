@@ -142,6 +142,28 @@ def test_images_beyond_the_one_that_is_piped_are_stored(
     assert Path(extra).is_file()
 
 
+@pytest.mark.parametrize("body", ["<html>Sign in</html>", '{"detail": "not yet"}'])
+def test_a_page_in_place_of_the_image_leaves_the_job_open_until_the_image_comes(
+    customer: Customer, server: ReplicateServer, body: str
+) -> None:
+    server.spoil("/out", method="GET", status=200, body=body)
+
+    made = customer.generate()
+
+    assert made.code == 7
+    (job,) = customer.jobs
+    assert f"imagen resume {job['id']}" in made.err
+    assert "may have been billed ($0.003)" in made.err
+    assert customer.run("resume").code == 1
+    assert not list(customer.data.glob("rescued/*"))
+    server.calm()
+    resumed = customer.run("resume")
+    assert resumed.code == 0
+    assert [Path(line).name for line in resumed.lines] == customer.stored
+    assert (server.created, server.paid, len(customer.stored)) == (1, 1, 1)
+    assert customer.ledger == [("ok", 0.003)]
+
+
 @pytest.mark.parametrize("answer", ["drop", "500", "garbage"])
 def test_an_answer_that_is_lost_is_looked_up_at_once(
     customer: Customer, server: ReplicateServer, answer: str

@@ -104,6 +104,58 @@ class Received(msgspec.Struct, frozen=True, kw_only=True):
     latency_ms: int
     observed: bool = msgspec.field(default=True, name="watched")
 
+    def completed_by(self, later: Generated) -> "Received":
+        """Return these images, and those that were delayed and have arrived later.
+
+        Images that are here stay as they are, so that those that are stored already
+        are recognised.
+        """
+        earlier = self.generated
+        images = {**later.outputs, **earlier.outputs}
+        delayed = {
+            position: output.after(earlier.delayed.get(position))
+            for position, output in later.delayed.items()
+            if position not in images
+        }
+        reasons = {position: each.reason for position, each in earlier.delayed.items()}
+        gone = {**reasons, **earlier.deleted, **later.deleted}
+        generated = msgspec.structs.replace(
+            later,
+            images=tuple(images[position] for position in sorted(images)),
+            delayed=delayed,
+            deleted={
+                position: reason
+                for position, reason in gone.items()
+                if position not in images and position not in delayed
+            },
+        )
+        return msgspec.structs.replace(self, generated=generated)
+
+    def without_rest(self, reason: str, *, final: bool) -> "Received":
+        """Return the images that are here; the delayed ones cannot be had now.
+
+        Args:
+            reason: Why not, in a sentence.
+            final: Whether they can never be had.
+        """
+        generated = self.generated
+        return msgspec.structs.replace(
+            self,
+            generated=msgspec.structs.replace(
+                generated,
+                delayed={}
+                if final
+                else {
+                    position: msgspec.structs.replace(output, reason=reason)
+                    for position, output in generated.delayed.items()
+                },
+                deleted={
+                    **generated.deleted,
+                    **(dict.fromkeys(generated.delayed, reason) if final else {}),
+                },
+            ),
+        )
+
 
 class CallSending(msgspec.Struct, frozen=True, kw_only=True, tag=True):
     """The call is about to be sent (active), or failed at no cost (not active)."""

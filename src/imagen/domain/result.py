@@ -1,6 +1,7 @@
 """Results: of a call to a backend, of an image, and of a request."""
 
 from collections.abc import Mapping
+from datetime import datetime
 from itertools import count
 
 import msgspec
@@ -9,6 +10,10 @@ from imagen.domain.consumption import Used
 from imagen.domain.money.cost import Cost
 from imagen.domain.sidecar import Sidecar
 from imagen.formats.container import ImageFacts
+
+FINAL_TIMES, FINAL_SECONDS = 3, 120.0
+"""How often, and over how long, a server sends something else than the image before
+imagen believes that it is all there is."""
 
 AI_GENERATED = "trainedAlgorithmicMedia"
 """IPTC's term for an image made by a trained model."""
@@ -28,14 +33,51 @@ class GeneratedImage(msgspec.Struct, frozen=True, kw_only=True):
     seed: int | None = None
 
 
+class ReceivedBody(msgspec.Struct, frozen=True, kw_only=True):
+    """What a server sent, complete, where an image was expected.
+
+    Attributes:
+        times: How often the same bytes came.
+        first_at: When they came first.
+        last_at: When they came last.
+    """
+
+    content: bytes
+    times: int = 1
+    first_at: datetime
+    last_at: datetime
+
+    @property
+    def is_final(self) -> bool:
+        """True if they came so often that no image will come in their place."""
+        lasted = (self.last_at - self.first_at).total_seconds()
+        return self.times >= FINAL_TIMES and lasted >= FINAL_SECONDS
+
+    def after(self, earlier: "ReceivedBody | None") -> "ReceivedBody":
+        """Return the body with the number and time of the same bytes before."""
+        if earlier is None or earlier.content != self.content:
+            return self
+        return msgspec.structs.replace(
+            self, times=self.times + earlier.times, first_at=earlier.first_at
+        )
+
+
 class DelayedOutput(msgspec.Struct, frozen=True, kw_only=True):
     """An output of a call that exists and cannot be had now.
 
     Attributes:
         reason: Why not, in a sentence.
+        received: What came in its place; None if nothing complete did.
     """
 
     reason: str
+    received: ReceivedBody | None = None
+
+    def after(self, earlier: "DelayedOutput | None") -> "DelayedOutput":
+        """Return the output with what came in its place before."""
+        before = None if earlier is None else earlier.received
+        received = before if self.received is None else self.received.after(before)
+        return msgspec.structs.replace(self, received=received)
 
 
 class Generated(msgspec.Struct, frozen=True, kw_only=True):
@@ -73,6 +115,26 @@ class Generated(msgspec.Struct, frozen=True, kw_only=True):
         missing = {*self.delayed, *self.deleted}
         free = (position for position in count() if position not in missing)
         return dict(zip(free, self.images, strict=False))
+
+    def settle(self) -> "Generated":
+        """Return the result with what came in place of an image for the last time."""
+        bodies = {
+            position: GeneratedImage(
+                content=output.received.content, media_type="application/octet-stream"
+            )
+            for position, output in self.delayed.items()
+            if output.received is not None and output.received.is_final
+        }
+        images = {**self.outputs, **bodies}
+        return msgspec.structs.replace(
+            self,
+            images=tuple(images[position] for position in sorted(images)),
+            delayed={
+                position: output
+                for position, output in self.delayed.items()
+                if position not in bodies
+            },
+        )
 
 
 class StoredImage(msgspec.Struct, frozen=True, kw_only=True):

@@ -9,7 +9,7 @@ from imagen.domain import events
 from imagen.domain.call import Call, Received, classify_failure
 from imagen.domain.errors import Cancelled, ImagenError
 from imagen.domain.job import ImageJob
-from imagen.domain.money.cost import describe_final_cost, describe_open_cost
+from imagen.domain.money.cost import describe_final_cost
 from imagen.domain.result import FailedImage, StoredImage
 from imagen.domain.retry import RetryPolicy
 from imagen.engine.attempt import attempt
@@ -68,7 +68,7 @@ class PreparedCall(msgspec.Struct, frozen=True, kw_only=True):
         """Return the failure of an image whose cancelled call did not end in time."""
         error = Cancelled("Cancelled; the backend did not respond in time.")
         if self.context.sent:
-            _extend_hint(error, _describe_open_call(self.record))
+            _extend_hint(error, self.record.describe_open())
         return self.persist.fail(number, error)
 
     def _end(self, error: BaseException, started: float) -> None:
@@ -77,7 +77,7 @@ class PreparedCall(msgspec.Struct, frozen=True, kw_only=True):
         fate = classify_failure(error, sent=self.context.sent)
         if fate == "open" and (call.may_cost or not isinstance(error, Cancelled)):
             record.leave_open(str(error))
-            _extend_hint(error, _describe_open_call(record))
+            _extend_hint(error, record.describe_open())
         elif fate == "free" or not call.may_cost:
             record.close(None)
         else:
@@ -120,11 +120,3 @@ def _numbers(call: Call) -> range:
 def _extend_hint(error: BaseException, sentence: str) -> None:
     if isinstance(error, ImagenError):
         error.hint = " ".join(filter(None, (error.hint, sentence)))
-
-
-def _describe_open_call(record: CallRecorder) -> str:
-    """Return what an open call may cost, and how to finish it."""
-    call = record.call
-    cost = describe_open_cost(call.reserved) if call.may_cost else ""
-    resume = f"`imagen resume {call.id}` finishes it; do not repeat it."
-    return " ".join(filter(None, (cost, resume if record.is_recorded else "")))

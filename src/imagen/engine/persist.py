@@ -45,7 +45,8 @@ class PersistImages(msgspec.Struct, frozen=True, kw_only=True):
             An outcome for each requested image, in order. Images beyond the requested
             ones are `extras` of the last one that is stored.
         """
-        call, generated = record.call, received.generated
+        generated = received.generated.settle()
+        call, received = record.call, replace(received, generated=generated)
         parsed = {
             position: self._parse(call, image)
             for position, image in generated.outputs.items()
@@ -272,12 +273,11 @@ def _describe_excess(call: Call, cost: Cost) -> str:
 def _missing_error(
     record: CallRecorder, generated: Generated, position: int
 ) -> ImagenError:
-    call, name = record.call, record.call.plan.instance.name
     if (delayed := generated.delayed.get(position)) is not None:
-        hint = f"`imagen resume {call.id}` fetches it; do not repeat the request."
-        return Unfinished(delayed.reason, hint=hint if record.is_recorded else "")
+        return Unfinished(delayed.reason, hint=record.describe_open())
     if (reason := generated.deleted.get(position)) is not None:
         return BackendError(reason)
+    name = record.call.plan.instance.name
     return Refused(f"{name} returned too few images.")
 
 

@@ -26,7 +26,7 @@ from imagen.domain.call import (
 from imagen.domain.errors import Cancelled, ImagenError, JournalError, ReferenceTaken
 from imagen.domain.history import HistoryEntry
 from imagen.domain.money.budget import BudgetLimit
-from imagen.domain.money.cost import Cost
+from imagen.domain.money.cost import Cost, describe_open_cost
 from imagen.domain.money.price import calculate_cost
 from imagen.domain.money.usage import UsageRow
 from imagen.domain.result import StoredImage
@@ -199,9 +199,9 @@ class CallRecorder(msgspec.Struct, kw_only=True, eq=False):
             return tuple(references)
 
     def mark_received(self, received: Received) -> None:
-        """Record the images of a call that may cost money."""
+        """Record the images of a call that may cost money, or is not complete."""
         # Images that cost nothing can be made again, and are not worth the write.
-        if self.call.may_cost:
+        if self.call.may_cost or received.generated.delayed:
             self._record(CallReceived(received=received))
 
     def leave_open(self, reason: str) -> None:
@@ -229,6 +229,13 @@ class CallRecorder(msgspec.Struct, kw_only=True, eq=False):
             )
         )
         return cost
+
+    def describe_open(self) -> str:
+        """Return what the call may cost while it is open, and how to finish it."""
+        call = self.call
+        cost = describe_open_cost(call.reserved) if call.may_cost else ""
+        resume = f"`imagen resume {call.id}` finishes it; do not repeat it."
+        return " ".join(filter(None, (cost, resume if self.is_recorded else "")))
 
     def _record(self, update: CallUpdate) -> bool:
         recorder = self.recorder

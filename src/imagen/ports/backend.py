@@ -35,7 +35,8 @@ class ImageBackend(Protocol):
         remote job before any further request about it. Waits only through the context.
         On cancellation, cancels the remote job and returns within 2 s.
 
-        Returns `job.count` images, fewer only if the vendor withheld some. Each has the
+        Returns `job.count` images, fewer only if the vendor withheld some or they are
+        `delayed`; images that the vendor made beyond them come last. Each has the
         job's size, the requested format, and a `media_type` that matches its bytes.
         Sets `seed` only to a seed that was used. Reports fractions from 0 to 1.
 
@@ -99,7 +100,8 @@ class ResumableBackend(Protocol):
         """Wait for the remote job with this id to end, and return its images.
 
         Submits nothing, costs nothing, may be repeated. Returns and raises the same as
-        `generate` after acceptance. Cancelling the context cancels the remote job.
+        `generate` after acceptance, in the same order of outputs. Cancelling the
+        context cancels the remote job.
 
         Raises:
             BackendError: the job failed, or the vendor has deleted it.

@@ -128,8 +128,8 @@ class ResumeCalls(msgspec.Struct, frozen=True, kw_only=True):
             record.close(None)
             return ResumeResult(call_id=call.id, closed=True, note="It was never sent.")
         received = claim.received
-        if received is None:
-            received = self._fetch(claim, record, cancellation)
+        if received is None or received.generated.delayed:
+            received = self._receive(claim, record, cancellation)
             record.mark_received(received)
         persist = PersistImages(
             store=self.store_of(call.target),
@@ -149,6 +149,23 @@ class ResumeCalls(msgspec.Struct, frozen=True, kw_only=True):
             stored=tuple(each for each in outcomes if isinstance(each, StoredImage)),
             failed=tuple(each for each in outcomes if isinstance(each, FailedImage)),
         )
+
+    def _receive(
+        self, claim: ClaimedCall, record: CallRecorder, cancellation: Cancellation
+    ) -> Received:
+        """Return what has arrived so far, with what can be fetched now.
+
+        Raises:
+            ImagenError: nothing has arrived, and nothing can be fetched.
+        """
+        earlier = claim.received
+        try:
+            fetched = self._fetch(claim, record, cancellation)
+        except ImagenError as error:
+            if earlier is None or isinstance(error, JournalError):
+                raise
+            return earlier.without_rest(error.message, final=_has_ended(error))
+        return fetched if earlier is None else earlier.completed_by(fetched.generated)
 
     def _fetch(
         self, claim: ClaimedCall, record: CallRecorder, cancellation: Cancellation
@@ -197,11 +214,7 @@ class ResumeCalls(msgspec.Struct, frozen=True, kw_only=True):
                 number=call.job.number, code=error.code, message=error.message
             )
         )
-        settled = isinstance(error, Cancelled) and error.settled
-        # Only an error that may have cost money says that the job has ended. Any other
-        # error, such as an outage, leaves that unknown.
-        failed = error.may_have_cost and not isinstance(error, (Cancelled, Unfinished))
-        if not (settled or failed):
+        if not _has_ended(error):
             record.leave_open(error.message)
             return ResumeResult(call_id=call.id, closed=False, error=error)
         record.close_failed(error, latency_ms=None)
@@ -209,3 +222,12 @@ class ResumeCalls(msgspec.Struct, frozen=True, kw_only=True):
 
     def _is_open(self, call: Call) -> bool:
         return call.id in {each.call.id for each in self.journal.list_open()}
+
+
+def _has_ended(error: ImagenError) -> bool:
+    """Return whether the error says that the remote job has ended."""
+    if isinstance(error, Cancelled):
+        return error.settled
+    # Only an error that may have cost money says so. Any other error, such as an
+    # outage, leaves that unknown.
+    return error.may_have_cost and not isinstance(error, Unfinished)

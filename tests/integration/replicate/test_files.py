@@ -85,9 +85,10 @@ def test_what_is_no_image_leaves_the_job_open(
 
     outcome = drawn(build(model=PRO), context, media_type="image/png")
 
-    assert type(outcome) is Unfinished
-    assert words in outcome.message
-    assert context.references[0] in outcome.message
+    assert outcome.images == ()
+    assert words in outcome.delayed[0].reason
+    assert context.references[0] in outcome.delayed[0].reason
+    assert outcome.delayed[0].received is not None
 
 
 def test_an_svg_image_is_returned(build: Build, server: ReplicateServer) -> None:

@@ -363,7 +363,19 @@ def _encode(received: Received) -> bytes:
     generated = received.generated
     # What a vendor returns as model or parameters may not be encodable. The images are
     # paid for, so they are kept without it.
-    bare = replace(generated, model=remove_surrogates(generated.model), parameters={})
+    bare = replace(
+        generated,
+        model=remove_surrogates(generated.model),
+        parameters={},
+        delayed={
+            position: replace(output, reason=remove_surrogates(output.reason))
+            for position, output in generated.delayed.items()
+        },
+        deleted={
+            position: remove_surrogates(reason)
+            for position, reason in generated.deleted.items()
+        },
+    )
     for each in (generated, bare):
         stored = _StoredReceived(
             generated=each,

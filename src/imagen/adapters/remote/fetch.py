@@ -55,7 +55,19 @@ class OutputDeleted(BackendError):
     """The vendor no longer keeps the file."""
 
 
-class TextReceived(Unavailable):
+class NoImageReceived(Unavailable):
+    """The server sent something complete that is not the image.
+
+    Attributes:
+        content: What it sent.
+    """
+
+    def __init__(self, message: str, *, content: bytes) -> None:
+        super().__init__(message)
+        self.content = content
+
+
+class TextReceived(NoImageReceived):
     """The server sent a page or a message, and not an image."""
 
 
@@ -156,9 +168,11 @@ class FileDownloader:
         if expired:
             return
         if _is_text(response, content):
-            raise TextReceived(f"{host} sent text instead of the image.")
+            raise TextReceived(
+                f"{host} sent text instead of the image.", content=content
+            )
         if is_truncated(content):
-            raise Unavailable(f"{host} sent an incomplete image.")
+            raise NoImageReceived(f"{host} sent an incomplete image.", content=content)
 
     @contextmanager
     def _open(self, url: str) -> Generator[httpx.Response, None, None]:

@@ -8,17 +8,23 @@ Everything that decides whether a paid image is lost or paid twice is here, once
 - a bug in the vendor file closes no accepted job.
 """
 
-from collections.abc import Callable, Generator, Sequence
+from collections.abc import Callable, Generator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from functools import partial
 from threading import Event
+from types import MappingProxyType
 from typing import TypeVar, cast
 
 from imagen.adapters.remote.background import CHECK_INTERVAL, BackgroundCall
 from imagen.adapters.remote.cancellation import Canceller, real_time
 from imagen.adapters.remote.errors import mark_unsent
 from imagen.adapters.remote.events import EventStream
-from imagen.adapters.remote.fetch import FileDownloader, OutputDeleted, TextReceived
+from imagen.adapters.remote.fetch import (
+    FileDownloader,
+    NoImageReceived,
+    OutputDeleted,
+    TextReceived,
+)
 from imagen.adapters.remote.requests import JobRequests
 from imagen.adapters.remote.submission import (
     Answer,
@@ -55,7 +61,12 @@ from imagen.domain.errors import (
     Unfinished,
 )
 from imagen.domain.job import ImageJob
-from imagen.domain.result import Generated, GeneratedImage
+from imagen.domain.result import (
+    DelayedOutput,
+    Generated,
+    GeneratedImage,
+    ReceivedBody,
+)
 from imagen.formats.container import NotAnImage, read_facts
 from imagen.ports.clock import Clock
 from imagen.ports.job_context import JobContext
@@ -74,7 +85,7 @@ MAX_OUTAGE = 60.0
 """Seconds for which the vendor may be unavailable while it has the job."""
 
 MAX_PAGE_OUTAGE = 5.0
-"""The same for a page that may not be a file, once the requested images are here."""
+"""The same for a text beside the requested images, which is seldom meant to be one."""
 
 MAX_SUBMISSIONS = 3
 """How often an idempotent submit request is sent."""
@@ -125,6 +136,7 @@ class RemoteJob:
         self._reference = ""
         self._fraction: float | None = None
         self._ended: Succeeded | None = None
+        self._bodies: dict[int, ReceivedBody] = {}
         self._events: EventStream | None = None
         self._canceller: Canceller | None = None
 
@@ -343,7 +355,7 @@ class RemoteJob:
         """Return the images of a job that has ended."""
         if isinstance(status, Failed):
             raise ended_error(self._client.mask(status.error))
-        return self._build_result(status, self._download_all(status))
+        return self._download_all(status)
 
     def _poll(self) -> Status:
         return self._requests.poll(self._reference)
@@ -414,17 +426,17 @@ class RemoteJob:
 
     # Files
 
-    def _download_all(self, status: Succeeded) -> list[GeneratedImage]:
-        """Return all files.
+    def _download_all(self, status: Succeeded) -> Generated:
+        """Return all files that can be downloaded now.
 
         Raises:
-            Unfinished: a file exists and cannot be downloaded now.
+            Unfinished: files exist, and none can be downloaded now.
             BackendError: the files were deleted.
         """
         if self._fraction is not None:
             self._fraction = 1.0
         images: dict[int, GeneratedImage] = {}
-        deleted: list[OutputDeleted] = []
+        deleted: dict[int, OutputDeleted] = {}
         delayed: dict[int, Unfinished] = {}
         # First each file once, so that one that is delayed does not hold up the others.
         for limit in (0.0, MAX_OUTAGE):
@@ -440,26 +452,51 @@ class RemoteJob:
                 )
                 try:
                     images[number] = self._download(
-                        status.outputs[number], limit=MAX_PAGE_OUTAGE if page else limit
+                        status.outputs[number],
+                        number,
+                        limit=MAX_PAGE_OUTAGE if page else limit,
                     )
                 except OutputDeleted as error:
-                    deleted.append(error)
+                    deleted[number] = error
                 except Unfinished as error:
-                    if not page:
-                        delayed[number] = error
-        if delayed:
-            raise next(iter(delayed.values()))
-        if deleted and not images:
+                    delayed[number] = error
+        if delayed and not images and not self._bodies:
+            raise delayed[min(delayed)]
+        if deleted and not (images or delayed):
+            first = deleted[min(deleted)]
             raise BackendError(
-                deleted[0].message, hint=deleted[0].hint, used=status.used
-            ) from deleted[0]
-        return [images[number] for number in sorted(images)]
+                first.message, hint=first.hint, used=status.used
+            ) from first
+        return self._build_result(
+            status,
+            [images[number] for number in sorted(images)],
+            delayed={
+                number: DelayedOutput(
+                    reason=error.message, received=self._bodies.get(number)
+                )
+                for number, error in delayed.items()
+            },
+            deleted={number: error.message for number, error in deleted.items()},
+        )
 
-    def _download(self, output: Output, *, limit: float) -> GeneratedImage:
+    def _download(self, output: Output, number: int, *, limit: float) -> GeneratedImage:
         self._context.progress(self._fraction, "downloading")
         stopped = Event()
+
+        def fetch() -> bytes:
+            try:
+                return self._downloader.fetch(output, stopped)
+            except NoImageReceived as error:
+                # An empty body is nothing that could be kept.
+                if error.content:
+                    now, before = self._clock.now(), self._bodies.get(number)
+                    body = ReceivedBody(
+                        content=error.content, first_at=now, last_at=now
+                    )
+                    self._bodies[number] = body.after(before)
+                raise
+
         try:
-            fetch = partial(self._downloader.fetch, output, stopped)
             server = "The server of the image"
             return _build_image(
                 output, self._read_with_retries(fetch, server, limit=limit)
@@ -468,9 +505,14 @@ class RemoteJob:
             stopped.set()
 
     def _build_result(
-        self, status: Succeeded, images: Sequence[GeneratedImage]
+        self,
+        status: Succeeded,
+        images: Sequence[GeneratedImage],
+        *,
+        delayed: Mapping[int, DelayedOutput] = MappingProxyType({}),
+        deleted: Mapping[int, str] = MappingProxyType({}),
     ) -> Generated:
-        if not images:
+        if not (images or delayed):
             raise Refused(
                 f"{self._client.name} returned no image; it may have withheld it.",
                 used=status.used,
@@ -482,6 +524,8 @@ class RemoteJob:
             cost=status.cost,
             used=status.used,
             parameters=dict(status.parameters),
+            delayed=delayed,
+            deleted=deleted,
         )
 
     # Cancellation
