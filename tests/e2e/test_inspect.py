@@ -46,6 +46,34 @@ def test_it_says_what_file_and_sidecar_say_and_that_they_agree(
     assert (said["prompt"], said["seed"], said["cost"]) == ("a red fox", "7", "$0.00")
 
 
+def test_avif_and_svg_are_inspected_and_are_no_references(ask: Ask, here: Path) -> None:
+    Image.new("RGB", (64, 48)).save("x.avif")
+    Path("x.svg").write_text('<svg width="64" height="48"><g/></svg>', encoding="utf-8")
+
+    for name in ("x.avif", "x.svg"):
+        kind = name[2:].upper()
+        assert rows(ask("inspect", name).out)["file"].startswith(f"{kind}, 64x48")
+        assert ask("show", name).lines == [name, "64x48"]
+        refused = ask("generate", "a fox", "--image", name)
+        assert refused.code == 2
+        assert_one_sentence(refused.err, "backends take no such images")
+
+
+def test_a_wrong_checksum_beside_the_pixels_is_a_warning(
+    ask: Ask, fox: str, here: Path
+) -> None:
+    path = Path(fox)
+    whole = path.read_bytes()
+    at = whole.index(b"parameters") - 8
+    path.write_bytes(whole[:at] + whole[at:].replace(b"Steps", b"steps", 1))
+
+    run = ask("inspect", fox)
+
+    assert run.code == 0
+    assert "the checksum of its chunk" in run.out + run.err
+    assert ask("strip", fox).code == 0
+
+
 @pytest.mark.parametrize("name", ["last", "id", "beginning"])
 def test_an_image_has_many_names(ask: Ask, fox: str, here: Path, name: str) -> None:
     image_id = json.loads((here / f"{fox}.json").read_bytes())["id"]

@@ -30,6 +30,9 @@ if TYPE_CHECKING:
     from imagen.domain.rerun import Overrides
     from imagen.domain.sweep import Axis, SweepGrid
 
+REFERENCE_TYPES = {"image/png", "image/jpeg", "image/webp", "image/gif"}
+"""Media types of reference images; adapters pass the files on as they are."""
+
 # Bytes of a reference image, at most.
 LARGEST_REFERENCE = 100_000_000
 
@@ -182,6 +185,11 @@ def build_reference(content: bytes, *, name: str) -> ReferenceImage:
         facts = read_facts(content)
     except NotAnImage as reason:
         raise InvalidRequest(f"{name} is not a complete image: {reason}.") from reason
+    if facts.media_type not in REFERENCE_TYPES:
+        raise InvalidRequest(
+            f"{name} is {facts.media_type}, and backends take no such images.",
+            hint="Convert it to PNG, JPEG or WebP.",
+        )
     return ReferenceImage(
         name=name,
         sha256=sha256(content).hexdigest(),

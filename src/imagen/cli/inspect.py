@@ -67,7 +67,7 @@ def inspect(*images: PathWord, json: JsonFlag = False) -> int:
 
 
 def _rows(found: Inspection) -> Iterator[tuple[str, str]]:
-    kind = found.media_type.removeprefix("image/").upper()
+    kind = found.media_type.removeprefix("image/").partition("+")[0].upper()
     yield "file", f"{kind}, {found.width}x{found.height}, {found.bytes} bytes"
     yield "sha256", found.sha256
     yield "sidecar", _SIDECAR_LABELS[found.agreement]

@@ -2,12 +2,15 @@
 
 from imagen.domain.errors import InvalidRequest
 
+SVG = "image/svg+xml"
+
 EXTENSIONS = {
     "image/png": "png",
     "image/jpeg": "jpg",
     "image/webp": "webp",
     "image/gif": "gif",
     "image/avif": "avif",
+    SVG: "svg",
 }
 """File extension of each media type that imagen stores."""
 

@@ -112,7 +112,9 @@ class PersistImages(msgspec.Struct, frozen=True, kw_only=True):
     def _parse(self, call: Call, image: GeneratedImage) -> "_Output | Exception":
         try:
             facts = self.store.read_facts(
-                image.content, backend=call.plan.instance.name
+                image.content,
+                backend=call.plan.instance.name,
+                sides=call.job.size.sides,
             )
         except Exception as error:  # noqa: BLE001 - one image must not affect the others
             # What costs nothing can be made again.
@@ -157,6 +159,7 @@ class PersistImages(msgspec.Struct, frozen=True, kw_only=True):
                 notes=(
                     *finished.notes,
                     *finished.losses,
+                    *facts.warnings,
                     *((note,) if note else ()),
                 ),
                 extra=position >= call.job.count,

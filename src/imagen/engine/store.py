@@ -12,7 +12,7 @@ import msgspec
 from imagen.domain.call import OutputTarget
 from imagen.domain.errors import BackendError, NameTaken, StorageError
 from imagen.domain.fit import Fit
-from imagen.domain.media import EXTENSIONS
+from imagen.domain.media import EXTENSIONS, SVG
 from imagen.domain.metadata.writer import embed_metadata
 from imagen.domain.naming import (
     SIDECAR_SUFFIX,
@@ -95,14 +95,19 @@ class StoreImage(msgspec.Struct, frozen=True, kw_only=True):
     extras: "Storage | None" = None
     numbering: Numbering | None = None
 
-    def read_facts(self, content: bytes, *, backend: str) -> ImageFacts:
+    def read_facts(
+        self, content: bytes, *, backend: str, sides: tuple[int, int] | None = None
+    ) -> ImageFacts:
         """Return the format and size of an image.
+
+        Args:
+            sides: Width and height of an SVG that states none.
 
         Raises:
             BackendError: the bytes are not a complete image.
         """
         try:
-            return read_facts(content)
+            return read_facts(content, svg_sides=sides)
         except NotAnImage as why:
             raise BackendError(
                 f"{backend} returned {len(content)} bytes that are not a complete "
@@ -121,6 +126,18 @@ class StoreImage(msgspec.Struct, frozen=True, kw_only=True):
         misfit = fit is not None and (facts.width, facts.height) != size.sides
         if media_type == facts.media_type and not misfit:
             return FinishedImage(content=content, facts=facts)
+        if facts.media_type == SVG:
+            problem = "an SVG image cannot be converted or fitted"
+            # A template takes its extension from the image, a name has its own.
+            named = self.place.destination.name is not None
+            return FinishedImage(
+                content=content,
+                facts=facts,
+                notes=(problem,),
+                error=StorageError(f"The backend made an SVG image, and {problem[7:]}.")
+                if named
+                else None,
+            )
         if media_type not in EXTENSIONS or media_type == "image/gif":
             media_type = "image/png"
         try:
@@ -306,7 +323,7 @@ def _find_stored(
         return None
     try:
         sidecar = msgspec.json.decode(note, type=Sidecar)
-        facts = read_facts(content)
+        facts = read_facts(content, svg_sides=(sidecar.width, sidecar.height))
     except (msgspec.MsgspecError, NotAnImage):
         return None
     if sidecar.id != image.sidecar.id:

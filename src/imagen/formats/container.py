@@ -26,9 +26,15 @@ _MARKER = re.compile(rb"\xff+([^\x00\xff])", re.DOTALL)
 _MARKER_IN_A_SCAN = re.compile(rb"\xff[^\x00\x01\xd0-\xd7\xff]", re.DOTALL)
 _GIF_EXTENSION, _GIF_FRAME, _GIF_TRAILER = 0x21, 0x2C, 0x3B
 _IHDR_LENGTH = 13
+ANCILLARY = 0x20
+"""The bit in the first letter of a chunk that decoders may ignore."""
+_CRITICAL = {b"IHDR", b"PLTE", b"IDAT", b"IEND"}
+
 # Bit depth, colour type, compression, filter method, no interlacing.
 _EIGHT_BIT_RGB = (8, 2, 0, 0, 0)
 _RIFF_HEADER = 12
+# What browsers draw an SVG at that states no size.
+_SVG_SIDES = 300, 150
 _VP8X_HAS_SIZE, _VP8L_MAGIC = 10, 0x2F
 
 
@@ -42,19 +48,27 @@ class ImageFacts(msgspec.Struct, frozen=True, kw_only=True):
     Attributes:
         media_type: Determined from the content, not from a name.
         signed: Whether the file has a C2PA manifest, which any change invalidates.
+        warnings: Damage that does not affect the pixels.
     """
 
     media_type: str
     width: int
     height: int
     signed: bool = False
+    warnings: tuple[str, ...] = ()
 
 
-def read_facts(content: bytes) -> ImageFacts:
+def read_facts(
+    content: bytes, *, svg_sides: tuple[int, int] | None = None
+) -> ImageFacts:
     """Return type and size of an image file.
 
+    Args:
+        svg_sides: Width and height of an SVG that states none; None for 300 x 150, as
+            browsers draw it.
+
     Raises:
-        NotAnImage: the bytes are not a complete PNG, JPEG, WebP or GIF.
+        NotAnImage: the bytes are not a complete PNG, JPEG, WebP, GIF, AVIF or SVG.
     """
     try:
         if content.startswith(PNG_SIGNATURE):
@@ -65,33 +79,39 @@ def read_facts(content: bytes) -> ImageFacts:
             return _webp_facts(content)
         if content[:6] in {b"GIF87a", b"GIF89a"}:
             return _gif_facts(content)
+        if content[4:8] == b"ftyp":
+            from imagen.formats.avif import is_avif, read_avif  # noqa: PLC0415 - rarer
+
+            if is_avif(content):
+                width, height, signed = read_avif(content)
+                return _facts("image/avif", width, height, signed=signed)
+        elif content.lstrip(b"\xef\xbb\xbf\t\n\r ")[:1] == b"<":
+            from imagen.formats.svg import is_svg, read_svg_size  # noqa: PLC0415 - rarer
+
+            if is_svg(content):
+                size = read_svg_size(content) or svg_sides or _SVG_SIDES
+                return _facts("image/svg+xml", *size, signed=False)
     except (IndexError, struct.error) as error:
         raise NotAnImage("it ends too early") from error
+    except ValueError as error:
+        raise NotAnImage(str(error)) from error
     raise NotAnImage(_describe(content))
 
 
-def png_chunks(
-    content: bytes, *, checked: bool = True
-) -> Iterator[tuple[bytes, int, int]]:
+def png_chunks(content: bytes) -> Iterator[tuple[bytes, int, int]]:
     """Yield the type of each chunk, and the offsets of its start and end.
 
+    The checksums are not compared.
+
     Raises:
-        NotAnImage: a chunk is truncated, the end is missing, or (with `checked`) a
-            checksum is wrong.
+        NotAnImage: a chunk is truncated, or the end is missing.
     """
     position = len(PNG_SIGNATURE)
-    view = memoryview(content)
     while position + 12 <= len(content):
         (length,) = unpack_from(">I", content, position)
         end = position + 12 + length
         if end > len(content):
             break
-        if (
-            checked
-            and zlib.crc32(view[position + 4 : end - 4])
-            != unpack_from(">I", content, end - 4)[0]
-        ):
-            raise NotAnImage("a PNG chunk has a wrong checksum")
         kind = content[position + 4 : position + 8]
         yield kind, position, end
         if kind == b"IEND":
@@ -186,10 +206,17 @@ def rgb_png(width: int, height: int, rows: Iterable[bytes]) -> bytes:
 
 
 def _png_facts(content: bytes) -> ImageFacts:
-    first, has_data, signed = True, False, False
-    for kind, _, _ in png_chunks(content):
+    first, has_data, signed, view = True, False, False, memoryview(content)
+    stale = dict[str, None]()
+    for kind, start, end in png_chunks(content):
         if first and kind != b"IHDR":
             raise NotAnImage("the PNG does not begin with its header")
+        (checksum,) = unpack_from(">I", content, end - 4)
+        if zlib.crc32(view[start + 4 : end - 4]) != checksum:
+            # Tools that edit a text often leave its checksum as it was.
+            if not kind[0] & ANCILLARY or kind.upper() in _CRITICAL:
+                raise NotAnImage("a PNG chunk has a wrong checksum")
+            stale[kind.decode("latin-1")] = None
         first = False
         has_data = has_data or kind == b"IDAT"
         signed = signed or kind == b"caBX"
@@ -198,7 +225,13 @@ def _png_facts(content: bytes) -> ImageFacts:
     length, _, width, height = unpack_from(">I4sII", content, len(PNG_SIGNATURE))
     if length != _IHDR_LENGTH:
         raise NotAnImage("the PNG header has a wrong length")
-    return _facts("image/png", width, height, signed=signed)
+    return _facts(
+        "image/png",
+        width,
+        height,
+        signed=signed,
+        warnings=tuple(f"the checksum of its chunk {kind} is wrong" for kind in stale),
+    )
 
 
 def _jpeg_facts(content: bytes) -> ImageFacts:
@@ -274,10 +307,23 @@ def _table_length(flags: int) -> int:
     return 3 * 2 ** ((flags & 7) + 1) if flags & 0x80 else 0
 
 
-def _facts(media_type: str, width: int, height: int, *, signed: bool) -> ImageFacts:
+def _facts(
+    media_type: str,
+    width: int,
+    height: int,
+    *,
+    signed: bool,
+    warnings: tuple[str, ...] = (),
+) -> ImageFacts:
     if width < 1 or height < 1:
         raise NotAnImage(f"its size is {width}x{height} pixels")
-    return ImageFacts(media_type=media_type, width=width, height=height, signed=signed)
+    return ImageFacts(
+        media_type=media_type,
+        width=width,
+        height=height,
+        signed=signed,
+        warnings=warnings,
+    )
 
 
 def _describe(content: bytes) -> str:
@@ -286,10 +332,6 @@ def _describe(content: bytes) -> str:
     start = content[:256].lstrip().lower()
     if start.startswith((b"<!doctype", b"<html")):
         return "it is an HTML page"
-    if start.startswith(b"<svg") or (start.startswith(b"<?xml") and b"<svg" in start):
-        return "it is an SVG image, which imagen does not support"
     if start.startswith((b"{", b"[")):
         return "it is JSON"
-    if content[4:12] in {b"ftypavif", b"ftypavis"}:
-        return "it is an AVIF image, which imagen does not support"
     return f"it begins with {content[:8].hex(' ')}"

@@ -1,5 +1,9 @@
 """The type of a file, guessed from its first bytes."""
 
+from codecs import getincrementaldecoder
+
+from imagen.formats.svg import is_svg
+
 _BINARY = "application/octet-stream"
 _SIGNATURES: tuple[tuple[int, bytes, str, str], ...] = (
     (0, b"\x89PNG", "image/png", "png"),
@@ -36,7 +40,6 @@ _SIGNATURES: tuple[tuple[int, bytes, str, str], ...] = (
 _TEXTS: tuple[tuple[tuple[bytes, ...], str, str], ...] = (
     ((b"<!doctype html", b"<html"), "text/html", "html"),
     ((b"{", b"["), "application/json", "json"),
-    ((b"<svg",), "image/svg+xml", "svg"),
     ((b"<",), "application/xml", "xml"),
 )
 
@@ -50,14 +53,14 @@ def guess_file_type(content: bytes) -> tuple[str, str]:
         if content.startswith(signature, offset):
             return media_type, extension
     try:
-        # A character may be cut in two at the end of what is examined.
-        start = content[:4096].decode("utf-8-sig", errors="strict")
-    except UnicodeDecodeError as error:
-        if error.reason != "unexpected end of data":
-            return _BINARY, "bin"
-        start = content[: error.start].decode("utf-8-sig")
+        # Incremental, because the last character may be cut in two here.
+        start = getincrementaldecoder("utf-8-sig")().decode(content[:4096])
+    except UnicodeDecodeError:
+        return _BINARY, "bin"
     if "\0" in start:
         return _BINARY, "bin"
+    if is_svg(content):
+        return "image/svg+xml", "svg"
     words = start.lstrip().lower().encode()
     for prefixes, media_type, extension in _TEXTS:
         if words.startswith(prefixes):

@@ -6,7 +6,7 @@ Formats: PNG third edition (W3C 2025), 11.3.3 (texts); Adobe's XMP specification
 
 from collections.abc import Mapping
 
-from imagen.formats.container import PNG_SIGNATURE, png_chunk, png_chunks
+from imagen.formats.container import ANCILLARY, PNG_SIGNATURE, png_chunk, png_chunks
 from imagen.formats.exif import build_orientation_exif, read_exif, read_orientation
 from imagen.formats.texts import Texts
 from imagen.formats.xmp import XMP_KEY, read_xmp
@@ -15,7 +15,6 @@ _TEXTS = {b"tEXt", b"zTXt", b"iTXt"}
 # ComfyUI writes its metadata into this chunk of an animated PNG, after the pixels.
 _COMFYUI_TEXT = b"comf"
 _MAX_KEY = 79
-_ANCILLARY = 0x20
 # The ancillary chunks that affect the display.
 _DISPLAYED = {
     *(b"tRNS", b"gAMA", b"cHRM", b"sRGB", b"iCCP", b"cICP", b"mDCV", b"cLLI"),
@@ -29,7 +28,7 @@ def insert_png_texts(png: bytes, texts: Mapping[str, str]) -> bytes:
     An existing text takes precedence over a new one with the same key.
     """
     missing, before_pixels = dict(texts), 0
-    for kind, start, _ in png_chunks(png, checked=False):
+    for kind, start, _ in png_chunks(png):
         if kind == b"IDAT" and not before_pixels:
             before_pixels = start
         elif kind in _TEXTS:
@@ -41,7 +40,7 @@ def insert_png_texts(png: bytes, texts: Mapping[str, str]) -> bytes:
 def read_png_metadata(png: bytes, texts: Texts) -> None:
     """Read the metadata of a PNG."""
     view, has_exif = memoryview(png), False
-    for kind, start, end in png_chunks(png, checked=False):
+    for kind, start, end in png_chunks(png):
         if kind in _TEXTS or kind == _COMFYUI_TEXT:
             key = _keyword(png, start + 8)
             body = view[start + 8 : end - 4][len(key) + 1 :]
@@ -54,14 +53,23 @@ def read_png_metadata(png: bytes, texts: Texts) -> None:
 def strip_png(png: bytes) -> bytes:
     """Return the PNG without metadata; the orientation is kept."""
     view, kept, orientation = memoryview(png), bytearray(PNG_SIGNATURE), 0
-    for kind, start, end in png_chunks(png, checked=False):
-        if kind in _DISPLAYED or not kind[0] & _ANCILLARY:
+    for kind, start, end in png_chunks(png):
+        if kind in _DISPLAYED or not kind[0] & ANCILLARY:
             kept += view[start:end]
         elif kind == b"eXIf" and not orientation:
             orientation = read_orientation(view[start + 8 : end - 4])
             if orientation:
                 kept += png_chunk(b"eXIf", build_orientation_exif(orientation))
     return bytes(kept)
+
+
+def mend_png_checksums(png: bytes) -> bytes:
+    """Return the PNG with the right checksum in every chunk."""
+    chunks = [
+        png_chunk(kind, png[start + 8 : end - 4])
+        for kind, start, end in png_chunks(png)
+    ]
+    return PNG_SIGNATURE + b"".join(chunks)
 
 
 def _keyword(png: bytes, start: int) -> str:

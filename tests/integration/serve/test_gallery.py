@@ -139,6 +139,24 @@ def test_a_thumbnail_is_small_and_created_once(shop: Running) -> None:
     assert kept.content == small.content
 
 
+def test_an_svg_is_its_own_thumbnail_and_cannot_run_scripts(server: Running) -> None:
+    with server.client() as client:
+        asked = {"prompt": "a drawing", "model": "probe", "response_format": "url"}
+        [made] = client.post(GENERATIONS, json=asked).json()["data"]
+        urls = [f"{IMAGES}/{made['id']}/{name}" for name in ("file", "thumbnail")]
+        answers = [client.get(url) for url in (*urls, made["url"])]
+
+    assert made["mime_type"] == "image/svg+xml"
+    for answer in answers:
+        assert answer.headers["content-type"] == "image/svg+xml"
+        assert b"<script>" in answer.content
+        assert "sandbox" in answer.headers["content-security-policy"]
+        assert "script-src" not in answer.headers["content-security-policy"]
+    assert [answer.headers.get("content-disposition") for answer in answers[:2]] == [
+        "attachment"
+    ] * 2
+
+
 def test_a_missing_or_replaced_file_is_410(shop: Running) -> None:
     with shop.client() as client:
         image_id = make(client, "a fox")

@@ -393,3 +393,60 @@ def test_a_fault_of_the_editor_loses_nothing(error: Exception) -> None:
 def test_what_is_no_image_is_the_backends_fault(content: bytes, said: str) -> None:
     with pytest.raises(BackendError, match=said):
         Scene().store.read_facts(content, backend="mock")
+
+
+# AVIF and SVG
+
+SVG = b'<svg xmlns="http://www.w3.org/2000/svg" width="64" height="32"></svg>'
+
+
+@pytest.mark.parametrize(
+    ("content", "extension"), [(encoded("AVIF"), "avif"), (SVG, "svg")]
+)
+def test_avif_and_svg_are_stored_as_they_came(content: bytes, extension: str) -> None:
+    scene = Scene(editor=BrokenEditor(AssertionError()))
+
+    stored = scene.put(content)
+
+    assert isinstance(stored, StoredImage)
+    assert scene.storage.kept[NAME.replace("png", extension)] == content
+
+
+@pytest.mark.parametrize("extension", ["png", "jpg", "webp"])
+def test_avif_is_converted(extension: str) -> None:
+    scene = Scene(destination=Destination(name=f"x.{extension}"), editor=PillowEditor())
+
+    stored = scene.put(encoded("AVIF"))
+
+    assert isinstance(stored, StoredImage)
+    assert read_facts(stored.content) == stored.facts
+    assert stored.location == f"memory:x.{extension}"
+
+
+def test_avif_is_fitted() -> None:
+    scene = Scene(editor=PillowEditor())
+
+    finished = scene.finish(encoded("AVIF"), fit=Fit.CROP, size=Size(32, 16))
+
+    assert (finished.facts.width, finished.facts.height) == (32, 16)
+
+
+def test_svg_is_stored_under_a_template_in_place_of_another_format() -> None:
+    scene = Scene(destination=Destination(format="image/webp"))
+
+    finished = scene.finish(SVG, fit=Fit.CROP, size=Size(16, 16))
+    stored = scene.put(SVG)
+
+    assert isinstance(stored, StoredImage)
+    assert scene.storage.kept[NAME.replace("png", "svg")] == SVG
+    assert finished.notes == ("an SVG image cannot be converted or fitted",)
+
+
+def test_svg_is_rescued_in_place_of_a_file_with_another_name() -> None:
+    scene = Scene(destination=Destination(name="x.png"))
+
+    failed = scene.put(SVG)
+
+    assert isinstance(failed, FailedImage)
+    assert scene.rescues[0].kept[NAME.replace("png", "svg")] == SVG
+    assert scene.storage.kept == {}

@@ -18,6 +18,7 @@ from imagen.formats.container import (
     read_facts,
     webp_chunks,
 )
+from imagen.formats.png import mend_png_checksums
 
 
 def picture(mode: str = "RGB", width: int = 24, height: int = 17) -> Image.Image:
@@ -29,6 +30,7 @@ PNG = encoded(picture(), "PNG")
 JPEG = encoded(picture(), "JPEG")
 LOSSY = encoded(picture(), "WEBP", quality=50)
 GIF = encoded(picture(), "GIF")
+AVIF = encoded(picture(), "AVIF")
 NOISE = Image.frombytes(
     "L", (48, 48), b"".join(sha256(bytes([n])).digest() for n in range(72))
 )
@@ -59,6 +61,9 @@ WHOLE = Files(
         ),
         "webp animated": lambda: encoded(picture(), "WEBP", **ANIMATED),
         "webp with exif": lambda: encoded(picture(), "WEBP", exif=b"Exif\0\0MM"),
+        "avif": lambda: AVIF,
+        "avif transparent": lambda: encoded(picture("RGBA"), "AVIF"),
+        "avif animated": lambda: encoded(picture(), "AVIF", **ANIMATED),
         "gif": lambda: GIF,
         "gif animated": lambda: encoded(picture(), "GIF", **ANIMATED),
     }
@@ -147,6 +152,8 @@ def test_any_damage_is_an_image_or_a_sentence(name: str, data: st.DataObject) ->
             b"RIFF\x40\0\0\0WEBPVP8X",
             b"GIF87a",
             b"GIF89a",
+            b"\0\0\0\x18ftypavif\0\0\0\0avif",
+            AVIF[:60],
         ]
     ),
     st.binary(max_size=200),
@@ -163,10 +170,12 @@ def test_anything_is_an_image_or_a_sentence(magic: bytes, rest: bytes) -> None:
         (b"\n  <HTML>", "HTML"),
         (b'{"error": "no"}', "JSON"),
         (b"[]", "JSON"),
-        (b'<svg xmlns="http://www.w3.org/2000/svg"/>', "SVG"),
-        (b'<?xml version="1.0"?>\n<svg/>', "SVG"),
-        (b"\0\0\0\x20ftypavif\0\0\0\0", "AVIF"),
-        (b"\0\0\0\x20ftypavis\0\0\0\0", "AVIF"),
+        (b'<svg xmlns="http://www.w3.org/2000/svg"><g>', "SVG ends too early"),
+        (b'<?xml version="1.0"?>\n<svg>', "SVG ends too early"),
+        (b"\0\0\0\x20ftypavif\0\0\0\0", "AVIF ends too early"),
+        (b"\0\0\0\x10ftypavis\0\0\0\0", "AVIF has no image data"),
+        (b"\0\0\0\x10ftypavif\0\0\0\0\0\0\0\x09mdatx", "AVIF has no size"),
+        (b"\0\0\0\x10ftypheic\0\0\0\0", "begins with"),
         (b"BM123456789", "42 4d 31"),
         (PNG_SIGNATURE, "ends too early"),
         (PNG_SIGNATURE + chunk(b"IEND"), "does not begin with its header"),
@@ -277,3 +286,118 @@ def flipped(content: bytes, bit: int) -> bytes:
     changed = bytearray(content)
     changed[bit // 8] ^= 1 << bit % 8
     return bytes(changed)
+
+
+# AVIF
+
+
+def test_a_rotated_avif_has_the_size_before_the_rotation() -> None:
+    rotated = encoded(picture(), "AVIF", exif=orientation(6))
+
+    assert (read_facts(rotated).width, read_facts(rotated).height) == (24, 17)
+    assert Image.open(BytesIO(rotated)).size == (24, 17)
+
+
+def test_the_size_of_an_avif_is_that_of_its_primary_item() -> None:
+    # The picture of the transparency is an item of its own, and comes in any order.
+    sides = [(1, 1), (640, 480), (9, 9)]
+    ispe = [box(b"ispe", bytes(4) + pack(">II", *each)) for each in sides]
+    links = pack(">IHBB", 1, 7, 1, 0x80 | 2)
+    iprp = box(b"iprp", box(b"ipco", b"".join(ispe)) + box(b"ipma", bytes(4) + links))
+    meta = box(b"meta", bytes(4) + box(b"pitm", bytes(4) + b"\0\7") + iprp)
+    whole = box(b"ftyp", b"mif1\0\0\0\0avif") + meta + box(b"mdat", b"x")
+
+    facts = read_facts(whole)
+
+    assert (facts.media_type, facts.width, facts.height) == ("image/avif", 640, 480)
+    assert not facts.signed
+    assert read_facts(whole + box(b"uuid", C2PA_BOX)).signed
+
+
+C2PA_BOX = bytes.fromhex("d8fec3d61b0e483c92975828877ec481")
+
+
+def box(kind: bytes, body: bytes) -> bytes:
+    return pack(">I", len(body) + 8) + kind + body
+
+
+def orientation(value: int) -> Image.Exif:
+    exif = Image.Exif()
+    exif[0x0112] = value
+    return exif
+
+
+# SVG
+
+
+@pytest.mark.parametrize(
+    ("attributes", "sides"),
+    [
+        ('width="640" height="480"', (640, 480)),
+        ("width='6.4e2px' height='480.4'", (640, 480)),
+        ('width="1in" height="25.4mm"', (96, 96)),
+        ('viewBox="0 0 64 32"', (64, 32)),
+        ('width="100%" height="100%" viewBox="-1,-1 64.0,32"', (64, 32)),
+        ('width="5" viewBox="0 0 64 32"', (64, 32)),
+        ('data-width="5" stroke-width="5"', (8, 9)),
+        ('width="0" height="0" viewBox="0 0 0 0"', (8, 9)),
+        ('width="-5" height="x" viewBox="1 2"', (8, 9)),
+        ('title="a > b" width="7" height="8"', (7, 8)),
+    ],
+)
+def test_reads_the_size_of_an_svg(attributes: str, sides: tuple[int, int]) -> None:
+    svg = f'<svg xmlns="http://www.w3.org/2000/svg" {attributes}><g/></svg>'
+
+    facts = read_facts(svg.encode(), svg_sides=(8, 9))
+
+    assert facts == ImageFacts(
+        media_type="image/svg+xml", width=sides[0], height=sides[1]
+    )
+
+
+@pytest.mark.parametrize(
+    "svg",
+    [
+        b"<svg/>",
+        b"\xef\xbb\xbf\n<svg/>",
+        b'<?xml version="1.0"?><!-- <html> --><svg></svg>',
+        b"<!DOCTYPE svg PUBLIC 'x' [ <!ENTITY a 'b'> ]>\n<svg></svg>\n<!-- end -->",
+        b'<svg:svg xmlns:svg="http://www.w3.org/2000/svg"></svg:svg>',
+    ],
+)
+def test_an_svg_without_a_size_has_that_of_a_browser(svg: bytes) -> None:
+    assert read_facts(svg) == ImageFacts(
+        media_type="image/svg+xml", width=300, height=150
+    )
+
+
+@pytest.mark.parametrize(
+    "text",
+    [b"<html><svg/></html>", b"<svgx/>", b"<!-- <svg/> -->", b"<?a?>" * 5000 + b"x"],
+)
+def test_what_only_mentions_an_svg_is_none(text: bytes) -> None:
+    assert not is_image(text)
+
+
+# Checksums
+
+
+def test_a_wrong_checksum_outside_the_pixels_is_a_warning() -> None:
+    at = PNG.index(b"IDAT") - 4
+    text = chunk(b"tEXt", b"workflow\0{}")[:-4] + b"oops"
+    stale = PNG[:at] + text + text + PNG[at:]
+
+    facts = read_facts(stale)
+
+    assert facts.warnings == ("the checksum of its chunk tEXt is wrong",)
+    assert (facts.width, facts.height) == (24, 17)
+    mended = mend_png_checksums(stale)
+    assert read_facts(mended).warnings == ()
+    Image.open(BytesIO(mended)).load()
+
+
+def test_pixels_under_another_name_are_damage() -> None:
+    damaged = PNG.replace(b"IDAT", b"iDAT") if PNG.count(b"IDAT") == 1 else b""
+
+    with pytest.raises(NotAnImage, match="checksum"):
+        read_facts(damaged)

@@ -5,8 +5,10 @@ from threading import Lock
 
 from PIL import Image, ImageOps
 
+from imagen.domain.media import SVG
 from imagen.domain.size import LARGEST_SIDE
 from imagen.formats.container import NotAnImage, read_facts
+from imagen.formats.png import mend_png_checksums
 
 UNREADABLE = (OSError, ValueError, SyntaxError, EOFError, NotAnImage)
 """Exceptions that Pillow and the size check raise for broken or oversized files."""
@@ -31,6 +33,11 @@ def open_image(content: bytes) -> Image.Image:
             f"{facts.width}x{facts.height} pixels exceed the limit of "
             f"{LARGEST_SIDE}x{LARGEST_SIDE}"
         )
+    if facts.media_type == SVG:
+        raise ValueError("imagen draws no SVG images")
+    if facts.warnings:
+        # Pillow refuses a PNG with a wrong checksum, also outside of the pixels.
+        content = mend_png_checksums(content)
     with _LIMIT:
         before, Image.MAX_IMAGE_PIXELS = Image.MAX_IMAGE_PIXELS, None
         try:

@@ -2,13 +2,12 @@
 
 from collections.abc import Callable
 from contextlib import suppress
-from io import BytesIO
 from pathlib import Path
 from threading import Lock
 
 from PIL import Image, ImageOps
 
-from imagen.adapters.imaging.pixels import encode_image
+from imagen.adapters.imaging.pixels import encode_image, open_image
 from imagen.adapters.system.private_files import (
     create_private_folder,
     write_private_file,
@@ -94,7 +93,7 @@ def render_thumbnail(content: bytes) -> bytes:
         InvalidRequest: the content cannot be decoded as an image.
     """
     try:
-        with Image.open(BytesIO(content)) as image:
+        with open_image(content) as image:
             # libjpeg decodes a JPEG at a fraction of its size, which is much faster.
             image.draft("RGB", (SIDE, SIDE))
             image.thumbnail((SIDE, SIDE), Image.Resampling.BICUBIC, reducing_gap=1.0)

@@ -7,7 +7,6 @@ A file that was paid for is *delayed*, not lost, until the vendor says that it i
 deleted or the time is over for which the vendor keeps it: every other failure can pass.
 """
 
-import re
 import socket
 from base64 import b64decode
 from collections.abc import Callable, Generator, Iterable
@@ -32,6 +31,7 @@ from imagen.adapters.remote.errors import (
 from imagen.adapters.remote.vendor import Output
 from imagen.adapters.remote.vendor_client import VendorClient, has_same_origin
 from imagen.domain.errors import BackendError, Unavailable, Unfinished
+from imagen.formats.svg import is_svg
 
 MAX_FILE_BYTES = 256 * 1024 * 1024
 FILE_TIMEOUT = 30.0
@@ -42,11 +42,6 @@ _REDIRECTS = {301, 302, 303, 307, 308}
 _GONE = {403, 404, 410}
 _FORBIDDEN = {401, 403}
 _RATE_LIMITED = 429
-
-_SVG = re.compile(
-    rb"(?:\xef\xbb\xbf)?(?:\s|<\?.*?\?>|<!--.*?-->|<!DOCTYPE svg[^>]*>)*<svg\b",
-    re.DOTALL | re.IGNORECASE,
-)
 
 Resolve = Callable[[str], Iterable[str]]
 
@@ -291,7 +286,7 @@ def _is_text(response: httpx.Response, content: bytes) -> bool:
     An SVG image is text too, but its type or its first element says so.
     """
     kind = response.headers.get("Content-Type", "").partition(";")[0].strip().lower()
-    if kind == "image/svg+xml" or _SVG.match(content):
+    if kind == "image/svg+xml" or is_svg(content):
         return False
     return (
         kind.startswith("text/")

@@ -17,7 +17,7 @@ def read_embedded_metadata(content: bytes) -> EmbeddedMetadata:
     hostile files. Data beyond the limits is left out, with a warning.
 
     Raises:
-        NotAnImage: the file is not a complete PNG, JPEG, WebP or GIF.
+        NotAnImage: the file is not a complete image of a format that imagen stores.
     """
     facts, texts = read_facts(content), Texts()
     match facts.media_type:
@@ -35,5 +35,5 @@ def read_embedded_metadata(content: bytes) -> EmbeddedMetadata:
         recipes=tuple(read_recipes(texts)),
         source_type=source_type.removeprefix(SOURCE_TYPES),
         texts=texts.found,
-        warnings=tuple(texts.warnings),
+        warnings=(*facts.warnings, *texts.warnings),
     )

@@ -72,8 +72,8 @@ def strip_metadata(content: bytes) -> bytes:
     information, pixel density and aspect ratio, and the orientation.
 
     Raises:
-        NotAnImage: the file is not a complete PNG, JPEG, WebP or GIF.
-        Unsupported: the file is a GIF.
+        NotAnImage: the file is not a complete image of a format that imagen stores.
+        Unsupported: the file is a GIF, AVIF or SVG.
     """
     match read_facts(content).media_type:
         case "image/png":

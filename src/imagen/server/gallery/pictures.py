@@ -15,6 +15,7 @@ from msgspec import Meta
 
 from imagen.domain.errors import InvalidRequest, StorageError
 from imagen.domain.history import HistoryEntry, Position
+from imagen.domain.media import SVG
 from imagen.domain.money.usage import DIMENSIONS
 from imagen.domain.sidecar import Sidecar
 from imagen.server.errors import ErrorResponse, invalid_value
@@ -143,28 +144,17 @@ async def get_file(
     image_id: FromPath[str], request: AnyRequest, library: NamedDependency[ImageLibrary]
 ) -> Response[bytes]:
     """Return the stored file, or the byte range that the request names."""
-    entry = await library.entry(image_id)
-    etag = f'"{entry.sidecar.sha256}"'
-    if request.headers.get("if-none-match") == etag:
-        return Response(b"", status_code=304, headers=_image_headers(etag))
-    content = await library.content(entry)
-    headers = _image_headers(etag)
-    first, end = _parse_range(request, etag, len(content))
-    status = 200
-    if first is not None:
-        status = 206
-        headers["Content-Range"] = f"bytes {first}-{end - 1}/{len(content)}"
-        content = content[first:end]
-    mime_type = entry.sidecar.mime_type
-    return Response(content, status_code=status, media_type=mime_type, headers=headers)
+    return await _send_file(await library.entry(image_id), request, library)
 
 
 @get(PATH + "/{image_id:str}/thumbnail", include_in_schema=False)
 async def get_thumbnail(
     image_id: FromPath[str], request: AnyRequest, library: NamedDependency[ImageLibrary]
 ) -> Response[bytes]:
-    """Return the thumbnail (WebP)."""
+    """Return the thumbnail (WebP); of an SVG the file itself."""
     entry = await library.entry(image_id)
+    if entry.sidecar.mime_type == SVG:
+        return await _send_file(entry, request, library)
     etag = f'"small-{entry.sidecar.sha256}"'
     if request.headers.get("if-none-match") == etag:
         return Response(b"", status_code=304, headers=_image_headers(etag))
@@ -248,6 +238,30 @@ def _parse_week(week: str) -> tuple[date | None, date | None]:
             monday = date.fromisocalendar(int(match[1]), int(match[2]), 1)
             return monday, monday + timedelta(days=7)
     raise invalid_value("week", "`week` must be an ISO week such as 2026-W47.")
+
+
+async def _send_file(
+    entry: HistoryEntry, request: AnyRequest, library: ImageLibrary
+) -> Response[bytes]:
+    etag = f'"{entry.sidecar.sha256}"'
+    if request.headers.get("if-none-match") == etag:
+        return Response(b"", status_code=304, headers=_image_headers(etag))
+    content = await library.content(entry)
+    headers = _image_headers(etag)
+    if entry.sidecar.mime_type == SVG:
+        # Opened as a page, it could run scripts of the model's author here. Inside an
+        # <img> it runs none, and this header changes nothing.
+        headers["Content-Disposition"] = "attachment"
+    first, end = _parse_range(request, etag, len(content))
+    if first is None:
+        return Response(content, media_type=entry.sidecar.mime_type, headers=headers)
+    headers["Content-Range"] = f"bytes {first}-{end - 1}/{len(content)}"
+    return Response(
+        content[first:end],
+        status_code=206,
+        media_type=entry.sidecar.mime_type,
+        headers=headers,
+    )
 
 
 def _image_headers(etag: str) -> dict[str, str]:

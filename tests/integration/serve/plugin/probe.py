@@ -3,7 +3,8 @@
 A prompt `wait for NAME` takes until the working folder has a file NAME. The prompts
 `odd`, `exit`, `dead` and `survived` fail in their own ways, and so do the capabilities
 while there is a file `stop`, `exit`, `crash` or `lost`. The prompt `three at once`
-makes two images more than requested. Each image records the process that made it.
+makes two images more than requested, `a drawing` an SVG with a script. Each image
+records the process that made it.
 """
 
 import os
@@ -17,11 +18,12 @@ from imagen.adapters.backends.mock.adapter import create as create_mock
 from imagen.domain.capabilities import Capabilities
 from imagen.domain.errors import Misconfigured
 from imagen.domain.job import ImageJob
-from imagen.domain.result import Generated
+from imagen.domain.result import Generated, GeneratedImage
 from imagen.ports.adapter import Adapter, BackendContext
 from imagen.ports.backend import ImageBackend
 from imagen.ports.job_context import JobContext
 
+DRAWING = b"<svg xmlns='http://www.w3.org/2000/svg'><script>alert(1)</script></svg>"
 WAIT = "wait for "
 
 
@@ -64,6 +66,9 @@ class Probe:
             while not Path(job.prompt.removeprefix(WAIT)).exists():
                 context.sleep(0.02)
         made = self._mock.generate(job, context)
+        if job.prompt == "a drawing":
+            svg = GeneratedImage(content=DRAWING, media_type="image/svg+xml")
+            made = msgspec.structs.replace(made, images=(svg,))
         if job.prompt == "three at once":
             made = msgspec.structs.replace(made, images=made.images * 3)
         return msgspec.structs.replace(made, parameters={"pid": os.getpid()})

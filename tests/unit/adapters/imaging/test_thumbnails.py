@@ -38,6 +38,20 @@ def test_the_longer_side_is_limited_and_nothing_grows(
     assert opened(render_thumbnail(tiny_png(*size))).size == small
 
 
+@pytest.mark.parametrize("kind", ["AVIF", "GIF"])
+def test_other_formats_can_be_drawn(kind: str) -> None:
+    content = written(Image.new("RGB", (40, 30), "red"), kind)
+
+    assert opened(render_thumbnail(content)).size == (40, 30)
+
+
+def test_a_wrong_checksum_outside_the_pixels_hides_no_image() -> None:
+    png = tiny_png(40, 30)
+    text = (4).to_bytes(4) + b"tEXta\0bcoops"
+
+    assert opened(render_thumbnail(png[:33] + text + png[33:])).size == (40, 30)
+
+
 def test_what_is_clear_stays_clear() -> None:
     image = Image.new("RGBA", (600, 600), (200, 30, 30, 0))
 
