@@ -89,19 +89,20 @@ class PersistImages(msgspec.Struct, frozen=True, kw_only=True):
         self._close(record, received, outcomes, kept, cost)
         return _attach_extras(outcomes, count=call.job.count)
 
-    def fail(
-        self, number: int, error: BaseException, rescued: StoredImage | None = None
-    ) -> FailedImage:
+    def fail(self, number: int, error: BaseException) -> FailedImage:
         """Report a failed image, and return it as an outcome."""
         code = error.code if isinstance(error, ImagenError) else "internal_error"
         self.listen(events.Failed(number=number, code=code, message=str(error)))
-        return FailedImage(number=number, error=error, rescued=rescued)
+        return FailedImage(number=number, error=error)
 
     def _report(self, outcome: StoredImage | FailedImage, *, extra: bool) -> None:
         image = _stored_image(outcome)
         if extra:
             if isinstance(outcome, FailedImage):
-                self.listen(events.Warned(message=f"extra output: {outcome.error}"))
+                error = outcome.error
+                hint = error.hint if isinstance(error, ImagenError) else ""
+                words = f"extra output: {error} {hint}".rstrip()
+                self.listen(events.Warned(message=words))
             if image is not None:
                 self.listen(events.StoredExtra(location=image.location))
         elif isinstance(outcome, FailedImage):
@@ -135,6 +136,16 @@ class PersistImages(msgspec.Struct, frozen=True, kw_only=True):
     ) -> StoredImage | FailedImage:
         plan, content, facts = call.plan, output.image.content, output.facts
         number, image_id = _number(call, position), call.output_id(position)
+        found = self.records.find_in_history(image_id) if self.again else None
+        if found is not None and facts is not None:
+            # The user may have moved or renamed the file since.
+            return StoredImage(
+                number=number,
+                location=found.location,
+                content=content,
+                facts=facts,
+                sidecar=found.sidecar,
+            )
         if facts is None:
             return self.store.rescue_bytes(
                 content, name=image_id, number=number, problem=output.problem
@@ -195,6 +206,9 @@ class PersistImages(msgspec.Struct, frozen=True, kw_only=True):
         cost: Cost,
     ) -> None:
         stored = [image for image in map(_stored_image, outcomes) if image is not None]
+        if self.again:
+            find = self.records.find_in_history
+            stored = [image for image in stored if find(image.sidecar.id) is None]
         self.records.add_to_history(stored, owner=self.store.place.owner)
         if sum(map(_is_safe, outcomes)) < len(kept):
             record.leave_open("An image could not be stored anywhere.")

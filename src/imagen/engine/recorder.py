@@ -114,6 +114,13 @@ class Recorder(msgspec.Struct, kw_only=True, eq=False):
         if self.keep is not None:
             self.try_write(partial(self._forget_older, self.clock.now() - self.keep))
 
+    def find_in_history(self, image_id: str) -> HistoryEntry | None:
+        """Return the entry of an image; None if there is none, or none can be read."""
+        try:
+            return self.history.get(image_id)
+        except JournalError:
+            return None
+
     def _forget_older(self, than: datetime) -> None:
         if self.history.forget_older(than):
             # Also where no cloud is set up any more, which would do this otherwise.

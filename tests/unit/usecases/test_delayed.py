@@ -114,7 +114,8 @@ def test_an_extra_output_may_be_late_while_the_request_succeeds() -> None:
     report = scene.run()
 
     assert (len(report.stored), report.failed) == (1, ())
-    assert any("Output 1 is late." in warning for warning in scene.warnings)
+    (warning,) = [each for each in scene.warnings if "Output 1 is late." in each]
+    assert "imagen resume" in warning
     assert scene.states == ["received"]
     (resumed,) = scene.resume(scene.die())
     assert resumed.closed
@@ -159,6 +160,18 @@ def test_what_is_late_for_longer_stays_open_and_nothing_is_stored_twice() -> Non
     assert resumed.is_complete
     assert len(scene.images) == 3
     assert scene.ledger == [("ok", 150_000)]
+
+
+def test_what_was_moved_meanwhile_is_not_stored_again() -> None:
+    scene = Scene(without(2, 1), outputs(2))
+    report = scene.run(count=2)
+    scene.kept.kept.clear()
+
+    (resumed,) = scene.resume(scene.die())
+
+    assert resumed.is_complete
+    assert resumed.stored[0].location == report.stored[0].location
+    assert [each.width for each in sidecars(scene)] == [17]
 
 
 def test_an_outage_while_the_rest_is_fetched_leaves_it_open() -> None:

@@ -1,5 +1,6 @@
 """Images beyond the requested ones are paid for as well, and all of them are stored."""
 
+from pathlib import Path
 from uuid import UUID
 
 import msgspec
@@ -7,6 +8,7 @@ import pytest
 from tests.unit.usecases.scenes import PaidScene
 from tests.unit.usecases.test_resume import DyingJournal, Killed
 
+from imagen.api.results import Image
 from imagen.domain import events
 from imagen.domain.capabilities import Capabilities
 from imagen.domain.consumption import Used
@@ -66,6 +68,7 @@ def test_each_extra_image_is_named_and_the_request_says_so() -> None:
         events.StoredExtra(location=extra.location)
     ]
     id_ = extra.sidecar.id
+    assert [each.path for each in Image(image).extras] == [Path(extra.location)]
     note = f"vendor returned 2 images, not 1; the others are stored as {id_}"
     assert note in scene.warnings
     assert image.sidecar.warnings == (note,)

@@ -335,7 +335,7 @@ def _is_open(failed: FailedImage) -> bool:
     if isinstance(error, Cancelled):
         return not error.settled
     if isinstance(error, StorageError):
-        return failed.rescued is None
+        return error.rescued_at is None
     return isinstance(error, Unfinished) or not isinstance(error, ImagenError)
 
 
