@@ -127,14 +127,13 @@ class StoreImage(msgspec.Struct, frozen=True, kw_only=True):
         if media_type == facts.media_type and not misfit:
             return FinishedImage(content=content, facts=facts)
         if facts.media_type == SVG:
-            problem = "an SVG image cannot be converted or fitted"
             # A template takes its extension from the image, a name has its own.
             named = self.place.destination.name is not None
             return FinishedImage(
                 content=content,
                 facts=facts,
-                notes=(problem,),
-                error=StorageError(f"The backend made an SVG image, and {problem[7:]}.")
+                notes=("an SVG image cannot be converted or fitted",),
+                error=StorageError("An SVG image cannot be converted or fitted.")
                 if named
                 else None,
             )

@@ -40,6 +40,10 @@ _MAX_RECORDED_INPUT = 200
 """The longest text input that is recorded in the sidecar, in characters."""
 
 _URL_PREFIXES = ("https://", "http://", "data:")
+# Names of fields of an output, by what model authors call the requested images, and what
+# they return beside them.
+_WANTED = ("image", "images", "output", "outputs")
+_ASIDE = ("mask", "thumb", "preview", "depth", "input")
 _PROGRESS_BAR = re.compile(r"(\d{1,3})%\|[^|\n]*\| *(\d+)/(\d+)")
 """A progress bar of tqdm: ` 50%|█████     | 2/4 [00:00<00:00, 6.55it/s]`."""
 
@@ -278,13 +282,22 @@ def _list_recorded_inputs(prediction: Prediction, job: ImageJob) -> dict[str, ob
     }
 
 
+def _rank(name: object) -> int:
+    """Return the place of a field of an output: the requested images come first."""
+    words = str(name).lower()
+    if any(word in words for word in _ASIDE):
+        return len(_WANTED) + 1
+    return _WANTED.index(words) if words in _WANTED else len(_WANTED)
+
+
 def _find_urls(output: object) -> Iterator[str]:
     """Yield every URL in the output of a model, at any depth."""
     match output:
         case str() if output.startswith(_URL_PREFIXES):
             yield output
         case _:
-            for each in (*as_list(output), *as_mapping(output).values()):
+            fields = sorted(as_mapping(output).items(), key=lambda it: _rank(it[0]))
+            for each in (*as_list(output), *(value for _, value in fields)):
                 yield from _find_urls(each)
 
 

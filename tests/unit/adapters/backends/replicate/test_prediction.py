@@ -65,6 +65,20 @@ def test_understands_a_prediction_however_odd(said: dict[str, object]) -> None:
     assert isinstance(explain_failure(odd), BackendError)
 
 
+@pytest.mark.parametrize("beside", ["thumbnail", "mask_url", "Preview", "video"])
+@pytest.mark.parametrize("wanted", ["image", "images", "output"])
+def test_the_requested_image_comes_before_what_is_beside_it(
+    wanted: str, beside: str
+) -> None:
+    output = {beside: B, wanted: [A]}
+
+    assert list_outputs(prediction(output=output)) == (A, B)
+
+
+def test_a_field_of_any_name_comes_before_a_thumbnail() -> None:
+    assert list_outputs(prediction(output={"thumbnail": B, "result": A})) == (A, B)
+
+
 @pytest.mark.parametrize(
     "text", [b"{}", b"[]", b'{"id": "", "status": "x"}', b'{"id": 3, "status": "x"}']
 )
