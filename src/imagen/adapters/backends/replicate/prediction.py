@@ -40,7 +40,7 @@ _MAX_RECORDED_INPUT = 200
 """The longest text input that is recorded in the sidecar, in characters."""
 
 _URL_PREFIXES = ("https://", "http://", "data:")
-# Names of fields of an output, by what model authors call the requested images, and what
+# Names of fields of an output: what model authors call the requested images, and what
 # they return beside them.
 _WANTED = ("image", "images", "output", "outputs")
 _ASIDE = ("mask", "thumb", "preview", "depth", "input")
