@@ -8,11 +8,9 @@ Everything that decides whether a paid image is lost or paid twice is here, once
 - a bug in the vendor file closes no accepted job.
 """
 
-from collections.abc import Callable, Generator, Mapping, Sequence
+from collections.abc import Generator
 from contextlib import contextmanager, suppress
 from functools import partial
-from threading import Event
-from types import MappingProxyType
 from typing import TypeVar, cast
 
 from imagen.adapters.remote.background import CHECK_INTERVAL, BackgroundCall
@@ -21,15 +19,19 @@ from imagen.adapters.remote.errors import mark_unsent
 from imagen.adapters.remote.events import EventStream
 from imagen.adapters.remote.fetch import (
     FileDownloader,
-    NoImageReceived,
-    OutputDeleted,
-    TextReceived,
+)
+from imagen.adapters.remote.files import JobFiles
+from imagen.adapters.remote.reads import (
+    FIRST_POLL_INTERVAL,
+    MAX_OUTAGE,
+    MAX_POLL_INTERVAL,
+    JobReads,
+    retry_after,
 )
 from imagen.adapters.remote.requests import JobRequests
 from imagen.adapters.remote.submission import (
     Answer,
     Submission,
-    UnknownState,
     ended_error,
 )
 from imagen.adapters.remote.vendor import (
@@ -38,7 +40,6 @@ from imagen.adapters.remote.vendor import (
     Exchange,
     Failed,
     HttpRequest,
-    Output,
     PollNow,
     PreparingVendor,
     PushVendor,
@@ -54,7 +55,6 @@ from imagen.domain.errors import (
     Cancelled,
     ImagenError,
     OutOfCredit,
-    Refused,
     Throttled,
     Unauthorized,
     Unavailable,
@@ -62,30 +62,16 @@ from imagen.domain.errors import (
 )
 from imagen.domain.job import ImageJob
 from imagen.domain.result import (
-    DelayedOutput,
     Generated,
-    GeneratedImage,
-    ReceivedBody,
 )
-from imagen.formats.container import NotAnImage, read_facts
 from imagen.ports.clock import Clock
 from imagen.ports.job_context import JobContext
 
 SUBMIT_TIMEOUT = 30.0
 """Seconds to wait for the response to a submit request that returns a job id."""
 
-# Some models take half a second, so polling starts at short intervals.
-FIRST_POLL_INTERVAL, MAX_POLL_INTERVAL = 0.2, 2.0
-"""Seconds between two polls, at first and at most."""
-
 PUSH_POLL_INTERVAL = 10.0
 """Seconds between two polls of a vendor that pushes events: an event may be lost."""
-
-MAX_OUTAGE = 60.0
-"""Seconds for which the vendor may be unavailable while it has the job."""
-
-MAX_PAGE_OUTAGE = 5.0
-"""The same for a text beside the requested images, which is seldom meant to be one."""
 
 MAX_SUBMISSIONS = 3
 """How often an idempotent submit request is sent."""
@@ -126,17 +112,22 @@ class RemoteJob:
         """
         self._vendor = vendor
         self._client = client
-        self._downloader = downloader
         self._job = job
         self._key = key
         self._context = context
         self._clock = clock
         self._requests = JobRequests(vendor, client, job=job, key=key, clock=clock)
         self.corrected = False
-        self._reference = ""
-        self._fraction: float | None = None
+        self._reads = JobReads(context, clock)
+        self._files = JobFiles(
+            downloader,
+            self._reads,
+            name=client.name,
+            count=job.count,
+            context=context,
+            clock=clock,
+        )
         self._ended: Succeeded | None = None
-        self._bodies: dict[int, ReceivedBody] = {}
         self._events: EventStream | None = None
         self._canceller: Canceller | None = None
 
@@ -164,7 +155,7 @@ class RemoteJob:
         Raises:
             ImagenError: as the port says.
         """
-        self._reference = reference
+        self._reads.reference = reference
         try:
             status = BackgroundCall(self._poll).result(self._context)
         except Cancelled as stopped:
@@ -254,7 +245,7 @@ class RemoteJob:
             except Unfinished as error:
                 if not idempotent or number == MAX_SUBMISSIONS:
                     raise
-                wait = max(pause, min(_retry_after(error) or 0.0, MAX_OUTAGE))
+                wait = max(pause, min(retry_after(error) or 0.0, MAX_OUTAGE))
             self._context.sleep(wait)
             pause = min(MAX_POLL_INTERVAL, pause * 2)
         raise AssertionError
@@ -292,7 +283,7 @@ class RemoteJob:
             running = BackgroundCall(self._requests.read_progress).result(self._context)
             if running is not None:
                 self._accept(self._key)
-                self._report(running)
+                self._reads.report(running)
 
     # Status
 
@@ -305,8 +296,8 @@ class RemoteJob:
         return self._finish(answer)
 
     def _accept(self, reference: str) -> None:
-        if reference and not self._reference:
-            self._reference = reference
+        if reference and not self._reads.reference:
+            self._reads.reference = reference
             self._context.accepted(reference)
 
     def _finish(self, status: Status) -> Generated:
@@ -318,17 +309,17 @@ class RemoteJob:
         try:
             pause = FIRST_POLL_INTERVAL
             while isinstance(status, Running):
-                self._report(status)
+                self._reads.report(status)
                 self._wait_for_change(pause)
                 pause = min(MAX_POLL_INTERVAL, pause * _BACKOFF)
-                status = self._read_with_retries(self._poll, self._client.name)
+                status = self._reads.repeat(self._poll, self._client.name)
             if isinstance(status, Succeeded):
                 self._ended = status
                 if not status.final:
                     self._poll_once_more()
             return self._collect(self._ended or status)
         except Cancelled as stopped:
-            if not self._reference:
+            if not self._reads.reference:
                 raise
             return self._cancel(stopped)
         except ImagenError:
@@ -355,10 +346,10 @@ class RemoteJob:
         """Return the images of a job that has ended."""
         if isinstance(status, Failed):
             raise ended_error(self._client.mask(status.error))
-        return self._download_all(status)
+        return self._files.collect(status)
 
     def _poll(self) -> Status:
-        return self._requests.poll(self._reference)
+        return self._requests.poll(self._reads.reference)
 
     def _wait_for_change(self, seconds: float) -> None:
         """Wait for the next poll, or for an event that makes it worthwhile."""
@@ -374,159 +365,11 @@ class RemoteJob:
                 continue
             # An event is a hint; one that cannot be read is skipped.
             with suppress(Exception):
-                event = vendor.event(self._reference, message)
+                event = vendor.event(self._reads.reference, message)
                 if isinstance(event, PollNow):
                     return
                 if event is not None:
-                    self._report(event)
-
-    def _read_with_retries(
-        self, read: Callable[[], Result], server: str, *, limit: float = MAX_OUTAGE
-    ) -> Result:
-        """Repeat a read until it succeeds or the limit in seconds is over.
-
-        Raises:
-            Unfinished: it did not succeed; the job exists.
-        """
-        outage, pause = 0.0, FIRST_POLL_INTERVAL
-        while True:
-            began = self._clock.monotonic()
-            try:
-                return BackgroundCall(read).result(self._context)
-            except (Cancelled, Unfinished, OutputDeleted):
-                raise
-            except (Unauthorized, OutOfCredit) as error:
-                raise self._left_open(error.message, error.hint) from error
-            # A job that was there a moment ago is not gone, so an error such as 404 is
-            # temporary as well.
-            except ImagenError as error:
-                reason = error
-            wait = max(pause, _retry_after(reason) or 0.0)
-            outage += self._clock.monotonic() - began + wait
-            if outage > limit:
-                message = f"{server} was not available for {limit:g} s"
-                raise self._left_open(
-                    f"{message}: {reason.message}",
-                    "The job exists; its images can be fetched later.",
-                ) from reason
-            self._context.progress(self._fraction, f"waiting for {server}")
-            self._context.sleep(wait)
-            pause = min(2 * MAX_POLL_INTERVAL, pause * 2)
-
-    def _left_open(self, message: str, hint: str) -> Unfinished:
-        return Unfinished(f"{message} The job is {self._reference}.", hint=hint)
-
-    def _report(self, running: Running) -> None:
-        if running.fraction is not None:
-            fraction = min(1.0, max(0.0, running.fraction))
-            self._fraction = max(self._fraction or 0.0, fraction)
-        self._context.progress(
-            self._fraction, running.note, steps=running.steps or None
-        )
-
-    # Files
-
-    def _download_all(self, status: Succeeded) -> Generated:
-        """Return all files that can be downloaded now.
-
-        Raises:
-            Unfinished: files exist, and none can be downloaded now.
-            BackendError: the files were deleted.
-        """
-        if self._fraction is not None:
-            self._fraction = 1.0
-        images: dict[int, GeneratedImage] = {}
-        deleted: dict[int, OutputDeleted] = {}
-        delayed: dict[int, Unfinished] = {}
-        # First each file once, so that one that is delayed does not hold up the others.
-        for limit in (0.0, MAX_OUTAGE):
-            if delayed:
-                self._context.sleep(max(map(_first_pause, delayed.values())))
-            for number in tuple(delayed) if limit else range(len(status.outputs)):
-                before = delayed.pop(number, None)
-                # Some models name a page beside the images.
-                page = (
-                    before is not None
-                    and isinstance(before.__cause__, TextReceived)
-                    and len(images) >= self._job.count
-                )
-                try:
-                    images[number] = self._download(
-                        status.outputs[number],
-                        number,
-                        limit=MAX_PAGE_OUTAGE if page else limit,
-                    )
-                except OutputDeleted as error:
-                    deleted[number] = error
-                except Unfinished as error:
-                    delayed[number] = error
-        if delayed and not images and not self._bodies:
-            raise delayed[min(delayed)]
-        if deleted and not (images or delayed):
-            first = deleted[min(deleted)]
-            raise BackendError(
-                first.message, hint=first.hint, used=status.used
-            ) from first
-        return self._build_result(
-            status,
-            [images[number] for number in sorted(images)],
-            delayed={
-                number: DelayedOutput(
-                    reason=error.message, received=self._bodies.get(number)
-                )
-                for number, error in delayed.items()
-            },
-            deleted={number: error.message for number, error in deleted.items()},
-        )
-
-    def _download(self, output: Output, number: int, *, limit: float) -> GeneratedImage:
-        self._context.progress(self._fraction, "downloading")
-        stopped = Event()
-
-        def fetch() -> bytes:
-            try:
-                return self._downloader.fetch(output, stopped)
-            except NoImageReceived as error:
-                # An empty body is nothing that could be kept.
-                if error.content:
-                    now, before = self._clock.now(), self._bodies.get(number)
-                    body = ReceivedBody(
-                        content=error.content, first_at=now, last_at=now
-                    )
-                    self._bodies[number] = body.after(before)
-                raise
-
-        try:
-            server = "The server of the image"
-            return _build_image(
-                output, self._read_with_retries(fetch, server, limit=limit)
-            )
-        finally:
-            stopped.set()
-
-    def _build_result(
-        self,
-        status: Succeeded,
-        images: Sequence[GeneratedImage],
-        *,
-        delayed: Mapping[int, DelayedOutput] = MappingProxyType({}),
-        deleted: Mapping[int, str] = MappingProxyType({}),
-    ) -> Generated:
-        if not (images or delayed):
-            raise Refused(
-                f"{self._client.name} returned no image; it may have withheld it.",
-                used=status.used,
-            )
-        return Generated(
-            images=tuple(images),
-            model=status.model,
-            steps=status.steps,
-            cost=status.cost,
-            used=status.used,
-            parameters=dict(status.parameters),
-            delayed=delayed,
-            deleted=deleted,
-        )
+                    self._reads.report(event)
 
     # Cancellation
 
@@ -536,21 +379,13 @@ class RemoteJob:
         Raises:
             Cancelled: settled if the job has certainly ended without an image.
         """
-        canceller, unwanted = self._start_cancelling(stopped), Event()
-        ended = self._ended or canceller.end(self._reference)
-
-        def fetch() -> list[GeneratedImage]:
-            return [
-                _build_image(output, self._downloader.fetch(output, unwanted))
-                for output in ended.outputs
-            ]
-
+        canceller = self._start_cancelling(stopped)
         # The job was finished before it was cancelled: its images were paid for.
-        images = canceller.attempt(fetch)
-        unwanted.set()
-        if images is None:
+        ended = self._ended or canceller.end(self._reads.reference)
+        generated = self._files.collect_cancelled(ended, canceller)
+        if generated is None:
             raise canceller.unsettled() from stopped
-        return self._build_result(ended, images)
+        return generated
 
     def _start_cancelling(self, stopped: Cancelled) -> Canceller:
         """Return the canceller, whose two seconds begin with the first call."""
@@ -594,24 +429,3 @@ def run_exchange(
                 request = exchange.send(response)
     except StopIteration as end:
         return cast("Result", end.value)
-
-
-def _retry_after(error: ImagenError) -> float | None:
-    if isinstance(error, Throttled | UnknownState):
-        return error.retry_after
-    return None
-
-
-def _first_pause(error: Unfinished) -> float:
-    """Return the seconds to wait before a file is requested again."""
-    reason = error.__cause__
-    stated = _retry_after(reason) if isinstance(reason, ImagenError) else None
-    return min(MAX_OUTAGE, max(FIRST_POLL_INTERVAL, stated or 0.0))
-
-
-def _build_image(output: Output, content: bytes) -> GeneratedImage:
-    try:
-        media_type = read_facts(content).media_type
-    except NotAnImage:
-        media_type = "application/octet-stream"
-    return GeneratedImage(content=content, media_type=media_type, seed=output.seed)
