@@ -18,7 +18,7 @@ from tests.integration.replicate.server import ReplicateServer
 
 from imagen.adapters.remote import cancellation
 from imagen.adapters.remote.background import CHECK_INTERVAL
-from imagen.adapters.remote.job import MAX_OUTAGE
+from imagen.adapters.remote.reads import MAX_OUTAGE
 from imagen.adapters.remote.requests import CANCEL_TIMEOUT
 from imagen.domain.consumption import UNTOUCHED
 from imagen.domain.errors import (
