@@ -54,7 +54,10 @@ def exit_codes_page() -> str:
 def family(root: type[ImagenError]) -> list[type[ImagenError]]:
     """Return the error and its subclasses in imagen, without those of adapters."""
     subclasses = (
-        k for k in root.__subclasses__() if k.__module__.startswith("imagen.")
+        k
+        for k in root.__subclasses__()
+        if k.__module__.startswith("imagen.")
+        and not k.__module__.startswith("imagen.adapters.")
     )
     return [root, *(k for child in subclasses for k in family(child))]
 
