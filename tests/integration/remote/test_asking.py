@@ -163,11 +163,13 @@ class Broadcasting(Pencil):
     def events(self, key: str) -> kit.HttpRequest:
         return kit.HttpRequest(path="events", query={"client": key})
 
-    def event(self, reference: str, message: str) -> kit.Running | kit.PollNow | None:
+    def event(
+        self, reference: str, message: str
+    ) -> kit.JobRunning | kit.PollNow | None:
         kind, _, job = message.partition(" ")
         if job != reference:
             return None
-        return kit.PollNow() if kind == "done" else kit.Running(fraction=float(kind))
+        return kit.PollNow() if kind == "done" else kit.JobRunning(fraction=float(kind))
 
 
 @pytest.mark.parametrize(

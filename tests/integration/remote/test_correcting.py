@@ -130,14 +130,16 @@ def test_the_words_of_the_vendor_are_part_of_the_usual_error(
 class Reporting(Pencil):
     """A vendor whose submit response has the status, and whose figures come late."""
 
-    def submitted(self, job: kit.ImageJob, response: kit.HttpResponse) -> kit.Accepted:
-        return kit.Accepted(
+    def submitted(
+        self, job: kit.ImageJob, response: kit.HttpResponse
+    ) -> kit.JobAccepted:
+        return kit.JobAccepted(
             reference=response.json(Job).id, status=self.status(job, response)
         )
 
-    def status(self, job: kit.ImageJob, response: kit.HttpResponse) -> kit.Status:
+    def status(self, job: kit.ImageJob, response: kit.HttpResponse) -> kit.JobStatus:
         status = super().status(job, response)
-        if not isinstance(status, kit.Succeeded):
+        if not isinstance(status, kit.JobSucceeded):
             return status
         early = "late" not in response.content.decode()
         model = "early" if early else "late"

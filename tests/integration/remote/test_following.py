@@ -291,9 +291,11 @@ def test_progress_never_goes_back(connect: Connect, pencil: PencilServer) -> Non
     class Jumping(Pencil):
         fractions = iter([0.2, 7.0, 0.1, None, -1.0])
 
-        def status(self, job: kit.ImageJob, response: kit.HttpResponse) -> kit.Status:
+        def status(
+            self, job: kit.ImageJob, response: kit.HttpResponse
+        ) -> kit.JobStatus:
             for fraction in self.fractions:
-                return kit.Running(fraction=fraction)
+                return kit.JobRunning(fraction=fraction)
             return super().status(job, response)
 
     context = RecordingContext()

@@ -124,12 +124,14 @@ class Careless(Pencil):
             return kit.HttpRequest(method="POST", path="https://evil.example/jobs")
         return super().submit(job, key)
 
-    def submitted(self, job: kit.ImageJob, response: kit.HttpResponse) -> kit.Accepted:
+    def submitted(
+        self, job: kit.ImageJob, response: kit.HttpResponse
+    ) -> kit.JobAccepted:
         if self.place == "submitted":
             raise KeyError("id")
         return super().submitted(job, response)
 
-    def status(self, job: kit.ImageJob, response: kit.HttpResponse) -> kit.Status:
+    def status(self, job: kit.ImageJob, response: kit.HttpResponse) -> kit.JobStatus:
         if self.place == "status":
             raise KeyError("state")
         return super().status(job, response)

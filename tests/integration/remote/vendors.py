@@ -37,26 +37,29 @@ class Pencil:
             json={"prompt": job.prompt, "strength": job.options.get("strength")},
         )
 
-    def submitted(self, job: kit.ImageJob, response: kit.HttpResponse) -> kit.Accepted:
-        return kit.Accepted(reference=response.json(Job).id)
+    def submitted(
+        self, job: kit.ImageJob, response: kit.HttpResponse
+    ) -> kit.JobAccepted:
+        return kit.JobAccepted(reference=response.json(Job).id)
 
     def poll(self, reference: str) -> kit.HttpRequest:
         return kit.HttpRequest(path=f"/jobs/{kit.quote_segment(reference)}")
 
-    def status(self, job: kit.ImageJob, response: kit.HttpResponse) -> kit.Status:
+    def status(self, job: kit.ImageJob, response: kit.HttpResponse) -> kit.JobStatus:
         seen = response.json(Job)
         match seen.state:
             case "done":
                 outputs = tuple(
-                    kit.Output(url=url, kept_until=seen.kept_until) for url in seen.urls
+                    kit.JobOutput(url=url, kept_until=seen.kept_until)
+                    for url in seen.urls
                 )
-                return kit.Succeeded(outputs=outputs)
+                return kit.JobSucceeded(outputs=outputs)
             case "failed":
-                return kit.Failed(error=kit.BackendError("Pencil broke."))
+                return kit.JobFailed(error=kit.BackendError("Pencil broke."))
             case "busy":
-                return kit.Failed(error=kit.Unavailable("Pencil is busy."))
+                return kit.JobFailed(error=kit.Unavailable("Pencil is busy."))
             case _:
-                return kit.Running(fraction=0.5)
+                return kit.JobRunning(fraction=0.5)
 
     def cancel(self, reference: str) -> kit.HttpRequest:
         return kit.HttpRequest(method="DELETE", path=f"/jobs/{reference}")
@@ -93,18 +96,20 @@ class Brush:
             method="POST", path="/draw", json={"prompt": job.prompt, "task": key}
         )
 
-    def submitted(self, job: kit.ImageJob, response: kit.HttpResponse) -> kit.Succeeded:
+    def submitted(
+        self, job: kit.ImageJob, response: kit.HttpResponse
+    ) -> kit.JobSucceeded:
         images = response.json(Drawn).images
-        return kit.Succeeded(
-            outputs=tuple(kit.Output(content=b64decode(image)) for image in images)
+        return kit.JobSucceeded(
+            outputs=tuple(kit.JobOutput(content=b64decode(image)) for image in images)
         )
 
     def progress(self, key: str) -> kit.HttpRequest:
         return kit.HttpRequest(path="/progress")
 
-    def progressed(self, key: str, response: kit.HttpResponse) -> kit.Running | None:
+    def progressed(self, key: str, response: kit.HttpResponse) -> kit.JobRunning | None:
         seen = response.json(Progress)
-        return kit.Running(fraction=seen.fraction) if seen.task == key else None
+        return kit.JobRunning(fraction=seen.fraction) if seen.task == key else None
 
     def cancel(self, reference: str) -> kit.HttpRequest:
         return kit.HttpRequest(method="POST", path="/interrupt")

@@ -53,33 +53,33 @@ class Chalk:
         }
         return kit.HttpRequest(method="POST", path="v1/drawings", json=body)
 
-    def submitted(self, job: kit.ImageJob, response: kit.HttpResponse) -> kit.Accepted:
+    def submitted(
+        self, job: kit.ImageJob, response: kit.HttpResponse
+    ) -> kit.JobAccepted:
         """Return the id of the drawing."""
-        return kit.Accepted(reference=response.json(Drawing).id)
+        return kit.JobAccepted(reference=response.json(Drawing).id)
 
     def poll(self, reference: str) -> kit.HttpRequest:
         """Return the request for the state of the drawing."""
         return kit.HttpRequest(path=_path(reference))
 
-    def status(self, job: kit.ImageJob, response: kit.HttpResponse) -> kit.Status:
+    def status(self, job: kit.ImageJob, response: kit.HttpResponse) -> kit.JobStatus:
         """Return the state of the drawing."""
         drawing = response.json(Drawing)
         match drawing.state:
             case "drawing":
-                return kit.Running(fraction=drawing.progress)
+                return kit.JobRunning(fraction=drawing.progress)
             case "refused":
-                return kit.Failed(error=_refused())
+                return kit.JobFailed(error=_refused())
             case "failed":
                 message = f"Chalk failed to finish the drawing {drawing.id}."
-                return kit.Failed(error=kit.BackendError(message))
-        known = drawing.price_micros is not None
-        return kit.Succeeded(
-            outputs=(kit.Output(url=f"{_path(drawing.id)}/image", seed=drawing.seed),),
-            model="chalk-1",
-            cost=kit.Cost(micros=drawing.price_micros, source="reported")
-            if known
-            else kit.Cost(),
+                return kit.JobFailed(error=kit.BackendError(message))
+        price = drawing.price_micros
+        cost = (
+            kit.Cost() if price is None else kit.Cost(micros=price, source="reported")
         )
+        image = kit.JobOutput(url=f"{_path(drawing.id)}/image", seed=drawing.seed)
+        return kit.JobSucceeded(outputs=(image,), model="chalk-1", cost=cost)
 
     def cancel(self, reference: str) -> kit.HttpRequest:
         """Return the request that deletes the drawing."""

@@ -9,7 +9,7 @@ from typing import TypeVar
 from imagen.adapters.remote.background import BackgroundCall
 from imagen.adapters.remote.requests import CANCEL_TIMEOUT, JobRequests
 from imagen.adapters.remote.submission import Answer
-from imagen.adapters.remote.vendor import Accepted, Failed, Succeeded
+from imagen.adapters.remote.vendor import JobAccepted, JobFailed, JobSucceeded
 from imagen.domain.consumption import Used
 from imagen.domain.errors import Cancelled, ImagenError, Unfinished
 
@@ -41,7 +41,7 @@ class Canceller:
         self._stopped = stopped
         self._timeout = timeout
 
-    def settle(self, call: BackgroundCall[Answer]) -> Accepted | Succeeded:
+    def settle(self, call: BackgroundCall[Answer]) -> JobAccepted | JobSucceeded:
         """Wait a moment for the response to the submit request.
 
         Raises:
@@ -61,11 +61,11 @@ class Canceller:
             if self._requests.has_progress:
                 BackgroundCall(self._interrupt_later)
             raise self.unsettled() from self._stopped
-        if isinstance(answer, Failed):
+        if isinstance(answer, JobFailed):
             raise self._settled(answer.error.used) from self._stopped
         return answer
 
-    def end(self, reference: str) -> Succeeded:
+    def end(self, reference: str) -> JobSucceeded:
         """Cancel the job, and return its result if it had finished before.
 
         Raises:
@@ -80,9 +80,9 @@ class Canceller:
             if not self._requests.can_poll:
                 break
             status = self.attempt(lambda: self._requests.poll(reference))
-            if isinstance(status, Failed):
+            if isinstance(status, JobFailed):
                 raise self._settled(status.error.used) from self._stopped
-            if isinstance(status, Succeeded):
+            if isinstance(status, JobSucceeded):
                 return status
             # The context raises at once when it is cancelled, so it cannot wait here.
             left = max(0.0, self.deadline - real_time())

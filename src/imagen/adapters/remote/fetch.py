@@ -28,7 +28,7 @@ from imagen.adapters.remote.errors import (
     to_unavailable,
     translate_errors,
 )
-from imagen.adapters.remote.vendor import Output
+from imagen.adapters.remote.vendor import JobOutput
 from imagen.adapters.remote.vendor_client import VendorClient, has_same_origin
 from imagen.domain.errors import BackendError, Unavailable, Unfinished
 from imagen.formats.svg import is_svg
@@ -106,7 +106,7 @@ class FileDownloader:
         for client in clients:
             client.close()
 
-    def fetch(self, output: Output, stopped: Event) -> bytes:
+    def fetch(self, output: JobOutput, stopped: Event) -> bytes:
         """Return the content of a file.
 
         Args:
@@ -125,7 +125,7 @@ class FileDownloader:
                 raise
             raise OutputDeleted(error.message, hint=error.hint) from error
 
-    def _fetch(self, output: Output, stopped: Event) -> bytes:
+    def _fetch(self, output: JobOutput, stopped: Event) -> bytes:
         if output.content is not None:
             return output.content
         if output.url.startswith("data:"):
@@ -142,7 +142,7 @@ class FileDownloader:
         raise Unavailable("The URL of the image has too many redirects.")
 
     def _check_response(
-        self, output: Output, response: httpx.Response, content: bytes
+        self, output: JobOutput, response: httpx.Response, content: bytes
     ) -> None:
         """Raise an error unless the content can be the file."""
         status, host = response.status_code, response.url.host

@@ -17,7 +17,7 @@ from imagen.adapters.remote.reads import (
     JobReads,
     retry_after,
 )
-from imagen.adapters.remote.vendor import Output, Succeeded
+from imagen.adapters.remote.vendor import JobOutput, JobSucceeded
 from imagen.domain.errors import BackendError, ImagenError, Refused, Unfinished
 from imagen.domain.result import (
     DelayedOutput,
@@ -64,7 +64,7 @@ class JobFiles:
         self._clock = clock
         self._bodies: dict[int, ReceivedBody] = {}
 
-    def collect(self, status: Succeeded) -> Generated:
+    def collect(self, status: JobSucceeded) -> Generated:
         """Return all files that can be downloaded now.
 
         Raises:
@@ -117,7 +117,9 @@ class JobFiles:
             deleted={number: error.message for number, error in deleted.items()},
         )
 
-    def _download(self, output: Output, number: int, *, limit: float) -> GeneratedImage:
+    def _download(
+        self, output: JobOutput, number: int, *, limit: float
+    ) -> GeneratedImage:
         self._context.progress(self._reads.fraction, "downloading")
         stopped = Event()
 
@@ -141,7 +143,7 @@ class JobFiles:
             stopped.set()
 
     def collect_cancelled(
-        self, status: Succeeded, canceller: Canceller
+        self, status: JobSucceeded, canceller: Canceller
     ) -> Generated | None:
         """Return all files of a cancelled job; None if they do not arrive in time."""
         unwanted = Event()
@@ -158,7 +160,7 @@ class JobFiles:
 
     def _build(
         self,
-        status: Succeeded,
+        status: JobSucceeded,
         images: Sequence[GeneratedImage],
         *,
         delayed: Mapping[int, DelayedOutput] = MappingProxyType({}),
@@ -188,7 +190,7 @@ def _first_pause(error: Unfinished) -> float:
     return min(MAX_OUTAGE, max(FIRST_POLL_INTERVAL, stated or 0.0))
 
 
-def _build_image(output: Output, content: bytes) -> GeneratedImage:
+def _build_image(output: JobOutput, content: bytes) -> GeneratedImage:
     try:
         media_type = read_facts(content).media_type
     except NotAnImage:

@@ -35,17 +35,17 @@ from imagen.adapters.remote.submission import (
     ended_error,
 )
 from imagen.adapters.remote.vendor import (
-    Accepted,
     CorrectingVendor,
     Exchange,
-    Failed,
     HttpRequest,
+    JobAccepted,
+    JobFailed,
+    JobRunning,
+    JobStatus,
+    JobSucceeded,
     PollNow,
     PreparingVendor,
     PushVendor,
-    Running,
-    Status,
-    Succeeded,
     Vendor,
 )
 from imagen.adapters.remote.vendor_client import VendorClient
@@ -127,7 +127,7 @@ class RemoteJob:
             context=context,
             clock=clock,
         )
-        self._ended: Succeeded | None = None
+        self._ended: JobSucceeded | None = None
         self._events: EventStream | None = None
         self._canceller: Canceller | None = None
 
@@ -269,7 +269,7 @@ class RemoteJob:
         except Cancelled as stopped:
             canceller = self._start_cancelling(stopped)
             answer = canceller.settle(call)
-            if isinstance(answer, Accepted):
+            if isinstance(answer, JobAccepted):
                 self._accept(answer.reference)
                 return canceller.end(answer.reference)
             return answer
@@ -288,10 +288,10 @@ class RemoteJob:
     # Status
 
     def _follow(self, answer: Answer) -> Generated:
-        if isinstance(answer, Accepted):
+        if isinstance(answer, JobAccepted):
             self._accept(answer.reference)
             return self._finish(answer.status)
-        if isinstance(answer, Succeeded):
+        if isinstance(answer, JobSucceeded):
             self._accept(answer.reference)
         return self._finish(answer)
 
@@ -300,7 +300,7 @@ class RemoteJob:
             self._reads.reference = reference
             self._context.accepted(reference)
 
-    def _finish(self, status: Status) -> Generated:
+    def _finish(self, status: JobStatus) -> Generated:
         """Poll until the job has ended, and return its images.
 
         Raises:
@@ -308,12 +308,12 @@ class RemoteJob:
         """
         try:
             pause = FIRST_POLL_INTERVAL
-            while isinstance(status, Running):
+            while isinstance(status, JobRunning):
                 self._reads.report(status)
                 self._wait_for_change(pause)
                 pause = min(MAX_POLL_INTERVAL, pause * _BACKOFF)
                 status = self._reads.repeat(self._poll, self._client.name)
-            if isinstance(status, Succeeded):
+            if isinstance(status, JobSucceeded):
                 self._ended = status
                 if not status.final:
                     self._poll_once_more()
@@ -339,16 +339,16 @@ class RemoteJob:
             raise
         except ImagenError:
             return
-        if isinstance(status, Succeeded):
+        if isinstance(status, JobSucceeded):
             self._ended = status
 
-    def _collect(self, status: Succeeded | Failed) -> Generated:
+    def _collect(self, status: JobSucceeded | JobFailed) -> Generated:
         """Return the images of a job that has ended."""
-        if isinstance(status, Failed):
+        if isinstance(status, JobFailed):
             raise ended_error(self._client.mask(status.error))
         return self._files.collect(status)
 
-    def _poll(self) -> Status:
+    def _poll(self) -> JobStatus:
         return self._requests.poll(self._reads.reference)
 
     def _wait_for_change(self, seconds: float) -> None:
@@ -397,7 +397,7 @@ class RemoteJob:
 
     def _cancel_answer(self, answer: Answer) -> None:
         """Cancel a job whose submit response arrived after cancellation."""
-        if isinstance(answer, Accepted) and self._requests.can_cancel:
+        if isinstance(answer, JobAccepted) and self._requests.can_cancel:
             self._requests.cancel(answer.reference)
 
 

@@ -6,7 +6,7 @@ from typing import TypeVar
 from imagen.adapters.remote.background import BackgroundCall
 from imagen.adapters.remote.fetch import OutputDeleted
 from imagen.adapters.remote.submission import UnknownState
-from imagen.adapters.remote.vendor import Running
+from imagen.adapters.remote.vendor import JobRunning
 from imagen.domain.errors import (
     Cancelled,
     ImagenError,
@@ -78,7 +78,7 @@ class JobReads:
     def _left_open(self, message: str, hint: str) -> Unfinished:
         return Unfinished(f"{message} The job is {self.reference}.", hint=hint)
 
-    def report(self, running: Running) -> None:
+    def report(self, running: JobRunning) -> None:
         """Report the progress, which never goes back."""
         if running.fraction is not None:
             fraction = min(1.0, max(0.0, running.fraction))

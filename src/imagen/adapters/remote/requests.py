@@ -6,10 +6,10 @@ from imagen.adapters.remote.vendor import (
     CancellingVendor,
     HttpRequest,
     HttpResponse,
+    JobRunning,
+    JobStatus,
     PollingVendor,
     ProgressVendor,
-    Running,
-    Status,
     Vendor,
 )
 from imagen.adapters.remote.vendor_client import READ_TIMEOUT, VendorClient
@@ -51,7 +51,7 @@ class JobRequests:
         self.key = key
         self._clock = clock
 
-    def poll(self, reference: str) -> Status:
+    def poll(self, reference: str) -> JobStatus:
         """Return the status of the job.
 
         Raises:
@@ -70,7 +70,7 @@ class JobRequests:
         self._read(request, timeout=CANCEL_TIMEOUT)
         return True
 
-    def read_progress(self) -> Running | None:
+    def read_progress(self) -> JobRunning | None:
         """Return the progress of the job; None while the vendor draws another one.
 
         Raises:

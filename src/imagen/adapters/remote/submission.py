@@ -10,11 +10,11 @@ from typing import NoReturn, TypeAlias
 
 from imagen.adapters.remote.errors import parse_retry_after
 from imagen.adapters.remote.vendor import (
-    Accepted,
-    Failed,
     HttpRequest,
     HttpResponse,
-    Succeeded,
+    JobAccepted,
+    JobFailed,
+    JobSucceeded,
     UnreadableResponse,
     Vendor,
 )
@@ -27,7 +27,7 @@ from imagen.ports.clock import Clock
 _REQUEST_TIMEOUT, _TOO_EARLY = 408, 425
 _CLIENT_ERRORS = range(400, 500)
 
-Answer: TypeAlias = Accepted | Succeeded | Failed
+Answer: TypeAlias = JobAccepted | JobSucceeded | JobFailed
 """The meaning of a successful response to a submit request."""
 
 
@@ -123,6 +123,6 @@ def ended_error(error: ImagenError) -> ImagenError:
 
 
 def _check_answer(answer: Answer) -> Answer:
-    if isinstance(answer, Accepted) and not answer.reference:
+    if isinstance(answer, JobAccepted) and not answer.reference:
         raise UnreadableResponse("The response has no job id.")
     return answer

@@ -79,7 +79,7 @@ class HttpResponse(msgspec.Struct, frozen=True, kw_only=True):
             ) from error
 
 
-class Output(msgspec.Struct, frozen=True, kw_only=True):
+class JobOutput(msgspec.Struct, frozen=True, kw_only=True):
     """One file that a job made.
 
     Attributes:
@@ -96,7 +96,7 @@ class Output(msgspec.Struct, frozen=True, kw_only=True):
     kept_until: datetime | None = None
 
 
-class Running(msgspec.Struct, frozen=True, kw_only=True):
+class JobRunning(msgspec.Struct, frozen=True, kw_only=True):
     """The job has not ended.
 
     Attributes:
@@ -110,7 +110,7 @@ class Running(msgspec.Struct, frozen=True, kw_only=True):
     steps: int | None = None
 
 
-class Succeeded(msgspec.Struct, frozen=True, kw_only=True):
+class JobSucceeded(msgspec.Struct, frozen=True, kw_only=True):
     """The job has ended with these files.
 
     Attributes:
@@ -125,7 +125,7 @@ class Succeeded(msgspec.Struct, frozen=True, kw_only=True):
             such as the seed or the cost: the backend polls once more.
     """
 
-    outputs: tuple[Output, ...]
+    outputs: tuple[JobOutput, ...]
     reference: str = ""
     model: str = ""
     steps: int | None = None
@@ -135,7 +135,7 @@ class Succeeded(msgspec.Struct, frozen=True, kw_only=True):
     final: bool = True
 
 
-class Failed(msgspec.Struct, frozen=True, kw_only=True):
+class JobFailed(msgspec.Struct, frozen=True, kw_only=True):
     """The job has ended without a file.
 
     Attributes:
@@ -151,10 +151,10 @@ class PollNow(msgspec.Struct, frozen=True, kw_only=True):
     """A pushed event after which a status request is worthwhile at once."""
 
 
-Status: TypeAlias = Running | Succeeded | Failed
+JobStatus: TypeAlias = JobRunning | JobSucceeded | JobFailed
 
 
-class Accepted(msgspec.Struct, frozen=True, kw_only=True):
+class JobAccepted(msgspec.Struct, frozen=True, kw_only=True):
     """The vendor has the job.
 
     Attributes:
@@ -163,7 +163,7 @@ class Accepted(msgspec.Struct, frozen=True, kw_only=True):
     """
 
     reference: str
-    status: Status = Running(note="queued")
+    status: JobStatus = JobRunning(note="queued")
 
 
 Exchange: TypeAlias = Generator[HttpRequest, HttpResponse, T]
@@ -219,7 +219,7 @@ class Vendor(Protocol):
 
     def submitted(
         self, job: ImageJob, response: HttpResponse
-    ) -> Accepted | Succeeded | Failed:
+    ) -> JobAccepted | JobSucceeded | JobFailed:
         """Return the meaning of a successful response to the submit request.
 
         An exception leaves the job in an unknown state: it may exist.
@@ -245,7 +245,7 @@ class PollingVendor(Vendor, Protocol):
         """Return the request for the status of a job."""
         ...
 
-    def status(self, job: ImageJob, response: HttpResponse) -> Status:
+    def status(self, job: ImageJob, response: HttpResponse) -> JobStatus:
         """Return the meaning of a successful response to a status request."""
         ...
 
@@ -269,7 +269,7 @@ class ProgressVendor(CancellingVendor, Protocol):
         """Return the request for the progress of the current job."""
         ...
 
-    def progressed(self, key: str, response: HttpResponse) -> Running | None:
+    def progressed(self, key: str, response: HttpResponse) -> JobRunning | None:
         """Return the progress of the job with this key; None if another one runs."""
         ...
 
@@ -332,7 +332,7 @@ class PushVendor(PollingVendor, Protocol):
         """Return the request that opens the event stream, before the submission."""
         ...
 
-    def event(self, reference: str, message: str) -> Running | PollNow | None:
+    def event(self, reference: str, message: str) -> JobRunning | PollNow | None:
         """Return the meaning of an event for this job; None if it is about another."""
         ...
 

@@ -7,7 +7,7 @@ import pytest
 from tests.integration.remote.vendors import Pencil
 
 from imagen.adapters.remote.fetch import FileDownloader, _is_text
-from imagen.adapters.remote.vendor import Output, bearer
+from imagen.adapters.remote.vendor import JobOutput, bearer
 from imagen.adapters.remote.vendor_client import VendorClient
 from imagen.domain.errors import Unavailable, Unfinished
 from imagen.testing.fakes import FakeClock
@@ -157,12 +157,12 @@ def test_the_credentials_are_for_the_hosts_of_the_vendor(
     ],
 )
 def test_a_data_uri_is_decoded(uri: str, content: bytes) -> None:
-    assert downloads().fetch(Output(url=uri), Event()) == content
+    assert downloads().fetch(JobOutput(url=uri), Event()) == content
 
 
 def test_an_invalid_data_uri_is_an_error() -> None:
     with pytest.raises(Unfinished, match="invalid data URI"):
-        downloads().fetch(Output(url="data:image/png;base64,***"), Event())
+        downloads().fetch(JobOutput(url="data:image/png;base64,***"), Event())
 
 
 @pytest.mark.parametrize(

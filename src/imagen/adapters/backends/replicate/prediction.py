@@ -17,11 +17,11 @@ from imagen.adapters.backends.replicate.json_values import (
     as_number,
 )
 from imagen.adapters.remote.vendor import (
-    Failed,
-    Output,
-    Running,
-    Status,
-    Succeeded,
+    JobFailed,
+    JobOutput,
+    JobRunning,
+    JobStatus,
+    JobSucceeded,
 )
 from imagen.domain.consumption import UNTOUCHED, Used
 from imagen.domain.errors import BackendError, ImagenError, Refused
@@ -143,7 +143,9 @@ def parse_time(text: object) -> datetime | None:
     return moment if moment.tzinfo else moment.replace(tzinfo=UTC)
 
 
-def read_status(prediction: Prediction, job: ImageJob, *, steps: int | None) -> Status:
+def read_status(
+    prediction: Prediction, job: ImageJob, *, steps: int | None
+) -> JobStatus:
     """Return the status; `steps` is the number of steps, None if unknown."""
     urls, bar = list_outputs(prediction), read_progress(prediction, steps=steps)
     # All files, not the first: some models add one after the other while the status is
@@ -152,21 +154,21 @@ def read_status(prediction: Prediction, job: ImageJob, *, steps: int | None) -> 
         # The log of a job that has not started is about something else, such as the
         # start of the model.
         if prediction.status == "starting":
-            return Running(note="starting")
+            return JobRunning(note="starting")
         note = "drawing" if prediction.status == "processing" else prediction.status
         if bar is None:
-            return Running(note=note)
-        return Running(fraction=bar.fraction, note=note, steps=bar.steps)
+            return JobRunning(note=note)
+        return JobRunning(fraction=bar.fraction, note=note, steps=bar.steps)
     if not urls:
-        return Failed(error=explain_failure(prediction))
+        return JobFailed(error=explain_failure(prediction))
     ended = parse_time(prediction.completed_at)
     logged = read_seed(prediction) if len(urls) == 1 else None
     # The log names one seed, which cannot be that of several images.
     seed = job.seed if logged is None else logged
     kept_until = None if ended is None else ended + FILE_LIFETIME
-    return Succeeded(
+    return JobSucceeded(
         outputs=tuple(
-            Output(url=url, seed=seed, kept_until=kept_until) for url in urls
+            JobOutput(url=url, seed=seed, kept_until=kept_until) for url in urls
         ),
         model=prediction.model_name or job.model,
         steps=bar.steps if job.steps is None and bar else job.steps,

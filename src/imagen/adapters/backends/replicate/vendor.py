@@ -27,11 +27,11 @@ from imagen.adapters.backends.replicate.models import Model, list_known_models
 from imagen.adapters.backends.replicate.prediction import Prediction, read_status
 from imagen.adapters.backends.replicate.search import SearchCriteria, find_matching
 from imagen.adapters.remote.vendor import (
-    Accepted,
     Exchange,
     HttpRequest,
     HttpResponse,
-    Status,
+    JobAccepted,
+    JobStatus,
     quote_segment,
 )
 from imagen.domain.capabilities import Capabilities
@@ -296,10 +296,10 @@ class Replicate:
             timeout=WRITE_TIMEOUT + self._wait,
         )
 
-    def submitted(self, job: ImageJob, response: HttpResponse) -> Accepted:
+    def submitted(self, job: ImageJob, response: HttpResponse) -> JobAccepted:
         """Return the id of the prediction, and its status."""
         prediction = response.json(Prediction)
-        return Accepted(
+        return JobAccepted(
             reference=prediction.id, status=self._read_status(job, prediction)
         )
 
@@ -309,11 +309,11 @@ class Replicate:
         """Return the request for a prediction."""
         return HttpRequest(path=f"predictions/{quote_segment(reference)}")
 
-    def status(self, job: ImageJob, response: HttpResponse) -> Status:
+    def status(self, job: ImageJob, response: HttpResponse) -> JobStatus:
         """Return the status of a prediction."""
         return self._read_status(job, response.json(Prediction))
 
-    def _read_status(self, job: ImageJob, prediction: Prediction) -> Status:
+    def _read_status(self, job: ImageJob, prediction: Prediction) -> JobStatus:
         target = self._find_target(job.model)
         inputs = self._build_inputs(target, self._catalog.get(target) or Model())
         return read_status(prediction, job, steps=job.steps or inputs.default_steps)
