@@ -197,6 +197,27 @@ def test_an_idempotent_request_is_repeated_under_its_key(
     assert len({request.content for request in sent}) == 1
 
 
+class WithFile(Idempotent):
+    """A vendor whose submit request is a form with a file."""
+
+    def submit(self, job: kit.ImageJob, key: str) -> kit.HttpRequest:
+        files = {"image": ("fox.png", b"\x89PNG" * 9, "image/png")}
+        return kit.HttpRequest(method="POST", path="/jobs", files=files)
+
+
+def test_a_form_is_repeated_whole(
+    connect: Connect, server: ScriptedServer, pencil: PencilServer
+) -> None:
+    pencil.submit = [Reply(dropped=True), Reply(status=500)]
+
+    connect(WithFile()).generate(JOB, RecordingContext())
+
+    sent = server.sent("POST", "/jobs")
+    assert len(sent) == 3
+    assert len({request.content for request in sent}) == 1
+    assert b"\x89PNG" * 9 in sent[0].content
+
+
 def test_two_jobs_have_two_keys(
     connect: Connect, server: ScriptedServer, pencil: PencilServer
 ) -> None:

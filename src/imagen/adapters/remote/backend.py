@@ -46,19 +46,10 @@ class _RemoteBackend:
     def __init__(
         self,
         vendor: Vendor,
-        context: BackendContext,
-        *,
-        base_url: str,
-        credentials: Mapping[str, str] | None,
-        hint: str,
-        key_env: str,
+        open_service: "Callable[[], VendorService]",
     ) -> None:
         self._vendor = vendor
-        self._clock = context.clock
-        self._base_url = base_url
-        self._credentials = credentials
-        self._hint = hint
-        self._key_env = key_env
+        self._open_service = open_service
         self._lock = Lock()
         self._opened: VendorService | None = None
         self._per_model: dict[str, Capabilities] = {}
@@ -144,18 +135,9 @@ class _RemoteBackend:
 
     def _open(self) -> "VendorService":
         """Return the HTTP clients; nothing is sent yet."""
-        from imagen.adapters.remote.service import VendorService  # noqa: PLC0415
-
         with self._lock:
             if self._opened is None:
-                self._opened = VendorService(
-                    self._vendor,
-                    base_url=self._base_url,
-                    credentials=self._credentials,
-                    hint=self._hint,
-                    key_env=self._key_env,
-                    clock=self._clock,
-                )
+                self._opened = self._open_service()
             return self._opened
 
 
@@ -194,6 +176,22 @@ def remote_backend(
         hint: What to do if they are missing.
         key_env: The environment variable that holds them.
     """
+    clock = context.clock
+
+    def open_service() -> "VendorService":
+        from imagen.adapters.remote.service import VendorService  # noqa: PLC0415
+        from imagen.adapters.remote.vendor_client import VendorClient  # noqa: PLC0415
+
+        client = VendorClient(
+            vendor,
+            base_url=base_url,
+            credentials=credentials,
+            hint=hint,
+            key_env=key_env,
+            now=clock.now,
+        )
+        return VendorService(vendor, client, clock=clock)
+
     methods = {
         name: getattr(_RemoteBackend, f"_{name}")
         for ability, name in _OPTIONAL.items()
@@ -202,14 +200,7 @@ def remote_backend(
     kind = cast(
         "type[_RemoteBackend]", type("RemoteBackend", (_RemoteBackend,), methods)
     )
-    return kind(
-        vendor,
-        context,
-        base_url=base_url,
-        credentials=credentials,
-        hint=hint,
-        key_env=key_env,
-    )
+    return kind(vendor, open_service)
 
 
 def http_adapter(

@@ -30,7 +30,8 @@ from imagen.ports.clock import Clock
 from imagen.ports.job_context import JobContext
 
 MAX_PAGE_OUTAGE = 5.0
-"""The same for a text beside the requested images, which is seldom meant to be one."""
+"""Seconds for which a text beside the requested images is requested again: it is seldom
+meant to be one."""
 
 
 class JobFiles:

@@ -13,13 +13,13 @@ from contextlib import contextmanager, suppress
 from functools import partial
 from typing import TypeVar, cast
 
+import httpx
+
 from imagen.adapters.remote.background import CHECK_INTERVAL, BackgroundCall
 from imagen.adapters.remote.cancellation import Canceller, real_time
 from imagen.adapters.remote.errors import mark_unsent
 from imagen.adapters.remote.events import EventStream
-from imagen.adapters.remote.fetch import (
-    FileDownloader,
-)
+from imagen.adapters.remote.fetch import FileDownloader
 from imagen.adapters.remote.files import JobFiles
 from imagen.adapters.remote.reads import (
     FIRST_POLL_INTERVAL,
@@ -29,15 +29,10 @@ from imagen.adapters.remote.reads import (
     retry_after,
 )
 from imagen.adapters.remote.requests import JobRequests
-from imagen.adapters.remote.submission import (
-    Answer,
-    Submission,
-    ended_error,
-)
+from imagen.adapters.remote.submission import Answer, Submission, ended_error
 from imagen.adapters.remote.vendor import (
     CorrectingVendor,
     Exchange,
-    HttpRequest,
     JobAccepted,
     JobFailed,
     JobRunning,
@@ -61,9 +56,7 @@ from imagen.domain.errors import (
     Unfinished,
 )
 from imagen.domain.job import ImageJob
-from imagen.domain.result import (
-    Generated,
-)
+from imagen.domain.result import Generated
 from imagen.ports.clock import Clock
 from imagen.ports.job_context import JobContext
 
@@ -115,8 +108,7 @@ class RemoteJob:
         self._job = job
         self._key = key
         self._context = context
-        self._clock = clock
-        self._requests = JobRequests(vendor, client, job=job, key=key, clock=clock)
+        self._requests = JobRequests(vendor, client, job=job, key=key)
         self.corrected = False
         self._reads = JobReads(context, clock)
         self._files = JobFiles(
@@ -189,7 +181,7 @@ class RemoteJob:
                     hint="Nothing was sent. Report it to the adapter's author.",
                 ) from error
 
-    def _prepare_request(self) -> HttpRequest:
+    def _prepare_request(self) -> httpx.Request:
         """Return the submit request; everything here is free."""
         job = self._job
         if hasattr(self._vendor, "prepare"):
@@ -197,18 +189,20 @@ class RemoteJob:
             job = self._run_exchange(vendor.prepare(job))
         return self._build_request(job)
 
-    def _build_request(self, job: ImageJob) -> HttpRequest:
-        request = self._vendor.submit(job, self._key)
-        self._client.build(request)
+    def _build_request(self, job: ImageJob) -> httpx.Request:
+        """Return the encoded request: what cannot be encoded costs nothing."""
+        long_call = job.timeout * job.count
+        request = self._client.build(
+            self._vendor.submit(job, self._key),
+            timeout=SUBMIT_TIMEOUT if self._requests.can_poll else long_call,
+        )
         self._job = self._requests.job = job
         return request
 
     def _run_exchange(self, exchange: Exchange[Result]) -> Result:
-        return run_exchange(
-            exchange, self._client, context=self._context, clock=self._clock
-        )
+        return run_exchange(exchange, self._client, self._context)
 
-    def _submit_or_correct(self, request: HttpRequest) -> Answer:
+    def _submit_or_correct(self, request: httpx.Request) -> Answer:
         """Submit the job, and after a certain refusal perhaps a corrected one, once.
 
         Raises:
@@ -231,7 +225,7 @@ class RemoteJob:
         self.corrected = True
         return self._submit(request)
 
-    def _submit(self, request: HttpRequest) -> Answer:
+    def _submit(self, request: httpx.Request) -> Answer:
         """Send the submit request; again only under a key that makes it the same job.
 
         Raises:
@@ -250,20 +244,15 @@ class RemoteJob:
             pause = min(MAX_POLL_INTERVAL, pause * 2)
         raise AssertionError
 
-    def _submit_once(self, request: HttpRequest, *, repeated: bool) -> Answer:
-        requests = self._requests
-        long_call = self._job.timeout * self._job.count
-        limit = SUBMIT_TIMEOUT if requests.can_poll else long_call
-        submission = Submission(
-            self._vendor, self._client, job=self._job, clock=self._clock
-        )
-        send = partial(submission.send, request, timeout=limit, repeated=repeated)
+    def _submit_once(self, request: httpx.Request, *, repeated: bool) -> Answer:
+        submission = Submission(self._vendor, self._client, job=self._job)
+        send = partial(submission.send, request, repeated=repeated)
         # If the response arrives after the caller has left, the job is cancelled.
         call = BackgroundCall(send, undo=self._cancel_answer)
         try:
             while not call.wait(CHECK_INTERVAL):
                 self._context.sleep(0)
-                if requests.has_progress:
+                if self._requests.has_progress:
                     self._report_own_progress()
             return call.result(self._context)
         except Cancelled as stopped:
@@ -402,11 +391,7 @@ class RemoteJob:
 
 
 def run_exchange(
-    exchange: Exchange[Result],
-    client: VendorClient,
-    *,
-    context: JobContext,
-    clock: Clock,
+    exchange: Exchange[Result], client: VendorClient, context: JobContext
 ) -> Result:
     """Send the free requests of an exchange, and return its result.
 
@@ -418,7 +403,7 @@ def run_exchange(
         while True:
             if request.note:
                 context.progress(None, request.note)
-            read = partial(client.read, request, now=clock.now())
+            read = partial(client.read, request)
             try:
                 response = BackgroundCall(read).result(context)
             except Cancelled:

@@ -4,17 +4,14 @@ from typing import cast
 
 from imagen.adapters.remote.vendor import (
     CancellingVendor,
-    HttpRequest,
-    HttpResponse,
     JobRunning,
     JobStatus,
     PollingVendor,
     ProgressVendor,
     Vendor,
 )
-from imagen.adapters.remote.vendor_client import READ_TIMEOUT, VendorClient
+from imagen.adapters.remote.vendor_client import VendorClient
 from imagen.domain.job import ImageJob
-from imagen.ports.clock import Clock
 
 # The port promises that a cancelled job stops within 2 s.
 CANCEL_TIMEOUT = 1.3
@@ -40,7 +37,6 @@ class JobRequests:
         *,
         job: ImageJob,
         key: str,
-        clock: Clock,
     ) -> None:
         self.can_poll = hasattr(vendor, "poll")
         self.can_cancel = hasattr(vendor, "cancel")
@@ -49,7 +45,6 @@ class JobRequests:
         self._client = client
         self.job = job
         self.key = key
-        self._clock = clock
 
     def poll(self, reference: str) -> JobStatus:
         """Return the status of the job.
@@ -58,7 +53,7 @@ class JobRequests:
             ImagenError: it cannot be read now.
         """
         vendor = cast("PollingVendor", self._vendor)
-        return vendor.status(self.job, self._read(vendor.poll(reference)))
+        return vendor.status(self.job, self._client.read(vendor.poll(reference)))
 
     def cancel(self, reference: str) -> bool:
         """Cancel the job, and return True.
@@ -67,7 +62,7 @@ class JobRequests:
             ImagenError: the vendor did not confirm it.
         """
         request = cast("CancellingVendor", self._vendor).cancel(reference)
-        self._read(request, timeout=CANCEL_TIMEOUT)
+        self._client.read(request, timeout=CANCEL_TIMEOUT)
         return True
 
     def read_progress(self) -> JobRunning | None:
@@ -77,10 +72,5 @@ class JobRequests:
             ImagenError: it cannot be read now.
         """
         vendor = cast("ProgressVendor", self._vendor)
-        response = self._read(vendor.progress(self.key), timeout=CANCEL_TIMEOUT)
+        response = self._client.read(vendor.progress(self.key), timeout=CANCEL_TIMEOUT)
         return vendor.progressed(self.key, response)
-
-    def _read(
-        self, request: HttpRequest, *, timeout: float = READ_TIMEOUT
-    ) -> HttpResponse:
-        return self._client.read(request, now=self._clock.now(), timeout=timeout)

@@ -1,7 +1,5 @@
 """The network side of one vendor instance: its clients, and the jobs that use them."""
 
-from collections.abc import Mapping
-
 from imagen.adapters.remote.fetch import FileDownloader
 from imagen.adapters.remote.job import RemoteJob, Result, run_exchange
 from imagen.adapters.remote.vendor import Exchange, Vendor
@@ -21,23 +19,14 @@ class VendorService:
     def __init__(
         self,
         vendor: Vendor,
+        client: VendorClient,
         *,
-        base_url: str,
-        credentials: Mapping[str, str] | None,
-        hint: str,
-        key_env: str,
         clock: Clock,
     ) -> None:
-        self.client = VendorClient(
-            vendor,
-            base_url=base_url,
-            credentials=credentials,
-            hint=hint,
-            key_env=key_env,
-        )
+        self.client = client
         self._vendor = vendor
         self._clock = clock
-        self._downloader = FileDownloader(self.client, now=clock.now)
+        self._downloader = FileDownloader(client, now=clock.now)
 
     def start(self, job: ImageJob, *, key: str, context: JobContext) -> RemoteJob:
         """Return a new job; nothing is sent yet."""
@@ -53,7 +42,7 @@ class VendorService:
 
     def run_exchange(self, exchange: Exchange[Result], context: JobContext) -> Result:
         """Send the requests of an exchange, and return its result."""
-        return run_exchange(exchange, self.client, context=context, clock=self._clock)
+        return run_exchange(exchange, self.client, context)
 
     def close(self) -> None:
         """Close the HTTP clients."""

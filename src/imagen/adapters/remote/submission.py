@@ -8,9 +8,9 @@ vendor file returns or raises.
 
 from typing import NoReturn, TypeAlias
 
-from imagen.adapters.remote.errors import parse_retry_after
+import httpx
+
 from imagen.adapters.remote.vendor import (
-    HttpRequest,
     HttpResponse,
     JobAccepted,
     JobFailed,
@@ -22,7 +22,6 @@ from imagen.adapters.remote.vendor_client import VendorClient
 from imagen.domain.consumption import UNTOUCHED
 from imagen.domain.errors import BackendError, ImagenError, Unavailable, Unfinished
 from imagen.domain.job import ImageJob
-from imagen.ports.clock import Clock
 
 _REQUEST_TIMEOUT, _TOO_EARLY = 408, 425
 _CLIENT_ERRORS = range(400, 500)
@@ -42,20 +41,16 @@ class UnknownState(Unfinished):
 class Submission:
     """Sends the submit requests of one job, and decides what became of the job."""
 
-    def __init__(
-        self, vendor: Vendor, client: VendorClient, *, job: ImageJob, clock: Clock
-    ) -> None:
+    def __init__(self, vendor: Vendor, client: VendorClient, *, job: ImageJob) -> None:
         self._vendor = vendor
         self._client = client
         self._job = job
-        self._clock = clock
 
-    def send(self, request: HttpRequest, *, timeout: float, repeated: bool) -> Answer:
+    def send(self, request: httpx.Request, *, repeated: bool) -> Answer:
         """Send the submit request, and return the meaning of the response.
 
         Args:
             request: The submit request.
-            timeout: Seconds to wait for the response.
             repeated: Whether the same request was sent before, under the same key.
 
         Raises:
@@ -64,9 +59,7 @@ class Submission:
         """
         name = self._client.name
         try:
-            response = self._client.send(
-                self._client.build(request, timeout=timeout), creates=True
-            )
+            response = self._client.send(request, creates=True)
         except Unavailable as error:
             if repeated:
                 raise Unfinished(f"{name} may have accepted the job.") from error
@@ -79,7 +72,7 @@ class Submission:
     def _reject(self, response: HttpResponse, *, repeated: bool) -> NoReturn:
         """Raise the error for a response without success."""
         name, status = self._client.name, response.status
-        error = self._client.to_error(response, now=self._clock.now())
+        error = self._client.to_error(response)
         refused = status in self._vendor.refuses_with or (
             status in _CLIENT_ERRORS and status not in {_REQUEST_TIMEOUT, _TOO_EARLY}
         )
@@ -92,9 +85,7 @@ class Submission:
         raise UnknownState(
             f"{name} may have accepted the job, but returned HTTP {status}.",
             hint=error.message,
-            retry_after=parse_retry_after(
-                response.headers.get("retry-after"), now=self._clock.now()
-            ),
+            retry_after=self._client.retry_after(response),
         ) from error
 
     def _read_answer(self, response: HttpResponse) -> Answer:

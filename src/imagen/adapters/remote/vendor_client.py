@@ -1,7 +1,7 @@
 """The HTTP client of a vendor: sends one request, once, to the vendor's own hosts."""
 
-from collections.abc import Mapping
-from contextlib import AbstractContextManager
+from collections.abc import Callable, Mapping
+from contextlib import AbstractContextManager, closing
 from datetime import datetime
 from urllib.parse import urljoin, urlsplit
 
@@ -47,12 +47,14 @@ class VendorClient:
         credentials: Mapping[str, str] | None,
         hint: str,
         key_env: str = "",
+        now: Callable[[], datetime],
     ) -> None:
         self.name = vendor.name
         self.base_url = base_url.rstrip("/") + "/"
         self._vendor = vendor
         self._credentials = credentials
         self._hint = hint
+        self._now = now
         self._key = f"${key_env}" if key_env else f"The key for {vendor.name}"
         self._hosts: tuple[str, ...] = tuple(getattr(vendor, "hosts", ()))
         self._client = build_client(
@@ -140,7 +142,7 @@ class VendorClient:
         )
 
     def read(
-        self, request: HttpRequest, *, now: datetime, timeout: float = READ_TIMEOUT
+        self, request: HttpRequest, *, timeout: float = READ_TIMEOUT
     ) -> HttpResponse:
         """Send a request that may be repeated, and return a successful response.
 
@@ -150,7 +152,7 @@ class VendorClient:
         response = self.send(self.build(request, timeout=timeout))
         if response.ok:
             return response
-        error = self.to_error(response, now=now)
+        error = self.to_error(response)
         if response.status >= _SERVER_ERROR and not isinstance(error, Throttled):
             raise Unavailable(error.message, hint=error.hint)
         raise error
@@ -160,14 +162,9 @@ class VendorClient:
     ) -> AbstractContextManager[httpx.Response]:
         """Open an event stream."""
         built = self.build(request, timeout=EVENT_TIMEOUT)
-        return self._client.stream(
-            built.method,
-            built.url,
-            headers=built.headers,
-            timeout=httpx.Timeout(EVENT_TIMEOUT, connect=CONNECT_TIMEOUT),
-        )
+        return closing(self._client.send(built, stream=True))
 
-    def to_error(self, response: HttpResponse, *, now: datetime) -> ImagenError:
+    def to_error(self, response: HttpResponse) -> ImagenError:
         """Return the error for a response without success, in printable words."""
         error = self._vendor.error(response)
         if not isinstance(error, ImagenError):
@@ -175,12 +172,16 @@ class VendorClient:
                 httpx.Response(response.status, headers=dict(response.headers)),
                 self.name,
                 detail=self._mask_text(error or ""),
-                now=now,
+                now=self._now(),
             )
         elif isinstance(error, Throttled) and error.retry_after is None:
-            header = response.headers.get("retry-after")
-            error.retry_after = parse_retry_after(header, now=now)
+            error.retry_after = self.retry_after(response)
         return self.mask(error)
+
+    def retry_after(self, response: HttpResponse) -> float | None:
+        """Return the seconds that the server asks to wait; None if it does not."""
+        header = response.headers.get("retry-after")
+        return parse_retry_after(header, now=self._now())
 
     def mask(self, error: ImagenError) -> ImagenError:
         """Remove secrets and control characters from the error, and shorten it."""

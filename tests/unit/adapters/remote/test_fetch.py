@@ -33,7 +33,11 @@ class PencilWithFiles(Pencil):
 
 def client(home: str = HOME) -> VendorClient:
     return VendorClient(
-        PencilWithFiles(), base_url=home, credentials=bearer("t"), hint=""
+        PencilWithFiles(),
+        base_url=home,
+        credentials=bearer("t"),
+        hint="",
+        now=FakeClock().now,
     )
 
 

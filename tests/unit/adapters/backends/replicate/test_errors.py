@@ -40,10 +40,14 @@ def error(
     content = body if isinstance(body, bytes) else json.dumps(body).encode()
     named = {name.lower(): value for name, value in (headers or {}).items()}
     client = VendorClient(
-        VENDOR, base_url=DEFAULT_URL, credentials=bearer(SECRET), hint=""
+        VENDOR,
+        base_url=DEFAULT_URL,
+        credentials=bearer(SECRET),
+        hint="",
+        now=lambda: NOW,
     )
     response = HttpResponse(status=status, content=content, headers=named)
-    return client.to_error(response, now=NOW)
+    return client.to_error(response)
 
 
 @pytest.mark.parametrize(
