@@ -147,6 +147,22 @@ def test_a_bug_before_the_submit_request_costs_nothing(
     assert server.requests == []
 
 
+class CarelessPush(Pencil):
+    """A vendor file with a bug where it opens the stream of events."""
+
+    def events(self, key: str) -> kit.HttpRequest:
+        raise KeyError("stream")
+
+
+def test_a_bug_before_the_events_costs_nothing(
+    connect: Connect, server: ScriptedServer, pencil: PencilServer
+) -> None:
+    error = submit(connect, CarelessPush())
+
+    assert error.used == kit.UNTOUCHED
+    assert server.requests == []
+
+
 def test_a_value_that_is_no_json_costs_nothing(
     connect: Connect, server: ScriptedServer, pencil: PencilServer
 ) -> None:

@@ -131,10 +131,10 @@ class RemoteJob:
         """
         with self._before_sending():
             request = self._prepare_request()
-        if hasattr(self._vendor, "events"):
-            vendor = cast("PushVendor", self._vendor)
-            # Opened before the job is submitted, so that no event is missed.
-            self._events = EventStream(self._client, vendor.events(self._key))
+            if hasattr(self._vendor, "events"):
+                vendor = cast("PushVendor", self._vendor)
+                # Opened before the job is submitted, so that no event is missed.
+                self._events = EventStream(self._client, vendor.events(self._key))
         try:
             return self._follow(self._submit_or_correct(request))
         finally:
