@@ -12,8 +12,8 @@ from imagen.domain.sidecar import Sidecar
 from imagen.formats.container import ImageFacts
 
 FINAL_TIMES, FINAL_SECONDS = 3, 120.0
-"""How often, and over how long, a server sends something else than the image before
-imagen believes that it is all there is."""
+"""The number of equal responses without an image, and the seconds between the first and
+the last, after which imagen keeps the body as the only output."""
 
 AI_GENERATED = "trainedAlgorithmicMedia"
 """IPTC's term for an image made by a trained model."""
@@ -34,7 +34,7 @@ class GeneratedImage(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class ReceivedBody(msgspec.Struct, frozen=True, kw_only=True):
-    """What a server sent, complete, where an image was expected.
+    """A complete body that a server sent in place of an image.
 
     Attributes:
         times: How often the same bytes came.

@@ -213,8 +213,8 @@ class PersistImages(msgspec.Struct, frozen=True, kw_only=True):
         if sum(map(_is_safe, outcomes)) < len(kept):
             record.leave_open("An image could not be stored anywhere.")
             return
-        for delayed in received.generated.delayed.values():
-            record.leave_open(delayed.reason)
+        if delayed := received.generated.delayed:
+            record.leave_open(next(iter(delayed.values())).reason)
             return
         record.close(
             usage_row(

@@ -2,8 +2,8 @@
 
 Not connected, a 4xx status except 408 and 425, or one of the vendor's `refuses_with`:
 the job does not exist and cost nothing. One of `fails_with`: it has ended. Any other
-response that is not a readable success leaves the job in an unknown state, whatever the
-vendor file returns or raises.
+response that is not a readable success leaves the job in an unknown state. Nothing that
+the vendor file returns or raises changes that.
 """
 
 from typing import NoReturn, TypeAlias

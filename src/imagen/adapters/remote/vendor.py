@@ -61,7 +61,7 @@ class HttpResponse(msgspec.Struct, frozen=True, kw_only=True):
 
     @property
     def ok(self) -> bool:
-        """Whether the status is 200 to 299."""
+        """True for a status from 200 to 299."""
         return 200 <= self.status < 300  # noqa: PLR2004 - the range of RFC 9110
 
     def json(self, kind: type[T]) -> T:
@@ -261,7 +261,7 @@ class CancellingVendor(Vendor, Protocol):
 class ProgressVendor(CancellingVendor, Protocol):
     """A vendor whose submit request lasts as long as the job.
 
-    A `cancel` request may concern whatever the vendor draws at the moment, so it is
+    A `cancel` request may stop the job that the vendor draws at the moment, so it is
     sent only directly after `progressed` has recognised the own job.
     """
 
