@@ -1,6 +1,6 @@
 """The type of a file, guessed from its first bytes."""
 
-from codecs import getincrementaldecoder
+from codecs import BOM_UTF16_BE, BOM_UTF16_LE, getincrementaldecoder
 
 from imagen.formats.svg import is_svg
 
@@ -52,9 +52,11 @@ def guess_file_type(content: bytes) -> tuple[str, str]:
     for offset, signature, media_type, extension in _SIGNATURES:
         if content.startswith(signature, offset):
             return media_type, extension
+    is_utf16 = content.startswith((BOM_UTF16_BE, BOM_UTF16_LE))
+    decoder = getincrementaldecoder("utf-16" if is_utf16 else "utf-8-sig")()
     try:
         # Incremental, because the last character may be cut in two here.
-        start = getincrementaldecoder("utf-8-sig")().decode(content[:4096])
+        start = decoder.decode(content[:4096])
     except UnicodeDecodeError:
         return _BINARY, "bin"
     if "\0" in start:

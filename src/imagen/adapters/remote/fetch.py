@@ -9,7 +9,7 @@ deleted or the time is over for which the vendor keeps it: every other failure c
 
 import socket
 from base64 import b64decode
-from collections.abc import Callable, Generator, Iterable
+from collections.abc import Callable, Generator, Iterable, Iterator
 from contextlib import contextmanager
 from datetime import datetime
 from ipaddress import IPv4Address, IPv6Address, ip_address
@@ -31,17 +31,22 @@ from imagen.adapters.remote.errors import (
 from imagen.adapters.remote.vendor import JobOutput
 from imagen.adapters.remote.vendor_client import VendorClient, has_same_origin
 from imagen.domain.errors import BackendError, Unavailable, Unfinished
-from imagen.formats.svg import is_svg
+from imagen.domain.media import EXTENSIONS
+from imagen.formats.file_type import guess_file_type
 
 MAX_FILE_BYTES = 256 * 1024 * 1024
 FILE_TIMEOUT = 30.0
 """Seconds without a byte of a file."""
 
+_PART_BYTES = 16 * 1024
 _MAX_REDIRECTS = 4
 _REDIRECTS = {301, 302, 303, 307, 308}
 _GONE = {403, 404, 410}
 _FORBIDDEN = {401, 403}
 _RATE_LIMITED = 429
+_UNKNOWN = "application/octet-stream"
+_TEXT_TYPES = ("text/", "application/json", "application/xml")
+_USUAL_DIGITS = bytes.maketrans(b"-_", b"+/")
 
 Resolve = Callable[[str], Iterable[str]]
 
@@ -128,7 +133,7 @@ class FileDownloader:
     def _fetch(self, output: JobOutput, stopped: Event) -> bytes:
         if output.content is not None:
             return output.content
-        if output.url.startswith("data:"):
+        if output.url[:5].lower() == "data:":
             return _decode_data_uri(output.url)
         url = _join_url(self._vendor.base_url, output.url)
         for _ in range(_MAX_REDIRECTS + 1):
@@ -270,8 +275,27 @@ def is_public(text: str) -> bool:
 
 
 def _read_body(response: httpx.Response, stopped: Event) -> bytes:
+    if "Content-Encoding" not in response.headers:
+        return _join_chunks(response.iter_raw(), stopped)
+    received = _join_chunks(response.iter_raw(), stopped)
+    # In parts, because a part may become a thousand times as long.
+    parts = (
+        received[start : start + _PART_BYTES]
+        for start in range(0, len(received), _PART_BYTES)
+    )
+    encoded = httpx.Response(200, headers=response.headers, content=parts)
+    try:
+        return _join_chunks(encoded.iter_bytes(), stopped)
+    except httpx.DecodingError:
+        # Some servers name an encoding that the file does not have.
+        if guess_file_type(received)[0] in EXTENSIONS:
+            return received
+        raise
+
+
+def _join_chunks(chunks: Iterator[bytes], stopped: Event) -> bytes:
     content = bytearray()
-    for chunk in response.iter_bytes():
+    for chunk in chunks:
         content += chunk
         if len(content) > MAX_FILE_BYTES:
             raise Unfinished(f"The file is larger than {MAX_FILE_BYTES // 2**20} MB.")
@@ -283,25 +307,28 @@ def _read_body(response: httpx.Response, stopped: Event) -> bytes:
 def _is_text(response: httpx.Response, content: bytes) -> bool:
     """Return whether the content is a page or a message, and not an image.
 
-    An SVG image is text too, but its type or its first element says so.
+    The content decides, and the stated type only where the content is unknown. An SVG
+    image is not a page.
     """
-    kind = response.headers.get("Content-Type", "").partition(";")[0].strip().lower()
-    if kind == "image/svg+xml" or is_svg(content):
-        return False
-    return (
-        kind.startswith("text/")
-        or kind in {"application/json", "application/xml"}
-        or content.lstrip()[:1] in {b"<", b"{"}
-    )
+    stated = response.headers.get("Content-Type", "").partition(";")[0].strip().lower()
+    found = guess_file_type(content)[0]
+    return (stated if found == _UNKNOWN else found).startswith(_TEXT_TYPES)
 
 
 def _decode_data_uri(uri: str) -> bytes:
+    """Return the content; what is not Base64 comes as it is."""
     head, _, body = uri.partition(",")
+    content = unquote_to_bytes(body)
+    if ";base64" not in head.lower():
+        return content
+    # Some models write line breaks, leave out the padding, use the alphabet for URLs,
+    # or lose the end.
+    digits = b"".join(content.split()).rstrip(b"=").translate(_USUAL_DIGITS)
+    digits = digits[: len(digits) - (len(digits) % 4 == 1)]
     try:
-        content = unquote_to_bytes(body)
-        return b64decode(content, validate=True) if ";base64" in head else content
-    except ValueError as error:
-        raise Unfinished("The model returned an invalid data URI.") from error
+        return b64decode(digits + b"=" * (-len(digits) % 4), validate=True)
+    except ValueError:
+        return content
 
 
 def _join_url(base: str, url: str) -> str:

@@ -164,9 +164,27 @@ def test_a_data_uri_is_decoded(uri: str, content: bytes) -> None:
     assert downloads().fetch(JobOutput(url=uri), Event()) == content
 
 
-def test_an_invalid_data_uri_is_an_error() -> None:
-    with pytest.raises(Unfinished, match="invalid data URI"):
-        downloads().fetch(JobOutput(url="data:image/png;base64,***"), Event())
+@pytest.mark.parametrize(
+    "uri",
+    [
+        "data:image/png;base64,-_8AAQ==",
+        "data:image/png;base64,%2B/8AAQ==",
+        "data:image/png;base64,+/8A\r\nAQ==\n",
+        "data:image/png;base64,+/8AAQ",
+        "data:image/png;base64,+/8AAQAAA",
+        "DATA:image/png;BASE64,+/8AAQ==",
+    ],
+)
+def test_base64_is_decoded_in_every_form_that_models_write(uri: str) -> None:
+    content = downloads().fetch(JobOutput(url=uri), Event())
+
+    assert content.startswith(b"\xfb\xff\0\1")
+
+
+def test_what_is_not_base64_is_kept_as_it_is() -> None:
+    uri = "data:image/png;base64,***"
+
+    assert downloads().fetch(JobOutput(url=uri), Event()) == b"***"
 
 
 @pytest.mark.parametrize(
@@ -181,9 +199,19 @@ def test_an_invalid_data_uri_is_an_error() -> None:
         (b"{}", "image/png", True),
         (b"not found", "text/plain; charset=utf-8", True),
         (b"\x89PNG", "image/png", False),
+        (b"\x89PNG", "text/plain", False),
+        (b"\0\0\0\x20ftypisom", "application/json", False),
+        (b"please wait", "image/png", True),
+        (b'["wait"]', "", True),
+        (b"\xef\xbb\xbf<html>", "application/octet-stream", True),
+        ("<html>".encode("utf-16"), "image/png", True),
+        ("<html>é".encode("latin-1"), "text/html", True),
+        (b"<html>", "image/svg+xml", True),
+        (b"{}", "application/problem+json", True),
+        (bytes(range(256)), "image/png", False),
     ],
 )
-def test_an_svg_image_is_told_from_a_page(
+def test_text_is_told_from_an_image_by_its_content(
     content: bytes, kind: str, text: bool
 ) -> None:
     assert (
