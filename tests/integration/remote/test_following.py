@@ -1,15 +1,19 @@
 """An accepted job is followed until its files are here, or it stays open."""
 
+import gzip
+import tracemalloc
 from collections.abc import Callable
 from contextlib import suppress
 from datetime import UTC, datetime, timedelta
 from hashlib import sha256
 
+import msgspec
 import pytest
 from tests.integration.remote.server import Recorded, Reply, ScriptedServer, json_reply
 from tests.integration.remote.vendors import KEY, Job, Pencil, PencilServer
 
 import imagen.backend as kit
+from imagen.adapters.remote import fetch
 from imagen.testing import RecordingContext, tiny_png
 
 Connect = Callable[..., kit.ImageBackend]
@@ -46,6 +50,64 @@ def test_a_failed_poll_is_repeated(
     assert generated.images[0].content == pencil.image
     assert context.references == ["job-1"]
     assert len(server.sent("POST", "/jobs")) == 1
+
+
+class Named(Pencil):
+    """Tells to which job a status belongs."""
+
+    def status(self, job: kit.ImageJob, response: kit.HttpResponse) -> kit.JobStatus:
+        reference = response.json(Job).id
+        return msgspec.structs.replace(
+            super().status(job, response), reference=reference
+        )
+
+
+@pytest.mark.parametrize("state", ["done", "failed", "running"])
+@pytest.mark.parametrize("times", [1, 400])
+def test_the_status_of_another_job_is_not_believed(
+    connect: Connect, pencil: PencilServer, state: str, times: int
+) -> None:
+    other = json_reply(Job("job-2", state, ["data:,another"]))
+    pencil.poll = [other] * times
+    backend, context = connect(Named()), RecordingContext()
+    if times > 1:
+        with pytest.raises(kit.Unfinished, match="another job"):
+            backend.generate(JOB, context)
+        assert isinstance(backend, kit.ResumableBackend)
+        with pytest.raises(kit.Unavailable, match="another job"):
+            backend.resume(JOB, "job-1", context)
+        pencil.poll = []
+        generated = backend.resume(JOB, "job-1", context)
+    else:
+        generated = backend.generate(JOB, context)
+
+    assert generated.images[0].content == pencil.image
+
+
+def test_a_job_whose_files_may_still_appear_is_polled_once_more(
+    connect: Connect, server: ScriptedServer, pencil: PencilServer
+) -> None:
+    class Hesitant(Pencil):
+        def status(
+            self, job: kit.ImageJob, response: kit.HttpResponse
+        ) -> kit.JobStatus:
+            seen = super().status(job, response)
+            if isinstance(seen, kit.JobFailed):
+                return msgspec.structs.replace(seen, final=False)
+            return seen
+
+    failed = json_reply(Job("job-1", "failed"))
+    pencil.poll = [failed]
+    context = RecordingContext()
+
+    assert connect(Hesitant()).generate(JOB, context).images
+    assert max(context.waits) >= 1
+
+    pencil.poll = [failed] * 400
+    server.requests.clear()
+    with pytest.raises(kit.BackendError, match="Pencil broke"):
+        connect(Hesitant()).generate(JOB, RecordingContext())
+    assert len(server.sent("GET", "/jobs")) == 2
 
 
 @pytest.mark.parametrize("reply", [Reply(status=404), PAGE, Reply(dropped=True)])
@@ -95,6 +157,19 @@ FILE_FAULTS = [
 ]
 
 
+TEXTS = [
+    Reply(content=content, headers={"Content-Type": kind})
+    for kind in ("image/png", "image/svg+xml", "application/octet-stream")
+    for content in (
+        b"<html>Sign in</html>",
+        b"\xef\xbb\xbf<html>Sign in</html>",
+        "<html>Sign in</html>".encode("utf-16"),
+        b'["not", "yet"]',
+        b"The image is not ready yet.",
+    )
+]
+
+
 @pytest.mark.parametrize("reply", FILE_FAULTS, ids=name_of)
 def test_a_file_that_is_delayed_is_downloaded_later(
     connect: Connect, server: ScriptedServer, pencil: PencilServer, reply: Reply
@@ -127,6 +202,17 @@ def test_a_file_that_cannot_be_downloaded_leaves_the_job_open(
     resumed = backend.resume(JOB, context.references[0], RecordingContext())
 
     assert resumed.images[0].content == pencil.image
+
+
+@pytest.mark.parametrize("reply", [*TEXTS, Reply(content=b"", status=204)], ids=name_of)
+def test_text_is_delayed_whatever_it_is_called(
+    connect: Connect, pencil: PencilServer, reply: Reply
+) -> None:
+    pencil.file = [reply, reply]
+
+    generated = connect(Pencil()).generate(JOB, RecordingContext())
+
+    assert generated.images[0].content == pencil.image
 
 
 def test_a_file_is_deleted_only_when_its_time_is_over(
@@ -253,6 +339,37 @@ def test_a_redirect_to_another_host_does_not_carry_the_key(
     assert server.sent("GET", "/files/1")[0].headers["authorization"] == f"Bearer {KEY}"
 
 
+@pytest.mark.parametrize("compress", [gzip.compress, bytes])
+def test_an_encoding_is_decoded_and_a_wrong_one_ignored(
+    connect: Connect, pencil: PencilServer, compress: Callable[[bytes], bytes]
+) -> None:
+    content = compress(pencil.image)
+    pencil.file = [Reply(content=content, headers={"Content-Encoding": "gzip"})] * 400
+
+    generated = connect(Pencil()).generate(JOB, RecordingContext())
+
+    assert generated.images[0].content == pencil.image
+
+
+def test_a_file_that_decodes_to_far_more_does_not_fill_the_memory(
+    connect: Connect, pencil: PencilServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(fetch, "MAX_FILE_BYTES", 4 * 2**20)
+    bomb = gzip.compress(bytes(128 * 2**20), 1)
+    pencil.file = [Reply(content=bomb, headers={"Content-Encoding": "gzip"})] * 9
+    backend, peak = connect(Pencil()), 0
+
+    tracemalloc.start()
+    try:
+        with pytest.raises(kit.Unfinished, match="larger than 4 MB"):
+            backend.generate(JOB, RecordingContext())
+        _, peak = tracemalloc.get_traced_memory()
+    finally:
+        tracemalloc.stop()
+
+    assert peak < 64 * 2**20
+
+
 def test_a_data_uri_needs_no_request(
     connect: Connect, server: ScriptedServer, pencil: PencilServer
 ) -> None:
@@ -315,6 +432,18 @@ def test_bytes_that_are_no_image_are_returned_unchanged(
 
     assert generated.images[0].content == pencil.image
     assert generated.images[0].media_type == "application/octet-stream"
+
+
+def test_a_byte_order_mark_before_json_is_ignored(
+    connect: Connect, pencil: PencilServer
+) -> None:
+    usual = json_reply(Job("job-1", "done", ["data:,drawn"]))
+    marked = msgspec.structs.replace(usual, content=b"\xef\xbb\xbf" + usual.content)
+    pencil.poll = [marked] * 400
+
+    generated = connect(Pencil()).generate(JOB, RecordingContext())
+
+    assert generated.images[0].content == b"drawn"
 
 
 def test_a_job_is_done_with_the_state_of_its_last_poll(

@@ -44,6 +44,7 @@ from imagen.testing.fakes import CancelledContext, RecordingContext, StoppableCo
         {"status": 302, "location": "/login"},
         {"status": 200, "body": "<html>log in</html>"},
         {"status": 200, "body": '{"id": "x"'},
+        {"status": 200, "body": '{"id": "another", "status": "failed"}'},
         {"drops": True},
     ],
     ids=str,

@@ -304,8 +304,8 @@ class RemoteJob:
                 status = self._reads.repeat(self._poll, self._client.name)
             if isinstance(status, JobSucceeded):
                 self._ended = status
-                if not status.final:
-                    self._poll_once_more()
+            if not status.final:
+                self._poll_once_more(0.0 if self._ended else MAX_POLL_INTERVAL)
             return self._collect(self._ended or status)
         except Cancelled as stopped:
             if not self._reads.reference:
@@ -320,8 +320,9 @@ class RemoteJob:
                 hint="The job exists; it can be fetched with a corrected adapter.",
             ) from error
 
-    def _poll_once_more(self) -> None:
-        """Read figures that the vendor adds later than the files, if it has them."""
+    def _poll_once_more(self, seconds: float) -> None:
+        """Read the files, or figures about them, that the vendor adds late."""
+        self._context.sleep(seconds)
         try:
             status = BackgroundCall(self._poll).result(self._context)
         except Cancelled:

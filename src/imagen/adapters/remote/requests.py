@@ -8,6 +8,7 @@ from imagen.adapters.remote.vendor import (
     JobStatus,
     PollingVendor,
     ProgressVendor,
+    UnreadableResponse,
     Vendor,
 )
 from imagen.adapters.remote.vendor_client import VendorClient
@@ -53,7 +54,13 @@ class JobRequests:
             ImagenError: it cannot be read now.
         """
         vendor = cast("PollingVendor", self._vendor)
-        return vendor.status(self.job, self._client.read(vendor.poll(reference)))
+        status = vendor.status(self.job, self._client.read(vendor.poll(reference)))
+        # A cache on the way may confuse two jobs.
+        if status.reference not in {"", reference}:
+            raise UnreadableResponse(
+                f"{self._client.name} returned the status of another job."
+            )
+        return status
 
     def cancel(self, reference: str) -> bool:
         """Cancel the job, and return True.

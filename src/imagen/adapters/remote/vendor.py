@@ -5,6 +5,7 @@ status; it has no client, thread, retry, sleep or clock. `RemoteBackend` does th
 """
 
 from base64 import b64encode
+from codecs import BOM_UTF8
 from collections.abc import Generator, Mapping
 from datetime import datetime
 from typing import Protocol, TypeAlias, TypeVar
@@ -71,7 +72,7 @@ class HttpResponse(msgspec.Struct, frozen=True, kw_only=True):
             UnreadableResponse: the body is not JSON, or of another shape.
         """
         try:
-            return msgspec.json.decode(self.content, type=kind)
+            return msgspec.json.decode(self.content.removeprefix(BOM_UTF8), type=kind)
         except (msgspec.DecodeError, UnicodeError, RecursionError) as error:
             raise UnreadableResponse(
                 "The response is not from this API.",
@@ -103,11 +104,14 @@ class JobRunning(msgspec.Struct, frozen=True, kw_only=True):
         fraction: Progress from 0 to 1; None if unknown.
         note: The current activity, in one or two words.
         steps: The total number of steps; None if unknown.
+        reference: Id of the job, if the response has it: a response about another job
+            is not believed.
     """
 
     fraction: float | None = None
     note: str = "drawing"
     steps: int | None = None
+    reference: str = ""
 
 
 class JobSucceeded(msgspec.Struct, frozen=True, kw_only=True):
@@ -115,7 +119,8 @@ class JobSucceeded(msgspec.Struct, frozen=True, kw_only=True):
 
     Attributes:
         outputs: All files, including those that were not requested.
-        reference: Id of the job, for a vendor whose first response is the result.
+        reference: Id of the job, if the response has it: a status about another job is
+            not believed.
         model: Model that was used; "" if the vendor does not say.
         steps: Number of steps; None if the vendor does not say.
         cost: Cost of the job, if the vendor reports it.
@@ -142,9 +147,13 @@ class JobFailed(msgspec.Struct, frozen=True, kw_only=True):
         error: The reason, with what the job consumed in `used` if that is known. An
             error that would allow a retry is reported as a BackendError unless its
             `used` is UNTOUCHED.
+        reference: As for JobRunning.
+        final: False if files may still appear: the backend polls once more.
     """
 
     error: ImagenError
+    reference: str = ""
+    final: bool = True
 
 
 class PollNow(msgspec.Struct, frozen=True, kw_only=True):

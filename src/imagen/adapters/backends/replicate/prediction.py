@@ -154,13 +154,19 @@ def read_status(
         # The log of a job that has not started is about something else, such as the
         # start of the model.
         if prediction.status == "starting":
-            return JobRunning(note="starting")
-        note = "drawing" if prediction.status == "processing" else prediction.status
-        if bar is None:
-            return JobRunning(note=note)
-        return JobRunning(fraction=bar.fraction, note=note, steps=bar.steps)
+            bar = None
+        return JobRunning(
+            reference=prediction.id,
+            fraction=None if bar is None else bar.fraction,
+            note="drawing" if prediction.status == "processing" else prediction.status,
+            steps=None if bar is None else bar.steps,
+        )
     if not urls:
-        return JobFailed(error=explain_failure(prediction))
+        return JobFailed(
+            reference=prediction.id,
+            error=explain_failure(prediction),
+            final=prediction.status != "succeeded" or prediction.output is not None,
+        )
     ended = parse_time(prediction.completed_at)
     logged = read_seed(prediction) if len(urls) == 1 else None
     # The log names one seed, which cannot be that of several images.
@@ -170,6 +176,7 @@ def read_status(
         outputs=tuple(
             JobOutput(url=url, seed=seed, kept_until=kept_until) for url in urls
         ),
+        reference=prediction.id,
         model=prediction.model_name or job.model,
         steps=bar.steps if job.steps is None and bar else job.steps,
         used=read_usage(prediction),
