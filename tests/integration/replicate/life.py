@@ -1,5 +1,6 @@
 """What becomes of one prediction at our Replicate, from look to look."""
 
+import json
 import time
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -188,12 +189,27 @@ class Prediction:
             return [self._address(0)]
         if self.status != "succeeded" or self.trouble.output == "none":
             return None
+        if self.trouble.output == "late" and self.looks <= self.looks_needed:
+            return None
         addresses = [self._address(number) for number in range(len(self.contents))]
         match self.trouble.output:
             case "data":
                 addresses = [
                     data_uri(content, kind=self.format) for content in self.contents
                 ]
+            case "relative":
+                addresses = [f"/out/{each.partition('/out/')[2]}" for each in addresses]
+            case "schemeless":
+                addresses = [each.removeprefix("http:") for each in addresses]
+            case "capitals":
+                addresses = [f" {each.replace('http', 'HTTP')}\n" for each in addresses]
+            case "base64":
+                addresses = [
+                    data_uri(content, kind=self.format).partition(",")[2]
+                    for content in self.contents
+                ]
+            case "json":
+                return json.dumps({"images": addresses})
             case "dict":
                 return {"images": addresses, "seed": self.seed, "note": "ok"}
             case "nulls":

@@ -38,7 +38,13 @@ def elsewhere() -> Iterator[ReplicateServer]:
 # What comes out
 
 
-@pytest.mark.parametrize("output", ["usual", "data", "dict", "nulls"])
+@pytest.mark.parametrize(
+    "output",
+    [
+        *("usual", "data", "dict", "nulls", "late"),
+        *("relative", "schemeless", "capitals", "base64", "json"),
+    ],
+)
 @pytest.mark.parametrize("model", [SKETCH, PRO])
 def test_takes_files_however_they_are_named(
     build: Build, server: ReplicateServer, model: str, output: str

@@ -50,9 +50,21 @@ class PredictionTrouble:
     """Its inputs are listed with defaults that were not sent."""
 
     # Its files
-    output: Literal["usual", "data", "dict", "nulls", "growing", "text", "none"] = (
-        "usual"
-    )
+    output: Literal[
+        "usual",
+        "data",
+        "dict",
+        "nulls",
+        "relative",
+        "schemeless",
+        "capitals",
+        "base64",
+        "json",
+        "growing",
+        "text",
+        "late",
+        "none",
+    ] = "usual"
     withholds: int = 0
     """So many images fewer than were asked for."""
     extra: int = 0

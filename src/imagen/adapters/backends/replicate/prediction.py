@@ -5,8 +5,9 @@ recorded responses.
 """
 
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from datetime import UTC, datetime, timedelta
+from typing import cast
 
 import msgspec
 
@@ -40,6 +41,9 @@ _MAX_RECORDED_INPUT = 200
 """The longest text input that is recorded in the sidecar, in characters."""
 
 _URL_PREFIXES = ("https://", "http://", "data:")
+_BASE64_STARTS = ("iVBORw0KGgo", "/9j/", "UklGR", "R0lGOD")
+"""The beginnings of PNG, JPEG, WebP and GIF files in Base64."""
+
 # Names of fields of an output: what model authors call the requested images, and what
 # they return beside them.
 _WANTED = ("image", "images", "output", "outputs")
@@ -193,7 +197,10 @@ def read_status(
 
 def list_outputs(prediction: Prediction) -> tuple[str, ...]:
     """Return the URLs of the output files in order, without duplicates."""
-    return tuple(dict.fromkeys(_find_urls(prediction.output)))
+    urls = dict.fromkeys(_find_urls(prediction.output, _read_url))
+    if not urls and prediction.is_finished:
+        urls = dict.fromkeys(_find_urls(prediction.output, _read_unusual))
+    return tuple(urls)
 
 
 def read_progress(prediction: Prediction, *, steps: int | None) -> LogProgress | None:
@@ -299,15 +306,30 @@ def _rank(name: object) -> int:
     return _WANTED.index(words) if words in _WANTED else len(_WANTED)
 
 
-def _find_urls(output: object) -> Iterator[str]:
-    """Yield every URL in the output of a model, at any depth."""
-    match output:
-        case str() if output.startswith(_URL_PREFIXES):
-            yield output
-        case _:
-            fields = sorted(as_mapping(output).items(), key=lambda it: _rank(it[0]))
-            for each in (*as_list(output), *(value for _, value in fields)):
-                yield from _find_urls(each)
+def _find_urls(output: object, read: Callable[[str], Iterable[str]]) -> Iterator[str]:
+    """Yield the URLs that are read from each text in the output, at any depth."""
+    if isinstance(output, str):
+        yield from read(output.strip())
+        return
+    fields = sorted(as_mapping(output).items(), key=lambda it: _rank(it[0]))
+    for each in (*as_list(output), *(value for _, value in fields)):
+        yield from _find_urls(each, read)
+
+
+def _read_url(text: str) -> tuple[str, ...]:
+    return (text,) if text[:8].lower().startswith(_URL_PREFIXES) else ()
+
+
+def _read_unusual(text: str) -> Iterable[str]:
+    """Return the URLs in a text that is JSON, an image as Base64, or a relative URL."""
+    if text.startswith(("{", "[")):
+        try:
+            return _find_urls(cast("object", msgspec.json.decode(text)), _read_url)
+        except (msgspec.DecodeError, RecursionError):
+            return ()
+    if text.startswith(_BASE64_STARTS):
+        return (f"data:;base64,{text}",)
+    return (text,) if text.startswith("/") and len(text.split()) == 1 else ()
 
 
 def _log(prediction: Prediction) -> str:
