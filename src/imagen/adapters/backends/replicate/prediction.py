@@ -27,6 +27,7 @@ from imagen.adapters.remote.vendor import (
 from imagen.domain.consumption import UNTOUCHED, Used
 from imagen.domain.errors import BackendError, ImagenError, Refused
 from imagen.domain.job import ImageJob
+from imagen.domain.seed import LARGEST_SEED
 
 FINAL_STATES = {"succeeded", "failed", "canceled", "aborted"}
 """The statuses of a prediction that has ended."""
@@ -35,6 +36,9 @@ DELETED_HINT = "Replicate deletes the images of API jobs after an hour."
 
 FILE_LIFETIME = timedelta(hours=1)
 """How long Replicate keeps the files of an API job after its end."""
+
+_MAX_METRIC = 1e9
+"""The largest metric that is believed: seconds, or a number of images."""
 
 _MAX_MESSAGE = 300
 _MAX_RECORDED_INPUT = 200
@@ -48,11 +52,11 @@ _BASE64_STARTS = ("iVBORw0KGgo", "/9j/", "UklGR", "R0lGOD")
 # they return beside them.
 _WANTED = ("image", "images", "output", "outputs")
 _ASIDE = ("mask", "thumb", "preview", "depth", "input")
-_PROGRESS_BAR = re.compile(r"(\d{1,3})%\|[^|\n]*\| *(\d+)/(\d+)")
+_PROGRESS_BAR = re.compile(r"(\d{1,3})%\|[^|\n]*\| *(\d{1,7})/(\d{1,7})(?!\d)")
 """A progress bar of tqdm: ` 50%|█████     | 2/4 [00:00<00:00, 6.55it/s]`."""
 
 _SEED = re.compile(
-    r"^\s*using (?:random )?seed[:= ]+(\d+)", re.IGNORECASE | re.MULTILINE
+    r"^\s*using (?:random )?seed[:= ]+(\d{1,20})(?!\d)", re.IGNORECASE | re.MULTILINE
 )
 _MODERATION = re.compile(
     r"NSFW|\bE005\b|flagged as sensitive|content policy|moderation"
@@ -105,7 +109,7 @@ class Prediction(msgspec.Struct, frozen=True, kw_only=True):
     def metric(self, name: str) -> float | None:
         """Return a metric of a finished prediction; None if it is missing."""
         value = as_number(as_mapping(self.metrics).get(name))
-        return value if value is not None and value >= 0 else None
+        return value if value is not None and 0 <= value <= _MAX_METRIC else None
 
 
 class PredictionPage(msgspec.Struct, frozen=True, kw_only=True):
@@ -175,7 +179,10 @@ def read_status(
     logged = read_seed(prediction) if len(urls) == 1 else None
     # The log names one seed, which cannot be that of several images.
     seed = job.seed if logged is None else logged
-    kept_until = None if ended is None else ended + FILE_LIFETIME
+    try:
+        kept_until = None if ended is None else ended + FILE_LIFETIME
+    except OverflowError:
+        kept_until = None
     return JobSucceeded(
         outputs=tuple(
             JobOutput(url=url, seed=seed, kept_until=kept_until) for url in urls
@@ -218,7 +225,8 @@ def read_progress(prediction: Prediction, *, steps: int | None) -> LogProgress |
 def read_seed(prediction: Prediction) -> int | None:
     """Return the seed in the log; None if there is none."""
     found = _SEED.search(_log(prediction))
-    return int(found[1]) if found else None
+    seed = int(found[1]) if found else None
+    return seed if seed is None or seed <= LARGEST_SEED else None
 
 
 def read_usage(prediction: Prediction) -> Used:

@@ -13,10 +13,14 @@ from imagen.adapters.backends.replicate.prediction import (
     parse_time,
     read_progress,
     read_seed,
+    read_status,
     read_usage,
 )
+from imagen.adapters.remote.vendor import JobSucceeded
 from imagen.domain.consumption import UNTOUCHED, Used
 from imagen.domain.errors import BackendError, ImagenError, Refused
+from imagen.domain.job import ImageJob
+from imagen.domain.size import Size
 
 A, B = "https://replicate.delivery/a/out-0.webp", "https://replicate.delivery/b.png"
 
@@ -37,6 +41,20 @@ def prediction(**said: Any) -> Prediction:
         ([{"image": A}], (A,)),
         (["data:image/png;base64,AA=="], ("data:image/png;base64,AA==",)),
         ("a poem", ()),
+        (f" {A}\n", (A,)),
+        (A.upper(), (A.upper(),)),
+        ("/out/0.png", ("/out/0.png",)),
+        ("//cdn.example/0.png", ("//cdn.example/0.png",)),
+        ([A, "/tmp/out.png", "iVBORw0KGgo="], (A,)),
+        ("/imagine a cat", ()),
+        (
+            ["iVBORw0KGgo=", "/9j/4AAQ"],
+            ("data:;base64,iVBORw0KGgo=", "data:;base64,/9j/4AAQ"),
+        ),
+        (f'{{"image": "{A}", "mask": "{B}"}}', (A, B)),
+        ('{"text": "a poem"}', ()),
+        ("[a poem]", ()),
+        ("[" * 100_000, ()),
         ([1, True, ""], ()),
         ("file:///etc/passwd", ()),
     ],
@@ -110,6 +128,7 @@ def test_reads_a_list_over_what_makes_no_sense() -> None:
         ("100%|██████████| 9/9 [..]", None, LogProgress(9, 9)),
         ("50%|x| 0/0", None, None),
         ("50% done | 3/4", None, None),
+        (f"50%|x| {'9' * 5000}/{'9' * 5000}", None, None),
     ],
 )
 def test_reads_the_bars_of_a_log(
@@ -127,6 +146,10 @@ def test_reads_the_bars_of_a_log(
         ("Prompt: a garden, seed: 5", None),
         ("the seed is secret", None),
         (None, None),
+        (f"Using seed: {2**64 - 1}", 2**64 - 1),
+        (f"Using seed: {2**64}", None),
+        (f"Using seed: {'9' * 30}", None),
+        (f"Using seed: {'9' * 5000}", None),
     ],
 )
 def test_reads_the_seed_of_a_log(logs: str | None, seed: int | None) -> None:
@@ -156,6 +179,25 @@ def test_reads_no_time_where_there_is_none(text: object) -> None:
     assert parse_time(text) is None
 
 
+@pytest.mark.parametrize(
+    ("text", "kept_until"),
+    [
+        ("2026-11-22T10:00:00Z", datetime(2026, 11, 22, 11, tzinfo=UTC)),
+        ("9999-12-31T23:59:59Z", None),
+        ("soon", None),
+    ],
+)
+def test_a_file_is_kept_for_an_hour_after_any_end_that_has_one(
+    text: str, kept_until: datetime | None
+) -> None:
+    job = ImageJob(number=1, prompt="a cat", size=Size(512, 512), timeout=60)
+
+    status = read_status(prediction(output=A, completed_at=text), job, steps=None)
+
+    assert isinstance(status, JobSucceeded)
+    assert status.outputs[0].kept_until == kept_until
+
+
 def failed(error: str | None) -> dict[str, object]:
     return {"status": "failed", "error": error}
 
@@ -168,6 +210,7 @@ def failed(error: str | None) -> dict[str, object]:
         ({"metrics": {"image_count": 4}}, Used(images=4)),
         ({"metrics": {"image_count": "x"}}, Used(images=2)),
         ({"metrics": {"predict_time": -1}}, Used(images=2)),
+        ({"metrics": {"predict_time": 1e308, "image_count": 1e300}}, Used(images=2)),
     ],
     ids=str,
 )
