@@ -404,6 +404,18 @@ def test_a_vendor_that_is_down_can_be_asked_again_later(
         backend.resume(JOB, "job-1", RecordingContext())
 
 
+@pytest.mark.parametrize("seconds", ["61", "86400", "9" * 400])
+def test_a_resumed_job_does_not_wait_longer_than_an_outage(
+    connect: Connect, pencil: PencilServer, seconds: str
+) -> None:
+    pencil.poll = [Reply(status=429, headers={"Retry-After": seconds})]
+    backend = connect(Pencil())
+    assert isinstance(backend, kit.ResumableBackend)
+
+    with pytest.raises(kit.Unfinished, match="429"):
+        backend.resume(JOB, "job-1", RecordingContext())
+
+
 def test_progress_never_goes_back(connect: Connect, pencil: PencilServer) -> None:
     class Jumping(Pencil):
         fractions = iter([0.2, 7.0, 0.1, None, -1.0])

@@ -152,7 +152,11 @@ class RemoteJob:
             status = BackgroundCall(self._poll).result(self._context)
         except Cancelled as stopped:
             return self._cancel(stopped)
-        except (Unavailable, Throttled, Unauthorized, OutOfCredit):
+        except Throttled as error:
+            if (error.retry_after or 0.0) <= MAX_OUTAGE:
+                raise
+            raise Unfinished(error.message, hint=error.hint) from error
+        except (Unavailable, Unauthorized, OutOfCredit):
             raise
         except ImagenError as error:
             # A response such as 404: the job may belong to another account.
