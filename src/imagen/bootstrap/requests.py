@@ -18,7 +18,7 @@ from imagen.bootstrap.parameters import (
 from imagen.domain.errors import InvalidRequest
 from imagen.domain.fit import Fit
 from imagen.domain.money.cost import usd_to_micros
-from imagen.domain.reference import ReferenceImage
+from imagen.domain.reference import ReferenceImage, check_reference_size
 from imagen.domain.request import AspectRatio, GenerationRequest
 from imagen.domain.size import Size
 from imagen.domain.style import Style
@@ -179,7 +179,8 @@ def build_reference(content: bytes, *, name: str) -> ReferenceImage:
     """Return the reference image with that content.
 
     Raises:
-        InvalidRequest: the content is not a complete image of a known format.
+        InvalidRequest: the content is not a complete image of a known format, or has
+            too many pixels.
     """
     try:
         facts = read_facts(content)
@@ -190,6 +191,7 @@ def build_reference(content: bytes, *, name: str) -> ReferenceImage:
             f"{name} is {facts.media_type}, and backends take no such images.",
             hint="Convert it to PNG, JPEG or WebP.",
         )
+    check_reference_size(name, facts.width, facts.height)
     return ReferenceImage(
         name=name,
         sha256=sha256(content).hexdigest(),

@@ -9,7 +9,7 @@ import msgspec
 from imagen.domain.errors import InvalidRequest, JournalError
 from imagen.domain.instance import Instance
 from imagen.domain.media import WRITABLE
-from imagen.domain.reference import ReferenceImage
+from imagen.domain.reference import ReferenceImage, check_reference_size
 from imagen.domain.request import GenerationRequest
 from imagen.domain.rerun import (
     Overrides,
@@ -134,6 +134,7 @@ class PrepareRerun(msgspec.Struct, frozen=True, kw_only=True):
                 facts = read_facts(content)
             except (InvalidRequest, NotAnImage):
                 continue
+            check_reference_size(reference.name, facts.width, facts.height)
             return ReferenceImage(
                 name=reference.name,
                 sha256=reference.sha256,

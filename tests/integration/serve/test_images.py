@@ -12,6 +12,8 @@ import pytest
 from PIL import Image
 from tests.integration.serve.running import GENERATIONS, Running
 
+from imagen.formats.container import rgb_png
+
 EDITS = "/v1/images/edits"
 ASKED = {"prompt": "a cat", "size": "64x64"}
 
@@ -391,3 +393,16 @@ def small(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Running]:
     limits = {"prompt": 200, "count": 2, "megapixels": 3, "body": 10_000}
     with Running(tmp_path_factory.mktemp("small"), {"serve": limits}) as running:
         yield running
+
+
+def test_a_reference_with_too_many_pixels_is_rejected(small: Running) -> None:
+    content = rgb_png(50_000, 50_000, [b"\0"])
+
+    answer = small.http.post(
+        EDITS, data={"prompt": "a cat"}, files={"image": ("a.png", content)}
+    )
+
+    assert answer.status_code == 400
+    error = answer.json()["error"]
+    assert error["code"] == "invalid_image_file"
+    assert "a.png has 50000x50000 pixels" in error["message"]

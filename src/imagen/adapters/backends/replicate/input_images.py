@@ -2,7 +2,6 @@
 
 from base64 import b64encode
 from hashlib import sha256
-from io import BytesIO
 
 import msgspec
 
@@ -44,22 +43,26 @@ def prepare_mask(reference: ReferenceImage, inputs: ModelInputs) -> InputImage:
     plain = prepare_image(reference)
     if inputs.mask is None:
         return plain
-    from PIL import Image, ImageOps  # noqa: PLC0415 - costs Pillow
+    from PIL import ImageOps  # noqa: PLC0415 - costs Pillow
+
+    from imagen.adapters.imaging.pixels import (  # noqa: PLC0415 - costs Pillow
+        UNREADABLE,
+        encode_image,
+        open_image,
+    )
 
     try:
-        with Image.open(BytesIO(plain.content)) as image:
+        with open_image(plain.content) as image:
             # imagen's masks are transparent where the image is to be redrawn. A mask
             # without transparency is assumed to have the model's own form.
             if not image.has_transparency_data:
                 return plain
             kept = image.convert("RGBA").getchannel("A")
-    except (OSError, ValueError, SyntaxError) as error:
+    except UNREADABLE as error:
         raise InvalidRequest(f"The mask {reference.name} cannot be read.") from error
     painted = kept if mask_is_inverted(inputs.mask) else ImageOps.invert(kept)
-    buffer = BytesIO()
-    painted.save(buffer, "PNG")
     return InputImage(
-        name="mask.png", media_type="image/png", content=buffer.getvalue()
+        name="mask.png", media_type="image/png", content=encode_image(painted, "PNG")
     )
 
 
