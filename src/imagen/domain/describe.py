@@ -8,7 +8,9 @@ import msgspec
 
 from imagen.domain.job import GenerationPlan, ImageJob, ParameterReport
 from imagen.domain.money.cost import Cost
+from imagen.domain.request import MAX_STEPS
 from imagen.domain.result import Generated, GeneratedImage
+from imagen.domain.seed import LARGEST_SEED
 from imagen.domain.sidecar import Change, Reference, Sidecar
 from imagen.formats.container import ImageFacts
 
@@ -40,8 +42,8 @@ def build_sidecar(
         extra: Whether the image is beyond the requested ones.
     """
     request = plan.request
-    seed = job.seed if image.seed is None else image.seed
-    steps = job.steps if generated.steps is None else generated.steps
+    seed = _choose_figure(image.seed, job.seed, largest=LARGEST_SEED)
+    steps = _choose_figure(generated.steps, job.steps, largest=MAX_STEPS)
     report = _report_observed(
         plan, job, seed=seed, steps=steps, size=f"{facts.width}x{facts.height}"
     )
@@ -83,6 +85,13 @@ def build_sidecar(
         imagen_version=version,
         extra=extra,
     )
+
+
+def _choose_figure(
+    reported: int | None, sent: int | None, *, largest: int
+) -> int | None:
+    """Return the reported figure, unless it is missing or cannot be right."""
+    return sent if reported is None or not 0 <= reported <= largest else reported
 
 
 def _report_observed(

@@ -26,11 +26,13 @@ class GeneratedImage(msgspec.Struct, frozen=True, kw_only=True):
         content: The file, unchanged.
         media_type: Media type according to the backend.
         seed: Seed that was used, as reported by the backend; None if unknown.
+        warnings: What the user should know about the image; stored in the sidecar.
     """
 
     content: bytes
     media_type: str
     seed: int | None = None
+    warnings: tuple[str, ...] = ()
 
 
 class ReceivedBody(msgspec.Struct, frozen=True, kw_only=True):

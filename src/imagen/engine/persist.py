@@ -13,7 +13,14 @@ from imagen.domain.errors import (
     StorageError,
     Unfinished,
 )
-from imagen.domain.money.cost import FREE, Cost, format_micros, split_cost
+from imagen.domain.money.cost import (
+    FREE,
+    Cost,
+    check_proportion,
+    describe_final_cost,
+    format_micros,
+    split_cost,
+)
 from imagen.domain.money.price import calculate_cost, measure_usage
 from imagen.domain.result import FailedImage, Generated, GeneratedImage, StoredImage
 from imagen.engine.recorder import CallRecorder, Recorder
@@ -52,9 +59,8 @@ class PersistImages(msgspec.Struct, frozen=True, kw_only=True):
             for position, image in generated.outputs.items()
         }
         kept = [each for each in parsed.values() if isinstance(each, _Output)]
-        cost = _cost(call, received, kept)
-        parts = max(1, len(kept) + len(generated.delayed))
-        shares = iter(split_cost(cost, parts=parts))
+        cost, cost_note = _cost(call, received, kept)
+        shares = iter(split_cost(cost, parts=max(1, _count_made(generated, kept))))
         last, extra_note = _describe_extras(call, generated)
         noted = max(
             (
@@ -66,8 +72,9 @@ class PersistImages(msgspec.Struct, frozen=True, kw_only=True):
             ),
             default=None,
         )
-        if extra_note and noted is None:
-            self.listen(events.Warned(message=extra_note))
+        notes = tuple(filter(None, (extra_note, cost_note)))
+        for note in notes if noted is None else ():
+            self.listen(events.Warned(message=note))
         outcomes: list[StoredImage | FailedImage] = []
         for position in range(max(last, call.job.count - 1) + 1):
             output = parsed.get(position)
@@ -77,10 +84,11 @@ class PersistImages(msgspec.Struct, frozen=True, kw_only=True):
                     FailedImage(number=_number(call, position), error=error)
                 )
             else:
-                note = extra_note if position == noted else ""
-                cost_share = next(shares)
                 outcomes.append(
-                    self._store(call, received, output, position, cost_share, note=note)
+                    self._store(
+                        *(call, received, output, position, next(shares)),
+                        notes=notes if position == noted else (),
+                    )
                 )
             self._report(outcomes[-1], extra=position >= call.job.count)
         over = call.reserved is not None and (cost.micros or 0) > call.reserved
@@ -132,7 +140,7 @@ class PersistImages(msgspec.Struct, frozen=True, kw_only=True):
         position: int,
         cost: Cost,
         *,
-        note: str,
+        notes: tuple[str, ...],
     ) -> StoredImage | FailedImage:
         plan, content, facts = call.plan, output.image.content, output.facts
         number, image_id = _number(call, position), call.output_id(position)
@@ -171,7 +179,8 @@ class PersistImages(msgspec.Struct, frozen=True, kw_only=True):
                     *finished.notes,
                     *finished.losses,
                     *facts.warnings,
-                    *((note,) if note else ()),
+                    *output.image.warnings,
+                    *notes,
                 ),
                 extra=position >= call.job.count,
             )
@@ -241,7 +250,16 @@ class _Output(msgspec.Struct, frozen=True, kw_only=True):
     problem: str = ""
 
 
-def _cost(call: Call, received: Received, kept: list[_Output]) -> Cost:
+def _cost(call: Call, received: Received, kept: list[_Output]) -> tuple[Cost, str]:
+    """Return the cost, and a sentence if it is unknown though a cost was expected."""
+    cost = _calculate_cost(call, received, kept)
+    cost, note = check_proportion(cost, expected=call.reserved)
+    if cost.micros is None and call.reserved is not None and not note:
+        note = describe_final_cost(cost, reserved=call.reserved)
+    return cost, note
+
+
+def _calculate_cost(call: Call, received: Received, kept: list[_Output]) -> Cost:
     """Return the cost by the price in the config, the backend's report, or the list."""
     plan, generated = call.plan, received.generated
     own_price = plan.instance.price is not None
@@ -252,16 +270,24 @@ def _cost(call: Call, received: Received, kept: list[_Output]) -> Cost:
     if not call.may_cost:
         return FREE
     facts = [each.facts for each in kept if each.facts is not None]
-    images = len(kept) + len(generated.delayed)
+    images = _count_made(generated, kept)
     # An output of unknown size counts with the requested one.
     unknown = (images - len(facts)) * call.job.size.megapixels
+    megapixels = sum(each.width * each.height for each in facts) / 1e6 + unknown
+    # Only the vendor knows whether it charges for images that it withholds.
+    withheld = images < call.job.count
     used = measure_usage(
         generated.used,
-        images=images,
-        megapixels=sum(each.width * each.height for each in facts) / 1e6 + unknown,
+        images=None if withheld else images,
+        megapixels=None if withheld else megapixels,
         seconds=received.latency_ms / 1000 if timed else None,
     )
     return calculate_cost(plan.price, used)
+
+
+def _count_made(generated: Generated, kept: list[_Output]) -> int:
+    """Return the number of images that the vendor made, deleted ones as well."""
+    return len(kept) + len(generated.delayed) + len(generated.deleted)
 
 
 def _describe_extras(call: Call, generated: Generated) -> tuple[int, str]:

@@ -26,7 +26,7 @@ from imagen.domain.call import (
 from imagen.domain.errors import Cancelled, ImagenError, JournalError, ReferenceTaken
 from imagen.domain.history import HistoryEntry
 from imagen.domain.money.budget import BudgetLimit
-from imagen.domain.money.cost import Cost, describe_open_cost
+from imagen.domain.money.cost import Cost, check_proportion, describe_open_cost
 from imagen.domain.money.price import calculate_cost
 from imagen.domain.money.usage import UsageRow
 from imagen.domain.result import StoredImage
@@ -227,6 +227,9 @@ class CallRecorder(msgspec.Struct, kw_only=True, eq=False):
         """Record that the call has failed, and return its cost."""
         used = error.used if isinstance(error, ImagenError) else None
         cost = Cost() if used is None else calculate_cost(self.call.plan.price, used)
+        cost, note = check_proportion(cost, expected=self.call.reserved)
+        if note:
+            self.recorder.listen(events.Warned(message=note))
         self.close(
             usage_row(
                 self.call,

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
-from tests.integration.replicate.models import Model, data_uri, drawn
+from tests.integration.replicate.models import Model, black, data_uri, drawn
 from tests.integration.replicate.trouble import PredictionTrouble
 
 OVER = {"succeeded", "failed", "canceled", "aborted"}
@@ -121,7 +121,7 @@ class Prediction:
             "data_removed": removed,
             "error": self.trouble.error if self.status == "failed" else None,
             "source": "api",
-            "status": "processing" if early and self.contents else self.status,
+            "status": self._state(early=early),
             "created_at": self._written(self.created),
             "urls": {
                 "get": f"https://somewhere.example/predictions/{self.id}",
@@ -141,11 +141,18 @@ class Prediction:
             said.pop("logs")
         return said
 
+    def _state(self, *, early: bool) -> str:
+        if self.status == "processing" and self.trouble.state is not None:
+            return self.trouble.state
+        return "processing" if early and self.contents else self.status
+
     @property
     def _made(self) -> int:
         return max(0, self.asked - self.trouble.withholds) + self.trouble.extra
 
     def _metrics(self) -> dict[str, Any]:
+        if self.trouble.metrics is not None:
+            return dict(self.trouble.metrics)
         figures: dict[str, Any] = {"predict_time": 0.5, "total_time": 0.75}
         if self.model.official and self.status == "succeeded":
             figures["image_count"] = self.asked
@@ -164,6 +171,8 @@ class Prediction:
     def _log(self) -> str:
         if self.trouble.silent_log:
             return ""
+        if self.trouble.only_log is not None:
+            return self.trouble.only_log
         lines = (
             ["100%|##########| 9/9 [00:01<00:00]"] if self.trouble.loads_first else []
         )
@@ -231,6 +240,8 @@ class Prediction:
                 return b'<svg xmlns="http://www.w3.org/2000/svg"></svg>'
             case "html":
                 return b"<!doctype html><title>Sign in</title>"
+            case "black":
+                return black(self.format)
             case _:
                 return drawn(self.given, seed=self.seed, kind=self.format)
 

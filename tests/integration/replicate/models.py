@@ -45,6 +45,8 @@ class Model:
     """Whether it returns a list even of one."""
     latest: int = 1
     old: dict[int, Properties] = field(default_factory=dict)
+    example: object = None
+    """The output of the example in its description."""
 
     @property
     def version(self) -> str:
@@ -149,6 +151,13 @@ def drawn(given: Mapping[str, Any], *, seed: int, kind: str) -> bytes:
     buffer = BytesIO()
     with Image.new("RGB", size_of(given), tuple(digest[:3])) as picture:
         picture.save(buffer, FORMATS[kind], **({"method": 0} if kind == "webp" else {}))
+    return buffer.getvalue()
+
+
+def black(kind: str) -> bytes:
+    """What models return in place of a picture that they withhold."""
+    buffer = BytesIO()
+    Image.new("RGB", (64, 64)).save(buffer, FORMATS[kind])
     return buffer.getvalue()
 
 

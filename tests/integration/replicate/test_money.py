@@ -11,6 +11,7 @@ from tests.integration.replicate.models import COLLAGE, PRO, SKETCH
 from tests.integration.replicate.server import ReplicateServer
 from tests.integration.replicate.trouble import INTERRUPTED, NSFW, SENSITIVE
 
+from imagen.adapters.remote.files import BLACK_IMAGE
 from imagen.domain.consumption import UNTOUCHED, Used
 from imagen.domain.errors import (
     BackendError,
@@ -171,7 +172,7 @@ def test_a_picture_that_is_withheld_is_refused_and_says_what_it_used(
     outcome = drawn(backend)
 
     assert type(outcome) is Refused
-    assert outcome.used == Used(images=0, megapixels=0, seconds=0.5)
+    assert outcome.used == Used(seconds=0.5)
 
 
 @pytest.mark.parametrize(
@@ -192,7 +193,7 @@ def test_a_failure_is_not_repeated(
 
     assert type(outcome) is BackendError
     assert hint in outcome.hint
-    assert outcome.used == Used(images=0, megapixels=0, seconds=0.5)
+    assert outcome.used == Used(seconds=0.5)
     assert server.created == 1
 
 
@@ -360,3 +361,81 @@ def test_those_that_are_withheld_are_missing(
     assert len(generated.images) == 2
     assert generated.used.images == 3
     assert generated.used.megapixels is None
+
+
+# Figures that cannot be right
+
+SAFETY_LINE = (
+    "Potential NSFW content was detected in one or more images. A black image will be"
+    " returned instead. Try again with a different prompt and/or seed."
+)
+
+
+@pytest.mark.parametrize("seconds", [1e9, 62.0, -1, "long"])
+def test_an_impossible_running_time_is_not_used(
+    backend: ReplicateBackend, server: ReplicateServer, seconds: object
+) -> None:
+    server.trouble(metrics={"predict_time": seconds})
+
+    generated = drawn(backend)
+
+    assert generated.used.seconds is None
+    [image] = generated.images
+    assert "impossible running time" in image.warnings[0]
+
+
+@pytest.mark.parametrize(
+    "seconds", [float("nan"), float("inf"), float("-inf"), 10**400]
+)
+def test_a_figure_that_is_no_number_does_not_hide_the_image(
+    backend: ReplicateBackend, server: ReplicateServer, seconds: float
+) -> None:
+    server.trouble(metrics={"predict_time": seconds, "image_count": seconds})
+
+    generated = drawn(backend)
+
+    assert isinstance(generated, Generated), generated
+    assert generated.used == Used()
+
+
+@pytest.mark.parametrize(
+    "line",
+    [
+        "Using seed: 99999999999999999999999999",
+        "100%|##########| 1000000000000/1000000000000 [00:00]",
+        f"100%|##########| {'9' * 5000}/{'9' * 5000} [00:00]",
+    ],
+)
+def test_a_log_with_impossible_figures_does_not_hide_the_image(
+    build: Build, server: ReplicateServer, line: str
+) -> None:
+    server.trouble(only_log=line)
+
+    generated = drawn(build(model=SKETCH), seed=None)
+
+    assert isinstance(generated, Generated), generated
+    assert generated.steps is None
+    assert generated.images[0].seed is None
+
+
+@pytest.mark.parametrize("kind", ["png", "jpg", "webp"])
+def test_a_black_image_after_a_safety_line_has_a_warning(
+    backend: ReplicateBackend, server: ReplicateServer, kind: str
+) -> None:
+    server.trouble(file="black", logs=SAFETY_LINE)
+
+    generated = drawn(backend, options={"output_format": kind})
+
+    [image] = generated.images
+    assert image.warnings == (BLACK_IMAGE,)
+
+
+@pytest.mark.parametrize(("file", "line"), [("image", SAFETY_LINE), ("black", "")])
+def test_only_both_together_are_a_warning(
+    backend: ReplicateBackend, server: ReplicateServer, file: str, line: str
+) -> None:
+    server.trouble(file=file, logs=line)
+
+    [image] = drawn(backend).images
+
+    assert image.warnings == ()

@@ -1,5 +1,6 @@
 """The trouble that a test can order from our Replicate, by name."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Literal
 
@@ -42,10 +43,16 @@ class PredictionTrouble:
     seed_used: int | None = None
     """Another seed than was asked for, as its log tells."""
     silent_log: bool = False
+    state: str | None = None
+    """It calls itself this while it runs."""
+    only_log: str | None = None
+    """Its log is this."""
     logs: str = ""
     """Another line of its log."""
     loads_first: bool = False
     """Its log begins with the full bar of another work."""
+    metrics: Mapping[str, object] | None = None
+    """These figures instead of the right ones."""
     adds_defaults: bool = False
     """Its inputs are listed with defaults that were not sent."""
 
@@ -69,7 +76,7 @@ class PredictionTrouble:
     """So many images fewer than were asked for."""
     extra: int = 0
     """So many images more than were asked for."""
-    file: Literal["image", "svg", "html", "cut", "endless"] = "image"
+    file: Literal["image", "svg", "html", "black", "cut", "endless"] = "image"
     cut_times: int = 0
     """So many times only half of the file is sent."""
     leads_to: str | None = None

@@ -197,7 +197,7 @@ def test_what_was_deleted_in_the_meantime_closes_the_call(later: object) -> None
 
     assert (resumed.closed, len(resumed.stored)) == (True, 1)
     assert [str(failed.error) for failed in resumed.failed] == ["It was deleted."]
-    assert scene.ledger == [("ok", 50_000)]
+    assert scene.ledger == [("ok", 100_000)]
 
 
 def test_a_deleted_output_does_not_move_the_others() -> None:

@@ -33,8 +33,10 @@ from imagen.domain.call import (
     OpenCall,
     Received,
 )
+from imagen.domain.consumption import Used
 from imagen.domain.errors import JournalError, ReferenceTaken
 from imagen.domain.money.budget import BudgetLimit
+from imagen.domain.money.cost import Cost
 from imagen.domain.result import Generated
 
 _INSERT_CALL = """
@@ -376,7 +378,10 @@ def _encode(received: Received) -> bytes:
             for position, reason in generated.deleted.items()
         },
     )
-    for each in (generated, bare):
+    # Nor may its figures be: msgspec writes no integers above 64 bits.
+    images = tuple(replace(image, seed=None) for image in generated.images)
+    figureless = replace(bare, images=images, steps=None, cost=Cost(), used=Used())
+    for each in (generated, bare, figureless):
         stored = _StoredReceived(
             generated=each,
             at=received.at.isoformat(),

@@ -2,6 +2,7 @@
 
 from io import BytesIO
 from threading import Lock
+from typing import cast
 
 from PIL import Image, ImageOps
 
@@ -18,6 +19,10 @@ _DEEP_MODES = {"I", "I;16", "I;16B", "I;16L"}
 
 # Pillow's pixel limit is a module variable: two threads must not change it at once.
 _LIMIT = Lock()
+
+_PLAIN_MODES = {"1", "L", "RGB", "RGBA", *_DEEP_MODES}
+_NEARLY_BLACK = 4
+"""The brightest value of 255 that lossy formats make of black."""
 
 
 def open_image(content: bytes) -> Image.Image:
@@ -44,6 +49,23 @@ def open_image(content: bytes) -> Image.Image:
             return Image.open(BytesIO(content))
         finally:
             Image.MAX_IMAGE_PIXELS = before
+
+
+def is_black(content: bytes) -> bool:
+    """Return whether every pixel of the first frame is black, with or without alpha.
+
+    False for what cannot be decoded.
+    """
+    try:
+        with open_image(content) as image:
+            # A JPEG is decoded at an eighth of its size.
+            image.draft("RGB", (1, 1))
+            plain = image if image.mode in _PLAIN_MODES else image.convert("RGB")
+            extrema = [band.getextrema() for band in plain.split()[:3]]
+    except UNREADABLE:
+        return False
+    darkest = _NEARLY_BLACK * (257 if plain.mode in _DEEP_MODES else 1)
+    return all(cast("int", high) <= darkest for _, high in extrema)
 
 
 def apply_orientation(image: Image.Image) -> Image.Image:

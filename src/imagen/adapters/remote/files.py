@@ -4,6 +4,8 @@ from collections.abc import Mapping, Sequence
 from threading import Event
 from types import MappingProxyType
 
+import msgspec
+
 from imagen.adapters.remote.cancellation import Canceller
 from imagen.adapters.remote.fetch import (
     FileDownloader,
@@ -32,6 +34,11 @@ from imagen.ports.job_context import JobContext
 MAX_PAGE_OUTAGE = 5.0
 """Seconds for which a text beside the requested images is requested again: it is seldom
 meant to be one."""
+
+BLACK_IMAGE = (
+    "the image is all black, and the log of the model mentions unsafe content: the"
+    " model probably withheld the image"
+)
 
 
 class JobFiles:
@@ -173,7 +180,7 @@ class JobFiles:
                 used=status.used,
             )
         return Generated(
-            images=tuple(images),
+            images=tuple(_add_warnings(status, image) for image in images),
             model=status.model,
             steps=status.steps,
             cost=status.cost,
@@ -189,6 +196,16 @@ def _first_pause(error: Unfinished) -> float:
     reason = error.__cause__
     stated = retry_after(reason) if isinstance(reason, ImagenError) else None
     return min(MAX_OUTAGE, max(FIRST_POLL_INTERVAL, stated or 0.0))
+
+
+def _add_warnings(status: JobSucceeded, image: GeneratedImage) -> GeneratedImage:
+    warnings = status.warnings
+    if status.flagged:
+        from imagen.adapters.imaging.pixels import is_black  # noqa: PLC0415 - Pillow
+
+        if is_black(image.content):
+            warnings = (*warnings, BLACK_IMAGE)
+    return msgspec.structs.replace(image, warnings=warnings) if warnings else image
 
 
 def _build_image(output: JobOutput, content: bytes) -> GeneratedImage:

@@ -5,7 +5,6 @@ status; it has no client, thread, retry, sleep or clock. `RemoteBackend` does th
 """
 
 from base64 import b64encode
-from codecs import BOM_UTF8
 from collections.abc import Generator, Mapping
 from datetime import datetime
 from typing import Protocol, TypeAlias, TypeVar
@@ -72,8 +71,8 @@ class HttpResponse(msgspec.Struct, frozen=True, kw_only=True):
             UnreadableResponse: the body is not JSON, or of another shape.
         """
         try:
-            return msgspec.json.decode(self.content.removeprefix(BOM_UTF8), type=kind)
-        except (msgspec.DecodeError, UnicodeError, RecursionError) as error:
+            return _decode_json(self.content, kind)
+        except (ValueError, RecursionError) as error:
             raise UnreadableResponse(
                 "The response is not from this API.",
                 hint="Check base_url, and whether the network requires a sign-in.",
@@ -128,6 +127,10 @@ class JobSucceeded(msgspec.Struct, frozen=True, kw_only=True):
         parameters: Other values that the vendor reports; stored in the sidecar.
         final: False if the files are complete, and the vendor may still add figures
             such as the seed or the cost: the backend polls once more.
+        warnings: What the user should know about the result; each is stored in the
+            sidecar.
+        flagged: Whether the vendor reports unsafe content. An image that is all black
+            then gets a warning: many models return one in place of what they withhold.
     """
 
     outputs: tuple[JobOutput, ...]
@@ -138,6 +141,8 @@ class JobSucceeded(msgspec.Struct, frozen=True, kw_only=True):
     used: Used = Used()
     parameters: Mapping[str, object] = {}
     final: bool = True
+    warnings: tuple[str, ...] = ()
+    flagged: bool = False
 
 
 class JobFailed(msgspec.Struct, frozen=True, kw_only=True):
@@ -344,6 +349,18 @@ class PushVendor(PollingVendor, Protocol):
     def event(self, reference: str, message: str) -> JobRunning | PollNow | None:
         """Return the meaning of an event for this job; None if it is about another."""
         ...
+
+
+def _decode_json(content: bytes, kind: type[T]) -> T:
+    try:
+        return msgspec.json.decode(content, type=kind)
+    except msgspec.DecodeError:
+        import json  # noqa: PLC0415 - rare
+
+        # A figure that is not a number, such as NaN or 1e999, must not hide a job.
+        # The standard library reads it, and it becomes null.
+        valid = msgspec.json.encode(json.loads(content))
+        return msgspec.json.decode(valid, type=kind)
 
 
 def decode_options(job: ImageJob, kind: type[OptionsT], *, vendor: str) -> OptionsT:

@@ -9,6 +9,12 @@ import msgspec
 # Micro-dollars in a dollar.
 MICROS = 1_000_000
 
+MAX_EXCESS = 100
+"""How many times the expected cost, and at least $1, is still credible."""
+
+MAX_UNEXPECTED = 100 * MICROS
+"""The largest credible cost of a call without an expected one, in micro-dollars."""
+
 CostSource: TypeAlias = Literal["reported", "metered", "price_table", "unknown"]
 
 
@@ -85,6 +91,26 @@ def describe_final_cost(cost: Cost, *, reserved: int | None) -> str:
         return "Its cost is unknown."
     expected = format_micros(reserved)
     return f"Its cost is unknown; the expected cost was {expected}."
+
+
+def check_proportion(cost: Cost, *, expected: int | None) -> tuple[Cost, str]:
+    """Compare the cost of a call, by the vendor's figures, with the expected cost.
+
+    Args:
+        cost: The cost of the call.
+        expected: Expected cost in micro-dollars; None if unknown.
+
+    Returns:
+        The cost and ""; or an unknown cost and a sentence, if it is out of proportion.
+    """
+    limit = max(MICROS, MAX_EXCESS * expected) if expected else MAX_UNEXPECTED
+    if cost.micros is None or 0 <= cost.micros <= limit:
+        return cost, ""
+    reason = f"; the expected cost was {format_micros(expected)}" if expected else ""
+    return Cost(), (
+        f"a cost of {format_micros(cost.micros)} is out of proportion{reason}; "
+        "it is recorded as unknown"
+    )
 
 
 def sum_costs(costs: Sequence[Cost]) -> Cost:

@@ -3,7 +3,7 @@
 from collections.abc import Callable, Mapping, Sequence
 from datetime import date
 from decimal import ROUND_CEILING, Context, Decimal, localcontext
-from math import inf, isfinite
+from math import inf
 from typing import Literal, TypeAlias
 
 import msgspec
@@ -23,6 +23,7 @@ MILLION = 1_000_000
 _METERED = {"per_second", "per_token"}
 # More digits than a price and an amount have together, so that no product is rounded.
 _EXACT = Context(prec=1000)
+_MAX_AMOUNT = 1e300
 
 
 class Rate(msgspec.Struct, frozen=True, kw_only=True):
@@ -156,7 +157,7 @@ def calculate_cost(price: Price | None, used: Used) -> Cost:
     with localcontext(_EXACT):
         for rate in price.rates:
             amount = _amount(rate, price, used)
-            if amount is None or not isfinite(amount) or amount < 0:
+            if amount is None or not 0 <= amount <= _MAX_AMOUNT:
                 return Cost()
             dollars += rate.usd * Decimal(str(amount))
         micros = (dollars * MICROS).to_integral_value(rounding=ROUND_CEILING)
@@ -165,11 +166,16 @@ def calculate_cost(price: Price | None, used: Used) -> Cost:
 
 
 def measure_usage(
-    reported: Used, *, images: int, megapixels: float, seconds: float | None
+    reported: Used,
+    *,
+    images: int | None,
+    megapixels: float | None,
+    seconds: float | None,
 ) -> Used:
     """Return the consumption of a call: reported values, else measured ones.
 
     Args:
+        images, megapixels: None if they cannot be measured.
         seconds: Duration, if time is charged.
     """
     return msgspec.structs.replace(

@@ -21,7 +21,10 @@ def as_number(value: object) -> float | None:
     # bool is a subclass of int in Python, but not a number in JSON.
     if isinstance(value, bool) or not isinstance(value, (int, float)):
         return None
-    return float(value)
+    try:
+        return float(value)
+    except OverflowError:
+        return None
 
 
 def as_line(value: object, *, longest: int) -> str:

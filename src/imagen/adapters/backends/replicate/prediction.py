@@ -40,7 +40,11 @@ FILE_LIFETIME = timedelta(hours=1)
 _MAX_METRIC = 1e9
 """The largest metric that is believed: seconds, or a number of images."""
 
-_MAX_MESSAGE = 300
+_CLOCK_SLACK = timedelta(minutes=1)
+"""How much longer than its job a run may have taken according to Replicate."""
+
+# Messages are shortened after secrets were removed.
+_MAX_MESSAGE = 10_000
 _MAX_RECORDED_INPUT = 200
 """The longest text input that is recorded in the sidecar, in characters."""
 
@@ -110,6 +114,24 @@ class Prediction(msgspec.Struct, frozen=True, kw_only=True):
         """Return a metric of a finished prediction; None if it is missing."""
         value = as_number(as_mapping(self.metrics).get(name))
         return value if value is not None and 0 <= value <= _MAX_METRIC else None
+
+    @property
+    def run_seconds(self) -> float | None:
+        """The running time; None if it is missing, or longer than the job took."""
+        seconds = self.metric("predict_time")
+        created, ended = parse_time(self.created_at), parse_time(self.completed_at)
+        if seconds is None or created is None or ended is None:
+            return seconds
+        longest = max(timedelta(), ended - created) + _CLOCK_SLACK
+        return seconds if seconds <= longest.total_seconds() else None
+
+    @property
+    def warnings(self) -> tuple[str, ...]:
+        """A sentence for each figure that cannot be right."""
+        stated = as_mapping(self.metrics).get("predict_time")
+        if stated is None or self.run_seconds is not None:
+            return ()
+        return ("Replicate reports an impossible running time, which is not used",)
 
 
 class PredictionPage(msgspec.Struct, frozen=True, kw_only=True):
@@ -199,15 +221,22 @@ def read_status(
         # A response that was delayed by `wait` has the files before the metrics and the
         # log.
         final=prediction.is_finished,
+        warnings=prediction.warnings,
+        flagged=_MODERATION.search(_log(prediction)) is not None,
     )
 
 
 def list_outputs(prediction: Prediction) -> tuple[str, ...]:
     """Return the URLs of the output files in order, without duplicates."""
-    urls = dict.fromkeys(_find_urls(prediction.output, _read_url))
+    urls = find_urls(prediction.output)
     if not urls and prediction.is_finished:
-        urls = dict.fromkeys(_find_urls(prediction.output, _read_unusual))
-    return tuple(urls)
+        urls = tuple(dict.fromkeys(_find_urls(prediction.output, _read_unusual)))
+    return urls
+
+
+def find_urls(output: object) -> tuple[str, ...]:
+    """Return the URLs in the output of a model in order, without duplicates."""
+    return tuple(dict.fromkeys(_find_urls(output, _read_url)))
 
 
 def read_progress(prediction: Prediction, *, steps: int | None) -> LogProgress | None:
@@ -231,12 +260,15 @@ def read_seed(prediction: Prediction) -> int | None:
 
 def read_usage(prediction: Prediction) -> Used:
     """Return what the prediction used, as far as it is known."""
-    seconds = prediction.metric("predict_time")
+    seconds = prediction.run_seconds
     stopped = prediction.status in {"aborted", "canceled"}
     # Replicate charges nothing for a prediction that never started.
     if stopped and seconds is None and prediction.started_at is None:
         return UNTOUCHED
-    images = _count_images(prediction)
+    # Of a prediction without all its images Replicate does not document whether they
+    # are charged, so their number is not assumed.
+    counted = prediction.metric("image_count")
+    images = None if counted is None else int(counted)
     megapixels = None if images != 0 else 0
     return Used(images=images, megapixels=megapixels, seconds=seconds)
 
@@ -280,17 +312,6 @@ def _choose_hint(reason: str) -> str:
             " have been billed."
         )
     return ""
-
-
-def _count_images(prediction: Prediction) -> int | None:
-    """Return the number of images made, deleted ones as well; None if unknown."""
-    counted = prediction.metric("image_count")
-    if counted is not None:
-        return int(counted)
-    made = len(list_outputs(prediction))
-    # Replicate does not document the price of a prediction that is cancelled while it
-    # runs, so without outputs the number is unknown, not 0.
-    return None if prediction.status in {"succeeded", "canceled"} and not made else made
 
 
 def _list_recorded_inputs(prediction: Prediction, job: ImageJob) -> dict[str, object]:
