@@ -139,6 +139,7 @@ class Output(msgspec.Struct, frozen=True, kw_only=True):
                 f"adjusted: {name}": f"{change.requested} becomes {change.used}"
                 for name, change in estimate.adjusted.items()
             },
+            "note": "; ".join(estimate.notes),
             "cost": _format_cost(estimate.cost_usd),
         }
         for name, fact in facts.items():

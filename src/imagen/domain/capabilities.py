@@ -29,6 +29,8 @@ class Capabilities(msgspec.Struct, frozen=True, kw_only=True):
         live: Whether previews of the unfinished image are supported.
         provider: The vendor's name in the price table; "" for none.
         may_cost: Whether a call may cost money; if False, every reported cost is 0.
+        output_type: Media type of what the model returns, if that is known and cannot
+            be converted: `image/svg+xml`, or one of a video; "" otherwise.
     """
 
     model: str = ""
@@ -45,3 +47,4 @@ class Capabilities(msgspec.Struct, frozen=True, kw_only=True):
     live: bool = False
     provider: str = ""
     may_cost: bool = True
+    output_type: str = ""

@@ -23,7 +23,7 @@ class Estimate(msgspec.Struct, frozen=True, kw_only=True):
         seeds: One for each call; empty if the backend takes no seed.
         steps: Number of steps; None for the backend's default.
         cost_usd: Total in dollars; None if unknown, never 0 for unknown.
-        applied, ignored, adjusted: As in `ParameterReport`.
+        applied, ignored, adjusted, notes: As in `ParameterReport`.
     """
 
     backend: str
@@ -42,6 +42,7 @@ class Estimate(msgspec.Struct, frozen=True, kw_only=True):
     applied: Mapping[str, object]
     ignored: Mapping[str, str]
     adjusted: Mapping[str, Change]
+    notes: tuple[str, ...] = ()
 
 
 def estimate_job_cost(plan: GenerationPlan, job: ImageJob) -> Cost:
@@ -78,4 +79,5 @@ def estimate_plan(plan: GenerationPlan) -> Estimate:
         applied=plan.parameter_report.applied,
         ignored=plan.parameter_report.ignored,
         adjusted=plan.parameter_report.adjusted,
+        notes=plan.parameter_report.notes,
     )

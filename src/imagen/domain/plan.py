@@ -2,10 +2,13 @@
 
 from datetime import datetime
 
+import msgspec
+
 from imagen.domain.capabilities import Capabilities
 from imagen.domain.errors import Unsupported
 from imagen.domain.instance import Instance
 from imagen.domain.job import GenerationPlan, ImageJob
+from imagen.domain.media import SVG
 from imagen.domain.money.price import PriceOf, no_price
 from imagen.domain.parameters import ParameterResolver
 from imagen.domain.request import GenerationRequest
@@ -73,6 +76,9 @@ def plan_images(
             f"{instance.name}: " + "; ".join(report.warnings()) + ".",
             hint="Without --strict this is a warning.",
         )
+    if kind := capabilities.output_type:
+        note = _describe_output(template.model or instance.name, kind)
+        report = msgspec.structs.replace(report, notes=(*report.notes, note))
     return GenerationPlan(
         instance=instance,
         request=request,
@@ -83,4 +89,13 @@ def plan_images(
         parameter_report=report,
         may_cost=capabilities.may_cost or instance.price is not None,
         price=price,
+    )
+
+
+def _describe_output(name: str, media_type: str) -> str:
+    if media_type == SVG:
+        return f"{name} returns SVG images, which are stored and cannot be converted"
+    return (
+        f"{name} returns {media_type} files, and what is not an image is kept in the "
+        "folder for rescued files (exit code 6)"
     )

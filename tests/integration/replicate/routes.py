@@ -131,7 +131,7 @@ class Routes:
             "name": request.match_info["name"],
             "description": "A model.",
             "latest_version": self.version_of(model, model.version, model.properties),
-            "default_example": None,
+            "default_example": {"output": model.example},
             "run_count": 7,
         }
         if model.says_official:

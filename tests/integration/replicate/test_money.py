@@ -25,6 +25,7 @@ from imagen.domain.errors import (
     Unfinished,
 )
 from imagen.domain.result import Generated
+from imagen.testing.fakes import RecordingContext
 
 # An order is sent once
 
@@ -439,3 +440,42 @@ def test_only_both_together_are_a_warning(
     [image] = drawn(backend).images
 
     assert image.warnings == ()
+
+
+# What a model returns
+
+
+@pytest.mark.parametrize(
+    ("example", "kind"),
+    [
+        (["https://replicate.delivery/x/out-0.svg"], "image/svg+xml"),
+        ("https://replicate.delivery/x/out.mp4?token=a.png", "video/mp4"),
+        ({"video": "https://replicate.delivery/x/y.webm"}, "video/webm"),
+        ("https://replicate.delivery/x/out.webp", ""),
+        ("https://replicate.delivery/x/output", ""),
+        ("https://[::1/x", ""),
+        (7, ""),
+        (None, ""),
+    ],
+)
+def test_the_example_of_a_model_tells_what_it_returns(
+    build: Build, server: ReplicateServer, example: object, kind: str
+) -> None:
+    server.models[SKETCH].example = example
+    backend = build(model=SKETCH)
+
+    capabilities = backend.capabilities_of(SKETCH, RecordingContext())
+
+    assert capabilities.output_type == kind
+
+
+def test_inputs_of_a_video_and_a_name_tell_what_a_model_returns(
+    build: Build, server: ReplicateServer
+) -> None:
+    server.models[SKETCH].properties["fps"] = {"type": "integer"}
+    backend = build(model="recraft-ai/recraft-v3-svg")
+
+    capabilities = backend.capabilities_of(SKETCH, RecordingContext())
+
+    assert capabilities.output_type == "video/mp4"
+    assert backend.capabilities().output_type == "image/svg+xml"

@@ -327,3 +327,21 @@ def test_estimates_batches_without_seeds() -> None:
 @pytest.mark.parametrize(("may_cost", "usd"), [(True, None), (False, 0.0)])
 def test_estimates_an_unknown_cost_as_none(may_cost: bool, usd: float | None) -> None:
     assert estimate_plan(planned(can=able(may_cost=may_cost))).cost_usd == usd
+
+
+@pytest.mark.parametrize(
+    ("kind", "words"),
+    [
+        ("image/svg+xml", "returns SVG images"),
+        ("video/mp4", "returns video/mp4 files"),
+    ],
+)
+@pytest.mark.parametrize("strict", [False, True])
+def test_a_model_that_returns_no_common_image_is_a_note(
+    kind: str, words: str, strict: bool
+) -> None:
+    plan = planned(can=able(output_type=kind), strict=strict)
+
+    [note] = plan.parameter_report.warnings()
+    assert words in note
+    assert estimate_plan(plan).notes == (note,)

@@ -71,6 +71,7 @@ class CostEstimate(msgspec.Struct, frozen=True, kw_only=True):
     may_cost: bool
     ignored: Mapping[str, str]
     adjusted: Mapping[str, Change]
+    notes: tuple[str, ...] = ()
 
 
 class RerunFields(msgspec.Struct, frozen=True, kw_only=True):

@@ -80,11 +80,13 @@ class ModelDescription(msgspec.Struct, frozen=True, kw_only=True):
         openapi_schema: The schema of its inputs.
         version: The latest version, or the requested one; "" if it has none.
         official: Whether Replicate maintains the model; None if it does not say.
+        examples: URLs of the outputs of its example.
     """
 
     openapi_schema: object = None
     version: str = ""
     official: bool | None = None
+    examples: tuple[str, ...] = ()
 
 
 class _CachedDescription(msgspec.Struct, frozen=True, kw_only=True):
@@ -134,6 +136,7 @@ class ModelCatalog:
             pixels=table.pixels if table else {},
             version=description.version,
             official=description.official,
+            examples=description.examples,
         )
         with self._lock:
             self._known[target] = model

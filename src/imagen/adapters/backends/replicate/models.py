@@ -25,12 +25,14 @@ class Model(msgspec.Struct, frozen=True, kw_only=True):
         version: Its latest version; "" if unknown.
         official: Whether Replicate maintains it, so that it runs without naming a
             version; None if unknown.
+        examples: URLs of the outputs of its example.
     """
 
     fields: tuple[Field, ...] = ()
     pixels: Pixels = {}
     version: str = ""
     official: bool | None = None
+    examples: tuple[str, ...] = ()
 
     def build_inputs(self, configured: Mapping[str, object]) -> ModelInputs:
         """Return the inputs, with the config's values as their defaults."""

@@ -23,8 +23,14 @@ from imagen.adapters.backends.replicate.input_images import (
     prepare_mask,
 )
 from imagen.adapters.backends.replicate.inputs import AttachedImages, ModelInputs
+from imagen.adapters.backends.replicate.json_values import as_mapping
 from imagen.adapters.backends.replicate.models import Model, list_known_models
-from imagen.adapters.backends.replicate.prediction import Prediction, read_status
+from imagen.adapters.backends.replicate.output_type import guess_output_type
+from imagen.adapters.backends.replicate.prediction import (
+    Prediction,
+    find_urls,
+    read_status,
+)
 from imagen.adapters.backends.replicate.search import SearchCriteria, find_matching
 from imagen.adapters.remote.vendor import (
     Exchange,
@@ -61,6 +67,7 @@ class _Version(msgspec.Struct, frozen=True):
 class _Model(msgspec.Struct, frozen=True):
     latest_version: _Version | None = None
     is_official: object = None
+    default_example: object = None
 
 
 class _Release(msgspec.Struct, frozen=True):
@@ -160,8 +167,16 @@ class Replicate:
         return self._build_capabilities(target, known)
 
     def _build_capabilities(self, target: Target, model: Model) -> Capabilities:
-        return self._build_inputs(target, model).capabilities(
+        capabilities = self._build_inputs(target, model).capabilities(
             str(target), models=() if target.deployment else None
+        )
+        return msgspec.structs.replace(
+            capabilities,
+            output_type=guess_output_type(
+                target.name,
+                inputs={field.name for field in model.fields},
+                examples=model.examples,
+            ),
         )
 
     def _build_inputs(self, target: Target, model: Model) -> ModelInputs:
@@ -380,13 +395,15 @@ def _describe_model(
     if target.version:
         path = f"models/{target.name}/versions/{target.version}"
         response = yield HttpRequest(path=path)
-        version, official = response.json(_Version), None
+        version, official, example = response.json(_Version), None, None
     else:
         response = yield HttpRequest(path=f"models/{target.name}")
         model = response.json(_Model)
         version, official = model.latest_version or _Version(), model.is_official
+        example = as_mapping(model.default_example).get("output")
     return ModelDescription(
         openapi_schema=version.openapi_schema,
         version=version.id,
         official=official if isinstance(official, bool) else None,
+        examples=find_urls(example),
     )
