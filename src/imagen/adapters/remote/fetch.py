@@ -30,7 +30,7 @@ from imagen.adapters.remote.errors import (
 )
 from imagen.adapters.remote.vendor import JobOutput
 from imagen.adapters.remote.vendor_client import VendorClient, has_same_origin
-from imagen.domain.errors import BackendError, Unavailable, Unfinished
+from imagen.domain.errors import BackendError, ImagenError, Unavailable, Unfinished
 from imagen.domain.media import EXTENSIONS
 from imagen.formats.file_type import guess_file_type
 
@@ -125,7 +125,11 @@ class FileDownloader:
         """
         try:
             return self._fetch(output, stopped)
-        except Unfinished as error:
+        except ImagenError as error:
+            # Its host may come from a redirect.
+            self._vendor.mask(error)
+            if not isinstance(error, Unfinished):
+                raise
             if output.kept_until is None or self._now() <= output.kept_until:
                 raise
             raise OutputDeleted(error.message, hint=error.hint) from error

@@ -110,7 +110,7 @@ class RemoteJob:
         self._context = context
         self._requests = JobRequests(vendor, client, job=job, key=key)
         self.corrected = False
-        self._reads = JobReads(context, clock)
+        self._reads = JobReads(context, clock, clean=client.clean)
         self._files = JobFiles(
             downloader,
             self._reads,
@@ -340,7 +340,7 @@ class RemoteJob:
         """Return the images of a job that has ended."""
         if isinstance(status, JobFailed):
             raise ended_error(self._client.mask(status.error))
-        return self._files.collect(status)
+        return self._files.collect(self._client.hide_in(status))
 
     def _poll(self) -> JobStatus:
         return self._requests.poll(self._reads.reference)
@@ -376,6 +376,7 @@ class RemoteJob:
         canceller = self._start_cancelling(stopped)
         # The job was finished before it was cancelled: its images were paid for.
         ended = self._ended or canceller.end(self._reads.reference)
+        ended = self._client.hide_in(ended)
         generated = self._files.collect_cancelled(ended, canceller)
         if generated is None:
             raise canceller.unsettled() from stopped

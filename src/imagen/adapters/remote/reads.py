@@ -36,11 +36,15 @@ class JobReads:
         fraction: The progress from 0 to 1; None if unknown.
     """
 
-    def __init__(self, context: JobContext, clock: Clock) -> None:
+    def __init__(
+        self, context: JobContext, clock: Clock, *, clean: Callable[[str], str]
+    ) -> None:
+        """Prepare the reads; `clean` removes secrets from texts of the vendor."""
         self.reference = ""
         self.fraction: float | None = None
         self._context = context
         self._clock = clock
+        self._clean = clean
 
     def repeat(
         self, read: Callable[[], Result], server: str, *, limit: float = MAX_OUTAGE
@@ -83,7 +87,8 @@ class JobReads:
         if running.fraction is not None:
             fraction = min(1.0, max(0.0, running.fraction))
             self.fraction = max(self.fraction or 0.0, fraction)
-        self._context.progress(self.fraction, running.note, steps=running.steps or None)
+        note = self._clean(running.note)
+        self._context.progress(self.fraction, note, steps=running.steps or None)
 
 
 def retry_after(error: ImagenError) -> float | None:

@@ -6,6 +6,8 @@ from datetime import datetime
 from urllib.parse import urljoin, urlsplit
 
 import httpx
+import msgspec
+from msgspec.structs import replace
 
 from imagen.adapters.remote.client import build_client
 from imagen.adapters.remote.errors import (
@@ -13,7 +15,13 @@ from imagen.adapters.remote.errors import (
     to_status_error,
     translate_errors,
 )
-from imagen.adapters.remote.vendor import HttpRequest, HttpResponse, Vendor
+from imagen.adapters.remote.masking import SecretMask
+from imagen.adapters.remote.vendor import (
+    HttpRequest,
+    HttpResponse,
+    JobSucceeded,
+    Vendor,
+)
 from imagen.domain.errors import ImagenError, Throttled, Unauthorized, Unavailable
 
 CONNECT_TIMEOUT, READ_TIMEOUT = 5.0, 15.0
@@ -25,10 +33,7 @@ MAX_RESPONSE_BYTES = 1024 * 1024 * 1024
 EVENT_TIMEOUT = 60.0
 """Seconds without an event after which an event stream is opened again."""
 
-_HIDDEN = "(hidden)"
 _SERVER_ERROR = 500
-_MIN_SECRET = 4
-_MAX_MESSAGE = 500
 
 
 class VendorClient:
@@ -63,13 +68,7 @@ class VendorClient:
             timeout=READ_TIMEOUT,
             connect_timeout=CONNECT_TIMEOUT,
         )
-        # "Bearer KEY" contains the secret as a word; so does "Basic LOGIN".
-        self._secrets = [
-            word
-            for value in (credentials or {}).values()
-            for word in value.split()
-            if len(word) > _MIN_SECRET
-        ]
+        self._mask = SecretMask(credentials or {})
 
     def require_credentials(self) -> Mapping[str, str]:
         """Return the headers with the credentials.
@@ -171,7 +170,7 @@ class VendorClient:
             error = to_status_error(
                 httpx.Response(response.status, headers=dict(response.headers)),
                 self.name,
-                detail=self._mask_text(error or ""),
+                detail=self.clean(error or ""),
                 now=self._now(),
             )
         elif isinstance(error, Throttled) and error.retry_after is None:
@@ -185,15 +184,25 @@ class VendorClient:
 
     def mask(self, error: ImagenError) -> ImagenError:
         """Remove secrets and control characters from the error, and shorten it."""
-        error.args = (self._mask_text(error.message),)
-        error.hint = self._mask_text(error.hint)
+        error.args = (self.clean(error.message),)
+        error.hint = self.clean(error.hint)
         return error
 
-    def _mask_text(self, text: str) -> str:
-        for secret in self._secrets:
-            text = text.replace(secret, _HIDDEN)
-        text = "".join(char if char.isprintable() else " " for char in text)
-        return text if len(text) <= _MAX_MESSAGE else f"{text[:_MAX_MESSAGE]} ..."
+    def clean(self, text: str) -> str:
+        """Return a text of the vendor without secrets, printable and short."""
+        return self._mask.clean(text)
+
+    def hide_in(self, status: JobSucceeded) -> JobSucceeded:
+        """Remove secrets from what a result would write to the sidecar."""
+        try:
+            plain = msgspec.json.encode(status.parameters).decode()
+        except (TypeError, ValueError, OverflowError, RecursionError):
+            return status
+        return replace(
+            status,
+            model=self._mask.hide(status.model),
+            parameters=msgspec.json.decode(self._mask.hide(plain)),
+        )
 
     def _is_own_host(self, url: str) -> bool:
         parts = urlsplit(url)

@@ -21,7 +21,8 @@ LOW_CREDIT_HINT = (
     " `concurrency` at 1, or add credit at replicate.com/account/billing."
 )
 
-_MAX_DETAIL = 300
+# The messages are shortened after secrets were removed, so that no half of one remains.
+_MAX_DETAIL = 10_000
 _RETRY_SECONDS = re.compile(
     r"(?:resets in ~?|available in )(\d+(?:\.\d+)?) ?s", re.IGNORECASE
 )
