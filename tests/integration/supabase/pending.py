@@ -33,13 +33,26 @@ def add_pending(machine: Machine, *, rows: int = 0, images: int = 0) -> None:
         ledger.record([sample_row(number, at=now) for number in range(rows)])
         for number in range(images):
             spool.write(sample_id(number), png(number))
-        history.add([_drawn(number, machine.owner) for number in range(images)])
+        history.add(
+            [_drawn(number, machine.owner, png(number)) for number in range(images)]
+        )
 
 
-def _drawn(number: int, owner: str) -> HistoryEntry:
-    content, entry = png(number), sample_entry(number)
+def add_pending_file(machine: Machine, content: bytes, media_type: str) -> None:
+    """Record an image of any format without delivering it."""
+    entry = _drawn(1, machine.owner, content, media_type)
+    with machine.accounts() as (_, history, spool):
+        spool.write(entry.sidecar.id, content)
+        history.add([entry])
+
+
+def _drawn(
+    number: int, owner: str, content: bytes, media_type: str = "image/png"
+) -> HistoryEntry:
+    entry = sample_entry(number)
     sidecar = msgspec.structs.replace(
         entry.sidecar,
+        mime_type=media_type,
         bytes=len(content),
         sha256=hashlib.sha256(content).hexdigest(),
         width=1,

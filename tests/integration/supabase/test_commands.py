@@ -3,12 +3,15 @@
 import json
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
+from io import BytesIO
 from pathlib import Path
 
 import httpx
 import pytest
+from PIL import Image
 from supabase import Client, ClientOptions, create_client
 from tests.integration.supabase.machine import Machine, nobody
+from tests.integration.supabase.pending import add_pending_file
 from tests.integration.supabase.project import SupabaseProject
 from tests.integration.supabase.rows import BUCKET
 
@@ -152,6 +155,44 @@ def test_fetch_brings_back_the_file_and_its_sidecar(drawn: Machine) -> None:
         fox["id"],
     ]
     assert another.pending == [0, 0]
+
+
+SVG = b'<svg xmlns="http://www.w3.org/2000/svg"><script>alert(1)</script></svg>'
+
+
+def avif() -> bytes:
+    buffer = BytesIO()
+    Image.new("RGB", (16, 16), "red").save(buffer, "AVIF")
+    return buffer.getvalue()
+
+
+@pytest.mark.parametrize(
+    ("content", "media_type", "extension"),
+    [
+        (SVG, "image/svg+xml", "svg"),
+        (b"\xef\xbb\xbf<?xml version='1.0'?>\n" + SVG, "image/svg+xml", "svg"),
+        (avif(), "image/avif", "avif"),
+    ],
+)
+def test_a_file_that_is_never_converted_has_its_copy_byte_for_byte(
+    machine: Machine, content: bytes, media_type: str, extension: str
+) -> None:
+    add_pending_file(machine, content, media_type)
+
+    synced = machine.run("sync")
+    fetched = machine.another("another").run("fetch", "last", "-o", "back/")
+
+    assert (synced.code, synced.err, machine.pending) == (0, "", [0, 0])
+    [(name, mime_type)] = machine.project.sql(
+        "select name, metadata->>'mimetype' from storage.objects"
+        " where bucket_id = %s and name like %s",
+        *(BUCKET, f"{machine.owner}/%"),
+    )
+    assert name.endswith(f".{extension}")
+    assert mime_type == media_type
+    path = machine.folder.parent / "another" / fetched.out.strip()
+    assert path.suffix == f".{extension}"
+    assert path.read_bytes() == content
 
 
 def test_what_is_fetched_twice_is_there_once(drawn: Machine) -> None:
