@@ -218,6 +218,7 @@ class TestNeverTakesBack(Staged):
 
     breaks: ClassVar[set[str]] = {
         "test_is_planned_again_when_it_was_not_sent",
+        "test_keeps_the_time_at_which_it_was_sent",
     }
 
 
@@ -321,6 +322,16 @@ class TestRecordsOnlyWhatIsThere(Staged):
     breaks: ClassVar[set[str]] = {
         "test_records_usage_of_a_call_that_is_not_there",
     }
+
+
+class TestForgetsWhenItWasSent(Staged):
+    class Made(Diary):
+        def record(self, call_id: str, update: CallUpdate) -> None:
+            if isinstance(update, CallSending):
+                update = replaced(update, at=None)
+            super().record(call_id, update)
+
+    breaks: ClassVar[set[str]] = {"test_keeps_the_time_at_which_it_was_sent"}
 
 
 # Faults of references.

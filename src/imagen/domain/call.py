@@ -158,9 +158,14 @@ class Received(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class CallSending(msgspec.Struct, frozen=True, kw_only=True, tag=True):
-    """The call is about to be sent (active), or failed at no cost (not active)."""
+    """The call is about to be sent (active), or failed at no cost (not active).
+
+    Attributes:
+        at: The current time; None if it is not recorded.
+    """
 
     active: bool = True
+    at: datetime | None = None
 
 
 class CallAccepted(msgspec.Struct, frozen=True, kw_only=True, tag=True):
@@ -204,6 +209,7 @@ class OpenCall(msgspec.Struct, frozen=True, kw_only=True):
         state: `planned`: certainly not sent; `sent`: in an unknown state; `accepted`:
             the backend has the job; `received`: the images arrived, but are not stored.
         reference: Id of the remote job; "" if unknown.
+        sent_at: When it was about to be sent; None if that was not recorded.
         live: Whether a running process works on the call.
         reason: Why the call was left open; "" if its process ended without a reason.
     """
@@ -211,6 +217,7 @@ class OpenCall(msgspec.Struct, frozen=True, kw_only=True):
     call: Call
     state: CallState
     reference: str = ""
+    sent_at: datetime | None = None
     live: bool = False
     reason: str = msgspec.field(default="", name="trouble")
 

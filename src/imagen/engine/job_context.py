@@ -45,7 +45,7 @@ class RunningJobContext:
     def set_sending(self, *, active: bool) -> None:
         """Record that the job is about to be sent, or that it failed at no cost."""
         if self._record is not None:
-            self._record.set_sending(active=active)
+            self._record.set_sending(active=active, at=self._clock.now())
         self.sent = active
 
     def accepted(self, reference: str) -> None:

@@ -171,14 +171,15 @@ class CallRecorder(msgspec.Struct, kw_only=True, eq=False):
     is_broken: bool = False
     is_counted: bool = False
 
-    def set_sending(self, *, active: bool) -> None:
+    def set_sending(self, *, active: bool, at: datetime) -> None:
         """Record that the call is about to be sent, or that it failed at no cost.
 
         Raises:
             JournalError: a budget counts the call, and this cannot be recorded. The
                 call must not be sent then.
         """
-        is_recorded = self._record(CallSending(active=active))
+        update = CallSending(active=active, at=at if active else None)
+        is_recorded = self._record(update)
         if active and self.is_counted and not is_recorded:
             raise JournalError(
                 "The call was not sent, because the journal cannot record it and a "

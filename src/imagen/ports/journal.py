@@ -44,8 +44,9 @@ class Journal(Protocol):
         """Record an update of a call; a repeated update changes nothing.
 
         The state only moves forward, from `planned` to `received`, except that
-        `CallSending(active=False)` moves it from `sent` back to `planned`. Images that
-        arrived are kept, even if some of the data sent with them cannot be stored.
+        `CallSending(active=False)` moves it from `sent` back to `planned`. The time of
+        `CallSending` is kept with the state. Images that arrived are kept, even if some
+        of the data sent with them cannot be stored.
         `CallClosed` deletes the call and adds its usage row to the ledger, once for any
         number of updates. Updates of an unknown call are ignored, except for the usage
         row of `CallClosed`.

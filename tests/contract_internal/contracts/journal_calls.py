@@ -1,5 +1,7 @@
 """The part of `JournalContract` about the states of a call and its usage row."""
 
+from datetime import datetime, timedelta
+
 import pytest
 from tests.contract_internal.samples import sample_call, sample_received
 
@@ -17,7 +19,9 @@ from imagen.ports.journal import Journal
 from imagen.ports.ledger import Ledger
 from imagen.testing.contracts.base import Contract
 from imagen.testing.contracts.observation import CROWD, run_at_once
-from imagen.testing.samples import sample_id, sample_row
+from imagen.testing.samples import MONDAY, sample_id, sample_row
+
+TUESDAY = MONDAY + timedelta(days=1, microseconds=1)
 
 EVERY_UPDATE: tuple[CallUpdate, ...] = (
     CallSending(),
@@ -91,6 +95,21 @@ class CallStatesContract(Contract):
         journal.record(sample_id(1), CallSending(active=False))
 
         assert _state(journal) == ("planned", "")
+
+    def test_keeps_the_time_at_which_it_was_sent(self, journal: Journal) -> None:
+        """The time of `CallSending` is kept until the call is planned again."""
+        journal.begin([sample_call()])
+        times = [_sent_at(journal)]
+        for update in (
+            CallSending(at=MONDAY),
+            CallSending(active=False),
+            CallSending(at=TUESDAY),
+            CallAccepted(reference="job-1"),
+        ):
+            journal.record(sample_id(1), update)
+            times.append(_sent_at(journal))
+
+        assert times == [None, MONDAY, None, TUESDAY, TUESDAY]
 
     @pytest.mark.parametrize("active", [True, False])
     @pytest.mark.parametrize("state", ["accepted", "received"])
@@ -261,3 +280,7 @@ def _state(journal: Journal) -> tuple[str, str]:
     """Return the state and the reference of the newest open call."""
     last = journal.list_open()[-1]
     return last.state, last.reference
+
+
+def _sent_at(journal: Journal) -> datetime | None:
+    return journal.list_open()[-1].sent_at

@@ -17,6 +17,7 @@ from imagen.adapters.database.schema import (
     datetime_to_micros,
     from_json,
     insert_usage,
+    micros_to_datetime,
     remove_surrogates,
     to_json,
 )
@@ -44,7 +45,9 @@ _INSERT_CALL = """
     (id, created_at, adapter, backend, may_cost, reserved, owner, document, caller)
     VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)
 """
-_OPEN_CALLS = "SELECT id, state, reference, owner, trouble, document FROM calls"
+_OPEN_CALLS = """
+    SELECT id, state, reference, sent_at, owner, trouble, document FROM calls
+"""
 _HAS_USAGE = "SELECT 1 FROM usage WHERE id = ?"
 _SPENT = """
     SELECT coalesce(sum(counted_micros), 0) FROM usage
@@ -220,6 +223,7 @@ class SqliteJournal:
             call=from_json(row.document, Call, path=self._database.path),
             state="received" if received else row.state,
             reference=row.reference,
+            sent_at=None if row.sent_at is None else micros_to_datetime(row.sent_at),
             live=row.owner is not None and self.process_lock.is_held(row.owner),
             reason=row.trouble,
         )
@@ -231,6 +235,7 @@ class _Row(NamedTuple):
     id: str
     state: CallState
     reference: str
+    sent_at: int | None
     owner: str | None
     trouble: str
     document: str
@@ -281,15 +286,12 @@ def _parameters(limit: BudgetLimit) -> dict[str, str | int]:
 
 def _update(connection: sqlite3.Connection, call_id: str, update: CallUpdate) -> None:
     match update:
-        case CallSending(active=True):
+        case CallSending(active=active, at=at):
+            before, after = ("planned", "sent") if active else ("sent", "planned")
+            sent_at = None if at is None else datetime_to_micros(at)
             connection.execute(
-                "UPDATE calls SET state = 'sent' WHERE id = ? AND state = 'planned'",
-                [call_id],
-            )
-        case CallSending():
-            connection.execute(
-                "UPDATE calls SET state = 'planned' WHERE id = ? AND state = 'sent'",
-                [call_id],
+                "UPDATE calls SET state = ?, sent_at = ? WHERE id = ? AND state = ?",
+                [after, sent_at, call_id, before],
             )
         case CallAccepted(reference=reference):
             _set_reference(connection, remove_surrogates(reference), call_id)

@@ -173,6 +173,7 @@ MIGRATIONS: tuple[tuple[str, ...], ...] = (
         CREATE INDEX images_newest ON images (created_at, id, backend, model, caller)
         """,
     ),
+    ("ALTER TABLE calls ADD COLUMN sent_at INTEGER",),
 )
 """The statements that each version of the database adds to the one before it."""
 
