@@ -113,8 +113,9 @@ class Prediction:
         official = self.model.official and not self.deployment
         said: dict[str, Any] = {
             "id": self.id,
-            "model": self.model.name,
-            "version": "hidden" if official else self.version,
+            "model": self._listed_name(),
+            "version": self.trouble.listed_version
+            or ("hidden" if official else self.version),
             "input": {} if removed else self._echo(),
             "logs": None if removed else self._log(),
             "output": None if removed else self._output(),
@@ -145,6 +146,10 @@ class Prediction:
         if self.status == "processing" and self.trouble.state is not None:
             return self.trouble.state
         return "processing" if early and self.contents else self.status
+
+    def _listed_name(self) -> str:
+        pattern = self.trouble.listed_as or "{name}"
+        return pattern.format(name=self.model.name, version=self.version)
 
     @property
     def _made(self) -> int:

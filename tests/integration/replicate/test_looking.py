@@ -1,5 +1,6 @@
 """What is asked at no cost: models, old jobs, whether all is ready."""
 
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from hashlib import sha256
 from pathlib import Path, PurePosixPath
@@ -12,7 +13,7 @@ from tests.integration.replicate.conftest import (
     job,
     outcome_of,
 )
-from tests.integration.replicate.models import COLLAGE, PRO, SKETCH
+from tests.integration.replicate.models import COLLAGE, PRO, SCHNELL, SKETCH
 from tests.integration.replicate.server import ReplicateServer
 
 from imagen.domain.errors import (
@@ -241,14 +242,88 @@ def test_an_order_that_was_not_taken_is_not_found(
     assert found(backend) == ()
 
 
-def test_all_that_are_alike_are_found(
+def test_all_that_are_alike_are_found_the_oldest_first(
     backend: ReplicateBackend, server: ReplicateServer
 ) -> None:
-    drawn(backend)
-    drawn(backend)
+    server.page_size = 2
+    for _ in range(3):
+        drawn(backend)
 
     ids = [prediction.id for prediction in server.predictions]
-    assert sorted(found(backend)) == sorted(ids)
+    assert found(backend) == tuple(ids)
+
+
+@pytest.mark.parametrize(
+    "listed",
+    [
+        {"listed_as": "{name}:{version}"},
+        {"listed_as": "Black-Forest-Labs/FLUX-schnell"},
+        {"listed_as": "black-forest-labs/flux-internal"},
+        {"listed_as": "flux-schnell"},
+        {"listed_as": " "},
+        {"listed_version": "f" * 64},
+        {"listed_version": "dp-1f2e"},
+    ],
+    ids=str,
+)
+def test_is_found_under_another_name_of_its_model(
+    backend: ReplicateBackend, server: ReplicateServer, listed: dict[str, str]
+) -> None:
+    server.trouble(**listed)
+    drawn(backend)
+
+    assert found(backend) == (server.predictions[0].id,)
+
+
+def test_is_found_under_a_name_that_its_model_was_given_later(
+    backend: ReplicateBackend, server: ReplicateServer
+) -> None:
+    server.models["acme/schnell"] = server.models[SCHNELL]
+    server.trouble(listed_as="acme/schnell")
+    drawn(backend)
+
+    assert found(backend) == (server.predictions[0].id,)
+    assert server.count("GET", "/models/acme/schnell") == 1
+
+
+def test_is_found_by_its_version_under_any_name(
+    build: Build, server: ReplicateServer
+) -> None:
+    backend = build(model=f"{SKETCH}:{server.models[SKETCH].version}")
+    server.trouble(listed_as="acme/renamed")
+    drawn(backend)
+
+    assert found(backend) == (server.predictions[0].id,)
+    assert server.count("GET", "/models/acme/renamed") == 0
+
+
+@pytest.mark.parametrize("listed", ["{name}", "{name}:{version}"])
+def test_one_of_another_model_with_the_same_inputs_is_not_found(
+    build: Build, server: ReplicateServer, listed: str
+) -> None:
+    sketch = server.models[SKETCH]
+    server.models["acme/twin"] = replace(sketch, name="acme/twin")
+    server.trouble(listed_as=listed)
+    for _ in range(2):
+        drawn(build(model="acme/twin"))
+    backend = build(model=SKETCH)
+    drawn(backend)
+    before = len(server.requests)
+
+    assert found(backend) == (server.predictions[2].id,)
+    asked = [request.path for request in server.requests[before:]]
+    assert sorted(asked) == ["/models/acme/sketch", "/models/acme/twin", "/predictions"]
+
+
+def test_one_of_another_version_is_not_found(
+    build: Build, server: ReplicateServer
+) -> None:
+    sketch = server.models[SKETCH]
+    drawn(build(model=SKETCH))
+    sketch.change(sketch.properties)
+
+    assert found(build(model=f"{SKETCH}:{sketch.version}")) == ()
+    assert len(found(build(model=f"{SKETCH}:{sketch.version_id(1)}"))) == 1
 
 
 @pytest.mark.parametrize(

@@ -55,6 +55,11 @@ class PredictionTrouble:
     """These figures instead of the right ones."""
     adds_defaults: bool = False
     """Its inputs are listed with defaults that were not sent."""
+    listed_as: str | None = None
+    """It is listed under this name of its model; `{name}` and `{version}` stand for
+    its own."""
+    listed_version: str | None = None
+    """It is listed with this version."""
 
     # Its files
     output: Literal[

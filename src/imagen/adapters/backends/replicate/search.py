@@ -1,5 +1,6 @@
 """The search for predictions of an account that match a job."""
 
+import re
 from base64 import b64decode
 from collections.abc import Mapping, Sequence
 from datetime import datetime, timedelta
@@ -18,12 +19,14 @@ from imagen.adapters.backends.replicate.prediction import (
 )
 from imagen.adapters.backends.replicate.schema import json_equal
 from imagen.adapters.remote.vendor import Exchange, HttpRequest, quote_segment
+from imagen.domain.errors import InvalidRequest
 from imagen.ports.clock import Clock
 
 CLOCK_TOLERANCE = timedelta(seconds=30)
 """How much earlier than the job a matching prediction may have been created."""
 
 _MAX_PAGES = 100
+_VERSION = re.compile(r"[0-9a-f]{64}")
 
 
 class SearchCriteria(msgspec.Struct, frozen=True, kw_only=True):
@@ -53,7 +56,7 @@ class _UploadedFile(msgspec.Struct, frozen=True):
 def find_matching(
     criteria: SearchCriteria, *, since: datetime, url: str, clock: Clock
 ) -> Exchange[tuple[str, ...]]:
-    """Return the ids of all predictions since then that certainly match.
+    """Return the ids of all predictions since then that match, the oldest first.
 
     Args:
         criteria: The properties of a matching prediction.
@@ -62,6 +65,7 @@ def find_matching(
         clock: Our clock.
     """
     found: list[str] = []
+    names = _ModelNames(criteria.target)
     query: Mapping[str, str] = {}
     for _ in range(_MAX_PAGES):
         response = yield HttpRequest(path="predictions", query=query)
@@ -71,10 +75,12 @@ def find_matching(
         for prediction in page.predictions:
             created = parse_time(prediction.created_at)
             if created is not None and created < earliest:
-                return tuple(found)
-            # The images last, because comparing them may need requests.
-            if matches(prediction, criteria) and (
-                yield from _has_same_images(prediction, criteria, url)
+                return tuple(reversed(found))
+            # The inputs first, because comparing the others may need requests.
+            if (
+                _has_same_inputs(prediction, criteria)
+                and (yield from names.include(prediction))
+                and (yield from _has_same_images(prediction, criteria, url))
             ):
                 found.append(prediction.id)
         # The link itself is not requested: it may lead to another host, with our token.
@@ -82,23 +88,76 @@ def find_matching(
         if cursor is None:
             break
         query = {"cursor": cursor[0]}
-    return tuple(found)
+    return tuple(reversed(found))
 
 
-def matches(prediction: Prediction, criteria: SearchCriteria) -> bool:
-    """Return whether target and inputs match; images are not compared."""
-    target, sent = criteria.target, prediction.inputs
-    if target.deployment:
-        deployment = prediction.deployment
-        if isinstance(deployment, str) and deployment not in {
-            target.name,
-            target.name.partition("/")[2],
-        }:
-            return False
-    elif prediction.model_name != target.name:
-        return False
-    if target.version and prediction.version != target.version:
-        return False
+class _ModelNames:
+    """The names under which Replicate lists the predictions of a target.
+
+    A model may be listed with its version, or under the name that it was given later.
+    """
+
+    def __init__(self, target: Target) -> None:
+        self._target = target
+        self._known = {target.name.lower(): True}
+
+    def include(self, prediction: Prediction) -> Exchange[bool]:
+        """Return whether the target made the prediction."""
+        target = self._target
+        if target.deployment:
+            names = {target.name, target.name.partition("/")[2]}
+            deployment = prediction.deployment
+            return not isinstance(deployment, str) or deployment in names
+        name, _, suffix = prediction.model_name.lower().partition(":")
+        for version in (prediction.version, suffix):
+            # Official models have "hidden" in place of a version.
+            if target.version and _VERSION.fullmatch(str(version)):
+                return version == target.version
+        if name not in self._known:
+            self._known[name] = yield from self._is_other_name(name)
+        return self._known[name]
+
+    def _is_other_name(self, name: str) -> Exchange[bool]:
+        """Return whether a name stands for the same model, and no other has it."""
+        listed = yield from _describe_model(name)
+        if listed is None:
+            return True
+        asked = yield from _describe_model(self._target.name)
+        return asked is not None and (
+            listed.full_name == asked.full_name or listed.version == asked.version != ""
+        )
+
+
+class _Version(msgspec.Struct, frozen=True):
+    id: str = ""
+
+
+class _Model(msgspec.Struct, frozen=True):
+    owner: str = ""
+    name: str = ""
+    latest_version: _Version | None = None
+
+    @property
+    def full_name(self) -> str:
+        return f"{self.owner}/{self.name}".lower()
+
+    @property
+    def version(self) -> str:
+        return (self.latest_version or _Version()).id
+
+
+def _describe_model(name: str) -> Exchange[_Model | None]:
+    """Return Replicate's description of a model; None if there is none."""
+    try:
+        response = yield HttpRequest(path=f"models/{Target.parse(name).name}")
+    except InvalidRequest:
+        return None
+    return response.json(_Model)
+
+
+def _has_same_inputs(prediction: Prediction, criteria: SearchCriteria) -> bool:
+    """Return whether the inputs match; images are not compared."""
+    sent = prediction.inputs
     others = criteria.defaults.keys() - criteria.inputs.keys() - criteria.images.keys()
     return all(
         name in sent and json_equal(sent[name], value)
