@@ -947,6 +947,16 @@ class TestFindsTheFirstOnly(Staged):
     breaks: ClassVar[set[str]] = {"test_finds_the_jobs_that_it_took"}
 
 
+class TestFindsTheNewestFirst(Staged):
+    class Made(Healthy):
+        def find(
+            self, job: ImageJob, *, since: datetime, context: JobContext
+        ) -> tuple[str, ...]:
+            return super().find(job, since=since, context=context)[::-1]
+
+    breaks: ClassVar[set[str]] = {"test_finds_the_jobs_that_it_took"}
+
+
 class TestFindsWhatIsNearlyLikeIt(Staged):
     class Made(Healthy):
         def find(

@@ -200,6 +200,49 @@ def test_what_cannot_be_looked_up_now_is_finished_later(
     assert customer.ledger == [("ok", 0.003)]
 
 
+def test_each_of_several_equal_commands_finds_a_job_at_once(
+    customer: Customer, server: ReplicateServer
+) -> None:
+    server.trouble(accepts_then="drop")
+
+    codes = [customer.generate("--seed", "7").code for _ in range(3)]
+
+    assert codes == [0] * 3
+    assert_stored_once_each(customer, server, count=3)
+
+
+@pytest.mark.parametrize("accepted", [8, 5])
+def test_several_equal_commands_are_finished_by_several_that_resume(
+    customer: Customer, server: ReplicateServer, accepted: int
+) -> None:
+    server.spoil("/predictions", method="GET", status=503)
+    server.trouble(accepts_then="drop")
+    if accepted < 8:
+        server.trouble(drops_before_accepting=True, times=8 - accepted)
+    assert [customer.generate("--seed", "7").code for _ in range(8)] == [7] * 8
+    assert server.created == accepted
+    server.calm()
+
+    several = [customer.start("resume", "--all") for _ in range(3)]
+    for process in several:
+        process.communicate(timeout=120)
+    customer.run("resume", "--all")
+
+    assert_stored_once_each(customer, server, count=accepted)
+    assert [job["state"] for job in customer.jobs] == ["sent"] * (8 - accepted)
+
+
+def assert_stored_once_each(
+    customer: Customer, server: ReplicateServer, *, count: int
+) -> None:
+    notes = [json.loads(path.read_bytes()) for path in customer.images.glob("*.json")]
+    assert (server.created, server.paid, len(customer.stored)) == (count, count, count)
+    assert sorted(note["parameters"]["prediction"] for note in notes) == sorted(
+        prediction.id for prediction in server.predictions
+    )
+    assert customer.ledger == [("ok", 0.003)] * count
+
+
 def test_what_was_refused_is_sent_again(
     customer: Customer, server: ReplicateServer
 ) -> None:

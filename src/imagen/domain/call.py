@@ -1,5 +1,6 @@
 """A call to a backend, and the updates of its state in the journal."""
 
+from collections.abc import Iterable
 from datetime import datetime
 from typing import Literal, TypeAlias
 
@@ -225,6 +226,19 @@ class OpenCall(msgspec.Struct, frozen=True, kw_only=True):
     def never_sent(self) -> bool:
         """True if the call was not sent, and no process is about to send it."""
         return self.state == "planned" and not self.live
+
+
+def count_identical(call: Call, open_calls: Iterable[OpenCall]) -> int:
+    """Return how many calls in an unknown state have the same job, with this call."""
+    unknown = {each.call.id: each.call for each in open_calls if each.state == "sent"}
+    # Preferably as the journal has it: JSON turns tuples in the options into lists.
+    own = _identity(unknown.pop(call.id, call))
+    return 1 + sum(_identity(other) == own for other in unknown.values())
+
+
+def _identity(call: Call) -> tuple[str, ImageJob]:
+    job = msgspec.structs.replace(call.job, number=1, timeout=1.0)
+    return call.plan.instance.adapter, job
 
 
 class ClaimedCall(msgspec.Struct, frozen=True, kw_only=True):

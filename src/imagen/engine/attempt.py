@@ -1,6 +1,7 @@
 """Send a job to a backend, and retry where no second charge is possible."""
 
-from datetime import datetime
+from contextlib import suppress
+from datetime import datetime, timedelta
 
 from imagen.domain import events
 from imagen.domain.consumption import UNTOUCHED
@@ -21,6 +22,9 @@ from imagen.ports.clock import Clock
 
 LOOKUP_DELAYS = (0.5, 2.0, 5.0)
 """Seconds to wait before each attempt, because a vendor's job list may lag behind."""
+
+MAX_DELAY = timedelta(minutes=5)
+"""How long after the end of its timeout the vendor may have created a job."""
 
 
 def attempt(
@@ -116,33 +120,61 @@ def _generate(
 
 
 def find_lost_job(
-    backend: ImageBackend, job: ImageJob, *, since: datetime, context: RunningJobContext
+    backend: ImageBackend,
+    job: ImageJob,
+    *,
+    since: datetime,
+    until: datetime | None = None,
+    context: RunningJobContext,
 ) -> str | None:
-    """Return the id of the remote job, if exactly one candidate exists; else None.
+    """Return the id of an identical remote job that no other call has; None for none.
 
-    The id is then recorded in the context and in the journal. Remote jobs of other
-    calls do not count, and of two candidates neither is chosen.
+    The id is then recorded in the context and in the journal. Identical jobs are
+    interchangeable, so of several calls that look for one each gets another. If there
+    are more jobs than calls, some were made by another program, and none is returned.
+
+    Args:
+        since: When the job was about to be sent.
+        until: The latest time at which the vendor can have created it; None for now.
+            Later jobs were made by another program.
     """
     if not isinstance(backend, LookupBackend):
         return None
     for seconds in LOOKUP_DELAYS:
         context.sleep(seconds)
         try:
-            references = backend.find(job, since=since, context=context)
-            candidates = context.unclaimed_references(references)
+            found = backend.find(job, since=since, context=context)
+            if found and until is not None:
+                later = backend.find(job, since=until, context=context)
+                found = tuple(each for each in found if each not in later)
+            claimable = context.claimable_references(found)
         except Cancelled:
             raise
         except ImagenError:
             # The vendor may be unavailable for a moment only.
             continue
-        if len(candidates) == 1:
-            [reference] = candidates
-            try:
+        # The oldest first: a call that was sent later cannot take it.
+        for reference in claimable:
+            # Another call may claim the job at the same time.
+            with suppress(ReferenceTaken):
                 context.accepted(reference)
-            except ReferenceTaken:
-                # Another call has claimed the job since the check above.
-                continue
-            return reference
+                return reference
+    return None
+
+
+def latest_creation(
+    job: ImageJob, *, sent_at: datetime, now: datetime
+) -> datetime | None:
+    """Return the latest time at which the vendor can have created a job; None for now.
+
+    Args:
+        sent_at: When the job was about to be sent.
+        now: The current time.
+    """
+    # It is not sent after its timeout, but a proxy may delay it.
+    with suppress(OverflowError):
+        latest = sent_at + timedelta(seconds=job.timeout * job.count) + MAX_DELAY
+        return latest if latest < now else None
     return None
 
 

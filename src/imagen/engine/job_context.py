@@ -61,11 +61,11 @@ class RunningJobContext:
         self.reference = reference
         self._listen(events.Accepted(number=self.number, reference=reference))
 
-    def unclaimed_references(self, references: Sequence[str]) -> tuple[str, ...]:
-        """Return the ids of remote jobs that belong to no other call."""
+    def claimable_references(self, references: Sequence[str]) -> tuple[str, ...]:
+        """Return the ids of remote jobs that may be this call's, in the same order."""
         if self._record is None:
             return tuple(references)
-        return self._record.unclaimed_references(references)
+        return self._record.claimable_references(references)
 
     def progress(
         self, fraction: float | None, note: str = "", *, steps: int | None = None

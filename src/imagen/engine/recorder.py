@@ -21,6 +21,7 @@ from imagen.domain.call import (
     CallSending,
     CallUpdate,
     Received,
+    count_identical,
     usage_row,
 )
 from imagen.domain.errors import Cancelled, ImagenError, JournalError, ReferenceTaken
@@ -195,16 +196,23 @@ class CallRecorder(msgspec.Struct, kw_only=True, eq=False):
             self.is_broken = not self.is_recorded
         self._record(CallAccepted(reference=reference))
 
-    def unclaimed_references(self, references: Sequence[str]) -> tuple[str, ...]:
-        """Return the ids of remote jobs that belong to no other call.
+    def claimable_references(self, references: Sequence[str]) -> tuple[str, ...]:
+        """Return the ids of remote jobs that may be this call's, in the same order.
 
-        All of them, if the journal cannot be read.
+        These are the jobs that no other call has. There are none if they are more than
+        the calls that look for one: then some were made by another program. Without
+        the journal that is this call only.
         """
+        journal, unclaimed, calls = self.recorder.journal, tuple(references), 1
         try:
-            return self.recorder.journal.unclaimed_references(self.call, references)
+            # The calls first: one that claims its job in the meantime takes it along.
+            if len(references) > 1:
+                calls = count_identical(self.call, journal.list_open())
+            unclaimed = journal.unclaimed_references(self.call, references)
         except JournalError as error:
             self.recorder.warn_once(error)
-            return tuple(references)
+            calls = 1
+        return unclaimed if len(unclaimed) <= calls else ()
 
     def mark_received(self, received: Received) -> None:
         """Record the images of a call that may cost money, or is not complete."""

@@ -120,7 +120,8 @@ class LookupBackend(Protocol):
     ) -> tuple[str, ...]:
         """Return the ids of all remote jobs since then that are identical to this one.
 
-        Submits nothing and is free. Jobs not yet listed by the vendor may be missing.
+        The oldest comes first. Submits nothing and is free. Jobs not yet listed by the
+        vendor may be missing.
 
         Args:
             job: The submitted job; its reference images may have no content.

@@ -13,7 +13,7 @@ from imagen.domain.instance import Instance
 from imagen.domain.money.cost import describe_open_cost
 from imagen.domain.result import FailedImage, StoredImage
 from imagen.domain.retry import RetryPolicy
-from imagen.engine.attempt import find_lost_job
+from imagen.engine.attempt import find_lost_job, latest_creation
 from imagen.engine.cancellation import Cancellation
 from imagen.engine.job_context import RunningJobContext
 from imagen.engine.persist import PersistImages
@@ -179,8 +179,13 @@ class ResumeCalls(msgspec.Struct, frozen=True, kw_only=True):
         )
         cancellation.on_cancel(context.stop)
         self.listen(events.Started(number=call.job.number))
+        sent_at, now = claim.open.sent_at, self.clock.now()
         reference = claim.open.reference or find_lost_job(
-            backend, call.job, since=call.created_at, context=context
+            backend,
+            call.job,
+            since=sent_at or call.created_at,
+            until=sent_at and latest_creation(call.job, sent_at=sent_at, now=now),
+            context=context,
         )
         if not reference:
             consequence = "it is not submitted again automatically"

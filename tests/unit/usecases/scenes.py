@@ -1,6 +1,6 @@
 """A backend that may cost money, and everything that is recorded about it."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from decimal import Decimal
 from itertools import count
 
@@ -139,8 +139,10 @@ class PaidScene:
         self.journal.close()
         return self.journal.another()
 
-    def resume(self, journal: SqliteJournal) -> list[ResumeResult]:
-        """Finish every open call in another process."""
+    def resume(
+        self, journal: SqliteJournal, calls: Sequence[str] = ()
+    ) -> list[ResumeResult]:
+        """Finish the calls, or every open call, in another process."""
         resume = ResumeCalls(
             journal=journal,
             records=self.records(journal),
@@ -149,9 +151,10 @@ class PaidScene:
             clock=self.clock,
             listen=self.heard.append,
         )
+        there = {each.call.id: each for each in journal.list_open()}
         return [
-            resume.run(each, cancellation=Cancellation())
-            for each in journal.list_open()
+            resume.run(there[each], cancellation=Cancellation())
+            for each in calls or there
         ]
 
     @property

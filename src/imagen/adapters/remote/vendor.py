@@ -316,7 +316,10 @@ class LookupVendor(PollingVendor, Protocol):
     """A vendor that lists its jobs, so that a lost one can be found."""
 
     def find(self, job: ImageJob, since: datetime) -> Exchange[tuple[str, ...]]:
-        """Yield the requests, and return the ids of all identical jobs."""
+        """Yield the requests, and return the ids of all identical jobs since then.
+
+        The oldest comes first.
+        """
         ...
 
 

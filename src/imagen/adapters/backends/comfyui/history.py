@@ -147,7 +147,7 @@ def find_queue_position(queue: bytes, prompt_id: str) -> QueuePosition | None:
 def find_prompts(
     queue: bytes, history: bytes, graph: ApiWorkflow, *, since: float
 ) -> tuple[str, ...]:
-    """Return the ids of all prompts with exactly this graph in two bodies.
+    """Return the ids of all prompts with exactly this graph in two bodies, by age.
 
     Leaves out what imagen sent before `since`, in seconds since 1970.
 
@@ -164,12 +164,13 @@ def find_prompts(
     # A round trip through JSON, so that tuples and numbers compare as the server's do.
     wanted = msgspec.json.decode(msgspec.json.encode(graph))
     matches = [
-        prompt.prompt_id
+        prompt
         for prompt in prompts
         if prompt.graph == wanted and (prompt.sent_at or since) >= since
     ]
+    matches.sort(key=lambda prompt: prompt.sent_at or since)
     # A prompt can move from the queue to the history between the two requests.
-    return tuple(dict.fromkeys(matches))
+    return tuple(dict.fromkeys(prompt.prompt_id for prompt in matches))
 
 
 class HistoryStatus(msgspec.Struct, frozen=True):
