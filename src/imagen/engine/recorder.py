@@ -3,8 +3,8 @@
 A failed write never loses an image: the user gets one warning, and the job continues.
 """
 
-from collections.abc import Callable, Sequence
-from contextlib import nullcontext
+from collections.abc import Callable, Generator, Sequence
+from contextlib import contextmanager, nullcontext
 from datetime import datetime, timedelta
 from functools import partial
 from typing import TYPE_CHECKING
@@ -152,6 +152,17 @@ class Recorder(msgspec.Struct, kw_only=True, eq=False):
             self.has_warned = True
             words = " ".join(filter(None, (error.message, error.hint)))
             self.listen(events.Warned(message=f"not recorded: {words}"))
+
+
+@contextmanager
+def close_on_error(records: "Sequence[CallRecorder]") -> Generator[None]:
+    """Close the calls if the body raises, because none of them was sent."""
+    try:
+        yield
+    except BaseException:
+        for record in records:
+            record.close(None)
+        raise
 
 
 class CallRecorder(msgspec.Struct, kw_only=True, eq=False):

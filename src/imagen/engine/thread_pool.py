@@ -66,19 +66,27 @@ def run_tasks(
 
     cancellation.on_cancel(lambda: results.put(None))
     workers: list[Thread] = []
+    queues: list[SimpleQueue[Callable[[], Outcome]]] = []
     for tasks, at_once in groups:
         waiting: SimpleQueue[Callable[[], Outcome]] = SimpleQueue()
+        queues.append(waiting)
         for task in tasks:
             waiting.put(task)
         workers += [
             Thread(target=work, args=[waiting], daemon=True)
             for _ in range(min(at_once, len(tasks)))
         ]
-    for worker in workers:
-        worker.start()
     open_tasks = sum(len(tasks) for tasks, _ in groups)
     deadline: float | None = None
     try:
+        try:
+            for worker in workers:
+                worker.start()
+        except BaseException:
+            cancellation.cancel()
+            for waiting in queues:
+                work(waiting)  # each task notices that it is cancelled, and ends
+            raise
         while open_tasks:
             left = None if deadline is None else deadline - clock.monotonic()
             try:
@@ -102,5 +110,5 @@ def run_tasks(
             cancellation.cancel()
             deadline = clock.monotonic() + GRACE
             # Gives each task the time to store an image that it has, or to stop.
-            for worker in workers:
+            for worker in filter(Thread.is_alive, workers):
                 worker.join(max(0.0, deadline - clock.monotonic()))

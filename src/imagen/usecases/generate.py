@@ -28,7 +28,7 @@ from imagen.engine.call import PreparedCall, run_calls
 from imagen.engine.cancellation import Cancellation
 from imagen.engine.job_context import LiveRunningJobContext, RunningJobContext
 from imagen.engine.persist import PersistImages
-from imagen.engine.recorder import CallRecorder, Recorder
+from imagen.engine.recorder import CallRecorder, Recorder, close_on_error
 from imagen.engine.store import StoreImage
 from imagen.ports.backend import ImageBackend, PerModelBackend, WarmupBackend
 from imagen.ports.clock import Clock
@@ -144,21 +144,17 @@ class GenerateImages(msgspec.Struct, frozen=True, kw_only=True):
         """
         self.prepare()
         records = self._reserve(plan)
-        try:
+        with close_on_error(records):
             if self.before_calls is not None:
                 self.before_calls([record.call for record in records])
-        except BaseException:
-            for record in records:
-                record.close(None)
-            raise
-        calls = self.prepare_calls(records, plan.jobs)
-        count = plan.request.count
-        self.listen(events.Planned(backend=self.instance.name, images=count))
-        for warning in plan.parameter_report.warnings():
-            self.listen(events.Warned(message=warning))
-        can_show = self.live and self.capabilities(plan.request.model or "").live
-        if self.live and not can_show:
-            self._warn("does not support previews of unfinished images.")
+            calls = self.prepare_calls(records, plan.jobs)
+            count = plan.request.count
+            self.listen(events.Planned(backend=self.instance.name, images=count))
+            for warning in plan.parameter_report.warnings():
+                self.listen(events.Warned(message=warning))
+            can_show = self.live and self.capabilities(plan.request.model or "").live
+            if self.live and not can_show:
+                self._warn("does not support previews of unfinished images.")
         yield from run_calls(
             [(calls, self.instance.concurrency)],
             cancellation=cancellation,

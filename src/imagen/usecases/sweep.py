@@ -16,7 +16,7 @@ from imagen.domain.seed import LARGEST_DRAWN_SEED, choose_seed
 from imagen.domain.sweep import SweepGrid, SweepPlan
 from imagen.engine.call import PreparedCall, run_calls
 from imagen.engine.cancellation import Cancellation
-from imagen.engine.recorder import CallRecorder, Recorder
+from imagen.engine.recorder import CallRecorder, Recorder, close_on_error
 from imagen.usecases.generate import GenerateImages
 
 
@@ -90,15 +90,16 @@ class SweepImages(msgspec.Struct, frozen=True, kw_only=True):
         for maker in self.makers.values():
             maker.prepare()
         records = self._begin(plan)
-        self.listen(
-            events.Planned(backend=", ".join(self.makers), images=len(plan.cells))
-        )
-        for warning in plan.warnings():
-            self.listen(events.Warned(message=warning))
         calls: dict[str, list[PreparedCall]] = {name: [] for name in self.makers}
-        for each, record in zip(plan.plans, records, strict=True):
-            name = each.instance.name
-            calls[name] += self.makers[name].prepare_calls([record], each.jobs)
+        with close_on_error(records):
+            self.listen(
+                events.Planned(backend=", ".join(self.makers), images=len(plan.cells))
+            )
+            for warning in plan.warnings():
+                self.listen(events.Warned(message=warning))
+            for each, record in zip(plan.plans, records, strict=True):
+                name = each.instance.name
+                calls[name] += self.makers[name].prepare_calls([record], each.jobs)
         if at_once is None:
             groups = [
                 (calls[name], maker.instance.concurrency)

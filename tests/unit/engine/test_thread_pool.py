@@ -2,6 +2,7 @@ from collections.abc import Callable, Iterator
 from threading import Barrier, Event, Lock
 
 import pytest
+from tests.unit.engine.threads import no_more_threads
 
 from imagen.engine.cancellation import Cancellation
 from imagen.engine.thread_pool import GRACE, run_tasks
@@ -151,3 +152,19 @@ def test_the_end_cancels_nothing() -> None:
     list(together(saying("a"), cancellation=cancellation))
 
     assert not cancellation.event.is_set()
+
+
+@pytest.mark.parametrize("at_once", [1, 3])
+def test_without_a_thread_each_task_ends_as_cancelled(at_once: int) -> None:
+    cancellation, seen = Cancellation(), list[bool]()
+
+    def task() -> str:
+        seen.append(cancellation.event.is_set())
+        return "ended"
+
+    outcomes = together(*[task] * 3, at_once=at_once, cancellation=cancellation)
+
+    with no_more_threads(), pytest.raises(RuntimeError, match="thread"):
+        next(outcomes)
+
+    assert seen == [True] * 3
