@@ -5,6 +5,7 @@ from contextlib import suppress
 from threading import Event, Lock, Thread
 from typing import Generic, TypeVar
 
+from imagen.domain.errors import Unavailable
 from imagen.ports.job_context import JobContext
 
 CHECK_INTERVAL = 0.25
@@ -20,7 +21,8 @@ Result = TypeVar("Result")
 class BackgroundCall(Generic[Result]):
     """A blocking call that runs in a daemon thread, which starts at once.
 
-    `undo` gets a result that arrives after the call was abandoned.
+    `undo` gets a result that arrives after the call was abandoned. If no thread can be
+    started, construction raises Unavailable.
     """
 
     def __init__(
@@ -39,7 +41,13 @@ class BackgroundCall(Generic[Result]):
         self._abandoned = False
         self._results: list[Result] = []
         self._error: BaseException | None = None
-        Thread(target=self._run, daemon=True).start()
+        try:
+            Thread(target=self._run, daemon=True).start()
+        except RuntimeError as error:
+            raise Unavailable(
+                f"The request was not sent: {error}.",
+                hint="This machine runs too many threads, or is out of memory.",
+            ) from error
 
     def result(self, context: JobContext) -> Result:
         """Wait for the call, and return its result or raise its error.

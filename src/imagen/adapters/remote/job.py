@@ -251,8 +251,9 @@ class RemoteJob:
     def _submit_once(self, request: httpx.Request, *, repeated: bool) -> Answer:
         submission = Submission(self._vendor, self._client, job=self._job)
         send = partial(submission.send, request, repeated=repeated)
-        # If the response arrives after the caller has left, the job is cancelled.
-        call = BackgroundCall(send, undo=self._cancel_answer)
+        with submission.sending(repeated=repeated):
+            # If the response arrives after the caller has left, the job is cancelled.
+            call = BackgroundCall(send, undo=self._cancel_answer)
         try:
             while not call.wait(CHECK_INTERVAL):
                 self._context.sleep(0)

@@ -6,6 +6,8 @@ response that is not a readable success leaves the job in an unknown state. Noth
 the vendor file returns or raises changes that.
 """
 
+from collections.abc import Generator
+from contextlib import contextmanager
 from typing import NoReturn, TypeAlias
 
 import httpx
@@ -57,17 +59,23 @@ class Submission:
             Unfinished: the job may exist.
             ImagenError: the job does not exist, or has ended.
         """
-        name = self._client.name
-        try:
+        with self.sending(repeated=repeated):
             response = self._client.send(request, creates=True)
-        except Unavailable as error:
-            if repeated:
-                raise Unfinished(f"{name} may have accepted the job.") from error
-            error.used = UNTOUCHED
-            raise
         if response.ok:
             return self._read_answer(response)
         return self._reject(response, repeated=repeated)
+
+    @contextmanager
+    def sending(self, *, repeated: bool) -> Generator[None, None, None]:
+        """Decide what it means if the request was not sent."""
+        try:
+            yield
+        except Unavailable as error:
+            if repeated:
+                name = self._client.name
+                raise Unfinished(f"{name} may have accepted the job.") from error
+            error.used = UNTOUCHED
+            raise
 
     def _reject(self, response: HttpResponse, *, repeated: bool) -> NoReturn:
         """Raise the error for a response without success."""
