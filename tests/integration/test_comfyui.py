@@ -27,6 +27,7 @@ from imagen.adapters.backends.comfyui.listener import GRACE_PERIOD
 from imagen.adapters.backends.comfyui.run import MAX_CANCEL_TIME, JobRun
 from imagen.adapters.backends.comfyui.workflow import load_workflow
 from imagen.adapters.system.clock import SystemClock
+from imagen.domain.call import classify_failure
 from imagen.domain.errors import (
     BackendError,
     Cancelled,
@@ -447,6 +448,26 @@ def test_an_order_that_may_cost_is_never_given_up_for_lost(
 
         assert type(drawn(backend)) is Unfinished
         assert server.count("POST", "/prompt") == 1
+
+
+@pytest.mark.parametrize(
+    "error", [Cancelled("Enough."), KeyboardInterrupt(), MemoryError()], ids=repr
+)
+def test_what_happens_before_an_order_that_may_cost_is_sent_costs_nothing(
+    build: Callable[..., ImageBackend], error: BaseException
+) -> None:
+    class Bursting(RecordingContext):
+        def sleep(self, seconds: float) -> None:
+            raise error
+
+    with ComfyServer(token="k-1") as server:
+        backend = build(server, api_key_env="K", secrets={"api_key_env": "k-1"})
+
+        with pytest.raises(type(error)) as raised:
+            backend.generate(JOB, Bursting())
+
+        assert classify_failure(raised.value, sent=True) == "free"
+        assert server.count("POST", "/prompt") == 0
 
 
 # Section 5: failures while running

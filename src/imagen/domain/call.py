@@ -26,12 +26,12 @@ def classify_failure(error: BaseException, *, sent: bool) -> Fate:
         `free`: the call cost nothing. `over`: it may have cost something and has ended.
         `open`: its state is unknown, or the backend still works on it.
     """
-    if not sent:
+    if not sent or getattr(error, "used", None) == UNTOUCHED:
         return "free"
-    # A bug in the adapter says nothing about the state of the job.
+    # A bug in the adapter says nothing else about the state of the job.
     if not isinstance(error, ImagenError):
         return "open"
-    if error.used == UNTOUCHED or not error.may_have_cost:
+    if not error.may_have_cost:
         return "free"
     if isinstance(error, Unfinished):
         return "open"

@@ -1,12 +1,15 @@
 """What became of the job, by the response to its submit request."""
 
 from collections.abc import Callable
+from contextlib import ExitStack
 from types import MappingProxyType
 
 import msgspec
 import pytest
 from tests.integration.remote.server import Reply, ScriptedServer, json_reply
 from tests.integration.remote.vendors import KEY, Brush, Pencil, PencilServer, drawn
+from tests.unit.engine.threads import no_more_threads
+from tests.unit.usecases.scenes import PaidScene
 
 import imagen.backend as kit
 from imagen.testing import RecordingContext
@@ -161,6 +164,106 @@ def test_a_bug_before_the_events_costs_nothing(
 
     assert error.used == kit.UNTOUCHED
     assert server.requests == []
+
+
+class Exploding(Pencil):
+    """A vendor file in which something happens before the job is sent."""
+
+    def __init__(self, place: str, what: type[BaseException]) -> None:
+        self.place, self.what = place, what
+
+    def prepare(self, job: kit.ImageJob) -> kit.Exchange[kit.ImageJob]:
+        if self.place == "prepare":
+            raise self.what()
+        yield kit.HttpRequest(path="/disk")
+        if self.place == "upload":
+            raise self.what()
+        return job
+
+    def submit(self, job: kit.ImageJob, key: str) -> kit.HttpRequest:
+        if self.place == "submit":
+            raise self.what()
+        return super().submit(job, key)
+
+    def poll(self, reference: str) -> kit.HttpRequest:
+        if self.place == "poll":
+            raise self.what()
+        return super().poll(reference)
+
+
+EXPLOSIONS = (
+    ValueError,
+    MemoryError,
+    RecursionError,
+    StopIteration,
+    SystemExit,
+    KeyboardInterrupt,
+)
+
+
+@pytest.mark.parametrize("what", EXPLOSIONS)
+@pytest.mark.parametrize("place", ["prepare", "upload", "submit"])
+def test_whatever_is_raised_before_the_submit_request_releases_the_reservation(
+    connect: Connect,
+    server: ScriptedServer,
+    pencil: PencilServer,
+    place: str,
+    what: type[BaseException],
+) -> None:
+    backend = connect(Exploding(place, what))
+    scene = PaidScene(backend=backend)  # type: ignore[arg-type]
+
+    (failed,) = scene.run().failed
+
+    assert server.sent("POST", "/jobs") == []
+    assert (scene.states, scene.ledger) == ([], [])
+    if not issubclass(what, Exception):
+        assert type(failed.error) is what
+
+
+@pytest.mark.parametrize("what", EXPLOSIONS)
+def test_whatever_is_raised_after_it_keeps_the_reservation(
+    connect: Connect,
+    server: ScriptedServer,
+    pencil: PencilServer,
+    what: type[BaseException],
+) -> None:
+    backend = connect(Exploding("poll", what))
+    scene = PaidScene(backend=backend)  # type: ignore[arg-type]
+
+    scene.run()
+
+    assert len(server.sent("POST", "/jobs")) == 1
+    assert scene.states == ["accepted"]
+
+
+def test_without_a_thread_nothing_is_sent(
+    connect: Connect, server: ScriptedServer, pencil: PencilServer
+) -> None:
+    backend = connect(Pencil())
+
+    with no_more_threads(), pytest.raises(kit.Unavailable) as caught:
+        backend.generate(JOB, RecordingContext())
+
+    assert caught.value.used == kit.UNTOUCHED
+    assert server.requests == []
+
+
+def test_without_a_thread_for_a_repetition_the_job_may_still_exist(
+    connect: Connect, server: ScriptedServer, pencil: PencilServer
+) -> None:
+    pencil.submit = [Reply(dropped=True)]
+    backend, threads = connect(Idempotent()), ExitStack()
+
+    class Crowded(RecordingContext):
+        def sleep(self, seconds: float) -> None:
+            if seconds:
+                threads.enter_context(no_more_threads())
+
+    with threads, pytest.raises(kit.Unfinished):
+        backend.generate(JOB, Crowded())
+
+    assert len(server.sent("POST", "/jobs")) == 1
 
 
 def test_a_value_that_is_no_json_costs_nothing(

@@ -1,11 +1,13 @@
 """What is written down of a call that may cost money, and what stops one."""
 
 from collections.abc import Sequence
+from contextlib import suppress
 from hashlib import sha256
 
 import msgspec
 import pytest
 from tests.contract_internal.databases import temporary_database
+from tests.unit.engine.threads import no_more_threads
 from tests.unit.usecases.scenes import (
     KnowingBackend,
     PaidScene,
@@ -14,6 +16,8 @@ from tests.unit.usecases.scenes import (
     taken,
 )
 
+from imagen.adapters.remote.errors import mark_unsent
+from imagen.domain import events
 from imagen.domain.call import (
     Call,
     CallAccepted,
@@ -574,3 +578,63 @@ def test_bytes_that_cannot_be_kept_cost_no_image() -> None:
 
     assert len(report.stored) == 1
     assert len(scene.image_queue.pending(10)) == 1
+
+
+# What goes wrong before anything is sent
+
+
+class Bursting:
+    """Listens, and raises an error at an event of this kind."""
+
+    def __init__(self, kind: type[events.Event], error: BaseException) -> None:
+        self.kind, self.error = kind, error
+
+    def __call__(self, event: events.Event) -> None:
+        if isinstance(event, self.kind):
+            raise self.error
+
+
+@pytest.mark.parametrize("error", [ValueError("!"), KeyboardInterrupt(), SystemExit(1)])
+@pytest.mark.parametrize("kind", [events.Planned, events.Started])
+def test_an_error_before_a_call_is_sent_releases_its_reservation(
+    kind: type[events.Event], error: BaseException
+) -> None:
+    scene = PaidScene()
+    scene.generate = msgspec.structs.replace(
+        scene.generate, listen=Bursting(kind, error)
+    )
+
+    with suppress(type(error)):
+        scene.run(count=3)
+
+    assert scene.backend.jobs == []
+    assert (scene.states, scene.ledger) == ([], [])
+
+
+def test_without_a_thread_no_reservation_is_left() -> None:
+    scene = PaidScene()
+
+    with no_more_threads(), pytest.raises(RuntimeError):
+        scene.run(count=3)
+
+    assert scene.backend.jobs == []
+    assert (scene.states, scene.ledger) == ([], [])
+
+
+@pytest.mark.parametrize("error", [ValueError("!"), KeyboardInterrupt(), MemoryError()])
+def test_an_error_of_a_backend_keeps_the_reservation_unless_it_says_otherwise(
+    error: BaseException,
+) -> None:
+    def explode(job: ImageJob, context: JobContext) -> Generated:
+        raise error
+
+    def explode_unsent(job: ImageJob, context: JobContext) -> Generated:
+        with mark_unsent():
+            raise type(error)
+
+    scene = PaidScene(explode, explode_unsent)
+
+    scene.run(count=2)
+
+    assert scene.states == ["sent"]
+    assert scene.ledger == []

@@ -67,7 +67,10 @@ class _RemoteBackend:
 
     def generate(self, job: ImageJob, context: JobContext) -> Generated:
         """Submit the job, wait for it, and download its images."""
-        started = self._start(job, context)
+        from imagen.adapters.remote.errors import mark_unsent  # noqa: PLC0415 - network
+
+        with mark_unsent():
+            started = self._start(job, context)
         try:
             return started.generate()
         finally:

@@ -72,15 +72,18 @@ def translate_errors(
 
 @contextmanager
 def mark_unsent() -> Generator[None, None, None]:
-    """Mark every error inside as raised before anything was sent: it cost nothing."""
+    """Mark every exception inside as raised before anything was sent: it cost nothing.
+
+    Its attribute `used` is then `UNTOUCHED`, also that of a KeyboardInterrupt.
+    """
     try:
         yield
     except Cancelled as stopped:
         raise Cancelled(
             stopped.message, hint=stopped.hint, used=UNTOUCHED, settled=True
         ) from stopped
-    except ImagenError as error:
-        error.used = UNTOUCHED
+    except BaseException as error:
+        error.__dict__["used"] = UNTOUCHED  # most classes do not declare it
         raise
 
 

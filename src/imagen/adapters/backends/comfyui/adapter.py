@@ -155,14 +155,17 @@ class ComfyBackend:
         """Submit the job, wait until it is finished, and download the images."""
         from imagen.adapters.backends.comfyui.client import FileGone  # noqa: PLC0415 - network
         from imagen.adapters.backends.comfyui.listener import new_id  # noqa: PLC0415 - network
+        from imagen.adapters.remote.errors import mark_unsent  # noqa: PLC0415 - network
 
-        graph = self._fill(job)
+        with mark_unsent():
+            graph = self._fill(job)
         reference: str | None = None
         # The server answers an unchanged workflow from its cache, with the name of the
         # old file, even if that was deleted (observed on 0.3.64). A second run with
         # another prefix, or without the cache, makes the file again.
         for last in (False, True):
-            run = self._new_run(graph, context, reference)
+            with mark_unsent():
+                run = self._new_run(graph, context, reference)
             files = run.run()
             reference = run.reference
             try:

@@ -36,7 +36,7 @@ from imagen.adapters.backends.comfyui.protocol import (
     PromptAccepted,
 )
 from imagen.adapters.remote.background import CHECK_INTERVAL, BackgroundCall
-from imagen.adapters.remote.errors import to_status_error
+from imagen.adapters.remote.errors import mark_unsent, to_status_error
 from imagen.domain.errors import (
     BackendError,
     Cancelled,
@@ -108,7 +108,8 @@ class JobRun:
             ImagenError: the job was not accepted, failed, or was cancelled.
         """
         try:
-            self._listener.open()
+            with mark_unsent():
+                self._listener.open()
             self._submit()
             while not self._state.finished:
                 self._listener.receive()
@@ -117,7 +118,7 @@ class JobRun:
             return self._collect_files()
         except Cancelled as error:
             settled = self._cancel_and_confirm()
-            raise Cancelled(error.message, settled=settled) from error
+            raise Cancelled(error.message, used=error.used, settled=settled) from error
         finally:
             self._listener.close()
 
@@ -141,21 +142,14 @@ class JobRun:
             raise Cancelled(error.message, settled=settled) from error
 
     def _submit(self) -> None:
-        extra: dict[str, object] = {SENT_AT_KEY: self._clock.now().timestamp()}
-        if self._listener.live:
-            extra |= PREVIEW_REQUEST
-        body = {
-            "prompt": self._graph,
-            "prompt_id": self._state.prompt_id,
-            "client_id": self._listener.client_id,
-            "extra_data": extra,
-        }
-        self._context.sleep(0)
+        with mark_unsent():
+            body = self._encode_prompt()
+            self._context.sleep(0)
         # Set before the request: after a cancellation, a prompt that arrives late must
         # be cancelled as well.
         self._may_be_queued, self._response_received = True, False
         call = BackgroundCall(
-            partial(self._server.submit, msgspec.json.encode(body)),
+            partial(self._server.submit, body),
             undo=lambda _: self._server.cancel(self._state.prompt_id),
         )
         try:
@@ -176,6 +170,19 @@ class JobRun:
             else:
                 self._handle_response(response)
         self._listener.schedule_poll()
+
+    def _encode_prompt(self) -> bytes:
+        extra: dict[str, object] = {SENT_AT_KEY: self._clock.now().timestamp()}
+        if self._listener.live:
+            extra |= PREVIEW_REQUEST
+        return msgspec.json.encode(
+            {
+                "prompt": self._graph,
+                "prompt_id": self._state.prompt_id,
+                "client_id": self._listener.client_id,
+                "extra_data": extra,
+            }
+        )
 
     def _await_response(
         self, call: BackgroundCall[httpx.Response]
