@@ -13,6 +13,7 @@ from imagen.domain.errors import (
     StorageError,
     Unfinished,
 )
+from imagen.domain.history import HistoryEntry
 from imagen.domain.money.cost import (
     FREE,
     Cost,
@@ -61,6 +62,10 @@ class PersistImages(msgspec.Struct, frozen=True, kw_only=True):
         kept = [each for each in parsed.values() if isinstance(each, _Output)]
         cost, cost_note = _cost(call, received, kept)
         shares = iter(split_cost(cost, parts=max(1, _count_made(generated, kept))))
+        known = {
+            position: self.records.find_in_history(call.output_id(position))
+            for position in (parsed if self.again else ())
+        }
         last, extra_note = _describe_extras(call, generated)
         noted = max(
             (
@@ -87,6 +92,7 @@ class PersistImages(msgspec.Struct, frozen=True, kw_only=True):
                 outcomes.append(
                     self._store(
                         *(call, received, output, position, next(shares)),
+                        found=known.get(position),
                         notes=notes if position == noted else (),
                     )
                 )
@@ -94,6 +100,12 @@ class PersistImages(msgspec.Struct, frozen=True, kw_only=True):
         over = call.reserved is not None and (cost.micros or 0) > call.reserved
         if extra_note and over:
             self.listen(events.Warned(message=_describe_excess(call, cost)))
+        new = [
+            image
+            for position, image in enumerate(map(_stored_image, outcomes))
+            if image is not None and known.get(position) is None
+        ]
+        self.records.add_to_history(new, owner=self.store.place.owner)
         self._close(record, received, outcomes, kept, cost)
         return _attach_extras(outcomes, count=call.job.count)
 
@@ -140,11 +152,11 @@ class PersistImages(msgspec.Struct, frozen=True, kw_only=True):
         position: int,
         cost: Cost,
         *,
+        found: HistoryEntry | None,
         notes: tuple[str, ...],
     ) -> StoredImage | FailedImage:
         plan, content, facts = call.plan, output.image.content, output.facts
         number, image_id = _number(call, position), call.output_id(position)
-        found = self.records.find_in_history(image_id) if self.again else None
         if found is not None and facts is not None:
             # The user may have moved or renamed the file since.
             return StoredImage(
@@ -214,11 +226,6 @@ class PersistImages(msgspec.Struct, frozen=True, kw_only=True):
         kept: "list[_Output]",
         cost: Cost,
     ) -> None:
-        stored = [image for image in map(_stored_image, outcomes) if image is not None]
-        if self.again:
-            find = self.records.find_in_history
-            stored = [image for image in stored if find(image.sidecar.id) is None]
-        self.records.add_to_history(stored, owner=self.store.place.owner)
         if sum(map(_is_safe, outcomes)) < len(kept):
             record.leave_open("An image could not be stored anywhere.")
             return

@@ -15,6 +15,7 @@ from tests.unit.usecases.scenes import (
     taken,
 )
 
+from imagen.adapters.database.history import SqliteHistory
 from imagen.adapters.database.ledger import SqliteLedger
 from imagen.domain.call import Call, CallUpdate, OpenCall
 from imagen.domain.consumption import Used
@@ -26,6 +27,7 @@ from imagen.domain.errors import (
     Unavailable,
     Unfinished,
 )
+from imagen.domain.history import HistoryEntry
 from imagen.domain.instance import Instance
 from imagen.domain.job import ImageJob
 from imagen.domain.money.price import Price, Rate
@@ -116,6 +118,26 @@ def test_an_image_that_was_stored_already_is_not_stored_twice() -> None:
     assert resumed.closed
     assert scene.kept.kept == stored
     assert [image.location for image in resumed.stored] == [f"memory:{scene.images[0]}"]
+
+
+class CountingHistory(SqliteHistory):
+    """Counts how often it is asked for an image."""
+
+    asked = 0
+
+    def get(self, image_id: str) -> HistoryEntry | None:
+        self.asked += 1
+        return super().get(image_id)
+
+
+def test_the_history_is_asked_once_for_each_image() -> None:
+    scene = PaidScene(backend=KnowingBackend(taken(Unfinished("Silence."))))
+    scene.history = CountingHistory(scene.journal.database)
+    scene.run()
+
+    scene.resume(scene.die())
+
+    assert len(scene.images) == scene.history.asked == 1
 
 
 def test_what_took_the_name_of_the_image_meanwhile_stays() -> None:
