@@ -73,6 +73,33 @@ class ConfiguredInputs(msgspec.Struct, frozen=True, kw_only=True):
         return {name: value for name, value in self.values.items() if name in names}
 
 
+class ModelVersion(msgspec.Struct, frozen=True):
+    """A version of a model, as the API describes it."""
+
+    id: str = ""
+    openapi_schema: object = None
+
+
+class ModelPage(msgspec.Struct, frozen=True):
+    """A model, as the API describes it."""
+
+    owner: object = ""
+    name: object = ""
+    latest_version: ModelVersion | None = None
+    is_official: object = None
+    default_example: object = None
+
+    @property
+    def full_name(self) -> str:
+        """`owner/name` in lower case; "/" if it is missing."""
+        return f"{self.owner}/{self.name}".lower()
+
+    @property
+    def version(self) -> ModelVersion:
+        """The latest version; empty if there is none."""
+        return self.latest_version or ModelVersion()
+
+
 class ModelDescription(msgspec.Struct, frozen=True, kw_only=True):
     """Replicate's description of a model.
 

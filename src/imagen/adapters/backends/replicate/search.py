@@ -9,7 +9,7 @@ from urllib.parse import parse_qs, unquote, urlsplit
 
 import msgspec
 
-from imagen.adapters.backends.replicate.catalog import Target
+from imagen.adapters.backends.replicate.catalog import ModelPage, Target
 from imagen.adapters.backends.replicate.errors import NotFound
 from imagen.adapters.backends.replicate.json_values import as_list
 from imagen.adapters.backends.replicate.prediction import (
@@ -124,35 +124,18 @@ class _ModelNames:
             return True
         asked = yield from _describe_model(self._target.name)
         return asked is not None and (
-            listed.full_name == asked.full_name or listed.version == asked.version != ""
+            listed.full_name == asked.full_name != "/"
+            or listed.version.id == asked.version.id != ""
         )
 
 
-class _Version(msgspec.Struct, frozen=True):
-    id: str = ""
-
-
-class _Model(msgspec.Struct, frozen=True):
-    owner: str = ""
-    name: str = ""
-    latest_version: _Version | None = None
-
-    @property
-    def full_name(self) -> str:
-        return f"{self.owner}/{self.name}".lower()
-
-    @property
-    def version(self) -> str:
-        return (self.latest_version or _Version()).id
-
-
-def _describe_model(name: str) -> Exchange[_Model | None]:
+def _describe_model(name: str) -> Exchange[ModelPage | None]:
     """Return Replicate's description of a model; None if there is none."""
     try:
         response = yield HttpRequest(path=f"models/{Target.parse(name).name}")
     except InvalidRequest:
         return None
-    return response.json(_Model)
+    return response.json(ModelPage)
 
 
 def _has_same_inputs(prediction: Prediction, criteria: SearchCriteria) -> bool:

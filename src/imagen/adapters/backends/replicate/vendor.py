@@ -12,6 +12,8 @@ from imagen.adapters.backends.replicate.catalog import (
     ConfiguredInputs,
     ModelCatalog,
     ModelDescription,
+    ModelPage,
+    ModelVersion,
     Target,
 )
 from imagen.adapters.backends.replicate.errors import NotFound, to_error
@@ -57,17 +59,6 @@ class Account(msgspec.Struct, frozen=True):
     """The owner of the token."""
 
     username: str = ""
-
-
-class _Version(msgspec.Struct, frozen=True):
-    id: str = ""
-    openapi_schema: object = None
-
-
-class _Model(msgspec.Struct, frozen=True):
-    latest_version: _Version | None = None
-    is_official: object = None
-    default_example: object = None
 
 
 class _Release(msgspec.Struct, frozen=True):
@@ -395,11 +386,11 @@ def _describe_model(
     if target.version:
         path = f"models/{target.name}/versions/{target.version}"
         response = yield HttpRequest(path=path)
-        version, official, example = response.json(_Version), None, None
+        version, official, example = response.json(ModelVersion), None, None
     else:
         response = yield HttpRequest(path=f"models/{target.name}")
-        model = response.json(_Model)
-        version, official = model.latest_version or _Version(), model.is_official
+        model = response.json(ModelPage)
+        version, official = model.version, model.is_official
         example = as_mapping(model.default_example).get("output")
     return ModelDescription(
         openapi_schema=version.openapi_schema,
