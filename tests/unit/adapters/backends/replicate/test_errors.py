@@ -118,12 +118,11 @@ def test_makes_a_sentence_of_any_body(body: object) -> None:
     assert error(402, body).message == "The account at Replicate is empty."
 
 
-def test_says_what_replicate_says_on_one_short_line() -> None:
+def test_says_what_replicate_says_on_one_line() -> None:
     said = error(402, {"title": "No credit", "detail": "Go to\n  the page. " * 90})
 
     assert "Go to the page. Go to" in said.message
     assert "\n" not in said.message
-    assert len(said.message) < 400
 
 
 def test_shows_a_structured_message_as_compact_json() -> None:
