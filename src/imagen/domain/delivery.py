@@ -8,7 +8,6 @@ import msgspec
 
 Channel: TypeAlias = Literal["usage", "images"]
 
-CHANNELS: tuple[Channel, ...] = ("usage", "images")
 CHANNEL_LABELS: Mapping[Channel, str] = {"usage": "usage", "images": "cloud sync"}
 """Name of each channel in messages."""
 

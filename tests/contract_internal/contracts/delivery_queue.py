@@ -7,13 +7,7 @@ import msgspec
 import pytest
 from tests.contract_internal.samples import sample_entry
 
-from imagen.domain.delivery import (
-    CHANNELS,
-    Channel,
-    DeliveryStatus,
-    FailedDelivery,
-    Pause,
-)
+from imagen.domain.delivery import Channel, DeliveryStatus, FailedDelivery, Pause
 from imagen.domain.errors import JournalError
 from imagen.domain.history import HistoryEntry
 from imagen.domain.money.usage import UsageRow
@@ -24,6 +18,7 @@ from imagen.testing.contracts.base import Contract
 from imagen.testing.contracts.observation import CROWD, run_at_once
 from imagen.testing.samples import sample_id, sample_row
 
+CHANNELS: tuple[Channel, ...] = ("usage", "images")
 LATER = date(2100, 1, 1)
 OWNER = "6f0c7f7e-3b1f-4a53-9d4c-0f6a2f0b7c11"
 PAUSE = Pause(

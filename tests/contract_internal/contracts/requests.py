@@ -1,4 +1,4 @@
-"""The contract of `RequestKeys`."""
+"""The contract of `SqliteRequestKeys`."""
 
 from collections import Counter
 from collections.abc import Callable
@@ -6,6 +6,7 @@ from collections.abc import Callable
 import pytest
 from tests.contract_internal.samples import PROMPT, sample_call
 
+from imagen.adapters.database.idempotency import SqliteRequestKeys
 from imagen.domain.call import CallClosed, CallSending
 from imagen.domain.errors import JournalError
 from imagen.domain.idempotency import (
@@ -20,7 +21,6 @@ from imagen.domain.idempotency import (
     RequestKey,
     StoredAnswer,
 )
-from imagen.ports.idempotency import RequestKeys
 from imagen.ports.journal import Journal
 from imagen.testing.contracts.base import Contract
 from imagen.testing.contracts.observation import CROWD, run_at_once
@@ -48,14 +48,14 @@ REFUSAL = StoredAnswer(status=400, problem='{"message":"Nö."}')
 
 
 class RequestKeysContract(Contract):
-    """The tests that every `RequestKeys` must pass.
+    """The tests that every `SqliteRequestKeys` must pass.
 
     Override `keys` and `journal`, and `another`, `end` and `broken_keys` as far as
     possible.
     """
 
     @pytest.fixture
-    def keys(self) -> RequestKeys:
+    def keys(self) -> SqliteRequestKeys:
         """An implementation without recorded requests."""
         raise NotImplementedError("Override the fixture `keys`.")
 
@@ -65,7 +65,7 @@ class RequestKeysContract(Contract):
         raise NotImplementedError("Override the fixture `journal`.")
 
     @pytest.fixture
-    def another(self) -> RequestKeys:
+    def another(self) -> SqliteRequestKeys:
         """A second instance on the same requests, as in another process."""
         pytest.skip("the fixture `another` is not provided")
 
@@ -75,16 +75,18 @@ class RequestKeysContract(Contract):
         pytest.skip("the fixture `end` is not provided")
 
     @pytest.fixture
-    def broken_keys(self) -> RequestKeys:
+    def broken_keys(self) -> SqliteRequestKeys:
         """An implementation that can be neither read nor written."""
         pytest.skip("the fixture `broken_keys` is not provided")
 
-    def test_takes_what_is_new(self, keys: RequestKeys) -> None:
+    def test_takes_what_is_new(self, keys: SqliteRequestKeys) -> None:
         """A new key is claimed."""
         assert _claim(keys) == KeyClaimed()
 
     @pytest.mark.parametrize("other", OTHERS, ids=range(len(OTHERS)))
-    def test_tells_requests_apart(self, keys: RequestKeys, other: RequestKey) -> None:
+    def test_tells_requests_apart(
+        self, keys: SqliteRequestKeys, other: RequestKey
+    ) -> None:
         """A request is identified by the caller and the exact key."""
         # Clients choose keys independently, so two callers may choose the same one.
         for each in (KEY, *OTHERS):
@@ -94,7 +96,7 @@ class RequestKeysContract(Contract):
         assert _claim(keys, other) == KeyClaimed()
 
     def test_gives_a_request_to_one_of_many(
-        self, keys: RequestKeys, another: RequestKeys
+        self, keys: SqliteRequestKeys, another: SqliteRequestKeys
     ) -> None:
         """Of simultaneous claims one succeeds; the others see "in progress"."""
         instances = [keys, another] * (CROWD // 2)
@@ -104,7 +106,7 @@ class RequestKeysContract(Contract):
         assert states == {repr(KeyClaimed()): 1, repr(KeyInProgress()): CROWD - 1}
 
     def test_gives_nobody_what_is_worked_on(
-        self, keys: RequestKeys, another: RequestKeys
+        self, keys: SqliteRequestKeys, another: SqliteRequestKeys
     ) -> None:
         """A claimed key is in progress for every process."""
         # Also not the process itself: a client may retry while its first request runs.
@@ -114,7 +116,7 @@ class RequestKeysContract(Contract):
         assert _claim(keys) == KeyInProgress()
         assert _claim(another) == KeyInProgress()
 
-    def test_refuses_something_else(self, keys: RequestKeys) -> None:
+    def test_refuses_something_else(self, keys: SqliteRequestKeys) -> None:
         """A key with another fingerprint is a conflict in every state."""
         # Answering with the result of another request would be worse than an error.
         _claim(keys)
@@ -129,8 +131,8 @@ class RequestKeysContract(Contract):
     @pytest.mark.parametrize("answer", [IMAGES, REFUSAL], ids=["images", "refusal"])
     def test_says_the_same_ever_after(
         self,
-        keys: RequestKeys,
-        another: RequestKeys,
+        keys: SqliteRequestKeys,
+        another: SqliteRequestKeys,
         end: Callable[[], None],
         answer: StoredAnswer,
     ) -> None:
@@ -145,7 +147,7 @@ class RequestKeysContract(Contract):
         assert [ours, _claim(another), _claim(another)] == [KeyAnswered(answer)] * 3
 
     def test_forgets_what_is_released(
-        self, keys: RequestKeys, another: RequestKeys
+        self, keys: SqliteRequestKeys, another: SqliteRequestKeys
     ) -> None:
         """A released key can be claimed again, also with another fingerprint."""
         _claim(keys)
@@ -154,7 +156,7 @@ class RequestKeysContract(Contract):
         assert _claim(another, CONFLICTING) == KeyClaimed()
 
     def test_is_interrupted_when_it_is_left(
-        self, keys: RequestKeys, another: RequestKeys
+        self, keys: SqliteRequestKeys, another: SqliteRequestKeys
     ) -> None:
         """An abandoned request is interrupted and returns its calls."""
         _claim(keys)
@@ -165,7 +167,10 @@ class RequestKeysContract(Contract):
         assert [_claim(keys), _claim(another)] == [interrupted] * 2
 
     def test_is_interrupted_when_its_process_dies(
-        self, keys: RequestKeys, another: RequestKeys, end: Callable[[], None]
+        self,
+        keys: SqliteRequestKeys,
+        another: SqliteRequestKeys,
+        end: Callable[[], None],
     ) -> None:
         """The request of a dead process is interrupted."""
         _claim(keys)
@@ -175,7 +180,7 @@ class RequestKeysContract(Contract):
         assert _claim(another) == KeyInterrupted((_recorded(1),))
 
     def test_says_how_calls_stand(
-        self, keys: RequestKeys, journal: Journal, another: RequestKeys
+        self, keys: SqliteRequestKeys, journal: Journal, another: SqliteRequestKeys
     ) -> None:
         """A call is open if sent, live if owned, billed if in the ledger."""
         _record_four_calls(keys, journal)
@@ -192,9 +197,9 @@ class RequestKeysContract(Contract):
 
     def test_says_which_calls_nobody_works_on(
         self,
-        keys: RequestKeys,
+        keys: SqliteRequestKeys,
         journal: Journal,
-        another: RequestKeys,
+        another: SqliteRequestKeys,
         end: Callable[[], None],
     ) -> None:
         """A call that a dead process had sent is open, but not live."""
@@ -211,7 +216,7 @@ class RequestKeysContract(Contract):
         )
 
     def test_is_taken_over_by_one_of_many(
-        self, keys: RequestKeys, another: RequestKeys
+        self, keys: SqliteRequestKeys, another: SqliteRequestKeys
     ) -> None:
         """Of simultaneous takeovers one succeeds."""
         _claim(keys)
@@ -223,7 +228,9 @@ class RequestKeysContract(Contract):
         assert taken == {"True": 1, "False": CROWD - 1}
         assert [_claim(keys), _claim(another)] == [KeyInProgress()] * 2
 
-    def test_forgets_the_calls_of_what_is_taken_over(self, keys: RequestKeys) -> None:
+    def test_forgets_the_calls_of_what_is_taken_over(
+        self, keys: SqliteRequestKeys
+    ) -> None:
         """A takeover removes the recorded calls, which made nothing."""
         _claim(keys)
         keys.record_calls(KEY, [sample_call()])
@@ -234,7 +241,7 @@ class RequestKeysContract(Contract):
         assert _claim(keys) == KeyInterrupted(())
 
     def test_takes_over_nothing_else(
-        self, keys: RequestKeys, another: RequestKeys
+        self, keys: SqliteRequestKeys, another: SqliteRequestKeys
     ) -> None:
         """A new, live or completed request cannot be taken over."""
         taken = [another.take_over(KEY)]
@@ -253,7 +260,7 @@ class RequestKeysContract(Contract):
         ["claim", "take_over", "record_calls", "complete", "abandon", "release"],
     )
     def test_says_that_it_is_broken(
-        self, broken_keys: RequestKeys, method: str
+        self, broken_keys: SqliteRequestKeys, method: str
     ) -> None:
         """Keys that cannot be read or written raise JournalError."""
         calls: dict[str, Callable[[], object]] = {
@@ -271,7 +278,7 @@ class RequestKeysContract(Contract):
         assert failed.value.message.endswith(".")
 
 
-def _claim(keys: RequestKeys, key: RequestKey = KEY) -> KeyState:
+def _claim(keys: SqliteRequestKeys, key: RequestKey = KEY) -> KeyState:
     return keys.claim(key, at=MONDAY)
 
 
@@ -280,7 +287,7 @@ def _recorded(number: int, **flags: bool) -> RecordedCall:
     return RecordedCall(id=call.id, image_ids=call.image_ids, **flags)
 
 
-def _record_four_calls(keys: RequestKeys, journal: Journal) -> None:
+def _record_four_calls(keys: SqliteRequestKeys, journal: Journal) -> None:
     """Record four calls: one not begun, one planned, one sent and one closed."""
     calls = [sample_call(number) for number in range(1, 5)]
     _claim(keys)

@@ -43,10 +43,14 @@ _CALL_STATE = """
 
 
 class SqliteRequestKeys:
-    """A table with a row for every key.
+    """A table with a row for every key: the requests that were made under it.
+
+    Used by several threads and processes at once. A request is identified by its caller
+    and its key, compared exactly. A claim belongs to the process and ends with it.
+    Records never expire. Every method raises `JournalError` if the record cannot be
+    read or written.
 
     Args:
-        database: Where the table is.
         process_lock: Shows whether the process that works on a request is alive.
     """
 
@@ -55,7 +59,10 @@ class SqliteRequestKeys:
         self._process_lock = process_lock
 
     def claim(self, key: RequestKey, *, at: datetime) -> KeyState:
-        """Look up and insert the key in one transaction."""
+        """Claim the request for this process, or return why that is impossible.
+
+        Of several concurrent claims exactly one succeeds.
+        """
         owner = self._process_lock.acquire()
         with self._database.writing(durable=True) as connection:
             # Looked up inside the write transaction: of several processes that claim a
@@ -68,7 +75,11 @@ class SqliteRequestKeys:
             return self._state(connection, key, row)
 
     def take_over(self, key: RequestKey) -> bool:
-        """Become the owner in place of a process that is dead."""
+        """Claim a request in state `KeyInterrupted`; False if another process did.
+
+        Of several concurrent claims exactly one succeeds. The recorded calls of the
+        request are deleted, so use this only if certainly none of them made anything.
+        """
         owner = self._process_lock.acquire()
         with self._database.writing(durable=True) as connection:
             row = connection.execute(_SELECT, _columns(key)).fetchone()
@@ -83,7 +94,7 @@ class SqliteRequestKeys:
             return True
 
     def record_calls(self, key: RequestKey, calls: Sequence[Call]) -> None:
-        """Update the row."""
+        """Record the calls that are about to be made, before the first one starts."""
         recorded = [
             RecordedCall(id=call.id, image_ids=call.image_ids) for call in calls
         ]
@@ -92,17 +103,17 @@ class SqliteRequestKeys:
             _update(connection, key, "calls = ?", document)
 
     def complete(self, key: RequestKey, answer: StoredAnswer) -> None:
-        """Update the row."""
+        """Store the response of a finished request; `claim` returns it from now on."""
         with self._database.writing(durable=True) as connection:
             _update(connection, key, "owner = NULL, answer = ?", to_json(answer))
 
     def abandon(self, key: RequestKey) -> None:
-        """Update the row."""
+        """Give up the claim on an unfinished request; its state is `KeyInterrupted`."""
         with self._database.writing(durable=True) as connection:
             _update(connection, key, "owner = NULL")
 
     def release(self, key: RequestKey) -> None:
-        """Delete the row."""
+        """Delete the record: certainly nothing was made, so a client may try again."""
         with self._database.writing(durable=True) as connection:
             connection.execute(
                 "DELETE FROM requests WHERE caller = ? AND key = ?", _columns(key)
