@@ -1,9 +1,10 @@
 """The stores in the SQLite database of this machine, each opened on first use."""
 
 from collections.abc import Callable
+from importlib import import_module
 from pathlib import Path
 from threading import RLock
-from typing import TYPE_CHECKING, TypeVar, cast
+from typing import TYPE_CHECKING, Generic, TypeVar, cast
 
 if TYPE_CHECKING:
     from imagen.adapters.database.connection import Database
@@ -19,6 +20,17 @@ if TYPE_CHECKING:
     from imagen.adapters.database.ledger import SqliteLedger
 
 Store = TypeVar("Store")
+_JOURNAL = "journal:SqliteJournal"
+
+
+class _Lazy(Generic[Store]):
+    """A store that is imported and built when it is first used."""
+
+    def __init__(self, target: str) -> None:
+        self._target = target
+
+    def __get__(self, stores: "Stores", _: type) -> Store:
+        return cast("Store", stores.get(self._target))
 
 
 class Stores:
@@ -31,86 +43,62 @@ class Stores:
         folder: Returns the folder of the database file.
     """
 
+    journal: "_Lazy[SqliteJournal]" = _Lazy(_JOURNAL)
+    """The calls that are not finished."""
+    ledger: "_Lazy[SqliteLedger]" = _Lazy("ledger:SqliteLedger")
+    """The usage rows: what each call cost."""
+    history: "_Lazy[SqliteHistory]" = _Lazy("history:SqliteHistory")
+    """The images that were made on this machine."""
+    usage_queue: "_Lazy[SqliteUsageQueue]" = _Lazy("delivery_queue:SqliteUsageQueue")
+    """The delivery state of usage rows."""
+    image_queue: "_Lazy[SqliteImageQueue]" = _Lazy("delivery_queue:SqliteImageQueue")
+    """The delivery state of images."""
+    undelivered: "_Lazy[SqliteUndeliveredUsage]" = _Lazy(
+        "delivery_queue:SqliteUndeliveredUsage"
+    )
+    """The usage rows that are not in the shared ledger yet."""
+    spool: "_Lazy[FileSpool]" = _Lazy("files:FileSpool")
+    """The bytes of images until they are uploaded."""
+
     def __init__(self, folder: Callable[[], Path]) -> None:
         self._folder = folder
         self._built: dict[str, object] = {}
         self._database: Database | None = None
         # functools.cached_property has no lock since Python 3.12. Two threads could
         # each build a journal, and the one that is dropped would release the process
-        # lock under which calls are being made. Reentrant: `keys` builds the journal.
+        # lock under which calls are being made. Reentrant: a store
+        # opens the database.
         self._lock = RLock()
-
-    @property
-    def journal(self) -> "SqliteJournal":
-        """The calls that are not finished."""
-        from imagen.adapters.database.journal import SqliteJournal  # noqa: PLC0415
-
-        return self._get("journal", SqliteJournal)
-
-    @property
-    def ledger(self) -> "SqliteLedger":
-        """The usage rows: what each call cost."""
-        from imagen.adapters.database.ledger import SqliteLedger  # noqa: PLC0415
-
-        return self._get("ledger", SqliteLedger)
-
-    @property
-    def history(self) -> "SqliteHistory":
-        """The images that were made on this machine."""
-        from imagen.adapters.database.history import SqliteHistory  # noqa: PLC0415
-
-        return self._get("history", SqliteHistory)
-
-    @property
-    def usage_queue(self) -> "SqliteUsageQueue":
-        """The delivery state of usage rows."""
-        from imagen.adapters.database import delivery_queue  # noqa: PLC0415
-
-        return self._get("usage_queue", delivery_queue.SqliteUsageQueue)
-
-    @property
-    def image_queue(self) -> "SqliteImageQueue":
-        """The delivery state of images."""
-        from imagen.adapters.database import delivery_queue  # noqa: PLC0415
-
-        return self._get("image_queue", delivery_queue.SqliteImageQueue)
-
-    @property
-    def undelivered(self) -> "SqliteUndeliveredUsage":
-        """The usage rows that are not in the shared ledger yet."""
-        from imagen.adapters.database import delivery_queue  # noqa: PLC0415
-
-        return self._get("undelivered", delivery_queue.SqliteUndeliveredUsage)
-
-    @property
-    def spool(self) -> "FileSpool":
-        """The bytes of images until they are uploaded."""
-        from imagen.adapters.database.files import FileSpool  # noqa: PLC0415
-
-        return self._get("spool", FileSpool)
 
     @property
     def keys(self) -> "SqliteRequestKeys":
         """The idempotency keys of the server's requests."""
         from imagen.adapters.database.idempotency import SqliteRequestKeys  # noqa: PLC0415
 
-        return self._get(
-            "keys", lambda db: SqliteRequestKeys(db, self.journal.process_lock)
-        )
+        return SqliteRequestKeys(self._open(), self.journal.process_lock)
 
     def close(self) -> None:
         """Close the database; other processes may claim the calls of this one."""
         with self._lock:
-            if "journal" in self._built:
+            if _JOURNAL in self._built:
                 self.journal.close()
             elif self._database is not None:
                 self._database.close()
 
-    def _get(self, name: str, build: "Callable[[Database], Store]") -> Store:
+    def get(self, target: str) -> object:
+        """Return the store of a class `MODULE:NAME`, built on first use."""
+        with self._lock:
+            if target not in self._built:
+                module, _, name = target.partition(":")
+                build = getattr(
+                    import_module(f"imagen.adapters.database.{module}"), name
+                )
+                self._built[target] = build(self._open())
+            return self._built[target]
+
+    def _open(self) -> "Database":
         from imagen.adapters.database.connection import Database  # noqa: PLC0415
 
         with self._lock:
             self._database = self._database or Database(self._folder)
-            if name not in self._built:
-                self._built[name] = build(self._database)
-            return cast("Store", self._built[name])
+            return self._database
