@@ -16,7 +16,7 @@ from imagen.api.parameters import (
     document,
 )
 from imagen.api.results import Image, Images, Sweep
-from imagen.bootstrap.cloud import build_brief_delivery
+from imagen.bootstrap.cloud import deliver_briefly
 from imagen.bootstrap.display import build_notebook_progress, build_preview
 from imagen.bootstrap.generation import (
     build_contact_sheet,
@@ -298,11 +298,8 @@ class Studio:
             for image in report.stored:
                 if preview is not None:
                     preview.run(image)
-        deliver = build_brief_delivery(
-            self._runtime, images=options.get("cloud", True), listen=listen
-        )
-        if deliver is not None:
-            deliver(Cancellation())
+        cloud = options.get("cloud", True)
+        deliver_briefly(self._runtime, Cancellation(), images=cloud, listen=listen)
         images = Images(Image(each) for each in report.stored)
         errors = [each.error for each in report.failed]
         if not errors:

@@ -1,7 +1,6 @@
 """The use cases that need Supabase: upload, fetch, shared ledger, diagnostics."""
 
-from collections.abc import Callable, Iterator
-from functools import partial
+from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
 from imagen.bootstrap.output import (
@@ -33,17 +32,11 @@ PATIENCE = 3.0
 def build_delivery(
     runtime: Runtime, *, images: bool = True, listen: Listener = ignore_event
 ) -> "DeliverPending | None":
-    """Build the use case that delivers pending usage rows and image copies.
+    """Build the use case that delivers pending usage rows, and image copies.
 
-    Args:
-        runtime: The settings, stores and environment.
-        images: False delivers usage rows only.
-        listen: Called with every event.
-
-    Returns:
-        None if Supabase is not set up.
+    Without `images` it needs no config. None if Supabase is not set up.
     """
-    settings, environment = runtime.settings, runtime.environment
+    environment = runtime.environment
     if environment.missing_for_supabase:
         return None
     from imagen.adapters.system.files import read_regular  # noqa: PLC0415 - rare
@@ -56,35 +49,36 @@ def build_delivery(
     stores = runtime.stores
     ledger = build_shared_ledger(environment)
     uploaders: list[Uploader] = [UsageUploader(queue=stores.usage_queue, ledger=ledger)]
-    if images and get_cloud_mode(settings, environment) != "off":
+    if images and get_cloud_mode(runtime.settings, environment) != "off":
         uploaders.append(
             ImageUploader(
                 queue=stores.image_queue,
                 spool=stores.spool,
                 cloud=_build_cloud(environment),
                 history=stores.history,
-                owner=settings.owner_user_id or "",
+                owner=runtime.settings.owner_user_id,
                 clock=runtime.clock,
                 read=read_regular,
             )
         )
     return DeliverPending(
-        uploaders=uploaders,
-        clock=runtime.clock,
-        listen=isolate_listener(listen),
+        uploaders=uploaders, clock=runtime.clock, listen=isolate_listener(listen)
     )
 
 
-def build_brief_delivery(
-    runtime: Runtime, *, images: bool = True, listen: Listener
-) -> "Callable[[Cancellation], None] | None":
-    """Return the function that delivers for `PATIENCE` seconds, after a command."""
-    use_case = build_delivery(runtime, images=images, listen=listen)
-    if use_case is None:
-        return None
+def deliver_briefly(
+    runtime: Runtime,
+    cancellation: "Cancellation",
+    *,
+    images: bool = True,
+    listen: Listener,
+) -> None:
+    """Deliver for `PATIENCE` seconds after a command, if Supabase is set up."""
     # Briefly: what is not delivered by then stays pending, and the user has the prompt
     # back. The next command or `imagen sync` delivers it.
-    return partial(use_case.run_briefly, patience=PATIENCE)
+    use_case = build_delivery(runtime, images=images, listen=listen)
+    if use_case is not None:
+        use_case.run_briefly(cancellation, patience=PATIENCE)
 
 
 def build_sync(runtime: Runtime, *, listen: Listener) -> "DeliverPending":
@@ -97,18 +91,6 @@ def build_sync(runtime: Runtime, *, listen: Listener) -> "DeliverPending":
     if use_case is None:
         raise _not_configured(runtime.environment)
     return use_case
-
-
-def build_usage_delivery(runtime: Runtime) -> "DeliverPending":
-    """Build the use case that delivers pending usage rows to the shared ledger."""
-    from imagen.usecases.sync import DeliverPending, UsageUploader  # noqa: PLC0415
-
-    queue = runtime.stores.usage_queue
-    ledger = build_shared_ledger(runtime.environment)
-    return DeliverPending(
-        uploaders=[UsageUploader(queue=queue, ledger=ledger)],
-        clock=runtime.clock,
-    )
 
 
 def build_fetch(

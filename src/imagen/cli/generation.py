@@ -6,7 +6,7 @@ from contextlib import nullcontext
 from functools import partial
 from typing import TYPE_CHECKING
 
-from imagen.bootstrap.cloud import build_brief_delivery
+from imagen.bootstrap.cloud import deliver_briefly
 from imagen.bootstrap.display import build_preview
 from imagen.bootstrap.generation import build_generate
 from imagen.bootstrap.output import STDOUT, OutputOptions
@@ -87,7 +87,9 @@ def generate_images(
             bar,
             picture=picture,
             print_image=print_and_preview,
-            deliver=build_brief_delivery(runtime, images=output.cloud, listen=listen),
+            deliver=partial(
+                deliver_briefly, runtime, images=output.cloud, listen=listen
+            ),
         )
 
 
@@ -99,7 +101,7 @@ def run_generation(
     picture: "LivePicture | None" = None,
     print_image: Callable[[StoredImage], None],
     label: Callable[[FailedImage], str] = lambda _: "",
-    deliver: Callable[[Cancellation], None] | None,
+    deliver: Callable[[Cancellation], None],
 ) -> int:
     """Generate the images, print the outcome of each, and return the exit code."""
     failures: dict[int, BaseException] = {}
@@ -126,8 +128,7 @@ def run_generation(
                         output_error = error
                         out.print_error(error)
                         print_message(f"The image is at {outcome.location}.")
-        if deliver is not None:
-            deliver(signals.cancellation)
+        deliver(signals.cancellation)
     if pipe_closed and failures:
         return exit_codes.BROKEN_PIPE
     if not failures:

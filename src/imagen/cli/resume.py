@@ -3,7 +3,7 @@
 from contextlib import nullcontext
 from typing import Annotated
 
-from imagen.bootstrap.cloud import build_brief_delivery
+from imagen.bootstrap.cloud import deliver_briefly
 from imagen.bootstrap.generation import build_resume
 from imagen.cli import exit_codes
 from imagen.cli.output import (
@@ -61,9 +61,7 @@ def resume(
                     except BrokenPipeError:
                         # Continue: the remaining images are paid for.
                         pipe_closed = True
-        deliver = build_brief_delivery(runtime, listen=listen)
-        if deliver is not None:
-            deliver(signals.cancellation)
+        deliver_briefly(runtime, signals.cancellation, listen=listen)
     still_open = len(jobs) - sum(each.closed or each.live for each in outcomes)
     if not out.quiet:
         _print_summary(

@@ -1,11 +1,12 @@
 """The command `imagen sweep`."""
 
 from collections.abc import Iterator
+from functools import partial
 from typing import Annotated
 
 from cyclopts import Parameter  # noqa: TID253 - this is the command line
 
-from imagen.bootstrap.cloud import build_brief_delivery
+from imagen.bootstrap.cloud import deliver_briefly
 from imagen.bootstrap.generation import build_contact_sheet, build_sweep
 from imagen.bootstrap.requests import build_sweep_requests, parse_max_cost
 from imagen.cli import exit_codes
@@ -122,7 +123,9 @@ def sweep(
             bar,
             print_image=print_image,
             label=lambda failed: plan.cells[failed.number - 1].label,
-            deliver=build_brief_delivery(runtime, images=options.cloud, listen=listen),
+            deliver=partial(
+                deliver_briefly, runtime, images=options.cloud, listen=listen
+            ),
         )
     return code if sheet is None else _save_sheet(sheet, out, code)
 

@@ -71,9 +71,9 @@ def usage(
     with Runtime(environment) as runtime:
         reason = ""
         if shared:
-            from imagen.bootstrap.cloud import build_usage_delivery  # noqa: PLC0415 - rare
+            from imagen.bootstrap.cloud import build_delivery  # noqa: PLC0415 - rare
 
-            reason = _upload_rows(build_usage_delivery(runtime))
+            reason = _upload_rows(build_delivery(runtime, images=False))
         with open_usage(runtime, shared=shared) as use_case:
             if raw:
                 _print_calls(out, use_case.rows(since=since))
@@ -176,10 +176,12 @@ def _print_chart(out: Output, report: UsageReport, name: Dimension) -> None:
     out.print_text(captured.get().rstrip("\n"))
 
 
-def _upload_rows(use_case: "DeliverPending") -> str:
+def _upload_rows(use_case: "DeliverPending | None") -> str:
     """Upload pending usage rows; return why some are still pending, or ""."""
     from imagen.cli.signals import StopSignals  # noqa: PLC0415 - with a shared ledger
 
+    if use_case is None:
+        return ""
     with StopSignals() as signals:
         [done] = use_case.run(signals.cancellation)
     if signals.exit_code is not None:
