@@ -1,7 +1,7 @@
 """The use cases that make images: generate, sweep, rerun, verify and resume."""
 
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from datetime import timedelta
 from functools import partial
 from pathlib import Path
@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 import msgspec
 
+from imagen.adapters.system.prices import look_up_price
 from imagen.adapters.system.random import random_int
 from imagen.bootstrap.output import (
     STDOUT,
@@ -20,9 +21,8 @@ from imagen.bootstrap.output import (
 from imagen.bootstrap.runtime import Runtime, find_caller
 from imagen.domain.call import OutputTarget
 from imagen.domain.errors import InvalidRequest, Misconfigured
-from imagen.domain.events import Listener, isolate_listener
+from imagen.domain.events import Listener, ignore_event, isolate_listener
 from imagen.domain.instance import Instance
-from imagen.domain.money.price import Price
 from imagen.domain.result import StoredImage
 from imagen.engine.recorder import Recorder
 
@@ -44,7 +44,7 @@ def build_generate(
     output: OutputOptions,
     count: int,
     live: bool = False,
-    listen: Listener,
+    listen: Listener = ignore_event,
     caller: str | None = None,
     durable: bool = True,
     numbering: "Numbering | None" = None,
@@ -85,7 +85,7 @@ def build_generate(
         clock=runtime.clock,
         random_int=random_int,
         caller=caller,
-        price_of=_look_up_price,
+        price_of=look_up_price,
         budgets=tuple(
             budget
             for budget in runtime.settings.budgets
@@ -170,7 +170,7 @@ def verify_image(original: bytes, new: StoredImage) -> str:
     )
 
 
-def build_resume(runtime: Runtime, *, listen: Listener) -> "ResumeCalls":
+def build_resume(runtime: Runtime, *, listen: Listener = ignore_event) -> "ResumeCalls":
     """Build the use case that finishes open calls."""
     from imagen.usecases.resume import ResumeCalls  # noqa: PLC0415
 
@@ -216,14 +216,6 @@ def _build_recorder(runtime: Runtime, listen: Listener) -> Recorder:
         keep=None if days is None else timedelta(days=days),
         listen=listen,
     )
-
-
-def _look_up_price(
-    provider: str, model: str, parameters: Mapping[str, object]
-) -> Price | None:
-    from imagen.adapters.system.prices import look_up_price  # noqa: PLC0415 - reads a table
-
-    return look_up_price(provider, model, parameters)
 
 
 def _link_from_page(folder: Path, location: str, page: str) -> str:

@@ -1,6 +1,6 @@
 """The gallery's routes for generating: choices, cost estimates, reruns."""
 
-from collections.abc import Generator, Mapping
+from collections.abc import Generator
 from contextlib import contextmanager
 from functools import partial
 from typing import Any, Literal
@@ -15,11 +15,9 @@ from imagen.bootstrap.generation import build_generate, build_rerun
 from imagen.bootstrap.output import OutputOptions
 from imagen.bootstrap.runtime import Runtime
 from imagen.domain.errors import InvalidRequest
-from imagen.domain.estimate import estimate_plan
-from imagen.domain.events import ignore_event
+from imagen.domain.estimate import Estimate, estimate_plan
 from imagen.domain.history import HistoryEntry
 from imagen.domain.rerun import Overrides
-from imagen.domain.sidecar import Change
 from imagen.server.gallery.library import ImageLibrary
 from imagen.server.gallery.pictures import PATH
 from imagen.server.http.files import build_linker
@@ -31,7 +29,6 @@ from imagen.server.http.sse import EventBuilder, stream_events
 from imagen.server.jobs.dispatcher import RequestDispatcher
 from imagen.server.jobs.service import ServerContext
 from imagen.server.workers.work_item import WorkItem
-from imagen.usecases.generate import GenerateImages
 
 
 class StyleChoice(msgspec.Struct, frozen=True, kw_only=True):
@@ -57,21 +54,10 @@ class Choices(msgspec.Struct, frozen=True, kw_only=True):
     longest: int
 
 
-class CostEstimate(msgspec.Struct, frozen=True, kw_only=True):
-    """The request as it would be sent, and its cost; a cost of None is unknown."""
+class CostEstimate(Estimate, frozen=True, kw_only=True):
+    """The request as it would be sent, and its cost."""
 
-    backend: str
-    model: str
-    images: int
-    calls: int
-    prompt_sent: str
-    negative: str
-    size: str
-    cost_usd: float | None
     may_cost: bool
-    ignored: Mapping[str, str]
-    adjusted: Mapping[str, Change]
-    notes: tuple[str, ...] = ()
 
 
 class RerunFields(msgspec.Struct, frozen=True, kw_only=True):
@@ -175,7 +161,9 @@ def _build_rerun_item(
     with _without_hints():
         source = use_case.find_source(entry.sidecar.id)
     output = OutputOptions(format=source.media_type_for(source.backend))
-    maker = _build_generate(runtime, source.backend, output, caller, count=1)
+    maker = build_generate(
+        runtime, source.backend, output=output, count=1, caller=caller
+    )
     overrides: Overrides = {"seed": 0} if rerun.seed == "new" else {}
     with _without_hints():
         request = use_case.build_request(source, overrides, maker=maker)
@@ -195,26 +183,13 @@ def _without_hints() -> Generator[None]:
 
 
 def _estimate(item: WorkItem, runtime: Runtime) -> CostEstimate:
-    count, caller = item.request.count, item.caller
-    use_case = _build_generate(runtime, item.backend, item.output, caller, count)
+    use_case = build_generate(
+        runtime,
+        item.backend,
+        output=item.output,
+        count=item.request.count,
+        caller=item.caller,
+    )
     plan = use_case.plan(item.resolve(use_case))
     cost = msgspec.structs.asdict(estimate_plan(plan))
-    names = cost.keys() & set(CostEstimate.__struct_fields__)
-    return CostEstimate(may_cost=plan.may_cost, **{name: cost[name] for name in names})
-
-
-def _build_generate(
-    runtime: Runtime,
-    backend: str,
-    output: OutputOptions,
-    caller: str,
-    count: int,
-) -> GenerateImages:
-    return build_generate(
-        runtime,
-        backend,
-        output=output,
-        count=count,
-        listen=ignore_event,
-        caller=caller,
-    )
+    return CostEstimate(may_cost=plan.may_cost, **cost)

@@ -10,7 +10,6 @@ from typing import TypeVar
 from imagen.bootstrap.generation import build_resume
 from imagen.bootstrap.library import read_stored_image
 from imagen.bootstrap.runtime import Runtime, find_caller, load_server_secret
-from imagen.domain.events import ignore_event
 from imagen.engine.cancellation import Cancellation
 from imagen.server.jobs.backend_queue import BackendQueue
 from imagen.server.jobs.cloud_sync import BackgroundSync
@@ -80,14 +79,14 @@ class ServerContext:
 
     def resume(self, ids: Sequence[str]) -> None:
         """Resume these unfinished calls, as far as that is possible now."""
-        use_case = build_resume(self.runtime, listen=ignore_event)
+        use_case = build_resume(self.runtime)
         for call in self.stores.journal.list_open():
             if call.call.id in ids and not call.live:
                 use_case.run(call, cancellation=Cancellation())
 
     def _resume_all(self) -> None:
         """Resume unfinished calls of earlier servers and dead workers."""
-        use_case = build_resume(self.runtime, listen=ignore_event)
+        use_case = build_resume(self.runtime)
         open_calls = [
             call
             for call in self.stores.journal.list_open()
