@@ -6,7 +6,7 @@ from typing import Literal, TypeAlias
 import msgspec
 
 from imagen.domain.content_credentials import ContentCredentials
-from imagen.domain.metadata.embedded import EmbeddedMetadata, Recipe
+from imagen.domain.metadata.embedded import Recipe
 from imagen.domain.sidecar import Sidecar, select_embedded_fields
 
 Agreement: TypeAlias = Literal["none", "same", "changed", "other"]
@@ -49,40 +49,6 @@ class Inspection(msgspec.Struct, frozen=True, kw_only=True):
     warnings: tuple[str, ...] = ()
 
 
-def build_inspection(
-    *,
-    path: str,
-    content: bytes,
-    sha256: str,
-    metadata: EmbeddedMetadata,
-    sidecar: Sidecar | None,
-    history: Sidecar | None,
-    provenance: ContentCredentials | None,
-    warnings: tuple[str, ...] = (),
-) -> Inspection:
-    """Return the description, with the sources compared."""
-    sidecars = (recipe.sidecar for recipe in metadata.recipes)
-    embedded = next((each for each in sidecars if each is not None), None)
-    return Inspection(
-        path=path,
-        media_type=metadata.facts.media_type,
-        width=metadata.facts.width,
-        height=metadata.facts.height,
-        bytes=len(content),
-        sha256=sha256,
-        agreement=compare_with_sidecar(sidecar, sha256, embedded),
-        history_agreement=compare_with_sidecar(history, sha256, embedded),
-        differing=_compare_fields(sidecar, embedded),
-        source_type=metadata.source_type,
-        provenance=provenance,
-        recipes=metadata.recipes,
-        sidecar=sidecar,
-        history=history,
-        texts=metadata.texts,
-        warnings=(*metadata.warnings, *warnings),
-    )
-
-
 def compare_with_sidecar(
     sidecar: Sidecar | None, sha256: str, embedded: Sidecar | None
 ) -> Agreement:
@@ -95,9 +61,10 @@ def compare_with_sidecar(
     return "changed" if embedded is not None and embedded.id == sidecar.id else "other"
 
 
-def _compare_fields(
+def list_differing_fields(
     sidecar: Sidecar | None, embedded: Sidecar | None
 ) -> tuple[str, ...]:
+    """Return the fields with different values, if both describe the same image."""
     if sidecar is None or embedded is None or sidecar.id != embedded.id:
         return ()
     ours, theirs = select_embedded_fields(sidecar), select_embedded_fields(embedded)

@@ -45,13 +45,8 @@ def check_backend(
         if isinstance(backend, CheckableBackend):
             findings = backend.check(context)
         else:
-            findings = (
-                Readiness(
-                    name="configured",
-                    ready=True,
-                    note="this adapter has no further check that costs nothing",
-                ),
-            )
+            note = "this adapter has no further check that costs nothing"
+            findings = (Readiness(name="configured", ready=True, note=note),)
     except ImagenError as error:
         note = " ".join(filter(None, (error.message, error.hint)))
         # The error of an expired check is that of the connection it has closed.

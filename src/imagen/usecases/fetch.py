@@ -20,7 +20,7 @@ from imagen.domain.history import HistoryEntry
 from imagen.domain.media import EXTENSIONS
 from imagen.domain.naming import NameFacts
 from imagen.domain.result import StoredImage
-from imagen.domain.sidecar import write_sidecar
+from imagen.domain.sidecar import Sidecar, write_sidecar
 from imagen.engine.store import MAX_NAMES_TRIED
 from imagen.formats.container import NotAnImage, read_facts
 from imagen.ports.cloud import Cloud
@@ -29,22 +29,13 @@ from imagen.ports.history import History
 from imagen.ports.spool import Spool
 from imagen.ports.storage import Storage
 
-LAST = "last"
-
 
 class FetchImage(msgspec.Struct, frozen=True, kw_only=True):
     """Downloads an image and adds it to the history.
 
     Attributes:
-        cloud: The copies of images in the cloud.
-        owner: The user id of the owner.
-        storage: The destination.
         place: The file name, and whether a sidecar is stored.
-        history: The history.
-        queue: The delivery state of images.
-        spool: The bytes of images that are not uploaded yet.
         locate: Converts the location of an image to an absolute one.
-        listen: Receives a warning if the history cannot be written.
     """
 
     cloud: Cloud
@@ -77,17 +68,16 @@ class FetchImage(msgspec.Struct, frozen=True, kw_only=True):
             ) from why
         stored = StoredImage(
             number=1,
-            location="",
+            location=self._save(image.sidecar, content, facts.media_type),
             content=content,
             facts=facts,
             sidecar=image.sidecar,
         )
-        stored = msgspec.structs.replace(stored, location=self._save(stored))
         self._add_to_history(stored)
         return stored
 
     def _find(self, name: str) -> CloudImage:
-        if name == LAST:
+        if name == "last":
             image = next(iter(self.cloud.find(self.owner, limit=1)), None)
         else:
             image = self.cloud.get(self.owner, name) if name else None
@@ -98,15 +88,15 @@ class FetchImage(msgspec.Struct, frozen=True, kw_only=True):
             )
         return image
 
-    def _save(self, image: StoredImage) -> str:
-        sidecar, destination = image.sidecar, self.place.destination
+    def _save(self, sidecar: Sidecar, content: bytes, media_type: str) -> str:
+        destination = self.place.destination
         names = destination.names(
             NameFacts(
                 at=_local(sidecar.created_at),
                 prompt=sidecar.prompt,
                 seed=sidecar.seed,
                 backend=sidecar.backend,
-                extension=EXTENSIONS[image.facts.media_type],
+                extension=EXTENSIONS[media_type],
             ),
             number=1,
             count=1,
@@ -116,8 +106,8 @@ class FetchImage(msgspec.Struct, frozen=True, kw_only=True):
             try:
                 return self.storage.save(
                     name,
-                    image.content,
-                    media_type=image.facts.media_type,
+                    content,
+                    media_type=media_type,
                     sidecar=write_sidecar(sidecar) if self.place.sidecar else None,
                     replace=named,
                     again=not named,

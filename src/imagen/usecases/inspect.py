@@ -1,7 +1,11 @@
 """Report all metadata of an image: in the file, the sidecar and the history."""
 
 from imagen.domain.errors import InvalidRequest
-from imagen.domain.inspection import Inspection, build_inspection
+from imagen.domain.inspection import (
+    Inspection,
+    compare_with_sidecar,
+    list_differing_fields,
+)
 from imagen.ports.content_credentials import CheckProvenance
 from imagen.usecases.find import FindImage
 
@@ -13,16 +17,26 @@ def inspect_image(name: str, *, find: FindImage, check: CheckProvenance) -> Insp
         InvalidRequest: no such image exists, or its file is missing.
     """
     found, content = find.load(name)
-    if found.metadata is None:
+    metadata, embedded = found.metadata, found.embedded
+    if metadata is None:
         raise InvalidRequest(found.missing_reason)
-    signed = found.metadata.facts.signed
-    return build_inspection(
+    facts = metadata.facts
+    history = found.entry.sidecar if found.entry else None
+    return Inspection(
         path=found.location,
-        content=content,
+        media_type=facts.media_type,
+        width=facts.width,
+        height=facts.height,
+        bytes=len(content),
         sha256=found.sha256,
-        metadata=found.metadata,
+        agreement=compare_with_sidecar(found.sidecar, found.sha256, embedded),
+        history_agreement=compare_with_sidecar(history, found.sha256, embedded),
+        differing=list_differing_fields(found.sidecar, embedded),
+        source_type=metadata.source_type,
+        provenance=check(content, facts.media_type) if facts.signed else None,
+        recipes=metadata.recipes,
         sidecar=found.sidecar,
-        history=found.entry.sidecar if found.entry else None,
-        provenance=check(content, found.media_type) if signed else None,
-        warnings=found.warnings,
+        history=history,
+        texts=metadata.texts,
+        warnings=(*metadata.warnings, *found.warnings),
     )

@@ -11,8 +11,6 @@ from imagen.ports.preview import Preview, PreviewError
 MOST_PREVIEWS = 4
 """Previews for one request; further images are not shown."""
 
-STREAM = "-"
-
 
 class PreviewImages(msgspec.Struct, kw_only=True, eq=False):
     """Shows the first few images of one request."""
@@ -27,7 +25,7 @@ class PreviewImages(msgspec.Struct, kw_only=True, eq=False):
         if not self.left:
             return
         self.left -= 1
-        if image.location == STREAM:
+        if image.location == "-":
             self._fail("the image was written to standard output")
             return
         try:

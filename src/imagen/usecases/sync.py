@@ -45,12 +45,7 @@ LONG = 3600.0
 
 
 class UsageUploader(msgspec.Struct, frozen=True, kw_only=True):
-    """Uploads usage rows to the shared ledger.
-
-    Attributes:
-        queue: The delivery state of usage rows.
-        ledger: The shared ledger.
-    """
+    """Uploads usage rows to the shared ledger."""
 
     channel: ClassVar[Channel] = "usage"
 
@@ -76,14 +71,8 @@ class ImageUploader(msgspec.Struct, frozen=True, kw_only=True):
     """Uploads copies of images to the cloud.
 
     Attributes:
-        queue: The delivery state of images.
-        spool: The bytes of images until they are uploaded.
-        cloud: The destination.
-        history: The record of images, which has the owner of each.
         owner: The user id from the config. It replaces the owner of an image whose
             owner does not exist: then the id in the config was corrected since.
-        clock: The clock.
-        read: Reads the file at a location of the history.
     """
 
     channel: ClassVar[Channel] = "images"
@@ -154,23 +143,17 @@ class ImageUploader(msgspec.Struct, frozen=True, kw_only=True):
 
     def _upload(self, entry: HistoryEntry, content: bytes) -> None:
         try:
-            self.cloud.upload(
-                build_cloud_image(entry.sidecar, owner=entry.owner), content
-            )
+            image = build_cloud_image(entry.sidecar, owner=entry.owner)
+            self.cloud.upload(image, content)
         except UnknownOwner:
             if self.owner in {"", entry.owner}:
                 raise
-            entry = msgspec.structs.replace(entry, owner=self.owner)
-            self.history.add([entry])
-            self.cloud.upload(
-                build_cloud_image(entry.sidecar, owner=entry.owner), content
-            )
+            self.history.add([msgspec.structs.replace(entry, owner=self.owner)])
+            image = build_cloud_image(entry.sidecar, owner=self.owner)
+            self.cloud.upload(image, content)
 
     def _read_content(self, entry: HistoryEntry) -> bytes:
-        for content in (
-            self.spool.read(entry.sidecar.id),
-            self.read(entry.location),
-        ):
+        for content in (self.spool.read(entry.sidecar.id), self.read(entry.location)):
             if content and sha256(content).hexdigest() == entry.sidecar.sha256:
                 return content
         raise Refused(
@@ -191,13 +174,10 @@ class Delivery(msgspec.Struct, frozen=True, kw_only=True):
     """The result of one attempt to deliver the records of a channel.
 
     Attributes:
-        channel: The channel.
-        delivered: The number of records that were delivered.
         newly_failed: The records that failed in this attempt and will not be retried
             automatically.
         reason: Why the attempt ended early, in a sentence; "" when all records were
             tried.
-        status: The state after the attempt.
     """
 
     channel: Channel
@@ -213,11 +193,6 @@ class DeliverPending(msgspec.Struct, frozen=True, kw_only=True):
     Any number of processes may do this at any time, and be killed while they do: every
     record has an id that was made before the first attempt, so a record that is sent
     twice is stored once.
-
-    Attributes:
-        uploaders: One for each channel.
-        clock: The clock.
-        listen: Receives an event for each delivery, and for each problem.
     """
 
     uploaders: Sequence[Uploader]
