@@ -23,6 +23,11 @@ if TYPE_CHECKING:
 
 TABLE = "imagen.images"
 _COLUMNS = "id,created_at,owner_user_id,storage_path,sidecar"
+# The columns that have the value of the field of that name.
+_SHARED_COLUMNS = (
+    *("id", "created_at", "prompt", "prompt_sha256", "backend", "model", "seed"),
+    *("steps", "width", "height", "latency_ms", "mime_type", "bytes", "sha256"),
+)
 _BEGINNING = re.compile(r"[0-9a-f]{1,32}", re.ASCII)
 
 
@@ -114,23 +119,10 @@ def _to_row(image: CloudImage) -> dict[str, object]:
     sidecar = image.sidecar
     cost = sidecar.cost_usd
     return {
-        "id": sidecar.id,
+        **{name: getattr(sidecar, name) for name in _SHARED_COLUMNS},
         "owner_user_id": image.owner,
-        "created_at": sidecar.created_at,
-        "prompt": sidecar.prompt,
-        "prompt_sha256": sidecar.prompt_sha256,
-        "backend": sidecar.backend,
-        "model": sidecar.model,
-        "seed": sidecar.seed,
-        "steps": sidecar.steps,
-        "width": sidecar.width,
-        "height": sidecar.height,
-        "latency_ms": sidecar.latency_ms,
         "cost_usd": None if cost is None else str(Decimal(str(cost))),
         "storage_path": image.path,
-        "mime_type": sidecar.mime_type,
-        "bytes": sidecar.bytes,
-        "sha256": sidecar.sha256,
         "sidecar": sidecar,
     }
 

@@ -94,21 +94,11 @@ class _Row(TimedRow):
 
 
 def _to_row(row: UsageRow) -> dict[str, object]:
-    cost = row.cost_micros
-    return {
-        "id": row.id,
-        "created_at": row.created_at.astimezone(UTC).isoformat(),
-        "caller": row.caller,
-        "backend": row.backend,
-        "adapter": row.adapter,
-        "model": row.model,
-        "status": row.status,
-        "latency_ms": row.latency_ms,
-        "images": row.images,
-        "cost_usd": None if cost is None else str(Decimal(cost) / MICROS),
-        "cost_source": row.cost_source,
-        "prompt_sha256": row.prompt_sha256,
-    }
+    named = msgspec.structs.asdict(row)
+    cost = named.pop("cost_micros")
+    named["created_at"] = row.created_at.astimezone(UTC).isoformat()
+    named["cost_usd"] = None if cost is None else str(Decimal(cost) / MICROS)
+    return named
 
 
 def _from_row(row: _Row) -> UsageRow:
