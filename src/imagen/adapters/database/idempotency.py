@@ -99,18 +99,15 @@ class SqliteRequestKeys:
             RecordedCall(id=call.id, image_ids=call.image_ids) for call in calls
         ]
         document = msgspec.json.encode(recorded).decode()
-        with self._database.writing(durable=True) as connection:
-            _update(connection, key, "calls = ?", document)
+        self._update(key, "calls = ?", document)
 
     def complete(self, key: RequestKey, answer: StoredAnswer) -> None:
         """Store the response of a finished request; `claim` returns it from now on."""
-        with self._database.writing(durable=True) as connection:
-            _update(connection, key, "owner = NULL, answer = ?", to_json(answer))
+        self._update(key, "owner = NULL, answer = ?", to_json(answer))
 
     def abandon(self, key: RequestKey) -> None:
         """Give up the claim on an unfinished request; its state is `KeyInterrupted`."""
-        with self._database.writing(durable=True) as connection:
-            _update(connection, key, "owner = NULL")
+        self._update(key, "owner = NULL")
 
     def release(self, key: RequestKey) -> None:
         """Delete the record: certainly nothing was made, so a client may try again."""
@@ -118,6 +115,10 @@ class SqliteRequestKeys:
             connection.execute(
                 "DELETE FROM requests WHERE caller = ? AND key = ?", _columns(key)
             )
+
+    def _update(self, key: RequestKey, assignments: str, *values: str) -> None:
+        with self._database.writing(durable=True) as connection:
+            _update(connection, key, assignments, *values)
 
     def _state(
         self,
