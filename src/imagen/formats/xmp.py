@@ -24,11 +24,8 @@ _TEXTS = {"imagen:note": "imagen", "sdcpp:parameters": "parameters"}
 # cost quadratic time.
 _MAX_TRIES = 3
 _NOT_IN_XML = re.compile("[\0-\x08\x0b\x0c\x0e-\x1f\ufffe\uffff]")
-_ENTITY = re.compile(r"&(?:(lt|gt|amp|quot|apos)|#x([0-9a-fA-F]{1,6})|#([0-9]{1,7}));")
 _QUOTED = re.compile(r"""\s*=\s*(?:"([^"]*)"|'([^']*)')""")
 _RESOURCE = re.compile(r"""\srdf:resource=["']([^"'<>]*)""")
-_SURROGATES, _LAST_CHARACTER = range(0xD800, 0xE000), 0x10FFFF
-_NAMED = {"lt": "<", "gt": ">", "amp": "&", "quot": '"', "apos": "'"}
 
 
 def build_xmp_packet(properties: Mapping[str, str]) -> str:
@@ -61,6 +58,8 @@ def read_xmp(packet: str, texts: Texts) -> None:
 
 def find_xmp_property(packet: str, name: str) -> str:
     """Return the text of a property, an element or an attribute; "" for none."""
+    from html import unescape  # noqa: PLC0415 - not to write one
+
     # A search instead of an XML parser, because a parser expands entities, which a
     # hostile packet can use to fill the memory.
     places = re.finditer(rf"[<\s]{re.escape(name)}(?=[\s=/>])", packet)
@@ -68,29 +67,17 @@ def find_xmp_property(packet: str, name: str) -> str:
         at = place.end()
         if not place[0].startswith("<"):
             if quoted := _QUOTED.match(packet, at):
-                return _unescape(quoted[1] or quoted[2] or "")
+                return unescape(quoted[1] or quoted[2] or "")
             continue
         start = packet.find(">", at) + 1
         if resource := _RESOURCE.search(packet, at, max(at, start)):
-            return _unescape(resource[1])
+            return unescape(resource[1])
         end = packet.find("<", start)
         if start and end >= 0 and packet[start - 2] != "/":
-            return _unescape(packet[start:end])
+            return unescape(packet[start:end])
     return ""
 
 
 def _escape(text: str) -> str:
     text = _NOT_IN_XML.sub("\ufffd", text)
     return text.replace("&", "&amp;").replace("<", "&lt;").replace(">", "&gt;")
-
-
-def _unescape(text: str) -> str:
-    return _ENTITY.sub(_decode_entity, text)
-
-
-def _decode_entity(entity: re.Match[str]) -> str:
-    if entity[1]:
-        return _NAMED[entity[1]]
-    code = int(entity[2], 16) if entity[2] else int(entity[3])
-    fits = code <= _LAST_CHARACTER and code not in _SURROGATES
-    return chr(code) if fits else "\ufffd"
