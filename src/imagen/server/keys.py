@@ -1,6 +1,7 @@
 """API keys of the server, each with the name of its caller."""
 
 import hmac
+from collections.abc import Callable
 from hashlib import sha256
 
 from imagen.domain.errors import Misconfigured
@@ -26,13 +27,7 @@ class ApiKeys:
 
     def caller_of(self, key: str) -> str | None:
         """Return the caller's name for a key; None for an unknown key."""
-        presented, caller = _digest(key), None
-        # No early exit, and a comparison in constant time: the duration must not show
-        # how much of a guessed key is right.
-        for digest, name in self._names.items():
-            if hmac.compare_digest(digest, presented):
-                caller = name
-        return caller
+        return self._find(_digest(key), lambda digest: digest)
 
     def create_session(self, key: str, *, expires: int, secret: bytes) -> str | None:
         """Return a session token for a key; None for an unknown key.
@@ -48,17 +43,21 @@ class ApiKeys:
     def caller_of_session(self, session: str, *, now: int, secret: bytes) -> str | None:
         """Return the caller's name for a session token; None if it is not valid."""
         expires, _, presented = session.partition(".")
+        caller = self._find(
+            presented.encode(errors="replace"),
+            lambda digest: _signature(digest, expires, secret).encode(),
+        )
+        # With a caller it is certain that `expires` is a number: this server signed it.
+        return caller if caller is not None and now < int(expires) else None
+
+    def _find(self, presented: bytes, expect: Callable[[bytes], bytes]) -> str | None:
         caller = None
+        # No early exit, and a comparison in constant time: the duration must not show
+        # how much of a guessed key is right.
         for digest, name in self._names.items():
-            expected = _signature(digest, expires, secret)
-            if hmac.compare_digest(
-                expected.encode(), presented.encode(errors="replace")
-            ):
+            if hmac.compare_digest(expect(digest), presented):
                 caller = name
-        if caller is None:
-            return None
-        # Only now is it certain that `expires` is a number: this server signed it.
-        return caller if now < int(expires) else None
+        return caller
 
 
 def parse_keys(text: str) -> ApiKeys:
