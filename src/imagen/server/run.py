@@ -5,7 +5,7 @@ import signal
 import socket
 import sys
 from collections.abc import Callable
-from contextlib import ExitStack, closing
+from contextlib import closing
 from ipaddress import ip_address
 from math import ceil
 from types import FrameType
@@ -157,25 +157,23 @@ class _Server(uvicorn.Server):
 
 
 def _bind(address: Address) -> socket.socket:
-    with ExitStack() as on_error:
-        try:
-            [(family, kind, protocol, _, socket_address), *_] = socket.getaddrinfo(
-                address.host,
-                address.port,
-                type=socket.SOCK_STREAM,
-                flags=socket.AI_PASSIVE,
-            )
-            listener = on_error.enter_context(socket.socket(family, kind, protocol))
-            listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-            listener.bind(socket_address)
-            listener.listen(_BACKLOG)
-        except OSError as error:
-            raise Unavailable(
-                f"Cannot listen on {address}: {error.strerror or error}.",
-                hint="Choose another address with --addr.",
-            ) from error
-        on_error.pop_all()
-        return listener
+    try:
+        [(family, *_, found), *_] = socket.getaddrinfo(
+            address.host, address.port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE
+        )
+        return socket.create_server(
+            found,
+            family=family,
+            backlog=_BACKLOG,
+            dualstack_ipv6=family == socket.AF_INET6 and socket.has_dualstack_ipv6(),
+        )
+    except OSError as error:
+        # Python repeats the address behind the reason.
+        reason = (error.strerror or str(error)).partition(" (while ")[0]
+        raise Unavailable(
+            f"Cannot listen on {address}: {reason}.",
+            hint="Choose another address with --addr.",
+        ) from error
 
 
 # uvicorn's own default for a socket that it binds itself.
