@@ -38,6 +38,7 @@ from imagen.server.jobs.service import ServerContext
 from imagen.server.workers.messages import Update
 from imagen.server.workers.pool import WorkerDied
 from imagen.server.workers.work_item import WorkItem
+from imagen.usecases.generate import build_report
 
 
 class RequestDispatcher:
@@ -151,11 +152,7 @@ class RequestDispatcher:
             )
             await context.workers.run(item, job.cancellation, observe)
         context.cloud_sync.wake()
-        outcomes = sorted(job.outcomes, key=lambda outcome: outcome.number)
-        return GenerationReport(
-            stored=tuple(one for one in outcomes if isinstance(one, StoredImage)),
-            failed=tuple(one for one in outcomes if isinstance(one, FailedImage)),
-        )
+        return build_report(job.outcomes)
 
     async def _run_once_per_key(self, job: Job, key: RequestKey) -> RequestResult:
         """Run the work, or return the result of the earlier request with the key."""
