@@ -17,9 +17,10 @@ from imagen.cli.output import Output, print_message
 from imagen.domain import events
 from imagen.domain.events import Event
 from imagen.ports.clock import Clock
-from imagen.ports.viewer import DrawingError, TerminalSize, Viewer
+from imagen.ports.viewer import DrawingError, TerminalSize
 
 if TYPE_CHECKING:
+    from imagen.adapters.display.terminal.viewer import TerminalViewer
     from imagen.cli.progress import ProgressBar
 
 _NO_TERMINAL = {"", "dumb"}
@@ -48,7 +49,7 @@ class LivePicture:
     """An event listener that replaces the previous picture; safe from any thread."""
 
     def __init__(
-        self, viewer: Viewer, bar: "ProgressBar | None", *, clock: Clock
+        self, viewer: "TerminalViewer", bar: "ProgressBar | None", *, clock: Clock
     ) -> None:
         self._viewer = viewer
         self._bar = bar

@@ -2,7 +2,7 @@
 
 import sys
 from collections.abc import Sequence
-from typing import Annotated, Literal
+from typing import TYPE_CHECKING, Annotated, Literal
 
 import msgspec
 from cyclopts import Parameter  # noqa: TID253 - this is the command line
@@ -15,9 +15,12 @@ from imagen.cli.output import Output
 from imagen.cli.parameters import PathWord
 from imagen.cli.tables import escape_control, format_cost, join_lines, wrap
 from imagen.domain.errors import ImagenError, InvalidRequest, UsageError
-from imagen.ports.viewer import DrawingError, TerminalSize, Viewer
+from imagen.ports.viewer import DrawingError, TerminalSize
 from imagen.settings.environment import process_environment
 from imagen.usecases.find import FoundImage
+
+if TYPE_CHECKING:
+    from imagen.adapters.display.terminal.viewer import TerminalViewer
 
 _PROMPT_LINES = 3
 _MIN_PICTURE_ROWS = 2
@@ -102,7 +105,9 @@ def show(
         viewer.close()
 
 
-def _page_through(viewer: Viewer, views: Sequence[_ImageView], out: Output) -> int:
+def _page_through(
+    viewer: "TerminalViewer", views: Sequence[_ImageView], out: Output
+) -> int:
     with viewer.fullscreen() as window:
         code = exit_codes.DONE
         for view in views:
@@ -117,7 +122,7 @@ def _page_through(viewer: Viewer, views: Sequence[_ImageView], out: Output) -> i
     return 128 + window.stopped_by if window.stopped_by else code
 
 
-def _draw_image(viewer: Viewer, image: _ImageView, out: Output) -> int:
+def _draw_image(viewer: "TerminalViewer", image: _ImageView, out: Output) -> int:
     """Draw the picture with its caption; return the exit code."""
     room = viewer.size()
     caption = image.caption(room.columns - 1)

@@ -27,7 +27,7 @@ _DETAIL = 2
 
 
 class TerminalViewer:
-    """A viewer that draws on one terminal with the protocol `method`."""
+    """Draws images at the cursor of one terminal, with the protocol `method`."""
 
     def __init__(
         self,
@@ -54,11 +54,21 @@ class TerminalViewer:
         self._changed = False
 
     def size(self) -> TerminalSize:
-        """Return the size of the window, as the operating system reports it."""
+        """Return the size of the window."""
         return TerminalSize(*read_terminal_size(self._handle))
 
     def draw(self, content: bytes, *, max_size: TerminalSize) -> int:
-        """Decode the image, scale it down, and write it in the terminal's protocol."""
+        """Draw an image file, at most at its own size and within `max_size`.
+
+        Afterwards the cursor is at the beginning of the line below the image.
+
+        Returns:
+            The number of rows that the image occupies.
+
+        Raises:
+            DrawingError: the file is not a complete image, or the terminal cannot be
+                written to.
+        """
         cell = self._capabilities.cell
         try:
             with open_image(content) as image:
@@ -77,7 +87,7 @@ class TerminalViewer:
         return space.rows
 
     def erase(self, rows: int) -> None:
-        """Move the cursor up and clear the screen below it."""
+        """Erase the last rows together with the images in them."""
         number, self._number = self._number, 0
         delete = protocols.encode_kitty_delete(number) if number else b""
         if delete and self._capabilities.tmux:
@@ -85,7 +95,11 @@ class TerminalViewer:
         self._write(b"\r\x1b[%dA\x1b[J" % rows + delete)
 
     def fullscreen(self) -> AbstractContextManager[Fullscreen]:
-        """Use the alternate screen until the context exits."""
+        """Open a full-screen window, and restore the previous content on exit.
+
+        Raises:
+            DrawingError: the terminal has no keyboard input.
+        """
         return open_fullscreen(self._handle, hidden=self._is_hidden)
 
     def _encode(self, picture: Image.Image, space: TerminalSize) -> bytes:
@@ -132,7 +146,10 @@ class TerminalViewer:
                 return
 
     def close(self) -> None:
-        """Restore the option of tmux, once it has processed all output."""
+        """Restore the option of tmux, once it has processed all output.
+
+        Drawn images stay.
+        """
         changed, self._changed, self._passthrough = self._changed, False, None
         if changed:
             wait_until_drawn(self._handle, clock=self._clock)
