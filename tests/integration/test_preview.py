@@ -303,7 +303,7 @@ def test_an_unknown_mode_is_refused_before_a_request_is_sent(
     done = generate(IMAGEN_PREVIEW="sometimes")
 
     assert (done.code, done.out) == (2, b"")
-    assert "$IMAGEN_PREVIEW is 'sometimes'. Set it to one of auto, on, off." in done.err
+    assert "$IMAGEN_PREVIEW is 'sometimes'. Set it to auto, on or off." in done.err
 
 
 def test_in_python_nothing_opens_unless_asked_for(

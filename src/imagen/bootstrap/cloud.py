@@ -159,7 +159,7 @@ def check_supabase(runtime: Runtime) -> "Iterator[Readiness]":
     )
     if missing:
         note = f"{join_missing(missing)}; docs/supabase.md has every step."
-        used = wanted or not environment.supabase_is_unset
+        used = wanted or bool(environment.supabase_url or environment.supabase_key)
         yield Readiness(name="used" if used else "not used", ready=not used, note=note)
         return
     from imagen.adapters.supabase.diagnostics import check_project  # noqa: PLC0415

@@ -16,7 +16,6 @@ if TYPE_CHECKING:
     from imagen.ports.adapter import Secrets
 
 _VARIABLE = re.compile(r"\$(?:([A-Za-z_][A-Za-z0-9_]*)|\{([A-Za-z_][A-Za-z0-9_]*)\})")
-_CLOUD_SYNC = {"", "auto", "on", "off"}
 
 
 class Environment:
@@ -45,7 +44,7 @@ class Environment:
         self.tmux = self._get("TMUX")
         self.tmux_pane = self._get("TMUX_PANE")
         names = ("TERM", "COLORTERM", "TERM_PROGRAM", "LC_TERMINAL")
-        self.terminal = {name: self._get(name) for name in names}
+        self.terminal: Mapping[str, str] = {name: self._get(name) for name in names}
         self.log = self._get("IMAGEN_LOG")
         self.no_color = bool(self._get("NO_COLOR"))
 
@@ -86,22 +85,9 @@ class Environment:
         return self._xdg_folder("XDG_CACHE_HOME", default="~/.cache") / "imagen"
 
     @property
-    def cloud_sync(self) -> str:
-        """The mode of `$IMAGEN_CLOUD_SYNC`: auto, on or off; "" if it is not set."""
-        mode = self._get("IMAGEN_CLOUD_SYNC")
-        if mode not in _CLOUD_SYNC:
-            from imagen.settings.secrets import display_value  # noqa: PLC0415 - rare
-
-            raise Misconfigured(
-                f"$IMAGEN_CLOUD_SYNC is {display_value(mode)}.",
-                hint="Set it to auto, on or off.",
-            )
-        return mode
-
-    @property
-    def supabase_is_unset(self) -> bool:
-        """Whether neither the URL nor the key of Supabase is set."""
-        return not (self.supabase_url or self.supabase_key)
+    def cloud_sync(self) -> Mode | None:
+        """The mode of `$IMAGEN_CLOUD_SYNC`; None if it is not set."""
+        return self._get_mode("IMAGEN_CLOUD_SYNC")
 
     @property
     def missing_for_supabase(self) -> tuple[str, ...]:
@@ -115,13 +101,7 @@ class Environment:
     @property
     def preview(self) -> Mode | None:
         """The mode of `$IMAGEN_PREVIEW`; None if it is not set."""
-        named = self._get("IMAGEN_PREVIEW")
-        if named and named not in MODES:
-            raise Misconfigured(
-                f"$IMAGEN_PREVIEW is {named!r}.",
-                hint=f"Set it to one of {', '.join(MODES)}.",
-            )
-        return named or None
+        return self._get_mode("IMAGEN_PREVIEW")
 
     def secrets_for(self, options: msgspec.Struct) -> "Secrets":
         """Return the values of the variables that the `*_env` options name.
@@ -187,6 +167,16 @@ class Environment:
         named = Path(self._get(variable))
         # The XDG specification has relative paths ignored.
         return named if named.is_absolute() else self.expand_home(Path(default))
+
+    def _get_mode(self, name: str) -> Mode | None:
+        mode = self._get(name)
+        if mode and mode not in MODES:
+            from imagen.settings.secrets import display_value  # noqa: PLC0415 - rare
+
+            raise Misconfigured(
+                f"${name} is {display_value(mode)}.", hint="Set it to auto, on or off."
+            )
+        return mode or None
 
     def _get(self, name: str) -> str:
         return self._variables.get(name, "")

@@ -84,7 +84,7 @@ def test_reads_the_rest() -> None:
 
 @pytest.mark.parametrize("mode", ["auto", "on", "off", ""])
 def test_the_cloud_copy_may_be_chosen(mode: str) -> None:
-    assert Environment({"IMAGEN_CLOUD_SYNC": mode}).cloud_sync == mode
+    assert Environment({"IMAGEN_CLOUD_SYNC": mode}).cloud_sync == (mode or None)
 
 
 def test_another_way_to_have_a_cloud_copy_is_an_error() -> None:

@@ -14,19 +14,11 @@ TIMEOUT = 0.2
 class CallerEnvironment(TmuxEnvironment, Protocol):
     """The environment variables that identify the caller."""
 
-    @property
-    def caller(self) -> str:
-        """The value of `$MAI_FROM_ID`; "" when it is not set."""
-        ...
+    caller: str
 
 
 def find_caller(environment: CallerEnvironment, *, timeout: float = TIMEOUT) -> str:
-    """Return the name of the caller on one line; "" when it is unknown.
-
-    Args:
-        environment: The environment.
-        timeout: Seconds for tmux to answer; then the tmux client is killed.
-    """
+    """Return the name of the caller on one line; "" when it is unknown."""
     return _clean_name(environment.caller) or _clean_name(
         _pane_name(environment, timeout)
     )

@@ -14,17 +14,14 @@ class TmuxError(Exception):
 
 
 class TmuxEnvironment(Protocol):
-    """The environment variables that identify the tmux pane."""
+    """The environment variables that identify the tmux pane; "" outside tmux.
 
-    @property
-    def tmux(self) -> str:
-        """The value of `$TMUX`: socket, process id and session of the server."""
-        ...
+    Attributes:
+        tmux: The value of `$TMUX`: socket, process id and session of the server.
+    """
 
-    @property
-    def tmux_pane(self) -> str:
-        """The value of `$TMUX_PANE`; "" outside tmux."""
-        ...
+    tmux: str
+    tmux_pane: str
 
 
 class Tmux:

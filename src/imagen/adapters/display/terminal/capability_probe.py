@@ -51,12 +51,9 @@ _PLACEHOLDERS = ("kitty", "ghostty")
 
 
 class TerminalEnvironment(TmuxEnvironment, Protocol):
-    """The environment variables that describe the terminal."""
+    """The environment variables that describe the terminal, also by name."""
 
-    @property
-    def terminal(self) -> Mapping[str, str]:
-        """`$TERM`, `$COLORTERM`, `$TERM_PROGRAM` and `$LC_TERMINAL`, by name."""
-        ...
+    terminal: Mapping[str, str]
 
 
 class TerminalCapabilities(msgspec.Struct, frozen=True, kw_only=True):
