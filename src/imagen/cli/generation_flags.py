@@ -7,7 +7,7 @@ The flags of request parameters are derived from their declarations in
 from collections.abc import Mapping
 from dataclasses import dataclass, make_dataclass
 from decimal import Decimal
-from typing import TYPE_CHECKING, Annotated, Literal, TypeAlias, cast, get_args
+from typing import TYPE_CHECKING, Annotated, TypeAlias, cast, get_args
 
 from cyclopts import Parameter  # noqa: TID253 - this is the command line
 
@@ -189,6 +189,11 @@ _TYPES: Mapping[Kind, object] = {
     "files": list[PathWord] | None,
     "pairs": list[str] | None,
 }
+_PARAMETERS: Mapping[str, type] = {
+    "GenerateFlags": RequestParameters,
+    "RerunFlags": RerunParameters,
+    "SweepFlags": SweepParameters,
+}
 _CONVERTERS = {
     "whole number": parse_whole_number,
     "number": parse_number,
@@ -196,10 +201,9 @@ _CONVERTERS = {
 }
 
 
-def _build_flags(
-    parameters: type, command: Literal["generate", "rerun", "sweep"]
-) -> type:
+def _build_flags(class_name: str, parameters: type) -> type:
     """Return a dataclass with a flag for each parameter of a TypedDict."""
+    command = class_name.removesuffix("Flags").lower()
     fields: list[tuple[str, object, object]] = []
     for name, info in PARAMETERS.items():
         if name not in parameters.__annotations__:
@@ -224,7 +228,7 @@ def _build_flags(
             kind = str | None if is_axis else _TYPES[info.kind]
         fields.append((name, Annotated[kind, flag], default))
     return make_dataclass(
-        f"{command.title()}Flags",
+        class_name,
         fields,
         bases=(RequestFlags,),
         # Python 3.11 would set `types`, and cyclopts skip the class as a builtin.
@@ -264,14 +268,7 @@ else:
         # Built at run time, so that a new parameter needs no change here, and on first
         # use, because each takes about 2 ms. cyclopts reads the fields of the
         # dataclass; the commands use only the methods of RequestFlags.
-        match name:
-            case "GenerateFlags":
-                flags = _build_flags(RequestParameters, "generate")
-            case "RerunFlags":
-                flags = _build_flags(RerunParameters, "rerun")
-            case "SweepFlags":
-                flags = _build_flags(SweepParameters, "sweep")
-            case _:
-                raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-        globals()[name] = flags
+        if name not in _PARAMETERS:
+            raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+        flags = globals()[name] = _build_flags(name, _PARAMETERS[name])
         return flags
