@@ -15,7 +15,7 @@ from pathlib import Path
 from time import sleep  # noqa: TID251 - stands in for the busy handler of SQLite
 from weakref import WeakSet, finalize
 
-from imagen.adapters.database.schema import MIGRATIONS
+from imagen.adapters.database.schema import MIGRATIONS, translate_decode_errors
 from imagen.adapters.database.write_queue import Batch, WriteQueue
 from imagen.adapters.system.private_files import (
     create_private_file,
@@ -123,6 +123,12 @@ class Database:
                 connection.close()
                 raise
             self._return_connection(connection)
+
+    @contextmanager
+    def decoding(self) -> Generator[sqlite3.Connection]:
+        """Lend a connection for reading; an invalid value is a `JournalError`, too."""
+        with translate_decode_errors(self.path), self.reading() as connection:
+            yield connection
 
     @contextmanager
     def writing(self, *, durable: bool) -> Generator[sqlite3.Connection]:

@@ -17,7 +17,6 @@ from imagen.adapters.database.schema import (
     micros_to_datetime,
     read_usage_row,
     remove_surrogates,
-    translate_decode_errors,
 )
 from imagen.domain.delivery import Channel, DeliveryStatus, FailedDelivery, Pause
 from imagen.domain.history import HistoryEntry
@@ -77,10 +76,7 @@ class _DeliveryState:
             connection.execute(_PAUSE, [self.channel, pause.tries, until, trouble])
 
     def status(self) -> DeliveryStatus:
-        with (
-            translate_decode_errors(self._database.path),
-            self._database.reading() as connection,
-        ):
+        with self._database.decoding() as connection:
             [(pending,)] = connection.execute(
                 f"SELECT count(*) FROM {self.channel} WHERE delivery = '{PENDING}'"  # noqa: S608 - as above
             )
@@ -97,7 +93,7 @@ class _DeliveryState:
                 failed=tuple(
                     FailedDelivery(id=id_, trouble=trouble) for id_, trouble in failed
                 ),
-                pause=None if paused is None else _pause(*paused),
+                pause=None if paused is None else _build_pause(*paused),
             )
 
     def _update(self, reasons: Mapping[str, str], state: str, *, of: str) -> None:
@@ -122,10 +118,7 @@ class SqliteUsageQueue(_DeliveryState):
         self, limit: int, *, excluding: Collection[str] = ()
     ) -> tuple[UsageRow, ...]:
         """Read from the index of pending rows."""
-        with (
-            translate_decode_errors(self._database.path),
-            self._database.reading() as connection,
-        ):
+        with self._database.decoding() as connection:
             values = [_json_list(excluding), limit]
             found = connection.execute(_PENDING_USAGE, values).fetchall()
             return tuple(map(read_usage_row, found))
@@ -160,5 +153,5 @@ def _json_list(ids: Collection[str]) -> str:
     return msgspec.json.encode(sorted(ids)).decode()
 
 
-def _pause(tries: int, until: int, trouble: str) -> Pause:
+def _build_pause(tries: int, until: int, trouble: str) -> Pause:
     return Pause(tries=tries, until=micros_to_datetime(until), trouble=trouble)

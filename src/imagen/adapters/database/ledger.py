@@ -11,7 +11,6 @@ from imagen.adapters.database.schema import (
     insert_usage,
     query_usage_totals,
     read_usage_row,
-    translate_decode_errors,
 )
 from imagen.domain.money.usage import Dimension, UsageRow, UsageTotal, start_of_day
 
@@ -20,7 +19,6 @@ class SqliteUsageReader:
     """Reads the table of usage rows, or those of its rows that meet a condition.
 
     Args:
-        database: The database.
         condition: An SQL condition without values; "" for all rows.
     """
 
@@ -33,8 +31,7 @@ class SqliteUsageReader:
         where, values = self._where(since)
         query = f"{USAGE_ROWS}{where} ORDER BY created_at DESC, id DESC"
         with (
-            translate_decode_errors(self._database.path),
-            self._database.reading() as connection,
+            self._database.decoding() as connection,
             closing(connection.execute(query, values)) as found,
         ):
             for row in found:
@@ -45,10 +42,7 @@ class SqliteUsageReader:
     ) -> tuple[UsageTotal, ...]:
         """Group and sum in the database."""
         where, values = self._where(since)
-        with (
-            translate_decode_errors(self._database.path),
-            self._database.reading() as connection,
-        ):
+        with self._database.decoding() as connection:
             return query_usage_totals(connection, by, where=where, values=values)
 
     def _where(self, since: date | None) -> tuple[str, list[int]]:

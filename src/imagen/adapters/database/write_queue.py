@@ -16,9 +16,7 @@ class Batch:
     """A transaction to which several writers add, one after the other.
 
     Attributes:
-        connection: The connection with the open transaction.
         durable: Whether the commit waits for the disk.
-        writers: The number of writers so far.
         error: Why the whole transaction was lost; None while it was not.
         done: Set once the transaction is committed or lost.
     """
