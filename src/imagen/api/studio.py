@@ -22,7 +22,7 @@ from imagen.bootstrap.generation import (
     build_contact_sheet,
     build_generate,
     build_rerun,
-    build_sweep,
+    plan_sweep,
 )
 from imagen.bootstrap.output import OutputOptions
 from imagen.bootstrap.parameters import (
@@ -34,8 +34,6 @@ from imagen.bootstrap.parameters import (
 from imagen.bootstrap.requests import (
     build_overrides,
     build_request,
-    build_sweep_requests,
-    parse_max_cost,
 )
 from imagen.bootstrap.runtime import Runtime
 from imagen.domain.errors import ImagenError, InvalidRequest, SomeImagesFailed
@@ -212,23 +210,17 @@ class Studio:
         jobs = parameters.get("jobs")
         if jobs is not None and jobs < 1:
             raise InvalidRequest(f"jobs is {jobs}, and should be 1 or more.")
-        grid, requests = build_sweep_requests(
-            self._runtime,
-            prompt,
-            cast("SweepParameters", _select_request_parameters(parameters)),
-            backend=parameters.get("backend"),
-        )
         self._check_open()
         outcomes: list[StoredImage | FailedImage] = []
         with _listening(parameters) as listen:
-            use_case = build_sweep(
+            use_case, plan = plan_sweep(
                 self._runtime,
-                [name for name, _ in requests],
+                prompt,
+                cast("SweepParameters", _select_request_parameters(parameters)),
+                backend=parameters.get("backend"),
                 output=_build_output_options(parameters),
                 listen=listen,
             )
-            max_cost = parse_max_cost(parameters.get("max_cost"))
-            plan = use_case.plan(grid, requests, max_cost=max_cost)
             sheet = None
             if parameters.get("sheet", True):
                 sheet = build_contact_sheet(use_case, plan)

@@ -27,6 +27,7 @@ from imagen.domain.result import StoredImage
 from imagen.engine.recorder import Recorder
 
 if TYPE_CHECKING:
+    from imagen.bootstrap.parameters import SweepParameters
     from imagen.domain.sweep import SweepPlan
     from imagen.engine.store import Numbering, StoreImage
     from imagen.ports.backend import ImageBackend
@@ -96,16 +97,25 @@ def build_generate(
     )
 
 
-def build_sweep(
+def plan_sweep(
     runtime: Runtime,
-    backends: Sequence[str],
+    prompt: str,
+    parameters: "SweepParameters",
     *,
+    backend: str | Sequence[str] | None,
     output: OutputOptions,
     listen: Listener,
-) -> "SweepImages":
-    """Build the use case that generates every combination of some values."""
+) -> "tuple[SweepImages, SweepPlan]":
+    """Build the use case that generates every combination of some values, and its plan.
+
+    Raises:
+        InvalidRequest: a parameter or the output path is invalid.
+        OverBudget: the sweep costs more than `max_cost` or than a whole budget.
+    """
+    from imagen.bootstrap.requests import build_sweep_requests, parse_max_cost  # noqa: PLC0415
     from imagen.usecases.sweep import SweepImages  # noqa: PLC0415
 
+    grid, requests = build_sweep_requests(runtime, prompt, parameters, backend=backend)
     if output.path == STDOUT:
         raise InvalidRequest(
             "The images of a sweep cannot go to standard output.",
@@ -119,9 +129,11 @@ def build_sweep(
             build_generate(runtime, name, output=output, count=1, listen=listen),
             records=records,
         )
-        for name in dict.fromkeys(backends)
+        for name in dict.fromkeys(name for name, _ in requests)
     }
-    return SweepImages(makers=makers, records=records, listen=listener)
+    use_case = SweepImages(makers=makers, records=records, listen=listener)
+    max_cost = parse_max_cost(parameters.get("max_cost"))
+    return use_case, use_case.plan(grid, requests, max_cost=max_cost)
 
 
 def build_contact_sheet(use_case: "SweepImages", plan: "SweepPlan") -> "ContactSheet":

@@ -7,8 +7,7 @@ from typing import Annotated
 from cyclopts import Parameter  # noqa: TID253 - this is the command line
 
 from imagen.bootstrap.cloud import deliver_briefly
-from imagen.bootstrap.generation import build_contact_sheet, build_sweep
-from imagen.bootstrap.requests import build_sweep_requests, parse_max_cost
+from imagen.bootstrap.generation import build_contact_sheet, plan_sweep
 from imagen.cli import exit_codes
 from imagen.cli.generation import run_generation
 from imagen.cli.generation_flags import (
@@ -81,24 +80,19 @@ def sweep(
         raise UsageError(f"--jobs {jobs} is below 1.")
     out = general.out()
     runtime = load_runtime(general.config)
-    parameters = request.values()
-    grid, requests = build_sweep_requests(
-        runtime,
-        read_prompt(prompt),
-        parameters,
-        backend=None
-        if backend is None
-        else [str(name) for name in parse_words("backend", backend).values],
-    )
+    names = None if backend is None else parse_words("backend", backend).values
     bar = create_progress_bar(out, runtime.environment)
     listen = build_event_listener(out, bar, runtime.environment)
     options = output.options()
     with runtime:
-        use_case = build_sweep(
-            runtime, [name for name, _ in requests], output=options, listen=listen
+        use_case, plan = plan_sweep(
+            runtime,
+            read_prompt(prompt),
+            request.values(),
+            backend=None if names is None else [*map(str, names)],
+            output=options,
+            listen=listen,
         )
-        max_cost = parse_max_cost(parameters.get("max_cost"))
-        plan = use_case.plan(grid, requests, max_cost=max_cost)
         if estimate:
             use_case.check_budget(plan)
             out.print_sweep_estimate(estimate_sweep(plan))
