@@ -2,7 +2,6 @@
 
 from collections.abc import Generator
 from contextlib import contextmanager
-from functools import partial
 from typing import Any, Literal
 
 import msgspec
@@ -20,10 +19,9 @@ from imagen.domain.history import HistoryEntry
 from imagen.domain.rerun import Overrides
 from imagen.server.gallery.library import ImageLibrary
 from imagen.server.gallery.pictures import PATH
-from imagen.server.http.files import build_linker
+from imagen.server.http.files import build_describer
 from imagen.server.http.models import ModelData, build_model_list
 from imagen.server.http.request_mapping import build_work_item, check_limits
-from imagen.server.http.responses import build_image_data
 from imagen.server.http.schemas import MAX_PARTIAL_IMAGES, GenerationFields
 from imagen.server.http.sse import EventBuilder, stream_events
 from imagen.server.jobs.dispatcher import RequestDispatcher
@@ -41,12 +39,7 @@ class StyleChoice(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Choices(msgspec.Struct, frozen=True, kw_only=True):
-    """The options of the form.
-
-    Attributes:
-        most: The maximum number of images in one request.
-        longest: The maximum length of a prompt in characters.
-    """
+    """The options of the form, with limits for images and for characters."""
 
     models: tuple[ModelData, ...]
     styles: tuple[StyleChoice, ...]
@@ -139,9 +132,7 @@ async def rerun_image(
     )
     events = EventBuilder(
         kind="image_generation",
-        describe=partial(
-            build_image_data, response_format="url", link=build_linker(request, context)
-        ),
+        describe=build_describer(request, context, "url"),
         started_at=context.now(),
         partial=MAX_PARTIAL_IMAGES,
     )

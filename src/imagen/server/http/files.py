@@ -1,7 +1,8 @@
 """Images under signed URLs that expire."""
 
 import hmac
-from typing import Any
+from functools import partial
+from typing import Any, Literal
 from urllib.parse import urlencode
 
 from litestar import Request, Response, get
@@ -11,7 +12,11 @@ from litestar.params import FromPath, FromQuery
 from imagen.domain.media import EXTENSIONS
 from imagen.domain.sidecar import Sidecar
 from imagen.server.errors import ErrorResponse
-from imagen.server.http.responses import READ_ERROR_RESPONSES, Link
+from imagen.server.http.responses import (
+    READ_ERROR_RESPONSES,
+    Describe,
+    build_image_data,
+)
 from imagen.server.jobs.service import ServerContext
 
 PATH = "/v1/files/"
@@ -19,8 +24,12 @@ URL_LIFETIME = 3600
 """Seconds until a URL expires, as with OpenAI's."""
 
 
-def build_linker(request: Request[Any, Any, Any], context: ServerContext) -> Link:
-    """Return a function that builds signed URLs below `serve.url` or the host."""
+def build_describer(
+    request: Request[Any, Any, Any],
+    context: ServerContext,
+    response_format: Literal["b64_json", "url"],
+) -> Describe:
+    """Return what describes images, with signed URLs below `serve.url` or the host."""
     base_url = context.settings.serve.url or str(request.base_url)
     expires = str(int(context.now().timestamp()) + URL_LIFETIME)
 
@@ -30,7 +39,7 @@ def build_linker(request: Request[Any, Any, Any], context: ServerContext) -> Lin
         query = urlencode({"expires": expires, "signature": signature})
         return f"{base_url.rstrip('/')}{PATH}{name}?{query}"
 
-    return link
+    return partial(build_image_data, response_format=response_format, link=link)
 
 
 @get(

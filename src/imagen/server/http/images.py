@@ -30,18 +30,14 @@ from imagen.server.errors import (
     client_disconnected,
     invalid_value,
 )
-from imagen.server.http.files import build_linker
+from imagen.server.http.files import build_describer
 from imagen.server.http.request_mapping import (
     build_work_item,
     check_limits,
     check_unknown_fields,
     parse_model,
 )
-from imagen.server.http.responses import (
-    ERROR_RESPONSES,
-    build_image_data,
-    build_images_body,
-)
+from imagen.server.http.responses import ERROR_RESPONSES, build_images_body
 from imagen.server.http.schemas import (
     BackendParameter,
     GenerationFields,
@@ -240,11 +236,7 @@ async def _respond(
         detached=detach == "true" or (key is not None and detach is None),
         live=bool(fields.stream),
     )
-    describe = partial(
-        build_image_data,
-        response_format=fields.response_format or "b64_json",
-        link=build_linker(request, context),
-    )
+    describe = build_describer(request, context, fields.response_format or "b64_json")
     if fields.stream:
         events = EventBuilder(
             kind=kind,
