@@ -3,10 +3,29 @@
 from pathlib import Path
 
 import imagen.settings.validate  # noqa: F401 - defines InvalidConfig
-from imagen.cli.exit_codes import FAILURE, INTERRUPTED, MEANINGS, exit_code_for
+from imagen.cli.exit_codes import (
+    BROKEN_PIPE,
+    DONE,
+    FAILURE,
+    INTERRUPTED,
+    exit_code_for,
+)
 from imagen.domain.errors import ImagenError, SomeImagesFailed
 
 DOCS = Path(__file__).parents[1] / "docs"
+MEANINGS = {
+    DONE: "done",
+    FAILURE: "an internal error, or the journal or ledger cannot be read or written; "
+    "also: something is not ready, still open, or different",
+    2: "nothing was sent: wrong usage, config or request",
+    3: "cost nothing for certain, and can be retried",
+    4: "the backend refused the request or failed for good",
+    5: "credentials missing or rejected, out of credit, over budget",
+    6: "the image was made but not stored at its target; the message names its path",
+    7: "accepted, or outcome unknown: may be billed; do not repeat the request",
+    INTERRUPTED: "interrupted (129 by SIGHUP, 143 by SIGTERM)",
+    BROKEN_PIPE: "the reader of stdout closed the pipe; remaining images are cancelled",
+}
 
 
 def exit_codes_page() -> str:

@@ -9,20 +9,6 @@ INTERRUPTED = 130
 # The code that shells report for a process ended by a closed pipe: 128 + SIGPIPE.
 BROKEN_PIPE = 141
 
-MEANINGS = {
-    DONE: "done",
-    FAILURE: "an internal error, or the journal or ledger cannot be read or written; "
-    "also: something is not ready, still open, or different",
-    2: "nothing was sent: wrong usage, config or request",
-    3: "cost nothing for certain, and can be retried",
-    4: "the backend refused the request or failed for good",
-    5: "credentials missing or rejected, out of credit, over budget",
-    6: "the image was made but not stored at its target; the message names its path",
-    7: "accepted, or outcome unknown: may be billed; do not repeat the request",
-    INTERRUPTED: "interrupted (129 by SIGHUP, 143 by SIGTERM)",
-    BROKEN_PIPE: "the reader of stdout closed the pipe; remaining images are cancelled",
-}
-
 BY_ERROR: dict[type[errors.ImagenError], int] = {
     errors.ImagenError: FAILURE,
     errors.InvalidRequest: 2,

@@ -1,10 +1,10 @@
 from pathlib import Path
 
 import pytest
-from tools.docs import exit_codes_page, family
+from tools.docs import MEANINGS, exit_codes_page, family
 
 import imagen.settings.validate  # it has an error of its own  # noqa: F401
-from imagen.cli.exit_codes import BY_ERROR, FAILURE, MEANINGS, exit_code_for
+from imagen.cli.exit_codes import BY_ERROR, FAILURE, exit_code_for
 from imagen.domain import errors
 
 PAGE = Path(__file__).parents[3] / "docs" / "exit-codes.md"
