@@ -1,6 +1,7 @@
-"""The port for re-encoding images in another format or at another size."""
+"""The ports for re-encoding images, and for comparing their pixels."""
 
-from typing import Protocol
+from collections.abc import Callable
+from typing import Protocol, TypeAlias
 
 from imagen.domain.fit import Fit
 from imagen.domain.size import Size
@@ -21,3 +22,13 @@ class ImageEditor(Protocol):
             StorageError: the image cannot be decoded, or not be encoded as requested.
         """
         ...
+
+
+ComparePixels: TypeAlias = Callable[[bytes, bytes], str]
+"""Return how the decoded pixels of the second file differ from those of the first.
+
+Return "" if all pixels are equal. Ignore compression and metadata.
+
+Raises:
+    StorageError: one of the files cannot be decoded.
+"""

@@ -24,8 +24,7 @@ from imagen.domain.sidecar import Change, Reference
 from imagen.formats.container import NotAnImage, read_facts
 from imagen.ports.files import ListImages, ReadFile
 from imagen.ports.history import History
-from imagen.ports.images import ImageEditor
-from imagen.ports.pixels import ComparePixels
+from imagen.ports.images import ComparePixels, ImageEditor
 from imagen.usecases.find import FindImage, FoundImage
 from imagen.usecases.generate import GenerateImages
 
