@@ -13,9 +13,9 @@ from msgspec.structs import FieldInfo
 from imagen.domain.size import Size
 from imagen.domain.style import Style
 from imagen.ports.adapter import Adapter
+from imagen.settings.load import SAMPLE_STYLES
 from imagen.settings.model import MOCK, BackendBlock, ConfigFile, StyleBlock
 from imagen.settings.reading import describe_field
-from imagen.settings.styles import SAMPLE_STYLES
 
 WIDTH = 80
 _COLUMN = 38

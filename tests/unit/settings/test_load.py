@@ -10,8 +10,7 @@ import pytest
 from imagen.domain.errors import Misconfigured
 from imagen.ports.adapter import Adapter
 from imagen.settings.environment import Environment
-from imagen.settings.load import find_config, load_settings
-from imagen.settings.styles import SAMPLE_STYLES
+from imagen.settings.load import SAMPLE_STYLES, find_config, load_settings
 
 Find = Callable[[str], Adapter[Any]]
 

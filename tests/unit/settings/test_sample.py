@@ -5,6 +5,7 @@ from typing import Any
 import msgspec
 
 from imagen.ports.adapter import Adapter
+from imagen.settings.load import SAMPLE_STYLES
 from imagen.settings.model import (
     BackendBlock,
     ConfigFile,
@@ -15,7 +16,6 @@ from imagen.settings.model import (
 )
 from imagen.settings.money import BudgetSettings
 from imagen.settings.sample import sample_config
-from imagen.settings.styles import SAMPLE_STYLES
 
 Adapters = dict[str, Adapter[Any]]
 Read = Callable[[str], Settings]
