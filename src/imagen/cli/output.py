@@ -229,10 +229,10 @@ def build_event_listener(
     """Return a listener that prints messages, moves the bar and writes the log."""
     listeners = [each for each in (first, out.on_event, bar) if each is not None]
     if out.verbose or environment.log:
-        from imagen.bootstrap.display import build_log_listener  # noqa: PLC0415 - rare
+        from imagen.adapters.system.log import LogListener  # noqa: PLC0415 - costs structlog
 
         colours = sys.stderr.isatty() and not environment.no_color
-        log = build_log_listener(as_json=environment.log == "json", colours=colours)
+        log = LogListener(as_json=environment.log == "json", colours=colours)
         listeners.insert(0, log)
 
     def listen(event: Event) -> None:

@@ -1,8 +1,6 @@
 """Log events to stderr as structured lines with structlog."""
 
 import sys
-from collections.abc import MutableMapping
-from typing import Any
 
 import msgspec
 import structlog
@@ -18,9 +16,7 @@ class LogListener:
         renderer = (
             structlog.processors.JSONRenderer()
             if as_json
-            else _PrefixRenderer(
-                structlog.dev.ConsoleRenderer(colors=colours, pad_event_to=0)
-            )
+            else structlog.dev.ConsoleRenderer(colors=colours, pad_event_to=0)
         )
         self._log = structlog.wrap_logger(
             structlog.PrintLogger(sys.stderr),
@@ -28,6 +24,7 @@ class LogListener:
                 structlog.processors.TimeStamper(fmt="iso", utc=True),
                 structlog.processors.add_log_level,
                 renderer,
+                *([] if as_json else [_add_prefix]),
             ],
         )
 
@@ -40,13 +37,6 @@ class LogListener:
         self._log.info(fields.pop("event"), **fields)
 
 
-class _PrefixRenderer:
-    """A renderer that puts `imagen:` before each line, as all output on stderr has."""
-
-    def __init__(self, renderer: structlog.dev.ConsoleRenderer) -> None:
-        self._renderer = renderer
-
-    def __call__(
-        self, logger: WrappedLogger, name: str, event: MutableMapping[str, Any]
-    ) -> str:
-        return f"imagen: {self._renderer(logger, name, event)}"
+def _add_prefix(_: WrappedLogger, __: str, line: object) -> str:
+    """Put `imagen:` before the line, as all output on stderr has."""
+    return f"imagen: {line}"
