@@ -23,10 +23,8 @@ def build_preview(
     """Build the use case that opens a tmux window for each image.
 
     Args:
-        runtime: The settings and the environment, which both have a preview mode.
-        flag: The mode of the command line, which overrides both; None if not given.
+        flag: Overrides the modes of the config and the environment; None if not given.
         on_terminal: Whether results appear on a terminal.
-        listen: Called when an image cannot be shown.
 
     Returns:
         None if images are not to be shown.
@@ -34,14 +32,10 @@ def build_preview(
     Raises:
         Misconfigured: `$IMAGEN_PREVIEW` is invalid.
     """
-    from imagen.domain.modes import resolve_preview_mode, should_preview  # noqa: PLC0415
-
     environment = runtime.environment
-    mode = resolve_preview_mode(
-        runtime.settings.output.preview, environment.preview, flag=flag
-    )
-    in_tmux = bool(environment.tmux)
-    if not should_preview(mode, on_terminal=on_terminal, in_tmux=in_tmux):
+    mode = environment.preview or runtime.settings.output.preview
+    wanted = mode == "on" or (mode == "auto" and on_terminal and environment.tmux)
+    if not (wanted if flag is None else flag):
         return None
     from imagen.adapters.display.tmux_preview import TmuxPreview  # noqa: PLC0415 - rare
     from imagen.bootstrap.output import make_absolute  # noqa: PLC0415
@@ -80,10 +74,3 @@ def build_notebook_progress() -> "NotebookProgress | None":
     )
 
     return create_notebook_progress()
-
-
-def build_log_listener(*, as_json: bool, colours: bool) -> Listener:
-    """Build the listener that logs every event."""
-    from imagen.adapters.system.log import LogListener  # noqa: PLC0415 - costs structlog
-
-    return LogListener(as_json=as_json, colours=colours)
