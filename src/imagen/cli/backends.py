@@ -29,12 +29,8 @@ def list_(*, config: ConfigFlag = None, json: JsonFlag = False) -> int:
     runtime = load_runtime(config)
     settings = runtime.settings
     out = Output(json=json)
-    instances = [
-        {
-            "name": name,
-            "adapter": found.instance.adapter,
-            "default": name == settings.default_backend,
-        }
+    backends = [
+        (name, found.instance.adapter, name == settings.default_backend)
         for name, found in settings.backends.items()
     ]
     adapters = [
@@ -42,17 +38,15 @@ def list_(*, config: ConfigFlag = None, json: JsonFlag = False) -> int:
         for name in registry.adapter_names()
     ]
     if json:
+        columns = ("name", "adapter", "default")
+        instances = [dict(zip(columns, each, strict=True)) for each in backends]
         out.print_json({"backends": instances, "adapters": adapters})
         return exit_codes.DONE
     out.print_text("configured backends:")
     out.print_table(
         [
-            (
-                name,
-                found.instance.adapter,
-                "default" if name == settings.default_backend else "",
-            )
-            for name, found in settings.backends.items()
+            (name, adapter, "default" if is_default else "")
+            for name, adapter, is_default in backends
         ]
     )
     out.print_text("adapters:")
