@@ -44,11 +44,8 @@ def end_with_parent() -> None:
 
 def _raise_file_limit() -> None:
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
-    limit = (
-        _MAX_OPEN_FILES
-        if hard == resource.RLIM_INFINITY
-        else min(hard, _MAX_OPEN_FILES)
-    )
+    unlimited = hard == resource.RLIM_INFINITY
+    limit = _MAX_OPEN_FILES if unlimited else min(hard, _MAX_OPEN_FILES)
     if soft < limit:
         with suppress(OSError, ValueError):
             resource.setrlimit(resource.RLIMIT_NOFILE, (limit, hard))
