@@ -145,7 +145,6 @@ def document(kind: type, *, defaults: bool = True) -> Callable[[Function], Funct
     notebooks would show only `**parameters`.
 
     Args:
-        kind: The TypedDict.
         defaults: False if a missing parameter does not mean its default.
     """
 

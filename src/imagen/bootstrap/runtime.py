@@ -29,8 +29,6 @@ class Runtime:
         settings: The settings, if the config was read already.
 
     Attributes:
-        environment: The environment variables of this process.
-        stores: The database of this machine.
         closed: True after `close`.
     """
 

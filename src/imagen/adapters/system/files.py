@@ -36,10 +36,8 @@ def read_regular(
     Never blocks: pipes and devices are ignored.
 
     Args:
-        location: The path.
         size: The expected size in bytes; a file of another size is ignored. None
             accepts any size.
-        largest: The limit in bytes.
 
     Raises:
         InvalidRequest: the file exists but cannot be read, or is too large.

@@ -49,8 +49,6 @@ def write_private_file(
     A crash may leave a draft beside it, `NAME.RANDOM.part`.
 
     Args:
-        path: The file.
-        content: The whole content.
         durable: Whether the file must survive a power cut, which takes until the disk
             has confirmed it.
         replace: Whether an existing file is replaced.
@@ -81,10 +79,6 @@ def write_private_file(
 @contextmanager
 def lock_folder(folder: Path, operation: int) -> Generator[None]:
     """Hold a `flock` on a folder; the system releases it when the process dies.
-
-    Args:
-        folder: The folder.
-        operation: The flags of `fcntl.flock`.
 
     Raises:
         BlockingIOError: another process holds the lock, and the flags say not to wait.
