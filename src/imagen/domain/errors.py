@@ -70,6 +70,11 @@ class ImagenError(Exception):
         """The problem and its location, as one or two sentences."""
         return str(self.args[0])
 
+    @property
+    def explanation(self) -> str:
+        """The message, and the hint if there is one."""
+        return " ".join(filter(None, (self.message, self.hint)))
+
 
 class InvalidRequest(ImagenError, ValueError, code="invalid_request"):
     """A value in the request is invalid for every backend."""

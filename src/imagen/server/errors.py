@@ -163,7 +163,7 @@ def to_error_response(error: BaseException) -> ErrorResponse:
     safe = (text for kind, text in _SAFE_MESSAGES.items() if isinstance(error, kind))
     return ErrorResponse(
         status,
-        next(safe, " ".join(filter(None, (error.message, error.hint)))),
+        next(safe, error.explanation),
         type="image_generation_user_error" if isinstance(error, errors.Refused) else "",
         code=code or error.code,
         retry_after=_retry_after(error),

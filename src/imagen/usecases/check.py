@@ -48,10 +48,9 @@ def check_backend(
             note = "this adapter has no further check that costs nothing"
             findings = (Readiness(name="configured", ready=True, note=note),)
     except ImagenError as error:
-        note = " ".join(filter(None, (error.message, error.hint)))
         # The error of an expired check is that of the connection it has closed.
-        if context.timed_out:
-            note = f"no response within {LONGEST_CHECK:g} seconds"
+        expired = f"no response within {LONGEST_CHECK:g} seconds"
+        note = expired if context.timed_out else error.explanation
         findings = (Readiness(name="configured", ready=False, note=note),)
     except Exception as error:  # noqa: BLE001 - a bug of an adapter is a finding too
         note = f"the adapter raised {type(error).__name__}: {error}"

@@ -130,7 +130,7 @@ class ImageUploader(msgspec.Struct, frozen=True, kw_only=True):
             try:
                 self._upload(entry, self._read_content(entry))
             except Refused as error:
-                self.queue.mark_failed({image_id: format_problem(error)})
+                self.queue.mark_failed({image_id: error.explanation})
                 return image_id, None
             # In this order: a crash in between leaves bytes that `sweep` deletes, never
             # a pending image without bytes. One that was printed on stdout would be
@@ -341,18 +341,13 @@ class _Attempt:
                         self.reason = INTERRUPTED
                         break
         except ImagenError as error:
-            self.reason = format_problem(error)
+            self.reason = error.explanation
         except Exception as error:  # noqa: BLE001 - the images are stored locally anyway
             self.reason = f"Internal error: {type(error).__name__}: {error}."
         finally:
             self.uploader.close()
             self.is_over = True
             self._wake.set()
-
-
-def format_problem(error: ImagenError) -> str:
-    """Return the message and the hint of an error."""
-    return " ".join(filter(None, (error.message, error.hint)))
 
 
 def describe_pending(channel: Channel, count: int) -> str:

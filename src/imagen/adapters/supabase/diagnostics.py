@@ -41,16 +41,14 @@ _POLICY_HINT = (
 def check_project(access: SupabaseAccess, *, owner: str) -> Iterator[Readiness]:
     """Yield each part of the setup, and whether it exists and the key may use it.
 
-    Args:
-        access: The project.
-        owner: The user who owns the copies of images; "" skips the parts for them.
+    Without an owner of the copies of images, the parts for them are skipped.
     """
     project = SupabaseProject(access, timeout=CHECK_TIMEOUT)
     try:
         _ = project.http  # a wrong URL or key ends it here
         yield from _run_checks(project, owner)
     except (Unavailable, Misconfigured) as error:
-        yield Readiness(name="project", ready=False, note=_describe_error(error))
+        yield Readiness(name="project", ready=False, note=error.explanation)
     finally:
         project.close()
 
@@ -66,7 +64,7 @@ def _run_checks(project: SupabaseProject, owner: str) -> Iterator[Readiness]:
     try:
         _read_nothing(project, USAGE)
     except Unauthorized as error:
-        yield Readiness(name="key", ready=False, note=_describe_error(error))
+        yield Readiness(name="key", ready=False, note=error.explanation)
         return
     # Reported below, as a result of its own: the key itself is accepted.
     except Misconfigured:
@@ -95,7 +93,7 @@ def _run_check(what: str, check: Callable[[], object]) -> Readiness:
     try:
         check()
     except ImagenError as error:
-        return Readiness(name=what, ready=False, note=_describe_error(error))
+        return Readiness(name=what, ready=False, note=error.explanation)
     return Readiness(name=what, ready=True)
 
 
@@ -118,7 +116,7 @@ def _check_privacy(project: SupabaseProject) -> Iterator[Readiness]:
     try:
         privacy = project.call(PRIVACY, {}, _Privacy)
     except ImagenError as error:
-        yield Readiness(name=PRIVACY, ready=False, note=_describe_error(error))
+        yield Readiness(name=PRIVACY, ready=False, note=error.explanation)
         return
     note = ""
     if privacy.open:
@@ -163,7 +161,3 @@ def _check_owner(project: SupabaseProject, owner: str) -> None:
             "The owner_user_id is not a user of the project.",
             hint="Use the UID of a user under Authentication > Users.",
         ) from error
-
-
-def _describe_error(error: ImagenError) -> str:
-    return " ".join(filter(None, (error.message, error.hint)))
