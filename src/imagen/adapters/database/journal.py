@@ -2,7 +2,6 @@
 
 import sqlite3
 from collections.abc import Sequence
-from datetime import datetime
 from functools import cache
 from pathlib import Path
 from typing import NamedTuple
@@ -38,7 +37,6 @@ from imagen.domain.consumption import Used
 from imagen.domain.errors import JournalError, ReferenceTaken
 from imagen.domain.money.budget import BudgetLimit
 from imagen.domain.money.cost import Cost
-from imagen.domain.result import Generated
 
 _INSERT_CALL = """
     INSERT INTO calls
@@ -332,30 +330,14 @@ def _set_reference(
 _RECEIVED = ".received"
 
 
-class _StoredReceived(msgspec.Struct, frozen=True, kw_only=True):
-    """`Received` as a file holds it; the time keeps its UTC offset."""
-
-    generated: Generated
-    at: str
-    latency_ms: int
-    watched: bool = True
-
-
 def _decode(content: bytes, path: Path) -> Received:
     try:
-        stored = msgspec.msgpack.decode(content, type=_StoredReceived)
-        at = datetime.fromisoformat(stored.at)
+        return msgspec.msgpack.decode(content, type=Received)
     except ValueError as error:
         raise JournalError(
             f"{path} is damaged: {error}.",
             hint="Move it away, and imagen asks the backend for the images again.",
         ) from error
-    return Received(
-        generated=stored.generated,
-        at=at,
-        latency_ms=stored.latency_ms,
-        observed=stored.watched,
-    )
 
 
 def _call_id(path: Path) -> str:
@@ -384,14 +366,11 @@ def _encode(received: Received) -> bytes:
     images = tuple(replace(image, seed=None) for image in generated.images)
     figureless = replace(bare, images=images, steps=None, cost=Cost(), used=Used())
     for each in (generated, bare, figureless):
-        stored = _StoredReceived(
-            generated=each,
-            at=received.at.isoformat(),
-            latency_ms=received.latency_ms,
-            watched=received.observed,
-        )
         try:
-            return msgspec.msgpack.encode(stored)
+            # Times as text: MessagePack has none with an offset from UTC.
+            stored = replace(received, generated=each)
+            plain = msgspec.to_builtins(stored, builtin_types=[bytes])
+            return msgspec.msgpack.encode(plain)
         except (TypeError, ValueError, OverflowError, RecursionError) as error:
             reason = error
     raise JournalError(f"The response cannot be stored: {reason}.") from reason
