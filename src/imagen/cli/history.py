@@ -2,7 +2,6 @@
 
 from collections.abc import Iterable
 from contextlib import closing
-from datetime import UTC, datetime
 from typing import Annotated
 
 from cyclopts import Parameter  # noqa: TID253 - this is the command line
@@ -134,11 +133,8 @@ def forget(*ids: IdWord) -> int:
 
 def _row(entry: HistoryEntry, ids: dict[str, str]) -> tuple[str, ...]:
     sidecar = entry.sidecar
-    moment = datetime.fromisoformat(sidecar.created_at)
-    # A sidecar that another program edited may lack the offset; imagen writes UTC.
-    at = moment if moment.tzinfo else moment.replace(tzinfo=UTC)
     return (
-        f"{at.astimezone():%Y-%m-%d %H:%M}",
+        f"{sidecar.made.astimezone():%Y-%m-%d %H:%M}",
         ids[sidecar.id],
         sidecar.backend,
         "-" if sidecar.seed is None else str(sidecar.seed),

@@ -1,6 +1,6 @@
 """The history of the images that were made on this machine."""
 
-from datetime import UTC, datetime
+from datetime import datetime
 
 import msgspec
 
@@ -38,6 +38,4 @@ class HistoryEntry(msgspec.Struct, frozen=True, kw_only=True):
         Raises:
             ValueError: the sidecar has no valid `created_at`.
         """
-        made = datetime.fromisoformat(self.sidecar.created_at)
-        made = made if made.tzinfo else made.replace(tzinfo=UTC)
-        return Position(made, self.sidecar.id.lower())
+        return Position(self.sidecar.made, self.sidecar.id.lower())

@@ -1,6 +1,7 @@
 """The sidecar: a JSON description of an image, beside it and embedded in it."""
 
 from collections.abc import Mapping
+from datetime import UTC, datetime
 
 import msgspec
 
@@ -76,6 +77,16 @@ class Sidecar(msgspec.Struct, frozen=True, kw_only=True):
     warnings: tuple[str, ...] = ()
     imagen_version: str
     extra: bool = False
+
+    @property
+    def made(self) -> datetime:
+        """The time of generation; in UTC unless `created_at` has another offset.
+
+        Raises:
+            ValueError: `created_at` is not a timestamp.
+        """
+        made = datetime.fromisoformat(self.created_at)
+        return made if made.tzinfo else made.replace(tzinfo=UTC)
 
 
 def write_sidecar(sidecar: Sidecar) -> bytes:

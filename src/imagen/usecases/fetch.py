@@ -1,7 +1,6 @@
 """Download an image from the cloud, and store it with its sidecar."""
 
 from collections.abc import Callable
-from datetime import UTC, datetime
 from itertools import islice
 
 import msgspec
@@ -92,7 +91,7 @@ class FetchImage(msgspec.Struct, frozen=True, kw_only=True):
         destination = self.place.destination
         names = destination.names(
             NameFacts(
-                at=_local(sidecar.created_at),
+                at=sidecar.made,
                 prompt=sidecar.prompt,
                 seed=sidecar.seed,
                 backend=sidecar.backend,
@@ -130,9 +129,3 @@ class FetchImage(msgspec.Struct, frozen=True, kw_only=True):
                 self.spool.discard([image.sidecar.id])
         except JournalError as error:
             self.listen(events.Warned(message=f"not recorded: {error.message}"))
-
-
-def _local(created_at: str) -> datetime:
-    """Return the creation time with the UTC offset of the machine that made it."""
-    moment = datetime.fromisoformat(created_at)
-    return moment if moment.tzinfo else moment.replace(tzinfo=UTC)

@@ -1,7 +1,6 @@
 """Response bodies, and the OpenAPI descriptions of error responses."""
 
 from collections.abc import Callable
-from datetime import datetime
 from typing import Literal, TypeAlias
 
 from litestar.openapi import ResponseSpec
@@ -81,7 +80,7 @@ def build_image_data(
 
 def created_timestamp(sidecar: Sidecar) -> int:
     """Return the time of generation in seconds since 1970."""
-    return int(datetime.fromisoformat(sidecar.created_at).timestamp())
+    return int(sidecar.made.timestamp())
 
 
 def openai_format(sidecar: Sidecar) -> str:
