@@ -2,7 +2,6 @@
 
 from collections.abc import Generator, Mapping
 from contextlib import contextmanager
-from typing import Self
 
 from rich.console import Console
 from rich.progress import (
@@ -23,33 +22,16 @@ from imagen.domain.delivery import CHANNEL_LABELS, Channel
 from imagen.domain.events import Event
 
 
-class _Bars:
-    """Bars that are on the screen inside a `with` block, and gone after it."""
-
-    def __init__(self, console: Console, amount: ProgressColumn) -> None:
-        self._progress = Progress(
-            SpinnerColumn(),
-            TextColumn("{task.description}"),
-            BarColumn(bar_width=24),
-            amount,
-            TimeElapsedColumn(),
-            console=console,
-            transient=True,
-        )
-
-    def __enter__(self) -> Self:
-        self._progress.start()
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self._progress.stop()
+def _columns(amount: ProgressColumn) -> tuple[ProgressColumn, ...]:
+    text, bar = TextColumn("{task.description}"), BarColumn(bar_width=24)
+    return SpinnerColumn(), text, bar, amount, TimeElapsedColumn()
 
 
-class ProgressBar(_Bars):
+class ProgressBar(Progress):
     """An event listener that shows the progress of each image; safe from any thread."""
 
     def __init__(self, console: Console, *, label: str) -> None:
-        super().__init__(console, _Steps())
+        super().__init__(*_columns(_Steps()), console=console, transient=True)
         self._label = label
         self._images = 1
         self._bars: dict[int, TaskID] = {}
@@ -58,11 +40,11 @@ class ProgressBar(_Bars):
     def hide(self) -> Generator[None]:
         """Remove the bar while other text is printed."""
         # Messages do not go through rich, which would otherwise draw over them.
-        self._progress.stop()
+        self.stop()
         try:
             yield
         finally:
-            self._progress.start()
+            self.start()
 
     def __call__(self, event: Event) -> None:
         """Add, update or remove the bar of an image."""
@@ -70,7 +52,7 @@ class ProgressBar(_Bars):
             case events.Planned(images=images):
                 self._images = images
             case events.Started(number=number):
-                self._bars[number] = self._progress.add_task(
+                self._bars[number] = self.add_task(
                     f"image {number} of {self._images}"
                     if self._images > 1
                     else self._label,
@@ -79,7 +61,7 @@ class ProgressBar(_Bars):
                     note="",
                 )
             case events.Progressed(number=number) if number in self._bars:
-                self._progress.update(
+                self.update(
                     self._bars[number],
                     total=None if event.fraction is None else 1.0,
                     completed=event.fraction or 0.0,
@@ -89,18 +71,19 @@ class ProgressBar(_Bars):
             case events.Stored(number=number) | events.Failed(number=number):
                 bar = self._bars.pop(number, None)
                 if bar is not None:
-                    self._progress.remove_task(bar)
+                    self.remove_task(bar)
             case _:
                 pass
 
 
-class DeliveryBar(_Bars):
+class DeliveryBar(Progress):
     """An event listener that shows the progress of uploads to the cloud."""
 
     def __init__(self, console: Console, pending: Mapping[Channel, int]) -> None:
-        super().__init__(console, MofNCompleteColumn())
+        amount = MofNCompleteColumn()
+        super().__init__(*_columns(amount), console=console, transient=True)
         self._bars = {
-            channel: self._progress.add_task(CHANNEL_LABELS[channel], total=count)
+            channel: self.add_task(CHANNEL_LABELS[channel], total=count)
             for channel, count in pending.items()
             if count
         }
@@ -108,7 +91,7 @@ class DeliveryBar(_Bars):
     def __call__(self, event: Event) -> None:
         """Advance the bar of a channel."""
         if isinstance(event, events.Delivered) and event.channel in self._bars:
-            self._progress.advance(self._bars[event.channel], event.count)
+            self.advance(self._bars[event.channel], event.count)
 
 
 class _Steps(ProgressColumn):
