@@ -104,16 +104,13 @@ class SqliteHistory:
         column = f"created_at / {_DAY}" if by == "week" else by
         with self._database.reading() as connection:
             rows = connection.execute(_COUNT.format(by=column)).fetchall()
-        if by != "week":
-            named: Counter[str] = Counter()
-            for name, images in rows:
-                # The model and caller of a damaged row are NULL.
-                named[name or ""] += images
-            return dict(named)
-        weeks: Counter[str] = Counter()
-        for day, images in rows:
-            weeks[iso_week(micros_to_datetime(day * _DAY))] += images
-        return dict(sorted(weeks.items(), reverse=True))
+        counts: Counter[str] = Counter()
+        for value, images in rows:
+            is_week = by == "week"
+            # The model and caller of a damaged row are NULL.
+            name = iso_week(micros_to_datetime(value * _DAY)) if is_week else value
+            counts[name or ""] += images
+        return dict(sorted(counts.items(), reverse=True) if by == "week" else counts)
 
     def get(self, name: str) -> HistoryEntry | None:
         """Look up at most two ids with this prefix."""
