@@ -1,12 +1,11 @@
 """The content of a contact sheet: the images of a sweep with their settings."""
 
 from collections.abc import Mapping, Sequence
-from decimal import Decimal
 
 import msgspec
 
 from imagen.domain.errors import ImagenError
-from imagen.domain.money.cost import format_micros, usd_to_micros
+from imagen.domain.money.cost import MICROS, format_micros
 from imagen.domain.result import FailedImage, StoredImage
 from imagen.domain.sidecar import Sidecar
 from imagen.domain.sweep import Cell, SweepPlan, Table, format_axis_value
@@ -138,10 +137,8 @@ def format_cost(sidecar: Sidecar) -> str:
 
 
 def _micros(sidecar: Sidecar) -> int | None:
-    if sidecar.cost_usd is None:
-        return None
     # A sidecar stores dollars as a float; rounding restores the exact micro-dollars.
-    return usd_to_micros(round(Decimal(str(sidecar.cost_usd)), 6))
+    return None if sidecar.cost_usd is None else round(sidecar.cost_usd * MICROS)
 
 
 def _shared_settings(plan: SweepPlan) -> str:

@@ -100,12 +100,9 @@ class ContactSheet(msgspec.Struct, kw_only=True, eq=False):
             backend=first.instance.name,
             extension="png",
         )
-        folder, slash, _ = expand_template(self.destination.template, facts).rpartition(
-            "/"
-        )
-        return (
-            folder + slash + expand_template("{date}-{time}-{slug}-sheet", facts)[:-4]
-        )
+        folder, slash, _ = self.destination.template.rpartition("/")
+        template = folder + slash + "{date}-{time}-{slug}-sheet"
+        return expand_template(template, facts).removesuffix(".png")
 
     def _save(self, name: str, content: bytes, media_type: str) -> str:
         replace = self.destination.name is not None

@@ -10,10 +10,9 @@ from imagen.domain.errors import InvalidRequest, NameTaken, StorageError
 from imagen.domain.media import EXTENSIONS, guess_media_type
 from imagen.domain.metadata.writer import strip_metadata
 from imagen.domain.naming import candidate_names
+from imagen.engine.store import MAX_NAMES_TRIED
 from imagen.ports.storage import Storage
 from imagen.usecases.find import FindImage
-
-MAX_NAMES_TRIED = 10_000
 
 
 class StripImage(msgspec.Struct, frozen=True, kw_only=True):
