@@ -76,12 +76,6 @@ class Reader:
             if key not in known:
                 self.add_problem(entry, "unknown key", suggest_choice(key, known))
 
-    def read_struct(self, node: Node, struct: type[StructT]) -> StructT | None:
-        """Return a mapping as a struct; None if it has an error."""
-        entries = self.read_entries(node)
-        self.check_keys(entries, struct)
-        return self.read_fields(node, entries, struct)
-
     def read_fields(
         self, node: Node, entries: Mapping[str, Node], struct: type[StructT]
     ) -> StructT | None:
@@ -122,7 +116,9 @@ class Reader:
         if isinstance(bare, type) and issubclass(bare, msgspec.Struct):
             short = _find_short_form(bare)
             if short is None or isinstance(value, Mapping | tuple):
-                made = self.read_struct(node, bare)
+                entries = self.read_entries(node)
+                self.check_keys(entries, bare)
+                made = self.read_fields(node, entries, bare)
             else:
                 alone = {short.name: self._read(node, short.type)}
                 made = self._build(node, bare, alone)
@@ -130,8 +126,8 @@ class Reader:
         plain = node.to_builtins()
         if origin in _MAPPINGS and isinstance(value, Mapping | None):
             inner = parts[1] if parts else object
-            entries = (value or {}).items()
-            plain = {key: self._read(each, inner) for key, each in entries}
+            items = (value or {}).items()
+            plain = {key: self._read(each, inner) for key, each in items}
             if UNSET in plain.values():
                 return UNSET
         one_kind = origin is not tuple or parts[1:] == (...,)

@@ -37,9 +37,10 @@ class _TimerThread:
     """
 
     def __init__(self) -> None:
-        self._begin()
+        self.reset()
 
-    def _begin(self) -> None:
+    def reset(self) -> None:
+        """Start without timers, as in a forked process, which inherits no threads."""
         self._mutex = Condition()
         self._due: list[tuple[float, int, _Timer]] = []
         self._numbers = count()
@@ -76,10 +77,6 @@ class _TimerThread:
                 if call is not None:
                     Thread(target=call, daemon=True).start()
 
-    def forget_inherited(self) -> None:
-        """Start without timers in a forked process, which inherits no threads."""
-        self._begin()
-
 
 class _Timer:
     """A pending call; `call` is None after the timer was cancelled."""
@@ -89,7 +86,7 @@ class _Timer:
 
 
 _timers = _TimerThread()
-os.register_at_fork(after_in_child=_timers.forget_inherited)
+os.register_at_fork(after_in_child=_timers.reset)
 
 
 # Ten years. Waiting longer than threading.TIMEOUT_MAX raises OverflowError.

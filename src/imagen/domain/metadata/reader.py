@@ -9,6 +9,12 @@ from imagen.formats.texts import Texts
 from imagen.formats.webp import read_webp_metadata
 from imagen.formats.xmp import SOURCE_TYPE, SOURCE_TYPES, XMP_KEY, find_xmp_property
 
+_READERS = {
+    "image/png": read_png_metadata,
+    "image/jpeg": read_jpeg_metadata,
+    "image/webp": read_webp_metadata,
+}
+
 
 def read_embedded_metadata(content: bytes) -> EmbeddedMetadata:
     """Return all generation metadata of a file.
@@ -20,15 +26,8 @@ def read_embedded_metadata(content: bytes) -> EmbeddedMetadata:
         NotAnImage: the file is not a complete image of a format that imagen stores.
     """
     facts, texts = read_facts(content), Texts()
-    match facts.media_type:
-        case "image/png":
-            read_png_metadata(content, texts)
-        case "image/jpeg":
-            read_jpeg_metadata(content, texts)
-        case "image/webp":
-            read_webp_metadata(content, texts)
-        case _:
-            pass
+    if read := _READERS.get(facts.media_type):
+        read(content, texts)
     source_type = find_xmp_property(texts.found.get(XMP_KEY, ""), SOURCE_TYPE)
     return EmbeddedMetadata(
         facts=facts,

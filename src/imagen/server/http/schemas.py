@@ -8,7 +8,6 @@ from msgspec import Meta
 from imagen.bootstrap.parameters import PARAMETERS
 from imagen.domain.request import MAX_IMAGES, MAX_STEPS
 
-LARGEST_SEED = 2**64 - 1
 MAX_PARTIAL_IMAGES = 3
 MAX_NAME_LENGTH = 300
 MAX_PROMPT_LENGTH = 1_000_000
