@@ -42,7 +42,7 @@ class NotAnImage(Exception):
     """The bytes are not a complete image; the message has the reason."""
 
 
-class ImageFacts(msgspec.Struct, frozen=True, kw_only=True):
+class ImageFacts(msgspec.Struct, frozen=True):
     """Type and size of an image file.
 
     Attributes:
@@ -56,6 +56,10 @@ class ImageFacts(msgspec.Struct, frozen=True, kw_only=True):
     height: int
     signed: bool = False
     warnings: tuple[str, ...] = ()
+
+    def __post_init__(self) -> None:
+        if self.width < 1 or self.height < 1:
+            raise NotAnImage(f"its size is {self.width}x{self.height} pixels")
 
 
 def read_facts(
@@ -84,13 +88,13 @@ def read_facts(
 
             if is_avif(content):
                 width, height, signed = read_avif(content)
-                return _facts("image/avif", width, height, signed=signed)
+                return ImageFacts("image/avif", width, height, signed=signed)
         elif content.lstrip(b"\xef\xbb\xbf\t\n\r ")[:1] == b"<":
             from imagen.formats.svg import is_svg, read_svg_size  # noqa: PLC0415 - rarer
 
             if is_svg(content):
                 size = read_svg_size(content) or svg_sides or _SVG_SIDES
-                return _facts("image/svg+xml", *size, signed=False)
+                return ImageFacts("image/svg+xml", *size)
     except (IndexError, struct.error) as error:
         raise NotAnImage("it ends too early") from error
     except ValueError as error:
@@ -225,7 +229,7 @@ def _png_facts(content: bytes) -> ImageFacts:
     length, _, width, height = unpack_from(">I4sII", content, len(PNG_SIGNATURE))
     if length != _IHDR_LENGTH:
         raise NotAnImage("the PNG header has a wrong length")
-    return _facts(
+    return ImageFacts(
         "image/png",
         width,
         height,
@@ -254,7 +258,7 @@ def _jpeg_facts(content: bytes) -> ImageFacts:
     # for and not expected in the last bytes.
     if content.find(b"\xff\xd9", pixels) < 0:
         raise NotAnImage("the JPEG ends too early")
-    return _facts("image/jpeg", *size, signed=signed)
+    return ImageFacts("image/jpeg", *size, signed=signed)
 
 
 def _webp_facts(content: bytes) -> ImageFacts:
@@ -279,7 +283,7 @@ def _webp_facts(content: bytes) -> ImageFacts:
             signed = True
     if size is None:
         raise NotAnImage("the WebP has no image data")
-    return _facts("image/webp", *(canvas or size), signed=signed)
+    return ImageFacts("image/webp", *(canvas or size), signed=signed)
 
 
 def _gif_facts(content: bytes) -> ImageFacts:
@@ -300,30 +304,11 @@ def _gif_facts(content: bytes) -> ImageFacts:
         position += 1
     if not frames:
         raise NotAnImage("the GIF has no image data")
-    return _facts("image/gif", width, height, signed=False)
+    return ImageFacts("image/gif", width, height)
 
 
 def _table_length(flags: int) -> int:
     return 3 * 2 ** ((flags & 7) + 1) if flags & 0x80 else 0
-
-
-def _facts(
-    media_type: str,
-    width: int,
-    height: int,
-    *,
-    signed: bool,
-    warnings: tuple[str, ...] = (),
-) -> ImageFacts:
-    if width < 1 or height < 1:
-        raise NotAnImage(f"its size is {width}x{height} pixels")
-    return ImageFacts(
-        media_type=media_type,
-        width=width,
-        height=height,
-        signed=signed,
-        warnings=warnings,
-    )
 
 
 def _describe(content: bytes) -> str:
