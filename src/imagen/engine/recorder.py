@@ -24,7 +24,13 @@ from imagen.domain.call import (
     count_identical,
     usage_row,
 )
-from imagen.domain.errors import Cancelled, ImagenError, JournalError, ReferenceTaken
+from imagen.domain.errors import (
+    Cancelled,
+    ImagenError,
+    JournalError,
+    Misconfigured,
+    ReferenceTaken,
+)
 from imagen.domain.history import HistoryEntry
 from imagen.domain.money.budget import BudgetLimit
 from imagen.domain.money.cost import Cost, check_proportion, describe_open_cost
@@ -46,6 +52,8 @@ class Recorder(msgspec.Struct, kw_only=True, eq=False):
         spool: The bytes of images until they are uploaded.
         locate: Converts the location of an image to an absolute one.
         keep: How long the history keeps images; None keeps them forever.
+        may_skip: Whether a call that may cost money is sent without a record if the
+            journal cannot be written.
         listen: Receives one warning if something cannot be written.
     """
 
@@ -55,6 +63,7 @@ class Recorder(msgspec.Struct, kw_only=True, eq=False):
     clock: "Clock"
     locate: Callable[[str], str] = str
     keep: timedelta | None = None
+    may_skip: bool = False
     listen: events.Listener = events.ignore_event
     has_warned: bool = False
 
@@ -65,7 +74,8 @@ class Recorder(msgspec.Struct, kw_only=True, eq=False):
 
         Raises:
             OverBudget: a limit does not allow the calls.
-            JournalError: there are limits, and they cannot be checked.
+            Misconfigured: calls that may cost money cannot be recorded, or limits
+                cannot be checked.
         """
         is_recorded = False
         if paid := [call for call in calls if call.may_cost]:
@@ -74,21 +84,35 @@ class Recorder(msgspec.Struct, kw_only=True, eq=False):
                 is_recorded = True
             except JournalError as error:
                 if limits:
-                    raise JournalError(
+                    raise Misconfigured(
                         f"The budget cannot be checked: {error.message}",
                         hint=error.hint,
                     ) from error
-                self.warn_once(error)
+                self.skip_record(error)
         return [
             CallRecorder(
                 recorder=self,
                 call=call,
                 is_recorded=is_recorded and call.may_cost,
                 is_broken=call.may_cost and not is_recorded,
-                is_counted=call.may_cost and bool(limits),
+                must_record=call.may_cost and (bool(limits) or not self.may_skip),
             )
             for call in calls
         ]
+
+    def skip_record(self, error: JournalError) -> None:
+        """Warn that a call that may cost money is not recorded, if that is allowed.
+
+        Raises:
+            Misconfigured: it is not; nothing was sent.
+        """
+        if not self.may_skip:
+            raise Misconfigured(
+                f"A call that may cost money needs a record: {error.message}",
+                hint=f"{error.hint} Or send it without one: --unrecorded, or "
+                "IMAGEN_ALLOW_UNRECORDED=1.".strip(),
+            ) from error
+        self.warn_once(error)
 
     def add_to_history(self, images: Sequence[StoredImage], *, owner: str = "") -> None:
         """Add the images to the history, and let it forget those that are too old.
@@ -174,28 +198,28 @@ class CallRecorder(msgspec.Struct, kw_only=True, eq=False):
     Attributes:
         is_recorded: Whether the journal has the call, so that it can be resumed.
         is_broken: Whether the journal could not record it.
-        is_counted: Whether a budget counts it.
+        must_record: Whether the call must not be sent without a record.
     """
 
     recorder: Recorder
     call: Call
     is_recorded: bool
     is_broken: bool = False
-    is_counted: bool = False
+    must_record: bool = False
 
     def set_sending(self, *, active: bool, at: datetime) -> None:
         """Record that the call is about to be sent, or that it failed at no cost.
 
         Raises:
-            JournalError: a budget counts the call, and this cannot be recorded. The
-                call must not be sent then.
+            Misconfigured: this cannot be recorded, and the call must not be sent then.
         """
         update = CallSending(active=active, at=at if active else None)
         is_recorded = self._record(update)
-        if active and self.is_counted and not is_recorded:
-            raise JournalError(
-                "The call was not sent, because the journal cannot record it and a "
-                "budget has to count it."
+        if active and self.must_record and not is_recorded:
+            raise Misconfigured(
+                "The call was not sent, because the journal cannot record it.",
+                hint="--unrecorded sends calls without a record, if no budget has to "
+                "count them.",
             )
 
     def mark_accepted(self, reference: str) -> None:

@@ -29,6 +29,8 @@ class Environment:
         tmux: The address of the tmux server, `$TMUX`; "" outside of tmux.
         tmux_pane: The pane of this process, `$TMUX_PANE`; "" outside of tmux.
         terminal: The variables by which terminals identify themselves.
+        allow_unrecorded: Whether calls that may cost money are sent without a record,
+            `$IMAGEN_ALLOW_UNRECORDED`.
         log: The log format of `$IMAGEN_LOG`.
         no_color: Whether `$NO_COLOR` is set and not empty.
     """
@@ -45,6 +47,7 @@ class Environment:
         self.tmux_pane = self._get("TMUX_PANE")
         names = ("TERM", "COLORTERM", "TERM_PROGRAM", "LC_TERMINAL")
         self.terminal: Mapping[str, str] = {name: self._get(name) for name in names}
+        self.allow_unrecorded = self._get("IMAGEN_ALLOW_UNRECORDED") not in {"", "0"}
         self.log = self._get("IMAGEN_LOG")
         self.no_color = bool(self._get("NO_COLOR"))
 

@@ -32,6 +32,7 @@ from imagen.domain.errors import (
     Cancelled,
     ImagenError,
     JournalError,
+    Misconfigured,
     OutOfCredit,
     OverBudget,
     Refused,
@@ -418,6 +419,7 @@ def test_the_image_lands_though_nothing_can_be_written_down(
 ) -> None:
     journal = BrokenJournal(error, from_note=from_note)
     scene = PaidScene(taken(), journal=journal)
+    scene.generate.records.may_skip = True
 
     report = scene.run()
 
@@ -425,11 +427,26 @@ def test_the_image_lands_though_nothing_can_be_written_down(
     assert len([each for each in scene.warnings if "not recorded" in each]) == 1
 
 
+@pytest.mark.parametrize("from_note", [False, True])
+def test_a_call_that_cannot_be_recorded_is_not_sent(*, from_note: bool) -> None:
+    journal = BrokenJournal(JournalError("Damaged."), from_note=from_note)
+    scene = PaidScene(taken(), journal=journal)
+
+    try:
+        [failed] = scene.run().failed
+        error = failed.error
+    except Misconfigured as raised:
+        error = raised
+
+    assert isinstance(error, Misconfigured)
+    assert scene.backend.jobs == []
+
+
 def test_a_budget_that_cannot_be_checked_stops_the_call() -> None:
     journal = BrokenJournal(JournalError("It is damaged."))
     scene = PaidScene(journal=journal, budgets=(Budget(week=10_000_000),))
 
-    with pytest.raises(JournalError, match="cannot be checked: It is damaged"):
+    with pytest.raises(Misconfigured, match="cannot be checked: It is damaged"):
         scene.run()
     assert scene.backend.jobs == []
 
@@ -440,7 +457,7 @@ def test_nothing_is_sent_that_a_budget_could_not_count() -> None:
 
     (failed,) = scene.run().failed
 
-    assert isinstance(failed.error, JournalError)
+    assert isinstance(failed.error, Misconfigured)
     assert scene.backend.jobs == []
     assert any("The disk is full." in warning for warning in scene.warnings)
 
