@@ -84,6 +84,11 @@ class Call(msgspec.Struct, frozen=True, kw_only=True):
         """The job that is sent to the backend."""
         return self.plan.jobs[0]
 
+    @property
+    def numbers(self) -> range:
+        """The numbers of the requested images that the call makes."""
+        return range(self.job.number, self.job.number + self.job.count)
+
     def output_id(self, position: int) -> str:
         """Return the id of an output; that of an extra one follows from the call."""
         if position < len(self.image_ids):

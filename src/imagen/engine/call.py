@@ -6,7 +6,7 @@ from contextlib import closing
 import msgspec
 
 from imagen.domain import events
-from imagen.domain.call import Call, Received, classify_failure
+from imagen.domain.call import Received, classify_failure
 from imagen.domain.errors import Cancelled, ImagenError
 from imagen.domain.job import ImageJob
 from imagen.domain.money.cost import describe_final_cost
@@ -57,12 +57,12 @@ class PreparedCall(msgspec.Struct, frozen=True, kw_only=True):
             record.mark_received(received)
         except BaseException as error:  # noqa: BLE001 - a failed call does not stop others
             self._end(error, started)
-            return [self.persist.fail(one, error) for one in _numbers(record.call)]
+            return [self.persist.fail(one, error) for one in record.call.numbers]
         try:
             return self.persist.run(record, received)
         except BaseException as error:  # noqa: BLE001 - the result is invalid
             record.leave_open(f"{type(error).__name__}: {error}")
-            return [self.persist.fail(one, error) for one in _numbers(record.call)]
+            return [self.persist.fail(one, error) for one in record.call.numbers]
 
     def fail_unanswered(self, number: int) -> FailedImage:
         """Return the failure of an image whose cancelled call did not end in time."""
@@ -100,7 +100,7 @@ def run_calls(
     calls = [call for group, _ in groups for call in group]
     for call in calls:
         cancellation.on_cancel(call.context.stop)
-    missing = {number: call for call in calls for number in _numbers(call.record.call)}
+    missing = {number: call for call in calls for number in call.record.call.numbers}
     tasks = [([call.run for call in group], limit) for group, limit in groups]
     with closing(
         run_tasks(tasks, cancellation=cancellation, clock=clock, inline=inline)
@@ -111,10 +111,6 @@ def run_calls(
             yield from images
     for number in sorted(missing):
         yield missing[number].fail_unanswered(number)
-
-
-def _numbers(call: Call) -> range:
-    return range(call.job.number, call.job.number + call.job.count)
 
 
 def _extend_hint(error: BaseException, sentence: str) -> None:

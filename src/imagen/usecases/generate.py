@@ -1,6 +1,6 @@
 """Make the images of a request, and store each with its sidecar."""
 
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from datetime import UTC
 
 import msgspec
@@ -20,6 +20,7 @@ from imagen.domain.money.budget import (
 )
 from imagen.domain.money.price import PriceOf, no_price
 from imagen.domain.plan import plan_images
+from imagen.domain.reference import ReferenceImage
 from imagen.domain.request import GenerationRequest
 from imagen.domain.result import FailedImage, GenerationReport, StoredImage
 from imagen.domain.retry import RetryPolicy
@@ -108,8 +109,13 @@ class GenerateImages(msgspec.Struct, frozen=True, kw_only=True):
             sidecar=target.sidecar,
         )
 
-    def check_budget(self, plan: GenerationPlan) -> None:
-        """Check the plan against the budgets, without a lasting reservation.
+    def check_budget(
+        self, plan: GenerationPlan, calls: Sequence[Call] | None = None
+    ) -> None:
+        """Check calls of the plan against the budgets, without a lasting reservation.
+
+        Args:
+            calls: The calls; None for all of the plan.
 
         Raises:
             OverBudget: a budget would be exceeded.
@@ -118,7 +124,8 @@ class GenerateImages(msgspec.Struct, frozen=True, kw_only=True):
         if plan.may_cost and self.budgets:
             # Only the journal's transaction can compare with the ledger and the open
             # calls at one moment, so the check reserves and closes at once.
-            for record in self._reserve(plan):
+            calls = self.build_calls(plan) if calls is None else calls
+            for record in self.records.begin(calls, limits=self.limits(plan)):
                 record.close(None)
 
     def run(
@@ -133,45 +140,50 @@ class GenerateImages(msgspec.Struct, frozen=True, kw_only=True):
         return build_report(self.outcomes(plan, cancellation or Cancellation()))
 
     def outcomes(
-        self, plan: GenerationPlan, cancellation: Cancellation
+        self,
+        plan: GenerationPlan,
+        cancellation: Cancellation,
+        *,
+        calls: Sequence[Call] | None = None,
     ) -> Iterator[StoredImage | FailedImage]:
         """Execute a plan, and yield the result of each image as soon as it is known.
 
         A failed image does not affect the others.
 
+        Args:
+            calls: The calls to make, if not all; also those of an interrupted plan for
+                the same request.
+
         Raises:
             OverBudget, JournalError, Unauthorized, Misconfigured: nothing was sent.
         """
         self.prepare()
-        records = self._reserve(plan)
+        if calls is None:
+            calls = self.build_calls(plan)
+        records = self.records.begin(calls, limits=self.limits(plan))
         with close_on_error(records):
             if self.before_calls is not None:
                 self.before_calls([record.call for record in records])
-            calls = self.prepare_calls(records, plan.jobs)
-            count = plan.request.count
-            self.listen(events.Planned(backend=self.instance.name, images=count))
+            prepared = self.prepare_calls(records, plan.jobs)
+            images = sum(call.job.count for call in calls)
+            self.listen(events.Planned(backend=self.instance.name, images=images))
             for warning in plan.parameter_report.warnings():
                 self.listen(events.Warned(message=warning))
             can_show = self.live and self.capabilities(plan.request.model or "").live
             if self.live and not can_show:
                 self._warn("does not support previews of unfinished images.")
         yield from run_calls(
-            [(calls, self.instance.concurrency)],
+            [(prepared, self.instance.concurrency)],
             cancellation=cancellation,
             clock=self.clock,
             inline=self.inline,
         )
-        if can_show and not any(call.context.previews for call in calls):
+        if can_show and not any(call.context.previews for call in prepared):
             self._warn("sent no preview.")
         self.listen(events.Finished())
 
     def _warn(self, message: str) -> None:
         self.listen(events.Warned(message=f"{self.instance.name} {message}"))
-
-    def _reserve(self, plan: GenerationPlan) -> list[CallRecorder]:
-        """Record the calls as planned, and reserve their cost in the budgets."""
-        calls, limits = self.build_calls(plan)
-        return self.records.begin(calls, limits=limits)
 
     def prepare(self) -> None:
         """Let the backend load what it needs, before a call is recorded.
@@ -182,12 +194,15 @@ class GenerateImages(msgspec.Struct, frozen=True, kw_only=True):
         if isinstance(self.backend, WarmupBackend):
             self.backend.prepare()
 
-    def build_calls(
-        self, plan: GenerationPlan
-    ) -> tuple[list[Call], tuple[BudgetLimit, ...]]:
-        """Return the calls of a plan, and the budget limits that apply to them now."""
+    def limits(self, plan: GenerationPlan) -> tuple[BudgetLimit, ...]:
+        """Return the budget limits that apply to the calls of a plan now."""
         now = self.clock.now().astimezone(UTC)
-        calls = [
+        return current_limits(self.budgets, now=now) if plan.may_cost else ()
+
+    def build_calls(self, plan: GenerationPlan) -> list[Call]:
+        """Return the calls of a plan."""
+        now = self.clock.now().astimezone(UTC)
+        return [
             Call(
                 id=new_id(now, self.random_int),
                 created_at=now,
@@ -201,7 +216,6 @@ class GenerateImages(msgspec.Struct, frozen=True, kw_only=True):
             )
             for job in plan.jobs
         ]
-        return calls, current_limits(self.budgets, now=now) if plan.may_cost else ()
 
     def prepare_calls(
         self, records: Sequence[CallRecorder], jobs: Sequence[ImageJob]
@@ -209,8 +223,13 @@ class GenerateImages(msgspec.Struct, frozen=True, kw_only=True):
         """Return recorded calls, ready to be made.
 
         Args:
-            jobs: The job of each call, with the content of its reference images.
+            jobs: Jobs with the content of all reference images.
         """
+        content = {
+            image.sha256: image
+            for job in jobs
+            for image in (*job.images, *((job.mask,) if job.mask else ()))
+        }
         kind = LiveRunningJobContext if self.live else RunningJobContext
         persist = PersistImages(
             store=self.store, records=self.records, listen=self.listen
@@ -222,17 +241,62 @@ class GenerateImages(msgspec.Struct, frozen=True, kw_only=True):
                 clock=self.clock,
                 retry=self.retry,
                 listen=self.listen,
-                job=job,
+                job=_add_content(record.call.job, content),
                 record=record,
                 context=kind(
-                    number=job.number,
+                    number=record.call.job.number,
                     clock=self.clock,
                     listen=self.listen,
                     record=record,
                 ),
             )
-            for job, record in zip(jobs, records, strict=True)
+            for record in records
         ]
+
+
+class Work(msgspec.Struct, frozen=True, kw_only=True):
+    """The calls of a command, and how they are made.
+
+    Attributes:
+        calls: All calls of a new run.
+        send: Makes calls, of this run or of an interrupted one.
+        max_cost: Maximum cost of what is sent, in micro-dollars; None is unlimited.
+    """
+
+    calls: Sequence[Call]
+    send: Callable[[Sequence[Call], Cancellation], Iterator[StoredImage | FailedImage]]
+    max_cost: int | None = None
+
+    @property
+    def images(self) -> int:
+        """The number of requested images."""
+        return sum(call.job.count for call in self.calls)
+
+    @property
+    def may_cost(self) -> bool:
+        """True if a call may cost money."""
+        return any(call.may_cost for call in self.calls)
+
+    def run(
+        self, calls: Sequence[Call], cancellation: Cancellation
+    ) -> Iterator[StoredImage | FailedImage]:
+        """Check the cost of calls, and make them.
+
+        Raises:
+            OverBudget: the calls may cost more than `max_cost`.
+        """
+        self.check_price(calls)
+        yield from self.send(calls, cancellation)
+
+    def check_price(self, calls: Sequence[Call]) -> None:
+        """Check the cost of calls.
+
+        Raises:
+            OverBudget: the calls may cost more than `max_cost`.
+        """
+        if self.max_cost is not None:
+            costs = [call.reserved if call.may_cost else 0 for call in calls]
+            check_price((), calls=costs, max_cost=self.max_cost)
 
 
 def build_report(outcomes: Iterable[StoredImage | FailedImage]) -> GenerationReport:
@@ -241,6 +305,15 @@ def build_report(outcomes: Iterable[StoredImage | FailedImage]) -> GenerationRep
     return GenerationReport(
         stored=tuple(image for image in ordered if isinstance(image, StoredImage)),
         failed=tuple(image for image in ordered if isinstance(image, FailedImage)),
+    )
+
+
+def _add_content(job: ImageJob, content: Mapping[str, ReferenceImage]) -> ImageJob:
+    """Return the job with the content of its reference images, by SHA-256."""
+    return msgspec.structs.replace(
+        job,
+        images=tuple(content[image.sha256] for image in job.images),
+        mask=None if job.mask is None else content[job.mask.sha256],
     )
 
 

@@ -117,13 +117,24 @@ class PrepareRerun(msgspec.Struct, frozen=True, kw_only=True):
             overrides,
             instance=instance,
             capabilities_of=maker.capabilities,
-            images=[self._load_reference(each, location) for each in images],
-            mask=None if mask is None else self._load_reference(mask, location),
+            images=[self.load_reference(each, location) for each in images],
+            mask=None if mask is None else self.load_reference(mask, location),
             replaced=source.replaced if instance.name == source.backend else None,
             notes=source.notes,
         )
 
-    def _load_reference(self, reference: Reference, location: str) -> ReferenceImage:
+    def load_reference(
+        self, reference: Reference | ReferenceImage, location: str
+    ) -> ReferenceImage:
+        """Return a reference image with its content.
+
+        Args:
+            reference: Its name and SHA-256.
+            location: The path of an image that was made from it.
+
+        Raises:
+            InvalidRequest: no file with that content is found.
+        """
         # Recognized by its content, not by its name, which may have changed since.
         for path in self._candidate_paths(reference, location):
             try:
@@ -146,7 +157,9 @@ class PrepareRerun(msgspec.Struct, frozen=True, kw_only=True):
             hint="Put it into the folder of the image, or give one with --image.",
         )
 
-    def _candidate_paths(self, reference: Reference, location: str) -> Iterator[str]:
+    def _candidate_paths(
+        self, reference: Reference | ReferenceImage, location: str
+    ) -> Iterator[str]:
         """Yield the paths where a reference image may be, the most likely first."""
         folders = list(dict.fromkeys([dirname(location), *self.folders]))
         for folder in folders:

@@ -9,12 +9,12 @@ from imagen.domain import events
 from imagen.domain.call import Call
 from imagen.domain.estimate import estimate_plan_cost
 from imagen.domain.job import GenerationPlan
-from imagen.domain.money.budget import BudgetLimit, check_price
+from imagen.domain.money.budget import check_price
 from imagen.domain.request import GenerationRequest
 from imagen.domain.result import FailedImage, StoredImage
 from imagen.domain.seed import LARGEST_DRAWN_SEED, choose_seed
 from imagen.domain.sweep import SweepGrid, SweepPlan
-from imagen.engine.call import PreparedCall, run_calls
+from imagen.engine.call import run_calls
 from imagen.engine.cancellation import Cancellation
 from imagen.engine.recorder import CallRecorder, Recorder, close_on_error
 from imagen.usecases.generate import GenerateImages
@@ -62,18 +62,37 @@ class SweepImages(msgspec.Struct, frozen=True, kw_only=True):
             check_price((), calls=costs, max_cost=max_cost)
         return SweepPlan(sweep=grid, cells=grid.cells(), plans=plans)
 
-    def check_budget(self, plan: SweepPlan) -> None:
+    def check_budget(
+        self, plan: SweepPlan, calls: Sequence[Call] | None = None
+    ) -> None:
         """Check whether the budgets allow the plan now, without reserving anything.
+
+        Args:
+            calls: The calls; None for all of the plan.
 
         Raises:
             OverBudget: a budget does not allow it.
             JournalError: the budgets cannot be checked.
         """
-        for record in self._begin(plan):
+        calls = self.build_calls(plan) if calls is None else calls
+        for record in self._begin(plan, calls):
             record.close(None)
 
+    def build_calls(self, plan: SweepPlan) -> list[Call]:
+        """Return the calls of a plan."""
+        return [
+            call
+            for each in plan.plans
+            for call in self.makers[each.instance.name].build_calls(each)
+        ]
+
     def outcomes(
-        self, plan: SweepPlan, cancellation: Cancellation, *, at_once: int | None = None
+        self,
+        plan: SweepPlan,
+        cancellation: Cancellation,
+        *,
+        at_once: int | None = None,
+        calls: Sequence[Call] | None = None,
     ) -> Iterator[StoredImage | FailedImage]:
         """Generate the images of a plan, and yield each outcome as soon as it is known.
 
@@ -82,6 +101,8 @@ class SweepImages(msgspec.Struct, frozen=True, kw_only=True):
         Args:
             at_once: Calls at the same time, on all backends together; None uses the
                 `concurrency` of each backend.
+            calls: The calls to make, if not all; also those of an interrupted plan for
+                the same sweep.
 
         Raises:
             OverBudget, JournalError, Unauthorized, Misconfigured: nothing was sent.
@@ -89,24 +110,32 @@ class SweepImages(msgspec.Struct, frozen=True, kw_only=True):
         # Before anything is reserved: a backend that is not set up leaves no trace.
         for maker in self.makers.values():
             maker.prepare()
-        records = self._begin(plan)
-        calls: dict[str, list[PreparedCall]] = {name: [] for name in self.makers}
+        if calls is None:
+            calls = self.build_calls(plan)
+        records = self._begin(plan, calls)
+        jobs = [job for each in plan.plans for job in each.jobs]
         with close_on_error(records):
             self.listen(
-                events.Planned(backend=", ".join(self.makers), images=len(plan.cells))
+                events.Planned(backend=", ".join(self.makers), images=len(calls))
             )
             for warning in plan.warnings():
                 self.listen(events.Warned(message=warning))
-            for each, record in zip(plan.plans, records, strict=True):
-                name = each.instance.name
-                calls[name] += self.makers[name].prepare_calls([record], each.jobs)
+            prepared = {
+                name: maker.prepare_calls(
+                    [each for each in records if each.call.plan.instance.name == name],
+                    jobs,
+                )
+                for name, maker in self.makers.items()
+            }
         if at_once is None:
             groups = [
-                (calls[name], maker.instance.concurrency)
+                (prepared[name], maker.instance.concurrency)
                 for name, maker in self.makers.items()
             ]
         else:
-            in_order = sorted(chain(*calls.values()), key=lambda call: call.job.number)
+            in_order = sorted(
+                chain(*prepared.values()), key=lambda call: call.job.number
+            )
             groups = [(in_order, at_once)]
         yield from run_calls(groups, cancellation=cancellation, clock=self._any.clock)
         self.listen(events.Finished())
@@ -138,13 +167,12 @@ class SweepImages(msgspec.Struct, frozen=True, kw_only=True):
             jobs=tuple(replace(job, number=number) for job in plan.jobs),
         )
 
-    def _begin(self, plan: SweepPlan) -> list[CallRecorder]:
+    def _begin(self, plan: SweepPlan, calls: Sequence[Call]) -> list[CallRecorder]:
         """Reserve the cost of all calls on all backends, or of none."""
-        calls: list[Call] = []
-        limits: dict[str, BudgetLimit] = {}
-        for each in plan.plans:
-            intended, under = self.makers[each.instance.name].build_calls(each)
-            calls += intended
-            # By label, because backends share limits, and each is checked once.
-            limits |= {limit.label: limit for limit in under}
+        # By label, because backends share limits, and each is checked once.
+        limits = {
+            limit.label: limit
+            for each in plan.plans
+            for limit in self.makers[each.instance.name].limits(each)
+        }
         return self.records.begin(calls, limits=tuple(limits.values()))
