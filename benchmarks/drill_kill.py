@@ -117,13 +117,16 @@ class User:
     def generate_and_kill(self, seconds: float, number: int) -> str:
         return self.run_and_kill(*self._generate(number), after=seconds)
 
-    def run_and_kill(self, *words: str, after: float) -> str:
-        process = subprocess.Popen(
+    def start(self, *words: str) -> subprocess.Popen[bytes]:
+        return subprocess.Popen(
             [IMAGEN, *words],
             env=self.env,
             stdout=subprocess.DEVNULL,
             stderr=subprocess.DEVNULL,
         )
+
+    def run_and_kill(self, *words: str, after: float) -> str:
+        process = self.start(*words)
         try:
             process.wait(after)
         except subprocess.TimeoutExpired:

@@ -5,10 +5,11 @@ import os
 import re
 import shutil
 import signal
+import sqlite3
 import subprocess
 import sys
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -219,7 +220,8 @@ def test_several_equal_commands_are_finished_by_several_that_resume(
     server.trouble(accepts_then="drop")
     if accepted < 8:
         server.trouble(drops_before_accepting=True, times=8 - accepted)
-    assert [customer.generate("--seed", "7").code for _ in range(8)] == [7] * 8
+    codes = [customer.generate("--seed", "7", "--fresh").code for _ in range(8)]
+    assert codes == [7] * 8
     assert server.created == accepted
     server.calm()
 
@@ -327,25 +329,130 @@ def test_a_full_disk_loses_nothing(customer: Customer, server: ReplicateServer) 
     assert server.paid == 1
 
 
-def test_a_full_disk_under_the_journal_is_a_warning(customer: Customer) -> None:
-    with full_disk(customer.data):
-        made = customer.generate()
+def draw(customer: Customer) -> Run:
+    """Make two free images."""
+    customer.configure("  mock: {adapter: mock}")
+    folder = f"{customer.images}/free/"
+    more = ("--count", "2", "--size", "64x64", "-o", folder)
+    return customer.run("generate", "a fox", "--backend", "mock", *more)
 
-    assert made.code == 0
-    assert len(customer.stored) == 1
-    assert re.search(r"imagen: warning: not recorded: .*full", made.err)
 
-
-def test_a_damaged_journal_is_a_warning(customer: Customer) -> None:
-    customer.generate()
+def damage(customer: Customer) -> None:
+    draw(customer)
     (customer.data / "imagen.sqlite3").write_bytes(b"no database " * 1000)
+
+
+def outdate(customer: Customer) -> None:
+    draw(customer)
+    with closing(sqlite3.connect(customer.data / "imagen.sqlite3")) as database:
+        database.execute("PRAGMA user_version = 1000")
+
+
+@pytest.mark.parametrize("spoil", [damage, outdate])
+def test_without_an_account_a_paid_call_is_not_sent(
+    customer: Customer, server: ReplicateServer, spoil: Callable[[Customer], None]
+) -> None:
+    spoil(customer)
 
     made = customer.generate()
 
+    assert (made.code, made.out, server.created) == (2, "", 0)
+    assert "--unrecorded" in made.err
+    assert len(made.err.splitlines()) == 1
+    free = draw(customer)
+    assert (free.code, len(free.lines), len(free.err.splitlines())) == (0, 2, 1)
+
+
+def test_a_full_disk_under_the_account_stops_a_paid_call(
+    customer: Customer, server: ReplicateServer
+) -> None:
+    with full_disk(customer.data):
+        made = customer.generate()
+
+    assert (made.code, server.created) == (2, 0)
+    assert "full" in made.err
+
+
+@pytest.mark.parametrize("by_variable", [True, False])
+def test_a_paid_call_can_be_sent_without_a_record(
+    customer: Customer, *, by_variable: bool
+) -> None:
+    damage(customer)
+
+    made = (
+        customer.run(*customer.words, env={"IMAGEN_ALLOW_UNRECORDED": "1"})
+        if by_variable
+        else customer.generate("--unrecorded")
+    )
+
     assert made.code == 0
-    assert len(customer.stored) == 2
+    assert len(customer.stored) == 1
     assert len(made.err.splitlines()) == 1
     assert "not recorded" in made.err
+
+
+# Repeating
+
+
+@pytest.mark.parametrize(
+    "more",
+    [
+        ("generate", "a red fox", "--count", "4"),
+        ("generate", "a red fox", "--count", "4", "--key", "header"),
+        ("sweep", "a red fox", "--seed", "1..4", "--no-sheet"),
+    ],
+)
+def test_a_killed_command_that_is_repeated_is_paid_once(
+    customer: Customer, server: ReplicateServer, more: tuple[str, ...]
+) -> None:
+    words = (*more, "--backend", "paid", "-o", f"{customer.images}/")
+    kill(customer.start(*words), server, when=lambda: server.created == 2)
+
+    [command] = [job for job in customer.jobs if "command" in job]
+    estimate = customer.run(*words, "--estimate")
+    assert estimate.err == ""
+    made = customer.run(*words)
+
+    assert command["images"] == 4
+    assert command["images_left"] in {2, 3}
+    assert re.search(r"[23] of 4 left, \$0.00[369]", estimate.out)
+    assert made.code == 0
+    assert len(made.lines) == len(customer.stored) == 4
+    assert (server.created, server.paid) == (4, 4)
+    assert "imagen: Continuing an interrupted command: " in made.err
+    assert customer.jobs == []
+
+
+def test_resume_can_send_the_rest_of_a_command(
+    customer: Customer, server: ReplicateServer
+) -> None:
+    words = (*customer.words, "--count", "3")
+    kill(customer.start(*words), server, when=lambda: server.created == 2)
+    [command] = [job for job in customer.jobs if "command" in job]
+
+    made = customer.run("resume", command["id"][:13], "--continue")
+
+    assert made.code == 0
+    assert len(made.lines) == len(customer.stored) == 3
+    assert (server.created, server.paid) == (3, 3)
+    assert customer.jobs == []
+
+
+def test_a_key_can_be_forgotten(customer: Customer, server: ReplicateServer) -> None:
+    first = customer.generate("--key", "header").lines
+    assert customer.generate("--key", "header").lines == first
+    other = customer.run("generate", "a dog", "--backend", "paid", "--key", "header")
+
+    forgotten = customer.run("jobs", "forget", "--key", "header")
+
+    assert (other.code, forgotten.code) == (2, 0)
+    second = customer.generate("--key", "header")
+    assert second.lines != first
+    assert server.paid == 2
+    image = customer.run("history", "--json").objects[0]["id"]
+    customer.run("history", "forget", image)
+    assert customer.generate("--key", "header").lines != second.lines
+    assert server.paid == 3
 
 
 # Stopping

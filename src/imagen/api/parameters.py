@@ -38,6 +38,29 @@ class RunOptions(TypedDict, total=False):
     cloud: Annotated[
         bool, ParameterInfo(help="False uploads no copy to the cloud.", default=True)
     ]
+    key: Annotated[
+        str | None,
+        ParameterInfo(
+            help="An idempotency key: the same key with the same request returns the"
+            " same images and is paid once."
+        ),
+    ]
+    fresh: Annotated[
+        bool,
+        ParameterInfo(
+            help="True does not continue an interrupted call with the same arguments,"
+            " but starts a new one.",
+            default=False,
+        ),
+    ]
+    unrecorded: Annotated[
+        bool,
+        ParameterInfo(
+            help="True sends calls that may cost money without a record if none can be"
+            " written.",
+            default=False,
+        ),
+    ]
     progress: Annotated[
         bool,
         ParameterInfo(

@@ -22,8 +22,8 @@ from imagen.bootstrap.generation import (
     build_contact_sheet,
     build_generate,
     build_rerun,
-    plan_sweep,
 )
+from imagen.bootstrap.once import Repetition, plan_generation, plan_sweep
 from imagen.bootstrap.output import OutputOptions
 from imagen.bootstrap.parameters import (
     PARAMETERS,
@@ -36,6 +36,7 @@ from imagen.bootstrap.requests import (
     build_request,
 )
 from imagen.bootstrap.runtime import Runtime
+from imagen.domain.command import CommandName
 from imagen.domain.errors import ImagenError, InvalidRequest, SomeImagesFailed
 from imagen.domain.estimate import Estimate, estimate_plan
 from imagen.domain.events import Event, Listener, ignore_event, isolate_listener
@@ -116,9 +117,11 @@ class Studio:
     ) -> Estimate:
         """Do the same as `imagen.estimate`, with the configuration of this studio."""
         use_case, request = self._prepare(prompt, count, parameters)
-        plan = use_case.plan(request)
-        use_case.check_budget(plan)
-        return estimate_plan(plan)
+        planned = plan_generation(
+            self._runtime, use_case, request, repetition=_get_repetition(parameters)
+        )
+        planned.check_budget()
+        return estimate_plan(planned.plan)
 
     @overload
     def rerun(
@@ -152,9 +155,27 @@ class Studio:
     ) -> Image | Images:
         with _listening(parameters) as listen:
             use_case, request = self._prepare(prompt, count, parameters, listen)
-            report = use_case.run(request, cancellation=cancellation or Cancellation())
+            report = self._run(use_case, request, parameters, cancellation=cancellation)
         images = self._finish(report, parameters)
         return images[0] if count is None else images
+
+    def _run(
+        self,
+        use_case: GenerateImages,
+        request: GenerationRequest,
+        parameters: RunOptions,
+        *,
+        name: CommandName = "generate",
+        cancellation: Cancellation | None = None,
+    ) -> GenerationReport:
+        planned = plan_generation(
+            self._runtime,
+            use_case,
+            request,
+            name=name,
+            repetition=_get_repetition(parameters),
+        )
+        return build_report(planned.outcomes(cancellation or Cancellation()))
 
     async def _agenerate(
         self, prompt: str, count: int | None, parameters: Parameters
@@ -200,9 +221,8 @@ class Studio:
                 media_type=source.media_type_for(backend),
                 listen=listen,
             )
-            report = use_case.run(
-                prepare.build_request(source, overrides, maker=use_case)
-            )
+            request = prepare.build_request(source, overrides, maker=use_case)
+            report = self._run(use_case, request, parameters, name="rerun")
         images = self._finish(report, parameters)
         return images[0] if count is None else images
 
@@ -213,25 +233,27 @@ class Studio:
         self._check_open()
         outcomes: list[StoredImage | FailedImage] = []
         with _listening(parameters) as listen:
-            use_case, plan = plan_sweep(
+            use_case, planned = plan_sweep(
                 self._runtime,
                 prompt,
                 cast("SweepParameters", _select_request_parameters(parameters)),
                 backend=parameters.get("backend"),
                 output=_build_output_options(parameters),
+                at_once=jobs,
                 listen=listen,
+                repetition=_get_repetition(parameters),
             )
             sheet = None
             if parameters.get("sheet", True):
-                sheet = build_contact_sheet(use_case, plan)
-            for outcome in use_case.outcomes(plan, Cancellation(), at_once=jobs):
+                sheet = build_contact_sheet(use_case, planned.plan)
+            for outcome in planned.outcomes(Cancellation()):
                 outcomes.append(outcome)
                 if sheet is not None:
                     sheet.add(outcome)
         saved = None if sheet is None or sheet.is_empty else sheet.save()
         return Sweep(
             self._finish(build_report(outcomes), parameters),
-            [cell.values for cell in plan.cells],
+            [cell.values for cell in planned.plan.cells],
             page=Path(saved.page_location) if saved else None,
             picture=Path(saved.picture_location) if saved else None,
         )
@@ -328,6 +350,14 @@ def _build_output_options(
         metadata=options.get("metadata", True),
         cloud=options.get("cloud", True),
         format=media_type,
+    )
+
+
+def _get_repetition(options: RunOptions) -> Repetition:
+    return Repetition(
+        key=options.get("key"),
+        fresh=options.get("fresh", False),
+        unrecorded=options.get("unrecorded", False),
     )
 
 

@@ -19,7 +19,7 @@ from imagen.bootstrap.output import (
     resolve_target,
 )
 from imagen.bootstrap.runtime import Runtime, find_caller
-from imagen.domain.call import OutputTarget
+from imagen.domain.call import Call, OutputTarget
 from imagen.domain.errors import InvalidRequest, Misconfigured
 from imagen.domain.events import Listener, ignore_event, isolate_listener
 from imagen.domain.instance import Instance
@@ -28,7 +28,8 @@ from imagen.engine.recorder import Recorder
 
 if TYPE_CHECKING:
     from imagen.bootstrap.parameters import SweepParameters
-    from imagen.domain.sweep import SweepPlan
+    from imagen.domain.request import GenerationRequest
+    from imagen.domain.sweep import SweepGrid, SweepPlan
     from imagen.engine.store import Numbering, StoreImage
     from imagen.ports.backend import ImageBackend
     from imagen.usecases.contact_sheet import ContactSheet
@@ -97,7 +98,36 @@ def build_generate(
     )
 
 
-def plan_sweep(
+def build_recorded(
+    runtime: Runtime, call: Call, *, listen: Listener
+) -> "GenerateImages":
+    """Build the use case that makes a recorded call, at the place recorded for it.
+
+    Raises:
+        InvalidRequest: the config has no such backend.
+    """
+    use_case = build_generate(
+        runtime,
+        call.plan.instance.name,
+        output=OutputOptions(),
+        count=1,
+        listen=listen,
+        caller=call.caller,
+    )
+    store = build_recorded_store(runtime, call.target)
+    return msgspec.structs.replace(use_case, store=store)
+
+
+def build_recorded_store(runtime: Runtime, target: OutputTarget) -> "StoreImage":
+    """Build what stores images at the place that was recorded with their call."""
+    if not target.folder:
+        # The target was the stdout of another process, which is closed by now.
+        folder = make_absolute(runtime.settings.output.dir)
+        target = msgspec.structs.replace(target, folder=folder)
+    return build_image_store(runtime.environment, target, Path(target.folder))
+
+
+def build_sweep(
     runtime: Runtime,
     prompt: str,
     parameters: "SweepParameters",
@@ -105,14 +135,16 @@ def plan_sweep(
     backend: str | Sequence[str] | None,
     output: OutputOptions,
     listen: Listener,
-) -> "tuple[SweepImages, SweepPlan]":
-    """Build the use case that generates every combination of some values, and its plan.
+) -> "tuple[SweepImages, SweepGrid, list[tuple[str, GenerationRequest]]]":
+    """Build the use case that generates every combination of some values.
+
+    Returns:
+        The use case, and the grid and the requests to plan.
 
     Raises:
         InvalidRequest: a parameter or the output path is invalid.
-        OverBudget: the sweep costs more than `max_cost` or than a whole budget.
     """
-    from imagen.bootstrap.requests import build_sweep_requests, parse_max_cost  # noqa: PLC0415
+    from imagen.bootstrap.requests import build_sweep_requests  # noqa: PLC0415
     from imagen.usecases.sweep import SweepImages  # noqa: PLC0415
 
     grid, requests = build_sweep_requests(runtime, prompt, parameters, backend=backend)
@@ -132,8 +164,7 @@ def plan_sweep(
         for name in dict.fromkeys(name for name, _ in requests)
     }
     use_case = SweepImages(makers=makers, records=records, listen=listener)
-    max_cost = parse_max_cost(parameters.get("max_cost"))
-    return use_case, use_case.plan(grid, requests, max_cost=max_cost)
+    return use_case, grid, requests
 
 
 def build_contact_sheet(use_case: "SweepImages", plan: "SweepPlan") -> "ContactSheet":
@@ -199,18 +230,11 @@ def build_resume(runtime: Runtime, *, listen: Listener = ignore_event) -> "Resum
             )
         return runtime.get_backend(name)
 
-    def build_store(target: OutputTarget) -> "StoreImage":
-        if not target.folder:
-            # The target was the stdout of another process, which is closed by now.
-            folder = make_absolute(runtime.settings.output.dir)
-            target = msgspec.structs.replace(target, folder=folder)
-        return build_image_store(runtime.environment, target, Path(target.folder))
-
     return ResumeCalls(
         journal=runtime.stores.journal,
         records=_build_recorder(runtime, listener),
         backend_of=get_backend,
-        store_of=build_store,
+        store_of=partial(build_recorded_store, runtime),
         clock=runtime.clock,
         listen=listener,
     )
@@ -226,6 +250,7 @@ def _build_recorder(runtime: Runtime, listen: Listener) -> Recorder:
         clock=runtime.clock,
         locate=make_absolute,
         keep=None if days is None else timedelta(days=days),
+        may_skip=runtime.environment.allow_unrecorded,
         listen=listen,
     )
 

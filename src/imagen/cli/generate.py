@@ -10,6 +10,7 @@ from imagen.cli.generation_flags import (
     BackendFlag,
     GenerateFlags,
     OutputFlags,
+    RepetitionFlags,
     RunFlags,
 )
 from imagen.cli.parameters import (
@@ -29,6 +30,7 @@ def generate(
     backend: BackendFlag = None,
     request: Annotated[GenerateFlags, FLATTEN] = GenerateFlags(),
     run: Annotated[RunFlags, FLATTEN] = RunFlags(),
+    again: Annotated[RepetitionFlags, FLATTEN] = RepetitionFlags(),
     general: Annotated[GeneralFlags, FLATTEN] = GeneralFlags(),
 ) -> int:
     """Generate images from PROMPT, and print the path of each.
@@ -53,6 +55,7 @@ def generate(
         backend,
         out,
         flags=run,
+        repetition=again.repetition(),
         output=output.options(json=general.json, stream=sys.stdout.buffer),
         build_request=lambda _: parsed,
     )

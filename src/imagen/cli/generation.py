@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 from imagen.bootstrap.cloud import deliver_briefly
 from imagen.bootstrap.display import build_preview
 from imagen.bootstrap.generation import build_generate
+from imagen.bootstrap.once import Repetition, plan_generation
 from imagen.bootstrap.output import STDOUT, OutputOptions
 from imagen.bootstrap.runtime import Runtime
 from imagen.cli import exit_codes
@@ -30,6 +31,7 @@ from imagen.usecases.generate import GenerateImages
 if TYPE_CHECKING:
     from imagen.cli.live import LivePicture
     from imagen.cli.progress import ProgressBar
+    from imagen.domain.command import CommandName
 
 
 def generate_images(
@@ -38,6 +40,8 @@ def generate_images(
     out: Output,
     *,
     flags: RunFlags,
+    command: "CommandName" = "generate",
+    repetition: Repetition,
     output: OutputOptions,
     build_request: Callable[[GenerateImages], GenerationRequest],
     print_image: Callable[[StoredImage], None] | None = None,
@@ -76,13 +80,19 @@ def generate_images(
             preview.run(image)
 
     with runtime:
-        plan = use_case.plan(build_request(use_case))
+        planned = plan_generation(
+            runtime,
+            use_case,
+            build_request(use_case),
+            name=command,
+            repetition=repetition,
+        )
         if flags.estimate:
-            use_case.check_budget(plan)
-            out.print_estimate(estimate_plan(plan))
+            left = planned.check_budget()
+            out.print_estimate(estimate_plan(planned.plan), left)
             return exit_codes.DONE
         return run_generation(
-            partial(use_case.outcomes, plan),
+            planned.outcomes,
             out,
             bar,
             picture=picture,

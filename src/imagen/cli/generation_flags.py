@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Annotated, TypeAlias, cast, get_args
 
 from cyclopts import Parameter  # noqa: TID253 - this is the command line
 
+from imagen.bootstrap.once import Repetition
 from imagen.bootstrap.output import STDOUT, OutputOptions
 from imagen.bootstrap.parameters import (
     PARAMETERS,
@@ -139,6 +140,31 @@ class RunFlags:
     preview: Annotated[
         bool | None, Parameter(group=OUTPUT_GROUP, negative="--no-preview")
     ] = None
+
+
+@dataclass(frozen=True, kw_only=True)
+class RepetitionFlags:
+    """The flags that say how a command treats an earlier one.
+
+    Attributes:
+        key: An idempotency key: the same key with the same request returns the same
+            images and is paid once.
+        fresh: Do not continue an interrupted command, but start a new one.
+        unrecorded: Send calls that may cost money even if they cannot be recorded; a
+            crash can then lose an image that was paid for.
+    """
+
+    key: Annotated[str | None, Parameter(group=GENERATION_GROUP, metavar="TEXT")] = None
+    fresh: GenerationSwitch = False
+    unrecorded: GenerationSwitch = False
+
+    def repetition(self) -> Repetition:
+        """Return how the command treats an earlier one.
+
+        Raises:
+            InvalidRequest: the key is empty or too long.
+        """
+        return Repetition(key=self.key, fresh=self.fresh, unrecorded=self.unrecorded)
 
 
 class RequestFlags:

@@ -123,7 +123,9 @@ def forget(*ids: IdWord) -> int:
 
     with Runtime(process_environment()) as runtime:
         stores = runtime.stores
-        for entry in forget_images(ids, history=stores.history, spool=stores.spool):
+        for entry in forget_images(
+            ids, history=stores.history, spool=stores.spool, keys=stores.keys
+        ):
             print_message(
                 f"{entry.sidecar.id}: removed from the history; "
                 f"the file stays at {entry.location}."

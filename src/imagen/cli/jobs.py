@@ -2,6 +2,9 @@
 
 from collections.abc import Iterator, Sequence
 from datetime import datetime, timedelta
+from typing import TYPE_CHECKING, Annotated
+
+from cyclopts import Parameter  # noqa: TID253 - this is the command line
 
 from imagen.bootstrap.runtime import Runtime
 from imagen.cli import exit_codes
@@ -12,7 +15,18 @@ from imagen.domain.call import OpenCall
 from imagen.domain.errors import UsageError
 from imagen.domain.money.cost import format_micros, micros_to_usd
 from imagen.settings.environment import process_environment
-from imagen.usecases.jobs import forget_job, select_jobs
+from imagen.usecases.jobs import (
+    forget_command,
+    forget_job,
+    list_commands,
+    match_commands,
+    select_commands,
+    select_jobs,
+)
+
+if TYPE_CHECKING:
+    from imagen.domain.idempotency import RecordedRequest
+    from imagen.usecases.remaining import Remaining
 
 _INDENT = "    "
 
@@ -20,7 +34,9 @@ _INDENT = "    "
 def jobs(*, json: JsonFlag = False) -> int:
     """List unfinished jobs with their state and what they may cost.
 
-    `imagen resume` finishes them; `imagen jobs forget` removes one.
+    `imagen resume` finishes them; `imagen jobs forget` removes one. An interrupted
+    command is listed with what is left of it; the same command continues it, and so
+    does `imagen resume ID --continue`.
 
     ```
     imagen jobs
@@ -30,25 +46,35 @@ def jobs(*, json: JsonFlag = False) -> int:
     out = Output(json=json)
     with Runtime(process_environment()) as runtime:
         open_jobs = select_jobs(runtime.stores.journal)
+        commands = _list_commands(runtime)
     if json:
         for job in open_jobs:
             out.print_json(_job_fields(job))
+        for command, left in commands:
+            out.print_json(_command_fields(command, left))
         return exit_codes.DONE
     # A job that was never sent cost nothing, and `imagen resume` closes it.
     sent = [job for job in open_jobs if not job.never_sent]
     out.print_lines(_format_jobs(sent, now=runtime.clock.now()))
+    out.print_lines(_format_commands(commands, now=runtime.clock.now()))
     if unsent := len(open_jobs) - len(sent):
         counted = "1 job was" if unsent == 1 else f"{unsent} jobs were"
         print_message(
             f"{counted} never sent and cost nothing; `imagen resume` removes them."
         )
-    elif not sent:
+    elif not (sent or commands):
         print_message("No open jobs.")
     return exit_codes.DONE
 
 
-def forget(*ids: IdWord, json: JsonFlag = False) -> int:
+def forget(
+    *ids: IdWord,
+    key: Annotated[str | None, Parameter(metavar="TEXT")] = None,
+    json: JsonFlag = False,
+) -> int:
     """Forget unfinished jobs; the ledger records those that may be billed.
+
+    The id of an interrupted command forgets the command and its jobs.
 
     Exits 1 if another process is working on one of them; that job is kept.
 
@@ -58,13 +84,24 @@ def forget(*ids: IdWord, json: JsonFlag = False) -> int:
 
     Args:
         ids: Ids, unique prefixes of ids, or `last`.
+        key: Forget this idempotency key, so that it can be used for a new request.
     """
-    if not ids:
+    if not (ids or key):
         raise UsageError("ID is missing.", hint="`imagen jobs` lists the ids.")
     out, all_forgotten = Output(json=json), True
     with Runtime(process_environment()) as runtime:
-        journal = runtime.stores.journal
-        for job in select_jobs(journal, ids):
+        journal, keys = runtime.stores.journal, runtime.stores.keys
+        names: list[str] = []
+        for command in select_commands(keys, ids, key=key):
+            forgotten = forget_command(keys, command)
+            all_forgotten = all_forgotten and forgotten
+            if json:
+                out.print_json({"id": command.id, "forgotten": forgotten})
+            what = "the command is forgotten." if forgotten else _IN_USE
+            print_message(f"{command.id}: {what}")
+            names += [call.id for call in command.calls if forgotten and call.open]
+        names += [each for each in ids if not match_commands(keys, each)]
+        for job in select_jobs(journal, names) if names else ():
             forgotten = forget_job(journal, job)
             all_forgotten = all_forgotten and forgotten
             if json:
@@ -76,6 +113,21 @@ def forget(*ids: IdWord, json: JsonFlag = False) -> int:
 
 
 _IN_USE = "not forgotten: another process is working on the job."
+
+
+def _list_commands(runtime: Runtime) -> "list[tuple[RecordedRequest, Remaining]]":
+    """Return the commands of several images with what is left of each."""
+    # That of one image is listed as a job.
+    found = [
+        each
+        for each in list_commands(runtime.stores.keys)
+        if sum(len(call.image_ids) for call in each.calls) > 1
+    ]
+    if not found:
+        return []
+    from imagen.bootstrap.once import count_remaining  # noqa: PLC0415 - rare
+
+    return [(each, count_remaining(runtime, each)) for each in found]
 
 
 def _format_forgotten(job: OpenCall) -> str:
@@ -109,6 +161,26 @@ def _format_jobs(jobs: Sequence[OpenCall], *, now: datetime) -> Iterator[str]:
             yield _INDENT + join_lines(job.reason)
 
 
+def _format_commands(
+    commands: "Sequence[tuple[RecordedRequest, Remaining]]", *, now: datetime
+) -> Iterator[str]:
+    """Yield two lines for each command: what is left of it, and the prompt."""
+    width = terminal_width()
+    room = None if width is None else width - len(_INDENT)
+    ids = shorten_ids(command.id for command, _ in commands)
+    for command, left in commands:
+        total = len(left.made) + left.images_left
+        running = "; in progress" if command.process is not None else ""
+        yield (
+            f"{ids.get(command.id, command.id)}  "
+            f"{_format_age(now - command.created_at)}  {command.name}: "
+            f"{left.images_left} of {total} images left{running}"
+        )
+        prompts = [each.call.plan.request.prompt for each in command.calls if each.call]
+        if prompts:
+            yield _INDENT + truncate(join_lines(prompts[0]), room)
+
+
 def _format_age(age: timedelta) -> str:
     seconds = max(0, int(age.total_seconds()))
     for unit, size in (("day", 86400), ("hour", 3600), ("minute", 60), ("second", 1)):
@@ -134,6 +206,18 @@ def _format_cost(job: OpenCall) -> str:
     if job.call.reserved is None:
         return "may be billed, price unknown"
     return f"may be billed {format_micros(job.call.reserved)}"
+
+
+def _command_fields(command: "RecordedRequest", left: "Remaining") -> dict[str, object]:
+    return {
+        "id": command.id,
+        "created_at": command.created_at,
+        "command": command.name,
+        "live": command.process is not None,
+        "images": len(left.made) + left.images_left,
+        "images_left": left.images_left,
+        "calls": [call.id for call in command.calls],
+    }
 
 
 def _job_fields(job: OpenCall) -> dict[str, object]:

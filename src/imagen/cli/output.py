@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from imagen.domain.sweep import SweepEstimate
     from imagen.ports.backend import Readiness
     from imagen.settings.environment import Environment
+    from imagen.usecases.remaining import Remaining
 
 
 class Output(msgspec.Struct, frozen=True, kw_only=True):
@@ -49,6 +50,8 @@ class Output(msgspec.Struct, frozen=True, kw_only=True):
         match event:
             case events.Warned(message=message) if not self.quiet:
                 print_message(f"warning: {message}")
+            case events.Continued(message=message):
+                print_message(message)
             case events.Retrying(message=message, wait=wait) if not self.quiet:
                 print_message(f"{message} Retrying in {wait:g} s.")
             case events.Undelivered(channel=channel, message=message) if not self.quiet:
@@ -119,10 +122,16 @@ class Output(msgspec.Struct, frozen=True, kw_only=True):
         else:
             print_message("Please report this error, with the output of --verbose.")
 
-    def print_estimate(self, estimate: "Estimate") -> None:
-        """Print the request that would be sent, and its cost."""
+    def print_estimate(
+        self, estimate: "Estimate", left: "Remaining | None" = None
+    ) -> None:
+        """Print the request that would be sent, and its cost.
+
+        Args:
+            left: What is left of the interrupted command that would be continued.
+        """
         if self.json:
-            self.print_json(estimate)
+            self.print_json(_with_rest(estimate, left))
             return
         calls = "call" if estimate.calls == 1 else "calls"
         facts = {
@@ -145,11 +154,14 @@ class Output(msgspec.Struct, frozen=True, kw_only=True):
         for name, fact in facts.items():
             if fact:
                 self.print_text(f"{name}: {fact}")
+        self._print_rest(left, of=estimate.images)
 
-    def print_sweep_estimate(self, estimate: "SweepEstimate") -> None:
+    def print_sweep_estimate(
+        self, estimate: "SweepEstimate", left: "Remaining | None" = None
+    ) -> None:
         """Print a row for each combination, and the total cost."""
         if self.json:
-            self.print_json(estimate)
+            self.print_json(_with_rest(estimate, left))
             return
         names = list(estimate.cells[0].cell)
         rows = [(*names, "output size", "output seed", "cost")]
@@ -161,6 +173,15 @@ class Output(msgspec.Struct, frozen=True, kw_only=True):
         self.print_table(rows)
         images = "1 image" if estimate.images == 1 else f"{estimate.images} images"
         self.print_text(f"{images}, cost: {_format_cost(estimate.cost_usd)}")
+        self._print_rest(left, of=estimate.images)
+
+    def _print_rest(self, left: "Remaining | None", *, of: int) -> None:
+        if left is not None:
+            cost = _format_cost(left.cost.usd)
+            self.print_text(
+                f"continues an interrupted command: {left.images_left} of {of} left, "
+                f"{cost}"
+            )
 
     def print_finding(self, about: str, finding: "Readiness") -> None:
         """Print one finding about a backend or a service."""
@@ -200,6 +221,16 @@ class Output(msgspec.Struct, frozen=True, kw_only=True):
     def print_text(self, text: str) -> None:
         """Print text and a newline; bytes of file names are kept."""
         _write(text.encode(errors="surrogateescape") + b"\n")
+
+
+def _with_rest(
+    estimate: "Estimate | SweepEstimate", left: "Remaining | None"
+) -> dict[str, object]:
+    fields: dict[str, object] = msgspec.to_builtins(estimate)
+    if left is not None:
+        rest = {"images": left.images_left, "cost_usd": left.cost.usd}
+        fields["remaining"] = rest
+    return fields
 
 
 def _describe(sidecar: "Sidecar", location: str) -> dict[str, object]:

@@ -11,6 +11,7 @@ from imagen.cli.generation_flags import (
     BackendFlag,
     GenerationSwitch,
     OutputFlags,
+    RepetitionFlags,
     RerunFlags,
     RunFlags,
 )
@@ -34,6 +35,7 @@ def rerun(
     backend: BackendFlag = None,
     request: Annotated[RerunFlags, FLATTEN] = RerunFlags(),
     run: Annotated[RunFlags, FLATTEN] = RunFlags(),
+    again: Annotated[RepetitionFlags, FLATTEN] = RepetitionFlags(),
     verify: GenerationSwitch = False,
     general: Annotated[GeneralFlags, FLATTEN] = GeneralFlags(),
 ) -> int:
@@ -88,6 +90,8 @@ def rerun(
         name,
         out,
         flags=run,
+        command="rerun",
+        repetition=again.repetition(),
         output=output.options(
             media_type=source.media_type_for(name), stream=sys.stdout.buffer
         ),

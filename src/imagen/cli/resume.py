@@ -1,11 +1,16 @@
 """The command `imagen resume`."""
 
-from contextlib import nullcontext
+from contextlib import nullcontext, suppress
+from functools import partial
 from typing import Annotated
+
+from cyclopts import Parameter  # noqa: TID253 - this is the command line
 
 from imagen.bootstrap.cloud import deliver_briefly
 from imagen.bootstrap.generation import build_resume
+from imagen.bootstrap.once import continue_command, forget_finished
 from imagen.cli import exit_codes
+from imagen.cli.generation import run_generation
 from imagen.cli.output import (
     Output,
     build_event_listener,
@@ -14,31 +19,42 @@ from imagen.cli.output import (
 )
 from imagen.cli.parameters import FLATTEN, GeneralFlags, IdWord, load_runtime
 from imagen.cli.signals import StopSignals
-from imagen.domain.errors import ImagenError, UsageError
-from imagen.usecases.jobs import select_jobs
+from imagen.domain.errors import ImagenError, JournalError, UsageError
+from imagen.usecases.jobs import find_command, select_jobs
 from imagen.usecases.resume import ResumeResult
 
 
 def resume(
     *ids: IdWord,
     all: bool = False,  # noqa: A002 - the flag's name
+    continue_: Annotated[bool, Parameter(name="--continue")] = False,
     general: Annotated[GeneralFlags, FLATTEN] = GeneralFlags(),
 ) -> int:
     """Finish interrupted jobs: fetch the images that were paid for, and store them.
 
     Sends no request that can cost money, and skips jobs of other running processes.
     Prints the path of each image. Exits 0 if every job is finished and stored, 1 if
-    one is still open or has failed.
+    one is still open or has failed. With --continue, the rest of an interrupted command
+    is sent, too, which may cost money.
 
     ```
     imagen resume
     imagen resume 01a2055c-f0e1
+    imagen resume 01a2055c-f0e1 --continue
     ```
 
     Args:
         ids: Ids, unique prefixes of ids, or `last`. [default: all open jobs]
         all: Resume all open jobs, which is the default.
+        continue_: Also send what the interrupted command with this ID had not sent.
     """
+    if continue_:
+        if len(ids) != 1 or all:
+            raise UsageError(
+                "--continue needs the ID of one command.",
+                hint="`imagen jobs` lists the ids.",
+            )
+        return _continue(ids[0], general)
     if ids and all:
         raise UsageError("An ID and --all cannot be combined.")
     out = general.out()
@@ -61,6 +77,8 @@ def resume(
                     except BrokenPipeError:
                         # Continue: the remaining images are paid for.
                         pipe_closed = True
+        with suppress(JournalError):
+            forget_finished(runtime)
         deliver_briefly(runtime, signals.cancellation, listen=listen)
     still_open = len(jobs) - sum(each.closed or each.live for each in outcomes)
     if not out.quiet:
@@ -75,6 +93,25 @@ def resume(
     if pipe_closed:
         return exit_codes.BROKEN_PIPE
     return signals.exit_code or exit_codes.NOT_READY
+
+
+def _continue(name: str, general: GeneralFlags) -> int:
+    """Continue an interrupted command, and return the exit code."""
+    out = general.out()
+    runtime = load_runtime(general.config)
+    bar = create_progress_bar(out, runtime.environment)
+    listen = build_event_listener(out, bar, runtime.environment)
+    with runtime:
+        command = find_command(runtime.stores.keys, name)
+        return run_generation(
+            lambda stop: continue_command(
+                runtime, command, listen=listen, cancellation=stop
+            ),
+            out,
+            bar,
+            print_image=out.print_image,
+            deliver=partial(deliver_briefly, runtime, listen=listen),
+        )
 
 
 def _print_result(out: Output, outcome: ResumeResult) -> bool:

@@ -7,13 +7,15 @@ from typing import Annotated
 from cyclopts import Parameter  # noqa: TID253 - this is the command line
 
 from imagen.bootstrap.cloud import deliver_briefly
-from imagen.bootstrap.generation import build_contact_sheet, plan_sweep
+from imagen.bootstrap.generation import build_contact_sheet
+from imagen.bootstrap.once import plan_sweep
 from imagen.cli import exit_codes
 from imagen.cli.generation import run_generation
 from imagen.cli.generation_flags import (
     BackendFlag,
     GenerationSwitch,
     OutputSwitch,
+    RepetitionFlags,
     SweepFlags,
     SweepOutputFlags,
 )
@@ -53,6 +55,7 @@ def sweep(
         Parameter(group=GENERATION_GROUP, metavar="N", converter=parse_whole_number),
     ] = None,
     estimate: GenerationSwitch = False,
+    again: Annotated[RepetitionFlags, FLATTEN] = RepetitionFlags(),
     general: Annotated[GeneralFlags, FLATTEN] = GeneralFlags(),
 ) -> int:
     """Generate every combination of the given values, and a contact sheet.
@@ -85,17 +88,20 @@ def sweep(
     listen = build_event_listener(out, bar, runtime.environment)
     options = output.options()
     with runtime:
-        use_case, plan = plan_sweep(
+        use_case, planned = plan_sweep(
             runtime,
             read_prompt(prompt),
             request.values(),
             backend=None if names is None else [*map(str, names)],
             output=options,
+            at_once=jobs,
             listen=listen,
+            repetition=again.repetition(),
         )
+        plan = planned.plan
         if estimate:
-            use_case.check_budget(plan)
-            out.print_sweep_estimate(estimate_sweep(plan))
+            left = planned.check_budget()
+            out.print_sweep_estimate(estimate_sweep(plan), left)
             return exit_codes.DONE
         # Not for an estimate: it loads Pillow.
         sheet = None if no_sheet else build_contact_sheet(use_case, plan)
@@ -103,7 +109,7 @@ def sweep(
         def outcomes(
             cancellation: Cancellation,
         ) -> Iterator[StoredImage | FailedImage]:
-            for outcome in use_case.outcomes(plan, cancellation, at_once=jobs):
+            for outcome in planned.outcomes(cancellation):
                 if sheet is not None:
                     sheet.add(outcome)
                 yield outcome

@@ -28,6 +28,12 @@ class Warned(Event, frozen=True, kw_only=True):
     message: str
 
 
+class Continued(Event, frozen=True, kw_only=True):
+    """An interrupted command is continued, or the same command is waited for."""
+
+    message: str
+
+
 class Started(Event, frozen=True, kw_only=True):
     """The call with this image is about to be sent to the backend."""
 

@@ -1,11 +1,21 @@
-"""Idempotency keys: a repeated request is executed once."""
+"""Idempotency keys: a repeated request or command is executed once."""
 
+from datetime import datetime
 from typing import Annotated, TypeAlias
 
 import msgspec
 from msgspec import Meta
 
+from imagen.domain.call import Call
+
 LONGEST_KEY = 255
+
+# The names of the server's callers contain no space.
+KEYED_COMMANDS = "imagen keys"
+"""The caller of commands and functions that were given a key."""
+UNKEYED_COMMANDS = "imagen commands"
+"""The caller of the others: each gets a key of its own, and is recognised by its
+fingerprint."""
 
 
 class RequestKey(msgspec.Struct, frozen=True, kw_only=True):
@@ -24,16 +34,20 @@ class RecordedCall(msgspec.Struct, frozen=True, kw_only=True):
     """The current state of a call that was made for a request.
 
     Attributes:
-        open: Whether the journal has the call.
+        call: The call; None if it was recorded by an earlier version of imagen.
+        open: Whether the journal has the call, and it may have been sent.
         live: Whether a running process works on the call.
         billed: Whether the ledger has the call.
+        images: The number of its images, as the ledger has it.
     """
 
     id: str
     image_ids: tuple[str, ...]
+    call: Call | None = None
     open: bool = False
     live: bool = False
     billed: bool = False
+    images: int = 0
 
 
 class StoredAnswer(msgspec.Struct, frozen=True, kw_only=True):
@@ -48,6 +62,35 @@ class StoredAnswer(msgspec.Struct, frozen=True, kw_only=True):
     warnings: tuple[str, ...] = ()
     status: int = 200
     problem: str = ""
+
+
+class RecordedRequest(msgspec.Struct, frozen=True, kw_only=True):
+    """A recorded request.
+
+    Attributes:
+        created_at: Time of its first claim, UTC.
+        calls: Its calls; empty once it is finished.
+        process: The id of the process that works on it; None if there is none.
+        answer: The response; None while it is not finished.
+    """
+
+    key: RequestKey
+    created_at: datetime
+    calls: tuple[RecordedCall, ...] = ()
+    process: int | None = None
+    answer: StoredAnswer | None = None
+
+    @property
+    def id(self) -> str:
+        """The id of a command; the key if it was given one."""
+        key = self.key.key
+        return key if self.key.caller == KEYED_COMMANDS else key.rpartition(" ")[2]
+
+    @property
+    def name(self) -> str:
+        """The name of a command; "key" if it was given one."""
+        key = self.key.key
+        return "key" if self.key.caller == KEYED_COMMANDS else key.partition(" ")[0]
 
 
 class KeyClaimed(msgspec.Struct, frozen=True, tag=True):

@@ -1,19 +1,26 @@
 """Remove images from the history of this machine."""
 
 from collections.abc import Sequence
+from typing import Protocol
 
 from imagen.domain.errors import InvalidRequest
 from imagen.domain.history import HistoryEntry
+from imagen.domain.idempotency import KEYED_COMMANDS
 from imagen.ports.history import History
+from imagen.ports.idempotency import RequestKeys, RequestList
 from imagen.ports.spool import Spool
 
 
+class _Keys(RequestKeys, RequestList, Protocol):
+    """The recorded commands."""
+
+
 def forget_images(
-    names: Sequence[str], *, history: History, spool: Spool
+    names: Sequence[str], *, history: History, spool: Spool, keys: _Keys
 ) -> tuple[HistoryEntry, ...]:
     """Forget all the named images, or none on an error; return their entries.
 
-    The image files stay.
+    The image files stay. The key of a command is forgotten with its last image.
 
     Args:
         names: Ids, unique prefixes of ids, or `last`.
@@ -28,6 +35,10 @@ def forget_images(
     for image_id in entries:
         history.forget(image_id)
     spool.discard(entries)
+    for request in keys.list_requests(KEYED_COMMANDS):
+        ids = request.answer.image_ids if request.answer else ()
+        if not entries.keys().isdisjoint(ids) and not any(map(history.get, ids)):
+            keys.release(request.key)
     return tuple(entries.values())
 
 

@@ -5,9 +5,15 @@ from typing import TYPE_CHECKING
 
 from imagen.domain.call import CallClosed, OpenCall, usage_row
 from imagen.domain.errors import InvalidRequest
+from imagen.domain.idempotency import (
+    KEYED_COMMANDS,
+    UNKEYED_COMMANDS,
+    RecordedRequest,
+)
 from imagen.domain.money.cost import Cost
 
 if TYPE_CHECKING:
+    from imagen.ports.idempotency import RequestKeys, RequestList
     from imagen.ports.journal import Journal
 
 
@@ -39,6 +45,83 @@ def forget_job(journal: "Journal", job: OpenCall) -> bool:
     row = usage_row(job.call, status="unknown", cost=Cost(), latency_ms=None)
     sent = claim.open.state != "planned"
     journal.record(job.call.id, CallClosed(usage=row if sent else None))
+    return True
+
+
+def list_commands(requests: "RequestList") -> tuple[RecordedRequest, ...]:
+    """Return the commands that are not finished, the oldest first."""
+    callers = (UNKEYED_COMMANDS, KEYED_COMMANDS)
+    found = [each for caller in callers for each in requests.list_requests(caller)]
+    unfinished = [each for each in found if each.answer is None]
+    return tuple(sorted(unfinished, key=lambda each: each.created_at))
+
+
+def match_commands(requests: "RequestList", name: str) -> tuple[RecordedRequest, ...]:
+    """Return the unfinished commands with that id, prefix of an id, or key."""
+    prefix = name.lower()
+    found = [
+        each
+        for each in list_commands(requests)
+        if each.id == name
+        or (each.key.caller == UNKEYED_COMMANDS and name and each.id.startswith(prefix))
+    ]
+    return tuple([each for each in found if each.id == name] or found)
+
+
+def find_command(requests: "RequestList", name: str) -> RecordedRequest:
+    """Return an unfinished command.
+
+    Args:
+        name: Its id, a unique prefix of it, its key, or the id of one of its calls.
+
+    Raises:
+        InvalidRequest: the name matches no command, or several.
+    """
+    found = match_commands(requests, name) or tuple(
+        each
+        for each in list_commands(requests)
+        if any(name and call.id.startswith(name.lower()) for call in each.calls)
+    )
+    if len(found) != 1:
+        problem = f"{len(found)} commands match" if found else "No command matches"
+        raise InvalidRequest(
+            f"{problem} {name!r}.", hint="Run `imagen jobs` to list the commands."
+        )
+    return found[0]
+
+
+def select_commands(
+    requests: "RequestList", names: Sequence[str], *, key: str | None = None
+) -> tuple[RecordedRequest, ...]:
+    """Return the commands with these ids, and the finished or unfinished one of a key.
+
+    Raises:
+        InvalidRequest: no command has the key, or several match a name.
+    """
+    found = [
+        find_command(requests, name) for name in names if match_commands(requests, name)
+    ]
+    if key is not None:
+        keyed = [
+            each
+            for each in requests.list_requests(KEYED_COMMANDS)
+            if each.key.key == key
+        ]
+        if not keyed:
+            raise InvalidRequest(f"No command has the key {key!r}.")
+        found += keyed
+    return tuple(found)
+
+
+def forget_command(keys: "RequestKeys", command: RecordedRequest) -> bool:
+    """Forget a command and its key, but none of its open calls.
+
+    Returns:
+        False if another process works on it.
+    """
+    if command.answer is None and not keys.take_over(command.key):
+        return False
+    keys.release(command.key)
     return True
 
 

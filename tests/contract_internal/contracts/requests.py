@@ -228,17 +228,17 @@ class RequestKeysContract(Contract):
         assert taken == {"True": 1, "False": CROWD - 1}
         assert [_claim(keys), _claim(another)] == [KeyInProgress()] * 2
 
-    def test_forgets_the_calls_of_what_is_taken_over(
+    def test_keeps_the_calls_of_what_is_taken_over(
         self, keys: SqliteRequestKeys
     ) -> None:
-        """A takeover removes the recorded calls, which made nothing."""
+        """A takeover changes only the process that works on the request."""
         _claim(keys)
         keys.record_calls(KEY, [sample_call()])
         keys.abandon(KEY)
         keys.take_over(KEY)
         keys.abandon(KEY)
 
-        assert _claim(keys) == KeyInterrupted(())
+        assert _claim(keys) == KeyInterrupted((_recorded(1),))
 
     def test_takes_over_nothing_else(
         self, keys: SqliteRequestKeys, another: SqliteRequestKeys
@@ -284,7 +284,13 @@ def _claim(keys: SqliteRequestKeys, key: RequestKey = KEY) -> KeyState:
 
 def _recorded(number: int, **flags: bool) -> RecordedCall:
     call = sample_call(number)
-    return RecordedCall(id=call.id, image_ids=call.image_ids, **flags)
+    return RecordedCall(
+        id=call.id,
+        image_ids=call.image_ids,
+        call=call,
+        images=1 if flags.get("billed") else 0,
+        **flags,
+    )
 
 
 def _record_four_calls(keys: SqliteRequestKeys, journal: Journal) -> None:

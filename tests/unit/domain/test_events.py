@@ -6,6 +6,7 @@ from imagen.domain.events import Event
 
 ALL = [
     events.Planned(backend="mock", images=2),
+    events.Continued(message="5 of 30 images are left."),
     events.Warned(message="steps is ignored"),
     events.Started(number=1),
     events.Accepted(number=1, reference="job-7"),

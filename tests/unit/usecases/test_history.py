@@ -5,6 +5,8 @@ from tests.contract_internal.databases import temporary_database, temporary_spoo
 from tests.contract_internal.samples import sample_entry
 
 from imagen.adapters.database.history import SqliteHistory
+from imagen.adapters.database.idempotency import SqliteRequestKeys
+from imagen.adapters.database.journal import SqliteJournal
 from imagen.domain.errors import InvalidRequest
 from imagen.domain.history import HistoryEntry
 from imagen.testing.samples import sample_id
@@ -19,7 +21,14 @@ def history() -> SqliteHistory:
 
 
 def forget(history: SqliteHistory, names: list[str]) -> tuple[HistoryEntry, ...]:
-    return forget_images(names, history=history, spool=temporary_spool())
+    return forget_images(
+        names, history=history, spool=temporary_spool(), keys=no_keys()
+    )
+
+
+def no_keys() -> SqliteRequestKeys:
+    database = temporary_database()
+    return SqliteRequestKeys(database, SqliteJournal(database).process_lock)
 
 
 def test_images_are_named_by_their_ids_or_beginnings_or_as_the_last(
@@ -38,7 +47,7 @@ def test_their_bytes_are_not_kept_for_the_cloud_any_more(
     spool.write(sample_id(1), b"forgotten")
     spool.write(sample_id(2), b"kept")
 
-    forget_images([sample_id(1)], history=history, spool=spool)
+    forget_images([sample_id(1)], history=history, spool=spool, keys=no_keys())
 
     assert spool.read(sample_id(1)) is None
     assert spool.read(sample_id(2)) == b"kept"

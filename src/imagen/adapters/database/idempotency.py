@@ -11,9 +11,9 @@ from imagen.adapters.database.process_lock import ProcessLock
 from imagen.adapters.database.schema import (
     datetime_to_micros,
     from_json,
+    micros_to_datetime,
     remove_surrogates,
     to_json,
-    translate_decode_errors,
 )
 from imagen.domain.call import Call
 from imagen.domain.idempotency import (
@@ -24,6 +24,7 @@ from imagen.domain.idempotency import (
     KeyInterrupted,
     KeyState,
     RecordedCall,
+    RecordedRequest,
     RequestKey,
     StoredAnswer,
 )
@@ -32,13 +33,17 @@ _SELECT = """
     SELECT fingerprint, owner, calls, answer FROM requests WHERE caller = ? AND key = ?
 """
 _INSERT = """
-    INSERT INTO requests (caller, key, created_at, fingerprint, owner)
-    VALUES (?, ?, ?, ?, ?)
+    INSERT INTO requests (caller, key, created_at, fingerprint, owner, calls)
+    VALUES (?, ?, ?, ?, ?, ?)
+"""
+_LIST = """
+    SELECT key, created_at, fingerprint, owner, calls, answer FROM requests
+    WHERE caller = ? ORDER BY created_at, key
 """
 _CALL_STATE = """
     SELECT (SELECT state FROM calls WHERE id = :id),
         (SELECT owner FROM calls WHERE id = :id),
-        EXISTS (SELECT 1 FROM usage WHERE id = :id)
+        (SELECT images FROM usage WHERE id = :id)
 """
 
 
@@ -58,18 +63,23 @@ class SqliteRequestKeys:
         self._database = database
         self._process_lock = process_lock
 
-    def claim(self, key: RequestKey, *, at: datetime) -> KeyState:
+    def claim(
+        self, key: RequestKey, *, at: datetime, calls: Sequence[Call] = ()
+    ) -> KeyState:
         """Claim the request for this process, or return why that is impossible.
 
-        Of several concurrent claims exactly one succeeds.
+        Of several concurrent claims exactly one succeeds. The calls of a new request
+        are recorded with it.
         """
+        document = _encode(calls)
         owner = self._process_lock.acquire()
         with self._database.writing(durable=True) as connection:
             # Looked up inside the write transaction: of several processes that claim a
             # key at the same time, exactly one inserts it.
             row = connection.execute(_SELECT, _columns(key)).fetchone()
             if row is None:
-                values = [datetime_to_micros(at), key.fingerprint, owner]
+                created_at = datetime_to_micros(at)
+                values = [created_at, key.fingerprint, owner, document]
                 connection.execute(_INSERT, [*_columns(key), *values])
                 return KeyClaimed()
             return self._state(connection, key, row)
@@ -77,8 +87,7 @@ class SqliteRequestKeys:
     def take_over(self, key: RequestKey) -> bool:
         """Claim a request in state `KeyInterrupted`; False if another process did.
 
-        Of several concurrent claims exactly one succeeds. The recorded calls of the
-        request are deleted, so use this only if certainly none of them made anything.
+        Of several concurrent claims exactly one succeeds.
         """
         owner = self._process_lock.acquire()
         with self._database.writing(durable=True) as connection:
@@ -90,20 +99,17 @@ class SqliteRequestKeys:
                 return False
             if previous is not None and self._process_lock.is_held(previous):
                 return False
-            _update(connection, key, "owner = ?, calls = '[]'", owner)
+            _update(connection, key, "owner = ?", owner)
             return True
 
     def record_calls(self, key: RequestKey, calls: Sequence[Call]) -> None:
-        """Record the calls that are about to be made, before the first one starts."""
-        recorded = [
-            RecordedCall(id=call.id, image_ids=call.image_ids) for call in calls
-        ]
-        document = msgspec.json.encode(recorded).decode()
-        self._update(key, "calls = ?", document)
+        """Record the calls of the request in place of those recorded before."""
+        self._update(key, "calls = ?", _encode(calls))
 
     def complete(self, key: RequestKey, answer: StoredAnswer) -> None:
         """Store the response of a finished request; `claim` returns it from now on."""
-        self._update(key, "owner = NULL, answer = ?", to_json(answer))
+        document = to_json(answer)
+        self._update(key, "owner = NULL, calls = '[]', answer = ?", document)
 
     def abandon(self, key: RequestKey) -> None:
         """Give up the claim on an unfinished request; its state is `KeyInterrupted`."""
@@ -120,6 +126,30 @@ class SqliteRequestKeys:
         with self._database.writing(durable=True) as connection:
             _update(connection, key, assignments, *values)
 
+    def list_requests(self, caller: str) -> tuple[RecordedRequest, ...]:
+        """Return all requests of the caller, the oldest first."""
+        path = self._database.path
+        found: list[RecordedRequest] = []
+        with self._database.reading() as connection:
+            for row in connection.execute(
+                _LIST, [remove_surrogates(caller)]
+            ).fetchall():
+                key, created_at, fingerprint, owner, calls, answer = row
+                found.append(
+                    RecordedRequest(
+                        key=RequestKey(caller=caller, key=key, fingerprint=fingerprint),
+                        created_at=micros_to_datetime(created_at),
+                        calls=self._calls(connection, calls),
+                        process=None
+                        if owner is None
+                        else self._process_lock.find_process(owner),
+                        answer=None
+                        if answer is None
+                        else from_json(answer, StoredAnswer, path=path),
+                    )
+                )
+        return tuple(found)
+
     def _state(
         self,
         connection: sqlite3.Connection,
@@ -134,22 +164,35 @@ class SqliteRequestKeys:
             return KeyAnswered(from_json(answer, StoredAnswer, path=path))
         if owner is not None and self._process_lock.is_held(owner):
             return KeyInProgress()
-        with translate_decode_errors(path):
-            recorded = msgspec.json.decode(calls, type=tuple[RecordedCall, ...])
-        return KeyInterrupted(
-            tuple(self._with_state(connection, each) for each in recorded)
-        )
+        return KeyInterrupted(self._calls(connection, calls))
+
+    def _calls(
+        self, connection: sqlite3.Connection, document: str
+    ) -> tuple[RecordedCall, ...]:
+        path = self._database.path
+        calls = from_json(document, tuple[RecordedCall, ...], path=path)
+        return tuple(self._with_state(connection, each) for each in calls)
 
     def _with_state(
         self, connection: sqlite3.Connection, call: RecordedCall
     ) -> RecordedCall:
-        [(state, owner, billed)] = connection.execute(_CALL_STATE, {"id": call.id})
+        [(state, owner, images)] = connection.execute(_CALL_STATE, {"id": call.id})
         return msgspec.structs.replace(
             call,
             open=state not in {None, "planned"},
             live=owner is not None and self._process_lock.is_held(owner),
-            billed=bool(billed),
+            billed=images is not None,
+            images=images or 0,
         )
+
+
+def _encode(calls: Sequence[Call]) -> str:
+    return to_json(
+        [
+            RecordedCall(id=call.id, image_ids=call.image_ids, call=call)
+            for call in calls
+        ]
+    )
 
 
 def _columns(key: RequestKey) -> tuple[str, str]:

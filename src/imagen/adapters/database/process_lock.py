@@ -50,6 +50,18 @@ class ProcessLock:
         with translate_errors(path):
             return _is_locked(path)
 
+    def find_process(self, name: str) -> int | None:
+        """Return the id of the living process that holds the named lock; else None.
+
+        The id is for messages: a process in another container has its own numbers.
+        """
+        if not self.is_held(name):
+            return None
+        try:
+            return int((self._folder() / name).read_text() or 0)
+        except (OSError, ValueError):
+            return 0
+
     def remove_stale(self) -> None:
         """Delete the lock files of processes that have ended."""
         folder = self._folder()
@@ -79,6 +91,8 @@ def _create_locked(folder: Path) -> tuple[Path, int]:
         try:
             fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
             if os.fstat(handle).st_nlink:
+                with suppress(OSError):  # a full disk; the id is only for messages
+                    os.write(handle, str(os.getpid()).encode())
                 return path, handle
         except BlockingIOError:
             # A process that removes stale files saw the new file before it was locked.

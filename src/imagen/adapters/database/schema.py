@@ -279,7 +279,7 @@ def remove_surrogates(text: str) -> str:
     return text.encode(errors="replace").decode()
 
 
-def to_json(document: msgspec.Struct) -> str:
+def to_json(document: object) -> str:
     """Encode the value as JSON.
 
     Raises:

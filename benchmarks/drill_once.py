@@ -1,0 +1,118 @@
+"""Kill commands at random moments and repeat them: each is paid for once.
+
+    python -m benchmarks.drill_once --kills 200
+
+`generate --count`, the same with `--key`, and `sweep` are killed by SIGKILL, and the
+same command is repeated until it is done; some repetitions run twice at the same time.
+At the end the vendor was paid for exactly the images of the plan, each is stored once,
+and the journal has nothing open. Ten identical commands at once, without a key, make
+ten images.
+"""
+
+import random
+import subprocess
+import sys
+import tempfile
+from collections.abc import Sequence
+from pathlib import Path
+
+from benchmarks.common import Verdicts, arguments
+from benchmarks.drill_kill import User
+from tests.integration.replicate.server import ReplicateServer
+
+CONFIG = """\
+backends:
+  paid:
+    {{adapter: replicate, model: black-forest-labs/flux-schnell, base_url: "{url}",
+      concurrency: 4}}
+"""
+AT_ONCE = 10
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    words = arguments(__doc__)
+    words.add_argument("--kills", type=int, default=200)
+    words.add_argument("--seed", type=int, default=None)
+    given = words.parse_args(argv)
+    if given.smoke:
+        given.kills = 4
+    verdicts = Verdicts(smoke=given.smoke)
+    dice, kills, number = random.Random(given.seed), 0, 0
+    kinds = ("generate", "generate --key", "sweep")
+    while kills < given.kills:
+        kind = kinds[number % len(kinds)]
+        number += 1
+        images = 4 if given.smoke else 20 if kind.startswith("generate") else 30
+        with tempfile.TemporaryDirectory() as folder:
+            made, problem = repeat_until_done(Path(folder), kind, images, dice)
+        kills += made
+        print(f"{kind} of {images}: killed {made} times{problem and ': '}{problem}")
+        if problem:
+            break
+    else:
+        problem = ""
+    verdicts.promise(f"paid once, {kills} kills", holds=not problem)
+    with tempfile.TemporaryDirectory() as folder:
+        verdicts.promise(
+            f"{AT_ONCE} identical commands at once are {AT_ONCE} purchases",
+            holds=run_at_once(Path(folder)),
+        )
+    return verdicts.exit_code()
+
+
+def repeat_until_done(
+    folder: Path, kind: str, images: int, dice: random.Random
+) -> tuple[int, str]:
+    """Kill and repeat one command; return the number of kills, and what is wrong."""
+    with ReplicateServer(seconds=0.1) as server:
+        user = User(folder, server)
+        (folder / "imagen.yaml").write_text(CONFIG.format(url=server.url))
+        command = _words(user, kind, images)
+        kills = 0
+        while True:
+            processes = [user.start(*command)]
+            # `generate` without a key is a new purchase while the first one runs.
+            if kills and kind != "generate" and dice.random() < 0.5:
+                processes.append(user.start(*command))
+            try:
+                processes[0].wait(dice.uniform(0.1, 4))
+            except subprocess.TimeoutExpired:
+                for each in processes:
+                    each.kill()
+            codes = [each.wait() for each in processes]
+            kills += sum(code < 0 for code in codes)
+            if any(code > 0 for code in codes):
+                return kills, f"exit codes {codes}"
+            if 0 in codes:
+                break
+        for each in range(2 if kind == "generate --key" else 0):
+            done = user.run(*command)
+            if done.returncode or len(done.stdout.splitlines()) != images:
+                return kills, f"repetition {each}: {done.stdout}{done.stderr}"
+        found = {**user.count_images(), "predictions": len(user.predictions())}
+        if {server.created, server.paid, *found.values()} != {images}:
+            return kills, f"created {server.created}, paid {server.paid}, {found}"
+        left = user.open_calls()
+        return kills, f"still open: {left}" if left else ""
+
+
+def run_at_once(folder: Path) -> bool:
+    """Run identical commands without a key at once; return whether all are paid."""
+    with ReplicateServer(seconds=0.1) as server:
+        user = User(folder, server)
+        processes = [user.start(*_words(user, "generate", 1)) for _ in range(AT_ONCE)]
+        codes = {each.wait() for each in processes}
+        found = set(user.count_images().values())
+        return (codes, server.paid, found) == ({0}, AT_ONCE, {AT_ONCE})
+
+
+def _words(user: User, kind: str, images: int) -> list[str]:
+    end = ["--backend", "paid", "-o", f"{user.images}/"]
+    if kind == "sweep":
+        return ["sweep", "a fox", "--seed", f"1..{images}", "--no-sheet", *end]
+    key = ["--key", "header"] if kind == "generate --key" else []
+    return ["generate", "a fox", "--count", str(images), *key, *end]
+
+
+if __name__ == "__main__":
+    sys.exit(main())
