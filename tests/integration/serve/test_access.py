@@ -208,7 +208,7 @@ def test_a_damaged_database_is_a_server_error_not_an_exceeded_budget(
     for stream in (False, True):
         answer = running.ask(stream=stream)
         assert answer.status_code == 500
-        assert answer.json()["error"]["code"] == "journal_error"
+        assert answer.json()["error"]["code"] == "misconfigured"
         assert str(account) not in answer.text
     assert str(account) in running.log.read_text()
 

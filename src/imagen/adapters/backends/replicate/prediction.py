@@ -38,7 +38,7 @@ FILE_LIFETIME = timedelta(hours=1)
 """How long Replicate keeps the files of an API job after its end."""
 
 _MAX_METRIC = 1e9
-"""The largest metric that is believed: seconds, or a number of images."""
+"""The largest metric that can be stored: seconds, or a number of images."""
 
 _CLOCK_SLACK = timedelta(minutes=1)
 """How much longer than its job a run may have taken according to Replicate."""
@@ -113,7 +113,7 @@ class Prediction(msgspec.Struct, frozen=True, kw_only=True):
     def metric(self, name: str) -> float | None:
         """Return a metric of a finished prediction; None if it is missing."""
         value = as_number(as_mapping(self.metrics).get(name))
-        return value if value is not None and 0 <= value <= _MAX_METRIC else None
+        return min(value, _MAX_METRIC) if value is not None and value >= 0 else None
 
     @property
     def run_seconds(self) -> float | None:

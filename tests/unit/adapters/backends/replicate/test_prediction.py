@@ -210,7 +210,10 @@ def failed(error: str | None) -> dict[str, object]:
         ({"metrics": {"image_count": 4}}, Used(images=4)),
         ({"metrics": {"image_count": "x"}}, Used()),
         ({"metrics": {"predict_time": -1}}, Used()),
-        ({"metrics": {"predict_time": 1e308, "image_count": 1e300}}, Used()),
+        (
+            {"metrics": {"predict_time": 1e308, "image_count": 1e300}},
+            Used(seconds=1e9, images=10**9),
+        ),
     ],
     ids=str,
 )
