@@ -6,6 +6,7 @@ network are imported when the first request is sent.
 
 from collections.abc import Callable, Mapping
 from datetime import datetime
+from importlib import import_module
 from threading import Lock
 from typing import TYPE_CHECKING, Annotated, Any, TypeAlias, cast
 from uuid import uuid4  # noqa: TID251 - some vendors accept only a UUID as job id
@@ -63,6 +64,8 @@ class _RemoteBackend:
 
     def prepare(self) -> None:
         """Import the network modules, and check that there are credentials."""
+        if hasattr(self._vendor, "events"):
+            import_module("imagen.adapters.remote.websocket")
         self._open().client.require_credentials()
 
     def generate(self, job: ImageJob, context: JobContext) -> Generated:
@@ -72,7 +75,7 @@ class _RemoteBackend:
         with mark_unsent():
             started = self._start(job, context)
         try:
-            return started.generate()
+            return self._open().generate(started, job, str(uuid4()), context)
         finally:
             if started.corrected:
                 # The vendor has described a model anew.
@@ -107,15 +110,17 @@ class _RemoteBackend:
         results: list[Readiness] = []
         for name, exchange in checks.items():
             try:
-                note, ready = self._open().run_exchange(exchange, context), True
+                found = self._open().run_exchange(exchange, context)
             except Cancelled:
                 raise
             except ImagenError as error:
                 note = " ".join(filter(None, (error.message, error.hint)))
-                ready = False
-            results.append(Readiness(name=name, ready=ready, note=note))
-            if not ready:
+                results.append(Readiness(name=name, ready=False, note=note))
                 break
+            if isinstance(found, str):
+                results.append(Readiness(name=name, ready=True, note=found))
+            else:
+                results.extend(found)
         return tuple(results)
 
     def _capabilities_of(self, model: str, context: JobContext) -> Capabilities:

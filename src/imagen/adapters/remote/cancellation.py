@@ -50,9 +50,11 @@ class Canceller:
         """
         if self._requests.has_progress:
             self._interrupt(self.deadline)
+        self._cancel_named()
         try:
             answer = call.result_within(self.deadline - real_time())
         except Unfinished:
+            self._cancel_named()
             raise self.unsettled() from self._stopped
         except ImagenError as error:
             raise self._settled(error.used) from self._stopped
@@ -106,6 +108,11 @@ class Canceller:
     def _settled(self, used: Used | None) -> Cancelled:
         stopped = self._stopped
         return Cancelled(stopped.message, hint=stopped.hint, used=used, settled=True)
+
+    def _cancel_named(self) -> None:
+        """Cancel a job whose id is known before the response arrives."""
+        if self._requests.named and self._requests.can_cancel:
+            self.attempt(lambda: self._requests.cancel(self._requests.key))
 
     def _interrupt(self, deadline: float) -> bool:
         """Cancel the job that the vendor draws now, if it is this one."""

@@ -1,5 +1,6 @@
-"""The event stream of a vendor, read in a thread of its own."""
+"""The events that a vendor pushes, read in a thread of its own."""
 
+from abc import ABC, abstractmethod
 from contextlib import suppress
 from queue import Empty, SimpleQueue
 from socket import SHUT_RDWR
@@ -15,25 +16,39 @@ _REOPEN_AFTER = 1.0
 """Seconds between two attempts to open the stream."""
 
 
-class EventStream:
-    """The messages of a stream of server-sent events; a lost stream is opened again."""
+class StreamRefused(Exception):
+    """The vendor, or a proxy, does not support the stream."""
 
-    def __init__(self, client: VendorClient, request: HttpRequest) -> None:
-        """Open the stream in the background.
 
-        Args:
-            client: The HTTP client of the vendor.
-            request: The request that opens the stream.
-        """
+class EventStream(ABC):
+    """The messages of a stream of events; a lost stream is opened again.
+
+    Attributes:
+        opened: Set once the stream is open, or could not be opened.
+        usable: False while messages cannot arrive.
+        interrupted: True once the stream was lost, and with it perhaps messages.
+    """
+
+    def __init__(self, client: VendorClient) -> None:
+        """Open the stream in the background; `client` is the vendor's."""
+        self.opened = Event()
+        self.usable = True
+        self.interrupted = False
         self._client = client
-        self._request = request
-        self._messages: SimpleQueue[str] = SimpleQueue()
+        self._messages: SimpleQueue[str | bytes | None] = SimpleQueue()
         self._closed = Event()
-        self._response: httpx.Response | None = None
+
+    def start(self) -> None:
+        """Begin to read."""
         Thread(target=self._run, daemon=True).start()
 
-    def next(self, seconds: float) -> str | None:
-        """Return the next message; None if there is none in time."""
+    @property
+    def has_messages(self) -> bool:
+        """True while messages wait to be read."""
+        return not self._messages.empty()
+
+    def next(self, seconds: float) -> str | bytes | None:
+        """Return the next message; None if there is none in time, or it was lost."""
         try:
             return self._messages.get(timeout=seconds)
         except Empty:
@@ -42,21 +57,48 @@ class EventStream:
     def close(self) -> None:
         """Stop reading."""
         self._closed.set()
-        response = self._response
-        if response is None:
-            return
-        # A blocking read ends only with the socket: closing an HTTP client from another
-        # thread does not interrupt it on Linux.
-        with suppress(OSError, AttributeError, KeyError):
-            stream = response.extensions["network_stream"]
-            stream.get_extra_info("socket").shutdown(SHUT_RDWR)
+        self._interrupt()
 
     def _run(self) -> None:
         while not self._closed.is_set():
             # Events are hints, so a stream that fails is only opened again.
-            with suppress(httpx.HTTPError, httpx.StreamError, ImagenError, OSError):
-                self._read()
+            try:
+                with suppress(httpx.HTTPError, httpx.StreamError, ImagenError, OSError):
+                    self._read()
+                self.interrupted = True
+            except StreamRefused:
+                return
+            finally:
+                self.usable = False
+                self.opened.set()
+                self._messages.put(None)
             self._closed.wait(_REOPEN_AFTER)
+
+    def _receive(self, message: str | bytes | None = None) -> None:
+        """Hand over a message; None if the stream has just been opened."""
+        if message is not None:
+            self._messages.put(message)
+        self.usable = True
+        self.opened.set()
+
+    @abstractmethod
+    def _read(self) -> None:
+        """Open the stream, and read it to its end."""
+
+    @abstractmethod
+    def _interrupt(self) -> None:
+        """End a read that blocks."""
+
+
+class ServerSentEvents(EventStream):
+    """The messages of a stream of server-sent events."""
+
+    def __init__(self, client: VendorClient, request: HttpRequest) -> None:
+        super().__init__(client)
+        self._request = request
+        self._response: httpx.Response | None = None
+        # The response may arrive with the first event only.
+        self.opened.set()
 
     def _read(self) -> None:
         with self._client.open_stream(self._request) as response:
@@ -68,5 +110,15 @@ class EventStream:
                 if line.startswith("data:"):
                     lines.append(line.removeprefix("data:").removeprefix(" "))
                 elif not line and lines:
-                    self._messages.put("\n".join(lines))
+                    self._receive("\n".join(lines))
                     lines = []
+
+    def _interrupt(self) -> None:
+        response = self._response
+        if response is None:
+            return
+        # A blocking read ends only with the socket: closing an HTTP client from another
+        # thread does not interrupt it on Linux.
+        with suppress(OSError, AttributeError, KeyError):
+            stream = response.extensions["network_stream"]
+            stream.get_extra_info("socket").shutdown(SHUT_RDWR)

@@ -29,7 +29,11 @@ from imagen.adapters.remote.errors import (
     translate_errors,
 )
 from imagen.adapters.remote.vendor import JobOutput
-from imagen.adapters.remote.vendor_client import VendorClient, has_same_origin
+from imagen.adapters.remote.vendor_client import (
+    CONNECT_TIMEOUT,
+    VendorClient,
+    has_same_origin,
+)
 from imagen.domain.errors import BackendError, ImagenError, Unavailable, Unfinished
 from imagen.domain.media import EXTENSIONS
 from imagen.formats.file_type import guess_file_type
@@ -101,7 +105,7 @@ class FileDownloader:
         self._now = now
         self._resolve = resolve
         self._lock = Lock()
-        self._clients: dict[bool, httpx.Client] = {}
+        self._clients: dict[str, httpx.Client] = {}
 
     def close(self) -> None:
         """Close the HTTP clients."""
@@ -159,7 +163,7 @@ class FileDownloader:
         now = parse_date(response.headers.get("Date")) or self._now()
         expired = output.kept_until is not None and now > output.kept_until
         # An address may have been signed for a time, so 403 means the same as 404.
-        if expired and status in _GONE:
+        if status in output.deleted_with or (expired and status in _GONE):
             raise OutputDeleted(f"{self._vendor.name} has deleted the image.")
         if status == _RATE_LIMITED:
             header = response.headers.get("Retry-After")
@@ -205,7 +209,8 @@ class FileDownloader:
         self, url: str, headers: dict[str, str], addresses: list[str]
     ) -> httpx.Response:
         """Send the request to one of the addresses that were checked."""
-        client = self._client(loopback=is_loopback(url))
+        own = has_same_origin(url, self._vendor.base_url)
+        client = self._vendor.http if own else self._client(url)
         target, extensions = httpx.URL(url), dict[str, object]()
         headers = {**headers, "Host": target.netloc.decode("ascii")}
         # Another name lookup might return another address than the one that was
@@ -218,6 +223,7 @@ class FileDownloader:
                 target.copy_with(host=address),
                 headers=headers,
                 extensions=extensions,
+                timeout=httpx.Timeout(FILE_TIMEOUT, connect=CONNECT_TIMEOUT),
             )
             try:
                 return client.send(request, stream=True)
@@ -226,13 +232,14 @@ class FileDownloader:
                     raise
         raise AssertionError
 
-    def _client(self, *, loopback: bool) -> httpx.Client:
+    def _client(self, url: str) -> httpx.Client:
         """Return a client without credentials; for loopback hosts without a proxy."""
+        host = "localhost" if is_loopback(url) else "example.invalid"
+        base = f"{urlsplit(url).scheme}://{host}"
         with self._lock:
-            if loopback not in self._clients:
-                base = "http://localhost" if loopback else "https://example.invalid"
-                self._clients[loopback] = build_client(base, timeout=FILE_TIMEOUT)
-            return self._clients[loopback]
+            if base not in self._clients:
+                self._clients[base] = build_client(base)
+            return self._clients[base]
 
     def _check_url(self, url: str) -> list[str]:
         """Return the addresses to connect to; none for the vendor's own host.

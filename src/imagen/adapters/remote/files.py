@@ -42,7 +42,11 @@ BLACK_IMAGE = (
 
 
 class JobFiles:
-    """Downloads the files of one job."""
+    """Downloads the files of one job.
+
+    Attributes:
+        repeatable: Whether the job can be made again if a file was deleted.
+    """
 
     def __init__(
         self,
@@ -64,6 +68,7 @@ class JobFiles:
             context: The context of the job.
             clock: The clock.
         """
+        self.repeatable = False
         self._downloader = downloader
         self._reads = reads
         self._name = name
@@ -77,6 +82,7 @@ class JobFiles:
 
         Raises:
             Unfinished: files exist, and none can be downloaded now.
+            OutputDeleted: a file was deleted, and the job is repeatable.
             BackendError: the files were deleted.
         """
         if self._reads.fraction is not None:
@@ -103,11 +109,17 @@ class JobFiles:
                         limit=MAX_PAGE_OUTAGE if page else limit,
                     )
                 except OutputDeleted as error:
+                    if self.repeatable:
+                        raise
                     deleted[number] = error
                 except Unfinished as error:
                     delayed[number] = error
         if delayed and not images and not self._bodies:
-            raise delayed[min(delayed)]
+            late = delayed[min(delayed)]
+            raise Unfinished(
+                f"{self._name} made the image, but the download failed: {late.message}",
+                hint=late.hint,
+            ) from late
         if deleted and not (images or delayed):
             first = deleted[min(deleted)]
             raise BackendError(

@@ -16,9 +16,8 @@ from typing import TypeVar, cast
 import httpx
 
 from imagen.adapters.remote.background import CHECK_INTERVAL, BackgroundCall
-from imagen.adapters.remote.cancellation import Canceller, real_time
+from imagen.adapters.remote.cancellation import Canceller
 from imagen.adapters.remote.errors import mark_unsent
-from imagen.adapters.remote.events import EventStream
 from imagen.adapters.remote.fetch import FileDownloader
 from imagen.adapters.remote.files import JobFiles
 from imagen.adapters.remote.reads import (
@@ -28,8 +27,9 @@ from imagen.adapters.remote.reads import (
     JobReads,
     retry_after,
 )
-from imagen.adapters.remote.requests import JobRequests
+from imagen.adapters.remote.requests import JobRequests, run_free
 from imagen.adapters.remote.submission import Answer, Submission, ended_error
+from imagen.adapters.remote.updates import QUIET_INTERVAL, JobUpdates
 from imagen.adapters.remote.vendor import (
     CorrectingVendor,
     Exchange,
@@ -38,9 +38,9 @@ from imagen.adapters.remote.vendor import (
     JobRunning,
     JobStatus,
     JobSucceeded,
-    PollNow,
     PreparingVendor,
     PushVendor,
+    RepeatingVendor,
     Vendor,
 )
 from imagen.adapters.remote.vendor_client import VendorClient
@@ -63,13 +63,11 @@ from imagen.ports.job_context import JobContext
 SUBMIT_TIMEOUT = 30.0
 """Seconds to wait for the response to a submit request that returns a job id."""
 
-PUSH_POLL_INTERVAL = 10.0
-"""Seconds between two polls of a vendor that pushes events: an event may be lost."""
-
 MAX_SUBMISSIONS = 3
 """How often an idempotent submit request is sent."""
 
 _BACKOFF = 1.25
+_LOOKUPS = 3
 
 Result = TypeVar("Result")
 
@@ -91,6 +89,7 @@ class RemoteJob:
         key: str,
         context: JobContext,
         clock: Clock,
+        reported: bool = False,
     ) -> None:
         """Prepare the job; nothing is sent yet.
 
@@ -102,12 +101,15 @@ class RemoteJob:
             key: The idempotency key, task id or client id for this job.
             context: The context of the job.
             clock: The clock.
+            reported: Whether the context has a reference already.
         """
         self._vendor = vendor
         self._client = client
         self._job = job
         self._key = key
         self._context = context
+        self._clock = clock
+        self._reported = reported
         self._requests = JobRequests(vendor, client, job=job, key=key)
         self.corrected = False
         self._reads = JobReads(context, clock, clean=client.clean)
@@ -120,26 +122,45 @@ class RemoteJob:
             clock=clock,
         )
         self._ended: JobSucceeded | None = None
-        self._events: EventStream | None = None
+        self._request: httpx.Request | None = None
+        self._resubmitted = False
+        self._updates: JobUpdates | None = None
         self._canceller: Canceller | None = None
 
     def generate(self) -> Generated:
         """Submit the job, and return its images.
 
         Raises:
+            OutputDeleted: the files were deleted, and the job can be repeated.
             ImagenError: as the port says.
         """
+        self._files.repeatable = (
+            self._requests.free
+            and hasattr(self._vendor, "repeat")
+            and not self._reported
+        )
         with self._before_sending():
             request = self._prepare_request()
             if hasattr(self._vendor, "events"):
                 vendor = cast("PushVendor", self._vendor)
                 # Opened before the job is submitted, so that no event is missed.
-                self._events = EventStream(self._client, vendor.events(self._key))
+                self._updates = JobUpdates(
+                    vendor,
+                    self._client,
+                    self._reads,
+                    key=self._key,
+                    context=self._context,
+                    clock=self._clock,
+                )
         try:
             return self._follow(self._submit_or_correct(request))
         finally:
-            if self._events is not None:
-                self._events.close()
+            if self._updates is not None:
+                self._updates.close()
+
+    def repeat(self) -> Exchange[Vendor]:
+        """Return the exchange that makes the vendor file for the job once more."""
+        return cast("RepeatingVendor", self._vendor).repeat()
 
     def resume(self, reference: str) -> Generated:
         """Return the images of a job that was submitted earlier.
@@ -201,10 +222,11 @@ class RemoteJob:
             timeout=SUBMIT_TIMEOUT if self._requests.can_poll else long_call,
         )
         self._job = self._requests.job = job
+        self._request = request
         return request
 
     def _run_exchange(self, exchange: Exchange[Result]) -> Result:
-        return run_exchange(exchange, self._client, self._context)
+        return run_free(exchange, self._client, self._context)
 
     def _submit_or_correct(self, request: httpx.Request) -> Answer:
         """Submit the job, and after a certain refusal perhaps a corrected one, once.
@@ -241,6 +263,8 @@ class RemoteJob:
             try:
                 return self._submit_once(request, repeated=number > 1)
             except Unfinished as error:
+                if self._requests.named:
+                    return self._recover(error)
                 if not idempotent or number == MAX_SUBMISSIONS:
                     raise
                 wait = max(pause, min(retry_after(error) or 0.0, MAX_OUTAGE))
@@ -251,6 +275,7 @@ class RemoteJob:
     def _submit_once(self, request: httpx.Request, *, repeated: bool) -> Answer:
         submission = Submission(self._vendor, self._client, job=self._job)
         send = partial(submission.send, request, repeated=repeated)
+        began = self._clock.monotonic()
         with submission.sending(repeated=repeated):
             # If the response arrives after the caller has left, the job is cancelled.
             call = BackgroundCall(send, undo=self._cancel_answer)
@@ -259,6 +284,15 @@ class RemoteJob:
                 self._context.sleep(0)
                 if self._requests.has_progress:
                     self._report_own_progress()
+                # The response can be lost although the job runs.
+                if (
+                    self._requests.named
+                    and self._clock.monotonic() - began > QUIET_INTERVAL
+                ):
+                    began = self._clock.monotonic()
+                    with suppress(Unavailable, Throttled, Unauthorized, BackendError):
+                        if (status := self._look_up()) is not None:
+                            return JobAccepted(reference=self._key, status=status)
             return call.result(self._context)
         except Cancelled as stopped:
             canceller = self._start_cancelling(stopped)
@@ -270,6 +304,34 @@ class RemoteJob:
         except BaseException:
             call.abandon()
             raise
+
+    def _look_up(self) -> JobStatus | None:
+        """Return the status of a named job; None if the vendor does not have it."""
+        poll = partial(self._requests.poll, self._key)
+        status = BackgroundCall(poll).result(self._context)
+        return None if isinstance(status, JobFailed) and status.lost else status
+
+    def _recover(self, lost: ImagenError) -> Answer:
+        """Look for a named job whose response was lost.
+
+        Raises:
+            Unavailable: the vendor does not have it, and it cost nothing.
+            ImagenError: the given error, if it may have cost something.
+        """
+        try:
+            for _ in range(_LOOKUPS):
+                status = self._reads.repeat(self._look_up, self._client.name)
+                if status is not None:
+                    return JobAccepted(reference=self._key, status=status)
+                self._context.sleep(FIRST_POLL_INTERVAL)
+        except Cancelled as stopped:
+            return self._start_cancelling(stopped).end(self._key)
+        if not isinstance(lost, Unfinished):
+            raise lost
+        message = f"{lost.message} The server does not have the job."
+        if not self._requests.free:
+            raise Unfinished(message, hint=lost.hint) from lost
+        raise Unavailable(message, used=UNTOUCHED) from lost
 
     def _report_own_progress(self) -> None:
         """Report the progress of a long call, if the vendor can be asked now."""
@@ -290,8 +352,11 @@ class RemoteJob:
         return self._finish(answer)
 
     def _accept(self, reference: str) -> None:
-        if reference and not self._reads.reference:
-            self._reads.reference = reference
+        if not reference:
+            return
+        self._reads.reference = reference
+        if not self._reported:
+            self._reported = True
             self._context.accepted(reference)
 
     def _finish(self, status: JobStatus) -> Generated:
@@ -301,12 +366,13 @@ class RemoteJob:
             ImagenError: it made no image, or they cannot be downloaded now.
         """
         try:
-            pause = FIRST_POLL_INTERVAL
-            while isinstance(status, JobRunning):
-                self._reads.report(status)
-                self._wait_for_change(pause)
-                pause = min(MAX_POLL_INTERVAL, pause * _BACKOFF)
-                status = self._reads.repeat(self._poll, self._client.name)
+            status = self._wait_for_end(status)
+            while isinstance(status, JobFailed) and status.lost and self._was_away:
+                status = self._wait_for_end(self._submit_lost())
+            if isinstance(status, JobFailed) and status.cancel:
+                cancel = partial(self._requests.cancel, self._reads.reference)
+                with suppress(Unavailable, Throttled, Unauthorized, BackendError):
+                    BackgroundCall(cancel).result(self._context)
             if isinstance(status, JobSucceeded):
                 self._ended = status
             if not status.final:
@@ -324,6 +390,56 @@ class RemoteJob:
                 f" ({type(error).__name__}).",
                 hint="The job exists; it can be fetched with a corrected adapter.",
             ) from error
+
+    def _wait_for_end(self, status: JobStatus) -> JobSucceeded | JobFailed:
+        pause = FIRST_POLL_INTERVAL
+        while isinstance(status, JobRunning):
+            self._reads.report(status)
+            self._wait_for_change(pause)
+            pause = min(MAX_POLL_INTERVAL, pause * _BACKOFF)
+            status = self._reads.repeat(self._poll, self._client.name)
+            lost = isinstance(status, JobFailed) and status.lost
+            # It may have ended, with messages that are not read yet.
+            if lost and self._updates is not None and self._updates.catch_up():
+                status = self._reads.repeat(self._poll, self._client.name)
+        return status
+
+    @property
+    def _was_away(self) -> bool:
+        """Whether the vendor was out of reach since the job was submitted."""
+        pushed = self._updates is not None and self._updates.interrupted
+        return self._request is not None and (pushed or self._reads.interrupted)
+
+    def _submit_lost(self) -> JobStatus:
+        """Submit a job again that a restart of the vendor lost, if it is free.
+
+        Raises:
+            Unfinished: it may have cost something.
+            BackendError: a restart lost it a second time.
+        """
+        name = self._client.name
+        if not self._requests.free or self._request is None:
+            raise Unfinished(
+                f"{name} was unavailable for a while and lost the job.",
+                hint="It may have been billed, so imagen does not submit it again.",
+            )
+        if self._resubmitted:
+            raise BackendError(
+                f"{name} was restarted twice and lost the job each time.",
+                hint="If the job itself crashes the server, use a smaller size.",
+            )
+        self._resubmitted = True
+        note = "the server lost the job; submitting it again"
+        self._context.progress(self._reads.fraction, note)
+        try:
+            answer = self._submit(self._request)
+        except (BackendError, Unavailable) as error:
+            # It may have the job after all, and refuse another one with the same id.
+            answer = self._recover(error)
+        if not isinstance(answer, JobAccepted):
+            return answer
+        self._accept(answer.reference)
+        return answer.status
 
     def _poll_once_more(self, seconds: float) -> None:
         """Read the files, or figures about them, that the vendor adds late."""
@@ -348,23 +464,10 @@ class RemoteJob:
 
     def _wait_for_change(self, seconds: float) -> None:
         """Wait for the next poll, or for an event that makes it worthwhile."""
-        if self._events is None:
+        if self._updates is None:
             self._context.sleep(seconds)
-            return
-        vendor = cast("PushVendor", self._vendor)
-        deadline = real_time() + PUSH_POLL_INTERVAL
-        while (left := deadline - real_time()) > 0:
-            message = self._events.next(min(CHECK_INTERVAL, left))
-            self._context.sleep(0)
-            if message is None:
-                continue
-            # An event is a hint; one that cannot be read is skipped.
-            with suppress(Exception):
-                event = vendor.event(self._reads.reference, message)
-                if isinstance(event, PollNow):
-                    return
-                if event is not None:
-                    self._reads.report(event)
+        else:
+            self._updates.wait(seconds)
 
     # Cancellation
 
@@ -395,29 +498,3 @@ class RemoteJob:
         """Cancel a job whose submit response arrived after cancellation."""
         if isinstance(answer, JobAccepted) and self._requests.can_cancel:
             self._requests.cancel(answer.reference)
-
-
-def run_exchange(
-    exchange: Exchange[Result], client: VendorClient, context: JobContext
-) -> Result:
-    """Send the free requests of an exchange, and return its result.
-
-    Raises:
-        ImagenError: a request failed, and the exchange did not catch its error.
-    """
-    try:
-        request = next(exchange)
-        while True:
-            if request.note:
-                context.progress(None, request.note)
-            read = partial(client.read, request)
-            try:
-                response = BackgroundCall(read).result(context)
-            except Cancelled:
-                raise
-            except ImagenError as error:
-                request = exchange.throw(error)
-            else:
-                request = exchange.send(response)
-    except StopIteration as end:
-        return cast("Result", end.value)

@@ -34,6 +34,7 @@ class JobReads:
     Attributes:
         reference: The id of the job; "" before it is known.
         fraction: The progress from 0 to 1; None if unknown.
+        interrupted: True once a read failed.
     """
 
     def __init__(
@@ -42,6 +43,7 @@ class JobReads:
         """Prepare the reads; `clean` removes secrets from texts of the vendor."""
         self.reference = ""
         self.fraction: float | None = None
+        self.interrupted = False
         self._context = context
         self._clock = clock
         self._clean = clean
@@ -67,6 +69,7 @@ class JobReads:
             # temporary as well.
             except ImagenError as error:
                 reason = error
+            self.interrupted = True
             wait = max(pause, retry_after(reason) or 0.0)
             outage += self._clock.monotonic() - began + wait
             if outage > limit:
@@ -80,7 +83,8 @@ class JobReads:
             pause = min(2 * MAX_POLL_INTERVAL, pause * 2)
 
     def _left_open(self, message: str, hint: str) -> Unfinished:
-        return Unfinished(f"{message} The job is {self.reference}.", hint=hint)
+        job = f" The job is {self.reference}." if self.reference else ""
+        return Unfinished(f"{message}{job}", hint=hint)
 
     def report(self, running: JobRunning) -> None:
         """Report the progress, which never goes back."""

@@ -80,7 +80,7 @@ class Submission:
     def _reject(self, response: HttpResponse, *, repeated: bool) -> NoReturn:
         """Raise the error for a response without success."""
         name, status = self._client.name, response.status
-        error = self._client.to_error(response)
+        error = self._client.to_error(response, self._vendor)
         refused = status in self._vendor.refuses_with or (
             status in _CLIENT_ERRORS and status not in {_REQUEST_TIMEOUT, _TOO_EARLY}
         )

@@ -17,6 +17,7 @@ from imagen.domain.consumption import Used
 from imagen.domain.errors import ImagenError, InvalidRequest, Unavailable
 from imagen.domain.job import ImageJob
 from imagen.domain.money.cost import Cost
+from imagen.ports.backend import Readiness
 
 T = TypeVar("T")
 OptionsT = TypeVar("OptionsT", bound=msgspec.Struct)
@@ -50,6 +51,20 @@ class HttpRequest(msgspec.Struct, frozen=True, kw_only=True):
     files: Mapping[str, tuple[str, bytes, str]] = {}
     timeout: float | None = None
     note: str = ""
+
+
+class WebSocketRequest(msgspec.Struct, frozen=True, kw_only=True):
+    """A WebSocket on which the vendor pushes events. The credentials are added.
+
+    Attributes:
+        path: Relative to the base URL.
+        query: Query parameters.
+        first: A text message that is sent as soon as it is open; "" for none.
+    """
+
+    path: str
+    query: Mapping[str, str] = {}
+    first: str = ""
 
 
 class HttpResponse(msgspec.Struct, frozen=True, kw_only=True):
@@ -88,12 +103,15 @@ class JobOutput(msgspec.Struct, frozen=True, kw_only=True):
         content: The file, if the response contains it.
         seed: Seed of this image, as reported by the vendor.
         kept_until: Time at which the vendor deletes the file; None if unknown.
+        deleted_with: Statuses with which the vendor says that it has deleted the file;
+            without them, such as 404, the file is downloaded again later.
     """
 
     url: str = ""
     content: bytes | None = None
     seed: int | None = None
     kept_until: datetime | None = None
+    deleted_with: frozenset[int] = frozenset()
 
 
 class JobRunning(msgspec.Struct, frozen=True, kw_only=True):
@@ -154,15 +172,26 @@ class JobFailed(msgspec.Struct, frozen=True, kw_only=True):
             `used` is UNTOUCHED.
         reference: As for JobRunning.
         final: False if files may still appear: the backend polls once more.
+        lost: True if the vendor does not have the job: it was deleted, or never there.
+        cancel: True if the vendor still has the job, and it must not be drawn.
     """
 
     error: ImagenError
     reference: str = ""
     final: bool = True
+    lost: bool = False
+    cancel: bool = False
 
 
 class PollNow(msgspec.Struct, frozen=True, kw_only=True):
     """A pushed event after which a status request is worthwhile at once."""
+
+
+class JobPreview(msgspec.Struct, frozen=True, kw_only=True):
+    """A pushed preview of the unfinished image: a complete, small image file."""
+
+    content: bytes
+    media_type: str
 
 
 JobStatus: TypeAlias = JobRunning | JobSucceeded | JobFailed
@@ -186,13 +215,17 @@ Exchange: TypeAlias = Generator[HttpRequest, HttpResponse, T]
 A request without one raises its error at the `yield`.
 """
 
+Checks: TypeAlias = tuple[Readiness, ...]
+
 
 class Vendor(Protocol):
     """The requests and responses of one HTTP service.
 
     A vendor may also have the methods of the protocols below and these attributes:
-    `idempotent` (True: the same submit request with the same key is one job) and
-    `hosts` (names of the vendor's other hosts, to which the credentials may be sent).
+    `idempotent` (True: the same submit request with the same key is one job), `named`
+    (True: the key is the id of the job, so that a job whose response was lost can be
+    polled) and `hosts` (names of the vendor's other hosts, to which the credentials may
+    be sent).
 
     Attributes:
         name: The vendor's name, for messages.
@@ -255,8 +288,11 @@ class Vendor(Protocol):
 class PollingVendor(Vendor, Protocol):
     """A vendor with job ids: the backend can be polled and resumed."""
 
-    def poll(self, reference: str) -> HttpRequest:
-        """Return the request for the status of a job."""
+    def poll(self, reference: str) -> "HttpRequest | Exchange[JobStatus]":
+        """Return the request for the status of a job, which `status` reads.
+
+        Or yield several requests, and return the status.
+        """
         ...
 
     def status(self, job: ImageJob, response: HttpResponse) -> JobStatus:
@@ -267,8 +303,8 @@ class PollingVendor(Vendor, Protocol):
 class CancellingVendor(Vendor, Protocol):
     """A vendor that can cancel a job."""
 
-    def cancel(self, reference: str) -> HttpRequest:
-        """Return the request that cancels a job."""
+    def cancel(self, reference: str) -> "HttpRequest | Exchange[None]":
+        """Return the request that cancels a job, or yield several."""
         ...
 
 
@@ -326,10 +362,11 @@ class LookupVendor(PollingVendor, Protocol):
 class CheckableVendor(Vendor, Protocol):
     """A vendor with a free request that needs the credentials."""
 
-    def check(self) -> HttpRequest | Mapping[str, Exchange[str]]:
+    def check(self) -> HttpRequest | Mapping[str, Exchange[str | Checks]]:
         """Return the request; or several checks by name, which return a note.
 
-        The first check that raises an ImagenError is the last.
+        A check may return several results instead of a note. The first check that
+        raises an ImagenError is the last.
         """
         ...
 
@@ -345,12 +382,41 @@ class PerModelVendor(Vendor, Protocol):
 class PushVendor(PollingVendor, Protocol):
     """A vendor that pushes events. They are hints: the status request decides."""
 
-    def events(self, key: str) -> HttpRequest:
-        """Return the request that opens the event stream, before the submission."""
+    def events(self, key: str) -> HttpRequest | WebSocketRequest:
+        """Return what opens the stream of events, before the submission.
+
+        An HttpRequest opens a stream of server-sent events.
+        """
         ...
 
-    def event(self, reference: str, message: str) -> JobRunning | PollNow | None:
+    def event(
+        self, reference: str, message: str | bytes
+    ) -> JobRunning | JobPreview | PollNow | None:
         """Return the meaning of an event for this job; None if it is about another."""
+        ...
+
+
+class JobVendor(Vendor, Protocol):
+    """A vendor that needs what it learns about a job later, such as pushed events."""
+
+    def for_job(self, job: ImageJob, *, previews: bool) -> Vendor:
+        """Return a vendor file that is used for this job only, and may keep values.
+
+        Args:
+            job: The job.
+            previews: Whether previews are shown.
+        """
+        ...
+
+
+class RepeatingVendor(JobVendor, Protocol):
+    """A vendor whose jobs can be repeated. Done once, and only if they cost nothing."""
+
+    def repeat(self) -> Exchange[Vendor]:
+        """Return what `for_job` returns, for a job whose files were deleted.
+
+        Yields requests if they are needed to make the files again.
+        """
         ...
 
 

@@ -3,13 +3,15 @@
 from collections.abc import Callable, Mapping
 from contextlib import AbstractContextManager, closing
 from datetime import datetime
+from functools import cached_property
+from ssl import SSLContext
 from urllib.parse import urljoin, urlsplit
 
 import httpx
 import msgspec
 from msgspec.structs import replace
 
-from imagen.adapters.remote.client import build_client
+from imagen.adapters.remote.client import build_client, build_ssl_context
 from imagen.adapters.remote.errors import (
     parse_retry_after,
     to_status_error,
@@ -21,6 +23,7 @@ from imagen.adapters.remote.vendor import (
     HttpResponse,
     JobSucceeded,
     Vendor,
+    WebSocketRequest,
 )
 from imagen.domain.errors import ImagenError, Throttled, Unauthorized, Unavailable
 
@@ -42,6 +45,7 @@ class VendorClient:
     Attributes:
         name: The vendor's name, for messages.
         base_url: The base URL, ending in a slash.
+        http: The HTTP client, which sends the credentials with every request.
     """
 
     def __init__(
@@ -62,7 +66,7 @@ class VendorClient:
         self._now = now
         self._key = f"${key_env}" if key_env else f"The key for {vendor.name}"
         self._hosts: tuple[str, ...] = tuple(getattr(vendor, "hosts", ()))
-        self._client = build_client(
+        self.http = build_client(
             self.base_url,
             headers=credentials,
             timeout=READ_TIMEOUT,
@@ -86,7 +90,7 @@ class VendorClient:
 
     def close(self) -> None:
         """Close the HTTP client."""
-        self._client.close()
+        self.http.close()
 
     def build(
         self, request: HttpRequest, *, timeout: float = READ_TIMEOUT
@@ -102,7 +106,7 @@ class VendorClient:
         url = urljoin(self.base_url, request.path.lstrip("/"))
         if not self.is_trusted(url):
             raise ValueError(f"{request.path} is not on a host of {self.name}")
-        return self._client.build_request(
+        return self.http.build_request(
             request.method,
             url,
             params=dict(request.query) or None,
@@ -112,6 +116,19 @@ class VendorClient:
             files=dict(request.files) or None,
             timeout=httpx.Timeout(request.timeout or timeout, connect=CONNECT_TIMEOUT),
         )
+
+    def build_socket_url(self, request: WebSocketRequest) -> str:
+        """Return the address of a WebSocket at the vendor's own host."""
+        url = httpx.URL(self.base_url).join(request.path.lstrip("/"))
+        if not self.is_trusted(str(url)):
+            raise ValueError(f"{request.path} is not on a host of {self.name}")
+        scheme = "wss" if url.scheme == "https" else "ws"
+        return str(url.copy_with(scheme=scheme, params=dict(request.query)))
+
+    @cached_property
+    def ssl_context(self) -> SSLContext:
+        """The TLS settings for a connection that is not made by the HTTP client."""
+        return build_ssl_context(self.base_url)
 
     def send(self, request: httpx.Request, *, creates: bool = False) -> HttpResponse:
         """Send a request, once, and return the complete response.
@@ -125,7 +142,7 @@ class VendorClient:
             Unfinished: the request was sent and creates a job; no response arrived.
         """
         with translate_errors(self.name, creates=creates):
-            response = self._client.send(request, stream=True)
+            response = self.http.send(request, stream=True)
             try:
                 content = bytearray()
                 for chunk in response.iter_bytes():
@@ -161,11 +178,18 @@ class VendorClient:
     ) -> AbstractContextManager[httpx.Response]:
         """Open an event stream."""
         built = self.build(request, timeout=EVENT_TIMEOUT)
-        return closing(self._client.send(built, stream=True))
+        return closing(self.http.send(built, stream=True))
 
-    def to_error(self, response: HttpResponse) -> ImagenError:
-        """Return the error for a response without success, in printable words."""
-        error = self._vendor.error(response)
+    def to_error(
+        self, response: HttpResponse, vendor: Vendor | None = None
+    ) -> ImagenError:
+        """Return the error for a response without success, in printable words.
+
+        Args:
+            response: The response.
+            vendor: The vendor file of the job, if it has one of its own.
+        """
+        error = (vendor or self._vendor).error(response)
         if not isinstance(error, ImagenError):
             error = to_status_error(
                 httpx.Response(response.status, headers=dict(response.headers)),
