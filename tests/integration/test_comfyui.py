@@ -21,11 +21,14 @@ from tests.integration.comfyui.server import (
 from tests.nightly import examples, some_by_day
 
 from imagen.adapters.backends.comfyui.adapter import ComfyOptions, create
-from imagen.adapters.backends.comfyui.client import READ_TIMEOUT, ComfyClient
 from imagen.adapters.backends.comfyui.filling import fill_workflow
-from imagen.adapters.backends.comfyui.listener import GRACE_PERIOD
-from imagen.adapters.backends.comfyui.run import MAX_CANCEL_TIME, JobRun
+from imagen.adapters.backends.comfyui.vendor import ComfyUI
 from imagen.adapters.backends.comfyui.workflow import load_workflow
+from imagen.adapters.remote.backend import remote_backend
+from imagen.adapters.remote.cancellation import CANCEL_POLL_INTERVAL
+from imagen.adapters.remote.requests import CANCEL_TIMEOUT
+from imagen.adapters.remote.vendor import HttpRequest
+from imagen.adapters.remote.vendor_client import READ_TIMEOUT
 from imagen.adapters.system.clock import SystemClock
 from imagen.domain.call import classify_failure
 from imagen.domain.errors import (
@@ -109,23 +112,45 @@ def backend(build: Callable[..., ImageBackend], server: ComfyServer) -> ImageBac
     return build(server)
 
 
+class Verbatim(ComfyUI):
+    """ComfyUI with a graph that is handed in as it is."""
+
+    graph: Graph
+
+    def submit(self, job: ImageJob, key: str) -> HttpRequest:
+        request = super().submit(job, key)
+        body = msgspec.json.decode(request.content or b"")
+        self._graph = self.graph
+        content = msgspec.json.encode({**body, "prompt": self.graph})
+        return msgspec.structs.replace(request, content=content)
+
+
 @pytest.fixture
 def keep(server: ComfyServer) -> Iterator[Callable[..., object]]:
     """Hand in a graph as it is, and return the files."""
-    opened = ComfyClient(server.url, headers={})
+    built: list[ImageBackend] = []
 
     def keep_one(graph: Graph, *, outputs: tuple[str, ...] = ("save",)) -> object:
-        return JobRun(
-            opened,
-            graph,
-            outputs=outputs,
-            context=StoppableContext(),
-            clock=SystemClock(),
+        workflow = load_workflow("sd15")
+        bindings = msgspec.structs.replace(workflow.bindings, output=outputs)
+        vendor = Verbatim(
+            msgspec.structs.replace(workflow, bindings=bindings),
+            url=server.url,
+            prefix="test",
             free=True,
-        ).run()
+            extras=False,
+            clock=SystemClock(),
+        )
+        vendor.graph = graph
+        context = BackendContext(name="comfy", clock=SystemClock())
+        built.append(
+            remote_backend(vendor, context, base_url=server.url, credentials={})
+        )
+        return built[-1].generate(JOB, StoppableContext())
 
     yield keep_one
-    opened.close()
+    for backend in built:
+        backend.close()
 
 
 def sd15(**inputs: Mapping[str, object]) -> Graph:
@@ -190,6 +215,7 @@ def test_nothing_polls_while_messages_arrive(
     assert [(asked.method, asked.path) for asked in server.requests] == [
         ("GET", "/ws"),
         ("POST", "/prompt"),
+        ("GET", f"/history/{server.ran[0]}"),
         ("GET", "/view"),
     ]
 
@@ -734,7 +760,7 @@ def cancelled(
 
 
 def test_cancelling_takes_less_time_than_the_port_allows() -> None:
-    assert MAX_CANCEL_TIME + GRACE_PERIOD < 2
+    assert CANCEL_TIMEOUT + CANCEL_POLL_INTERVAL < 2
 
 
 def test_a_cancelled_job_is_stopped(
@@ -773,7 +799,10 @@ def test_a_cancelled_job_leaves_the_queue_and_nobody_else_is_touched(
 def test_is_cancelled_while_the_server_is_silent(
     path: str, method: str, build: Callable[..., ImageBackend], own_server: ComfyServer
 ) -> None:
-    for each in (path, "/queue", "/interrupt", "/history"):
+    # A file is requested once the history names it.
+    for each in (path, "/queue", "/interrupt", "/history")[
+        : 3 if path == "/view" else 4
+    ]:
         own_server.spoil(each, late=60)
 
     outcome, seconds = cancelled(

@@ -3,26 +3,35 @@
 from collections.abc import Callable, Iterator
 from datetime import UTC, datetime
 from threading import Thread
-from typing import Any
+from typing import Any, Protocol
 
 import msgspec
 import pytest
 from tests.integration.comfyui.server import ComfyServer
 
-from imagen.adapters.backends.comfyui.adapter import ComfyBackend, ComfyOptions, create
+from imagen.adapters.backends.comfyui.adapter import ComfyOptions, create
 from imagen.adapters.system.clock import SystemClock
 from imagen.domain.errors import BackendError, Cancelled
 from imagen.domain.job import ImageJob
 from imagen.domain.size import Size
 from imagen.ports.adapter import BackendContext
-from imagen.ports.backend import LookupBackend, ResumableBackend
+from imagen.ports.backend import (
+    CloseableBackend,
+    LookupBackend,
+    ResumableBackend,
+)
 from imagen.testing.fakes import RecordingContext, StoppableContext
 
 JOB = ImageJob(number=1, prompt="a cat", size=Size(64, 64), seed=1, steps=3, timeout=60)
 
 LONG_AGO = datetime(2020, 1, 1, tzinfo=UTC)
 
-Build = Callable[[], ComfyBackend]
+
+class Backend(ResumableBackend, LookupBackend, CloseableBackend, Protocol):
+    """A backend with what these tests use."""
+
+
+Build = Callable[[], Backend]
 
 
 @pytest.fixture(scope="module")
@@ -39,12 +48,13 @@ def server(shared_server: ComfyServer) -> Iterator[ComfyServer]:
 
 @pytest.fixture
 def build(server: ComfyServer) -> Iterator[Build]:
-    built: list[ComfyBackend] = []
+    built: list[Backend] = []
 
-    def build_one() -> ComfyBackend:
+    def build_one() -> Backend:
         options = ComfyOptions(base_url=server.url, workflow="sd15")
         backend = create(options, BackendContext(name="box", clock=SystemClock()))
-        assert isinstance(backend, ComfyBackend)
+        assert isinstance(backend, ResumableBackend)
+        assert isinstance(backend, LookupBackend)
         built.append(backend)
         return backend
 
@@ -53,7 +63,7 @@ def build(server: ComfyServer) -> Iterator[Build]:
         backend.close()
 
 
-def handed_in(backend: ComfyBackend, job: ImageJob = JOB) -> str:
+def handed_in(backend: Backend, job: ImageJob = JOB) -> str:
     """Make a job as a process would that dies before it stores the image."""
     context = RecordingContext()
     backend.generate(job, context)

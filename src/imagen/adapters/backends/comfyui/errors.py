@@ -56,6 +56,11 @@ def explain_refusal(answer: bytes, graph: ApiWorkflow) -> str:
     return " ".join(errors.values()) or _explain_general_error(response.error, graph)
 
 
+def is_about_installation(answer: bytes) -> bool:
+    """Return whether a prompt was rejected because a node or a file is missing."""
+    return b'"value_not_in_list"' in answer or b'"invalid_prompt"' in answer
+
+
 def explain_node_errors(
     node_errors: object, graph: ApiWorkflow, *, outputs: Iterable[str] | None = None
 ) -> dict[str, str]:

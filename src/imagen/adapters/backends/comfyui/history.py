@@ -1,7 +1,7 @@
 """The state of one prompt, from WebSocket messages, the queue and the history."""
 
 from collections.abc import Mapping
-from typing import ClassVar, Generic, Literal, TypeAlias, TypeVar
+from typing import Generic, Literal, TypeAlias, TypeVar
 
 import msgspec
 
@@ -9,21 +9,20 @@ from imagen.adapters.backends.comfyui.graph import ApiWorkflow
 from imagen.adapters.backends.comfyui.protocol import (
     SENT_AT_KEY,
     ErrorData,
-    Executing,
-    ExecutionCached,
-    ExecutionFailed,
-    ExecutionInterrupted,
-    ExecutionStarted,
-    ExecutionSucceeded,
     Frame,
-    NodeExecuted,
     OutputFile,
-    ProgressMessage,
     Status,
     extract_files,
 )
 
 PromptOutcome: TypeAlias = Literal["success", "error", "interrupted"]
+
+OUTCOMES: Mapping[str, PromptOutcome] = {
+    "execution_success": "success",
+    "execution_error": "error",
+    "execution_interrupted": "interrupted",
+}
+"""The outcome of a prompt by its last message but one."""
 
 
 class PromptState:
@@ -33,6 +32,7 @@ class PromptState:
         started: True once the worker started it.
         outcome: Its outcome; None until a message or the history has it.
         finished: True once no more messages follow.
+        heard_end: True once the last message arrived.
         error: The failure or interruption, empty after a success.
         files: The image files of each output node, in the order in which they finished.
         node: The node that runs now.
@@ -43,7 +43,7 @@ class PromptState:
         self.prompt_id = prompt_id
         self.started = False
         self.outcome: PromptOutcome | None = None
-        self.finished = False
+        self.finished = self.heard_end = False
         self.error = ErrorData()
         self.files: dict[str, tuple[OutputFile, ...]] = {}
         self.node: str | None = None
@@ -54,24 +54,23 @@ class PromptState:
         if isinstance(frame, Status) or frame.data.prompt_id != self.prompt_id:
             return False
         self.started = True
-        match frame:
-            case Executing(data=data):
+        data = frame.data
+        match frame.type:
+            case "executing":
                 self.node, self.step = data.node, None
-                self.finished = self.finished or data.node is None
-            case ProgressMessage(data=data):
+                if data.node is None:
+                    self.finished = self.heard_end = True
+            case "progress":
                 self.node = data.node or self.node
                 total = int(data.max)
                 done = min(total, max(0, int(data.value)))
                 self.step = (done, total) if total >= 1 else None
-            case NodeExecuted(data=data):
+            case "executed":
                 self._store_files(data.node or "", data.output)
-            case ExecutionSucceeded():
-                self.outcome = "success"
-            case ExecutionFailed(data=data):
-                self.outcome, self.error = "error", data
-            case ExecutionInterrupted(data=data):
-                self.outcome, self.error = "interrupted", data
-            case ExecutionStarted() | ExecutionCached():
+            case kind if kind in OUTCOMES:
+                self.outcome = OUTCOMES[kind]
+                self.error = ErrorData() if self.outcome == "success" else data
+            case _:
                 pass
         return True
 
@@ -187,12 +186,6 @@ class PromptHistory(msgspec.Struct, frozen=True):
     outputs: Mapping[str, object] = {}
     status: HistoryStatus | None = None
 
-    outcomes: ClassVar[Mapping[str, PromptOutcome]] = {
-        "execution_success": "success",
-        "execution_error": "error",
-        "execution_interrupted": "interrupted",
-    }
-
     @property
     def outcome(self) -> PromptOutcome:
         """The outcome according to the last terminal message."""
@@ -201,8 +194,8 @@ class PromptHistory(msgspec.Struct, frozen=True):
         # `status_str` is "error" for an interruption too (observed on 0.3.64): only the
         # last message tells them apart.
         for event, _ in reversed(self.status.messages):
-            if event in self.outcomes:
-                return self.outcomes[event]
+            if event in OUTCOMES:
+                return OUTCOMES[event]
         return "success" if self.status.completed else "error"
 
     @property

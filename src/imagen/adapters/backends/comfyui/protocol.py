@@ -64,120 +64,80 @@ class StatusData(msgspec.Struct, frozen=True):
     sid: str | None = None
 
 
-class _Frame(msgspec.Struct, frozen=True, tag_field="type"):
-    """A text message, discriminated by its `type`."""
-
-
-class Status(_Frame, frozen=True, tag="status"):
+class Status(msgspec.Struct, frozen=True):
     """Sent to a new socket first, and to every client when the queue changes."""
 
     data: StatusData
 
 
-class PromptData(msgspec.Struct, frozen=True):
-    """Data that every message about a prompt has."""
-
-    prompt_id: str | None = None
-
-
-class ExecutionStarted(_Frame, frozen=True, tag="execution_start"):
-    """The worker started the prompt."""
-
-    data: PromptData
-
-
-class ExecutionCached(_Frame, frozen=True, tag="execution_cached"):
-    """Some nodes are not run, because their results are cached."""
-
-    data: PromptData
-
-
-class NodeData(PromptData, frozen=True):
-    """A node, or None at the end of the prompt, and the result of an output node."""
-
-    node: str | None = None
-    output: object = None
-
-
-class Executing(_Frame, frozen=True, tag="executing"):
-    """A node starts; with a prompt id and without a node, the last message."""
-
-    data: NodeData
-
-
-class ProgressData(NodeData, frozen=True, kw_only=True):
-    """Step `value` of `max` of a node."""
-
-    value: float
-    max: float
-
-
-class ProgressMessage(_Frame, frozen=True, tag="progress"):
-    """A node finished a step."""
-
-    data: ProgressData
-
-
-class NodeExecuted(_Frame, frozen=True, tag="executed"):
-    """An output node finished."""
-
-    data: NodeData
-
-
-class ExecutionSucceeded(_Frame, frozen=True, tag="execution_success"):
-    """All nodes finished.
-
-    `/history/{id}` can still be empty at this moment (8 of 150 prompts on 0.3.64).
-    """
-
-    data: PromptData
-
-
-class ErrorData(PromptData, frozen=True):
+class ErrorData(msgspec.Struct, frozen=True):
     """The node that failed, and its exception.
 
     Omits the traceback and the node's inputs, which are long and contain server paths.
     """
 
+    prompt_id: str | None = None
     node_id: str | None = None
     node_type: str | None = None
     exception_type: str | None = None
     exception_message: str | None = None
 
 
-class ExecutionFailed(_Frame, frozen=True, tag="execution_error"):
-    """A node failed."""
+class PromptData(ErrorData, frozen=True):
+    """Data of a message about a prompt.
 
-    data: ErrorData
+    Attributes:
+        node: The node that runs; None at the end of the prompt.
+        output: The result of an output node.
+        value: The steps that the node has finished.
+        max: The number of its steps.
+    """
+
+    node: str | None = None
+    output: object = None
+    value: float = 0
+    max: float = 0
 
 
-class ExecutionInterrupted(_Frame, frozen=True, tag="execution_interrupted"):
-    """A client interrupted the prompt."""
+class PromptMessage(msgspec.Struct, frozen=True):
+    """A message about a prompt.
 
-    data: ErrorData
+    - `execution_start`: the worker started it;
+    - `executing`: a node starts; without a node, the last message;
+    - `progress`: a node finished a step;
+    - `executed`: an output node finished;
+    - `execution_success`: all nodes finished; `/history/{id}` can still be empty at
+      this moment (8 of 150 prompts on 0.3.64);
+    - `execution_error`, `execution_interrupted`: it ended without a result.
+    """
+
+    type: str
+    data: PromptData
 
 
-Frame: TypeAlias = (
-    Status
-    | ExecutionStarted
-    | ExecutionCached
-    | Executing
-    | ProgressMessage
-    | NodeExecuted
-    | ExecutionSucceeded
-    | ExecutionFailed
-    | ExecutionInterrupted
-)
+Frame: TypeAlias = Status | PromptMessage
 
-_FRAMES: msgspec.json.Decoder[Frame] = msgspec.json.Decoder(Frame)
+
+class _Envelope(msgspec.Struct, frozen=True):
+    type: str
+    data: msgspec.Raw
+
+
+_KNOWN = {"executing", "executed", "progress"}
 
 
 def parse_message(text: str | bytes) -> Frame | None:
     """Parse a text message; None for a malformed one or an unknown type."""
     try:
-        return _FRAMES.decode(text)
+        message = msgspec.json.decode(text, type=_Envelope)
+        if message.type == "status":
+            return Status(msgspec.json.decode(message.data, type=StatusData))
+        if message.type in _KNOWN or message.type.startswith("execution_"):
+            data = msgspec.json.decode(message.data, type=PromptData)
+            return PromptMessage(message.type, data)
     except (msgspec.DecodeError, UnicodeError):
-        return None
+        pass
+    return None
 
 
 def extract_files(output: object) -> tuple[OutputFile, ...]:
