@@ -5,6 +5,7 @@ import os
 import signal
 import subprocess
 import sys
+import time
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
 from pathlib import Path
@@ -103,6 +104,22 @@ def test_a_signal_stops_the_job_on_the_server(
     assert process.returncode == 130
     server.wait_until(lambda: server.prompts[-1].state == "interrupted")
     assert "Traceback" not in err
+
+
+def test_a_signal_that_comes_twice_at_once_stops_the_job_on_the_server(
+    start: Start, server: ComfyServer
+) -> None:
+    server.trouble(pauses=True)
+    process = start("generate", "a cat", "--size", "64x64")
+    server.wait_until(lambda: server.paused, seconds=60)
+
+    process.send_signal(signal.SIGTERM)
+    time.sleep(0.02)  # two signals at the same moment are one
+    process.send_signal(signal.SIGTERM)
+    process.communicate(timeout=60)
+
+    assert process.returncode == 143
+    server.wait_until(lambda: server.prompts[-1].state == "interrupted")
 
 
 def test_a_check_says_what_is_missing(

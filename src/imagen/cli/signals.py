@@ -6,15 +6,19 @@ from threading import Thread
 from types import FrameType
 from typing import Self
 
+from imagen.adapters.system.clock import SystemClock
 from imagen.engine.cancellation import Cancellation
 
 _STOPPING = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 _STDERR = 2
+_REPEATED = 0.5
+"""Seconds in which the same signal again is the same request: a supervisor may send it
+to the process and to its group."""
 _SHOW_CURSOR = b"\x1b[?25h"
 
 
 class StopSignals:
-    """A context in which the first signal cancels and a second one exits at once.
+    """A context in which the first signal cancels and a later one exits at once.
 
     Attributes:
         cancellation: Triggered by the first signal.
@@ -24,6 +28,8 @@ class StopSignals:
     def __init__(self) -> None:
         self.cancellation = Cancellation()
         self.exit_code: int | None = None
+        self._clock = SystemClock()
+        self._first_at = 0.0
         self._before: dict[signal.Signals, object] = {}
 
     def __enter__(self) -> Self:
@@ -38,12 +44,16 @@ class StopSignals:
             signal.signal(number, handler)  # type: ignore[arg-type]  # from signal()
 
     def _stop(self, number: int, _: FrameType | None) -> None:
+        now = self._clock.monotonic()
         if self.exit_code is not None:
+            same = self.exit_code == 128 + number
+            if same and now - self._first_at < _REPEATED:
+                return
             # Not through sys.stderr: rich replaces it while a progress bar is shown.
             if os.isatty(_STDERR):
                 os.write(_STDERR, _SHOW_CURSOR)
             os._exit(128 + number)
-        self.exit_code = 128 + number
+        self.exit_code, self._first_at = 128 + number, now
         # In a thread: the handler interrupts the main thread, which may hold the lock
         # that `cancel` needs.
         Thread(target=self.cancellation.cancel, daemon=True).start()
