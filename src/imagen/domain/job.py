@@ -18,6 +18,8 @@ class ImageJob(msgspec.Struct, frozen=True, kw_only=True):
     Attributes:
         number: Position of the (first) image in the request, from 1.
         count: Number of images in the call; above 1 only if the backend takes no seed.
+        exact: True if the request has a number of images, so that a call makes `count`;
+            False leaves a workflow the number that it has of its own.
         prompt: The prompt with the style applied.
         negative: The negative prompt; "" for none, or if the backend takes none.
         size: A size that the backend supports.
@@ -33,6 +35,7 @@ class ImageJob(msgspec.Struct, frozen=True, kw_only=True):
 
     number: int
     count: int = 1
+    exact: bool = False
     prompt: str
     negative: str = ""
     size: Size

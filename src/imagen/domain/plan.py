@@ -53,6 +53,7 @@ def plan_images(
         )
     template = ImageJob(
         number=1,
+        exact=request.count > 1,
         options=resolver.resolve_options(),
         prompt=request.prompt_sent or apply_style(request.prompt, request.style),
         negative=resolver.resolve_negative(),

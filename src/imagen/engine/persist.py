@@ -56,7 +56,7 @@ class PersistImages(msgspec.Struct, frozen=True, kw_only=True):
         generated = received.generated.settle()
         call, received = record.call, replace(received, generated=generated)
         parsed = {
-            position: self._parse(call, image)
+            position: self._parse(call, image, extra=position >= call.job.count)
             for position, image in generated.outputs.items()
         }
         kept = [each for each in parsed.values() if isinstance(each, _Output)]
@@ -130,7 +130,9 @@ class PersistImages(msgspec.Struct, frozen=True, kw_only=True):
         else:
             self.listen(events.Stored(number=outcome.number, location=outcome.location))
 
-    def _parse(self, call: Call, image: GeneratedImage) -> "_Output | Exception":
+    def _parse(
+        self, call: Call, image: GeneratedImage, *, extra: bool
+    ) -> "_Output | Exception":
         try:
             facts = self.store.read_facts(
                 image.content,
@@ -138,8 +140,9 @@ class PersistImages(msgspec.Struct, frozen=True, kw_only=True):
                 sides=call.job.size.sides,
             )
         except Exception as error:  # noqa: BLE001 - one image must not affect the others
-            # What costs nothing can be made again.
-            if not (call.may_cost and image.content):
+            # What costs nothing can be made again; an extra output, such as a video
+            # beside the image, is meant to be no image.
+            if not ((call.may_cost or extra) and image.content):
                 return error
             return _Output(image=image, facts=None, problem=str(error))
         return _Output(image=image, facts=facts)

@@ -207,7 +207,7 @@ def picture_at(graph: Graph, node: str) -> Picture:
             int(inputs[side]) // grid * grid for side in ("width", "height")
         )
         return Picture(width, height, int(inputs["batch_size"]))
-    for name in ("latent_image", "samples", "images"):
+    for name in ("latent_image", "samples", "images", "video"):
         if is_link(inputs.get(name)):
             return picture_at(graph, inputs[name][0])
     return Picture()

@@ -317,6 +317,7 @@ def object_info(
             saves=True,
             category="image",
         ),
+        *media_nodes(),
     ]
     if newer:
         nodes += [
@@ -332,6 +333,49 @@ def object_info(
             ),
         ]
     return {schema["name"]: schema for schema in nodes if schema["name"] not in without}
+
+
+def media_nodes() -> list[Schema]:
+    """List the nodes whose result is no file of one picture."""
+    prefix = ["STRING", {"default": "ComfyUI"}]
+    fps = number(6.0, min=0.01, max=1000.0, step=0.01)
+    return [
+        node("SaveImageWebsocket", {"images": ["IMAGE"]}, saves=True),
+        node(
+            "SaveAnimatedWEBP",
+            {
+                "images": ["IMAGE"],
+                "filename_prefix": prefix,
+                "fps": fps,
+                "lossless": ["BOOLEAN", {"default": True}],
+                "quality": whole(80, min=0, max=100),
+                "method": [["default", "fastest", "slowest"]],
+            },
+            hidden=True,
+            saves=True,
+        ),
+        node("CreateVideo", {"images": ["IMAGE"], "fps": fps}, "VIDEO"),
+        node(
+            "SaveVideo",
+            {
+                "video": ["VIDEO"],
+                "filename_prefix": prefix,
+                "format": [["auto", "mp4"]],
+                "codec": [["auto", "h264"]],
+            },
+            hidden=True,
+            saves=True,
+        ),
+        node(
+            "LatentUpscaleBy",
+            {
+                "samples": ["LATENT"],
+                "upscale_method": [["nearest-exact", "bilinear"]],
+                "scale_by": number(1.5, min=0.01, max=8.0, step=0.01),
+            },
+            "LATENT",
+        ),
+    ]
 
 
 def whole(default: int, **limits: object) -> list[object]:

@@ -2,7 +2,15 @@
 
 import struct
 import zlib
+from base64 import b64decode
 from collections.abc import Mapping
+
+ANIMATION = b64decode(
+    "UklGRoQAAABXRUJQVlA4WAoAAAACAAAAPwAAPwAAQU5JTQYAAAAAAAAAAABBTk1GKAAAAAAAAAAA"
+    "AD8AAD8AAGQAAAJWUDhMDwAAAC8/wA8ABxBFjv4HIqL/AQBBTk1GKAAAAAAAAAAAAD8AAD8AAGQA"
+    "AABWUDhMDwAAAC8/wA8AB1DkiP4HIqL/AQA="
+)
+"""A WebP of two frames, 64x64."""
 
 SIGNATURE = b"\x89PNG\r\n\x1a\n"
 

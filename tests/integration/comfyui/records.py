@@ -104,12 +104,15 @@ class Preview:
     content: bytes
     metadata: Mapping[str, object] | None = None
     """What the new layout says of it; the old one says nothing."""
+    media_type: str = "image/jpeg"
 
     @property
     def packed(self) -> bytes:
         """The whole frame."""
         if self.metadata is not None:
-            told = {**self.metadata, "image_type": "image/jpeg"}
+            told = {**self.metadata, "image_type": self.media_type}
             said = json.dumps(told).encode()
             return struct.pack(">II", 4, len(said)) + said + self.content
-        return struct.pack(">II", 1, 1) + self.content
+        return (
+            struct.pack(">II", 1, 2 if "png" in self.media_type else 1) + self.content
+        )

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 from tests.integration.comfyui import graph as graphs
 from tests.integration.comfyui.graph import Picture
 from tests.integration.comfyui.nodes import SAMPLING
-from tests.integration.comfyui.png import jpeg_like, png
+from tests.integration.comfyui.png import ANIMATION, jpeg_like, png
 from tests.integration.comfyui.records import (
     Failed,
     Interrupted,
@@ -25,6 +25,13 @@ if TYPE_CHECKING:
     from tests.integration.comfyui.life import Life
 
 ROOT = "/srv/comfyui"
+PNG = "image/png"
+MEDIA = {
+    "SaveImageWebsocket": ("", b""),
+    "SaveAnimatedWEBP": ("webp", ANIMATION),
+    "SaveVideo": ("mp4", b"\x00\x00\x00\x18ftypmp42\x00\x00\x00\x00mp42isom"),
+}
+"""The nodes whose result is no file of one picture: its suffix and its bytes."""
 
 
 class Run:
@@ -170,6 +177,8 @@ class Run:
         prompt, inputs = self.prompt, graphs.inputs_of(self.prompt.graph, node)
         if not self.schemas[kind]["output_node"]:
             return None
+        if kind in MEDIA:
+            return self._save_media(node, kind)
         if not graphs.is_link(inputs.get("images")):
             raise Failed("'str' object has no attribute 'cpu'", "AttributeError")
         seen = graphs.picture_at(prompt.graph, node)
@@ -185,6 +194,20 @@ class Run:
             told["text"] = ["x" * prompt.trouble.huge_frames]
         return told
 
+    def _save_media(self, node: str, kind: str) -> dict[str, Any] | None:
+        """Save one file of all pictures, or send each over the socket."""
+        inputs = graphs.inputs_of(self.prompt.graph, node)
+        seen = graphs.picture_at(self.prompt.graph, node)
+        if kind == "SaveImageWebsocket":
+            for index in range(seen.count):
+                picture = self._draw(node, seen, index)
+                self._send("preview", Preview(picture, self._about(node), PNG))
+                self._send("preview", Preview(picture, None, PNG))
+            return None
+        suffix, content = MEDIA[kind]
+        images = self._save([content], str(inputs["filename_prefix"]), "output", suffix)
+        return {"images": images, "animated": [True]}
+
     def _draw(self, node: str, seen: Picture, index: int) -> bytes:
         prompt = self.prompt
         source = graphs.inputs_of(prompt.graph, node)["images"][0]
@@ -197,14 +220,16 @@ class Run:
         )
 
     def _save(
-        self, pictures: list[bytes], prefix: str, root: str
+        self, pictures: list[bytes], prefix: str, root: str, suffix: str = "png"
     ) -> list[dict[str, str]]:
         subfolder, name = os.path.split(os.path.normpath(prefix))
         folder = self.server.folder / root / subfolder
         folder.mkdir(parents=True, exist_ok=True)
         counter = _next_counter(folder, name)
         images = []
-        for filename in (f"{name}_{counter + n:05}_.png" for n in range(len(pictures))):
+        for filename in (
+            f"{name}_{counter + n:05}_.{suffix}" for n in range(len(pictures))
+        ):
             self.prompt.files.append(folder / filename)
             images.append({"filename": filename, "subfolder": subfolder, "type": root})
         for path, content in zip(
@@ -264,19 +289,22 @@ class Run:
     ) -> None:
         prompt_id = self.prompt.id
         self._progress(node, value, most, "running")
-        about = {
-            "node_id": node,
-            "prompt_id": prompt_id,
-            "display_node_id": node,
-            "parent_node_id": None,
-            "real_node_id": node,
-        }
+        about = self._about(node)
         if picture is not None:
             self._send("preview", Preview(picture, about))
         said = {"value": value, "max": most, "prompt_id": prompt_id, "node": node}
         self._send("progress", said)
         if picture is not None:
             self._send("preview", Preview(picture))
+
+    def _about(self, node: str) -> dict[str, Any]:
+        return {
+            "node_id": node,
+            "prompt_id": self.prompt.id,
+            "display_node_id": node,
+            "parent_node_id": None,
+            "real_node_id": node,
+        }
 
     def _where(self) -> dict[str, Any]:
         graph = self.prompt.graph

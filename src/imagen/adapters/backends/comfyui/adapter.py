@@ -12,12 +12,19 @@ import msgspec
 from msgspec import Meta
 
 from imagen.adapters.backends.comfyui.vendor import DEFAULT_PREFIX, ComfyUI
-from imagen.adapters.backends.comfyui.workflow import BUILT_IN, FILE_KEYS, load_workflow
+from imagen.adapters.backends.comfyui.workflow import (
+    BUILT_IN,
+    FILE_KEYS,
+    Workflow,
+    load_workflow,
+)
 from imagen.adapters.remote.backend import remote_backend
 from imagen.adapters.remote.vendor import basic_auth
 from imagen.domain.errors import Misconfigured
 from imagen.ports.adapter import Adapter, BackendContext
 from imagen.ports.backend import ImageBackend
+
+_OTHER_MEDIA = ("video", "webm", "audio")
 
 DEFAULT_URL = "http://localhost:8188"
 
@@ -114,6 +121,23 @@ def _build_headers(
     return headers, unset
 
 
+def _check_outputs(workflow: Workflow) -> None:
+    """Refuse a workflow whose requested output is no image, before it is rendered."""
+    graph = workflow.graph
+    for name in workflow.bindings.output:
+        node = graph.nodes[name]
+        kind = node.class_type.lower()
+        # VHS_VideoCombine makes a GIF or WebP if its format is image/gif or image/webp.
+        image = str(node.inputs.get("format")).startswith("image/")
+        if not image and any(word in kind for word in _OTHER_MEDIA):
+            raise Misconfigured(
+                f"{graph.source}: {graph.describe_node(name)} makes a video or a sound,"
+                " and imagen stores images.",
+                hint="Add a SaveImage node, or choose another node under bindings:"
+                " output.",
+            )
+
+
 def _split_login(url: str) -> tuple[str, Mapping[str, str]]:
     """Return the URL without user and password, and the header for them."""
     parts = urlsplit(url)
@@ -132,6 +156,7 @@ def create(options: ComfyOptions, context: BackendContext) -> ImageBackend:
         workflow = load_workflow(
             options.workflow, files=options.files, bindings=options.bindings
         )
+        _check_outputs(workflow)
     except Misconfigured as error:
         raise Misconfigured(
             f"{context.name}: {error.message}", hint=error.hint

@@ -5,6 +5,7 @@ messages and fields are ignored, because newer servers send more.
 """
 
 from collections.abc import Mapping
+from contextlib import suppress
 from struct import unpack_from
 from typing import TypeAlias
 
@@ -141,19 +142,18 @@ def parse_message(text: str | bytes) -> Frame | None:
 
 
 def extract_files(output: object) -> tuple[OutputFile, ...]:
-    """Return the image files in an output node's result."""
+    """Return the files in an output node's result, under whichever names they are.
+
+    SaveImage and SaveVideo use `images`, other nodes `gifs`, `video` or `audio`.
+    """
     if not isinstance(output, Mapping):
         return ()
-    images: object = output.get("images")  # pyright: ignore[reportUnknownVariableType] - JSON
-    if not isinstance(images, list):
-        return ()
     files: list[OutputFile] = []
-    for image in images:  # pyright: ignore[reportUnknownVariableType] - JSON
-        try:
-            files.append(msgspec.convert(image, OutputFile))
-        except msgspec.ValidationError:
-            continue
-    return tuple(files)
+    for entries in output.values():  # pyright: ignore[reportUnknownVariableType] - JSON
+        for entry in entries if isinstance(entries, list) else ():  # pyright: ignore[reportUnknownVariableType] - JSON
+            with suppress(msgspec.ValidationError):
+                files.append(msgspec.convert(entry, OutputFile))
+    return tuple(dict.fromkeys(files))
 
 
 class PreviewFrame(msgspec.Struct, frozen=True):

@@ -165,14 +165,15 @@ class ComfyUI:
     def repeat(self) -> "Exchange[ComfyUI]":
         """Return the vendor file for a job whose files were deleted.
 
-        The server answers an unchanged workflow from its cache, with the name of the
-        old file (observed on 0.3.64). Another prefix, or no cache, makes it again.
+        The server answers an unchanged node from its cache, with the name of the old
+        file (observed on 0.3.64). Another prefix, or no cache, makes it again.
         """
         moment = int(self._clock.now().timestamp() * 1000)
         prefix = f"{self._prefix or DEFAULT_PREFIX}-{moment:x}"
         again = self.for_job(self._job, previews=self._previews)
         again._prefix = prefix  # noqa: SLF001 - the same class
-        if fill_workflow(self._workflow, self._job, prefix=prefix) == self._graph:
+        changed = fill_workflow(self._workflow, self._job, prefix=prefix) != self._graph
+        if not changed or self._state.files.keys() - {*self._workflow.bindings.output}:
             yield HttpRequest(method="POST", path="free", json={"free_memory": True})
         return again
 

@@ -1,0 +1,313 @@
+"""What a workflow saves, sends or makes a video of arrives, or is refused before."""
+
+import json
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import msgspec
+import pytest
+from tests.integration.comfyui.png import ANIMATION
+from tests.integration.comfyui.server import ComfyServer
+
+import imagen
+from imagen.adapters.backends.comfyui.adapter import ComfyOptions, create
+from imagen.adapters.backends.comfyui.filling import fill_workflow
+from imagen.adapters.backends.comfyui.workflow import load_workflow
+from imagen.adapters.system.clock import SystemClock
+from imagen.domain.errors import BackendError, Misconfigured
+from imagen.domain.job import ImageJob
+from imagen.domain.size import Size
+from imagen.formats.container import read_facts
+from imagen.ports.adapter import BackendContext, Secrets
+from imagen.ports.backend import ImageBackend, ResumableBackend
+from imagen.testing.fakes import RecordingContext, StoppableContext
+
+JOB = ImageJob(number=1, prompt="a cat", size=Size(64, 64), seed=1, steps=3, timeout=60)
+
+Graph = dict[str, dict[str, Any]]
+Build = Callable[..., ImageBackend]
+
+
+@pytest.fixture(autouse=True)
+def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("HOME", str(tmp_path))
+
+
+@pytest.fixture
+def server() -> Iterator[ComfyServer]:
+    with ComfyServer() as server:
+        yield server
+
+
+@pytest.fixture
+def build(server: ComfyServer, tmp_path: Path) -> Iterator[Build]:
+    built: list[ImageBackend] = []
+
+    def build_one(graph: Graph, *, key: str | None = None, **options: Any) -> Any:
+        path = tmp_path / "workflow.json"
+        path.write_text(json.dumps(graph))
+        chosen = ComfyOptions(
+            base_url=server.url,
+            workflow=str(path),
+            api_key_env="KEY" if key else None,
+            **options,
+        )
+        secrets = Secrets({"api_key_env": key} if key else {})
+        context = BackendContext(name="comfy", clock=SystemClock(), secrets=secrets)
+        built.append(create(chosen, context))
+        return built[-1]
+
+    yield build_one
+    for backend in built:
+        backend.close()  # type: ignore[attr-defined]  # every remote backend has it
+
+
+def workflow(*, batch: int = 1, **nodes: dict[str, Any]) -> Graph:
+    """Return a graph with a batch of its own and other nodes; None removes one."""
+    graph = fill_workflow(load_workflow("sd15"), JOB)
+    graph["latent"]["inputs"]["batch_size"] = batch  # type: ignore[index]
+    graph.update(nodes)
+    return {name: node for name, node in graph.items() if node}
+
+
+def node(kind: str, **inputs: object) -> dict[str, Any]:
+    return {"class_type": kind, "inputs": inputs}
+
+
+def later_pass(graph: Graph) -> Graph:
+    """Return the graph with a second pass on the image of the first, saved as well."""
+    sampler = graph["sampler"]["inputs"]
+    return {
+        **graph,
+        "larger": node(
+            "LatentUpscaleBy",
+            samples=["sampler", 0],
+            upscale_method="nearest-exact",
+            scale_by=1.5,
+        ),
+        "again": node(
+            "KSampler", **{**sampler, "latent_image": ["larger", 0], "denoise": 0.5}
+        ),
+        "decode2": node("VAEDecode", samples=["again", 0], vae=["checkpoint", 2]),
+        "hires": node("SaveImage", images=["decode2", 0], filename_prefix="hires"),
+    }
+
+
+def files_of(backend: ImageBackend, job: ImageJob = JOB) -> list[str]:
+    generated = backend.generate(job, StoppableContext())
+    assert len(generated.images) == len(generated.parameters["files"])  # type: ignore[arg-type]
+    return [name.rpartition("/")[2] for name in generated.parameters["files"]]  # type: ignore[attr-defined]
+
+
+# Several images
+
+
+BOTH = {"output": ["hires", "save"]}
+
+
+def test_all_images_arrive_in_the_order_of_the_outputs(
+    build: Build, server: ComfyServer
+) -> None:
+    backend = build(later_pass(workflow()), bindings=BOTH, prefix="")
+
+    assert files_of(backend) == ["hires_00001_.png", "imagen_00001_.png"]
+
+
+def test_a_chosen_output_is_the_only_one(build: Build) -> None:
+    graph = later_pass(workflow())
+
+    backend = build(graph, bindings={"output": "hires"}, prefix="")
+
+    assert files_of(backend) == ["hires_00001_.png"]
+
+
+def test_an_image_that_is_only_shown_is_no_extra(build: Build) -> None:
+    shown = node("PreviewImage", images=["decode", 0])
+
+    assert len(files_of(build(workflow(shown=shown)))) == 1
+
+
+def test_a_batch_of_the_workflow_is_kept(build: Build) -> None:
+    assert len(files_of(build(workflow(batch=3)))) == 3
+
+
+def test_a_requested_number_is_the_number_of_images(
+    build: Build, tmp_path: Path, server: ComfyServer
+) -> None:
+    build(workflow(batch=3))
+    config = configured(server, tmp_path)
+
+    images = imagen.generate(
+        "a cat", count=2, size="64x64", config=config, output=f"{tmp_path}/out/"
+    )
+
+    assert len(images) == 2
+    assert len(list((tmp_path / "out").glob("*.png"))) == 2
+
+
+def test_images_are_deleted_and_made_again_together(
+    build: Build, server: ComfyServer
+) -> None:
+    backend = build(later_pass(workflow()), bindings=BOTH)
+    for name in files_of(backend):
+        server.delete_file(name)
+
+    assert len(files_of(backend)) == 2
+
+
+def test_an_extra_that_was_deleted_is_made_again(
+    build: Build, server: ComfyServer
+) -> None:
+    build_extra = node("SaveImage", images=["paper", 0], filename_prefix="paper")
+    paper = node("EmptyImage", width=64, height=64, batch_size=1, color=1)
+    backend = build(workflow(paper=paper, other=build_extra))
+    assert files_of(backend)[1] == "paper_00001_.png"
+    server.delete_file("paper_00001_.png")
+
+    assert len(files_of(backend)) == 2
+
+
+# Images over the socket
+
+
+def sends(batch: int = 1) -> Graph:
+    return workflow(
+        batch=batch, save={}, send=node("SaveImageWebsocket", images=["decode", 0])
+    )
+
+
+@pytest.mark.parametrize("batch", [1, 3])
+def test_images_that_are_only_sent_are_received(build: Build, batch: int) -> None:
+    generated = build(sends(batch)).generate(JOB, StoppableContext())
+
+    sides = [read_facts(image.content) for image in generated.images]
+    assert [(each.width, each.height) for each in sides] == [(64, 64)] * batch
+
+
+def test_a_sent_image_that_comes_late_is_waited_for(
+    build: Build, server: ComfyServer
+) -> None:
+    server.trouble(late_frames=0.4)
+
+    assert build(sends()).generate(JOB, StoppableContext()).images
+
+
+@pytest.mark.parametrize("key", [None, "k-1"])
+def test_a_sent_image_that_was_lost_is_called_lost(
+    build: Build, server: ComfyServer, key: str | None
+) -> None:
+    server.trouble(drops_socket="abort", deaf_after_reconnect=True)
+
+    with pytest.raises(BackendError, match="its image is lost: SaveImageWebsocket"):
+        build(sends(), key=key).generate(JOB, StoppableContext())
+
+    assert server.count("POST", "/prompt") == 1
+
+
+def test_a_sent_image_cannot_be_resumed(build: Build) -> None:
+    context = RecordingContext()
+    backend = build(sends())
+    backend.generate(JOB, context)
+    assert isinstance(backend, ResumableBackend)
+
+    with pytest.raises(BackendError, match="its image is lost"):
+        backend.resume(JOB, context.references[0], RecordingContext())
+
+
+# Moving images
+
+
+def test_an_animation_is_stored_as_it_is(build: Build) -> None:
+    save = node(
+        "SaveAnimatedWEBP",
+        images=["decode", 0],
+        filename_prefix="moves",
+        fps=6.0,
+        lossless=True,
+        quality=80,
+        method="default",
+    )
+
+    generated = build(workflow(batch=2, save=save)).generate(JOB, StoppableContext())
+
+    (image,) = generated.images
+    assert (image.content, image.media_type) == (ANIMATION, "image/webp")
+
+
+def video(**more: dict[str, Any]) -> Graph:
+    return workflow(
+        video=node("CreateVideo", images=["decode", 0], fps=8.0),
+        film=node(
+            "SaveVideo",
+            video=["video", 0],
+            filename_prefix="video/x",
+            format="auto",
+            codec="auto",
+        ),
+        **more,
+    )
+
+
+def configured(server: ComfyServer, folder: Path) -> Path:
+    config = folder / "imagen.yaml"
+    block = {
+        "adapter": "comfyui",
+        "base_url": server.url,
+        "workflow": str(folder / "workflow.json"),
+    }
+    config.write_text(json.dumps({"backends": {"comfy": block}}))
+    return config
+
+
+def test_a_video_beside_the_image_is_stored_unchanged(
+    build: Build, server: ComfyServer, tmp_path: Path
+) -> None:
+    build(video())
+
+    image = imagen.generate(
+        "a cat",
+        size="64x64",
+        config=configured(server, tmp_path),
+        output=f"{tmp_path}/out/",
+    )
+
+    assert image.path.is_file()
+    (rescued,) = tmp_path.rglob("rescued/*.mp4")
+    (stored,) = (server.folder / "output" / "video").iterdir()
+    assert rescued.read_bytes() == stored.read_bytes()
+
+
+@pytest.mark.parametrize(
+    ("kind", "inputs"),
+    [
+        ("SaveWEBM", {"codec": "vp9", "fps": 8.0, "crf": 32.0}),
+        ("VHS_VideoCombine", {"format": "video/h264-mp4", "frame_rate": 8}),
+        ("SaveAudio", {}),
+    ],
+)
+def test_a_workflow_that_only_makes_a_video_is_refused_before_it_runs(
+    build: Build, kind: str, inputs: dict[str, Any]
+) -> None:
+    save = node(kind, images=["decode", 0], filename_prefix="x", **inputs)
+
+    with pytest.raises(Misconfigured, match="and imagen stores images"):
+        build(workflow(save=save))
+
+
+def test_a_film_alone_is_refused_before_it_runs(build: Build) -> None:
+    with pytest.raises(Misconfigured):
+        build(video(save={}))
+
+
+def test_a_gif_of_a_video_node_is_an_image(build: Build) -> None:
+    save = node("VHS_VideoCombine", images=["decode", 0], format="image/gif")
+
+    assert build(workflow(save=save)).capabilities().sizes
+
+
+def test_a_job_of_one_image_keeps_a_batch_and_one_of_several_does_not() -> None:
+    loaded = load_workflow("sd15")
+    several = msgspec.structs.replace(JOB, exact=True)
+
+    assert fill_workflow(loaded, several)["latent"]["inputs"]["batch_size"] == 1  # type: ignore[index]
