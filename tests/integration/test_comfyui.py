@@ -917,6 +917,18 @@ def test_sends_other_headers(build: Callable[..., ImageBackend]) -> None:
         assert backend.capabilities().may_cost
 
 
+def test_a_login_in_the_address_is_sent_and_not_shown(
+    build: Callable[..., ImageBackend], server: ComfyServer
+) -> None:
+    backend = build(server.url.replace("://", "://ada:s%20cret@"))
+
+    assert is_whole(drawn(backend))
+    assert {sent.headers.get("Authorization") for sent in server.requests} == {
+        "Basic YWRhOnMgY3JldA=="
+    }
+    assert "cret" not in repr(backend)
+
+
 def test_a_key_with_a_line_end_is_not_shown(
     build: Callable[..., ImageBackend], server: ComfyServer
 ) -> None:

@@ -91,7 +91,6 @@ def to_status_error(
     response: httpx.Response,
     server: str,
     *,
-    creates: bool = False,
     detail: str = "",
     now: datetime | None = None,
 ) -> ImagenError:
@@ -100,8 +99,6 @@ def to_status_error(
     Args:
         response: Its status and headers are used.
         server: The name of the server for messages.
-        creates: Whether the request creates something; after a 500, 502 or 504 the
-            server may have accepted it.
         detail: The server's own message, without secrets; "" for none.
         now: The current time, for a `Retry-After` header that is a date.
     """
@@ -116,18 +113,12 @@ def to_status_error(
                 f"{server} was not reached: the proxy requires credentials.",
                 hint="Check the variables HTTP_PROXY, HTTPS_PROXY and ALL_PROXY.",
             )
-        # With these the server did not process the request (RFC 9110 for 408 and 503,
-        # RFC 8470 for 425), so even one that creates something may be sent again.
-        case 408 | 425 | 503:
-            return to_unavailable(server, status=status, detail=detail)
         case 429:
             header = response.headers.get("Retry-After")
             return to_throttled(
                 server, detail=detail, retry_after=parse_retry_after(header, now=now)
             )
-        case 500 | 502 | 504 if creates:
-            return to_unfinished(server, status=status, detail=detail)
-        case 502 | 504:
+        case 408 | 425 | 502 | 503 | 504:
             return to_unavailable(server, status=status, detail=detail)
         case _:
             return BackendError(f"{server} returned HTTP {status}{more}.")
@@ -154,14 +145,6 @@ def to_unavailable(server: str, *, status: int, detail: str = "") -> Unavailable
     """Return the error for a status that says that the server is down for a while."""
     more = f": {detail}" if detail else ""
     return Unavailable(f"{server} is not available (HTTP {status}){more}.")
-
-
-def to_unfinished(server: str, *, status: int, detail: str = "") -> Unfinished:
-    """Return the error for a server error after a request that creates something."""
-    more = f": {detail}" if detail else ""
-    return Unfinished(
-        f"{server} may have accepted the job, but failed (HTTP {status}){more}."
-    )
 
 
 def parse_retry_after(

@@ -77,26 +77,22 @@ def test_other_exceptions_pass_through() -> None:
 
 
 @pytest.mark.parametrize(
-    ("status", "creates", "kind"),
+    ("status", "kind"),
     [
-        (400, True, BackendError),
-        (401, True, Unauthorized),
-        (402, True, OutOfCredit),
-        (403, False, Unauthorized),
-        (404, False, BackendError),
-        (429, True, Throttled),
-        (500, False, BackendError),
-        (500, True, Unfinished),
-        (502, False, Unavailable),
-        (502, True, Unfinished),
-        (503, True, Unavailable),
-        (504, True, Unfinished),
+        (400, BackendError),
+        (401, Unauthorized),
+        (402, OutOfCredit),
+        (403, Unauthorized),
+        (404, BackendError),
+        (429, Throttled),
+        (500, BackendError),
+        (502, Unavailable),
+        (503, Unavailable),
+        (504, Unavailable),
     ],
 )
-def test_knows_what_a_status_means(
-    status: int, creates: bool, kind: type[ImagenError]
-) -> None:
-    error = to_status_error(httpx.Response(status), "Chalk", creates=creates)
+def test_knows_what_a_status_means(status: int, kind: type[ImagenError]) -> None:
+    error = to_status_error(httpx.Response(status), "Chalk")
 
     assert type(error) is kind
     assert "Chalk" in error.message

@@ -31,8 +31,7 @@ class PromptState:
     Attributes:
         started: True once the worker started it.
         outcome: Its outcome; None until a message or the history has it.
-        finished: True once no more messages follow.
-        heard_end: True once the last message arrived.
+        finished: True once the last message arrived.
         error: The failure or interruption, empty after a success.
         files: The image files of each output node, in the order in which they finished.
         node: The node that runs now.
@@ -43,7 +42,7 @@ class PromptState:
         self.prompt_id = prompt_id
         self.started = False
         self.outcome: PromptOutcome | None = None
-        self.finished = self.heard_end = False
+        self.finished = False
         self.error = ErrorData()
         self.files: dict[str, tuple[OutputFile, ...]] = {}
         self.node: str | None = None
@@ -58,8 +57,7 @@ class PromptState:
         match frame.type:
             case "executing":
                 self.node, self.step = data.node, None
-                if data.node is None:
-                    self.finished = self.heard_end = True
+                self.finished = self.finished or data.node is None
             case "progress":
                 self.node = data.node or self.node
                 total = int(data.max)
@@ -76,7 +74,7 @@ class PromptState:
 
     def apply_history(self, entry: "PromptHistory") -> None:
         """Update the state from the history, which is authoritative."""
-        self.started = self.finished = True
+        self.started = True
         self.outcome, self.error = entry.outcome, entry.error
         for node, output in entry.outputs.items():
             self._store_files(node, output)

@@ -328,7 +328,7 @@ class ComfyUI:
         wanted = self._workflow.bindings.output
         sent = [node for node in wanted if self._is_sent(node)]
         # The images of a socket arrive before the last message.
-        if sent and not state.heard_end and self._late_polls < MAX_LATE_POLLS:
+        if sent and not state.finished and self._late_polls < MAX_LATE_POLLS:
             self._late_polls += 1
             return JobRunning(note="receiving")
         images = [image for node in sent for image in self._images.get(node, ())]
