@@ -18,7 +18,7 @@ class ImageJob(msgspec.Struct, frozen=True, kw_only=True):
     Attributes:
         number: Position of the (first) image in the request, from 1.
         count: Number of images in the call; above 1 only if the backend takes no seed.
-        exact: True if the request has a number of images, so that a call makes `count`;
+        exact: True if several images were requested, so that a call makes `count`;
             False leaves a workflow the number that it has of its own.
         prompt: The prompt with the style applied.
         negative: The negative prompt; "" for none, or if the backend takes none.
