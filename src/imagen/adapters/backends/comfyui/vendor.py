@@ -215,7 +215,7 @@ class ComfyUI:
 
     def error(self, response: HttpResponse) -> Refused | None:
         """Return the reasons for which the server rejects the workflow."""
-        if response.status != _BAD_REQUEST:
+        if response.status != _BAD_REQUEST or b'"error"' not in response.content:
             return None
         check = is_about_installation(response.content)
         return Refused(
