@@ -24,6 +24,7 @@ pytest.register_assert_rewrite("imagen.testing.contracts")
 
 from imagen.testing.contracts.backend import BackendContract  # noqa: E402
 from imagen.testing.contracts.base import Contract  # noqa: E402
+from imagen.testing.contracts.http import HttpBackendContract  # noqa: E402
 from imagen.testing.contracts.ledger import LedgerContract  # noqa: E402
 from imagen.testing.contracts.storage import StorageContract  # noqa: E402
 from imagen.testing.fakes import (  # noqa: E402 - see above
@@ -36,18 +37,27 @@ from imagen.testing.fakes import (  # noqa: E402 - see above
     StoppableContext,
     tiny_png,
 )
+from imagen.testing.vendor_stub import (  # noqa: E402 - see above
+    RecordedRequest,
+    Stub,
+    StubResponse,
+)
 
 __all__ = [
     "BackendContract",
     "CancelledContext",
     "Contract",
     "FakeClock",
+    "HttpBackendContract",
     "LedgerContract",
     "MemoryStorage",
+    "RecordedRequest",
     "RecordingContext",
     "ResumableScriptedBackend",
     "ScriptedBackend",
     "StoppableContext",
     "StorageContract",
+    "Stub",
+    "StubResponse",
     "tiny_png",
 ]
