@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 from tests.contract.broken import check_broken, run_contracts
 
-from imagen.testing import BackendContract
+from imagen.testing import HttpBackendContract
 
 HERE = Path(__file__).parent
 EXAMPLE = HERE.parents[1] / "examples" / "imagen-chalk"
@@ -33,10 +33,10 @@ WITHOUT_LISTS = {
 
 
 def test_the_example_keeps_every_promise(tmp_path: Path) -> None:
-    promises = {name for name in dir(BackendContract) if name.startswith("test_")}
+    promises = {name for name in dir(HttpBackendContract) if name.startswith("test_")}
 
     outcomes = run_contracts(EXAMPLE, tmp_path)
 
-    assert outcomes.skipped["TestChalkBackend"] == WITHOUT_LISTS
-    assert outcomes.passed["TestChalkBackend"] == promises - WITHOUT_LISTS
-    assert outcomes.failed["TestChalkBackend"] == set()
+    assert outcomes.skipped["TestChalk"] == WITHOUT_LISTS
+    assert outcomes.passed["TestChalk"] == promises - WITHOUT_LISTS
+    assert outcomes.failed["TestChalk"] == set()
