@@ -4,6 +4,7 @@ Not collected by itself: `test_broken.py` runs it and compares.
 """
 
 import asyncio
+import os
 import socket
 import time
 import zlib
@@ -11,7 +12,8 @@ from collections.abc import Callable, Collection, Mapping
 from datetime import UTC, datetime
 from io import BytesIO
 from itertools import count
-from threading import Event
+from tempfile import NamedTemporaryFile
+from threading import Event, Thread, Timer
 from typing import ClassVar
 
 import msgspec
@@ -264,6 +266,73 @@ class TestConnectsWhileItIsBuilt(Staged):
             _knock()
 
     breaks: ClassVar[set[str]] = {"test_is_built_without_network"}
+
+
+class TestPrints(Staged):
+    class Made(Healthy):
+        def submit(self, job: ImageJob) -> str:
+            print("submitting")
+            return super().submit(job)
+
+    breaks: ClassVar[set[str]] = {"test_prints_nothing"}
+
+
+class TestLeavesAThread(Staged):
+    class Made(Healthy):
+        def submit(self, job: ImageJob) -> str:
+            Thread(target=Event().wait, args=[5], daemon=True).start()
+            return super().submit(job)
+
+    breaks: ClassVar[set[str]] = {"test_leaves_no_thread"}
+
+
+class TestReportsLater(Staged):
+    class Made(Healthy):
+        def stay(self, job: ImageJob, reference: str, context: JobContext) -> Generated:
+            generated = super().stay(job, reference, context)
+            Timer(0.2, context.progress, [1.0]).start()
+            return generated
+
+    breaks: ClassVar[set[str]] = {"test_reports_nothing_after_it_returned"}
+
+
+class TestLeavesAFile(Staged):
+    class Made(Healthy):
+        def answer(self, job: ImageJob) -> Generated:
+            with NamedTemporaryFile(delete=False) as file:
+                file.write(b"an image")
+            return super().answer(job)
+
+    breaks: ClassVar[set[str]] = {"test_leaves_no_file"}
+
+
+class TestReadsTheEnvironment(Staged):
+    class Made(Healthy):
+        def submit(self, job: ImageJob) -> str:
+            self.key = os.environ.get("VENDOR_KEY", self.key)
+            return super().submit(job)
+
+    breaks: ClassVar[set[str]] = {"test_reads_no_environment_variable"}
+
+
+class TestChangesTheEnvironment(Staged):
+    class Made(Healthy):
+        def submit(self, job: ImageJob) -> str:
+            os.environ["VENDOR_JOBS"] = f"{len(self.vendor.jobs)}"
+            return super().submit(job)
+
+    breaks: ClassVar[set[str]] = {"test_changes_nothing_of_the_process"}
+
+
+class TestSwallowsControlC(Staged):
+    class Made(Healthy):
+        def wait(self, context: JobContext) -> None:
+            try:
+                super().wait(context)
+            except KeyboardInterrupt as error:
+                raise BackendError("It was interrupted.") from error
+
+    breaks: ClassVar[set[str]] = {"test_passes_a_keyboard_interrupt_on"}
 
 
 class TestAsksTheVendorWhatItCan(Staged):

@@ -43,6 +43,7 @@ class TestChalk(HttpBackendContract):
     moderation = {"submit": StubResponse(status=422, json={})}
     failure = {"poll": StubResponse(json={"id": "d-1", "state": "failed"})}
     doubled = None  # a drawing is one image
+    fractions = (0.5,)
 
     def make_stub(self) -> Stub:
         return ChalkStub()

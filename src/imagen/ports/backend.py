@@ -15,10 +15,18 @@ class ImageBackend(Protocol):
     """A service that makes images.
 
     Construction uses no network and costs nothing. An instance is used from several
-    threads at once and keeps no state from one job to the next. No secret appears in
-    its `repr`, or in any error (or its cause), parameter, note or reference.
+    threads at once and keeps no state from one job to the next.
 
-    Prove an implementation with `imagen.testing.BackendContract`.
+    Each instance uses the secrets of its own `BackendContext`, and no environment
+    variable. They are sent to the vendor's own hosts only, and certificates are
+    verified. No secret appears in its `repr` or that of its options, in a log, or in
+    any error (or its cause), parameter, note or reference.
+
+    A call prints nothing, leaves no thread or file behind, and changes nothing that
+    belongs to the whole process.
+
+    Prove an implementation with `imagen.testing.BackendContract`, or with
+    `HttpBackendContract` if its vendor is called over HTTP.
     """
 
     def capabilities(self) -> Capabilities:
@@ -28,20 +36,29 @@ class ImageBackend(Protocol):
     def generate(self, job: ImageJob, context: JobContext) -> Generated:
         """Make the images of one call and return the vendor's bytes, unchanged.
 
-        May assume that `capabilities` allows every parameter of the job. The prompt is
-        any text. Must not change the job or its options.
+        May assume that `capabilities` allows every parameter of the job. Every
+        parameter reaches the vendor. The prompt is any text. Must not change the job or
+        its options.
 
-        Submits the job once; the caller decides about retries. Reports the id of the
-        remote job before any further request about it. Waits only through the context.
-        On cancellation, cancels the remote job and returns within 2 s.
+        Submits the job once; the caller decides about retries. An identical job is
+        submitted again. The response to the submit request may take 30 s. Reports the
+        id of the remote job before any further request about it. A status request or a
+        download that fails is repeated, and then leaves the job `Unfinished`.
+
+        Waits only through the context. On cancellation, cancels the remote job and
+        returns within 2 s. Cancels and reports its own job only. Reports nothing after
+        it has returned.
 
         Returns `job.count` images, fewer only if the vendor withheld some or they are
         `delayed`; images that the vendor made beyond them come last. Each has the
         job's size, the requested format, and a `media_type` that matches its bytes.
-        Sets `seed` only to a seed that was used. Reports fractions from 0 to 1.
+        Sets `seed` only to a seed that was used. Reports fractions from 0 to 1, as the
+        vendor states them. The cost is the vendor's figure, never negative. Its
+        `parameters` can be encoded as JSON.
 
         Raises:
-            InvalidRequest: a value in `job.options` is invalid; nothing was sent.
+            InvalidRequest: a name or value in `job.options` is invalid; nothing was
+                sent.
             Refused: the vendor rejects the content of the request.
             Throttled: rate limit exceeded; `retry_after` if the vendor states it.
             Unavailable: not reached, or down before the vendor accepted the job.
@@ -49,8 +66,9 @@ class ImageBackend(Protocol):
             OutOfCredit: the vendor's account has no credit left.
             Unfinished: the vendor may have accepted the job; its state is unknown.
             BackendError: any other failure at the vendor.
-            Cancelled: raised by the context and passed on; `settled` only if nothing
-                was sent, or the vendor confirmed that the job has ended.
+            Cancelled: raised by the context and passed on, as any other exception is;
+                `settled` only if nothing was sent, or the vendor confirmed that the job
+                has ended.
 
         An error that ends a job has in `used` what the job consumed, if known:
         `UNTOUCHED` if it certainly cost nothing.
@@ -130,6 +148,7 @@ class LookupBackend(Protocol):
 
         Raises:
             Unavailable, Throttled, Unauthorized: the vendor cannot be queried now.
+            Cancelled: raised by the context and passed on.
         """
         ...
 

@@ -29,7 +29,7 @@ SILENCE = 60.0
 
 ALWAYS = 10**9
 _UNKNOWN_STATE = {408, 425}
-_CLIENT_ERRORS = range(400, 500)
+_SUCCESS, _CLIENT_ERRORS = range(200, 300), range(400, 500)
 
 
 class Fault(msgspec.Struct, kw_only=True, eq=False):
@@ -147,6 +147,21 @@ class RecordingProxy:
             )
             for request in self.submits
         )
+
+    def proves_end(self, *, by_submit: bool) -> bool:
+        """Return whether the vendor has told the client that the job has ended.
+
+        Args:
+            by_submit: Whether the submit request lasts as long as the job.
+        """
+        cancelled = False
+        for request in self.requests:
+            cancelled = cancelled or request.kind == "cancel"
+            tells = cancelled and request.kind in {"cancel", "poll"}
+            tells = tells or (by_submit and request.kind == "submit")
+            if tells and request.status in _SUCCESS:
+                return True
+        return False
 
     def describe(self) -> list[str]:
         """Return the recorded requests, a line for each of the first."""

@@ -29,6 +29,7 @@ from imagen.ports.backend import (
 )
 from imagen.testing.contracts.backend_images import ImagesContract, generate, small_job
 from imagen.testing.contracts.backend_lookup import LookupContract
+from imagen.testing.contracts.backend_process import ProcessContract
 from imagen.testing.contracts.backend_waiting import WaitingContract
 from imagen.testing.contracts.base import Contract, missing_fixture
 from imagen.testing.contracts.observation import (
@@ -36,6 +37,7 @@ from imagen.testing.contracts.observation import (
     observe_thread,
     outcome_of,
 )
+from imagen.testing.contracts.promises import proves
 from imagen.testing.fakes import CancelledContext, RecordingContext
 
 FAILURE_FIXTURES = (
@@ -50,7 +52,9 @@ FAILURE_FIXTURES = (
 """The fixtures whose vendor fails."""
 
 
-class BackendContract(ImagesContract, WaitingContract, LookupContract, Contract):
+class BackendContract(
+    ImagesContract, WaitingContract, LookupContract, ProcessContract, Contract
+):
     """The tests that every `ImageBackend` must pass.
 
     Override the fixture `backend`, and the other fixtures as far as your test setup can
@@ -143,6 +147,9 @@ class BackendContract(ImagesContract, WaitingContract, LookupContract, Contract)
         """The smallest job that the backend accepts."""
         return small_job(backend)
 
+    @proves(
+        "ImageBackend: Construction", cause="a client that connects when it is created"
+    )
     def test_is_built_without_network(self, request: pytest.FixtureRequest) -> None:
         """Creating a backend uses no network."""
         # imagen creates backends to list their capabilities, and most are never used.
@@ -153,6 +160,7 @@ class BackendContract(ImagesContract, WaitingContract, LookupContract, Contract)
             "creating the backend opened a connection; open it in `generate`"
         )
 
+    @proves("capabilities: Return")
     def test_says_the_same_of_itself_every_time(
         self, backend: ImageBackend, job: ImageJob
     ) -> None:
@@ -162,6 +170,7 @@ class BackendContract(ImagesContract, WaitingContract, LookupContract, Contract)
 
         assert backend.capabilities() == first, "`capabilities` changed after a job"
 
+    @proves("capabilities: Return")
     def test_says_what_it_can_without_network(self, backend: ImageBackend) -> None:
         """`capabilities` returns at once and uses no network."""
         # The plan compares each request with the capabilities before anything is sent.
@@ -172,6 +181,7 @@ class BackendContract(ImagesContract, WaitingContract, LookupContract, Contract)
         assert activity.connects == [], f"`capabilities` opened a connection{advice}"
         assert activity.sleeps == [], f"`capabilities` slept{advice}"
 
+    @proves("capabilities: Return")
     def test_offers_its_own_model(self, backend: ImageBackend) -> None:
         """The default model is one of the models that can be selected, if any can."""
         capabilities = backend.capabilities()
@@ -181,6 +191,7 @@ class BackendContract(ImagesContract, WaitingContract, LookupContract, Contract)
             "`Capabilities.model` is missing from `Capabilities.models`"
         )
 
+    @proves("capabilities: Return")
     def test_names_formats_by_media_type(self, backend: ImageBackend) -> None:
         """The formats are distinct media types of images, such as image/png."""
         formats = backend.capabilities().formats
@@ -190,6 +201,7 @@ class BackendContract(ImagesContract, WaitingContract, LookupContract, Contract)
             "`Capabilities.formats` has duplicates"
         )
 
+    @proves("capabilities: Return")
     def test_draws_sensible_limits(self, backend: ImageBackend) -> None:
         """A size, one image per call and, with seeds, at least one seed are allowed."""
         capabilities = backend.capabilities()
@@ -201,6 +213,7 @@ class BackendContract(ImagesContract, WaitingContract, LookupContract, Contract)
         assert capabilities.largest_batch >= 1
         assert largest_seed is None or 1 <= largest_seed <= LARGEST_SEED
 
+    @proves("generate: InvalidRequest")
     def test_does_not_send_nonsense(
         self, backend: ImageBackend, job: ImageJob, nonsense: Mapping[str, object]
     ) -> None:
@@ -211,11 +224,13 @@ class BackendContract(ImagesContract, WaitingContract, LookupContract, Contract)
 
         assert context.references == [], "validate `job.options` before the submit"
 
+    @proves("generate: Refused")
     def test_says_refused(self, refusing_backend: ImageBackend) -> None:
         """A prompt that the vendor refuses is Refused."""
         with pytest.raises(Refused):
             generate(refusing_backend)
 
+    @proves("generate: Throttled", "generate: Submits")
     def test_says_throttled_instead_of_asking_again(
         self, throttled_backend: ImageBackend
     ) -> None:
@@ -228,6 +243,11 @@ class BackendContract(ImagesContract, WaitingContract, LookupContract, Contract)
         retry_after = throttled.value.retry_after
         assert retry_after is None or 0 <= retry_after < math.inf
 
+    @proves(
+        "generate: Unavailable",
+        "generate: Submits",
+        cause="an error of the HTTP library that is not translated",
+    )
     def test_says_unavailable_instead_of_asking_again(
         self, unavailable_backend: ImageBackend
     ) -> None:
@@ -235,21 +255,28 @@ class BackendContract(ImagesContract, WaitingContract, LookupContract, Contract)
         with pytest.raises(Unavailable):
             generate(unavailable_backend)
 
+    @proves("generate: Unauthorized")
     def test_says_unauthorized(self, unauthorized_backend: ImageBackend) -> None:
         """A missing or rejected API key is Unauthorized."""
         with pytest.raises(Unauthorized):
             generate(unauthorized_backend)
 
+    @proves("generate: OutOfCredit")
     def test_says_out_of_credit(self, creditless_backend: ImageBackend) -> None:
         """An account without credit is OutOfCredit."""
         with pytest.raises(OutOfCredit):
             generate(creditless_backend)
 
+    @proves("generate: BackendError")
     def test_says_that_the_backend_failed(self, failing_backend: ImageBackend) -> None:
         """Any other failure of the vendor is a BackendError."""
         with pytest.raises(BackendError):
             generate(failing_backend)
 
+    @proves(
+        "generate: Unfinished",
+        cause="a lost connection that is reported as Unavailable",
+    )
     def test_says_that_a_fate_is_unknown(self, vanishing_backend: ImageBackend) -> None:
         """A job that the vendor may have accepted is Unfinished."""
         # imagen retries after Unavailable, which would pay twice here. Unfinished
@@ -257,6 +284,7 @@ class BackendContract(ImagesContract, WaitingContract, LookupContract, Contract)
         with pytest.raises(Unfinished):
             generate(vanishing_backend)
 
+    @proves("ImageBackend: No secret")
     def test_does_not_show_its_secret(
         self, backend: ImageBackend, job: ImageJob, secret: str
     ) -> None:
@@ -269,6 +297,10 @@ class BackendContract(ImagesContract, WaitingContract, LookupContract, Contract)
         assert secret not in f"{context.references} {context.notes}"
 
     @pytest.mark.parametrize("fixture", FAILURE_FIXTURES)
+    @proves(
+        "ImageBackend: No secret",
+        cause="the URL or the headers in the error of an HTTP library",
+    )
     def test_shows_no_secret_in_an_error(
         self, fixture: str, secret: str, request: pytest.FixtureRequest
     ) -> None:
@@ -280,6 +312,7 @@ class BackendContract(ImagesContract, WaitingContract, LookupContract, Contract)
 
         assert secret not in " ".join(error_texts(outcome))
 
+    @proves("prepare: Load")
     def test_prepares_without_network(
         self, backend: ImageBackend, job: ImageJob
     ) -> None:
@@ -296,6 +329,7 @@ class BackendContract(ImagesContract, WaitingContract, LookupContract, Contract)
         )
         assert backend.generate(job, RecordingContext()).images
 
+    @proves("close: Release")
     def test_lets_go_of_what_it_holds(
         self, backend: ImageBackend, job: ImageJob
     ) -> None:
@@ -306,6 +340,7 @@ class BackendContract(ImagesContract, WaitingContract, LookupContract, Contract)
 
         backend.close()
 
+    @proves("check: Check everything")
     def test_is_ready(self, backend: ImageBackend) -> None:
         """`check` reports a working backend as ready, and submits no job."""
         context = RecordingContext()
@@ -315,6 +350,7 @@ class BackendContract(ImagesContract, WaitingContract, LookupContract, Contract)
         assert context.references == [], "`check` submitted a job"
 
     @pytest.mark.parametrize("fixture", FAILURE_FIXTURES)
+    @proves("check: Check everything")
     def test_raises_nothing_when_checked(
         self, fixture: str, request: pytest.FixtureRequest
     ) -> None:
@@ -326,6 +362,7 @@ class BackendContract(ImagesContract, WaitingContract, LookupContract, Contract)
         assert isinstance(findings, tuple), findings
         assert all(isinstance(finding, Readiness) for finding in findings)
 
+    @proves("check: Only")
     def test_stops_checking_when_cancelled(self, backend: ImageBackend) -> None:
         """`check` lets Cancelled pass through from the context."""
         context = CancelledContext()

@@ -13,12 +13,14 @@ from imagen.formats.container import NotAnImage, read_facts
 from imagen.ports.backend import ImageBackend
 from imagen.testing.contracts.base import Contract
 from imagen.testing.contracts.observation import abbreviate
+from imagen.testing.contracts.promises import proves
 from imagen.testing.fakes import RecordingContext
 
 
 class ImagesContract(Contract):
     """A part of `BackendContract`, which provides the fixtures."""
 
+    @proves("generate: Make")
     def test_returns_whole_images(self, backend: ImageBackend, job: ImageJob) -> None:
         """Each image can be decoded completely."""
         generated = backend.generate(job, RecordingContext())
@@ -28,6 +30,7 @@ class ImagesContract(Contract):
             "`content` is not a complete image file"
         )
 
+    @proves("generate: Each has")
     def test_says_of_what_type_an_image_is(
         self, backend: ImageBackend, job: ImageJob
     ) -> None:
@@ -37,6 +40,7 @@ class ImagesContract(Contract):
         claimed = [image.media_type for image in generated.images]
         assert claimed == [image_type(image.content) for image in generated.images]
 
+    @proves("generate: Make", cause="images that are decoded and encoded again")
     def test_returns_the_bytes_as_the_vendor_sent_them(
         self,
         backend: ImageBackend,
@@ -53,6 +57,7 @@ class ImagesContract(Contract):
             "`content` differs from the file that the vendor sent; do not re-encode it"
         )
 
+    @proves("generate: Returns")
     def test_returns_as_many_images_as_the_job_counts(
         self, backend: ImageBackend, job: ImageJob
     ) -> None:
@@ -67,6 +72,7 @@ class ImagesContract(Contract):
 
             assert len(generated.images) == count
 
+    @proves("generate: Each has")
     def test_makes_images_at_the_size_of_the_job(self, backend: ImageBackend) -> None:
         """Each image has the size of the job, which `Capabilities.sizes` allows."""
         for size in small_sizes(backend):
@@ -78,6 +84,7 @@ class ImagesContract(Contract):
                 "`Capabilities.sizes`"
             )
 
+    @proves("generate: Each has")
     def test_sends_its_first_format_unasked(
         self, backend: ImageBackend, job: ImageJob
     ) -> None:
@@ -89,6 +96,7 @@ class ImagesContract(Contract):
             {formats[0]} if formats else {image_type(generated.images[0].content)}
         ), "the default format must be the first of `Capabilities.formats`"
 
+    @proves("generate: Each has")
     def test_sends_the_format_that_is_asked_for(self, backend: ImageBackend) -> None:
         """A job with a media type returns that format."""
         for media_type in backend.capabilities().formats[1:]:
@@ -97,6 +105,7 @@ class ImagesContract(Contract):
             types = {image_type(image.content) for image in generated.images}
             assert types == {media_type}
 
+    @proves("generate: Sets")
     def test_claims_no_seed_but_the_one_of_the_job(self, backend: ImageBackend) -> None:
         """The seed of an image is that of the job or None, up to the largest seed."""
         # `imagen rerun` repeats an image with the seed in its sidecar.
@@ -108,6 +117,7 @@ class ImagesContract(Contract):
                 "the backend reports a seed that differs from the seed of the job"
             )
 
+    @proves("generate: May assume")
     def test_takes_all_that_it_says_it_can(self, backend: ImageBackend) -> None:
         """A job with all supported fields succeeds, with each of the models."""
         capabilities = backend.capabilities()
@@ -116,6 +126,7 @@ class ImagesContract(Contract):
 
             assert backend.generate(job, RecordingContext()).images
 
+    @proves("generate: The prompt")
     def test_takes_words_in_any_script(
         self, backend: ImageBackend, job: ImageJob
     ) -> None:
@@ -131,6 +142,7 @@ class ImagesContract(Contract):
 
         assert generated.images
 
+    @proves("generate: The cost")
     def test_charges_nothing_negative(
         self, backend: ImageBackend, job: ImageJob
     ) -> None:
@@ -144,6 +156,7 @@ class ImagesContract(Contract):
             "a cost of None has the source `unknown`, and any other cost has another"
         )
 
+    @proves("generate: The cost")
     def test_charges_nothing_if_it_says_so(
         self, backend: ImageBackend, job: ImageJob
     ) -> None:
@@ -154,6 +167,7 @@ class ImagesContract(Contract):
             "`Capabilities.may_cost` is false, but the backend reports a cost"
         )
 
+    @proves("generate: Its `parameters`")
     def test_reports_parameters_that_can_be_written_down(
         self, backend: ImageBackend, job: ImageJob
     ) -> None:

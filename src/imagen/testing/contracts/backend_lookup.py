@@ -1,5 +1,6 @@
 """The part of `BackendContract` about models and about jobs of other processes."""
 
+import time
 from collections.abc import Callable
 from datetime import UTC, datetime
 
@@ -24,9 +25,11 @@ from imagen.testing.contracts.backend_images import describe, image_size, small_
 from imagen.testing.contracts.backend_waiting import (
     CANCEL_TIMEOUT,
     LiveContext,
+    StoppedCall,
     check_cancelled,
 )
 from imagen.testing.contracts.base import Contract, missing_fixture
+from imagen.testing.contracts.promises import proves
 from imagen.testing.fakes import RecordingContext
 
 PAST = datetime(2000, 1, 1, tzinfo=UTC)
@@ -56,6 +59,7 @@ class LookupContract(Contract):
         """A valid reference of a remote job that does not exist."""
         return "nothing4711"
 
+    @proves("capabilities_of: Return", "capabilities_of: The result")
     def test_says_the_same_of_a_model_every_time(self, backend: ImageBackend) -> None:
         """The capabilities of a model are equal at each call."""
         per_model = _per_model(backend)
@@ -63,6 +67,7 @@ class LookupContract(Contract):
 
         assert per_model.capabilities_of("", RecordingContext()) == first
 
+    @proves("capabilities_of: The result")
     def test_keeps_what_it_says_of_a_model(
         self, backend: ImageBackend, job: ImageJob
     ) -> None:
@@ -80,6 +85,7 @@ class LookupContract(Contract):
         sizes = {image_size(image.content) for image in generated.images}
         assert sizes <= {small.size.sides, None}
 
+    @proves("capabilities_of: May use")
     def test_looks_a_model_up_at_no_cost(
         self, backend: ImageBackend, request: pytest.FixtureRequest
     ) -> None:
@@ -92,6 +98,7 @@ class LookupContract(Contract):
         assert context.references == []
         assert count() == 0, "`capabilities_of` submitted a job"
 
+    @proves("capabilities_of: InvalidRequest")
     def test_refuses_to_look_up_what_there_is_not(
         self, backend: ImageBackend, unknown_model: str
     ) -> None:
@@ -99,12 +106,14 @@ class LookupContract(Contract):
         with pytest.raises(InvalidRequest):
             _per_model(backend).capabilities_of(unknown_model, RecordingContext())
 
+    @proves("capabilities_of: Cancelled")
     def test_stops_looking_up_when_cancelled(self, backend: ImageBackend) -> None:
         """`capabilities_of` lets Cancelled pass through from the context."""
         per_model = _per_model(backend)
 
         check_cancelled(lambda context: per_model.capabilities_of("", context))
 
+    @proves("resume: Wait", "resume: Returns")
     def test_returns_an_old_job_as_it_was(
         self, backend: ImageBackend, job: ImageJob
     ) -> None:
@@ -117,6 +126,7 @@ class LookupContract(Contract):
         assert describe(resumed)[:2] == describe(generated)[:2]
         assert (resumed.cost, resumed.used) == (generated.cost, generated.used)
 
+    @proves("resume: Submits")
     def test_resumes_any_number_of_times_at_no_cost(
         self, backend: ImageBackend, job: ImageJob, request: pytest.FixtureRequest
     ) -> None:
@@ -131,6 +141,7 @@ class LookupContract(Contract):
 
         assert count() == before, "`resume` submitted a job and so paid again"
 
+    @proves("resume: Unfinished")
     def test_says_that_an_old_job_is_gone(
         self, backend: ImageBackend, job: ImageJob, unknown_reference: str
     ) -> None:
@@ -140,6 +151,7 @@ class LookupContract(Contract):
         with pytest.raises((BackendError, Unfinished)):
             _resumable(backend).resume(job, unknown_reference, RecordingContext())
 
+    @proves("resume: Cancelling")
     def test_stops_resuming_when_cancelled(
         self, backend: ImageBackend, job: ImageJob
     ) -> None:
@@ -150,12 +162,11 @@ class LookupContract(Contract):
 
         check_cancelled(lambda context: resumable.resume(job, reference, context))
 
-    def test_cancels_an_old_job(
-        self,
-        slow_backend: ImageBackend,
-        cancelled_remotely: Callable[[], bool],
-    ) -> None:
-        """Cancelling `resume` cancels the remote job and returns within 2 s."""
+    @pytest.fixture
+    def stopped_resume(
+        self, slow_backend: ImageBackend, cancelled_remotely: Callable[[], bool]
+    ) -> StoppedCall:
+        """A `resume` of a job of `slow_backend` that was cancelled."""
         job, resumable = small_job(slow_backend), _resumable(slow_backend)
         submitting, resuming = LiveContext(), LiveContext()
         first = submitting.start(lambda context: slow_backend.generate(job, context))
@@ -166,16 +177,30 @@ class LookupContract(Contract):
             lambda context: resumable.resume(job, reference, context)
         )
         resuming.has_begun.wait(CANCEL_TIMEOUT)
+        began = time.perf_counter()
         resuming.stop()
         second.join(CANCEL_TIMEOUT)
-        # Read before the first call is cancelled, which would cancel the job, too.
-        cancelled = cancelled_remotely()
+        stopped = StoppedCall(
+            outcome=second.outcome,
+            seconds=time.perf_counter() - began,
+            # Read before the first call is cancelled, which would cancel the job, too.
+            cancelled=cancelled_remotely(),
+        )
         submitting.stop()
         first.join(0.1)
+        return stopped
 
-        assert isinstance(second.outcome, Cancelled), second.outcome
-        assert cancelled, "`resume` did not cancel the remote job"
+    @proves("resume: Cancelling")
+    def test_cancels_an_old_job(
+        self, backend: ImageBackend, stopped_resume: StoppedCall
+    ) -> None:
+        """Cancelling `resume` cancels the remote job and returns within 2 s."""
+        _resumable(backend)
 
+        assert isinstance(stopped_resume.outcome, Cancelled), stopped_resume
+        assert stopped_resume.cancelled, "`resume` did not cancel the remote job"
+
+    @proves("find: Return")
     def test_finds_the_jobs_that_it_took(
         self, backend: ImageBackend, job: ImageJob
     ) -> None:
@@ -189,6 +214,7 @@ class LookupContract(Contract):
 
         assert found == tuple(context.references)
 
+    @proves("find: Return")
     def test_finds_no_other_jobs(self, backend: ImageBackend, job: ImageJob) -> None:
         """`find` does not return a job that differs in one character."""
         lookup = _lookup(backend)
@@ -197,6 +223,7 @@ class LookupContract(Contract):
 
         assert lookup.find(other, since=PAST, context=RecordingContext()) == ()
 
+    @proves("find: Return")
     def test_finds_no_jobs_from_before(
         self, backend: ImageBackend, job: ImageJob
     ) -> None:
@@ -206,6 +233,7 @@ class LookupContract(Contract):
 
         assert lookup.find(job, since=FUTURE, context=RecordingContext()) == ()
 
+    @proves("find: Submits")
     def test_searches_at_no_cost(
         self, backend: ImageBackend, job: ImageJob, request: pytest.FixtureRequest
     ) -> None:
@@ -216,6 +244,7 @@ class LookupContract(Contract):
 
         assert count() == 0, "`find` submitted a job"
 
+    @proves("find: Cancelled")
     def test_stops_searching_when_cancelled(
         self, backend: ImageBackend, job: ImageJob
     ) -> None:

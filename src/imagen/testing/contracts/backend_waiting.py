@@ -7,6 +7,9 @@ from copy import deepcopy
 from itertools import pairwise
 from threading import Event
 
+import msgspec
+import pytest
+
 from imagen.domain.errors import Cancelled
 from imagen.domain.job import ImageJob
 from imagen.domain.result import Generated
@@ -26,6 +29,7 @@ from imagen.testing.contracts.observation import (
     outcome_of,
     run_at_once,
 )
+from imagen.testing.contracts.promises import proves
 from imagen.testing.fakes import CancelledContext, RecordingContext, StoppableContext
 
 CANCEL_TIMEOUT = 2.0
@@ -38,6 +42,7 @@ MAX_POLL_INTERVAL = 10.0
 class WaitingContract(Contract):
     """A part of `BackendContract`, which provides the fixtures."""
 
+    @proves("generate: Reports fractions")
     def test_reports_fractions_only(self, backend: ImageBackend, job: ImageJob) -> None:
         """Progress is a fraction from 0 to 1, or None; steps are at least 1."""
         context = RecordingContext()
@@ -49,6 +54,9 @@ class WaitingContract(Contract):
             steps for steps in context.steps if steps is not None and steps < 1
         ] == []
 
+    @proves(
+        "generate: Reports fractions", cause="several passes that each count from 0"
+    )
     def test_reports_no_step_back(self, backend: ImageBackend, job: ImageJob) -> None:
         """The progress of one job never decreases."""
         # A backend with several passes tends to count each pass from 0.
@@ -60,6 +68,7 @@ class WaitingContract(Contract):
             f"the reported progress decreased: {known}"
         )
 
+    @proves("generate: Reports the id")
     def test_calls_the_remote_job_by_one_name(
         self, backend: ImageBackend, job: ImageJob
     ) -> None:
@@ -71,6 +80,7 @@ class WaitingContract(Contract):
         assert "" not in context.references
         assert len(set(context.references)) <= 1
 
+    @proves("generate: Waits", cause="`time.sleep`")
     def test_waits_only_through_the_context(
         self, backend: ImageBackend, job: ImageJob, patience: float
     ) -> None:
@@ -88,6 +98,7 @@ class WaitingContract(Contract):
             seconds for seconds in context.waits if not 0 <= seconds < math.inf
         ] == []
 
+    @proves("generate: Cancelled")
     def test_stops_when_a_wait_is_cancelled(
         self, backend: ImageBackend, job: ImageJob
     ) -> None:
@@ -96,25 +107,29 @@ class WaitingContract(Contract):
 
         assert isinstance(outcome, (Cancelled, Generated))
 
-    def test_stops_while_the_vendor_is_silent(self, slow_backend: ImageBackend) -> None:
-        """A job stops within 2 s of cancellation, even if the vendor is silent."""
-        outcome, seconds = _cancel_running_job(slow_backend)
+    @pytest.fixture
+    def stopped_job(self, slow_backend: ImageBackend) -> "StoppedCall":
+        """A job of `slow_backend` that was cancelled."""
+        return _cancel_running_job(slow_backend)
 
-        assert isinstance(outcome, Cancelled), outcome
-        assert seconds < CANCEL_TIMEOUT, (
+    @proves("generate: On cancellation", cause="a request that blocks the thread")
+    def test_stops_while_the_vendor_is_silent(self, stopped_job: "StoppedCall") -> None:
+        """A job stops within 2 s of cancellation, even if the vendor is silent."""
+        assert isinstance(stopped_job.outcome, Cancelled), stopped_job
+        assert stopped_job.seconds < CANCEL_TIMEOUT, (
             "limit each read to a second, or interrupt it with `context.on_cancel`"
         )
 
+    @proves("generate: On cancellation")
     def test_cancels_the_remote_job(
-        self, slow_backend: ImageBackend, cancelled_remotely: Callable[[], bool]
+        self, stopped_job: "StoppedCall", cancelled_remotely: Callable[[], bool]
     ) -> None:
         """The remote job is cancelled before `generate` ends."""
-        _cancel_running_job(slow_backend)
-
         assert cancelled_remotely(), (
             "the vendor received no cancel request, so the job may still cost money"
         )
 
+    @proves("ImageBackend: An instance")
     def test_keeps_nothing_from_one_job_to_the_next(
         self, backend: ImageBackend, job: ImageJob
     ) -> None:
@@ -128,6 +143,7 @@ class WaitingContract(Contract):
             "a job changed the result of the next one; keep no state in the instance"
         )
 
+    @proves("generate: Must not")
     def test_leaves_the_job_as_it_was(
         self, backend: ImageBackend, job: ImageJob
     ) -> None:
@@ -137,6 +153,7 @@ class WaitingContract(Contract):
 
         assert job == before
 
+    @proves("ImageBackend: An instance")
     def test_works_for_several_threads_at_once(self, backend: ImageBackend) -> None:
         """One instance is used from several threads, and each gets its own result."""
         # The images of one request are generated in parallel on one instance.
@@ -220,8 +237,22 @@ class LiveContext(StoppableContext):
         return worker
 
 
-def _cancel_running_job(backend: ImageBackend) -> tuple[object, float]:
-    """Cancel a job that waits for a silent vendor; return its outcome and the time."""
+class StoppedCall(msgspec.Struct, kw_only=True):
+    """A call that was cancelled.
+
+    Attributes:
+        outcome: The result, or the exception that was raised.
+        seconds: How long the call went on.
+        cancelled: Whether the vendor had received a cancel request when it ended.
+    """
+
+    outcome: object
+    seconds: float
+    cancelled: bool = False
+
+
+def _cancel_running_job(backend: ImageBackend) -> StoppedCall:
+    """Cancel a job that waits for a silent vendor."""
     context, job = LiveContext(), small_job(backend)
     worker = context.start(lambda context: backend.generate(job, context))
     # Not every vendor gives a job a reference, so the wait has a limit. After it, the
@@ -231,4 +262,5 @@ def _cancel_running_job(backend: ImageBackend) -> tuple[object, float]:
     began = time.perf_counter()
     context.stop()
     worker.join(CANCEL_TIMEOUT)
-    return worker.outcome, time.perf_counter() - began
+    seconds = time.perf_counter() - began
+    return StoppedCall(outcome=worker.outcome, seconds=seconds)

@@ -1,9 +1,8 @@
 """The base class of all contracts, which refuses to drop a test silently."""
 
-from collections.abc import Callable, Iterator
-from functools import wraps
+from collections.abc import Iterator
 from inspect import getattr_static
-from typing import NoReturn, TypeVar, cast
+from typing import NoReturn, cast
 
 import pytest
 
@@ -11,8 +10,6 @@ from imagen.ports.backend import ImageBackend
 
 _DISABLING_MARKS = {"skip", "skipif", "xfail"}
 _GIVE_UP = "override it with @pytest.mark.xfail(reason=..., strict=True)"
-
-TestT = TypeVar("TestT", bound=Callable[..., None])
 
 
 class _ContractMeta(type):
@@ -67,31 +64,6 @@ class Contract(metaclass=_ContractMeta):
     def evidence(self) -> list[str]:
         """Return what was recorded during the test, in lines for a failure."""
         return []
-
-
-def proves(*sentences: str, cause: str = "") -> Callable[[TestT], TestT]:
-    """Name the sentences of the port's docstring that a test proves.
-
-    A failure shows them, what was recorded, and the usual cause.
-    """
-
-    def mark(test: TestT) -> TestT:
-        @wraps(test)
-        def run(self: Contract, *args: object, **values: object) -> None:
-            __tracebackhide__ = True
-            try:
-                test(self, *args, **values)
-            except (Exception, pytest.fail.Exception) as error:
-                lines = [f"The promise: {sentence}" for sentence in sentences]
-                lines += self.evidence()
-                lines += [f"Usual cause: {cause}."] if cause else []
-                error.add_note("\n".join(lines))
-                raise
-
-        run.__dict__["sentences"] = sentences
-        return cast("TestT", run)
-
-    return mark
 
 
 def _contract_tests(cls: type) -> dict[str, object]:

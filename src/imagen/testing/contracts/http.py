@@ -7,8 +7,12 @@ import pytest
 
 from imagen.ports.backend import ImageBackend
 from imagen.testing.contracts.backend import BackendContract
+from imagen.testing.contracts.backend_waiting import StoppedCall
 from imagen.testing.contracts.base import Contract
-from imagen.testing.contracts.http_stage import Build, HttpStage, Open
+from imagen.testing.contracts.http_cancel import CancelContract, StoppedCalls
+from imagen.testing.contracts.http_faults import FaultsContract
+from imagen.testing.contracts.http_requests import RequestsContract
+from imagen.testing.contracts.http_stage import Build, Open
 from imagen.testing.proxy import (
     Fault,
     RecordingProxy,
@@ -19,7 +23,9 @@ from imagen.testing.proxy import (
 from imagen.testing.vendor_stub import StubResponse
 
 
-class HttpBackendContract(HttpStage, BackendContract, Contract):
+class HttpBackendContract(
+    RequestsContract, FaultsContract, CancelContract, BackendContract, Contract
+):
     """The tests that every backend must pass whose vendor is called over HTTP.
 
     The author writes a `Stub` of the vendor that answers when nothing is wrong, and
@@ -118,19 +124,21 @@ class HttpBackendContract(HttpStage, BackendContract, Contract):
         return stage(Fault(on="submit", respond=drop))
 
     @pytest.fixture
-    def slow_proxy(self, open_proxy: Open) -> RecordingProxy:
-        """A vendor that accepts the job and does not finish it."""
-        return open_proxy(*self.endless())
+    def stopped_job(self, stopped_calls: StoppedCalls) -> StoppedCall:
+        """A job that was cancelled while it was running."""
+        return stopped_calls["running"]
 
     @pytest.fixture
-    def slow_backend(self, build: Build, slow_proxy: RecordingProxy) -> ImageBackend:
-        """A backend whose vendor does not finish the job."""
-        return build(slow_proxy.url)
+    def stopped_resume(self, stopped_calls: StoppedCalls) -> StoppedCall:
+        """A `resume` that was cancelled."""
+        return stopped_calls["resume"]
 
     @pytest.fixture
-    def cancelled_remotely(self, slow_proxy: RecordingProxy) -> Callable[[], bool]:
-        """Whether the vendor received a cancel request."""
-        return lambda: bool(slow_proxy.of("cancel"))
+    def cancelled_remotely(self, stopped_job: StoppedCall) -> Callable[[], bool]:
+        """Whether the vendor of `stopped_job` received a cancel request."""
+        if not self.can_cancel:
+            pytest.skip("the vendor cannot cancel")
+        return lambda: stopped_job.cancelled
 
 
 def _respond_always(

@@ -1,7 +1,7 @@
 """The stage of `HttpBackendContract`: the author's part, the proxy and the backends."""
 
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from functools import partial
 from typing import Any, ClassVar, TypeAlias
 
@@ -15,12 +15,12 @@ from imagen.domain.job import ImageJob
 from imagen.domain.result import Generated
 from imagen.formats.container import NotAnImage, read_facts
 from imagen.ports.adapter import Adapter, BackendContext, Secrets
-from imagen.ports.backend import ImageBackend
+from imagen.ports.backend import CloseableBackend, ImageBackend, ResumableBackend
 from imagen.testing.contracts.backend_images import small_job
 from imagen.testing.contracts.base import Contract
 from imagen.testing.contracts.observation import ObservedThread, abbreviate
 from imagen.testing.fakes import StoppableContext
-from imagen.testing.proxy import Fault, RecordingProxy, stay_silent
+from imagen.testing.proxy import Fault, RecordingProxy
 from imagen.testing.vendor_stub import RecordedRequest, Stub, StubResponse
 
 DEADLINE = 180.0
@@ -41,7 +41,7 @@ _REQUIRED = {
     "vendor rejects none",
     "failure": "the response about a job that failed, by kind of request; {} if there "
     "is none",
-    "doubled": "a function that returns a response with each output twice; None if a "
+    "doubled": "a method that returns a response with each output twice; None if a "
     "response cannot hold two",
 }
 
@@ -64,6 +64,9 @@ class HttpStage(Contract):
     has_job_ids: ClassVar[bool] = True
     """False for a vendor whose submit request lasts as long as the job."""
 
+    can_cancel: ClassVar[bool] = True
+    """False for a vendor whose jobs cannot be cancelled."""
+
     refuses_with: ClassVar[frozenset[int]] = frozenset()
     """Statuses from 500 with which the vendor, as documented, accepts no job."""
 
@@ -83,8 +86,21 @@ class HttpStage(Contract):
     failure: ClassVar[Mapping[str, StubResponse]]
     """The response when the job has failed, by kind of request: "submit" or "poll"."""
 
-    doubled: ClassVar[Callable[[StubResponse], StubResponse] | None]
-    """Returns a response with each output twice, also one without any output."""
+    doubled: ClassVar[Callable[[Any, StubResponse], StubResponse] | None]
+    """Method that returns a response with each output twice; a response without outputs
+    unchanged. None: a response of the vendor cannot hold two outputs."""
+
+    fractions: ClassVar[tuple[float, ...]] = ()
+    """Fractions that the stub states while a job runs."""
+
+    opened: Sequence[RecordingProxy] = ()
+    """The vendors that this test opened."""
+
+    built: Sequence[ImageBackend] = ()
+    """The backends that this test created."""
+
+    shown: Sequence[RecordingProxy] = ()
+    """Other vendors that this test is about."""
 
     def make_stub(self) -> Stub:
         """Return a new stub of the vendor."""
@@ -127,12 +143,11 @@ class HttpStage(Contract):
     @pytest.fixture
     def open_proxy(self) -> Iterator[Open]:
         """Open a vendor with the given faults, on a port of its own."""
-        self.opened: list[RecordingProxy] = []
-        yield self._open
-        for proxy in self.opened:
-            proxy.close()
+        yield self.open
+        self.close()
 
-    def _open(self, *faults: Fault, **more: Any) -> RecordingProxy:
+    def open(self, *faults: Fault, **more: Any) -> RecordingProxy:
+        """Open a vendor with the given faults, which `close` closes."""
         for name, meaning in _REQUIRED.items():
             if not hasattr(self, name):
                 owner = type(self).__name__
@@ -144,35 +159,47 @@ class HttpStage(Contract):
             is_cancel=self.is_cancel,
             **more,
         )
-        self.opened.append(proxy)
+        self.opened = [*self.opened, proxy]
         return proxy
+
+    def close(self) -> None:
+        """Close all vendors and backends."""
+        for proxy in self.opened:
+            proxy.close()
+        for backend in self.built:
+            if isinstance(backend, CloseableBackend):
+                backend.close()
+        self.opened, self.built = (), ()
 
     @pytest.fixture
     def build(self) -> Iterator[Build]:
         """Create a backend for a URL."""
-        built: list[ImageBackend] = []
-
-        def build_one(
-            url: str, secrets: Mapping[str, str] | None = None
-        ) -> ImageBackend:
-            built.append(self.create_backend(url, secrets))
-            return built[-1]
-
-        yield build_one
-        for backend in built:
-            getattr(backend, "close", lambda: None)()
+        yield self.create_backend
+        self.close()
 
     def create_backend(
         self, url: str, secrets: Mapping[str, str] | None = None
     ) -> ImageBackend:
-        """Return a new backend for a vendor at this URL."""
-        options = msgspec.convert(dict(self.options(url)), self.adapter.options)
+        """Return a new backend for a vendor at this URL, which `close` closes."""
         context = BackendContext(
             name="it",
             clock=SystemClock(),
             secrets=Secrets(self.secrets if secrets is None else secrets),
         )
-        return self.adapter.create(options, context)
+        backend = self.adapter.create(self.build_options(url), context)
+        self.built = [*self.built, backend]
+        return backend
+
+    def build_options(self, url: str) -> msgspec.Struct:
+        """Return the options of the adapter for a vendor at this URL."""
+        options: msgspec.Struct = msgspec.convert(
+            dict(self.options(url)), self.adapter.options
+        )
+        return options
+
+    def has_secret(self, request: RecordedRequest) -> bool:
+        """Return whether the request contains one of the secrets."""
+        return any(request.has_secret(secret) for secret in self.secrets.values())
 
     @pytest.fixture
     def proxy(self, open_proxy: Open) -> RecordingProxy:
@@ -184,15 +211,33 @@ class HttpStage(Contract):
         """A backend whose vendor has no faults."""
         return build(proxy.url)
 
-    def endless(self) -> list[Fault]:
-        """Return the faults of a vendor that accepts a job and does not finish it."""
-        kind = "poll" if self.has_job_ids else "submit"
-        return [Fault(on=kind, respond=stay_silent)]
+    def resume(
+        self,
+        backend: ImageBackend,
+        proxy: RecordingProxy,
+        reference: str,
+        *,
+        context: "ProxyContext | None" = None,
+    ) -> "Outcome":
+        """Resume the smallest job; return its outcome."""
+        job, watching = small_job(backend), context or ProxyContext(proxy)
+        if not isinstance(backend, ResumableBackend):
+            pytest.skip("the backend has no `resume`")
+        return run(partial(backend.resume, job, reference, watching))
+
+    def assert_honest(self, outcome: "Outcome", proxy: RecordingProxy) -> None:
+        """Fail if the outcome claims more than the recording proves."""
+        refused = proxy.proves_untouched(self.refuses_with)
+        if outcome.is_untouched:
+            assert refused, "UNTOUCHED, although the vendor may have the job"
+        if outcome.is_settled:
+            ended = proxy.proves_end(by_submit=not self.has_job_ids)
+            assert refused or ended, "settled, although the job may run"
 
     def evidence(self) -> list[str]:
         """Return the requests that were recorded, without secrets."""
         lines: list[str] = []
-        for proxy in getattr(self, "opened", []):
+        for proxy in (*self.opened, *self.shown):
             lines += [f"The vendor at {proxy.url} received:"]
             lines += [f"    {line}" for line in proxy.describe()]
         return [self.mask(line) for line in lines]
