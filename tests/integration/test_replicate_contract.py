@@ -1,180 +1,102 @@
 """Replicate keeps every promise of a backend, for known and for unknown models."""
 
-from collections.abc import Callable, Collection, Iterator, Mapping
+from collections.abc import Mapping
 from pathlib import Path, PurePosixPath
+from typing import ClassVar
 
+import msgspec
 import pytest
-from tests.integration.replicate.models import SCHNELL, SKETCH, models, openapi
+from tests.forwarding import ForwardingStub
+from tests.integration.replicate.models import SCHNELL, SKETCH
 from tests.integration.replicate.server import ReplicateServer
 
-from imagen.adapters.backends.replicate.adapter import ReplicateOptions, create
-from imagen.adapters.backends.replicate.catalog import (
-    ModelCatalog,
-    ModelDescription,
-    Target,
-)
-from imagen.adapters.system.clock import SystemClock
-from imagen.ports.adapter import BackendContext, Secrets
-from imagen.ports.backend import ImageBackend
-from imagen.testing import BackendContract
+from imagen.adapters.backends.replicate.adapter import adapter
+from imagen.domain.job import ImageJob
+from imagen.ports.adapter import BackendContext
+from imagen.testing import HttpBackendContract, RecordedRequest, Stub, StubResponse
 
 TOKEN = "r8_canary7c1f"
 
-Open = Callable[..., ImageBackend]
+
+def failed(error: str) -> StubResponse:
+    return StubResponse(json={"id": "nothing4711", "status": "failed", "error": error})
 
 
-@pytest.fixture
-def servers() -> Iterator[list[ReplicateServer]]:
-    started: list[ReplicateServer] = []
-    yield started
-    for server in started:
-        server.stop()
+class ReplicateStub(ForwardingStub):
+    """A simulator of its own, which takes any token."""
+
+    def __init__(self) -> None:
+        self.server = ReplicateServer(token=TOKEN).start()
+        origin = self.server.url.removesuffix(self.server.base)
+        super().__init__(origin, {"authorization": f"Bearer {TOKEN}"})
+        self.pictures = self.server.served
+
+    def close(self) -> None:
+        super().close()
+        self.server.stop()
 
 
-class ReplicateContract(BackendContract):
-    """What is staged alike for all models."""
+class ReplicateContract(HttpBackendContract):
+    """What is the same for all models."""
 
-    @pytest.fixture
-    def model(self) -> str:
-        raise NotImplementedError
+    model: ClassVar[str]
 
-    @pytest.fixture
-    def cache(self) -> Path | None:
-        return None
+    adapter = adapter
+    secrets = {"api_token_env": TOKEN}
+    may_cost = True
+    moderation = {"poll": failed("NSFW content detected.")}
+    failure = {"poll": failed("CUDA error: device-side assert triggered")}
+    fractions = (0.5,)
 
-    @pytest.fixture
-    def opened(
-        self, servers: list[ReplicateServer], model: str, cache: Path | None
-    ) -> Iterator[Open]:
-        built: list[ImageBackend] = []
+    def make_stub(self) -> Stub:
+        return ReplicateStub()
 
-        def open_one(**trouble: object) -> ImageBackend:
-            server = ReplicateServer(token=TOKEN).start()
-            servers.append(server)
-            if trouble:
-                server.trouble(**trouble)
-            built.append(_build(server.url, model, cache))
-            return built[-1]
+    def options(self, url: str) -> Mapping[str, object]:
+        return {"model": self.model, "base_url": f"{url}/v1"}
 
-        yield open_one
-        for backend in built:
-            backend.close()
+    def is_submit(self, request: RecordedRequest) -> bool:
+        return request.method == "POST" and request.path.endswith("/predictions")
 
-    @pytest.fixture
-    def backend(self, opened: Open) -> ImageBackend:
-        return opened()
+    def doubled(self, response: StubResponse) -> StubResponse:
+        body = msgspec.json.decode(response.body)
+        if not isinstance(body, dict) or not isinstance(body.get("output"), list):
+            return response
+        more = [f"{url}?2" for url in body["output"]]
+        return StubResponse(json={**body, "output": body["output"] + more})
 
-    @pytest.fixture
-    def secret(self) -> str:
-        return TOKEN
-
-    @pytest.fixture
-    def sent_images(
-        self, servers: list[ReplicateServer]
-    ) -> Callable[[], Collection[bytes]]:
-        return lambda: servers[0].served
-
-    @pytest.fixture
-    def jobs_created(self, servers: list[ReplicateServer]) -> Callable[[], int]:
-        return lambda: servers[0].created
-
-    @pytest.fixture
-    def refusing_backend(self, opened: Open) -> ImageBackend:
-        return opened(ends="failed", error="NSFW content detected.")
-
-    @pytest.fixture
-    def throttled_backend(self, opened: Open) -> ImageBackend:
-        return opened(refuses_with=429, waits=5, times=1)
-
-    @pytest.fixture
-    def unavailable_backend(
-        self, opened: Open, servers: list[ReplicateServer]
-    ) -> ImageBackend:
-        backend = opened()
-        servers[-1].spoil("/models", method="GET", status=503, times=1)
-        return backend
-
-    @pytest.fixture
-    def unauthorized_backend(
-        self, opened: Open, servers: list[ReplicateServer]
-    ) -> ImageBackend:
-        backend = opened()
-        servers[-1].token = "another"
-        return backend
-
-    @pytest.fixture
-    def creditless_backend(self, opened: Open) -> ImageBackend:
-        return opened(refuses_with=402, times=1)
-
-    @pytest.fixture
-    def failing_backend(self, opened: Open) -> ImageBackend:
-        return opened(ends="failed", error="CUDA error: device-side assert triggered")
-
-    @pytest.fixture
-    def vanishing_backend(self, opened: Open) -> ImageBackend:
-        return opened(accepts_then="drop")
-
-    @pytest.fixture
-    def slow_backend(self, opened: Open) -> ImageBackend:
-        return opened(never_ends=True)
-
-    @pytest.fixture
-    def cancelled_remotely(self, servers: list[ReplicateServer]) -> Callable[[], bool]:
-        return lambda: [each.status for each in servers[-1].predictions] == ["canceled"]
+    def expected_values(self, job: ImageJob) -> Mapping[str, object]:
+        # Some models take an aspect ratio in place of the size.
+        values = super().expected_values(job)
+        return {name: values[name] for name in values.keys() - {"width", "height"}}
 
 
 class TestKnownModel(ReplicateContract):
-    @pytest.fixture
-    def model(self) -> str:
-        return SCHNELL
-
-    @pytest.fixture
-    def nonsense(self) -> Mapping[str, object]:
-        return {"go_fast": "perhaps"}
-
-    @pytest.fixture
-    def unavailable_backend(self) -> ImageBackend:
-        return _build("http://127.0.0.1:1/v1", SCHNELL)
+    model = SCHNELL
+    parameters = {
+        "aspect_ratio": "3:2",
+        "disable_safety_checker": True,
+        "go_fast": False,
+        "megapixels": "0.25",
+        "output_quality": 71,
+    }
+    invalid_options = {"go_fast": "perhaps"}
 
 
 class TestCommunityModel(ReplicateContract):
-    @pytest.fixture
-    def model(self) -> str:
-        return SKETCH
-
-    @pytest.fixture
-    def nonsense(self) -> Mapping[str, object]:
-        return {"guidance_scale": "much"}
+    model = SKETCH
+    parameters = {"guidance_scale": 3.5}
+    invalid_options = {"guidance_scale": "much"}
 
 
 @pytest.mark.nightly
 class TestModelThatWasLookedUpBefore(TestCommunityModel):
     """An earlier process has cached the description of the model."""
 
-    @pytest.fixture
-    def cache(self, tmp_path: Path) -> Path:
-        return tmp_path
+    @pytest.fixture(autouse=True)
+    def cache(self, tmp_path: Path) -> None:
+        self.folder = tmp_path
 
-    @pytest.fixture
-    def unavailable_backend(self, cache: Path) -> ImageBackend:
-        return _build("http://127.0.0.1:1/v1", SKETCH, cache)
-
-
-def _build(url: str, model: str, cache: Path | None = None) -> ImageBackend:
-    if cache is not None:
-        ModelCatalog(url, folder=cache, clock=SystemClock()).update(
-            Target.parse(SKETCH),
-            ModelDescription(
-                openapi_schema=openapi(models()[SKETCH].properties),
-                version=models()[SKETCH].version,
-            ),
+    def build_context(self, secrets: Mapping[str, str]) -> BackendContext:
+        return msgspec.structs.replace(
+            super().build_context(secrets), cache=PurePosixPath(self.folder)
         )
-    return create(
-        ReplicateOptions(model=model, base_url=url),
-        BackendContext(
-            name="replicate",
-            clock=SystemClock(),
-            secrets=Secrets({"api_token_env": TOKEN}),
-            cache=None if cache is None else PurePosixPath(cache),
-        ),
-    )

@@ -28,8 +28,9 @@ SILENCE = 60.0
 """Seconds for which a silent vendor does not answer, at most."""
 
 ALWAYS = 10**9
-_UNKNOWN_STATE = {408, 425}
-_SUCCESS, _CLIENT_ERRORS = range(200, 300), range(400, 500)
+_SUCCESS = range(200, 300)
+_REFUSALS = frozenset(range(400, 500)) - {408, 425}
+"""The statuses with which every vendor says that it has not accepted a job."""
 
 
 class Fault(msgspec.Struct, kw_only=True, eq=False):
@@ -41,6 +42,7 @@ class Fault(msgspec.Struct, kw_only=True, eq=False):
         arrives: Whether the stub receives the request all the same.
         times: How often the fault occurs, from the first such request.
         text: Only requests with this text.
+        hits: How often it has occurred.
     """
 
     on: str
@@ -48,6 +50,7 @@ class Fault(msgspec.Struct, kw_only=True, eq=False):
     arrives: bool = True
     times: int = ALWAYS
     text: str = ""
+    hits: int = 0
 
 
 class RecordingProxy:
@@ -69,8 +72,10 @@ class RecordingProxy:
         *faults: Fault,
         is_submit: Callable[[RecordedRequest], bool],
         is_cancel: Callable[[RecordedRequest], bool],
+        refuses_with: frozenset[int],
         tls: ssl.SSLContext | None = None,
     ) -> None:
+        self._refusals = _REFUSALS | refuses_with
         self.stub = stub
         self.faults = list(faults)
         self.requests: list[RecordedRequest] = []
@@ -91,11 +96,17 @@ class RecordingProxy:
         self.stub.interrupted.set()
         self._server.shutdown()
         self._server.server_close()
+        self.stub.close()
 
     @property
     def submits(self) -> list[RecordedRequest]:
         """The requests that submit a job."""
         return self.of("submit")
+
+    @property
+    def accepted(self) -> list[RecordedRequest]:
+        """The submit requests that the vendor has not certainly refused."""
+        return [one for one in self.submits if one.status not in self._refusals]
 
     def of(self, kind: str) -> list[RecordedRequest]:
         """Return the requests of a kind."""
@@ -122,31 +133,25 @@ class RecordingProxy:
                 request.kind = "submit"
             elif self._is_cancel(request):
                 request.kind = "cancel"
-            elif "submit" in self.timeline:
+            elif self.accepted and not self._is_setup(request):
                 request.kind = "poll"
             self.requests.append(request)
             self.timeline.append(request.kind)
 
+    def _is_setup(self, request: RecordedRequest) -> bool:
+        """Return whether the same request came before any job was accepted."""
+        address = request.method, request.path
+        return any((one.method, one.path) == address for one in self.of("setup"))
+
     def next_fault(self, request: RecordedRequest) -> Fault | None:
-        """Return the fault of a request, and count it."""
+        """Return the fault of a request, and count its occurrence."""
         with self.lock:
             for fault in self.faults:
-                applies = fault.on in {request.kind, "any"} and fault.times > 0
+                applies = fault.on in {request.kind, "any"} and fault.hits < fault.times
                 if applies and (not fault.text or request.has_text(fault.text)):
-                    fault.times -= 1
+                    fault.hits += 1
                     return fault
         return None
-
-    def proves_untouched(self, refuses_with: frozenset[int]) -> bool:
-        """Return whether the vendor certainly accepted no job."""
-        return all(
-            request.status in refuses_with
-            or (
-                request.status in _CLIENT_ERRORS
-                and request.status not in _UNKNOWN_STATE
-            )
-            for request in self.submits
-        )
 
     def proves_end(self, *, by_submit: bool) -> bool:
         """Return whether the vendor has told the client that the job has ended.
@@ -229,6 +234,10 @@ class Handler(BaseHTTPRequestHandler):
         if fault is None or fault.arrives:
             request.arrived = True
             response = self._ask_stub(request)
+            if fault and request.kind == "submit" and response.status in _REFUSALS:
+                # A fault of a job that the vendor accepts; it refuses this one.
+                fault.hits -= 1
+                fault = None
             if fault is None and response.media_type.startswith("image/"):
                 request.kind = "image"
                 fault = proxy.next_fault(request)
@@ -338,10 +347,14 @@ def cut_off(handler: Handler, response: StubResponse) -> None:
 
 
 def corrupt(handler: Handler, response: StubResponse) -> None:
-    """Send the file with damaged bytes in its middle."""
+    """Send the file with damaged bytes, or half of it as if it were complete."""
     body = bytearray(response.body)
     middle = len(body) // 2
-    body[middle : middle + 4] = b"\xff\0\xff\0"
+    # A PNG has checksums; damaged bytes of other formats may be another picture.
+    if response.media_type == "image/png":
+        body[middle : middle + 4] = b"\xff\0\xff\0"
+    else:
+        del body[middle:]
     handler.send(
         StubResponse(content=bytes(body), headers={"Content-Type": response.media_type})
     )

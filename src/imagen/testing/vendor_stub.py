@@ -188,6 +188,9 @@ class Stub:
         self.interrupted.clear()
         self.interrupted.wait(self.seconds)
 
+    def close(self) -> None:
+        """Release what the stub holds. Called once, after the last request."""
+
     def url(self, path: str) -> str:
         """Return the absolute URL of a path of the stub."""
         return urljoin(f"{self.base_url}/", path.lstrip("/"))

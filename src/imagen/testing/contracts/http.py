@@ -70,8 +70,8 @@ class HttpBackendContract(
 
     @pytest.fixture
     def jobs_created(self, proxy: RecordingProxy) -> Callable[[], int]:
-        """The number of submit requests."""
-        return lambda: len(proxy.submits)
+        """The number of jobs that the vendor accepted."""
+        return lambda: len(proxy.accepted)
 
     @pytest.fixture
     def stage(self, build: Build, open_proxy: Open) -> Callable[..., ImageBackend]:

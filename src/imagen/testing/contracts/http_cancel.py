@@ -242,38 +242,43 @@ class CancelContract(HttpStage, Contract):
 
 
 class _Scenario(msgspec.Struct, kw_only=True):
-    """A call that is cancelled once the vendor has received a request of a kind."""
+    """A call that is cancelled once the last of the faults has occurred."""
 
-    kind: str
     faults: tuple[Fault, ...]
     method: str = "generate"
+    endless: bool = True
     beside_another: bool = False
 
 
 def _list_scenarios(stage: HttpStage) -> dict[str, _Scenario]:
     ids = stage.has_job_ids
     silent = partial(Fault, respond=stay_silent)
-    # A job that is drawn and does not end.
-    kind = "poll" if ids else "submit"
-    endless = silent(on=kind)
-    lost = silent(on="submit", arrives=False, text=_PROMPT)
+
+    def endless() -> Fault:
+        return silent(on="poll" if ids else "submit")
+
     scenarios = {
-        "setup": _Scenario(kind="setup", faults=(silent(on="setup"),)),
-        "submit": _Scenario(kind="submit", faults=(lost,), beside_another=not ids),
-        "running": _Scenario(kind=kind, faults=(endless,)),
-        "image": _Scenario(kind="image", faults=(silent(on="image"),)),
+        "submit": _Scenario(
+            faults=(silent(on="submit", arrives=False, text=_PROMPT),),
+            beside_another=not ids,
+        ),
+        "running": _Scenario(faults=(endless(),)),
     }
     if ids:
         late = Fault(on="submit", respond=respond_late(LATE))
-        scenarios["late"] = _Scenario(kind="submit", faults=(late,))
-        scenarios["beside another"] = msgspec.structs.replace(
-            scenarios["running"], beside_another=True
+        scenarios["late"] = _Scenario(faults=(late,))
+        scenarios["beside another"] = _Scenario(
+            faults=(endless(),), beside_another=True
         )
     for name, respond in CANCEL_FAULTS.items():
         refused = Fault(on="cancel", respond=respond, arrives=False)
-        scenarios[name] = _Scenario(kind=kind, faults=(refused, endless))
+        scenarios[name] = _Scenario(faults=(refused, endless()))
+    for kind in ("setup", "image"):
+        scenarios[kind] = _Scenario(faults=(silent(on=kind),), endless=False)
     for method in ("resume", "check", "find", "capabilities_of"):
-        scenarios[method] = _Scenario(kind="any", faults=(), method=method)
+        scenarios[method] = _Scenario(
+            faults=(silent(on="any"),), method=method, endless=False
+        )
     return scenarios
 
 
@@ -281,37 +286,34 @@ def _stop(
     stage: HttpStage, scenario: _Scenario, delay: "_MeasuredDelay"
 ) -> StoppedHttpCall:
     """Start a call, cancel it when it has reached its stage, and wait for its end."""
-    proxy = stage.open(*scenario.faults)
-    proxy.stub.seconds = SILENCE
+    proxy, fault = stage.open(), scenario.faults[-1]
+    if scenario.endless:
+        proxy.stub.seconds = SILENCE
     backend, context = stage.create_backend(proxy.url), ProxyContext(proxy)
     if scenario.beside_another:
         other = stage.create_backend(proxy.url)
         job = small_job(other)
         ObservedThread(partial(other.generate, job, ProxyContext(proxy))).start()
-        proxy.wait_for(lambda: proxy.of(scenario.kind))
+        proxy.wait_for(lambda: proxy.submits)
     call = _prepare_call(scenario.method, stage, backend, proxy, context)
-    before = _count(proxy, scenario.kind)
+    proxy.faults += scenario.faults
     worker = ObservedThread(call)
     worker.start()
-    proxy.wait_for(
-        lambda: _count(proxy, scenario.kind) > before or not worker.is_alive()
-    )
+    proxy.wait_for(lambda: fault.hits or not worker.is_alive())
     # The client waits for the response by then.
     worker.join(0.2)
-    reached = _count(proxy, scenario.kind) > before
 
     def cancel() -> None:
         context.stop()
         worker.join(2 * CANCEL_TIMEOUT)
 
-    seconds = delay.measure(cancel)
     return StoppedHttpCall(
+        seconds=delay.measure(cancel),
         outcome=worker.outcome,
-        seconds=seconds,
         cancelled=bool(proxy.of("cancel")),
         proxy=proxy,
         context=context,
-        reached=reached,
+        reached=bool(fault.hits),
     )
 
 
@@ -327,7 +329,6 @@ def _prepare_call(
         return partial(backend.generate, job, context)
     call: Callable[[], object] = lambda: None  # noqa: E731 - the backend has no such method
     if method == "resume" and isinstance(backend, ResumableBackend):
-        proxy.stub.seconds = 0
         submitting = ProxyContext(proxy)
         stage.generate(backend, proxy, context=submitting, prompt=_PROMPT)
         if submitting.references:
@@ -339,12 +340,7 @@ def _prepare_call(
         call = partial(backend.find, job, since=PAST, context=context)
     elif method == "capabilities_of" and isinstance(backend, PerModelBackend):
         call = partial(backend.capabilities_of, "", context)
-    proxy.faults.append(Fault(on="any", respond=stay_silent))
     return call
-
-
-def _count(proxy: RecordingProxy, kind: str) -> int:
-    return len(proxy.requests if kind == "any" else proxy.of(kind))
 
 
 class _MeasuredDelay:

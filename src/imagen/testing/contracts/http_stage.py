@@ -157,6 +157,7 @@ class HttpStage(Contract):
             *faults,
             is_submit=self.is_submit,
             is_cancel=self.is_cancel,
+            refuses_with=self.refuses_with,
             **more,
         )
         self.opened = [*self.opened, proxy]
@@ -181,14 +182,14 @@ class HttpStage(Contract):
         self, url: str, secrets: Mapping[str, str] | None = None
     ) -> ImageBackend:
         """Return a new backend for a vendor at this URL, which `close` closes."""
-        context = BackendContext(
-            name="it",
-            clock=SystemClock(),
-            secrets=Secrets(self.secrets if secrets is None else secrets),
-        )
+        context = self.build_context(self.secrets if secrets is None else secrets)
         backend = self.adapter.create(self.build_options(url), context)
         self.built = [*self.built, backend]
         return backend
+
+    def build_context(self, secrets: Mapping[str, str]) -> BackendContext:
+        """Return the environment of a backend with these secrets."""
+        return BackendContext(name="it", clock=SystemClock(), secrets=Secrets(secrets))
 
     def build_options(self, url: str) -> msgspec.Struct:
         """Return the options of the adapter for a vendor at this URL."""
@@ -227,7 +228,7 @@ class HttpStage(Contract):
 
     def assert_honest(self, outcome: "Outcome", proxy: RecordingProxy) -> None:
         """Fail if the outcome claims more than the recording proves."""
-        refused = proxy.proves_untouched(self.refuses_with)
+        refused = not proxy.accepted
         if outcome.is_untouched:
             assert refused, "UNTOUCHED, although the vendor may have the job"
         if outcome.is_settled:
