@@ -72,7 +72,8 @@ def proves(*beginnings: str, cause: str = "") -> Callable[[TestT], TestT]:
             try:
                 test(self, *args, **values)
             except (Exception, pytest.fail.Exception) as error:
-                lines = [f"The promise: {PROMISES[key]}" for key in keys]
+                sentences = dict.fromkeys(PROMISES[key] for key in keys)
+                lines = [f"The promise: {sentence}" for sentence in sentences]
                 lines += self.evidence()
                 lines += [f"Usual cause: {cause}."] if cause else []
                 error.add_note("\n".join(lines))
