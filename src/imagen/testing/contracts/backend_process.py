@@ -12,7 +12,6 @@ import threading
 from collections.abc import Callable
 from functools import partial
 from pathlib import Path
-from threading import Event
 
 import pytest
 
@@ -20,13 +19,9 @@ from imagen.domain.job import ImageJob
 from imagen.domain.result import Generated
 from imagen.ports.backend import ImageBackend
 from imagen.testing.contracts.base import Contract
-from imagen.testing.contracts.observation import ObservedThread
+from imagen.testing.contracts.observation import ObservedThread, wait_for_threads
 from imagen.testing.contracts.promises import proves
 from imagen.testing.fakes import RecordingContext
-from imagen.testing.proxy import KIT_THREAD
-
-THREAD_TIMEOUT = 3.0
-"""Seconds in which the threads of a call must have ended."""
 
 _LEAVES_NOTHING = "ImageBackend: A call prints nothing"
 _LIBRARY_VARIABLES = re.compile(
@@ -57,7 +52,7 @@ class ProcessContract(Contract):
         for _ in range(2):
             backend.generate(job, RecordingContext())
 
-        assert _new_threads(before) == []
+        assert wait_for_threads(before) == []
 
     @proves(
         "generate: Reports nothing",
@@ -70,7 +65,7 @@ class ProcessContract(Contract):
         context, before = RecordingContext(), set(threading.enumerate())
         backend.generate(job, context)
         reported = len(context.fractions), len(context.references), len(context.waits)
-        _new_threads(before)
+        wait_for_threads(before)
 
         later = len(context.fractions), len(context.references), len(context.waits)
         assert later == reported
@@ -170,21 +165,6 @@ def record_environment(monkeypatch: pytest.MonkeyPatch) -> Callable[[], list[str
 
     monkeypatch.setattr(kind, "__getitem__", record)
     return lambda: sorted(n for n in read if not _LIBRARY_VARIABLES.fullmatch(n))
-
-
-def _new_threads(before: set[threading.Thread]) -> list[str]:
-    """Return the names of the threads that were started since and do not end."""
-    names: list[str] = []
-    for _ in range(int(THREAD_TIMEOUT / 0.02)):
-        names = [
-            thread.name
-            for thread in threading.enumerate()
-            if thread not in before and thread.name != KIT_THREAD
-        ]
-        if not names:
-            break
-        Event().wait(0.02)
-    return names
 
 
 def _process_state() -> dict[str, object]:

@@ -1,8 +1,11 @@
 """The stage of `HttpBackendContract`: the author's part, the proxy and the backends."""
 
+import threading
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Set as AbstractSet
 from functools import partial
+from threading import Thread
 from typing import Any, ClassVar, TypeAlias
 
 import msgspec
@@ -18,7 +21,11 @@ from imagen.ports.adapter import Adapter, BackendContext, Secrets
 from imagen.ports.backend import CloseableBackend, ImageBackend, ResumableBackend
 from imagen.testing.contracts.backend_images import small_job
 from imagen.testing.contracts.base import Contract
-from imagen.testing.contracts.observation import ObservedThread, abbreviate
+from imagen.testing.contracts.observation import (
+    ObservedThread,
+    abbreviate,
+    wait_for_threads,
+)
 from imagen.testing.fakes import StoppableContext
 from imagen.testing.proxy import Fault, RecordingProxy
 from imagen.testing.vendor_stub import RecordedRequest, Stub, StubResponse
@@ -96,6 +103,9 @@ class HttpStage(Contract):
     opened: Sequence[RecordingProxy] = ()
     """The vendors that this test opened."""
 
+    before: AbstractSet[Thread] = frozenset()
+    """The threads that ran before the test."""
+
     built: Sequence[ImageBackend] = ()
     """The backends that this test created."""
 
@@ -152,6 +162,7 @@ class HttpStage(Contract):
             if not hasattr(self, name):
                 owner = type(self).__name__
                 pytest.fail(f"State {owner}.{name}: {meaning}.", pytrace=False)
+        self.before = self.before or set(threading.enumerate())
         proxy = RecordingProxy(
             self.make_stub(),
             *faults,
@@ -167,6 +178,9 @@ class HttpStage(Contract):
         """Close all vendors and backends."""
         for proxy in self.opened:
             proxy.close()
+        # A thread that still reads would open a new connection, which nobody closes.
+        if self.opened:
+            wait_for_threads(self.before, seconds=1)
         for backend in self.built:
             if isinstance(backend, CloseableBackend):
                 backend.close()

@@ -2,17 +2,24 @@
 
 import socket
 import sys
+import threading
 import time
 from collections.abc import Callable, Generator, Iterator
+from collections.abc import Set as AbstractSet
 from contextlib import contextmanager
 from hashlib import sha256
-from threading import Barrier, Thread
+from threading import Barrier, Event, Thread
 from types import FrameType
 from typing import TypeVar
 
 import msgspec
 
+from imagen.testing.proxy import KIT_THREAD
+
 Result = TypeVar("Result")
+
+THREAD_TIMEOUT = 3.0
+"""Seconds in which the threads of a call must have ended."""
 
 CROWD = 8
 """Threads that use one object at once."""
@@ -48,6 +55,23 @@ class ObservedThread(Thread):
             self.outcome = self._work()
         except BaseException as error:  # noqa: BLE001 - the test inspects it
             self.outcome = error
+
+
+def wait_for_threads(
+    before: AbstractSet[Thread], *, seconds: float = THREAD_TIMEOUT
+) -> list[str]:
+    """Return the names of the threads that were started since and do not end."""
+    names: list[str] = []
+    for _ in range(int(seconds / 0.02)):
+        names = [
+            thread.name
+            for thread in threading.enumerate()
+            if thread not in before and thread.name != KIT_THREAD
+        ]
+        if not names:
+            break
+        Event().wait(0.02)
+    return names
 
 
 def run_at_once(
