@@ -231,6 +231,10 @@ class Handler(BaseHTTPRequestHandler):
         proxy = self.proxy
         proxy.record(request)
         fault, response = proxy.next_fault(request), StubResponse()
+        upgrades = "upgrade" in request.headers and fault is None
+        if upgrades and proxy.stub.upgrade(request, self.connection):
+            self.close_connection = request.arrived = True
+            return
         if fault is None or fault.arrives:
             request.arrived = True
             response = self._ask_stub(request)

@@ -5,6 +5,7 @@ from base64 import b64decode, b64encode
 from collections.abc import Iterator, Mapping
 from contextlib import suppress
 from io import BytesIO
+from socket import socket
 from threading import Event, Lock
 from typing import Any, cast
 from urllib.parse import unquote, urljoin
@@ -166,6 +167,14 @@ class Stub:
     def __call__(self, request: RecordedRequest) -> StubResponse:
         """Answer a request."""
         raise NotImplementedError
+
+    def upgrade(self, request: RecordedRequest, connection: socket) -> bool:
+        """Serve a connection that asks for another protocol, such as a WebSocket.
+
+        Returns:
+            False if the request is answered like any other, which is the default.
+        """
+        return False
 
     def picture(
         self, width: int, height: int, *, media_type: str = "image/png"
