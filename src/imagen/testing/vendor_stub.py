@@ -20,7 +20,7 @@ DRAW_SECONDS = 0.03
 """How long `Stub.draw` takes, unless a test needs another time."""
 
 MAX_SHOWN = 160
-_SHORTEST_VALUE = 3
+_SHORTEST_VALUE, _SHORTEST_ID = 3, 8
 
 
 class RecordedRequest(msgspec.Struct, eq=False, kw_only=True):
@@ -72,6 +72,12 @@ class RecordedRequest(msgspec.Struct, eq=False, kw_only=True):
     def has_text(self, text: str) -> bool:
         """Return whether one value contains the text, unchanged."""
         return text in self._loose_text() or any(text in one for one in self._values())
+
+    def shares_id(self, other: "RecordedRequest") -> bool:
+        """Return whether an id in this request is in the body of the other one."""
+        found = {*self._values(), *self.path.split("/")}
+        text = other.body.decode("utf-8", "replace")
+        return any(len(value) >= _SHORTEST_ID and value in text for value in found)
 
     def has_file(self, content: bytes) -> bool:
         """Return whether the body contains the file, as bytes or as Base64."""
