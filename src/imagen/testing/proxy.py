@@ -353,12 +353,12 @@ def cut_off(handler: Handler, response: StubResponse) -> None:
 def corrupt(handler: Handler, response: StubResponse) -> None:
     """Send the file with damaged bytes, or half of it as if it were complete."""
     body = bytearray(response.body)
-    middle = len(body) // 2
-    # A PNG has checksums; damaged bytes of other formats may be another picture.
-    if response.media_type == "image/png":
-        body[middle : middle + 4] = b"\xff\0\xff\0"
+    # The pixels of a PNG have a checksum; damaged bytes of other formats may be another
+    # picture.
+    if (pixels := body.find(b"IDAT")) >= 0:
+        body[pixels + 6 : pixels + 10] = b"\xff\0\xff\0"
     else:
-        del body[middle:]
+        del body[len(body) // 2 :]
     handler.send(
         StubResponse(content=bytes(body), headers={"Content-Type": response.media_type})
     )

@@ -120,8 +120,8 @@ class HttpBackendContract(
 
     @pytest.fixture
     def vanishing_backend(self, stage: Callable[..., ImageBackend]) -> ImageBackend:
-        """A backend whose vendor drops the connection of the submit request."""
-        return stage(Fault(on="submit", respond=drop))
+        """A backend whose vendor accepts the job and is not reached again."""
+        return stage(Fault(on="submit", respond=drop), Fault(on="poll", respond=drop))
 
     @pytest.fixture
     def stopped_job(self, stopped_calls: StoppedCalls) -> StoppedCall:

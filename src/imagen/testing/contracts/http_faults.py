@@ -289,6 +289,7 @@ class FaultsContract(HttpStage, Contract):
         self, fault: str, open_proxy: Open, build: Build
     ) -> None:
         """Downloads that fail twice are repeated, and the image is complete."""
+        self._require_kept(fault)
         proxy = open_proxy(Fault(on="image", respond=IMAGE_FAULTS[fault], times=2))
         outcome = self.generate(build(proxy.url), proxy)
 
@@ -304,6 +305,7 @@ class FaultsContract(HttpStage, Contract):
         self, fault: str, open_proxy: Open, build: Build
     ) -> None:
         """A job whose image cannot be downloaded is left open."""
+        self._require_kept(fault)
         proxy = open_proxy(Fault(on="image", respond=IMAGE_FAULTS[fault]))
         outcome = self.generate(build(proxy.url), proxy)
 
@@ -473,6 +475,10 @@ class FaultsContract(HttpStage, Contract):
     def _require_ids(self) -> None:
         if not self.has_job_ids:
             pytest.skip("the jobs of the vendor have no ids")
+
+    def _require_kept(self, fault: str) -> None:
+        if any(f"status {status}" == fault for status in self.deleted_with):
+            pytest.skip("the vendor says that the file is deleted")
 
     def _require_downloads(self, proxy: RecordingProxy) -> None:
         if not proxy.of("image"):

@@ -80,6 +80,9 @@ class HttpStage(Contract):
     fails_with: ClassVar[frozenset[int]] = frozenset()
     """Statuses from 500 with which the vendor, as documented, ends a job."""
 
+    deleted_with: ClassVar[frozenset[int]] = frozenset()
+    """Statuses with which the vendor, as documented, says that a file is deleted."""
+
     parameters: ClassVar[Mapping[str, object]] = {}
     """A valid value, not the default, of each parameter that `--set` accepts."""
 
