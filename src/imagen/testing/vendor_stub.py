@@ -160,6 +160,7 @@ class Stub:
         pictures: All images that `picture` has made.
         base_url: The address of the stub, without a slash at the end.
         seconds: How long `draw` takes.
+        drawing: Set when the first image is drawn by `draw`.
         interrupted: Set when a cancel request arrived.
     """
 
@@ -168,6 +169,7 @@ class Stub:
         self.pictures: list[bytes] = []
         self.base_url = ""
         self.seconds = DRAW_SECONDS
+        self.drawing = Event()
         self.interrupted = Event()
 
     def __call__(self, request: RecordedRequest) -> StubResponse:
@@ -201,6 +203,7 @@ class Stub:
         Call it while an image is drawn, if the submit request lasts as long as the job.
         """
         self.interrupted.clear()
+        self.drawing.set()
         self.interrupted.wait(self.seconds)
 
     def close(self) -> None:

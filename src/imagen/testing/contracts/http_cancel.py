@@ -40,11 +40,12 @@ from imagen.testing.proxy import (
     Handler,
     RecordingProxy,
     reset,
+    respond,
     respond_late,
     respond_with,
     stay_silent,
 )
-from imagen.testing.vendor_stub import StubResponse
+from imagen.testing.vendor_stub import DRAW_SECONDS, StubResponse
 
 LATE = 2.6
 """Seconds after which a submit response arrives when the call has been cancelled."""
@@ -101,6 +102,8 @@ class CancelContract(HttpStage, Contract):
     def stopped_calls(cls) -> Iterator[StoppedCalls]:
         """Cancel a call at each stage, all at once."""
         stage = cls()
+        # Several threads add to the lists of the stage, so they are made here.
+        assert not (stage.opened or stage.built)
         scenarios = _list_scenarios(stage)
         names = list(scenarios)
         with _MeasuredDelay() as delay:
@@ -160,7 +163,7 @@ class CancelContract(HttpStage, Contract):
     def test_cancels_a_job_whose_response_is_late(
         self, stopped_calls: StoppedCalls
     ) -> None:
-        """A job whose submit response arrives after cancellation is cancelled."""
+        """A job that is accepted or drawn after the cancellation is cancelled."""
         self._require_cancel()
         call = self._get(stopped_calls, "late")
 
@@ -245,11 +248,18 @@ class CancelContract(HttpStage, Contract):
 
 
 class _Scenario(msgspec.Struct, kw_only=True):
-    """A call that is cancelled once the last of the faults has occurred."""
+    """A call that is cancelled once the last of the faults has occurred.
+
+    Attributes:
+        faults: The faults.
+        method: The method that is called.
+        seconds: How long the vendor draws, if the submit request lasts that long.
+        beside_another: Whether the job of another client is drawn first, for `seconds`.
+    """
 
     faults: tuple[Fault, ...]
     method: str = "generate"
-    endless: bool = True
+    seconds: float = SILENCE
     beside_another: bool = False
 
 
@@ -273,14 +283,20 @@ def _list_scenarios(stage: HttpStage) -> dict[str, _Scenario]:
         scenarios["beside another"] = _Scenario(
             faults=(endless(),), beside_another=True
         )
-    for name, respond in CANCEL_FAULTS.items():
-        refused = Fault(on="cancel", respond=respond, arrives=False)
+    else:
+        # The vendor draws one job after the other.
+        queued = Fault(on="submit", respond=respond, text=_PROMPT)
+        scenarios["late"] = _Scenario(
+            faults=(queued,), seconds=LATE, beside_another=True
+        )
+    for name, fail in CANCEL_FAULTS.items():
+        refused = Fault(on="cancel", respond=fail, arrives=False)
         scenarios[name] = _Scenario(faults=(refused, endless()))
     for kind in ("setup", "image"):
-        scenarios[kind] = _Scenario(faults=(silent(on=kind),), endless=False)
+        scenarios[kind] = _Scenario(faults=(silent(on=kind),), seconds=DRAW_SECONDS)
     for method in ("resume", "check", "find", "capabilities_of"):
         scenarios[method] = _Scenario(
-            faults=(silent(on="any"),), method=method, endless=False
+            faults=(silent(on="any"),), method=method, seconds=DRAW_SECONDS
         )
     return scenarios
 
@@ -290,19 +306,21 @@ def _stop(
 ) -> StoppedHttpCall:
     """Start a call, cancel it when it has reached its stage, and wait for its end."""
     proxy, fault = stage.open(), scenario.faults[-1]
-    if scenario.endless:
-        proxy.stub.seconds = SILENCE
+    proxy.stub.seconds = scenario.seconds
     backend, context = stage.create_backend(proxy.url), ProxyContext(proxy)
+    call = _prepare_call(scenario.method, stage, backend, proxy, context)
+    proxy.faults += scenario.faults
     if scenario.beside_another:
         other = stage.create_backend(proxy.url)
         job = small_job(other)
         ObservedThread(partial(other.generate, job, ProxyContext(proxy))).start()
-        proxy.wait_for(lambda: proxy.submits)
-    call = _prepare_call(scenario.method, stage, backend, proxy, context)
-    proxy.faults += scenario.faults
+        polled = fault.on == "poll"
+        proxy.wait_for(lambda: fault.hits if polled else proxy.stub.drawing.is_set())
+        proxy.stub.seconds = SILENCE
+    before = fault.hits
     worker = ObservedThread(call)
     worker.start()
-    proxy.wait_for(lambda: fault.hits or not worker.is_alive())
+    proxy.wait_for(lambda: fault.hits > before or not worker.is_alive())
     # The client waits for the response by then.
     worker.join(0.2)
 
@@ -316,7 +334,7 @@ def _stop(
         cancelled=bool(proxy.of("cancel")),
         proxy=proxy,
         context=context,
-        reached=bool(fault.hits),
+        reached=fault.hits > before,
     )
 
 

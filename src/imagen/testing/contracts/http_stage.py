@@ -4,7 +4,7 @@ import threading
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from collections.abc import Set as AbstractSet
-from functools import partial
+from functools import cached_property, partial
 from threading import Thread
 from typing import Any, ClassVar, TypeAlias
 
@@ -103,18 +103,6 @@ class HttpStage(Contract):
     fractions: ClassVar[tuple[float, ...]] = ()
     """Fractions that the stub states while a job runs."""
 
-    opened: Sequence[RecordingProxy] = ()
-    """The vendors that this test opened."""
-
-    before: AbstractSet[Thread] = frozenset()
-    """The threads that ran before the test."""
-
-    built: Sequence[ImageBackend] = ()
-    """The backends that this test created."""
-
-    shown: Sequence[RecordingProxy] = ()
-    """Other vendors that this test is about."""
-
     def make_stub(self) -> Stub:
         """Return a new stub of the vendor."""
         raise NotImplementedError("Override `make_stub` and return your Stub.")
@@ -153,6 +141,22 @@ class HttpStage(Contract):
 
     # The stage
 
+    before: AbstractSet[Thread] = frozenset()
+    """The threads that ran before the test."""
+
+    shown: Sequence[RecordingProxy] = ()
+    """Vendors of other tests that this test is about."""
+
+    @cached_property
+    def opened(self) -> list[RecordingProxy]:
+        """The vendors that this test opened."""
+        return []
+
+    @cached_property
+    def built(self) -> list[ImageBackend]:
+        """The backends that this test created."""
+        return []
+
     @pytest.fixture
     def open_proxy(self) -> Iterator[Open]:
         """Open a vendor with the given faults, on a port of its own."""
@@ -174,7 +178,7 @@ class HttpStage(Contract):
             refuses_with=self.refuses_with,
             **more,
         )
-        self.opened = [*self.opened, proxy]
+        self.opened.append(proxy)
         return proxy
 
     def close(self) -> None:
@@ -187,7 +191,8 @@ class HttpStage(Contract):
         for backend in self.built:
             if isinstance(backend, CloseableBackend):
                 backend.close()
-        self.opened, self.built = (), ()
+        self.opened.clear()
+        self.built.clear()
 
     @pytest.fixture
     def build(self) -> Iterator[Build]:
@@ -201,7 +206,7 @@ class HttpStage(Contract):
         """Return a new backend for a vendor at this URL, which `close` closes."""
         context = self.build_context(self.secrets if secrets is None else secrets)
         backend = self.adapter.create(self.build_options(url), context)
-        self.built = [*self.built, backend]
+        self.built.append(backend)
         return backend
 
     def build_context(self, secrets: Mapping[str, str]) -> BackendContext:
