@@ -102,7 +102,9 @@ class CancelContract(HttpStage, Contract):
     def stopped_calls(cls) -> Iterator[StoppedCalls]:
         """Cancel a call at each stage, all at once."""
         stage = cls()
-        stage.close()  # makes the lists of the stage, to which several threads add
+        # Several threads add to the lists of the stage, so they are made here.
+        assert stage.opened == []
+        assert stage.built == []
         scenarios = _list_scenarios(stage)
         names = list(scenarios)
         with _MeasuredDelay() as delay:
