@@ -7,12 +7,19 @@ from typing import ClassVar
 import msgspec
 import pytest
 from tests.forwarding import ForwardingStub
-from tests.integration.replicate.models import SCHNELL, SKETCH
+from tests.integration.replicate.models import SCHNELL, SKETCH, models, openapi
 from tests.integration.replicate.server import ReplicateServer
 
 from imagen.adapters.backends.replicate.adapter import adapter
+from imagen.adapters.backends.replicate.catalog import (
+    ModelCatalog,
+    ModelDescription,
+    Target,
+)
+from imagen.adapters.system.clock import SystemClock
 from imagen.domain.job import ImageJob
 from imagen.ports.adapter import BackendContext
+from imagen.ports.backend import ImageBackend
 from imagen.testing import HttpBackendContract, RecordedRequest, Stub, StubResponse
 
 TOKEN = "r8_canary7c1f"
@@ -92,9 +99,24 @@ class TestCommunityModel(ReplicateContract):
 class TestModelThatWasLookedUpBefore(TestCommunityModel):
     """An earlier process has cached the description of the model."""
 
-    @pytest.fixture(autouse=True)
-    def cache(self, tmp_path: Path) -> None:
-        self.folder = tmp_path
+    folder: ClassVar[Path]
+
+    @pytest.fixture(scope="class", autouse=True)
+    @classmethod
+    def cache(cls, tmp_path_factory: pytest.TempPathFactory) -> None:
+        cls.folder = tmp_path_factory.mktemp("cache")
+
+    def create_backend(
+        self, url: str, secrets: Mapping[str, str] | None = None
+    ) -> ImageBackend:
+        sketch = models()[SKETCH]
+        ModelCatalog(f"{url}/v1", folder=self.folder, clock=SystemClock()).update(
+            Target.parse(SKETCH),
+            ModelDescription(
+                openapi_schema=openapi(sketch.properties), version=sketch.version
+            ),
+        )
+        return super().create_backend(url, secrets)
 
     def build_context(self, secrets: Mapping[str, str]) -> BackendContext:
         return msgspec.structs.replace(
