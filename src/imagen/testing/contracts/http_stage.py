@@ -185,7 +185,7 @@ class HttpStage(Contract):
         """Close all vendors and backends."""
         for proxy in self.opened:
             proxy.close()
-        # A thread that still reads would open a new connection, which nobody closes.
+        # A thread that still reads would open a connection that stays open.
         if self.opened:
             wait_for_threads(self.before, seconds=1)
         for backend in self.built:
