@@ -134,7 +134,7 @@ class CancelContract(HttpStage, Contract):
     def test_stops_at_every_stage(
         self, stage: str, stopped_calls: StoppedCalls
     ) -> None:
-        """A cancelled call ends within 2 s, at each request that the vendor leaves unanswered."""
+        """A cancelled call ends within 2 s, whichever request is not answered."""
         call = self._get(stopped_calls, stage)
 
         outcome = Outcome(value=call.outcome, seconds=call.seconds)
