@@ -1,6 +1,6 @@
 """Replicate keeps every promise of a backend, for known and for unknown models."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path, PurePosixPath
 from typing import ClassVar
 
@@ -25,8 +25,12 @@ from imagen.testing import HttpBackendContract, RecordedRequest, Stub, StubRespo
 TOKEN = "r8_canary7c1f"
 
 
-def failed(error: str) -> StubResponse:
-    return StubResponse(json={"id": "nothing4711", "status": "failed", "error": error})
+def failed(error: str) -> Callable[[RecordedRequest], StubResponse]:
+    def respond(request: RecordedRequest) -> StubResponse:
+        id_ = request.path.rpartition("/")[2]
+        return StubResponse(json={"id": id_, "status": "failed", "error": error})
+
+    return respond
 
 
 class ReplicateStub(ForwardingStub):

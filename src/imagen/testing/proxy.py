@@ -301,15 +301,20 @@ class Handler(BaseHTTPRequestHandler):
 Respond: TypeAlias = Callable[[Handler, StubResponse], None]
 """Answers a client, given the response of the stub."""
 
+StagedResponse: TypeAlias = StubResponse | Callable[[RecordedRequest], StubResponse]
+"""A response, or a function that returns it for a request, whose path has the job id."""
+
 
 def respond(handler: Handler, response: StubResponse) -> None:
     """Send the response of the stub."""
     handler.send(response)
 
 
-def respond_as(response: StubResponse) -> Respond:
+def respond_as(response: StagedResponse) -> Respond:
     """Return a fault that sends another response."""
-    return lambda handler, _: handler.send(response)
+    if isinstance(response, StubResponse):
+        return lambda handler, _: handler.send(response)
+    return lambda handler, _: handler.send(response(handler.request_record))
 
 
 def respond_with(

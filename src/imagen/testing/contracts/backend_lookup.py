@@ -200,7 +200,7 @@ class LookupContract(Contract):
         assert issubclass(type(stopped_resume.outcome), Cancelled)
         assert stopped_resume.cancelled, "`resume` did not cancel the remote job"
 
-    @proves("find: Return")
+    @proves("find: Return", "find: The oldest")
     def test_finds_the_jobs_that_it_took(
         self, backend: ImageBackend, job: ImageJob
     ) -> None:

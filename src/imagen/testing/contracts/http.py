@@ -16,11 +16,11 @@ from imagen.testing.contracts.http_stage import Build, Open
 from imagen.testing.proxy import (
     Fault,
     RecordingProxy,
+    StagedResponse,
     drop,
     respond_as,
     respond_with,
 )
-from imagen.testing.vendor_stub import StubResponse
 
 
 class HttpBackendContract(
@@ -142,7 +142,7 @@ class HttpBackendContract(
 
 
 def _respond_always(
-    responses: Mapping[str, StubResponse], *, arrives: bool = True
+    responses: Mapping[str, StagedResponse], *, arrives: bool = True
 ) -> list[Fault]:
     return [
         Fault(on=kind, respond=respond_as(response), arrives=arrives)

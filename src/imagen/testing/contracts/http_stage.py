@@ -27,7 +27,7 @@ from imagen.testing.contracts.observation import (
     wait_for_threads,
 )
 from imagen.testing.fakes import StoppableContext
-from imagen.testing.proxy import Fault, RecordingProxy
+from imagen.testing.proxy import Fault, RecordingProxy, StagedResponse
 from imagen.testing.vendor_stub import RecordedRequest, Stub, StubResponse
 
 DEADLINE = 180.0
@@ -89,12 +89,12 @@ class HttpStage(Contract):
     invalid_options: ClassVar[Mapping[str, object]]
     """A parameter with an invalid value."""
 
-    moderation: ClassVar[Mapping[str, StubResponse]]
+    moderation: ClassVar[Mapping[str, StagedResponse]]
     """The response when the vendor rejects the prompt, by kind of request: "submit" or
-    "poll"."""
+    "poll"; or a function that returns it for a request."""
 
-    failure: ClassVar[Mapping[str, StubResponse]]
-    """The response when the job has failed, by kind of request: "submit" or "poll"."""
+    failure: ClassVar[Mapping[str, StagedResponse]]
+    """The response when the job has failed, in the same form."""
 
     doubled: ClassVar[Callable[[Any, StubResponse], StubResponse] | None]
     """Method that returns a response with each output twice; a response without outputs
