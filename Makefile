@@ -31,7 +31,7 @@ help:
 	@echo "imagen: installing into .venv for checks and tests: the extra 'all', the group 'dev'"
 	@echo "imagen: of pyproject.toml, and examples/imagen-chalk"
 	@$(PIP) install --constraint constraints.txt --editable '.[all]' --group dev
-	@$(PIP) install --constraint constraints.txt --editable examples/imagen-chalk
+	@$(PIP) install --no-index --no-build-isolation --editable examples/imagen-chalk
 	@touch $@
 
 demo: .venv/installed
