@@ -29,9 +29,10 @@ help:
 
 .venv/tested: .venv/installed
 	@echo "imagen: installing into .venv for checks and tests: the extra 'all', the group 'dev'"
-	@echo "imagen: of pyproject.toml, and examples/imagen-chalk"
+	@echo "imagen: of pyproject.toml, and both examples"
 	@$(PIP) install --constraint constraints.txt --editable '.[all]' --group dev
-	@$(PIP) install --no-index --no-build-isolation --editable examples/imagen-chalk
+	@$(PIP) install --no-index --no-build-isolation \
+		--editable examples/imagen-chalk --editable examples/imagen-easel
 	@touch $@
 
 demo: .venv/installed

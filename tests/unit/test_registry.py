@@ -38,12 +38,13 @@ def test_the_table_and_the_entry_points_agree() -> None:
     assert project["entry-points"][GROUP] == BUILT_IN
 
 
-def test_an_adapter_of_another_package_is_found() -> None:
-    if not entry_points(group=GROUP, name="chalk"):
-        pytest.skip("examples/imagen-chalk is not installed")
+@pytest.mark.parametrize("name", ["chalk", "easel"])
+def test_an_adapter_of_another_package_is_found(name: str) -> None:
+    if not entry_points(group=GROUP, name=name):
+        pytest.skip(f"examples/imagen-{name} is not installed")
 
-    assert "chalk" in adapter_names()
-    assert find_adapter("chalk").summary
+    assert name in adapter_names()
+    assert find_adapter(name).summary
 
 
 def install(folder: Path, value: str) -> None:
