@@ -1,5 +1,6 @@
 """The WebSocket of a vendor that pushes events; imported for such a vendor only."""
 
+import logging
 from threading import Thread
 
 from websockets.exceptions import ConnectionClosed, InvalidStatus, WebSocketException
@@ -74,6 +75,9 @@ class WebSocketEvents(EventStream):
             max_size=None,
             # With a full queue, the server would wait until it is read.
             max_queue=None,
+            # At the level DEBUG the library logs all headers, and so the key; a logger
+            # of `getLogger` would inherit that level.
+            logger=logging.Logger("silent", logging.CRITICAL + 1),  # noqa: LOG001
         )
 
     def _interrupt(self) -> None:
