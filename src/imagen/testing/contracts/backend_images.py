@@ -235,7 +235,7 @@ def different_jobs(backend: ImageBackend, count: int) -> list[ImageJob]:
 def small_sizes(backend: ImageBackend) -> list[Size]:
     """Return up to three small sizes that the backend supports, the smallest first."""
     rule = backend.capabilities().sizes
-    candidates = rule.choices or (Size(64, 64), Size(192, 64), Size(64, 128))
+    candidates = rule.choices or (Size(64, 64), Size(200, 72), Size(64, 128))
     sizes = {rule.nearest(size) for size in candidates}
     return sorted(sizes, key=lambda size: (size.width * size.height, size))[:3]
 

@@ -32,6 +32,19 @@ _LIBRARY_VARIABLES = re.compile(
 """Environment variables that libraries read, such as those of proxies."""
 
 
+class _LogSearch(logging.Handler):
+    """Keeps the names of the loggers whose lines contain a text."""
+
+    def __init__(self, text: str) -> None:
+        super().__init__()
+        self.text = text
+        self.found: set[str] = set()
+
+    def emit(self, record: logging.LogRecord) -> None:
+        if self.text in record.getMessage():
+            self.found.add(record.name)
+
+
 class ProcessContract(Contract):
     """A part of `BackendContract`, which provides the fixtures."""
 
@@ -43,6 +56,22 @@ class ProcessContract(Contract):
         backend.generate(job, RecordingContext())
 
         assert capfd.readouterr() == ("", ""), "standard output belongs to the caller"
+
+    @proves("ImageBackend: No secret", cause="a log line with the URL or the headers")
+    def test_shows_no_secret_in_a_log(
+        self, backend: ImageBackend, job: ImageJob, secret: str
+    ) -> None:
+        """The secret is not in a line that is logged, at any level."""
+        handler, level = _LogSearch(secret), logging.root.level
+        logging.root.addHandler(handler)
+        logging.root.setLevel(logging.DEBUG)
+        try:
+            backend.generate(job, RecordingContext())
+        finally:
+            logging.root.setLevel(level)
+            logging.root.removeHandler(handler)
+
+        assert handler.found == set(), "these loggers show it"
 
     @proves(_LEAVES_NOTHING, cause="a thread for each job that waits for more work")
     def test_leaves_no_thread(self, backend: ImageBackend, job: ImageJob) -> None:

@@ -236,6 +236,28 @@ class CancelContract(HttpStage, Contract):
         assert reported == []
         assert references == []
 
+    @pytest.mark.parametrize("late", [False, True], ids=["drawn", "submitted"])
+    @proves(
+        _PASSED_ON,
+        cause="`except BaseException`, or KeyboardInterrupt turned into an error",
+    )
+    def test_passes_a_keyboard_interrupt_on_after_the_submit_request(
+        self, proxy: RecordingProxy, backend: ImageBackend, *, late: bool
+    ) -> None:
+        """KeyboardInterrupt passes through while the job is submitted and drawn."""
+        if late:
+            proxy.faults.append(Fault(on="submit", respond=respond_late(0.5)))
+
+        def interrupt() -> None:
+            if proxy.submits:
+                raise KeyboardInterrupt
+
+        proxy.stub.seconds = 1.0
+        context = ProxyContext(proxy, at_sleep=interrupt)
+        outcome = self.generate(backend, proxy, context=context)
+
+        assert outcome.is_a(KeyboardInterrupt)
+
     def _get(self, calls: StoppedCalls, name: str) -> StoppedHttpCall:
         call = calls.get(name)
         if call is None or not call.reached:

@@ -399,25 +399,6 @@ class FaultsContract(HttpStage, Contract):
 
         assert not (self.may_cost and outcome.is_untouched)
 
-    @proves(
-        "generate: Cancelled",
-        cause="`except BaseException`, or KeyboardInterrupt turned into an error",
-    )
-    def test_passes_a_keyboard_interrupt_on_after_the_submit_request(
-        self, proxy: RecordingProxy, backend: ImageBackend
-    ) -> None:
-        """KeyboardInterrupt passes through while the job is drawn."""
-
-        def interrupt() -> None:
-            if proxy.submits:
-                raise KeyboardInterrupt
-
-        proxy.stub.seconds = 1.0
-        context = ProxyContext(proxy, at_sleep=interrupt)
-        outcome = self.generate(backend, proxy, context=context)
-
-        assert outcome.is_a(KeyboardInterrupt)
-
     # Helpers
 
     def assert_submitted_once(self, proxy: RecordingProxy) -> None:

@@ -15,6 +15,7 @@ from imagen.domain.errors import (
     InvalidRequest,
     Misconfigured,
     Unauthorized,
+    Unfinished,
 )
 from imagen.domain.reference import ReferenceImage
 from imagen.domain.size import Size
@@ -192,7 +193,7 @@ class RequestsContract(HttpStage, Contract):
     def test_submits_nothing_but_jobs(
         self, proxy: RecordingProxy, backend: ImageBackend
     ) -> None:
-        """The optional methods submit nothing."""
+        """The optional methods submit and cancel nothing."""
         job, context = small_job(backend), ProxyContext(proxy)
         if isinstance(backend, WarmupBackend):
             backend.prepare()
@@ -204,12 +205,23 @@ class RequestsContract(HttpStage, Contract):
             since = datetime.now(UTC)  # noqa: TID251 - only used as a past time
             backend.find(job, since=since, context=ProxyContext(proxy))
         assert proxy.submits == []
+        assert proxy.of("cancel") == [], "it may have stopped the job of another client"
         self.generate(backend, proxy, context=context)
         if isinstance(backend, ResumableBackend) and context.references:
             for _ in range(2):
                 backend.resume(job, context.references[0], ProxyContext(proxy))
 
         assert len(proxy.accepted) == 1
+
+    @proves(
+        "resume: Unfinished",
+        cause="HTTP 404 as a BackendError, which closes the call for good",
+    )
+    def test_leaves_an_unknown_job_open(
+        self, proxy: RecordingProxy, backend: ImageBackend, unknown_reference: str
+    ) -> None:
+        """A job that is not found is Unfinished: another account may have it."""
+        assert self.resume(backend, proxy, unknown_reference).is_a(Unfinished)
 
     @proves(
         "capabilities_of: May use",
