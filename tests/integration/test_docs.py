@@ -2,14 +2,18 @@
 
 import ast
 import re
+import runpy
 import shlex
 import subprocess
 import sys
+import venv
 from pathlib import Path
 
 import pytest
 from tests.e2e.conftest import IMAGEN, Ask, ask, clean_env, here, home
-from tests.nightly import NIGHTLY
+
+from imagen.backend import Cancelled
+from imagen.testing import CancelledContext
 
 __all__ = ["ask", "clean_env", "here", "home"]  # fixtures
 
@@ -136,37 +140,128 @@ def test_the_quoted_error_messages_exist(page: str) -> None:
     assert missing == []
 
 
-@pytest.mark.parametrize("page", ["docs/adapters.md", "docs/vendor-files.md"])
-def test_the_adapter_of_a_page_passes_its_tests(tmp_path: Path, page: str) -> None:
-    for code in blocks(page, "python") + blocks(page, "toml"):
-        first, _, _ = code.partition("\n")
-        if named := FILE_NAME.match(first):
-            (tmp_path / named[1]).parent.mkdir(parents=True, exist_ok=True)
-            (tmp_path / named[1]).write_text(code, "utf-8")
-    assert list(tmp_path.glob("tests/test_*.py"))
+GUIDES = ["docs/adapters.md", "docs/vendor-files.md"]
+GUIDE_BLOCK = re.compile(
+    r"^```(?:python|toml|yaml|console)\n(.*?)^```", re.MULTILINE | re.DOTALL
+)
 
+
+@pytest.fixture(scope="module")
+def guide_packages(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Return the folder with the packages that the guide for adapters shows."""
+    folder = tmp_path_factory.mktemp("guide")
+    for code in (code for page in GUIDES for code in guide_blocks(page)):
+        if not (name := block_name(code)).startswith("examples/"):
+            (folder / name).parent.mkdir(parents=True, exist_ok=True)
+            (folder / name).write_text(code, "utf-8")
+    return folder
+
+
+@pytest.fixture(scope="module")
+def guide_python(guide_packages: Path) -> Path:
+    """Return the interpreter of a new virtual environment that has imagen."""
+    folder = guide_packages / "venv"
+    venv.create(folder, with_pip=False)
+    (site,) = folder.glob("lib/python*/site-packages")
+    (site / "installed.pth").write_text("\n".join(filter(None, sys.path)))
+    return folder / "bin" / "python"
+
+
+def guide_blocks(page: str) -> list[str]:
+    """Return the blocks of a page that name their file."""
+    text = (ROOT / page).read_text("utf-8")
+    return [code for code in GUIDE_BLOCK.findall(text) if block_name(code)]
+
+
+def block_name(code: str) -> str:
+    named = FILE_NAME.match(code.partition("\n")[0])
+    return named[1] if named else ""
+
+
+def test_every_block_of_the_guide_is_a_file_or_a_command() -> None:
+    text = (ROOT / "docs/adapters.md").read_text("utf-8")
+
+    other = [
+        code
+        for code in GUIDE_BLOCK.findall(text)
+        if not block_name(code) and not code.startswith(("$ ", "imagen: "))
+    ]
+
+    assert other == []
+
+
+def test_the_guide_quotes_the_examples() -> None:
+    quoted = [
+        code for code in guide_blocks(GUIDES[0]) if "examples/" in block_name(code)
+    ]
+
+    assert quoted
+    for code in quoted:
+        name, _, body = code.partition("\n")
+        assert body.rstrip() in (ROOT / block_name(name)).read_text("utf-8")
+
+
+@pytest.mark.parametrize("package", ["imagen-crayon", "imagen-square"])
+def test_the_commands_of_the_guide_prove_a_package(
+    guide_packages: Path, guide_python: Path, package: str
+) -> None:
+    folder = guide_packages / package
+    assert list(folder.glob("tests/test_*.py"))
+
+    for command in [*guide_commands(package), "python -m pytest -q"]:
+        words = shlex.split(command)
+        program = ["-m", "imagen"] if words[0] == "imagen" else []
+        run = subprocess.run(
+            [guide_python, *program, *words[1:]],
+            cwd=folder,
+            env={**environment(guide_packages), "CRAYON_API_KEY": "crayon-canary-1"},
+            capture_output=True,
+            text=True,
+            timeout=150,
+            check=False,
+        )
+        assert run.returncode == 0, f"{command}\n{run.stdout[-3000:]}{run.stderr}"
+
+
+class RemoteJob:
+    """A job of an imaginary client, which never ends."""
+
+    id, done, progress, cancelled = "r-1", False, 0.5, False
+
+    def refresh(self) -> None: ...
+
+    def cancel(self) -> None:
+        self.cancelled = True
+
+
+def test_the_loop_of_the_guide_cancels_the_remote_job(guide_packages: Path) -> None:
+    module = runpy.run_path(str(guide_packages / "imagen-square" / "waiting.py"))
+    remote = RemoteJob()
+
+    with pytest.raises(Cancelled):
+        module["finished"](remote, CancelledContext())
+
+    assert remote.cancelled
+
+
+def guide_commands(package: str) -> list[str]:
+    """Return the commands that the guide gives for a package."""
+    text = (ROOT / GUIDES[0]).read_text("utf-8")
+    shown, commands = "", []
+    for code in GUIDE_BLOCK.findall(text):
+        shown = block_name(code).partition("/")[0] or shown
+        if shown == package:
+            commands += re.findall(r"^\$ (.*)$", code, re.MULTILINE)
+    return commands
+
+
+# By day `tests/contract/test_broken.py` runs both contracts inside its process.
+@pytest.mark.nightly
+@pytest.mark.parametrize("example", ["imagen-chalk", "imagen-easel"])
+def test_an_example_package_passes_its_tests(example: str) -> None:
     run = subprocess.run(
-        [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", "tests"],
-        cwd=tmp_path,
-        env={**environment(tmp_path), "PYTHONPATH": str(tmp_path / "src")},
-        capture_output=True,
-        text=True,
-        timeout=120,
-        check=False,
-    )
-
-    assert run.returncode == 0, run.stdout[-3000:]
-    assert "passed" in run.stdout
-
-
-def test_the_example_package_passes_its_tests() -> None:
-    folder = ROOT / "examples" / "imagen-chalk"
-    # All of its contract is run beside the broken backends.
-    contract = () if NIGHTLY else ("-k", "test_is_ready")
-
-    run = subprocess.run(
-        [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", *contract],
-        cwd=folder,
+        [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider"],
+        cwd=ROOT / "examples" / example,
         capture_output=True,
         text=True,
         timeout=120,

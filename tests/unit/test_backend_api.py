@@ -3,12 +3,16 @@
 import ast
 import re
 from collections.abc import Iterator
+from inspect import signature
 from pathlib import Path
+from textwrap import dedent
 from types import FunctionType
+from typing import ClassVar, get_origin
 
 import pytest
 
 import imagen.backend
+from imagen.testing.contracts.http_stage import HttpStage
 
 ROOT = Path(__file__).parents[2]
 PUBLIC = {"imagen.backend", "imagen.testing"}
@@ -115,15 +119,45 @@ def test_an_example_imports_the_public_modules_only(file: Path) -> None:
 def test_the_guide_for_adapters_imports_the_public_modules_only() -> None:
     guide = (ROOT / "docs" / "adapters.md").read_text("utf-8")
     blocks = re.findall(r"^```python\n(.*?)^```", guide, re.MULTILINE | re.DOTALL)
-    imported = {name for block in blocks for name in imported_modules(block)}
+    bodies = [dedent(block.partition("\n")[2]) for block in blocks]
+    imported = {name for body in bodies for name in imported_modules(body)}
 
     assert imported == PUBLIC
 
 
-@pytest.mark.parametrize("name", ["ImageJob", "Capabilities", "Generated"])
-def test_the_guide_has_a_table_of_all_fields(name: str) -> None:
-    guide = (ROOT / "docs" / "adapters.md").read_text("utf-8")
-    table = guide.partition(f"| field of `{name}` |")[2].partition("\n\n")[0]
+def table_names(page: str, title: str) -> list[str]:
+    """Return the names in the first column of a table."""
+    text = (ROOT / "docs" / page).read_text("utf-8")
+    table = text.partition(f"| {title} |")[2].partition("\n\n")[0]
+    cells = re.findall(r"^\| ([^|]*) \|", table, re.MULTILINE)
+    return [name for cell in cells for name in re.findall(r"`(\w+)[`(]", cell)]
+
+
+@pytest.mark.parametrize(
+    ("page", "name"),
+    [
+        ("adapters.md", "ImageJob"),
+        ("adapters.md", "Capabilities"),
+        ("adapters.md", "Generated"),
+        ("vendor-files.md", "HttpRequest"),
+        ("vendor-files.md", "JobOutput"),
+        ("vendor-files.md", "JobSucceeded"),
+    ],
+)
+def test_the_guide_has_a_table_of_all_fields(page: str, name: str) -> None:
     fields = getattr(imagen.backend, name).__struct_fields__
 
-    assert re.findall(r"^\| `(\w+)` \|", table, re.MULTILINE) == list(fields)
+    assert table_names(page, f"field of `{name}`") == list(fields)
+
+
+def test_the_guide_has_a_table_of_what_an_author_states() -> None:
+    shown = table_names("adapters.md", "attribute of `HttpBackendContract`")
+
+    kinds = HttpStage.__annotations__
+    assert shown == [name for name in kinds if get_origin(kinds[name]) is ClassVar]
+
+
+def test_the_guide_has_a_table_of_the_options_of_an_http_adapter() -> None:
+    shown = table_names("vendor-files.md", "argument of `http_adapter`")
+
+    assert shown == list(signature(imagen.backend.http_adapter).parameters)[1:]

@@ -302,7 +302,7 @@ Respond: TypeAlias = Callable[[Handler, StubResponse], None]
 """Answers a client, given the response of the stub."""
 
 StagedResponse: TypeAlias = StubResponse | Callable[[RecordedRequest], StubResponse]
-"""A response, or a function that returns it for a request, whose path has the job id."""
+"""A response, or a function that returns it for a request."""
 
 
 def respond(handler: Handler, response: StubResponse) -> None:
