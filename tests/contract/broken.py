@@ -1,7 +1,8 @@
 """Run contracts against deliberately broken implementations, inside this process.
 
-A file `broken_*.py` has a correct implementation, `TestIsHealthy`, and broken ones. The
-set `breaks` of each names the tests that it must fail.
+A file `broken_*.py` has correct implementations and broken ones. The set `breaks` of a
+broken one names the tests that it must fail, and `lacks` of a correct one those that it
+skips, because its vendor has no such ability.
 """
 
 from collections import defaultdict
@@ -14,7 +15,6 @@ from tests.nightly import NIGHTLY
 
 from imagen.testing.contracts.observation import CROWD
 
-HEALTHY = "TestIsHealthy"
 # Plugins that these runs do not need. The timeout is that of the test that runs them.
 LEAN = [
     *(
@@ -25,37 +25,63 @@ LEAN = [
 ]
 
 
-def check_broken(file: Path, folder: Path) -> None:
+def check_broken(file: Path, folder: Path, *, part: int = 0, parts: int = 1) -> None:
     """Check that each implementation of the file fails the tests that it names.
 
-    By day the broken ones run these tests and two others, by night all. The correct one
-    runs all tests at any time, skips none, and each of its tests is failed by a broken
-    one.
+    By day the broken ones run these tests and two others (if `detected_by` names one,
+    this test and another), by night all. The correct ones run all tests at any time;
+    each test is passed by one of them, and failed by a broken one.
+
+    Args:
+        file: The file.
+        folder: A folder for temporary files.
+        part: The part of the implementations that is run.
+        parts: The number of parts.
     """
-    outcomes = run_contracts(file, folder)
-    classes = outcomes.classes
-    promises = {name for name in dir(classes[HEALTHY]) if name.startswith("test_")}
+    outcomes = run_contracts(file, folder, part=part, parts=parts)
+    broken = {
+        name: breaks
+        for name, made in outcomes.classes.items()
+        if (breaks := getattr(made, "breaks", None))
+    }
+    lacks = {
+        name: getattr(made, "lacks", set[str]())
+        for name, made in outcomes.classes.items()
+        if name not in broken
+    }
 
     wrong = {
-        name: f"passes {made.breaks - failed}, fails {failed - made.breaks}"
-        for name, made in classes.items()
-        if (failed := outcomes.failed[name]) != made.breaks
+        name: f"passes {expected - failed}, fails {failed - expected}"
+        for name, selected in outcomes.selected.items()
+        if (failed := outcomes.failed[name])
+        != (expected := broken.get(name, set()) & selected)
     }
     assert wrong == {}, wrong
-    skipped = outcomes.skipped[HEALTHY]
-    assert skipped == set(), skipped
-    unbroken = promises - set().union(*(made.breaks for made in classes.values()))
+    skips = {
+        name: (skipped, lacks[name])
+        for name in outcomes.selected.keys() - broken.keys()
+        if (skipped := outcomes.skipped[name] - outcomes.passed[name]) != lacks[name]
+    }
+    assert skips == {}, skips
+    every = set().union(*map(promises, outcomes.classes.values()))
+    unproved = set.intersection(*(set(lacking) for lacking in lacks.values()))
+    assert unproved == set(), unproved
+    unbroken = every - set().union(*broken.values())
     assert unbroken == set(), unbroken
 
 
-def run_contracts(tests: Path, folder: Path) -> "Outcomes":
+def run_contracts(
+    tests: Path, folder: Path, *, part: int = 0, parts: int = 1
+) -> "Outcomes":
     """Run the tests of a file or folder.
 
     Args:
         tests: The file or folder.
         folder: A folder for temporary files.
+        part: The part of the classes that is run.
+        parts: The number of parts.
     """
-    outcomes = Outcomes()
+    outcomes = Outcomes(part, parts)
     with pytest.MonkeyPatch.context() as patch:
         # There pytest compares values in full, which would take minutes for two images.
         patch.setenv("CI", "true")
@@ -73,19 +99,21 @@ class Outcomes:
 
     Attributes:
         classes: The classes with tests, by name.
+        selected: The names of the tests that each class of this part runs.
         failed: The names of the failed tests of each class.
         skipped: The names of the skipped tests of each class.
         passed: The names of the tests of each class of which every case passed.
         errors: The tests that failed before or after their call.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, part: int, parts: int) -> None:
         self.classes: dict[str, type] = {}
+        self.selected: dict[str, set[str]] = {}
         self.failed: dict[str, set[str]] = defaultdict(set)
         self.skipped: dict[str, set[str]] = defaultdict(set)
         self.passed: dict[str, set[str]] = defaultdict(set)
         self.errors: list[str] = []
-        self._selected: dict[type, set[str]] = {}
+        self._part, self._parts = part, parts
 
     def pytest_pycollect_makeitem(
         self, collector: object, name: str, obj: object
@@ -95,9 +123,12 @@ class Outcomes:
             return None
         made = collector.obj
         if collector.name not in self.classes:
+            if len(self.classes) % self._parts == self._part:
+                self.selected[collector.name] = (
+                    promises(made) if NIGHTLY else _select_by_day(made)
+                )
             self.classes[collector.name] = made
-            self._selected[made] = _select_by_day(made)
-        return None if NIGHTLY or name in self._selected[made] else []
+        return None if name in self.selected.get(collector.name, ()) else []
 
     @pytest.hookimpl(tryfirst=True)
     def pytest_runtest_setup(self, item: pytest.Item) -> None:
@@ -135,18 +166,24 @@ class Rendezvous:
             self._barrier.wait()
 
 
+def promises(made: type) -> set[str]:
+    """Return the names of the tests of a class."""
+    return {name for name in dir(made) if name.startswith("test_")}
+
+
 def _select_by_day(made: type) -> set[str]:
-    promises = {name for name in dir(made) if name.startswith("test_")}
     breaks = getattr(made, "breaks", set[str]())
     if not breaks:
-        return promises
-    # Two that it passes: one that fails everything, say by a typing error, would seem
-    # to be caught by the tests that it breaks.
+        return promises(made)
+    # Others that it passes: one that fails everything, say by a typing error, would
+    # seem to be caught by the tests that it breaks.
     others = [
         name
-        for name in sorted(promises - breaks)
+        for name in sorted(promises(made) - breaks)
         if not hasattr(getattr(made, name), "pytestmark")  # has one case
     ]
+    if detected_by := getattr(made, "detected_by", ""):
+        return {detected_by, *others[:1]}
     return {*breaks, *others[:1], *others[-1:]}
 
 
