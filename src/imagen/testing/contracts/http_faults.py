@@ -44,7 +44,6 @@ from imagen.testing.proxy import (
     Handler,
     RecordingProxy,
     respond_as,
-    respond_late,
     respond_with,
     retry_date,
     stay_silent,
@@ -129,9 +128,10 @@ class FaultsContract(HttpStage, Contract):
 
         def measure(handler: Handler, response: StubResponse) -> None:
             # The client waits for the response by now, with the timeout that it set
-            # last; nobody has to wait until that is over.
-            respond_late(0.4)(handler, response)
+            # last, which need not pass. With the response it may set another one.
+            handler.proxy.closing.wait(0.4)
             seen.append(timeouts.get(handler.client_address[1]))
+            handler.send(response)
 
         proxy = open_proxy(Fault(on="submit", respond=measure))
         outcome = self.generate(build(proxy.url), proxy)
