@@ -55,6 +55,18 @@ class OutputTarget(msgspec.Struct, frozen=True, kw_only=True):
     owner: str = ""
 
 
+class FileVersion(msgspec.Struct, frozen=True, kw_only=True):
+    """The file and sidecar at a location; a changed file has another version.
+
+    Attributes:
+        file: The version of the file; "" if there is only a sidecar.
+        sidecar: The version of the sidecar; "" for none.
+    """
+
+    file: str = ""
+    sidecar: str = ""
+
+
 class Call(msgspec.Struct, frozen=True, kw_only=True):
     """A planned call, with everything that another process needs to finish it.
 
@@ -66,6 +78,8 @@ class Call(msgspec.Struct, frozen=True, kw_only=True):
         image_ids: UUIDv7 of each image of the job.
         origin: "serve" for a request to the server, "" for a foreground command.
         reserved: Micro-dollars reserved in the budgets; None if the price is unknown.
+        replaces: The existing files that go to the trash when the images are stored, by
+            the number of the image.
     """
 
     # The journal stores calls as JSON, so renamed fields keep their stored names.
@@ -78,6 +92,7 @@ class Call(msgspec.Struct, frozen=True, kw_only=True):
     origin: str = ""
     may_cost: bool = True
     reserved: int | None = None
+    replaces: dict[int, FileVersion] = {}
 
     @property
     def job(self) -> ImageJob:

@@ -1,39 +1,82 @@
-"""The port for the trash: deleted files that can be restored."""
+"""The port for the trash: replaced and deleted files that can be restored."""
 
 from typing import Protocol
 
+from imagen.domain.call import FileVersion
 from imagen.domain.history import HistoryEntry
+from imagen.domain.trash import TrashedFile
 
 
 class Trash(Protocol):
-    """A temporary store for the files of deleted images."""
+    """A temporary store for files, each with its sidecar and history entry.
 
-    def put(self, entry: HistoryEntry) -> bool:
-        """Move the image and its sidecar into the trash; return whether it is there.
+    Several threads and processes may use it at the same time.
+    """
 
-        That includes an image that was moved before. A file at the image's location
-        with other content is a different image and stays.
+    def examine(
+        self, location: str, *, image: HistoryEntry | None = None
+    ) -> FileVersion | None:
+        """Return which file and which sidecar `put` would move; None if there is none.
+
+        Nothing is moved. A symbolic link is a file of its own.
+
+        Args:
+            location: An absolute path.
+            image: Only this image counts, and of the sidecars only its own.
 
         Raises:
-            StorageError: the image cannot be moved; its files are unchanged.
+            StorageError: the file cannot be moved, or is no file.
         """
         ...
 
-    def find(self, image_id: str) -> HistoryEntry | None:
-        """Return the history entry of an image in the trash; None if it is not there.
+    def put(
+        self, location: str, version: FileVersion, *, entry: HistoryEntry | None = None
+    ) -> str | None:
+        """Move the file and its sidecar into the trash, and return the id there.
+
+        The id is that of the image in the history entry, if the trash has none with
+        that id.
+
+        Returns:
+            None if the file has another version by now; it stays where it is.
+
+        Raises:
+            StorageError: the file cannot be moved; it is where it was.
+        """
+        ...
+
+    def find(self, trash_id: str) -> TrashedFile | None:
+        """Return the file with this id; None if it is not in the trash.
 
         Raises:
             StorageError: the trash cannot be read.
         """
         ...
 
-    def restore(self, image_id: str) -> HistoryEntry | None:
-        """Move the image back to its location; None if it is not in the trash.
-
-        Existing files are never replaced. The image itself may already exist at its
-        location, after a `restore` that was interrupted; it then counts as restored.
+    def list_files(self) -> list[TrashedFile]:
+        """Return all files, the oldest first.
 
         Raises:
-            StorageError: the image cannot be restored; it is still in the trash.
+            StorageError: the trash cannot be read.
+        """
+        ...
+
+    def restore(self, trash_id: str) -> TrashedFile | None:
+        """Move the file back to its location; None if it is not in the trash.
+
+        Existing files are never replaced; an existing sidecar stays. The same file may
+        already exist at the location, after a `restore` that was interrupted; it then
+        counts as restored.
+
+        Raises:
+            StorageError: the file cannot be restored; it is still in the trash.
+        """
+        ...
+
+    def delete(self, trash_id: str) -> bool:
+        """Delete the file for good; return whether it was in the trash.
+
+        Raises:
+            StorageError: it cannot be deleted.
         """
         ...

@@ -82,7 +82,7 @@ def test_what_is_thrown_away_is_forgotten_until_it_is_undone(table: Table) -> No
     assert not table.file.exists()
     assert table.history.get(table.id) is None
 
-    assert table.throw_away.undo(table.id) == table.entry
+    assert table.throw_away.undo(table.id).entry == table.entry
     assert table.file.read_bytes() == CONTENT
     assert table.history.get(table.id) == table.entry
 
@@ -110,10 +110,12 @@ def test_what_cannot_be_forgotten_is_where_it_was(table: Table) -> None:
 
 
 def test_what_is_in_the_bin_already_can_be_undone(table: Table) -> None:
-    table.bin.put(table.entry)  # and then it was killed
+    version = table.bin.examine(str(table.file), image=table.entry)
+    assert version is not None
+    table.bin.put(str(table.file), version, entry=table.entry)  # and then it was killed
 
     assert table.throw_away.run(table.id) is True
-    assert table.throw_away.undo(table.id) == table.entry
+    assert table.throw_away.undo(table.id).entry == table.entry
     assert table.file.read_bytes() == CONTENT
 
 
@@ -126,7 +128,7 @@ def test_what_cannot_be_remembered_stays_in_the_bin(table: Table) -> None:
 
     assert not table.file.exists()
     table.history.is_full = False
-    assert table.throw_away.undo(table.id) == table.entry
+    assert table.throw_away.undo(table.id).entry == table.entry
     assert table.file.read_bytes() == CONTENT
 
 
@@ -139,14 +141,14 @@ def test_what_cannot_be_put_back_is_not_remembered(table: Table) -> None:
 
     assert table.history.get(table.id) is None
     table.file.unlink()
-    assert table.throw_away.undo(table.id) == table.entry
+    assert table.throw_away.undo(table.id).entry == table.entry
 
 
 def test_what_was_remembered_and_not_put_back_can_still_be(table: Table) -> None:
     table.throw_away.run(table.id)
     table.history.add([table.entry])  # and then it was killed
 
-    assert table.throw_away.undo(table.id) == table.entry
+    assert table.throw_away.undo(table.id).entry == table.entry
     assert table.file.read_bytes() == CONTENT
 
 
@@ -176,3 +178,42 @@ def test_what_cannot_be_read_and_is_not_there_is_unknown(table: Table) -> None:
 
     with pytest.raises(InvalidRequest):
         table.throw_away.run("nothing")
+
+
+@pytest.mark.parametrize("name", ["last", "{id}", "{prefix}"])
+def test_a_file_in_the_trash_is_named_by_its_id(table: Table, name: str) -> None:
+    table.throw_away.run(table.id)
+
+    named = name.format(id=table.id, prefix=table.id[:13].upper())
+    (found,) = table.throw_away.select([named, named])
+
+    assert found.id == table.id
+
+
+@pytest.mark.parametrize("name", ["", "last", "019f", "x"])
+def test_nothing_in_an_empty_trash_has_a_name(table: Table, name: str) -> None:
+    with pytest.raises(InvalidRequest, match="has no file"):
+        table.throw_away.select([name])
+
+
+def test_a_prefix_of_two_ids_is_ambiguous(table: Table) -> None:
+    table.throw_away.run(table.id)
+    table.file.write_bytes(b"not an image")
+    version = table.bin.examine(str(table.file))
+    assert version is not None
+    table.bin.put(str(table.file), version)
+
+    with pytest.raises(InvalidRequest, match="2 files"):
+        table.throw_away.select(["01"])
+
+
+def test_a_file_without_a_history_entry_is_restored(table: Table) -> None:
+    other = table.file.with_name("b.png")
+    other.write_bytes(b"not an image")
+    version = table.bin.examine(str(other))
+    assert version is not None
+    moved = table.bin.put(str(other), version)
+    assert moved is not None
+
+    assert table.throw_away.undo(moved).location == str(other)
+    assert list(table.history.find()) == [table.entry]

@@ -188,10 +188,12 @@ async def restore_image(
     """Restore an image from the trash."""
     check_id(image_id)
     try:
-        entry = await context.in_thread(lambda: library.bin.undo(image_id))
+        found = await context.in_thread(lambda: library.bin.undo(image_id))
     except StorageError as error:
         raise _not_moved(error) from error
-    return _summarize(entry)
+    if found.entry is None:
+        raise image_not_found()
+    return _summarize(found.entry)
 
 
 def _not_moved(error: StorageError) -> ErrorResponse:
