@@ -23,8 +23,8 @@ class RunOptions(TypedDict, total=False):
     output: Annotated[
         str | PathLike[str] | None,
         ParameterInfo(
-            help="A file (its extension sets the format) or a folder; None uses the"
-            " naming template of the config."
+            help="A file (its extension sets the format; an existing file goes to the"
+            " trash) or a folder; None uses the naming template of the config."
         ),
     ]
     sidecar: Annotated[

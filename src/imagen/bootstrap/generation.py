@@ -30,6 +30,7 @@ if TYPE_CHECKING:
     from imagen.bootstrap.parameters import SweepParameters
     from imagen.domain.request import GenerationRequest
     from imagen.domain.sweep import SweepGrid, SweepPlan
+    from imagen.engine.old_files import OldFiles
     from imagen.engine.store import Numbering, StoreImage
     from imagen.ports.backend import ImageBackend
     from imagen.usecases.contact_sheet import ContactSheet
@@ -82,6 +83,7 @@ def build_generate(
             extras=runtime.settings.output.dir,
             durable=durable,
             numbering=numbering,
+            old_files=_build_old_files(runtime, target, listener),
         ),
         records=_build_recorder(runtime, listener),
         clock=runtime.clock,
@@ -114,17 +116,24 @@ def build_recorded(
         listen=listen,
         caller=call.caller,
     )
-    store = build_recorded_store(runtime, call.target)
+    store = build_recorded_store(runtime, call.target, listen=listen)
     return msgspec.structs.replace(use_case, store=store)
 
 
-def build_recorded_store(runtime: Runtime, target: OutputTarget) -> "StoreImage":
+def build_recorded_store(
+    runtime: Runtime, target: OutputTarget, *, listen: Listener
+) -> "StoreImage":
     """Build what stores images at the place that was recorded with their call."""
     if not target.folder:
         # The target was the stdout of another process, which is closed by now.
         folder = make_absolute(runtime.settings.output.dir)
         target = msgspec.structs.replace(target, folder=folder)
-    return build_image_store(runtime.environment, target, Path(target.folder))
+    return build_image_store(
+        runtime.environment,
+        target,
+        Path(target.folder),
+        old_files=_build_old_files(runtime, target, isolate_listener(listen)),
+    )
 
 
 def build_sweep(
@@ -234,10 +243,20 @@ def build_resume(runtime: Runtime, *, listen: Listener = ignore_event) -> "Resum
         journal=runtime.stores.journal,
         records=_build_recorder(runtime, listener),
         backend_of=get_backend,
-        store_of=partial(build_recorded_store, runtime),
+        store_of=partial(build_recorded_store, runtime, listen=listener),
         clock=runtime.clock,
         listen=listener,
     )
+
+
+def _build_old_files(
+    runtime: Runtime, target: OutputTarget, listen: Listener
+) -> "OldFiles | None":
+    if target.destination.name is None:
+        return None
+    from imagen.bootstrap.library import build_old_files  # noqa: PLC0415 - only for -o
+
+    return build_old_files(runtime, target, listen=listen)
 
 
 def _build_recorder(runtime: Runtime, listen: Listener) -> Recorder:

@@ -11,10 +11,14 @@ from imagen.settings.environment import Environment
 
 if TYPE_CHECKING:
     from imagen.adapters.imaging.thumbnails import Thumbnails
+    from imagen.adapters.system.trash import FolderTrash
+    from imagen.domain.call import OutputTarget
     from imagen.domain.content_credentials import ContentCredentials
+    from imagen.domain.events import Listener
     from imagen.domain.history import HistoryEntry
     from imagen.domain.inspection import Inspection
     from imagen.domain.money.price import ListedPrice
+    from imagen.engine.old_files import OldFiles
     from imagen.ports.files import ReadFile
     from imagen.ports.storage import Storage
     from imagen.usecases.find import FindImage
@@ -111,15 +115,49 @@ def build_strip(
 
 def build_trash(runtime: Runtime) -> "TrashImages":
     """Build the use case that moves images to the trash, and back."""
-    from imagen.adapters.system.trash import FolderTrash  # noqa: PLC0415
     from imagen.usecases.trash import TrashImages  # noqa: PLC0415
 
     return TrashImages(
         history=runtime.stores.history,
         spool=runtime.stores.spool,
-        trash=FolderTrash(
-            lambda: runtime.environment.data_dir / "bin", now=runtime.clock.now
-        ),
+        trash=_build_folder_trash(runtime),
+    )
+
+
+def build_old_files(
+    runtime: Runtime, target: "OutputTarget", *, listen: "Listener"
+) -> "OldFiles":
+    """Build what moves the files at the places of new images to the trash."""
+    from imagen.engine.old_files import OldFiles  # noqa: PLC0415 - only for --output
+
+    def find_entry(location: str) -> "HistoryEntry | None":
+        entry = build_find(runtime, pipes=False).run(location).entry
+        # A copy of an image has the same id, and the entry belongs to the original.
+        is_here = entry is not None and _is_same_place(entry.location, location)
+        return entry if is_here else None
+
+    return OldFiles(
+        folder=target.folder,
+        trash=_build_folder_trash(runtime),
+        history=runtime.stores.history,
+        spool=runtime.stores.spool,
+        find_entry=find_entry,
+        listen=listen,
+    )
+
+
+def _build_folder_trash(runtime: Runtime) -> "FolderTrash":
+    from imagen.adapters.system.trash import FolderTrash  # noqa: PLC0415
+
+    return FolderTrash(
+        lambda: runtime.environment.data_dir / "bin", now=runtime.clock.now
+    )
+
+
+def _is_same_place(one: str, other: str) -> bool:
+    """Return whether two paths lead to one name in one folder."""
+    return Path(one).name == Path(other).name and _is_same_file(
+        Path(one).parent, Path(other).parent
     )
 
 

@@ -16,6 +16,7 @@ from imagen.settings.model import Settings
 
 if TYPE_CHECKING:
     from imagen.domain.call import OutputTarget
+    from imagen.engine.old_files import OldFiles
     from imagen.engine.store import Numbering, StoreImage
     from imagen.ports.images import ImageEditor
     from imagen.ports.storage import Storage
@@ -95,6 +96,7 @@ def build_image_store(
     extras: Path | None = None,
     durable: bool = True,
     numbering: "Numbering | None" = None,
+    old_files: "OldFiles | None" = None,
 ) -> "StoreImage":
     """Build what stores the images of one request, in a folder or else the stream.
 
@@ -118,6 +120,7 @@ def build_image_store(
         storage=build_storage(folder, stream, durable=durable),
         extras=None if folder or not extras else LocalStorage(extras, durable=durable),
         numbering=numbering,
+        old_files=old_files,
         rescues=(
             LocalStorage(create_rescue_folder),
             LocalStorage(create_temporary_folder),

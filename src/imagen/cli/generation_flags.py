@@ -63,8 +63,8 @@ class OutputFlags:
     """The flags that say where images are stored.
 
     Attributes:
-        output: A file (its extension sets the format), a folder, or - for stdout.
-            [default: named by the config's template]
+        output: A file (its extension sets the format; an existing file goes to the
+            trash), a folder, or - for stdout. [default: named by the config's template]
         no_sidecar: Write no .json file beside the image.
         no_metadata: Write no metadata into the image file.
         no_cloud: Upload no copy of the image to the cloud.

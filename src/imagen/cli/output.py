@@ -58,6 +58,11 @@ class Output(msgspec.Struct, frozen=True, kw_only=True):
                 print_message(f"{CHANNEL_LABELS[channel]}: {message}")
             case events.StoredExtra(location=location):
                 print_message(f"extra image: {location}")
+            case events.Trashed(id=trash_id, location=location) if not self.quiet:
+                print_message(
+                    f"{location} was moved to the trash; "
+                    f"`imagen trash restore {trash_id}` restores it."
+                )
             case events.PreviewFailed(reason=reason):
                 print_message(f"preview: {reason}")
             case _:

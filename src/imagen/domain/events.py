@@ -80,6 +80,13 @@ class Stored(Event, frozen=True, kw_only=True):
     location: str
 
 
+class Trashed(Event, frozen=True, kw_only=True):
+    """The file that a new image replaces was moved to the trash, under this id."""
+
+    id: str
+    location: str
+
+
 class StoredExtra(Event, frozen=True, kw_only=True):
     """An image beyond the requested ones was stored."""
 

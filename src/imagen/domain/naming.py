@@ -45,8 +45,8 @@ class Destination(msgspec.Struct, frozen=True, kw_only=True):
 
     Attributes:
         template: Template for the names; existing files are never replaced.
-        name: Name of the file, which replaces an existing one; several images become
-            `x-1.png`, `x-2.png`, ...; None uses the template.
+        name: Name of the file; several images become `x-1.png`, `x-2.png`, ...; None
+            uses the template.
         format: Media type of templated files; None leaves the choice to the backend.
     """
 
@@ -81,10 +81,14 @@ class Destination(msgspec.Struct, frozen=True, kw_only=True):
 
     def names(self, facts: NameFacts, *, number: int, count: int) -> Iterator[str]:
         """Yield candidate names for one image, in order of preference."""
-        if self.name is None:
-            yield from candidate_names(expand_template(self.template, facts))
-        else:
-            yield self.name if count == 1 else add_number(self.name, number)
+        named = self.named(number=number, count=count)
+        yield from candidate_names(named or expand_template(self.template, facts))
+
+    def named(self, *, number: int, count: int) -> str | None:
+        """Return the name that the user has given one image; None uses the template."""
+        if self.name is None or count == 1:
+            return self.name
+        return add_number(self.name, number)
 
     def extra_names(self, facts: NameFacts, *, count: int) -> Iterator[str]:
         """Yield candidate names for an image beyond the `count` requested ones."""

@@ -207,6 +207,9 @@ class PersistImages(msgspec.Struct, frozen=True, kw_only=True):
                 at=plan.at,
                 source_type=received.generated.source_type,
                 again=self.again,
+                replaces=call.replaces.get(number)
+                if position < call.job.count
+                else None,
             )
         except Exception as error:  # noqa: BLE001 - a bug must not lose an image
             return self.store.rescue_bytes(

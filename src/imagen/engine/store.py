@@ -1,6 +1,7 @@
 """Write the file of an image, or rescue it to another place."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import AbstractContextManager, nullcontext
 from datetime import datetime
 from hashlib import sha256
 from itertools import islice
@@ -9,7 +10,7 @@ from typing import TYPE_CHECKING
 
 import msgspec
 
-from imagen.domain.call import OutputTarget
+from imagen.domain.call import Call, FileVersion, OutputTarget
 from imagen.domain.errors import BackendError, NameTaken, StorageError
 from imagen.domain.fit import Fit
 from imagen.domain.media import EXTENSIONS, SVG
@@ -19,7 +20,6 @@ from imagen.domain.naming import (
     Destination,
     NameFacts,
     add_number,
-    candidate_names,
 )
 from imagen.domain.result import AI_GENERATED, FailedImage, StoredImage
 from imagen.domain.sidecar import Sidecar, write_sidecar
@@ -27,6 +27,7 @@ from imagen.domain.size import Size
 from imagen.formats.container import ImageFacts, NotAnImage, read_facts
 
 if TYPE_CHECKING:
+    from imagen.engine.old_files import OldFiles
     from imagen.ports.images import ImageEditor
     from imagen.ports.storage import Storage
 
@@ -86,6 +87,7 @@ class StoreImage(msgspec.Struct, frozen=True, kw_only=True):
         extras: The place for images beyond the requested ones; None uses `storage`.
         numbering: Shared by all that store images there at the same time; None relies
             on the storage to report names that are taken.
+        old_files: The files that are replaced if the user names the new ones.
     """
 
     storage: "Storage"
@@ -94,6 +96,16 @@ class StoreImage(msgspec.Struct, frozen=True, kw_only=True):
     place: OutputTarget = OutputTarget()
     extras: "Storage | None" = None
     numbering: Numbering | None = None
+    old_files: "OldFiles | None" = None
+
+    def examine_old_files(self, calls: Sequence[Call]) -> list[Call]:
+        """Return the calls with the existing files that their images replace.
+
+        Raises:
+            InvalidRequest: one of them cannot be moved to the trash.
+        """
+        old_files = self.old_files
+        return [old_files.examine(each) if old_files else each for each in calls]
 
     def read_facts(
         self, content: bytes, *, backend: str, sides: tuple[int, int] | None = None
@@ -174,13 +186,16 @@ class StoreImage(msgspec.Struct, frozen=True, kw_only=True):
         at: datetime,
         source_type: str = AI_GENERATED,
         again: bool = False,
+        replaces: FileVersion | None = None,
     ) -> StoredImage | FailedImage:
         """Store an image at the destination, or rescue it to another place.
 
         Args:
             source_type: How it was made, in IPTC's words (`Generated.source_type`).
             again: Whether a process that has died may have stored the image already. It
-                is looked for then, and no existing file is replaced.
+                is looked for then.
+            replaces: The existing file of that name that is moved to the trash. No
+                other file is replaced.
 
         Raises:
             Exception: the metadata cannot be encoded; nothing is stored yet.
@@ -218,6 +233,7 @@ class StoreImage(msgspec.Struct, frozen=True, kw_only=True):
                     facts=facts,
                     count=count,
                     again=again,
+                    replaces=replaces,
                 )
             except Exception as error:  # noqa: BLE001 - the image is stored anyway
                 storage_error = _as_storage_error(error)
@@ -233,31 +249,37 @@ class StoreImage(msgspec.Struct, frozen=True, kw_only=True):
         facts: NameFacts,
         count: int,
         again: bool = False,
+        replaces: FileVersion | None = None,
     ) -> StoredImage:
         names = destination.names(facts, number=image.number, count=count)
-        replace = destination.name is not None and not again
         if image.sidecar.extra:
-            names, replace = destination.extra_names(facts, count=count), False
-        elif again and destination.name is not None:
-            names = candidate_names(next(names))
+            names = destination.extra_names(facts, count=count)
         if self.numbering is not None and destination.name is None and not again:
             names = self.numbering.names(next(names))
         for name in islice(names, MAX_NAMES_TRIED):
             if again and (found := _find_stored(storage, name, image)):
                 return found
             try:
-                location = storage.save(
-                    name,
-                    image.content,
-                    media_type=image.facts.media_type,
-                    sidecar=note,
-                    replace=replace,
-                    again=again,
-                )
+                with self._replacing(name, replaces):
+                    location = storage.save(
+                        name,
+                        image.content,
+                        media_type=image.facts.media_type,
+                        sidecar=note,
+                        again=again,
+                    )
             except NameTaken:
+                replaces = None
                 continue
             return msgspec.structs.replace(image, location=location)
         raise StorageError(f"No free name was found after {MAX_NAMES_TRIED} tries.")
+
+    def _replacing(
+        self, name: str, version: FileVersion | None
+    ) -> AbstractContextManager[None]:
+        if version is None or self.old_files is None:
+            return nullcontext()
+        return self.old_files.replacing(name, version)
 
     def rescue_bytes(
         self, content: bytes, *, name: str, number: int, problem: str

@@ -1,6 +1,7 @@
 """The images of earlier calls: where they are now, or why they are gone."""
 
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from itertools import count
 
 import msgspec
@@ -58,7 +59,7 @@ class FindEarlierImages(msgspec.Struct, frozen=True, kw_only=True):
                 return _fail(number, message, rescued_at=rescued)
             image = self._read(image_id, number) or self._recover(image_id, number)
         except (JournalError, InvalidRequest, StorageError) as error:
-            return _fail(number, error.message)
+            return _fail(number, error.message, error.hint)
         if image is None:
             return _fail(
                 number, f"Image {image_id} was made, and its file is gone.", GONE_HINT
@@ -98,12 +99,20 @@ class FindEarlierImages(msgspec.Struct, frozen=True, kw_only=True):
         )
 
     def _recover(self, image_id: str, number: int) -> StoredImage | None:
+        blocked: ImagenError | None = None
+        copy: StoredImage | None = None
         try:
             if self.restore(image_id):
                 return self._read(image_id, number)
+        except ImagenError as error:
+            blocked = error
+        with suppress(ImagenError):
             copy = self.fetch(image_id)
-        except ImagenError:
-            return None
+        if copy is None and blocked is not None:
+            raise StorageError(
+                f"Image {image_id} was made, and is in the trash: {blocked.message}",
+                hint=f"{blocked.hint} `imagen trash restore {image_id}` restores it.",
+            )
         return copy and msgspec.structs.replace(copy, number=number)
 
     def _extras(self, call: Call, number: int) -> tuple[StoredImage, ...]:

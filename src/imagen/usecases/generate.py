@@ -155,11 +155,13 @@ class GenerateImages(msgspec.Struct, frozen=True, kw_only=True):
                 the same request.
 
         Raises:
-            OverBudget, JournalError, Unauthorized, Misconfigured: nothing was sent.
+            InvalidRequest, OverBudget, JournalError, Unauthorized, Misconfigured:
+                nothing was sent.
         """
         self.prepare()
         if calls is None:
             calls = self.build_calls(plan)
+        calls = self.store.examine_old_files(calls)
         records = self.records.begin(calls, limits=self.limits(plan))
         with close_on_error(records):
             if self.before_calls is not None:

@@ -82,7 +82,8 @@ class RunOnce(msgspec.Struct, frozen=True, kw_only=True):
         """Yield the result of each image as soon as it is known.
 
         Raises:
-            InvalidRequest: the key belongs to another request.
+            InvalidRequest: the key belongs to another request, or a file that is to be
+                replaced cannot be moved.
             OverBudget, JournalError, Unauthorized, Misconfigured: nothing was sent.
             Cancelled: cancelled while it waited for another process.
         """

@@ -105,13 +105,15 @@ class SweepImages(msgspec.Struct, frozen=True, kw_only=True):
                 the same sweep.
 
         Raises:
-            OverBudget, JournalError, Unauthorized, Misconfigured: nothing was sent.
+            InvalidRequest, OverBudget, JournalError, Unauthorized, Misconfigured:
+                nothing was sent.
         """
         # Before anything is reserved: a backend that is not set up leaves no trace.
         for maker in self.makers.values():
             maker.prepare()
         if calls is None:
             calls = self.build_calls(plan)
+        calls = self._any.store.examine_old_files(calls)
         records = self._begin(plan, calls)
         jobs = [job for each in plan.plans for job in each.jobs]
         with close_on_error(records):

@@ -15,6 +15,7 @@ ALL = [
     events.Previewed(number=1, content=b"a picture", media_type="image/jpeg"),
     events.PreviewFailed(reason="this is not inside a tmux session"),
     events.Stored(number=1, location="x.png"),
+    events.Trashed(id="019a", location="/x.png"),
     events.StoredExtra(location="x-2.png"),
     events.Failed(number=2, code="refused", message="No."),
     events.Previewed(number=1, content=b"x", media_type="image/png"),

@@ -206,10 +206,12 @@ def test_names_never_end() -> None:
     ]
 
 
-def test_one_image_gets_the_name_itself() -> None:
+def test_one_image_gets_the_name_itself_or_the_next_free_one() -> None:
     named = Destination(name="x.png")
 
-    assert list(named.names(facts(), number=1, count=1)) == ["x.png"]
+    names = named.names(facts(), number=1, count=1)
+
+    assert list(islice(names, 3)) == ["x.png", "x-2.png", "x-3.png"]
 
 
 def test_several_images_are_numbered() -> None:

@@ -205,14 +205,14 @@ def test_leaves_a_sidecar_that_has_the_name() -> None:
     assert NAME.replace(".png", "-2.png") in scene.storage.kept
 
 
-def test_a_name_replaces_what_is_there() -> None:
+def test_a_file_that_appears_under_the_name_is_not_replaced() -> None:
     scene = Scene(destination=Destination(name="x.png"))
-    scene.storage.kept |= {"x.png": b"old", "x.png.json": b"old"}
+    scene.storage.kept |= {"x.png": b"theirs"}
 
     scene.put(tiny_png())
 
-    assert scene.storage.kept.keys() == {"x.png", "x.png.json"}
-    assert b"old" not in scene.storage.kept.values()
+    assert scene.storage.kept["x.png"] == b"theirs"
+    assert scene.storage.kept.keys() == {"x.png", "x-2.png", "x-2.png.json"}
 
 
 def test_several_under_one_name_are_numbered() -> None:
