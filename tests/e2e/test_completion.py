@@ -149,6 +149,7 @@ def test_commands_and_flags_are_completed(shell: Shell) -> None:
         ("imagen usage --pl", "--plot"),
         ("imagen history fo", "imagen history forget"),
         ("imagen jobs fo", "imagen jobs forget"),
+        ("imagen trash res", "imagen trash restore"),
         ("imagen generate cat --fit res", "resize"),
         ("imagen history --sea", "rch"),  # zsh only prints the rest
     ]:

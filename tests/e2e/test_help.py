@@ -105,6 +105,9 @@ def test_the_flags_of_generate_are_grouped_and_explained(ask: Ask) -> None:
         ("resume", "imagen resume 01a2055c-f0e1"),
         ("history", 'imagen history --search "red fox" --since 2026-05-01'),
         ("history forget", "imagen history forget 01a2055c-f0e1"),
+        ("trash list", "imagen trash restore last"),
+        ("trash restore", "imagen trash restore last"),
+        ("trash empty", "imagen trash empty --yes"),
         ("usage", "imagen usage --raw --csv > calls.csv"),
     ],
 )

@@ -19,7 +19,7 @@ __all__ = ["ask", "clean_env", "here", "home"]  # fixtures
 
 ROOT = Path(__file__).parents[2]
 BLOCK = re.compile(r"^```(\w+)\n(.*?)^```", re.MULTILINE | re.DOTALL)
-COMMAND = re.compile(r"^    imagen ((?:backends |config )?[a-z]+)", re.MULTILINE)
+COMMAND = re.compile(r"^    imagen ((?:backends |config |trash )?[a-z]+)", re.MULTILINE)
 FILE_NAME = re.compile(r"#\s*(\S+\.(?:py|toml|yaml))\s*$")
 
 

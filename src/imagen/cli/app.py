@@ -50,6 +50,12 @@ COMMANDS = {
     "strip": ("imagen.cli.strip:strip", "Write a copy without prompt or metadata."),
     "rerun": ("imagen.cli.rerun:rerun", "Generate an image again."),
     "sweep": ("imagen.cli.sweep:sweep", "Generate combinations, with a contact sheet."),
+    "trash list": ("imagen.cli.trash:list_", "List replaced and deleted files."),
+    "trash restore": (
+        "imagen.cli.trash:restore",
+        "Move files from the trash back to where they were.",
+    ),
+    "trash empty": ("imagen.cli.trash:empty", "Delete the files in the trash."),
     "usage": ("imagen.cli.usage:usage", "Print costs and usage."),
     "serve": ("imagen.cli.serve:serve", "Serve the OpenAI images API and a gallery."),
     "prices": ("imagen.cli.prices:prices", "Print the known prices."),
@@ -62,6 +68,7 @@ COMMANDS = {
 GROUPS = {
     "backends": "Manage image backends.",
     "config": "Create, check and find the config file.",
+    "trash": "Manage replaced and deleted files, kept 30 days.",
     # Groups that are commands themselves keep the summary of the command.
     **{name: COMMANDS[name][1] for name in ("history", "jobs")},
 }
