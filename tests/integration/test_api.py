@@ -9,7 +9,7 @@ import pytest
 from tests.nightly import examples
 
 import imagen
-from imagen.domain.events import Event
+from imagen.domain.events import Event, Stored
 
 SMALL = "64x64"
 
@@ -212,14 +212,27 @@ def test_errors_have_their_own_classes(
 
 
 def test_when_some_fail_the_others_are_not_lost(here: Path) -> None:
-    (here / "here").write_text("in the way of the second image")
-    (here / "x-2.png").mkdir()
+    (here / "c.yaml").write_text("backends: {mine: {adapter: mock, concurrency: 1}}")
+    folder = here / "images"
+
+    def remove_folder(event: Event) -> None:
+        if isinstance(event, Stored) and event.number == 2:
+            folder.rename(here / "moved")
+            folder.write_text("in the way of the third image")
 
     with pytest.raises(imagen.SomeImagesFailed) as failure:
-        imagen.generate("a cat", size=SMALL, count=3, output=here / "x.png")
+        imagen.generate(
+            "a cat",
+            size=SMALL,
+            count=3,
+            output=folder / "x.png",
+            config=here / "c.yaml",
+            backend="mine",
+            listen=remove_folder,
+        )
 
     names = [image.path.name for image in failure.value.images]  # type: ignore[attr-defined]
-    assert names == ["x-1.png", "x-3.png"]
+    assert names == ["x-1.png", "x-2.png"]
     assert [error.code for error in failure.value.errors] == ["storage_error"]
     assert "safe at" in failure.value.errors[0].message
 

@@ -268,7 +268,7 @@ def test_restoring_does_not_overwrite_a_new_file(shop: Running) -> None:
 
         assert refused.status_code >= 400
         said = refused.json()["error"]["message"]
-        assert said == "The image cannot be moved: File exists."
+        assert said == "The file cannot be moved: another file has its name."
         assert file.read_bytes() == b"another file"
         file.unlink()
         assert client.post(f"{IMAGES}/{image_id}/undo").status_code == 200
