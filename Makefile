@@ -39,7 +39,8 @@ demo: .venv/installed
 	@mkdir -p demo
 	@echo "imagen: your first image and its sidecar:"
 	@$(BIN)/imagen generate "a wide editorial header about RAG systems" \
-		--style blog-header --size 1536x768 --backend mock --output demo/
+		--style blog-header --size 1536x768 --backend mock --output demo/ \
+		--config /dev/null --no-cloud
 
 test: .venv/tested
 	@sh tools/test-packages.sh

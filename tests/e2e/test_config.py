@@ -35,7 +35,7 @@ def test_the_sample_works_as_a_config(ask: Ask, here: Path) -> None:
     (here / "imagen.yaml").write_bytes(ask("config", "init").bytes)
 
     words = ("generate", "a cat", "--style", "blog-header", "-o", "x.png")
-    run = ask(*words, "--size", "32x32", "--config", "imagen.yaml")
+    run = ask(*words, "--backend", "mock", "--size", "32x32", "--config", "imagen.yaml")
 
     assert (run.code, run.out, run.err) == (0, "x.png\n", "")
 
@@ -85,8 +85,59 @@ def test_validate_says_what_holds(ask: Ask, config: str, home: Path) -> None:
     given = ask("config", "validate", "--config", config)
 
     assert absent.out == f"{home}/.config/imagen.yaml: not found, using the defaults\n"
-    assert given.out == "c.yaml: valid, 3 backends, 0 styles\n"
+    assert given.out == "c.yaml: valid, 3 backends, 4 styles\n"
     assert (absent.code, absent.err) == (given.code, given.err) == (0, "")
+
+
+@pytest.mark.parametrize(
+    "words", [("generate", "a fox"), ("sweep", "a fox", "--seed", "1..2")]
+)
+def test_with_several_backends_and_no_default_one_is_named(
+    ask: Ask, here: Path, words: tuple[str, ...]
+) -> None:
+    (here / "c.yaml").write_text("backends: {a: {adapter: mock}, b: {adapter: mock}}")
+    options = ("--size", "32x32", "--config", "c.yaml")
+
+    unnamed = ask(*words, *options)
+    named = ask(*words, "--backend", "b", *options)
+
+    assert (unnamed.code, unnamed.out) == (2, "")
+    assert "without a default_backend: a, b, mock." in unnamed.err
+    assert named.code == 0
+
+
+def test_a_rerun_without_its_backend_needs_a_default_or_a_name(
+    ask: Ask, here: Path
+) -> None:
+    text = "default_backend: c\nbackends: {c: {adapter: mock}}"
+    (here / "c.yaml").write_text(text)
+    ask("generate", "a fox", "--size", "32x32", "--config", "c.yaml", "-o", "x.png")
+    note = here / "x.png.json"
+    note.write_text(note.read_text().replace('"adapter": "mock"', '"adapter": "z"'))
+    text = "backends: {a: {adapter: mock}, b: {adapter: mock}}"
+    (here / "c.yaml").write_text(text)
+
+    unnamed = ask("rerun", "x.png", "--config", "c.yaml")
+    named = ask("rerun", "x.png", "--config", "c.yaml", "--backend", "b")
+
+    assert (unnamed.code, unnamed.out) == (2, "")
+    assert "without a default_backend: a, b, mock." in unnamed.err
+    assert named.code == 0, named.err
+
+
+def test_built_in_styles_stay_beside_those_of_the_config(ask: Ask, here: Path) -> None:
+    (here / "c.yaml").write_text(
+        "styles: {photo: {prompt: 'mine, {prompt}', size: 32x32}}"
+    )
+
+    own = ask("generate", "a fox", "--style", "photo", "--config", "c.yaml", "--json")
+    built_in = ask(
+        *("generate", "a fox", "--style", "line-art", "--size", "32x32"),
+        *("--config", "c.yaml", "--json"),
+    )
+
+    assert own.objects[0]["prompt_sent"] == "mine, a fox"
+    assert built_in.objects[0]["prompt_sent"].startswith("a fox, clean black line")
 
 
 def test_a_variable_that_names_no_file_is_an_error_everywhere(

@@ -210,7 +210,7 @@ WRONG: list[tuple[tuple[str, ...], str]] = [
     *(
         (
             (*GENERATE, "--style", word),
-            "Configured styles: blog-header, photo, line-art",
+            "Available styles: blog-header, photo, line-art",
         )
         for word in ("x", "", "Photo", BYTES)
     ),

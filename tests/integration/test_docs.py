@@ -33,8 +33,23 @@ def environment(home: Path) -> dict[str, str]:
     return {"PATH": path, "HOME": str(home), "LANG": "C.UTF-8"}
 
 
+@pytest.fixture
+def paying(home: Path) -> Path:
+    """A config with which an example that pins no backend would fail."""
+    (home / ".config").mkdir()
+    file = home / ".config" / "imagen.yaml"
+    file.write_text("backends: {paid: {adapter: mock, price: 1, fail: refused}}")
+    return file
+
+
+def exported(page: str) -> dict[str, str]:
+    """Return the variables that the shell lines of a page set for each other."""
+    lines = "\n".join(blocks(page, "sh"))
+    return dict(re.findall(r"^export (\w+)=(\S+)", lines, re.MULTILINE))
+
+
 @pytest.mark.parametrize("page", ["README.md", "docs/rerun-and-sweep.md"])
-@pytest.mark.usefixtures("ask")
+@pytest.mark.usefixtures("ask", "paying")
 def test_the_python_of_a_page_runs(page: str) -> None:
     for code in blocks(page, "python"):
         exec(compile(code, page, "exec"), {"__name__": "__main__"})
@@ -43,7 +58,12 @@ def test_the_python_of_a_page_runs(page: str) -> None:
 @pytest.mark.parametrize(
     "line", [line for code in blocks("README.md", "sh") for line in code.splitlines()]
 )
-def test_the_shell_lines_of_the_readme_run(tmp_path: Path, ask: Ask, line: str) -> None:
+@pytest.mark.usefixtures("paying")
+def test_the_shell_lines_of_the_readme_run(
+    here: Path, home: Path, ask: Ask, line: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name, value in exported("README.md").items():
+        monkeypatch.setenv(name, value)
     command = line.partition("  #")[0].strip()
     expected = int(found[1]) if (found := re.search(r"exit (\d)", line)) else 0
     command = command.replace("open $(", "test -f $(")
@@ -55,8 +75,8 @@ def test_the_shell_lines_of_the_readme_run(tmp_path: Path, ask: Ask, line: str) 
 
     run = subprocess.run(
         ["/bin/sh", "-c", command],
-        cwd=tmp_path,
-        env=environment(tmp_path),
+        cwd=here,
+        env={**environment(home), **exported("README.md")},
         capture_output=True,
         text=True,
         timeout=60,
@@ -64,6 +84,35 @@ def test_the_shell_lines_of_the_readme_run(tmp_path: Path, ask: Ask, line: str) 
     )
 
     assert run.returncode == expected, run.stderr
+
+
+@pytest.mark.parametrize(
+    "config", ["backends: {{", "backends: {paid: {adapter: mock, price: 1}}", None]
+)
+def test_the_demo_runs_with_any_config(
+    here: Path, home: Path, paying: Path, config: str | None
+) -> None:
+    if config is None:
+        paying.unlink()
+    else:
+        paying.write_text(config)
+    # Nothing is installed: the recipe alone runs, with this installation.
+    make = ("make", "--no-print-directory", "-f", str(ROOT / "Makefile"), "demo")
+
+    run = subprocess.run(
+        [*make, "-o", ".venv/installed", f"BIN={Path(sys.executable).parent}"],
+        cwd=here,
+        env={**environment(home), "IMAGEN_CLOUD_SYNC": "on"},
+        capture_output=True,
+        text=True,
+        timeout=120,
+        check=False,
+    )
+
+    assert run.returncode == 0, run.stderr
+    (image,) = (here / "demo").glob("*.png")
+    assert run.stdout.splitlines()[-1] == f"demo/{image.name}"
+    assert b'"backend": "mock"' in image.with_name(f"{image.name}.json").read_bytes()
 
 
 def test_the_commands_of_the_readme_are_those_there_are() -> None:

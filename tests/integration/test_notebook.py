@@ -25,6 +25,11 @@ class Watched(NotebookClient):
 def executed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> nbformat.NotebookNode:
     monkeypatch.setenv("HOME", str(tmp_path))
     monkeypatch.setenv("IPYTHONDIR", str(tmp_path / "ipython"))
+    # A reader's config, with which a cell that pins no backend would fail.
+    (tmp_path / ".config").mkdir()
+    (tmp_path / ".config" / "imagen.yaml").write_text(
+        "backends: {paid: {adapter: mock, price: 1, fail: refused}}"
+    )
     notebook = nbformat.read(NOTEBOOK, as_version=4)
     Watched.updates.clear()
     Watched(

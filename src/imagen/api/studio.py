@@ -204,7 +204,8 @@ class Studio:
         check_names("rerun", parameters, RerunArguments)
         prepare = build_rerun(self._runtime)
         source = prepare.find_source(
-            str(image.path) if isinstance(image, Image) else fspath(image)
+            str(image.path) if isinstance(image, Image) else fspath(image),
+            backend=parameters.get("backend"),
         )
         number = 1 if count is None else count
         overrides = build_overrides(
@@ -212,13 +213,12 @@ class Studio:
             cast("RerunParameters", _select_request_parameters(parameters)),
             count=number,
         )
-        backend = parameters.get("backend") or source.backend
         with _listening(parameters) as listen:
             use_case = self._build_generate(
-                backend,
+                source.backend,
                 parameters,
                 count=number,
-                media_type=source.media_type_for(backend),
+                media_type=source.media_type,
                 listen=listen,
             )
             request = prepare.build_request(source, overrides, maker=use_case)

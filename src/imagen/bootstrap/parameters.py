@@ -212,7 +212,7 @@ class RequestParameters(RerunParameters, total=False):
     style: Annotated[
         str | None,
         ParameterInfo(
-            help="The name of a style in the config.",
+            help="The name of a style: built in, or in the config.",
             group="Image",
             metavar="NAME",
             sweepable=True,

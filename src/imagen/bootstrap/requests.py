@@ -105,7 +105,9 @@ def build_sweep_requests(
         fields = parse_parameters(
             runtime, cast("RequestParameters", {**varied, "set": cell.options})
         )
-        name = cell.values.get("backend", runtime.settings.default_backend)
+        name = cell.values.get("backend")
+        if name is None:
+            name = runtime.find_backend(None).instance.name
         requests.append((str(name), msgspec.structs.replace(shared, **fields)))
     return grid, requests
 
@@ -261,10 +263,9 @@ def _find_style(settings: Settings, name: object) -> Style:
     if not isinstance(name, str) or name not in settings.styles:
         from imagen.settings.secrets import display_value  # noqa: PLC0415 - rare
 
-        known = ", ".join(settings.styles)
         raise InvalidRequest(
             f"Unknown style {display_value(str(name))}.",
-            hint=f"Configured styles: {known}." if known else "The config has none.",
+            hint=f"Available styles: {', '.join(settings.styles)}.",
         )
     return settings.styles[name]
 

@@ -84,10 +84,14 @@ class Runtime:
         """Return the settings of a backend; None for the default one.
 
         Raises:
-            InvalidRequest: the config has no backend of that name.
+            InvalidRequest: the config has no backend of that name, or no default one.
         """
         settings = self.settings
         chosen = settings.default_backend if name is None else name
+        if chosen is None:
+            from imagen.domain.instance import build_default_error  # noqa: PLC0415 - rare
+
+            raise build_default_error(settings.backends)
         if chosen not in settings.backends:
             from imagen.settings.secrets import display_value  # noqa: PLC0415 - rare
 

@@ -64,12 +64,11 @@ def rerun(
     runtime = load_runtime(general.config)
     overrides = build_overrides(runtime, request.parameters(), count=run.count)
     use_case = build_rerun(runtime)
-    source = use_case.find_source(str(image))
+    source = use_case.find_source(str(image), backend=backend)
     if verify and source.image.content is None:
         raise InvalidRequest(f"{source.image.missing_reason} --verify needs the file.")
     if source.provenance.source != "imagen" and not out.quiet:
         print_message(f"Using the parameters that {source.provenance.source} recorded.")
-    name = source.backend if backend is None else backend
     # Read before the generation, because the new image may replace the file.
     original, differences = source.image.content or b"", list[str]()
 
@@ -87,14 +86,12 @@ def rerun(
 
     code = generate_images(
         runtime,
-        name,
+        source.backend,
         out,
         flags=run,
         command="rerun",
         repetition=again.repetition(),
-        output=output.options(
-            media_type=source.media_type_for(name), stream=sys.stdout.buffer
-        ),
+        output=output.options(media_type=source.media_type, stream=sys.stdout.buffer),
         build_request=lambda generate: use_case.build_request(
             source, overrides, maker=generate
         ),

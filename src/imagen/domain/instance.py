@@ -1,5 +1,7 @@
 """A configured backend: its name, its adapter and its settings."""
 
+from collections.abc import Iterable
+
 import msgspec
 
 from imagen.domain.errors import InvalidRequest
@@ -8,6 +10,15 @@ from imagen.domain.size import Size
 
 DEFAULT_TIMEOUT = 600.0
 """Seconds for one image, unless the flag or the instance sets another value."""
+
+
+def build_default_error(names: Iterable[str]) -> InvalidRequest:
+    """Return the error of a request without a backend, if there is no default one."""
+    return InvalidRequest(
+        "The request names no backend, and the config has several without a "
+        f"default_backend: {', '.join(names)}.",
+        hint="Name one of them, or set default_backend in the config.",
+    )
 
 
 class Instance(msgspec.Struct, frozen=True, kw_only=True):

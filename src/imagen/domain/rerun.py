@@ -9,7 +9,7 @@ import msgspec
 from imagen.domain.capabilities import Capabilities
 from imagen.domain.errors import InvalidRequest
 from imagen.domain.fit import Fit
-from imagen.domain.instance import Instance
+from imagen.domain.instance import Instance, build_default_error
 from imagen.domain.metadata.embedded import EmbeddedMetadata, Recipe, parse_size
 from imagen.domain.reference import ReferenceImage
 from imagen.domain.request import FIELD_NAMES, DroppedParameters, GenerationRequest
@@ -145,12 +145,15 @@ def _list_other_parameters(recipe: Recipe) -> Sequence[str]:
 
 
 def choose_backend(
-    provenance: Provenance, instances: Mapping[str, Instance], *, default: str
+    provenance: Provenance, instances: Mapping[str, Instance], *, default: str | None
 ) -> tuple[str, Change | None]:
     """Return the backend for the rerun, and the change if it is another one.
 
     Prefer the original instance, then the default instance if it has the original
     adapter, then any instance with that adapter, then the default instance.
+
+    Raises:
+        InvalidRequest: there is no such instance, and no default one.
     """
     original = instances.get(provenance.backend)
     if original is not None and original.adapter == provenance.adapter:
@@ -158,9 +161,11 @@ def choose_backend(
     similar = [
         name for name, each in instances.items() if each.adapter == provenance.adapter
     ]
-    if not provenance.backend and similar:
-        return (default if default in similar else similar[0]), None
     used = default if default in similar or not similar else similar[0]
+    if used is None:
+        raise build_default_error(instances)
+    if not provenance.backend and similar:
+        return used, None
     missing = f"the config has no backend {provenance.backend!r}"
     if not provenance.backend:
         missing = f"the metadata of {provenance.source} names no backend"

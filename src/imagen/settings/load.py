@@ -13,7 +13,7 @@ from imagen.settings.environment import Environment
 from imagen.settings.model import MOCK, BackendSettings, OutputSettings, Settings
 
 FILE_NAME = "imagen.yaml"
-SAMPLE_STYLES = (
+BUILT_IN_STYLES = (
     Style(
         name="blog-header",
         prompt=(
@@ -50,7 +50,7 @@ SAMPLE_STYLES = (
         size=Size(512, 512),
     ),
 )
-"""The styles of the sample config, which are also the defaults without a config."""
+"""The built-in styles, which the sample config shows."""
 
 
 def find_config(explicit: str | None, environment: Environment) -> tuple[Path, bool]:
@@ -97,14 +97,14 @@ def load_settings(
 
 
 def default_settings(adapter_of: Callable[[str], Adapter[Any]]) -> Settings:
-    """Return the settings without a config: the mock, and the styles of the sample."""
+    """Return the settings without a config: the mock, and the built-in styles."""
     instance = Instance(name=MOCK, adapter=MOCK)
     options = adapter_of(MOCK).options()
     return Settings(
         default_backend=MOCK,
         output=OutputSettings(),
         backends={MOCK: BackendSettings(instance=instance, options=options)},
-        styles={style.name: style for style in SAMPLE_STYLES},
+        styles={style.name: style for style in BUILT_IN_STYLES},
     )
 
 

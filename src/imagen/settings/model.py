@@ -247,7 +247,7 @@ class ConfigFile(msgspec.Struct, frozen=True, kw_only=True):
         Meta(extra={"shape": "the name of a backend"}),
         key(
             "The backend of requests that name none. Without this key: the"
-            " only one in the file, else mock.",
+            " only one besides mock; with several, each request names one.",
             MOCK,
         ),
     ] = None
@@ -291,13 +291,15 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     """The validated config, with the defaults filled in.
 
     Attributes:
+        default_backend: The backend of requests that name none; None if they must.
         owner_user_id: The owner of the copies in the cloud; "" for none.
         backends: The backends by name; always includes `mock`.
+        styles: The styles by name: those of the config, then the built-in ones.
         budgets: The limits of spending, those of single callers included.
         path: The config file; None without one.
     """
 
-    default_backend: str
+    default_backend: str | None
     output: OutputSettings
     owner_user_id: str = ""
     backends: Mapping[str, BackendSettings]

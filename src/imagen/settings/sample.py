@@ -13,7 +13,7 @@ from msgspec.structs import FieldInfo
 from imagen.domain.size import Size
 from imagen.domain.style import Style
 from imagen.ports.adapter import Adapter
-from imagen.settings.load import SAMPLE_STYLES
+from imagen.settings.load import BUILT_IN_STYLES
 from imagen.settings.model import MOCK, BackendBlock, ConfigFile, StyleBlock
 from imagen.settings.reading import describe_field
 
@@ -48,8 +48,8 @@ def sample_config(adapters: Mapping[str, Adapter[Any]]) -> str:
             for name in names:
                 complete = name == names[0]
                 lines += _format_backend(name, adapters[name], complete=complete)
-    for style in SAMPLE_STYLES:
-        lines += _format_style(style, complete=style is SAMPLE_STYLES[0])
+    for style in BUILT_IN_STYLES:
+        lines += _format_style(style, complete=style is BUILT_IN_STYLES[0])
     return "\n".join(lines) + "\n"
 
 

@@ -1,6 +1,6 @@
 """Convert a parsed config file to settings; all errors are reported together."""
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -9,6 +9,7 @@ import msgspec
 from imagen.domain.errors import ImagenError, Misconfigured
 from imagen.domain.style import Style
 from imagen.ports.adapter import Adapter
+from imagen.settings.load import BUILT_IN_STYLES
 from imagen.settings.model import (
     MOCK,
     BackendBlock,
@@ -70,23 +71,29 @@ def validate(
     problems = reader.problems()
     if problems or config is None:
         raise InvalidConfig(problems)
-    only = next(iter(blocks)) if len(blocks) == 1 else MOCK
     return Settings(
-        default_backend=only
-        if config.default_backend is None
-        else config.default_backend,
+        default_backend=config.default_backend or _find_only_backend(blocks),
         output=config.output,
         owner_user_id=config.owner_user_id.lower(),
         backends={each.instance.name: each for each in backends if each is not None},
         styles={
             name: Style(name=name, **msgspec.structs.asdict(config.styles[name]))
             for name in styles
-        },
+        }
+        | {each.name: each for each in BUILT_IN_STYLES if each.name not in styles},
         budgets=(*config.budget.to_budgets(), *config.serve.to_budgets()),
         history=config.history,
         serve=config.serve,
         path=path,
     )
+
+
+def _find_only_backend(names: Iterable[str]) -> str | None:
+    """Return the only backend besides mock, or mock; None if there are several."""
+    others = [name for name in names if name != MOCK]
+    if len(others) > 1:
+        return None
+    return others[0] if others else MOCK
 
 
 def _read_names(reader: Reader, section: Node | None) -> Mapping[str, Node]:

@@ -34,8 +34,8 @@ class RerunSource(msgspec.Struct, frozen=True, kw_only=True):
 
     Attributes:
         provenance: How the image was made, from the most complete metadata.
-        backend: The backend to use, unless the user chooses another one.
-        replaced: The change from the original backend, if that is not in the config.
+        backend: The backend to use.
+        replaced: The change from the original backend, unless the user chose another.
         notes: Warnings for the user, each a sentence.
     """
 
@@ -45,14 +45,15 @@ class RerunSource(msgspec.Struct, frozen=True, kw_only=True):
     replaced: Change | None = None
     notes: tuple[str, ...] = ()
 
-    def media_type_for(self, backend: str) -> str | None:
-        """Return the media type to request from a backend; None for its default.
+    @property
+    def media_type(self) -> str | None:
+        """The media type to request from the backend; None for its default.
 
         The original backend is known to return the type of the image. Another one may
         not support it.
         """
         note = self.image.best_sidecar
-        if note is None or backend != self.provenance.backend:
+        if note is None or self.backend != self.provenance.backend:
             return None
         return note.mime_type if note.mime_type in WRITABLE.values() else None
 
@@ -69,14 +70,18 @@ class PrepareRerun(msgspec.Struct, frozen=True, kw_only=True):
     images_in: ListImages
     history: History
     instances: Mapping[str, Instance]
-    default: str
+    default: str | None
     folders: Sequence[str] = ()
 
-    def find_source(self, name: str) -> RerunSource:
+    def find_source(self, name: str, *, backend: str | None = None) -> RerunSource:
         """Return the image with its provenance, and the backend to use.
 
+        Args:
+            backend: The backend that the user chose; None for that of the image.
+
         Raises:
-            InvalidRequest: no such image exists, or it has no usable metadata.
+            InvalidRequest: no such image exists, it has no usable metadata, or there
+                is no backend for it.
         """
         found = self.find.run(name)
         provenance = None
@@ -89,9 +94,11 @@ class PrepareRerun(msgspec.Struct, frozen=True, kw_only=True):
                 f"No metadata says how {name} was made.",
                 hint=f"Run `imagen inspect {name}` to see its metadata.",
             )
-        backend, replaced = choose_backend(
-            provenance, self.instances, default=self.default
-        )
+        replaced = None
+        if backend is None:
+            backend, replaced = choose_backend(
+                provenance, self.instances, default=self.default
+            )
         return RerunSource(
             image=found,
             provenance=provenance,
@@ -111,15 +118,14 @@ class PrepareRerun(msgspec.Struct, frozen=True, kw_only=True):
         provenance, location = source.provenance, source.image.location
         images = () if "images" in overrides else provenance.references
         mask = None if "mask" in overrides else provenance.mask
-        instance = maker.instance
         return build_rerun_request(
             provenance,
             overrides,
-            instance=instance,
+            instance=maker.instance,
             capabilities_of=maker.capabilities,
             images=[self.load_reference(each, location) for each in images],
             mask=None if mask is None else self.load_reference(mask, location),
-            replaced=source.replaced if instance.name == source.backend else None,
+            replaced=source.replaced,
             notes=source.notes,
         )
 

@@ -177,6 +177,15 @@ def test_another_backend_takes_the_place_of_one_that_is_gone(
         assert change.reason.startswith(reason)
 
 
+def test_without_a_default_no_other_adapter_takes_its_place() -> None:
+    names = ("a", "mock")
+    instances = {name: Instance(name=name, adapter="mock") for name in names}
+
+    with pytest.raises(InvalidRequest, match=r"default_backend: a, mock\."):
+        choose_backend(ORIGIN, instances, default=None)
+    assert choose_backend(ORIGIN, {**instances, "b": BOX}, default=None)[0] == "b"
+
+
 def test_on_the_same_backend_nothing_is_lost() -> None:
     made = origin(default_steps=20, options={"mood": "grave"}, negative="dogs")
 

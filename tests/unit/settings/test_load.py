@@ -10,7 +10,7 @@ import pytest
 from imagen.domain.errors import Misconfigured
 from imagen.ports.adapter import Adapter
 from imagen.settings.environment import Environment
-from imagen.settings.load import SAMPLE_STYLES, find_config, load_settings
+from imagen.settings.load import BUILT_IN_STYLES, find_config, load_settings
 
 Find = Callable[[str], Adapter[Any]]
 
@@ -34,7 +34,7 @@ def test_flag_before_variable_before_the_usual_place(
     assert find_config(flag, environment) == (Path(path), named)
 
 
-def test_without_a_file_there_is_mock_and_the_samples_styles(
+def test_without_a_file_there_are_mock_and_the_built_in_styles(
     tmp_path: Path, adapter_of: Find
 ) -> None:
     environment = Environment({"HOME": str(tmp_path)})
@@ -43,7 +43,7 @@ def test_without_a_file_there_is_mock_and_the_samples_styles(
 
     assert settings.default_backend == "mock"
     assert list(settings.backends) == ["mock"]
-    assert tuple(settings.styles.values()) == SAMPLE_STYLES
+    assert tuple(settings.styles.values()) == BUILT_IN_STYLES
     assert settings.path is None
 
 
@@ -55,7 +55,7 @@ def test_a_file_is_read(tmp_path: Path, adapter_of: Find) -> None:
         str(path), environment=Environment({}), adapter_of=adapter_of
     )
 
-    assert list(settings.styles) == ["s"]
+    assert next(iter(settings.styles)) == "s"
     assert settings.path == path
 
 
@@ -69,7 +69,7 @@ def test_a_pipe_is_read(adapter_of: Find) -> None:
     )
 
     os.close(reader)
-    assert list(settings.styles) == ["s"]
+    assert next(iter(settings.styles)) == "s"
 
 
 @pytest.mark.parametrize(

@@ -5,7 +5,7 @@ from typing import Any
 import msgspec
 
 from imagen.ports.adapter import Adapter
-from imagen.settings.load import SAMPLE_STYLES
+from imagen.settings.load import BUILT_IN_STYLES
 from imagen.settings.model import (
     BackendBlock,
     ConfigFile,
@@ -26,7 +26,7 @@ def test_the_sample_is_valid_and_has_the_styles(
 ) -> None:
     settings = settings_of(sample_config(adapters))
 
-    assert tuple(settings.styles.values()) == SAMPLE_STYLES
+    assert tuple(settings.styles.values()) == BUILT_IN_STYLES
     assert list(settings.backends) == ["mock"]
 
 

@@ -341,13 +341,16 @@ def test_the_history_is_kept_for_so_many_days(settings_of: Read) -> None:
     [
         ("", "mock"),
         ("backends: {a: {adapter: mock}}", "a"),
-        ("backends: {a: {adapter: mock}, b: {adapter: mock}}", "mock"),
+        ("backends: {a: {adapter: mock}, mock: {adapter: mock}}", "a"),
+        ("backends: {mock: {adapter: mock}}", "mock"),
+        ("backends: {a: {adapter: mock}, b: {adapter: mock}}", None),
+        ("default_backend: b\nbackends: {a: {adapter: mock}, b: {adapter: mock}}", "b"),
         ("default_backend: mock\nbackends: {a: {adapter: mock}}", "mock"),
         ("default_backend:\nbackends:\nstyles:\noutput:\n", "mock"),
     ],
 )
-def test_the_only_instance_is_the_default_else_mock(
-    settings_of: Read, text: str, chosen: str
+def test_the_only_instance_besides_mock_is_the_default(
+    settings_of: Read, text: str, chosen: str | None
 ) -> None:
     settings = settings_of(text)
 

@@ -151,7 +151,7 @@ def _build_rerun_item(
     use_case = build_rerun(runtime, pipes=False)
     with _without_hints():
         source = use_case.find_source(entry.sidecar.id)
-    output = OutputOptions(format=source.media_type_for(source.backend))
+    output = OutputOptions(format=source.media_type)
     maker = build_generate(
         runtime, source.backend, output=output, count=1, caller=caller
     )

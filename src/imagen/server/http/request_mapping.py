@@ -46,15 +46,24 @@ def parse_model(settings: Settings, model: str | None) -> tuple[str, str | None]
     """Return the backend's name and its model; the model is None for the default.
 
     Raises:
-        ErrorResponse: the config has no such backend (404).
+        ErrorResponse: the config has no such backend (404), or no default one (400).
     """
+    available = ", ".join(settings.backends)
     if model is None:
+        if settings.default_backend is None:
+            raise ErrorResponse(
+                400,
+                "The request names no model, and this server has no default one. "
+                f"Available: {available}.",
+                param="model",
+                code="invalid_value",
+            )
         return settings.default_backend, None
     name, _, backend_model = model.partition("/")
     if name not in settings.backends:
         raise ErrorResponse(
             404,
-            f"Unknown model {model[:80]!r}. Available: {', '.join(settings.backends)}.",
+            f"Unknown model {model[:80]!r}. Available: {available}.",
             param="model",
             code="model_not_found",
         )
@@ -129,7 +138,7 @@ def build_work_item(
             raise ErrorResponse(
                 404,
                 f"Unknown style {style[:80]!r}. Available: "
-                f"{', '.join(settings.styles) or 'none'}.",
+                f"{', '.join(settings.styles)}.",
                 param="style",
                 code="style_not_found",
             )
