@@ -4,6 +4,7 @@ Built-in adapters are in a table; any other name is looked up among the entry po
 installed packages. The built-in ones are listed under the same entry point group.
 """
 
+from contextlib import suppress
 from importlib import import_module
 from typing import TYPE_CHECKING, Any, TypeAlias
 
@@ -58,9 +59,13 @@ def adapter_names() -> list[str]:
     return sorted({*BUILT_IN, *_find_entry_points()})
 
 
-def built_in_adapters() -> dict[str, AnyAdapter]:
-    """Return the adapters that come with imagen, by name."""
-    return {name: find_adapter(name) for name in BUILT_IN}
+def installed_adapters() -> dict[str, AnyAdapter]:
+    """Return all adapters by name, except those that cannot be loaded."""
+    found: dict[str, AnyAdapter] = {}
+    for name in adapter_names():
+        with suppress(Misconfigured):  # `imagen backends list` has the reason
+            found[name] = find_adapter(name)
+    return found
 
 
 def _find_entry_points() -> "dict[str, EntryPoint]":

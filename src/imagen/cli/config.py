@@ -3,7 +3,7 @@
 from imagen.cli import exit_codes
 from imagen.cli.output import Output
 from imagen.cli.parameters import ConfigFlag, keep_path, load_runtime
-from imagen.registry import built_in_adapters
+from imagen.registry import installed_adapters
 from imagen.settings.environment import process_environment
 from imagen.settings.load import find_config
 
@@ -11,13 +11,16 @@ from imagen.settings.load import find_config
 def init() -> int:
     """Print a complete sample imagen.yaml on stdout, with a comment for each key.
 
+    Three backends are configured: mock, a ComfyUI server on this machine (the default),
+    and Replicate. Other installed adapters have a block that is commented out.
+
     ```
     imagen config init > ~/.config/imagen.yaml
     ```
     """
     from imagen.settings.sample import sample_config  # noqa: PLC0415 - rare
 
-    Output().print_text(sample_config(built_in_adapters()).rstrip("\n"))
+    Output().print_text(sample_config(installed_adapters()).rstrip("\n"))
     return exit_codes.DONE
 
 

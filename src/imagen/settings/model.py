@@ -73,7 +73,7 @@ class OutputSettings(msgspec.Struct, frozen=True, kw_only=True):
     cloud_sync: Annotated[
         Mode,
         key(
-            "Upload a copy of each image to Supabase: auto (if configured), on or off.",
+            "Keep a copy of each image on Supabase: auto (if configured), on or off.",
             "auto",
         ),
     ] = "auto"

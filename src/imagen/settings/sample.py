@@ -13,11 +13,12 @@ from msgspec.structs import FieldInfo
 from imagen.domain.size import Size
 from imagen.domain.style import Style
 from imagen.ports.adapter import Adapter
-from imagen.settings.load import BUILT_IN_STYLES
 from imagen.settings.model import MOCK, BackendBlock, ConfigFile, StyleBlock
 from imagen.settings.reading import describe_field
+from imagen.settings.styles import BUILT_IN_STYLES
 
-WIDTH = 80
+WIDTH = 78
+"""Two columns are left for a "#" before a whole block."""
 _COLUMN = 38
 """The column of comments, behind keys that are short enough."""
 
@@ -28,44 +29,75 @@ _HEAD = """\
 # environment variable that holds one.
 """
 
+_DEFAULT = "flux-schnell-local"
+_BACKENDS: Mapping[str, Mapping[str, str]] = {
+    MOCK: {"adapter": MOCK},
+    _DEFAULT: {
+        "adapter": "comfyui",
+        "base_url": "http://localhost:8188",
+        "workflow": "flux-schnell",
+    },
+    "flux-dev-replicate": {
+        "adapter": "replicate",
+        "model": "black-forest-labs/flux-dev",
+        "api_token_env": "REPLICATE_API_TOKEN",
+    },
+}
+"""The backends that the sample configures; blocks of other adapters are comments."""
+
 
 def sample_config(adapters: Mapping[str, Adapter[Any]]) -> str:
     """Return a config with every key, its description and its default."""
+    backends = {
+        name: keys for name, keys in _BACKENDS.items() if keys["adapter"] in adapters
+    }
     lines = [*_HEAD.splitlines(), ""]
     for field in msgspec.structs.fields(ConfigFile):
         keys: tuple[FieldInfo, ...] = ()
         if isinstance(field.default, msgspec.Struct):
             keys = msgspec.structs.fields(field.default)
         elif field.encode_name not in {"backends", "styles"}:
-            lines += _format_key(field, indent=0)
+            is_default = field.encode_name == "default_backend" and _DEFAULT in backends
+            value = _DEFAULT if is_default else None
+            lines += _format_key(field, indent=0, value=value)
             continue
         description, _ = describe_field(field.type)
         lines += ["", *_add_comment(f"{field.encode_name}:", description, indent=0)]
         for key in keys:
             lines += _format_key(key, indent=2)
         if field.encode_name == "backends":
-            names = sorted(adapters, key=lambda name: (name != MOCK, name))
-            for name in names:
-                complete = name == names[0]
-                lines += _format_backend(name, adapters[name], complete=complete)
+            for name, values in backends.items():
+                adapter = adapters[values["adapter"]]
+                lines += _format_backend(name, adapter, values, complete=name == MOCK)
+            used = {values["adapter"] for values in backends.values()}
+            for name in sorted(adapters.keys() - used):
+                block = _format_backend(name, adapters[name], {"adapter": name})
+                lines += [f"  # {line[2:]}" for line in block]
     for style in BUILT_IN_STYLES:
         lines += _format_style(style, complete=style is BUILT_IN_STYLES[0])
     return "\n".join(lines) + "\n"
 
 
-def _format_backend(name: str, adapter: Adapter[Any], *, complete: bool) -> list[str]:
+def _format_backend(
+    name: str,
+    adapter: Adapter[Any],
+    values: Mapping[str, str],
+    *,
+    complete: bool = False,
+) -> list[str]:
+    """Return a block with all keys of the adapter, and `complete` with common ones."""
     lines = _add_comment(f"  {_to_yaml(name)}:", adapter.summary, indent=2)
     common = msgspec.structs.fields(BackendBlock)
-    own = msgspec.structs.fields(adapter.options)
-    for field in common:
-        if field.encode_name == "adapter":
-            lines += _format_key(field, indent=4, value=name)
-        elif complete:
-            lines += _format_key(field, indent=4)
     shared = {field.encode_name for field in common}
-    for field in own:
-        if field.encode_name not in shared:
-            lines += _format_key(field, indent=4)
+    own = [
+        field
+        for field in msgspec.structs.fields(adapter.options)
+        if field.encode_name not in shared
+    ]
+    for field in (*common, *own):
+        value = values.get(field.encode_name)
+        if complete or value is not None or field in own:
+            lines += _format_key(field, indent=4, value=value)
     return lines
 
 

@@ -10,7 +10,8 @@ import pytest
 from imagen.domain.errors import Misconfigured
 from imagen.ports.adapter import Adapter
 from imagen.settings.environment import Environment
-from imagen.settings.load import BUILT_IN_STYLES, find_config, load_settings
+from imagen.settings.load import find_config, load_settings
+from imagen.settings.styles import BUILT_IN_STYLES
 
 Find = Callable[[str], Adapter[Any]]
 

@@ -9,7 +9,7 @@ from msgspec import Meta
 
 from imagen.ports.adapter import Adapter, BackendContext
 from imagen.ports.backend import ImageBackend
-from imagen.registry import built_in_adapters, find_adapter
+from imagen.registry import find_adapter, installed_adapters
 from imagen.settings.document import parse
 from imagen.settings.model import ConfigFile
 from imagen.settings.reading import describe_type
@@ -109,7 +109,7 @@ def test_what_does_not_match_a_pattern_gets_an_example(
 
 def structs() -> Iterator[type[msgspec.Struct]]:
     yield ConfigFile
-    yield from (adapter.options for adapter in built_in_adapters().values())
+    yield from (adapter.options for adapter in installed_adapters().values())
 
 
 def patterns_of(kind: object) -> Iterator[tuple[object, str]]:

@@ -1,11 +1,12 @@
 import re
 from collections.abc import Callable
-from typing import Any
+from typing import Annotated, Any
 
 import msgspec
+from msgspec import Meta
 
 from imagen.ports.adapter import Adapter
-from imagen.settings.load import BUILT_IN_STYLES
+from imagen.settings.document import parse
 from imagen.settings.model import (
     BackendBlock,
     ConfigFile,
@@ -16,6 +17,8 @@ from imagen.settings.model import (
 )
 from imagen.settings.money import BudgetSettings
 from imagen.settings.sample import sample_config
+from imagen.settings.styles import BUILT_IN_STYLES
+from imagen.settings.validate import validate
 
 Adapters = dict[str, Adapter[Any]]
 Read = Callable[[str], Settings]
@@ -46,6 +49,54 @@ def test_the_sample_is_valid_with_every_key_set(
     ]
     assert settings.history.keep_days
     assert settings.backends["mock"].instance.price
+
+
+class Installed(msgspec.Struct, frozen=True, kw_only=True):
+    base_url: Annotated[str, Meta(description="The address.")] = ""
+    workflow: Annotated[str, Meta(description="What runs.")] = ""
+    model: Annotated[str, Meta(description="What draws.")] = ""
+    api_token_env: Annotated[str, Meta(description="The token.")] = ""
+    key_env: Annotated[str, Meta(description="The variable.", examples=["A_KEY"])] = ""
+
+
+def with_adapters(adapters: Adapters, *names: str) -> Adapters:
+    mock = adapters["mock"]
+    other = msgspec.structs.replace(mock, options=Installed)
+    return {"mock": mock} | dict.fromkeys(names, other)
+
+
+def test_two_backends_are_configured_beside_mock(adapters: Adapters) -> None:
+    every = with_adapters(adapters, "comfyui", "replicate", "chalk", "zebra")
+    document = parse(sample_config(every).encode(), source="c.yaml")
+
+    settings = validate(document, adapter_of=every.__getitem__)
+
+    assert list(settings.backends) == [
+        "mock",
+        "flux-schnell-local",
+        "flux-dev-replicate",
+    ]
+    assert settings.default_backend == "flux-schnell-local"
+
+
+def test_the_block_of_another_adapter_is_a_comment_with_every_key(
+    adapters: Adapters,
+) -> None:
+    every = with_adapters(adapters, "comfyui", "replicate", "chalk", "zebra")
+    text = sample_config(every)
+    block = re.search(r"(?m)^  # zebra:.*\n(  # .*\n)+", text)
+    assert block is not None
+    alone = re.sub(r"(?m)^  # ", "  ", block[0])
+    document = parse(
+        text.replace(block[0], alone).encode(),
+        source="c.yaml",
+    )
+
+    settings = validate(document, adapter_of=every.__getitem__)
+
+    assert [*settings.backends][-1] == "zebra"
+    for field in Installed.__struct_fields__:
+        assert f"    # {field}: " in alone
 
 
 def test_the_sample_names_every_key_with_its_comment(adapters: Adapters) -> None:
