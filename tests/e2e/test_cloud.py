@@ -57,6 +57,64 @@ def place(ask: Ask, home: Path, here: Path, monkeypatch: pytest.MonkeyPatch) -> 
     return Place(ask, home, here, monkeypatch)
 
 
+NOTICE = (
+    "imagen: Usage is recorded on this machine only, because Supabase is not set up"
+)
+PAID = "backends: {paid: {adapter: mock, price: 0.01}}\n"
+
+
+def test_once_a_day_a_paid_call_says_that_usage_stays_here(place: Place) -> None:
+    (place.here / "imagen.yaml").write_text(PAID)
+    place.set("IMAGEN_CONFIG", "imagen.yaml")
+
+    free = place.ask("generate", "a fox", "--size", "16x16", "--backend", "mock")
+    quiet = place.ask("generate", "a fox", "--size", "16x16", "-q")
+    first = place.ask("generate", "a fox", "--size", "16x16")
+    second = place.ask("generate", "a fox", "--size", "16x16")
+    (mark,) = place.data.glob("usage-notice-*")
+    mark.rename(mark.with_name("usage-notice-2020-01-01"))
+    next_day = place.ask(
+        "sweep", "a fox", "--size", "16x16", "--seed", "1,2", "-o", "s/"
+    )
+
+    assert (free.err, quiet.err, second.err) == ("", "", "")
+    assert first.err.startswith(NOTICE)
+    assert first.err.count("\n") == 1
+    assert next_day.err.count(NOTICE) == 1
+    assert [each.name for each in place.data.glob("usage-notice-*")] == [mark.name]
+
+
+def test_the_config_silences_the_line_about_usage(place: Place) -> None:
+    (place.here / "imagen.yaml").write_text(PAID + "usage: {remote: off}")
+    place.set("IMAGEN_CONFIG", "imagen.yaml")
+
+    run = place.ask("generate", "a fox", "--size", "16x16")
+
+    assert (run.code, run.err) == (0, "")
+
+
+def test_half_a_set_up_is_reported_after_each_paid_call(place: Place) -> None:
+    (place.here / "imagen.yaml").write_text(PAID)
+    place.set("IMAGEN_CONFIG", "imagen.yaml")
+    place.set("SUPABASE_URL", "http://127.0.0.1:9")
+
+    for _ in range(2):
+        run = place.ask("generate", "a fox", "--size", "16x16")
+
+        assert run.code == 0
+        assert "imagen: usage: $SUPABASE_SERVICE_KEY is not set" in run.err
+
+
+def test_rows_stay_here_if_the_config_uploads_none(place: Place) -> None:
+    (place.here / "imagen.yaml").write_text(PAID + "usage: {remote: off}")
+    place.set("IMAGEN_CONFIG", "imagen.yaml")
+    place.project()
+
+    run = place.ask("generate", "a fox", "--size", "16x16")
+
+    assert (run.code, run.err) == (0, "")
+
+
 @pytest.mark.parametrize(
     ("config", "environment", "flags", "pending"),
     [

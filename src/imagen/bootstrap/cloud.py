@@ -1,6 +1,6 @@
 """The use cases that need Supabase: upload, fetch, shared ledger, diagnostics."""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import TYPE_CHECKING
 
 from imagen.bootstrap.output import (
@@ -13,7 +13,12 @@ from imagen.bootstrap.output import (
 )
 from imagen.bootstrap.runtime import Runtime
 from imagen.domain.errors import InvalidRequest, Misconfigured
-from imagen.domain.events import Listener, ignore_event, isolate_listener
+from imagen.domain.events import (
+    Listener,
+    Undelivered,
+    ignore_event,
+    isolate_listener,
+)
 from imagen.settings.environment import Environment
 
 if TYPE_CHECKING:
@@ -47,8 +52,10 @@ def build_delivery(
     )
 
     stores = runtime.stores
-    ledger = build_shared_ledger(environment)
-    uploaders: list[Uploader] = [UsageUploader(queue=stores.usage_queue, ledger=ledger)]
+    uploaders: list[Uploader] = []
+    if runtime.settings.usage.remote != "off":
+        ledger = build_shared_ledger(environment)
+        uploaders.append(UsageUploader(queue=stores.usage_queue, ledger=ledger))
     if images and get_cloud_mode(runtime.settings, environment) != "off":
         uploaders.append(
             ImageUploader(
@@ -72,13 +79,44 @@ def deliver_briefly(
     *,
     images: bool = True,
     listen: Listener,
+    notify: Callable[[str], None] | None = None,
 ) -> None:
-    """Deliver for `PATIENCE` seconds after a command, if Supabase is set up."""
+    """Deliver for `PATIENCE` seconds after a command, if Supabase is set up.
+
+    Args:
+        runtime: The settings, stores and environment.
+        cancellation: Ends the delivery.
+        images: False delivers usage rows only.
+        listen: Called with every event.
+        notify: Shows once a day that usage is not delivered anywhere.
+    """
     # Briefly: what is not delivered by then stays pending, and the user has the prompt
     # back. The next command or `imagen sync` delivers it.
     use_case = build_delivery(runtime, images=images, listen=listen)
     if use_case is not None:
         use_case.run_briefly(cancellation, patience=PATIENCE)
+    elif notify is not None and runtime.settings.usage.remote != "off":
+        _report_local_usage(runtime, listen=listen, notify=notify)
+
+
+def _report_local_usage(
+    runtime: Runtime, *, listen: Listener, notify: Callable[[str], None]
+) -> None:
+    """Report that the usage rows of this command stay on this machine."""
+    environment = runtime.environment
+    if not runtime.wrote_usage:
+        return
+    if environment.supabase_url or environment.supabase_key:
+        missing = join_missing(environment.missing_for_supabase)
+        listen(Undelivered(channel="usage", message=f"{missing}; docs/supabase.md."))
+        return
+    from imagen.adapters.system.daily_notice import claim_day  # noqa: PLC0415 - rare
+
+    if claim_day(environment.data_dir, "usage-notice", runtime.clock.now().date()):
+        notify(
+            "Usage is recorded on this machine only, because Supabase is not set up "
+            "(docs/supabase.md). `usage: {remote: off}` in the config hides this line."
+        )
 
 
 def build_sync(runtime: Runtime, *, listen: Listener) -> "DeliverPending":

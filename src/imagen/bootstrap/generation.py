@@ -271,6 +271,7 @@ def _build_recorder(runtime: Runtime, listen: Listener) -> Recorder:
         keep=None if days is None else timedelta(days=days),
         may_skip=runtime.environment.allow_unrecorded,
         listen=listen,
+        on_usage=runtime.mark_usage,
     )
 
 

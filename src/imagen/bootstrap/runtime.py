@@ -29,6 +29,9 @@ class Runtime:
         settings: The settings, if the config was read already.
 
     Attributes:
+        environment: The environment variables of this process.
+        stores: The database of this machine.
+        wrote_usage: Whether a usage row was written.
         closed: True after `close`.
     """
 
@@ -44,7 +47,7 @@ class Runtime:
         self._config = config
         self._settings = settings
         self._backends: dict[str, ImageBackend] = {}
-        self.closed = False
+        self.wrote_usage = self.closed = False
         # Reentrant: building a backend reads the settings.
         self._lock = RLock()
 
@@ -72,6 +75,10 @@ class Runtime:
             if self._settings is None:
                 self._settings = _load_settings(self._config, self.environment)
             return self._settings
+
+    def mark_usage(self) -> None:
+        """Note that a usage row was written."""
+        self.wrote_usage = True
 
     @property
     def clock(self) -> "Clock":

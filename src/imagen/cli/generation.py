@@ -98,7 +98,11 @@ def generate_images(
             picture=picture,
             print_image=print_and_preview,
             deliver=partial(
-                deliver_briefly, runtime, images=output.cloud, listen=listen
+                deliver_briefly,
+                runtime,
+                images=output.cloud,
+                listen=listen,
+                notify=out.notify,
             ),
         )
 

@@ -2,7 +2,7 @@
 
 import os
 import sys
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from contextlib import suppress
 from traceback import format_exception
 from typing import TYPE_CHECKING
@@ -44,6 +44,11 @@ class Output(msgspec.Struct, frozen=True, kw_only=True):
     quiet: bool = False
     verbose: bool = False
     hide_results: bool = False
+
+    @property
+    def notify(self) -> Callable[[str], None] | None:
+        """Prints a message that is not a warning; None with --quiet."""
+        return None if self.quiet else print_message
 
     def on_event(self, event: Event) -> None:
         """Print the message of an event, if it has one for the user."""

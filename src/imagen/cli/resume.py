@@ -79,7 +79,7 @@ def resume(
                         pipe_closed = True
         with suppress(JournalError):
             forget_finished(runtime)
-        deliver_briefly(runtime, signals.cancellation, listen=listen)
+        deliver_briefly(runtime, signals.cancellation, listen=listen, notify=out.notify)
     still_open = len(jobs) - sum(each.closed or each.live for each in outcomes)
     if not out.quiet:
         _print_summary(
@@ -110,7 +110,7 @@ def _continue(name: str, general: GeneralFlags) -> int:
             out,
             bar,
             print_image=out.print_image,
-            deliver=partial(deliver_briefly, runtime, listen=listen),
+            deliver=partial(deliver_briefly, runtime, listen=listen, notify=out.notify),
         )
 
 

@@ -124,7 +124,11 @@ def sweep(
             print_image=print_image,
             label=lambda failed: plan.cells[failed.number - 1].label,
             deliver=partial(
-                deliver_briefly, runtime, images=options.cloud, listen=listen
+                deliver_briefly,
+                runtime,
+                images=options.cloud,
+                listen=listen,
+                notify=out.notify,
             ),
         )
     return code if sheet is None else _save_sheet(sheet, out, code)

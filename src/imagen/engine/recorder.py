@@ -55,6 +55,7 @@ class Recorder(msgspec.Struct, kw_only=True, eq=False):
         may_skip: Whether a call that may cost money is sent without a record if the
             journal cannot be written.
         listen: Receives one warning if something cannot be written.
+        on_usage: Called after a usage row was written.
     """
 
     journal: "Journal"
@@ -65,6 +66,7 @@ class Recorder(msgspec.Struct, kw_only=True, eq=False):
     keep: timedelta | None = None
     may_skip: bool = False
     listen: events.Listener = events.ignore_event
+    on_usage: Callable[[], None] = lambda: None
     has_warned: bool = False
 
     def begin(
@@ -265,7 +267,8 @@ class CallRecorder(msgspec.Struct, kw_only=True, eq=False):
         Args:
             usage: The row for the ledger; None if the call certainly cost nothing.
         """
-        self._record(CallClosed(usage=usage))
+        if self._record(CallClosed(usage=usage)) and usage is not None:
+            self.recorder.on_usage()
 
     def close_failed(self, error: BaseException, *, latency_ms: int | None) -> Cost:
         """Record that the call has failed, and return its cost."""

@@ -9,7 +9,7 @@ raises an error for a value that the type allows.
 from collections.abc import Mapping
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Annotated, TypeAlias
+from typing import Annotated, Literal, TypeAlias
 
 import msgspec
 from msgspec import Meta
@@ -159,6 +159,15 @@ class StyleBlock(msgspec.Struct, frozen=True, kw_only=True):
     ] = msgspec.field(default_factory=dict[str, object], name="set")
 
 
+class UsageSettings(msgspec.Struct, frozen=True, kw_only=True):
+    """The shared ledger."""
+
+    remote: Annotated[
+        Literal["auto", "off"],
+        key("Upload usage rows to Supabase: auto (if it is set up) or off."),
+    ] = "auto"
+
+
 class HistorySettings(msgspec.Struct, frozen=True, kw_only=True):
     """How long the history keeps its entries."""
 
@@ -265,6 +274,9 @@ class ConfigFile(msgspec.Struct, frozen=True, kw_only=True):
     budget: Annotated[
         BudgetSettings, key("Limits of spending; calls above are not sent.")
     ] = BudgetSettings()
+    usage: Annotated[UsageSettings, key("The ledger that several machines share.")] = (
+        UsageSettings()
+    )
     history: Annotated[
         HistorySettings, key("How long the history keeps its entries.")
     ] = HistorySettings()
@@ -305,6 +317,7 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     backends: Mapping[str, BackendSettings]
     styles: Mapping[str, Style]
     budgets: tuple[Budget, ...] = ()
+    usage: UsageSettings = UsageSettings()
     history: HistorySettings = HistorySettings()
     serve: ServeSettings = ServeSettings()
     path: Path | None = None

@@ -82,6 +82,7 @@ def validate(
         }
         | {each.name: each for each in BUILT_IN_STYLES if each.name not in styles},
         budgets=(*config.budget.to_budgets(), *config.serve.to_budgets()),
+        usage=config.usage,
         history=config.history,
         serve=config.serve,
         path=path,
