@@ -74,6 +74,6 @@ def test_the_kind_of_output_is_told_before_anything_is_sent(
     listed = customer.generate(*model, "--estimate", "--json")
 
     assert server.orders == []
-    assert f"note: {SKETCH} {words}" in estimate.out
+    assert f"notes: {SKETCH} {words}" in estimate.out
     assert words in listed.objects[0]["notes"][0]
     assert words in customer.generate(*model).err

@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 
+import imagen
 from tests.e2e.conftest import Ask, assert_one_sentence, left_behind
 from tests.integration.replicate.server import ReplicateServer
 from tests.unit.domain.written import GRAPH, INFOTEXT, png
@@ -56,6 +57,46 @@ def test_another_seed_is_not_the_same(ask: Ask, fox: Path) -> None:
     (said,) = run.objects
     assert (said["seed"], said["equal"]) == (6, False)
     assert "Not the same as" in run.err
+
+
+def test_prompt_style_and_negative_are_replaced(
+    ask: Ask, fox: Path, here: Path
+) -> None:
+    dog = ask("rerun", "fox.png", "--prompt", "a dog", "-o", "dog.png")
+    photo = ask("rerun", "fox.png", "--style", "photo", "-o", "photo.png")
+    fog = ask("rerun", "fox.png", "--negative", "fog", "-o", "fog.png")
+
+    assert (dog.code, photo.code, fog.code) == (0, 0, 0)
+    old, of_dog = note_of(fox), note_of(here / "dog.png")
+    assert of_dog["prompt_sent"] == str(old["prompt_sent"]).replace("fox", "dog")
+    assert (of_dog["prompt"], of_dog["style"]) == ("a dog", "blog-header")
+    assert of_dog["negative"] == old["negative"] == "text, watermark, dogs"
+    of_photo = note_of(here / "photo.png")
+    assert str(of_photo["prompt_sent"]).startswith("a fox, natural light")
+    negative = "illustration, rendering, text, watermark, dogs"
+    assert (of_photo["style"], of_photo["negative"]) == ("photo", negative)
+    assert (of_photo["width"], of_photo["seed"]) == (64, 5)
+    assert note_of(here / "fog.png")["negative"] == "fog"
+
+
+def test_python_replaces_the_prompt_too(ask: Ask, fox: Path) -> None:
+    image = imagen.rerun(fox, prompt="a dog", style="photo", negative="fog")
+
+    assert image.sidecar.prompt_sent.startswith("a dog, natural light")
+    assert image.sidecar.negative.endswith("watermark, fog")
+
+
+def test_an_estimate_reports_what_the_run_would(ask: Ask, here: Path) -> None:
+    (here / "x.png").write_bytes(png(parameters=INFOTEXT))
+
+    estimate = ask("rerun", "x.png", "--backend", "mock", "--estimate")
+    as_json = ask("rerun", "x.png", "--backend", "mock", "--estimate", "--json")
+    run = ask("rerun", "x.png", "--backend", "mock")
+
+    note = "other parameters of AUTOMATIC1111 are not used: sampler Euler a"
+    assert note in run.err
+    assert f"notes: {note}" in estimate.out
+    assert as_json.objects[0]["notes"][0].startswith(note)
 
 
 @pytest.mark.parametrize("lost", ["sidecar", "sidecar and history", "all but inside"])

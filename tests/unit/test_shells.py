@@ -10,7 +10,6 @@ from imagen.api.parameters import Parameters, RerunArguments, SweepArguments
 from imagen.api.studio import Studio
 from imagen.bootstrap.parameters import (
     PARAMETERS,
-    RequestParameters,
     RerunParameters,
     SharedParameters,
     SweepParameters,
@@ -48,7 +47,9 @@ def shell(command: str) -> dict[str, object]:
 
 def python(function: str) -> dict[str, object]:
     parameters = signature(getattr(imagen, function)).parameters
-    elsewhere = ONLY_IN_PYTHON | POSITIONAL | ({"image"} & parameters.keys())
+    # A rerun has the prompt as a flag, and the image where others have the prompt.
+    first = {"image"} if "image" in parameters else POSITIONAL
+    elsewhere = ONLY_IN_PYTHON | first
     return {n: p.default for n, p in parameters.items() if n not in elsewhere}
 
 
@@ -78,14 +79,14 @@ def test_the_typed_parameters_are_those_of_the_functions() -> None:
         "sweep": SweepArguments,
     }.items():
         parameters = signature(getattr(imagen, name)).parameters.keys()
-        assert kind.__annotations__.keys() == parameters - elsewhere
+        assert kind.__annotations__.keys() - elsewhere == parameters - elsewhere
 
 
 def test_every_parameter_is_a_field_of_the_request() -> None:
     fields = set(GenerationRequest.__struct_fields__)
 
     assert {{"set": "options"}.get(name, name) for name in PARAMETERS} <= fields
-    assert PARAMETERS.keys() == RequestParameters.__annotations__.keys()
+    assert PARAMETERS.keys() == RerunParameters.__annotations__.keys()
 
 
 def test_the_defaults_are_those_of_the_request() -> None:
@@ -105,7 +106,7 @@ def test_a_sweep_varies_what_is_sweepable() -> None:
         - {"negative"}
     )
     assert RerunParameters.__annotations__.keys() - sweepable == (
-        SharedParameters.__annotations__.keys()
+        SharedParameters.__annotations__.keys() | {"negative", "prompt"}
     )
 
 

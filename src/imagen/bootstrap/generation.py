@@ -208,6 +208,7 @@ def build_rerun(runtime: Runtime, *, pipes: bool = True) -> "PrepareRerun":
         history=runtime.stores.history,
         instances={name: each.instance for name, each in settings.backends.items()},
         default=settings.default_backend,
+        styles=settings.styles,
         folders=(str(settings.output.dir), ""),
     )
 
@@ -270,8 +271,8 @@ def _build_recorder(runtime: Runtime, listen: Listener) -> Recorder:
         locate=make_absolute,
         keep=None if days is None else timedelta(days=days),
         may_skip=runtime.environment.allow_unrecorded,
-        listen=listen,
         on_usage=runtime.mark_usage,
+        listen=listen,
     )
 
 

@@ -129,8 +129,8 @@ class SharedParameters(TypedDict, total=False):
     ]
 
 
-class RerunParameters(SharedParameters, total=False):
-    """The parameters that can be replaced in a rerun."""
+class RequestParameters(SharedParameters, total=False):
+    """All parameters of a generation except prompt and count."""
 
     size: Annotated[
         str | tuple[int, int] | Size | None,
@@ -142,6 +142,27 @@ class RerunParameters(SharedParameters, total=False):
             rerun_default="the requested size of the image",
             metavar="WxH",
             sweepable=True,
+    style: Annotated[
+        str | None,
+        ParameterInfo(
+            help="The name of a style: built in, or in the config.",
+            group="Image",
+            rerun_default="the style of the image, as it was",
+            metavar="NAME",
+            sweepable=True,
+            http_name="style",
+        ),
+    ]
+    negative: Annotated[
+        str | None,
+        ParameterInfo(
+            help="The negative prompt: what to keep out of the image.",
+            group="Image",
+            rerun_default="that of the image",
+            metavar="TEXT",
+            http_name="negative_prompt",
+        ),
+    ]
             http_name="size",
             http_format="WIDTHxHEIGHT, such as 1024x1024, or WIDTH:HEIGHT, such as"
             " 16:9",
@@ -206,26 +227,15 @@ class RerunParameters(SharedParameters, total=False):
     ]
 
 
-class RequestParameters(RerunParameters, total=False):
-    """All parameters of a generation except prompt and count."""
+class RerunParameters(RequestParameters, total=False):
+    """The parameters that can be replaced in a rerun."""
 
-    style: Annotated[
+    prompt: Annotated[
         str | None,
         ParameterInfo(
-            help="The name of a style: built in, or in the config.",
-            group="Image",
-            metavar="NAME",
-            sweepable=True,
-            http_name="style",
-        ),
-    ]
-    negative: Annotated[
-        str | None,
-        ParameterInfo(
-            help="The negative prompt: what to keep out of the image.",
+            help="Another prompt; the style of the image is applied to it.",
             group="Image",
             metavar="TEXT",
-            http_name="negative_prompt",
         ),
     ]
 
@@ -234,6 +244,7 @@ class SweepParameters(SharedParameters, total=False):
     """The parameters of a sweep: one value or several of each sweepable parameter."""
 
     style: str | Sequence[str] | None
+            rerun_default="the prompt of the image",
     size: str | tuple[int, int] | Size | Sequence[str] | None
     aspect: str | Sequence[str] | None
     seed: int | str | Iterable[int] | None
@@ -247,10 +258,10 @@ def _describe_parameters() -> dict[str, ParameterInfo]:
     """Return the declarations above, in the order in which help lists them."""
     described = {
         name: annotation.__metadata__[0]
-        for name, annotation in RequestParameters.__annotations__.items()
+        for name, annotation in RerunParameters.__annotations__.items()
     }
     # Those of a class come before those that it inherits.
-    bases = (SharedParameters, RerunParameters)
+    bases = (SharedParameters, RequestParameters)
     return dict(
         sorted(
             described.items(),

@@ -170,12 +170,12 @@ class RepetitionFlags:
 class RequestFlags:
     """The values of the flags that are derived from the request parameters."""
 
-    def parameters(self) -> RequestParameters:
+    def parameters(self) -> RerunParameters:
         """Return the parameters that are given."""
         given = {name: value for name, value in vars(self).items() if value is not None}
         if "set" in given:
             given["set"] = parse_options(given["set"])
-        return cast("RequestParameters", given)
+        return cast("RerunParameters", given)
 
     def values(self) -> SweepParameters:
         """Return the parameters of a sweep, with lists of the values to combine.

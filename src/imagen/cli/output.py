@@ -155,10 +155,11 @@ class Output(msgspec.Struct, frozen=True, kw_only=True):
             "negative": estimate.negative,
             **{f"ignored: {name}": why for name, why in estimate.ignored.items()},
             **{
-                f"adjusted: {name}": f"{change.requested} becomes {change.used}"
+                f"adjusted: {name}": f"{change.requested} becomes {change.used}: "
+                f"{change.reason}"
                 for name, change in estimate.adjusted.items()
             },
-            "note": "; ".join(estimate.notes),
+            "notes": "; ".join(estimate.notes),
             "cost": _format_cost(estimate.cost_usd),
         }
         for name, fact in facts.items():

@@ -48,6 +48,7 @@ def rerun(
     ```
     imagen rerun fox.png --verify
     imagen rerun last --seed 0 --count 4
+    imagen rerun last --prompt "a red fox at night" --style photo
     imagen rerun 01a2055c-f0e1 --backend flux --estimate
     ```
 

@@ -15,7 +15,7 @@ from imagen.domain.reference import ReferenceImage
 from imagen.domain.request import FIELD_NAMES, DroppedParameters, GenerationRequest
 from imagen.domain.sidecar import Change, Reference, Sidecar
 from imagen.domain.size import Size
-from imagen.domain.style import Style
+from imagen.domain.style import Style, apply_style
 
 CapabilitiesOf: TypeAlias = Callable[[str], Capabilities]
 """Returns the capabilities of a backend with a model; "" is its default model."""
@@ -190,6 +190,7 @@ def build_rerun_request(
     replaced: Change | None = None,
     notes: Sequence[str] = (),
 ) -> GenerationRequest:
+    styles: Mapping[str, Style] = {},
     """Return the request that makes the image again, as closely as the backend can.
 
     Args:
@@ -198,17 +199,14 @@ def build_rerun_request(
         replaced: The change of the backend, if the user did not choose it.
     """
     transfer = _ParameterTransfer(provenance, overrides, instance, capabilities_of)
+        styles: The styles that exist now, by name.
     transfer.notes.extend(notes)
     if replaced is not None:
         transfer.adjusted["backend"] = replaced
     model = transfer.model()
     capabilities = capabilities_of(model) if model else transfer.default_capabilities
-    # The prompt has the style applied already, so the style only keeps its name.
-    style = None if provenance.style is None else Style(name=provenance.style)
     fields: dict[str, object] = {
-        "prompt_sent": provenance.prompt_sent,
-        "negative": provenance.negative,
-        "style": style,
+        "negative": transfer.negative(styles),
         "size": provenance.size,
         "images": tuple(images),
         "mask": mask,
@@ -293,6 +291,39 @@ class _ParameterTransfer:
             return override
         requested = self._provenance.steps
         if requested or not (self._same_instance and capabilities.steps):
+    def prompt_and_style(self, styles: Mapping[str, Style]) -> dict[str, object]:
+        """Return the prompt, as given and with the style applied, and the style."""
+        old, name = self._provenance.prompt, self._provenance.style
+        sent, prompt = self._provenance.prompt_sent, self._overrides.get("prompt", old)
+        if isinstance(override := self._overrides.get("style"), Style):
+            return {"prompt": prompt, "prompt_sent": "", "style": override}
+        # The style is applied already, so it only keeps its name.
+        style = None if name is None else Style(name=name)
+        if prompt != old and sent:
+            now = styles.get(name or "")
+            if now is not None and apply_style(old, now) == sent:
+                sent = apply_style(str(prompt), now)
+            elif sent.count(old) == 1:
+                sent = sent.replace(old, str(prompt))
+            else:
+                sent, style = "", None
+                self._ignored["style"] = "the image does not say how it was applied"
+        return {"prompt": prompt, "prompt_sent": sent, "style": style}
+
+    def negative(self, styles: Mapping[str, Style]) -> str:
+        """Return the negative prompt, without that of a style which is replaced."""
+        combined, name = self._provenance.negative, self._provenance.style
+        is_kept = "style" not in self._overrides or "negative" in self._overrides
+        if is_kept or name is None or not combined:
+            return combined
+        of_style = styles[name].negative if name in styles else ""
+        own = f"{combined}, ".removeprefix(f"{of_style}, ").removesuffix(", ")
+        if own == combined:
+            self.notes.append(
+                f"the negative prompt may have that of the style {name} in it"
+            )
+        return own
+
             return requested
         unchanged = (model or capabilities.model) == self._provenance.model
         return self._provenance.default_steps if unchanged else 0

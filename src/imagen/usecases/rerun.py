@@ -21,6 +21,7 @@ from imagen.domain.rerun import (
 )
 from imagen.domain.result import StoredImage
 from imagen.domain.sidecar import Change, Reference
+from imagen.domain.style import Style
 from imagen.formats.container import NotAnImage, read_facts
 from imagen.ports.files import ListImages, ReadFile
 from imagen.ports.history import History
@@ -62,6 +63,8 @@ class PrepareRerun(msgspec.Struct, frozen=True, kw_only=True):
     """Builds a request from the metadata of an image.
 
     Attributes:
+        default: The default backend; None if there is none.
+        styles: The styles by name.
         folders: The folders in which reference images are searched.
     """
 
@@ -71,6 +74,7 @@ class PrepareRerun(msgspec.Struct, frozen=True, kw_only=True):
     history: History
     instances: Mapping[str, Instance]
     default: str | None
+    styles: Mapping[str, Style] = {}
     folders: Sequence[str] = ()
 
     def find_source(self, name: str, *, backend: str | None = None) -> RerunSource:
@@ -126,6 +130,7 @@ class PrepareRerun(msgspec.Struct, frozen=True, kw_only=True):
             images=[self.load_reference(each, location) for each in images],
             mask=None if mask is None else self.load_reference(mask, location),
             replaced=source.replaced,
+            styles=self.styles,
             notes=source.notes,
         )
 

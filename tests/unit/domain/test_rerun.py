@@ -47,6 +47,7 @@ def again(
     *,
     instance: Instance = BOX,
     can: Capabilities = ANYTHING,
+    styles: Mapping[str, Style] = {},
     **wishes: object,
 ) -> GenerationRequest:
     return build_rerun_request(
@@ -54,6 +55,7 @@ def again(
         wishes,
         instance=instance,
         capabilities_of=lambda _: can,
+        styles=styles,
     )
 
 
@@ -184,6 +186,69 @@ def test_without_a_default_no_other_adapter_takes_its_place() -> None:
     with pytest.raises(InvalidRequest, match=r"default_backend: a, mock\."):
         choose_backend(ORIGIN, instances, default=None)
     assert choose_backend(ORIGIN, {**instances, "b": BOX}, default=None)[0] == "b"
+
+
+GRIM = Style(name="grim", prompt="grim, {prompt}, {prompt}", negative="joy")
+
+
+@pytest.mark.parametrize(
+    ("made", "styles", "sent", "ignored"),
+    [
+        (origin(), {}, "", set[str]()),
+        (
+            origin(style="grim", prompt_sent="grim, a cat, a cat"),
+            {"grim": GRIM},
+            "grim, a dog, a dog",
+            set[str](),
+        ),
+        (
+            origin(style="grim", prompt_sent="as it was, a cat"),
+            {"grim": GRIM},
+            "as it was, a dog",
+            set[str](),
+        ),
+        (
+            origin(style="gone", prompt_sent="a cat, a cat"),
+            {"grim": GRIM},
+            "",
+            {"style"},
+        ),
+    ],
+)
+def test_another_prompt_keeps_the_style_as_it_was_applied(
+    made: Provenance, styles: dict[str, Style], sent: str, ignored: set[str]
+) -> None:
+    request = again(made, styles=styles, prompt="a dog")
+
+    assert (request.prompt, request.prompt_sent) == ("a dog", sent)
+    assert request.dropped.ignored.keys() == ignored
+    assert (request.style is None) == (made.style is None or bool(ignored))
+
+
+@pytest.mark.parametrize(
+    ("negative", "kept", "notes"),
+    [("joy, dogs", "dogs", 0), ("joy", "", 0), ("joyful", "joyful", 1), ("", "", 0)],
+)
+def test_another_style_replaces_prompt_and_negative_of_the_old_one(
+    negative: str, kept: str, notes: int
+) -> None:
+    made = origin(style="grim", prompt_sent="grim, a cat", negative=negative)
+    bright = Style(name="bright", prompt="bright {prompt}", negative="fog")
+
+    request = again(made, styles={"grim": GRIM}, style=bright)
+
+    assert (request.prompt, request.prompt_sent) == ("a cat", "")
+    assert (request.style, request.negative) == (bright, kept)
+    assert len(request.dropped.notes) == notes
+
+
+def test_another_negative_prompt_takes_the_place_of_the_old_one() -> None:
+    made = origin(style="grim", prompt_sent="grim, a cat", negative="joy, dogs")
+
+    request = again(made, styles={"grim": GRIM}, negative="fog")
+
+    assert (request.negative, request.prompt_sent) == ("fog", "grim, a cat")
+    assert request.style == Style(name="grim")
 
 
 def test_on_the_same_backend_nothing_is_lost() -> None:

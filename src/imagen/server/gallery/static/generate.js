@@ -275,11 +275,11 @@ function describeEstimate(estimate) {
   return [h("p", {}, h("strong", {}, `${plural(estimate.images, "image")} of ${estimate.size.replace("x", "×")} ${cost}`)), ...notes(estimate)];
 }
 
-function notes({ ignored, adjusted, notes }) {
+function notes({ ignored, adjusted, notes: others = [] }) {
   const lines = [
     ...Object.entries(adjusted).map(([name, each]) => `${name}: ${each.used} instead of ${each.requested}${each.reason ? ` (${each.reason})` : ""}`),
     ...Object.entries(ignored).map(([name, why]) => `${name}: ${why}`),
-    ...(notes ?? []),
+    ...others,
   ];
   return lines.length ? [h("ul", {}, lines.map((line) => h("li", {}, line)))] : [];
 }
