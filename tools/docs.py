@@ -19,7 +19,8 @@ MEANINGS = {
     "also: something is not ready, still open, or different",
     2: "nothing was sent: wrong usage, config or request",
     3: "cost nothing for certain, and can be retried",
-    4: "the backend refused the request or failed for good",
+    4: "the backend refused the request or failed for good; with --strict also: the "
+    "stored image is not as requested",
     5: "credentials missing or rejected, out of credit, over budget",
     6: "the image was made but not stored at its target; the message names its path",
     7: "accepted, or outcome unknown: may be billed; do not repeat the request",

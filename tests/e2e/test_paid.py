@@ -23,6 +23,7 @@ from tests.nightly import examples
 __all__ = ["short_waits"]  # a fixture
 
 CONFIG = """\
+usage: {{remote: off}}
 backends:
   paid: {{adapter: replicate, model: black-forest-labs/flux-schnell, base_url: "{url}"}}
 {more}

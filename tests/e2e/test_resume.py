@@ -39,6 +39,7 @@ __all__ = ["screen", "short_waits"]  # fixtures
 
 CONFIG = """
 output: {{dir: {images}}}
+usage: {{remote: off}}
 backends:
   paid: {{adapter: replicate, model: black-forest-labs/flux-schnell, base_url: "{url}"}}
 """

@@ -11,6 +11,7 @@ from tests.e2e.conftest import Ask, Start, assert_one_sentence, left_behind
 SMALL = ("--size", "48x32")
 CONFIG = """\
 default_backend: a
+usage: {remote: off}
 backends:
   a: {adapter: mock, price: 0.01}
   b: {adapter: mock, price: 0.04, concurrency: 2}

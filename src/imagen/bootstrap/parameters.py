@@ -127,21 +127,21 @@ class SharedParameters(TypedDict, total=False):
             group="Output",
         ),
     ]
+    fit_upscale: Annotated[
+        bool,
+        ParameterInfo(
+            help="Let `fit` enlarge an image more than twice; without this it is stored"
+            " as it came.",
+            kind="switch",
+            group="Output",
+            default=False,
+        ),
+    ]
 
 
 class RequestParameters(SharedParameters, total=False):
     """All parameters of a generation except prompt and count."""
 
-    size: Annotated[
-        str | tuple[int, int] | Size | None,
-        ParameterInfo(
-            help="Width and height, 16 to 16384, or an aspect ratio such as 16:9.",
-            python_help='`"1536x768"`, `(1536, 768)` or `"16:9"`.',
-            group="Image",
-            default_help="the style's, the backend's, else 1024x1024",
-            rerun_default="the requested size of the image",
-            metavar="WxH",
-            sweepable=True,
     style: Annotated[
         str | None,
         ParameterInfo(
@@ -163,6 +163,16 @@ class RequestParameters(SharedParameters, total=False):
             http_name="negative_prompt",
         ),
     ]
+    size: Annotated[
+        str | tuple[int, int] | Size | None,
+        ParameterInfo(
+            help="Width and height, 16 to 16384, or an aspect ratio such as 16:9.",
+            python_help='`"1536x768"`, `(1536, 768)` or `"16:9"`.',
+            group="Image",
+            default_help="the style's, the backend's, else 1024x1024",
+            rerun_default="the requested size of the image",
+            metavar="WxH",
+            sweepable=True,
             http_name="size",
             http_format="WIDTHxHEIGHT, such as 1024x1024, or WIDTH:HEIGHT, such as"
             " 16:9",
@@ -235,6 +245,7 @@ class RerunParameters(RequestParameters, total=False):
         ParameterInfo(
             help="Another prompt; the style of the image is applied to it.",
             group="Image",
+            rerun_default="the prompt of the image",
             metavar="TEXT",
         ),
     ]
@@ -244,7 +255,6 @@ class SweepParameters(SharedParameters, total=False):
     """The parameters of a sweep: one value or several of each sweepable parameter."""
 
     style: str | Sequence[str] | None
-            rerun_default="the prompt of the image",
     size: str | tuple[int, int] | Size | Sequence[str] | None
     aspect: str | Sequence[str] | None
     seed: int | str | Iterable[int] | None

@@ -21,7 +21,7 @@ from imagen.cli.output import (
     print_message,
 )
 from imagen.cli.signals import StopSignals
-from imagen.domain.errors import Cancelled, ImagenError
+from imagen.domain.errors import BackendError, Cancelled, ImagenError
 from imagen.domain.estimate import estimate_plan
 from imagen.domain.request import GenerationRequest
 from imagen.domain.result import FailedImage, StoredImage
@@ -133,6 +133,13 @@ def run_generation(
                         continue
                     try:
                         print_image(outcome)
+                        if outcome.difference:
+                            error = BackendError(
+                                f"{outcome.location} is not as requested: "
+                                f"{outcome.difference}."
+                            )
+                            failures[outcome.number] = error
+                            out.print_error(error)
                     except BrokenPipeError:
                         # The reader wants no more images: cancel the remaining ones.
                         # Continue the loop: images in progress are still stored.

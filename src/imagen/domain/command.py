@@ -94,6 +94,7 @@ def _describe(
         "seed": request.seed or (style and style.seed) or 0,
         "options": job.options,
         "fit": request.fit,
+        "fit_upscale": request.fit_upscale,
         "images": [image.sha256 for image in request.images],
         "mask": request.mask and request.mask.sha256,
     }

@@ -29,6 +29,7 @@ def build_sidecar(
     caller: str,
     usage_id: str | None,
     version: str,
+    unfitted: str = "",
     notes: tuple[str, ...] = (),
     extra: bool = False,
 ) -> Sidecar:
@@ -38,6 +39,7 @@ def build_sidecar(
         facts: Type and size of the file after all conversions.
         cost: The image's share of the call's cost.
         usage_id: Id of the call's usage row; None if it has none.
+        unfitted: Why the image was not fitted to the requested size; "" if it was.
         notes: Changes made to the image before it was stored.
         extra: Whether the image is beyond the requested ones.
     """
@@ -47,6 +49,14 @@ def build_sidecar(
     report = _report_observed(
         plan, job, seed=seed, steps=steps, size=f"{facts.width}x{facts.height}"
     )
+    if unfitted and "fit" in report.applied:
+        applied = {
+            name: value
+            for name, value in report.applied.items()
+            if name not in {"fit", "fit_upscale"}
+        }
+        ignored = {**report.ignored, "fit": unfitted}
+        report = msgspec.structs.replace(report, applied=applied, ignored=ignored)
     parameters, problems = _to_json_values({**job.options, **generated.parameters})
     return Sidecar(
         id=image_id,

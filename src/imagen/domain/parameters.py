@@ -6,6 +6,7 @@ import msgspec
 
 from imagen.domain.capabilities import Capabilities
 from imagen.domain.errors import Unsupported
+from imagen.domain.fit import describe_unfitted
 from imagen.domain.instance import Instance
 from imagen.domain.job import ImageJob, ParameterReport
 from imagen.domain.reference import ReferenceImage
@@ -73,13 +74,22 @@ class ParameterResolver:
 
     def resolve_size(self, requested: Size) -> Size:
         """Return the nearest size that the backend makes."""
-        used = self._capabilities.sizes.nearest(requested)
-        if used == requested or self._request.fit is not None:
+        used, fit = self._capabilities.sizes.nearest(requested), self._request.fit
+        upscale = self._request.fit_upscale
+        if fit is None or used == requested:
+            fits = used == requested
+        else:
+            fits = upscale or not fit.enlarges_too_much(used.sides, to=requested.sides)
+        if fits:
             self._apply("size", str(requested))
         else:
             self._adjust_size("size", requested, used)
-        if self._request.fit is not None:
-            self._apply("fit", str(self._request.fit))
+        if fit is not None and fits:
+            self._apply("fit", str(fit))
+            if upscale:
+                self._apply("fit_upscale", upscale)
+        elif fit is not None:
+            self._ignored["fit"] = describe_unfitted(used.sides, requested)
         return used
 
     def resolve_steps(self) -> int | None:

@@ -20,6 +20,7 @@ FIELD_NAMES = frozenset(
     {
         "aspect",
         "fit",
+        "fit_upscale",
         "images",
         "mask",
         "model",
@@ -116,6 +117,7 @@ class GenerationRequest(msgspec.Struct, frozen=True, kw_only=True):
         model: None uses the instance's model.
         mask: The first reference image is repainted where the mask is transparent.
         fit: How to reach exactly the size if the backend supports only a similar one.
+        fit_upscale: Whether `fit` may enlarge an image more than twice.
         timeout: Seconds for one image; None uses the instance's timeout.
         strict: Reject the request if a parameter would be ignored or adjusted.
         max_cost: Maximum cost of the request in micro-dollars; None is unlimited.
@@ -139,6 +141,7 @@ class GenerationRequest(msgspec.Struct, frozen=True, kw_only=True):
     images: tuple[ReferenceImage, ...] = ()
     mask: ReferenceImage | None = None
     fit: Fit | None = None
+    fit_upscale: bool = False
     timeout: float | None = None
     strict: bool = False
     max_cost: int | None = None

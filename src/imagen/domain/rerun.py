@@ -64,6 +64,7 @@ class Provenance(msgspec.Struct, frozen=True, kw_only=True):
     references: tuple[Reference, ...] = ()
     mask: Reference | None = None
     fit: Fit | None = None
+    fit_upscale: bool = False
     other_parameters: tuple[str, ...] = ()
 
 
@@ -106,6 +107,7 @@ def provenance_from_sidecar(sidecar: Sidecar) -> Provenance:
             references=images,
             mask=mask,
             fit=Fit(fit) if isinstance(fit, str) else None,
+            fit_upscale=applied.get("fit_upscale") is True,
         )
     except ValueError as error:
         raise InvalidRequest(
@@ -188,18 +190,18 @@ def build_rerun_request(
     images: Sequence[ReferenceImage] = (),
     mask: ReferenceImage | None = None,
     replaced: Change | None = None,
+    styles: Mapping[str, Style] = {},
     notes: Sequence[str] = (),
 ) -> GenerationRequest:
-    styles: Mapping[str, Style] = {},
     """Return the request that makes the image again, as closely as the backend can.
 
     Args:
         images: The original reference images, unless the overrides have others.
         mask: The original mask, unless the overrides have another.
         replaced: The change of the backend, if the user did not choose it.
+        styles: The styles that exist now, by name.
     """
     transfer = _ParameterTransfer(provenance, overrides, instance, capabilities_of)
-        styles: The styles that exist now, by name.
     transfer.notes.extend(notes)
     if replaced is not None:
         transfer.adjusted["backend"] = replaced
@@ -212,6 +214,9 @@ def build_rerun_request(
         "mask": mask,
         "fit": provenance.fit,
         **overrides,
+        # A switch that is off says nothing about the image.
+        "fit_upscale": provenance.fit_upscale or bool(overrides.get("fit_upscale")),
+        **transfer.prompt_and_style(styles),
         "model": model,
         "seed": transfer.seed(capabilities),
         "steps": transfer.steps(capabilities, model),
@@ -286,11 +291,6 @@ class _ParameterTransfer:
         )
         return None
 
-    def steps(self, capabilities: Capabilities, model: str | None) -> int:
-        if isinstance(override := self._overrides.get("steps"), int):
-            return override
-        requested = self._provenance.steps
-        if requested or not (self._same_instance and capabilities.steps):
     def prompt_and_style(self, styles: Mapping[str, Style]) -> dict[str, object]:
         """Return the prompt, as given and with the style applied, and the style."""
         old, name = self._provenance.prompt, self._provenance.style
@@ -324,6 +324,11 @@ class _ParameterTransfer:
             )
         return own
 
+    def steps(self, capabilities: Capabilities, model: str | None) -> int:
+        if isinstance(override := self._overrides.get("steps"), int):
+            return override
+        requested = self._provenance.steps
+        if requested or not (self._same_instance and capabilities.steps):
             return requested
         unchanged = (model or capabilities.model) == self._provenance.model
         return self._provenance.default_steps if unchanged else 0

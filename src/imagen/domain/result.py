@@ -145,6 +145,7 @@ class StoredImage(msgspec.Struct, frozen=True, kw_only=True):
     Attributes:
         number: Position of the image in the request, from 1.
         extras: Images that the same call made beyond the requested ones.
+        difference: How the image differs from a strict request; "" otherwise.
     """
 
     number: int
@@ -153,6 +154,7 @@ class StoredImage(msgspec.Struct, frozen=True, kw_only=True):
     facts: ImageFacts
     sidecar: Sidecar
     extras: "tuple[StoredImage, ...]" = ()
+    difference: str = ""
 
 
 class FailedImage(msgspec.Struct, frozen=True, kw_only=True):

@@ -175,7 +175,11 @@ class PersistImages(msgspec.Struct, frozen=True, kw_only=True):
             )
         try:
             finished = self.store.finish(
-                content, facts, fit=plan.request.fit, size=plan.size
+                content,
+                facts,
+                fit=plan.request.fit,
+                size=plan.size,
+                upscale=plan.request.fit_upscale,
             )
             sidecar = build_sidecar(
                 image_id=image_id,
@@ -190,6 +194,7 @@ class PersistImages(msgspec.Struct, frozen=True, kw_only=True):
                 caller=call.caller,
                 usage_id=call.id if call.may_cost else None,
                 version=__version__,
+                unfitted=finished.unfitted,
                 notes=(
                     *finished.notes,
                     *finished.losses,
@@ -219,9 +224,12 @@ class PersistImages(msgspec.Struct, frozen=True, kw_only=True):
                 problem=f"Internal error: {type(error).__name__}: {error}.",
             )
         reported = {*plan.parameter_report.warnings(), *finished.notes}
-        for warning in sidecar.warnings:
-            if warning not in reported:
-                self.listen(events.Warned(message=warning))
+        new = [warning for warning in sidecar.warnings if warning not in reported]
+        for warning in new:
+            self.listen(events.Warned(message=warning))
+        differs = sidecar.ignored or sidecar.adjusted
+        if plan.request.strict and differs and isinstance(outcome, StoredImage):
+            return replace(outcome, difference="; ".join(new))
         return outcome
 
     def _close(

@@ -12,7 +12,7 @@ import msgspec
 
 from imagen.domain.call import Call, FileVersion, OutputTarget
 from imagen.domain.errors import BackendError, NameTaken, StorageError
-from imagen.domain.fit import Fit
+from imagen.domain.fit import Fit, describe_unfitted
 from imagen.domain.media import EXTENSIONS, SVG
 from imagen.domain.metadata.writer import embed_metadata
 from imagen.domain.naming import (
@@ -42,6 +42,7 @@ class FinishedImage(msgspec.Struct, frozen=True, kw_only=True):
 
     Attributes:
         losses: The information that the image has lost by that.
+        unfitted: Why the image was not fitted to the requested size; "" if it was.
         error: Why the image could not be converted, if it should have been.
     """
 
@@ -49,6 +50,7 @@ class FinishedImage(msgspec.Struct, frozen=True, kw_only=True):
     facts: ImageFacts
     notes: tuple[str, ...] = ()
     losses: tuple[str, ...] = ()
+    unfitted: str = ""
     error: StorageError | None = None
 
 
@@ -127,17 +129,27 @@ class StoreImage(msgspec.Struct, frozen=True, kw_only=True):
             ) from why
 
     def finish(
-        self, content: bytes, facts: ImageFacts, *, fit: Fit | None, size: Size
+        self,
+        content: bytes,
+        facts: ImageFacts,
+        *,
+        fit: Fit | None,
+        size: Size,
+        upscale: bool = False,
     ) -> FinishedImage:
         """Convert an image to the format of the file name, and to the requested size.
 
         Args:
             fit: How to fit another size to the requested one; None leaves the size.
+            upscale: Whether an image may be enlarged more than twice.
         """
         media_type = self.place.destination.media_type or facts.media_type
-        misfit = fit is not None and (facts.width, facts.height) != size.sides
+        sides, unfitted = (facts.width, facts.height), ""
+        misfit = fit is not None and sides != size.sides
+        if fit and not upscale and fit.enlarges_too_much(sides, to=size.sides):
+            unfitted, misfit = describe_unfitted(sides, size), False
         if media_type == facts.media_type and not misfit:
-            return FinishedImage(content=content, facts=facts)
+            return FinishedImage(content=content, facts=facts, unfitted=unfitted)
         if facts.media_type == SVG:
             # A template takes its extension from the image, a name has its own.
             named = self.place.destination.name is not None
@@ -145,6 +157,7 @@ class StoreImage(msgspec.Struct, frozen=True, kw_only=True):
                 content=content,
                 facts=facts,
                 notes=("an SVG image cannot be converted or fitted",),
+                unfitted=unfitted or ("it is an SVG image" if misfit else ""),
                 error=StorageError("An SVG image cannot be converted or fitted.")
                 if named
                 else None,
@@ -161,6 +174,7 @@ class StoreImage(msgspec.Struct, frozen=True, kw_only=True):
                 content=content,
                 facts=facts,
                 notes=(f"it could not be converted to {media_type}",),
+                unfitted=unfitted or ("it could not be decoded" if misfit else ""),
                 error=_as_storage_error(error),
             )
         changes = (
@@ -168,12 +182,12 @@ class StoreImage(msgspec.Struct, frozen=True, kw_only=True):
         )
         if media_type != facts.media_type:
             changes.append(f"converted from {facts.media_type} to {media_type}")
-        lost = "the C2PA provenance of the original is lost"
         return FinishedImage(
             content=redrawn,
             facts=redrawn_facts,
             notes=(*changes, "other metadata of the original file was not copied"),
-            losses=(lost,) if facts.signed else (),
+            losses=tuple(_list_losses(content, facts)),
+            unfitted=unfitted,
         )
 
     def save(
@@ -331,6 +345,19 @@ class StoreImage(msgspec.Struct, frozen=True, kw_only=True):
             hint=storage_error.hint,
         )
         return FailedImage(number=image.number, error=error)
+
+
+def _list_losses(content: bytes, facts: ImageFacts) -> Iterator[str]:
+    """Yield what an image loses when its pixels are encoded again."""
+    from imagen.formats.details import read_details  # noqa: PLC0415 - not for all
+
+    details = read_details(content)
+    if facts.signed:
+        yield "the C2PA provenance of the original is lost"
+    if details.frames > 1:
+        yield f"only the first of its {details.frames} frames is kept"
+    if details.depth > 8:  # noqa: PLR2004 - what is written
+        yield f"its {details.depth} bits per channel became 8"
 
 
 def _find_stored(

@@ -287,8 +287,19 @@ def _webp_facts(content: bytes) -> ImageFacts:
 
 
 def _gif_facts(content: bytes) -> ImageFacts:
-    width, height, flags = unpack_from("<HHB", content, 6)
-    position = 13 + _table_length(flags)
+    width, height = unpack_from("<HH", content, 6)
+    if not count_gif_frames(content):
+        raise NotAnImage("the GIF has no image data")
+    return ImageFacts("image/gif", width, height)
+
+
+def count_gif_frames(content: bytes) -> int:
+    """Return the number of frames of a GIF.
+
+    Raises:
+        NotAnImage, IndexError: the GIF is damaged or truncated.
+    """
+    position = 13 + _table_length(content[10])
     frames = 0
     while content[position] != _GIF_TRAILER:
         if content[position] == _GIF_EXTENSION:
@@ -302,9 +313,7 @@ def _gif_facts(content: bytes) -> ImageFacts:
         while content[position]:
             position += 1 + content[position]
         position += 1
-    if not frames:
-        raise NotAnImage("the GIF has no image data")
-    return ImageFacts("image/gif", width, height)
+    return frames
 
 
 def _table_length(flags: int) -> int:

@@ -199,6 +199,32 @@ def test_fit_reaches_the_size_so_nothing_is_adjusted() -> None:
     assert plan.jobs[0].size == Size(128, 128)
 
 
+@pytest.mark.parametrize(
+    ("fit", "size", "fits"),
+    [
+        (Fit.CROP, Size(128, 64), True),
+        (Fit.CROP, Size(129, 64), False),
+        (Fit.PAD, Size(129, 64), True),
+        (Fit.PAD, Size(129, 129), False),
+        (Fit.RESIZE, Size(32, 130), False),
+    ],
+)
+def test_fit_does_not_enlarge_more_than_twice_unless_it_may(
+    fit: Fit, size: Size, fits: bool
+) -> None:
+    can = able(sizes=SizeRule(choices=(Size(64, 64),)))
+
+    report = planned(can=can, size=size, fit=fit).parameter_report
+
+    assert ("fit" in report.applied) == ("size" in report.applied) == fits
+    assert ("fit" in report.ignored) == ("size" in report.adjusted) == (not fits)
+    allowed = planned(can=can, size=size, fit=fit, fit_upscale=True, strict=True)
+    assert allowed.parameter_report.applied["fit_upscale"] is True
+    if not fits:
+        with pytest.raises(Unsupported, match="more than 2 times"):
+            planned(can=can, size=size, fit=fit, strict=True)
+
+
 @pytest.mark.parametrize("largest_batch", [1, 4])
 def test_seeds_follow_on_one_call_per_image(largest_batch: int) -> None:
     jobs = planned(can=able(largest_batch=largest_batch), seed=5, count=3).jobs

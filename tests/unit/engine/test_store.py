@@ -1,9 +1,9 @@
 import json
+import struct
+import zlib
 from datetime import UTC, datetime
 from hashlib import sha256
 from io import BytesIO
-from struct import pack
-from zlib import crc32
 
 import msgspec
 import pytest
@@ -21,7 +21,7 @@ from imagen.domain.result import FailedImage, StoredImage
 from imagen.domain.sidecar import Sidecar
 from imagen.domain.size import Size
 from imagen.engine.store import FinishedImage, StoreImage
-from imagen.formats.container import ImageFacts, read_facts
+from imagen.formats.container import PNG_SIGNATURE, ImageFacts, png_chunk, read_facts
 from imagen.ports.images import ImageEditor
 from imagen.testing.fakes import MemoryStorage, tiny_png
 
@@ -139,7 +139,9 @@ def encoded(kind: str, mode: str = "RGB", **how: object) -> bytes:
 
 def signed_png() -> bytes:
     plain, body = tiny_png(), b"caBXmanifest"
-    manifest = pack(">I", len(body) - 4) + body + pack(">I", crc32(body))
+    manifest = (
+        struct.pack(">I", len(body) - 4) + body + struct.pack(">I", zlib.crc32(body))
+    )
     return plain[:33] + manifest + plain[33:]
 
 
@@ -287,6 +289,67 @@ def test_a_conversion_is_noted() -> None:
     assert finished.notes[0] == "converted from image/png to image/webp"
     assert finished.losses == ("the C2PA provenance of the original is lost",)
     assert not finished.facts.signed
+
+
+def animation(kind: str, **how: object) -> bytes:
+    buffer = BytesIO()
+    first, *others = (
+        Image.new("RGB", (8, 8), each) for each in ("red", "blue", "lime")
+    )
+    first.save(buffer, kind, save_all=True, append_images=others, **how)
+    return buffer.getvalue()
+
+
+def deep_png(colour_type: int) -> bytes:
+    """Return a PNG of one pixel with 16 bits per channel."""
+    channels = {0: 1, 2: 3, 6: 4}[colour_type]
+    header = struct.pack(">IIBBBBB", 1, 1, 16, colour_type, 0, 0, 0)
+    pixels = zlib.compress(b"\0" + b"\x12\x34" * channels)
+    chunks = ((b"IHDR", header), (b"IDAT", pixels), (b"IEND", b""))
+    return PNG_SIGNATURE + b"".join(png_chunk(*chunk) for chunk in chunks)
+
+
+@pytest.mark.parametrize(
+    ("content", "lost"),
+    [
+        (animation("GIF"), "only the first of its 3 frames is kept"),
+        (animation("PNG"), "only the first of its 3 frames is kept"),
+        (animation("WEBP", lossless=True), "only the first of its 3 frames is kept"),
+        (deep_png(0), "its 16 bits per channel became 8"),
+        (deep_png(2), "its 16 bits per channel became 8"),
+        (deep_png(6), "its 16 bits per channel became 8"),
+    ],
+)
+def test_frames_and_bits_that_a_conversion_loses_are_named(
+    content: bytes, lost: str
+) -> None:
+    scene = Scene(destination=Destination(name="x.jpg"), editor=PillowEditor())
+
+    assert scene.finish(content).losses == (lost,)
+
+
+@pytest.mark.parametrize(
+    "content", [encoded("PNG"), encoded("WEBP"), encoded("GIF", "P"), encoded("AVIF")]
+)
+def test_a_conversion_of_plain_pixels_loses_nothing(content: bytes) -> None:
+    scene = Scene(destination=Destination(name="x.jpg"), editor=PillowEditor())
+
+    assert scene.finish(content).losses == ()
+
+
+@pytest.mark.parametrize("fit", list(Fit))
+def test_an_image_that_is_far_too_small_stays_as_it_came(fit: Fit) -> None:
+    scene = Scene(editor=PillowEditor())
+    facts, size = read_facts(tiny_png(16, 16)), Size(64, 64)
+
+    finished = scene.finish(tiny_png(16, 16), fit=fit, size=size)
+    enlarged = scene.store.finish(
+        tiny_png(16, 16), facts, fit=fit, size=size, upscale=True
+    )
+
+    assert finished.content == tiny_png(16, 16)
+    assert finished.unfitted.startswith("it would enlarge 16x16 to 64x64, more than 2")
+    assert (enlarged.facts.width, enlarged.unfitted) == (64, "")
 
 
 def test_what_needs_no_change_is_not_redrawn() -> None:

@@ -321,6 +321,29 @@ def test_fits_what_the_backend_only_came_near() -> None:
     assert image.sidecar.requested_size == "100x50"
 
 
+def small_image(job: ImageJob, context: JobContext) -> Generated:
+    content = tiny_png(16, 16)
+    image = GeneratedImage(content=content, media_type="image/png", seed=job.seed)
+    return Generated(images=(image,))
+
+
+@pytest.mark.parametrize("strict", [False, True])
+def test_an_image_that_is_too_small_to_fit_is_stored_and_recorded(
+    strict: bool,
+) -> None:
+    scene = Scene(small_image)
+
+    report = scene.run(size=Size(64, 64), fit=Fit.CROP, strict=strict)
+
+    (image,) = report.stored
+    assert (image.facts.width, image.facts.height) == (16, 16)
+    assert "more than 2 times" in image.sidecar.ignored["fit"]
+    assert "fit" not in image.sidecar.applied
+    assert image.sidecar.adjusted["size"].used == "16x16"
+    assert any("fit is ignored" in warning for warning in scene.warnings())
+    assert ("fit is ignored" in image.difference) == strict
+
+
 def test_what_cannot_be_redrawn_is_rescued() -> None:
     scene = Scene(destination=Destination(name="x.webp"))
 
