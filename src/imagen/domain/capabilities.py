@@ -25,6 +25,8 @@ class Capabilities(msgspec.Struct, frozen=True, kw_only=True):
         parameters: Backend parameters that `--set` accepts, each with a short
             description; None: any, passed on without a check.
         references: Maximum number of reference images; 0: not supported.
+        orientation: Whether reference images are known to be turned as their EXIF
+            orientation says; otherwise those that need it are sent upright.
         mask: Whether a mask for the first reference image is supported.
         live: Whether previews of the unfinished image are supported.
         provider: The vendor's name in the price table; "" for none.
@@ -43,6 +45,7 @@ class Capabilities(msgspec.Struct, frozen=True, kw_only=True):
     formats: tuple[str, ...] = ()
     parameters: Mapping[str, str] | None = {}
     references: int = 0
+    orientation: bool = False
     mask: bool = False
     live: bool = False
     provider: str = ""

@@ -77,10 +77,21 @@ class GenerateImages(msgspec.Struct, frozen=True, kw_only=True):
             OverBudget: the request exceeds `max_cost` or the limit of a single call.
         """
         self.check_target(count=request.count)
+        capabilities = self.capabilities(request.model or "")
+        if request.images:
+            from imagen.usecases.references import (  # noqa: PLC0415 - not for all
+                prepare_references,
+            )
+
+            request = prepare_references(
+                request,
+                honours_orientation=capabilities.orientation,
+                load_editor=self.store.load_editor,
+            )
         plan = plan_images(
             request,
             instance=self.instance,
-            capabilities=self.capabilities(request.model or ""),
+            capabilities=capabilities,
             random_int=self.random_int,
             now=self.clock.now(),
             media_type=self.store.place.destination.media_type,
