@@ -307,8 +307,8 @@ def test_what_is_made_again_can_differ() -> None:
 def test_an_image_that_is_not_there_cannot_be_made_again() -> None:
     with pytest.raises(imagen.InvalidRequest):
         imagen.rerun("nowhere.png")
-    with pytest.raises(TypeError, match="style"):
-        imagen.rerun("nowhere.png", style="x")  # type: ignore[call-overload]
+    with pytest.raises(TypeError, match="colour"):
+        imagen.rerun("nowhere.png", colour="x")  # type: ignore[call-overload]
 
 
 def test_a_sweep_has_images_cells_and_a_sheet(here: Path) -> None:
