@@ -8,8 +8,13 @@ from imagen.domain.errors import Misconfigured
 from imagen.domain.instance import Instance
 from imagen.ports.adapter import Adapter
 from imagen.settings.environment import Environment
-from imagen.settings.model import MOCK, BackendSettings, OutputSettings, Settings
-from imagen.settings.styles import BUILT_IN_STYLES
+from imagen.settings.model import (
+    BUILT_IN_STYLES,
+    MOCK,
+    BackendSettings,
+    OutputSettings,
+    Settings,
+)
 
 FILE_NAME = "imagen.yaml"
 

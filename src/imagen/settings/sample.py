@@ -13,9 +13,14 @@ from msgspec.structs import FieldInfo
 from imagen.domain.size import Size
 from imagen.domain.style import Style
 from imagen.ports.adapter import Adapter
-from imagen.settings.model import MOCK, BackendBlock, ConfigFile, StyleBlock
+from imagen.settings.model import (
+    BUILT_IN_STYLES,
+    MOCK,
+    BackendBlock,
+    ConfigFile,
+    StyleBlock,
+)
 from imagen.settings.reading import describe_field
-from imagen.settings.styles import BUILT_IN_STYLES
 
 WIDTH = 78
 """Two columns are left for a "#" before a whole block."""

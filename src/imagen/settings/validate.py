@@ -10,6 +10,7 @@ from imagen.domain.errors import ImagenError, Misconfigured
 from imagen.domain.style import Style
 from imagen.ports.adapter import Adapter
 from imagen.settings.model import (
+    BUILT_IN_STYLES,
     MOCK,
     BackendBlock,
     BackendSettings,
@@ -18,7 +19,6 @@ from imagen.settings.model import (
 )
 from imagen.settings.reading import Reader, suggest_choice
 from imagen.settings.secrets import display_value
-from imagen.settings.styles import BUILT_IN_STYLES
 from imagen.settings.tree import ConfigProblem, Document, Node
 
 

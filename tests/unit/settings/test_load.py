@@ -11,7 +11,7 @@ from imagen.domain.errors import Misconfigured
 from imagen.ports.adapter import Adapter
 from imagen.settings.environment import Environment
 from imagen.settings.load import find_config, load_settings
-from imagen.settings.styles import BUILT_IN_STYLES
+from imagen.settings.model import BUILT_IN_STYLES
 
 Find = Callable[[str], Adapter[Any]]
 

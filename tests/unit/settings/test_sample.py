@@ -8,6 +8,7 @@ from msgspec import Meta
 from imagen.ports.adapter import Adapter
 from imagen.settings.document import parse
 from imagen.settings.model import (
+    BUILT_IN_STYLES,
     BackendBlock,
     ConfigFile,
     HistorySettings,
@@ -17,7 +18,6 @@ from imagen.settings.model import (
 )
 from imagen.settings.money import BudgetSettings
 from imagen.settings.sample import sample_config
-from imagen.settings.styles import BUILT_IN_STYLES
 from imagen.settings.validate import validate
 
 Adapters = dict[str, Adapter[Any]]
