@@ -17,9 +17,10 @@ from tests.contract_internal.samples import sample_call, sample_entry, sample_re
 
 from imagen.adapters.storage.local import LocalStorage
 from imagen.domain.call import CallAccepted, CallClosed, CallReceived, CallSending
+from imagen.domain.idempotency import UNKEYED_COMMANDS, RequestKey
 from imagen.testing.samples import sample_id, sample_row
 
-PAID_LIMIT_MS = 8.0
+PAID_LIMIT_MS = 6.0
 FREE_LIMIT_MS = 2.0
 WAIT_LIMIT_MS = 1000.0
 ROUNDS = 60
@@ -43,10 +44,12 @@ def time_paid_call(folder: Path, rounds: int, verdicts: Verdicts) -> None:
     """Time all that is written of a paid call, beside saving its image."""
     from imagen.adapters.database.connection import Database
     from imagen.adapters.database.history import SqliteHistory
+    from imagen.adapters.database.idempotency import SqliteRequestKeys
     from imagen.adapters.database.journal import SqliteJournal
 
     database = Database(folder)
     journal, history = SqliteJournal(database), SqliteHistory(database)
+    keys = SqliteRequestKeys(database, journal.process_lock)
     storage, received = LocalStorage(folder / "images"), sample_received(IMAGE)
     without: list[float] = []
     added: list[float] = []
@@ -55,13 +58,17 @@ def time_paid_call(folder: Path, rounds: int, verdicts: Verdicts) -> None:
         storage.save(f"{number}.png", IMAGE, media_type="image/png", sidecar=b"{}")
 
     def account(number: int) -> None:
-        call_id = sample_id(number)
-        journal.begin([sample_call(number)])
+        call_id, call = sample_id(number), sample_call(number)
+        key = RequestKey(caller=UNKEYED_COMMANDS, key=call_id, fingerprint="ab" * 32)
+        keys.list_requests(UNKEYED_COMMANDS)
+        keys.claim(key, at=call.created_at, calls=[call])
+        journal.begin([call])
         journal.record(call_id, CallSending())
         journal.record(call_id, CallAccepted(reference=f"job-{number}"))
         journal.record(call_id, CallReceived(received=received))
         history.add([sample_entry(number)])
         journal.record(call_id, CallClosed(usage=sample_row(number)))
+        keys.release(key)
 
     for number in range(rounds):
         without.append(milliseconds(lambda number=number: save(number)))
