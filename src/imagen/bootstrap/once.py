@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from imagen.domain.call import Call, OutputTarget
     from imagen.domain.command import Command, CommandName
     from imagen.domain.events import Event, Listener
-    from imagen.domain.idempotency import RecordedRequest
+    from imagen.domain.idempotency import StoredRequest
     from imagen.domain.job import GenerationPlan
     from imagen.domain.reference import ReferenceImage
     from imagen.domain.request import GenerationRequest
@@ -214,7 +214,7 @@ def plan_sweep(
 
 def continue_command(
     runtime: Runtime,
-    request: "RecordedRequest",
+    request: "StoredRequest",
     *,
     listen: "Listener",
     cancellation: Cancellation,
@@ -255,7 +255,7 @@ def forget_finished(runtime: Runtime) -> None:
     once.forget_finished(keys, keys, _build_earlier(runtime))
 
 
-def count_remaining(runtime: Runtime, request: "RecordedRequest") -> "Remaining":
+def count_remaining(runtime: Runtime, request: "StoredRequest") -> "Remaining":
     """Return what a command has made, and what is left of it."""
     from imagen.usecases.remaining import assess  # noqa: PLC0415
 

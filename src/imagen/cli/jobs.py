@@ -25,7 +25,7 @@ from imagen.usecases.jobs import (
 )
 
 if TYPE_CHECKING:
-    from imagen.domain.idempotency import RecordedRequest
+    from imagen.domain.idempotency import StoredRequest
     from imagen.usecases.remaining import Remaining
 
 _INDENT = "    "
@@ -115,7 +115,7 @@ def forget(
 _IN_USE = "not forgotten: another process is working on the job."
 
 
-def _list_commands(runtime: Runtime) -> "list[tuple[RecordedRequest, Remaining]]":
+def _list_commands(runtime: Runtime) -> "list[tuple[StoredRequest, Remaining]]":
     """Return the commands of several images with what is left of each."""
     # That of one image is listed as a job.
     found = [
@@ -162,7 +162,7 @@ def _format_jobs(jobs: Sequence[OpenCall], *, now: datetime) -> Iterator[str]:
 
 
 def _format_commands(
-    commands: "Sequence[tuple[RecordedRequest, Remaining]]", *, now: datetime
+    commands: "Sequence[tuple[StoredRequest, Remaining]]", *, now: datetime
 ) -> Iterator[str]:
     """Yield two lines for each command: what is left of it, and the prompt."""
     width = terminal_width()
@@ -208,7 +208,7 @@ def _format_cost(job: OpenCall) -> str:
     return f"may be billed {format_micros(job.call.reserved)}"
 
 
-def _command_fields(command: "RecordedRequest", left: "Remaining") -> dict[str, object]:
+def _command_fields(command: "StoredRequest", left: "Remaining") -> dict[str, object]:
     return {
         "id": command.id,
         "created_at": command.created_at,

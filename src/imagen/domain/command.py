@@ -23,7 +23,7 @@ CONTINUED_FOR: dict[str, timedelta] = {
 
 
 class Command(msgspec.Struct, frozen=True, kw_only=True):
-    """What a user has asked for.
+    """The request of a user, as a command.
 
     Attributes:
         fingerprint: SHA-256 of everything that the user has asked for.

@@ -64,7 +64,7 @@ class StoredAnswer(msgspec.Struct, frozen=True, kw_only=True):
     problem: str = ""
 
 
-class RecordedRequest(msgspec.Struct, frozen=True, kw_only=True):
+class StoredRequest(msgspec.Struct, frozen=True, kw_only=True):
     """A recorded request.
 
     Attributes:

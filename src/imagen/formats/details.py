@@ -1,4 +1,4 @@
-"""What a converter may lose or apply: frames, bits per channel, orientation."""
+"""Details that a converter may lose or apply: frames, bits per channel, orientation."""
 
 import struct
 from struct import unpack_from
@@ -22,8 +22,8 @@ _TURNED = 5
 """EXIF orientations from here on swap width and height."""
 
 
-class ImageDetails(msgspec.Struct, frozen=True, kw_only=True):
-    """What the pixels of a file are, beyond its type and size.
+class PixelDetails(msgspec.Struct, frozen=True, kw_only=True):
+    """Details of the pixels of a file, beyond its type and size.
 
     Attributes:
         frames: The number of frames of an animation, else 1.
@@ -40,7 +40,7 @@ class ImageDetails(msgspec.Struct, frozen=True, kw_only=True):
         return (height, width) if self.orientation >= _TURNED else (width, height)
 
 
-def read_details(content: bytes) -> ImageDetails:
+def read_details(content: bytes) -> PixelDetails:
     """Return the details of an image file; the plain ones where they are unknown."""
     try:
         if content.startswith(PNG_SIGNATURE):
@@ -50,15 +50,15 @@ def read_details(content: bytes) -> ImageDetails:
         if content[:4] == b"RIFF":
             return _webp_details(content)
         if content[:3] == b"GIF":
-            return ImageDetails(frames=count_gif_frames(content))
+            return PixelDetails(frames=count_gif_frames(content))
         if content[4:8] == b"ftyp":
             return _avif_details(content)
     except (NotAnImage, IndexError, struct.error):
         pass
-    return ImageDetails()
+    return PixelDetails()
 
 
-def _png_details(content: bytes) -> ImageDetails:
+def _png_details(content: bytes) -> PixelDetails:
     frames, orientation, view = 1, 0, memoryview(content)
     for kind, start, end in png_chunks(content):
         if kind == b"acTL":
@@ -66,22 +66,22 @@ def _png_details(content: bytes) -> ImageDetails:
         elif kind == b"eXIf" and not orientation:
             orientation = read_orientation(view[start + 8 : end - 4])
     depth = content[len(PNG_SIGNATURE) + 16]
-    return ImageDetails(
+    return PixelDetails(
         frames=max(1, frames), depth=max(_PLAIN_DEPTH, depth), orientation=orientation
     )
 
 
-def _jpeg_details(content: bytes) -> ImageDetails:
+def _jpeg_details(content: bytes) -> PixelDetails:
     view = memoryview(content)
     for marker, _, body, end in jpeg_segments(content):
         if marker == _APP1 and content.startswith(EXIF_PREFIX, body):
             block = view[body + len(EXIF_PREFIX) : end]
             if orientation := read_orientation(block):
-                return ImageDetails(orientation=orientation)
-    return ImageDetails()
+                return PixelDetails(orientation=orientation)
+    return PixelDetails()
 
 
-def _webp_details(content: bytes) -> ImageDetails:
+def _webp_details(content: bytes) -> PixelDetails:
     frames, orientation, view = 0, 0, memoryview(content)
     for kind, _, body, end in webp_chunks(content):
         if kind == b"ANMF":
@@ -90,10 +90,10 @@ def _webp_details(content: bytes) -> ImageDetails:
             has_prefix = content.startswith(EXIF_PREFIX, body)
             start = body + len(EXIF_PREFIX) * has_prefix
             orientation = read_orientation(view[start:end])
-    return ImageDetails(frames=max(1, frames), orientation=orientation)
+    return PixelDetails(frames=max(1, frames), orientation=orientation)
 
 
-def _avif_details(content: bytes) -> ImageDetails:
+def _avif_details(content: bytes) -> PixelDetails:
     # Searched for, not parsed: a wrong guess would only word a warning differently.
     frames, depth = 1, _PLAIN_DEPTH
     if (found := content.find(b"av1C")) >= 0:
@@ -102,4 +102,4 @@ def _avif_details(content: bytes) -> ImageDetails:
             depth = 12 if flags & _TWELVE_BITS else 10
     if content[8:12] == b"avis" and (found := content.find(b"stsz")) >= 0:
         (frames,) = unpack_from(">I", content, found + 12)
-    return ImageDetails(frames=max(1, frames), depth=depth)
+    return PixelDetails(frames=max(1, frames), depth=depth)

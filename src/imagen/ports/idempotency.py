@@ -7,9 +7,9 @@ from typing import Protocol
 from imagen.domain.call import Call
 from imagen.domain.idempotency import (
     KeyState,
-    RecordedRequest,
     RequestKey,
     StoredAnswer,
+    StoredRequest,
 )
 
 
@@ -65,6 +65,6 @@ class RequestList(Protocol):
     Raises `JournalError` if the record cannot be read.
     """
 
-    def list_requests(self, caller: str) -> tuple[RecordedRequest, ...]:
+    def list_requests(self, caller: str) -> tuple[StoredRequest, ...]:
         """Return all requests of the caller, the oldest first."""
         ...

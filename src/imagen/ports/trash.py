@@ -25,7 +25,7 @@ class Trash(Protocol):
             image: Only this image counts, and of the sidecars only its own.
 
         Raises:
-            StorageError: the file cannot be moved, or is no file.
+            StorageError: the file cannot be moved, or is not a file.
         """
         ...
 

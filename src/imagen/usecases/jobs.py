@@ -8,7 +8,7 @@ from imagen.domain.errors import InvalidRequest
 from imagen.domain.idempotency import (
     KEYED_COMMANDS,
     UNKEYED_COMMANDS,
-    RecordedRequest,
+    StoredRequest,
 )
 from imagen.domain.money.cost import Cost
 
@@ -48,7 +48,7 @@ def forget_job(journal: "Journal", job: OpenCall) -> bool:
     return True
 
 
-def list_commands(requests: "RequestList") -> tuple[RecordedRequest, ...]:
+def list_commands(requests: "RequestList") -> tuple[StoredRequest, ...]:
     """Return the commands that are not finished, the oldest first."""
     callers = (UNKEYED_COMMANDS, KEYED_COMMANDS)
     found = [each for caller in callers for each in requests.list_requests(caller)]
@@ -56,7 +56,7 @@ def list_commands(requests: "RequestList") -> tuple[RecordedRequest, ...]:
     return tuple(sorted(unfinished, key=lambda each: each.created_at))
 
 
-def match_commands(requests: "RequestList", name: str) -> tuple[RecordedRequest, ...]:
+def match_commands(requests: "RequestList", name: str) -> tuple[StoredRequest, ...]:
     """Return the unfinished commands with that id, prefix of an id, or key."""
     prefix = name.lower()
     found = [
@@ -68,7 +68,7 @@ def match_commands(requests: "RequestList", name: str) -> tuple[RecordedRequest,
     return tuple([each for each in found if each.id == name] or found)
 
 
-def find_command(requests: "RequestList", name: str) -> RecordedRequest:
+def find_command(requests: "RequestList", name: str) -> StoredRequest:
     """Return an unfinished command.
 
     Args:
@@ -92,7 +92,7 @@ def find_command(requests: "RequestList", name: str) -> RecordedRequest:
 
 def select_commands(
     requests: "RequestList", names: Sequence[str], *, key: str | None = None
-) -> tuple[RecordedRequest, ...]:
+) -> tuple[StoredRequest, ...]:
     """Return the commands with these ids, and the finished or unfinished one of a key.
 
     Raises:
@@ -113,7 +113,7 @@ def select_commands(
     return tuple(found)
 
 
-def forget_command(keys: "RequestKeys", command: RecordedRequest) -> bool:
+def forget_command(keys: "RequestKeys", command: StoredRequest) -> bool:
     """Forget a command and its key, but none of its open calls.
 
     Returns:

@@ -25,9 +25,9 @@ from imagen.domain.idempotency import (
     KeyClaimed,
     KeyInterrupted,
     RecordedCall,
-    RecordedRequest,
     RequestKey,
     StoredAnswer,
+    StoredRequest,
 )
 from imagen.domain.ids import new_id
 from imagen.domain.result import FailedImage, StoredImage
@@ -62,7 +62,7 @@ class RunOnce(msgspec.Struct, frozen=True, kw_only=True):
         requests: The list of recorded commands.
         build_resume: Builds what finishes open calls; only a continued command needs
             it, and it loads many modules.
-        build_earlier: Builds what finds earlier images, likewise.
+        build_earlier: Builds what finds earlier images, for the same reason.
     """
 
     keys: RequestKeys
@@ -121,7 +121,7 @@ class RunOnce(msgspec.Struct, frozen=True, kw_only=True):
         return self.assess(found.calls)
 
     def continue_request(
-        self, request: RecordedRequest, work: Work, cancellation: Cancellation
+        self, request: StoredRequest, work: Work, cancellation: Cancellation
     ) -> Iterator[Outcome]:
         """Continue an interrupted command, however old it is.
 
@@ -149,7 +149,7 @@ class RunOnce(msgspec.Struct, frozen=True, kw_only=True):
         self, command: Command, work: Work, cancellation: Cancellation
     ) -> tuple[RequestKey, tuple[RecordedCall, ...]] | StoredAnswer:
         """Claim a new run or the oldest interrupted one, or return the images."""
-        running: RecordedRequest | None = None
+        running: StoredRequest | None = None
         while True:
             found = self._find(command)
             if running is not None and found is None and command.key is None:
@@ -177,7 +177,7 @@ class RunOnce(msgspec.Struct, frozen=True, kw_only=True):
                 case _:
                     pass  # another process was faster
 
-    def _find(self, command: Command) -> RecordedRequest | None:
+    def _find(self, command: Command) -> StoredRequest | None:
         """Return the run of the command that is continued, returned or waited for.
 
         Raises:
@@ -200,7 +200,7 @@ class RunOnce(msgspec.Struct, frozen=True, kw_only=True):
         words = f"Waiting for {name}, which runs the same command."
         self.listen(events.Continued(message=words))
 
-    def _find_unfinished(self, command: Command) -> RecordedRequest | None:
+    def _find_unfinished(self, command: Command) -> StoredRequest | None:
         """Return the oldest interrupted run of the command, or a running one."""
         since = self.clock.now() - CONTINUED_FOR[command.name]
         same = [
@@ -213,7 +213,7 @@ class RunOnce(msgspec.Struct, frozen=True, kw_only=True):
         running = same if command.waits else []
         return next(iter((*interrupted, *running)), None)
 
-    def _last_activity(self, request: RecordedRequest) -> datetime:
+    def _last_activity(self, request: StoredRequest) -> datetime:
         times = [request.created_at]
         for each in request.calls:
             if each.call is not None:

@@ -1,4 +1,4 @@
-"""What an interrupted command has made, and what is left of it."""
+"""The state of an interrupted command: what it has made, and what is left."""
 
 from collections.abc import Callable, Sequence
 from datetime import UTC, datetime

@@ -3,7 +3,7 @@
 import pytest
 
 from imagen.formats.container import PNG_SIGNATURE
-from imagen.formats.details import ImageDetails, read_details
+from imagen.formats.details import PixelDetails, read_details
 from imagen.testing.fakes import tiny_png
 
 
@@ -30,7 +30,7 @@ def avif(flags: int, *, brand: bytes = b"avif", frames: int = 0) -> bytes:
     ],
 )
 def test_depth_and_frames_of_an_avif(content: bytes, depth: int, frames: int) -> None:
-    assert read_details(content) == ImageDetails(depth=depth, frames=frames)
+    assert read_details(content) == PixelDetails(depth=depth, frames=frames)
 
 
 @pytest.mark.parametrize(
@@ -39,7 +39,7 @@ def test_depth_and_frames_of_an_avif(content: bytes, depth: int, frames: int) ->
     + [tiny_png()[:end] for end in range(8, len(tiny_png()), 7)],
 )
 def test_what_is_damaged_has_plain_details(content: bytes) -> None:
-    assert read_details(content) == ImageDetails()
+    assert read_details(content) == PixelDetails()
 
 
 @pytest.mark.parametrize(
@@ -48,4 +48,4 @@ def test_what_is_damaged_has_plain_details(content: bytes) -> None:
 def test_half_of_the_orientations_swap_the_sides(
     orientation: int, size: tuple[int, int]
 ) -> None:
-    assert ImageDetails(orientation=orientation).displayed(3, 2) == size
+    assert PixelDetails(orientation=orientation).displayed(3, 2) == size

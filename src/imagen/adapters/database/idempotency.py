@@ -24,9 +24,9 @@ from imagen.domain.idempotency import (
     KeyInterrupted,
     KeyState,
     RecordedCall,
-    RecordedRequest,
     RequestKey,
     StoredAnswer,
+    StoredRequest,
 )
 
 _SELECT = """
@@ -126,17 +126,17 @@ class SqliteRequestKeys:
         with self._database.writing(durable=True) as connection:
             _update(connection, key, assignments, *values)
 
-    def list_requests(self, caller: str) -> tuple[RecordedRequest, ...]:
+    def list_requests(self, caller: str) -> tuple[StoredRequest, ...]:
         """Return all requests of the caller, the oldest first."""
         path = self._database.path
-        found: list[RecordedRequest] = []
+        found: list[StoredRequest] = []
         with self._database.reading() as connection:
             for row in connection.execute(
                 _LIST, [remove_surrogates(caller)]
             ).fetchall():
                 key, created_at, fingerprint, owner, calls, answer = row
                 found.append(
-                    RecordedRequest(
+                    StoredRequest(
                         key=RequestKey(caller=caller, key=key, fingerprint=fingerprint),
                         created_at=micros_to_datetime(created_at),
                         calls=self._calls(connection, calls),

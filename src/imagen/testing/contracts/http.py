@@ -135,7 +135,7 @@ class HttpBackendContract(
 
     @pytest.fixture
     def cancelled_remotely(self, stopped_job: StoppedCall) -> Callable[[], bool]:
-        """Whether the vendor of `stopped_job` received a cancel request."""
+        """True if the vendor of `stopped_job` received a cancel request."""
         if not self.can_cancel:
             pytest.skip("the vendor cannot cancel")
         return lambda: stopped_job.cancelled

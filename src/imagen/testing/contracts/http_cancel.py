@@ -86,7 +86,7 @@ class StoppedHttpCall(StoppedCall, kw_only=True):
 
     @property
     def names_own_job(self) -> bool:
-        """Whether a cancel request contains the reported id of the job."""
+        """True if a cancel request contains the reported id of the job."""
         return any(
             request.has_value(reference)
             for request in self.proxy.of("cancel")

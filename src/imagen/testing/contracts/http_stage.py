@@ -64,10 +64,10 @@ class HttpStage(Contract):
     """The value of each option that ends in `_env`, by the option's name."""
 
     may_cost: ClassVar[bool]
-    """Whether the vendor charges for a job."""
+    """True if the vendor charges for a job."""
 
     price_micros: ClassVar[int | None] = None
-    """What the stub says that each job costs, in micro-dollars; None: it does not."""
+    """The cost of a job that the stub reports, in micro-dollars; None for none."""
 
     has_job_ids: ClassVar[bool] = True
     """False for a vendor whose submit request lasts as long as the job."""
@@ -363,17 +363,17 @@ class Outcome(msgspec.Struct, frozen=True, eq=False, kw_only=True):
 
     @property
     def is_settled(self) -> bool:
-        """Whether it is Cancelled, and the job has certainly ended."""
+        """True if it is Cancelled, and the job has certainly ended."""
         return isinstance(self.value, Cancelled) and self.value.settled
 
     @property
     def is_untouched(self) -> bool:
-        """Whether it states that the job certainly cost nothing."""
+        """True if it states that the job certainly cost nothing."""
         return getattr(self.value, "used", None) == UNTOUCHED
 
     @property
     def is_open(self) -> bool:
-        """Whether the job is left open: its images can still be fetched."""
+        """True if the job is left open: its images can still be fetched."""
         if isinstance(self.value, Generated):
             return bool(self.value.delayed) and self.has_whole_images(at_least=0)
         return self.is_a(Unfinished) or (self.is_a(Cancelled) and not self.is_settled)

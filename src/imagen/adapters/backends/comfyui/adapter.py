@@ -122,7 +122,7 @@ def _build_headers(
 
 
 def _check_outputs(workflow: Workflow) -> None:
-    """Refuse a workflow whose requested output is no image, before it is rendered."""
+    """Refuse, before it is rendered, a workflow whose output is not an image."""
     graph = workflow.graph
     for name in workflow.bindings.output:
         node = graph.nodes[name]
